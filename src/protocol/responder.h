@@ -14,6 +14,7 @@
  * was said of that cluster before.  Without any: no more. */
 struct responder_order {
 	uint32_t cluster;
+	uint32_t number;  /* each order has another one */
 	uint32_t wait;    /* Retry-After, in seconds … */
 	int64_t next_try; /* … unless this moment (clock_now()) is to come */
 	uint32_t page;    /* so many bytes of a page follow; 0: our own */
@@ -21,10 +22,12 @@ struct responder_order {
 	char reason[64];  /* of our own page, with a NUL */
 };
 
-/* The answer now and then: so many clients more were answered. */
+/* Its answer, at once to each order, and now and then. */
 struct responder_count {
 	uint32_t cluster;
-	uint32_t answers;
+	uint32_t answers; /* so many clients more were answered */
+	uint32_t number;  /* of the order that it answers; 0: of none */
+	uint32_t sockets; /* that it got */
 };
 
 #endif

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sysexits.h>
@@ -86,6 +87,7 @@ struct responder {
 	size_t door_count;
 	struct pollfd *polls; /* heap: the channel, doors, guests */
 	struct guest guests[GUESTS_MAX];
+	unsigned places; /* for guests: fewer with fewer descriptors */
 	unsigned guest_count;
 	char packet[PACKET_MAX];
 };
@@ -102,13 +104,21 @@ static const char too_long[] =
 
 /* ---- orders ---- */
 
+static bool tell(const struct responder *r, const struct responder_count *count)
+{
+	return r->channel != -1 &&
+		send(r->channel, count, sizeof(*count),
+			MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(*count);
+}
+
 static void tell_count(struct responder *r, struct order *o)
 {
-	struct responder_count count = {o->said.cluster, o->answers};
+	struct responder_count count = {
+		.cluster = o->said.cluster,
+		.answers = o->answers,
+	};
 
-	if (o->answers > 0 && r->channel != -1 &&
-		send(r->channel, &count, sizeof(count),
-			MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(count))
+	if (o->answers > 0 && tell(r, &count))
 		o->answers = 0;
 }
 
@@ -266,19 +276,22 @@ static void guest_add(struct responder *r, int fd, struct order *order)
 }
 
 /* Nobody is kept out by those who say nothing, or do not leave. */
-static bool has_room(struct responder *r, nsec_t now)
+static bool end_oldest(struct responder *r, nsec_t now)
 {
 	struct guest *oldest = NULL;
 
-	if (r->guest_count < GUESTS_MAX)
-		return true;
-	for (struct guest *g = r->guests; g < r->guests + GUESTS_MAX; g++)
+	for (struct guest *g = r->guests; g < r->guests + r->places; g++)
 		if (now - g->since > SAFE &&
 			(oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	if (oldest != NULL)
 		guest_end(r, oldest);
 	return oldest != NULL;
+}
+
+static bool has_room(struct responder *r, nsec_t now)
+{
+	return r->guest_count < r->places || end_oldest(r, now);
 }
 
 /* When its time is over. */
@@ -328,7 +341,14 @@ static bool somebody_waits(int fd)
 	return poll(&look, 1, 0) == 1 && look.revents == POLLIN;
 }
 
-static void let_in(struct responder *r, const struct door *d, nsec_t now)
+/* This machine, or we, have no descriptor left. */
+static void no_room(struct responder *r, struct door *d, nsec_t now)
+{
+	d->due = now + PATIENCE;
+	(void)end_oldest(r, now);
+}
+
+static void let_in(struct responder *r, struct door *d, nsec_t now)
 {
 	bool blocks = (fcntl(d->fd, F_GETFL) & O_NONBLOCK) == 0;
 	int fd = 0;
@@ -339,6 +359,8 @@ static void let_in(struct responder *r, const struct door *d, nsec_t now)
 		fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd != -1)
 			guest_add(r, fd, d->order);
+		else if (errno == EMFILE || errno == ENFILE)
+			no_room(r, d, now);
 	}
 	if (blocks)
 		set_alarm(0);
@@ -403,9 +425,14 @@ static bool make_room(struct responder *r, size_t doors)
 static void obey(struct responder *r, struct fdpass_message *m)
 {
 	struct order *o = order_new(r, m);
+	struct responder_count heard;
 
 	if (o == NULL)
-		return; /* it is said again in a second */
+		return; /* another process may have more memory */
+	heard = (struct responder_count){
+		.cluster = o->said.cluster,
+		.number = o->said.number,
+	};
 	doors_drop(r, o->said.cluster);
 	if (make_room(r, r->door_count + m->fd_count))
 		for (size_t i = 0; i < m->fd_count; i++) {
@@ -413,7 +440,9 @@ static void obey(struct responder *r, struct fdpass_message *m)
 				(struct door){.fd = m->fds[i], .order = o};
 			m->fds[i] = -1;
 			o->refs++;
+			heard.sockets++;
 		}
+	(void)tell(r, &heard);
 	order_unref(r, o);
 }
 
@@ -457,7 +486,7 @@ static nsec_t prepare(struct responder *r)
 		if (d->due != 0)
 			until = nsec_min(until, d->due);
 	}
-	for (const struct guest *g = r->guests; g < r->guests + GUESTS_MAX;
+	for (const struct guest *g = r->guests; g < r->guests + r->places;
 		g++) {
 		*at++ = (struct pollfd){
 			.fd = g->phase != GUEST_NONE ? g->fd : -1,
@@ -486,11 +515,11 @@ static void turn(struct responder *r)
 	const struct pollfd *guests = r->polls + 1 + r->door_count;
 	nsec_t now;
 
-	if (poll(r->polls, 1 + r->door_count + GUESTS_MAX,
+	if (poll(r->polls, 1 + r->door_count + r->places,
 		    timeout_until(prepare(r))) == -1)
 		return;
 	now = clock_now();
-	for (size_t i = 0; i < GUESTS_MAX; i++)
+	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].phase != GUEST_NONE)
 			look_at_guest(r, &r->guests[i], guests[i].revents != 0);
 	for (size_t i = 0; i < r->door_count; i++) {
@@ -508,6 +537,17 @@ static void turn(struct responder *r)
 	tell_counts(r, now);
 }
 
+/* poll(2) takes no more descriptors than there may be; some are for doors. */
+static unsigned places_for_guests(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
+		limit.rlim_cur / 2 >= GUESTS_MAX)
+		return GUESTS_MAX;
+	return (unsigned)limit.rlim_cur / 2;
+}
+
 int responder_main(int channel, uid_t user)
 {
 	const struct sigaction alarm = {.sa_handler = on_alarm};
@@ -517,6 +557,7 @@ int responder_main(int channel, uid_t user)
 	if (r == NULL || !make_room(r, 0) ||
 		sigaction(SIGALRM, &alarm, NULL) == -1)
 		return EX_OSERR;
+	r->places = places_for_guests();
 	if (sandbox_role(user) == -1)
 		return EX_NOPERM;
 	memory_settle();
@@ -524,7 +565,7 @@ int responder_main(int channel, uid_t user)
 	while (r->channel != -1 ||
 		(r->guest_count > 0 && clock_now() < r->ends))
 		turn(r);
-	for (size_t i = 0; i < GUESTS_MAX; i++)
+	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].phase != GUEST_NONE)
 			guest_end(r, &r->guests[i]);
 	free(r->doors);

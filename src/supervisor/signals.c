@@ -269,6 +269,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
 
+		if (signal == SIGCHLD && infos[i].ssi_code == CLD_STOPPED)
+			PARTS(stopped, sup, (pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD) {
 			reap_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;

@@ -167,6 +167,8 @@ struct part {
 
 	/* Is this process one of the room's own? */
 	bool (*owns)(const struct supervisor *sup, pid_t pid);
+	/* A child of ours was stopped by a signal. */
+	void (*stopped)(struct supervisor *sup, pid_t pid);
 	/* A process that it owns has ended. */
 	void (*reap)(struct supervisor *sup, pid_t pid);
 

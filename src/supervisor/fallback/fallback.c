@@ -25,9 +25,13 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
-/* What is answered is said anew after this time, and not sooner than that. */
-#define AGAIN (1 * SECOND)
+/* What is answered is said anew when something has happened, not sooner than
+ * that, and after this time in any case. */
 #define AGAIN_LEAST (100 * MSEC)
+#define AGAIN (60 * SECOND)
+/* Unless it has got nothing; or a worker that is to pass a probe may have clients,
+ * which shows only to those who look. */
+#define LOOK (1 * SECOND)
 /* A process that ended sooner is started again after this time. */
 #define RESTART (1 * SECOND)
 /* Somebody has to do something first. */
@@ -38,8 +42,8 @@
 #define WAIT 1
 #define WAIT_LONG 30 /* … and where none is to come */
 #define COUNTS_A_TURN 64
-/* A process that has read nothing for so long is killed. */
-#define HANGS (5 * SECOND)
+/* A process that has not answered for so long is killed. */
+#define HANGS (1 * SECOND)
 
 static const struct cluster_settings *settings_of(const struct service *s)
 {
@@ -116,6 +120,7 @@ static bool say(struct service *s, const int *fds, size_t count)
 	const char *page = count > 0 ? c->fallback_page : NULL;
 	struct responder_order order = {
 		.cluster = s->outage.number,
+		.number = f->orders + 1,
 		.next_try = s->outage.next_try,
 		.page = page != NULL ? (uint32_t)strlen(page) : 0,
 	};
@@ -134,11 +139,12 @@ static bool say(struct service *s, const int *fds, size_t count)
 			fdpass_send(f->channel, packet.data, packet.len, fds,
 				count) == 0);
 	buffer_fini(&packet);
-	if (said)
-		f->said = clock_now();
-	else if (clock_now() - f->said > HANGS)
-		(void)pidfd_signal(f->pidfd, SIGKILL);
-	return said;
+	if (!said || f->pid == 0)
+		return said;
+	f->orders++;
+	s->outage.order = f->orders;
+	timer_arm_within(s->sup->loop, &f->hangs, HANGS);
+	return true;
 }
 
 /* It must not keep an address that nclust gives up. */
@@ -160,12 +166,13 @@ static bool is_out(const struct service *s)
 		cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
-static void begin_answers(struct service *s)
+/* It has the sockets. */
+static void tell_begin(struct service *s)
 {
 	uint32_t wait;
 	char time[24];
 
-	s->outage.answered = true;
+	s->outage.told = true;
 	news_say_of(s, LOG_NOTE, "fallback",
 		"no worker was ready for %s: HTTP clients get 503 (%s)",
 		text_duration(time, settings_of(s)->fallback_after),
@@ -174,8 +181,12 @@ static void begin_answers(struct service *s)
 
 static void end_answers(struct service *s)
 {
-	s->outage.answered = false;
+	bool told = s->outage.told;
+
+	s->outage.answered = s->outage.told = s->outage.lacks_told = false;
 	learned_resume(s);
+	if (!told)
+		return;
 	if (s->outage.yielded)
 		news_say_of(s, LOG_NOTE, "fallback-over",
 			"a worker that is not ready has clients: they are its "
@@ -226,9 +237,10 @@ static nsec_t look_at(struct service *s, nsec_t now)
 	if (now < due)
 		return due - now;
 	count = sockets_of(s, fds);
-	if (count > 0 && !o->answered)
-		begin_answers(s);
-	return count == 0 || say(s, fds, count) ? AGAIN : AGAIN_LEAST;
+	o->answered |= count > 0;
+	if (count > 0 && !say(s, fds, count))
+		return AGAIN_LEAST;
+	return settings_of(s)->ready == READY_PROBE ? LOOK : AGAIN;
 }
 
 static void start(struct supervisor *sup);
@@ -264,11 +276,27 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	look(timer->data);
 }
 
+static void hear(struct supervisor *sup);
+
+static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (sup->fallback.pid == 0)
+		return;
+	hear(sup); /* nclust itself may have stood still */
+	if (sup->fallback.heard != sup->fallback.orders)
+		(void)pidfd_signal(sup->fallback.pidfd, SIGKILL);
+}
+
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
 		timer_init(&sup->fallback.restart, on_look, sup);
+		timer_init(&sup->fallback.hangs, on_hangs, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
 }
@@ -323,27 +351,55 @@ static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
 	ended(watcher->data);
 }
 
-static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
+static void note_count(struct service *s, const struct responder_count *count)
 {
-	struct supervisor *sup = watcher->data;
+	struct outage *o = &s->outage;
+
+	bool heard =
+		o->answered && count->number != 0 && count->number == o->order;
+
+	o->answers += count->answers;
+	if (heard && !o->told && count->sockets > 0)
+		tell_begin(s);
+	if (!heard || count->sockets > 0)
+		return;
+	timer_arm_within(s->sup->loop, &s->sup->fallback.look, LOOK);
+	if (o->lacks_told)
+		return;
+	o->lacks_told = true;
+	news_say_of(s, LOG_WARN, "fallback",
+		"no worker is ready, and nobody answers: the fallback process "
+		"has too many open files ('ulimit -n')");
+}
+
+static void hear(struct supervisor *sup)
+{
+	struct fallback *f = &sup->fallback;
 	struct responder_count count;
 
-	(void)revents;
 	for (int n = 0; n < COUNTS_A_TURN; n++) {
 		ssize_t got =
-			recv(watcher->fd, &count, sizeof(count), MSG_DONTWAIT);
+			recv(f->channel, &count, sizeof(count), MSG_DONTWAIT);
 
 		if (got == 0)
-			ev_io_stop(loop, watcher); /* it has ended */
+			ev_io_stop(sup->loop, &f->counts); /* it has ended */
 		if (got != sizeof(count))
 			return;
-		for (size_t i = 0; i < sup->service_count; i++) {
-			struct outage *o = &sup->services[i]->outage;
-
-			if (o->number == count.cluster)
-				o->answers += count.answers;
-		}
+		if (count.number != 0)
+			f->heard = count.number;
+		if (f->heard == f->orders)
+			ev_timer_stop(sup->loop, &f->hangs);
+		for (size_t i = 0; i < sup->service_count; i++)
+			if (sup->services[i]->outage.number == count.cluster)
+				note_count(sup->services[i], &count);
 	}
+}
+
+static void on_counts(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	hear(watcher->data);
 }
 
 static void start(struct supervisor *sup)
@@ -359,7 +415,7 @@ static void start(struct supervisor *sup)
 		return;
 	}
 	f->started = clock_now();
-	f->said = f->started;
+	f->heard = f->orders;
 	io_init(&f->exit, on_exit_of, f->pidfd, sup);
 	io_init(&f->counts, on_counts, f->channel, sup);
 	ev_io_start(sup->loop, &f->exit);
@@ -437,6 +493,23 @@ static void fallback_on_let_go(struct holding *h)
 	look_soon(sup, AGAIN_LEAST);
 }
 
+/* It is about to get a socket by its bind(2). */
+static void fallback_on_provide(
+	struct child *child, struct listener *l, bool own)
+{
+	(void)l;
+	(void)own;
+	if (child->service->outage.since != 0)
+		look_soon(child->service->sup, AGAIN_LEAST);
+}
+
+/* It would let clients wait. */
+static void fallback_on_stopped(struct supervisor *sup, pid_t pid)
+{
+	if (sup->fallback.pid != 0 && sup->fallback.pid == pid)
+		(void)pidfd_signal(sup->fallback.pidfd, SIGKILL);
+}
+
 static void fallback_on_drop(struct service *s)
 {
 	if (s->sup->fallback.pid != 0)
@@ -451,6 +524,7 @@ static void fallback_on_end(struct supervisor *sup)
 
 	ev_timer_stop(sup->loop, &f->look);
 	ev_timer_stop(sup->loop, &f->restart);
+	ev_timer_stop(sup->loop, &f->hangs);
 	if (f->pid == 0)
 		return;
 	(void)shutdown(f->channel, SHUT_RDWR);
@@ -482,7 +556,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 		return;
 	}
 	json_open_object(w);
-	json_put_bool(w, "active", o->answered);
+	json_put_bool(w, "active", o->told && s->sup->fallback.pid != 0);
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);
 }
@@ -495,6 +569,8 @@ const struct part fallback_part = {
 	.status = fallback_on_status,
 	.drop = fallback_on_drop,
 	.let_go = fallback_on_let_go,
+	.provide = fallback_on_provide,
+	.stopped = fallback_on_stopped,
 	.go_on = fallback_on_go_on,
 	.reloaded = fallback_on_reloaded,
 	.owns = fallback_on_owns,

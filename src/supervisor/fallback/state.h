@@ -16,22 +16,27 @@ struct fallback {
 	int pidfd;
 	int channel;
 	nsec_t started;
-	nsec_t said;  /* when it was last told something */
-	bool hurried; /* the one before ended just after its start */
+	uint32_t orders; /* given to it, and to those before it */
+	uint32_t heard;  /* the last one that it has answered */
+	bool hurried;    /* the one before ended just after its start */
 	ev_io exit;
 	ev_io counts;
 	ev_timer restart;
 	ev_timer look;
-	uint32_t last; /* number of a cluster */
+	ev_timer hangs; /* it is to have answered by then */
+	uint32_t last;  /* number of a cluster */
 };
 
 /* That of a cluster no worker is ready.  It is in struct service. */
 struct outage {
 	uint32_t number;  /* of the cluster, for that process; or 0 */
+	uint32_t order;   /* the last one for it */
 	nsec_t since;     /* or 0: one is, or none is wanted yet */
 	nsec_t next_try;  /* of one that has died; or 0 */
 	bool crashed;     /* one has, since the last was ready */
-	bool answered;    /* clients are, by us */
+	bool answered;    /* clients are, by us, … */
+	bool told;        /* … and that was reported */
+	bool lacks_told;  /* … or that it has too many open files */
 	bool yielded;     /* a worker that is not ready has clients */
 	uint64_t answers; /* so many were, in all */
 };

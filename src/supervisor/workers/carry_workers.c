@@ -131,6 +131,8 @@ static const struct plain_row service_rows[] = {
 	PLAIN(40, service, leadership.fd, FD),
 	PLAIN(41, service, leadership.serial, UNSIGNED),
 	PLAIN(42, service, leadership.blocked, BOOL),
+	PLAIN(43, service, outage.told, BOOL),
+	PLAIN(44, service, outage.lacks_told, BOOL),
 	PLAIN(50, service, traffic.uneven.generation, UNSIGNED),
 	PLAIN(51, service, traffic.uneven.slot, UNSIGNED),
 	PLAIN(52, service, traffic.uneven.percent, UNSIGNED),

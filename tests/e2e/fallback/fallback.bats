@@ -239,6 +239,66 @@ refused() {
 	is_503
 }
 
+wakeups() {
+	sed -n 's/^voluntary_ctxt_switches:[ \t]*//p' "/proc/$NCLUST_PID/status"
+}
+
+@test "while it answers nclust sleeps, and one that is stopped is replaced at once" {
+	start_fallback -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	is_503
+	sleep 0.5 # its count of answers
+	before=$(wakeups)
+	sleep 3 # nothing is to happen
+	after=$(wakeups)
+	echo "$((after - before)) wake-ups"
+	[ $((after - before)) -le 1 ]
+
+	old=$(responder_pid)
+	kill -STOP "$old"
+	wait_until 2 '[ "$(responder_pid)" != "$1" ] && [ -n "$(responder_pid)" ]' "$old"
+	is_503 --max-time 2 "http://$AT/"
+}
+
+# limit_files COUNT: of the process that answers, as the user that it is.
+limit_files() {
+	local pid uid gid
+
+	pid=$(responder_pid)
+	uid=$(awk '/^Uid:/ { print $2 }' "/proc/$pid/status")
+	gid=$(awk '/^Gid:/ { print $2 }' "/proc/$pid/status")
+	if [ "$uid" -eq "$(id -u)" ]; then
+		prlimit --pid "$pid" --nofile="$1:$1"
+	else
+		setpriv --reuid "$uid" --regid "$gid" --clear-groups \
+			prlimit --pid "$pid" --nofile="$1:$1"
+	fi
+}
+
+@test "too many open files: nobody is said to be answered who is not" {
+	touch "$DIR/go"
+	start_fallback --log-level info -- "$DIR/gated" "${SERVE[@]}"
+	wait_ready
+	rm "$DIR/go"
+	limit_files 4
+	kill -KILL "$(worker_pid 0)"
+	wait_logged 'and nobody answers: the fallback process has too many open files'
+	run ! logged 'HTTP clients get 503'
+	[ "$(cluster .fallback.active)" = false ]
+	touch "$DIR/go"
+	wait_ready
+}
+
+@test "few open files: clients who say nothing leave for those who ask" {
+	ulimit -n 64
+	start_fallback -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	for _ in {1..40}; do
+		exec {idle}<>"/dev/tcp/127.0.0.1/$PORT"
+	done
+	is_503
+}
+
 @test "a server that binds by itself: its port answers after a crash, too" {
 	touch "$DIR/go"
 	start_cluster -n 2 --fallback 503 --fallback-after 100ms -- \
