@@ -273,6 +273,11 @@ void render_cluster(struct render *r, const json_t *cluster)
 		field_put(w, PLAIN, cluster, "balance_why");
 	}
 	wrap_end(w, INDENT);
+	if (*field_raw(cluster, "waits_for") != '\0') {
+		wrap_put(w, YELLOW, "  waits for ");
+		field_put(w, YELLOW, cluster, "waits_for");
+		wrap_end(w, INDENT);
+	}
 	put_troubles(w, cluster);
 	put_fallback(w, json_object_get(cluster, "fallback"));
 	put_autoscale(w, json_object_get(cluster, "autoscale"));

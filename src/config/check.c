@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "config/after.h"
 #include "config/origin.h"
 
 #include "base/scope.h"
@@ -566,6 +567,76 @@ static void check_relay(const struct check *k)
 			c->ipc == IPC_OFF ? c->name : to->name);
 }
 
+static size_t cluster_named(const struct check *k, const char *name)
+{
+	return settings_find(k->s, k->s->cluster_count, name);
+}
+
+/* Does a way from `at` lead back to this cluster?  Then `way` names it, in reverse.
+ * A cycle is reported by its first cluster alone. */
+static bool leads_back(
+	const struct check *k, size_t at, bool *seen, struct buffer *way)
+{
+	const char *list = k->s->clusters[at]->after;
+	struct dependency d;
+
+	seen[at] = true;
+	while (after_next(&list, &d)) {
+		size_t to = cluster_named(k, d.name);
+
+		if (to == SIZE_MAX || to < k->at || to == at ||
+			(to != k->at && seen[to]))
+			continue;
+		if (to != k->at && !leads_back(k, to, seen, way))
+			continue;
+		(void)buffer_printf(way, "%s%s", way->len > 0 ? ", " : "",
+			k->s->clusters[at]->name);
+		return true;
+	}
+	return false;
+}
+
+static void check_cycle(const struct check *k)
+{
+	bool *seen = calloc(k->s->cluster_count, sizeof(*seen));
+	struct buffer way;
+
+	buffer_init(&way, 300);
+	if (seen != NULL && leads_back(k, k->at, seen, &way) && way.len > 0)
+		fault(k, "after",
+			"these clusters would wait for each other, and none "
+			"would start: %s",
+			buffer_text(&way));
+	buffer_fini(&way);
+	free(seen);
+}
+
+/* Called when all clusters have their names. */
+static void check_after(const struct check *k)
+{
+	const char *list = k->c->after;
+	struct dependency d;
+
+	while (after_next(&list, &d)) {
+		size_t at = cluster_named(k, d.name);
+
+		if (at == SIZE_MAX)
+			fault(k, "after",
+				"wanted clusters of this file, found '%s'",
+				d.name);
+		else if (at == k->at)
+			fault(k, "after", "'%s' cannot wait for itself",
+				d.name);
+		else if (d.done &&
+			k->s->clusters[at]->restart == RESTART_ALWAYS)
+			fault(k, "after",
+				"'%s' is never done: its 'restart' is "
+				"'always', and not 'on-failure' or 'never'",
+				d.name);
+	}
+	check_cycle(k);
+}
+
 static void check_name(struct check *k)
 {
 	struct settings *s = k->s;
@@ -727,8 +798,10 @@ void settings_check(struct settings *s, struct faults *faults)
 	/* when all have their names */
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
-		if (!s->origins->clusters[k.at].shadow)
-			check_relay(&k);
+		if (s->origins->clusters[k.at].shadow)
+			continue;
+		check_relay(&k);
+		check_after(&k);
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/after.h"
 #include "config/value.h"
 
 #include <errno.h>
@@ -455,6 +456,8 @@ int field_set(const struct option_row *row, void *base, int member,
 	switch (row->type) {
 	case OPT_NAME:
 		return set_name(field, text, err);
+	case OPT_AFTER:
+		return after_parse(field, text, err);
 	case OPT_PATH:
 		if (check_path(text, err) == -1)
 			return -1;
@@ -555,6 +558,7 @@ void field_clear(const struct option_row *row, void *base)
 
 	switch (row->type) {
 	case OPT_NAME:
+	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_FALLBACK:
 	case OPT_USER:
@@ -637,6 +641,7 @@ size_t field_count(const struct option_row *row, const void *base)
 	case OPTION_TYPES:
 		return 0;
 	case OPT_NAME:
+	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_COMMAND:
 	case OPT_USER:
@@ -759,6 +764,7 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 
 	switch (row->type) {
 	case OPT_NAME:
+	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_COMMAND:
 	case OPT_USER:

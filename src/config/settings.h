@@ -287,6 +287,9 @@ struct cluster_settings {
 	nsec_t log_age; /* 0: off */
 	struct hook log_compress;
 	enum pty_mode pty;
+	char *after; /* "db, migrate: done" (after.h), or NULL */
+	struct hook before;
+	struct hook before_stop;
 	bool essential;
 	bool leader;
 	enum orphans_mode orphans;

@@ -243,6 +243,9 @@ static void apply(struct cluster *c, const struct event *e)
 	case EVENT_ROLL:
 		rollout_request(c, e);
 		break;
+	case EVENT_PREPARED:
+		rollout_prepared(c, e);
+		break;
 	case EVENT_SETTINGS:
 		rollout_settings(c, e);
 		break;

@@ -80,6 +80,8 @@ struct rollout_view {
 	nsec_t since;     /* point in time of its start */
 	bool going_back;  /* undoing a failed one */
 	bool drops_ports; /* its workers may listen on less than before */
+	bool fresh;       /* nothing ran when it began */
+	bool unprepared;  /* it waits for EVENT_PREPARED */
 	unsigned canary;  /* so many first */
 	nsec_t baking;    /* point in time until which they are watched; or 0 */
 	const struct cluster_settings *settings; /* it goes to */
@@ -125,6 +127,8 @@ const struct cluster_settings *cluster_settings(const struct cluster *c);
 /* Those that it is on the way to: of the latest request, else in force. */
 const struct cluster_settings *cluster_next_settings(const struct cluster *c);
 enum cluster_state cluster_state(const struct cluster *c);
+/* Is it as ready as it can be: all wanted workers, or none is wanted? */
+bool cluster_all_ready(const struct cluster *c);
 /* Was it asked to stop, and has not failed? */
 bool cluster_was_stopped(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);

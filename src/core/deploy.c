@@ -23,6 +23,8 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 {
 	const struct rollout *r = &c->rollout;
 
+	if (r->unprepared)
+		return true; /* its command must not run twice at a time */
 	if (r->fresh)
 		return false;
 	if (c->waiting.there)

@@ -50,6 +50,7 @@ enum why {
 	WHY_AGE,           /* max-age */
 	WHY_QUEUE,         /* reserved: older versions carried it on */
 	WHY_REQUEST,       /* it owes an answer: request-timeout */
+	WHY_BEFORE,        /* of a rollout: its `before` has failed */
 };
 
 enum event_kind {
@@ -86,6 +87,9 @@ enum event_kind {
 			       the settings in force).  `has_canary`: `count`
 			       in place of canary, `has_bake`: `span` in place
 			       of bake */
+	EVENT_PREPARED,     /* the command `before` the rollout `count` (0: the
+			       first start) has ended; `why`: WHY_BEFORE: it
+			       has failed */
 	EVENT_SETTINGS,     /* new settings without a roll; reference handed
 			       over */
 	EVENT_LATE,         /* nclust itself stood still for `span` (SIGSTOP,

@@ -117,6 +117,7 @@ static const struct plain_row rollout_rows[] = {
 	PLAIN(27, rollout, watch, SIGNED),
 	PLAIN(28, rollout, done_at, SIGNED),
 	PLAIN(29, rollout, from, UNSIGNED),
+	PLAIN(30, rollout, unprepared, BOOL),
 };
 static const struct plain_table rollout_table =
 	PLAIN_TABLE(rollout_rows, rollout);
@@ -190,7 +191,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN(11, report, wait, WHEN),
 	PLAIN(12, report, span, WHEN),
 	PLAIN(13, report, was_ready, BOOL),
-	PLAIN_ENUM(14, report, why, WHY_REQUEST),
+	PLAIN_ENUM(14, report, why, WHY_BEFORE),
 	PLAIN_ENUM(15, report, state, CLUSTER_FAILED),
 	PLAIN_IN(16, report, ending, &ending_table),
 	PLAIN(17, report, others, UNSIGNED),

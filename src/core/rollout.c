@@ -67,6 +67,7 @@ void rollout_begin(
 		.to = number,
 		.scope = request->scope,
 		.drops_ports = request->drops_ports,
+		.unprepared = request->settings->before.text != NULL,
 		.since = c->now,
 		.last = SLOT_ALL,
 	};
@@ -144,6 +145,7 @@ static void go_back(struct cluster *c)
 
 	rollout_begin(c, &request, c->generation);
 	c->rollout.going_back = true;
+	c->rollout.unprepared = false; /* these have served before */
 }
 
 bool rollout_watches(const struct cluster *c, const struct worker *w)
@@ -177,6 +179,19 @@ static void count_ready(const struct cluster *c, struct report *report)
 	report->others = c->ready > to->serving ? c->ready - to->serving : 0;
 }
 
+/* A rollout has failed: begin the next one, or the way back. */
+static void go_on(struct cluster *c, bool changed_settings)
+{
+	struct rollout *r = &c->rollout;
+
+	if (c->waiting.there && c->waiting.scope == SLOT_ALL)
+		begin_waiting(c, r->to);
+	else if (changed_settings && !r->going_back && must_go_back(c))
+		go_back(c);
+	else if (c->waiting.there)
+		begin_waiting(c, r->to);
+}
+
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why)
 {
@@ -204,15 +219,40 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	r->under_way = false;
 	r->watch = 0;
 	cluster_sweep(c);
-	if (c->generation == r->to) /* there is no way back */
+	if (c->generation == r->to) { /* there is no way back */
+		if (c->waiting.there)
+			begin_waiting(c, r->to);
 		return;
+	}
 	cluster_find_generation(c, r->to)->rejected = WHY_ROLL_FAILED;
-	if (c->waiting.there && c->waiting.scope == SLOT_ALL)
-		begin_waiting(c, r->to);
-	else if (changed_settings && !r->going_back && must_go_back(c))
-		go_back(c);
-	else if (c->waiting.there)
-		begin_waiting(c, r->to);
+	go_on(c, changed_settings);
+}
+
+void rollout_prepared(struct cluster *c, const struct event *e)
+{
+	struct rollout *r = &c->rollout;
+	struct report *report;
+
+	if (e->count != 0 &&
+		(!r->under_way || !r->unprepared || r->id != e->count))
+		return;
+	if (e->why != WHY_BEFORE) {
+		r->unprepared = false;
+		return;
+	}
+	if (e->count != 0) {
+		report = rollout_report(c, REPORT_ROLLOUT_FAILED, r->id);
+		report->slot = SLOT_ALL;
+		report->generation = r->to;
+		report->why = WHY_BEFORE;
+		report->took = c->now - r->since;
+		count_ready(c, report);
+		r->under_way = false;
+	}
+	if (e->count != 0 && !r->fresh)
+		go_on(c, true);
+	else if (!c->stopping)
+		cluster_give_up(c, 1);
 }
 
 /* The cluster stops: at that slot, or before it came to any. */
@@ -400,7 +440,7 @@ void rollout_offer(struct cluster *c, uint32_t i)
 {
 	const struct rollout *r = &c->rollout;
 
-	if (r->under_way && !r->fresh &&
+	if (r->under_way && !r->fresh && !r->unprepared &&
 		(r->scope == SLOT_ALL || r->scope == i) &&
 		c->slots[i].other.state == WORKER_NONE &&
 		!rollout_has_turned(c, &c->slots[i]))
@@ -478,7 +518,7 @@ bool rollout_advance(struct cluster *c)
 	struct rollout *r = &c->rollout;
 	struct slot *s;
 
-	if (!r->under_way)
+	if (!r->under_way || r->unprepared)
 		return false;
 	if (r->fresh) {
 		if (!canary_advance_fresh(c, is_there(c)))

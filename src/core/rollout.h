@@ -22,6 +22,7 @@ struct rollout {
 	bool fresh; /* nothing ran: all slots start at once, it only watches */
 	bool going_back;
 	bool drops_ports;
+	bool unprepared; /* it begins at EVENT_PREPARED */
 	unsigned id;
 	unsigned to;    /* generation */
 	uint32_t scope; /* one slot, or SLOT_ALL */
@@ -123,6 +124,9 @@ unsigned rollout_keeps(struct cluster *c);
 /* A worker of the new generation has failed. */
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why);
+
+/* EVENT_PREPARED. */
+void rollout_prepared(struct cluster *c, const struct event *e);
 
 /* The cluster stops: what is under way or waits has failed. */
 void rollout_cancel(struct cluster *c);

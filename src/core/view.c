@@ -22,6 +22,11 @@ enum cluster_state cluster_state(const struct cluster *c)
 	return c->state;
 }
 
+bool cluster_all_ready(const struct cluster *c)
+{
+	return c->all_ready && !c->stopping;
+}
+
 bool cluster_was_stopped(const struct cluster *c)
 {
 	return c->asked_to_stop && !c->failed;
@@ -197,6 +202,8 @@ void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
 		.since = r->since,
 		.going_back = r->going_back,
 		.drops_ports = r->drops_ports,
+		.fresh = r->fresh,
+		.unprepared = r->unprepared,
 		.canary = r->canary < c->wanted ? r->canary : c->wanted,
 		.baking = r->bake_until != NSEC_NEVER ? canary_due(c) : 0,
 		.settings = cluster_find_generation(c, r->to)->settings,

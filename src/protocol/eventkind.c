@@ -21,7 +21,8 @@ const char *const event_kinds[] = {
 	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
 	"shared-memory", "balance", "check-denied", "check-untaken",
 	"stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
-	"drop", "fallback", "fallback-over", "essential-ended",
+	"drop", "fallback", "fallback-over", "essential-ended", "waits",
+	"before-failed",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed"};

@@ -15,6 +15,7 @@
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
+#include "supervisor/order/order.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/scaling/scaling.h"
 #include "supervisor/upgrade/reexec.h"
@@ -59,6 +60,7 @@ const struct part *const parts[] = {
 	&news_part,
 	&instance_part,
 	&hooks_part,
+	&order_part,
 	&logs_part,
 	&upgrade_part,
 	&control_part,

@@ -10,6 +10,7 @@
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/accept/accepting.h"
+#include "supervisor/order/order.h"
 #include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/begin.h"
@@ -92,7 +93,8 @@ static void grant_lateness(struct supervisor *sup, nsec_t now)
 		now < sup->turn.armed_for + LATE)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
-		service_tell(sup->services[i], &event);
+		if (!sup->services[i]->stage.held)
+			service_tell(sup->services[i], &event);
 }
 
 /* Each cluster in turn, from where the last turn of the loop ended. */
@@ -164,6 +166,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	(void)revents;
 	bequest_look(sup);
 	tick(sup);
+	order_look(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
 	if (sup->channels.dirty != NULL)

@@ -58,7 +58,8 @@ void late_note_done(struct world *w, const struct report *r)
 	w->late.watch =
 		bake != 0 && trials_is_guessed(w, now) ? now->stable_after : 0;
 	w->done_in_call++;
-	if (w->late.watch > 0 && !w->calm && world_chance(w, 200))
+	if (w->late.watch > 0 && w->last_worker > 0 && !w->calm &&
+		world_chance(w, 200))
 		end_one(w);
 }
 

@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <signal.h>
+#include <string.h>
 
 /* A world is drawn by its kind. */
 enum kind { QUIET, BENIGN, NASTY, CRUEL, CROWDED, KINDS };
@@ -59,6 +60,8 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 		s->max_age = world_span(w, 2 * SECOND, 20 * SECOND);
 	s->old_generations = 1 + (unsigned)world_random(w, 3);
 	s->start_at_once = (unsigned)world_random(w, 5);
+	if (world_chance(w, 150))
+		s->before.text = strdup("migrate");
 }
 
 static void draw_ends(struct world *w, struct cluster_settings *s)
@@ -333,8 +336,8 @@ static void command(struct world *w, enum kind kind, unsigned most)
 		change_settings(w, kind);
 	else if (which < 84)
 		stop(w);
-	else
-		world_deliver(w, &e);
+	else if (world_deadline(w) != NSEC_NEVER)
+		world_deliver(w, &e); /* too early */
 }
 
 /* ---- the course of the world ---- */

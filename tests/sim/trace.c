@@ -28,6 +28,7 @@ static const char *const event_names[] = {
 	[EVENT_STOP] = "stop",
 	[EVENT_SCALE] = "scale",
 	[EVENT_ROLL] = "roll",
+	[EVENT_PREPARED] = "prepared",
 	[EVENT_SETTINGS] = "settings",
 	[EVENT_LATE] = "late",
 	[EVENT_HOLD] = "hold",

@@ -270,6 +270,8 @@ void witness_event(struct world *w, const struct event *e)
 	case EVENT_LATE:
 		w->lost += e->span;
 		break;
+	case EVENT_PREPARED:
+		break;
 	default:
 		note_of_worker(w, e);
 		break;
@@ -506,6 +508,8 @@ static void note_spawn(
 	if (w->places[a->slot].exact && w->now < w->places[a->slot].refill_by &&
 		a->generation == w->in_force.generation)
 		world_complain(w, "slot %u is filled too early", a->slot);
+	if (view.unprepared && a->generation == view.to)
+		world_complain(w, "a spawn before the rollout is prepared");
 	be_asked(w, a, cause);
 	starts_note_spawn(w, a->generation);
 }
@@ -543,6 +547,7 @@ void witness_action(struct world *w, const struct action *a,
 		stops_note_drain(w, a);
 		break;
 	case ACTION_RELEASE:
+	case ACTION_HOLD:
 		world_complain(w, "a spare that nobody asked for");
 	case ACTION_REPORT:
 		note_report(w, &a->report, next, cause);

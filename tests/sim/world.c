@@ -304,6 +304,21 @@ static void spawn(struct world *w, const struct action *a)
 	answer(w, &e);
 }
 
+/* `before`: now and then it fails. */
+static void prepare(struct world *w)
+{
+	struct rollout_view view;
+	struct event e = {.kind = EVENT_PREPARED};
+
+	cluster_view_rollout(w->cluster, &view);
+	if (!view.unprepared)
+		return;
+	e.count = view.id;
+	if (!w->calm && world_chance(w, 250))
+		e.why = WHY_BEFORE;
+	world_schedule(w, w->now + world_span(w, 0, 2 * SECOND), &e);
+}
+
 void world_carry_out(struct world *w, const struct action *a)
 {
 	const struct habits *h;
@@ -338,8 +353,12 @@ void world_carry_out(struct world *w, const struct action *a)
 			(struct ending){
 				.kind = ENDING_SIGNAL, .code = SIGKILL});
 		break;
-	case ACTION_RELEASE:
 	case ACTION_REPORT:
+		if (a->report.kind == REPORT_ROLLOUT_STARTED)
+			prepare(w);
+		break;
+	case ACTION_RELEASE:
+	case ACTION_HOLD:
 	case ACTION_ENDED:
 		break;
 	}
@@ -422,6 +441,17 @@ static void pass_time(struct world *w, nsec_t until)
 		w->now += world_span(w, 0, 2 * MSEC);
 }
 
+/* Nothing is born before `before` has run: the shell holds the ticks back. */
+nsec_t world_deadline(const struct world *w)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(w->cluster, &view);
+	if (view.unprepared && view.fresh && !w->stopping)
+		return NSEC_NEVER;
+	return cluster_next_deadline(w->cluster);
+}
+
 bool world_go_on(struct world *w, nsec_t until)
 {
 	nsec_t deadline;
@@ -431,12 +461,13 @@ bool world_go_on(struct world *w, nsec_t until)
 	if (give_answer(w))
 		return true;
 	twin_look(w);
-	deadline = cluster_next_deadline(w->cluster);
+	deadline = world_deadline(w);
 	if (deadline <= w->now) {
 		tick(w);
 		return true;
 	}
-	witness_settled(w);
+	if (cluster_next_deadline(w->cluster) > w->now)
+		witness_settled(w);
 	coming = w->coming_count > 0 ? w->coming[0].at : NSEC_NEVER;
 	if (nsec_min(deadline, coming) > until) {
 		w->now = w->now < until ? until : w->now;

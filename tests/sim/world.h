@@ -269,6 +269,8 @@ void world_calm_down(struct world *w);
 
 /* Hand an event to the core, and carry out what it asks for. */
 void world_deliver(struct world *w, struct event *event);
+/* When the core is to get a tick. */
+nsec_t world_deadline(const struct world *w);
 /* Let time pass until the next thing happens, at most until `until`; false
  * when that time has come. */
 bool world_go_on(struct world *w, nsec_t until);

@@ -175,7 +175,8 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 		say_last(out, n);
 		return;
 	}
-	if (r->ending.kind == ENDING_SPAWN && *n->explain != '\0')
+	if ((r->ending.kind == ENDING_SPAWN || r->why == WHY_BEFORE) &&
+		*n->explain != '\0')
 		(void)buffer_string(out, n->explain);
 	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
 		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid,
@@ -186,7 +187,8 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 		(void)buffer_printf(out, "%s after %s",
 			news_ending_text(text, &r->ending),
 			text_age(age, r->age));
-	if (r->ending.kind != ENDING_SPAWN && *n->explain != '\0')
+	if (r->ending.kind != ENDING_SPAWN && r->why != WHY_BEFORE &&
+		*n->explain != '\0')
 		(void)buffer_printf(out, "; %s", n->explain);
 	say_last(out, n);
 }
@@ -432,6 +434,7 @@ static const char *why_word(
 		[WHY_AGE] = "age",
 		[WHY_QUEUE] = "asked",
 		[WHY_REQUEST] = "hang",
+		[WHY_BEFORE] = "before",
 	};
 	const struct ending *e = &r->ending;
 
@@ -663,6 +666,13 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 	flush_told(sup);
 }
 
+/* Its cause was told by news_expect(). */
+static bool is_expected(const struct report *r)
+{
+	return r->kind == REPORT_EXITED ||
+		(r->kind == REPORT_ROLLOUT_FAILED && r->why == WHY_BEFORE);
+}
+
 static void news_on_report(struct service *service, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
@@ -680,9 +690,9 @@ static void news_on_report(struct service *service, const struct report *report)
 		PARTS(explain, service, report, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_UNKILLABLE)
 		(void)stays_why(report->pid, n.explain, sizeof(n.explain));
-	if (report->kind == REPORT_EXITED)
+	if (is_expected(report))
 		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
-	if (report->kind == REPORT_EXITED && h->expect != 0) {
+	if (is_expected(report) && h->expect != 0) {
 		n.serial = h->expect;
 		n.patience = nsec_add(clock_now(), NEWS_PATIENCE);
 		h->expect = 0;

@@ -78,7 +78,7 @@ void news_say_numbers(const struct child *child, enum log_level level,
 #define NEWS_SPAN_MOST 6
 bool news_spares(struct child *child);
 
-/* Before an EXITED report: set its cause, or NULL, and the serial of the worker
+/* Before an EXITED report, or a ROLLOUT_FAILED with WHY_BEFORE: set its cause, or NULL, and the serial of the worker
  * whose last output it waits for, or 0. */
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
 /* Take both back, because the report has to wait (reap.h).  Heap. */

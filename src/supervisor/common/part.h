@@ -82,6 +82,10 @@ struct part {
 
 	/* ---- a cluster ---- */
 
+	/* It is about to stop, `at_once` or not.  True: that has to wait, and
+	 * this room calls service_stop_now() later; the next rooms are not
+	 * asked. */
+	bool (*stopping)(struct service *service, bool at_once);
 	/* The core reports what has happened in the cluster. */
 	void (*report)(struct service *service, const struct report *report);
 	/* `report` says that a rollout has failed: if this room knows more

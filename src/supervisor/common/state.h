@@ -17,6 +17,7 @@
 #include "supervisor/leader/state.h"
 #include "supervisor/limits/state.h"
 #include "supervisor/messages/state.h"
+#include "supervisor/order/state.h"
 #include "supervisor/orphans/state.h"
 #include "supervisor/scaling/state.h"
 #include "supervisor/sockets/state.h"
@@ -142,6 +143,7 @@ struct service {
 	struct routed routed;
 	struct outage outage;
 	struct leadership leadership;
+	struct order order;
 	struct scaling *scaling; /* heap; NULL: `workers` was never a range */
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */

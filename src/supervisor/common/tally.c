@@ -71,6 +71,8 @@ static enum tally_exit reason_of(
 	case WHY_MEMORY:
 	case WHY_AGE:
 		return TALLY_OUTGROWN;
+	case WHY_BEFORE: /* no worker's */
+		break;
 	}
 	return TALLY_UNKNOWN;
 }

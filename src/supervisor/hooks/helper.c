@@ -130,7 +130,10 @@ static int run(struct helper *h, const struct helper_plan *p,
 	plan.death_signal = SIGKILL;
 	for (int i = 1; i <= 2; i++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){
-			p->silent ? sup->null_fd : daemon_output(sup, i), i};
+			p->output[i - 1] > 0 ? p->output[i - 1]
+				: p->silent  ? sup->null_fd
+					     : daemon_output(sup, i),
+			i};
 	got = spawn(&plan, &h->pid, &h->pidfd, &failure);
 	if (got == -1)
 		spawn_explain(&failure, p->command->list[0], err);

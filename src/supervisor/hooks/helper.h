@@ -38,7 +38,8 @@ struct helper_plan {
 	const struct buffer *facts; /* "K=V", each with its NUL: they stand
 				       before the recipe's environment */
 	const char *file;           /* what it works on, or NULL */
-	bool silent;                /* output to /dev/null; else it is ours */
+	int output[2]; /* its stdout and stderr; 0 or -1: as below */
+	bool silent;   /* output to /dev/null; else it is ours */
 	nsec_t patience;
 	helper_over *over; /* told once; the helper is gone then */
 	void *owner;

@@ -35,6 +35,9 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 	sup->instance.stopping = true;
 	stopwait_begin(sup);
 	sup->instance.stop_at_once |= at_once;
+	/* all of them, before the first is asked what it waits for */
+	for (size_t i = 0; i < sup->service_count; i++)
+		sup->services[i]->stage.stop_asked = true;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->stage.ended)
 			service_stop(sup->services[i], at_once);
@@ -228,7 +231,7 @@ static void look_if_ready(struct supervisor *sup)
 		const struct service *s = sup->services[i];
 
 		if (!s->stage.started_once && !s->stage.ended &&
-			cluster_wanted(s->core) > 0)
+			(s->stage.held || cluster_wanted(s->core) > 0))
 			return;
 	}
 	if (is_all_ended(sup))

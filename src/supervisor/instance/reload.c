@@ -314,6 +314,10 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++)
 		sup->services[i]->stage.awaited = AWAITED_NOTHING;
+	for (size_t i = 0; i < d->count; i++)
+		if (d->clusters[i].new == NULL)
+			service_named(sup, d->clusters[i].old->name)
+				->stage.stop_asked = true;
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s;

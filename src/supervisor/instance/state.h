@@ -44,6 +44,9 @@ enum awaited {
 struct stage {
 	bool started_once; /* all wanted were ready */
 	bool scaled;       /* by the operator: a reload keeps the number */
+	bool held;         /* not started yet: it waits for others */
+	bool stop_asked;   /* it is to stop … */
+	bool stop_held;    /* … but it waits for others */
 	bool leaving;      /* dropped by a reload: free when ended */
 	bool ended;
 	int status; /* of ACTION_ENDED */

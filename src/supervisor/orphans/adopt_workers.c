@@ -244,7 +244,8 @@ static void follow_scale(
 		log_warn("%s: %s", service->name, err.text);
 }
 
-/* What its workers have written, also those that are gone. */
+/* What its workers have written, also those that are gone; and the file by whose lock
+ * one of them leads. */
 static void take_logs(struct service *service, struct givens *givens)
 {
 	uint64_t leader = slotlog_id(service, WORKERS_MAX);

@@ -133,6 +133,8 @@ static const struct plain_row service_rows[] = {
 	PLAIN(42, service, leadership.blocked, BOOL),
 	PLAIN(43, service, outage.told, BOOL),
 	PLAIN(44, service, outage.lacks_told, BOOL),
+	PLAIN(45, service, stage.held, BOOL),
+	PLAIN(46, service, stage.stop_asked, BOOL),
 	PLAIN(50, service, traffic.uneven.generation, UNSIGNED),
 	PLAIN(51, service, traffic.uneven.slot, UNSIGNED),
 	PLAIN(52, service, traffic.uneven.percent, UNSIGNED),

@@ -326,6 +326,8 @@ void service_tick(struct service *service)
 
 nsec_t service_deadline(const struct service *service)
 {
+	if (service->stage.held)
+		return NSEC_NEVER;
 	/* the core has no slot whose deadline would begin it */
 	if (cluster_slots(service->core) == 0 &&
 		cluster_state(service->core) == CLUSTER_STARTING)
@@ -394,6 +396,8 @@ struct service *service_new(struct supervisor *sup,
 	s->held.listeners = *listeners;
 	*listeners = (struct listener_set){0};
 	s->held.segment = segment;
+	s->stage.held =
+		settings->after != NULL || settings->before.text != NULL;
 	s->index = sup->service_count;
 	sup->services[sup->service_count++] = s;
 	return s;
@@ -492,7 +496,7 @@ static int refuse_if_stopping(const struct service *service, struct error *err)
 	enum cluster_state state = cluster_state(service->core);
 
 	if (!service->sup->instance.stopping && !service->stage.leaving &&
-		state != CLUSTER_STOPPING &&
+		!service->stage.stop_held && state != CLUSTER_STOPPING &&
 		(state != CLUSTER_FAILED || service_is_over(service)))
 		return 0;
 	return error_set(err, 0, "'%s' is stopping", service->name);
@@ -588,8 +592,21 @@ int service_roll(
 
 void service_stop(struct service *service, bool at_once)
 {
+	service->stage.stop_asked = true;
+	for (unsigned i = 0; i < part_count; i++)
+		if (parts[i]->stopping != NULL &&
+			parts[i]->stopping(service, at_once)) {
+			service->stage.stop_held = true;
+			return;
+		}
+	service_stop_now(service, at_once);
+}
+
+void service_stop_now(struct service *service, bool at_once)
+{
 	struct event event = {.kind = EVENT_STOP, .at_once = at_once};
 
+	service->stage.held = service->stage.stop_held = false;
 	if (service->kind->stop != NULL)
 		service->kind->stop(service, at_once);
 	service_tell(service, &event);

@@ -72,7 +72,10 @@ struct roll {
 };
 int service_roll(
 	struct service *service, const struct roll *roll, struct error *err);
+/* Stop it, when those have ended that are to stop before it (supervisor/order); and
+ * now. */
 void service_stop(struct service *service, bool at_once);
+void service_stop_now(struct service *service, bool at_once);
 /* A signal to one worker (slot != SLOT_ALL), to all, or to the next in turn.
  * Returns how many it reached. */
 unsigned service_signal_all(struct service *service, int signal);

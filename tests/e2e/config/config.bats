@@ -257,6 +257,7 @@ launch_file() {
 	# What is shown as an example must be sound, too.
 	sed 's/^;\([a-z-]* = \)/\1/; s/^;\(signal-[A-Z0-9]* = \)/\1/' \
 		"$DIR/sample.ini" >"$DIR/all.ini"
+	printf '%s\n' '[cluster:db]' 'command = x' >>"$DIR/all.ini" # of 'after'
 	run "$NCLUST" config --check -c "$DIR/all.ini"
 	echo "$output"
 	[ "$status" -eq 0 ]

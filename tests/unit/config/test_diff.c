@@ -27,6 +27,7 @@ static void finish(void)
 }
 
 #define WEB "[cluster:web]\ncommand = x\n"
+#define DB "[cluster:db]\ncommand = x\n" /* for the example of `after` */
 
 static const struct {
 	const char *before;
@@ -65,6 +66,10 @@ static const struct {
 	{"threads = off\n", "", "", CHANGE_NONE},
 	{"", "threads = auto\n", "threads", CHANGE_ROLL},
 	{"", "relay = others\n", "relay", CHANGE_LIVE},
+	{"before = a\n", "before = b\nbefore-stop = b\n", "before, before-stop",
+		CHANGE_LIVE},
+	{"", "essential = yes\n", "essential", CHANGE_LIVE},
+	{"", "leader = yes\n", "leader", CHANGE_ROLL},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},
@@ -161,9 +166,9 @@ START_TEST(no_key_is_blind)
 			row->type == OPT_COMMAND ||
 			strcmp(row->section, "cluster") != 0)
 			continue;
-		(void)snprintf(text, sizeof(text), WEB "%s = %s\n",
+		(void)snprintf(text, sizeof(text), WEB "%s = %s\n" DB,
 			option_key(row, 0), row->example);
-		compare(WEB, text);
+		compare(WEB DB, text);
 		ck_assert_str_eq(diff.clusters[0].keys, row->name);
 		ck_assert_int_eq(diff.clusters[0].change, row->change);
 		finish();

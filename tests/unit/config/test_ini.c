@@ -313,6 +313,25 @@ static const struct {
 	{"[cluster:web]\ncommand = x\nlog = inherit\npty = yes\n",
 		"shop.ini:4: cluster:web.pty: 'yes' does not go with 'log = "
 		"inherit', which gives the workers nclust's own output\n"},
+	{"[cluster:a]\ncommand = x\nafter = b, nobody\n"
+	 "[cluster:b]\ncommand = x\nafter = c, d: done\n"
+	 "[cluster:c]\ncommand = x\nafter = a\n"
+	 "[cluster:d]\ncommand = x\nafter = d\n",
+		"shop.ini:3: cluster:a.after: wanted clusters of this file, "
+		"found 'nobody'\n"
+		"shop.ini:3: cluster:a.after: these clusters would wait for "
+		"each other, and none would start: c, b, a\n"
+		"shop.ini:6: cluster:b.after: 'd' is never done: its 'restart' "
+		"is 'always', and not 'on-failure' or 'never'\n"
+		"shop.ini:12: cluster:d.after: 'd' cannot wait for itself\n"},
+	{"[cluster:a]\ncommand = x\nafter = b, b: done\n",
+		"shop.ini:3: cluster:a.after: 'b' is given twice\n"},
+	{"[cluster:a]\ncommand = x\nafter = b,\n",
+		"shop.ini:3: cluster:a.after: wanted names of clusters, as in "
+		"'db, job: done', found 'b,'\n"},
+	{"[cluster:a]\ncommand = x\nafter = b: soon\n",
+		"shop.ini:3: cluster:a.after: wanted names of clusters, as in "
+		"'db, job: done', found 'b: soon'\n"},
 	{"[cluster:web]\ncommand = x\naccept-per-address = 3\n",
 		"shop.ini:3: cluster:web.accept-per-address: needs 'accept'\n"},
 	{"[cluster:web]\ncommand = x\naccept-timeout = 3s\n",
@@ -673,7 +692,10 @@ START_TEST(the_sample_is_accepted_as_it_is_and_uncommented)
 	forget(&r);
 
 	uncomment(sample.data);
-	r = read_text(sample.data);
+	/* the cluster of the example of 'after' */
+	sample.len = strlen(sample.data);
+	(void)buffer_string(&sample, "\n[cluster:db]\ncommand = x\n");
+	r = read_text(buffer_text(&sample));
 	ck_assert_faults(r, "");
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];

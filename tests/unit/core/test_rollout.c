@@ -60,6 +60,100 @@ static void end(void)
 	bench_end(&b);
 }
 
+/* ---- `before` ---- */
+
+/* Settings with such a command are rolled out. */
+static void deploy_with_command(void)
+{
+	fresh = bench_settings();
+	fresh->before.text = strdup("migrate");
+	roll_slot(SLOT_ALL, cluster_settings_ref(fresh));
+}
+
+static void command_ends(unsigned rollout, enum why why)
+{
+	bench_do(&b,
+		(struct event){
+			.kind = EVENT_PREPARED,
+			.count = rollout,
+			.why = why,
+		});
+}
+
+static struct rollout_view rollout_now(void)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(b.c, &view);
+	return view;
+}
+
+START_TEST(nothing_is_replaced_before_its_command_has_ended)
+{
+	start_ready(bench_settings(), 2);
+	deploy_with_command();
+	ck_assert(rollout_now().unprepared);
+	bench_pass(&b, 10 * SECOND);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGSEGV);
+	bench_pass(&b, 10 * SECOND);
+	ck_assert_uint_eq(generation_of(0), 1); /* it comes back as it was */
+	bench_ready(&b, 0);
+
+	command_ends(99, WHY_ITSELF); /* of another one */
+	ck_assert(rollout_now().unprepared);
+	command_ends(1, WHY_ITSELF);
+	ck_assert(!rollout_now().unprepared);
+	step_through(0);
+	step_through(1);
+	ck_assert_uint_eq(cluster_generation(b.c), 2);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(a_command_that_fails_leaves_all_as_it_was)
+{
+	start_ready(bench_settings(), 2);
+	deploy_with_command();
+	command_ends(1, WHY_BEFORE);
+	ck_assert_int_eq(
+		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_BEFORE);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->others, 2);
+	ck_assert(!rollout_now().under_way);
+	ck_assert_uint_eq(cluster_generation(b.c), 1);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(another_rollout_waits_for_the_command_of_the_first)
+{
+	start_ready(bench_settings(), 1);
+	deploy_with_command();
+	restart();
+	ck_assert_uint_eq(rollout_now().id, 1);
+	command_ends(1, WHY_BEFORE);
+	ck_assert_uint_eq(rollout_now().id, 2);
+	ck_assert(!rollout_now().unprepared); /* as before, without one */
+	step_through(0);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
+
+START_TEST(a_first_start_whose_command_fails_is_given_up)
+{
+	bench_start(&b, bench_settings(), 1);
+	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
+	command_ends(0, WHY_BEFORE);
+	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	bench_end(&b);
+}
+END_TEST
+
 /* ---- the good way ---- */
 
 START_TEST(the_new_one_is_ready_before_the_old_one_is_asked_to_go)
@@ -862,6 +956,10 @@ END_TEST
 
 static void add_good(TCase *tc)
 {
+	tcase_add_test(tc, nothing_is_replaced_before_its_command_has_ended);
+	tcase_add_test(tc, a_command_that_fails_leaves_all_as_it_was);
+	tcase_add_test(tc, another_rollout_waits_for_the_command_of_the_first);
+	tcase_add_test(tc, a_first_start_whose_command_fails_is_given_up);
 	tcase_add_test(
 		tc, the_new_one_is_ready_before_the_old_one_is_asked_to_go);
 	tcase_add_test(tc, the_next_step_waits_for_the_old_one_to_be_gone);

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/order/order.h"
+
+#include "config/after.h"
+#include "protocol/json.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/instance/lifecycle.h"
+#include "supervisor/order/step.h"
+#include "supervisor/workers/service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what it waits for ---- */
+
+enum met {
+	MET,
+	NOT_YET,
+	LOST, /* it has ended otherwise: only a restart of it can help */
+};
+
+static enum met look_at(const struct service *of, bool done)
+{
+	if (of == NULL)
+		return LOST;
+	if (done && of->stage.ended)
+		return cluster_state(of->core) == CLUSTER_STOPPED &&
+				of->stage.status == 0 &&
+				!cluster_was_stopped(of->core)
+			? MET
+			: LOST;
+	if (!done && of->stage.ended)
+		return LOST;
+	if (done || of->stage.held)
+		return NOT_YET;
+	return cluster_all_ready(of->core) ? MET : NOT_YET;
+}
+
+/* The next one that is not met; NULL: there is none. */
+static const struct service *next_missing(const struct service *s,
+	const char **at, struct dependency *d, enum met *met)
+{
+	while (after_next(at, d)) {
+		const struct service *of = service_named(s->sup, d->name);
+
+		*met = look_at(of, d->done);
+		if (*met != MET)
+			return of != NULL ? of : s;
+	}
+	return NULL;
+}
+
+static const char *after_of(const struct service *s)
+{
+	return cluster_next_settings(s->core)->after;
+}
+
+static bool waits(const struct service *s)
+{
+	const char *at = after_of(s);
+	struct dependency d;
+	enum met met;
+
+	return next_missing(s, &at, &d, &met) != NULL;
+}
+
+/* It waits for one that has ended, or that waits for such a one.  There are no
+ * cycles. */
+static bool is_lost(const struct service *s)
+{
+	const char *at = s->stage.held ? after_of(s) : NULL;
+	const struct service *of;
+	struct dependency d;
+	enum met met;
+
+	while ((of = next_missing(s, &at, &d, &met)) != NULL)
+		if (met == LOST || is_lost(of))
+			return true;
+	return false;
+}
+
+/* "db (starting)", "job, which ended with status 3". */
+static void say_missing(char *to, size_t size, const struct service *of,
+	const struct dependency *d, enum met met)
+{
+	if (met == LOST && of->stage.ended && of->stage.status != 0)
+		(void)snprintf(to, size, "%s (ended with status %d)", d->name,
+			of->stage.status);
+	else if (met == LOST && !d->done && !cluster_was_stopped(of->core))
+		(void)snprintf(to, size,
+			"%s (ended; 'after = %s: done' waits for that)",
+			d->name, d->name);
+	else
+		(void)snprintf(to, size, "%s (%s)", d->name,
+			of->stage.held
+				? "waiting"
+				: cluster_state_name(cluster_state(of->core)));
+}
+
+static void say_all(char *to, size_t size, const struct service *s)
+{
+	const char *at = after_of(s);
+	const struct service *of;
+	struct dependency d;
+	enum met met;
+	size_t used = 0;
+
+	*to = '\0';
+	while ((of = next_missing(s, &at, &d, &met)) != NULL &&
+		used + 2 < size) {
+		if (used > 0)
+			used += (size_t)snprintf(to + used, size - used, ", ");
+		say_missing(to + used, size - used, of, &d, met);
+		used += strlen(to + used);
+	}
+}
+
+/* ---- `before` ---- */
+
+static void fail_start(struct service *s, const char *how)
+{
+	char why[400];
+
+	(void)snprintf(why, sizeof(why), "'before' ('%s') failed: %s",
+		cluster_next_settings(s->core)->before.text, how);
+	news_say_of(
+		s, LOG_ERROR, "before-failed", "%s; it is not started", why);
+	if (s->sup->settings->daemon && !s->sup->instance.ready_once)
+		lifecycle_fail(s->sup, 1, "the start failed");
+}
+
+/* Its command has ended, or there is none. */
+static void prepared(struct service *s, enum step_kind kind, const char *how,
+	uint64_t serial)
+{
+	struct event event = {
+		.kind = EVENT_PREPARED,
+		.why = how != NULL ? WHY_BEFORE : WHY_ITSELF,
+	};
+	struct rollout_view view;
+	char why[400];
+
+	cluster_view_rollout(s->core, &view);
+	if (kind == STEP_ROLLOUT && !view.unprepared)
+		return;
+	s->stage.held = false;
+	if (how != NULL && kind == STEP_START) {
+		fail_start(s, how);
+	} else {
+		event.count = view.id;
+		(void)snprintf(why, sizeof(why), "'before' ('%s') failed: %s",
+			how != NULL ? view.settings->before.text : "",
+			how != NULL ? how : "");
+		if (how != NULL)
+			news_expect(s->sup, why, serial);
+	}
+	if (event.count != 0 || how != NULL)
+		service_tell(s, &event);
+}
+
+static void begin(struct service *s)
+{
+	const struct cluster_settings *settings = cluster_settings(s->core);
+	unsigned generation = cluster_generation(s->core);
+	enum step_kind kind = STEP_START;
+	struct rollout_view view;
+	struct error err;
+
+	cluster_view_rollout(s->core, &view);
+	if (view.under_way) {
+		settings = view.settings;
+		generation = view.to;
+	}
+	if (view.unprepared && (!s->stage.held || view.fresh))
+		kind = STEP_ROLLOUT;
+	if (settings->before.text == NULL)
+		prepared(s, kind, NULL, 0);
+	else if (step_begin(s, kind, generation, settings, prepared, &err) ==
+		-1)
+		prepared(s, kind, err.text, 0);
+}
+
+static bool is_unprepared(const struct service *s)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(s->core, &view);
+	return view.unprepared;
+}
+
+/* Only the first start waits for others: an operator's restart is meant. */
+static bool is_first(const struct service *s)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(s->core, &view);
+	return !view.fresh;
+}
+
+static void look_at_start(struct service *s)
+{
+	char text[300];
+
+	if (s->order.step != NULL || s->stage.stop_asked ||
+		(!s->stage.held && !is_unprepared(s)))
+		return;
+	if (!s->stage.held || !is_first(s) || !waits(s)) {
+		begin(s);
+		return;
+	}
+	if (s->order.waits_told)
+		return;
+	s->order.waits_told = true;
+	say_all(text, sizeof(text), s);
+	news_say_of(s, LOG_NOTE, "waits", "waits for %s", text);
+}
+
+/* ---- the stop ---- */
+
+/* Is one of those yet to end that are to stop before it? */
+static bool has_dependents(const struct service *s)
+{
+	for (size_t i = 0; i < s->sup->service_count; i++) {
+		const struct service *other = s->sup->services[i];
+		const char *at = cluster_settings(other->core)->after;
+		struct dependency d;
+
+		if (!other->stage.stop_asked || other->stage.ended)
+			continue;
+		while (after_next(&at, &d))
+			if (strcmp(d.name, s->name) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void stop_now(struct service *s)
+{
+	s->stage.stop_held = false;
+	service_stop_now(s, false);
+}
+
+static void on_stop_step(struct service *s, enum step_kind kind,
+	const char *how, uint64_t serial)
+{
+	(void)kind;
+	(void)serial;
+	if (how != NULL)
+		news_say_of(s, LOG_WARN, "before-failed",
+			"'before-stop' ('%s') failed: %s; it is stopped all "
+			"the same",
+			cluster_settings(s->core)->before_stop.text, how);
+	stop_now(s);
+}
+
+/* False: there is nothing to wait for. */
+static bool begin_stop_step(struct service *s)
+{
+	const struct cluster_settings *settings = cluster_settings(s->core);
+	struct error err;
+
+	if (settings->before_stop.text == NULL ||
+		(service_counts(s).alive == 0 && s->accepting == NULL))
+		return false;
+	if (step_begin(s, STEP_STOP, cluster_generation(s->core), settings,
+		    on_stop_step, &err) == 0)
+		return true;
+	news_say_of(s, LOG_WARN, "before-failed",
+		"'before-stop' ('%s') failed: %s; it is stopped all the same",
+		settings->before_stop.text, err.text);
+	return false;
+}
+
+static bool order_on_stopping(struct service *s, bool at_once)
+{
+	enum cluster_state state = cluster_state(s->core);
+
+	if (at_once || !step_runs(s, STEP_STOP))
+		step_forget(s);
+	if (at_once || state == CLUSTER_STOPPING || state == CLUSTER_STOPPED ||
+		state == CLUSTER_FAILED)
+		return false;
+	return s->order.step != NULL || has_dependents(s) || begin_stop_step(s);
+}
+
+static void look_at_stop(struct service *s)
+{
+	if (s->order.step == NULL && !has_dependents(s) && !begin_stop_step(s))
+		stop_now(s);
+}
+
+/* ---- once a turn ---- */
+
+/* Nothing runs any more, and who waits can never start: then nclust ends, as when
+ * the last worker has ended.  In the background it does not wait for that. */
+static void look_if_lost(struct supervisor *sup)
+{
+	const struct service *lost = NULL;
+	bool daemon = sup->settings->daemon && !sup->instance.ready_once;
+	bool others = false;
+	char text[300];
+	char why[400];
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		if (is_lost(s))
+			lost = s;
+		else
+			others |= !s->stage.ended;
+	}
+	if (lost == NULL || (others && !daemon))
+		return;
+	say_all(text, sizeof(text), lost);
+	(void)snprintf(why, sizeof(why), "%s cannot start: it waits for %s",
+		lost->name, text);
+	lifecycle_fail(
+		sup, sup->instance.status != 0 ? sup->instance.status : 1, why);
+}
+
+void order_look(struct supervisor *sup)
+{
+	bool held = false;
+
+	if (sup->instance.over)
+		return;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (s->stage.stop_held)
+			look_at_stop(s);
+		else
+			look_at_start(s);
+		held |= s->stage.held;
+	}
+	if (held && !sup->instance.stopping)
+		look_if_lost(sup);
+}
+
+/* ---- what else happens ---- */
+
+static void order_on_report(struct service *s, const struct report *r)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(s->core, &view);
+	switch (r->kind) {
+	case REPORT_ROLLOUT_STARTED:
+		/* nothing runs: none must be born before `before` has run */
+		if (view.fresh && view.unprepared)
+			s->stage.held = true;
+		break;
+	case REPORT_ROLLOUT_FAILED:
+	case REPORT_ROLLOUT_SUPERSEDED:
+		if (!view.unprepared && step_runs(s, STEP_ROLLOUT))
+			step_forget(s);
+		break;
+	case REPORT_STATE:
+		if (r->state != CLUSTER_STOPPING &&
+			r->state != CLUSTER_STOPPED &&
+			r->state != CLUSTER_FAILED && !s->stage.stop_held)
+			s->stage.stop_asked = false; /* it was begun anew */
+		break;
+	default:
+		break;
+	}
+}
+
+/* Workers of an earlier nclust serve: it was started long ago. */
+static void order_on_adopted(struct service *s)
+{
+	struct child_walk walk = children_of(s);
+
+	if (child_next(&walk) != NULL)
+		s->stage.held = false;
+}
+
+static void order_on_status(struct json_writer *w, const struct service *s)
+{
+	char text[300];
+
+	if (!s->stage.held && !s->stage.stop_held && s->order.step == NULL)
+		return;
+	say_all(text, sizeof(text), s);
+	if (step_runs(s, STEP_STOP))
+		(void)snprintf(text, sizeof(text), "its 'before-stop'");
+	else if (s->order.step != NULL)
+		(void)snprintf(text, sizeof(text), "its 'before'");
+	else if (s->stage.stop_held)
+		(void)snprintf(
+			text, sizeof(text), "those that depend on it, to stop");
+	json_put_text(w, "waits_for", text);
+}
+
+static bool order_on_rolls(const struct service *s)
+{
+	return s->order.step != NULL || s->stage.stop_held;
+}
+
+static void order_on_end(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		step_forget(sup->services[i]);
+}
+
+const struct part order_part = {
+	.name = "order",
+	.stopping = order_on_stopping,
+	.report = order_on_report,
+	.adopted = order_on_adopted,
+	.status = order_on_status,
+	.rolls = order_on_rolls,
+	.drop = step_forget,
+	.end = order_on_end,
+};

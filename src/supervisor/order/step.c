@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/order/step.h"
+
+#include "base/text.h"
+#include "supervisor/common/news.h"
+#include "supervisor/workers/capture.h"
+#include "supervisor/workers/recipe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct step {
+	enum step_kind kind;
+	struct helper *helper;
+	step_over *over;
+	struct child output; /* no worker: it has the pipes, for the logger */
+};
+
+static void release(struct service *service)
+{
+	struct step *step = service->order.step;
+
+	service->order.step = NULL;
+	capture_drop(&step->output);
+	free(step);
+}
+
+static void on_over(void *owner, const struct pidfd_end *end, bool late)
+{
+	struct service *service = owner;
+	const struct step *step = service->order.step;
+	step_over *over = step->over;
+	enum step_kind kind = step->kind;
+	uint64_t serial = 0;
+	char how[64] = "";
+	char name[16];
+
+	if (late)
+		(void)snprintf(how, sizeof(how), "killed, it took too long");
+	else if (end->signalled)
+		(void)snprintf(how, sizeof(how), "killed by %s",
+			text_signal_name(name, end->code));
+	else if (end->code != 0)
+		(void)snprintf(how, sizeof(how), "exit %d", end->code);
+	if (step->output.output[0] != -1 && capture_ask_last(&step->output))
+		serial = step->output.serial;
+	release(service);
+	over(service, kind, *how != '\0' ? how : NULL, serial);
+}
+
+static int start(struct step *step, struct helper_plan *plan, struct error *err)
+{
+	struct service *service = plan->service;
+	struct supervisor *sup = service->sup;
+	bool attached = sup->settings->daemon && !sup->instance.ready_once;
+
+	plan->output[0] = plan->output[1] = -1;
+	/* who waits for `-d` sees it */
+	if (!attached)
+		capture_open(service, &step->output, plan->output);
+	step->helper = helper_start(plan, err);
+	capture_close(sup, plan->output);
+	if (step->helper == NULL)
+		return -1;
+	step->output.pid = step->helper->pid;
+	capture_hand_over(service, &step->output);
+	return 0;
+}
+
+int step_begin(struct service *service, enum step_kind kind,
+	unsigned generation, const struct cluster_settings *settings,
+	step_over *over, struct error *err)
+{
+	struct step *step = calloc(1, sizeof(*step));
+	struct buffer facts;
+	struct helper_plan plan = {
+		.service = service,
+		.command = kind == STEP_STOP ? &settings->before_stop.command
+					     : &settings->before.command,
+		.facts = &facts,
+		.patience = kind == STEP_STOP ? settings->stop_timeout
+					      : settings->start_timeout,
+		.over = on_over,
+		.owner = service,
+	};
+	int got = -1;
+
+	if (step == NULL)
+		return error_set(err, ENOMEM, "a command");
+	step->kind = kind;
+	step->over = over;
+	step->output = (struct child){
+		.service = service,
+		.serial = ++service->sup->births.next_serial,
+		.generation = generation,
+		.pidfd = -1,
+		.output = {-1, -1},
+	};
+	buffer_init(&facts, 0);
+	helper_fact(&facts, "NCLUST_EVENT",
+		kind == STEP_STOP ? "before-stop" : "before");
+	helper_facts(&facts, service);
+	helper_number(&facts, "NCLUST_GENERATION", generation);
+	plan.recipe = recipe_get(service, generation,
+		(struct cluster_settings *)(uintptr_t)settings, err);
+	service->order.step = step;
+	if (plan.recipe != NULL)
+		got = start(step, &plan, err);
+	buffer_fini(&facts);
+	if (got == -1)
+		release(service);
+	return got;
+}
+
+void step_forget(struct service *service)
+{
+	if (service->order.step == NULL)
+		return;
+	helper_forget(service->order.step->helper);
+	release(service);
+}
+
+bool step_runs(const struct service *service, enum step_kind kind)
+{
+	return service->order.step != NULL && service->order.step->kind == kind;
+}
