@@ -161,10 +161,16 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 		(!r->was_ready || clock_now() - r->age >= e->since);
 }
 
+/* The report may be late, of a stop before: the event waited for a worker's last
+ * output. */
 static bool is_stopped_instead(
 	const struct expectation *e, const struct report *r)
 {
+	enum cluster_state now = cluster_state(e->service->core);
+
 	return !e->ended && !e->met && r->kind == REPORT_STATE &&
+		(now == CLUSTER_STOPPING || now == CLUSTER_STOPPED ||
+			now == CLUSTER_FAILED) &&
 		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
 			r->state == CLUSTER_FAILED);
 }
