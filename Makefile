@@ -252,6 +252,8 @@ build/bench/%: build/plain/tests/bench/%.o
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lm
 
+build/bench/group: $(ARCHIVE)
+
 build/valgrind/%.so: tests/valgrind/%.c
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared \

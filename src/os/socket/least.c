@@ -19,6 +19,9 @@
 
 /* A member where nobody waits counts as if so many waited in its queue. */
 #define BUSY 16
+/* In ns, about 0.3 s: whoever is busy for less is done the sooner the longer that is;
+ * but if it takes longer, nobody knows how long, and the latest one comes first. */
+#define LONG (1 << 28)
 /* Of one that is stuck, 2 to the power of it. */
 #define STUCK_BIT 20
 /* Looks at members for one connection: of more, chance chooses these. */
@@ -299,8 +302,21 @@ static void look_for_waiters(
 	}
 }
 
+/* R1 = LONG - R1 if that is not less than 0: without a jump, as above. */
+static void rank_age(struct code *c)
+{
+	set(c, BPF_REG_2, LONG);
+	put(c, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_2, BPF_REG_1, 0, 0);
+	copy(c, BPF_REG_4, BPF_REG_2);
+	put(c, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_4, 0, 0, 63);
+	add(c, BPF_REG_4, -1);
+	put(c, BPF_ALU64 | BPF_XOR | BPF_X, BPF_REG_2, BPF_REG_1, 0, 0);
+	put(c, BPF_ALU64 | BPF_AND | BPF_X, BPF_REG_2, BPF_REG_4, 0, 0);
+	put(c, BPF_ALU64 | BPF_XOR | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
+}
+
 /* The member in KEY has a word of what it has to do: in its upper bits how many
- * wait, in the lower ones for how long it has got none, if all are busy. */
+ * wait; in the lower ones, if it is busy, since when. */
 #define AGE_BITS 42
 static void weigh(struct code *c, const struct btf_place *at)
 {
@@ -326,6 +342,7 @@ static void weigh(struct code *c, const struct btf_place *at)
 	load(c, BPF_DW, BPF_REG_2, BPF_REG_1, STATE_AT(since));
 	load(c, BPF_DW, BPF_REG_1, BPF_REG_10, NOW);
 	put(c, BPF_ALU64 | BPF_SUB | BPF_X, BPF_REG_1, BPF_REG_2, 0, 0);
+	rank_age(c);
 	put(c, BPF_ALU64 | BPF_LSH | BPF_K, BPF_REG_1, 0, 0, 12);
 	put(c, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_1, 0, 0, 64 - AGE_BITS);
 	put(c, BPF_ALU64 | BPF_OR | BPF_X, BPF_REG_3, BPF_REG_1, 0, 0);

@@ -11,7 +11,7 @@
  * A program in the kernel that gives a new connection of a group (reuseport.h) to
  * the member that has the least to do: one where somebody waits for connections
  * and none is on its way; else the one with the shortest queue, and of equal ones
- * the one that got its last connection last, because long requests are few.  A
+ * the one that has been busy longest, unless that is very long.  A
  * member that is marked as stuck gets none until somebody waits there again,
  * unless all are.
  *

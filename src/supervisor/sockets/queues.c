@@ -14,7 +14,7 @@
 #define LOOK_EVERY (20 * MSEC)
 /* Nobody has accepted for so long: others can do it sooner. */
 #define PATIENCE_LEAST (80 * MSEC)
-#define PATIENCE_MOST (10 * SECOND)
+#define PATIENCE_MOST (2 * SECOND)
 /* One that hangs gets a connection again after that, in case nobody ever is seen to
  * wait there. */
 #define STUCK_MOST (10 * SECOND)

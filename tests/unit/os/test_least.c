@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MEMBERS 3
@@ -91,6 +92,36 @@ START_TEST(the_shortest_queue_gets_the_next)
 	ck_assert_uint_eq(waiting(1), 10);
 	ask(10);
 	ck_assert_uint_eq(waiting(1), 10);
+	end();
+}
+END_TEST
+
+static void ago(unsigned member, unsigned milliseconds)
+{
+	struct timespec now;
+
+	ck_assert_int_eq(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+	least.state->since[member] = (uint64_t)now.tv_sec * 1000000000 +
+		(uint64_t)now.tv_nsec - milliseconds * 1000000ULL;
+}
+
+START_TEST(of_busy_ones_the_longest_unless_that_is_very_long)
+{
+	if (!begin())
+		return;
+	ago(0, 60000);
+	ago(1, 100);
+	ago(2, 20);
+	ask(1);
+	ck_assert_uint_eq(waiting(1), 1);
+	ago(1, 30000);
+	ago(2, 40000);
+	ask(1);
+	ck_assert_uint_eq(waiting(1), 1);
+	ago(0, 10);
+	ago(1, 30000);
+	ask(1);
+	ck_assert_uint_eq(waiting(0), 1);
 	end();
 }
 END_TEST
@@ -251,6 +282,7 @@ END_TEST
 static void add(TCase *all)
 {
 	tcase_add_test(all, the_shortest_queue_gets_the_next);
+	tcase_add_test(all, of_busy_ones_the_longest_unless_that_is_very_long);
 	tcase_add_test(all, one_that_is_not_named_gets_none);
 	tcase_add_test(all, one_that_is_stuck_gets_some_if_all_are);
 	tcase_add_loop_test(all, one_where_somebody_waits_gets_it, 0,

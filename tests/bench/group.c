@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Servers by hand, with the kind of socket that nclust would give them:
+ *
+ *   group share|rr|least PORT N PROGRAM [ARG]...
+ *
+ * share: N programs have the same socket of 127.0.0.1:PORT as descriptor 3.  Else each
+ * has one of its own, in one SO_REUSEPORT group, and the kernel chooses by the same
+ * program of bpf(2).  Nobody watches over them; SIGTERM ends it and them.
+ */
+#include <fcntl.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "bench.h"
+#include "os/socket/least.h"
+
+enum { MOST = 64, FIRST_FD = 3 };
+
+static int open_socket(int port, bool joins)
+{
+	const struct sockaddr_in at = {.sin_family = AF_INET,
+		.sin_port = htons((in_port_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int on = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd == -1 ||
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
+			-1 ||
+		(joins &&
+			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
+				sizeof(on)) == -1) ||
+		bind(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 ||
+		listen(fd, 4096) == -1)
+		bench_die("listen");
+	return fd;
+}
+
+static void choose_least(const int *fds, unsigned count)
+{
+	static struct least least; /* until the end */
+	uint8_t numbers[MOST];
+
+	if (least_open(&least) == -1)
+		bench_die("bpf");
+	for (unsigned i = 0; i < count; i++) {
+		numbers[i] = (uint8_t)i;
+		if (least_add(&least, fds[i], i) == -1)
+			bench_die("bpf");
+	}
+	if (least_choose(&least, fds[0], numbers, count) == -1)
+		bench_die("bpf");
+}
+
+static pid_t start(int fd, char **command)
+{
+	char pid[32];
+	pid_t child = fork();
+
+	if (child != 0)
+		return child;
+	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	if (dup2(fd, FIRST_FD) == -1 || setenv("LISTEN_FDS", "1", 1) == -1 ||
+		setenv("LISTEN_PID", pid, 1) == -1)
+		_exit(126);
+	(void)execv(command[0], command);
+	_exit(127);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned weights[MOST];
+	unsigned count = argc > 4 ? (unsigned)atoi(argv[3]) : 0;
+	int fds[MOST];
+	pid_t pids[MOST];
+	sigset_t ends;
+	bool own;
+	int got;
+
+	if (count == 0 || count > MOST)
+		bench_die("usage");
+	own = strcmp(argv[1], "share") != 0;
+	for (unsigned i = 0; i < count; i++) {
+		fds[i] = i == 0 || own ? open_socket(atoi(argv[2]), own)
+				       : fds[0];
+		/* not the descriptor that its workers are to have */
+		while (fds[i] == FIRST_FD)
+			fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FD + 1);
+		weights[i] = 1;
+	}
+	if (strcmp(argv[1], "least") == 0)
+		choose_least(fds, count);
+	else if (own && reuseport_turn(fds[0], weights, count) == -1)
+		bench_die("bpf");
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGTERM);
+	for (unsigned i = 0; i < count; i++)
+		pids[i] = start(fds[i], argv + 4);
+	(void)sigprocmask(SIG_BLOCK, &ends, NULL);
+	(void)sigwait(&ends, &got);
+	for (unsigned i = 0; i < count; i++) {
+		(void)kill(pids[i], SIGTERM);
+		(void)waitpid(pids[i], NULL, 0);
+	}
+	return 0;
+}
