@@ -52,10 +52,12 @@ static void look_if_over(struct volley *v)
 		volley_stop(v);
 }
 
+/* Those that are aimed wait for one worker, and hold up no other. */
 static bool has_state(const struct volley *v, unsigned states)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if ((states >> v->asks[i].state & 1) != 0)
+		if ((states >> v->asks[i].state & 1) != 0 &&
+			!(v->asks[i].aimed && v->asks[i].state < ASKING_TAKEN))
 			return true;
 	return false;
 }
@@ -260,7 +262,8 @@ static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		const struct asking *a = &v->asks[i];
 
-		inodes[i] = a->state == ASKING_WAITS ? a->inode : 0;
+		inodes[i] =
+			a->state == ASKING_WAITS && !a->aimed ? a->inode : 0;
 		count += inodes[i] != 0;
 	}
 	return count;
@@ -396,11 +399,45 @@ static bool take_unseen(struct asking *a, bool closed)
 	return only != NULL;
 }
 
-static void look_if_taken(struct asking *a)
+/* Nobody but this worker takes it.  If that one does not, it is busy, or has failed in
+ * the end. */
+static void look_at_aimed(struct asking *a, nsec_t now)
+{
+	struct volley *v = a->volley;
+	struct child *child = child_find(v->asker.service, a->slot, a->worker);
+	const struct cluster_settings *s = v->settings;
+	nsec_t patience = (nsec_t)s->check_failures * s->check_interval +
+		s->check_timeout;
+	char time[24];
+	char why[64];
+
+	if (child == NULL) {
+		close_asking(a);
+		return;
+	}
+	if (v->blind || otherend_inode(a->io.fd) != 0) {
+		take(a, child, false);
+		return;
+	}
+	if (now - a->since < patience)
+		return;
+	(void)snprintf(why, sizeof(why), "took no connection for %s",
+		text_duration(time, patience));
+	/* it has missed all of them */
+	if (health_of(child) != NULL)
+		child->health->failures = s->check_failures - 1;
+	conclude(a, false, why);
+}
+
+static void look_if_taken(struct asking *a, nsec_t now)
 {
 	char byte;
 	ssize_t n;
 
+	if (a->aimed) {
+		look_at_aimed(a, now);
+		return;
+	}
 	if (a->volley->blind) {
 		if (!take_unseen(a, false))
 			tell_denied(a->volley);
@@ -443,7 +480,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		if (a->state == ASKING_CONNECTS)
 			begin(a);
 		if (a->state == ASKING_WAITS)
-			look_if_taken(a);
+			look_if_taken(a, now);
 		else if (a->state >= ASKING_TAKEN)
 			judge_time(a, now);
 	}
@@ -488,16 +525,19 @@ static void arm(struct volley *v)
 
 /* ---- life ---- */
 
-static void ask(struct volley *v, struct asking *a)
+/* `own`: by the socket that this worker alone has; or NULL. */
+static void ask(struct volley *v, struct asking *a, const struct child *own)
 {
 	int fd = socket(v->aim.address.any.sa_family,
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd == -1)
 		return;
-	if ((v->in_lane ? group_connect(v->aim.listener, v->lane, fd,
-				  &v->aim.address.any, v->aim.size)
-			: connect(fd, &v->aim.address.any, v->aim.size)) ==
+	if ((v->in_lane || own != NULL
+			    ? group_connect(v->aim.listener,
+				      own != NULL ? own->traffic.lane : v->lane,
+				      fd, &v->aim.address.any, v->aim.size)
+			    : connect(fd, &v->aim.address.any, v->aim.size)) ==
 			-1 &&
 		errno != EINPROGRESS) {
 		(void)close(fd);
@@ -508,8 +548,67 @@ static void ask(struct volley *v, struct asking *a)
 	a->sent = 0;
 	a->got = 0;
 	a->since = v->quiet_since;
+	a->aimed = own != NULL;
+	if (own != NULL) {
+		a->slot = own->slot;
+		a->worker = own->worker;
+	}
 	ev_io_set(&a->io, fd, EV_READ);
 	v->open++;
+}
+
+/* Has this worker a socket at that address that no other one has? */
+static bool has_own(const struct volley *v, const struct child *child)
+{
+	struct child_walk walk = children_of(v->asker.service);
+	const struct child *other;
+	unsigned lane = child->traffic.lane;
+
+	if (group_size(v->aim.listener) == 1 ||
+		group_own(v->aim.listener, lane) == NULL)
+		return false;
+	while ((other = child_next(&walk)) != NULL)
+		if (other != child && other->traffic.lane == lane)
+			return false;
+	return true;
+}
+
+/* Does it wait for this one already? */
+static bool is_aimed(const struct volley *v, const struct child *child)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state != ASKING_OVER && v->asks[i].aimed &&
+			v->asks[i].worker == child->worker &&
+			v->asks[i].slot == child->slot)
+			return true;
+	return false;
+}
+
+/* Ask those who have one by it.  Returns how many others are to be asked. */
+static unsigned ask_straight(struct volley *v, unsigned count)
+{
+	struct child_walk walk = children_of(v->asker.service);
+	const struct child *child;
+	unsigned others = 0;
+
+	while ((child = child_next(&walk)) != NULL) {
+		size_t i = 0;
+
+		if (!wants(v, child) || volley_asks(v, child))
+			continue;
+		if (!has_own(v, child)) {
+			others++;
+			continue;
+		}
+		count -= count > 0;
+		if (is_aimed(v, child))
+			continue;
+		while (i < VOLLEY_MAX && v->asks[i].state != ASKING_OVER)
+			i++;
+		if (i < VOLLEY_MAX)
+			ask(v, &v->asks[i], child);
+	}
+	return others > 0 ? count : 0;
 }
 
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
@@ -529,10 +628,12 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	v->blind = false;
 	v->looked = 0;
 	v->step = STEP_FIRST;
+	if (v->straight)
+		count = ask_straight(v, count);
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
 		if (v->asks[i].state != ASKING_OVER)
 			continue;
-		ask(v, &v->asks[i]);
+		ask(v, &v->asks[i], NULL);
 		count--;
 	}
 	if (v->open == 0) {

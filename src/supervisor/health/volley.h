@@ -15,7 +15,8 @@
  * answer, or the lack of one, counts for that worker alone.  A worker that does
  * not answer is reported again each `check-interval` without another request:
  * it would take none.  A connection that no worker takes stays in the queue and
- * counts for none.  The asker that has the volley (asker.h) also counts its
+ * counts for none.  Where each worker has a socket of its own (`balance = rr`), its
+ * connection goes there, and nothing is to be found out.  The asker that has the volley (asker.h) also counts its
  * commands there.
  */
 #define VOLLEY_MAX 16
@@ -33,6 +34,7 @@ struct asking {
 	enum asking_state state;
 	ev_io io; /* its fd, or -1; runs while TAKEN */
 	uint64_t inode;
+	bool aimed; /* at a socket that `worker` alone has */
 	uint32_t slot;
 	uint64_t worker;
 	nsec_t since; /* TAKEN: then; LATE: when it was last reported */
@@ -52,6 +54,7 @@ struct volley {
 			  waits for data; 0: the request but for its end */
 	bool in_lane;  /* ask only workers of `lane`, … */
 	unsigned lane; /* … even if it gets no connections (steer.h) */
+	bool straight; /* ask those that have a socket of their own by it */
 
 	ev_timer look;
 	nsec_t step;        /* to the next look */

@@ -163,6 +163,37 @@ start_checked() {
 	[ "$(worker 0 '.checks.last')" = null ]
 }
 
+@test "with a socket for each worker a check goes to its own, and is not searched" {
+	start_cluster -n 4 --balance random -l "$AT" --check http:/ \
+		--check-interval 300ms --check-timeout 2s --check-failures 2 \
+		--log-level info -- python3 -c '
+import os, socket, sys
+listener = socket.socket(fileno=3)
+count = open("%s/accepted.%d" % (sys.argv[1], os.getpid()), "w", buffering=1)
+while True:
+    client, _ = listener.accept()
+    print(file=count)
+    client.recv(1000)
+    client.sendall(b"HTTP/1.0 204 No Content\r\n\r\n")
+    client.close()' "$DIR"
+	wait_until 30 '[ "$(cluster "[.workers[].checks.ok] | min // 0")" -ge 6 ]'
+	while read -r pid ok; do
+		accepted=$(wc -l <"$DIR/accepted.$pid")
+		echo "worker $pid: $accepted accepted, $ok ok"
+		[ "$accepted" -ge "$ok" ]
+		[ "$accepted" -le $((ok + 2)) ] # one may come meanwhile
+	done < <(cluster '.workers[] | "\(.pid) \(.checks.ok)"')
+
+	# one that accepts none fails, and only that one
+	hung=$(worker_pid 2)
+	others=$(cluster '[.workers[] | select(.slot != 2).pid]' -c)
+	freeze "$hung"
+	wait_logged "worker $hung took no connection"
+	wait_until 30 '[ "$(worker_pid 2)" != "$1" ]' "$hung"
+	[ "$(cluster '[.workers[] | select(.slot != 2).pid]' -c)" = "$others" ]
+	[ "$(cluster '[.workers[] | select(.slot != 2) | .checks.failed] | add')" -eq 0 ]
+}
+
 @test "of three, one that fails is replaced alone, and no request is lost" {
 	start_checked -- "$UNWELL"
 	read -r first second third <<<"$(pids)"
