@@ -240,6 +240,7 @@ static void choose_directory(const struct check *k)
 	c->directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
 	if (c->directory == NULL)
 		faults_add(k->faults, EX_OSERR, "out of memory");
+	c->directory_of_file = true;
 }
 
 static void check_listeners(const struct check *k)

@@ -203,6 +203,9 @@ struct cluster_settings {
 	enum sticky_mode sticky;
 
 	char *directory; /* NULL: inherited */
+	/* it is that of the file, as nothing else was said: nclust enters it
+	 * with its own rights, as it would be inherited */
+	bool directory_of_file;
 	char *chroot;
 	char *user; /* as written; the ids are resolved */
 	char *group;

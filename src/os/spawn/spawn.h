@@ -108,6 +108,7 @@ struct spawn_plan {
 	int umask;             /* -1: inherited */
 	const char *chroot;    /* or NULL */
 	const char *directory; /* or NULL */
+	bool directory_first;  /* entered with our rights, not the user's */
 	long uid;              /* -1: inherited; then groups are too */
 	long gid;
 	const gid_t *groups; /* supplementary, with uid >= 0 */

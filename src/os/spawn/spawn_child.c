@@ -86,6 +86,16 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 	return 0;
 }
 
+static int set_directory(struct spawn_child *child, struct spawn_failure *f)
+{
+	const char *directory = child->plan->directory;
+
+	child->at = SPAWN_DIRECTORY;
+	if (directory && chdir(directory) == -1)
+		return spawn_fail(f, SPAWN_DIRECTORY, directory);
+	return 0;
+}
+
 static int set_place(struct spawn_child *child, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
@@ -93,13 +103,12 @@ static int set_place(struct spawn_child *child, struct spawn_failure *f)
 	child->at = SPAWN_CHROOT;
 	if (plan->chroot && (chroot(plan->chroot) == -1 || chdir("/") == -1))
 		return spawn_fail(f, SPAWN_CHROOT, plan->chroot);
+	if (plan->directory_first && set_directory(child, f) == -1)
+		return -1;
 	child->at = SPAWN_USER;
 	if (spawn_credentials(plan, f) == -1)
 		return -1;
-	child->at = SPAWN_DIRECTORY;
-	if (plan->directory && chdir(plan->directory) == -1)
-		return spawn_fail(f, SPAWN_DIRECTORY, plan->directory);
-	return 0;
+	return plan->directory_first ? 0 : set_directory(child, f);
 }
 
 /* The signal is set after the credentials have changed (the change clears

@@ -21,6 +21,7 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(5, cluster_settings, home, HEAP),
 	PLAIN(6, cluster_settings, fallback_page, HEAP),
 	PLAIN(7, cluster_settings, configured, HEAP),
+	PLAIN(8, cluster_settings, directory_of_file, BOOL),
 	CARRY_BYTES(CARRY_GROUPS, cluster_settings, groups, group_count),
 	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };

@@ -127,6 +127,7 @@ void child_plan(
 		.umask = s->umask,
 		.chroot = s->chroot,
 		.directory = s->directory,
+		.directory_first = s->directory_of_file,
 		.uid = s->uid,
 		.gid = s->gid,
 		.groups = r->groups,

@@ -113,3 +113,28 @@ pids() {
 	[ "$(jq -r .env.JAVA_TOOL_OPTIONS "$DIR/out.1")" = \
 		"-Dx=1 -XX:ActiveProcessorCount=2" ]
 }
+
+@test "workers of another user start beside a file of root's alone" {
+	need_root
+	mkdir -m 700 "$DIR/closed" "$DIR/closed/sub"
+	mkdir -m 777 "$DIR/out"
+	file closed/it.ini '[cluster]' 'workers = 1' 'user = nobody' \
+		"command = $FIXTURES/leak --notify --to $DIR/out/leak" \
+		'ready = notify' \
+		"on-ready = sh -c 'pwd -P >$DIR/out/hook'"
+	start_nclust -c "$DIR/closed/it.ini"
+	wait_ready
+	[ "$(jq -r .cwd "$DIR/out/leak")" = "$DIR/closed" ]
+	wait_until 5 '[ -s "$DIR/out/hook" ]'
+	[ "$(cat "$DIR/out/hook")" = "$DIR/closed" ]
+
+	# also of another nclust, and with another command
+	nclust upgrade it
+	nclust restart it -- "$FIXTURES/leak" --notify --to "$DIR/out/again"
+	[ "$(jq -r .cwd "$DIR/out/again")" = "$DIR/closed" ]
+
+	# one that was asked for is entered with the rights of the user
+	echo 'directory = sub' >>"$DIR/closed/it.ini"
+	run ! nclust reload it
+	[[ $output == *"cannot enter directory '$DIR/closed/sub'"* ]]
+}

@@ -104,6 +104,23 @@ START_TEST(the_directory_is_entered_with_the_users_rights)
 }
 END_TEST
 
+START_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
+{
+	struct spawn_plan plan;
+
+	if (!os_is_root("changing the user"))
+		return;
+	plan = nobody_plan();
+	plan.directory = os_path("closed");
+	plan.directory_first = true;
+	ck_assert_int_eq(mkdir(plan.directory, 0700), 0);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_str_eq(os_field(out, "cwd"), os_path("closed"));
+	plan.directory = os_path("missing");
+	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
+}
+END_TEST
+
 START_TEST(exactly_the_capabilities_asked_for_are_kept)
 {
 	struct spawn_plan plan;
@@ -286,6 +303,8 @@ int main(int argc, char **argv)
 			tc, the_parent_is_followed_after_the_user_has_changed);
 		tcase_add_test(
 			tc, the_directory_is_entered_with_the_users_rights);
+		tcase_add_test(tc,
+			a_directory_may_be_entered_before_the_rights_are_dropped);
 		tcase_add_test(tc, exactly_the_capabilities_asked_for_are_kept);
 		tcase_add_test(tc, root_can_be_bounded_too);
 		tcase_add_test(
