@@ -138,10 +138,10 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
 	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
 	protocol/exposition% protocol/httpanswer% protocol/httpstatus% \
-	protocol/jsonvalue% protocol/lineup% protocol/logline% \
+	protocol/jsonvalue% protocol/lineup% base/glob% protocol/logline% \
 	protocol/nodeipc% base/terminal% \
 	$(addprefix os/,affinity% cgroup% privilege% sandbox% sealed% \
-	look/awaits% look/connections% look/otherend% look/remote% \
+	look/awaits% look/connections% watchtree% look/otherend% look/remote% \
 	look/stays% \
 	cgroup_tree% place/rundir% place/sharedmem% \
 	socket/peer% socket/reuseport% socket/socket_as% socket/socket_birth% \
@@ -155,7 +155,7 @@ SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
 	intercept/putover% intercept/takeover% \
 	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
-	web/% workers/recipe% workers/capture% workers/slotlog% workers/use%)
+	web/% watch/% instance/command% workers/recipe% workers/capture% workers/slotlog% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.
 $(foreach p,$(EACH_TURN) $(SELDOM),$(if $(filter $(p),$(SOURCES:src/%.c=%)),,\
 	$(error nothing in src is called '$(p)': mend EACH_TURN or SELDOM)))

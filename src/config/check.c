@@ -425,7 +425,7 @@ static void check_lasting(const struct check *k)
 		"stable-after", "restart", "give-up", "drain", "surge",
 		"max-unavailable", "canary", "bake", "old-generations",
 		"start-at-once", "spare", "pass", "listen-pid", "balance",
-		"fallback", "fallback-after"};
+		"fallback", "fallback-after", "watch"};
 	static const struct {
 		enum hook_event event;
 		const char *key;

@@ -465,6 +465,10 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_FALLBACK:
 		return set_fallback(field, text, err);
 	case OPT_PATHS:
+		if (row->word != NULL && strcmp(text, row->word) == 0) {
+			strings_clear(field);
+			return 0;
+		}
 		if (check_path(text, err) == -1)
 			return -1;
 		return strings_add(field, text) == -1 ? no_memory(err) : 0;

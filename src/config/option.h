@@ -81,7 +81,7 @@ struct option_row {
 	const char *help;           /* one line, no capital, no full stop */
 };
 
-#define OPTIONS_MAX 112 /* rows that there may be */
+#define OPTIONS_MAX 120 /* rows that there may be */
 extern const struct option_row option_rows[];
 extern const size_t option_count;
 

@@ -435,6 +435,13 @@ const struct option_row option_rows[] = {
 		.argument = "count/time", .change = CHANGE_LIVE,
 		.help = "stop the cluster after so many deaths: 5/1m",
 	},
+	{
+		IN_CLUSTER(watch), .name = "watch", .type = OPT_PATHS,
+		.unset = "off", .word = "off", .argument = "pattern",
+		.example = "src/**/*.js", .change = CHANGE_LIVE,
+		.repeatable = true, .common = true,
+		.help = "restart when these files change: src/**/*.js",
+	},
 	CHOICE(drain, "drain", drains, "auto", "way",
 		"how an old worker is emptied before it is stopped",
 		.change = CHANGE_LIVE),

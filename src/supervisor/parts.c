@@ -19,6 +19,7 @@
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/scaling/scaling.h"
 #include "supervisor/upgrade/reexec.h"
+#include "supervisor/watch/watch.h"
 #include "supervisor/web/webrole.h"
 #include "supervisor/workers/child.h"
 
@@ -42,6 +43,7 @@
  *   and before the end of workers, which is that of the logger.
  * - web after control: in `end` its address is free before clients hear of it.
  * - fallback after scaling, which knows if the cluster is asleep on purpose.
+ * - watch after news: the line about a rollout comes before what it begins then.
  * - health last of those with `report`: it may end workers.
  * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
@@ -67,6 +69,7 @@ const struct part *const parts[] = {
 	&web_part,
 	&scaling_part,
 	&fallback_part,
+	&watch_part,
 	&health_part,
 	NULL,
 };

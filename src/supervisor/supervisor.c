@@ -38,6 +38,7 @@
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
+#include "supervisor/watch/watch.h"
 #include "supervisor/web/webrole.h"
 #include "supervisor/common/state.h"
 
@@ -498,6 +499,7 @@ static int start(struct supervisor *sup, struct error *err)
 		return -1;
 	adopt_finish(sup);
 	unblock_log(sup);
+	watch_begin(sup);
 	tell_addresses(sup);
 	tell_grace(sup);
 	return 0;

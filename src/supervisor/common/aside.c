@@ -112,7 +112,8 @@ int aside_begin(
 	io_init(&a->exit, on_exit_of, pidfd, a);
 	timer_init(&a->patience, on_patience_over, a);
 	ev_io_start(sup->loop, &a->exit);
-	timer_arm(sup->loop, &a->patience, plan->patience);
+	if (plan->patience != NSEC_NEVER)
+		timer_arm(sup->loop, &a->patience, plan->patience);
 	return 0;
 }
 

@@ -26,8 +26,8 @@ struct aside_plan {
 	aside_work *work;
 	aside_over *over;
 	void *owner;
-	nsec_t patience;
-	int keep;    /* a descriptor, or -1 */
+	nsec_t patience; /* or NSEC_NEVER */
+	int keep;        /* a descriptor, or -1 */
 	bool silent; /* with /dev/null in place of our input, output and log */
 };
 

@@ -45,6 +45,7 @@ struct limits;
 struct node_cluster;
 struct node_worker;
 struct scaling;
+struct watching;
 struct worker_kind;
 
 /* The system's half of a worker of the same id. */
@@ -144,6 +145,10 @@ struct service {
 	struct outage outage;
 	struct leadership leadership;
 	struct order order;
+	/* The files of `watch` (watch/watch.h): heap, or NULL; and since when a
+	 * change of them has not been told: by the clock on the wall, or 0. */
+	struct watching *watching;
+	nsec_t watched;
 	struct scaling *scaling; /* heap; NULL: `workers` was never a range */
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */

@@ -139,6 +139,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(51, service, traffic.uneven.slot, UNSIGNED),
 	PLAIN(52, service, traffic.uneven.percent, UNSIGNED),
 	PLAIN(53, service, traffic.uneven.workers, UNSIGNED),
+	PLAIN(60, service, watched, SIGNED),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

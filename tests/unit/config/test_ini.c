@@ -349,8 +349,7 @@ START_TEST(every_mistake_is_told_with_its_line)
 END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
-static const char *const unknown[] = {
-	"replicas", "watch", "daemon", "config", "help"};
+static const char *const unknown[] = {"replicas", "daemon", "config", "help"};
 
 START_TEST(a_key_that_does_nothing_is_unknown)
 {

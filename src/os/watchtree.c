@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/watchtree.h"
+
+#include "base/glob.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* More directories than sources are in.  Each costs the kernel about 1 KiB. */
+#define DIRECTORIES_MAX 10000
+/* An editor that saves has done so when nothing has changed for QUIET; a build may
+ * go on and on. */
+#define QUIET (20 * MSEC)
+#define LONGEST (1 * SECOND)
+/* The kernel stamps files by a clock that goes by its tick. */
+#define TICK (10 * MSEC)
+
+#define EVENTS \
+	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | \
+		IN_MOVED_TO | IN_EXCL_UNLINK | IN_ONLYDIR)
+
+/* Deeper ones are left out: a directory tree may be made to annoy. */
+#define DEPTH_MAX 64
+
+struct directory {
+	int watch;
+	bool scanned;
+	char *path;
+};
+
+struct tree {
+	const struct watchtree_plan *plan;
+	int fd;
+	char **patterns; /* absolute */
+	size_t count;
+	size_t *found; /* files that match each */
+	struct directory *list;
+	size_t used;
+	size_t room;
+	bool full; /* that was told */
+	nsec_t since;
+	char first[PATH_MAX]; /* of the changes not told yet; "": none */
+	nsec_t began;
+};
+
+static void warn(const struct tree *t, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void warn(const struct tree *t, const char *format, ...)
+{
+	char text[480];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	t->plan->warn(t->plan->data, text);
+}
+
+/* ---- paths ---- */
+
+/* Of the patterns: which match, and may anything below? */
+static unsigned look(struct tree *t, const char *path, bool is_file)
+{
+	unsigned got = 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		unsigned one = glob_match(t->patterns[i], path);
+
+		t->found[i] += is_file && (one & GLOB_FILE) != 0;
+		got |= one;
+	}
+	return got;
+}
+
+static const char *below_base(const struct tree *t, const char *path)
+{
+	size_t len = strlen(t->plan->base);
+
+	return strncmp(path, t->plan->base, len) == 0 && path[len] == '/'
+		? path + len + 1
+		: path;
+}
+
+/* "a//./b/" without what means nothing; ".." is what the kernel makes of it. */
+static char *clean(const char *base, const char *path)
+{
+	size_t size = strlen(base) + strlen(path) + 2;
+	char *to = calloc(1, size);
+	const char *parts[] = {*path == '/' ? "" : base, path};
+	size_t used = 0;
+
+	for (size_t i = 0; to != NULL && i < COUNT_OF(parts); i++)
+		for (const char *at = parts[i]; *at != '\0';) {
+			size_t len = strcspn(at, "/");
+
+			if (len > 0 && (len != 1 || *at != '.'))
+				used += (size_t)snprintf(to + used, size - used,
+					"/%.*s", (int)len, at);
+			at += len + (at[len] == '/');
+		}
+	return to;
+}
+
+static int add_pattern(struct tree *t, const char *text)
+{
+	char *absolute = clean(t->plan->base, text);
+
+	t->patterns[t->count] = absolute;
+	t->count += absolute != NULL;
+	return absolute != NULL ? 0 : -1;
+}
+
+/* ---- directories ---- */
+
+static size_t find(const struct tree *t, int watch)
+{
+	size_t i = 0;
+
+	while (i < t->used && t->list[i].watch != watch)
+		i++;
+	return i;
+}
+
+static void forget(struct tree *t, size_t i)
+{
+	free(t->list[i].path);
+	t->list[i] = t->list[--t->used];
+}
+
+static void tell_full(struct tree *t, const char *path)
+{
+	char most[24] = "?";
+
+	if (t->full)
+		return;
+	t->full = true;
+	if (t->used >= DIRECTORIES_MAX) {
+		warn(t,
+			"more than %d directories match, and only these are "
+			"watched; name fewer, as in 'src/**/*.js'",
+			DIRECTORIES_MAX);
+		return;
+	}
+	(void)process_read_path(
+		"/proc/sys/fs/inotify/max_user_watches", most, sizeof(most));
+	most[strcspn(most, "\n")] = '\0';
+	warn(t,
+		"'%s' and what comes after it is not watched: the limit of %s "
+		"inotify watches is reached; raise it by 'sysctl "
+		"fs.inotify.max_user_watches=N'",
+		below_base(t, path), most);
+}
+
+/* Watch a directory.  It, until the next one is added; NULL: that cannot be. */
+static struct directory *add(struct tree *t, const char *path)
+{
+	struct directory d = {.path = NULL};
+	struct directory *list;
+	size_t at;
+
+	if (t->used == t->room) {
+		list = reallocarray(t->list, 2 * t->room + 64, sizeof(*list));
+		if (list == NULL)
+			return NULL;
+		t->list = list;
+		t->room = 2 * t->room + 64;
+	}
+	errno = ENOSPC;
+	if (t->used < DIRECTORIES_MAX)
+		d.watch = inotify_add_watch(t->fd, path, EVENTS);
+	if (t->used >= DIRECTORIES_MAX || (d.watch == -1 && errno == ENOSPC)) {
+		tell_full(t, path);
+		return NULL;
+	}
+	if (d.watch == -1)
+		return NULL; /* it is gone, or not for us */
+	at = find(t, d.watch);
+	if (at < t->used)
+		return &t->list[at];
+	d.path = strdup(path);
+	if (d.path == NULL)
+		return NULL;
+	t->list[t->used] = d;
+	return &t->list[t->used++];
+}
+
+static void changed(struct tree *t, const char *path)
+{
+	if (*t->first != '\0')
+		return;
+	(void)text_copy(t->first, sizeof(t->first), below_base(t, path));
+	t->began = clock_now();
+}
+
+static bool is_new(const struct tree *t, const struct stat *st)
+{
+	return t->since != 0 &&
+		st->st_ctim.tv_sec * SECOND + st->st_ctim.tv_nsec >=
+		t->since - TICK;
+}
+
+static unsigned depth_of(const char *path)
+{
+	unsigned depth = 0;
+
+	for (; *path != '\0'; path++)
+		depth += *path == '/';
+	return depth;
+}
+
+/* Watch the directory and those in it that may have files; `fresh`: it has just
+ * appeared, and so have its files. */
+static void scan(struct tree *t, const char *path, bool fresh)
+{
+	struct directory *d = depth_of(path) < DEPTH_MAX ? add(t, path) : NULL;
+	char inner[PATH_MAX];
+	const struct dirent *entry;
+	DIR *dir;
+
+	if (d == NULL || d->scanned)
+		return;
+	d->scanned = true;
+	dir = opendir(path);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		struct stat st;
+		unsigned got;
+
+		if (strcmp(entry->d_name, ".") == 0 ||
+			strcmp(entry->d_name, "..") == 0 ||
+			snprintf(inner, sizeof(inner), "%s/%s",
+				path[1] != '\0' ? path : "",
+				entry->d_name) >= (int)sizeof(inner))
+			continue;
+		got = look(t, inner, false);
+		if (got == 0 || lstat(inner, &st) == -1)
+			continue;
+		if (S_ISDIR(st.st_mode)) {
+			if ((got & GLOB_BELOW) != 0)
+				scan(t, inner, fresh);
+		} else if ((look(t, inner, true) & GLOB_FILE) != 0 &&
+			(fresh || is_new(t, &st))) {
+			changed(t, inner);
+		}
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+}
+
+/* All that a pattern may match: from the base on, or from the directory before its
+ * first wildcard, or from what of it is there. */
+static void scan_pattern(struct tree *t, const char *pattern)
+{
+	size_t base = strlen(t->plan->base);
+	bool relative = below_base(t, pattern) != pattern;
+	size_t wild = strcspn(pattern, "*?[\\");
+	scoped_str at = strdup(pattern);
+	struct stat st;
+	char *slash;
+
+	if (at == NULL)
+		return;
+	at[wild] = '\0';
+	do {
+		slash = strrchr(at, '/');
+		*(slash == at ? slash + 1 : slash) = '\0';
+	} while (slash != at && (!relative || strlen(at) > base) &&
+		(stat(at, &st) == -1 || !S_ISDIR(st.st_mode)));
+	if (relative)
+		/* directories on the way, too: they may come and go */
+		for (size_t i = strlen(t->plan->base); i < strlen(at); i++)
+			if (at[i] == '/') {
+				at[i] = '\0';
+				(void)add(t, *at != '\0' ? at : "/");
+				at[i] = '/';
+			}
+	scan(t, at, false);
+}
+
+static void scan_all(struct tree *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		scan_pattern(t, t->patterns[i]);
+}
+
+/* The directory is no longer there by that name, nor what is in it. */
+static void unwatch(struct tree *t, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = t->used; i-- > 0;) {
+		const char *at = t->list[i].path;
+
+		if (strncmp(at, path, len) != 0 ||
+			(at[len] != '/' && at[len] != '\0'))
+			continue;
+		changed(t, path);
+		(void)inotify_rm_watch(t->fd, t->list[i].watch);
+		forget(t, i);
+	}
+}
+
+/* ---- events ---- */
+
+/* A file that is made is empty, and will be written; a link is whole. */
+static bool is_empty_yet(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
+}
+
+static void take(struct tree *t, const struct inotify_event *e)
+{
+	char path[PATH_MAX];
+	size_t at = find(t, e->wd);
+	unsigned got;
+
+	if ((e->mask & IN_Q_OVERFLOW) != 0) {
+		while (t->used > 0) {
+			(void)inotify_rm_watch(
+				t->fd, t->list[t->used - 1].watch);
+			forget(t, t->used - 1);
+		}
+		scan_all(t);
+		changed(t, "files");
+		return;
+	}
+	if (at == t->used)
+		return;
+	if ((e->mask & IN_IGNORED) != 0) {
+		forget(t, at);
+		return;
+	}
+	if (e->len == 0 ||
+		snprintf(path, sizeof(path), "%s/%s",
+			t->list[at].path[1] != '\0' ? t->list[at].path : "",
+			e->name) >= (int)sizeof(path))
+		return;
+	got = look(t, path, false);
+	if ((e->mask & IN_ISDIR) == 0) {
+		if ((got & GLOB_FILE) != 0 &&
+			((e->mask & IN_CREATE) == 0 || !is_empty_yet(path)))
+			changed(t, path);
+	} else if ((e->mask & IN_MOVED_FROM) != 0) {
+		unwatch(t, path);
+	} else if ((e->mask & (IN_CREATE | IN_MOVED_TO)) != 0 &&
+		(got & GLOB_BELOW) != 0) {
+		scan(t, path, true);
+	}
+}
+
+static void take_all(struct tree *t)
+{
+	char events[16384] __attribute__((aligned(8)));
+	ssize_t got = read(t->fd, events, sizeof(events));
+	ssize_t at = 0;
+
+	while (at < got) {
+		const struct inotify_event *e = (const void *)(events + at);
+
+		take(t, e);
+		at += (ssize_t)(sizeof(*e) + e->len);
+	}
+}
+
+static void follow(struct tree *t)
+{
+	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
+
+	for (;;) {
+		bool none = *t->first == '\0';
+		int got = poll(&wait, 1, none ? -1 : (int)(QUIET / MSEC));
+
+		if (got == 1)
+			take_all(t);
+		if (!none && (got == 0 || clock_now() - t->began >= LONGEST)) {
+			t->plan->changed(t->plan->data, t->first);
+			*t->first = '\0';
+		}
+	}
+}
+
+static void tell_missing(const struct tree *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->found[i] == 0)
+			warn(t, "'%s' matches no file%s", t->plan->patterns[i],
+				t->full ? "" : " yet");
+}
+
+int watchtree_run(const struct watchtree_plan *plan)
+{
+	struct tree t = {.plan = plan, .since = plan->since};
+	size_t count = 0;
+	bool fine = true;
+
+	while (plan->patterns[count] != NULL)
+		count++;
+	t.patterns = calloc(count + 1, sizeof(*t.patterns));
+	t.found = calloc(count + 1, sizeof(*t.found));
+	fine = t.patterns != NULL && t.found != NULL;
+	for (size_t i = 0; fine && i < count; i++)
+		fine = add_pattern(&t, plan->patterns[i]) == 0;
+	t.fd = fine ? inotify_init1(IN_CLOEXEC) : -1;
+	if (t.fd == -1) {
+		warn(&t, "nothing is watched: %s%s", strerror(errno),
+			errno == EMFILE ? "; raise the limit by 'sysctl "
+					  "fs.inotify.max_user_instances=N'"
+					: "");
+		return -1;
+	}
+	scan_all(&t);
+	tell_missing(&t);
+	t.since = 0;
+	follow(&t);
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_WATCHTREE_H
+#define OS_WATCHTREE_H
+
+#include "base/nsec.h"
+
+#include <stddef.h>
+
+/*
+ * Watch the files that match patterns (base/glob.h), by inotify(7), for a
+ * process that does nothing else: it waits for changes as long as it lives.  It
+ * looks at names and times alone and opens no file, so it does not matter whose
+ * they are.  Directories that are made later are watched, too.  Symbolic links
+ * are not followed, but for those of the names before a pattern's first wildcard.
+ */
+struct watchtree_plan {
+	const char *base;      /* absolute: that of relative patterns */
+	char *const *patterns; /* ended by NULL */
+	nsec_t since;          /* changes after this time (of clock_wall())
+				  are told, too; or 0 */
+	/* Files have changed: `path` is the first of them, relative to the base
+	 * where it is below that. */
+	void (*changed)(void *data, const char *path);
+	/* What is wrong, in a sentence; the rest is watched. */
+	void (*warn)(void *data, const char *text);
+	void *data;
+};
+
+/* Returns only if nothing can be watched: -1, after warn(). */
+int watchtree_run(const struct watchtree_plan *plan);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/watch/watch.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/value.h"
+#include "os/clock.h"
+#include "os/watchtree.h"
+#include "supervisor/common/aside.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* A process that has ended is started again after this time. */
+#define RESTART (1 * SECOND)
+/* What it sends: a letter for the kind, and text. */
+#define CHANGED 'c'
+#define WARNING 'w'
+#define PACKET_MAX 600
+
+struct watching {
+	struct service *service;
+	struct aside aside;
+	ev_io news;       /* its fd: from the process */
+	ev_timer again;   /* start it again, or roll */
+	char *patterns;   /* that it was started with, as one text */
+	unsigned rollout; /* the last one that a change has begun */
+	bool due;         /* a change waits for a rollout that goes on */
+	char path[PACKET_MAX];
+};
+
+static nsec_t now_on_the_wall(void)
+{
+	return (nsec_t)(clock_wall() * 1e9);
+}
+
+/* ---- in the process ---- */
+
+static void say(char kind, const char *text)
+{
+	char packet[PACKET_MAX];
+	int len = snprintf(packet, sizeof(packet), "%c%s", kind, text);
+
+	if (len >= (int)sizeof(packet))
+		len = sizeof(packet) - 1;
+	/* nobody reads any more: nclust ends, and so do we */
+	(void)send(ASIDE_FD, packet, (size_t)len, MSG_NOSIGNAL);
+}
+
+static void say_changed(void *data, const char *path)
+{
+	(void)data;
+	say(CHANGED, path);
+}
+
+static void say_warning(void *data, const char *text)
+{
+	(void)data;
+	say(WARNING, text);
+}
+
+/* Patterns are relative to the file that they stand in, else to our directory. */
+static char *base_of(const struct settings *s)
+{
+	const char *slash =
+		s->config_file != NULL ? strrchr(s->config_file, '/') : NULL;
+
+	if (slash == NULL)
+		return getcwd(NULL, 0);
+	return strndup(s->config_file,
+		slash > s->config_file ? (size_t)(slash - s->config_file) : 1);
+}
+
+static int work(void *owner)
+{
+	const struct watching *w = owner;
+	const struct service *s = w->service;
+	scoped_str base = base_of(s->sup->settings);
+	const struct watchtree_plan plan = {
+		.base = base,
+		.patterns = cluster_next_settings(s->core)->watch.list,
+		.since = s->watched,
+		.changed = say_changed,
+		.warn = say_warning,
+	};
+
+	if (base == NULL || watchtree_run(&plan) == -1)
+		return EX_UNAVAILABLE; /* it was said why */
+	return 0;
+}
+
+/* ---- a change ---- */
+
+static bool may_roll(const struct service *s)
+{
+	enum cluster_state state = cluster_state(s->core);
+
+	return !s->stage.leaving && !s->sup->instance.stopping &&
+		state != CLUSTER_STOPPING && state != CLUSTER_STOPPED;
+}
+
+static void roll(struct watching *w)
+{
+	const struct roll all = {.slot = SLOT_ALL};
+	struct service *s = w->service;
+	struct rollout_view under_way;
+	struct error err;
+
+	cluster_view_rollout(s->core, &under_way);
+	w->due = under_way.under_way && under_way.id != w->rollout;
+	if (w->due || !may_roll(s))
+		return;
+	news_say_of(s, LOG_NOTE, "file-changed", "'%s' has changed: restarting",
+		w->path);
+	if (service_roll(s, &all, &err) == -1)
+		log_warn("%s: %s", s->name, err.text);
+	w->rollout = cluster_last_rollout(s->core);
+}
+
+static void take(struct watching *w, const char *packet, size_t len)
+{
+	char text[4 * PACKET_MAX];
+
+	(void)text_escape(text, sizeof(text), packet + 1, len - 1);
+	if (*packet == WARNING) {
+		log_warn("%s: watch: %s", w->service->name, text);
+		return;
+	}
+	(void)text_copy(w->path, sizeof(w->path), text);
+	w->service->watched = now_on_the_wall();
+	roll(w);
+}
+
+/* False: there is no more. */
+static bool take_one(struct watching *w)
+{
+	char packet[PACKET_MAX];
+	ssize_t got = recv(w->news.fd, packet, sizeof(packet), MSG_DONTWAIT);
+
+	if (got > 0)
+		take(w, packet, (size_t)got);
+	else if (got == 0) /* it has ended */
+		ev_io_stop(w->service->sup->loop, &w->news);
+	return got > 0;
+}
+
+static void on_news(struct ev_loop *loop, ev_io *io, int revents)
+{
+	(void)loop;
+	(void)revents;
+	(void)take_one(io->data);
+}
+
+/* ---- the process, from outside ---- */
+
+static void stop(struct watching *w)
+{
+	int fd = w->news.fd;
+
+	aside_end(&w->aside);
+	ev_io_stop(w->service->sup->loop, &w->news);
+	ev_timer_stop(w->service->sup->loop, &w->again);
+	fd_close(&fd);
+	w->news.fd = -1;
+}
+
+static void on_over(void *owner, const struct pidfd_end *end)
+{
+	struct watching *w = owner;
+	struct service *s = w->service;
+	bool told = !end->signalled && end->code == EX_UNAVAILABLE;
+
+	/* what it has said before its end */
+	while (take_one(w))
+		;
+	stop(w);
+	if (!told) {
+		log_warn("%s: watch: the process that watches ended (%s %d), "
+			 "starting it again",
+			s->name, end->signalled ? "signal" : "exit", end->code);
+		timer_arm(s->sup->loop, &w->again, RESTART);
+	}
+}
+
+static void start(struct watching *w)
+{
+	struct supervisor *sup = w->service->sup;
+	int pair[2];
+	const struct aside_plan plan = {
+		.work = work,
+		.over = on_over,
+		.owner = w,
+		.patience = NSEC_NEVER,
+	};
+	struct aside_plan with = plan;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1) {
+		log_syserr("%s: watch: nothing is watched", w->service->name);
+		return;
+	}
+	with.keep = pair[1];
+	if (aside_begin(&w->aside, sup, &with) == -1) {
+		log_syserr("%s: watch: nothing is watched", w->service->name);
+		fd_close(&pair[0]);
+	} else {
+		io_init(&w->news, on_news, pair[0], w);
+		ev_io_start(sup->loop, &w->news);
+	}
+	(void)close(pair[1]);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct watching *w = timer->data;
+
+	(void)loop;
+	(void)revents;
+	if (w->news.fd == -1)
+		start(w);
+	else if (w->due)
+		roll(w);
+}
+
+static void watch_on_drop(struct service *s)
+{
+	struct watching *w = s->watching;
+
+	if (w == NULL)
+		return;
+	stop(w);
+	free(w->patterns);
+	free(w);
+	s->watching = NULL;
+}
+
+/* Watch what the settings say, or nothing. */
+static void watch_on_settings(struct service *s)
+{
+	const struct strings *wanted = &cluster_next_settings(s->core)->watch;
+	struct watching *w = s->watching;
+	scoped_str patterns = NULL;
+
+	if (wanted->count > 0 && !s->stage.leaving && !s->sup->instance.over)
+		patterns = value_join(wanted);
+	if (w != NULL && patterns != NULL && strcmp(patterns, w->patterns) == 0)
+		return;
+	if (w != NULL || patterns == NULL)
+		s->watched = 0;
+	watch_on_drop(s);
+	if (patterns == NULL)
+		return;
+	w = calloc(1, sizeof(*w));
+	if (w == NULL)
+		return;
+	w->service = s;
+	w->patterns = patterns;
+	patterns = NULL;
+	io_init(&w->news, on_news, -1, w);
+	timer_init(&w->again, on_again, w);
+	s->watching = w;
+	start(w);
+	if (s->watched == 0)
+		s->watched = now_on_the_wall();
+}
+
+void watch_begin(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		watch_on_settings(sup->services[i]);
+}
+
+/* ---- hooks ---- */
+
+static void watch_on_report(struct service *s, const struct report *r)
+{
+	struct watching *w = s->watching;
+
+	if (w != NULL && w->due &&
+		(r->kind == REPORT_ROLLOUT_DONE ||
+			r->kind == REPORT_ROLLOUT_FAILED ||
+			r->kind == REPORT_ROLLOUT_SUPERSEDED))
+		timer_arm(s->sup->loop, &w->again, 0); /* not in its midst */
+}
+
+static void watch_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	(void)result;
+	(void)failed;
+	watch_begin(sup);
+}
+
+static void watch_on_end(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		watch_on_drop(sup->services[i]);
+}
+
+static bool watch_on_rolls(const struct service *s)
+{
+	return s->watching != NULL && s->watching->due;
+}
+
+static void watch_on_upgraded(
+	struct supervisor *sup, const char *text, bool failed)
+{
+	(void)text;
+	if (failed)
+		watch_begin(sup);
+}
+
+const struct part watch_part = {
+	.name = "watch",
+	.report = watch_on_report,
+	.settings = watch_on_settings,
+	.drop = watch_on_drop,
+	.go_on = watch_begin,
+	.reloaded = watch_on_reloaded,
+	.settle = watch_on_end,
+	.upgraded = watch_on_upgraded,
+	.rolls = watch_on_rolls,
+	.end = watch_on_end,
+};

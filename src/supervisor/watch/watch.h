@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_WATCH_H
+#define SUPERVISOR_WATCH_H
+
+#include "supervisor/common/part.h"
+
+/*
+ * `watch`: a rolling restart of a cluster when files change.  A process of its own
+ * for each such cluster watches them (os/watchtree.h), because a look at a
+ * directory may hang.  The newest change wins: it takes the place of a rollout that
+ * an earlier one began, and waits for the end of any other.
+ */
+
+/* The clusters are there: watch for those that ask for it. */
+void watch_begin(struct supervisor *sup);
+
+extern const struct part watch_part;
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/glob.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+static const struct {
+	const char *pattern;
+	const char *path;
+	unsigned got;
+} cases[] = {
+	{"/a/src/x.js", "/a/src/x.js", GLOB_FILE},
+	{"/a/src/x.js", "/a/src", GLOB_BELOW},
+	{"/a/src/x.js", "/", GLOB_BELOW},
+	{"/a/src/x.js", "/a/src/x.js/y", 0},
+	{"/a/src/x.js", "/a/lib", 0},
+	{"/a/*.js", "/a/x.js", GLOB_FILE},
+	{"/a/*.js", "/a/.x.js", 0},
+	{"/a/*.js", "/a/x.jsx", 0},
+	{"/a/*.js", "/a/b/x.js", 0},
+	{"/a/*/x", "/a/b", GLOB_BELOW},
+	{"/a/*/x", "/a/b/x", GLOB_FILE},
+	{"/a/[xy]?", "/a/x1", GLOB_FILE},
+	{"/a/.e*", "/a/.env", GLOB_FILE},
+	/* any number of directories, none included */
+	{"/a/**/*.js", "/a/x.js", GLOB_FILE | GLOB_BELOW},
+	{"/a/**/*.js", "/a/b", GLOB_BELOW},
+	{"/a/**/*.js", "/a/b/c/d/x.js", GLOB_FILE | GLOB_BELOW},
+	{"/a/**/*.js", "/a/b/c/d/x.css", GLOB_BELOW},
+	{"/a/**/**/*.js", "/a/x.js", GLOB_FILE | GLOB_BELOW},
+	{"/a/**/t/*.js", "/a/b/t/x.js", GLOB_FILE | GLOB_BELOW},
+	{"/a/**/t/*.js", "/a/t/x.js", GLOB_FILE | GLOB_BELOW},
+	{"/a/**/t/*.js", "/a/b/u/x.js", GLOB_BELOW},
+	/* but not those that nobody means */
+	{"/a/**/*.js", "/a/node_modules", 0},
+	{"/a/**/*.js", "/a/node_modules/x.js", 0},
+	{"/a/**/*.js", "/a/b/node_modules/c/x.js", 0},
+	{"/a/**/*.js", "/a/.git/x.js", 0},
+	{"/a/**/*.js", "/a/.git", 0},
+	{"/a/node_modules/mine/**", "/a/node_modules", GLOB_BELOW},
+	{"/a/node_modules/mine/**", "/a/node_modules/mine/x",
+		GLOB_FILE | GLOB_BELOW},
+	/* at the end it is all that is below */
+	{"/a/**", "/a", GLOB_BELOW},
+	{"/a/**", "/a/x", GLOB_FILE | GLOB_BELOW},
+	{"/a/**", "/a/b/c", GLOB_FILE | GLOB_BELOW},
+	{"/a/**", "/a/.x", 0},
+	{"/a/**", "/a/.git/x", 0},
+	{"/a/**", "/b", 0},
+	{"/**/*.c", "/x.c", GLOB_FILE | GLOB_BELOW},
+};
+
+START_TEST(a_path_matches_name_by_name)
+{
+	ck_assert_msg(
+		glob_match(cases[_i].pattern, cases[_i].path) == cases[_i].got,
+		"%s, %s: %u", cases[_i].pattern, cases[_i].path,
+		glob_match(cases[_i].pattern, cases[_i].path));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("glob");
+	TCase *tc = tcase_create("glob");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_loop_test(tc, a_path_matches_name_by_name, 0,
+		(int)(sizeof(cases) / sizeof(*cases)));
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
