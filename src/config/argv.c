@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/origin.h"
+#include "config/procfile.h"
 #include "config/value.h"
 
 #include <errno.h>
@@ -374,6 +375,13 @@ static void split(struct words *w)
 
 /* ---- words to settings ---- */
 
+/* "-n web=2,worker=1", with a Procfile. */
+static bool is_formation(const struct words *w, const struct given *g)
+{
+	return w->config != NULL && procfile_is(w->config) &&
+		g->row->type == OPT_WORKERS && strchr(g->value, '=') != NULL;
+}
+
 /* Into one cluster, or the instance's into the settings.  `faults` NULL: all
  * of it was tried before. */
 static void apply(const struct words *w, struct settings *s, size_t at,
@@ -385,7 +393,7 @@ static void apply(const struct words *w, struct settings *s, size_t at,
 		struct origin origin = {.kind = ORIGIN_ARGV};
 		struct error err;
 
-		if (instance != (at == INSTANCE))
+		if (instance != (at == INSTANCE) || is_formation(w, g))
 			continue;
 		if (settings_set(s, at, g->row, g->member, g->value, origin,
 			    &err) == 0)
@@ -455,6 +463,19 @@ static void try_words(struct words *w)
 	settings_free(s);
 }
 
+/* The rest of a Procfile, where the command line has a say. */
+static void form(struct settings *s, struct words *w)
+{
+	struct error err;
+
+	for (size_t i = 0; i < w->count; i++)
+		if (is_formation(w, &w->given[i]) &&
+			procfile_form(s, w->given[i].value, &err) == -1)
+			usage(w, w->given[i].row->name, err.text);
+	if (procfile_finish(s) == -1)
+		no_memory(w->faults);
+}
+
 /* The clusters of a file, the command line's words in all of them. */
 static void read_file(struct settings *s, struct words *w)
 {
@@ -476,6 +497,8 @@ static void read_file(struct settings *s, struct words *w)
 	apply(w, s, INSTANCE, NULL);
 	for (size_t i = 0; i < s->cluster_count; i++)
 		apply(w, s, i, NULL);
+	if (procfile_is(w->config) && w->faults->count == w->before)
+		form(s, w);
 }
 
 /* Settings from words; NULL if there is a fault. */

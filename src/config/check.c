@@ -9,6 +9,7 @@
 #include "config/login.h"
 #include "config/page.h"
 #include "config/pairs.h"
+#include "config/procfile.h"
 #include "config/value.h"
 
 #include <assert.h>
@@ -751,7 +752,14 @@ static char *instance_name(const struct settings *s)
 	const struct strings none = {0};
 	const char *suffix = ".ini";
 	const char *path = s->origins->file;
+	scoped_str directory = NULL;
 
+	/* there is one in each project */
+	if (s->config_file != NULL && procfile_is(s->config_file)) {
+		directory = procfile_directory(s->config_file);
+		return directory != NULL ? name_from_path(directory, NULL)
+					 : NULL;
+	}
 	if (path == NULL)
 		path = script_of(
 			s->cluster_count > 0 ? &s->clusters[0]->command : &none,

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "config/expand.h"
 #include "config/pairs.h"
+#include "config/procfile.h"
 #include "config/rootsown.h"
 
 #include <errno.h>
@@ -706,6 +707,8 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	else if (len != before.st_size || !is_same(&before, &after))
 		file_fault(all, file, EX_CONFIG, path,
 			"changed while it was read; try again");
+	else if (file == 0 && procfile_is(path))
+		procfile_parse(all->s, path, data, (size_t)len, all->faults);
 	else
 		parse(all, path, file, data, (size_t)len);
 }

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/procfile.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/option.h"
+#include "config/rootsown.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define PORT_FIRST 5000
+#define PORT_STEP 100
+
+bool procfile_is(const char *path)
+{
+	static const char name[] = "Procfile";
+	const char *last = strrchr(path, '/');
+	size_t len;
+
+	last = last != NULL ? last + 1 : path;
+	len = strlen(last);
+	return strcmp(last, name) == 0 || strncmp(last, "Procfile.", 9) == 0 ||
+		(len > 9 && strcmp(last + len - 9, ".Procfile") == 0);
+}
+
+char *procfile_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strndup(path, slash > path ? (size_t)(slash - path) : 1);
+}
+
+/* ---- lines ---- */
+
+static int set(struct settings *s, size_t at, const char *key, const char *text,
+	unsigned line, struct error *err)
+{
+	int member;
+	const struct option_row *row = option_find("cluster", key, &member);
+
+	return settings_set(s, at, row, member, text,
+		(struct origin){.kind = ORIGIN_FILE, .line = line}, err);
+}
+
+/* "exec" saves a process, and lets signals reach the program; a command that is
+ * several, or begins with variables, cannot have it in front. */
+static int set_in_shell(
+	struct cluster_settings *c, const char *text, struct error *err)
+{
+	size_t word = strcspn(text, " \t=");
+	const char *exec = strpbrk(text, ";&|()<>`\n") != NULL ? ""
+		: text[word] == '='                            ? "exec env "
+							       : "exec ";
+	scoped_str line = NULL;
+	char *const words[] = {"/bin/sh", "-c", NULL};
+	char *all[COUNT_OF(words)];
+
+	if (asprintf(&line, "%s%s", exec, text) == -1)
+		line = NULL;
+	(void)memcpy(all, words, sizeof(words));
+	all[2] = line;
+	return line != NULL &&
+			value_command_words(&c->command, &c->command_text, all,
+				COUNT_OF(all)) == 0
+		? 0
+		: error_set(err, ENOMEM, "cannot keep a command");
+}
+
+static int set_command(struct settings *s, size_t at, const char *text,
+	unsigned line, struct error *err)
+{
+	if (set(s, at, "command", text, line, err) == 0 &&
+		strpbrk(text, "$;&|()<>`*?[]~#=") == NULL)
+		return 0;
+	/* quotes that do not end are for the shell to tell */
+	return set_in_shell(s->clusters[at], text, err);
+}
+
+static int set_place(
+	struct settings *s, size_t at, unsigned line, struct error *err)
+{
+	scoped_str directory = procfile_directory(s->config_file);
+	scoped_str variables = NULL;
+
+	if (directory == NULL ||
+		asprintf(&variables, "%s/.env", directory) == -1) {
+		variables = NULL;
+		return error_set(err, ENOMEM, "cannot keep a cluster");
+	}
+	if (set(s, at, "directory", directory, line, err) == -1)
+		return -1;
+	return access(variables, F_OK) == 0
+		? set(s, at, "env-file", variables, line, err)
+		: 0;
+}
+
+/* `line` is "name: command", or a fault. */
+static int take_line(
+	struct settings *s, char *line, unsigned number, struct error *err)
+{
+	const struct origin here = {.kind = ORIGIN_FILE, .line = number};
+	char *colon = strchr(line, ':');
+	char *end = line + strlen(line);
+	char shown[100];
+	size_t at;
+
+	while (end > line && strchr(" \t\r", end[-1]) != NULL)
+		*--end = '\0';
+	(void)text_escape(shown, sizeof(shown), line, strlen(line));
+	if (colon == NULL)
+		return error_set(
+			err, 0, "wanted 'name: command', found '%s'", shown);
+	*colon++ = '\0';
+	colon += strspn(colon, " \t");
+	if (!text_is_name(line))
+		return error_set(err, 0,
+			"wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' and a "
+			"':', found '%s'",
+			shown);
+	at = settings_find(s, s->cluster_count, line);
+	if (at != SIZE_MAX)
+		return error_set(err, 0,
+			"'%s' is given twice, first in line %u", line,
+			s->origins->clusters[at].head.line);
+	if (*colon == '\0')
+		return error_set(
+			err, 0, "%s: wanted a command, found none", line);
+	at = settings_add_cluster(s, line, here);
+	if (at == SIZE_MAX)
+		return error_set(err, ENOMEM, "cannot keep a cluster");
+	if (set(s, at, "workers", "1", number, err) == -1 ||
+		set_place(s, at, number, err) == -1)
+		return -1;
+	return set_command(s, at, colon, number, err);
+}
+
+static bool is_text(const char *line, size_t len)
+{
+	size_t n;
+
+	for (size_t at = 0; at < len; at += n) {
+		n = text_utf8(line + at, len - at);
+		if (n == 0 || line[at] == '\0')
+			return false;
+	}
+	return true;
+}
+
+void procfile_parse(struct settings *s, const char *path, char *data,
+	size_t len, struct faults *faults)
+{
+	unsigned before = faults->count;
+	char *end = data + len;
+	unsigned number = 0;
+	struct error err;
+
+	while (data < end) {
+		char *newline = memchr(data, '\n', (size_t)(end - data));
+		char *line = data;
+
+		if (newline == NULL)
+			newline = end; /* there is one byte more */
+		*newline = '\0';
+		data = newline + 1;
+		number++;
+		err = (struct error){0};
+		if (!is_text(line, (size_t)(newline - line)))
+			faults_add(faults, EX_CONFIG,
+				"%s:%u: wanted UTF-8 text without NUL bytes",
+				path, number);
+		else if (line[strspn(line, " \t\r")] != '\0' &&
+			line[strspn(line, " \t")] != '#' &&
+			take_line(s, line, number, &err) == -1)
+			faults_add(faults, EX_CONFIG, "%s:%u: %s", path, number,
+				err.text);
+	}
+	if (s->cluster_count == 0 && faults->count == before)
+		faults_add(faults, EX_CONFIG,
+			"%s: wanted a line 'name: command', found none", path);
+}
+
+/* ---- how many ---- */
+
+static void leave_out(struct settings *s, size_t at)
+{
+	cluster_settings_unref(s->clusters[at]);
+	s->cluster_count--;
+	for (size_t i = at; i < s->cluster_count; i++) {
+		s->clusters[i] = s->clusters[i + 1];
+		s->origins->clusters[i] = s->origins->clusters[i + 1];
+	}
+}
+
+/* "2" for the cluster of that name, or for all. */
+static int form(struct settings *s, const char *name, const char *count,
+	struct error *err)
+{
+	const struct origin argv = {.kind = ORIGIN_ARGV};
+	bool all = strcmp(name, "all") == 0;
+	bool found = all;
+	int member;
+
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		struct cluster_settings *c = s->clusters[i];
+
+		if (!all && strcmp(c->name, name) != 0)
+			continue;
+		found = true;
+		if (strcmp(count, "0") == 0)
+			c->workers = (struct workers_wanted){.range = true};
+		else if (settings_set(s, i,
+				 option_find("cluster", "workers", &member), 0,
+				 count, argv, err) == -1)
+			return error_wrap(err, "%s", name);
+	}
+	return found
+		? 0
+		: error_set(err, 0, "there is no '%s' in the Procfile", name);
+}
+
+/* None: what form() makes of "0", and no text of `workers`. */
+static bool is_none(const struct workers_wanted *w)
+{
+	return w->range && w->most.fixed == 0 && w->most.multiply == 0;
+}
+
+int procfile_form(struct settings *s, const char *formation, struct error *err)
+{
+	scoped_str copy = strdup(formation);
+	char *rest = copy;
+	char *one;
+
+	if (copy == NULL)
+		return error_set(err, ENOMEM, "cannot keep a setting");
+	while ((one = strsep(&rest, ",")) != NULL) {
+		char *count = strchr(one, '=');
+
+		if (count == NULL)
+			return value_wanted(err, one,
+				"how many of what, such as 'web=2,worker=1'");
+		*count++ = '\0';
+		if (form(s, one, count, err) == -1)
+			return -1;
+	}
+	for (size_t i = s->cluster_count; i-- > 0;)
+		if (is_none(&s->clusters[i]->workers))
+			leave_out(s, i);
+	return s->cluster_count > 0
+		? 0
+		: error_set(err, 0, "nothing is left to run");
+}
+
+/* ---- PORT ---- */
+
+/* A number that `text` begins with, and that can be a port; else 0. */
+static unsigned port_in(const char *text)
+{
+	uint64_t n;
+
+	if (text == NULL)
+		return 0;
+	text += *text == '"' || *text == '\'';
+	return text_number(&n, text, strspn(text, "0123456789"), UINT16_MAX) > 0
+		? (unsigned)n
+		: 0;
+}
+
+/* What .env says of PORT, or 0. */
+static unsigned port_of_file(const char *path)
+{
+	struct error err;
+	int fd = rootsown_open(path, &err);
+	FILE *file = fd != -1 ? fdopen(fd, "r") : NULL;
+	char line[64];
+	unsigned port = 0;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, "PORT=", 5) == 0)
+			port = port_in(line + 5);
+	if (file != NULL)
+		(void)fclose(file);
+	else if (fd != -1)
+		(void)close(fd);
+	return port;
+}
+
+static bool has_port(const struct cluster_settings *c)
+{
+	for (size_t i = 0; i < c->env.count; i++)
+		if (strncmp(c->env.list[i], "PORT=", 5) == 0)
+			return true;
+	return c->listen_count > 0;
+}
+
+int procfile_finish(struct settings *s)
+{
+	unsigned first = 0;
+	struct error err;
+
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		struct cluster_settings *c = s->clusters[i];
+		unsigned line = s->origins->clusters[i].head.line;
+		char text[32];
+		size_t port;
+
+		if (first == 0 && c->env_file.count > 0)
+			first = port_of_file(c->env_file.list[0]);
+		if (first == 0)
+			first = port_in(getenv("PORT"));
+		if (first == 0)
+			first = PORT_FIRST;
+		port = first + i * PORT_STEP;
+		(void)snprintf(text, sizeof(text), "PORT=%zu", port);
+		if (!has_port(c) && port <= UINT16_MAX &&
+			set(s, i, "env", text, line, &err) == -1)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/procfile.h"
+
+#include "base/scope.h"
+#include "config/option.h"
+#include "config_lib.h"
+
+#include <stdio.h>
+
+static struct settings *s;
+static struct faults faults;
+static struct error err;
+
+static void begin(void)
+{
+	s = settings_new();
+	ck_assert_ptr_nonnull(s);
+	s->origins->file = strdup("Procfile");
+	s->config_file = strdup("/nowhere/shop/Procfile");
+	faults_init(&faults);
+}
+
+static void end(void)
+{
+	faults_fini(&faults);
+	settings_free(s);
+}
+
+static void read_lines(const char *text)
+{
+	char *data = strdup(text);
+
+	ck_assert_ptr_nonnull(data);
+	procfile_parse(s, "Procfile", data, strlen(text), &faults);
+	free(data);
+}
+
+/* "a|b c": the words of a cluster's command. */
+static void ck_assert_words(size_t at, const char *want)
+{
+	char got[200] = "";
+
+	for (size_t i = 0; i < s->clusters[at]->command.count; i++)
+		(void)snprintf(got + strlen(got), sizeof(got) - strlen(got),
+			"%s%s", i > 0 ? "|" : "",
+			s->clusters[at]->command.list[i]);
+	ck_assert_str_eq(got, want);
+}
+
+START_TEST(each_line_is_a_cluster)
+{
+	read_lines("# all that we run\n"
+		   "web: ./server --quiet 'a b'\r\n"
+		   "\n"
+		   "  # none\n"
+		   "worker:   bin/work -p $PORT\n"
+		   "env: A=1 B=2 run x\n"
+		   "both: a && b\n"
+		   "glob: ls *.js\n"
+		   "last:x");
+	ck_assert_uint_eq(faults.count, 0);
+	ck_assert_uint_eq(s->cluster_count, 6);
+	ck_assert_str_eq(s->clusters[0]->name, "web");
+	ck_assert_uint_eq(s->clusters[0]->workers.least.fixed, 1);
+	ck_assert_str_eq(s->clusters[0]->directory, "/nowhere/shop");
+	ck_assert_uint_eq(s->clusters[0]->env_file.count, 0);
+	ck_assert_words(0, "./server|--quiet|a b");
+	ck_assert_words(1, "/bin/sh|-c|exec bin/work -p $PORT");
+	ck_assert_words(2, "/bin/sh|-c|exec env A=1 B=2 run x");
+	ck_assert_words(3, "/bin/sh|-c|a && b");
+	ck_assert_words(4, "/bin/sh|-c|exec ls *.js");
+	ck_assert_words(5, "x");
+	settings_check(s, &faults);
+	ck_assert_uint_eq(faults.count, 0);
+	ck_assert_str_eq(s->name, "shop");
+}
+END_TEST
+
+START_TEST(every_mistake_is_told_with_its_line)
+{
+	read_lines("web\n"
+		   "web: a\n"
+		   ": b\n"
+		   "we b: c\n"
+		   "\n"
+		   "web: d\n"
+		   "job:  \n"
+		   "x: \xff\n");
+	ck_assert_uint_eq(faults.count, 6);
+	ck_assert_str_eq(buffer_text(&faults.text),
+		"Procfile:1: wanted 'name: command', found 'web'\n"
+		"Procfile:3: wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' "
+		"and a ':', found ': b'\n"
+		"Procfile:4: wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' "
+		"and a ':', found 'we b: c'\n"
+		"Procfile:6: 'web' is given twice, first in line 2\n"
+		"Procfile:7: job: wanted a command, found none\n"
+		"Procfile:8: wanted UTF-8 text without NUL bytes\n");
+}
+END_TEST
+
+START_TEST(an_empty_one_is_a_mistake)
+{
+	read_lines("# nothing\n\n");
+	ck_assert_uint_eq(faults.count, 1);
+	ck_assert_str_eq(buffer_text(&faults.text),
+		"Procfile: wanted a line 'name: command', found none\n");
+}
+END_TEST
+
+START_TEST(a_formation_says_how_many_of_which)
+{
+	read_lines("web: a\nworker: b\nclock: c\n");
+	ck_assert_int_eq(procfile_form(s, "web=2,clock=0", &err), 0);
+	ck_assert_uint_eq(s->cluster_count, 2);
+	ck_assert_uint_eq(s->clusters[0]->workers.least.fixed, 2);
+	ck_assert_str_eq(s->clusters[1]->name, "worker");
+	ck_assert_uint_eq(s->clusters[1]->workers.least.fixed, 1);
+	ck_assert_int_eq(procfile_form(s, "all=0,worker=2..4", &err), 0);
+	ck_assert_uint_eq(s->cluster_count, 1);
+	ck_assert_str_eq(s->clusters[0]->name, "worker");
+	ck_assert(s->clusters[0]->workers.range);
+}
+END_TEST
+
+START_TEST(a_formation_may_be_wrong)
+{
+	static const struct {
+		const char *text;
+		const char *why;
+	} wrong[] = {
+		{"job=2", "there is no 'job' in the Procfile"},
+		{"web=2,3",
+			"wanted how many of what, such as 'web=2,worker=1', "
+			"found '3'"},
+		{"all=0", "nothing is left to run"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+		settings_free(s);
+		begin();
+		read_lines("web: a\n");
+		ck_assert_int_eq(procfile_form(s, wrong[i].text, &err), -1);
+		ck_assert_str_eq(err.text, wrong[i].why);
+	}
+	ck_assert_int_eq(procfile_form(s, "web=many", &err), -1);
+}
+END_TEST
+
+static const char *port_of(size_t at)
+{
+	const struct strings *env = &s->clusters[at]->env;
+
+	return env->count > 0 ? env->list[0] : "";
+}
+
+START_TEST(each_has_a_port_of_its_own)
+{
+	struct error ignored;
+	int member;
+
+	ck_assert_int_eq(unsetenv("PORT"), 0);
+	read_lines("web: a\nworker: b\napi: c\n");
+	ck_assert_int_eq(
+		settings_set(s, 2, option_find("cluster", "listen", &member), 0,
+			"8000", (struct origin){.kind = ORIGIN_ARGV}, &ignored),
+		0);
+	ck_assert_int_eq(procfile_finish(s), 0);
+	ck_assert_str_eq(port_of(0), "PORT=5000");
+	ck_assert_str_eq(port_of(1), "PORT=5100");
+	ck_assert_str_eq(port_of(2), "");
+
+	settings_free(s);
+	begin();
+	ck_assert_int_eq(setenv("PORT", "3000", 1), 0);
+	read_lines("web: a\nworker: b\n");
+	ck_assert_int_eq(procfile_finish(s), 0);
+	ck_assert_str_eq(port_of(0), "PORT=3000");
+	ck_assert_str_eq(port_of(1), "PORT=3100");
+	ck_assert_int_eq(unsetenv("PORT"), 0);
+}
+END_TEST
+
+START_TEST(it_is_known_by_its_name)
+{
+	ck_assert(procfile_is("Procfile"));
+	ck_assert(procfile_is("/a/Procfile"));
+	ck_assert(procfile_is("a/Procfile.dev"));
+	ck_assert(procfile_is("dev.Procfile"));
+	ck_assert(!procfile_is("Procfile/x.ini"));
+	ck_assert(!procfile_is("Procfiles"));
+	ck_assert(!procfile_is("myProcfile"));
+	ck_assert(!procfile_is("shop.ini"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("procfile");
+	TCase *tc = tcase_create("procfile");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	suite_add_tcase(suite, tc);
+	tcase_add_checked_fixture(tc, begin, end);
+	tcase_add_test(tc, each_line_is_a_cluster);
+	tcase_add_test(tc, every_mistake_is_told_with_its_line);
+	tcase_add_test(tc, an_empty_one_is_a_mistake);
+	tcase_add_test(tc, a_formation_says_how_many_of_which);
+	tcase_add_test(tc, a_formation_may_be_wrong);
+	tcase_add_test(tc, each_has_a_port_of_its_own);
+	tcase_add_test(tc, it_is_known_by_its_name);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
