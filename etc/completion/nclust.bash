@@ -101,6 +101,7 @@ _nclust()
 		--restart
 		--success-exit
 		--give-up
+		--watch
 		--drain
 		--drain-timeout
 		--surge
@@ -203,6 +204,10 @@ _nclust()
 		;;
 	--restart)
 		mapfile -t COMPREPLY < <(compgen -W 'always on-failure never' -- "$word")
+		return
+		;;
+	--watch)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
 		return
 		;;
 	--drain)

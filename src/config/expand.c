@@ -206,6 +206,12 @@ static bool is_page(const char *text)
 		strcmp(text, "503") != 0;
 }
 
+/* What stands for none, and is no path. */
+static bool is_word(const struct option_row *row, const char *text)
+{
+	return row->word != NULL && strcmp(row->word, text) == 0;
+}
+
 /* ---- the whole ---- */
 
 char *expand_value(const struct option_row *row, const char *text,
@@ -220,7 +226,7 @@ char *expand_value(const struct option_row *row, const char *text,
 		return environment(text, err);
 	case OPT_PATH:
 	case OPT_PATHS:
-		return join(dir, text, err);
+		return join(is_word(row, text) ? "" : dir, text, err);
 	case OPT_FALLBACK:
 		return join(is_page(text) ? dir : "", text, err);
 	case OPT_LOG:

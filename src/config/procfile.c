@@ -82,7 +82,7 @@ static int set_command(struct settings *s, size_t at, const char *text,
 	return set_in_shell(s->clusters[at], text, err);
 }
 
-static int set_place(
+static int set_variables(
 	struct settings *s, size_t at, unsigned line, struct error *err)
 {
 	scoped_str directory = procfile_directory(s->config_file);
@@ -93,8 +93,6 @@ static int set_place(
 		variables = NULL;
 		return error_set(err, ENOMEM, "cannot keep a cluster");
 	}
-	if (set(s, at, "directory", directory, line, err) == -1)
-		return -1;
 	return access(variables, F_OK) == 0
 		? set(s, at, "env-file", variables, line, err)
 		: 0;
@@ -135,7 +133,7 @@ static int take_line(
 	if (at == SIZE_MAX)
 		return error_set(err, ENOMEM, "cannot keep a cluster");
 	if (set(s, at, "workers", "1", number, err) == -1 ||
-		set_place(s, at, number, err) == -1)
+		set_variables(s, at, number, err) == -1)
 		return -1;
 	return set_command(s, at, colon, number, err);
 }

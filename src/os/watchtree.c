@@ -117,7 +117,7 @@ static char *clean(const char *base, const char *path)
 
 static int add_pattern(struct tree *t, const char *text)
 {
-	char *absolute = clean(t->plan->base, text);
+	char *absolute = clean(t->plan->from, text);
 
 	t->patterns[t->count] = absolute;
 	t->count += absolute != NULL;
@@ -398,7 +398,8 @@ static void tell_missing(const struct tree *t)
 {
 	for (size_t i = 0; i < t->count; i++)
 		if (t->found[i] == 0)
-			warn(t, "'%s' matches no file%s", t->plan->patterns[i],
+			warn(t, "'%s' matches no file%s",
+				below_base(t, t->patterns[i]),
 				t->full ? "" : " yet");
 }
 

@@ -70,7 +70,7 @@ static void say_warning(void *data, const char *text)
 	say(WARNING, text);
 }
 
-/* Patterns are relative to the file that they stand in, else to our directory. */
+/* Where the project is: beside the file, or where nclust was started. */
 static char *base_of(const struct settings *s)
 {
 	const char *slash =
@@ -87,7 +87,9 @@ static int work(void *owner)
 	const struct watching *w = owner;
 	const struct service *s = w->service;
 	scoped_str base = base_of(s->sup->settings);
+	scoped_str from = getcwd(NULL, 0);
 	const struct watchtree_plan plan = {
+		.from = from,
 		.base = base,
 		.patterns = cluster_next_settings(s->core)->watch.list,
 		.since = s->watched,
@@ -95,7 +97,7 @@ static int work(void *owner)
 		.warn = say_warning,
 	};
 
-	if (base == NULL || watchtree_run(&plan) == -1)
+	if (base == NULL || from == NULL || watchtree_run(&plan) == -1)
 		return EX_UNAVAILABLE; /* it was said why */
 	return 0;
 }

@@ -137,6 +137,30 @@ ready() {
 	wait_until 10 '[ -s "$DIR/told" ]'
 }
 
+@test "the guide: development" {
+	mkdir src
+	touch src/app.js
+	printf '#!/bin/sh\nexec %s\n' "$FIXTURES/hear" >worker
+	chmod 755 worker
+	# the process that watches waits for changes
+	watches() {
+		local pid
+
+		for pid in $(pgrep -P "$(status_json | jq .pid)"); do
+			! ls -l "/proc/$pid/fd" | grep -q anon_inode:inotify ||
+				[ "$(process_state "$pid")" != S ] || return 0
+		done
+		return 1
+	}
+	touch() {
+		poll_until 10 watches
+		command touch "$@"
+		wait_until 10 '[ "$(cluster .generation)" -eq 2 ]'
+		answers
+	}
+	play DEVELOPMENT
+}
+
 # --- Docker, as far as nclust notices it ---------------------------------------
 
 make() {

@@ -15,7 +15,7 @@ static void begin(void)
 {
 	s = settings_new();
 	ck_assert_ptr_nonnull(s);
-	s->origins->file = strdup("Procfile");
+	s->origins->file = strdup("shop/Procfile");
 	s->config_file = strdup("/nowhere/shop/Procfile");
 	faults_init(&faults);
 }
@@ -62,7 +62,6 @@ START_TEST(each_line_is_a_cluster)
 	ck_assert_uint_eq(s->cluster_count, 6);
 	ck_assert_str_eq(s->clusters[0]->name, "web");
 	ck_assert_uint_eq(s->clusters[0]->workers.least.fixed, 1);
-	ck_assert_str_eq(s->clusters[0]->directory, "/nowhere/shop");
 	ck_assert_uint_eq(s->clusters[0]->env_file.count, 0);
 	ck_assert_words(0, "./server|--quiet|a b");
 	ck_assert_words(1, "/bin/sh|-c|exec bin/work -p $PORT");
@@ -73,6 +72,7 @@ START_TEST(each_line_is_a_cluster)
 	settings_check(s, &faults);
 	ck_assert_uint_eq(faults.count, 0);
 	ck_assert_str_eq(s->name, "shop");
+	ck_assert_str_eq(s->clusters[0]->directory, "shop");
 }
 END_TEST
 
