@@ -104,7 +104,7 @@ clusters() {
 	run -0 "$NCLUST" config --check -c "$APP/Procfile"
 	mkdir "$APP/dev"
 	cp "$APP/Procfile" "$APP/dev/Procfile.dev"
-	run -0 "$NCLUST" config -c "$APP/dev/Procfile.dev"
+	run -0 "$NCLUST" config --all -c "$APP/dev/Procfile.dev"
 	# the instance is called as its directory
 	[[ $output == *"name = dev"* ]]
 }

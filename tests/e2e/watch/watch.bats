@@ -42,7 +42,8 @@ start_watching() {
 
 watcher_pids() {
 	pgrep -P "$NCLUST_PID" | while read -r pid; do
-		! ls -l "/proc/$pid/fd" | grep -q anon_inode:inotify || echo "$pid"
+		[ -z "$(find "/proc/$pid/fd" -lname anon_inode:inotify \
+			2>/dev/null)" ] || echo "$pid"
 	done
 }
 
@@ -331,5 +332,6 @@ runs() {
 	start_watching
 	save 2
 	runs 2 1
-	[ -z "$(ls -l "/proc/$(watcher_pids)/fd" | grep -F "$APP")" ]
+	# none of these is open
+	[ -z "$(find "/proc/$(watcher_pids)/fd" -lname "$APP/*")" ]
 }

@@ -147,7 +147,8 @@ ready() {
 		local pid
 
 		for pid in $(pgrep -P "$(status_json | jq .pid)"); do
-			! ls -l "/proc/$pid/fd" | grep -q anon_inode:inotify ||
+			[ -z "$(find "/proc/$pid/fd" \
+				-lname anon_inode:inotify)" ] ||
 				[ "$(process_state "$pid")" != S ] || return 0
 		done
 		return 1
