@@ -411,6 +411,7 @@ const struct part order_part = {
 	.adopted = order_on_adopted,
 	.status = order_on_status,
 	.rolls = order_on_rolls,
+	.logger_up = step_on_logger_up,
 	.drop = step_forget,
 	.end = order_on_end,
 };

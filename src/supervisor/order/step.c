@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct step {
 	enum step_kind kind;
@@ -55,12 +56,13 @@ static int start(struct step *step, struct helper_plan *plan, struct error *err)
 	struct supervisor *sup = service->sup;
 	bool attached = sup->settings->daemon && !sup->instance.ready_once;
 
-	plan->output[0] = plan->output[1] = -1;
-	/* who waits for `-d` sees it */
+	/* the user who waits for `-d` sees it */
+	plan->output[0] = plan->output[1] = STDERR_FILENO;
 	if (!attached)
 		capture_open(service, &step->output, plan->output);
 	step->helper = helper_start(plan, err);
-	capture_close(sup, plan->output);
+	if (!attached)
+		capture_close(sup, plan->output);
 	if (step->helper == NULL)
 		return -1;
 	step->output.pid = step->helper->pid;
@@ -119,6 +121,14 @@ void step_forget(struct service *service)
 		return;
 	helper_forget(service->order.step->helper);
 	release(service);
+}
+
+void step_on_logger_up(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->order.step != NULL)
+			capture_hand_over(sup->services[i],
+				&sup->services[i]->order.step->output);
 }
 
 bool step_runs(const struct service *service, enum step_kind kind)

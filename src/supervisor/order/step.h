@@ -23,6 +23,8 @@ int step_begin(struct service *service, enum step_kind kind,
 	step_over *over, struct error *err);
 /* Kill it, if one runs; nobody is called. */
 void step_forget(struct service *service);
+/* A new logger is to get their output. */
+void step_on_logger_up(struct supervisor *sup);
 /* Does one of that kind run? */
 bool step_runs(const struct service *service, enum step_kind kind);
 

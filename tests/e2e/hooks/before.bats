@@ -134,7 +134,7 @@ last_run() {
 }
 
 @test "at the first start its failure is that of the cluster" {
-	script migrate 'exit 3'
+	script migrate 'echo "no such table" >&2' 'exit 3'
 	write_ini "before = sh $DIR/migrate"
 	start_nclust -c "$DIR/it.ini" || true
 	wait_exit
@@ -143,7 +143,7 @@ last_run() {
 	[ "$(ran migrate)" -eq 1 ]
 
 	run -1 timeout 20 "$NCLUST" -d --name "$INSTANCE" -c "$DIR/it.ini"
-	[[ $output == *"failed: exit 3"* ]]
+	[[ $output == *"no such table"*"failed: exit 3"* ]]
 	[ "$(ran migrate)" -eq 2 ]
 }
 

@@ -178,8 +178,13 @@ variable() {
 	wait_leader
 	old=$lead
 	kill_nclust
-	start_leads 2 --orphans keep --intercept off --user nobody
+	start_leads 3 --orphans keep --intercept off --user nobody
 	[ "$(leader)" = "$old" ]
+	# a new worker has the same file, which the keeper held
+	wait_ready
+	[ "$(stat -Lc %i "/proc/$(worker_pid 2)/fd/3")" = \
+		"$(stat -Lc %i "/proc/$old/fd/3")" ]
+	nclust scale 2 "$INSTANCE"
 	kill_nclust
 	end_keepers
 	start_leads 2 --orphans keep --intercept off --user nobody
@@ -202,7 +207,12 @@ variable() {
 	wait_leader
 	old=$lead
 	nclust upgrade "$INSTANCE"
+	[ "$(leader)" = "$old" ]
+	run ! logged 'leads from now on' 2
+
+	# the next one is told at once, though nobody asks for a status
 	kill -KILL "$old"
+	wait_until 10 '[ "$(tail -n 1 "$JOURNAL")" != "$1" ]' "$old"
 	wait_leader "$old"
 	old=$lead
 	nclust restart "$INSTANCE"
@@ -224,21 +234,12 @@ variable() {
 }
 
 @test "what the leader leaves behind does not keep the lock for long" {
-	cat >"$DIR/leaver.sh" <<-'EOF'
-		exec python3 -c '
-		import fcntl, os, subprocess, sys, time
-		fcntl.flock(3, fcntl.LOCK_EX)
-		subprocess.Popen(["setsid", "sleep", "1000"], close_fds=False,
-			pass_fds=[3])
-		open(sys.argv[1], "a").write("%d\n" % os.getpid())
-		time.sleep(1000)' "$1"
-	EOF
-	start_cluster -n 2 --leader=yes --drain off --ready alive:100ms -- \
-		sh "$DIR/leaver.sh" "$JOURNAL"
+	start_leads 2 --ipc on -- --message --leave
 	wait_leader
 	old=$lead
 	kill -KILL "$old"
-	wait_leader "$old"
+	wait_until 10 '[ "$(tail -n 1 "$JOURNAL")" != "$1" ]' "$old"
+	assert_one_at_a_time
 }
 
 @test "accept = yes has no leader" {

@@ -2,6 +2,7 @@
 """A worker that, while it leads, appends its pid to a file: leads.py FILE [OPTION]...
 
 --message: it leads when nclust says so, instead of by flock(2).
+--leave: it leaves a process of another session behind, which has the lock, too.
 --linger SECONDS: so long it goes on after SIGTERM.
 """
 import fcntl
@@ -9,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -19,6 +21,9 @@ LINGER = float(sys.argv[sys.argv.index("--linger") + 1]) if "--linger" in sys.ar
 
 def lead():
     out = os.open(FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    if "--leave" in sys.argv:
+        fd = int(os.environ["NCLUST_LEADER_FD"])
+        subprocess.Popen(["setsid", "sleep", "1000"], pass_fds=[fd])
     os.write(out, b"begin %d\n" % os.getpid())
     while True:
         os.write(out, b"%d\n" % os.getpid())

@@ -268,6 +268,23 @@ journalctl() {
 	[ "$(worker 1 .state)" = ready ]
 }
 
+@test "the guide: start order" {
+	nclust() {
+		"$NCLUST" "$@" 2>&1 | tee -a "$DIR/seen"
+	}
+	play "START ORDER"
+	grep -q 'migrated for generation 1' "$DIR/seen"
+	grep -q 'migrated for generation 2' "$DIR/seen"
+	[ "$(ready)" -eq 2 ]
+	answers
+}
+
+@test "the guide: leader" {
+	play LEADER
+	wait_until 10 '[ "$(cluster .leader.pid)" != null ]'
+	[ "$(cluster '.leader.pid as $p | [.workers[].pid] | index($p)')" != null ]
+}
+
 @test "the guide: outages" {
 	curl() {
 		command curl "$@" | tee "$DIR/seen"
