@@ -43,6 +43,18 @@ static unsigned next(const struct steer *s)
 
 /* ---- shares of new connections ---- */
 
+/* Some servers open a port in one of their workers alone.  A setting that names it
+ * gives a socket to each of them, but nobody takes connections from the others. */
+static bool is_used(const struct listener *l, const struct listener_socket *k)
+{
+	bool bound = false;
+
+	for (const struct listener_socket *o = l->sockets; o != NULL;
+		o = o->next)
+		bound |= o->bound;
+	return k->bound || !bound;
+}
+
 /* How many ready workers each socket has, by its place.  Returns how many that
  * are. */
 static unsigned sum_up(const struct steer *s, const struct listener *l,
@@ -58,7 +70,7 @@ static unsigned sum_up(const struct steer *s, const struct listener *l,
 			? steer_socket(l, lane)
 			: NULL;
 
-		if (k == NULL)
+		if (k == NULL || (lane->seated && !is_used(l, k)))
 			continue;
 		sums[k->place] += lane->ready;
 		sum += lane->ready;
@@ -71,7 +83,8 @@ static bool waits_at(const struct steer *s, const struct listener *l,
 	const struct listener_socket *k)
 {
 	return s->seats > 0
-		? steer_is_needed(s, l, k, in_force(s), next(s))
+		? is_used(l, k) &&
+			steer_is_needed(s, l, k, in_force(s), next(s))
 		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 

@@ -49,6 +49,20 @@ static void open_all(struct steer *s, const struct recipe *r, unsigned lane)
 		PARTS(write_down, s->service->sup);
 }
 
+/* The worker that will have the lane may open other ports than those before. */
+static void forget_bound(const struct steer *s, unsigned lane)
+{
+	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
+	struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL) {
+		struct listener_socket *k = group_own(l, lane);
+
+		if (k != NULL)
+			k->bound = false;
+	}
+}
+
 unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 {
 	const struct child *old = steer_find_old(s->service, slot);
@@ -67,6 +81,8 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 		lane = steer_seat(s, seat);
 	if (lane == NULL)
 		return s->lanes[0].id;
+	if (!lane->seated || lane->seat != seat)
+		forget_bound(s, lane->id);
 	lane->seated = true;
 	lane->seat = seat;
 	open_all(s, recipe_of(s->service, generation), lane->id);
@@ -80,9 +96,17 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 		? steer_find_lane(s, child->traffic.lane)
 		: NULL;
 
-	if (lane != NULL && lane->seated &&
-		steer_open_own(s, l, child->traffic.lane, own))
+	struct listener_socket *k;
+
+	if (lane == NULL || !lane->seated)
+		return;
+	if (steer_open_own(s, l, child->traffic.lane, own))
 		PARTS(write_down, s->service->sup);
+	k = group_own(l, child->traffic.lane);
+	if (k == NULL || k->bound)
+		return;
+	k->bound = true;
+	steer_share_out(s, l, false);
 }
 
 void steer_leave_seat(struct steer *s, unsigned lane)

@@ -13,6 +13,7 @@ static const struct plain_row socket_rows[] = {
 	PLAIN(2, listener_socket, inode, UNSIGNED),
 	PLAIN(3, listener_socket, lane, UNSIGNED),
 	PLAIN_ENUM(4, listener_socket, place, LANES_MAX - 1),
+	PLAIN(5, listener_socket, bound, BOOL),
 };
 
 static const struct plain_row segment_rows[] = {

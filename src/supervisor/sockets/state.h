@@ -42,6 +42,7 @@ struct listener_socket {
 	unsigned weight; /* of new connections */
 	unsigned seat;   /* whose it is; SPREAD_CLIENTS alone */
 	bool served;     /* it ever had any */
+	bool bound;      /* its worker has asked for it, by a bind(2) */
 	nsec_t away;     /* since when it has none; or 0 */
 	bool settled;    /* nothing was half open since then */
 	nsec_t ask_at;   /* when to look for half-open ones */

@@ -607,3 +607,41 @@ flows() {
 	start_cluster -n 3 -l "udp:$AT" -- "$FIXTURES/serve" --udp
 	[ "$(udp_sockets)" -eq 1 ]
 }
+
+# asked COUNT: so many requests at the second port, which slots answered them, or
+# how curl failed.
+asked() {
+	for ((i = 0; i < $1; i++)); do
+		curl -sS --max-time 5 "http://127.0.0.1:$SECOND/" 2>&1
+	done | sort | uniq -c | sed 's/^ *//'
+}
+
+@test "a port that one slot alone opens is served by it, or refused" {
+	SECOND=$PORT
+	free_port
+	for how in learned named; do
+		options=(--name "$INSTANCE" --balance rr -n 3)
+		[ "$how" = learned ] ||
+			options+=(-l "127.0.0.1:$PORT" -l "127.0.0.1:$SECOND")
+		start_cluster "${options[@]}" -- python3 \
+			"$SCRIPTS/servers/two-ports.py" "$PORT" "$SECOND" "$DIR/go"
+		wait_until 10 '[ "$(curl -s --max-time 1 \
+			"http://127.0.0.1:$1/")" = slot=1 ]' "$SECOND"
+		[ "$(asked 9)" = "9 slot=1" ]
+		kill -KILL "$(worker_pid 1)" # they wait for its successor
+		[ "$(asked 6)" = "6 slot=1" ]
+		wait_until 10 '[ "$(cluster .ready)" -eq 3 ]'
+		run -0 nclust upgrade "$INSTANCE"
+		[ "$(asked 6)" = "6 slot=1" ]
+		run -0 nclust restart "$INSTANCE"
+		[ "$(asked 6)" = "6 slot=1" ]
+		[ "$how" = named ] || {
+			run -0 nclust scale "$INSTANCE" 1
+			wait_until 10 'run ! curl -s "http://127.0.0.1:$1/"; [ "$status" -eq 7 ]' "$SECOND"
+			run -0 nclust scale "$INSTANCE" 3
+			wait_until 10 '[ "$(curl -s --max-time 1 \
+				"http://127.0.0.1:$1/")" = slot=1 ]' "$SECOND"
+		}
+		run -0 nclust stop "$INSTANCE"
+	done
+}

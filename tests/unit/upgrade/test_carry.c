@@ -392,7 +392,7 @@ static const struct {
 		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 45b 46u "
 		"47u 48u 49i 50i 51i 52i 53i 54i 55f 60i 100t",
 		GAPS(child_gaps)},
-	{"socket", &carried_socket, "1f 2u 3u 4u", GAPS(socket_gaps)},
+	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "1u 130g 130g", GAPS(hooks_gaps)},
