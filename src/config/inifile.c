@@ -41,6 +41,7 @@ struct identity {
 struct reader {
 	struct settings *s;
 	struct faults *faults;
+	bool follows;    /* read what is included */
 	size_t defaults; /* the cluster that holds [defaults], or SIZE_MAX */
 	struct identity seen[FILES_MAX + 1];
 	size_t seen_count;
@@ -467,6 +468,8 @@ static void include(struct ini *ini)
 		fault(ini, "nclust.include: wanted a path, found '%s'", text);
 		return;
 	}
+	if (!ini->all->follows)
+		return;
 	/* a name without a '*' is taken as it is, so that it must be there */
 	got = glob(pattern,
 		strpbrk(ini->value, "*?[") == NULL ? GLOB_NOCHECK : 0, NULL,
@@ -716,7 +719,10 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 void inifile_read(struct settings *s, const char *path, struct faults *faults)
 {
 	const struct origin_table *t = s->origins;
-	struct reader all = {.s = s, .faults = faults, .defaults = SIZE_MAX};
+	struct reader all = {.s = s,
+		.faults = faults,
+		.follows = true,
+		.defaults = SIZE_MAX};
 	unsigned before = faults->count;
 
 	read_file(&all, path, 0);

@@ -2,10 +2,46 @@
 #include "config/origin.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What is shown is read as the same: quotes and variables above all. */
+static void read_again(const struct settings *s)
+{
+	struct settings *again = settings_new();
+	struct faults faults;
+	struct buffer out;
+	struct diff diff;
+
+	faults_init(&faults);
+	buffer_init(&out, 0);
+	if (again == NULL || describe_settings(&out, s, false, true) == -1 ||
+		buffer_text(&out) == NULL)
+		abort();
+	again->origins->file = strdup("shop.ini");
+	again->config_file = strdup("/etc/shop.ini");
+	inifile_parse(again, "shop.ini", out.data, out.len, &faults);
+	settings_check(again, &faults);
+	if (faults.count != 0) {
+		(void)fprintf(stderr, "%s", buffer_text(&faults.text));
+		abort();
+	}
+	if (diff_settings(&diff, s, again) == -1)
+		abort();
+	for (size_t i = 0; i < diff.count; i++)
+		if (diff.clusters[i].change != CHANGE_NONE) {
+			(void)fprintf(stderr, "differs: %s\n",
+				diff.clusters[i].keys);
+			abort();
+		}
+	diff_fini(&diff);
+	buffer_fini(&out);
+	faults_fini(&faults);
+	settings_free(again);
+}
 
 /* A file is read whole, or every mistake is counted; what was read can be
  * described, and does not differ from itself. */
@@ -35,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (diff.clusters[i].change != CHANGE_NONE)
 				abort();
 		diff_fini(&diff);
+		read_again(s);
 	} else if (faults.status == 0 || faults.text.len == 0) {
 		abort();
 	}
