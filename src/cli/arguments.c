@@ -18,14 +18,14 @@
 
 static const struct verb_option_row rows[] = {
 	{OPTION_JSON, 0, "json", NULL, "print the result as one line of JSON"},
-	{OPTION_WATCH, 'w', "watch", NULL, "show it anew each second"},
+	{OPTION_WATCH, 'w', "watch", NULL, "show it again each second"},
 	{OPTION_NO_WAIT, 0, "no-wait", NULL,
 		"return at once, do not wait for the outcome"},
 	{OPTION_NOW, 0, "now", NULL, "without grace"},
 	{OPTION_ALL, 'a', "all", NULL, "to every worker, not to the next"},
 	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many"},
 	{OPTION_DEFAULTS, 'a', "all", NULL, "those not set, too"},
-	{OPTION_FOLLOW, 'f', "follow", NULL, "go on with what happens next"},
+	{OPTION_FOLLOW, 'f', "follow", NULL, "and what happens next"},
 	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
 	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then"},
 	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster"},
@@ -299,8 +299,10 @@ static int take_pair(struct arguments *a, char **words, int count,
 		return error_fail(err, EX_USAGE, "%s: '%s' is not a %s",
 			a->verb->name, words[count - 1], what);
 	if (at < 0)
-		return error_fail(
-			err, EX_USAGE, "%s: say the %s", a->verb->name, what);
+		return error_fail(err, EX_USAGE,
+			"%s: which %s? e.g. nclust %s %s", a->verb->name, what,
+			a->verb->name,
+			a->verb->words == WORDS_COUNT ? "4" : "USR1");
 	if (count == 2)
 		a->target = words[1 - at];
 	if (a->verb->words == WORDS_COUNT)
@@ -331,7 +333,8 @@ static int take_message(
 	struct arguments *a, char **words, int count, struct error *err)
 {
 	if (count == 0) {
-		return error_fail(err, EX_USAGE, "send: say the message");
+		return error_fail(err, EX_USAGE,
+			"send: which message? e.g. nclust send '{\"a\":1}'");
 	}
 	a->target = count == 2 ? words[0] : NULL;
 	a->message = words[count - 1];
@@ -351,7 +354,8 @@ static int take_ask(
 
 	if (count < 3)
 		return error_fail(err, EX_USAGE,
-			"ask: say worker, method and path: ask web.2 GET /");
+			"ask: which worker, method and path? e.g. nclust ask "
+			"web.2 GET /");
 	a->target = words[0];
 	a->http_method = words[1];
 	a->path = words[2];
@@ -418,8 +422,9 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
 		return 0;
 	if (words[0] == NULL) {
-		return error_fail(
-			err, EX_USAGE, "%s: say the command", a->verb->name);
+		return error_fail(err, EX_USAGE,
+			"%s: which command? e.g. nclust %s ./server",
+			a->verb->name, a->verb->name);
 	}
 	a->command = words;
 	return 0;

@@ -19,7 +19,7 @@ const struct verb verbs[] = {
 		.manual =
 			"Shows clusters, listeners and workers of one instance "
 			"or, without a target, of all that run, and says why "
-			"what does not run has failed. LAST EXIT tells only of "
+			"what does not run has failed. LAST EXIT shows only "
 			"ends that nobody asked for. MEM and CPU% are of all "
 			"processes of a worker. If something is wrong, the "
 			"last "
@@ -45,8 +45,8 @@ const struct verb verbs[] = {
 			  "failure, with the old workers still serving. The "
 			  "first new one, or the first N with --canary, is "
 			  "watched for the --bake time beside the old ones; "
-			  "if it fails meanwhile, all is as before. "
-			  "--bake 0 is for who is in a hurry. A release "
+			  "if it fails, the old ones stay. "
+			  "--bake 0 leaves that out. A release "
 			  "that listens on fewer ports than the one before "
 			  "it needs --drop-ports. "
 			  "With a COMMAND the workers of a cluster run that "
@@ -66,7 +66,8 @@ const struct verb verbs[] = {
 		.help = "apply a changed file",
 		.manual =
 			"Checks all of the file first. If it has mistakes they "
-			"are told with their lines, nothing is changed, and "
+			"are reported with their lines, nothing is changed, "
+			"and "
 			"the exit status is 78. It fails, too, if the file or "
 			"the users that it names cannot be looked up within 5 "
 			"s.",

@@ -41,13 +41,14 @@ static void tell_ended(const struct exam *e, struct facts *f)
 {
 	char after[24];
 	char last[300];
-	const char *does = "a server goes on";
+	const char *does = "a server should keep running";
 
 	if (e->in_use[0] != '\0')
-		does = "stop who has the port, or try with another one";
+		does = "stop the process that has the port, or try another "
+		       "port";
 	else if (strcmp(e->exit, "exit 0") == 0)
-		does = "a server goes on: if it goes to the background, there "
-		       "will be an option that keeps it in the foreground";
+		does = "a server should keep running: if it goes to the "
+		       "background, turn its daemon mode off";
 	if (e->in_use[0] != '\0')
 		facts_add(f, FACT_BAD, "socket", "", "%s", e->in_use);
 	facts_add(f, FACT_BAD, "start", does, "it ends with %s after %s%s",
@@ -122,8 +123,8 @@ static void tell_sockets(const struct exam *e, struct facts *f)
 	else if (e->takes_passed)
 		facts_add(f, FACT_OK, "passed sockets", "", "taken");
 	else
-		facts_add(f, FACT_OK, "passed sockets",
-			"it need not know of them", "left alone");
+		facts_add(
+			f, FACT_OK, "passed sockets", "not needed", "ignored");
 }
 
 static const char guessed[] = "one that lives for 1 s is taken as ready";
@@ -174,9 +175,9 @@ static void tell_threads(const struct exam *e, struct facts *f)
 	if (e->computing > 1)
 		facts_add(f, FACT_WARN, "threads",
 			"set 'threads = auto': see nclust-threads(7)",
-			"%u of its %u compute at the same time: a copy for "
-			"each CPU would be %llu for %u CPU%s",
-			e->computing, e->threads,
+			"%u threads, %u busy at once; with a copy for each CPU "
+			"%llu busy threads on %u CPU%s",
+			e->threads, e->computing,
 			(unsigned long long)e->computing * e->cpus, e->cpus,
 			e->cpus == 1 ? "" : "s");
 	else if (e->threads > 1 && e->threads > e->cpus)
@@ -240,9 +241,8 @@ static void tell_share(const struct exam_place *p, struct facts *f, bool works)
 			"a server that takes passed sockets can share it: "
 			"-l unix:PATH",
 			", which each copy takes from the one before"},
-		[SHARE_OTHER] = {FACT_BAD, "not shared",
-			"at port 0 each has one of its own: give it a number",
-			", where the second one does not listen"},
+		[SHARE_OTHER] = {FACT_BAD, "not shared", "give it a fixed port",
+			": each copy listens on its own random port"},
 		[SHARE_PRIVATE] = {FACT_OK, "private",
 			"each copy has one of its own, which is as it should "
 			"be",
@@ -298,7 +298,7 @@ static void tell_signal(const struct exam_stop *s, struct facts *f)
 			", only SIGKILL does");
 }
 
-static const char unheard[] = "not tried, as nobody accepts a connection";
+static const char unheard[] = "not tried, because it accepts no connection";
 
 static void tell_request(const struct exam *e, struct facts *f)
 {
@@ -309,12 +309,12 @@ static void tell_request(const struct exam *e, struct facts *f)
 	} ends[] = {
 		[REQUEST_ANSWERED] = {FACT_OK, "", "answered before it ends"},
 		[REQUEST_LOST] = {FACT_NOTE,
-			"it gets SIGTERM when it is quiet ('drain')",
-			"lost when SIGTERM comes in the middle of it"},
+			"nclust waits until it is idle ('drain')",
+			"would be cut by SIGTERM"},
 		[REQUEST_FORGOTTEN] = {FACT_NOTE, "",
 			"neither answered nor closed within 3 s"},
 		[REQUEST_NO_HTTP] = {FACT_OK, "",
-			"not tried, as it reads no whole HTTP request"},
+			"not tried, because it reads no whole HTTP request"},
 		[REQUEST_UNHEARD] = {FACT_OK, "", unheard},
 		[REQUEST_UNTRIED] = {FACT_OK, "", unheard},
 	};

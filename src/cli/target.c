@@ -134,7 +134,7 @@ static int resolve_only(struct resolved *out, const struct known *list,
 		return error_fail(
 			err, EX_UNAVAILABLE, "no instance is running");
 	return error_fail(err, EX_USAGE,
-		"several instances are running, say which: %s",
+		"several instances are running; name one: %s",
 		list_all(all, sizeof(all), list, count));
 }
 

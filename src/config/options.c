@@ -191,7 +191,7 @@ const struct option_row option_rows[] = {
 		IN_CLUSTER(pass), .name = "pass", .type = OPT_PASS,
 		.fallback = "systemd server-starter einhorn port",
 		.argument = "dialects", .change = CHANGE_ROLL,
-		.help = "how workers are told of their sockets",
+		.help = "how workers learn of their sockets",
 	},
 	BOOL(listen_pid, "listen-pid", "yes",
 		"set LISTEN_PID", .change = CHANGE_ROLL),
@@ -327,7 +327,7 @@ const struct option_row option_rows[] = {
 	{
 		IN_CLUSTER(threads), .name = "threads", .type = OPT_THREADS,
 		.fallback = "off", .argument = "count", .change = CHANGE_ROLL,
-		.help = "threads that a worker shall compute with, or auto",
+		.help = "threads that a worker should use, or auto",
 	},
 	{
 		IN_CLUSTER(shared_memory), .name = "shared-memory",
@@ -338,7 +338,6 @@ const struct option_row option_rows[] = {
 	{
 		IN_CLUSTER(ready), .name = "ready", .type = OPT_READY,
 		.fallback = "auto", .argument = "when", .change = CHANGE_LIVE,
-		.common = true,
 		.help = "auto, notify, listen, alive:TIME, tcp, http:, exec:",
 	},
 	DURATION(start_timeout, "start-timeout", MSEC, 24 * HOUR, "60s",
@@ -443,10 +442,10 @@ const struct option_row option_rows[] = {
 		.help = "restart when these files change: src/**/*.js",
 	},
 	CHOICE(drain, "drain", drains, "auto", "way",
-		"how an old worker is emptied before it is stopped",
+		"how an old worker is drained before it is stopped",
 		.change = CHANGE_LIVE),
 	DURATION(drain_timeout, "drain-timeout", 0, 24 * HOUR, "30s",
-		"a worker not empty by then is stopped all the same",
+		"a worker not idle by then is stopped anyway",
 		.change = CHANGE_LIVE),
 	COUNT(surge, "surge", 0, WORKERS_MAX, "1",
 		"rolling restart: so many more than wanted, or all",
@@ -471,7 +470,7 @@ const struct option_row option_rows[] = {
 	{
 		IN_CLUSTER(signals), .name = "signal-NAME",
 		.type = OPT_SIGNAL_RULE, .unset = "as in nclust(1)",
-		.argument = "deed", .example = "restart",
+		.argument = "action", .example = "restart",
 		.change = CHANGE_LIVE, .repeatable = true,
 		.help = "what a signal that nclust receives does",
 	},
@@ -533,16 +532,16 @@ const struct option_row option_rows[] = {
 	BOOL(leader, "leader", "no",
 		"one worker has the lock of NCLUST_LEADER_FD",
 		.change = CHANGE_ROLL),
-	CHOICE(orphans, "orphans", orphans, "stop", "deed",
+	CHOICE(orphans, "orphans", orphans, "stop", "action",
 		"what becomes of workers when nclust is killed",
 		.change = CHANGE_ROLL),
 	CHOICE(ipc, "ipc", ipcs, "auto", "mode",
 		"a message channel for each worker", .change = CHANGE_ROLL),
 	{
 		IN_CLUSTER(relay), .name = "relay", .type = OPT_NAME,
-		.unset = "off", .argument = "whither", .example = "others",
+		.unset = "off", .argument = "destination", .example = "others",
 		.change = CHANGE_LIVE,
-		.help = "who else gets the messages that workers send",
+		.help = "where the messages go that workers send",
 	},
 };
 /* clang-format on */

@@ -122,17 +122,17 @@ static void say_exited(struct buffer *out, const struct news *n)
 {
 	static const char *const why[] = {
 		[WHY_ITSELF] = "",
-		[WHY_STOP] = ", as asked",
-		[WHY_ROLL] = ", as replaced",
-		[WHY_START_TIMEOUT] = ", stopped as it was not ready",
-		[WHY_ROLL_FAILED] = ", as the rollout failed",
-		[WHY_WATCHDOG] = ", as it sent no WATCHDOG=1",
-		[WHY_STALL] = ", as it made no progress",
-		[WHY_CHECK] = ", as its checks failed",
-		[WHY_MEMORY] = ", as it took too much memory",
-		[WHY_AGE] = ", as it was old",
+		[WHY_STOP] = " (asked to stop)",
+		[WHY_ROLL] = " (replaced)",
+		[WHY_START_TIMEOUT] = " (not ready in time)",
+		[WHY_ROLL_FAILED] = " (the rollout failed)",
+		[WHY_WATCHDOG] = " (sent no WATCHDOG=1)",
+		[WHY_STALL] = " (made no progress)",
+		[WHY_CHECK] = " (its checks failed)",
+		[WHY_MEMORY] = " (took too much memory)",
+		[WHY_AGE] = " (was too old)",
 		[WHY_QUEUE] = "",
-		[WHY_REQUEST] = ", as a request hung",
+		[WHY_REQUEST] = " (a request hung)",
 	};
 	const struct report *r = &n->report;
 	char text[64];
@@ -201,12 +201,24 @@ static void say_who_serves(struct buffer *out, const struct report *r)
 			"; ready are %u old and %u new workers", r->others,
 			r->count);
 	else if (r->others > 0)
-		(void)buffer_string(out, "; the old workers go on");
+		(void)buffer_string(out, "; the old workers keep serving");
 	else if (r->count > 0)
 		(void)buffer_printf(
 			out, "; ready are %u new workers", r->count);
 	else
 		(void)buffer_string(out, "; no worker is ready");
+}
+
+static void say_rollout_done(struct buffer *out, const struct news *n)
+{
+	const struct report *r = &n->report;
+	char age[16];
+
+	(void)buffer_printf(out, "rollout %u done: %u worker%s replaced",
+		r->rollout, r->count, r->count == 1 ? "" : "s");
+	if (r->took != NSEC_NEVER)
+		(void)buffer_printf(out, " in %s", text_age(age, r->took));
+	(void)buffer_printf(out, " (generation %u)", r->generation);
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)
@@ -242,7 +254,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
 			" % of a CPU)"},
 		[SCALE_IDLE] = {": no client for ", " s (idle-after)"},
 		[SCALE_CLIENT] = {": a client waits", NULL},
-		[SCALE_LIMITS] = {", as 'workers' says now", NULL},
+		[SCALE_LIMITS] = {": 'workers' says so now", NULL},
 		[SCALE_KEPT] = {", as before", NULL},
 	};
 	const struct report *r = &n->report;
@@ -319,7 +331,7 @@ static const struct kind {
 	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO, false,
 		.text = "rollout %r: %c replaced"},
 	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE, false,
-		.text = "rollout %r done"},
+		.say = say_rollout_done},
 	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR, false,
 		.say = say_rollout_failed},
 	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE, false,

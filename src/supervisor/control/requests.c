@@ -49,9 +49,10 @@ static int find_target(
 		return error_set(err, 0, "there is no cluster '%s' in '%s'",
 			parsed.whole, sup->settings->name);
 	if (parsed.slot >= (long)service_counts(t->service).slots)
-		return error_set(err, 0, "'%s' has no slot %ld, as it has %u",
-			parsed.cluster, parsed.slot,
-			service_counts(t->service).slots);
+		return error_set(err, 0,
+			"'%s' has no slot %ld; its last one is %s.%d",
+			parsed.cluster, parsed.slot, parsed.cluster,
+			(int)service_counts(t->service).slots - 1);
 	t->slot = (uint32_t)parsed.slot;
 	return 0;
 }
@@ -64,7 +65,7 @@ static struct service *only_service(
 		return t->service;
 	if (c->sup->service_count == 1)
 		return c->sup->services[0];
-	(void)error_set(err, 0, "'%s' has %zu clusters: say which",
+	(void)error_set(err, 0, "'%s' has %zu clusters; name one of them",
 		c->sup->settings->name, c->sup->service_count);
 	return NULL;
 }

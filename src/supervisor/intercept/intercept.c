@@ -47,10 +47,10 @@ static void tell_own_filter(struct supervisor *sup)
 	sup->intercept.own_filter_told = true;
 	if (!sup->intercept.trap.privileged &&
 		prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
-		log_note("workers run with no_new_privs, as taking over their "
-			 "ports takes it or CAP_SYS_ADMIN: set-user-ID "
-			 "programs gain nothing in them ('intercept = off' "
-			 "leaves it out)");
+		log_note("workers run with no_new_privs (needed to share their "
+			 "port without CAP_SYS_ADMIN): sudo and other setuid "
+			 "programs will not work in them; 'intercept = off' "
+			 "avoids this");
 	if (sup->intercept.way == WAY_REPLACE)
 		log_note("pidfd_getfd is refused here (a container's seccomp "
 			 "profile?): workers get sockets made by nclust in the "

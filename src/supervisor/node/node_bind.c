@@ -31,7 +31,7 @@ static void tell_bound(const struct node_worker *w, const struct listener *l)
 
 	if (news_spares(c))
 		news_say_of(c->service, LOG_NOTE, "listening",
-			"listening on %s, as %s.%" PRIu32 " asked for",
+			"listening on %s (opened by %s.%" PRIu32 ")",
 			listener_text(l), c->service->name, c->slot);
 }
 

@@ -113,13 +113,13 @@ SERVERS=$SCRIPTS/servers
 	[ "$status" -eq 0 ]
 	[ -z "$stderr" ]
 	[[ ${lines[0]} == "ok    socket "*"tcp:127.0.0.1:$PORT"*"binds itself"*"backlog 5"*"takes it over" ]]
-	[[ $output == *"passed sockets "*"left alone"* ]]
+	[[ $output == *"passed sockets "*"ignored"* ]]
 	[[ $output == *"ready "*"when it calls listen"* ]]
 	[[ $output == *"second copy "*"ready after"* ]]
 	[[ $output == *"shared "*"tcp:127.0.0.1:$PORT, one socket"* ]]
 	[[ $output == *"copies "*"will work"* ]]
 	[[ $output == *"SIGTERM "*"killed by SIGTERM"* ]]
-	[[ $output == *"request in flight "*"lost"* ]]
+	[[ $output == *"request in flight "*"cut by SIGTERM"* ]]
 	[[ ${lines[-1]} == "nclust -n auto -- python3 -m http.server --bind 127.0.0.1 $PORT" ]]
 	# what it prints is no news
 	[[ $output != *"Serving HTTP"* ]]
@@ -222,7 +222,7 @@ nginx_conf() {
 	free_port
 	nginx_conf ""
 	try 1 -- nginx -c "$DIR/nginx.conf"
-	[[ $(fact start) == "bad it ends with exit 0"*"foreground"* ]]
+	[[ $(fact start) == "bad it ends with exit 0"*"daemon mode"* ]]
 	[ "$(told .run)" = null ]
 	poll_until 5 port_is_free
 }

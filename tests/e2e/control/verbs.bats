@@ -256,7 +256,7 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	old=$(worker_pid 0)
 
 	run -0 nclust restart it
-	[ "$output" = "it: rollout 1 done" ]
+	[[ $output =~ ^"it: rollout 1 done: "[0-9]+" worker"s?" replaced in "[0-9.]+" s (generation 2)"$ ]]
 	[ "$(cluster .ready)" -eq 2 ]
 	[ "$(worker_pid 0)" != "$old" ]
 	run -0 nclust restart it --json

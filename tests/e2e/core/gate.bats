@@ -43,7 +43,7 @@ all_as_before() {
 	run -1 nclust restart "$INSTANCE"
 
 	[[ $output == *"failed at $INSTANCE.0: exit 1 after "* ]]
-	[[ $output == *"the old workers go on"* ]]
+	[[ $output == *"the old workers keep serving"* ]]
 	all_as_before 4
 	[ "$(cluster '[.workers[].pid]')" = "$before" ]
 }
@@ -110,7 +110,7 @@ private_path_holds_back() {
 	[[ $output == *"$INSTANCE.0: does not listen on tcp:127.0.0.1:$PORT, \
 as generation 1 does ('restart --drop-ports' permits that), \
 not ready after 5"* ]]
-	[[ $output == *"the old workers go on"* ]]
+	[[ $output == *"the old workers keep serving"* ]]
 	grep "worker [0-9]* does not listen on tcp:127.0.0.1:$PORT yet" "$LOG"
 	all_as_before 2
 	[ "$(cluster '[.workers[].pid]')" = "$before" ]
@@ -405,7 +405,7 @@ listens_and_ends() {
 
 	run -1 nclust restart "$INSTANCE"
 	[[ $output == *": exit 1 after "*"no database"* ]]
-	[[ $output != *"the old workers go on"* ]]
+	[[ $output != *"the old workers keep serving"* ]]
 }
 
 # Slot 2 never listens, so that never all are ready.
@@ -453,7 +453,7 @@ listens_and_ends() {
 	if wait "$restarting"; then false; fi
 	grep -F "failed at $INSTANCE.0: interrupted, the cluster stops" \
 		"$DIR/said" "$LOG"
-	run ! grep -F "the old workers go on" "$DIR/said" "$LOG"
+	run ! grep -F "the old workers keep serving" "$DIR/said" "$LOG"
 }
 
 @test "a unix socket that nclust passes counts, also after a take-over" {

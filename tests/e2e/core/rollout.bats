@@ -151,7 +151,7 @@ exited1 started1 ready1 " ]
 
 	run nclust restart "$INSTANCE"
 	[ "$status" -eq 1 ]
-	[[ $output =~ "not ready after "[0-9.]+" s".*"the old workers go on" ]]
+	[[ $output =~ "not ready after "[0-9.]+" s".*"the old workers keep serving" ]]
 	wait_until 10 '[ "$(pids)" = "$1" ]' "$before"
 	[ "$(cluster .ready)" -eq 2 ]
 }

@@ -206,7 +206,7 @@ while True:
 	[ "$(worker_pid 0)" = "$first" ]
 	[ "$(worker_pid 2)" = "$third" ]
 	wait_logged "worker $second failed 2 checks in a row, GET /health: answered 500"
-	logged ', as its checks failed'
+	logged '(its checks failed)'
 	# its successor was there before it went
 	ready=$(grep -n "it.1: worker $(worker_pid 1) ready" "$LOG" | cut -d: -f1)
 	ended=$(grep -n "it.1: worker $second ended" "$LOG" | cut -d: -f1)
@@ -358,7 +358,7 @@ pass() {
 		"$FIXTURES/notify" "$DIR/once"
 	wait_until 20 '[ "$(restarts 0)" -eq 1 ]'
 	wait_logged 'killed by SIGABRT'
-	logged ', as it sent no WATCHDOG=1'
+	logged '(sent no WATCHDOG=1)'
 	[[ $(worker 0 .last_exit.text) == "killed by SIGABRT"* ]]
 }
 
@@ -402,7 +402,7 @@ start_stalling() {
 	poll_until 10 holds '! curl -s --max-time 0.5 "http://127.0.0.1:$PORT/"'
 	wait_until 20 'replaced 0 "$1"' "$pid"
 	wait_logged "worker $pid has requests waiting and has made no progress"
-	logged ', as it made no progress'
+	logged '(made no progress)'
 	[ "$(restarts 1)" -eq 0 ]
 }
 

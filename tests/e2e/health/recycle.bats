@@ -27,7 +27,7 @@ pids() {
 		is_gone "$2"' "$slot" "$pid"
 	wait_logged "worker $pid takes 10"
 	logged "and 'max-memory' is 64 MiB"
-	logged ', as it took too much memory'
+	logged '(took too much memory)'
 	[ "$(worker_pid $((1 - slot)))" = "$other" ]
 }
 
@@ -115,6 +115,6 @@ time.sleep(1000)' "$1" "$DIR/over"
 	for pid in $before; do
 		wait_until 30 'is_gone "$1"' "$pid"
 	done
-	wait_logged ', as it was old' 2
+	wait_logged '(was too old)' 2
 	wait_until 20 '[ "$(cluster .ready)" -ge 2 ]'
 }

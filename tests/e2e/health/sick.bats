@@ -181,7 +181,7 @@ hang() {
 	end_load
 	[ "$REFUSED" -eq 0 ] && [ "$LOST" -eq 0 ] && [ "$ANSWERED" -gt 0 ]
 	wait_logged "worker $HUNG killed by SIGTERM"
-	logged ', as a request hung'
+	logged '(a request hung)'
 	run ! grep -F 'drained by force' "$LOG"
 	# the event says what it did
 	run -0 nclust events "$INSTANCE" --json

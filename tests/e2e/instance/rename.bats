@@ -374,7 +374,7 @@ there_and_back() {
 	rename web site
 	start_open "$PORT" --rate 60
 	run -1 nclust reload "$INSTANCE"
-	[[ $output == *"exit 4"*"the old workers go on"* ]]
+	[[ $output == *"exit 4"*"the old workers keep serving"* ]]
 	[ "$(names)" = site ]
 	kill_nclust
 	touch "$DIR/go"

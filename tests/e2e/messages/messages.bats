@@ -236,7 +236,7 @@ start_two() {
 	start_two on "relay = jobs"
 	start_cluster -c "$DIR/it.ini"
 	run -64 client send '1'
-	[[ $output == *"say which"* ]]
+	[[ $output == *"name one"* ]]
 	client send web.1 '["say","job"]'
 	relayed='{"from":{"cluster":"web","slot":1},"message":"job"}'
 	wait_got jobs/0 "$relayed"

@@ -194,7 +194,7 @@ all_of() {
 	gcc -w -O1 -o "$DIR/spin" "$DIR/spin.c" -lpthread
 	run nclust doctor -- "$DIR/spin" now
 	echo "$output"
-	[[ $output == *"threads "*"of its 4 compute at the same time"*"'threads = auto'"* ]]
+	[[ $output == *"threads "*"4 threads, "*" busy at once"*"'threads = auto'"* ]]
 
 	run nclust doctor --json -- "$DIR/spin"
 	[ "$(jq .threads.count <<<"$output")" -eq 4 ]

@@ -192,7 +192,7 @@ END_TEST
 
 START_TEST(scale_refuses_what_is_no_number)
 {
-	refuses("scale", "scale: say the number");
+	refuses("scale", "scale: which number? e.g. nclust scale 4");
 	refuses("scale web", "scale: 'web' is not a number");
 	refuses("scale web 4q", "scale: '4q' is not a number");
 	refuses("scale 10001",
@@ -211,7 +211,7 @@ START_TEST(send_takes_a_message_and_perhaps_a_target)
 	ck_assert_ptr_null(got.target);
 	ck_assert_str_eq(got.message, "-1.5e3");
 	ck_assert(arguments_has(&got, OPTION_ALL));
-	refuses("send", "send: say the message");
+	refuses("send", "send: which message? e.g. nclust send '{\"a\":1}'");
 	refuses("send web",
 		"send: wanted one value of JSON on one line, found 'web'");
 	refuses("send web {} {}", "send: '{}' is one word too many");
@@ -235,7 +235,7 @@ START_TEST(signal_takes_the_name_on_either_side)
 	ck_assert_int_eq(parse("signal hup usr1"), 0);
 	ck_assert_str_eq(got.target, "hup");
 	ck_assert_int_eq(got.signal, SIGUSR1);
-	refuses("signal", "signal: say the signal");
+	refuses("signal", "signal: which signal? e.g. nclust signal USR1");
 	refuses("signal web", "signal: 'web' is not a signal");
 }
 END_TEST
@@ -262,8 +262,8 @@ START_TEST(exec_takes_all_that_follows)
 	/* only the first "--" is ours */
 	ck_assert_int_eq(parse("exec -- -- x"), 0);
 	ck_assert_str_eq(got.command[0], "--");
-	refuses("exec", "exec: say the command");
-	refuses("exec --", "exec: say the command");
+	refuses("exec", "exec: which command? e.g. nclust exec ./server");
+	refuses("exec --", "exec: which command? e.g. nclust exec ./server");
 }
 END_TEST
 

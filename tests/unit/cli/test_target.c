@@ -82,7 +82,7 @@ START_TEST(without_a_target_there_must_be_one)
 	ck_assert_str_eq(out.target, "");
 	refuses(NULL, 0, 69, "no instance is running");
 	refuses(NULL, 3, 64,
-		"several instances are running, say which: shop, blog, solo");
+		"several instances are running; name one: shop, blog, solo");
 }
 END_TEST
 

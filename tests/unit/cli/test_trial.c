@@ -430,11 +430,11 @@ START_TEST(threads_are_told_of_where_copies_would_have_too_many)
 	ck_assert_str_eq(about_threads(&facts, 11, 1, 8),
 		"11, which do not compute now: with a copy for each CPU 88");
 	ck_assert_str_eq(about_threads(&facts, 4, 2, 8),
-		"2 of its 4 compute at the same time: a copy for each CPU "
-		"would be 16 for 8 CPUs");
+		"4 threads, 2 busy at once; with a copy for each CPU "
+		"16 busy threads on 8 CPUs");
 	ck_assert_str_eq(about_threads(&facts, 2, 2, 1),
-		"2 of its 2 compute at the same time: a copy for each CPU "
-		"would be 2 for 1 CPU");
+		"2 threads, 2 busy at once; with a copy for each CPU "
+		"2 busy threads on 1 CPU");
 }
 END_TEST
 

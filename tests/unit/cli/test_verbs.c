@@ -403,7 +403,8 @@ START_TEST(usage_is_checked_before_anybody_is_asked)
 {
 	ck_assert_int_eq(nclust("scale"), 64);
 	ck_assert_str_eq(told,
-		"nclust: scale: say the number; try 'nclust help scale'\n");
+		"nclust: scale: which number? e.g. nclust scale 4; try 'nclust "
+		"help scale'\n");
 	ck_assert_int_eq(nclust("status --watch"), 64);
 	ck_assert_int_eq(nclust("config --check"), 64);
 	ck_assert_int_eq(nclust("config shop -c x"), 64);

@@ -284,7 +284,7 @@ START_TEST(a_step_of_a_range_says_why)
 			       "(idle-after)",
 		[SCALE_CLIENT] = "web: scaled to 0 workers: a client waits",
 		[SCALE_LIMITS] =
-			"web: scaled to 0 workers, as 'workers' says now",
+			"web: scaled to 0 workers: 'workers' says so now",
 		[SCALE_KEPT] = "web: scaled to 0 workers, as before",
 	};
 	struct report r = of(REPORT_SCALED);
