@@ -48,7 +48,7 @@ pids() {
 	# never two at a time: each begins when the one before has ended
 	awk '/started worker/ && seen { started++ }
 		/3 of 3 workers ready/ { seen = 1 }
-		/as it took too much memory/ { ended++ }
+		/took too much memory/ { ended++ }
 		started - ended > 1 { bad = 1 }
 		END { exit bad }' "$LOG"
 }

@@ -71,6 +71,7 @@ static const struct {
 	const char *name;
 } named[] = {
 	{{"--", "./web"}, "web"},
+	{{"--", "./web", "x.js"}, "web"},
 	{{"--", "node", "server.js"}, "server"},
 	{{"--", "/usr/bin/node", "--inspect", "src/app.mjs", "x.js"}, "app"},
 	{{"--", "node", "-r", "./x.js", "server.js"}, "server"},
