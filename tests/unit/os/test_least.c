@@ -29,7 +29,9 @@ static bool begin(void)
 	const int on = 1;
 
 	if (least_open(&least) == -1) {
-		ck_assert(errno == EPERM || errno == ENOENT || errno == EINVAL);
+		ck_assert_msg(errno == EPERM || errno == ENOENT ||
+				errno == ENOSYS,
+			"%s", strerror(errno));
 		return false;
 	}
 	at = (struct sockaddr_in){.sin_family = AF_INET,
@@ -233,7 +235,7 @@ START_TEST(the_bell_rings_once_if_all_are_busy)
 		return;
 	bell.fd = least.bell;
 	ck_assert_int_eq(poll(&bell, 1, 0), 0);
-	for (int i = 0; i < 2000; i++) { /* more than it has room for */
+	for (int i = 0; i < 300; i++) { /* more than it has room for */
 		ask(1);
 		ck_assert_int_eq(poll(&bell, 1, 1000), 1);
 		ask(1);
