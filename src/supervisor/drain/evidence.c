@@ -6,6 +6,7 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/workers/recipe.h"
@@ -103,12 +104,32 @@ bool evidence_spreads(const struct service *service, unsigned generation)
 				  : cluster_settings(service->core));
 }
 
+/* Why the kernel does not choose as the settings say; 0: it does. */
+static int why_instead(const struct service *service)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	const struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL)
+		if (l->chosen != l->spread && l->chosen_why != 0)
+			return l->chosen_why;
+	return 0;
+}
+
 void evidence_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct uneven *known = &service->traffic.uneven;
+	const int error = why_instead(service);
 	struct uneven found;
 	char text[128];
 
+	if (error != 0) {
+		(void)snprintf(text, sizeof(text),
+			"the settings ask for another way: %s",
+			strerror(error));
+		json_put_text(w, "balance_why", text);
+		return;
+	}
 	if (!is_auto(cluster_settings(service->core)) || node_serves(service) ||
 		service->kind->by_connection)
 		return;

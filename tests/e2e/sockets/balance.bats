@@ -258,6 +258,7 @@ waits_or_not() {
 	WAY=least in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
 	[ "$(grep -c 'in turn, not by what they have to do' "$LOG")" -eq 1 ]
 	[ "$(cluster .balance)" = rr ]
+	[[ $(cluster .balance_why) == *"Operation not permitted" ]]
 }
 
 @test "least: without any right it is random, as one line says" {
