@@ -29,8 +29,8 @@ static bool begin(void)
 	const int on = 1;
 
 	if (least_open(&least) == -1) {
-		ck_assert_msg(errno == EPERM || errno == ENOENT ||
-				errno == ENOSYS,
+		ck_assert_msg(
+			errno == EPERM || errno == ENOENT || errno == ENOSYS,
 			"%s", strerror(errno));
 		return false;
 	}
