@@ -20,6 +20,7 @@
 #define NAME_MAX_LENGTH 255 /* of an fd's name: sd_listen_fds(3) */
 #define BACKLOG_MAX 1048576
 #define DEFER_MAX (HOUR)
+#define KEEPALIVE_MAX (32767 * SECOND) /* tcp(7) */
 #define BUFFER_MAX (UINT64_C(1) << 30)
 
 static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
@@ -186,14 +187,26 @@ static int parse_inherit(struct address *a, const char *text, struct error *err)
 static const struct scheme {
 	const char *prefix;
 	enum address_kind kind;
+	int type;
 	int (*parse)(struct address *, const char *, struct error *);
 } schemes[] = {
-	{"tcp:", ADDRESS_TCP, parse_inet},
-	{"udp:", ADDRESS_UDP, parse_inet},
-	{"unix:", ADDRESS_UNIX, parse_unix},
-	{"fd:", ADDRESS_FD, parse_fd},
-	{"inherit:", ADDRESS_INHERIT, parse_inherit},
+	{"tcp:", ADDRESS_TCP, SOCK_STREAM, parse_inet},
+	{"udp:", ADDRESS_UDP, SOCK_DGRAM, parse_inet},
+	{"unix:", ADDRESS_UNIX, SOCK_STREAM, parse_unix},
+	{"unix-dgram:", ADDRESS_UNIX, SOCK_DGRAM, parse_unix},
+	{"unix-seqpacket:", ADDRESS_UNIX, SOCK_SEQPACKET, parse_unix},
+	{"fd:", ADDRESS_FD, 0, parse_fd},
+	{"inherit:", ADDRESS_INHERIT, 0, parse_inherit},
 };
+
+static const char *prefix_of(const struct address *a)
+{
+	const struct scheme *s = schemes;
+
+	while (s->kind != a->kind || s->type != a->type)
+		s++;
+	return s->prefix;
+}
 
 static int parse_place(struct address *a, const char *text, struct error *err)
 {
@@ -203,9 +216,11 @@ static int parse_place(struct address *a, const char *text, struct error *err)
 		if (strncmp(text, schemes[i].prefix, len) != 0)
 			continue;
 		a->kind = schemes[i].kind;
+		a->type = schemes[i].type;
 		return schemes[i].parse(a, text + len, err);
 	}
 	a->kind = ADDRESS_TCP;
+	a->type = SOCK_STREAM;
 	if (text[0] == '/' || text[0] == '@') {
 		(void)wanted_address(err, text);
 		return error_hint(err, "a path stands behind 'unix:'");
@@ -217,7 +232,7 @@ static int format_place(const struct address *a, struct buffer *out)
 {
 	char ip[INET6_ADDRSTRLEN];
 
-	(void)buffer_string(out, schemes[a->kind].prefix);
+	(void)buffer_string(out, prefix_of(a));
 	if (a->kind == ADDRESS_FD)
 		return buffer_printf(out, "%d", a->fd);
 	if (a->kind == ADDRESS_UNIX || a->kind == ADDRESS_INHERIT)
@@ -268,6 +283,9 @@ enum option_kind {
 	KIND_INTERFACE,
 	KIND_FLAG,
 	KIND_SECONDS,
+	KIND_KEEPALIVE,
+	KIND_FASTOPEN,
+	KIND_MARK,
 	KIND_SIZE,
 };
 
@@ -290,6 +308,11 @@ static const struct place_option {
 	{"defer-accept", KIND_SECONDS, ON_TCP,
 		offsetof(struct address, defer_accept)},
 	{"nonblock", KIND_FLAG, ON_ALL, offsetof(struct address, nonblock)},
+	{"nodelay", KIND_FLAG, ON_TCP, offsetof(struct address, nodelay)},
+	{"keepalive", KIND_KEEPALIVE, ON_TCP,
+		offsetof(struct address, keepalive)},
+	{"fastopen", KIND_FASTOPEN, ON_TCP, offsetof(struct address, fastopen)},
+	{"mark", KIND_MARK, ON_INET, offsetof(struct address, mark)},
 	{"rcvbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, rcvbuf)},
 	{"sndbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, sndbuf)},
 };
@@ -310,6 +333,38 @@ static int parse_seconds(int *to, const char *value, struct error *err)
 	if (t % SECOND != 0)
 		return value_wanted(err, value, "whole seconds");
 	*to = (int)(t / SECOND);
+	return 0;
+}
+
+/* "60s", or nothing for the system's time. */
+static int parse_keepalive(int *to, const char *value, struct error *err)
+{
+	nsec_t t;
+
+	*to = 0;
+	if (strcmp(value, "yes") == 0)
+		return 0;
+	if (value_duration(&t, value, SECOND, KEEPALIVE_MAX, err) == -1)
+		return -1;
+	if (t % SECOND != 0)
+		return value_wanted(err, value, "whole seconds");
+	*to = (int)(t / SECOND);
+	return 0;
+}
+
+/* "66", "0x42" */
+static int parse_mark(long long *to, const char *value, struct error *err)
+{
+	bool hex = strncmp(value, "0x", 2) == 0;
+	const char *digits = value + (hex ? 2 : 0);
+	size_t len = strlen(digits);
+
+	if (len == 0 || len > (hex ? 8U : 10U) ||
+		strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") <
+			len ||
+		(*to = strtoll(digits, NULL, hex ? 16 : 10)) > UINT32_MAX)
+		return value_wanted(
+			err, value, "a mark of 32 bits, such as 66 or 0x42");
 	return 0;
 }
 
@@ -352,6 +407,15 @@ static int parse_value(const struct place_option *o, void *field,
 		return value_bool(field, value, err);
 	case KIND_SECONDS:
 		return parse_seconds(field, value, err);
+	case KIND_KEEPALIVE:
+		return parse_keepalive(field, value, err);
+	case KIND_FASTOPEN:
+		if (value_count(&n, value, 1, BACKLOG_MAX, err) == -1)
+			return -1;
+		*(int *)field = (int)n;
+		return 0;
+	case KIND_MARK:
+		return parse_mark(field, value, err);
 	case KIND_SIZE:
 		if (value_size(&size, value, BUFFER_MAX, err) == -1)
 			return -1;
@@ -391,6 +455,8 @@ static bool fits(const struct address *a, const struct place_option *o)
 		return false;
 	if (o->kind == KIND_TRISTATE)
 		return a->family == AF_INET6;
+	if (o->kind == KIND_BACKLOG && a->type == SOCK_DGRAM)
+		return false; /* nobody waits to be accepted */
 	if (o->on == ON_UNIX)
 		return a->path[0] != '@'; /* there is no file */
 	return true;
@@ -411,7 +477,8 @@ static int parse_option(
 	o = find_option(name);
 	if (o == NULL)
 		return unknown_option(name, err);
-	if (equals == NULL && o->kind != KIND_FLAG && o->kind != KIND_TRISTATE)
+	if (equals == NULL && o->kind != KIND_FLAG &&
+		o->kind != KIND_TRISTATE && o->kind != KIND_KEEPALIVE)
 		return error_set(err, 0, "option '%s' needs '=value'", name);
 	if (!fits(a, o))
 		return error_set(err, 0,
@@ -448,23 +515,33 @@ static int format_value(
 		return *(const bool *)field
 			? buffer_printf(out, ", %s", o->name)
 			: 0;
+	case KIND_MARK:
+		if (*(const long long *)field == -1)
+			return 0;
+		return buffer_printf(
+			out, ", %s=0x%llx", o->name, *(const long long *)field);
 	case KIND_BACKLOG:
 	case KIND_MODE:
 	case KIND_TRISTATE:
 	case KIND_SECONDS:
+	case KIND_KEEPALIVE:
+	case KIND_FASTOPEN:
 	case KIND_SIZE:
 		break;
 	}
 	n = *(const int *)field;
 	if (n == -1)
 		return 0;
+	if (o->kind == KIND_KEEPALIVE && n == 0)
+		return buffer_printf(out, ", %s", o->name);
 	if (o->kind == KIND_MODE)
 		return buffer_printf(out, ", %s=0%03o", o->name, (unsigned)n);
 	if (o->kind == KIND_TRISTATE)
 		return buffer_printf(
 			out, ", %s=%s", o->name, n != 0 ? "yes" : "no");
 	return buffer_printf(out, ", %s=%d%s", o->name, n,
-		o->kind == KIND_SECONDS ? "s" : "");
+		o->kind == KIND_SECONDS || o->kind == KIND_KEEPALIVE ? "s"
+								     : "");
 }
 
 static int format_options(const struct address *a, struct buffer *out)
@@ -485,6 +562,8 @@ static bool is_same_options(const struct address *a, const struct address *b)
 		a->owner == b->owner && a->group == b->group &&
 		a->v6only == b->v6only && a->freebind == b->freebind &&
 		a->defer_accept == b->defer_accept &&
+		a->nodelay == b->nodelay && a->keepalive == b->keepalive &&
+		a->fastopen == b->fastopen && a->mark == b->mark &&
 		a->nonblock == b->nonblock && a->rcvbuf == b->rcvbuf &&
 		a->sndbuf == b->sndbuf;
 }
@@ -566,6 +645,9 @@ int address_parse(struct address *to, const char *text, struct error *err)
 		.group = -1,
 		.v6only = -1,
 		.defer_accept = -1,
+		.keepalive = -1,
+		.fastopen = -1,
+		.mark = -1,
 		.rcvbuf = -1,
 		.sndbuf = -1,
 	};

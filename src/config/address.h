@@ -15,7 +15,7 @@
 enum address_kind {
 	ADDRESS_TCP,
 	ADDRESS_UDP,
-	ADDRESS_UNIX,    /* stream; path, or '@' and an abstract name */
+	ADDRESS_UNIX,    /* path, or '@' and an abstract name */
 	ADDRESS_FD,      /* a descriptor that nclust was started with */
 	ADDRESS_INHERIT, /* by name, from nclust's own LISTEN_FDS */
 };
@@ -25,6 +25,7 @@ struct address {
 	/* AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: a bare port (one dual-stack
 	 * socket, 0.0.0.0 where v6 is missing), or not known (fd, inherit) */
 	int family;
+	int type; /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET; 0: not known */
 	uint8_t ip[16];    /* network order; 4 bytes used for AF_INET */
 	uint32_t scope_id; /* of a link-local v6 address, else 0 */
 	uint16_t port;     /* host order; 0: nclust chooses once */
@@ -42,11 +43,16 @@ struct address {
 	bool freebind;
 	int defer_accept; /* seconds, TCP_DEFER_ACCEPT */
 	bool nonblock;
-	int rcvbuf; /* bytes */
+	bool nodelay;   /* TCP_NODELAY, of the connections; so too: */
+	int keepalive;  /* seconds without data, SO_KEEPALIVE; 0: as the
+			   system says */
+	int fastopen;   /* TCP_FASTOPEN: so many at once */
+	long long mark; /* SO_MARK */
+	int rcvbuf;     /* bytes */
 	int sndbuf;
 
 	/* canonical, without options: "tcp:0.0.0.0:8000", "tcp:*:8000" (bare
-	 * port), "tcp:[::1]:80", "unix:/run/x", "fd:3", "inherit:http" */
+	 * port), "tcp:[::1]:80", "unix:/run/x", "unix-dgram:/run/x", "fd:3", "inherit:http" */
 	char *text;
 };
 

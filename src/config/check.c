@@ -336,7 +336,7 @@ static void check_spare(const struct check *k)
 static bool has_stream(const struct cluster_settings *c)
 {
 	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listen[i].kind != ADDRESS_UDP)
+		if (c->listen[i].type == SOCK_STREAM || c->listen[i].type == 0)
 			return true;
 	return false;
 }
@@ -361,7 +361,8 @@ static bool is_first_unix(const struct cluster_settings *c)
 {
 	size_t i = 0;
 
-	while (i < c->listen_count && c->listen[i].kind == ADDRESS_UDP)
+	while (i < c->listen_count && c->listen[i].type != SOCK_STREAM &&
+		c->listen[i].type != 0)
 		i++;
 	return i < c->listen_count && c->listen[i].kind == ADDRESS_UNIX;
 }
@@ -480,7 +481,13 @@ static void check_accept(const struct check *k)
 			"process for each connection anyway, and 'workers' is "
 			"the most at once");
 	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listen[i].kind == ADDRESS_UDP)
+		if (c->listen[i].kind == ADDRESS_UNIX &&
+			c->listen[i].type != SOCK_STREAM)
+			fault(k, "listen",
+				"'%s' does not go with 'accept', which gives "
+				"the command a stream: let workers take it",
+				c->listen[i].text);
+		else if (c->listen[i].kind == ADDRESS_UDP)
 			fault(k, "listen",
 				"'%s' does not go with 'accept': there are no "
 				"connections on UDP, let workers take it",

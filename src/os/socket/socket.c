@@ -73,6 +73,15 @@ static int set_before(
 			plan->sndbuf},
 		{"defer-accept", plan->defer_accept != -1 && stream,
 			IPPROTO_TCP, TCP_DEFER_ACCEPT, plan->defer_accept},
+		/* connections get these from the socket that accepts them */
+		{"nodelay", plan->nodelay, IPPROTO_TCP, TCP_NODELAY, 1},
+		{"keepalive", plan->keepalive != 0 && stream, SOL_SOCKET,
+			SO_KEEPALIVE, 1},
+		{"keepalive", plan->keepalive > 0 && stream, IPPROTO_TCP,
+			TCP_KEEPIDLE, plan->keepalive},
+		{"fastopen", plan->fastopen > 0 && stream, IPPROTO_TCP,
+			TCP_FASTOPEN, plan->fastopen},
+		{"mark", plan->mark != 0, SOL_SOCKET, SO_MARK, (int)plan->mark},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -120,9 +129,13 @@ static int inet_open(
 
 	if (fd == -1)
 		return cannot_listen(plan, errno, err);
-	if (set_before(fd, family, plan, &what) == -1)
-		return error_set(
+	if (set_before(fd, family, plan, &what) == -1) {
+		(void)error_set(
 			err, errno, "cannot set %s of '%s'", what, plan->text);
+		return err->sys == EPERM && plan->mark != 0
+			? error_hint(err, "a mark needs CAP_NET_ADMIN")
+			: -1;
+	}
 	if (bind(fd, &at.any, size) == -1 ||
 		(plan->type == SOCK_STREAM &&
 			socket_backlog(fd, plan->backlog) == -1))
@@ -246,7 +259,10 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size,
 		name[0] = '@';
 	else
 		len = strnlen(name, len);
-	used = text_copy(facts->text, sizeof(facts->text), "unix:");
+	used = text_copy(facts->text, sizeof(facts->text),
+		facts->type == SOCK_DGRAM               ? "unix-dgram:"
+			: facts->type == SOCK_SEQPACKET ? "unix-seqpacket:"
+							: "unix:");
 	(void)text_escape(
 		facts->text + used, sizeof(facts->text) - used, name, len);
 }

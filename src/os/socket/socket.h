@@ -14,7 +14,7 @@
 struct socket_plan {
 	int family; /* AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: dual
 				stack, 0.0.0.0 where v6 is missing */
-	int type;   /* SOCK_STREAM or SOCK_DGRAM */
+	int type;   /* SOCK_STREAM, SOCK_DGRAM; unix: SOCK_SEQPACKET, too */
 	uint8_t ip[16];
 	uint32_t scope_id;
 	uint16_t port;     /* host order */
@@ -27,6 +27,10 @@ struct socket_plan {
 	bool freebind;
 	int defer_accept; /* seconds; -1 */
 	bool nonblock;
+	bool nodelay;
+	int keepalive;      /* seconds; 0: off; -1: as the system says */
+	int fastopen;       /* 0: off */
+	uint32_t mark;      /* 0: none */
 	int rcvbuf, sndbuf; /* -1 */
 	const char *text;   /* for messages */
 };

@@ -188,7 +188,7 @@ int listener_bind(
 {
 	struct socket_plan plan = {
 		.family = a->family,
-		.type = a->kind == ADDRESS_UDP ? SOCK_DGRAM : SOCK_STREAM,
+		.type = a->type,
 		.scope_id = a->scope_id,
 		.port = a->port,
 		.path = a->path,
@@ -201,6 +201,12 @@ int listener_bind(
 		.freebind = a->freebind,
 		.defer_accept = a->defer_accept,
 		.nonblock = a->nonblock,
+		.nodelay = a->nodelay,
+		.keepalive = a->keepalive > 0 ? a->keepalive
+			: a->keepalive == 0   ? -1
+					      : 0,
+		.fastopen = a->fastopen > 0 ? a->fastopen : 0,
+		.mark = a->mark > 0 ? (uint32_t)a->mark : 0,
 		.rcvbuf = a->rcvbuf,
 		.sndbuf = a->sndbuf,
 		.text = a->text,
