@@ -323,14 +323,14 @@ line_of() {
 	go db
 	go other
 	start_cluster -c "$DIR/it.ini"
-	nclust stop "$INSTANCE/db"
+	timeout 20 "$NCLUST" stop "$INSTANCE/db"
 	[ "$(CLUSTER=web cluster .ready)" -eq 1 ]
-	nclust restart "$INSTANCE/web"
-	nclust stop "$INSTANCE/web"
-	nclust restart "$INSTANCE/web"
+	timeout 20 "$NCLUST" restart "$INSTANCE/web"
+	timeout 20 "$NCLUST" stop "$INSTANCE/web"
+	timeout 20 "$NCLUST" restart "$INSTANCE/web"
 	[ "$(CLUSTER=web cluster .ready)" -eq 1 ]
-	nclust restart "$INSTANCE/db"
-	nclust stop "$INSTANCE/db"
+	timeout 20 "$NCLUST" restart "$INSTANCE/db"
+	timeout 20 "$NCLUST" stop "$INSTANCE/db"
 }
 
 @test "one that waits can be stopped, and restarted while it waits" {

@@ -257,6 +257,30 @@ START_TEST(a_stop_is_answered_when_the_last_is_gone)
 }
 END_TEST
 
+/* That it has stopped is published after a worker's last output has come. */
+START_TEST(a_stop_of_before_fails_no_restart)
+{
+	struct news *n = calloc(1, sizeof(*n));
+
+	ck_assert_ptr_nonnull(n);
+	n->serial = 1;
+	n->patience = NSEC_NEVER;
+	ask(peer, "stop", "\"target\":\"web\"");
+	room_exits(room_child(web, 0), 0);
+	room.news.head = n; /* of another worker; the next ones come after it */
+	room_exits(room_child(web, 1), 0);
+	ck_assert(is_answered(peer));
+	ask(peer, "restart", "\"target\":\"web\"");
+	news_stop_waiting(&room);
+	ck_assert(!has(peer, "\"error\""));
+	room_tick(web);
+	for (uint32_t slot = 0; slot < 2; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	room_tick(web);
+	ck_assert(is_answered(peer));
+}
+END_TEST
+
 START_TEST(who_waits_for_a_cluster_that_goes_is_answered)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
@@ -489,6 +513,7 @@ static void add(TCase *all)
 	tcase_add_test(all, a_restart_that_fails_is_an_error_with_its_reason);
 	tcase_add_test(all, a_scale_waits_for_the_new_ones);
 	tcase_add_test(all, a_stop_is_answered_when_the_last_is_gone);
+	tcase_add_test(all, a_stop_of_before_fails_no_restart);
 	tcase_add_test(all, who_waits_for_a_cluster_that_goes_is_answered);
 	tcase_add_test(all, one_who_follows_sees_what_happens);
 	tcase_add_test(all, events_are_those_that_were_asked_for);
