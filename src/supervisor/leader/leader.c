@@ -261,7 +261,7 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 {
 	const struct child *c;
 
-	if (s->leadership.fd == -1)
+	if (!cluster_settings(s->core)->leader)
 		return;
 	choose((struct service *)(uintptr_t)s);
 	c = leader_of(s);

@@ -180,7 +180,7 @@ last_run() {
 	start_cluster -c "$DIR/it.ini"
 	touch "$DIR/hang"
 	old=$(pids)
-	run -1 nclust restart "$INSTANCE"
+	run -1 timeout 20 "$NCLUST" restart "$INSTANCE"
 	[[ $output == *"killed, it took too long"* ]]
 	[ "$(pids)" = "$old" ]
 	poll_until 5 is_gone "$(last_run migrate)"

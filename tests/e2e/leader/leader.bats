@@ -135,6 +135,25 @@ variable() {
 	assert_one_at_a_time
 }
 
+@test "a reload gives a cluster its leader, and takes it away" {
+	printf '%s\n' '[cluster:web]' 'workers = 2' 'ready = notify' 'drain = off' \
+		'intercept = off' \
+		"command = sh -c 'exec python3 $SCRIPTS/servers/leads.py $JOURNAL'" \
+		>"$DIR/it.ini"
+	# without it the thread that locks just ends
+	start_cluster -c "$DIR/it.ini"
+	[ "$(cluster 'has("leader")')" = false ]
+	echo 'leader = yes' >>"$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	wait_leader
+	sed -i '/^leader/d' "$DIR/it.ini"
+	nclust reload "$INSTANCE"
+	[ "$(cluster 'has("leader")')" = false ]
+	run nclust status "$INSTANCE"
+	[[ $output != *leader* ]]
+	assert_one_at_a_time
+}
+
 @test "with orphans = keep the leader leads on without nclust, and after it" {
 	start_leads 3 --orphans keep
 	wait_leader
@@ -265,10 +284,9 @@ leads_at() {
 	free_port
 	node=$PORT
 	free_port
-	cd "$ROOT"
-	nclust config -c etc/examples/leader/leader.ini --check
-	sed "s/8080/$PORT/; s/8081/$node/" etc/examples/leader/leader.ini \
-		>"$DIR/it.ini"
+	nclust config -c "$ROOT/etc/examples/leader/leader.ini" --check
+	cp "$ROOT"/etc/examples/leader/leader.* "$DIR"
+	sed "s/8080/$PORT/; s/8081/$node/" "$DIR/leader.ini" >"$DIR/it.ini"
 	start_cluster -c "$DIR/it.ini" --log json
 	for CLUSTER in python node; do
 		wait_until 20 '[ "$(leader)" != null ]'
