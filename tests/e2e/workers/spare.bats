@@ -190,7 +190,7 @@ serve_slowly() {
 take() {
 	touch "$DIR/go"
 	start_nclust -n 1 --spare 1 -l "127.0.0.1:$PORT" --ready notify \
-		--log-level info "$@"
+		--backoff-max 100ms --log-level info "$@"
 	wait_until 10 'so_many 1 1'
 }
 
