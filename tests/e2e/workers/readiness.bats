@@ -283,7 +283,7 @@ notify_sockets() {
 		exec sleep 1000' "$FIXTURES/plain" "$PORT" "$DIR/again"
 	start_nclust "$@"
 	wait_logged "; $why" 1 20
-	logged "stopped as it was not ready"
+	logged "(not ready in time)"
 	logged "write 'ready = alive:1s'"
 	[[ $(worker 1 .last_failure.cause) == "$why"* ]]
 	nclust events "$INSTANCE" --json | jq -r '.cause // ""' |
