@@ -6,7 +6,9 @@
  *
  * share: N programs have the same socket of 127.0.0.1:PORT as descriptor 3.  Else each
  * has one of its own, in one SO_REUSEPORT group, and the kernel chooses by the same
- * program of bpf(2).  Nobody watches over them; SIGTERM ends it and them.
+ * program of bpf(2).  Each is in a session of its own, as nclust's are, because the
+ * kernel shares the CPUs by session (autogroup in sched(7)).  Nobody watches over
+ * them; SIGTERM ends it and them.
  */
 #include <fcntl.h>
 #include <arpa/inet.h>
@@ -65,7 +67,8 @@ static pid_t start(int fd, char **command)
 	if (child != 0)
 		return child;
 	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (dup2(fd, FIRST_FD) == -1 || setenv("LISTEN_FDS", "1", 1) == -1 ||
+	if (setsid() == -1 || dup2(fd, FIRST_FD) == -1 ||
+		setenv("LISTEN_FDS", "1", 1) == -1 ||
 		setenv("LISTEN_PID", pid, 1) == -1)
 		_exit(126);
 	(void)execv(command[0], command);
