@@ -324,14 +324,39 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 	return got;
 }
 
+static struct listener_socket *last_of(const struct listener *l)
+{
+	struct listener_socket *last = l->sockets;
+
+	for (struct listener_socket *s = last; s != NULL; s = s->next)
+		if (s->place > last->place)
+			last = s;
+	return last;
+}
+
 /* Give the place of a closed socket to the last one. */
 static void take_place(struct listener *l, unsigned place)
 {
-	unsigned last = group_size(l) - 1;
+	last_of(l)->place = place;
+}
 
-	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
-		if (s->place == last)
-			s->place = place;
+/* Let others have the share of the last one for a moment.  False: there are none. */
+static bool stand_in(struct listener *l)
+{
+	struct listener_socket *last = last_of(l);
+	const unsigned weight = last->weight;
+	const struct listener_socket *other = l->sockets;
+
+	if (weight == 0)
+		return true;
+	while (other != NULL && (other == last || other->weight == 0))
+		other = other->next;
+	if (other == NULL)
+		return false;
+	last->weight = 0;
+	group_apply(l);
+	last->weight = weight;
+	return true;
 }
 
 struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
@@ -350,16 +375,17 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 }
 
 /*
- * The last of three or more sockets gets the place of the closed one.  The kernel
- * gets the new shares first; until it has closed the socket, the socket drops
- * the connections that come in between.  Of two, the other one gets all.
+ * The last of three or more sockets gets the place of the closed one, so others get
+ * its share meanwhile.  If there are none, the kernel gets the new place first, and
+ * until it has closed the socket, that drops what comes in between.  Of two, the
+ * other one gets all.
  */
 void group_close(struct listener *l, struct listener_socket *s, bool moves)
 {
 	struct holding holding = {.listener = l, .socket = s};
 	struct listener_socket **at = &l->sockets;
 	/* there is one program, and no other moves a queue */
-	bool few = moves || group_size(l) <= 2;
+	bool few = moves || group_size(l) <= 2 || stand_in(l);
 
 	if (!few)
 		reuseport_deafen(s->fd);

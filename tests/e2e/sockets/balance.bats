@@ -479,6 +479,21 @@ busy_orders() {
 	busy_orders
 }
 
+# A request for a connection that the kernel drops is repeated after 1 s.
+asked_twice() {
+	awk '$3 - $2 >= 900000' "$DIR/record" | wc -l
+}
+
+@test "sockets come and go under load, and no client has to ask twice" {
+	in_turn -n 8 -l "$AT" -- "$FIXTURES/rude" --close
+	load_it --rate 5000
+	for _ in {1..4}; do
+		restart
+	done
+	none_lost
+	[ "$(asked_twice)" -eq 0 ]
+}
+
 @test "so it is without rights" {
 	without_bpf
 	in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
