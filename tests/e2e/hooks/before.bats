@@ -89,6 +89,22 @@ last_run() {
 	wait_until 10 '[ "$(generation_and_state)" = "2 running" ]'
 }
 
+@test "nor when a stopped cluster begins anew" {
+	mkfifo "$DIR/gate"
+	script migrate "read -r line <$DIR/gate"
+	write_ini "before = sh $DIR/migrate" '[cluster:other]' \
+		"command = $FIXTURES/hear" 'workers = 1'
+	start_nclust -c "$DIR/it.ini"
+	release "$DIR/gate"
+	wait_ready
+	nclust stop "$INSTANCE/web"
+	nclust restart "$INSTANCE/web" --no-wait
+	wait_until 10 '[ "$(ran migrate)" -eq 2 ]'
+	[ "$(cluster '[.workers[].pid] | map(select(. != null)) | length')" -eq 0 ]
+	release "$DIR/gate"
+	wait_until 10 '[ "$(cluster .ready)" -eq 2 ]'
+}
+
 @test "as the user, in the directory and with the environment of the workers" {
 	need_root
 	mkdir "$DIR/place"
