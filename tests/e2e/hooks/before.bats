@@ -126,7 +126,7 @@ last_run() {
 	touch "$DIR/broken"
 	old=$(pids)
 	run -1 nclust restart "$INSTANCE"
-	[[ $output == *"rollout 1 failed: 'before' ('sh $DIR/migrate') failed: exit 1; last output: table users is locked; the old workers go on"* ]]
+	[[ $output == *"rollout 1 failed: 'before' ('sh $DIR/migrate') failed: exit 1; last output: table users is locked; the old workers keep serving"* ]]
 	[ "$(pids)" = "$old" ]
 	[ "$(cluster .state)" = running ]
 	run nclust status "$INSTANCE"

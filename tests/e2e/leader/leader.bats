@@ -261,6 +261,34 @@ variable() {
 	assert_one_at_a_time
 }
 
+@test "while somebody else has what the dead leader had, none leads; then one does" {
+	start_leads 2 --ipc on -- --message
+	wait_leader
+	old=$lead
+	cat >"$DIR/hold.py" <<-'EOF'
+		import ctypes, os, sys, time
+		pidfd = os.pidfd_open(int(sys.argv[1]))
+		if ctypes.CDLL(None).syscall(438, pidfd, int(sys.argv[2]), 0) == -1:
+		    sys.exit("no pidfd_getfd")
+		open(sys.argv[3] + "/held", "w")
+		while not os.path.exists(sys.argv[3] + "/let-go"):
+		    time.sleep(0.01)
+	EOF
+	python3 "$DIR/hold.py" "$old" "$(variable "$old" NCLUST_LEADER_FD)" \
+		"$DIR" 3>&- &
+	STARTED+=("$!")
+	wait_until 10 '[ -e "$DIR/held" ]'
+	kill -KILL "$old"
+	wait_until 10 '[ "$(cluster "[.workers[] | select(.restarts == 1)] | length")" -eq 1 ]'
+	wait_ready
+	[ "$(leader)" = null ]
+
+	# nobody asks for a status
+	touch "$DIR/let-go"
+	wait_until 10 '[ "$(tail -n 1 "$JOURNAL")" != "$1" ]' "$old"
+	assert_one_at_a_time
+}
+
 @test "accept = yes has no leader" {
 	printf '%s\n' '[cluster:web]' 'command = cat' 'accept = yes' \
 		'listen = 127.0.0.1:1' 'leader = yes' >"$DIR/it.ini"

@@ -245,7 +245,7 @@ START_TEST(a_rollout_waits_for_its_command_too)
 	cluster_view_rollout(web->core, &view);
 	ck_assert(!view.under_way);
 	ck_assert(room_logged("rollout 1 failed: 'before' ('migrate') failed: "
-			      "exit 1; the old workers go on"));
+			      "exit 1; the old workers keep serving"));
 
 	/* and is killed when the cluster stops */
 	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
