@@ -121,6 +121,10 @@ static void roll(struct watching *w)
 
 	cluster_view_rollout(s->core, &under_way);
 	w->due = under_way.under_way && under_way.id != w->rollout;
+	if (w->due)
+		log_note("%s: '%s' has changed: restarting after the rollout "
+			 "under way",
+			s->name, w->path);
 	if (w->due || !may_roll(s))
 		return;
 	news_say_of(s, LOG_NOTE, "file-changed", "'%s' has changed: restarting",

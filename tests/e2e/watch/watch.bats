@@ -194,7 +194,7 @@ runs() {
 	wait_until 10 '[ "$(cluster .rollout.to)" = 2 ]'
 	save 5
 	save 6
-	# told, and kept for later
+	wait_logged 'has changed: restarting after the rollout under way'
 	[ "$(restarts)" -eq 0 ]
 	printf '%s\n' '. "$1/app/src/code.sh"' >"$DIR/slow.new"
 	mv "$DIR/slow.new" "$DIR/slow"
@@ -297,17 +297,32 @@ runs() {
 	[ "$(wakeups)" -eq "$n" ]
 }
 
-@test "a stopped cluster stays so, and a stop ends the watcher" {
-	start_watching
-	pid=$(watcher_pids)
-	nclust stop "$INSTANCE/web" --no-wait
-	wait_until 10 '[ "$(cluster .state)" = stopped ] || is_gone "$1"' \
-		"$NCLUST_PID"
+@test "a stopped cluster stays so, and a stop ends the watchers" {
+	write_ini 'watch = src/*.sh' '[cluster:job]' 'workers = 1' 'bake = 0' \
+		"command = $FIXTURES/hear" 'watch = src/*.sh'
+	start_cluster -c "$APP/it.ini"
+	wait_until 10 '[ "$(watcher_pids | wc -l)" -eq 2 ]'
+	nclust stop "$INSTANCE/web"
+	pids=$(watcher_pids)
+	poll_until 10 all_asleep
 	save 2
+	wait_logged "job: 'src/code.sh' has changed"
+	wait_until 10 '[ "$(CLUSTER=job cluster .generation)" -eq 2 ]'
+	[ "$(CLUSTER=web cluster .state)" = stopped ]
+	run ! logged "web: 'src/code.sh' has changed"
+	nclust stop "$INSTANCE"
 	wait_exit
-	[ "$status" -eq 0 ]
-	is_gone "$pid"
-	run ! logged 'has changed'
+	for pid in $pids; do
+		is_gone "$pid"
+	done
+}
+
+all_asleep() {
+	local pid
+
+	for pid in $pids; do
+		[ "$(process_state "$pid")" = S ] || return 1
+	done
 }
 
 @test "--watch on the command line is relative to where nclust was started" {
