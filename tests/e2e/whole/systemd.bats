@@ -101,6 +101,16 @@ PYTHON='python3 -m http.server --bind 127.0.0.1'
 		exit !(n != "" && n <= 4.0) }' "$DIR/found"
 }
 
+@test "the hardened unit leaves nclust the rights for balance = least" {
+	[ -r /sys/kernel/btf/vmlinux ] || skip "the kernel has no BTF"
+	ini '[cluster:web]' "command = $SERVE" 'listen = 127.0.0.1:8119' \
+		'workers = 2' 'balance = least' 'user = nobody'
+	start_unit
+	is least json '.clusters[0].balance'
+	gets 8119
+	! said 'the kernel chooses'
+}
+
 @test "a server that binds by itself, as another user, in the hardened unit" {
 	ini '[cluster:web]' "command = $PYTHON 8101" 'listen = 127.0.0.1:8101' \
 		'workers = 2' 'user = nobody'
