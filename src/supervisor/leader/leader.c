@@ -265,6 +265,9 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 		return;
 	choose((struct service *)(uintptr_t)s);
 	c = leader_of(s);
+	/* a reload has ended it */
+	if (c == NULL && !cluster_settings(s->core)->leader)
+		return;
 	json_key(w, "leader");
 	if (c == NULL) {
 		json_nil(w);

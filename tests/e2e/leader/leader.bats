@@ -86,6 +86,18 @@ variable() {
 	[ "$(cluster 'has("leader")')" = false ]
 }
 
+@test "once a reload has ended it there is no word in status either" {
+	printf '%s\n' '[cluster]' "command = $FIXTURES/hear" 'workers = 1' \
+		'leader = yes' >"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
+	wait_until 5 '[ "$(leader)" = "$(worker_pid 0)" ]'
+	sed -i '/leader/d' "$DIR/it.ini"
+	nclust reload it
+	wait_until 5 '[ "$(cluster "has(\"leader\")")" = false ]'
+	run nclust status it
+	[[ $output != *leader* ]]
+}
+
 @test "when the leader is killed another one leads, and so on" {
 	local i old=
 
