@@ -12,6 +12,7 @@
 #define NAME_BYTES \
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 #define SLOT_DIGITS 9
+#define VALUE_MAX ((size_t)1 << 20)
 
 static int no_memory(struct error *err)
 {
@@ -81,8 +82,8 @@ static char *variables(const char *text, bool is_shell, struct error *err)
 	struct buffer out;
 	char quote = '\0';
 
-	buffer_init(&out, 0);
-	while (*text != '\0') {
+	buffer_init(&out, VALUE_MAX);
+	while (*text != '\0' && !out.failed) {
 		size_t len = 1;
 
 		if (is_shell && *text == '\\' && quote != '\'' &&
@@ -103,6 +104,11 @@ static char *variables(const char *text, bool is_shell, struct error *err)
 		}
 		(void)buffer_append(&out, text, len);
 		text += len;
+	}
+	if (out.failed) {
+		buffer_fini(&out);
+		(void)error_set(err, 0, "longer than 1 MiB with its variables");
+		return NULL;
 	}
 	return text_of(&out, err);
 }
