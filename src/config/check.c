@@ -228,20 +228,31 @@ static void choose_directory(const struct check *k)
 {
 	const struct origin_table *t = k->s->origins;
 	struct cluster_settings *c = k->c;
-	const char *path;
-	const char *slash;
+	scoped_str path = NULL;
+	const char *text;
+	char *slash;
+	int member;
 
 	if (t->file == NULL || c->directory != NULL || c->chroot != NULL ||
 		is_bad(k, "directory"))
 		return;
-	path = origin_path(t, &t->clusters[k->at].head);
+	text = origin_path(t, &t->clusters[k->at].head);
+	path = origin_whole(k->s, text, strlen(text));
+	if (path == NULL) {
+		faults_add(k->faults, EX_OSERR, "out of memory");
+		return;
+	}
 	slash = strrchr(path, '/');
 	if (slash == NULL)
 		return;
-	c->directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
-	if (c->directory == NULL)
-		faults_add(k->faults, EX_OSERR, "out of memory");
+	slash[slash == path] = '\0';
+	c->directory = path;
+	path = NULL;
 	c->directory_of_file = true;
+	/* shown as if set, so that what is shown means the same elsewhere */
+	*settings_origin(
+		k->s, k->at, option_find("cluster", "directory", &member)) =
+		t->clusters[k->at].head;
 }
 
 static void check_listeners(const struct check *k)

@@ -7,24 +7,26 @@
 #include "config/option.h"
 #include "config/origin.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The settings in force, as an INI file or as JSON. */
 
-/* The file's whole path, which means the same everywhere. */
+/* The file's whole path, which means the same everywhere, in one line. */
 static void put_place(
 	struct buffer *out, const struct settings *s, const struct origin *o)
 {
 	const char *path = origin_path(s->origins, o);
-	size_t ours = s->origins->file != NULL ? strlen(s->origins->file) : 0;
-	size_t whole = strlen(s->config_file);
+	scoped_str whole = origin_whole(s, path, strlen(path));
+	char shown[PATH_MAX];
 
-	if (o->file == 0)
-		path = s->config_file;
-	else if (*path != '/' && whole > ours) /* what made ours whole */
-		(void)buffer_append(out, s->config_file, whole - ours);
-	(void)buffer_printf(out, "%s:%u", path, o->line);
+	if (whole == NULL) {
+		out->failed = true;
+		return;
+	}
+	(void)text_escape(shown, sizeof(shown), whole, strlen(whole));
+	(void)buffer_printf(out, "%s:%u", shown, o->line);
 }
 
 static void put_origin(struct buffer *out, const struct settings *s, size_t at,

@@ -54,6 +54,7 @@ struct ini {
 	const char *path;
 	unsigned file;             /* as in struct origin */
 	const char *dir;           /* with its '/', or "" */
+	const char *whole;         /* the same as a whole path, for values */
 	struct origin nclust_head; /* of its sections, if there are any */
 	struct origin defaults_head;
 	const char *value; /* of the line's key */
@@ -404,8 +405,10 @@ static char *on_read(char *to, int size, void *stream)
 	if (line == NULL)
 		return NULL;
 	(void)text_copy(to, (size_t)size, "\n");
-	if (!is_text(ini, line, len))
+	if (!is_text(ini, line, len)) {
+		refuse_key(ini, line);
 		return to;
+	}
 	text = line + strspn(line, " \t");
 	if (*text == '\0' || *text == ';' || *text == '#')
 		return to;
@@ -442,7 +445,7 @@ static void set_key(struct ini *ini, const struct option_row *row, int member,
 	const char *name)
 {
 	struct error err;
-	scoped_str value = expand_value(row, ini->value, ini->dir, &err);
+	scoped_str value = expand_value(row, ini->value, ini->whole, &err);
 
 	if (value == NULL)
 		refuse_key(ini, name);
@@ -519,8 +522,9 @@ static void parse(struct reader *all, const char *path, unsigned file,
 	char *data, size_t len)
 {
 	const char *slash = strrchr(path, '/');
-	scoped_str dir =
-		strndup(path, slash != NULL ? (size_t)(slash - path) + 1 : 0);
+	size_t dir_len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+	scoped_str dir = strndup(path, dir_len);
+	scoped_str whole = origin_whole(all->s, path, dir_len);
 	struct ini ini = {
 		.all = all,
 		.s = all->s,
@@ -528,6 +532,7 @@ static void parse(struct reader *all, const char *path, unsigned file,
 		.path = path,
 		.file = file,
 		.dir = dir != NULL ? dir : "",
+		.whole = whole != NULL ? whole : "",
 		.at = data,
 		.end = data + len,
 	};

@@ -59,6 +59,9 @@ static inline bool origin_is_same(
 const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	const struct origin *first, const struct origin *second);
 /* Note one more included file.  -1: no memory. */
+/* The first `len` bytes of a file's path, made a whole path; the caller's, NULL:
+ * out of memory. */
+char *origin_whole(const struct settings *s, const char *path, size_t len);
 int origin_include(struct origin_table *t, const char *path, struct origin by);
 
 static inline const char *section_of(size_t at)

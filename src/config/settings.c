@@ -210,6 +210,22 @@ const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	return to;
 }
 
+char *origin_whole(const struct settings *s, const char *path, size_t len)
+{
+	size_t ours = s->origins->file != NULL ? strlen(s->origins->file) : 0;
+	size_t whole = s->config_file != NULL ? strlen(s->config_file) : 0;
+	size_t before = *path != '/' && whole > ours ? whole - ours : 0;
+	char *text = malloc(before + len + 1);
+
+	if (text == NULL)
+		return NULL;
+	if (before > 0) /* what made ours whole */
+		(void)memcpy(text, s->config_file, before);
+	(void)memcpy(text + before, path, len);
+	text[before + len] = '\0';
+	return text;
+}
+
 int origin_include(struct origin_table *t, const char *path, struct origin by)
 {
 	struct included *list =

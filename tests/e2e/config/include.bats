@@ -138,3 +138,19 @@ pids() {
 	run ! nclust reload it
 	[[ $output == *"cannot enter directory '$DIR/closed/sub'"* ]]
 }
+
+@test "what config shows of a file means the same elsewhere" {
+	local name=$'a\nleader = yes'
+
+	file "sub/$name.ini" '[cluster:web]' 'workers = 1' 'ready = notify' \
+		'command = ./it --notify --to out' 'log = file:log'
+	file sub/it.ini '[nclust]' 'include = a*.ini'
+	cp "$FIXTURES/leak" "$DIR/sub/it"
+	mkdir "$DIR/else"
+	(cd "$DIR" && nclust config -c sub/it.ini >else/it.ini)
+	run ! grep leader "$DIR/else/it.ini" -x
+	start_nclust -c "$DIR/else/it.ini"
+	wait_ready
+	[ "$(jq -r .cwd "$DIR/sub/out")" = "$DIR/sub" ]
+	[ -e "$DIR/sub/log" ]
+}

@@ -47,7 +47,7 @@ static inline struct reading read_argv(const char *first, ...)
 		"status", "restart", "stop", "help", NULL};
 	struct reading r = {0};
 	struct invocation inv;
-	char *argv[32] = {(char[]){"nclust"}};
+	char *argv[40] = {(char[]){"nclust"}};
 	int argc = 1;
 	va_list args;
 

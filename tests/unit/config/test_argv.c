@@ -439,8 +439,8 @@ START_TEST(what_is_described_reads_as_the_same)
 		"--user", "root", "--limit-nofile", "1:2", "--signal-HUP",
 		"all HUP->USR1", "--ready", "exec:a 'b ; c'",
 		"--check=exec:x ';' y", "--on-exit", "a ; b", "--on-stop", "a",
-		"--drain", "quiet", "--surge=all", "--max-memory=64M", "--",
-		"sh", "-c", "echo 'a' ; exit", NULL);
+		"--drain", "quiet", "--surge=all", "--max-memory=64M",
+		"--directory", "/", "--", "sh", "-c", "echo 'a' ; exit", NULL);
 	struct reading again;
 	struct buffer out;
 	struct diff diff;

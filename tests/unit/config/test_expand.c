@@ -4,7 +4,10 @@
 #include "base/scope.h"
 #include "config_lib.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -472,11 +475,20 @@ START_TEST(root_includes_only_what_root_alone_can_change)
 }
 END_TEST
 
+/* A whole path, which means the same wherever it is shown. */
+#define ck_assert_beside(path, expected) \
+	do { \
+		ck_assert_int_eq(strncmp((path), here, strlen(here)), 0); \
+		ck_assert_str_eq((path) + strlen(here), "/" expected); \
+	} while (0)
+
 START_TEST(a_path_is_beside_its_file)
 {
 	struct cluster_settings *c;
+	char here[PATH_MAX];
 	struct reading r;
 
+	ck_assert_ptr_nonnull(getcwd(here, sizeof(here)));
 	write_file("conf.d/a.ini",
 		"[nclust]\npidfile = run/pid\nhttp-token = /x\n"
 		"[cluster:web]\ncommand = ./web\nenv-file = a.env\n"
@@ -487,17 +499,17 @@ START_TEST(a_path_is_beside_its_file)
 		"[cluster:jail]\ncommand = x\nchroot = jail\n");
 	r = read_argv("-c", "conf.d/a.ini", NULL);
 	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->pidfile, "conf.d/run/pid");
+	ck_assert_beside(r.s->pidfile, "conf.d/run/pid");
 	ck_assert_str_eq(r.s->http_token, "/x");
 	c = r.s->clusters[0];
-	ck_assert_str_eq(c->directory, "conf.d");
-	ck_assert_str_eq(c->env_file.list[0], "conf.d/a.env");
+	ck_assert_beside(c->directory, "conf.d");
+	ck_assert_beside(c->env_file.list[0], "conf.d/a.env");
 	ck_assert_str_eq(c->env_file.list[1], "/etc/b.env");
-	ck_assert_str_eq(c->log_sinks[1].path, "conf.d/{slot}.log");
+	ck_assert_beside(c->log_sinks[1].path, "conf.d/{slot}.log");
 	ck_assert_str_eq(c->log_sinks[2].path, "/var/log/x");
-	ck_assert_str_eq(r.s->clusters[1]->directory, "conf.d/own");
+	ck_assert_beside(r.s->clusters[1]->directory, "conf.d/own");
 	ck_assert_str_eq(r.s->clusters[1]->fallback, "503");
-	ck_assert_str_eq(r.s->clusters[2]->chroot, "conf.d/jail");
+	ck_assert_beside(r.s->clusters[2]->chroot, "conf.d/jail");
 	ck_assert_ptr_null(r.s->clusters[2]->directory);
 	forget(&r);
 
@@ -506,6 +518,43 @@ START_TEST(a_path_is_beside_its_file)
 		"here", NULL);
 	ck_assert_str_eq(r.s->pidfile, "mine");
 	ck_assert_str_eq(r.s->clusters[0]->directory, "here");
+	forget(&r);
+
+	/* also beside one that is named without a directory */
+	write_file("b.ini", "[cluster]\ncommand = x\n");
+	r = read_argv("-c", "b.ini", NULL);
+	ck_assert_str_eq(r.s->clusters[0]->directory, here);
+	ck_assert(r.s->clusters[0]->directory_of_file);
+	forget(&r);
+}
+END_TEST
+
+START_TEST(variables_do_not_make_a_value_too_large)
+{
+	static char big[100001];
+	static char line[8000] = "[cluster]\ncommand = ";
+	struct reading r;
+
+	(void)memset(big, 'x', sizeof(big) - 1);
+	ck_assert_int_eq(setenv("BIG", big, 1), 0);
+	for (int i = 0; i < 1000; i++)
+		(void)strcat(line, "${BIG}");
+	r = read_text(line);
+	ck_assert_faults(r,
+		"shop.ini:2: cluster.command: longer than 1 MiB with its "
+		"variables\n");
+	forget(&r);
+	ck_assert_int_eq(unsetenv("BIG"), 0);
+}
+END_TEST
+
+START_TEST(a_line_that_is_no_text_has_given_its_key)
+{
+	struct reading r = read_text("[cluster]\ncommand = \x01\n");
+
+	ck_assert_faults(r,
+		"shop.ini:2: wanted text, found the control byte 0x01 in "
+		"column 11\n");
 	forget(&r);
 }
 END_TEST
@@ -530,6 +579,8 @@ int main(void)
 	tcase_add_test(t, a_mistake_in_the_defaults_is_told_once);
 	tcase_add_test(t, defaults_alone_are_no_cluster);
 	tcase_add_test(t, defaults_that_do_not_fit_accept_are_left_out);
+	tcase_add_test(t, variables_do_not_make_a_value_too_large);
+	tcase_add_test(t, a_line_that_is_no_text_has_given_its_key);
 	suite_add_tcase(s, t);
 	tcase_add_checked_fixture(files, in_directory, out_of_it);
 	tcase_add_test(files, a_file_includes_others);

@@ -72,7 +72,7 @@ START_TEST(each_line_is_a_cluster)
 	settings_check(s, &faults);
 	ck_assert_uint_eq(faults.count, 0);
 	ck_assert_str_eq(s->name, "shop");
-	ck_assert_str_eq(s->clusters[0]->directory, "shop");
+	ck_assert_str_eq(s->clusters[0]->directory, "/nowhere/shop");
 }
 END_TEST
 
