@@ -215,6 +215,8 @@ stands_still() {
 				[ "$(ask)" = "$old" ]
 			done
 			kill -KILL "$old"
+			# until then it may take one more, and lose it
+			wait_until 10 'is_gone "$1"' "$old"
 			[ "$(ask)" = "$spare" ]
 			wait_until 10 'so_many 1 1'
 		done
@@ -258,6 +260,7 @@ stands_still() {
 	wait "$COPROC_PID" || true
 	stands_still "$next"
 	kill -KILL "$old"
+	wait_until 10 'is_gone "$1"' "$old"
 	[ "$(ask)" = "$next" ]
 }
 
