@@ -56,7 +56,7 @@ serve_slowly() {
 	done
 
 	touch "$DIR/slow"
-	kill -KILL "$old"
+	end_at_once "$old"
 	[ "$(who)" = "$spare" ]
 	logged "worker $spare, a spare, serves from now on"
 	[ "$(cluster .ready)" -eq 1 ]
@@ -66,7 +66,7 @@ serve_slowly() {
 
 	# the spare itself is not missed, and replaced
 	old=$(spare_pid)
-	kill -KILL "$old"
+	end_at_once "$old"
 	[ "$(who)" = "$spare" ]
 	wait_until 10 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$old"
 	[ "$(ready_pid)" = "$spare" ]
@@ -194,6 +194,12 @@ take() {
 	wait_until 10 'so_many 1 1'
 }
 
+# Until it is gone it may take one more client, and lose it.
+end_at_once() {
+	kill -KILL "$1"
+	wait_until 10 'is_gone "$1"' "$1"
+}
+
 # ask [SECONDS]: a line to whoever takes the connection; its pid.
 ask() {
 	timeout "${1-5}" bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && echo >&3 &&
@@ -214,9 +220,7 @@ stands_still() {
 			for _ in {1..20}; do
 				[ "$(ask)" = "$old" ]
 			done
-			kill -KILL "$old"
-			# until then it may take one more, and lose it
-			wait_until 10 'is_gone "$1"' "$old"
+			end_at_once "$old"
 			[ "$(ask)" = "$spare" ]
 			wait_until 10 'so_many 1 1'
 		done
@@ -245,7 +249,8 @@ stands_still() {
 	freeze "$old"
 	coproc { exec 3<>"/dev/tcp/127.0.0.1/$PORT"; echo >&3; read -r -t 20 l <&3
 		echo "$l"; read -r -t 60 _; echo >&3; read -r -t 20 l <&3; echo "$l"; }
-	read -r -t 20 line <&"${COPROC[0]}"
+	exec {heard}<&"${COPROC[0]}"
+	read -r -t 20 line <&"$heard"
 	[ "$line" = "pid=$next" ]
 	thaw "$old"
 	touch "$DIR/go"
@@ -255,12 +260,12 @@ stands_still() {
 	[ "$(process_state "$next")" != T ] || wait_until 5 \
 		'[ "$(process_state "$1")" != T ]' "$next"
 	echo >&"${COPROC[1]}"
-	read -r -t 20 line <&"${COPROC[0]}"
+	read -r -t 20 line <&"$heard"
 	[ "$line" = "pid=$next" ]
+	exec {heard}<&-
 	wait "$COPROC_PID" || true
 	stands_still "$next"
-	kill -KILL "$old"
-	wait_until 10 'is_gone "$1"' "$old"
+	end_at_once "$old"
 	[ "$(ask)" = "$next" ]
 }
 
@@ -297,7 +302,7 @@ stands_still() {
 	[ "$(spare_pid)" = "$spare" ]
 	stands_still "$spare"
 	old=$(ready_pid)
-	kill -KILL "$old"
+	end_at_once "$old"
 	[ "$(ask)" = "$spare" ]
 	wait_until 10 'so_many 1 1'
 
@@ -397,7 +402,7 @@ while True:
 	old=$(ready_pid)
 	[[ $(curl -sS "http://127.0.0.1:$PORT/") == *"$old"* ]]
 	run -0 nclust upgrade "$INSTANCE"
-	kill -KILL "$old"
+	end_at_once "$old"
 	[[ $(curl -sS "http://127.0.0.1:$PORT/") == *"$spare"* ]]
 	wait_until 20 'so_many 1 1'
 	run -0 nclust restart "$INSTANCE"
