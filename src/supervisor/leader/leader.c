@@ -2,6 +2,7 @@
 #include "supervisor/leader/leader.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/lockfd.h"
 #include "os/descriptors.h"
 #include "os/environ.h"
@@ -21,6 +22,7 @@
 
 /* When what a dead worker has left behind has the lock, try again after this. */
 #define AGAIN (200 * MSEC)
+#define LONG (5 * SECOND) /* then it is said */
 
 static const char told[] = "{\"nclust\":\"leader\"}";
 
@@ -91,6 +93,7 @@ static const struct child *leader_of(const struct service *s)
 static void lead(struct service *s, struct child *c)
 {
 	s->leadership.serial = c->serial;
+	s->leadership.refused = 0;
 	/* the next nclust must not tell it again */
 	if (c->kept.entry != NULL)
 		c->kept.entry->flags |= STATE_LEADS;
@@ -98,6 +101,25 @@ static void lead(struct service *s, struct child *c)
 	if (c->channel != NULL)
 		(void)channel_send(
 			c->channel, told, sizeof(told) - 1, -1, true);
+}
+
+/* What an adopted worker leaves behind is not below us, so we cannot end it. */
+static void try_again(struct service *s)
+{
+	nsec_t *since = &s->leadership.refused;
+	nsec_t now = clock_now();
+
+	if (*since == 0) {
+		*since = now;
+	} else if (*since > 0 && now - *since >= LONG) {
+		*since = -1;
+		news_say_of(s, LOG_WARN, "leader",
+			"nobody leads, because a process that is no worker has "
+			"the lock, such as one that an ended worker has left "
+			"behind; to find it: find /proc/[0-9]*/fd "
+			"-lname '*nclust-leader*'");
+	}
+	timer_arm_within(s->sup->loop, &s->sup->leaders.choose, AGAIN);
 }
 
 static void choose(struct service *s)
@@ -111,7 +133,7 @@ static void choose(struct service *s)
 	if (c != NULL)
 		lead(s, c);
 	else if (refused && !s->leadership.blocked)
-		timer_arm_within(s->sup->loop, &s->sup->leaders.choose, AGAIN);
+		try_again(s);
 }
 
 static void on_choose(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -2,6 +2,8 @@
 #ifndef SUPERVISOR_LEADER_STATE_H
 #define SUPERVISOR_LEADER_STATE_H
 
+#include "base/nsec.h"
+
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +15,7 @@ struct leadership {
 	bool blocked;    /* by our own lock: a worker of an earlier nclust may
 			    lead by another file, which is not known */
 	uint64_t held;   /* by the keeper */
+	nsec_t refused; /* since when nobody can lead; 0: no; -1: it was said */
 };
 
 /* Of a worker.  It is in struct child. */

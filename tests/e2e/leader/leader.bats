@@ -301,6 +301,23 @@ variable() {
 	assert_one_at_a_time
 }
 
+@test "that nobody can lead is said once, until one can" {
+	need flock
+	# a description of its own, as no worker has it
+	start_cluster -n 1 --leader=yes --ready notify -- sh -c '
+		exec 9<>"/proc/self/fd/$NCLUST_LEADER_FD"
+		flock 9
+		setsid sleep 1000 &
+		echo $! >"$0"
+		exec 9<&-
+		exec "$1" 0' "$DIR/holder" "$FIXTURES/slow-ready"
+	[ "$(leader)" = null ]
+	wait_until 10 "logged 'it: nobody leads, because a process that is no'"
+	kill -KILL "$(cat "$DIR/holder")"
+	wait_until 5 '[ "$(leader)" = "$(worker_pid 0)" ]'
+	[ "$(grep -c 'nobody leads' "$LOG")" -eq 1 ]
+}
+
 @test "accept = yes has no leader" {
 	printf '%s\n' '[cluster:web]' 'command = cat' 'accept = yes' \
 		'listen = 127.0.0.1:1' 'leader = yes' >"$DIR/it.ini"

@@ -197,7 +197,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, held.segment), NOT(service, held.former), /* beside */
 	NOT(service, node), NOT(service, stage.stop_held), /* no upgrade then */
 	NOT(service, order),
-	NOT(service, leadership.held), /* the keeper is sent all anew */
+	NOT(service, leadership.held),    /* the keeper is sent all anew */
+	NOT(service, leadership.refused), /* counted anew */
 };
 
 static const struct gap child_gaps[] = {
