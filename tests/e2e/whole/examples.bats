@@ -15,14 +15,14 @@ setup() {
 	cd "$ROOT" || return
 }
 
-# example NAME: with another port, its sockets elsewhere, and two workers
-# of what has as many as there are CPUs.
+# example NAME: a copy of it, with another port, and two workers of what has as many
+# as there are CPUs.
 example() {
 	nclust config -c "etc/examples/$1/$1.ini" --check
-	sed -e "s/8080/$PORT/g" -e "s|build/|$DIR/|g" \
-		-e "s/workers = auto/workers = 2/" \
-		"etc/examples/$1/$1.ini" >"$DIR/$INSTANCE.ini"
-	start_cluster -c "$DIR/$INSTANCE.ini"
+	cp -r "etc/examples/$1" "$DIR/$1"
+	sed -e "s/8080/$PORT/g" -e "s/workers = auto/workers = 2/" \
+		"etc/examples/$1/$1.ini" >"$DIR/$1/$INSTANCE.ini"
+	start_cluster -c "$DIR/$1/$INSTANCE.ini"
 }
 
 ask() {
