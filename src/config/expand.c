@@ -184,6 +184,29 @@ static char *join(const char *dir, const char *path, struct error *err)
 	return text_of(&out, err);
 }
 
+/* "unix:web.sock, mode=0660" */
+static char *listener(const char *text, const char *dir, struct error *err)
+{
+	static const char *const kinds[] = {
+		"unix:", "unix-dgram:", "unix-seqpacket:"};
+	scoped_str value = variables(text, false, err);
+	struct buffer out;
+	size_t kind = 0;
+
+	if (value == NULL)
+		return NULL;
+	for (size_t i = 0; i < COUNT_OF(kinds); i++)
+		if (strncmp(value, kinds[i], strlen(kinds[i])) == 0)
+			kind = strlen(kinds[i]);
+	if (kind > 0 && strchr("/@,", value[kind]) != NULL)
+		kind = 0; /* it is whole, or nothing */
+	buffer_init(&out, 0);
+	(void)buffer_append(&out, value, kind);
+	(void)buffer_string(&out, kind > 0 ? dir : "");
+	(void)buffer_string(&out, value + kind);
+	return text_of(&out, err);
+}
+
 /* "prefix file:web.log" */
 static char *log_paths(const char *text, const char *dir, struct error *err)
 {
@@ -227,7 +250,7 @@ char *expand_value(const struct option_row *row, const char *text,
 	case OPT_COMMAND:
 		return variables(text, true, err);
 	case OPT_LISTEN:
-		return variables(text, false, err);
+		return listener(text, dir, err);
 	case OPT_ENV:
 		return environment(text, err);
 	case OPT_PATH:

@@ -494,6 +494,9 @@ START_TEST(a_path_is_beside_its_file)
 		"[cluster:web]\ncommand = ./web\nenv-file = a.env\n"
 		"env-file = /etc/b.env\nlog = prefix file:{slot}.log "
 		"file:/var/log/x\n"
+		"listen = unix:web.sock, mode=0660\n"
+		"listen = unix-dgram:d.sock\nlisten = unix:/run/w.sock\n"
+		"listen = unix:@w\n"
 		"[cluster:own]\ncommand = x\ndirectory = own\nlog = off\n"
 		"fallback = 503\n"
 		"[cluster:jail]\ncommand = x\nchroot = jail\n");
@@ -507,6 +510,11 @@ START_TEST(a_path_is_beside_its_file)
 	ck_assert_str_eq(c->env_file.list[1], "/etc/b.env");
 	ck_assert_beside(c->log_sinks[1].path, "conf.d/{slot}.log");
 	ck_assert_str_eq(c->log_sinks[2].path, "/var/log/x");
+	ck_assert_beside(c->listen[0].path, "conf.d/web.sock");
+	ck_assert_int_eq(c->listen[0].mode, 0660);
+	ck_assert_beside(c->listen[1].path, "conf.d/d.sock");
+	ck_assert_str_eq(c->listen[2].path, "/run/w.sock");
+	ck_assert_str_eq(c->listen[3].path, "@w");
 	ck_assert_beside(r.s->clusters[1]->directory, "conf.d/own");
 	ck_assert_str_eq(r.s->clusters[1]->fallback, "503");
 	ck_assert_beside(r.s->clusters[2]->chroot, "conf.d/jail");
