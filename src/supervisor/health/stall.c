@@ -8,12 +8,14 @@
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/health/sight.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 
 #include <inttypes.h>
 
 /*
  * `stall`: a ready worker has stalled if it has requests that it has not read
- * or not answered, and has made no progress for that time: no byte moved on any
+ * or not answered, or clients in a socket of its own, and has made no progress for that time: no byte moved on any
  * connection, and it used no more CPU time than housekeeping takes.  nclust
  * looks from outside at all of its processes, four times in that time, and at
  * the same time for requests that hang (hang.h).
@@ -63,6 +65,23 @@ static void tell_refused(struct service *service)
 		"cannot be seen");
 }
 
+/* Do clients wait in a socket that only this worker takes from? */
+static bool has_queue(const struct child *child)
+{
+	struct listener_walk walk =
+		listeners_of(child->service, LISTENERS_IN_FORCE);
+	const struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL) {
+		const struct listener_socket *own =
+			group_own(l, child->traffic.lane);
+
+		if (l->seats > 1 && own != NULL && group_has_queue(l, own))
+			return true;
+	}
+	return false;
+}
+
 static void judge(struct child *child, nsec_t now)
 {
 	struct health *h = health_of(child);
@@ -85,7 +104,7 @@ static void judge(struct child *child, nsec_t now)
 	}
 	sight_connections(&sight, child);
 	print = sight_print(&sight);
-	waits = sight_any_waits(&sight);
+	waits = sight_any_waits(&sight) || has_queue(child);
 	if (sight.all.refused)
 		tell_refused(child->service);
 	sight_free(&sight);

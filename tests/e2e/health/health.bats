@@ -406,6 +406,22 @@ start_stalling() {
 	[ "$(restarts 1)" -eq 0 ]
 }
 
+@test "stall: one that takes nothing from a socket of its own is replaced" {
+	start_stalling --balance rr -- "$UNWELL"
+	[ "$(cluster .balance)" != share ]
+	pid=$(worker_pid 0)
+	freeze "$pid"
+	poll_until 10 holds '! curl -s --max-time 0.5 "http://127.0.0.1:$PORT/"'
+	# these stay in its queue
+	for _ in {1..4}; do
+		curl -s --max-time 60 "http://127.0.0.1:$PORT/" >>"$DIR/got" 3>&- &
+		STARTED+=("$!")
+	done
+	wait_until 20 'replaced 0 "$1"' "$pid"
+	logged '(made no progress)'
+	[ "$(restarts 1)" -eq 0 ]
+}
+
 @test "stall: idle, streaming and waiting workers are left alone" {
 	start_stalling -- "$UNWELL"
 	before=$(pids)
