@@ -31,7 +31,9 @@
 
 #define EVENTS \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | \
-		IN_MOVED_TO | IN_EXCL_UNLINK | IN_ONLYDIR)
+		IN_MOVED_TO | IN_EXCL_UNLINK)
+/* Of a directory above those, so that what happens in it wakes nobody. */
+#define EVENTS_ABOVE (IN_MOVE_SELF | IN_DELETE_SELF)
 
 /* Deeper ones are left out: a directory tree may be made to annoy. */
 #define DEPTH_MAX 64
@@ -39,6 +41,7 @@
 struct directory {
 	int watch;
 	bool scanned;
+	bool above; /* it leads to the files: nobody may see it being replaced */
 	char *path;
 };
 
@@ -166,7 +169,7 @@ static void tell_full(struct tree *t, const char *path)
 }
 
 /* Watch a directory.  It, until the next one is added; NULL: that cannot be. */
-static struct directory *add(struct tree *t, const char *path)
+static struct directory *add(struct tree *t, const char *path, uint32_t events)
 {
 	struct directory d = {.path = NULL};
 	struct directory *list;
@@ -181,7 +184,8 @@ static struct directory *add(struct tree *t, const char *path)
 	}
 	errno = ENOSPC;
 	if (t->used < DIRECTORIES_MAX)
-		d.watch = inotify_add_watch(t->fd, path, EVENTS);
+		d.watch = inotify_add_watch(
+			t->fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
 	if (t->used >= DIRECTORIES_MAX || (d.watch == -1 && errno == ENOSPC)) {
 		tell_full(t, path);
 		return NULL;
@@ -226,7 +230,8 @@ static unsigned depth_of(const char *path)
  * appeared, and so have its files. */
 static void scan(struct tree *t, const char *path, bool fresh)
 {
-	struct directory *d = depth_of(path) < DEPTH_MAX ? add(t, path) : NULL;
+	struct directory *d =
+		depth_of(path) < DEPTH_MAX ? add(t, path, EVENTS) : NULL;
 	char inner[PATH_MAX];
 	const struct dirent *entry;
 	DIR *dir;
@@ -260,8 +265,27 @@ static void scan(struct tree *t, const char *path, bool fresh)
 		(void)closedir(dir);
 }
 
-/* All that a pattern may match: from the base on, or from the directory before its
- * first wildcard, or from what of it is there. */
+/* The way to a directory, and itself: these may be moved away, or replaced. */
+static void watch_way(struct tree *t, char *path)
+{
+	struct directory *d;
+	char *at = path;
+	char kept;
+
+	do {
+		at += 1 + strcspn(at + 1, "/");
+		kept = *at;
+		*at = '\0';
+		d = add(t, path, EVENTS_ABOVE);
+		if (d != NULL)
+			d->above = true;
+		*at = kept;
+	} while (kept != '\0');
+}
+
+/* All that a pattern may match: from the directory before its first wildcard on, or
+ * from what of it is there; and directories of the project on the way to it, which
+ * may come and go. */
 static void scan_pattern(struct tree *t, const char *pattern)
 {
 	size_t base = strlen(t->plan->base);
@@ -277,14 +301,13 @@ static void scan_pattern(struct tree *t, const char *pattern)
 	do {
 		slash = strrchr(at, '/');
 		*(slash == at ? slash + 1 : slash) = '\0';
-	} while (slash != at && (!relative || strlen(at) > base) &&
-		(stat(at, &st) == -1 || !S_ISDIR(st.st_mode)));
+	} while (slash != at && (stat(at, &st) == -1 || !S_ISDIR(st.st_mode)));
+	watch_way(t, at);
 	if (relative)
-		/* directories on the way, too: they may come and go */
-		for (size_t i = strlen(t->plan->base); i < strlen(at); i++)
+		for (size_t i = base; i < strlen(at); i++)
 			if (at[i] == '/') {
 				at[i] = '\0';
-				(void)add(t, *at != '\0' ? at : "/");
+				(void)add(t, *at != '\0' ? at : "/", EVENTS);
 				at[i] = '/';
 			}
 	scan(t, at, false);
@@ -313,6 +336,33 @@ static void unwatch(struct tree *t, const char *path)
 	}
 }
 
+/* Leave all directories, and find those that are there now. */
+static void begin_anew(struct tree *t, const char *what)
+{
+	changed(t, what);
+	while (t->used > 0) {
+		(void)inotify_rm_watch(t->fd, t->list[t->used - 1].watch);
+		forget(t, t->used - 1);
+	}
+	scan_all(t);
+}
+
+/* One that was removed says so only when the last process has left it. */
+static void look_at_way(struct tree *t)
+{
+	for (size_t i = 0; i < t->used; i++) {
+		const struct directory *d = &t->list[i];
+
+		if (!d->above ||
+			inotify_add_watch(t->fd, d->path,
+				EVENTS_ABOVE | IN_MASK_ADD | IN_ONLYDIR) ==
+				d->watch)
+			continue;
+		begin_anew(t, t->first);
+		return;
+	}
+}
+
 /* ---- events ---- */
 
 /* A file that is made is empty, and will be written; a link is whole. */
@@ -330,17 +380,16 @@ static void take(struct tree *t, const struct inotify_event *e)
 	unsigned got;
 
 	if ((e->mask & IN_Q_OVERFLOW) != 0) {
-		while (t->used > 0) {
-			(void)inotify_rm_watch(
-				t->fd, t->list[t->used - 1].watch);
-			forget(t, t->used - 1);
-		}
-		scan_all(t);
-		changed(t, "files");
+		begin_anew(t, "files");
 		return;
 	}
 	if (at == t->used)
 		return;
+	if ((e->mask & EVENTS_ABOVE) != 0) {
+		(void)text_copy(path, sizeof(path), t->list[at].path);
+		begin_anew(t, path);
+		return;
+	}
 	if ((e->mask & IN_IGNORED) != 0) {
 		forget(t, at);
 		return;
@@ -388,6 +437,7 @@ static void follow(struct tree *t)
 		if (got == 1)
 			take_all(t);
 		if (!none && (got == 0 || clock_now() - t->began >= LONGEST)) {
+			look_at_way(t);
 			t->plan->changed(t->plan->data, t->first);
 			*t->first = '\0';
 		}

@@ -112,15 +112,22 @@ static bool may_roll(const struct service *s)
 		state != CLUSTER_STOPPING && state != CLUSTER_STOPPED;
 }
 
+/* Does a rollout go on that no change has begun? */
+static bool has_to_wait(const struct watching *w)
+{
+	struct rollout_view under_way;
+
+	cluster_view_rollout(w->service->core, &under_way);
+	return under_way.under_way && under_way.id != w->rollout;
+}
+
 static void roll(struct watching *w)
 {
 	const struct roll all = {.slot = SLOT_ALL};
 	struct service *s = w->service;
-	struct rollout_view under_way;
 	struct error err;
 
-	cluster_view_rollout(s->core, &under_way);
-	w->due = under_way.under_way && under_way.id != w->rollout;
+	w->due = has_to_wait(w);
 	if (w->due)
 		log_note("%s: '%s' has changed: restarting after the rollout "
 			 "under way",
@@ -234,7 +241,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (w->news.fd == -1)
 		start(w);
-	else if (w->due)
+	if (w->due && !has_to_wait(w))
 		roll(w);
 }
 

@@ -284,6 +284,67 @@ runs() {
 	wait_until 10 '[ -z "$(pgrep -g 0 -f never-there)" ] && is_gone "$1"' "$old"
 }
 
+@test "the watcher is killed while a change waits for a rollout: it is not lost" {
+	start_watching
+	mkfifo "$DIR/go"
+	printf '%s\n' '#!/bin/sh' "read -r _ <$DIR/go" '. "$1/app/src/code.sh"' \
+		>"$DIR/server.new"
+	cp "$DIR/server" "$DIR/fast"
+	chmod 755 "$DIR/server.new" "$DIR/fast"
+	mv "$DIR/server.new" "$DIR/server"
+	nclust restart "$INSTANCE" --no-wait
+	wait_until 10 '[ "$(cluster .rollout.to)" = 2 ]'
+	save 5
+	wait_logged 'has changed: restarting after the rollout under way'
+	mv "$DIR/fast" "$DIR/server"
+	kill -KILL "$(watcher_pids)"
+	wait_logged 'the process that watches ended (signal 9), starting it again'
+	release "$DIR/go"
+	wait_until 10 '[ "$(cluster .generation)" -eq 3 ]'
+	runs 5 1
+	wait_watching
+	[ "$(grep -c 'after the rollout under way' "$LOG")" -eq 1 ]
+}
+
+@test "directories that are replaced as a whole, from the project's on, count" {
+	mkdir -p "$DIR/far/lib"
+	echo >"$DIR/far/lib/x.sh"
+	start_watching "watch = $DIR/far/lib/*.sh"
+	cp -r "$APP" "$DIR/next"
+	mv "$APP" "$DIR/last"
+	mv "$DIR/next" "$APP"
+	wait_until 10 '[ "$(restarts)" -ge 1 ]'
+	save 2
+	runs 2
+	n=$(restarts)
+	save 3
+	runs 3 "$((n + 1))"
+
+	# removed, while the worker is still in it; and one outside the project
+	cp -r "$APP" "$DIR/next"
+	rm -r "$APP"
+	wait_until 10 '[ "$(restarts)" -gt "$1" ]' "$((n + 1))"
+	mv "$DIR/next" "$APP"
+	save 4
+	runs 4
+	n=$(restarts)
+	mv "$DIR/far" "$DIR/away"
+	wait_until 10 '[ "$(restarts)" -gt "$1" ]' "$n"
+	wait_until 10 '[ "$(cluster .rollout)" = null ]'
+	n=$(restarts)
+	mkdir -p "$DIR/far/lib"
+	echo >"$DIR/far/lib/x.sh"
+	wait_until 10 '[ "$(restarts)" -gt "$1" ]' "$n"
+
+	# nothing is told of what is elsewhere now
+	wait_until 10 '[ "$(cluster .rollout)" = null ]'
+	n=$(restarts)
+	echo x >"$DIR/away/lib/x.sh"
+	echo x >"$DIR/last/src/code.sh"
+	save 5
+	runs 5 "$((n + 1))"
+}
+
 @test "idle: nobody wakes up" {
 	start_watching
 	pid=$(watcher_pids)
