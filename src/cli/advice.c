@@ -183,7 +183,7 @@ static void on_worker(
 	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
 		is_free(a, ADVICE_STOPPED)) {
 		say(a, ADVICE_STOPPED,
-			"%s is stopped by a signal; to let it go on:",
+			"%s is stopped by a signal; to continue it:",
 			place_name(&p, name));
 		command(a, ADVICE_STOPPED, "signal", &p, "CONT");
 	}

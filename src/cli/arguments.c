@@ -22,9 +22,10 @@ static const struct verb_option_row rows[] = {
 	{OPTION_NO_WAIT, 0, "no-wait", NULL,
 		"return at once, do not wait for the outcome"},
 	{OPTION_NOW, 0, "now", NULL, "without grace"},
-	{OPTION_ALL, 'a', "all", NULL, "to every worker, not to the next"},
+	{OPTION_ALL, 'a', "all", NULL,
+		"to every worker, not only the next one"},
 	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many"},
-	{OPTION_DEFAULTS, 'a', "all", NULL, "those not set, too"},
+	{OPTION_DEFAULTS, 'a', "all", NULL, "also those that are not set"},
 	{OPTION_FOLLOW, 'f', "follow", NULL, "and what happens next"},
 	{OPTION_LINES, 'n', "lines", "LINES", "only the last ones"},
 	{OPTION_SINCE, 0, "since", "TIME", "only what happened since then"},
@@ -38,13 +39,13 @@ static const struct verb_option_row rows[] = {
 		"send this, too: 'Name: value'"},
 	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body"},
 	{OPTION_CHECK, 0, "check", NULL, "only look for errors"},
-	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask nobody"},
+	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance"},
 	{OPTION_LISTEN, 'l', "listen", "ADDRESS", "try it with this address"},
 	{OPTION_CANARY, 0, "canary", "N", "replace so many first"},
 	{OPTION_DROP_PORTS, 0, "drop-ports", NULL,
-		"let new workers listen on less than the old ones"},
+		"let new workers listen on fewer ports than the old"},
 	{OPTION_BAKE, 0, "bake", "TIME",
-		"watch the first new ones for so long"},
+		"watch the first new ones for this long"},
 	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
 		"where the instances are"},
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
@@ -385,9 +386,8 @@ static int take_words(
 		[WORDS_RESTART] = 1};
 
 	if (count > most[a->verb->words]) {
-		return error_fail(err, EX_USAGE,
-			"%s: '%s' is one word too many", a->verb->name,
-			words[most[a->verb->words]]);
+		return error_fail(err, EX_USAGE, "%s: unexpected word '%s'",
+			a->verb->name, words[most[a->verb->words]]);
 	}
 	switch (a->verb->words) {
 	case WORDS_TARGET:

@@ -266,7 +266,7 @@ static int check_peer(const struct client *c, int fd, struct error *err)
 
 	if (socket_peer(fd, &peer) == -1)
 		return error_set(err, errno,
-			"cannot tell whose instance '%s' is", c->name);
+			"cannot find the owner of instance '%s'", c->name);
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return 0;
 	return error_fail(err, EX_NOPERM,

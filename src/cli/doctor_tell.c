@@ -293,7 +293,7 @@ static void tell_signal(const struct exam_stop *s, struct facts *f)
 			seconds_text(after, s->after));
 	else
 		facts_add(f, FACT_WARN, "SIGTERM",
-			"look which signal ends it, for --stop-signal",
+			"find the signal that ends it, for --stop-signal",
 			"does not end it within " TRIAL_STOP_TIMEOUT
 			", only SIGKILL does");
 }

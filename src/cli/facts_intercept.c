@@ -126,11 +126,10 @@ static void look_at_listener(struct facts *f, int error)
 		facts_add(f, FACT_NOTE, name,
 			"a container manager that does so can be told not to "
 			"(LXD: security.syscalls.intercept.*)",
-			"taken: one listener is all that a process may have");
+			"in use: a process can have only one such listener");
 	else if (error == EINVAL || error == ENOSYS)
 		facts_add(f, FACT_NOTE, name,
-			"it takes Linux 5.9, and no sandbox such as gVisor in "
-			"its place",
+			"requires Linux 5.9, and no sandbox such as gVisor",
 			"missing: %s", strerror(error));
 	else
 		facts_add(f, FACT_NOTE, name,
@@ -161,15 +160,15 @@ static void look_at_yama(struct facts *f, const struct ways *w)
 	const char *does = "";
 
 	if (w->yama[0] >= '3')
-		does = "nobody may look at another process until the machine "
-		       "is started with kernel.yama.ptrace_scope=1";
+		does = "no process may look at another until the machine is "
+		       "started with kernel.yama.ptrace_scope=1";
 	else if (yama_refuses(w))
 		does = "give nclust CAP_SYS_PTRACE, or set "
 		       "kernel.yama.ptrace_scope=1";
 	else if (w->yama[0] == '2')
-		does = "CAP_SYS_PTRACE, which it asks for, is held";
+		does = "nclust has CAP_SYS_PTRACE, which it requires";
 	else if (w->yama[0] != '\0')
-		does = "nclust looks at its own workers alone";
+		does = "nclust looks at its own workers only";
 	facts_add(f, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope",
 		does, "%s", w->yama[0] != '\0' ? w->yama : "no Yama");
 }

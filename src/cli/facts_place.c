@@ -15,12 +15,10 @@ static void look_at_pid(struct facts *f)
 {
 	if (getpid() == 1)
 		facts_add(f, FACT_OK, "PID 1",
-			"nclust does init's duty and reaps what others leave",
-			"yes");
+			"nclust reaps orphans, as init does", "yes");
 	else
 		facts_add(f, FACT_OK, "PID 1",
-			"what daemonises below nclust comes back to it all "
-			"the same",
+			"processes that daemonise still come back to nclust",
 			"no");
 }
 
@@ -90,7 +88,7 @@ static void look_at_manager(struct facts *f)
 		const char *does;
 	} variables[] = {
 		{"NOTIFY_SOCKET",
-			"nclust tells it READY, STATUS, RELOADING, STOPPING"},
+			"nclust reports READY, STATUS, RELOADING, STOPPING"},
 		{"LISTEN_FDS", "taken by name: listen = inherit:NAME"},
 		{"WATCHDOG_USEC", "answered in time"},
 	};

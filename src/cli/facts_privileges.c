@@ -95,8 +95,7 @@ static void look_at_confinement(struct facts *f)
 	else
 		facts_add(f, FACT_OK, "no_new_privs", "", "not set");
 	facts_add(f, mode > 0 ? FACT_NOTE : FACT_OK, "seccomp",
-		mode > 0 ? "what it refuses shows here; workers inherit it"
-			 : "",
+		mode > 0 ? "its refusals show here; workers inherit it" : "",
 		"%s",
 		mode == -1          ? "cannot be told"
 			: mode == 0 ? "no filter"

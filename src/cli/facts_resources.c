@@ -54,7 +54,7 @@ static void look_at_cgroup(struct facts *f)
 		facts_add(f, FACT_OK, "cgroup", "", "version %d", version);
 	if (memory != 0)
 		facts_add(f, FACT_NOTE, "memory limit",
-			"a worker that dies of it is told so",
+			"a worker killed for it is reported so",
 			"%llu MiB by cgroup", memory >> 20);
 	else
 		facts_add(f, FACT_OK, "memory limit", "", "none by cgroup");
@@ -89,7 +89,7 @@ static void look_at_somaxconn(struct facts *f)
 
 	if (most <= 0)
 		facts_add(f, FACT_NOTE, "accept queue", "",
-			"the largest cannot be told");
+			"the largest cannot be read");
 	else if (most < SMALL_BACKLOG)
 		facts_add(f, FACT_WARN, "accept queue",
 			"longer backlogs are cut; raise net.core.somaxconn",

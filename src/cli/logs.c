@@ -49,8 +49,7 @@ int logs_take(struct logs *l, struct client *c, const struct answer *answer,
 			l, json_array_get(list, i), fd_release(&c->passed[i]));
 	if (got == -1 || all == NULL || count != c->passed_count)
 		got = error_set(err, 0,
-			"'%s' has not handed out what its workers have "
-			"written",
+			"'%s' did not return the output of its workers",
 			c->name);
 	c->passed_count = 0;
 	l->last = (uint64_t)json_integer_value(json_object_get(all, "last"));

@@ -132,7 +132,7 @@ static int narrow(
 			strrchr(meant->target, '.') == meant->target + len))
 		return 0;
 	return error_fail(err, EX_USAGE,
-		"'%s' is not in the cluster '%.64s': say one of the two",
+		"'%s' is not in the cluster '%.64s': name one of the two",
 		meant->target, cluster);
 }
 

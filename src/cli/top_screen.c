@@ -178,8 +178,8 @@ int screen_load(struct screen *s, struct error *err)
 
 	if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1) {
 		return error_fail(err, EX_USAGE,
-			"top: it draws on a terminal, and takes keys from it; "
-			"'nclust status' writes lines anywhere");
+			"top: needs a terminal to draw on and to read keys "
+			"from; 'nclust status' works anywhere");
 	}
 	if (name == NULL || *name == '\0' || strcmp(name, "dumb") == 0) {
 		return error_fail(err, EX_USAGE,
@@ -209,8 +209,8 @@ int screen_open(struct screen *s, struct error *err)
 		return error_set(err, errno, "top: the terminal is gone");
 	if (s->newterm(NULL, stdout, stdin) == NULL) {
 		return error_fail(err, EX_USAGE,
-			"top: nothing is known of a terminal of "
-			"TERM=%.64s; " PLAIN_ONE,
+			"top: the terminal type TERM=%.64s is "
+			"unknown; " PLAIN_ONE,
 			getenv("TERM"));
 	}
 	prepare_rescue(s, &modes);

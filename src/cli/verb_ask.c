@@ -184,8 +184,8 @@ static int converse(struct asking *k, struct httpanswer *h, struct error *err)
 		if (k->request.len > 0)
 			wait.events |= POLLOUT;
 		if (poll(&wait, 1, SILENCE_MAX_MS) == 0)
-			return error_fail(err, EX_TEMPFAIL,
-				"it has said nothing for 60 s");
+			return error_fail(
+				err, EX_TEMPFAIL, "it sent nothing for 60 s");
 		if ((wait.revents & POLLOUT) != 0)
 			send_some(k);
 		n = recv(k->fd, data, sizeof(data), MSG_DONTWAIT);

@@ -27,7 +27,7 @@ static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
 			    "'[::1]:8000', 'udp:53', 'unix:/run/x.sock', "
 			    "'unix:@name', 'fd:3' or 'inherit:http'";
 
-static const char hint_v6[] = "an IPv6 address stands in [ and ]: '[::1]:8000'";
+static const char hint_v6[] = "write an IPv6 address in [ and ]: '[::1]:8000'";
 
 static int wanted_address(struct error *err, const char *found)
 {
@@ -86,7 +86,7 @@ static int parse_v6(struct address *a, const char *host, struct error *err)
 		a->scope_id = if_nametoindex(scope);
 	if (a->scope_id == 0)
 		return value_wanted(
-			err, scope, "an interface that exists behind '%%'");
+			err, scope, "an interface that exists after '%%'");
 	return 0;
 }
 
@@ -150,12 +150,12 @@ static int parse_unix(struct address *a, const char *path, struct error *err)
 	if (path[0] == '@') {
 		if (len < 2 || len > ABSTRACT_MAX + 1)
 			return value_wanted(err, path,
-				"an abstract name of 1 to %d bytes behind "
+				"an abstract name of 1 to %d bytes after "
 				"'unix:@'",
 				ABSTRACT_MAX);
 	} else if (path[0] != '/' || path[len - 1] == '/') {
-		return value_wanted(err, path,
-			"an absolute path or '@name' behind 'unix:'");
+		return value_wanted(
+			err, path, "an absolute path or '@name' after 'unix:'");
 	} else if (len > PATH_LENGTH_MAX) {
 		return value_wanted(err, path, "a path of at most %d bytes",
 			PATH_LENGTH_MAX);
@@ -169,8 +169,7 @@ static int parse_fd(struct address *a, const char *text, struct error *err)
 
 	if (!value_digits(&n, text, 0, FD_MAX) || n == 1 || n == 2)
 		return value_wanted(err, text,
-			"a descriptor's number, 0 or from 3 to %d, behind "
-			"'fd:'",
+			"a descriptor's number, 0 or from 3 to %d, after 'fd:'",
 			FD_MAX);
 	a->fd = (int)n;
 	return 0;
@@ -180,7 +179,7 @@ static int parse_inherit(struct address *a, const char *text, struct error *err)
 {
 	if (!is_name(text))
 		return value_wanted(
-			err, text, "a descriptor's name behind 'inherit:'");
+			err, text, "a descriptor's name after 'inherit:'");
 	return set_text(&a->path, text, err);
 }
 
@@ -223,7 +222,7 @@ static int parse_place(struct address *a, const char *text, struct error *err)
 	a->type = SOCK_STREAM;
 	if (text[0] == '/' || text[0] == '@') {
 		(void)wanted_address(err, text);
-		return error_hint(err, "a path stands behind 'unix:'");
+		return error_hint(err, "write a path after 'unix:'");
 	}
 	return parse_inet(a, text, err);
 }

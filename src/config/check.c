@@ -306,8 +306,9 @@ static void check_places(const struct check *k)
 		if (other == k->c)
 			fault(k, "listen", "'%s' is given twice", a->text);
 		else if (other != NULL)
-			fault(k, "listen", "'%s' is cluster '%s''s already",
-				a->text, other->name);
+			fault(k, "listen",
+				"'%s' is already used by cluster '%s'", a->text,
+				other->name);
 	}
 }
 
@@ -335,9 +336,9 @@ static void check_spare(const struct check *k)
 	if (k->c->intercept == INTERCEPT_OFF &&
 		(k->c->ready == READY_AUTO || k->c->ready == READY_LISTEN))
 		fault(k, given_of(k, "intercept", "spare"),
-			"'spare' waits for workers to listen, which nobody "
-			"sees with 'intercept' off: say by 'ready' when they "
-			"are ready, such as 'ready = notify'");
+			"'spare' waits for workers to listen, which nclust "
+			"cannot see with 'intercept' off: set how they become "
+			"ready, such as 'ready = notify'");
 	if (k->c->restart != RESTART_ALWAYS)
 		fault(k, given_of(k, "restart", "spare"),
 			"'spare' does not go with a 'restart' other than "
@@ -424,7 +425,7 @@ static void check_ready(const struct check *k)
 			"inside");
 	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
 		fault(k, given_of(k, "intercept", "ready"),
-			"'ready' is 'listen', which nobody sees with "
+			"'ready' is 'listen', which nclust cannot see with "
 			"'intercept' off");
 }
 
@@ -449,28 +450,27 @@ static void check_lasting(const struct check *k)
 		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT &&
 			!origin_of(k, keys[i])->from_defaults)
 			fault(k, keys[i],
-				"does not go with 'accept': it is about "
-				"workers "
-				"that last, and here each connection has a "
-				"process of its own");
+				"does not go with 'accept': it is for workers "
+				"that last, but here each connection has its "
+				"own process");
 	if (k->c->intercept == INTERCEPT_ON)
 		fault(k, "intercept",
 			"'on' does not go with 'accept': nclust listens, and "
 			"the command gets a connection");
 	if (k->c->leader)
 		fault(k, "leader",
-			"does not go with 'accept': a process that is there "
-			"for one connection does not lead");
+			"does not go with 'accept': a process for one "
+			"connection cannot be the leader");
 	if (k->c->ipc == IPC_ON)
 		fault(k, "ipc",
-			"'on' does not go with 'accept': a process that is "
-			"there for one connection has no channel");
+			"'on' does not go with 'accept': a process for one "
+			"connection has no channel");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		if (k->c->hooks[hooks[i].event].text != NULL &&
 			!origin_of(k, hooks[i].key)->from_defaults)
 			fault(k, hooks[i].key,
-				"does not go with 'accept': what is to be done "
-				"for each connection is the command's");
+				"does not go with 'accept': let the command "
+				"itself do it for each connection");
 }
 
 static void check_accept(const struct check *k)
@@ -548,12 +548,12 @@ static void check_sticky(const struct check *k)
 		return;
 	if (k->c->balance == BALANCE_SHARE)
 		fault(k, "sticky",
-			"needs 'balance = rr': with 'share' whoever is free "
+			"needs 'balance = rr': with 'share' any free worker "
 			"takes a connection");
 	else if (k->c->balance != BALANCE_AUTO && k->c->balance != BALANCE_RR)
 		fault(k, "sticky",
-			"needs 'balance = rr': a client that stays gets "
-			"no other worker by what that has to do, or by chance");
+			"needs 'balance = rr': a client that stays at its "
+			"worker cannot be moved by load or at random");
 }
 
 static void check_relay(const struct check *k)
@@ -703,8 +703,8 @@ static void check_http(const struct settings *s, struct faults *faults)
 		(void)snprintf(at, sizeof(at), "%s:%u: nclust.http",
 			origin_path(s->origins, o), o->line);
 	faults_add(faults, o->kind == ORIGIN_FILE ? EX_CONFIG : EX_USAGE,
-		"%s: other machines reach '%s': name a file with a token by "
-		"'http-token', or let all of them look by 'http-open = yes'",
+		"%s: other machines can reach '%s': set 'http-token' to a file "
+		"with a token, or 'http-open = yes' to let anyone look",
 		at, s->http.text);
 }
 

@@ -239,7 +239,7 @@ static void take_section(struct ini *ini, char *line)
 	}
 	rest = close + 1 + strspn(close + 1, " \t");
 	if (*rest != '\0' && *rest != ';' && *rest != '#') {
-		fault(ini, "wanted nothing behind ']', found '%s'",
+		fault(ini, "wanted nothing after ']', found '%s'",
 			shown(text, rest));
 		return;
 	}
@@ -341,7 +341,7 @@ static bool take_key(struct ini *ini, char *line)
 	if (*line == ' ' || *line == '\t') {
 		fault(ini,
 			"wanted a key at the beginning of the line, found a "
-			"blank; a value cannot go on in the next line");
+			"blank; a value cannot continue on the next line");
 		return false;
 	}
 	if (equals == NULL || equals == line ||
@@ -362,7 +362,7 @@ static bool take_key(struct ini *ini, char *line)
 		(is_command(line, equals + 1) ||
 			is_quoted(equals + 1, comment))) {
 		fault(ini,
-			"%s.%.*s: a ';' behind a blank would begin a comment "
+			"%s.%.*s: a ';' after a blank would begin a comment "
 			"here; write it as '\\;' outside of quotes, or without "
 			"the blank, and comments on lines of their own",
 			ini->where, (int)strcspn(line, " \t="), line);

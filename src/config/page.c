@@ -17,9 +17,10 @@ static ssize_t read_it(int fd, char *to, struct error *err)
 	ssize_t got = 1;
 
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
-		return error_set(err, 0, "is no regular file");
+		return error_set(err, 0, "is not a regular file");
 	if (geteuid() == 0 && rootsown_is_shared(fd, &st))
-		return error_set(err, 0, "others than its owner may change it");
+		return error_set(
+			err, 0, "it is writable by others than its owner");
 	while (got > 0 && len <= PAGE_MOST) {
 		got = read(fd, to + len, PAGE_MOST + 1 - len);
 		len += got > 0 ? (size_t)got : 0;

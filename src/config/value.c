@@ -277,7 +277,7 @@ static const char *split_word(
 				(s[1] != '\0' && strchr("\"\\$`", s[1])))) {
 			if (*++s == '\0') {
 				(void)value_wanted(err, start,
-					"something behind the backslash");
+					"a character after the backslash");
 				return NULL;
 			}
 		}

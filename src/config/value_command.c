@@ -105,8 +105,8 @@ static int parse_http(struct probe *out, const char *text, struct error *err)
 
 	if (!is_http_path(path)) {
 		(void)value_wanted(err, text,
-			"a path behind 'http:', of at most %d bytes and "
-			"without blanks, such as 'http:/health'",
+			"a path after 'http:', of at most %d bytes and without "
+			"blanks, such as 'http:/health'",
 			PATH_LENGTH_MAX);
 		if (strncmp(path, "//", 2) == 0)
 			(void)error_hint(err,

@@ -48,7 +48,8 @@ enum report_kind {
 	REPORT_SCALED,          /* count, scale_why, measure */
 	REPORT_GAVE_UP,         /* count deaths in span */
 	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
-	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done */
+	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done,
+				   others = of */
 	REPORT_ROLLOUT_DONE,    /* rollout, took; back: it has undone a failed
 				   one */
 	REPORT_ROLLOUT_FAILED,  /* rollout, slot (SLOT_ALL: none), worker,

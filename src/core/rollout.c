@@ -321,6 +321,7 @@ void rollout_look(struct cluster *c, uint32_t i)
 	report->slot = i;
 	report->worker = s->main.id;
 	report->count = c->rollout.done;
+	report->others = rollout_slots(c);
 }
 
 void rollout_drop_slot(struct cluster *c, uint32_t i)

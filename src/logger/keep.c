@@ -84,8 +84,8 @@ static void hold(struct keep *k, const struct logwire_packet *p,
 fail:
 	if (!k->told)
 		log_error(
-			"keeper: not all can be held (RLIMIT_NOFILE?): should "
-			"nclust be killed, some workers are replaced");
+			"keeper: cannot hold all descriptors (RLIMIT_NOFILE?): "
+			"if nclust is killed, some workers will be replaced");
 	k->told = true;
 }
 
@@ -165,11 +165,11 @@ static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 		return;
 	if (socket_peer(fd, &peer) == -1 ||
 		(peer.uid != k->owner && peer.uid != 0)) {
-		log_warn("keeper: refused a call of another user's");
+		log_warn("keeper: refused a connection of another user");
 		return;
 	}
 	if (!give_all(k, fd)) {
-		log_warn("keeper: who called has not taken all");
+		log_warn("keeper: the caller did not take everything");
 		return;
 	}
 	stop_waiting(k);

@@ -901,7 +901,7 @@ static void take_pipes(struct logger *logger, const struct logwire_packet *p,
 	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
 		log_error("%s.%" PRIu32
 			  ": too many pipes for its output; %u of %u are held "
-			  "open by what dead workers left behind",
+			  "open by processes that dead workers left",
 			p->cluster, p->slot, logger->held, logger->pipes);
 		return;
 	}
@@ -1008,7 +1008,7 @@ static void take_packet(struct logger *logger, const struct logwire_packet *p,
 	else if (sound && routes_take(&logger->routes, p, m))
 		routed(logger, p);
 	else if (!sound || !keep_take(&logger->keep, p, m))
-		log_error("logger: a packet that is none was refused");
+		log_error("logger: refused a malformed packet");
 	for (size_t i = 0; i < m->fd_count; i++)
 		relay_close(&logger->relay, &m->fds[i]);
 }

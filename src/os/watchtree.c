@@ -162,8 +162,8 @@ static void tell_full(struct tree *t, const char *path)
 		"/proc/sys/fs/inotify/max_user_watches", most, sizeof(most));
 	most[strcspn(most, "\n")] = '\0';
 	warn(t,
-		"'%s' and what comes after it is not watched: the limit of %s "
-		"inotify watches is reached; raise it by 'sysctl "
+		"'%s' and the directories after it are not watched: the limit "
+		"of %s inotify watches is reached; raise it by 'sysctl "
 		"fs.inotify.max_user_watches=N'",
 		below_base(t, path), most);
 }

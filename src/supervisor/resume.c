@@ -164,8 +164,8 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 	for (size_t i = 0; i < sup->service_count; i++)
 		workers += service_counts(sup->services[i]).alive;
 	if (r->skipped > 0)
-		log_warn("%u setting%s of the nclust before, such as '%s', %s "
-			 "not known to this one",
+		log_warn("%u setting%s of the old nclust, such as '%s', %s not "
+			 "known to this one",
 			r->skipped, r->skipped == 1 ? "" : "s", r->skipped_key,
 			r->skipped == 1 ? "is" : "are");
 	(void)snprintf(text, sizeof(text),
@@ -182,7 +182,7 @@ static void tell_failure(struct supervisor *sup, const char *why)
 	char text[700];
 
 	(void)snprintf(text, sizeof(text),
-		"%s: upgrade failed, the nclust of before goes on: %s",
+		"%s: upgrade failed, the old nclust continues: %s",
 		sup->settings->name, why);
 	reexec_tell(sup, text, true);
 }
@@ -215,13 +215,13 @@ static int go_back(const struct inheritance *in, char **argv, const char *why)
 	char text[560];
 
 	if (in->image == -1) {
-		log_error("cannot go on after an upgrade that failed: %s", why);
+		log_error("cannot continue after a failed upgrade: %s", why);
 		return EX_SOFTWARE;
 	}
 	(void)text_copy(text, sizeof(text), why);
 	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count,
 		argv, -1, text);
-	log_syserr("%s; and the nclust of before cannot be executed", why);
+	log_syserr("%s; and the old nclust cannot be executed", why);
 	return EX_SOFTWARE;
 }
 

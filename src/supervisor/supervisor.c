@@ -539,9 +539,8 @@ static void supervisor_free(struct supervisor *sup)
 
 static void tell_left(const char *path)
 {
-	log_warn("'%s' is left behind: its disk is slow, or another process "
-		 "holds its directory, so "
-		 "that nothing can be removed there",
+	log_warn("'%s' could not be removed: its disk is slow, or another "
+		 "process holds its directory",
 		path);
 }
 

@@ -112,7 +112,7 @@ static struct answer *refuse(const struct web *web,
 			NULL);
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return answer_text(web, MHD_HTTP_METHOD_NOT_ALLOWED,
-			"nothing can be changed here: GET and HEAD alone\n",
+			"nothing can be changed here: only GET and HEAD\n",
 			"Allow", "GET, HEAD");
 	if (has_body(web, connection))
 		return answer_text(web, MHD_HTTP_BAD_REQUEST,
@@ -126,7 +126,7 @@ static struct answer *refuse(const struct web *web,
 	if ((page == NULL || page->wants != WANTS_NOTHING) &&
 		!has_token(web, connection))
 		return answer_text(web, MHD_HTTP_UNAUTHORIZED,
-			"the token of 'http-token' is wanted, as "
+			"this requires the token of 'http-token', as "
 			"'Authorization: Bearer TOKEN'\n",
 			"WWW-Authenticate", "Bearer");
 	if (page == NULL)

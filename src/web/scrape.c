@@ -30,7 +30,7 @@
 #define ANSWER_MAX (512U * 1024)
 #define ALL_MAX (4U * 1024 * 1024)
 #define READS_A_TURN 8
-#define TOO_MUCH "all workers together said over 4 MiB, and it most"
+#define TOO_MUCH "all workers together sent over 4 MiB, and this one the most"
 #define RESERVED "nclust_" /* no worker speaks for nclust */
 #define OURS RESERVED "worker_scrape_"
 /* What add_ours() adds: once, and for each slot. */
@@ -188,7 +188,7 @@ static void drop_largest(struct scrape *s, struct visit *reading)
 static const char *take_body(struct visit *v, const char *data, size_t len)
 {
 	if (buffer_append(&v->body, data, len) == -1)
-		return v->body.len + len > ANSWER_MAX ? "it said over 512 KiB"
+		return v->body.len + len > ANSWER_MAX ? "it sent over 512 KiB"
 						      : "no memory";
 	v->of->bytes += len;
 	if (v->of->bytes > ALL_MAX)

@@ -95,8 +95,8 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 		return 0;
 	if (p.odd)
 		return error_set(err, 0,
-			"cannot write pid file '%s': what is there is no plain "
-			"file, and is left alone",
+			"cannot write pid file '%s': it exists and is not a "
+			"plain file",
 			path);
 	(void)error_set(err, errno, "cannot write pid file '%s'", path);
 	if (err->sys == EACCES)

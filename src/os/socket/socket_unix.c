@@ -152,8 +152,8 @@ static int remove_stale(const struct place *place,
 			err, errno, "cannot listen on '%s'", plan->text);
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, 0,
-			"cannot listen on '%s': what is there is no socket, "
-			"and is left alone",
+			"cannot listen on '%s': the path exists and is not a "
+			"socket",
 			plan->text);
 	if (!socket_unix_is_dead(file, &why))
 		return error_set(err, why, "cannot listen on '%s'", plan->text);
@@ -190,8 +190,7 @@ static int cannot_listen(
 	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
 	if (error == EPERM && (plan->owner != -1 || plan->group != -1))
 		(void)error_hint(err,
-			"to give the socket to another owner or "
-			"group takes root");
+			"changing the socket's owner or group requires root");
 	return -1;
 }
 

@@ -64,7 +64,7 @@ static const struct {
 	{SPAWN_EXEC, E2BIG,
 		"its arguments and environment together are larger than the "
 		"kernel takes"},
-	{SPAWN_EXEC, ETXTBSY, "somebody has it open for writing"},
+	{SPAWN_EXEC, ETXTBSY, "a process has it open for writing"},
 	{SPAWN_EXEC, ENOMEM, "the machine or the cgroup is short of memory"},
 	{SPAWN_EXEC, EAGAIN,
 		"the user's limit of processes (RLIMIT_NPROC) is reached"},

@@ -257,7 +257,7 @@ static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 		a->service->name, slot, who, name,
 		ending->out_of_memory ? ", out of memory," : "", age);
 	if (a->untold[TROUBLE_CRASH] > 0)
-		log_warn("%s: %u more were killed since the last that was told",
+		log_warn("%s: %u more were killed since the last report",
 			a->service->name, a->untold[TROUBLE_CRASH]);
 	a->untold[TROUBLE_CRASH] = 0;
 }

@@ -55,9 +55,9 @@ static void tell_worker(
 	const struct child *child, struct rest *rest, const char *what)
 {
 	if (!rest->told)
-		log_warn("%s.%" PRIu32 ": worker %d %s so much that it keeps "
-			 "nclust busy: it is made to wait, so that this takes "
-			 "a tenth of a CPU at most",
+		log_warn("%s.%" PRIu32
+			 ": worker %d %s so much that it keeps nclust busy: "
+			 "nclust now spends at most a tenth of a CPU on it",
 			child->service->name, child->slot, (int)child->pid,
 			what);
 	rest->told = true;
@@ -66,9 +66,8 @@ static void tell_worker(
 static void tell_cluster(struct service *service)
 {
 	if (!service->life.greed_told)
-		log_warn("%s: its workers together keep nclust busy: they are "
-			 "made to wait, so that this takes two tenths of a CPU "
-			 "at most",
+		log_warn("%s: its workers together keep nclust busy: nclust "
+			 "now spends at most two tenths of a CPU on them",
 			service->name);
 	service->life.greed_told = true;
 }

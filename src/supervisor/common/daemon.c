@@ -107,7 +107,7 @@ void daemon_release(struct supervisor *sup)
 	}
 	/* the process that waited may have ended */
 	if (write(sup->daemon.pipe, &ok, 1) == -1)
-		log_debug("nobody waited for the start");
+		log_debug("no process waited for the start");
 	fd_close(&sup->daemon.pipe);
 }
 
@@ -118,6 +118,6 @@ void daemon_failed(int *pipe, int status)
 	if (*pipe == -1)
 		return;
 	if (write(*pipe, &byte, 1) == -1)
-		log_debug("nobody waited for the start");
+		log_debug("no process waited for the start");
 	fd_close(pipe);
 }

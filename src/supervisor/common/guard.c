@@ -59,8 +59,8 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	if (!sup->guard.failed)
 		log_error("the control socket has been removed and cannot be "
-			  "made anew: %s; the workers go on, and it is tried "
-			  "again",
+			  "made again: %s; the workers are not affected, and "
+			  "nclust tries again",
 			err.text);
 	sup->guard.failed = true;
 	timer_arm(loop, timer, RETRY);

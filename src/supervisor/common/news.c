@@ -102,7 +102,7 @@ static const char *unwell(enum why why)
 	case WHY_REQUEST:
 		return "exceeds 'request-timeout'";
 	case WHY_MEMORY:
-		return "takes more than 'max-memory'";
+		return "uses more than 'max-memory'";
 	case WHY_AGE:
 		return "is older than 'max-age'";
 	default:
@@ -125,11 +125,11 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_STOP] = " (asked to stop)",
 		[WHY_ROLL] = " (replaced)",
 		[WHY_START_TIMEOUT] = " (not ready in time)",
-		[WHY_ROLL_FAILED] = " (the rollout failed)",
+		[WHY_ROLL_FAILED] = " (restart failed)",
 		[WHY_WATCHDOG] = " (sent no WATCHDOG=1)",
 		[WHY_STALL] = " (made no progress)",
 		[WHY_CHECK] = " (its checks failed)",
-		[WHY_MEMORY] = " (took too much memory)",
+		[WHY_MEMORY] = " (used too much memory)",
 		[WHY_AGE] = " (was too old)",
 		[WHY_QUEUE] = "",
 		[WHY_REQUEST] = " (a request hung)",
@@ -197,14 +197,12 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 static void say_who_serves(struct buffer *out, const struct report *r)
 {
 	if (r->others > 0 && r->count > 0)
-		(void)buffer_printf(out,
-			"; ready are %u old and %u new workers", r->others,
-			r->count);
+		(void)buffer_printf(out, "; workers ready: %u old, %u new",
+			r->others, r->count);
 	else if (r->others > 0)
 		(void)buffer_string(out, "; the old workers keep serving");
 	else if (r->count > 0)
-		(void)buffer_printf(
-			out, "; ready are %u new workers", r->count);
+		(void)buffer_printf(out, "; workers ready: %u new", r->count);
 	else
 		(void)buffer_string(out, "; no worker is ready");
 }
@@ -228,15 +226,14 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 
 	if (r->span != NSEC_NEVER) {
 		(void)buffer_printf(out,
-			"rollout %u failed %s after it was done, at %s; %s",
-			r->rollout, text_age(age, r->span), n->explain,
-			r->back ? "going back to the settings of before"
+			"restart failed %s after it was done: %s; %s",
+			text_age(age, r->span), n->explain,
+			r->back ? "going back to the previous settings"
 				: "the settings had not changed, so there is "
 				  "nothing to go back to");
 		return;
 	}
-	(void)buffer_printf(out, "rollout %u failed%s%s", r->rollout,
-		r->slot != SLOT_ALL ? " at " : ": ", n->explain);
+	(void)buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
 }
@@ -254,8 +251,8 @@ static void say_scaled(struct buffer *out, const struct news *n)
 			" % of a CPU)"},
 		[SCALE_IDLE] = {": no client for ", " s (idle-after)"},
 		[SCALE_CLIENT] = {": a client waits", NULL},
-		[SCALE_LIMITS] = {": 'workers' says so now", NULL},
-		[SCALE_KEPT] = {", as before", NULL},
+		[SCALE_LIMITS] = {": 'workers' has changed", NULL},
+		[SCALE_KEPT] = {" (unchanged)", NULL},
 	};
 	const struct report *r = &n->report;
 
@@ -269,7 +266,8 @@ static void say_scaled(struct buffer *out, const struct news *n)
 /* What a report is called, how it is logged, and its sentence, without "web.2: ":
  * `say`, or else `text`, or `one` where it counts to 1.  In a text stand
  *   %p its worker's pid      %a its age          %s a span of time
- *   %c its count             %g the generation   %r the rollout
+ *   %c its count             %o of how many
+ *   %g the generation        %r the rollout
  *   %w what is not well      %S the signal       %t the cluster's state
  *   %i the worker's id */
 static const struct kind {
@@ -285,13 +283,13 @@ static const struct kind {
 	[REPORT_READY] = {"ready", LOG_INFO, true,
 		.text = "worker %p ready after %a"},
 	[REPORT_SPARE] = {"spare", LOG_INFO, true,
-		.text = "worker %p is a spare after %a"},
+		.text = "worker %p ready as a spare after %a"},
 	[REPORT_RELEASED] = {"takes-over", LOG_NOTE, true,
-		.text = "worker %p, a spare, serves from now on"},
+		.text = "spare worker %p now serves"},
 	[REPORT_NO_SPARE] = {"no-spares", LOG_WARN, true,
-		.text = "no spares are held: worker %p waits in no listen(2), "
-			"and nclust cannot see whether it has connections "
-			"(spare)"},
+		.text = "no spares are held: worker %p does not wait in "
+			"listen(2), and nclust cannot see whether it has "
+			"connections (spare)"},
 	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
 		.text = "draining worker %p for at most %s"},
@@ -307,8 +305,10 @@ static const struct kind {
 		       "for "
 		       "%s"},
 	[REPORT_BAKED] = {"baked", LOG_NOTE, false,
-		.text = "rollout %r: the first are well, the others follow",
-		.one = "rollout %r: the first is well, the others follow"},
+		.text = "rollout %r: the first new workers are healthy, "
+			"replacing the others",
+		.one = "rollout %r: the first new worker is healthy, replacing "
+		       "the others"},
 	[REPORT_STOPPING] = {"stopping", LOG_DEBUG, true,
 		.text = "stopping worker %p"},
 	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN, true,
@@ -329,7 +329,7 @@ static const struct kind {
 	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE, false,
 		.text = "rollout %r to generation %g: replacing %c workers"},
 	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO, false,
-		.text = "rollout %r: %c replaced"},
+		.text = "rollout %r: %c of %o replaced"},
 	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE, false,
 		.say = say_rollout_done},
 	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR, false,
@@ -374,6 +374,7 @@ static void say_fact(struct buffer *out, const struct report *r, char which)
 		(void)buffer_number(out,
 			which == 'p'           ? (uint64_t)r->pid
 				: which == 'c' ? r->count
+				: which == 'o' ? r->others
 				: which == 'g' ? r->generation
 				: which == 'r' ? r->rollout
 					       : r->worker,
@@ -667,7 +668,7 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 
 	if (copy == NULL) {
 		/* it cannot be kept until its turn comes */
-		log_warn("out of memory: an event is not told");
+		log_warn("out of memory: an event is lost");
 		return;
 	}
 	*copy = *n;

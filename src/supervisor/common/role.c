@@ -20,11 +20,12 @@ static const struct {
 	const char *without; /* the effect if it cannot be started */
 	bool writes;         /* to our standard output and error */
 } roles[] = {
-	[ROLE_LOGGER] = {"logger", "nclust-logger", "output goes on uncaptured",
+	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured",
 		true},
-	[ROLE_WEB] = {"web", "nclust-web", "nobody answers by HTTP", false},
+	[ROLE_WEB] = {"web", "nclust-web", "HTTP requests are not answered",
+		false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
-		"nobody answers while no worker is ready", false},
+		"clients get no answer while no worker is ready", false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)

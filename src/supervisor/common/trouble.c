@@ -254,10 +254,10 @@ static void put_restart(
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
 	json_put_text(w, "cause", t->restart);
 	buffer_init(&text, 2048);
-	(void)buffer_printf(&text, "last restart failed %s ago at %s",
+	(void)buffer_printf(&text, "last restart failed %s ago: %s",
 		text_age(age, now - t->restart_at), t->restart);
 	if (ready > 0)
-		(void)buffer_printf(&text, "; generation %u serves on",
+		(void)buffer_printf(&text, "; generation %u keeps serving",
 			cluster_generation(service->core));
 	put_text_of(w, &text);
 	json_close_object(w);

@@ -70,8 +70,7 @@ void trouble_free(struct service *service);
 
 /* The cause for a worker that binds a port that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
-	"it binds the port itself, which nclust holds: let it take its " \
-	"socket " \
-	"from LISTEN_FDS, or take over its port ('intercept')"
+	"it binds the port itself, but nclust holds that port: let it take " \
+	"its socket from LISTEN_FDS, or set 'intercept = on'"
 
 #endif

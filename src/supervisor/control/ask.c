@@ -103,7 +103,7 @@ int ask_begin(struct client *c, struct service *service, uint32_t slot,
 	struct reach *r;
 
 	if ((slot == SLOT_ALL) != c->own)
-		return error_set(err, 0, "say %s, such as '%s%s'",
+		return error_set(err, 0, "name %s, such as '%s%s'",
 			c->own ? "the cluster" : "which worker", service->name,
 			c->own ? "" : ".0");
 	if (slot == SLOT_ALL &&

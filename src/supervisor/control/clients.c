@@ -794,8 +794,7 @@ static int control_on_renew(struct supervisor *sup, struct error *err)
 		return -1;
 	news_say(sup, LOG_WARN, "control-renewed",
 		"%s: the control socket had been removed from '%s' and was "
-		"made "
-		"anew; the workers are not affected",
+		"made again; the workers are not affected",
 		sup->settings->name, sup->rundir.path);
 	return 0;
 }

@@ -29,6 +29,17 @@ struct target {
 	uint32_t slot;           /* or SLOT_ALL */
 };
 
+/* Name the slots that there are, of a cluster of so many. */
+static int no_slot(const char *cluster, unsigned slots, struct error *err)
+{
+	if (slots == 0)
+		return error_set(err, 0, "'%s' has no slots", cluster);
+	if (slots == 1)
+		return error_set(err, 0, "'%s' has slot 0 only", cluster);
+	return error_set(err, 0, "'%s' has slots 0 %s %u only", cluster,
+		slots == 2 ? "and" : "to", slots - 1);
+}
+
 static int find_target(
 	const struct client *c, struct target *t, struct error *err)
 {
@@ -49,10 +60,8 @@ static int find_target(
 		return error_set(err, 0, "there is no cluster '%s' in '%s'",
 			parsed.whole, sup->settings->name);
 	if (parsed.slot >= (long)service_counts(t->service).slots)
-		return error_set(err, 0,
-			"'%s' has no slot %ld; its last one is %s.%d",
-			parsed.cluster, parsed.slot, parsed.cluster,
-			(int)service_counts(t->service).slots - 1);
+		return no_slot(
+			parsed.cluster, service_counts(t->service).slots, err);
 	t->slot = (uint32_t)parsed.slot;
 	return 0;
 }
@@ -469,7 +478,7 @@ static int send_message(
 					"channel (see 'ipc')"
 			: asked > 1 || c->request.all
 			? "the others do not read their messages"
-			: "nobody who could get it is ready and reads");
+			: "no ready worker reads its messages");
 	return CONTROL_FAILED;
 }
 

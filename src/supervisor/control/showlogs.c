@@ -135,8 +135,8 @@ static void answer(struct client *c)
 	else
 		client_error(c, errno == EAGAIN ? CONTROL_BUSY : CONTROL_FAILED,
 			errno == EAGAIN ? "read the answers first"
-					: "what the workers have written "
-					  "cannot be handed out");
+					: "the output of the workers cannot be "
+					  "returned");
 	buffer_fini(&line);
 	for (size_t i = 0; i < page.count; i++)
 		fd_close(&page.fds[i]);

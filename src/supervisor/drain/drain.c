@@ -428,8 +428,8 @@ static void tell_unheld(const struct drain *d)
 {
 	if (d->freezes == FREEZES_AT_EASE)
 		news_say_worker(d->child, LOG_NOTE, "spare-busy",
-			"worker %d, a spare, has taken %u connection%s: it is "
-			"not held before their end",
+			"spare worker %d has taken %u connection%s: it is not "
+			"held until they end",
 			(int)d->child->pid, d->view.alive,
 			d->view.alive == 1 ? "" : "s");
 }

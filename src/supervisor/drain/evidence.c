@@ -81,8 +81,8 @@ void evidence_decide(struct service *service, unsigned generation)
 		return;
 	if (try_least() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
-			"%s.%u has %u %% of the CPU time of all workers, and "
-			"they share a socket all the same: %s",
+			"%s.%u uses %u %% of the CPU time of all workers, but "
+			"they still share a socket: %s",
 			name, found.slot, found.percent, strerror(errno));
 		return;
 	}

@@ -92,8 +92,8 @@ void thaw_stand_by(struct supervisor *sup)
 		_exit(0);
 	}
 	if (pid == -1) {
-		log_debug("nobody would thaw frozen workers, should nclust be "
-			  "killed");
+		log_debug(
+			"frozen workers will stay frozen if nclust is killed");
 		fd_close(&ends[1]);
 	}
 	fd_close(&ends[0]);

@@ -209,7 +209,7 @@ static void judge_silence(
 	struct service *service = c->volley.asker.service;
 	nsec_t waited = now - c->volley.quiet_since;
 	char age[16];
-	char text[96] = "nobody took a connection for ";
+	char text[96] = "no worker took a connection for ";
 
 	if (!volley_waits(&c->volley) || waited < look->timeout)
 		return;

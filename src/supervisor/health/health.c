@@ -147,7 +147,7 @@ int health_exec(struct child *child, struct volley *asks,
 	};
 
 	if (h == NULL || plan.recipe == NULL)
-		return error_set(err, 0, "it is on its way out");
+		return error_set(err, 0, "it is stopping");
 	buffer_init(&facts, 0);
 	put_facts(&facts, child);
 	h->helper = helper_start(&plan, err);

@@ -62,8 +62,8 @@ static nsec_t look(struct child *child, nsec_t unused)
 		return wait;
 	h->outgrown = true;
 	news_say_worker(child, LOG_NOTE, "memory",
-		"worker %d takes %" PRIu64 " MiB, and "
-		"'max-memory' is %" PRIu64 " MiB%s%s",
+		"worker %d uses %" PRIu64 " MiB, 'max-memory' is %" PRIu64
+		" MiB%s%s",
 		(int)child->pid, memory / MIB, limit.bytes / MIB,
 		limit.span > 0 ? " for " : "",
 		limit.span > 0 ? text_duration(span, limit.span) : "");

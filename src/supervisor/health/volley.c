@@ -247,8 +247,8 @@ static void tell_denied(struct volley *v)
 		return;
 	s->asks.denied_told = true;
 	news_say_of(s, LOG_WARN, "check-denied",
-		"%s, so it cannot tell which worker has got a question%s",
-		v->blind ? "the kernel does not tell nclust of sockets "
+		"%s, so it is not known which worker got a check%s",
+		v->blind ? "the kernel does not show sockets to nclust "
 			   "(sock_diag)"
 			 : "nclust may not look at its workers' descriptors",
 		v->asker.kind->taken != NULL ? "" : ": use exec:");

@@ -86,7 +86,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	}
 	if (late)
 		(void)snprintf(how, sizeof(how),
-			"killed, as it ran for longer than a minute");
+			"killed because it ran for more than a minute");
 	else if (end->signalled)
 		(void)snprintf(how, sizeof(how), "killed by %s",
 			text_signal_name(name, end->code));
@@ -146,7 +146,8 @@ static void tell_dropped(struct supervisor *sup)
 	if (hooks->dropped == 0 || hooks->queued > 0)
 		return;
 	news_say(sup, LOG_WARN, "hooks-dropped",
-		"%lu hooks were not run, as %d ran and %d waited",
+		"%lu hooks were not run, because %d were running and %d "
+		"waiting",
 		hooks->dropped, HOOKS_AT_ONCE, HOOKS_QUEUED);
 	hooks->dropped = 0;
 }

@@ -120,7 +120,8 @@ static void end_with(struct service *service)
 	int status = service->stage.status;
 
 	news_say_of(service, status == 0 ? LOG_NOTE : LOG_ERROR,
-		"essential-ended", "%s, and is essential: nclust ends, with %d",
+		"essential-ended",
+		"%s, and is essential: nclust ends with status %d",
 		cluster_state(service->core) == CLUSTER_FAILED ? "has failed"
 							       : "has ended",
 		status);

@@ -155,7 +155,7 @@ static void tell(struct service *s, const char *old)
 {
 	PARTS(renamed, s, old);
 	s->sup->orphans.changed = true;
-	news_say_of(s, LOG_NOTE, "renamed", "this is what was '%s'", old);
+	news_say_of(s, LOG_NOTE, "renamed", "renamed from '%s'", old);
 }
 
 void rename_tell(const struct renamings *r)

@@ -53,9 +53,9 @@ static void tell_own_filter(struct supervisor *sup)
 			 "avoids this");
 	if (sup->intercept.way == WAY_REPLACE)
 		log_note("pidfd_getfd is refused here (a container's seccomp "
-			 "profile?): workers get sockets made by nclust in the "
-			 "place of their own, without the options that they "
-			 "set before bind (CAP_SYS_PTRACE would do)");
+			 "profile?): nclust replaces the sockets of workers by "
+			 "its own, without the options that they set before "
+			 "bind (CAP_SYS_PTRACE avoids this)");
 }
 
 static int open_channel(struct supervisor *sup)
@@ -119,7 +119,7 @@ static void tell_impossible(struct supervisor *sup, int error)
 		why = "seccomp is refused here";
 	log_warn("ports that workers bind by themselves cannot be taken over: "
 		 "%s; workers that take their socket from LISTEN_FDS are not "
-		 "concerned",
+		 "affected",
 		why);
 	sup->intercept.way = WAY_NONE;
 }
@@ -154,8 +154,8 @@ void intercept_judge(struct child *child, const struct remote *r)
 	if (!r->late || child->trap.hostile)
 		return;
 	child->trap.hostile = true;
-	log_warn("%s.%" PRIu32 ": process %d cannot be looked at in time: its "
-		 "calls are left alone from now on",
+	log_warn("%s.%" PRIu32 ": process %d cannot be looked at in time: "
+		 "nclust leaves its calls alone",
 		child->service->name, child->slot, (int)r->tid);
 }
 
@@ -278,7 +278,7 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 	got = seccomp_receive(watcher->fd, &child->trap.notice);
 	if (got == -1)
-		log_syserr("%s.%" PRIu32 ": cannot hear its calls",
+		log_syserr("%s.%" PRIu32 ": cannot receive its calls",
 			child->service->name, child->slot);
 	if (got != 1)
 		return;
@@ -355,8 +355,8 @@ void intercept_abandon(struct child *child)
 	int trap = child->trap.watcher.fd;
 
 	log_warn("%s.%" PRIu32
-		 ": killing worker %d: it has put a descriptor that "
-		 "cannot be closed in the place of the socket that it binds",
+		 ": killing worker %d: it replaced the socket that it binds by "
+		 "a descriptor that cannot be closed",
 		child->service->name, child->slot, (int)child->pid);
 	forget_heard(child);
 	child->trap.hostile = true;

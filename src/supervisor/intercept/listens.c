@@ -139,9 +139,8 @@ static void tell_missing(struct child *child, nsec_t now)
 		return;
 	child->trap.missing_told = true;
 	news_say_worker(child, LOG_WARN, "not-listening",
-		"worker %d does not listen on %s yet, as "
-		"generation %u does: waiting for it ('restart --drop-ports' "
-		"does not)",
+		"worker %d does not listen on %s yet, unlike generation %u: "
+		"waiting for it ('restart --drop-ports' does not wait)",
 		(int)child->pid, text, child->listening.expected_of);
 }
 
@@ -405,8 +404,8 @@ void intercept_on_explain(const struct service *service, const struct report *r,
 	text = ports_missing(child);
 	if (text != NULL)
 		(void)snprintf(to, size,
-			"does not listen on %s, as generation %u does "
-			"('restart --drop-ports' permits that)",
+			"does not listen on %s, unlike generation %u ('restart "
+			"--drop-ports' permits that)",
 			text, child->listening.expected_of);
 }
 

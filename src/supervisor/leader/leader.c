@@ -97,7 +97,7 @@ static void lead(struct service *s, struct child *c)
 	/* the next nclust must not tell it again */
 	if (c->kept.entry != NULL)
 		c->kept.entry->flags |= STATE_LEADS;
-	news_say_worker(c, LOG_NOTE, "leader", "leads from now on");
+	news_say_worker(c, LOG_NOTE, "leader", "is now the leader");
 	if (c->channel != NULL)
 		(void)channel_send(
 			c->channel, told, sizeof(told) - 1, -1, true);

@@ -65,7 +65,7 @@ static bool answer(
 		back.stream = err.sys > 0 ? (uint32_t)err.sys : ENXIO;
 		log_warn("%s: log: %s%s", service->name, err.text,
 			p->what == LOGWIRE_ASK_ROTATE
-				? "; writing to the old file goes on"
+				? "; still writing to the old file"
 				: "");
 		return send_answer(&back, -1);
 	}

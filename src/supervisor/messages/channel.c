@@ -124,7 +124,7 @@ static void lose_queue(struct channel *c)
 	size_t lines = queue_lines(&c->out);
 
 	if (lines > 0)
-		log_info("%s.%" PRIu32 ": %zu message%s not read by its end",
+		log_info("%s.%" PRIu32 ": %zu message%s unread when it ended",
 			c->child->service->name, c->child->slot, lines,
 			lines == 1 ? " was" : "s were");
 	queue_clear(&c->out);
@@ -182,8 +182,7 @@ static void tell_overlong(struct channel *c)
 
 	c->overlong_told = true;
 	log_line(told ? LOG_DEBUG : LOG_WARN,
-		"%s.%" PRIu32
-		": a message of more than 1 MiB: what is longer is skipped",
+		"%s.%" PRIu32 ": skipped a message of more than 1 MiB",
 		c->child->service->name, c->child->slot);
 }
 
@@ -405,7 +404,7 @@ static void tell_stuck(struct channel *c)
 	c->told_at = now;
 	c->stuck_told = true;
 	news_say_worker(c->child, LOG_WARN, "messages-stuck",
-		"does not read its messages: what is for it is dropped");
+		"does not read its messages: they are dropped");
 }
 
 static void refuse(struct channel *c, bool must)

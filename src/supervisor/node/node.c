@@ -149,9 +149,9 @@ static void start_without(struct child *child)
 
 	if (child->life.killed_by_us)
 		return;
-	log_note("%s.%" PRIu32 ": no script of it can be a worker of Node's "
-		 "cluster ('node -e'?): started again without the message "
-		 "channel",
+	log_note("%s.%" PRIu32
+		 ": it has no script that can be a worker of Node's cluster "
+		 "('node -e'?): started again without the message channel",
 		child->service->name, child->slot);
 	if (r != NULL)
 		r->runtime = NODE_NONE;

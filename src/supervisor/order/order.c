@@ -248,8 +248,7 @@ static void on_stop_step(struct service *s, enum step_kind kind,
 	(void)serial;
 	if (how != NULL)
 		news_say_of(s, LOG_WARN, "before-failed",
-			"'before-stop' ('%s') failed: %s; it is stopped all "
-			"the same",
+			"'before-stop' ('%s') failed: %s; it is stopped anyway",
 			cluster_settings(s->core)->before_stop.text, how);
 	stop_now(s);
 }
@@ -267,7 +266,7 @@ static bool begin_stop_step(struct service *s)
 		    on_stop_step, &err) == 0)
 		return true;
 	news_say_of(s, LOG_WARN, "before-failed",
-		"'before-stop' ('%s') failed: %s; it is stopped all the same",
+		"'before-stop' ('%s') failed: %s; it is stopped anyway",
 		settings->before_stop.text, err.text);
 	return false;
 }

@@ -203,8 +203,8 @@ static int stop_for_the_living(
 	struct supervisor *sup, pid_t pid, const char *why, struct error *err)
 {
 	(void)error_set(err, 0,
-		"workers of an earlier '%s' run still (pid %d), and cannot be "
-		"taken over: %s",
+		"workers of an earlier '%s' are still running (pid %d) and "
+		"cannot be taken over: %s",
 		sup->settings->name, (int)pid, why);
 	(void)error_hint(err, "end them first");
 	return error_status(err, EX_TEMPFAIL);
@@ -271,8 +271,8 @@ static int refuse_past(
 	if (pid != 0)
 		return stop_for_the_living(sup, pid, why->text, err);
 	keeper_dismiss(sup);
-	log_warn("the state of an earlier '%s' cannot be used: %s; nothing of "
-		 "it runs",
+	log_warn("the state of an earlier '%s' cannot be used: %s; none of its "
+		 "workers runs",
 		sup->settings->name, why->text);
 	return 0;
 }
@@ -298,8 +298,8 @@ static int open_own(
 		*err = why;
 		return -1;
 	}
-	log_warn("%s: should nclust be killed, the next one will not know what "
-		 "it has left",
+	log_warn("%s: if nclust is killed, the next one will not find its "
+		 "workers",
 		why.text);
 	return 0;
 }

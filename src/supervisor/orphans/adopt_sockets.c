@@ -153,8 +153,8 @@ static int have_back(struct supervisor *sup, const struct estate_listener *l,
 	if (*fd != -1 || in == NULL)
 		return *fd != -1;
 	(void)error_set(err, 0,
-		"the socket %s cannot be had back from worker %d, which serves "
-		"still",
+		"the socket %s cannot be taken back from worker %d, which is "
+		"still serving",
 		l->address, (int)in->entry->birth.pid);
 	return error_hint(err,
 		"pidfd_getfd(2) is refused (a container, Yama, another user's "
@@ -352,8 +352,8 @@ static int adopt_segment(struct segment *s,
 	if (in == NULL)
 		return 0; /* nobody shares it any more */
 	(void)error_set(err, 0,
-		"the shared memory cannot be had back from worker %d, which "
-		"runs still",
+		"the shared memory cannot be taken back from worker %d, which "
+		"is still running",
 		(int)in->entry->birth.pid);
 	return error_hint(err,
 		"it has closed the descriptor, or pidfd_getfd(2) is refused; "

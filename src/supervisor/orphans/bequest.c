@@ -242,8 +242,7 @@ void bequest_look(struct supervisor *sup)
 	/* a failed write is tried again at the next turn */
 	sup->orphans.changed = write_all(sup) == -1;
 	if (sup->orphans.changed && !sup->orphans.failed)
-		log_syserr("what the next nclust needs to know cannot be "
-			   "written");
+		log_syserr("cannot write the state for the next nclust");
 	sup->orphans.failed = sup->orphans.changed;
 }
 

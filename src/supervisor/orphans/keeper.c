@@ -128,8 +128,7 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 		sup->orphans.keeper_socket = socket_open_at(sup->rundir.dir,
 			name, SOCK_SEQPACKET, 0600, -1, -1, &err);
 	if (sup->orphans.keeper_socket == -1) {
-		log_warn("nothing is kept should nclust be killed: %s",
-			err.text);
+		log_warn("if nclust is killed, nothing is kept: %s", err.text);
 		return;
 	}
 	fds[0] = sup->orphans.keeper_socket;
@@ -261,7 +260,7 @@ int keeper_call(
 				sizeof(*givens->list), by_name);
 		return 0;
 	}
-	(void)error_set(err, errno, "the keeper has not given all");
+	(void)error_set(err, errno, "the keeper did not return everything");
 	givens_fini(givens);
 	return -1;
 }

@@ -286,9 +286,8 @@ static bool has_clients(struct scaling *a)
 		int has = sockdiag_has_accepted(l->fd);
 
 		if (has == -1 && !a->blind)
-			log_warn("%s: no sleep (idle-after): the kernel does "
-				 "not "
-				 "tell who is connected",
+			log_warn("%s: 'idle-after' has no effect: the kernel "
+				 "does not show connections",
 				a->service->name);
 		a->blind |= has == -1;
 		if (has != 0)

@@ -227,16 +227,16 @@ static const char *hint(const struct listener *l)
 	if (l->chosen_why != EPERM)
 		return "";
 	return l->spread == SPREAD_LEAST
-		? " (CAP_BPF and CAP_PERFMON would do, where no seccomp "
-		  "profile forbids it)"
-		: " (CAP_BPF would do, where no seccomp profile forbids it)";
+		? " (requires CAP_BPF and CAP_PERFMON, and a seccomp profile "
+		  "that permits bpf)"
+		: " (requires CAP_BPF, and a seccomp profile that permits bpf)";
 }
 
 static void tell_instead(const struct listener *l)
 {
 	static const char *const asked[] = {
-		[SPREAD_LEAST] = "by what they have to do",
-		[SPREAD_TURNS] = "in turn, as bpf(2) is refused",
+		[SPREAD_LEAST] = "by load",
+		[SPREAD_TURNS] = "in turn, because bpf(2) is refused",
 		[SPREAD_CLIENTS] = "by their clients",
 		[SPREAD_FLOWS] = "by their clients",
 	};

@@ -172,8 +172,7 @@ static struct listener *learn(
 	if (set->list == NULL)
 		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
 	if (bit >= LEARNED_MAX)
-		(void)error_set(
-			err, 0, "%d listeners are the most", LEARNED_MAX);
+		(void)error_set(err, 0, "at most %d listeners", LEARNED_MAX);
 	else if (set->list == NULL || (l = malloc(sizeof(*l))) == NULL)
 		(void)error_set(err, ENOMEM, "a listener");
 	if (l == NULL) {

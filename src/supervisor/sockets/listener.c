@@ -164,7 +164,7 @@ static int open_inherited(
 	if (found > 1)
 		return error_set(err, 0,
 			"%u descriptors of that name were passed to nclust; "
-			"say which by fd:N, or name them apart",
+			"choose one by fd:N, or give them different names",
 			found);
 	return error_set(err, 0,
 		"no descriptor of that name was passed to nclust (%u in "
@@ -238,7 +238,7 @@ void listener_release(struct listener *l)
 	if (l->made && l->address.kind == ADDRESS_UNIX &&
 		!(l->left_over && l->sup->orphans.has_past) &&
 		socket_unlink(l->address.path, &l->file) == -1)
-		log_warn("'%s' is left behind: another process holds its "
+		log_warn("'%s' could not be removed: another process holds its "
 			 "directory",
 			l->address.path);
 	group_forget(l);

@@ -121,12 +121,10 @@ static void tell_change(struct service *service)
 
 	if (s == NULL)
 		news_say_of(service, LOG_NOTE, "shared-memory",
-			"no shared memory any more, but for the workers of "
-			"before");
+			"no more shared memory, except for the old workers");
 	else
 		news_say_of(service, LOG_NOTE, "shared-memory",
-			"the workers to come share %" PRIu64 "k of memory "
-			"of their own, which is %s",
+			"new workers share %" PRIu64 "k of memory, which is %s",
 			s->facts.size / 1024,
 			s->facts.used == 0 ? "empty" : "as others left it");
 }

@@ -310,7 +310,7 @@ static void check_ended(struct supervisor *sup)
 			why, sizeof(why), "the new nclust says: %s", said);
 	else
 		(void)snprintf(why, sizeof(why),
-			"'%s' is no nclust that can take over (exit %d)",
+			"'%s' is not an nclust that can take over (exit %d)",
 			sup->upgrade.exe_path, end.code);
 	fail(sup, why);
 }

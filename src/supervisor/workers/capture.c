@@ -459,8 +459,8 @@ static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 	lines = s->tally.lines_lost - s->life.drop_known;
 	s->life.drop_known += lines;
 	news_say_of(s, LOG_WARN, "drop",
-		"%" PRIu64 " line%s of output dropped: whoever reads it is too "
-		"slow, or it cannot be written",
+		"%" PRIu64 " line%s of output dropped: its reader is too slow, "
+		"or it cannot be written",
 		lines, lines == 1 ? "" : "s");
 }
 

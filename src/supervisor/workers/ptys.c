@@ -80,10 +80,9 @@ int ptys_open(const struct child *child, int stream, int *write_end)
 	int end = pty_open(&size, (uid_t)child_settings(child)->uid, write_end);
 
 	if (end == -1 && !sup->logger.no_pty)
-		log_syserr(
-			"%s: no pseudo-terminal can be opened for the output "
-			"of its workers, which go on with a pipe; is /dev/pts "
-			"there, and not full (kernel.pty.max)?",
+		log_syserr("%s: no pseudo-terminal can be opened for the "
+			   "output of its workers, which use a pipe instead; "
+			   "is /dev/pts there, and not full (kernel.pty.max)?",
 			child->service->name);
 	sup->logger.no_pty = end == -1;
 	return end;

@@ -356,8 +356,8 @@ static void refuse(struct child *child, const struct fdpass_message *m)
 		(int)m->cred.uid,
 		process_look(m->cred.pid, &facts) == 0
 			? "not of"
-			: "it ended before it was heard (it should wait for a "
-			  "BARRIER=1), so nobody knows if it was of",
+			: "it ended before nclust read it (it should wait for "
+			  "BARRIER=1), so it may not belong to",
 		(int)child->pid);
 }
 

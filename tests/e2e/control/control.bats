@@ -799,7 +799,7 @@ refuses_directory() {
 
 	rm "$PEER_SOCKET"
 	poll_until 5 answers "$old"
-	logged "made anew"
+	logged "made again"
 	rm -r "$NCLUST_RUNTIME_DIR/it"
 	poll_until 5 answers "$old"
 	rm -r "$NCLUST_RUNTIME_DIR"

@@ -417,14 +417,14 @@ time.sleep(1000)'
 
 	start_cluster -n 1 --ready alive:1ms -- sleep 1000
 	run -64 nclust top
-	[[ $output == "nclust: top: it draws on a terminal"*"nclust status"* ]]
+	[[ $output == "nclust: top: needs a terminal"*"nclust status"* ]]
 	[ "${#lines[@]}" -eq 1 ]
 	run -64 nclust top it/web
 	run -64 nclust top it extra
 	need tmux
 	terminal 80 24 "TERM=dumb '$NCLUST' top; TERM=nothing '$NCLUST' top"
 	sees "TERM=dumb cannot be drawn on; 'nclust status --watch'"
-	sees "nothing is known of a terminal of TERM=nothing"
+	sees "the terminal type TERM=nothing is unknown"
 	sees "over 64"
 	"${TMUX_OF[@]}" kill-server
 

@@ -42,7 +42,7 @@ all_as_before() {
 		"process.exit(1); }, 400);"
 	run -1 nclust restart "$INSTANCE"
 
-	[[ $output == *"failed at $INSTANCE.0: exit 1 after "* ]]
+	[[ $output == *"failed: $INSTANCE.0: exit 1 after "* ]]
 	[[ $output == *"the old workers keep serving"* ]]
 	all_as_before 4
 	[ "$(cluster '[.workers[].pid]')" = "$before" ]
@@ -108,7 +108,7 @@ private_path_holds_back() {
 	private_path_first new
 	run -1 nclust restart "$INSTANCE"
 	[[ $output == *"$INSTANCE.0: does not listen on tcp:127.0.0.1:$PORT, \
-as generation 1 does ('restart --drop-ports' permits that), \
+unlike generation 1 ('restart --drop-ports' permits that), \
 not ready after 5"* ]]
 	[[ $output == *"the old workers keep serving"* ]]
 	grep "worker [0-9]* does not listen on tcp:127.0.0.1:$PORT yet" "$LOG"
@@ -169,12 +169,12 @@ both_have() {
 
 	two_ports new 'sys.exit("no database")'
 	run -1 nclust restart "$INSTANCE"
-	[[ $output == *"failed at $INSTANCE.0: exit 1 after "* ]]
+	[[ $output == *"failed: $INSTANCE.0: exit 1 after "* ]]
 	all_as_before 2
 
 	two_ports new 'threading.Event().wait()'
 	run -1 nclust restart "$INSTANCE"
-	[[ $output == *"does not listen on tcp:127.0.0.1:$PORT, as generation "* ]]
+	[[ $output == *"does not listen on tcp:127.0.0.1:$PORT, unlike generation "* ]]
 	all_as_before 2
 
 	nclust restart --drop-ports "$INSTANCE"
@@ -230,8 +230,8 @@ write_hook() {
 }
 
 failed_late() {
-	grep -q "it: rollout $1 failed .* s after it was done, at it.1: \
-exit 1 after .*; $2" "$LOG"
+	grep -q "it: restart failed .* s after it was done: it.1: \
+exit 1 after .*; $1" "$LOG"
 }
 
 # Both serve by the command $1, and nothing is under way.
@@ -254,7 +254,7 @@ both_are() {
 	both_are bad
 	touch "$DIR/die"
 
-	wait_until 20 'failed_late 1 "going back to the settings of before"'
+	wait_until 20 'failed_late "going back to the previous settings"'
 	wait_until 20 'both_are good'
 	wait_until 20 'logged "rollout 2 done"'
 	# one after the other, first the slot that was empty
@@ -264,8 +264,8 @@ both_are() {
 		"started done failed started done " ]'
 
 	# that it has gone back is no success
-	[[ $(cluster .failed_restart.text) == "last restart failed "*" ago at \
-it.1: exit 1 after "*"; generation 3 serves on" ]]
+	[[ $(cluster .failed_restart.text) == "last restart failed "*" ago: \
+it.1: exit 1 after "*"; generation 3 keeps serving" ]]
 	[ "$(cluster .failed_restart.rollout)" -eq 1 ]
 	run nclust status "$INSTANCE"
 	[ "$status" -eq 0 ]
@@ -284,7 +284,7 @@ it.1: exit 1 after "*"; generation 3 serves on" ]]
 	nclust restart "$INSTANCE"
 	touch "$DIR/die"
 
-	wait_until 20 'failed_late 1 "the settings had not changed, so there is \
+	wait_until 20 'failed_late "the settings had not changed, so there is \
 nothing to go back to"'
 	rm "$DIR/die"
 	wait_until 20 'both_are bad'
@@ -311,7 +311,7 @@ nothing to go back to"'
 	nclust reload "$INSTANCE"
 	nclust upgrade "$INSTANCE"
 	touch "$DIR/die"
-	wait_until 20 'failed_late 1 "going back to the settings of before"'
+	wait_until 20 'failed_late "going back to the previous settings"'
 	wait_until 20 'both_are good'
 }
 
@@ -327,13 +327,13 @@ $FIXTURES/hear $DIR"
 	restarting=$!
 	wait_until 20 'logged "it: rollout 1 done"'
 	touch "$DIR/die"
-	wait_until 20 'logged "it: rollout 1 failed "'
+	wait_until 20 'logged "it: restart failed "'
 	[ "$(CLUSTER=slow cluster .rollout.id)" -eq 1 ]
 	rm "$DIR/hold"
 	code=0
 	wait "$restarting" || code=$?
 	[ "$code" -eq 1 ]
-	grep "it: rollout 1 failed .* s after it was done, at it.1" "$DIR/said"
+	grep "it: restart failed .* s after it was done: it.1" "$DIR/said"
 }
 
 @test "going back opens again what only the settings of before listen on" {
@@ -451,7 +451,7 @@ listens_and_ends() {
 	wait_until 10 '[ "$(cluster ".workers | length")" -eq 3 ]'
 	nclust stop "$INSTANCE"
 	if wait "$restarting"; then false; fi
-	grep -F "failed at $INSTANCE.0: interrupted, the cluster stops" \
+	grep -F "failed: $INSTANCE.0: interrupted, the cluster stops" \
 		"$DIR/said" "$LOG"
 	run ! grep -F "the old workers keep serving" "$DIR/said" "$LOG"
 }

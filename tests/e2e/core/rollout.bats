@@ -126,7 +126,7 @@ exited1 started1 ready1 " ]
 	mv "$DIR/bad" "$DIR/server"
 	run nclust restart "$INSTANCE"
 	[ "$status" -eq 1 ]
-	[[ $output == *"failed at it."[01]": exit 3 after "*"no database"* ]]
+	[[ $output == *"failed: it."[01]": exit 3 after "*"no database"* ]]
 	[ "$(pids)" = "$before" ]
 	[ "$(cluster '"\(.generation) \(.ready) \(.state)"')" = "1 2 running" ]
 
@@ -164,7 +164,7 @@ exited1 started1 ready1 " ]
 	touch "$DIR/bad"
 	run nclust restart "$INSTANCE"
 	[ "$status" -eq 1 ]
-	[[ $output == *"failed at it.1: exit 9"* ]]
+	[[ $output == *"failed: it.1: exit 9"* ]]
 	[ "$(cluster .ready)" -eq 2 ]
 	rm "$DIR/bad"
 

@@ -200,7 +200,7 @@ refused() {
 	refused "listen = $AT" "fallback = $DIR/none.html"
 	[ "$output" = "4: cluster:web.fallback: '$DIR/none.html': cannot open: No such file or directory" ]
 	refused "fallback = $DIR"
-	[ "$output" = "3: cluster:web.fallback: '$DIR': is no regular file" ]
+	[ "$output" = "3: cluster:web.fallback: '$DIR': is not a regular file" ]
 	: >"$DIR/empty"
 	refused "fallback = $DIR/empty"
 	[ "$output" = "3: cluster:web.fallback: '$DIR/empty': wanted a file of 1 byte to 64k, found an empty one" ]

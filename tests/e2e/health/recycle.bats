@@ -25,9 +25,9 @@ pids() {
 
 	wait_until 20 '[ "$(worker_pid "$1")" != "$2" ] && [ "$(cluster .ready)" -eq 2 ] &&
 		is_gone "$2"' "$slot" "$pid"
-	wait_logged "worker $pid takes 10"
-	logged "and 'max-memory' is 64 MiB"
-	logged '(took too much memory)'
+	wait_logged "worker $pid uses 10"
+	logged "'max-memory' is 64 MiB"
+	logged '(used too much memory)'
 	[ "$(worker_pid $((1 - slot)))" = "$other" ]
 }
 
@@ -48,7 +48,7 @@ pids() {
 	# never two at a time: each begins when the one before has ended
 	awk '/started worker/ && seen { started++ }
 		/3 of 3 workers ready/ { seen = 1 }
-		/took too much memory/ { ended++ }
+		/used too much memory/ { ended++ }
 		started - ended > 1 { bad = 1 }
 		END { exit bad }' "$LOG"
 }
@@ -102,9 +102,9 @@ time.sleep(1000)' "$1" "$DIR/over"
 	since=${EPOCHREALTIME/[.,]/}
 	eats_memory 'eat()'
 	pid=$(worker_pid 0)
-	wait_logged "worker $pid takes 10"
+	wait_logged "worker $pid uses 10"
 	[ "$((${EPOCHREALTIME/[.,]/} - since))" -ge 5000000 ]
-	logged "and 'max-memory' is 64 MiB for 5s"
+	logged "'max-memory' is 64 MiB for 5s"
 	wait_until 20 'is_gone "$1"' "$pid"
 }
 

@@ -126,7 +126,7 @@ last_run() {
 	touch "$DIR/broken"
 	old=$(pids)
 	run -1 nclust restart "$INSTANCE"
-	[[ $output == *"rollout 1 failed: 'before' ('sh $DIR/migrate') failed: exit 1; last output: table users is locked; the old workers keep serving"* ]]
+	[[ $output == *"restart failed: 'before' ('sh $DIR/migrate') failed: exit 1; last output: table users is locked; the old workers keep serving"* ]]
 	[ "$(pids)" = "$old" ]
 	[ "$(cluster .state)" = running ]
 	run nclust status "$INSTANCE"
@@ -336,13 +336,13 @@ last_run() {
 	start_cluster -c "$DIR/it.ini"
 	nclust stop "$INSTANCE"
 	wait_exit
-	logged "web: 'before-stop' ('sh $DIR/deregister') failed: killed, it took too long; it is stopped all the same"
+	logged "web: 'before-stop' ('sh $DIR/deregister') failed: killed, it took too long; it is stopped anyway"
 
 	script deregister 'exit 2'
 	start_cluster -c "$DIR/it.ini"
 	nclust stop "$INSTANCE"
 	wait_exit
-	logged "failed: exit 2; it is stopped all the same"
+	logged "failed: exit 2; it is stopped anyway"
 }
 
 @test "a second signal, and stop --now, do not wait for before-stop" {

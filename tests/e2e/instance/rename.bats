@@ -89,7 +89,7 @@ to_site() {
 	is_now site web
 	[ "$(addresses)" = "tcp:127.0.0.1:$PORT" ]
 	[ "$(cluster .generation)" -eq 2 ]
-	logged "site: this is what was 'web'"
+	logged "site: renamed from 'web'"
 	nclust events "$INSTANCE/site" --json |
 		jq -es 'any(.event == "renamed") and
 			any(.event == "rollout-done")'
@@ -146,7 +146,7 @@ to_another_command() {
 	[ "$(cluster '.command[0]')" = "$FIXTURES/rude" ]
 }
 
-@test "a new command that fails: the old workers go on, under the new name" {
+@test "a new command that fails: the old workers keep serving, under the new name" {
 	write web "listen = 127.0.0.1:$PORT" 'log = prefix' \
 		'on-exit = sh -c "exit 4"' \
 		"command = sh -c 'echo here I am; exec $FIXTURES/serve --notify'"
@@ -180,7 +180,7 @@ to_another_command() {
 	cp "$DIR/good.ini" "$DIR/it.ini"
 	run -0 nclust reload "$INSTANCE"
 	[[ $output == *"web: no change"* ]]
-	logged "web: this is what was 'site'"
+	logged "web: renamed from 'site'"
 	is_now web site
 	[ "$(pids)" = "$before" ]
 
@@ -316,7 +316,7 @@ start_one_and_two() {
 	wait_until 10 'file_has "$DIR/followed" "scaled to 3"'
 	to_site
 	wait_until 10 'file_has "$DIR/followed" "rollout 1 done"'
-	file_has "$DIR/followed" "this is what was 'web'"
+	file_has "$DIR/followed" "renamed from 'web'"
 	file_has "$DIR/followed" 'site.0: worker'
 }
 

@@ -523,7 +523,7 @@ two_ports() {
 
 @test "ready = listen needs interception" {
 	run -64 "$NCLUST" -n 1 --name it --ready listen --intercept off -- true
-	[[ $output == *"which nobody sees with 'intercept' off"* ]]
+	[[ $output == *"which nclust cannot see with 'intercept' off"* ]]
 }
 
 # --- Killed, stopped and hostile -----------------------------------------------------

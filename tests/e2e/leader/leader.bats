@@ -60,7 +60,7 @@ variable() {
 	[[ " $(cluster '[.workers[].pid] | join(" ")') " == *" $lead "* ]]
 	run nclust status "$INSTANCE"
 	[[ $output == *"leader it."?" (pid $lead)"* ]]
-	nclust events "$INSTANCE" | grep -q 'leads from now on'
+	nclust events "$INSTANCE" | grep -q 'is now the leader'
 	assert_one_at_a_time
 }
 
@@ -239,7 +239,7 @@ variable() {
 	old=$lead
 	nclust upgrade "$INSTANCE"
 	[ "$(leader)" = "$old" ]
-	run ! logged 'leads from now on' 2
+	run ! logged 'is now the leader' 2
 
 	# the next one is told at once, though nobody asks for a status
 	kill -KILL "$old"

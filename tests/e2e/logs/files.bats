@@ -558,7 +558,7 @@ while True:
 	poll_until 10 test -s "$DIR/it.log"
 	sed -i "s/^.cluster:it/[cluster:site/" "$DIR/it.ini"
 	nclust reload --no-wait
-	wait_logged "site: this is what was 'it'"
+	wait_logged "site: renamed from 'it'"
 	poll_until 10 file_has "$DIR/site.log" line
 	rm "$DIR"/all*
 	poll_until 10 test -e "$DIR/all.2"

@@ -72,7 +72,7 @@ hostile() {
 	wait_until 10 both_seen
 	run grep -c "primary branch" "$LOG"
 	[ "$output" -eq 0 ]
-	grep -q "listening on tcp:\*:$PORT, (opened by it\.[01])" "$LOG"
+	grep -q "listening on tcp:\*:$PORT (opened by it\.[01])" "$LOG"
 	[ "$(cluster '.listeners[0].address')" = "tcp:*:$PORT" ]
 }
 

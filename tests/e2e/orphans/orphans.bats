@@ -564,7 +564,7 @@ only_these() {
 		'd[8] = 77' 'd[e(0)] = 200' 'd[128+20] = 255; d[128+19] = 255'; do
 		cp "$DIR/state" "$PLACE/state"
 		edit_state "$how"
-		refuses "run still (pid"
+		refuses "are still running (pid"
 		all_alive "${pids[@]}"
 	done
 	kill -KILL "${pids[@]}"
@@ -643,11 +643,11 @@ d[e(1)+8:e(1)+16] = bytes(8)"
 	kill_nclust
 	mv "$PLACE/state" "$DIR/state"
 	ln -s "$DIR/state" "$PLACE/state"
-	refuses "run still (pid"
+	refuses "are still running (pid"
 	rm "$PLACE/state"
 	cp "$DIR/state" "$PLACE/state"
 	chmod 666 "$PLACE/state"
-	refuses "run still (pid"
+	refuses "are still running (pid"
 	all_alive "${pids[@]}"
 	chmod 600 "$PLACE/state"
 	start_kept
@@ -869,5 +869,5 @@ start_as_nobody() {
 	STARTED+=("$!")
 	poll_until 10 test -S "$PLACE/keeper"
 	start_kept
-	logged 'the keeper has not given all: Operation not permitted'
+	logged 'the keeper did not return everything: Operation not permitted'
 }

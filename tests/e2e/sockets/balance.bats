@@ -256,7 +256,7 @@ waits_or_not() {
 	need_root
 	nclust_under setpriv --bounding-set=-perfmon,-sys_admin
 	WAY=least in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
-	[ "$(grep -c 'in turn, not by what they have to do' "$LOG")" -eq 1 ]
+	[ "$(grep -c 'in turn, not by load' "$LOG")" -eq 1 ]
 	[ "$(cluster .balance)" = rr ]
 	[[ $(cluster .balance_why) == *"Operation not permitted" ]]
 }
@@ -264,7 +264,7 @@ waits_or_not() {
 @test "least: without any right it is random, as one line says" {
 	without_bpf
 	WAY=least in_turn -n 3 -l "$AT" -- "$FIXTURES/rude" --close
-	[ "$(grep -c 'by chance, not by what they have to do' "$LOG")" -eq 1 ]
+	[ "$(grep -c 'by chance, not by load' "$LOG")" -eq 1 ]
 	[ "$(cluster .balance)" = random ]
 }
 

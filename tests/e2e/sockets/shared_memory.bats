@@ -198,12 +198,12 @@ start_config() {
 	[ "$(inode_of 0)" != "$before" ]
 	[ "$(inode_of 0)" = "$(inode_of 1)" ]
 	[ "$(read_at 0 0 4)" = "" ]
-	logged "web: the workers to come share 128k of memory of their own"
+	logged "web: new workers share 128k of memory"
 
 	write_config 'nice = 1'
 	nclust reload "$INSTANCE"
 	[ "$(variable 0 NCLUST_SHM_FD)" = "" ]
-	logged "web: no shared memory any more"
+	logged "web: no more shared memory"
 	[ "$(shared_memory '')" = null ]
 }
 
@@ -315,7 +315,7 @@ start_closed() {
 	# shellcheck disable=SC2086 # a list
 	kill -KILL $pids
 	[ "$status" -ne 0 ]
-	[[ $output == *"shared memory cannot be had back from worker"* ]]
+	[[ $output == *"shared memory cannot be taken back from worker"* ]]
 }
 
 @test "after a death of nclust another size is a new segment" {

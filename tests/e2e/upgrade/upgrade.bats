@@ -215,7 +215,7 @@ refused() {
 	put "$VARIANTS/nclust-fail"
 
 	run -1 upgrade
-	[[ $output == *"the nclust of before goes on: this one is built to fail"* ]]
+	[[ $output == *"the old nclust continues: this one is built to fail"* ]]
 	still_the_same 0
 	fds=$(settled_descriptors)
 	run -1 upgrade

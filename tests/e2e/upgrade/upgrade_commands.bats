@@ -65,7 +65,7 @@ has() {
 	wait_until 10 '[ "$(pgrep -fc "^sleep 1000.625")" -eq 2 ]'
 	upgrade
 	[ "$(pgrep -fc '^sleep 1000.625')" -eq 2 ]
-	wait_until 80 'logged "killed, as it ran for longer than a minute"'
+	wait_until 80 'logged "killed because it ran for more than a minute"'
 	wait_until 10 '[ -z "$(pgrep -f "^sleep 1000.625")" ]'
 }
 

@@ -160,7 +160,7 @@ scrape_error() {
 		echo large >"$MODES/$slot"
 	done
 	get /metrics/it >"$DIR/metrics"
-	[ "$(grep -c '^# slot .: all workers together said over 4 MiB' \
+	[ "$(grep -c '^# slot .: all workers together sent over 4 MiB' \
 		"$DIR/metrics")" -eq 1 ]
 	[ "$(grep -c '^nclust_worker_scrape_error{.*} 0$' "$DIR/metrics")" -eq 9 ]
 	[ "$(scrape_error 9)" = 0 ]

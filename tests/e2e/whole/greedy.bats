@@ -35,7 +35,7 @@ stays_calm() {
 	wait_logged greedy
 	mapfile -t workers < <(cluster '.workers[].pid')
 	first_served "$NCLUST_PID" "${workers[@]}"
-	wait_logged "made to wait" 1 60
+	wait_logged "nclust now spends at most" 1 60
 	before=$(used)
 	asked=$(microseconds)
 	for _ in {1..20}; do
@@ -45,7 +45,7 @@ stays_calm() {
 	asked=$((($(microseconds) - asked) / 1000))
 	echo "$(($(used) - before)) ms of $asked"
 	[ $((($(used) - before) * 100)) -lt $((asked * $2)) ]
-	[ "$(grep -c "made to wait" "$LOG")" -eq 1 ]
+	[ "$(grep -c "nclust now spends at most" "$LOG")" -eq 1 ]
 }
 
 @test "a flood of notify messages is read at a tenth of a CPU" {
@@ -66,6 +66,6 @@ stays_calm() {
 
 @test "ten workers that flood get two tenths of a CPU together" {
 	stays_calm all 50 -n 10 --watchdog 0 --intercept off
-	run -0 grep "made to wait" "$LOG"
+	run -0 grep "nclust now spends at most" "$LOG"
 	[[ $output == *"it: its workers together keep nclust busy"* ]]
 }

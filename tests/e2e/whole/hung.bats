@@ -270,9 +270,9 @@ start_listing() {
 @test "directories that are held for ever, at the end" {
 	start_listing
 	LASTS=1 goes_on
-	logged "'$DIR/pids/pid' is left behind"
-	logged "'$DIR/sockets/s' is left behind"
-	logged "'$NCLUST_RUNTIME_DIR/it' is left behind"
+	logged "'$DIR/pids/pid' could not be removed"
+	logged "'$DIR/sockets/s' could not be removed"
+	logged "'$NCLUST_RUNTIME_DIR/it' could not be removed"
 }
 
 @test "directories that are held for ever, a reload and a lost control socket" {
@@ -284,7 +284,7 @@ start_listing() {
 	poll_until 10 test -e "$NCLUST_RUNTIME_DIR/it/control"
 	sed -i "/sockets/d" "$DIR/it.ini"
 	run -0 nclust reload it
-	poll_until 10 logged "'$DIR/sockets/s' is left behind"
+	poll_until 10 logged "'$DIR/sockets/s' could not be removed"
 	goes_on
 }
 

@@ -273,7 +273,7 @@ notify_sockets() {
 }
 
 @test "auto, where only slot 0 listens: why the others are stopped, and what to write" {
-	local why="it did not listen, as it.0 does, and 'ready = auto' expects"
+	local why="it did not listen; it.0 did, and 'ready = auto' expects"
 
 	free_port
 	# slot 1 begins when it is known that slot 0 listens
@@ -284,7 +284,7 @@ notify_sockets() {
 	start_nclust "$@"
 	wait_logged "; $why" 1 20
 	logged "(not ready in time)"
-	logged "write 'ready = alive:1s'"
+	logged "set 'ready = alive:1s'"
 	[[ $(worker 1 .last_failure.cause) == "$why"* ]]
 	nclust events "$INSTANCE" --json | jq -r '.cause // ""' |
 		grep -qF "$why"
@@ -324,7 +324,7 @@ notify_sockets() {
 	NOTIFY_SOCKET=$socket "$FIXTURES/notify" READY=1 --exit 0
 	kill -CONT "$NCLUST_PID"
 
-	wait_logged 'it ended before it was heard'
+	wait_logged 'it ended before nclust read it'
 	[ "$(worker_state 0)" = starting ]
 }
 

@@ -58,7 +58,7 @@ serve_slowly() {
 	touch "$DIR/slow"
 	end_at_once "$old"
 	[ "$(who)" = "$spare" ]
-	logged "worker $spare, a spare, serves from now on"
+	logged "spare worker $spare now serves"
 	[ "$(cluster .ready)" -eq 1 ]
 	run -0 nclust status "$INSTANCE"
 	touch "$DIR/go"

@@ -168,9 +168,8 @@ START_TEST(a_worker_that_is_stopped)
 {
 	ck_assert_str_eq(advise("\"workers\":[{\"slot\":3,\"state\":\"ready\","
 				"\"stopped\":true}]"),
-		"\nwhat to do next\n"
-		"  web.3 is stopped by a signal; to let it go on: nclust "
-		"signal shop/web.3 CONT\n");
+		"\nwhat to do next\n  web.3 is stopped by a signal; to "
+		"continue it: nclust signal shop/web.3 CONT\n");
 }
 END_TEST
 

@@ -284,8 +284,8 @@ START_TEST(a_step_of_a_range_says_why)
 			       "(idle-after)",
 		[SCALE_CLIENT] = "web: scaled to 0 workers: a client waits",
 		[SCALE_LIMITS] =
-			"web: scaled to 0 workers: 'workers' says so now",
-		[SCALE_KEPT] = "web: scaled to 0 workers, as before",
+			"web: scaled to 0 workers: 'workers' has changed",
+		[SCALE_KEPT] = "web: scaled to 0 workers (unchanged)",
 	};
 	struct report r = of(REPORT_SCALED);
 

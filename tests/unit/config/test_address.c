@@ -194,40 +194,37 @@ static const struct {
 	{"localhost:80",
 		FORMS "'localhost'; names are not resolved: write 127.0.0.1"},
 	{"::1:80",
-		FORMS "'::1'; an IPv6 address stands in [ and ]: '[::1]:8000'"},
+		FORMS "'::1'; write an IPv6 address in [ and ]: '[::1]:8000'"},
 	{"[::1:80",
-		FORMS "'[::1:80'; an IPv6 address stands in [ and ]: "
-		      "'[::1]:8000'"},
+		FORMS
+		"'[::1:80'; write an IPv6 address in [ and ]: '[::1]:8000'"},
 	{"[::1",
-		FORMS "'[::1'; an IPv6 address stands in [ and ]: "
-		      "'[::1]:8000'"},
+		FORMS "'[::1'; write an IPv6 address in [ and ]: '[::1]:8000'"},
 	{"[::g]:80", FORMS "'::g'"},
 	{"[]:80", FORMS "''"},
 	{"[fe80::1%nosuchdevice]:80",
-		"wanted an interface that exists behind '%', found "
+		"wanted an interface that exists after '%', found "
 		"'nosuchdevice'"},
-	{"/run/x", FORMS "'/run/x'; a path stands behind 'unix:'"},
+	{"/run/x", FORMS "'/run/x'; write a path after 'unix:'"},
 	{"unix:run/x",
-		"wanted an absolute path or '@name' behind 'unix:', found "
+		"wanted an absolute path or '@name' after 'unix:', found "
 		"'run/x'"},
-	{"unix:",
-		"wanted an absolute path or '@name' behind 'unix:', found "
-		"''"},
+	{"unix:", "wanted an absolute path or '@name' after 'unix:', found ''"},
 	{"unix:/run/",
-		"wanted an absolute path or '@name' behind 'unix:', "
-		"found '/run/'"},
+		"wanted an absolute path or '@name' after 'unix:', found "
+		"'/run/'"},
 	{"unix:@",
-		"wanted an abstract name of 1 to 107 bytes behind "
-		"'unix:@', found '@'"},
+		"wanted an abstract name of 1 to 107 bytes after 'unix:@', "
+		"found '@'"},
 	{"fd:2",
-		"wanted a descriptor's number, 0 or from 3 to 1048575, "
-		"behind 'fd:', found '2'"},
+		"wanted a descriptor's number, 0 or from 3 to 1048575, after "
+		"'fd:', found '2'"},
 	{"fd:x",
-		"wanted a descriptor's number, 0 or from 3 to 1048575, "
-		"behind 'fd:', found 'x'"},
-	{"inherit:", "wanted a descriptor's name behind 'inherit:', found ''"},
+		"wanted a descriptor's number, 0 or from 3 to 1048575, after "
+		"'fd:', found 'x'"},
+	{"inherit:", "wanted a descriptor's name after 'inherit:', found ''"},
 	{"inherit:a:b",
-		"wanted a descriptor's name behind 'inherit:', found 'a:b'"},
+		"wanted a descriptor's name after 'inherit:', found 'a:b'"},
 	{"80, backlgo=1", "unknown option 'backlgo'; did you mean 'backlog'?"},
 	{"80,", "unknown option ''"},
 	{"80, backlog", "option 'backlog' needs '=value'"},

@@ -333,8 +333,8 @@ START_TEST(a_listener_for_all_clusters_is_told_to_be_one_too_many)
 	struct reading r = read_argv("-c", "shop.ini", "-l", "90", NULL);
 
 	ck_assert_faults(r,
-		"--listen: cluster 'y': 'tcp:*:90' is cluster "
-		"'x''s already\n");
+		"--listen: cluster 'y': 'tcp:*:90' is already used by cluster "
+		"'x'\n");
 	forget(&r);
 }
 END_TEST

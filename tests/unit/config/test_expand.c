@@ -143,7 +143,7 @@ static const struct {
 		"a listener; for a port of its own give each worker its "
 		"number, e.g. env = DEBUG_PORT={slot+9229}\n"},
 	{"listen = unix:/{cluster}/\n",
-		"listen: wanted an absolute path or '@name' behind 'unix:', "
+		"listen: wanted an absolute path or '@name' after 'unix:', "
 		"found '/{cluster}/'\n"},
 };
 

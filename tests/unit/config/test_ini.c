@@ -74,9 +74,9 @@ END_TEST
 
 #define BLANK \
 	"wanted a key at the beginning of the line, found a blank; a value " \
-	"cannot go on in the next line\n"
+	"cannot continue on the next line\n"
 #define SEMICOLON \
-	"a ';' behind a blank would begin a comment here; write it as '\\;' " \
+	"a ';' after a blank would begin a comment here; write it as '\\;' " \
 	"outside of quotes, or without the blank, and comments on lines of " \
 	"their own\n"
 
@@ -96,7 +96,7 @@ static const struct {
 		"shop.ini:3: wanted 'key = value', found 'workers ; = 3'\n"},
 	{WEB "[cluster:a\n", "shop.ini:3: wanted a ']', found '[cluster:a'\n"},
 	{WEB "[cluster:a] command = x\n",
-		"shop.ini:3: wanted nothing behind ']', found 'command = x'\n"},
+		"shop.ini:3: wanted nothing after ']', found 'command = x'\n"},
 	{"workers = 3\n" WEB,
 		"shop.ini:1: wanted a section such as "
 		"[cluster:web] before the first key\n"},
@@ -196,8 +196,8 @@ static const struct {
 	{WEB "listen = 80\nlisten = tcp:*:80\n",
 		"shop.ini:3: cluster:web.listen: 'tcp:*:80' is given twice\n"},
 	{WEB "listen = 80\n[cluster:b]\ncommand = x\nlisten = 80\n",
-		"shop.ini:6: cluster:b.listen: 'tcp:*:80' is cluster 'web''s "
-		"already\n"},
+		"shop.ini:6: cluster:b.listen: 'tcp:*:80' is already used by "
+		"cluster 'web'\n"},
 
 	/* what does not go together */
 	{"[cluster:web]\nworkers = 2\n",
@@ -291,8 +291,8 @@ static const struct {
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "max-age = 1h\n",
 		"shop.ini:5: cluster:web.max-age: does not go with 'accept': "
-		"it is about workers that last, and here each connection has "
-		"a process of its own\n"},
+		"it is for workers that last, but here each connection has its "
+		"own process\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "intercept = on\n",
 		"shop.ini:5: cluster:web.intercept: 'on' does not go with "
@@ -301,11 +301,11 @@ static const struct {
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "on-crash = y\n",
 		"shop.ini:5: cluster:web.on-crash: does not go with 'accept': "
-		"what is to be done for each connection is the command's\n"},
+		"let the command itself do it for each connection\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "leader = yes\n",
 		"shop.ini:5: cluster:web.leader: does not go with 'accept': a "
-		"process that is there for one connection does not lead\n"},
+		"process for one connection cannot be the leader\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "pty = yes\n",
 		"shop.ini:5: cluster:web.pty: 'yes' does not go with "

@@ -255,7 +255,7 @@ END_TEST
 	"'alive:1s', 'tcp', 'http:/path' or 'exec:COMMAND', found "
 #define CHECKS "wanted 'off', 'tcp', 'http:/path' or 'exec:COMMAND', found "
 #define HTTP \
-	"wanted a path behind 'http:', of at most 1000 bytes and without " \
+	"wanted a path after 'http:', of at most 1000 bytes and without " \
 	"blanks, such as 'http:/health', found "
 #define RULES(signal) \
 	"wanted 'next', 'all', 'first', 'restart', 'reload', 'stop', " \
@@ -322,7 +322,7 @@ static const struct {
 	{"command", "a 'b", "wanted a closing ', found ''b'"},
 	{"command", "a \"b", "wanted a closing \", found '\"b'"},
 	{"command", "a\\",
-		"wanted something behind the backslash, found 'a\\'"},
+		"wanted a character after the backslash, found 'a\\'"},
 	{"pass", "systemd upstart", PASSES "'systemd upstart'"},
 	{"pass", "", PASSES "''"},
 	{"listen-pid", "maybe", "wanted 'yes' or 'no', found 'maybe'"},

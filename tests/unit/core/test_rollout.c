@@ -181,6 +181,7 @@ START_TEST(the_next_step_waits_for_the_old_one_to_be_gone)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STEP), 0);
 	old_one_goes(0);
 	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_STEP)->count, 1);
+	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_STEP)->others, 2);
 	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
 	ck_assert_uint_eq(bench_rollout(&b).slot, 1);
 	end();

@@ -244,7 +244,7 @@ START_TEST(a_rollout_waits_for_its_command_too)
 	step_ends(1);
 	cluster_view_rollout(web->core, &view);
 	ck_assert(!view.under_way);
-	ck_assert(room_logged("rollout 1 failed: 'before' ('migrate') failed: "
+	ck_assert(room_logged("restart failed: 'before' ('migrate') failed: "
 			      "exit 1; the old workers keep serving"));
 
 	/* and is killed when the cluster stops */

@@ -191,7 +191,7 @@ START_TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
 	fd = socket_key_open(&key, geteuid(), false);
 	ck_assert_int_eq(socket_key_bound(&key, fd), 0);
 	ck_assert_ptr_null(learned_add(web, &key, fd, &err));
-	ck_assert_str_eq(err.text, "64 listeners are the most");
+	ck_assert_str_eq(err.text, "at most 64 listeners");
 	learned_drop(web, first);
 	ck_assert_uint_eq(learn("127.0.0.1")->bit, bit);
 	(void)close(fd);

@@ -278,7 +278,7 @@ START_TEST(it_is_told_once_and_may_always_have_a_tenth)
 		ck_assert(is_read(first));
 		room_pass(200 * MSEC);
 	}
-	ck_assert(!room_logged("made to wait"));
+	ck_assert(!room_logged("nclust now spends at most"));
 	for (int i = 0; i < 5; i++) {
 		cost = 200 * MSEC;
 		arrives(first, "STATUS=dear");
