@@ -185,7 +185,7 @@ while True: time.sleep(1000)'
 	run -1 nclust restart "$INSTANCE"
 	run nclust status "$INSTANCE"
 	[ "$status" -eq 0 ]
-	[[ $output == *"last restart failed "*" ago at it.0: exit 3 after "* ]]
+	[[ $output == *"last restart failed "*" ago: it.0: exit 3 after "* ]]
 	[[ $output == *"db1: Connection refused; generation 1 keeps serving"* ]]
 	cluster '.failed_restart | .rollout, .ago, .cause' |
 		grep -q 'it.0: exit 3'

@@ -90,7 +90,7 @@ exited1 started1 ready1 " ]
 	[ "$(worker_pid 1)" != "$second" ]
 	run nclust restart "$INSTANCE.2"
 	[ "$status" -ne 0 ]
-	[[ $output == *"no slot 2"* ]]
+	[[ $output == *"slots 0 and 1 only"* ]]
 }
 
 @test "status tells where a roll is" {
