@@ -102,6 +102,11 @@ size_t text_escape(char *to, size_t size, const char *from, size_t len)
 	return used;
 }
 
+size_t text_bom(const char *s, size_t len)
+{
+	return len >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 bool text_is_name(const char *s)
 {
 	size_t len = strlen(s);

@@ -24,6 +24,9 @@ size_t text_escape(char *to, size_t size, const char *from, size_t len);
  */
 size_t text_utf8(const char *s, size_t len);
 
+/* The length of the byte order mark that some editors begin a text with, or 0. */
+size_t text_bom(const char *s, size_t len);
+
 /* [A-Za-z0-9._-]{1,64}, not starting with '.' or '-'. */
 bool text_is_name(const char *s);
 

@@ -537,8 +537,7 @@ static void parse(struct reader *all, const char *path, unsigned file,
 		.end = data + len,
 	};
 
-	if (len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0)
-		ini.at += 3;
+	ini.at += text_bom(data, len);
 	/* its result tells of lines that it could not read: there are none */
 	(void)ini_parse_stream(on_read, &ini, on_key, &ini);
 }

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/envfile.h"
 #include "config/option.h"
 #include "config/rootsown.h"
 #include "config/value.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -158,6 +160,7 @@ void procfile_parse(struct settings *s, const char *path, char *data,
 	unsigned number = 0;
 	struct error err;
 
+	data += text_bom(data, len);
 	while (data < end) {
 		char *newline = memchr(data, '\n', (size_t)(end - data));
 		char *line = data;
@@ -261,10 +264,9 @@ static unsigned port_in(const char *text)
 {
 	uint64_t n;
 
-	if (text == NULL)
-		return 0;
-	text += *text == '"' || *text == '\'';
-	return text_number(&n, text, strspn(text, "0123456789"), UINT16_MAX) > 0
+	return text != NULL &&
+			text_number(&n, text, strspn(text, "0123456789"),
+				UINT16_MAX) > 0
 		? (unsigned)n
 		: 0;
 }
@@ -273,18 +275,23 @@ static unsigned port_in(const char *text)
 static unsigned port_of_file(const char *path)
 {
 	struct error err;
-	int fd = rootsown_open(path, &err);
-	FILE *file = fd != -1 ? fdopen(fd, "r") : NULL;
-	char line[64];
+	scoped_fd fd = rootsown_open(path, &err);
+	scoped_str text = calloc(1, ENV_FILE_MAX + 1);
+	struct stat st;
+	ssize_t len;
+	char *rest = text;
+	char *entry;
 	unsigned port = 0;
 
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "PORT=", 5) == 0)
-			port = port_in(line + 5);
-	if (file != NULL)
-		(void)fclose(file);
-	else if (fd != -1)
-		(void)close(fd);
+	if (fd == -1 || text == NULL || fstat(fd, &st) == -1 ||
+		!S_ISREG(st.st_mode))
+		return 0;
+	len = read(fd, text, ENV_FILE_MAX);
+	rest += text_bom(text, len > 0 ? (size_t)len : 0);
+	while (rest != NULL)
+		if (envfile_line(strsep(&rest, "\n"), &entry) == 1 &&
+			strncmp(entry, "PORT=", 5) == 0)
+			port = port_in(entry + 5);
 	return port;
 }
 

@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
+#include "config/envfile.h"
 #include "config/value.h"
 #include "os/place/open_for.h"
 #include "os/socket/peer.h"
@@ -23,7 +25,6 @@
 
 #define DEFAULT_PATH \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define ENV_FILE_MAX (1024 * 1024)
 
 extern char **environ;
 
@@ -120,30 +121,16 @@ static char *read_env_file(
 	return NULL;
 }
 
-/* "K=V", quotes around V taken off; '#' and ';' begin a comment line. */
 static int put_env_line(struct recipe *r, char *line, const char *path,
 	unsigned number, struct error *err)
 {
-	char *value;
-	size_t len;
+	char *entry;
+	int got = envfile_line(line, &entry);
 
-	line += strspn(line, " \t");
-	len = strlen(line);
-	while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL)
-		line[--len] = '\0';
-	if (*line == '\0' || *line == '#' || *line == ';')
-		return 0;
-	if (key_length(line) < 2)
+	if (got == -1)
 		return error_set(
 			err, 0, "%s:%u: wanted KEY=VALUE", path, number);
-	value = line + key_length(line);
-	len = strlen(value);
-	if (len >= 2 && (*value == '"' || *value == '\'') &&
-		value[len - 1] == *value) {
-		value[len - 1] = '\0';
-		(void)memmove(value, value + 1, len - 1);
-	}
-	if (put_env(r, line) == -1)
+	if (got == 1 && put_env(r, entry) == -1)
 		return error_set(err, ENOMEM, "env-file '%s'", path);
 	return 0;
 }
@@ -157,6 +144,7 @@ static int put_env_file(
 
 	if (text == NULL)
 		return -1;
+	rest += text_bom(text, strlen(text));
 	while (rest != NULL)
 		if (put_env_line(r, strsep(&rest, "\n"), path, ++number, err) ==
 			-1)

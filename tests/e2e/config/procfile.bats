@@ -92,6 +92,23 @@ clusters() {
 	done
 }
 
+@test "files of other systems and of shells: a byte order mark, CRLF, export" {
+	printf '\xef\xbb\xbfweb: %s\r\n\r\njob: %s\r\n' "$FIXTURES/hear" \
+		"$FIXTURES/hear" >"$APP/Procfile"
+	printf '\xef\xbb\xbf# x\r\n  export PORT="7000"\r\n' >"$APP/.env"
+	start_cluster -c "$APP/Procfile"
+	[ "$(clusters)" = "job=1 web=1" ]
+	[ "$(variable web PORT)" = 7000 ]
+	[ "$(variable job PORT)" = 7100 ]
+}
+
+@test "a .env that never ends is told, and nothing is started" {
+	write_procfile "web: $FIXTURES/hear"
+	ln -s /dev/zero "$APP/.env"
+	run -78 timeout 10 "$NCLUST" --name "$INSTANCE" -c "$APP/Procfile"
+	[[ $output == *"$APP/.env': wanted a regular file"* ]]
+}
+
 @test "mistakes are told with file and line, and nothing is started" {
 	write_procfile "web: $FIXTURES/hear" 'nonsense' ': x' "web: y" 'job:'
 	run -78 "$NCLUST" --name "$INSTANCE" -c "$APP/Procfile"

@@ -328,6 +328,15 @@ import time; time.sleep(600)'
 	[ "$(leaked '[.env.ONE, .env.THREE]')" = '["first","a=b"]' ]
 	nclust stop it
 
+	# as a shell reads it, and as editors of other systems leave it
+	printf '\xef\xbb\xbfONE=1\r\n\texport\tTWO="2 3"\r\nexport=yes\r\n' >"$DIR/env"
+	start_leak --env-file "$DIR/env"
+	[ "$(leaked '[.env.ONE, .env.TWO, .env.export]')" = '["1","2 3","yes"]' ]
+	nclust stop it
+	printf 'A B=c\n' >"$DIR/env"
+	refused_with 78 "$DIR/env:1: wanted KEY=VALUE" -n 1 \
+		--env-file "$DIR/env" -- touch "$DIR/ran"
+
 	refused_with 78 "$DIR/missing" -n 1 --env-file "$DIR/missing" \
 		-- touch "$DIR/ran"
 	refused_with 78 "$DIR" -n 1 --env-file "$DIR" -- touch "$DIR/ran"
