@@ -98,7 +98,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 	struct child *child = child_find(service, r->slot, r->worker);
 	const struct cluster *core = service->core;
 	const struct child *other = first_listening(service);
-	char as[80] = "other workers did";
+	char as[80] = "other workers do";
 
 	if (child == NULL || child->life.cause != NULL ||
 		cluster_settings(core)->ready != READY_AUTO ||
@@ -110,7 +110,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does",
 			service->name, other->slot);
 	trouble_set_cause(child,
-		"it did not %s; %s, and 'ready = auto' expects the same of "
+		"it did not %s, but %s, and 'ready = auto' expects the same of "
 		"every worker: set 'ready = alive:1s', or make it a cluster of "
 		"its own",
 		cluster_knows_notify(core) ? "send READY=1" : "listen", as);

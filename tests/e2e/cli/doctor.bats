@@ -100,7 +100,7 @@ SERVERS=$SCRIPTS/servers
 	[[ $(fact "seccomp notify") == "note missing"*"gVisor"* ]]
 	run -0 "$FIXTURES/confine" stacked -- "$NCLUST" doctor --json
 	[[ $(fact "taking over ports") == "warn not by this nclust"* ]]
-	[[ $(fact "seccomp notify") == "note taken"* ]]
+	[[ $(fact "seccomp notify") == "note in use"* ]]
 }
 
 # --- Servers on trial ----------------------------------------------------------------

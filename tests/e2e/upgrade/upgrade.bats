@@ -140,7 +140,7 @@ refused() {
 @test "a binary that is another program" {
 	serve_two
 	put /bin/true
-	refused "no nclust that can take over (exit 0)"
+	refused "not an nclust that can take over (exit 0)"
 	put /bin/ls
 	refused "the new nclust says: "
 	put /bin/false

@@ -60,7 +60,7 @@ start_app() {
 	[ "$status" -eq 69 ]
 	run nclust ask it GET /
 	[ "$status" -eq 1 ]
-	[[ $output == *"say which worker, such as 'it.0'"* ]]
+	[[ $output == *"name which worker, such as 'it.0'"* ]]
 	run nclust ask it.0 'GET / X' /
 	[ "$status" -eq 64 ]
 	run nclust ask it.0 GET / -H "$(printf 'a: b\r\nc: d')"

@@ -95,7 +95,7 @@ scrape_error() {
 	[ "$output" = \
 		"deaf: it has no listener that could be asked (yet)" ]
 	run get /metrics/deaf.0
-	[[ $output == "say the cluster"* ]]
+	[[ $output == "name the cluster"* ]]
 	[ "$(get /healthz)" = ok ]
 	run "$NCLUST" --name x --metrics tcp -- true
 	[ "$status" -eq 64 ]

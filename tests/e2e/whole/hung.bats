@@ -148,7 +148,7 @@ goes_on() {
 @test "one that takes the place of the socket just before nclust does" {
 	WORKERS=2 start_hung swap 'intercept = on' 'limit-nofile = 5000'
 	# it is there when nclust looks, or when it puts its own socket there
-	LASTS=1 goes_on 'bad\.1: (killing worker [0-9]+: it has put a descriptor|process [0-9]+ cannot be looked at in time)'
+	LASTS=1 goes_on 'bad\.1: (killing worker [0-9]+: it replaced the socket|process [0-9]+ cannot be looked at in time)'
 }
 
 @test "a descriptor with READY=1 that cannot be closed" {

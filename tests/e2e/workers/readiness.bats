@@ -273,7 +273,7 @@ notify_sockets() {
 }
 
 @test "auto, where only slot 0 listens: why the others are stopped, and what to write" {
-	local why="it did not listen; it.0 did, and 'ready = auto' expects"
+	local why="it did not listen, but it.0 does, and 'ready = auto' expects"
 
 	free_port
 	# slot 1 begins when it is known that slot 0 listens

@@ -256,7 +256,7 @@ stands_still() {
 	touch "$DIR/go"
 	wait_until 10 'so_many 1 1'
 	[ "$(spare_pid)" = "$next" ]
-	wait_logged "worker $next, a spare, has taken 1 connection:"
+	wait_logged "spare worker $next has taken 1 connection:"
 	[ "$(process_state "$next")" != T ] || wait_until 5 \
 		'[ "$(process_state "$1")" != T ]' "$next"
 	echo >&"${COPROC[1]}"
