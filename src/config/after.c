@@ -103,3 +103,27 @@ int after_parse(char **field, const char *text, struct error *err)
 	*field = copy;
 	return 0;
 }
+
+void after_drop(char **field, const char *name)
+{
+	char *from = *field;
+	const char *at = from;
+	struct dependency d;
+
+	while (from != NULL && after_next(&at, &d)) {
+		size_t here = (size_t)(at - *field);
+
+		if (strcmp(d.name, name) == 0) {
+			at += strspn(at, BLANK);
+			(void)memmove(from, at, strlen(at) + 1);
+			if (*at == '\0' && from > *field)
+				from[-2] = '\0'; /* the ", " before it */
+			break;
+		}
+		from = *field + here + strspn(*field + here, BLANK);
+	}
+	if (*field != NULL && **field == '\0') {
+		free(*field);
+		*field = NULL;
+	}
+}

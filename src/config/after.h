@@ -21,4 +21,8 @@ int after_parse(char **field, const char *text, struct error *err);
  * False: that was the last. */
 bool after_next(const char **at, struct dependency *d);
 
+/* Take the one of this name out of such a copy; *field is NULL if it was the only
+ * one. */
+void after_drop(char **field, const char *name);
+
 #endif

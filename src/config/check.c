@@ -634,9 +634,12 @@ static void check_cycle(const struct check *k)
 /* Called when all clusters have their names. */
 static void check_after(const struct check *k)
 {
-	const char *list = k->c->after;
+	const char *list;
 	struct dependency d;
 
+	if (origin_of(k, "after")->from_defaults)
+		after_drop(&k->c->after, k->c->name); /* meant for the others */
+	list = k->c->after;
 	while (after_next(&list, &d)) {
 		size_t at = cluster_named(k, d.name);
 

@@ -453,6 +453,12 @@ int field_set(const struct option_row *row, void *base, int member,
 	struct cluster_settings *c = base;
 	struct settings *s = base;
 
+	/* takes back the value of [defaults] */
+	if ((row->type == OPT_AFTER || row->type == OPT_RUN) &&
+		strcmp(text, "none") == 0) {
+		field_clear(row, base);
+		return 0;
+	}
 	switch (row->type) {
 	case OPT_NAME:
 		return set_name(field, text, err);

@@ -246,6 +246,52 @@ START_TEST(a_clusters_own_key_wins_over_the_defaults)
 }
 END_TEST
 
+START_TEST(a_cluster_takes_back_a_command_or_an_order_of_the_defaults)
+{
+	struct reading r =
+		read_text("[defaults]\n"
+			  "before = ./migrate\n"
+			  "before-stop = ./leave\n"
+			  "after = db, cache , job: ready\n"
+			  "[cluster:web]\ncommand = x\n"
+			  "[cluster:db]\ncommand = x\nbefore = none\n"
+			  "before-stop = none\nafter = none\n"
+			  "[cluster:cache]\ncommand = x\nafter = db\n"
+			  "[cluster:job]\ncommand = x\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_str_eq(r.s->clusters[0]->before.text, "./migrate");
+	ck_assert_str_eq(r.s->clusters[0]->after, "db, cache, job");
+	ck_assert_ptr_null(r.s->clusters[1]->before.text);
+	ck_assert_ptr_null(r.s->clusters[1]->before_stop.text);
+	ck_assert_ptr_null(r.s->clusters[1]->after);
+	ck_assert_str_eq(r.s->clusters[3]->after, "db, cache");
+	forget(&r);
+}
+END_TEST
+
+START_TEST(an_order_of_the_defaults_leaves_out_the_cluster_itself)
+{
+	struct reading r = read_text("[defaults]\n"
+				     "after = a\n"
+				     "[cluster:a]\ncommand = x\n"
+				     "[cluster:b]\ncommand = x\n");
+
+	ck_assert_faults(r, "");
+	ck_assert_ptr_null(r.s->clusters[0]->after);
+	ck_assert_str_eq(r.s->clusters[1]->after, "a");
+	forget(&r);
+	r = read_text("[defaults]\nafter = a, b\n"
+		      "[cluster:a]\ncommand = x\nafter = none\n"
+		      "[cluster:b]\ncommand = x\n"
+		      "[cluster:c]\ncommand = x\nafter = c\n");
+	ck_assert_faults(r,
+		"shop.ini:10: cluster:c.after: 'c' cannot wait for itself\n");
+	ck_assert_str_eq(r.s->clusters[1]->after, "a");
+	forget(&r);
+}
+END_TEST
+
 START_TEST(a_mistake_in_the_defaults_is_told_once)
 {
 	struct reading r = read_text(
@@ -584,6 +630,10 @@ int main(void)
 	tcase_add_test(t, a_listener_may_have_the_name_of_its_cluster);
 	tcase_add_test(t, a_slot_may_have_a_number_added);
 	tcase_add_test(t, a_clusters_own_key_wins_over_the_defaults);
+	tcase_add_test(
+		t, a_cluster_takes_back_a_command_or_an_order_of_the_defaults);
+	tcase_add_test(
+		t, an_order_of_the_defaults_leaves_out_the_cluster_itself);
 	tcase_add_test(t, a_mistake_in_the_defaults_is_told_once);
 	tcase_add_test(t, defaults_alone_are_no_cluster);
 	tcase_add_test(t, defaults_that_do_not_fit_accept_are_left_out);
