@@ -66,8 +66,8 @@ static bool waits(const struct service *s)
 }
 
 /* It waits for one that has ended, or that waits for such a one.  There are no
- * cycles. */
-static bool is_lost(const struct service *s)
+ * cycles.  `by_itself`: not for one that an operator has stopped. */
+static bool is_lost(const struct service *s, bool by_itself)
 {
 	const char *at = s->stage.held ? after_of(s) : NULL;
 	const struct service *of;
@@ -75,9 +75,18 @@ static bool is_lost(const struct service *s)
 	enum met met;
 
 	while ((of = next_missing(s, &at, &d, &met)) != NULL)
-		if (met == LOST || is_lost(of))
+		if (met == LOST ? !by_itself || !cluster_was_stopped(of->core)
+				: is_lost(of, by_itself))
 			return true;
 	return false;
+}
+
+/* nclust is to end with it: it can never start. */
+static bool is_essential_lost(const struct service *s)
+{
+	return cluster_settings(s->core)->essential && !s->stage.leaving &&
+		!s->stage.stop_asked && !cluster_was_stopped(s->core) &&
+		is_lost(s, true);
 }
 
 /* "db (starting)", "job, which ended with status 3". */
@@ -292,11 +301,12 @@ static void look_at_stop(struct service *s)
 /* ---- once a turn ---- */
 
 /* Nothing runs any more, and who waits can never start: then nclust ends, as when
- * the last worker has ended.  In the background it does not wait for that. */
+ * the last worker has ended.  In the background it does not wait for that, nor for
+ * the others if what waits is essential. */
 static void look_if_lost(struct supervisor *sup)
 {
 	const struct service *lost = NULL;
-	bool daemon = sup->settings->daemon && !sup->instance.ready_once;
+	bool at_once = sup->settings->daemon && !sup->instance.ready_once;
 	bool others = false;
 	char text[300];
 	char why[400];
@@ -304,12 +314,17 @@ static void look_if_lost(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
-		if (is_lost(s))
+		if (is_essential_lost(s)) {
+			lost = s;
+			at_once = true;
+			break;
+		}
+		if (is_lost(s, false))
 			lost = s;
 		else
 			others |= !s->stage.ended;
 	}
-	if (lost == NULL || (others && !daemon))
+	if (lost == NULL || (others && !at_once))
 		return;
 	say_all(text, sizeof(text), lost);
 	(void)snprintf(why, sizeof(why), "%s cannot start: it waits for %s",

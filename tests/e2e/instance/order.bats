@@ -165,6 +165,28 @@ line_of() {
 	wait_until 10 '[ "$(starts web)" -eq 1 ]'
 }
 
+@test "an essential one that waits for what has failed ends nclust; not for what was stopped" {
+	{
+		cluster_of web 'after = mid' 'essential = yes'
+		cluster_of mid 'after = job: done'
+		cluster_of job 'restart = never' | sed 's|ready = notify|ready = alive:1h|'
+		cluster_of other
+	} >"$DIR/it.ini"
+	go other
+	start_nclust -c "$DIR/it.ini"
+	wait_until 10 '[ "$(starts job)$(state_of other)" = 1running ]'
+	nclust stop "$INSTANCE/job"
+	wait_until 10 '[ "$(waits_for mid)" = "job (stopped)" ]'
+	nclust restart "$INSTANCE/job" --no-wait
+	wait_until 10 '[ "$(starts job)" -eq 2 ]'
+	go job 7
+	wait_exit
+	[ "$status" -eq 7 ]
+	[ "$(starts web)" -eq 0 ]
+	logged 'web cannot start: it waits for mid (waiting)'
+	file_has "$DIR/order" "other stops"
+}
+
 @test "what dies before it is ready is not ready; what recovers lets the others start" {
 	{
 		cluster_of web 'after = db'
