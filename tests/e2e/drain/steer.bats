@@ -211,7 +211,7 @@ each_answers() {
 	one_is_left
 }
 
-@test "an upgrade between two restarts: the old workers keep serving accepting" {
+@test "an upgrade between two restarts: the old workers go on accepting" {
 	local i
 
 	cat >"$DIR/server" <<-EOF
