@@ -295,6 +295,7 @@ limit_files() {
 	wait_until 10 answered
 	for _ in {1..40}; do
 		exec {idle}<>"/dev/tcp/127.0.0.1/$PORT"
+		: "$idle" # stays open
 	done
 	is_503
 }

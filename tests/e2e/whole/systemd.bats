@@ -108,7 +108,7 @@ PYTHON='python3 -m http.server --bind 127.0.0.1'
 	start_unit
 	is least json '.clusters[0].balance'
 	gets 8119
-	! said 'the kernel chooses'
+	run ! said 'the kernel chooses'
 }
 
 @test "a server that binds by itself, as another user, in the hardened unit" {
