@@ -25,7 +25,7 @@ write_ini() {
 	mv "$DIR/end.new" "$DIR/end"
 	wait_exit
 	[ "$status" -eq 7 ]
-	logged 'main: has ended, and is essential: nclust ends, with 7'
+	logged 'main: has ended, and is essential: nclust ends with status 7'
 	grep -q '^slot=0 pid=[0-9]* TERM' "$LOG"
 	run ! logged SIGKILL
 }
@@ -47,7 +47,7 @@ write_ini() {
 	mv "$DIR/end.new" "$DIR/end"
 	wait_exit
 	[ "$status" -eq 1 ]
-	logged 'main: has failed, and is essential: nclust ends, with 1'
+	logged 'main: has failed, and is essential: nclust ends with status 1'
 }
 
 @test "one that the operator stops or a reload removes ends nothing else" {
