@@ -92,6 +92,7 @@ _nclust()
 		--hang-signal
 		--max-memory
 		--max-age
+		--max-requests
 		--stop-signal
 		--stop-timeout
 		--backoff-min

@@ -435,9 +435,9 @@ static void check_lasting(const struct check *k)
 	static const char *const keys[] = {"ready", "start-timeout", "check",
 		"check-interval", "check-timeout", "check-failures", "watchdog",
 		"stall", "request-timeout", "hang-signal", "max-memory",
-		"max-age", "backoff-min", "backoff-max", "backoff-jitter",
-		"stable-after", "restart", "give-up", "drain", "surge",
-		"max-unavailable", "canary", "bake", "old-generations",
+		"max-age", "max-requests", "backoff-min", "backoff-max",
+		"backoff-jitter", "stable-after", "restart", "give-up", "drain",
+		"surge", "max-unavailable", "canary", "bake", "old-generations",
 		"start-at-once", "spare", "pass", "listen-pid", "balance",
 		"fallback", "fallback-after", "watch"};
 	static const struct {
@@ -554,6 +554,23 @@ static void check_sticky(const struct check *k)
 		fault(k, "sticky",
 			"needs 'balance = rr': a client that stays at its "
 			"worker cannot be moved by load or at random");
+}
+
+/* nclust counts what the kernel, or itself, gives to each worker. */
+static void check_requests(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+	bool counts = c->listen_count == 0;
+
+	if (c->max_requests == 0 || c->accept)
+		return;
+	for (size_t i = 0; i < c->listen_count; i++)
+		counts |= c->listen[i].kind != ADDRESS_UNIX &&
+			c->listen[i].type != SOCK_DGRAM;
+	if (c->balance == BALANCE_SHARE || c->balance == BALANCE_RANDOM)
+		fault(k, "max-requests", "needs balance = rr or least");
+	else if (!counts)
+		fault(k, "max-requests", "needs a TCP 'listen'");
 }
 
 static void check_relay(const struct check *k)
@@ -819,6 +836,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_accept(&k);
 		check_pty(&k);
 		check_sticky(&k);
+		check_requests(&k);
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
 		check_metrics(&k);

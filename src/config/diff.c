@@ -38,6 +38,15 @@ static void note_key(char keys[256], const char *name)
 		keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
+/* Do workers get sockets of their own, or lose them, for that alone? */
+static bool moves_sockets(const struct option_row *row,
+	const struct cluster_settings *old, const struct cluster_settings *new)
+{
+	return strcmp(row->name, "max-requests") == 0 &&
+		(old->max_requests == 0) != (new->max_requests == 0) &&
+		new->balance == BALANCE_AUTO &&new->sticky == STICKY_OFF;
+}
+
 /* From some sinks to others, workers need not notice. */
 static enum change change_of(
 	const struct option_row *row, const void *a, const void *b)
@@ -45,6 +54,9 @@ static enum change change_of(
 	const struct cluster_settings *old = a;
 	const struct cluster_settings *new = b;
 
+	if (row->section != NULL && strcmp(row->section, "cluster") == 0 &&
+		moves_sockets(row, old, new))
+		return CHANGE_ROLL;
 	return row->type == OPT_LOG && old->log == LOG_SINKS &&
 			new->log == LOG_SINKS
 		? CHANGE_LIVE

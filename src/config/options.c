@@ -395,6 +395,9 @@ const struct option_row option_rows[] = {
 	DURATION(max_age, "max-age", SECOND, 8760LL * HOUR, "off",
 		"replace a worker that is older than this",
 		.word = "off", .change = CHANGE_LIVE),
+	COUNT(max_requests, "max-requests", 1, 1000000000, "off",
+		"replace one after so many connections",
+		.word = "off", .change = CHANGE_LIVE),
 	{
 		IN_CLUSTER(stop), .name = "stop-signal",
 		.type = OPT_STOP_SIGNAL, .fallback = "TERM",

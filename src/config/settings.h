@@ -255,6 +255,7 @@ struct cluster_settings {
 	enum hang_signal hang_signal;
 	struct memory_limit max_memory; /* of one worker */
 	nsec_t max_age;                 /* 0: off; +-10 % at random */
+	unsigned max_requests;          /* the same, of connections */
 
 	struct stop_step stop[STOP_STEPS_MAX];
 	unsigned stop_count; /* at least 1 */

@@ -109,6 +109,7 @@ struct worker_view {
 	nsec_t due;         /* what it is given time for is over; NSEC_NEVER */
 	unsigned stop_step; /* SLOT_STOPPING: of settings->stop */
 	bool killed;        /* it has got SIGKILL */
+	int share; /* of limits such as max-age, per mille more or less */
 };
 
 struct slot_view {

@@ -51,6 +51,7 @@ enum why {
 	WHY_QUEUE,         /* reserved: older versions carried it on */
 	WHY_REQUEST,       /* it owes an answer: request-timeout */
 	WHY_BEFORE,        /* of a rollout: its `before` has failed */
+	WHY_SERVED,        /* max-requests */
 };
 
 enum event_kind {
@@ -69,8 +70,8 @@ enum event_kind {
 	EVENT_UNWELL,       /* slot, worker, why: WHY_WATCHDOG (it said
 			       WATCHDOG=trigger), WHY_STALL, WHY_CHECK,
 			       WHY_REQUEST */
-	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY: replace it, when
-			       its turn comes */
+	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY, WHY_SERVED:
+			       replace it, when its turn comes */
 	EVENT_DRAINED,      /* slot, worker: answer to ACTION_DRAIN: now is the
 			       moment for the stop signal */
 	EVENT_GRACEFUL,     /* slot, worker: it answered what was in flight

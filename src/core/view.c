@@ -143,6 +143,7 @@ static void add_worker(
 		.due = worker_due(w, lost),
 		.stop_step = w->stop_step,
 		.killed = w->state == WORKER_KILLED,
+		.share = w->age_share,
 	};
 }
 

@@ -71,7 +71,8 @@ struct worker {
 	nsec_t interval;     /* of its watchdog; 0: as in settings */
 	nsec_t serves_since; /* ready_at by the patient clock */
 	nsec_t retire_at;    /* READY: too old then (health.c) */
-	int age_share;       /* of max-age, per mille more or less */
+	int age_share;       /* of max-age and max-requests, per mille more or
+				less */
 	unsigned stop_step;  /* of settings->stop */
 	nsec_t gate_at;      /* it came to the gate; 0: it did not */
 	bool released;       /* STARTING: it may pass the gate */

@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "least") == 0)
 		choose_least(fds, count);
-	else if (own && reuseport_turn(fds[0], weights, count) == -1)
+	else if (own && reuseport_turn(fds[0], weights, count, NULL) == -1)
 		bench_die("bpf");
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGTERM);

@@ -370,7 +370,8 @@ static bool is_well(const struct world *w)
 			!w->processes[id].going &&
 			(w->processes[id].unfit == WHY_CHECK ||
 				w->processes[id].unfit == WHY_REQUEST ||
-				w->processes[id].unfit == WHY_MEMORY))
+				w->processes[id].unfit == WHY_MEMORY ||
+				w->processes[id].unfit == WHY_SERVED))
 			return false; /* its successor is to come */
 	return w->ended || (state == CLUSTER_RUNNING && w->rollout == 0);
 }

@@ -287,7 +287,8 @@ void trials_note_goes(struct world *w, const struct report *r)
 
 	if (!p->ready)
 		return;
-	if ((is_unwell(r->why) || r->why == WHY_MEMORY || r->why == WHY_AGE) &&
+	if ((is_unwell(r->why) || r->why == WHY_MEMORY || r->why == WHY_AGE ||
+		    r->why == WHY_SERVED) &&
 		(!serves(mate) || p->unfit != r->why))
 		world_complain(w, "it is replaced by nobody");
 	if (r->why != WHY_ROLL || !trials_go_on(w) || p->leaving ||

@@ -219,7 +219,8 @@ static void live_watched(
 			EVENT_UNWELL, whys[world_random(w, 4)]);
 	if (world_chance(w, h->outgrown))
 		schedule_why(w, worker, world_span(w, 0, 5 * SECOND),
-			EVENT_OUTGROWN, WHY_MEMORY);
+			EVENT_OUTGROWN,
+			world_chance(w, 500) ? WHY_MEMORY : WHY_SERVED);
 }
 
 /* As long as it lives, and is not silent. */

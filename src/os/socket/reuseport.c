@@ -564,7 +564,8 @@ static int load_turns(int map, unsigned length)
 
 /* Each change of the weights gets a program of its own; where the round begins is
  * left to chance, so that changes prefer nobody. */
-int reuseport_turn(int fd, const unsigned *weights, unsigned count)
+int reuseport_turn(int fd, const unsigned *weights, unsigned count,
+	struct reuseport_turns *given)
 {
 	struct turns turns = {.next = 0};
 	unsigned length = fill_turns(&turns, weights, count);
@@ -580,7 +581,30 @@ int reuseport_turn(int fd, const unsigned *weights, unsigned count)
 	map = make_map(&turns);
 	if (map != -1)
 		program = load_turns(map, length);
-	return program != -1 ? reuseport_attach(fd, program) : -1;
+	if (program == -1 || reuseport_attach(fd, program) == -1)
+		return -1;
+	if (given != NULL)
+		*given = (struct reuseport_turns){
+			fd_release(&map), length, turns.next};
+	return 0;
+}
+
+uint64_t reuseport_given(struct reuseport_turns *given)
+{
+	const uint32_t key = 0;
+	struct turns turns;
+	union bpf_attr attr = {
+		.map_fd = (uint32_t)given->map,
+		.key = (uintptr_t)&key,
+		.value = (uintptr_t)&turns,
+	};
+	uint64_t count;
+
+	if (bpf(BPF_MAP_LOOKUP_ELEM, &attr) == -1)
+		return 0;
+	count = turns.next - given->next;
+	given->next = turns.next;
+	return count;
 }
 
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,

@@ -3,6 +3,7 @@
 #define OS_REUSEPORT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * A group of listening sockets at one address (SO_REUSEPORT, socket(7)).  A
@@ -39,8 +40,17 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count);
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
 	unsigned place);
 /* The same in turn, not by chance: socket i gets weights[i] connections of each
- * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
-int reuseport_turn(int fd, const unsigned *weights, unsigned count);
+ * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno.
+ * `turns` (NULL: not wanted) is to see how many it has given: close its map. */
+struct reuseport_turns {
+	int map;
+	unsigned length; /* of a round: the sum of the weights */
+	uint64_t next;   /* the turn that was next, at the last look */
+};
+int reuseport_turn(int fd, const unsigned *weights, unsigned count,
+	struct reuseport_turns *turns);
+/* How many turns it has given since the last look. */
+uint64_t reuseport_given(struct reuseport_turns *turns);
 /* All connections of one address (`ports`: of one address and port, as a flow of UDP
  * is) go to places[i], where i < count is always the same; where that is -1 (nobody
  * is there now), to another one that there is.  -1 and errno. */

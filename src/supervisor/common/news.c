@@ -105,6 +105,8 @@ static const char *unwell(enum why why)
 		return "uses more than 'max-memory'";
 	case WHY_AGE:
 		return "is older than 'max-age'";
+	case WHY_SERVED:
+		return "has had 'max-requests'";
 	default:
 		return "is not well";
 	}
@@ -133,6 +135,8 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_AGE] = " (was too old)",
 		[WHY_QUEUE] = "",
 		[WHY_REQUEST] = " (a request hung)",
+		[WHY_BEFORE] = "",
+		[WHY_SERVED] = " (max-requests)",
 	};
 	const struct report *r = &n->report;
 	char text[64];
@@ -449,6 +453,7 @@ static const char *why_word(
 		[WHY_QUEUE] = "asked",
 		[WHY_REQUEST] = "hang",
 		[WHY_BEFORE] = "before",
+		[WHY_SERVED] = "requests",
 	};
 	const struct ending *e = &r->ending;
 

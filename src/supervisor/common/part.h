@@ -28,6 +28,14 @@ struct kept {
 	int channel;                     /* or -1 */
 };
 
+/* How many connections a worker got, as far as nclust can know that. */
+struct dealt {
+	bool known;
+	uint64_t count; /* since any time: only what it grows by matters … */
+	unsigned mates; /* … and so many workers got that together */
+	int error;      /* why the kernel does not count; or 0 */
+};
+
 struct part {
 	const char *name;
 
@@ -55,6 +63,8 @@ struct part {
 	 * queue; else 1 if not for this one. */
 	unsigned (*gives_up)(
 		const struct child *child, const struct connection *c);
+	/* Add how many connections this room gave, or saw given, to it. */
+	void (*given)(const struct child *child, struct dealt *to);
 	/* ACTION_HOLD: stop the processes of this spare at a quiet moment, until
 	 * its release.  True: this room does so. */
 	bool (*stay)(struct child *child);

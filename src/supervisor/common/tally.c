@@ -70,6 +70,7 @@ static enum tally_exit reason_of(
 		return TALLY_UNHEALTHY;
 	case WHY_MEMORY:
 	case WHY_AGE:
+	case WHY_SERVED:
 		return TALLY_OUTGROWN;
 	case WHY_BEFORE: /* no worker's */
 		break;

@@ -23,7 +23,8 @@
 
 static bool is_auto(const struct cluster_settings *s)
 {
-	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF;
+	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF &&
+		s->max_requests == 0;
 }
 
 void evidence_begin(struct child *child)

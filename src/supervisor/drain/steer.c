@@ -12,7 +12,9 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/turns.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,6 +101,8 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 		return SPREAD_CLIENTS;
 	switch (settings->balance) {
 	case BALANCE_AUTO: /* for a reason */
+		return settings->max_requests != 0 ? SPREAD_TURNS
+						   : SPREAD_LEAST;
 	case BALANCE_LEAST:
 		return SPREAD_LEAST;
 	case BALANCE_RANDOM:
@@ -112,8 +116,12 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 static bool set_spread(const struct steer *s, struct listener *l)
 {
 	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s, l);
-	bool changed = l->spread != spread || l->seats != s->seats;
+	bool counted = s->seats > 0 && l->facts.type == SOCK_STREAM &&
+		cluster_settings(s->service->core)->max_requests != 0;
+	bool changed = l->spread != spread || l->seats != s->seats ||
+		l->counted != counted;
 
+	l->counted = counted;
 	l->spread = spread;
 	l->seats = s->seats;
 	for (unsigned i = 0; i < s->count; i++) {
@@ -135,6 +143,7 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 	nobody = sum_up(s, l, false, sums) == 0 && /* only pressed ones left */
 		sum_up(s, l, true, sums) == 0;
 	changed |= set_spread(s, l);
+	changed |= l->counted && l->turns == NULL; /* it did not listen yet */
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		changed |= group_weigh(k,
 			nobody ? (waits_at(s, l, k) ? 1 : 0) : sums[k->place]);
@@ -633,6 +642,37 @@ void steer_on_adopted(struct service *service)
 }
 
 /* ---- what is known of it ---- */
+
+void steer_on_settings(struct service *service)
+{
+	if (service->traffic.steer != NULL)
+		steer_look(service->traffic.steer);
+}
+
+void steer_on_given(const struct child *child, struct dealt *to)
+{
+	struct steer *s = child->service->traffic.steer;
+	struct listener_walk walk =
+		listeners_of(child->service, LISTENERS_IN_FORCE);
+	const struct lane *lane = s != NULL && child->traffic.in_lane
+		? steer_find_lane(s, child->traffic.lane)
+		: NULL;
+	struct listener *l;
+
+	while (lane != NULL && lane->seated &&
+		(l = listener_next(&walk)) != NULL) {
+		const struct listener_socket *k = group_own(l, lane->id);
+
+		if (k == NULL)
+			continue;
+		if (turns_count(l) == 0)
+			to->known = true;
+		else
+			to->error = errno;
+		to->count += k->given;
+		to->mates = lane->ready > 0 ? lane->ready : 1;
+	}
+}
 
 bool steer_is_busy(const struct service *service)
 {

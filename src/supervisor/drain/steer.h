@@ -52,6 +52,11 @@ bool steer_may_stop(const struct child *child);
 /* The service has taken over listeners and workers, with their lanes. */
 void steer_on_adopted(struct service *service);
 
+/* Settings that need no rollout are in force. */
+void steer_on_settings(struct service *service);
+/* What its sockets alone got. */
+void steer_on_given(const struct child *child, struct dealt *to);
+
 /* Has a listener of the service several sockets? */
 bool steer_is_busy(const struct service *service);
 /* Must an upgrade wait?  Not if a rollout failed midway: then there are several

@@ -18,6 +18,7 @@ static const struct asker_kind *const kinds[ASKERS] = {
 	[ASKS_STALL] = &stall_kind,
 	[ASKS_MEMORY] = &memory_kind,
 	[ASKS_REACH] = &reach_kind,
+	[ASKS_COUNT] = &count_kind,
 };
 
 /* The asker's volley; NULL: it has none. */

@@ -47,6 +47,7 @@ extern const struct asker_kind check_kind;
 extern const struct asker_kind stall_kind;
 extern const struct asker_kind memory_kind;
 extern const struct asker_kind reach_kind;
+extern const struct asker_kind count_kind;
 
 /* The cluster's asker, made on first use.  NULL: out of memory. */
 struct asker *asker_of(struct service *service, enum asks_for which);

@@ -15,6 +15,7 @@ static const struct plain_row health_rows[] = {
 	PLAIN(6, health, asked, UNSIGNED),
 	PLAIN(7, health, hang, TEXT),
 	PLAIN(8, health, above_since, SIGNED),
+	PLAIN(9, health, requests, UNSIGNED),
 	CARRY_GROUP(CARRY_HELPER, health, helper, &carried_helper),
 };
 /* clang-format on */

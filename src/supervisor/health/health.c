@@ -189,10 +189,13 @@ static void begin_from(struct service *service, enum asks_for which)
 
 static void health_on_report(struct service *service, const struct report *r)
 {
-	const struct child *child;
+	struct child *child;
 
 	switch (r->kind) {
 	case REPORT_READY:
+		child = child_find(service, r->slot, r->worker);
+		if (child != NULL)
+			health_count(child);
 		begin_from(service, ASKS_CHECK);
 		break;
 	case REPORT_DRAINING:
@@ -226,6 +229,12 @@ static void ask_again(struct child *child)
 
 static void health_on_settings(struct service *service)
 {
+	struct child_walk walk = children_of(service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (health_is_ready(child))
+			health_count(child);
 	begin_from(service, ASKS_READY);
 }
 
@@ -272,6 +281,8 @@ static void health_on_status_worker(
 	else
 		json_put_null(w, "last");
 	json_close_object(w);
+	if (h->counted)
+		json_put_int(w, "requests", (int64_t)h->requests);
 }
 
 static void health_on_go_on(struct supervisor *sup)

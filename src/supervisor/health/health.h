@@ -34,6 +34,12 @@ struct health {
 	char hang[96];        /* the request that was too late; or "" */
 	nsec_t above_since;   /* max-memory: it was exceeded since; or 0 */
 	bool outgrown;        /* … and that was reported */
+	bool counts;          /* max-requests: begun (count.c) … */
+	bool counted;         /* … and it can be known … */
+	uint64_t requests;    /* … connections that it got since then … */
+	uint64_t given;       /* … and what they were counted by … */
+	nsec_t counted_at;    /* … at the last look … */
+	nsec_t count_pause;   /* … and from it to the next, as none came */
 };
 
 /* How a worker's health goes through an upgrade. */
@@ -56,6 +62,8 @@ bool health_gives_up(const struct child *child, const struct connection *c);
 struct volley;
 int health_exec(struct child *child, struct volley *asks,
 	const struct probe *probe, struct error *err);
+/* It is ready: count its connections from now on, if its settings ask for it. */
+void health_count(struct child *child);
 /* The worker was started: probe it, if its settings ask for that. */
 void health_prove(struct child *child);
 /* "GET /health", "exec:…", "tcp". */

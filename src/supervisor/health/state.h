@@ -11,6 +11,7 @@ enum asks_for {
 	ASKS_STALL,
 	ASKS_MEMORY,
 	ASKS_REACH, /* somebody else asks it (reach.h) */
+	ASKS_COUNT,
 	ASKERS,
 };
 
@@ -22,6 +23,7 @@ struct asks {
 	struct asker *of[ASKERS]; /* asker.h; NULL: not needed yet */
 	bool denied_told;         /* reported: no check can be made */
 	bool refused_told;        /* reported: no stall can be seen */
+	bool uncounted_told;      /* reported: connections are not counted */
 };
 
 #endif

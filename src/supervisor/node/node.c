@@ -414,7 +414,7 @@ static bool may_be_rr(const struct cluster_settings *s)
 	for (size_t i = 0; i < s->env.count; i++)
 		if (strcmp(s->env.list[i], "NODE_CLUSTER_SCHED_POLICY=rr") == 0)
 			return true;
-	return s->sticky != STICKY_OFF;
+	return s->sticky != STICKY_OFF || s->max_requests != 0;
 }
 
 /* With `rr` adopted workers get no connections: they are replaced. */
@@ -442,11 +442,22 @@ static void node_on_go_on(struct supervisor *sup)
 static const struct channel_speaker node_speaker = {
 	CHANNEL_NODE, on_line, on_end};
 
+static void node_on_given(const struct child *child, struct dealt *to)
+{
+	const struct node_worker *w = child->node;
+
+	for (size_t i = 0; w != NULL && i < w->use_count; i++)
+		to->known |= w->uses[i].server->rr;
+	if (w != NULL)
+		to->count += w->taken;
+}
+
 const struct part node_part = {
 	.name = "node",
 	.status = node_on_status,
 	.status_worker = node_on_status_worker,
 	.drain = node_on_drain,
+	.given = node_on_given,
 	.release = node_on_release,
 	.stop = node_on_stop,
 	.keeps_own = node_on_keeps_own,

@@ -12,6 +12,7 @@
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/queues.h"
+#include "supervisor/sockets/turns.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -186,7 +187,7 @@ static int choose_so(const struct listener *l, enum spread way, int fd,
 	case SPREAD_LEAST:
 		return queues_choose(l, fd);
 	case SPREAD_TURNS:
-		return reuseport_turn(fd, weights, count);
+		return turns_choose(l, fd, weights, count);
 	case SPREAD_CLIENTS:
 	case SPREAD_FLOWS:
 		return stay(l, fd);
@@ -208,7 +209,9 @@ static int choose(const struct listener *l, const unsigned *weights,
 	};
 
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
-		enum spread way = l->spread;
+		/* one alone gets all: it is to be counted */
+		enum spread way = count == 1 && l->turns != NULL ? SPREAD_TURNS
+								 : l->spread;
 		int got = choose_so(l, way, s->fd, weights, count);
 
 		*why = got == -1 ? errno : 0;
@@ -259,6 +262,7 @@ void group_apply(struct listener *l)
 		(!l->facts.listening && l->facts.type != SOCK_DGRAM))
 		return;
 	queues_prepare(l, count);
+	turns_prepare(l);
 	way = choose(l, weights, count, &l->chosen_why);
 	l->chosen = way != -1 ? (enum spread)way : SPREAD_LANES;
 	if (count == 1) { /* it may never have been in a group */
@@ -450,6 +454,8 @@ void group_rescue(struct listener *l, struct listener_socket *k)
 void group_forget(struct listener *l)
 {
 	queues_forget(l);
+	l->counted = false;
+	turns_prepare(l);
 	while (l->sockets != NULL) {
 		struct listener_socket *s = l->sockets;
 		struct holding holding = {.listener = l, .socket = s};

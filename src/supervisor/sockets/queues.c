@@ -199,9 +199,29 @@ void queues_prepare(struct listener *l, unsigned count)
 		l->queues->listener = l;
 		open_all(l->queues);
 	}
-	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		if (s->queue.number != 0)
+			continue;
+		s->queue.number = free_number(l);
+		if (l->queues->least.state != NULL)
+			s->queue.given = l->queues->least.state
+						 ->given[s->queue.number - 1];
+	}
+}
+
+void queues_count(const struct listener *l)
+{
+	if (l->queues == NULL || l->queues->least.state == NULL)
+		return;
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
+		uint32_t given;
+
 		if (s->queue.number == 0)
-			s->queue.number = free_number(l);
+			continue;
+		given = l->queues->least.state->given[s->queue.number - 1];
+		s->given += given - s->queue.given; /* it may wrap around */
+		s->queue.given = given;
+	}
 }
 
 /* -1 and errno: one is not to be had. */

@@ -22,6 +22,8 @@ void queues_prepare(struct listener *l, unsigned count);
 /* Let the kernel choose among the sockets that have a share; `fd` is one.  -1 and
  * errno; EBUSY: nclust tries it again by itself. */
 int queues_choose(const struct listener *l, int fd);
+/* Add to the sockets' `given` what they got since the last time. */
+void queues_count(const struct listener *l);
 void queues_forget(struct listener *l);
 
 #endif

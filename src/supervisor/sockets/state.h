@@ -21,6 +21,7 @@
 struct node_server;
 struct queues;
 struct supervisor;
+struct turns;
 
 /* How the kernel chooses among several sockets of a listener. */
 enum spread {
@@ -50,9 +51,12 @@ struct listener_socket {
 	unsigned knocks; /* since its queue was empty */
 	nsec_t knock_at; /* the next, not before */
 	uint64_t held;   /* the cookie by which the keeper has it; or 0 */
+	uint64_t given;  /* connections, as far as that is counted */
+	unsigned turns;  /* of a round, in the program in force (turns.h) */
 	struct backlog { /* queues.h */
 		unsigned number;   /* from 1 on; 0: none yet */
 		uint32_t accepted; /* at the last look */
+		uint32_t given;    /* when that was counted last */
 		nsec_t since;      /* when somebody waits, and nobody accepts */
 		nsec_t patience;
 		nsec_t stuck_at; /* when it was; or 0 */
@@ -78,7 +82,9 @@ struct listener {
 	enum spread chosen; /* … what it does instead, or the same, and … */
 	int chosen_why;     /* … why (an errno); or 0 */
 	struct queues *queues; /* NULL: nobody asked for the least one */
-	bool alone_told; /* that workers share it, though they were to have
+	bool counted; /* `max-requests`: the sockets' `given` is kept … */
+	struct turns *turns; /* … with that; or NULL */
+	bool alone_told;     /* that workers share it, though they were to have
 			    sockets of their own */
 
 	/* A worker that binds by itself gets it where the key is the same. */

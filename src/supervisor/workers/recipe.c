@@ -423,7 +423,7 @@ static enum node_runtime find_runtime(const struct recipe *r)
 bool settings_spread(const struct cluster_settings *s)
 {
 	return (s->balance != BALANCE_AUTO && s->balance != BALANCE_SHARE) ||
-		s->sticky != STICKY_OFF;
+		s->sticky != STICKY_OFF || s->max_requests != 0;
 }
 
 bool recipe_spreads(const struct recipe *r)
@@ -439,7 +439,8 @@ bool recipe_wants_rr(const struct recipe *r)
 	if (s->balance != BALANCE_AUTO)
 		return s->balance != BALANCE_SHARE;
 	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY=");
-	return s->sticky != STICKY_OFF || r->runtime == NODE_DENO ||
+	return s->sticky != STICKY_OFF || s->max_requests != 0 ||
+		r->runtime == NODE_DENO ||
 		(policy != NULL && strcmp(policy, "rr") == 0);
 }
 

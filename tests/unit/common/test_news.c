@@ -342,6 +342,7 @@ static const struct {
 	{"unhealthy", WHY_CHECK, {.kind = ENDING_EXIT}},
 	{"memory", WHY_MEMORY, {.kind = ENDING_EXIT}},
 	{"age", WHY_AGE, {.kind = ENDING_EXIT}},
+	{"requests", WHY_SERVED, {.kind = ENDING_EXIT}},
 	{"hang", WHY_REQUEST, {.kind = ENDING_EXIT}},
 };
 

@@ -52,6 +52,13 @@ static const struct {
 	{"", "canary = 1\nbake = 1s\n", "canary, bake", CHANGE_LIVE},
 	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n",
 		"stall, max-memory, max-age", CHANGE_LIVE},
+	/* each worker gets a socket of its own, or has one already */
+	{"", "max-requests = 10\n", "max-requests", CHANGE_ROLL},
+	{"max-requests = 10\n", "", "max-requests", CHANGE_ROLL},
+	{"max-requests = 10\n", "max-requests = 20\n", "max-requests",
+		CHANGE_LIVE},
+	{"balance = rr\n", "balance = rr\nmax-requests = 20\n", "max-requests",
+		CHANGE_LIVE},
 	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready",
 		CHANGE_LIVE},
 	{"", "watchdog = 5s\n", "watchdog", CHANGE_ROLL},

@@ -294,6 +294,20 @@ static const struct {
 		"it is for workers that last, but here each connection has its "
 		"own process\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "max-requests = 9\n",
+		"shop.ini:5: cluster:web.max-requests: does not go with "
+		"'accept': it is for workers that last, but here each "
+		"connection has its own process\n"},
+	{"[cluster:web]\ncommand = x\nbalance = share\nmax-requests = 9\n",
+		"shop.ini:4: cluster:web.max-requests: needs balance = rr or "
+		"least\n"},
+	{"[cluster:web]\ncommand = x\nbalance = random\nmax-requests = 9\n",
+		"shop.ini:4: cluster:web.max-requests: needs balance = rr or "
+		"least\n"},
+	{"[cluster:web]\ncommand = x\nlisten = unix:/run/x udp:53\n"
+	 "max-requests = 9\n",
+		"shop.ini:4: cluster:web.max-requests: needs a TCP 'listen'\n"},
+	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "intercept = on\n",
 		"shop.ini:5: cluster:web.intercept: 'on' does not go with "
 		"'accept': nclust listens, and the command gets a "

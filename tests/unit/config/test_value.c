@@ -142,6 +142,8 @@ static const struct {
 	{"max-memory", "2048k for 60s", "2M for 1m"},
 	{"max-age", "off", NULL},
 	{"max-age", "8760h", NULL},
+	{"max-requests", "off", NULL},
+	{"max-requests", "1000000000", NULL},
 	{"start-timeout", "1500ms", NULL},
 	{"start-timeout", "60s", "1m"},
 	{"stop-timeout", "0", "0s"},

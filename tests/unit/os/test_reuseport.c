@@ -181,7 +181,9 @@ START_TEST(each_gets_its_turns_of_a_round)
 	int second = join(first);
 	int third = join(first);
 
-	if (reuseport_turn(third, weights, 3) == 0) {
+	struct reuseport_turns turns;
+
+	if (reuseport_turn(third, weights, 3, &turns) == 0) {
 		ck_assert_int_eq(reuseport_hear(second, first), 0);
 		ck_assert_int_eq(reuseport_hear(third, first), 0);
 		for (int i = 0; i < 30; i++)
@@ -189,6 +191,10 @@ START_TEST(each_gets_its_turns_of_a_round)
 		ck_assert_uint_eq(waiting(first), 10);
 		ck_assert_uint_eq(waiting(second), 0);
 		ck_assert_uint_eq(waiting(third), 20);
+		ck_assert_uint_eq(turns.length, 3);
+		ck_assert_uint_eq(reuseport_given(&turns), 30);
+		ck_assert_uint_eq(reuseport_given(&turns), 0);
+		(void)close(turns.map);
 	} else {
 		ck_assert_int_eq(errno, EPERM);
 	}
@@ -457,7 +463,7 @@ START_TEST(no_share_at_all_is_refused)
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(reuseport_stay(first, (int[]){-1}, 1, false), -1);
 	ck_assert_int_eq(errno, EINVAL);
-	ck_assert_int_eq(reuseport_turn(first, none, 2), -1);
+	ck_assert_int_eq(reuseport_turn(first, none, 2, NULL), -1);
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_eq(reuseport_join(-1), -1);
 	reuseport_leave(first);

@@ -160,7 +160,9 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, seats), /* shared out anew */
 	NOT(listener, chosen),
 	NOT(listener, chosen_why),
-	NOT(listener, queues),     /* made anew */
+	NOT(listener, queues), /* made anew */
+	NOT(listener, counted),
+	NOT(listener, turns),
 	NOT(listener, alone_told), /* once more */
 	NOT(listener, kept.held),  /* told anew */
 	NOT(listener, kept.stored),
@@ -310,12 +312,18 @@ static const struct gap hook_gaps[] = {
 static const struct gap socket_gaps[] = {
 	NOT(listener_socket, next),
 	NOT(listener_socket, weight), /* shared out anew */
-	NOT(listener_socket, seat), NOT(listener_socket, served),
-	NOT(listener_socket, away), NOT(listener_socket, settled),
-	NOT(listener_socket, ask_at), NOT(listener_socket, waited),
-	NOT(listener_socket, knocks), NOT(listener_socket, knock_at),
+	NOT(listener_socket, seat),
+	NOT(listener_socket, served),
+	NOT(listener_socket, away),
+	NOT(listener_socket, settled),
+	NOT(listener_socket, ask_at),
+	NOT(listener_socket, waited),
+	NOT(listener_socket, knocks),
+	NOT(listener_socket, knock_at),
 	NOT(listener_socket, held),  /* told anew */
 	NOT(listener_socket, queue), /* begun anew */
+	NOT(listener_socket, given),
+	NOT(listener_socket, turns),
 };
 
 static const struct gap segment_gaps[] = {
@@ -394,7 +402,7 @@ static const struct {
 		"47u 48u 49i 50i 51i 52i 53i 54i 55f 60i 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
-	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 129g", NULL, 0},
+	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "1u 130g 130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/turns.h"
+
+#include "base/scope.h"
+#include "os/socket/reuseport.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/queues.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct turns {
+	struct reuseport_turns given; /* map: -1 if no program is in force */
+	uint64_t left;                /* turns of a round that is not over */
+	int error;                    /* why there is no program; or 0 */
+	bool grouped;                 /* alone: it was made a group of one */
+};
+
+void turns_prepare(struct listener *l)
+{
+	if (l->counted && l->turns == NULL) {
+		l->turns = calloc(1, sizeof(*l->turns));
+		if (l->turns != NULL)
+			l->turns->given.map = -1;
+	} else if (!l->counted && l->turns != NULL) {
+		fd_close(&l->turns->given.map);
+		free(l->turns);
+		l->turns = NULL;
+	}
+}
+
+int turns_count(const struct listener *l)
+{
+	struct turns *t = l->turns;
+	uint64_t rounds;
+
+	if (t == NULL || l->own_group) {
+		errno = ENOTSUP;
+		return -1;
+	}
+	queues_count(l);
+	if (t->given.map == -1) {
+		errno = t->error != 0 ? t->error : ENOTSUP;
+		return l->chosen == SPREAD_LEAST ? 0 : -1;
+	}
+	t->left += reuseport_given(&t->given);
+	rounds = t->left / t->given.length;
+	t->left %= t->given.length;
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		s->given += rounds * s->turns;
+	return 0;
+}
+
+/* A socket that never had another beside it is in no group, and the kernel runs no
+ * program for it. */
+static bool make_group(struct turns *t, int fd)
+{
+	int twin = t->grouped ? -1 : reuseport_join(fd);
+
+	t->grouped = true;
+	if (twin == -1)
+		return false;
+	reuseport_leave(twin);
+	return true;
+}
+
+int turns_choose(const struct listener *l, int fd, const unsigned *weights,
+	unsigned count)
+{
+	struct turns *t = l->turns;
+	struct reuseport_turns new;
+	int got;
+
+	if (t == NULL)
+		return reuseport_turn(fd, weights, count, NULL);
+	got = reuseport_turn(fd, weights, count, &new);
+	if (got == -1 && errno == EINVAL && count == 1 && weights[0] > 0 &&
+		make_group(t, fd))
+		got = reuseport_turn(fd, weights, count, &new);
+	t->error = got == -1 ? errno : 0;
+	(void)turns_count(l); /* of the program before, to its end */
+	fd_close(&t->given.map);
+	if (got == -1) {
+		errno = t->error;
+		return -1;
+	}
+	t->given = new;
+	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
+		s->turns = weights[s->place];
+	return 0;
+}

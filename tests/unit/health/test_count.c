@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/news.h"
+#include "supervisor/health/health.h"
+#include "supervisor/workers/service.h"
+
+#include <errno.h>
+
+/*
+ * `max-requests`: who is replaced, and when, by what a room says that it gave.
+ */
+#define WEB(n, more) \
+	"[cluster:web]\ncommand = /bin/web\nworkers = " n \
+	"\ndrain = off\nready = notify\nlisten = 127.0.0.1:0\n" more
+#define STABLE "stable-after = 2s\n"
+
+static struct dealt gives[2];
+static unsigned asked;
+
+static void fake_on_given(const struct child *child, struct dealt *to)
+{
+	asked++;
+	*to = gives[child->slot];
+}
+
+static const struct part fake_part = {.name = "fake", .given = fake_on_given};
+
+ROOM_PARTS(&fake_part, &health_part, &news_part, &plain_part);
+
+static struct service *web;
+static struct child *first[2]; /* of each slot: replaced ones stay, too */
+
+static void begin(const char *ini, unsigned workers)
+{
+	for (unsigned slot = 0; slot < 2; slot++)
+		gives[slot] = (struct dealt){.known = true, .mates = 1};
+	room_begin(ini);
+	web = room_cluster("web");
+	for (unsigned slot = 0; slot < workers; slot++)
+		room_tick(web);
+	for (unsigned slot = 0; slot < workers; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	room_tick(web);
+	for (unsigned slot = 0; slot < workers; slot++)
+		first[slot] = room_child(web, slot);
+}
+
+static const struct health *health_at(uint32_t slot)
+{
+	return first[slot]->health;
+}
+
+/* At that pace, until it is to be replaced; how many it got, or 0. */
+static uint64_t got_until_replaced(unsigned a_second, unsigned seconds)
+{
+	for (unsigned i = 0; i < seconds; i++) {
+		gives[0].count += a_second;
+		room_pass(SECOND);
+		if (health_at(0)->outgrown)
+			return health_at(0)->requests;
+	}
+	return 0;
+}
+
+START_TEST(it_is_replaced_after_so_many)
+{
+	uint64_t got;
+
+	begin(WEB("1", "max-requests = 1000\n" STABLE), 1);
+	got = got_until_replaced(10, 120);
+	ck_assert_uint_ge(got, 900);
+	ck_assert_uint_le(got, 1110);
+	room_end();
+}
+END_TEST
+
+START_TEST(a_flood_is_no_reason_before_it_was_ready_for_a_while)
+{
+	begin(WEB("1", "max-requests = 10\n" STABLE), 1);
+	gives[0].count = 100000;
+	room_pass(19 * SECOND);
+	ck_assert_uint_eq(health_at(0)->requests, 100000);
+	ck_assert(!health_at(0)->outgrown);
+	room_pass(2 * SECOND);
+	ck_assert(health_at(0)->outgrown);
+	room_end();
+}
+END_TEST
+
+/* What was given before it was ready is another's, and so is what was before a
+ * listener was closed. */
+START_TEST(only_what_comes_counts)
+{
+	begin(WEB("1", "max-requests = 1000\n" STABLE), 1);
+	gives[0].count = 500;
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(health_at(0)->requests, 500);
+	gives[0].count = 20;
+	room_pass(MINUTE);
+	ck_assert_uint_eq(health_at(0)->requests, 500);
+	gives[0].count = 30;
+	room_pass(MINUTE);
+	ck_assert_uint_eq(health_at(0)->requests, 510);
+	room_end();
+
+	begin(WEB("1", STABLE), 1);
+	gives[0].count = 5000;
+	room_pass(MINUTE);
+	ck_assert_ptr_null(health_at(0));
+	room_end();
+}
+END_TEST
+
+START_TEST(those_that_share_a_socket_share_its_count)
+{
+	begin(WEB("2", "max-requests = 1000\n" STABLE), 2);
+	gives[0].count = gives[1].count = 300;
+	gives[0].mates = gives[1].mates = 2;
+	room_pass(10 * SECOND);
+	ck_assert_uint_eq(health_at(0)->requests, 150);
+	ck_assert_uint_eq(health_at(1)->requests, 150);
+	room_end();
+}
+END_TEST
+
+START_TEST(where_none_come_looks_are_rare)
+{
+	begin(WEB("1", "max-requests = 1000\n" STABLE), 1);
+	room_pass(5 * MINUTE);
+	asked = 0;
+	room_pass(10 * MINUTE);
+	ck_assert_uint_ge(asked, 9);
+	ck_assert_uint_le(asked, 11);
+	/* and often again, when they do */
+	gives[0].count += 10;
+	room_pass(MINUTE);
+	asked = 0;
+	for (int i = 0; i < 60; i++) {
+		gives[0].count++;
+		room_pass(SECOND);
+	}
+	ck_assert_uint_ge(asked, 5);
+	ck_assert_uint_le(asked, 60);
+	room_end();
+}
+END_TEST
+
+START_TEST(what_nobody_can_count_is_told_once)
+{
+	begin(WEB("2", "max-requests = 10\n" STABLE), 2);
+	gives[0] = gives[1] = (struct dealt){.mates = 1, .error = EPERM};
+	for (unsigned slot = 0; slot < 2; slot++)
+		gives[slot].count = 1000;
+	room_pass(10 * MINUTE);
+	ck_assert(web->asks.uncounted_told);
+	ck_assert(!health_at(0)->outgrown);
+	room_end();
+}
+END_TEST
+
+static void add_all(TCase *all)
+{
+	tcase_add_test(all, it_is_replaced_after_so_many);
+	tcase_add_test(
+		all, a_flood_is_no_reason_before_it_was_ready_for_a_while);
+	tcase_add_test(all, only_what_comes_counts);
+	tcase_add_test(all, those_that_share_a_socket_share_its_count);
+	tcase_add_test(all, where_none_come_looks_are_rare);
+	tcase_add_test(all, what_nobody_can_count_is_told_once);
+}
+
+int main(void)
+{
+	return room_run("health: count", add_all);
+}
