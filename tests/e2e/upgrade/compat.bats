@@ -24,7 +24,8 @@ settings_of() {
 		.value | to_entries[] |
 		select($where == "nclust" or $name == "plain" or .key == $name) |
 		select([$name, .key] != ["plain", "directory"]) | # beside the file
-		{"\($where) \(.key)": .value.value}] | add'
+		{"\($where) \(.key)": .value.value}] | add' |
+		sed "s,$(realpath "${1%/*}")/,,"
 }
 
 @test "a file of an earlier version is accepted, and means the same" {
@@ -38,7 +39,8 @@ settings_of() {
 			--slurpfile now "$DIR/now" '$once[0] | to_entries[] |
 			select($now[0][.key] != .value) |
 			"\(.key): \(.value) then, \($now[0][.key]) now"')
-		[ -z "$differs" ] || fail "${dir##*/}: $differs"
+		echo "$differs"
+		[ -z "$differs" ]
 	done
 }
 
