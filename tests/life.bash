@@ -172,7 +172,7 @@ port_is_learned() {
 		<<<"$learned" | sort -u | wc -l)" -eq "$ADDRESSES" ]
 	[ "$(jq length <<<"$learned")" -eq "${SOCKETS:-$ADDRESSES}" ]
 	# once, however many workers there are; of Node's cluster they ask for it
-	[ "$(grep -cE "listening on tcp:.*:$PORT, (${TAKEN:-taken over from}) $INSTANCE" \
+	[ "$(grep -cE "listening on tcp:.*:$PORT${TAKEN:-, taken over from} $INSTANCE" \
 		"$LOG")" -eq "${SOCKETS:-$ADDRESSES}" ]
 }
 

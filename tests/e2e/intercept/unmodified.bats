@@ -81,7 +81,7 @@ serves_proc() {
 @test "a Node script, as a worker of Node's cluster" {
 	must_have node
 	AT_ONCE=$CLIENTS
-	TAKEN=as
+	TAKEN=" .opened by"
 	start_cluster -n 2 -- node "$SERVERS/plain.js" "$PORT"
 	lead_a_life
 }

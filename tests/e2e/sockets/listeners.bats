@@ -255,7 +255,7 @@ socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$DIR/s.sock"
 	mkfifo "$DIR/fifo"
 	for place in file link dangling directory fifo; do
 		refused 1 -l "unix:$DIR/$place"
-		[[ $output == *"$DIR/$place"*"left alone"* ]]
+		[[ $output == *"$DIR/$place"*"exists and is not a socket"* ]]
 	done
 	[ "$(cat "$DIR/link")" = precious ]
 	[ -L "$DIR/dangling" ]
