@@ -361,6 +361,7 @@ void room_end(void)
 	heal_fini(&room);
 	intercept_fini(&room);
 	children_free(&room);
+	free(room.closer.list); /* a test may stand in place of its room */
 	ev_loop_destroy(room.loop);
 	settings_free(room.settings);
 	buffer_fini(&room.births.scratch);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/drain/evidence.h"
 
+#include "os/clock.h"
 #include "os/process.h"
 #include "os/socket/least.h"
 #include "protocol/json.h"
@@ -20,6 +21,8 @@
 /* In percent, of the CPU time of all: most of it; of two, one may well have more. */
 #define MOST 50
 #define MOST_OF_TWO 80
+/* Nor does it matter who does what can be done in less than this part of the time. */
+#define BUSY 4
 
 static bool is_auto(const struct cluster_settings *s)
 {
@@ -37,23 +40,27 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 {
 	struct child_walk walk = children_of(service);
 	const struct child *child;
+	const nsec_t now = clock_now();
 	nsec_t most = 0;
+	nsec_t lived = 0; /* by that one */
 	nsec_t sum = 0;
 
 	*found = (struct uneven){.workers = 0};
 	while ((child = child_next(&walk)) != NULL) {
 		nsec_t ran = process_ran(child->pid) - child->traffic.ran;
+		const struct worker_view view = child_view(child);
 
-		if (child_view(child).state != SLOT_READY || ran < 0)
+		if (view.state != SLOT_READY || ran < 0)
 			continue;
 		found->workers++;
 		sum += ran;
 		if (ran <= most)
 			continue;
 		most = ran;
+		lived = now - view.ready_at;
 		found->slot = child->slot;
 	}
-	if (sum < CPU_LEAST || found->workers < 2)
+	if (sum < CPU_LEAST || most < lived / BUSY || found->workers < 2)
 		return false;
 	found->percent = (unsigned)(most * 100 / sum);
 	return found->percent > (found->workers == 2 ? MOST_OF_TWO : MOST);

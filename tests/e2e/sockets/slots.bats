@@ -126,7 +126,7 @@ until_replaced() {
 gives_way() {
 	local pid
 
-	pid=$(sed -n "s/.*it\.$1: worker \([0-9]*\) takes more.*/\1/p" "$LOG")
+	pid=$(sed -n "s/.*it\.$1: worker \([0-9]*\) uses more.*/\1/p" "$LOG")
 	[ -n "$pid" ] && is_gone "$pid"
 }
 

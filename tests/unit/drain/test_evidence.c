@@ -111,6 +111,17 @@ START_TEST(what_they_did_to_get_ready_does_not_count)
 }
 END_TEST
 
+START_TEST(with_little_to_do_it_does_not_matter_who_does_it)
+{
+	begin(WEB("3", ""), 3, 0);
+	ran[1] = 2 * SECOND;
+	room_pass(9 * SECOND);
+	restart();
+	ck_assert(!spreads());
+	room_end();
+}
+END_TEST
+
 START_TEST(of_two_one_may_have_more)
 {
 	begin(WEB("2", ""), 2, 0);
@@ -149,6 +160,7 @@ static void add(TCase *all)
 	tcase_add_test(all, one_that_has_most_of_it_is_a_reason);
 	tcase_add_test(all, even_ones_share);
 	tcase_add_test(all, what_they_did_to_get_ready_does_not_count);
+	tcase_add_test(all, with_little_to_do_it_does_not_matter_who_does_it);
 	tcase_add_test(all, of_two_one_may_have_more);
 	tcase_add_test(all, who_says_how_is_not_asked);
 	tcase_add_test(all, without_rights_they_share_as_one_line_says);
