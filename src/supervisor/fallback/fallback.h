@@ -10,8 +10,8 @@ extern const struct part fallback_part;
  * `fallback`: while no worker of a cluster is ready, another process of ours
  * (responder/responder.h) answers its HTTP clients.  It runs while any cluster asks
  * for that, and has the listening sockets only as long as they are needed: when
- * one of them is closed, or a worker is ready, it is told to let go.  It answers each order, and is
- * ended when it does not.
+ * one of them is closed, or a worker is ready, nclust orders it to let go.  It answers
+ * each order, and is ended when it does not.
  */
 
 #endif

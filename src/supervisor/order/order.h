@@ -5,7 +5,7 @@
 #include "supervisor/common/part.h"
 
 /*
- * What comes before what: a cluster starts when those that it is `after` are ready,
+ * The order of starts and stops: a cluster starts when those that it is `after` are ready,
  * and when its command `before` has succeeded; it stops before those, and when its
  * command `before-stop` has ended.  While it waits, stage.held or stage.stop_held is
  * set, and the core gets no time.  All of it is looked at once a turn, so that no
