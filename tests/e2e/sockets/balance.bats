@@ -283,10 +283,10 @@ waits_or_not() {
 
 @test "auto: workers share until one has most of the load, as status says" {
 	need_root
-	start_cluster -n 3 -l "$AT" -- "$FIXTURES/rude" --close
+	start_cluster -n 3 -l "$AT" -- "$FIXTURES/rude" --close --compute 2
 	[ "$(cluster .balance)" = share ]
 	[ "$(cluster .balance_why)" = null ]
-	load_it --rate 1000
+	load_it --rate 250
 	wait_until 60 '[ "$(cluster .balance_why)" != null ]'
 	[[ $(cluster .balance_why) == *"a restart gives each a socket"* ]]
 	[ "$(cluster .balance)" = share ]
