@@ -24,7 +24,7 @@
  * lines over 198 bytes and section names over 49, ignores what stands behind
  * a ']', takes an indented line for more of the value before it, takes ':' for
  * '=', cuts at " ;" inside quotes, and knows the line of the first error only.
- * So the reader looks at each line first, reports what is wrong with it, keeps
+ * The reader therefore looks at each line first, reports what is wrong with it, keeps
  * the section and the value, and hands on an empty line, or the key alone.
  */
 #define FILE_MAX ((size_t)1 << 20)

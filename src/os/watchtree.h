@@ -17,8 +17,8 @@ struct watchtree_plan {
 	const char *from;      /* absolute: that of relative patterns */
 	const char *base;      /* absolute: the project's directory */
 	char *const *patterns; /* ended by NULL */
-	nsec_t since;          /* changes after this time (of clock_wall())
-				  are told, too; or 0 */
+	nsec_t since;          /* report also what changed after this time
+				  of clock_wall(); or 0 */
 	/* Files have changed: `path` is the first of them, relative to the base
 	 * where it is below that. */
 	void (*changed)(void *data, const char *path);
