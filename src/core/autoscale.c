@@ -42,6 +42,7 @@ const char *scale_why_name(enum scale_why why)
 		[SCALE_CLIENT] = "client",
 		[SCALE_LIMITS] = "limits",
 		[SCALE_KEPT] = "kept",
+		[SCALE_CPUS] = "cpus",
 	};
 
 	return names[why];

@@ -28,6 +28,7 @@ enum scale_why {
 	SCALE_CLIENT, /* the first one of a cluster without workers */
 	SCALE_LIMITS, /* there are other limits */
 	SCALE_KEPT,   /* as an nclust before this one had it */
+	SCALE_CPUS,   /* measure: how many may be used now */
 	SCALE_WHYS,
 };
 

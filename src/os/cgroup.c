@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -294,6 +295,33 @@ unsigned cgroup_cpu_quota(const char *root)
 		root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
 
 	return quota > UINT_MAX ? 0 : (unsigned)quota;
+}
+
+/* The kernel reports a write through any mount of the file. */
+static unsigned watch_levels(const char *root, int inotify,
+	const char *controller, const char *v1, const char *v2)
+{
+	struct home home = find_home(root, controller);
+	char path[PATH_SIZE + 64];
+	unsigned count = 0;
+
+	if (home.version == 0)
+		return 0;
+	do {
+		(void)snprintf(path, sizeof(path), "%s/%s", home.path,
+			home.version == 1 ? v1 : v2);
+		count += inotify_add_watch(inotify, path, IN_MODIFY) != -1;
+	} while (go_up(&home)); /* the topmost of v2 has no such file */
+	return count;
+}
+
+unsigned cgroup_cpu_watch(const char *root, int inotify)
+{
+	const char *set = "cpuset.cpus";
+
+	return watch_levels(root, inotify, "cpuset", set, set) +
+		watch_levels(
+			root, inotify, "cpu", "cpu.cfs_quota_us", "cpu.max");
 }
 
 int cgroup_version(const char *root)

@@ -11,6 +11,9 @@
 
 /* The smallest CPU quota over all ancestors, in CPUs rounded up; 0: none. */
 unsigned cgroup_cpu_quota(const char *root);
+/* Let inotify(7) report each write to these quotas and to the sets of CPUs.  How
+ * many such files there are. */
+unsigned cgroup_cpu_watch(const char *root, int inotify);
 /* 0: none found, 1 or 2 (the one that limits memory). */
 int cgroup_version(const char *root);
 /* The smallest memory limit over all ancestors, in bytes; 0: none. */

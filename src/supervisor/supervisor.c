@@ -38,6 +38,7 @@
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/signals.h"
+#include "supervisor/scaling/scaling.h"
 #include "supervisor/watch/watch.h"
 #include "supervisor/web/webrole.h"
 #include "supervisor/common/state.h"
@@ -500,6 +501,7 @@ static int start(struct supervisor *sup, struct error *err)
 	adopt_finish(sup);
 	unblock_log(sup);
 	watch_begin(sup);
+	cpus_begin(sup);
 	tell_addresses(sup);
 	tell_grace(sup);
 	return 0;

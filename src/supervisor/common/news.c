@@ -257,6 +257,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
 		[SCALE_CLIENT] = {": a client waits", NULL},
 		[SCALE_LIMITS] = {": 'workers' has changed", NULL},
 		[SCALE_KEPT] = {" (unchanged)", NULL},
+		[SCALE_CPUS] = {": the CPUs to use have changed (now ", ")"},
 	};
 	const struct report *r = &n->report;
 

@@ -229,8 +229,9 @@ static void remove_service(struct service *s)
 
 static void scale(struct service *s, const struct diff_cluster *c)
 {
-	const struct scale_step to = {
-		.wanted = service_wanted_now(s, c->new), .why = SCALE_LIMITS};
+	const struct scale_step to = {.wanted = service_wanted_now(s, c->new),
+		.why = c->workers_changed ? SCALE_LIMITS : SCALE_CPUS,
+		.measure = s->sup->launch.cpus};
 	bool fewer = to.wanted < service_counts(s).workers;
 	struct error err;
 
@@ -422,6 +423,7 @@ static void restart_all(struct supervisor *sup)
 	const struct roll roll = {.slot = SLOT_ALL};
 	struct error err;
 
+	(void)service_recount(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->stage.leaving &&
 			service_roll(sup->services[i], &roll, &err) == -1)

@@ -421,6 +421,8 @@ static void note_step(struct scaling *a, const struct report *r)
 	a->from = a->wanted;
 	a->wanted = r->count;
 	a->last = (struct scale_step){r->count, r->scale_why, r->measure};
+	if (r->scale_why == SCALE_CPUS) /* unknown to an older nclust */
+		a->last.why = SCALE_LIMITS;
 	a->last_at = clock_now();
 	a->ups += a->wanted > a->from;
 	a->downs += a->wanted < a->from;
@@ -441,7 +443,7 @@ static void scaling_on_report(struct service *service, const struct report *r)
 		note_step(service->scaling, r);
 }
 
-static void begin_all(struct supervisor *sup)
+void scaling_limits(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		begin(sup->services[i]);
@@ -451,8 +453,16 @@ static void scaling_on_reloaded(
 	struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
-	if (!failed)
-		begin_all(sup);
+	if (failed)
+		return;
+	cpus_begin(sup);
+	scaling_limits(sup);
+}
+
+static void scaling_on_go_on(struct supervisor *sup)
+{
+	cpus_begin(sup);
+	scaling_limits(sup);
 }
 
 static void scaling_on_let_go(struct holding *h)
@@ -491,6 +501,7 @@ static void scaling_on_drop(struct service *service)
 static void scaling_on_end(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->scaler.look);
+	cpus_end(sup);
 }
 
 static void scaling_on_status(
@@ -536,7 +547,7 @@ const struct part scaling_part = {
 	.status = scaling_on_status,
 	.drop = scaling_on_drop,
 	.let_go = scaling_on_let_go,
-	.go_on = begin_all,
+	.go_on = scaling_on_go_on,
 	.reloaded = scaling_on_reloaded,
 	.end = scaling_on_end,
 };

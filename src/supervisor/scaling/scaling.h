@@ -12,6 +12,17 @@
  */
 extern const struct part scaling_part;
 
+/* The CPUs or the settings have changed: apply the ends of all ranges. */
+void scaling_limits(struct supervisor *sup);
+
+/*
+ * `workers = auto` follows the quota and the set of CPUs of nclust's control groups
+ * (cpus.c).  The kernel reports each write to them, so that nothing has to be looked
+ * at in between.  Watch them anew, and apply what has changed meanwhile.
+ */
+void cpus_begin(struct supervisor *sup);
+void cpus_end(struct supervisor *sup);
+
 /* Its past goes through an upgrade. */
 extern const struct carried carried_scaling;
 

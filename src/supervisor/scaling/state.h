@@ -8,6 +8,8 @@
  * common/state.h. */
 struct scaler {
 	ev_timer look; /* the next one at any cluster */
+	ev_io written; /* its fd: inotify on the quota (cpus.c); data NULL: none */
+	ev_timer recount; /* a moment after it was written */
 };
 
 #endif

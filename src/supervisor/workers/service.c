@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "supervisor/workers/budget.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
@@ -530,6 +531,34 @@ int service_step(
 	service->stage.scaled = to->why == SCALE_BY_HAND;
 	service->kind->scale(service, to);
 	return 0;
+}
+
+static void follow_cpus(struct service *s)
+{
+	const struct scale_step to = {
+		.wanted = service_wanted_now(s, cluster_next_settings(s->core)),
+		.why = SCALE_CPUS,
+		.measure = s->sup->launch.cpus,
+	};
+	struct error err;
+
+	if (!s->stage.scaled && !service_is_over(s) &&
+		to.wanted != service_counts(s).workers &&
+		refuse_if_stopping(s, &err) == 0 &&
+		service_step(s, &to, &err) == -1)
+		log_warn("%s: %s", s->name, err.text);
+}
+
+bool service_recount(struct supervisor *sup)
+{
+	unsigned was = sup->launch.cpus;
+
+	sup->launch.cpus = budget_usable();
+	if (sup->launch.cpus == was)
+		return false;
+	for (size_t i = 0; i < sup->service_count; i++)
+		follow_cpus(sup->services[i]);
+	return true;
 }
 
 int service_scale(struct service *service, unsigned count, struct error *err)

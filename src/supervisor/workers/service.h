@@ -36,6 +36,9 @@ unsigned service_wanted(
 	const struct supervisor *sup, const struct cluster_settings *settings);
 unsigned service_wanted_now(
 	const struct service *service, const struct cluster_settings *settings);
+/* Count the CPUs anew.  True: there are others, and clusters that follow them have
+ * more or fewer workers, unless their number was set by hand. */
+bool service_recount(struct supervisor *sup);
 
 /* How many workers and slots it has; the content of a slot. */
 struct service_counts service_counts(const struct service *service);

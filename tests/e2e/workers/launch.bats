@@ -329,12 +329,13 @@ sys.exit(99)' "$NCLUST"
 }
 
 @test "auto heeds the quota of its control group" {
-	local group
-
 	need_root
 	make_cpu_group 150000 # 1.5 CPUs
 	start_in_group -n auto --ready notify -- "$FIXTURES/slow-ready" 0
 	[ "$(nproc)" -lt 2 ] || [ "$(cluster .wanted)" -eq 2 ]
+	one_cpu
+	kill -HUP "$NCLUST_PID" # there is no event for this
+	wait_until 10 '[ "$(cluster .wanted)" -eq 1 ]'
 	nclust stop "$INSTANCE"
 	wait_exit
 	set_cpu_quota 50000
@@ -342,6 +343,56 @@ sys.exit(99)' "$NCLUST"
 	[ "$(cluster .wanted)" -eq 1 ]
 	nclust stop "$INSTANCE"
 	wait_exit
+}
+
+@test "auto follows a quota that changes, through an upgrade, too" {
+	need_root
+	[ "$(nproc)" -ge 2 ] || skip "needs 2 CPUs"
+	make_cpu_group 100000
+	cat >"$DIR/two.ini" <<-END
+		[defaults]
+		command = $FIXTURES/slow-ready 0
+		ready = notify
+		[cluster:web]
+		workers = 2x
+		[cluster:job]
+		workers = auto
+		[cluster:load]
+		workers = 1..auto*3
+	END
+	start_in_group -c "$DIR/two.ini"
+	[ "$(wanted_of web)" -eq 2 ]
+	nclust scale job 3
+	set_cpu_quota 200000
+	wait_until 10 '[ "$(wanted_of web)" -eq 4 ]'
+	[ "$(wanted_of job)" -eq 3 ] # a number by hand stays
+	wait_until 10 '[ "$(status_json |
+		jq ".clusters[2].autoscale.max")" -eq 6 ]'
+	logged "web: scaled to 4 workers: the CPUs to use have changed (now 2)"
+	nclust events "$INSTANCE" --json | jq -se '
+		any(.event == "scaled" and .reason == "cpus" and .measure == 2)'
+
+	one_cpu
+	nclust reload "$INSTANCE"
+	[ "$(wanted_of web)" -eq 2 ]
+	taskset -cp "0-$(nproc --all)" "$NCLUST_PID"
+	nclust upgrade "$INSTANCE" # counts, too
+	wait_until 10 '[ "$(wanted_of web)" -eq 4 ]'
+	set_cpu_quota 50000
+	wait_until 10 '[ "$(wanted_of web)" -eq 2 ]'
+	wait_until 10 '[ "$(wanted_of load)" -eq 1 ]'
+	nclust stop "$INSTANCE"
+	wait_exit
+}
+
+# Leave nclust one CPU.
+one_cpu() {
+	taskset -cp "$(taskset -cp "$NCLUST_PID" |
+		sed 's/.*: \([0-9]*\).*/\1/')" "$NCLUST_PID"
+}
+
+wanted_of() {
+	status_json | jq ".clusters[] | select(.name == \"$1\").wanted"
 }
 
 # A control group of our own, in $group, with this quota of each 100 ms.
@@ -379,7 +430,8 @@ start_in_group() {
 
 teardown() {
 	nclust_teardown
-	[ -z "${group-}" ] || rmdir "$group" 2>/dev/null || true
+	# the last of its processes may not be reaped yet
+	[ -z "${group-}" ] || poll_until 5 rmdir "$group" || true
 }
 
 @test "umask, limits, niceness and oom_score_adj of the caller are passed on" {

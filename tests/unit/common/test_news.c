@@ -286,6 +286,8 @@ START_TEST(a_step_of_a_range_says_why)
 		[SCALE_LIMITS] =
 			"web: scaled to 0 workers: 'workers' has changed",
 		[SCALE_KEPT] = "web: scaled to 0 workers (unchanged)",
+		[SCALE_CPUS] = "web: scaled to 0 workers: the CPUs to use have "
+			       "changed (now 70)",
 	};
 	struct report r = of(REPORT_SCALED);
 

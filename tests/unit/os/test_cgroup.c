@@ -3,8 +3,10 @@
 
 #include "os/cgroup.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -158,6 +160,53 @@ START_TEST(a_mount_of_a_part_of_the_hierarchy)
 }
 END_TEST
 
+/* How many writes were reported. */
+static unsigned reported(int inotify)
+{
+	char events[4096] __attribute__((aligned(8)));
+	ssize_t got = read(inotify, events, sizeof(events));
+
+	return got < 0 ? 0 : (unsigned)got / sizeof(struct inotify_event);
+}
+
+static void set(const char *path, const char *text)
+{
+	char whole[512];
+	int fd;
+
+	(void)snprintf(whole, sizeof(whole), "%s%s", os_dir, path);
+	fd = open(whole, O_WRONLY);
+	ck_assert_int_ne(fd, -1);
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	(void)close(fd);
+}
+
+START_TEST(writes_to_what_limits_the_cpus_are_reported)
+{
+	int fd = inotify_init1(IN_NONBLOCK);
+
+	put_v2("0::/a/b\n");
+	ck_assert_uint_eq(cgroup_cpu_watch(os_dir, fd), 0);
+	put("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
+	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+	put("/sys/fs/cgroup/a/b/cpuset.cpus", "0-3\n");
+	put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+	put("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
+	ck_assert_uint_eq(cgroup_cpu_watch(os_dir, fd), 3);
+	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);
+	ck_assert_uint_eq(reported(fd), 0); /* we only read */
+	set("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+	ck_assert_uint_eq(reported(fd), 1);
+	set("/sys/fs/cgroup/a/b/cpuset.cpus", "0-1\n");
+	set("/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n");
+	ck_assert_uint_eq(reported(fd), 2);
+	set("/sys/fs/cgroup/a/b/memory.max", "1000\n");
+	set("/sys/fs/cgroup/a/b/c/cpu.max", "9 9\n"); /* not ours */
+	ck_assert_uint_eq(reported(fd), 0);
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(without_proc_or_sys_there_is_no_limit)
 {
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);
@@ -227,6 +276,7 @@ int main(void)
 	tcase_add_test(
 		tc, hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2);
 	tcase_add_test(tc, a_mount_of_a_part_of_the_hierarchy);
+	tcase_add_test(tc, writes_to_what_limits_the_cpus_are_reported);
 	tcase_add_test(tc, without_proc_or_sys_there_is_no_limit);
 	tcase_add_test(tc, oom_kills_of_the_machine_stand_in);
 	tcase_add_test(tc, mangled_tables_do_no_harm);
