@@ -83,6 +83,7 @@ UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
 UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c \
 	tests/unit/*/*.c))
 SIM_SOURCES := $(wildcard tests/sim/*.c)
+FLEET_SOURCES := $(wildcard tests/fleet/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FIXTURE_SOURCES := $(wildcard tests/fixtures/*.c)
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
@@ -114,7 +115,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	variants bench-programs check check-asan unit sim e2e faults replace \
+	variants bench-programs check check-asan unit sim fleet-sim e2e faults replace \
 	upgrade-from wild lint asan valgrind fuzz sequences torture hostile cover \
 	mutate format bench man install uninstall dist deb image \
 	package-tests static clean help FORCE
@@ -219,6 +220,10 @@ $(B)/sim/sim: $(SIM_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/fleet/fleet: $(FLEET_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
@@ -260,7 +265,7 @@ build/valgrind/%.so: tests/valgrind/%.c
 		-o $@ $< -ldl
 
 unit-programs: $(UNIT_TESTS)
-sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim)
+sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim) $(B)/fleet/fleet
 # libFuzzer is clang's.
 ifeq ($(V),plain)
 fuzz-programs:
@@ -290,6 +295,9 @@ unit: unit-programs ## the unit tests (TESTS="cluster ini" for some, cli/ for cl
 sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
 		$(SEEDS),--seeds $(SEEDS)))
+
+fleet-sim: sim-program ## a release for 1,000 hosts, on paper: tables (SEED=N)
+	$(B)/fleet/fleet $(if $(SEED),--seed $(SEED))
 
 faults: all fixtures ## each system call of a start, take-over, upgrade fails once
 	FAULTS=all FILE_TIMEOUT=3600 scripts/run-e2e faults

@@ -75,14 +75,14 @@ blocks() {
 		!inside { next }
 		/^\.Pa [^ ]* :$/ { file = $2 }
 		/^\.Bd -literal/ { text = ""; reading = 1; next }
-		/^\.Ed/ { print file "\t" text; file = "-"; reading = 0; next }
+		/^\.Ed/ && reading { print file "\t" text; file = "-"; reading = 0; next }
 		reading { text = text (text == "" ? "" : "\a") $0 }' "$GUIDE" |
 		sed 's/\\-/-/g; s/\\e/\\/g'
 }
 
 # What differs here from the page.
 here() {
-	sed -e "s/\b8000\b/$PORT/g" -e 's/\b30s/1s/' \
+	sed -e "s/\b8000\b/$PORT/g" -e 's/\b\(30s\|2m\)/1s/' \
 		-e "s, /etc/nclust, $DIR/etc/nclust,g" \
 		-e "s,/var/log,$DIR,g" -e "s,/srv/,$DIR/srv/,g" \
 		-e "s/= www-data/= $(id -un)/"
@@ -135,6 +135,13 @@ ready() {
 	[ "$(ready)" -eq 3 ]
 	[ "$(cluster .generation)" -eq 2 ]
 	wait_until 10 '[ -s "$DIR/told" ]'
+}
+
+@test "the guide: roll a fleet" {
+	"$NCLUST" -d -n 2 --name shop -- ./server
+	play "ROLL A FLEET"
+	[ "$(ready)" -eq 2 ]
+	[ "$(cluster .generation)" -eq 2 ]
 }
 
 @test "the guide: development" {
