@@ -136,7 +136,7 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	core/cluster core/heap os/clock os/memory \
 	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
 	orphans/bequest control/clients workers/reap)
-SELDOM := config/% logger/% cli/% web/% core/image% core/adopt% core/recount% \
+SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% core/adopt% core/recount% \
 	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
 	protocol/exposition% protocol/httpanswer% protocol/httpstatus% \
 	protocol/jsonvalue% protocol/lineup% base/glob% protocol/logline% \

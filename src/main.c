@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "config/config.h"
 #include "logger/logger.h"
+#include "nats/natsrole.h"
 #include "responder/responder.h"
 #include "supervisor/resume.h"
 #include "supervisor/supervisor.h"
@@ -81,6 +82,9 @@ int main(int argc, char **argv)
 			ROLE_WORKERS, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "fallback"))
 		return responder_main(
+			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
+	if (is_role(argc, argv, "nats"))
+		return natsrole_main(
 			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/after.h"
+#include "config/natsurl.h"
 #include "config/origin.h"
 
 #include "base/scope.h"
@@ -585,16 +586,21 @@ static void check_relay(const struct check *k)
 	}
 	if (c->relay == NULL)
 		return;
-	if (strcmp(c->relay, "others") != 0) {
+	if (natsurl_is(c->relay) && !natsurl_is_subject(c->name))
+		fault(k, "relay",
+			"the name '%s' cannot be part of a subject of NATS: "
+			"its dots need letters between them",
+			c->name);
+	if (strcmp(c->relay, "others") != 0 && !natsurl_is(c->relay)) {
 		at = settings_find(k->s, k->s->cluster_count, c->relay);
 		to = at != SIZE_MAX ? k->s->clusters[at] : NULL;
 	}
 	if (to == NULL)
 		fault(k, "relay",
-			"wanted 'off', 'others' or a cluster of this file, "
-			"found '%s'",
+			"wanted 'off', 'others', a cluster of this file or "
+			"'nats://HOST', found '%s'",
 			c->relay);
-	else if (to == c && strcmp(c->relay, "others") != 0)
+	else if (to == c && strcmp(c->relay, c->name) == 0)
 		fault(k, "relay",
 			"'%s' is this cluster: 'others' are its other workers",
 			c->relay);
@@ -850,6 +856,27 @@ void settings_check(struct settings *s, struct faults *faults)
 			continue;
 		check_relay(&k);
 		check_after(&k);
+	}
+}
+
+bool config_has_broker(const struct settings *s)
+{
+	for (size_t i = 0; i < s->cluster_count; i++)
+		if (natsurl_is(s->clusters[i]->relay))
+			return true;
+	return false;
+}
+
+void config_no_broker(
+	const struct settings *s, const char *why, struct faults *faults)
+{
+	struct check k = {
+		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+
+	for (k.at = 0; k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		if (natsurl_is(k.c->relay))
+			fault(&k, "relay", "%s", why);
 	}
 }
 

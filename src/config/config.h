@@ -67,6 +67,12 @@ int config_check_command(const struct cluster_settings *c, struct error *err);
 void config_check_logs(
 	const struct settings *s, unsigned cpus, struct faults *faults);
 
+/* Does the `relay` of a cluster ask for a broker?  It cannot have one: add that to
+ * `faults`, for each of them. */
+bool config_has_broker(const struct settings *s);
+void config_no_broker(
+	const struct settings *s, const char *why, struct faults *faults);
+
 /* The common options, with a line each: the first half of what --help shows. */
 int describe_help(struct buffer *out);
 

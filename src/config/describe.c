@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
+#include "config/natsurl.h"
 #include "config/option.h"
 #include "config/origin.h"
 
@@ -51,6 +52,22 @@ struct view {
 	struct buffer value; /* of what is being shown */
 };
 
+/* "nats://", three asterisks, "@HOST" */
+static void mask_user(struct buffer *value)
+{
+	const char *text = buffer_text(value);
+	struct error err;
+	struct natsurl url;
+	scoped_str rest = NULL;
+
+	if (!natsurl_is(text) || natsurl_parse(&url, text, &err) == -1 ||
+		url.user_len == 0)
+		return;
+	rest = strdup(url.user + url.user_len);
+	value->len = (size_t)(url.user - text);
+	(void)buffer_printf(value, "***%s", rest != NULL ? rest : "");
+}
+
 /* Into view->value. */
 static void format_value(struct view *view, const struct option_row *row,
 	const void *base, size_t n)
@@ -59,6 +76,8 @@ static void format_value(struct view *view, const struct option_row *row,
 	const char *equals;
 
 	(void)field_format(row, base, n, value);
+	if (!view->secrets && row->type == OPT_RELAY)
+		mask_user(value);
 	if (view->secrets || row->type != OPT_ENV || value->len == 0)
 		return;
 	equals = memchr(value->data, '=', value->len);

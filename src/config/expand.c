@@ -247,6 +247,8 @@ char *expand_value(const struct option_row *row, const char *text,
 	const char *dir, struct error *err)
 {
 	switch (row->type) {
+	case OPT_RELAY:
+		return variables(text, false, err);
 	case OPT_COMMAND:
 		return variables(text, true, err);
 	case OPT_LISTEN:

@@ -7,7 +7,7 @@
 
 /*
  * A value as a line of an INI file has it, made into what field_set() takes:
- * "${VAR}" replaced in `command`, `env` and `listen`, quotes taken off in `env`,
+ * "${VAR}" replaced in `command`, `env`, `listen` and `relay`, quotes taken off in `env`,
  * and a relative path made one of the file's directory.  A command line has no
  * need of this: its shell has done it.
  */

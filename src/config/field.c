@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/after.h"
+#include "config/natsurl.h"
 #include "config/value.h"
 
 #include <errno.h>
@@ -40,6 +41,17 @@ static int set_name(char **field, const char *text, struct error *err)
 		return value_wanted(err, text,
 			"a name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not "
 			"beginning with '.' or '-'");
+	return replace(field, text, err);
+}
+
+static int set_relay(char **field, const char *text, struct error *err)
+{
+	struct natsurl url;
+
+	if (strstr(text, "://") == NULL)
+		return set_name(field, text, err);
+	if (natsurl_parse(&url, text, err) == -1)
+		return -1;
 	return replace(field, text, err);
 }
 
@@ -462,6 +474,8 @@ int field_set(const struct option_row *row, void *base, int member,
 	switch (row->type) {
 	case OPT_NAME:
 		return set_name(field, text, err);
+	case OPT_RELAY:
+		return set_relay(field, text, err);
 	case OPT_AFTER:
 		return after_parse(field, text, err);
 	case OPT_PATH:
@@ -568,6 +582,7 @@ void field_clear(const struct option_row *row, void *base)
 
 	switch (row->type) {
 	case OPT_NAME:
+	case OPT_RELAY:
 	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_FALLBACK:
@@ -651,6 +666,7 @@ size_t field_count(const struct option_row *row, const void *base)
 	case OPTION_TYPES:
 		return 0;
 	case OPT_NAME:
+	case OPT_RELAY:
 	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_COMMAND:
@@ -774,6 +790,7 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 
 	switch (row->type) {
 	case OPT_NAME:
+	case OPT_RELAY:
 	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_COMMAND:

@@ -18,6 +18,7 @@
 enum option_type {
 	OPT_FLAG, /* command line only, without a value */
 	OPT_NAME,
+	OPT_RELAY, /* a name, or the URL of a broker */
 	OPT_AFTER,
 	OPT_PATH,
 	OPT_PATHS,

@@ -541,7 +541,7 @@ const struct option_row option_rows[] = {
 	CHOICE(ipc, "ipc", ipcs, "auto", "mode",
 		"a message channel for each worker", .change = CHANGE_ROLL),
 	{
-		IN_CLUSTER(relay), .name = "relay", .type = OPT_NAME,
+		IN_CLUSTER(relay), .name = "relay", .type = OPT_RELAY,
 		.unset = "off", .argument = "destination", .example = "others",
 		.change = CHANGE_LIVE,
 		.help = "where the messages go that workers send",

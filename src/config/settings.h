@@ -299,7 +299,8 @@ struct cluster_settings {
 	bool leader;
 	enum orphans_mode orphans;
 	enum ipc_mode ipc;
-	char *relay; /* "others", the name of a cluster, or NULL: off */
+	char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
+			NULL: off */
 	struct hook hooks[HOOK_EVENTS];
 };
 #define GIVE_UP_MAX 1000

@@ -19,10 +19,10 @@ const char *const event_kinds[] = {
 	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started",
 	"rollout-started", "rollout-step", "baking", "baked", "rollout-done",
 	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
-	"file-changed", "shared-memory", "balance", "check-denied",
-	"check-untaken", "stall-refused", "stop-waits", "renamed",
-	"hook-failed", "surprise", "drop", "fallback", "fallback-over",
-	"essential-ended", "waits", "before-failed",
+	"relay-down", "relay-up", "file-changed", "shared-memory", "balance",
+	"check-denied", "check-untaken", "stall-refused", "stop-waits",
+	"renamed", "hook-failed", "surprise", "drop", "fallback",
+	"fallback-over", "essential-ended", "waits", "before-failed",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed"};

@@ -7,6 +7,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/manager.h"
+#include "supervisor/messages/broker.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/node/node.h"
 #include "supervisor/scaling/scaling.h"
@@ -53,6 +54,7 @@ static const struct plain_row cluster_rows[] = {
 	CARRY_GROUP(CARRY_NODE, service, node, &carried_node_cluster),
 	CARRY_BESIDE(&carried_children),
 	CARRY_GROUP(CARRY_ACCEPTING, service, accepting, &carried_accepting),
+	CARRY_GROUP(CARRY_BROKER, service, broker, &carried_broker),
 };
 
 static const struct plain_row worker_rows[] = {

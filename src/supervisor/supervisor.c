@@ -14,6 +14,7 @@
 #include "supervisor/orphans/adopt.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/begin.h"
+#include "supervisor/messages/broker.h"
 #include "supervisor/messages/channel.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/budget.h"
@@ -500,6 +501,7 @@ static int start(struct supervisor *sup, struct error *err)
 		return -1;
 	adopt_finish(sup);
 	unblock_log(sup);
+	brokers_begin(sup);
 	watch_begin(sup);
 	cpus_begin(sup);
 	tell_addresses(sup);

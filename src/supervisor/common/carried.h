@@ -85,6 +85,7 @@ enum carry_tag {
 	CARRY_PORTS,
 	CARRY_SLOTLOG,
 	CARRY_SCALING,
+	CARRY_BROKER,
 
 	/* for tests: a field that no reader knows */
 	CARRY_UNKNOWN = 8000,

@@ -26,6 +26,8 @@ static const struct {
 		false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
 		"clients get no answer while no worker is ready", false},
+	[ROLE_NATS] = {"nats", "nclust-nats",
+		"messages do not reach other machines", false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)

@@ -13,6 +13,7 @@ enum role {
 	ROLE_WEB,      /* answers by HTTP (supervisor/web/webrole.h) */
 	ROLE_FALLBACK, /* answers for clusters without a ready worker
 			  (supervisor/fallback/fallback.h) */
+	ROLE_NATS,     /* talks with a broker (supervisor/messages/broker.h) */
 };
 #define ROLE_FIRST_FD 3 /* of those that it gets besides 0 to 2 */
 

@@ -41,6 +41,7 @@
  */
 
 struct accepting;
+struct broker;
 struct limits;
 struct node_cluster;
 struct node_worker;
@@ -153,6 +154,7 @@ struct service {
 	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
 	struct accepting *accepting; /* a process per connection; or NULL */
+	struct broker *broker; /* heap; NULL: `relay` is no URL (broker.h) */
 };
 
 #define PID_BUCKETS_MIN 64

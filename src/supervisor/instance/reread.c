@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/config.h"
+#include "nats/natslib.h"
 #include "supervisor/common/aside.h"
 #include "supervisor/common/carry_settings.h"
 #include "supervisor/workers/budget.h"
@@ -44,6 +45,15 @@ static bool put(const char *data, size_t len)
 	return true;
 }
 
+/* Loading a library leaves traces in a process. */
+static void check_relays(const struct settings *s, struct faults *faults)
+{
+	const char *why = config_has_broker(s) ? natslib_try() : NULL;
+
+	if (why != NULL)
+		config_no_broker(s, why, faults);
+}
+
 static int answer(void *owner)
 {
 	const struct supervisor *sup = ((struct reread *)owner)->sup;
@@ -59,8 +69,10 @@ static int answer(void *owner)
 		    &faults) == 0 &&
 		config_read_token(settings, &err) == -1)
 		faults_add(&faults, EX_CONFIG, "%s", err.text);
-	if (faults.count == 0)
+	if (faults.count == 0) {
 		config_check_logs(settings, budget_usable(), &faults);
+		check_relays(settings, &faults);
+	}
 	if (faults.count > 0)
 		return put(faults.text.data, faults.text.len - 1)
 			? READ_MISTAKES
@@ -74,7 +86,8 @@ static int answer(void *owner)
 		: READ_FAILED;
 }
 
-/* Can all that `log` names be opened?  The mistakes, and the status that fits. */
+/* Can all that `log` names be opened, and libnats be loaded?  The mistakes, and the
+ * status that fits. */
 static int answer_logs(void *owner)
 {
 	const struct supervisor *sup = owner;
@@ -82,6 +95,7 @@ static int answer_logs(void *owner)
 
 	faults_init(&faults);
 	config_check_logs(sup->settings, sup->launch.cpus, &faults);
+	check_relays(sup->settings, &faults);
 	return put(faults.text.data, faults.text.len) ? faults.status
 						      : EX_OSERR;
 }
@@ -216,6 +230,8 @@ int reread_try_logs(struct supervisor *sup, struct error *err)
 {
 	const struct settings *s = sup->settings;
 
+	if (config_has_broker(s))
+		return try_beside(sup, err);
 	for (size_t i = 0; i < s->cluster_count; i++)
 		if (s->clusters[i]->log_sink_count > 0)
 			return try_beside(sup, err);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "supervisor/messages/broker.h"
 #include "supervisor/messages/channel.h"
 
 #include <string.h>
@@ -28,6 +29,27 @@ static const struct plain_row channel_rows[] = {
 	PLAIN(15, channel, invalid, UNSIGNED),
 	PLAIN(16, channel, stuck_told, BOOL),
 	PLAIN(17, channel, told_at, SIGNED),
+};
+
+static const struct plain_row broker_rows[] = {
+	PLAIN(1, broker, setup, HEAP),
+	PLAIN(2, broker, pid, SIGNED),
+	PLAIN(3, broker, exit.fd, PIDFD),
+	PLAIN(4, broker, io.fd, FD),
+	PLAIN(5, broker, up, BOOL),
+	PLAIN(6, broker, down_told, BOOL),
+	PLAIN(7, broker, in.skipping, BOOL),
+	PLAIN(8, broker, out.in_line, BOOL),
+	PLAIN(9, broker, id, TEXT),
+	PLAIN(10, broker, most, UNSIGNED),
+	PLAIN(11, broker, sent, UNSIGNED),
+	PLAIN(12, broker, received, UNSIGNED),
+	PLAIN(13, broker, dropped, UNSIGNED),
+	PLAIN(14, broker, dropped_told, UNSIGNED),
+	PLAIN(15, broker, large, UNSIGNED),
+	PLAIN(16, broker, missed, UNSIGNED),
+	PLAIN(17, broker, invalid, UNSIGNED),
+	PLAIN(18, broker, other, UNSIGNED),
 };
 
 static const struct plain_row mark_rows[] = {
@@ -149,4 +171,37 @@ const struct carried carried_channel = {
 	.put = put_channel,
 	.take = take_of_channel,
 	.done = channel_done,
+};
+
+static void put_broker(struct carry_writer *c, const void *of)
+{
+	const struct broker *b = of;
+
+	if (b->in.part.len > 0)
+		put_half(c, &b->in.part);
+	put_queue(c, &b->out,
+		c->queued + queue_len(&b->out) > QUEUED_MOST
+			? rest_of_line(&b->out)
+			: queue_len(&b->out));
+}
+
+static int take_of_broker(
+	struct carry_reader *r, void *to, const struct handover_field *f)
+{
+	struct broker *b = to;
+
+	(void)r;
+	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
+		return take_in(&b->in, f);
+	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES
+		? take_out(&b->out, f)
+		: 0;
+}
+
+const struct carried carried_broker = {
+	.called = "the messages for other machines",
+	CARRIED_ROWS(broker_rows, broker),
+	.make = broker_carried,
+	.put = put_broker,
+	.take = take_of_broker,
 };

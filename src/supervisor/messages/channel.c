@@ -7,6 +7,7 @@
 #include "os/fdpass.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/foreign.h"
+#include "supervisor/messages/broker.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/kind.h"
@@ -368,6 +369,8 @@ void channels_flush(struct supervisor *sup)
 	struct channel *c = sup->channels.dirty;
 	nsec_t now = 0;
 
+	if (sup->channels.brokers_dirty)
+		brokers_flush(sup);
 	sup->channels.dirty = NULL;
 	while (c != NULL) {
 		struct channel *next = c->next_dirty;
@@ -595,4 +598,11 @@ const struct part messages_part = {
 	.hold = messages_on_hold,
 	.adopt = messages_on_adopt,
 	.speaker = &plain_speaker,
+	.go_on = broker_on_go_on,
+	.end = broker_on_end,
+	.drop = broker_on_drop,
+	.status = broker_on_status,
+	.reloaded = broker_on_reloaded,
+	.owns = broker_on_owns,
+	.reap = broker_on_reap,
 };

@@ -4,7 +4,9 @@
 #include "supervisor/common/registry.h"
 #include "base/log.h"
 #include "base/scope.h"
+#include "config/natsurl.h"
 #include "protocol/jsonvalue.h"
+#include "supervisor/messages/broker.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -17,7 +19,8 @@ static bool is_open(const struct child *child)
 
 /* ---- relaying ---- */
 
-/* `{"from":{"cluster":"web","slot":1},"message":`; names need no escapes. */
+/* `{"from":{"cluster":"web","slot":1},"message":`, with the host where others have
+ * workers of that cluster, too; names need no escapes. */
 static size_t put_origin(char *to, size_t size, const struct child *from)
 {
 	struct buffer b = {.data = to, .cap = size, .limit = size};
@@ -26,6 +29,11 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 	(void)buffer_string(&b, from->service->name);
 	(void)buffer_string(&b, "\",\"slot\":");
 	(void)buffer_number(&b, from->slot, 10);
+	if (from->service->broker != NULL) {
+		(void)buffer_string(&b, ",\"host\":\"");
+		(void)buffer_string(&b, from->service->broker->host);
+		(void)buffer_string(&b, "\"");
+	}
 	(void)buffer_string(&b, "},\"message\":");
 	return b.len;
 }
@@ -34,7 +42,7 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 static unsigned relay_to(const struct service *to, const struct child *from,
 	const char *line, size_t len)
 {
-	char origin[160] untouched;
+	char origin[256] untouched;
 	const struct queue_part pieces[] = {
 		{origin, put_origin(origin, sizeof(origin), from)},
 		{line, len},
@@ -51,6 +59,11 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 		(void)channel_send_parts(
 			child->channel, pieces, COUNT_OF(pieces), -1, false);
 	}
+	if (from->service->broker != NULL && to == from->service) {
+		broker_send(
+			to->broker, origin + 1, pieces[0].len - 1, line, len);
+		reached++;
+	}
 	return reached;
 }
 
@@ -61,7 +74,7 @@ static void relay(struct channel *c, const char *line, size_t len)
 
 	if (whither == NULL)
 		return;
-	if (strcmp(whither, "others") != 0)
+	if (strcmp(whither, "others") != 0 && !natsurl_is(whither))
 		service = service_named(service->sup, whither);
 	if (service != NULL) /* NULL: a reload has just dropped it */
 		c->fanout = relay_to(service, c->child, line, len);

@@ -271,7 +271,7 @@ start_two() {
 	run -1 client send web 3
 	start_two off "relay = nobody"
 	run -78 client reload
-	[[ $output == *"wanted 'off', 'others' or a cluster of this file"* ]]
+	[[ $output == *"wanted 'off', 'others', a cluster of this file or"* ]]
 }
 
 @test "who does not read loses its own messages, and nobody else any" {

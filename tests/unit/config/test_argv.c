@@ -413,8 +413,9 @@ END_TEST
 
 START_TEST(secrets_are_described_to_those_who_may_have_them)
 {
-	struct reading r = read_argv(
-		"--env", "A=se=cret", "--env", "B=", "--", "x", "said", NULL);
+	struct reading r =
+		read_argv("--env", "A=se=cret", "--env", "B=", "--relay",
+			"nats://me:sec@cret@host:1/x", "--", "x", "said", NULL);
 	struct buffer out;
 
 	ck_assert_faults(r, "");
@@ -425,6 +426,8 @@ START_TEST(secrets_are_described_to_those_who_may_have_them)
 		ck_assert(strstr(buffer_text(&out), "cret") == NULL);
 		ck_assert(strstr(buffer_text(&out), "A=***") != NULL);
 		ck_assert(strstr(buffer_text(&out), "B=***") != NULL);
+		ck_assert(strstr(buffer_text(&out), "nats://***@host:1/x") !=
+			NULL);
 		ck_assert(strstr(buffer_text(&out), "x said") != NULL);
 		buffer_fini(&out);
 	}

@@ -13,6 +13,13 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
+#define NO_URL \
+	"shop.ini:3: cluster:web.relay: wanted " \
+	"'nats://[USER:PASSWORD@]HOST[:PORT],...[/PREFIX]', but "
+#define BAD_HOST "a host or port is not valid\n"
+#define BAD_PREFIX \
+	"its prefix may have words of 'A-Z a-z 0-9 _ -', with dots between " \
+	"them\n"
 #define WEB "[cluster:web]\ncommand = ./web\n"
 
 START_TEST(a_file_becomes_clusters)
@@ -245,8 +252,31 @@ static const struct {
 		"shop.ini:5: cluster:web.metrics: does not go with 'accept': "
 		"there is no worker to ask\n"},
 	{WEB "relay = nobody\n",
-		"shop.ini:3: cluster:web.relay: wanted 'off', 'others' or a "
-		"cluster of this file, found 'nobody'\n"},
+		"shop.ini:3: cluster:web.relay: wanted 'off', 'others', a "
+		"cluster of this file or 'nats://HOST', found 'nobody'\n"},
+	{WEB "relay = nats://\n", NO_URL "it has no host\n"},
+	{WEB "relay = nats:///x\n", NO_URL "it has no host\n"},
+	{WEB "relay = nats://me:pw@/x\n", NO_URL "it has no host\n"},
+	{WEB "relay = nats://a,,b\n", NO_URL BAD_HOST},
+	{WEB "relay = nats://a:0\n", NO_URL BAD_HOST},
+	{WEB "relay = nats://a:65536\n", NO_URL BAD_HOST},
+	{WEB "relay = nats://[::1\n", NO_URL BAD_HOST},
+	{WEB "relay = nats://me:secret@a b\n", NO_URL BAD_HOST},
+	{WEB "relay = nats://:secret@a\n",
+		NO_URL "no user or token stands before the '@'\n"},
+	{WEB "relay = nats://a/b..c\n", NO_URL BAD_PREFIX},
+	{WEB "relay = nats://a/b.*\n", NO_URL BAD_PREFIX},
+	{WEB "relay = http://me:secret@a\n",
+		NO_URL "it begins in another way\n"},
+	{WEB "relay = nats://a,10.0.0.1:4222,[::1]:1/x.y\n"
+	     "[cluster:a.b]\ncommand = x\nrelay = nats://u:p@q@a\n"
+	     "[cluster:a..b]\ncommand = x\nrelay = nats://token@a\n",
+		"shop.ini:9: cluster:a..b.relay: the name 'a..b' cannot be "
+		"part of a subject of NATS: its dots need letters between "
+		"them\n"},
+	{WEB "relay = nats://a\nipc = off\n",
+		"shop.ini:3: cluster:web.relay: needs message channels, but "
+		"'ipc' of 'web' is off\n"},
 	{WEB "relay = web\n",
 		"shop.ini:3: cluster:web.relay: 'web' is this cluster: "
 		"'others' are its other workers\n"},

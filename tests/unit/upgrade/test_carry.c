@@ -109,6 +109,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.daemon_told_at),
 	NOT(supervisor, channels.dirty),
 	NOT(supervisor, channels.retry),
+	NOT(supervisor, channels.brokers_dirty),
 	NOT(supervisor, channels.turn), /* of a moment */
 	NOT(supervisor, channels.turn_ends),
 	NOT(supervisor, orphans.changed),
@@ -195,8 +196,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, asks.refused_told),
 	NOT(service, kind), /* as the settings say */
 	NOT(service, traffic.steer),
-	NOT(service, accepting), /* a part of its own */
-	NOT(service, held.segment), NOT(service, held.former), /* beside */
+	NOT(service, accepting), /* parts of their own */
+	NOT(service, broker), NOT(service, held.segment),
+	NOT(service, held.former),                         /* beside */
 	NOT(service, node), NOT(service, stage.stop_held), /* no upgrade then */
 	NOT(service, order),
 	NOT(service, leadership.held),    /* the keeper is sent all anew */

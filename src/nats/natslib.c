@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "nats/natslib.h"
+
+#include "base/scope.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <string.h>
+
+#ifdef NATSLIB
+
+#define TEXT(x) #x
+#define NAME(major, minor) "libnats.so." TEXT(major) "." TEXT(minor)
+#define LIBRARY NAME(NATS_VERSION_MAJOR, NATS_VERSION_MINOR)
+#define PACKAGE "libnats" TEXT(NATS_VERSION_MAJOR) "." TEXT(NATS_VERSION_MINOR)
+
+const char *natslib_open(struct natslib *lib)
+{
+	static const struct {
+		const char *name;
+		size_t at;
+	} calls[] = {
+#define CALL(name) {#name, offsetof(struct natslib, name)},
+		NATSLIB_CALLS(CALL)
+#undef CALL
+	};
+	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+
+	for (size_t i = 0; handle != NULL && i < COUNT_OF(calls); i++) {
+		void *found = dlsym(handle, calls[i].name);
+
+		if (found == NULL)
+			return "the library " LIBRARY " lacks functions";
+		/* C knows no cast from a pointer to one of a function */
+		(void)memcpy((char *)lib + calls[i].at, &found, sizeof(found));
+	}
+	return handle != NULL ? NULL
+			      : "the library " LIBRARY " cannot be loaded: "
+				"install the package " PACKAGE;
+}
+
+const char *natslib_try(void)
+{
+	struct natslib lib;
+
+	return natslib_open(&lib);
+}
+
+#else
+
+const char *natslib_try(void)
+{
+	return "this nclust was built without libnats (libnats-dev), or is "
+	       "linked statically";
+}
+
+#endif

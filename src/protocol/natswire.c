@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocol/natswire.h"
+
+#include "protocol/jsonvalue.h"
+
+#include <string.h>
+
+#define FORMAT "{\"nclust\":"
+#define ID ",\"id\":\""
+#define FROM "\"from\":{\"cluster\":\""
+#define SLOT "\",\"slot\":"
+#define HOST ",\"host\":\""
+#define MESSAGE "\"},\"message\":"
+
+#define DIGITS "0123456789"
+#define NAME DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-"
+
+struct scan {
+	const char *at;
+	size_t left;
+};
+
+static bool take(struct scan *s, const char *word, size_t len)
+{
+	if (s->left < len || memcmp(s->at, word, len) != 0)
+		return false;
+	s->at += len;
+	s->left -= len;
+	return true;
+}
+
+#define TAKE(s, word) take(s, word, sizeof(word) - 1)
+
+/* From 1 to `most` bytes of that set; where they begin. */
+static const char *take_of(
+	struct scan *s, const char *set, size_t most, size_t *len)
+{
+	const char *at = s->at;
+
+	for (*len = 0; *len < s->left && s->at[*len] != '\0' &&
+		strchr(set, s->at[*len]) != NULL;)
+		++*len;
+	s->at += *len;
+	s->left -= *len;
+	return *len > 0 && *len <= most ? at : NULL;
+}
+
+void natswire_head(struct buffer *to, const char *id)
+{
+	(void)buffer_string(to, FORMAT);
+	(void)buffer_number(to, NATSWIRE_FORMAT, 10);
+	(void)buffer_string(to, ID);
+	(void)buffer_string(to, id);
+	(void)buffer_string(to, "\",");
+}
+
+void natswire_host(char host[NATSWIRE_HOST])
+{
+	for (char *at = host; *at != '\0'; at++)
+		if (strchr(NAME, *at) == NULL)
+			*at = '-';
+}
+
+enum natswire_kind natswire_read(const char *line, size_t len,
+	const char *cluster, const char *id, const char **from,
+	unsigned *format)
+{
+	struct scan s = {line, len};
+	const char *number;
+	bool own;
+
+	if (!TAKE(&s, FORMAT) ||
+		(number = take_of(&s, DIGITS, 6, &len)) == NULL)
+		return NATSWIRE_NONSENSE;
+	*format = 0;
+	while (len-- > 0)
+		*format = *format * 10 + (unsigned)(*number++ - '0');
+	if (*format != NATSWIRE_FORMAT)
+		return NATSWIRE_OTHER;
+	own = TAKE(&s, ID) && take(&s, id, strlen(id));
+	if (own)
+		return NATSWIRE_OWN;
+	if (take_of(&s, NAME, NATSWIRE_ID - 1, &len) == NULL ||
+		!TAKE(&s, "\","))
+		return NATSWIRE_NONSENSE;
+	*from = s.at;
+	if (!TAKE(&s, FROM) || !take(&s, cluster, strlen(cluster)) ||
+		!TAKE(&s, SLOT) || take_of(&s, DIGITS, 9, &len) == NULL ||
+		!TAKE(&s, HOST) ||
+		take_of(&s, NAME, NATSWIRE_HOST - 1, &len) == NULL ||
+		!TAKE(&s, MESSAGE) || s.left == 0 || s.at[s.left - 1] != '}' ||
+		!jsonvalue_check(s.at, s.left - 1))
+		return NATSWIRE_NONSENSE;
+	return NATSWIRE_MESSAGE;
+}

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/messages/broker.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/natsurl.h"
+#include "nats/natsrole.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/socket/socket.h"
+#include "protocol/json.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/role.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/messages/channel.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+
+#define READ_SIZE (64U * 1024)
+#define READ_LEAST 2048U
+#define FANOUT_FREE 8U
+#define LINE_MOST (CHANNEL_LINE_MAX + NATSWIRE_MORE)
+/* A process that ended sooner is started again after this time. */
+#define RESTART (1 * SECOND)
+/* Somebody has to do something first. */
+#define TRY_AGAIN (60 * SECOND)
+/* It ends by itself when nclust does. */
+#define ENDING_MS 1000
+/* The least time between two reports of messages that come too fast. */
+#define TELL_EACH (10 * SECOND)
+/* As allowance.c: half of a CPU, and 500 ms at once. */
+#define AHEAD_MOST (1 * SECOND)
+#define PART 2
+
+static struct supervisor *sup_of(const struct broker *b)
+{
+	return b->service->sup;
+}
+
+static void watch(struct broker *b)
+{
+	int events = queue_len(&b->out) > 0 && !b->dirty ? EV_WRITE : 0;
+
+	if (!ev_is_active(&b->rest))
+		events |= EV_READ;
+	ev_io_stop(sup_of(b)->loop, &b->io);
+	if (b->io.fd == -1 || events == 0)
+		return;
+	ev_io_set(&b->io, b->io.fd, events);
+	ev_io_start(sup_of(b)->loop, &b->io);
+}
+
+/* ---- to the process ---- */
+
+static void flush(struct broker *b)
+{
+	const char *data;
+	size_t len;
+	int fd;
+
+	b->dirty = false;
+	while (b->io.fd != -1 && (len = queue_piece(&b->out, &data, &fd)) > 0) {
+		ssize_t sent =
+			send(b->io.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			break; /* it is full, or its end will be seen */
+		queue_sent(&b->out, (size_t)sent);
+	}
+	watch(b);
+}
+
+void brokers_flush(struct supervisor *sup)
+{
+	sup->channels.brokers_dirty = false;
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->broker != NULL &&
+			sup->services[i]->broker->dirty)
+			flush(sup->services[i]->broker);
+}
+
+static void drop(struct broker *b)
+{
+	nsec_t now = clock_now();
+
+	b->dropped++;
+	if (!b->up || (b->told_at != 0 && now - b->told_at < TELL_EACH))
+		return; /* reported when it is up again */
+	b->told_at = now;
+	log_warn("%s: messages for other machines come faster than the broker "
+		 "takes them: %" PRIu64 " were dropped",
+		b->service->name, b->dropped - b->dropped_told);
+	b->dropped_told = b->dropped;
+}
+
+void broker_send(struct broker *b, const char *origin, size_t origin_len,
+	const char *line, size_t len)
+{
+	char text[64];
+	struct buffer head = {
+		.data = text, .cap = sizeof(text), .limit = sizeof(text)};
+	size_t most = queue_len(&b->out) == 0 ? CHANNEL_QUEUE_MUST
+					      : CHANNEL_QUEUE_MAX;
+
+	natswire_head(&head, b->id);
+	if (queue_put(&b->out,
+		    (struct queue_part[]){{text, head.len},
+			    {origin, origin_len}, {line, len}, {"}", 1}},
+		    4, -1, most) == -1) {
+		drop(b);
+		return;
+	}
+	b->sent++;
+	if (b->dirty || (b->io.events & EV_WRITE) != 0)
+		return; /* it is sent later, or when there is room */
+	b->dirty = sup_of(b)->channels.brokers_dirty = true;
+}
+
+/* ---- from the process ---- */
+
+static void take_message(struct broker *b, const char *line, size_t len)
+{
+	struct child_walk walk = children_of(b->service);
+	const char *from = line;
+	unsigned format = 0;
+	const struct child *child;
+
+	switch (natswire_read(
+		line, len, b->service->name, b->id, &from, &format)) {
+	case NATSWIRE_OWN:
+		return;
+	case NATSWIRE_OTHER:
+		b->invalid++;
+		if (b->other++ == 0)
+			log_error("%s: a message of another machine has format "
+				  "%u, and this nclust knows %d alone: it is "
+				  "dropped; run the same version on all",
+				b->service->name, format, NATSWIRE_FORMAT);
+		return;
+	case NATSWIRE_NONSENSE:
+		if (b->invalid++ == b->other)
+			log_warn(
+				"%s: the broker sends what no nclust has sent: "
+				"it is dropped",
+				b->service->name);
+		return;
+	case NATSWIRE_MESSAGE:
+		break;
+	}
+	b->received++;
+	len -= (size_t)(from - line);
+	while ((child = child_next(&walk)) != NULL)
+		if (child->channel != NULL && child->channel->io.fd != -1)
+			(void)channel_send_parts(child->channel,
+				(struct queue_part[]){{"{", 1}, {from, len}}, 2,
+				-1, false);
+}
+
+static void is_up(struct broker *b, uint64_t most)
+{
+	b->up = true;
+	b->most = most;
+	if (b->down_told)
+		news_say_of(b->service, LOG_NOTE, "relay-up",
+			"messages reach other machines again; %" PRIu64
+			" were dropped",
+			b->dropped - b->dropped_told);
+	else
+		log_info("%s: connected to the broker", b->service->name);
+	b->down_told = false;
+	b->dropped_told = b->dropped;
+}
+
+static void is_down(struct broker *b, const char *why, size_t len)
+{
+	char text[256];
+
+	(void)text_escape(text, sizeof(text), why, len);
+	b->up = false;
+	if (!b->down_told)
+		news_say_of(b->service, LOG_WARN, "relay-down",
+			"messages do not reach other machines: %s; up to 1 MiB "
+			"of them waits",
+			text);
+	b->down_told = true;
+}
+
+static void take_line(struct broker *b, const char *line, size_t len)
+{
+	const char *text = line + 1;
+	char digits[24];
+
+	if (len == 0)
+		return;
+	(void)text_escape(digits, sizeof(digits), text, len - 1);
+	switch (*line) {
+	case NATSROLE_UP:
+		is_up(b, strtoull(digits, NULL, 10));
+		break;
+	case NATSROLE_DOWN:
+		is_down(b, text, len - 1);
+		break;
+	case NATSROLE_TOO_LARGE:
+		b->dropped++;
+		b->dropped_told++;
+		if (b->large++ == 0)
+			log_warn(
+				"%s: a message is larger than the %" PRIu64
+				" bytes that the broker takes ('max_payload'): "
+				"it is dropped",
+				b->service->name, b->most);
+		break;
+	case NATSROLE_MISSED:
+		if (b->missed == 0)
+			log_warn("%s: messages of other machines come faster "
+				 "than nclust can pass them on: some are "
+				 "dropped",
+				b->service->name);
+		b->missed += strtoull(digits, NULL, 10);
+		break;
+	case NATSROLE_NONSENSE:
+	default:
+		take_message(b, line, len);
+	}
+}
+
+/* A message that goes to many workers is much work: read less of it a turn. */
+static size_t turn_of(const struct broker *b)
+{
+	size_t size = READ_SIZE;
+	size_t fanout = cluster_slots(b->service->core);
+
+	if (fanout > FANOUT_FREE)
+		size = READ_SIZE / (fanout / FANOUT_FREE);
+	return size > READ_LEAST ? size : READ_LEAST;
+}
+
+static void hear(struct broker *b)
+{
+	char data[READ_SIZE] untouched;
+	ssize_t got = recv(b->io.fd, data, turn_of(b), MSG_DONTWAIT);
+	const char *line;
+	size_t len;
+
+	if (got == 0 || (got == -1 && errno != EAGAIN && errno != EINTR)) {
+		ev_io_stop(sup_of(b)->loop, &b->io); /* it ends */
+		fd_close(&b->io.fd);
+	}
+	if (got <= 0)
+		return;
+	lineup_begin(&b->in, data, (size_t)got);
+	while (lineup_next(&b->in, &line, &len))
+		take_line(b, line, len);
+}
+
+static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct broker *b = watcher->data;
+	nsec_t begun = clock_worked();
+	nsec_t now = clock_now();
+
+	(void)loop;
+	if ((revents & EV_WRITE) != 0)
+		flush(b);
+	if ((revents & EV_READ) != 0)
+		hear(b);
+	b->whole_at = (b->whole_at > now ? b->whole_at : now) +
+		(clock_worked() - begun) * PART;
+	if (b->whole_at - now < AHEAD_MOST)
+		return;
+	timer_arm(
+		sup_of(b)->loop, &b->rest, b->whole_at - now - AHEAD_MOST / 2);
+	watch(b);
+}
+
+static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	watch(timer->data);
+}
+
+/* ---- the process ---- */
+
+/* What it is told; NULL: there is nothing to do for it.  Heap. */
+static char *setup_of(const struct service *s)
+{
+	const struct cluster_settings *c = cluster_next_settings(s->core);
+	struct natsurl url;
+	struct buffer text;
+	struct error err;
+
+	if (!natsurl_is(c->relay) || c->accept || s->sup->instance.over ||
+		natsurl_parse(&url, c->relay, &err) == -1)
+		return NULL;
+	buffer_init(&text, 0);
+	(void)buffer_printf(&text, "%s.%s\n%.*s\n%.*s\nnclust %s\n", url.prefix,
+		s->name, (int)url.user_len, url.user, (int)url.hosts_len,
+		url.hosts, s->name);
+	if (buffer_text(&text) == NULL)
+		buffer_fini(&text);
+	return text.data;
+}
+
+static void start(struct broker *b)
+{
+	struct supervisor *sup = sup_of(b);
+	size_t len = strlen(b->setup);
+	int pair[2];
+
+	if (b->pid != 0)
+		return;
+	ev_timer_stop(sup->loop, &b->again);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1) {
+		timer_arm(sup->loop, &b->again, RESTART);
+		return;
+	}
+	if (socket_set_nonblock(pair[0], true) == -1 ||
+		send(pair[0], b->setup, len, MSG_NOSIGNAL) != (ssize_t)len ||
+		role_run(sup, ROLE_NATS, &pair[1], 1, &b->pid, &b->exit.fd) ==
+			-1) {
+		b->pid = 0;
+		fd_close(&pair[0]);
+		timer_arm(sup->loop, &b->again, RESTART);
+	}
+	fd_close(&pair[1]);
+	if (b->pid == 0)
+		return;
+	b->started = clock_now();
+	ev_io_set(&b->exit, b->exit.fd, EV_READ);
+	ev_io_start(sup->loop, &b->exit);
+	ev_io_set(&b->io, pair[0], EV_READ);
+	flush(b);
+}
+
+/* Leave it: it sends what it has, and ends.  What waits here is for the next one, but
+ * for the rest of a line. */
+static void leave(struct broker *b)
+{
+	const char *data;
+	const char *end;
+	int fd;
+	size_t len = queue_piece(&b->out, &data, &fd);
+
+	ev_io_stop(sup_of(b)->loop, &b->exit);
+	ev_io_stop(sup_of(b)->loop, &b->io);
+	fd_close(&b->exit.fd);
+	fd_close(&b->io.fd);
+	b->pid = 0;
+	b->up = false;
+	lineup_fini(&b->in);
+	lineup_init(&b->in, LINE_MOST);
+	if (b->out.in_line && len > 0) {
+		end = memchr(data, '\n', len);
+		queue_sent(
+			&b->out, end != NULL ? (size_t)(end - data) + 1 : len);
+		b->dropped++;
+	}
+	b->out.in_line = false;
+}
+
+static void ended(struct broker *b)
+{
+	nsec_t age = clock_now() - b->started;
+	struct pidfd_end end = {0};
+
+	if (pidfd_reap(b->exit.fd, &end) == 0)
+		return;
+	hear(b); /* its last words */
+	leave(b);
+	if (sup_of(b)->instance.over)
+		return;
+	if (!end.signalled &&
+		(end.code == EX_CONFIG || end.code == EX_NOPERM)) {
+		log_error("%s: relay: %s; trying again in a minute",
+			b->service->name,
+			end.code == EX_CONFIG
+				? "libnats cannot be loaded any more"
+				: "the process that talks with the broker "
+				  "cannot give up its rights, for which it "
+				  "needs CAP_SETUID, CAP_SETGID and "
+				  "CAP_SETPCAP");
+		timer_arm(sup_of(b)->loop, &b->again, TRY_AGAIN);
+		return;
+	}
+	log_warn("%s: the process that talks with the broker ended (%s %d), "
+		 "starting it again",
+		b->service->name, end.signalled ? "signal" : "exit", end.code);
+	/* at once, but not over and over */
+	if (age < RESTART && b->hurried)
+		timer_arm(sup_of(b)->loop, &b->again, RESTART);
+	else
+		start(b);
+	b->hurried = age < RESTART;
+}
+
+static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	ended(watcher->data);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	start(timer->data);
+}
+
+/* ---- its life ---- */
+
+static struct broker *broker_new(struct service *s)
+{
+	struct broker *b = calloc(1, sizeof(*b));
+	uint64_t number = (uint64_t)clock_now();
+
+	if (b == NULL)
+		return NULL;
+	b->service = s;
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) == -1)
+		number ^= (uint64_t)getpid() << 40;
+	(void)snprintf(b->id, sizeof(b->id), "%016" PRIx64, number);
+	if (gethostname(b->host, sizeof(b->host) - 1) == -1 || *b->host == '\0')
+		(void)text_copy(b->host, sizeof(b->host), "unknown");
+	natswire_host(b->host);
+	lineup_init(&b->in, LINE_MOST);
+	io_init(&b->exit, on_exit_of, -1, b);
+	io_init(&b->io, on_io, -1, b);
+	timer_init(&b->again, on_again, b);
+	timer_init(&b->rest, on_rested, b);
+	return b;
+}
+
+void broker_on_drop(struct service *s)
+{
+	struct broker *b = s->broker;
+
+	s->broker = NULL;
+	if (b == NULL)
+		return;
+	if (s->sup->loop != NULL) {
+		ev_timer_stop(s->sup->loop, &b->again);
+		ev_timer_stop(s->sup->loop, &b->rest);
+	}
+	leave(b);
+	queue_clear(&b->out);
+	lineup_fini(&b->in);
+	free(b->setup);
+	free(b);
+}
+
+/* Compare what is wanted with what there is. */
+static void look(struct service *s)
+{
+	char *setup = setup_of(s);
+	struct broker *b = s->broker;
+
+	if (setup == NULL) {
+		broker_on_drop(s);
+		return;
+	}
+	if (b == NULL)
+		b = s->broker = broker_new(s);
+	if (b == NULL) {
+		free(setup);
+		return;
+	}
+	if (b->setup == NULL || strcmp(setup, b->setup) != 0 ||
+		(b->pid != 0 && role_is_exposed(s->sup, ROLE_NATS, b->pid)))
+		leave(b);
+	free(b->setup);
+	b->setup = setup;
+	if (!ev_is_active(&b->again))
+		start(b);
+}
+
+void brokers_begin(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		look(sup->services[i]);
+}
+
+/* ---- hooks ---- */
+
+void *broker_carried(struct carry_reader *r, void *service)
+{
+	struct service *s = service;
+
+	(void)r;
+	s->broker = broker_new(s);
+	return s->broker;
+}
+
+void broker_on_go_on(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct broker *b = sup->services[i]->broker;
+
+		if (b != NULL && b->pid != 0) {
+			ev_io_start(sup->loop, &b->exit);
+			flush(b);
+		}
+	}
+	brokers_begin(sup);
+}
+
+void broker_on_reloaded(
+	struct supervisor *sup, struct reload_result *result, bool failed)
+{
+	(void)result;
+	(void)failed;
+	brokers_begin(sup);
+}
+
+void broker_on_end(struct supervisor *sup)
+{
+	nsec_t until = clock_now() + ENDING_MS * MSEC;
+	struct pidfd_end end;
+
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->broker != NULL &&
+			sup->services[i]->broker->pid != 0) {
+			flush(sup->services[i]->broker);
+			(void)shutdown(
+				sup->services[i]->broker->io.fd, SHUT_RDWR);
+		}
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct broker *b = sup->services[i]->broker;
+		nsec_t left = until - clock_now();
+
+		if (b != NULL && b->pid != 0) {
+			struct pollfd wait = {
+				.fd = b->exit.fd, .events = POLLIN};
+
+			if (poll(&wait, 1, left > 0 ? (int)(left / MSEC) : 0) !=
+				1)
+				(void)pidfd_signal(b->exit.fd, SIGKILL);
+			(void)poll(&wait, 1, ENDING_MS);
+			(void)pidfd_reap(b->exit.fd, &end);
+		}
+		broker_on_drop(sup->services[i]);
+	}
+}
+
+static struct broker *by_pid(const struct supervisor *sup, pid_t pid)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->broker != NULL &&
+			sup->services[i]->broker->pid == pid)
+			return sup->services[i]->broker;
+	return NULL;
+}
+
+bool broker_on_owns(const struct supervisor *sup, pid_t pid)
+{
+	return pid != 0 && by_pid(sup, pid) != NULL;
+}
+
+void broker_on_reap(struct supervisor *sup, pid_t pid)
+{
+	struct broker *b = by_pid(sup, pid);
+
+	if (b != NULL)
+		ended(b);
+}
+
+void broker_on_status(struct json_writer *w, const struct service *s)
+{
+	const struct broker *b = s->broker;
+
+	if (b == NULL)
+		return;
+	json_key(w, "relay");
+	json_open_object(w);
+	json_put_bool(w, "connected", b->up);
+	json_put_int(w, "sent", (int64_t)b->sent);
+	json_put_int(w, "received", (int64_t)b->received);
+	json_put_int(w, "dropped", (int64_t)b->dropped);
+	json_put_int(w, "missed", (int64_t)b->missed);
+	json_put_int(w, "invalid", (int64_t)b->invalid);
+	json_put_int(w, "queued", (int64_t)queue_len(&b->out));
+	json_close_object(w);
+}
