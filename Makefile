@@ -149,12 +149,12 @@ SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% co
 	socket/socket_unix% spawn/seccomp% spawn/spawn_explain%) \
 	$(addprefix supervisor/,resume% accept/% messages/% hooks/% node/% \
 	upgrade/% common/carr% common/daemon% common/tally% common/variant% \
-	control/ask% control/carry% control/events% control/showlogs% drain/drain% drain/thaw% health/aim% \
+	control/ask% control/carry% control/events% control/showlogs% drain/drain% drain/host% drain/thaw% health/aim% \
 	health/away% health/carry% health/check% health/hang% health/prove% \
 	health/reach% health/recycle% health/sight% health/stall% health/volley% \
 	logs/% leader/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
 	intercept/putover% intercept/takeover% \
-	orphans/adopt% orphans/remains% orphans/store% sockets/carry% \
+	orphans/adopt% orphans/remains% orphans/store% sockets/carry% sockets/incoming% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
 	web/% watch/% instance/command% workers/recipe% workers/capture% workers/slotlog% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.

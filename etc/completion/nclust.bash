@@ -16,7 +16,7 @@ _nclust()
 {
 	local word=${COMP_WORDS[COMP_CWORD]}
 	local before=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status restart reload scale stop signal send logs ask events top upgrade config doctor exec help version'
+	local verbs='status restart reload scale stop signal send logs ask events top upgrade drain undrain config doctor exec help version'
 	local options='--config
 		--daemon
 		--help
@@ -232,7 +232,7 @@ _nclust()
 		return
 		;;
 	--kind)
-		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended spare spare-busy takes-over no-spares leader message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens relay-down relay-up file-changed shared-memory balance check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise drop fallback fallback-over essential-ended waits before-failed reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'started ready exited stopping draining drained stop-timeout unkillable start-timeout unwell outgrown hang stalled check-failed memory daemonised not-listening worker-errno worker-reloading left-out ended-meanwhile slot-ended spare spare-busy takes-over no-spares leader message messages-stuck messages-dropped messages-missed state all-ready scaled gave-up not-ready not-started rollout-started rollout-step baking baked rollout-done rollout-failed rollout-superseded listening stranger-listens relay-down relay-up file-changed shared-memory balance check-denied check-untaken stall-refused stop-waits renamed hook-failed surprise drop fallback fallback-over essential-ended waits before-failed reloaded reload-failed upgraded upgrade-failed upgrade-waits adopted hooks-dropped control-renewed host-drained host-empty host-waits host-undrained' -- "$word")
 		return
 		;;
 	esac
@@ -285,6 +285,14 @@ _nclust()
 		;;
 	upgrade)
 		options='--json --no-wait --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	drain)
+		options='--json --no-wait --timeout --runtime-directory --help'
+		words=$(_nclust_instances)
+		;;
+	undrain)
+		options='--json --no-wait --timeout --runtime-directory --help'
 		words=$(_nclust_instances)
 		;;
 	config)

@@ -46,6 +46,7 @@ static const struct verb_option_row rows[] = {
 		"let new workers listen on fewer ports than the old"},
 	{OPTION_BAKE, 0, "bake", "TIME",
 		"watch the first new ones for this long"},
+	{OPTION_TIMEOUT, 0, "timeout", "TIME", "wait no longer than that (1m)"},
 	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
 		"where the instances are"},
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
@@ -160,9 +161,12 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 	case OPTION_CANARY:
 		return take_number(row, value, COUNT_MAX, &a->canary, err);
 	case OPTION_BAKE:
-		if (value_duration(&a->bake, value, 0, 24 * HOUR, err) == 0)
+	case OPTION_TIMEOUT:
+		if (value_duration(
+			    row->option == OPTION_BAKE ? &a->bake : &a->timeout,
+			    value, 0, 24 * HOUR, err) == 0)
 			return 0;
-		(void)error_wrap(err, "--bake");
+		(void)error_wrap(err, "--%s", row->name);
 		return error_status(err, EX_USAGE);
 	case OPTION_SINCE:
 		if (when_parse(&a->since, value, (nsec_t)clock_wall() * SECOND,

@@ -7,7 +7,8 @@
  * tests compare the two. */
 static const char *const names[] = {"status", "restart", "reload", "scale",
 	"stop", "signal", "send", "logs", "ask", "events", "top", "upgrade",
-	"config", "doctor", "exec", "help", "version", NULL};
+	"drain", "undrain", "config", "doctor", "exec", "help", "version",
+	NULL};
 
 const char *const *cli_verbs(void)
 {

@@ -32,6 +32,7 @@ void render_head(struct wrap *w, const json_t *status)
 	char age[16];
 	char version[64];
 	long long upgrades = field_number(status, "upgrades");
+	const json_t *drained = json_object_get(status, "drained");
 
 	put_name(w, BOLD, status, "name", w->width / 2);
 	wrap_putf(w, PLAIN, "  pid %lld, version %s, up %s",
@@ -41,6 +42,15 @@ void render_head(struct wrap *w, const json_t *status)
 	if (upgrades > 0)
 		wrap_putf(w, PLAIN, ", %lld upgrade%s", upgrades,
 			upgrades == 1 ? "" : "s");
+	wrap_end(w, INDENT);
+	if (!json_is_object(drained))
+		return;
+	wrap_putf(w, YELLOW,
+		"  drained %s ago%s; back into service: nclust "
+		"undrain ",
+		text_age(age, field_seconds(drained, "since")),
+		field_is_true(drained, "empty") ? ", and was empty" : "");
+	put_name(w, YELLOW, status, "name", w->width / 2);
 	wrap_end(w, INDENT);
 }
 

@@ -201,10 +201,13 @@ int session_ask(const struct arguments *a, struct control_request *request,
 	struct session s;
 	struct answer answer;
 	struct error err;
+	/* what it has begun goes on without it, and that is to be said */
+	scoped_fd cancel =
+		request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
 	int status = 0;
 	int got;
 
-	if (session_open(&s, a, false, -1, &err) == -1) {
+	if (session_open(&s, a, false, cancel, &err) == -1) {
 		log_error("%s", err.text);
 		return error_exit_status(&err);
 	}
@@ -219,9 +222,15 @@ int session_ask(const struct arguments *a, struct control_request *request,
 			: 0;
 	}
 	if (got == -1) {
+		status = error_exit_status(&err);
 		if (err.sys != ECANCELED)
 			log_error("%s", err.text);
-		status = error_exit_status(&err);
+		else if (cancel != -1 && client_cancel_signal() != 0) {
+			log_error("interrupted: '%s' stays drained until "
+				  "'nclust undrain %s'",
+				s.client->name, s.client->name);
+			status = 128 + client_cancel_signal();
+		}
 	}
 	session_close(&s);
 	return status;

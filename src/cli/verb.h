@@ -41,6 +41,7 @@ enum verb_option {
 	OPTION_HEADER = 1 << 22,
 	OPTION_DATA = 1 << 23,
 	OPTION_DEFAULTS = 1 << 24, /* --all of config */
+	OPTION_TIMEOUT = 1 << 25,
 };
 
 /* The words that are no options. */
@@ -95,6 +96,7 @@ struct arguments {
 	const char *kinds;   /* OPTION_KIND: names with commas */
 	int canary;          /* OPTION_CANARY */
 	nsec_t bake;
+	nsec_t timeout;   /* OPTION_TIMEOUT */
 	const char *file; /* OPTION_FILE */
 	const char *runtime_directory;
 	const char *listen[LISTEN_MAX];

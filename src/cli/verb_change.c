@@ -20,6 +20,8 @@ int verb_change(const struct arguments *a)
 		.has_bake = arguments_has(a, OPTION_BAKE),
 		.drop_ports = arguments_has(a, OPTION_DROP_PORTS),
 		.bake = a->bake,
+		.has_timeout = arguments_has(a, OPTION_TIMEOUT),
+		.timeout = a->timeout,
 		.message = a->message,
 		.command = a->command,
 	};

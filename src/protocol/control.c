@@ -38,6 +38,8 @@ enum field {
 	FIELD_FIRST = 1 << 16,
 	FIELD_METRICS = 1 << 17,
 	FIELD_COMMAND = 1 << 18,
+	FIELD_READINESS = 1 << 19,
+	FIELD_TIMEOUT = 1 << 20,
 };
 
 static const struct {
@@ -45,7 +47,8 @@ static const struct {
 	bool writes;
 	unsigned fields;
 } methods[METHODS] = {
-	[METHOD_STATUS] = {"status", false, FIELD_TARGET | FIELD_METRICS},
+	[METHOD_STATUS] = {"status", false,
+		FIELD_TARGET | FIELD_METRICS | FIELD_READINESS},
 	[METHOD_RESTART] = {"restart", true,
 		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE |
 			FIELD_DROP_PORTS | FIELD_COMMAND},
@@ -67,6 +70,10 @@ static const struct {
 	[METHOD_LOGS] = {"logs", false,
 		FIELD_TARGET | FIELD_FOLLOW | FIELD_AFTER},
 	[METHOD_ASK] = {"ask", true, FIELD_TARGET | FIELD_FIRST},
+	[METHOD_DRAIN] = {"drain", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
+	[METHOD_UNDRAIN] = {"undrain", true,
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
 };
 
 bool control_method_writes(enum control_method method)
@@ -275,6 +282,21 @@ static int take_first(
 	return 0;
 }
 
+/* They are shown to people: kinds and addresses, and nothing else. */
+static int take_readiness(
+	struct control_request *r, const json_t *value, struct error *err)
+{
+	const char *text = json_string_value(value);
+
+	if (text == NULL ||
+		text[strspn(text,
+			"abcdefghijklmnopqrstuvwxyz0123456789.:, ")] != '\0' ||
+		text_copy(r->readiness, sizeof(r->readiness), text) >=
+			sizeof(r->readiness))
+		return error_set(err, 0, "wanted kinds and addresses");
+	return 0;
+}
+
 /* What `params` may hold. */
 static const struct field_is {
 	const char *name;
@@ -300,6 +322,8 @@ static const struct field_is {
 	{"message", FIELD_MESSAGE, 0},
 	{"command", FIELD_COMMAND, 0},
 	{"first", FIELD_FIRST, 0},
+	{"readiness", FIELD_READINESS, 0},
+	{"timeout", FIELD_TIMEOUT, 0},
 	{"metrics", FIELD_METRICS, offsetof(struct control_request, metrics)},
 };
 
@@ -335,6 +359,11 @@ static int take_field(struct control_request *r, const struct field_is *is,
 		return take_command(r, value, err);
 	case FIELD_FIRST:
 		return take_first(r, value, err);
+	case FIELD_READINESS:
+		return take_readiness(r, value, err);
+	case FIELD_TIMEOUT:
+		r->has_timeout = true;
+		return take_seconds(&r->timeout, value, err);
 	default:
 		return take_bool((bool *)((char *)r + is->flag), value, err);
 	}
@@ -578,6 +607,10 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 		json_put_int(w, "canary", r->canary);
 	if (r->has_bake && (has & FIELD_BAKE) != 0)
 		json_put_real(w, "bake", nsec_seconds(r->bake), 3);
+	if (r->has_timeout && (has & FIELD_TIMEOUT) != 0)
+		json_put_real(w, "timeout", nsec_seconds(r->timeout), 3);
+	if (r->readiness[0] != '\0' && (has & FIELD_READINESS) != 0)
+		json_put_text(w, "readiness", r->readiness);
 	if (r->message != NULL && (has & FIELD_MESSAGE) != 0)
 		json_put_text(w, "message", r->message);
 	if (r->command != NULL && (has & FIELD_COMMAND) != 0)

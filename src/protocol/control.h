@@ -34,6 +34,8 @@ enum control_method {
 	METHOD_SEND,
 	METHOD_LOGS,
 	METHOD_ASK,
+	METHOD_DRAIN,
+	METHOD_UNDRAIN,
 	METHODS,
 };
 bool control_method_writes(enum control_method method);
@@ -69,7 +71,12 @@ struct control_request {
 	bool now;     /* stop */
 	bool follow;  /* events, logs */
 	bool metrics; /* status: what metrics are made of */
-	int last;     /* events: {"last":N}, -1: all that are kept */
+	/* status: {"readiness":"agent 10.0.0.1,http 10.0.0.2"}, without workers:
+	 * those ask whether they may send clients here */
+	char readiness[256];
+	bool has_timeout; /* drain, undrain */
+	nsec_t timeout;   /* {"timeout":SECONDS} */
+	int last;         /* events: {"last":N}, -1: all that are kept */
 	/* logs: {"after":N}, only those that come after the "last" of another
 	 * answer */
 	uint64_t after;

@@ -25,7 +25,8 @@ const char *const event_kinds[] = {
 	"fallback-over", "essential-ended", "waits", "before-failed",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
-	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed"};
+	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed",
+	"host-drained", "host-empty", "host-waits", "host-undrained"};
 const size_t event_kind_count = sizeof(event_kinds) / sizeof(*event_kinds);
 
 bool eventkind_listed(const char *kinds, const char *name, size_t len)

@@ -131,6 +131,8 @@ static unsigned make_readiness(
 	const json_t *cluster;
 	size_t i;
 
+	if (json_is_object(json_object_get(status, "drained")))
+		(void)buffer_string(body, "drained by 'nclust drain'\n");
 	json_array_foreach(clusters, i, cluster)
 	{
 		if (!is_ready(cluster))
@@ -174,7 +176,7 @@ static const char openmetrics[] = "application/openmetrics-text";
 static const struct page pages[] = {
 	{"/", WANTS_NOTHING, "text/html; charset=utf-8", NULL},
 	{"/healthz", WANTS_LIFE, plain, make_health},
-	{"/readyz", WANTS_STATUS, plain, make_readiness},
+	{"/readyz", WANTS_READINESS, plain, make_readiness},
 	{"/status", WANTS_STATUS, "application/json", make_json},
 	{"/events", WANTS_LIFE, "text/event-stream", NULL},
 	{"/history", WANTS_PAST, "application/json", make_json},

@@ -35,9 +35,10 @@ enum wants {
 	WANTS_NOTHING,
 	WANTS_LIFE, /* of nclust: any answer will do */
 	WANTS_STATUS,
-	WANTS_METRICS, /* a status of what they are made of */
-	WANTS_PAST,    /* the events that nclust remembers */
-	WANTS_WORKERS, /* what workers tell of themselves */
+	WANTS_READINESS, /* a status of what that is made of */
+	WANTS_METRICS,   /* a status of what they are made of */
+	WANTS_PAST,      /* the events that nclust remembers */
+	WANTS_WORKERS,   /* what workers tell of themselves */
 };
 
 /* What a guest gets; several may read the same. */
@@ -82,7 +83,7 @@ struct web {
 	enum wants asked;   /* by the last question */
 	struct buffer past; /* the events that it was answered by */
 	unsigned question;  /* the number of the last one */
-	bool counts_not;    /* an earlier nclust knows no WANTS_METRICS */
+	bool plain_only;    /* an earlier nclust knows no other status */
 	nsec_t next_ask;    /* not before */
 	ev_timer gap;
 	struct ask events;

@@ -25,6 +25,8 @@ struct family {
 static const struct family families[] = {
 	{"nclust_uptime_seconds", GAUGE, OF_INSTANCE, "uptime", NULL, NULL,
 		"Time since nclust was started."},
+	{"nclust_drained_seconds", GAUGE, OF_INSTANCE, "drained.since", NULL,
+		NULL, "Time since this host was drained, if it is."},
 	{"nclust_upgrades", COUNTER, OF_INSTANCE, "upgrades", NULL, NULL,
 		"Upgrades of nclust in its place."},
 	{"nclust_process_cpu_seconds", COUNTER, OF_INSTANCE,

@@ -2,9 +2,11 @@
 #include "web/inside.h"
 
 #include "os/clock.h"
+#include "os/socket/endpoint.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -229,8 +231,45 @@ static bool goes_before(const struct guest *a, const struct guest *b)
 	return a->since < b->since;
 }
 
+/* nclust is to know who asks whether it may send clients here. */
+static void name_asker(struct control_request *r, const char *kind, int fd)
+{
+	size_t used = strlen(r->readiness);
+	char who[INET6_ADDRSTRLEN + 8];
+	char ip[INET6_ADDRSTRLEN] = "local";
+	union endpoint at;
+	const char *same;
+	size_t len;
+	const void *bytes;
+
+	if (endpoint_peer(fd, &at) == 0)
+		return; /* it has left */
+	bytes = endpoint_ip(&at, &len);
+	if (len > 0)
+		(void)inet_ntop(at.any.sa_family, bytes, ip, sizeof(ip));
+	len = (size_t)snprintf(who, sizeof(who), "%s %s", kind, ip);
+	same = strstr(r->readiness, who);
+	if ((same != NULL && strchr(",", same[len]) != NULL) ||
+		used + len + 2 > sizeof(r->readiness))
+		return;
+	(void)snprintf(r->readiness + used, sizeof(r->readiness) - used, "%s%s",
+		used > 0 ? "," : "", who);
+}
+
+static void name_askers(const struct web *web, struct control_request *r)
+{
+	for (unsigned i = 0; i < GUESTS_MAX; i++) {
+		const struct guest *g = &web->guests[i];
+
+		if (g->phase == GUEST_WAITS && g->answer == NULL &&
+			g->page->wants == WANTS_READINESS)
+			name_asker(r, "http", g->fd);
+	}
+}
+
 void requests_ask(struct web *web)
 {
+	struct control_request request = {.method = METHOD_STATUS};
 	const struct guest *first = NULL;
 	nsec_t now = clock_now();
 
@@ -257,16 +296,14 @@ void requests_ask(struct web *web)
 	web->question++;
 	web->asked = first->page->wants;
 	buffer_init(&web->past, PAST_MAX);
-	ask_send(&web->status,
-		(struct control_request){
-			.method = web->asked == WANTS_STATUS ||
-					web->asked == WANTS_METRICS
-				? METHOD_STATUS
-				: METHOD_EVENTS,
-			.last = web->asked == WANTS_PAST ? -1 : 0,
-			.metrics =
-				web->asked == WANTS_METRICS && !web->counts_not,
-		});
+	if (web->asked == WANTS_LIFE || web->asked == WANTS_PAST)
+		request.method = METHOD_EVENTS;
+	else if (web->asked == WANTS_METRICS)
+		request.metrics = !web->plain_only;
+	else if (web->asked == WANTS_READINESS && !web->plain_only)
+		name_askers(web, &request);
+	request.last = web->asked == WANTS_PAST ? -1 : 0;
+	ask_send(&web->status, request);
 }
 
 /* Its handler is called once more, and gives it the answer. */
@@ -313,8 +350,9 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	nsec_t now = clock_now();
 	nsec_t gap = GAP_FACTOR * (now - web->status.asked);
 
-	if (web->asked == WANTS_METRICS && json == NULL && !web->counts_not) {
-		web->counts_not = true;
+	if ((web->asked == WANTS_METRICS || web->asked == WANTS_READINESS) &&
+		json == NULL && !web->plain_only) {
+		web->plain_only = true;
 		requests_ask(web);
 		return;
 	}

@@ -67,6 +67,7 @@ static const struct plain_row client_rows[] = {
 	PLAIN(32, client, request.kinds, TEXT),
 	PLAIN(33, client, own, BOOL),
 	PLAIN(34, client, request.after, UNSIGNED),
+	PLAIN(35, client, expects_host, UNSIGNED),
 	PLAIN(CARRY_IN, client, in, BUFFER),
 	PLAIN(CARRY_OUT, client, out, BUFFER),
 	CARRY_ARRAY(CARRY_EXPECTATION, client, expected, &carried_expectation,

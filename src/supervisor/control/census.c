@@ -8,12 +8,11 @@
 #include "supervisor/common/aside.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/control/clients.h"
+#include "supervisor/sockets/incoming.h"
 #include "supervisor/workers/use.h"
 
 #include <linux/inet_diag.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 /* Who asks waits no longer than that. */
@@ -58,14 +57,16 @@ struct counting {
 	struct accepted *list; /* all there are, by inode */
 	size_t count;
 	size_t room;
-	uint8_t ports[UINT16_MAX / 8 + 1]; /* at which nclust listens: a bit */
+	struct incoming in; /* where nclust listens */
 	size_t owner;
 	long found;
 	unsigned left; /* descriptors that we still look at, of this worker */
 };
 
-static void note_inode(struct counting *k, uint64_t inode)
+static void note_inode(void *context, uint64_t inode)
 {
+	struct counting *k = context;
+
 	if (inode == 0)
 		return;
 	if (k->count == k->room) {
@@ -81,63 +82,12 @@ static void note_tcp(void *context, const struct inet_diag_msg *one,
 	const void *info, size_t size)
 {
 	struct counting *k = context;
-	uint16_t port = ntohs(one->id.idiag_sport);
 
 	(void)info;
 	(void)size;
-	if ((k->ports[port / 8] >> port % 8 & 1) != 0 &&
+	if (incoming_has(&k->in, ntohs(one->id.idiag_sport)) &&
 		one->idiag_state != STATE_LISTEN)
 		note_inode(k, one->idiag_inode);
-}
-
-static void note_ports(
-	struct counting *k, struct listener *const *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		uint16_t port = list[i]->facts.port;
-
-		k->ports[port / 8] |= (uint8_t)(1U << port % 8);
-	}
-}
-
-static bool is_unix_listener(const struct supervisor *sup, const char *path)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct listener_set *set =
-			&sup->services[i]->held.listeners;
-
-		for (size_t k = 0; k < set->count; k++) {
-			const struct address *at = &set->list[k]->address;
-
-			if (at->kind == ADDRESS_UNIX &&
-				strcmp(at->path, path) == 0)
-				return true;
-		}
-	}
-	return false;
-}
-
-/* A line: number, five words, 03 for one that is connected, the inode, the path, which
- * is that of the listener (unix_seq_show() of the kernel). */
-static void note_unix(struct counting *k, const struct supervisor *sup)
-{
-	FILE *file = fopen("/proc/self/net/unix", "re");
-	char *line = NULL;
-	size_t room = 0;
-
-	while (file != NULL && getline(&line, &room, file) != -1) {
-		unsigned long inode = 0;
-		int at = 0;
-
-		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%*s %*s %*s %*s %*s 03 %lu %n", &inode,
-			    &at) == 1 &&
-			at > 0 && is_unix_listener(sup, line + at))
-			note_inode(k, inode);
-	}
-	free(line);
-	if (file != NULL)
-		(void)fclose(file);
 }
 
 static int by_inode(const void *a, const void *b)
@@ -215,15 +165,10 @@ static int count_beside(void *owner)
 	struct child *child;
 	size_t i = 0;
 
-	for (size_t n = 0; n < sup->service_count; n++) {
-		const struct service *s = sup->services[n];
-
-		note_ports(&k, s->held.listeners.list, s->held.listeners.count);
-		note_ports(&k, s->held.learned.list, s->held.learned.count);
-	}
+	incoming_init(&k.in, sup);
 	if (sockdiag_each_tcp(false, note_tcp, &k) == -1)
 		return EXIT_FAILURE;
-	note_unix(&k, sup);
+	incoming_each_unix(sup, note_inode, &k);
 	if (k.list != NULL)
 		qsort(k.list, k.count, sizeof(*k.list), by_inode);
 	while ((child = child_next(&walk)) != NULL && i < x->count)

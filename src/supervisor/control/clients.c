@@ -242,6 +242,7 @@ void client_done(struct client *c)
 	c->expected = NULL;
 	c->expected_count = 0;
 	c->expects_end = false;
+	c->expects_host = 0;
 	c->expects_reload = false;
 	/* a part of the next line may have come meanwhile */
 	if (c->state == CLIENT_WAITING && c->in.len > 0) {
@@ -683,7 +684,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 static bool is_expecting(const struct client *c, const struct service *service)
 {
 	if (service == NULL)
-		return c->expects_upgrade;
+		return c->expects_upgrade || c->expects_host != 0;
 	for (size_t i = 0; i < c->expected_count; i++)
 		if (c->expected[i].service == service)
 			return true;

@@ -65,7 +65,8 @@ struct client {
 	size_t expected_count;
 	bool expects_end; /* of the whole instance */
 	bool expects_upgrade;
-	bool expects_reload; /* the configuration is being read for it */
+	unsigned expects_host; /* its turn (drain/host.h); or 0 */
+	bool expects_reload;   /* the configuration is being read for it */
 	bool failed;
 	char outcome[600]; /* the sentence of the result or error */
 	/* CLIENT_STATUS: where the next slice begins */

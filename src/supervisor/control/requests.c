@@ -9,6 +9,7 @@
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/control/ask.h"
+#include "supervisor/drain/host.h"
 #include "supervisor/control/events.h"
 #include "supervisor/control/showlogs.h"
 #include "supervisor/upgrade/reexec.h"
@@ -105,7 +106,8 @@ static bool is_fulfilled(const struct client *c)
 	for (size_t i = 0; i < c->expected_count; i++)
 		if (!c->expected[i].met)
 			return false;
-	return !c->expects_end && !c->expects_upgrade && !c->expects_reload;
+	return !c->expects_end && !c->expects_upgrade && !c->expects_reload &&
+		c->expects_host == 0;
 }
 
 static void wait_or_finish(struct client *c)
@@ -234,8 +236,30 @@ static bool is_rollout_told(const struct expectation *e)
 		e->service->outcome.of >= e->rollout;
 }
 
+/* What has become of the drain, or of its end? */
+static void look_at_host(struct client *c)
+{
+	const char *text;
+	enum host_outcome outcome =
+		host_outcome(c->sup, c->expects_host, &text);
+
+	if (outcome == HOST_WAITS)
+		return;
+	c->expects_host = 0;
+	c->failed = outcome != HOST_DONE;
+	(void)text_copy(c->outcome, sizeof(c->outcome), text);
+	if (outcome == HOST_LATE)
+		client_error(c, CONTROL_TIMED_OUT, c->outcome);
+	else
+		request_finish(c);
+}
+
 void request_look(struct client *c)
 {
+	if (c->expects_host != 0) {
+		look_at_host(c);
+		return;
+	}
 	for (size_t i = 0; i < c->expected_count;) {
 		const struct expectation *e = &c->expected[i];
 		const struct service *s = e->service;
@@ -299,6 +323,8 @@ static int answer_reached(struct client *c, unsigned reached, const char *what)
 static int status(struct client *c, const struct target *t, struct error *err)
 {
 	(void)err;
+	if (c->own)
+		host_asked(c->sup, c->request.readiness);
 	status_begin(c, t->service, t->slot);
 	return ANSWERED;
 }
@@ -552,6 +578,36 @@ static int upgrade(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
+static int turn_host(struct client *c, const struct target *t,
+	unsigned turn(struct supervisor *sup, nsec_t patience),
+	struct error *err)
+{
+	if (t->service != NULL)
+		return refuse(err, CONTROL_PARAMS,
+			"the host is drained as a whole, not a cluster of it");
+	c->expects_host = turn(c->sup,
+		c->request.has_timeout ? c->request.timeout : HOST_PATIENCE);
+	if (c->expects_host == 0)
+		return refuse(err, CONTROL_FAILED, "out of memory");
+	if (c->request.no_wait)
+		c->expects_host = 0;
+	else
+		c->failed = true; /* unless it comes to something else */
+	(void)text_copy(c->outcome, sizeof(c->outcome),
+		c->failed ? "nclust ended before that was over" : "");
+	return UNDER_WAY;
+}
+
+static int drain(struct client *c, const struct target *t, struct error *err)
+{
+	return turn_host(c, t, host_drain, err);
+}
+
+static int undrain(struct client *c, const struct target *t, struct error *err)
+{
+	return turn_host(c, t, host_undrain, err);
+}
+
 /* As long as the request lasts, also after a reload. */
 static void keep_target(struct client *c, const struct target *t)
 {
@@ -651,6 +707,8 @@ static method *const methods[METHODS] = {
 	[METHOD_SEND] = send_message,
 	[METHOD_LOGS] = logs,
 	[METHOD_ASK] = ask,
+	[METHOD_DRAIN] = drain,
+	[METHOD_UNDRAIN] = undrain,
 };
 
 static int obey(struct client *c, struct error *err)

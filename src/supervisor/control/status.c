@@ -15,6 +15,7 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/drain/host.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -320,7 +321,9 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 	json_put_text(w, "version", NCLUST_VERSION);
 	json_put_real(w, "uptime", nsec_seconds(now - sup->launch.started), 3);
 	json_put_int(w, "upgrades", sup->upgrade.count);
-	put_ourselves(w, sup);
+	host_put(w, sup);
+	if (*c->request.readiness == '\0')
+		put_ourselves(w, sup);
 	json_key(w, "clusters");
 	json_open_array(w);
 }
@@ -391,6 +394,8 @@ static bool put_some_workers(
 {
 	uint32_t end = service_counts(s).slots;
 
+	if (*c->request.readiness != '\0')
+		return true;
 	if (c->only_slot != SLOT_ALL) {
 		if (c->only_slot < end)
 			put_slot(c, s, c->only_slot, now);

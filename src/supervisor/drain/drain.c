@@ -9,6 +9,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
+#include "supervisor/drain/host.h"
 #include "supervisor/drain/evidence.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/tally.h"
@@ -664,6 +665,7 @@ static void drain_on_end(struct supervisor *sup)
 	while (sup->traffic.drains != NULL)
 		drain_free(sup->traffic.drains);
 	thaw_fini(sup);
+	host_end(sup);
 }
 
 /* Choose the worker's lane, which its environment and the state file have. */
@@ -729,5 +731,6 @@ const struct part drain_part = {
 	.settle = drain_on_settle,
 	.rolls = steer_on_rolls,
 	.drop = steer_on_drop,
+	.go_on = host_go_on,
 	.end = drain_on_end,
 };

@@ -60,6 +60,13 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(50, supervisor, logger.routes, BOOL),
 	PLAIN(51, supervisor, controllers, UNSIGNED),
 	PLAIN(52, supervisor, logger.remembers, BOOL),
+	PLAIN(53, supervisor, traffic.host.since, SIGNED),
+	PLAIN(54, supervisor, traffic.host.turned, SIGNED),
+	PLAIN(55, supervisor, traffic.host.turn, UNSIGNED),
+	PLAIN(56, supervisor, traffic.host.empty, BOOL),
+	PLAIN_ENUM(57, supervisor, traffic.host.waits, HOST_RETURNS),
+	PLAIN(58, supervisor, traffic.host.began, SIGNED),
+	PLAIN(59, supervisor, traffic.host.until, SIGNED),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 };

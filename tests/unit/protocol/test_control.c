@@ -321,6 +321,14 @@ static const struct control_request trips[] = {
 		.message = send_it},
 	{.id = "1", .method = METHOD_SEND, .message = send_it, .all = true},
 	{.id = "1", .method = METHOD_ASK, .target = "web.2", .first = 'P'},
+	{.id = "1", .method = METHOD_DRAIN, .no_wait = true},
+	{.id = "1",
+		.method = METHOD_UNDRAIN,
+		.has_timeout = true,
+		.timeout = 2500 * MSEC},
+	{.id = "1",
+		.method = METHOD_STATUS,
+		.readiness = "agent 10.0.0.1,http 2001:db8::1"},
 	{.id = "1",
 		.method = METHOD_RESTART,
 		.target = "web",
@@ -357,6 +365,9 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	ck_assert_int_eq(r.drop_ports, trips[_i].drop_ports);
 	ck_assert_int_eq(r.bake, trips[_i].bake);
 	ck_assert_int_eq(r.first, trips[_i].first);
+	ck_assert_int_eq(r.has_timeout, trips[_i].has_timeout);
+	ck_assert_int_eq(r.timeout, trips[_i].timeout);
+	ck_assert_str_eq(r.readiness, trips[_i].readiness);
 	if (trips[_i].message != NULL)
 		ck_assert_str_eq(r.message, trips[_i].message);
 	else

@@ -123,8 +123,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, orphans.has_past),
-	NOT(supervisor, scaler),         /* so too */
-	NOT(supervisor, traffic.drains), /* begun anew */
+	NOT(supervisor, scaler),             /* so too */
+	NOT(supervisor, traffic.host.watch), /* looked at anew */
+	NOT(supervisor, traffic.drains),     /* begun anew */
 	NOT(supervisor, traffic.drain_count),
 	NOT(supervisor, traffic.turn_ends),
 	NOT(supervisor, traffic.turn_left),
@@ -259,8 +260,10 @@ static const struct gap client_gaps[] = {
 	NOT(client, request.has_bake), NOT(client, request.drop_ports),
 	NOT(client, request.bake), NOT(client, request.message),
 	NOT(client, request.command), NOT(client, request.first),
-	NOT(client, request.metrics), NOT(client, served),
-	NOT(client, waits_in), NOT(client, reach), /* it is answered before */
+	NOT(client, request.metrics), NOT(client, request.readiness),
+	NOT(client, request.has_timeout), NOT(client, request.timeout),
+	NOT(client, served), NOT(client, waits_in),
+	NOT(client, reach), /* it is answered before */
 };
 
 static const struct gap clients_gaps[] = {
@@ -378,7 +381,7 @@ static const struct {
 		"1i 2u 3t 4f 5f 6f 7b 8u 9i 10b 11b 12u 13b 14f 15i 16b 17i "
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
-		"47u 49u 50b 51u 52b 125x",
+		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 124x 100t",
@@ -427,7 +430,7 @@ static const struct {
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
 		"17i 18b 19b 20t 21u 22u 23u 24u 25u 26b 27u 28b 29b 30u "
-		"31i 32t 33b 34u 116x 117x 118g 119u",
+		"31i 32t 33b 34u 35u 116x 117x 118g 119u",
 		GAPS(client_gaps)},
 	{"expectation", &carried_expectation, "1u 2b 3b 4i 5b 6b 119u",
 		GAPS(expectation_gaps)},

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/drain/host.h"
+
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/socket/sockdiag.h"
+#include "protocol/json.h"
+#include "supervisor/common/aside.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/sockets/incoming.h"
+#include "supervisor/workers/service.h"
+
+#include <linux/inet_diag.h>
+#include <linux/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ASKERS_MOST 16
+/* "http " and an address. */
+#define ASKER_TEXT 56
+/* Whoever asks less often is no load balancer. */
+#define PERIOD_MOST (60 * SECOND)
+/* An asker may be so much later than twice its period. */
+#define LATENESS (1 * SECOND)
+/* So many answers change its mind: HAProxy obeys an agent at once, and it and
+ * Kubernetes want three of /readyz, if they are not told otherwise. */
+#define AGENT_ANSWERS 1
+#define HTTP_ANSWERS 3
+
+/* A connection is idle if nothing has come or gone for so long; in doubt for so long. */
+#define IDLE_FOR_MS 1000
+#define DOUBT_MS 5000
+/* It is empty if none is in use at each of the looks of a second. */
+#define LOOK_EVERY_MS 100
+#define EMPTY_LOOKS 10
+/* A process looks for so long, then the next one, which knows new listeners. */
+#define LOOKS_FOR (10 * SECOND)
+#define STEP (200 * MSEC)
+
+struct asker {
+	char who[ASKER_TEXT]; /* "": nobody */
+	nsec_t last;
+	nsec_t gap;       /* from the time before to that; 0: it came once */
+	nsec_t period;    /* the longer one of the last two gaps */
+	unsigned answers; /* since `host.turned` */
+};
+
+/* What the process that looks has found, in memory shared with it. */
+struct host_seen {
+	unsigned used; /* connections in use, also those nobody has accepted */
+	unsigned idle;
+	char peer[ENDPOINT_TEXT]; /* of one in use */
+};
+
+struct host_watch {
+	struct supervisor *sup;
+	struct asker askers[ASKERS_MOST];
+	nsec_t drained_for; /* as of the last undrain */
+	ev_timer timer;
+	struct aside aside;
+	struct host_seen *seen; /* mapped */
+	enum host_outcome outcome;
+	char text[320];
+};
+
+static void look(struct host_watch *x);
+
+/* ---- in a process of its own ---- */
+
+enum { STATE_ESTABLISHED = 1, STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 };
+
+struct looking {
+	struct incoming in;
+	struct host_seen seen;
+};
+
+/* Nothing has come or gone for a while, and the last word was ours. */
+static bool is_idle(
+	const struct inet_diag_msg *one, const struct tcp_info *info)
+{
+	uint32_t sent = info->tcpi_last_data_sent;
+	uint32_t received = info->tcpi_last_data_recv;
+	uint32_t acked = info->tcpi_last_ack_recv;
+
+	if (one->idiag_rqueue > (one->idiag_state == STATE_CLOSE_WAIT) ||
+		info->tcpi_notsent_bytes > 0 || sent < IDLE_FOR_MS ||
+		received < IDLE_FOR_MS)
+		return false;
+	/* what came within a jiffy of what left: an acknowledgement that is
+	 * later, but not that of a probe, is of an answer (core/quiet.h) */
+	return info->tcpi_data_segs_in == 0 || sent < received ||
+		(sent == received &&
+			((acked < received && received - acked < 1000) ||
+				received >= DOUBT_MS));
+}
+
+static void look_at(void *context, const struct inet_diag_msg *one,
+	const void *info, size_t size)
+{
+	struct looking *k = context;
+	bool waits = one->idiag_inode == 0; /* to be accepted */
+
+	if (!incoming_has(&k->in, ntohs(one->id.idiag_sport)) ||
+		one->idiag_state == STATE_LISTEN ||
+		(waits && one->idiag_state != STATE_ESTABLISHED))
+		return;
+	if (!waits && size > 0 && is_idle(one, info)) {
+		k->seen.idle++;
+		return;
+	}
+	k->seen.used++;
+	(void)endpoint_text(k->seen.peer, one->idiag_family, one->id.idiag_dst,
+		ntohs(one->id.idiag_dport));
+}
+
+/* What goes on there the kernel does not tell. */
+static void count_unix(void *context, uint64_t inode)
+{
+	struct looking *k = context;
+
+	(void)inode;
+	k->seen.used++;
+	(void)text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
+}
+
+static int look_beside(void *owner)
+{
+	const struct host_watch *x = owner;
+	nsec_t end = clock_now() + LOOKS_FOR;
+	unsigned empty = 0; /* looks in a row */
+	struct looking k;
+
+	incoming_init(&k.in, x->sup);
+	do {
+		k.seen = (struct host_seen){.used = 0};
+		if (sockdiag_each_tcp(true, look_at, &k) == -1)
+			return EXIT_FAILURE;
+		incoming_each_unix(x->sup, count_unix, &k);
+		*x->seen = k.seen;
+		empty = k.seen.used == 0 ? empty + 1 : 0;
+		if (empty > EMPTY_LOOKS)
+			return EXIT_SUCCESS;
+		(void)poll(NULL, 0, LOOK_EVERY_MS);
+	} while (clock_now() < end);
+	return EXIT_FAILURE;
+}
+
+/* ---- who asks ---- */
+
+static struct host_watch *watch_of(struct supervisor *sup);
+
+static struct asker *place_of(struct host_watch *x, const char *who, size_t len)
+{
+	struct asker *oldest = x->askers;
+
+	for (size_t i = 0; i < ASKERS_MOST; i++) {
+		struct asker *a = &x->askers[i];
+
+		if (strlen(a->who) == len && memcmp(a->who, who, len) == 0)
+			return a;
+		if (a->last < oldest->last)
+			oldest = a;
+	}
+	*oldest = (struct asker){.last = 0};
+	(void)memcpy(oldest->who, who, len);
+	return oldest;
+}
+
+void host_asked(struct supervisor *sup, const char *askers)
+{
+	struct host_watch *x = watch_of(sup);
+	nsec_t now = clock_now();
+
+	for (size_t len; x != NULL && *askers != '\0';
+		askers += len + (askers[len] == ',')) {
+		struct asker *a;
+		nsec_t gap;
+
+		len = strcspn(askers, ",");
+		if (len == 0 || len >= ASKER_TEXT)
+			continue;
+		a = place_of(x, askers, len);
+		gap = a->last != 0 ? now - a->last : 0;
+		a->period = gap > a->gap ? gap : a->gap;
+		a->gap = gap;
+		a->last = now;
+		a->answers++;
+	}
+}
+
+/* One that has asked regularly, until the host was drained or undrained, and has not
+ * had the answers yet that make it obey; NULL: there is none. */
+static const struct asker *who_has_not_heard(const struct host_watch *x)
+{
+	nsec_t turned = x->sup->traffic.host.turned;
+	nsec_t now = clock_now();
+
+	for (size_t i = 0; i < ASKERS_MOST; i++) {
+		const struct asker *a = &x->askers[i];
+		nsec_t late = 2 * a->period + LATENESS;
+		unsigned wanted = *a->who == 'a' ? AGENT_ANSWERS : HTTP_ANSWERS;
+
+		if (a->period > 0 && a->period <= PERIOD_MOST &&
+			a->answers < wanted &&
+			now - (a->last > turned ? a->last : turned) < late &&
+			turned - a->last < late)
+			return a;
+	}
+	return NULL;
+}
+
+/* ---- the wait ---- */
+
+static const struct service *who_is_not_ready(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+		struct service_counts counts = service_counts(s);
+
+		if (s->stage.ended ||
+			(counts.ready == 0 && counts.workers > 0 &&
+				!s->kind->by_connection))
+			return s;
+	}
+	return NULL;
+}
+
+static void settle(struct host_watch *x, enum host_outcome outcome)
+{
+	struct supervisor *sup = x->sup;
+	bool empty =
+		outcome == HOST_DONE && sup->traffic.host.waits == HOST_EMPTIES;
+
+	aside_end(&x->aside);
+	ev_timer_stop(sup->loop, &x->timer);
+	x->outcome = outcome;
+	sup->traffic.host.waits = HOST_SETTLED;
+	sup->traffic.host.empty |= empty;
+	if (outcome == HOST_LATE)
+		news_say(sup, LOG_WARN, "host-waits", "%s", x->text);
+	else if (empty)
+		news_say(sup, LOG_NOTE, "host-empty", "%s", x->text);
+}
+
+/* What is still missing, after "empty after 3 s" or the like. */
+static void say(struct host_watch *x, bool late)
+{
+	const struct host *h = &x->sup->traffic.host;
+	const char *name = x->sup->settings->name;
+	const struct asker *asker = who_has_not_heard(x);
+	const struct service *s = who_is_not_ready(x->sup);
+	bool drains = h->waits == HOST_EMPTIES;
+	struct host_seen seen = *x->seen;
+	char age[16];
+	int len;
+
+	seen.peer[sizeof(seen.peer) - 1] = '\0';
+	len = snprintf(x->text, sizeof(x->text), "%s: %s %s after %s: ", name,
+		late ? "not" : "still not", drains ? "empty" : "in service",
+		text_age(age, clock_now() - h->began));
+	if (asker != NULL)
+		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+			"%s has not asked since", asker->who);
+	else if (drains)
+		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+			"%u connection%s in use%s%s%s", seen.used,
+			seen.used == 1 ? "" : "s",
+			seen.used > 0 ? ", one of them from " : "", seen.peer,
+			seen.used > 0 ? "" : " just now");
+	else if (s != NULL)
+		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+			"no worker of %s is ready", s->name);
+	if (late && drains)
+		(void)snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+			"; it stays drained until 'nclust undrain %s'", name);
+}
+
+static void say_empty(struct host_watch *x)
+{
+	char age[16];
+
+	(void)snprintf(x->text, sizeof(x->text),
+		"%s: empty after %s: no connection is in use, and %u idle",
+		x->sup->settings->name,
+		text_age(age, clock_now() - x->sup->traffic.host.began),
+		x->seen->idle);
+}
+
+static void on_looked(void *owner, const struct pidfd_end *end)
+{
+	struct host_watch *x = owner;
+
+	if (end != NULL && !end->signalled && end->code == EXIT_SUCCESS) {
+		say_empty(x);
+		settle(x, HOST_DONE);
+		return;
+	}
+	aside_end(&x->aside);
+	say(x, false);
+	news_say(x->sup, LOG_INFO, "host-waits", "%s", x->text);
+	look(x);
+}
+
+static void look_for_empty(struct host_watch *x)
+{
+	if (x->aside.pid != 0 || who_has_not_heard(x) != NULL)
+		return;
+	(void)aside_begin(&x->aside, x->sup,
+		&(struct aside_plan){
+			.work = look_beside,
+			.over = on_looked,
+			.owner = x,
+			.patience = 2 * LOOKS_FOR,
+			.keep = -1,
+		});
+}
+
+static void look(struct host_watch *x)
+{
+	const struct host *h = &x->sup->traffic.host;
+	nsec_t now = clock_now();
+
+	if (now >= h->until) {
+		say(x, true);
+		settle(x, HOST_LATE);
+		return;
+	}
+	if (h->waits == HOST_EMPTIES) {
+		look_for_empty(x);
+	} else if (who_has_not_heard(x) == NULL &&
+		who_is_not_ready(x->sup) == NULL) {
+		settle(x, HOST_DONE);
+		return;
+	}
+	timer_arm(x->sup->loop, &x->timer, nsec_min(h->until - now, STEP));
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	look(timer->data);
+}
+
+static struct host_watch *watch_of(struct supervisor *sup)
+{
+	struct host_watch *x = sup->traffic.host.watch;
+
+	if (x != NULL)
+		return x;
+	x = calloc(1, sizeof(*x));
+	if (x == NULL)
+		return NULL;
+	x->seen = mmap(NULL, sizeof(*x->seen), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (x->seen == MAP_FAILED) {
+		free(x);
+		return NULL;
+	}
+	x->sup = sup;
+	timer_init(&x->timer, on_timer, x);
+	sup->traffic.host.watch = x;
+	return x;
+}
+
+/* ---- the verbs ---- */
+
+static void turn_to(struct host_watch *x, bool drained)
+{
+	struct supervisor *sup = x->sup;
+	struct host *h = &sup->traffic.host;
+	nsec_t now = clock_now();
+	char age[16];
+
+	x->drained_for = drained ? 0 : now - h->since;
+	h->turn++;
+	h->turned = now;
+	h->since = drained ? now : 0;
+	h->empty = false;
+	h->waits = HOST_SETTLED;
+	for (size_t i = 0; i < ASKERS_MOST; i++)
+		x->askers[i].answers = 0;
+	if (drained)
+		news_say(sup, LOG_NOTE, "host-drained",
+			"%s: drained: load balancers that ask are told to send "
+			"nothing new; workers go on",
+			sup->settings->name);
+	else
+		news_say(sup, LOG_NOTE, "host-undrained",
+			"%s: undrained after %s", sup->settings->name,
+			text_age(age, x->drained_for));
+}
+
+static unsigned begin(
+	struct supervisor *sup, enum host_waits waits, nsec_t patience)
+{
+	struct host *h = &sup->traffic.host;
+	struct host_watch *x = watch_of(sup);
+	bool drained = waits == HOST_EMPTIES;
+	nsec_t until = nsec_add(clock_now(), patience);
+
+	if (x == NULL)
+		return 0;
+	aside_end(&x->aside);
+	*x->seen = (struct host_seen){.used = 0};
+	(void)snprintf(x->text, sizeof(x->text), "%s: was not drained",
+		sup->settings->name);
+	if (drained != (h->since != 0)) {
+		turn_to(x, drained);
+		(void)snprintf(x->text, sizeof(x->text), "%s: in service again",
+			sup->settings->name);
+	}
+	if (h->turn == 0)
+		h->turn = 1;
+	if (h->waits == HOST_SETTLED || h->until < until)
+		h->until = until;
+	h->waits = waits;
+	h->began = clock_now();
+	x->outcome = HOST_WAITS;
+	timer_arm(sup->loop, &x->timer, 0);
+	return h->turn;
+}
+
+unsigned host_drain(struct supervisor *sup, nsec_t patience)
+{
+	return begin(sup, HOST_EMPTIES, patience);
+}
+
+unsigned host_undrain(struct supervisor *sup, nsec_t patience)
+{
+	return begin(sup, HOST_RETURNS, patience);
+}
+
+enum host_outcome host_outcome(
+	const struct supervisor *sup, unsigned turn, const char **text)
+{
+	const struct host *h = &sup->traffic.host;
+
+	*text = h->watch != NULL ? h->watch->text : "";
+	if (turn != h->turn) {
+		*text = h->since != 0
+			? "not in service: it was drained meanwhile"
+			: "not empty: it was undrained meanwhile";
+		return HOST_REVOKED;
+	}
+	return h->watch != NULL ? h->watch->outcome : HOST_WAITS;
+}
+
+void host_put(struct json_writer *w, const struct supervisor *sup)
+{
+	const struct host *h = &sup->traffic.host;
+
+	json_key(w, "drained");
+	if (h->since == 0) {
+		json_nil(w);
+		return;
+	}
+	json_open_object(w);
+	json_put_real(w, "since", nsec_seconds(clock_now() - h->since), 3);
+	json_put_bool(w, "empty", h->empty);
+	json_close_object(w);
+}
+
+void host_go_on(struct supervisor *sup)
+{
+	struct host *h = &sup->traffic.host;
+	struct host_watch *x = h->waits != HOST_SETTLED ? watch_of(sup) : NULL;
+
+	if (x == NULL) {
+		h->waits = HOST_SETTLED;
+		return;
+	}
+	(void)snprintf(x->text, sizeof(x->text), "%s: in service again",
+		sup->settings->name);
+	timer_arm(sup->loop, &x->timer, 0);
+}
+
+void host_end(struct supervisor *sup)
+{
+	struct host_watch *x = sup->traffic.host.watch;
+
+	if (x == NULL)
+		return;
+	aside_end(&x->aside);
+	ev_timer_stop(sup->loop, &x->timer);
+	(void)munmap(x->seen, sizeof(*x->seen));
+	free(x);
+	sup->traffic.host.watch = NULL;
+}
