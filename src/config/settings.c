@@ -314,6 +314,19 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 	return least == 0 && c->listen_count == 0 ? 1 : least;
 }
 
+bool settings_need_cpus(const struct settings *s)
+{
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		const struct cluster_settings *c = s->clusters[i];
+
+		if (c->workers.range || c->workers.most.fixed == 0 ||
+			c->workers.least.fixed == 0 ||
+			c->threads == THREADS_AUTO)
+			return true;
+	}
+	return false;
+}
+
 unsigned cluster_threads(
 	const struct cluster_settings *c, unsigned cpus, unsigned workers)
 {

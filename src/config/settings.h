@@ -362,6 +362,7 @@ struct workers_range {
 };
 struct workers_range cluster_range(
 	const struct cluster_settings *c, unsigned cpus);
+bool settings_need_cpus(const struct settings *s); /* for these */
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
 unsigned cluster_threads(
 	const struct cluster_settings *c, unsigned cpus, unsigned workers);

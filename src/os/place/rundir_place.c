@@ -174,10 +174,12 @@ static bool is_refused(const char *path, const struct error *err)
 	return (err->sys == 0 || err->sys == ENOTDIR) && lstat(path, &st) == 0;
 }
 
-/* The one that has an instance of that name; -1: none has. */
+/* The one that has an instance of that name, or else the first, if that can be used
+ * as it is; -1: neither. */
 static int find_named(
 	const char *wanted, const char *name, char *path, size_t size)
 {
+	scoped_fd first = -1;
 	struct error ignored;
 	struct stat st;
 
@@ -189,8 +191,12 @@ static int find_named(
 		if (fd != -1 &&
 			fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			return fd_release(&fd);
+		if (n == 0)
+			first = fd_release(&fd);
 	}
-	return -1;
+	if (first != -1)
+		(void)rundir_place(wanted, false, 0, path, size, &ignored);
+	return fd_release(&first);
 }
 
 int rundir_choose(const char *wanted, const char *name, char *path, size_t size,

@@ -44,6 +44,12 @@ int socket_set(int fd, int level, int option, int value)
 	return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+int socket_listen(int fd, int backlog)
+{
+	/* the kernel lowers it to net.core.somaxconn */
+	return listen(fd, backlog < 0 ? INT_MAX : backlog);
+}
+
 /* What must be set before the bind.  *what names the option that failed. */
 static int set_before(
 	int fd, int family, const struct socket_plan *plan, const char **what)
@@ -138,7 +144,7 @@ static int inet_open(
 	}
 	if (bind(fd, &at.any, size) == -1 ||
 		(plan->type == SOCK_STREAM &&
-			socket_backlog(fd, plan->backlog) == -1))
+			socket_listen(fd, plan->backlog) == -1))
 		return cannot_listen(plan, errno, err);
 	return fd_release(&fd);
 }
@@ -170,8 +176,7 @@ static int begin_listening(void *argument)
 {
 	const struct listening *l = argument;
 
-	/* the kernel lowers it to net.core.somaxconn */
-	return listen(l->fd, l->backlog < 0 ? INT_MAX : l->backlog);
+	return socket_listen(l->fd, l->backlog);
 }
 
 int socket_backlog(int fd, int backlog)
@@ -365,13 +370,14 @@ int socket_accept(int fd, int *to, int most)
 	return count > 0 ? count : -1;
 }
 
-int socket_look(int fd, struct socket_facts *facts, struct error *err)
+static int look(int fd, int (*call)(int, int (*)(void *), void *),
+	struct socket_facts *facts, struct error *err)
 {
 	struct naming name = {.fd = fd, .get = endpoint_own};
 	int listening;
 
 	(void)memset(facts, 0, sizeof(*facts));
-	if (vfork_call_on(fd, read_name, &name) == -1 ||
+	if (call(fd, read_name, &name) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening) == -1)
@@ -385,6 +391,22 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err)
 		(void)snprintf(facts->text, sizeof(facts->text), "family %d",
 			facts->family);
 	return 0;
+}
+
+int socket_look(int fd, struct socket_facts *facts, struct error *err)
+{
+	return look(fd, vfork_call_on, facts, err);
+}
+
+static int call_ourselves(int fd, int (*deed)(void *argument), void *argument)
+{
+	(void)fd;
+	return deed(argument);
+}
+
+int socket_look_own(int fd, struct socket_facts *facts, struct error *err)
+{
+	return look(fd, call_ourselves, facts, err);
 }
 
 int socket_peer(int fd, struct ucred *cred)

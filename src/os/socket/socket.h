@@ -66,6 +66,8 @@ struct socket_facts {
 	char text[128]; /* "tcp:127.0.0.1:80", "unix:/run/x" */
 };
 int socket_look(int fd, struct socket_facts *facts, struct error *err);
+/* The same of one that no other process has yet. */
+int socket_look_own(int fd, struct socket_facts *facts, struct error *err);
 
 /* Options that are numbers.  0, or -1 and errno; then *value is 0. */
 int socket_get(int fd, int level, int option, int *value);
@@ -84,6 +86,8 @@ socklen_t socket_other(int fd, union endpoint *at);
 int socket_accept(int fd, int *to, int most);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
+/* Let one listen that no other process has yet. */
+int socket_listen(int fd, int backlog);
 /* It listens no longer, for all who have it. */
 void socket_deafen(int fd);
 /* Make a socket listen again after a shutdown(2).  -1 and errno. */

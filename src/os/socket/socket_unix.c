@@ -209,7 +209,7 @@ static int open_file(int fd, const struct socket_plan *plan,
 		return -1;
 	if (bind_path(fd, &place, plan, made) == -1)
 		return cannot_listen(plan, errno, err);
-	if (plan->type == SOCK_DGRAM || socket_backlog(fd, plan->backlog) == 0)
+	if (plan->type == SOCK_DGRAM || socket_listen(fd, plan->backlog) == 0)
 		return 0;
 	saved = errno;
 	(void)unlinkat(place.dir, place.name, 0);
@@ -261,7 +261,7 @@ static int open_abstract(
 	if (socket_unix_address(plan->path, &address, &size) == -1 ||
 		bind(fd, (const struct sockaddr *)&address, size) == -1 ||
 		(plan->type != SOCK_DGRAM &&
-			socket_backlog(fd, plan->backlog) == -1))
+			socket_listen(fd, plan->backlog) == -1))
 		return cannot_listen(plan, errno, err);
 	return 0;
 }
@@ -338,7 +338,7 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 		address_at(dirfd, name, &address, &size) == -1 ||
 		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
 		return cannot_make(name, errno, err);
-	if (type != SOCK_DGRAM && socket_backlog(fd, -1) == -1) {
+	if (type != SOCK_DGRAM && socket_listen(fd, -1) == -1) {
 		(void)error_set(err, errno, "cannot listen on '%s'", name);
 		(void)unlinkat(dirfd, name, 0);
 		return -1;

@@ -86,15 +86,18 @@ static bool is_given(const struct supervisor *sup, int fd)
 /* Close what no setting names: our caller may have leaked it. */
 static void close_strangers(const struct supervisor *sup)
 {
-	for (int fd = FIRST_INHERITED; fd < 4096; fd++) {
+	const int most = sup->sockets.inherited.count > 0 ? 4096 : 0;
+
+	for (int fd = FIRST_INHERITED; fd == FIRST_INHERITED || fd < most;
+		fd++) {
 		int end = fd;
 
-		while (end < 4096 && !is_given(sup, end))
+		while (end < most && !is_given(sup, end))
 			end++;
 		/* before Linux 5.9 they stay open, but CLOEXEC */
-		if (end > fd)
+		if (end > fd || most == 0)
 			(void)close_range((unsigned)fd,
-				end == 4096 ? ~0U : (unsigned)end - 1, 0);
+				end >= most ? ~0U : (unsigned)end - 1, 0);
 		fd = end;
 	}
 }
@@ -224,7 +227,7 @@ static int open_made(struct listener *l, struct error *err)
 	if (l->fd == -1)
 		return -1;
 	l->made = true;
-	return socket_look(l->fd, &l->facts, err);
+	return socket_look_own(l->fd, &l->facts, err);
 }
 
 void listener_release(struct listener *l)
@@ -279,8 +282,11 @@ static struct listener *listener_open(struct supervisor *sup,
 		listener_release(l);
 		return NULL;
 	}
-	/* a worker that binds there by itself is to get this one */
-	l->has_key = socket_key_look(&l->key, l->fd) == 0;
+	/* a worker that binds there by itself is to get this one; nobody has one
+	 * that we have just made */
+	l->has_key =
+		(l->made && !l->left_over ? socket_key_bound : socket_key_look)(
+			&l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(l);
 	sup->orphans.changed = true;

@@ -62,7 +62,7 @@ static int open_at(
 	if (at->kind == ADDRESS_UNIX && (s->path = strdup(at->path)) == NULL)
 		return error_set(err, ENOMEM, "http");
 	s->fd = listener_bind(at, &s->file, err);
-	if (s->fd != -1 && socket_look(s->fd, &facts, err) == 0 &&
+	if (s->fd != -1 && socket_look_own(s->fd, &facts, err) == 0 &&
 		socket_set_nonblock(s->fd, true) == 0) {
 		log_note("http: listening on %s",
 			at->kind == ADDRESS_UNIX ? at->text : facts.text);

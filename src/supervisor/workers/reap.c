@@ -392,6 +392,19 @@ static void arm_sweep(struct supervisor *sup, nsec_t wait)
 		timer_arm(sup->loop, &sup->reaper.sweep, wait);
 }
 
+#define OOM_UNREAD (-2)
+#define BEGUN (10 * MSEC) /* then the first workers have been born */
+
+static void read_oom_kills(struct supervisor *sup)
+{
+	/* kept open: a search without free descriptors would find another
+	 * file, with another count */
+	sup->reaper.oom_fd = cgroup_oom_open("");
+	sup->reaper.oom_kills = sup->reaper.oom_fd != -1
+		? cgroup_oom_read(sup->reaper.oom_fd)
+		: -1;
+}
+
 /*
  * Once after a row of deaths, at most once a second: SIGCHLDs merge, so a
  * dead orphan may have gone unnoticed, and what a worker left behind becomes
@@ -404,6 +417,8 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
+	if (sup->reaper.oom_kills == OOM_UNREAD)
+		read_oom_kills(sup);
 	if (reap_some(sup)) {
 		arm_sweep(sup, 0);
 		return;
@@ -630,7 +645,7 @@ bool reap_was_out_of_memory(struct supervisor *sup)
 {
 	long now;
 
-	if (sup->reaper.oom_kills == -1)
+	if (sup->reaper.oom_kills < 0)
 		return false;
 	now = cgroup_oom_read(sup->reaper.oom_fd);
 	if (now <= sup->reaper.oom_kills)
@@ -663,12 +678,9 @@ int reap_init(struct supervisor *sup, struct error *err)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look, sup);
-	/* kept open: a search without free descriptors would find another
-	 * file, with another count */
-	sup->reaper.oom_fd = cgroup_oom_open("");
-	sup->reaper.oom_kills = sup->reaper.oom_fd != -1
-		? cgroup_oom_read(sup->reaper.oom_fd)
-		: -1;
+	/* to find the file takes longer than a birth */
+	sup->reaper.oom_kills = OOM_UNREAD;
+	arm_sweep(sup, BEGUN);
 	return keep_first_children(sup, err);
 }
 

@@ -48,7 +48,7 @@ struct reaper {
 	struct strays strays; /* the look at all of them */
 	nsec_t daemon_told_at;
 	int oom_fd;            /* where the kernel counts those it has killed */
-	long oom_kills;        /* seen so far; -1: cannot be told */
+	long oom_kills;        /* seen so far; < 0: cannot be told */
 	pid_t *first_children; /* that we had before we began: not ours */
 	size_t first_children_count;
 };

@@ -520,3 +520,18 @@ teardown() {
 	[[ $output == *"mount /proc"* ]]
 	[ "${#lines[@]}" -eq 1 ]
 }
+
+@test "a start takes two processes besides its workers" {
+	local plain=$NCLUST
+
+	need strace
+	free_port
+	nclust_under strace -qq -o "$DIR/clones" -e trace=clone
+	launch_nclust -n 2 -l "127.0.0.1:$PORT" --ready alive:0s --log inherit \
+		-- sleep 1000
+	NCLUST=$plain
+	wait_logged "2 of 2 workers ready"
+	cat "$DIR/clones"
+	# to see that one shares our memory, and to make a directory
+	[ "$(sed "/CLONE_PIDFD/,\$d" "$DIR/clones" | wc -l)" -le 2 ]
+}
