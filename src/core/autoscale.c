@@ -2,8 +2,12 @@
 #include "core/autoscale.h"
 
 /* Clients that have waited so long wait for a worker, not for a moment: one for each
- * worker, or fewer. */
+ * worker, or fewer.  The more there are, the sooner that is clear; with a worker that
+ * need not be started, a mistake costs less. */
 #define QUEUE_STANDS (250 * MSEC)
+#define QUEUE_STANDS_SPARE (60 * MSEC)
+#define MANY_STAND (8 * MSEC)
+#define MANY_STAND_SPARE SCALE_LOOK_FIRST
 #define FEW_STAND SECOND
 #define STUCK_FOR (300 * SECOND)
 /* Workers are busy above HOT at so many looks in a row; the number is then chosen
@@ -84,14 +88,32 @@ static unsigned in_vain(struct autoscale *a, const struct load *l)
 	return a->asked;
 }
 
+/* How long so many clients wait until they are a queue. */
+static nsec_t may_wait(const struct load *l, unsigned waiting)
+{
+	nsec_t one_each = l->spare ? QUEUE_STANDS_SPARE : QUEUE_STANDS;
+	nsec_t least = l->spare ? MANY_STAND_SPARE : MANY_STAND;
+	nsec_t span;
+
+	if (waiting < l->wanted)
+		return FEW_STAND;
+	span = one_each * l->wanted / waiting;
+	return span > least ? span : least;
+}
+
 /* Do clients wait, and no fewer of them all the time? */
 static void note_queue(struct autoscale *a, const struct load *l)
 {
 	unsigned waiting = l->waiting - in_vain(a, l);
 
-	if (waiting == 0)
+	a->may_wait = may_wait(l, waiting);
+	a->near = waiting > 0 ? SCALE_LOOK_NEAR : 0;
+	if (waiting == 0) {
 		a->queued_since = 0;
-	else if (a->queued_since == 0 || waiting < a->queued - a->queued / 4) {
+	} else if (a->queued_since == 0) {
+		a->queued_since = l->came_at != 0 ? l->came_at : l->now;
+		a->queued = waiting;
+	} else if (waiting < a->queued - a->queued / 4) {
 		a->queued_since = l->now;
 		a->queued = waiting;
 	}
@@ -172,8 +194,7 @@ static bool more(
 		a->queued_since = 0; /* for those the new ones are meant */
 		return false;
 	}
-	if (queue_stands(a, l->now,
-		    waiting < l->wanted ? FEW_STAND : QUEUE_STANDS)) {
+	if (queue_stands(a, l->now, a->may_wait)) {
 		if (l->pressure >= NO_CPU_LEFT && l->ready >= 2 * l->cpus)
 			return false;
 		step->why = SCALE_QUEUE;
@@ -247,13 +268,9 @@ bool autoscale_may_sleep(const struct autoscale *a, nsec_t now)
 		now - a->idle_since >= a->idle_after;
 }
 
-bool autoscale_look(
+static bool decide(
 	struct autoscale *a, const struct load *l, struct scale_step *step)
 {
-	if (l->wanted == 0 && a->least == 0)
-		return wake(a, l, step);
-	note_queue(a, l);
-	note_use(a, l);
 	if (l->held)
 		return false;
 	if (l->wanted < a->least || l->wanted > a->most) {
@@ -264,10 +281,25 @@ bool autoscale_look(
 	return more(a, l, step) || sleep_now(a, l, step) || fewer(a, l, step);
 }
 
+bool autoscale_look(
+	struct autoscale *a, const struct load *l, struct scale_step *step)
+{
+	if (l->wanted == 0 && a->least == 0)
+		return wake(a, l, step);
+	note_queue(a, l);
+	note_use(a, l);
+	if (decide(a, l, step))
+		return true;
+	/* if they stand already, nothing can be done for them */
+	if (a->queued_since != 0 && !queue_stands(a, l->now, a->may_wait))
+		a->near = nsec_min(a->near,
+			a->queued_since + a->may_wait - l->now + MSEC / 2);
+	return false;
+}
+
 nsec_t autoscale_wait(const struct autoscale *a, unsigned wanted)
 {
 	if (wanted == 0 && a->least == 0)
 		return NSEC_NEVER;
-	return a->queued_since != 0 && wanted < a->most ? SCALE_LOOK_NEAR
-							: SCALE_LOOK;
+	return a->near == 0 || wanted >= a->most ? SCALE_LOOK : a->near;
 }

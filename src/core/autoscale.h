@@ -42,8 +42,10 @@ struct load {
 	unsigned cpus;    /* that there are for all of them */
 	bool held;        /* this is no time for a step */
 	bool in_use;      /* a client came, or has a connection open */
-	bool measured;    /* these two are new, and from SCALE_LOOK: */
-	unsigned busy;    /* per mille of a CPU that a worker has used */
+	nsec_t came_at; /* the first client since the last look; or 0: unknown */
+	bool spare;     /* one more would serve at once */
+	bool measured;  /* these two are new, and from SCALE_LOOK: */
+	unsigned busy;  /* per mille of a CPU that a worker has used */
 	unsigned
 		pressure; /* per mille of the time: something waited for a CPU */
 };
@@ -61,6 +63,8 @@ struct autoscale {
 
 	nsec_t queued_since; /* clients have waited at each look; or 0 … */
 	unsigned queued;     /* … so many then */
+	nsec_t may_wait;     /* … who may wait so long */
+	nsec_t near;         /* the next look; or 0: nobody waits */
 	unsigned asked;      /* so many waited at the last step for them, and
 				no fewer since; or 0 */
 	unsigned level;      /* so many have waited at each look … */
@@ -77,7 +81,8 @@ struct autoscale {
 };
 
 #define SCALE_LOOK SECOND            /* from one look to the next … */
-#define SCALE_LOOK_NEAR (100 * MSEC) /* … and while somebody waits */
+#define SCALE_LOOK_NEAR (100 * MSEC) /* … while somebody waits, at least … */
+#define SCALE_LOOK_FIRST (2 * MSEC)  /* … and after the first client */
 #define SCALE_COOL (30 * SECOND)     /* no step down so soon after one up */
 
 /* "queue", "cpu" … */

@@ -281,6 +281,9 @@ static void trim(struct cluster *c)
 /* Settle one slot that needs it; false if none does, or none can be now. */
 static bool settle_one(struct cluster *c)
 {
+	/* before anybody is started: that takes time, and this serves at once */
+	if (spare_fill(c))
+		return true;
 	if (c->shrink > c->places) {
 		(void)slot_settle(c, --c->shrink);
 		trim(c);

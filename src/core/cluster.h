@@ -135,6 +135,7 @@ bool cluster_was_stopped(const struct cluster *c);
 unsigned cluster_wanted(const struct cluster *c);
 unsigned cluster_ready(const struct cluster *c);  /* counters, not counted */
 unsigned cluster_spares(const struct cluster *c); /* wanted ones */
+bool cluster_has_spare(const struct cluster *c);  /* one that may serve now */
 unsigned cluster_alive(const struct cluster *c);
 /* Every wanted slot has a ready worker, or will have none by its restart
  * policy, and nobody else is alive. */

@@ -135,14 +135,13 @@ static bool stop_surplus(struct cluster *c)
 	return false;
 }
 
+bool spare_fill(struct cluster *c)
+{
+	return !c->stopping && c->spares > 0 && is_missing(c) &&
+		(spare_release(c, c->generation) || spare_release(c, 0));
+}
+
 bool spare_advance(struct cluster *c)
 {
-	if (c->stopping)
-		return false;
-	if (c->spares == 0)
-		return stop_surplus(c);
-	if (is_missing(c) &&
-		(spare_release(c, c->generation) || spare_release(c, 0)))
-		return true;
-	return stop_surplus(c);
+	return !c->stopping && stop_surplus(c);
 }

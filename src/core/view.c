@@ -48,6 +48,11 @@ bool cluster_is_settled(const struct cluster *c)
 		c->alive == c->ready + c->spares && c->alive <= c->places;
 }
 
+bool cluster_has_spare(const struct cluster *c)
+{
+	return c->spares > 0;
+}
+
 unsigned cluster_spares(const struct cluster *c)
 {
 	return c->places - c->wanted;

@@ -45,6 +45,8 @@ struct site {
 	unsigned wanted;
 	nsec_t ready_at[MOST];
 	bool held;
+	bool spares;
+	nsec_t came_at; /* the first client since the last look; or 0 */
 	nsec_t measured_at;
 	nsec_t up_at; /* the last steps */
 	nsec_t down_at;
@@ -128,7 +130,11 @@ static void pass(struct site *s, nsec_t span)
 
 static struct load look(struct site *s)
 {
-	struct load l = {.now = s->now, .wanted = s->wanted, .cpus = s->cpus};
+	struct load l = {.now = s->now,
+		.wanted = s->wanted,
+		.cpus = s->cpus,
+		.came_at = s->came_at,
+		.spare = s->spares && chance(s) < .5};
 	double most;
 	double use;
 
@@ -194,6 +200,13 @@ static void live(struct site *s, nsec_t span)
 		/* a client wakes it: as soon as there is one */
 		if (wait == NSEC_NEVER)
 			wait = s->came > 0 ? 10 * MSEC : SCALE_LOOK;
+		s->came_at = 0;
+		/* and may be seen at once by those who are awake, too */
+		if (wait == SCALE_LOOK && s->came > 0 && below(s, 8) == 0) {
+			pass(s, (nsec_t)below(s, SCALE_LOOK));
+			s->came_at = s->now;
+			wait = SCALE_LOOK_FIRST;
+		}
 		pass(s, wait);
 		l = look(s);
 		if (!autoscale_look(&s->scale, &l, &step))
@@ -235,6 +248,7 @@ static void make(struct site *s, uint64_t seed)
 	s->load = s->rate * chance(s) * (s->scale.most + 1);
 	s->stuck = below(s, 4) == 0 ? (unsigned)below(s, 3) : 0;
 	s->wanted = s->scale.least;
+	s->spares = below(s, 4) == 0;
 }
 
 void loads_run(uint64_t seed, bool verbose)

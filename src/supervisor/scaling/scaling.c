@@ -25,6 +25,9 @@
 #define MEASURE_SLICE MSEC
 #define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
+/* More listeners than this are not watched for their first client while there are
+ * workers: the looks find it. */
+#define DOORS_MOST 64
 
 /* A worker's CPU time at the last look at it. */
 struct seen {
@@ -46,8 +49,9 @@ struct scaling {
 
 	ev_io *doors; /* heap: the listeners, while they are watched */
 	size_t door_count;
-	bool came;  /* a client, since the last look */
-	bool blind; /* it cannot be told who is connected; that was said */
+	nsec_t came_at; /* a client, the first since the last look; or 0 */
+	bool quick;     /* the next look comes soon, without that */
+	bool blind;     /* it cannot be told who is connected; that was said */
 
 	unsigned wanted; /* as reported last */
 	unsigned from;   /* the last step … */
@@ -96,9 +100,11 @@ static void on_door(struct ev_loop *loop, ev_io *door, int revents)
 		look_soon(a, SCALE_LOOK);
 		return;
 	}
-	a->came = true;
+	a->came_at = clock_now();
 	if (cluster_wanted(a->service->core) == 0)
 		look(a);
+	else if (!a->quick)
+		look_soon(a, SCALE_LOOK_FIRST);
 }
 
 /* The n-th listener that workers accept from; NULL: there are no more. */
@@ -130,6 +136,8 @@ static void doors_open(struct scaling *a)
 
 	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++)
 		count += group_size(l);
+	if (count > DOORS_MOST && a->scale.least > 0)
+		return;
 	a->doors = calloc(count + 1, sizeof(*a->doors));
 	if (a->doors == NULL) {
 		look_soon(a, SCALE_LOOK);
@@ -145,12 +153,14 @@ static void doors_open(struct scaling *a)
 }
 
 /* Sleep or wake, and watch the listeners: a worker may be done with a client before
- * the next look. */
+ * the next look, and the first of many says when they came. */
 static void settle(struct scaling *a)
 {
 	struct service *s = a->service;
 	bool asleep = follows(s) && cluster_wanted(s->core) == 0;
-	bool watched = follows(s) && a->scale.least == 0;
+	bool watched = follows(s) &&
+		(a->scale.least == 0 ||
+			(!a->quick && cluster_wanted(s->core) < a->scale.most));
 
 	if (s->held.asleep && !asleep) {
 		s->held.asleep = false;
@@ -318,13 +328,15 @@ static bool step(struct scaling *a)
 		.ready = cluster_ready(s->core),
 		.cpus = s->sup->launch.cpus,
 		.held = is_held(s),
-		.in_use = a->came || deaf,
+		.in_use = a->came_at != 0 || deaf,
+		.came_at = a->came_at,
+		.spare = cluster_has_spare(s->core),
 	};
 	struct scale_step to;
 	struct error err;
 
 	l.waiting = deaf && l.wanted == 0 ? 1 : waiting(s, &l.full);
-	a->came = false;
+	a->came_at = 0;
 	if (l.now - a->measured_at >= MEASURED_WITHIN) {
 		measure_workers(a, &l);
 		measure_pressure(a, &l);
@@ -343,6 +355,7 @@ static bool step(struct scaling *a)
 /* Look, and say when to look again. */
 static void look(struct scaling *a)
 {
+	bool came = a->came_at != 0;
 	nsec_t wait;
 
 	a->look_at = NSEC_NEVER;
@@ -351,8 +364,12 @@ static void look(struct scaling *a)
 		look_soon(a, SCALE_LOOK);
 		return;
 	}
-	settle(a);
 	wait = autoscale_wait(&a->scale, cluster_wanted(a->service->core));
+	/* the next client will come as soon */
+	if (came && wait == SCALE_LOOK)
+		wait = SCALE_LOOK_NEAR;
+	a->quick = wait < SCALE_LOOK;
+	settle(a);
 	if (follows(a->service) && wait != NSEC_NEVER)
 		look_soon(a, wait - clock_now() % wait); /* all at once */
 }

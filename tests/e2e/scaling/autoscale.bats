@@ -68,6 +68,17 @@ reasons() {
 		'select(.event == "scaled" and (.count < 2 or .count > 5))')" ]
 }
 
+@test "a burst of clients gets the spare and then more" {
+	start_cluster -n 1..3 --spare 1 -l "127.0.0.1:$PORT" --ready notify \
+		-- "$FIXTURES/serve" --notify --delay 700
+	wait_until 20 '[ "$(cluster ".workers[] | select(.state == \"spare\").pid")" ]'
+	run -0 "$FIXTURES/load" "$PORT" --clients 30 --count 1 --path /sleep/40
+	[[ $output == *"answered=30 refused=0 lost=0 late=0" ]]
+	wait_until 10 '[ "$(cluster .ready)" -gt 1 ]'
+	[ "$(reasons | cut -d " " -f 1)" = queue ]
+	logged " now serves"
+}
+
 @test "no client: no worker, and the first one waits for a start" {
 	start_range 0..3 --idle-after 1s
 	[ "$(wanted)" -eq 0 ]

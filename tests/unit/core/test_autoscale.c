@@ -96,6 +96,55 @@ START_TEST(few_clients_wait_longer_than_many)
 }
 END_TEST
 
+START_TEST(many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it)
+{
+	load.waiting = 100;
+	load.came_at = load.now - SCALE_LOOK_FIRST;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	load.came_at = 0;
+	ck_assert_int_eq(
+		autoscale_wait(&scale, 4) / MSEC, 8); /* 250 ms * 4 / 100 - 2 */
+	load.now += autoscale_wait(&scale, 4);
+	load.waiting = 74;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	load.now += autoscale_wait(&scale, 4);
+	ck_assert(autoscale_look(&scale, &load, &step));
+	ck_assert_int_eq(step.why, SCALE_QUEUE);
+	ck_assert_uint_eq(step.wanted, 8);
+}
+END_TEST
+
+START_TEST(a_spare_serves_sooner)
+{
+	load.waiting = 100;
+	load.came_at = load.now - 3 * MSEC;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	scale = (struct autoscale){.least = 2, .most = 16};
+	load.spare = true;
+	ck_assert(autoscale_look(&scale, &load, &step));
+}
+END_TEST
+
+START_TEST(those_for_whom_nothing_can_be_done_are_looked_at_seldom)
+{
+	load.waiting = 100;
+	load.held = true;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	ck_assert_int_lt(autoscale_wait(&scale, 4), SCALE_LOOK_NEAR);
+	load.now += autoscale_wait(&scale, 4);
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	ck_assert_int_eq(autoscale_wait(&scale, 4), SCALE_LOOK_NEAR);
+	load.held = false;
+	ck_assert(autoscale_look(&scale, &load, &step));
+	/* nor those who wait for a worker that was added */
+	load.wanted = step.wanted;
+	load.waiting = 60;
+	load.now += MSEC;
+	ck_assert(!autoscale_look(&scale, &load, &step));
+	ck_assert_int_eq(autoscale_wait(&scale, 8), SCALE_LOOK_NEAR);
+}
+END_TEST
+
 START_TEST(a_client_that_nobody_accepts_gets_no_more_than_one_worker)
 {
 	load.waiting = 1;
@@ -212,6 +261,11 @@ int main(void)
 	tcase_add_test(tc, a_queue_that_no_cpu_is_left_for_adds_nobody);
 	tcase_add_test(tc, a_client_that_is_about_to_be_accepted_is_no_queue);
 	tcase_add_test(tc, few_clients_wait_longer_than_many);
+	tcase_add_test(
+		tc, many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it);
+	tcase_add_test(tc, a_spare_serves_sooner);
+	tcase_add_test(
+		tc, those_for_whom_nothing_can_be_done_are_looked_at_seldom);
 	tcase_add_test(
 		tc, a_client_that_nobody_accepts_gets_no_more_than_one_worker);
 	tcase_add_test(
