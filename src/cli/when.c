@@ -131,7 +131,7 @@ static bool parse_number(nsec_t *at, const char *text)
 	if (!isdigit((unsigned char)*text) || *end != '\0' ||
 		!(seconds < (double)(NSEC_NEVER / SECOND)))
 		return false;
-	*at = (nsec_t)(seconds * 1000) * MSEC;
+	*at = (nsec_t)(seconds * 1000 + 0.5) * MSEC;
 	return true;
 }
 

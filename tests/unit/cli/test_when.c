@@ -49,6 +49,14 @@ START_TEST(a_moment_is_written_in_many_ways)
 }
 END_TEST
 
+/* As a program writes a sum: 1795384728.008 + 0.001. */
+START_TEST(a_moment_is_rounded_to_milliseconds)
+{
+	ck_assert_int_eq(when_parse(&at, "@1795384728.0089998", NOW, &err), 0);
+	ck_assert_int_eq(at / MSEC, 1795384728009);
+}
+END_TEST
+
 static const char *const none[] = {
 	"",
 	" ",
@@ -102,6 +110,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, begin, NULL);
 	tcase_add_loop_test(
 		tcase, a_moment_is_written_in_many_ways, 0, COUNT_OF(moments));
+	tcase_add_test(tcase, a_moment_is_rounded_to_milliseconds);
 	tcase_add_loop_test(
 		tcase, what_is_no_moment_is_told, 0, COUNT_OF(none));
 	srunner_run_all(runner, CK_ENV);

@@ -32,6 +32,12 @@ void fdpass_refuse(int fd)
 	(void)fd;
 }
 
+/* As a number it is a little less than so many nanoseconds / 1e9. */
+double clock_wall(void)
+{
+	return 1795384728.011;
+}
+
 /* What is not closed in the loop. */
 static size_t given;
 
@@ -357,6 +363,18 @@ START_TEST(events_are_those_that_were_asked_for)
 }
 END_TEST
 
+START_TEST(an_event_is_since_its_own_time)
+{
+	(void)events("");
+	ck_assert_uint_gt(count_of("\"ready\""), 0);
+	ck_assert_uint_gt(count_of("\"time\":1795384728.011"), 0);
+	(void)events("\"since\":1795384728.011");
+	ck_assert_uint_gt(count_of("\"ready\""), 0);
+	(void)events("\"since\":1795384728.012");
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
+}
+END_TEST
+
 START_TEST(events_of_what_is_gone_can_be_asked_for)
 {
 	ck_assert_ptr_nonnull(
@@ -517,6 +535,7 @@ static void add(TCase *all)
 	tcase_add_test(all, who_waits_for_a_cluster_that_goes_is_answered);
 	tcase_add_test(all, one_who_follows_sees_what_happens);
 	tcase_add_test(all, events_are_those_that_were_asked_for);
+	tcase_add_test(all, an_event_is_since_its_own_time);
 	tcase_add_test(all, events_of_what_is_gone_can_be_asked_for);
 	tcase_add_test(
 		all, a_long_history_comes_in_order_and_then_what_happens);
