@@ -223,9 +223,10 @@ write_app() {
 		>"$DIR/it.ini"
 }
 
-# What the hook was told, in order.
+# What the hook was told; two hooks of the same moment run at the same time.
 write_hook() {
-	printf '%s\n' '#!/bin/sh' "echo \$NCLUST_OUTCOME >>$DIR/told" >"$DIR/tell"
+	printf '%s\n' '#!/bin/sh' \
+		"echo \$NCLUST_ROLLOUT-\$NCLUST_OUTCOME >>$DIR/told" >"$DIR/tell"
 	chmod +x "$DIR/tell"
 }
 
@@ -260,8 +261,8 @@ both_are() {
 	# one after the other, first the slot that was empty
 	nclust events "$INSTANCE" --json | jq -es '[.[] | select(.rollout == 2
 		and .event == "rollout-step") | .slot] == [1, 0]'
-	wait_until 10 '[ "$(tr "\n" " " <"$DIR/told")" = \
-		"started done failed started done " ]'
+	wait_until 10 '[ "$(sort "$DIR/told" | xargs)" = \
+		"1-done 1-failed 1-started 2-done 2-started" ]'
 
 	# that it has gone back is no success
 	[[ $(cluster .failed_restart.text) == "last restart failed "*" ago: \
