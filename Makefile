@@ -117,7 +117,8 @@ endif
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
 	variants bench-programs check check-asan unit sim fleet-sim e2e faults replace \
-	upgrade-from wild lint asan valgrind fuzz sequences torture hostile cover \
+	upgrade-from wild lint clang asan valgrind fuzz sequences torture \
+	hostile cover \
 	mutate format bench man install uninstall dist deb image \
 	package-tests static clean help FORCE
 
@@ -225,7 +226,14 @@ $(B)/fleet/fleet: $(FLEET_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(ARCHIVE)
+# Fuzzers read bytes: what decides and acts on them need not be compiled.
+PARSING := $(filter-out $(addprefix $(B)/src/,main% cli/% core/% logger/% \
+	responder/% supervisor/% web/%),$(OBJECTS))
+$(B)/libparsing.a: $(PARSING)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+
+$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libparsing.a
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
@@ -318,6 +326,9 @@ wild: all fixtures ## more servers that bind for themselves: Go, Java, Ruby
 
 lint: all ## arrows, gates, clang-tidy, cppcheck, shellcheck, mandoc, format
 	scripts/lint
+
+clang: ## the program as clang makes it, in build/clang
+	$(MAKE) V=clang CC=clang WERROR=1 build/clang/nclust
 
 SANITIZED = V=asan CC=clang HARDEN= SAN=address,undefined CFLAGS='-O1 -g'
 

@@ -2,6 +2,8 @@
 # shellcheck shell=bash disable=SC2016,SC2030,SC2031
 #
 # workers = MIN..MAX: as many as the load needs, and none without clients.
+#
+# takes long
 
 bats_require_minimum_version 1.5.0
 load ../../lib

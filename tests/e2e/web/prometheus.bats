@@ -3,6 +3,8 @@
 #
 # etc/prometheus-rules.yml and etc/grafana-dashboard.json, with a real Prometheus
 # that reads a real nclust.
+#
+# takes long
 
 bats_require_minimum_version 1.5.0
 load ../../lib

@@ -2,6 +2,8 @@
 # shellcheck shell=bash disable=SC2016,SC2030,SC2031
 #
 # /events: what happens, as it happens, for as many as may watch.
+#
+# takes long
 
 bats_require_minimum_version 1.5.0
 load ../../lib

@@ -3,6 +3,8 @@
 #
 # The unit file that comes with nclust, as the real systemd runs it: hardened,
 # with limits, sockets of its own, and over the death of nclust.
+#
+# takes long
 
 bats_require_minimum_version 1.5.0
 load ../../lib
