@@ -98,22 +98,26 @@ struct asker *asker_of(struct service *service, enum asks_for which)
 	return a;
 }
 
-static bool is_wanted(const struct service *service, enum asks_for which)
+static bool is_wanted(const struct service *service, const struct child *only,
+	enum asks_for which)
 {
 	struct child_walk walk = children_of(service);
 	const struct child *child;
 
+	if (only != NULL)
+		return kinds[which]->wants(only);
 	while ((child = child_next(&walk)) != NULL)
 		if (kinds[which]->wants(child))
 			return true;
 	return false;
 }
 
-void asker_begin(struct service *service, enum asks_for which)
+void asker_begin(
+	struct service *service, const struct child *only, enum asks_for which)
 {
 	struct asker *a = service->asks.of[which];
 
-	if (a == NULL && is_wanted(service, which))
+	if (a == NULL && is_wanted(service, only, which))
 		a = asker_of(service, which);
 	if (a == NULL || (a->kind->look != NULL && ev_is_active(&a->timer)))
 		return;

@@ -53,8 +53,10 @@ extern const struct asker_kind count_kind;
 struct asker *asker_of(struct service *service, enum asks_for which);
 /* Let its timer expire after that time. */
 void asker_arm(struct asker *a, nsec_t wait);
-/* Workers or settings have changed: start it if a worker needs it. */
-void asker_begin(struct service *service, enum asks_for which);
+/* Start it if this worker, which is new, needs it; NULL: if any one does, because
+ * settings have changed. */
+void asker_begin(
+	struct service *service, const struct child *only, enum asks_for which);
 /* The worker is being stopped: ask it nothing any more. */
 void askers_let_go(struct service *service, uint32_t slot, uint64_t worker);
 void askers_free(struct service *service);

@@ -181,10 +181,11 @@ static void health_on_born(struct child *child, struct birth *birth)
 		health_prove(child);
 }
 
-static void begin_from(struct service *service, enum asks_for which)
+static void begin_from(
+	struct service *service, const struct child *only, enum asks_for which)
 {
 	for (; which < ASKERS; which++)
-		asker_begin(service, which);
+		asker_begin(service, only, which);
 }
 
 static void health_on_report(struct service *service, const struct report *r)
@@ -194,9 +195,10 @@ static void health_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_READY:
 		child = child_find(service, r->slot, r->worker);
-		if (child != NULL)
-			health_count(child);
-		begin_from(service, ASKS_CHECK);
+		if (child == NULL)
+			break;
+		health_count(child);
+		begin_from(service, child, ASKS_CHECK);
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
@@ -235,7 +237,7 @@ static void health_on_settings(struct service *service)
 	while ((child = child_next(&walk)) != NULL)
 		if (health_is_ready(child))
 			health_count(child);
-	begin_from(service, ASKS_READY);
+	begin_from(service, NULL, ASKS_READY);
 }
 
 /* Workers were carried through an upgrade, or taken over: ask them again. */

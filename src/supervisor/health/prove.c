@@ -144,5 +144,5 @@ void health_prove(struct child *child)
 		return;
 	}
 	child->health->proving = true;
-	asker_begin(child->service, ASKS_READY);
+	asker_begin(child->service, child, ASKS_READY);
 }
