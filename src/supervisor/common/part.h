@@ -75,6 +75,9 @@ struct part {
 	bool (*stop)(struct child *child, int signal);
 	/* The worker is dead but not reaped: its pid is still its own. */
 	void (*dying)(struct child *child);
+	/* It is reaped: does no process run any more that it has started, or
+	 * that these have?  True: this room is sure of it. */
+	bool (*all_over)(const struct child *child);
 	/* It was removed from its slot and from the table of pids. */
 	void (*left)(struct child *child);
 	/* Release all of it.  Backwards; after that the core gets the event. */

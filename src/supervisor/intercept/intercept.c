@@ -296,6 +296,15 @@ static void intercept_on_blank(struct child *child)
 	io_init(&child->trap.watcher, on_trap, -1, child);
 }
 
+/* The kernel hangs up when nobody is under the filter of the trap, and nobody
+ * leaves it. */
+static bool intercept_on_all_over(const struct child *child)
+{
+	struct pollfd trap = {.fd = child->trap.watcher.fd};
+
+	return poll(&trap, 1, 0) == 1 && (trap.revents & POLLHUP) != 0;
+}
+
 /* The spawn has succeeded: watch the child's calls, or log why we cannot. */
 static void watch(struct child *child, struct spawn_trap *trap)
 {
@@ -442,6 +451,7 @@ const struct part intercept_part = {
 	.stay = intercept_on_stay,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
+	.all_over = intercept_on_all_over,
 	.gone = intercept_on_gone,
 	.hold = intercept_on_hold,
 	.adopt = intercept_on_adopt,

@@ -435,9 +435,7 @@ static pid_t group_of(const struct child *child)
 	return facts.start == child->kept.start ? child->pid : 0;
 }
 
-/* Signal the group, or the process if it has none of its own, without a record
- * or a log line.  -1 and errno. */
-static int signal_group(const struct child *child, int signal)
+int child_signal_group(const struct child *child, int signal)
 {
 	if (pidfd_signal_group(child->pidfd, group_of(child), signal) == 0)
 		return 0;
@@ -448,7 +446,7 @@ void child_kill_group(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
 		child->life.killed_by_us = true;
-	if (signal_group(child, signal) == -1 && errno != ESRCH)
+	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
 			child->service->name, child->slot, (int)child->pid);
 }
@@ -468,6 +466,16 @@ static void describe_end(
 	ending->out_of_memory = reap_was_out_of_memory(c->service->sup);
 	if (c->life.oom != OOM_UNKNOWN)
 		ending->out_of_memory = c->life.oom == OOM_KILLED;
+}
+
+/* Kill what is left of its group, and reap it. */
+static void bury(struct child *child)
+{
+	struct pidfd_end end;
+
+	(void)child_signal_group(child, SIGKILL);
+	if (!child->kept.adopted)
+		(void)pidfd_reap(child->pidfd, &end);
 }
 
 void child_ended(struct child *child)
@@ -497,10 +505,16 @@ void child_ended(struct child *child)
 	describe_end(child, &end, &event.ending);
 	if (ended == -1 && child->kept.adopted)
 		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
-	is_left = reap_is_left(child, &event.ending);
-	(void)signal_group(child, SIGKILL); /* what is left of it */
-	if (ended == 1 && !child->kept.adopted)
-		(void)pidfd_reap(child->pidfd, &end);
+	/* What a daemon has left is to be seen before it is killed.  Any other is
+	 * reaped first: until then older kernels keep it under its filter
+	 * (intercept_on_all_over()). */
+	if (!reap_may_be_daemon(child, &event.ending)) {
+		bury(child);
+		is_left = reap_is_left(child, &event.ending);
+	} else {
+		is_left = reap_is_left(child, &event.ending);
+		bury(child);
+	}
 	if (!service->kind->by_connection)
 		news_expect(service->sup, child->life.cause,
 			child->output[0] != -1 && capture_ask_last(child)

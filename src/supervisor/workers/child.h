@@ -43,6 +43,9 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 void child_stop(struct child *child, int signal);
 void child_signal(struct child *child, int signal);     /* the process */
 void child_kill_group(struct child *child, int signal); /* its group */
+/* Signal the group, or the process if it has none of its own, without a record
+ * or a log line.  -1 and errno. */
+int child_signal_group(const struct child *child, int signal);
 
 /* The worker has ended: end its group, reap it, tell the core. */
 void child_ended(struct child *child);

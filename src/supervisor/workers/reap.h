@@ -18,6 +18,8 @@ void reap_fini(struct supervisor *sup);
 /* SIGCHLD came from `pid`; those of other children may have been merged into
  * it. */
 void reap_on_sigchld(struct supervisor *sup, pid_t pid);
+/* Exit 0 without being asked: a daemon that went to the background? */
+bool reap_may_be_daemon(const struct child *child, const struct ending *ending);
 /* A worker has ended: end the processes that it has left, such as a daemon.
  * True: there are some, or there may be. */
 bool reap_is_left(struct child *child, const struct ending *ending);

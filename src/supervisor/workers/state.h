@@ -34,6 +34,7 @@ struct strays {
 	size_t at;      /* the next one … */
 	int from;       /* … and of its descriptors */
 	unsigned found; /* that were left */
+	bool alive;     /* any was, also another's */
 	nsec_t took;
 };
 
@@ -46,6 +47,7 @@ struct reaper {
 	ev_timer look;           /* when to look for it again */
 	nsec_t look_took;
 	struct strays strays; /* the look at all of them */
+	bool strays_live;     /* the last one has seen some */
 	nsec_t daemon_told_at;
 	int oom_fd;            /* where the kernel counts those it has killed */
 	long oom_kills;        /* seen so far; < 0: cannot be told */

@@ -6,6 +6,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
+#include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/environment.h"
 
@@ -22,7 +23,22 @@
 #define FIRST_STRAY 5000000 /* no process of the machine has such a number */
 #define LOOK_TAKES (2 * MSEC)
 
-ROOM_PARTS(&news_part, &plain_part);
+static bool all_over;
+static bool remote_has;
+static unsigned looks;
+
+static bool knows_all_over(const struct child *child)
+{
+	(void)child;
+	return all_over;
+}
+
+static const struct part knowing_part = {
+	.name = "knowing",
+	.all_over = knows_all_over,
+};
+
+ROOM_PARTS(&news_part, &plain_part, &knowing_part);
 
 static bool are_there;
 static bool ended[STRAYS];
@@ -38,6 +54,7 @@ long process_children(pid_t *list, size_t most)
 {
 	long n = 0;
 
+	looks++;
 	ck_assert_uint_ge(most, STRAYS);
 	for (int i = 0; are_there && i < STRAYS; i++)
 		if (!ended[i])
@@ -76,6 +93,10 @@ int pidfd_signal(int pidfd, int signal)
 {
 	pid_t pid = pidfds[pidfd];
 
+	if (pid == 0) { /* a worker, which has ended, and its group */
+		errno = ESRCH;
+		return -1;
+	}
 	if (is_stray(pid) && signal == SIGKILL) {
 		ended[pid - FIRST_STRAY] = true;
 		ended_count++;
@@ -101,7 +122,8 @@ int remote_each_fd_from(struct remote *r, int from, unsigned most,
 	(void)from;
 	(void)most;
 	(void)nanosleep(&span, NULL); /* the bench's time */
-	(void)each(context, 3, "socket:[4711]");
+	if (remote_has)
+		(void)each(context, 3, "socket:[4711]");
 	return 0;
 }
 
@@ -117,7 +139,9 @@ static void begin(void)
 	ended_count = 0;
 	(void)memset(ended, 0, sizeof(ended));
 	(void)memset(pidfds, 0, sizeof(pidfds));
-	are_there = false;
+	are_there = all_over = false;
+	remote_has = true;
+	looks = 0;
 	room_tick(room_cluster("web"));
 }
 
@@ -139,10 +163,44 @@ START_TEST(very_many_are_ended_in_several_turns)
 }
 END_TEST
 
+START_TEST(nobody_is_looked_for_if_a_room_knows_that_all_is_over)
+{
+	looks = 0;
+	all_over = true;
+	room_exits(room_child(room_cluster("web"), 0), 1);
+	ck_assert_uint_eq(service_counts(room_cluster("web")).alive, 0);
+	room_pass(5 * SECOND);
+	ck_assert_uint_eq(looks, 0);
+	ck_assert_uint_eq(service_counts(room_cluster("web")).alive, 1);
+}
+END_TEST
+
+/* Whose it is shows only later: workers that are older than it end. */
+START_TEST(but_while_a_process_lives_that_nobody_knows_it_is)
+{
+	are_there = true;
+	(void)memset(ended, 1, sizeof(ended));
+	ended[0] = false;
+	remote_has = false;
+	room_exits(room_child(room_cluster("web"), 0), 1);
+	room_pass(5 * SECOND);
+	ck_assert_uint_eq(ended_count, 0);
+	looks = 0;
+	all_over = true;
+	(void)memset(pidfds, 0, sizeof(pidfds)); /* the worker has a new one */
+	room_exits(room_child(room_cluster("web"), 0), 1);
+	room_pass(5 * SECOND); /* looks are not to take all of the time */
+	ck_assert_uint_ge(looks, 1);
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, room_end);
 	tcase_add_test(all, very_many_are_ended_in_several_turns);
+	tcase_add_test(
+		all, nobody_is_looked_for_if_a_room_knows_that_all_is_over);
+	tcase_add_test(all, but_while_a_process_lives_that_nobody_knows_it_is);
 }
 
 int main(void)
