@@ -116,7 +116,7 @@ endif
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	variants bench-programs check check-asan unit sim fleet-sim e2e faults replace \
+	variants bench-programs check check-asan unit sim fleet-sim fleet e2e faults replace \
 	upgrade-from wild lint clang asan valgrind fuzz sequences torture \
 	hostile cover \
 	mutate format bench man install uninstall dist deb image \
@@ -264,8 +264,10 @@ $(VARIANTS): $(B)/variants/nclust-%: $(ORDERED)
 
 build/bench/%: build/plain/tests/bench/%.o
 	@mkdir -p $(@D)
-	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lm
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ -lm $(BENCH_LIBS)
 
+build/bench/natsload: BENCH_LIBS = $(if $(wildcard \
+	/usr/include/nats/nats.h),-lnats)
 build/bench/group: $(ARCHIVE)
 
 build/valgrind/%.so: tests/valgrind/%.c
@@ -307,6 +309,9 @@ sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 
 fleet-sim: sim-program ## a release for 1,000 hosts, on paper: tables (SEED=N)
 	$(B)/fleet/fleet $(if $(SEED),--seed $(SEED))
+
+fleet: all fixtures ## several hosts, with real brokers; as root (TESTS=nats for some)
+	bats $(if $(TESTS),$(TESTS:%=tests/fleet/%.bats),tests/fleet)
 
 faults: all fixtures ## each system call of a start, take-over, upgrade fails once
 	FAULTS=all FILE_TIMEOUT=3600 scripts/run-e2e faults

@@ -27,6 +27,7 @@
 	CALL(natsOptions_Create) \
 	CALL(natsOptions_SetAllowReconnect) \
 	CALL(natsOptions_SetIgnoreDiscoveredServers) \
+	CALL(natsOptions_SetIOBufSize) \
 	CALL(natsOptions_SetMaxPingsOut) \
 	CALL(natsOptions_SetName) \
 	CALL(natsOptions_SetNoEcho) \

@@ -57,6 +57,8 @@ struct role {
 	struct natslib lib;
 	int channel;
 	int lost; /* eventfd: the connection has ended */
+	int kick; /* eventfd: something was published, or the end has come */
+	bool ends;
 	pthread_mutex_t writing;
 	char *setup; /* heap: the four lines, cut into texts */
 	const char *subject;
@@ -155,12 +157,20 @@ static void *receive(void *of)
 
 /* ---- to the broker ---- */
 
+/* Without the place in libnats: "(conn.c:1905): Authorization Violation". */
+static const char *bare(const char *text)
+{
+	const char *end = *text == '(' ? strstr(text, "): ") : NULL;
+
+	return end != NULL ? end + 3 : text;
+}
+
 static bool failed(struct role *r, natsStatus s, const char *text)
 {
 	if (s != NATS_OK && r->reason[0] == '\0')
 		(void)snprintf(r->reason, sizeof(r->reason), "%s",
 			text != NULL && *text != '\0'
-				? text
+				? bare(text)
 				: r->lib.natsStatus_GetText(s));
 	return s != NATS_OK;
 }
@@ -171,6 +181,21 @@ static bool settle(struct role *r)
 	return !failed(r,
 		r->lib.natsConnection_FlushTimeout(r->connection, ANSWER_MS),
 		NULL);
+}
+
+/* A thread of its own, so that nobody waits for the answers.  It flushes at once what
+ * libnats itself would for a millisecond. */
+static void *keep_settling(void *of)
+{
+	struct role *r = of;
+	eventfd_t count;
+
+	do {
+		if (eventfd_read(r->kick, &count) == -1)
+			continue;
+	} while (settle(r) && !__atomic_load_n(&r->ends, __ATOMIC_ACQUIRE));
+	(void)eventfd_write(r->lost, 1);
+	return NULL;
 }
 
 static bool publish(struct role *r, const char *line, size_t len)
@@ -214,7 +239,7 @@ static bool pass(struct role *r)
 		if (!publish_all(r))
 			return false;
 	} while (poll(&more, 1, 0) == 1);
-	return settle(r);
+	return eventfd_write(r->kick, 1) == 0;
 }
 
 static void pump(struct role *r)
@@ -265,21 +290,30 @@ static void disconnect(struct role *r)
 static bool live(struct role *r)
 {
 	pthread_t receiver;
+	pthread_t settler;
 	eventfd_t count;
+	bool settles;
 	bool up;
 
 	r->reason[0] = '\0';
+	__atomic_store_n(&r->ends, false, __ATOMIC_RELEASE);
 	up = connect_to(r) && pthread_create(&receiver, NULL, receive, r) == 0;
-	if (up) {
+	settles = up && pthread_create(&settler, NULL, keep_settling, r) == 0;
+	if (settles) {
 		say(r, NATSROLE_UP, "%" PRId64,
 			r->lib.natsConnection_GetMaxPayload(r->connection));
 		pump(r);
-		if (r->over) {
-			(void)alarm(ENDING_S);
-			(void)settle(r);
-		}
 	}
+	if (r->over) {
+		(void)alarm(ENDING_S);
+		(void)settle(r);
+	}
+	__atomic_store_n(&r->ends, true, __ATOMIC_RELEASE);
 	disconnect(r);
+	if (settles) {
+		(void)eventfd_write(r->kick, 1);
+		(void)pthread_join(settler, NULL);
+	}
 	if (up) {
 		(void)pthread_join(receiver, NULL);
 		(void)eventfd_read(r->lost, &count);
@@ -395,6 +429,8 @@ static bool set_up(struct role *r)
 	if (s == NATS_OK)
 		s = r->lib.natsOptions_SetIgnoreDiscoveredServers(
 			r->options, true);
+	if (s == NATS_OK)
+		s = r->lib.natsOptions_SetIOBufSize(r->options, READ_SIZE);
 	/* a new connection is made here, where what happens is known */
 	if (s == NATS_OK)
 		s = r->lib.natsOptions_SetAllowReconnect(r->options, false);
@@ -417,9 +453,10 @@ int natsrole_main(int channel, uid_t user)
 		return EX_NOPERM;
 	r->channel = channel;
 	r->lost = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r->kick = eventfd(0, EFD_CLOEXEC);
 	r->data = malloc(READ_SIZE);
 	lineup_init(&r->lines, LINE_MOST);
-	if (r->lost == -1 || r->data == NULL || !set_up(r) ||
+	if (r->lost == -1 || r->kick == -1 || r->data == NULL || !set_up(r) ||
 		pthread_mutex_init(&r->writing, NULL) != 0)
 		return EX_OSERR;
 	while (!r->over) {

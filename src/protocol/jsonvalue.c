@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -116,11 +117,32 @@ static bool take_character(struct scan *s)
 	return n > 0;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* In its highest bit, each byte that is 0: or one that is 1 above such a one. */
+static uint64_t zeros(uint64_t word)
+{
+	return (word - EACH(1)) & ~word & EACH(0x80);
+}
+
+/* Eight bytes at a time, as long as they stand for themselves: most do. */
+static void skip_plain(struct scan *s)
+{
+	uint64_t w;
+
+	for (; s->end - s->at >= (ptrdiff_t)sizeof(w); s->at += sizeof(w)) {
+		(void)memcpy(&w, s->at, sizeof(w));
+		if (((w | (w - EACH(0x20))) & EACH(0x80)) != 0 ||
+			zeros(w ^ EACH('"')) != 0 || zeros(w ^ EACH('\\')) != 0)
+			break;
+	}
+}
+
 static bool take_string(struct scan *s)
 {
 	if (!take(s, '"'))
 		return false;
-	while (more(s)) {
+	while (skip_plain(s), more(s)) {
 		unsigned char c = (unsigned char)*s->at;
 
 		if (c == '"') {

@@ -41,6 +41,24 @@ START_TEST(values_are_taken)
 }
 END_TEST
 
+START_TEST(each_byte_of_a_long_string_is_seen)
+{
+	char text[64];
+
+	for (size_t at = 1; at < sizeof(text) - 2; at++)
+		for (int byte = 0; byte < 256; byte++) {
+			bool plain = byte >= 0x20 && byte < 0x80 &&
+				byte != '"' && byte != '\\';
+
+			(void)memset(text, 'x', sizeof(text));
+			text[0] = text[sizeof(text) - 1] = '"';
+			text[at] = (char)byte;
+			ck_assert_msg(is_value(text, sizeof(text)) == plain,
+				"byte %d at %zu", byte, at);
+		}
+}
+END_TEST
+
 static const char *const bad[] = {
 	"",
 	" ",
@@ -147,6 +165,7 @@ int main(void)
 	SRunner *runner = srunner_create(s);
 	int failed;
 
+	tcase_add_test(t, each_byte_of_a_long_string_is_seen);
 	tcase_add_loop_test(t, values_are_taken, 0, COUNT(good));
 	tcase_add_loop_test(t, all_else_is_refused, 0, COUNT(bad));
 	tcase_add_test(t, a_nul_ends_nothing);
