@@ -16,8 +16,11 @@
  * harmless.
  */
 
+/* An enum of one byte, as each slot has some of them. */
+#define SMALL __attribute__((packed))
+
 /* Why a life ended. */
-enum ending_kind {
+enum SMALL ending_kind {
 	ENDING_NONE,
 	ENDING_EXIT,    /* code: exit status */
 	ENDING_SIGNAL,  /* code: signal */
@@ -27,17 +30,17 @@ enum ending_kind {
 
 struct ending {
 	enum ending_kind kind;
+	bool permanent; /* ENDING_SPAWN: trying again is of no use */
+	bool core_dumped;
+	bool out_of_memory; /* SIGKILL by the kernel's OOM killer */
 	int code;
 	int step;        /* ENDING_SPAWN: enum spawn_step of os/spawn/spawn.h,
 				   carried, not understood, by the core */
-	bool permanent;  /* ENDING_SPAWN: trying again is of no use */
 	int exit_status; /* ENDING_SPAWN, permanent: 126 or 127 */
-	bool core_dumped;
-	bool out_of_memory; /* SIGKILL by the kernel's OOM killer */
 };
 
 /* Why nclust ended a worker, if it did. */
-enum why {
+enum SMALL why {
 	WHY_ITSELF,        /* it ended by itself */
 	WHY_STOP,          /* the cluster stops or shrinks */
 	WHY_ROLL,          /* replaced */

@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Grow one of the arrays; the old one stays good where there is no memory. */
-static int grow(void **array, size_t size, uint32_t from, uint32_t to)
+/* Grow one of the arrays; the old one stays good where there is no memory.  What
+ * is never in use takes none. */
+static int grow(void **array, size_t size, uint32_t to)
 {
-	char *grown = realloc(*array, size * to);
+	void *grown = realloc(*array, size * to);
 
 	if (grown == NULL)
 		return -1;
-	(void)memset(grown + size * from, 0, size * (to - from));
 	*array = grown;
 	return 0;
 }
@@ -26,14 +26,16 @@ int heap_reserve(struct heap *h, uint32_t slots)
 
 	if (slots <= h->cap)
 		return 0;
-	failed |= grow(&order, sizeof(*h->order), h->cap, slots);
-	failed |= grow(&where, sizeof(*h->where), h->cap, slots);
-	failed |= grow(&due, sizeof(*h->due), h->cap, slots);
+	failed |= grow(&order, sizeof(*h->order), slots);
+	failed |= grow(&where, sizeof(*h->where), slots);
+	failed |= grow(&due, sizeof(*h->due), slots);
 	h->order = order;
 	h->where = where;
 	h->due = due;
 	if (failed != 0)
 		return -1;
+	(void)memset(
+		h->where + h->cap, 0, sizeof(*h->where) * (slots - h->cap));
 	h->cap = slots;
 	return 0;
 }

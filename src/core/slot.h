@@ -19,20 +19,20 @@
  * is there and does or asks for what is missing.  It may be called at any
  * time and any number of times.
  */
-enum slot_step { /* what the rollout that has come to it does here */
+enum SMALL slot_step { /* what the rollout that has come to it does here */
 	STEP_NONE,
 	STEP_EXTRA, /* the new one first, beside the old one */
 	STEP_FEWER, /* the old one goes first */
 	STEP_HELD,  /* the new one beside the old one, which stays (canary.h) */
 };
 
-enum slot_end {
+enum SMALL slot_end {
 	SLOT_GOES_ON,
 	SLOT_ENDED_WELL,
 	SLOT_ENDED_BADLY,
 };
 
-enum gate { /* a successor of its unfit worker is on the way (gate.h) */
+enum SMALL gate { /* a successor of its unfit worker is on the way (gate.h) */
 	GATE_SHUT,
 	GATE_UNWELL,
 	GATE_OUTGROWN,
@@ -48,10 +48,10 @@ struct slot {
 	nsec_t waits;   /* since then, as others start (line.h); or 0 */
 	nsec_t last_age;
 	struct ending last;
-	enum why last_why;
 	unsigned restarts;
 	unsigned life; /* of the cluster: an older one is forgotten */
 	unsigned turn; /* the latest rollout that came to it */
+	enum why last_why;
 	enum slot_step step;
 	bool proven; /* STEP_HELD: its new worker is ready */
 	enum gate gate;

@@ -179,7 +179,7 @@ static void abort_hung(struct worker *w, const struct moment *at)
 	note_why(w, at);
 	tell(w, at, REPORT_UNWELL)->generation = w->generation;
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = SIGABRT;
-	w->stop_step = at->settings->stop_count - 1; /* KILL comes next */
+	w->stop_step = (uint8_t)(at->settings->stop_count - 1); /* then KILL */
 	w->extend_by = 0;
 	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].wait);
 }
@@ -372,7 +372,7 @@ enum worker_event worker_due_event(
 	if (w->state == WORKER_STARTING && w->proven_at <= w->deadline)
 		return ON_PROVEN;
 	if (w->state == WORKER_STOPPING && !w->tells &&
-		w->stop_step + 1 >= settings->stop_count)
+		w->stop_step + 1U >= settings->stop_count)
 		return ON_GRACE_OVER;
 	if (w->state == WORKER_READY)
 		return ON_HUNG;

@@ -18,7 +18,7 @@
  * Owned by its slot, stored by value.  No pointer to a worker outlives a call
  * of cluster_handle(); keep the id instead.
  */
-enum worker_state {
+enum SMALL worker_state {
 	WORKER_NONE,
 	WORKER_ASKED,    /* SPAWN is not answered yet */
 	WORKER_UNWANTED, /* so too, and to be stopped once it is there */
@@ -71,10 +71,10 @@ struct worker {
 	nsec_t interval;     /* of its watchdog; 0: as in settings */
 	nsec_t serves_since; /* ready_at by the patient clock */
 	nsec_t retire_at;    /* READY: too old then (health.c) */
+	nsec_t gate_at;      /* it came to the gate; 0: it did not */
 	int age_share;       /* of max-age and max-requests, per mille more or
 				less */
-	unsigned stop_step;  /* of settings->stop */
-	nsec_t gate_at;      /* it came to the gate; 0: it did not */
+	uint8_t stop_step;   /* of settings->stop */
 	bool released;       /* STARTING: it may pass the gate */
 	bool said;           /* SPARE: it was ready before it was held back */
 	bool held;           /* it is or was stopped, as it came to no gate */

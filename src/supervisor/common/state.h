@@ -61,17 +61,17 @@ struct child {
 	pid_t pid;
 	int pidfd;
 	int output[2]; /* read ends of its pipes, or -1 */
+	struct leading leading;
+	uint32_t census; /* its place in the last one (census.h) */
 
 	/* small, as there is one child for each worker */
 	struct worker_life life;
 	struct worker_kept kept;
 	struct listening listening;
 	struct shown shown;
-	size_t census; /* its place in the last one (census.h) */
 	struct trapped trap;
 	struct worker_traffic traffic;
 	struct limited limited;
-	struct leading leading;
 	const char *hang;      /* what it does not answer (hang.h), or NULL */
 	struct health *health; /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: not Node's (node.h) */

@@ -262,7 +262,7 @@ static int list_workers(struct census *x)
 				     : (struct counted){.serial = child->serial,
 					       .connections = -1};
 		list[i].seen = false;
-		child->census = i++;
+		child->census = (uint32_t)i++;
 	}
 	drop_list(x->list, x->count);
 	x->list = list;

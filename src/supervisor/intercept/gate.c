@@ -13,7 +13,7 @@
 
 bool gate_is_shut(const struct child *child)
 {
-	return !child->trap.gate.passed &&
+	return !child->trap.gate_passed &&
 		cluster_spares(child->service->core) > 0;
 }
 
@@ -43,11 +43,11 @@ bool intercept_on_stay(struct child *child)
 bool gate_keep(struct child *child, const struct seccomp_notice *notice)
 {
 	struct gate *gate = &child->trap.gate;
-	unsigned n = gate->count;
+	unsigned n = child->trap.gate_count;
 
 	if (n == GATE_CALLS || !gate_is_shut(child))
 		return false;
-	gate->count++;
+	child->trap.gate_count++;
 	gate->id[n] = notice->id;
 	gate->tid[n] = notice->tid;
 	gate->fd[n] = notice->fd;
@@ -60,11 +60,12 @@ bool gate_keep(struct child *child, const struct seccomp_notice *notice)
 void intercept_on_release(struct child *child)
 {
 	const struct gate gate = child->trap.gate;
+	unsigned count = child->trap.gate_count;
 
-	child->trap.gate = (struct gate){.passed = true};
+	child->trap.gate_count = 0;
+	child->trap.gate_passed = true;
 	note(child, false);
-	for (unsigned i = 0; i < gate.count && child->trap.watcher.fd != -1;
-		i++) {
+	for (unsigned i = 0; i < count && child->trap.watcher.fd != -1; i++) {
 		struct seccomp_notice notice = {
 			.call = SECCOMP_LISTEN,
 			.id = gate.id[i],
@@ -82,14 +83,14 @@ void intercept_on_release(struct child *child)
 
 bool intercept_on_stop(struct child *child, int signal)
 {
-	struct gate *gate = &child->trap.gate;
+	struct trapped *trap = &child->trap;
 
-	if (gate->count == 0)
+	if (trap->gate_count == 0)
 		return false;
 	child_signal(child, signal);
-	for (unsigned i = 0; i < gate->count; i++)
-		seccomp_answer(child->trap.watcher.fd, gate->id[i], EINTR);
-	*gate = (struct gate){0};
+	while (trap->gate_count > 0)
+		seccomp_answer(trap->watcher.fd,
+			trap->gate.id[--trap->gate_count], EINTR);
 	return true;
 }
 

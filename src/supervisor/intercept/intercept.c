@@ -20,6 +20,7 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -215,28 +216,37 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 
 /* ---- answering calls, in their order ---- */
 
+struct heard {
+	struct heard *next;
+	struct child *child;
+	struct seccomp_notice notice;
+};
+
 static void forget_heard(struct child *child)
 {
 	struct intercept *in = &child->service->sup->intercept;
-	struct child **at = &in->heard;
+	struct heard *heard = child->trap.heard;
+	struct heard **at = &in->heard;
 
-	if (!child->trap.heard)
+	if (heard == NULL)
 		return;
-	while (*at != child)
-		at = &(*at)->trap.next_heard;
-	*at = child->trap.next_heard;
-	if (in->heard_end == &child->trap.next_heard)
+	while (*at != heard)
+		at = &(*at)->next;
+	*at = heard->next;
+	if (in->heard_end == &heard->next)
 		in->heard_end = at;
-	child->trap.heard = false;
+	child->trap.heard = NULL;
+	free(heard);
 }
 
 static void answer_first(struct intercept *in)
 {
-	struct child *child = in->heard;
+	struct child *child = in->heard->child;
+	struct seccomp_notice notice = in->heard->notice;
 	nsec_t begun = allowance_begin();
 
 	forget_heard(child);
-	obey(child, &child->trap.notice);
+	obey(child, &notice);
 	intercept_charge(child, begun);
 }
 
@@ -267,25 +277,31 @@ static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
 	struct child *child = watcher->data;
 	struct intercept *in = &child->service->sup->intercept;
 	struct pollfd ready = {.fd = watcher->fd, .events = POLLIN};
+	struct heard *heard;
 	int got;
 
 	(void)revents;
-	if (child->trap.heard || poll(&ready, 1, 0) != 1)
+	if (child->trap.heard != NULL || poll(&ready, 1, 0) != 1)
 		return;
 	if ((ready.revents & POLLIN) == 0) { /* no process is left to call */
 		ev_io_stop(loop, watcher);
 		return;
 	}
-	got = seccomp_receive(watcher->fd, &child->trap.notice);
+	heard = calloc(1, sizeof(*heard));
+	if (heard == NULL)
+		return; /* the call waits, and the next turn tries again */
+	heard->child = child;
+	got = seccomp_receive(watcher->fd, &heard->notice);
 	if (got == -1)
 		log_syserr("%s.%" PRIu32 ": cannot receive its calls",
 			child->service->name, child->slot);
-	if (got != 1)
+	if (got != 1) {
+		free(heard);
 		return;
-	child->trap.heard = true;
-	child->trap.next_heard = NULL;
-	*in->heard_end = child;
-	in->heard_end = &child->trap.next_heard;
+	}
+	child->trap.heard = heard;
+	*in->heard_end = heard;
+	in->heard_end = &heard->next;
 	ev_feed_event(loop, &in->obey, EV_CUSTOM);
 }
 

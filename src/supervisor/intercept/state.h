@@ -3,7 +3,6 @@
 #define SUPERVISOR_INTERCEPT_STATE_H
 
 #include "base/nsec.h"
-#include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/allowance.h"
 
@@ -14,14 +13,12 @@
  * What this room alone knows of a worker, and of all: these structs are in those
  * of common/state.h.
  */
-struct child;
+struct heard;
 
 /* Calls of listen(2) that wait for the release of a spare; of more, from other
  * threads, the rest is let through. */
 #define GATE_CALLS 2
 struct gate {
-	bool passed;
-	unsigned count;
 	uint64_t id[GATE_CALLS]; /* as in struct seccomp_notice */
 	pid_t tid[GATE_CALLS];
 	int fd[GATE_CALLS];
@@ -30,22 +27,20 @@ struct gate {
 
 struct trapped {
 	struct gate gate;
-	ev_io watcher;                /* its fd: on which calls arrive, or -1 */
-	struct seccomp_notice notice; /* a call that was heard … */
-	struct child *next_heard;     /* … and waits its turn */
-	struct allowance allowance;   /* for its calls */
-	bool heard;
-	bool hostile; /* it held us up: the kernel does its calls */
+	ev_io watcher;       /* its fd: on which calls arrive, or -1 */
+	struct heard *heard; /* heap: a call that waits its turn; or NULL */
+	struct allowance allowance; /* for its calls */
 
 	nsec_t listening_by; /* when to look next if it is ready; or 0 */
 	unsigned looks;      /* how many there were so far */
+	int v6only_fd; /* the last IPV6_V6ONLY that it set was on this … */
+	bool v6only_known; /* … (known where sockets cannot be had) … */
+	bool v6only;       /* … and this */
+	bool hostile;      /* it held us up: the kernel does its calls */
+	bool gate_passed;
+	uint8_t gate_count;  /* so many calls are in `gate` */
 	bool listening_told; /* the core knows that it listens */
 	bool missing_told;   /* a missing address was reported */
-
-	bool v6only_known; /* the last IPV6_V6ONLY that it set, where sockets
-			      cannot be had … */
-	bool v6only;
-	int v6only_fd; /* … on this descriptor */
 };
 
 /* What we know of trapping workers' calls here (intercept.h). */
@@ -60,8 +55,8 @@ struct intercept {
 	enum intercept_way way;
 	struct spawn_trap trap; /* of the spawn under way */
 	bool own_filter_told;
-	struct child *heard; /* in the order of their calls */
-	struct child **heard_end;
+	struct heard *heard; /* in the order of their calls */
+	struct heard **heard_end;
 	ev_timer obey;  /* never armed; fed when a call was received */
 	ev_timer ready; /* the earliest listening_by */
 };

@@ -138,13 +138,13 @@ struct worker_life {
 	char *cause;  /* why it will end, heap (trouble.h); or NULL */
 	struct last_look *last_look; /* heap (use.h), or NULL */
 	nsec_t said_at;     /* what it does was told (news_spares()) … */
-	unsigned said;      /* … so often since then … */
-	unsigned unsaid;    /* … and so often it was not */
-	unsigned said_span; /* for so long: 2^n seconds */
+	unsigned unsaid;    /* … so often it was not, … */
+	uint8_t said;       /* … and so often it was, since then … */
+	uint8_t said_span;  /* … for so long: 2^n seconds */
 	bool stranger_told; /* a refused notify message was logged */
 	bool bind_told;     /* that it could not bind */
 	bool killed_by_us;
-	enum {
+	enum SMALL {
 		OOM_UNKNOWN,
 		OOM_KILLED,
 		OOM_NOT_KILLED

@@ -106,6 +106,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.look),
 	NOT(supervisor, reaper.look_took),
 	NOT(supervisor, reaper.strays), /* looked at anew */
+	NOT(supervisor, reaper.strays_live),
 	NOT(supervisor, reaper.daemon_told_at),
 	NOT(supervisor, channels.dirty),
 	NOT(supervisor, channels.retry),
@@ -219,12 +220,10 @@ static const struct gap child_gaps[] = {
 	NOT(child, life.cause), /* of a moment */
 	NOT(child, limited.incomplete),
 	NOT(child, health),
-	NOT(child, traffic.drain), /* begun anew */
-	NOT(child, traffic.busy),  /* looked at anew */
-	NOT(child, hang),          /* its health has it */
-	NOT(child, trap.notice),   /* answered before */
-	NOT(child, trap.heard),
-	NOT(child, trap.next_heard),
+	NOT(child, traffic.drain),   /* begun anew */
+	NOT(child, traffic.busy),    /* looked at anew */
+	NOT(child, hang),            /* its health has it */
+	NOT(child, trap.heard),      /* answered before */
 	NOT(child, kept.entry),      /* found again */
 	NOT(child, kept.held),       /* told anew */
 	NOT(child, traffic.in_lane), /* counted anew */
