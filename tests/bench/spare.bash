@@ -3,6 +3,8 @@
 #
 # One worker of Node, and one of the JVM, killed under 400 connections/s, with and
 # without a spare, for scripts/bench: what the slowest of a hundred clients sees.
+# A spare has not answered anything yet, and what it compiles and loads for its first
+# answers takes time: so it does by hand, too.
 # SPARE_ROUNDS is how many times; the best one counts.
 
 SPARE_ROUNDS=${SPARE_ROUNDS:-3}
@@ -32,13 +34,41 @@ killed_with() {
 	stop_last
 }
 
+# cold_by_hand COMMAND...: the floor.  Two by hand; one is asked as above for 2 s, and
+# for the rest of the time the other one, which was never asked before.  Sets P99.
+cold_by_hand() {
+	local ports=("$(free_port)" "$(free_port)") port record=$BENCH_DIR/cold
+
+	for port in "${ports[@]}"; do
+		"$@" "$port" >/dev/null 2>&1 &
+		started+=($!)
+	done
+	for port in "${ports[@]}"; do
+		until_holds 30 "'$1' does not listen" listens "$port" || return
+	done
+	sleep 1
+	build/fixtures/openload "${ports[0]}" --rate 400 --for 3000 >/dev/null
+	build/fixtures/openload "${ports[0]}" --rate 400 --for 2000 \
+		--record "$record.0" >/dev/null
+	build/fixtures/openload "${ports[1]}" --rate 400 --for 4000 \
+		--record "$record.1" >/dev/null
+	stop_last
+	stop_last
+	P99=$(cut -d' ' -f4 "$record".? | sort -n | awk '{ took[NR] = $1 }
+		END { print took[int(NR * 0.99)] / 1000 }')
+}
+
+listens() {
+	ss -Htln "sport = :$1" | grep -q .
+}
+
 spares_are() {
 	[ "$(./nclust status "$1" --json | jq '[.clusters[0].workers[] |
 		select(.state == "spare")] | length')" -eq "$2" ]
 }
 
 killed_both_ways() {
-	local name=$1 bound=$2 round with=() without=()
+	local name=$1 bound=$2 round with=() without=() cold=()
 
 	for ((round = 0; round < SPARE_ROUNDS; round++)); do
 		killed_with 1 "$name" "${@:3}" || return
@@ -47,10 +77,13 @@ killed_both_ways() {
 		killed_with 0 "$name" "${@:3}" || return
 		without+=("$P99")
 		note "without: p99 $P99 ms, lost $LOST"
+		cold_by_hand "${@:3}" || return
+		cold+=("$P99")
 	done
 	most "SIGKILL of the only $name, with a spare: p99" \
 		"$(best "${with[@]}")" "$bound" ms
 	beside "without" "$(best "${without[@]}")"
+	beside "by hand, one that was never asked, no kill" "$(best "${cold[@]}")"
 }
 
 figure_spare() {

@@ -822,6 +822,31 @@ START_TEST(a_thousand_slots_stop_a_few_at_a_time)
 }
 END_TEST
 
+START_TEST(a_spare_is_released_before_a_successor_is_born)
+{
+	struct cluster_settings *s = bench_settings();
+	unsigned at = 0;
+
+	s->spare = 1;
+	bench_start(&b, s, 1);
+	bench_tell(&b, EVENT_GATE, 0, bench_worker(&b, 0, SLOT_STARTING));
+	bench_ready(&b, 0);
+	bench_tell(&b, EVENT_GATE, 1, bench_worker(&b, 1, SLOT_STARTING));
+	bench_pass(&b, 2 * SECOND);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
+	bench_forget(&b);
+	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	while (at < b.count && b.kept[at].kind != ACTION_SPAWN)
+		at++;
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
+	ck_assert_uint_eq(b.kept[at].slot, 0);
+	b.count = at;
+	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
+	bench_end(&b);
+}
+END_TEST
+
 static void add_tests(TCase *tc)
 {
 	tcase_add_test(tc, the_first_tick_fills_all_slots_in_order);
@@ -881,6 +906,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc, one_call_asks_for_few_spawns_and_an_answer_for_none);
 	tcase_add_test(tc, a_tick_may_ask_for_one_spawn_and_the_rest_follows);
 	tcase_add_test(tc, a_thousand_slots_stop_a_few_at_a_time);
+	tcase_add_test(tc, a_spare_is_released_before_a_successor_is_born);
 }
 
 int main(void)
