@@ -310,8 +310,8 @@ sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 fleet-sim: sim-program ## a release for 1,000 hosts, on paper: tables (SEED=N)
 	$(B)/fleet/fleet $(if $(SEED),--seed $(SEED))
 
-fleet: all fixtures ## several hosts, with real brokers; as root (TESTS=nats for some)
-	bats $(if $(TESTS),$(TESTS:%=tests/fleet/%.bats),tests/fleet)
+fleet: all fixtures ## several hosts, real load balancers, brokers; as root (TESTS=nats)
+	scripts/run-fleet $(TESTS)
 
 faults: all fixtures ## each system call of a start, take-over, upgrade fails once
 	FAULTS=all FILE_TIMEOUT=3600 scripts/run-e2e faults

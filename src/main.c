@@ -24,6 +24,7 @@
 #define ROLE_LISTENER 4
 #define ROLE_EVENTS 5
 #define ROLE_WORKERS 6
+#define ROLE_AGENT 7
 
 /* What cannot be written is a failure. */
 static int print_help(FILE *out)
@@ -79,7 +80,8 @@ int main(int argc, char **argv)
 			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "web"))
 		return web_main(ROLE_CHANNEL, ROLE_LISTENER, ROLE_EVENTS,
-			ROLE_WORKERS, (uid_t)strtoul(argv[3], NULL, 10));
+			ROLE_WORKERS, ROLE_AGENT,
+			(uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "fallback"))
 		return responder_main(
 			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));

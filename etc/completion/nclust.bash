@@ -27,6 +27,7 @@ _nclust()
 		--log-level
 		--pidfile
 		--http
+		--agent
 		--http-token
 		--http-open
 		--command

@@ -129,15 +129,17 @@ static int add_listen(
 	return 0;
 }
 
-/* A port alone is one of 127.0.0.1, where only this machine's users get. */
-static int set_http(struct address *to, const char *text, struct error *err)
+/* A port alone is, with `local_only`, one of 127.0.0.1, where only this machine's users get. */
+static int set_http(struct address *to, const char *text, bool local_only,
+	struct error *err)
 {
 	size_t digits = strspn(text, "0123456789");
 	char local[300];
 	struct address a = {0};
 
 	if (strcmp(text, "off") != 0) {
-		if (digits > 0 && strchr(", \t", text[digits]) != NULL &&
+		if (local_only && digits > 0 &&
+			strchr(", \t", text[digits]) != NULL &&
 			snprintf(local, sizeof(local), "127.0.0.1:%s", text) <
 				(int)sizeof(local))
 			text = local;
@@ -523,7 +525,8 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_CONTROL_GROUP:
 		return set_group(field, &s->control_gid, text, err);
 	case OPT_HTTP:
-		return set_http(field, text, err);
+		return set_http(field, text,
+			row->offset == offsetof(struct settings, http), err);
 	case OPT_UMASK:
 		return value_octal(field, text, err);
 	case OPT_NICE:

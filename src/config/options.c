@@ -153,6 +153,12 @@ const struct option_row option_rows[] = {
 		.help = "answer questions by HTTP; a port alone is on loopback",
 	},
 	{
+		IN_NCLUST(agent), .name = "agent", .type = OPT_HTTP,
+		.unset = "off", .argument = "address", .example = "9101",
+		.change = CHANGE_LIVE,
+		.help = "tell HAProxy's agent-check if it may send clients here",
+	},
+	{
 		IN_NCLUST(http_token), .name = "http-token", .type = OPT_PATH,
 		.unset = "none", .argument = "path",
 		.example = "/etc/nclust/token", .change = CHANGE_LIVE,

@@ -320,6 +320,7 @@ struct settings {
 	int log_level;           /* enum log_level */
 	char *pidfile;           /* NULL: none */
 	struct address http;     /* its text NULL: off */
+	struct address agent;    /* so too */
 	char *http_token;        /* the file; NULL: no token is asked for */
 	char *http_secret;       /* the token: config_read_token() */
 	bool http_open; /* without a token, and not on loopback alone */

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "web/metrics.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +98,7 @@ static unsigned make_json(struct buffer *body, const char *json, size_t len)
 
 /* A cluster of which nobody wants a worker, or that has one for each connection,
  * is ready as it is. */
-static bool is_ready(const json_t *cluster)
+bool answer_is_ready(const json_t *cluster)
 {
 	const char *state =
 		json_string_value(json_object_get(cluster, "state"));
@@ -135,7 +134,7 @@ static unsigned make_readiness(
 		(void)buffer_string(body, "drained by 'nclust drain'\n");
 	json_array_foreach(clusters, i, cluster)
 	{
-		if (!is_ready(cluster))
+		if (!answer_is_ready(cluster))
 			tell_why(body, cluster);
 	}
 	if (!json_is_array(clusters))

@@ -8,6 +8,7 @@
 #include "web/library.h"
 
 #include <ev.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -65,6 +66,23 @@ struct guest {
 	nsec_t begun;
 };
 
+#define AGENT_GUESTS_MAX 64
+#define AGENT_LINE_MAX 128
+
+/* Clients of the agent, who wait for nclust's answer. */
+struct agent_guest {
+	int fd;
+	unsigned question; /* the number of the one for it */
+};
+
+struct agent {
+	ev_io listener;
+	struct agent_guest guests[AGENT_GUESTS_MAX];
+	unsigned count;
+	nsec_t since; /* the first of them waits since then */
+	double free;  /* part of a weight at the last look (agent.c) */
+};
+
 struct web {
 	struct ev_loop *loop;
 	struct library mhd;
@@ -78,6 +96,7 @@ struct web {
 
 	struct guest guests[GUESTS_MAX];
 	unsigned guest_count;
+	struct agent agent;
 
 	struct ask status;
 	enum wants asked;   /* by the last question */
@@ -142,6 +161,13 @@ bool scrape_is_full(const struct web *web);
 /* This guest waits for the metrics of that cluster's workers. */
 void scrape_want(struct web *web, struct guest *g, const char *cluster);
 
+/* ---- agent.c ---- */
+
+/* Begin to let clients in. */
+void agent_init(struct web *web, int listener);
+/* nclust's answer for those who have waited; NULL: there is none. */
+void agent_answer(struct web *web, const char *json, size_t len);
+
 /* ---- answers.c ---- */
 
 /* One of the pages, and how it is made of a status. */
@@ -167,6 +193,9 @@ struct answer *answer_text(const struct web *web, unsigned status,
 struct answer *answer_make(const struct web *web, const struct page *page,
 	const char *json, size_t len);
 void answer_unref(const struct web *web, struct answer *a);
+
+/* Has the cluster of a status a ready worker, or is it ready without one? */
+bool answer_is_ready(const json_t *cluster);
 
 /* ---- page.c ---- */
 

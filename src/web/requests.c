@@ -265,6 +265,8 @@ static void name_askers(const struct web *web, struct control_request *r)
 			g->page->wants == WANTS_READINESS)
 			name_asker(r, "http", g->fd);
 	}
+	for (unsigned i = 0; i < web->agent.count; i++)
+		name_asker(r, "agent", web->agent.guests[i].fd);
 }
 
 void requests_ask(struct web *web)
@@ -272,6 +274,7 @@ void requests_ask(struct web *web)
 	struct control_request request = {.method = METHOD_STATUS};
 	const struct guest *first = NULL;
 	nsec_t now = clock_now();
+	bool agent;
 
 	if (web->status.under_way)
 		return;
@@ -284,8 +287,11 @@ void requests_ask(struct web *web)
 		if (first == NULL || goes_before(g, first))
 			first = g;
 	}
+	agent = web->agent.count > 0 &&
+		(first == NULL || first->page->wants == WANTS_LIFE ||
+			web->agent.since < first->since);
 	ev_timer_stop(web->loop, &web->gap);
-	if (first == NULL)
+	if (first == NULL && !agent)
 		return;
 	if (now < web->next_ask) {
 		ev_now_update(web->loop);
@@ -294,7 +300,7 @@ void requests_ask(struct web *web)
 		return;
 	}
 	web->question++;
-	web->asked = first->page->wants;
+	web->asked = agent ? WANTS_READINESS : first->page->wants;
 	buffer_init(&web->past, PAST_MAX);
 	if (web->asked == WANTS_LIFE || web->asked == WANTS_PAST)
 		request.method = METHOD_EVENTS;
@@ -365,6 +371,8 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	if (gap < GAP)
 		gap = GAP;
 	web->next_ask = now + nsec_min(gap, GAP_MOST);
+	if (web->asked == WANTS_READINESS)
+		agent_answer(web, json, len);
 	for (unsigned i = 0; i < GUESTS_MAX; i++)
 		if (is_due(web, &web->guests[i]))
 			answer_all_like(web, web->guests[i].page, json, len);

@@ -137,15 +137,37 @@ static int open_daemon(struct web *web)
 	return 0;
 }
 
-static int open_all(
-	struct web *web, int channel, int listener, int events, int workers)
+/* What is not to be answered has another descriptor in its place. */
+static bool is_listening(int fd)
 {
-	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
-	if (web->loop == NULL || take_token(web, channel) == -1 ||
-		open_daemon(web) == -1)
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 &&
+		on != 0;
+}
+
+static int open_http(struct web *web, int listener)
+{
+	if (open_daemon(web) == -1)
 		return -1;
 	web->any_host |= is_unix(listener);
 	guests_init(web, listener);
+	ev_prepare_init(&web->turn, on_turn);
+	web->turn.data = web;
+	ev_prepare_start(web->loop, &web->turn);
+	return 0;
+}
+
+static int open_all(struct web *web, int channel, int listener, int events,
+	int workers, int agent)
+{
+	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+	if (web->loop == NULL || take_token(web, channel) == -1 ||
+		(listener != -1 && open_http(web, listener) == -1))
+		return -1;
+	if (agent != -1)
+		agent_init(web, agent);
 	ask_init(&web->status, web->loop, channel);
 	web->status.answered = requests_on_answer;
 	web->status.happened = requests_on_past;
@@ -158,9 +180,6 @@ static int open_all(
 	web->run.data = web;
 	ev_init(&web->gap, on_gap);
 	web->gap.data = web;
-	ev_prepare_init(&web->turn, on_turn);
-	web->turn.data = web;
-	ev_prepare_start(web->loop, &web->turn);
 	return 0;
 }
 
@@ -176,9 +195,10 @@ static void close_all(struct web *web)
 		else if (g->phase == GUEST_FOLLOWS)
 			stream_end(g);
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4 && web->daemon != NULL; i++)
 		(void)web->mhd.run(web->daemon);
-	web->mhd.stop_daemon(web->daemon);
+	if (web->daemon != NULL)
+		web->mhd.stop_daemon(web->daemon);
 	scrape_fini(web);
 	ask_fini(&web->status);
 	buffer_fini(&web->past);
@@ -187,15 +207,19 @@ static void close_all(struct web *web)
 	free(web->token);
 }
 
-int web_main(int channel, int listener, int events, int workers, uid_t user)
+int web_main(int channel, int listener, int events, int workers, int agent,
+	uid_t user)
 {
 	struct web web = {.loop = NULL};
 	ev_periodic far;
 
 	(void)prctl(PR_SET_NAME, "nclust-web");
-	if (library_open(&web.mhd) == -1)
+	if (!is_listening(listener))
+		listener = -1;
+	else if (library_open(&web.mhd) == -1)
 		return EX_CONFIG;
-	if (open_all(&web, channel, listener, events, workers) == -1)
+	if (open_all(&web, channel, listener, events, workers,
+		    is_listening(agent) ? agent : -1) == -1)
 		return EX_OSERR;
 	/* with a periodic libev waits by a timerfd, else it wakes up every
 	 * 59.7 s to look for jumps of the clock */

@@ -22,7 +22,7 @@ static const struct {
 } roles[] = {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured",
 		true},
-	[ROLE_WEB] = {"web", "nclust-web", "HTTP requests are not answered",
+	[ROLE_WEB] = {"web", "nclust-web", "HTTP and the agent do not answer",
 		false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
 		"clients get no answer while no worker is ready", false},

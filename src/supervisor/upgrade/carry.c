@@ -67,6 +67,12 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN_ENUM(57, supervisor, traffic.host.waits, HOST_RETURNS),
 	PLAIN(58, supervisor, traffic.host.began, SIGNED),
 	PLAIN(59, supervisor, traffic.host.until, SIGNED),
+	PLAIN(60, supervisor, web.agent.fd, FD),
+	PLAIN(61, supervisor, web.agent.path, HEAP),
+	PLAIN(62, supervisor, web.agent.file.dev, UNSIGNED),
+	PLAIN(63, supervisor, web.agent.file.ino, UNSIGNED),
+	PLAIN(64, supervisor, web.agent.file.uid, UNSIGNED),
+	PLAIN(65, supervisor, web.agent.file.gid, UNSIGNED),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 };

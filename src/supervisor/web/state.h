@@ -20,7 +20,8 @@ struct web_socket {
 struct web_change;
 
 struct web {
-	struct web_socket socket; /* where the web process listens */
+	struct web_socket socket; /* where the web process listens: HTTP … */
+	struct web_socket agent;  /* … and HAProxy's agent-check */
 	pid_t pid;                /* 0: it does not run */
 	int pidfd;
 	nsec_t started;

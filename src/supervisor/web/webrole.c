@@ -36,9 +36,14 @@
 #define CHANNELS 3
 
 /* What a reload has prepared. */
-struct web_change {
+struct web_move {
 	struct web_socket socket;
-	bool moves;   /* to that socket; its fd -1: no HTTP any more */
+	bool moves; /* to that socket; its fd -1: to none */
+};
+
+struct web_change {
+	struct web_move http;
+	struct web_move agent;
 	bool renewed; /* the process must know something else */
 };
 
@@ -53,33 +58,33 @@ static void socket_drop(struct web_socket *s)
 	*s = (struct web_socket){.fd = -1};
 }
 
-static int open_at(
-	struct web_socket *s, const struct address *at, struct error *err)
+static int open_at(struct web_socket *s, const struct address *at,
+	const char *key, struct error *err)
 {
 	struct socket_facts facts;
 
 	*s = (struct web_socket){.fd = -1};
 	if (at->kind == ADDRESS_UNIX && (s->path = strdup(at->path)) == NULL)
-		return error_set(err, ENOMEM, "http");
+		return error_set(err, ENOMEM, "%s", key);
 	s->fd = listener_bind(at, &s->file, err);
 	if (s->fd != -1 && socket_look_own(s->fd, &facts, err) == 0 &&
 		socket_set_nonblock(s->fd, true) == 0) {
-		log_note("http: listening on %s",
+		log_note("%s: listening on %s", key,
 			at->kind == ADDRESS_UNIX ? at->text : facts.text);
 		return 0;
 	}
 	socket_drop(s);
-	(void)error_wrap(err, "http");
+	(void)error_wrap(err, "%s", key);
 	return error_status(err, EX_CONFIG);
 }
 
 /* After a crash of nclust its web process may still have the address. */
-static int open_first(struct supervisor *sup, struct error *err)
+static int open_first(struct supervisor *sup, struct web_socket *s,
+	const struct address *at, const char *key, struct error *err)
 {
-	const struct address *at = &sup->settings->http;
 	int left = sup->orphans.has_past ? ALONE_MS / ALONE_LOOK_MS : 0;
 
-	while (open_at(&sup->web.socket, at, err) == -1) {
+	while (at->text != NULL && open_at(s, at, key, err) == -1) {
 		if (err->sys != EADDRINUSE || left-- == 0)
 			return -1;
 		(void)poll(NULL, 0, ALONE_LOOK_MS);
@@ -102,6 +107,12 @@ static int tell_token(const struct supervisor *sup, int channel)
 	return send(channel, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
 }
 
+/* In the place of a socket that there is not. */
+static int fd_or(const struct supervisor *sup, const struct web_socket *s)
+{
+	return s->fd != -1 ? s->fd : sup->null_fd;
+}
+
 /* 0 with our end of the channel, a client of ours; -1: it was logged. */
 static int start(struct supervisor *sup, int *channel)
 {
@@ -117,9 +128,10 @@ static int start(struct supervisor *sup, int *channel)
 		log_syserr("cannot start the web server");
 	else
 		got = role_run(sup, ROLE_WEB,
-			(int[]){pairs[0][1], web->socket.fd, pairs[1][1],
-				pairs[2][1]},
-			CHANNELS + 1, &web->pid, &web->pidfd);
+			(int[]){pairs[0][1], fd_or(sup, &web->socket),
+				pairs[1][1], pairs[2][1],
+				fd_or(sup, &web->agent)},
+			CHANNELS + 2, &web->pid, &web->pidfd);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		fd_close(&pairs[i][1]);
 	if (got == -1) {
@@ -146,20 +158,39 @@ static bool is_shut_down(const struct web_socket *s)
 	return s->fd != -1 && poll(&look, 1, 0) == 1;
 }
 
+static int open_anew(struct web_socket *s, const struct address *at,
+	const char *key, struct error *err)
+{
+	if (is_shut_down(s))
+		socket_drop(s);
+	return s->fd != -1 || at->text == NULL ? 0 : open_at(s, at, key, err);
+}
+
+/* Is there anything to answer? */
+static bool is_wanted(const struct supervisor *sup)
+{
+	return sup->settings->http.text != NULL ||
+		sup->settings->agent.text != NULL;
+}
+
+/* For messages. */
+static const char *name_of(const struct supervisor *sup)
+{
+	return sup->settings->http.text != NULL ? "http" : "agent";
+}
+
 static void start_again(struct supervisor *sup)
 {
+	const struct settings *s = sup->settings;
 	struct error err;
 	int channel;
 
-	if (sup->web.pid != 0 || sup->instance.over ||
-		sup->settings->http.text == NULL)
+	if (sup->web.pid != 0 || sup->instance.over || !is_wanted(sup))
 		return;
-	if (is_shut_down(&sup->web.socket))
-		socket_drop(&sup->web.socket); /* and open it anew */
-	if (sup->web.socket.fd == -1 &&
-		(config_read_token(sup->settings, &err) == -1 ||
-			open_at(&sup->web.socket, &sup->settings->http, &err) ==
-				-1)) {
+	if ((sup->web.socket.fd == -1 && s->http.text != NULL &&
+		    config_read_token(sup->settings, &err) == -1) ||
+		open_anew(&sup->web.socket, &s->http, "http", &err) == -1 ||
+		open_anew(&sup->web.agent, &s->agent, "agent", &err) == -1) {
 		log_error("%s; trying again in a minute", err.text);
 		timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
 	} else if (start(sup, &channel) == -1) {
@@ -203,11 +234,12 @@ static void ended(struct supervisor *sup)
 		return;
 	forget(sup);
 	clients_drop_own(sup); /* else their end would end the next one */
-	if (sup->web.socket.fd == -1 || sup->instance.over)
+	if (!is_wanted(sup) || sup->instance.over)
 		return;
 	if (!end.signalled &&
 		(end.code == EX_CONFIG || end.code == EX_NOPERM)) {
-		log_error("http: %s; trying again in a minute", explain(&end));
+		log_error("%s: %s; trying again in a minute", name_of(sup),
+			explain(&end));
 		timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
 		return;
 	}
@@ -258,31 +290,37 @@ static int await(struct supervisor *sup, int channel, struct error *err)
 	(void)poll(&wait[1], 1, GREETING_MS);
 	(void)pidfd_reap(sup->web.pidfd, &end);
 	forget(sup);
-	return error_fail(err, EX_CONFIG, "http: %s", explain(&end));
+	return error_fail(
+		err, EX_CONFIG, "%s: %s", name_of(sup), explain(&end));
 }
 
 static int begin(struct supervisor *sup, struct error *err)
 {
 	int channel;
 
+	const struct settings *s = sup->settings;
+
 	if (config_read_token(sup->settings, err) == -1 ||
-		open_first(sup, err) == -1)
+		open_first(sup, &sup->web.socket, &s->http, "http", err) ==
+			-1 ||
+		open_first(sup, &sup->web.agent, &s->agent, "agent", err) == -1)
 		return -1;
 	if (start(sup, &channel) == -1)
-		return error_fail(
-			err, EX_OSERR, "http: the web server could not start");
+		return error_fail(err, EX_OSERR,
+			"%s: the web server could not start", name_of(sup));
 	return await(sup, channel, err);
 }
 
 int web_begin(struct supervisor *sup, struct error *err)
 {
 	init_watchers(sup);
-	if (sup->settings->http.text == NULL)
+	if (!is_wanted(sup))
 		return 0;
 #ifdef NCLUST_STATIC
-	return error_fail(err, EX_CONFIG,
-		"http: this nclust is linked statically, and cannot load the "
-		"library that it needs for HTTP");
+	if (sup->settings->http.text != NULL)
+		return error_fail(err, EX_CONFIG,
+			"http: this nclust is linked statically, and cannot "
+			"load the library that it needs for HTTP");
 #endif
 	if (begin(sup, err) == 0)
 		return 0;
@@ -322,6 +360,7 @@ static void web_on_end(struct supervisor *sup)
 		forget(sup);
 	}
 	socket_drop(&web->socket);
+	socket_drop(&web->agent);
 }
 
 static bool web_on_owns(const struct supervisor *sup, pid_t pid)
@@ -349,26 +388,26 @@ static bool is_same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static int prepare(const struct settings *old, const struct settings *new,
-	struct web_change *change, struct error *err)
+static int prepare(const struct address *old, const struct address *new,
+	const char *key, struct web_move *move, struct error *err)
 {
-	change->renewed = old->http_open != new->http_open ||
-		!is_same_text(old->http_secret, new->http_secret);
-	change->moves = !is_same_text(old->http.text, new->http.text);
-	if (new->http.text == NULL)
+	move->moves = !is_same_text(old->text, new->text);
+	if (new->text == NULL)
 		return 0;
-	if (change->moves)
-		return open_at(&change->socket, &new->http, err);
-	if (address_equal(&old->http, &new->http))
+	if (move->moves)
+		return open_at(&move->socket, new, key, err);
+	if (address_equal(old, new))
 		return 0;
 	return error_set(err, 0,
-		"http: the options of a socket in use cannot change; stop and "
-		"start nclust");
+		"%s: the options of a socket in use cannot change; stop and "
+		"start nclust",
+		key);
 }
 
 static int web_on_reload(struct supervisor *sup,
 	const struct settings *settings, struct error *err)
 {
+	const struct settings *old = sup->settings;
 	struct web_change *change = calloc(1, sizeof(*change));
 
 	if (change == NULL)
@@ -379,19 +418,31 @@ static int web_on_reload(struct supervisor *sup,
 		return error_set(err, 0, "http: this nclust has none");
 	}
 #endif
-	change->socket.fd = -1;
+	change->http.socket.fd = change->agent.socket.fd = -1;
 	sup->web.change = change;
-	return prepare(sup->settings, settings, change, err);
+	change->renewed = old->http_open != settings->http_open ||
+		!is_same_text(old->http_secret, settings->http_secret);
+	if (prepare(&old->http, &settings->http, "http", &change->http, err) ==
+		-1)
+		return -1;
+	return prepare(
+		&old->agent, &settings->agent, "agent", &change->agent, err);
+}
+
+static void move_to(struct web_socket *s, struct web_move *move)
+{
+	if (!move->moves)
+		return;
+	socket_drop(s);
+	*s = move->socket;
+	move->socket = (struct web_socket){.fd = -1};
 }
 
 static void commit(struct supervisor *sup, struct web_change *change)
 {
-	if (change->moves) {
-		socket_drop(&sup->web.socket);
-		sup->web.socket = change->socket;
-		change->socket = (struct web_socket){.fd = -1};
-	}
-	if (change->moves || change->renewed)
+	move_to(&sup->web.socket, &change->http);
+	move_to(&sup->web.agent, &change->agent);
+	if (change->http.moves || change->agent.moves || change->renewed)
 		replace(sup);
 	start_again(sup);
 }
@@ -405,8 +456,10 @@ static void web_on_reloaded(
 	sup->web.change = NULL;
 	if (change != NULL && !failed)
 		commit(sup, change);
-	if (change != NULL)
-		socket_drop(&change->socket);
+	if (change != NULL) {
+		socket_drop(&change->http.socket);
+		socket_drop(&change->agent.socket);
+	}
 	free(change);
 	if (sup->web.pid != 0 && role_is_exposed(sup, ROLE_WEB, sup->web.pid))
 		replace(sup);

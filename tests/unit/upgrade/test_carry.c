@@ -380,7 +380,8 @@ static const struct {
 		"1i 2u 3t 4f 5f 6f 7b 8u 9i 10b 11b 12u 13b 14f 15i 16b 17i "
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
-		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 125x",
+		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 60f 61t 62u "
+		"63u 64u 65u 125x",
 		GAPS(supervisor_gaps)},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 124x 100t",
