@@ -64,22 +64,23 @@ is_in_state() {
 	[[ $(stat_of "$1" status) == "$2"* ]]
 }
 
+# start_hosts [COMMAND...]
 start_hosts() {
 	local host
 
+	[ $# -gt 0 ] || set -- "$FIXTURES/serve" --notify
 	for host in "${HOSTS[@]}"; do
-		start_host "$host" -n 2 -l 0.0.0.0:8000 --agent 9101 \
-			--ready notify -- "$FIXTURES/serve" --notify
+		start_host "$host" -n 2 -l 0.0.0.0:8000 --agent 9101 -- "$@"
 	done
 }
 
-@test "the hosts are rolled one after the other, and nobody notices" {
+# roll_all COUNT: host by host, under a load that has COUNT answers at least.
+roll_all() {
 	local total=0 host
 
-	start_hosts
 	start_haproxy
-	run_load short "$(address lb):8000" --rate 200 --path /sleep/5
-	run_load keep "$(address lb):8000" --rate 200 --mode keep --path /sleep/5
+	run_load short "$(address lb):8000" --rate 200
+	run_load keep "$(address lb):8000" --rate 200 --mode keep
 	for host in "${HOSTS[@]}"; do
 		at "$host" drain --timeout 30s
 		is_in_state "$host" DRAIN
@@ -88,18 +89,29 @@ start_hosts() {
 		is_up "$host"
 	done
 	# as long as it takes for as many as are wanted
-	poll_until 60 enough 10000
+	poll_until 60 enough "$1"
 	for load in short keep; do
 		end_load_of "$load"
 		[ "$FAILED" -eq 0 ]
 		total=$((total + ANSWERED))
 	done
 	told "rolled: $total answered, 0 failed"
-	[ "$total" -ge 10000 ]
+	[ "$total" -ge "$1" ]
 	for host in "${HOSTS[@]}"; do
 		[ "$(stat_of "$host" eresp)" -eq 0 ]
 		[ "$(stat_of "$host" econ)" -eq 0 ]
 	done
+}
+
+@test "the hosts are rolled one after the other, and nobody notices" {
+	start_hosts
+	roll_all 10000
+}
+
+@test "so too where HAProxy keeps its connections to servers that die rudely" {
+	start_hosts "$FIXTURES/rude"
+	roll_all 5000
+	[ "$(stat_of a reuse)" -gt 100 ]
 }
 
 # enough COUNT: has HAProxy answered so many?

@@ -12,9 +12,9 @@ setup() {
 	free_port
 }
 
-# start_host ARG...: two workers at PORT, and HTTP on a unix socket.
+# start_host: two workers at PORT, and HTTP on a unix socket.
 start_host() {
-	start_cluster --http "unix:$SOCKET" -n 2 -l "127.0.0.1:$PORT" "$@" \
+	start_cluster --http "unix:$SOCKET" -n 2 -l "127.0.0.1:$PORT" \
 		-- "$FIXTURES/serve" --notify
 }
 

@@ -82,7 +82,8 @@ blocks() {
 
 # What differs here from the page.
 here() {
-	sed -e "s/\b8000\b/$PORT/g" -e 's/\b\(30s\|2m\)/1s/' \
+	sed -e "s,= 9101,= unix:$DIR/agent," -e "s,^http = 9100,http = unix:$DIR/http," \
+		-e "s/\b8000\b/$PORT/g" -e 's/\b\(30s\|2m\)/1s/' \
 		-e "s, /etc/nclust, $DIR/etc/nclust,g" \
 		-e "s,/var/log,$DIR,g" -e "s,/srv/,$DIR/srv/,g" \
 		-e "s/= www-data/= $(id -un)/"
@@ -135,6 +136,11 @@ ready() {
 	[ "$(ready)" -eq 3 ]
 	[ "$(cluster .generation)" -eq 2 ]
 	wait_until 10 '[ -s "$DIR/told" ]'
+}
+
+@test "the guide: behind a load balancer" {
+	play "BEHIND A LOAD BALANCER"
+	[ -s haproxy.cfg ]
 }
 
 @test "the guide: roll a fleet" {
