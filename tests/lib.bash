@@ -194,15 +194,17 @@ microseconds() {
 
 # poll_until SECONDS COMMAND...: 0 as soon as it succeeds, 1 when it never did.  On
 # a machine that lets us look less than ten times a second it is not yet over then.
+# What has not come after some looks takes long: looks cost what others need.
 poll_until() {
-	local end looks=$(($1 * 10))
+	local end looks=$(($1 * 10)) n=0 pause=0.02
 
 	end=$(($(microseconds) + $1 * 1000000 * PATIENCE))
 	shift
 	until "$@"; do
 		[ $((looks--)) -gt 0 ] || [ "$(microseconds)" -lt "$end" ] ||
 			return 1
-		sleep 0.02
+		[ $((++n)) -ne 25 ] || pause=0.06
+		sleep "$pause"
 	done
 }
 
