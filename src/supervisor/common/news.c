@@ -604,6 +604,26 @@ static void explain(const struct service *service, struct news *n)
 				: unwell(r->why));
 }
 
+/* When nclust lacks something, as many slots try to start a worker as are empty:
+ * the log has the first try, and then how many there were (say_unborn()). */
+static bool is_logged(struct service *s, const struct report *r)
+{
+	nsec_t now = clock_now();
+
+	if (s == NULL || r->kind != REPORT_EXITED ||
+		r->ending.kind != ENDING_SPAWN || r->ending.permanent)
+		return true;
+	if (s->life.unborn == 0 && now - s->life.unborn_told >= SECOND) {
+		s->life.unborn_told = now;
+		return true;
+	}
+	s->life.unborn++;
+	s->life.unborn_error = r->ending.code;
+	timer_arm_within(s->sup->loop, &s->sup->news.spares,
+		s->life.unborn_told + SECOND - now);
+	return false;
+}
+
 static void publish(struct supervisor *sup, struct news *n)
 {
 	struct service *service = service_named(sup, n->cluster);
@@ -626,7 +646,8 @@ static void publish(struct supervisor *sup, struct news *n)
 	say(&text, n);
 	sentence = buffer_text(&text);
 	if (sentence != NULL) {
-		log_line(level, "%s", sentence);
+		if (is_logged(service, r))
+			log_line(level, "%s", sentence);
 		buffer_clear(&h->scratch);
 		begin_record(&w, &h->scratch, kinds[r->kind].name, level);
 		put_fields(&w, service, n);
@@ -901,6 +922,22 @@ bool news_spares(struct child *child)
 	return child->life.unsaid == 0;
 }
 
+static void say_unborn(struct service *s, nsec_t now)
+{
+	nsec_t end = s->life.unborn_told + SECOND;
+	unsigned count = s->life.unborn;
+
+	if (count > 0 && now < end)
+		timer_arm_within(s->sup->loop, &s->sup->news.spares, end - now);
+	if (count == 0 || now < end)
+		return;
+	s->life.unborn = 0;
+	s->life.unborn_told = now;
+	news_say_of(s, LOG_WARN, "left-out",
+		"%u more attempts to start a worker failed: %s", count,
+		strerror(s->life.unborn_error));
+}
+
 static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
@@ -915,6 +952,8 @@ static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
 			begin_span(c, now);
 		else if (c->life.unsaid > 0)
 			timer_arm_within(loop, timer, span_end(c) - now);
+	for (size_t i = 0; i < sup->service_count; i++)
+		say_unborn(sup->services[i], now);
 }
 
 /* ---- last words ---- */

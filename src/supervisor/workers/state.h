@@ -176,6 +176,9 @@ struct cluster_life {
 	bool hung;           /* its last spawn: a file server? */
 	nsec_t drop_told;    /* when the loss of output was told last; or 0 */
 	uint64_t drop_known; /* so many lines in all were told */
+	nsec_t unborn_told;  /* when a failed start was logged, … */
+	unsigned unborn;     /* … how many failed since then, … */
+	int unborn_error;    /* … and the errno of the last one */
 	bool limits_told;    /* what is wrong with its cgroups */
 	bool log_told;       /* that its output cannot be kept */
 	bool trap_told;      /* why a worker's port was not taken over */

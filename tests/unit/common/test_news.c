@@ -9,6 +9,7 @@
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -474,6 +475,24 @@ START_TEST(what_was_left_out_of_one_that_ends_is_counted_before)
 }
 END_TEST
 
+START_TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
+{
+	room_fail_spawns(EAGAIN);
+	room_exits(room_child(web, 0), 1);
+	room_exits(room_child(web, 1), 1);
+	room_pass(500 * MSEC); /* each slot tries, and is told of */
+	(void)place_of("web.0: cannot execute");
+	(void)place_of("web.1: cannot execute");
+	ck_assert(!room_logged("web.0: cannot execute") ||
+		!room_logged("web.1: cannot execute"));
+	ck_assert(room_logged("Resource temporarily unavailable"));
+	ck_assert(!room_logged("more attempts to start a worker"));
+	room_pass(SECOND);
+	ck_assert(room_logged("more attempts to start a worker failed: "
+			      "Resource temporarily unavailable"));
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, room_end);
@@ -497,6 +516,8 @@ static void add(TCase *all)
 		all, what_a_worker_repeats_is_told_less_and_less_and_counted);
 	tcase_add_test(
 		all, what_was_left_out_of_one_that_ends_is_counted_before);
+	tcase_add_test(all,
+		of_many_starts_that_fail_one_is_logged_and_the_others_are_counted);
 }
 
 int main(void)
