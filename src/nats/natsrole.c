@@ -165,14 +165,19 @@ static const char *bare(const char *text)
 	return end != NULL ? end + 3 : text;
 }
 
+/* The first reason is the one; several threads may have one. */
 static bool failed(struct role *r, natsStatus s, const char *text)
 {
-	if (s != NATS_OK && r->reason[0] == '\0')
+	if (s == NATS_OK)
+		return false;
+	(void)pthread_mutex_lock(&r->writing);
+	if (r->reason[0] == '\0')
 		(void)snprintf(r->reason, sizeof(r->reason), "%s",
 			text != NULL && *text != '\0'
 				? bare(text)
 				: r->lib.natsStatus_GetText(s));
-	return s != NATS_OK;
+	(void)pthread_mutex_unlock(&r->writing);
+	return true;
 }
 
 /* Everything that was published has reached the broker, which answers. */

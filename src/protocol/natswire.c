@@ -85,8 +85,9 @@ enum natswire_kind natswire_read(const char *line, size_t len,
 		return NATSWIRE_NONSENSE;
 	*from = s.at;
 	if (!TAKE(&s, FROM) || !take(&s, cluster, strlen(cluster)) ||
-		!TAKE(&s, SLOT) || take_of(&s, DIGITS, 9, &len) == NULL ||
-		!TAKE(&s, HOST) ||
+		!TAKE(&s, SLOT) ||
+		(number = take_of(&s, DIGITS, 9, &len)) == NULL ||
+		(*number == '0' && len > 1) || !TAKE(&s, HOST) ||
 		take_of(&s, NAME, NATSWIRE_HOST - 1, &len) == NULL ||
 		!TAKE(&s, MESSAGE) || s.left == 0 || s.at[s.left - 1] != '}' ||
 		!jsonvalue_check(s.at, s.left - 1))

@@ -88,6 +88,8 @@ static const char *const bad[] = {
 	OTHER FROM "\"message\":nul}",
 	OTHER "\"from\":{\"cluster\":\"job\",\"slot\":7,\"host\":\"a\"},"
 	      "\"message\":1}",
+	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":07,\"host\":\"a\"},"
+	      "\"message\":1}",
 	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":-7,\"host\":\"a\"},"
 	      "\"message\":1}",
 	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":7,\"host\":\"a\x1b[m\"},"

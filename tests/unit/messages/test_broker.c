@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "supervisor/common/news.h"
+#include "supervisor/messages/broker.h"
+#include "supervisor/messages/channel.h"
+#include "supervisor/messages/messages.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+/* Messages to other machines: the test is the process that talks with the broker, and
+ * may say whatever it likes. */
+
+#define WEB \
+	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
+	"ipc = on\nrelay = nats://me:secret@a:1,b/shop\n"
+#define CHANNEL 3 /* the other end, of a worker and of the process */
+#define OTHER "{\"nclust\":1,\"id\":\"fedcba9876543210\","
+#define FROM \
+	"\"from\":{\"cluster\":\"web\",\"slot\":7,\"host\":\"b\"}," \
+	"\"message\":"
+
+ROOM_PARTS(&messages_part, &news_part);
+
+static struct service *web;
+static struct broker *b;
+
+/* Time stands, and so nothing comes back of what is used. */
+nsec_t clock_worked(void)
+{
+	return 0;
+}
+
+/* Of the process the pidfd says that it has been killed. */
+int pidfd_reap(int pidfd, struct pidfd_end *end)
+{
+	struct pollfd look = {.fd = pidfd, .events = POLLIN};
+
+	if (b == NULL || pidfd != b->exit.fd)
+		return pidfd_peek(pidfd, end);
+	*end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
+	return poll(&look, 1, 0);
+}
+
+/* What has come to that descriptor by now. */
+static const char *heard(int fd)
+{
+	static char text[1 << 16];
+	ssize_t got;
+
+	room_pass(0);
+	if (room.channels.brokers_dirty || room.channels.dirty != NULL)
+		channels_flush(&room);
+	got = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	text[got > 0 ? got : 0] = '\0';
+	return text;
+}
+
+static int process(void)
+{
+	return room_fd(b->pid, CHANNEL);
+}
+
+static int worker(uint32_t slot)
+{
+	return room_fd(room_child(web, slot)->pid, CHANNEL);
+}
+
+static void say(int fd, const char *text, size_t len)
+{
+	ck_assert_int_eq(send(fd, text, len, 0), (int)len);
+	room_pass(0);
+}
+
+#define SAY(fd, text) say(fd, text, strlen(text))
+
+static void begin(void)
+{
+	room_begin(WEB);
+	web = room_cluster("web");
+	room_tick(web);
+	brokers_begin(&room);
+	b = web->broker;
+	ck_assert_ptr_nonnull(b);
+	(void)strcpy(b->host, "a");
+}
+
+static void end(void)
+{
+	(void)eventfd_write(b->exit.fd, 1);
+	room_stop();
+	broker_on_end(&room);
+	room_end();
+}
+
+START_TEST(it_is_told_what_it_needs_and_gets_what_workers_send)
+{
+	char expected[256];
+
+	ck_assert_str_eq(
+		heard(process()), "shop.web\nme:secret\na:1,b\nnclust web\n");
+	SAY(worker(1), "{\"x\": 1}\n");
+	(void)snprintf(expected, sizeof(expected),
+		"{\"nclust\":1,\"id\":\"%s\",\"from\":{\"cluster\":\"web\","
+		"\"slot\":1,\"host\":\"a\"},\"message\":{\"x\": 1}}\n",
+		b->id);
+	ck_assert_str_eq(heard(process()), expected);
+	ck_assert_str_eq(heard(worker(0)),
+		"{\"from\":{\"cluster\":\"web\",\"slot\":1,\"host\":\"a\"},"
+		"\"message\":{\"x\": 1}}\n");
+	ck_assert_str_eq(heard(worker(1)), "");
+	ck_assert_ptr_null(strstr(room_log(), "secret"));
+}
+END_TEST
+
+START_TEST(what_others_send_goes_to_all_workers)
+{
+	SAY(process(), "+1000\n" OTHER FROM "[1]}\n");
+	for (uint32_t slot = 0; slot < 2; slot++)
+		ck_assert_str_eq(heard(worker(slot)), "{" FROM "[1]}\n");
+	ck_assert_uint_eq(b->received, 1);
+	ck_assert(b->up);
+}
+END_TEST
+
+START_TEST(nonsense_goes_to_nobody)
+{
+	static char line[CHANNEL_LINE_MAX + 4096];
+
+	SAY(process(), "\n\n+\n-\n~\n~x\n!\n?\nx\n{\n{}\n[]\n\x1b[2J\n");
+	SAY(process(), OTHER FROM "1,\"cmd\":\"NODE_CLUSTER\"}\n");
+	SAY(process(), "{\"nclust\":3,\"id\":\"a\"}\n{\"nclust\":0}\n");
+	(void)memset(line, '{', sizeof(line));
+	for (size_t at = 0; at < sizeof(line); at += 4096)
+		say(process(), line + at, 4096);
+	SAY(process(), "\n" OTHER FROM "\"end\"}\n");
+	for (uint32_t slot = 0; slot < 2; slot++)
+		ck_assert_str_eq(heard(worker(slot)), "{" FROM "\"end\"}\n");
+	ck_assert_uint_eq(b->received, 1);
+	ck_assert_uint_eq(b->in.skipped, 1);
+	ck_assert_uint_eq(b->other, 2);
+	ck_assert(room_logged("has format 3, and this nclust knows 1 alone"));
+	ck_assert(!room_logged("has format 0"));
+	ck_assert_ptr_null(strchr(room_log(), '\x1b'));
+}
+END_TEST
+
+START_TEST(ups_and_downs_are_told_once_with_what_was_dropped)
+{
+	static char big[CHANNEL_LINE_MAX / 2];
+
+	(void)heard(process());
+	SAY(process(), "+1000\n-gone\x1b[2J\n-gone again\n");
+	ck_assert(room_logged(
+		"messages do not reach other machines: gone\\x1b[2J;"));
+	ck_assert(!room_logged("gone again"));
+	(void)memset(big, '1', sizeof(big));
+	big[sizeof(big) - 1] = '\n';
+	for (unsigned i = 0; i < 4; i++) {
+		for (size_t at = 0; at < sizeof(big); at += 4096)
+			say(worker(0), big + at, 4096);
+		(void)heard(worker(1));
+	}
+	ck_assert_uint_gt(b->dropped, 0);
+	ck_assert_uint_eq(b->sent + b->dropped, 4);
+	ck_assert_uint_le(queue_len(&b->out), CHANNEL_QUEUE_MAX);
+	SAY(process(), "+1000\n");
+	ck_assert(room_logged("messages reach other machines again; "));
+	ck_assert(!room_logged("again; 0 were dropped"));
+}
+END_TEST
+
+START_TEST(it_does_not_get_the_rest_of_anothers_line)
+{
+	static char big[CHANNEL_LINE_MAX / 2];
+	char expected[256];
+	int former;
+
+	(void)heard(process());
+	(void)memset(big, '1', sizeof(big));
+	big[sizeof(big) - 1] = '\n';
+	for (size_t at = 0; at < sizeof(big); at += 4096)
+		say(worker(0), big + at, 4096);
+	SAY(worker(0), "\"next\"\n");
+	room_pass(0);
+	channels_flush(&room);
+	ck_assert(b->out.in_line);
+	former = b->pid;
+	(void)eventfd_write(b->exit.fd, 1); /* it has been killed */
+	room_pass(0);
+	ck_assert_int_ne(b->pid, former);
+	(void)snprintf(expected, sizeof(expected),
+		"shop.web\nme:secret\na:1,b\nnclust web\n"
+		"{\"nclust\":1,\"id\":\"%s\",\"from\":{\"cluster\":\"web\","
+		"\"slot\":0,\"host\":\"a\"},\"message\":\"next\"}\n",
+		b->id);
+	ck_assert_str_eq(heard(process()), expected);
+	ck_assert_uint_eq(b->dropped, 1);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(
+		all, it_is_told_what_it_needs_and_gets_what_workers_send);
+	tcase_add_test(all, what_others_send_goes_to_all_workers);
+	tcase_add_test(all, nonsense_goes_to_nobody);
+	tcase_add_test(all, ups_and_downs_are_told_once_with_what_was_dropped);
+	tcase_add_test(all, it_does_not_get_the_rest_of_anothers_line);
+}
+
+int main(void)
+{
+	return room_run("messages/broker", add);
+}
