@@ -125,6 +125,7 @@ web_pid() {
 	need_root
 	[ -z "${REPORTS:-}" ] || skip "a sanitizer's end passes no filter"
 	start_web
+	[ "$(ask /healthz)" = ok ] # it has given up its rights by then
 	pid=$(web_pid)
 	status=$(tr -s '\t ' ' ' <"/proc/$pid/status")
 	[[ $status == *"Seccomp: 2"* && $status == *"NoNewPrivs: 1"* ]]
@@ -141,6 +142,7 @@ web_pid() {
 	# nor has it the user of a worker, or of another role
 	start_web --user '#65532' --group '#65532'
 	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(worker_pid 0)/status")" = 65532 ]
+	[ "$(ask /healthz)" = ok ]
 	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(web_pid)/status")" = 65529 ]
 }
 
