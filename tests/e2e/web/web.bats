@@ -143,7 +143,7 @@ web_pid() {
 	start_web --user '#65532' --group '#65532'
 	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(worker_pid 0)/status")" = 65532 ]
 	[ "$(ask /healthz)" = ok ]
-	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(web_pid)/status")" = 65529 ]
+	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(web_pid)/status")" = 65528 ]
 }
 
 @test "killed, it is back at once, and nobody else has noticed" {
