@@ -29,7 +29,7 @@
  * client has taken most of the last one.  Workers may come and go meanwhile:
  * each slot is whole in itself.
  */
-#define SLICE (1500 * USEC)
+#define SLICE (500 * USEC)
 #define SLICE_HIGH (128U * 1024)
 
 /* As long as it waits for a census there is nothing to slice. */
