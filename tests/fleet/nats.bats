@@ -505,15 +505,16 @@ all_since() {
 		cat "/proc/${HOSTS[a]}/task/"*/status "/proc/$(role a)/task/"*/status |
 			awk '/^voluntary/ { n += $2 } END { print n }'
 	}
-	# once what was begun is over
+	# once what was begun is over: the broker asks once, some 2 s after a
+	# connection has begun
 	settled() {
 		local before
 
 		before=$(switches)
-		sleep 1
+		sleep 4
 		[ "$(switches)" -eq "$before" ]
 	}
-	poll_until 20 settled
+	poll_until 40 settled
 	before=$(switches)
 	sleep 10
 	[ "$(switches)" -eq "$before" ]
