@@ -23,8 +23,8 @@
 #define ASKERS_MOST 16
 /* "http " and an address. */
 #define ASKER_TEXT 56
-/* Whoever asks less often is no load balancer. */
-#define PERIOD_MOST (60 * SECOND)
+/* Whoever asks less often, or has asked less than three times, is no load balancer. */
+#define PERIOD_MOST (35 * SECOND)
 /* An asker may be so much later than twice its period. */
 #define LATENESS (1 * SECOND)
 /* So many answers change its mind: HAProxy obeys an agent at once, and it and
@@ -46,7 +46,7 @@ struct asker {
 	char who[ASKER_TEXT]; /* "": nobody */
 	nsec_t last;
 	nsec_t gap;       /* from the time before to that; 0: it came once */
-	nsec_t period;    /* the longer one of the last two gaps */
+	nsec_t period;    /* the longer one of the last two; 0: not known */
 	unsigned answers; /* since `host.turned` */
 };
 
@@ -186,7 +186,8 @@ void host_asked(struct supervisor *sup, const char *askers)
 			continue;
 		a = place_of(x, askers, len);
 		gap = a->last != 0 ? now - a->last : 0;
-		a->period = gap > a->gap ? gap : a->gap;
+		if (a->gap > 0)
+			a->period = gap > a->gap ? gap : a->gap;
 		a->gap = gap;
 		a->last = now;
 		a->answers++;

@@ -48,7 +48,6 @@ drained() {
 	run nclust undrain "$INSTANCE"
 	[ "$status" -eq 0 ]
 	[ "$output" = "it: in service again" ]
-	[ "$(readyz)" = $'ok\n200' ]
 	[ "$(status_json | jq .drained)" = null ]
 	run nclust undrain "$INSTANCE"
 	[ "$status" -eq 0 ]
@@ -58,12 +57,13 @@ drained() {
 		"host-drained host-empty host-empty host-undrained " ]
 	run nclust drain "$INSTANCE/it"
 	[ "$status" -eq 64 ]
+	[ "$(readyz)" = $'ok\n200' ]
 }
 
 @test "it waits for a request that is being answered, not for idle clients" {
 	start_host
 	exec 4<>"/dev/tcp/127.0.0.1/$PORT"
-	curl -sS "http://127.0.0.1:$PORT/sleep/2500" >"$DIR/answer" 3>&- 4>&- &
+	curl -sS "http://127.0.0.1:$PORT/sleep/3200" >"$DIR/answer" 3>&- 4>&- &
 	wait_until 5 '[ "$(ss -Htn "sport = :$PORT" | wc -l)" -eq 2 ]'
 	run nclust drain "$INSTANCE"
 	[ "$status" -eq 0 ]
@@ -87,6 +87,7 @@ drained() {
 @test "it waits until those who ask whether it is ready have heard" {
 	start_host
 	mkfifo "$DIR/go"
+	touch "$DIR/asked"
 	(
 		# three times before, and then when the test says so
 		while [ "$(grep -c 200 "$DIR/asked")" -lt 3 ]; do
@@ -96,7 +97,6 @@ drained() {
 		read -r _ <"$DIR/go"
 		for _ in 1 2 3; do readyz >>"$DIR/asked"; done
 	) 3>&- &
-	touch "$DIR/asked"
 	wait_until 20 '[ "$(grep -c 200 "$DIR/asked")" -eq 3 ]'
 	nclust drain "$INSTANCE" >"$DIR/drain" 3>&- &
 	wait_until 5 '[ "$(drained)" = true ]'

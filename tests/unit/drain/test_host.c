@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/aside.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/drain/host.h"
+
+#include <stdio.h>
+
+/* Who is waited for when the host is drained, and undrained.  What looks at
+ * connections is played here. */
+ROOM_PARTS(&news_part, &plain_part);
+
+static ev_timer *timer;
+static unsigned looks;
+static struct aside_plan looking;
+
+void timer_arm(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
+{
+	(void)loop;
+	(void)wait;
+	timer = armed;
+}
+
+int aside_begin(
+	struct aside *a, struct supervisor *sup, const struct aside_plan *plan)
+{
+	(void)sup;
+	looks++;
+	looking = *plan;
+	a->pid = 1;
+	return 0;
+}
+
+void aside_end(struct aside *a)
+{
+	a->pid = 0;
+}
+
+static struct service *web;
+
+static void begin(void)
+{
+	looks = 0;
+	room_begin("[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
+		   "ready = notify\n");
+	web = room_cluster("web");
+	room_tick(web);
+}
+
+static void end(void)
+{
+	host_end(&room);
+	room_end();
+}
+
+/* Two load balancers, each two seconds. */
+static void ask_regularly(void)
+{
+	for (int i = 0; i < 3; i++) {
+		host_asked(&room, "agent 10.0.0.1,http 10.0.0.2");
+		room_pass(2 * SECOND);
+	}
+}
+
+static bool has_begun_to_look(void)
+{
+	ev_invoke(room.loop, timer, EV_TIMER);
+	return looks > 0;
+}
+
+static enum host_outcome outcome(unsigned turn)
+{
+	const char *text;
+
+	return host_outcome(&room, turn, &text);
+}
+
+START_TEST(an_agent_hears_once_and_readyz_three_times)
+{
+	unsigned turn;
+
+	begin();
+	ask_regularly();
+	turn = host_drain(&room, 60 * SECOND);
+	ck_assert(!has_begun_to_look());
+	room_pass(SECOND);
+	host_asked(&room, "agent 10.0.0.1");
+	ck_assert(!has_begun_to_look());
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!has_begun_to_look());
+		host_asked(&room, "http 10.0.0.2");
+		room_pass(2 * SECOND);
+	}
+	ck_assert(has_begun_to_look());
+	ck_assert_int_eq(outcome(turn), HOST_WAITS);
+	looking.over(looking.owner, &(struct pidfd_end){.code = 0});
+	ck_assert_int_eq(outcome(turn), HOST_DONE);
+	ck_assert(room_logged("empty after 7"));
+	end();
+}
+END_TEST
+
+START_TEST(whoever_has_stopped_asking_is_not_waited_for)
+{
+	begin();
+	ask_regularly();
+	(void)host_drain(&room, 60 * SECOND);
+	room_pass(4 * SECOND);
+	ck_assert(!has_begun_to_look());
+	room_pass(2 * SECOND);
+	ck_assert(has_begun_to_look());
+	end();
+}
+END_TEST
+
+START_TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
+{
+	begin();
+	host_asked(&room, "http 10.0.0.9");
+	room_pass(36 * SECOND);
+	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
+	room_pass(SECOND);
+	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
+	(void)host_drain(&room, 60 * SECOND);
+	ck_assert(has_begun_to_look());
+	end();
+}
+END_TEST
+
+/* Whoever it pushes out is not waited for, and nobody for long; nothing grows. */
+START_TEST(a_crowd_of_addresses_harms_nobody)
+{
+	char who[32];
+
+	begin();
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 40; i++) {
+			(void)snprintf(who, sizeof(who), "http 10.1.0.%d", i);
+			host_asked(&room, who);
+		}
+		host_asked(&room, ",,http ,agent 10.0.0.1");
+		room_pass(SECOND);
+	}
+	(void)host_drain(&room, 60 * SECOND);
+	room_pass(4 * SECOND);
+	ck_assert(has_begun_to_look());
+	end();
+}
+END_TEST
+
+START_TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
+{
+	unsigned turn;
+
+	begin();
+	(void)host_drain(&room, 60 * SECOND);
+	ask_regularly();
+	turn = host_undrain(&room, 60 * SECOND);
+	ck_assert(!has_begun_to_look());
+	host_asked(&room, "agent 10.0.0.1");
+	for (int i = 0; i < 3; i++)
+		host_asked(&room, "http 10.0.0.2");
+	(void)has_begun_to_look();
+	ck_assert_int_eq(outcome(turn), HOST_WAITS);
+	room_tell(room_child(web, 0), EVENT_READY);
+	(void)has_begun_to_look();
+	ck_assert_int_eq(outcome(turn), HOST_DONE);
+	end();
+}
+END_TEST
+
+START_TEST(a_wait_ends_in_time_and_by_the_contrary)
+{
+	const char *text;
+	unsigned turn;
+
+	begin();
+	turn = host_drain(&room, 3 * SECOND);
+	ck_assert(has_begun_to_look());
+	room_pass(4 * SECOND);
+	(void)has_begun_to_look();
+	ck_assert_int_eq(host_outcome(&room, turn, &text), HOST_LATE);
+	ck_assert(strstr(text, "stays drained until 'nclust undrain") != NULL);
+	turn = host_drain(&room, 3 * SECOND);
+	ck_assert_int_eq(outcome(turn), HOST_WAITS);
+	(void)host_undrain(&room, 3 * SECOND);
+	ck_assert_int_eq(outcome(turn), HOST_REVOKED);
+	end();
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_test(all, an_agent_hears_once_and_readyz_three_times);
+	tcase_add_test(all, whoever_has_stopped_asking_is_not_waited_for);
+	tcase_add_test(all, whoever_asked_once_or_seldom_is_no_load_balancer);
+	tcase_add_test(all, a_crowd_of_addresses_harms_nobody);
+	tcase_add_test(all, an_undrain_waits_for_a_worker_and_for_who_asks);
+	tcase_add_test(all, a_wait_ends_in_time_and_by_the_contrary);
+}
+
+int main(void)
+{
+	return room_run("drain/host", add);
+}
