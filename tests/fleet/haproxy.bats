@@ -206,8 +206,16 @@ enough() {
 		s = socket.socket(fileno=3)
 		while True:
 		    c, _ = s.accept()
-		    head = c.recv(200).split(b"\r\n")[0]
-		    c.sendall(head + b"\n")
+		    try:
+		        got = c.recv(200)
+		        while got.startswith(b"PROXY") and b"hello" not in got:
+		            more = c.recv(200)
+		            if not more:
+		                break
+		            got += more
+		        c.sendall(got.split(b"\r\n")[0] + b"\n")
+		    except OSError:  # the end of a health check
+		        pass
 		    c.close()
 	E
 	for host in "${HOSTS[@]}"; do
