@@ -88,11 +88,13 @@ static bool look_at(struct queues *q, struct listener_socket *s, nsec_t now)
 	return true;
 }
 
-static void look(struct queues *q)
+/* `again`: look once more in any case.  If all are busy for a moment many times a
+ * second, the bell need not wake us each time. */
+static void look(struct queues *q, bool again)
 {
 	const nsec_t now = clock_now();
 	struct listener_socket *next;
-	bool waits = false;
+	bool waits = again;
 
 	/* first, so that none is missed */
 	__atomic_store_n(&q->least.state->rung, 0, __ATOMIC_SEQ_CST);
@@ -115,7 +117,7 @@ static void on_bell(struct ev_loop *loop, ev_io *io, int revents)
 	(void)loop;
 	(void)revents;
 	least_hear(&q->least);
-	look(q);
+	look(q, true);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -127,7 +129,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (q->error == EBUSY)
 		group_apply(q->listener);
 	else
-		look(q);
+		look(q, false);
 }
 
 /* ---- choosing ---- */
