@@ -248,8 +248,8 @@ const struct verb verbs[] = {
 		.words_text = "[TARGET]",
 		.help = "put it back into service",
 		.manual = "Ends a drain, and waits until each cluster has a "
-			  "ready "
-			  "worker and the load balancers that have been asking "
+			  "ready worker, or has done its work, and the load "
+			  "balancers that have been asking "
 			  "have asked again, so that the next host can be "
 			  "drained. Exits 75 if that takes longer than "
 			  "--timeout. "

@@ -96,13 +96,15 @@ static unsigned make_json(struct buffer *body, const char *json, size_t len)
 	return MHD_HTTP_OK;
 }
 
-/* A cluster of which nobody wants a worker, or that has one for each connection,
- * is ready as it is. */
+/* A cluster of which nobody wants a worker, that has one for each connection, or that
+ * has done its work for good, is ready as it is. */
 bool answer_is_ready(const json_t *cluster)
 {
 	const char *state =
 		json_string_value(json_object_get(cluster, "state"));
 
+	if (json_is_true(json_object_get(cluster, "done")))
+		return true;
 	if (state == NULL || strcmp(state, "stopping") == 0 ||
 		strcmp(state, "stopped") == 0 || strcmp(state, "failed") == 0)
 		return false;

@@ -86,6 +86,7 @@ enum carry_tag {
 	CARRY_SLOTLOG,
 	CARRY_SCALING,
 	CARRY_BROKER,
+	CARRY_ASKER,
 
 	/* for tests: a field that no reader knows */
 	CARRY_UNKNOWN = 8000,
@@ -333,5 +334,7 @@ int carry_no_memory(struct carry_reader *r, const char *what);
 extern const struct carried carried_of_instance;
 extern const struct carried carried_of_cluster;
 extern const struct carried carried_of_worker;
+/* Of drain/, for the group of the supervisor. */
+extern const struct carried carried_asker;
 
 #endif

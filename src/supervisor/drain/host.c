@@ -6,6 +6,7 @@
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
 #include "supervisor/common/aside.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
@@ -20,9 +21,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ASKERS_MOST 16
-/* "http " and an address. */
-#define ASKER_TEXT 56
 /* Whoever asks less often, or has asked less than three times, is no load balancer. */
 #define PERIOD_MOST (35 * SECOND)
 /* An asker may be so much later than twice its period. */
@@ -42,14 +40,6 @@
 #define LOOKS_FOR (10 * SECOND)
 #define STEP (200 * MSEC)
 
-struct asker {
-	char who[ASKER_TEXT]; /* "": nobody */
-	nsec_t last;
-	nsec_t gap;       /* from the time before to that; 0: it came once */
-	nsec_t period;    /* the longer one of the last two; 0: not known */
-	unsigned answers; /* since `host.turned` */
-};
-
 /* What the process that looks has found, in memory shared with it. */
 struct host_seen {
 	unsigned used; /* connections in use, also those nobody has accepted */
@@ -59,7 +49,6 @@ struct host_seen {
 
 struct host_watch {
 	struct supervisor *sup;
-	struct asker askers[ASKERS_MOST];
 	nsec_t drained_for; /* as of the last undrain */
 	ev_timer timer;
 	struct aside aside;
@@ -104,10 +93,13 @@ static void look_at(void *context, const struct inet_diag_msg *one,
 {
 	struct looking *k = context;
 	bool waits = one->idiag_inode == 0; /* to be accepted */
+	/* a client that has said all, and expects an answer; the end counts as 1 */
+	bool asks =
+		one->idiag_state == STATE_CLOSE_WAIT && one->idiag_rqueue > 1;
 
 	if (!incoming_has(&k->in, ntohs(one->id.idiag_sport)) ||
 		one->idiag_state == STATE_LISTEN ||
-		(waits && one->idiag_state != STATE_ESTABLISHED))
+		(waits && one->idiag_state != STATE_ESTABLISHED && !asks))
 		return;
 	if (!waits && size > 0 && is_idle(one, info)) {
 		k->seen.idle++;
@@ -152,39 +144,62 @@ static int look_beside(void *owner)
 
 /* ---- who asks ---- */
 
-static struct host_watch *watch_of(struct supervisor *sup);
+/* clang-format off */
+static const struct plain_row asker_rows[] = {
+	PLAIN_MUST(1, host_asker, who, TEXT),
+	PLAIN(2, host_asker, last, SIGNED),
+	PLAIN(3, host_asker, gap, SIGNED),
+	PLAIN(4, host_asker, period, SIGNED),
+	PLAIN(5, host_asker, answers, UNSIGNED),
+};
+/* clang-format on */
 
-static struct asker *place_of(struct host_watch *x, const char *who, size_t len)
+const struct carried carried_asker = {
+	.called = "a load balancer",
+	CARRIED_ROWS(asker_rows, host_asker),
+};
+
+/* Where the one is noted, or a new one; NULL: no memory. */
+static struct host_asker *place_of(struct host *h, const char *who, size_t len)
 {
-	struct asker *oldest = x->askers;
+	struct host_asker *place = h->askers;
 
-	for (size_t i = 0; i < ASKERS_MOST; i++) {
-		struct asker *a = &x->askers[i];
+	for (size_t i = 0; i < h->asker_count; i++) {
+		struct host_asker *a = &h->askers[i];
 
 		if (strlen(a->who) == len && memcmp(a->who, who, len) == 0)
 			return a;
-		if (a->last < oldest->last)
-			oldest = a;
+		if (a->last < place->last)
+			place = a;
 	}
-	*oldest = (struct asker){.last = 0};
-	(void)memcpy(oldest->who, who, len);
-	return oldest;
+	if (h->asker_count < ASKERS_MOST) {
+		place = realloc(
+			h->askers, (h->asker_count + 1) * sizeof(*place));
+		if (place == NULL)
+			return NULL;
+		h->askers = place;
+		place += h->asker_count++;
+	}
+	*place = (struct host_asker){.last = 0};
+	(void)memcpy(place->who, who, len);
+	return place;
 }
 
 void host_asked(struct supervisor *sup, const char *askers)
 {
-	struct host_watch *x = watch_of(sup);
 	nsec_t now = clock_now();
 
-	for (size_t len; x != NULL && *askers != '\0';
+	for (size_t len; *askers != '\0';
 		askers += len + (askers[len] == ',')) {
-		struct asker *a;
+		struct host_asker *a;
 		nsec_t gap;
 
 		len = strcspn(askers, ",");
 		if (len == 0 || len >= ASKER_TEXT)
 			continue;
-		a = place_of(x, askers, len);
+		a = place_of(&sup->traffic.host, askers, len);
+		if (a == NULL)
+			return;
 		gap = a->last != 0 ? now - a->last : 0;
 		if (a->gap > 0)
 			a->period = gap > a->gap ? gap : a->gap;
@@ -196,13 +211,13 @@ void host_asked(struct supervisor *sup, const char *askers)
 
 /* One that has asked regularly, until the host was drained or undrained, and has not
  * had the answers yet that make it obey; NULL: there is none. */
-static const struct asker *who_has_not_heard(const struct host_watch *x)
+static const struct host_asker *who_has_not_heard(const struct host *h)
 {
-	nsec_t turned = x->sup->traffic.host.turned;
+	nsec_t turned = h->turned;
 	nsec_t now = clock_now();
 
-	for (size_t i = 0; i < ASKERS_MOST; i++) {
-		const struct asker *a = &x->askers[i];
+	for (size_t i = 0; i < h->asker_count; i++) {
+		const struct host_asker *a = &h->askers[i];
 		nsec_t late = 2 * a->period + LATENESS;
 		unsigned wanted = *a->who == 'a' ? AGENT_ANSWERS : HTTP_ANSWERS;
 
@@ -223,9 +238,9 @@ static const struct service *who_is_not_ready(const struct supervisor *sup)
 		const struct service *s = sup->services[i];
 		struct service_counts counts = service_counts(s);
 
-		if (s->stage.ended ||
-			(counts.ready == 0 && counts.workers > 0 &&
-				!s->kind->by_connection))
+		if (s->stage.ended ? !service_is_done(s)
+				   : counts.ready == 0 && counts.workers > 0 &&
+					!s->kind->by_connection)
 			return s;
 	}
 	return NULL;
@@ -253,7 +268,7 @@ static void say(struct host_watch *x, bool late)
 {
 	const struct host *h = &x->sup->traffic.host;
 	const char *name = x->sup->settings->name;
-	const struct asker *asker = who_has_not_heard(x);
+	const struct host_asker *asker = who_has_not_heard(h);
 	const struct service *s = who_is_not_ready(x->sup);
 	bool drains = h->waits == HOST_EMPTIES;
 	struct host_seen seen = *x->seen;
@@ -309,7 +324,8 @@ static void on_looked(void *owner, const struct pidfd_end *end)
 
 static void look_for_empty(struct host_watch *x)
 {
-	if (x->aside.pid != 0 || who_has_not_heard(x) != NULL)
+	if (x->aside.pid != 0 ||
+		who_has_not_heard(&x->sup->traffic.host) != NULL)
 		return;
 	(void)aside_begin(&x->aside, x->sup,
 		&(struct aside_plan){
@@ -333,7 +349,7 @@ static void look(struct host_watch *x)
 	}
 	if (h->waits == HOST_EMPTIES) {
 		look_for_empty(x);
-	} else if (who_has_not_heard(x) == NULL &&
+	} else if (who_has_not_heard(h) == NULL &&
 		who_is_not_ready(x->sup) == NULL) {
 		settle(x, HOST_DONE);
 		return;
@@ -384,8 +400,8 @@ static void turn_to(struct host_watch *x, bool drained)
 	h->since = drained ? now : 0;
 	h->empty = false;
 	h->waits = HOST_SETTLED;
-	for (size_t i = 0; i < ASKERS_MOST; i++)
-		x->askers[i].answers = 0;
+	for (size_t i = 0; i < h->asker_count; i++)
+		h->askers[i].answers = 0;
 	if (drained)
 		news_say(sup, LOG_NOTE, "host-drained",
 			"%s: drained: load balancers that ask are told to send "
@@ -485,6 +501,9 @@ void host_end(struct supervisor *sup)
 {
 	struct host_watch *x = sup->traffic.host.watch;
 
+	free(sup->traffic.host.askers);
+	sup->traffic.host.askers = NULL;
+	sup->traffic.host.asker_count = 0;
 	if (x == NULL)
 		return;
 	aside_end(&x->aside);

@@ -40,6 +40,19 @@ struct cluster_traffic {
 	struct uneven uneven;
 };
 
+#define ASKERS_MOST 16
+/* "http " and an address. */
+#define ASKER_TEXT 56
+
+/* A load balancer that asks whether it may send here. */
+struct host_asker {
+	char who[ASKER_TEXT];
+	nsec_t last;
+	nsec_t gap;       /* from the time before to that; 0: it came once */
+	nsec_t period;    /* the longer one of the last two; 0: not known */
+	unsigned answers; /* since `host.turned` */
+};
+
 /* The host as load balancers see it (host.h). */
 enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
 struct host_watch;
@@ -52,6 +65,8 @@ struct host {
 	enum host_waits waits; /* what a verb waits for … */
 	nsec_t began;          /* … since then … */
 	nsec_t until;          /* … at most until then */
+	struct host_asker *askers; /* heap … */
+	size_t asker_count;        /* … up to ASKERS_MOST */
 	struct host_watch *watch; /* heap; NULL: nobody has asked, or drained */
 };
 

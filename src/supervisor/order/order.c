@@ -25,11 +25,7 @@ static enum met look_at(const struct service *of, bool done)
 	if (of == NULL)
 		return LOST;
 	if (done && of->stage.ended)
-		return cluster_state(of->core) == CLUSTER_STOPPED &&
-				of->stage.status == 0 &&
-				!cluster_was_stopped(of->core)
-			? MET
-			: LOST;
+		return service_is_done(of) ? MET : LOST;
 	if (!done && of->stage.ended)
 		return LOST;
 	if (done || of->stage.held)

@@ -75,6 +75,8 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(65, supervisor, web.agent.file.gid, UNSIGNED),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
+	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.askers,
+		&carried_asker, traffic.host.asker_count),
 };
 
 static const struct plain_row binary_rows[] = {

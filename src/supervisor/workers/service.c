@@ -492,6 +492,13 @@ bool service_is_over(const struct service *service)
 		(state == CLUSTER_FAILED && cluster_alive(service->core) == 0);
 }
 
+bool service_is_done(const struct service *service)
+{
+	return service->stage.ended && service->stage.status == 0 &&
+		cluster_state(service->core) == CLUSTER_STOPPED &&
+		!cluster_was_stopped(service->core);
+}
+
 static int refuse_if_stopping(const struct service *service, struct error *err)
 {
 	enum cluster_state state = cluster_state(service->core);

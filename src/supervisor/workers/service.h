@@ -49,6 +49,8 @@ struct worker_view child_view(const struct child *child);
 
 /* Has it no workers, and will it start none? */
 bool service_is_over(const struct service *service);
+/* Have they all ended with success, by themselves, and that is all there was to do? */
+bool service_is_done(const struct service *service);
 /* Give the core a command that may start the service again, or end it at
  * once. */
 void service_change(struct service *service, struct event *event);

@@ -72,6 +72,20 @@ drained() {
 	exec 4>&-
 }
 
+@test "it waits for a request that nobody has accepted, from whoever sends no more" {
+	start_cluster -n 1 -l "127.0.0.1:$PORT" -- "$FIXTURES/deaf"
+	python3 -c 'import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+s.send(b"GET / HTTP/1.0\r\n\r\n")
+s.shutdown(socket.SHUT_WR)
+sys.stdin.read()' "$PORT" < <(exec sleep 1000) 3>&- &
+	STARTED+=($!)
+	wait_until 10 '[ "$(ss -Htn state close-wait "sport = :$PORT" | wc -l)" -eq 1 ]'
+	run nclust drain "$INSTANCE" --timeout 2s
+	[ "$status" -eq 75 ]
+	[[ $output == *"1 connection in use"* ]]
+}
+
 @test "not empty in time: exit 75, and it stays drained" {
 	start_host
 	exec 4<>"/dev/tcp/127.0.0.1/$PORT"
@@ -148,6 +162,31 @@ drained() {
 	grep -q "empty after" "$DIR/drain"
 	nclust undrain "$INSTANCE"
 	[ "$(drained)" = false ]
+}
+
+@test "an upgrade forgets none who ask, and work that is done holds up nobody" {
+	printf '%s\n' '[nclust]' "http = unix:$SOCKET" '[cluster:web]' \
+		"listen = 127.0.0.1:$PORT" 'ready = notify' \
+		"command = $FIXTURES/serve --notify" '[cluster:job]' \
+		'command = /bin/true' 'restart = never' >"$DIR/it.ini"
+	start_nclust -c "$DIR/it.ini"
+	wait_until 5 '[ "$(readyz)" = $'"'ok\n200'"' ]'
+	[ "$(status_json | jq -c '[.clusters[] | .done]')" = '[false,true]' ]
+	for _ in 1 2; do
+		sleep 2 # so often it asks
+		readyz
+	done
+	nclust drain "$INSTANCE" --timeout 0 || [ $? -eq 75 ]
+	nclust upgrade "$INSTANCE"
+	run nclust drain "$INSTANCE" --timeout 0
+	[ "$status" -eq 75 ]
+	[[ $output == *"http local has not asked since"* ]]
+	for _ in 1 2 3; do readyz; done
+	nclust drain "$INSTANCE"
+	nclust undrain "$INSTANCE" --no-wait
+	for _ in 1 2 3; do readyz; done
+	run nclust undrain "$INSTANCE"
+	[ "$status" -eq 0 ]
 }
 
 @test "undrained meanwhile, or interrupted, a drain says so" {

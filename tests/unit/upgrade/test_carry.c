@@ -5,6 +5,7 @@
 #include "supervisor/accept/accepting.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/clients.h"
+#include "supervisor/drain/host.h"
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/hooks.h"
 #include "supervisor/messages/channel.h"
@@ -124,7 +125,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, upgrade.reexec),
 	NOT(supervisor, orphans.heritage), /* of the start */
 	NOT(supervisor, orphans.has_past),
-	NOT(supervisor, scaler),             /* so too */
+	NOT(supervisor, scaler), /* so too */
+	NOT(supervisor, traffic.host.askers),
+	NOT(supervisor, traffic.host.asker_count),
 	NOT(supervisor, traffic.host.watch), /* looked at anew */
 	NOT(supervisor, traffic.drains),     /* begun anew */
 	NOT(supervisor, traffic.drain_count),
@@ -383,8 +386,9 @@ static const struct {
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
 		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 60f 61t 62u "
-		"63u 64u 65u 125x",
+		"63u 64u 65u 125x 148g",
 		GAPS(supervisor_gaps)},
+	{"load balancer", &carried_asker, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
 	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 124x 100t",
 		NULL, 0},
