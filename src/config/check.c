@@ -135,7 +135,7 @@ static int check_template(
 	if (c->accept && strncmp(s, "{fd", 3) == 0 &&
 		(s[3] == ':' || s[3] == '}'))
 		return error_set(err, 0,
-			"'%s' does not go with 'accept': the connection is "
+			"'%s' cannot be used with 'accept': the connection is "
 			"descriptor 0 and 1",
 			shown);
 	if (strncmp(s, "{fd:", 4) == 0) {
@@ -342,7 +342,7 @@ static void check_spare(const struct check *k)
 			"ready, such as 'ready = notify'");
 	if (k->c->restart != RESTART_ALWAYS)
 		fault(k, given_of(k, "restart", "spare"),
-			"'spare' does not go with a 'restart' other than "
+			"'spare' cannot be used with a 'restart' other than "
 			"'always'");
 }
 
@@ -389,7 +389,8 @@ static void check_metrics(const struct check *k)
 			p->kind == PROBE_TCP ? "tcp" : p->text);
 	else if (p->kind != PROBE_NONE && k->c->accept)
 		fault(k, "metrics",
-			"does not go with 'accept': there is no worker to ask");
+			"cannot be used with 'accept': there is no worker to "
+			"ask");
 	else if (p->kind != PROBE_NONE && is_first_unix(k->c))
 		fault(k, "metrics",
 			"workers are asked over TCP only, and the first "
@@ -418,11 +419,13 @@ static void check_ready(const struct check *k)
 {
 	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
 		fault(k, "ready",
-			"'notify' does not go with 'chroot': the socket cannot "
+			"'notify' cannot be used with 'chroot': the socket "
+			"cannot "
 			"be seen inside");
 	if (k->c->watchdog > 0 && k->c->chroot != NULL)
 		fault(k, "watchdog",
-			"does not go with 'chroot': the socket cannot be seen "
+			"cannot be used with 'chroot': the socket cannot be "
+			"seen "
 			"inside");
 	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
 		fault(k, given_of(k, "intercept", "ready"),
@@ -451,26 +454,28 @@ static void check_lasting(const struct check *k)
 		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT &&
 			!origin_of(k, keys[i])->from_defaults)
 			fault(k, keys[i],
-				"does not go with 'accept': it is for workers "
+				"cannot be used with 'accept': it is for "
+				"workers "
 				"that last, but here each connection has its "
 				"own process");
 	if (k->c->intercept == INTERCEPT_ON)
 		fault(k, "intercept",
-			"'on' does not go with 'accept': nclust listens, and "
+			"'on' cannot be used with 'accept': nclust listens, "
+			"and "
 			"the command gets a connection");
 	if (k->c->leader)
 		fault(k, "leader",
-			"does not go with 'accept': a process for one "
+			"cannot be used with 'accept': a process for one "
 			"connection cannot be the leader");
 	if (k->c->ipc == IPC_ON)
 		fault(k, "ipc",
-			"'on' does not go with 'accept': a process for one "
+			"'on' cannot be used with 'accept': a process for one "
 			"connection has no channel");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		if (k->c->hooks[hooks[i].event].text != NULL &&
 			!origin_of(k, hooks[i].key)->from_defaults)
 			fault(k, hooks[i].key,
-				"does not go with 'accept': let the command "
+				"cannot be used with 'accept': let the command "
 				"itself do it for each connection");
 }
 
@@ -489,19 +494,21 @@ static void check_accept(const struct check *k)
 		fault(k, "accept", "has nothing to accept on: set 'listen'");
 	if (c->workers.range)
 		fault(k, "workers",
-			"a range does not go with 'accept': it starts a "
+			"a range cannot be used with 'accept': it starts a "
 			"process for each connection anyway, and 'workers' is "
 			"the most at once");
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listen[i].kind == ADDRESS_UNIX &&
 			c->listen[i].type != SOCK_STREAM)
 			fault(k, "listen",
-				"'%s' does not go with 'accept', which gives "
+				"'%s' cannot be used with 'accept', which "
+				"gives "
 				"the command a stream: let workers take it",
 				c->listen[i].text);
 		else if (c->listen[i].kind == ADDRESS_UDP)
 			fault(k, "listen",
-				"'%s' does not go with 'accept': there are no "
+				"'%s' cannot be used with 'accept': there are "
+				"no "
 				"connections on UDP, let workers take it",
 				c->listen[i].text);
 	check_lasting(k);
@@ -513,11 +520,12 @@ static void check_pty(const struct check *k)
 		return;
 	if (k->c->log == LOG_INHERIT)
 		fault(k, "pty",
-			"'yes' does not go with 'log = inherit', which gives "
+			"'yes' cannot be used with 'log = inherit', which "
+			"gives "
 			"the workers nclust's own output");
 	if (k->c->accept)
 		fault(k, "pty",
-			"'yes' does not go with 'accept': the output is the "
+			"'yes' cannot be used with 'accept': the output is the "
 			"connection");
 }
 

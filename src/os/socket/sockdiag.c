@@ -50,7 +50,7 @@ static int look_tcp(void *argument)
 
 /* ---- asking the kernel ---- */
 
-/* of netinet/tcp.h, which does not go with linux/tcp.h */
+/* of netinet/tcp.h, which conflicts with linux/tcp.h */
 enum {
 	STATE_ESTABLISHED = 1,
 	STATE_SYN_RECV = 3,

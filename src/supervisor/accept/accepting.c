@@ -423,7 +423,8 @@ static int accept_check(const struct cluster_settings *settings,
 		if (l->facts.type == SOCK_STREAM && l->facts.listening)
 			continue;
 		return error_set(err, 0,
-			"'%s' does not go with 'accept': it is no socket that "
+			"'%s' cannot be used with 'accept': it is no socket "
+			"that "
 			"listens for connections",
 			listener_text(l));
 	}

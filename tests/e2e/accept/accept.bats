@@ -388,10 +388,10 @@ inside() {
 	for pair in "ready notify" "check tcp" "watchdog 5s" "stall 5s" \
 		"max-age 1h" "max-memory 64M" "restart never" "give-up 5/1m" \
 		"canary 1" "drain quiet" "pass stdin" "surge 2"; do
-		refused "${pair% *}" "${pair#* }" "does not go with 'accept'"
+		refused "${pair% *}" "${pair#* }" "cannot be used with 'accept'"
 	done
-	refused intercept on "does not go with 'accept'"
-	refused on-exit true "does not go with 'accept'"
+	refused intercept on "cannot be used with 'accept'"
+	refused on-exit true "cannot be used with 'accept'"
 	LISTEN="udp:$PORT" refused listen "$PORT" "no connections on UDP" || {
 		# given twice, which is told too
 		[[ $output == *"no connections on UDP"* ]]
@@ -401,7 +401,7 @@ inside() {
 	[[ $output == *"--accept: has nothing to accept on: set 'listen'"* ]]
 	run nclust -l "$PORT" --accept -- cat '{fd}'
 	[ "$status" -eq 64 ]
-	[[ $output == *"'{fd}' does not go with 'accept'"* ]]
+	[[ $output == *"'{fd}' cannot be used with 'accept'"* ]]
 	run nclust -l "$PORT" --accept-timeout 5s -- cat
 	[ "$status" -eq 64 ]
 	[[ $output == *"--accept-timeout: needs 'accept'"* ]]

@@ -143,7 +143,7 @@ launch_file() {
 	refused_line 'pass = telepathy' "found 'telepathy'"
 	ini '[cluster:web]' "command = touch $DIR/ran" 'ready = notify' \
 		'chroot = /'
-	refused 3 "'notify' does not go with 'chroot'"
+	refused 3 "'notify' cannot be used with 'chroot'"
 }
 
 @test "a missing, an empty and an unclosed command are mistakes" {

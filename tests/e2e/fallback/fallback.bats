@@ -212,7 +212,7 @@ refused() {
 	refused "fallback = 503" "intercept = off"
 	[ "$output" = "3: cluster:web.fallback: has nowhere to answer: there is no listener, and 'intercept' is off" ]
 	refused "listen = $AT" "accept = yes" "fallback = 503"
-	[[ $output == "5: cluster:web.fallback: does not go with 'accept': "* ]]
+	[[ $output == "5: cluster:web.fallback: cannot be used with 'accept': "* ]]
 }
 
 @test "root takes no page that others can change" {

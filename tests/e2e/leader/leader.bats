@@ -324,7 +324,7 @@ variable() {
 		'listen = 127.0.0.1:1' 'leader = yes' >"$DIR/it.ini"
 	run nclust config -c "$DIR/it.ini" --check
 	[ "$status" -eq 78 ]
-	[[ $output == *"it.ini:5: cluster:web.leader: does not go with 'accept'"* ]]
+	[[ $output == *"it.ini:5: cluster:web.leader: cannot be used with 'accept'"* ]]
 }
 
 # leaders PORT: how many of many answers say so, and from how many workers.

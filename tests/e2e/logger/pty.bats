@@ -253,7 +253,7 @@ while True:
 	logged 'No space left on device'
 }
 
-@test "it does not go with log = inherit" {
+@test "it cannot be used with log = inherit" {
 	cat >"$DIR/it.ini" <<-'E'
 		[cluster:web]
 		command = x
@@ -261,5 +261,5 @@ while True:
 		pty = yes
 	E
 	run -78 nclust -c "$DIR/it.ini"
-	[[ $output == *"it.ini:4: cluster:web.pty: 'yes' does not go with 'log = inherit'"* ]]
+	[[ $output == *"it.ini:4: cluster:web.pty: 'yes' cannot be used with 'log = inherit'"* ]]
 }

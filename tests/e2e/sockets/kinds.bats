@@ -142,7 +142,7 @@ goes_on() {
 		[[ $output == *"it.ini:$line: "* ]]
 	done
 	[[ $output == *"option 'backlog' does not fit"* ]]
-	[[ $output == *"'unix-seqpacket:/tmp/w' does not go with 'accept'"* ]]
+	[[ $output == *"'unix-seqpacket:/tmp/w' cannot be used with 'accept'"* ]]
 }
 
 @test "nodelay, keepalive and fastopen reach the connections" {

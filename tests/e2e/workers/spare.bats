@@ -411,11 +411,11 @@ while True:
 	run -0 nclust stop "$INSTANCE"
 }
 
-@test "what does not go with spares is refused before anything starts" {
+@test "what cannot be used with spares is refused before anything starts" {
 	run -64 "$NCLUST" -n 1 --spare 1 --intercept off -- true
 	[[ $output == *"'spare' waits for workers to listen"* ]]
 	run -64 "$NCLUST" -n 1 --spare 1 --restart never -- true
-	[[ $output == *"'spare' does not go with a 'restart'"* ]]
+	[[ $output == *"'spare' cannot be used with a 'restart'"* ]]
 	run -64 "$NCLUST" --spare 1 --accept -l "127.0.0.1:$PORT" -- true
-	[[ $output == *"--spare: does not go with 'accept'"* ]]
+	[[ $output == *"--spare: cannot be used with 'accept'"* ]]
 }

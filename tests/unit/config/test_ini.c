@@ -175,7 +175,7 @@ static const struct {
 		"shop.ini:3: cluster:web.workers: wanted a range whose first "
 		"number is not above the second, found '8..2'\n"},
 	{WEB "workers = 1..2\naccept = yes\nlisten = 80\n",
-		"shop.ini:3: cluster:web.workers: a range does not go with "
+		"shop.ini:3: cluster:web.workers: a range cannot be used with "
 		"'accept': it starts a process for each connection anyway, and "
 		"'workers' is the most at once\n"},
 	{WEB "workers = x\nworkers = 4\n",
@@ -225,13 +225,14 @@ static const struct {
 		"shop.ini:3: cluster:web.backoff-max: 'backoff-min', 100ms, is "
 		"more than 'backoff-max', 50ms\n"},
 	{WEB "chroot = /srv\nready = notify\n",
-		"shop.ini:4: cluster:web.ready: 'notify' does not go with "
+		"shop.ini:4: cluster:web.ready: 'notify' cannot be used with "
 		"'chroot': the socket cannot be seen inside\n"},
 	{WEB "canary = x\nbake = 1s\n",
 		"shop.ini:3: cluster:web.canary: wanted a whole number from 0 "
 		"to 10000, found 'x'\n"},
 	{WEB "chroot = /srv\nwatchdog = 5s\n",
-		"shop.ini:4: cluster:web.watchdog: does not go with 'chroot': "
+		"shop.ini:4: cluster:web.watchdog: cannot be used with "
+		"'chroot': "
 		"the socket cannot be seen inside\n"},
 	{WEB "intercept = off\nlisten = udp:53\nready = tcp\n"
 	     "check = http:/\n",
@@ -249,7 +250,8 @@ static const struct {
 		"shop.ini:5: cluster:web.metrics: workers are asked over TCP "
 		"only, and the first listener is a unix socket\n"},
 	{WEB "listen = 80\naccept = yes\nmetrics = http:/m\n",
-		"shop.ini:5: cluster:web.metrics: does not go with 'accept': "
+		"shop.ini:5: cluster:web.metrics: cannot be used with "
+		"'accept': "
 		"there is no worker to ask\n"},
 	{WEB "relay = nobody\n",
 		"shop.ini:3: cluster:web.relay: wanted 'off', 'others', a "
@@ -312,20 +314,22 @@ static const struct {
 		"shop.ini:3: cluster:web.accept: has nothing to accept on: set "
 		"'listen'\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = udp:53\n",
-		"shop.ini:4: cluster:web.listen: 'udp:*:53' does not go with "
+		"shop.ini:4: cluster:web.listen: 'udp:*:53' cannot be used "
+		"with "
 		"'accept': there are no connections on UDP, let workers take "
 		"it\n"},
 	{"[cluster:web]\ncommand = x {fd}\naccept = yes\nlisten = 80\n",
-		"shop.ini:2: cluster:web.command: '{fd}' does not go with "
+		"shop.ini:2: cluster:web.command: '{fd}' cannot be used with "
 		"'accept': the connection is descriptor 0 and 1\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "max-age = 1h\n",
-		"shop.ini:5: cluster:web.max-age: does not go with 'accept': "
+		"shop.ini:5: cluster:web.max-age: cannot be used with "
+		"'accept': "
 		"it is for workers that last, but here each connection has its "
 		"own process\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "max-requests = 9\n",
-		"shop.ini:5: cluster:web.max-requests: does not go with "
+		"shop.ini:5: cluster:web.max-requests: cannot be used with "
 		"'accept': it is for workers that last, but here each "
 		"connection has its own process\n"},
 	{"[cluster:web]\ncommand = x\nbalance = share\nmax-requests = 9\n",
@@ -339,23 +343,25 @@ static const struct {
 		"shop.ini:4: cluster:web.max-requests: needs a TCP 'listen'\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "intercept = on\n",
-		"shop.ini:5: cluster:web.intercept: 'on' does not go with "
+		"shop.ini:5: cluster:web.intercept: 'on' cannot be used with "
 		"'accept': nclust listens, and the command gets a "
 		"connection\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "on-crash = y\n",
-		"shop.ini:5: cluster:web.on-crash: does not go with 'accept': "
+		"shop.ini:5: cluster:web.on-crash: cannot be used with "
+		"'accept': "
 		"let the command itself do it for each connection\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "leader = yes\n",
-		"shop.ini:5: cluster:web.leader: does not go with 'accept': a "
+		"shop.ini:5: cluster:web.leader: cannot be used with 'accept': "
+		"a "
 		"process for one connection cannot be the leader\n"},
 	{"[cluster:web]\ncommand = x\naccept = yes\nlisten = 80\n"
 	 "pty = yes\n",
-		"shop.ini:5: cluster:web.pty: 'yes' does not go with "
+		"shop.ini:5: cluster:web.pty: 'yes' cannot be used with "
 		"'accept': the output is the connection\n"},
 	{"[cluster:web]\ncommand = x\nlog = inherit\npty = yes\n",
-		"shop.ini:4: cluster:web.pty: 'yes' does not go with 'log = "
+		"shop.ini:4: cluster:web.pty: 'yes' cannot be used with 'log = "
 		"inherit', which gives the workers nclust's own output\n"},
 	{"[cluster:a]\ncommand = x\nafter = b, nobody\n"
 	 "[cluster:b]\ncommand = x\nafter = c, d: done\n"
