@@ -106,7 +106,7 @@ PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
 VARIANTS := $(addprefix $(B)/variants/nclust-,next alien crash hang fail die)
 BENCHES := $(BENCH_SOURCES:tests/bench/%.c=build/bench/%)
 PAGES := $(wildcard man/*.[1-8])
-EXAMPLES := $(wildcard etc/examples/*/*)
+EXAMPLES := $(shell find etc/examples -mindepth 2 -type f)
 
 # `make VERBOSE=1` shows the whole commands.
 ifeq ($(VERBOSE)$(findstring s,$(firstword -$(MAKEFLAGS))),)
