@@ -189,7 +189,7 @@ render() {
 		>"$PLAY/kubernetes/one/one.yaml"
 	render one
 	pod kube play "$DIR/all.yaml"
-	shop=shop-pod-0-shop
+	shop='shop-pod-0-shop'
 	poll_until 20 has "$shop" 1
 	poll_until 20 is_http 9100/readyz 200
 	[ "$(http 9100/healthz)" = 200 ]
@@ -210,4 +210,31 @@ render() {
 	answered two
 	[ "$(pod inspect -f '{{.State.ExitCode}}' "$shop")" = 0 ]
 	[[ $(pod logs "$shop" 2>&1) != *SIGKILL* ]]
+}
+
+@test "Compose: docker-compose accepts the file" {
+	need docker-compose
+	docker-compose -f "$PLAY/compose/compose.yaml" config >"$DIR/config"
+	grep -q 'stop_grace_period: 65s' "$DIR/config"
+}
+
+@test "Compose: podman-compose runs it; its limit, health and stop" {
+	need podman-compose
+	make_engine
+	make_shop
+	sed -i 's/cpus: 2/cpus: 1/' "$PLAY/compose/compose.yaml"
+	compose up -d
+	shop='compose_shop_1'
+	poll_until 20 has "$shop" 1
+	poll_until 20 pod healthcheck run "$shop"
+	pod update --cpus 2 "$shop"
+	poll_until 20 has "$shop" 2
+	ask one
+	compose stop -t 65
+	answered one
+	[ "$(pod inspect -f '{{.State.ExitCode}}' "$shop")" = 0 ]
+}
+
+compose() {
+	in_net podman-compose -f "$PLAY/compose/compose.yaml" "$@"
 }
