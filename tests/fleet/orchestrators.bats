@@ -238,3 +238,29 @@ render() {
 compose() {
 	in_net podman-compose -f "$PLAY/compose/compose.yaml" "$@"
 }
+
+# The syntax alone: what the words mean only Nomad knows, and Debian has none.
+@test "Nomad: the job's syntax is right, and nclust starts by its arguments" {
+	local modules=${XDG_CACHE_HOME:-$HOME/.cache}/nclust/hcl/node_modules
+
+	need node
+	[ -d "$modules/@cdktf/hcl2json" ] || skip "needs hcl2json (scripts/setup fleet)"
+	NODE_PATH=$modules node -e '
+		require("@cdktf/hcl2json").parse("job.hcl", require("fs")
+			.readFileSync(process.argv[1], "utf8")).then((job) =>
+			console.log(JSON.stringify(job)))' \
+		"$PLAY/nomad/shop.nomad.hcl" >"$DIR/job.json"
+	task() {
+		jq -r ".job.shop[0].group.web[0] | $1" "$DIR/job.json"
+	}
+	mapfile -t args < <(task '.task.nclust[0].config[0].args[]')
+	[ "$(task '.service[0].check[0] | "\(.port) \(.path)"')" = "nclust /readyz" ]
+	[ "$(task '.network[0].port.nclust[0].to')" = 9100 ]
+	[[ " ${args[*]} " == *" --http 0.0.0.0:9100 "* ]]
+	free_port
+	args=("${args[@]/0.0.0.0:9100/127.0.0.1:0}")
+	args=("${args[@]/#8000/$PORT}")
+	"$NCLUST" -d "${args[@]/\/srv\/server/$FIXTURES/plain}"
+	[[ $(http_get "$PORT") == pid=* ]]
+	"$NCLUST" stop shop
+}
