@@ -229,15 +229,16 @@ const struct verb verbs[] = {
 		.help = "take this host out of service",
 		.manual =
 			"From then on the agent and /readyz tell load "
-			"balancers "
-			"to send nothing new here; workers serve what still "
-			"comes. Waits until each load balancer that has been "
-			"asking has asked again, and no connection is in use; "
-			"idle ones may stay open. Exits 75 if that takes "
-			"longer than --timeout. The host stays drained, also "
-			"then, after Ctrl-C, and through restart, reload and "
-			"upgrade, until undrain; an nclust that is started "
-			"anew is not drained. May be repeated.",
+			"balancers to send nothing new here; workers serve "
+			"what still comes. Waits until each load balancer that "
+			"has been asking has asked again, and no connection is "
+			"in use; idle ones may stay open, and those of a unix "
+			"socket that a worker has made itself are not seen. "
+			"Exits 75 if that takes longer than --timeout. The "
+			"host stays drained, also then, after Ctrl-C, and "
+			"through restart, reload and upgrade, until undrain; "
+			"an nclust that is started anew is not drained. May be "
+			"repeated.",
 		.options = OPTIONS_CHANGE | OPTION_TIMEOUT,
 		.words = WORDS_TARGET,
 		.method = METHOD_DRAIN,
@@ -247,13 +248,13 @@ const struct verb verbs[] = {
 		.name = "undrain",
 		.words_text = "[TARGET]",
 		.help = "put it back into service",
-		.manual = "Ends a drain, and waits until each cluster has a "
-			  "ready worker, or has done its work, and the load "
-			  "balancers that have been asking "
-			  "have asked again, so that the next host can be "
-			  "drained. Exits 75 if that takes longer than "
-			  "--timeout. "
-			  "Does nothing if the host is not drained.",
+		.manual =
+			"Ends a drain, and waits until each cluster has a "
+			"ready worker, or has done its work, and the load "
+			"balancers that have been asking have asked again, so "
+			"that the next host can be drained. Exits 75 if that "
+			"takes longer than --timeout. If the host is not "
+			"drained it only waits.",
 		.options = OPTIONS_CHANGE | OPTION_TIMEOUT,
 		.words = WORDS_TARGET,
 		.method = METHOD_UNDRAIN,

@@ -40,9 +40,8 @@ int cli_describe_help(struct buffer *out)
 	(void)buffer_string(out, "\n");
 	put_verbs(out);
 	return buffer_string(out,
-		"\nKeys of nclust.ini(5) are options, too.  E.g. nclust -n "
-		"auto "
-		"-- node server.js\n");
+		"\nKeys of nclust.ini(5) are options, too.  "
+		"E.g. nclust -n auto -- node server.js\n");
 }
 
 static void put_option(struct buffer *out, const struct verb_option_row *row)
