@@ -68,6 +68,23 @@ elsewhere() {
 		done </files' - "$BATS_TEST_TMPDIR"
 }
 
+@test "autopkgtest finds the test in the source package, and it passes" {
+	need_root
+	git clone -q "$ROOT" "$DIR/clone"
+	(cd "$DIR/clone" && scripts/make-deb --source)
+	mkdir "$BATS_TEST_TMPDIR/made"
+	cp "$DIR"/clone/build/nclust_* "$BATS_TEST_TMPDIR/made"
+	run elsewhere '
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get -qq update
+		apt-get -qq install autopkgtest
+		autopkgtest "$1"/nclust_*.dsc "$1"/nclust_*_*.deb -- null
+		' - "$BATS_TEST_TMPDIR/made"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output =~ roll\ +PASS ]]
+}
+
 # --- The archive -------------------------------------------------------------
 
 @test "the source archive is the same twice, and so is what it builds" {
