@@ -41,6 +41,10 @@
 /* Time for all processes to stop; at first we wait without the event loop. */
 #define STOP_PATIENCE (50 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
+/* A spare has this long, as nobody waits for it: on a busy machine it waits itself, for
+ * the CPU that it needs to stop.  It is looked for it so often. */
+#define HOLD_PATIENCE (5 * SECOND)
+#define HOLD_AGAIN (20 * MSEC)
 #define STOP_POLL (20 * USEC)
 /* After so many freezes in vain (a debugger has it) we give up freezing. */
 #define STOPS_IN_VAIN 3
@@ -456,19 +460,21 @@ static void on_spare_frozen(struct drain *d)
 
 static void hold(struct drain *d)
 {
+	nsec_t span;
+
 	if (!d->frozen) {
 		(void)drain_list_processes(d);
 		drain_freeze(d);
 	}
 	if (!d->child->life.paused && drain_is_frozen(d)) {
-		d->unstoppable = 0;
 		on_spare_frozen(d);
-	} else if (d->child->life.paused ||
-		d->unstoppable++ < STOP_PATIENCE / MSEC) {
-		again_in(d, MSEC);
-	} else {
-		cannot_hold(d); /* a debugger has it */
+		return;
 	}
+	span = clock_now() - d->frozen_at;
+	if (d->child->life.paused || span < HOLD_PATIENCE)
+		again_in(d, span < STOP_PATIENCE ? MSEC : HOLD_AGAIN);
+	else
+		cannot_hold(d); /* a debugger has it */
 }
 
 static bool drain_on_stay(struct child *child)

@@ -279,8 +279,9 @@ stands_still() {
 	asker=$!
 	for _ in {1..12}; do
 		is_alive "$asker" || break
-		kill -KILL "$(spare_pid)"
-		wait_until 10 'so_many 1 1'
+		spare=$(spare_pid)
+		kill -KILL "$spare"
+		wait_until 10 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$spare"
 		stands_still "$(spare_pid)"
 	done
 	wait "$asker"
