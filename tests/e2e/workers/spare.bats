@@ -324,7 +324,7 @@ stands_still() {
 	wait_until 10 'so_many 1 1'
 	spare=$(spare_pid)
 	stands_still "$spare"
-	kill -KILL "$(ready_pid)"
+	end_at_once "$(ready_pid)"
 	[ "$(ask)" = "$spare" ]
 	run -0 nclust stop "$INSTANCE"
 
@@ -332,7 +332,7 @@ stands_still() {
 		-- "$FIXTURES/bind-itself" "$PORT"
 	wait_until 10 'so_many 1 1'
 	spare=$(spare_pid)
-	kill -KILL "$(ready_pid)"
+	end_at_once "$(ready_pid)"
 	[ "$(who)" = "$spare" ]
 	wait_until 10 'so_many 1 1'
 }
@@ -377,7 +377,7 @@ while True:
     c.close()'
 	wait_until 20 'so_many 1 1'
 	spare=$(spare_pid)
-	kill -KILL "$(ready_pid)"
+	end_at_once "$(ready_pid)"
 	[ "$(who)" = "$spare" ]
 }
 
@@ -387,7 +387,7 @@ while True:
 	serve -n 1 --spare 1 --user nobody
 	wait_until 10 'so_many 1 1'
 	spare=$(spare_pid)
-	kill -KILL "$(ready_pid)"
+	end_at_once "$(ready_pid)"
 	[ "$(who)" = "$spare" ]
 	wait_until 10 'so_many 1 1'
 	run -0 nclust restart "$INSTANCE"
