@@ -88,25 +88,40 @@ static bool look_at(struct queues *q, struct listener_socket *s, nsec_t now)
 	return true;
 }
 
+static bool anybody_waits(const struct queues *q)
+{
+	const struct listener_socket *s = q->listener->sockets;
+
+	while (s != NULL &&
+		(s->weight == 0 || s->queue.number == 0 ||
+			!sockdiag_has_queue(s->fd)))
+		s = s->next;
+	return s != NULL;
+}
+
 /* `again`: look once more in any case.  If all are busy for a moment many times a
- * second, the bell need not wake us each time. */
+ * second, the bell need not wake us each time: it rings no more until nobody waits
+ * at a look. */
 static void look(struct queues *q, bool again)
 {
 	const nsec_t now = clock_now();
 	struct listener_socket *next;
 	bool waits = again;
 
-	/* first, so that none is missed */
-	__atomic_store_n(&q->least.state->rung, 0, __ATOMIC_SEQ_CST);
 	for (struct listener_socket *s = q->listener->sockets; s != NULL;
 		s = next) {
 		next = s->next;
 		if (s->weight > 0 && s->queue.number != 0)
 			waits |= look_at(q, s, now);
 	}
+	if (!waits) {
+		__atomic_store_n(&q->least.state->rung, 0, __ATOMIC_SEQ_CST);
+		/* it has not rung for those who came meanwhile */
+		waits = anybody_waits(q);
+	}
 	if (!waits)
 		return;
-	q->least.state->rung = 1; /* it need not ring meanwhile */
+	q->least.state->rung = 1;
 	timer_arm(q->listener->sup->loop, &q->timer, LOOK_EVERY);
 }
 
