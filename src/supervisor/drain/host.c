@@ -404,8 +404,8 @@ static void turn_to(struct host_watch *x, bool drained)
 		h->askers[i].answers = 0;
 	if (drained)
 		news_say(sup, LOG_NOTE, "host-drained",
-			"%s: drained: load balancers that ask are told to send "
-			"nothing new; workers go on",
+			"%s: drained: the agent and /readyz ask load balancers "
+			"to send nothing new; workers go on",
 			sup->settings->name);
 	else
 		news_say(sup, LOG_NOTE, "host-undrained",
