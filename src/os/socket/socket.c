@@ -398,10 +398,10 @@ int socket_look(int fd, struct socket_facts *facts, struct error *err)
 	return look(fd, vfork_call_on, facts, err);
 }
 
-static int call_ourselves(int fd, int (*deed)(void *argument), void *argument)
+static int call_ourselves(int fd, int (*call)(void *argument), void *argument)
 {
 	(void)fd;
-	return deed(argument);
+	return call(argument);
 }
 
 int socket_look_own(int fd, struct socket_facts *facts, struct error *err)

@@ -293,7 +293,7 @@ static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- the process ---- */
 
-/* What it is told; NULL: there is nothing to do for it.  Heap. */
+/* The lines that the process gets first; NULL: the cluster needs none.  Heap. */
 static char *setup_of(const struct service *s)
 {
 	const struct cluster_settings *c = cluster_next_settings(s->core);

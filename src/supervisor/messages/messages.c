@@ -70,12 +70,12 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 static void relay(struct channel *c, const char *line, size_t len)
 {
 	const struct service *service = c->child->service;
-	const char *whither = cluster_settings(service->core)->relay;
+	const char *target = cluster_settings(service->core)->relay;
 
-	if (whither == NULL)
+	if (target == NULL)
 		return;
-	if (strcmp(whither, "others") != 0 && !natsurl_is(whither))
-		service = service_named(service->sup, whither);
+	if (strcmp(target, "others") != 0 && !natsurl_is(target))
+		service = service_named(service->sup, target);
 	if (service != NULL) /* NULL: a reload has just dropped it */
 		c->fanout = relay_to(service, c->child, line, len);
 }
