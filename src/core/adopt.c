@@ -2,6 +2,7 @@
 #include "core/cluster.h"
 
 #include "base/scope.h"
+#include "core/beside.h"
 #include "core/inside.h"
 
 /*
@@ -55,7 +56,7 @@ static struct worker *place_for(struct cluster *c, uint32_t i)
 
 	if (s->main.state == WORKER_NONE)
 		return &s->main;
-	return s->other.state == WORKER_NONE ? &s->other : NULL;
+	return s->other->state == WORKER_NONE ? beside_take(c, s) : NULL;
 }
 
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)

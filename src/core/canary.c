@@ -113,7 +113,7 @@ bool canary_is_on_trial(
 void canary_look(struct cluster *c, struct slot *s)
 {
 	const struct worker *one =
-		s->other.state != WORKER_NONE ? &s->other : &s->main;
+		s->other->state != WORKER_NONE ? s->other : &s->main;
 	bool is_ready =
 		(one->state == WORKER_READY || one->state == WORKER_SPARE) &&
 		one->generation == c->rollout.to;

@@ -33,7 +33,7 @@ void gate_drop_slot(struct cluster *c, struct slot *s)
 static bool is_wanted(const struct slot *s)
 {
 	return s->main.state == WORKER_READY && s->main.unfit != WHY_ITSELF &&
-		s->other.state == WORKER_NONE;
+		s->other->state == WORKER_NONE;
 }
 
 /* The unwell cost requests, the outgrown can wait: they go one by one, and
@@ -78,7 +78,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->gate != GATE_SHUT && s->other.state == WORKER_NONE) {
+	if (s->gate != GATE_SHUT && s->other->state == WORKER_NONE) {
 		if (s->main.state == WORKER_READY &&
 			s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
@@ -110,7 +110,7 @@ bool gate_advance(struct cluster *c)
 			    s))) /* its worker serves: the others come first */
 		return false;
 	gate = gate_for(s->main.unfit);
-	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
+	if (!slot_spawn(c, i, s->other, slot_generation(c, s))) {
 		heap_set(&c->due, i, c->now);
 		return false;
 	}

@@ -2,6 +2,7 @@
 #ifndef CORE_INSIDE_H
 #define CORE_INSIDE_H
 
+#include "core/beside.h"
 #include "core/cluster.h"
 #include "core/generation.h"
 #include "core/heap.h"
@@ -16,6 +17,7 @@
  */
 struct cluster {
 	struct slot *slots;
+	struct beside beside;
 	uint32_t cap;
 	uint32_t count;  /* in use: a place, or leaving */
 	uint32_t wanted; /* to serve */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/slot.h"
 
+#include "core/beside.h"
 #include "core/canary.h"
 #include "core/gate.h"
 #include "core/health.h"
@@ -15,7 +16,7 @@
 static void count_worker(
 	struct cluster *c, uint32_t i, const struct worker *w, int by)
 {
-	bool beside = w == &c->slots[i].other;
+	bool beside = w == c->slots[i].other;
 	struct generation *g;
 
 	if (w->state == WORKER_NONE)
@@ -49,8 +50,8 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 	s = &c->slots[i];
 	if (s->main.state != WORKER_NONE && s->main.id == id)
 		return &s->main;
-	if (s->other.state != WORKER_NONE && s->other.id == id)
-		return &s->other;
+	if (s->other->state != WORKER_NONE && s->other->id == id)
+		return s->other;
 	return NULL;
 }
 
@@ -209,6 +210,8 @@ bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
 	if (c->spawns_left == 0)
 		return false;
 	c->spawns_left--;
+	if (place != &c->slots[i].main)
+		place = beside_take(c, &c->slots[i]);
 	worker_init(place, ++c->last_worker, generation);
 	count_worker(c, i, place, 1);
 	action = actions_add(c->out, ACTION_SPAWN, i, place->id);
@@ -229,11 +232,11 @@ static void dismiss(struct cluster *c, uint32_t i)
 	}
 	if (c->at_once) {
 		kill_worker(c, i, &s->main);
-		kill_worker(c, i, &s->other);
+		kill_worker(c, i, s->other);
 		return;
 	}
 	slot_stop(c, i, &s->main, WHY_STOP);
-	slot_stop(c, i, &s->other, WHY_STOP);
+	slot_stop(c, i, s->other, WHY_STOP);
 }
 
 bool slot_is_rejected(const struct cluster *c, const struct worker *w)
@@ -248,7 +251,7 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w)
 static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 {
 	const struct slot *s = &c->slots[i];
-	bool spare = w == &s->other &&
+	bool spare = w == s->other &&
 		(s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
 
 	if (slot_is_rejected(c, w) &&
@@ -264,23 +267,23 @@ static void promote(struct cluster *c, uint32_t i)
 	struct worker old = s->main;
 	bool held = canary_is_held(c, s);
 
-	if (s->other.state == WORKER_NONE || worker_is_going(&s->other) ||
-		slot_is_rejected(c, &s->other))
+	if (s->other->state == WORKER_NONE || worker_is_going(s->other) ||
+		slot_is_rejected(c, s->other))
 		return;
 	if ((old.state != WORKER_NONE || held) &&
-		!worker_is_serving(&s->other) && !spare_replaces(s))
+		!worker_is_serving(s->other) && !spare_replaces(s))
 		return;
 	if (old.state != WORKER_NONE && held)
 		return;
-	count_worker(c, i, &s->other, -1);
+	count_worker(c, i, s->other, -1);
 	count_worker(c, i, &s->main, -1);
-	s->main = s->other;
-	s->other = old;
+	s->main = *s->other;
+	*s->other = old;
 	s->busy = false;
-	count_worker(c, i, &s->other, 1);
+	count_worker(c, i, s->other, 1);
 	count_worker(c, i, &s->main, 1);
 	s->mend_at = 0;
-	slot_stop(c, i, &s->other,
+	slot_stop(c, i, s->other,
 		s->gate != GATE_SHUT && old.unfit != WHY_ITSELF ? old.unfit
 								: WHY_ROLL);
 }
@@ -288,7 +291,7 @@ static void promote(struct cluster *c, uint32_t i)
 unsigned slot_generation(const struct cluster *c, const struct slot *s)
 {
 	/* a new one is there already: the other one is as of old */
-	if (s->other.state != WORKER_NONE && canary_is_one(c, s, &s->other))
+	if (s->other->state != WORKER_NONE && canary_is_one(c, s, s->other))
 		return c->generation;
 	return rollout_has_turned(c, s) ? c->rollout.to : c->generation;
 }
@@ -298,13 +301,13 @@ static bool replace(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (!rollout_has_turned(c, s) || s->other.state != WORKER_NONE ||
+	if (!rollout_has_turned(c, s) || s->other->state != WORKER_NONE ||
 		s->main.state == WORKER_NONE || worker_is_going(&s->main) ||
 		!rollout_replaces(c, &s->main))
 		return true;
 	if (s->step != STEP_FEWER &&
 		!(s->step == STEP_HELD && canary_is_alone(c)))
-		return slot_spawn(c, i, &s->other, c->rollout.to);
+		return slot_spawn(c, i, s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;
 }
@@ -327,12 +330,12 @@ static void arm(struct cluster *c, uint32_t i, bool done)
 {
 	const struct slot *s = &c->slots[i];
 	nsec_t due = nsec_min(
-		worker_due(&s->main, c->lost), worker_due(&s->other, c->lost));
+		worker_due(&s->main, c->lost), worker_due(s->other, c->lost));
 
 	due = nsec_min(due, line_waits_until(&s->main));
-	due = nsec_min(due, line_waits_until(&s->other));
+	due = nsec_min(due, line_waits_until(s->other));
 	due = nsec_min(due, health_due(&s->main, c->lost));
-	due = nsec_min(due, health_due(&s->other, c->lost));
+	due = nsec_min(due, health_due(s->other, c->lost));
 	if (cluster_wants(c, i))
 		due = nsec_min(due, gate_due(c, s));
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
@@ -360,12 +363,12 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	c->told_to_wait = false;
 	forget_older_life(c, s);
 	tick(c, i, &s->main);
-	tick(c, i, &s->other);
+	tick(c, i, s->other);
 	health_look(c, i, &s->main);
-	health_look(c, i, &s->other);
+	health_look(c, i, s->other);
 	if (cluster_wants(c, i)) {
 		remove_rejected(c, i, &s->main);
-		remove_rejected(c, i, &s->other);
+		remove_rejected(c, i, s->other);
 		if (s->step == STEP_HELD && rollout_has_turned(c, s) &&
 			c->rollout.wave == 0)
 			canary_let_go(c, s);
@@ -379,6 +382,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	}
 	if (done && !c->told_to_wait)
 		line_leave(c, i);
+	beside_drop(c, s);
 	arm(c, i, done);
 	return done;
 }

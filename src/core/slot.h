@@ -41,7 +41,7 @@ enum SMALL gate { /* a successor of its unfit worker is on the way (gate.h) */
 
 struct slot {
 	struct worker main;
-	struct worker other;
+	struct worker *other; /* never NULL (beside.h) */
 	struct backoff backoff;
 	nsec_t retry;   /* not filled before */
 	nsec_t mend_at; /* its gate is not opened before */

@@ -74,7 +74,7 @@ static void check_covered(const char *name, const struct plain_table *table,
 START_TEST(no_member_is_forgotten)
 {
 	static const struct gap cluster[] = {
-		GAP(cluster, slots),
+		GAP(cluster, slots), GAP(cluster, beside),
 		GAP(cluster, cap),   /* as many as there are */
 		GAP(cluster, count), /* so too */
 		GAP(cluster, due),   /* by slot */
@@ -90,7 +90,7 @@ START_TEST(no_member_is_forgotten)
 		GAP(generation, starting), /* counted */
 	};
 
-	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 13);
+	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 14);
 	check_covered("slot", &image_tables[IMAGE_SLOT], NULL, 0);
 	check_covered(
 		"generation", &image_tables[IMAGE_GENERATION], generation, 2);
@@ -139,7 +139,7 @@ static struct cluster *two_slots(struct cluster_settings *settings)
 	for (int i = 0; i < 2; i++) {
 		s = image_add(c, IMAGE_SLOT);
 		s->main.deadline = s->main.proven_at = NSEC_NEVER;
-		s->other.deadline = s->other.proven_at = NSEC_NEVER;
+		s->other->deadline = s->other->proven_at = NSEC_NEVER;
 	}
 	c->slots[0].main.id = 1;
 	c->slots[0].main.state = WORKER_READY;
@@ -195,7 +195,7 @@ static void spoil(struct cluster *c, int how)
 		image_set_settings(c, IMAGE_GENERATION, NULL);
 		break;
 	case 9:
-		c->slots[1].other = c->slots[0].main;
+		*beside_take(c, &c->slots[1]) = c->slots[0].main;
 		break;
 	default:
 		ck_abort();

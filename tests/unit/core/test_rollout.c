@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
+#include "core/inside.h"
+
 static struct bench b;
 static struct cluster_settings *fresh; /* what is rolled out */
 
@@ -87,6 +89,20 @@ static struct rollout_view rollout_now(void)
 	cluster_view_rollout(b.c, &view);
 	return view;
 }
+
+/* Memory is for as many as are beside another at a time. */
+START_TEST(one_slot_after_the_other_needs_room_for_one_more)
+{
+	start_ready(bench_settings(), 4);
+	deploy();
+	for (uint32_t slot = 0; slot < 4; slot++)
+		step_through(slot);
+	ck_assert(!rollout_now().under_way);
+	ck_assert_uint_eq(b.c->beside.used, 2);
+	end();
+	cluster_settings_unref(fresh);
+}
+END_TEST
 
 START_TEST(nothing_is_replaced_before_its_command_has_ended)
 {
@@ -957,6 +973,7 @@ END_TEST
 
 static void add_good(TCase *tc)
 {
+	tcase_add_test(tc, one_slot_after_the_other_needs_room_for_one_more);
 	tcase_add_test(tc, nothing_is_replaced_before_its_command_has_ended);
 	tcase_add_test(tc, a_command_that_fails_leaves_all_as_it_was);
 	tcase_add_test(tc, another_rollout_waits_for_the_command_of_the_first);
