@@ -239,7 +239,8 @@ start_to_suffer() {
 }
 
 ends_well() {
-	[ "$(descriptors)" -eq "$FDS" ]
+	# the client that looked last may still be on its way out
+	wait_until 10 '[ "$(descriptors)" -eq "$1" ]' "$FDS"
 	nclust stop "$INSTANCE"
 	wait_exit
 	[ "$status" -eq 0 ]
