@@ -132,8 +132,10 @@ start_all() {
 	converse
 	curl -sS "http://127.0.0.1:$SLOW/slow" >"$DIR/answer" 3>&- &
 	ASKER=$!
+	# taken by the worker: one that waits in the queue is established as well
 	wait_until 5 '[ "$(ss -Htn state established "sport = :$1" | wc -l)" \
-		-ge 1 ]' "$SLOW"
+		-ge 1 ] &&
+		[ "$(CLUSTER=slow cluster ".listeners[0].queue")" -eq 0 ]' "$SLOW"
 	client scale slow 0 --no-wait
 	wait_until 5 '[ "$(CLUSTER=slow worker_state 0)" = draining ] &&
 		[ -s "$DIR/watch" ]'
