@@ -256,7 +256,9 @@ bool steer_spreads(const struct service *service, unsigned generation)
 static unsigned count_seats(const struct steer *s)
 {
 	const struct service *service = s->service;
-	unsigned wanted = cluster_wanted(service->core);
+	/* which slots have the spares changes */
+	unsigned wanted =
+		cluster_wanted(service->core) + cluster_spares(service->core);
 
 	if (!steer_spreads(service, in_force(s)) &&
 		!steer_spreads(service, next(s)))
@@ -488,6 +490,22 @@ bool steer_may_stop(const struct child *child)
 
 /* ---- rollouts ---- */
 
+/* The first one is ready: the clients of workers that died before that are its. */
+static void look_for_left(struct steer *s)
+{
+	unsigned left = 0;
+
+	while (left < s->count && !steer_is_orphaned(s, &s->lanes[left]))
+		left++;
+	if (left == s->count) {
+		look_next_turn(s);
+		return;
+	}
+	look_soon(s);
+	for (unsigned i = 0; i < s->count; i++)
+		steer_leave_seat(s, s->lanes[i].id);
+}
+
 static void note(struct service *service, const struct report *r)
 {
 	struct steer *s = service->traffic.steer;
@@ -500,7 +518,9 @@ static void note(struct service *service, const struct report *r)
 	set_state(s, child, r->kind == REPORT_READY,
 		r->kind == REPORT_DRAINING ||
 			(r->kind == REPORT_STOPPING && child->traffic.drains));
-	if (r->kind == REPORT_READY)
+	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
+		look_for_left(s);
+	else if (r->kind == REPORT_READY)
 		look_next_turn(s);
 	else
 		look_soon(s);

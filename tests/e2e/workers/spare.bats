@@ -73,6 +73,36 @@ serve_slowly() {
 	run -0 nclust stop "$INSTANCE"
 }
 
+# ask_in_background FILE: clients whose connections wait in a queue; the answers.
+ask_in_background() {
+	askers=()
+	for _ in 1 2; do
+		who >>"$1" 3>&- &
+		askers+=($!)
+	done
+	wait_until 10 '[ "$(ss -Htn "dport = :$1" | grep -c ESTAB)" -eq 2 ]' "$PORT"
+}
+
+@test "what waits for the worker that is killed goes to the spare, if each has a socket" {
+	need_root
+	for way in balance=rr balance=least balance=random sticky=client-address; do
+		start_nclust -n 1 --spare 1 "--$way" --log-level info \
+			-- "$FIXTURES/bind-itself" "$PORT"
+		wait_until 10 'so_many 1 1'
+		spare=$(spare_pid)
+		freeze "$(ready_pid)"
+		: >"$DIR/asked"
+		ask_in_background "$DIR/asked"
+		kill -KILL "$(ready_pid)"
+		wait "${askers[@]}"
+		[ "$(cat "$DIR/asked")" = "$spare"$'\n'"$spare" ]
+		[ "$(cluster .balance)" = "${way#*=}" ]
+		[ "$(who)" = "$spare" ]
+		wait_until 10 'so_many 1 1'
+		run -0 nclust stop "$INSTANCE"
+	done
+}
+
 @test "more are served by spares at once, and fewer leave as many spares" {
 	serve_slowly -n 1 --spare 2
 	wait_until 10 'so_many 1 2'
