@@ -205,21 +205,33 @@ static void hold_or_release(struct service *service, const struct action *a)
 		hold(c);
 }
 
+/* A start takes time; a spare that is to serve does not wait for that of the next
+ * one. */
+static unsigned spawn_all(struct service *service,
+	const struct actions *actions, struct event *answers)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < actions->count; i++)
+		hold_or_release(service, &actions->list[i]);
+	for (unsigned i = 0; i < actions->count; i++)
+		if (actions->list[i].kind == ACTION_SPAWN)
+			child_spawn(
+				service, &actions->list[i], &answers[count++]);
+	return count;
+}
+
 static void carry_out(struct service *service, const struct actions *actions)
 {
 	struct event answers[ACTIONS_MAX] untouched;
-	unsigned count = 0;
+	unsigned count;
 	bool drains = false;
-	bool holds = false;
 
 	for (unsigned i = 0; i < actions->count; i++) {
 		const struct action *a = &actions->list[i];
 		struct child *c = child_find(service, a->slot, a->worker);
 
 		switch (a->kind) {
-		case ACTION_SPAWN:
-			child_spawn(service, a, &answers[count++]);
-			break;
 		case ACTION_SIGNAL:
 			if (c != NULL)
 				child_stop(c, stop_signal(service, a->signal));
@@ -236,9 +248,9 @@ static void carry_out(struct service *service, const struct actions *actions)
 		case ACTION_REPORT:
 			on_report(service, &a->report);
 			break;
+		case ACTION_SPAWN:
 		case ACTION_HOLD:
 		case ACTION_RELEASE:
-			holds = true;
 			break;
 		case ACTION_ENDED:
 			service->stage.ended = true;
@@ -248,12 +260,11 @@ static void carry_out(struct service *service, const struct actions *actions)
 			break;
 		}
 	}
+	count = spawn_all(service, actions, answers);
 	for (unsigned i = 0; i < count; i++)
 		service_tell(service, &answers[i]);
 	if (drains)
 		PARTS(choose, service);
-	for (unsigned i = 0; holds && i < actions->count; i++)
-		hold_or_release(service, &actions->list[i]);
 }
 
 /* Room for the children of `slots` slots; never shrinks. */
