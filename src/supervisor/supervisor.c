@@ -5,9 +5,9 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/look/remote.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "supervisor/common/childset.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/accept/accepting.h"
 #include "supervisor/order/order.h"
@@ -206,36 +206,11 @@ static void on_far_away(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)revents;
 }
 
-/* The number that libev's epoll set has got: the first that was free. */
-static int epoll_of(struct ev_loop *loop, int first)
-{
-	char path[40];
-	char target[40] = "";
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", first);
-	if (ev_backend(loop) != EVBACKEND_EPOLL ||
-		readlink(path, target, sizeof(target) - 1) == -1)
-		return -1;
-	return remote_is_epoll(target) ? first : -1;
-}
-
-static int first_free(int fd)
-{
-	int first = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-	if (first != -1)
-		(void)close(first);
-	return first;
-}
-
 int supervisor_loop_init(struct supervisor *sup, struct error *err)
 {
-	int first = first_free(sup->null_fd);
-
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
-	sup->turn.epoll = epoll_of(sup->loop, first);
 	sup->births.own_score =
 		open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
@@ -254,7 +229,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	 * wake up each minute to look at it */
 	ev_periodic_init(&sup->turn.far_away, on_far_away, 0., 1e9, NULL);
 	ev_periodic_start(sup->loop, &sup->turn.far_away);
-	return 0;
+	return childset_open(sup, err);
 }
 
 /* ---- ourselves ---- */
@@ -530,6 +505,7 @@ static void supervisor_free(struct supervisor *sup)
 	if (sup->loop != NULL) {
 		heal_fini(sup);
 		intercept_fini(sup);
+		childset_close(sup);
 		ev_loop_destroy(sup->loop);
 	}
 	settings_free(sup->settings);

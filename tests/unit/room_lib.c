@@ -6,6 +6,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/begin.h"
+#include "supervisor/common/childset.h"
 #include "supervisor/common/news.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/messages/channel.h"
@@ -287,6 +288,7 @@ void room_begin(const char *ini)
 	room.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	room.loop = ev_loop_new(EVFLAG_NOENV);
 	ck_assert_ptr_nonnull(room.loop);
+	ck_assert_int_eq(childset_open(&room, &err), 0);
 	heal_init(&room);
 	intercept_init(&room);
 	channels_init(&room);
@@ -360,6 +362,7 @@ void room_end(void)
 	reap_fini(&room);
 	heal_fini(&room);
 	intercept_fini(&room);
+	childset_close(&room);
 	children_free(&room);
 	free(room.closer.list); /* a test may stand in place of its room */
 	ev_loop_destroy(room.loop);

@@ -16,16 +16,21 @@
 #define WORKER_PART 10 /* a tenth of the time that passes comes back */
 #define CLUSTER_PART 5
 
-/* Runs while `watcher` is stopped, which is the timer's data. */
+/* Runs while nothing is read from the worker. */
 struct rest {
 	ev_timer timer;
+	struct child *child;
+	void (*set)(struct child *child, bool over);
 	bool told; /* that this worker is made to wait */
 };
 
 static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+	const struct rest *rest = timer->data;
+
+	(void)loop;
 	(void)revents;
-	ev_io_start(loop, timer->data);
+	rest->set(rest->child, true);
 }
 
 nsec_t allowance_begin(void)
@@ -72,8 +77,9 @@ static void tell_cluster(struct service *service)
 	service->life.greed_told = true;
 }
 
-nsec_t allowance_end(struct allowance *a, const struct child *child,
-	ev_io *watcher, nsec_t begun, const char *what)
+nsec_t allowance_end(struct allowance *a, struct child *child,
+	void (*rest)(struct child *child, bool over), nsec_t begun,
+	const char *what)
 {
 	struct service *service = child->service;
 	nsec_t now = clock_now();
@@ -82,19 +88,21 @@ nsec_t allowance_end(struct allowance *a, const struct child *child,
 	nsec_t together =
 		charge(&service->life.whole_at, now, cost * CLUSTER_PART);
 
-	if ((alone == 0 && together == 0) || !ev_is_active(watcher))
+	if ((alone == 0 && together == 0) || allowance_rests(a))
 		return cost;
 	if (a->rest == NULL) {
 		a->rest = calloc(1, sizeof(*a->rest));
 		if (a->rest == NULL)
 			return cost; /* no memory: the next call tries again */
-		timer_init(&a->rest->timer, on_rested, watcher);
+		timer_init(&a->rest->timer, on_rested, a->rest);
+		a->rest->child = child;
+		a->rest->set = rest;
 	}
 	if (alone > 0)
 		tell_worker(child, a->rest, what);
 	if (together > 0)
 		tell_cluster(service);
-	ev_io_stop(service->sup->loop, watcher);
+	rest(child, false);
 	timer_arm(service->sup->loop, &a->rest->timer,
 		alone > together ? alone : together);
 	return cost;

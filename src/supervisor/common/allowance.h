@@ -28,19 +28,21 @@ struct allowance {
 };
 
 /* Call one before, the other after doing something for the worker, to charge
- * the CPU time between, which is returned.  If the allowance is used up, `watcher`
- * stops for a while; the first time, that is logged, with `what` the worker does. */
+ * the CPU time between, which is returned.  If the allowance is used up, `rest` is
+ * called to stop to read from it, and again when that is `over`; the first time it is
+ * logged, with `what` the worker does. */
 nsec_t allowance_begin(void);
-nsec_t allowance_end(struct allowance *a, const struct child *child,
-	ev_io *watcher, nsec_t begun, const char *what);
+nsec_t allowance_end(struct allowance *a, struct child *child,
+	void (*rest)(struct child *child, bool over), nsec_t begun,
+	const char *what);
 
-/* Does the worker wait now?  Then its watcher must stay stopped. */
+/* Does the worker wait now?  Then it must not be read from. */
 bool allowance_rests(const struct allowance *a);
 
 /* Is half of it left?  Work that is not essential is done only then. */
 bool allowance_is_ample(const struct allowance *a);
 
-/* Call this before the watcher's descriptor is closed.  All is there again. */
+/* Call this before the descriptor is closed.  All is there again. */
 void allowance_stop(struct allowance *a, struct ev_loop *loop);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_PART_H
 #define SUPERVISOR_PART_H
 
+#include "supervisor/common/childset.h"
 #include "supervisor/common/state.h"
 
 /*
@@ -50,6 +51,9 @@ struct part {
 		struct child *child, struct birth *birth, struct error *err);
 	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
+	/* One of its descriptors can perhaps be read (childset.h).  Rooms whose
+	 * it is not may not look at the child: it may be released already. */
+	void (*readable)(struct child *child, enum child_fd which);
 	/* After an upgrade: watch the worker again. */
 	void (*resumed)(struct child *child);
 	/* The worker is about to get this listener by its bind(2), or it is

@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 #include "config/config.h"
 #include "core/cluster.h"
+#include "os/eventset.h"
 #include "os/look/holder.h"
 #include "os/place/rundir.h"
 #include "supervisor/control/state.h"
@@ -159,6 +160,12 @@ struct service {
 
 #define PID_BUCKETS_MIN 64
 
+/* What is watched of workers (childset.h). */
+struct childset {
+	struct eventset set;
+	ev_io wake;
+};
+
 struct pid_table {
 	struct child **buckets;
 	size_t size; /* a power of two */
@@ -203,7 +210,6 @@ struct turn {
 	uint64_t turns;       /* so many there were, … */
 	nsec_t busy;          /* … and so long they took, … */
 	nsec_t longest;       /* … the longest one of them */
-	int epoll;            /* libev's set of descriptors; -1: not known */
 };
 
 /* Events: the history, and those that wait to be published (news.h). */
@@ -256,6 +262,7 @@ struct supervisor {
 	struct guard guard;
 	struct orphans orphans;
 	struct pid_table pids;
+	struct childset childset;
 	struct births births;
 
 	struct sockets sockets;

@@ -65,7 +65,7 @@ void intercept_on_release(struct child *child)
 	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
 	note(child, false);
-	for (unsigned i = 0; i < count && child->trap.watcher.fd != -1; i++) {
+	for (unsigned i = 0; i < count && child->trap.fd != -1; i++) {
 		struct seccomp_notice notice = {
 			.call = SECCOMP_LISTEN,
 			.id = gate.id[i],
@@ -89,8 +89,8 @@ bool intercept_on_stop(struct child *child, int signal)
 		return false;
 	child_signal(child, signal);
 	while (trap->gate_count > 0)
-		seccomp_answer(trap->watcher.fd,
-			trap->gate.id[--trap->gate_count], EINTR);
+		seccomp_answer(
+			trap->fd, trap->gate.id[--trap->gate_count], EINTR);
 	return true;
 }
 

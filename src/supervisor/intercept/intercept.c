@@ -22,7 +22,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -160,12 +159,29 @@ void intercept_judge(struct child *child, const struct remote *r)
 		child->service->name, child->slot, (int)r->tid);
 }
 
+/* Its next call is to be received. */
+static void await_call(struct child *child)
+{
+	if (child->trap.fd != -1 && child->trap.heard == NULL &&
+		!allowance_rests(&child->trap.allowance) &&
+		childset_add(child, CHILD_TRAP, child->trap.fd) == -1)
+		log_syserr("%s.%" PRIu32 ": cannot watch its calls",
+			child->service->name, child->slot);
+}
+
+static void rest(struct child *child, bool over)
+{
+	if (over)
+		await_call(child);
+	else
+		childset_remove(child, child->trap.fd);
+}
+
 void intercept_charge(struct child *child, nsec_t begun)
 {
-	if (child->trap.watcher.fd == -1)
-		return;
-	allowance_end(&child->trap.allowance, child, &child->trap.watcher,
-		begun, "calls bind(2) and listen(2)");
+	if (child->trap.fd != -1)
+		allowance_end(&child->trap.allowance, child, rest, begun,
+			"calls bind(2) and listen(2)");
 }
 
 static void note_v6only(struct child *child,
@@ -177,7 +193,7 @@ static void note_v6only(struct child *child,
 		intercept_read(child, r, notice->at, &on, sizeof(on)) == 0;
 	child->trap.v6only = child->trap.v6only_known && on != 0;
 	child->trap.v6only_fd = notice->fd;
-	seccomp_continue(child->trap.watcher.fd, notice->id);
+	seccomp_continue(child->trap.fd, notice->id);
 }
 
 static void read_arguments(
@@ -191,7 +207,7 @@ static void read_arguments(
 
 static void obey(struct child *child, struct seccomp_notice *notice)
 {
-	int trap = child->trap.watcher.fd;
+	int trap = child->trap.fd;
 	struct remote r;
 
 	/* tid 0: the thread is in a pid namespace that we cannot see */
@@ -248,6 +264,7 @@ static void answer_first(struct intercept *in)
 	forget_heard(child);
 	obey(child, &notice);
 	intercept_charge(child, begun);
+	await_call(child);
 }
 
 static void intercept_on_settle(struct supervisor *sup)
@@ -270,55 +287,61 @@ static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm(loop, timer, 0);
 }
 
-/* A call that libev has seen may be gone by now, and to receive it would block
- * until the next one.  So poll again. */
-static void on_trap(struct ev_loop *loop, ev_io *watcher, int revents)
+/* The next call, or NULL.  One that was seen may be gone by now, and to receive it
+ * would block until the next one.  So poll again. */
+static struct heard *receive(struct child *child)
 {
-	struct child *child = watcher->data;
-	struct intercept *in = &child->service->sup->intercept;
-	struct pollfd ready = {.fd = watcher->fd, .events = POLLIN};
-	struct heard *heard;
+	struct pollfd ready = {.fd = child->trap.fd, .events = POLLIN};
+	struct heard *heard = NULL;
 	int got;
 
-	(void)revents;
-	if (child->trap.heard != NULL || poll(&ready, 1, 0) != 1)
-		return;
-	if ((ready.revents & POLLIN) == 0) { /* no process is left to call */
-		ev_io_stop(loop, watcher);
-		return;
-	}
-	heard = calloc(1, sizeof(*heard));
+	if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0)
+		heard = calloc(1, sizeof(*heard));
 	if (heard == NULL)
-		return; /* the call waits, and the next turn tries again */
+		return NULL;
 	heard->child = child;
-	got = seccomp_receive(watcher->fd, &heard->notice);
+	got = seccomp_receive(child->trap.fd, &heard->notice);
+	if (got == 1)
+		return heard;
 	if (got == -1)
 		log_syserr("%s.%" PRIu32 ": cannot receive its calls",
 			child->service->name, child->slot);
-	if (got != 1) {
-		free(heard);
-		return;
-	}
-	child->trap.heard = heard;
-	*in->heard_end = heard;
-	in->heard_end = &heard->next;
-	ev_feed_event(loop, &in->obey, EV_CUSTOM);
-}
-
-/* ---- life ---- */
-
-static void intercept_on_blank(struct child *child)
-{
-	io_init(&child->trap.watcher, on_trap, -1, child);
+	free(heard);
+	return NULL;
 }
 
 /* The kernel hangs up when nobody is under the filter of the trap, and nobody
  * leaves it. */
 static bool intercept_on_all_over(const struct child *child)
 {
-	struct pollfd trap = {.fd = child->trap.watcher.fd};
+	struct pollfd trap = {.fd = child->trap.fd};
 
 	return poll(&trap, 1, 0) == 1 && (trap.revents & POLLHUP) != 0;
+}
+
+static void intercept_on_readable(struct child *child, enum child_fd which)
+{
+	struct intercept *in;
+
+	if (which != CHILD_TRAP || child->trap.heard != NULL)
+		return;
+	in = &child->service->sup->intercept;
+	child->trap.heard = receive(child);
+	if (child->trap.heard == NULL) {
+		if (!intercept_on_all_over(child))
+			await_call(child);
+		return;
+	}
+	*in->heard_end = child->trap.heard;
+	in->heard_end = &child->trap.heard->next;
+	ev_feed_event(child->service->sup->loop, &in->obey, EV_CUSTOM);
+}
+
+/* ---- life ---- */
+
+static void intercept_on_blank(struct child *child)
+{
+	child->trap.fd = -1;
 }
 
 /* The spawn has succeeded: watch the child's calls, or log why we cannot. */
@@ -339,18 +362,13 @@ static void watch(struct child *child, struct spawn_trap *trap)
 		return;
 	}
 	tell_own_filter(sup);
-	ev_io_set(&child->trap.watcher, fd_release(&trap->fd), EV_READ);
-	ev_io_start(sup->loop, &child->trap.watcher);
+	child->trap.fd = fd_release(&trap->fd);
+	await_call(child);
 }
 
 static void intercept_on_resumed(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-	ev_io *watcher = &child->trap.watcher;
-
-	ev_io_set(watcher, watcher->fd, EV_READ);
-	if (watcher->fd != -1)
-		ev_io_start(sup->loop, watcher);
+	await_call(child);
 	listens_resume(child);
 }
 
@@ -359,25 +377,24 @@ static void intercept_on_gone(struct child *child)
 	struct supervisor *sup = child->service->sup;
 
 	learned_on_end(child);
-	if (child->trap.watcher.fd == -1)
+	if (child->trap.fd == -1)
 		return;
 	forget_heard(child);
 	allowance_stop(&child->trap.allowance, sup->loop);
-	ev_io_stop(sup->loop, &child->trap.watcher);
-	(void)close(child->trap.watcher.fd);
-	ev_io_set(&child->trap.watcher, -1, 0);
+	childset_remove(child, child->trap.fd);
+	fd_close(&child->trap.fd);
 }
 
 /*
  * What we have put into its table has taken the place of another descriptor, and
  * the thread that closes that one hangs, with the lock of its trap
  * (seccomp_do_user_notification() of the kernel).  Who answers, or only polls, would
- * wait for it: so the trap leaves the loop's set, and a child closes it.
+ * wait for it: so the trap leaves our set, and a child closes it.
  */
 void intercept_abandon(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
-	int trap = child->trap.watcher.fd;
+	int trap = child->trap.fd;
 
 	log_warn("%s.%" PRIu32
 		 ": killing worker %d: it replaced the socket that it binds by "
@@ -386,12 +403,8 @@ void intercept_abandon(struct child *child)
 	forget_heard(child);
 	child->trap.hostile = true;
 	allowance_stop(&child->trap.allowance, sup->loop);
-	ev_io_stop(sup->loop, &child->trap.watcher);
-	/* libev may have made its set anew, with a lower number */
-	for (int set = 3; set <= sup->turn.epoll; set++)
-		if (epoll_ctl(set, EPOLL_CTL_DEL, trap, NULL) == 0)
-			break;
-	ev_io_set(&child->trap.watcher, -1, 0);
+	childset_remove(child, trap);
+	child->trap.fd = -1;
 	foreign_close(sup, child, &trap);
 	if (child->kept.entry != NULL) /* the keeper has a duplicate */
 		child->kept.entry->flags |= STATE_HUNG;
@@ -410,7 +423,7 @@ static int intercept_on_prepare(
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
 	watch(child, birth->plan.trap);
-	if (child->kept.entry != NULL && child->trap.watcher.fd != -1)
+	if (child->kept.entry != NULL && child->trap.fd != -1)
 		child->kept.entry->flags |= STATE_TRAPPED;
 	listens_born(child);
 }
@@ -435,7 +448,7 @@ void intercept_fini(struct supervisor *sup)
 
 static void intercept_on_hold(const struct child *child, struct kept *kept)
 {
-	kept->trap = child->trap.watcher.fd;
+	kept->trap = child->trap.fd;
 }
 
 static void intercept_on_adopt(struct child *child, struct kept *kept)
@@ -461,6 +474,7 @@ static void intercept_on_go_on(struct supervisor *sup)
 const struct part intercept_part = {
 	.name = "intercept",
 	.blank = intercept_on_blank,
+	.readable = intercept_on_readable,
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,

@@ -201,7 +201,7 @@ static void look_after(struct child *child, nsec_t wait)
 
 void listens_born(struct child *child)
 {
-	if (child->trap.watcher.fd == -1)
+	if (child->trap.fd == -1)
 		return;
 	ports_expect(child);
 	if (ports_expects(child))
@@ -329,7 +329,7 @@ static const struct listener *named_unix(
 static void leave(struct child *child, const struct seccomp_notice *notice,
 	struct remote *r)
 {
-	int trap = child->trap.watcher.fd;
+	int trap = child->trap.fd;
 	const struct listener *named =
 		named_unix(child->service, remote_inode(r, notice->fd));
 	char text[160] = "unix:";
@@ -350,7 +350,7 @@ static void leave(struct child *child, const struct seccomp_notice *notice,
 void listens_call(struct child *child, const struct seccomp_notice *notice,
 	struct remote *r)
 {
-	int trap = child->trap.watcher.fd;
+	int trap = child->trap.fd;
 	struct listener *l =
 		learned_by_inode(child->service, remote_inode(r, notice->fd));
 	int backlog;

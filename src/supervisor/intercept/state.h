@@ -27,7 +27,7 @@ struct gate {
 
 struct trapped {
 	struct gate gate;
-	ev_io watcher;       /* its fd: on which calls arrive, or -1 */
+	int fd;              /* on which calls arrive, or -1 */
 	struct heard *heard; /* heap: a call that waits its turn; or NULL */
 	struct allowance allowance; /* for its calls */
 

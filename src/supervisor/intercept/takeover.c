@@ -692,7 +692,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 		.service = child->service,
 		.notice = notice,
 		.remote = remote,
-		.trap = child->trap.watcher.fd,
+		.trap = child->trap.fd,
 		.sock = -1,
 	};
 

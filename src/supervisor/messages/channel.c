@@ -259,6 +259,16 @@ static int read_some(struct channel *c)
 	return got == -1 && (errno == EAGAIN || errno == EBUSY) ? 0 : -1;
 }
 
+static void rest(struct child *child, bool over)
+{
+	struct channel *c = child->channel;
+
+	if (!over)
+		ev_io_stop(sup_of(c)->loop, &c->io);
+	else if (c->io.fd != -1)
+		ev_io_start(sup_of(c)->loop, &c->io);
+}
+
 /* The worker pays for what it sends, but not for answers to what nclust has
  * sent: those are as many as its connections.  As read_some(). */
 static int read_charged(struct channel *c)
@@ -269,8 +279,8 @@ static int read_charged(struct channel *c)
 	c->lines = c->answers = 0;
 	got = read_some(c);
 	if (c->lines == 0 || c->answers < c->lines)
-		allowance_end(&c->allowance, c->child, &c->io, begun,
-			"sends messages");
+		allowance_end(
+			&c->allowance, c->child, rest, begun, "sends messages");
 	return got;
 }
 

@@ -54,9 +54,9 @@ void keeper_hold_child(struct child *child)
 		(child->kept.entry->flags & STATE_KEEP) == 0)
 		return;
 	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
-	if (child->life.notify_watcher.fd != -1) {
+	if (child->life.notify != -1) {
 		p.which |= LOGWIRE_NOTIFY;
-		fds[count++] = child->life.notify_watcher.fd;
+		fds[count++] = child->life.notify;
 	}
 	PARTS(hold, child, &kept);
 	if (kept.trap != -1) {

@@ -49,18 +49,31 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 
 /* To reap one of which much was looked at may take 100 ms (REAPING_A_TURN): others
  * wait for the next turn, their pidfds stay readable. */
-static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+static void hear_exit(struct child *child)
 {
-	struct child *child = watcher->data;
 	struct supervisor *sup = child->service->sup;
 	nsec_t begun = clock_now();
 
-	(void)loop;
-	(void)revents;
 	if (sup->turn.ends >= ENDS_A_TURN)
 		return;
 	child_ended(child);
 	sup->turn.ends += clock_now() - begun;
+}
+
+static void workers_on_readable(struct child *child, enum child_fd which)
+{
+	if (which == CHILD_EXIT)
+		hear_exit(child);
+	else if (which == CHILD_NOTIFY)
+		readiness_hear(child);
+}
+
+/* On failure SIGCHLD will do, unless the worker is adopted. */
+static void watch_exit(struct child *child)
+{
+	if (childset_add(child, CHILD_EXIT, child->pidfd) == -1)
+		log_syserr("%s.%" PRIu32 ": cannot watch worker %d",
+			child->service->name, child->slot, (int)child->pid);
 }
 
 struct child *child_new(struct service *service)
@@ -77,9 +90,11 @@ struct child *child_new(struct service *service)
 	if (c == NULL)
 		return NULL;
 	*c = (struct child){
-		.service = service, .pidfd = -1, .output = {-1, -1}};
-	io_init(&c->life.exit_watcher, on_exit_readable, -1, c);
-	readiness_init(c);
+		.service = service,
+		.pidfd = -1,
+		.output = {-1, -1},
+		.life.notify = -1,
+	};
 	PARTS(blank, c);
 	return c;
 }
@@ -89,7 +104,8 @@ static void child_release(struct child *c)
 {
 	struct supervisor *sup = c->service->sup;
 
-	ev_io_stop(sup->loop, &c->life.exit_watcher);
+	if (c->pidfd != -1)
+		childset_remove(c, c->pidfd);
 	PARTS_BACKWARDS(gone, c);
 	readiness_close(c);
 	fd_close(&c->pidfd);
@@ -195,13 +211,13 @@ static int open_all(struct child *c, struct birth *birth, struct error *err)
 	if (!c->service->kind->by_connection) {
 		if (readiness_open(c, birth->place.recipe->settings, err) == -1)
 			return -1;
-		birth->place.notify = c->life.notify_watcher.fd;
+		birth->place.notify = c->life.notify;
 	}
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->prepare != NULL &&
 			parts[i]->prepare(c, birth, err) == -1)
 			return -1;
-	if (leave_spare(sup, c->life.notify_watcher.fd, err) == -1)
+	if (leave_spare(sup, c->life.notify, err) == -1)
 		return -1;
 	if (leave_spare(sup, birth->place.channel, err) == -1)
 		return -1;
@@ -252,7 +268,6 @@ static void settle(struct child *c, struct child **at)
 {
 	*at = c;
 	pids_add(&c->service->sup->pids, c);
-	ev_io_set(&c->life.exit_watcher, c->pidfd, EV_READ);
 }
 
 /* Start a worker in the slot of birth->place, of that generation; `worker` is its
@@ -292,7 +307,7 @@ static struct child *start(struct service *service, struct birth *birth,
 		fd_close(&birth->plan.cgroups[i]);
 	if (got == 0) {
 		settle(c, at);
-		ev_io_start(sup->loop, &c->life.exit_watcher);
+		watch_exit(c);
 		capture_hand_over(service, c);
 		PARTS(born, c, birth);
 		return c;
@@ -367,18 +382,13 @@ int child_settle(struct child *child)
 	if (at == NULL || child_by_pid(service->sup, child->pid) != NULL)
 		return -1;
 	settle(child, at);
-	ev_io_set(&child->life.notify_watcher, child->life.notify_watcher.fd,
-		EV_READ);
 	return 0;
 }
 
 void child_resume(struct child *child)
 {
-	struct ev_loop *loop = child->service->sup->loop;
-
-	ev_io_start(loop, &child->life.exit_watcher);
-	if (child->life.notify_watcher.fd != -1)
-		ev_io_start(loop, &child->life.notify_watcher);
+	watch_exit(child);
+	readiness_resume(child);
 	PARTS(resumed, child);
 }
 
@@ -398,7 +408,7 @@ struct child *child_adopt(struct service *service, uint32_t slot,
 	c->pidfd = pidfd;
 	c->kept.adopted = true;
 	settle(c, at);
-	ev_io_start(service->sup->loop, &c->life.exit_watcher);
+	watch_exit(c);
 	return c;
 }
 
@@ -604,6 +614,7 @@ static void workers_on_end(struct supervisor *sup)
 
 const struct part workers_part = {
 	.name = "workers",
+	.readable = workers_on_readable,
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
 	.settle = workers_on_settle,

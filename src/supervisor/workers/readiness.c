@@ -8,7 +8,7 @@
 #include "os/fdpass.h"
 #include "os/process.h"
 #include "protocol/notify.h"
-#include "supervisor/common/timer.h"
+#include "supervisor/common/childset.h"
 #include "supervisor/common/guard.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/foreign.h"
@@ -42,25 +42,43 @@ static bool has_heard_enough(struct supervisor *sup)
 	return turn->heard >= HEARING_A_TURN;
 }
 
-static void on_notify(struct ev_loop *loop, ev_io *watcher, int revents)
+static int watch(struct child *child)
 {
-	struct child *child = watcher->data;
+	return childset_add(child, CHILD_NOTIFY, child->life.notify);
+}
+
+static void go_on(struct child *child)
+{
+	if (watch(child) == -1)
+		log_syserr("%s.%" PRIu32 ": cannot watch its notify socket",
+			child->service->name, child->slot);
+}
+
+static void rest(struct child *child, bool over)
+{
+	if (over)
+		go_on(child);
+	else
+		childset_remove(child, child->life.notify);
+}
+
+void readiness_hear(struct child *child)
+{
 	struct supervisor *sup = child->service->sup;
 	nsec_t begun;
 
-	(void)loop;
-	(void)revents;
 	if (has_heard_enough(sup))
 		return;
 	begun = allowance_begin();
 	readiness_drain(child);
 	sup->turn.heard += allowance_end(&child->life.notify_allowance, child,
-		watcher, begun, "sends notify messages");
+		rest, begun, "sends notify messages");
 }
 
-void readiness_init(struct child *child)
+void readiness_resume(struct child *child)
 {
-	io_init(&child->life.notify_watcher, on_notify, -1, child);
+	if (child->life.notify != -1)
+		go_on(child);
 }
 
 #define NAME_SIZE 24
@@ -186,12 +204,6 @@ static int bind_notify(const struct child *child,
 		settings->uid, settings->gid, err);
 }
 
-static void watch(struct child *child, int fd)
-{
-	ev_io_set(&child->life.notify_watcher, fd, EV_READ);
-	ev_io_start(child->service->sup->loop, &child->life.notify_watcher);
-}
-
 int readiness_open(struct child *child, const struct cluster_settings *settings,
 	struct error *err)
 {
@@ -202,23 +214,25 @@ int readiness_open(struct child *child, const struct cluster_settings *settings,
 	if (fd == -1 && err->sys == ENOENT &&
 		guard_make_place(child->service->sup, err) == 0)
 		fd = bind_notify(child, settings, err);
-	if (fd == -1)
-		return error_wrap(err, "notify socket");
-	watch(child, fd);
-	return 0;
+	child->life.notify = fd;
+	if (fd != -1 && watch(child) == -1)
+		(void)error_set(err, errno, "cannot watch it");
+	else if (fd != -1)
+		return 0;
+	return error_wrap(err, "notify socket");
 }
 
 void readiness_close(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
-	int fd = child->life.notify_watcher.fd;
+	int fd = child->life.notify;
 	char name[NAME_SIZE];
 
 	if (fd == -1)
 		return;
 	allowance_stop(&child->life.notify_allowance, sup->loop);
-	ev_io_stop(sup->loop, &child->life.notify_watcher);
-	ev_io_set(&child->life.notify_watcher, -1, 0);
+	childset_remove(child, fd);
+	child->life.notify = -1;
 	if (keep_post(child, fd))
 		return;
 	foreign_close(sup, child, &fd);
@@ -240,7 +254,8 @@ void readiness_adopt(struct child *child, int fd)
 				child->slot, err.text);
 		return;
 	}
-	watch(child, fd);
+	child->life.notify = fd;
+	go_on(child);
 	readiness_renew(child); /* somebody may have cleaned up */
 }
 
@@ -250,7 +265,7 @@ void readiness_renew(struct child *child)
 	struct error err;
 	struct stat st;
 	char name[NAME_SIZE];
-	int old = child->life.notify_watcher.fd;
+	int old = child->life.notify;
 	int fd;
 
 	name_of(child->serial, name);
@@ -266,9 +281,10 @@ void readiness_renew(struct child *child)
 		return;
 	}
 	allowance_stop(&child->life.notify_allowance, sup->loop);
-	ev_io_stop(sup->loop, &child->life.notify_watcher);
+	childset_remove(child, old);
 	foreign_close(sup, child, &old);
-	watch(child, fd);
+	child->life.notify = fd;
+	go_on(child);
 }
 
 /*
@@ -391,8 +407,7 @@ static bool look_at_next(struct child *child, struct said *said)
 	char data[NOTIFY_MAX + 1];
 	struct fdpass_message m;
 
-	if (fdpass_look(
-		    child->life.notify_watcher.fd, data, sizeof(data), &m) != 1)
+	if (fdpass_look(child->life.notify, data, sizeof(data), &m) != 1)
 		return false;
 	said->alone = !m.lost;
 	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
@@ -410,7 +425,7 @@ static bool take(
 	struct child *child, const struct said *said, struct fdpass_message *m)
 {
 	char data[NOTIFY_MAX + 1];
-	int fd = child->life.notify_watcher.fd;
+	int fd = child->life.notify;
 
 	m->fd_count = 0;
 	return (said->alone ? fdpass_skip(fd)
@@ -424,8 +439,8 @@ void readiness_drain(struct child *child)
 	struct fdpass_message m;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		if (child->life.notify_watcher.fd == -1 ||
-			!look_at_next(child, &said) || !take(child, &said, &m))
+		if (child->life.notify == -1 || !look_at_next(child, &said) ||
+			!take(child, &said, &m))
 			return;
 		if (said.counts)
 			obey(child, &said.message);

@@ -7,11 +7,14 @@
 /* A private NOTIFY_SOCKET per worker.  A message counts if its sender, by
  * SCM_CREDENTIALS, is the worker or belongs to the worker's session; all
  * others are refused, which is reported once. */
-void readiness_init(struct child *child);
 int readiness_open(struct child *child, const struct cluster_settings *settings,
 	struct error *err);
 /* Bind it anew if its file was removed. */
 void readiness_renew(struct child *child);
+/* Its socket can be read. */
+void readiness_hear(struct child *child);
+/* After an upgrade: watch its socket again. */
+void readiness_resume(struct child *child);
 /* Receive all queued messages; called also before the worker is reaped. */
 void readiness_drain(struct child *child);
 /* Take over the socket that an earlier nclust had for the worker; -1: make a

@@ -131,8 +131,7 @@ struct births {
 
 /* Of a worker. */
 struct worker_life {
-	ev_io exit_watcher;
-	ev_io notify_watcher; /* its fd: the notify socket, or -1 */
+	int notify; /* its notify socket, or -1 */
 	struct allowance notify_allowance;
 	char *status; /* STATUS=, heap, or NULL */
 	char *cause;  /* why it will end, heap (trouble.h); or NULL */

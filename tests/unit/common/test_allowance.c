@@ -4,9 +4,6 @@
 #include "os/clock.h"
 #include "supervisor/common/allowance.h"
 #include "supervisor/common/news.h"
-#include "supervisor/common/timer.h"
-
-#include <unistd.h>
 
 /* How much of nclust's time workers get that ask for it as often as they may. */
 
@@ -28,24 +25,22 @@ nsec_t clock_worked(void)
 }
 
 static struct asker {
-	const struct child *child;
+	struct child *child;
 	struct allowance allowance;
-	ev_io watcher;
+	bool rests;
 	nsec_t used;
 } askers[WORKERS];
-static int ends[2];
 
-static void on_asked(struct ev_loop *loop, ev_io *watcher, int revents)
+static void rest(struct child *child, bool over)
 {
-	(void)loop;
-	(void)watcher;
-	(void)revents;
+	for (unsigned i = 0; i < WORKERS; i++)
+		if (askers[i].child == child)
+			askers[i].rests = !over;
 }
 
 static void begin(void)
 {
 	room_begin(TWO);
-	ck_assert_int_eq(pipe(ends), 0);
 	room_tick(room_cluster("web"));
 	room_tick(room_cluster("job"));
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -53,20 +48,14 @@ static void begin(void)
 			.child = i == JOB ? room_child(room_cluster("job"), 0)
 					  : room_child(room_cluster("web"), i),
 		};
-		io_init(&askers[i].watcher, on_asked, ends[0], NULL);
-		ev_io_start(room.loop, &askers[i].watcher);
 	}
 }
 
 static void end(void)
 {
-	for (unsigned i = 0; i < WORKERS; i++) {
+	for (unsigned i = 0; i < WORKERS; i++)
 		allowance_stop(&askers[i].allowance, room.loop);
-		ev_io_stop(room.loop, &askers[i].watcher);
-	}
 	room_end();
-	(void)close(ends[0]);
-	(void)close(ends[1]);
 }
 
 /* If nclust reads what this worker asks, that takes so long. */
@@ -75,12 +64,12 @@ static void ask(unsigned i, nsec_t cost)
 	struct asker *a = &askers[i];
 	nsec_t begun;
 
-	if (!ev_is_active(&a->watcher))
+	if (a->rests)
 		return;
 	begun = allowance_begin();
 	worked += cost;
 	a->used += cost;
-	allowance_end(&a->allowance, a->child, &a->watcher, begun, "asks");
+	allowance_end(&a->allowance, a->child, rest, begun, "asks");
 }
 
 /* Web's first `count` workers, and job's, ask all the time. */
@@ -154,13 +143,13 @@ START_TEST(who_asks_seldom_never_waits)
 }
 END_TEST
 
-START_TEST(a_watcher_that_was_closed_meanwhile_stays_stopped)
+START_TEST(what_was_closed_meanwhile_is_not_read_again)
 {
 	ask(0, 200 * MSEC);
 	ck_assert(allowance_rests(&askers[0].allowance));
 	allowance_stop(&askers[0].allowance, room.loop);
 	room_pass(5 * SECOND);
-	ck_assert(!ev_is_active(&askers[0].watcher));
+	ck_assert(askers[0].rests);
 }
 END_TEST
 
@@ -171,7 +160,7 @@ static void add(TCase *all)
 	tcase_add_test(all, all_workers_of_a_cluster_get_two_tenths_together);
 	tcase_add_test(all, a_worker_of_another_cluster_never_waits);
 	tcase_add_test(all, who_asks_seldom_never_waits);
-	tcase_add_test(all, a_watcher_that_was_closed_meanwhile_stays_stopped);
+	tcase_add_test(all, what_was_closed_meanwhile_is_not_read_again);
 }
 
 int main(void)

@@ -57,7 +57,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, turn.prepare),
 	NOT(supervisor, turn.deadline),
 	NOT(supervisor, turn.far_away),
-	NOT(supervisor, turn.epoll),
+	NOT(supervisor, childset),
 	NOT(supervisor, reaper.sweep),
 	NOT(supervisor, sockets.listening),
 	NOT(supervisor, sockets.heal),
@@ -216,9 +216,6 @@ static const struct gap child_gaps[] = {
 	NOT(child, service),
 	NOT(child, census),
 	NOT(child, next),
-	NOT(child, life.exit_watcher), /* made anew */
-	NOT(child, life.notify_watcher),
-	NOT(child, trap.watcher),
 	NOT(child, life.notify_allowance), /* begun anew */
 	NOT(child, trap.allowance),
 	NOT(child, life.oom),   /* of a moment */

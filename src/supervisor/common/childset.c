@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/childset.h"
+
+#include "supervisor/common/part.h"
+#include "supervisor/common/timer.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define EVENTS_A_TURN 64
+
+static void hear(const struct epoll_event *event)
+{
+	unsigned which = (uintptr_t)event->data.ptr % _Alignof(struct child);
+	struct child *child = (void *)((char *)event->data.ptr - which);
+
+	/* It may have ended in this turn, and its struct be another's by now:
+	 * then there is nothing to read. */
+	if (child->service != NULL)
+		PARTS(readable, child, (enum child_fd)which);
+}
+
+static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct epoll_event events[EVENTS_A_TURN];
+	struct eventset *set = watcher->data;
+	int count;
+
+	(void)loop;
+	(void)revents;
+	eventset_take(set);
+	count = epoll_wait(set->set, events, EVENTS_A_TURN, 0);
+	for (int i = 0; i < count; i++)
+		hear(&events[i]);
+	eventset_arm(set);
+}
+
+int childset_open(struct supervisor *sup, struct error *err)
+{
+	struct eventset *set = &sup->childset.set;
+
+	if (eventset_open(set) == -1)
+		return error_set(err, errno, "cannot watch workers");
+	io_init(&sup->childset.wake, on_wake, set->wake, set);
+	ev_io_start(sup->loop, &sup->childset.wake);
+	eventset_arm(set);
+	return 0;
+}
+
+void childset_close(struct supervisor *sup)
+{
+	if (!ev_is_active(&sup->childset.wake))
+		return;
+	ev_io_stop(sup->loop, &sup->childset.wake);
+	eventset_close(&sup->childset.set);
+}
+
+int childset_add(struct child *child, enum child_fd which, int fd)
+{
+	int set = child->service->sup->childset.set.set;
+	struct epoll_event event = {
+		.events = EPOLLIN | (which == CHILD_TRAP ? EPOLLONESHOT : 0U),
+		.data.ptr = (char *)child + which,
+	};
+
+	if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0)
+		return 0;
+	return errno == EEXIST ? epoll_ctl(set, EPOLL_CTL_MOD, fd, &event) : -1;
+}
+
+void childset_remove(const struct child *child, int fd)
+{
+	(void)epoll_ctl(
+		child->service->sup->childset.set.set, EPOLL_CTL_DEL, fd, NULL);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "../room_lib.h"
+
+#include "supervisor/common/childset.h"
+#include "supervisor/common/part.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* What is heard of workers, and when. */
+
+static struct child *child;
+static int fd;
+static unsigned heard[CHILD_TRAP + 1];
+
+static void hears(struct child *of, enum child_fd which)
+{
+	ck_assert_ptr_eq(of, child);
+	heard[which]++;
+}
+
+static const struct part ear = {.name = "ear", .readable = hears};
+ROOM_PARTS(&plain_part, &ear);
+
+static void begin(void)
+{
+	room_begin("[cluster:web]\ncommand = /bin/web\nworkers = 1\n");
+	room_tick(room_cluster("web"));
+	child = room_child(room_cluster("web"), 0);
+	fd = eventfd(1, EFD_CLOEXEC);
+	ck_assert_int_ne(fd, -1);
+	(void)memset(heard, 0, sizeof(heard));
+}
+
+static void end(void)
+{
+	room_end();
+	(void)close(fd);
+}
+
+START_TEST(what_is_left_unread_is_heard_again)
+{
+	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
+	room_pass(10 * MSEC);
+	ck_assert_uint_gt(heard[CHILD_NOTIFY], 1);
+	ck_assert_uint_eq(heard[CHILD_TRAP], 0);
+}
+END_TEST
+
+START_TEST(a_trap_is_heard_once_each_time_it_is_added)
+{
+	ck_assert_int_eq(childset_add(child, CHILD_TRAP, fd), 0);
+	room_pass(10 * MSEC);
+	ck_assert_uint_eq(heard[CHILD_TRAP], 1);
+	ck_assert_int_eq(childset_add(child, CHILD_TRAP, fd), 0);
+	room_pass(10 * MSEC);
+	ck_assert_uint_eq(heard[CHILD_TRAP], 2);
+}
+END_TEST
+
+START_TEST(what_was_removed_is_not_heard)
+{
+	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
+	childset_remove(child, fd);
+	room_pass(10 * MSEC);
+	ck_assert_uint_eq(heard[CHILD_NOTIFY], 0);
+}
+END_TEST
+
+static void add(TCase *all)
+{
+	tcase_add_checked_fixture(all, begin, end);
+	tcase_add_test(all, what_is_left_unread_is_heard_again);
+	tcase_add_test(all, a_trap_is_heard_once_each_time_it_is_added);
+	tcase_add_test(all, what_was_removed_is_not_heard);
+}
+
+int main(void)
+{
+	return room_run("common/childset", add);
+}
