@@ -104,7 +104,8 @@ void socket_options_follow(int fd, const struct socket_options *before,
 {
 	struct following f = {fd, before, now};
 
-	(void)vfork_call_on(fd, follow, &f);
+	if (memcmp(before, now, sizeof(*now)) != 0)
+		(void)vfork_call_on(fd, follow, &f);
 }
 
 bool socket_has_reuseport(int fd)

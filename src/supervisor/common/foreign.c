@@ -525,9 +525,10 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 	close_list(sup, by, fd, *fd != -1, 0);
 }
 
-void foreign_close_later(struct supervisor *sup, int *fd)
+void foreign_close_later(
+	struct supervisor *sup, const struct child *by, int *fd)
 {
-	close_list(sup, NULL, fd, *fd != -1, UNHURRIED);
+	close_list(sup, by, fd, *fd != -1, UNHURRIED);
 }
 
 void foreign_close_all(struct supervisor *sup, const struct child *by,

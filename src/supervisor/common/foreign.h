@@ -28,7 +28,8 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
 	struct fdpass_message *m);
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
 /* The same within 10 ms, together with others, so that it costs less. */
-void foreign_close_later(struct supervisor *sup, int *fd);
+void foreign_close_later(
+	struct supervisor *sup, const struct child *by, int *fd);
 /* The same before it returns, unless that takes too long: if the address must
  * be free, or a worker waits for it. */
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);

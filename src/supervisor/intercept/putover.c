@@ -242,4 +242,6 @@ void putover(struct takeover *t, struct listener *l)
 	if (t->key.type == SOCK_STREAM)
 		listens_bound(t->child, t->notice->tid);
 	takeover_answer(t, 0);
+	/* no address depends on it */
+	foreign_close_later(t->service->sup, t->child, &t->sock);
 }
