@@ -20,8 +20,8 @@ static const struct {
 	const char *without; /* the effect if it cannot be started */
 	bool writes;         /* to our standard output and error */
 } roles[] = {
-	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured",
-		true},
+	[ROLE_LOGGER] = {"logger", "nclust-logger",
+		"output is not captured, or waits for it", true},
 	[ROLE_WEB] = {"web", "nclust-web", "HTTP and the agent do not answer",
 		false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",

@@ -56,6 +56,8 @@
 #define DROPS_EACH (1 * MINUTE)
 
 static int start(struct supervisor *sup);
+static int start_soon(struct service *service);
+static void begin_now(struct supervisor *sup);
 static void replace(struct supervisor *sup);
 static void watch_pipe(struct supervisor *sup, int pipe);
 
@@ -241,7 +243,7 @@ void capture_open(struct service *service, struct child *child, int output[2])
 	bool copied = is_copied(service);
 
 	output[0] = output[1] = -1;
-	if (!capture_wanted(service) || start(sup) == -1) {
+	if (!capture_wanted(service) || start_soon(service) == -1) {
 		if (is_quiet(service))
 			output[0] = output[1] = sup->null_fd;
 		return;
@@ -356,6 +358,7 @@ bool capture_ask_last(const struct child *child)
 		.worker = child->serial,
 	};
 
+	begin_now(child->service->sup);
 	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
 	return send_packet(child->service->sup, &p, -1);
 }
@@ -398,8 +401,12 @@ static void watch_work(struct supervisor *sup)
 	const struct child *child;
 
 	stop_watching(sup);
-	if (sup->logger.pipes.set == -1)
+	if (sup->logger.pipes.set == -1 &&
+		eventset_open(&sup->logger.pipes) == -1) {
+		log_syserr("cannot watch over the logger");
 		return;
+	}
+	ev_io_set(&sup->logger.work, sup->logger.pipes.wake, EV_READ);
 	while ((child = child_next(&walk)) != NULL)
 		for (int i = 0; i < 2; i++)
 			watch_pipe(sup, child->output[i]);
@@ -523,9 +530,8 @@ static void init_watchers(struct supervisor *sup)
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
 	io_init(&sup->logger.exit, on_logger_exit, sup->logger.pidfd, sup);
 	timer_init(&sup->logger.restart, on_restart, sup);
-	if (eventset_open(&sup->logger.pipes) == -1)
-		log_syserr("cannot watch over the logger");
-	io_init(&sup->logger.work, on_work, sup->logger.pipes.wake, sup);
+	sup->logger.pipes.set = sup->logger.pipes.wake = -1;
+	io_init(&sup->logger.work, on_work, -1, sup);
 	timer_init(&sup->logger.look, on_look, sup);
 	sup->logger.asked = 0;
 }
@@ -606,6 +612,32 @@ static int start(struct supervisor *sup)
 		capture_hand_over(child->service, child);
 	PARTS(logger_up, sup);
 	return 0;
+}
+
+/* The first one waits until the workers of this turn are on their way, as its start
+ * takes as long as one of theirs; their pipes are kept for it.  Not so a keeper, nor
+ * where nobody asks for the last output of a process. */
+static int start_soon(struct service *service)
+{
+	struct supervisor *sup = service->sup;
+
+	if (sup->logger.started != 0 || sup->launch.self_exe == -1 ||
+		service->kind->by_connection ||
+		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
+		begin_now(sup);
+		return start(sup);
+	}
+	timer_arm_within(sup->loop, &sup->logger.restart, 0);
+	return 0;
+}
+
+/* If it only waits for that. */
+static void begin_now(struct supervisor *sup)
+{
+	if (sup->logger.started != 0 || !ev_is_active(&sup->logger.restart))
+		return;
+	ev_timer_stop(sup->loop, &sup->logger.restart);
+	logger_begin(sup);
 }
 
 void logger_begin(struct supervisor *sup)
