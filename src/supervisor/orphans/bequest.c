@@ -227,6 +227,9 @@ static int write_all(struct supervisor *sup)
 
 void bequest_look(struct supervisor *sup)
 {
+	if (sup->orphans.settled)
+		statefile_rest(&sup->orphans.file);
+	sup->orphans.settled = false;
 	if (!sup->orphans.changed || sup->orphans.heritage != NULL ||
 		sup->instance.over)
 		return;
@@ -313,6 +316,7 @@ static void orphans_on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_ALL_READY:
 		orphans_on_settings(service);
+		service->sup->orphans.settled = true;
 		break;
 	case REPORT_ROLLOUT_DONE:
 		orphans_on_settings(service);

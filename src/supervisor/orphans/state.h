@@ -17,6 +17,7 @@ struct orphans {
 	struct statefile file;
 	bool changed;  /* what the next nclust must know: to be written when
 			  this turn ends */
+	bool settled;  /* all workers of a cluster are ready, since this turn */
 	bool has_past; /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
 	bool failed;   /* a failed write was reported */

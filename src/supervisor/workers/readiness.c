@@ -444,7 +444,8 @@ void readiness_drain(struct child *child)
 			return;
 		if (said.counts)
 			obey(child, &said.message);
-		note_ready(child, false);
+		if (said.whole && said.message.ready)
+			note_ready(child, false);
 		/* a BARRIER=1 waits until they are closed: all messages before
 		 * it have been obeyed */
 		foreign_close_all(child->service->sup, child, &m);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -86,6 +87,47 @@ START_TEST(it_grows_and_reuses_and_ends_somewhere)
 	statefile_close(&f);
 	ck_assert_ptr_null(statefile_claim(&f)); /* there is none any more */
 	statefile_free(&f, last);
+}
+END_TEST
+
+/* How much of the file's mapping is in our memory, KiB. */
+static unsigned resident(const struct statefile *f)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	char line[256];
+	char at[32];
+	unsigned rss = 0;
+
+	ck_assert_ptr_nonnull(maps);
+	(void)snprintf(at, sizeof(at), "%lx-", (unsigned long)f->map);
+	while (fgets(line, sizeof(line), maps) != NULL &&
+		strncmp(line, at, strlen(at)) != 0)
+		;
+	while (fgets(line, sizeof(line), maps) != NULL &&
+		sscanf(line, "Rss: %u kB", &rss) != 1)
+		;
+	(void)fclose(maps);
+	return rss;
+}
+
+START_TEST(at_rest_it_is_out_of_our_memory_and_whole)
+{
+	scoped_fd at = dir();
+	struct statefile f;
+	struct state_past past;
+	struct error err;
+
+	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
+	for (unsigned i = 0; i < 500; i++)
+		fill(statefile_claim(&f), i + 1, 100);
+	ck_assert_uint_ge(resident(&f), 60);
+	statefile_rest(&f);
+	ck_assert_uint_eq(resident(&f), 0);
+	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
+	ck_assert_uint_eq(past.entries[499].serial, 500);
+	state_past_fini(&past);
+	ck_assert_uint_eq(statefile_at(&f, 499)->serial, 500);
+	statefile_close(&f);
 }
 END_TEST
 
@@ -284,6 +326,7 @@ int main(int argc, char **argv)
 	os_dirs(tc);
 	tcase_add_test(tc, what_is_written_is_read_by_the_next_one);
 	tcase_add_test(tc, it_grows_and_reuses_and_ends_somewhere);
+	tcase_add_test(tc, at_rest_it_is_out_of_our_memory_and_whole);
 	tcase_add_test(tc, a_child_is_in_it_before_it_runs);
 	tcase_add_test(tc, one_that_was_removed_is_made_anew);
 	tcase_add_test(tc, what_is_cut_or_foreign_is_refused);

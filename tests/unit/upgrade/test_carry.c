@@ -115,6 +115,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, channels.turn), /* of a moment */
 	NOT(supervisor, channels.turn_ends),
 	NOT(supervisor, orphans.changed),
+	NOT(supervisor, orphans.settled),
 	NOT(supervisor, orphans.failed),
 	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
