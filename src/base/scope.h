@@ -30,12 +30,7 @@ static inline int fd_release(int *fd)
 }
 
 /* Close it if it is open, and forget the number. */
-static inline void fd_close(int *fd)
-{
-	if (*fd >= 0)
-		(void)close(*fd);
-	*fd = -1;
-}
+void fd_close(int *fd);
 
 static inline char *str_release(char **s)
 {

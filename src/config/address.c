@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "config/value.h"
 
 #include <arpa/inet.h>
@@ -551,15 +552,18 @@ static int format_options(const struct address *a, struct buffer *out)
 	return out->failed ? -1 : 0;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 static bool is_same_options(const struct address *a, const struct address *b)
 {
-	bool interface = (a->interface == NULL) == (b->interface == NULL) &&
-		(a->interface == NULL ||
-			strcmp(a->interface, b->interface) == 0);
-
-	return interface && a->backlog == b->backlog && a->mode == b->mode &&
-		a->owner == b->owner && a->group == b->group &&
-		a->v6only == b->v6only && a->freebind == b->freebind &&
+	return is_same_text(a->interface, b->interface) &&
+		is_same_text(a->each, b->each) && a->backlog == b->backlog &&
+		a->mode == b->mode && a->owner == b->owner &&
+		a->group == b->group && a->v6only == b->v6only &&
+		a->freebind == b->freebind &&
 		a->defer_accept == b->defer_accept &&
 		a->nodelay == b->nodelay && a->keepalive == b->keepalive &&
 		a->fastopen == b->fastopen && a->mark == b->mark &&
@@ -666,12 +670,46 @@ int address_parse(struct address *to, const char *text, struct error *err)
 	return 0;
 }
 
+int address_parse_slot(
+	struct address *to, const char *text, unsigned slot, struct error *err)
+{
+	scoped_str own = expand_slot(text, slot, err);
+	struct address a;
+
+	if (own == NULL || address_parse(&a, own, err) == -1)
+		return -1;
+	if (strcmp(own, text) != 0 && (a.each = strdup(text)) == NULL) {
+		address_fini(&a);
+		return out_of_memory(err);
+	}
+	if (a.each != NULL &&
+		(a.kind == ADDRESS_FD ||
+			(a.kind <= ADDRESS_UDP && a.port == 0))) {
+		address_fini(&a);
+		return value_wanted(err, own,
+			"a port from 1 to 65535, or a name after 'inherit:'");
+	}
+	*to = a;
+	return 0;
+}
+
+int address_of_slot(struct address *to, const struct address *a, unsigned slot,
+	struct error *err)
+{
+	if (a->each == NULL)
+		return address_copy(to, a) == 0 ? 0 : out_of_memory(err);
+	if (address_parse_slot(to, a->each, slot, err) == -1)
+		return error_wrap(err, "slot %u", slot);
+	return 0;
+}
+
 void address_fini(struct address *a)
 {
 	free(a->path);
 	free(a->name);
 	free(a->interface);
 	free(a->text);
+	free(a->each);
 	*a = (struct address){0};
 }
 
@@ -688,8 +726,10 @@ int address_copy(struct address *to, const struct address *from)
 	int name = copy_text(&a.name, from->name);
 	int interface = copy_text(&a.interface, from->interface);
 	int text = copy_text(&a.text, from->text);
+	int each = copy_text(&a.each, from->each);
 
-	if (path == -1 || name == -1 || interface == -1 || text == -1) {
+	if (path == -1 || name == -1 || interface == -1 || text == -1 ||
+		each == -1) {
 		address_fini(&a);
 		return -1;
 	}

@@ -54,6 +54,10 @@ struct address {
 	/* canonical, without options: "tcp:0.0.0.0:8000", "tcp:*:8000" (bare
 	 * port), "tcp:[::1]:80", "unix:/run/x", "unix-dgram:/run/x", "fd:3", "inherit:http" */
 	char *text;
+	/* heap: the whole as it was given, with "{slot}", where each slot has
+	 * such an address of its own, and the rest is that of one slot; NULL:
+	 * all slots share it */
+	char *each;
 };
 
 /*
@@ -65,6 +69,12 @@ struct address {
  * are an error in `name=`.
  */
 int address_parse(struct address *a, const char *text, struct error *err);
+/* The same of a text that may have "{slot}": what it is for that slot. */
+int address_parse_slot(
+	struct address *a, const char *text, unsigned slot, struct error *err);
+/* What `a` is for that slot; a copy where all slots share it. */
+int address_of_slot(struct address *to, const struct address *a, unsigned slot,
+	struct error *err);
 void address_fini(struct address *a);
 int address_copy(struct address *to, const struct address *from);
 
@@ -74,7 +84,8 @@ bool address_same_place(const struct address *a, const struct address *b);
 bool address_equal(const struct address *a, const struct address *b);
 
 /* Everything back as a user would write it, options included; heap, or NULL
- * when out of memory.  address_parse() of it gives an equal address. */
+ * when out of memory.  address_parse() of it gives an equal address, but for
+ * `each`. */
 char *address_format(const struct address *a);
 
 #endif

@@ -204,7 +204,8 @@ static void fill_in_name(const struct check *k)
 {
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		struct address *a = &k->c->listen[i];
-		scoped_str text = address_format(a);
+		scoped_str text =
+			a->each != NULL ? strdup(a->each) : address_format(a);
 		scoped_str whole = NULL;
 		struct address made;
 		struct error err;
@@ -214,7 +215,7 @@ static void fill_in_name(const struct check *k)
 		whole = expand_cluster(text, k->c->name);
 		if (whole == NULL)
 			continue;
-		if (address_parse(&made, whole, &err) == -1) {
+		if (address_parse_slot(&made, whole, 0, &err) == -1) {
 			fault(k, "listen", "%s", err.text);
 			continue;
 		}
@@ -270,6 +271,34 @@ static void check_listeners(const struct check *k)
 			c->listen_count);
 }
 
+/* What is for listeners that workers share, or moves a worker to another slot. */
+static void check_own(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+	const struct {
+		const char *key;
+		bool given;
+	} keys[] = {{"balance",
+			    c->balance != BALANCE_AUTO &&
+				    c->balance != BALANCE_SHARE},
+		{"sticky", c->sticky != STICKY_OFF},
+		{"max-requests", c->max_requests != 0}};
+
+	if (cluster_has_own(c, false) && c->accept)
+		fault(k, "listen",
+			"'{slot}' cannot be used with 'accept': there are no "
+			"slots, each connection has its own process");
+	if (cluster_has_own(c, false) && c->spare > 0)
+		fault(k, given_of(k, "spare", "listen"),
+			"cannot be used with '{slot}' in 'listen': a spare "
+			"takes the place of a worker in any slot");
+	for (size_t i = 0; cluster_has_own(c, true) && i < COUNT_OF(keys); i++)
+		if (keys[i].given && !origin_of(k, keys[i].key)->from_defaults)
+			fault(k, keys[i].key,
+				"cannot be used with '{slot}' in 'listen': "
+				"workers share no listener");
+}
+
 static bool takes_any_port(const struct address *a)
 {
 	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) &&
@@ -311,6 +340,70 @@ static void check_places(const struct check *k)
 				"'%s' is already used by cluster '%s'", a->text,
 				other->name);
 	}
+}
+
+/* Note where that slot listens; a mistake if it is noted for another. */
+static void note_place(
+	const struct check *k, const struct address *own, struct buffer *all)
+{
+	scoped_str line = NULL;
+	const char *first;
+
+	if (asprintf(&line, "\n%s\t", own->text) == -1) {
+		line = NULL;
+		return;
+	}
+	first = buffer_text(all) != NULL ? strstr(all->data, line) : NULL;
+	if (first == NULL) {
+		(void)buffer_printf(all, "%s%s", line, k->c->name);
+		return;
+	}
+	first += strlen(line);
+	fault(k, "listen", "'%s' is already used by cluster '%.*s'", own->text,
+		(int)strcspn(first, "\n"), first);
+}
+
+static void note_places(
+	const struct check *k, unsigned slots, struct buffer *all)
+{
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		const struct address *a = &k->c->listen[i];
+		unsigned most = a->each != NULL ? slots : 1;
+		/* check_places() has told that */
+		unsigned slot = holder_of(k->s, a) != NULL;
+
+		for (; slot < most && !takes_any_port(a); slot++) {
+			struct address own;
+			struct error err;
+
+			if (address_of_slot(&own, a, slot, &err) == -1) {
+				fault(k, "listen", "%s", err.text);
+				break;
+			}
+			note_place(k, &own, all);
+			address_fini(&own);
+		}
+	}
+}
+
+/* Has each slot an address of its own, where it is to have one? */
+static void check_slots(
+	const struct settings *s, unsigned cpus, struct faults *faults)
+{
+	struct check k = {
+		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct buffer all;
+	bool any = false;
+
+	for (size_t i = 0; i < s->cluster_count; i++)
+		any |= cluster_has_own(s->clusters[i], false);
+	buffer_init(&all, 0);
+	for (k.at = 0; any && k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		if (!s->origins->clusters[k.at].shadow)
+			note_places(&k, cluster_range(k.c, cpus).most, &all);
+	}
+	buffer_fini(&all);
 }
 
 static void check_user(const struct check *k)
@@ -843,6 +936,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_templates(&k, "command", &k.c->command);
 		check_templates(&k, "env", &k.c->env);
 		check_listeners(&k);
+		check_own(&k);
 		check_places(&k);
 		check_user(&k);
 		check_ready(&k);
@@ -865,6 +959,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_relay(&k);
 		check_after(&k);
 	}
+	check_slots(s, 1, faults); /* as many as there are at least */
 }
 
 bool config_has_broker(const struct settings *s)
@@ -932,13 +1027,14 @@ static bool can_open(struct check *k, const struct log_sink *sink,
 	return true;
 }
 
-void config_check_logs(
+void config_check_here(
 	const struct settings *s, unsigned cpus, struct faults *faults)
 {
 	struct check k = {
 		.s = (struct settings *)(uintptr_t)s, .faults = faults};
 	struct buffer all;
 
+	check_slots(s, cpus, faults);
 	buffer_init(&all, 0);
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];

@@ -62,9 +62,10 @@ int config_read_token(struct settings *s, struct error *err);
  * listens on?  0; or -1, and in `err` the first that does not. */
 int config_check_command(const struct cluster_settings *c, struct error *err);
 
-/* Can what takes the workers' output be opened?  Mistakes are added to `faults`.  It
- * is opened in truth, so that a new file is there then; `cpus`: for `workers`. */
-void config_check_logs(
+/* What depends on this machine: can what takes the workers' output be opened (in truth,
+ * so that a new file is there then), and has each slot an address of its own where
+ * `listen` has "{slot}"?  Mistakes are added to `faults`; `cpus`: for `workers`. */
+void config_check_here(
 	const struct settings *s, unsigned cpus, struct faults *faults);
 
 /* Does the `relay` of a cluster ask for a broker?  It cannot have one: add that to

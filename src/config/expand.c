@@ -299,3 +299,33 @@ char *expand_cluster(const char *text, const char *cluster)
 	(void)buffer_string(&out, text);
 	return text_of(&out, &(struct error){0});
 }
+
+char *expand_slot(const char *text, unsigned slot, struct error *err)
+{
+	struct buffer out;
+	unsigned plus;
+
+	buffer_init(&out, 0);
+	while (*text != '\0') {
+		size_t plain = strcspn(text, "{");
+		size_t len;
+
+		(void)buffer_append(&out, text, plain);
+		text += plain;
+		len = strcspn(text, "}");
+		if (len > 0 && text[len] == '}' &&
+			expand_is_slot(text + 1, len - 1, &plus)) {
+			(void)buffer_number(&out, (uint64_t)slot + plus, 10);
+			text += len + 1;
+		} else if (strncmp(text, "{slot+", 6) == 0) {
+			buffer_fini(&out);
+			(void)value_wanted(
+				err, text, "a number such as '{slot+9229}'");
+			return NULL;
+		} else {
+			(void)buffer_append(&out, text, len > 0);
+			text += len > 0;
+		}
+	}
+	return text_of(&out, err);
+}

@@ -112,12 +112,7 @@ static int add_listen(
 	struct address a;
 	struct address *list;
 
-	if (strstr(text, "{slot") != NULL)
-		return error_set(err, 0,
-			"'{slot}' cannot stand here, because all workers share "
-			"a listener; for a port of its own give each worker "
-			"its number, e.g. env = DEBUG_PORT={slot+9229}");
-	if (address_parse(&a, text, err) == -1)
+	if (address_parse_slot(&a, text, 0, err) == -1)
 		return -1;
 	list = reallocarray(c->listen, c->listen_count + 1, sizeof(*list));
 	if (list == NULL) {
@@ -754,7 +749,7 @@ static int format_stop(struct buffer *out, const struct cluster_settings *c)
 
 static int format_listen(struct buffer *out, const struct address *a)
 {
-	scoped_str text = address_format(a);
+	scoped_str text = a->each != NULL ? strdup(a->each) : address_format(a);
 
 	if (text == NULL) {
 		out->failed = true;

@@ -314,6 +314,15 @@ unsigned cluster_workers(const struct cluster_settings *c, unsigned cpus)
 	return least == 0 && c->listen_count == 0 ? 1 : least;
 }
 
+bool cluster_has_own(const struct cluster_settings *c, bool all)
+{
+	size_t own = 0;
+
+	for (size_t i = 0; i < c->listen_count; i++)
+		own += c->listen[i].each != NULL;
+	return own > 0 && (!all || own == c->listen_count);
+}
+
 bool settings_need_cpus(const struct settings *s)
 {
 	for (size_t i = 0; i < s->cluster_count; i++) {

@@ -259,7 +259,7 @@ static void open_cluster(struct cluster_settings *s)
 	struct segment *segment;
 	struct error err = {0};
 
-	ck_assert_msg(listeners_open(&room, &set, s, NULL, &err) == 0, "%s",
+	ck_assert_msg(listeners_open(&room, &set, s, 1, NULL, &err) == 0, "%s",
 		err.text);
 	ck_assert_int_eq(segment_open(&room, &segment, s, NULL, &err), 0);
 	ck_assert_ptr_nonnull(service_new(&room, s, &set, segment));

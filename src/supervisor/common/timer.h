@@ -8,21 +8,12 @@
 
 /* Initialise a timer, or a watcher of a descriptor (-1: none yet), with its
  * callback and data. */
-static inline void timer_init(ev_timer *timer,
+void timer_init(ev_timer *timer,
 	void (*on)(struct ev_loop *loop, ev_timer *timer, int revents),
-	void *data)
-{
-	ev_init(timer, on);
-	timer->data = data;
-}
-
-static inline void io_init(ev_io *io,
+	void *data);
+void io_init(ev_io *io,
 	void (*on)(struct ev_loop *loop, ev_io *io, int revents), int fd,
-	void *data)
-{
-	ev_io_init(io, on, fd, EV_READ);
-	io->data = data;
-}
+	void *data);
 
 /* Let the timer expire once, `wait` from now, also if it runs already. */
 void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait);

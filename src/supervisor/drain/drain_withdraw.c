@@ -37,9 +37,13 @@ static bool is_end(const struct child *child)
 }
 
 /* The last worker with this port, in a slot that is not wanted any more, serves
- * the port as long as it lives. */
+ * the port as long as it lives; so does the only one of a slot. */
 static bool is_last(const struct child *child, const struct listener *l)
 {
+	struct child *const *both = child->service->children[child->slot];
+
+	if (l->address.each != NULL)
+		return both[0] == NULL || both[1] == NULL;
 	return l->learned &&
 		child->slot >= cluster_wanted(child->service->core) &&
 		!learned_is_used(l, child);

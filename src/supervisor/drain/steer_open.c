@@ -84,6 +84,8 @@ static const char *obstacle(const struct steer *s, const struct listener *l)
 		return "it is neither TCP nor UDP";
 	if (!l->made && !l->learned)
 		return "nclust was given it";
+	if (l->address.each != NULL)
+		return "each slot has its own";
 	if (l->own_group || has_twin(s->service, l))
 		return "the server has a SO_REUSEPORT group of its own there";
 	if (is_shared(s->service->sup, s->service, l))
@@ -173,7 +175,8 @@ bool steer_open_own(
 	const char *why = obstacle(s, l);
 	struct listener_socket *first;
 
-	if (l->sockets != NULL && group_own(l, lane) != NULL)
+	if (l->address.each != NULL ||
+		(l->sockets != NULL && group_own(l, lane) != NULL))
 		return false;
 	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
 		why = "MPTCP cannot do that";

@@ -3,18 +3,22 @@
 
 #include "base/text.h"
 #include "os/socket/socket.h"
+#include "supervisor/sockets/listener.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct listener *first_of(const struct listener_set *set)
+static const struct listener *first_of(
+	const struct listener_set *set, uint32_t slot)
 {
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->facts.type == SOCK_STREAM)
-			return set->list[i];
-	return NULL;
+	const struct listener *l;
+
+	for (size_t i = 0; (l = listeners_at(set, slot, i)) != NULL; i++)
+		if (l->facts.type == SOCK_STREAM)
+			break;
+	return l;
 }
 
 static int set_unix(struct aim *aim, const struct listener *l)
@@ -62,12 +66,13 @@ static void set_inet(struct aim *aim, const struct socket_key *key)
 	aim->size = sizeof(*in);
 }
 
-int aim_at(struct aim *aim, const struct service *s, struct error *err)
+int aim_at(struct aim *aim, const struct service *s, uint32_t slot,
+	struct error *err)
 {
-	const struct listener *l = first_of(&s->held.listeners);
+	const struct listener *l = first_of(&s->held.listeners, slot);
 
 	if (l == NULL)
-		l = first_of(&s->held.learned);
+		l = first_of(&s->held.learned, slot);
 	aim->listener = l;
 	aim->size = 0;
 	aim->deferred = false;

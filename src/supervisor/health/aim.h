@@ -16,7 +16,13 @@ struct aim {
 	char host[80]; /* for "Host:" */
 };
 
-/* -1 and `err`: there is nowhere (yet). */
-int aim_at(struct aim *aim, const struct service *service, struct error *err);
+/* `slot`: whose worker is meant, if each has an address of its own there
+ * (aim_is_own()).  -1 and `err`: there is nowhere (yet). */
+int aim_at(struct aim *aim, const struct service *service, uint32_t slot,
+	struct error *err);
+static inline bool aim_is_own(const struct aim *aim)
+{
+	return aim->listener->address.each != NULL;
+}
 
 #endif

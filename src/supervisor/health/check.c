@@ -267,9 +267,8 @@ static void look_for_away(struct checker *c)
 	struct error err;
 	struct aim aim;
 
-	if (aim_at(&aim, c->volley.asker.service, &err) == -1)
-		return;
-	while ((child = child_next(&walk)) != NULL)
+	while ((child = child_next(&walk)) != NULL &&
+		aim_at(&aim, c->volley.asker.service, child->slot, &err) == 0)
 		look_if_away(c, child, aim.listener, until);
 }
 

@@ -117,7 +117,7 @@ static unsigned how_many(const struct reacher *x)
 
 	while (count < VOLLEY_MAX && child_next(&walk) != NULL)
 		count++;
-	if (aim_at(&aim, s, &err) == -1 || !is_safe(&aim))
+	if (aim_at(&aim, s, 0, &err) == -1 || !is_safe(&aim))
 		return 0;
 	group_queue(aim.listener, &queue);
 	if (queue.depth < 0 && count > 0)
@@ -187,7 +187,7 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 			"'%s' has a process for each connection: there is no "
 			"worker to ask",
 			service->name);
-	if (aim_at(&aim, service, err) == -1)
+	if (aim_at(&aim, service, r->slot != SLOT_ALL ? r->slot : 0, err) == -1)
 		return error_wrap(err, "%s", service->name);
 	if (!is_safe(&aim))
 		return error_set(err, 0,

@@ -262,8 +262,7 @@ static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		const struct asking *a = &v->asks[i];
 
-		inodes[i] =
-			a->state == ASKING_WAITS && !a->aimed ? a->inode : 0;
+		inodes[i] = a->state == ASKING_WAITS ? a->inode : 0;
 		count += inodes[i] != 0;
 	}
 	return count;
@@ -399,6 +398,14 @@ static bool take_unseen(struct asking *a, bool closed)
 	return only != NULL;
 }
 
+/* The workers in its slot. */
+static unsigned mates(const struct child *child)
+{
+	struct child *const *both = child->service->children[child->slot];
+
+	return both[0] != NULL && both[1] != NULL ? 2 : 1;
+}
+
 /* Nobody but this worker takes it.  If that one does not, it is busy, or has failed in
  * the end. */
 static void look_at_aimed(struct asking *a, nsec_t now)
@@ -410,16 +417,21 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		s->check_timeout;
 	char time[24];
 	char why[64];
+	uint64_t inode;
 
 	if (child == NULL) {
 		close_asking(a);
 		return;
 	}
-	if (v->blind || otherend_inode(a->io.fd) != 0) {
-		take(a, child, false);
+	inode = otherend_inode(a->io.fd);
+	if (v->blind || inode != 0) {
+		if (aim_is_own(&v->aim) && mates(child) > 1)
+			a->inode = inode; /* or the other one of its slot */
+		else
+			take(a, child, false);
 		return;
 	}
-	if (now - a->since < patience)
+	if (now - a->since < patience || v->asker.kind->answered == NULL)
 		return;
 	(void)snprintf(why, sizeof(why), "took no connection for %s",
 		text_duration(time, patience));
@@ -528,17 +540,22 @@ static void arm(struct volley *v)
 /* `own`: by the socket that this worker alone has; or NULL. */
 static void ask(struct volley *v, struct asking *a, const struct child *own)
 {
-	int fd = socket(v->aim.address.any.sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct aim aim = v->aim;
+	struct error err;
+	int fd;
 
+	if (own != NULL &&
+		aim_at(&aim, v->asker.service, own->slot, &err) == -1)
+		return;
+	fd = socket(aim.address.any.sa_family,
+		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return;
 	if ((v->in_lane || own != NULL
-			    ? group_connect(v->aim.listener,
+			    ? group_connect(aim.listener,
 				      own != NULL ? own->traffic.lane : v->lane,
-				      fd, &v->aim.address.any, v->aim.size)
-			    : connect(fd, &v->aim.address.any, v->aim.size)) ==
-			-1 &&
+				      fd, &aim.address.any, aim.size)
+			    : connect(fd, &aim.address.any, aim.size)) == -1 &&
 		errno != EINPROGRESS) {
 		(void)close(fd);
 		return;
@@ -573,15 +590,16 @@ static bool has_own(const struct volley *v, const struct child *child)
 	return true;
 }
 
-/* Does it wait for this one already? */
-static bool is_aimed(const struct volley *v, const struct child *child)
+/* How many wait for this one already? */
+static unsigned aimed(const struct volley *v, const struct child *child)
 {
+	unsigned count = 0;
+
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (v->asks[i].state != ASKING_OVER && v->asks[i].aimed &&
+		count += v->asks[i].state != ASKING_OVER && v->asks[i].aimed &&
 			v->asks[i].worker == child->worker &&
-			v->asks[i].slot == child->slot)
-			return true;
-	return false;
+			v->asks[i].slot == child->slot;
+	return count;
 }
 
 /* Ask those who have one by it.  Returns how many others are to be asked. */
@@ -592,21 +610,24 @@ static unsigned ask_straight(struct volley *v, unsigned count)
 	unsigned others = 0;
 
 	while ((child = child_next(&walk)) != NULL) {
-		size_t i = 0;
+		bool own = aim_is_own(&v->aim);
+		unsigned more;
 
 		if (!wants(v, child) || volley_asks(v, child))
 			continue;
-		if (!has_own(v, child)) {
+		if (!own && !has_own(v, child)) {
 			others++;
 			continue;
 		}
 		count -= count > 0;
-		if (is_aimed(v, child))
-			continue;
-		while (i < VOLLEY_MAX && v->asks[i].state != ASKING_OVER)
-			i++;
-		if (i < VOLLEY_MAX)
+		/* its slot's other one may take one, too */
+		more = (own ? mates(child) : 1) - aimed(v, child);
+		for (size_t i = 0; i < VOLLEY_MAX && (int)more > 0; i++) {
+			if (v->asks[i].state != ASKING_OVER)
+				continue;
 			ask(v, &v->asks[i], child);
+			more--;
+		}
 	}
 	return others > 0 ? count : 0;
 }
@@ -614,7 +635,7 @@ static unsigned ask_straight(struct volley *v, unsigned count)
 int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err)
 {
-	if (aim_at(&v->aim, v->asker.service, err) == -1)
+	if (aim_at(&v->aim, v->asker.service, 0, err) == -1)
 		return -1;
 	if (v->settings != NULL && !health_same_probe(v->probe, probe))
 		volley_stop(v);
@@ -628,7 +649,7 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	v->blind = false;
 	v->looked = 0;
 	v->step = STEP_FIRST;
-	if (v->straight)
+	if (v->straight || aim_is_own(&v->aim))
 		count = ask_straight(v, count);
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
 		if (v->asks[i].state != ASKING_OVER)

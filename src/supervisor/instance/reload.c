@@ -150,12 +150,36 @@ static int check(
 	return 0;
 }
 
+/* How many workers it will have: an operator's number stays. */
+static unsigned count_of(struct supervisor *sup, const struct diff_cluster *c,
+	const struct service *s)
+{
+	if (s == NULL)
+		return service_wanted(sup, c->new);
+	return s->stage.scaled && !c->workers_changed
+		? service_counts(s).workers
+		: service_wanted_now(s, c->new);
+}
+
+/* After a scale more slots may have listeners than the file says. */
+static int check_common(const struct plan *plan, size_t at, struct error *err)
+{
+	const struct listener *l = NULL;
+
+	for (size_t i = 0; i < at && l == NULL; i++)
+		l = listeners_common(&plan->sets[i], &plan->sets[at]);
+	return l == NULL ? 0
+			 : error_set(err, 0, "another cluster has %s already",
+				   listener_text(l));
+}
+
 /* The first of two phases opens whatever is new; a failure changes nothing. */
 static int open_new(
 	struct supervisor *sup, struct plan *plan, struct error *err)
 {
 	const struct diff *d = &plan->diff;
 
+	sup->launch.cpus = budget_usable();
 	plan->sets = calloc(d->count + 1, sizeof(*plan->sets));
 	plan->segments = calloc(d->count + 1, sizeof(*plan->segments));
 	if (plan->sets == NULL || plan->segments == NULL)
@@ -168,7 +192,9 @@ static int open_new(
 			continue;
 		s = service_named(sup, c->new->name);
 		if (listeners_open(sup, &plan->sets[i], c->new,
+			    count_of(sup, c, s),
 			    s != NULL ? &s->held.listeners : NULL, err) == -1 ||
+			check_common(plan, i, err) == -1 ||
 			kind_check(c->new, &plan->sets[i], err) == -1 ||
 			segment_open(sup, &plan->segments[i], c->new, s, err) ==
 				-1)
@@ -229,14 +255,14 @@ static void remove_service(struct service *s)
 
 static void scale(struct service *s, const struct diff_cluster *c)
 {
-	const struct scale_step to = {.wanted = service_wanted_now(s, c->new),
+	const struct scale_step to = {.wanted = count_of(s->sup, c, s),
 		.why = c->workers_changed ? SCALE_LIMITS : SCALE_CPUS,
 		.measure = s->sup->launch.cpus};
 	bool fewer = to.wanted < service_counts(s).workers;
 	struct error err;
 
 	if (s->stage.scaled && !c->workers_changed)
-		return; /* the operator's number stays */
+		return;
 	if (to.wanted != service_counts(s).workers) {
 		if (service_step(s, &to, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
@@ -310,7 +336,6 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 {
 	struct diff *d = &plan->diff;
 
-	sup->launch.cpus = budget_usable();
 	look_at_names(sup, d);
 	rename_tell(&plan->renamed);
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -347,6 +372,7 @@ int reload_run(struct supervisor *sup, struct settings *settings,
 	struct reload_result *result)
 {
 	struct plan plan = {.settings = settings, .drops_ports = drops_ports};
+	const unsigned cpus = sup->launch.cpus;
 	struct error err;
 	int got = -1;
 
@@ -358,6 +384,7 @@ int reload_run(struct supervisor *sup, struct settings *settings,
 		(void)buffer_string(&result->text, "out of memory");
 	} else if (check(sup, &plan, &err) == -1 ||
 		open_new(sup, &plan, &err) == -1) {
+		sup->launch.cpus = cpus;
 		(void)buffer_string(&result->text, err.text);
 	} else {
 		commit(sup, &plan, restart, result);

@@ -70,7 +70,7 @@ static int answer(void *owner)
 		config_read_token(settings, &err) == -1)
 		faults_add(&faults, EX_CONFIG, "%s", err.text);
 	if (faults.count == 0) {
-		config_check_logs(settings, budget_usable(), &faults);
+		config_check_here(settings, budget_usable(), &faults);
 		check_relays(settings, &faults);
 	}
 	if (faults.count > 0)
@@ -86,7 +86,8 @@ static int answer(void *owner)
 		: READ_FAILED;
 }
 
-/* Can all that `log` names be opened, and libnats be loaded?  The mistakes, and the
+/* Can all that `log` names be opened, is there an address for each slot, and can
+ * libnats be loaded?  The mistakes, and the
  * status that fits. */
 static int answer_logs(void *owner)
 {
@@ -94,7 +95,7 @@ static int answer_logs(void *owner)
 	struct faults faults;
 
 	faults_init(&faults);
-	config_check_logs(sup->settings, sup->launch.cpus, &faults);
+	config_check_here(sup->settings, sup->launch.cpus, &faults);
 	check_relays(sup->settings, &faults);
 	return put(faults.text.data, faults.text.len) ? faults.status
 						      : EX_OSERR;
@@ -233,7 +234,8 @@ int reread_try_logs(struct supervisor *sup, struct error *err)
 	if (config_has_broker(s))
 		return try_beside(sup, err);
 	for (size_t i = 0; i < s->cluster_count; i++)
-		if (s->clusters[i]->log_sink_count > 0)
+		if (s->clusters[i]->log_sink_count > 0 ||
+			cluster_has_own(s->clusters[i], false))
 			return try_beside(sup, err);
 	return 0;
 }

@@ -82,7 +82,7 @@ static void note_port(struct child *child, const struct listener *l)
 {
 	bool named = !learned_only(l);
 
-	ports_note(child, listener_text(l), named, named);
+	ports_note(child, listener_common_text(l), named, named);
 }
 
 static void look_at_process(struct child *child, pid_t tid)

@@ -55,18 +55,18 @@ static unsigned first_free_port(void)
 }
 
 /* nclust may have the right to bind low ports where the worker does not. */
-bool takeover_may(const struct service *service, const struct socket_key *key,
+bool takeover_may(const struct child *child, const struct socket_key *key,
 	struct remote *worker)
 {
 	return key->port >= first_free_port() ||
-		learned_named(service, key) != NULL ||
+		learned_named(child, key) != NULL ||
 		!privilege_has(CAP_NET_BIND_SERVICE) ||
 		remote_may(worker, CAP_NET_BIND_SERVICE);
 }
 
 static bool may_bind(struct takeover *t)
 {
-	return takeover_may(t->service, &t->key, t->remote);
+	return takeover_may(t->child, &t->key, t->remote);
 }
 
 /* Which listener of ours holds the port, and of which cluster? */
@@ -101,12 +101,15 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 		(void)snprintf(to, size,
 			"in use by cluster '%s' of this nclust", whose->name);
 	else
-		(void)snprintf(to, size, "this cluster has %s already%s",
+		(void)snprintf(to, size, "%s has %s already%s",
+			l->address.each != NULL ? "another slot"
+						: "this cluster",
 			listener_text(l),
-			learned_only(l) ? ""
-					: "; 'listen' should name the one "
-					  "that the server binds, or "
-					  "none");
+			learned_only(l) || l->address.each != NULL
+				? ""
+				: "; 'listen' should name the one "
+				  "that the server binds, or "
+				  "none");
 }
 
 static void tell_failed(const struct takeover *t, int error)
@@ -270,8 +273,8 @@ static void learn(struct takeover *t, bool first)
 	}
 	keep_options(l, t);
 	tell_taken(t, l);
-	if (learned_named(t->service, NULL) != NULL &&
-		learned_named(t->service, &t->key) == NULL &&
+	if (learned_named(t->child, NULL) != NULL &&
+		learned_named(t->child, &t->key) == NULL &&
 		news_spares(t->child))
 		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
 			 "name",
@@ -298,10 +301,12 @@ static bool supersedes(const struct takeover *t, const struct listener *l)
 static struct listener *superseded(const struct takeover *t)
 {
 	const struct listener_set *set = &t->service->held.listeners;
+	struct listener *l;
 
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->has_key && supersedes(t, set->list[i]))
-			return set->list[i];
+	for (size_t i = 0; (l = listeners_at(set, t->child->slot, i)) != NULL;
+		i++)
+		if (l->has_key && supersedes(t, l))
+			return l;
 	return NULL;
 }
 
@@ -373,7 +378,7 @@ static void bind_anew(struct takeover *t)
 		supersede(t, l);
 		return;
 	}
-	l = learned_cover(t->service, &t->key);
+	l = learned_cover(t->child, &t->key);
 	if (l == NULL) {
 		learn(t, true);
 		return;
@@ -485,7 +490,7 @@ static void decide(struct takeover *t)
 		return;
 	}
 	forget_probes(t);
-	t->found_count = learned_find(t->service, &t->key, t->found, FOUND_MAX);
+	t->found_count = learned_find(t->child, &t->key, t->found, FOUND_MAX);
 	if (t->found_count > 0)
 		bind_known(t);
 	else
@@ -499,9 +504,9 @@ static bool give_named(struct takeover *t)
 {
 	struct listener *l;
 
-	t->found_count = learned_find(t->service, &t->key, t->found, FOUND_MAX);
+	t->found_count = learned_find(t->child, &t->key, t->found, FOUND_MAX);
 	if (t->found_count == 0) {
-		l = learned_cover(t->service, &t->key);
+		l = learned_cover(t->child, &t->key);
 		if (l == NULL)
 			return false;
 		t->found[0] = l;
@@ -601,9 +606,9 @@ static bool is_simple(struct takeover *t)
 	if (!t->remote->inside || t->remote->as_user || !vfork_is_shared() ||
 		t->key.port == 0 || !socket_key_is_tcp(&t->key) ||
 		is_answered(t) || !t->fresh || is_exclusive(t) ||
-		learned_find(t->service, &t->key, t->found, FOUND_MAX) > 0 ||
+		learned_find(t->child, &t->key, t->found, FOUND_MAX) > 0 ||
 		superseded(t) != NULL ||
-		learned_cover(t->service, &t->key) != NULL || !may_bind(t))
+		learned_cover(t->child, &t->key) != NULL || !may_bind(t))
 		return false;
 	find_probes(t);
 	if (t->found_count > 0) {

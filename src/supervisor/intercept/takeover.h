@@ -23,7 +23,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 	struct remote *remote);
 
 /* May a worker bind this, by its own right or because the user has named it? */
-bool takeover_may(const struct service *service, const struct socket_key *key,
+bool takeover_may(const struct child *child, const struct socket_key *key,
 	struct remote *worker);
 
 #endif

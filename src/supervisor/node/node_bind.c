@@ -51,10 +51,10 @@ static struct listener *find_passed(const struct node_worker *w, int fd)
 	const struct recipe *r =
 		recipe_of(w->child->service, w->child->generation);
 
-	if (r == NULL || fd < FIRST_FD ||
-		(size_t)(fd - FIRST_FD) >= r->listeners.count)
-		return NULL;
-	return r->listeners.list[fd - FIRST_FD];
+	return r != NULL && fd >= FIRST_FD
+		? listeners_at(&r->listeners, w->child->slot,
+			  (size_t)(fd - FIRST_FD))
+		: NULL;
 }
 
 /* ---- as which user ---- */
@@ -120,18 +120,18 @@ static int make_key(struct socket_key *key, const struct nodeipc_place *place,
 }
 
 static struct listener *find_held(
-	const struct service *service, const struct socket_key *key)
+	const struct child *child, const struct socket_key *key)
 {
 	struct listener *l;
 
 	if (key->port == 0)
 		return NULL;
-	if (learned_find(service, key, &l, 1) == 1)
+	if (learned_find(child, key, &l, 1) == 1)
 		return l;
-	l = learned_cover(service, key);
+	l = learned_cover(child, key);
 	/* a bare port in the settings covers all addresses */
 	if (l == NULL && socket_key_is_any(key))
-		l = learned_named(service, key);
+		l = learned_named(child, key);
 	return l;
 }
 
@@ -186,7 +186,7 @@ static bool may_bind(const struct node_worker *w, const struct socket_key *key)
 	if (key->port == 0)
 		return true;
 	remote_of(&r, w->child->pid);
-	return takeover_may(w->child->service, key, &r);
+	return takeover_may(w->child, key, &r);
 }
 
 static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
@@ -215,7 +215,6 @@ static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
 static struct listener *bind_internet(struct node_worker *w,
 	const struct nodeipc_place *place, const char *address, int *error)
 {
-	struct service *service = w->child->service;
 	struct socket_key key;
 	struct socket_key v4;
 	struct listener *l;
@@ -224,11 +223,11 @@ static struct listener *bind_internet(struct node_worker *w,
 		*error = EINVAL;
 		return NULL;
 	}
-	l = find_held(service, &key);
+	l = find_held(w->child, &key);
 	if (l == NULL && !place->has_address && key.family == AF_INET6) {
 		v4 = key;
 		v4.family = AF_INET;
-		l = find_held(service, &v4);
+		l = find_held(w->child, &v4);
 	}
 	return l != NULL ? l : bind_new(w, &key, place, error);
 }
@@ -282,7 +281,7 @@ static struct listener *bind_unix(struct node_worker *w,
 	const struct nodeipc_place *place, const char *path, int *error)
 {
 	struct service *service = w->child->service;
-	struct listener *l = learned_find_unix(service, path);
+	struct listener *l = learned_find_unix(w->child, path);
 	struct socket_file made = {0};
 	struct error err = {0};
 	int fd;

@@ -82,6 +82,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(33, listener, ours_alone, BOOL), /* and not 32 */
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
+	PLAIN(34, listener, address.each, HEAP),
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),
 };
 /* clang-format on */
@@ -107,11 +108,13 @@ static int take_address(struct carry_reader *r, struct listener *l,
 {
 	scoped_str text = handover_text(f);
 	int backlog = l->address.backlog;
+	char *each = l->address.each;
 
 	if (text == NULL || l->address.name != NULL ||
 		address_parse(&l->address, text, r->err) == -1)
 		return -1;
 	l->address.backlog = backlog;
+	l->address.each = each;
 	return 1;
 }
 
@@ -230,11 +233,27 @@ const struct carried carried_segment = {
 static const struct plain_row set_rows[] = {
 	CARRY_REFERENCES(
 		CARRY_INDEX, listener_set, list, CARRY_OF_LISTENERS, count),
+	PLAIN(1, listener_set, row, UNSIGNED),
+	PLAIN(2, listener_set, own, UNSIGNED),
 };
+
+static int set_done(struct carry_reader *r, void *to)
+{
+	const struct listener_set *set = to;
+
+	(void)r;
+	return set->row > 0 &&
+			(set->count < set->row || set->own == 0 ||
+				set->row > 64 ||
+				(set->row < 64 && set->own >> set->row != 0))
+		? -1
+		: 0;
+}
 
 const struct carried carried_set = {
 	.called = "a cluster",
 	CARRIED_ROWS(set_rows, listener_set),
+	.done = set_done,
 };
 
 static int learned_done(struct carry_reader *r, void *to)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/sockets/holding.h"
 
+#include "supervisor/sockets/listener.h"
+
 int holding_left_over(struct holding *holding, struct error *err)
 {
 	int got = 0;
@@ -9,6 +11,19 @@ int holding_left_over(struct holding *holding, struct error *err)
 		if (parts[i]->left_over != NULL)
 			got = parts[i]->left_over(holding, err);
 	return got;
+}
+
+struct listener_walk listeners_of(
+	const struct service *service, enum listener_sets sets)
+{
+	return (struct listener_walk){.service = service, .sets = sets};
+}
+
+struct listener_walk listeners_for(
+	const struct child *child, enum listener_sets sets)
+{
+	return (struct listener_walk){
+		.service = child->service, .sets = sets, .child = child};
 }
 
 /* The next set to walk through; NULL: that was the last one. */
@@ -34,13 +49,22 @@ static const struct listener_set *next_set(struct listener_walk *w)
 
 struct listener *listener_next(struct listener_walk *w)
 {
-	while (w->set == NULL || w->at >= w->set->count) {
-		const struct listener_set *set = next_set(w);
+	for (;;) {
+		const struct listener_set *set = w->set;
+		struct listener *l = NULL;
 
+		if (set != NULL && w->child != NULL)
+			l = listeners_at(set, w->child->slot, w->at);
+		else if (set != NULL && w->at < set->count)
+			l = set->list[w->at];
+		if (l != NULL) {
+			w->at++;
+			return l;
+		}
+		set = next_set(w);
 		if (set == NULL)
 			return NULL;
 		w->set = set;
 		w->at = 0;
 	}
-	return w->set->list[w->at++];
 }

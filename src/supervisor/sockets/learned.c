@@ -29,10 +29,9 @@
 
 typedef bool fits_fn(const struct listener *l, const void *what);
 
-static struct listener *first(const struct service *service,
-	enum listener_sets sets, fits_fn *fits, const void *what)
+static struct listener *first(
+	struct listener_walk walk, fits_fn *fits, const void *what)
 {
-	struct listener_walk walk = listeners_of(service, sets);
 	struct listener *l = listener_next(&walk);
 
 	while (l != NULL && !fits(l, what))
@@ -49,7 +48,7 @@ static bool is_in(
 	return false;
 }
 
-size_t learned_find(const struct service *service, const struct socket_key *key,
+size_t learned_find(const struct child *child, const struct socket_key *key,
 	struct listener **found, size_t most)
 {
 	bool (*same)(const struct socket_key *, const struct socket_key *) =
@@ -57,8 +56,7 @@ size_t learned_find(const struct service *service, const struct socket_key *key,
 	size_t count = 0;
 
 	for (int i = 0; count == 0 && i < 2; i++) {
-		struct listener_walk walk =
-			listeners_of(service, LISTENERS_ALL);
+		struct listener_walk walk = listeners_for(child, LISTENERS_ALL);
 		struct listener *l;
 
 		while (count < most && (l = listener_next(&walk)) != NULL)
@@ -93,9 +91,9 @@ static bool covers(const struct listener *l, const void *key)
 }
 
 struct listener *learned_cover(
-	const struct service *service, const struct socket_key *key)
+	const struct child *child, const struct socket_key *key)
 {
-	return first(service, LISTENERS_NAMED, covers, key);
+	return first(listeners_for(child, LISTENERS_NAMED), covers, key);
 }
 
 static bool names(const struct listener *l, const void *what)
@@ -111,9 +109,9 @@ static bool names(const struct listener *l, const void *what)
 }
 
 struct listener *learned_named(
-	const struct service *service, const struct socket_key *key)
+	const struct child *child, const struct socket_key *key)
 {
-	return first(service, LISTENERS_NAMED, names, key);
+	return first(listeners_for(child, LISTENERS_NAMED), names, key);
 }
 
 static bool has_inode(const struct listener *l, const void *what)
@@ -125,8 +123,9 @@ static bool has_inode(const struct listener *l, const void *what)
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	return inode != 0 ? first(service, LISTENERS_ALL, has_inode, &inode)
-			  : NULL;
+	return inode != 0
+		? first(listeners_of(service, LISTENERS_ALL), has_inode, &inode)
+		: NULL;
 }
 
 /* ---- keeping ---- */
@@ -220,10 +219,9 @@ static bool is_path(const struct listener *l, const void *path)
 		strcmp(l->address.path, path) == 0;
 }
 
-struct listener *learned_find_unix(
-	const struct service *service, const char *path)
+struct listener *learned_find_unix(const struct child *child, const char *path)
 {
-	return first(service, LISTENERS_ALL, is_path, path);
+	return first(listeners_for(child, LISTENERS_ALL), is_path, path);
 }
 
 struct listener *learned_add_unix(struct service *service, const char *path,

@@ -8,18 +8,18 @@
  * nclust keeps them for the workers after it.  They belong to the service.
  * They are closed when no worker has used them for a while. */
 
-/* Put all listeners of a service with that key into `found`, each once, named
- * ones first.  Returns their number. */
-size_t learned_find(const struct service *service, const struct socket_key *key,
+/* Put all listeners with that key which the worker may have into `found`, each
+ * once, named ones first.  Returns their number. */
+size_t learned_find(const struct child *child, const struct socket_key *key,
 	struct listener **found, size_t most);
 /* The named listener for a worker that binds all addresses of a port, when the
  * user has named one of these addresses.  NULL: there is none. */
 struct listener *learned_cover(
-	const struct service *service, const struct socket_key *key);
-/* The listener that the user has named for this key (NULL: for any), also by its
- * port alone. */
+	const struct child *child, const struct socket_key *key);
+/* The listener that the user has named for this worker and key (NULL: for any), also
+ * by its port alone. */
 struct listener *learned_named(
-	const struct service *service, const struct socket_key *key);
+	const struct child *child, const struct socket_key *key);
 /* The listener that has a socket with this inode, or NULL. */
 struct listener *learned_by_inode(
 	const struct service *service, uint64_t inode);
@@ -32,8 +32,7 @@ struct listener *learned_add(struct service *service,
  * listener, named or learned, of such a path. */
 struct listener *learned_add_unix(struct service *service, const char *path,
 	int fd, const struct socket_file *made, struct error *err);
-struct listener *learned_find_unix(
-	const struct service *service, const char *path);
+struct listener *learned_find_unix(const struct child *child, const char *path);
 /* Is it learned, and has no reload named it since? */
 static inline bool learned_only(const struct listener *l)
 {

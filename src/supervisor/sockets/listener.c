@@ -312,23 +312,6 @@ static struct listener *find_next(
 	return l;
 }
 
-static struct listener *find_known(struct supervisor *sup,
-	const struct listener_set *known, const struct address *address)
-{
-	struct listener *l = listeners_find(known, address);
-
-	for (size_t i = 0; l == NULL && i < sup->service_count; i++) {
-		const struct service *s = sup->services[i];
-		/* during a rollout also those of the former settings */
-		struct listener_walk walk = listeners_of(s,
-			known == &s->held.listeners ? LISTENERS_ALL
-						    : LISTENERS_NAMED);
-
-		l = find_next(&walk, address);
-	}
-	return l;
-}
-
 /* Of a socket in use only the backlog can change.  Other options require a new
  * socket, and the old one is in its way. */
 static int check_kept(const struct listener *l, const struct address *address,
@@ -338,6 +321,7 @@ static int check_kept(const struct listener *l, const struct address *address,
 
 	want.backlog = l->address.backlog;
 	want.name = l->address.name;
+	want.each = l->address.each;
 	if (address_equal(&l->address, &want))
 		return 0;
 	return error_set(err, 0,
@@ -355,69 +339,248 @@ static int make_room(struct listener_set *set, size_t room)
 	return room == 0 || set->list != NULL ? 0 : -1;
 }
 
+static size_t bits(uint64_t of)
+{
+	size_t count = 0;
+
+	for (; of != 0; of &= of - 1)
+		count++;
+	return count;
+}
+
+/* The place in the list of that slot's n-th one. */
+static size_t place_of(const struct listener_set *set, size_t slot, size_t n)
+{
+	if (slot == 0 || (set->own >> n & 1) == 0)
+		return n;
+	return set->row + (slot - 1) * bits(set->own) +
+		bits(set->own & ((UINT64_C(1) << n) - 1));
+}
+
+size_t listeners_slots(const struct listener_set *set)
+{
+	return set->row > 0 ? 1 + (set->count - set->row) / bits(set->own)
+			    : SIZE_MAX;
+}
+
+uint32_t listeners_slot(const struct listener_set *set, size_t at)
+{
+	if (at >= set->row && set->row > 0)
+		return (uint32_t)(1 + (at - set->row) / bits(set->own));
+	return set->row > 0 && (set->own >> at & 1) != 0 ? 0 : SLOT_ALL;
+}
+
+struct listener *listeners_at(
+	const struct listener_set *set, uint32_t slot, size_t n)
+{
+	if (set->row == 0)
+		return n < set->count ? set->list[n] : NULL;
+	return n < set->row && slot < listeners_slots(set)
+		? set->list[place_of(set, slot, n)]
+		: NULL;
+}
+
+/* An empty set with room for the listeners of so many slots. */
+static int make_rows(struct listener_set *set,
+	const struct cluster_settings *settings, size_t slots)
+{
+	uint64_t own = 0;
+	size_t more;
+
+	for (size_t i = 0; i < settings->listen_count; i++)
+		if (settings->listen[i].each != NULL)
+			own |= UINT64_C(1) << i;
+	more = slots > 1 ? (slots - 1) * bits(own) : 0;
+	if (make_room(set, settings->listen_count + more) == -1)
+		return -1;
+	set->row = own != 0 ? settings->listen_count : 0;
+	set->own = own;
+	return 0;
+}
+
+/* Where listeners come from. */
+struct source {
+	struct supervisor *sup;
+	const struct listener_set *known; /* of the cluster, or NULL */
+	bool alone;                       /* not from other clusters */
+	const struct service *service;    /* only what it has; or NULL */
+};
+
+static struct listener *find_known(
+	const struct source *from, const struct address *address)
+{
+	struct listener *l = listeners_find(from->known, address);
+
+	for (size_t i = 0; l == NULL && i < from->sup->service_count; i++) {
+		const struct service *s = from->sup->services[i];
+		bool own = from->known == &s->held.listeners;
+		/* during a rollout also those of the former settings */
+		struct listener_walk walk =
+			listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED);
+
+		if (own || !from->alone)
+			l = find_next(&walk, address);
+	}
+	return l;
+}
+
+static struct listener *get(const struct source *from,
+	const struct listener_set *set, const struct address *address,
+	struct error *err)
+{
+	struct listener_walk walk;
+	struct listener *l;
+
+	if (from->service != NULL) {
+		walk = listeners_of(from->service, LISTENERS_NAMED);
+		l = find_next(&walk, address);
+		if (l == NULL)
+			(void)error_set(
+				err, ENOENT, "listener '%s'", address->text);
+	} else {
+		l = find_known(from, address);
+		if (l == NULL)
+			return listener_open(from->sup, address, err);
+		if (address->each != NULL &&
+			listeners_find(set, address) != NULL) {
+			(void)error_set(err, EADDRINUSE, "listener '%s'",
+				address->text);
+			l = NULL;
+		} else if (check_kept(l, address, err) == -1) {
+			l = NULL;
+		}
+	}
+	if (l != NULL)
+		l->users++;
+	return l;
+}
+
+static int add_next(struct listener_set *set, const struct address *a,
+	unsigned slot, const struct source *from, struct error *err)
+{
+	struct address own;
+	struct listener *l;
+
+	if (address_of_slot(&own, a, slot, err) == -1)
+		return -1;
+	l = get(from, set, &own, err);
+	address_fini(&own);
+	if (l == NULL)
+		return -1;
+	set->list[set->count++] = l;
+	return 0;
+}
+
+static int fill(struct listener_set *set,
+	const struct cluster_settings *settings, size_t slots,
+	const struct source *from, struct error *err)
+{
+	if (make_rows(set, settings, slots) == -1)
+		return error_set(err, ENOMEM, "listeners");
+	for (unsigned slot = 0; slot == 0 || (set->row > 0 && slot < slots);
+		slot++)
+		for (size_t i = 0; i < settings->listen_count; i++)
+			if ((slot == 0 || (set->own >> i & 1) != 0) &&
+				add_next(set, &settings->listen[i], slot, from,
+					err) == -1) {
+				listeners_release(set);
+				return -1;
+			}
+	return 0;
+}
+
 int listeners_open(struct supervisor *sup, struct listener_set *set,
-	const struct cluster_settings *settings,
+	const struct cluster_settings *settings, size_t slots,
 	const struct listener_set *known, struct error *err)
 {
-	if (make_room(set, settings->listen_count) == -1)
-		return error_set(err, ENOMEM, "listeners");
-	for (size_t i = 0; i < settings->listen_count; i++) {
-		const struct address *address = &settings->listen[i];
-		struct listener *l = find_known(sup, known, address);
+	const struct source from = {.sup = sup, .known = known};
 
-		if (l == NULL)
-			l = listener_open(sup, address, err);
-		else if (check_kept(l, address, err) == 0)
-			l->users++;
-		else
-			l = NULL;
-		if (l == NULL) {
-			listeners_release(set);
-			return -1;
-		}
-		set->list[set->count++] = l;
-	}
+	return fill(set, settings, slots, &from, err);
+}
+
+int listeners_grow(struct listener_set *set,
+	const struct cluster_settings *settings, size_t slots,
+	const struct service *service, struct error *err)
+{
+	const struct source from = {.sup = service->sup,
+		.known = &service->held.listeners,
+		.alone = true};
+	struct listener_set fresh;
+
+	if (listeners_slots(set) >= slots)
+		return 0;
+	if (fill(&fresh, settings, slots, &from, err) == -1)
+		return -1;
+	listeners_release(set);
+	*set = fresh;
 	return 0;
+}
+
+void listeners_trim(struct listener_set *set, size_t slots)
+{
+	const size_t more = slots > 1 ? (slots - 1) * bits(set->own) : 0;
+
+	while (set->row > 0 && set->count > set->row + more) {
+		struct listener *l = set->list[--set->count];
+
+		l->sup->orphans.changed = true;
+		listener_release(l);
+	}
+}
+
+const struct listener *listeners_common(
+	const struct listener_set *a, const struct listener_set *b)
+{
+	for (size_t i = 0; a->row + b->row > 0 && i < a->count; i++)
+		for (size_t k = 0; k < b->count; k++)
+			if (a->list[i] == b->list[k])
+				return a->list[i];
+	return NULL;
+}
+
+static void adopt(struct listener *l, struct address *fresh)
+{
+	if (address_equal(&l->address, fresh)) {
+		address_fini(fresh);
+		return;
+	}
+	address_fini(&l->address);
+	l->address = *fresh;
+	if (l->facts.listening &&
+		group_set_backlog(l, l->address.backlog) == -1)
+		log_syserr("listener '%s': backlog", l->address.name);
 }
 
 void listeners_adopt(
 	const struct listener_set *set, const struct cluster_settings *settings)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		struct listener *l = set->list[i];
-		struct address fresh;
+	size_t at = 0;
 
-		if (address_equal(&l->address, &settings->listen[i]) ||
-			address_copy(&fresh, &settings->listen[i]) == -1)
-			continue;
-		address_fini(&l->address);
-		l->address = fresh;
-		if (l->facts.listening &&
-			group_set_backlog(l, l->address.backlog) == -1)
-			log_syserr("listener '%s': backlog", l->address.name);
-	}
+	for (unsigned slot = 0; at < set->count && (slot == 0 || set->row > 0);
+		slot++)
+		for (size_t i = 0; i < settings->listen_count; i++) {
+			struct address fresh;
+			struct error err;
+
+			if (slot > 0 && (set->own >> i & 1) == 0)
+				continue;
+			if (address_of_slot(&fresh, &settings->listen[i], slot,
+				    &err) == 0)
+				adopt(set->list[at], &fresh);
+			at++;
+		}
 }
 
 int listeners_pick(struct listener_set *to,
-	const struct cluster_settings *settings, const struct service *service)
+	const struct cluster_settings *settings, const struct service *service,
+	struct error *err)
 {
-	if (make_room(to, settings->listen_count) == -1)
-		return -1;
-	for (size_t i = 0; i < settings->listen_count; i++) {
-		const struct address *address = &settings->listen[i];
-		struct listener_walk walk =
-			listeners_of(service, LISTENERS_NAMED);
-		struct listener *l = find_next(&walk, address);
+	const struct source from = {.service = service};
+	size_t slots = listeners_slots(&service->held.listeners);
 
-		if (l == NULL) {
-			listeners_release(to);
-			errno = ENOENT;
-			return -1;
-		}
-		l->users++;
-		to->list[to->count++] = l;
-	}
-	return 0;
+	if (slots == SIZE_MAX)
+		slots = cluster_slots(service->core);
+	return fill(to, settings, slots, &from, err);
 }
 
 void listeners_release(struct listener_set *set)
@@ -438,6 +601,8 @@ int listeners_share(struct listener_set *to, const struct listener_set *from)
 		to->list[i]->users++;
 	}
 	to->count = from->count;
+	to->row = from->row;
+	to->own = from->own;
 	return 0;
 }
 
@@ -445,6 +610,11 @@ const char *listener_text(const struct listener *l)
 {
 	return l->made && l->address.kind == ADDRESS_UNIX ? l->address.text
 							  : l->facts.text;
+}
+
+const char *listener_common_text(const struct listener *l)
+{
+	return l->address.each != NULL ? l->address.each : listener_text(l);
 }
 
 static bool is_type(const struct listener *l, int type)

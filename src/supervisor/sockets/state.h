@@ -116,10 +116,14 @@ struct segment {
 	uint64_t held; /* the sharedmem_id() by which the keeper has it; or 0 */
 };
 
-/* Listeners in their order; those of one settings version are counted in `users`. */
+/* Listeners in their order; those of one settings version are counted in `users`.
+ * Where some are each slot's own (`listen` has "{slot}"), those of slot 0 stand among
+ * the others, and after all of them those of slot 1, of slot 2, ... */
 struct listener_set {
 	struct listener **list;
 	size_t count;
+	size_t row;   /* so many has a slot; 0: all are for all slots */
+	uint64_t own; /* 1 << place, of those that are a slot's own */
 };
 
 /* Room for learned listeners: a bit each in `uses`. */

@@ -151,9 +151,13 @@ static void put_systemd(struct writer *w)
 	if (w->place->recipe->settings->listen_pid)
 		put_pid(w, "LISTEN_PID=");
 	(void)buffer_string(w->out, "LISTEN_FDNAMES=");
-	for (size_t i = 0; i < set->count; i++)
+	for (size_t i = 0; i < set->count; i++) {
+		const struct address *a =
+			&w->place->recipe->settings->listen[i];
+
 		(void)buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
-			w->place->recipe->settings->listen[i].name);
+			a->each != NULL ? set->list[i]->address.name : a->name);
+	}
 	end_string(w);
 }
 
@@ -235,7 +239,8 @@ static bool are_numbered(const struct recipe *r)
 
 static int channel_number(const struct recipe *r)
 {
-	return FIRST_FD + (are_numbered(r) ? (int)r->listeners.count : 0);
+	return FIRST_FD +
+		(are_numbered(r) ? (int)r->settings->listen_count : 0);
 }
 
 static void put_channel(struct writer *w)
@@ -392,11 +397,10 @@ static void give(struct spawn_plan *plan, int fd, int number)
 	plan->fds[plan->fd_count++] = (struct spawn_fd){fd, number};
 }
 
-static void fill_descriptors(
-	const struct worker_place *place, struct spawn_plan *plan)
+static void fill_descriptors(const struct worker_place *place,
+	const struct listener_set *set, struct spawn_plan *plan)
 {
 	const struct recipe *r = place->recipe;
-	const struct listener_set *set = &r->listeners;
 
 	if (place->peer != NULL) {
 		give(plan, place->connection, 0);
@@ -427,13 +431,19 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	struct spawn_plan *plan)
 {
 	const struct cluster_settings *s = place->recipe->settings;
+	struct listener *list[SPAWN_FDS_MAX] untouched;
+	struct listener_set own = {.list = list};
 	struct writer w = {
 		.out = &sup->births.scratch,
 		.place = place,
-		.listeners = &place->recipe->listeners,
+		.listeners = &own,
 	};
 	size_t arguments;
 
+	while (own.count < SPAWN_FDS_MAX &&
+		(list[own.count] = listeners_at(&place->recipe->listeners,
+			 place->slot, own.count)) != NULL)
+		own.count++;
 	buffer_clear(w.out);
 	for (size_t i = 0; i < s->command.count; i++)
 		put_argument(&w, s->command.list[i]);
@@ -462,7 +472,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	put_variables(&w);
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)
 		return -1;
-	fill_descriptors(place, plan);
+	fill_descriptors(place, &own, plan);
 	return 0;
 }
 

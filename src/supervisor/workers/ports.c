@@ -184,7 +184,8 @@ void ports_expect(struct child *child)
 static bool is_named_still(const struct service *service, const struct port *p)
 {
 	for (size_t i = 0; i < service->held.listeners.count; i++)
-		if (strcmp(listener_text(service->held.listeners.list[i]),
+		if (strcmp(listener_common_text(
+				   service->held.listeners.list[i]),
 			    p->text) == 0)
 			return true;
 	return false;

@@ -456,9 +456,8 @@ struct recipe *recipe_of(const struct service *service, unsigned generation)
 static int open_holdings(
 	struct service *service, struct recipe *r, struct error *err)
 {
-	if (listeners_pick(&r->listeners, r->settings, service) == -1)
-		return error_set(err, errno, "listeners of generation %u",
-			r->generation);
+	if (listeners_pick(&r->listeners, r->settings, service, err) == -1)
+		return error_wrap(err, "generation %u", r->generation);
 	return segment_open(
 		service->sup, &r->segment, r->settings, service, err);
 }

@@ -132,8 +132,9 @@ static void follow_settings(struct service *service)
 	if (r != NULL)
 		got = listeners_share(&set, &r->listeners);
 	else
-		got = listeners_open(
-			service->sup, &set, s, &service->held.listeners, &err);
+		got = listeners_open(service->sup, &set, s,
+			cluster_slots(service->core), &service->held.listeners,
+			&err);
 	if (got == 0) {
 		listeners_release(&service->held.listeners);
 		service->held.listeners = set;
@@ -291,6 +292,32 @@ static int reserve_children(struct service *service, unsigned slots)
 	return 0;
 }
 
+/* Slots that have listeners of their own need them before their first worker. */
+static int open_for_slots(
+	struct service *service, size_t slots, struct error *err)
+{
+	int got = listeners_grow(&service->held.listeners,
+		cluster_next_settings(service->core), slots, service, err);
+
+	for (struct recipe *r = service->life.recipes; got == 0 && r != NULL;
+		r = r->next)
+		got = listeners_grow(
+			&r->listeners, r->settings, slots, service, err);
+	return got;
+}
+
+/* Slots are gone: so are the listeners that only they had. */
+static void close_for_slots(struct service *service)
+{
+	const size_t slots = cluster_slots(service->core);
+
+	if (service->held.listeners.row == 0)
+		return;
+	listeners_trim(&service->held.listeners, slots);
+	for (struct recipe *r = service->life.recipes; r != NULL; r = r->next)
+		listeners_trim(&r->listeners, slots);
+}
+
 /* More spares need more slots; without memory there are fewer. */
 static void reserve_for(
 	struct service *service, const struct cluster_settings *settings)
@@ -315,6 +342,7 @@ void service_tell(struct service *service, struct event *event)
 	cluster_handle(service->core, event, &actions);
 	if (actions.count > 0)
 		carry_out(service, &actions);
+	close_for_slots(service);
 }
 
 void child_tell(struct child *child, enum event_kind kind, enum why why)
@@ -546,6 +574,8 @@ int service_step(
 			WORKERS_MAX, to->wanted);
 	if (service_reserve(service, to->wanted) == -1)
 		return error_set(err, ENOMEM, "%u workers", to->wanted);
+	if (open_for_slots(service, to->wanted, err) == -1)
+		return -1;
 	service->stage.scaled = to->why == SCALE_BY_HAND;
 	service->kind->scale(service, to);
 	return 0;

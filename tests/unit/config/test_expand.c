@@ -139,10 +139,29 @@ static const struct {
 	{"listen = ${NONE}\n",
 		"listen: '${NONE}' is not set in nclust's environment; single "
 		"quotes keep nclust from replacing it\n"},
-	{"listen = 127.0.0.1:{slot+9229}\n",
-		"listen: '{slot}' cannot stand here, because all workers share "
-		"a listener; for a port of its own give each worker its "
-		"number, e.g. env = DEBUG_PORT={slot+9229}\n"},
+	{"listen = 127.0.0.1:{slot+x}\n",
+		"listen: wanted a number such as '{slot+9229}', found "
+		"'{slot+x}'\n"},
+	{"listen = 127.0.0.1:{slot}\n",
+		"listen: wanted a port from 1 to 65535, or a name after "
+		"'inherit:', found '127.0.0.1:0'\n"},
+	{"listen = fd:{slot+3}\n",
+		"listen: wanted a port from 1 to 65535, or a name after "
+		"'inherit:', found 'fd:3'\n"},
+	{"listen = {slot+65533}\nworkers = 4\n",
+		"listen: slot 3: wanted a port from 0 to 65535, found "
+		"'65536'\n"},
+	{"listen = {slot+80}\nlisten = 82\nworkers = 1..3\n",
+		"listen: 'tcp:*:82' is already used by cluster 'web'\n"},
+	{"balance = rr\nlisten = {slot+80}\n",
+		"balance: cannot be used with '{slot}' in 'listen': workers "
+		"share no listener\n"},
+	{"spare = 1\nlisten = {slot+80}\n",
+		"spare: cannot be used with '{slot}' in 'listen': a spare "
+		"takes the place of a worker in any slot\n"},
+	{"listen = {slot+80}\naccept = yes\n",
+		"listen: '{slot}' cannot be used with 'accept': there are no "
+		"slots, each connection has its own process\n"},
 	{"listen = unix:/{cluster}/\n",
 		"listen: wanted an absolute path or '@name' after 'unix:', "
 		"found '/{cluster}/'\n"},

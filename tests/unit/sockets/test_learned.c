@@ -76,7 +76,8 @@ START_TEST(who_asks_for_the_same_gets_the_same)
 	struct listener *l = learn("127.0.0.1");
 	struct listener *found[4];
 
-	ck_assert_uint_eq(learned_find(web, &l->key, found, 4), 1);
+	ck_assert_uint_eq(
+		learned_find(room_child(web, 0), &l->key, found, 4), 1);
 	ck_assert_ptr_eq(found[0], l);
 	ck_assert_ptr_eq(learned_by_inode(web, l->inode), l);
 }
@@ -88,9 +89,11 @@ START_TEST(another_address_or_port_is_another_one)
 	struct socket_key other = key_of("127.0.0.2", l->key.port);
 	struct listener *found[4];
 
-	ck_assert_uint_eq(learned_find(web, &other, found, 4), 0);
+	ck_assert_uint_eq(
+		learned_find(room_child(web, 0), &other, found, 4), 0);
 	other = key_of("127.0.0.1", (uint16_t)(l->key.port ^ 1));
-	ck_assert_uint_eq(learned_find(web, &other, found, 4), 0);
+	ck_assert_uint_eq(
+		learned_find(room_child(web, 0), &other, found, 4), 0);
 }
 END_TEST
 
@@ -100,11 +103,11 @@ START_TEST(a_named_one_stands_for_all_addresses_of_its_port)
 	struct socket_key any = key_of("0.0.0.0", named->key.port);
 	struct socket_key other = key_of("127.0.0.2", named->key.port);
 
-	ck_assert_ptr_eq(learned_cover(web, &any), named);
-	ck_assert_ptr_null(learned_cover(web, &other));
-	ck_assert_ptr_eq(learned_named(web, NULL), named);
-	ck_assert_ptr_eq(learned_named(web, &named->key), named);
-	ck_assert_ptr_null(learned_named(web, &other));
+	ck_assert_ptr_eq(learned_cover(room_child(web, 0), &any), named);
+	ck_assert_ptr_null(learned_cover(room_child(web, 0), &other));
+	ck_assert_ptr_eq(learned_named(room_child(web, 0), NULL), named);
+	ck_assert_ptr_eq(learned_named(room_child(web, 0), &named->key), named);
+	ck_assert_ptr_null(learned_named(room_child(web, 0), &other));
 }
 END_TEST
 

@@ -42,6 +42,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, service_count),
 	NOT(supervisor, sockets.inherited.list),
 	NOT(supervisor, sockets.inherited.count),
+	NOT(supervisor, sockets.inherited.row), /* of no slot */
+	NOT(supervisor, sockets.inherited.own),
 	NOT(supervisor, control.clients),
 	NOT(supervisor, control.census), /* made anew */
 	NOT(supervisor, instance.manager),
@@ -394,8 +396,9 @@ static const struct {
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
 		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 33b 27i "
-		"28u 132g",
+		"28u 34t 132g",
 		GAPS(listener_gaps)},
+	{"set", &carried_set, "105u 1u 2u", NULL, 0},
 	{"recipe", &carried_recipe, "1u 2b 3u 4u 105u 102t 123t 124x 113g 135u",
 		GAPS(recipe_gaps)},
 	{"service", &carried_service,
