@@ -6,8 +6,9 @@
 # ext4, as each worker has a socket file in it.
 #
 # With a journal, as mkfs makes it: without one, an ext4 looks at each inode that was
-# freed in the last minutes before it takes another (find_inode_bit() in fs/ext4/ialloc.c), so
-# that each start there takes longer than the one before, whoever makes the files.
+# freed in the last minutes before it takes another (find_inode_bit() in
+# fs/ext4/ialloc.c), whoever makes the file.  So each start there takes longer than the
+# one before, by up to 0.3 ms a worker.
 #
 # START_ROUNDS is how many turns; the medians count.
 
