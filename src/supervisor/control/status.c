@@ -9,6 +9,7 @@
 #include "supervisor/messages/channel.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
+#include "supervisor/common/carried.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/use.h"
 #include "supervisor/workers/service.h"
@@ -35,10 +36,6 @@
 /* As long as it waits for a census there is nothing to slice. */
 enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS, PART_COUNT };
 
-#ifndef NCLUST_VERSION
-#define NCLUST_VERSION "unknown"
-#endif
-
 /* ---- pieces ---- */
 
 static void put_count(struct json_writer *w, const char *key, long n)
@@ -49,7 +46,9 @@ static void put_count(struct json_writer *w, const char *key, long n)
 		json_put_int(w, key, n);
 }
 
-static void put_listener(struct json_writer *w, const struct listener *l)
+/* `slot`: the one that has it alone, or SLOT_ALL. */
+static void put_listener(
+	struct json_writer *w, const struct listener *l, uint32_t slot)
 {
 	struct queue_facts queue;
 
@@ -57,6 +56,8 @@ static void put_listener(struct json_writer *w, const struct listener *l)
 	json_open_object(w);
 	json_put_text(w, "name", l->address.name);
 	json_put_text(w, "address", listener_text(l));
+	if (slot != SLOT_ALL)
+		json_put_int(w, "slot", slot);
 	json_put_bool(w, "learned", learned_only(l));
 	json_put_bool(w, "bound", l->learned || l->asked != NULL);
 	json_put_int(w, "inode", (int64_t)l->inode);
@@ -318,7 +319,7 @@ static void put_head(struct client *c, struct json_writer *w, nsec_t now)
 
 	json_put_text(w, "name", sup->settings->name);
 	json_put_int(w, "pid", getpid());
-	json_put_text(w, "version", NCLUST_VERSION);
+	json_put_text(w, "version", carry_variant.program);
 	json_put_real(w, "uptime", nsec_seconds(now - sup->launch.started), 3);
 	json_put_int(w, "upgrades", sup->upgrade.count);
 	host_put(w, sup);
@@ -347,6 +348,7 @@ static void put_segment(struct json_writer *w, const struct segment *s)
 
 static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 {
+	const struct listener_set *set = &s->held.listeners;
 	const struct cluster_settings *settings = cluster_settings(s->core);
 
 	json_put_text(w, "name", s->name);
@@ -370,11 +372,11 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	put_segment(w, s->held.segment);
 	json_key(w, "listeners");
 	json_open_array(w);
-	for (size_t i = 0; i < s->held.listeners.count; i++)
-		put_listener(w, s->held.listeners.list[i]);
+	for (size_t i = 0; i < set->count; i++)
+		put_listener(w, set->list[i], listeners_slot(set, i));
 	for (size_t i = 0; i < s->held.learned.count; i++)
 		if (learned_only(s->held.learned.list[i]))
-			put_listener(w, s->held.learned.list[i]);
+			put_listener(w, s->held.learned.list[i], SLOT_ALL);
 	json_close_array(w);
 	json_key(w, "workers");
 	json_open_array(w);

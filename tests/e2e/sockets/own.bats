@@ -52,6 +52,8 @@ start_own() {
 		-l "127.0.0.1:$PORT, name=all" \
 		-l "unix:$DIR/{cluster}-{slot}.sock, name=u{slot}" -- \
 		"$FIXTURES/leak" --notify --to "$DIR/dump.{slot}"
+	[ "$(cluster '[.listeners[] | [.slot, .name]] | tostring')" = \
+		"[[0,\"$free\"],[null,\"all\"],[0,\"u0\"],[1,\"$((free + 1))\"],[1,\"u1\"]]" ]
 	[ "$(jq -r .env.LISTEN_FDNAMES "$DIR/dump.0")" = "$free:all:u0" ]
 	[ "$(jq -r .env.LISTEN_FDNAMES "$DIR/dump.1")" = \
 		"$((free + 1)):all:u1" ]
@@ -113,4 +115,140 @@ start_own() {
 	serves 3
 	run -0 nclust scale it 1
 	wait_until 10 'serves 1'
+}
+
+@test "a reload that changes the offset moves them, and refuses nobody meanwhile" {
+	write_own() {
+		printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \
+			'workers = 2' 'ready = notify' \
+			"listen = 127.0.0.1:{slot+$1}, name=http" >"$DIR/it.ini"
+	}
+	write_own "$PORT"
+	start_cluster -c "$DIR/it.ini"
+	serves 2
+	start_load "$((PORT + 1))" # slot 1's, and then slot 0's
+	write_own $((PORT + 1))
+	run -0 nclust reload it
+	end_load
+	[ "$REFUSED" -eq 0 ]
+	[ "$LOST" -eq 0 ]
+	wait_until 10 '! is_listened "$PORT"'
+	PORT=$((PORT + 1))
+	serves 2
+	run -0 nclust restart it
+	serves 2
+}
+
+@test "a server that binds by itself gets the one of its slot, and no other" {
+	start_cluster -n 2 -l "127.0.0.1:{slot+$PORT}" -- \
+		"$FIXTURES/plain" "{slot+$PORT}" --loopback
+	run -0 cluster '[.listeners[] | .bound, .learned] | tostring'
+	[ "$output" = '[true,false,true,false]' ]
+	start_load "$((PORT + 1))"
+	run -0 nclust restart it
+	end_load
+	[ "$REFUSED" -eq 0 ]
+	for i in 0 1; do
+		[ "$(http_get $((PORT + i)))" = "pid=$(worker_pid "$i")" ]
+	done
+}
+
+@test "a server of Python's library, too, and all addresses of its slot's port" {
+	start_cluster -n 2 -l "127.0.0.1:{slot+$PORT}" -- \
+		python3 -m http.server --directory "$SCRIPTS/servers" "{slot+$PORT}"
+	http_get $((PORT + 1)) /plain.js | grep -q createServer
+	logged "it gets tcp:127.0.0.1:$((PORT + 1)), as 'listen' says"
+	run -0 nclust restart it
+	http_get "$PORT" /plain.js | grep -q createServer
+}
+
+@test "a worker never gets the port of another slot" {
+	launch_nclust -n 2 -l "127.0.0.1:{slot+$PORT}" --backoff-min 10s \
+		--intercept on -- "$FIXTURES/plain" "$PORT"
+	wait_logged "another slot has tcp:127.0.0.1:$PORT already"
+	[ "$(http_get "$PORT")" = "pid=$(worker_pid 0)" ]
+}
+
+@test "Node's workers get the ones of their slots" {
+	need node
+	start_cluster -n 2 -l "127.0.0.1:{slot+$PORT}" -- \
+		node "$SCRIPTS/servers/plain.js" "{slot+$PORT}"
+	for i in 0 1; do
+		[ "$(http_get $((PORT + i)))" = "pid=$(worker_pid "$i")" ]
+	done
+	start_load "$((PORT + 1))"
+	run -0 nclust restart it
+	end_load
+	[ "$REFUSED" -eq 0 ]
+	[ "$(http_get $((PORT + 1)))" = "pid=$(worker_pid 1)" ]
+}
+
+@test "the next nclust takes them over, with as many slots as there were" {
+	start_own -n 2 --orphans keep
+	run -0 nclust scale it 3
+	start_load "$((PORT + 2))"
+	pids=$(cluster '[.workers[].pid] | tostring')
+	kill_nclust
+	start_own -n 2 --orphans keep
+	end_load
+	[ "$REFUSED" -eq 0 ]
+	[ "$(cluster '[.workers[].pid] | tostring')" = "$pids" ]
+	serves 3
+	run -0 nclust restart it
+	run -0 nclust scale it 1
+	wait_until 10 'serves 1'
+	nclust stop it
+	end_keepers
+}
+
+@test "each worker is checked at its own port" {
+	start_own -n 2 --check tcp --check-interval 200ms --check-timeout 200ms \
+		--check-failures 2
+	old=$(worker_pid 1)
+	kept=$(worker_pid 0)
+	kill -STOP "$old"
+	wait_until 20 '[ "$(worker_pid 1)" != "$1" ]' "$old"
+	wait_until 20 'serves 2'
+	[ "$(worker_pid 0)" = "$kept" ]
+}
+
+@test "readiness is asked at the slot's port, also beside the old worker" {
+	start_cluster -n 2 --ready http:/ -l "127.0.0.1:{slot+$PORT}" -- \
+		"$FIXTURES/serve"
+	serves 2
+	run -0 nclust restart it
+	serves 2
+	[[ $(nclust ask it.1 GET /) == *slot=1* ]]
+}
+
+@test "what cannot be is an error with its line, and nothing starts" {
+	printf '%s\n' '[cluster:a]' 'command = x' 'workers = 3' \
+		'listen = {slot+65534}' '[cluster:b]' 'command = x' \
+		'workers = 1..3' 'listen = {slot+8000}' '[cluster:c]' \
+		'command = x' 'listen = 8002' '[cluster:d]' 'command = x' \
+		'listen = 127.0.0.1:{slot+x}' >"$DIR/bad.ini"
+	run -78 nclust -c "$DIR/bad.ini"
+	[[ $output == *"bad.ini:14: cluster:d.listen: wanted a number such as '{slot+9229}', found '{slot+x}'"* ]]
+	sed -i 's/{slot+x}/9/' "$DIR/bad.ini"
+	run -78 nclust -c "$DIR/bad.ini"
+	[[ $output == *"bad.ini:4: cluster:a.listen: slot 2: wanted a port from 0 to 65535, found '65536'"* ]]
+	[[ $output == *"bad.ini:11: cluster:c.listen: 'tcp:*:8002' is already used by cluster 'b'"* ]]
+	run -64 nclust -n 2 -l '{slot+8000}' --spare 1 -- x
+	[[ $output == *"--spare: cannot be used with '{slot}' in 'listen'"* ]]
+}
+
+@test "a reload that would give a port to two clusters changes nothing" {
+	write_own() {
+		printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \
+			'workers = 2' 'ready = notify' \
+			"listen = 127.0.0.1:{slot+$PORT}" "$@" >"$DIR/it.ini"
+	}
+	write_own
+	start_cluster -c "$DIR/it.ini"
+	run -0 nclust scale it 3
+	write_own '[cluster:b]' "command = $FIXTURES/serve" \
+		"listen = 127.0.0.1:$((PORT + 2))"
+	run ! nclust reload it
+	[[ $output == *"another cluster has tcp:127.0.0.1:$((PORT + 2)) already"* ]]
+	serves 3
 }
