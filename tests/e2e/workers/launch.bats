@@ -521,17 +521,30 @@ teardown() {
 	[ "${#lines[@]}" -eq 1 ]
 }
 
-@test "a start takes two processes besides its workers" {
+# clones_of_start ARG...: start nclust with these, and wait until its workers are
+# ready; all processes that it has made are in $DIR/clones.
+clones_of_start() {
 	local plain=$NCLUST
 
 	need strace
-	free_port
 	nclust_under strace -qq -o "$DIR/clones" -e trace=clone
-	launch_nclust -n 2 -l "127.0.0.1:$PORT" --ready alive:0s --log inherit \
-		-- sleep 1000
+	launch_nclust "$@" --ready alive:0s -- sleep 1000
 	NCLUST=$plain
-	wait_logged "2 of 2 workers ready"
+	wait_logged "workers ready"
 	cat "$DIR/clones"
-	# to see that one shares our memory, and to make a directory
-	[ "$(sed "/CLONE_PIDFD/,\$d" "$DIR/clones" | wc -l)" -le 2 ]
+}
+
+@test "a start takes one process besides its workers" {
+	free_port
+	clones_of_start -n 2 -l "127.0.0.1:$PORT" --log inherit
+	# to make a directory
+	[ "$(sed "/CLONE_PIDFD/,\$d" "$DIR/clones" | wc -l)" -le 1 ]
+}
+
+@test "the first worker does not wait for the logger" {
+	local first
+
+	clones_of_start -n 1 --log prefix
+	first=$(sed -n '/CLONE_PIDFD/{s/.* = //p;q}' "$DIR/clones")
+	[ "$(worker_pid 0)" -eq "$first" ]
 }
