@@ -53,6 +53,7 @@ struct scaling {
 	bool quick;     /* the next look comes soon, without that */
 	bool blind;     /* it cannot be told who is connected; that was said */
 
+	unsigned failed; /* the step to so many has, which was said; or 0 */
 	unsigned wanted; /* as reported last */
 	unsigned from;   /* the last step … */
 	struct scale_step last;
@@ -345,10 +346,16 @@ static bool step(struct scaling *a)
 	if (!l.in_use && !l.held && l.wanted > 0 &&
 		autoscale_may_sleep(&a->scale, l.now))
 		l.in_use = has_clients(a);
-	if (!autoscale_look(&a->scale, &l, &to) ||
-		service_step(s, &to, &err) == 0)
+	if (!autoscale_look(&a->scale, &l, &to))
 		return true;
-	log_warn("%s: %s", s->name, err.text);
+	if (service_step(s, &to, &err) == 0) {
+		a->failed = 0;
+		return true;
+	}
+	if (a->failed != to.wanted)
+		log_warn("%s: %s", s->name, err.text);
+	a->failed = to.wanted;
+	a->scale.asked = 0; /* those that wait got nobody: try again */
 	return false;
 }
 

@@ -252,3 +252,17 @@ start_own() {
 	[[ $output == *"another cluster has tcp:127.0.0.1:$((PORT + 2)) already"* ]]
 	serves 3
 }
+
+@test "a range of workers stays below a port that is in use, and says so once" {
+	"$FIXTURES/bind-itself" "$((PORT + 1))" 3>&- &
+	other=$!
+	STARTED+=("$other")
+	wait_listened "$((PORT + 1))"
+	start_own -n 1..3
+	"$FIXTURES/load" "$PORT" --clients 4 --path /sleep/300 >"$DIR/load" 3>&- &
+	STARTED+=($!)
+	wait_logged "cannot listen on 'tcp:127.0.0.1:$((PORT + 1))'"
+	kill "$other"
+	wait_until 30 '[ "$(cluster .wanted)" -gt 1 ]'
+	[ "$(grep -c 'cannot listen on' "$LOG")" -eq 1 ]
+}
