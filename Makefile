@@ -166,6 +166,9 @@ APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 FIRST := $(EACH_TURN:%=$(B)/src/%.o)
 ORDERED := $(FIRST) $(filter-out $(FIRST) $(APART),$(OBJECTS)) $(APART)
 
+# A verb runs for a moment.
+$(B)/src/cli/%.o: CFLAGS += -Oz
+
 $(B)/nclust: $(ORDERED)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 

@@ -43,6 +43,10 @@ static void fails(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 
 	if (worker_is_going(w))
 		return;
+	if (w->state == WORKER_SPARE) { /* nobody would miss it */
+		slot_stop(c, i, w, why);
+		return;
+	}
 	if (canary_is_on_trial(c, &c->slots[i], w))
 		fail_canary(c, i, w, why);
 	if (held) /* it goes with the rollout */

@@ -182,8 +182,9 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 		return;
 	}
 	g = cluster_find_generation(c, w->generation);
-	/* since it was born, another of its command was seen to listen */
-	if (w->state == WORKER_STARTING && !w->held && g->listens &&
+	/* since it was born, another of its command was seen to listen; this one
+	 * was not, unless it has `said` that it is ready */
+	if (w->state == WORKER_STARTING && !w->said && g->listens &&
 		g->settings->ready == READY_AUTO &&
 		w->proven_at < w->deadline) {
 		w->proven_at = NSEC_NEVER;

@@ -133,3 +133,15 @@ struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
 		;
 	return c;
 }
+
+bool child_has_own_lane(const struct child *child)
+{
+	struct child_walk walk = children_of(child->service);
+	const struct child *other;
+
+	while ((other = child_next(&walk)) != NULL)
+		if (other != child &&
+			other->traffic.lane == child->traffic.lane)
+			return false;
+	return true;
+}

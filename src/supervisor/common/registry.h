@@ -33,4 +33,7 @@ int pids_grow(struct pid_table *t);
 void pids_add(struct pid_table *t, struct child *child);
 void pids_remove(struct pid_table *t, struct child *child);
 
+/* Is no other worker in its lane (drain/steer.h)? */
+bool child_has_own_lane(const struct child *child);
+
 #endif

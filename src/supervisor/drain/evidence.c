@@ -77,15 +77,39 @@ static int try_least(void)
 	return 0;
 }
 
+/* A spare can be asked before it serves, if it has a socket of its own. */
+static bool asks_spares(const struct service *service, unsigned generation)
+{
+	const struct recipe *r = recipe_of(service, generation);
+
+	return r != NULL && r->runtime == NODE_NONE && is_auto(r->settings) &&
+		r->settings->spare > 0 && r->settings->check.kind == PROBE_HTTP;
+}
+
+static void decide_for_spares(struct service *service, unsigned generation)
+{
+	if (try_least() == -1) {
+		news_say_of(service, LOG_NOTE, "balance",
+			"spares are not asked: %s", strerror(errno));
+		return;
+	}
+	service->traffic.uneven = (struct uneven){.generation = generation};
+}
+
 void evidence_decide(struct service *service, unsigned generation)
 {
 	struct uneven *known = &service->traffic.uneven;
 	struct uneven found;
 	const char *name = service->name;
 
-	if (known->generation != 0 ||
-		!is_auto(cluster_settings(service->core)) ||
-		node_serves(service) || !is_uneven(service, &found))
+	if (known->generation != 0 || node_serves(service))
+		return;
+	if (asks_spares(service, generation)) {
+		decide_for_spares(service, generation);
+		return;
+	}
+	if (!is_auto(cluster_settings(service->core)) ||
+		!is_uneven(service, &found))
 		return;
 	if (try_least() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
@@ -143,7 +167,9 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 		return;
 	if (known->generation == 0 && !is_uneven(service, &found))
 		return;
-	if (known->generation != 0)
+	if (known->generation != 0 && known->workers == 0)
+		(void)snprintf(text, sizeof(text), "spares are asked");
+	else if (known->generation != 0)
 		(void)snprintf(text, sizeof(text),
 			"%s.%u had %u %% of the CPU time of %u workers",
 			service->name, known->slot, known->percent,

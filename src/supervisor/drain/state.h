@@ -31,7 +31,7 @@ struct uneven {
 	unsigned generation; /* the first one after it; 0: nobody had */
 	unsigned slot;
 	unsigned percent;
-	unsigned workers; /* among so many */
+	unsigned workers; /* among so many; 0: it is for spares */
 };
 
 struct cluster_traffic {

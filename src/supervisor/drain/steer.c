@@ -80,12 +80,24 @@ static unsigned sum_up(const struct steer *s, const struct listener *l,
 	return sum;
 }
 
+/* Does a spare listen on it?  It would take clients at once. */
+static bool is_aside(const struct steer *s, const struct listener_socket *k)
+{
+	struct child_walk walk = children_of(s->service);
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (child->trap.aside && child->traffic.lane == k->lane)
+			return true;
+	return false;
+}
+
 /* If nobody is ready, all that have a seat get some: one will be. */
 static bool waits_at(const struct steer *s, const struct listener *l,
 	const struct listener_socket *k)
 {
 	return s->seats > 0
-		? is_used(l, k) &&
+		? is_used(l, k) && !is_aside(s, k) &&
 			steer_is_needed(s, l, k, in_force(s), next(s))
 		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }

@@ -4,6 +4,7 @@
 #include "os/socket/reuseport.h"
 #include "supervisor/common/part.h"
 #include "supervisor/drain/drain.h"
+#include "supervisor/drain/evidence.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
@@ -328,10 +329,16 @@ static unsigned lane_beside(
 
 unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 {
-	bool spreads = steer_spreads(service, generation);
-	const struct child *old = spreads ? NULL : find_stubborn(service, slot);
-	struct steer *s = service->traffic.steer;
+	const struct child *old = NULL;
+	struct steer *s;
+	bool spreads;
 
+	if (service->tally.started == 0)
+		evidence_decide(service, generation);
+	spreads = steer_spreads(service, generation);
+	if (!spreads)
+		old = find_stubborn(service, slot);
+	s = service->traffic.steer;
 	if (spreads && s == NULL)
 		s = steer_begin_anew(service);
 	if (spreads && s != NULL)

@@ -10,7 +10,8 @@
  * waits for the next one in its slot, which gets the same.
  *
  * A worker that is looked at until it is quiet keeps its socket for itself, to
- * empty its queue; its successor gets another one.  Of any other worker the
+ * empty its queue, and a spare that listens (trap.aside), to get no client; its
+ * successor gets another one.  Of any other worker the
  * successor has the same, so that somebody takes what it leaves.
  */
 
@@ -67,7 +68,8 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 {
 	const struct child *old = steer_find_old(s->service, slot);
 	bool keeps = old != NULL &&
-		cluster_empties(s->service->core, old->generation);
+		(old->trap.aside ||
+			cluster_empties(s->service->core, old->generation));
 	unsigned seat = slot % SEATS_MAX;
 	struct lane *lane;
 

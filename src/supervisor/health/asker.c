@@ -15,6 +15,7 @@
 static const struct asker_kind *const kinds[ASKERS] = {
 	[ASKS_READY] = &prove_kind,
 	[ASKS_CHECK] = &check_kind,
+	[ASKS_WARM] = &warm_kind,
 	[ASKS_STALL] = &stall_kind,
 	[ASKS_MEMORY] = &memory_kind,
 	[ASKS_REACH] = &reach_kind,

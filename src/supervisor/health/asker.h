@@ -44,6 +44,7 @@ struct asker_kind {
 
 extern const struct asker_kind prove_kind;
 extern const struct asker_kind check_kind;
+extern const struct asker_kind warm_kind;
 extern const struct asker_kind stall_kind;
 extern const struct asker_kind memory_kind;
 extern const struct asker_kind reach_kind;

@@ -70,7 +70,7 @@ static const struct probe *to_ask(const struct child *child)
 
 /* ---- results ---- */
 
-static void note_failure(struct child *child, const char *why)
+void check_failed(struct child *child, const char *why)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = child->health;
@@ -120,7 +120,7 @@ static void answered(struct child *child, bool well, const char *why)
 		return;
 	h->round = c->round;
 	if (!well) {
-		note_failure(child, why);
+		check_failed(child, why);
 		return;
 	}
 	h->ok++;

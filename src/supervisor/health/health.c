@@ -200,6 +200,11 @@ static void health_on_report(struct service *service, const struct report *r)
 		health_count(child);
 		begin_from(service, child, ASKS_CHECK);
 		break;
+	case REPORT_SPARE:
+		child = child_find(service, r->slot, r->worker);
+		if (child != NULL)
+			asker_begin(service, child, ASKS_WARM);
+		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
 		askers_let_go(service, r->slot, r->worker);

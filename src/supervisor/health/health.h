@@ -16,6 +16,8 @@ struct health {
 	nsec_t tried_at;   /* exec: when it was tried last */
 	unsigned round;    /* the last round of checks with an answer */
 	unsigned failures; /* failed checks in a row */
+	unsigned warm;     /* a spare: checks that it has passed … */
+	nsec_t warm_at;    /* … and when it had its last result */
 	uint64_t ok;
 	uint64_t failed;
 	char last[96];         /* how the last check failed; or "" */

@@ -8,6 +8,7 @@
 enum asks_for {
 	ASKS_READY,
 	ASKS_CHECK,
+	ASKS_WARM, /* a spare */
 	ASKS_STALL,
 	ASKS_MEMORY,
 	ASKS_REACH, /* somebody else asks it (reach.h) */

@@ -577,17 +577,9 @@ static void ask(struct volley *v, struct asking *a, const struct child *own)
 /* Has this worker a socket at that address that no other one has? */
 static bool has_own(const struct volley *v, const struct child *child)
 {
-	struct child_walk walk = children_of(v->asker.service);
-	const struct child *other;
-	unsigned lane = child->traffic.lane;
-
-	if (group_size(v->aim.listener) == 1 ||
-		group_own(v->aim.listener, lane) == NULL)
-		return false;
-	while ((other = child_next(&walk)) != NULL)
-		if (other != child && other->traffic.lane == lane)
-			return false;
-	return true;
+	return group_size(v->aim.listener) > 1 &&
+		group_own(v->aim.listener, child->traffic.lane) != NULL &&
+		child_has_own_lane(child);
 }
 
 /* How many wait for this one already? */

@@ -72,6 +72,9 @@ struct volley {
 	struct asking asks[VOLLEY_MAX];
 };
 
+/* The worker has failed a check, in check.c. */
+void check_failed(struct child *child, const char *why);
+
 void volley_init(struct volley *v); /* all but its asker */
 /* Does a connection wait to be taken? */
 bool volley_waits(const struct volley *v);

@@ -5,6 +5,7 @@
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/listens.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
@@ -40,13 +41,32 @@ bool intercept_on_stay(struct child *child)
 	return false;
 }
 
-bool gate_keep(struct child *child, const struct seccomp_notice *notice)
+/* It has a socket alone, to which no client comes.  Without a check nobody would
+ * come to it, but for those that wait there since the worker before has died. */
+static bool can_stand_aside(const struct child *child, const struct listener *l)
+{
+	const struct cluster_settings *s = child_settings(child);
+	const struct listener_socket *k =
+		l != NULL ? group_own(l, child->traffic.lane) : NULL;
+
+	return s != NULL && k != NULL && k->weight == 0 && !l->own_group &&
+		group_size(l) > 1 && child_has_own_lane(child) &&
+		(s->check.kind == PROBE_HTTP || group_has_queue(l, k));
+}
+
+bool gate_keep(struct child *child, const struct listener *l,
+	const struct seccomp_notice *notice)
 {
 	struct gate *gate = &child->trap.gate;
 	unsigned n = child->trap.gate_count;
 
 	if (n == GATE_CALLS || !gate_is_shut(child))
 		return false;
+	if (can_stand_aside(child, l)) {
+		child->trap.aside = true;
+		gate_tell(child);
+		return false;
+	}
 	child->trap.gate_count++;
 	gate->id[n] = notice->id;
 	gate->tid[n] = notice->tid;
@@ -64,6 +84,7 @@ void intercept_on_release(struct child *child)
 
 	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
+	child->trap.aside = false;
 	note(child, false);
 	for (unsigned i = 0; i < count && child->trap.fd != -1; i++) {
 		struct seccomp_notice notice = {

@@ -15,8 +15,12 @@ bool gate_is_shut(const struct child *child);
 /* It waits there now: the core decides, and may release it before this returns. */
 void gate_tell(struct child *child);
 
-/* Keep that call of listen(2), without an answer.  False: it is to be answered. */
-bool gate_keep(struct child *child, const struct seccomp_notice *notice);
+/* Keep that call of listen(2), for this listener (NULL: of a unix socket), without
+ * an answer.  False: it is to be answered, as the worker is to serve, or as no
+ * client comes to its socket: then it can be asked before it serves
+ * (health/warm.c). */
+bool gate_keep(struct child *child, const struct listener *l,
+	const struct seccomp_notice *notice);
 
 /* It is held by other means, which the next nclust has to know. */
 bool intercept_on_stay(struct child *child);

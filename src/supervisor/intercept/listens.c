@@ -358,7 +358,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 	if ((l != NULL ||
 		    named_unix(child->service, remote_inode(r, notice->fd)) !=
 			    NULL) &&
-		gate_keep(child, notice))
+		gate_keep(child, l, notice))
 		return;
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
 		leave(child, notice, r);

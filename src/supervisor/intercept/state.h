@@ -38,6 +38,7 @@ struct trapped {
 	bool v6only;       /* … and this */
 	bool hostile;      /* it held us up: the kernel does its calls */
 	bool gate_passed;
+	bool aside; /* a spare that listens, where no client comes (gate.h) */
 	uint8_t gate_count;  /* so many calls are in `gate` */
 	bool listening_told; /* the core knows that it listens */
 	bool missing_told;   /* a missing address was reported */

@@ -225,16 +225,6 @@ static int choose(const struct listener *l, const unsigned *weights,
 	return -1;
 }
 
-static const char *hint(const struct listener *l)
-{
-	if (l->chosen_why != EPERM)
-		return "";
-	return l->spread == SPREAD_LEAST
-		? " (requires CAP_BPF and CAP_PERFMON, and a seccomp profile "
-		  "that permits bpf)"
-		: " (requires CAP_BPF, and a seccomp profile that permits bpf)";
-}
-
 static void tell_instead(const struct listener *l)
 {
 	static const char *const asked[] = {
@@ -244,10 +234,16 @@ static void tell_instead(const struct listener *l)
 		[SPREAD_FLOWS] = "by their clients",
 	};
 
-	log_note("listener '%s': the kernel chooses workers %s, not %s: %s%s",
+	const bool right = l->chosen_why == EPERM;
+
+	log_note("listener '%s': the kernel chooses workers %s, not %s: "
+		 "%s%s%s%s",
 		l->address.name,
 		l->chosen == SPREAD_TURNS ? "in turn" : "by chance",
-		asked[l->spread], strerror(l->chosen_why), hint(l));
+		asked[l->spread], strerror(l->chosen_why),
+		right ? " (requires CAP_BPF" : "",
+		right && l->spread == SPREAD_LEAST ? " and CAP_PERFMON" : "",
+		right ? ", and a seccomp profile that permits bpf)" : "");
 }
 
 void group_apply(struct listener *l)

@@ -85,6 +85,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(54, child, trap.gate.backlog[1], SIGNED),
 	PLAIN(55, child, leading.fd, FD),
 	PLAIN(60, child, traffic.ran, SIGNED),
+	PLAIN(61, child, trap.aside, BOOL),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

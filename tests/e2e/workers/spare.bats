@@ -442,6 +442,107 @@ while True:
 	run -0 nclust stop "$INSTANCE"
 }
 
+# Spares that have a socket of their own are asked before they serve.
+serve_asked() {
+	launch_nclust -n 1 --spare 1 --check http:/check --check-failures 2 \
+		--check-interval 200ms --log-level info "$@" \
+		-- python3 "$SCRIPTS/servers/asked.py" "$DIR" "$PORT"
+	until_asked 1
+}
+
+# until_asked TIMES: so many spares were, so far.
+until_asked() {
+	wait_until 20 'so_many 1 1'
+	wait_logged 'is warm' "$1" 20
+}
+
+client() {
+	curl -sS --max-time 10 "http://127.0.0.1:$PORT/client"
+}
+
+had_client() {
+	grep -q /client "$DIR/$1"
+}
+
+@test "a spare is asked before it serves, and has no client until then" {
+	need_root
+	serve_asked
+	[ "$(cluster .balance)" = least ]
+	for _ in 1 2 3; do
+		old=$(ready_pid)
+		spare=$(spare_pid)
+		for _ in {1..20}; do
+			[ "$(client)" = "$old" ]
+		done
+		[ "$(grep -c /check "$DIR/$spare")" -ge 50 ]
+		run ! had_client "$spare"
+		end_at_once "$old"
+		[ "$(client)" = "$spare" ]
+		wait_until 20 'so_many 1 1'
+	done
+	old=$(spare_pid)
+	run -0 nclust restart "$INSTANCE"
+	for _ in {1..20}; do
+		[ "$(client)" = "$(ready_pid)" ]
+	done
+	run ! had_client "$old"
+	wait_until 20 'so_many 1 1 && [ "$(generations)" -eq 1 ]'
+}
+
+@test "a spare that fails its check is replaced, and nobody else" {
+	need_root
+	serve_asked
+	old=$(ready_pid)
+	spare=$(spare_pid)
+	touch "$DIR/ill.$spare"
+	wait_logged "worker $spare failed 2 checks in a row"
+	wait_until 20 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$spare"
+	[ "$(ready_pid)" = "$old" ]
+	[ "$(client)" = "$old" ]
+}
+
+@test "spares that were asked: an upgrade, and a death of nclust" {
+	need_root
+	serve_asked --orphans keep
+	old=$(ready_pid)
+	spare=$(spare_pid)
+	run -0 nclust upgrade "$INSTANCE"
+	wait_until 20 'so_many 1 1'
+	[ "$(spare_pid)" = "$spare" ]
+	asked=$(grep -c /check "$DIR/$spare")
+	wait_until 10 '[ "$(grep -c /check "$DIR/$1")" -gt "$2" ]' "$spare" "$asked"
+	run ! had_client "$spare"
+	end_at_once "$old"
+	[ "$(client)" = "$spare" ]
+	wait_until 20 'so_many 1 1'
+	old=$spare
+	spare=$(spare_pid)
+	kill_nclust
+	serve_asked --orphans keep
+	is_gone "$spare"
+	run ! had_client "$spare"
+	[ "$(client)" = "$old" ]
+}
+
+@test "without CAP_BPF spares are asked where each has a socket by chance, else not" {
+	need_root
+	nclust_under setpriv --bounding-set=-bpf,-sys_admin
+	serve_asked --balance random
+	old=$(ready_pid)
+	spare=$(spare_pid)
+	[ "$(client)" = "$old" ]
+	end_at_once "$old"
+	[ "$(client)" = "$spare" ]
+	run -0 nclust stop "$INSTANCE"
+
+	launch_nclust -n 1 --spare 1 --check http:/check \
+		-- python3 "$SCRIPTS/servers/asked.py" "$DIR" "$PORT"
+	wait_until 20 'so_many 1 1'
+	logged 'spares are not asked: '
+	[ "$(cluster .balance)" = share ]
+	[ ! -e "$DIR/$(spare_pid)" ]
+}
+
 @test "what cannot be used with spares is refused before anything starts" {
 	run -64 "$NCLUST" -n 1 --spare 1 --intercept off -- true
 	[[ $output == *"'spare' waits for workers to listen"* ]]

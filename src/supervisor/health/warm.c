@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/log.h"
+#include "os/clock.h"
+#include "supervisor/health/health.h"
+#include "supervisor/health/volley.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <inttypes.h>
+
+/*
+ * A spare that listens, on a socket to which no client comes (intercept/gate.c), is
+ * asked what `check` asks: at first without a pause, so that it has compiled, loaded
+ * and connected to what its first answers need before it serves; then as often as those
+ * that serve.
+ */
+
+/* A JVM is as quick after 20 as after 800. */
+#define ENOUGH 50
+/* Before the next step, if there is no result. */
+#define PAUSE (20 * MSEC)
+
+static const struct probe *probe_of(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	/* at the gate of another address it cannot answer */
+	return s != NULL && s->check.kind == PROBE_HTTP && child->trap.aside &&
+			child->trap.gate_count == 0 && !child->life.paused &&
+			child_view(child).state == SLOT_SPARE
+		? &s->check
+		: NULL;
+}
+
+static bool wants(const struct child *child)
+{
+	return probe_of(child) != NULL;
+}
+
+static nsec_t due(const struct child *child)
+{
+	const struct health *h = child->health;
+
+	if (h == NULL)
+		return 0;
+	return h->warm < ENOUGH && h->failures == 0
+		? h->warm_at
+		: nsec_add(h->warm_at, child_settings(child)->check_interval);
+}
+
+static const struct probe *to_ask(const struct child *child)
+{
+	const struct probe *probe = probe_of(child);
+
+	return probe != NULL && due(child) <= clock_now() ? probe : NULL;
+}
+
+static void answered(struct child *child, bool well, const char *why)
+{
+	struct health *h = health_of(child);
+
+	if (h == NULL || !wants(child))
+		return;
+	h->warm_at = clock_now();
+	asker_arm(child->service->asks.of[ASKS_WARM], 0);
+	if (!well) {
+		check_failed(child, why);
+		return;
+	}
+	h->ok++;
+	h->failures = 0;
+	if (h->warm < ENOUGH && ++h->warm == ENOUGH)
+		log_info("%s.%" PRIu32 ": spare worker %d is warm",
+			child->service->name, child->slot, (int)child->pid);
+}
+
+static void step(struct asker *a, nsec_t now)
+{
+	struct volley *v = (struct volley *)a;
+	struct child_walk walk = children_of(a->service);
+	const struct child *first = NULL;
+	const struct child *child;
+	nsec_t next = NSEC_NEVER;
+	struct error err;
+
+	while ((child = child_next(&walk)) != NULL) {
+		if (!wants(child))
+			continue;
+		if (due(child) > now) {
+			next = nsec_min(next, due(child));
+			continue;
+		}
+		next = nsec_min(next, now + PAUSE);
+		first = first != NULL ? first : child;
+	}
+	v->straight = true;
+	if (first != NULL) /* if there is nowhere to ask, there is nobody */
+		(void)volley_fire(
+			v, child_settings(first), probe_of(first), 0, &err);
+	if (next != NSEC_NEVER)
+		asker_arm(a, next - now);
+	else
+		volley_stop(v);
+}
+
+const struct asker_kind warm_kind = {
+	.size = sizeof(struct volley),
+	.wants = wants,
+	.step = step,
+	.probe = to_ask,
+	.answered = answered,
+};
