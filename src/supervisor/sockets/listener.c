@@ -359,15 +359,15 @@ static size_t place_of(const struct listener_set *set, size_t slot, size_t n)
 
 size_t listeners_slots(const struct listener_set *set)
 {
-	return set->row > 0 ? 1 + (set->count - set->row) / bits(set->own)
-			    : SIZE_MAX;
+	return set->own != 0 ? 1 + (set->count - set->row) / bits(set->own)
+			     : SIZE_MAX;
 }
 
 uint32_t listeners_slot(const struct listener_set *set, size_t at)
 {
-	if (at >= set->row && set->row > 0)
+	if (set->own != 0 && at >= set->row)
 		return (uint32_t)(1 + (at - set->row) / bits(set->own));
-	return set->row > 0 && (set->own >> at & 1) != 0 ? 0 : SLOT_ALL;
+	return set->own != 0 && (set->own >> at & 1) != 0 ? 0 : SLOT_ALL;
 }
 
 struct listener *listeners_at(
