@@ -278,25 +278,29 @@ static void check_own(const struct check *k)
 	const struct {
 		const char *key;
 		bool given;
-	} keys[] = {{"balance",
-			    c->balance != BALANCE_AUTO &&
-				    c->balance != BALANCE_SHARE},
-		{"sticky", c->sticky != STICKY_OFF},
-		{"max-requests", c->max_requests != 0}};
+		bool all;
+		const char *why;
+	} keys[] = {{"accept", c->accept, false,
+			    "there are no slots, each connection has its own "
+			    "process"},
+		{"spare", c->spare > 0, false,
+			"a spare takes the place of a worker in any slot"},
+		{"balance",
+			c->balance != BALANCE_AUTO &&
+				c->balance != BALANCE_SHARE,
+			true, "workers share no listener"},
+		{"sticky", c->sticky != STICKY_OFF, true,
+			"workers share no listener"},
+		{"max-requests", c->max_requests != 0, true,
+			"workers share no listener"}};
 
-	if (cluster_has_own(c, false) && c->accept)
-		fault(k, "listen",
-			"'{slot}' cannot be used with 'accept': there are no "
-			"slots, each connection has its own process");
-	if (cluster_has_own(c, false) && c->spare > 0)
-		fault(k, given_of(k, "spare", "listen"),
-			"cannot be used with '{slot}' in 'listen': a spare "
-			"takes the place of a worker in any slot");
-	for (size_t i = 0; cluster_has_own(c, true) && i < COUNT_OF(keys); i++)
-		if (keys[i].given && !origin_of(k, keys[i].key)->from_defaults)
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (keys[i].given && cluster_has_own(c, keys[i].all) &&
+			!(keys[i].all &&
+				origin_of(k, keys[i].key)->from_defaults))
 			fault(k, keys[i].key,
-				"cannot be used with '{slot}' in 'listen': "
-				"workers share no listener");
+				"cannot be used with '{slot}' in 'listen': %s",
+				keys[i].why);
 }
 
 static bool takes_any_port(const struct address *a)
@@ -373,8 +377,8 @@ static void note_places(
 		unsigned slot = holder_of(k->s, a) != NULL;
 
 		for (; slot < most && !takes_any_port(a); slot++) {
-			struct address own;
-			struct error err;
+			struct address own untouched;
+			struct error err untouched;
 
 			if (address_of_slot(&own, a, slot, &err) == -1) {
 				fault(k, "listen", "%s", err.text);

@@ -41,11 +41,7 @@ struct origin_table {
 #define INSTANCE SIZE_MAX /* in place of a cluster's index */
 
 /* The file that an ORIGIN_FILE names, as messages have it. */
-static inline const char *origin_path(
-	const struct origin_table *t, const struct origin *o)
-{
-	return o->file == 0 ? t->file : t->included[o->file - 1].path;
-}
+const char *origin_path(const struct origin_table *t, const struct origin *o);
 
 /* Is it the same place in the same file? */
 static inline bool origin_is_same(

@@ -199,6 +199,11 @@ struct origin *settings_origin(
 	return &rows[row - option_rows];
 }
 
+const char *origin_path(const struct origin_table *t, const struct origin *o)
+{
+	return o->file == 0 ? t->file : t->included[o->file - 1].path;
+}
+
 const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	const struct origin *first, const struct origin *second)
 {

@@ -541,7 +541,7 @@ static void arm(struct volley *v)
 static void ask(struct volley *v, struct asking *a, const struct child *own)
 {
 	struct aim aim = v->aim;
-	struct error err;
+	struct error err untouched;
 	int fd;
 
 	if (own != NULL &&

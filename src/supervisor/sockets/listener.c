@@ -458,7 +458,7 @@ static struct listener *get(const struct source *from,
 static int add_next(struct listener_set *set, const struct address *a,
 	unsigned slot, const struct source *from, struct error *err)
 {
-	struct address own;
+	struct address own untouched;
 	struct listener *l;
 
 	if (address_of_slot(&own, a, slot, err) == -1)
@@ -559,8 +559,8 @@ void listeners_adopt(
 	for (unsigned slot = 0; at < set->count && (slot == 0 || set->row > 0);
 		slot++)
 		for (size_t i = 0; i < settings->listen_count; i++) {
-			struct address fresh;
-			struct error err;
+			struct address fresh untouched;
+			struct error err untouched;
 
 			if (slot > 0 && (set->own >> i & 1) == 0)
 				continue;

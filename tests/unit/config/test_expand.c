@@ -159,9 +159,9 @@ static const struct {
 	{"spare = 1\nlisten = {slot+80}\n",
 		"spare: cannot be used with '{slot}' in 'listen': a spare "
 		"takes the place of a worker in any slot\n"},
-	{"listen = {slot+80}\naccept = yes\n",
-		"listen: '{slot}' cannot be used with 'accept': there are no "
-		"slots, each connection has its own process\n"},
+	{"accept = yes\nlisten = {slot+80}\n",
+		"accept: cannot be used with '{slot}' in 'listen': there are "
+		"no slots, each connection has its own process\n"},
 	{"listen = unix:/{cluster}/\n",
 		"listen: wanted an absolute path or '@name' after 'unix:', "
 		"found '/{cluster}/'\n"},
