@@ -3,19 +3,19 @@
 #
 # One worker of Node, and one of the JVM, killed under 400 connections/s, with and
 # without a spare, for scripts/bench: what the slowest of a hundred clients sees.
-# A spare has not answered anything yet, and what it compiles and loads for its first
-# answers takes time: so it does by hand, too.
+# A spare that has not answered anything yet compiles and loads for its first answers,
+# which takes time: so it does by hand, too.  One with a check is asked before.
 # SPARE_ROUNDS is how many times; the best one counts.
 
 SPARE_ROUNDS=${SPARE_ROUNDS:-3}
 
-# killed_with SPARES NAME COMMAND...: sets P99 (ms) and LOST.
+# killed_with SPARES NAME COMMAND...: sets P99 (ms) and LOST.  `asked` has more options.
 killed_with() {
 	local spares=$1 name=$2 port load
 
 	port=$(free_port)
 	./nclust -n 1 --spare "$spares" --name "$name" --log inherit \
-		-- "${@:3}" "$port" >/dev/null 2>&1 &
+		"${asked[@]}" -- "${@:3}" "$port" >/dev/null 2>&1 &
 	started+=($!)
 	wait_ready "$name" || return
 	until_holds 30 "'$name' has no spare" spares_are "$name" "$spares" ||
@@ -68,12 +68,20 @@ spares_are() {
 }
 
 killed_both_ways() {
-	local name=$1 bound=$2 round with=() without=() cold=()
+	local name=$1 bound=$2 round with=() without=() cold=() asked_with=()
+	local asked=()
 
 	for ((round = 0; round < SPARE_ROUNDS; round++)); do
 		killed_with 1 "$name" "${@:3}" || return
 		with+=("$P99")
 		note "with a spare: p99 $P99 ms, lost $LOST"
+		if [ "$name" != node ]; then # Node's are not asked
+			asked=(--check http:/)
+			killed_with 1 "$name" "${@:3}" || return
+			asked_with+=("$P99")
+			note "with one that is asked: p99 $P99 ms, lost $LOST"
+			asked=()
+		fi
 		killed_with 0 "$name" "${@:3}" || return
 		without+=("$P99")
 		note "without: p99 $P99 ms, lost $LOST"
@@ -82,6 +90,9 @@ killed_both_ways() {
 	done
 	most "SIGKILL of the only $name, with a spare: p99" \
 		"$(best "${with[@]}")" "$bound" ms
+	[ "$name" = node ] ||
+		most "the same, with a spare that is asked before: p99" \
+			"$(best "${asked_with[@]}")" "$bound" ms
 	beside "without" "$(best "${without[@]}")"
 	beside "by hand, one that was never asked, no kill" "$(best "${cold[@]}")"
 }
