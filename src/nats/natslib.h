@@ -13,12 +13,15 @@
 
 #define NATSLIB_CALLS(CALL) \
 	CALL(nats_GetLastError) \
+	CALL(natsConnection_Buffered) \
 	CALL(natsConnection_Close) \
 	CALL(natsConnection_Connect) \
 	CALL(natsConnection_Destroy) \
 	CALL(natsConnection_FlushTimeout) \
 	CALL(natsConnection_GetLastError) \
 	CALL(natsConnection_GetMaxPayload) \
+	CALL(natsConnection_ProcessReadEvent) \
+	CALL(natsConnection_ProcessWriteEvent) \
 	CALL(natsConnection_Publish) \
 	CALL(natsConnection_SubscribeSync) \
 	CALL(natsMsg_Destroy) \
@@ -26,16 +29,17 @@
 	CALL(natsMsg_GetDataLength) \
 	CALL(natsOptions_Create) \
 	CALL(natsOptions_SetAllowReconnect) \
+	CALL(natsOptions_SetEventLoop) \
 	CALL(natsOptions_SetIgnoreDiscoveredServers) \
 	CALL(natsOptions_SetIOBufSize) \
-	CALL(natsOptions_SetMaxPingsOut) \
 	CALL(natsOptions_SetName) \
 	CALL(natsOptions_SetNoEcho) \
+	CALL(natsOptions_SetPingInterval) \
+	CALL(natsOptions_SetSendAsap) \
 	CALL(natsOptions_SetServers) \
 	CALL(natsOptions_SetTimeout) \
 	CALL(natsOptions_SetToken) \
 	CALL(natsOptions_SetUserInfo) \
-	CALL(natsOptions_SetWriteDeadline) \
 	CALL(natsStatus_GetText) \
 	CALL(natsSubscription_Destroy) \
 	CALL(natsSubscription_GetDropped) \

@@ -25,6 +25,7 @@ int natsrole_main(int channel, uid_t user)
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -45,114 +46,122 @@ int natsrole_main(int channel, uid_t user)
 #define PENDING_BYTES (16 * 1024 * 1024)
 /* A broker that lies about sizes gets no more memory of this machine than this. */
 #define MEMORY_MOST (UINT64_C(512) * 1024 * 1024)
-#define ANSWER_MS 5000  /* of a broker, when asked whether it is there */
-#define WRITE_MS 10000  /* until it reads */
+#define KEPT_MOST (2 * 1024 * 1024)
+#define ANSWER_MS 5000 /* of a broker, when asked whether it is there … */
+#define ASK_MS 100 /* … which it is so often while messages go to it, … */
+#define LOOK_MS 120000  /* … and so often while none do */
 #define ENDING_S 10     /* from the end of the channel to ours */
 #define AGAIN_LEAST 250 /* ms, between two tries to connect … */
 #define AGAIN_MOST 30000
 #define LASTING (10 * SECOND) /* a connection after which it is the least */
-#define FOR_EVER (INT64_C(1000) * 86400 * 1000)
+
+/* What the settler has found.  It writes it, the main thread reads it. */
+enum settled { NOT_YET, SETTLED, ENDED };
 
 struct role {
 	struct natslib lib;
+	pthread_t self;
 	int channel;
-	int lost; /* eventfd: the connection has ended */
-	int kick; /* eventfd: something was published, or the end has come */
-	bool ends;
-	pthread_mutex_t writing;
-	char *setup; /* heap: the four lines, cut into texts */
+	int socket; /* the connection's, or -1 */
+	int kick; /* eventfd, to the settler: something was published, or `ends` */
+	int wake; /* eventfd, to the main thread: `writes` or `settled` is new */
+	bool writes; /* there is something for the socket */
+	bool ends;   /* the settler is to ask once more, and to end */
+	enum settled settled;
+	natsStatus verdict; /* the settler's, once it has ended */
+	char *setup;        /* heap: the four lines, cut into texts */
 	const char *subject;
 	natsOptions *options;
 	natsConnection *connection;
 	natsSubscription *subscription;
+	int64_t dropped; /* messages of it, as reported */
+	bool arrived;    /* it may have some */
+	bool up;         /* that was said */
 	struct lineup lines;
-	char *data; /* heap, READ_SIZE */
-	bool over;  /* the channel is closed */
-	char reason[200];
+	char *data;        /* heap, READ_SIZE */
+	struct buffer out; /* for nclust */
+	bool over;         /* the channel is closed */
 };
+
+#define GET(member) __atomic_load_n(&(member), __ATOMIC_ACQUIRE)
+#define SET(member, value) __atomic_store_n(&(member), value, __ATOMIC_RELEASE)
 
 /* ---- to nclust ---- */
 
-static void write_all(struct role *r, const char *data, size_t len)
+static void flush(struct role *r, int flags)
 {
-	(void)pthread_mutex_lock(&r->writing);
-	while (len > 0) {
-		ssize_t n = send(r->channel, data, len, MSG_NOSIGNAL);
+	while (r->out.len > 0) {
+		ssize_t n = send(r->channel, r->out.data, r->out.len,
+			flags | MSG_NOSIGNAL);
 
+		if (n == -1 && errno == EAGAIN)
+			return;
 		if (n == -1 && errno != EINTR)
-			break; /* nclust has ended, which the reader sees, too */
-		data += n > 0 ? n : 0;
-		len -= n > 0 ? (size_t)n : 0;
+			n = (ssize_t)r->out.len; /* it ends, as is read, too */
+		buffer_consume(&r->out, n > 0 ? (size_t)n : 0);
 	}
-	(void)pthread_mutex_unlock(&r->writing);
 }
 
 static void say(struct role *r, int sign, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 static void say(struct role *r, int sign, const char *format, ...)
 {
-	char line[256];
+	char text[200];
 	va_list args;
-	int len;
 
-	line[0] = (char)sign;
 	va_start(args, format);
-	len = vsnprintf(line + 1, sizeof(line) - 2, format, args);
+	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (len < 0 || (size_t)len > sizeof(line) - 3)
-		len = sizeof(line) - 3;
-	line[len + 1] = '\n';
-	write_all(r, line, (size_t)len + 2);
+	(void)buffer_printf(&r->out, "%c%s\n", sign, text);
 }
 
-/* ---- from the broker: a thread of its own ---- */
-
-static void put(struct role *r, struct buffer *batch, natsMsg *msg)
+static void put(struct role *r, natsMsg *msg)
 {
 	const char *data = r->lib.natsMsg_GetData(msg);
 	int len = r->lib.natsMsg_GetDataLength(msg);
 
 	if (len > 0 && (size_t)len <= LINE_MOST && *data == '{' &&
 		memchr(data, '\n', (size_t)len) == NULL) {
-		(void)buffer_append(batch, data, (size_t)len);
-		(void)buffer_append(batch, "\n", 1);
+		(void)buffer_append(&r->out, data, (size_t)len);
+		(void)buffer_append(&r->out, "\n", 1);
 	} else {
 		say(r, NATSROLE_NONSENSE, "%s", "");
 	}
 	r->lib.natsMsg_Destroy(msg);
 }
 
-static void *receive(void *of)
+static void say_missed(struct role *r)
 {
-	struct role *r = of;
-	struct buffer batch;
-	int64_t told = 0;
 	int64_t dropped = 0;
-	natsStatus s = NATS_OK;
 
-	buffer_init(&batch, 0);
-	while (s == NATS_OK || s == NATS_TIMEOUT || s == NATS_SLOW_CONSUMER) {
-		natsMsg *msg = NULL;
+	if (r->lib.natsSubscription_GetDropped(r->subscription, &dropped) ==
+			NATS_OK &&
+		dropped > r->dropped)
+		say(r, NATSROLE_MISSED, "%" PRId64, dropped - r->dropped);
+	r->dropped = dropped;
+}
 
-		/* wait only with nothing in hand */
-		s = r->lib.natsSubscription_NextMsg(
-			&msg, r->subscription, batch.len > 0 ? 0 : FOR_EVER);
-		if (s == NATS_OK)
-			put(r, &batch, msg);
-		if (batch.len >= BATCH || (batch.len > 0 && s != NATS_OK)) {
-			write_all(r, batch.data, batch.len);
-			buffer_clear(&batch);
-		}
-		if (s == NATS_SLOW_CONSUMER &&
-			r->lib.natsSubscription_GetDropped(
-				r->subscription, &dropped) == NATS_OK &&
-			dropped > told)
-			say(r, NATSROLE_MISSED, "%" PRId64, dropped - told);
-		told = dropped;
+/* What has arrived, as long as nclust reads it.  The rest waits in libnats, up to a
+ * bound. */
+static void deliver(struct role *r)
+{
+	natsMsg *msg;
+	natsStatus s;
+
+	flush(r, MSG_DONTWAIT);
+	while (r->arrived && r->out.len == 0) {
+		do {
+			s = r->lib.natsSubscription_NextMsg(
+				&msg, r->subscription, 0);
+			if (s == NATS_OK)
+				put(r, msg);
+			else if (s == NATS_SLOW_CONSUMER)
+				say_missed(r);
+			else
+				r->arrived = false;
+		} while (r->arrived && r->out.len < BATCH);
+		flush(r, MSG_DONTWAIT);
 	}
-	buffer_fini(&batch);
-	(void)eventfd_write(r->lost, 1);
-	return NULL;
 }
 
 /* ---- to the broker ---- */
@@ -165,41 +174,32 @@ static const char *bare(const char *text)
 	return end != NULL ? end + 3 : text;
 }
 
-/* The first reason is the one; several threads may have one. */
-static bool failed(struct role *r, natsStatus s, const char *text)
-{
-	if (s == NATS_OK)
-		return false;
-	(void)pthread_mutex_lock(&r->writing);
-	if (r->reason[0] == '\0')
-		(void)snprintf(r->reason, sizeof(r->reason), "%s",
-			text != NULL && *text != '\0'
-				? bare(text)
-				: r->lib.natsStatus_GetText(s));
-	(void)pthread_mutex_unlock(&r->writing);
-	return true;
-}
-
-/* Everything that was published has reached the broker, which answers. */
-static bool settle(struct role *r)
-{
-	return !failed(r,
-		r->lib.natsConnection_FlushTimeout(r->connection, ANSWER_MS),
-		NULL);
-}
-
-/* A thread of its own, so that nobody waits for the answers.  It flushes at once what
- * libnats itself would for a millisecond. */
+/* A thread of its own, because libnats lets wait for the answers only so: is everything
+ * that was published with the broker, and does it answer? */
 static void *keep_settling(void *of)
 {
 	struct role *r = of;
+	struct pollfd kick = {.fd = r->kick, .events = POLLIN};
+	struct pollfd end = {.fd = r->channel};
 	eventfd_t count;
+	bool last;
 
 	do {
-		if (eventfd_read(r->kick, &count) == -1)
-			continue;
-	} while (settle(r) && !__atomic_load_n(&r->ends, __ATOMIC_ACQUIRE));
-	(void)eventfd_write(r->lost, 1);
+		(void)poll(&kick, 1, LOOK_MS);
+		(void)eventfd_read(r->kick, &count);
+		last = GET(r->ends);
+		r->verdict = r->lib.natsConnection_FlushTimeout(
+			r->connection, ANSWER_MS);
+		if (r->verdict != NATS_OK || last)
+			break;
+		if (r->settled == NOT_YET) {
+			SET(r->settled, SETTLED);
+			(void)eventfd_write(r->wake, 1);
+		}
+		(void)poll(&end, 1, ASK_MS);
+	} while (true);
+	SET(r->settled, ENDED);
+	(void)eventfd_write(r->wake, 1);
 	return NULL;
 }
 
@@ -210,11 +210,11 @@ static bool publish(struct role *r, const char *line, size_t len)
 
 	if (s == NATS_MAX_PAYLOAD)
 		say(r, NATSROLE_TOO_LARGE, "%zu", len);
-	return s == NATS_MAX_PAYLOAD || !failed(r, s, NULL);
+	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
 }
 
 /* The lines that were read.  After a failure the rest waits for another connection. */
-static bool publish_all(struct role *r)
+static void publish_all(struct role *r)
 {
 	const char *line;
 	size_t len;
@@ -222,116 +222,188 @@ static bool publish_all(struct role *r)
 	while (lineup_next(&r->lines, &line, &len))
 		if (!publish(r, line, len)) {
 			(void)lineup_keep(&r->lines);
-			return false;
+			break;
 		}
-	return true;
+	(void)eventfd_write(r->kick, 1);
 }
 
-/* Publish what there is to read.  False: the channel or the connection has ended. */
-static bool pass(struct role *r)
+/* A thread of its own, because libnats may be connecting, to one host after the other. */
+static void *await_end(void *of)
 {
-	struct pollfd more = {.fd = r->channel, .events = POLLIN};
+	struct role *r = of;
+	struct pollfd end = {.fd = r->channel};
 
-	do {
-		ssize_t got = recv(r->channel, r->data, READ_SIZE, 0);
-
-		if (got == -1 && errno == EINTR)
-			continue;
-		r->over = got <= 0;
-		if (r->over)
-			return false;
-		lineup_begin(&r->lines, r->data, (size_t)got);
-		if (!publish_all(r))
-			return false;
-	} while (poll(&more, 1, 0) == 1);
-	return eventfd_write(r->kick, 1) == 0;
+	while (poll(&end, 1, -1) != 1)
+		continue;
+	(void)alarm(ENDING_S);
+	return NULL;
 }
 
+/* Let the settler end.  It asks the broker once more before. */
+static void let_end(struct role *r)
+{
+	SET(r->ends, true);
+	(void)eventfd_write(r->kick, 1);
+}
+
+static void pass(struct role *r)
+{
+	ssize_t got = recv(r->channel, r->data, READ_SIZE, MSG_DONTWAIT);
+
+	if (got == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	r->over = got <= 0;
+	if (r->over) {
+		let_end(r);
+		return;
+	}
+	lineup_begin(&r->lines, r->data, (size_t)got);
+	publish_all(r);
+}
+
+/* What there is to wait for at the channel.  What the broker does not take waits at
+ * nclust. */
+static short waits_for(struct role *r)
+{
+	bool reads = r->up && !r->over &&
+		r->lib.natsConnection_Buffered(r->connection) < (int)READ_SIZE;
+
+	return (short)((reads ? POLLIN : 0) | (r->out.len > 0 ? POLLOUT : 0));
+}
+
+/* Until the connection or the channel has ended. */
 static void pump(struct role *r)
 {
-	struct pollfd wait[] = {{.fd = r->channel, .events = POLLIN},
-		{.fd = r->lost, .events = POLLIN}};
+	struct pollfd wait[3] = {{.fd = r->wake, .events = POLLIN}};
+	eventfd_t count;
 
-	if (!publish_all(r))
-		return;
-	do {
+	while (r->socket != -1 && GET(r->settled) != ENDED) {
+		wait[1] = (struct pollfd){.fd = r->socket,
+			.events = GET(r->writes) ? POLLIN | POLLOUT : POLLIN};
+		wait[2] = (struct pollfd){
+			.fd = r->channel, .events = waits_for(r)};
+		if (wait[2].events == 0)
+			wait[2].fd = -1;
 		if (poll(wait, COUNT_OF(wait), -1) == -1)
 			continue;
-		if (wait[1].revents != 0)
-			break;
-	} while (wait[0].revents == 0 || pass(r));
+		if (wait[0].revents != 0)
+			(void)eventfd_read(r->wake, &count);
+		if (!r->up && GET(r->settled) == SETTLED) {
+			r->up = true;
+			say(r, NATSROLE_UP, "%" PRId64,
+				r->lib.natsConnection_GetMaxPayload(
+					r->connection));
+			publish_all(r);
+		}
+		if ((wait[1].revents & ~POLLOUT) != 0) {
+			r->lib.natsConnection_ProcessReadEvent(r->connection);
+			r->arrived = true;
+		}
+		deliver(r);
+		if ((wait[2].revents & ~POLLOUT) != 0 &&
+			(wait[2].events & POLLIN) != 0)
+			pass(r);
+		if (GET(r->writes))
+			r->lib.natsConnection_ProcessWriteEvent(r->connection);
+	}
+}
+
+/* ---- libnats lets us wait ---- */
+
+static natsStatus attached(
+	void **of, void *role, natsConnection *connection, natsSock fd)
+{
+	struct role *r = *of = role;
+
+	(void)connection;
+	r->socket = fd;
+	return NATS_OK;
+}
+
+static natsStatus detached(void *of)
+{
+	struct role *r = of;
+
+	r->socket = -1;
+	return NATS_OK;
+}
+
+static natsStatus reads(void *of, bool on)
+{
+	return on ? NATS_OK : detached(of);
+}
+
+static natsStatus writes(void *of, bool on)
+{
+	struct role *r = of;
+
+	SET(r->writes, on);
+	if (on && !pthread_equal(pthread_self(), r->self))
+		(void)eventfd_write(r->wake, 1);
+	return NATS_OK;
 }
 
 /* ---- the connection ---- */
 
-static bool connect_to(struct role *r)
+static natsStatus connect_to(struct role *r)
 {
 	natsStatus s =
 		r->lib.natsConnection_Connect(&r->connection, r->options);
 
-	if (failed(r, s, r->lib.nats_GetLastError(NULL)))
-		return false;
-	s = r->lib.natsConnection_SubscribeSync(
-		&r->subscription, r->connection, r->subject);
+	if (s == NATS_OK)
+		s = r->lib.natsConnection_SubscribeSync(
+			&r->subscription, r->connection, r->subject);
 	if (s == NATS_OK)
 		s = r->lib.natsSubscription_SetPendingLimits(
 			r->subscription, PENDING_MESSAGES, PENDING_BYTES);
-	return !failed(r, s, NULL) && settle(r);
+	return s;
 }
 
-static void disconnect(struct role *r)
+static void say_down(struct role *r, natsStatus s, const char *text)
 {
-	const char *text = NULL;
-	natsStatus s;
-
-	if (r->connection == NULL)
-		return;
-	s = r->lib.natsConnection_GetLastError(r->connection, &text);
-	(void)failed(r, s, text);
-	r->lib.natsConnection_Close(r->connection);
+	if (text == NULL || *text == '\0')
+		text = s != NATS_OK ? r->lib.natsStatus_GetText(s)
+				    : "the connection was closed";
+	say(r, NATSROLE_DOWN, "%s", bare(text));
+	flush(r, 0);
 }
 
 /* One connection, from its beginning to its end.  True: it was one. */
 static bool live(struct role *r)
 {
-	pthread_t receiver;
+	const char *text = NULL;
 	pthread_t settler;
-	eventfd_t count;
+	natsStatus s;
 	bool settles;
-	bool up;
 
-	r->reason[0] = '\0';
-	__atomic_store_n(&r->ends, false, __ATOMIC_RELEASE);
-	up = connect_to(r) && pthread_create(&receiver, NULL, receive, r) == 0;
-	settles = up && pthread_create(&settler, NULL, keep_settling, r) == 0;
+	r->settled = NOT_YET;
+	r->up = r->ends = r->writes = r->arrived = false;
+	r->dropped = 0;
+	s = connect_to(r);
+	if (s != NATS_OK)
+		text = r->lib.nats_GetLastError(NULL);
+	(void)eventfd_write(r->kick, 1);
+	settles = s == NATS_OK &&
+		pthread_create(&settler, NULL, keep_settling, r) == 0;
 	if (settles) {
-		say(r, NATSROLE_UP, "%" PRId64,
-			r->lib.natsConnection_GetMaxPayload(r->connection));
 		pump(r);
+		let_end(r);
 	}
-	if (r->over) {
-		(void)alarm(ENDING_S);
-		(void)settle(r);
-	}
-	__atomic_store_n(&r->ends, true, __ATOMIC_RELEASE);
-	disconnect(r);
+	r->lib.natsConnection_Close(r->connection);
 	if (settles) {
-		(void)eventfd_write(r->kick, 1);
 		(void)pthread_join(settler, NULL);
+		s = r->verdict;
+		if (s != NATS_TIMEOUT)
+			s = r->lib.natsConnection_GetLastError(
+				r->connection, &text);
 	}
-	if (up) {
-		(void)pthread_join(receiver, NULL);
-		(void)eventfd_read(r->lost, &count);
-	}
+	if (!r->over)
+		say_down(r, s, text);
 	r->lib.natsSubscription_Destroy(r->subscription);
 	r->lib.natsConnection_Destroy(r->connection);
 	r->subscription = NULL;
 	r->connection = NULL;
-	if (!r->over)
-		say(r, NATSROLE_DOWN, "%s",
-			r->reason[0] != '\0' ? r->reason
-					     : "the connection was closed");
-	return up;
+	return r->up;
 }
 
 /* Wait, unless nclust has closed the channel; not as long as others do, by the digits
@@ -426,9 +498,12 @@ static bool set_up(struct role *r)
 	if (s == NATS_OK)
 		s = r->lib.natsOptions_SetTimeout(r->options, ANSWER_MS);
 	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetWriteDeadline(r->options, WRITE_MS);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetMaxPingsOut(r->options, 1);
+		s = r->lib.natsOptions_SetEventLoop(
+			r->options, r, attached, reads, writes, detached);
+	if (s == NATS_OK) /* no thread of libnats' own, … */
+		s = r->lib.natsOptions_SetSendAsap(r->options, true);
+	if (s == NATS_OK) /* … of which this one asks, too */
+		s = r->lib.natsOptions_SetPingInterval(r->options, 0);
 	if (s == NATS_OK)
 		s = r->lib.natsOptions_SetNoEcho(r->options, true);
 	if (s == NATS_OK)
@@ -448,21 +523,28 @@ int natsrole_main(int channel, uid_t user)
 	struct role *r = calloc(1, sizeof(*r));
 	struct error err;
 	int wait = AGAIN_LEAST / 2;
+	pthread_t watcher;
 
 	(void)prctl(PR_SET_NAME, "nclust-nats");
 	if (r == NULL || setrlimit(RLIMIT_DATA, &memory) == -1)
 		return EX_OSERR;
 	if (natslib_open(&r->lib) != NULL)
 		return EX_CONFIG;
+	/* keep what messages take and give back all the time */
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_MOST);
+	(void)mallopt(M_MMAP_THRESHOLD, KEPT_MOST);
 	if (privilege_shed(user, &err) == -1)
 		return EX_NOPERM;
+	r->self = pthread_self();
 	r->channel = channel;
-	r->lost = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r->kick = eventfd(0, EFD_CLOEXEC);
+	r->socket = -1;
+	r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r->data = malloc(READ_SIZE);
+	buffer_init(&r->out, 0);
 	lineup_init(&r->lines, LINE_MOST);
-	if (r->lost == -1 || r->kick == -1 || r->data == NULL || !set_up(r) ||
-		pthread_mutex_init(&r->writing, NULL) != 0)
+	if (r->wake == -1 || r->kick == -1 || r->data == NULL || !set_up(r) ||
+		pthread_create(&watcher, NULL, await_end, r) != 0)
 		return EX_OSERR;
 	while (!r->over) {
 		nsec_t begun = clock_now();

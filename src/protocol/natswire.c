@@ -12,8 +12,18 @@
 #define HOST ",\"host\":\""
 #define MESSAGE "\"},\"message\":"
 
-#define DIGITS "0123456789"
-#define NAME DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._-"
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_named(char c)
+{
+	char letter = (char)(c | 0x20);
+
+	return (letter >= 'a' && letter <= 'z') || is_digit(c) || c == '.' ||
+		c == '_' || c == '-';
+}
 
 struct scan {
 	const char *at;
@@ -31,14 +41,13 @@ static bool take(struct scan *s, const char *word, size_t len)
 
 #define TAKE(s, word) take(s, word, sizeof(word) - 1)
 
-/* From 1 to `most` bytes of that set; where they begin. */
+/* From 1 to `most` such bytes; where they begin. */
 static const char *take_of(
-	struct scan *s, const char *set, size_t most, size_t *len)
+	struct scan *s, bool (*is)(char), size_t most, size_t *len)
 {
 	const char *at = s->at;
 
-	for (*len = 0; *len < s->left && s->at[*len] != '\0' &&
-		strchr(set, s->at[*len]) != NULL;)
+	for (*len = 0; *len < s->left && is(s->at[*len]);)
 		++*len;
 	s->at += *len;
 	s->left -= *len;
@@ -57,7 +66,7 @@ void natswire_head(struct buffer *to, const char *id)
 void natswire_host(char host[NATSWIRE_HOST])
 {
 	for (char *at = host; *at != '\0'; at++)
-		if (strchr(NAME, *at) == NULL)
+		if (!is_named(*at))
 			*at = '-';
 }
 
@@ -70,7 +79,7 @@ enum natswire_kind natswire_read(const char *line, size_t len,
 	bool own;
 
 	if (!TAKE(&s, FORMAT) ||
-		(number = take_of(&s, DIGITS, 6, &len)) == NULL)
+		(number = take_of(&s, is_digit, 6, &len)) == NULL)
 		return NATSWIRE_NONSENSE;
 	*format = 0;
 	while (len-- > 0)
@@ -80,15 +89,15 @@ enum natswire_kind natswire_read(const char *line, size_t len,
 	own = TAKE(&s, ID) && take(&s, id, strlen(id));
 	if (own)
 		return NATSWIRE_OWN;
-	if (take_of(&s, NAME, NATSWIRE_ID - 1, &len) == NULL ||
+	if (take_of(&s, is_named, NATSWIRE_ID - 1, &len) == NULL ||
 		!TAKE(&s, "\","))
 		return NATSWIRE_NONSENSE;
 	*from = s.at;
 	if (!TAKE(&s, FROM) || !take(&s, cluster, strlen(cluster)) ||
 		!TAKE(&s, SLOT) ||
-		(number = take_of(&s, DIGITS, 9, &len)) == NULL ||
+		(number = take_of(&s, is_digit, 9, &len)) == NULL ||
 		(*number == '0' && len > 1) || !TAKE(&s, HOST) ||
-		take_of(&s, NAME, NATSWIRE_HOST - 1, &len) == NULL ||
+		take_of(&s, is_named, NATSWIRE_HOST - 1, &len) == NULL ||
 		!TAKE(&s, MESSAGE) || s.left == 0 || s.at[s.left - 1] != '}' ||
 		!jsonvalue_check(s.at, s.left - 1))
 		return NATSWIRE_NONSENSE;

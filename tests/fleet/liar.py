@@ -60,7 +60,7 @@ def on_line(client, line, kind, rest):
 
 
 def serve(port, kind):
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = socket.create_server(("", port))
     clients = []
     while True:
         client, _ = listener.accept()

@@ -260,7 +260,12 @@ show_log() {
 	[ "$dropped" -gt 0 ]
 	[ "$(relay a queued)" -le $((1024 * 1024)) ]
 	relay_is a sent $((40000 - dropped))
+	# who is back later than the sender misses it
+	process=$(role a)
+	kill -STOP "$process"
 	broker
+	poll_until 40 is_connected b
+	kill -CONT "$process"
 	poll_until 40 has b/0 $((40000 - dropped))
 	say a.0 '"last"'
 	poll_until 10 got b/0 "$(from a 0 '"last"')"
@@ -461,6 +466,19 @@ all_since() {
 	poll_until 10 is_connected a
 	client stop a
 	poll_until 10 is_gone "${HOSTS[a]}"
+}
+
+@test "its process does not go on connecting once nobody needs it" {
+	liar mute
+	# 5 s for each of them
+	host a "nats://u:x@$(for i in 1 2 3 4 5 6 7 8; do
+		printf '127.0.0.%s:%s,' "$i" "$BROKER_PORT"
+	done)127.0.0.9:$BROKER_PORT"
+	old=$(role a)
+	write_host a others
+	client reload a
+	poll_until 20 is_gone "$old"
+	client stop a
 }
 
 @test "a reload with another URL takes along what waits" {

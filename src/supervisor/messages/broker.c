@@ -54,6 +54,9 @@ static void watch(struct broker *b)
 
 	if (!ev_is_active(&b->rest))
 		events |= EV_READ;
+	if (ev_is_active(&b->io) &&
+		(b->io.events & (EV_READ | EV_WRITE)) == events)
+		return;
 	ev_io_stop(sup_of(b)->loop, &b->io);
 	if (b->io.fd == -1 || events == 0)
 		return;
@@ -107,15 +110,13 @@ static void drop(struct broker *b)
 void broker_send(struct broker *b, const char *origin, size_t origin_len,
 	const char *line, size_t len)
 {
-	char text[64];
-	struct buffer head = {
-		.data = text, .cap = sizeof(text), .limit = sizeof(text)};
 	size_t most = queue_len(&b->out) == 0 ? CHANNEL_QUEUE_MUST
 					      : CHANNEL_QUEUE_MAX;
 
-	natswire_head(&head, b->id);
+	if (b->head.len == 0)
+		natswire_head(&b->head, b->id);
 	if (queue_put(&b->out,
-		    (struct queue_part[]){{text, head.len},
+		    (struct queue_part[]){{b->head.data, b->head.len},
 			    {origin, origin_len}, {line, len}, {"}", 1}},
 		    4, -1, most) == -1) {
 		drop(b);
@@ -196,17 +197,23 @@ static void is_down(struct broker *b, const char *why, size_t len)
 	b->down_told = true;
 }
 
+static uint64_t number_of(const char *text, size_t len)
+{
+	char digits[24];
+
+	(void)text_escape(digits, sizeof(digits), text, len);
+	return strtoull(digits, NULL, 10);
+}
+
 static void take_line(struct broker *b, const char *line, size_t len)
 {
 	const char *text = line + 1;
-	char digits[24];
 
 	if (len == 0)
 		return;
-	(void)text_escape(digits, sizeof(digits), text, len - 1);
 	switch (*line) {
 	case NATSROLE_UP:
-		is_up(b, strtoull(digits, NULL, 10));
+		is_up(b, number_of(text, len - 1));
 		break;
 	case NATSROLE_DOWN:
 		is_down(b, text, len - 1);
@@ -227,7 +234,7 @@ static void take_line(struct broker *b, const char *line, size_t len)
 				 "than nclust can pass them on: some are "
 				 "dropped",
 				b->service->name);
-		b->missed += strtoull(digits, NULL, 10);
+		b->missed += number_of(text, len - 1);
 		break;
 	case NATSROLE_NONSENSE:
 	default:
@@ -435,6 +442,7 @@ static struct broker *broker_new(struct service *s)
 	if (gethostname(b->host, sizeof(b->host) - 1) == -1 || *b->host == '\0')
 		(void)text_copy(b->host, sizeof(b->host), "unknown");
 	natswire_host(b->host);
+	buffer_init(&b->head, 0);
 	lineup_init(&b->in, LINE_MOST);
 	io_init(&b->exit, on_exit_of, -1, b);
 	io_init(&b->io, on_io, -1, b);
@@ -457,6 +465,7 @@ void broker_on_drop(struct service *s)
 	leave(b);
 	queue_clear(&b->out);
 	lineup_fini(&b->in);
+	buffer_fini(&b->head);
 	free(b->setup);
 	free(b);
 }

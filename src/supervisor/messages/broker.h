@@ -36,6 +36,7 @@ struct broker {
 	nsec_t told_at; /* that messages come too fast; or 0 */
 	struct lineup in;
 	struct queue out;
+	struct buffer head; /* of each message; empty before the first */
 	char id[NATSWIRE_ID];
 	char host[NATSWIRE_HOST];
 	uint64_t most;         /* bytes that the broker takes */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 int queue_reserve(struct queue *q, size_t len, size_t limit)
 {
@@ -47,15 +48,19 @@ int queue_put(struct queue *q, const struct queue_part *pieces, size_t count,
 	int fd, size_t limit)
 {
 	size_t len = 1;
+	char *to;
 
 	for (size_t i = 0; i < count; i++)
 		len += pieces[i].len;
 	if (queue_reserve(q, len, limit) == -1 ||
 		(fd != -1 && queue_mark(q, queue_len(q), fd) == -1))
 		return -1;
+	to = q->bytes.data + q->bytes.len;
 	for (size_t i = 0; i < count; i++)
-		(void)buffer_append(&q->bytes, pieces[i].data, pieces[i].len);
-	return buffer_append(&q->bytes, "\n", 1);
+		to = mempcpy(to, pieces[i].data, pieces[i].len);
+	*to = '\n';
+	q->bytes.len += len;
+	return 0;
 }
 
 size_t queue_piece(const struct queue *q, const char **data, int *fd)
