@@ -196,15 +196,12 @@ page_hash = sha256-$(or $(shell awk '/^<\/$(1)>/ { inside = 0 } inside; \
 	tr a-f A-F | basenc --decode --base16 | base64),\
 	$(error cannot hash $(PAGE): this needs sha256sum and basenc))
 $(B)/src/web/page.o: $(PAGE)
-$(B)/src/web/page.o: OWN_CFLAGS = -DPAGE_SCRIPT='"$(call \
+$(B)/src/web/page.o: PAGE_CFLAGS = -DPAGE_SCRIPT='"$(call \
 	page_hash,script)"' -DPAGE_STYLE='"$(call page_hash,style)"'
-
-# Each byte of each message goes through these.
-$(B)/src/protocol/jsonvalue.o $(B)/src/protocol/natswire.o: OWN_CFLAGS = -O2
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) $(OWN_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) $(PAGE_CFLAGS) -MMD -MP -c -o $@ $<
 
 # --- Test programs ---------------------------------------------------------
 

@@ -28,7 +28,6 @@ int natsrole_main(int channel, uid_t user)
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,17 +101,14 @@ static void flush(struct role *r, int flags)
 	}
 }
 
-static void say(struct role *r, int sign, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void say(struct role *r, int sign, const char *format, ...)
+static void say(struct role *r, int sign, const char *text)
 {
-	char text[200];
-	va_list args;
+	(void)buffer_printf(&r->out, "%c%.200s\n", sign, text);
+}
 
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	(void)buffer_printf(&r->out, "%c%s\n", sign, text);
+static void say_number(struct role *r, int sign, int64_t number)
+{
+	(void)buffer_printf(&r->out, "%c%" PRId64 "\n", sign, number);
 }
 
 static void put(struct role *r, natsMsg *msg)
@@ -125,7 +121,7 @@ static void put(struct role *r, natsMsg *msg)
 		(void)buffer_append(&r->out, data, (size_t)len);
 		(void)buffer_append(&r->out, "\n", 1);
 	} else {
-		say(r, NATSROLE_NONSENSE, "%s", "");
+		say(r, NATSROLE_NONSENSE, "");
 	}
 	r->lib.natsMsg_Destroy(msg);
 }
@@ -137,7 +133,7 @@ static void say_missed(struct role *r)
 	if (r->lib.natsSubscription_GetDropped(r->subscription, &dropped) ==
 			NATS_OK &&
 		dropped > r->dropped)
-		say(r, NATSROLE_MISSED, "%" PRId64, dropped - r->dropped);
+		say_number(r, NATSROLE_MISSED, dropped - r->dropped);
 	r->dropped = dropped;
 }
 
@@ -209,7 +205,7 @@ static bool publish(struct role *r, const char *line, size_t len)
 		r->connection, r->subject, line, (int)len);
 
 	if (s == NATS_MAX_PAYLOAD)
-		say(r, NATSROLE_TOO_LARGE, "%zu", len);
+		say(r, NATSROLE_TOO_LARGE, "");
 	return s == NATS_MAX_PAYLOAD || s == NATS_OK;
 }
 
@@ -290,7 +286,7 @@ static void pump(struct role *r)
 			(void)eventfd_read(r->wake, &count);
 		if (!r->up && GET(r->settled) == SETTLED) {
 			r->up = true;
-			say(r, NATSROLE_UP, "%" PRId64,
+			say_number(r, NATSROLE_UP,
 				r->lib.natsConnection_GetMaxPayload(
 					r->connection));
 			publish_all(r);
@@ -364,7 +360,7 @@ static void say_down(struct role *r, natsStatus s, const char *text)
 	if (text == NULL || *text == '\0')
 		text = s != NATS_OK ? r->lib.natsStatus_GetText(s)
 				    : "the connection was closed";
-	say(r, NATSROLE_DOWN, "%s", bare(text));
+	say(r, NATSROLE_DOWN, bare(text));
 	flush(r, 0);
 }
 
@@ -482,39 +478,28 @@ static bool set_up(struct role *r)
 	char *user;
 	char *hosts;
 	char *name;
-	natsStatus s;
+	const struct natslib *l = &r->lib;
 
 	r->subject = cut(&at);
 	user = cut(&at);
 	hosts = cut(&at);
 	name = cut(&at);
-	if (name == NULL || r->lib.natsOptions_Create(&r->options) != NATS_OK)
-		return false;
-	s = put_servers(r, hosts);
-	if (s == NATS_OK)
-		s = put_user(r, user);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetName(r->options, name);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetTimeout(r->options, ANSWER_MS);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetEventLoop(
-			r->options, r, attached, reads, writes, detached);
-	if (s == NATS_OK) /* no thread of libnats' own, … */
-		s = r->lib.natsOptions_SetSendAsap(r->options, true);
-	if (s == NATS_OK) /* … of which this one asks, too */
-		s = r->lib.natsOptions_SetPingInterval(r->options, 0);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetNoEcho(r->options, true);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetIgnoreDiscoveredServers(
-			r->options, true);
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetIOBufSize(r->options, READ_SIZE);
-	/* a new connection is made here, where what happens is known */
-	if (s == NATS_OK)
-		s = r->lib.natsOptions_SetAllowReconnect(r->options, false);
-	return s == NATS_OK;
+	return name != NULL && l->natsOptions_Create(&r->options) == NATS_OK &&
+		put_servers(r, hosts) == NATS_OK &&
+		put_user(r, user) == NATS_OK &&
+		l->natsOptions_SetName(r->options, name) == NATS_OK &&
+		l->natsOptions_SetTimeout(r->options, ANSWER_MS) == NATS_OK &&
+		l->natsOptions_SetEventLoop(r->options, r, attached, reads,
+			writes, detached) == NATS_OK &&
+		/* no thread of libnats' own, one of which would ask, too */
+		l->natsOptions_SetSendAsap(r->options, true) == NATS_OK &&
+		l->natsOptions_SetPingInterval(r->options, 0) == NATS_OK &&
+		l->natsOptions_SetNoEcho(r->options, true) == NATS_OK &&
+		l->natsOptions_SetIgnoreDiscoveredServers(r->options, true) ==
+		NATS_OK &&
+		l->natsOptions_SetIOBufSize(r->options, READ_SIZE) == NATS_OK &&
+		/* a new connection is made here, where what happens is known */
+		l->natsOptions_SetAllowReconnect(r->options, false) == NATS_OK;
 }
 
 int natsrole_main(int channel, uid_t user)

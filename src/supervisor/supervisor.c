@@ -594,7 +594,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.traffic.thaw_pipe = -1,
 		.orphans.file = {.fd = -1},
 		.daemon.pipe = -1,
-		.web = {.socket.fd = -1, .agent.fd = -1, .pidfd = -1},
+		.web = {.socket.fd = -1, .agent.fd = -1, .life.pidfd = -1},
 	};
 	buffer_init(&sup->births.scratch, 0);
 	foreign_init(sup);

@@ -3,31 +3,53 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
 #include "supervisor/common/daemon.h"
+#include "supervisor/common/state.h"
+#include "supervisor/common/timer.h"
 
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
+
+#define KILLED_MS 500 /* until a process that was killed has ended */
+#define RIGHTS \
+	"cannot give up its rights, for which it needs CAP_SETUID, " \
+	"CAP_SETGID and CAP_SETPCAP"
 
 static const struct {
 	const char *name;
 	const char *title;
 	const char *without; /* the effect if it cannot be started */
-	bool writes;         /* to our standard output and error */
+	const char *who;
+	const char *lacks;  /* what EX_CONFIG is for, … */
+	const char *rights; /* … and EX_NOPERM */
+	bool writes;        /* to our standard output and error */
 } roles[] = {
-	[ROLE_LOGGER] = {"logger", "nclust-logger",
-		"output is not captured, or waits for it", true},
+	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured",
+		NULL, NULL, NULL, true},
 	[ROLE_WEB] = {"web", "nclust-web", "HTTP and the agent do not answer",
-		false},
+		"the web server",
+		"cannot load the library libmicrohttpd.so.12: install the "
+		"package libmicrohttpd12",
+		RIGHTS ", and seccomp", false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
-		"clients get no answer while no worker is ready", false},
+		"clients get no answer while no worker is ready",
+		"the process that answers", NULL, RIGHTS ", and seccomp",
+		false},
 	[ROLE_NATS] = {"nats", "nclust-nats",
-		"messages do not reach other machines", false},
+		"messages do not reach other machines",
+		"the process that talks with the broker",
+		"cannot load libnats any more", RIGHTS, false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
@@ -138,4 +160,113 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 		fd_close(&pair[0]);
 	*channel = pair[0];
 	return got;
+}
+
+/* ---- its life ---- */
+
+void role_init(struct role_life *l,
+	void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
+	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents),
+	void *data)
+{
+	if (l->pid == 0)
+		l->pidfd = -1;
+	io_init(&l->exit, on_exit, l->pidfd, data);
+	timer_init(&l->again, on_again, data);
+}
+
+void role_watch(struct supervisor *sup, struct role_life *l)
+{
+	ev_io_set(&l->exit, l->pidfd, EV_READ);
+	ev_io_start(sup->loop, &l->exit);
+}
+
+void role_begun(struct supervisor *sup, struct role_life *l)
+{
+	l->started = clock_now();
+	role_watch(sup, l);
+}
+
+int role_live(struct supervisor *sup, enum role role, const int *fds,
+	size_t count, struct role_life *l)
+{
+	if (role_run(sup, role, fds, count, &l->pid, &l->pidfd) == -1) {
+		l->pid = 0;
+		return -1;
+	}
+	role_begun(sup, l);
+	return 0;
+}
+
+bool role_owns(const struct role_life *l, pid_t pid)
+{
+	return l->pid != 0 && l->pid == pid;
+}
+
+void role_kill(const struct role_life *l)
+{
+	if (l->pid != 0)
+		(void)pidfd_signal(l->pidfd, SIGKILL);
+}
+
+void role_forget(struct supervisor *sup, struct role_life *l)
+{
+	ev_io_stop(sup->loop, &l->exit);
+	fd_close(&l->pidfd);
+	l->pid = 0;
+}
+
+bool role_ended(
+	struct supervisor *sup, struct role_life *l, struct pidfd_end *end)
+{
+	*end = (struct pidfd_end){0};
+	if (pidfd_reap(l->pidfd, end) == 0)
+		return false;
+	role_forget(sup, l);
+	return true;
+}
+
+const char *role_lacks(enum role role, const struct pidfd_end *end)
+{
+	if (end->signalled)
+		return NULL;
+	return end->code == EX_CONFIG    ? roles[role].lacks
+		: end->code == EX_NOPERM ? roles[role].rights
+					 : NULL;
+}
+
+bool role_again(struct supervisor *sup, enum role role, struct role_life *l,
+	const struct pidfd_end *end, const char *key)
+{
+	bool hurries = clock_now() - l->started < ROLE_RESTART;
+	bool waits = hurries && l->hurried; /* at once, but not over and over */
+	const char *lacks = role_lacks(role, end);
+
+	if (lacks != NULL) {
+		log_error("%s: %s %s; trying again in a minute", key,
+			roles[role].who, lacks);
+		timer_arm(sup->loop, &l->again, ROLE_TRY_AGAIN);
+		return false;
+	}
+	log_warn("%s: %s ended (%s %d), starting it again", key,
+		roles[role].who, end->signalled ? "signal" : "exit", end->code);
+	l->hurried = hurries;
+	if (waits)
+		timer_arm(sup->loop, &l->again, ROLE_RESTART);
+	return !waits;
+}
+
+void role_end(struct supervisor *sup, struct role_life *l, int ms)
+{
+	struct pollfd wait = {.fd = l->pidfd, .events = POLLIN};
+	struct pidfd_end end;
+
+	ev_timer_stop(sup->loop, &l->again);
+	if (l->pid == 0)
+		return;
+	if (poll(&wait, 1, ms) != 1)
+		role_kill(l);
+	(void)poll(&wait, 1, KILLED_MS);
+	(void)pidfd_reap(l->pidfd, &end);
+	role_forget(sup, l);
 }

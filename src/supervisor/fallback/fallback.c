@@ -18,12 +18,9 @@
 #include "supervisor/sockets/learned.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <sysexits.h>
 
 /* What is answered is said anew when something has happened, not sooner than
  * that, and after this time in any case. */
@@ -32,10 +29,6 @@
 /* Unless it has got nothing; or a worker that is to pass a probe may have clients,
  * which shows only to those who look. */
 #define LOOK (1 * SECOND)
-/* A process that ended sooner is started again after this time. */
-#define RESTART (1 * SECOND)
-/* Somebody has to do something first. */
-#define TRY_AGAIN (60 * SECOND)
 /* It ends by itself when nclust does. */
 #define ENDING_MS 500
 /* Retry-After, where nobody knows when there will be a worker, … */
@@ -134,12 +127,12 @@ static bool say(struct service *s, const int *fds, size_t count)
 	buffer_init(&packet, 0);
 	(void)buffer_append(&packet, &order, sizeof(order));
 	(void)buffer_append(&packet, page, order.page);
-	said = f->pid == 0 ||
+	said = f->life.pid == 0 ||
 		(!packet.failed &&
 			fdpass_send(f->channel, packet.data, packet.len, fds,
 				count) == 0);
 	buffer_fini(&packet);
-	if (!said || f->pid == 0)
+	if (!said || f->life.pid == 0)
 		return said;
 	f->orders++;
 	s->outage.order = f->orders;
@@ -151,7 +144,7 @@ static bool say(struct service *s, const int *fds, size_t count)
 static void take_back(struct service *s)
 {
 	if (s->outage.answered && !say(s, NULL, 0))
-		(void)pidfd_signal(s->sup->fallback.pidfd, SIGKILL);
+		role_kill(&s->sup->fallback.life);
 }
 
 /* ---- when ---- */
@@ -259,9 +252,9 @@ static void look(struct supervisor *sup)
 	nsec_t next = NSEC_NEVER;
 	nsec_t now = clock_now();
 
-	if (!is_wanted(sup) && sup->fallback.pid != 0)
+	if (!is_wanted(sup) && sup->fallback.life.pid != 0)
 		(void)shutdown(sup->fallback.channel, SHUT_RDWR); /* it ends */
-	else if (is_wanted(sup) && sup->fallback.pid == 0)
+	else if (is_wanted(sup) && sup->fallback.life.pid == 0)
 		start(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
 		next = nsec_min(next, look_at(sup->services[i], now));
@@ -277,6 +270,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 }
 
 static void hear(struct supervisor *sup);
+static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents);
 
 static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -284,18 +278,18 @@ static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (sup->fallback.pid == 0)
+	if (sup->fallback.life.pid == 0)
 		return;
 	hear(sup); /* nclust itself may have stood still */
 	if (sup->fallback.heard != sup->fallback.orders)
-		(void)pidfd_signal(sup->fallback.pidfd, SIGKILL);
+		role_kill(&sup->fallback.life);
 }
 
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
-		timer_init(&sup->fallback.restart, on_look, sup);
+		role_init(&sup->fallback.life, on_exit_of, on_look, sup);
 		timer_init(&sup->fallback.hangs, on_hangs, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
@@ -305,43 +299,21 @@ static void look_soon(struct supervisor *sup, nsec_t wait)
 
 static void forget(struct supervisor *sup)
 {
-	struct fallback *f = &sup->fallback;
-
-	ev_io_stop(sup->loop, &f->exit);
-	ev_io_stop(sup->loop, &f->counts);
-	fd_close(&f->pidfd);
-	fd_close(&f->channel);
-	f->pid = 0;
+	ev_io_stop(sup->loop, &sup->fallback.counts);
+	fd_close(&sup->fallback.channel);
 }
 
 static void ended(struct supervisor *sup)
 {
-	struct fallback *f = &sup->fallback;
-	nsec_t age = clock_now() - f->started;
-	struct pidfd_end end = {0};
+	struct role_life *life = &sup->fallback.life;
+	struct pidfd_end end;
 
-	if (pidfd_reap(f->pidfd, &end) == 0)
+	if (!role_ended(sup, life, &end))
 		return;
 	forget(sup);
-	if (!is_wanted(sup))
-		return;
-	if (!end.signalled && end.code == EX_NOPERM) {
-		log_error("fallback: the process that answers cannot give up "
-			  "its rights, for which it needs CAP_SETUID, "
-			  "CAP_SETGID and CAP_SETPCAP, and seccomp; trying "
-			  "again in a minute");
-		timer_arm(sup->loop, &f->restart, TRY_AGAIN);
-		return;
-	}
-	/* at once, but not over and over */
-	if (age < RESTART && f->hurried)
-		timer_arm(sup->loop, &f->restart, RESTART);
-	else
+	if (is_wanted(sup) &&
+		role_again(sup, ROLE_FALLBACK, life, &end, "fallback"))
 		look(sup);
-	f->hurried = age < RESTART;
-	log_warn("fallback: the process that answers ended (%s %d), starting "
-		 "it again",
-		end.signalled ? "signal" : "exit", end.code);
 }
 
 static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -406,19 +378,17 @@ static void start(struct supervisor *sup)
 {
 	struct fallback *f = &sup->fallback;
 
-	if (ev_is_active(&f->restart))
+	if (ev_is_active(&f->life.again))
 		return;
-	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->pid, &f->pidfd) ==
-		-1) {
-		f->pid = 0;
-		timer_arm(sup->loop, &f->restart, RESTART);
+	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->life.pid,
+		    &f->life.pidfd) == -1) {
+		f->life.pid = 0;
+		timer_arm(sup->loop, &f->life.again, ROLE_RESTART);
 		return;
 	}
-	f->started = clock_now();
 	f->heard = f->orders;
-	io_init(&f->exit, on_exit_of, f->pidfd, sup);
+	role_begun(sup, &f->life);
 	io_init(&f->counts, on_counts, f->channel, sup);
-	ev_io_start(sup->loop, &f->exit);
 	ev_io_start(sup->loop, &f->counts);
 }
 
@@ -472,8 +442,9 @@ static void fallback_on_reloaded(
 
 	(void)result;
 	(void)failed;
-	if (f->pid != 0 && role_is_exposed(sup, ROLE_FALLBACK, f->pid))
-		(void)pidfd_signal(f->pidfd, SIGKILL);
+	if (f->life.pid != 0 &&
+		role_is_exposed(sup, ROLE_FALLBACK, f->life.pid))
+		role_kill(&f->life);
 	look_soon(sup, 0);
 }
 
@@ -486,7 +457,7 @@ static void fallback_on_let_go(struct holding *h)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
-	if (sup == NULL || sup->fallback.pid == 0)
+	if (sup == NULL || sup->fallback.life.pid == 0)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
 		take_back(sup->services[i]);
@@ -506,38 +477,33 @@ static void fallback_on_provide(
 /* It would let clients wait. */
 static void fallback_on_stopped(struct supervisor *sup, pid_t pid)
 {
-	if (sup->fallback.pid != 0 && sup->fallback.pid == pid)
-		(void)pidfd_signal(sup->fallback.pidfd, SIGKILL);
+	if (role_owns(&sup->fallback.life, pid))
+		role_kill(&sup->fallback.life);
 }
 
 static void fallback_on_drop(struct service *s)
 {
-	if (s->sup->fallback.pid != 0)
+	if (s->sup->fallback.life.pid != 0)
 		take_back(s);
 }
 
 static void fallback_on_end(struct supervisor *sup)
 {
 	struct fallback *f = &sup->fallback;
-	struct pollfd wait = {.fd = f->pidfd, .events = POLLIN};
-	struct pidfd_end end;
 
 	ev_timer_stop(sup->loop, &f->look);
-	ev_timer_stop(sup->loop, &f->restart);
 	ev_timer_stop(sup->loop, &f->hangs);
-	if (f->pid == 0)
+	ev_timer_stop(sup->loop, &f->life.again);
+	if (f->life.pid == 0)
 		return;
 	(void)shutdown(f->channel, SHUT_RDWR);
-	if (poll(&wait, 1, ENDING_MS) != 1)
-		(void)pidfd_signal(f->pidfd, SIGKILL);
-	(void)poll(&wait, 1, ENDING_MS);
-	(void)pidfd_reap(f->pidfd, &end);
+	role_end(sup, &f->life, ENDING_MS);
 	forget(sup);
 }
 
 static bool fallback_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return sup->fallback.pid != 0 && sup->fallback.pid == pid;
+	return role_owns(&sup->fallback.life, pid);
 }
 
 static void fallback_on_reap(struct supervisor *sup, pid_t pid)
@@ -556,7 +522,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 		return;
 	}
 	json_open_object(w);
-	json_put_bool(w, "active", o->told && s->sup->fallback.pid != 0);
+	json_put_bool(w, "active", o->told && s->sup->fallback.life.pid != 0);
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);
 }

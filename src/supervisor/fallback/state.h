@@ -3,6 +3,7 @@
 #define SUPERVISOR_FALLBACK_STATE_H
 
 #include "base/nsec.h"
+#include "supervisor/common/role.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -12,16 +13,11 @@
 /* What only this room knows of the instance: the process that answers.  It is in
  * struct supervisor of common/state.h. */
 struct fallback {
-	pid_t pid; /* 0: it does not run */
-	int pidfd;
+	struct role_life life;
 	int channel;
-	nsec_t started;
 	uint32_t orders; /* given to it, and to those before it */
 	uint32_t heard;  /* the last one that it has answered */
-	bool hurried;    /* the one before ended just after its start */
-	ev_io exit;
 	ev_io counts;
-	ev_timer restart;
 	ev_timer look;
 	ev_timer hangs; /* it is to have answered by then */
 	uint32_t last;  /* number of a cluster */

@@ -18,23 +18,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sysexits.h>
 
 #define READ_SIZE (64U * 1024)
 #define READ_LEAST 2048U
 #define FANOUT_FREE 8U
 #define LINE_MOST (CHANNEL_LINE_MAX + NATSWIRE_MORE)
-/* A process that ended sooner is started again after this time. */
-#define RESTART (1 * SECOND)
-/* Somebody has to do something first. */
-#define TRY_AGAIN (60 * SECOND)
 /* It ends by itself when nclust does. */
 #define ENDING_MS 1000
 /* The least time between two reports of messages that come too fast. */
@@ -324,31 +317,22 @@ static void start(struct broker *b)
 {
 	struct supervisor *sup = sup_of(b);
 	size_t len = strlen(b->setup);
-	int pair[2];
+	int pair[2] = {-1, -1};
 
-	if (b->pid != 0)
+	if (b->life.pid != 0)
 		return;
-	ev_timer_stop(sup->loop, &b->again);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1) {
-		timer_arm(sup->loop, &b->again, RESTART);
-		return;
+	ev_timer_stop(sup->loop, &b->life.again);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 &&
+		socket_set_nonblock(pair[0], true) == 0 &&
+		send(pair[0], b->setup, len, MSG_NOSIGNAL) == (ssize_t)len &&
+		role_live(sup, ROLE_NATS, &pair[1], 1, &b->life) == 0) {
+		ev_io_set(&b->io, fd_release(&pair[0]), EV_READ);
+		flush(b);
+	} else {
+		timer_arm(sup->loop, &b->life.again, ROLE_RESTART);
 	}
-	if (socket_set_nonblock(pair[0], true) == -1 ||
-		send(pair[0], b->setup, len, MSG_NOSIGNAL) != (ssize_t)len ||
-		role_run(sup, ROLE_NATS, &pair[1], 1, &b->pid, &b->exit.fd) ==
-			-1) {
-		b->pid = 0;
-		fd_close(&pair[0]);
-		timer_arm(sup->loop, &b->again, RESTART);
-	}
+	fd_close(&pair[0]);
 	fd_close(&pair[1]);
-	if (b->pid == 0)
-		return;
-	b->started = clock_now();
-	ev_io_set(&b->exit, b->exit.fd, EV_READ);
-	ev_io_start(sup->loop, &b->exit);
-	ev_io_set(&b->io, pair[0], EV_READ);
-	flush(b);
 }
 
 /* Leave it: it sends what it has, and ends.  What waits here is for the next one, but
@@ -360,11 +344,9 @@ static void leave(struct broker *b)
 	int fd;
 	size_t len = queue_piece(&b->out, &data, &fd);
 
-	ev_io_stop(sup_of(b)->loop, &b->exit);
+	role_forget(sup_of(b), &b->life);
 	ev_io_stop(sup_of(b)->loop, &b->io);
-	fd_close(&b->exit.fd);
 	fd_close(&b->io.fd);
-	b->pid = 0;
 	b->up = false;
 	lineup_fini(&b->in);
 	lineup_init(&b->in, LINE_MOST);
@@ -379,37 +361,16 @@ static void leave(struct broker *b)
 
 static void ended(struct broker *b)
 {
-	nsec_t age = clock_now() - b->started;
-	struct pidfd_end end = {0};
+	struct pidfd_end end;
 
-	if (pidfd_reap(b->exit.fd, &end) == 0)
+	if (!role_ended(sup_of(b), &b->life, &end))
 		return;
 	hear(b); /* its last words */
 	leave(b);
-	if (sup_of(b)->instance.over)
-		return;
-	if (!end.signalled &&
-		(end.code == EX_CONFIG || end.code == EX_NOPERM)) {
-		log_error("%s: relay: %s; trying again in a minute",
-			b->service->name,
-			end.code == EX_CONFIG
-				? "libnats cannot be loaded any more"
-				: "the process that talks with the broker "
-				  "cannot give up its rights, for which it "
-				  "needs CAP_SETUID, CAP_SETGID and "
-				  "CAP_SETPCAP");
-		timer_arm(sup_of(b)->loop, &b->again, TRY_AGAIN);
-		return;
-	}
-	log_warn("%s: the process that talks with the broker ended (%s %d), "
-		 "starting it again",
-		b->service->name, end.signalled ? "signal" : "exit", end.code);
-	/* at once, but not over and over */
-	if (age < RESTART && b->hurried)
-		timer_arm(sup_of(b)->loop, &b->again, RESTART);
-	else
+	if (!sup_of(b)->instance.over &&
+		role_again(
+			sup_of(b), ROLE_NATS, &b->life, &end, b->service->name))
 		start(b);
-	b->hurried = age < RESTART;
 }
 
 static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -444,9 +405,8 @@ static struct broker *broker_new(struct service *s)
 	natswire_host(b->host);
 	buffer_init(&b->head, 0);
 	lineup_init(&b->in, LINE_MOST);
-	io_init(&b->exit, on_exit_of, -1, b);
+	role_init(&b->life, on_exit_of, on_again, b);
 	io_init(&b->io, on_io, -1, b);
-	timer_init(&b->again, on_again, b);
 	timer_init(&b->rest, on_rested, b);
 	return b;
 }
@@ -459,7 +419,7 @@ void broker_on_drop(struct service *s)
 	if (b == NULL)
 		return;
 	if (s->sup->loop != NULL) {
-		ev_timer_stop(s->sup->loop, &b->again);
+		ev_timer_stop(s->sup->loop, &b->life.again);
 		ev_timer_stop(s->sup->loop, &b->rest);
 	}
 	leave(b);
@@ -487,11 +447,12 @@ static void look(struct service *s)
 		return;
 	}
 	if (b->setup == NULL || strcmp(setup, b->setup) != 0 ||
-		(b->pid != 0 && role_is_exposed(s->sup, ROLE_NATS, b->pid)))
+		(b->life.pid != 0 &&
+			role_is_exposed(s->sup, ROLE_NATS, b->life.pid)))
 		leave(b);
 	free(b->setup);
 	b->setup = setup;
-	if (!ev_is_active(&b->again))
+	if (!ev_is_active(&b->life.again))
 		start(b);
 }
 
@@ -517,8 +478,8 @@ void broker_on_go_on(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct broker *b = sup->services[i]->broker;
 
-		if (b != NULL && b->pid != 0) {
-			ev_io_start(sup->loop, &b->exit);
+		if (b != NULL && b->life.pid != 0) {
+			role_watch(sup, &b->life);
 			flush(b);
 		}
 	}
@@ -536,29 +497,20 @@ void broker_on_reloaded(
 void broker_on_end(struct supervisor *sup)
 {
 	nsec_t until = clock_now() + ENDING_MS * MSEC;
-	struct pidfd_end end;
+	struct broker *b;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->broker != NULL &&
-			sup->services[i]->broker->pid != 0) {
-			flush(sup->services[i]->broker);
-			(void)shutdown(
-				sup->services[i]->broker->io.fd, SHUT_RDWR);
+		if ((b = sup->services[i]->broker) != NULL &&
+			b->life.pid != 0) {
+			flush(b);
+			(void)shutdown(b->io.fd, SHUT_RDWR);
 		}
 	for (size_t i = 0; i < sup->service_count; i++) {
-		struct broker *b = sup->services[i]->broker;
 		nsec_t left = until - clock_now();
 
-		if (b != NULL && b->pid != 0) {
-			struct pollfd wait = {
-				.fd = b->exit.fd, .events = POLLIN};
-
-			if (poll(&wait, 1, left > 0 ? (int)(left / MSEC) : 0) !=
-				1)
-				(void)pidfd_signal(b->exit.fd, SIGKILL);
-			(void)poll(&wait, 1, ENDING_MS);
-			(void)pidfd_reap(b->exit.fd, &end);
-		}
+		if ((b = sup->services[i]->broker) != NULL)
+			role_end(sup, &b->life,
+				left > 0 ? (int)(left / MSEC) : 0);
 		broker_on_drop(sup->services[i]);
 	}
 }
@@ -567,14 +519,14 @@ static struct broker *by_pid(const struct supervisor *sup, pid_t pid)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->broker != NULL &&
-			sup->services[i]->broker->pid == pid)
+			role_owns(&sup->services[i]->broker->life, pid))
 			return sup->services[i]->broker;
 	return NULL;
 }
 
 bool broker_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return pid != 0 && by_pid(sup, pid) != NULL;
+	return by_pid(sup, pid) != NULL;
 }
 
 void broker_on_reap(struct supervisor *sup, pid_t pid)

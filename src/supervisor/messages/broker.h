@@ -5,6 +5,7 @@
 #include "protocol/lineup.h"
 #include "protocol/natswire.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/common/role.h"
 #include "supervisor/common/state.h"
 #include "supervisor/messages/queue.h"
 
@@ -22,14 +23,10 @@ struct reload_result;
 struct broker {
 	struct service *service;
 	char *setup; /* heap: what the process was told first */
-	pid_t pid;   /* 0: it does not run */
-	ev_io exit;  /* its fd: the pidfd, or -1 */
-	ev_io io;    /* its fd: our end of the channel, or -1 */
-	ev_timer again;
+	struct role_life life;
+	ev_io io;        /* its fd: our end of the channel, or -1 */
 	ev_timer rest;   /* while it runs, nothing is read */
 	nsec_t whole_at; /* as in allowance.h */
-	nsec_t started;
-	bool hurried; /* the process before ended just after its start */
 	bool up;
 	bool down_told;
 	bool dirty;

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "os/clock.h"
 #include "os/pidfd.h"
 #include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
@@ -12,7 +11,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +20,6 @@
 
 /* So long it has for its start, while nclust starts. */
 #define GREETING_MS 10000
-/* One that ended sooner is started again after this time. */
-#define RESTART (1 * SECOND)
-/* Somebody has to do something first, such as to install a library. */
-#define TRY_AGAIN (60 * SECOND)
 /* It ends by itself when nclust does. */
 #define ENDING_MS 500
 /* An earlier nclust's web process ends as soon as it sees that it is alone. */
@@ -127,26 +121,22 @@ static int start(struct supervisor *sup, int *channel)
 	if (!well || tell_token(sup, pairs[0][0]) == -1)
 		log_syserr("cannot start the web server");
 	else
-		got = role_run(sup, ROLE_WEB,
+		got = role_live(sup, ROLE_WEB,
 			(int[]){pairs[0][1], fd_or(sup, &web->socket),
 				pairs[1][1], pairs[2][1],
 				fd_or(sup, &web->agent)},
-			CHANNELS + 2, &web->pid, &web->pidfd);
+			CHANNELS + 2, &web->life);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		fd_close(&pairs[i][1]);
 	if (got == -1) {
-		web->pid = 0;
 		for (unsigned i = 0; i < CHANNELS; i++)
 			fd_close(&pairs[i][0]);
 		return -1;
 	}
 	*channel = pairs[0][0];
-	web->started = clock_now();
-	ev_io_set(&web->exit, web->pidfd, EV_READ);
-	ev_io_start(sup->loop, &web->exit);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		if (clients_add_own(sup, pairs[i][0]) == -1)
-			(void)pidfd_signal(web->pidfd, SIGKILL);
+			role_kill(&web->life);
 	return 0;
 }
 
@@ -185,16 +175,16 @@ static void start_again(struct supervisor *sup)
 	struct error err;
 	int channel;
 
-	if (sup->web.pid != 0 || sup->instance.over || !is_wanted(sup))
+	if (sup->web.life.pid != 0 || sup->instance.over || !is_wanted(sup))
 		return;
 	if ((sup->web.socket.fd == -1 && s->http.text != NULL &&
 		    config_read_token(sup->settings, &err) == -1) ||
 		open_anew(&sup->web.socket, &s->http, "http", &err) == -1 ||
 		open_anew(&sup->web.agent, &s->agent, "agent", &err) == -1) {
 		log_error("%s; trying again in a minute", err.text);
-		timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
+		timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
 	} else if (start(sup, &channel) == -1) {
-		timer_arm(sup->loop, &sup->web.restart, RESTART);
+		timer_arm(sup->loop, &sup->web.life.again, ROLE_RESTART);
 	}
 }
 
@@ -205,52 +195,16 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 	start_again(timer->data);
 }
 
-/* Its own exit status for that (src/web/web.h). */
-static const char *explain(const struct pidfd_end *end)
-{
-	if (!end->signalled && end->code == EX_CONFIG)
-		return "the library libmicrohttpd.so.12 cannot be loaded: "
-		       "install the package libmicrohttpd12";
-	if (!end->signalled && end->code == EX_NOPERM)
-		return "the web server cannot give up its rights, for which "
-		       "it needs CAP_SETUID, CAP_SETGID and CAP_SETPCAP, and "
-		       "seccomp";
-	return "the web server could not start";
-}
-
-static void forget(struct supervisor *sup)
-{
-	ev_io_stop(sup->loop, &sup->web.exit);
-	fd_close(&sup->web.pidfd);
-	sup->web.pid = 0;
-}
-
 static void ended(struct supervisor *sup)
 {
-	nsec_t age = clock_now() - sup->web.started;
-	struct pidfd_end end = {0};
+	struct pidfd_end end;
 
-	if (pidfd_reap(sup->web.pidfd, &end) == 0)
+	if (!role_ended(sup, &sup->web.life, &end))
 		return;
-	forget(sup);
 	clients_drop_own(sup); /* else their end would end the next one */
-	if (!is_wanted(sup) || sup->instance.over)
-		return;
-	if (!end.signalled &&
-		(end.code == EX_CONFIG || end.code == EX_NOPERM)) {
-		log_error("%s: %s; trying again in a minute", name_of(sup),
-			explain(&end));
-		timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
-		return;
-	}
-	/* at once, but not over and over */
-	if (age < RESTART && sup->web.hurried)
-		timer_arm(sup->loop, &sup->web.restart, RESTART);
-	else
+	if (is_wanted(sup) && !sup->instance.over &&
+		role_again(sup, ROLE_WEB, &sup->web.life, &end, name_of(sup)))
 		start_again(sup);
-	sup->web.hurried = age < RESTART;
-	log_warn("the web server ended (%s %d), starting it again",
-		end.signalled ? "signal" : "exit", end.code);
 }
 
 static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -262,36 +216,30 @@ static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void replace(struct supervisor *sup)
 {
-	if (sup->web.pid != 0)
-		(void)pidfd_signal(sup->web.pidfd, SIGKILL);
-	sup->web.hurried = false; /* the next one need not wait */
+	role_kill(&sup->web.life);
+	sup->web.life.hurried = false; /* the next one need not wait */
 }
 
 /* ---- the start ---- */
-
-static void init_watchers(struct supervisor *sup)
-{
-	io_init(&sup->web.exit, on_exit_of, sup->web.pidfd, sup);
-	timer_init(&sup->web.restart, on_restart, sup);
-}
 
 /* Its first byte says that it can answer. */
 static int await(struct supervisor *sup, int channel, struct error *err)
 {
 	struct pollfd wait[] = {{.fd = channel, .events = POLLIN},
-		{.fd = sup->web.pidfd, .events = POLLIN}};
+		{.fd = sup->web.life.pidfd, .events = POLLIN}};
 	struct pidfd_end end = {0};
+	const char *lacks;
 	char byte;
 
 	if (poll(wait, COUNT_OF(wait), GREETING_MS) > 0 &&
 		recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
 		return 0;
-	(void)pidfd_signal(sup->web.pidfd, SIGKILL);
+	role_kill(&sup->web.life);
 	(void)poll(&wait[1], 1, GREETING_MS);
-	(void)pidfd_reap(sup->web.pidfd, &end);
-	forget(sup);
-	return error_fail(
-		err, EX_CONFIG, "%s: %s", name_of(sup), explain(&end));
+	(void)role_ended(sup, &sup->web.life, &end);
+	lacks = role_lacks(ROLE_WEB, &end);
+	return error_fail(err, EX_CONFIG, "%s: the web server %s", name_of(sup),
+		lacks != NULL ? lacks : "could not start");
 }
 
 static int begin(struct supervisor *sup, struct error *err)
@@ -313,7 +261,7 @@ static int begin(struct supervisor *sup, struct error *err)
 
 int web_begin(struct supervisor *sup, struct error *err)
 {
-	init_watchers(sup);
+	role_init(&sup->web.life, on_exit_of, on_restart, sup);
 	if (!is_wanted(sup))
 		return 0;
 #ifdef NCLUST_STATIC
@@ -328,7 +276,7 @@ int web_begin(struct supervisor *sup, struct error *err)
 		return -1;
 	/* workers of an earlier nclust live, and are without one */
 	log_error("%s; trying again in a minute", err->text);
-	timer_arm(sup->loop, &sup->web.restart, TRY_AGAIN);
+	timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
 	return 0;
 }
 
@@ -336,9 +284,9 @@ int web_begin(struct supervisor *sup, struct error *err)
 
 static void web_on_go_on(struct supervisor *sup)
 {
-	init_watchers(sup);
-	if (sup->web.pid != 0)
-		ev_io_start(sup->loop, &sup->web.exit);
+	role_init(&sup->web.life, on_exit_of, on_restart, sup);
+	if (sup->web.life.pid != 0)
+		role_watch(sup, &sup->web.life);
 	else
 		start_again(sup);
 }
@@ -346,26 +294,18 @@ static void web_on_go_on(struct supervisor *sup)
 static void web_on_end(struct supervisor *sup)
 {
 	struct web *web = &sup->web;
-	struct pollfd wait = {.fd = web->pidfd, .events = POLLIN};
-	struct pidfd_end end;
 
-	ev_timer_stop(sup->loop, &web->restart);
-	if (web->pid != 0) {
+	if (web->life.pid != 0)
 		/* it tells those who follow the events how all ended */
 		clients_drop_own(sup);
-		if (poll(&wait, 1, ENDING_MS) != 1)
-			(void)pidfd_signal(web->pidfd, SIGKILL);
-		(void)poll(&wait, 1, ENDING_MS);
-		(void)pidfd_reap(web->pidfd, &end);
-		forget(sup);
-	}
+	role_end(sup, &web->life, ENDING_MS);
 	socket_drop(&web->socket);
 	socket_drop(&web->agent);
 }
 
 static bool web_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return sup->web.pid != 0 && sup->web.pid == pid;
+	return role_owns(&sup->web.life, pid);
 }
 
 static void web_on_reap(struct supervisor *sup, pid_t pid)
@@ -377,8 +317,8 @@ static void web_on_reap(struct supervisor *sup, pid_t pid)
 /* It hangs and does not read, or it is dead already. */
 static void web_on_own_left(struct supervisor *sup)
 {
-	if (sup->web.pid != 0 && !sup->instance.over)
-		(void)pidfd_signal(sup->web.pidfd, SIGKILL);
+	if (!sup->instance.over)
+		role_kill(&sup->web.life);
 }
 
 /* ---- a reload ---- */
@@ -461,7 +401,8 @@ static void web_on_reloaded(
 		socket_drop(&change->agent.socket);
 	}
 	free(change);
-	if (sup->web.pid != 0 && role_is_exposed(sup, ROLE_WEB, sup->web.pid))
+	if (sup->web.life.pid != 0 &&
+		role_is_exposed(sup, ROLE_WEB, sup->web.life.pid))
 		replace(sup);
 }
 

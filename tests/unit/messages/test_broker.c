@@ -41,7 +41,7 @@ int pidfd_reap(int pidfd, struct pidfd_end *end)
 {
 	struct pollfd look = {.fd = pidfd, .events = POLLIN};
 
-	if (b == NULL || pidfd != b->exit.fd)
+	if (b == NULL || pidfd != b->life.pidfd)
 		return pidfd_peek(pidfd, end);
 	*end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	return poll(&look, 1, 0);
@@ -63,7 +63,7 @@ static const char *heard(int fd)
 
 static int process(void)
 {
-	return room_fd(b->pid, CHANNEL);
+	return room_fd(b->life.pid, CHANNEL);
 }
 
 static int worker(uint32_t slot)
@@ -92,7 +92,7 @@ static void begin(void)
 
 static void end(void)
 {
-	(void)eventfd_write(b->exit.fd, 1);
+	(void)eventfd_write(b->life.pidfd, 1);
 	room_stop();
 	broker_on_end(&room);
 	room_end();
@@ -190,10 +190,10 @@ START_TEST(it_does_not_get_the_rest_of_anothers_line)
 	room_pass(0);
 	channels_flush(&room);
 	ck_assert(b->out.in_line);
-	former = b->pid;
-	(void)eventfd_write(b->exit.fd, 1); /* it has been killed */
+	former = b->life.pid;
+	(void)eventfd_write(b->life.pidfd, 1); /* it has been killed */
 	room_pass(0);
-	ck_assert_int_ne(b->pid, former);
+	ck_assert_int_ne(b->life.pid, former);
 	(void)snprintf(expected, sizeof(expected),
 		"shop.web\nme:secret\na:1,b\nnclust web\n"
 		"{\"nclust\":1,\"id\":\"%s\",\"from\":{\"cluster\":\"web\","

@@ -79,9 +79,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, asides), /* begun anew */
 	NOT(supervisor, logs),   /* the logger asks again */
 	NOT(supervisor, sockets.trim),
-	NOT(supervisor, web.exit),
-	NOT(supervisor, web.restart),
-	NOT(supervisor, web.hurried),
+	NOT(supervisor, web.life.exit),
+	NOT(supervisor, web.life.again),
+	NOT(supervisor, web.life.hurried),
 	NOT(supervisor, web.change), /* no upgrade then */
 	NOT(supervisor, leaders),    /* asked for anew */
 	NOT(supervisor, fallback),   /* it ends, and is started anew */
