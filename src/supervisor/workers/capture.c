@@ -624,17 +624,19 @@ static int start_soon(struct service *service)
 	if (sup->logger.started != 0 || sup->launch.self_exe == -1 ||
 		service->kind->by_connection ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
-		begin_now(sup);
+		if (sup->logger.started == 0)
+			ev_timer_stop(sup->loop, &sup->logger.restart);
 		return start(sup);
 	}
 	timer_arm_within(sup->loop, &sup->logger.restart, 0);
 	return 0;
 }
 
-/* If it only waits for that. */
+/* If it only waits for that.  Its timer may have expired in this turn: then it is
+ * pending, and not active. */
 static void begin_now(struct supervisor *sup)
 {
-	if (sup->logger.started != 0 || !ev_is_active(&sup->logger.restart))
+	if (sup->logger.started != 0)
 		return;
 	ev_timer_stop(sup->loop, &sup->logger.restart);
 	logger_begin(sup);
