@@ -318,7 +318,7 @@ static void hit(struct house *h, enum stage stage, enum event_kind kind)
 
 static void command(struct house *h)
 {
-	switch (world_random(h->w, 9)) {
+	switch (world_random(h->w, 10)) {
 	case 0:
 		scale(h);
 		break;
@@ -337,6 +337,9 @@ static void command(struct house *h)
 		break;
 	case 6:
 		hit(h, AT_GATE, EVENT_EXITED);
+		break;
+	case 7: /* one that was asked, and has failed */
+		hit(h, AT_GATE, EVENT_UNWELL);
 		break;
 	default:
 		hit(h, SERVES, EVENT_EXITED);
