@@ -616,13 +616,13 @@ static int start(struct supervisor *sup)
 
 /* The first one waits until the workers of this turn are on their way, as its start
  * takes as long as one of theirs; their pipes are kept for it.  Not so a keeper, nor
- * where nobody asks for the last output of a process. */
+ * where nobody asks for the last output of a process, nor one that may not copy. */
 static int start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
 	if (sup->logger.started != 0 || sup->launch.self_exe == -1 ||
-		service->kind->by_connection ||
+		service->kind->by_connection || carry_variant.less ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.started == 0)
 			ev_timer_stop(sup->loop, &sup->logger.restart);
