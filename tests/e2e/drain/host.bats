@@ -158,6 +158,7 @@ sys.stdin.read()' "$PORT" < <(exec sleep 1000) 3>&- &
 	is_alive "$pid"
 	nclust restart "$INSTANCE" --no-wait
 	exec 4>&-
+	wait_until 20 '! is_alive "$1"' "$pid"
 	wait "$pid"
 	grep -q "empty after" "$DIR/drain"
 	nclust undrain "$INSTANCE"
