@@ -374,6 +374,9 @@ void adopt_finish(struct supervisor *sup)
 	store_sort_out(sup);
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
+		/* else a port that no setting names any more would stay open,
+		 * and its clients would wait for ever */
+		keeper_drop_rest(sup, &h->givens);
 		sup->orphans.changed = true;
 		keeper_greet(sup, false);
 	} else {

@@ -114,6 +114,16 @@ void keeper_hold(struct supervisor *sup, enum logwire_what what, uint64_t id,
 		*held = id;
 }
 
+void keeper_drop_rest(struct supervisor *sup, const struct givens *givens)
+{
+	for (size_t i = 0; i < givens->count; i++) {
+		const struct given *given = &givens->list[i];
+
+		if (given->what != LOGWIRE_A_WORKER && given->fds[0] != -1)
+			drop(sup, given->what, given->id);
+	}
+}
+
 void keeper_greet(struct supervisor *sup, bool fresh)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_KEEP};

@@ -45,6 +45,8 @@ struct givens {
  * err->sys is ENOENT or ECONNREFUSED if there is no keeper. */
 int keeper_call(
 	struct supervisor *sup, struct givens *givens, struct error *err);
+/* Let the keeper close the sockets and segments of those that nobody took. */
+void keeper_drop_rest(struct supervisor *sup, const struct givens *givens);
 /* Ask a keeper to exit, without taking what it holds; wait for it, bounded. */
 void keeper_dismiss(struct supervisor *sup);
 void givens_fini(struct givens *givens);

@@ -351,6 +351,18 @@ refuses() {
 	tr '\0' '\n' <"/proc/$(worker_pid 0)/environ" | grep -qx COLOUR=blue
 }
 
+@test "a port that is not in the settings any more is closed" {
+	start_kept
+	kill_nclust
+	was=$PORT
+	free_port
+	start_kept
+	wait_until 10 '! is_listened "$1"' "$was"
+	http_get "$PORT"
+	run -0 nclust restart "$INSTANCE"
+	http_get "$PORT"
+}
+
 @test "fewer wanted than there are, and more" {
 	start_kept
 	read -ra pids < <(worker_pids)
