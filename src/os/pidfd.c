@@ -15,6 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef PIDFD_SIGNAL_THREAD
+#define PIDFD_SIGNAL_THREAD (1UL << 0) /* linux/pidfd.h, 6.9 */
+#endif
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2) /* linux/pidfd.h, 6.9 */
 #endif
@@ -58,6 +61,20 @@ pid_t pidfd_pid(int pidfd)
 int pidfd_signal(int pidfd, int signal)
 {
 	return send_signal(pidfd, signal, 0);
+}
+
+int pidfd_signal_main(int pidfd, pid_t pid, int signal)
+{
+	struct process_facts facts;
+	uint64_t blocked;
+
+	/* a main thread that has ended (Z) would never take it */
+	if (process_look(pid, &facts) == 0 && facts.state == 'T' &&
+		process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
+		(blocked >> (signal - 1) & 1) == 0 &&
+		send_signal(pidfd, signal, PIDFD_SIGNAL_THREAD) == 0)
+		return 0;
+	return pidfd_signal(pidfd, signal);
 }
 
 int pidfd_signal_group(int pidfd, pid_t pid, int signal)

@@ -17,6 +17,13 @@ int pidfd_of(pid_t pid);    /* CLOEXEC; -1 and errno */
 pid_t pidfd_pid(int pidfd); /* the process's pid; -1: it was reaped */
 int pidfd_signal(int pidfd, int signal); /* -1 and errno */
 
+/* Send to the main thread of a stopped process, unless it blocks the signal.  When
+ * such a process continues, any thread may take what was sent to all of it; the
+ * kernel prefers the main one only of a process that runs.  A program whose
+ * handlers run in its main thread alone, such as Python, would sleep on.  Before
+ * Linux 6.9 as pidfd_signal(). */
+int pidfd_signal_main(int pidfd, pid_t pid, int signal);
+
 /* Send to the whole process group that the process leads.  With
  * PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9) by pidfd; else kill(-pid), which is
  * safe only while the leader is not reaped: the caller guarantees that. */

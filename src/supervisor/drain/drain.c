@@ -624,8 +624,11 @@ static bool drain_on_stop(struct child *child, int signal)
 	/* signal the processes below, too: a master may tell them otherwise,
 	 * and they would first read what has arrived meanwhile */
 	for (size_t i = 1; d != NULL && d->frozen && i < d->process_count; i++)
-		(void)pidfd_signal(d->processes[i].pidfd, signal);
-	child_signal(child, signal);
+		(void)pidfd_signal_main(
+			d->processes[i].pidfd, d->processes[i].pid, signal);
+	if (d == NULL || !d->frozen || signal == SIGKILL ||
+		pidfd_signal_main(child->pidfd, child->pid, signal) == -1)
+		child_signal(child, signal);
 	/* a stopped process handles no signal */
 	child_signal(child, SIGCONT);
 	if (d == NULL || d->signalled)

@@ -55,6 +55,31 @@ stop_under_load() {
 	stop_under_load --rate 100 --path /slow
 }
 
+# Python's handlers run in the main thread, which only its own signal wakes.
+@test "restart: a main thread that sleeps hears the signal, however many serve" {
+	cat >"$DIR/threads.py" <<-'EOF'
+	import os, signal, socket, threading, time
+
+	def serve():
+	    while True:
+	        taken = listener.accept()[0]
+	        taken.recv(4096)
+	        taken.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+	        taken.close()
+
+	signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+	listener = socket.socket(fileno=3)
+	for _ in range(24):
+	    threading.Thread(target=serve, daemon=True).start()
+	while True:
+	    time.sleep(100)
+	EOF
+	start_cluster -n 4 -l "$PORT" --ready alive:200ms --bake 0 -- \
+		python3 "$DIR/threads.py"
+	verb restart "$INSTANCE"
+	run ! logged "did not end in time"
+}
+
 # --- One goes, and others serve on --------------------------------------------------
 
 # each_way RATE: a rolling restart, those that have grown old, and fewer of them.
