@@ -93,7 +93,13 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 {
 	const struct service *whose;
 	const struct listener *l = own_holder(t, &whose);
+	struct listener_walk own = listeners_for(t->child, LISTENERS_IN_FORCE);
+	const struct listener *o = NULL;
+	bool others = l != NULL && l->address.each != NULL;
 
+	/* a slot's own may be in its way, too: 0.0.0.0 of 127.0.0.1 */
+	while (others && (o = listener_next(&own)) != NULL)
+		others = o != l;
 	*to = '\0';
 	if (l == NULL)
 		return;
@@ -102,10 +108,9 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 			"in use by cluster '%s' of this nclust", whose->name);
 	else
 		(void)snprintf(to, size, "%s has %s already%s",
-			l->address.each != NULL ? "another slot"
-						: "this cluster",
+			others ? "another slot" : "this cluster",
 			listener_text(l),
-			learned_only(l) || l->address.each != NULL
+			learned_only(l) || others
 				? ""
 				: "; 'listen' should name the one "
 				  "that the server binds, or "

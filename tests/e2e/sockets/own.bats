@@ -266,3 +266,10 @@ start_own() {
 	wait_until 30 '[ "$(cluster .wanted)" -gt 1 ]'
 	[ "$(grep -c 'cannot listen on' "$LOG")" -eq 1 ]
 }
+
+@test "what is in the way of a server's bind is its own slot's, and called so" {
+	start_nclust -n 1 -l "{slot+$PORT}" -- "$FIXTURES/bind-itself" "$PORT"
+	wait_until 10 'logged "cannot bind tcp:127.0.0.1:$PORT"'
+	run ! logged "another slot has"
+	logged "'listen' should name the one that the server binds"
+}
