@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/listens.h"
 
@@ -42,13 +43,28 @@ static bool is_same(const struct node_server *s,
 		strcmp(mine, address) == 0;
 }
 
+/* Not one of another slot's own address. */
+static bool may_have(const struct child *child, const struct listener *l)
+{
+	struct listener_walk walk = listeners_for(child, LISTENERS_ALL);
+	const struct listener *of = NULL;
+
+	if (l == NULL || l->address.each == NULL)
+		return true;
+	while ((of = listener_next(&walk)) != NULL && of != l)
+		;
+	return of != NULL;
+}
+
 static struct node_server *find(const struct node_cluster *n,
-	const struct nodeipc_place *place, const char *address, bool rr)
+	const struct child *child, const struct nodeipc_place *place,
+	const char *address, bool rr)
 {
 	struct node_server *s = n->servers;
 
 	while (s != NULL &&
 		(s->rr != rr || s->port != place->port ||
+			!may_have(child, s->listener) ||
 			!is_same(s, place, address)))
 		s = s->next;
 	return s;
@@ -287,7 +303,7 @@ static struct node_server *find_or_make(
 	*error = EINVAL; /* a NUL inside: path.resolve() of an abstract one */
 	if (strlen(address) != m->place.address_len)
 		return NULL;
-	s = find(n, &m->place, address, rr);
+	s = find(n, w->child, &m->place, address, rr);
 	if (s != NULL) {
 		*error = EADDRINUSE;
 		return node_use_of(w, s) == NULL ? s : NULL;

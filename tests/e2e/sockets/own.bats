@@ -273,3 +273,14 @@ start_own() {
 	run ! logged "another slot has"
 	logged "'listen' should name the one that the server binds"
 }
+
+@test "Node does not give a slot's port to another slot" {
+	start_cluster -n 2 --ready alive:300ms -l "127.0.0.1:{slot+$PORT}" -- \
+		node -e "require('http').createServer((q, r) => r.end(
+			'slot=' + process.env.NCLUST_SLOT))
+			.listen($((PORT + 1)), '127.0.0.1')
+			.on('error', () => setInterval(() => {}, 1e6))"
+	for ((i = 0; i < 8; i++)); do
+		[ "$(slot_of $((PORT + 1)))" = 1 ]
+	done
+}
