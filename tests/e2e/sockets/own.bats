@@ -275,12 +275,17 @@ start_own() {
 }
 
 @test "Node does not give a slot's port to another slot" {
+	cat >"$DIR/s.js" <<-'EOF'
+	require('http').createServer((q, r) =>
+	    r.end(`slot=${process.env.NCLUST_SLOT}`))
+	  .on('error', () => setInterval(() => {}, 1e6))
+	  .listen({port: +process.argv[2], host: '127.0.0.1'});
+	EOF
 	start_cluster -n 2 --ready alive:300ms -l "127.0.0.1:{slot+$PORT}" -- \
-		node -e "require('http').createServer((q, r) => r.end(
-			'slot=' + process.env.NCLUST_SLOT))
-			.listen($((PORT + 1)), '127.0.0.1')
-			.on('error', () => setInterval(() => {}, 1e6))"
-	for ((i = 0; i < 8; i++)); do
+		node "$DIR/s.js" $((PORT + 1))
+	# now that slot 1 has a server there
+	run -0 nclust restart it.0
+	for ((i = 0; i < 16; i++)); do
 		[ "$(slot_of $((PORT + 1)))" = 1 ]
 	done
 }
