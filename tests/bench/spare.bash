@@ -58,6 +58,22 @@ cold_by_hand() {
 		END { print took[int(NR * 0.99)] / 1000 }')
 }
 
+# warm_by_hand COMMAND...: one by hand that is never killed, under the same load.  What a
+# machine with a worker that does not die would show.  Sets P99.
+warm_by_hand() {
+	local port
+
+	port=$(free_port)
+	"$@" "$port" >/dev/null 2>&1 &
+	started+=($!)
+	until_holds 30 "'$1' does not listen" listens "$port" || return
+	build/fixtures/openload "$port" --rate 400 --for 3000 >/dev/null
+	build/fixtures/openload "$port" --rate 400 --for 6000 \
+		>"$BENCH_DIR/warm"
+	stop_last
+	P99=$(tail -n 1 "$BENCH_DIR/warm" | jq '.p99 / 1000')
+}
+
 listens() {
 	ss -Htln "sport = :$1" | grep -q .
 }
@@ -69,6 +85,7 @@ spares_are() {
 
 killed_both_ways() {
 	local name=$1 bound=$2 round with=() without=() cold=() asked_with=()
+	local warm=()
 	local asked=()
 
 	for ((round = 0; round < SPARE_ROUNDS; round++)); do
@@ -87,6 +104,8 @@ killed_both_ways() {
 		note "without: p99 $P99 ms, lost $LOST"
 		cold_by_hand "${@:3}" || return
 		cold+=("$P99")
+		warm_by_hand "${@:3}" || return
+		warm+=("$P99")
 	done
 	most "SIGKILL of the only $name, with a spare: p99" \
 		"$(best "${with[@]}")" "$bound" ms
@@ -95,6 +114,7 @@ killed_both_ways() {
 			"$(best "${asked_with[@]}")" "$bound" ms
 	beside "without" "$(best "${without[@]}")"
 	beside "by hand, one that was never asked, no kill" "$(best "${cold[@]}")"
+	beside "by hand, one that was asked, no kill" "$(best "${warm[@]}")"
 }
 
 figure_spare() {
