@@ -17,6 +17,7 @@ setup() {
 			skip "needs $program"
 	done
 	NCLUST=$(realpath "$NCLUST")
+	RATE=200
 	mkdir "$DIR/play" "$DIR/home"
 	cp "$ROOT"/etc/examples/ansible/* "$DIR/play/"
 	release 1
@@ -88,18 +89,27 @@ make_fleet() {
 	start_in_lan haproxy -db -f "$DIR/haproxy.cfg" >"$DIR/haproxy.log" 2>&1 3>&- &
 	STARTED+=("$!")
 	poll_until 10 in_lan curl -sf -o "$DIR/first" http://10.99.0.254/
-	start_in_lan "$FIXTURES/openload" 10.99.0.254:80 --rate 100 \
+	start_in_lan "$FIXTURES/openload" 10.99.0.254:80 --rate "$RATE" \
 		>"$DIR/load" 3>&- &
 	LOAD=$!
+	LOAD_SINCE=$SECONDS
 	STARTED+=("$LOAD")
 	poll_until 10 grep -q ready "$DIR/load"
 }
 
+# sent COUNT: by now?
+sent() {
+	[ $(((SECONDS - LOAD_SINCE - 2) * RATE)) -ge "$1" ]
+}
+
+# end_load COUNT: after that many requests or more.
 end_load() {
+	poll_until 120 sent "$1"
 	kill -TERM "$LOAD"
 	wait "$LOAD"
 	tail -n 1 "$DIR/load"
-	tail -n 1 "$DIR/load" | jq -e '.answered > 100 and .lost == 0 and .late == 0'
+	tail -n 1 "$DIR/load" | jq -e --argjson least "$1" \
+		'.answered >= $least and .lost == 0 and .late == 0'
 }
 
 # roll RELEASE: the output is in $DIR/out.
@@ -152,7 +162,7 @@ drained() {
 	roll 2
 	[ "$(recap 1 changed),$(recap 2 changed)" = 0,1 ]
 	[ "$(drained 2)" = null ]
-	end_load
+	end_load 10000
 }
 
 @test "a bad release stops at the first host, which serves the old one" {
@@ -173,5 +183,5 @@ drained() {
 	# the way forward is open
 	roll 2
 	[ "$(runs 1) $(runs 2) $(runs 3)" = "2 2 2" ]
-	end_load
+	end_load 1000
 }

@@ -55,13 +55,18 @@ is_free() {
 	! listens
 }
 
-# write_host NAME RELAY
+# write_host NAME RELAY.  With NODE_PORT it is a program of Node.
 write_host() {
+	local command="$FIXTURES/talk $GOT/$1"
+
+	[ -z "${NODE_PORT-}" ] ||
+		command="node $ROOT/tests/fleet/talk.js $GOT/$1 $NODE_PORT"
 	mkdir -p "$GOT/$1"
 	{
 		printf '[cluster:web]\ncommand = %s\nworkers = %s\n' \
-			"$FIXTURES/talk $GOT/$1" "${WORKERS_EACH:-2}"
-		printf 'ipc = on\nready = alive:50ms\n'
+			"$command" "${WORKERS_EACH:-2}"
+		[ -n "${NODE_PORT-}" ] ||
+			printf 'ipc = on\nready = alive:50ms\n'
 		[ -z "$2" ] || printf 'relay = %s\n' "$2"
 	} >"$DIR/$1.ini"
 }
@@ -99,6 +104,10 @@ is_connected() {
 
 is_cut_off() {
 	[ "$(relay "$1" connected)" = false ]
+}
+
+is_ready() {
+	[ "$(client status "$1" --json | jq ".clusters[0].ready")" -eq 2 ]
 }
 
 relay_is() {
@@ -171,6 +180,35 @@ show_log() {
 	relay_is a sent 1
 	relay_is a received 1
 	relay_is c received 2
+}
+
+@test "workers of Node talk by process.send, with others and among themselves" {
+	need node
+	broker
+	free_port
+	NODE_PORT=$PORT host a
+	free_port
+	NODE_PORT=$PORT host b
+	hosts c
+	for name in a b; do
+		poll_until 10 is_connected "$name"
+		poll_until 20 is_ready "$name"
+	done
+	say a.0 '{"key":["\u00e4",1.5,null]}'
+	for worker in a/1 b/0 b/1; do
+		poll_until 10 got "$worker" "$(from a 0 '{"key":["ä",1.5,null]}')"
+	done
+	poll_until 10 has c/0 1
+	say c.1 '"of another language"'
+	for worker in a/0 a/1 b/0 b/1; do
+		poll_until 10 got "$worker" "$(from c 1 '"of another language"')"
+	done
+	# a new worker of Node talks like the old one
+	client restart b
+	say b.1 '"after a restart"'
+	poll_until 10 got a/0 "$(from b 1 '"after a restart"')"
+	[ "$(count a/0)" -eq 2 ]
+	[ "$(count a/1)" -eq 3 ]
 }
 
 @test "a worker that is alone on its host talks, too" {
