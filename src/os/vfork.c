@@ -38,6 +38,8 @@ enum { STACK_SIZE = 64 * 1024 };
 #define EXIT_GRACE (10 * MSEC)
 /* Most exit within this time; then the CPU is left to others. */
 #define PROMPT (30 * USEC)
+/* And most calls are over before a CPU that sleeps could wake us up again. */
+#define CALL_PROMPT (80 * USEC)
 /* An exit that takes longer sleeps, or has no CPU. */
 #define MOMENT (300 * USEC)
 /* More than this for one that wants to run and gets no CPU. */
@@ -250,6 +252,10 @@ static bool await(const struct vfork *child, nsec_t patience)
 	nsec_t begun = clock_now();
 	nsec_t until = begun + patience;
 
+	/* a call, and no program that is started */
+	while (child->work > 0 && !has_left(child->stack) &&
+		clock_now() < begun + CALL_PROMPT)
+		(void)sched_yield();
 	while (!has_left(child->stack)) {
 		nsec_t now = clock_now();
 		const struct timespec left = {
