@@ -29,7 +29,8 @@ enum {
 struct way {
 	int dir;             /* where we are, O_PATH */
 	char done[PATH_MAX]; /* the same in words, for messages; "": / */
-	char rest[PATH_MAX];
+	char room[PATH_MAX]; /* at its end is what is left of the way, … */
+	char *rest;          /* … from here on */
 	int links;
 };
 
@@ -127,20 +128,27 @@ static int begin(struct way *w, struct error *err)
 	return enter(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
 }
 
-/* What a link says stands before what is left of the way. */
+/* Put a part before what is left of the way. */
+static int put_before(
+	struct way *w, const char *part, size_t len, struct error *err)
+{
+	if (len + 1 > (size_t)(w->rest - w->room))
+		return cannot_open(ENAMETOOLONG, err);
+	*--w->rest = '/';
+	w->rest -= len;
+	(void)memcpy(w->rest, part, len);
+	return 0;
+}
+
 static int follow(struct way *w, int link, struct error *err)
 {
 	char target[PATH_MAX] untouched;
 	ssize_t len = readlinkat(link, "", target, sizeof(target));
-	size_t rest = strlen(w->rest) + 1;
 
 	if (len <= 0 || ++w->links > LINKS_MOST)
 		return cannot_open(len == -1 ? errno : ELOOP, err);
-	if ((size_t)len + 1 + rest > sizeof(w->rest))
-		return cannot_open(ENAMETOOLONG, err);
-	(void)memmove(w->rest + len + 1, w->rest, rest);
-	(void)memcpy(w->rest, target, (size_t)len);
-	w->rest[len] = '/';
+	if (put_before(w, target, (size_t)len, err) == -1)
+		return -1;
 	return *target == '/' ? begin(w, err) : 0;
 }
 
@@ -203,13 +211,13 @@ static int walk(struct way *w, struct error *err)
 	while (got == 1) {
 		const char *at = w->rest + strspn(w->rest, "/");
 		size_t len = strcspn(at, "/");
-		const char *next = at + len + strspn(at + len, "/");
 
 		if (len > NAME_MAX)
 			return cannot_open(ENAMETOOLONG, err);
 		(void)memcpy(name, len > 0 ? at : ".", len > 0 ? len : 1);
 		name[len > 0 ? len : 1] = '\0';
-		(void)memmove(w->rest, next, strlen(next) + 1);
+		w->rest += at + len - w->rest;
+		w->rest += strspn(w->rest, "/");
 		got = step(w, name, *w->rest == '\0', &found, err);
 	}
 	return found;
@@ -218,24 +226,26 @@ static int walk(struct way *w, struct error *err)
 int rootsown_open(const char *path, struct error *err)
 {
 	struct way w untouched;
-	size_t len = 0;
+	char here[PATH_MAX] untouched;
+	size_t len = strlen(path);
 	int fd;
 
 	if (geteuid() != 0) {
 		fd = open(path, TO_READ);
 		return fd != -1 ? fd : cannot_open(errno, err);
 	}
+	if (len == 0 || len >= sizeof(w.room))
+		return cannot_open(len > 0 ? ENAMETOOLONG : ENOENT, err);
 	w.dir = -1;
 	w.links = 0;
+	w.rest = w.room + sizeof(w.room) - (len + 1);
+	(void)memcpy(w.rest, path, len + 1);
 	if (*path != '/') {
-		if (getcwd(w.rest, sizeof(w.rest)) == NULL)
+		if (getcwd(here, sizeof(here)) == NULL)
 			return cannot_open(errno, err);
-		len = strlen(w.rest);
-		w.rest[len++] = '/';
+		if (put_before(&w, here, strlen(here), err) == -1)
+			return -1;
 	}
-	if (*path == '\0' || len + strlen(path) >= sizeof(w.rest))
-		return cannot_open(*path != '\0' ? ENAMETOOLONG : ENOENT, err);
-	(void)text_copy(w.rest + len, sizeof(w.rest) - len, path);
 	fd = walk(&w, err);
 	if (w.dir != -1)
 		(void)close(w.dir);

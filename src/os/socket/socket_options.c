@@ -104,7 +104,8 @@ void socket_options_follow(int fd, const struct socket_options *before,
 {
 	struct following f = {fd, before, now};
 
-	if (memcmp(before, now, sizeof(*now)) != 0)
+	if (before->nonblock != now->nonblock ||
+		memcmp(before->list, now->list, sizeof(now->list)) != 0)
 		(void)vfork_call_on(fd, follow, &f);
 }
 

@@ -99,7 +99,7 @@ static unsigned resident(const struct statefile *f)
 	unsigned rss = 0;
 
 	ck_assert_ptr_nonnull(maps);
-	(void)snprintf(at, sizeof(at), "%lx-", (unsigned long)f->map);
+	(void)snprintf(at, sizeof(at), "%08lx-", (unsigned long)f->map);
 	while (fgets(line, sizeof(line), maps) != NULL &&
 		strncmp(line, at, strlen(at)) != 0)
 		;
