@@ -95,7 +95,7 @@ static nsec_t may_wait(const struct load *l, unsigned waiting)
 	nsec_t least = l->spare ? MANY_STAND_SPARE : MANY_STAND;
 	nsec_t span;
 
-	if (waiting < l->wanted)
+	if (waiting == 0 || waiting < l->wanted)
 		return FEW_STAND;
 	span = one_each * l->wanted / waiting;
 	return span > least ? span : least;
