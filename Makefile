@@ -166,8 +166,11 @@ APART := $(filter $(addprefix $(B)/src/,$(SELDOM)),$(OBJECTS))
 FIRST := $(EACH_TURN:%=$(B)/src/%.o)
 ORDERED := $(FIRST) $(filter-out $(FIRST) $(APART),$(OBJECTS)) $(APART)
 
-# A verb runs for a moment.
-$(B)/src/cli/%.o: CFLAGS += -Oz
+# What runs for a moment, or once in a while, is small rather than fast; but for what
+# passes on what workers write or ask.
+OFTEN := $(addprefix $(B)/src/,logger/% nats/% $(addprefix supervisor/,accept/% \
+	intercept/% messages/% node/%))
+$(filter-out $(OFTEN),$(APART)): CFLAGS += -Oz
 
 $(B)/nclust: $(ORDERED)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
