@@ -173,6 +173,32 @@ static int check_common(const struct plan *plan, size_t at, struct error *err)
 				   listener_text(l));
 }
 
+/* A slot that comes has a worker of the settings in force first, or again if the
+ * rollout fails: at the addresses that these give it. */
+static int grow(struct service *s, const struct diff_cluster *c, unsigned slots,
+	struct error *err)
+{
+	for (struct recipe *r = s->life.recipes; r != NULL; r = r->next)
+		if (listeners_grow(&r->listeners, r->settings, slots, s, err) ==
+			-1)
+			return c->change < CHANGE_ROLL
+				? -1
+				: error_wrap(err,
+					  "its new slots begin by the settings "
+					  "in force");
+	return 0;
+}
+
+static void shrink_all(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++) {
+		const struct service *s = sup->services[i];
+
+		for (struct recipe *r = s->life.recipes; r != NULL; r = r->next)
+			listeners_trim(&r->listeners, cluster_slots(s->core));
+	}
+}
+
 /* The first of two phases opens whatever is new; a failure changes nothing. */
 static int open_new(
 	struct supervisor *sup, struct plan *plan, struct error *err)
@@ -191,9 +217,12 @@ static int open_new(
 		if (c->new == NULL)
 			continue;
 		s = service_named(sup, c->new->name);
-		if (listeners_open(sup, &plan->sets[i], c->new,
-			    count_of(sup, c, s),
-			    s != NULL ? &s->held.listeners : NULL, err) == -1 ||
+		/* those first: what the new settings name, too, is found */
+		if ((s != NULL && grow(s, c, count_of(sup, c, s), err) == -1) ||
+			listeners_open(sup, &plan->sets[i], c->new,
+				count_of(sup, c, s),
+				s != NULL ? &s->held.listeners : NULL,
+				err) == -1 ||
 			check_common(plan, i, err) == -1 ||
 			kind_check(c->new, &plan->sets[i], err) == -1 ||
 			segment_open(sup, &plan->segments[i], c->new, s, err) ==
@@ -384,6 +413,7 @@ int reload_run(struct supervisor *sup, struct settings *settings,
 		(void)buffer_string(&result->text, "out of memory");
 	} else if (check(sup, &plan, &err) == -1 ||
 		open_new(sup, &plan, &err) == -1) {
+		shrink_all(sup);
 		sup->launch.cpus = cpus;
 		(void)buffer_string(&result->text, err.text);
 	} else {

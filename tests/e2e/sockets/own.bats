@@ -289,3 +289,53 @@ start_own() {
 		[ "$(slot_of $((PORT + 1)))" = 1 ]
 	done
 }
+
+@test "no reload adds slots where somebody else has a port that they need" {
+	write_own() {
+		printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \
+			"workers = $1" 'ready = notify' \
+			"listen = 127.0.0.1:{slot+$2}" >"$DIR/it.ini"
+	}
+	write_own 2 "$PORT"
+	start_cluster -c "$DIR/it.ini"
+	old=$PORT
+	pids=$(cluster '[.workers[].pid] | tostring')
+	"$FIXTURES/bind-itself" "$((old + 3))" 3>&- &
+	other=$!
+	STARTED+=("$other")
+	wait_listened "$((old + 3))"
+	# also where all that the file says is free: they begin as the others are
+	free_ports 5
+	for new in "$old" "$PORT"; do
+		write_own 4 "$new"
+		run -1 nclust reload it
+		[[ $output == *"cannot listen on 'tcp:127.0.0.1:$((old + 3))': Address already in use; in use by "* ]]
+		[ "$(cluster '"\(.wanted) \([.workers[].pid] | tostring)"')" = "2 $pids" ]
+	done
+	run ! is_listened "$PORT"
+	PORT=$old
+	serves 2
+	run ! is_listened "$((PORT + 2))"
+
+	kill "$other"
+	wait_until 10 '! is_listened $((PORT + 3))'
+	PORT=$new
+	run -0 nclust reload it
+	serves 4
+	wait_until 10 '! is_listened "$1"' $((old + 2))
+}
+
+@test "a reload adds slots, and moves them by one" {
+	write_own() {
+		printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \
+			"workers = $1" 'ready = notify' \
+			"listen = 127.0.0.1:{slot+$2}" >"$DIR/it.ini"
+	}
+	write_own 2 "$PORT"
+	start_cluster -c "$DIR/it.ini"
+	write_own 4 "$((PORT + 1))"
+	run -0 nclust reload it
+	wait_until 10 '! is_listened "$PORT"'
+	PORT=$((PORT + 1))
+	serves 4
+}
