@@ -10,6 +10,9 @@
 # PATIENCE (a factor on all bounds, for slow builds), in a file: setup() and
 # teardown(), which should call ours.
 
+# A version manager's python3 is a script, which takes ten times as long to start as
+# the one of the system.
+PATH=/usr/bin:$PATH
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 NCLUST=${NCLUST:-$ROOT/nclust}
 PROGRAM=$NCLUST # for tests that put another one in its place

@@ -20,10 +20,6 @@ SERVERS_BUILT=$ROOT/build/servers
 RUDE=$ROOT/build/fixtures/rude
 SOME_SLOW=(--path /:9 --path /slow:1)
 
-# Not a version manager's script, which takes longer than the server.
-PYTHON=/usr/bin/python3
-[ -x "$PYTHON" ] || PYTHON=python3
-
 server_blocking() {
 	SERVER=(-- "$RUDE" "$PORT" --blocking --work 5 --close)
 	AT=$PORT MODES=short RATE=200 MIX=()
@@ -104,7 +100,7 @@ server_chat() {
 server_python() {
 	mkdir -p "$DIR/files"
 	echo hello >"$DIR/files/hello"
-	SERVER=(-- "$PYTHON" -m http.server --directory "$DIR/files" "$PORT")
+	SERVER=(-- python3 -m http.server --directory "$DIR/files" "$PORT")
 	AT=$PORT MODES=short RATE=100 MIX=(--path /hello)
 }
 

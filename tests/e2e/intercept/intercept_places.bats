@@ -10,8 +10,6 @@ load ../../life
 bats_require_minimum_version 1.5.0
 
 SERVERS=$SCRIPTS/servers
-PYTHON=/usr/bin/python3
-[ -x "$PYTHON" ] || PYTHON=python3
 
 setup() {
 	life_setup
@@ -59,11 +57,11 @@ one_serves() {
 }
 
 @test "an ordinary user: asyncio, on IPv4 and IPv6" {
-	must_have "$PYTHON"
+	must_have python3
 	be_ordinary
 	AT_ONCE=$CLIENTS
 	ADDRESSES=2
-	start_cluster -n 2 -- "$PYTHON" "$SERVERS/plain-asyncio.py" "$PORT"
+	start_cluster -n 2 -- python3 "$SERVERS/plain-asyncio.py" "$PORT"
 	lead_a_short_life
 }
 
@@ -109,11 +107,11 @@ one_serves() {
 
 @test "as in Docker: asyncio, on IPv4 and IPv6" {
 	need_root
-	must_have "$PYTHON"
+	must_have python3
 	AT_ONCE=$CLIENTS
 	ADDRESSES=2
 	nclust_under "$FIXTURES/confine" docker --
-	start_cluster -n 2 -- "$PYTHON" "$SERVERS/plain-asyncio.py" "$PORT"
+	start_cluster -n 2 -- python3 "$SERVERS/plain-asyncio.py" "$PORT"
 	lead_a_short_life
 }
 

@@ -13,10 +13,6 @@ bats_require_minimum_version 1.5.0
 
 SERVERS=$SCRIPTS/servers
 
-# Not a version manager's script, which takes longer than the server.
-PYTHON=/usr/bin/python3
-[ -x "$PYTHON" ] || PYTHON=python3
-
 setup() {
 	life_setup
 }
@@ -103,18 +99,18 @@ need_32_bit() {
 }
 
 @test "python3 -m http.server" {
-	must_have "$PYTHON"
+	must_have python3
 	AT_ONCE=$CLIENTS
 	serves_proc python3
-	start_cluster -n 2 -- "$PYTHON" -m http.server --directory /proc "$PORT"
+	start_cluster -n 2 -- python3 -m http.server --directory /proc "$PORT"
 	lead_a_life
 }
 
 @test "a Python script with asyncio, on IPv4 and IPv6" {
-	must_have "$PYTHON"
+	must_have python3
 	AT_ONCE=$CLIENTS
 	ADDRESSES=2
-	start_cluster -n 2 -- "$PYTHON" "$SERVERS/plain-asyncio.py" "$PORT"
+	start_cluster -n 2 -- python3 "$SERVERS/plain-asyncio.py" "$PORT"
 	lead_a_life
 }
 

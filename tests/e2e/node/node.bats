@@ -8,17 +8,13 @@ bats_require_minimum_version 1.5.0
 
 SERVERS=$SCRIPTS/servers
 
-# Not a version manager's script, which goes by its name.
-PYTHON=/usr/bin/python3
-[ -x "$PYTHON" ] || PYTHON=python3
-
 setup() {
 	nclust_setup
 
 	free_port
 	# a worker that is none of Node's, but is started as one
 	mkdir -p "$DIR/bin"
-	ln -s "$PYTHON" "$DIR/bin/node"
+	ln -s "$(command -v python3)" "$DIR/bin/node"
 }
 
 serve() {

@@ -96,6 +96,8 @@ must_be_in_turn() {
 	in_turn -n 3 -- python3 "$BATS_TEST_DIRNAME/../servers/plain-asyncio.py" \
 		"$PORT"
 	must_be_in_turn
+	# it may take longer to listen than a program that only runs has
+	wait_until 20 '[ "$(sockets)" -eq 6 ]'
 	run -0 eval 'for i in {1..30}; do http_get "$PORT"; done |
 		sed -n "s/.*pid=//p" | sort | uniq -c | awk "{ print \$1 }"'
 	[ "$output" = $'10\n10\n10' ]

@@ -439,8 +439,10 @@ another_bad() {
 	E
 	SAYS=' $(stty size <&2)'
 	export NO_COLOR=1
+	local plain=$NCLUST
 	nclust_under python3 "$DIR/terminal.py" "$DIR/sizer" "$LOG"
 	start_hung_terminal size
+	NCLUST=$plain # the verbs need no terminal
 	says_more
 	kill -USR1 "$(cat "$DIR/sizer")"
 	poll_until 10 grep -q 'says.0 | [0-9]* 33 90' "$LOG"
