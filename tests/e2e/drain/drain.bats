@@ -277,7 +277,8 @@ while True: pass' 3>&- &
 }
 
 @test "a server that forks is looked at and ended as a whole" {
-	start_cluster -n 2 --drain quiet --log-level debug -- \
+	start_cluster -n 2 --drain quiet --log-level debug \
+		--drain-timeout 120s -- \
 		python3 "$ROOT/tests/e2e/servers/forking.py" "$PORT"
 	start_open "$PORT" --rate 20 --path /slow
 	restarts 2

@@ -345,6 +345,7 @@ two_serve() {
 	start_nclust -n 1 -- "$BINDER" tcp4 "bind=127.0.0.1:$PORT" \
 		fail=EADDRINUSE say=taken pause
 	wait_logged taken
+	wait_logged "it.0: cannot bind tcp:127.0.0.1:$PORT: in use by binder"
 	[ "$(grep -c "it.0: cannot bind tcp:127.0.0.1:$PORT: in use by binder" \
 		"$LOG")" -eq 1 ]
 	[ -z "$(learned)" ]

@@ -285,11 +285,14 @@ waits_or_not() {
 
 @test "auto: workers share until one has most of the load, as status says" {
 	need_root
-	start_cluster -n 3 -l "$AT" -- "$FIXTURES/rude" --close --compute 2
+	start_cluster -n 3 -l "$AT" -- "$FIXTURES/rude" --compute 10
 	[ "$(cluster .balance)" = share ]
 	[ "$(cluster .balance_why)" = null ]
-	load_it --rate 250
+	# all by one connection, which only one can serve
+	load_it --rate 60 --mode keep --connections 1
 	wait_until 60 '[ "$(cluster .balance_why)" != null ]'
+	none_lost
+	load_it --rate 20
 	[[ $(cluster .balance_why) == *"a restart gives each a socket"* ]]
 	[ "$(cluster .balance)" = share ]
 	order restart "$INSTANCE"
@@ -486,13 +489,26 @@ asked_twice() {
 	awk '$3 - $2 >= 900000' "$DIR/record" | wc -l
 }
 
+# How often an accept queue was full: this machine is too slow for such a load then.
+overflows() {
+	nstat -asz TcpExtListenOverflows | awk 'END { print $2 }'
+}
+
 @test "sockets come and go under load, and no client has to ask twice" {
+	local rate before
+
 	in_turn -n 8 -l "$AT" -- "$FIXTURES/rude" --close
-	load_it --rate 5000
-	for _ in {1..4}; do
-		restart
+	for rate in 5000 1000 200; do
+		before=$(overflows)
+		load_it --rate "$rate"
+		for _ in {1..4}; do
+			restart
+		done
+		end_open
+		[ "$(overflows)" -ne "$before" ] || break
 	done
-	none_lost
+	[ "$(overflows)" -eq "$before" ]
+	[ "$LOST" -eq 0 ]
 	[ "$(asked_twice)" -eq 0 ]
 }
 

@@ -115,19 +115,49 @@ runs() {
 	wait_until 10 '[ -z "$(watcher_pids)" ]'
 }
 
-@test "editors that write twice, truncate, or write in place: one restart each" {
-	start_watching
-	code 2 >"$APP/src/code.sh"
-	code 2 >"$APP/src/code.sh"
-	runs 2 1
-	cp "$APP/src/code.sh" "$APP/src/code.sh~"
-	rm "$APP/src/code.sh"
-	code 3 >"$APP/src/code.sh"
-	runs 3 2
+# one_restart WRITER: it writes the next version.  An editor has done that within 20 ms,
+# which a busy machine may not let us do at the first try, or only as what it must not
+# keep waiting.
+one_restart() {
+	local before began took
+
+	for _ in {1..30}; do
+		VERSION=$((${VERSION:-1} + 1))
+		before=$(restarts)
+		chrt -f -p 1 "$BASHPID" 2>/dev/null || true
+		began=${EPOCHREALTIME/[.,]/}
+		"$1" "$VERSION"
+		took=$((${EPOCHREALTIME/[.,]/} - began))
+		chrt -o -p 0 "$BASHPID" 2>/dev/null || true
+		runs "$VERSION"
+		[ "$took" -ge 20000 ] || break
+	done
+	[ "$took" -lt 20000 ]
+	[ "$(restarts)" -eq $((before + 1)) ]
+}
+
+write_twice() {
+	code "$1" >"$APP/src/code.sh"
+	code "$1" >"$APP/src/code.sh"
+}
+
+write_beside_a_backup() {
+	mv "$APP/src/code.sh" "$APP/src/code.sh~"
+	code "$1" >"$APP/src/code.sh"
+}
+
+write_in_place() {
+	code "$1" >"$APP/src/code.sh"
 	for i in 1 2 3 4 5 6 7 8; do
 		echo "# $i" >>"$APP/src/code.sh"
 	done
-	runs 3 3
+}
+
+@test "editors that write twice, truncate, or write in place: one restart each" {
+	start_watching
+	one_restart write_twice
+	one_restart write_beside_a_backup
+	one_restart write_in_place
 }
 
 @test "directories and files that are made later count" {

@@ -164,7 +164,7 @@ write_ini() {
 	free_port
 	write_ini "agent = $PORT"
 	nclust reload "$INSTANCE"
-	[ ! -e "$SOCKET" ]
+	wait_until 10 '[ ! -e "$SOCKET" ]'
 	[ "$(socat -u "TCP:127.0.0.1:$PORT" -)" = "ready up 100%" ]
 	write_ini
 	nclust reload "$INSTANCE"
