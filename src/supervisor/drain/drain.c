@@ -14,6 +14,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/tally.h"
 #include "supervisor/node/node.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/steer.h"
 #include "supervisor/drain/thaw.h"
@@ -61,14 +62,16 @@
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 
-static void note_ports(struct drain *d, const struct listener_set *set)
+static void note_ports(struct drain *d)
 {
-	for (size_t i = 0; i < set->count; i++) {
-		const struct listener *l = set->list[i];
+	struct listener_walk walk = listeners_for(d->child, LISTENERS_ALL);
+	const struct listener *l;
 
-		if (d->port_count < DRAIN_PORTS && l->has_key)
-			d->ports[d->port_count++] = l->key.port;
-	}
+	while ((l = listener_next(&walk)) != NULL)
+		if (l->has_key) {
+			incoming_add(&d->in, l->key.port);
+			d->listens = true;
+		}
 }
 
 /* NULL: out of memory. */
@@ -90,8 +93,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	d->all->drains = d;
 	d->all->drain_count++;
 	child->traffic.drain = d;
-	note_ports(d, &service->held.listeners);
-	note_ports(d, &service->held.learned);
+	note_ports(d);
 	return d;
 }
 

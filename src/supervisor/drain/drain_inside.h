@@ -5,6 +5,7 @@
 #include "core/quiet.h"
 #include "os/look/connections.h"
 #include "supervisor/drain/drain.h"
+#include "supervisor/sockets/incoming.h"
 
 /* What the files drain*.c share with each other alone. */
 
@@ -45,8 +46,6 @@ struct drain_flight {
 };
 #define DRAIN_FLIGHTS 4
 
-#define DRAIN_PORTS 32
-
 struct drain {
 	struct drain *next; /* in the list of all drains */
 	struct traffic *all;
@@ -68,8 +67,8 @@ struct drain {
 	unsigned freezes;
 	unsigned unstoppable; /* freezes in a row that did not stop it */
 
-	uint16_t ports[DRAIN_PORTS]; /* where the service listens */
-	size_t port_count;
+	struct incoming in; /* where the worker may listen … */
+	bool listens;       /* … which is anywhere */
 	bool goes_on; /* it has a handler for its stop signal, or gets none */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;

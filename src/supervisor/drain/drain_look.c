@@ -17,14 +17,6 @@
 
 /* ---- what counts ---- */
 
-static bool has_port(const struct drain *d, uint16_t port)
-{
-	for (size_t i = 0; i < d->port_count; i++)
-		if (d->ports[i] == port)
-			return true;
-	return false;
-}
-
 /* How many does the drain not wait for: in a listener's queue, or this one? */
 static unsigned given_up(const struct drain *d, const struct connection *c)
 {
@@ -44,7 +36,7 @@ bool drain_is_incoming(const struct drain *d, const struct connection *c)
 	bool comes = c->kind == CONNECTION_UNIX
 		? c->has_name && !c->is_inner
 		: c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
-			(d->port_count == 0 || has_port(d, c->port));
+			(!d->listens || incoming_has(&d->in, c->port));
 
 	return comes && given_up(d, c) == 0;
 }
@@ -56,9 +48,10 @@ static void learn(struct drain *d, struct connections *seen)
 		struct connection *c = &seen->list[i];
 
 		c->is_inner = c->peer != 0 && drain_process_of(d, c->peer);
-		if (c->kind == CONNECTION_LISTENER &&
-			d->port_count < DRAIN_PORTS && !has_port(d, c->port))
-			d->ports[d->port_count++] = c->port;
+		if (c->kind == CONNECTION_LISTENER) {
+			incoming_add(&d->in, c->port);
+			d->listens = true;
+		}
 	}
 }
 

@@ -64,8 +64,7 @@ static bool is_common(const struct child *child, const struct listener *l)
 static const struct listener *find(
 	const struct child *child, uint64_t inode, uint64_t *bit)
 {
-	struct listener_walk walk =
-		listeners_of(child->service, LISTENERS_IN_FORCE);
+	struct listener_walk walk = listeners_for(child, LISTENERS_IN_FORCE);
 	const struct listener *l;
 
 	for (*bit = 1; (l = listener_next(&walk)) != NULL; *bit <<= 1)

@@ -5,16 +5,19 @@
 #include "supervisor/common/state.h"
 
 /* Where clients come in: how a connection that the kernel lists is known to be one to
- * a listener of nclust.  Both are for a process of its own (common/aside.h). */
+ * a listener of nclust. */
 
-/* The TCP ports of all listeners: a bit each. */
+/* Ports: a bit each. */
 struct incoming {
 	uint8_t ports[UINT16_MAX / 8 + 1];
 };
+void incoming_add(struct incoming *in, uint16_t port);
+/* Begin with the TCP ports of all listeners. */
 void incoming_init(struct incoming *in, const struct supervisor *sup);
 bool incoming_has(const struct incoming *in, uint16_t port);
 
-/* The inodes of connections to its unix sockets. */
+/* The inodes of connections to its unix sockets; for a process of its own
+ * (common/aside.h). */
 void incoming_each_unix(const struct supervisor *sup,
 	void (*each)(void *context, uint64_t inode), void *context);
 

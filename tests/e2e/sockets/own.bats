@@ -20,6 +20,8 @@ free_ports() {
 		free_port || return 1
 		for ((i = 1; i < $1; i++)); do
 			! port_is_taken $((PORT + i)) || break
+			mkdir "$(port_mark $((PORT + i)))" 2>/dev/null || break
+			PORTS+=($((PORT + i)))
 		done
 		[ "$i" -lt "$1" ] || return 0
 	done
@@ -77,6 +79,20 @@ start_own() {
 	end_load
 	[ "$REFUSED" -eq 0 ]
 	serves 3
+}
+
+@test "the last of many slots is emptied as the first" {
+	free_ports 34
+	start_cluster -n 34 -l "127.0.0.1:{slot+$PORT}" -- "$FIXTURES/rude" \
+		--slow 1500 --mark "$DIR/read"
+	curl -sS --max-time 60 3>&- >"$DIR/answer" \
+		"http://127.0.0.1:$((PORT + 33))/slow?1" &
+	asked=$!
+	STARTED+=("$asked")
+	poll_until 10 test -s "$DIR/read"
+	run -0 nclust restart it.33
+	wait "$asked"
+	grep -q 'slot=33' "$DIR/answer"
 }
 
 @test "ports come and go with the slots" {
