@@ -72,6 +72,9 @@ struct part {
 	/* ACTION_HOLD: stop the processes of this spare at a quiet moment, until
 	 * its release.  True: this room does so. */
 	bool (*stay)(struct child *child);
+	/* This spare is about to listen there, where no client may come until
+	 * its release. */
+	void (*aside)(struct child *child, struct listener *l);
 	/* ACTION_RELEASE: let the worker go on that waits at the gate. */
 	void (*release)(struct child *child);
 	/* ACTION_SIGNAL: send that stop signal.  True: this room does so, and

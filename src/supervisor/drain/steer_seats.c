@@ -111,6 +111,15 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 	steer_share_out(s, l, false);
 }
 
+void steer_on_aside(struct child *child, struct listener *l)
+{
+	const struct steer *s = child->service->traffic.steer;
+
+	/* its share may be of a time when nobody was ready */
+	if (s != NULL)
+		steer_share_out(s, l, false);
+}
+
 void steer_leave_seat(struct steer *s, unsigned lane)
 {
 	const struct lane *left = steer_find_lane(s, lane);

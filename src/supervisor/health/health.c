@@ -188,6 +188,12 @@ static void begin_from(
 		asker_begin(service, only, which);
 }
 
+static void health_on_aside(struct child *child, struct listener *l)
+{
+	(void)l;
+	asker_begin(child->service, child, ASKS_WARM);
+}
+
 static void health_on_report(struct service *service, const struct report *r)
 {
 	struct child *child;
@@ -199,11 +205,6 @@ static void health_on_report(struct service *service, const struct report *r)
 			break;
 		health_count(child);
 		begin_from(service, child, ASKS_CHECK);
-		break;
-	case REPORT_SPARE:
-		child = child_find(service, r->slot, r->worker);
-		if (child != NULL)
-			asker_begin(service, child, ASKS_WARM);
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
@@ -307,6 +308,7 @@ static void health_on_drop(struct service *service)
 const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
+	.aside = health_on_aside,
 	.gives_up = health_on_gives_up,
 	.gone = health_on_gone,
 	.adopted = health_on_adopted,

@@ -2,6 +2,7 @@
 #include "supervisor/intercept/gate.h"
 
 #include "os/pidfd.h"
+#include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/listens.h"
@@ -41,20 +42,25 @@ bool intercept_on_stay(struct child *child)
 	return false;
 }
 
-/* It has a socket alone, to which no client comes.  Without a check nobody would
+/* It has a socket alone, to which no client is to come.  Without a check nobody would
  * come to it, but for those that wait there since the worker before has died. */
-static bool can_stand_aside(const struct child *child, const struct listener *l)
+static bool stands_aside(struct child *child, struct listener *l)
 {
 	const struct cluster_settings *s = child_settings(child);
 	const struct listener_socket *k =
 		l != NULL ? group_own(l, child->traffic.lane) : NULL;
 
-	return s != NULL && k != NULL && k->weight == 0 && !l->own_group &&
-		group_size(l) > 1 && child_has_own_lane(child) &&
-		(s->check.kind == PROBE_HTTP || group_has_queue(l, k));
+	if (s == NULL || k == NULL || l->own_group || group_size(l) == 1 ||
+		!child_has_own_lane(child) ||
+		(s->check.kind != PROBE_HTTP && !group_has_queue(l, k)))
+		return false;
+	child->trap.aside = true;
+	PARTS(aside, child, l);
+	child->trap.aside = k->weight == 0;
+	return child->trap.aside;
 }
 
-bool gate_keep(struct child *child, const struct listener *l,
+bool gate_keep(struct child *child, struct listener *l,
 	const struct seccomp_notice *notice)
 {
 	struct gate *gate = &child->trap.gate;
@@ -62,18 +68,15 @@ bool gate_keep(struct child *child, const struct listener *l,
 
 	if (n == GATE_CALLS || !gate_is_shut(child))
 		return false;
-	if (can_stand_aside(child, l)) {
-		child->trap.aside = true;
+	if (n == 0 && !child->trap.aside)
 		gate_tell(child);
+	if (!gate_is_shut(child) || stands_aside(child, l))
 		return false;
-	}
 	child->trap.gate_count++;
 	gate->id[n] = notice->id;
 	gate->tid[n] = notice->tid;
 	gate->fd[n] = notice->fd;
 	gate->backlog[n] = notice->backlog;
-	if (n == 0)
-		gate_tell(child);
 	return true;
 }
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Says who it is, and notes each path that it is asked for in DIR/PID; its check fails
-# once there is DIR/ill.PID: python3 asked.py DIR PORT
+# once there is DIR/ill.PID: python3 asked.py DIR PORT [--waits]
+# With --waits it says READY=1 (sd_notify(3)) when somebody has written to DIR/go.PID.
 import http.server
 import os
+import socket
 import sys
+import threading
 
 OWN = f"{sys.argv[1]}/%s{os.getpid()}"
 
@@ -21,6 +24,14 @@ class Asked(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer(
-    ("127.0.0.1", int(sys.argv[2])), Asked
-).serve_forever()
+def say_ready():
+    open(OWN % "go.").read()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+        to.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Asked)
+if len(sys.argv) > 3:
+    os.mkfifo(OWN % "go.")
+    threading.Thread(target=say_ready, daemon=True).start()
+server.serve_forever()

@@ -489,6 +489,25 @@ had_client() {
 	wait_until 20 'so_many 1 1 && [ "$(generations)" -eq 1 ]'
 }
 
+@test "one that comes to listen before anybody is ready is asked, too" {
+	need_root
+	launch_nclust -n 1 --spare 1 --check http:/check --check-failures 2 \
+		--check-interval 200ms --log-level info --ready notify \
+		-- python3 "$SCRIPTS/servers/asked.py" "$DIR" "$PORT" --waits
+	wait_logged 'is warm' 1 20
+	[ "$(cluster .ready)" -eq 0 ]
+	spare=$(spare_pid)
+	first=$(cluster '[.workers[] | select(.state != "spare")][0].pid')
+	[ "$(client)" = "$first" ]
+	release "$DIR/go.$first"
+	wait_until 20 'so_many 1 1'
+	[ "$(spare_pid)" = "$spare" ]
+	for _ in {1..20}; do
+		[ "$(client)" = "$first" ]
+	done
+	run ! had_client "$spare"
+}
+
 @test "a spare that fails its check is replaced, and nobody else" {
 	need_root
 	serve_asked
