@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "os/socket/socket.h"
 #include "supervisor/sockets/listener.h"
+#include "supervisor/workers/recipe.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -19,6 +20,25 @@ static const struct listener *first_of(
 		if (l->facts.type == SOCK_STREAM)
 			break;
 	return l;
+}
+
+const struct listener *aim_next(const struct service *s, uint32_t slot)
+{
+	const struct listener *l = first_of(&s->held.listeners, slot);
+
+	return l != NULL ? l : first_of(&s->held.learned, slot);
+}
+
+const struct listener *aim_of(const struct child *child)
+{
+	const struct service *s = child->service;
+	const struct recipe *r = recipe_of(s, child->generation);
+	const struct listener *l;
+
+	if (r == NULL)
+		return aim_next(s, child->slot);
+	l = first_of(&r->listeners, child->slot);
+	return l != NULL ? l : first_of(&s->held.learned, child->slot);
 }
 
 static int set_unix(struct aim *aim, const struct listener *l)
@@ -66,30 +86,24 @@ static void set_inet(struct aim *aim, const struct socket_key *key)
 	aim->size = sizeof(*in);
 }
 
-int aim_at(struct aim *aim, const struct service *s, uint32_t slot,
-	struct error *err)
+int aim_at(struct aim *aim, const struct listener *l, struct error *err)
 {
-	const struct listener *l = first_of(&s->held.listeners, slot);
-
-	if (l == NULL)
-		l = first_of(&s->held.learned, slot);
-	aim->listener = l;
+	if (l == NULL || (!l->has_key && l->facts.family != AF_UNIX))
+		return error_set(
+			err, 0, "it has no listener that could be asked (yet)");
+	aim->inode = l->inode;
 	aim->size = 0;
 	aim->deferred = false;
-	if (l != NULL && l->has_key) {
+	if (l->has_key) {
 		set_inet(aim, &l->key);
 		/* MPTCP would take the lock for it, which a worker may have */
 		aim->deferred = l->key.protocol == IPPROTO_TCP &&
 			socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
 		return 0;
 	}
-	if (l != NULL && l->facts.family == AF_UNIX) {
-		aim->size = endpoint_own(l->fd, &aim->address);
-		if (set_unix(aim, l) == -1)
-			return error_set(
-				err, 0, "the path of its listener is too long");
-		return 0;
-	}
-	return error_set(
-		err, 0, "it has no listener that could be asked (yet)");
+	aim->size = endpoint_own(l->fd, &aim->address);
+	if (set_unix(aim, l) == -1)
+		return error_set(
+			err, 0, "the path of its listener is too long");
+	return 0;
 }

@@ -5,24 +5,28 @@
 #include "os/socket/endpoint.h"
 #include "supervisor/common/state.h"
 
-/* The address at which the workers of a cluster are checked: that of its first
- * stream listener, else of its first learned one.  If that listens on all
- * addresses, the loopback address is used. */
+/* The address at which workers are checked: that of their listener.  If that listens on
+ * all addresses, the loopback address is used. */
 struct aim {
 	union endpoint address;
 	socklen_t size;
-	const struct listener *listener; /* until others are in force */
-	bool deferred; /* a connection is accepted only after it sent data */
-	char host[80]; /* for "Host:" */
+	uint64_t inode; /* of the listener, which may be gone */
+	bool deferred;  /* a connection is accepted only after it sent data */
+	char host[80];  /* for "Host:" */
 };
 
-/* `slot`: whose worker is meant, if each has an address of its own there
- * (aim_is_own()).  -1 and `err`: there is nowhere (yet). */
-int aim_at(struct aim *aim, const struct service *service, uint32_t slot,
-	struct error *err);
-static inline bool aim_is_own(const struct aim *aim)
+/* The listener at which this worker is checked: the first stream listener of its
+ * generation, else the first learned one.  NULL: there is none (yet). */
+const struct listener *aim_of(const struct child *child);
+/* The one of the next worker in that slot. */
+const struct listener *aim_next(const struct service *service, uint32_t slot);
+/* Is the listener its slot's own? */
+static inline bool aim_is_own(const struct listener *l)
 {
-	return aim->listener->address.each != NULL;
+	return l->address.each != NULL;
 }
+
+/* `l` may be NULL.  -1 and `err`: there is nothing that could be asked (yet). */
+int aim_at(struct aim *aim, const struct listener *l, struct error *err);
 
 #endif

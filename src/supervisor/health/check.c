@@ -134,19 +134,19 @@ struct look {
 	unsigned left;    /* of these, not answered in this round */
 	unsigned alive;
 	bool paused;        /* some are stopped, by job control */
-	struct child *exec; /* the first one left that has a command … */
-	struct child *ask;  /* … or is asked by connection */
-	nsec_t interval;    /* the shortest */
-	nsec_t patience;    /* the shortest time in which a worker fails */
+	struct child *exec; /* the first one left that has a command, … */
+	const struct child *ask; /* … or the one to ask by connection */
+	nsec_t interval;         /* the shortest */
+	nsec_t patience;         /* the shortest time in which a worker fails */
 	nsec_t timeout;
 	bool suspects; /* one may be away */
 };
 
-static void look_at(struct look *look, struct child *child)
+static void look_at(
+	struct look *look, const struct volley *v, struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
-	struct child **first;
 
 	look->alive++;
 	look->paused |= child->life.paused;
@@ -163,10 +163,12 @@ static void look_at(struct look *look, struct child *child)
 		return;
 	look->left++;
 	look->suspects |= away_is_suspect(child);
-	first = probe->kind == PROBE_EXEC ? &look->exec : &look->ask;
-	if (*first == NULL &&
-		(child->health == NULL || child->health->helper == NULL))
-		*first = child;
+	if (child->health != NULL && child->health->helper != NULL)
+		return;
+	if (probe->kind != PROBE_EXEC)
+		look->ask = volley_next(v, look->ask, child);
+	else if (look->exec == NULL)
+		look->exec = child;
 }
 
 static struct look look_at_all(const struct checker *c)
@@ -180,7 +182,7 @@ static struct look look_at_all(const struct checker *c)
 	struct child *child;
 
 	while ((child = child_next(&walk)) != NULL)
-		look_at(&look, child);
+		look_at(&look, &c->volley, child);
 	return look;
 }
 
@@ -193,7 +195,8 @@ static void fail_all(struct checker *c, const char *text)
 		const struct probe *probe = probe_of(child);
 		struct health *h = probe != NULL ? health_of(child) : NULL;
 
-		if (h == NULL || probe->kind == PROBE_EXEC)
+		if (h == NULL || probe->kind == PROBE_EXEC ||
+			!volley_is_at(&c->volley, child))
 			continue;
 		h->failed++;
 		h->failures = 0;
@@ -264,12 +267,13 @@ static void look_for_away(struct checker *c)
 	struct child_walk walk = children_of(c->volley.asker.service);
 	nsec_t until = clock_now() + SLICE;
 	struct child *child;
-	struct error err;
-	struct aim aim;
 
-	while ((child = child_next(&walk)) != NULL &&
-		aim_at(&aim, c->volley.asker.service, child->slot, &err) == 0)
-		look_if_away(c, child, aim.listener, until);
+	while ((child = child_next(&walk)) != NULL) {
+		const struct listener *l = aim_of(child);
+
+		if (l != NULL)
+			look_if_away(c, child, l, until);
+	}
 }
 
 static void run(struct checker *c, struct child *child)
@@ -297,7 +301,7 @@ static void fire(struct checker *c, const struct look *look)
 		return;
 	c->volley.straight = true;
 	/* later one for each worker: one that is awake wakes no other */
-	if (volley_fire(&c->volley, s, &s->check,
+	if (volley_fire(&c->volley, aim_of(look->ask), s, &s->check,
 		    c->tries == 0 ? look->left : look->alive, &err) == -1 &&
 		c->tries == 0)
 		log_debug("%s: cannot be checked: %s",

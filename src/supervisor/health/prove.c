@@ -79,12 +79,12 @@ static void fire(struct volley *v, const struct child *first, unsigned alive)
 	struct child *child;
 	struct error err;
 
-	if (volley_is_busy(v))
+	if (volley_is_busy(v) && volley_is_at(v, first))
 		return;
 	v->in_lane = true;
 	v->lane = first->traffic.lane;
-	if (volley_fire(v, child_settings(first), probe_of(first), alive,
-		    &err) == 0)
+	if (volley_fire(v, aim_of(first), child_settings(first),
+		    probe_of(first), alive, &err) == 0)
 		return;
 	while ((child = child_next(&walk)) != NULL)
 		if (wants(child))
@@ -110,8 +110,8 @@ static void step(struct asker *a, nsec_t now)
 		proving++;
 		if (probe_of(child)->kind == PROBE_EXEC)
 			run(v, child, now, wait);
-		else if (first == NULL)
-			first = child;
+		else
+			first = volley_next(v, first, child);
 	}
 	if (first != NULL)
 		fire(v, first, alive);

@@ -38,9 +38,9 @@ static struct reacher *reacher_of(const struct service *service)
 }
 
 /* By a path a worker's user could lead root's connection to another program. */
-static bool is_safe(const struct aim *aim)
+static bool is_safe(const struct listener *l)
 {
-	return aim->listener->facts.family != AF_UNIX;
+	return l->facts.family != AF_UNIX;
 }
 
 /* ---- who is wanted ---- */
@@ -105,21 +105,19 @@ static bool is_over(const struct reach *r, nsec_t now)
 
 /* As many as there are workers, because one that is awake wakes no other; but where
  * connections wait already, fewer: a worker that hangs must not get more and more. */
-static unsigned how_many(const struct reacher *x)
+static unsigned how_many(const struct reacher *x, const struct listener *l)
 {
 	const struct service *s = x->volley.asker.service;
 	struct child_walk walk = children_of(s);
 	struct queue_facts queue;
 	long count = 0;
 	long most;
-	struct error err;
-	struct aim aim;
 
 	while (count < VOLLEY_MAX && child_next(&walk) != NULL)
 		count++;
-	if (aim_at(&aim, s, 0, &err) == -1 || !is_safe(&aim))
+	if (l == NULL || !is_safe(l))
 		return 0;
-	group_queue(aim.listener, &queue);
+	group_queue(l, &queue);
 	if (queue.depth < 0 && count > 0)
 		return 1; /* nobody knows */
 	most = queue.limit > 0 ? queue.limit / 2 : VOLLEY_MAX;
@@ -129,10 +127,24 @@ static unsigned how_many(const struct reacher *x)
 	return most > 1 ? (unsigned)most : 1;
 }
 
+/* Where the next worker that is wanted can be asked. */
+static const struct listener *next_listener(const struct reacher *x)
+{
+	struct child_walk walk = children_of(x->volley.asker.service);
+	const struct child *next = NULL;
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (who_wants(x, child, false) != NULL)
+			next = volley_next(&x->volley, next, child);
+	return next != NULL ? aim_of(next) : NULL;
+}
+
 static void fire(struct reacher *x)
 {
 	struct volley *v = &x->volley;
-	unsigned count = how_many(x);
+	const struct listener *l = next_listener(x);
+	unsigned count = how_many(x, l);
 	struct error err;
 
 	x->wait = x->useful ? WAIT_LEAST : nsec_min(2 * x->wait, WAIT_MOST);
@@ -141,8 +153,9 @@ static void fire(struct reacher *x)
 		volley_stop(v); /* another letter was sent by those */
 	v->first = x->first->first;
 	if (count > 0)
-		(void)volley_fire(v, cluster_settings(v->asker.service->core),
-			&probe, count, &err);
+		(void)volley_fire(v, l,
+			cluster_settings(v->asker.service->core), &probe, count,
+			&err);
 }
 
 static void step(struct asker *a, nsec_t now)
@@ -179,6 +192,8 @@ const struct asker_kind reach_kind = {
 
 int reach_begin(struct reach *r, struct service *service, struct error *err)
 {
+	const struct listener *l =
+		aim_next(service, r->slot != SLOT_ALL ? r->slot : 0);
 	struct reacher *x;
 	struct aim aim;
 
@@ -187,9 +202,9 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 			"'%s' has a process for each connection: there is no "
 			"worker to ask",
 			service->name);
-	if (aim_at(&aim, service, r->slot != SLOT_ALL ? r->slot : 0, err) == -1)
+	if (aim_at(&aim, l, err) == -1)
 		return error_wrap(err, "%s", service->name);
-	if (!is_safe(&aim))
+	if (!is_safe(l))
 		return error_set(err, 0,
 			"%s: its workers can be asked over TCP only, and its "
 			"first listener is a unix socket",

@@ -425,7 +425,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	}
 	inode = otherend_inode(a->io.fd);
 	if (v->blind || inode != 0) {
-		if (aim_is_own(&v->aim) && mates(child) > 1)
+		if (a->own && mates(child) > 1)
 			a->inode = inode; /* or the other one of its slot */
 		else
 			take(a, child, false);
@@ -538,21 +538,21 @@ static void arm(struct volley *v)
 /* ---- life ---- */
 
 /* `own`: by the socket that this worker alone has; or NULL. */
-static void ask(struct volley *v, struct asking *a, const struct child *own)
+static void ask(struct volley *v, struct asking *a, const struct listener *l,
+	const struct child *own)
 {
 	struct aim aim = v->aim;
 	struct error err untouched;
 	int fd;
 
-	if (own != NULL &&
-		aim_at(&aim, v->asker.service, own->slot, &err) == -1)
+	if (own != NULL && aim_at(&aim, l, &err) == -1)
 		return;
 	fd = socket(aim.address.any.sa_family,
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return;
 	if ((v->in_lane || own != NULL
-			    ? group_connect(aim.listener,
+			    ? group_connect(l,
 				      own != NULL ? own->traffic.lane : v->lane,
 				      fd, &aim.address.any, aim.size)
 			    : connect(fd, &aim.address.any, aim.size)) == -1 &&
@@ -566,6 +566,7 @@ static void ask(struct volley *v, struct asking *a, const struct child *own)
 	a->got = 0;
 	a->since = v->quiet_since;
 	a->aimed = own != NULL;
+	a->own = aim_is_own(l);
 	if (own != NULL) {
 		a->slot = own->slot;
 		a->worker = own->worker;
@@ -575,10 +576,9 @@ static void ask(struct volley *v, struct asking *a, const struct child *own)
 }
 
 /* Has this worker a socket at that address that no other one has? */
-static bool has_own(const struct volley *v, const struct child *child)
+static bool has_own(const struct listener *l, const struct child *child)
 {
-	return group_size(v->aim.listener) > 1 &&
-		group_own(v->aim.listener, child->traffic.lane) != NULL &&
+	return group_size(l) > 1 && group_own(l, child->traffic.lane) != NULL &&
 		child_has_own_lane(child);
 }
 
@@ -594,20 +594,23 @@ static unsigned aimed(const struct volley *v, const struct child *child)
 	return count;
 }
 
-/* Ask those who have one by it.  Returns how many others are to be asked. */
-static unsigned ask_straight(struct volley *v, unsigned count)
+/* Ask those who have one by it.  Returns how many others are to be asked at `at`. */
+static unsigned ask_straight(
+	struct volley *v, const struct listener *at, unsigned count)
 {
 	struct child_walk walk = children_of(v->asker.service);
 	const struct child *child;
 	unsigned others = 0;
 
 	while ((child = child_next(&walk)) != NULL) {
-		bool own = aim_is_own(&v->aim);
+		const struct listener *l = aim_of(child);
+		bool own = l != NULL && aim_is_own(l);
 		unsigned more;
 
-		if (!wants(v, child) || volley_asks(v, child))
+		if ((l != at && !own) || !wants(v, child) ||
+			volley_asks(v, child))
 			continue;
-		if (!own && !has_own(v, child)) {
+		if (!own && !has_own(l, child)) {
 			others++;
 			continue;
 		}
@@ -617,18 +620,31 @@ static unsigned ask_straight(struct volley *v, unsigned count)
 		for (size_t i = 0; i < VOLLEY_MAX && (int)more > 0; i++) {
 			if (v->asks[i].state != ASKING_OVER)
 				continue;
-			ask(v, &v->asks[i], child);
+			ask(v, &v->asks[i], l, child);
 			more--;
 		}
 	}
 	return others > 0 ? count : 0;
 }
 
-int volley_fire(struct volley *v, const struct cluster_settings *settings,
-	const struct probe *probe, unsigned count, struct error *err)
+/* Nobody is to take them any more. */
+static void close_waiting(struct volley *v)
 {
-	if (aim_at(&v->aim, v->asker.service, 0, err) == -1)
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (!v->asks[i].aimed && v->asks[i].state < ASKING_TAKEN)
+			close_asking(&v->asks[i]);
+}
+
+int volley_fire(struct volley *v, const struct listener *l,
+	const struct cluster_settings *settings, const struct probe *probe,
+	unsigned count, struct error *err)
+{
+	uint64_t last = v->aim.inode;
+
+	if (aim_at(&v->aim, l, err) == -1)
 		return -1;
+	if (v->aim.inode != last)
+		close_waiting(v);
 	if (v->settings != NULL && !health_same_probe(v->probe, probe))
 		volley_stop(v);
 	if (v->settings != NULL)
@@ -641,12 +657,12 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	v->blind = false;
 	v->looked = 0;
 	v->step = STEP_FIRST;
-	if (v->straight || aim_is_own(&v->aim))
-		count = ask_straight(v, count);
+	if (v->straight || aim_is_own(l))
+		count = ask_straight(v, l, count);
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
 		if (v->asks[i].state != ASKING_OVER)
 			continue;
-		ask(v, &v->asks[i], NULL);
+		ask(v, &v->asks[i], l, NULL);
 		count--;
 	}
 	if (v->open == 0) {
@@ -662,6 +678,26 @@ int volley_fire(struct volley *v, const struct cluster_settings *settings,
 	}
 	arm(v);
 	return 0;
+}
+
+bool volley_is_at(const struct volley *v, const struct child *child)
+{
+	const struct listener *l = aim_of(child);
+
+	return l != NULL && l->inode == v->aim.inode;
+}
+
+static unsigned rank(const struct volley *v, const struct child *child)
+{
+	if (aim_of(child) == NULL)
+		return 0;
+	return volley_is_at(v, child) ? 1 : 2;
+}
+
+const struct child *volley_next(
+	const struct volley *v, const struct child *a, const struct child *b)
+{
+	return a == NULL || rank(v, b) > rank(v, a) ? b : a;
 }
 
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX])

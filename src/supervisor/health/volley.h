@@ -34,7 +34,8 @@ struct asking {
 	enum asking_state state;
 	ev_io io; /* its fd, or -1; runs while TAKEN */
 	uint64_t inode;
-	bool aimed; /* at a socket that `worker` alone has */
+	bool aimed; /* at a socket that `worker` alone has, … */
+	bool own;   /* … or with the other one of its slot */
 	uint32_t slot;
 	uint64_t worker;
 	nsec_t since; /* TAKEN: then; LATE: when it was last reported */
@@ -84,9 +85,17 @@ bool volley_is_busy(const struct volley *v);
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
-/* Open `count` connections.  -1 and `err`: there is no address to ask at. */
-int volley_fire(struct volley *v, const struct cluster_settings *settings,
-	const struct probe *probe, unsigned count, struct error *err);
+/* Open `count` connections where this worker is asked.  -1 and `err`: there is no
+ * address to ask at. */
+int volley_fire(struct volley *v, const struct listener *l,
+	const struct cluster_settings *settings, const struct probe *probe,
+	unsigned count, struct error *err);
+/* Did the last connections go to where this worker is asked? */
+bool volley_is_at(const struct volley *v, const struct child *child);
+/* Which of two workers (`a` may be NULL) is to be asked first: one whose address did not
+ * get the last connections, so that no address waits for another. */
+const struct child *volley_next(
+	const struct volley *v, const struct child *a, const struct child *b);
 /* The worker is being stopped: close connections that it has taken, or that
  * only it could take. */
 void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);

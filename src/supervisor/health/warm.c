@@ -91,12 +91,12 @@ static void step(struct asker *a, nsec_t now)
 			continue;
 		}
 		next = nsec_min(next, now + PAUSE);
-		first = first != NULL ? first : child;
+		first = volley_next(v, first, child);
 	}
 	v->straight = true;
 	if (first != NULL) /* if there is nowhere to ask, there is nobody */
-		(void)volley_fire(
-			v, child_settings(first), probe_of(first), 0, &err);
+		(void)volley_fire(v, aim_of(first), child_settings(first),
+			probe_of(first), 0, &err);
 	if (next != NSEC_NEVER)
 		asker_arm(a, next - now);
 	else

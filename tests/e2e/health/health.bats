@@ -336,6 +336,77 @@ pass() {
 		$(($(cut -d. -f1 /proc/uptime) + $1))
 }
 
+# of_generation N FILTER: of its workers.
+of_generation() {
+	cluster "[.workers[] | select(.generation == $1)] | $2"
+}
+
+# well_for N COUNT: each worker of generation N has passed so many checks more.
+well_for() {
+	local before
+
+	before=$(of_generation "$1" '[.[].checks.ok // 0] | max')
+	wait_until 20 '[ "$(of_generation "$1" "[.[].checks.ok // 0] | min")" -ge "$2" ]' \
+		"$1" $((before + $2))
+}
+
+# move FROM TO LINE...: a reload moves three workers, which are checked, to another
+# `listen`; the first new one is not ready for a while.
+move() {
+	local from=$1 to=$2 old
+
+	shift 2
+	write_moved() {
+		printf '%s\n' '[cluster:it]' 'workers = 3' 'check = http:/' \
+			'check-interval = 100ms' 'check-timeout = 200ms' \
+			'check-failures = 2' "listen = $1" "${@:2}" >"$DIR/it.ini"
+	}
+	write_moved "$from" "$@"
+	start_cluster -c "$DIR/it.ini" --log-level info
+	well_for 1 4
+	old=$(of_generation 1 'map(.pid)' -c)
+	touch "$DIR/wait"
+	write_moved "$to" "$@"
+	run -0 nclust reload it --no-wait
+	wait_until 10 '[ "$(of_generation 2 length)" -eq 1 ]'
+	well_for 1 20
+	[ "$(of_generation 1 'map(.pid)' -c)" = "$old" ]
+	rm "$DIR/wait"
+	release "$DIR/go"
+	wait_until 20 '[ "$(of_generation 2 "map(select(.state == \"ready\")) | length")" -eq 3 ]'
+	well_for 2 4
+	! grep -E 'failed|has taken' "$LOG"
+}
+
+late() {
+	printf '%s\n' "[ ! -e '$DIR/wait' ] || read -r _ <'$DIR/go'" \
+		"exec $*" >"$DIR/late"
+	echo "command = sh '$DIR/late'"
+}
+
+@test "old workers are checked where they listen while a reload moves the others" {
+	free=$AT
+	free_port
+	move "$free" "$AT" 'ready = notify' "$(late "$FIXTURES/serve" --notify)"
+}
+
+@test "the same where each worker has a socket of its own" {
+	free=$AT
+	free_port
+	move "$free" "$AT" 'balance = random' 'ready = notify' \
+		"$(late "$FIXTURES/serve" --notify)"
+}
+
+@test "the same where each slot has an address of its own" {
+	move "unix:$DIR/old.{slot}" "unix:$DIR/new.{slot}" 'ready = notify' \
+		"$(late "$FIXTURES/serve" --notify)"
+}
+
+@test "the same from an address for all to one for each slot, and readiness by http" {
+	move "$AT" "unix:$DIR/new.{slot}" 'ready = http:/' \
+		"$(late "$FIXTURES/serve")"
+}
+
 @test "nclust and its workers having stood still is nobody's failure" {
 	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready tcp \
 		--check http:/sleep/300 --check-interval 10ms \
