@@ -11,6 +11,9 @@
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/recipe.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -21,6 +24,35 @@
  * that cannot be taken off the first (drain.h): the new generation of a
  * rollout, or the successor of a single worker.
  */
+
+/* ---- who has it ---- */
+
+/* Did the worker get that listener?  Not if a reload has added it since. */
+static bool has(const struct child *child, const struct listener *l)
+{
+	const struct service *service = child->service;
+	const struct recipe *r = recipe_of(service, child->generation);
+
+	if (learned_has(child, l))
+		return true;
+	if (r == NULL) /* an adopted one may be of other settings */
+		return !child->kept.adopted || l->left_over ||
+			child->generation == cluster_generation(service->core);
+	for (size_t i = 0; i < r->listeners.count; i++)
+		if (r->listeners.list[i] == l)
+			return true;
+	return false;
+}
+
+static bool all_have(const struct service *service, const struct listener *l)
+{
+	struct child_walk walk = children_of(service);
+	const struct child *child = child_next(&walk);
+
+	while (child != NULL && has(child, l))
+		child = child_next(&walk);
+	return child == NULL;
+}
 
 /* ---- another socket ---- */
 
@@ -162,11 +194,19 @@ static void tell_alone(struct listener *l, const char *why)
 }
 
 /* Do workers without a seat have it?  They have the one that there is. */
-static bool is_had_by_others(const struct steer *s)
+static bool is_had_by_others(struct steer *s, const struct listener *l)
 {
-	for (unsigned i = 0; i < s->count; i++)
-		if (!s->lanes[i].seated && s->lanes[i].workers > 0)
+	struct child_walk walk = children_of(s->service);
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL) {
+		const struct lane *lane = child->traffic.in_lane
+			? steer_find_lane(s, child->traffic.lane)
+			: NULL;
+
+		if (lane != NULL && !lane->seated && has(child, l))
 			return true;
+	}
 	return false;
 }
 
@@ -189,7 +229,7 @@ bool steer_open_own(
 		return false;
 	if (l->sockets == NULL) {
 		first = group_add(
-			l, l->fd, own || !is_had_by_others(s) ? lane : 0);
+			l, l->fd, own || !is_had_by_others(s, l) ? lane : 0);
 		if (first == NULL)
 			return false;
 		first->weight = 1;
@@ -215,7 +255,8 @@ static unsigned open_lane(struct steer *s)
 	if (opening.lane == 0)
 		return 0;
 	while ((l = listener_next(&walk)) != NULL)
-		if (walk.set != &service->held.learned || l->users == 1)
+		if (walk.set == &service->held.learned ? l->users == 1
+						       : all_have(service, l))
 			open_socket(s, l, &opening);
 	if (opening.opened == 0)
 		return 0;

@@ -246,9 +246,9 @@ struct listener *learned_add_unix(struct service *service, const char *path,
 	return learn(service, &model, err);
 }
 
-static bool has(const struct child *child, const struct listener *l)
+bool learned_has(const struct child *child, const struct listener *l)
 {
-	return (child->listening.uses >> l->bit & 1) != 0;
+	return l->learned && (child->listening.uses >> l->bit & 1) != 0;
 }
 
 void learned_note(const struct child *child)
@@ -267,7 +267,7 @@ void learned_note(const struct child *child)
 void learned_use(struct child *child, struct listener *l, pid_t thread)
 {
 	l->binder = thread;
-	if (!l->learned || has(child, l))
+	if (!l->learned || learned_has(child, l))
 		return;
 	child->listening.uses |= UINT64_C(1) << l->bit;
 	l->workers++;
@@ -277,7 +277,8 @@ void learned_use(struct child *child, struct listener *l, pid_t thread)
 
 bool learned_is_used(const struct listener *l, const struct child *not_this)
 {
-	return l->workers > (not_this != NULL && has(not_this, l) ? 1U : 0U);
+	return l->workers >
+		(not_this != NULL && learned_has(not_this, l) ? 1U : 0U);
 }
 
 static void forget(struct child *child, const struct listener *l)
@@ -375,7 +376,7 @@ static void note_unused(struct child *child, struct listener *l)
 
 bool learned_unuse(struct child *child, struct listener *l)
 {
-	if (!l->learned || !has(child, l))
+	if (!learned_has(child, l))
 		return false;
 	forget(child, l);
 	if (--l->workers > 0)

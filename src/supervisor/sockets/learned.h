@@ -46,6 +46,7 @@ void learned_note(const struct child *child);
 void learned_use(struct child *child, struct listener *l, pid_t thread);
 /* The worker uses the listener no more.  True: it was the last one. */
 bool learned_unuse(struct child *child, struct listener *l);
+bool learned_has(const struct child *child, const struct listener *l);
 /* Close a listener that nobody uses any more.  `by` is the worker that caused
  * it, or NULL. */
 void learned_close(

@@ -368,6 +368,72 @@ dies_unheard() {
 	[ "$LOST" -eq 0 ]
 }
 
+# --- Another port ------------------------------------------------------------------
+
+# two_ports LISTEN...: a server that takes what it is given.
+two_ports() {
+	cat >"$DIR/poll.py" <<-'EOF'
+		import os, select, socket, threading, time
+		def answer(c):
+		    c.recv(4096)
+		    time.sleep(0.1)
+		    c.sendall(b'HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n')
+		    c.close()
+		p = select.poll()
+		given = {}
+		for fd in range(3, 3 + int(os.environ['LISTEN_FDS'])):
+		    given[fd] = socket.socket(fileno=fd)
+		    given[fd].setblocking(False)
+		    p.register(fd, select.POLLIN)
+		while True:
+		    for fd, _ in p.poll():
+		        try:
+		            c = given[fd].accept()[0]
+		        except BlockingIOError:
+		            continue
+		        c.setblocking(True)
+		        threading.Thread(target=answer, args=(c,)).start()
+	EOF
+	printf '%s\n' '[cluster:web]' "command = python3 $DIR/poll.py" \
+		'workers = 3' "balance = $BALANCE" "${@/#/listen = }" \
+		>"$DIR/it.ini"
+}
+
+# adds_port BALANCE: by a reload, and rolls once more.
+adds_port() {
+	local first=$AT reload added
+
+	BALANCE=share two_ports "$AT"
+	start_cluster -c "$DIR/it.ini"
+	start_open "$AT" --rate 50
+	free_port
+	BALANCE=$1 two_ports "$first" "$AT"
+	"$NCLUST" reload "$INSTANCE" 3>&- &
+	reload=$!
+	STARTED+=("$reload")
+	wait_listened "$PORT"
+	"$FIXTURES/openload" "$AT" --rate 50 >"$DIR/added" 3>&- &
+	added=$!
+	STARTED+=("$added")
+	wait "$reload"
+	timeout $((30 * PATIENCE)) "$NCLUST" restart "$INSTANCE" 3>&-
+	end_open
+	[ "$LOST" -eq 0 ]
+	kill -TERM "$added"
+	wait "$added"
+	REPORT=$(tail -n 1 "$DIR/added")
+	echo "$REPORT"
+	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
+}
+
+@test "a port that a reload adds is the new workers' alone" {
+	adds_port share
+}
+
+@test "so it is where they get sockets of their own from then on" {
+	adds_port rr
+}
+
 # --- What is left ------------------------------------------------------------------
 
 @test "twenty restarts leave one socket and no descriptor behind" {
