@@ -207,7 +207,7 @@ launch_file() {
 @test "absent files, directories, pipes and devices are refused at once" {
 	mkfifo "$DIR/fifo"
 	for file in "$DIR/absent" "$DIR" "$DIR/fifo" /dev/zero /dev/null; do
-		run -78 timeout 2 "$NCLUST" -c "$file"
+		run -78 timeout $((10 * PATIENCE)) "$NCLUST" -c "$file"
 		[[ ${lines[0]} == "$file: "* ]]
 		[ "${#lines[@]}" -eq 1 ]
 	done

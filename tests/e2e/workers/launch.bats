@@ -139,7 +139,7 @@ dump() {
 	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready notify \
 		-- "$FIXTURES/serve" --notify
 
-	run timeout 2 "$NCLUST" --name other -l "127.0.0.1:$PORT" \
+	run timeout $((10 * PATIENCE)) "$NCLUST" --name other -l "127.0.0.1:$PORT" \
 		-l "unix:$DIR/other.sock" -- touch "$DIR/ran"
 	[ "$status" -eq 1 ]
 	[ "${#lines[@]}" -eq 1 ]
@@ -149,7 +149,7 @@ dump() {
 	http_get "$PORT"
 
 	# Also when it is the second listener that cannot be had.
-	run timeout 2 "$NCLUST" --name other -l "unix:$DIR/other.sock" \
+	run timeout $((10 * PATIENCE)) "$NCLUST" --name other -l "unix:$DIR/other.sock" \
 		-l "127.0.0.1:$PORT" -- touch "$DIR/ran"
 	[ "$status" -eq 1 ]
 	[ ! -e "$DIR/ran" ]
