@@ -291,6 +291,13 @@ wait_until() {
 	return 1
 }
 
+# refused STATUS TEXT COMMAND...: it says that.  For poll_until: on a busy machine nclust
+# may not find out at the first try who has a port.
+refused() {
+	run "-$1" "${@:3}"
+	[[ $output == *"$2"* ]]
+}
+
 # release FIFO: let the one who waits there for a line (`read`) go on.
 release() {
 	timeout $((10 * PATIENCE)) sh -c 'echo go >"$1"' - "$1"

@@ -59,12 +59,13 @@ named_everywhere() {
 
 @test "a port of nclust's own that is taken: by whom" {
 	hold_port
-	run -78 nclust --name "$INSTANCE" -n 1 -l "$PORT" -- sleep 60 || true
-	[[ $output == *"Address already in use; in use by python3 (pid $HOLDER)"* ]]
+	poll_until 20 refused 78 \
+		"Address already in use; in use by python3 (pid $HOLDER)" \
+		nclust --name "$INSTANCE" -n 1 -l "$PORT" -- sleep 60
 }
 
 @test "the last output is the line that explains" {
-	start_nclust -n 1 --restart never -- node -e '
+	launch_nclust -n 1 --restart never -- node -e '
 		console.log("starting")
 		require("net").connect(1, "127.0.0.1")'
 	wait_exit

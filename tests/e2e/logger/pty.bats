@@ -169,7 +169,7 @@ show_log() {
 @test "1 MB, and then the exit: nothing of it is lost" {
 	for log in prefix auto; do
 		LOG=$DIR/log.$log
-		start_nclust -n 1 --restart never --log "$log" --pty yes \
+		launch_nclust -n 1 --restart never --log "$log" --pty yes \
 			--log-level error -- sh -c 'test -t 1 && test -t 2 &&
 				{ seq 150000; seq -150000 -1 >&2; }'
 		wait_exit 60
@@ -181,7 +181,7 @@ show_log() {
 
 @test "bytes stay what they are" {
 	LOG=$DIR/raw
-	start_nclust -n 1 --restart never --pty yes --log-level error -- \
+	launch_nclust -n 1 --restart never --pty yes --log-level error -- \
 		python3 -c '
 import os, sys
 assert os.isatty(1)

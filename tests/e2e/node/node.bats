@@ -73,7 +73,7 @@ hostile() {
 }
 
 @test "with ipc = off it is its own primary" {
-	start_nclust -n 1 --ipc off --restart never -- \
+	launch_nclust -n 1 --ipc off --restart never -- \
 		node "$SERVERS/cluster.js" "$PORT"
 	wait_exit
 	[ "$status" -eq 3 ]

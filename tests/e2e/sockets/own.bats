@@ -113,8 +113,8 @@ start_own() {
 	"$FIXTURES/bind-itself" "$((PORT + 3))" 3>&- &
 	STARTED+=($!)
 	wait_listened "$((PORT + 3))"
-	run -1 nclust scale it 4
-	[[ $output == *"cannot listen on 'tcp:127.0.0.1:$((PORT + 3))': Address already in use; in use by bind-itself"* ]]
+	poll_until 20 refused 1 "cannot listen on 'tcp:127.0.0.1:$((PORT + 3))': Address already in use; in use by bind-itself" \
+		nclust scale it 4
 	[ "$(cluster .wanted)" -eq 2 ]
 	run -0 nclust scale it 3
 	[ "$(slot_of $((PORT + 2)))" = 2 ]
@@ -324,8 +324,8 @@ start_own() {
 	free_ports 5
 	for new in "$old" "$PORT"; do
 		write_own 4 "$new"
-		run -1 nclust reload it
-		[[ $output == *"cannot listen on 'tcp:127.0.0.1:$((old + 3))': Address already in use; in use by "* ]]
+		poll_until 20 refused 1 "cannot listen on 'tcp:127.0.0.1:$((old + 3))': Address already in use; in use by " \
+			nclust reload it
 		[ "$(cluster '"\(.wanted) \([.workers[].pid] | tostring)"')" = "2 $pids" ]
 	done
 	run ! is_listened "$PORT"
