@@ -12,6 +12,7 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/turns.h"
 
 #include <errno.h>
@@ -57,6 +58,24 @@ static bool is_used(const struct listener *l, const struct listener_socket *k)
 	return k->bound || !bound;
 }
 
+/* How many workers of that lane take connections there.  A port that no setting names
+ * may be one of a single slot. */
+static unsigned ready_at(const struct steer *s, const struct listener *l,
+	const struct lane *lane)
+{
+	struct child_walk walk = children_of(s->service);
+	const struct child *child;
+	unsigned ready = 0;
+
+	if (!l->learned || lane->seated || lane->ready == 0)
+		return lane->ready;
+	while ((child = child_next(&walk)) != NULL)
+		ready += child->traffic.takes &&
+			child->traffic.lane == lane->id &&
+			learned_has(child, l);
+	return ready;
+}
+
 /* How many ready workers each socket has, by its place.  Returns how many that
  * are. */
 static unsigned sum_up(const struct steer *s, const struct listener *l,
@@ -67,15 +86,16 @@ static unsigned sum_up(const struct steer *s, const struct listener *l,
 	(void)memset(sums, 0, LANES_MAX * sizeof(*sums));
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct lane *lane = &s->lanes[i];
+		const unsigned ready = ready_at(s, l, lane);
 		const struct listener_socket *k =
-			lane->ready > 0 && (pressed || !lane->pressed)
+			ready > 0 && (pressed || !lane->pressed)
 			? steer_socket(l, lane)
 			: NULL;
 
 		if (k == NULL || (lane->seated && !is_used(l, k)))
 			continue;
-		sums[k->place] += lane->ready;
-		sum += lane->ready;
+		sums[k->place] += ready;
+		sum += ready;
 	}
 	return sum;
 }
@@ -324,9 +344,7 @@ static void look_soon(struct steer *s)
 	steer_look(s);
 }
 
-/* Mostly an old worker's drain follows in the same turn: then one look is for both,
- * and the kernel gets the new shares once. */
-static void look_next_turn(struct steer *s)
+void steer_look_next_turn(struct steer *s)
 {
 	s->soon = true;
 	timer_arm(s->service->sup->loop, &s->timer, 0);
@@ -510,7 +528,7 @@ static void look_for_left(struct steer *s)
 	while (left < s->count && !steer_is_orphaned(s, &s->lanes[left]))
 		left++;
 	if (left == s->count) {
-		look_next_turn(s);
+		steer_look_next_turn(s);
 		return;
 	}
 	look_soon(s);
@@ -533,7 +551,7 @@ static void note(struct service *service, const struct report *r)
 	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
 		look_for_left(s);
 	else if (r->kind == REPORT_READY)
-		look_next_turn(s);
+		steer_look_next_turn(s);
 	else
 		look_soon(s);
 }

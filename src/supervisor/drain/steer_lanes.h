@@ -103,6 +103,9 @@ bool steer_is_orphaned(const struct steer *s, const struct lane *lane);
 void steer_share_out(const struct steer *s, struct listener *l, bool changed);
 /* Something has changed: adjust shares, close old sockets, arm the timer. */
 void steer_look(struct steer *s);
+/* The same in the next turn.  Mostly an old worker's drain follows in this one: then
+ * one look is for both, and the kernel gets the new shares once. */
+void steer_look_next_turn(struct steer *s);
 
 /* How the kernel is to choose among those that have seats. */
 enum spread steer_spread(const struct steer *s, const struct listener *l);

@@ -100,6 +100,8 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 
 	struct listener_socket *k;
 
+	if (lane != NULL && child->traffic.takes)
+		steer_look_next_turn(s); /* it is ready already */
 	if (lane == NULL || !lane->seated)
 		return;
 	if (steer_open_own(s, l, child->traffic.lane, own))

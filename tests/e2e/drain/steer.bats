@@ -370,30 +370,44 @@ dies_unheard() {
 
 # --- Another port ------------------------------------------------------------------
 
-# two_ports LISTEN...: a server that takes what it is given.
-two_ports() {
+# A server that takes what it is given; else slot 0 opens all the ports that are named,
+# and the others the first.
+poll_server() {
 	cat >"$DIR/poll.py" <<-'EOF'
-		import os, select, socket, threading, time
+		import os, select, socket, sys, threading, time
 		def answer(c):
 		    c.recv(4096)
 		    time.sleep(0.1)
 		    c.sendall(b'HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n')
 		    c.close()
+		def bound(port):
+		    s = socket.socket()
+		    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		    s.bind(('127.0.0.1', int(port)))
+		    s.listen()
+		    return s
+		given = int(os.environ.get('LISTEN_FDS', 0))
+		own = sys.argv[1:] if os.environ['NCLUST_SLOT'] == '0' else sys.argv[1:2]
+		doors = {s.fileno(): s for s in
+		    [socket.socket(fileno=3 + i) for i in range(given)] +
+		    [bound(port) for port in own]}
 		p = select.poll()
-		given = {}
-		for fd in range(3, 3 + int(os.environ['LISTEN_FDS'])):
-		    given[fd] = socket.socket(fileno=fd)
-		    given[fd].setblocking(False)
-		    p.register(fd, select.POLLIN)
+		for s in doors.values():
+		    s.setblocking(False)
+		    p.register(s, select.POLLIN)
 		while True:
 		    for fd, _ in p.poll():
 		        try:
-		            c = given[fd].accept()[0]
+		            c = doors[fd].accept()[0]
 		        except BlockingIOError:
 		            continue
 		        c.setblocking(True)
 		        threading.Thread(target=answer, args=(c,)).start()
 	EOF
+}
+
+# two_ports LISTEN...
+two_ports() {
 	printf '%s\n' '[cluster:web]' "command = python3 $DIR/poll.py" \
 		'workers = 3' "balance = $BALANCE" "${@/#/listen = }" \
 		>"$DIR/it.ini"
@@ -403,6 +417,7 @@ two_ports() {
 adds_port() {
 	local first=$AT reload added
 
+	poll_server
 	BALANCE=share two_ports "$AT"
 	start_cluster -c "$DIR/it.ini"
 	start_open "$AT" --rate 50
@@ -432,6 +447,21 @@ adds_port() {
 
 @test "so it is where they get sockets of their own from then on" {
 	adds_port rr
+}
+
+@test "a port that one slot opens is that slot's alone" {
+	local first=$PORT
+
+	poll_server
+	free_port
+	start_cluster -n 3 -- python3 "$DIR/poll.py" "$first" "$PORT"
+	start_open "$AT" --rate 50
+	timeout $((30 * PATIENCE)) "$NCLUST" restart "$INSTANCE.0" 3>&-
+	for ((i = 0; i < 10; i++)); do
+		http_get "$PORT"
+	done
+	end_open
+	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
 }
 
 # --- What is left ------------------------------------------------------------------
