@@ -11,34 +11,36 @@
 #include <stdio.h>
 #include <string.h>
 
+/* `uses`: if not 0, only learned ones of these. */
 static const struct listener *first_of(
-	const struct listener_set *set, uint32_t slot)
+	const struct listener_set *set, uint32_t slot, uint64_t uses)
 {
 	const struct listener *l;
 
 	for (size_t i = 0; (l = listeners_at(set, slot, i)) != NULL; i++)
-		if (l->facts.type == SOCK_STREAM)
+		if (l->facts.type == SOCK_STREAM &&
+			(uses == 0 || (uses >> l->bit & 1) != 0))
 			break;
 	return l;
 }
 
 const struct listener *aim_next(const struct service *s, uint32_t slot)
 {
-	const struct listener *l = first_of(&s->held.listeners, slot);
+	const struct listener *l = first_of(&s->held.listeners, slot, 0);
 
-	return l != NULL ? l : first_of(&s->held.learned, slot);
+	return l != NULL ? l : first_of(&s->held.learned, slot, 0);
 }
 
 const struct listener *aim_of(const struct child *child)
 {
 	const struct service *s = child->service;
 	const struct recipe *r = recipe_of(s, child->generation);
-	const struct listener *l;
+	const struct listener *l = first_of(
+		r != NULL ? &r->listeners : &s->held.listeners, child->slot, 0);
 
-	if (r == NULL)
-		return aim_next(s, child->slot);
-	l = first_of(&r->listeners, child->slot);
-	return l != NULL ? l : first_of(&s->held.learned, child->slot);
+	return l != NULL ? l
+			 : first_of(&s->held.learned, child->slot,
+				   child->listening.uses);
 }
 
 static int set_unix(struct aim *aim, const struct listener *l)

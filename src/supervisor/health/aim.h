@@ -16,7 +16,8 @@ struct aim {
 };
 
 /* The listener at which this worker is checked: the first stream listener of its
- * generation, else the first learned one.  NULL: there is none (yet). */
+ * generation, else the first learned one that it uses (before it
+ * uses any: that others do).  NULL: there is none (yet). */
 const struct listener *aim_of(const struct child *child);
 /* The one of the next worker in that slot. */
 const struct listener *aim_next(const struct service *service, uint32_t slot);

@@ -407,6 +407,34 @@ late() {
 		"$(late "$FIXTURES/serve")"
 }
 
+# gives_up_its_port READY: a release binds another one, and is asked there.
+gives_up_its_port() {
+	write_binding() {
+		printf '%s\n' '[cluster:it]' 'workers = 3' 'intercept = on' \
+			"command = $UNWELL --port $PORT" "ready = $1" \
+			'start-timeout = 10s' 'check = http:/' \
+			'check-interval = 100ms' 'check-timeout = 200ms' \
+			'check-failures = 2' >"$DIR/it.ini"
+	}
+	write_binding "$1"
+	start_cluster -c "$DIR/it.ini" --log-level info
+	well_for 1 4
+	free_port
+	write_binding "$1"
+	run -0 nclust reload --drop-ports it
+	well_for 2 20
+	[ "$(of_generation 2 length)" -eq 3 ]
+	! grep -E 'failed|has taken' "$LOG"
+}
+
+@test "a release that gives its port up is ready by the one that it binds instead" {
+	gives_up_its_port http:/
+}
+
+@test "a release that gives its port up is checked at the one that it binds instead" {
+	gives_up_its_port listen
+}
+
 @test "nclust and its workers having stood still is nobody's failure" {
 	start_cluster -n 2 -l "127.0.0.1:$PORT" --ready tcp \
 		--check http:/sleep/300 --check-interval 10ms \
