@@ -61,9 +61,9 @@ drained() {
 }
 
 @test "it waits for a request that is being answered, not for idle clients" {
-	start_host
+	start_cluster -n 2 -l "127.0.0.1:$PORT" -- "$FIXTURES/rude" --slow 3200
 	exec 4<>"/dev/tcp/127.0.0.1/$PORT"
-	curl -sS "http://127.0.0.1:$PORT/sleep/3200" >"$DIR/answer" 3>&- 4>&- &
+	curl -sS "http://127.0.0.1:$PORT/slow" >"$DIR/answer" 3>&- 4>&- &
 	wait_until 5 '[ "$(ss -Htn "sport = :$PORT" | wc -l)" -eq 2 ]'
 	run nclust drain "$INSTANCE"
 	[ "$status" -eq 0 ]
