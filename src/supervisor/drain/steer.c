@@ -67,7 +67,7 @@ static unsigned ready_at(const struct steer *s, const struct listener *l,
 	const struct child *child;
 	unsigned ready = 0;
 
-	if (!l->learned || lane->seated || lane->ready == 0)
+	if (!learned_only(l) || lane->seated || lane->ready == 0)
 		return lane->ready;
 	while ((child = child_next(&walk)) != NULL)
 		ready += child->traffic.takes &&

@@ -464,6 +464,20 @@ adds_port() {
 	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
 }
 
+@test "a port that a reload names: those that get it by that have clients, too" {
+	write_naming() {
+		printf '%s\n' '[cluster:it]' 'workers = 3' 'bake = 5m' \
+			'intercept = on' "$@" >"$DIR/it.ini"
+	}
+	write_naming "command = $FIXTURES/unwell --port $PORT" 'ready = listen'
+	start_cluster -c "$DIR/it.ini"
+	write_naming "command = $FIXTURES/unwell" 'ready = tcp' "listen = $AT"
+	nclust reload --no-wait it
+	wait_logged 'the first new worker is ready'
+	new=$(cluster '.workers[] | select(.generation == 2).pid')
+	wait_until 10 '[[ $(http_get "$PORT") == "pid=$1 "* ]]' "$new"
+}
+
 # --- What is left ------------------------------------------------------------------
 
 @test "twenty restarts leave one socket and no descriptor behind" {
