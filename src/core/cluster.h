@@ -125,6 +125,9 @@ struct slot_view {
 };
 
 const struct cluster_settings *cluster_settings(const struct cluster *c);
+/* Those of a generation that has workers; NULL: it has none. */
+const struct cluster_settings *cluster_generation_settings(
+	const struct cluster *c, unsigned generation);
 /* Those that it is on the way to: of the latest request, else in force. */
 const struct cluster_settings *cluster_next_settings(const struct cluster *c);
 enum cluster_state cluster_state(const struct cluster *c);

@@ -8,6 +8,14 @@ const struct cluster_settings *cluster_settings(const struct cluster *c)
 	return cluster_in_force(c)->settings;
 }
 
+const struct cluster_settings *cluster_generation_settings(
+	const struct cluster *c, unsigned generation)
+{
+	const struct generation *g = cluster_find_generation(c, generation);
+
+	return g != NULL ? g->settings : NULL;
+}
+
 const struct cluster_settings *cluster_next_settings(const struct cluster *c)
 {
 	if (c->waiting.there && c->waiting.settings != NULL)

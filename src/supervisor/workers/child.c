@@ -363,13 +363,8 @@ void child_spawn(struct service *service, const struct action *action,
 
 const struct cluster_settings *child_settings(const struct child *child)
 {
-	const struct service *s = child->service;
-	const struct recipe *r;
-
-	if (child->generation == cluster_generation(s->core))
-		return cluster_settings(s->core);
-	r = recipe_of(s, child->generation);
-	return r != NULL ? r->settings : NULL;
+	return cluster_generation_settings(
+		child->service->core, child->generation);
 }
 
 /* ---- carried ---- */

@@ -483,18 +483,28 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	return r;
 }
 
-void recipes_trim(struct service *service)
+/* Workers of other generations serve on where single ones were replaced: their
+ * settings are those in force. */
+static bool is_needed(const struct service *service, const struct recipe *r)
 {
-	unsigned in_force = cluster_generation(service->core);
-	struct recipe **at = &service->life.recipes;
+	const struct cluster *core = service->core;
 	struct rollout_view rollout;
 
-	cluster_view_rollout(service->core, &rollout);
+	cluster_view_rollout(core, &rollout);
+	return r->generation == cluster_generation(core) ||
+		(rollout.under_way && r->generation == rollout.to) ||
+		cluster_generation_settings(core, r->generation) ==
+		cluster_settings(core);
+}
+
+void recipes_trim(struct service *service)
+{
+	struct recipe **at = &service->life.recipes;
+
 	while (*at != NULL) {
 		struct recipe *r = *at;
 
-		if (r->generation == in_force ||
-			(rollout.under_way && r->generation == rollout.to)) {
+		if (is_needed(service, r)) {
 			at = &r->next;
 			continue;
 		}

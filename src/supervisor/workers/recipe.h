@@ -5,13 +5,15 @@
 #include "supervisor/common/state.h"
 
 /* A recipe is what all workers of one generation share.  It is made when the
- * generation begins (so each rolling restart reads env-file and PATH anew), and dropped when no more workers can be started from it. */
+ * generation begins (so each rolling restart reads env-file and PATH anew), and
+ * dropped when no worker needs it. */
 
 /* The recipe of a generation, made on first use.  NULL and `err`. */
 struct recipe *recipe_get(struct service *service, unsigned generation,
 	struct cluster_settings *settings, struct error *err);
-/* Drop all but those of the generation in force and of the rollout under way:
- * a recipe holds listeners, which must not outlive their settings. */
+/* Drop all but those of the generation in force and of the rollout under way, and
+ * of workers by the same settings: a recipe holds listeners, which must not outlive
+ * their settings. */
 void recipes_trim(struct service *service);
 /* After an upgrade: compute the limits from the settings. */
 void recipe_limits(struct recipe *r, const struct rlimit *nofile);

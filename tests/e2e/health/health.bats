@@ -163,6 +163,38 @@ start_checked() {
 	[ "$(worker 0 '.checks.last')" = null ]
 }
 
+# checked_on SLOT: it is, from now on.
+checked_on() {
+	wait_until 20 '[ "$(checks "$1" ok)" -gt "$2" ]' "$1" "$(checks "$1" ok)"
+}
+
+@test "after a restart of one worker the others are checked on" {
+	local hung
+
+	start_checked -- "$UNWELL"
+	run -0 nclust restart "$INSTANCE.0"
+	for slot in 0 1 2; do
+		checked_on "$slot"
+	done
+	run -0 nclust upgrade "$INSTANCE"
+	run -0 nclust restart "$INSTANCE.1"
+	for slot in 0 1 2; do
+		checked_on "$slot"
+	done
+	hung=$(worker_pid 2)
+	freeze "$hung"
+	wait_until 20 'replaced 2 "$1"' "$hung"
+	[ "$(cluster '[.workers[].generation] | tostring')" = "[2,3,3]" ]
+}
+
+@test "so they are by a command" {
+	start_cluster -n 2 --ready alive:10ms --check exec:true \
+		--check-interval 100ms -- sleep 1000
+	run -0 nclust restart "$INSTANCE.0"
+	checked_on 0
+	checked_on 1
+}
+
 # Does it stand in accept(2)?  accept4(2) and accept(2) of x86-64, and of arm64.
 accepts() {
 	grep -Eq '^(288|43|242|202) ' "/proc/$1/syscall"
