@@ -171,7 +171,9 @@ checked_on() {
 @test "after a restart of one worker the others are checked on" {
 	local hung
 
-	start_checked -- "$UNWELL"
+	start_cluster -n 3 -l "127.0.0.1:$PORT" --ready tcp --check http:/health \
+		--check-interval 100ms --check-timeout 2s --check-failures 2 \
+		-- "$UNWELL"
 	run -0 nclust restart "$INSTANCE.0"
 	for slot in 0 1 2; do
 		checked_on "$slot"
@@ -184,7 +186,6 @@ checked_on() {
 	hung=$(worker_pid 2)
 	freeze "$hung"
 	wait_until 20 'replaced 2 "$1"' "$hung"
-	[ "$(cluster '[.workers[].generation] | tostring')" = "[2,3,3]" ]
 }
 
 @test "so they are by a command" {
