@@ -113,7 +113,7 @@ not ready after 5"* ]]
 	[[ $output == *"the old workers keep serving"* ]]
 	grep "worker [0-9]* does not listen on tcp:127.0.0.1:$PORT yet" "$LOG"
 	all_as_before 2
-	[ "$(cluster '[.workers[].pid]')" = "$before" ]
+	wait_until 10 '[ "$(cluster "[.workers[].pid]")" = "$1" ]' "$before"
 
 	nclust restart --no-wait "$INSTANCE"
 	wait_until 10 '[ "$(cluster ".workers | length")" -eq 3 ]'
