@@ -90,7 +90,8 @@ start_app() {
 	# one who gives up leaves nothing behind
 	freeze "$(worker_pid 1)"
 	nclust ask it.1 GET / 3>&- &
-	sleep 0.3
+	wait_until 5 '[ -n "$(ss -Htn state established "dport = :$1")" ]' \
+		"$PORT"
 	kill -KILL $!
 	thaw "$(worker_pid 1)"
 	nclust ask it.1 GET / >/dev/null 2>&1
