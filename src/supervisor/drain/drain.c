@@ -68,10 +68,8 @@ static void note_ports(struct drain *d)
 	const struct listener *l;
 
 	while ((l = listener_next(&walk)) != NULL)
-		if (l->has_key) {
-			incoming_add(&d->in, l->key.port);
-			d->listens = true;
-		}
+		if (l->has_key)
+			drain_add_port(d, l->key.port);
 }
 
 /* NULL: out of memory. */
@@ -108,6 +106,7 @@ static void drain_free(struct drain *d)
 	drain_drop_flights(d);
 	drain_forget_processes(d);
 	free(d->memory);
+	free(d->ports);
 	while (*at != d)
 		at = &(*at)->next;
 	*at = d->next;

@@ -5,7 +5,6 @@
 #include "core/quiet.h"
 #include "os/look/connections.h"
 #include "supervisor/drain/drain.h"
-#include "supervisor/sockets/incoming.h"
 
 /* What the files drain*.c share with each other alone. */
 
@@ -67,8 +66,8 @@ struct drain {
 	unsigned freezes;
 	unsigned unstoppable; /* freezes in a row that did not stop it */
 
-	struct incoming in; /* where the worker may listen … */
-	bool listens;       /* … which is anywhere */
+	uint16_t *ports; /* where the worker listens */
+	size_t port_count;
 	bool goes_on; /* it has a handler for its stop signal, or gets none */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;
@@ -88,6 +87,8 @@ struct drain {
 
 /* drain_look.c */
 void drain_look(struct drain *d); /* fills d->view and traffic.seen */
+/* The worker listens there, too. */
+void drain_add_port(struct drain *d, uint16_t port);
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
 /* End those of the connections seen that are quiet.  Returns their number;
  * *late counts those that got a request meanwhile and stay open. */

@@ -17,6 +17,27 @@
 
 /* ---- what counts ---- */
 
+static bool has_port(const struct drain *d, uint16_t port)
+{
+	for (size_t i = 0; i < d->port_count; i++)
+		if (d->ports[i] == port)
+			return true;
+	return false;
+}
+
+void drain_add_port(struct drain *d, uint16_t port)
+{
+	uint16_t *ports;
+
+	if (has_port(d, port))
+		return;
+	ports = realloc(d->ports, (d->port_count + 1) * sizeof(*ports));
+	if (ports == NULL) /* no memory: its clients are not waited for */
+		return;
+	d->ports = ports;
+	ports[d->port_count++] = port;
+}
+
 /* How many does the drain not wait for: in a listener's queue, or this one? */
 static unsigned given_up(const struct drain *d, const struct connection *c)
 {
@@ -36,7 +57,7 @@ bool drain_is_incoming(const struct drain *d, const struct connection *c)
 	bool comes = c->kind == CONNECTION_UNIX
 		? c->has_name && !c->is_inner
 		: c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
-			(!d->listens || incoming_has(&d->in, c->port));
+			(d->port_count == 0 || has_port(d, c->port));
 
 	return comes && given_up(d, c) == 0;
 }
@@ -48,10 +69,8 @@ static void learn(struct drain *d, struct connections *seen)
 		struct connection *c = &seen->list[i];
 
 		c->is_inner = c->peer != 0 && drain_process_of(d, c->peer);
-		if (c->kind == CONNECTION_LISTENER) {
-			incoming_add(&d->in, c->port);
-			d->listens = true;
-		}
+		if (c->kind == CONNECTION_LISTENER)
+			drain_add_port(d, c->port);
 	}
 }
 

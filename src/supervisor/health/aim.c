@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/socket/socket.h"
+#include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
 
@@ -11,36 +12,39 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `uses`: if not 0, only learned ones of these. */
+/* `user`: if not NULL, only learned ones of this worker. */
 static const struct listener *first_of(
-	const struct listener_set *set, uint32_t slot, uint64_t uses)
+	const struct listener_set *set, uint32_t slot, const struct child *user)
 {
 	const struct listener *l;
 
 	for (size_t i = 0; (l = listeners_at(set, slot, i)) != NULL; i++)
 		if (l->facts.type == SOCK_STREAM &&
-			(uses == 0 || (uses >> l->bit & 1) != 0))
+			(user == NULL || learned_has(user, l)))
 			break;
 	return l;
 }
 
+static const struct listener *first_or_learned(const struct listener_set *set,
+	const struct service *s, uint32_t slot, const struct child *user)
+{
+	const struct listener *l = first_of(set, slot, NULL);
+
+	return l != NULL ? l : first_of(&s->held.learned, slot, user);
+}
+
 const struct listener *aim_next(const struct service *s, uint32_t slot)
 {
-	const struct listener *l = first_of(&s->held.listeners, slot, 0);
-
-	return l != NULL ? l : first_of(&s->held.learned, slot, 0);
+	return first_or_learned(&s->held.listeners, s, slot, NULL);
 }
 
 const struct listener *aim_of(const struct child *child)
 {
 	const struct service *s = child->service;
 	const struct recipe *r = recipe_of(s, child->generation);
-	const struct listener *l = first_of(
-		r != NULL ? &r->listeners : &s->held.listeners, child->slot, 0);
 
-	return l != NULL ? l
-			 : first_of(&s->held.learned, child->slot,
-				   child->listening.uses);
+	return first_or_learned(r != NULL ? &r->listeners : &s->held.listeners,
+		s, child->slot, child->listening.uses != 0 ? child : NULL);
 }
 
 static int set_unix(struct aim *aim, const struct listener *l)

@@ -85,7 +85,7 @@ bool volley_is_busy(const struct volley *v);
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
-/* Open `count` connections where this worker is asked.  -1 and `err`: there is no
+/* Open `count` connections to `l`, which may be NULL.  -1 and `err`: there is no
  * address to ask at. */
 int volley_fire(struct volley *v, const struct listener *l,
 	const struct cluster_settings *settings, const struct probe *probe,

@@ -49,15 +49,17 @@ static bool stands_aside(struct child *child, struct listener *l)
 	const struct cluster_settings *s = child_settings(child);
 	const struct listener_socket *k =
 		l != NULL ? group_own(l, child->traffic.lane) : NULL;
+	bool was; /* at another address */
 
 	if (s == NULL || k == NULL || l->own_group || group_size(l) == 1 ||
 		!child_has_own_lane(child) ||
 		(s->check.kind != PROBE_HTTP && !group_has_queue(l, k)))
 		return false;
+	was = child->trap.aside;
 	child->trap.aside = true;
 	PARTS(aside, child, l);
-	child->trap.aside = k->weight == 0;
-	return child->trap.aside;
+	child->trap.aside = was || k->weight == 0;
+	return k->weight == 0;
 }
 
 bool gate_keep(struct child *child, struct listener *l,

@@ -5,15 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-void incoming_add(struct incoming *in, uint16_t port)
-{
-	in->ports[port / 8] |= (uint8_t)(1U << port % 8);
-}
-
 static void note_ports(struct incoming *in, const struct listener_set *set)
 {
-	for (size_t i = 0; i < set->count; i++)
-		incoming_add(in, set->list[i]->facts.port);
+	for (size_t i = 0; i < set->count; i++) {
+		uint16_t port = set->list[i]->facts.port;
+
+		in->ports[port / 8] |= (uint8_t)(1U << port % 8);
+	}
 }
 
 void incoming_init(struct incoming *in, const struct supervisor *sup)

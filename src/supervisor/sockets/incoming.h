@@ -5,19 +5,16 @@
 #include "supervisor/common/state.h"
 
 /* Where clients come in: how a connection that the kernel lists is known to be one to
- * a listener of nclust. */
+ * a listener of nclust.  Both are for a process of its own (common/aside.h). */
 
-/* Ports: a bit each. */
+/* The TCP ports of all listeners: a bit each. */
 struct incoming {
 	uint8_t ports[UINT16_MAX / 8 + 1];
 };
-void incoming_add(struct incoming *in, uint16_t port);
-/* Begin with the TCP ports of all listeners. */
 void incoming_init(struct incoming *in, const struct supervisor *sup);
 bool incoming_has(const struct incoming *in, uint16_t port);
 
-/* The inodes of connections to its unix sockets; for a process of its own
- * (common/aside.h). */
+/* The inodes of connections to its unix sockets. */
 void incoming_each_unix(const struct supervisor *sup,
 	void (*each)(void *context, uint64_t inode), void *context);
 
