@@ -33,6 +33,7 @@ stays_calm() {
 	start_nclust -n 2 --ready notify --user nobody --log prefix "${@:3}" \
 		-- python3 "$SCRIPTS/servers/greedy.py" "$1" "$PORT"
 	wait_logged greedy
+	wait_ready 60
 	mapfile -t workers < <(cluster '.workers[].pid')
 	first_served "$NCLUST_PID" "${workers[@]}"
 	wait_logged "nclust now spends at most" 1 60
