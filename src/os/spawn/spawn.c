@@ -33,6 +33,7 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 		privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
+	child->ticks = child->plan->birth != NULL ? spawn_ticks() : 0;
 	got = vfork_begin(v, spawn_child_run, child,
 		shared ? flags | CLONE_FILES : flags, pidfd);
 

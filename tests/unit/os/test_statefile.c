@@ -131,6 +131,7 @@ START_TEST(at_rest_it_is_out_of_our_memory_and_whole)
 }
 END_TEST
 
+/* The first ones ask /proc when they were born, and the others the clock. */
 START_TEST(a_child_is_in_it_before_it_runs)
 {
 	scoped_fd at = dir();
@@ -146,11 +147,15 @@ START_TEST(a_child_is_in_it_before_it_runs)
 	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
 	e = statefile_claim(&f);
 	plan.birth = &e->birth;
-	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-	ck_assert_int_eq(e->birth.pid, pid);
-	ck_assert_int_eq(process_look(pid, &facts), 0); /* not reaped */
-	ck_assert_uint_eq(e->birth.start, facts.start);
-	(void)os_wait(pidfd);
+	for (int i = 0; i < 40; i++) {
+		ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+		ck_assert_int_eq(e->birth.pid, pid);
+		/* not reaped */
+		ck_assert_int_eq(process_look(pid, &facts), 0);
+		ck_assert_uint_eq(e->birth.start, facts.start);
+		(void)os_wait(pidfd);
+		fd_close(&pidfd);
+	}
 	statefile_close(&f);
 }
 END_TEST
