@@ -452,8 +452,7 @@ static void look(struct service *s)
 		leave(b);
 	free(b->setup);
 	b->setup = setup;
-	if (!ev_is_active(&b->life.again))
-		start(b);
+	start(b); /* at once, what was lacking may be there now */
 }
 
 void brokers_begin(struct supervisor *sup)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 
 /* Messages to other machines: the test is the process that talks with the broker, and
  * may say whatever it likes. */
@@ -36,14 +37,16 @@ nsec_t clock_worked(void)
 	return 0;
 }
 
-/* Of the process the pidfd says that it has been killed. */
+/* Of the process the pidfd says how it has ended. */
+static struct pidfd_end its_end;
+
 int pidfd_reap(int pidfd, struct pidfd_end *end)
 {
 	struct pollfd look = {.fd = pidfd, .events = POLLIN};
 
 	if (b == NULL || pidfd != b->life.pidfd)
 		return pidfd_peek(pidfd, end);
-	*end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
+	*end = its_end;
 	return poll(&look, 1, 0);
 }
 
@@ -81,6 +84,7 @@ static void say(int fd, const char *text, size_t len)
 
 static void begin(void)
 {
+	its_end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	room_begin(WEB);
 	web = room_cluster("web");
 	room_tick(web);
@@ -204,6 +208,26 @@ START_TEST(it_does_not_get_the_rest_of_anothers_line)
 }
 END_TEST
 
+START_TEST(after_a_reload_it_does_not_wait_for_the_next_try)
+{
+	struct cluster_settings *s =
+		(struct cluster_settings *)(uintptr_t)cluster_next_settings(
+			web->core);
+
+	its_end = (struct pidfd_end){.code = EX_CONFIG};
+	(void)eventfd_write(b->life.pidfd, 1); /* the library refuses the URL */
+	room_pass(0);
+	ck_assert(room_logged("trying again in a minute"));
+	ck_assert_int_eq(b->life.pid, 0);
+	free(s->relay);
+	s->relay = strdup("nats://c/shop");
+	brokers_begin(&room);
+	ck_assert_int_ne(b->life.pid, 0);
+	ck_assert(!ev_is_active(&b->life.again));
+	ck_assert_str_eq(heard(process()), "shop.web\n\nc\nnclust web\n");
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, end);
@@ -213,6 +237,7 @@ static void add(TCase *all)
 	tcase_add_test(all, nonsense_goes_to_nobody);
 	tcase_add_test(all, ups_and_downs_are_told_once_with_what_was_dropped);
 	tcase_add_test(all, it_does_not_get_the_rest_of_anothers_line);
+	tcase_add_test(all, after_a_reload_it_does_not_wait_for_the_next_try);
 }
 
 int main(void)
