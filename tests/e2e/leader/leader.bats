@@ -112,13 +112,14 @@ variable() {
 }
 
 @test "in a rollout the old leader leads until it ends, beside its successor" {
-	start_leads 3 -- --linger 0.5
+	start_leads 3 -- --linger 2
 	wait_leader
 	first=$lead
 	nclust restart "$INSTANCE" --no-wait
 	# slot 0 is there twice, and only one of the two leads
-	wait_until 10 '[ "$(cluster "[.workers[] | select(.slot == 0)] | length")" -eq 2 ]'
-	[ "$(leader)" = "$first" ]
+	wait_until 10 'both=$(cluster "[([.workers[] | select(.slot == 0)] | length),
+		.leader.pid] | join(\" \")") && [[ $both == "2 "* ]]'
+	[ "$both" = "2 $first" ]
 	nclust restart "$INSTANCE"
 	wait_leader "$first"
 	# one of the old generation that waited may have led in between
