@@ -429,7 +429,7 @@ static int start_untold(void *elsewhere)
 START_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 {
 	int elsewhere = 1;
-	struct vfork child;
+	struct vfork child = {.needed = true};
 	struct deed deed = {.got = 0};
 
 	ck_assert(vfork_is_shared());
