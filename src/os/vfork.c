@@ -216,6 +216,7 @@ int vfork_begin(struct vfork *child, int (*deed)(void *argument),
 	void *argument, int flags, int *pidfd)
 {
 	sigset_t all;
+	sigset_t before;
 	int saved;
 
 	(void)sigfillset(&all);
@@ -224,13 +225,12 @@ int vfork_begin(struct vfork *child, int (*deed)(void *argument),
 		errno = EAGAIN;
 		return -1;
 	}
-	if (sigprocmask(SIG_SETMASK, &all, &child->before) == -1)
+	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
 		return -1;
 	ask(child->stack);
 	child->pid = start(child->stack, deed, argument, flags, pidfd);
 	saved = errno;
-	if (child->pid == -1) /* as it was: valid */
-		(void)sigprocmask(SIG_SETMASK, &child->before, NULL);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
 	return child->pid == -1 ? -1 : 0;
 }
@@ -308,10 +308,7 @@ static bool has_left_untold(const struct vfork *child)
 
 bool vfork_wait(struct vfork *child, nsec_t patience)
 {
-	bool left = await(child, patience) || has_left_untold(child);
-
-	(void)sigprocmask(SIG_SETMASK, &child->before, NULL);
-	return left;
+	return await(child, patience) || has_left_untold(child);
 }
 
 /* Its stack is free before it has closed its descriptors, and that may wait. */

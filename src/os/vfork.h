@@ -45,16 +45,16 @@ struct vfork {
 	nsec_t work;
 	struct vfork_stack *stack;
 	pid_t pid;
-	sigset_t before;
 };
 
 /* clone(2) a child, which runs `start`.  `flags`: more of them, with the signal
  * that tells its end (0: none); `pidfd`: where CLONE_PIDFD puts it, or NULL.  All
  * signals are blocked in the child, so that no handler or default action of ours
- * runs there.  -1 and errno.  vfork_wait() must follow. */
+ * runs there.  -1 and errno.  vfork_wait() must follow.  Until then the two have one
+ * errno, too. */
 int vfork_begin(struct vfork *child, int (*start)(void *argument),
 	void *argument, int flags, int *pidfd);
-/* Wait until it has called exec or exited, with all signals blocked; `patience`
+/* Wait until it has called exec or exited; `patience`
  * 0: however long that takes.  True: it has, and its stack is free again. */
 bool vfork_wait(struct vfork *child, nsec_t patience);
 /* Kill one that has not.  True: it has ended, and is reaped; else its stack stays

@@ -106,6 +106,7 @@ static void tick(struct supervisor *sup)
 	struct turn *turn = &sup->turn;
 	nsec_t now = clock_now();
 	nsec_t until = (turn->woke != 0 ? turn->woke : now) + TURN_BUDGET;
+	nsec_t begun;
 	size_t idle = 0;
 
 	while (idle < sup->service_count) {
@@ -115,9 +116,10 @@ static void tick(struct supervisor *sup)
 		idle++;
 		if (service_deadline(s) > now)
 			continue;
+		begun = now;
 		service_tick(s);
 		now = clock_now();
-		if (now > until)
+		if (now + (now - begun) > until) /* one more would be late */
 			return;
 		idle = 0;
 	}
@@ -498,8 +500,10 @@ static void supervisor_free(struct supervisor *sup)
 		free(sup->sockets.inherited.list[i]);
 	}
 	free(sup->sockets.inherited.list);
-	buffer_fini(&sup->births.scratch);
-	free(sup->births.scratch_list);
+	for (size_t i = 0; i < SPAWN_MANY; i++) {
+		buffer_fini(&sup->births.scratch[i].text);
+		free(sup->births.scratch[i].list);
+	}
 	if (sup->births.own_score > 0)
 		(void)close(sup->births.own_score);
 	free(sup->upgrade.exe_path);
@@ -596,7 +600,8 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.daemon.pipe = -1,
 		.web = {.socket.fd = -1, .agent.fd = -1, .life.pidfd = -1},
 	};
-	buffer_init(&sup->births.scratch, 0);
+	for (size_t i = 0; i < SPAWN_MANY; i++)
+		buffer_init(&sup->births.scratch[i].text, 0);
 	foreign_init(sup);
 }
 

@@ -2,6 +2,7 @@
 #include "os/spawn/spawn.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -16,6 +17,12 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#if (defined(__x86_64__) && defined(__LP64__)) || defined(__aarch64__)
+#define SPAWN_OVERLAPS true
+#else
+#define SPAWN_OVERLAPS false
+#endif
 
 static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
@@ -100,20 +107,22 @@ static bool has_failed(struct spawn_child *child, int reader)
 		(ssize_t)sizeof(child->failure);
 }
 
-/* What the child has sent of its trap; each sends one message, or none where it
+/* What children have sent of their traps; each sends one message, or none where it
  * did not get so far. */
-static void take_trap(struct spawn_trap *trap)
+static void take_traps(int channel, struct spawning *list, unsigned count)
 {
 	struct fdpass_message m;
-	int error;
+	struct spawn_trapped told;
 
-	trap->fd = -1;
-	trap->error = EPROTO;
-	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) ==
-		1) {
-		if (m.len == (ssize_t)sizeof(error)) {
+	while (fdpass_receive(channel, &told, sizeof(told), &m) == 1) {
+		struct spawn_trap *trap =
+			m.len == (ssize_t)sizeof(told) && told.nth < count
+			? list[told.nth].plan->trap
+			: NULL;
+
+		if (trap != NULL) {
 			fd_close(&trap->fd);
-			trap->error = error;
+			trap->error = told.error;
 			if (m.fd_count == 1)
 				trap->fd = fd_release(&m.fds[0]);
 		}
@@ -183,55 +192,126 @@ static int set_score(pid_t pid, const char *score, int own)
 	return got;
 }
 
-int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
-	struct spawn_failure *failure)
-{
-	struct spawn_child child = {
-		.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
-	scoped_fd reader = -1;
-	scoped_fd writer = -1;
-	struct vfork v = {.needed = true};
-	bool late;
-	bool failed;
-	int handle = -1;
-	int got;
+/* One that is on its way. */
+struct flight {
+	struct spawn_child child;
+	struct vfork v;
+	int reader;
+	int writer;
+	int handle;
+	bool begun;
+};
 
-	if (open_report(&reader, &writer) == -1 ||
-		spawn_table_lend(&child.table, plan, writer) == -1)
-		return spawn_fail(failure, SPAWN_CLONE, "");
-	got = start(&child, &v, &handle);
-	if (got == -1)
-		(void)spawn_fail(failure, SPAWN_CLONE, "");
-	late = got == 0 && !vfork_wait(&v, plan->patience);
-	if (late) {
-		(void)vfork_kill(&v);
-		blame(&child, child.at);
+static void begin(struct flight *f, unsigned nth, struct spawning *it)
+{
+	const struct spawn_plan *plan = it->plan;
+
+	*f = (struct flight){
+		.child = {.plan = plan,
+			.nth = nth,
+			.table = {.nth = nth},
+			.parent = getpid(),
+			.at = SPAWN_SESSION},
+		.v = {.needed = true},
+		.reader = -1,
+		.writer = -1,
+		.handle = -1,
+	};
+	it->pidfd = -1;
+	if (plan->trap != NULL) {
+		plan->trap->fd = -1;
+		plan->trap->error = EPROTO;
 	}
-	spawn_table_return(&child.table);
-	if (got == -1)
-		return -1;
-	*pid = v.pid;
-	spawn_table_note(handle);
-	if (plan->trap)
-		take_trap(plan->trap);
-	fd_close(&writer);
-	failed = has_failed(&child, late ? -1 : reader);
-	if (!failed && child.scored_later &&
-		set_score(v.pid, plan->oom_score_adj, plan->own_score) == -1) {
-		(void)spawn_fail(
-			&child.failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
-		(void)vfork_kill(&v);
+	if (open_report(&f->reader, &f->writer) == -1 ||
+		spawn_table_lend(&f->child.table, plan, f->writer) == -1) {
+		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
+		return;
+	}
+	f->begun = start(&f->child, &f->v, &f->handle) == 0;
+	if (!f->begun) {
+		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
+		spawn_table_return(&f->child.table);
+	}
+}
+
+/* Its patience began when all were on their way. */
+static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
+{
+	const struct spawn_plan *plan = it->plan;
+	nsec_t left = plan->patience - (clock_now() - since);
+	bool failed;
+	bool late;
+
+	if (plan->patience == 0)
+		left = 0;
+	else if (left < MSEC)
+		left = MSEC;
+	late = !vfork_wait(&f->v, left);
+	if (late) {
+		(void)vfork_kill(&f->v);
+		blame(&f->child, f->child.at);
+	}
+	spawn_table_return(&f->child.table);
+	spawn_table_note(f->handle);
+	it->pid = f->v.pid;
+	fd_close(&f->writer);
+	failed = has_failed(&f->child, late ? -1 : f->reader);
+	if (!failed && f->child.scored_later &&
+		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) ==
+			-1) {
+		(void)spawn_fail(&f->child.failure, SPAWN_OOM_SCORE,
+			plan->oom_score_adj);
+		(void)vfork_kill(&f->v);
 		late = true;
 	}
 	if (failed || late) {
-		*failure = child.failure;
-		if (plan->trap)
-			fd_close(&plan->trap->fd);
+		it->failure = f->child.failure;
 		if (!late)
-			(void)vfork_reap(&v);
-		fd_close(&handle);
+			(void)vfork_reap(&f->v);
+		fd_close(&f->handle);
+	}
+	it->pidfd = f->handle;
+}
+
+/* Where errno would be in the way (spawn_child.c), one comes after the other. */
+void spawn_many(struct spawning *list, unsigned count)
+{
+	struct flight flights[SPAWN_MANY] untouched;
+	const struct spawn_trap *trap = NULL;
+	nsec_t since;
+
+	for (unsigned i = 0; i < count; i++) {
+		begin(&flights[i], i, &list[i]);
+		if (flights[i].begun && !SPAWN_OVERLAPS)
+			await_exec(&flights[i], &list[i], clock_now());
+	}
+	since = clock_now();
+	for (unsigned i = 0; i < count; i++) {
+		if (flights[i].begun && SPAWN_OVERLAPS)
+			await_exec(&flights[i], &list[i], since);
+		fd_close(&flights[i].reader);
+		fd_close(&flights[i].writer);
+		if (list[i].plan->trap != NULL)
+			trap = list[i].plan->trap;
+	}
+	if (trap != NULL)
+		take_traps(trap->channel[0], list, count);
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].pidfd == -1 && list[i].plan->trap != NULL)
+			fd_close(&list[i].plan->trap->fd);
+}
+
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
+	struct spawn_failure *failure)
+{
+	struct spawning it = {.plan = plan};
+
+	spawn_many(&it, 1);
+	if (it.pidfd == -1) {
+		*failure = it.failure;
 		return -1;
 	}
-	*pidfd = handle;
+	*pid = it.pid;
+	*pidfd = it.pidfd;
 	return 0;
 }

@@ -134,6 +134,18 @@ struct spawn_failure {
 	char what[128]; /* the path that failed, cut; may be "" */
 };
 
+/* One of several that are started together. */
+struct spawning {
+	const struct spawn_plan *plan;
+	pid_t pid; /* with pidfd as of spawn() … */
+	int pidfd; /* … or -1, and then `failure` */
+	struct spawn_failure failure;
+};
+
+/* The same for some: while one is set up, or waits for a CPU, the others are, too.
+ * No more than SPAWN_MANY. */
+#define SPAWN_MANY 4
+void spawn_many(struct spawning *list, unsigned count);
 /* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
  * *failure; then nothing is left of the child, unless it cannot be killed.
  * Blocks until the exec. */

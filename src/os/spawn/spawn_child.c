@@ -222,6 +222,38 @@ static void note(struct spawn_failure *f, const char *path, int error)
 	(void)text_copy(f->what, sizeof(f->what), what);
 }
 
+/*
+ * A search for the command fails often, and errno is that of all who have this
+ * memory: here it is not touched.  Returns an error number.
+ */
+static int exec_error(const char *path, char *const *argv, char *const *envp)
+{
+#if defined(__x86_64__) && defined(__LP64__)
+	long got;
+
+	__asm__ volatile(
+		"syscall"
+		: "=a"(got)
+		: "0"((long)SYS_execve), "D"(path), "S"(argv), "d"(envp)
+		: "rcx", "r11", "memory");
+	return (int)-got;
+#elif defined(__aarch64__)
+	register long number __asm__("x8") = SYS_execve;
+	register long first __asm__("x0") = (long)path;
+	register long second __asm__("x1") = (long)argv;
+	register long third __asm__("x2") = (long)envp;
+
+	__asm__ volatile("svc 0"
+			 : "+r"(first)
+			 : "r"(second), "r"(third), "r"(number)
+			 : "memory");
+	return (int)-first;
+#else
+	(void)execve(path, argv, envp);
+	return errno;
+#endif
+}
+
 static void execute(struct spawn_child *child, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
@@ -238,8 +270,7 @@ static void execute(struct spawn_child *child, struct spawn_failure *f)
 		return;
 	}
 	for (const char *const *path = plan->candidates; *path; path++) {
-		(void)execve(*path, plan->argv, plan->envp);
-		note(f, *path, errno);
+		note(f, *path, exec_error(*path, plan->argv, plan->envp));
 		if (!goes_on(f->error) && f->error != EISDIR)
 			return;
 	}
@@ -258,19 +289,19 @@ static void execute(struct spawn_child *child, struct spawn_failure *f)
 static int set_trap(const struct spawn_child *child)
 {
 	const struct spawn_trap *trap = child->plan->trap;
-	int error;
+	struct spawn_trapped told = {.nth = child->nth};
 	int fd;
 
 	if (!trap->privileged && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return -1;
 	fd = seccomp_install(trap->v6only_too);
-	error = fd == -1 ? errno : 0;
+	told.error = fd == -1 ? errno : 0;
 	/* it is told in any case, so that each spawn has one message; a filter
 	 * whose listener nobody has would make each bind fail */
-	if (fdpass_send(child->table.channel, &error, sizeof(error), &fd,
+	if (fdpass_send(child->table.channel, &told, sizeof(told), &fd,
 		    fd != -1 ? 1 : 0) == -1)
 		return -1;
-	errno = error;
+	errno = told.error;
 	return trap->must && fd == -1 ? -1 : 0;
 }
 

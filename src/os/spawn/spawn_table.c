@@ -7,12 +7,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* Below this a descriptor is low; so many low ones are kept to be lent. */
-enum { LOW = 256, KEPT = 10 };
+enum { LOW = 256, EACH = 9, KEPT = 1 + EACH * SPAWN_MANY };
 
 /*
  * The kept numbers (all on /dev/null), taken at the first spawn, when low
@@ -31,7 +32,11 @@ static struct {
 
 static void ask(int null_fd)
 {
+	struct rlimit limit;
+
 	kept.asked = true;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= LOW)
+		return; /* there will never be others */
 	/* no such number: this only tells whether there is the call */
 	kept.possible = close_range(~0U, ~0U, 0) == 0;
 	while (kept.possible && null_fd != -1 && kept.count < KEPT) {
@@ -82,9 +87,12 @@ static bool lower(struct spawn_table *t, int *fd)
 	int low;
 
 	if (*fd >= LOW) {
-		if (t->lent + 1 >= kept.count || !is_ours(kept.low[0]))
+		unsigned at = 1 + t->nth * EACH + t->lent;
+
+		if (t->lent == EACH || at >= kept.count ||
+			!is_ours(kept.low[0]))
 			return false;
-		low = kept.low[t->lent + 1];
+		low = kept.low[at];
 		if (!is_ours(low) || dup3(*fd, low, O_CLOEXEC) == -1)
 			return false;
 		t->lent++;
@@ -148,7 +156,8 @@ void spawn_table_note(int fd)
 void spawn_table_return(struct spawn_table *t)
 {
 	for (; t->lent > 0; t->lent--) /* cannot fail: both are open */
-		(void)dup3(kept.low[0], kept.low[t->lent], O_CLOEXEC);
+		(void)dup3(kept.low[0], kept.low[t->nth * EACH + t->lent],
+			O_CLOEXEC);
 }
 
 void spawn_table_unshared(struct spawn_table *t)

@@ -23,7 +23,8 @@ struct spawn_table {
 	int channel;          /* of plan->trap: the child's end, or -1 */
 	unsigned first_other; /* the child needs none from here on; 0: it does
 				 not share the table */
-	unsigned lent;        /* of the low numbers kept */
+	unsigned nth;         /* of those that are made at once */
+	unsigned lent;        /* of the low numbers kept for that one */
 };
 
 /* In the parent: before the clone, and after it.  `report` (-1: none) stays the

@@ -75,8 +75,8 @@ static bool must(const struct cluster_settings *settings)
 }
 
 /* The trap for the plan of a spawn; NULL: the child's calls are not trapped. */
-static struct spawn_trap *make_plan(
-	struct service *service, const struct cluster_settings *settings)
+static struct spawn_trap *make_plan(struct service *service,
+	const struct cluster_settings *settings, struct spawn_trap *trap)
 {
 	struct supervisor *sup = service->sup;
 	struct intercept *in = &sup->intercept;
@@ -93,9 +93,8 @@ static struct spawn_trap *make_plan(
 	in->trap.privileged = privilege_has(CAP_SYS_ADMIN);
 	in->trap.v6only_too = in->way == WAY_REPLACE;
 	in->trap.must = must(settings);
-	in->trap.fd = -1;
-	in->trap.error = 0;
-	return &in->trap;
+	*trap = in->trap;
+	return trap;
 }
 
 /* Is the machine the cause, so that each worker will get the same error? */
@@ -415,8 +414,8 @@ static int intercept_on_prepare(
 	struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
-	birth->plan.trap =
-		make_plan(child->service, birth->place.recipe->settings);
+	birth->plan.trap = make_plan(
+		child->service, birth->place.recipe->settings, &birth->trap);
 	return 0;
 }
 
@@ -455,9 +454,11 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 {
 	struct service *service = child->service;
 	struct spawn_trap trap = {.fd = fd_release(&kept->trap)};
+	struct spawn_trap found;
 
 	if (trap.fd != -1 && service->sup->intercept.way == WAY_UNKNOWN)
-		(void)make_plan(service, cluster_settings(service->core));
+		(void)make_plan(
+			service, cluster_settings(service->core), &found);
 	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
 		watch(child, &trap);
 	fd_close(&trap.fd);

@@ -362,17 +362,18 @@ static int make_lists(struct supervisor *sup, const struct writer *w,
 	size_t arguments, struct spawn_plan *plan)
 {
 	const struct recipe *r = w->place->recipe;
+	struct scratch *scratch = &sup->births.scratch[w->place->nth];
 	size_t need = w->strings + r->environment.count + 2;
 	char *at = w->out->data;
-	char **list = sup->births.scratch_list;
+	char **list = scratch->list;
 	size_t n = 0;
 
-	if (need > sup->births.scratch_size) {
+	if (need > scratch->size) {
 		list = realloc(list, need * sizeof(*list));
 		if (list == NULL)
 			return -1;
-		sup->births.scratch_list = list;
-		sup->births.scratch_size = need;
+		scratch->list = list;
+		scratch->size = need;
 	}
 	for (size_t i = 0; i < w->strings; i++) {
 		if (i == arguments)
@@ -434,7 +435,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	struct listener *list[SPAWN_FDS_MAX] untouched;
 	struct listener_set own = {.list = list};
 	struct writer w = {
-		.out = &sup->births.scratch,
+		.out = &sup->births.scratch[place->nth].text,
 		.place = place,
 		.listeners = &own,
 	};

@@ -6,6 +6,7 @@
 #include "base/nsec.h"
 #include "config/config.h"
 #include "os/eventset.h"
+#include "os/spawn/spawn.h"
 #include "os/vfork.h"
 #include "supervisor/common/allowance.h"
 #include "supervisor/sockets/state.h"
@@ -116,13 +117,18 @@ struct closer {
 	ev_timer overdue;
 };
 
+/* argv and environment of one spawn. */
+struct scratch {
+	struct buffer text;
+	char **list;
+	size_t size;
+};
+
 /* What a worker is made with (child.h, environment.h). */
 struct births {
 	uint64_t next_serial;
-	struct child *spare;   /* freed structs, to be used again */
-	struct buffer scratch; /* argv and environment of one spawn */
-	char **scratch_list;
-	size_t scratch_size;
+	struct child *spare; /* freed structs, to be used again */
+	struct scratch scratch[SPAWN_MANY]; /* of those that are made at once */
 	struct affinity_map *cpus; /* for `cpu`, as found last; or NULL */
 	struct rlimit nofile;      /* as we found it; workers get it back */
 	char oom_score_adj[16];    /* of workers; "": as ours */
@@ -173,6 +179,7 @@ struct cluster_life {
 	bool greed_told;             /* that its workers have used it up */
 	bool bind_hint_told; /* that its workers may bind it themselves */
 	bool hung;           /* its last spawn: a file server? */
+	bool goes_well;      /* its last spawn: no command that cannot be run */
 	nsec_t drop_told;    /* when the loss of output was told last; or 0 */
 	uint64_t drop_known; /* so many lines in all were told */
 	nsec_t unborn_told;  /* when a failed start was logged, … */

@@ -210,6 +210,92 @@ START_TEST(each_of_many_spawns_has_its_own)
 }
 END_TEST
 
+static bool hangs_up(int fd)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+
+	return poll(&one, 1, 0) == 1 && (one.revents & POLLHUP) != 0;
+}
+
+/* What is one's and what another's, of those that are made together. */
+static void make_together(const struct spawn_plan *plan, unsigned bad)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	static const char *const good[] = {
+		"/no/sleep", "/nor/sleep", "/bin/sleep", NULL};
+	static const char *const none[] = {"/no/sleep", NULL};
+	char pids[SPAWN_MANY][24];
+	char *envp[SPAWN_MANY][2];
+	struct spawn_trap traps[SPAWN_MANY];
+	struct spawn_plan plans[SPAWN_MANY];
+	struct spawning list[SPAWN_MANY];
+
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		(void)strcpy(pids[i], "LISTEN_PID=0000000000");
+		envp[i][0] = pids[i];
+		envp[i][1] = NULL;
+		traps[i] = trap;
+		plans[i] = *plan;
+		plans[i].argv = (char *const *)(uintptr_t)argv;
+		plans[i].envp = envp[i];
+		plans[i].pid_slots[0] = strchr(pids[i], '=') + 1;
+		plans[i].pid_width = 11;
+		plans[i].candidates = i == bad ? none : good;
+		plans[i].trap = &traps[i];
+		list[i] = (struct spawning){.plan = &plans[i]};
+	}
+	spawn_many(list, SPAWN_MANY);
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		if (i == bad) {
+			ck_assert_int_eq(list[i].pidfd, -1);
+			ck_assert_int_eq(list[i].failure.step, SPAWN_EXEC);
+			ck_assert_int_eq(list[i].failure.error, ENOENT);
+			ck_assert_int_eq(traps[i].fd, -1);
+			continue;
+		}
+		ck_assert_int_ne(list[i].pidfd, -1);
+		ck_assert_int_eq(atoi(plans[i].pid_slots[0]), list[i].pid);
+		ck_assert_int_eq(traps[i].error, 0);
+		ck_assert_int_ne(traps[i].fd, -1);
+		ck_assert(!hangs_up(traps[i].fd));
+	}
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		if (i == bad)
+			continue;
+		ck_assert_int_eq(kill(list[i].pid, SIGKILL), 0);
+		(void)os_wait(list[i].pidfd);
+		ck_assert(has_hung_up(traps[i].fd));
+		ck_assert_int_eq(close(traps[i].fd), 0);
+		for (unsigned k = i + 1; k < SPAWN_MANY; k++)
+			ck_assert(k == bad || !hangs_up(traps[k].fd));
+	}
+	errno = 0;
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+
+START_TEST(of_four_at_once_each_has_its_own)
+{
+	const struct spawn_plan plan = os_plan();
+	unsigned before;
+	int many[300];
+
+	make_together(&plan, 0);
+	before = os_open_count();
+	for (unsigned i = 0; i < 100; i++)
+		make_together(&plan, i % (SPAWN_MANY + 1));
+	ck_assert_uint_eq(os_open_count(), before);
+	/* and where they share the table of descriptors at first */
+	for (unsigned i = 0; i < 300; i++)
+		ck_assert_int_ne(many[i] = os_null(), -1);
+	for (unsigned i = 0; i < 100; i++)
+		make_together(&plan, i % (SPAWN_MANY + 1));
+	for (unsigned i = 0; i < 300; i++)
+		(void)close(many[i]);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+END_TEST
+
 /* ---- where it cannot ---- */
 
 static struct spawn_failure must_fail(const struct spawn_plan *plan)
@@ -323,6 +409,7 @@ static void add_traps(TCase *tc)
 	tcase_add_test(tc, the_channel_may_stand_where_targets_are);
 	tcase_add_test(tc, among_many_descriptors_it_comes_all_the_same);
 	tcase_add_test(tc, each_of_many_spawns_has_its_own);
+	tcase_add_test(tc, of_four_at_once_each_has_its_own);
 	tcase_add_test(tc, a_child_that_does_not_come_so_far_says_nothing);
 	tcase_add_loop_test(
 		tc, where_it_is_not_allowed_only_who_must_have_it_fails, 0, 2);

@@ -154,7 +154,6 @@ START_TEST(a_child_is_in_it_before_it_runs)
 		ck_assert_int_eq(process_look(pid, &facts), 0);
 		ck_assert_uint_eq(e->birth.start, facts.start);
 		(void)os_wait(pidfd);
-		fd_close(&pidfd);
 	}
 	statefile_close(&f);
 }

@@ -121,8 +121,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, orphans.failed),
 	NOT(supervisor, orphans.fresh),
 	NOT(supervisor, births.scratch),
-	NOT(supervisor, births.scratch_list),
-	NOT(supervisor, births.scratch_size),
 	NOT(supervisor, births.cpus),
 	NOT(supervisor, births.own_score), /* opened anew */
 	NOT(supervisor, upgrade.reexec),
@@ -193,8 +191,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, life.ports), /* ports_save() */
 	NOT(service, life.posts), /* closed before */
 	NOT(service, life.post_count),
-	NOT(service, life.whole_at),                            /* begun anew */
-	NOT(service, life.greed_told), NOT(service, life.hung), /* tried anew */
+	NOT(service, life.whole_at), /* begun anew */
+	NOT(service, life.greed_told), NOT(service, life.hung),
+	NOT(service, life.goes_well), /* tried anew */
 	NOT(service, outcome.text),
 	NOT(service, stage.awaited), /* of a moment */
 	NOT(service, trouble), NOT(service, scaling),
