@@ -23,6 +23,7 @@ enum { LOW = 256, EACH = 9, KEPT = 1 + EACH * SPAWN_MANY };
 static struct {
 	bool asked;
 	bool possible; /* close_range(2) is there */
+	bool full;     /* no more low ones are to be had */
 	bool worth_it; /* so many were open once that LOW was passed */
 	unsigned count;
 	int low[KEPT]; /* the first is never lent: others become it again */
@@ -30,23 +31,31 @@ static struct {
 	int room;      /* the table has places below this */
 } kept;
 
-static void ask(int null_fd)
+static void ask(void)
 {
 	struct rlimit limit;
 
 	kept.asked = true;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= LOW)
-		return; /* there will never be others */
 	/* no such number: this only tells whether there is the call */
 	kept.possible = close_range(~0U, ~0U, 0) == 0;
-	while (kept.possible && null_fd != -1 && kept.count < KEPT) {
+	/* without others than low ones there will be nothing to lend */
+	kept.full = !kept.possible ||
+		(getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+			limit.rlim_cur <= LOW);
+}
+
+/* As many as those need that are made at once, up to this one. */
+static void keep(int null_fd, unsigned nth)
+{
+	while (!kept.full && null_fd != -1 &&
+		kept.count < 1 + EACH * (nth + 1)) {
 		int fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 3);
 
 		if (fd >= LOW)
 			(void)close(fd);
-		if (fd == -1 || fd >= LOW)
-			return;
-		kept.low[kept.count++] = fd;
+		kept.full = fd == -1 || fd >= LOW;
+		if (!kept.full)
+			kept.low[kept.count++] = fd;
 	}
 }
 
@@ -134,7 +143,8 @@ int spawn_table_lend(
 	}
 	fill(t, plan, report);
 	if (!kept.asked)
-		ask(plan->null_fd);
+		ask();
+	keep(plan->null_fd, t->nth);
 	if (!kept.possible || !kept.worth_it)
 		return 0;
 	make_room(plan->null_fd);
