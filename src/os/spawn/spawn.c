@@ -18,12 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#if (defined(__x86_64__) && defined(__LP64__)) || defined(__aarch64__)
-#define SPAWN_OVERLAPS true
-#else
-#define SPAWN_OVERLAPS false
-#endif
-
 static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	int flags = CLONE_PIDFD | SIGCHLD;
@@ -40,7 +34,7 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 		privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
-	child->ticks = child->plan->birth != NULL ? spawn_ticks() : 0;
+	child->ticks = child->plan->birth != NULL ? clock_ticks() : 0;
 	got = vfork_begin(v, spawn_child_run, child,
 		shared ? flags | CLONE_FILES : flags, pidfd);
 
@@ -152,10 +146,10 @@ static void read_own(int fd, char score[16])
 	score[n > 0 ? n : 0] = '\0';
 }
 
-/* The futex says exec a moment before the memories are two: then our own score
- * has changed, too. */
 enum { YIELDS = 8 };
 
+/* The futex says exec a moment before the memories are two: then our own score
+ * has changed, too. */
 static int set_score(pid_t pid, const char *score, int own)
 {
 	struct scoring s = {.pid = pid, .score = score};
@@ -273,7 +267,7 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 	it->pidfd = f->handle;
 }
 
-/* Where errno would be in the way (spawn_child.c), one comes after the other. */
+/* Where errno would be in the way (spawn_overlaps), one comes after the other. */
 void spawn_many(struct spawning *list, unsigned count)
 {
 	struct flight flights[SPAWN_MANY] untouched;
@@ -282,12 +276,12 @@ void spawn_many(struct spawning *list, unsigned count)
 
 	for (unsigned i = 0; i < count; i++) {
 		begin(&flights[i], i, &list[i]);
-		if (flights[i].begun && !SPAWN_OVERLAPS)
+		if (flights[i].begun && !spawn_overlaps)
 			await_exec(&flights[i], &list[i], clock_now());
 	}
 	since = clock_now();
 	for (unsigned i = 0; i < count; i++) {
-		if (flights[i].begun && SPAWN_OVERLAPS)
+		if (flights[i].begun && spawn_overlaps)
 			await_exec(&flights[i], &list[i], since);
 		fd_close(&flights[i].reader);
 		fd_close(&flights[i].writer);

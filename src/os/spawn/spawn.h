@@ -134,6 +134,12 @@ struct spawn_failure {
 	char what[128]; /* the path that failed, cut; may be "" */
 };
 
+/* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
+ * *failure; then nothing is left of the child, unless it cannot be killed.
+ * Blocks until the exec. */
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
+	struct spawn_failure *failure);
+
 /* One of several that are started together. */
 struct spawning {
 	const struct spawn_plan *plan;
@@ -146,11 +152,6 @@ struct spawning {
  * No more than SPAWN_MANY. */
 #define SPAWN_MANY 4
 void spawn_many(struct spawning *list, unsigned count);
-/* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
- * *failure; then nothing is left of the child, unless it cannot be killed.
- * Blocks until the exec. */
-int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
-	struct spawn_failure *failure);
 
 /* "cannot execute 'x': No such file or directory" and its like, one line. */
 void spawn_explain(

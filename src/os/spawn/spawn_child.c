@@ -2,6 +2,7 @@
 #include "os/spawn/spawn_child.h"
 
 #include "base/text.h"
+#include "os/clock.h"
 #include "os/disposition.h"
 #include "os/fdpass.h"
 #include "os/spawn/seccomp.h"
@@ -15,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
@@ -226,9 +226,11 @@ static void note(struct spawn_failure *f, const char *path, int error)
  * A search for the command fails often, and errno is that of all who have this
  * memory: here it is not touched.  Returns an error number.
  */
+#if defined(__x86_64__) && defined(__LP64__)
+const bool spawn_overlaps = true;
+
 static int exec_error(const char *path, char *const *argv, char *const *envp)
 {
-#if defined(__x86_64__) && defined(__LP64__)
 	long got;
 
 	__asm__ volatile(
@@ -237,7 +239,12 @@ static int exec_error(const char *path, char *const *argv, char *const *envp)
 		: "0"((long)SYS_execve), "D"(path), "S"(argv), "d"(envp)
 		: "rcx", "r11", "memory");
 	return (int)-got;
+}
 #elif defined(__aarch64__)
+const bool spawn_overlaps = true;
+
+static int exec_error(const char *path, char *const *argv, char *const *envp)
+{
 	register long number __asm__("x8") = SYS_execve;
 	register long first __asm__("x0") = (long)path;
 	register long second __asm__("x1") = (long)argv;
@@ -248,11 +255,16 @@ static int exec_error(const char *path, char *const *argv, char *const *envp)
 			 : "r"(second), "r"(third), "r"(number)
 			 : "memory");
 	return (int)-first;
+}
 #else
+const bool spawn_overlaps = false;
+
+static int exec_error(const char *path, char *const *argv, char *const *envp)
+{
 	(void)execve(path, argv, envp);
 	return errno;
-#endif
 }
+#endif
 
 static void execute(struct spawn_child *child, struct spawn_failure *f)
 {
@@ -371,17 +383,6 @@ __attribute__((no_sanitize("address"))) static uint64_t own_start(void)
 	return start;
 }
 
-uint64_t spawn_ticks(void)
-{
-	long tick = sysconf(_SC_CLK_TCK);
-	struct timespec t;
-
-	if (tick <= 0 || clock_gettime(CLOCK_BOOTTIME, &t) == -1)
-		return 0;
-	return (uint64_t)t.tv_sec * (uint64_t)tick +
-		(uint64_t)t.tv_nsec / (SECOND / (uint64_t)tick);
-}
-
 /*
  * The kernel takes the start from that clock in clone (copy_process() in
  * kernel/fork.c, do_task_stat() in fs/proc/array.c): if it shows the same before and
@@ -392,7 +393,7 @@ static bool clock_is_right;
 
 static uint64_t start_of(const struct spawn_child *child)
 {
-	bool is_clear = child->ticks != 0 && child->ticks == spawn_ticks();
+	bool is_clear = child->ticks != 0 && child->ticks == clock_ticks();
 	uint64_t start;
 
 	if (is_clear && clock_is_right)

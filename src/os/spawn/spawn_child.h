@@ -19,7 +19,7 @@ struct spawn_child {
 	bool scored_later;        /* spawn() sets its oom_score_adj */
 	unsigned nth;             /* of those that are made at once */
 	pid_t parent;             /* to see whether it is gone already */
-	uint64_t ticks;           /* spawn_ticks(), before it was made */
+	uint64_t ticks;           /* clock_ticks(), before it was made */
 	/* Written by the child.  The parent sees it only where clone(2) gave
 	 * them one memory. */
 	bool failed;
@@ -33,11 +33,10 @@ struct spawn_trapped {
 	unsigned nth;
 };
 
+/* Can several run at once, as the search for the command leaves errno alone? */
+extern const bool spawn_overlaps;
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
-
-/* Clock ticks since boot, as those of process_facts.start. */
-uint64_t spawn_ticks(void);
 
 /* Write the text to the process's oom_score_adj.  -1 and errno. */
 int spawn_oom_score(pid_t pid, const char *text);

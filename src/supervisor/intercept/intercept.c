@@ -74,27 +74,26 @@ static bool must(const struct cluster_settings *settings)
 		settings->ready == READY_LISTEN;
 }
 
-/* The trap for the plan of a spawn; NULL: the child's calls are not trapped. */
-static struct spawn_trap *make_plan(struct service *service,
-	const struct cluster_settings *settings, struct spawn_trap *trap)
+/* Fill in the trap of those that are spawned; false: their calls are not trapped. */
+static bool is_trapped(
+	struct service *service, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
 	struct intercept *in = &sup->intercept;
 
 	if (settings->intercept == INTERCEPT_OFF || settings->accept ||
 		(in->way == WAY_NONE && !must(settings)))
-		return NULL;
+		return false;
 	if (in->way == WAY_UNKNOWN)
 		in->way = find_way();
 	if (open_channel(sup) == -1) {
 		log_syserr("%s: ports cannot be taken over", service->name);
-		return NULL;
+		return false;
 	}
 	in->trap.privileged = privilege_has(CAP_SYS_ADMIN);
 	in->trap.v6only_too = in->way == WAY_REPLACE;
 	in->trap.must = must(settings);
-	*trap = in->trap;
-	return trap;
+	return true;
 }
 
 /* Is the machine the cause, so that each worker will get the same error? */
@@ -414,8 +413,10 @@ static int intercept_on_prepare(
 	struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
-	birth->plan.trap = make_plan(
-		child->service, birth->place.recipe->settings, &birth->trap);
+	if (is_trapped(child->service, birth->place.recipe->settings)) {
+		birth->trap = child->service->sup->intercept.trap;
+		birth->plan.trap = &birth->trap;
+	}
 	return 0;
 }
 
@@ -454,11 +455,9 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 {
 	struct service *service = child->service;
 	struct spawn_trap trap = {.fd = fd_release(&kept->trap)};
-	struct spawn_trap found;
 
 	if (trap.fd != -1 && service->sup->intercept.way == WAY_UNKNOWN)
-		(void)make_plan(
-			service, cluster_settings(service->core), &found);
+		(void)is_trapped(service, cluster_settings(service->core));
 	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
 		watch(child, &trap);
 	fd_close(&trap.fd);

@@ -245,7 +245,6 @@ struct making {
 	struct birth birth;
 	struct child *child; /* NULL: `answer` says why there will be none */
 	cpu_set_t *affinity;
-	struct spawning spawning;
 	struct event *answer;
 };
 
@@ -321,10 +320,10 @@ static void make_ready(struct service *service, struct making *m,
 }
 
 /* It has been spawned, or not. */
-static struct child *complete(struct service *service, struct making *m)
+static struct child *complete(
+	struct service *service, struct making *m, const struct spawning *it)
 {
 	struct child *c = m->child;
-	const struct spawning *it = &m->spawning;
 
 	service->life.goes_well = it->pidfd != -1;
 	service->life.hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
@@ -359,12 +358,10 @@ static void make_all(
 				(struct spawning){.plan = &list[i].birth.plan};
 	spawn_many(spawnings, n);
 	n = 0;
-	for (unsigned i = 0; i < count; i++) {
-		if (list[i].child == NULL)
-			continue;
-		list[i].spawning = spawnings[n++];
-		list[i].child = complete(service, &list[i]);
-	}
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].child != NULL)
+			list[i].child =
+				complete(service, &list[i], &spawnings[n++]);
 }
 
 struct child *child_serve(struct service *service,
