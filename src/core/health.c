@@ -4,6 +4,11 @@
 #include "core/canary.h"
 #include "core/inside.h"
 
+/* If nclust comes so late, the worker may have had no CPU either … */
+#define LATE (10 * MSEC)
+/* … and says once more that it is alive as soon as it has. */
+#define MOMENT (500 * MSEC)
+
 /* It serves on, but a successor is wanted. */
 static void mark(struct cluster *c, uint32_t i, struct worker *w,
 	enum report_kind kind, enum why why)
@@ -77,12 +82,17 @@ void health_outgrown(
 void health_missed(struct cluster *c, uint32_t i, struct worker *w)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
+	nsec_t late = c->now - c->lost - w->deadline;
 
 	/* by settings that came since, nothing is expected of it any more */
-	if (worker_interval(w, g->settings) == 0)
+	if (worker_interval(w, g->settings) == 0) {
 		w->deadline = NSEC_NEVER;
-	else
+	} else if (late >= LATE && !w->granted) {
+		w->granted = true;
+		w->deadline += late + MOMENT;
+	} else {
 		hung(c, i, w, WHY_WATCHDOG);
+	}
 }
 
 void health_look(struct cluster *c, uint32_t i, struct worker *w)

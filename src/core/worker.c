@@ -50,6 +50,7 @@ static void watch(struct worker *w, const struct moment *at)
 {
 	nsec_t interval = worker_interval(w, at->settings);
 
+	w->granted = false;
 	w->deadline = NSEC_NEVER;
 	if (interval > 0)
 		w->deadline = nsec_add(at->now - at->lost, interval);

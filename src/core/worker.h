@@ -77,9 +77,10 @@ struct worker {
 	uint8_t stop_step;   /* of settings->stop */
 	bool released;       /* STARTING: it may pass the gate */
 	bool said;           /* SPARE: it was ready before it was held back */
-	bool held;           /* it is or was stopped, as it came to no gate */
-	bool slow;           /* STARTING: no other waits for it (line.h) */
-	bool tells;          /* STOPPING: it has its hang signal, and is to have
+	bool granted; /* READY: a moment more, for its watchdog (health.c) */
+	bool held;    /* it is or was stopped, as it came to no gate */
+	bool slow;    /* STARTING: no other waits for it (line.h) */
+	bool tells;   /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */
 	enum worker_state state;
 	enum why why;   /* it was asked to go */

@@ -6,6 +6,7 @@
 #include "supervisor/health/away.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/health/health.h"
+#include "supervisor/health/silence.h"
 #include "supervisor/health/volley.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
@@ -19,7 +20,8 @@
  * Commands are run one after the other, spread over the round.  Connections are
  * made in volleys (volley.h), several in a round, until each worker has taken
  * one.  A worker that has taken none by chance has not failed.  If no worker
- * takes any for as long as a worker may fail its checks, all have failed.
+ * takes any for as long as a worker may fail its checks, those have failed that
+ * take none of clients either.
  */
 
 /* The most volleys of a round: TRIES, and one more per WORKERS_A_TRY
@@ -39,6 +41,9 @@ struct checker {
 	nsec_t round_at;
 	unsigned tries; /* in it */
 	bool nobody_told;
+	nsec_t looks_from; /* it looks who takes none since then; or 0 … */
+	struct child_walk walk; /* … who is next … */
+	unsigned asked, silent; /* … and what was found */
 };
 
 static struct checker *checker_of(const struct service *service)
@@ -186,23 +191,55 @@ static struct look look_at_all(const struct checker *c)
 	return look;
 }
 
-static void fail_all(struct checker *c, const char *text)
+static bool is_asked(const struct checker *c, const struct child *child)
+{
+	const struct probe *probe = probe_of(child);
+
+	return probe != NULL && probe->kind != PROBE_EXEC &&
+		volley_is_at(&c->volley, child);
+}
+
+static void fail_silent(struct checker *c, const char *text)
 {
 	struct child_walk walk = children_of(c->volley.asker.service);
 	struct child *child;
 
 	while ((child = child_next(&walk)) != NULL) {
-		const struct probe *probe = probe_of(child);
-		struct health *h = probe != NULL ? health_of(child) : NULL;
+		struct health *h = child->health;
 
-		if (h == NULL || probe->kind == PROBE_EXEC ||
-			!volley_is_at(&c->volley, child))
+		if (h == NULL || !h->silent || !is_asked(c, child))
 			continue;
 		h->failed++;
 		h->failures = 0;
+		h->silent = false;
 		(void)text_copy(h->last, sizeof(h->last), text);
 		child_tell(child, EVENT_UNWELL, WHY_CHECK);
 	}
+}
+
+/* Who takes no connection at all?  A slice at a time; true: all were looked at. */
+static bool find_silent(struct checker *c)
+{
+	nsec_t from = c->volley.quiet_from;
+	nsec_t until = clock_now() + SLICE;
+	struct child *child;
+
+	if (c->looks_from != from) {
+		c->walk = children_of(c->volley.asker.service);
+		c->asked = 0;
+		c->silent = 0;
+	}
+	c->looks_from = from;
+	while ((child = child_next(&c->walk)) != NULL) {
+		if (is_asked(c, child)) {
+			c->asked++;
+			c->silent += silence_lasts(child, from);
+		}
+		if (clock_now() > until)
+			return false;
+	}
+	c->looks_from = 0;
+	return true;
 }
 
 /* If no worker takes our connections, all are at work, or all hang. */
@@ -212,6 +249,7 @@ static void judge_silence(
 	struct service *service = c->volley.asker.service;
 	nsec_t waited = now - c->volley.quiet_since;
 	char age[16];
+	char all[32] = "all";
 	char text[96] = "no worker took a connection for ";
 
 	if (!volley_waits(&c->volley) || waited < look->timeout)
@@ -224,16 +262,19 @@ static void judge_silence(
 			"all are busy, or hung",
 			age);
 	}
-	if (waited < look->patience)
+	if (!find_silent(c) || c->silent == 0 || waited < look->patience)
 		return;
 	volley_stop(&c->volley);
 	c->nobody_told = false;
+	if (c->silent < c->asked)
+		(void)snprintf(
+			all, sizeof(all), "%u of %u", c->silent, c->asked);
 	news_say_of(service, LOG_WARN, "check-failed",
-		"no worker has taken a check's connection for %s: all have "
+		"no worker has taken a check's connection for %s: %s have "
 		"failed",
-		age);
+		age, all);
 	(void)text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
-	fail_all(c, text);
+	fail_silent(c, text);
 }
 
 /* Is this worker away?  Asked only if it has not answered in this round. */

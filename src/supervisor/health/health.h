@@ -29,9 +29,12 @@ struct health {
 	uint64_t asked;        /* inode of our last check's other end, or 0 */
 	unsigned seen;     /* the round in which it waited for connections */
 	nsec_t away_since; /* since then it was seen away (away.h); or 0 … */
-	uint64_t away_print;  /* … with this print of its connections */
-	bool away_found;      /* that was reported */
-	nsec_t hang_looked;   /* request-timeout: when we looked last */
+	uint64_t away_print;   /* … with this print of its connections */
+	bool away_found;       /* that was reported */
+	nsec_t silent_since;   /* it had taken connections … */
+	uint64_t silent_print; /* … of this print, and has no others … */
+	bool silent;        /* … for so long that it has failed (silence.h) */
+	nsec_t hang_looked; /* request-timeout: when we looked last */
 	uint64_t hang_cookie; /* the connection with a late answer, or 0 */
 	char hang[96];        /* the request that was too late; or "" */
 	nsec_t above_since;   /* max-memory: it was exceeded since; or 0 */

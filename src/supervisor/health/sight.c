@@ -83,6 +83,13 @@ static uint64_t read_of(const struct connection *c)
 	return c->bytes_in - c->queue - is_ended;
 }
 
+/* Sums of these are prints, in any order. */
+static uint64_t mix(uint64_t one)
+{
+	one *= 0x9e3779b97f4a7c15;
+	return one ^ one >> 29;
+}
+
 uint64_t sight_print(const struct sight *sight)
 {
 	uint64_t print = sight->all.count + 1;
@@ -94,8 +101,22 @@ uint64_t sight_print(const struct sight *sight)
 		if (c->kind == CONNECTION_LISTENER)
 			continue;
 		one ^= read_of(c) << 42;
-		one *= 0x9e3779b97f4a7c15;
-		print += one ^ one >> 29; /* a sum: in any order */
+		print += mix(one);
+	}
+	return print;
+}
+
+uint64_t sight_taken(const struct sight *sight)
+{
+	uint64_t print = 0;
+
+	for (size_t i = 0; i < sight->all.count; i++) {
+		const struct connection *c = &sight->all.list[i];
+
+		if (c->kind == CONNECTION_UNIX ? c->has_name
+					       : c->kind == CONNECTION_TCP &&
+					is_served(sight, c->port))
+			print += mix(c->cookie);
 	}
 	return print;
 }

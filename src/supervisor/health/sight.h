@@ -24,6 +24,9 @@ void sight_free(struct sight *sight);
 /* A number that changes when the worker reads or writes a byte, accepts or
  * closes.  A queue that only grows does not change it. */
 uint64_t sight_print(const struct sight *sight);
+/* Another one, that changes only when it takes a connection or ends one that it has
+ * taken. */
+uint64_t sight_taken(const struct sight *sight);
 /* The connection with the oldest unanswered request, or NULL. */
 const struct connection *sight_oldest(
 	const struct sight *sight, const struct child *child);

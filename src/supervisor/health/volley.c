@@ -9,6 +9,7 @@
 #include "supervisor/common/timer.h"
 #include "os/socket/socket.h"
 #include "supervisor/health/health.h"
+#include "supervisor/health/silence.h"
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/group.h"
 
@@ -24,8 +25,9 @@
 #define STEP_MOST (16 * MSEC)
 /* The most time in a turn for finding out who has taken a connection. */
 #define SLICE (2 * MSEC)
-/* If the timer comes later than that, nclust itself stood still. */
-#define LATE (500 * MSEC)
+/* While an answer is awaited nclust wakes so often in its time, to see whether it gets
+ * the CPU. */
+#define WAKES 8
 
 static void arm(struct volley *v);
 
@@ -194,6 +196,13 @@ static int send_request(struct asking *a, size_t kept)
 	return 0;
 }
 
+/* From now on no worker has taken any. */
+static void be_quiet(struct volley *v)
+{
+	v->quiet_from = clock_now();
+	v->quiet_since = v->quiet_from;
+}
+
 /* The worker has taken it: send the request, if it must be asked. */
 static void take(struct asking *a, struct child *child, bool closed)
 {
@@ -202,7 +211,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 
 	if (a->state != ASKING_WAITS)
 		return;
-	v->quiet_since = clock_now();
+	be_quiet(v);
 	if (!wants(v, child) || volley_asks(v, child)) {
 		close_asking(a);
 		return;
@@ -407,7 +416,7 @@ static unsigned mates(const struct child *child)
 }
 
 /* Nobody but this worker takes it.  If that one does not, it is busy, or has failed in
- * the end. */
+ * the end, unless it takes others. */
 static void look_at_aimed(struct asking *a, nsec_t now)
 {
 	struct volley *v = a->volley;
@@ -415,6 +424,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	const struct cluster_settings *s = v->settings;
 	nsec_t patience = (nsec_t)s->check_failures * s->check_interval +
 		s->check_timeout;
+	nsec_t waited = now - a->since;
 	char time[24];
 	char why[64];
 	uint64_t inode;
@@ -431,10 +441,11 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 			take(a, child, false);
 		return;
 	}
-	if (now - a->since < patience || v->asker.kind->answered == NULL)
+	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
+		!silence_lasts(child, a->asked) || waited < patience)
 		return;
 	(void)snprintf(why, sizeof(why), "took no connection for %s",
-		text_duration(time, patience));
+		text_age(time, waited));
 	/* it has missed all of them */
 	if (health_of(child) != NULL)
 		child->health->failures = s->check_failures - 1;
@@ -465,17 +476,17 @@ static void look_if_taken(struct asking *a, nsec_t now)
 	(void)take_unseen(a, true); /* closed before its owner was known */
 }
 
-/* If nclust stood still, prolong all times.  When that began is not known, but
- * not before the timer was set: so all the time since then is added. */
+/* If nclust comes late, its workers may not have had the CPU either: prolong all
+ * times by that. */
 static void forgive_lateness(struct volley *v, nsec_t now)
 {
-	nsec_t slept = now - v->armed;
+	nsec_t late = now - v->due;
 
-	if (now < v->due + LATE)
+	if (late <= 0)
 		return;
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		v->asks[i].since += slept;
-	v->quiet_since += slept;
+		v->asks[i].since += late;
+	v->quiet_since += late;
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -512,9 +523,11 @@ static void arm(struct volley *v)
 {
 	nsec_t now = clock_now();
 	nsec_t next = NSEC_NEVER;
+	nsec_t timeout;
 
 	if (v->settings == NULL)
 		return;
+	timeout = v->settings->check_timeout;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		const struct asking *a = &v->asks[i];
 
@@ -522,7 +535,8 @@ static void arm(struct volley *v)
 			next = nsec_min(next, now + v->step);
 		else if (a->state == ASKING_TAKEN)
 			next = nsec_min(next,
-				nsec_add(a->since, v->settings->check_timeout));
+				nsec_min(now + timeout / WAKES,
+					nsec_add(a->since, timeout)));
 		else if (a->state == ASKING_LATE)
 			next = nsec_min(next,
 				nsec_add(
@@ -530,7 +544,6 @@ static void arm(struct volley *v)
 	}
 	if (next == NSEC_NEVER)
 		return;
-	v->armed = now;
 	v->due = next > now ? next : now;
 	timer_arm(v->asker.service->sup->loop, &v->look, v->due - now);
 }
@@ -565,6 +578,7 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 	a->sent = 0;
 	a->got = 0;
 	a->since = v->quiet_since;
+	a->asked = v->quiet_from;
 	a->aimed = own != NULL;
 	a->own = aim_is_own(l);
 	if (own != NULL) {
@@ -652,7 +666,7 @@ int volley_fire(struct volley *v, const struct listener *l,
 	v->settings = cluster_settings_ref(
 		(struct cluster_settings *)(uintptr_t)settings);
 	v->probe = probe;
-	v->quiet_since = clock_now();
+	be_quiet(v);
 	v->denied = false;
 	v->blind = false;
 	v->looked = 0;

@@ -38,7 +38,9 @@ struct asking {
 	bool own;   /* … or with the other one of its slot */
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since; /* TAKEN: then; LATE: when it was last reported */
+	nsec_t since; /* TAKEN: then; LATE: when it was last reported; prolonged
+			 when nclust comes late */
+	nsec_t asked; /* when it was opened */
 	size_t sent;  /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
@@ -59,9 +61,9 @@ struct volley {
 
 	ev_timer look;
 	nsec_t step;        /* to the next look */
-	nsec_t armed;       /* when the timer was set, … */
-	nsec_t due;         /* … and for when */
-	nsec_t quiet_since; /* since then no worker has taken any */
+	nsec_t due;         /* when that is to come */
+	nsec_t quiet_from;  /* since then no worker has taken any … */
+	nsec_t quiet_since; /* … prolonged when nclust comes late */
 	uint32_t cursor;    /* the next slot to search for the one that took it;
 			     kept, since the longest idle is often next */
 	uint32_t looked;    /* slots searched so far, in two rounds */

@@ -294,6 +294,48 @@ while True:
 	[ "$(worker_pid 0)" = "$pid" ]
 }
 
+# crowded BALANCE: a check has to wait behind more clients than are served in the
+# time in which a worker fails.
+crowded() {
+	start_cluster -n 2 --balance "$1" -l "127.0.0.1:$PORT" --ready tcp \
+		--check http:/ --check-interval 300ms --check-timeout 300ms \
+		--check-failures 2 --log-level info -- "$UNWELL"
+	before=$(pids)
+	start_load "$PORT" --clients 40 --path /sleep/100 --count 2
+	wait "$LOAD_PID"
+	cat "$DIR/load"
+	[[ $(tail -n 1 "$DIR/load") == "answered=80 refused=0 lost=0 late=0" ]]
+	[ "$(pids)" = "$before" ]
+	[ "$(restarts 0)" -eq 0 ] && [ "$(restarts 1)" -eq 0 ]
+	for slot in 0 1; do # they are checked on
+		ok=$(checks "$slot" ok)
+		wait_until 20 '[ "$(checks "$1" ok)" -gt "$2" ]' "$slot" "$ok"
+		[ "$(checks "$slot" failed)" -eq 0 ]
+	done
+}
+
+@test "workers that have more clients than they can serve have not failed" {
+	crowded share
+}
+
+@test "nor if each worker has a socket of its own" {
+	crowded rr
+}
+
+@test "one of two that takes nothing fails, though the queue is full of clients" {
+	start_cluster -n 2 --balance share -l "127.0.0.1:$PORT" --ready tcp \
+		--check http:/ --check-interval 300ms --check-timeout 300ms \
+		--check-failures 2 --log-level info -- "$UNWELL"
+	other=$(worker_pid 1)
+	pid=$(worker_pid 0)
+	start_load "$PORT" --clients 40 --path /sleep/100
+	kill -HUP "$pid"
+	wait_until 30 'replaced 0 "$1"' "$pid"
+	[ "$(worker_pid 1)" = "$other" ]
+	end_load
+	[ "$REFUSED" -eq 0 ] && [ "$LOST" -eq 0 ]
+}
+
 @test "check = exec: the worker that it fails for is replaced" {
 	cat >"$DIR/probe" <<-'END'
 		#!/bin/sh
@@ -347,7 +389,7 @@ while True:
 	[ "$before" -ge 2 ]
 }
 
-# stand_still SECONDS: nclust and its workers, as when the machine stalls.
+# stand_still COMMAND...: nclust and its workers, as when the machine stalls.
 stand_still() {
 	local pid pids
 
@@ -356,7 +398,7 @@ stand_still() {
 	for pid in $pids; do
 		kill -STOP -- "-$pid"
 	done
-	pass "$1"
+	"$@" || :
 	kill -CONT "$NCLUST_PID" # it may be the first to run again
 	for pid in $pids; do
 		kill -CONT -- "-$pid"
@@ -475,7 +517,7 @@ gives_up_its_port() {
 	before=$(pids)
 	wait_until 20 '[ "$(checks 0 ok)" -ge 1 ] && [ "$(checks 1 ok)" -ge 1 ]'
 	for _ in 1 2 3; do
-		stand_still 3
+		stand_still pass 3
 		ok=$(checks 0 ok)
 		wait_until 20 '[ "$(checks 0 ok)" -gt "$1" ]' "$ok"
 	done
@@ -483,6 +525,45 @@ gives_up_its_port() {
 	for slot in 0 1; do
 		[ "$(checks "$slot" failed)" -eq 0 ]
 	done
+}
+
+# stand_still_for_a_moment WORKERS: with that, their answers take longer than a check
+# may take.
+stand_still_for_a_moment() {
+	local before ok slot
+
+	start_cluster -n "$1" -l "127.0.0.1:$PORT" --ready tcp \
+		--check http:/ --check-interval 10ms \
+		--check-timeout 800ms --check-failures 1 -- python3 -c '
+import socket, time
+listener = socket.socket(fileno=3)
+while True:
+    client, _ = listener.accept()
+    for _ in range(10):
+        time.sleep(0.05) # one that is interrupted is over by then
+    client.recv(1000)
+    client.sendall(b"HTTP/1.0 204 No Content\r\n\r\n")
+    client.close()'
+	before=$(pids)
+	mkfifo "$DIR/never"
+	for _ in 1 2 3 4; do
+		ok=$(checks 0 ok)
+		wait_until 20 '[ "$(checks 0 ok)" -gt "$1" ]' "$ok"
+		stand_still read -rt 0.45 <>"$DIR/never"
+	done
+	wait_until 20 '[ "$(checks 0 ok)" -gt "$1" ]' "$ok"
+	[ "$(pids)" = "$before" ]
+	for ((slot = 0; slot < $1; slot++)); do
+		[ "$(checks "$slot" failed)" -eq 0 ]
+	done
+}
+
+@test "nor is it if they stood still for a moment" {
+	stand_still_for_a_moment 2
+}
+
+@test "nor is it where one worker is all there is" {
+	stand_still_for_a_moment 1
 }
 
 # --- The watchdog -----------------------------------------------------------------
@@ -512,6 +593,24 @@ gives_up_its_port() {
 	release "$DIR/go"
 	wait_until 20 '[ "$(restarts 0)" -eq 1 ]'
 	[[ $(worker 0 .last_exit.text) == "killed by SIGABRT"* ]]
+}
+
+@test "watchdog: having stood still with nclust for a moment is not silence" {
+	start_cluster -n 2 --ready notify --watchdog 1s -- python3 -c '
+import os, socket, time
+told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+told.connect(os.environ["NOTIFY_SOCKET"])
+told.send(b"READY=1")
+while True:
+    time.sleep(0.4)
+    told.send(b"WATCHDOG=1")'
+	before=$(pids)
+	mkfifo "$DIR/never"
+	for _ in 1 2 3 4 5; do
+		stand_still read -rt 1.4 <>"$DIR/never"
+	done
+	[ "$(pids)" = "$before" ]
+	[ "$(restarts 0)" -eq 0 ] && [ "$(restarts 1)" -eq 0 ]
 }
 
 @test "watchdog: the worker is told how often, and that it is meant" {
@@ -578,7 +677,7 @@ start_stalling() {
 		>"$DIR/answer" 3>&- &
 	STARTED+=("$!")
 	pass 1 # it has been looked at by then
-	stand_still 5
+	stand_still pass 5
 	wait_until 20 '[ -s "$DIR/answer" ]'
 	[ "$(pids)" = "$before" ]
 	run ! grep -F 'no progress' "$LOG"

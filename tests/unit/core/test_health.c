@@ -169,6 +169,30 @@ START_TEST(time_that_nclust_stood_still_is_granted_to_the_watchdog)
 }
 END_TEST
 
+/* nclust gets the CPU so long after the watchdog's end. */
+static void come_late(nsec_t late)
+{
+	b.now = cluster_next_deadline(b.c) + late;
+	bench_settle(&b);
+}
+
+START_TEST(if_nclust_comes_late_there_is_a_moment_more_once)
+{
+	start_watched(1);
+	for (int i = 0; i < 3; i++) {
+		come_late(800 * MSEC);
+		ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+		bench_pass(&b, 100 * MSEC);
+		beats(0);
+	}
+	come_late(800 * MSEC);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
+	come_late(800 * MSEC);
+	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
+	end();
+}
+END_TEST
+
 START_TEST(settings_without_a_watchdog_expect_nothing_any_more)
 {
 	start_watched(1);
@@ -543,6 +567,7 @@ static void add_watchdog(TCase *tc)
 	tcase_add_test(tc, who_does_not_hear_the_abort_is_killed);
 	tcase_add_test(
 		tc, time_that_nclust_stood_still_is_granted_to_the_watchdog);
+	tcase_add_test(tc, if_nclust_comes_late_there_is_a_moment_more_once);
 	tcase_add_test(tc, settings_without_a_watchdog_expect_nothing_any_more);
 	tcase_add_test(tc, silent_deaths_count_towards_giving_up);
 	tcase_add_loop_test(
