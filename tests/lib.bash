@@ -366,9 +366,11 @@ status_json() {
 	nclust status "$INSTANCE" --json || true
 }
 
+# These are asked over and over: gojq is there in a sixth of the time that jq takes to
+# start.
 # worker SLOT FILTER: a field of a worker, of the first cluster or of $CLUSTER.
 worker() {
-	status_json | jq -r --argjson slot "$1" --arg cluster "${CLUSTER:-}" "
+	status_json | gojq -r --argjson slot "$1" --arg cluster "${CLUSTER:-}" "
 		[.clusters[] | select(\$cluster == \"\" or .name == \$cluster)][0]
 		| .workers[] | select(.slot == \$slot) | $2"
 }
@@ -383,7 +385,7 @@ worker_state() {
 
 # cluster FILTER: a field of the first cluster, or of $CLUSTER.
 cluster() {
-	status_json | jq -r --arg cluster "${CLUSTER:-}" "
+	status_json | gojq -r --arg cluster "${CLUSTER:-}" "
 		[.clusters[] | select(\$cluster == \"\" or .name == \$cluster)][0]
 		| $1"
 }
