@@ -203,7 +203,6 @@ static void begin(struct flight *f, unsigned nth, struct spawning *it)
 	*f = (struct flight){
 		.child = {.plan = plan,
 			.nth = nth,
-			.table = {.nth = nth},
 			.parent = getpid(),
 			.at = SPAWN_SESSION},
 		.v = {.needed = true},

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* Below this a descriptor is low; so many low ones are kept to be lent. */
-enum { LOW = 256, EACH = 9, KEPT = 1 + EACH * SPAWN_MANY };
+enum { LOW = 256, KEPT = 10 };
 
 /*
  * The kept numbers (all on /dev/null), taken at the first spawn, when low
@@ -27,6 +27,7 @@ static struct {
 	bool worth_it; /* so many were open once that LOW was passed */
 	unsigned count;
 	int low[KEPT]; /* the first is never lent: others become it again */
+	unsigned lent; /* a bit for each, of all children to be */
 	int highest;   /* descriptor seen */
 	int room;      /* the table has places below this */
 } kept;
@@ -44,11 +45,9 @@ static void ask(void)
 			limit.rlim_cur <= LOW);
 }
 
-/* As many as those need that are made at once, up to this one. */
-static void keep(int null_fd, unsigned nth)
+static void keep(int null_fd)
 {
-	while (!kept.full && null_fd != -1 &&
-		kept.count < 1 + EACH * (nth + 1)) {
+	while (!kept.full && null_fd != -1 && kept.count < KEPT) {
 		int fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 3);
 
 		if (fd >= LOW)
@@ -96,15 +95,17 @@ static bool lower(struct spawn_table *t, int *fd)
 	int low;
 
 	if (*fd >= LOW) {
-		unsigned at = 1 + t->nth * EACH + t->lent;
+		unsigned at = 1;
 
-		if (t->lent == EACH || at >= kept.count ||
-			!is_ours(kept.low[0]))
+		while (at < kept.count && (kept.lent >> at & 1) != 0)
+			at++;
+		if (at >= kept.count || !is_ours(kept.low[0]))
 			return false;
 		low = kept.low[at];
 		if (!is_ours(low) || dup3(*fd, low, O_CLOEXEC) == -1)
 			return false;
-		t->lent++;
+		t->lent |= 1U << at;
+		kept.lent |= 1U << at;
 		*fd = low;
 	}
 	if (*fd >= (int)t->first_other)
@@ -144,7 +145,7 @@ int spawn_table_lend(
 	fill(t, plan, report);
 	if (!kept.asked)
 		ask();
-	keep(plan->null_fd, t->nth);
+	keep(plan->null_fd);
 	if (!kept.possible || !kept.worth_it)
 		return 0;
 	make_room(plan->null_fd);
@@ -165,9 +166,11 @@ void spawn_table_note(int fd)
 
 void spawn_table_return(struct spawn_table *t)
 {
-	for (; t->lent > 0; t->lent--) /* cannot fail: both are open */
-		(void)dup3(kept.low[0], kept.low[t->nth * EACH + t->lent],
-			O_CLOEXEC);
+	for (unsigned at = 1; at < kept.count; at++)
+		if ((t->lent >> at & 1) != 0) /* cannot fail: both are open */
+			(void)dup3(kept.low[0], kept.low[at], O_CLOEXEC);
+	kept.lent &= ~t->lent;
+	t->lent = 0;
 }
 
 void spawn_table_unshared(struct spawn_table *t)

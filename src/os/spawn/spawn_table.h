@@ -23,8 +23,7 @@ struct spawn_table {
 	int channel;          /* of plan->trap: the child's end, or -1 */
 	unsigned first_other; /* the child needs none from here on; 0: it does
 				 not share the table */
-	unsigned nth;         /* of those that are made at once */
-	unsigned lent;        /* of the low numbers kept for that one */
+	unsigned lent; /* a bit for each of the low numbers that it has */
 };
 
 /* In the parent: before the clone, and after it.  `report` (-1: none) stays the
