@@ -16,6 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* If nclust comes so late, a helper may have had no CPU either … */
+#define LATE (10 * MSEC)
+/* … and has so much more time, once. */
+#define MOMENT (500 * MSEC)
+
 struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
 {
 	struct helper *h = sup->commands.helpers;
@@ -71,14 +76,22 @@ static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	helper_ended(watcher->data);
 }
 
+/* Who has ended was in time, if nclust was not. */
 static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct helper *h = timer->data;
+	struct pidfd_end end;
 
-	(void)loop;
 	(void)revents;
-	h->late = true;
-	kill_group(h);
+	if (pidfd_peek(h->pidfd, &end) == 1) {
+		helper_ended(h);
+	} else if (clock_now() - h->due >= LATE && !h->granted) {
+		h->granted = true;
+		timer_arm(loop, timer, MOMENT);
+	} else {
+		h->late = true;
+		kill_group(h);
+	}
 }
 
 void helper_forget(struct helper *h)

@@ -26,6 +26,7 @@ struct helper {
 	ev_io exit;
 	ev_timer patience;
 	bool late;
+	bool granted;      /* a moment more, as nclust came late */
 	helper_over *over; /* NULL: the result is not needed */
 	void *owner;
 	char *file; /* heap: what it works on, or NULL */

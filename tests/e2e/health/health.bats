@@ -566,6 +566,35 @@ while True:
 	stand_still_for_a_moment 1
 }
 
+@test "nor is it where a command checks that was over by then, or stood still too" {
+	cat >"$DIR/probe" <<-'END'
+		#!/bin/sh
+		echo "$$" >"${0%/*}/probing"
+		for _ in 1 2 3 4 5 6; do sleep 0.05; done
+	END
+	chmod 755 "$DIR/probe"
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp \
+		--check "exec:$DIR/probe" --check-interval 10ms \
+		--check-timeout 600ms --check-failures 1 -- "$UNWELL"
+	before=$(pids)
+	mkfifo "$DIR/never"
+	wait_until 20 '[ "$(checks 0 ok)" -ge 1 ]'
+	for also in "" 1 "" 1; do
+		last=$(cat "$DIR/probing")
+		wait_until 20 '[ "$(cat "$DIR/probing")" != "$1" ]' "$last"
+		kill -STOP "$NCLUST_PID"
+		last=$(cat "$DIR/probing")
+		[ -z "$also" ] || kill -STOP -- "-$last" || :
+		read -rt 1 <>"$DIR/never" || :
+		kill -CONT "$NCLUST_PID"
+		[ -z "$also" ] || kill -CONT -- "-$last" || :
+		ok=$(checks 0 ok)
+		wait_until 20 '[ "$(checks 0 ok)" -gt "$1" ]' "$ok"
+	done
+	[ "$(pids)" = "$before" ]
+	[ "$(checks 0 failed)" -eq 0 ]
+}
+
 # --- The watchdog -----------------------------------------------------------------
 
 @test "watchdog: one that falls silent gets SIGABRT, and is replaced" {
