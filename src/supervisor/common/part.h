@@ -59,6 +59,8 @@ struct part {
 	/* The worker is about to get this listener by its bind(2), or it is
 	 * made of the worker's `own` socket. */
 	void (*provide)(struct child *child, struct listener *l, bool own);
+	/* It has called listen(2) there, and takes connections from now on. */
+	void (*listens)(struct child *child);
 	/* Is its bind(2) left alone, so that nclust keeps nothing? */
 	bool (*keeps_own)(const struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */

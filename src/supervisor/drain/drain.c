@@ -724,6 +724,7 @@ const struct part drain_part = {
 	.prepare = drain_on_prepare,
 	.born = steer_on_born,
 	.provide = steer_on_provide,
+	.listens = steer_on_listens,
 	.aside = steer_on_aside,
 	.resumed = drain_on_resumed,
 	.drain = drain_on_drain,

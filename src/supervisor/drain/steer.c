@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/node/node.h"
+#include "supervisor/workers/ports.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/drain/evidence.h"
@@ -46,8 +47,8 @@ static unsigned next(const struct steer *s)
 
 /* ---- shares of new connections ---- */
 
-/* Some servers open a port in one of their workers alone.  A setting that names it
- * gives a socket to each of them, but nobody takes connections from the others. */
+/* Where each slot has a seat: a setting that names a port gives a socket to each of
+ * them, but if one worker alone opens it, nobody takes connections from the others. */
 static bool is_used(const struct listener *l, const struct listener_socket *k)
 {
 	bool bound = false;
@@ -58,21 +59,27 @@ static bool is_used(const struct listener *l, const struct listener_socket *k)
 	return k->bound || !bound;
 }
 
-/* How many workers of that lane take connections there.  A port that no setting names
- * may be one of a single slot. */
+/* How many workers of that lane take connections there.  Some servers open a port in
+ * one of their workers alone, whether a setting names it or not. */
 static unsigned ready_at(const struct steer *s, const struct listener *l,
 	const struct lane *lane)
 {
 	struct child_walk walk = children_of(s->service);
+	bool learned = learned_only(l);
 	const struct child *child;
 	unsigned ready = 0;
+	uint64_t port;
 
-	if (!learned_only(l) || lane->seated || lane->ready == 0)
+	if (lane->seated || lane->ready == 0)
+		return lane->ready;
+	port = learned ? 0 : ports_bit(s->service, l);
+	if (!learned && port == 0)
 		return lane->ready;
 	while ((child = child_next(&walk)) != NULL)
 		ready += child->traffic.takes &&
 			child->traffic.lane == lane->id &&
-			learned_has(child, l);
+			(learned ? learned_has(child, l)
+				 : !ports_lacks(child, port));
 	return ready;
 }
 

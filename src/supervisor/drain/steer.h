@@ -34,6 +34,8 @@ void steer_on_born(struct child *child, struct birth *birth);
 void steer_left(struct child *child); /* the worker is gone */
 /* The worker is about to get this listener; or has it (`own`). */
 void steer_on_provide(struct child *child, struct listener *l, bool own);
+/* It listens at an address. */
+void steer_on_listens(struct child *child);
 void steer_on_aside(struct child *child, struct listener *l);
 
 /* Wake other workers that share a socket of this lane.  Called when a worker of

@@ -91,6 +91,14 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 	return lane->id;
 }
 
+void steer_on_listens(struct child *child)
+{
+	struct steer *s = child->service->traffic.steer;
+
+	if (s != NULL && child->traffic.in_lane && child->traffic.takes)
+		steer_look_next_turn(s); /* it is ready already */
+}
+
 void steer_on_provide(struct child *child, struct listener *l, bool own)
 {
 	struct steer *s = child->service->traffic.steer;
@@ -100,8 +108,7 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 
 	struct listener_socket *k;
 
-	if (lane != NULL && child->traffic.takes)
-		steer_look_next_turn(s); /* it is ready already */
+	steer_on_listens(child); /* it may have listened before */
 	if (lane == NULL || !lane->seated)
 		return;
 	if (steer_open_own(s, l, child->traffic.lane, own))

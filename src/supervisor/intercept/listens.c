@@ -283,6 +283,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		return;
 	}
 	note_port(child, l);
+	PARTS(listens, child);
 	consider(child);
 }
 

@@ -86,6 +86,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(55, child, leading.fd, FD),
 	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(61, child, trap.aside, BOOL),
+	PLAIN(62, child, listening.mates, UNSIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

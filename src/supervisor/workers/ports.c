@@ -46,7 +46,8 @@ static uint64_t in_use(const struct service *service)
 	for (uint32_t i = 0; i < ports->slots; i++)
 		used |= ports->formers[i].ports;
 	while ((child = child_next(&walk)) != NULL)
-		used |= child->listening.ports | child->listening.expected;
+		used |= child->listening.ports | child->listening.expected |
+			child->listening.mates;
 	return used;
 }
 
@@ -93,6 +94,31 @@ static struct port *find(struct service *service, const char *text)
 	return p != NULL && p->text != NULL ? p : NULL;
 }
 
+/* All of a generation know what any of them listens on. */
+static void tell_mates(struct child *child, uint64_t bit)
+{
+	struct child_walk walk = children_of(child->service);
+	struct child *mate;
+
+	while ((child->listening.mates & bit) == 0 &&
+		(mate = child_next(&walk)) != NULL)
+		if (mate != child && mate->generation == child->generation)
+			mate->listening.mates |= bit;
+	child->listening.mates |= bit;
+}
+
+static void ask_mates(struct child *child)
+{
+	struct child_walk walk = children_of(child->service);
+	const struct child *mate = child_next(&walk);
+
+	while (mate != NULL &&
+		(mate == child || mate->generation != child->generation))
+		mate = child_next(&walk);
+	if (mate != NULL)
+		child->listening.mates = mate->listening.mates;
+}
+
 /* If there are too many addresses, the last is not compared. */
 void ports_note(struct child *child, const char *text, bool named, bool shared)
 {
@@ -107,9 +133,22 @@ void ports_note(struct child *child, const char *text, bool named, bool shared)
 	p->shared |= shared || p->worker != child->worker;
 	p->named = named;
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
+	tell_mates(child, UINT64_C(1) << (p - ports->list));
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
 		ports->formers[child->slot].ports |= child->listening.ports;
+}
+
+uint64_t ports_bit(const struct service *service, const struct listener *l)
+{
+	const struct ports *ports = service->life.ports;
+	const char *text = listener_common_text(l);
+
+	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
+		if (ports->list[i].text != NULL &&
+			strcmp(ports->list[i].text, text) == 0)
+			return UINT64_C(1) << i;
+	return 0;
 }
 
 void ports_note_own(struct child *child)
@@ -166,6 +205,7 @@ void ports_expect(struct child *child)
 	struct former former = {0};
 	struct rollout_view rollout;
 
+	ask_mates(child);
 	cluster_view_rollout(service->core, &rollout);
 	if (ports == NULL || !rollout.under_way || rollout.going_back ||
 		rollout.drops_ports || rollout.to != child->generation ||

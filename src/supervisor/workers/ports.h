@@ -17,6 +17,13 @@
 /* The worker listens on that address.  `named`: a setting says so; `shared`: a
  * unix path is no secret of this worker. */
 void ports_note(struct child *child, const char *text, bool named, bool shared);
+/* The bit in listening.ports of those that listen there; 0: nobody has. */
+uint64_t ports_bit(const struct service *service, const struct listener *l);
+/* Does the worker not listen there, where one of its generation does by itself? */
+static inline bool ports_lacks(const struct child *child, uint64_t bit)
+{
+	return (child->listening.mates & ~child->listening.ports & bit) != 0;
+}
 /* It listens on an address of its own, which is not known. */
 void ports_note_own(struct child *child);
 
@@ -24,7 +31,8 @@ void ports_note_own(struct child *child);
  * it is not known yet whether it is private. */
 bool ports_any(const struct child *child, bool guess);
 
-/* A worker was started: note the addresses of the worker that it replaces. */
+/* A worker was started: note the addresses of the worker that it replaces, and of those
+ * of its generation. */
 void ports_expect(struct child *child);
 /* Must it listen on such an address? */
 bool ports_expects(const struct child *child);

@@ -464,6 +464,26 @@ adds_port() {
 	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
 }
 
+@test "so it is with a port that a setting names, if the server binds it by itself" {
+	local first=$PORT
+
+	poll_server
+	free_port
+	start_cluster -n 3 -l "127.0.0.1:$PORT" -- \
+		env -u LISTEN_FDS python3 "$DIR/poll.py" "$first" "$PORT"
+	start_open "$AT" --rate 50
+	for verb in "restart $INSTANCE.0" "upgrade $INSTANCE" \
+		"restart $INSTANCE.0" "restart $INSTANCE.1"; do
+		# shellcheck disable=SC2086 # a verb and its target
+		timeout $((30 * PATIENCE)) "$NCLUST" $verb 3>&-
+		for ((i = 0; i < 10; i++)); do
+			http_get "$PORT"
+		done
+	done
+	end_open
+	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
+}
+
 @test "a port that a reload names: those that get it by that have clients, too" {
 	write_naming() {
 		printf '%s\n' '[cluster:it]' 'workers = 3' 'bake = 5m' \
