@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -820,21 +821,31 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 
 /* ---- what it does, and may ---- */
 
-long remote_call_on(struct remote *r, int *fd)
+/* The call, and its first arguments.  See remote_call(). */
+static long read_call(struct remote *r, uint64_t args[2])
 {
 	char text[256];
-	unsigned long first = 0;
 	long call;
 
+	args[0] = args[1] = 0;
 	if (look_at_text(r, read_text, "syscall", text, sizeof(text)) == -1)
 		return -2;
 	if (strncmp(text, "running", 7) == 0)
 		return -1;
-	if (sscanf(text, "%ld %lx", &call, &first) < 1) {
+	if (sscanf(text, "%ld %" SCNx64 " %" SCNx64, &call, &args[0],
+		    &args[1]) < 1) {
 		errno = EPROTO;
 		return -2;
 	}
-	*fd = (int)first;
+	return call;
+}
+
+long remote_call_on(struct remote *r, int *fd)
+{
+	uint64_t args[2];
+	long call = read_call(r, args);
+
+	*fd = (int)args[0];
 	return call;
 }
 
@@ -906,16 +917,67 @@ const char *remote_call_name(char to[40], long call)
 	return to;
 }
 
-int remote_accepts(struct remote *r)
+/* Those of poll(2) that wait for something to read. */
+static size_t polled(
+	struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
 {
-	int fd = -1;
-	long call = remote_call_on(r, &fd);
+	struct pollfd some[REMOTE_READ_MOST / sizeof(struct pollfd)];
+	size_t n = 0;
 
+	if (count > COUNT_OF(some))
+		count = COUNT_OF(some);
+	if (remote_read(r, at, some, count * sizeof(*some)) == -1)
+		return 0;
+	for (size_t i = 0; i < count && n < most; i++)
+		if ((some[i].events & POLLIN) != 0)
+			fds[n++] = some[i].fd;
+	return n;
+}
+
+/* Those of select(2); the set is one of longs (select_tut(2), fs/select.c). */
+static size_t selected(
+	struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
+{
+	unsigned long words[REMOTE_READ_MOST / sizeof(unsigned long)];
+	const size_t bits = 8 * sizeof(*words);
+	size_t n = 0;
+
+	if (count > COUNT_OF(words) * bits)
+		count = COUNT_OF(words) * bits;
+	if (at == 0 ||
+		remote_read(r, at, words,
+			(count + bits - 1) / bits * sizeof(*words)) == -1)
+		return 0;
+	for (size_t i = 0; i < count && n < most; i++)
+		if ((words[i / bits] >> i % bits & 1) != 0)
+			fds[n++] = (int)i;
+	return n;
+}
+
+size_t remote_awaits(struct remote *r, int *fds, size_t most)
+{
+	uint64_t args[2];
+
+	switch (read_call(r, args)) {
 #ifdef SYS_accept
-	if (call == SYS_accept)
-		return fd;
+	case SYS_accept:
 #endif
-	return call == SYS_accept4 ? fd : -1;
+	case SYS_accept4:
+		fds[0] = (int)args[0];
+		return 1;
+#ifdef SYS_poll
+	case SYS_poll:
+#endif
+	case SYS_ppoll:
+		return polled(r, args[0], args[1], fds, most);
+#ifdef SYS_select
+	case SYS_select:
+#endif
+	case SYS_pselect6:
+		return selected(r, args[0], args[1], fds, most);
+	default:
+		return 0;
+	}
 }
 
 int remote_sleeps_in(struct remote *r, char *to, size_t size)

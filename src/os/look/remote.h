@@ -131,9 +131,11 @@ int remote_epoll_add(struct remote *r, int epoll, int ours,
  * ENOENT: it was not in it. */
 int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);
 
-/* The descriptor from which the thread waits to accept a connection, right now;
- * -1: it does not. */
-int remote_accepts(struct remote *r);
+/* The descriptors on which the thread waits for a connection, or for something to
+ * read, in accept(2), poll(2) or select(2), right now: into `fds`, up to `most`.
+ * Returns how many; of a long list the first ones. */
+#define REMOTE_AWAITS_MOST 32
+size_t remote_awaits(struct remote *r, int *fds, size_t most);
 
 /* The system call in which the thread is, or was stopped; -1: in none, it runs;
  * -2 and errno: cannot be told. */

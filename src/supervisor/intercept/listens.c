@@ -2,8 +2,10 @@
 #include "supervisor/intercept/listens.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/intercept/gate.h"
@@ -31,6 +33,7 @@
 #define LOOK_WAIT (50 * MSEC)
 /* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100
+#define LOOK_THREADS 64 /* so many of its threads are looked at */
 
 /* ---- readiness ---- */
 
@@ -43,6 +46,13 @@ static enum ready_mode mode_of(const struct child *child)
 static bool is_asked(const struct child *child)
 {
 	return mode_of(child) == READY_AUTO || mode_of(child) == READY_LISTEN;
+}
+
+/* Does it listen on something, and on all that is expected of it? */
+static bool is_ready(const struct child *child)
+{
+	return ports_any(child, mode_of(child) == READY_LISTEN) &&
+		ports_missing(child) == NULL;
 }
 
 static void tell_listening(struct child *child)
@@ -70,12 +80,47 @@ static bool lacks_one(const struct child *child)
 
 /* ---- served without a listen ---- */
 
-/* Is it the inode of a learned listener that listens already? */
-static bool is_learned(const void *service, uint64_t inode)
+/* The listener of a unix socket that a setting names; NULL: it is none. */
+static const struct listener *named_unix(
+	const struct service *service, uint64_t inode)
+{
+	const struct listener_set *set = &service->held.listeners;
+
+	for (size_t i = 0; inode != 0 && i < set->count; i++)
+		if (set->list[i]->address.kind == ADDRESS_UNIX &&
+			group_has_inode(set->list[i], inode))
+			return set->list[i];
+	return NULL;
+}
+
+/* The listener of that inode, if it listens already; or NULL. */
+static const struct listener *served(
+	const struct service *service, uint64_t inode)
 {
 	const struct listener *l = learned_by_inode(service, inode);
 
-	return l != NULL && l->facts.listening;
+	if (l == NULL)
+		l = named_unix(service, inode);
+	return l != NULL && l->facts.listening ? l : NULL;
+}
+
+static bool is_served(const void *service, uint64_t inode)
+{
+	return served(service, inode) != NULL;
+}
+
+/* A worker that was given its sockets need never call listen(2).  Where others of its
+ * cluster were seen to listen, it is ready once it waits for connections. */
+static bool may_be_given(const struct child *child)
+{
+	const struct listener_set *set = &child->service->held.listeners;
+
+	if (!cluster_knows_listen(child->service->core))
+		return false;
+	for (size_t i = 0; i < set->count; i++)
+		if (set->list[i]->facts.listening)
+			return true;
+	return false;
 }
 
 static void note_port(struct child *child, const struct listener *l)
@@ -85,33 +130,63 @@ static void note_port(struct child *child, const struct listener *l)
 	ports_note(child, listener_common_text(l), named, named);
 }
 
+/* By epoll(7), with any of its threads. */
 static void look_at_process(struct child *child, pid_t tid)
 {
 	const struct service *service = child->service;
 	struct remote_table has;
 	struct remote r;
-	int accepts;
 
 	remote_of(&r, tid);
-	accepts = remote_accepts(&r);
-	(void)remote_read_table(&r, LOOK_MAX, is_learned, service, &has);
+	(void)remote_read_table(&r, LOOK_MAX, is_served, service, &has);
 	for (size_t i = 0; i < has.socket_count; i++)
-		if (has.sockets[i] == accepts ||
-			remote_table_waits(&r, &has, has.sockets[i]))
-			note_port(child,
-				learned_by_inode(service, has.inodes[i]));
+		if (remote_table_waits(&r, &has, has.sockets[i]))
+			note_port(child, served(service, has.inodes[i]));
 	intercept_judge(child, &r);
+}
+
+struct threads {
+	struct child *child;
+	unsigned seen;
+};
+
+/* Visit a thread.  True: that is enough. */
+static bool look_at_thread(void *context, pid_t tid)
+{
+	struct threads *threads = context;
+	struct child *child = threads->child;
+	int fds[REMOTE_AWAITS_MOST];
+	struct remote r;
+	size_t count;
+
+	remote_of(&r, tid);
+	count = remote_awaits(&r, fds, COUNT_OF(fds));
+	for (size_t i = 0; i < count; i++) {
+		const struct listener *l =
+			served(child->service, remote_inode(&r, fds[i]));
+
+		if (l != NULL)
+			note_port(child, l);
+	}
+	intercept_judge(child, &r);
+	return r.late || ++threads->seen >= LOOK_THREADS;
 }
 
 /* Look whether the worker waits for connections.  If another process has got
  * one of these numbers, it has none of our sockets. */
 static void look_at_waiting(struct child *child)
 {
+	struct threads threads = {.child = child};
+	pid_t bound_by = child->listening.bound_by;
 	nsec_t begun = allowance_begin();
 
-	look_at_process(child, child->listening.bound_by);
-	if (child->pid != child->listening.bound_by)
-		look_at_process(child, child->pid);
+	if (bound_by != 0 && bound_by != child->pid) {
+		look_at_process(child, bound_by);
+		(void)look_at_thread(&threads, bound_by);
+	}
+	look_at_process(child, child->pid);
+	if (!is_ready(child))
+		(void)process_each(child->pid, look_at_thread, &threads);
 	intercept_charge(child, begun);
 }
 
@@ -144,13 +219,6 @@ static void tell_missing(struct child *child, nsec_t now)
 		(int)child->pid, text, child->listening.expected_of);
 }
 
-/* Does it listen on something, and on all that is expected of it? */
-static bool is_ready(const struct child *child)
-{
-	return ports_any(child, mode_of(child) == READY_LISTEN) &&
-		ports_missing(child) == NULL;
-}
-
 static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
@@ -158,14 +226,16 @@ static void look_if_ready(struct child *child)
 	if (child->trap.listening_by == 0)
 		return;
 	if (child->trap.listening_by <= now) {
-		if (child->listening.bound_by != 0 && !is_ready(child))
+		if (!is_ready(child) &&
+			(child->listening.bound_by != 0 || may_be_given(child)))
 			look_at_waiting(child);
 		if (is_ready(child)) {
 			tell_listening(child);
 			return;
 		}
 		tell_missing(child, now);
-		if (child->trap.looks++ >= LOOKS_MAX && !ports_expects(child)) {
+		if (child->trap.looks++ >= LOOKS_MAX && !ports_expects(child) &&
+			!may_be_given(child)) {
 			child->trap.listening_by = 0;
 			return;
 		}
@@ -204,7 +274,9 @@ void listens_born(struct child *child)
 	if (child->trap.fd == -1)
 		return;
 	ports_expect(child);
-	if (ports_expects(child))
+	if (may_be_given(child))
+		look_after(child, look_wait(0));
+	else if (ports_expects(child))
 		look_after(child, MISSING_PATIENCE);
 }
 
@@ -283,6 +355,8 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		return;
 	}
 	note_port(child, l);
+	if (!learned_only(l))
+		ports_tell(child, ports_bit(child->service, l));
 	PARTS(listens, child);
 	consider(child);
 }
@@ -311,19 +385,6 @@ static int backlog_for(
 	if (asked < 0 || workers == 0)
 		return asked < 0 ? INT_MAX : asked;
 	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
-}
-
-/* The listener of a unix socket that a setting names; NULL: it is none. */
-static const struct listener *named_unix(
-	const struct service *service, uint64_t inode)
-{
-	const struct listener_set *set = &service->held.listeners;
-
-	for (size_t i = 0; inode != 0 && i < set->count; i++)
-		if (set->list[i]->address.kind == ADDRESS_UNIX &&
-			group_has_inode(set->list[i], inode))
-			return set->list[i];
-	return NULL;
 }
 
 /* Leave the call to the kernel; note the path if it is for a unix socket. */

@@ -142,11 +142,11 @@ struct held {
 
 /* Where a worker listens by itself.  It is in struct child. */
 struct listening {
-	uint64_t uses;        /* learned listeners that it has bound, … */
-	uint64_t listens;     /* … and called listen(2) on */
-	uint64_t ports;       /* addresses that it listens on (ports.h) */
-	uint64_t mates;       /* those that any of its generation has had */
-	uint64_t expected;    /* those that workers before it listen on, … */
+	uint64_t uses;     /* learned listeners that it has bound, … */
+	uint64_t listens;  /* … and called listen(2) on */
+	uint64_t ports;    /* addresses that it listens on (ports.h) */
+	uint64_t mates;    /* those where one of its generation has by itself */
+	uint64_t expected; /* those that workers before it listen on, … */
 	unsigned expected_of; /* … of that generation */
 	pid_t bound_by;       /* the thread that bound one, last */
 };

@@ -94,19 +94,6 @@ static struct port *find(struct service *service, const char *text)
 	return p != NULL && p->text != NULL ? p : NULL;
 }
 
-/* All of a generation know what any of them listens on. */
-static void tell_mates(struct child *child, uint64_t bit)
-{
-	struct child_walk walk = children_of(child->service);
-	struct child *mate;
-
-	while ((child->listening.mates & bit) == 0 &&
-		(mate = child_next(&walk)) != NULL)
-		if (mate != child && mate->generation == child->generation)
-			mate->listening.mates |= bit;
-	child->listening.mates |= bit;
-}
-
 static void ask_mates(struct child *child)
 {
 	struct child_walk walk = children_of(child->service);
@@ -133,10 +120,21 @@ void ports_note(struct child *child, const char *text, bool named, bool shared)
 	p->shared |= shared || p->worker != child->worker;
 	p->named = named;
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
-	tell_mates(child, UINT64_C(1) << (p - ports->list));
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
 		ports->formers[child->slot].ports |= child->listening.ports;
+}
+
+void ports_tell(struct child *child, uint64_t bit)
+{
+	struct child_walk walk = children_of(child->service);
+	struct child *mate;
+
+	while ((child->listening.mates & bit) == 0 &&
+		(mate = child_next(&walk)) != NULL)
+		if (mate != child && mate->generation == child->generation)
+			mate->listening.mates |= bit;
+	child->listening.mates |= bit;
 }
 
 uint64_t ports_bit(const struct service *service, const struct listener *l)

@@ -19,7 +19,9 @@
 void ports_note(struct child *child, const char *text, bool named, bool shared);
 /* The bit in listening.ports of those that listen there; 0: nobody has. */
 uint64_t ports_bit(const struct service *service, const struct listener *l);
-/* Does the worker not listen there, where one of its generation does by itself? */
+/* The worker has called listen(2) there: all of its generation know. */
+void ports_tell(struct child *child, uint64_t bit);
+/* Has the worker not, where one of its generation has? */
 static inline bool ports_lacks(const struct child *child, uint64_t bit)
 {
 	return (child->listening.mates & ~child->listening.ports & bit) != 0;

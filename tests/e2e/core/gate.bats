@@ -202,6 +202,80 @@ both_have() {
 	[ "$(answers "$METRICS")" = new ]
 }
 
+# The settings of such a release.
+served_by() { # WAY LISTEN [START-TIMEOUT]
+	printf '%s\n' '[cluster:it]' "command = python3 $DIR/app.py $1 $PORT" \
+		'workers = 2' 'bake = 0' "start-timeout = ${3-20s}" "$2" \
+		>"$DIR/it.ini"
+}
+
+# Servers that bind, and such that take the socket that they get, as it is.
+served_app() {
+	cat >"$DIR/app.py" <<-'EOF'
+		import os, select, socket, sys, threading
+		way = sys.argv[1]
+		if way == 'bind':
+		    s = socket.create_server(('127.0.0.1', int(sys.argv[2])))
+		else:
+		    s = socket.socket(fileno=3)
+		def serve():
+		    poll = select.epoll() if way == 'epoll' else select.poll()
+		    if way in ('poll', 'epoll', 'select'):
+		        poll.register(s, select.POLLIN)
+		        s.setblocking(False)
+		    while True:
+		        if way == 'select':
+		            select.select([s], [], [])
+		        elif way in ('poll', 'epoll'):
+		            poll.poll()
+		        try:
+		            c = s.accept()[0]
+		        except BlockingIOError:
+		            continue
+		        c.setblocking(True)
+		        c.recv(4096)
+		        c.sendall(b'HTTP/1.0 200 OK\r\n\r\n%d %s'
+		            % (os.getpid(), way.encode()))
+		        c.close()
+		if way == 'thread':
+		    threading.Thread(target=serve).start()
+		    threading.Event().wait()
+		serve()
+	EOF
+}
+
+@test "a release that calls no listen(2), as it takes LISTEN_FDS, is ready by waiting" {
+	local way listen
+
+	free_port
+	served_app
+	listen="listen = 127.0.0.1:$PORT"
+	served_by bind ''
+	start_cluster -c "$DIR/it.ini"
+	for way in accept thread poll bind select epoll; do
+		served_by $way "$listen"
+		nclust reload "$INSTANCE"
+		[[ $(answers) == *" $way" ]]
+		nclust restart "$INSTANCE"
+		old=$(worker 0 .pid)
+		kill -KILL "$old"
+		wait_until 15 'cluster "select(.ready == 2).workers[0].pid" |
+			grep -vqx "$1"' "$old"
+	done
+}
+
+@test "one that leaves the socket alone is not, and changes nothing" {
+	free_port
+	served_app
+	served_by bind ''
+	start_cluster -c "$DIR/it.ini"
+	printf '%s\n' 'import threading' 'threading.Event().wait()' \
+		>"$DIR/app.py"
+	served_by idle "listen = 127.0.0.1:$PORT" 4s
+	run -1 nclust reload "$INSTANCE"
+	[[ $(answers) == *" bind" ]]
+}
+
 # --- One that ends soon after the rollout was done ----------------------------
 
 # Workers that live until the file "$DIR/die" is there, and then the one in slot 1
