@@ -34,6 +34,16 @@ void asker_arm(struct asker *a, nsec_t wait)
 	timer_arm(a->service->sup->loop, &a->timer, wait);
 }
 
+void asker_late(struct asker *a, nsec_t due, nsec_t now)
+{
+	if (due < a->lost_until)
+		due = a->lost_until;
+	if (due >= now)
+		return;
+	a->lost += now - due;
+	a->lost_until = now;
+}
+
 static void look_at_some(struct asker *a, nsec_t now)
 {
 	nsec_t wait = a->kind->first;
@@ -71,6 +81,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
+	asker_late(a, a->due, now);
 	if (now > a->due + LATE && a->kind->forget != NULL)
 		forget_all(a);
 	if (a->kind->look != NULL)

@@ -15,6 +15,8 @@ struct asker {
 	struct service *service;
 	ev_timer timer;
 	nsec_t due;             /* when that was to expire */
+	nsec_t lost;            /* so long did nclust come late, in sum, … */
+	nsec_t lost_until;      /* … up to that time */
 	nsec_t since;           /* when it began, the last time */
 	struct child_walk walk; /* look: the workers that are next … */
 	nsec_t wait;            /* … and until the next round */
@@ -54,6 +56,14 @@ extern const struct asker_kind count_kind;
 struct asker *asker_of(struct service *service, enum asks_for which);
 /* Let its timer expire after that time. */
 void asker_arm(struct asker *a, nsec_t wait);
+/* nclust comes at `now` to what was due at that time. */
+void asker_late(struct asker *a, nsec_t due, nsec_t now);
+/* A clock that stands still while nclust comes late: its workers may not have had the CPU
+ * either. */
+static inline nsec_t asker_time(const struct asker *a, nsec_t now)
+{
+	return now - a->lost;
+}
 /* Start it if this worker, which is new, needs it; NULL: if any one does, because
  * settings have changed. */
 void asker_begin(

@@ -2,7 +2,6 @@
 #include "supervisor/health/away.h"
 
 #include "os/look/awaits.h"
-#include "os/clock.h"
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
 #include "supervisor/sockets/group.h"
@@ -39,11 +38,11 @@ static bool is_away(const struct child *child, const struct listener *l,
 	return should && !denied;
 }
 
-bool away_look(struct child *child, const struct listener *l, nsec_t patience)
+bool away_look(struct child *child, const struct listener *l, nsec_t patience,
+	nsec_t now)
 {
 	struct health *h = child->health;
 	struct sight sight = {.cpu = 0};
-	nsec_t now = clock_now();
 	uint64_t print;
 	bool unmoved;
 

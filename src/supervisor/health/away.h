@@ -13,9 +13,10 @@
  */
 #define AWAY_LOOKS 64 /* looks within `patience`, if there is time for them */
 
-/* Look at the worker.  True, once: it was away from `l` for all of
- * `patience`. */
-bool away_look(struct child *child, const struct listener *l, nsec_t patience);
+/* Look at the worker, at the time of asker_time().  True, once: it was away from `l`
+ * for all of `patience`. */
+bool away_look(struct child *child, const struct listener *l, nsec_t patience,
+	nsec_t now);
 /* Start anew: the worker has answered, or cannot be judged now. */
 void away_forget(struct child *child);
 bool away_is_suspect(const struct child *child);

@@ -130,6 +130,7 @@ static void answered(struct child *child, bool well, const char *why)
 	}
 	h->ok++;
 	h->failures = 0;
+	silence_forget(child);
 }
 
 /* ---- a step ---- */
@@ -218,9 +219,9 @@ static void fail_silent(struct checker *c, const char *text)
 }
 
 /* Who takes no connection at all?  A slice at a time; true: all were looked at. */
-static bool find_silent(struct checker *c)
+static bool find_silent(struct checker *c, nsec_t now)
 {
-	nsec_t from = c->volley.quiet_from;
+	nsec_t from = c->volley.quiet_since;
 	nsec_t until = clock_now() + SLICE;
 	struct child *child;
 
@@ -233,7 +234,7 @@ static bool find_silent(struct checker *c)
 	while ((child = child_next(&c->walk)) != NULL) {
 		if (is_asked(c, child)) {
 			c->asked++;
-			c->silent += silence_lasts(child, from);
+			c->silent += silence_lasts(child, from, now);
 		}
 		if (clock_now() > until)
 			return false;
@@ -247,11 +248,13 @@ static void judge_silence(
 	struct checker *c, const struct look *look, nsec_t now)
 {
 	struct service *service = c->volley.asker.service;
-	nsec_t waited = now - c->volley.quiet_since;
+	nsec_t waited;
 	char age[16];
 	char all[32] = "all";
 	char text[96] = "no worker took a connection for ";
 
+	now = asker_time(&c->volley.asker, now);
+	waited = now - c->volley.quiet_since;
 	if (!volley_waits(&c->volley) || waited < look->timeout)
 		return;
 	(void)text_age(age, waited);
@@ -262,7 +265,7 @@ static void judge_silence(
 			"all are busy, or hung",
 			age);
 	}
-	if (!find_silent(c) || c->silent == 0 || waited < look->patience)
+	if (!find_silent(c, now) || c->silent == 0 || waited < look->patience)
 		return;
 	volley_stop(&c->volley);
 	c->nobody_told = false;
@@ -297,7 +300,8 @@ static void look_if_away(struct checker *c, struct child *child,
 	patience = (nsec_t)s->check_failures * s->check_interval;
 	if (patience < AWAY_LEAST)
 		patience = AWAY_LEAST;
-	if (away_look(child, listener, patience))
+	if (away_look(child, listener, patience,
+		    asker_time(&c->volley.asker, clock_now())))
 		note_away(child, patience);
 	else if (!away_is_suspect(child))
 		child->health->seen = c->round;

@@ -11,6 +11,7 @@
 #include "supervisor/hooks/helper.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/health/reach.h"
+#include "supervisor/health/silence.h"
 #include "supervisor/health/volley.h"
 #include "supervisor/common/kind.h"
 
@@ -268,6 +269,7 @@ static void health_on_gone(struct child *child)
 		if (h->asks != NULL)
 			h->asks->running--;
 	}
+	silence_forget(child);
 	free(h);
 	child->health = NULL;
 	child->hang = NULL;

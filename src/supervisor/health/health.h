@@ -11,6 +11,11 @@ extern const struct part health_part;
 /* The health of workers, as nclust observes it: probes of readiness (prove.c),
  * checks (check.c), stalls (stall.c), memory (recycle.c).  Where no setting
  * asks for one there is no struct and no timer. */
+struct cookies {
+	uint64_t *list; /* heap; of connections, in their order */
+	size_t count;
+};
+
 struct health {
 	bool proving;      /* the `ready` probe has not succeeded yet */
 	nsec_t tried_at;   /* exec: when it was tried last */
@@ -29,12 +34,13 @@ struct health {
 	uint64_t asked;        /* inode of our last check's other end, or 0 */
 	unsigned seen;     /* the round in which it waited for connections */
 	nsec_t away_since; /* since then it was seen away (away.h); or 0 … */
-	uint64_t away_print;   /* … with this print of its connections */
-	bool away_found;       /* that was reported */
-	nsec_t silent_since;   /* it had taken connections … */
-	uint64_t silent_print; /* … of this print, and has no others … */
-	bool silent;        /* … for so long that it has failed (silence.h) */
-	nsec_t hang_looked; /* request-timeout: when we looked last */
+	uint64_t away_print;        /* … with this print of its connections */
+	bool away_found;            /* that was reported */
+	struct cookies silent_seen; /* since then it has taken none … */
+	nsec_t silent_since;        /* … but those (silence.h), … */
+	nsec_t silent_looked;       /* … at the last look; 0: none was made */
+	bool silent;                /* … for so long that it has failed */
+	nsec_t hang_looked;         /* request-timeout: when we looked last */
 	uint64_t hang_cookie; /* the connection with a late answer, or 0 */
 	char hang[96];        /* the request that was too late; or "" */
 	nsec_t above_since;   /* max-memory: it was exceeded since; or 0 */

@@ -5,6 +5,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/health/health.h"
+#include "supervisor/sockets/holding.h"
 
 #include <netinet/tcp.h>
 
@@ -38,13 +39,20 @@ void sight_connections(struct sight *sight, const struct child *child)
 	}
 }
 
-/* Does the worker listen at this port?  On a connection that it has made
- * itself, what arrives are answers, not requests. */
-static bool is_served(const struct sight *sight, uint16_t port)
+/* Does the worker listen at this port, or does nclust for it, as it does for Node's?
+ * On a connection that it has made itself, what arrives are answers, not requests. */
+static bool is_served(
+	const struct sight *sight, const struct child *child, uint16_t port)
 {
+	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
+	const struct listener *l;
+
 	for (size_t i = 0; i < sight->all.count; i++)
 		if (sight->all.list[i].kind == CONNECTION_LISTENER &&
 			sight->all.list[i].port == port)
+			return true;
+	while (child->node != NULL && (l = listener_next(&walk)) != NULL)
+		if (l->facts.type == SOCK_STREAM && l->facts.port == port)
 			return true;
 	return false;
 }
@@ -58,7 +66,8 @@ bool sight_owes(const struct connection *c)
 		(c->bytes_out == 0 || c->received_ago < c->sent_ago);
 }
 
-static bool is_waiting(const struct sight *sight, const struct connection *c)
+static bool is_waiting(const struct sight *sight, const struct child *child,
+	const struct connection *c)
 {
 	/* the kernel counts the other side's FIN as a byte */
 	uint32_t unread = c->queue -
@@ -67,7 +76,7 @@ static bool is_waiting(const struct sight *sight, const struct connection *c)
 
 	if (c->kind == CONNECTION_UNIX)
 		return c->has_name && unread > 0;
-	if (c->kind != CONNECTION_TCP || !is_served(sight, c->port))
+	if (c->kind != CONNECTION_TCP || !is_served(sight, child, c->port))
 		return false;
 	return unread > 0 || sight_owes(c);
 }
@@ -106,25 +115,10 @@ uint64_t sight_print(const struct sight *sight)
 	return print;
 }
 
-uint64_t sight_taken(const struct sight *sight)
-{
-	uint64_t print = 0;
-
-	for (size_t i = 0; i < sight->all.count; i++) {
-		const struct connection *c = &sight->all.list[i];
-
-		if (c->kind == CONNECTION_UNIX ? c->has_name
-					       : c->kind == CONNECTION_TCP &&
-					is_served(sight, c->port))
-			print += mix(c->cookie);
-	}
-	return print;
-}
-
-bool sight_any_waits(const struct sight *sight)
+bool sight_any_waits(const struct sight *sight, const struct child *child)
 {
 	for (size_t i = 0; i < sight->all.count; i++)
-		if (is_waiting(sight, &sight->all.list[i]))
+		if (is_waiting(sight, child, &sight->all.list[i]))
 			return true;
 	return false;
 }
@@ -137,7 +131,7 @@ const struct connection *sight_oldest(
 	for (size_t i = 0; i < sight->all.count; i++) {
 		const struct connection *c = &sight->all.list[i];
 
-		if (sight_owes(c) && is_served(sight, c->port) &&
+		if (sight_owes(c) && is_served(sight, child, c->port) &&
 			!health_gives_up(child, c) &&
 			(oldest == NULL ||
 				c->received_ago > oldest->received_ago))

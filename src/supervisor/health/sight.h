@@ -24,9 +24,6 @@ void sight_free(struct sight *sight);
 /* A number that changes when the worker reads or writes a byte, accepts or
  * closes.  A queue that only grows does not change it. */
 uint64_t sight_print(const struct sight *sight);
-/* Another one, that changes only when it takes a connection or ends one that it has
- * taken. */
-uint64_t sight_taken(const struct sight *sight);
 /* The connection with the oldest unanswered request, or NULL. */
 const struct connection *sight_oldest(
 	const struct sight *sight, const struct child *child);
@@ -34,6 +31,6 @@ const struct connection *sight_oldest(
  * doubt, and for unix sockets, which do not tell: no. */
 bool sight_owes(const struct connection *c);
 /* Has the worker a request that it has not read, or not answered? */
-bool sight_any_waits(const struct sight *sight);
+bool sight_any_waits(const struct sight *sight, const struct child *child);
 
 #endif

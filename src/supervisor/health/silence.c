@@ -1,41 +1,96 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/health/silence.h"
 
-#include "os/clock.h"
+#include "supervisor/health/aim.h"
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
 #include "supervisor/workers/child.h"
 
-static uint64_t print_of(const struct child *child)
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* Has it been accepted there?  Of a unix socket the path is not compared. */
+static bool is_from(const struct connection *c, const struct listener *at)
+{
+	return at->facts.family == AF_UNIX
+		? c->kind == CONNECTION_UNIX && c->has_name
+		: c->kind == CONNECTION_TCP && c->port == at->facts.port;
+}
+
+/* The cookies of its connections there, in their order.  -1: no memory. */
+static int gather(const struct child *child, struct cookies *to,
+	const struct listener *at)
 {
 	struct sight sight = {.cpu = 0};
-	uint64_t print;
+	int got = 0;
 
 	sight_processes(&sight, child);
 	sight_connections(&sight, child);
-	print = sight_taken(&sight);
+	connections_sort(&sight.all);
+	if (sight.all.count > 0) {
+		to->list = malloc(sight.all.count * sizeof(*to->list));
+		got = to->list != NULL ? 0 : -1;
+	}
+	for (size_t i = 0; got == 0 && i < sight.all.count; i++)
+		if (is_from(&sight.all.list[i], at))
+			to->list[to->count++] = sight.all.list[i].cookie;
 	sight_free(&sight);
-	return print;
+	return got;
 }
 
-bool silence_lasts(struct child *child, nsec_t since)
+/* Are all of `now` among those `before`?  Others may have ended. */
+static bool are_old(const struct cookies *now, const struct cookies *before)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < now->count; i++) {
+		while (k < before->count && before->list[k] < now->list[i])
+			k++;
+		if (k == before->count || before->list[k] != now->list[i])
+			return false;
+	}
+	return true;
+}
+
+bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 {
 	const struct cluster_settings *s = child_settings(child);
+	const struct listener *at = aim_of(child);
 	struct health *h = health_of(child);
-	nsec_t now = clock_now();
-	uint64_t print;
+	struct cookies seen = {0};
+	nsec_t patience;
+	bool begun;
 
-	if (h == NULL || s == NULL)
+	if (h == NULL || s == NULL || at == NULL)
 		return false;
-	h->silent = false;
-	if (h->silent_since >= since &&
-		now - h->silent_since <
-			(nsec_t)s->check_failures * s->check_interval)
+	patience = (nsec_t)s->check_failures * s->check_interval;
+	begun = h->silent_looked >= since;
+	if (begun && now - h->silent_looked < patience / SILENCE_LOOKS)
+		return h->silent;
+	if (gather(child, &seen, at) == -1) {
+		silence_forget(child);
 		return false;
-	print = print_of(child);
-	h->silent = h->silent_since >= since && print == h->silent_print;
-	if (!h->silent)
+	}
+	if (!begun || !are_old(&seen, &h->silent_seen)) {
+		free(h->silent_seen.list);
+		h->silent_seen = seen;
 		h->silent_since = now;
-	h->silent_print = print;
+	} else {
+		free(seen.list);
+	}
+	h->silent_looked = now;
+	h->silent = now - h->silent_since >= patience;
 	return h->silent;
+}
+
+void silence_forget(struct child *child)
+{
+	struct health *h = child->health;
+
+	if (h == NULL)
+		return;
+	free(h->silent_seen.list);
+	h->silent_seen = (struct cookies){0};
+	h->silent_looked = 0;
+	h->silent = false;
 }

@@ -104,7 +104,7 @@ static void judge(struct child *child, nsec_t now)
 	}
 	sight_connections(&sight, child);
 	print = sight_print(&sight);
-	waits = sight_any_waits(&sight) || has_queue(child);
+	waits = sight_any_waits(&sight, child) || has_queue(child);
 	if (sight.all.refused)
 		tell_refused(child->service);
 	sight_free(&sight);

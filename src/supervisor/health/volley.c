@@ -31,6 +31,11 @@
 
 static void arm(struct volley *v);
 
+static nsec_t time_of(const struct volley *v)
+{
+	return asker_time(&v->asker, clock_now());
+}
+
 /* ---- the end of one ---- */
 
 static void close_asking(struct asking *a)
@@ -199,8 +204,7 @@ static int send_request(struct asking *a, size_t kept)
 /* From now on no worker has taken any. */
 static void be_quiet(struct volley *v)
 {
-	v->quiet_from = clock_now();
-	v->quiet_since = v->quiet_from;
+	v->quiet_since = time_of(v);
 }
 
 /* The worker has taken it: send the request, if it must be asked. */
@@ -231,7 +235,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 	if (health_of(child) != NULL)
 		child->health->asked = a->inode;
 	a->state = ASKING_TAKEN;
-	a->since = clock_now();
+	a->since = time_of(v);
 	if (closed || send_request(a, 0) == -1) {
 		conclude(a, false, "closed the connection without an answer");
 		return;
@@ -376,16 +380,39 @@ static int send_first(struct asking *a)
 		: -1;
 }
 
+/* The kernel tries TCP's again; a unix socket with a full queue says EAGAIN.  -1: it
+ * cannot be had at all. */
+static int try_again(struct asking *a)
+{
+	struct volley *v = a->volley;
+	struct aim aim = v->aim;
+	struct child *child;
+	struct error err;
+	int error;
+
+	if (aim.address.any.sa_family != AF_UNIX)
+		return socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) ==
+					0 &&
+				error == 0
+			? 0
+			: -1;
+	child = child_find(v->asker.service, a->slot, a->worker);
+	if (a->aimed &&
+		(child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
+		return -1;
+	return connect(a->io.fd, &aim.address.any, aim.size) == 0 ||
+			errno == EAGAIN
+		? 0
+		: -1;
+}
+
 static void begin(struct asking *a)
 {
 	struct volley *v = a->volley;
 	union endpoint peer;
 
 	if (endpoint_peer(a->io.fd, &peer) == 0) {
-		int error;
-
-		if (socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) == -1 ||
-			error != 0)
+		if (try_again(a) == -1)
 			close_asking(a);
 		return;
 	}
@@ -442,7 +469,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		return;
 	}
 	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
-		!silence_lasts(child, a->asked) || waited < patience)
+		!silence_lasts(child, a->since, now) || waited < patience)
 		return;
 	(void)snprintf(why, sizeof(why), "took no connection for %s",
 		text_age(time, waited));
@@ -476,33 +503,22 @@ static void look_if_taken(struct asking *a, nsec_t now)
 	(void)take_unseen(a, true); /* closed before its owner was known */
 }
 
-/* If nclust comes late, its workers may not have had the CPU either: prolong all
- * times by that. */
-static void forgive_lateness(struct volley *v, nsec_t now)
-{
-	nsec_t late = now - v->due;
-
-	if (late <= 0)
-		return;
-	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		v->asks[i].since += late;
-	v->quiet_since += late;
-}
-
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct volley *v = timer->data;
-	nsec_t now = clock_now();
+	nsec_t now;
 
 	(void)loop;
 	(void)revents;
-	forgive_lateness(v, now);
+	asker_late(&v->asker, v->due, clock_now());
+	now = time_of(v);
 	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
 		struct asking *a = &v->asks[i];
 
 		if (a->state == ASKING_CONNECTS)
 			begin(a);
-		if (a->state == ASKING_WAITS)
+		if (a->state == ASKING_WAITS ||
+			(a->state == ASKING_CONNECTS && a->aimed))
 			look_if_taken(a, now);
 		else if (a->state >= ASKING_TAKEN)
 			judge_time(a, now);
@@ -527,6 +543,9 @@ static void arm(struct volley *v)
 
 	if (v->settings == NULL)
 		return;
+	if (ev_is_active(&v->look))
+		asker_late(&v->asker, v->due, now);
+	now = time_of(v);
 	timeout = v->settings->check_timeout;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		const struct asking *a = &v->asks[i];
@@ -544,8 +563,9 @@ static void arm(struct volley *v)
 	}
 	if (next == NSEC_NEVER)
 		return;
-	v->due = next > now ? next : now;
-	timer_arm(v->asker.service->sup->loop, &v->look, v->due - now);
+	next = next > now ? next - now : 0;
+	v->due = clock_now() + next;
+	timer_arm(v->asker.service->sup->loop, &v->look, next);
 }
 
 /* ---- life ---- */
@@ -569,7 +589,7 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 				      own != NULL ? own->traffic.lane : v->lane,
 				      fd, &aim.address.any, aim.size)
 			    : connect(fd, &aim.address.any, aim.size)) == -1 &&
-		errno != EINPROGRESS) {
+		errno != EINPROGRESS && errno != EAGAIN) {
 		(void)close(fd);
 		return;
 	}
@@ -578,7 +598,6 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 	a->sent = 0;
 	a->got = 0;
 	a->since = v->quiet_since;
-	a->asked = v->quiet_from;
 	a->aimed = own != NULL;
 	a->own = aim_is_own(l);
 	if (own != NULL) {
@@ -731,9 +750,11 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct asking *a = &v->asks[i];
 
-		/* an untaken connection may wait in this worker's queue */
-		if (a->state < ASKING_TAKEN ||
-			(a->slot == slot && a->worker == worker))
+		/* an untaken connection may wait in this worker's queue, if it
+		 * is not aimed at another slot's */
+		if (a->state < ASKING_TAKEN
+				? !a->aimed || a->slot == slot
+				: a->slot == slot && a->worker == worker)
 			close_asking(a);
 	}
 	look_if_over(v);

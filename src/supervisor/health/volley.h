@@ -38,9 +38,8 @@ struct asking {
 	bool own;   /* … or with the other one of its slot */
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since; /* TAKEN: then; LATE: when it was last reported; prolonged
-			 when nclust comes late */
-	nsec_t asked; /* when it was opened */
+	nsec_t since; /* when it was opened; TAKEN: then; LATE: when it was last
+			 reported (asker_time()) */
 	size_t sent;  /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
@@ -62,8 +61,7 @@ struct volley {
 	ev_timer look;
 	nsec_t step;        /* to the next look */
 	nsec_t due;         /* when that is to come */
-	nsec_t quiet_from;  /* since then no worker has taken any … */
-	nsec_t quiet_since; /* … prolonged when nclust comes late */
+	nsec_t quiet_since; /* no worker has taken any since (asker_time()) */
 	uint32_t cursor;    /* the next slot to search for the one that took it;
 			     kept, since the longest idle is often next */
 	uint32_t looked;    /* slots searched so far, in two rounds */

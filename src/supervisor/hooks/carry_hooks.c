@@ -14,6 +14,7 @@ static const struct plain_row helper_rows[] = {
 	PLAIN(3, helper, due, SIGNED),
 	PLAIN(4, helper, late, BOOL),
 	PLAIN(5, helper, file, HEAP),
+	PLAIN(6, helper, span, SIGNED),
 };
 
 const struct carried carried_helper = {

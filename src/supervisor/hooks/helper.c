@@ -16,9 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* If nclust comes so late, a helper may have had no CPU either … */
+/* nclust wakes so often in a helper's time, to see whether it gets the CPU.  If it comes
+ * so late, the helper may have had none either, and has as much more time; at its end a
+ * moment, once. */
+#define WAKES 8
 #define LATE (10 * MSEC)
-/* … and has so much more time, once. */
 #define MOMENT (500 * MSEC)
 
 struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
@@ -76,22 +78,49 @@ static void on_exit_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	helper_ended(watcher->data);
 }
 
+static void wait_for(struct helper *h, nsec_t now)
+{
+	nsec_t left = h->due > now ? h->due - now : 0;
+
+	if (h->span > 0)
+		left = nsec_min(left, h->span / WAKES + LATE);
+	h->wakes_at = now + left;
+	timer_arm(h->sup->loop, &h->patience, left);
+}
+
+static void forgive(struct helper *h, nsec_t now)
+{
+	nsec_t late = now - h->wakes_at;
+
+	if (late < LATE)
+		return;
+	h->due += late;
+	if (now < h->due || h->granted)
+		return;
+	h->granted = true;
+	h->due = now + nsec_min(MOMENT, h->span);
+}
+
 /* Who has ended was in time, if nclust was not. */
-static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct helper *h = timer->data;
+	nsec_t now = clock_now();
 	struct pidfd_end end;
 
+	(void)loop;
 	(void)revents;
 	if (pidfd_peek(h->pidfd, &end) == 1) {
 		helper_ended(h);
-	} else if (clock_now() - h->due >= LATE && !h->granted) {
-		h->granted = true;
-		timer_arm(loop, timer, MOMENT);
-	} else {
-		h->late = true;
-		kill_group(h);
+		return;
 	}
+	forgive(h, now);
+	if (now < h->due) {
+		wait_for(h, now);
+		return;
+	}
+	h->late = true;
+	kill_group(h);
 }
 
 void helper_forget(struct helper *h)
@@ -157,15 +186,11 @@ static int run(struct helper *h, const struct helper_plan *p,
 static void watch(struct helper *h)
 {
 	struct supervisor *sup = h->sup;
-	nsec_t left = h->due - clock_now();
 
 	io_init(&h->exit, on_exit_readable, h->pidfd, h);
 	ev_io_start(sup->loop, &h->exit);
-	ev_now_update(sup->loop);
-	ev_timer_init(&h->patience, on_patience_over,
-		left > 0 ? nsec_seconds(left) : 0., 0.);
-	h->patience.data = h;
-	ev_timer_start(sup->loop, &h->patience);
+	timer_init(&h->patience, on_patience, h);
+	wait_for(h, clock_now());
 }
 
 struct helper *helper_start(const struct helper_plan *p, struct error *err)
@@ -192,6 +217,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 		return NULL;
 	}
 	h->due = nsec_add(clock_now(), p->patience);
+	h->span = p->patience;
 	h->next = h->sup->commands.helpers;
 	h->sup->commands.helpers = h;
 	watch(h);

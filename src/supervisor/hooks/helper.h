@@ -22,11 +22,13 @@ struct helper {
 	struct supervisor *sup;
 	pid_t pid;
 	int pidfd;
-	nsec_t due; /* its time is over then */
+	nsec_t due;  /* its time is over then, … */
+	nsec_t span; /* … which is so long; 0: as an earlier nclust began it */
+	nsec_t wakes_at; /* nclust looks whether it comes late */
 	ev_io exit;
 	ev_timer patience;
 	bool late;
-	bool granted;      /* a moment more, as nclust came late */
+	bool granted;      /* a moment more, as nclust came late at its end */
 	helper_over *over; /* NULL: the result is not needed */
 	void *owner;
 	char *file; /* heap: what it works on, or NULL */
