@@ -30,6 +30,7 @@
 #define SWEEP_FIRST (20 * MSEC)
 #define SWEEP_LAST (60 * SECOND) /* … and no longer than that */
 #define LAST_SWEEPS 20           /* at nclust's end, 5 ms each */
+#define JUST_BEFORE (2 * SECOND) /* its end: what was then may be the cause */
 
 struct limits {
 	struct cgroup_trees trees;
@@ -246,6 +247,7 @@ static int limits_on_prepare(
 	if (cgroup_kinds(&l) == 0)
 		return 0;
 	invent_name(child);
+	child->limited.looked_at = clock_now();
 	child->limited.groups =
 		make_groups(child, &l, true, add_to_plan, &birth->plan);
 	return 0;
@@ -369,6 +371,30 @@ static void look_at_group(const struct child *c, struct group_use *use)
 	}
 }
 
+/* The counts are those of the group's whole life: keep when they rose.  Between
+ * two looks, that is; of an OOM kill we take the later one, because the end may be
+ * on its way. */
+static void learn(struct child *c, const struct group_use *use)
+{
+	struct limited *l = &c->limited;
+	nsec_t now = clock_now();
+
+	if (use->killed > l->killed) {
+		l->killed = (unsigned)use->killed;
+		l->killed_at = now;
+	}
+	if (use->refused > l->refused) {
+		l->refused = (unsigned)use->refused;
+		l->refused_at = l->looked_at;
+	}
+	l->looked_at = now;
+}
+
+static bool is_fresh(nsec_t at)
+{
+	return at != 0 && clock_now() - at < JUST_BEFORE;
+}
+
 static void put_number(struct json_writer *w, const char *key, double n)
 {
 	if (n >= 0)
@@ -389,6 +415,7 @@ static void limits_on_status_worker(
 		return;
 	look_inside(c);
 	look_at_group(c, &use);
+	learn(c, &use);
 	json_key(w, "cgroup");
 	json_open_object(w);
 	put_number(w, "memory_bytes", use.memory);
@@ -406,26 +433,38 @@ static void limits_on_status_worker(
 
 /* ---- its end ---- */
 
+/* A fork that was refused long ago is no cause, unless there is still no room:
+ * the worker itself may count no more. */
+static bool has_lacked_pids(
+	const struct child *c, unsigned most, const struct group_use *use)
+{
+	return most != 0 && c->limited.refused > 0 &&
+		(is_fresh(c->limited.refused_at) || use->pids + 1 >= most);
+}
+
 static void limits_on_dying(struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 	bool over = child->life.oom == OOM_KILLED; /* by nclust: set_limits() */
+	bool killed;
 	struct group_use use;
 
 	if (child->limited.groups == 0)
 		return;
 	look_at_group(child, &use);
+	learn(child, &use);
+	killed = child->life.sigkilled && is_fresh(child->limited.killed_at);
 	if (use.killed >= 0 && !over)
-		child->life.oom = use.killed > 0 ? OOM_KILLED : OOM_NOT_KILLED;
+		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
 	if (child->life.cause != NULL ||
 		child_view(child).state == SLOT_STOPPING)
 		return;
-	over |= use.killed > 0 && use.reached > 0;
+	over |= killed && use.reached > 0;
 	if (over && s != NULL && s->memory_max != 0)
 		trouble_set_cause(child,
 			"it needs more than memory-max, %" PRIu64 " MiB",
 			s->memory_max >> 20);
-	else if (use.refused > 0 && s != NULL)
+	else if (s != NULL && has_lacked_pids(child, s->pids_max, &use))
 		trouble_set_cause(child,
 			"it has reached pids-max, %u processes and threads",
 			s->pids_max);
@@ -457,7 +496,7 @@ static void limits_on_resumed(struct child *c)
 		c->slot, c->serial);
 	char text[4096];
 	const char *slash;
-	struct error ignored;
+	struct group_use use;
 
 	(void)snprintf(prefix, sizeof(prefix), "/nclust@%s@",
 		c->service->sup->settings->name);
@@ -477,7 +516,9 @@ static void limits_on_resumed(struct child *c)
 		slash += 1 + strcspn(slash + 1, "/\n");
 		c->limited.group = strndup(at, (size_t)(slash - at));
 		c->limited.groups = count_groups(c);
-		(void)trees_for(c->service->sup, 0, &ignored);
+		look_at_group(c, &use);
+		learn(c, &use);
+		c->limited.killed_at = 0; /* nobody knows */
 		return;
 	}
 }

@@ -87,6 +87,11 @@ static const struct plain_row child_rows[] = {
 	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(61, child, trap.aside, BOOL),
 	PLAIN(62, child, listening.mates, UNSIGNED),
+	PLAIN(63, child, limited.looked_at, SIGNED),
+	PLAIN(64, child, limited.killed, UNSIGNED),
+	PLAIN(65, child, limited.killed_at, SIGNED),
+	PLAIN(66, child, limited.refused, UNSIGNED),
+	PLAIN(67, child, limited.refused_at, SIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

@@ -562,6 +562,8 @@ void child_ended(struct child *child)
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
+	child->life.sigkilled = ended == -1 ||
+		end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
 	readiness_drain(child); /* what it said before it died counts */
 	PARTS(dying, child);
 	describe_end(child, &end, &event.ending);

@@ -149,6 +149,7 @@ struct worker_life {
 	bool stranger_told; /* a refused notify message was logged */
 	bool bind_told;     /* that it could not bind */
 	bool killed_by_us;
+	bool sigkilled; /* it has ended by that, or its program did, in a shell */
 	enum SMALL {
 		OOM_UNKNOWN,
 		OOM_KILLED,

@@ -161,6 +161,44 @@ groups_left() {
 	logged "it has reached pids-max, 3 processes and threads"
 }
 
+@test "what a worker has survived is not told as the cause of its end" {
+	in_groups memory pids
+	# a helper was out of memory, a fork refused; for long enough before the end
+	start_cluster -n 3 --ready alive:100ms --memory-max 32M --pids-max 4 -- \
+		sh -c "[ ! -e $DIR/\$NCLUST_SLOT ] || exec sleep 1000
+			$FIXTURES/eat-memory 200 || touch $DIR/\$NCLUST_SLOT
+			(for i in 1 2 3 4; do sleep 0.5 & done)
+			while [ ! -e $DIR/looked ]; do sleep 0.1; done
+			sleep 3
+			case \$NCLUST_SLOT in
+			0) exit 3 ;;
+			1) kill -SEGV \$\$ ;;
+			2) kill -KILL \$\$ ;;
+			esac"
+	for slot in 0 1 2; do
+		wait_until 20 "[ \"\$(worker $slot .cgroup.oom_kills)\" -ge 1 ]"
+		wait_until 20 "[ \"\$(worker $slot .cgroup.forks_refused)\" -ge 1 ]"
+	done
+	touch "$DIR/looked"
+	for slot in 0 1 2; do
+		wait_until 20 "[ \"\$(worker $slot .restarts)\" -eq 1 ]"
+		[ "$(worker "$slot" .last_failure.cause)" = null ]
+	done
+	[ "$(worker 1 .last_exit.text)" = "killed by SIGSEGV" ]
+	[ "$(worker 2 .last_exit.text)" = "killed by SIGKILL" ]
+	! logged "out of memory" || false
+}
+
+@test "a program over memory-max in a shell is told as that" {
+	in_groups memory
+	start_cluster -n 1 --ready alive:100ms --memory-max 32M -- \
+		sh -c "[ ! -e $DIR/fat ] || exec sleep 1000
+			touch $DIR/fat
+			sleep 0.3; $FIXTURES/eat-memory 200; exit"
+	wait_until 10 '[ "$(worker 0 .restarts)" -eq 1 ]'
+	[[ $(worker 0 .last_failure.cause) == *"memory-max, 32 MiB"* ]]
+}
+
 @test "groups go with their workers, also those in which something is left" {
 	in_groups pids
 	# a worker may make groups in its own, and leave a process there
