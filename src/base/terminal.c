@@ -40,7 +40,7 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 	static const char plain[] = "\x1b[0m";
 	bool coloured = false;
 
-	/* text_escape() makes up to four bytes of one, and a NUL */
+	/* text_escape_line() makes up to four bytes of one, and a NUL */
 	if (buffer_reserve(out, 4 * len + sizeof(plain)) == -1)
 		return -1;
 	while (len > 0) {
@@ -62,8 +62,8 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 			continue;
 		}
 		n = next != NULL ? (size_t)(next - text) : len;
-		out->len +=
-			text_escape(out->data + out->len, 4 * n + 1, text, n);
+		out->len += text_escape_line(
+			out->data + out->len, 4 * n + 1, text, n);
 		text += n;
 		len -= n;
 	}

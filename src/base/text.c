@@ -58,17 +58,38 @@ size_t text_utf8(const char *s, size_t len)
 	return need;
 }
 
-static bool is_harmless(const char *s, size_t n)
+static bool is_control(const char *s, size_t n)
 {
 	unsigned char c = (unsigned char)s[0];
 
 	if (n == 1)
-		return c >= 0x20 && c != 0x7f;
+		return c < 0x20 || c == 0x7f;
 	/* U+0080 to U+009f: terminals may obey them as ESC sequences */
-	return !(n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
+	return n == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0;
 }
 
-size_t text_escape(char *to, size_t size, const char *from, size_t len)
+/* U+061c, U+200e, U+200f, U+2028 to U+202e, U+2066 to U+2069. */
+static bool is_turning(const char *s, size_t n)
+{
+	unsigned char last = (unsigned char)s[n - 1];
+
+	if (n == 2)
+		return memcmp(s, "\xd8\x9c", 2) == 0;
+	if (n != 3)
+		return false;
+	if (memcmp(s, "\xe2\x80", 2) == 0)
+		return last == 0x8e || last == 0x8f ||
+			(last >= 0xa8 && last <= 0xae);
+	return memcmp(s, "\xe2\x81", 2) == 0 && last >= 0xa6 && last <= 0xa9;
+}
+
+bool text_is_harmless(const char *s, size_t n)
+{
+	return !is_control(s, n) && !is_turning(s, n);
+}
+
+static size_t escape(
+	char *to, size_t size, const char *from, size_t len, bool may_turn)
 {
 	size_t used = 0;
 
@@ -76,13 +97,14 @@ size_t text_escape(char *to, size_t size, const char *from, size_t len)
 		return 0;
 	while (len > 0) {
 		size_t n = text_utf8(from, len);
-		char hex[2 * sizeof("\\x00")]; /* of two bytes at most */
+		char hex[3 * sizeof("\\x00")]; /* of three bytes at most */
 		const char *put = from;
 		size_t want = n;
 
 		if (*from == '\t') {
 			put = " ";
-		} else if (n == 0 || !is_harmless(from, n)) {
+		} else if (n == 0 || is_control(from, n) ||
+			(!may_turn && is_turning(from, n))) {
 			want = 0;
 			for (size_t i = 0; i == 0 || i < n; i++)
 				want += (size_t)snprintf(hex + want,
@@ -100,6 +122,16 @@ size_t text_escape(char *to, size_t size, const char *from, size_t len)
 	}
 	to[used] = '\0';
 	return used;
+}
+
+size_t text_escape(char *to, size_t size, const char *from, size_t len)
+{
+	return escape(to, size, from, len, false);
+}
+
+size_t text_escape_line(char *to, size_t size, const char *from, size_t len)
+{
+	return escape(to, size, from, len, true);
 }
 
 size_t text_bom(const char *s, size_t len)

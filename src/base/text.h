@@ -14,9 +14,14 @@ size_t text_copy(char *to, size_t size, const char *from);
 /*
  * Make bytes from a worker or a client harmless on a terminal: control bytes
  * and invalid UTF-8 become \xNN, a tab a space; valid UTF-8 passes, but not
- * the C1 controls.  Cuts at `size`.  Returns the length written.
+ * the C1 controls, nor what turns the text around it (U+202E and its like).  Cuts
+ * at `size`.  Returns the length written.
  */
 size_t text_escape(char *to, size_t size, const char *from, size_t len);
+/* The same for a line of a worker's own, which may turn. */
+size_t text_escape_line(char *to, size_t size, const char *from, size_t len);
+/* Is a UTF-8 sequence of so many bytes one that text_escape() lets pass? */
+bool text_is_harmless(const char *s, size_t n);
 
 /*
  * The length of the valid UTF-8 sequence at the start of `s` (1-4), or 0

@@ -56,29 +56,15 @@ static uint32_t code_of(const char *text, size_t bytes)
 	return code;
 }
 
-/* Characters that have no width, but turn the text around them. */
-static bool is_turning(uint32_t code)
-{
-	return code == 0x061c || code == 0x200e || code == 0x200f ||
-		(code >= 0x2028 && code <= 0x202e) ||
-		(code >= 0x2066 && code <= 0x2069);
-}
-
 static struct glyph glyph_at(const char *text, size_t len)
 {
 	struct glyph g = {.bytes = text_utf8(text, len)};
-	uint32_t code;
 	int wide = -1;
 
-	if (g.bytes > 0) {
-		code = code_of(text, g.bytes);
-		if (!is_turning(code))
-			wide = wcwidth((wchar_t)code);
-		if (code == 0)
-			wide = -1;
-	} else {
+	if (g.bytes == 0)
 		g.bytes = 1;
-	}
+	else if (text_is_harmless(text, g.bytes))
+		wide = wcwidth((wchar_t)code_of(text, g.bytes));
 	g.hex = wide < 0;
 	g.columns = g.hex ? strlen("\\xNN") * g.bytes : (size_t)wide;
 	return g;

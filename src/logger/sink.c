@@ -169,7 +169,7 @@ static void tell(struct sink *sink)
 void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
 	size_t len)
 {
-	/* text_escape() makes up to four bytes of one, and a NUL; a colour
+	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour
 	 * costs an end */
 	size_t room =
 		mark->before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;

@@ -874,6 +874,21 @@ answers() {
 		'x"y\x1b[2J\xff' ]
 }
 
+@test "what turns text around is escaped, but not in a worker's own lines" {
+	turn=$'\u202e'
+	printf 'Error: user %snimda refused\n' "$turn" >"$DIR/said"
+	start_nclust -n 1 --ready alive:10ms --backoff-min 1h --backoff-max 1h \
+		-- sh -c "sleep 0.1; cat $DIR/said >&2; exit 3"
+	wait_logged 'ended with exit 3'
+	nclust events "$INSTANCE" >"$DIR/events"
+	for file in "$DIR/log" "$DIR/events"; do
+		grep -a 'ended with exit 3' "$file" >"$DIR/end"
+		grep -qF 'user \xe2\x80\xaenimda' "$DIR/end"
+		run ! grep -q "$turn" "$DIR/end"
+	done
+	nclust logs "$INSTANCE" | grep -q "user ${turn}nimda"
+}
+
 @test "arguments and environment with control bytes show escaped everywhere" {
 	# quotes, ESC, bytes that are no UTF-8, C1 controls
 	evil=$'a"b\\c\e[31mred\x07\xff\xc2\x9bz'

@@ -5,6 +5,7 @@
 #include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct {
 	nsec_t age;
@@ -61,6 +62,40 @@ START_TEST(a_number_has_its_digits)
 }
 END_TEST
 
+/* `line`: of a worker's own; NULL: as `text`. */
+static const struct {
+	const char *from;
+	const char *text;
+	const char *line;
+} escapes[] = {
+	{"a\tb\x01\xff\xc2\x9b\x7f", "a b\\x01\\xff\\xc2\\x9b\\x7f", NULL},
+	{"\xe6\x97\xa5 \xc3\xa9", "\xe6\x97\xa5 \xc3\xa9", NULL},
+	{"\xd8\x9b\xe2\x80\x8d\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa",
+		"\xd8\x9b\xe2\x80\x8d\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5\xe2"
+		"\x81\xaa",
+		NULL},
+	{"\xd8\x9c", "\\xd8\\x9c", "\xd8\x9c"},
+	{"\xe2\x80\x8e", "\\xe2\\x80\\x8e", "\xe2\x80\x8e"},
+	{"\xe2\x80\x8f", "\\xe2\\x80\\x8f", "\xe2\x80\x8f"},
+	{"\xe2\x80\xa8", "\\xe2\\x80\\xa8", "\xe2\x80\xa8"},
+	{"\xe2\x80\xae", "\\xe2\\x80\\xae", "\xe2\x80\xae"},
+	{"\xe2\x81\xa6", "\\xe2\\x81\\xa6", "\xe2\x81\xa6"},
+	{"\xe2\x81\xa9", "\\xe2\\x81\\xa9", "\xe2\x81\xa9"},
+};
+
+START_TEST(what_is_not_harmless_is_escaped)
+{
+	const char *from = escapes[_i].from;
+	const char *line = escapes[_i].line;
+	char text[64];
+
+	(void)text_escape(text, sizeof(text), from, strlen(from));
+	ck_assert_str_eq(text, escapes[_i].text);
+	(void)text_escape_line(text, sizeof(text), from, strlen(from));
+	ck_assert_str_eq(text, line != NULL ? line : escapes[_i].text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("text");
@@ -73,6 +108,8 @@ int main(void)
 		(int)(sizeof(ages) / sizeof(*ages)));
 	tcase_add_loop_test(tc, a_number_has_its_digits, 0,
 		(int)(sizeof(numbers) / sizeof(*numbers)));
+	tcase_add_loop_test(tc, what_is_not_harmless_is_escaped, 0,
+		(int)(sizeof(escapes) / sizeof(*escapes)));
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
