@@ -67,7 +67,7 @@ static void look_at_cgroup(struct facts *f)
 		facts_add(f, FACT_OK, "process limit", "", "none by cgroup");
 	if (cgroup_trees_check("", &err) == -1)
 		facts_add(f, FACT_NOTE, "worker limits",
-			"memory-max, cpu-max, pids-max have no effect", "%s",
+			"not all of memory-max, cpu-max, pids-max work", "%s",
 			err.text);
 	else
 		facts_add(f, FACT_OK, "worker limits",

@@ -238,20 +238,57 @@ static void settle(struct cgroup_tree *t, const char *own)
 		}
 }
 
+/* The words of such a file, with a space before and after each. */
+static void get_words(int dir, const char *file, char text[256])
+{
+	text[0] = ' ';
+	(void)get(dir, file, text + 1, 254);
+	(void)strcpy(text + strcspn(text, "\n"), " ");
+}
+
+static bool has_word(const char *words, unsigned kind)
+{
+	char word[16];
+
+	(void)snprintf(word, sizeof(word), " %s ", names[kind][1]);
+	return strstr(words, word) != NULL;
+}
+
+/* The first of these kinds, which v1 cannot limit, that v2 cannot either; or
+ * CGROUP_KINDS. */
+static unsigned find_lack(const struct cgroup_trees *t, unsigned kinds)
+{
+	char words[256] = "";
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < t->count; i++)
+		if (t->list[i].version == 2)
+			get_words(t->list[i].base, "cgroup.controllers", words);
+	while (k < CGROUP_KINDS &&
+		((kinds >> k & 1) == 0 || has_word(words, k)))
+		k++;
+	return k;
+}
+
+static int tell_lack(unsigned kind, struct error *err)
+{
+	(void)error_set(err, 0, "nclust's cgroup has no controller for '%s'",
+		names[kind][1]);
+	return error_hint(err,
+		"the group above it has to hand it down "
+		"(cgroup.subtree_control)");
+}
+
 /* Let the groups below have limits of these kinds (v2).  Which of them can be;
  * `ours` gets those that could not before.  errno: why some cannot. */
 static unsigned enable(int dir, unsigned kinds, unsigned *ours)
 {
-	char before[256] = " ";
-	char word[16];
+	char before[256];
 	int error = 0;
 
-	(void)get(
-		dir, "cgroup.subtree_control", before + 1, sizeof(before) - 2);
-	before[strcspn(before, "\n")] = ' ';
+	get_words(dir, "cgroup.subtree_control", before);
 	for (unsigned k = 0; k < CGROUP_KINDS; k++) {
-		(void)snprintf(word, sizeof(word), " %s ", names[k][1]);
-		if ((kinds >> k & 1) == 0 || strstr(before, word) != NULL)
+		if ((kinds >> k & 1) == 0 || has_word(before, k))
 			continue;
 		if (put(dir, "cgroup.subtree_control", "+%s", names[k][1]) ==
 			0) {
@@ -299,18 +336,31 @@ static int add_tree(struct cgroup_trees *t, const char *root, unsigned kind,
 	return 0;
 }
 
+/* Why limits of these kinds cannot be set. */
+static void explain(
+	const struct cgroup_trees *t, unsigned missing, struct error *err)
+{
+	unsigned lack = find_lack(t, missing);
+
+	if (lack < CGROUP_KINDS)
+		(void)tell_lack(lack, err);
+	else
+		(void)error_set(
+			err, 0, "other processes are in nclust's cgroup");
+}
+
 unsigned cgroup_trees_open(struct cgroup_trees *t, const char *root,
 	unsigned kinds, const char *own, struct error *err)
 {
 	unsigned missing = kinds;
 	bool known = t->count > 0;
 	bool busy; /* processes of ours have come into the base */
+	struct error ignored;
 
-	(void)error_set(err, 0,
-		"other processes are in nclust's cgroup, or it "
-		"has no controller for it");
+	err->text[0] = '\0';
 	for (unsigned k = 0; !known && k < CGROUP_KINDS; k++)
-		(void)add_tree(t, root, k, own, err);
+		(void)add_tree(t, root, k, own,
+			(kinds >> k & 1) != 0 ? err : &ignored);
 	for (unsigned i = 0; i < t->count; i++) {
 		struct cgroup_tree *tree = &t->list[i];
 
@@ -326,16 +376,29 @@ unsigned cgroup_trees_open(struct cgroup_trees *t, const char *root,
 		tree->kinds |= enable(tree->base, missing, &t->enabled);
 		missing &= ~tree->kinds;
 	}
+	if (missing != 0 && err->text[0] == '\0')
+		explain(t, missing, err);
 	return kinds & ~missing;
 }
 
 int cgroup_trees_check(const char *root, struct error *err)
 {
 	struct cgroup_trees t = {.count = 0};
-	int got = add_tree(&t, root, CGROUP_MEMORY, "", err);
+	unsigned missing = 0;
+	unsigned lack;
+	int got = 0;
 
-	if (got == 0)
-		fd_close(&t.list[0].base);
+	for (unsigned k = CGROUP_MEMORY; k <= CGROUP_PIDS && got == 0; k++) {
+		got = add_tree(&t, root, k, "", err);
+		missing |= 1U << k;
+	}
+	for (unsigned i = 0; i < t.count; i++)
+		missing &= ~t.list[i].kinds;
+	lack = find_lack(&t, missing);
+	if (got == 0 && lack < CGROUP_KINDS)
+		got = tell_lack(lack, err);
+	for (unsigned i = 0; i < t.count; i++)
+		fd_close(&t.list[i].base);
 	return got;
 }
 

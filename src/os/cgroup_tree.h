@@ -69,7 +69,8 @@ unsigned cgroup_trees_open(struct cgroup_trees *t, const char *root,
 	unsigned kinds, const char *own, struct error *err);
 /* Close them; without any groups left, we go back to where we were. */
 void cgroup_trees_close(struct cgroup_trees *t, const char *own);
-/* Could it be done?  Changes nothing.  -1 and `err`. */
+/* Could it be done, for memory, CPU time and processes?  Changes nothing.  -1 and
+ * `err`. */
 int cgroup_trees_check(const char *root, struct error *err);
 
 /* Make the group of a worker, "NAME/WORKER", without limits, and that of its

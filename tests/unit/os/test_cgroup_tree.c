@@ -76,6 +76,7 @@ static void put_tree(const char *below)
 	put("/proc/self/mountinfo",
 		"30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 "
 		"rw,nsdelegate\n");
+	put(BASE "/cgroup.controllers", "cpuset cpu io memory pids\n");
 	put(BASE "/cgroup.subtree_control", "");
 	put(BASE "/" OWN "/cgroup.procs", "");
 	put(BASE "/nclust@shop@web/cgroup.subtree_control",
@@ -224,6 +225,7 @@ START_TEST(we_move_to_a_leaf_and_others_stay)
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_uint_eq(cgroup_trees_open(&t, os_dir, ALL, OWN, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "other processes are in"));
+	ck_assert_ptr_null(strstr(err.text, "controller"));
 	ck_assert_str_eq(content(BASE "/" OWN "/cgroup.procs"), pid);
 	/* not all have moved, as we are still listed there */
 	ck_assert_int_eq(t.list[0].place, CGROUP_IN_BASE);
@@ -263,6 +265,33 @@ START_TEST(systemd_must_have_delegated_it)
 	ck_assert_int_ne(
 		faccessat(t.list[0].base, "nclust@shop@web/3.17", F_OK, 0), -1);
 	cgroup_trees_close(&t, OWN);
+}
+END_TEST
+
+START_TEST(a_controller_that_the_group_does_not_have)
+{
+	struct cgroup_trees t = {.count = 0};
+	struct error err;
+	char path[256];
+
+	put_tree("");
+	put(BASE "/cgroup.controllers", "cpuset cpu memory\n");
+	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'pids'"));
+	(void)snprintf(path, sizeof(path), "%s" BASE "/cgroup.subtree_control",
+		os_dir);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_uint_eq(cgroup_trees_open(&t, os_dir, ALL, OWN, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'pids'"));
+	/* again: the hierarchy is known */
+	put(BASE "/cgroup.controllers", "");
+	ck_assert_uint_eq(cgroup_trees_open(&t, os_dir, ALL, OWN, &err), 0);
+	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'memory'"));
+	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'memory'"));
+	cgroup_trees_close(&t, OWN);
+	put(BASE "/cgroup.controllers", "pids cpu memory"); /* no io: fine */
+	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), 0);
 }
 END_TEST
 
@@ -542,6 +571,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, after_an_upgrade_the_base_is_above_our_leaf);
 	tcase_add_test(tc, we_move_to_a_leaf_and_others_stay);
 	tcase_add_test(tc, systemd_must_have_delegated_it);
+	tcase_add_test(tc, a_controller_that_the_group_does_not_have);
 	tcase_add_test(tc, no_cgroup_at_all);
 	tcase_add_test(tc, only_what_is_ours_and_unused_is_swept);
 	tcase_add_test(tc, numbers_of_groups_are_read);
