@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2) /* linux/pidfd.h, 6.9 */
 #endif
+
+#define LET_GO_MOST 64U /* at once: it may ask again each time */
 
 /* linux/pidfd.h, 6.13; PIDFD_INFO_EXIT 6.15. */
 struct info {
@@ -91,13 +94,42 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 	return kill(-pid, signal);
 }
 
-/* waitid(2) without blocking; si_pid is 0: there is nobody. */
+/*
+ * A process or thread may ask its parent to trace it (PTRACE_TRACEME).  It then
+ * stops before it gets a signal, and waitid(2) reports that, asked for or not
+ * (ptrace(2)).  End the tracing: it goes on, with the signal.  One is for a tracer
+ * alone, the SIGTRAP of its exec.
+ */
+static bool let_go(const siginfo_t *stop)
+{
+	intptr_t signal = stop->si_status;
+	siginfo_t why;
+
+	if (signal == SIGTRAP &&
+		ptrace(PTRACE_GETSIGINFO, stop->si_pid, NULL, &why) == 0 &&
+		why.si_code == SI_USER)
+		signal = 0;
+	return ptrace(PTRACE_DETACH, stop->si_pid, NULL, (void *)signal) == 0;
+}
+
+/* waitid(2) without blocking; si_pid is 0: there is nobody.  If it waits for the
+ * end, one that is traced is let go. */
 static int look(idtype_t type, id_t id, siginfo_t *info, int flags)
 {
-	(void)memset(info, 0, sizeof(*info));
-	while (waitid(type, id, info, WNOHANG | flags) == -1)
-		if (errno != EINTR)
-			return -1;
+	for (unsigned i = 0; i < LET_GO_MOST;) {
+		(void)memset(info, 0, sizeof(*info));
+		if (waitid(type, id, info, WNOHANG | flags) == -1) {
+			if (errno != EINTR)
+				return -1;
+			continue;
+		}
+		if (info->si_code != CLD_TRAPPED || (flags & WEXITED) == 0)
+			return 0;
+		if (!let_go(info)) /* it was killed just now */
+			break;
+		i++;
+	}
+	info->si_pid = 0;
 	return 0;
 }
 
@@ -198,6 +230,13 @@ pid_t child_peek_any(void)
 	return look(P_ALL, 0, &info, WEXITED | WNOWAIT | (int)__WALL) == 0
 		? info.si_pid
 		: -1;
+}
+
+void child_let_go(pid_t pid)
+{
+	siginfo_t info;
+
+	(void)look(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (int)__WALL);
 }
 
 int child_reap(pid_t pid)

@@ -54,5 +54,8 @@ int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end);
  * errno (ECHILD: no children at all). */
 pid_t child_peek_any(void);
 int child_reap(pid_t pid); /* one that child_peek_any() told of */
+/* A thread or process has stopped because it asked us to trace it: no longer.  All
+ * others here that look for an end do that too. */
+void child_let_go(pid_t pid);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/pidfd.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
@@ -271,6 +272,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 		if (signal == SIGCHLD && infos[i].ssi_code == CLD_STOPPED)
 			PARTS(stopped, sup, (pid_t)infos[i].ssi_pid);
+		if (signal == SIGCHLD && infos[i].ssi_code == CLD_TRAPPED)
+			child_let_go((pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD) {
 			reap_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;

@@ -671,3 +671,40 @@ zombies_below() {
 	done
 	[ "$(worker_state 0)" = ready ]
 }
+
+@test "a worker that asks nclust to trace it goes on with its signals" {
+	cat >"$DIR/traced.py" <<'E'
+import ctypes, os, signal, socket, sys, threading
+number = getattr(signal, sys.argv[2])
+signal.signal(number, lambda *a: print("handled", flush=True))
+asked = threading.Event()
+def ask():
+    ctypes.CDLL(None).ptrace(0, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    asked.set()
+    while sys.argv[1] == "thread":
+        signal.sigwait({signal.SIGRTMAX})
+if sys.argv[1] == "thread":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    threading.Thread(target=ask, daemon=True).start()
+    asked.wait()
+else:
+    ask()
+n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+n.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while True:
+    threading.Event().wait(0.1)
+E
+	for how in main thread; do
+		start_cluster -n 1 --ready notify -- \
+			python3 "$DIR/traced.py" $how SIGUSR1
+		pid=$(worker_pid 0)
+		nclust signal "$INSTANCE" USR1
+		wait_logged handled
+		[ "$(worker_pid 0)" = "$pid" ]
+		[ "$(worker 0 .restarts)" -eq 0 ]
+		nclust stop "$INSTANCE"
+		wait_exit
+		: >"$LOG"
+	done
+}

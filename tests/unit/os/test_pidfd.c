@@ -6,8 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,6 +95,68 @@ START_TEST(a_stopped_one_has_not_ended)
 	wait_readable(fd);
 	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
 	ck_assert_int_eq(end.code, SIGKILL);
+}
+END_TEST
+
+static void on_usr1(int signal)
+{
+	_exit(signal == SIGUSR1 ? 7 : 1);
+}
+
+static void *be_traced(void *how)
+{
+	(void)signal(SIGUSR1, on_usr1);
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1)
+		_exit(2);
+	if (strcmp(how, "exec") == 0)
+		(void)execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL);
+	else if (strcmp(how, "trap") == 0)
+		(void)raise(SIGTRAP);
+	else
+		(void)raise(SIGUSR1);
+	_exit(3);
+}
+
+static const struct {
+	char how[8];
+	int code;
+	bool signalled;
+} traced[] = {
+	{"main", 7, false},
+	{"thread", 7, false},
+	{"exec", 7, false},
+	{"trap", SIGTRAP, true},
+};
+
+/* Its stop is not its end, and it does not stay stopped. */
+START_TEST(one_that_wants_to_be_traced_goes_on)
+{
+	char how[8];
+	struct pidfd_end end = {0};
+	pthread_t thread;
+	pid_t pid = fork();
+	int fd;
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		(void)strcpy(how, traced[_i].how);
+		if (strcmp(how, "thread") != 0)
+			(void)be_traced(how);
+		(void)pthread_create(&thread, NULL, be_traced, how);
+		for (;;)
+			(void)pause();
+	}
+	fd = pidfd_of(pid);
+	while (!pidfd_has_ended(fd)) { /* the test has a time limit */
+		pid_t any = child_peek_any();
+
+		if (any > 0)
+			ck_assert_int_eq(any, pid);
+		(void)sched_yield();
+	}
+	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
+	ck_assert_int_eq(end.signalled, traced[_i].signalled);
+	ck_assert_int_eq(end.code, traced[_i].code);
 }
 END_TEST
 
@@ -230,6 +296,8 @@ int main(void)
 		tcase_add_test(tc, an_exit_is_told_twice_and_reaped_once);
 		tcase_add_test(tc, one_that_lives_has_not_ended);
 		tcase_add_test(tc, a_stopped_one_has_not_ended);
+		tcase_add_loop_test(tc, one_that_wants_to_be_traced_goes_on, 0,
+			(int)(sizeof(traced) / sizeof(*traced)));
 		tcase_add_test(
 			tc, the_group_is_reached_when_its_leader_has_ended);
 		tcase_add_test(tc, nobody_else_is_reached);
