@@ -432,6 +432,21 @@ void cgroup_trees_close(struct cgroup_trees *t, const char *own)
 
 /* ---- a group ---- */
 
+/* v1 has no quota above those of the groups that it is in; v2 takes it. */
+static void tell_unset(
+	const struct cgroup_tree *t, size_t limit, struct error *err)
+{
+	bool above =
+		limit == CGROUP_CPU_MAX && t->version == 1 && errno == EINVAL;
+
+	(void)error_set(
+		err, above ? 0 : errno, "'%s' cannot be set", rows[limit].key);
+	if (above)
+		(void)error_hint(err,
+			"nclust's own cgroup, or one above it, allows less: "
+			"raise cpu.cfs_quota_us there, or lower 'cpu-max'");
+}
+
 /* Set those of the cluster, where those that are not asked for may be in force,
  * or those of a worker.  True: it has more than memory-max already (v1). */
 static bool set(const struct cgroup_tree *t, int dir, bool of_cluster,
@@ -462,8 +477,7 @@ static bool set(const struct cgroup_tree *t, int dir, bool of_cluster,
 		else if (i == CGROUP_MEMORY_MAX && errno == EBUSY)
 			over = true;
 		else
-			(void)error_set(
-				err, errno, "'%s' cannot be set", r->key);
+			tell_unset(t, i, err);
 	}
 	return over;
 }

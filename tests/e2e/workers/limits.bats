@@ -354,6 +354,16 @@ is_empty() {
 	[ "$(grep -c "Delegate=yes" "$DIR/log")" -eq 2 ]
 }
 
+@test "a cpu-max above that of nclust's own group is told as that" {
+	in_groups cpu
+	echo 50000 >"${GROUPS_MADE[0]}/cpu.cfs_quota_us"
+	start_cluster -n 1 --ready notify --cpu-max 100% -- \
+		"$FIXTURES/hear" --notify
+	logged "nclust's own cgroup, or one above it, allows less"
+	logged "raise cpu.cfs_quota_us there, or lower 'cpu-max'"
+	! logged "Invalid argument" || false
+}
+
 @test "threads = auto counts no more CPUs than cpu-max gives" {
 	[ "$(nproc)" -ge 2 ] || skip "needs two CPUs"
 	start_cluster -n 1 --ready notify --threads auto --cpu-max 50% -- \
