@@ -54,14 +54,16 @@ static const char *group_of(const struct child *c)
 	return c->limited.group != NULL ? c->limited.group : "";
 }
 
-/* One that no other has, also of an earlier nclust with the same numbers: what
- * is left of that counts for this one, and its limits hold. */
+/* One that no other has, also of an earlier nclust with the same numbers (what
+ * is left of that counts for this one, and its limits hold), or of one that runs
+ * beside it. */
 static void invent_name(struct child *c)
 {
 	if (asprintf(&c->limited.group,
-		    "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64,
+		    "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
 		    c->service->sup->settings->name, c->service->name, c->slot,
-		    c->serial, (uint64_t)(clock_now() / MSEC)) == -1)
+		    c->serial, (uint64_t)(clock_now() / MSEC),
+		    (int)getpid()) == -1)
 		c->limited.group = NULL;
 }
 

@@ -144,6 +144,20 @@ groups_left() {
 	poll_until 10 is_removed "$old"
 }
 
+@test "a group of an instance of the same name beside it is in nobody's way" {
+	in_groups pids
+	# as if that had been started within the next 9 s
+	mkdir "${GROUPS_MADE[0]}/nclust@$INSTANCE@$INSTANCE"
+	from=$(($(tr -d . </proc/uptime | cut -d" " -f1) * 10))
+	(cd "${GROUPS_MADE[0]}/nclust@$INSTANCE@$INSTANCE" &&
+		seq "$from" $((from + 9000)) | sed 's/^/0.1./' | xargs mkdir)
+	start_cluster -n 1 --ready notify --pids-max 40 -- \
+		"$FIXTURES/hear" --notify
+	[ "$(worker 0 .cgroup.processes)" -eq 1 ]
+	! logged "cgroup" || false
+	wait_until 10 '[ "$(groups_left)" -eq 1 ]'
+}
+
 @test "a SIGKILL of somebody else is not told as memory" {
 	in_groups memory
 	start_cluster -n 1 --ready notify --memory-max 32M -- \
