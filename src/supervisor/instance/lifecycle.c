@@ -19,7 +19,8 @@
 
 /* Time for background processes below us: after SIGTERM, and after SIGKILL. */
 #define STRAYS_GRACE (2 * SECOND)
-#define STRAYS_KILL (1 * SECOND)
+#define STRAYS_KILLS 20
+#define STRAYS_KILL (30 * MSEC) /* after each */
 
 static void begin_stop(struct supervisor *sup, bool at_once)
 {
@@ -164,10 +165,14 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 			log_warn("%u background process%s did not end after "
 				 "SIGTERM: killed",
 				left, left == 1 ? "" : "es");
-		timer_arm(loop, timer, STRAYS_KILL);
-		return;
 	}
-	sup->instance.last_orders_step = 99; /* stop waiting */
+	/* one that forks again and again may not be caught at once */
+	if (sup->instance.last_orders_step <= STRAYS_KILLS) {
+		(void)reap_kill_strays(sup);
+		timer_arm(loop, timer, STRAYS_KILL);
+	} else {
+		sup->instance.last_orders_step = 99; /* stop waiting */
+	}
 }
 
 /* True: no process below us is left, or nothing more can be done about it. */
@@ -179,8 +184,8 @@ static bool strays_are_gone(struct supervisor *sup)
 		return true;
 	if (ev_is_active(&sup->instance.last_orders))
 		return reap_signal_strays(sup, 0) == 0;
-	left = reap_signal_strays(
-		sup, sup->instance.stop_at_once ? SIGKILL : SIGTERM);
+	left = sup->instance.stop_at_once ? reap_kill_strays(sup)
+					  : reap_signal_strays(sup, SIGTERM);
 	if (left == 0)
 		return true;
 	log_info("ending %u background process%s", left, left == 1 ? "" : "es");

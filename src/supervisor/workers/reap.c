@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,9 @@
 /* If it had very many descriptors that were looked at, one takes 10 ms: the kernel
  * forgets each path below its /proc/PID/fd (proc_flush_pid()). */
 #define REAPING_A_TURN (20 * MSEC)
+/* Who forks and exits again and again is caught between the two. */
+#define KILLING_A_TURN (20 * MSEC)
+#define LOOKS_MOST 64
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
 /* Descriptors of a process that are looked at for sockets of ours, at a time. */
@@ -161,25 +165,52 @@ static void signal_stray(pid_t pid, int signal)
 		(void)pidfd_signal(fd, signal); /* EPERM, ESRCH: let it be */
 }
 
-unsigned reap_signal_strays(struct supervisor *sup, int signal)
+/* Signal those that live, and reap those that have ended. */
+static unsigned look_at_strays(
+	struct supervisor *sup, int signal, unsigned *ended)
 {
 	size_t count;
 	pid_t *list = list_children(&count);
 	unsigned found = 0;
 
+	*ended = 0;
 	for (size_t i = 0; list != NULL && i < count; i++) {
-		struct process_facts facts;
-
-		if (!is_stray(sup, list[i]) ||
-			process_look(list[i], &facts) == -1 ||
-			facts.state == 'Z')
+		if (!is_stray(sup, list[i]))
 			continue;
-		found++;
 		if (signal != 0)
 			signal_stray(list[i], signal);
+		if (child_reap(list[i]) == 0)
+			(*ended)++;
+		else
+			found += errno == EAGAIN;
 	}
 	drop_list(list);
 	return found;
+}
+
+unsigned reap_signal_strays(struct supervisor *sup, int signal)
+{
+	unsigned ended;
+	unsigned found;
+
+	/* what has ended may have left a child, which is ours since then */
+	for (unsigned i = 0; i < LOOKS_MOST; i++) {
+		found = look_at_strays(sup, signal, &ended);
+		if (found > 0 || ended == 0)
+			return found;
+	}
+	return ended;
+}
+
+unsigned reap_kill_strays(struct supervisor *sup)
+{
+	nsec_t until = clock_now() + KILLING_A_TURN;
+	unsigned left;
+
+	while ((left = reap_signal_strays(sup, SIGKILL)) > 0 &&
+		clock_now() < until)
+		(void)sched_yield();
+	return left;
 }
 
 size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most)

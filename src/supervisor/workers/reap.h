@@ -33,8 +33,11 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use);
 /* Give the core all events that wait, now. */
 void reap_tell_all(struct supervisor *sup);
-/* Signal every child that is neither worker nor role; returns their number. */
+/* Signal every child that is neither worker nor role; returns their number.  0: they
+ * have left no other. */
 unsigned reap_signal_strays(struct supervisor *sup, int signal);
+/* Kill them, and what they fork meanwhile, for a moment; how many are left. */
+unsigned reap_kill_strays(struct supervisor *sup);
 /* The pids of up to `most` of them; returns how many. */
 size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most);
 

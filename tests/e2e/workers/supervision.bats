@@ -708,3 +708,37 @@ E
 		: >"$LOG"
 	done
 }
+
+@test "a stop ends what a worker has left, however often it forks" {
+	need_root # another user's
+	cat >"$DIR/runner.py" <<'E'
+import os, socket, sys, time
+n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+if os.fork() == 0: # it holds the lock, fd 9
+    n.close()
+    os.setsid()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(float(sys.argv[1]))
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+    os._exit(0)
+n.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while True:
+    time.sleep(1000)
+E
+	chmod 755 "$DIR"
+	: >"$DIR/lock"
+	chmod 666 "$DIR/lock"
+	for pause in 0.00005 0.0005 0.002; do
+		start_cluster -n 1 --ready notify --user daemon -- \
+			sh -c "exec 9>$DIR/lock; flock 9
+				exec python3 $DIR/runner.py $pause"
+		! flock -n "$DIR/lock" true || false
+		nclust stop "$INSTANCE"
+		wait_exit
+		flock -n "$DIR/lock" true
+		! logged "still there" || false
+	done
+}

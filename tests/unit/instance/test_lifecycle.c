@@ -45,6 +45,15 @@ unsigned reap_signal_strays(struct supervisor *sup, int signal)
 	return strays;
 }
 
+/* So often they were killed, with all that they have forked meanwhile. */
+static unsigned stray_kills;
+
+unsigned reap_kill_strays(struct supervisor *sup)
+{
+	stray_kills++;
+	return reap_signal_strays(sup, SIGKILL);
+}
+
 static struct service *web;
 static struct service *job;
 
@@ -53,6 +62,7 @@ static void begin(void)
 	is_at_work = false;
 	strays = 0;
 	stray_signal = 0;
+	stray_kills = 0;
 	room_begin(TWO);
 	web = room_cluster("web");
 	job = room_cluster("job");
@@ -133,6 +143,24 @@ START_TEST(what_went_to_the_background_is_asked_and_then_killed)
 	room_pass(200 * MSEC);
 	ck_assert_int_eq(stray_signal, SIGKILL);
 	strays = 0;
+	ck_assert(is_over());
+}
+END_TEST
+
+START_TEST(what_cannot_be_caught_is_hunted_for_a_second)
+{
+	strays = 1;
+	lifecycle_stop(&room, false);
+	room_exits(room_child(web, 0), 0);
+	room_exits(room_child(job, 0), 0);
+	ck_assert(!is_over());
+	room_pass(2100 * MSEC);
+	for (unsigned i = 0; i < 5; i++)
+		room_pass(31 * MSEC);
+	ck_assert(!is_over());
+	ck_assert_uint_gt(stray_kills, 3);
+	for (unsigned i = 0; i < 30; i++)
+		room_pass(31 * MSEC);
 	ck_assert(is_over());
 }
 END_TEST
@@ -264,6 +292,7 @@ static void add(TCase *all)
 	tcase_add_test(all, it_waits_for_a_room_that_is_at_work);
 	tcase_add_test(
 		all, what_went_to_the_background_is_asked_and_then_killed);
+	tcase_add_test(all, what_cannot_be_caught_is_hunted_for_a_second);
 	tcase_add_test(all, who_asks_twice_does_not_want_to_wait);
 	tcase_add_test(all, a_cluster_that_gave_up_is_told_by_the_status);
 	tcase_add_test(all, an_essential_cluster_ends_all_with_its_status);
