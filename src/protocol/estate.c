@@ -39,6 +39,10 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(8, estate_cluster, listens, BOOL),
 	PLAIN(9, estate_cluster, command, HEAP),
 	PLAIN(10, estate_cluster, configured, HEAP),
+	PLAIN(11, estate_cluster, uneven_since, UNSIGNED),
+	PLAIN(12, estate_cluster, uneven_slot, UNSIGNED),
+	PLAIN(13, estate_cluster, uneven_percent, UNSIGNED),
+	PLAIN(14, estate_cluster, uneven_workers, UNSIGNED),
 };
 static const struct plain_table cluster_table =
 	PLAIN_TABLE(cluster_rows, estate_cluster);
@@ -47,6 +51,7 @@ static const struct plain_row socket_rows[] = {
 	PLAIN(1, estate_socket, cookie, UNSIGNED),
 	PLAIN(2, estate_socket, inode, UNSIGNED),
 	PLAIN(3, estate_socket, lane, UNSIGNED),
+	PLAIN_ENUM(4, estate_socket, bound, ESTATE_BOUND),
 };
 static const struct plain_table socket_table =
 	PLAIN_TABLE(socket_rows, estate_socket);

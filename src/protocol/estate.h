@@ -31,6 +31,11 @@ struct estate_cluster {
 	uint64_t workers; /* … and overrules this setting: its digest */
 	bool says_ready;  /* learned of its command */
 	bool listens;
+	/* Why each worker has a socket of its own without a setting (struct uneven). */
+	uint32_t uneven_since; /* a generation; 0: they share one */
+	uint32_t uneven_slot;
+	uint32_t uneven_percent;
+	uint32_t uneven_workers;
 	/* NULL, or the command that a restart gave in place of `configured` */
 	char *command; /* heap, both */
 	char *configured;
@@ -38,11 +43,15 @@ struct estate_cluster {
 	uint32_t generation_count;
 };
 
+/* Has its worker asked for the socket, by a bind(2)? */
+enum estate_bound { ESTATE_UNKNOWN, ESTATE_NOT_BOUND, ESTATE_BOUND };
+
 /* One of several sockets of a listener, in the order of the kernel's group. */
 struct estate_socket {
 	uint64_t cookie;
 	uint64_t inode;
-	uint32_t lane; /* of the workers that have it */
+	uint32_t lane;           /* of the workers that have it */
+	enum estate_bound bound; /* unknown: an older version wrote the file */
 };
 #define ESTATE_SOCKETS_MAX 128
 

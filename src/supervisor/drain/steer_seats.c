@@ -111,12 +111,12 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 	steer_on_listens(child); /* it may have listened before */
 	if (lane == NULL || !lane->seated)
 		return;
-	if (steer_open_own(s, l, child->traffic.lane, own))
-		PARTS(write_down, s->service->sup);
+	(void)steer_open_own(s, l, child->traffic.lane, own);
 	k = group_own(l, child->traffic.lane);
 	if (k == NULL || k->bound)
 		return;
 	k->bound = true;
+	PARTS(write_down, s->service->sup);
 	steer_share_out(s, l, false);
 }
 

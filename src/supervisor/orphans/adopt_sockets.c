@@ -221,6 +221,15 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 			fd, read_options, &(struct reading){l->asked, fd});
 }
 
+/* Where that is not known, all of them were bound, or none: if some are left out that
+ * workers use, their clients wait for ever. */
+static bool was_bound(
+	const struct estate_listener *l, const struct estate_socket *s)
+{
+	return s->bound == ESTATE_UNKNOWN ? l->learned || l->given
+					  : s->bound == ESTATE_BOUND;
+}
+
 /* Take all of its sockets, in the order of the kernel's group.  Where one was
  * closed, the last one has got its place. */
 static void take_group(struct supervisor *sup, struct listener *l,
@@ -241,9 +250,13 @@ static void take_group(struct supervisor *sup, struct listener *l,
 		else
 			list[i] = list[--count];
 	}
-	for (uint32_t i = 0; i < count; i++)
-		if (group_add(l, fds[i], list[i].lane) == NULL)
+	for (uint32_t i = 0; i < count; i++) {
+		struct listener_socket *k = group_add(l, fds[i], list[i].lane);
+
+		if (k == NULL)
 			return;
+		k->bound = was_bound(from, &list[i]);
+	}
 }
 
 static int adopt_socket(

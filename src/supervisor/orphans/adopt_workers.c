@@ -289,6 +289,12 @@ int adopt_cluster(struct service *service, struct error *err)
 	}
 	service->kept.number = c->number;
 	orphans_on_settings(service);
+	service->traffic.uneven = (struct uneven){
+		.generation = c->uneven_since,
+		.slot = c->uneven_slot,
+		.percent = c->uneven_percent,
+		.workers = c->uneven_workers,
+	};
 	take_logs(service, &sup->orphans.heritage->givens);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)

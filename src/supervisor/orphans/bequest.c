@@ -51,6 +51,7 @@ static void put_sockets(struct estate_listener *e, const struct listener *l)
 			.cookie = socket_cookie(s->fd),
 			.inode = s->inode,
 			.lane = s->lane,
+			.bound = s->bound ? ESTATE_BOUND : ESTATE_NOT_BOUND,
 		};
 	e->socket_count = count;
 }
@@ -162,6 +163,14 @@ static bool put_command(
 	return c->command != NULL && c->configured != NULL;
 }
 
+static void put_uneven(struct estate_cluster *c, const struct uneven *of)
+{
+	c->uneven_since = of->generation;
+	c->uneven_slot = of->slot;
+	c->uneven_percent = of->percent;
+	c->uneven_workers = of->workers;
+}
+
 static void put_service(struct writing *w, struct service *s)
 {
 	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
@@ -181,6 +190,7 @@ static void put_service(struct writing *w, struct service *s)
 	c->workers = config_digest_workers(settings);
 	c->says_ready = s->kept.knows_notify = cluster_knows_notify(s->core);
 	c->listens = s->kept.knows_listen = cluster_knows_listen(s->core);
+	put_uneven(c, &s->traffic.uneven);
 	w->failed |= !put_command(c, settings);
 	put_generation(c, c->generation, settings);
 	put_segment(w, s->held.segment);

@@ -216,6 +216,28 @@ ask_in_background() {
 	wait_until 10 '[ -n "$(who)" ] && so_many 1 1'
 }
 
+@test "taken over with a socket for each, a new spare takes no clients from others" {
+	need_root
+	for way in balance=least balance=rr balance=random; do
+		for listen in '' "--listen=127.0.0.1:$PORT"; do
+			again() {
+				launch_nclust -n 1 --spare 1 "--$way" \
+					${listen:+"$listen"} --orphans keep \
+					-- "$FIXTURES/bind-itself" "$PORT"
+				wait_until 20 'so_many 1 1'
+			}
+			again
+			old=$(ready_pid)
+			spare=$(spare_pid)
+			kill_nclust
+			again
+			[ "$(spare_pid)" != "$spare" ]
+			[ "$(who)" = "$old" ]
+			run -0 nclust stop "$INSTANCE"
+		done
+	done
+}
+
 # Workers that never call listen(2): they are ready by READY=1, once $DIR/go is there.
 take() {
 	touch "$DIR/go"
@@ -537,9 +559,11 @@ had_client() {
 	old=$spare
 	spare=$(spare_pid)
 	kill_nclust
+	: >"$LOG"
 	serve_asked --orphans keep
 	is_gone "$spare"
 	run ! had_client "$spare"
+	logged "spare worker $(spare_pid) is warm"
 	[ "$(client)" = "$old" ]
 }
 

@@ -17,6 +17,10 @@ static struct estate sample(void)
 	c->scaled = true;
 	c->workers = UINT64_MAX;
 	c->says_ready = true;
+	c->uneven_since = 8;
+	c->uneven_slot = 1;
+	c->uneven_percent = 90;
+	c->uneven_workers = 4;
 	c->generations[0] = (struct estate_generation){8, 11};
 	c->generations[1] = (struct estate_generation){9, 12};
 	c->generation_count = 2;
@@ -36,6 +40,9 @@ static struct estate sample(void)
 	l->learned = l->listening = l->given = true;
 	l->bit = 63;
 	l->backlog = (uint32_t)-1;
+	l->sockets[0] = (struct estate_socket){5, 6, 0, ESTATE_BOUND};
+	l->sockets[1] = (struct estate_socket){7, 8, 3, ESTATE_NOT_BOUND};
+	l->socket_count = 2;
 	*estate_add_segment(&e) =
 		(struct estate_segment){3, 1 << 20, 2, 26, UINT64_MAX, 2 << 20};
 	return e;
