@@ -2,6 +2,7 @@
 #include "os/socket/sockdiag.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/socket/socket.h"
 #include "os/vfork.h"
 
@@ -12,6 +13,7 @@
 #include <linux/tcp.h>
 #include <linux/unix_diag.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -54,6 +56,7 @@ static int look_tcp(void *argument)
 enum {
 	STATE_ESTABLISHED = 1,
 	STATE_SYN_RECV = 3,
+	STATE_CLOSE = 7,
 	STATE_CLOSE_WAIT = 8,
 	STATE_LISTEN = 10
 };
@@ -511,4 +514,136 @@ size_t sockdiag_port(
 		(void)list_close(&l, false);
 	}
 	return count;
+}
+
+/* ---- several sockets at one address ---- */
+
+/* Those that are looked at of one kind; of others it is not known. */
+#define PLACES_MOST 64
+
+struct places {
+	const uint64_t *own;
+	size_t own_count;
+	size_t count;
+	union {
+		struct inet_diag_msg inet[PLACES_MOST];
+		struct sockaddr_un paths[PLACES_MOST];
+	};
+};
+
+static bool is_own(const struct places *p, uint64_t inode)
+{
+	for (size_t i = 0; i < p->own_count; i++)
+		if (p->own[i] == inode)
+			return true;
+	return false;
+}
+
+static bool is_at(const struct inet_diag_msg *a, const struct inet_diag_msg *b)
+{
+	return a->id.idiag_sport == b->id.idiag_sport &&
+		a->id.idiag_if == b->id.idiag_if &&
+		a->idiag_uid == b->idiag_uid &&
+		memcmp(a->id.idiag_src, b->id.idiag_src,
+			a->idiag_family == AF_INET ? 4 : 16) == 0;
+}
+
+/* First note where one's own are, then find others there. */
+static bool find_inet(
+	struct places *p, int family, int protocol, char *where, size_t size)
+{
+	const unsigned state =
+		protocol == IPPROTO_TCP ? STATE_LISTEN : STATE_CLOSE;
+	const struct inet_diag_msg *one;
+	struct list l untouched;
+	char text[ENDPOINT_TEXT];
+
+	p->count = 0;
+	list_inet(&l, family, protocol, 0, 1U << state, 0);
+	while ((one = list_next(&l)) != NULL)
+		if (p->count < PLACES_MOST && is_own(p, one->idiag_inode))
+			p->inet[p->count++] = *one;
+	if (p->count == 0)
+		return false;
+	list_inet(&l, family, protocol, 0, 1U << state, 0);
+	while ((one = list_next(&l)) != NULL)
+		for (size_t i = 0; i < p->count; i++) {
+			if (is_own(p, one->idiag_inode) ||
+				!is_at(&p->inet[i], one))
+				continue;
+			(void)snprintf(where, size, "%s",
+				endpoint_text(text, family, one->id.idiag_src,
+					ntohs(one->id.idiag_sport)));
+			(void)list_close(&l, false);
+			return true;
+		}
+	return false;
+}
+
+static void list_unix(struct list *l, uint32_t states)
+{
+	struct request request = {
+		.un = {.sdiag_family = AF_UNIX,
+			.udiag_states = states,
+			.udiag_show = UDIAG_SHOW_NAME},
+	};
+
+	list_open(l, &request, sizeof(request.un), NLM_F_DUMP,
+		sizeof(struct unix_diag_msg));
+}
+
+/* The path of the one that was read last; false: it has none.  An abstract name is
+ * had by one alone. */
+static bool path_of(const struct list *l, struct sockaddr_un *at)
+{
+	const struct rtattr *name = find_field(l, UNIX_DIAG_NAME, 1);
+
+	*at = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (name == NULL || RTA_PAYLOAD(name) > sizeof(at->sun_path))
+		return false;
+	(void)memcpy(at->sun_path, RTA_DATA(name), RTA_PAYLOAD(name));
+	return at->sun_path[0] != '\0';
+}
+
+static bool find_path(struct places *p, char *where, size_t size)
+{
+	const uint32_t states = 1U << STATE_LISTEN | 1U << STATE_CLOSE;
+	const struct unix_diag_msg *one;
+	struct sockaddr_un at;
+	struct list l untouched;
+
+	p->count = 0;
+	list_unix(&l, states);
+	while ((one = list_next(&l)) != NULL)
+		if (p->count < PLACES_MOST && is_own(p, one->udiag_ino) &&
+			path_of(&l, &at))
+			p->paths[p->count++] = at;
+	if (p->count == 0)
+		return false;
+	list_unix(&l, states);
+	while ((one = list_next(&l)) != NULL)
+		for (size_t i = 0; i < p->count; i++) {
+			if (is_own(p, one->udiag_ino) || !path_of(&l, &at) ||
+				memcmp(&at, &p->paths[i], sizeof(at)) != 0)
+				continue;
+			(void)text_escape(where, size, at.sun_path,
+				strnlen(at.sun_path, sizeof(at.sun_path)));
+			(void)list_close(&l, false);
+			return true;
+		}
+	return false;
+}
+
+int sockdiag_find_twin(
+	const uint64_t *own, size_t count, char *where, size_t size)
+{
+	struct places p untouched;
+
+	p.own = own;
+	p.own_count = count;
+	for (size_t i = 0; count > 0 && i < COUNT_OF(families); i++)
+		if (find_inet(&p, families[i], IPPROTO_TCP, where, size) ||
+			find_inet(&p, families[i], IPPROTO_UDP, where, size))
+			return families[i];
+	return count > 0 && find_path(&p, where, size) ? AF_UNIX : 0;
 }

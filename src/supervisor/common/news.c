@@ -242,6 +242,16 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 		say_who_serves(out, r);
 }
 
+static void say_no_spare(struct buffer *out, const struct news *n)
+{
+	(void)buffer_printf(out, "no spares are held: worker %d %s (spare)",
+		(int)n->report.pid,
+		*n->explain != '\0'
+			? n->explain
+			: "does not wait in listen(2), and nclust cannot see "
+			  "whether it has connections");
+}
+
 static void say_scaled(struct buffer *out, const struct news *n)
 {
 	static const struct {
@@ -291,10 +301,7 @@ static const struct kind {
 		.text = "worker %p ready as a spare after %a"},
 	[REPORT_RELEASED] = {"takes-over", LOG_NOTE, true,
 		.text = "spare worker %p now serves"},
-	[REPORT_NO_SPARE] = {"no-spares", LOG_WARN, true,
-		.text = "no spares are held: worker %p does not wait in "
-			"listen(2), and nclust cannot see whether it has "
-			"connections (spare)"},
+	[REPORT_NO_SPARE] = {"no-spares", LOG_WARN, true, .say = say_no_spare},
 	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
 		.text = "draining worker %p for at most %s"},
@@ -727,7 +734,8 @@ static void news_on_report(struct service *service, const struct report *report)
 	/* the cluster does not try again */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
-	if (report->kind == REPORT_ROLLOUT_FAILED)
+	if (report->kind == REPORT_ROLLOUT_FAILED ||
+		report->kind == REPORT_NO_SPARE)
 		PARTS(explain, service, report, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_UNKILLABLE)
 		(void)stays_why(report->pid, n.explain, sizeof(n.explain));

@@ -421,13 +421,34 @@ static void look(struct drain *d)
 
 /* ---- spares ---- */
 
-/* It cannot be held, so there are no spares. */
-static void cannot_hold(struct drain *d)
+/* It cannot be held, so there are no spares.  That releases it. */
+static void cannot_hold(const struct drain *d)
 {
-	struct child *child = d->child;
+	child_tell(d->child, EVENT_UNHELD, WHY_ITSELF);
+}
 
-	drain_free(d);
-	child_tell(child, EVENT_UNHELD, WHY_ITSELF);
+static void drain_on_explain(const struct service *service,
+	const struct report *r, char *to, size_t size)
+{
+	const struct child *c = child_find(service, r->slot, r->worker);
+
+	if (r->kind == REPORT_NO_SPARE && c != NULL &&
+		c->traffic.drain != NULL && c->traffic.drain->twin[0] != '\0')
+		(void)snprintf(to, size,
+			"has a socket of its own at %s, where others have one, "
+			"too, and would let clients wait",
+			c->traffic.drain->twin);
+}
+
+/* It has removed the path of those that serve and has bound it anew, and will be stopped
+ * as one too many.  Their successors bind it again. */
+static void take_path_back(struct service *service)
+{
+	const struct roll all = {.slot = SLOT_ALL};
+	struct error err;
+
+	if (service_roll(service, &all, &err) == -1)
+		log_warn("%s: %s", service->name, err.text);
 }
 
 static void tell_unheld(const struct drain *d)
@@ -444,6 +465,9 @@ static void tell_unheld(const struct drain *d)
  * it goes on until it has none.  The kernel may have woken it alone for another. */
 static void on_spare_frozen(struct drain *d)
 {
+	struct service *service = d->child->service;
+	int twin;
+
 	drain_look(d);
 	if (d->view.gone)
 		return; /* as its pidfd is about to say */
@@ -456,7 +480,14 @@ static void on_spare_frozen(struct drain *d)
 		look_later(d);
 		return;
 	}
-	steer_wake_others(d->child->service, d->child->traffic.lane);
+	twin = drain_find_twin(d);
+	if (twin != 0) {
+		cannot_hold(d);
+		if (twin == AF_UNIX)
+			take_path_back(service);
+		return;
+	}
+	steer_wake_others(service, d->child->traffic.lane);
 }
 
 static void hold(struct drain *d)
@@ -736,6 +767,7 @@ const struct part drain_part = {
 	.adopt = drain_on_adopt,
 	.adopted = steer_on_adopted,
 	.report = steer_on_report,
+	.explain = drain_on_explain,
 	.settings = steer_on_settings,
 	.given = steer_on_given,
 	.choose = drain_on_choose,

@@ -594,3 +594,101 @@ had_client() {
 	run -64 "$NCLUST" --spare 1 --accept -l "127.0.0.1:$PORT" -- true
 	[[ $output == *"--spare: cannot be used with 'accept'"* ]]
 }
+
+# Servers that open their sockets by themselves: KIND, and a port or a path.
+own_server() {
+	cat >"$DIR/own.py" <<-'P'
+	import os, socket, sys
+	kind, where = sys.argv[1:]
+	me = b"pid=%d\n" % os.getpid()
+	if kind == "path":
+	    s = socket.socket(socket.AF_UNIX)
+	    try:
+	        os.unlink(where)
+	    except FileNotFoundError:
+	        pass
+	    s.bind(where)
+	else:
+	    s = socket.socket(type=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+	    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+	    s.bind(("127.0.0.1", int(where)))
+	# what is a worker's own: an inspector, a client
+	mine = socket.create_server(("127.0.0.1", 0))
+	path = socket.socket(socket.AF_UNIX)
+	path.bind("%s/own.%d" % (sys.path[0], os.getpid()))
+	path.listen()
+	asks = socket.socket(type=socket.SOCK_DGRAM)
+	asks.bind(("127.0.0.1", 0))
+	if kind == "none":
+	    s.close()
+	    s = mine
+	if kind == "udp":
+	    while True:
+	        s.sendto(me, s.recvfrom(100)[1])
+	if kind != "none":
+	    s.listen()
+	while True:
+	    c, _ = s.accept()
+	    c.sendall(me)
+	    c.close()
+	P
+}
+
+# Who answers, of several clients; each that waits too long is a line "lost".
+own_client() {
+	python3 - "$@" <<-'P'
+	import socket, sys
+	kind, where = sys.argv[1:]
+	for _ in range(20):
+	    s = socket.socket(socket.AF_UNIX if kind == "path" else socket.AF_INET,
+	        socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM)
+	    s.settimeout(5)
+	    try:
+	        s.connect(where if kind == "path" else ("127.0.0.1", int(where)))
+	        if kind == "udp":
+	            s.send(b"x")
+	        print(s.recv(100).decode().strip())
+	    except OSError:
+	        print("lost")
+	        break
+	P
+}
+
+@test "who has a socket of its own where others serve is not held as a spare" {
+	own_server
+	for kind in tcp udp path; do
+		where=$PORT
+		[ $kind != path ] || where=$DIR/server
+		start_nclust -n 1 --spare 1 --intercept off --ready alive:200ms \
+			--log-level info -- python3 "$DIR/own.py" $kind "$where"
+		wait_logged 'no spares are held: worker' 1 20
+		logged "has a socket of its own at"
+		wait_until 20 'so_many 1 0 && [ "$(cluster .rollout)" = null ]'
+		run own_client $kind "$where"
+		[ "$(sort -u <<<"$output")" = "pid=$(ready_pid)" ]
+		run -0 nclust stop "$INSTANCE"
+		: >"$LOG"
+	done
+}
+
+@test "a path that the spare has taken is given back to those that serve" {
+	own_server
+	start_nclust -n 1 --spare 1 --log-level info \
+		-- python3 "$DIR/own.py" path "$DIR/server"
+	wait_logged 'no spares are held: worker' 1 20
+	wait_until 20 'so_many 1 0 && [ "$(cluster .rollout)" = null ]'
+	run own_client path "$DIR/server"
+	[ "$(sort -u <<<"$output")" = "pid=$(ready_pid)" ]
+}
+
+@test "a spare may have sockets that are its own alone" {
+	own_server
+	start_nclust -n 1 --spare 1 --intercept off --ready alive:200ms \
+		-- python3 "$DIR/own.py" none "$PORT"
+	wait_until 20 'so_many 1 1'
+	stands_still "$(spare_pid)"
+	run -0 nclust upgrade "$INSTANCE"
+	wait_until 20 'so_many 1 1'
+	stands_still "$(spare_pid)"
+	run ! logged 'no spares are held'
+}
