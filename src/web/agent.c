@@ -51,23 +51,28 @@ static json_int_t number(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-/* With a range of workers the least are all that it needs: it wants more because of
- * the load, not to serve what it serves. */
-static json_int_t wanted_of(const json_t *cluster)
+/* Is it the load that sets how many workers there are, and not the operator? */
+static bool follows_load(const json_t *cluster)
 {
 	const json_t *scale = json_object_get(cluster, "autoscale");
 
 	return json_is_object(scale) &&
-			json_is_false(json_object_get(scale, "by_hand"))
-		? number(scale, "min")
+		json_is_false(json_object_get(scale, "by_hand"));
+}
+
+/* With a range of workers the least are all that it needs: it wants more because of
+ * the load, not to serve what it serves. */
+static json_int_t wanted_of(const json_t *cluster)
+{
+	return follows_load(cluster)
+		? number(json_object_get(cluster, "autoscale"), "min")
 		: number(cluster, "wanted");
 }
 
 /* Nobody serves, because the operator has scaled it to 0. */
 static bool is_parked(const json_t *cluster)
 {
-	return number(cluster, "wanted") == 0 &&
-		!json_is_object(json_object_get(cluster, "autoscale")) &&
+	return number(cluster, "wanted") == 0 && !follows_load(cluster) &&
 		!json_is_object(json_object_get(cluster, "accept"));
 }
 

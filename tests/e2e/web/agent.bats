@@ -59,6 +59,20 @@ write_ini() {
 	[ "$(agent)" = maint ]
 }
 
+@test "with a range of workers it says so, too, when the operator has scaled it to 0" {
+	free_port
+	for workers in 1..3 0..3; do
+		start_nclust --agent "unix:$SOCKET" -n "$workers" \
+			-l "127.0.0.1:$PORT" --ready alive:0s -- sleep 1000
+		wait_until 10 'says "ready up 100%"' # 0..3: a client wakes it
+		nclust scale "$INSTANCE" 0
+		[ "$(agent)" = maint ]
+		nclust scale "$INSTANCE" 1
+		[ "$(agent)" = "ready up 100%" ]
+		run -0 nclust stop "$INSTANCE"
+	done
+}
+
 @test "connections that wait for a worker make the weight less" {
 	free_port
 	start_cluster --agent "unix:$SOCKET" -n 1 -l "127.0.0.1:$PORT" \
