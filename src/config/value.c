@@ -78,20 +78,43 @@ int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
 	return 0;
 }
 
+/* " such as 5s, 2m or 1h": those that are in range; "": none is. */
+static const char *examples(char to[64], nsec_t least, nsec_t most)
+{
+	static const char *const all[] = {"200ms", "5s", "2m", "1h"};
+	const char *fit[COUNT_OF(all)];
+	size_t count = 0;
+	size_t len = 0;
+	nsec_t t;
+
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		if (text_parse_duration(&t, all[i]) && t >= least && t <= most)
+			fit[count++] = all[i];
+	*to = '\0';
+	for (size_t i = 0; i < count; i++)
+		len += (size_t)snprintf(to + len, 64 - len, "%s%s",
+			i == 0                  ? " such as "
+				: i + 1 < count ? ", "
+						: " or ",
+			fit[i]);
+	return to;
+}
+
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
 	struct error *err)
 {
 	char low[24];
 	char high[24];
+	char some[64];
 	nsec_t t;
 
 	if (text_parse_duration(&t, text) && t >= least && t <= most) {
 		*out = t;
 		return 0;
 	}
-	return value_wanted(err, text,
-		"a time from %s to %s such as 200ms, 5s, 2m or 1h",
-		text_duration(low, least), text_duration(high, most));
+	return value_wanted(err, text, "a time from %s to %s%s",
+		text_duration(low, least), text_duration(high, most),
+		examples(some, least, most));
 }
 
 int value_size(

@@ -30,9 +30,17 @@ struct target {
 	uint32_t slot;           /* or SLOT_ALL */
 };
 
-/* Name the slots that there are, of a cluster of so many. */
-static int no_slot(const char *cluster, unsigned slots, struct error *err)
+/* Name the slots that the cluster has. */
+static int no_slot(const struct service *service, struct error *err)
 {
+	const char *cluster = service->name;
+	unsigned slots = service_counts(service).slots;
+
+	if (slots == 0 && service->held.asleep)
+		return error_set(err, 0,
+			"'%s' is asleep: it has no workers until a client "
+			"comes",
+			cluster);
 	if (slots == 0)
 		return error_set(err, 0, "'%s' has no slots", cluster);
 	if (slots == 1)
@@ -61,8 +69,7 @@ static int find_target(
 		return error_set(err, 0, "there is no cluster '%s' in '%s'",
 			parsed.whole, sup->settings->name);
 	if (parsed.slot >= (long)service_counts(t->service).slots)
-		return no_slot(
-			parsed.cluster, service_counts(t->service).slots, err);
+		return no_slot(t->service, err);
 	t->slot = (uint32_t)parsed.slot;
 	return 0;
 }

@@ -92,6 +92,8 @@ reasons() {
 	done
 	[ "$(reasons)" = "client idle client idle" ]
 	run -0 nclust status "$INSTANCE"
+	run -69 "$NCLUST" restart "$INSTANCE.0"
+	[[ $output == *"'$INSTANCE' is asleep: it has no workers until a client comes"* ]]
 
 	# many at once are not refused, either
 	run -0 "$FIXTURES/load" "$PORT" --clients 20 --count 3

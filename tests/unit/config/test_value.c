@@ -249,9 +249,12 @@ END_TEST
 #define NO_RANGE \
 	"wanted a range whose first number is not above the second, found "
 #define TIMES(from, to) "wanted " A_TIME(from, to)
+#define SECONDS(to) "wanted " A_SECOND(to)
+#define OFF_OR_SECONDS(to) "wanted 'off' or " A_SECOND(to)
 #define OFF_OR_TIMES(from, to) "wanted 'off' or " A_TIME(from, to)
 #define A_TIME(from, to) \
 	"a time from " from " to " to " such as 200ms, 5s, 2m or 1h, found "
+#define A_SECOND(to) "a time from 1s to " to " such as 5s, 2m or 1h, found "
 #define READY \
 	"wanted 'auto', 'notify', 'listen', a time alive such as " \
 	"'alive:1s', 'tcp', 'http:/path' or 'exec:COMMAND', found "
@@ -285,6 +288,7 @@ static const struct {
 	const char *text;
 	const char *error;
 } refused[] = {
+	{"idle-after", "300ms", SECONDS("8760h") "'300ms'"},
 	{"workers", "0", NUMBERS "'0'"},
 	{"workers", "", NUMBERS "''"},
 	{"workers", "-1", NUMBERS "'-1'"},
@@ -395,7 +399,7 @@ static const struct {
 	{"watchdog", "5ms", OFF_OR_TIMES("10ms", "24h") "'5ms'"},
 	{"watchdog", "no", OFF_OR_TIMES("10ms", "24h") "'no'"},
 	{"stall", "", OFF_OR_TIMES("100ms", "24h") "''"},
-	{"max-age", "0d", OFF_OR_TIMES("1s", "8760h") "'0d'"},
+	{"max-age", "0d", OFF_OR_SECONDS("8760h") "'0d'"},
 	{"max-memory", "512k",
 		"wanted 'off' or a size of at least 1048576 bytes, such as "
 		"64M, found '512k'"},
@@ -403,8 +407,8 @@ static const struct {
 		"wanted 'off' or a size of at least 1048576 bytes, such as "
 		"64M, found '512k'"},
 	{"max-memory", "off for 1s", "wanted 'off' alone, found 'off for 1s'"},
-	{"max-memory", "64M for 0s", TIMES("1s", "24h") "'0s'"},
-	{"max-memory", "64M for ever", TIMES("1s", "24h") "'ever'"},
+	{"max-memory", "64M for 0s", SECONDS("24h") "'0s'"},
+	{"max-memory", "64M for ever", SECONDS("24h") "'ever'"},
 	{"max-memory", "64M for",
 		"wanted 'off' or a size such as 4096, 64k, 10M or 1G, found "
 		"'64M for'"},
