@@ -102,9 +102,10 @@ void intercept_on_release(struct child *child)
 		struct remote r;
 
 		remote_of(&r, notice.tid);
-		listens_call(child, &notice, &r);
+		listens_call(child, &notice, &r); /* lets go a bind(2), too */
 		intercept_judge(child, &r);
 	}
+	listens_look(child);
 }
 
 bool intercept_on_stop(struct child *child, int signal)

@@ -6,8 +6,8 @@
 #include "supervisor/common/state.h"
 
 /*
- * `spare`: a worker whose cluster has spares waits in its first listen(2) until
- * the core says that it is to serve (core/spare.h).
+ * `spare`: a worker whose cluster has spares waits in its first listen(2), or bind(2)
+ * of UDP, until the core says that it is to serve (core/spare.h).
  */
 
 /* Has the worker to wait before it serves? */
@@ -15,8 +15,8 @@ bool gate_is_shut(const struct child *child);
 /* It waits there now: the core decides, and may release it before this returns. */
 void gate_tell(struct child *child);
 
-/* Keep that call of listen(2), for this listener (NULL: of a unix socket), without
- * an answer.  False: it is to be answered, as the worker is to serve, or as no
+/* Keep that call of listen(2), for this listener (NULL: of a unix socket, or a bind(2)
+ * of UDP), without an answer.  False: it is to be answered, as the worker is to serve, or as no
  * client comes to its socket: then it can be asked before it serves
  * (health/warm.c). */
 bool gate_keep(struct child *child, struct listener *l,

@@ -17,6 +17,7 @@
 #include "supervisor/intercept/putover.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -440,6 +441,39 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
 	note_listening(child, l, notice->tid);
+}
+
+/* Is there nothing but its bind(2) by which a server of UDP shows that it is ready?  So
+ * it is where spares wait for a sign, and after a reload without them. */
+static bool shows_by_udp(const struct service *service)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
+	const struct listener *l = listener_next(&walk);
+
+	while (l != NULL && !l->facts.listening)
+		l = listener_next(&walk);
+	return l == NULL &&
+		(cluster_spares(service->core) > 0 ||
+			cluster_knows_listen(service->core));
+}
+
+void listens_look(struct child *child)
+{
+	if (ports_any(child, false))
+		look_after(child, LISTEN_PATIENCE);
+}
+
+bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
+{
+	bool shows = shows_by_udp(child->service);
+
+	if (shows)
+		ports_note_own(child);
+	if (gate_keep(child, NULL, notice))
+		return true;
+	if (shows)
+		listens_look(child); /* a moment later, it may listen as well */
+	return false;
 }
 
 /* ---- life ---- */

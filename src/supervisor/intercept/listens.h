@@ -26,6 +26,12 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
  * to wait for connections, in accept(2) or by epoll. */
 void listens_bound(struct child *child, pid_t thread);
 
+/* The worker calls bind(2) on a UDP socket, which stays its own.  True: it is a spare,
+ * and the call waits (gate.h).  If no worker listens, it is ready by that call. */
+bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
+/* It was released: is it ready by what it has bound before? */
+void listens_look(struct child *child);
+
 /* A worker was started: note which addresses it has to listen on. */
 void listens_born(struct child *child);
 

@@ -540,6 +540,8 @@ static void bind_udp(struct takeover *t)
 		return;
 	if (udp)
 		(void)remote_run(t->remote, t->sock, share, t);
+	if (udp && listens_keep_udp(t->child, t->notice))
+		return;
 	let_kernel(t);
 }
 

@@ -104,9 +104,16 @@ static void on_start_timeout(struct service *service, const struct report *r)
 	if (child == NULL || child->life.cause != NULL ||
 		cluster_settings(core)->ready != READY_AUTO ||
 		child->generation != cluster_generation(core) ||
-		child->trap.listening_told ||
-		(!cluster_knows_notify(core) && !cluster_knows_listen(core)))
+		child->trap.listening_told)
 		return;
+	if (!cluster_knows_notify(core) && !cluster_knows_listen(core)) {
+		if (cluster_settings(core)->spare > 0)
+			trouble_set_cause(child,
+				"it did not listen, nor send READY=1, and with "
+				"'spare' time alone makes no worker ready: set "
+				"'ready = ...', such as 'ready = alive:1s'");
+		return;
+	}
 	if (!cluster_knows_notify(core) && other != NULL)
 		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does",
 			service->name, other->slot);

@@ -692,3 +692,53 @@ own_client() {
 	stands_still "$(spare_pid)"
 	run ! logged 'no spares are held'
 }
+
+@test "a spare of UDP waits in its bind(2), and has no datagrams until it serves" {
+	own_server
+	start_nclust -n 1 --spare 1 --log-level info \
+		-- python3 "$DIR/own.py" udp "$PORT"
+	for _ in 1 2; do
+		wait_until 20 'so_many 1 1'
+		old=$(ready_pid)
+		spare=$(spare_pid)
+		run own_client udp "$PORT"
+		[ "$(sort -u <<<"$output")" = "pid=$old" ]
+		run -0 nclust upgrade "$INSTANCE"
+		wait_until 20 'so_many 1 1'
+		[ "$(spare_pid)" = "$spare" ]
+		end_at_once "$old"
+		wait_until 20 '[ "$(ready_pid)" = "$1" ]' "$spare"
+		run own_client udp "$PORT"
+		[ "$(sort -u <<<"$output")" = "pid=$spare" ]
+	done
+	wait_until 20 'so_many 1 1'
+	run -0 nclust restart "$INSTANCE"
+	wait_until 20 'so_many 1 1 && [ "$(generations)" -eq 1 ]'
+	run own_client udp "$PORT"
+	[ "$(sort -u <<<"$output")" = "pid=$(ready_pid)" ]
+	run -0 nclust stop "$INSTANCE"
+}
+
+@test "a server of UDP is ready by its bind(2) after a reload without spares, too" {
+	own_server
+	write() {
+		printf '[cluster:it]\nworkers = 1\nspare = %s\ncommand = %s\n' \
+			"$1" "python3 $DIR/own.py udp $PORT" >"$DIR/it.ini"
+	}
+	write 1
+	start_nclust -c "$DIR/it.ini"
+	wait_until 20 'so_many 1 1'
+	write 0
+	run -0 nclust reload "$INSTANCE"
+	wait_until 20 'so_many 1 0'
+	old=$(ready_pid)
+	end_at_once "$old"
+	wait_until 20 'so_many 1 0 && [ "$(ready_pid)" != "$1" ]' "$old"
+	run own_client udp "$PORT"
+	[ "$(sort -u <<<"$output")" = "pid=$(ready_pid)" ]
+}
+
+@test "a program that never shows that it is ready: the message says what to set" {
+	start_nclust -n 1 --spare 1 --start-timeout 200ms -- sleep 1000
+	wait_logged "with 'spare' time alone makes no worker ready: set 'ready = ...'"
+}
