@@ -55,6 +55,7 @@ enum SMALL why {
 	WHY_REQUEST,       /* it owes an answer: request-timeout */
 	WHY_BEFORE,        /* of a rollout: its `before` has failed */
 	WHY_SERVED,        /* max-requests */
+	WHY_SOCKET, /* the socket that it has is no listener's any more */
 };
 
 enum event_kind {
@@ -73,8 +74,8 @@ enum event_kind {
 	EVENT_UNWELL,       /* slot, worker, why: WHY_WATCHDOG (it said
 			       WATCHDOG=trigger), WHY_STALL, WHY_CHECK,
 			       WHY_REQUEST */
-	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY, WHY_SERVED:
-			       replace it, when its turn comes */
+	EVENT_OUTGROWN,     /* slot, worker, why: WHY_MEMORY, WHY_SERVED,
+			       WHY_SOCKET: replace it, when its turn comes */
 	EVENT_DRAINED,      /* slot, worker: answer to ACTION_DRAIN: now is the
 			       moment for the stop signal */
 	EVENT_GRACEFUL,     /* slot, worker: it answered what was in flight

@@ -6,8 +6,9 @@
 
 static enum gate gate_for(enum why why)
 {
-	return why == WHY_CHECK || why == WHY_REQUEST ? GATE_UNWELL
-						      : GATE_OUTGROWN;
+	return why == WHY_CHECK || why == WHY_REQUEST || why == WHY_SOCKET
+		? GATE_UNWELL
+		: GATE_OUTGROWN;
 }
 
 void gate_wake(struct cluster *c)

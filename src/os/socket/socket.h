@@ -56,6 +56,11 @@ int socket_open(const struct socket_plan *plan, struct socket_file *made,
  * another process holds the directory, or its file system keeps us waiting. */
 int socket_unlink(const char *path, const struct socket_file *made);
 
+/* Does the path lead to the file that we made?  0: it does; 1: the file was removed,
+ * and has its name again; -1 and errno; ENOENT: it is gone, EEXIST: something else
+ * is there. */
+int socket_keep_name(const char *path, const struct socket_file *made);
+
 /* Is it a socket, of which type, and listening?  For descriptors that came
  * from outside.  -1 and `err`. */
 struct socket_facts {

@@ -64,16 +64,6 @@ static int run(struct deed *d, nsec_t patience)
 
 /* ---- making ---- */
 
-static bool remove_stale(int dir, const char *name)
-{
-	scoped_fd file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-	int why;
-
-	return file != -1 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) &&
-		socket_unix_is_dead(file, &why) && unlinkat(dir, name, 0) == 0;
-}
-
 /* By its path, so that getsockname(2) tells that. */
 static int bind_in(const struct deed *d, int dir, const char *name)
 {
@@ -83,7 +73,7 @@ static int bind_in(const struct deed *d, int dir, const char *name)
 		return 0;
 	if (errno != EADDRINUSE)
 		return -1;
-	if (remove_stale(dir, name))
+	if (socket_unix_remove_stale(dir, name))
 		return bind(d->fd, address, d->size);
 	errno = EADDRINUSE;
 	return -1;
@@ -167,16 +157,27 @@ int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
 
 /* ---- removing ---- */
 
+static void remove_own_name(const struct deed *d, int dir, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISSOCK(st.st_mode) && st.st_dev == d->file.dev &&
+		st.st_ino == d->file.ino)
+		(void)unlinkat(dir, name, 0);
+}
+
 static void remove_it(struct deed *d)
 {
 	const char *name;
 	scoped_fd dir = socket_unix_parent(d->path, &name);
-	struct stat st;
+	char spare[NAME_MAX + 1];
 
-	if (dir != -1 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISSOCK(st.st_mode) && st.st_dev == d->file.dev &&
-		st.st_ino == d->file.ino)
-		(void)unlinkat(dir, name, 0);
+	if (dir == -1)
+		return;
+	remove_own_name(d, dir, name);
+	if (socket_unix_spare(spare, name) == 0)
+		remove_own_name(d, dir, spare);
 }
 
 static int remove_own(void *argument)

@@ -136,6 +136,23 @@ bool socket_unix_is_dead(int file, int *why)
 	return false;
 }
 
+bool socket_unix_remove_stale(int dir, const char *name)
+{
+	scoped_fd file = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+	int why;
+
+	return file != -1 && fstat(file, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		socket_unix_is_dead(file, &why) && unlinkat(dir, name, 0) == 0;
+}
+
+int socket_unix_spare(char to[NAME_MAX + 1], const char *name)
+{
+	int len = snprintf(to, NAME_MAX + 1, ".%s.nclust", name);
+
+	return len >= 0 && len <= NAME_MAX ? 0 : -1;
+}
+
 /* Make the name free, if what is there is a dead socket. */
 static int remove_stale(const struct place *place,
 	const struct socket_plan *plan, struct error *err)
@@ -194,6 +211,20 @@ static int cannot_listen(
 	return -1;
 }
 
+/* Where it cannot be had, a new socket replaces one whose file was removed. */
+static void add_spare(const struct place *place)
+{
+	char spare[NAME_MAX + 1];
+
+	for (int i = 0; i < 2 && socket_unix_spare(spare, place->name) == 0;
+		i++)
+		if (linkat(place->dir, place->name, place->dir, spare, 0) ==
+				0 ||
+			errno != EEXIST ||
+			!socket_unix_remove_stale(place->dir, spare))
+			return;
+}
+
 static int open_file(int fd, const struct socket_plan *plan,
 	struct socket_file *made, struct error *err)
 {
@@ -209,8 +240,10 @@ static int open_file(int fd, const struct socket_plan *plan,
 		return -1;
 	if (bind_path(fd, &place, plan, made) == -1)
 		return cannot_listen(plan, errno, err);
-	if (plan->type == SOCK_DGRAM || socket_listen(fd, plan->backlog) == 0)
+	if (plan->type == SOCK_DGRAM || socket_listen(fd, plan->backlog) == 0) {
+		add_spare(&place);
 		return 0;
+	}
 	saved = errno;
 	(void)unlinkat(place.dir, place.name, 0);
 	made->ino = 0;
@@ -288,6 +321,57 @@ int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
 	done = plan->path[0] == '@' ? open_abstract(fd, plan, err)
 				    : open_aside(fd, plan, made, err);
 	return done == -1 ? -1 : fd_release(&fd);
+}
+
+struct keeping {
+	const char *path;
+	const struct socket_file *made;
+};
+
+static bool is_it(const struct stat *st, const struct socket_file *made)
+{
+	return S_ISSOCK(st->st_mode) && st->st_dev == made->dev &&
+		st->st_ino == made->ino;
+}
+
+/* By its descriptor, so that it is this file and no other.  It replaces none. */
+static int link_spare(int dir, const char *name, const struct socket_file *made)
+{
+	char spare[NAME_MAX + 1];
+	scoped_fd file = socket_unix_spare(spare, name) == 0
+		? openat(dir, spare, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+		: -1;
+	struct stat st;
+	char at[40];
+
+	(void)snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
+	if (file != -1 && fstat(file, &st) == 0 && is_it(&st, made) &&
+		linkat(AT_FDCWD, at, dir, name, AT_SYMLINK_FOLLOW) == 0)
+		return 1;
+	errno = ENOENT;
+	return -1;
+}
+
+static int keep_name(void *argument)
+{
+	const struct keeping *k = argument;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(k->path, &name);
+	struct stat st;
+
+	if (dir == -1)
+		return -1;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? link_spare(dir, name, k->made) : -1;
+	errno = EEXIST;
+	return is_it(&st, k->made) ? 0 : -1;
+}
+
+int socket_keep_name(const char *path, const struct socket_file *made)
+{
+	struct keeping k = {path, made};
+
+	return made->ino == 0 ? 0 : vfork_call_in(-1, keep_name, &k);
 }
 
 /* Replaced whatever it is but a directory: the place is ours. */

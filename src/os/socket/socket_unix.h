@@ -4,6 +4,8 @@
 
 #include "os/socket/socket.h"
 
+#include <limits.h>
+
 /* The parts of socket_open() and socket_as.h for AF_UNIX.  But for the first they
  * take no memory and no lock. */
 
@@ -16,6 +18,16 @@ int socket_unix_address(
 
 /* Open the directory that a path is in; *name is what follows.  -1 and errno. */
 int socket_unix_parent(const char *path, const char **name);
+
+/* Remove what has that name in the directory, if nobody has it any more. */
+bool socket_unix_remove_stale(int dir, const char *name);
+
+/*
+ * The name under which the file of a socket of ours stays when its own is removed
+ * (".NAME.nclust" in the same directory): a file that has no name left cannot get
+ * one again.  -1: it would be too long.
+ */
+int socket_unix_spare(char to[NAME_MAX + 1], const char *name);
 
 /* Has nobody this socket file, open as O_PATH, any more?  false: *why is the
  * errno(3) for who wants its name. */

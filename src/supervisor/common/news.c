@@ -107,6 +107,8 @@ static const char *unwell(enum why why)
 		return "is older than 'max-age'";
 	case WHY_SERVED:
 		return "has had 'max-requests'";
+	case WHY_SOCKET:
+		return "has a socket that clients do not reach";
 	default:
 		return "is not well";
 	}
@@ -137,6 +139,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 		[WHY_REQUEST] = " (a request hung)",
 		[WHY_BEFORE] = "",
 		[WHY_SERVED] = " (max-requests)",
+		[WHY_SOCKET] = " (its socket was lost)",
 	};
 	const struct report *r = &n->report;
 	char text[64];
@@ -462,6 +465,7 @@ static const char *why_word(
 		[WHY_REQUEST] = "hang",
 		[WHY_BEFORE] = "before",
 		[WHY_SERVED] = "requests",
+		[WHY_SOCKET] = "socket",
 	};
 	const struct ending *e = &r->ending;
 

@@ -63,6 +63,9 @@ struct part {
 	void (*listens)(struct child *child);
 	/* Is its bind(2) left alone, so that nclust keeps nothing? */
 	bool (*keeps_own)(const struct child *child);
+	/* One of its listeners has got another socket, and it has the former
+	 * one. */
+	void (*cut_off)(struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */
 	void (*drain)(struct child *child, nsec_t span);
 	/* For how many connections must a drain not wait: of a listener, in its

@@ -67,6 +67,7 @@ static enum tally_exit reason_of(
 	case WHY_CHECK:
 	case WHY_QUEUE:
 	case WHY_REQUEST:
+	case WHY_SOCKET:
 		return TALLY_UNHEALTHY;
 	case WHY_MEMORY:
 	case WHY_AGE:

@@ -12,6 +12,7 @@
 #include "supervisor/workers/recipe.h"
 #include "supervisor/instance/rename.h"
 #include "supervisor/instance/reread.h"
+#include "supervisor/sockets/renew.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
@@ -456,6 +457,8 @@ static void on_read(struct supervisor *sup, struct settings *settings,
 	got = reload_run(
 		sup, settings, mistakes, restart, drops_ports, &result);
 	result.bad_config = bad;
+	for (size_t i = 0; i < sup->service_count; i++)
+		renew_look(sup->services[i]);
 	PARTS(reloaded, sup, &result, got == -1);
 	reload_result_fini(&result);
 }

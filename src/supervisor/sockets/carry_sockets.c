@@ -83,6 +83,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	PLAIN(34, listener, address.each, HEAP),
+	PLAIN(35, listener, renewed, UNSIGNED),
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),
 };
 /* clang-format on */

@@ -4,7 +4,11 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/renew.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -13,18 +17,18 @@
 
 #define LISTENERS_A_TURN 8
 
-/* A worker may shut its socket down again and again: do not log each time. */
-static void tell(struct listener *l)
+void heal_tell(struct listener *l, const char *text)
 {
 	nsec_t now = clock_now();
 
 	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
 		return;
 	l->healed_at = now;
-	log_warn("listener '%s': a worker has shut it down for all; listening "
-		 "again",
-		l->address.name);
+	news_say(l->sup, LOG_WARN, "listener-harmed", "listener '%s': %s",
+		l->address.name, text);
 }
+
+/* ---- listening again ---- */
 
 /* 1: revived; 0: it has not hung up (reviving would reset its queue); -1. */
 static int revive(struct listener *l, int fd)
@@ -51,6 +55,41 @@ static int revive_all(struct listener *l)
 	return got;
 }
 
+/* A listener has no service of its own. */
+static struct service *service_of(const struct listener *l)
+{
+	for (size_t i = 0; i < l->sup->service_count; i++) {
+		struct listener_walk walk =
+			listeners_of(l->sup->services[i], LISTENERS_ALL);
+		const struct listener *next;
+
+		while ((next = listener_next(&walk)) != NULL)
+			if (next == l)
+				return l->sup->services[i];
+	}
+	return NULL;
+}
+
+static void heal(struct listener *l)
+{
+	const struct service *service = service_of(l);
+
+	if (l->facts.family == AF_UNIX) {
+		heal_forget(l);
+		if (service == NULL || cluster_was_stopped(service->core))
+			return;   /* it is about to be closed */
+		renew_look_at(l); /* it is watched again if it is well */
+		return;
+	}
+	if (revive_all(l) != -1) {
+		heal_tell(l,
+			"a worker has shut it down for all; listening again");
+		return;
+	}
+	log_syserr("listener '%s': a worker has shut it down", l->address.name);
+	heal_forget(l); /* else it would be reported for ever */
+}
+
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct epoll_event events[LISTENERS_A_TURN];
@@ -62,23 +101,49 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 	eventset_take(set);
 	count = epoll_wait(set->set, events, LISTENERS_A_TURN, 0);
 	for (int i = 0; i < count; i++) {
-		struct listener *l = events[i].data.ptr;
-
-		if (revive_all(l) != -1) {
-			tell(l);
-			continue;
-		}
-		log_syserr("listener '%s': a worker has shut it down",
-			l->address.name);
-		heal_forget(l); /* else it would be reported for ever */
+		heal(events[i].data.ptr);
 	}
 	eventset_arm(set);
 }
+
+/* ---- at rest ---- */
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	const struct supervisor *sup = timer->data;
+
+	(void)loop;
+	(void)revents;
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct listener_walk walk =
+			listeners_of(sup->services[i], LISTENERS_ALL);
+		struct listener *l;
+
+		while ((l = listener_next(&walk)) != NULL) {
+			if (!l->heal_rests)
+				continue;
+			l->heal_rests = false;
+			heal_watch(l);
+			renew_look_at(l);
+		}
+	}
+}
+
+void heal_rest(struct listener *l, nsec_t span)
+{
+	heal_forget(l);
+	l->heal_rests = true;
+	timer_arm_within(l->sup->loop, &l->sup->sockets.heal_again, span);
+}
+
+/* ---- watching ---- */
 
 void heal_init(struct supervisor *sup)
 {
 	struct eventset *set = &sup->sockets.listening;
 
+	timer_init(&sup->sockets.heal_again, on_again, sup);
+	renew_init(sup);
 	ev_init(&sup->sockets.heal, on_hang_up);
 	sup->sockets.heal.data = set;
 	/* first of all, because clients are refused until then */
@@ -93,18 +158,28 @@ void heal_init(struct supervisor *sup)
 
 void heal_fini(struct supervisor *sup)
 {
+	ev_timer_stop(sup->loop, &sup->sockets.heal_again);
+	renew_fini(sup);
 	if (!ev_is_active(&sup->sockets.heal))
 		return;
 	ev_io_stop(sup->loop, &sup->sockets.heal);
 	eventset_close(&sup->sockets.listening);
 }
 
+static bool is_healed(const struct listener *l)
+{
+	if (l->facts.family == AF_UNIX)
+		return renew_can(l);
+	return l->facts.listening &&
+		(l->facts.family == AF_INET || l->facts.family == AF_INET6);
+}
+
 void heal_watch(struct listener *l)
 {
 	const struct sockets *s = &l->sup->sockets;
 
-	if (l->heal != -1 || !ev_is_active(&s->heal) || !l->facts.listening ||
-		(l->facts.family != AF_INET && l->facts.family != AF_INET6))
+	if (l->heal != -1 || l->heal_rests || !ev_is_active(&s->heal) ||
+		!is_healed(l))
 		return;
 	l->heal = s->listening.set;
 	heal_watch_also(l, l->fd);
@@ -136,7 +211,11 @@ void heal_forget(struct listener *l)
 
 void heal_watch_also(struct listener *l, int fd)
 {
-	struct epoll_event event = {.events = 0, .data.ptr = l};
+	/* half of it is enough to make connect(2) to a unix one fail */
+	struct epoll_event event = {
+		.events = l->facts.family == AF_UNIX ? EPOLLRDHUP : 0,
+		.data.ptr = l,
+	};
 
 	if (l->heal != -1 &&
 		epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)

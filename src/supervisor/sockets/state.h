@@ -73,7 +73,12 @@ struct listener {
 	struct socket_facts facts;
 	nsec_t healed_at; /* when a harm done to it was last reported */
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
-	unsigned users;   /* services' sets that hold it */
+	bool heal_rests; /* it is in none for a while: it was shut down so often */
+	nsec_t renew_all_at; /* when it may get as many others as ever (renew.c) */
+	uint64_t
+		renewed; /* workers up to this serial have a former socket of it
+			     (renew.h); or 0 */
+	unsigned users;  /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
 	uint64_t closed[4];              /* inodes of the latest that were */
 	bool own_group; /* a server has joined them by itself: not steered */
@@ -155,6 +160,8 @@ struct listening {
 struct sockets {
 	struct eventset listening; /* see heal.h */
 	ev_io heal;                /* it has something */
+	ev_timer heal_again;       /* for those that rest */
+	ev_timer renewed;          /* workers have a former socket (renew.h) */
 	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
 	struct listener_set inherited; /* open at start: of our own LISTEN_FDS,
 					  or named by an `fd:N` */

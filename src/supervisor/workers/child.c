@@ -14,11 +14,13 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/sockets/renew.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/capture.h"
 
@@ -385,6 +387,8 @@ void children_spawn(struct service *service,
 {
 	struct making list[SPAWN_MANY] untouched;
 
+	if (count > 0)
+		renew_look(service);
 	for (unsigned i = 0; i < count; i++) {
 		const struct action *a = actions[i];
 
@@ -666,8 +670,14 @@ static void workers_on_end(struct supervisor *sup)
 	reap_fini(sup);
 }
 
+static void workers_on_cut_off(struct child *child)
+{
+	child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
+}
+
 const struct part workers_part = {
 	.name = "workers",
+	.cut_off = workers_on_cut_off,
 	.readable = workers_on_readable,
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,

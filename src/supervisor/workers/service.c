@@ -15,6 +15,7 @@
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/capture.h"
+#include "supervisor/sockets/renew.h"
 #include "supervisor/sockets/segment.h"
 #include "supervisor/common/trouble.h"
 
@@ -155,9 +156,11 @@ static void on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_EXITED:
 		on_exited(service, r);
+		renew_look(service); /* it may have removed its socket's file */
 		break;
 	case REPORT_READY:
 		on_ready(service, r);
+		renew_ready(service->sup);
 		break;
 	case REPORT_START_TIMEOUT:
 		on_start_timeout(service, r);

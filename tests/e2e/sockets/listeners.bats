@@ -309,6 +309,122 @@ socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$DIR/stale"
 		"nclust-test-$$-$BATS_TEST_NUMBER" http://x/) == pid=* ]]
 }
 
+# --- What workers do to the socket of all ----------------------------------------
+
+# spoiled_by WORD...: two workers of spoils.py share a unix socket.
+spoiled_by() {
+	mkdir "$DIR/place"
+	start_cluster -n 2 --ready notify -l "unix:$DIR/place/s" -- \
+		python3 "$SERVERS/spoils.py" "$@"
+	BEFORE=$(pids)
+}
+
+pids() {
+	cluster '[.workers[].pid] | sort | join(" ")'
+}
+
+answers() {
+	[[ $(unix_get "$DIR/place/s" 2>&1) == pid=* ]]
+}
+
+# all_others WORDS...: none of these is a worker any more, and there are two.
+all_others() {
+	local pid
+
+	for pid in $1; do
+		[[ " $(pids) " != *" $pid "* ]] || return 1
+	done
+	[ "$(cluster .ready)" -eq 2 ]
+}
+
+@test "a unix socket that a worker shuts down as it stops serves on" {
+	spoiled_by shutdown
+	nclust restart "$INSTANCE.0"
+	wait_logged "listener 's': a worker has shut it down for all; bound again"
+	wait_until 10 answers
+	# the one that was not restarted has the former socket, too
+	wait_until 10 'all_others "$BEFORE"'
+	wait_until 10 answers
+	[ "$(status_json | gojq -r '.clusters[0].workers[].restarts' | sort -u)" = 0 ]
+	nclust restart "$INSTANCE"
+	wait_until 10 answers
+	nclust stop "$INSTANCE"
+	wait_exit
+	[ "$status" -eq 0 ]
+	[ -z "$(ls -A "$DIR/place")" ]
+}
+
+@test "a unix socket whose file a worker removes as it stops gets it back" {
+	local inode
+
+	spoiled_by unlink
+	inode=$(stat -c %i "$DIR/place/s")
+	nclust restart "$INSTANCE"
+	wait_until 10 '[ -S "$DIR/place/s" ]'
+	[ "$(stat -c %i "$DIR/place/s")" = "$inode" ]
+	answers
+	logged "listener 's': its file was removed; it has its name again"
+	all_others "$BEFORE"
+	nclust stop "$INSTANCE"
+	wait_exit
+	[ -z "$(ls -A "$DIR/place")" ]
+}
+
+@test "a unix socket without any name is bound again, and its workers replaced" {
+	local mode
+
+	spoiled_by nothing
+	mode=$(stat -c '%a %u %g' "$DIR/place/s")
+	find "$DIR/place" -mindepth 1 -delete
+	kill -KILL "$(worker_pid 0)"
+	wait_logged "listener 's': its file was removed; bound again"
+	[ "$(stat -c '%a %u %g' "$DIR/place/s")" = "$mode" ]
+	wait_until 10 answers
+	wait_until 10 'all_others "$BEFORE"'
+}
+
+@test "a reload notices that the file of a unix socket was removed" {
+	mkdir "$DIR/place"
+	printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \
+		'workers = 1' 'ready = notify' "listen = unix:$DIR/place/s" \
+		>"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
+	find "$DIR/place" -mindepth 1 -delete
+	nclust reload "$INSTANCE"
+	wait_until 10 answers
+}
+
+@test "a unix socket that nclust itself accepts from is bound again, too" {
+	mkdir "$DIR/place"
+	cat >"$DIR/once.sh" <<-'END'
+		while read -r line && [ "${#line}" -gt 1 ]; do :; done
+		printf 'HTTP/1.0 200 OK\r\n\r\npid=%s\n' "$$"
+	END
+	printf '%s\n' '[cluster:it]' "command = sh $DIR/once.sh" 'accept = yes' \
+		'workers = 1' "listen = unix:$DIR/place/s" >"$DIR/it.ini"
+	start_cluster -c "$DIR/it.ini"
+	wait_until 10 answers
+	find "$DIR/place" -mindepth 1 -delete
+	nclust reload "$INSTANCE"
+	wait_until 10 answers
+}
+
+@test "what stands in the place of a unix socket is left alone, as one line says" {
+	local inode
+
+	spoiled_by nothing
+	rm "$DIR/place/s"
+	live_socket "$DIR/place/s"
+	inode=$(stat -c %i "$DIR/place/s")
+	nclust restart "$INSTANCE"
+	wait_logged "listener 's': another file is in its place"
+	[ "$(stat -c %i "$DIR/place/s")" = "$inode" ]
+	# the stranger goes
+	rm "$DIR/place/s"
+	nclust restart "$INSTANCE"
+	wait_until 10 answers
+}
+
 # --- From outside ------------------------------------------------------------
 
 @test "fd:N takes a descriptor that nclust was started with" {

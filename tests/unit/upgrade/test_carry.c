@@ -54,6 +54,8 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news.held), /* the keeper is sent all anew */
 	NOT(supervisor, reaper.first_children_count),
 	NOT(supervisor, upgrade.exe_path),
+	NOT(supervisor, sockets.heal_again),
+	NOT(supervisor, sockets.renewed),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
 	NOT(supervisor, turn.wake),
 	NOT(supervisor, turn.prepare),
@@ -157,6 +159,8 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, address), /* as words */
 	NOT(listener, asked),   /* beside */
 	NOT(listener, heal),    /* made anew */
+	NOT(listener, heal_rests),
+	NOT(listener, renew_all_at), /* begun anew */
 	NOT(listener, users),
 	NOT(listener, left_over), /* of a start */
 	NOT(listener, sup),
@@ -397,7 +401,7 @@ static const struct {
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
 		"17u 18u 19b 20u 21b 22u 23u 24i 25b 26i 29b 30u 31u 33b 27i "
-		"28u 34t 132g",
+		"28u 34t 35u 132g",
 		GAPS(listener_gaps)},
 	{"set", &carried_set, "105u 1u 2u", NULL, 0},
 	{"recipe", &carried_recipe, "1u 2b 3u 4u 105u 102t 123t 124x 113g 135u",

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/sockets/renew.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "os/socket/socket_as.h"
+#include "supervisor/common/foreign.h"
+#include "supervisor/common/kind.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/sockets/heal.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+/* ---- workers that have a former socket ---- */
+
+static bool has_former(const struct child *child)
+{
+	struct listener_walk walk = listeners_for(child, LISTENERS_ALL);
+	const struct listener *l;
+
+	while ((l = listener_next(&walk)) != NULL)
+		if (l->renewed >= child->serial &&
+			(!learned_only(l) || learned_has(child, l)))
+			return true;
+	return false;
+}
+
+static void on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct child_walk walk = children_of_all(timer->data);
+	struct child *child;
+
+	(void)loop;
+	(void)revents;
+	while ((child = child_next(&walk)) != NULL)
+		if (!child->service->kind->by_connection && has_former(child))
+			PARTS(cut_off, child);
+}
+
+void renew_init(struct supervisor *sup)
+{
+	timer_init(&sup->sockets.renewed, on_renewed, sup);
+	renew_ready(sup); /* of those before an upgrade */
+}
+
+void renew_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->sockets.renewed);
+}
+
+void renew_ready(struct supervisor *sup)
+{
+	timer_arm_within(sup->loop, &sup->sockets.renewed, 0);
+}
+
+/* ---- another socket ---- */
+
+static bool is_shut(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&look, 1, 0) == 1 &&
+		(look.revents & (POLLHUP | POLLRDHUP)) != 0;
+}
+
+/* What a worker has bound with its user's rights is bound again so. */
+static int bind_again(
+	struct listener *l, struct socket_file *made, struct error *err)
+{
+	const struct vfork_user user = {.uid = l->file.uid, .gid = l->file.gid};
+	scoped_fd fd = -1;
+
+	if (l->file.uid == 0 || l->file.uid == geteuid())
+		return listener_bind(&l->address, made, err);
+	fd = socket_unix_open_as(l->address.path, &user, made);
+	if (fd != -1 &&
+		socket_unix_listen_as(fd, l->address.backlog, &user) == 0)
+		return fd_release(&fd);
+	(void)error_set(err, errno, "cannot listen on '%s'", l->address.path);
+	(void)socket_unlink(l->address.path, made);
+	return -1;
+}
+
+static void on_nothing(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)watcher;
+	(void)revents;
+}
+
+/* Who watches the descriptor in the loop (a cluster without workers) knows its
+ * number: the loop learns that it is another socket now when a watcher is set. */
+static void watch_anew(const struct listener *l)
+{
+	ev_io watcher;
+
+	io_init(&watcher, on_nothing, l->fd, NULL);
+	ev_io_start(l->sup->loop, &watcher);
+	ev_io_stop(l->sup->loop, &watcher);
+}
+
+static int replace(struct listener *l, struct error *err)
+{
+	struct socket_file made = {0};
+	scoped_fd fd = -1;
+	int old;
+
+	if (socket_unlink(l->address.path, &l->file) == -1)
+		return error_set(err, 0, "another process holds its directory");
+	fd = bind_again(l, &made, err);
+	if (fd == -1)
+		return -1;
+	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
+	heal_forget(l);
+	if (old == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
+		(void)error_set(err, errno, "cannot put another in its place");
+		(void)socket_unlink(l->address.path, &made);
+		foreign_close_now(l->sup, NULL, &old);
+		return -1;
+	}
+	foreign_close_now(l->sup, NULL, &old);
+	l->file = made;
+	l->inode = remote_own_inode(l->fd);
+	watch_anew(l);
+	return 0;
+}
+
+/* A worker may harm each new one, and is replaced then: so there are so many at
+ * once, and after that one in each pause. */
+#define AT_ONCE 8
+#define PAUSE (1 * SECOND)
+
+static void renew(struct listener *l, const char *why)
+{
+	const nsec_t now = clock_now();
+	struct error err = {0};
+
+	if (l->renew_all_at - now > (AT_ONCE - 1) * PAUSE) {
+		heal_rest(l, l->renew_all_at - now - (AT_ONCE - 1) * PAUSE);
+		return;
+	}
+	l->renew_all_at =
+		(l->renew_all_at > now ? l->renew_all_at : now) + PAUSE;
+	if (replace(l, &err) == -1) {
+		(void)error_wrap(&err, "%s, and it cannot be bound again", why);
+		heal_tell(l, err.text);
+		return;
+	}
+	l->renewed = l->sup->births.next_serial;
+	heal_watch(l);
+	/* before a worker gets it: the next nclust must know it then */
+	PARTS(write_down, l->sup);
+	renew_ready(l->sup);
+	news_say(l->sup, LOG_WARN, "listener-harmed",
+		"listener '%s': %s; bound again, and workers that have the "
+		"former socket will be replaced",
+		l->address.name, why);
+}
+
+/* ---- looking ---- */
+
+static void look_at_path(struct listener *l)
+{
+	int got = socket_keep_name(l->address.path, &l->file);
+	const int error = errno;
+
+	if (got == 1)
+		heal_tell(l, "its file was removed; it has its name again");
+	if (got == -1 && error == EEXIST)
+		heal_tell(l,
+			"another file is in its place, and nclust leaves that "
+			"alone: clients do not reach the listener");
+	else if (is_shut(l->fd))
+		renew(l, "a worker has shut it down for all");
+	else if (got == -1 && error == ENOENT)
+		renew(l, "its file was removed");
+	else
+		heal_watch(l);
+}
+
+bool renew_can(const struct listener *l)
+{
+	return l->made && l->address.kind == ADDRESS_UNIX &&
+		(l->facts.listening || l->facts.type == SOCK_DGRAM);
+}
+
+void renew_look_at(struct listener *l)
+{
+	if (renew_can(l))
+		look_at_path(l);
+}
+
+void renew_look(struct service *service)
+{
+	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
+	struct listener *l;
+
+	if (cluster_was_stopped(service->core))
+		return; /* the file goes */
+	while ((l = listener_next(&walk)) != NULL)
+		if (!l->heal_rests)
+			renew_look_at(l);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_RENEW_H
+#define SUPERVISOR_RENEW_H
+
+#include "supervisor/common/state.h"
+
+/*
+ * What a worker does to a socket, it does to all that have it, and some of that
+ * stays.  A unix socket that was shut down never listens again, and one whose file
+ * was removed cannot be reached.  nclust keeps a spare name of the file, and gives
+ * it its own name again; where that does not help, it binds another socket there,
+ * and replaces the workers that have the former one.
+ *
+ * Nobody says so in time, so nclust looks when a worker is about to be started,
+ * when one has ended, and at a reload.
+ */
+void renew_init(struct supervisor *sup);
+void renew_fini(struct supervisor *sup);
+/* Look at all listeners of the service, and mend them. */
+void renew_look(struct service *service);
+void renew_look_at(struct listener *l); /* the same for one of them */
+/* A worker is ready: replace it if it has a former socket. */
+void renew_ready(struct supervisor *sup);
+/* Is it a unix socket that nclust has bound, in use? */
+bool renew_can(const struct listener *l);
+
+#endif
