@@ -169,6 +169,15 @@ static void renew(struct listener *l, const char *why)
 
 /* ---- looking ---- */
 
+/* A connected one hears nobody else. */
+static void look_at_peer(struct listener *l, int fd)
+{
+	if (socket_disconnect(fd) == 1)
+		heal_tell(l,
+			"a worker has connected it, so that it heard one "
+			"client alone; that is undone");
+}
+
 static void look_at_path(struct listener *l)
 {
 	int got = socket_keep_name(l->address.path, &l->file);
@@ -196,6 +205,12 @@ bool renew_can(const struct listener *l)
 
 void renew_look_at(struct listener *l)
 {
+	if (l->facts.type == SOCK_DGRAM) {
+		look_at_peer(l, l->fd);
+		for (const struct listener_socket *s = l->sockets; s != NULL;
+			s = s->next)
+			look_at_peer(l, s->fd);
+	}
 	if (renew_can(l))
 		look_at_path(l);
 }

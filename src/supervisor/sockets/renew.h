@@ -9,7 +9,8 @@
  * stays.  A unix socket that was shut down never listens again, and one whose file
  * was removed cannot be reached.  nclust keeps a spare name of the file, and gives
  * it its own name again; where that does not help, it binds another socket there,
- * and replaces the workers that have the former one.
+ * and replaces the workers that have the former one.  A datagram socket that was
+ * connected hears only that one client; nclust undoes that.
  *
  * Nobody says so in time, so nclust looks when a worker is about to be started,
  * when one has ended, and at a reload.

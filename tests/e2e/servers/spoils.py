@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# A server of one unix listener, which it spoils for all others when it is asked to
-# stop ("shutdown", "unlink").
+# A server of one socket, which it spoils for all others: a unix listener when it is
+# asked to stop ("shutdown", "unlink"), a datagram socket when that file appears ("connect", FILE).
 import os
 import signal
 import socket
@@ -19,8 +19,22 @@ def stop(*_):
     os._exit(0)
 
 
+def spoil():
+    if how == "connect":
+        listener.settimeout(0.05)
+        while not os.path.exists(sys.argv[2]):
+            answer()
+        listener.settimeout(None)
+        listener.connect(("127.0.0.1", 9))
+        print("connected now", flush=True)
+
+
 def answer():
     try:
+        if listener.type == socket.SOCK_DGRAM:
+            _, who = listener.recvfrom(100)
+            listener.sendto(b"pid=%d\n" % os.getpid(), who)
+            return
         client, _ = listener.accept()
     except OSError:
         time.sleep(0.01)
@@ -33,5 +47,6 @@ def answer():
 signal.signal(signal.SIGTERM, stop)
 ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 ready.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+spoil()
 while True:
     answer()

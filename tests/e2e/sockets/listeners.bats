@@ -425,6 +425,29 @@ all_others() {
 	wait_until 10 answers
 }
 
+@test "a datagram socket that a worker connects hears all again after a restart" {
+	free_port
+	start_cluster -n 1 --ready notify -l "udp:127.0.0.1:$PORT" -- \
+		python3 "$SERVERS/spoils.py" connect "$DIR/go"
+	wait_until 10 'hears "$1"' "$PORT"
+	touch "$DIR/go"
+	wait_logged 'connected now'
+	rm "$DIR/go"
+	! hears "$PORT" || return 1
+	nclust restart "$INSTANCE"
+	wait_until 10 'hears "$1"' "$PORT"
+	logged "a worker has connected it"
+}
+
+# hears PORT: does the server of datagrams answer?
+hears() {
+	python3 -c 'import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.3)
+s.sendto(b"hello", ("127.0.0.1", int(sys.argv[1])))
+sys.exit(not s.recv(100).startswith(b"pid="))' "$1" 2>&1
+}
+
 # --- From outside ------------------------------------------------------------
 
 @test "fd:N takes a descriptor that nclust was started with" {
