@@ -108,6 +108,16 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 	return cost;
 }
 
+nsec_t allowance_end_any(struct service *service, nsec_t begun)
+{
+	nsec_t rest = charge(&service->life.whole_at, clock_now(),
+		(allowance_begin() - begun) * CLUSTER_PART);
+
+	if (rest > 0)
+		tell_cluster(service);
+	return rest;
+}
+
 void allowance_stop(struct allowance *a, struct ev_loop *loop)
 {
 	if (a->rest != NULL)

@@ -9,6 +9,7 @@
 
 struct child;
 struct rest;
+struct service;
 
 /*
  * How much of nclust's time a worker may cost by one thing that it can do as often
@@ -35,6 +36,10 @@ nsec_t allowance_begin(void);
 nsec_t allowance_end(struct allowance *a, struct child *child,
 	void (*rest)(struct child *child, bool over), nsec_t begun,
 	const char *what);
+
+/* The same for what any worker of the cluster may have caused: the time that
+ * nclust is to leave it undone; 0: none. */
+nsec_t allowance_end_any(struct service *service, nsec_t begun);
 
 /* Does the worker wait now?  Then it must not be read from. */
 bool allowance_rests(const struct allowance *a);

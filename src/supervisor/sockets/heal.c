@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/allowance.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/group.h"
@@ -70,10 +71,8 @@ static struct service *service_of(const struct listener *l)
 	return NULL;
 }
 
-static void heal(struct listener *l)
+static void heal(struct listener *l, const struct service *service)
 {
-	const struct service *service = service_of(l);
-
 	if (l->facts.family == AF_UNIX) {
 		heal_forget(l);
 		if (service == NULL || cluster_was_stopped(service->core))
@@ -90,8 +89,20 @@ static void heal(struct listener *l)
 	heal_forget(l); /* else it would be reported for ever */
 }
 
+static void heal_within_allowance(struct listener *l, nsec_t begun)
+{
+	struct service *service = service_of(l);
+	nsec_t rest;
+
+	heal(l, service);
+	rest = service != NULL ? allowance_end_any(service, begun) : 0;
+	if (rest > 0 && l->heal != -1)
+		heal_rest(l, rest);
+}
+
 static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 {
+	nsec_t begun = allowance_begin();
 	struct epoll_event events[LISTENERS_A_TURN];
 	struct eventset *set = watcher->data;
 	int count;
@@ -101,7 +112,8 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 	eventset_take(set);
 	count = epoll_wait(set->set, events, LISTENERS_A_TURN, 0);
 	for (int i = 0; i < count; i++) {
-		heal(events[i].data.ptr);
+		heal_within_allowance(events[i].data.ptr, begun);
+		begun = allowance_begin();
 	}
 	eventset_arm(set);
 }

@@ -7,7 +7,8 @@
 /*
  * Some servers call shutdown(2) on their listener when they stop.  The workers
  * share it, so it no longer listens for any of them.  nclust holds it too, sees
- * that, and calls listen(2) again; for a unix socket see renew.h.
+ * that, and calls listen(2) again; for a unix socket see renew.h.  What that costs
+ * is limited as allowance.h says: beyond that, the listener has to wait.
  *
  * The sockets are in an epoll set of their own that asks for no events:
  * EPOLLHUP is always reported, and a connection does not wake nclust.

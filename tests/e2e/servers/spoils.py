@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # A server of one socket, which it spoils for all others: a unix listener when it is
-# asked to stop ("shutdown", "unlink"), a datagram socket when that file appears ("connect", FILE).
+# asked to stop ("shutdown", "unlink"); any listener as often as it can, while FILE is
+# there ("while" FILE); a datagram socket, once FILE is there ("connect" FILE).
 import os
 import signal
 import socket
@@ -20,6 +21,12 @@ def stop(*_):
 
 
 def spoil():
+    if how == "while":
+        while os.path.exists(sys.argv[2]):
+            try:
+                listener.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
     if how == "connect":
         listener.settimeout(0.05)
         while not os.path.exists(sys.argv[2]):

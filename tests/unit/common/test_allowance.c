@@ -132,6 +132,28 @@ START_TEST(a_worker_of_another_cluster_never_waits)
 }
 END_TEST
 
+START_TEST(what_any_worker_may_have_caused_gets_two_tenths)
+{
+	struct service *web = room_cluster("web");
+	nsec_t until = 0;
+	nsec_t used = 0;
+
+	for (nsec_t span = 20 * SECOND; span > 0; span -= STEP) {
+		if (clock_now() >= until) {
+			nsec_t begun = allowance_begin();
+
+			worked += 5 * MSEC;
+			used += 5 * MSEC;
+			until = clock_now() + allowance_end_any(web, begun);
+		}
+		room_pass(STEP);
+	}
+	ck_assert_int_le(used, 4400 * MSEC);
+	ck_assert_int_ge(used, 3600 * MSEC);
+	ck_assert_uint_eq(count_of("web: its workers together"), 1);
+}
+END_TEST
+
 START_TEST(who_asks_seldom_never_waits)
 {
 	for (int i = 0; i < 100; i++) {
@@ -159,6 +181,7 @@ static void add(TCase *all)
 	tcase_add_test(all, one_worker_gets_a_tenth_of_the_time);
 	tcase_add_test(all, all_workers_of_a_cluster_get_two_tenths_together);
 	tcase_add_test(all, a_worker_of_another_cluster_never_waits);
+	tcase_add_test(all, what_any_worker_may_have_caused_gets_two_tenths);
 	tcase_add_test(all, who_asks_seldom_never_waits);
 	tcase_add_test(all, what_was_closed_meanwhile_is_not_read_again);
 }
