@@ -147,7 +147,9 @@ static int open_for(struct steer *s, struct listener *l, unsigned lane)
 		return -1;
 	}
 	steer_share_out(s, l, true);
-	(void)reuseport_hear(fd, l->fd);
+	if (reuseport_hear(fd, l->fd) == 0)
+		group_apply(
+			l); /* what it was given before it listened is gone */
 	heal_watch_also(l, fd);
 	return 0;
 }

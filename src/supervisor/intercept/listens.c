@@ -34,7 +34,9 @@
 #define LOOK_WAIT (50 * MSEC)
 /* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100
-#define LOOK_THREADS 64 /* so many of its threads are looked at */
+#define LOOK_THREADS 64 /* so many of its threads are looked at … */
+#define LOOK_SLICE \
+	(20 * MSEC) /* … in that time, and so long at workers in a turn */
 
 /* ---- readiness ---- */
 
@@ -149,6 +151,7 @@ static void look_at_process(struct child *child, pid_t tid)
 struct threads {
 	struct child *child;
 	unsigned seen;
+	nsec_t until;
 };
 
 /* Visit a thread.  True: that is enough. */
@@ -170,14 +173,16 @@ static bool look_at_thread(void *context, pid_t tid)
 			note_port(child, l);
 	}
 	intercept_judge(child, &r);
-	return r.late || ++threads->seen >= LOOK_THREADS;
+	return r.late || ++threads->seen >= LOOK_THREADS ||
+		clock_now() > threads->until;
 }
 
 /* Look whether the worker waits for connections.  If another process has got
  * one of these numbers, it has none of our sockets. */
 static void look_at_waiting(struct child *child)
 {
-	struct threads threads = {.child = child};
+	struct threads threads = {
+		.child = child, .until = clock_now() + LOOK_SLICE};
 	pid_t bound_by = child->listening.bound_by;
 	nsec_t begun = allowance_begin();
 
@@ -186,7 +191,8 @@ static void look_at_waiting(struct child *child)
 		(void)look_at_thread(&threads, bound_by);
 	}
 	look_at_process(child, child->pid);
-	if (!is_ready(child))
+	if (!is_ready(child) && !child->trap.hostile &&
+		allowance_is_ample(&child->trap.allowance))
 		(void)process_each(child->pid, look_at_thread, &threads);
 	intercept_charge(child, begun);
 }
@@ -220,6 +226,14 @@ static void tell_missing(struct child *child, nsec_t now)
 		(int)child->pid, text, child->listening.expected_of);
 }
 
+/* Is it still not ready, by another sign? */
+static bool is_starting(const struct child *child)
+{
+	enum slot_state state = child_view(child).state;
+
+	return state == SLOT_STARTING;
+}
+
 static void look_if_ready(struct child *child)
 {
 	nsec_t now = clock_now();
@@ -236,7 +250,7 @@ static void look_if_ready(struct child *child)
 		}
 		tell_missing(child, now);
 		if (child->trap.looks++ >= LOOKS_MAX && !ports_expects(child) &&
-			!may_be_given(child)) {
+			!(may_be_given(child) && is_starting(child))) {
 			child->trap.listening_by = 0;
 			return;
 		}
@@ -249,12 +263,17 @@ static void look_if_ready(struct child *child)
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct child_walk walk = children_of_all(timer->data);
+	nsec_t until = clock_now() + LOOK_SLICE;
 	struct child *child;
 
-	(void)loop;
 	(void)revents;
-	while ((child = child_next(&walk)) != NULL)
+	while ((child = child_next(&walk)) != NULL) {
 		look_if_ready(child);
+		if (clock_now() > until) { /* the others in the next turn */
+			timer_arm(loop, timer, 0);
+			return;
+		}
+	}
 }
 
 /* Look at the worker after that time, unless an earlier look is due. */
@@ -417,6 +436,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 	struct listener *l =
 		learned_by_inode(child->service, remote_inode(r, notice->fd));
 	int backlog;
+	bool first;
 
 	if ((l != NULL ||
 		    named_unix(child->service, remote_inode(r, notice->fd)) !=
@@ -436,7 +456,10 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 		seccomp_answer(trap, notice->id, error);
 		return;
 	}
+	first = !l->facts.listening;
 	heal_listening(l);
+	if (first && group_size(l) > 1)
+		group_apply(l);       /* now that they listen */
 	l->address.backlog = backlog; /* for heal.c */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
@@ -450,7 +473,7 @@ static bool shows_by_udp(const struct service *service)
 	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
 	const struct listener *l = listener_next(&walk);
 
-	while (l != NULL && !l->facts.listening)
+	while (l != NULL && l->facts.type != SOCK_STREAM)
 		l = listener_next(&walk);
 	return l == NULL &&
 		(cluster_spares(service->core) > 0 ||
