@@ -74,6 +74,8 @@ void health_unwell(
 void health_outgrown(
 	struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
+	if (w->state == WORKER_SPARE && why == WHY_SOCKET)
+		slot_stop(c, i, w, why); /* another one gets the new socket */
 	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
 		return;
 	mark(c, i, w, REPORT_OUTGROWN, why);

@@ -70,6 +70,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(11, estate_listener, backlog, UNSIGNED),
 	PLAIN(12, estate_listener, file_uid, UNSIGNED),
 	PLAIN(13, estate_listener, file_gid, UNSIGNED),
+	PLAIN(14, estate_listener, renewed, UNSIGNED),
 };
 static const struct plain_table listener_table =
 	PLAIN_TABLE(listener_rows, estate_listener);

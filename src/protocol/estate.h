@@ -67,7 +67,8 @@ struct estate_listener {
 	bool made;
 	bool learned;
 	bool listening;
-	bool given; /* a worker that binds has had it */
+	bool given;       /* a worker that binds has had it */
+	uint64_t renewed; /* workers up to this serial have a former socket */
 	uint32_t bit;
 	uint32_t backlog;
 	struct estate_socket sockets[ESTATE_SOCKETS_MAX];

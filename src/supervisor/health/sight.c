@@ -47,12 +47,12 @@ static bool is_served(
 	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
 	const struct listener *l;
 
+	while (child->node != NULL && (l = listener_next(&walk)) != NULL)
+		if (l->facts.type == SOCK_STREAM && l->facts.port == port)
+			return true;
 	for (size_t i = 0; i < sight->all.count; i++)
 		if (sight->all.list[i].kind == CONNECTION_LISTENER &&
 			sight->all.list[i].port == port)
-			return true;
-	while (child->node != NULL && (l = listener_next(&walk)) != NULL)
-		if (l->facts.type == SOCK_STREAM && l->facts.port == port)
 			return true;
 	return false;
 }

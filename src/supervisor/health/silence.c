@@ -64,7 +64,7 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 	if (h == NULL || s == NULL || at == NULL)
 		return false;
 	patience = (nsec_t)s->check_failures * s->check_interval;
-	begun = h->silent_looked >= since;
+	begun = h->silent_looked >= since && h->silent_looked <= now;
 	if (begun && now - h->silent_looked < patience / SILENCE_LOOKS)
 		return h->silent;
 	if (gather(child, &seen, at) == -1) {

@@ -23,7 +23,8 @@
  * at a time. */
 #define STEP_FIRST (1 * MSEC)
 #define STEP_MOST (16 * MSEC)
-/* The most time in a turn for finding out who has taken a connection. */
+/* The most time in a turn for finding out who has taken a connection, and as much for
+ * workers that take none. */
 #define SLICE (2 * MSEC)
 /* While an answer is awaited nclust wakes so often in its time, to see whether it gets
  * the CPU. */
@@ -469,6 +470,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		return;
 	}
 	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
+		clock_now() > v->look_until ||
 		!silence_lasts(child, a->since, now) || waited < patience)
 		return;
 	(void)snprintf(why, sizeof(why), "took no connection for %s",
@@ -512,6 +514,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	asker_late(&v->asker, v->due, clock_now());
 	now = time_of(v);
+	v->look_until = clock_now() + SLICE;
 	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
 		struct asking *a = &v->asks[i];
 
@@ -589,7 +592,8 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 				      own != NULL ? own->traffic.lane : v->lane,
 				      fd, &aim.address.any, aim.size)
 			    : connect(fd, &aim.address.any, aim.size)) == -1 &&
-		errno != EINPROGRESS && errno != EAGAIN) {
+		errno != EINPROGRESS &&
+		!(errno == EAGAIN && aim.address.any.sa_family == AF_UNIX)) {
 		(void)close(fd);
 		return;
 	}

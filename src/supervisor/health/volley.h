@@ -61,6 +61,7 @@ struct volley {
 	ev_timer look;
 	nsec_t step;        /* to the next look */
 	nsec_t due;         /* when that is to come */
+	nsec_t look_until;  /* in this turn, at workers that take none */
 	nsec_t quiet_since; /* no worker has taken any since (asker_time()) */
 	uint32_t cursor;    /* the next slot to search for the one that took it;
 			     kept, since the longest idle is often next */

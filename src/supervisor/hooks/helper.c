@@ -84,7 +84,7 @@ static void wait_for(struct helper *h, nsec_t now)
 
 	if (h->span > 0)
 		left = nsec_min(left, h->span / WAKES + LATE);
-	h->wakes_at = now + left;
+	h->wakes_at = h->due < now ? h->due : now + left; /* after an upgrade */
 	timer_arm(h->sup->loop, &h->patience, left);
 }
 
@@ -98,7 +98,7 @@ static void forgive(struct helper *h, nsec_t now)
 	if (now < h->due || h->granted)
 		return;
 	h->granted = true;
-	h->due = now + nsec_min(MOMENT, h->span);
+	h->due = now + (h->span > 0 ? nsec_min(MOMENT, h->span) : MOMENT);
 }
 
 /* Who has ended was in time, if nclust was not. */

@@ -213,6 +213,7 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 	l->left_over = true;
 	l->made = from->made;
 	l->file = file_of(from);
+	l->renewed = from->renewed;
 	if (!from->given)
 		return;
 	l->asked = calloc(1, sizeof(*l->asked));

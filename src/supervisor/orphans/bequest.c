@@ -99,6 +99,7 @@ static void put_listener(struct writing *w, struct listener *l)
 	e->file_gid = l->file.gid;
 	e->made = l->made;
 	e->learned = l->learned;
+	e->renewed = l->renewed;
 	put_sockets(e, l);
 	e->listening = l->facts.listening;
 	e->given = l->asked != NULL;

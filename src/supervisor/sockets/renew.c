@@ -109,6 +109,14 @@ static void watch_anew(const struct listener *l)
 	ev_io_stop(l->sup->loop, &watcher);
 }
 
+/* As the former one: nclust may accept from it itself, and must not wait there. */
+static int follow_flags(int fd, int former)
+{
+	int flags = fcntl(former, F_GETFL);
+
+	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags);
+}
+
 static int replace(struct listener *l, struct error *err)
 {
 	struct socket_file made = {0};
@@ -122,7 +130,8 @@ static int replace(struct listener *l, struct error *err)
 		return -1;
 	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
 	heal_forget(l);
-	if (old == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
+	if (old == -1 || follow_flags(fd, old) == -1 ||
+		dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		(void)error_set(err, errno, "cannot put another in its place");
 		(void)socket_unlink(l->address.path, &made);
 		foreign_close_now(l->sup, NULL, &old);
@@ -135,22 +144,25 @@ static int replace(struct listener *l, struct error *err)
 	return 0;
 }
 
-/* A worker may harm each new one, and is replaced then: so there are so many at
- * once, and after that one in each pause. */
-#define AT_ONCE 8
-#define PAUSE (1 * SECOND)
+/* Workers may harm each new one, and are replaced then: so each pause is twice as long
+ * as the one before it, until none was needed for a while. */
+#define PAUSE_FIRST (100 * MSEC)
+#define PAUSE_MOST (5 * MINUTE)
+#define QUIET (10 * MINUTE)
 
 static void renew(struct listener *l, const char *why)
 {
 	const nsec_t now = clock_now();
 	struct error err = {0};
 
-	if (l->renew_all_at - now > (AT_ONCE - 1) * PAUSE) {
-		heal_rest(l, l->renew_all_at - now - (AT_ONCE - 1) * PAUSE);
+	if (l->renew_at > now) {
+		heal_rest(l, l->renew_at - now);
 		return;
 	}
-	l->renew_all_at =
-		(l->renew_all_at > now ? l->renew_all_at : now) + PAUSE;
+	l->renew_pause = l->renew_pause == 0 || now - l->renew_at > QUIET
+		? PAUSE_FIRST
+		: nsec_min(2 * l->renew_pause, PAUSE_MOST);
+	l->renew_at = now + l->renew_pause;
 	if (replace(l, &err) == -1) {
 		(void)error_wrap(&err, "%s, and it cannot be bound again", why);
 		heal_tell(l, err.text);
@@ -205,7 +217,7 @@ bool renew_can(const struct listener *l)
 
 void renew_look_at(struct listener *l)
 {
-	if (l->facts.type == SOCK_DGRAM) {
+	if (l->facts.type == SOCK_DGRAM && l->made) {
 		look_at_peer(l, l->fd);
 		for (const struct listener_socket *s = l->sockets; s != NULL;
 			s = s->next)

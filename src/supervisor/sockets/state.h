@@ -74,7 +74,8 @@ struct listener {
 	nsec_t healed_at; /* when a harm done to it was last reported */
 	int heal;         /* the epoll set it is in (heal.h), or -1 */
 	bool heal_rests; /* it is in none for a while: it was shut down so often */
-	nsec_t renew_all_at; /* when it may get as many others as ever (renew.c) */
+	nsec_t renew_at; /* it gets no other socket before that … */
+	nsec_t renew_pause; /* … which was so long after the last one (renew.c) */
 	uint64_t
 		renewed; /* workers up to this serial have a former socket of it
 			     (renew.h); or 0 */

@@ -132,7 +132,8 @@ void ports_tell(struct child *child, uint64_t bit)
 
 	while ((child->listening.mates & bit) == 0 &&
 		(mate = child_next(&walk)) != NULL)
-		if (mate != child && mate->generation == child->generation)
+		if (mate != child && mate->generation == child->generation &&
+			!mate->kept.adopted) /* its ports are not known */
 			mate->listening.mates |= bit;
 	child->listening.mates |= bit;
 }

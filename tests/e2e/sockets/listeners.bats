@@ -401,12 +401,13 @@ all_others() {
 		printf 'HTTP/1.0 200 OK\r\n\r\npid=%s\n' "$$"
 	END
 	printf '%s\n' '[cluster:it]' "command = sh $DIR/once.sh" 'accept = yes' \
-		'workers = 1' "listen = unix:$DIR/place/s" >"$DIR/it.ini"
+		'workers = 3' "listen = unix:$DIR/place/s" >"$DIR/it.ini"
 	start_cluster -c "$DIR/it.ini"
 	wait_until 10 answers
 	find "$DIR/place" -mindepth 1 -delete
 	nclust reload "$INSTANCE"
 	wait_until 10 answers
+	nclust status "$INSTANCE"
 }
 
 @test "what stands in the place of a unix socket is left alone, as one line says" {

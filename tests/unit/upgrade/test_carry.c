@@ -160,7 +160,8 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, asked),   /* beside */
 	NOT(listener, heal),    /* made anew */
 	NOT(listener, heal_rests),
-	NOT(listener, renew_all_at), /* begun anew */
+	NOT(listener, renew_at), /* begun anew */
+	NOT(listener, renew_pause),
 	NOT(listener, users),
 	NOT(listener, left_over), /* of a start */
 	NOT(listener, sup),
