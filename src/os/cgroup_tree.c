@@ -241,9 +241,13 @@ static void settle(struct cgroup_tree *t, const char *own)
 /* The words of such a file, with a space before and after each. */
 static void get_words(int dir, const char *file, char text[256])
 {
+	size_t end;
+
 	text[0] = ' ';
 	(void)get(dir, file, text + 1, 254);
-	(void)strcpy(text + strcspn(text, "\n"), " ");
+	end = strcspn(text, "\n");
+	text[end] = ' ';
+	text[end + 1] = '\0';
 }
 
 static bool has_word(const char *words, unsigned kind)
