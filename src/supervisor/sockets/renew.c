@@ -47,10 +47,15 @@ static void on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
 			PARTS(cut_off, child);
 }
 
+static void look_soon(struct supervisor *sup)
+{
+	timer_arm_within(sup->loop, &sup->sockets.renewed, 0);
+}
+
 void renew_init(struct supervisor *sup)
 {
 	timer_init(&sup->sockets.renewed, on_renewed, sup);
-	renew_ready(sup); /* of those before an upgrade */
+	look_soon(sup); /* of those before an upgrade */
 }
 
 void renew_fini(struct supervisor *sup)
@@ -58,9 +63,10 @@ void renew_fini(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &sup->sockets.renewed);
 }
 
-void renew_ready(struct supervisor *sup)
+void renew_ready(const struct child *child)
 {
-	timer_arm_within(sup->loop, &sup->sockets.renewed, 0);
+	if (has_former(child))
+		look_soon(child->service->sup);
 }
 
 /* ---- another socket ---- */
@@ -172,7 +178,7 @@ static void renew(struct listener *l, const char *why)
 	heal_watch(l);
 	/* before a worker gets it: the next nclust must know it then */
 	PARTS(write_down, l->sup);
-	renew_ready(l->sup);
+	look_soon(l->sup);
 	news_say(l->sup, LOG_WARN, "listener-harmed",
 		"listener '%s': %s; bound again, and workers that have the "
 		"former socket will be replaced",

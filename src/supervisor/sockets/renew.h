@@ -21,7 +21,7 @@ void renew_fini(struct supervisor *sup);
 void renew_look(struct service *service);
 void renew_look_at(struct listener *l); /* the same for one of them */
 /* A worker is ready: replace it if it has a former socket. */
-void renew_ready(struct supervisor *sup);
+void renew_ready(const struct child *child);
 /* Is it a unix socket that nclust has bound, in use? */
 bool renew_can(const struct listener *l);
 

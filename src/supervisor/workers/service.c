@@ -153,6 +153,8 @@ static void follow_settings(struct service *service)
 
 static void on_report(struct service *service, const struct report *r)
 {
+	const struct child *child = NULL;
+
 	switch (r->kind) {
 	case REPORT_EXITED:
 		on_exited(service, r);
@@ -160,7 +162,9 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_READY:
 		on_ready(service, r);
-		renew_ready(service->sup);
+		child = child_find(service, r->slot, r->worker);
+		if (child != NULL)
+			renew_ready(child);
 		break;
 	case REPORT_START_TIMEOUT:
 		on_start_timeout(service, r);
