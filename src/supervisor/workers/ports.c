@@ -94,16 +94,30 @@ static struct port *find(struct service *service, const char *text)
 	return p != NULL && p->text != NULL ? p : NULL;
 }
 
+/* The first of its generation are expected to do as the last in their slots, until
+ * they do otherwise. */
 static void ask_mates(struct child *child)
 {
+	const struct ports *ports = child->service->life.ports;
 	struct child_walk walk = children_of(child->service);
-	const struct child *mate = child_next(&walk);
+	const struct child *mate;
+	uint64_t mates = 0;
+	uint64_t others = 0;
+	bool first = true;
 
-	while (mate != NULL &&
-		(mate == child || mate->generation != child->generation))
-		mate = child_next(&walk);
-	if (mate != NULL)
-		child->listening.mates = mate->listening.mates;
+	while ((mate = child_next(&walk)) != NULL) {
+		if (mate == child)
+			continue;
+		if (mate->generation != child->generation) {
+			others |= mate->listening.mates;
+			continue;
+		}
+		first = false;
+		mates |= mate->listening.mates;
+	}
+	if (first && ports != NULL && child->slot < ports->slots)
+		mates = others & ~ports->formers[child->slot].ports;
+	child->listening.mates = mates;
 }
 
 /* If there are too many addresses, the last is not compared. */

@@ -484,6 +484,24 @@ adds_port() {
 	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
 }
 
+@test "nobody waits there for a slot that does not open it, and is restarted" {
+	local first=$PORT slot i
+
+	poll_server
+	free_port
+	start_cluster -n 4 -l "127.0.0.1:$PORT" -- \
+		env -u LISTEN_FDS python3 "$DIR/poll.py" "$first" "$PORT"
+	start_open "127.0.0.1:$first" --rate 150 # more than one at each
+	for slot in 3 0 2; do
+		timeout $((30 * PATIENCE)) "$NCLUST" restart "$INSTANCE.$slot" 3>&-
+		for ((i = 0; i < 20; i++)); do
+			http_get "$PORT"
+		done
+	done
+	end_open
+	[ "$(jq '.lost + .late' <<<"$REPORT")" -eq 0 ]
+}
+
 @test "a port that a reload names: those that get it by that have clients, too" {
 	write_naming() {
 		printf '%s\n' '[cluster:it]' 'workers = 3' 'bake = 5m' \
