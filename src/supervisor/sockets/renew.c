@@ -172,6 +172,7 @@ static void renew(struct listener *l, const char *why)
 	if (replace(l, &err) == -1) {
 		(void)error_wrap(&err, "%s, and it cannot be bound again", why);
 		heal_tell(l, err.text);
+		heal_rest(l, l->renew_pause);
 		return;
 	}
 	l->renewed = l->sup->births.next_serial;

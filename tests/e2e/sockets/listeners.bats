@@ -383,6 +383,17 @@ all_others() {
 	wait_until 10 'all_others "$BEFORE"'
 }
 
+@test "one whose directory is gone is bound again once that is there" {
+	spoiled_by nothing
+	rm -r "$DIR/place"
+	kill -KILL "$(worker_pid 0)"
+	wait_logged "and it cannot be bound again: cannot open the directory"
+	wait_until 10 '[ "$(cluster .ready)" -eq 2 ]'
+	sleep 1 # no worker ends or starts any more
+	mkdir "$DIR/place"
+	wait_until 10 answers
+}
+
 @test "a reload notices that the file of a unix socket was removed" {
 	mkdir "$DIR/place"
 	printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \
