@@ -170,3 +170,96 @@ int rundir_walk(const char *path, mode_t mode, struct error *err)
 		return -1;
 	return fd_release(&fd);
 }
+
+/* ---- the way to a directory of others ---- */
+
+#define LINKS_MOST 5
+
+/* Can nobody else put another `entry` into that directory? */
+static bool keeps(int dirfd, const struct stat *entry)
+{
+	struct stat st;
+
+	if (fstat(dirfd, &st) == -1 || !is_trusted(st.st_uid))
+		return false;
+	return (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
+		((st.st_mode & S_ISVTX) != 0 && is_trusted(entry->st_uid));
+}
+
+static int go(int from, const char *path, unsigned links);
+
+/* Go on from there to an entry of that name, which is so long. */
+static int go_to(int dirfd, const char *start, size_t len, unsigned links)
+{
+	char name[NAME_MAX + 1];
+	char target[PATH_MAX];
+	scoped_fd fd = -1;
+	struct stat st;
+	ssize_t got;
+
+	errno = ENAMETOOLONG;
+	if (len >= sizeof(name))
+		return -1;
+	(void)memcpy(name, start, len);
+	name[len] = '\0';
+	fd = openat(dirfd, name, AS_IT_IS);
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return -1;
+	errno = EPERM;
+	if (!keeps(dirfd, &st))
+		return -1;
+	if (!S_ISLNK(st.st_mode))
+		return fd_release(&fd);
+	got = readlinkat(fd, "", target, sizeof(target) - 1);
+	errno = ELOOP;
+	if (got < 0 || links == 0)
+		return -1;
+	target[got] = '\0';
+	return go(dirfd, target, links - 1);
+}
+
+static int go(int from, const char *path, unsigned links)
+{
+	scoped_fd fd = openat(from, *path == '/' ? "/" : ".", AS_DIRECTORY);
+
+	while (fd != -1) {
+		size_t len;
+		int next;
+
+		path += strspn(path, "/");
+		len = strcspn(path, "/");
+		if (len == 0)
+			return fd_release(&fd);
+		path += len;
+		if (len == 1 && path[-1] == '.')
+			continue;
+		next = go_to(fd, path - len, len, links);
+		if (next == -1)
+			return -1;
+		(void)close(fd);
+		fd = next;
+	}
+	return -1;
+}
+
+static int go_all_the_way(void *argument)
+{
+	scoped_fd fd = go(AT_FDCWD, argument, LINKS_MOST);
+
+	return fd == -1 ? -1 : 0;
+}
+
+int rundir_check_way(const char *path)
+{
+	char way[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+
+	if (len >= sizeof(way)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	(void)memcpy(way, path, len);
+	way[len] = '\0';
+	return vfork_call_in(-1, go_all_the_way, way);
+}

@@ -28,4 +28,10 @@ int rundir_walk(const char *path, mode_t mode, struct error *err);
 int rundir_enter(int dirfd, const char *name, bool make, mode_t mode,
 	const char *path, struct error *err);
 
+/*
+ * May the directory of `path` be anybody's, but nobody else than root or we lead the
+ * way to it elsewhere?  0; -1 and errno; EPERM: somebody can.
+ */
+int rundir_check_way(const char *path);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
+#include "os/place/rundir_walk.h"
 #include "os/socket/socket_as.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/kind.h"
@@ -79,15 +80,23 @@ static bool is_shut(int fd)
 		(look.revents & (POLLHUP | POLLRDHUP)) != 0;
 }
 
-/* What a worker has bound with its user's rights is bound again so. */
+/* What a worker has bound with its user's rights is bound again so.  What we have: only
+ * where no worker can have led us elsewhere since. */
 static int bind_again(
 	struct listener *l, struct socket_file *made, struct error *err)
 {
 	const struct vfork_user user = {.uid = l->file.uid, .gid = l->file.gid};
 	scoped_fd fd = -1;
 
-	if (l->file.uid == 0 || l->file.uid == geteuid())
-		return listener_bind(&l->address, made, err);
+	if (l->file.uid == 0 || l->file.uid == geteuid()) {
+		if (rundir_check_way(l->address.path) == 0)
+			return listener_bind(&l->address, made, err);
+		return error_set(err, errno,
+			errno == EPERM ? "another user can replace a directory "
+					 "on the way to '%s'"
+				       : "cannot open the directory of '%s'",
+			l->address.path);
+	}
 	fd = socket_unix_open_as(l->address.path, &user, made);
 	if (fd != -1 &&
 		socket_unix_listen_as(fd, l->address.backlog, &user) == 0)

@@ -394,6 +394,26 @@ all_others() {
 	wait_until 10 answers
 }
 
+@test "no worker leads nclust to another directory, where it would bind a socket" {
+	need_root
+	mkdir -m 755 "$DIR/home" "$DIR/other"
+	mkdir "$DIR/home/run"
+	chown -R nobody "$DIR/home"
+	cat >"$DIR/leads.py" <<-P
+	import os, signal, socket
+	s = socket.socket(fileno=3)
+	if os.path.isdir("$DIR/home/run") and not os.path.islink("$DIR/home/run"):
+	    os.rename("$DIR/home/run", "$DIR/home/former")
+	    os.symlink("$DIR/other", "$DIR/home/run")
+	    s.shutdown(socket.SHUT_RDWR)
+	signal.pause()
+	P
+	start_nclust -n 1 --user nobody -l "unix:$DIR/home/run/s, mode=0666" \
+		-- python3 "$DIR/leads.py"
+	wait_logged "cannot be bound again: another user can replace a directory"
+	[ -z "$(ls -A "$DIR/other")" ]
+}
+
 @test "a reload notices that the file of a unix socket was removed" {
 	mkdir "$DIR/place"
 	printf '%s\n' '[cluster:it]' "command = $FIXTURES/serve --notify" \

@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/place/rundir.h"
 #include "os/place/rundir_place.h"
+#include "os/place/rundir_walk.h"
 #include "os/socket/socket.h"
 
 #include <errno.h>
@@ -539,6 +540,39 @@ START_TEST(a_pid_file_goes_to_no_unsafe_place)
 }
 END_TEST
 
+START_TEST(the_way_to_a_directory_of_others_has_to_be_ours)
+{
+	ck_assert_int_eq(mkdir(os_path("own"), 0755), 0);
+	ck_assert_int_eq(mkdir(os_path("own/theirs"), 0777), 0);
+	ck_assert_int_eq(chmod(os_path("own/theirs"), 0777), 0);
+	ck_assert_int_eq(mkdir(os_path("own/theirs/deep"), 0755), 0);
+	ck_assert_int_eq(symlink("own/theirs", os_path("link")), 0);
+	ck_assert_int_eq(symlink("link/deep", os_path("deep")), 0);
+	ck_assert_int_eq(symlink("round", os_path("round")), 0);
+	ck_assert_int_eq(rundir_check_way(os_path("own/theirs/s")), 0);
+	ck_assert_int_eq(rundir_check_way(os_path("link//./s")), 0);
+	ck_assert_int_eq(rundir_check_way("s"), 0);
+	ck_assert_int_eq(rundir_check_way("/s"), 0);
+	/* what is in theirs can be replaced */
+	ck_assert_int_eq(rundir_check_way(os_path("own/theirs/deep/s")), -1);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_eq(rundir_check_way(os_path("deep/s")), -1);
+	ck_assert_int_eq(errno, EPERM);
+	/* in a sticky one only what is others' */
+	ck_assert_int_eq(chmod(os_path("own/theirs"), 01777), 0);
+	ck_assert_int_eq(rundir_check_way(os_path("deep/s")), 0);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(lchown(os_path("own/theirs/deep"), 1, 1), 0);
+		ck_assert_int_eq(rundir_check_way(os_path("deep/s")), -1);
+		ck_assert_int_eq(errno, EPERM);
+	}
+	ck_assert_int_eq(rundir_check_way(os_path("round/s")), -1);
+	ck_assert_int_eq(errno, ELOOP);
+	ck_assert_int_eq(rundir_check_way(os_path("none/s")), -1);
+	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("rundir");
@@ -569,5 +603,6 @@ int main(void)
 	tcase_add_test(tc, a_removed_place_is_made_anew);
 	tcase_add_test(tc, a_pid_file_is_written_whole);
 	tcase_add_test(tc, a_pid_file_goes_to_no_unsafe_place);
+	tcase_add_test(tc, the_way_to_a_directory_of_others_has_to_be_ours);
 	return os_suite("runtime directory", tc);
 }
