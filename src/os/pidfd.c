@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/pidfd.h"
 
+#include "os/clock.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -23,7 +24,9 @@
 #define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2) /* linux/pidfd.h, 6.9 */
 #endif
 
-#define LET_GO_MOST 64U /* at once: it may ask again each time */
+#define LET_GO_MOST 64U      /* at once: it may ask again each time … */
+#define LET_GO_A_SECOND 256U /* … and in all; then so many have to wait */
+#define ASIDE_MOST 256U
 
 /* linux/pidfd.h, 6.13; PIDFD_INFO_EXIT 6.15. */
 struct info {
@@ -100,16 +103,61 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
  * (ptrace(2)).  End the tracing: it goes on, with the signal.  One is for a tracer
  * alone, the SIGTRAP of its exec.
  */
-static bool let_go(const siginfo_t *stop)
+struct traced {
+	pid_t pid;
+	int signal; /* before which it has stopped */
+};
+
+static struct {
+	nsec_t since;
+	unsigned count; /* let go since then */
+	struct traced aside[ASIDE_MOST];
+	size_t aside_count;
+} known;
+
+static bool let_go(struct traced stop)
 {
-	intptr_t signal = stop->si_status;
+	intptr_t signal = stop.signal;
 	siginfo_t why;
 
 	if (signal == SIGTRAP &&
-		ptrace(PTRACE_GETSIGINFO, stop->si_pid, NULL, &why) == 0 &&
+		ptrace(PTRACE_GETSIGINFO, stop.pid, NULL, &why) == 0 &&
 		why.si_code == SI_USER)
 		signal = 0;
-	return ptrace(PTRACE_DETACH, stop->si_pid, NULL, (void *)signal) == 0;
+	return ptrace(PTRACE_DETACH, stop.pid, NULL, (void *)signal) == 0;
+}
+
+static bool is_one_of_many(void)
+{
+	nsec_t now = clock_now();
+
+	if (known.count == 0 || now - known.since >= SECOND) {
+		known.since = now;
+		known.count = 0;
+	}
+	return known.count++ >= LET_GO_A_SECOND;
+}
+
+/* It stays stopped for now.  Take the notice of that, as it would hide others. */
+static bool put_aside(const siginfo_t *stop)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	if (known.aside_count == ASIDE_MOST ||
+		waitid(P_PID, (id_t)stop->si_pid, &info,
+			WSTOPPED | WNOHANG | (int)__WALL) == -1)
+		return false;
+	if (info.si_pid != 0) /* else it was killed just now */
+		known.aside[known.aside_count++] =
+			(struct traced){info.si_pid, info.si_status};
+	return true;
+}
+
+static bool settle(const siginfo_t *stop)
+{
+	return is_one_of_many()
+		? put_aside(stop)
+		: let_go((struct traced){stop->si_pid, stop->si_status});
 }
 
 /* waitid(2) without blocking; si_pid is 0: there is nobody.  If it waits for the
@@ -125,7 +173,7 @@ static int look(idtype_t type, id_t id, siginfo_t *info, int flags)
 		}
 		if (info->si_code != CLD_TRAPPED || (flags & WEXITED) == 0)
 			return 0;
-		if (!let_go(info)) /* it was killed just now */
+		if (!settle(info)) /* it was killed just now */
 			break;
 		i++;
 	}
@@ -237,6 +285,20 @@ void child_let_go(pid_t pid)
 	siginfo_t info;
 
 	(void)look(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (int)__WALL);
+}
+
+bool children_wait(void)
+{
+	return known.aside_count > 0;
+}
+
+void children_go_on(bool at_once)
+{
+	if (!at_once && clock_now() - known.since < SECOND)
+		return;
+	for (size_t i = 0; i < known.aside_count; i++)
+		(void)let_go(known.aside[i]);
+	known.aside_count = 0;
 }
 
 int child_reap(pid_t pid)

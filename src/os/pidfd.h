@@ -57,5 +57,9 @@ int child_reap(pid_t pid); /* one that child_peek_any() told of */
 /* A thread or process has stopped because it asked us to trace it: no longer.  All
  * others here that look for an end do that too. */
 void child_let_go(pid_t pid);
+/* It may ask again and again.  When very many have in a second, others stay stopped
+ * until children_go_on(): when that is over, or `at_once`. */
+bool children_wait(void);
+void children_go_on(bool at_once);
 
 #endif

@@ -626,6 +626,7 @@ static void workers_on_settle(struct supervisor *sup)
 {
 	drop_posts(sup);
 	foreign_settle(sup);
+	children_go_on(true); /* the next nclust does not know them */
 }
 
 /* Nobody is about to be born who could have them. */

@@ -452,10 +452,13 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (sup->reaper.oom_kills == OOM_UNREAD)
 		read_oom_kills(sup);
+	children_go_on(false);
 	if (reap_some(sup)) {
 		arm_sweep(sup, 0);
 		return;
 	}
+	if (children_wait())
+		arm_sweep(sup, SWEEP_INTERVAL);
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
 		begin_looks(sup);
@@ -472,6 +475,8 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 	if (reap_some(sup)) {
 		ev_timer_stop(sup->loop, &sup->reaper.sweep);
 		arm_sweep(sup, 0);
+	} else if (children_wait()) {
+		arm_sweep(sup, SWEEP_INTERVAL);
 	}
 }
 

@@ -709,6 +709,27 @@ E
 	done
 }
 
+@test "one that asks for that again and again takes nclust no time" {
+	cat >"$DIR/traced.py" <<'E'
+import ctypes, os, signal, socket, time
+n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+n.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+ptrace = ctypes.CDLL(None).ptrace
+end = time.monotonic() + 3
+asked = 0
+while time.monotonic() < end:
+    ptrace(0, 0, 0, 0)
+    os.kill(os.getpid(), signal.SIGWINCH)
+    asked += 1
+print("asked", "often" if asked > 3000 else "seldom", asked, flush=True)
+while True:
+    signal.pause()
+E
+	start_cluster -n 1 --ready notify -- python3 "$DIR/traced.py"
+	wait_logged "asked seldom"
+	[ "$(worker 0 .restarts)" -eq 0 ]
+}
+
 @test "a stop ends what a worker has left, however often it forks" {
 	need_root # another user's
 	cat >"$DIR/runner.py" <<'E'

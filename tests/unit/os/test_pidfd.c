@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -160,6 +161,43 @@ START_TEST(one_that_wants_to_be_traced_goes_on)
 }
 END_TEST
 
+/* It has to wait, and hides nobody meanwhile. */
+START_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
+{
+	volatile unsigned *asked = mmap(NULL, sizeof(*asked),
+		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = fork();
+	unsigned before;
+	pid_t other;
+
+	ck_assert_int_ne(pid, -1);
+	while (pid == 0) {
+		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		(*asked)++;
+		(void)raise(SIGWINCH);
+	}
+	while (!children_wait()) { /* the test has a time limit */
+		ck_assert_int_eq(child_peek_any(), 0);
+		(void)sched_yield();
+	}
+	before = *asked;
+	ck_assert_uint_ge(before, 100);
+	ck_assert_uint_le(before, 10000);
+	other = child(7);
+	while (child_peek_any() != other)
+		(void)sched_yield();
+	ck_assert_int_eq(child_reap(other), 0);
+	ck_assert_uint_eq(*asked, before);
+	children_go_on(true);
+	ck_assert(!children_wait());
+	while (*asked == before)
+		(void)child_peek_any();
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	while (child_reap(pid) == -1)
+		(void)sched_yield();
+}
+END_TEST
+
 START_TEST(the_group_is_reached_when_its_leader_has_ended)
 {
 	struct pidfd_end end;
@@ -298,6 +336,8 @@ int main(void)
 		tcase_add_test(tc, a_stopped_one_has_not_ended);
 		tcase_add_loop_test(tc, one_that_wants_to_be_traced_goes_on, 0,
 			(int)(sizeof(traced) / sizeof(*traced)));
+		tcase_add_test(tc,
+			one_that_wants_to_be_traced_again_and_again_has_to_wait);
 		tcase_add_test(
 			tc, the_group_is_reached_when_its_leader_has_ended);
 		tcase_add_test(tc, nobody_else_is_reached);
