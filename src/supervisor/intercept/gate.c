@@ -105,7 +105,7 @@ void intercept_on_release(struct child *child)
 		listens_call(child, &notice, &r); /* lets go a bind(2), too */
 		intercept_judge(child, &r);
 	}
-	listens_look(child);
+	listens_look(child, count > 0);
 }
 
 bool intercept_on_stop(struct child *child, int signal)

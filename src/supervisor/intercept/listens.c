@@ -480,22 +480,27 @@ static bool shows_by_udp(const struct service *service)
 			cluster_knows_listen(service->core));
 }
 
-void listens_look(struct child *child)
+static void note_udp(struct child *child)
 {
+	if (shows_by_udp(child->service))
+		ports_note_own(child);
+}
+
+void listens_look(struct child *child, bool waited)
+{
+	if (waited)
+		note_udp(child);
 	if (ports_any(child, false))
 		look_after(child, LISTEN_PATIENCE);
 }
 
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
 {
-	bool shows = shows_by_udp(child->service);
-
-	if (shows)
-		ports_note_own(child);
 	if (gate_keep(child, NULL, notice))
 		return true;
-	if (shows)
-		listens_look(child); /* a moment later, it may listen as well */
+	note_udp(child);
+	/* a moment later, it may listen as well */
+	listens_look(child, false);
 	return false;
 }
 

@@ -29,8 +29,9 @@ void listens_bound(struct child *child, pid_t thread);
 /* The worker calls bind(2) on a UDP socket, which stays its own.  True: it is a spare,
  * and the call waits (gate.h).  If no worker listens, it is ready by that call. */
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
-/* It was released: is it ready by what it has bound before? */
-void listens_look(struct child *child);
+/* It was released: is it ready by what it has bound before?  `waited`: in a call, which
+ * may have been such a bind(2).  Others may have come to listen since. */
+void listens_look(struct child *child, bool waited);
 
 /* A worker was started: note which addresses it has to listen on. */
 void listens_born(struct child *child);

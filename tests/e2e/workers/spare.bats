@@ -738,6 +738,36 @@ own_client() {
 	[ "$(sort -u <<<"$output")" = "pid=$(ready_pid)" ]
 }
 
+@test "a spare that waits in a bind(2) of UDP is not ready before it listens, too" {
+	cat >"$DIR/both.py" <<-'P'
+	import os, socket, sys, time
+	at = ("127.0.0.1", int(sys.argv[1]))
+	u = socket.socket(type=socket.SOCK_DGRAM)
+	u.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+	u.bind(at)
+	time.sleep(3)
+	s = socket.create_server(at)
+	while True:
+	    c, _ = s.accept()
+	    c.sendall(b"pid=%d\n" % os.getpid())
+	    c.close()
+	P
+	start_nclust -n 1 --spare 1 -- python3 "$DIR/both.py" "$PORT"
+	wait_listened "$PORT"
+	wait_until 20 'so_many 1 1'
+	spare=$(spare_pid)
+	end_at_once "$(ready_pid)"
+	own_client_once "$PORT" | grep -qx "pid=$spare"
+	run ! logged "closed: no worker uses it"
+}
+
+# One client, that waits long.
+own_client_once() {
+	python3 -c 'import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 20)
+print(s.recv(100).decode().strip())' "$1"
+}
+
 @test "a program that never shows that it is ready: the message says what to set" {
 	start_nclust -n 1 --spare 1 --start-timeout 200ms -- sleep 1000
 	wait_logged "with 'spare' time alone makes no worker ready: set 'ready = ...'"
