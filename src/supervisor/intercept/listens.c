@@ -475,7 +475,7 @@ static bool shows_by_udp(const struct service *service)
 
 	while (l != NULL && l->facts.type != SOCK_STREAM)
 		l = listener_next(&walk);
-	return l == NULL &&
+	return l == NULL && !ports_any_tcp(service) &&
 		(cluster_spares(service->core) > 0 ||
 			cluster_knows_listen(service->core));
 }

@@ -169,6 +169,17 @@ void ports_note_own(struct child *child)
 	ports_note(child, "", false, false);
 }
 
+bool ports_any_tcp(const struct service *service)
+{
+	const struct ports *ports = service->life.ports;
+
+	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
+		if (ports->list[i].text != NULL &&
+			strncmp(ports->list[i].text, "tcp:", 4) == 0)
+			return true;
+	return false;
+}
+
 /* Has another worker a path of its own?  Then `p` may be private, too. */
 static bool differs(const struct ports *ports, const struct port *p)
 {

@@ -29,6 +29,9 @@ static inline bool ports_lacks(const struct child *child, uint64_t bit)
 /* It listens on an address of its own, which is not known. */
 void ports_note_own(struct child *child);
 
+/* Was any worker seen to listen on TCP, also one that is gone? */
+bool ports_any_tcp(const struct service *service);
+
 /* Does it listen on anything that counts?  `guess`: a unix path does, of which
  * it is not known yet whether it is private. */
 bool ports_any(const struct child *child, bool guess);

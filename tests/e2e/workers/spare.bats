@@ -738,7 +738,8 @@ own_client() {
 	[ "$(sort -u <<<"$output")" = "pid=$(ready_pid)" ]
 }
 
-@test "a spare that waits in a bind(2) of UDP is not ready before it listens, too" {
+# Servers of UDP, and of TCP some time later.
+both_server() {
 	cat >"$DIR/both.py" <<-'P'
 	import os, socket, sys, time
 	at = ("127.0.0.1", int(sys.argv[1]))
@@ -752,6 +753,10 @@ own_client() {
 	    c.sendall(b"pid=%d\n" % os.getpid())
 	    c.close()
 	P
+}
+
+@test "a spare that waits in a bind(2) of UDP is not ready before it listens, too" {
+	both_server
 	start_nclust -n 1 --spare 1 -- python3 "$DIR/both.py" "$PORT"
 	wait_listened "$PORT"
 	wait_until 20 'so_many 1 1'
@@ -759,6 +764,16 @@ own_client() {
 	end_at_once "$(ready_pid)"
 	own_client_once "$PORT" | grep -qx "pid=$spare"
 	run ! logged "closed: no worker uses it"
+}
+
+@test "nor is a server of both that is the first one again" {
+	both_server
+	start_nclust -n 1 -- python3 "$DIR/both.py" "$PORT"
+	wait_logged "listening on tcp:127.0.0.1:$PORT"
+	run -0 nclust scale "$INSTANCE" 0
+	wait_logged "closed: no worker uses it"
+	run -0 nclust scale "$INSTANCE" 1
+	own_client_once "$PORT" | grep -qx "pid=$(ready_pid)"
 }
 
 # One client, that waits long.
