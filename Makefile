@@ -13,7 +13,7 @@ CC = gcc
 # most of its memory.  Frames for debuggers are in -g.
 CFLAGS = -Os -g -fno-asynchronous-unwind-tables -fno-unwind-tables
 LDFLAGS =
-WERROR =
+WERROR ?=
 PREFIX = /usr/local
 DESTDIR =
 
