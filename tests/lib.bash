@@ -21,18 +21,6 @@ PATIENCE=${PATIENCE:-1}
 FIXTURES=$ROOT/build/fixtures
 SCRIPTS=$ROOT/tests/e2e # servers, and those of node
 
-# Before each command of a test and of all it calls, bats notes where that is (a trap
-# on DEBUG): a third of what the tests cost.  bash 5 still knows when one has failed.
-if [ -n "${BATS_TEST_NAME:-}" ]; then
-	set +T
-	bats_error_trap() {
-		bats_check_status_from_trap
-		[ -n "${BATS_DEBUG_LAST_STACK_TRACE_IS_VALID:-}" ] ||
-			bats_capture_stack_trace
-		BATS_DEBUG_LAST_STACK_TRACE_IS_VALID=1
-	}
-fi
-
 # is_closed DIRECTORY: may other users not get to what is in it?
 is_closed() {
 	local dir=$1 list=()
