@@ -91,6 +91,7 @@ descriptors() {
 settled_descriptors() {
 	local i
 
+	wait_begun
 	for ((i = 0; i < 8; i++)); do
 		printf '%s\n' "$(descriptors | tr '\n' ';')"
 		status_json >/dev/null

@@ -1,13 +1,15 @@
 # bash completion for nclust; generated from its option table
 _nclust_instances()
 {
-	local path
+	local path pid
 
 	for path in "${NCLUST_RUNTIME_DIR:-/run/nclust}"/*/control \
 		"${XDG_RUNTIME_DIR:-/run}"/nclust/*/control \
 		/tmp/nclust-"$UID"/*/control; do
 		[[ -S $path ]] || continue
-		path=${path%/control}
+		path=${path%/control} pid=
+		[[ ! -r $path/lock ]] || read -r pid <"$path/lock"
+		[[ -d /proc/$pid ]] || continue # it was killed
 		echo "${path##*/}"
 	done
 }

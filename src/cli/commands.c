@@ -19,8 +19,11 @@ const struct verb verbs[] = {
 		.manual =
 			"Shows clusters, listeners and workers of one instance "
 			"or, without a target, of all that run, and says why "
-			"what does not run has failed. LAST EXIT shows only "
-			"ends that nobody asked for. MEM and CPU% are of all "
+			"what does not run has failed. RESTARTS is how often a "
+			"slot was filled again after an end that nobody asked "
+			"for, and LAST EXIT the last such end; the end of a "
+			"worker that was found unwell is one. MEM and CPU% are "
+			"of all "
 			"processes of a worker. If something is wrong, the "
 			"last "
 			"lines are commands to try next. No line is wider than "

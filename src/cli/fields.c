@@ -183,6 +183,8 @@ static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 
 void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 {
+	char age[16];
+
 	if (field_is_true(worker, "waits")) {
 		comma(w, any);
 		wrap_put(w, PLAIN, "waits until others have started");
@@ -199,6 +201,11 @@ void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 		wrap_put(w, PLAIN, "'");
 	}
 	put_checks(w, json_object_get(worker, "checks"), any);
+	if (field_is_number(worker, "replaced_in")) {
+		comma(w, any);
+		wrap_putf(w, PLAIN, "replaced in %s",
+			text_age(age, field_seconds(worker, "replaced_in")));
+	}
 	put_pressure(w,
 		json_object_get(json_object_get(worker, "cgroup"), "pressure"),
 		any);

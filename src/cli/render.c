@@ -288,6 +288,10 @@ void render_cluster(struct render *r, const json_t *cluster)
 		field_put(w, YELLOW, cluster, "waits_for");
 		wrap_end(w, INDENT);
 	}
+	if (field_is_true(cluster, "done")) {
+		wrap_put(w, PLAIN, "  done: its workers ended with success");
+		wrap_end(w, INDENT);
+	}
 	put_troubles(w, cluster);
 	put_fallback(w, json_object_get(cluster, "fallback"));
 	put_autoscale(w, json_object_get(cluster, "autoscale"));

@@ -195,6 +195,22 @@ static bool waits_for_end(const struct control_request *request)
 		request->target[0] == '\0';
 }
 
+/* A file is read as a whole, so a part of the instance is not what is meant. */
+static int check_part(const struct session *s,
+	const struct control_request *request, struct error *err)
+{
+	const char *target = s->meant.target;
+	const char *name = s->client->name;
+
+	if (request->method != METHOD_RELOAD || *target == '\0')
+		return 0;
+	return error_fail(err, EX_USAGE,
+		"reload: '%s' is a part of '%s', and a file is applied as a "
+		"whole: 'nclust reload %s' does that, and 'nclust restart %s' "
+		"replaces the workers of '%s' alone",
+		target, name, name, target, target);
+}
+
 int session_ask(const struct arguments *a, struct control_request *request,
 	int reader, client_event *on_event, session_show *show, void *data)
 {
@@ -214,7 +230,9 @@ int session_ask(const struct arguments *a, struct control_request *request,
 	(void)text_copy(
 		request->target, sizeof(request->target), s.meant.target);
 	s.client->reader = reader;
-	got = client_call(s.client, request, on_event, data, &answer, &err);
+	got = check_part(&s, request, &err) == -1
+		? -1
+		: client_call(s.client, request, on_event, data, &answer, &err);
 	if (got == 0) {
 		status = show(&answer, data);
 		got = answer.code == 0 && waits_for_end(request)

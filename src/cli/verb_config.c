@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "config/config.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -36,6 +37,19 @@ static void drop_defaults(struct buffer *ini)
 	ini->len = ini->data != NULL ? (size_t)(to - ini->data) : 0;
 }
 
+/* What is no mistake, but may be none of what was meant. */
+static void tell_notes(const struct settings *s)
+{
+	struct faults lines;
+
+	faults_init(&lines);
+	config_note_files(s, &lines);
+	if (lines.count > 0)
+		(void)output_lines(
+			STDERR_FILENO, lines.text.data, lines.text.len);
+	faults_fini(&lines);
+}
+
 static int show_local(const struct arguments *a, const struct settings *s)
 {
 	struct buffer out;
@@ -44,6 +58,7 @@ static int show_local(const struct arguments *a, const struct settings *s)
 	if (arguments_has(a, OPTION_CHECK)) {
 		static const char fine[] = "no mistakes found";
 
+		tell_notes(s);
 		return json ? output_json(STDOUT_FILENO, "{\"ok\":true}", 11)
 			    : output_line(STDOUT_FILENO, fine, strlen(fine));
 	}
@@ -90,7 +105,48 @@ static int read_local(const struct arguments *a)
 	return status;
 }
 
-static int show_ini(json_t *result, bool all)
+/* What is shown of the answer. */
+struct wanted {
+	const struct arguments *arguments;
+	/* its target is that of a cluster, or "" */
+	const struct control_request *request;
+};
+
+/* "cluster:web", of the target "web" or "web.0"; "": all of them. */
+static void section_of_target(
+	char to[80], const struct wanted *wanted, json_t *settings)
+{
+	const char *target = wanted->request->target;
+	char *dot;
+
+	(void)snprintf(to, 80, "cluster:%.70s", target);
+	dot = strrchr(to, '.');
+	if (*target == '\0')
+		*to = '\0';
+	else if (dot != NULL && json_object_get(settings, to) == NULL)
+		*dot = '\0';
+}
+
+/* Leave the lines of that section alone. */
+static void keep_section(struct buffer *ini, const char *section)
+{
+	char head[84];
+	const char *from;
+	const char *end;
+
+	(void)snprintf(head, sizeof(head), "[%s]\n", section);
+	if (*section == '\0' || buffer_text(ini) == NULL)
+		return;
+	from = strstr(ini->data, head);
+	if (from == NULL)
+		return;
+	end = strstr(from, "\n\n[");
+	if (end != NULL)
+		ini->len = (size_t)(end - ini->data) + 1;
+	buffer_consume(ini, (size_t)(from - ini->data));
+}
+
+static int show_ini(json_t *result, const char *section, bool all)
 {
 	json_t *ini = json_object_get(result, "ini");
 	struct buffer out;
@@ -100,30 +156,41 @@ static int show_ini(json_t *result, bool all)
 	buffer_init(&out, 0);
 	(void)buffer_append(
 		&out, json_string_value(ini), json_string_length(ini));
+	keep_section(&out, section);
 	if (!all)
 		drop_defaults(&out);
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
 /* As an object, without the same once more as text. */
-static int show_settings(json_t *result)
+static int show_settings(json_t *result, const char *section)
 {
+	json_t *one =
+		json_object_get(json_object_get(result, "settings"), section);
+
 	(void)json_object_del(result, "ini");
+	if (one != NULL &&
+		json_object_set_new(result, "settings",
+			json_pack("{s:O}", section, one)) == -1)
+		return -1;
 	return output_object(STDOUT_FILENO, result);
 }
 
 static int show_remote(const struct answer *answer, void *data)
 {
-	const struct arguments *a = data;
+	const struct wanted *wanted = data;
+	const struct arguments *a = wanted->arguments;
+	char section[80];
 	json_t *result;
 	int got;
 
 	if (answer->code != 0)
 		return output_refusal(answer);
 	result = json_loadb(answer->result, answer->len, 0, NULL);
+	section_of_target(section, wanted, json_object_get(result, "settings"));
 	got = arguments_has(a, OPTION_JSON)
-		? show_settings(result)
-		: show_ini(result, arguments_has(a, OPTION_DEFAULTS));
+		? show_settings(result, section)
+		: show_ini(result, section, arguments_has(a, OPTION_DEFAULTS));
 	json_decref(result);
 	if (got == -1)
 		log_error("config: the answer cannot be shown");
@@ -133,6 +200,7 @@ static int show_remote(const struct answer *answer, void *data)
 int verb_config(const struct arguments *a)
 {
 	struct control_request request = {.method = METHOD_CONFIG};
+	struct wanted wanted = {a, &request};
 
 	if (a->file != NULL && a->target != NULL) {
 		log_error("config: -c reads a file and takes no target");
@@ -144,6 +212,5 @@ int verb_config(const struct arguments *a)
 		log_error("config: --check needs -c FILE");
 		return EX_USAGE;
 	}
-	return session_ask(
-		a, &request, -1, NULL, show_remote, (void *)(uintptr_t)a);
+	return session_ask(a, &request, -1, NULL, show_remote, &wanted);
 }

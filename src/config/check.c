@@ -14,6 +14,7 @@
 #include "config/value.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -328,8 +329,40 @@ static const struct cluster_settings *holder_of(
 	return NULL;
 }
 
+static bool is_any(const struct address *a)
+{
+	static const uint8_t any[16];
+
+	return a->family == AF_UNSPEC || memcmp(a->ip, any, sizeof(any)) == 0;
+}
+
+/* Would the one keep nclust from opening the other? */
+static bool is_taken_by(const struct address *a, const struct address *by)
+{
+	if (takes_any_port(a) || a->interface != NULL || by->interface != NULL)
+		return false;
+	if (address_same_place(a, by))
+		return true;
+	return a->kind == ADDRESS_TCP && by->kind == ADDRESS_TCP &&
+		a->port == by->port &&
+		(a->family == by->family || a->family == AF_UNSPEC ||
+			by->family == AF_UNSPEC) &&
+		(is_any(a) || is_any(by));
+}
+
 static void check_places(const struct check *k)
 {
+	const struct settings *s = k->s;
+
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		const struct address *a = &k->c->listen[i];
+		bool http = s->http.text != NULL && is_taken_by(a, &s->http);
+
+		if (http ||
+			(s->agent.text != NULL && is_taken_by(a, &s->agent)))
+			fault(k, "listen", "'%s' is already used by '%s'",
+				a->text, http ? "http" : "agent");
+	}
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		const struct address *a = &k->c->listen[i];
 		const struct cluster_settings *other;
@@ -819,24 +852,46 @@ static bool is_local(const struct address *a)
 		(a->family == AF_INET6 && memcmp(a->ip, v6, sizeof(v6)) == 0);
 }
 
-/* Commands with all their words are nothing for every machine around. */
-static void check_http(const struct settings *s, struct faults *faults)
+/* A mistake in a key of [nclust]. */
+static void instance_fault(const struct settings *s, struct faults *faults,
+	const char *key, const char *text)
 {
 	int member;
 	const struct origin *o = settings_origin(
-		s, INSTANCE, option_find("nclust", "http", &member));
-	char at[128] = "--http";
+		s, INSTANCE, option_find("nclust", key, &member));
+
+	if (o->kind == ORIGIN_FILE)
+		faults_add(faults, EX_CONFIG, "%s:%u: nclust.%s: %s",
+			origin_path(s->origins, o), o->line, key, text);
+	else
+		faults_add(faults, EX_USAGE, "--%s: %s", key, text);
+}
+
+/* Commands with all their words are nothing for every machine around. */
+static void check_http(const struct settings *s, struct faults *faults)
+{
+	char text[400];
 
 	if (s->http.text == NULL || is_local(&s->http) ||
 		s->http_token != NULL || s->http_open)
 		return;
-	if (o->kind == ORIGIN_FILE)
-		(void)snprintf(at, sizeof(at), "%s:%u: nclust.http",
-			origin_path(s->origins, o), o->line);
-	faults_add(faults, o->kind == ORIGIN_FILE ? EX_CONFIG : EX_USAGE,
-		"%s: other machines can reach '%s': set 'http-token' to a file "
+	(void)snprintf(text, sizeof(text),
+		"other machines can reach '%s': set 'http-token' to a file "
 		"with a token, or 'http-open = yes' to let anyone look",
-		at, s->http.text);
+		s->http.text);
+	instance_fault(s, faults, "http", text);
+}
+
+static void check_agent(const struct settings *s, struct faults *faults)
+{
+	char text[200];
+
+	if (s->agent.text == NULL || s->http.text == NULL ||
+		!is_taken_by(&s->agent, &s->http))
+		return;
+	(void)snprintf(text, sizeof(text), "'%.100s' is already used by 'http'",
+		s->agent.text);
+	instance_fault(s, faults, "agent", text);
 }
 
 static bool is_one_of(
@@ -927,6 +982,7 @@ void settings_check(struct settings *s, struct faults *faults)
 		return;
 	}
 	check_http(s, faults);
+	check_agent(s, faults);
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
 		if (s->origins->clusters[k.at].shadow)
@@ -964,6 +1020,24 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_after(&k);
 	}
 	check_slots(s, 1, faults); /* as many as there are at least */
+}
+
+void config_note_files(const struct settings *s, struct faults *faults)
+{
+	struct check k = {
+		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+
+	for (k.at = 0; k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		for (size_t i = 0; i < k.c->env_file.count; i++)
+			if (access(k.c->env_file.list[i], F_OK) == -1 &&
+				(errno == ENOENT || errno == ENOTDIR))
+				fault(&k, "env-file",
+					"there is no file '%.300s' (yet), and "
+					"no start "
+					"without it",
+					k.c->env_file.list[i]);
+	}
 }
 
 bool config_has_broker(const struct settings *s)

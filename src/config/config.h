@@ -68,6 +68,9 @@ int config_check_command(const struct cluster_settings *c, struct error *err);
 void config_check_here(
 	const struct settings *s, unsigned cpus, struct faults *faults);
 
+/* Is each `env-file` there?  A start finds out by reading them. */
+void config_note_files(const struct settings *s, struct faults *faults);
+
 /* Does the `relay` of a cluster ask for a broker?  It cannot have one: add that to
  * `faults`, for each of them. */
 bool config_has_broker(const struct settings *s);

@@ -87,10 +87,14 @@ static int set_choice(const struct option_row *row, int *field,
 {
 	char words[200];
 	size_t used = 0;
+	/* of signals, "SIGQUIT" as "QUIT" */
+	bool prefixed = strncmp(text, "SIG", 3) == 0;
 	int value = 0;
 
 	for (; row->choices[value] != NULL; value++) {
-		if (strcmp(row->choices[value], text) == 0) {
+		if (strcmp(row->choices[value], text) == 0 ||
+			(prefixed && value > 0 &&
+				strcmp(row->choices[value], text + 3) == 0)) {
 			*field = value;
 			return 0;
 		}
@@ -552,8 +556,13 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_SIGNAL_RULE:
 		return add_rule(c, member, text, err);
 	case OPT_HOOK:
-		return value_command(&c->hooks[member].command,
-			&c->hooks[member].text, text, err);
+		if (strcmp(text, "none") != 0)
+			return value_command(&c->hooks[member].command,
+				&c->hooks[member].text, text, err);
+		value_command_clear(
+			&c->hooks[member].command, &c->hooks[member].text);
+		c->hooks_none |= 1U << member;
+		return 0;
 	case OPT_FLAG:
 	case OPTION_TYPES:
 		break;
@@ -569,7 +578,8 @@ bool field_has(const struct option_row *row, const void *base, int member,
 	if (row->type == OPT_SIGNAL_RULE)
 		return find_rule(c, member) != NULL;
 	if (row->type == OPT_HOOK)
-		return c->hooks[member].text != NULL;
+		return c->hooks[member].text != NULL ||
+			(c->hooks_none & 1U << member) != 0;
 	return row->type == OPT_ENV && find_env(&c->env, text) != NULL;
 }
 

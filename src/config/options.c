@@ -259,7 +259,7 @@ const struct option_row option_rows[] = {
 	},
 	{
 		IN_CLUSTER(env_file), .name = "env-file", .type = OPT_PATHS,
-		.unset = "none", .argument = "path",
+		.unset = "none", .word = "none", .argument = "path",
 		.example = "/etc/shop.env", .change = CHANGE_ROLL,
 		.repeatable = true,
 		.help = "set the variables of a file of NAME=value lines",

@@ -302,6 +302,8 @@ struct cluster_settings {
 	char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
 			NULL: off */
 	struct hook hooks[HOOK_EVENTS];
+	unsigned
+		hooks_none; /* bit n: said to be none, in spite of [defaults] */
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000

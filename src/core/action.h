@@ -34,7 +34,8 @@ enum report_kind {
 				   why, wait (next try; NSEC_NEVER: none) */
 	REPORT_DRAINING,        /* slot, worker, why, span */
 	REPORT_STOPPING,        /* slot, worker: the first stop signal */
-	REPORT_UNWELL,          /* slot, worker, why, age: it is replaced */
+	REPORT_UNWELL,          /* slot, worker, why, age, wait: it is replaced
+				   after that */
 	REPORT_OUTGROWN,        /* slot, worker, why, age: so too, in turn */
 	REPORT_BAKING,          /* rollout, count = canaries ready, span */
 	REPORT_BAKED,           /* rollout: the others follow */

@@ -119,6 +119,7 @@ struct slot_view {
 	unsigned restarts;
 	bool waits;         /* STARTING: for others to start (start-at-once) */
 	nsec_t next_try;    /* point in time; NSEC_NEVER */
+	nsec_t mend_at;     /* so too: its worker is unfit, and serves on */
 	struct ending last; /* ENDING_NONE: nobody has died yet */
 	enum why last_why;
 	nsec_t last_age;

@@ -8,6 +8,41 @@
 #define LATE (10 * MSEC)
 /* … and says once more that it is alive as soon as it has. */
 #define MOMENT (500 * MSEC)
+/* One that was fit for so many times stable-after ends a loop of replacements. */
+#define MEND_STABLE 10
+
+/* Its successor may be so at once, too: a check asks for what never exists, or
+ * max-memory is less than the program needs.  (One that owes an answer serves nobody,
+ * and its successor is not found out before it has owed one for as long.) */
+static bool may_go_on(enum why why)
+{
+	return why == WHY_CHECK || why == WHY_MEMORY;
+}
+
+/* How long it has to serve on until a successor is tried. */
+static nsec_t mend_after(
+	struct cluster *c, uint32_t i, const struct worker *w, enum why why)
+{
+	struct slot *s = &c->slots[i];
+	const struct cluster_settings *settings =
+		cluster_find_generation(c, w->generation)->settings;
+	nsec_t stable = settings->stable_after;
+	nsec_t at;
+
+	if (!may_go_on(why) || w != &s->main)
+		return 0;
+	if (!may_go_on(w->unfit)) { /* else its wait has begun */
+		if (stable < SECOND)
+			stable = SECOND;
+		if (c->now - w->ready_at >= MEND_STABLE * stable)
+			backoff_reset(&s->mends);
+		at = nsec_add(c->now,
+			backoff_next(&s->mends, settings, true, 0, &c->random));
+		if (s->mend_at < at)
+			s->mend_at = at;
+	}
+	return s->mend_at > c->now ? s->mend_at - c->now : 0;
+}
 
 /* It serves on, but a successor is wanted. */
 static void mark(struct cluster *c, uint32_t i, struct worker *w,
@@ -17,6 +52,7 @@ static void mark(struct cluster *c, uint32_t i, struct worker *w,
 
 	report->generation = w->generation;
 	report->why = why;
+	report->wait = mend_after(c, i, w, why);
 	if (w->unfit == WHY_ITSELF)
 		c->unfit++;
 	w->unfit = why;

@@ -72,6 +72,7 @@ static const struct plain_row slot_rows[] = {
 	PLAIN(14, slot, proven, BOOL), PLAIN(16, slot, busy, BOOL),
 	PLAIN_ENUM(15, slot, gate, GATES - 1),
 	PLAIN(17, slot, waits, SIGNED),
+	PLAIN_IN(18, slot, mends, &backoff_table),
 };
 
 static const struct plain_row generation_rows[] = {

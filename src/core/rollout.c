@@ -316,6 +316,7 @@ void rollout_look(struct cluster *c, uint32_t i)
 		return;
 	release_step(c, s);
 	backoff_reset(&s->backoff);
+	backoff_reset(&s->mends);
 	c->rollout.done++;
 	report = rollout_report(c, REPORT_ROLLOUT_STEP, c->rollout.id);
 	report->slot = i;

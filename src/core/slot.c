@@ -354,6 +354,7 @@ static void forget_older_life(struct cluster *c, struct slot *s)
 	s->retry = 0;
 	s->mend_at = 0;
 	backoff_reset(&s->backoff);
+	backoff_reset(&s->mends);
 }
 
 bool slot_settle(struct cluster *c, uint32_t i)

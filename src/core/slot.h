@@ -43,6 +43,8 @@ struct slot {
 	struct worker main;
 	struct worker *other; /* never NULL (beside.h) */
 	struct backoff backoff;
+	struct backoff
+		mends;  /* of replacing workers that are unfit (health.c) */
 	nsec_t retry;   /* not filled before */
 	nsec_t mend_at; /* its gate is not opened before */
 	nsec_t waits;   /* since then, as others start (line.h); or 0 */

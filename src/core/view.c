@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/scope.h"
 #include "core/canary.h"
+#include "core/gate.h"
 #include "core/inside.h"
 
 const struct cluster_settings *cluster_settings(const struct cluster *c)
@@ -165,7 +166,8 @@ void cluster_view_slot(
 {
 	const struct slot *s;
 
-	*view = (struct slot_view){.next_try = NSEC_NEVER};
+	*view = (struct slot_view){
+		.next_try = NSEC_NEVER, .mend_at = NSEC_NEVER};
 	if (slot >= c->count)
 		return;
 	s = &c->slots[slot];
@@ -176,6 +178,8 @@ void cluster_view_slot(
 	view->waits = view->workers == 0 && view->state == SLOT_STARTING;
 	if (view->state == SLOT_BACKOFF)
 		view->next_try = s->retry;
+	if (cluster_wants(c, slot))
+		view->mend_at = gate_due(c, s);
 	view->restarts = s->restarts;
 	view->last = s->last;
 	view->last_why = s->last_why;

@@ -4,11 +4,15 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/cgroup.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
 #include "os/process.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +25,7 @@
 #define DEEP_MOST 256U      /* descendants */
 #define SUBGROUPS_DEEP 16U  /* that a worker has made in its own … */
 #define SUBGROUPS_MOST 256U /* … and that are removed at once */
+#define KILLS_MOST 64U      /* processes, in a turn */
 
 static const char *const names[CGROUP_KINDS][2] = {
 	[CGROUP_MEMORY] = {"memory", "memory"},
@@ -520,6 +525,22 @@ int cgroup_open(const struct cgroup_tree *t, const char *group)
 	return open_dir(t->base, group);
 }
 
+int cgroup_count(pid_t pid, const char *group)
+{
+	char text[4096];
+	int found = 0;
+
+	if (process_read(pid, "cgroup", text, sizeof(text)) <= 0)
+		return -1;
+	for (const char *at = text; (at = strstr(at, group)) != NULL;) {
+		bool begins = at > text && at[-1] == '/';
+
+		at += strlen(group);
+		found += begins && (*at == '\n' || *at == '/');
+	}
+	return found;
+}
+
 /* ---- removal ---- */
 
 /* The next directory in it, or NULL. */
@@ -543,17 +564,54 @@ static DIR *open_list(int at, const char *name)
 	return list;
 }
 
+/* What a removal may still do in this turn. */
+struct removal {
+	const char *group; /* whose processes are killed; NULL: none */
+	unsigned kills;
+	unsigned dirs;
+};
+
+/* The number may be another process's since the list was read. */
+static void kill_one(pid_t pid, const char *group)
+{
+	scoped_fd fd = pid != getpid() ? pidfd_of(pid) : -1;
+
+	if (fd != -1 && cgroup_count(pid, group) > 0)
+		(void)pidfd_signal(fd, SIGKILL);
+}
+
+/* Some may wait in the kernel and stay: begin anywhere, so that all have their turn.
+ * A read gets only the beginning of a long list. */
+static void kill_some(int dir, struct removal *r)
+{
+	char inside[16384];
+	const char *first;
+	const char *at;
+	char *end;
+
+	if (!get(dir, "cgroup.procs", inside, sizeof(inside)))
+		return;
+	at = strchr(inside + (size_t)clock_now() % strlen(inside), '\n');
+	first = at = at != NULL && at[1] != '\0' ? at + 1 : inside;
+	do {
+		kill_one((pid_t)strtol(at, &end, 10), r->group);
+		at = *end != '\0' && end[1] != '\0' ? end + 1 : inside;
+	} while (--r->kills > 0 && at != first);
+}
+
 /* Remove what is below the directory as far as it can be, the deepest first. */
 static void remove_below(
-	int at, const char *name, unsigned deep, unsigned *left)
+	int at, const char *name, unsigned deep, struct removal *r)
 {
 	DIR *list = deep > 0 ? open_list(at, name) : NULL;
 	const char *sub;
 
-	while (list != NULL && *left > 0 && (sub = next_dir(list)) != NULL) {
-		(*left)--;
+	if (list != NULL && r->group != NULL && r->kills > 0)
+		kill_some(dirfd(list), r);
+	while (list != NULL && r->dirs > 0 && (sub = next_dir(list)) != NULL) {
+		r->dirs--;
 		if (unlinkat(dirfd(list), sub, AT_REMOVEDIR) == -1) {
-			remove_below(dirfd(list), sub, deep - 1, left);
+			remove_below(dirfd(list), sub, deep - 1, r);
 			(void)unlinkat(dirfd(list), sub, AT_REMOVEDIR);
 		}
 	}
@@ -561,31 +619,74 @@ static void remove_below(
 		(void)closedir(list);
 }
 
-static bool remove_group(int at, const char *name)
+static bool remove_group(int at, const char *name, struct removal *r)
 {
-	unsigned left = SUBGROUPS_MOST;
-
+	r->dirs = SUBGROUPS_MOST;
 	if (unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return true;
-	remove_below(at, name, SUBGROUPS_DEEP, &left);
+	remove_below(at, name, SUBGROUPS_DEEP, r);
 	return unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
+/* Where the kernel does not kill all of a group, we kill some in each sweep.  This
+ * bit of its directory, which has no effect there, says so also after an upgrade. */
+#define IS_ENDED S_ISVTX
+
+static bool is_ended(int at, const char *name)
+{
+	struct stat st;
+
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		(st.st_mode & IS_ENDED) != 0;
 }
 
 bool cgroup_end(const struct cgroup_tree *t, const char *group)
 {
+	struct removal r = {.kills = KILLS_MOST};
 	scoped_fd dir = -1;
 
 	if (unlinkat(t->base, group, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return true;
 	dir = open_dir(t->base, group);
-	if (dir != -1 && t->version == 2)
-		(void)put(dir, "cgroup.kill", "1");
-	return remove_group(t->base, group);
+	if (dir != -1 &&
+		(t->version == 1 || put(dir, "cgroup.kill", "1") == -1)) {
+		(void)put(dir, "pids.max", "0"); /* no more forks, if it can */
+		(void)fchmod(dir, 0755 | IS_ENDED);
+		r.group = group;
+	}
+	return remove_group(t->base, group, &r);
 }
 
-unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
+/* Each sweep goes on where the kills of the last one were used up: a group whose
+ * processes wait in the kernel must not take all of them for ever. */
+struct sweep {
+	struct removal removal;
+	unsigned from;  /* the first ended group in which to kill */
+	unsigned ended; /* groups so far */
+	unsigned next;  /* `from`, for the next sweep */
+};
+
+static bool sweep_group(
+	struct sweep *s, int at, const char *name, const char *worker)
+{
+	struct removal *r = &s->removal;
+	char group[2 * NAME_MAX + 2];
+	bool had = r->kills > 0;
+
+	(void)snprintf(group, sizeof(group), "%s/%s", name, worker);
+	r->group = is_ended(at, worker) && s->ended++ >= s->from ? group : NULL;
+	if (remove_group(at, worker, r))
+		return true;
+	if (had && r->kills == 0)
+		s->next = s->ended;
+	return false;
+}
+
+unsigned cgroup_sweep(struct cgroup_tree *t, const char *prefix,
 	cgroup_use *is_used, void *context)
 {
+	struct sweep s = {
+		.removal = {.kills = KILLS_MOST}, .from = t->ended_from};
 	DIR *all = open_list(t->base, ".");
 	unsigned left = 0;
 	const char *name;
@@ -598,7 +699,7 @@ unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
 
 		while (list != NULL && (worker = next_dir(list)) != NULL)
 			left += !is_used(context, name, worker) &&
-				!remove_group(dirfd(list), worker);
+				!sweep_group(&s, dirfd(list), name, worker);
 		if (list == NULL)
 			continue;
 		(void)closedir(list);
@@ -606,5 +707,7 @@ unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
 	}
 	if (all != NULL)
 		(void)closedir(all);
+	t->kills_on = s.from > 0 || s.removal.kills == 0;
+	t->ended_from = s.next < s.ended ? s.next : 0;
 	return left;
 }

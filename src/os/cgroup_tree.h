@@ -51,6 +51,9 @@ struct cgroup_tree {
 		CGROUP_IN_OWN,  /* a leaf below it that nclust has made */
 		CGROUP_IN_LEAF, /* … that systemd has */
 	} place;                /* where we are */
+	/* cgroup_sweep(): more is to be killed, and from which group on. */
+	bool kills_on;
+	unsigned ended_from;
 };
 struct cgroup_trees {
 	struct cgroup_tree list[CGROUP_KINDS];
@@ -93,13 +96,19 @@ int cgroup_procs(int dir);
  * files; -1: there is none. */
 double cgroup_number(int dir, const char *file, const char *key);
 
-/* Kill all in the group (v2, Linux 5.14), and remove it with what is below it.
- * False: it still has processes. */
+/* In how many hierarchies is the process in a group of that name, or below it?  -1:
+ * cannot be told. */
+int cgroup_count(pid_t pid, const char *group);
+
+/* Kill all in the group, and remove it with what is below it.  False: it still has
+ * processes.  With v2 (Linux 5.14) these end; else it is a part of them, and each
+ * cgroup_sweep() kills more. */
 bool cgroup_end(const struct cgroup_tree *t, const char *group);
 /* Remove the groups whose NAME begins with `prefix`, but for the workers' that
- * `is_used`; kills nothing.  How many could not be removed. */
+ * `is_used`; kills nothing in those that cgroup_end() was not called for.  How many
+ * could not be removed. */
 typedef bool cgroup_use(void *context, const char *name, const char *worker);
-unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
+unsigned cgroup_sweep(struct cgroup_tree *t, const char *prefix,
 	cgroup_use *is_used, void *context);
 
 #endif

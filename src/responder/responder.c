@@ -32,8 +32,9 @@
 /* So long a connection is left to the workers, which may accept before nclust
  * knows that they are ready. */
 #define PATIENCE (50 * MSEC)
-/* accept(2) of a socket that is in blocking mode, which is the workers' choice, may
- * wait if one of them was faster: for so long. */
+/* A call may wait: accept(2) of a socket that is in blocking mode, which is the
+ * workers' choice, if one of them was faster; close(2) of one with SO_LINGER, which it
+ * has from there, or of what a guest has sent along.  For so long. */
 #define BLOCKED_US 5000
 /* How long a guest may take to ask, to read its answer, and to leave. */
 #define ASKING_MAX (5 * SECOND)
@@ -321,7 +322,7 @@ static void look_at_guest(struct responder *r, struct guest *g, bool event)
 
 static void on_alarm(int signal)
 {
-	(void)signal; /* it ends accept(2) */
+	(void)signal; /* it ends such a call */
 }
 
 static void set_alarm(suseconds_t every)
@@ -350,11 +351,8 @@ static void no_room(struct responder *r, struct door *d, nsec_t now)
 
 static void let_in(struct responder *r, struct door *d, nsec_t now)
 {
-	bool blocks = (fcntl(d->fd, F_GETFL) & O_NONBLOCK) == 0;
 	int fd = 0;
 
-	if (blocks)
-		set_alarm(BLOCKED_US);
 	while (fd != -1 && somebody_waits(d->fd) && has_room(r, now)) {
 		fd = accept4(d->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd != -1)
@@ -362,8 +360,6 @@ static void let_in(struct responder *r, struct door *d, nsec_t now)
 		else if (errno == EMFILE || errno == ENFILE)
 			no_room(r, d, now);
 	}
-	if (blocks)
-		set_alarm(0);
 }
 
 static void door_drop(struct responder *r, size_t at)
@@ -519,6 +515,7 @@ static void turn(struct responder *r)
 		    timeout_until(prepare(r))) == -1)
 		return;
 	now = clock_now();
+	set_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].phase != GUEST_NONE)
 			look_at_guest(r, &r->guests[i], guests[i].revents != 0);
@@ -534,6 +531,7 @@ static void turn(struct responder *r)
 	}
 	if (r->polls[0].revents != 0)
 		hear_nclust(r);
+	set_alarm(0);
 	tell_counts(r, now);
 }
 
@@ -565,6 +563,7 @@ int responder_main(int channel, uid_t user)
 	while (r->channel != -1 ||
 		(r->guest_count > 0 && clock_now() < r->ends))
 		turn(r);
+	set_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)
 		if (r->guests[i].phase != GUEST_NONE)
 			guest_end(r, &r->guests[i]);

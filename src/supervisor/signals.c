@@ -241,7 +241,7 @@ static void on_signal(struct supervisor *sup, int signal)
 		reload_from_signal(sup, false);
 }
 
-/* Try again: memory may have been short for a moment. */
+/* Was memory short for a moment? */
 static bool can_be_watched(int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -260,13 +260,9 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	bool hup = false;
 
 	/* watching begins in the first turn: it fails then, or never */
-	if ((revents & EV_ERROR) != 0 && can_be_watched(watcher->fd)) {
-		/* set anew: otherwise libev believes that it watches it */
-		ev_io_set(watcher, watcher->fd, EV_READ);
-		ev_io_start(loop, watcher);
-	} else if ((revents & EV_ERROR) != 0) {
+	if (io_failed(loop, &sup->signals.again, watcher, revents) &&
+		!can_be_watched(watcher->fd))
 		lifecycle_fail(sup, 1, "cannot watch for signals");
-	}
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
 
@@ -324,8 +320,10 @@ int signals_init(struct supervisor *sup, struct error *err)
 
 void signals_fini(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->signals.watcher))
+	if (!ev_is_active(&sup->signals.watcher) &&
+		sup->signals.again.pause == 0)
 		return;
+	ev_timer_stop(sup->loop, &sup->signals.again.timer);
 	ev_io_stop(sup->loop, &sup->signals.watcher);
 	(void)close(sup->signals.watcher.fd);
 }

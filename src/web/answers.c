@@ -96,6 +96,31 @@ static unsigned make_json(struct buffer *body, const char *json, size_t len)
 	return MHD_HTTP_OK;
 }
 
+/* Does a cluster that needs no worker without clients wake for its first one?  It
+ * takes the next ones, too, unless a start fails. */
+static bool is_waking(const json_t *cluster)
+{
+	const json_t *scale = json_object_get(cluster, "autoscale");
+	const json_t *worker;
+	size_t i;
+
+	if (!json_is_false(json_object_get(scale, "by_hand")) ||
+		json_integer_value(json_object_get(scale, "min")) > 0)
+		return false;
+	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
+	{
+		const char *state =
+			json_string_value(json_object_get(worker, "state"));
+
+		if (state == NULL || strcmp(state, "backoff") == 0 ||
+			strcmp(state, "failed") == 0 ||
+			json_integer_value(
+				json_object_get(worker, "restarts")) > 0)
+			return false;
+	}
+	return true;
+}
+
 /* A cluster of which nobody wants a worker, that has one for each connection, or that
  * has done its work for good, is ready as it is. */
 bool answer_is_ready(const json_t *cluster)
@@ -110,7 +135,8 @@ bool answer_is_ready(const json_t *cluster)
 		return false;
 	return json_integer_value(json_object_get(cluster, "ready")) > 0 ||
 		json_integer_value(json_object_get(cluster, "wanted")) == 0 ||
-		json_object_get(cluster, "accept") != NULL;
+		json_object_get(cluster, "accept") != NULL ||
+		is_waking(cluster);
 }
 
 static void tell_why(struct buffer *body, const json_t *cluster)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/look/otherend.h"
 
+#include "os/clock.h"
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
@@ -10,6 +11,8 @@
 
 #define DESCRIPTORS_MAX 65536
 #define TREE_MAX 256
+#define WORK_LEAST 1024U /* descriptors; then the clock is read */
+#define WORK_PROCESS 32U /* a process without any counts for so many */
 
 /* ---- which socket ---- */
 
@@ -56,33 +59,59 @@ struct held {
 	const uint64_t *inodes;
 	size_t count;
 	uint32_t found;
+	nsec_t until;
+	unsigned work; /* in descriptors, since the clock was read */
+	bool over;
+	struct otherend_place *place;
 };
+
+/* Each look does some, also if the list of processes has taken all of its time. */
+static bool is_over(struct held *held, unsigned work)
+{
+	held->work += work;
+	if (held->work < WORK_LEAST)
+		return false;
+	held->work = 0;
+	held->over = clock_now() > held->until;
+	return held->over;
+}
 
 static bool look_at(void *context, int fd, const char *target)
 {
 	struct held *held = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	(void)fd;
 	for (size_t i = 0; inode != 0 && i < held->count; i++)
 		if (held->inodes[i] == inode)
 			held->found |= 1U << i;
-	return false;
+	held->place->fd = fd + 1;
+	held->place->seen++;
+	return is_over(held, 1);
 }
 
 uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
-	size_t count, bool *denied)
+	size_t count, nsec_t until, struct otherend_place *place, bool *denied)
 {
-	struct held held = {inodes, count, 0};
+	struct held held = {inodes, count, .until = until, .place = place};
 	pid_t tree[TREE_MAX] = {pid};
 	size_t n = deep ? process_tree(pid, tree, TREE_MAX) : 1;
 
-	for (size_t i = 0; i < n; i++) {
+	for (; place->process < n && !held.over; place->process++) {
 		struct remote r;
 
-		remote_of(&r, tree[i]);
-		if (remote_each_fd(&r, DESCRIPTORS_MAX, look_at, &held) == -1)
+		remote_of(&r, tree[place->process]);
+		if (place->seen < DESCRIPTORS_MAX &&
+			remote_each_fd_from(&r, place->fd,
+				DESCRIPTORS_MAX - place->seen, look_at,
+				&held) == -1)
 			*denied |= errno == EACCES || errno == EPERM;
+		if (held.over)
+			return held.found;
+		place->fd = 0;
+		place->seen = 0;
+		(void)is_over(&held, WORK_PROCESS);
 	}
+	if (place->process >= n)
+		*place = (struct otherend_place){0};
 	return held.found;
 }

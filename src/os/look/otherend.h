@@ -2,6 +2,8 @@
 #ifndef OS_OTHEREND_H
 #define OS_OTHEREND_H
 
+#include "base/nsec.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,10 +22,19 @@ uint64_t otherend_inode(int fd);
 /* Does the kernel answer at all?  Tried with our own end, which exists. */
 bool otherend_works(int fd);
 
+/* Where a look at a process goes on; {0}: at the beginning. */
+struct otherend_place {
+	size_t process; /* of its tree */
+	int fd;
+	unsigned seen; /* descriptors of that process */
+};
+
 /* Which of `count` inodes (at most 32; 0: none) does this process have, or,
- * with `deep`, another of its tree?  Bit n for inodes[n].  *denied becomes true
- * if nclust may not look at one of them. */
+ * with `deep`, another of its tree?  Bit n for inodes[n].  A tree can have millions of
+ * descriptors: when `until` is over, this look ends, and the next one with the same
+ * `place` goes on; that is {0} after the last one.  *denied becomes true if nclust may
+ * not look at one of them. */
 uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
-	size_t count, bool *denied);
+	size_t count, nsec_t until, struct otherend_place *place, bool *denied);
 
 #endif

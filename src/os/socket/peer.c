@@ -173,17 +173,3 @@ bool peer_is_variable(const char *entry)
 			return true;
 	return false;
 }
-
-/* ---- nobody ---- */
-
-void peer_dismiss(int fd)
-{
-	char unread[4096];
-
-	/* what lies unread at the close makes a reset of it */
-	(void)shutdown(fd, SHUT_WR);
-	for (int i = 0; i < 16; i++)
-		if (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) <= 0)
-			break;
-	(void)close(fd);
-}

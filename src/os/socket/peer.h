@@ -48,8 +48,4 @@ size_t peer_environment(struct buffer *out, const struct peer *peer,
 /* Does "K=V" have one of these names? */
 bool peer_is_variable(const char *entry);
 
-/* Close a connection that will not be served, so that a client that has already
- * sent data reads an end of file, not a reset.  Takes the descriptor. */
-void peer_dismiss(int fd);
-
 #endif

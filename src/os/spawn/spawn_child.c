@@ -46,15 +46,33 @@ int spawn_oom_score(pid_t pid, const char *text)
 
 /* RLIMIT_NOFILE waits until the descriptors are in place: the way there may
  * need numbers above it. */
-static int set_limits(const struct spawn_plan *plan, bool descriptors)
+static int set_limits(const struct spawn_plan *plan, bool descriptors,
+	struct spawn_failure *f)
 {
+	static const char *const keys[] = {[RLIMIT_AS] = "limit-as",
+		[RLIMIT_CORE] = "limit-core",
+		[RLIMIT_CPU] = "limit-cpu",
+		[RLIMIT_DATA] = "limit-data",
+		[RLIMIT_FSIZE] = "limit-fsize",
+		[RLIMIT_LOCKS] = "limit-locks",
+		[RLIMIT_MEMLOCK] = "limit-memlock",
+		[RLIMIT_MSGQUEUE] = "limit-msgqueue",
+		[RLIMIT_NICE] = "limit-nice",
+		[RLIMIT_NOFILE] = "limit-nofile",
+		[RLIMIT_NPROC] = "limit-nproc",
+		[RLIMIT_RSS] = "limit-rss",
+		[RLIMIT_RTPRIO] = "limit-rtprio",
+		[RLIMIT_RTTIME] = "limit-rttime",
+		[RLIMIT_SIGPENDING] = "limit-sigpending",
+		[RLIMIT_STACK] = "limit-stack"};
+
 	for (size_t i = 0; i < plan->limit_count; i++) {
 		int resource = plan->limit_resources[i];
 
 		if ((resource == RLIMIT_NOFILE) == descriptors &&
 			setrlimit((__rlimit_resource_t)resource,
 				&plan->limits[i]) == -1)
-			return -1;
+			return spawn_fail(f, SPAWN_LIMIT, keys[resource]);
 	}
 	return 0;
 }
@@ -71,8 +89,8 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 	for (unsigned i = 0; i < plan->cgroup_count; i++)
 		if (write(plan->cgroups[i], "0", 1) == -1)
 			return spawn_fail(f, SPAWN_CGROUP, "");
-	if (set_limits(plan, false) == -1)
-		return spawn_fail(f, SPAWN_LIMIT, "");
+	if (set_limits(plan, false, f) == -1)
+		return -1;
 	if (plan->nice != INT_MIN &&
 		setpriority(PRIO_PROCESS, 0, plan->nice) == -1)
 		return spawn_fail(f, SPAWN_NICE, "");
@@ -324,8 +342,8 @@ static int set_up(struct spawn_child *child, struct spawn_failure *f)
 
 	if (plan->trap != NULL && set_trap(child) == -1)
 		return spawn_fail(f, SPAWN_TRAP, "");
-	if (set_limits(plan, true) == -1)
-		return spawn_fail(f, SPAWN_LIMIT, "");
+	if (set_limits(plan, true, f) == -1)
+		return -1;
 	if (set_place(child, f) == -1)
 		return -1;
 	if (follow_parent(child) == -1)

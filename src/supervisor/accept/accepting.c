@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "os/socket/socket.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
@@ -14,6 +15,7 @@
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,8 +66,9 @@ static void accept_explain(
 		return;
 	if (a->untold[TROUBLE_COMMAND] > 0)
 		news_say_of(service, LOG_ERROR, "not-started",
-			"%s (and so for %u connections before)", text,
-			a->untold[TROUBLE_COMMAND]);
+			"%s (and so for %u connection%s before)", text,
+			a->untold[TROUBLE_COMMAND],
+			a->untold[TROUBLE_COMMAND] == 1 ? "" : "s");
 	else
 		news_say_of(service, LOG_ERROR, "not-started", "%s", text);
 	a->untold[TROUBLE_COMMAND] = 0;
@@ -73,9 +76,25 @@ static void accept_explain(
 
 /* ---- refused connections ---- */
 
+/* Close a connection that will not be served, so that a client that has already sent
+ * data reads an end of file, not a reset: what lies unread makes one of it. */
+static void dismiss(struct accepting *a, int fd)
+{
+	struct supervisor *sup = a->service->sup;
+	struct fdpass_message m;
+	char unread[4096];
+
+	(void)shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 16; i++)
+		if (foreign_read(sup, NULL, fd, unread, sizeof(unread),
+			    FDPASS_NOTHING, &m) <= 0)
+			break;
+	foreign_close(sup, NULL, &fd);
+}
+
 static void let_leave(struct accepting *a)
 {
-	peer_dismiss(a->leaving[a->leaving_first]);
+	dismiss(a, a->leaving[a->leaving_first]);
 	a->leaving_first = (a->leaving_first + 1) % LEAVING_MAX;
 	a->leaving_count--;
 	if (a->leaving_old > 0)
@@ -147,13 +166,15 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 		.same = same,
 	};
 	struct ending ending = {.kind = ENDING_NONE};
+	const struct child *child;
 	struct visit *v;
 
 	if ((rlim_t)fd + SPARE_DESCRIPTORS >= s->sup->launch.descriptors) {
 		pause_intake(a, strerror(EMFILE));
 		return false;
 	}
-	if (child_serve(s, &place, &ending) == NULL) {
+	child = child_serve(s, &place, &ending);
+	if (child == NULL) {
 		/* a failure before the process began may be temporary */
 		if (!ending.permanent &&
 			(ending.step == -1 || is_transient(ending.code))) {
@@ -167,7 +188,8 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 		refuse(a, fd);
 		return true;
 	}
-	(void)close(fd);
+	/* its process may have ended by now, and have set SO_LINGER */
+	foreign_close(s->sup, child, &fd);
 	a->served++;
 	v = visit_begin(a, slot);
 	v->peer = *peer;
@@ -261,12 +283,19 @@ static void on_intake(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static void retry_kept(struct accepting *a)
 {
-	int fd = a->kept;
 	struct peer peer = a->kept_peer;
+	int fd = a->kept;
+	int lower;
 
 	if (fd == -1 || ev_is_active(&a->pause))
 		return;
 	a->kept = -1;
+	/* others had the low numbers, on which start() insists */
+	lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (lower != -1) {
+		(void)close(lower < fd ? fd : lower);
+		fd = lower < fd ? lower : fd;
+	}
 	serve(a, fd, &peer, a->kept_index);
 }
 
@@ -399,8 +428,7 @@ static void accept_stop(struct service *service, bool at_once)
 	a->open = false;
 	ev_timer_stop(service->sup->loop, &a->pause);
 	if (a->kept != -1)
-		peer_dismiss(a->kept);
-	a->kept = -1;
+		dismiss(a, fd_release(&a->kept));
 	if (a->running == 0)
 		return;
 	if (at_once || a->stopping)
@@ -465,7 +493,7 @@ void accepting_close(struct service *service)
 	ev_timer_stop(service->sup->loop, &a->leave);
 	while (a->leaving_count > 0)
 		let_leave(a);
-	fd_close(&a->kept);
+	foreign_close(service->sup, NULL, &a->kept);
 }
 
 static void accept_on_drop(struct service *service)

@@ -295,7 +295,8 @@ void visits_view_slot(
 	const struct child *child = child_at(a, slot);
 	const struct visit *v;
 
-	*view = (struct slot_view){.next_try = NSEC_NEVER};
+	*view = (struct slot_view){
+		.next_try = NSEC_NEVER, .mend_at = NSEC_NEVER};
 	if (slot >= a->visit_slots || child == NULL)
 		return;
 	v = &a->visits[slot];

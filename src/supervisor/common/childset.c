@@ -23,11 +23,12 @@ static void hear(const struct epoll_event *event)
 static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct epoll_event events[EVENTS_A_TURN];
-	struct eventset *set = watcher->data;
+	struct supervisor *sup = watcher->data;
+	struct eventset *set = &sup->childset.set;
 	int count;
 
-	(void)loop;
-	(void)revents;
+	if (io_failed(loop, &sup->childset.again, watcher, revents))
+		return;
 	eventset_take(set);
 	count = epoll_wait(set->set, events, EVENTS_A_TURN, 0);
 	for (int i = 0; i < count; i++)
@@ -41,7 +42,7 @@ int childset_open(struct supervisor *sup, struct error *err)
 
 	if (eventset_open(set) == -1)
 		return error_set(err, errno, "cannot watch workers");
-	io_init(&sup->childset.wake, on_wake, set->wake, set);
+	io_init(&sup->childset.wake, on_wake, set->wake, sup);
 	ev_io_start(sup->loop, &sup->childset.wake);
 	eventset_arm(set);
 	return 0;
@@ -49,8 +50,10 @@ int childset_open(struct supervisor *sup, struct error *err)
 
 void childset_close(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->childset.wake))
+	if (!ev_is_active(&sup->childset.wake) &&
+		sup->childset.again.pause == 0)
 		return;
+	ev_timer_stop(sup->loop, &sup->childset.again.timer);
 	ev_io_stop(sup->loop, &sup->childset.wake);
 	eventset_close(&sup->childset.set);
 }

@@ -7,6 +7,7 @@
 #include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/privilege.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 
@@ -455,11 +456,21 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 			"more descriptors than can be closed in time");
 }
 
+/* The processes of connections come and go: those of a cluster are one owner, which
+ * is no worker's serial. */
+static uint64_t owner_of(const struct child *by)
+{
+	if (by == NULL)
+		return 0;
+	return by->service->kind->by_connection ? UINT64_MAX - cluster_of(by)
+						: by->serial;
+}
+
 static void close_list(struct supervisor *sup, const struct child *by, int *fds,
 	size_t count, nsec_t wait)
 {
 	struct closer *c = &sup->closer;
-	uint64_t owner = by != NULL ? by->serial : 0;
+	uint64_t owner = owner_of(by);
 
 	if (count == 0)
 		return;
@@ -529,6 +540,16 @@ void foreign_close_later(
 	struct supervisor *sup, const struct child *by, int *fd)
 {
 	close_list(sup, by, fd, *fd != -1, UNHURRIED);
+}
+
+void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
+{
+	if (fdpass_refuses(*fd)) {
+		fd_close(fd);
+		return;
+	}
+	(void)shutdown(*fd, SHUT_RDWR);
+	foreign_close(sup, by, fd);
 }
 
 void foreign_close_all(struct supervisor *sup, const struct child *by,

@@ -33,6 +33,9 @@ void foreign_close_later(
 /* The same before it returns, unless that takes too long: if the address must
  * be free, or a worker waits for it. */
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
+/* The same of a unix connection that nobody else has; the other end may have sent
+ * descriptors.  It sees the end before, and the number is free a moment later. */
+void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd);
 /* All descriptors of a message. */
 void foreign_close_all(struct supervisor *sup, const struct child *by,
 	struct fdpass_message *m);

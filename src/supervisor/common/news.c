@@ -274,8 +274,8 @@ static void say_scaled(struct buffer *out, const struct news *n)
 	};
 	const struct report *r = &n->report;
 
-	(void)buffer_printf(out, "scaled to %u workers%s", r->count,
-		words[r->scale_why].why);
+	(void)buffer_printf(out, "scaled to %u worker%s%s", r->count,
+		r->count == 1 ? "" : "s", words[r->scale_why].why);
 	if (words[r->scale_why].measure != NULL)
 		(void)buffer_printf(
 			out, "%u%s", r->measure, words[r->scale_why].measure);
@@ -287,7 +287,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
  *   %c its count             %o of how many
  *   %g the generation        %r the rollout
  *   %w what is not well      %S the signal       %t the cluster's state
- *   %i the worker's id */
+ *   %i the worker's id      %W when it is replaced */
 static const struct kind {
 	const char *name;
 	enum log_level level;
@@ -309,9 +309,9 @@ static const struct kind {
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
 		.text = "draining worker %p for at most %s"},
 	[REPORT_UNWELL] = {"unwell", LOG_WARN, true,
-		.text = "worker %p %w: replacing it"},
+		.text = "worker %p %w: replacing it%W"},
 	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE, true,
-		.text = "worker %p %w: replacing it"},
+		.text = "worker %p %w: replacing it%W"},
 	[REPORT_BAKING] = {"baking", LOG_NOTE, false,
 		.text = "rollout %r: the first %c new workers are ready, "
 			"watching them "
@@ -340,7 +340,8 @@ static const struct kind {
 		.text = "%c of %c workers ready"},
 	[REPORT_SCALED] = {"scaled", LOG_NOTE, false, .say = say_scaled},
 	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR, false,
-		.text = "gave up after %c deaths within %s"},
+		.text = "gave up after %c deaths within %s",
+		.one = "gave up at the first death"},
 	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE, false,
 		.text = "rollout %r to generation %g: replacing %c workers",
 		.one = "rollout %r to generation %g: replacing 1 worker"},
@@ -385,6 +386,11 @@ static void say_fact(struct buffer *out, const struct report *r, char which)
 		break;
 	case 'w':
 		(void)buffer_string(out, unwell(r->why));
+		break;
+	case 'W':
+		if (r->wait != NSEC_NEVER && r->wait > 0)
+			(void)buffer_printf(
+				out, " in %s", text_age(text, r->wait));
 		break;
 	default:
 		(void)buffer_number(out,
@@ -519,6 +525,9 @@ static void put_fields(struct json_writer *w, const struct service *service,
 		else
 			json_decimal(w, nsec_seconds(r->wait), 3);
 	}
+	if ((r->kind == REPORT_UNWELL || r->kind == REPORT_OUTGROWN) &&
+		r->wait != NSEC_NEVER)
+		json_put_real(w, "replaced_in", nsec_seconds(r->wait), 3);
 	if (*n->explain != '\0')
 		json_put_text(w, "cause", n->explain);
 	if (*n->last != '\0')

@@ -145,3 +145,10 @@ bool child_has_own_lane(const struct child *child)
 			return false;
 	return true;
 }
+
+bool service_is_done(const struct service *service)
+{
+	return service->stage.ended && service->stage.status == 0 &&
+		cluster_state(service->core) == CLUSTER_STOPPED &&
+		!cluster_was_stopped(service->core);
+}

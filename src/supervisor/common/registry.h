@@ -36,4 +36,7 @@ void pids_remove(struct pid_table *t, struct child *child);
 /* Is no other worker in its lane (drain/steer.h)? */
 bool child_has_own_lane(const struct child *child);
 
+/* Have all its workers ended with success, by themselves, and that is all there was to do? */
+bool service_is_done(const struct service *service);
+
 #endif

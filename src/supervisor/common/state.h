@@ -8,6 +8,7 @@
 #include "os/eventset.h"
 #include "os/look/holder.h"
 #include "os/place/rundir.h"
+#include "supervisor/common/timer.h"
 #include "supervisor/control/state.h"
 #include "supervisor/drain/state.h"
 #include "supervisor/fallback/state.h"
@@ -164,6 +165,7 @@ struct service {
 struct childset {
 	struct eventset set;
 	ev_io wake;
+	struct again again;
 };
 
 struct pid_table {
@@ -235,6 +237,7 @@ struct daemon {
 /* Signals that nclust itself gets (signals.c). */
 struct signals {
 	ev_io watcher;
+	struct again again;
 	bool hup_ignored;
 };
 

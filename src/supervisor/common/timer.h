@@ -5,6 +5,7 @@
 #include "base/nsec.h"
 
 #include <ev.h>
+#include <stdbool.h>
 
 /* Initialise a timer, or a watcher of a descriptor (-1: none yet), with its
  * callback and data. */
@@ -14,6 +15,17 @@ void timer_init(ev_timer *timer,
 void io_init(ev_io *io,
 	void (*on)(struct ev_loop *loop, ev_io *io, int revents), int fd,
 	void *data);
+
+/* Watches a descriptor anew after epoll_ctl(2) has failed. */
+struct again {
+	ev_timer timer;
+	ev_io *io;
+	nsec_t pause; /* longer each time; 0: it is watched */
+};
+/* For the callback of an ev_io: true if `revents` says that it cannot be watched.  Then
+ * it is tried again after a pause, and nothing is to be read. */
+bool io_failed(
+	struct ev_loop *loop, struct again *again, ev_io *io, int revents);
 
 /* Let the timer expire once, `wait` from now, also if it runs already. */
 void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait);

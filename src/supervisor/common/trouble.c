@@ -9,6 +9,7 @@
 #include "supervisor/common/carried.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/common/registry.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -124,12 +125,16 @@ static void say_tries(struct buffer *out, const struct service *service)
 {
 	const struct trouble *t = service->trouble;
 	const struct trouble_end *end = end_of(service, t->last);
+	bool ever = cluster_ever_ready(service->core);
 
-	(void)buffer_printf(out,
-		cluster_ever_ready(service->core)
-			? "none ready in the last %u tries"
-			: "not once ready in %u tries",
-		t->tries);
+	if (t->tries == 1)
+		(void)buffer_printf(out, "not ready at the %s try",
+			ever ? "last" : "first");
+	else
+		(void)buffer_printf(out,
+			ever ? "none ready in the last %u tries"
+			     : "not once ready in %u tries",
+			t->tries);
 	if (end == NULL)
 		return;
 	(void)buffer_string(out, "; ");
@@ -224,7 +229,8 @@ static void put_tries(struct json_writer *w, const struct service *service)
 
 	json_key(w, "trouble");
 	if (t == NULL || t->tries == 0 || cluster_ready(service->core) > 0 ||
-		cluster_wanted(service->core) == 0) {
+		cluster_wanted(service->core) == 0 ||
+		service_is_done(service)) {
 		json_nil(w);
 		return;
 	}

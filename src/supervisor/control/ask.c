@@ -97,15 +97,30 @@ void ask_settle(struct client *c)
 		"was not asked, because nclust is being upgraded: try again");
 }
 
+int ask_check(const struct client *c, const struct service *service,
+	uint32_t slot, struct error *err)
+{
+	if ((slot == SLOT_ALL) == c->own)
+		return 0;
+	return error_set(err, 0, "name %s, such as '%s%s'",
+		c->own ? "the cluster" : "which worker", service->name,
+		c->own ? "" : ".0");
+}
+
+/* Is there only a spare, which takes no connection? */
+static bool is_spare(const struct service *service, uint32_t slot)
+{
+	struct slot_view view;
+
+	cluster_view_slot(service->core, slot, &view);
+	return view.state == SLOT_SPARE;
+}
+
 int ask_begin(struct client *c, struct service *service, uint32_t slot,
 	struct error *err)
 {
 	struct reach *r;
 
-	if ((slot == SLOT_ALL) != c->own)
-		return error_set(err, 0, "name %s, such as '%s%s'",
-			c->own ? "the cluster" : "which worker", service->name,
-			c->own ? "" : ".0");
 	if (slot == SLOT_ALL &&
 		cluster_settings(service->core)->metrics.kind == PROBE_NONE)
 		return error_set(
@@ -115,6 +130,11 @@ int ask_begin(struct client *c, struct service *service, uint32_t slot,
 			(service->children[slot][0] == NULL &&
 				service->children[slot][1] == NULL)))
 		return error_set(err, 0, "%s.%" PRIu32 " does not run now",
+			service->name, slot);
+	if (slot != SLOT_ALL && is_spare(service, slot))
+		return error_set(err, 0,
+			"%s.%" PRIu32 " is a spare: it takes no connections "
+			"until it serves",
 			service->name, slot);
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)

@@ -11,6 +11,8 @@ static const struct plain_row expectation_rows[] = {
 	PLAIN(4, expectation, since, SIGNED),
 	PLAIN(5, expectation, fewer, BOOL),
 	PLAIN(6, expectation, met, BOOL),
+	PLAIN(7, expectation, failed, BOOL),
+	PLAIN(8, expectation, text, HEAP),
 	CARRY_REFERENCE(CARRY_SERVICE_INDEX, expectation, service,
 		CARRY_OF_CLUSTERS, true),
 };

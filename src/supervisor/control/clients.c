@@ -59,16 +59,17 @@ static void keep_reserve(struct supervisor *sup)
 			fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* It may have sent descriptors that wait to be closed: then it sees the end
- * before, and its number is free a moment later. */
-static void part_with(struct supervisor *sup, int *fd)
+/* Expect nothing more of this cluster, or (NULL) of any. */
+static void expect_no_more(struct client *c, const struct service *of)
 {
-	if (fdpass_refuses(*fd)) {
-		fd_close(fd);
-		return;
-	}
-	(void)shutdown(*fd, SHUT_RDWR);
-	foreign_close(sup, NULL, fd);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->expected_count; i++)
+		if (of == NULL || c->expected[i].service == of)
+			free(c->expected[i].text);
+		else
+			c->expected[kept++] = c->expected[i];
+	c->expected_count = kept;
 }
 
 static void client_free(struct client *c)
@@ -82,10 +83,11 @@ static void client_free(struct client *c)
 	all->count -= !c->own;
 	ev_io_stop(c->sup->loop, &c->io);
 	ask_forget(c);
-	part_with(c->sup, &c->io.fd);
+	foreign_hang_up(c->sup, NULL, &c->io.fd);
 	keep_reserve(c->sup);
 	buffer_fini(&c->in);
 	buffer_fini(&c->out);
+	expect_no_more(c, NULL);
 	free(c->expected);
 	if (c->own)
 		PARTS(own_left, c->sup);
@@ -238,9 +240,9 @@ void client_tell_missed(struct client *c)
 
 void client_done(struct client *c)
 {
+	expect_no_more(c, NULL);
 	free(c->expected);
 	c->expected = NULL;
-	c->expected_count = 0;
 	c->expects_end = false;
 	c->expects_host = 0;
 	c->expects_reload = false;
@@ -279,7 +281,7 @@ static void turn_away(
 	if (control_put_error(&out, "null", code, why) == 0)
 		(void)send(*fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	buffer_fini(&out);
-	part_with(sup, fd);
+	foreign_hang_up(sup, NULL, fd);
 }
 
 /* ---- reading ---- */
@@ -747,10 +749,7 @@ static void control_on_drop(struct service *service)
 		return;
 	for (struct client *c = clients_first(service->sup); c != NULL;
 		c = c->next) {
-		for (size_t i = 0; i < c->expected_count; i++)
-			if (c->expected[i].service == service)
-				c->expected[i--] =
-					c->expected[--c->expected_count];
+		expect_no_more(c, service);
 		if (c->state == CLIENT_STATUS)
 			status_forget(c, service);
 	}
@@ -894,7 +893,7 @@ static void control_on_end(struct supervisor *sup)
 	if (all == NULL)
 		return;
 	ev_io_stop(sup->loop, &all->listen);
-	part_with(sup, &all->listen.fd);
+	foreign_hang_up(sup, NULL, &all->listen.fd);
 	ev_timer_stop(sup->loop, &all->bounds);
 	while (all->first != NULL) {
 		struct client *c = all->first;

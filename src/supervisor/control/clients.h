@@ -42,7 +42,10 @@ struct expectation {
 	nsec_t since;     /* when that was asked for */
 	bool fewer;       /* scale: no worker is left in a removed slot */
 	bool ended;       /* stop */
-	bool met;         /* the rollout is done, but may be taken back */
+	bool met;         /* it is over; a rollout that is done may still be
+			     taken back */
+	bool failed;      /* so it ended … */
+	char *text;       /* … and this says how; heap, or NULL */
 };
 
 struct client {

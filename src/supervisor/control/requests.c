@@ -89,23 +89,66 @@ static struct service *only_service(
 
 /* ---- answers ---- */
 
-void request_finish(struct client *c)
+static void add_sentence(struct buffer *text, const char *sentence)
+{
+	if (*sentence != '\0')
+		(void)buffer_printf(
+			text, "%s%s", text->len > 0 ? "; " : "", sentence);
+}
+
+static void add_outcomes(
+	const struct client *c, struct buffer *text, bool failed)
+{
+	for (size_t i = 0; i < c->expected_count; i++)
+		if (c->expected[i].failed == failed &&
+			c->expected[i].text != NULL)
+			add_sentence(text, c->expected[i].text);
+}
+
+/* What could not be done comes first.  What a reload has changed, or what a scale
+ * or stop did, says enough of what could. */
+static void tell(const struct client *c, struct buffer *text, bool failed)
+{
+	add_outcomes(c, text, true);
+	if (failed == c->failed || c->request.method == METHOD_RELOAD)
+		add_sentence(text, c->outcome);
+	if (*c->outcome == '\0')
+		add_outcomes(c, text, false);
+}
+
+static void answer(struct client *c, const char *text)
 {
 	struct json_writer w;
 
-	if (c->failed) {
-		client_error(c, CONTROL_FAILED, c->outcome);
-		return;
-	}
 	(void)control_begin_result(&c->out, c->request.id);
 	json_begin(&w, &c->out);
 	json_open_object(&w);
 	json_put_bool(&w, "ok", true);
-	if (*c->outcome != '\0')
-		json_put_text(&w, "text", c->outcome);
+	if (*text != '\0')
+		json_put_text(&w, "text", text);
 	json_close_object(&w);
 	(void)control_end_result(&c->out);
 	client_done(c);
+}
+
+void request_finish(struct client *c)
+{
+	bool failed = c->failed;
+	struct buffer all;
+	const char *text;
+
+	for (size_t i = 0; i < c->expected_count; i++)
+		failed |= c->expected[i].failed;
+	buffer_init(&all, CLIENT_OUT_MAX / 4);
+	tell(c, &all, failed);
+	text = buffer_text(&all);
+	if (text == NULL)
+		text = "out of memory";
+	if (failed)
+		client_error(c, CONTROL_FAILED, text);
+	else
+		answer(c, text);
+	buffer_fini(&all);
 }
 
 static bool is_fulfilled(const struct client *c)
@@ -127,18 +170,13 @@ static void wait_or_finish(struct client *c)
 	request_look(c);
 }
 
-static void settle_outcome(struct client *c, const char *sentence, bool failed)
+/* Keep it until all others are met: its rollout may still be taken back. */
+static void meet(struct expectation *e, const char *sentence, bool failed)
 {
-	if (!failed && *c->outcome != '\0')
-		return; /* a failure is the outcome, and so is what a reload
-			   changes */
-	c->failed |= failed;
-	(void)text_copy(c->outcome, sizeof(c->outcome), sentence);
-}
-
-static void drop_expectation(struct client *c, size_t i)
-{
-	c->expected[i] = c->expected[--c->expected_count];
+	free(e->text);
+	e->text = strdup(sentence != NULL ? sentence : "");
+	e->failed = failed;
+	e->met = true;
 }
 
 static struct expectation *expect(
@@ -171,7 +209,7 @@ static bool is_rollout_over(const struct expectation *e, const struct report *r)
 /* Has a scale failed, because its new workers do not become ready? */
 static bool is_scale_failed(const struct expectation *e, const struct report *r)
 {
-	if (!e->settled)
+	if (!e->settled || e->met)
 		return false;
 	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
 		return true;
@@ -205,19 +243,16 @@ void request_on_report(struct client *c, const struct service *service,
 		if (e->service != service)
 			continue;
 		if (is_rollout_over(e, report)) {
-			settle_outcome(c, sentence,
+			meet(e, sentence,
 				report->kind == REPORT_ROLLOUT_FAILED);
-			e->met = report->kind == REPORT_ROLLOUT_DONE;
 			e->rollout = report->rollout;
-			if (e->met) /* keep it while others are awaited */
-				break;
-		} else if (is_scale_failed(e, report) ||
-			is_stopped_instead(e, report))
-			settle_outcome(c, sentence, true);
-		else
-			continue;
-		drop_expectation(c, i);
-		break;
+			break;
+		}
+		if (is_scale_failed(e, report) ||
+			is_stopped_instead(e, report)) {
+			meet(e, sentence, true);
+			break;
+		}
 	}
 	if (is_fulfilled(c))
 		request_finish(c);
@@ -267,19 +302,14 @@ void request_look(struct client *c)
 		look_at_host(c);
 		return;
 	}
-	for (size_t i = 0; i < c->expected_count;) {
-		const struct expectation *e = &c->expected[i];
+	for (size_t i = 0; i < c->expected_count; i++) {
+		struct expectation *e = &c->expected[i];
 		const struct service *s = e->service;
 
 		if (is_rollout_told(e))
-			settle_outcome(c,
-				s->outcome.text != NULL ? s->outcome.text : "",
-				s->outcome.failed);
-		else if (!has_come_true(e)) {
-			i++;
-			continue;
-		}
-		drop_expectation(c, i);
+			meet(e, s->outcome.text, s->outcome.failed);
+		else if (!e->met && has_come_true(e))
+			e->met = true;
 	}
 	if (is_fulfilled(c))
 		request_finish(c);
@@ -291,7 +321,8 @@ void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 		if (!c->expects_upgrade)
 			continue;
 		c->expects_upgrade = false;
-		settle_outcome(c, text, failed);
+		c->failed = failed;
+		(void)text_copy(c->outcome, sizeof(c->outcome), text);
 		if (c->state == CLIENT_WAITING && is_fulfilled(c))
 			request_finish(c);
 	}
@@ -336,6 +367,14 @@ static int status(struct client *c, const struct target *t, struct error *err)
 	return ANSWERED;
 }
 
+/* The rollout had nobody to replace. */
+static void await_woken(struct expectation *e)
+{
+	e->rollout = 0;
+	e->settled = true;
+	e->since = clock_now();
+}
+
 /* `settings`, other ones, or NULL, are handed over. */
 static int roll(struct client *c, struct service *service, uint32_t slot,
 	struct cluster_settings *settings, struct error *err)
@@ -360,6 +399,8 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 		return -1;
 	/* a newer rollout that supersedes this one counts as well */
 	e->rollout = cluster_last_rollout(service->core);
+	if (service_wake(service, settings != NULL))
+		await_woken(e);
 	return 0;
 }
 
@@ -402,6 +443,15 @@ static int restart(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
+static int scale_no_slot(const struct service *s, struct error *err)
+{
+	(void)error_set(err, 0,
+		"a slot cannot be scaled: 'nclust scale %s N' sets how many "
+		"workers the cluster has",
+		s->name);
+	return CONTROL_PARAMS;
+}
+
 static int scale(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
@@ -412,17 +462,20 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 	if (s == NULL)
 		return CONTROL_PARAMS;
 	if (t->slot != SLOT_ALL)
-		return refuse(err, CONTROL_PARAMS, "a slot cannot be scaled");
+		return scale_no_slot(s, err);
 	if (c->request.scale_kind == SCALE_BY)
 		count += (long)service_counts(s).workers;
 	if (count < 0 || count > WORKERS_MAX) {
 		(void)error_set(err, 0,
-			"'%s' has %u workers, and %ld is not a number from 0 "
+			"'%s' has %u worker%s, and %ld is not a number from 0 "
 			"to %d: nothing was changed",
-			s->name, service_counts(s).workers, count, WORKERS_MAX);
+			s->name, service_counts(s).workers,
+			service_counts(s).workers == 1 ? "" : "s", count,
+			WORKERS_MAX);
 		return CONTROL_PARAMS;
 	}
-	fewer = count < (long)service_counts(s).workers;
+	/* of a stopped one none is left that could be one too many */
+	fewer = count < (long)service_counts(s).workers && !service_is_over(s);
 	e = expect(c, s, err);
 	if (e == NULL || service_scale(s, (unsigned)count, err) == -1)
 		return CONTROL_FAILED;
@@ -432,6 +485,15 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
 		s->name, count);
 	return UNDER_WAY;
+}
+
+/* Has all else ended? */
+static bool is_last(const struct supervisor *sup, const struct service *s)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i] != s && !sup->services[i]->stage.ended)
+			return false;
+	return true;
 }
 
 static int stop(struct client *c, const struct target *t, struct error *err)
@@ -450,6 +512,10 @@ static int stop(struct client *c, const struct target *t, struct error *err)
 		lifecycle_stop(c->sup, c->request.now);
 		return UNDER_WAY;
 	}
+	if (is_last(c->sup, s))
+		(void)snprintf(c->outcome, sizeof(c->outcome),
+			"%s: stopped; it was the last cluster, so nclust ends",
+			s->name);
 	e = expect(c, s, err);
 	if (e == NULL)
 		return CONTROL_FAILED;
@@ -605,14 +671,28 @@ static int turn_host(struct client *c, const struct target *t,
 	return UNDER_WAY;
 }
 
+/* The outcome of one who does not wait for it. */
+static int begun(struct client *c, const char *what, int code)
+{
+	if (code == UNDER_WAY && c->request.no_wait)
+		(void)text_copy(c->outcome, sizeof(c->outcome), what);
+	return code;
+}
+
 static int drain(struct client *c, const struct target *t, struct error *err)
 {
-	return turn_host(c, t, host_drain, err);
+	return begun(c,
+		"draining: load balancers send no new clients to this host, "
+		"until 'nclust undrain'",
+		turn_host(c, t, host_drain, err));
 }
 
 static int undrain(struct client *c, const struct target *t, struct error *err)
 {
-	return turn_host(c, t, host_undrain, err);
+	return begun(c,
+		"no longer draining: load balancers send clients to this "
+		"host again when each cluster has a ready worker",
+		turn_host(c, t, host_undrain, err));
 }
 
 /* As long as the request lasts, also after a reload. */
@@ -696,7 +776,7 @@ static int ask(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 
-	if (s == NULL)
+	if (s == NULL || ask_check(c, s, t->slot, err) == -1)
 		return CONTROL_PARAMS;
 	return ask_begin(c, s, t->slot, err) == 0 ? ANSWERED : CONTROL_FAILED;
 }

@@ -213,6 +213,11 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 				? nsec_seconds(view->next_try - now)
 				: 0.,
 			3);
+	if (worker != NULL && view->mend_at != NSEC_NEVER)
+		json_put_real(w, "replaced_in",
+			view->mend_at > now ? nsec_seconds(view->mend_at - now)
+					    : 0.,
+			3);
 	if (child != NULL && child->life.status != NULL)
 		json_put_text(w, "status", child->life.status);
 	if (child != NULL)
@@ -357,7 +362,8 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	for (size_t i = 0; i < settings->command.count; i++)
 		json_text(w, settings->command.list[i]);
 	json_close_array(w);
-	json_put_int(w, "wanted", service_counts(s).workers);
+	json_put_int(w, "wanted",
+		service_is_done(s) ? 0 : service_counts(s).workers);
 	json_put_int(w, "ready", service_counts(s).ready);
 	json_put_int(w, "generation", cluster_generation(s->core));
 	PARTS(status, w, s);
@@ -397,7 +403,9 @@ static bool put_some_workers(
 {
 	uint32_t end = service_counts(s).slots;
 
-	if (*c->request.readiness != '\0')
+	/* whether a start has failed matters if nobody else serves */
+	if (*c->request.readiness != '\0' &&
+		(s->scaling == NULL || service_counts(s).ready > 0))
 		return true;
 	if (c->only_slot != SLOT_ALL) {
 		if (c->only_slot < end)

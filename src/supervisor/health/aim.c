@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/health/aim.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 #include "os/socket/socket.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 /* `user`: if not NULL, only learned ones of this worker. */
 static const struct listener *first_of(
@@ -61,7 +66,38 @@ static int set_unix(struct aim *aim, const struct listener *l)
 	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
 	(void)text_copy(to->sun_path, sizeof(to->sun_path), path);
 	aim->size = sizeof(*to);
+	aim->file = l->file;
 	return 0;
+}
+
+/* The file of the path, if it still is the listener's.  -1 and errno. */
+static int open_file(const struct aim *aim)
+{
+	scoped_fd file =
+		open(aim->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (file == -1 || fstat(file, &st) == -1)
+		return -1;
+	errno = ESTALE;
+	return st.st_dev == aim->file.dev && st.st_ino == aim->file.ino
+		? fd_release(&file)
+		: -1;
+}
+
+int aim_connect(const struct aim *aim, int fd)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	scoped_fd file = -1;
+
+	if (aim->file.ino == 0)
+		return connect(fd, &aim->address.any, aim->size);
+	file = open_file(aim);
+	if (file == -1)
+		return -1;
+	(void)snprintf(
+		to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
 }
 
 /* A listener on all addresses is asked at the loopback address. */
@@ -100,6 +136,8 @@ int aim_at(struct aim *aim, const struct listener *l, struct error *err)
 	aim->inode = l->inode;
 	aim->size = 0;
 	aim->deferred = false;
+	aim->file = (struct socket_file){0};
+	aim->strange = false;
 	if (l->has_key) {
 		set_inet(aim, &l->key);
 		/* MPTCP would take the lock for it, which a worker may have */
@@ -111,5 +149,14 @@ int aim_at(struct aim *aim, const struct listener *l, struct error *err)
 	if (set_unix(aim, l) == -1)
 		return error_set(
 			err, 0, "the path of its listener is too long");
+	if (aim->file.ino != 0) {
+		scoped_fd file = open_file(aim);
+
+		aim->strange = file == -1 && errno == ESTALE;
+	}
+	if (aim->strange)
+		return error_set(err, 0,
+			"'%s' is not the file of its listener any more",
+			aim->address.un.sun_path);
 	return 0;
 }

@@ -131,8 +131,14 @@ void asker_begin(
 
 	if (a == NULL && is_wanted(service, only, which))
 		a = asker_of(service, which);
-	if (a == NULL || (a->kind->look != NULL && ev_is_active(&a->timer)))
+	if (a == NULL)
 		return;
+	if (a->kind->look != NULL && ev_is_active(&a->timer)) {
+		/* that may be late for a new one: it was set for the others */
+		if (a->due > nsec_add(clock_now(), a->kind->first))
+			asker_arm(a, a->kind->first);
+		return;
+	}
 	a->since = clock_now();
 	asker_arm(a, a->kind->first);
 }

@@ -79,6 +79,7 @@ void check_failed(struct child *child, const char *why)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = child->health;
+	struct slot_view view;
 	char text[96];
 
 	h->failed++;
@@ -89,10 +90,13 @@ void check_failed(struct child *child, const char *why)
 		health_probe_text(text, &s->check), why);
 	if (h->failures < s->check_failures)
 		return;
+	service_view_slot(child->service, child->slot, &view);
+	if (view.mend_at == NSEC_NEVER) /* else that was said before */
+		news_say_worker(child, LOG_WARN, "check-failed",
+			"worker %d failed %u check%s, %s: %s", (int)child->pid,
+			h->failures, h->failures == 1 ? "" : "s in a row",
+			health_probe_text(text, &s->check), why);
 	/* count anew: the worker has to stay if its successor fails */
-	news_say_worker(child, LOG_WARN, "check-failed",
-		"worker %d failed %u checks in a row, %s: %s", (int)child->pid,
-		h->failures, health_probe_text(text, &s->check), why);
 	h->failures = 0;
 	child_tell(child, EVENT_UNWELL, WHY_CHECK);
 }
@@ -336,6 +340,17 @@ static void run(struct checker *c, struct child *child)
 		child->health->round = c->round;
 }
 
+/* Those who are asked there cannot be. */
+static void fail_all(struct checker *c, const char *why)
+{
+	struct child_walk walk = children_of(c->volley.asker.service);
+	struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (is_asked(c, child) && !is_answered(child))
+			answered(child, false, why);
+}
+
 static void fire(struct checker *c, const struct look *look)
 {
 	const struct cluster_settings *s = child_settings(look->ask);
@@ -347,10 +362,13 @@ static void fire(struct checker *c, const struct look *look)
 	c->volley.straight = true;
 	/* later one for each worker: one that is awake wakes no other */
 	if (volley_fire(&c->volley, aim_of(look->ask), s, &s->check,
-		    c->tries == 0 ? look->left : look->alive, &err) == -1 &&
-		c->tries == 0)
-		log_debug("%s: cannot be checked: %s",
-			c->volley.asker.service->name, err.text);
+		    c->tries == 0 ? look->left : look->alive, &err) == -1) {
+		if (c->volley.aim.strange)
+			fail_all(c, err.text);
+		else if (c->tries == 0)
+			log_debug("%s: cannot be checked: %s",
+				c->volley.asker.service->name, err.text);
+	}
 	c->tries++;
 }
 

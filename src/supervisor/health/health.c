@@ -195,6 +195,12 @@ static void health_on_aside(struct child *child, struct listener *l)
 	asker_begin(child->service, child, ASKS_WARM);
 }
 
+/* A spare is let through: now it has to prove that it is ready. */
+static void health_on_release(struct child *child)
+{
+	asker_begin(child->service, child, ASKS_READY);
+}
+
 static void health_on_report(struct service *service, const struct report *r)
 {
 	struct child *child;
@@ -311,6 +317,7 @@ const struct part health_part = {
 	.name = "health",
 	.born = health_on_born,
 	.aside = health_on_aside,
+	.release = health_on_release,
 	.gives_up = health_on_gives_up,
 	.gone = health_on_gone,
 	.adopted = health_on_adopted,

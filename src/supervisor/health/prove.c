@@ -18,12 +18,14 @@
 #define WAIT_MOST (1 * SECOND)
 #define WAIT_PART 5
 
-/* The probe that this worker has to pass; NULL: none. */
+/* The probe that this worker has to pass; NULL: none, or not now: a spare that is held
+ * in its listen(2) answers nobody. */
 static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s;
 
-	if (child->health == NULL || !child->health->proving)
+	if (child->health == NULL || !child->health->proving ||
+		child_view(child).state == SLOT_SPARE)
 		return NULL;
 	s = child_settings(child);
 	return s != NULL && s->ready == READY_PROBE ? &s->ready_probe : NULL;
@@ -81,6 +83,7 @@ static void fire(struct volley *v, const struct child *first, unsigned alive)
 
 	if (volley_is_busy(v) && volley_is_at(v, first))
 		return;
+	v->straight = true; /* who has a socket of its own is asked by that */
 	v->in_lane = true;
 	v->lane = first->traffic.lane;
 	if (volley_fire(v, aim_of(first), child_settings(first),

@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
-#include "os/look/otherend.h"
+#include "supervisor/common/foreign.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "os/socket/socket.h"
@@ -39,17 +39,26 @@ static nsec_t time_of(const struct volley *v)
 
 /* ---- the end of one ---- */
 
+static struct child *asked_of(const struct asking *a)
+{
+	return a->state >= ASKING_TAKEN
+		? child_find(a->volley->asker.service, a->slot, a->worker)
+		: NULL;
+}
+
 static void close_asking(struct asking *a)
 {
 	struct volley *v = a->volley;
+	struct supervisor *sup = v->asker.service->sup;
 	int fd = a->io.fd;
 
 	if (a->state == ASKING_OVER)
 		return;
-	ev_io_stop(v->asker.service->sup->loop, &a->io);
+	ev_io_stop(sup->loop, &a->io);
 	ev_io_set(&a->io, -1, 0);
-	if (fd != -1)
-		(void)close(fd);
+	if (a->is_unix)
+		foreign_hang_up(sup, asked_of(a), &fd);
+	fd_close(&fd);
 	a->state = ASKING_OVER;
 	v->open--;
 }
@@ -107,8 +116,10 @@ static void conclude(struct asking *a, bool well, const char *why)
 
 static void read_answer(struct asking *a)
 {
-	ssize_t n = recv(a->io.fd, a->answer + a->got,
-		sizeof(a->answer) - a->got, MSG_DONTWAIT);
+	struct fdpass_message m;
+	ssize_t n = foreign_read(a->volley->asker.service->sup, asked_of(a),
+		a->io.fd, a->answer + a->got, sizeof(a->answer) - a->got,
+		FDPASS_NOTHING, &m);
 	unsigned code;
 	char why[40];
 
@@ -283,13 +294,17 @@ static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 }
 
 static void ask_child(struct volley *v, struct child *child, bool deep,
-	const uint64_t inodes[VOLLEY_MAX])
+	const uint64_t inodes[VOLLEY_MAX], nsec_t until)
 {
-	uint32_t held =
-		otherend_held(child->pid, deep, inodes, VOLLEY_MAX, &v->denied);
 	uint32_t slot = child->slot;
 	uint64_t worker = child->worker;
+	uint32_t held;
 
+	if (v->in_part != worker)
+		v->place = (struct otherend_place){0};
+	held = otherend_held(child->pid, deep, inodes, VOLLEY_MAX, until,
+		&v->place, &v->denied);
+	v->in_part = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
 	if (held != 0)
 		v->deep = deep;
 	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
@@ -300,13 +315,20 @@ static void ask_child(struct volley *v, struct child *child, bool deep,
 	}
 }
 
+/* A path whose file nclust did not make may lead to another program. */
+static bool is_sure(const struct aim *aim)
+{
+	return aim->address.any.sa_family != AF_UNIX || aim->file.ino != 0 ||
+		aim->address.un.sun_path[0] == '\0';
+}
+
 /* An only worker has taken all connections; but if nclust itself answers clients
  * (fallback), that has to be seen. */
 static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 {
 	bool given = false;
 
-	if (v->asker.service->outage.answered)
+	if (v->asker.service->outage.answered || !is_sure(&v->aim))
 		return false;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct child *only = only_child(v->asker.service);
@@ -319,16 +341,19 @@ static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 	return given;
 }
 
-static void look_at_slot(struct volley *v, uint32_t slot)
+/* The worker at the cursor.  False: it was searched in part only. */
+static bool look_at_one(struct volley *v, nsec_t until)
 {
 	const struct service *s = v->asker.service;
+	struct child *child = s->children[v->cursor / 2][v->cursor % 2];
 	/* first the kind that had the last one (`deep`), then the other */
-	bool deep = v->deep_first == (v->looked < s->child_slots);
+	bool deep = v->deep_first == (v->looked < 2 * s->child_slots);
 	uint64_t inodes[VOLLEY_MAX];
 
-	for (int k = 0; k < 2; k++)
-		if (s->children[slot][k] != NULL && gather(v, inodes) > 0)
-			ask_child(v, s->children[slot][k], deep, inodes);
+	if (child == NULL || gather(v, inodes) == 0)
+		return true;
+	ask_child(v, child, deep, inodes, until);
+	return v->in_part == 0;
 }
 
 /* Find the workers that have them, a slice at a time.  True: there is more. */
@@ -338,20 +363,27 @@ static bool find_owners(struct volley *v)
 	nsec_t until = clock_now() + SLICE;
 	uint64_t inodes[VOLLEY_MAX];
 
-	if (gather(v, inodes) == 0 || give_to_only(v, inodes))
+	if (gather(v, inodes) == 0 || give_to_only(v, inodes)) {
+		v->in_part = 0;
 		return false;
+	}
 	if (v->looked == 0)
 		v->deep_first = v->deep;
-	for (; v->looked < 2 * s->child_slots; v->looked++) {
+	for (; v->looked < 4 * s->child_slots; v->looked++) {
+		bool done;
+
 		if (clock_now() > until)
 			return true;
-		if (v->cursor >= s->child_slots)
+		if (v->cursor >= 2 * s->child_slots)
 			v->cursor = 0;
-		look_at_slot(v, v->cursor);
+		done = look_at_one(v, until);
 		if (gather(v, inodes) == 0) {
 			v->looked = 0;
+			v->in_part = 0;
 			return false;
 		}
+		if (!done)
+			return true;
 		v->cursor++;
 	}
 	v->looked = 0;
@@ -401,10 +433,7 @@ static int try_again(struct asking *a)
 	if (a->aimed &&
 		(child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
 		return -1;
-	return connect(a->io.fd, &aim.address.any, aim.size) == 0 ||
-			errno == EAGAIN
-		? 0
-		: -1;
+	return aim_connect(&aim, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
 }
 
 static void begin(struct asking *a)
@@ -443,6 +472,15 @@ static unsigned mates(const struct child *child)
 	return both[0] != NULL && both[1] != NULL ? 2 : 1;
 }
 
+/* Has it been taken and closed, before it was seen who has it?  What waits in a queue
+ * has neither bytes to read nor an end. */
+static bool is_over(const struct asking *a)
+{
+	char byte;
+
+	return recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
 /* Nobody but this worker takes it.  If that one does not, it is busy, or has failed in
  * the end, unless it takes others. */
 static void look_at_aimed(struct asking *a, nsec_t now)
@@ -462,11 +500,13 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		return;
 	}
 	inode = otherend_inode(a->io.fd);
-	if (v->blind || inode != 0) {
-		if (a->own && mates(child) > 1)
-			a->inode = inode; /* or the other one of its slot */
-		else
-			take(a, child, false);
+	if (a->own && mates(child) > 1) {
+		a->inode = inode; /* or the other one of its slot */
+		if (v->blind || inode != 0)
+			return;
+	} else if (v->blind || inode != 0 ||
+		(a->state == ASKING_WAITS && is_over(a))) {
+		take(a, child, !v->blind && inode == 0);
 		return;
 	}
 	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
@@ -587,11 +627,15 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return;
-	if ((v->in_lane || own != NULL
+	a->is_unix = aim.address.any.sa_family == AF_UNIX;
+	if (a->is_unix)
+		fdpass_refuse(fd);
+	/* a unix listener has one socket only */
+	if (((v->in_lane || own != NULL) && !a->is_unix
 			    ? group_connect(l,
 				      own != NULL ? own->traffic.lane : v->lane,
 				      fd, &aim.address.any, aim.size)
-			    : connect(fd, &aim.address.any, aim.size)) == -1 &&
+			    : aim_connect(&aim, fd)) == -1 &&
 		errno != EINPROGRESS &&
 		!(errno == EAGAIN && aim.address.any.sa_family == AF_UNIX)) {
 		(void)close(fd);
@@ -693,6 +737,7 @@ int volley_fire(struct volley *v, const struct listener *l,
 	v->denied = false;
 	v->blind = false;
 	v->looked = 0;
+	v->in_part = 0;
 	v->step = STEP_FIRST;
 	if (v->straight || aim_is_own(l))
 		count = ask_straight(v, l, count);

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_VOLLEY_H
 #define SUPERVISOR_VOLLEY_H
 
+#include "os/look/otherend.h"
 #include "protocol/httpstatus.h"
 #include "supervisor/health/aim.h"
 #include "supervisor/health/asker.h"
@@ -36,6 +37,7 @@ struct asking {
 	uint64_t inode;
 	bool aimed; /* at a socket that `worker` alone has, … */
 	bool own;   /* … or with the other one of its slot */
+	bool is_unix;
 	uint32_t slot;
 	uint64_t worker;
 	nsec_t since; /* when it was opened; TAKEN: then; LATE: when it was last
@@ -63,13 +65,16 @@ struct volley {
 	nsec_t due;         /* when that is to come */
 	nsec_t look_until;  /* in this turn, at workers that take none */
 	nsec_t quiet_since; /* no worker has taken any since (asker_time()) */
-	uint32_t cursor;    /* the next slot to search for the one that took it;
-			     kept, since the longest idle is often next */
-	uint32_t looked;    /* slots searched so far, in two rounds */
-	bool deep;          /* processes below workers had the last one … */
-	bool deep_first;    /* … so they are searched first */
-	bool blind;         /* the kernel does not tell who has taken one */
-	bool denied;        /* nclust may not look at some worker */
+	uint32_t cursor;  /* the next worker to search, two for a slot, for the
+			     one that took it; kept, since the longest idle
+			     is often next */
+	uint32_t looked;  /* workers so far, in two rounds */
+	bool deep;        /* processes below workers had the last one … */
+	bool deep_first;  /* … so they are searched first */
+	bool blind;       /* the kernel does not tell who has taken one */
+	bool denied;      /* nclust may not look at some worker */
+	uint64_t in_part; /* the worker that was searched up to `place` only */
+	struct otherend_place place;
 	unsigned open;
 	struct asking asks[VOLLEY_MAX];
 };

@@ -2,6 +2,7 @@
 #include "supervisor/instance/lifecycle.h"
 
 #include "base/log.h"
+#include "base/scope.h"
 #include "os/memory.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/daemon.h"
@@ -12,6 +13,9 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/instance/reread.h"
 #include "supervisor/instance/stopwait.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 
 /* A slot that dies so often before any worker was ready fails the start of a
  * daemon (INTERFACE.md, section 1). */
@@ -72,6 +76,16 @@ void lifecycle_fail(struct supervisor *sup, int status, const char *why)
 	begin_stop(sup, false);
 }
 
+static void fail_start(struct service *service, uint32_t slot, const char *what)
+{
+	scoped_str why = NULL;
+
+	if (asprintf(&why, "the start failed: %s.%" PRIu32 " %s", service->name,
+		    slot, what) == -1)
+		why = NULL;
+	lifecycle_fail(service->sup, 1, why != NULL ? why : "the start failed");
+}
+
 /* -d: a start that fails must end, because the user's process waits for it. */
 static void look_at_daemon_start(
 	struct service *service, const struct report *r)
@@ -82,13 +96,13 @@ static void look_at_daemon_start(
 		sup->instance.stopping || service->stage.started_once)
 		return;
 	if (r->kind == REPORT_START_TIMEOUT)
-		lifecycle_fail(sup, 1,
-			"the start failed: not ready within start-timeout");
+		fail_start(
+			service, r->slot, "was not ready within start-timeout");
 	else if (r->kind == REPORT_EXITED && r->slot < service->child_slots &&
 		service->life.early_deaths[r->slot] >= EARLY_DEATHS_MAX)
-		lifecycle_fail(sup, 1,
-			"the start failed: a worker died three times in a row "
-			"before any was ready");
+		fail_start(service, r->slot,
+			"died three times in a row before any worker was "
+			"ready");
 }
 
 static void instance_on_report(
@@ -202,6 +216,15 @@ static bool is_all_ended(const struct supervisor *sup)
 	return true;
 }
 
+/* Has the operator stopped one of the clusters? */
+static bool was_stopped(const struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (cluster_was_stopped(sup->services[i]->core))
+			return true;
+	return false;
+}
+
 /* Has it workers left?  One that could not be killed may still exit. */
 static bool has_children(const struct service *s)
 {
@@ -258,6 +281,9 @@ void lifecycle_look(struct supervisor *sup)
 	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) ||
 		news_pending(sup))
 		return;
+	if (!sup->instance.stopping && was_stopped(sup))
+		log_note("%s: no cluster runs any more: nclust ends",
+			sup->settings->name);
 	ev_timer_stop(sup->loop, &sup->instance.last_orders);
 	stopwait_end(sup);
 	leave_say(sup);

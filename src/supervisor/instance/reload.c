@@ -272,6 +272,8 @@ static void add(struct supervisor *sup, struct diff_cluster *c,
 		return;
 	}
 	*segment = NULL;
+	s->kept.number =
+		++sup->orphans.last_number; /* nobody left it workers */
 	s->stage.awaited = AWAITED_SETTLED;
 }
 
@@ -301,18 +303,6 @@ static void scale(struct service *s, const struct diff_cluster *c)
 				fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	}
 	s->stage.scaled = false;
-}
-
-/* Nobody could wake it at another port that its new workers open by themselves. */
-static void wake(struct service *s)
-{
-	const struct scale_step to = {.wanted = 1, .why = SCALE_LIMITS};
-	struct error err;
-
-	if (!s->held.asleep || s->held.listeners.count > 0)
-		return;
-	if (service_step(s, &to, &err) == -1)
-		log_error("%s: %s", s->name, err.text);
 }
 
 /* From now on the service has what was opened for it. */
@@ -357,8 +347,8 @@ static void apply(const struct plan *plan, struct service *s,
 		log_warn("%s: %s", s->name, err.text);
 		return;
 	}
-	s->stage.awaited = AWAITED_ROLLOUT;
-	wake(s);
+	s->stage.awaited =
+		service_wake(s, true) ? AWAITED_SETTLED : AWAITED_ROLLOUT;
 }
 
 static void commit(struct supervisor *sup, struct plan *plan, bool restart,

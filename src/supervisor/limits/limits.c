@@ -29,6 +29,7 @@
  * try again after this time, then after twice as long … */
 #define SWEEP_FIRST (20 * MSEC)
 #define SWEEP_LAST (60 * SECOND) /* … and no longer than that */
+#define KILLS_ON_MOST 500        /* as soon as at first, to kill more */
 #define LAST_SWEEPS 20           /* at nclust's end, 5 ms each */
 #define JUST_BEFORE (2 * SECOND) /* its end: what was then may be the cause */
 
@@ -36,6 +37,7 @@ struct limits {
 	struct cgroup_trees trees;
 	ev_timer sweep;
 	nsec_t wait;
+	unsigned kills_on; /* sweeps after which more was to be killed */
 };
 
 /* "@" is in no name. */
@@ -88,7 +90,7 @@ static bool is_used(void *context, const char *name, const char *worker)
 	return false;
 }
 
-static unsigned sweep(struct supervisor *sup)
+static unsigned sweep(struct supervisor *sup, bool *kills_on)
 {
 	struct cgroup_trees *t = &sup->limits->trees;
 	char prefix[NAME_SIZE];
@@ -96,8 +98,11 @@ static unsigned sweep(struct supervisor *sup)
 
 	(void)snprintf(
 		prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
-	for (unsigned i = 0; i < t->count; i++)
+	*kills_on = false;
+	for (unsigned i = 0; i < t->count; i++) {
 		left += cgroup_sweep(&t->list[i], prefix, is_used, sup);
+		*kills_on |= t->list[i].kills_on;
+	}
 	return left;
 }
 
@@ -105,12 +110,17 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	struct limits *l = sup->limits;
-	unsigned left = sweep(sup);
+	bool kills_on;
+	unsigned left = sweep(sup, &kills_on);
 
 	(void)revents;
 	if (left == 0)
 		return;
-	l->wait = l->wait == 0 ? SWEEP_FIRST : l->wait * 2;
+	/* those that wait in the kernel stay however often they are killed */
+	if (l->wait == 0 || (kills_on && l->kills_on++ < KILLS_ON_MOST))
+		l->wait = SWEEP_FIRST;
+	else
+		l->wait *= 2;
 	if (l->wait <= SWEEP_LAST)
 		timer_arm(loop, timer, l->wait);
 	else
@@ -122,6 +132,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 static void arm_sweep(struct supervisor *sup)
 {
 	sup->limits->wait = 0;
+	sup->limits->kills_on = 0;
 	timer_arm_within(sup->loop, &sup->limits->sweep, SWEEP_FIRST);
 }
 
@@ -277,21 +288,11 @@ static void put_in(void *context, int dir)
 		log_debug("cannot put %s back into its cgroup", pid);
 }
 
-/* In how many hierarchies is it in a group of its name, or below that? */
 static unsigned count_groups(const struct child *c)
 {
-	char path[GROUP_SIZE + 1];
-	char text[4096];
-	unsigned found = 0;
+	int found = cgroup_count(c->pid, group_of(c));
 
-	(void)snprintf(path, sizeof(path), "/%s", group_of(c));
-	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
-		return c->limited.groups;
-	for (const char *at = text; (at = strstr(at, path)) != NULL;) {
-		at += strlen(path);
-		found += *at == '\n' || *at == '/';
-	}
-	return found;
+	return found != -1 ? (unsigned)found : c->limited.groups;
 }
 
 static void look_inside(struct child *c)
@@ -549,12 +550,13 @@ static void limits_on_end(struct supervisor *sup)
 {
 	const struct timespec pause = {.tv_nsec = 5 * MSEC};
 	char own[NAME_SIZE];
+	bool ignored;
 
 	if (sup->limits == NULL)
 		return;
 	ev_timer_stop(sup->loop, &sup->limits->sweep);
 	/* what was killed ends a moment later */
-	for (unsigned i = 0; sweep(sup) > 0 && i < LAST_SWEEPS; i++)
+	for (unsigned i = 0; sweep(sup, &ignored) > 0 && i < LAST_SWEEPS; i++)
 		(void)nanosleep(&pause, NULL);
 	own_name(sup, own);
 	cgroup_trees_close(&sup->limits->trees, own);

@@ -66,13 +66,18 @@ static int look_by_number(
 }
 
 /* The keeper's pidfd dates from the worker's birth, so it is the worker's. */
-static bool look_by_keeper(struct heritage *h, struct inmate *in)
+static bool look_by_keeper(
+	struct supervisor *sup, struct heritage *h, struct inmate *in)
 {
 	struct given *given =
 		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
 	int fd = given_take(given, LOGWIRE_PIDFD);
+	pid_t pid = fd != -1 ? pidfd_pid(fd) : -1;
+	/* that of one that was reaped tells no number, but how it ended */
+	bool reaped = fd != -1 && pid == -1 && pidfd_has_ended(fd) &&
+		is_itself(sup, in->entry) == 0;
 
-	if (fd == -1 || pidfd_pid(fd) != in->entry->birth.pid) {
+	if (!reaped && (fd == -1 || pid != in->entry->birth.pid)) {
 		fd_close(&fd);
 		return false;
 	}
@@ -157,7 +162,7 @@ static int look_who_lives(
 			sup->births.next_serial = e->serial;
 		if (e->birth.pid == 0)
 			continue;
-		if (!look_by_keeper(h, in) &&
+		if (!look_by_keeper(sup, h, in) &&
 			look_by_number(sup, in, err) == -1)
 			return -1;
 		if (in->lives && (e->flags & STATE_KEEP) != 0) {

@@ -397,9 +397,10 @@ static void find_entry(struct supervisor *sup, const struct state_past *past)
 		if (past->entries[i].phase == STATE_FREE)
 			continue;
 		c = child_by_pid(sup, past->entries[i].birth.pid);
-		if (c != NULL && c->serial == past->entries[i].serial)
+		if (c != NULL && c->serial == past->entries[i].serial) {
 			c->kept.entry = e;
-		else
+			e->cluster = c->service->kept.number;
+		} else
 			statefile_free(&sup->orphans.file, e);
 	}
 }
@@ -438,6 +439,15 @@ static void make_entry(struct child *child)
 	learned_note(child);
 }
 
+/* An nclust of before gave clusters that a reload had added no number. */
+static void number(struct supervisor *sup)
+{
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->kept.number == 0)
+			sup->services[i]->kept.number =
+				++sup->orphans.last_number;
+}
+
 static void orphans_on_go_on(struct supervisor *sup)
 {
 	struct child_walk walk = children_of_all(sup);
@@ -446,6 +456,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 	struct error err;
 	int got;
 
+	number(sup);
 	if (!sup->has_rundir)
 		return;
 	got = statefile_read(sup->rundir.dir, &past, &err);

@@ -329,7 +329,10 @@ static bool step(struct scaling *a)
 		.ready = cluster_ready(s->core),
 		.cpus = s->sup->launch.cpus,
 		.held = is_held(s),
-		.in_use = a->came_at != 0 || deaf,
+		/* its first worker starts, whoever answers meanwhile */
+		.in_use = a->came_at != 0 || deaf ||
+			(cluster_ready(s->core) == 0 &&
+				cluster_alive(s->core) > 0),
 		.came_at = a->came_at,
 		.spare = cluster_has_spare(s->core),
 	};

@@ -306,6 +306,10 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 
 	if (k == NULL || count == 1 || l->own_group || count > REUSEPORT_MAX)
 		return connect(client, to, size);
+	if (!l->facts.listening) { /* it would only be in the way of who binds */
+		errno = EAGAIN;
+		return -1;
+	}
 	(void)shares_of(l, weights);
 	if (bind_client(client, to, size) == -1 ||
 		reuseport_aim(k->fd, weights, count, client, k->place) == -1)

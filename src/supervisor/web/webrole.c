@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "supervisor/common/role.h"
 #include "supervisor/common/timer.h"
@@ -61,6 +62,9 @@ static int open_at(struct web_socket *s, const struct address *at,
 	if (at->kind == ADDRESS_UNIX && (s->path = strdup(at->path)) == NULL)
 		return error_set(err, ENOMEM, "%s", key);
 	s->fd = listener_bind(at, &s->file, err);
+	/* so it is with all that connect from now on */
+	if (s->fd != -1 && at->kind == ADDRESS_UNIX)
+		fdpass_refuse(s->fd);
 	if (s->fd != -1 && socket_look_own(s->fd, &facts, err) == 0 &&
 		socket_set_nonblock(s->fd, true) == 0) {
 		log_note("%s: listening on %s", key,

@@ -54,11 +54,16 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 static void hear_exit(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
+	uint64_t serial = child->serial;
 	nsec_t begun = clock_now();
 
 	if (sup->turn.ends >= ENDS_A_TURN)
 		return;
 	child_ended(child);
+	/* who traces it has not taken its end yet: then SIGCHLD comes (ptrace(2)) */
+	if (child->service != NULL && child->serial == serial &&
+		!child->kept.adopted && pidfd_has_ended(child->pidfd))
+		childset_remove(child, child->pidfd);
 	sup->turn.ends += clock_now() - begun;
 }
 

@@ -552,13 +552,6 @@ bool service_is_over(const struct service *service)
 		(state == CLUSTER_FAILED && cluster_alive(service->core) == 0);
 }
 
-bool service_is_done(const struct service *service)
-{
-	return service->stage.ended && service->stage.status == 0 &&
-		cluster_state(service->core) == CLUSTER_STOPPED &&
-		!cluster_was_stopped(service->core);
-}
-
 static int refuse_if_stopping(const struct service *service, struct error *err)
 {
 	enum cluster_state state = cluster_state(service->core);
@@ -635,6 +628,21 @@ int service_scale(struct service *service, unsigned count, struct error *err)
 	const struct scale_step to = {.wanted = count, .why = SCALE_BY_HAND};
 
 	return service_step(service, &to, err);
+}
+
+bool service_wake(struct service *s, bool moves)
+{
+	const struct scale_step to = {.wanted = 1, .why = SCALE_LIMITS};
+	struct error err;
+
+	if (!cluster_next_settings(s->core)->workers.range || s->stage.scaled ||
+		cluster_wanted(s->core) > 0 || s->held.listeners.count > 0 ||
+		(s->held.learned.count > 0 && !moves))
+		return false;
+	if (service_step(s, &to, &err) == 0)
+		return true;
+	log_error("%s: %s", s->name, err.text);
+	return false;
 }
 
 static int refuse_part(const struct service *service, const struct roll *roll,

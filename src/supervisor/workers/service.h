@@ -49,8 +49,6 @@ struct worker_view child_view(const struct child *child);
 
 /* Has it no workers, and will it start none? */
 bool service_is_over(const struct service *service);
-/* Have they all ended with success, by themselves, and that is all there was to do? */
-bool service_is_done(const struct service *service);
 /* Give the core a command that may start the service again, or end it at
  * once. */
 void service_change(struct service *service, struct event *event);
@@ -65,6 +63,10 @@ int service_scale(struct service *service, unsigned count, struct error *err);
 /* The same by nclust itself: a reload may change it. */
 int service_step(struct service *service, const struct scale_step *to,
 	struct error *err);
+/* A cluster that is asleep, or was when it was stopped, may have to start a worker
+ * that opens its port by itself: nobody could wake it there.  True: it starts one.
+ * `moves`: it may be another port than before. */
+bool service_wake(struct service *service, bool moves);
 struct roll {
 	uint32_t slot;                     /* or SLOT_ALL */
 	struct cluster_settings *settings; /* handed over; NULL: as they are */

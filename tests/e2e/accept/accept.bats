@@ -368,8 +368,8 @@ inside() {
 		[ "$(cluster .accept.running)" -eq 0 ]'
 	[[ $(once) == ok* ]]
 	# none of their descriptors either
-	open=$(find "/proc/$NCLUST_PID/fd" -lname 'anon_inode:\[pidfd\]' | wc -l)
-	[ "$open" -eq 0 ]
+	wait_until 10 '[ -z "$(find "/proc/$NCLUST_PID/fd" \
+		-lname "anon_inode:\[pidfd\]")" ]'
 }
 
 # --- What cannot be ----------------------------------------------------------

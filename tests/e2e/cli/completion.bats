@@ -52,6 +52,16 @@ offers() {
 	}
 }
 
+# What an instance leaves that was killed: its socket, and its process id.
+dead_instance() {
+	local place=$NCLUST_RUNTIME_DIR/dead
+
+	mkdir "$place"
+	python3 -c 'import socket, sys
+socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$place/control"
+	printf 4194305 >"$place/lock" # above all that there can be
+}
+
 @test "bash: verbs, their options, instances, signals and commands" {
 	start_cluster -n 1 -- sleep 1000
 	run -0 in_bash nclust sta
@@ -60,6 +70,9 @@ offers() {
 	offers --follow
 	offers --lines
 	[[ $output != *--listen* ]]
+	run -0 in_bash nclust stop ""
+	[ "$output" = "$INSTANCE" ]
+	dead_instance
 	run -0 in_bash nclust stop ""
 	[ "$output" = "$INSTANCE" ]
 	run -0 in_bash nclust signal US

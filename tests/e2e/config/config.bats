@@ -111,6 +111,11 @@ launch_file() {
 	refused_line 'watchdog = 1ms' "wanted 'off' or a time from 10ms"
 	refused_line 'max-memory = 1k' "wanted 'off' or a size of at least"
 	refused_line 'check-failures = 0' "found '0'"
+	refused_line 'hang-signal = SIGHUP' "'off', 'QUIT', 'ABRT', 'USR1' or 'USR2', found 'SIGHUP'"
+	ini '[cluster:web]' 'command = true' 'hang-signal = SIGQUIT' \
+		'request-timeout = 5s'
+	run -0 "$NCLUST" config -c "$INI"
+	[[ $output == *"hang-signal = QUIT"* ]]
 }
 
 @test "probes, drain and hooks that are none say what is wanted" {
@@ -248,6 +253,34 @@ launch_file() {
 }
 
 # --- What is accepted --------------------------------------------------------
+
+@test "none takes back an env-file and a hook of [defaults]" {
+	ini '[defaults]' "env-file = $DIR/absent" "on-ready = touch $DIR/hook" \
+		'[cluster:web]' "command = $FIXTURES/slow-ready 0" \
+		'workers = 1' 'ready = notify' 'env-file = none' 'on-ready = none'
+	"$NCLUST" config --check -c "$INI"
+	run -0 "$NCLUST" config -c "$INI"
+	[[ $output != *absent* && $output != *hook* && $output != *none* ]]
+	start_file
+	nclust stop "$INSTANCE"
+	[ ! -e "$DIR/hook" ]
+	run ! grep 'none' "$LOG"
+}
+
+@test "the check says that an env-file is not there" {
+	ini '[cluster:web]' 'command = true' "env-file = $DIR/absent"
+	run -0 "$NCLUST" config --check -c "$INI"
+	[ "${lines[0]}" = "$INI:3: cluster:web.env-file: there is no file '$DIR/absent' (yet), and no start without it" ]
+	: >"$DIR/absent"
+	run -0 "$NCLUST" config --check -c "$INI"
+	[ "$output" = "no mistakes found" ]
+}
+
+@test "a limit that cannot be set is named" {
+	run -126 timeout "$((5 * PATIENCE))" "$NCLUST" -n 1 \
+		--limit-nofile 4000000000 -- true
+	[[ $output == *"'limit-nofile'"* ]]
+}
 
 @test "the sample file is accepted, also with every line made a setting" {
 	cp "$ROOT/etc/nclust.ini" "$DIR/sample.ini"

@@ -191,6 +191,7 @@ start_many() {
 	start_cluster -n 2 --ready alive:1ms -- sleep 1000
 	no_advice
 	freeze "$(worker_pid 1)"
+	wait_until 10 '[ "$(worker 1 .stopped)" != null ]'
 	do_advised "it.1 is stopped by a signal"
 	[ "$status" -eq 0 ]
 	wait_until 10 '[ "$(worker 1 .stopped)" = null ]'

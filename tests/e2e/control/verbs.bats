@@ -96,7 +96,7 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	[ "$status" -eq 2 ]
 	kill -KILL "$(worker_pid 0)"
 	nclust scale it 1 --no-wait
-	wait_until 10 '[ "$(worker_state 0)" = ready ]'
+	wait_until 10 '[ "$(worker 0 "[.restarts > 0, .state] == [true, \"ready\"]")" = true ]'
 	run -0 nclust status it
 }
 
@@ -263,6 +263,22 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	jq -e .ok <<<"$output"
 }
 
+@test "a restart of all clusters tells what became of each" {
+	write_two
+	sed -i '0,/command = .*/s//command = '"${DIR//\//\\/}"'\/web --notify/' \
+		"$DIR/it.ini"
+	cp "$FIXTURES/deaf" "$DIR/web"
+	start_cluster -c "$DIR/it.ini"
+	run -0 nclust restart it
+	[[ $output == "web: rollout 1 done: "*"; api: rollout 1 done: "* ]]
+
+	printf '#!/bin/sh\nexit 7\n' >"$DIR/new"
+	chmod 755 "$DIR/new"
+	mv "$DIR/new" "$DIR/web"
+	run -1 nclust restart it
+	[[ $output == *"web: restart failed: "*"exit 7"*"; api: rollout 2 done: "* ]]
+}
+
 @test "a restart that fails exits 1, with the reason, and the old ones stay" {
 	cp "$FIXTURES/deaf" "$DIR/server"
 	start_cluster -n 2 --ready notify --stop-signal KILL \
@@ -388,6 +404,10 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	run -0 timeout 5 "$NCLUST" restart slow --no-wait
 	run -0 timeout 5 "$NCLUST" scale slow 3 --no-wait
 	[ "$(cluster .wanted)" -eq 3 ]
+	run -0 timeout 5 "$NCLUST" drain slow --no-wait
+	[[ $output == "draining: "*"'nclust undrain'"* ]]
+	run -0 timeout 5 "$NCLUST" undrain slow --no-wait
+	[[ $output == "no longer draining: "* ]]
 	run -0 timeout 5 "$NCLUST" stop slow --no-wait
 	poll_until 10 is_gone "$NCLUST_PID"
 }
@@ -399,6 +419,15 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	poll_until 5 is_gone "$NCLUST_PID"
 	wait_exit
 	[ "$status" -eq 0 ]
+
+	write_two
+	start_cluster -c "$DIR/it.ini"
+	run -0 nclust stop web
+	[ "$output" = "web: stopped" ]
+	run -0 nclust stop api
+	[ "$output" = "api: stopped; it was the last cluster, so nclust ends" ]
+	poll_until 5 is_gone "$NCLUST_PID"
+	logged "no cluster runs any more: nclust ends"
 
 	start_cluster -n 1 --ready notify --stop-timeout 600s \
 		-- "$FIXTURES/deaf" --notify
@@ -512,6 +541,27 @@ sys.exit(os.waitstatus_to_exitcode(status))' "$@" </dev/null
 	[[ $output == *"it.ini:11"* ]]
 	run nclust config --check
 	[ "$status" -eq 64 ]
+}
+
+@test "config of one cluster shows that one alone" {
+	write_two
+	start_cluster -c "$DIR/it.ini"
+	run -0 nclust config web
+	[[ $output == "[cluster:web]"*"workers = 2"* ]]
+	[[ $output != *"[nclust]"* && $output != *api* ]]
+	run -0 nclust config it/api.0 --all
+	[[ $output == "[cluster:api]"*"stop-timeout = 30s"* ]]
+	[[ $output != *cluster:web* ]]
+	run -0 nclust config api --json
+	[ "$(jq -c '.settings | keys' <<<"$output")" = '["cluster:api"]' ]
+}
+
+@test "reload of one cluster is refused, and says what does it" {
+	write_two
+	start_cluster -c "$DIR/it.ini"
+	run -64 nclust reload web
+	[[ $output == *"'nclust reload it'"*"'nclust restart web'"* ]]
+	run -0 nclust reload it
 }
 
 @test "help and version" {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2016
+# shellcheck shell=bash disable=SC2016,SC2034
 #
 # What does not work is explained where a user looks: in `status`, in
 # `status --json` and in `events`.
@@ -46,7 +46,7 @@ named_everywhere() {
 	poll_until 20 named_everywhere "in use by python3 (pid $HOLDER)"
 	run nclust status "$INSTANCE"
 	[ "$status" -eq 2 ]
-	[[ $output == *"not once ready in "*" tries; exit 1 after "* ]]
+	[[ $output =~ "not "("once ready in "[0-9]+" tries"|"ready at the first try")"; exit 1 after " ]]
 }
 
 @test "a port that is taken, seen by nobody: by the program's words" {
@@ -259,4 +259,25 @@ most_background() {
 	nclust stop "$INSTANCE"
 	wait_exit
 	run ! logged 'still stopping'
+}
+
+@test "a job that has ended with success is done, and no trouble" {
+	printf '%s\n' '[cluster:side]' "command = $FIXTURES/hear --notify" \
+		'ready = notify' 'workers = 1' '[cluster:job]' \
+		'command = true' 'workers = 1' 'ready = alive:1h' \
+		'restart = never' >"$DIR/it.ini"
+	start_nclust -c "$DIR/it.ini"
+	CLUSTER=job
+	wait_until 20 '[ "$(cluster .done)" = true ]'
+	CLUSTER=side
+	wait_until 20 '[ "$(cluster .ready)" -eq 1 ]'
+	CLUSTER=job
+	for _ in before after; do
+		[ "$(cluster .wanted)" -eq 0 ]
+		[ "$(cluster .trouble)" = null ]
+		run -0 nclust status "$INSTANCE"
+		[[ $output == *"done: its workers ended with success"* ]]
+		run -0 nclust upgrade "$INSTANCE"
+	done
+	run -0 nclust restart "$INSTANCE/side"
 }

@@ -42,6 +42,25 @@ two_clusters() {
 	[ "$status" -eq 0 ]
 }
 
+@test "a stopped cluster that is scaled to fewer is waited for" {
+	cat >"$DIR/$INSTANCE.ini" <<-END
+		[cluster:a]
+		command = sh -c "sleep 1; exec $FIXTURES/serve --notify"
+		workers = 2
+		ready = notify
+		listen = unix:$DIR/a
+		[cluster:b]
+		command = sleep 1000
+	END
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	nclust stop "$INSTANCE/a"
+	nclust scale "$INSTANCE/a" 1
+	[ "$(CLUSTER=a cluster .ready)" -eq 1 ]
+	nclust stop "$INSTANCE/a"
+	nclust scale "$INSTANCE/a" 0
+	[ "$(CLUSTER=a cluster .ready)" -eq 0 ]
+}
+
 @test "a restart that fails at its first step is told so" {
 	cp "$FIXTURES/serve" "$DIR/server"
 	start_cluster -n 2 -l "unix:$DIR/s" --ready notify -- \

@@ -569,3 +569,26 @@ both_are_served() {
 	is_gone "$old"
 	run ! is_listened "$AT"
 }
+
+@test "a start that takes longer than idle-after goes on" {
+	start_nclust -n 0..1 --listen "$AT" --ready notify --fallback 503 \
+		--fallback-after 200ms --idle-after 1s -- \
+		"$DIR/gated" "${SERVE[@]}"
+	wait_until 10 is_503
+	wait_until 10 '[ "$(worker_state 0)" = starting ]'
+	wait_until 20 '[ "$(worker 0 ".uptime > 6")" = true ]'
+	touch "$DIR/go"
+	wait_until 10 is_200
+}
+
+@test "a client that sends what cannot be closed keeps no other waiting" {
+	start_fallback --listen "unix:$DIR/sock" -- "$DIR/gated" "${SERVE[@]}"
+	wait_until 10 answered
+	python3 "$SCRIPTS/servers/unclosable.py" client "$DIR/sock" \
+		>"$DIR/client" 3>&- &
+	STARTED+=("$!")
+	poll_until 20 file_has "$DIR/client" sent
+	is_503
+	poll_until 20 file_has "$DIR/client" passed
+	is_503 --unix-socket "$DIR/sock" http://any/
+}

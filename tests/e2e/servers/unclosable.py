@@ -5,11 +5,14 @@ that nobody reads, and SO_LINGER for an hour.
 
 HOW: notify (to its notify socket), flood (the same without a pause), channel (by its
 message channel), node (by Node's, without a pause), unread (left in the notify socket by one of its processes when it
-ends), control (to PATH); listener (it makes such a socket of the listener that it has
+ends), control (to PATH), answer (with each answer to a check at the unix socket that it
+has got, and before), client (no worker: to PATH, until the end of what comes from
+there); listener (it makes such a socket of the listener that it has
 got, connected with PORT), rr (of a connection that it has got as a worker of Node's
 cluster at PORT), peer (no worker: it listens at PORT, and never reads).
 """
 import array
+import contextlib
 import ctypes
 import json
 import os
@@ -54,6 +57,39 @@ def drop(s):
     threading.Thread(target=os.close, args=[s.detach()], daemon=True).start()
 
 
+def offer(to, data):
+    """The data at least, where the kernel refuses it for the receiver."""
+    held = unclosable()
+
+    def send():
+        try:
+            pass_on(to, data, [held.fileno()])
+        except PermissionError:
+            none = struct.pack("ii", 0, 0)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, none)
+            to.send(data)
+        except BrokenPipeError:
+            pass  # it is gone
+        held.close()  # at once, so that the receiver is the last to have it
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    sender.join(2)
+
+
+def answer_checks():
+    listener = socket.socket(fileno=3)
+    count = 0
+    while True:
+        s, _ = listener.accept()
+        for data in (b"HTTP/1.1 2", b"00 OK\r\n\r\n"):
+            offer(s, data)
+        kept.append(s)
+        count += 1
+        if count == 5:
+            print("passed", flush=True)
+
+
 def spoil_listener(port):
     """Once it has SIGUSR1, then it stops itself.  nclust would make it listen again."""
     signal.sigwait([signal.SIGUSR1])
@@ -89,6 +125,23 @@ kept = []
 how = sys.argv[1]
 if how == "peer":
     kept.append(socket.create_server(("127.0.0.1", int(sys.argv[2]))))
+    time.sleep(1000)
+if how == "answer":
+    answer_checks()
+if how == "client":
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    s.connect(sys.argv[2])
+    s.send(b"GET")
+    time.sleep(0.3)  # it is accepted by then
+    offer(s, b" / HTTP/1.0\r\n\r\n")
+    print("sent", flush=True)
+    while s.recv(4096):
+        pass
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while True:  # until it is closed
+            s.send(b"x")
+            time.sleep(0.05)
+    print("passed", flush=True)
     time.sleep(1000)
 if how == "rr":
     spoil_connection(int(sys.argv[2]))

@@ -290,7 +290,9 @@ waits_or_not() {
 	[ "$(cluster .balance_why)" = null ]
 	# all by one connection, which only one can serve
 	load_it --rate 60 --mode keep --connections 1
-	wait_until 60 '[ "$(cluster .balance_why)" != null ]'
+	# for so long that it is true for as long after the end of that load
+	wait_until 60 '[ "$(worker 0 ".uptime > 12")" = true ] &&
+		[ "$(cluster .balance_why)" != null ]'
 	none_lost
 	load_it --rate 20
 	[[ $(cluster .balance_why) == *"a restart gives each a socket"* ]]

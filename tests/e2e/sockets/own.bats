@@ -20,7 +20,8 @@ free_ports() {
 		free_port || return 1
 		for ((i = 1; i < $1; i++)); do
 			! port_is_taken $((PORT + i)) || break
-			mkdir "$(port_mark $((PORT + i)))" 2>/dev/null || break
+			ln -sT "$DIR" "$(port_mark $((PORT + i)))" 2>/dev/null ||
+				break
 			PORTS+=($((PORT + i)))
 		done
 		[ "$i" -lt "$1" ] || return 0

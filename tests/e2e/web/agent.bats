@@ -73,6 +73,31 @@ write_ini() {
 	done
 }
 
+@test "a cluster that wakes is up, unless its start fails" {
+	free_port
+	printf '#!/bin/sh\n[ ! -e %s/bad ] || exit 3\n%s\n%s\n' "$DIR" \
+		"while [ ! -e $DIR/go ]; do sleep 0.05; done" \
+		'exec "$@"' >"$DIR/gated"
+	chmod 755 "$DIR/gated"
+	start_nclust --agent "unix:$SOCKET" -n 0..1 -l "$AT" --ready notify \
+		--idle-after 1s --backoff-min 20s --log inherit -- \
+		"$DIR/gated" "$FIXTURES/serve" --notify
+	wait_until 10 'says "ready up 100%"'
+	http_get "$PORT" >"$DIR/first" 3>&- &
+	STARTED+=("$!")
+	wait_until 10 '[ "$(worker_state 0)" = starting ]'
+	for _ in 1 2 3; do
+		[ "$(agent)" = "ready up 100%" ]
+	done
+	touch "$DIR/bad"
+	kill -KILL "$(worker_pid 0)"
+	wait_until 10 'says "down #it: 0 of 1 workers ready"'
+	rm "$DIR/bad"
+	touch "$DIR/go"
+	nclust restart "$INSTANCE"
+	wait_until 10 'says "ready up 100%"'
+}
+
 @test "connections that wait for a worker make the weight less" {
 	free_port
 	start_cluster --agent "unix:$SOCKET" -n 1 -l "127.0.0.1:$PORT" \

@@ -59,7 +59,7 @@ start_app() {
 	run nclust ask it.7 GET /
 	[ "$status" -eq 69 ]
 	run nclust ask it GET /
-	[ "$status" -eq 1 ]
+	[ "$status" -eq 64 ]
 	[[ $output == *"name which worker, such as 'it.0'"* ]]
 	run nclust ask it.0 'GET / X' /
 	[ "$status" -eq 64 ]

@@ -119,3 +119,39 @@ goes_on() {
 	goes_on
 	exec 9>&-
 }
+
+@test "nor what a client sends along with a connection that is refused" {
+	need_root
+	printf '#!/bin/sh\n' >"$DIR/serve"
+	chmod 755 "$DIR/serve"
+	start_nclust -l "unix:$DIR/socket" --accept --log prefix --intercept off -- \
+		"$DIR/serve"
+	wait_logged accepting
+	chmod 644 "$DIR/serve"
+	python3 "$SCRIPTS/servers/unclosable.py" client "$DIR/socket" \
+		>"$DIR/client" 3>&- &
+	STARTED+=("$!")
+	poll_until 30 file_has "$DIR/client" passed
+	goes_on
+}
+
+checked() {
+	need_root
+	start_nclust -n 1 -l "unix:$DIR/socket" --user nobody --log prefix \
+		--intercept off --ready alive:0 --check http:/ \
+		--check-interval 100ms -- \
+		python3 "$SCRIPTS/servers/unclosable.py" answer
+	wait_logged passed
+	goes_on
+}
+
+@test "nor what a worker sends along with its answer to a check" {
+	checked
+}
+
+@test "so it is where the kernel does not refuse it" {
+	printf '#!/bin/sh\nexec "%s" linux-6.15 -- "%s" "$@"\n' \
+		"$FIXTURES/confine" "$NCLUST" >"$DIR/nclust"
+	chmod 755 "$DIR/nclust"
+	NCLUST=$DIR/nclust checked
+}

@@ -235,6 +235,24 @@ groups_left() {
 	wait_until 10 '[ "$(groups_left)" -eq 0 ]'
 }
 
+@test "what a worker leaves without its name and group ends with its cgroup" {
+	in_groups memory pids
+	# as sudo does: neither the environment nor the session tells whose it is
+	start_cluster -n 1 --ready notify --memory-max 64M --pids-max 40 -- sh -c "
+		(env -i setsid sh -c 'echo \$\$ >>$DIR/left
+			exec sleep 1000' &)
+		exec $FIXTURES/hear --notify"
+	old=$(group_of pids 0)
+	poll_until 10 test -s "$DIR/left"
+	left=$(cat "$DIR/left")
+	kill -KILL "$(worker_pid 0)"
+	wait_until 10 '[ "$(worker 0 .restarts)" -eq 1 ]'
+	wait_ready
+	poll_until 10 is_removed "$old"
+	poll_until 10 is_removed "${old/pids/memory}"
+	! is_alive "$left" || false
+}
+
 is_removed() {
 	[ ! -e "$1" ]
 }
@@ -388,6 +406,7 @@ is_empty() {
 @test "without such a setting no start asks for a cgroup" {
 	need strace
 	start_cluster -n 1 --ready notify -- "$FIXTURES/hear" --notify
+	wait_begun
 	strace -f -qq -e trace=openat,mkdirat,write -o "$DIR/calls" \
 		-p "$NCLUST_PID" 3>&- &
 	STARTED+=("$!")

@@ -52,7 +52,7 @@ notify_socket_of() {
 
 	kill -TERM "$(worker_pid 0)"
 	wait_until 10 '[ "$(restarts 0)" -eq 1 ]'
-	logged 'replaced at once'
+	wait_logged 'replaced at once'
 }
 
 @test "ERRNO= and RELOADING=1 are told" {
@@ -192,6 +192,7 @@ notify_sockets() {
 @test "malformed messages do no harm and leak no descriptor" {
 	start_cluster -n 1 --ready notify -- "$FIXTURES/notify" READY=1 \
 		STATUS=before
+	wait_begun
 	before=$(descriptors)
 	nclust stop "$INSTANCE"
 	wait_exit

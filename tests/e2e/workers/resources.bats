@@ -235,6 +235,7 @@ start_to_suffer() {
 	start_cluster -n 1 --ready notify --log inherit --start-timeout 500ms \
 		--backoff-min 1ms --backoff-max 20ms --backoff-jitter 0% \
 		-- "$FIXTURES/hear" --notify
+	wait_begun
 	FDS=$(descriptors)
 }
 

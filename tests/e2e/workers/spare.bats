@@ -17,6 +17,13 @@ so_many() {
 		(.workers | length)] == [$1, $2, $1 + $2]" | grep -q true
 }
 
+# other_spare OLD: 1 is ready, and 1 a spare that is not this one.  (In two looks it might
+# be that one whose death nclust does not know of, and then none.)
+other_spare() {
+	cluster "[.workers[] | [.state, .pid != $1]] | sort ==
+		[[\"ready\", true], [\"spare\", true]]" | grep -q true
+}
+
 spare_pid() {
 	cluster '[.workers[] | select(.state == "spare")][0].pid'
 }
@@ -55,6 +62,11 @@ serve_slowly() {
 		[ "$(who)" = "$old" ]
 	done
 
+	# one that cannot answer is not waited for
+	run timeout 4 "$NCLUST" ask it.1 GET /
+	[ "$status" -eq 1 ]
+	[[ $output == *"it.1 is a spare: it takes no connections until it serves"* ]]
+
 	touch "$DIR/slow"
 	end_at_once "$old"
 	[ "$(who)" = "$spare" ]
@@ -68,7 +80,7 @@ serve_slowly() {
 	old=$(spare_pid)
 	end_at_once "$old"
 	[ "$(who)" = "$spare" ]
-	wait_until 10 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$old"
+	wait_until 10 'other_spare "$1"' "$old"
 	[ "$(ready_pid)" = "$spare" ]
 	run -0 nclust stop "$INSTANCE"
 }
@@ -252,6 +264,16 @@ end_at_once() {
 	wait_until 10 'is_gone "$1"' "$1"
 }
 
+# hold, and let_go: taker.py takes nobody in between, so that one that is started in
+# place of a spare is not there before the spare.
+hold() {
+	touch "$DIR/hold"
+}
+
+let_go() {
+	rm "$DIR/hold"
+}
+
 # ask [SECONDS]: a line to whoever takes the connection; its pid.
 ask() {
 	timeout "${1-5}" bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && echo >&3 &&
@@ -260,6 +282,14 @@ ask() {
 
 stands_still() {
 	wait_until 10 '[ "$(process_state "$1")" = T ]' "$1"
+}
+
+# A client that it has taken before it was stopped, it still serves; and if it is killed then,
+# that one is lost.
+has_no_client() {
+	[ "$(process_state "$1")" = T ] &&
+		! ss -Htnp state established "( sport = :$PORT )" |
+		grep -q "pid=$1," && [ "$(process_state "$1")" = T ]
 }
 
 @test "a program that never listens is stopped once it is ready, and takes nobody" {
@@ -272,8 +302,10 @@ stands_still() {
 			for _ in {1..20}; do
 				[ "$(ask)" = "$old" ]
 			done
+			hold
 			end_at_once "$old"
 			[ "$(ask)" = "$spare" ]
+			let_go
 			wait_until 10 'so_many 1 1'
 		done
 		run nclust status "$INSTANCE"
@@ -317,6 +349,7 @@ stands_still() {
 	exec {heard}<&-
 	wait "$COPROC_PID" || true
 	stands_still "$next"
+	hold
 	end_at_once "$old"
 	[ "$(ask)" = "$next" ]
 }
@@ -325,16 +358,16 @@ stands_still() {
 	take -- python3 "$SCRIPTS/servers/taker.py" "$DIR" epoll
 	(
 		for _ in {1..300}; do
-			[ -n "$(ask 3)" ] || echo lost
+			[ -n "$(ask $((10 * PATIENCE)))" ] || echo lost
 		done >"$DIR/asked"
 	) 3>&- &
 	asker=$!
 	for _ in {1..12}; do
 		is_alive "$asker" || break
 		spare=$(spare_pid)
+		poll_until 20 has_no_client "$spare"
 		kill -KILL "$spare"
-		wait_until 10 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$spare"
-		stands_still "$(spare_pid)"
+		wait_until 10 'other_spare "$1"' "$spare"
 	done
 	wait "$asker"
 	[ ! -s "$DIR/asked" ]
@@ -355,8 +388,10 @@ stands_still() {
 	[ "$(spare_pid)" = "$spare" ]
 	stands_still "$spare"
 	old=$(ready_pid)
+	hold
 	end_at_once "$old"
 	[ "$(ask)" = "$spare" ]
+	let_go
 	wait_until 10 'so_many 1 1'
 
 	spare=$(spare_pid)
@@ -364,7 +399,7 @@ stands_still() {
 	stands_still "$spare"
 	kill_nclust
 	again
-	wait_until 20 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$spare"
+	wait_until 20 'other_spare "$1"' "$spare"
 	is_gone "$spare"
 	[ "$(ask)" = "$old" ]
 }
@@ -377,7 +412,8 @@ stands_still() {
 	spare=$(spare_pid)
 	stands_still "$spare"
 	end_at_once "$(ready_pid)"
-	[ "$(ask)" = "$spare" ]
+	# its successor may take some until it stands still, too
+	wait_until 20 '[ "$(ask)" = "$1" ]' "$spare"
 	run -0 nclust stop "$INSTANCE"
 
 	start_nclust -n 1 --spare 1 --ready alive:200ms \
@@ -385,6 +421,7 @@ stands_still() {
 	wait_until 10 'so_many 1 1'
 	spare=$(spare_pid)
 	end_at_once "$(ready_pid)"
+	wait_until 10 '[ "$(ready_pid)" = "$1" ]' "$spare"
 	[ "$(who)" = "$spare" ]
 	wait_until 10 'so_many 1 1'
 }
@@ -499,6 +536,7 @@ had_client() {
 		[ "$(grep -c /check "$DIR/$spare")" -ge 50 ]
 		run ! had_client "$spare"
 		end_at_once "$old"
+		wait_until 10 '[ "$(ready_pid)" = "$1" ]' "$spare"
 		[ "$(client)" = "$spare" ]
 		wait_until 20 'so_many 1 1'
 	done
@@ -537,7 +575,7 @@ had_client() {
 	spare=$(spare_pid)
 	touch "$DIR/ill.$spare"
 	wait_logged "worker $spare failed 2 checks in a row"
-	wait_until 20 'so_many 1 1 && [ "$(spare_pid)" != "$1" ]' "$spare"
+	wait_until 20 'other_spare "$1"' "$spare"
 	[ "$(ready_pid)" = "$old" ]
 	[ "$(client)" = "$old" ]
 }
@@ -565,6 +603,18 @@ had_client() {
 	run ! had_client "$spare"
 	logged "spare worker $(spare_pid) is warm"
 	[ "$(client)" = "$old" ]
+}
+
+@test "a spare has to prove that it is ready, and holds up nobody who proves it" {
+	for _ in 1 2 3; do
+		serve -n 2 --spare 2 --balance random --ready tcp
+		wait_until 20 'so_many 2 2'
+		old=$(ready_pid)
+		end_at_once "$old"
+		wait_until 20 'so_many 2 2'
+		run -0 nclust stop "$INSTANCE"
+		wait_exit
+	done
 }
 
 @test "without CAP_BPF spares are asked where each has a socket by chance, else not" {
@@ -659,7 +709,8 @@ own_client() {
 	for kind in tcp udp path; do
 		where=$PORT
 		[ $kind != path ] || where=$DIR/server
-		start_nclust -n 1 --spare 1 --intercept off --ready alive:200ms \
+		# it has to be listening by then
+		start_nclust -n 1 --spare 1 --intercept off --ready alive:2s \
 			--log-level info -- python3 "$DIR/own.py" $kind "$where"
 		wait_logged 'no spares are held: worker' 1 20
 		logged "has a socket of its own at"

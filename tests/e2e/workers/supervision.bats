@@ -169,8 +169,9 @@ says_backoff() {
 @test "give-up: the others are stopped in order, exit 1, and the reason" {
 	launch_nclust -n 2 --ready notify --give-up 3/1m --backoff-min 1ms \
 		--backoff-max 1ms -- sh -c '
-		[ "$NCLUST_SLOT" -eq 1 ] && exit 1
-		exec "$0" --notify --to "$1"' "$FIXTURES/hear" "$DIR/heard"
+		[ "$NCLUST_SLOT" -eq 0 ] && exec "$0" --notify --to "$1"
+		until [ -e "$1" ]; do sleep 0.02; done # it hears signals
+		exit 1' "$FIXTURES/hear" "$DIR/heard"
 
 	wait_exit 20
 	[ "$status" -eq 1 ]
@@ -762,4 +763,26 @@ E
 		flock -n "$DIR/lock" true
 		! logged "still there" || false
 	done
+}
+
+@test "a worker whose end a tracer keeps costs nothing, and is replaced after that" {
+	start_cluster -n 1 -- sleep 1000
+	old=$(worker_pid 0)
+	python3 - "$old" >"$DIR/traced" 3>&- <<-'P' &
+		import ctypes, os, signal, sys, time
+		pid = int(sys.argv[1])
+		assert ctypes.CDLL(None).ptrace(0x4206, pid, 0, 0) == 0  # PTRACE_SEIZE
+		os.kill(pid, signal.SIGKILL)
+		os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+		print("ended", flush=True)
+		time.sleep(1000)
+	P
+	STARTED+=("$!")
+	poll_until 10 file_has "$DIR/traced" ended
+	ticks=$(awk "{ print \$14 + \$15 }" "/proc/$NCLUST_PID/stat")
+	sleep 1 # of which it needs nothing
+	[ $(($(awk "{ print \$14 + \$15 }" "/proc/$NCLUST_PID/stat") - ticks)) -lt 20 ]
+	kill -KILL "${STARTED[-1]}"
+	wait_until 10 '[ "$(worker_pid 0)" != "$1" ] &&
+		[ "$(worker_state 0)" = ready ]' "$old"
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
+#include "os/privilege.h"
+#include "os/vfork.h"
 #include "supervisor/accept/accepting.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/child.h"
@@ -8,8 +10,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* `accept = yes`: which connections get a process, which wait, which are refused. */
@@ -20,13 +24,43 @@
 
 ROOM_PARTS(&accept_part, &news_part);
 
+/* So long close(2) of a connection waits for a client that does not read. */
+#define LINGER 10
+
 static struct service *echo;
 static int clients[16];
 static unsigned client_count;
+static bool lingers;
+
+/* In place of that of os/socket/peer.c.  No process is started here: what one may do
+ * with its connection before nclust closes it is done at once. */
+int peer_accept(int listener, struct peer *peer)
+{
+	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER};
+	static char much[65536];
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct sockaddr_in far;
+	socklen_t size = sizeof(far);
+
+	*peer = (struct peer){.family = AF_INET};
+	if (fd == -1)
+		return -1;
+	ck_assert_int_eq(getpeername(fd, (struct sockaddr *)&far, &size), 0);
+	(void)memcpy(peer->ip, &far.sin_addr, sizeof(far.sin_addr));
+	if (!lingers)
+		return fd;
+	ck_assert_int_eq(
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)),
+		0);
+	while (send(fd, much, sizeof(much), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
 
 static void begin_with(const char *ini)
 {
 	client_count = 0;
+	lingers = false;
 	room_begin(ini);
 	echo = room_cluster("echo");
 	room_tick(echo);
@@ -173,6 +207,21 @@ START_TEST(a_command_that_cannot_be_executed_is_told_once)
 }
 END_TEST
 
+START_TEST(who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset)
+{
+	int fd;
+
+	room_fail_spawns(ENOENT);
+	fd = connect_one();
+	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+	room_pass(2 * SECOND);
+	ck_assert(is_refused(fd));
+	/* it is closed by now: only the second one is answered by a reset */
+	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), -1);
+}
+END_TEST
+
 START_TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
 {
 	pid_t pid;
@@ -204,6 +253,20 @@ START_TEST(who_takes_too_long_is_ended)
 }
 END_TEST
 
+START_TEST(a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits)
+{
+	time_t begun = time(NULL);
+
+	if (!privilege_has(CAP_SETUID) || !vfork_is_shared())
+		return; /* nobody has fewer rights than nclust, or it is valgrind */
+	lingers = true;
+	(void)connect_one();
+	(void)connect_one();
+	ck_assert_uint_eq(room_spawned(), 2);
+	ck_assert_int_lt(time(NULL) - begun, LINGER);
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, end);
@@ -212,7 +275,12 @@ static void add(TCase *all)
 	tcase_add_test(all, a_higher_limit_lets_in_who_waits);
 	tcase_add_test(all, who_cannot_have_a_process_now_has_one_later);
 	tcase_add_test(all, a_command_that_cannot_be_executed_is_told_once);
+	tcase_add_test(all,
+		who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset);
 	tcase_add_test(all, a_stop_ends_who_is_served_and_takes_nobody_more);
+	tcase_add_test(all,
+		a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits);
+	tcase_set_timeout(all, 60);
 }
 
 static void add_per_address(TCase *all)

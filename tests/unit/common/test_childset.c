@@ -67,12 +67,47 @@ START_TEST(what_was_removed_is_not_heard)
 }
 END_TEST
 
+/* As libev says that epoll_ctl(2) has failed. */
+static void cannot_watch(void)
+{
+	ev_io_stop(room.loop, &room.childset.wake);
+	ev_feed_event(room.loop, &room.childset.wake, EV_ERROR);
+	room_pass(0);
+}
+
+START_TEST(it_is_watched_anew_when_that_has_failed)
+{
+	cannot_watch();
+	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
+	for (int i = 0; i < 500 && heard[CHILD_NOTIFY] == 0; i++)
+		room_pass(10 * MSEC);
+	ck_assert_uint_gt(heard[CHILD_NOTIFY], 0);
+	ck_assert_int_eq(room.childset.again.pause, 0);
+}
+END_TEST
+
+START_TEST(while_it_fails_the_tries_become_rare)
+{
+	nsec_t pause = 0;
+
+	for (int i = 0; i < 20; i++) {
+		cannot_watch();
+		ck_assert_int_gt(room.childset.again.pause, 0);
+		ck_assert_int_ge(room.childset.again.pause, pause);
+		pause = room.childset.again.pause;
+	}
+	ck_assert_int_ge(pause, SECOND);
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, end);
 	tcase_add_test(all, what_is_left_unread_is_heard_again);
 	tcase_add_test(all, a_trap_is_heard_once_each_time_it_is_added);
 	tcase_add_test(all, what_was_removed_is_not_heard);
+	tcase_add_test(all, it_is_watched_anew_when_that_has_failed);
+	tcase_add_test(all, while_it_fails_the_tries_become_rare);
 }
 
 int main(void)

@@ -306,6 +306,35 @@ START_TEST(a_step_of_a_range_says_why)
 }
 END_TEST
 
+START_TEST(what_counts_to_one_is_said_so)
+{
+	struct report r = of(REPORT_SCALED);
+
+	r.count = 1;
+	report(r);
+	ck_assert_str_eq(heard, "web: scaled to 1 worker");
+	r.kind = REPORT_GAVE_UP;
+	report(r);
+	ck_assert_str_eq(heard, "web: gave up at the first death");
+}
+END_TEST
+
+START_TEST(one_that_is_unfit_again_is_replaced_later)
+{
+	struct report r = of(REPORT_UNWELL);
+
+	r.wait = 0;
+	report(r);
+	ck_assert_str_eq(
+		heard, "web.1: worker 4242 fails its checks: replacing it");
+	r.wait = 12 * SECOND;
+	report(r);
+	ck_assert_str_eq(heard,
+		"web.1: worker 4242 fails its checks: replacing it in 12 s");
+	ck_assert_double_eq(real("replaced_in"), 12);
+}
+END_TEST
+
 START_TEST(how_long_it_took_is_a_number)
 {
 	struct report r = of(REPORT_READY);
@@ -402,6 +431,13 @@ START_TEST(what_went_wrong_is_kept_for_the_status)
 	json_close_object(&w);
 	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "exit 1"));
 	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "it could not bind"));
+	buffer_clear(&out);
+	json_begin(&w, &out);
+	json_open_object(&w);
+	trouble_put(&w, web, room.launch.started);
+	json_close_object(&w);
+	ck_assert_ptr_nonnull(
+		strstr(buffer_text(&out), "not ready at the first try"));
 	buffer_fini(&out);
 }
 END_TEST
@@ -506,6 +542,8 @@ static void add(TCase *all)
 	tcase_add_test(all, without_a_history_it_is_said_once);
 	tcase_add_test(all, each_kind_has_a_sentence_and_the_same_as_an_object);
 	tcase_add_test(all, a_step_of_a_range_says_why);
+	tcase_add_test(all, what_counts_to_one_is_said_so);
+	tcase_add_test(all, one_that_is_unfit_again_is_replaced_later);
 	tcase_add_test(all, how_long_it_took_is_a_number);
 	tcase_add_loop_test(all, an_exit_has_its_reason_as_a_word, 0,
 		sizeof(whys) / sizeof(*whys));

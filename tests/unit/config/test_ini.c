@@ -384,6 +384,18 @@ static const struct {
 		"'db, job: done', found 'b: soon'\n"},
 	{"[cluster:web]\ncommand = x\naccept-per-address = 3\n",
 		"shop.ini:3: cluster:web.accept-per-address: needs 'accept'\n"},
+	{WEB "listen = 127.0.0.1:9100\nlisten = 9101\n"
+	     "[nclust]\nhttp = 9100\nagent = [::]:9101\n",
+		"shop.ini:3: cluster:web.listen: 'tcp:127.0.0.1:9100' is "
+		"already used by 'http'\n"
+		"shop.ini:3: cluster:web.listen: 'tcp:*:9101' is already used "
+		"by 'agent'\n"},
+	{WEB "listen = 127.0.0.2:9100\nlisten = 9102\n"
+	     "[nclust]\nhttp = 9100\nagent = 9100\n",
+		"shop.ini:7: nclust.agent: 'tcp:*:9100' is already used by "
+		"'http'\n"
+		"shop.ini:3: cluster:web.listen: 'tcp:127.0.0.2:9100' is "
+		"already used by 'agent'\n"},
 	{"[cluster:web]\ncommand = x\naccept-timeout = 3s\n",
 		"shop.ini:3: cluster:web.accept-timeout: needs 'accept'\n"},
 };

@@ -49,6 +49,12 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 	fd_close(fd);
 }
 
+void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
+{
+	(void)shutdown(*fd, SHUT_RDWR);
+	foreign_close(sup, by, fd);
+}
+
 void foreign_close_all(struct supervisor *sup, const struct child *by,
 	struct fdpass_message *m)
 {
@@ -239,6 +245,33 @@ START_TEST(a_restart_that_fails_is_an_error_with_its_reason)
 	(void)heard(peer);
 	ck_assert_ptr_nonnull(strstr(text, "\"id\":7,\"error\""));
 	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
+}
+END_TEST
+
+/* One fails, the other is done, whichever is over first. */
+START_TEST(a_restart_of_all_tells_what_became_of_each)
+{
+	struct service *job = room_cluster("job");
+	struct child *old = room_child(job, 0);
+
+	room_tell(old, EVENT_READY);
+	ask(peer, "restart", "");
+	room_tick(job);
+	room_tell(room_child(job, 0), EVENT_READY);
+	room_exits(old, 0);
+	room_tick(job);
+	room_tick(web);
+	for (int i = 0; i < 10 && cluster_alive(web->core) > 2; i++) {
+		room_exits(room_child(web, 0), 3);
+		room_pass(60 * SECOND);
+	}
+	(void)heard(peer);
+	ck_assert_ptr_nonnull(strstr(text, "\"id\":7,\"error\""));
+	(void)memmove(text, strstr(text, "\"id\":7,\"error\""),
+		strlen(strstr(text, "\"id\":7,\"error\"")) + 1);
+	ck_assert_ptr_nonnull(strstr(text, "\"web: restart failed: "));
+	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
+	ck_assert_ptr_nonnull(strstr(text, "; job: rollout 1 done: "));
 }
 END_TEST
 
@@ -529,6 +562,7 @@ static void add(TCase *all)
 	tcase_add_test(all, a_restart_is_answered_when_it_is_done);
 	tcase_add_test(all, who_does_not_wait_is_answered_at_once);
 	tcase_add_test(all, a_restart_that_fails_is_an_error_with_its_reason);
+	tcase_add_test(all, a_restart_of_all_tells_what_became_of_each);
 	tcase_add_test(all, a_scale_waits_for_the_new_ones);
 	tcase_add_test(all, a_stop_is_answered_when_the_last_is_gone);
 	tcase_add_test(all, a_stop_of_before_fails_no_restart);

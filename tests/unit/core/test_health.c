@@ -434,6 +434,77 @@ START_TEST(a_rollout_replaces_an_unwell_one_when_its_gate_is_shut)
 }
 END_TEST
 
+/* ---- those that are unfit again and again ---- */
+
+/* Its worker becomes unfit, and is replaced after that time. */
+static void unfit_for(enum why why, nsec_t wait)
+{
+	enum report_kind kind =
+		why == WHY_MEMORY ? REPORT_OUTGROWN : REPORT_UNWELL;
+
+	tell_why(why == WHY_MEMORY ? EVENT_OUTGROWN : EVENT_UNWELL, 0, why);
+	ck_assert_int_eq(bench_last(&b, kind)->wait, wait);
+	if (wait > 0) {
+		ck_assert_int_eq(bench_slot(&b, 0).mend_at, b.now + wait);
+		bench_pass(&b, wait - 1);
+		ck_assert_uint_eq(bench_slot(&b, 0).workers, 1);
+		ck_assert_uint_eq(cluster_ready(b.c), 1);
+		bench_pass(&b, 1);
+	}
+	ck_assert_int_eq(bench_slot(&b, 0).mend_at, NSEC_NEVER);
+	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+	bench_ready(&b, 0);
+	old_one_goes(0);
+}
+
+START_TEST(one_whose_successor_is_unfit_soon_again_serves_longer_and_longer)
+{
+	static const enum why whys[] = {WHY_CHECK, WHY_MEMORY};
+	struct cluster_settings *s = bench_settings();
+	nsec_t wait = s->backoff_min;
+
+	s->backoff_max = SECOND;
+	start_as(s, 1);
+	unfit_for(whys[_i], 0);
+	for (int k = 0; k < 6; k++) {
+		bench_pass(&b, 9 * SECOND);
+		unfit_for(whys[_i], wait);
+		wait = wait > s->backoff_max / 2 ? s->backoff_max : 2 * wait;
+	}
+	ck_assert_uint_eq(bench_slot(&b, 0).restarts, 0);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_was_fit_for_long_is_replaced_at_once_again)
+{
+	start_ready(1);
+	unfit_for(WHY_MEMORY, 0);
+	unfit_for(WHY_CHECK, 100 * MSEC);
+	bench_pass(&b, 10 * SECOND);
+	unfit_for(WHY_CHECK, 0);
+	unfit_for(WHY_CHECK, 100 * MSEC);
+	restart(); /* new workers, none of which was unfit */
+	bench_ready(&b, 0);
+	old_one_goes(0);
+	unfit_for(WHY_CHECK, 0);
+	end();
+}
+END_TEST
+
+START_TEST(one_that_has_done_its_work_does_not_wait)
+{
+	start_ready(1);
+	for (int k = 0; k < 4; k++) {
+		tell_why(EVENT_OUTGROWN, 0, _i == 0 ? WHY_SERVED : WHY_SOCKET);
+		ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
+		bench_ready(&b, 0);
+		old_one_goes(0);
+	}
+	end();
+}
+END_TEST
+
 /* ---- recycling ---- */
 
 START_TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
@@ -595,6 +666,11 @@ static void add_checks(TCase *tc)
 	tcase_add_test(tc, a_stop_ends_a_replacement);
 	tcase_add_test(
 		tc, a_rollout_replaces_an_unwell_one_when_its_gate_is_shut);
+	tcase_add_loop_test(tc,
+		one_whose_successor_is_unfit_soon_again_serves_longer_and_longer,
+		0, 2);
+	tcase_add_test(tc, one_that_was_fit_for_long_is_replaced_at_once_again);
+	tcase_add_loop_test(tc, one_that_has_done_its_work_does_not_wait, 0, 2);
 }
 
 static void add_recycling(TCase *tc)

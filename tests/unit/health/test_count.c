@@ -146,6 +146,22 @@ START_TEST(where_none_come_looks_are_rare)
 }
 END_TEST
 
+/* The one before it was not to be looked at for long. */
+START_TEST(a_new_one_is_looked_at_as_soon)
+{
+	begin(WEB("1", "max-requests = 100\nstable-after = 100ms\n"), 1);
+	room_pass(5 * MINUTE);
+	for (unsigned i = 0; i < 3; i++) {
+		room_killed(room_child(web, 0), SIGKILL);
+		room_pass(SECOND);
+		room_tell(room_child(web, 0), EVENT_READY);
+		first[0] = room_child(web, 0);
+		ck_assert_uint_gt(got_until_replaced(50, 4), 0);
+	}
+	room_end();
+}
+END_TEST
+
 START_TEST(what_nobody_can_count_is_told_once)
 {
 	begin(WEB("2", "max-requests = 10\n" STABLE), 2);
@@ -167,6 +183,7 @@ static void add_all(TCase *all)
 	tcase_add_test(all, only_what_comes_counts);
 	tcase_add_test(all, those_that_share_a_socket_share_its_count);
 	tcase_add_test(all, where_none_come_looks_are_rare);
+	tcase_add_test(all, a_new_one_is_looked_at_as_soon);
 	tcase_add_test(all, what_nobody_can_count_is_told_once);
 }
 

@@ -259,7 +259,7 @@ START_TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
 		room_pass(5 * SECOND);
 	}
 	ck_assert(room.instance.stopping);
-	ck_assert(room_logged("the start failed: a worker died three times"));
+	ck_assert(room_logged("the start failed: job.0 died three times"));
 	room_exits(room_child(web, 0), 0);
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 1);

@@ -304,6 +304,17 @@ START_TEST(one_that_dies_before_it_has_given_all_is_an_error)
 }
 END_TEST
 
+START_TEST(an_upgrade_numbers_clusters_that_have_none)
+{
+	web->kept.number = 0;
+	room.orphans.last_number = 7;
+	orphans_part.go_on(&room);
+	ck_assert_uint_eq(web->kept.number, 8);
+	orphans_part.go_on(&room);
+	ck_assert_uint_eq(web->kept.number, 8);
+}
+END_TEST
+
 static void add(TCase *all)
 {
 	tcase_add_checked_fixture(all, begin, end);
@@ -314,6 +325,7 @@ static void add(TCase *all)
 	tcase_add_test(all, a_listener_is_told_of_once);
 	tcase_add_test(all, another_socket_takes_the_place_of_the_first);
 	tcase_add_test(all, a_fresh_keeper_hears_all_again);
+	tcase_add_test(all, an_upgrade_numbers_clusters_that_have_none);
 }
 
 static void add_calls(TCase *all)

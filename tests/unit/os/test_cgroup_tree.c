@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -19,7 +20,8 @@
 /*
  * Groups in a made tree (v2, whose files are made beforehand), and what the
  * kernel does with real ones, where a v2 hierarchy is there to be written to,
- * with controllers or without.  What v1 does is in tests/e2e/workers/limits.bats.
+ * with controllers or without.  What v1 does is in tests/e2e/workers/limits.bats,
+ * but for what is left in a group.
  */
 #define ALL ((1U << CGROUP_KINDS) - 1)
 #define OWN "nclust@shop"
@@ -416,6 +418,22 @@ static int real_base(char *name, size_t size, const char **place)
 	return at;
 }
 
+/* The same in one of v1. */
+static int real_base_of_v1(char *name, size_t size, const char *controller)
+{
+	char path[64];
+	int at;
+
+	(void)snprintf(name, size, "nclust-unit.%d", (int)getpid());
+	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup/%s", controller);
+	at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at != -1 &&
+		(faccessat(at, "notify_on_release", F_OK, 0) == -1 ||
+			mkdirat(at, name, 0755) == -1))
+		fd_close(&at);
+	return at;
+}
+
 static unsigned count_processes(int dir)
 {
 	int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
@@ -556,6 +574,92 @@ START_TEST(a_process_is_born_in_its_group_and_ends_with_it)
 }
 END_TEST
 
+static bool no_group(void *context, const char *name, const char *worker)
+{
+	(void)context;
+	(void)name;
+	(void)worker;
+	return false;
+}
+
+/* A child in the group that waits for its end. */
+static pid_t child_in(int dir)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		enter(dir);
+		for (;;)
+			(void)pause();
+	}
+	return pid;
+}
+
+/* More than are killed in a turn, and some below; what is in a group that was not
+ * ended lives on. */
+#define LEFT 150
+static const char *const controllers[] = {"pids", "memory"};
+START_TEST(what_is_left_in_a_group_of_v1_is_killed_in_some_turns)
+{
+	const struct cgroup_limits none = {{0}};
+	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
+	struct cgroup_tree t = {.version = 1};
+	struct error err;
+	char name[64];
+	int at = real_base_of_v1(name, sizeof(name), controllers[_i]);
+	unsigned turns = 0;
+	unsigned ended = 0;
+	pid_t other;
+	int status;
+	int dir[3];
+
+	if (at == -1 || os_is_valgrind()) {
+		(void)fprintf(stderr, "left out: no cgroup v1 to write to\n");
+		return;
+	}
+	t.base = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir[0] = cgroup_make(&t, "nclust@shop@web/0.1", true, &none, &err);
+	dir[1] =
+		cgroup_make(&t, "nclust@shop@web/0.1/by-it", true, &none, &err);
+	dir[2] = cgroup_make(&t, "nclust@shop@web/1.2", true, &none, &err);
+	for (int i = 0; i < LEFT; i++)
+		(void)child_in(dir[i % 2]);
+	other = child_in(dir[2]);
+	while (count_processes(dir[0]) + count_processes(dir[1]) < LEFT ||
+		count_processes(dir[2]) < 1)
+		(void)nanosleep(&pause, NULL);
+
+	ck_assert(!cgroup_end(&t, "nclust@shop@web/0.1"));
+	for (; turns < 2000 &&
+		(ended < LEFT ||
+			faccessat(t.base, "nclust@shop@web/0.1", F_OK, 0) == 0);
+		turns++) {
+		(void)nanosleep(&pause, NULL);
+		while (waitpid(-1, &status, WNOHANG) > 0) {
+			ck_assert(WIFSIGNALED(status));
+			ended++;
+		}
+		ck_assert_uint_ge(
+			cgroup_sweep(&t, "nclust@shop@", no_group, NULL), 1);
+	}
+	ck_assert_uint_eq(ended, LEFT);
+	ck_assert_uint_ge(turns, 2);
+	ck_assert_int_eq(waitpid(other, &status, WNOHANG), 0);
+
+	(void)cgroup_end(&t, "nclust@shop@web/1.2");
+	ck_assert_int_eq(waitpid(other, &status, 0), other);
+	while (cgroup_sweep(&t, "nclust@shop@", no_group, NULL) > 0)
+		(void)nanosleep(&pause, NULL);
+	for (int i = 0; i < 3; i++)
+		(void)close(dir[i]);
+	(void)close(t.base);
+	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
+	(void)close(at);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	TCase *tc;
@@ -577,5 +681,8 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, numbers_of_groups_are_read);
 	tcase_add_test(tc, all_of_ours_move_to_a_leaf_and_back);
 	tcase_add_test(tc, a_process_is_born_in_its_group_and_ends_with_it);
+	tcase_add_loop_test(tc,
+		what_is_left_in_a_group_of_v1_is_killed_in_some_turns, 0,
+		COUNT_OF(controllers));
 	return os_suite("cgroup_tree", tc);
 }

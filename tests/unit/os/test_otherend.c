@@ -7,7 +7,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -164,20 +166,65 @@ START_TEST(whose_it_is_is_found_in_the_whole_tree)
 	pid_t grandchild;
 	pid_t pid;
 	bool denied = false;
+	struct otherend_place place = {0};
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	inodes[1] = inode_of(pair[0]);
 	pid = family_of_two(ends, &grandchild);
 	(void)close(pair[0]);
-	ck_assert_uint_eq(otherend_held(pid, true, inodes, 3, &denied), 2);
-	ck_assert_uint_eq(
-		otherend_held(grandchild, false, inodes, 3, &denied), 2);
-	ck_assert_uint_eq(
-		otherend_held(getpid(), false, inodes, 1, &denied), 0);
+	ck_assert_uint_eq(otherend_held(pid, true, inodes, 3, NSEC_NEVER,
+				  &place, &denied),
+		2);
+	ck_assert_uint_eq(otherend_held(grandchild, false, inodes, 3,
+				  NSEC_NEVER, &place, &denied),
+		2);
+	ck_assert_uint_eq(otherend_held(getpid(), false, inodes, 1, NSEC_NEVER,
+				  &place, &denied),
+		0);
+	ck_assert_uint_eq(place.process, 0);
+	ck_assert_int_eq(place.fd, 0);
 	ck_assert(!denied);
 	(void)close(pair[1]);
 	(void)close(ends[1]);
 	(void)waitpid(pid, NULL, 0);
+}
+END_TEST
+
+/* The last of very many descriptors is found in the looks that it takes, each of
+ * which does some, and no more, when its time is over. */
+START_TEST(a_look_whose_time_is_over_goes_on_with_the_next)
+{
+	const int many = 3000;
+	const struct rlimit room = {4096, 4096};
+	struct otherend_place place = {0};
+	uint64_t inodes[1];
+	bool denied = false;
+	uint32_t found = 0;
+	unsigned looks = 0;
+	int pair[2];
+	int fd = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &room) == -1 || os_is_valgrind()) {
+		(void)fprintf(stderr, "left out: not so many descriptors\n");
+		return;
+	}
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	inodes[0] = inode_of(pair[0]);
+	while (fd < many) {
+		fd = dup(pair[1]);
+		ck_assert_int_ne(fd, -1);
+	}
+	ck_assert_int_eq(dup2(pair[0], many + 1), many + 1);
+	(void)close(pair[0]);
+	do {
+		ck_assert_uint_eq(found, 0);
+		found = otherend_held(
+			getpid(), false, inodes, 1, 0, &place, &denied);
+		looks++;
+	} while (place.process > 0 || place.fd > 0);
+	ck_assert_uint_eq(found, 1);
+	ck_assert_uint_ge(looks, 3);
+	ck_assert_uint_le(looks, 5);
 }
 END_TEST
 
@@ -194,5 +241,6 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, unix_stream);
 	tcase_add_test(tc, a_tree_is_listed);
 	tcase_add_test(tc, whose_it_is_is_found_in_the_whole_tree);
+	tcase_add_test(tc, a_look_whose_time_is_over_goes_on_with_the_next);
 	return os_suite("otherend", tc);
 }

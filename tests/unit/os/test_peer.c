@@ -246,27 +246,6 @@ START_TEST(a_unix_socket_tells_who_connected)
 }
 END_TEST
 
-START_TEST(who_is_dismissed_gets_an_end_and_no_reset)
-{
-	union address at = {.v4 = {.sin_family = AF_INET}};
-	struct peer peer;
-	char text[8];
-	int client;
-	int fd;
-	int there;
-
-	at.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	fd = listen_at(&at, sizeof(at.v4));
-	client = call(&at, sizeof(at.v4));
-	there = accept_one(fd, &peer);
-	ck_assert_int_eq(send(client, "hello", 5, MSG_NOSIGNAL), 5);
-	peer_dismiss(there);
-	ck_assert_int_eq(read(client, text, sizeof(text)), 0);
-	(void)close(client);
-	(void)close(fd);
-}
-END_TEST
-
 START_TEST(what_speaks_of_a_connection_is_known)
 {
 	ck_assert(peer_is_variable("PROTO=TCP"));
@@ -291,7 +270,6 @@ int main(void)
 	tcase_add_test(tc, a_host_has_a_whole_net_of_ipv6);
 	tcase_add_test(tc, a_dual_stack_socket_tells_ipv4_as_such);
 	tcase_add_test(tc, a_unix_socket_tells_who_connected);
-	tcase_add_test(tc, who_is_dismissed_gets_an_end_and_no_reset);
 	tcase_add_test(tc, what_speaks_of_a_connection_is_known);
 	return os_suite("peer", tc);
 }
