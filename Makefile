@@ -255,13 +255,19 @@ $(PLAIN_VARIANTS): tests/fixtures/plain.c tests/fixtures/fixture.h
 	$(call say,CC)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) \
 		$(PLAIN_FLAGS) -o $@ $<
 
+# One whose time is what a test says.
+VARIANTS += $(B)/variants/nclust-clock
+$(B)/variants/nclust-clock: $(ORDERED) $(B)/tests/variants/clock.o
+	@mkdir -p $(@D)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 VARIANT_next = -DVARIANT_NEXT
 VARIANT_alien = -DVARIANT_ALIEN
 VARIANT_crash = -DVARIANT_FAULT=FAULT_CHECK_CRASHES
 VARIANT_hang = -DVARIANT_FAULT=FAULT_CHECK_HANGS
 VARIANT_fail = -DVARIANT_FAULT=FAULT_RESTORE_FAILS
 VARIANT_die = -DVARIANT_FAULT=FAULT_TAKEOVER_CRASHES
-$(VARIANTS): $(B)/variants/nclust-%: $(ORDERED)
+$(filter-out %-clock,$(VARIANTS)): $(B)/variants/nclust-%: $(ORDERED)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(ALL_CFLAGS) $(VARIANT_$*) -c -o $@.o \
 		src/supervisor/common/variant.c

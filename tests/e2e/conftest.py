@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+"""The end-to-end tests: nclust with real programs.  tests/harness is what they share."""
+from harness.sandbox import (  # noqa: F401: hooks of pytest
+    pytest_collection_modifyitems, pytest_configure, pytest_runtest_makereport,
+    pytest_runtest_protocol)

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+"""What the end-to-end tests share: `from harness import *`."""
+import os
+import signal
+from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGUSR1, SIGUSR2
+
+import pytest
+
+from .control import Closed, Control, Object, Refused
+from .instance import (DIE, HEAR, NAP, NOTIFY, PLAIN, PROGRAM, RUDE, SERVE, UNWELL, Instance,
+                       cluster, fixture, inside, launch, nclust, numbers, server, start, variant)
+from .lab import (BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command, descriptors,
+                  environment, freeze, is_alive, is_gone, is_stopped, kill, lines, living, need,
+                  need_root, path, pids, read, run, session, stat, state, thaw, wait, wait_gone,
+                  write)
+from .load import Clients, Steady, Visits
+from .net import (PORT, Answer, Request, asked, dial, get, holders, inodes, listens, queued, slots,
+                  sockets, wait_asked, wait_listened)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Clients that ask all the time (tests/fixtures/load.c, visit.c and openload.c)."""
+import json
+import re
+import signal
+
+from . import lab
+from .control import Object
+from .instance import fixture
+from .net import PORT, wait_listened
+
+
+class Load:
+    """A program that says when it has begun; the counts are there when it has ended."""
+    begun = None
+
+    def __init__(self, program, *args, wait=True):
+        if wait:
+            wait_listened(args[0])
+        self.out = lab.path(f"{program}.{len(lab.started)}")
+        with open(self.out, "wb") as out:
+            self.process = lab.begin_program(fixture(program), *args, stdout=out)
+        if self.begun:
+            lab.wait(self.has_begun, f"the first answer to {program}")
+
+    def has_begun(self):
+        return self.begun in lab.read(self.out) or self.process.poll() is not None
+
+    def last(self):
+        lines = lab.lines(self.out)
+        return lines[-1] if lines else ""
+
+    def end(self):
+        """Stop it, wait for what is under way, and return the counts."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.result()
+
+    def result(self):
+        """The counts of one that ends by itself."""
+        lab.wait(lambda: self.process.poll() is not None, "the end of a load")
+        return self.counts(self.last())
+
+    def counts(self, line):
+        print(line)
+        return Object((name, int(n)) for name, n in re.findall(r"(\w+)=(\d+)", line))
+
+
+class Clients(Load):
+    """Some that ask without a pause: answered, refused, lost, late."""
+    begun = "started"
+
+    def __init__(self, port=PORT, *args):
+        super().__init__("load", port, *args)
+
+
+class Visits(Load):
+    """A few, with pauses; `more` waits until others have been answered."""
+
+    def __init__(self, port=PORT, *args):
+        super().__init__("visit", port, *args, wait=False)
+
+    def answered(self):
+        return int(self.last() or 0)
+
+    def more(self):
+        before = self.answered()
+        lab.wait(lambda: self.answered() > before, "more answers")
+
+
+class Steady(Load):
+    """Requests by a schedule, of several kinds, eight at once at most: all that openload's
+    report has, `lost` among it."""
+    begun = "ready"
+
+    def __init__(self, at=PORT, *args, at_once=8):
+        super().__init__("openload", at, "--at-once", at_once, "--patience", 600000, *args)
+
+    def counts(self, line):
+        print(line)
+        return json.loads(line, object_hook=Object)
