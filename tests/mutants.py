@@ -30,15 +30,11 @@ ROOMS = TOP / "src/supervisor"
 
 # The end-to-end tests of a room, where these are not of its name alone.
 E2E = {
-    "common": ["core", "control", "workers", "hooks"],
+    "common": ["core", "control"],
     "limits": ["workers"],
     "order": ["instance", "hooks"],
     "logs": ["logs", "logger"],
-    ".": ["whole", "instance", "upgrade"],
-    "sockets": ["sockets", "drain"],
-    "drain": ["drain", "sockets"],
-    "workers": ["workers", "core"],
-    "intercept": ["intercept", "core"],
+    ".": ["whole", "instance"],
 }
 
 # What is found in a line of code, and what it becomes.
