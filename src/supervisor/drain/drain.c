@@ -6,6 +6,7 @@
 #include "core/image.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
+#include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain_inside.h"
@@ -39,15 +40,17 @@
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
 #define TURN_FOR_LOOKS (2 * MSEC)
 #define TURN (6 * MSEC)
-/* Time for all processes to stop; at first we wait without the event loop. */
+/* Time for all processes to stop, which takes a CPU: longer after each freeze in vain.
+ * At first we wait without the event loop. */
 #define STOP_PATIENCE (50 * MSEC)
+#define STOP_PATIENCE_MOST (500 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
 /* A spare has this long, as nobody waits for it: on a busy machine it waits itself, for
  * the CPU that it needs to stop.  It is looked for it so often. */
 #define HOLD_PATIENCE (5 * SECOND)
 #define HOLD_AGAIN (20 * MSEC)
 #define STOP_POLL (20 * USEC)
-/* After so many freezes in vain (a debugger has it) we give up freezing. */
+/* After so many freezes in vain of a worker that a debugger has we give up freezing. */
 #define STOPS_IN_VAIN 3
 /* Time for the worker to close connections that may be quiet ("unseen"). */
 #define UNSEEN_PATIENCE (2 * SECOND)
@@ -163,7 +166,11 @@ static void tell(struct drain *d, bool forced)
 	char busy[600];
 	char text[700];
 
-	if (forced)
+	if (forced && d->view.busy == 0)
+		(void)snprintf(text, sizeof(text),
+			"by force: it cannot be frozen, because a debugger "
+			"has it");
+	else if (forced)
 		(void)snprintf(text, sizeof(text),
 			"by force: %u connection%s still busy: %s",
 			d->view.busy, d->view.busy == 1 ? "" : "s",
@@ -344,6 +351,27 @@ static void on_frozen(struct drain *d)
 	look_later(d);
 }
 
+/* A freeze was in vain, but its stop signals may have interrupted system calls, and the
+ * kernel does not tell in which call a process waits that goes on with one
+ * (restart_syscall(2)).  Processes that have stopped still show it.  Nobody knows of the
+ * others: they count as being at work. */
+static void note_interrupted(struct drain *d)
+{
+	for (size_t i = 0; i < d->process_count; i++) {
+		struct drain_process *p = &d->processes[i];
+
+		p->stopped_in = p->still
+			? connections_activity(&p->remote, p->stopped_in)
+			: ACTIVITY_SLEEPS;
+	}
+}
+
+static nsec_t stop_patience(const struct drain *d)
+{
+	return nsec_min(STOP_PATIENCE * (1 + (nsec_t)d->unstoppable),
+		STOP_PATIENCE_MOST);
+}
+
 static void await_stop(struct drain *d)
 {
 	const struct timespec pause = {.tv_nsec = STOP_POLL};
@@ -356,20 +384,32 @@ static void await_stop(struct drain *d)
 		}
 		(void)nanosleep(&pause, NULL);
 	} while (clock_now() < until);
-	if (clock_now() - d->frozen_at < STOP_PATIENCE) {
+	if (clock_now() - d->frozen_at < stop_patience(d)) {
 		again_in(d, MSEC);
 		return;
 	}
 	d->unstoppable++;
-	for (size_t i = 0; i < d->process_count; i++)
-		d->processes[i].stopped_in = ACTIVITY_UNKNOWN;
+	note_interrupted(d);
 	look_later(d);
+}
+
+/* Has a debugger one of its processes, which then does not stop for us? */
+static bool is_traced(const struct drain *d)
+{
+	uint64_t tracer;
+
+	for (size_t i = 0; i < d->process_count; i++)
+		if (process_status(d->processes[i].pid, "TracerPid:", 10,
+			    &tracer) == 0 &&
+			tracer != 0)
+			return true;
+	return false;
 }
 
 static void freeze(struct drain *d)
 {
-	if (d->unstoppable >= STOPS_IN_VAIN) {
-		finish(d, false); /* a debugger has it: as good as it gets */
+	if (d->unstoppable >= STOPS_IN_VAIN && is_traced(d)) {
+		finish(d, true);
 		return;
 	}
 	drain_freeze(d);

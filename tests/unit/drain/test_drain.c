@@ -25,7 +25,9 @@ static size_t has_count;
 static unsigned ended;
 static unsigned asked_late;
 static bool refused;
-static enum activity does;
+static enum activity
+	does; /* UNKNOWN: it goes on with what a stop has interrupted */
+static pid_t tracer;
 
 int connections_add(struct connections *all, struct remote *r, int pidfd)
 {
@@ -57,8 +59,7 @@ unsigned connections_end(struct remote *r, int pidfd,
 enum activity connections_activity(struct remote *r, enum activity stopped_in)
 {
 	(void)r;
-	(void)stopped_in;
-	return does;
+	return does == ACTIVITY_UNKNOWN ? stopped_in : does;
 }
 
 size_t process_tree(pid_t pid, pid_t *list, size_t most)
@@ -72,10 +73,9 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value)
 {
 	(void)pid;
 	(void)base;
-	if (strcmp(key, "SigCgt:") != 0)
-		return -1;
-	*value = 0; /* it catches no signal */
-	return 0;
+	*value = strcmp(key, "TracerPid:") == 0 ? (uint64_t)tracer : 0;
+	/* it catches no signal */
+	return strcmp(key, "SigCgt:") == 0 || tracer != 0 ? 0 : -1;
 }
 
 static struct service *web;
@@ -87,6 +87,7 @@ static void begin(void)
 	ended = asked_late = 0;
 	refused = false;
 	does = ACTIVITY_WAITS;
+	tracer = 0;
 	room_begin(WEB);
 	web = room_cluster("web");
 	room_tick(web);
@@ -221,10 +222,26 @@ END_TEST
 
 START_TEST(who_is_held_by_a_debugger_is_asked_all_the_same)
 {
+	(void)connect_quiet(5000);
+	tracer = 4711;
 	room_never_stops(pid);
 	service_stop(web, false);
 	room_pass(2 * SECOND);
 	ck_assert(is_asked());
+	ck_assert(room_logged("web.0: drained by force: it cannot be frozen"));
+}
+END_TEST
+
+START_TEST(who_does_not_stop_in_time_on_a_busy_machine_is_waited_for)
+{
+	(void)connect_quiet(5000);
+	room_never_stops(pid);
+	service_stop(web, false);
+	room_pass(30 * MSEC);
+	does = ACTIVITY_UNKNOWN; /* it may sleep between two pieces of an answer */
+	room_pass(4 * SECOND);
+	ck_assert(!is_asked());
+	ck_assert_uint_eq(ended, 0);
 }
 END_TEST
 
@@ -240,6 +257,8 @@ static void add(TCase *all)
 	tcase_add_test(
 		all, a_request_that_comes_while_it_stands_still_is_answered);
 	tcase_add_test(all, who_is_held_by_a_debugger_is_asked_all_the_same);
+	tcase_add_test(
+		all, who_does_not_stop_in_time_on_a_busy_machine_is_waited_for);
 }
 
 int main(void)
