@@ -527,17 +527,10 @@ bool steer_may_stop(const struct child *child)
 
 /* ---- rollouts ---- */
 
-/* The first one is ready: the clients of workers that died before that are its. */
-static void look_for_left(struct steer *s)
+/* The first worker is ready.  New clients go to its socket at once, and then the
+ * clients that came before, to sockets of workers that had died, are moved there. */
+static void take_all_clients(struct steer *s)
 {
-	unsigned left = 0;
-
-	while (left < s->count && !steer_is_orphaned(s, &s->lanes[left]))
-		left++;
-	if (left == s->count) {
-		steer_look_next_turn(s);
-		return;
-	}
 	look_soon(s);
 	for (unsigned i = 0; i < s->count; i++)
 		steer_leave_seat(s, s->lanes[i].id);
@@ -556,7 +549,7 @@ static void note(struct service *service, const struct report *r)
 		r->kind == REPORT_DRAINING ||
 			(r->kind == REPORT_STOPPING && child->traffic.drains));
 	if (r->kind == REPORT_READY && cluster_ready(service->core) == 1)
-		look_for_left(s);
+		take_all_clients(s);
 	else if (r->kind == REPORT_READY)
 		steer_look_next_turn(s);
 	else

@@ -111,6 +111,21 @@ START_TEST(if_nobody_is_ready_all_have_a_share)
 }
 END_TEST
 
+START_TEST(the_first_that_is_ready_again_has_all_clients_at_once)
+{
+	begin(WEB("rr", "quiet"));
+	for (uint32_t slot = 0; slot < 3; slot++)
+		room_killed(room_child(web, slot), SIGSEGV);
+	room_pass(SECOND);
+	room_tell(room_child(web, 1), EVENT_READY);
+	/* a client that comes now must not wait for one that only starts */
+	for (const struct listener_socket *k = l->sockets; k != NULL;
+		k = k->next)
+		ck_assert_uint_eq(k->weight, k->fd == fd_of(1));
+	room_end();
+}
+END_TEST
+
 START_TEST(one_that_is_emptied_keeps_its_own_to_the_end)
 {
 	begin(WEB("rr", "quiet"));
@@ -174,6 +189,8 @@ static void add(TCase *all)
 	tcase_add_test(all, each_has_its_own);
 	tcase_add_test(all, the_successor_has_that_of_who_died);
 	tcase_add_test(all, if_nobody_is_ready_all_have_a_share);
+	tcase_add_test(
+		all, the_first_that_is_ready_again_has_all_clients_at_once);
 	tcase_add_test(all, one_that_is_emptied_keeps_its_own_to_the_end);
 	tcase_add_test(all, one_that_ends_at_once_leaves_it_to_its_successor);
 	tcase_add_test(all, others_share_one);
