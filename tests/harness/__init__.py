@@ -13,6 +13,7 @@ from .lab import (BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command, 
                   environment, freeze, is_alive, is_gone, is_stopped, kill, lines, living, need,
                   need_root, path, pids, read, run, session, stat, state, thaw, wait, wait_gone,
                   write)
+from .life import Life
 from .load import Clients, Steady, Visits
 from .net import (PORT, Answer, Request, asked, dial, get, holders, inodes, listens, queued, slots,
                   sockets, wait_asked, wait_listened)
