@@ -50,21 +50,66 @@ static const struct calls kinds[] = {
 
 /* ---- the filter ---- */
 
+/*
+ * At each installation the kernel tries the filter with every number there is
+ * (seccomp_cache_prepare()), and compiles it: most numbers are let go in a few steps,
+ * and all rows share the ends.
+ */
+enum label {
+	NEXT, /* the instruction after this one */
+	SOCKETCALL,
+	V6ONLY,
+	TRAP,
+	ALLOW,
+	HIGH, /* of the present row: above what is looked for ... */
+	ROW,  /* ... and the next row */
+	LABELS
+};
+
 struct program {
-	struct sock_filter code[80];
+	struct sock_filter code[64];
+	unsigned char yes[64]; /* where a jump leads: labels */
+	unsigned char no[64];
+	unsigned short at[LABELS];
 	unsigned short count;
 };
 
-static void put(
-	struct program *p, uint16_t code, uint32_t k, unsigned yes, unsigned no)
+static void put(struct program *p, uint16_t code, uint32_t k)
 {
-	p->code[p->count++] =
-		(struct sock_filter){code, (uint8_t)yes, (uint8_t)no, k};
+	p->code[p->count++] = (struct sock_filter){code, 0, 0, k};
 }
 
 static void load(struct program *p, size_t offset)
 {
-	put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+	put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+}
+
+static void jump(struct program *p, uint16_t how, uint32_t k, enum label yes,
+	enum label no)
+{
+	p->yes[p->count] = (unsigned char)yes;
+	p->no[p->count] = (unsigned char)no;
+	put(p, BPF_JMP | BPF_K | how, k);
+}
+
+static void set_label(struct program *p, enum label label)
+{
+	p->at[label] = p->count;
+}
+
+/* Jumps that lead to these labels are final. */
+static void resolve(struct program *p, enum label first, enum label last)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		if (p->yes[i] >= first && p->yes[i] <= last) {
+			p->code[i].jt = (uint8_t)(p->at[p->yes[i]] - i - 1);
+			p->yes[i] = NEXT;
+		}
+		if (p->no[i] >= first && p->no[i] <= last) {
+			p->code[i].jf = (uint8_t)(p->at[p->no[i]] - i - 1);
+			p->no[i] = NEXT;
+		}
+	}
 }
 
 /* The lower half: what these calls take are ints. */
@@ -78,62 +123,52 @@ static size_t argument(unsigned n)
 	return at;
 }
 
-static void give(struct program *p, uint32_t verdict)
+/* What is loaded is the kind of system calls, and so it is at the next row. */
+static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 {
-	put(p, BPF_RET | BPF_K, verdict, 0, 0);
-}
+	bool v6only = v6only_too && c->setsockopt[0] != 0;
 
-/* If what is loaded is `k`: to the verdict behind it. */
-static void trap_if(struct program *p, uint32_t k)
-{
-	put(p, BPF_JMP | BPF_JEQ | BPF_K, k, 0, 1);
-	give(p, SECCOMP_RET_USER_NOTIF);
-}
-
-static void trap_socketcall(struct program *p, uint32_t number)
-{
-	put(p, BPF_JMP | BPF_JEQ | BPF_K, number, 0, 5);
-	load(p, argument(0));
-	trap_if(p, CALL_BIND);
-	trap_if(p, CALL_LISTEN);
-}
-
-static void trap_v6only(struct program *p, uint32_t number)
-{
-	put(p, BPF_JMP | BPF_JEQ | BPF_K, number, 0, 6);
-	load(p, argument(1));
-	put(p, BPF_JMP | BPF_JEQ | BPF_K, LEVEL_IPV6, 0, 3);
-	load(p, argument(2));
-	trap_if(p, OPTION_V6ONLY);
-	give(p, SECCOMP_RET_ALLOW);
-}
-
-static void add_kind(struct program *p, const struct calls *c, bool v6only_too)
-{
-	unsigned short begin = p->count;
-
-	load(p, offsetof(struct seccomp_data, arch));
-	put(p, BPF_JMP | BPF_JEQ | BPF_K, c->arch, 0, 0);
+	jump(p, BPF_JEQ, c->arch, NEXT, ROW);
 	load(p, offsetof(struct seccomp_data, nr));
 	if (c->mask != ~0U)
-		put(p, BPF_ALU | BPF_AND | BPF_K, c->mask, 0, 0);
-	trap_if(p, c->bind);
-	trap_if(p, c->listen);
-	for (int i = 0; v6only_too && i < 2; i++)
-		if (c->setsockopt[i] != 0)
-			trap_v6only(p, c->setsockopt[i]);
+		put(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
+	jump(p, BPF_JGT, v6only ? c->setsockopt[0] : c->listen, HIGH, NEXT);
 	if (c->socketcall != 0)
-		trap_socketcall(p, c->socketcall);
-	give(p, SECCOMP_RET_ALLOW);
-	p->code[begin + 1].jf = (uint8_t)(p->count - begin - 2);
+		jump(p, BPF_JEQ, c->socketcall, SOCKETCALL, NEXT);
+	jump(p, BPF_JGE, c->bind, NEXT, ALLOW);
+	jump(p, BPF_JEQ, c->bind, TRAP, NEXT);
+	jump(p, BPF_JEQ, c->listen, TRAP, v6only ? NEXT : ALLOW);
+	if (v6only)
+		jump(p, BPF_JEQ, c->setsockopt[0], V6ONLY, ALLOW);
+	set_label(p, HIGH);
+	jump(p, BPF_JEQ,
+		v6only_too && c->setsockopt[1] != 0 ? c->setsockopt[1] : ~0U,
+		V6ONLY, ALLOW);
+	set_label(p, ROW);
+	resolve(p, HIGH, ROW);
 }
 
 static void make(struct program *p, bool v6only_too)
 {
-	p->count = 0;
+	(void)memset(p, 0, sizeof(*p));
+	load(p, offsetof(struct seccomp_data, arch));
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
-		add_kind(p, &kinds[i], v6only_too);
-	give(p, SECCOMP_RET_ALLOW);
+		add_row(p, &kinds[i], v6only_too);
+	put(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW); /* no row is of this kind */
+	set_label(p, SOCKETCALL);
+	load(p, argument(0));
+	jump(p, BPF_JEQ, CALL_BIND, TRAP, NEXT);
+	jump(p, BPF_JEQ, CALL_LISTEN, TRAP, ALLOW);
+	set_label(p, V6ONLY);
+	load(p, argument(1));
+	jump(p, BPF_JEQ, LEVEL_IPV6, NEXT, ALLOW);
+	load(p, argument(2));
+	jump(p, BPF_JEQ, OPTION_V6ONLY, TRAP, ALLOW);
+	set_label(p, TRAP);
+	put(p, BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+	set_label(p, ALLOW);
+	put(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	resolve(p, SOCKETCALL, ALLOW);
 }
 
 /* Learnt at the first install. */
