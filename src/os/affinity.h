@@ -6,6 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Have the kernel run this process sooner after it has woken up, by a short time slice
+ * (sched_setattr(2), Linux 6.12); its children have the usual one.  Does nothing where
+ * they would lose what they inherit: a real-time policy or a negative nice value. */
+void affinity_be_prompt(void);
+
 /* How many CPUs this process may run on; at least 1. */
 unsigned affinity_count(void);
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/affinity.h"
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -455,6 +456,7 @@ static int start(struct supervisor *sup, struct error *err)
 
 	if (open_basics(sup, err) == -1 || supervisor_loop_init(sup, err) == -1)
 		return -1;
+	affinity_be_prompt();
 	if (open_rundir(sup, err) == -1)
 		return -1;
 	logger_init(sup);

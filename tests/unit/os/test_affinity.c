@@ -7,7 +7,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* Write a file of the made /sys, and the directories above it. */
 static void put(const char *path, const char *text)
@@ -171,6 +174,46 @@ START_TEST(cpus_are_counted_and_chosen_by_turn)
 }
 END_TEST
 
+/* The slice that sched_getattr(2) reports: the word at byte 24. */
+static uint64_t slice_of(pid_t pid)
+{
+	uint64_t words[7] = {0};
+
+	ck_assert_int_eq(
+		syscall(SYS_sched_getattr, pid, words, sizeof(words), 0), 0);
+	return words[3];
+}
+
+/* In a process of its own; its child's exit status is the answer. */
+static int ask_child(int nice_value)
+{
+	pid_t pid = fork();
+	uint64_t usual = slice_of(0);
+	int status;
+
+	if (pid == 0) {
+		(void)setpriority(PRIO_PROCESS, 0, nice_value);
+		affinity_be_prompt();
+		pid = fork();
+		if (pid == 0)
+			_exit(slice_of(0) != usual ||
+				getpriority(PRIO_PROCESS, 0) != nice_value);
+		(void)waitpid(pid, &status, 0);
+		_exit(WEXITSTATUS(status));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+START_TEST(a_short_slice_is_for_this_process_alone)
+{
+	ck_assert_int_eq(ask_child(0), 0);
+	ck_assert_int_eq(ask_child(3), 0);
+	if (geteuid() == 0) /* the kernel would reset it, too, for children */
+		ck_assert_int_eq(ask_child(-5), 0);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	TCase *tc;
@@ -184,5 +227,6 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, what_cannot_be_read_is_a_core_of_its_own);
 	tcase_add_test(tc, nothing_at_all_is_known);
 	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
+	tcase_add_test(tc, a_short_slice_is_for_this_process_alone);
 	return os_suite("affinity", tc);
 }
