@@ -9,6 +9,8 @@ VERSION := $(shell sed -n '1s/^nclust \([^ ]*\) .*/\1/p' NEWS)
 V = plain
 
 CC = gcc
+# Compiles what was compiled before in no time, where it is there.
+CCACHE := $(shell command -v ccache 2>/dev/null)
 # Small rather than fast: nclust is not in the way of a request, and its code is
 # most of its memory.  Frames for debuggers are in -g.
 CFLAGS = -Os -g -fno-asynchronous-unwind-tables -fno-unwind-tables
@@ -81,8 +83,8 @@ CHECK_LIBS = -lcheck -lsubunit -lrt -lm -lpthread
 SOURCES := $(wildcard src/*.c src/*/*.c src/*/*/*.c)
 HEADERS := $(wildcard src/*/*.h src/*/*/*.h)
 UNIT_SOURCES := $(wildcard tests/unit/*/test_*.c)
-UNIT_COMMON := $(filter-out $(UNIT_SOURCES),$(wildcard tests/unit/*.c \
-	tests/unit/*/*.c))
+UNIT_FOLDERS := $(sort $(UNIT_SOURCES:tests/unit/%=%))
+UNIT_FOLDERS := $(sort $(foreach f,$(UNIT_FOLDERS),$(firstword $(subst /, ,$(f)))))
 SIM_SOURCES := $(wildcard tests/sim/*.c)
 FLEET_SOURCES := $(wildcard tests/fleet/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
@@ -96,8 +98,7 @@ C_FILES := $(SOURCES) $(HEADERS) $(wildcard tests/*/*.c tests/*/*.h \
 OBJECTS := $(SOURCES:%.c=$(B)/%.o)
 MAIN := $(B)/src/main.o
 ARCHIVE := $(B)/libnclust.a
-UNIT_ARCHIVE := $(B)/libunit.a
-UNIT_TESTS := $(UNIT_SOURCES:tests/unit/%.c=$(B)/unit/%)
+UNIT_PROGRAMS := $(UNIT_FOLDERS:%=$(B)/unit/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(B)/fuzz/%)
 FIXTURES := $(FIXTURE_SOURCES:tests/fixtures/%.c=build/fixtures/%)
 PLAIN_VARIANTS := build/fixtures/plain-static $(if $(filter \
@@ -115,11 +116,10 @@ endif
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all programs unit-programs sim-program fuzz-programs fixtures \
-	variants bench-programs check check-asan unit sim fleet-sim fleet e2e faults replace \
-	upgrade-from wild lint clang asan valgrind fuzz sequences torture \
-	hostile cover \
-	mutate format bench man install uninstall dist deb image \
+.PHONY: all unit-programs sim-program fuzz-programs fixtures variants \
+	bench-programs check nightly soak check-asan unit sim fleet-sim fleet e2e \
+	upgrade-from wild lint clang asan valgrind fuzz sequences torture hostile \
+	cover mutate mutants format bench man install uninstall dist deb image \
 	package-tests static clean help FORCE
 
 # --- Building --------------------------------------------------------------
@@ -204,25 +204,24 @@ $(B)/src/web/page.o: PAGE_CFLAGS = -DPAGE_SCRIPT='"$(call \
 
 $(B)/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) $(PAGE_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CCACHE) $(CC) $(ALL_CFLAGS) $(OBJECT_CFLAGS) $(PAGE_CFLAGS) -MMD -MP -c -o $@ $<
 
 # --- Test programs ---------------------------------------------------------
 
-# What unit tests share; a test has of it, and of nclust, what it asks for.  What
-# it defines itself stands in place of nclust's of the same name (muldefs).
-$(UNIT_ARCHIVE): $(UNIT_COMMON:%.c=$(B)/%.o)
-	@rm -f $@
-	$(call say,AR)$(AR) rcs $@ $^
-
-# tests/unit/room_lib.c fakes what is below the rooms; the tests of what is below
-# want it as it is.
-BELOW := base cli config core logger os protocol
-$(B)/unit/%: $(B)/tests/unit/%.o $(UNIT_ARCHIVE) $(ARCHIVE)
+# The tests of a folder of tests/unit are one program.  Those of rooms have the bench of
+# room_lib.c, where functions of nclust can be replaced.
+BELOW := base cli config core logger os protocol supervisor
+WRAPPED := $(shell sed -n 's/^REPLACEABLE(\(.*\))/-Wl,--wrap=\1/p' \
+	tests/unit/room_replace.c)
+ROOM_OBJECTS := $(B)/tests/unit/room_lib.o $(B)/tests/unit/room_replace.o
+.SECONDEXPANSION:
+$(B)/unit/%: $$(addprefix $(B)/,$$(addsuffix .o,$$(basename \
+		$$(wildcard tests/unit/$$*/*.c)))) \
+		$(B)/tests/unit/unit.o $$(if $$(filter $$*,$(BELOW)),,$(ROOM_OBJECTS)) \
+		$(ARCHIVE)
 	@mkdir -p $(@D)
-	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,-z,muldefs -o $@ $< \
-		$(if $(filter $(BELOW),$(firstword $(subst /, ,$*))),$(filter-out \
-		%/room_lib.o,$(UNIT_COMMON:%.c=$(B)/%.o)),$(UNIT_ARCHIVE)) \
-		$(ARCHIVE) $(LIBS) $(CHECK_LIBS)
+	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,-z,muldefs \
+		$(if $(filter $*,$(BELOW)),,$(WRAPPED)) -o $@ $^ $(LIBS) $(CHECK_LIBS)
 
 $(B)/sim/sim: $(SIM_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
 	@mkdir -p $(@D)
@@ -287,7 +286,7 @@ build/valgrind/%.so: tests/valgrind/%.c
 	$(call say,LD)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared \
 		-o $@ $< -ldl
 
-unit-programs: $(UNIT_TESTS)
+unit-programs: $(UNIT_PROGRAMS)
 sim-program: $(if $(SIM_SOURCES),$(B)/sim/sim) $(B)/fleet/fleet
 # libFuzzer is clang's.
 ifeq ($(V),plain)
@@ -303,17 +302,17 @@ bench-programs: $(BENCHES) $(FIXTURES)
 
 # --- Testing ---------------------------------------------------------------
 
-check: ## everything that must hold before a change is offered
+check: ## what must hold for every change
 	scripts/check
 
-# The tests of a name in any folder, or a folder's.
-named_units = $(or $(filter %/test_$(1) $(B)/unit/$(subst /,/test_,$(1)),\
-	$(UNIT_TESTS)),$(filter $(B)/unit/$(1:%/=%)/%,$(UNIT_TESTS)),\
-	$(error nothing in tests/unit is called '$(1)'))
+nightly: ## all that there is: other tools, programs, kernels' faults; hours
+	scripts/check --nightly
 
-unit: unit-programs ## the unit tests (TESTS="cluster ini" for some, cli/ for cli's)
-	@scripts/run-unit $(if $(TESTS),$(foreach t,$(TESTS),$(call \
-		named_units,$(t))),$(UNIT_TESTS))
+soak: all fixtures unit-programs ## the tests of every change N=20 times, beside a load
+	scripts/soak $(or $(N),20)
+
+unit: unit-programs ## the unit tests (TESTS=drain for those of a folder)
+	@scripts/run-unit $(if $(TESTS),$(TESTS:%=$(B)/unit/%),$(UNIT_PROGRAMS))
 
 sim: sim-program ## the core in a fake world (SEED=N for one, SEEDS=N for many)
 	$(if $(SEED),$(B)/sim/sim --seed $(SEED),$(B)/sim/sim $(if \
@@ -325,15 +324,8 @@ fleet-sim: sim-program ## a release for 1,000 hosts, on paper: tables (SEED=N)
 fleet: all fixtures ## several hosts, real load balancers, brokers; as root (TESTS=nats)
 	scripts/run-fleet $(TESTS)
 
-faults: all fixtures ## each system call of a start, take-over, upgrade fails once
-	FAULTS=all FILE_TIMEOUT=3600 scripts/run-e2e faults
-
 e2e: all fixtures ## the tests with real programs (TESTS="why health/" for some)
 	scripts/run-e2e $(TESTS)
-
-replace: all fixtures ## 20 rolling restarts of each server, under load
-	RESTARTS=$(or $(RESTARTS),20) FILE_TIMEOUT=1200 \
-		scripts/run-e2e replace
 
 upgrade-from: all fixtures ## `upgrade` from an earlier nclust and back (REV=COMMIT)
 	scripts/upgrade-from $(REV)
@@ -357,7 +349,7 @@ check-asan: all fixtures ## the e2e tests under them (TESTS="why health/" for so
 	scripts/check-asan $(TESTS)
 
 valgrind: all fixtures unit-programs build/valgrind/pidfd.so ## unit and smoke
-	scripts/run-unit --valgrind $(UNIT_TESTS)
+	scripts/run-unit --valgrind $(UNIT_PROGRAMS)
 	scripts/run-valgrind
 
 fuzz: fuzz-programs ## each fuzz target for SECONDS=10
@@ -369,6 +361,9 @@ cover: ## line coverage of the unit tests and the simulation
 
 mutate: all fixtures ## break core and shell in known ways; a test must notice
 	scripts/mutate
+
+mutants: all unit-programs fixtures ## sampled faults of src/supervisor: how many are noticed? (COUNT=60 SEED=1)
+	tests/mutants.py --count $(or $(COUNT),60) --seed $(or $(SEED),1)
 
 sequences: all fixtures ## orders of verbs, under load: all, or N=12 by SEED=N
 	tests/sequences/sequences.py --nclust ./nclust \

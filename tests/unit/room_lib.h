@@ -2,28 +2,47 @@
 #ifndef TESTS_ROOM_LIB_H
 #define TESTS_ROOM_LIB_H
 
+#include "unit.h"
+
 #include "supervisor/common/part.h"
 
-#include <check.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdint.h>
 
 /*
  * An instance on a bench, for the tests of the rooms of src/supervisor: clusters
  * and workers as nclust has them, but no process is started, and time passes only
  * when a test says so.
  *
- * What a test program defines itself stands in place of nclust's function of the
- * same name, and so does what room_lib.c defines: the clock, and what starts,
- * signals and awaits a process.
+ * The clock, and what starts, signals and awaits a process, are those of room_lib.c.
  */
 extern struct supervisor room;
 
-/* The rooms that hear of what happens, in place of the list of parts.c. */
+/* The rooms that hear of what happens in the tests of this file, in place of the list of
+ * parts.c. */
 #define ROOM_PARTS(...) \
-	const struct part *const parts[] = {__VA_ARGS__, NULL}; \
-	const unsigned part_count = sizeof(parts) / sizeof(*parts) - 1
+	static void use_parts(void) \
+	{ \
+		const struct part *const list[] = {__VA_ARGS__}; \
+\
+		room_use_parts(list, COUNT_OF(list)); \
+		unit_replace_all(__BASE_FILE__); \
+	} \
+	FILE_FIXTURE(use_parts)
+void room_use_parts(const struct part *const *list, size_t count);
+
+/* In the tests of this file, which has ROOM_PARTS, this stands in place of nclust's function
+ * of that name, which room_replace.c has to know:
+ *
+ *	REPLACED(size_t, process_tree)(pid_t pid, pid_t *list, size_t most) { ... }
+ */
+#define REPLACED(type, f) \
+	extern __typeof__(f) *replaced_##f; \
+	static __typeof__(f) fake_##f; \
+	UNIT_CONSTRUCTOR(replace_##f, \
+		unit_replace(__BASE_FILE__, (SFun *)(uintptr_t)&replaced_##f, \
+			(SFun)fake_##f)) \
+	static type fake_##f
 
 /* One that sends a worker its stop signal: the last of those that are asked. */
 extern const struct part plain_part;
@@ -74,8 +93,5 @@ void room_fail_spawns(int error);
 /* All that was logged so far, as lines; and: does it have this piece? */
 const char *room_log(void);
 bool room_logged(const char *piece);
-
-/* Run the tests that `add` puts into a case: what a main() returns. */
-int room_run(const char *name, void (*add)(TCase *all));
 
 #endif

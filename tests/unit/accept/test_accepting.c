@@ -22,7 +22,7 @@
 	"[cluster:echo]\ncommand = /bin/cat\naccept = yes\n" \
 	"listen = 127.0.0.1:0\nworkers = 2\nstop-timeout = 5s\n" more
 
-ROOM_PARTS(&accept_part, &news_part);
+ROOM_PARTS(&accept_part, &news_part)
 
 /* So long close(2) of a connection waits for a client that does not read. */
 #define LINGER 10
@@ -34,7 +34,7 @@ static bool lingers;
 
 /* In place of that of os/socket/peer.c.  No process is started here: what one may do
  * with its connection before nclust closes it is done at once. */
-int peer_accept(int listener, struct peer *peer)
+REPLACED(int, peer_accept)(int listener, struct peer *peer)
 {
 	const struct linger linger = {.l_onoff = 1, .l_linger = LINGER};
 	static char much[65536];
@@ -118,7 +118,10 @@ static bool is_refused(int fd)
 	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
 }
 
-START_TEST(each_connection_gets_a_process)
+CASE(limit)
+FIXTURE(begin, end)
+
+TEST(each_connection_gets_a_process)
 {
 	ck_assert_uint_eq(room_spawned(), 0);
 	(void)connect_one();
@@ -126,9 +129,8 @@ START_TEST(each_connection_gets_a_process)
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert_uint_eq(service_counts(echo).alive, 2);
 }
-END_TEST
 
-START_TEST(beyond_the_limit_they_wait)
+TEST(beyond_the_limit_they_wait)
 {
 	int third;
 
@@ -141,9 +143,8 @@ START_TEST(beyond_the_limit_they_wait)
 	room_pass(0);
 	ck_assert_uint_eq(room_spawned(), 3);
 }
-END_TEST
 
-START_TEST(a_higher_limit_lets_in_who_waits)
+TEST(a_higher_limit_lets_in_who_waits)
 {
 	struct error err;
 
@@ -161,9 +162,11 @@ START_TEST(a_higher_limit_lets_in_who_waits)
 	room_pass(0);
 	ck_assert_uint_eq(room_spawned(), 4);
 }
-END_TEST
 
-START_TEST(one_address_may_have_so_many_and_others_theirs)
+CASE(of_one_address)
+FIXTURE(begin_per_address, end)
+
+TEST(one_address_may_have_so_many_and_others_theirs)
 {
 	int second;
 
@@ -177,9 +180,11 @@ START_TEST(one_address_may_have_so_many_and_others_theirs)
 	(void)connect_one();
 	ck_assert_uint_eq(room_spawned(), 3);
 }
-END_TEST
 
-START_TEST(who_cannot_have_a_process_now_has_one_later)
+CASE(limit)
+FIXTURE(begin, end)
+
+TEST(who_cannot_have_a_process_now_has_one_later)
 {
 	int fd;
 
@@ -192,9 +197,8 @@ START_TEST(who_cannot_have_a_process_now_has_one_later)
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), 1);
 }
-END_TEST
 
-START_TEST(a_command_that_cannot_be_executed_is_told_once)
+TEST(a_command_that_cannot_be_executed_is_told_once)
 {
 	const char *first;
 
@@ -205,9 +209,8 @@ START_TEST(a_command_that_cannot_be_executed_is_told_once)
 	ck_assert_ptr_nonnull(first);
 	ck_assert_ptr_null(strstr(first + 1, "cannot execute"));
 }
-END_TEST
 
-START_TEST(who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset)
+TEST(who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset)
 {
 	int fd;
 
@@ -220,9 +223,8 @@ START_TEST(who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset)
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), -1);
 }
-END_TEST
 
-START_TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
+TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
 {
 	pid_t pid;
 
@@ -238,9 +240,11 @@ START_TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
 	room_killed(room_child(echo, 0), SIGKILL);
 	ck_assert(echo->stage.ended);
 }
-END_TEST
 
-START_TEST(who_takes_too_long_is_ended)
+CASE(time)
+FIXTURE(begin_timeout, end)
+
+TEST(who_takes_too_long_is_ended)
 {
 	pid_t pid;
 
@@ -251,9 +255,11 @@ START_TEST(who_takes_too_long_is_ended)
 	room_pass(3 * SECOND);
 	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 1);
 }
-END_TEST
 
-START_TEST(a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits)
+CASE(limit)
+FIXTURE(begin, end)
+
+TEST(a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits)
 {
 	time_t begun = time(NULL);
 
@@ -264,40 +270,4 @@ START_TEST(a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits)
 	(void)connect_one();
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert_int_lt(time(NULL) - begun, LINGER);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, each_connection_gets_a_process);
-	tcase_add_test(all, beyond_the_limit_they_wait);
-	tcase_add_test(all, a_higher_limit_lets_in_who_waits);
-	tcase_add_test(all, who_cannot_have_a_process_now_has_one_later);
-	tcase_add_test(all, a_command_that_cannot_be_executed_is_told_once);
-	tcase_add_test(all,
-		who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset);
-	tcase_add_test(all, a_stop_ends_who_is_served_and_takes_nobody_more);
-	tcase_add_test(all,
-		a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits);
-	tcase_set_timeout(all, 60);
-}
-
-static void add_per_address(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin_per_address, end);
-	tcase_add_test(all, one_address_may_have_so_many_and_others_theirs);
-}
-
-static void add_timeout(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin_timeout, end);
-	tcase_add_test(all, who_takes_too_long_is_ended);
-}
-
-int main(void)
-{
-	return room_run("accept: limit", add) |
-		room_run("accept: of one address", add_per_address) |
-		room_run("accept: time", add_timeout);
 }

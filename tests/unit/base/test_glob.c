@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/glob.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static const struct {
@@ -50,27 +51,10 @@ static const struct {
 	{"/**/*.c", "/x.c", GLOB_FILE | GLOB_BELOW},
 };
 
-START_TEST(a_path_matches_name_by_name)
+TEST_LOOP(a_path_matches_name_by_name, 0, (int)(sizeof(cases) / sizeof(*cases)))
 {
 	ck_assert_msg(
 		glob_match(cases[_i].pattern, cases[_i].path) == cases[_i].got,
 		"%s, %s: %u", cases[_i].pattern, cases[_i].path,
 		glob_match(cases[_i].pattern, cases[_i].path));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("glob");
-	TCase *tc = tcase_create("glob");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_loop_test(tc, a_path_matches_name_by_name, 0,
-		(int)(sizeof(cases) / sizeof(*cases)));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/log.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-START_TEST(a_line_is_written_whole)
+TEST(a_line_is_written_whole)
 {
 	char line[64] = "";
 	int ends[2];
@@ -19,10 +20,9 @@ START_TEST(a_line_is_written_whole)
 	ck_assert_int_gt(read(ends[0], line, sizeof(line) - 1), 0);
 	ck_assert_str_eq(line, "nclust: web: 1 of 2\n");
 }
-END_TEST
 
 /* As a service manager gives it; the test is killed if this blocks. */
-START_TEST(a_full_socket_drops_lines)
+TEST(a_full_socket_drops_lines)
 {
 	char line[64] = "";
 	int ends[2];
@@ -34,21 +34,4 @@ START_TEST(a_full_socket_drops_lines)
 		log_note("much");
 	ck_assert_int_eq(read(ends[0], line, 13), 13);
 	ck_assert_str_eq(line, "nclust: much\n");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("log");
-	TCase *tc = tcase_create("log");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tc, a_line_is_written_whole);
-	tcase_add_test(tc, a_full_socket_drops_lines);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/buffer.h"
 #include "base/text.h"
 
-#include <check.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +29,13 @@ static const struct {
 	{NSEC_NEVER, "106751 d"},
 };
 
-START_TEST(an_age_has_two_or_three_digits)
+TEST_LOOP(
+	an_age_has_two_or_three_digits, 0, (int)(sizeof(ages) / sizeof(*ages)))
 {
 	char text[16];
 
 	ck_assert_str_eq(text_age(text, ages[_i].age), ages[_i].text);
 }
-END_TEST
 
 static const struct {
 	uint64_t n;
@@ -50,7 +51,7 @@ static const struct {
 	{UINT64_MAX, 16, "ffffffffffffffff"},
 };
 
-START_TEST(a_number_has_its_digits)
+TEST_LOOP(a_number_has_its_digits, 0, (int)(sizeof(numbers) / sizeof(*numbers)))
 {
 	struct buffer out;
 
@@ -60,7 +61,6 @@ START_TEST(a_number_has_its_digits)
 	ck_assert_str_eq(buffer_text(&out), numbers[_i].text);
 	buffer_fini(&out);
 }
-END_TEST
 
 /* `line`: of a worker's own; NULL: as `text`. */
 static const struct {
@@ -83,7 +83,8 @@ static const struct {
 	{"\xe2\x81\xa9", "\\xe2\\x81\\xa9", "\xe2\x81\xa9"},
 };
 
-START_TEST(what_is_not_harmless_is_escaped)
+TEST_LOOP(what_is_not_harmless_is_escaped, 0,
+	(int)(sizeof(escapes) / sizeof(*escapes)))
 {
 	const char *from = escapes[_i].from;
 	const char *line = escapes[_i].line;
@@ -93,25 +94,4 @@ START_TEST(what_is_not_harmless_is_escaped)
 	ck_assert_str_eq(text, escapes[_i].text);
 	(void)text_escape_line(text, sizeof(text), from, strlen(from));
 	ck_assert_str_eq(text, line != NULL ? line : escapes[_i].text);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("text");
-	TCase *tc = tcase_create("text");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_loop_test(tc, an_age_has_two_or_three_digits, 0,
-		(int)(sizeof(ages) / sizeof(*ages)));
-	tcase_add_loop_test(tc, a_number_has_its_digits, 0,
-		(int)(sizeof(numbers) / sizeof(*numbers)));
-	tcase_add_loop_test(tc, what_is_not_harmless_is_escaped, 0,
-		(int)(sizeof(escapes) / sizeof(*escapes)));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "cli/advice.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +65,9 @@ static const char *on_event(const char *json, double now)
 	return shown();
 }
 
-START_TEST(there_is_none_where_all_is_well)
+FIXTURE(setup, teardown)
+
+TEST(there_is_none_where_all_is_well)
 {
 	ck_assert_str_eq(
 		advise("\"state\":\"running\",\"workers\":["
@@ -78,9 +81,8 @@ START_TEST(there_is_none_where_all_is_well)
 		       "\"dropped\":0}],\"failed_restart\":null"),
 		"");
 }
-END_TEST
 
-START_TEST(a_worker_that_fails)
+TEST(a_worker_that_fails)
 {
 	ck_assert_str_eq(
 		advise("\"workers\":[{\"slot\":0,\"state\":\"ready\"},"
@@ -110,9 +112,8 @@ START_TEST(a_worker_that_fails)
 		"  web.2 is not started again; once it can run, start it: "
 		"nclust restart shop/web.2\n");
 }
-END_TEST
 
-START_TEST(a_worker_whose_exits_are_remembered)
+TEST(a_worker_whose_exits_are_remembered)
 {
 	json_t *other = parse("{\"event\":\"exited\",\"cluster\":\"web\","
 			      "\"slot\":3,\"time\":1000}");
@@ -138,9 +139,8 @@ START_TEST(a_worker_whose_exits_are_remembered)
 	json_decref(other);
 	json_decref(exited);
 }
-END_TEST
 
-START_TEST(a_cluster_that_gave_up)
+TEST(a_cluster_that_gave_up)
 {
 	const char *text =
 		advise("\"state\":\"failed\",\"workers\":[{\"slot\":0,"
@@ -153,27 +153,24 @@ START_TEST(a_cluster_that_gave_up)
 	ck_assert_ptr_null(strstr(text, "restart shop/web.0"));
 	ck_assert_ptr_null(strstr(text, "the last restart"));
 }
-END_TEST
 
-START_TEST(a_restart_that_failed)
+TEST(a_restart_that_failed)
 {
 	ck_assert_str_eq(advise("\"failed_restart\":{\"text\":\"x\"}"),
 		"\nwhat to do next\n"
 		"  the last restart of web failed; once the new workers can "
 		"run, try again: nclust restart shop/web\n");
 }
-END_TEST
 
-START_TEST(a_worker_that_is_stopped)
+TEST(a_worker_that_is_stopped)
 {
 	ck_assert_str_eq(advise("\"workers\":[{\"slot\":3,\"state\":\"ready\","
 				"\"stopped\":true}]"),
 		"\nwhat to do next\n  web.3 is stopped by a signal; to "
 		"continue it: nclust signal shop/web.3 CONT\n");
 }
-END_TEST
 
-START_TEST(a_queue_that_is_full)
+TEST(a_queue_that_is_full)
 {
 	ck_assert_str_eq(advise("\"listeners\":[{\"address\":\"tcp:*:80\","
 				"\"dropped\":2}]"),
@@ -191,9 +188,8 @@ START_TEST(a_queue_that_is_full)
 			      "\"queue\":110,\"queue_limit\":128}]"),
 			"110 connections in its queue, of 128 at most"));
 }
-END_TEST
 
-START_TEST(what_the_events_tell)
+TEST(what_the_events_tell)
 {
 	ck_assert_str_eq(
 		on_event("{\"event\":\"hang\",\"cluster\":\"web\",\"slot\":1,"
@@ -233,9 +229,8 @@ START_TEST(what_the_events_tell)
 			1001),
 		"");
 }
-END_TEST
 
-START_TEST(a_target_is_as_short_as_it_can_be)
+TEST(a_target_is_as_short_as_it_can_be)
 {
 	json_t *status = parse(
 		"{\"name\":\"web\",\"clusters\":[{\"name\":\"web\",\"workers\":"
@@ -245,18 +240,16 @@ START_TEST(a_target_is_as_short_as_it_can_be)
 	json_decref(status);
 	ck_assert_ptr_nonnull(strstr(shown(), "nclust events -f web.1\n"));
 }
-END_TEST
 
-START_TEST(the_directory_that_was_given_is_part_of_the_command)
+TEST(the_directory_that_was_given_is_part_of_the_command)
 {
 	advice.runtime_directory = "/tmp/it's mine";
 	ck_assert_ptr_nonnull(strstr(advise("\"failed_restart\":{}"),
 		"nclust restart shop/web --runtime-directory '/tmp/it'\\''s "
 		"mine'\n"));
 }
-END_TEST
 
-START_TEST(no_more_than_four_and_none_for_others)
+TEST(no_more_than_four_and_none_for_others)
 {
 	const char *all =
 		"\"state\":\"running\",\"failed_restart\":{},\"listeners\":"
@@ -283,10 +276,9 @@ START_TEST(no_more_than_four_and_none_for_others)
 	ck_assert_str_ne(shown(), "");
 	json_decref(status);
 }
-END_TEST
 
 /* No name from elsewhere becomes a word of a command. */
-START_TEST(a_name_that_is_none_gets_no_command)
+TEST(a_name_that_is_none_gets_no_command)
 {
 	json_t *status =
 		parse("{\"name\":\"$(x)\",\"clusters\":[{\"name\":\"web\","
@@ -300,33 +292,4 @@ START_TEST(a_name_that_is_none_gets_no_command)
 	ck_assert_str_eq(shown(), "");
 	json_decref(status);
 	json_decref(other);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli advice");
-	TCase *tcase = tcase_create("advice");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, there_is_none_where_all_is_well);
-	tcase_add_test(tcase, a_worker_that_fails);
-	tcase_add_test(tcase, a_worker_whose_exits_are_remembered);
-	tcase_add_test(tcase, a_cluster_that_gave_up);
-	tcase_add_test(tcase, a_restart_that_failed);
-	tcase_add_test(tcase, a_worker_that_is_stopped);
-	tcase_add_test(tcase, a_queue_that_is_full);
-	tcase_add_test(tcase, what_the_events_tell);
-	tcase_add_test(tcase, a_target_is_as_short_as_it_can_be);
-	tcase_add_test(
-		tcase, the_directory_that_was_given_is_part_of_the_command);
-	tcase_add_test(tcase, no_more_than_four_and_none_for_others);
-	tcase_add_test(tcase, a_name_that_is_none_gets_no_command);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "../../../tools/describe.h"
 #include "base/scope.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static void refuses(const char *line, const char *sentence)
 	ck_assert_str_eq(err.text, sentence);
 }
 
-START_TEST(every_verb_but_some_takes_a_target)
+TEST(every_verb_but_some_takes_a_target)
 {
 	static const char *const lines[] = {"status shop", "restart shop",
 		"reload shop", "stop shop", "events shop", "config shop"};
@@ -54,9 +55,8 @@ START_TEST(every_verb_but_some_takes_a_target)
 	ck_assert_int_eq(parse("status"), 0);
 	ck_assert_ptr_null(got.target);
 }
-END_TEST
 
-START_TEST(a_restart_takes_a_command_with_all_its_words)
+TEST(a_restart_takes_a_command_with_all_its_words)
 {
 	ck_assert_int_eq(
 		parse("restart --no-wait web -- ./app --json -- x"), 0);
@@ -78,9 +78,8 @@ START_TEST(a_restart_takes_a_command_with_all_its_words)
 	ck_assert_int_eq(parse("restart web"), 0);
 	ck_assert_ptr_null(got.command);
 }
-END_TEST
 
-START_TEST(options_may_stand_anywhere)
+TEST(options_may_stand_anywhere)
 {
 	ck_assert_int_eq(parse("stop --now web --no-wait --json"), 0);
 	ck_assert_str_eq(got.target, "web");
@@ -89,9 +88,8 @@ START_TEST(options_may_stand_anywhere)
 	ck_assert(arguments_has(&got, OPTION_JSON));
 	ck_assert(!arguments_has(&got, OPTION_ALL));
 }
-END_TEST
 
-START_TEST(one_word_may_be_the_option_of_several_verbs)
+TEST(one_word_may_be_the_option_of_several_verbs)
 {
 	ck_assert_int_eq(parse("status -aw web"), 0);
 	ck_assert(arguments_has(&got, OPTION_EACH));
@@ -103,9 +101,8 @@ START_TEST(one_word_may_be_the_option_of_several_verbs)
 	ck_assert(arguments_has(&got, OPTION_ALL));
 	ck_assert(!arguments_has(&got, OPTION_EACH));
 }
-END_TEST
 
-START_TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
+TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
 		if (v->words == WORDS_COMMAND || v->words == WORDS_VERB ||
@@ -124,9 +121,8 @@ START_TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 	ck_assert_str_eq(got.runtime_directory, "/y");
 	ck_assert_str_eq(got.target, "shop");
 }
-END_TEST
 
-START_TEST(letters_may_be_joined)
+TEST(letters_may_be_joined)
 {
 	ck_assert_int_eq(parse("events -fn20 web"), 0);
 	ck_assert(arguments_has(&got, OPTION_FOLLOW));
@@ -143,9 +139,8 @@ START_TEST(letters_may_be_joined)
 	ck_assert_str_eq(got.cluster, "web");
 	ck_assert_str_eq(got.kinds, "a,b");
 }
-END_TEST
 
-START_TEST(canaries_have_a_number_and_a_time)
+TEST(canaries_have_a_number_and_a_time)
 {
 	ck_assert_int_eq(parse("restart web --canary 2 --bake=1500ms"), 0);
 	ck_assert(arguments_has(&got, OPTION_CANARY));
@@ -154,9 +149,8 @@ START_TEST(canaries_have_a_number_and_a_time)
 	ck_assert_int_eq(parse("restart web"), 0);
 	ck_assert(!arguments_has(&got, OPTION_CANARY));
 }
-END_TEST
 
-START_TEST(scale_takes_the_number_on_either_side)
+TEST(scale_takes_the_number_on_either_side)
 {
 	static const char *const lines[] = {"scale web 4", "scale 4 web"};
 
@@ -170,9 +164,8 @@ START_TEST(scale_takes_the_number_on_either_side)
 	ck_assert_ptr_null(got.target);
 	ck_assert_int_eq(got.count, 0);
 }
-END_TEST
 
-START_TEST(scale_tells_a_change_from_a_number)
+TEST(scale_tells_a_change_from_a_number)
 {
 	ck_assert_int_eq(parse("scale web +1"), 0);
 	ck_assert_int_eq(got.scale_kind, SCALE_BY);
@@ -187,9 +180,8 @@ START_TEST(scale_tells_a_change_from_a_number)
 	ck_assert_str_eq(got.target, "4");
 	ck_assert_int_eq(got.count, 7);
 }
-END_TEST
 
-START_TEST(scale_refuses_what_is_no_number)
+TEST(scale_refuses_what_is_no_number)
 {
 	refuses("scale", "scale: which number? e.g. nclust scale 4");
 	refuses("scale web", "scale: 'web' is not a number");
@@ -199,9 +191,8 @@ START_TEST(scale_refuses_what_is_no_number)
 		"found '10001'");
 	refuses("scale a b 4", "scale: unexpected word '4'");
 }
-END_TEST
 
-START_TEST(send_takes_a_message_and_perhaps_a_target)
+TEST(send_takes_a_message_and_perhaps_a_target)
 {
 	ck_assert_int_eq(parse("send web.2 {\"a\":1}"), 0);
 	ck_assert_str_eq(got.target, "web.2");
@@ -216,9 +207,8 @@ START_TEST(send_takes_a_message_and_perhaps_a_target)
 	refuses("send web {} {}", "send: unexpected word '{}'");
 	refuses("send web -x", "'send' takes no option '-x'");
 }
-END_TEST
 
-START_TEST(signal_takes_the_name_on_either_side)
+TEST(signal_takes_the_name_on_either_side)
 {
 	ck_assert_int_eq(parse("signal web.2 USR1"), 0);
 	ck_assert_str_eq(got.target, "web.2");
@@ -237,9 +227,8 @@ START_TEST(signal_takes_the_name_on_either_side)
 	refuses("signal", "signal: which signal? e.g. nclust signal USR1");
 	refuses("signal web", "signal: 'web' is not a signal");
 }
-END_TEST
 
-START_TEST(config_takes_a_file)
+TEST(config_takes_a_file)
 {
 	ck_assert_int_eq(parse("config --check -c shop.ini"), 0);
 	ck_assert(arguments_has(&got, OPTION_CHECK));
@@ -247,9 +236,8 @@ START_TEST(config_takes_a_file)
 	ck_assert_int_eq(parse("config --config=shop.ini --json"), 0);
 	ck_assert_str_eq(got.file, "shop.ini");
 }
-END_TEST
 
-START_TEST(exec_takes_all_that_follows)
+TEST(exec_takes_all_that_follows)
 {
 	ck_assert_int_eq(parse("exec -- npm start --json"), 0);
 	ck_assert_str_eq(got.command[0], "npm");
@@ -264,9 +252,8 @@ START_TEST(exec_takes_all_that_follows)
 	refuses("exec", "exec: which command? e.g. nclust exec ./server");
 	refuses("exec --", "exec: which command? e.g. nclust exec ./server");
 }
-END_TEST
 
-START_TEST(doctor_takes_a_command_or_none)
+TEST(doctor_takes_a_command_or_none)
 {
 	ck_assert_int_eq(parse("doctor"), 0);
 	ck_assert_ptr_null(got.command);
@@ -280,18 +267,16 @@ START_TEST(doctor_takes_a_command_or_none)
 	refuses("doctor -l", "--listen needs a ADDRESS");
 	refuses("status -l 80", "'status' takes no option '-l'");
 }
-END_TEST
 
-START_TEST(help_takes_a_verb)
+TEST(help_takes_a_verb)
 {
 	ck_assert_int_eq(parse("help scale"), 0);
 	ck_assert_str_eq(got.topic, "scale");
 	ck_assert_int_eq(parse("scale --help"), 0);
 	ck_assert(arguments_has(&got, OPTION_HELP));
 }
-END_TEST
 
-START_TEST(mistakes_are_told)
+TEST(mistakes_are_told)
 {
 	refuses("status --jsn",
 		"'status' takes no option '--jsn'; did you mean '--json'?");
@@ -322,23 +307,20 @@ START_TEST(mistakes_are_told)
 		"1h, found '5'");
 	refuses("version x", "version: unexpected word 'x'");
 }
-END_TEST
 
-START_TEST(two_dashes_end_the_options)
+TEST(two_dashes_end_the_options)
 {
 	ck_assert_int_eq(parse("status -- --json"), 0);
 	ck_assert_str_eq(got.target, "--json");
 	ck_assert(!arguments_has(&got, OPTION_JSON));
 }
-END_TEST
 
-START_TEST(many_words_do_no_harm)
+TEST(many_words_do_no_harm)
 {
 	refuses("status a b c d e f", "status: unexpected word 'b'");
 }
-END_TEST
 
-START_TEST(the_names_are_those_of_the_table)
+TEST(the_names_are_those_of_the_table)
 {
 	const char *const *names = cli_verbs();
 	size_t i;
@@ -353,9 +335,8 @@ START_TEST(the_names_are_those_of_the_table)
 	ck_assert_ptr_null(verb_find("logs2"));
 	ck_assert_ptr_null(verb_find(""));
 }
-END_TEST
 
-START_TEST(help_has_each_verb_and_fits_a_screen)
+TEST(help_has_each_verb_and_fits_a_screen)
 {
 	struct buffer out;
 	const char *text;
@@ -378,9 +359,8 @@ START_TEST(help_has_each_verb_and_fits_a_screen)
 	ck_assert_ptr_nonnull(strstr(text, "  -n, --workers count"));
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(the_manual_has_every_option)
+TEST(the_manual_has_every_option)
 {
 	struct buffer out;
 	const char *text;
@@ -398,42 +378,4 @@ START_TEST(the_manual_has_every_option)
 		ck_assert(at[0] != '\'' &&
 			(at[0] != '.' || strncmp(at, ".It Cm ", 7) == 0));
 	buffer_fini(&out);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli arguments");
-	TCase *tcase = tcase_create("parse");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_test(tcase, one_word_may_be_the_option_of_several_verbs);
-	tcase_add_test(tcase, every_verb_but_some_takes_a_target);
-	tcase_add_test(tcase, a_restart_takes_a_command_with_all_its_words);
-	tcase_add_test(tcase, options_may_stand_anywhere);
-	tcase_add_test(
-		tcase, every_verb_that_asks_takes_json_and_a_runtime_directory);
-	tcase_add_test(tcase, letters_may_be_joined);
-	tcase_add_test(tcase, canaries_have_a_number_and_a_time);
-	tcase_add_test(tcase, scale_takes_the_number_on_either_side);
-	tcase_add_test(tcase, scale_tells_a_change_from_a_number);
-	tcase_add_test(tcase, scale_refuses_what_is_no_number);
-	tcase_add_test(tcase, send_takes_a_message_and_perhaps_a_target);
-	tcase_add_test(tcase, signal_takes_the_name_on_either_side);
-	tcase_add_test(tcase, config_takes_a_file);
-	tcase_add_test(tcase, exec_takes_all_that_follows);
-	tcase_add_test(tcase, doctor_takes_a_command_or_none);
-	tcase_add_test(tcase, help_takes_a_verb);
-	tcase_add_test(tcase, mistakes_are_told);
-	tcase_add_test(tcase, two_dashes_end_the_options);
-	tcase_add_test(tcase, many_words_do_no_harm);
-	tcase_add_test(tcase, the_names_are_those_of_the_table);
-	tcase_add_test(tcase, help_has_each_verb_and_fits_a_screen);
-	tcase_add_test(tcase, the_manual_has_every_option);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/scope.h"
 #include "cli/client.h"
 #include "os/clock.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,9 @@ static void result_is(const char *text)
 	ck_assert_int_eq(memcmp(answer.result, text, answer.len), 0);
 }
 
-START_TEST(the_greeting_tells_who_it_is)
+FIXTURE(setup, teardown)
+
+TEST(the_greeting_tells_who_it_is)
 {
 	say(HELLO);
 	ck_assert_int_eq(greet(), 0);
@@ -81,9 +84,8 @@ START_TEST(the_greeting_tells_who_it_is)
 	ck_assert_uint_eq(client.cluster_count, 2);
 	ck_assert_str_eq(client.clusters[1], "api");
 }
-END_TEST
 
-START_TEST(a_greeting_may_be_refused)
+TEST(a_greeting_may_be_refused)
 {
 	say("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,"
 	    "\"message\":\"64 clients are here already\"}}\n");
@@ -91,9 +93,8 @@ START_TEST(a_greeting_may_be_refused)
 	ck_assert_int_eq(err.status, 75);
 	ck_assert_str_eq(err.text, "64 clients are here already");
 }
-END_TEST
 
-START_TEST(another_protocol_is_not_spoken)
+TEST(another_protocol_is_not_spoken)
 {
 	say("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"name\":"
 	    "\"shop\",\"protocol\":2}}\n");
@@ -102,9 +103,8 @@ START_TEST(another_protocol_is_not_spoken)
 	ck_assert_str_eq(
 		err.text, "'shop' speaks control protocol 2, this nclust 1");
 }
-END_TEST
 
-START_TEST(what_is_no_greeting_is_refused)
+TEST_LOOP(what_is_no_greeting_is_refused, 0, 6)
 {
 	static const char *const bad[] = {"\n", "{}\n", "[]\n", "SSH-2.0-x\n",
 		"{\"method\":\"event\"}\n",
@@ -113,9 +113,8 @@ START_TEST(what_is_no_greeting_is_refused)
 	say(bad[_i]);
 	ck_assert_int_eq(greet(), -1);
 }
-END_TEST
 
-START_TEST(a_silent_server_is_given_up)
+TEST(a_silent_server_is_given_up)
 {
 	nsec_t begun = clock_now();
 
@@ -126,26 +125,23 @@ START_TEST(a_silent_server_is_given_up)
 		err.text, "'shop' accepts connections but does not answer");
 	ck_assert_int_ge(clock_now() - begun, 50 * MSEC);
 }
-END_TEST
 
-START_TEST(half_a_greeting_is_given_up_too)
+TEST(half_a_greeting_is_given_up_too)
 {
 	say("{\"jsonrpc\":\"2.0\",");
 	ck_assert_int_eq(
 		client_greet(&client, mine, clock_now() + 50 * MSEC, &err), -1);
 	ck_assert_int_eq(err.status, 75);
 }
-END_TEST
 
-START_TEST(a_closed_door_is_told)
+TEST(a_closed_door_is_told)
 {
 	hang_up();
 	ck_assert_int_eq(greet(), -1);
 	ck_assert_int_eq(err.status, 75);
 }
-END_TEST
 
-START_TEST(cancel_ends_the_wait)
+TEST(cancel_ends_the_wait)
 {
 	int pipes[2];
 
@@ -157,9 +153,8 @@ START_TEST(cancel_ends_the_wait)
 	(void)close(pipes[0]);
 	(void)close(pipes[1]);
 }
-END_TEST
 
-START_TEST(a_request_is_one_line)
+TEST(a_request_is_one_line)
 {
 	struct control_request request = {.method = METHOD_SCALE,
 		.target = "web",
@@ -179,7 +174,6 @@ START_TEST(a_request_is_one_line)
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"scale\",\"params\":"
 		"{\"target\":\"web\",\"by\":-1}}\n");
 }
-END_TEST
 
 static int note(json_t *params, void *data)
 {
@@ -190,7 +184,7 @@ static int note(json_t *params, void *data)
 	return strcmp(text, "enough") == 0 ? -1 : 0;
 }
 
-START_TEST(progress_comes_before_the_result)
+TEST(progress_comes_before_the_result)
 {
 	char seen[100] = "";
 
@@ -205,9 +199,8 @@ START_TEST(progress_comes_before_the_result)
 	ck_assert_str_eq(seen, "one;two;");
 	result_is("{\"a\":[1]}");
 }
-END_TEST
 
-START_TEST(a_listener_may_have_enough)
+TEST(a_listener_may_have_enough)
 {
 	char seen[100] = "";
 
@@ -217,9 +210,8 @@ START_TEST(a_listener_may_have_enough)
 	ck_assert_int_eq(call(note, seen), -1);
 	ck_assert_int_eq(err.sys, ECANCELED);
 }
-END_TEST
 
-START_TEST(an_error_is_an_answer)
+TEST(an_error_is_an_answer)
 {
 	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32005,"
 		  "\"message\":\"shop.ini:1: a\\nshop.ini:2: b\"}}\n");
@@ -229,18 +221,16 @@ START_TEST(an_error_is_an_answer)
 	ck_assert_str_eq(answer.message, "shop.ini:1: a\nshop.ini:2: b");
 	ck_assert_int_eq(control_exit_status(answer.code), 78);
 }
-END_TEST
 
-START_TEST(an_error_without_a_code_is_still_one)
+TEST(an_error_without_a_code_is_still_one)
 {
 	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n");
 	ck_assert_int_eq(greet(), 0);
 	ck_assert_int_eq(call(NULL, NULL), 0);
 	ck_assert_int_ne(answer.code, 0);
 }
-END_TEST
 
-START_TEST(a_cut_connection_leaves_it_open)
+TEST(a_cut_connection_leaves_it_open)
 {
 	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"resu");
 	hang_up();
@@ -251,9 +241,8 @@ START_TEST(a_cut_connection_leaves_it_open)
 		"the connection to 'shop' (pid 77) ended before the outcome "
 		"was known; see 'nclust status shop'");
 }
-END_TEST
 
-START_TEST(a_server_that_has_gone_is_no_signal)
+TEST(a_server_that_has_gone_is_no_signal)
 {
 	say(HELLO);
 	ck_assert_int_eq(greet(), 0);
@@ -261,9 +250,8 @@ START_TEST(a_server_that_has_gone_is_no_signal)
 	ck_assert_int_eq(call(NULL, NULL), -1);
 	ck_assert_int_eq(err.status, 75);
 }
-END_TEST
 
-START_TEST(a_result_in_another_shape_is_found)
+TEST(a_result_in_another_shape_is_found)
 {
 	say(HELLO "{\"id\": 1, \"result\": {\"a\" : 1}, \"jsonrpc\": \"2.0\"}"
 		  "\n");
@@ -271,9 +259,8 @@ START_TEST(a_result_in_another_shape_is_found)
 	ck_assert_int_eq(call(NULL, NULL), 0);
 	result_is("{\"a\":1}");
 }
-END_TEST
 
-START_TEST(answers_to_others_are_passed_over)
+TEST(answers_to_others_are_passed_over)
 {
 	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":11,\"result\":\"no\"}\n"
 		  "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":\"no\"}\n"
@@ -282,9 +269,8 @@ START_TEST(answers_to_others_are_passed_over)
 	ck_assert_int_eq(call(NULL, NULL), 0);
 	result_is("\"yes\"");
 }
-END_TEST
 
-START_TEST(the_end_is_waited_for)
+TEST(the_end_is_waited_for)
 {
 	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n"
 		  "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{}}\n");
@@ -293,10 +279,9 @@ START_TEST(the_end_is_waited_for)
 	ck_assert_int_eq(call(NULL, NULL), 0);
 	ck_assert_int_eq(client_wait_end(&client, &err), 0);
 }
-END_TEST
 
 /* A line of megabytes, in the pieces that a socket makes of it. */
-START_TEST(a_large_result_comes_whole)
+TEST(a_large_result_comes_whole)
 {
 	static const char before[] =
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"";
@@ -326,10 +311,9 @@ START_TEST(a_large_result_comes_whole)
 	ck_assert_int_eq(waitpid(writer, &status, 0), writer);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
 /* Many lines at once cost a scan each, not a move of all that follows. */
-START_TEST(many_lines_are_read_in_order)
+TEST(many_lines_are_read_in_order)
 {
 	const char *line;
 	struct buffer all;
@@ -353,9 +337,8 @@ START_TEST(many_lines_are_read_in_order)
 	ck_assert_int_eq(
 		client_line(&client, NSEC_NEVER, &line, &len, &err), 0);
 }
-END_TEST
 
-START_TEST(a_raw_result_is_taken_by_its_envelope)
+TEST(a_raw_result_is_taken_by_its_envelope)
 {
 	static const struct {
 		const char *line, *value;
@@ -377,9 +360,8 @@ START_TEST(a_raw_result_is_taken_by_its_envelope)
 		ck_assert_int_eq(memcmp(value, good[i].value, len), 0);
 	}
 }
-END_TEST
 
-START_TEST(what_is_no_such_envelope_is_left_alone)
+TEST(what_is_no_such_envelope_is_left_alone)
 {
 	static const char *const bad[] = {"", "{", "{}",
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":",
@@ -400,42 +382,4 @@ START_TEST(what_is_no_such_envelope_is_left_alone)
 		if (value != NULL)
 			ck_assert_str_eq(value, "{}");
 	}
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli client");
-	TCase *tcase = tcase_create("client");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, the_greeting_tells_who_it_is);
-	tcase_add_test(tcase, a_greeting_may_be_refused);
-	tcase_add_test(tcase, another_protocol_is_not_spoken);
-	tcase_add_loop_test(tcase, what_is_no_greeting_is_refused, 0, 6);
-	tcase_add_test(tcase, a_silent_server_is_given_up);
-	tcase_add_test(tcase, half_a_greeting_is_given_up_too);
-	tcase_add_test(tcase, a_closed_door_is_told);
-	tcase_add_test(tcase, cancel_ends_the_wait);
-	tcase_add_test(tcase, a_request_is_one_line);
-	tcase_add_test(tcase, progress_comes_before_the_result);
-	tcase_add_test(tcase, a_listener_may_have_enough);
-	tcase_add_test(tcase, an_error_is_an_answer);
-	tcase_add_test(tcase, an_error_without_a_code_is_still_one);
-	tcase_add_test(tcase, a_cut_connection_leaves_it_open);
-	tcase_add_test(tcase, a_server_that_has_gone_is_no_signal);
-	tcase_add_test(tcase, a_result_in_another_shape_is_found);
-	tcase_add_test(tcase, answers_to_others_are_passed_over);
-	tcase_add_test(tcase, the_end_is_waited_for);
-	tcase_add_test(tcase, a_large_result_comes_whole);
-	tcase_add_test(tcase, many_lines_are_read_in_order);
-	tcase_add_test(tcase, a_raw_result_is_taken_by_its_envelope);
-	tcase_add_test(tcase, what_is_no_such_envelope_is_left_alone);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "cli/facts.h"
 #include "cli/output.h"
 
-#include <check.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -20,7 +21,9 @@ static void teardown(void)
 	buffer_fini(&out);
 }
 
-START_TEST(facts_are_aligned_lines)
+FIXTURE(setup, teardown)
+
+TEST(facts_are_aligned_lines)
 {
 	facts_add(&facts, FACT_OK, "ports", "", "any");
 	facts_add(&facts, FACT_WARN, "runtime directory", "set it", "%s",
@@ -30,9 +33,8 @@ START_TEST(facts_are_aligned_lines)
 		"ok    ports              any\n"
 		"warn  runtime directory  /nowhere; set it\n");
 }
-END_TEST
 
-START_TEST(long_ones_are_broken_under_themselves)
+TEST(long_ones_are_broken_under_themselves)
 {
 	facts_add(&facts, FACT_NOTE, "ports", "ask somebody for it",
 		"from 1024 on");
@@ -41,16 +43,14 @@ START_TEST(long_ones_are_broken_under_themselves)
 		"note  ports              from 1024 on; ask\n"
 		"                         somebody for it\n");
 }
-END_TEST
 
-START_TEST(what_others_wrote_is_escaped)
+TEST(what_others_wrote_is_escaped)
 {
 	facts_add(&facts, FACT_NOTE, "NOTIFY_SOCKET", "", "%s", "\033[2J");
 	ck_assert_str_eq(facts.list[0].found, "\\x1b[2J");
 }
-END_TEST
 
-START_TEST(one_bad_fact_is_enough)
+TEST(one_bad_fact_is_enough)
 {
 	facts_add(&facts, FACT_WARN, "a", "", "x");
 	ck_assert(!facts_bad(&facts));
@@ -58,9 +58,8 @@ START_TEST(one_bad_fact_is_enough)
 	facts_add(&facts, FACT_OK, "c", "", "z");
 	ck_assert(facts_bad(&facts));
 }
-END_TEST
 
-START_TEST(as_json_each_is_an_object)
+TEST(as_json_each_is_an_object)
 {
 	facts_add(&facts, FACT_BAD, "user", "no", "uid %d", 7);
 	facts_encode(&facts, &out);
@@ -68,11 +67,10 @@ START_TEST(as_json_each_is_an_object)
 		"{\"ok\":false,\"facts\":[{\"name\":\"user\",\"mark\":\"bad\","
 		"\"found\":\"uid 7\",\"does\":\"no\"}]}");
 }
-END_TEST
 
 /* Every fact of this machine, whatever it is, has a name and says something;
  * all fit into the list. */
-START_TEST(this_machine_can_be_looked_at)
+TEST(this_machine_can_be_looked_at)
 {
 	json_t *read;
 
@@ -93,9 +91,8 @@ START_TEST(this_machine_can_be_looked_at)
 	ck_assert_ptr_nonnull(read);
 	json_decref(read);
 }
-END_TEST
 
-START_TEST(filled_text_keeps_every_word)
+TEST(filled_text_keeps_every_word)
 {
 	output_fill(&out, "one two  three", 0, 2, 8);
 	ck_assert_str_eq(buffer_text(&out), "one two\n  three\n");
@@ -105,27 +102,4 @@ START_TEST(filled_text_keeps_every_word)
 	buffer_clear(&out);
 	output_fill(&out, "", 0, 0, 8);
 	ck_assert_str_eq(buffer_text(&out), "\n");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli facts");
-	TCase *tcase = tcase_create("facts");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, facts_are_aligned_lines);
-	tcase_add_test(tcase, long_ones_are_broken_under_themselves);
-	tcase_add_test(tcase, what_others_wrote_is_escaped);
-	tcase_add_test(tcase, one_bad_fact_is_enough);
-	tcase_add_test(tcase, as_json_each_is_an_object);
-	tcase_add_test(tcase, this_machine_can_be_looked_at);
-	tcase_add_test(tcase, filled_text_keeps_every_word);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

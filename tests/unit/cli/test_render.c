@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/scope.h"
 #include "cli/render.h"
 
-#include <check.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,13 +136,14 @@ static int exit_of(const char *json, const char *target, bool slot)
 	return tally_exit_status(&tally);
 }
 
-START_TEST(a_status_is_a_table)
+FIXTURE(setup, teardown)
+
+TEST(a_status_is_a_table)
 {
 	ck_assert_str_eq(show(shop, "", false), shop_table);
 }
-END_TEST
 
-START_TEST(a_cluster_is_shown_alone)
+TEST(a_cluster_is_shown_alone)
 {
 	const char *text = show(shop, "thumbs", false);
 
@@ -149,18 +151,16 @@ START_TEST(a_cluster_is_shown_alone)
 	ck_assert_ptr_nonnull(strstr(text, "thumbs  rolling"));
 	ck_assert_ptr_null(strstr(text, "web  "));
 }
-END_TEST
 
-START_TEST(a_slot_is_shown_alone)
+TEST(a_slot_is_shown_alone)
 {
 	const char *text = show(shop, "web.1", true);
 
 	ck_assert_ptr_nonnull(strstr(text, "  web.1    -  backoff"));
 	ck_assert_ptr_null(strstr(text, " ready    "));
 }
-END_TEST
 
-START_TEST(an_end_that_was_asked_for_is_not_shown)
+TEST(an_end_that_was_asked_for_is_not_shown)
 {
 	const char *text =
 		show("{\"clusters\":[{\"name\":\"w\",\"workers\":[{\"slot\":0,"
@@ -172,9 +172,8 @@ START_TEST(an_end_that_was_asked_for_is_not_shown)
 
 	ck_assert_ptr_null(strstr(text, "exit 0"));
 }
-END_TEST
 
-START_TEST(the_cause_stands_once)
+TEST(the_cause_stands_once)
 {
 	const char *text =
 		show("{\"clusters\":[{\"name\":\"w\","
@@ -198,9 +197,8 @@ START_TEST(the_cause_stands_once)
 		"exit 2 after 0.1 s, 2.0 s ago\n"
 		"      last output: no \\x1bdisk\n"));
 }
-END_TEST
 
-START_TEST(what_else_is_known_of_a_worker_is_shown)
+TEST(what_else_is_known_of_a_worker_is_shown)
 {
 	const char *text =
 		show("{\"clusters\":[{\"name\":\"w\",\"generation\":2,"
@@ -223,9 +221,8 @@ START_TEST(what_else_is_known_of_a_worker_is_shown)
 	/* a slot without a worker is of no other generation */
 	ck_assert_ptr_null(strstr(text, "GEN"));
 }
-END_TEST
 
-START_TEST(colours_wrap_words_and_no_padding)
+TEST(colours_wrap_words_and_no_padding)
 {
 	lines.colour = true;
 	ck_assert_ptr_nonnull(strstr(show(shop, "web", false),
@@ -233,9 +230,8 @@ START_TEST(colours_wrap_words_and_no_padding)
 	ck_assert_ptr_nonnull(strstr(
 		show(shop, "web", false), "  \033[32mready\033[0m    12 s"));
 }
-END_TEST
 
-START_TEST(narrow_lines_go_on_below)
+TEST(narrow_lines_go_on_below)
 {
 	lines.width = 80;
 	ck_assert_str_eq(
@@ -244,9 +240,8 @@ START_TEST(narrow_lines_go_on_below)
 	ck_assert_str_eq(
 		strstr(show(shop, "web", false), "\n\n") + 2, web_in_40);
 }
-END_TEST
 
-START_TEST(long_names_are_cut_in_the_middle)
+TEST(long_names_are_cut_in_the_middle)
 {
 	const char *text;
 
@@ -264,7 +259,6 @@ START_TEST(long_names_are_cut_in_the_middle)
 	/* too long to stand before each slot */
 	ck_assert_ptr_nonnull(strstr(text, "\n  7 "));
 }
-END_TEST
 
 /* ---- many workers ---- */
 
@@ -318,7 +312,7 @@ static size_t line_count(const char *text)
 	return count;
 }
 
-START_TEST(many_that_are_alike_share_a_row)
+TEST(many_that_are_alike_share_a_row)
 {
 	json_t *status = cluster_of(200);
 	const char *text;
@@ -339,9 +333,8 @@ START_TEST(many_that_are_alike_share_a_row)
 		"142M  -\n"));
 	json_decref(status);
 }
-END_TEST
 
-START_TEST(few_have_a_row_each)
+TEST(few_have_a_row_each)
 {
 	json_t *status = cluster_of(RENDER_MANY);
 
@@ -356,9 +349,8 @@ START_TEST(few_have_a_row_each)
 		line_count(show_status(status, "", false)), RENDER_MANY + 4);
 	json_decref(status);
 }
-END_TEST
 
-START_TEST(a_slot_of_many_is_shown_alone)
+TEST(a_slot_of_many_is_shown_alone)
 {
 	json_t *status = cluster_of(100);
 	const char *text = show_status(status, "web.44", true);
@@ -367,9 +359,8 @@ START_TEST(a_slot_of_many_is_shown_alone)
 	ck_assert_uint_eq(line_count(text), 5);
 	json_decref(status);
 }
-END_TEST
 
-START_TEST(a_worker_that_waits_says_for_what)
+TEST(a_worker_that_waits_says_for_what)
 {
 	json_t *status = cluster_of(2);
 	const char *text;
@@ -383,9 +374,8 @@ START_TEST(a_worker_that_waits_says_for_what)
 	ck_assert_ptr_null(strstr(text, "a CPU"));
 	json_decref(status);
 }
-END_TEST
 
-START_TEST(what_is_not_ordinary_has_its_own_row)
+TEST(what_is_not_ordinary_has_its_own_row)
 {
 	json_t *status = cluster_of(100);
 	const char *text;
@@ -422,11 +412,10 @@ START_TEST(what_is_not_ordinary_has_its_own_row)
 	ck_assert_uint_eq(line_count(text), 4 + 10);
 	json_decref(status);
 }
-END_TEST
 
 /* A thousand that all fail, each with words of its own, fill no more than one row;
  * and if every second one does, the others are counted. */
-START_TEST(a_thousand_that_fail_fit_a_screen)
+TEST(a_thousand_that_fail_fit_a_screen)
 {
 	json_t *status = cluster_of(1000);
 	const char *text;
@@ -451,7 +440,6 @@ START_TEST(a_thousand_that_fail_fit_a_screen)
 	ck_assert_uint_gt(line_count(show_status(status, "", false)), 1000);
 	json_decref(status);
 }
-END_TEST
 
 /* ---- any bytes, any width ---- */
 
@@ -648,7 +636,7 @@ static void check_nothing_lost(const char *text, const json_t *status)
 	free(shown);
 }
 
-START_TEST(no_line_is_too_wide_and_no_word_is_lost)
+TEST_LOOP(no_line_is_too_wide_and_no_word_is_lost, 0, 300)
 {
 	unsigned seed = (unsigned)_i;
 	bool any = _i % 2 == 0;
@@ -667,9 +655,8 @@ START_TEST(no_line_is_too_wide_and_no_word_is_lost)
 	ck_assert_uint_le(widest(text), lines.width);
 	json_decref(status);
 }
-END_TEST
 
-START_TEST(nothing_from_the_wire_reaches_the_terminal_raw)
+TEST(nothing_from_the_wire_reaches_the_terminal_raw)
 {
 	const char *text = show(
 		"{\"name\":\"a\\u001b[2J\",\"version\":\"\\u009b1m\","
@@ -685,9 +672,8 @@ START_TEST(nothing_from_the_wire_reaches_the_terminal_raw)
 	ck_assert_ptr_null(strstr(text, "\xc2\x9b"));
 	ck_assert_ptr_nonnull(strstr(text, "a\\x1b[2J"));
 }
-END_TEST
 
-START_TEST(missing_and_strange_fields_are_dashes)
+TEST(missing_and_strange_fields_are_dashes)
 {
 	static const char *const strange[] = {"{}", "{\"clusters\":7}",
 		"{\"clusters\":[7,null,[]]}",
@@ -702,9 +688,8 @@ START_TEST(missing_and_strange_fields_are_dashes)
 		(void)exit_of(strange[i], "web.1", true);
 	}
 }
-END_TEST
 
-START_TEST(the_exit_status_counts_ready_workers)
+TEST(the_exit_status_counts_ready_workers)
 {
 	static const char format[] =
 		"{\"clusters\":[{\"name\":\"a\",\"wanted\":%d,\"ready\":%d},"
@@ -732,9 +717,8 @@ START_TEST(the_exit_status_counts_ready_workers)
 	}
 	ck_assert_int_eq(exit_of("{\"clusters\":[]}", "", false), 0);
 }
-END_TEST
 
-START_TEST(the_exit_status_is_that_of_the_target)
+TEST(the_exit_status_is_that_of_the_target)
 {
 	ck_assert_int_eq(exit_of(shop, "", false), 1);
 	ck_assert_int_eq(exit_of(shop, "web", false), 1);
@@ -742,41 +726,4 @@ START_TEST(the_exit_status_is_that_of_the_target)
 	ck_assert_int_eq(exit_of(shop, "web.0", true), 0);
 	ck_assert_int_eq(exit_of(shop, "web.1", true), 2);
 	ck_assert_int_eq(exit_of(shop, "web.7", true), 2);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli render");
-	TCase *tcase = tcase_create("render");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, a_status_is_a_table);
-	tcase_add_test(tcase, a_cluster_is_shown_alone);
-	tcase_add_test(tcase, a_slot_is_shown_alone);
-	tcase_add_test(tcase, an_end_that_was_asked_for_is_not_shown);
-	tcase_add_test(tcase, the_cause_stands_once);
-	tcase_add_test(tcase, what_else_is_known_of_a_worker_is_shown);
-	tcase_add_test(tcase, colours_wrap_words_and_no_padding);
-	tcase_add_test(tcase, narrow_lines_go_on_below);
-	tcase_add_test(tcase, long_names_are_cut_in_the_middle);
-	tcase_add_test(tcase, many_that_are_alike_share_a_row);
-	tcase_add_test(tcase, few_have_a_row_each);
-	tcase_add_test(tcase, a_slot_of_many_is_shown_alone);
-	tcase_add_test(tcase, a_worker_that_waits_says_for_what);
-	tcase_add_test(tcase, what_is_not_ordinary_has_its_own_row);
-	tcase_add_test(tcase, a_thousand_that_fail_fit_a_screen);
-	tcase_add_loop_test(
-		tcase, no_line_is_too_wide_and_no_word_is_lost, 0, 300);
-	tcase_add_test(tcase, nothing_from_the_wire_reaches_the_terminal_raw);
-	tcase_add_test(tcase, missing_and_strange_fields_are_dashes);
-	tcase_add_test(tcase, the_exit_status_counts_ready_workers);
-	tcase_add_test(tcase, the_exit_status_is_that_of_the_target);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/scope.h"
 #include "cli/target.h"
-
-#include <check.h>
 
 static const char *const shop_clusters[] = {"web", "thumbs"};
 static const char *const blog_clusters[] = {"web", "api", "api.2"};
@@ -36,16 +36,15 @@ static void refuses(
 	ck_assert_int_eq(err.status, status);
 }
 
-START_TEST(an_instance_is_the_whole_of_it)
+TEST(an_instance_is_the_whole_of_it)
 {
 	means("shop", "shop", "", false);
 	/* its one cluster often has the same name */
 	means("solo", "solo", "", false);
 	means("solo/solo", "solo", "solo", false);
 }
-END_TEST
 
-START_TEST(a_cluster_is_found_where_it_is_unique)
+TEST(a_cluster_is_found_where_it_is_unique)
 {
 	means("thumbs", "shop", "thumbs", false);
 	means("api", "blog", "api", false);
@@ -54,9 +53,8 @@ START_TEST(a_cluster_is_found_where_it_is_unique)
 		"'web' is in several instances: write 'shop/web' or "
 		"'blog/web'");
 }
-END_TEST
 
-START_TEST(a_slot_is_a_cluster_and_a_number)
+TEST(a_slot_is_a_cluster_and_a_number)
 {
 	means("thumbs.0", "shop", "thumbs.0", true);
 	means("shop/web.12", "shop", "web.12", true);
@@ -65,17 +63,15 @@ START_TEST(a_slot_is_a_cluster_and_a_number)
 		"'web.1' is in several instances: write 'shop/web.1' or "
 		"'blog/web.1'");
 }
-END_TEST
 
-START_TEST(a_cluster_of_that_name_wins_over_a_slot)
+TEST(a_cluster_of_that_name_wins_over_a_slot)
 {
 	means("api.2", "blog", "api.2", false);
 	means("api.1", "blog", "api.1", true);
 	means("api.2.0", "blog", "api.2.0", true);
 }
-END_TEST
 
-START_TEST(without_a_target_there_must_be_one)
+TEST(without_a_target_there_must_be_one)
 {
 	ck_assert_int_eq(target_resolve(&out, NULL, running, 1, &err), 0);
 	ck_assert_uint_eq(out.instance, 0);
@@ -84,9 +80,8 @@ START_TEST(without_a_target_there_must_be_one)
 	refuses(NULL, 3, 64,
 		"several instances are running; name one: shop, blog, solo");
 }
-END_TEST
 
-START_TEST(what_is_not_there_is_told_with_what_is_near)
+TEST(what_is_not_there_is_told_with_what_is_near)
 {
 	refuses("shopp", 3, 69,
 		"no instance 'shopp' is running, and none has such a cluster; "
@@ -104,9 +99,8 @@ START_TEST(what_is_not_there_is_told_with_what_is_near)
 	refuses("shop", 0, 69,
 		"no instance 'shop' is running, and none has such a cluster");
 }
-END_TEST
 
-START_TEST(what_is_no_target_is_a_usage_error)
+TEST(what_is_no_target_is_a_usage_error)
 {
 	static const char *const bad[] = {
 		"", "/", "a/b/c", "../x", "a b", "-x", "shop/"};
@@ -117,26 +111,4 @@ START_TEST(what_is_no_target_is_a_usage_error)
 			"'%s' was taken", bad[i]);
 		ck_assert_int_eq(err.status, 64);
 	}
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli target");
-	TCase *tcase = tcase_create("resolve");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_test(tcase, an_instance_is_the_whole_of_it);
-	tcase_add_test(tcase, a_cluster_is_found_where_it_is_unique);
-	tcase_add_test(tcase, a_slot_is_a_cluster_and_a_number);
-	tcase_add_test(tcase, a_cluster_of_that_name_wins_over_a_slot);
-	tcase_add_test(tcase, without_a_target_there_must_be_one);
-	tcase_add_test(tcase, what_is_not_there_is_told_with_what_is_near);
-	tcase_add_test(tcase, what_is_no_target_is_a_usage_error);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "cli/top_view.h"
 
-#include <check.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,9 @@ static void many(unsigned lost)
 	end();
 }
 
-START_TEST(a_cluster_has_its_lines_and_a_row_for_each_worker)
+FIXTURE(setup, teardown)
+
+TEST(a_cluster_has_its_lines_and_a_row_for_each_worker)
 {
 	three(100);
 	ck_assert_uint_eq(view.count, 6);
@@ -122,9 +125,8 @@ START_TEST(a_cluster_has_its_lines_and_a_row_for_each_worker)
 		0);
 	ck_assert_str_eq(slots(), "0 1 2");
 }
-END_TEST
 
-START_TEST(cpu_is_that_of_the_time_between_two_looks)
+TEST(cpu_is_that_of_the_time_between_two_looks)
 {
 	three(100);
 	begin(102);
@@ -156,9 +158,8 @@ START_TEST(cpu_is_that_of_the_time_between_two_looks)
 	end();
 	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 7, .01);
 }
-END_TEST
 
-START_TEST(rows_are_sorted_by_a_column_and_backwards)
+TEST(rows_are_sorted_by_a_column_and_backwards)
 {
 	three(100);
 	top_view_sort(&view, COLUMN_MEMORY);
@@ -176,9 +177,8 @@ START_TEST(rows_are_sorted_by_a_column_and_backwards)
 	ck_assert_int_eq(top_view_make(&view), 0);
 	ck_assert_str_eq(slots(), "0 1 2");
 }
-END_TEST
 
-START_TEST(the_selected_worker_stays_selected_when_rows_move)
+TEST(the_selected_worker_stays_selected_when_rows_move)
 {
 	three(100);
 	top_view_move(&view, 3); /* instance, cluster, its text: 0 */
@@ -217,9 +217,8 @@ START_TEST(the_selected_worker_stays_selected_when_rows_move)
 	three(1);
 	ck_assert_str_eq(slots(), "2 0 *1");
 }
-END_TEST
 
-START_TEST(text_is_not_selected)
+TEST(text_is_not_selected)
 {
 	three(100);
 	top_view_move(&view, 1);
@@ -239,9 +238,8 @@ START_TEST(text_is_not_selected)
 	top_view_move(&view, 1000);
 	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
 }
-END_TEST
 
-START_TEST(many_that_are_alike_are_grouped_until_the_group_is_opened)
+TEST(many_that_are_alike_are_grouped_until_the_group_is_opened)
 {
 	many(7);
 	ck_assert_str_eq(slots(), "0-6 7 8-39");
@@ -262,9 +260,8 @@ START_TEST(many_that_are_alike_are_grouped_until_the_group_is_opened)
 	many(7);
 	ck_assert_str_eq(slots(), "0-6 7 *8-39");
 }
-END_TEST
 
-START_TEST(what_is_selected_is_on_the_screen)
+TEST(what_is_selected_is_on_the_screen)
 {
 	view.height = 10;
 	many(7);
@@ -284,7 +281,6 @@ START_TEST(what_is_selected_is_on_the_screen)
 	ck_assert_int_eq(top_view_make(&view), 0);
 	ck_assert_uint_eq(view.first, 0);
 }
-END_TEST
 
 static void filter(const char *text)
 {
@@ -292,7 +288,7 @@ static void filter(const char *text)
 	ck_assert_int_eq(top_view_make(&view), 0);
 }
 
-START_TEST(a_filter_leaves_what_contains_its_text)
+TEST(a_filter_leaves_what_contains_its_text)
 {
 	begin(1);
 	cluster("web");
@@ -315,9 +311,8 @@ START_TEST(a_filter_leaves_what_contains_its_text)
 	filter("");
 	ck_assert_str_eq(slots(), "0 1 *0");
 }
-END_TEST
 
-START_TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)
+TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)
 {
 	three(100);
 	ck_assert_str_eq(target(METHOD_STOP), "");
@@ -329,10 +324,9 @@ START_TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)
 	ck_assert_str_eq(target(METHOD_RESTART), "web.0");
 	ck_assert_str_eq(target(METHOD_EVENTS), "web.0");
 }
-END_TEST
 
 /* Whatever is at the other end of the socket. */
-START_TEST(a_status_of_anything_is_shown_somehow)
+TEST(a_status_of_anything_is_shown_somehow)
 {
 	static const char *const all[] = {"{}", "{\"clusters\":7}",
 		"{\"clusters\":[7,null,{}]}",
@@ -354,34 +348,4 @@ START_TEST(a_status_of_anything_is_shown_somehow)
 			memchr(view.text.data, '\033', view.text.len));
 	}
 	ck_assert_uint_ne(view.count, 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli top");
-	TCase *tcase = tcase_create("view");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(
-		tcase, a_cluster_has_its_lines_and_a_row_for_each_worker);
-	tcase_add_test(tcase, cpu_is_that_of_the_time_between_two_looks);
-	tcase_add_test(tcase, rows_are_sorted_by_a_column_and_backwards);
-	tcase_add_test(
-		tcase, the_selected_worker_stays_selected_when_rows_move);
-	tcase_add_test(tcase, text_is_not_selected);
-	tcase_add_test(tcase,
-		many_that_are_alike_are_grouped_until_the_group_is_opened);
-	tcase_add_test(tcase, what_is_selected_is_on_the_screen);
-	tcase_add_test(tcase, a_filter_leaves_what_contains_its_text);
-	tcase_add_test(tcase,
-		a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped);
-	tcase_add_test(tcase, a_status_of_anything_is_shown_somehow);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/scope.h"
 #include "cli/doctor.h"
 #include "cli/trial.h"
@@ -7,7 +9,6 @@
 #include "os/look/remote.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +48,9 @@ static void tell(const char *json)
 	json_decref(event);
 }
 
-START_TEST(a_life_is_put_together_from_events)
+FIXTURE(setup, teardown)
+
+TEST(a_life_is_put_together_from_events)
 {
 	const struct trial_life *life;
 
@@ -71,9 +74,8 @@ START_TEST(a_life_is_put_together_from_events)
 	ck_assert_ptr_null(trial_latest(&trial, 0));
 	ck_assert_ptr_null(trial_life(&trial, 0));
 }
-END_TEST
 
-START_TEST(more_lives_than_there_is_room_for_are_not_kept)
+TEST(more_lives_than_there_is_room_for_are_not_kept)
 {
 	char json[100];
 
@@ -84,9 +86,8 @@ START_TEST(more_lives_than_there_is_room_for_are_not_kept)
 	}
 	ck_assert_uint_eq(trial_latest(&trial, 0)->worker, TRIAL_LIVES);
 }
-END_TEST
 
-START_TEST(listeners_and_signs_are_taken_from_the_status)
+TEST(listeners_and_signs_are_taken_from_the_status)
 {
 	json_t *status = json_loads(
 		"{\"clusters\":[{\"notify_seen\":true,\"listen_seen\":false,"
@@ -109,7 +110,6 @@ START_TEST(listeners_and_signs_are_taken_from_the_status)
 	trial_take_status(&trial, NULL);
 	ck_assert_uint_eq(trial.listener_count, 0);
 }
-END_TEST
 
 /* ---- output ---- */
 
@@ -127,7 +127,7 @@ static void say(int fd, const char *text)
 	trial_output_drain(&trial.output);
 }
 
-START_TEST(output_is_told_apart)
+TEST(output_is_told_apart)
 {
 	scoped_fd fd = pipe_in();
 	char text[100];
@@ -145,9 +145,8 @@ START_TEST(output_is_told_apart)
 	trial_last_lines(&trial, 10, &out);
 	ck_assert_str_eq(buffer_text(&out), "one\ncannot bind y | z\ntwo\n");
 }
-END_TEST
 
-START_TEST(of_a_flood_the_end_is_kept)
+TEST(of_a_flood_the_end_is_kept)
 {
 	scoped_fd fd = pipe_in();
 	char line[200];
@@ -169,16 +168,14 @@ START_TEST(of_a_flood_the_end_is_kept)
 		say(fd, "xxxxxxxxxxxxxxxx");
 	ck_assert_uint_le(trial.output.lines.part.len, 16384);
 }
-END_TEST
 
-START_TEST(control_bytes_of_a_worker_are_escaped)
+TEST(control_bytes_of_a_worker_are_escaped)
 {
 	scoped_fd fd = pipe_in();
 
 	say(fd, "doctor.0 | \033[2J\n");
 	ck_assert_str_eq(trial.output.last[0], "\\x1b[2J");
 }
-END_TEST
 
 /* ---- sockets ---- */
 
@@ -231,7 +228,7 @@ static const struct held_socket *named(
 	return NULL;
 }
 
-START_TEST(sockets_that_listen_are_found)
+TEST(sockets_that_listen_are_found)
 {
 	in_port_t port;
 	scoped_fd idle __attribute__((unused)) = open_tcp(SOCK_STREAM, &port);
@@ -265,9 +262,8 @@ START_TEST(sockets_that_listen_are_found)
 	ck_assert_int_ne(visit, -1);
 	end_holder(holder);
 }
-END_TEST
 
-START_TEST(unix_sockets_are_found_by_their_path)
+TEST(unix_sockets_are_found_by_their_path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -292,13 +288,12 @@ START_TEST(unix_sockets_are_found_by_their_path)
 	(void)unlink(at.sun_path);
 	end_holder(holder);
 }
-END_TEST
 
 /* ---- the command line ---- */
 
 static char *command[] = {"./server", "it's", NULL};
 
-START_TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
+TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
 {
 	/* all is asleep, or has all that there is */
 	ck_assert_int_eq(trial_lag(20 * MSEC, false, 0), 0);
@@ -313,7 +308,6 @@ START_TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
 	ck_assert_int_eq(trial_lag(300 * MSEC, false, 0), 200 * MSEC);
 	ck_assert_int_eq(trial_lag(2 * SECOND, false, 0), 1800 * MSEC);
 }
-END_TEST
 
 static struct exam_place *place(enum exam_how how, enum exam_share share)
 {
@@ -333,7 +327,7 @@ static const char *line(void)
 	return buffer_text(&out);
 }
 
-START_TEST(one_that_binds_needs_nothing)
+TEST(one_that_binds_needs_nothing)
 {
 	exam.life = LIFE_SERVING;
 	exam.sign = SIGN_LISTEN;
@@ -352,9 +346,8 @@ START_TEST(one_that_binds_needs_nothing)
 		"nclust -n auto --ready listen --stop-signal QUIT -- ./server "
 		"'it'\\''s'\n");
 }
-END_TEST
 
-START_TEST(one_that_is_given_its_socket_needs_an_address)
+TEST(one_that_is_given_its_socket_needs_an_address)
 {
 	static const char *const given[] = {"unix:/run/x"};
 
@@ -379,9 +372,8 @@ START_TEST(one_that_is_given_its_socket_needs_an_address)
 		"nclust -n auto -l unix:/run/x --listen-pid=no --ready notify "
 		"-- ./server 'it'\\''s'\n");
 }
-END_TEST
 
-START_TEST(copies_that_share_nothing_are_one)
+TEST(copies_that_share_nothing_are_one)
 {
 	exam.life = LIFE_SERVING;
 	exam.second_ready = true;
@@ -403,7 +395,6 @@ START_TEST(copies_that_share_nothing_are_one)
 	exam.life = LIFE_ENDED;
 	ck_assert_ptr_null(line());
 }
-END_TEST
 
 static const char *about_threads(
 	struct facts *facts, unsigned count, unsigned computing, unsigned cpus)
@@ -420,7 +411,7 @@ static const char *about_threads(
 	return NULL;
 }
 
-START_TEST(threads_are_told_of_where_copies_would_have_too_many)
+TEST(threads_are_told_of_where_copies_would_have_too_many)
 {
 	static struct facts facts;
 
@@ -436,9 +427,8 @@ START_TEST(threads_are_told_of_where_copies_would_have_too_many)
 		"2 threads, 2 busy at once; with a copy for each CPU "
 		"2 busy threads on 1 CPU");
 }
-END_TEST
 
-START_TEST(all_facts_fit_however_many_sockets_there_are)
+TEST(all_facts_fit_however_many_sockets_there_are)
 {
 	struct facts facts = {.count = 0};
 
@@ -458,36 +448,4 @@ START_TEST(all_facts_fit_however_many_sockets_there_are)
 	exam.command = command;
 	doctor_encode(&exam, &facts, &out);
 	ck_assert(!out.failed);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli trial");
-	TCase *tcase = tcase_create("trial");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, a_life_is_put_together_from_events);
-	tcase_add_test(tcase, more_lives_than_there_is_room_for_are_not_kept);
-	tcase_add_test(
-		tcase, threads_are_told_of_where_copies_would_have_too_many);
-	tcase_add_test(tcase, listeners_and_signs_are_taken_from_the_status);
-	tcase_add_test(tcase, output_is_told_apart);
-	tcase_add_test(tcase, of_a_flood_the_end_is_kept);
-	tcase_add_test(tcase, control_bytes_of_a_worker_are_escaped);
-	tcase_add_test(tcase, sockets_that_listen_are_found);
-	tcase_add_test(tcase, unix_sockets_are_found_by_their_path);
-	tcase_add_test(
-		tcase, time_stands_nearly_still_while_one_waits_for_a_cpu);
-	tcase_add_test(tcase, one_that_binds_needs_nothing);
-	tcase_add_test(tcase, one_that_is_given_its_socket_needs_an_address);
-	tcase_add_test(tcase, copies_that_share_nothing_are_one);
-	tcase_add_test(tcase, all_facts_fit_however_many_sockets_there_are);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/scope.h"
 #include "cli/cli.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -177,7 +178,9 @@ static int nclust(const char *line)
 	"{\"name\":\"blog\",\"clusters\":[{\"name\":\"web\",\"wanted\":2," \
 	"\"ready\":2}]}"
 
-START_TEST(nobody_runs)
+FIXTURE(setup, teardown)
+
+TEST(nobody_runs)
 {
 	ck_assert_int_eq(nclust("restart"), 69);
 	ck_assert_ptr_nonnull(strstr(told, "nclust: no instance is running"));
@@ -190,9 +193,8 @@ START_TEST(nobody_runs)
 	ck_assert_ptr_nonnull(strstr(told, "no instance 'shop' is running"));
 	ck_assert_str_eq(out, "");
 }
-END_TEST
 
-START_TEST(a_socket_that_was_left_behind_is_nobody)
+TEST(a_socket_that_was_left_behind_is_nobody)
 {
 	int fd = bind_control("shop");
 
@@ -201,9 +203,8 @@ START_TEST(a_socket_that_was_left_behind_is_nobody)
 	ck_assert_int_eq(nclust("restart shop"), 69);
 	ck_assert_int_eq(nclust("status shop"), 3);
 }
-END_TEST
 
-START_TEST(the_only_one_is_meant)
+TEST(the_only_one_is_meant)
 {
 	run("shop", "\"web\"", RESULT(HALF_READY));
 	ck_assert_int_eq(nclust("status --json"), 1);
@@ -215,9 +216,8 @@ START_TEST(the_only_one_is_meant)
 	ck_assert_int_eq(nclust("status wep"), 3);
 	ck_assert_ptr_nonnull(strstr(told, "did you mean 'web'?"));
 }
-END_TEST
 
-START_TEST(of_several_one_must_be_named)
+TEST(of_several_one_must_be_named)
 {
 	run("shop", "\"web\",\"api\"", RESULT(HALF_READY));
 	run("blog", "\"web\"", RESULT(ALL_READY));
@@ -231,9 +231,8 @@ START_TEST(of_several_one_must_be_named)
 	ck_assert_int_eq(nclust("restart blog/web"), 0);
 	ck_assert_int_eq(nclust("restart api"), 0);
 }
-END_TEST
 
-START_TEST(what_was_done_is_told)
+TEST(what_was_done_is_told)
 {
 	run("shop", "\"web\"", RESULT("{\"text\":\"2 \\u001bworkers\"}"));
 	ck_assert_int_eq(nclust("scale web +1"), 0);
@@ -242,9 +241,8 @@ START_TEST(what_was_done_is_told)
 	ck_assert_int_eq(nclust("scale web +1 --json"), 0);
 	ck_assert_str_eq(out, "{\"text\":\"2 \\u001bworkers\"}\n");
 }
-END_TEST
 
-START_TEST(a_refusal_is_the_exit_status)
+TEST(a_refusal_is_the_exit_status)
 {
 	run("shop", "\"web\"",
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32003,"
@@ -255,9 +253,8 @@ START_TEST(a_refusal_is_the_exit_status)
 	ck_assert_int_eq(nclust("restart --json"), 1);
 	ck_assert_str_eq(out, "");
 }
-END_TEST
 
-START_TEST(mistakes_in_a_file_are_lines_of_their_own)
+TEST(mistakes_in_a_file_are_lines_of_their_own)
 {
 	run("shop", "\"web\"",
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32005,"
@@ -265,17 +262,15 @@ START_TEST(mistakes_in_a_file_are_lines_of_their_own)
 	ck_assert_int_eq(nclust("reload"), 78);
 	ck_assert_str_eq(told, "shop.ini:1: a\nshop.ini:2: b\n");
 }
-END_TEST
 
-START_TEST(an_answer_that_never_comes_is_told)
+TEST(an_answer_that_never_comes_is_told)
 {
 	run("shop", "\"web\"", "{\"jsonrpc\"");
 	ck_assert_int_eq(nclust("restart"), 75);
 	ck_assert_ptr_nonnull(strstr(told, "before the outcome was known"));
 }
-END_TEST
 
-START_TEST(stop_waits_for_the_end)
+TEST(stop_waits_for_the_end)
 {
 	run("shop", "\"web\"", RESULT("{}"));
 	(void)close(open(
@@ -283,9 +278,8 @@ START_TEST(stop_waits_for_the_end)
 	ck_assert_int_eq(nclust("stop"), 0);
 	ck_assert_int_eq(access(path_of("shop", "mark"), F_OK), -1);
 }
-END_TEST
 
-START_TEST(events_are_lines_or_objects)
+TEST(events_are_lines_or_objects)
 {
 	run("shop", "\"web\"",
 		"{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{"
@@ -301,9 +295,8 @@ START_TEST(events_are_lines_or_objects)
 		"{\"event\":\"ready\",\"text\":\"web.0: ready\"}\n"
 		"{\"event\":\"x\",\"text\":\"a\\nb\"}\n");
 }
-END_TEST
 
-START_TEST(config_is_shown_as_it_came)
+TEST(config_is_shown_as_it_came)
 {
 	run("shop", "\"web\"",
 		RESULT("{\"ini\":\"[nclust]\\nname = shop\\n\",\"settings\":{"
@@ -313,7 +306,6 @@ START_TEST(config_is_shown_as_it_came)
 	ck_assert_int_eq(nclust("config --json"), 0);
 	ck_assert_str_eq(out, "{\"settings\":{\"nclust\":{}}}\n");
 }
-END_TEST
 
 static void write_file(const char *name, const char *text)
 {
@@ -324,7 +316,7 @@ static void write_file(const char *name, const char *text)
 	(void)close(fd);
 }
 
-START_TEST(config_reads_a_file_and_asks_nobody)
+TEST(config_reads_a_file_and_asks_nobody)
 {
 	char line[300];
 
@@ -344,9 +336,8 @@ START_TEST(config_reads_a_file_and_asks_nobody)
 	ck_assert_str_eq(out, "no mistakes found\n");
 	(void)unlink(path_of("a.ini", ""));
 }
-END_TEST
 
-START_TEST(config_tells_all_mistakes_of_a_file)
+TEST(config_tells_all_mistakes_of_a_file)
 {
 	char line[300];
 	const char *path = path_of("b.ini", "");
@@ -361,10 +352,9 @@ START_TEST(config_tells_all_mistakes_of_a_file)
 	(void)snprintf(line, sizeof(line), "config -c %s", path);
 	ck_assert_int_eq(nclust(line), 78);
 }
-END_TEST
 
 /* The socket's owner is who called listen(2); a byte sent would be seen. */
-START_TEST(nothing_is_sent_to_a_stranger)
+TEST(nothing_is_sent_to_a_stranger)
 {
 	int fd = bind_control("shop");
 	int ready[2];
@@ -397,9 +387,8 @@ START_TEST(nothing_is_sent_to_a_stranger)
 	(void)close(ready[1]);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(usage_is_checked_before_anybody_is_asked)
+TEST(usage_is_checked_before_anybody_is_asked)
 {
 	ck_assert_int_eq(nclust("scale"), 64);
 	ck_assert_str_eq(told,
@@ -417,9 +406,8 @@ START_TEST(usage_is_checked_before_anybody_is_asked)
 	ck_assert_int_eq(nclust("stop -h"), 0);
 	ck_assert_ptr_nonnull(strstr(out, "--now"));
 }
-END_TEST
 
-START_TEST(exec_claims_what_is_meant_for_its_child)
+TEST(exec_claims_what_is_meant_for_its_child)
 {
 	char pid[24];
 
@@ -434,9 +422,8 @@ START_TEST(exec_claims_what_is_meant_for_its_child)
 	ck_assert_int_eq(nclust("exec env"), 0);
 	ck_assert_ptr_null(strstr(out, "LISTEN_PID"));
 }
-END_TEST
 
-START_TEST(exec_tells_what_cannot_be_run)
+TEST(exec_tells_what_cannot_be_run)
 {
 	int fd;
 
@@ -457,37 +444,4 @@ START_TEST(exec_tells_what_cannot_be_run)
 	}
 	(void)unlink(path_of("mark", ""));
 	ck_assert_ptr_nonnull(strstr(told, "Exec format error"));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli verbs");
-	TCase *tcase = tcase_create("verbs");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, nobody_runs);
-	tcase_add_test(tcase, a_socket_that_was_left_behind_is_nobody);
-	tcase_add_test(tcase, the_only_one_is_meant);
-	tcase_add_test(tcase, of_several_one_must_be_named);
-	tcase_add_test(tcase, what_was_done_is_told);
-	tcase_add_test(tcase, a_refusal_is_the_exit_status);
-	tcase_add_test(tcase, mistakes_in_a_file_are_lines_of_their_own);
-	tcase_add_test(tcase, an_answer_that_never_comes_is_told);
-	tcase_add_test(tcase, stop_waits_for_the_end);
-	tcase_add_test(tcase, events_are_lines_or_objects);
-	tcase_add_test(tcase, config_is_shown_as_it_came);
-	tcase_add_test(tcase, config_reads_a_file_and_asks_nobody);
-	tcase_add_test(tcase, config_tells_all_mistakes_of_a_file);
-	tcase_add_test(tcase, nothing_is_sent_to_a_stranger);
-	tcase_add_test(tcase, usage_is_checked_before_anybody_is_asked);
-	tcase_add_test(tcase, exec_claims_what_is_meant_for_its_child);
-	tcase_add_test(tcase, exec_tells_what_cannot_be_run);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

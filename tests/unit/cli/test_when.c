@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "cli/when.h"
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -40,22 +41,22 @@ static const struct {
 	{"1970-01-01 00:00", 0}, /* before 1970 there is nothing */
 };
 
-START_TEST(a_moment_is_written_in_many_ways)
+FIXTURE(begin, NULL)
+
+TEST_LOOP(a_moment_is_written_in_many_ways, 0, COUNT_OF(moments))
 {
 	ck_assert_msg(when_parse(&at, moments[_i].text, NOW, &err) == 0,
 		"'%s': %s", moments[_i].text, err.text);
 	ck_assert_msg(at / SECOND == moments[_i].seconds, "'%s': %lld",
 		moments[_i].text, (long long)(at / SECOND));
 }
-END_TEST
 
 /* As a program writes a sum: 1795384728.008 + 0.001. */
-START_TEST(a_moment_is_rounded_to_milliseconds)
+TEST(a_moment_is_rounded_to_milliseconds)
 {
 	ck_assert_int_eq(when_parse(&at, "@1795384728.0089998", NOW, &err), 0);
 	ck_assert_int_eq(at / MSEC, 1795384728009);
 }
-END_TEST
 
 static const char *const none[] = {
 	"",
@@ -91,30 +92,9 @@ static const char *const none[] = {
 	"2026-11-22T05:00:00.Z",
 };
 
-START_TEST(what_is_no_moment_is_told)
+TEST_LOOP(what_is_no_moment_is_told, 0, COUNT_OF(none))
 {
 	ck_assert_msg(when_parse(&at, none[_i], NOW, &err) == -1,
 		"'%s' was taken", none[_i]);
 	ck_assert_int_eq(err.status, 64);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli when");
-	TCase *tcase = tcase_create("parse");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, begin, NULL);
-	tcase_add_loop_test(
-		tcase, a_moment_is_written_in_many_ways, 0, COUNT_OF(moments));
-	tcase_add_test(tcase, a_moment_is_rounded_to_milliseconds);
-	tcase_add_loop_test(
-		tcase, what_is_no_moment_is_told, 0, COUNT_OF(none));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

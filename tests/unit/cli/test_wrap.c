@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "cli/wrap.h"
 
-#include <check.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,9 @@ static const char *line(const char *text, size_t indent)
 	return buffer_text(&out);
 }
 
-START_TEST(words_that_do_not_fit_begin_a_line)
+FIXTURE(setup, teardown)
+
+TEST(words_that_do_not_fit_begin_a_line)
 {
 	ck_assert_str_eq(line("", 4), "\n");
 	ck_assert_str_eq(line("all in one", 4), "all in one\n");
@@ -48,9 +51,8 @@ START_TEST(words_that_do_not_fit_begin_a_line)
 	ck_assert_str_eq(line("  a   b                                  c", 2),
 		"  a   b                                  c\n");
 }
-END_TEST
 
-START_TEST(a_long_word_goes_on_in_the_next_line)
+TEST(a_long_word_goes_on_in_the_next_line)
 {
 	ck_assert_str_eq(
 		line("a 0123456789012345678901234567890123456789abc d", 2),
@@ -67,9 +69,8 @@ START_TEST(a_long_word_goes_on_in_the_next_line)
 				 2),
 		"  01234567890123456789\n");
 }
-END_TEST
 
-START_TEST(what_is_joined_stands_in_one_line)
+TEST(what_is_joined_stands_in_one_line)
 {
 	size_t mark;
 
@@ -89,9 +90,8 @@ START_TEST(what_is_joined_stands_in_one_line)
 	ck_assert_str_eq(buffer_text(&out),
 		"nclust\n  restart a-cluster-of-a-long-name-too\n");
 }
-END_TEST
 
-START_TEST(columns_are_those_of_a_terminal)
+TEST(columns_are_those_of_a_terminal)
 {
 	ck_assert_uint_eq(wrap_columns("abc"), 3);
 	ck_assert_uint_eq(wrap_columns("\xe6\x97\xa5\xe6\x9c\xac"), 4);
@@ -111,9 +111,8 @@ START_TEST(columns_are_those_of_a_terminal)
 		"\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6\x97"
 		"\xa5x\n\xe6\x97\xa5\n");
 }
-END_TEST
 
-START_TEST(what_is_no_text_is_shown_as_its_bytes)
+TEST(what_is_no_text_is_shown_as_its_bytes)
 {
 	ck_assert_str_eq(line("\033[2J\r\n", 0), "\\x1b[2J\\x0d\\x0a\n");
 	ck_assert_str_eq(line("a\tb", 0), "a b\n");
@@ -132,9 +131,8 @@ START_TEST(what_is_no_text_is_shown_as_its_bytes)
 	(void)setlocale(LC_CTYPE, "C");
 	ck_assert_str_eq(line("\xc3\xa9", 0), "\\xc3\\xa9\n");
 }
-END_TEST
 
-START_TEST(a_colour_does_not_cover_the_spaces_around_it)
+TEST(a_colour_does_not_cover_the_spaces_around_it)
 {
 	w.colour = true;
 	wrap_put(&w, PLAIN, "one  ");
@@ -151,7 +149,6 @@ START_TEST(a_colour_does_not_cover_the_spaces_around_it)
 		"\033[31mthese words are forty columns in a line,\033[0m\n"
 		"    \033[31mnot these\033[0m\n");
 }
-END_TEST
 
 static const char *shortened(const char *text, size_t most)
 {
@@ -162,7 +159,7 @@ static const char *shortened(const char *text, size_t most)
 	return to;
 }
 
-START_TEST(names_are_shortened_in_their_middle)
+TEST(names_are_shortened_in_their_middle)
 {
 	ck_assert_str_eq(shortened("0123456789", 10), "0123456789");
 	ck_assert_str_eq(shortened("0123456789a", 10), "0123...89a");
@@ -172,27 +169,4 @@ START_TEST(names_are_shortened_in_their_middle)
 				   "\x97\xa5\xe6\x97\xa5\xe6\x97\xa5",
 				 10),
 		"\xe6\x97\xa5\xe6\x97\xa5...\xe6\x97\xa5");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("cli wrap");
-	TCase *tcase = tcase_create("wrap");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tcase);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, words_that_do_not_fit_begin_a_line);
-	tcase_add_test(tcase, a_long_word_goes_on_in_the_next_line);
-	tcase_add_test(tcase, what_is_joined_stands_in_one_line);
-	tcase_add_test(tcase, columns_are_those_of_a_terminal);
-	tcase_add_test(tcase, what_is_no_text_is_shown_as_its_bytes);
-	tcase_add_test(tcase, a_colour_does_not_cover_the_spaces_around_it);
-	tcase_add_test(tcase, names_are_shortened_in_their_middle);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

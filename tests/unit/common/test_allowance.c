@@ -15,11 +15,11 @@
 #define JOB 10
 #define STEP (10 * MSEC)
 
-ROOM_PARTS(&news_part, &plain_part);
+ROOM_PARTS(&news_part, &plain_part)
 
 static nsec_t worked;
 
-nsec_t clock_worked(void)
+REPLACED(nsec_t, clock_worked)(void)
 {
 	return worked;
 }
@@ -102,7 +102,9 @@ static unsigned count_of(const char *piece)
 	return n;
 }
 
-START_TEST(one_worker_gets_a_tenth_of_the_time)
+FIXTURE(begin, end)
+
+TEST(one_worker_gets_a_tenth_of_the_time)
 {
 	all_ask(1, 5 * MSEC, 20 * SECOND);
 	ck_assert_int_le(askers[0].used, 2200 * MSEC);
@@ -110,9 +112,8 @@ START_TEST(one_worker_gets_a_tenth_of_the_time)
 	ck_assert_uint_eq(count_of("asks so much"), 1);
 	ck_assert_uint_eq(count_of("nclust now spends at most"), 1);
 }
-END_TEST
 
-START_TEST(all_workers_of_a_cluster_get_two_tenths_together)
+TEST(all_workers_of_a_cluster_get_two_tenths_together)
 {
 	all_ask(10, 2 * MSEC, 20 * SECOND);
 	ck_assert_int_le(used_by_web(), 4500 * MSEC);
@@ -121,18 +122,16 @@ START_TEST(all_workers_of_a_cluster_get_two_tenths_together)
 		ck_assert_int_ge(askers[i].used, 200 * MSEC);
 	ck_assert_uint_eq(count_of("web: its workers together"), 1);
 }
-END_TEST
 
-START_TEST(a_worker_of_another_cluster_never_waits)
+TEST(a_worker_of_another_cluster_never_waits)
 {
 	all_ask(10, 2 * MSEC, 20 * SECOND);
 	ck_assert_int_eq(askers[JOB].used, SECOND);
 	ck_assert(!allowance_rests(&askers[JOB].allowance));
 	ck_assert(allowance_is_ample(&askers[JOB].allowance));
 }
-END_TEST
 
-START_TEST(what_any_worker_may_have_caused_gets_two_tenths)
+TEST(what_any_worker_may_have_caused_gets_two_tenths)
 {
 	struct service *web = room_cluster("web");
 	nsec_t until = 0;
@@ -152,9 +151,8 @@ START_TEST(what_any_worker_may_have_caused_gets_two_tenths)
 	ck_assert_int_ge(used, 3600 * MSEC);
 	ck_assert_uint_eq(count_of("web: its workers together"), 1);
 }
-END_TEST
 
-START_TEST(who_asks_seldom_never_waits)
+TEST(who_asks_seldom_never_waits)
 {
 	for (int i = 0; i < 100; i++) {
 		ask(0, 90 * MSEC);
@@ -163,30 +161,12 @@ START_TEST(who_asks_seldom_never_waits)
 	}
 	ck_assert_uint_eq(count_of("nclust now spends at most"), 0);
 }
-END_TEST
 
-START_TEST(what_was_closed_meanwhile_is_not_read_again)
+TEST(what_was_closed_meanwhile_is_not_read_again)
 {
 	ask(0, 200 * MSEC);
 	ck_assert(allowance_rests(&askers[0].allowance));
 	allowance_stop(&askers[0].allowance, room.loop);
 	room_pass(5 * SECOND);
 	ck_assert(askers[0].rests);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, one_worker_gets_a_tenth_of_the_time);
-	tcase_add_test(all, all_workers_of_a_cluster_get_two_tenths_together);
-	tcase_add_test(all, a_worker_of_another_cluster_never_waits);
-	tcase_add_test(all, what_any_worker_may_have_caused_gets_two_tenths);
-	tcase_add_test(all, who_asks_seldom_never_waits);
-	tcase_add_test(all, what_was_closed_meanwhile_is_not_read_again);
-}
-
-int main(void)
-{
-	return room_run("common/allowance", add);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/aside.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -112,7 +113,9 @@ static void teardown(void)
 	(void)close(pipe_of[1]);
 }
 
-START_TEST(it_answers_by_its_descriptor_and_its_status)
+FIXTURE(setup, teardown)
+
+TEST(it_answers_by_its_descriptor_and_its_status)
 {
 	struct aside_plan p = plan(answer, pipe_of[1]);
 	char text[3] = "";
@@ -126,9 +129,8 @@ START_TEST(it_answers_by_its_descriptor_and_its_status)
 	ck_assert_str_eq(text, "ok");
 	ck_assert_int_eq(aside.pid, 0);
 }
-END_TEST
 
-START_TEST(it_keeps_no_other_descriptor)
+TEST(it_keeps_no_other_descriptor)
 {
 	struct aside_plan p = plan(count_others, pipe_of[1]);
 
@@ -140,9 +142,8 @@ START_TEST(it_keeps_no_other_descriptor)
 	(void)ev_run(sup.loop, 0);
 	ck_assert_int_eq(last.code, 0);
 }
-END_TEST
 
-START_TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
+TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
 {
 	struct aside_plan p = plan(hang, -1);
 
@@ -154,9 +155,8 @@ START_TEST(one_that_is_late_is_killed_and_reported_when_it_has_ended)
 	ck_assert(last.signalled);
 	ck_assert_int_eq(last.code, SIGKILL);
 }
-END_TEST
 
-START_TEST(one_that_is_late_may_be_forgotten)
+TEST(one_that_is_late_may_be_forgotten)
 {
 	struct aside_plan p = plan(hang, -1);
 
@@ -167,9 +167,8 @@ START_TEST(one_that_is_late_may_be_forgotten)
 	ck_assert_uint_eq(told, 1);
 	ck_assert_int_eq(aside.pid, 0);
 }
-END_TEST
 
-START_TEST(without_the_loop_its_end_is_awaited)
+TEST(without_the_loop_its_end_is_awaited)
 {
 	struct aside_plan p = plan(is_silent, -1);
 	struct pidfd_end end;
@@ -181,27 +180,4 @@ START_TEST(without_the_loop_its_end_is_awaited)
 	p.patience = MSEC;
 	ck_assert_int_eq(aside_await(&sup, &p, &end), 0);
 	ck_assert_uint_eq(told, 0);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("aside");
-	TCase *tc = tcase_create("aside");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, it_answers_by_its_descriptor_and_its_status);
-	tcase_add_test(tc, it_keeps_no_other_descriptor);
-	tcase_add_test(
-		tc, one_that_is_late_is_killed_and_reported_when_it_has_ended);
-	tcase_add_test(tc, one_that_is_late_may_be_forgotten);
-	tcase_add_test(tc, without_the_loop_its_end_is_awaited);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

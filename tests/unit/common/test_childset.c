@@ -20,7 +20,7 @@ static void hears(struct child *of, enum child_fd which)
 }
 
 static const struct part ear = {.name = "ear", .readable = hears};
-ROOM_PARTS(&plain_part, &ear);
+ROOM_PARTS(&plain_part, &ear)
 
 static void begin(void)
 {
@@ -38,16 +38,17 @@ static void end(void)
 	(void)close(fd);
 }
 
-START_TEST(what_is_left_unread_is_heard_again)
+FIXTURE(begin, end)
+
+TEST(what_is_left_unread_is_heard_again)
 {
 	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
 	room_pass(10 * MSEC);
 	ck_assert_uint_gt(heard[CHILD_NOTIFY], 1);
 	ck_assert_uint_eq(heard[CHILD_TRAP], 0);
 }
-END_TEST
 
-START_TEST(a_trap_is_heard_once_each_time_it_is_added)
+TEST(a_trap_is_heard_once_each_time_it_is_added)
 {
 	ck_assert_int_eq(childset_add(child, CHILD_TRAP, fd), 0);
 	room_pass(10 * MSEC);
@@ -56,16 +57,14 @@ START_TEST(a_trap_is_heard_once_each_time_it_is_added)
 	room_pass(10 * MSEC);
 	ck_assert_uint_eq(heard[CHILD_TRAP], 2);
 }
-END_TEST
 
-START_TEST(what_was_removed_is_not_heard)
+TEST(what_was_removed_is_not_heard)
 {
 	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
 	childset_remove(child, fd);
 	room_pass(10 * MSEC);
 	ck_assert_uint_eq(heard[CHILD_NOTIFY], 0);
 }
-END_TEST
 
 /* As libev says that epoll_ctl(2) has failed. */
 static void cannot_watch(void)
@@ -75,7 +74,7 @@ static void cannot_watch(void)
 	room_pass(0);
 }
 
-START_TEST(it_is_watched_anew_when_that_has_failed)
+TEST(it_is_watched_anew_when_that_has_failed)
 {
 	cannot_watch();
 	ck_assert_int_eq(childset_add(child, CHILD_NOTIFY, fd), 0);
@@ -84,9 +83,8 @@ START_TEST(it_is_watched_anew_when_that_has_failed)
 	ck_assert_uint_gt(heard[CHILD_NOTIFY], 0);
 	ck_assert_int_eq(room.childset.again.pause, 0);
 }
-END_TEST
 
-START_TEST(while_it_fails_the_tries_become_rare)
+TEST(while_it_fails_the_tries_become_rare)
 {
 	nsec_t pause = 0;
 
@@ -97,20 +95,4 @@ START_TEST(while_it_fails_the_tries_become_rare)
 		pause = room.childset.again.pause;
 	}
 	ck_assert_int_ge(pause, SECOND);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, what_is_left_unread_is_heard_again);
-	tcase_add_test(all, a_trap_is_heard_once_each_time_it_is_added);
-	tcase_add_test(all, what_was_removed_is_not_heard);
-	tcase_add_test(all, it_is_watched_anew_when_that_has_failed);
-	tcase_add_test(all, while_it_fails_the_tries_become_rare);
-}
-
-int main(void)
-{
-	return room_run("common/childset", add);
 }

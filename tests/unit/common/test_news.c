@@ -44,9 +44,9 @@ static const struct part ear_part = {
 	.told = ear_on_told,
 };
 
-ROOM_PARTS(&news_part, &ear_part, &plain_part);
+ROOM_PARTS(&news_part, &ear_part, &plain_part)
 
-bool capture_ask_last(const struct child *child)
+REPLACED(bool, capture_ask_last)(const struct child *child)
 {
 	(void)child;
 	return captured;
@@ -81,16 +81,17 @@ static unsigned place_of(const char *piece)
 	return (unsigned)(at - heard);
 }
 
-START_TEST(an_end_is_told_with_how_it_was)
+FIXTURE(begin, room_end)
+
+TEST(an_end_is_told_with_how_it_was)
 {
 	room_killed(room_child(web, 0), SIGSEGV);
 	(void)place_of("web.0: worker 4194305 killed by SIGSEGV");
 	room_exits(room_child(web, 1), 7);
 	(void)place_of("exit 7");
 }
-END_TEST
 
-START_TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
+TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
 {
 	struct child *c = capture(0);
 	uint64_t serial = c->serial;
@@ -105,9 +106,8 @@ START_TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
 	(void)place_of("last output: panic: no config");
 	ck_assert_uint_lt(place_of("panic"), place_of("web.1: worker"));
 }
-END_TEST
 
-START_TEST(it_does_not_wait_for_ever)
+TEST(it_does_not_wait_for_ever)
 {
 	room_exits(capture(0), 1);
 	room_pass(900 * MSEC);
@@ -116,9 +116,8 @@ START_TEST(it_does_not_wait_for_ever)
 	(void)place_of("exit 1");
 	ck_assert_ptr_null(strstr(heard, "last output"));
 }
-END_TEST
 
-START_TEST(an_answer_that_comes_too_late_is_for_nobody)
+TEST(an_answer_that_comes_too_late_is_for_nobody)
 {
 	struct child *c = capture(0);
 	uint64_t serial = c->serial;
@@ -128,9 +127,8 @@ START_TEST(an_answer_that_comes_too_late_is_for_nobody)
 	reap_last_output(&room, serial, "panic", false);
 	ck_assert_ptr_null(strstr(heard, "panic"));
 }
-END_TEST
 
-START_TEST(the_history_has_the_latest_of_it)
+TEST(the_history_has_the_latest_of_it)
 {
 	struct linering_text t;
 	unsigned lines = 0;
@@ -154,9 +152,8 @@ START_TEST(the_history_has_the_latest_of_it)
 	ck_assert_ptr_nonnull(memmem(t.text, t.len, "number 999", 10));
 	linering_drop(&t);
 }
-END_TEST
 
-START_TEST(a_killed_ones_history_is_gone_on_with)
+TEST(a_killed_ones_history_is_gone_on_with)
 {
 	struct linering_text t;
 	struct linering before;
@@ -178,9 +175,8 @@ START_TEST(a_killed_ones_history_is_gone_on_with)
 	ck_assert_ptr_nonnull(memmem(t.text, t.len, "and on", 6));
 	linering_drop(&t);
 }
-END_TEST
 
-START_TEST(without_a_history_it_is_said_once)
+TEST(without_a_history_it_is_said_once)
 {
 	const struct rlimit none = {128 * 1024 - 1, RLIM_INFINITY};
 	struct linering_text t;
@@ -198,7 +194,6 @@ START_TEST(without_a_history_it_is_said_once)
 	ck_assert_ptr_null(strstr(strstr(room_log(), "events are not kept") + 1,
 		"events are not kept"));
 }
-END_TEST
 
 /* ---- each kind: a sentence and an object from one record ---- */
 
@@ -258,7 +253,7 @@ static struct report of(enum report_kind kind)
 		.took = NSEC_NEVER};
 }
 
-START_TEST(each_kind_has_a_sentence_and_the_same_as_an_object)
+TEST(each_kind_has_a_sentence_and_the_same_as_an_object)
 {
 	for (int kind = 0; kind < REPORT_KINDS; kind++) {
 		report(of((enum report_kind)kind));
@@ -269,9 +264,8 @@ START_TEST(each_kind_has_a_sentence_and_the_same_as_an_object)
 		ck_assert_int_eq((int)real("pid"), 4242);
 	}
 }
-END_TEST
 
-START_TEST(a_step_of_a_range_says_why)
+TEST(a_step_of_a_range_says_why)
 {
 	static const char *const said[SCALE_WHYS] = {
 		[SCALE_BY_HAND] = "web: scaled to 0 workers",
@@ -304,9 +298,8 @@ START_TEST(a_step_of_a_range_says_why)
 		ck_assert_double_eq(real("measure"), 70);
 	}
 }
-END_TEST
 
-START_TEST(what_counts_to_one_is_said_so)
+TEST(what_counts_to_one_is_said_so)
 {
 	struct report r = of(REPORT_SCALED);
 
@@ -317,9 +310,8 @@ START_TEST(what_counts_to_one_is_said_so)
 	report(r);
 	ck_assert_str_eq(heard, "web: gave up at the first death");
 }
-END_TEST
 
-START_TEST(one_that_is_unfit_again_is_replaced_later)
+TEST(one_that_is_unfit_again_is_replaced_later)
 {
 	struct report r = of(REPORT_UNWELL);
 
@@ -333,9 +325,8 @@ START_TEST(one_that_is_unfit_again_is_replaced_later)
 		"web.1: worker 4242 fails its checks: replacing it in 12 s");
 	ck_assert_double_eq(real("replaced_in"), 12);
 }
-END_TEST
 
-START_TEST(how_long_it_took_is_a_number)
+TEST(how_long_it_took_is_a_number)
 {
 	struct report r = of(REPORT_READY);
 
@@ -350,7 +341,6 @@ START_TEST(how_long_it_took_is_a_number)
 	report(r);
 	ck_assert_double_eq_tol(real("took"), 2.5, 0.001);
 }
-END_TEST
 
 static const struct {
 	const char *word;
@@ -378,7 +368,7 @@ static const struct {
 	{"hang", WHY_REQUEST, {.kind = ENDING_EXIT}},
 };
 
-START_TEST(an_exit_has_its_reason_as_a_word)
+TEST_LOOP(an_exit_has_its_reason_as_a_word, 0, sizeof(whys) / sizeof(*whys))
 {
 	struct report r = of(REPORT_EXITED);
 
@@ -390,9 +380,8 @@ START_TEST(an_exit_has_its_reason_as_a_word)
 	ck_assert_double_eq_tol(real("next_try"), 0.4, 0.001);
 	ck_assert_ptr_nonnull(strstr(heard, "next try in 0.4 s"));
 }
-END_TEST
 
-START_TEST(what_is_no_report_says_whom_it_is_about)
+TEST(what_is_no_report_says_whom_it_is_about)
 {
 	const struct news_number numbers[] = {{"freezes", 2}};
 	struct child *c = room_child(web, 1);
@@ -414,9 +403,8 @@ START_TEST(what_is_no_report_says_whom_it_is_about)
 	ck_assert_ptr_null(heard_of);
 	ck_assert_ptr_null(strstr(last_json, "cluster"));
 }
-END_TEST
 
-START_TEST(what_went_wrong_is_kept_for_the_status)
+TEST(what_went_wrong_is_kept_for_the_status)
 {
 	struct buffer out;
 	struct json_writer w;
@@ -440,9 +428,8 @@ START_TEST(what_went_wrong_is_kept_for_the_status)
 		strstr(buffer_text(&out), "not ready at the first try"));
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(an_end_that_was_asked_for_is_no_trouble)
+TEST(an_end_that_was_asked_for_is_no_trouble)
 {
 	struct child *c = room_child(web, 0);
 	uint64_t worker = c->worker;
@@ -454,7 +441,6 @@ START_TEST(an_end_that_was_asked_for_is_no_trouble)
 	ck_assert_ptr_null(trouble_of(web, 0, worker));
 	(void)place_of("web.0: worker 4194305 ended");
 }
-END_TEST
 
 static unsigned told_of(struct child *c, unsigned tries)
 {
@@ -465,7 +451,7 @@ static unsigned told_of(struct child *c, unsigned tries)
 	return told;
 }
 
-START_TEST(what_a_worker_repeats_is_told_less_and_less_and_counted)
+TEST(what_a_worker_repeats_is_told_less_and_less_and_counted)
 {
 	struct child *c = room_child(web, 0);
 
@@ -497,9 +483,8 @@ START_TEST(what_a_worker_repeats_is_told_less_and_less_and_counted)
 	ck_assert_uint_eq(told_of(c, 1), 1);
 	ck_assert_uint_eq(c->life.said_span, 0);
 }
-END_TEST
 
-START_TEST(what_was_left_out_of_one_that_ends_is_counted_before)
+TEST(what_was_left_out_of_one_that_ends_is_counted_before)
 {
 	struct child *c = room_child(web, 0);
 
@@ -509,9 +494,8 @@ START_TEST(what_was_left_out_of_one_that_ends_is_counted_before)
 		place_of("web.0: 1 message about worker 4194305 left out"),
 		place_of("web.0: worker 4194305 killed by SIGSEGV"));
 }
-END_TEST
 
-START_TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
+TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
 {
 	room_fail_spawns(EAGAIN);
 	room_exits(room_child(web, 0), 1);
@@ -526,39 +510,4 @@ START_TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
 	room_pass(SECOND);
 	ck_assert(room_logged("more attempts to start a worker failed: "
 			      "Resource temporarily unavailable"));
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, an_end_is_told_with_how_it_was);
-	tcase_add_test(all,
-		an_end_waits_for_the_last_output_and_what_comes_after_waits_too);
-	tcase_add_test(all, it_does_not_wait_for_ever);
-	tcase_add_test(all, an_answer_that_comes_too_late_is_for_nobody);
-	tcase_add_test(all, the_history_has_the_latest_of_it);
-	tcase_add_test(all, a_killed_ones_history_is_gone_on_with);
-	tcase_add_test(all, without_a_history_it_is_said_once);
-	tcase_add_test(all, each_kind_has_a_sentence_and_the_same_as_an_object);
-	tcase_add_test(all, a_step_of_a_range_says_why);
-	tcase_add_test(all, what_counts_to_one_is_said_so);
-	tcase_add_test(all, one_that_is_unfit_again_is_replaced_later);
-	tcase_add_test(all, how_long_it_took_is_a_number);
-	tcase_add_loop_test(all, an_exit_has_its_reason_as_a_word, 0,
-		sizeof(whys) / sizeof(*whys));
-	tcase_add_test(all, what_is_no_report_says_whom_it_is_about);
-	tcase_add_test(all, what_went_wrong_is_kept_for_the_status);
-	tcase_add_test(all, an_end_that_was_asked_for_is_no_trouble);
-	tcase_add_test(
-		all, what_a_worker_repeats_is_told_less_and_less_and_counted);
-	tcase_add_test(
-		all, what_was_left_out_of_one_that_ends_is_counted_before);
-	tcase_add_test(all,
-		of_many_starts_that_fail_one_is_logged_and_the_others_are_counted);
-}
-
-int main(void)
-{
-	return room_run("common/news", add);
 }

@@ -2,9 +2,10 @@
 #ifndef CONFIG_LIB_H
 #define CONFIG_LIB_H
 
+#include "../unit.h"
+
 #include "config/origin.h"
 
-#include <check.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "config/address.h"
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -48,7 +49,7 @@ static const struct {
 	{"inherit:http", ADDRESS_INHERIT, AF_UNSPEC, 0, "http", "inherit:http"},
 };
 
-START_TEST(every_form_of_a_place_is_understood)
+TEST_LOOP(every_form_of_a_place_is_understood, 0, (int)COUNT_OF(places))
 {
 	struct address a;
 	struct error err;
@@ -64,9 +65,8 @@ START_TEST(every_form_of_a_place_is_understood)
 	ck_assert_int_eq(a.mode, -1);
 	address_fini(&a);
 }
-END_TEST
 
-START_TEST(the_bytes_of_an_address_are_in_network_order)
+TEST(the_bytes_of_an_address_are_in_network_order)
 {
 	struct address a;
 	struct error err;
@@ -78,9 +78,8 @@ START_TEST(the_bytes_of_an_address_are_in_network_order)
 	ck_assert_mem_eq(a.ip, "\1\2\0\0\0\0\0\0\0\0\0\0\0\0\0\4", 16);
 	address_fini(&a);
 }
-END_TEST
 
-START_TEST(options_are_kept)
+TEST(options_are_kept)
 {
 	struct address a;
 	struct error err;
@@ -112,7 +111,6 @@ START_TEST(options_are_kept)
 	ck_assert_int_eq(a.group, 7);
 	address_fini(&a);
 }
-END_TEST
 
 static const char *const whole[] = {
 	"8000",
@@ -131,7 +129,7 @@ static const char *const whole[] = {
 	"inherit:web, nonblock",
 };
 
-START_TEST(what_is_formatted_parses_to_the_same)
+TEST_LOOP(what_is_formatted_parses_to_the_same, 0, (int)COUNT_OF(whole))
 {
 	struct address a;
 	struct address b;
@@ -151,9 +149,8 @@ START_TEST(what_is_formatted_parses_to_the_same)
 	address_fini(&a);
 	address_fini(&c);
 }
-END_TEST
 
-START_TEST(options_make_a_difference_but_not_another_place)
+TEST(options_make_a_difference_but_not_another_place)
 {
 	struct address a;
 	struct address b;
@@ -170,7 +167,6 @@ START_TEST(options_make_a_difference_but_not_another_place)
 	address_fini(&a);
 	address_fini(&b);
 }
-END_TEST
 
 #define FORMS \
 	"wanted an address such as '8000', '127.0.0.1:8000', '[::1]:8000', " \
@@ -265,7 +261,7 @@ static const struct {
 	{"80, freebind=maybe", "freebind: wanted 'yes' or 'no', found 'maybe'"},
 };
 
-START_TEST(every_mistake_is_told)
+TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
 {
 	struct address a;
 	struct error err;
@@ -273,9 +269,8 @@ START_TEST(every_mistake_is_told)
 	ck_assert_int_eq(address_parse(&a, mistakes[_i].text, &err), -1);
 	ck_assert_str_eq(err.text, mistakes[_i].error);
 }
-END_TEST
 
-START_TEST(an_abstract_name_fills_sun_path_and_no_more)
+TEST(an_abstract_name_fills_sun_path_and_no_more)
 {
 	char text[200] = "unix:@";
 	struct address a;
@@ -286,29 +281,4 @@ START_TEST(an_abstract_name_fills_sun_path_and_no_more)
 	address_fini(&a);
 	text[6 + 107] = 'x';
 	ck_assert_int_eq(address_parse(&a, text, &err), -1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("address");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_loop_test(tcase, every_form_of_a_place_is_understood, 0,
-		(int)COUNT_OF(places));
-	tcase_add_test(tcase, the_bytes_of_an_address_are_in_network_order);
-	tcase_add_test(tcase, options_are_kept);
-	tcase_add_loop_test(tcase, what_is_formatted_parses_to_the_same, 0,
-		(int)COUNT_OF(whole));
-	tcase_add_test(tcase, options_make_a_difference_but_not_another_place);
-	tcase_add_loop_test(
-		tcase, every_mistake_is_told, 0, (int)COUNT_OF(mistakes));
-	tcase_add_test(tcase, an_abstract_name_fills_sun_path_and_no_more);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

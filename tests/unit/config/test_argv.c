@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-START_TEST(a_command_line_is_one_cluster)
+CASE(all)
+
+TEST(a_command_line_is_one_cluster)
 {
 	struct reading r = read_argv("-n", "4", "-l8000", "-dl",
 		"unix:/run/x, mode=0600", "--env", "A=1", "--env=B=2",
@@ -40,9 +42,8 @@ START_TEST(a_command_line_is_one_cluster)
 	ck_assert_str_eq(c->command_text, "/usr/bin/python3 -n 'a b'");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(the_last_of_two_counts)
+TEST(the_last_of_two_counts)
 {
 	struct reading r =
 		read_argv("-n", "4", "-n", "5", "--name=a", "--", "x", NULL);
@@ -53,9 +54,8 @@ START_TEST(the_last_of_two_counts)
 	ck_assert_str_eq(r.s->clusters[0]->name, "a");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_command_may_be_an_option_too)
+TEST(a_command_may_be_an_option_too)
 {
 	struct reading r = read_argv("--command", "./a 'b c'", NULL);
 
@@ -64,7 +64,6 @@ START_TEST(a_command_may_be_an_option_too)
 	ck_assert_str_eq(r.s->name, "a");
 	forget(&r);
 }
-END_TEST
 
 static const struct {
 	const char *words[7];
@@ -84,7 +83,7 @@ static const struct {
 	{{"--name", "a", "--", "node", "server.js"}, "a"},
 };
 
-START_TEST(an_instance_is_named_after_its_script)
+TEST_LOOP(an_instance_is_named_after_its_script, 0, COUNT_OF(named))
 {
 	const char *const *w = named[_i].words;
 	struct reading r =
@@ -94,7 +93,6 @@ START_TEST(an_instance_is_named_after_its_script)
 	ck_assert_str_eq(r.s->name, named[_i].name);
 	forget(&r);
 }
-END_TEST
 
 static const struct {
 	const char *words[6];
@@ -198,7 +196,7 @@ static const struct {
 		"nclust -c FILE; see nclust --help\n"},
 };
 
-START_TEST(every_mistake_is_told)
+TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
 {
 	const char *const *w = mistakes[_i].words;
 	struct reading r = read_argv(w[0], w[1], w[2], w[3], w[4], w[5], NULL);
@@ -208,9 +206,8 @@ START_TEST(every_mistake_is_told)
 		ck_assert_int_eq(r.faults.status, EX_USAGE);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(no_arguments_at_all_are_a_usage_error)
+TEST(no_arguments_at_all_are_a_usage_error)
 {
 	struct invocation inv;
 	struct faults faults;
@@ -222,9 +219,8 @@ START_TEST(no_arguments_at_all_are_a_usage_error)
 	ck_assert_uint_eq(faults.count, 1);
 	faults_fini(&faults);
 }
-END_TEST
 
-START_TEST(a_verb_and_help_are_seen)
+TEST(a_verb_and_help_are_seen)
 {
 	static const char *const verbs[] = {"status", NULL};
 	static const struct {
@@ -260,7 +256,6 @@ START_TEST(a_verb_and_help_are_seen)
 			free(argv[--argc]);
 	}
 }
-END_TEST
 
 /* ---- with a file ---- */
 
@@ -294,7 +289,10 @@ static void teardown(void)
 	(void)rmdir(dir);
 }
 
-START_TEST(the_command_line_wins_in_every_cluster)
+CASE(file)
+FIXTURE(setup, teardown)
+
+TEST(the_command_line_wins_in_every_cluster)
 {
 	struct reading r = read_argv("-c", "shop.ini", "--name", "b", "-n", "7",
 		"--env", "B=2", "--env", "C=2", NULL);
@@ -313,9 +311,8 @@ START_TEST(the_command_line_wins_in_every_cluster)
 	ck_assert_uint_eq(r.s->clusters[1]->env.count, 2);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_list_of_the_command_line_takes_the_place_of_the_files)
+TEST(a_list_of_the_command_line_takes_the_place_of_the_files)
 {
 	struct reading r;
 
@@ -326,9 +323,8 @@ START_TEST(a_list_of_the_command_line_takes_the_place_of_the_files)
 	ck_assert_uint_eq(r.s->clusters[0]->listen[0].port, 90);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_listener_for_all_clusters_is_told_to_be_one_too_many)
+TEST(a_listener_for_all_clusters_is_told_to_be_one_too_many)
 {
 	struct reading r = read_argv("-c", "shop.ini", "-l", "90", NULL);
 
@@ -337,9 +333,8 @@ START_TEST(a_listener_for_all_clusters_is_told_to_be_one_too_many)
 		"'x'\n");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(mistakes_of_both_are_told_once_each)
+TEST(mistakes_of_both_are_told_once_each)
 {
 	struct reading r;
 
@@ -354,9 +349,8 @@ START_TEST(mistakes_of_both_are_told_once_each)
 	ck_assert_int_eq(r.faults.status, EX_USAGE);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(the_same_words_read_the_changed_file)
+TEST(the_same_words_read_the_changed_file)
 {
 	char *argv[] = {(char[]){"nclust"}, (char[]){"-c"},
 		(char[]){"shop.ini"}, (char[]){"--nice=5"}, NULL};
@@ -387,9 +381,8 @@ START_TEST(the_same_words_read_the_changed_file)
 	settings_free(inv.settings);
 	faults_fini(&faults);
 }
-END_TEST
 
-START_TEST(settings_are_described_with_their_origins)
+TEST(settings_are_described_with_their_origins)
 {
 	struct reading r = read_argv("-c", "shop.ini", "-n", "7", NULL);
 	struct buffer out;
@@ -409,9 +402,10 @@ START_TEST(settings_are_described_with_their_origins)
 	buffer_fini(&out);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(secrets_are_described_to_those_who_may_have_them)
+CASE(all)
+
+TEST(secrets_are_described_to_those_who_may_have_them)
 {
 	struct reading r =
 		read_argv("--env", "A=se=cret", "--env", "B=", "--relay",
@@ -433,9 +427,8 @@ START_TEST(secrets_are_described_to_those_who_may_have_them)
 	}
 	forget(&r);
 }
-END_TEST
 
-START_TEST(what_is_described_reads_as_the_same)
+TEST(what_is_described_reads_as_the_same)
 {
 	struct reading r = read_argv("-n", "2x", "-l", "80, backlog=9", "-l",
 		"unix:@a", "--env", "A=b", "--stop-signal", "QUIT:1s TERM",
@@ -467,9 +460,8 @@ START_TEST(what_is_described_reads_as_the_same)
 	forget(&again);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(settings_are_described_as_json)
+TEST(settings_are_described_as_json)
 {
 	struct reading r = read_argv("-l", "80", "-l", "81", "--env",
 		"A=\"\\\n\x01\xff\xc3\xa4", "--signal-USR1=stop",
@@ -506,11 +498,10 @@ START_TEST(settings_are_described_as_json)
 	buffer_fini(&out);
 	forget(&r);
 }
-END_TEST
 
 /* ---- what is generated ---- */
 
-START_TEST(help_fits_a_screen)
+TEST(help_fits_a_screen)
 {
 	struct buffer out;
 	size_t column = 0;
@@ -529,9 +520,8 @@ START_TEST(help_fits_a_screen)
 	ck_assert_uint_le(lines, 24);
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(every_setting_is_in_the_manual_and_the_completion)
+TEST(every_setting_is_in_the_manual_and_the_completion)
 {
 	struct buffer keys;
 	struct buffer bash;
@@ -561,51 +551,4 @@ START_TEST(every_setting_is_in_the_manual_and_the_completion)
 	buffer_fini(&keys);
 	buffer_fini(&bash);
 	buffer_fini(&zsh);
-}
-END_TEST
-
-static TCase *with_file(void)
-{
-	TCase *tcase = tcase_create("file");
-
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, the_command_line_wins_in_every_cluster);
-	tcase_add_test(
-		tcase, a_list_of_the_command_line_takes_the_place_of_the_files);
-	tcase_add_test(
-		tcase, a_listener_for_all_clusters_is_told_to_be_one_too_many);
-	tcase_add_test(tcase, mistakes_of_both_are_told_once_each);
-	tcase_add_test(tcase, the_same_words_read_the_changed_file);
-	tcase_add_test(tcase, settings_are_described_with_their_origins);
-	return tcase;
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("config_argv");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tcase, a_command_line_is_one_cluster);
-	tcase_add_test(tcase, the_last_of_two_counts);
-	tcase_add_test(tcase, a_command_may_be_an_option_too);
-	tcase_add_loop_test(tcase, an_instance_is_named_after_its_script, 0,
-		COUNT_OF(named));
-	tcase_add_loop_test(
-		tcase, every_mistake_is_told, 0, (int)COUNT_OF(mistakes));
-	tcase_add_test(tcase, no_arguments_at_all_are_a_usage_error);
-	tcase_add_test(tcase, a_verb_and_help_are_seen);
-	tcase_add_test(tcase, secrets_are_described_to_those_who_may_have_them);
-	tcase_add_test(tcase, what_is_described_reads_as_the_same);
-	tcase_add_test(tcase, settings_are_described_as_json);
-	tcase_add_test(tcase, help_fits_a_screen);
-	tcase_add_test(
-		tcase, every_setting_is_in_the_manual_and_the_completion);
-	suite_add_tcase(suite, tcase);
-	suite_add_tcase(suite, with_file());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

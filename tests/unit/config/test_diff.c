@@ -92,7 +92,7 @@ static const struct {
 	{"", "workers = 3\nnice = 3\n", "workers, nice", CHANGE_ROLL},
 };
 
-START_TEST(each_key_says_what_its_change_needs)
+TEST_LOOP(each_key_says_what_its_change_needs, 0, (int)COUNT_OF(changes))
 {
 	char before[200] = WEB;
 	char after[200] = WEB;
@@ -109,9 +109,8 @@ START_TEST(each_key_says_what_its_change_needs)
 		strstr(changes[_i].keys, "workers") != NULL);
 	finish();
 }
-END_TEST
 
-START_TEST(another_command_is_noted)
+TEST(another_command_is_noted)
 {
 	compare(WEB, "[cluster:web]\ncommand = y\n");
 	ck_assert(diff.clusters[0].command_changed);
@@ -119,9 +118,8 @@ START_TEST(another_command_is_noted)
 	ck_assert_int_eq(diff.clusters[0].change, CHANGE_ROLL);
 	finish();
 }
-END_TEST
 
-START_TEST(clusters_come_and_go_by_name)
+TEST(clusters_come_and_go_by_name)
 {
 	compare(WEB "[cluster:old]\ncommand = x\n",
 		"[cluster:new]\ncommand = x\n" WEB);
@@ -135,9 +133,8 @@ START_TEST(clusters_come_and_go_by_name)
 	ck_assert_ptr_null(diff.clusters[2].new);
 	finish();
 }
-END_TEST
 
-START_TEST(keys_of_the_instance_are_told_apart)
+TEST(keys_of_the_instance_are_told_apart)
 {
 	compare(WEB, WEB "[nclust]\nlog-level = debug\n");
 	ck_assert_int_eq(diff.instance, CHANGE_LIVE);
@@ -149,9 +146,8 @@ START_TEST(keys_of_the_instance_are_told_apart)
 	ck_assert_str_eq(diff.instance_keys, "log-level, pidfile");
 	finish();
 }
-END_TEST
 
-START_TEST(a_name_that_became_another_id_is_a_change)
+TEST(a_name_that_became_another_id_is_a_change)
 {
 	old = read_text(WEB "user = root\n");
 	new = read_text(WEB "user = root\n");
@@ -160,10 +156,9 @@ START_TEST(a_name_that_became_another_id_is_a_change)
 	ck_assert_str_eq(diff.clusters[0].keys, "user");
 	finish();
 }
-END_TEST
 
 /* Every key that can be given twice in different ways is seen to differ. */
-START_TEST(no_key_is_blind)
+TEST(no_key_is_blind)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
@@ -183,26 +178,4 @@ START_TEST(no_key_is_blind)
 		ck_assert_int_eq(diff.clusters[0].change, row->change);
 		finish();
 	}
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("config_diff");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_loop_test(tcase, each_key_says_what_its_change_needs, 0,
-		(int)COUNT_OF(changes));
-	tcase_add_test(tcase, another_command_is_noted);
-	tcase_add_test(tcase, clusters_come_and_go_by_name);
-	tcase_add_test(tcase, keys_of_the_instance_are_told_apart);
-	tcase_add_test(tcase, a_name_that_became_another_id_is_a_change);
-	tcase_add_test(tcase, no_key_is_blind);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -49,7 +49,9 @@ static const struct {
 	{"A=b=c", "A=b=c"},
 };
 
-START_TEST(a_variable_is_taken_as_people_write_it)
+CASE(config_expand)
+
+TEST_LOOP(a_variable_is_taken_as_people_write_it, 0, (int)COUNT_OF(envs))
 {
 	char text[300];
 	struct reading r;
@@ -71,7 +73,6 @@ START_TEST(a_variable_is_taken_as_people_write_it)
 	forget(&again);
 	forget(&r);
 }
-END_TEST
 
 static const struct {
 	const char *line;
@@ -85,7 +86,7 @@ static const struct {
 	{"${ONE} \"'${ONE}'\"", {"1", "'1'"}},
 };
 
-START_TEST(a_variable_is_never_split_into_words)
+TEST_LOOP(a_variable_is_never_split_into_words, 0, (int)COUNT_OF(commands))
 {
 	char text[300];
 	struct reading r;
@@ -111,7 +112,6 @@ START_TEST(a_variable_is_never_split_into_words)
 	forget(&again);
 	forget(&r);
 }
-END_TEST
 
 static const struct {
 	const char *line;
@@ -167,7 +167,7 @@ static const struct {
 		"found '/{cluster}/'\n"},
 };
 
-START_TEST(what_cannot_be_replaced_is_a_mistake)
+TEST_LOOP(what_cannot_be_replaced_is_a_mistake, 0, (int)COUNT_OF(wrong))
 {
 	char text[300];
 	char expected[400];
@@ -181,9 +181,8 @@ START_TEST(what_cannot_be_replaced_is_a_mistake)
 	ck_assert_faults(r, expected);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_listener_may_have_the_name_of_its_cluster)
+TEST(a_listener_may_have_the_name_of_its_cluster)
 {
 	struct reading r;
 
@@ -203,9 +202,8 @@ START_TEST(a_listener_may_have_the_name_of_its_cluster)
 	ck_assert_uint_eq(r.s->clusters[0]->listen[1].port, 8081);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_slot_may_have_a_number_added)
+TEST(a_slot_may_have_a_number_added)
 {
 	unsigned plus = 9;
 
@@ -219,11 +217,10 @@ START_TEST(a_slot_may_have_a_number_added)
 	ck_assert(!expand_is_slot("slot+1234567890", 15, &plus));
 	ck_assert(!expand_is_slot("slo", 3, &plus));
 }
-END_TEST
 
 /* ---- [defaults] ---- */
 
-START_TEST(a_clusters_own_key_wins_over_the_defaults)
+TEST(a_clusters_own_key_wins_over_the_defaults)
 {
 	struct reading r = read_text("[cluster:a]\n"
 				     "command = x\n"
@@ -264,9 +261,8 @@ START_TEST(a_clusters_own_key_wins_over_the_defaults)
 	ck_assert_uint_eq(a->workers.least.fixed, 7);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_cluster_takes_back_a_command_or_an_order_of_the_defaults)
+TEST(a_cluster_takes_back_a_command_or_an_order_of_the_defaults)
 {
 	struct reading r =
 		read_text("[defaults]\n"
@@ -288,9 +284,8 @@ START_TEST(a_cluster_takes_back_a_command_or_an_order_of_the_defaults)
 	ck_assert_str_eq(r.s->clusters[3]->after, "db, cache");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(an_order_of_the_defaults_leaves_out_the_cluster_itself)
+TEST(an_order_of_the_defaults_leaves_out_the_cluster_itself)
 {
 	struct reading r = read_text("[defaults]\n"
 				     "after = a\n"
@@ -310,9 +305,8 @@ START_TEST(an_order_of_the_defaults_leaves_out_the_cluster_itself)
 	ck_assert_str_eq(r.s->clusters[1]->after, "a");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_mistake_in_the_defaults_is_told_once)
+TEST(a_mistake_in_the_defaults_is_told_once)
 {
 	struct reading r = read_text(
 		"[defaults]\nworkers = x\nworkers = 1\npidfile = /x\nfoo = 1\n"
@@ -330,9 +324,8 @@ START_TEST(a_mistake_in_the_defaults_is_told_once)
 		"1\n"));
 	forget(&r);
 }
-END_TEST
 
-START_TEST(defaults_alone_are_no_cluster)
+TEST(defaults_alone_are_no_cluster)
 {
 	struct reading r = read_text("[defaults]\ncommand = x\n");
 
@@ -340,9 +333,8 @@ START_TEST(defaults_alone_are_no_cluster)
 		r, "shop.ini: wanted a [cluster:NAME] section, found none\n");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(defaults_that_do_not_fit_accept_are_left_out)
+TEST(defaults_that_do_not_fit_accept_are_left_out)
 {
 	struct reading r = read_text(
 		"[defaults]\nmax-age = 1h\non-exit = y\n"
@@ -352,7 +344,6 @@ START_TEST(defaults_that_do_not_fit_accept_are_left_out)
 	ck_assert_faults(r, "");
 	forget(&r);
 }
-END_TEST
 
 /* ---- more files ---- */
 
@@ -391,7 +382,10 @@ static void write_file(const char *path, const char *text)
 	ck_assert_int_eq(chmod(path, 0644), 0);
 }
 
-START_TEST(a_file_includes_others)
+CASE(files)
+FIXTURE(in_directory, out_of_it)
+
+TEST(a_file_includes_others)
 {
 	struct reading r;
 	struct buffer out;
@@ -425,9 +419,8 @@ START_TEST(a_file_includes_others)
 	buffer_fini(&out);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(mistakes_name_the_included_file_and_its_line)
+TEST(mistakes_name_the_included_file_and_its_line)
 {
 	struct reading r;
 
@@ -451,9 +444,8 @@ START_TEST(mistakes_name_the_included_file_and_its_line)
 	ck_assert_int_eq(r.faults.status, EX_CONFIG);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_key_of_the_instance_stands_in_one_file_only)
+TEST(a_key_of_the_instance_stands_in_one_file_only)
 {
 	struct reading r;
 
@@ -466,11 +458,10 @@ START_TEST(a_key_of_the_instance_stands_in_one_file_only)
 		"shop.ini:2\n");
 	forget(&r);
 }
-END_TEST
 
 #define ALREADY "is read already; a file is included once, and not by itself\n"
 
-START_TEST(an_include_that_cannot_be_is_a_mistake)
+TEST(an_include_that_cannot_be_is_a_mistake)
 {
 	struct reading r;
 
@@ -498,9 +489,8 @@ START_TEST(an_include_that_cannot_be_is_a_mistake)
 		"'conf.d/../conf.d/a.ini': " ALREADY);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(more_than_100_included_files_are_refused)
+TEST(more_than_100_included_files_are_refused)
 {
 	char text[4000] = "[nclust]\n";
 	struct reading r;
@@ -515,9 +505,8 @@ START_TEST(more_than_100_included_files_are_refused)
 		"shop.ini:102: nclust.include: wanted at most 100 files\n"));
 	forget(&r);
 }
-END_TEST
 
-START_TEST(root_includes_only_what_root_alone_can_change)
+TEST(root_includes_only_what_root_alone_can_change)
 {
 	struct reading r;
 
@@ -542,7 +531,6 @@ START_TEST(root_includes_only_what_root_alone_can_change)
 		"root"));
 	forget(&r);
 }
-END_TEST
 
 /* A whole path, which means the same wherever it is shown. */
 #define ck_assert_beside(path, expected) \
@@ -551,7 +539,7 @@ END_TEST
 		ck_assert_str_eq((path) + strlen(here), "/" expected); \
 	} while (0)
 
-START_TEST(a_path_is_beside_its_file)
+TEST(a_path_is_beside_its_file)
 {
 	struct cluster_settings *c;
 	char here[PATH_MAX];
@@ -604,9 +592,10 @@ START_TEST(a_path_is_beside_its_file)
 	ck_assert(r.s->clusters[0]->directory_of_file);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(variables_do_not_make_a_value_too_large)
+CASE(config_expand)
+
+TEST(variables_do_not_make_a_value_too_large)
 {
 	static char big[100001];
 	static char line[8000] = "[cluster]\ncommand = ";
@@ -623,9 +612,8 @@ START_TEST(variables_do_not_make_a_value_too_large)
 	forget(&r);
 	ck_assert_int_eq(unsetenv("BIG"), 0);
 }
-END_TEST
 
-START_TEST(a_line_that_is_no_text_has_given_its_key)
+TEST(a_line_that_is_no_text_has_given_its_key)
 {
 	struct reading r = read_text("[cluster]\ncommand = \x01\n");
 
@@ -633,47 +621,4 @@ START_TEST(a_line_that_is_no_text_has_given_its_key)
 		"shop.ini:2: wanted text, found the control byte 0x01 in "
 		"column 11\n");
 	forget(&r);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("config_expand");
-	TCase *t = tcase_create("config_expand");
-	TCase *files = tcase_create("files");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_loop_test(t, a_variable_is_taken_as_people_write_it, 0,
-		(int)COUNT_OF(envs));
-	tcase_add_loop_test(t, a_variable_is_never_split_into_words, 0,
-		(int)COUNT_OF(commands));
-	tcase_add_loop_test(t, what_cannot_be_replaced_is_a_mistake, 0,
-		(int)COUNT_OF(wrong));
-	tcase_add_test(t, a_listener_may_have_the_name_of_its_cluster);
-	tcase_add_test(t, a_slot_may_have_a_number_added);
-	tcase_add_test(t, a_clusters_own_key_wins_over_the_defaults);
-	tcase_add_test(
-		t, a_cluster_takes_back_a_command_or_an_order_of_the_defaults);
-	tcase_add_test(
-		t, an_order_of_the_defaults_leaves_out_the_cluster_itself);
-	tcase_add_test(t, a_mistake_in_the_defaults_is_told_once);
-	tcase_add_test(t, defaults_alone_are_no_cluster);
-	tcase_add_test(t, defaults_that_do_not_fit_accept_are_left_out);
-	tcase_add_test(t, variables_do_not_make_a_value_too_large);
-	tcase_add_test(t, a_line_that_is_no_text_has_given_its_key);
-	suite_add_tcase(s, t);
-	tcase_add_checked_fixture(files, in_directory, out_of_it);
-	tcase_add_test(files, a_file_includes_others);
-	tcase_add_test(files, mistakes_name_the_included_file_and_its_line);
-	tcase_add_test(files, a_key_of_the_instance_stands_in_one_file_only);
-	tcase_add_test(files, an_include_that_cannot_be_is_a_mistake);
-	tcase_add_test(files, more_than_100_included_files_are_refused);
-	tcase_add_test(files, root_includes_only_what_root_alone_can_change);
-	tcase_add_test(files, a_path_is_beside_its_file);
-	suite_add_tcase(s, files);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

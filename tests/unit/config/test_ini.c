@@ -22,7 +22,9 @@
 	"them\n"
 #define WEB "[cluster:web]\ncommand = ./web\n"
 
-START_TEST(a_file_becomes_clusters)
+CASE(all)
+
+TEST(a_file_becomes_clusters)
 {
 	struct reading r = read_text("; remark\n"
 				     "[nclust]\n"
@@ -63,9 +65,8 @@ START_TEST(a_file_becomes_clusters)
 	ck_assert_str_eq(r.s->clusters[1]->name, "shop");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(an_instance_is_named_by_its_key_first)
+TEST(an_instance_is_named_by_its_key_first)
 {
 	struct reading r =
 		read_text("[cluster]\ncommand=x\n[nclust]\nname=a.b\n");
@@ -75,7 +76,6 @@ START_TEST(an_instance_is_named_by_its_key_first)
 	ck_assert_str_eq(r.s->clusters[0]->name, "a.b");
 	forget(&r);
 }
-END_TEST
 
 /* ---- mistakes: the text, and what is told ---- */
 
@@ -400,7 +400,7 @@ static const struct {
 		"shop.ini:3: cluster:web.accept-timeout: needs 'accept'\n"},
 };
 
-START_TEST(every_mistake_is_told_with_its_line)
+TEST_LOOP(every_mistake_is_told_with_its_line, 0, (int)COUNT_OF(mistakes))
 {
 	struct reading r = read_text(mistakes[_i].text);
 
@@ -408,12 +408,11 @@ START_TEST(every_mistake_is_told_with_its_line)
 	ck_assert_int_eq(r.faults.status, EX_CONFIG);
 	forget(&r);
 }
-END_TEST
 
 /* Keys that are planned but not there must not be taken and ignored. */
 static const char *const unknown[] = {"replicas", "daemon", "config", "help"};
 
-START_TEST(a_key_that_does_nothing_is_unknown)
+TEST_LOOP(a_key_that_does_nothing_is_unknown, 0, (int)COUNT_OF(unknown))
 {
 	char text[200];
 	char start[100];
@@ -428,7 +427,6 @@ START_TEST(a_key_that_does_nothing_is_unknown)
 		faults_of(&r));
 	forget(&r);
 }
-END_TEST
 
 static const struct {
 	const char *given;
@@ -442,7 +440,7 @@ static const struct {
 	{"off", NULL},
 };
 
-START_TEST(http_is_on_loopback_unless_it_is_said)
+TEST_LOOP(http_is_on_loopback_unless_it_is_said, 0, COUNT_OF(https))
 {
 	char text[200];
 	struct reading r;
@@ -454,12 +452,11 @@ START_TEST(http_is_on_loopback_unless_it_is_said)
 	ck_assert_pstr_eq(r.s->http.text, https[_i].is);
 	forget(&r);
 }
-END_TEST
 
 static const char *const reached[] = {
 	"*:9100", "0.0.0.0:9100", "[::]:9100", "10.0.0.1:9100", "[fe80::1]:1"};
 
-START_TEST(http_for_other_machines_needs_a_token_or_a_word)
+TEST_LOOP(http_for_other_machines_needs_a_token_or_a_word, 0, COUNT_OF(reached))
 {
 	char text[200];
 	struct reading r;
@@ -478,9 +475,8 @@ START_TEST(http_for_other_machines_needs_a_token_or_a_word)
 		forget(&r);
 	}
 }
-END_TEST
 
-START_TEST(all_mistakes_are_told_at_once)
+TEST(all_mistakes_are_told_at_once)
 {
 	struct reading r = read_text("[cluster:web]\n"
 				     "wrokers = 3\n"
@@ -504,7 +500,6 @@ START_TEST(all_mistakes_are_told_at_once)
 		"shop.ini:1: cluster:web.command: wanted a command"));
 	forget(&r);
 }
-END_TEST
 
 /* ---- what inih would silently do ---- */
 
@@ -520,7 +515,7 @@ static char *line_of(size_t len)
 	return text;
 }
 
-START_TEST(a_line_of_any_length_is_whole)
+TEST_LOOP(a_line_of_any_length_is_whole, 0, 6)
 {
 	static const size_t lens[] = {198, 199, 200, 201, 398, 100000};
 	scoped_str text = line_of(lens[_i]);
@@ -532,9 +527,8 @@ START_TEST(a_line_of_any_length_is_whole)
 	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_long_key_is_unknown)
+TEST(a_long_key_is_unknown)
 {
 	char text[1000] = WEB;
 
@@ -546,9 +540,8 @@ START_TEST(a_long_key_is_unknown)
 	ck_assert_ptr_nonnull(strstr(faults_of(&r), "kkk: unknown key\n"));
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_long_remark_is_harmless)
+TEST(a_long_remark_is_harmless)
 {
 	char text[1000] = "[cluster:web]\n; ";
 
@@ -558,9 +551,8 @@ START_TEST(a_long_remark_is_harmless)
 	ck_assert_faults(r, "");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_long_section_name_is_not_cut)
+TEST(a_long_section_name_is_not_cut)
 {
 	char a[65];
 	char text[400];
@@ -578,9 +570,8 @@ START_TEST(a_long_section_name_is_not_cut)
 	ck_assert_str_eq(r.s->clusters[1]->command.list[0], "y");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_semicolon_that_cuts_nothing_is_kept)
+TEST(a_semicolon_that_cuts_nothing_is_kept)
 {
 	struct reading r = read_text("[cluster:web]\n"
 				     "command = sh -c 'a; b' \\; c;d\n"
@@ -602,9 +593,8 @@ START_TEST(a_semicolon_that_cuts_nothing_is_kept)
 	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_colon_before_the_equals_sign_is_no_separator)
+TEST(a_colon_before_the_equals_sign_is_no_separator)
 {
 	struct reading r = read_text(WEB "listen = unix:/run/x=y\n");
 
@@ -612,9 +602,8 @@ START_TEST(a_colon_before_the_equals_sign_is_no_separator)
 	ck_assert_str_eq(r.s->clusters[0]->listen[0].path, "/run/x=y");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(bom_and_crlf_are_accepted)
+TEST(bom_and_crlf_are_accepted)
 {
 	struct reading r =
 		read_text("\xef\xbb\xbf[cluster:web]\r\ncommand = x y\r\n"
@@ -625,7 +614,6 @@ START_TEST(bom_and_crlf_are_accepted)
 	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
 	forget(&r);
 }
-END_TEST
 
 #define BYTES(text) text, sizeof(text) - 1
 
@@ -651,16 +639,15 @@ static const struct {
 		"column 10\n"},
 };
 
-START_TEST(what_is_no_text_is_told)
+TEST_LOOP(what_is_no_text_is_told, 0, (int)COUNT_OF(bytes))
 {
 	struct reading r = read_bytes(bytes[_i].text, bytes[_i].len);
 
 	ck_assert_faults(r, bytes[_i].fault);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(more_than_60_listeners_are_too_many)
+TEST(more_than_60_listeners_are_too_many)
 {
 	char text[4000] = WEB;
 	struct reading r;
@@ -674,18 +661,16 @@ START_TEST(more_than_60_listeners_are_too_many)
 		"listeners, found 61\n");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(port_0_may_be_asked_for_more_than_once)
+TEST(port_0_may_be_asked_for_more_than_once)
 {
 	struct reading r = read_text(WEB "listen = 0\nlisten = 0\n");
 
 	ck_assert_faults(r, "");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(templates_that_fit_are_left_alone)
+TEST(templates_that_fit_are_left_alone)
 {
 	struct reading r = read_text(
 		"[cluster:web]\n"
@@ -695,9 +680,8 @@ START_TEST(templates_that_fit_are_left_alone)
 	ck_assert_faults(r, "");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_step_without_a_time_takes_the_stop_timeout)
+TEST(a_step_without_a_time_takes_the_stop_timeout)
 {
 	struct reading r = read_text(
 		WEB "stop-signal = QUIT:10s INT TERM:0\nstop-timeout = 7s\n");
@@ -710,9 +694,8 @@ START_TEST(a_step_without_a_time_takes_the_stop_timeout)
 	ck_assert_int_eq(c->stop[2].wait, 0);
 	forget(&r);
 }
-END_TEST
 
-START_TEST(a_user_alone_brings_its_group)
+TEST(a_user_alone_brings_its_group)
 {
 	struct reading r = read_text(WEB "user = root\n[cluster:b]\n"
 					 "command = x\nuser = root\n"
@@ -724,7 +707,6 @@ START_TEST(a_user_alone_brings_its_group)
 	ck_assert_int_eq(r.s->clusters[1]->gid, 7);
 	forget(&r);
 }
-END_TEST
 
 /* ---- the sample ---- */
 
@@ -739,7 +721,7 @@ static void uncomment(char *text)
 	*to = '\0';
 }
 
-START_TEST(the_sample_is_accepted_as_it_is_and_uncommented)
+TEST(the_sample_is_accepted_as_it_is_and_uncommented)
 {
 	struct buffer sample;
 	struct reading r;
@@ -773,7 +755,6 @@ START_TEST(the_sample_is_accepted_as_it_is_and_uncommented)
 	forget(&r);
 	buffer_fini(&sample);
 }
-END_TEST
 
 /* ---- files ---- */
 
@@ -815,7 +796,10 @@ static void expect_file_fault(const char *text)
 	forget(&r);
 }
 
-START_TEST(a_file_is_read_whole)
+CASE(files)
+FIXTURE(setup, teardown)
+
+TEST(a_file_is_read_whole)
 {
 	struct reading r;
 
@@ -827,9 +811,8 @@ START_TEST(a_file_is_read_whole)
 	ck_assert_str_eq(r.s->clusters[0]->name, "web");
 	forget(&r);
 }
-END_TEST
 
-START_TEST(what_is_no_readable_file_is_refused)
+TEST(what_is_no_readable_file_is_refused)
 {
 	expect_file_fault("cannot open: No such file or directory");
 	ck_assert_int_eq(mkdir(file, 0700), 0);
@@ -841,9 +824,8 @@ START_TEST(what_is_no_readable_file_is_refused)
 	ck_assert_int_eq(symlink("/dev/zero", file), 0);
 	expect_file_fault("not a regular file");
 }
-END_TEST
 
-START_TEST(a_file_that_others_may_write_is_refused_for_root)
+TEST_LOOP(a_file_that_others_may_write_is_refused_for_root, 0, 2)
 {
 	static const mode_t modes[] = {0664, 0646};
 
@@ -859,7 +841,6 @@ START_TEST(a_file_that_others_may_write_is_refused_for_root)
 		forget(&r);
 	}
 }
-END_TEST
 
 /* What root does not own alone: `who` belongs to nobody, or is writable by all. */
 static void expect_refused(const char *path, const char *who, const char *why)
@@ -892,7 +873,7 @@ static void given_away(const char *path, uid_t uid)
 	"is writable by others than its owner, refused for root; try chmod " \
 	"go-w"
 
-START_TEST(root_reads_only_what_root_alone_can_change)
+TEST(root_reads_only_what_root_alone_can_change)
 {
 	char below[200];
 	char own[300];
@@ -960,7 +941,6 @@ START_TEST(root_reads_only_what_root_alone_can_change)
 	ck_assert_int_eq(rmdir(own), 0);
 	ck_assert_int_eq(rmdir(below), 0);
 }
-END_TEST
 
 /* Run the test as root of a namespace that has 65536 uids of its own.  False: it
  * cannot be made here. */
@@ -1005,7 +985,7 @@ static void refuse_nobodys(void)
 	expect_refused(file, file, OWNED);
 }
 
-START_TEST(a_namespace_may_have_a_nobody_of_its_own)
+TEST(a_namespace_may_have_a_nobody_of_its_own)
 {
 	if (geteuid() != 0) {
 		(void)fprintf(stderr, "left out, needs root\n");
@@ -1020,10 +1000,9 @@ START_TEST(a_namespace_may_have_a_nobody_of_its_own)
 	given_away(file, 100000 + 65534);
 	(void)in_full_namespace(refuse_nobodys);
 }
-END_TEST
 
 /* In the same place, but not as root. */
-START_TEST(others_read_what_they_can)
+TEST(others_read_what_they_can)
 {
 	int status;
 	pid_t pid;
@@ -1040,9 +1019,8 @@ START_TEST(others_read_what_they_can)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(a_descriptor_of_ours_is_read_by_its_name)
+TEST(a_descriptor_of_ours_is_read_by_its_name)
 {
 	char name[40];
 	char its[40];
@@ -1061,71 +1039,10 @@ START_TEST(a_descriptor_of_ours_is_read_by_its_name)
 	}
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(a_huge_file_is_refused)
+TEST(a_huge_file_is_refused)
 {
 	write_file(WEB, 0600);
 	ck_assert_int_eq(truncate(file, 1048577), 0);
 	expect_file_fault("larger than 1 MiB");
-}
-END_TEST
-
-static TCase *files(void)
-{
-	TCase *tcase = tcase_create("files");
-
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, a_file_is_read_whole);
-	tcase_add_test(tcase, what_is_no_readable_file_is_refused);
-	tcase_add_loop_test(
-		tcase, a_file_that_others_may_write_is_refused_for_root, 0, 2);
-	tcase_add_test(tcase, root_reads_only_what_root_alone_can_change);
-	tcase_add_test(tcase, a_namespace_may_have_a_nobody_of_its_own);
-	tcase_add_test(tcase, others_read_what_they_can);
-	tcase_add_test(tcase, a_descriptor_of_ours_is_read_by_its_name);
-	tcase_add_test(tcase, a_huge_file_is_refused);
-	return tcase;
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("config_ini");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tcase, a_file_becomes_clusters);
-	tcase_add_test(tcase, an_instance_is_named_by_its_key_first);
-	tcase_add_loop_test(tcase, every_mistake_is_told_with_its_line, 0,
-		(int)COUNT_OF(mistakes));
-	tcase_add_loop_test(tcase, a_key_that_does_nothing_is_unknown, 0,
-		(int)COUNT_OF(unknown));
-	tcase_add_loop_test(tcase, http_is_on_loopback_unless_it_is_said, 0,
-		COUNT_OF(https));
-	tcase_add_loop_test(tcase,
-		http_for_other_machines_needs_a_token_or_a_word, 0,
-		COUNT_OF(reached));
-	tcase_add_test(tcase, all_mistakes_are_told_at_once);
-	tcase_add_loop_test(tcase, a_line_of_any_length_is_whole, 0, 6);
-	tcase_add_test(tcase, a_long_key_is_unknown);
-	tcase_add_test(tcase, a_long_remark_is_harmless);
-	tcase_add_test(tcase, a_long_section_name_is_not_cut);
-	tcase_add_test(tcase, a_semicolon_that_cuts_nothing_is_kept);
-	tcase_add_test(tcase, a_colon_before_the_equals_sign_is_no_separator);
-	tcase_add_test(tcase, bom_and_crlf_are_accepted);
-	tcase_add_loop_test(
-		tcase, what_is_no_text_is_told, 0, (int)COUNT_OF(bytes));
-	tcase_add_test(tcase, more_than_60_listeners_are_too_many);
-	tcase_add_test(tcase, port_0_may_be_asked_for_more_than_once);
-	tcase_add_test(tcase, templates_that_fit_are_left_alone);
-	tcase_add_test(tcase, a_step_without_a_time_takes_the_stop_timeout);
-	tcase_add_test(tcase, a_user_alone_brings_its_group);
-	tcase_add_test(tcase, the_sample_is_accepted_as_it_is_and_uncommented);
-	suite_add_tcase(suite, tcase);
-	suite_add_tcase(suite, files());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

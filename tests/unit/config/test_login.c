@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-START_TEST(the_groups_of_a_user_are_found)
+TEST(the_groups_of_a_user_are_found)
 {
 	const struct passwd *entry = getpwuid(geteuid());
 	struct cluster_settings c = {.uid = (long)geteuid(), .gid = 4242};
@@ -29,9 +29,8 @@ START_TEST(the_groups_of_a_user_are_found)
 	ck_assert_str_eq(c.login, entry->pw_name);
 	login_clear(&c);
 }
-END_TEST
 
-START_TEST(a_uid_without_a_name_has_its_group_only)
+TEST(a_uid_without_a_name_has_its_group_only)
 {
 	struct cluster_settings c = {.uid = 3999999999L, .gid = 4242};
 
@@ -41,9 +40,8 @@ START_TEST(a_uid_without_a_name_has_its_group_only)
 	ck_assert_ptr_null(c.login);
 	login_clear(&c);
 }
-END_TEST
 
-START_TEST(settings_with_a_user_have_all_of_it)
+TEST(settings_with_a_user_have_all_of_it)
 {
 	struct reading r =
 		read_text("[cluster:web]\ncommand = /bin/web\nuser = #0\n");
@@ -53,22 +51,4 @@ START_TEST(settings_with_a_user_have_all_of_it)
 	ck_assert_ptr_nonnull(r.s->clusters[0]->home);
 	settings_free(r.s);
 	faults_fini(&r.faults);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("config_login");
-	TCase *tc = tcase_create("login");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tc, the_groups_of_a_user_are_found);
-	tcase_add_test(tc, a_uid_without_a_name_has_its_group_only);
-	tcase_add_test(tc, settings_with_a_user_have_all_of_it);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "config/login.h"
 #include "config/pairs.h"
 
@@ -6,7 +8,6 @@
 #include "config/option.h"
 #include "config/origin.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +108,7 @@ static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 	return again;
 }
 
-START_TEST(every_key_of_a_cluster_comes_back)
+TEST(every_key_of_a_cluster_comes_back)
 {
 	struct settings *s = made();
 	struct cluster_settings *again = rebuilt(s->clusters[0]);
@@ -140,9 +141,8 @@ START_TEST(every_key_of_a_cluster_comes_back)
 	cluster_settings_unref(again);
 	settings_free(s);
 }
-END_TEST
 
-START_TEST(the_defaults_come_back)
+TEST(the_defaults_come_back)
 {
 	struct settings *s = settings_new();
 	struct cluster_settings *again;
@@ -167,7 +167,6 @@ START_TEST(the_defaults_come_back)
 	cluster_settings_unref(again);
 	settings_free(s);
 }
-END_TEST
 
 static void put_origin(void *to, const char *key, enum origin_kind kind,
 	unsigned line, const char *file)
@@ -176,7 +175,7 @@ static void put_origin(void *to, const char *key, enum origin_kind kind,
 		pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line, file), 0);
 }
 
-START_TEST(the_instance_comes_back_with_its_origins)
+TEST(the_instance_comes_back_with_its_origins)
 {
 	struct settings *s = made();
 	struct settings *again = settings_new();
@@ -210,9 +209,8 @@ START_TEST(the_instance_comes_back_with_its_origins)
 	settings_free(again);
 	settings_free(s);
 }
-END_TEST
 
-START_TEST(unknown_keys_and_bad_values_are_told)
+TEST(unknown_keys_and_bad_values_are_told)
 {
 	struct cluster_settings *c = cluster_settings_new();
 	struct settings *s = settings_new();
@@ -234,23 +232,4 @@ START_TEST(unknown_keys_and_bad_values_are_told)
 		0);
 	cluster_settings_unref(c);
 	settings_free(s);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("config_pairs");
-	TCase *t = tcase_create("config_pairs");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_test(t, every_key_of_a_cluster_comes_back);
-	tcase_add_test(t, the_defaults_come_back);
-	tcase_add_test(t, the_instance_comes_back_with_its_origins);
-	tcase_add_test(t, unknown_keys_and_bad_values_are_told);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

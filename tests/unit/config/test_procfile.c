@@ -47,7 +47,9 @@ static void ck_assert_words(size_t at, const char *want)
 	ck_assert_str_eq(got, want);
 }
 
-START_TEST(each_line_is_a_cluster)
+FIXTURE(begin, end)
+
+TEST(each_line_is_a_cluster)
 {
 	read_lines("# all that we run\n"
 		   "web: ./server --quiet 'a b'\r\n"
@@ -74,9 +76,8 @@ START_TEST(each_line_is_a_cluster)
 	ck_assert_str_eq(s->name, "shop");
 	ck_assert_str_eq(s->clusters[0]->directory, "/nowhere/shop");
 }
-END_TEST
 
-START_TEST(every_mistake_is_told_with_its_line)
+TEST(every_mistake_is_told_with_its_line)
 {
 	read_lines("web\n"
 		   "web: a\n"
@@ -97,18 +98,16 @@ START_TEST(every_mistake_is_told_with_its_line)
 		"Procfile:7: job: wanted a command, found none\n"
 		"Procfile:8: wanted UTF-8 text without NUL bytes\n");
 }
-END_TEST
 
-START_TEST(an_empty_one_is_a_mistake)
+TEST(an_empty_one_is_a_mistake)
 {
 	read_lines("# nothing\n\n");
 	ck_assert_uint_eq(faults.count, 1);
 	ck_assert_str_eq(buffer_text(&faults.text),
 		"Procfile: wanted a line 'name: command', found none\n");
 }
-END_TEST
 
-START_TEST(a_formation_says_how_many_of_which)
+TEST(a_formation_says_how_many_of_which)
 {
 	read_lines("web: a\nworker: b\nclock: c\n");
 	ck_assert_int_eq(procfile_form(s, "web=2,clock=0", &err), 0);
@@ -121,9 +120,8 @@ START_TEST(a_formation_says_how_many_of_which)
 	ck_assert_str_eq(s->clusters[0]->name, "worker");
 	ck_assert(s->clusters[0]->workers.range);
 }
-END_TEST
 
-START_TEST(a_formation_may_be_wrong)
+TEST(a_formation_may_be_wrong)
 {
 	static const struct {
 		const char *text;
@@ -145,7 +143,6 @@ START_TEST(a_formation_may_be_wrong)
 	}
 	ck_assert_int_eq(procfile_form(s, "web=many", &err), -1);
 }
-END_TEST
 
 static const char *port_of(size_t at)
 {
@@ -154,7 +151,7 @@ static const char *port_of(size_t at)
 	return env->count > 0 ? env->list[0] : "";
 }
 
-START_TEST(each_has_a_port_of_its_own)
+TEST(each_has_a_port_of_its_own)
 {
 	struct error ignored;
 	int member;
@@ -179,9 +176,8 @@ START_TEST(each_has_a_port_of_its_own)
 	ck_assert_str_eq(port_of(1), "PORT=3100");
 	ck_assert_int_eq(unsetenv("PORT"), 0);
 }
-END_TEST
 
-START_TEST(it_is_known_by_its_name)
+TEST(it_is_known_by_its_name)
 {
 	ck_assert(procfile_is("Procfile"));
 	ck_assert(procfile_is("/a/Procfile"));
@@ -191,27 +187,4 @@ START_TEST(it_is_known_by_its_name)
 	ck_assert(!procfile_is("Procfiles"));
 	ck_assert(!procfile_is("myProcfile"));
 	ck_assert(!procfile_is("shop.ini"));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("procfile");
-	TCase *tc = tcase_create("procfile");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_checked_fixture(tc, begin, end);
-	tcase_add_test(tc, each_line_is_a_cluster);
-	tcase_add_test(tc, every_mistake_is_told_with_its_line);
-	tcase_add_test(tc, an_empty_one_is_a_mistake);
-	tcase_add_test(tc, a_formation_says_how_many_of_which);
-	tcase_add_test(tc, a_formation_may_be_wrong);
-	tcase_add_test(tc, each_has_a_port_of_its_own);
-	tcase_add_test(tc, it_is_known_by_its_name);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

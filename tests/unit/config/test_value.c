@@ -218,7 +218,7 @@ static void set_and_format(const char *key, struct cluster_settings *c,
 	ck_assert_ptr_nonnull(buffer_text(out));
 }
 
-START_TEST(what_is_parsed_is_formatted_and_parses_again)
+TEST_LOOP(what_is_parsed_is_formatted_and_parses_again, 0, (int)COUNT_OF(good))
 {
 	struct settings *s = settings_new();
 	struct buffer once;
@@ -238,7 +238,6 @@ START_TEST(what_is_parsed_is_formatted_and_parses_again)
 	buffer_fini(&twice);
 	settings_free(s);
 }
-END_TEST
 
 /* ---- and what is refused ---- */
 
@@ -516,7 +515,8 @@ static const struct {
 	{"signal-CHLD", "next", "no rule can be made for SIGCHLD"},
 };
 
-START_TEST(what_is_wrong_is_refused_and_changes_nothing)
+TEST_LOOP(
+	what_is_wrong_is_refused_and_changes_nothing, 0, (int)COUNT_OF(refused))
 {
 	struct settings *s = settings_new();
 	struct buffer before;
@@ -542,11 +542,10 @@ START_TEST(what_is_wrong_is_refused_and_changes_nothing)
 	buffer_fini(&after);
 	settings_free(s);
 }
-END_TEST
 
 /* ---- what the values mean ---- */
 
-START_TEST(workers_are_counted_by_cpus)
+TEST(workers_are_counted_by_cpus)
 {
 	static const struct {
 		const char *text;
@@ -584,9 +583,8 @@ START_TEST(workers_are_counted_by_cpus)
 			cluster_workers(&c, cases[i].cpus), cases[i].workers);
 	}
 }
-END_TEST
 
-START_TEST(a_range_has_two_ends)
+TEST(a_range_has_two_ends)
 {
 	static const struct {
 		const char *text;
@@ -619,9 +617,8 @@ START_TEST(a_range_has_two_ends)
 			cluster_workers(&c, cases[i].cpus), cases[i].first);
 	}
 }
-END_TEST
 
-START_TEST(threads_are_the_cpus_divided_by_the_workers)
+TEST(threads_are_the_cpus_divided_by_the_workers)
 {
 	static const struct {
 		const char *text;
@@ -650,9 +647,8 @@ START_TEST(threads_are_the_cpus_divided_by_the_workers)
 			cases[i].threads);
 	}
 }
-END_TEST
 
-START_TEST(a_command_is_split_as_a_shell_would)
+TEST(a_command_is_split_as_a_shell_would)
 {
 	static const char *const expected[] = {
 		"a", "b c", "", "d'e", "$x", "\\n", "f\"g\\h", "i;j", "*"};
@@ -670,9 +666,8 @@ START_TEST(a_command_is_split_as_a_shell_would)
 	ck_assert_ptr_null(words.list[words.count]);
 	strings_clear(&words);
 }
-END_TEST
 
-START_TEST(what_is_quoted_for_a_shell_is_left_to_no_expansion)
+TEST(what_is_quoted_for_a_shell_is_left_to_no_expansion)
 {
 	static const char *const words[][2] = {{"", "''"}, {"a-b", "a-b"},
 		{"a ;b", "'a ;b'"}, {"it's", "'it'\\''s'"},
@@ -687,9 +682,8 @@ START_TEST(what_is_quoted_for_a_shell_is_left_to_no_expansion)
 		buffer_fini(&line);
 	}
 }
-END_TEST
 
-START_TEST(a_quoted_word_is_split_into_itself)
+TEST(a_quoted_word_is_split_into_itself)
 {
 	static const char *const words[] = {"", "a", "a b", "it's", "\"", "\\",
 		"a ;b", ";", "$HOME `x`", "{fd:http}", "\xc3\xa4", "a\tb"};
@@ -709,9 +703,8 @@ START_TEST(a_quoted_word_is_split_into_itself)
 		buffer_fini(&line);
 	}
 }
-END_TEST
 
-START_TEST(success_exits_are_bits)
+TEST(success_exits_are_bits)
 {
 	struct cluster_settings c = {0};
 	struct error err;
@@ -725,9 +718,8 @@ START_TEST(success_exits_are_bits)
 	ck_assert(!cluster_is_success(&c, 65));
 	ck_assert(!cluster_is_success(&c, 256));
 }
-END_TEST
 
-START_TEST(a_probe_is_one_of_three_questions)
+TEST(a_probe_is_one_of_three_questions)
 {
 	struct settings *s = settings_new();
 	struct cluster_settings *c;
@@ -761,9 +753,8 @@ START_TEST(a_probe_is_one_of_three_questions)
 	buffer_fini(&out);
 	settings_free(s);
 }
-END_TEST
 
-START_TEST(each_event_has_a_command_of_its_own)
+TEST(each_event_has_a_command_of_its_own)
 {
 	static const char *const keys[HOOK_EVENTS] = {
 		[HOOK_READY] = "on-ready",
@@ -799,9 +790,8 @@ START_TEST(each_event_has_a_command_of_its_own)
 	ck_assert_ptr_null(option_find("nclust", "on-exit", &member));
 	settings_free(s);
 }
-END_TEST
 
-START_TEST(a_users_number_brings_its_own_group)
+TEST(a_users_number_brings_its_own_group)
 {
 	struct error err;
 	long uid;
@@ -814,11 +804,10 @@ START_TEST(a_users_number_brings_its_own_group)
 	ck_assert_int_eq(uid, 3999999999);
 	ck_assert_int_eq(gid, -1);
 }
-END_TEST
 
 /* ---- the table ---- */
 
-START_TEST(every_row_is_whole_and_its_texts_are_accepted)
+TEST(every_row_is_whole_and_its_texts_are_accepted)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
@@ -856,9 +845,8 @@ START_TEST(every_row_is_whole_and_its_texts_are_accepted)
 		settings_free(s);
 	}
 }
-END_TEST
 
-START_TEST(the_defaults_are_those_of_the_manual)
+TEST(the_defaults_are_those_of_the_manual)
 {
 	struct settings *s = settings_new();
 	struct cluster_settings *c;
@@ -914,9 +902,8 @@ START_TEST(the_defaults_are_those_of_the_manual)
 	ck_assert_int_eq(s->control_gid, -1);
 	settings_free(s);
 }
-END_TEST
 
-START_TEST(settings_of_a_cluster_outlive_their_instance)
+TEST(settings_of_a_cluster_outlive_their_instance)
 {
 	struct settings *s = settings_new();
 	struct cluster_settings *c;
@@ -928,9 +915,8 @@ START_TEST(settings_of_a_cluster_outlive_their_instance)
 	ck_assert_str_eq(c->name, "web");
 	cluster_settings_unref(c);
 }
-END_TEST
 
-START_TEST(a_name_is_made_from_any_path)
+TEST(a_name_is_made_from_any_path)
 {
 	static const struct {
 		const char *path;
@@ -952,38 +938,4 @@ START_TEST(a_name_is_made_from_any_path)
 
 		ck_assert_str_eq(name, cases[i].name);
 	}
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("config_value");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_loop_test(tcase, what_is_parsed_is_formatted_and_parses_again,
-		0, (int)COUNT_OF(good));
-	tcase_add_loop_test(tcase, what_is_wrong_is_refused_and_changes_nothing,
-		0, (int)COUNT_OF(refused));
-	tcase_add_test(tcase, workers_are_counted_by_cpus);
-	tcase_add_test(tcase, a_range_has_two_ends);
-	tcase_add_test(tcase, threads_are_the_cpus_divided_by_the_workers);
-	tcase_add_test(tcase, a_command_is_split_as_a_shell_would);
-	tcase_add_test(tcase, a_quoted_word_is_split_into_itself);
-	tcase_add_test(
-		tcase, what_is_quoted_for_a_shell_is_left_to_no_expansion);
-	tcase_add_test(tcase, success_exits_are_bits);
-	tcase_add_test(tcase, a_probe_is_one_of_three_questions);
-	tcase_add_test(tcase, each_event_has_a_command_of_its_own);
-	tcase_add_test(tcase, a_users_number_brings_its_own_group);
-	tcase_add_test(tcase, every_row_is_whole_and_its_texts_are_accepted);
-	tcase_add_test(tcase, the_defaults_are_those_of_the_manual);
-	tcase_add_test(tcase, settings_of_a_cluster_outlive_their_instance);
-	tcase_add_test(tcase, a_name_is_made_from_any_path);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

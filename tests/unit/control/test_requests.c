@@ -24,16 +24,16 @@
 	"drain = off\nsurge = 1\n" \
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n"
 
-ROOM_PARTS(&news_part, &control_part, &plain_part);
+ROOM_PARTS(&news_part, &control_part, &plain_part)
 
 /* As before Linux 6.16. */
-void fdpass_refuse(int fd)
+REPLACED(void, fdpass_refuse)(int fd)
 {
 	(void)fd;
 }
 
 /* As a number it is a little less than so many nanoseconds / 1e9. */
-double clock_wall(void)
+REPLACED(double, clock_wall)(void)
 {
 	return 1795384728.011;
 }
@@ -41,7 +41,8 @@ double clock_wall(void)
 /* What is not closed in the loop. */
 static size_t given;
 
-void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
+REPLACED(void, foreign_close)
+(struct supervisor *sup, const struct child *by, int *fd)
 {
 	(void)sup;
 	(void)by;
@@ -49,14 +50,15 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 	fd_close(fd);
 }
 
-void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
+REPLACED(void, foreign_hang_up)
+(struct supervisor *sup, const struct child *by, int *fd)
 {
 	(void)shutdown(*fd, SHUT_RDWR);
 	foreign_close(sup, by, fd);
 }
 
-void foreign_close_all(struct supervisor *sup, const struct child *by,
-	struct fdpass_message *m)
+REPLACED(void, foreign_close_all)
+(struct supervisor *sup, const struct child *by, struct fdpass_message *m)
 {
 	(void)sup;
 	(void)by;
@@ -64,9 +66,9 @@ void foreign_close_all(struct supervisor *sup, const struct child *by,
 	fdpass_drop(m);
 }
 
-ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
-	void *data, size_t size, enum fdpass_take take,
-	struct fdpass_message *m)
+REPLACED(ssize_t, foreign_read)
+(struct supervisor *sup, const struct child *by, int fd, void *data,
+	size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	(void)sup;
 	(void)by;
@@ -163,16 +165,17 @@ static void end(void)
 	room_end();
 }
 
-START_TEST(it_greets)
+FIXTURE(begin, end)
+
+TEST(it_greets)
 {
 	int fd = connect_one();
 
 	ck_assert(has(fd, "\"hello\""));
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(a_status_has_each_cluster_and_worker)
+TEST(a_status_has_each_cluster_and_worker)
 {
 	ask(peer, "status", "");
 	(void)heard(peer);
@@ -182,9 +185,8 @@ START_TEST(a_status_has_each_cluster_and_worker)
 	ck_assert_ptr_nonnull(strstr(text, "\"state\":\"ready\""));
 	ck_assert_ptr_nonnull(strstr(text, "\"state\":\"starting\""));
 }
-END_TEST
 
-START_TEST(what_is_not_understood_is_said_and_the_next_is_answered)
+TEST(what_is_not_understood_is_said_and_the_next_is_answered)
 {
 	say(peer, "nonsense\n");
 	ck_assert(has(peer, "-32700"));
@@ -195,16 +197,14 @@ START_TEST(what_is_not_understood_is_said_and_the_next_is_answered)
 	ask(peer, "status", "\"target\":\"web\"");
 	ck_assert(has(peer, "\"name\":\"web\""));
 }
-END_TEST
 
-START_TEST(a_request_may_come_in_pieces)
+TEST(a_request_may_come_in_pieces)
 {
 	say(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,");
 	ck_assert_str_eq(heard(peer), "");
 	say(peer, "\"method\":\"status\"}\n");
 	ck_assert(has(peer, "\"name\":\"web\""));
 }
-END_TEST
 
 /* The worker of that slot is replaced, its successor is ready. */
 static void replace(uint32_t slot)
@@ -217,7 +217,7 @@ static void replace(uint32_t slot)
 	room_tick(web);
 }
 
-START_TEST(a_restart_is_answered_when_it_is_done)
+TEST(a_restart_is_answered_when_it_is_done)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
 	replace(0);
@@ -225,16 +225,14 @@ START_TEST(a_restart_is_answered_when_it_is_done)
 	replace(1);
 	ck_assert(is_answered(peer));
 }
-END_TEST
 
-START_TEST(who_does_not_wait_is_answered_at_once)
+TEST(who_does_not_wait_is_answered_at_once)
 {
 	ask(peer, "restart", "\"target\":\"web\",\"no_wait\":true");
 	ck_assert(is_answered(peer));
 }
-END_TEST
 
-START_TEST(a_restart_that_fails_is_an_error_with_its_reason)
+TEST(a_restart_that_fails_is_an_error_with_its_reason)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
 	room_tick(web);
@@ -246,10 +244,9 @@ START_TEST(a_restart_that_fails_is_an_error_with_its_reason)
 	ck_assert_ptr_nonnull(strstr(text, "\"id\":7,\"error\""));
 	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
 }
-END_TEST
 
 /* One fails, the other is done, whichever is over first. */
-START_TEST(a_restart_of_all_tells_what_became_of_each)
+TEST(a_restart_of_all_tells_what_became_of_each)
 {
 	struct service *job = room_cluster("job");
 	struct child *old = room_child(job, 0);
@@ -273,9 +270,8 @@ START_TEST(a_restart_of_all_tells_what_became_of_each)
 	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
 	ck_assert_ptr_nonnull(strstr(text, "; job: rollout 1 done: "));
 }
-END_TEST
 
-START_TEST(a_scale_waits_for_the_new_ones)
+TEST(a_scale_waits_for_the_new_ones)
 {
 	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
 	ck_assert(!is_answered(peer));
@@ -283,9 +279,8 @@ START_TEST(a_scale_waits_for_the_new_ones)
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
 }
-END_TEST
 
-START_TEST(a_stop_is_answered_when_the_last_is_gone)
+TEST(a_stop_is_answered_when_the_last_is_gone)
 {
 	ask(peer, "stop", "\"target\":\"web\"");
 	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 1);
@@ -294,10 +289,9 @@ START_TEST(a_stop_is_answered_when_the_last_is_gone)
 	room_exits(room_child(web, 1), 0);
 	ck_assert(is_answered(peer));
 }
-END_TEST
 
 /* That it has stopped is published after a worker's last output has come. */
-START_TEST(a_stop_of_before_fails_no_restart)
+TEST(a_stop_of_before_fails_no_restart)
 {
 	struct news *n = calloc(1, sizeof(*n));
 
@@ -318,17 +312,15 @@ START_TEST(a_stop_of_before_fails_no_restart)
 	room_tick(web);
 	ck_assert(is_answered(peer));
 }
-END_TEST
 
-START_TEST(who_waits_for_a_cluster_that_goes_is_answered)
+TEST(who_waits_for_a_cluster_that_goes_is_answered)
 {
 	ask(peer, "restart", "\"target\":\"web\"");
 	service_stop(web, false);
 	ck_assert(has(peer, "\"id\":7,\"error\""));
 }
-END_TEST
 
-START_TEST(one_who_follows_sees_what_happens)
+TEST(one_who_follows_sees_what_happens)
 {
 	int fd = connect_one();
 
@@ -339,7 +331,6 @@ START_TEST(one_who_follows_sees_what_happens)
 	ck_assert_str_eq(heard(peer), "");
 	(void)close(fd);
 }
-END_TEST
 
 /* Ask for events; all that comes until the answer. */
 static char got_all[512 * 1024];
@@ -368,7 +359,7 @@ static unsigned count_of(const char *piece)
 	return n;
 }
 
-START_TEST(events_are_those_that_were_asked_for)
+TEST(events_are_those_that_were_asked_for)
 {
 	char since[64];
 
@@ -394,9 +385,8 @@ START_TEST(events_are_those_that_were_asked_for)
 	(void)events(since);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
 }
-END_TEST
 
-START_TEST(an_event_is_since_its_own_time)
+TEST(an_event_is_since_its_own_time)
 {
 	(void)events("");
 	ck_assert_uint_gt(count_of("\"ready\""), 0);
@@ -406,9 +396,8 @@ START_TEST(an_event_is_since_its_own_time)
 	(void)events("\"since\":1795384728.012");
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
 }
-END_TEST
 
-START_TEST(events_of_what_is_gone_can_be_asked_for)
+TEST(events_of_what_is_gone_can_be_asked_for)
 {
 	ck_assert_ptr_nonnull(
 		strstr(events("\"target\":\"old\""), "there is no cluster"));
@@ -429,10 +418,9 @@ START_TEST(events_of_what_is_gone_can_be_asked_for)
 	ck_assert_uint_eq(count_of("old: two"), 1);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
 }
-END_TEST
 
 /* More than one slice, and what happens meanwhile. */
-START_TEST(a_long_history_comes_in_order_and_then_what_happens)
+TEST(a_long_history_comes_in_order_and_then_what_happens)
 {
 	int fd = connect_one();
 	const char *at = got_all;
@@ -460,10 +448,9 @@ START_TEST(a_long_history_comes_in_order_and_then_what_happens)
 	ck_assert_uint_gt(count_of("web: number "), 600);
 	(void)close(fd);
 }
-END_TEST
 
 /* As much memory as there is room for is not taken for one that does not read. */
-START_TEST(a_history_that_is_not_read_is_not_made)
+TEST(a_history_that_is_not_read_is_not_made)
 {
 	int fd = connect_one();
 	size_t most = 0;
@@ -478,18 +465,16 @@ START_TEST(a_history_that_is_not_read_is_not_made)
 	ck_assert_uint_lt(most, 64 * 1024);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(a_line_without_an_end_is_not_waited_for)
+TEST(a_line_without_an_end_is_not_waited_for)
 {
 	say(peer, "{\"jsonrpc\"");
 	room_pass(CLIENT_PATIENCE + 2 * SECOND);
 	(void)heard(peer);
 	ck_assert_int_eq(recv(peer, text, 1, MSG_DONTWAIT), 0);
 }
-END_TEST
 
-START_TEST(the_one_too_many_takes_the_place_of_the_idlest)
+TEST(the_one_too_many_takes_the_place_of_the_idlest)
 {
 	int fds[CLIENTS_MAX];
 
@@ -504,7 +489,6 @@ START_TEST(the_one_too_many_takes_the_place_of_the_idlest)
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		(void)close(fds[i]);
 }
-END_TEST
 
 /* Send these descriptors, with one byte. */
 static void pass(int fd, unsigned count)
@@ -514,7 +498,7 @@ static void pass(int fd, unsigned count)
 	ck_assert_int_eq(fdpass_send(fd, "{", 1, fds, count), 0);
 }
 
-START_TEST(who_sends_descriptors_is_disconnected_at_once)
+TEST(who_sends_descriptors_is_disconnected_at_once)
 {
 	char byte;
 
@@ -527,9 +511,8 @@ START_TEST(who_sends_descriptors_is_disconnected_at_once)
 	ck_assert_ptr_null(room.control.clients->first);
 	ck_assert_uint_eq(given, 1); /* which the closer closes */
 }
-END_TEST
 
-START_TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
+TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -545,40 +528,4 @@ START_TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
 	control_part.end(&room);
 	ck_assert_uint_eq(given, 1);
 	(void)close(fd);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, it_greets);
-	tcase_add_test(all, who_sends_descriptors_is_disconnected_at_once);
-	tcase_add_test(
-		all, who_waits_to_be_accepted_is_closed_by_the_closer_too);
-	tcase_add_test(all, a_status_has_each_cluster_and_worker);
-	tcase_add_test(
-		all, what_is_not_understood_is_said_and_the_next_is_answered);
-	tcase_add_test(all, a_request_may_come_in_pieces);
-	tcase_add_test(all, a_restart_is_answered_when_it_is_done);
-	tcase_add_test(all, who_does_not_wait_is_answered_at_once);
-	tcase_add_test(all, a_restart_that_fails_is_an_error_with_its_reason);
-	tcase_add_test(all, a_restart_of_all_tells_what_became_of_each);
-	tcase_add_test(all, a_scale_waits_for_the_new_ones);
-	tcase_add_test(all, a_stop_is_answered_when_the_last_is_gone);
-	tcase_add_test(all, a_stop_of_before_fails_no_restart);
-	tcase_add_test(all, who_waits_for_a_cluster_that_goes_is_answered);
-	tcase_add_test(all, one_who_follows_sees_what_happens);
-	tcase_add_test(all, events_are_those_that_were_asked_for);
-	tcase_add_test(all, an_event_is_since_its_own_time);
-	tcase_add_test(all, events_of_what_is_gone_can_be_asked_for);
-	tcase_add_test(
-		all, a_long_history_comes_in_order_and_then_what_happens);
-	tcase_add_test(all, a_history_that_is_not_read_is_not_made);
-	tcase_add_test(all, a_line_without_an_end_is_not_waited_for);
-	tcase_add_test(all, the_one_too_many_takes_the_place_of_the_idlest);
-}
-
-int main(void)
-{
-	return room_run("control/requests", add);
 }

@@ -2,9 +2,10 @@
 #ifndef TESTS_CORE_LIB_H
 #define TESTS_CORE_LIB_H
 
+#include "../unit.h"
+
 #include "core/cluster.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

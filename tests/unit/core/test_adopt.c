@@ -44,7 +44,7 @@ static struct slot_view view(const struct bench *b, uint32_t slot)
 	return v;
 }
 
-START_TEST(who_lives_is_not_born_again)
+TEST(who_lives_is_not_born_again)
 {
 	struct bench b;
 	struct slot_view v;
@@ -69,9 +69,8 @@ START_TEST(who_lives_is_not_born_again)
 	ck_assert_uint_eq(v.restarts, 3);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(one_that_starts_has_the_time_to_become_ready)
+TEST(one_that_starts_has_the_time_to_become_ready)
 {
 	struct bench b;
 	uint64_t id;
@@ -86,9 +85,8 @@ START_TEST(one_that_starts_has_the_time_to_become_ready)
 	ck_assert_uint_eq(cluster_ready(b.c), 1);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(one_that_need_not_say_so_is_ready_by_its_age)
+TEST(one_that_need_not_say_so_is_ready_by_its_age)
 {
 	struct cluster_settings *s = bench_settings();
 	struct bench b;
@@ -101,9 +99,8 @@ START_TEST(one_that_need_not_say_so_is_ready_by_its_age)
 	ck_assert_uint_eq(cluster_ready(b.c), 1);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(of_two_in_a_slot_the_newer_one_stays)
+TEST(of_two_in_a_slot_the_newer_one_stays)
 {
 	struct bench b;
 	uint64_t old;
@@ -123,9 +120,8 @@ START_TEST(of_two_in_a_slot_the_newer_one_stays)
 		asked(&b, ACTION_SIGNAL) + asked(&b, ACTION_DRAIN), 1);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(more_than_wanted_are_stopped)
+TEST(more_than_wanted_are_stopped)
 {
 	struct bench b;
 
@@ -140,9 +136,8 @@ START_TEST(more_than_wanted_are_stopped)
 		asked(&b, ACTION_SIGNAL) + asked(&b, ACTION_DRAIN), 3);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(generations_of_before_are_rolled)
+TEST(generations_of_before_are_rolled)
 {
 	struct bench b;
 
@@ -177,7 +172,6 @@ START_TEST(generations_of_before_are_rolled)
 	ck_assert_uint_eq(cluster_generation(b.c), 10);
 	bench_end(&b);
 }
-END_TEST
 
 /* Whoever is asked to go goes, whoever is born becomes ready. */
 static void oblige(struct bench *b)
@@ -246,45 +240,19 @@ static void take_over_and_settle(unsigned seed)
 
 #define SEEDS_A_TEST 50
 
-START_TEST(whatever_was_left_becomes_what_is_wanted)
+TEST_LOOP(whatever_was_left_becomes_what_is_wanted, 0, 10)
 {
 	unsigned first = (unsigned)_i * SEEDS_A_TEST;
 
 	for (unsigned seed = first; seed < first + SEEDS_A_TEST; seed++)
 		take_over_and_settle(seed);
 }
-END_TEST
 
-START_TEST(it_must_come_first)
+TEST(it_must_come_first)
 {
 	struct bench b;
 
 	bench_start(&b, bench_settings(), 1);
 	ck_assert_int_eq(cluster_adopt_begin(b.c, 2, true, false), -1);
 	bench_end(&b);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("adopt");
-	TCase *tc = tcase_create("adopt");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tc, who_lives_is_not_born_again);
-	tcase_add_test(tc, one_that_starts_has_the_time_to_become_ready);
-	tcase_add_test(tc, one_that_need_not_say_so_is_ready_by_its_age);
-	tcase_add_test(tc, of_two_in_a_slot_the_newer_one_stays);
-	tcase_add_test(tc, more_than_wanted_are_stopped);
-	tcase_add_test(tc, generations_of_before_are_rolled);
-	tcase_add_loop_test(
-		tc, whatever_was_left_becomes_what_is_wanted, 0, 10);
-	tcase_add_test(tc, it_must_come_first);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "core/autoscale.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static struct autoscale scale;
@@ -31,7 +32,9 @@ static unsigned look(unsigned seconds)
 	return steps;
 }
 
-START_TEST(workers_that_use_their_cpus_get_more)
+FIXTURE(set_up, NULL)
+
+TEST(workers_that_use_their_cpus_get_more)
 {
 	load.busy = 900;
 	ck_assert_uint_eq(look(2), 0);
@@ -40,9 +43,8 @@ START_TEST(workers_that_use_their_cpus_get_more)
 	ck_assert_int_eq(step.why, SCALE_CPU);
 	ck_assert_uint_eq(step.measure, 90);
 }
-END_TEST
 
-START_TEST(what_others_take_of_the_cpus_counts_as_used)
+TEST(what_others_take_of_the_cpus_counts_as_used)
 {
 	load.busy = 450;
 	ck_assert_uint_eq(look(30), 0);
@@ -50,18 +52,16 @@ START_TEST(what_others_take_of_the_cpus_counts_as_used)
 	ck_assert_uint_eq(look(3), 1);
 	ck_assert_int_eq(step.why, SCALE_CPU);
 }
-END_TEST
 
-START_TEST(more_workers_than_cpus_wait_for_each_other_alone)
+TEST(more_workers_than_cpus_wait_for_each_other_alone)
 {
 	load.busy = 450;
 	load.pressure = 900;
 	load.cpus = 4;
 	ck_assert_uint_eq(look(30), 0);
 }
-END_TEST
 
-START_TEST(a_queue_that_no_cpu_is_left_for_adds_nobody)
+TEST(a_queue_that_no_cpu_is_left_for_adds_nobody)
 {
 	load.cpus = 2;
 	load.waiting = 50;
@@ -72,9 +72,8 @@ START_TEST(a_queue_that_no_cpu_is_left_for_adds_nobody)
 	ck_assert_uint_eq(step.wanted, 8);
 	ck_assert_int_eq(step.why, SCALE_QUEUE);
 }
-END_TEST
 
-START_TEST(a_client_that_is_about_to_be_accepted_is_no_queue)
+TEST(a_client_that_is_about_to_be_accepted_is_no_queue)
 {
 	load.busy = 600;
 	for (unsigned i = 0; i < 100; i++) {
@@ -82,9 +81,8 @@ START_TEST(a_client_that_is_about_to_be_accepted_is_no_queue)
 		ck_assert_uint_eq(look(1), 0);
 	}
 }
-END_TEST
 
-START_TEST(few_clients_wait_longer_than_many)
+TEST(few_clients_wait_longer_than_many)
 {
 	load.waiting = 1;
 	ck_assert(!autoscale_look(&scale, &load, &step));
@@ -94,9 +92,8 @@ START_TEST(few_clients_wait_longer_than_many)
 	load.waiting = 4;
 	ck_assert(autoscale_look(&scale, &load, &step));
 }
-END_TEST
 
-START_TEST(many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it)
+TEST(many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it)
 {
 	load.waiting = 100;
 	load.came_at = load.now - SCALE_LOOK_FIRST;
@@ -112,9 +109,8 @@ START_TEST(many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it)
 	ck_assert_int_eq(step.why, SCALE_QUEUE);
 	ck_assert_uint_eq(step.wanted, 8);
 }
-END_TEST
 
-START_TEST(a_spare_serves_sooner)
+TEST(a_spare_serves_sooner)
 {
 	load.waiting = 100;
 	load.came_at = load.now - 3 * MSEC;
@@ -123,9 +119,8 @@ START_TEST(a_spare_serves_sooner)
 	load.spare = true;
 	ck_assert(autoscale_look(&scale, &load, &step));
 }
-END_TEST
 
-START_TEST(those_for_whom_nothing_can_be_done_are_looked_at_seldom)
+TEST(those_for_whom_nothing_can_be_done_are_looked_at_seldom)
 {
 	load.waiting = 100;
 	load.held = true;
@@ -143,9 +138,8 @@ START_TEST(those_for_whom_nothing_can_be_done_are_looked_at_seldom)
 	ck_assert(!autoscale_look(&scale, &load, &step));
 	ck_assert_int_eq(autoscale_wait(&scale, 8), SCALE_LOOK_NEAR);
 }
-END_TEST
 
-START_TEST(a_client_that_nobody_accepts_gets_no_more_than_one_worker)
+TEST(a_client_that_nobody_accepts_gets_no_more_than_one_worker)
 {
 	load.waiting = 1;
 	ck_assert_uint_eq(look(5), 1);
@@ -161,9 +155,8 @@ START_TEST(a_client_that_nobody_accepts_gets_no_more_than_one_worker)
 	ck_assert_int_eq(step.why, SCALE_QUEUE);
 	ck_assert_uint_eq(step.measure, 3);
 }
-END_TEST
 
-START_TEST(a_queue_at_the_most_workers_is_not_looked_at_more_often)
+TEST(a_queue_at_the_most_workers_is_not_looked_at_more_often)
 {
 	load.wanted = load.ready = 16;
 	load.waiting = 100;
@@ -176,9 +169,8 @@ START_TEST(a_queue_at_the_most_workers_is_not_looked_at_more_often)
 	ck_assert_uint_eq(look(400), 1);
 	ck_assert_int_eq(step.why, SCALE_CALM);
 }
-END_TEST
 
-START_TEST(workers_that_never_become_ready_are_not_multiplied)
+TEST(workers_that_never_become_ready_are_not_multiplied)
 {
 	load.waiting = 5;
 	load.ready = 0;
@@ -186,9 +178,8 @@ START_TEST(workers_that_never_become_ready_are_not_multiplied)
 	load.ready = 1;
 	ck_assert_uint_eq(look(5), 1);
 }
-END_TEST
 
-START_TEST(busy_workers_are_not_too_many)
+TEST(busy_workers_are_not_too_many)
 {
 	load.busy = 600; /* 800 for each of 3 */
 	ck_assert_uint_eq(look(600), 0);
@@ -197,9 +188,8 @@ START_TEST(busy_workers_are_not_too_many)
 	ck_assert_uint_eq(step.wanted, 3);
 	ck_assert_int_eq(step.why, SCALE_CALM);
 }
-END_TEST
 
-START_TEST(a_number_that_was_too_small_is_not_tried_again_soon)
+TEST(a_number_that_was_too_small_is_not_tried_again_soon)
 {
 	ck_assert_uint_eq(look(60), 1);
 	ck_assert_uint_eq(load.wanted = load.ready = step.wanted, 3);
@@ -210,9 +200,8 @@ START_TEST(a_number_that_was_too_small_is_not_tried_again_soon)
 	ck_assert_uint_eq(look(115), 0);
 	ck_assert_uint_eq(look(30), 1);
 }
-END_TEST
 
-START_TEST(nothing_to_do_for_long_is_no_worker_until_a_client_comes)
+TEST(nothing_to_do_for_long_is_no_worker_until_a_client_comes)
 {
 	autoscale_limits(&scale, 0, 4, 20 * SECOND);
 	load.wanted = load.ready = 1;
@@ -232,9 +221,8 @@ START_TEST(nothing_to_do_for_long_is_no_worker_until_a_client_comes)
 	ck_assert_uint_eq(step.wanted, 1);
 	ck_assert_int_eq(step.why, SCALE_CLIENT);
 }
-END_TEST
 
-START_TEST(other_limits_are_kept_at_once)
+TEST(other_limits_are_kept_at_once)
 {
 	autoscale_limits(&scale, 6, 8, 0);
 	ck_assert_uint_eq(look(1), 1);
@@ -243,41 +231,4 @@ START_TEST(other_limits_are_kept_at_once)
 	ck_assert_uint_eq(look(1), 1);
 	ck_assert_uint_eq(step.wanted, 8);
 	ck_assert_int_eq(step.why, SCALE_LIMITS);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("autoscale");
-	TCase *tc = tcase_create("steps");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_test(tc, workers_that_use_their_cpus_get_more);
-	tcase_add_test(tc, what_others_take_of_the_cpus_counts_as_used);
-	tcase_add_test(tc, more_workers_than_cpus_wait_for_each_other_alone);
-	tcase_add_test(tc, a_queue_that_no_cpu_is_left_for_adds_nobody);
-	tcase_add_test(tc, a_client_that_is_about_to_be_accepted_is_no_queue);
-	tcase_add_test(tc, few_clients_wait_longer_than_many);
-	tcase_add_test(
-		tc, many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it);
-	tcase_add_test(tc, a_spare_serves_sooner);
-	tcase_add_test(
-		tc, those_for_whom_nothing_can_be_done_are_looked_at_seldom);
-	tcase_add_test(
-		tc, a_client_that_nobody_accepts_gets_no_more_than_one_worker);
-	tcase_add_test(
-		tc, a_queue_at_the_most_workers_is_not_looked_at_more_often);
-	tcase_add_test(tc, workers_that_never_become_ready_are_not_multiplied);
-	tcase_add_test(tc, busy_workers_are_not_too_many);
-	tcase_add_test(tc, a_number_that_was_too_small_is_not_tried_again_soon);
-	tcase_add_test(
-		tc, nothing_to_do_for_long_is_no_worker_until_a_client_comes);
-	tcase_add_test(tc, other_limits_are_kept_at_once);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "core/backoff.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static struct cluster_settings settings;
@@ -27,7 +28,9 @@ static nsec_t ready_for(struct backoff *b, nsec_t age)
 	return backoff_next(b, &settings, true, age, &seed);
 }
 
-START_TEST(deaths_before_ready_wait_longer_each_time)
+FIXTURE(set_up, NULL)
+
+TEST(deaths_before_ready_wait_longer_each_time)
 {
 	struct backoff b = {0};
 
@@ -38,9 +41,8 @@ START_TEST(deaths_before_ready_wait_longer_each_time)
 		(void)never_ready(&b);
 	ck_assert_int_eq(never_ready(&b), 30 * SECOND);
 }
-END_TEST
 
-START_TEST(the_first_death_of_a_ready_worker_is_forgiven)
+TEST(the_first_death_of_a_ready_worker_is_forgiven)
 {
 	struct backoff b = {0};
 
@@ -48,9 +50,8 @@ START_TEST(the_first_death_of_a_ready_worker_is_forgiven)
 	ck_assert_int_eq(ready_for(&b, MSEC), 100 * MSEC);
 	ck_assert_int_eq(ready_for(&b, MSEC), 200 * MSEC);
 }
-END_TEST
 
-START_TEST(forgiving_forgets_the_waits_of_failed_starts)
+TEST(forgiving_forgets_the_waits_of_failed_starts)
 {
 	struct backoff b = {0};
 
@@ -59,9 +60,8 @@ START_TEST(forgiving_forgets_the_waits_of_failed_starts)
 	ck_assert_int_eq(ready_for(&b, MSEC), 0);
 	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
 }
-END_TEST
 
-START_TEST(a_loop_slower_than_stable_after_waits_longer_each_time)
+TEST(a_loop_slower_than_stable_after_waits_longer_each_time)
 {
 	struct backoff b = {0};
 
@@ -74,9 +74,8 @@ START_TEST(a_loop_slower_than_stable_after_waits_longer_each_time)
 		(void)ready_for(&b, 2300 * MSEC);
 	ck_assert_int_eq(ready_for(&b, 2300 * MSEC), 30 * SECOND);
 }
-END_TEST
 
-START_TEST(a_minute_of_life_forgets_everything)
+TEST(a_minute_of_life_forgets_everything)
 {
 	struct backoff b = {0};
 
@@ -87,9 +86,8 @@ START_TEST(a_minute_of_life_forgets_everything)
 	ck_assert_int_eq(ready_for(&b, MINUTE), 0);
 	ck_assert_int_eq(ready_for(&b, SECOND), 100 * MSEC);
 }
-END_TEST
 
-START_TEST(a_stable_after_of_more_than_a_minute_counts)
+TEST(a_stable_after_of_more_than_a_minute_counts)
 {
 	struct backoff b = {0};
 
@@ -98,9 +96,8 @@ START_TEST(a_stable_after_of_more_than_a_minute_counts)
 	ck_assert_int_eq(ready_for(&b, 9 * MINUTE), 100 * MSEC);
 	ck_assert_int_eq(ready_for(&b, 10 * MINUTE), 0);
 }
-END_TEST
 
-START_TEST(jitter_stays_within_its_per_cent_and_spreads)
+TEST(jitter_stays_within_its_per_cent_and_spreads)
 {
 	nsec_t least = NSEC_NEVER;
 	nsec_t most = 0;
@@ -118,9 +115,8 @@ START_TEST(jitter_stays_within_its_per_cent_and_spreads)
 	ck_assert_int_le(most, 120 * MSEC);
 	ck_assert_int_gt(most, 118 * MSEC);
 }
-END_TEST
 
-START_TEST(the_same_seed_gives_the_same_waits)
+TEST(the_same_seed_gives_the_same_waits)
 {
 	struct backoff a = {0};
 	struct backoff b = {0};
@@ -131,9 +127,8 @@ START_TEST(the_same_seed_gives_the_same_waits)
 	seed = 1;
 	ck_assert_int_eq(never_ready(&b), first);
 }
-END_TEST
 
-START_TEST(a_backoff_min_of_zero_is_no_busy_loop)
+TEST(a_backoff_min_of_zero_is_no_busy_loop)
 {
 	struct backoff b = {0};
 
@@ -141,9 +136,8 @@ START_TEST(a_backoff_min_of_zero_is_no_busy_loop)
 	ck_assert_int_eq(never_ready(&b), MSEC);
 	ck_assert_int_eq(never_ready(&b), 2 * MSEC);
 }
-END_TEST
 
-START_TEST(a_max_below_the_min_does_not_shorten_it)
+TEST(a_max_below_the_min_does_not_shorten_it)
 {
 	struct backoff b = {0};
 
@@ -151,41 +145,12 @@ START_TEST(a_max_below_the_min_does_not_shorten_it)
 	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
 	ck_assert_int_eq(never_ready(&b), 100 * MSEC);
 }
-END_TEST
 
-START_TEST(a_raised_min_counts_at_once)
+TEST(a_raised_min_counts_at_once)
 {
 	struct backoff b = {0};
 
 	(void)never_ready(&b);
 	settings.backoff_min = 5 * SECOND;
 	ck_assert_int_eq(never_ready(&b), 5 * SECOND);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("backoff");
-	TCase *tc = tcase_create("waits");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_test(tc, deaths_before_ready_wait_longer_each_time);
-	tcase_add_test(tc, the_first_death_of_a_ready_worker_is_forgiven);
-	tcase_add_test(tc, forgiving_forgets_the_waits_of_failed_starts);
-	tcase_add_test(
-		tc, a_loop_slower_than_stable_after_waits_longer_each_time);
-	tcase_add_test(tc, a_minute_of_life_forgets_everything);
-	tcase_add_test(tc, a_stable_after_of_more_than_a_minute_counts);
-	tcase_add_test(tc, jitter_stays_within_its_per_cent_and_spreads);
-	tcase_add_test(tc, the_same_seed_gives_the_same_waits);
-	tcase_add_test(tc, a_backoff_min_of_zero_is_no_busy_loop);
-	tcase_add_test(tc, a_max_below_the_min_does_not_shorten_it);
-	tcase_add_test(tc, a_raised_min_counts_at_once);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

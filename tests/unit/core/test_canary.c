@@ -119,7 +119,7 @@ static void bake_two(void)
 
 /* ---- canaries ---- */
 
-START_TEST(canaries_serve_beside_the_old_ones_until_the_bake_time_is_over)
+TEST(canaries_serve_beside_the_old_ones_until_the_bake_time_is_over)
 {
 	start_as(canary_settings(2, 60 * SECOND), 4);
 	restart();
@@ -146,9 +146,8 @@ START_TEST(canaries_serve_beside_the_old_ones_until_the_bake_time_is_over)
 	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL);
 	end();
 }
-END_TEST
 
-START_TEST(the_others_follow_the_canaries_as_in_any_rollout)
+TEST(the_others_follow_the_canaries_as_in_any_rollout)
 {
 	bake_two();
 	bench_pass(&b, 60 * SECOND);
@@ -164,17 +163,15 @@ START_TEST(the_others_follow_the_canaries_as_in_any_rollout)
 	ck_assert(cluster_is_settled(b.c));
 	end();
 }
-END_TEST
 
-START_TEST(while_canaries_bake_nothing_is_settled)
+TEST(while_canaries_bake_nothing_is_settled)
 {
 	bake_two();
 	ck_assert(!cluster_is_settled(b.c));
 	end();
 }
-END_TEST
 
-START_TEST(time_that_nclust_stood_still_is_not_baked)
+TEST(time_that_nclust_stood_still_is_not_baked)
 {
 	bake_two();
 	b.now += 60 * SECOND;
@@ -184,9 +181,8 @@ START_TEST(time_that_nclust_stood_still_is_not_baked)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
 	end();
 }
-END_TEST
 
-START_TEST(without_a_bake_time_the_others_follow_once_the_canaries_are_ready)
+TEST(without_a_bake_time_the_others_follow_once_the_canaries_are_ready)
 {
 	start_as(canary_settings(1, 0), 2);
 	restart();
@@ -196,9 +192,8 @@ START_TEST(without_a_bake_time_the_others_follow_once_the_canaries_are_ready)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_request_may_have_canaries_of_its_own)
+TEST(a_request_may_have_canaries_of_its_own)
 {
 	start_as(bench_settings(), 3);
 	bench_do(&b,
@@ -216,9 +211,8 @@ START_TEST(a_request_may_have_canaries_of_its_own)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_request_may_do_without_the_canaries_of_the_settings)
+TEST(a_request_may_do_without_the_canaries_of_the_settings)
 {
 	start_as(canary_settings(1, 60 * SECOND), 2);
 	bench_do(&b,
@@ -232,9 +226,8 @@ START_TEST(a_request_may_do_without_the_canaries_of_the_settings)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(more_canaries_than_slots_are_all_of_them)
+TEST(more_canaries_than_slots_are_all_of_them)
 {
 	start_as(canary_settings(9, 60 * SECOND), 2);
 	restart();
@@ -248,9 +241,8 @@ START_TEST(more_canaries_than_slots_are_all_of_them)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(one_slots_restart_needs_no_canary)
+TEST(one_slots_restart_needs_no_canary)
 {
 	start_as(canary_settings(1, 60 * SECOND), 2);
 	bench_do(&b, (struct event){.kind = EVENT_ROLL, .slot = 1});
@@ -259,7 +251,6 @@ START_TEST(one_slots_restart_needs_no_canary)
 	ck_assert_uint_eq(bench_rollout(&b).canary, 0);
 	end();
 }
-END_TEST
 
 /* ---- where nobody has asked for any ---- */
 
@@ -283,7 +274,7 @@ static void bake_a_guess(struct cluster_settings *s)
 	bench_tell(&b, EVENT_LISTENING, 0, bench_of_generation(&b, 0, 2));
 }
 
-START_TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
+TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
 {
 	bake_a_guess(guessing(READY_LISTEN));
 	ck_assert_uint_eq(bench_last(&b, REPORT_BAKING)->count, 1);
@@ -299,9 +290,8 @@ START_TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_dies_while_it_is_watched_leaves_the_old_ones_alone)
+TEST(one_that_dies_while_it_is_watched_leaves_the_old_ones_alone)
 {
 	bake_a_guess(guessing(READY_LISTEN));
 	bench_pass(&b, 400 * MSEC);
@@ -312,9 +302,8 @@ START_TEST(one_that_dies_while_it_is_watched_leaves_the_old_ones_alone)
 	ck_assert_uint_eq(cluster_ready(b.c), 2);
 	end();
 }
-END_TEST
 
-START_TEST(who_says_that_it_is_ready_is_not_watched)
+TEST(who_says_that_it_is_ready_is_not_watched)
 {
 	struct cluster_settings *s = guessing(READY_AUTO);
 
@@ -327,9 +316,8 @@ START_TEST(who_says_that_it_is_ready_is_not_watched)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_new_command_that_says_it_is_not_watched_either)
+TEST(a_new_command_that_says_it_is_not_watched_either)
 {
 	start_as(guessing(READY_AUTO), 2);
 	bench_do(&b,
@@ -344,9 +332,8 @@ START_TEST(a_new_command_that_says_it_is_not_watched_either)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(only_a_probe_of_the_port_is_a_guess)
+TEST_LOOP(only_a_probe_of_the_port_is_a_guess, 0, 3)
 {
 	static const struct {
 		enum probe_kind kind;
@@ -361,9 +348,8 @@ START_TEST(only_a_probe_of_the_port_is_a_guess)
 	ck_assert_uint_eq(bench_rollout(&b).canary, probes[_i].canary);
 	end();
 }
-END_TEST
 
-START_TEST(who_is_in_a_hurry_has_nobody_watched)
+TEST(who_is_in_a_hurry_has_nobody_watched)
 {
 	bench_start(&b, guessing(READY_LISTEN), 1);
 	bench_listens(&b, 0);
@@ -378,9 +364,8 @@ START_TEST(who_is_in_a_hurry_has_nobody_watched)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(where_nobody_may_be_beside_it_is_watched_in_the_place)
+TEST(where_nobody_may_be_beside_it_is_watched_in_the_place)
 {
 	struct cluster_settings *s = guessing(READY_LISTEN);
 
@@ -403,9 +388,8 @@ START_TEST(where_nobody_may_be_beside_it_is_watched_in_the_place)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(one_slots_restart_is_watched_where_it_is_guessed)
+TEST(one_slots_restart_is_watched_where_it_is_guessed)
 {
 	bench_start(&b, guessing(READY_LISTEN), 2);
 	bench_listens(&b, 0);
@@ -418,7 +402,6 @@ START_TEST(one_slots_restart_is_watched_where_it_is_guessed)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
 /* All were stopped; the new ones listen. */
 static void restart_stopped(void)
@@ -432,7 +415,7 @@ static void restart_stopped(void)
 	bench_listens(&b, 1);
 }
 
-START_TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
+TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
 {
 	restart_stopped();
 	bench_pass(&b, SECOND - 1);
@@ -441,10 +424,9 @@ START_TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
 /* As one that daemonises: it listens, and its first process ends. */
-START_TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
+TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
 {
 	restart_stopped();
 	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 0);
@@ -452,7 +434,6 @@ START_TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 0);
 	end();
 }
-END_TEST
 
 /* ---- a canary fails ---- */
 
@@ -472,7 +453,7 @@ static void check_all_as_before(unsigned slots)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
-START_TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
+TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
 {
 	bake_two();
 	bench_pass(&b, 59 * SECOND);
@@ -488,9 +469,8 @@ START_TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 2);
 	end();
 }
-END_TEST
 
-START_TEST(new_settings_that_fail_as_canaries_need_no_way_back)
+TEST(new_settings_that_fail_as_canaries_need_no_way_back)
 {
 	start_as(bench_settings(), 3);
 	deploy(2, 60 * SECOND);
@@ -503,9 +483,8 @@ START_TEST(new_settings_that_fail_as_canaries_need_no_way_back)
 	ck_assert_uint_eq(fresh->refs, 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_canary_that_does_not_start_ends_the_rollout)
+TEST_LOOP(a_canary_that_does_not_start_ends_the_rollout, 0, 2)
 {
 	start_as(canary_settings(2, 60 * SECOND), 3);
 	restart();
@@ -519,9 +498,8 @@ START_TEST(a_canary_that_does_not_start_ends_the_rollout)
 		_i == 0 ? WHY_ITSELF : WHY_START_TIMEOUT);
 	end();
 }
-END_TEST
 
-START_TEST(a_canary_that_is_not_well_ends_the_rollout)
+TEST_LOOP(a_canary_that_is_not_well_ends_the_rollout, 0, 3)
 {
 	static const enum why whys[] = {WHY_CHECK, WHY_STALL, WHY_WATCHDOG};
 
@@ -532,9 +510,8 @@ START_TEST(a_canary_that_is_not_well_ends_the_rollout)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_canary_that_misses_its_watchdog_ends_the_rollout)
+TEST(a_canary_that_misses_its_watchdog_ends_the_rollout)
 {
 	start_as(bench_settings(), 2);
 	fresh = canary_settings(1, 60 * SECOND);
@@ -552,9 +529,8 @@ START_TEST(a_canary_that_misses_its_watchdog_ends_the_rollout)
 		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_WATCHDOG);
 	end();
 }
-END_TEST
 
-START_TEST(failed_canaries_are_drained_as_any_other)
+TEST(failed_canaries_are_drained_as_any_other)
 {
 	struct cluster_settings *s = canary_settings(2, 60 * SECOND);
 
@@ -569,9 +545,8 @@ START_TEST(failed_canaries_are_drained_as_any_other)
 	ck_assert_int_eq(bench_last(&b, REPORT_DRAINING)->why, WHY_ROLL_FAILED);
 	end();
 }
-END_TEST
 
-START_TEST(deaths_of_canaries_are_no_reason_to_give_up)
+TEST(deaths_of_canaries_are_no_reason_to_give_up)
 {
 	struct cluster_settings *s = canary_settings(1, 60 * SECOND);
 
@@ -586,11 +561,10 @@ START_TEST(deaths_of_canaries_are_no_reason_to_give_up)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_GAVE_UP), 0);
 	end();
 }
-END_TEST
 
 /* ---- old ones die beside canaries ---- */
 
-START_TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
+TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
 {
 	bake_two();
 	bench_forget(&b);
@@ -604,9 +578,8 @@ START_TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
+TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
 {
 	start_as(canary_settings(1, 60 * SECOND), 2);
 	restart();
@@ -622,9 +595,8 @@ START_TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
 	check_all_as_before(2);
 	end();
 }
-END_TEST
 
-START_TEST(a_canary_that_failed_serves_until_the_old_one_is_back)
+TEST(a_canary_that_failed_serves_until_the_old_one_is_back)
 {
 	start_as(canary_settings(2, 60 * SECOND), 2);
 	restart();
@@ -640,9 +612,8 @@ START_TEST(a_canary_that_failed_serves_until_the_old_one_is_back)
 	check_all_as_before(2);
 	end();
 }
-END_TEST
 
-START_TEST(a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled)
+TEST(a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -659,9 +630,8 @@ START_TEST(a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled)
 	ck_assert_int_eq(bench_slot(&b, 4).state, SLOT_BACKOFF);
 	end();
 }
-END_TEST
 
-START_TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
+TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
 {
 	start_as(canary_settings(1, 60 * SECOND), 2);
 	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 1);
@@ -678,11 +648,10 @@ START_TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
 	ck_assert_uint_eq(bench_slot(&b, 1).worker[0].generation, 1);
 	end();
 }
-END_TEST
 
 /* ---- other requests meanwhile ---- */
 
-START_TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
+TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
 {
 	bake_two();
 	deploy(1, 5 * SECOND);
@@ -703,9 +672,8 @@ START_TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
 	end();
 }
-END_TEST
 
-START_TEST(canaries_are_no_generation_that_a_restart_has_to_wait_for)
+TEST(canaries_are_no_generation_that_a_restart_has_to_wait_for)
 {
 	struct cluster_settings *s = canary_settings(1, 60 * SECOND);
 
@@ -717,9 +685,8 @@ START_TEST(canaries_are_no_generation_that_a_restart_has_to_wait_for)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_stop_ends_canaries_too)
+TEST(a_stop_ends_canaries_too)
 {
 	bake_two();
 	bench_do(&b, (struct event){.kind = EVENT_STOP});
@@ -727,9 +694,8 @@ START_TEST(a_stop_ends_canaries_too)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 6);
 	end();
 }
-END_TEST
 
-START_TEST(scaling_below_the_canaries_leaves_those_that_are_left_on_trial)
+TEST(scaling_below_the_canaries_leaves_those_that_are_left_on_trial)
 {
 	bake_two();
 	scale(1);
@@ -742,9 +708,8 @@ START_TEST(scaling_below_the_canaries_leaves_those_that_are_left_on_trial)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(parking_a_cluster_that_bakes_ends_the_rollout)
+TEST(parking_a_cluster_that_bakes_ends_the_rollout)
 {
 	bake_two();
 	scale(0);
@@ -752,9 +717,8 @@ START_TEST(parking_a_cluster_that_bakes_ends_the_rollout)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 0);
 	end();
 }
-END_TEST
 
-START_TEST(slots_that_come_while_canaries_bake_are_as_of_old)
+TEST(slots_that_come_while_canaries_bake_are_as_of_old)
 {
 	bake_two();
 	scale(5);
@@ -764,9 +728,8 @@ START_TEST(slots_that_come_while_canaries_bake_are_as_of_old)
 	ck_assert(bench_rollout(&b).baking > 0);
 	end();
 }
-END_TEST
 
-START_TEST(settings_for_who_runs_do_not_disturb_canaries)
+TEST(settings_for_who_runs_do_not_disturb_canaries)
 {
 	struct cluster_settings *other = canary_settings(2, 60 * SECOND);
 
@@ -777,9 +740,8 @@ START_TEST(settings_for_who_runs_do_not_disturb_canaries)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_restart_that_waits_keeps_its_canaries)
+TEST(a_restart_that_waits_keeps_its_canaries)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -803,7 +765,6 @@ START_TEST(a_restart_that_waits_keeps_its_canaries)
 	ck_assert_int_eq(bench_last(&b, REPORT_BAKING)->span, SECOND);
 	end();
 }
-END_TEST
 
 /* ---- the fleet: all new ones, then all old ones go ---- */
 
@@ -815,7 +776,7 @@ static void start_fleet(unsigned slots)
 	start_as(s, slots);
 }
 
-START_TEST(a_fleet_is_there_before_any_old_one_goes)
+TEST(a_fleet_is_there_before_any_old_one_goes)
 {
 	start_fleet(9);
 	restart();
@@ -831,9 +792,8 @@ START_TEST(a_fleet_is_there_before_any_old_one_goes)
 	ck_assert_uint_eq(bench_last(&b, REPORT_ROLLOUT_DONE)->count, 9);
 	end();
 }
-END_TEST
 
-START_TEST(one_failure_turns_the_whole_fleet_back)
+TEST(one_failure_turns_the_whole_fleet_back)
 {
 	start_fleet(3);
 	restart();
@@ -845,9 +805,8 @@ START_TEST(one_failure_turns_the_whole_fleet_back)
 	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_ROLL_FAILED);
 	end();
 }
-END_TEST
 
-START_TEST(a_fleet_may_have_canaries)
+TEST(a_fleet_may_have_canaries)
 {
 	start_fleet(4);
 	b.s->canary = 1;
@@ -869,9 +828,8 @@ START_TEST(a_fleet_may_have_canaries)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_BAKED), 1);
 	end();
 }
-END_TEST
 
-START_TEST(slots_that_come_while_the_fleet_starts_belong_to_it)
+TEST(slots_that_come_while_the_fleet_starts_belong_to_it)
 {
 	start_fleet(2);
 	restart();
@@ -884,9 +842,8 @@ START_TEST(slots_that_come_while_the_fleet_starts_belong_to_it)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 2);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_took_its_place_early_is_on_trial_with_the_canaries)
+TEST_LOOP(one_that_took_its_place_early_is_on_trial_with_the_canaries, 0, 3)
 {
 	static const enum why whys[] = {WHY_ITSELF, WHY_STALL, WHY_CHECK};
 	uint64_t worker;
@@ -902,108 +859,4 @@ START_TEST(one_that_took_its_place_early_is_on_trial_with_the_canaries)
 		bench_last(&b, REPORT_ROLLOUT_FAILED)->worker, worker);
 	ck_assert_int_eq(bench_last(&b, REPORT_ROLLOUT_FAILED)->why, whys[_i]);
 	end();
-}
-END_TEST
-
-static void add_good(TCase *tc)
-{
-	tcase_add_test(tc,
-		canaries_serve_beside_the_old_ones_until_the_bake_time_is_over);
-	tcase_add_test(tc, the_others_follow_the_canaries_as_in_any_rollout);
-	tcase_add_test(tc, while_canaries_bake_nothing_is_settled);
-	tcase_add_test(tc, time_that_nclust_stood_still_is_not_baked);
-	tcase_add_test(tc,
-		without_a_bake_time_the_others_follow_once_the_canaries_are_ready);
-	tcase_add_test(tc, a_request_may_have_canaries_of_its_own);
-	tcase_add_test(
-		tc, a_request_may_do_without_the_canaries_of_the_settings);
-	tcase_add_test(tc, more_canaries_than_slots_are_all_of_them);
-	tcase_add_test(tc, one_slots_restart_needs_no_canary);
-}
-
-static void add_failures(TCase *tc)
-{
-	tcase_add_loop_test(tc,
-		one_that_took_its_place_early_is_on_trial_with_the_canaries, 0,
-		3);
-	tcase_add_test(tc, a_canary_that_dies_while_it_bakes_ends_the_rollout);
-	tcase_add_test(tc, new_settings_that_fail_as_canaries_need_no_way_back);
-	tcase_add_loop_test(
-		tc, a_canary_that_does_not_start_ends_the_rollout, 0, 2);
-	tcase_add_loop_test(
-		tc, a_canary_that_is_not_well_ends_the_rollout, 0, 3);
-	tcase_add_test(tc, a_canary_that_misses_its_watchdog_ends_the_rollout);
-	tcase_add_test(tc, failed_canaries_are_drained_as_any_other);
-	tcase_add_test(tc, deaths_of_canaries_are_no_reason_to_give_up);
-	tcase_add_test(tc,
-		a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies);
-	tcase_add_test(tc,
-		an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was);
-	tcase_add_test(
-		tc, a_canary_that_failed_serves_until_the_old_one_is_back);
-	tcase_add_test(tc,
-		a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled);
-	tcase_add_test(
-		tc, a_slot_without_a_worker_is_a_good_place_for_a_canary);
-}
-
-static void add_requests(TCase *tc)
-{
-	tcase_add_test(
-		tc, a_second_restart_takes_the_canaries_away_and_begins_anew);
-	tcase_add_test(
-		tc, canaries_are_no_generation_that_a_restart_has_to_wait_for);
-	tcase_add_test(tc, a_stop_ends_canaries_too);
-	tcase_add_test(tc,
-		scaling_below_the_canaries_leaves_those_that_are_left_on_trial);
-	tcase_add_test(tc, parking_a_cluster_that_bakes_ends_the_rollout);
-	tcase_add_test(tc, slots_that_come_while_canaries_bake_are_as_of_old);
-	tcase_add_test(tc, settings_for_who_runs_do_not_disturb_canaries);
-	tcase_add_test(tc, a_restart_that_waits_keeps_its_canaries);
-}
-
-static void add_fleet(TCase *tc)
-{
-	tcase_add_test(tc, a_fleet_is_there_before_any_old_one_goes);
-	tcase_add_test(tc, one_failure_turns_the_whole_fleet_back);
-	tcase_add_test(tc, a_fleet_may_have_canaries);
-	tcase_add_test(tc, slots_that_come_while_the_fleet_starts_belong_to_it);
-}
-
-static void add_guesses(TCase *tc)
-{
-	tcase_add_test(tc,
-		where_readiness_is_guessed_the_first_one_is_watched_for_stable_after);
-	tcase_add_test(tc,
-		one_that_dies_while_it_is_watched_leaves_the_old_ones_alone);
-	tcase_add_test(tc, who_says_that_it_is_ready_is_not_watched);
-	tcase_add_test(tc, a_new_command_that_says_it_is_not_watched_either);
-	tcase_add_loop_test(tc, only_a_probe_of_the_port_is_a_guess, 0, 3);
-	tcase_add_test(tc, who_is_in_a_hurry_has_nobody_watched);
-	tcase_add_test(
-		tc, where_nobody_may_be_beside_it_is_watched_in_the_place);
-	tcase_add_test(tc, one_slots_restart_is_watched_where_it_is_guessed);
-	tcase_add_test(tc,
-		a_restart_where_nothing_ran_is_done_when_all_have_been_watched);
-	tcase_add_test(
-		tc, a_restart_where_nothing_ran_fails_with_the_first_that_ends);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("canary");
-	TCase *tc = tcase_create("canary");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	add_good(tc);
-	add_failures(tc);
-	add_requests(tc);
-	add_fleet(tc);
-	add_guesses(tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

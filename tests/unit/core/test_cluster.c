@@ -29,7 +29,7 @@ static void scale(unsigned count)
 
 /* ---- starting ---- */
 
-START_TEST(the_first_tick_fills_all_slots_in_order)
+TEST(the_first_tick_fills_all_slots_in_order)
 {
 	start(9);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 9);
@@ -39,9 +39,8 @@ START_TEST(the_first_tick_fills_all_slots_in_order)
 	ck_assert_uint_eq(cluster_alive(b.c), 9);
 	stop(true);
 }
-END_TEST
 
-START_TEST(all_ready_is_told_once_and_the_cluster_runs)
+TEST(all_ready_is_told_once_and_the_cluster_runs)
 {
 	start(2);
 	bench_ready(&b, 1);
@@ -51,9 +50,8 @@ START_TEST(all_ready_is_told_once_and_the_cluster_runs)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
 }
-END_TEST
 
-START_TEST(who_says_ready_once_teaches_auto_to_demand_it)
+TEST(who_says_ready_once_teaches_auto_to_demand_it)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -74,9 +72,8 @@ START_TEST(who_says_ready_once_teaches_auto_to_demand_it)
 	bench_pass(&b, 4 * SECOND);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
 }
-END_TEST
 
-START_TEST(another_command_has_to_teach_anew)
+TEST(another_command_has_to_teach_anew)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -92,7 +89,6 @@ START_TEST(another_command_has_to_teach_anew)
 		});
 	ck_assert(!cluster_knows_notify(b.c));
 }
-END_TEST
 
 static void start_mode(enum ready_mode mode, unsigned slots)
 {
@@ -112,7 +108,7 @@ static void replace(uint32_t slot, enum slot_state state)
 	ck_assert_int_eq(bench_slot(&b, slot).state, SLOT_STARTING);
 }
 
-START_TEST(auto_takes_listening_as_ready)
+TEST(auto_takes_listening_as_ready)
 {
 	start_mode(READY_AUTO, 2);
 	bench_pass(&b, 100 * MSEC);
@@ -121,9 +117,8 @@ START_TEST(auto_takes_listening_as_ready)
 	ck_assert_int_eq(bench_last(&b, REPORT_READY)->age, 100 * MSEC);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 }
-END_TEST
 
-START_TEST(who_listens_once_teaches_auto_to_demand_it)
+TEST(who_listens_once_teaches_auto_to_demand_it)
 {
 	start_mode(READY_AUTO, 1);
 	bench_listens(&b, 0);
@@ -137,9 +132,8 @@ START_TEST(who_listens_once_teaches_auto_to_demand_it)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 	ck_assert(!cluster_knows_notify(b.c));
 }
-END_TEST
 
-START_TEST(who_listens_teaches_those_that_are_starting_too)
+TEST(who_listens_teaches_those_that_are_starting_too)
 {
 	start_mode(READY_AUTO, 2);
 	bench_pass(&b, SECOND - 1);
@@ -152,9 +146,8 @@ START_TEST(who_listens_teaches_those_that_are_starting_too)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
 	ck_assert_uint_eq(bench_last(&b, REPORT_START_TIMEOUT)->slot, 1);
 }
-END_TEST
 
-START_TEST(who_was_proven_before_another_listened_stays_ready)
+TEST(who_was_proven_before_another_listened_stays_ready)
 {
 	start_mode(READY_AUTO, 2);
 	bench_pass(&b, 900 * MSEC);
@@ -167,9 +160,8 @@ START_TEST(who_was_proven_before_another_listened_stays_ready)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 2);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
 }
-END_TEST
 
-START_TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
+TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
 {
 	start_mode(READY_AUTO, 1);
 	bench_listens(&b, 0); /* at first nobody can know better */
@@ -184,9 +176,8 @@ START_TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
 	bench_ready(&b, 0);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 }
-END_TEST
 
-START_TEST(listen_mode_waits_for_listen_and_for_nothing_else)
+TEST(listen_mode_waits_for_listen_and_for_nothing_else)
 {
 	start_mode(READY_LISTEN, 1);
 	bench_ready(&b, 0);
@@ -198,9 +189,8 @@ START_TEST(listen_mode_waits_for_listen_and_for_nothing_else)
 	bench_pass(&b, 5 * SECOND);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
 }
-END_TEST
 
-START_TEST(notify_and_alive_do_not_take_listening_as_ready)
+TEST_LOOP(notify_and_alive_do_not_take_listening_as_ready, 0, 2)
 {
 	static const enum ready_mode modes[] = {READY_NOTIFY, READY_ALIVE};
 
@@ -211,9 +201,8 @@ START_TEST(notify_and_alive_do_not_take_listening_as_ready)
 	ck_assert_int_eq(bench_slot(&b, 0).state,
 		modes[_i] == READY_ALIVE ? SLOT_READY : SLOT_STARTING);
 }
-END_TEST
 
-START_TEST(listening_after_the_exit_finds_nobody)
+TEST(listening_after_the_exit_finds_nobody)
 {
 	uint64_t id;
 
@@ -226,9 +215,8 @@ START_TEST(listening_after_the_exit_finds_nobody)
 	bench_pass(&b, SECOND); /* it has taught nothing either */
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 }
-END_TEST
 
-START_TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
+TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
 {
 	start_mode(READY_AUTO, 2);
 	scale(1);
@@ -241,9 +229,8 @@ START_TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 1);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
 }
-END_TEST
 
-START_TEST(another_command_has_to_show_anew_that_it_listens)
+TEST(another_command_has_to_show_anew_that_it_listens)
 {
 	struct cluster_settings *other = bench_settings();
 
@@ -260,9 +247,8 @@ START_TEST(another_command_has_to_show_anew_that_it_listens)
 	bench_pass(&b, SECOND);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 }
-END_TEST
 
-START_TEST(alive_mode_does_not_listen_to_ready)
+TEST(alive_mode_does_not_listen_to_ready)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -273,9 +259,8 @@ START_TEST(alive_mode_does_not_listen_to_ready)
 	bench_pass(&b, SECOND);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 }
-END_TEST
 
-START_TEST(a_start_timeout_is_a_failed_start)
+TEST(a_start_timeout_is_a_failed_start)
 {
 	start(1);
 	bench_pass(&b, 60 * SECOND);
@@ -286,9 +271,8 @@ START_TEST(a_start_timeout_is_a_failed_start)
 	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
 }
-END_TEST
 
-START_TEST(ready_after_the_exit_finds_nobody)
+TEST(ready_after_the_exit_finds_nobody)
 {
 	uint64_t id;
 
@@ -303,9 +287,8 @@ START_TEST(ready_after_the_exit_finds_nobody)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
 }
-END_TEST
 
-START_TEST(what_a_state_does_not_expect_is_told_once)
+TEST(what_a_state_does_not_expect_is_told_once)
 {
 	start(1);
 	bench_tell(&b, EVENT_SPAWNED, 0, bench_worker(&b, 0, SLOT_STARTING));
@@ -313,11 +296,10 @@ START_TEST(what_a_state_does_not_expect_is_told_once)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 1);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 }
-END_TEST
 
 /* ---- dying ---- */
 
-START_TEST(the_first_death_after_ready_is_replaced_at_once)
+TEST(the_first_death_after_ready_is_replaced_at_once)
 {
 	start_ready(2);
 	bench_exit(&b, 1, SLOT_READY, ENDING_SIGNAL, SIGSEGV);
@@ -330,10 +312,9 @@ START_TEST(the_first_death_after_ready_is_replaced_at_once)
 	bench_ready(&b, 1);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
-END_TEST
 
 /* What it held is freed by the kernel a moment behind its exit. */
-START_TEST(a_death_for_memory_is_replaced_a_moment_later)
+TEST(a_death_for_memory_is_replaced_a_moment_later)
 {
 	struct event killed = {
 		.kind = EVENT_EXITED,
@@ -356,9 +337,8 @@ START_TEST(a_death_for_memory_is_replaced_a_moment_later)
 	bench_do(&b, killed);
 	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
 }
-END_TEST
 
-START_TEST(a_slot_in_backoff_says_when_it_tries_again)
+TEST(a_slot_in_backoff_says_when_it_tries_again)
 {
 	start(1);
 	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
@@ -370,9 +350,8 @@ START_TEST(a_slot_in_backoff_says_when_it_tries_again)
 	bench_pass(&b, 1);
 	ck_assert_uint_eq(cluster_alive(b.c), 1);
 }
-END_TEST
 
-START_TEST(the_backoff_of_one_slot_is_not_that_of_another)
+TEST(the_backoff_of_one_slot_is_not_that_of_another)
 {
 	start(2);
 	for (int i = 0; i < 5; i++) {
@@ -382,9 +361,8 @@ START_TEST(the_backoff_of_one_slot_is_not_that_of_another)
 	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 3);
 	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
 }
-END_TEST
 
-START_TEST(a_failed_spawn_backs_off_like_a_death)
+TEST(a_failed_spawn_backs_off_like_a_death)
 {
 	start_ready(1);
 	b.failing = 2;
@@ -396,9 +374,8 @@ START_TEST(a_failed_spawn_backs_off_like_a_death)
 	bench_pass(&b, 200 * MSEC);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 }
-END_TEST
 
-START_TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
+TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -413,9 +390,8 @@ START_TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
 	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 127);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 }
-END_TEST
 
-START_TEST(a_command_that_could_be_run_once_is_tried_again)
+TEST(a_command_that_could_be_run_once_is_tried_again)
 {
 	start_ready(1);
 	b.failing = 1;
@@ -426,9 +402,8 @@ START_TEST(a_command_that_could_be_run_once_is_tried_again)
 	bench_pass(&b, 100 * MSEC);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 }
-END_TEST
 
-START_TEST(one_that_leaves_by_itself_is_let_go_and_replaced)
+TEST(one_that_leaves_by_itself_is_let_go_and_replaced)
 {
 	start_ready(2);
 	bench_tell(&b, EVENT_LEAVING, 0, bench_worker(&b, 0, SLOT_READY));
@@ -440,9 +415,8 @@ START_TEST(one_that_leaves_by_itself_is_let_go_and_replaced)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->why, WHY_ITSELF);
 }
-END_TEST
 
-START_TEST(too_many_deaths_in_the_window_fail_the_cluster)
+TEST(too_many_deaths_in_the_window_fail_the_cluster)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -464,11 +438,10 @@ START_TEST(too_many_deaths_in_the_window_fail_the_cluster)
 	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 1);
 	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_FAILED);
 }
-END_TEST
 
 /* ---- ending for good ---- */
 
-START_TEST(on_failure_lets_success_rest_and_tries_failures_again)
+TEST(on_failure_lets_success_rest_and_tries_failures_again)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -485,9 +458,8 @@ START_TEST(on_failure_lets_success_rest_and_tries_failures_again)
 	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
 }
-END_TEST
 
-START_TEST(the_first_status_that_was_no_success_is_the_clusters)
+TEST(the_first_status_that_was_no_success_is_the_clusters)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -503,9 +475,8 @@ START_TEST(the_first_status_that_was_no_success_is_the_clusters)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_ENDED);
 	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_FAILED);
 }
-END_TEST
 
-START_TEST(a_parked_cluster_has_not_ended)
+TEST(a_parked_cluster_has_not_ended)
 {
 	start_ready(2);
 	scale(0);
@@ -517,11 +488,10 @@ START_TEST(a_parked_cluster_has_not_ended)
 	scale(1);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 }
-END_TEST
 
 /* ---- stopping ---- */
 
-START_TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
+TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 {
 	start_ready(3);
 	stop(false);
@@ -537,9 +507,8 @@ START_TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 	stop(true);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 }
-END_TEST
 
-START_TEST(a_stop_ends_a_backoff_at_once)
+TEST(a_stop_ends_a_backoff_at_once)
 {
 	start(1);
 	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
@@ -548,9 +517,8 @@ START_TEST(a_stop_ends_a_backoff_at_once)
 	bench_pass(&b, HOUR);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
 }
-END_TEST
 
-START_TEST(a_second_stop_kills)
+TEST(a_second_stop_kills)
 {
 	start_ready(2);
 	stop(false);
@@ -560,9 +528,8 @@ START_TEST(a_second_stop_kills)
 	stop(false);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 2);
 }
-END_TEST
 
-START_TEST(a_stop_waits_for_who_is_in_no_slot)
+TEST(a_stop_waits_for_who_is_in_no_slot)
 {
 	bench_start(&b, bench_settings(), 0);
 	bench_do(&b, (struct event){.kind = EVENT_HOLD, .held = true});
@@ -575,9 +542,8 @@ START_TEST(a_stop_waits_for_who_is_in_no_slot)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(a_stop_does_not_wait_for_the_unkillable)
+TEST(a_stop_does_not_wait_for_the_unkillable)
 {
 	start_ready(1);
 	stop(false);
@@ -589,9 +555,8 @@ START_TEST(a_stop_does_not_wait_for_the_unkillable)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_UNKILLABLE), 1);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 }
-END_TEST
 
-START_TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
+TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
 {
 	struct event tick = {.kind = EVENT_TICK, .now = SECOND};
 	struct event halt = {.kind = EVENT_STOP, .now = SECOND};
@@ -610,9 +575,8 @@ START_TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
 	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 }
-END_TEST
 
-START_TEST(lost_time_is_no_grace_that_has_passed)
+TEST(lost_time_is_no_grace_that_has_passed)
 {
 	start_ready(1);
 	stop(false);
@@ -622,9 +586,8 @@ START_TEST(lost_time_is_no_grace_that_has_passed)
 	bench_pass(&b, 30 * SECOND);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 }
-END_TEST
 
-START_TEST(an_extension_holds_the_kill_back)
+TEST(an_extension_holds_the_kill_back)
 {
 	start_ready(1);
 	stop(false);
@@ -639,7 +602,6 @@ START_TEST(an_extension_holds_the_kill_back)
 	bench_pass(&b, SECOND);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 }
-END_TEST
 
 static void ask_for_more(enum slot_state state, nsec_t span)
 {
@@ -651,7 +613,7 @@ static void ask_for_more(enum slot_state state, nsec_t span)
 		});
 }
 
-START_TEST(one_that_asks_for_more_without_end_has_an_hour)
+TEST(one_that_asks_for_more_without_end_has_an_hour)
 {
 	start_ready(1);
 	stop(false);
@@ -667,9 +629,8 @@ START_TEST(one_that_asks_for_more_without_end_has_an_hour)
 	bench_pass(&b, SECOND);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 }
-END_TEST
 
-START_TEST(a_start_has_an_hour_and_the_stop_after_it_another)
+TEST(a_start_has_an_hour_and_the_stop_after_it_another)
 {
 	bench_start(&b, bench_settings(), 1);
 	ask_for_more(SLOT_STARTING, NSEC_NEVER);
@@ -684,11 +645,10 @@ START_TEST(a_start_has_an_hour_and_the_stop_after_it_another)
 	bench_pass(&b, SECOND);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 }
-END_TEST
 
 /* ---- scaling, turns ---- */
 
-START_TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
+TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
 {
 	start_ready(4);
 	scale(2);
@@ -702,9 +662,8 @@ START_TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
 	ck_assert_uint_eq(cluster_slots(b.c), 2);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
-END_TEST
 
-START_TEST(fewer_of_those_that_wait_for_their_next_start_is_done_at_once)
+TEST(fewer_of_those_that_wait_for_their_next_start_is_done_at_once)
 {
 	bench_start(&b, bench_settings(), 4);
 	for (uint32_t i = 0; i < 4; i++)
@@ -714,9 +673,8 @@ START_TEST(fewer_of_those_that_wait_for_their_next_start_is_done_at_once)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
 	ck_assert(!cluster_is_settled(b.c));
 }
-END_TEST
 
-START_TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
+TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
 {
 	start_ready(2);
 	scale(1);
@@ -726,9 +684,8 @@ START_TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
 	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
 	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
 }
-END_TEST
 
-START_TEST(a_stopped_cluster_can_be_started_by_scaling_it)
+TEST(a_stopped_cluster_can_be_started_by_scaling_it)
 {
 	start_ready(1);
 	stop(true);
@@ -739,9 +696,8 @@ START_TEST(a_stopped_cluster_can_be_started_by_scaling_it)
 	stop(false);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 }
-END_TEST
 
-START_TEST(turns_go_round_the_ready_ones)
+TEST(turns_go_round_the_ready_ones)
 {
 	start(4);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), SLOT_ALL);
@@ -756,9 +712,8 @@ START_TEST(turns_go_round_the_ready_ones)
 	bench_tell(&b, EVENT_LEAVING, 1, bench_worker(&b, 1, SLOT_READY));
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 3);
 }
-END_TEST
 
-START_TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
+TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
 {
 	struct event e = {.kind = EVENT_TICK, .now = SECOND};
 	struct actions out;
@@ -776,9 +731,8 @@ START_TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
 	ck_assert_uint_eq(b.s->refs, 1);
 	cluster_settings_unref(b.s);
 }
-END_TEST
 
-START_TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
+TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
 {
 	struct event e = {.kind = EVENT_TICK, .now = SECOND, .count = 1};
 	struct actions out;
@@ -798,9 +752,8 @@ START_TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
 	cluster_free(b.c);
 	cluster_settings_unref(b.s);
 }
-END_TEST
 
-START_TEST(a_thousand_slots_stop_a_few_at_a_time)
+TEST(a_thousand_slots_stop_a_few_at_a_time)
 {
 	struct event e = {.kind = EVENT_STOP};
 	struct actions out;
@@ -820,9 +773,8 @@ START_TEST(a_thousand_slots_stop_a_few_at_a_time)
 	cluster_free(b.c);
 	cluster_settings_unref(b.s);
 }
-END_TEST
 
-START_TEST(a_spare_is_released_before_a_successor_is_born)
+TEST(a_spare_is_released_before_a_successor_is_born)
 {
 	struct cluster_settings *s = bench_settings();
 	unsigned at = 0;
@@ -844,82 +796,4 @@ START_TEST(a_spare_is_released_before_a_successor_is_born)
 	b.count = at;
 	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
 	bench_end(&b);
-}
-END_TEST
-
-static void add_tests(TCase *tc)
-{
-	tcase_add_test(tc, the_first_tick_fills_all_slots_in_order);
-	tcase_add_test(tc, all_ready_is_told_once_and_the_cluster_runs);
-	tcase_add_test(tc, who_says_ready_once_teaches_auto_to_demand_it);
-	tcase_add_test(tc, another_command_has_to_teach_anew);
-	tcase_add_test(tc, auto_takes_listening_as_ready);
-	tcase_add_test(tc, who_listens_once_teaches_auto_to_demand_it);
-	tcase_add_test(tc, who_listens_teaches_those_that_are_starting_too);
-	tcase_add_test(tc, who_was_proven_before_another_listened_stays_ready);
-	tcase_add_test(
-		tc, auto_demands_ready_from_who_says_it_even_if_it_listens);
-	tcase_add_test(tc, listen_mode_waits_for_listen_and_for_nothing_else);
-	tcase_add_loop_test(
-		tc, notify_and_alive_do_not_take_listening_as_ready, 0, 2);
-	tcase_add_test(tc, listening_after_the_exit_finds_nobody);
-	tcase_add_test(
-		tc, who_stops_or_leaves_does_not_become_ready_by_listening);
-	tcase_add_test(tc, another_command_has_to_show_anew_that_it_listens);
-	tcase_add_test(tc, alive_mode_does_not_listen_to_ready);
-	tcase_add_test(tc, a_start_timeout_is_a_failed_start);
-	tcase_add_test(tc, ready_after_the_exit_finds_nobody);
-	tcase_add_test(tc, what_a_state_does_not_expect_is_told_once);
-	tcase_add_test(tc, the_first_death_after_ready_is_replaced_at_once);
-	tcase_add_test(tc, a_death_for_memory_is_replaced_a_moment_later);
-	tcase_add_test(tc, a_slot_in_backoff_says_when_it_tries_again);
-	tcase_add_test(tc, the_backoff_of_one_slot_is_not_that_of_another);
-	tcase_add_test(tc, a_failed_spawn_backs_off_like_a_death);
-	tcase_add_test(
-		tc, a_command_that_cannot_be_run_fails_the_cluster_at_once);
-	tcase_add_test(tc, a_command_that_could_be_run_once_is_tried_again);
-	tcase_add_test(tc, one_that_leaves_by_itself_is_let_go_and_replaced);
-	tcase_add_test(tc, too_many_deaths_in_the_window_fail_the_cluster);
-	tcase_add_test(
-		tc, on_failure_lets_success_rest_and_tries_failures_again);
-	tcase_add_test(
-		tc, the_first_status_that_was_no_success_is_the_clusters);
-	tcase_add_test(tc, a_parked_cluster_has_not_ended);
-	tcase_add_test(tc, a_stop_asks_everybody_and_ends_when_all_are_gone);
-	tcase_add_test(tc, a_stop_ends_a_backoff_at_once);
-	tcase_add_test(tc, a_second_stop_kills);
-	tcase_add_test(tc, a_stop_waits_for_who_is_in_no_slot);
-	tcase_add_test(tc, a_stop_does_not_wait_for_the_unkillable);
-	tcase_add_test(
-		tc, a_worker_between_spawn_and_answer_is_stopped_when_it_comes);
-	tcase_add_test(tc, lost_time_is_no_grace_that_has_passed);
-	tcase_add_test(tc, an_extension_holds_the_kill_back);
-	tcase_add_test(tc, one_that_asks_for_more_without_end_has_an_hour);
-	tcase_add_test(tc, a_start_has_an_hour_and_the_stop_after_it_another);
-	tcase_add_test(tc, fewer_takes_the_highest_and_leaves_the_rest_alone);
-	tcase_add_test(tc,
-		fewer_of_those_that_wait_for_their_next_start_is_done_at_once);
-	tcase_add_test(
-		tc, a_slot_wanted_again_is_filled_when_its_leaver_is_gone);
-	tcase_add_test(tc, a_stopped_cluster_can_be_started_by_scaling_it);
-	tcase_add_test(tc, turns_go_round_the_ready_ones);
-	tcase_add_test(tc, one_call_asks_for_few_spawns_and_an_answer_for_none);
-	tcase_add_test(tc, a_tick_may_ask_for_one_spawn_and_the_rest_follows);
-	tcase_add_test(tc, a_thousand_slots_stop_a_few_at_a_time);
-	tcase_add_test(tc, a_spare_is_released_before_a_successor_is_born);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("core");
-	TCase *tc = tcase_create("cluster");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	add_tests(tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

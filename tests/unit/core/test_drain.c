@@ -36,7 +36,7 @@ static void end(void)
 	bench_end(&b);
 }
 
-START_TEST(a_stop_waits_for_a_quiet_moment)
+TEST(a_stop_waits_for_a_quiet_moment)
 {
 	start_as(DRAIN_QUIET, 1);
 	stop(false);
@@ -48,9 +48,8 @@ START_TEST(a_stop_waits_for_a_quiet_moment)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_worker_that_is_never_quiet_is_stopped_in_the_end)
+TEST(a_worker_that_is_never_quiet_is_stopped_in_the_end)
 {
 	start_as(DRAIN_QUIET, 1);
 	stop(false);
@@ -64,9 +63,8 @@ START_TEST(a_worker_that_is_never_quiet_is_stopped_in_the_end)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(time_that_nclust_stood_still_is_granted_to_a_drain)
+TEST(time_that_nclust_stood_still_is_granted_to_a_drain)
 {
 	start_as(DRAIN_QUIET, 1);
 	stop(false);
@@ -75,9 +73,8 @@ START_TEST(time_that_nclust_stood_still_is_granted_to_a_drain)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
 	end();
 }
-END_TEST
 
-START_TEST(stop_now_does_not_drain)
+TEST(stop_now_does_not_drain)
 {
 	start_as(DRAIN_QUIET, 2);
 	stop(true);
@@ -85,9 +82,8 @@ START_TEST(stop_now_does_not_drain)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_second_stop_ends_a_drain)
+TEST(a_second_stop_ends_a_drain)
 {
 	start_as(DRAIN_QUIET, 1);
 	stop(false);
@@ -95,9 +91,8 @@ START_TEST(a_second_stop_ends_a_drain)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_ends_while_it_drains_ended_as_asked)
+TEST(one_that_ends_while_it_drains_ended_as_asked)
 {
 	start_as(DRAIN_QUIET, 1);
 	stop(false);
@@ -106,10 +101,9 @@ START_TEST(one_that_ends_while_it_drains_ended_as_asked)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 	end();
 }
-END_TEST
 
 /* It may serve already, by the sockets that all share. */
-START_TEST(one_that_starts_is_drained_too)
+TEST(one_that_starts_is_drained_too)
 {
 	start_as(DRAIN_QUIET, 1);
 	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
@@ -118,9 +112,8 @@ START_TEST(one_that_starts_is_drained_too)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_is_not_ready_in_time_is_drained_beside_an_old_one)
+TEST(one_that_is_not_ready_in_time_is_drained_beside_an_old_one)
 {
 	start_as(DRAIN_QUIET, 1);
 	restart();
@@ -131,9 +124,8 @@ START_TEST(one_that_is_not_ready_in_time_is_drained_beside_an_old_one)
 		bench_last(&b, REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_is_not_ready_in_time_and_alone_is_not_waited_for)
+TEST(one_that_is_not_ready_in_time_and_alone_is_not_waited_for)
 {
 	start_as(DRAIN_QUIET, 1);
 	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
@@ -143,9 +135,8 @@ START_TEST(one_that_is_not_ready_in_time_and_alone_is_not_waited_for)
 		bench_last(&b, REPORT_STOPPING)->why, WHY_START_TIMEOUT);
 	end();
 }
-END_TEST
 
-START_TEST(a_server_that_drains_by_itself_gets_its_signal_and_time)
+TEST(a_server_that_drains_by_itself_gets_its_signal_and_time)
 {
 	start_as(DRAIN_SIGNAL, 1);
 	stop(false);
@@ -157,9 +148,8 @@ START_TEST(a_server_that_drains_by_itself_gets_its_signal_and_time)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(without_draining_the_signal_comes_at_once_and_its_time_is_its_own)
+TEST(without_draining_the_signal_comes_at_once_and_its_time_is_its_own)
 {
 	start_as(DRAIN_OFF, 1);
 	stop(false);
@@ -168,9 +158,8 @@ START_TEST(without_draining_the_signal_comes_at_once_and_its_time_is_its_own)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(no_time_to_drain_is_no_drain)
+TEST(no_time_to_drain_is_no_drain)
 {
 	start_as(DRAIN_QUIET, 1);
 	b.s->drain_timeout = 0;
@@ -179,9 +168,8 @@ START_TEST(no_time_to_drain_is_no_drain)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(auto_drains_until_it_is_known_that_the_command_is_graceful)
+TEST(auto_drains_until_it_is_known_that_the_command_is_graceful)
 {
 	start_as(DRAIN_AUTO, 2);
 	bench_tell(&b, EVENT_GRACEFUL, 1, 2);
@@ -197,9 +185,8 @@ START_TEST(auto_drains_until_it_is_known_that_the_command_is_graceful)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_DRAIN), 0);
 	end();
 }
-END_TEST
 
-START_TEST(another_command_has_to_show_anew_that_it_is_graceful)
+TEST(another_command_has_to_show_anew_that_it_is_graceful)
 {
 	struct cluster_settings *other = bench_settings();
 
@@ -216,9 +203,8 @@ START_TEST(another_command_has_to_show_anew_that_it_is_graceful)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
 	end();
 }
-END_TEST
 
-START_TEST(a_deployed_command_is_not_graceful_because_the_old_one_was)
+TEST(a_deployed_command_is_not_graceful_because_the_old_one_was)
 {
 	struct cluster_settings *other = bench_settings();
 
@@ -239,9 +225,8 @@ START_TEST(a_deployed_command_is_not_graceful_because_the_old_one_was)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
 	end();
 }
-END_TEST
 
-START_TEST(an_old_worker_is_drained_once_its_successor_is_ready)
+TEST(an_old_worker_is_drained_once_its_successor_is_ready)
 {
 	start_as(DRAIN_QUIET, 2);
 	restart();
@@ -254,9 +239,8 @@ START_TEST(an_old_worker_is_drained_once_its_successor_is_ready)
 	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_rollout_that_would_make_too_many_generations_waits_for_drains)
+TEST(a_rollout_that_would_make_too_many_generations_waits_for_drains)
 {
 	start_as(DRAIN_QUIET, 2);
 	b.s->old_generations = 1;
@@ -274,65 +258,12 @@ START_TEST(a_rollout_that_would_make_too_many_generations_waits_for_drains)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STARTED), 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_slot_scaled_away_is_drained)
+TEST(a_slot_scaled_away_is_drained)
 {
 	start_as(DRAIN_QUIET, 2);
 	bench_do(&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = 1});
 	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_DRAINING);
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
 	end();
-}
-END_TEST
-
-static void add_ends(TCase *tc)
-{
-	tcase_add_test(tc, a_stop_waits_for_a_quiet_moment);
-	tcase_add_test(tc, a_worker_that_is_never_quiet_is_stopped_in_the_end);
-	tcase_add_test(tc, time_that_nclust_stood_still_is_granted_to_a_drain);
-	tcase_add_test(tc, stop_now_does_not_drain);
-	tcase_add_test(tc, a_second_stop_ends_a_drain);
-	tcase_add_test(tc, one_that_ends_while_it_drains_ended_as_asked);
-	tcase_add_test(tc, one_that_starts_is_drained_too);
-	tcase_add_test(
-		tc, one_that_is_not_ready_in_time_is_drained_beside_an_old_one);
-	tcase_add_test(
-		tc, one_that_is_not_ready_in_time_and_alone_is_not_waited_for);
-}
-
-static void add_modes(TCase *tc)
-{
-	tcase_add_test(
-		tc, a_server_that_drains_by_itself_gets_its_signal_and_time);
-	tcase_add_test(tc,
-		without_draining_the_signal_comes_at_once_and_its_time_is_its_own);
-	tcase_add_test(tc, no_time_to_drain_is_no_drain);
-	tcase_add_test(
-		tc, auto_drains_until_it_is_known_that_the_command_is_graceful);
-	tcase_add_test(
-		tc, another_command_has_to_show_anew_that_it_is_graceful);
-	tcase_add_test(
-		tc, a_deployed_command_is_not_graceful_because_the_old_one_was);
-	tcase_add_test(
-		tc, an_old_worker_is_drained_once_its_successor_is_ready);
-	tcase_add_test(tc,
-		a_rollout_that_would_make_too_many_generations_waits_for_drains);
-	tcase_add_test(tc, a_slot_scaled_away_is_drained);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("drain");
-	TCase *tc = tcase_create("drain");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	add_ends(tc);
-	add_modes(tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

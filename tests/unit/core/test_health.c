@@ -73,7 +73,7 @@ static void end(void)
 
 /* ---- ready by probe ---- */
 
-START_TEST(a_probe_that_succeeds_makes_ready_and_nothing_else_does)
+TEST(a_probe_that_succeeds_makes_ready_and_nothing_else_does)
 {
 	struct cluster_settings *s = bench_settings();
 	uint64_t worker;
@@ -91,9 +91,8 @@ START_TEST(a_probe_that_succeeds_makes_ready_and_nothing_else_does)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
 	end();
 }
-END_TEST
 
-START_TEST(a_probe_is_no_sign_to_any_other_mode)
+TEST_LOOP(a_probe_is_no_sign_to_any_other_mode, 0, 4)
 {
 	static const enum ready_mode modes[] = {
 		READY_AUTO, READY_NOTIFY, READY_ALIVE, READY_LISTEN};
@@ -105,7 +104,6 @@ START_TEST(a_probe_is_no_sign_to_any_other_mode)
 	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
 	end();
 }
-END_TEST
 
 /* ---- the watchdog ---- */
 
@@ -117,7 +115,7 @@ static void start_watched(unsigned slots)
 	start_as(s, slots);
 }
 
-START_TEST(who_sends_watchdog_in_time_is_left_alone)
+TEST(who_sends_watchdog_in_time_is_left_alone)
 {
 	start_watched(1);
 	for (int i = 0; i < 5; i++) {
@@ -127,9 +125,8 @@ START_TEST(who_sends_watchdog_in_time_is_left_alone)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
 	end();
 }
-END_TEST
 
-START_TEST(who_is_silent_is_aborted_and_replaced_as_after_a_crash)
+TEST(who_is_silent_is_aborted_and_replaced_as_after_a_crash)
 {
 	start_watched(1);
 	bench_pass(&b, 10 * SECOND);
@@ -143,9 +140,8 @@ START_TEST(who_is_silent_is_aborted_and_replaced_as_after_a_crash)
 	ck_assert_uint_eq(bench_slot(&b, 0).restarts, 1);
 	end();
 }
-END_TEST
 
-START_TEST(who_does_not_hear_the_abort_is_killed)
+TEST(who_does_not_hear_the_abort_is_killed)
 {
 	start_watched(1);
 	bench_pass(&b, 40 * SECOND - 1);
@@ -155,9 +151,8 @@ START_TEST(who_does_not_hear_the_abort_is_killed)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(time_that_nclust_stood_still_is_granted_to_the_watchdog)
+TEST(time_that_nclust_stood_still_is_granted_to_the_watchdog)
 {
 	start_watched(1);
 	b.now += 60 * SECOND;
@@ -167,7 +162,6 @@ START_TEST(time_that_nclust_stood_still_is_granted_to_the_watchdog)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
 /* nclust gets the CPU so long after the watchdog's end. */
 static void come_late(nsec_t late)
@@ -176,7 +170,7 @@ static void come_late(nsec_t late)
 	bench_settle(&b);
 }
 
-START_TEST(if_nclust_comes_late_there_is_a_moment_more_once)
+TEST(if_nclust_comes_late_there_is_a_moment_more_once)
 {
 	start_watched(1);
 	for (int i = 0; i < 3; i++) {
@@ -191,9 +185,8 @@ START_TEST(if_nclust_comes_late_there_is_a_moment_more_once)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
 }
-END_TEST
 
-START_TEST(settings_without_a_watchdog_expect_nothing_any_more)
+TEST(settings_without_a_watchdog_expect_nothing_any_more)
 {
 	start_watched(1);
 	bench_do(&b,
@@ -205,9 +198,8 @@ START_TEST(settings_without_a_watchdog_expect_nothing_any_more)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
 	end();
 }
-END_TEST
 
-START_TEST(silent_deaths_count_towards_giving_up)
+TEST(silent_deaths_count_towards_giving_up)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -221,9 +213,8 @@ START_TEST(silent_deaths_count_towards_giving_up)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_GAVE_UP), 1);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_stalls_or_says_so_itself_is_aborted_too)
+TEST_LOOP(one_that_stalls_or_says_so_itself_is_aborted_too, 0, 2)
 {
 	enum why why = _i == 0 ? WHY_STALL : WHY_WATCHDOG;
 
@@ -233,12 +224,11 @@ START_TEST(one_that_stalls_or_says_so_itself_is_aborted_too)
 	ck_assert_int_eq(bench_last_action(&b, ACTION_SIGNAL)->signal, SIGABRT);
 	end();
 }
-END_TEST
 
 /* ---- failed checks ---- */
 
 /* Or owes an answer. */
-START_TEST(one_that_fails_its_checks_serves_until_its_successor_is_ready)
+TEST_LOOP(one_that_fails_its_checks_serves_until_its_successor_is_ready, 0, 2)
 {
 	enum why why = _i == 0 ? WHY_CHECK : WHY_REQUEST;
 
@@ -261,9 +251,8 @@ START_TEST(one_that_fails_its_checks_serves_until_its_successor_is_ready)
 	ck_assert(cluster_is_settled(b.c));
 	end();
 }
-END_TEST
 
-START_TEST(an_unwell_one_is_drained)
+TEST(an_unwell_one_is_drained)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -275,9 +264,8 @@ START_TEST(an_unwell_one_is_drained)
 	ck_assert_int_eq(bench_last(&b, REPORT_DRAINING)->why, WHY_CHECK);
 	end();
 }
-END_TEST
 
-START_TEST(a_successor_takes_the_place_of_an_unwell_one_that_dies)
+TEST(a_successor_takes_the_place_of_an_unwell_one_that_dies)
 {
 	start_ready(1);
 	is_unwell(0, WHY_CHECK);
@@ -288,9 +276,8 @@ START_TEST(a_successor_takes_the_place_of_an_unwell_one_that_dies)
 	ck_assert(cluster_is_settled(b.c));
 	end();
 }
-END_TEST
 
-START_TEST(a_successor_that_fails_is_tried_again_later_and_later)
+TEST(a_successor_that_fails_is_tried_again_later_and_later)
 {
 	nsec_t wait = 100 * MSEC;
 
@@ -310,9 +297,8 @@ START_TEST(a_successor_that_fails_is_tried_again_later_and_later)
 	ck_assert_uint_eq(bench_slot(&b, 0).restarts, 0);
 	end();
 }
-END_TEST
 
-START_TEST(a_successor_that_is_not_ready_in_time_is_tried_again)
+TEST(a_successor_that_is_not_ready_in_time_is_tried_again)
 {
 	start_ready(1);
 	is_unwell(0, WHY_CHECK);
@@ -324,9 +310,8 @@ START_TEST(a_successor_that_is_not_ready_in_time_is_tried_again)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 2);
 	end();
 }
-END_TEST
 
-START_TEST(successors_that_fail_are_no_reason_to_give_up)
+TEST(successors_that_fail_are_no_reason_to_give_up)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -342,9 +327,8 @@ START_TEST(successors_that_fail_are_no_reason_to_give_up)
 	ck_assert_uint_eq(cluster_ready(b.c), 1);
 	end();
 }
-END_TEST
 
-START_TEST(not_all_unwell_ones_are_replaced_at_once)
+TEST(not_all_unwell_ones_are_replaced_at_once)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -360,9 +344,8 @@ START_TEST(not_all_unwell_ones_are_replaced_at_once)
 	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies)
+TEST(a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies)
 {
 	start_ready(3);
 	for (uint32_t i = 0; i < 3; i++)
@@ -378,9 +361,8 @@ START_TEST(a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies)
 	ck_assert_uint_eq(cluster_alive(b.c), 4);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_cannot_be_replaced_does_not_hold_up_the_others)
+TEST(one_that_cannot_be_replaced_does_not_hold_up_the_others)
 {
 	start_ready(3);
 	for (uint32_t i = 0; i < 3; i++)
@@ -396,9 +378,8 @@ START_TEST(one_that_cannot_be_replaced_does_not_hold_up_the_others)
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_stop_ends_a_replacement)
+TEST(a_stop_ends_a_replacement)
 {
 	start_ready(2);
 	is_unwell(0, WHY_CHECK);
@@ -413,9 +394,8 @@ START_TEST(a_stop_ends_a_replacement)
 	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(a_rollout_replaces_an_unwell_one_when_its_gate_is_shut)
+TEST(a_rollout_replaces_an_unwell_one_when_its_gate_is_shut)
 {
 	start_ready(2);
 	is_unwell(0, WHY_CHECK);
@@ -432,7 +412,6 @@ START_TEST(a_rollout_replaces_an_unwell_one_when_its_gate_is_shut)
 	ck_assert(cluster_is_settled(b.c));
 	end();
 }
-END_TEST
 
 /* ---- those that are unfit again and again ---- */
 
@@ -457,7 +436,8 @@ static void unfit_for(enum why why, nsec_t wait)
 	old_one_goes(0);
 }
 
-START_TEST(one_whose_successor_is_unfit_soon_again_serves_longer_and_longer)
+TEST_LOOP(
+	one_whose_successor_is_unfit_soon_again_serves_longer_and_longer, 0, 2)
 {
 	static const enum why whys[] = {WHY_CHECK, WHY_MEMORY};
 	struct cluster_settings *s = bench_settings();
@@ -474,9 +454,8 @@ START_TEST(one_whose_successor_is_unfit_soon_again_serves_longer_and_longer)
 	ck_assert_uint_eq(bench_slot(&b, 0).restarts, 0);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_was_fit_for_long_is_replaced_at_once_again)
+TEST(one_that_was_fit_for_long_is_replaced_at_once_again)
 {
 	start_ready(1);
 	unfit_for(WHY_MEMORY, 0);
@@ -490,9 +469,8 @@ START_TEST(one_that_was_fit_for_long_is_replaced_at_once_again)
 	unfit_for(WHY_CHECK, 0);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_has_done_its_work_does_not_wait)
+TEST_LOOP(one_that_has_done_its_work_does_not_wait, 0, 2)
 {
 	start_ready(1);
 	for (int k = 0; k < 4; k++) {
@@ -503,11 +481,10 @@ START_TEST(one_that_has_done_its_work_does_not_wait)
 	}
 	end();
 }
-END_TEST
 
 /* ---- recycling ---- */
 
-START_TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
+TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -529,9 +506,8 @@ START_TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
 	ck_assert_uint_eq(bench_slot(&b, 1).restarts, 0);
 	end();
 }
-END_TEST
 
-START_TEST(recycling_waits_for_a_rollout_and_goes_on_after_it)
+TEST(recycling_waits_for_a_rollout_and_goes_on_after_it)
 {
 	start_ready(2);
 	restart();
@@ -545,9 +521,8 @@ START_TEST(recycling_waits_for_a_rollout_and_goes_on_after_it)
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(an_old_worker_is_replaced_at_its_age_more_or_less)
+TEST(an_old_worker_is_replaced_at_its_age_more_or_less)
 {
 	struct cluster_settings *s = bench_settings();
 	bool differs = false;
@@ -573,9 +548,8 @@ START_TEST(an_old_worker_is_replaced_at_its_age_more_or_less)
 	ck_assert(differs);
 	end();
 }
-END_TEST
 
-START_TEST(a_new_max_age_holds_for_those_that_run)
+TEST(a_new_max_age_holds_for_those_that_run)
 {
 	struct cluster_settings *other = bench_settings();
 
@@ -587,9 +561,8 @@ START_TEST(a_new_max_age_holds_for_those_that_run)
 	ck_assert_uint_eq(cluster_alive(b.c), 3);
 	end();
 }
-END_TEST
 
-START_TEST(everybody_has_his_turn_even_if_the_first_are_old_again)
+TEST(everybody_has_his_turn_even_if_the_first_are_old_again)
 {
 	struct cluster_settings *s = bench_settings();
 	unsigned replaced[3] = {0};
@@ -611,9 +584,8 @@ START_TEST(everybody_has_his_turn_even_if_the_first_are_old_again)
 		ck_assert_uint_eq(replaced[slot], 2);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_is_too_large_and_unwell_does_not_wait)
+TEST(one_that_is_too_large_and_unwell_does_not_wait)
 {
 	start_ready(2);
 	is_too_large(0);
@@ -624,80 +596,4 @@ START_TEST(one_that_is_too_large_and_unwell_does_not_wait)
 	bench_ready(&b, 1);
 	ck_assert_int_eq(bench_last(&b, REPORT_STOPPING)->why, WHY_CHECK);
 	end();
-}
-END_TEST
-
-static void add_watchdog(TCase *tc)
-{
-	tcase_add_test(
-		tc, a_probe_that_succeeds_makes_ready_and_nothing_else_does);
-	tcase_add_loop_test(tc, a_probe_is_no_sign_to_any_other_mode, 0, 4);
-	tcase_add_test(tc, who_sends_watchdog_in_time_is_left_alone);
-	tcase_add_test(
-		tc, who_is_silent_is_aborted_and_replaced_as_after_a_crash);
-	tcase_add_test(tc, who_does_not_hear_the_abort_is_killed);
-	tcase_add_test(
-		tc, time_that_nclust_stood_still_is_granted_to_the_watchdog);
-	tcase_add_test(tc, if_nclust_comes_late_there_is_a_moment_more_once);
-	tcase_add_test(tc, settings_without_a_watchdog_expect_nothing_any_more);
-	tcase_add_test(tc, silent_deaths_count_towards_giving_up);
-	tcase_add_loop_test(
-		tc, one_that_stalls_or_says_so_itself_is_aborted_too, 0, 2);
-}
-
-static void add_checks(TCase *tc)
-{
-	tcase_add_loop_test(tc,
-		one_that_fails_its_checks_serves_until_its_successor_is_ready,
-		0, 2);
-	tcase_add_test(tc, an_unwell_one_is_drained);
-	tcase_add_test(
-		tc, a_successor_takes_the_place_of_an_unwell_one_that_dies);
-	tcase_add_test(
-		tc, a_successor_that_fails_is_tried_again_later_and_later);
-	tcase_add_test(
-		tc, a_successor_that_is_not_ready_in_time_is_tried_again);
-	tcase_add_test(tc, successors_that_fail_are_no_reason_to_give_up);
-	tcase_add_test(tc, not_all_unwell_ones_are_replaced_at_once);
-	tcase_add_test(tc,
-		a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies);
-	tcase_add_test(
-		tc, one_that_cannot_be_replaced_does_not_hold_up_the_others);
-	tcase_add_test(tc, a_stop_ends_a_replacement);
-	tcase_add_test(
-		tc, a_rollout_replaces_an_unwell_one_when_its_gate_is_shut);
-	tcase_add_loop_test(tc,
-		one_whose_successor_is_unfit_soon_again_serves_longer_and_longer,
-		0, 2);
-	tcase_add_test(tc, one_that_was_fit_for_long_is_replaced_at_once_again);
-	tcase_add_loop_test(tc, one_that_has_done_its_work_does_not_wait, 0, 2);
-}
-
-static void add_recycling(TCase *tc)
-{
-	tcase_add_test(
-		tc, those_that_have_grown_too_large_are_replaced_one_by_one);
-	tcase_add_test(tc, recycling_waits_for_a_rollout_and_goes_on_after_it);
-	tcase_add_test(tc, an_old_worker_is_replaced_at_its_age_more_or_less);
-	tcase_add_test(tc, a_new_max_age_holds_for_those_that_run);
-	tcase_add_test(
-		tc, everybody_has_his_turn_even_if_the_first_are_old_again);
-	tcase_add_test(tc, one_that_is_too_large_and_unwell_does_not_wait);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("health");
-	TCase *tc = tcase_create("health");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	add_watchdog(tc);
-	add_checks(tc);
-	add_recycling(tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -4,7 +4,6 @@
 #include "core/inside.h"
 #include "core_lib.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,7 +70,7 @@ static void check_covered(const char *name, const struct plain_table *table,
 	free(seen);
 }
 
-START_TEST(no_member_is_forgotten)
+TEST(no_member_is_forgotten)
 {
 	static const struct gap cluster[] = {
 		GAP(cluster, slots), GAP(cluster, beside),
@@ -96,7 +95,6 @@ START_TEST(no_member_is_forgotten)
 		"generation", &image_tables[IMAGE_GENERATION], generation, 2);
 	check_covered("report", &image_report_table, NULL, 0);
 }
-END_TEST
 
 static void check_tags(const struct plain_table *table)
 {
@@ -113,13 +111,12 @@ static void check_tags(const struct plain_table *table)
 	}
 }
 
-START_TEST(numbers_are_given_once)
+TEST(numbers_are_given_once)
 {
 	for (int part = 0; part < IMAGE_PARTS; part++)
 		check_tags(&image_tables[part]);
 	check_tags(&image_report_table);
 }
-END_TEST
 
 /* ---- what is no cluster ---- */
 
@@ -151,7 +148,7 @@ static struct cluster *two_slots(struct cluster_settings *settings)
 	return c;
 }
 
-START_TEST(a_sound_one_is_taken)
+TEST(a_sound_one_is_taken)
 {
 	struct cluster_settings *settings = bench_settings();
 	struct cluster *c = two_slots(settings);
@@ -161,7 +158,6 @@ START_TEST(a_sound_one_is_taken)
 	cluster_free(c);
 	cluster_settings_unref(settings);
 }
-END_TEST
 
 static void spoil(struct cluster *c, int how)
 {
@@ -202,7 +198,7 @@ static void spoil(struct cluster *c, int how)
 	}
 }
 
-START_TEST(what_does_not_add_up_is_refused)
+TEST_LOOP(what_does_not_add_up_is_refused, 0, 10)
 {
 	struct cluster_settings *settings = bench_settings();
 	struct cluster *c = two_slots(settings);
@@ -212,30 +208,9 @@ START_TEST(what_does_not_add_up_is_refused)
 	cluster_free(c);
 	cluster_settings_unref(settings);
 }
-END_TEST
 
-START_TEST(there_is_a_bound)
+TEST(there_is_a_bound)
 {
 	ck_assert_ptr_null(image_new(UINT32_MAX, 1));
 	ck_assert_ptr_null(image_new(1, UINT32_MAX));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("core_image");
-	TCase *t = tcase_create("core_image");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_test(t, no_member_is_forgotten);
-	tcase_add_test(t, numbers_are_given_once);
-	tcase_add_test(t, a_sound_one_is_taken);
-	tcase_add_loop_test(t, what_does_not_add_up_is_refused, 0, 10);
-	tcase_add_test(t, there_is_a_bound);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

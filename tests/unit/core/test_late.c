@@ -98,7 +98,7 @@ static void nothing_failed(void)
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
 }
 
-START_TEST(the_second_one_ends_soon_after_and_all_go_back)
+TEST(the_second_one_ends_soon_after_and_all_go_back)
 {
 	const struct report *r;
 
@@ -127,9 +127,8 @@ START_TEST(the_second_one_ends_soon_after_and_all_go_back)
 	ck_assert(cluster_is_settled(b.c));
 	end();
 }
-END_TEST
 
-START_TEST(the_same_settings_are_no_way_back)
+TEST(the_same_settings_are_no_way_back)
 {
 	start_two();
 	be_done(NULL);
@@ -147,9 +146,8 @@ START_TEST(the_same_settings_are_no_way_back)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	end();
 }
-END_TEST
 
-START_TEST(each_is_watched_for_stable_after_and_no_longer)
+TEST(each_is_watched_for_stable_after_and_no_longer)
 {
 	start_two();
 	deploy();
@@ -164,9 +162,8 @@ START_TEST(each_is_watched_for_stable_after_and_no_longer)
 	nothing_failed();
 	end();
 }
-END_TEST
 
-START_TEST(time_that_nclust_stood_still_is_not_watched)
+TEST(time_that_nclust_stood_still_is_not_watched)
 {
 	start_two();
 	deploy();
@@ -177,9 +174,8 @@ START_TEST(time_that_nclust_stood_still_is_not_watched)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_FAILED), 1);
 	end();
 }
-END_TEST
 
-START_TEST(who_says_that_it_is_ready_is_not_watched_either)
+TEST(who_says_that_it_is_ready_is_not_watched_either)
 {
 	start_two();
 	fresh = guessing(READY_NOTIFY);
@@ -192,9 +188,8 @@ START_TEST(who_says_that_it_is_ready_is_not_watched_either)
 	nothing_failed();
 	end();
 }
-END_TEST
 
-START_TEST(who_is_in_a_hurry_is_not_told_later)
+TEST(who_is_in_a_hurry_is_not_told_later)
 {
 	start_two();
 	fresh = guessing(READY_LISTEN);
@@ -213,9 +208,8 @@ START_TEST(who_is_in_a_hurry_is_not_told_later)
 	nothing_failed();
 	end();
 }
-END_TEST
 
-START_TEST(one_that_ends_as_it_should_is_no_failure)
+TEST(one_that_ends_as_it_should_is_no_failure)
 {
 	start_two();
 	fresh = guessing(READY_LISTEN);
@@ -225,9 +219,8 @@ START_TEST(one_that_ends_as_it_should_is_no_failure)
 	nothing_failed();
 	end();
 }
-END_TEST
 
-START_TEST(what_is_asked_for_next_ends_the_watch)
+TEST_LOOP(what_is_asked_for_next_ends_the_watch, 0, 2)
 {
 	struct cluster_settings *newer = guessing(READY_LISTEN);
 
@@ -248,9 +241,8 @@ START_TEST(what_is_asked_for_next_ends_the_watch)
 	ck_assert_uint_eq(newer->refs, 1);
 	cluster_settings_unref(newer);
 }
-END_TEST
 
-START_TEST(a_scale_does_not_end_it_and_its_workers_are_not_watched)
+TEST(a_scale_does_not_end_it_and_its_workers_are_not_watched)
 {
 	start_two();
 	deploy();
@@ -266,9 +258,8 @@ START_TEST(a_scale_does_not_end_it_and_its_workers_are_not_watched)
 	ck_assert(bench_rollout(&b).going_back);
 	end();
 }
-END_TEST
 
-START_TEST(a_stop_ends_all_with_nothing_failed)
+TEST(a_stop_ends_all_with_nothing_failed)
 {
 	start_two();
 	deploy();
@@ -281,9 +272,8 @@ START_TEST(a_stop_ends_all_with_nothing_failed)
 	cluster_settings_unref(fresh);
 	fresh = NULL;
 }
-END_TEST
 
-START_TEST(the_settings_of_before_are_known_no_longer_than_needed)
+TEST(the_settings_of_before_are_known_no_longer_than_needed)
 {
 	start_two();
 	deploy();
@@ -293,9 +283,8 @@ START_TEST(the_settings_of_before_are_known_no_longer_than_needed)
 	ck_assert_uint_eq(b.s->refs, 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_carried_one_that_has_lost_its_way_back_is_refused)
+TEST(a_carried_one_that_has_lost_its_way_back_is_refused)
 {
 	struct generation *before;
 
@@ -313,33 +302,4 @@ START_TEST(a_carried_one_that_has_lost_its_way_back_is_refused)
 	before[1].number = 2;
 	b.c->generation = 2;
 	end();
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("late");
-	TCase *tc = tcase_create("late");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, the_second_one_ends_soon_after_and_all_go_back);
-	tcase_add_test(tc, the_same_settings_are_no_way_back);
-	tcase_add_test(tc, each_is_watched_for_stable_after_and_no_longer);
-	tcase_add_test(tc, time_that_nclust_stood_still_is_not_watched);
-	tcase_add_test(tc, who_says_that_it_is_ready_is_not_watched_either);
-	tcase_add_test(tc, who_is_in_a_hurry_is_not_told_later);
-	tcase_add_test(tc, one_that_ends_as_it_should_is_no_failure);
-	tcase_add_loop_test(tc, what_is_asked_for_next_ends_the_watch, 0, 2);
-	tcase_add_test(
-		tc, a_scale_does_not_end_it_and_its_workers_are_not_watched);
-	tcase_add_test(tc, a_stop_ends_all_with_nothing_failed);
-	tcase_add_test(
-		tc, the_settings_of_before_are_known_no_longer_than_needed);
-	tcase_add_test(tc, a_carried_one_that_has_lost_its_way_back_is_refused);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

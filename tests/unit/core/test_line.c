@@ -38,7 +38,7 @@ static uint32_t first_starting(void)
 	return i;
 }
 
-START_TEST(the_next_one_starts_when_one_is_ready)
+TEST(the_next_one_starts_when_one_is_ready)
 {
 	bench_start(&b, two_at_once(), 1000);
 	ck_assert_uint_eq(starting(), 2);
@@ -55,9 +55,8 @@ START_TEST(the_next_one_starts_when_one_is_ready)
 	bench_forget(&b);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(the_next_one_starts_when_one_has_failed)
+TEST(the_next_one_starts_when_one_has_failed)
 {
 	bench_start(&b, two_at_once(), 4);
 	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
@@ -68,9 +67,8 @@ START_TEST(the_next_one_starts_when_one_has_failed)
 	ck_assert_uint_eq(bench_slot(&b, 3).workers, 1);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(nobody_waits_for_those_that_hang)
+TEST(nobody_waits_for_those_that_hang)
 {
 	bench_start(&b, two_at_once(), 6);
 	bench_pass(&b, LINE_PATIENCE - 1);
@@ -86,9 +84,8 @@ START_TEST(nobody_waits_for_those_that_hang)
 	ck_assert_uint_eq(bench_slot(&b, 5).workers, 1);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
+TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
 {
 	struct cluster_settings *s = two_at_once();
 
@@ -99,9 +96,8 @@ START_TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
 	ck_assert_uint_eq(starting(), 4);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(an_old_one_does_not_go_before_its_successor_may_start)
+TEST(an_old_one_does_not_go_before_its_successor_may_start)
 {
 	struct cluster_settings *s = two_at_once();
 
@@ -130,9 +126,8 @@ START_TEST(an_old_one_does_not_go_before_its_successor_may_start)
 	ck_assert_uint_eq(cluster_ready(b.c), 6);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(time_alive_is_not_waited_for)
+TEST(time_alive_is_not_waited_for)
 {
 	struct cluster_settings *s = two_at_once();
 
@@ -142,9 +137,8 @@ START_TEST(time_alive_is_not_waited_for)
 	ck_assert_uint_eq(starting(), 9);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(deaths_are_replaced_in_their_order)
+TEST(deaths_are_replaced_in_their_order)
 {
 	bench_start(&b, two_at_once(), 5);
 	for (int i = 0; i < 5; i++)
@@ -162,9 +156,8 @@ START_TEST(deaths_are_replaced_in_their_order)
 	}
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(a_scale_up_starts_so_many_at_once)
+TEST(a_scale_up_starts_so_many_at_once)
 {
 	bench_start(&b, two_at_once(), 1);
 	bench_ready(&b, 0);
@@ -176,9 +169,8 @@ START_TEST(a_scale_up_starts_so_many_at_once)
 	ck_assert_uint_eq(cluster_slots(b.c), 3); /* 2 is stopping */
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(a_rollout_of_all_starts_so_many_at_once)
+TEST(a_rollout_of_all_starts_so_many_at_once)
 {
 	struct cluster_settings *s = two_at_once();
 
@@ -204,9 +196,8 @@ START_TEST(a_rollout_of_all_starts_so_many_at_once)
 	ck_assert_uint_eq(cluster_ready(b.c), 5);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(other_settings_let_more_start)
+TEST(other_settings_let_more_start)
 {
 	struct cluster_settings *more = bench_settings();
 
@@ -216,9 +207,8 @@ START_TEST(other_settings_let_more_start)
 	ck_assert_uint_eq(starting(), 5);
 	bench_end(&b);
 }
-END_TEST
 
-START_TEST(a_command_without_any_sign_is_not_waited_for_again)
+TEST(a_command_without_any_sign_is_not_waited_for_again)
 {
 	struct cluster_settings *s = two_at_once();
 
@@ -236,32 +226,4 @@ START_TEST(a_command_without_any_sign_is_not_waited_for_again)
 		bench_exit(&b, i, SLOT_READY, ENDING_SIGNAL, SIGKILL);
 	ck_assert_uint_eq(starting(), 2);
 	bench_end(&b);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("core_line");
-	TCase *tc = tcase_create("line");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tc, the_next_one_starts_when_one_is_ready);
-	tcase_add_test(tc, the_next_one_starts_when_one_has_failed);
-	tcase_add_test(tc, nobody_waits_for_those_that_hang);
-	tcase_add_test(
-		tc, a_new_release_does_not_wait_for_the_old_one_to_start);
-	tcase_add_test(
-		tc, an_old_one_does_not_go_before_its_successor_may_start);
-	tcase_add_test(tc, time_alive_is_not_waited_for);
-	tcase_add_test(tc, deaths_are_replaced_in_their_order);
-	tcase_add_test(tc, a_scale_up_starts_so_many_at_once);
-	tcase_add_test(tc, a_rollout_of_all_starts_so_many_at_once);
-	tcase_add_test(tc, other_settings_let_more_start);
-	tcase_add_test(tc, a_command_without_any_sign_is_not_waited_for_again);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "core/quiet.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #define TICK 4000U /* us: HZ=250 */
@@ -70,7 +71,7 @@ static bool is_quiet_then(struct quiet_facts first, struct quiet_facts second)
 
 /* ---- the last word was the worker's … ---- */
 
-START_TEST(the_last_word_is_the_workers)
+TEST(the_last_word_is_the_workers)
 {
 	struct quiet_facts f = answered();
 
@@ -80,9 +81,8 @@ START_TEST(the_last_word_is_the_workers)
 	ck_assert(!is_quiet(f));
 	ck_assert(!is_quiet_late(f)); /* of that there is no doubt */
 }
-END_TEST
 
-START_TEST(what_is_not_read_or_not_sent_is_busy)
+TEST(what_is_not_read_or_not_sent_is_busy)
 {
 	struct quiet_facts f = answered();
 
@@ -98,11 +98,10 @@ START_TEST(what_is_not_read_or_not_sent_is_busy)
 	f.unsent = 0;
 	ck_assert(is_quiet(f));
 }
-END_TEST
 
 /* The times of what never was are those of the birth: within the jiffy of the
  * first request, or even before it. */
-START_TEST(a_first_request_without_an_answer_is_busy)
+TEST(a_first_request_without_an_answer_is_busy)
 {
 	struct quiet_facts f = tied();
 
@@ -115,9 +114,8 @@ START_TEST(a_first_request_without_an_answer_is_busy)
 	ck_assert(!is_quiet(f));
 	ck_assert(!is_quiet_late(f));
 }
-END_TEST
 
-START_TEST(what_was_answered_stays_so_until_more_comes)
+TEST(what_was_answered_stays_so_until_more_comes)
 {
 	struct quiet_facts f = tied();
 
@@ -126,12 +124,11 @@ START_TEST(what_was_answered_stays_so_until_more_comes)
 	f.acks_out++;
 	ck_assert(!is_quiet_then(answered(), f));
 }
-END_TEST
 
 /* ---- … and 100 ms have passed in which nothing came or went … ---- */
 
 /* As between ServerHello and Finished, or a header and its body. */
-START_TEST(nothing_came_or_went_for_100_ms)
+TEST(nothing_came_or_went_for_100_ms)
 {
 	struct quiet_facts f = answered();
 
@@ -142,9 +139,8 @@ START_TEST(nothing_came_or_went_for_100_ms)
 	f.sent_ago = QUIET_GAP_MS;
 	ck_assert(is_quiet(f));
 }
-END_TEST
 
-START_TEST(over_a_long_way_one_round_trip_more)
+TEST(over_a_long_way_one_round_trip_more)
 {
 	struct quiet_facts f = answered();
 
@@ -156,9 +152,8 @@ START_TEST(over_a_long_way_one_round_trip_more)
 	f.received_ago += 5;
 	ck_assert(is_quiet(f));
 }
-END_TEST
 
-START_TEST(one_that_has_just_come_is_about_to_ask)
+TEST(one_that_has_just_come_is_about_to_ask)
 {
 	struct quiet_facts f = {.is_tcp = true, .is_open = true};
 
@@ -170,9 +165,8 @@ START_TEST(one_that_has_just_come_is_about_to_ask)
 	f.segments_out = 0;
 	ck_assert(is_quiet(moved(f, QUIET_GAP_MS)));
 }
-END_TEST
 
-START_TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
+TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 {
 	struct quiet_facts f = {.cookie = 9};
 	struct quiet_memory first;
@@ -193,21 +187,19 @@ START_TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 	f.unread = 0;
 	ck_assert(!quiet_connection(&f, &first, 1, TICK, false, &second));
 }
-END_TEST
 
 /* ---- … until half of drain-timeout any doubt counts as busy ---- */
 
-START_TEST(a_tie_is_in_doubt_however_old)
+TEST(a_tie_is_in_doubt_however_old)
 {
 	ck_assert(!is_quiet(tied()));
 	ck_assert(!is_quiet(moved(tied(), 3600 * 1000)));
 	ck_assert(is_quiet_late(tied()));
 	ck_assert(!is_quiet_late(moved(tied(), QUIET_GAP_MS - 1)));
 }
-END_TEST
 
 /* In the end it need not be silent, if it is asked so often that it never is. */
-START_TEST(late_one_that_is_asked_all_the_time_is_quiet_in_between)
+TEST(late_one_that_is_asked_all_the_time_is_quiet_in_between)
 {
 	struct quiet_facts f = answered();
 
@@ -218,18 +210,16 @@ START_TEST(late_one_that_is_asked_all_the_time_is_quiet_in_between)
 	f.received_ago = QUIET_GAP_MS; /* a stream */
 	ck_assert(!is_quiet_late(f));
 }
-END_TEST
 
-START_TEST(a_tie_with_an_unacknowledged_answer_is_quiet)
+TEST(a_tie_with_an_unacknowledged_answer_is_quiet)
 {
 	struct quiet_facts f = tied();
 
 	f.unacked = 1;
 	ck_assert(is_quiet(f));
 }
-END_TEST
 
-START_TEST(a_tie_with_a_later_ack_is_quiet)
+TEST(a_tie_with_a_later_ack_is_quiet)
 {
 	struct quiet_facts f = tied();
 
@@ -242,11 +232,10 @@ START_TEST(a_tie_with_a_later_ack_is_quiet)
 	f.prompt = true;
 	ck_assert(is_quiet(f));
 }
-END_TEST
 
 /* The ACK of a request in one segment would have ended that mode if no answer had
  * carried it. */
-START_TEST(a_tie_with_a_prompt_answer_to_one_segment_is_quiet)
+TEST(a_tie_with_a_prompt_answer_to_one_segment_is_quiet)
 {
 	struct quiet_facts f = tied();
 
@@ -258,18 +247,16 @@ START_TEST(a_tie_with_a_prompt_answer_to_one_segment_is_quiet)
 	f.prompt = false;
 	ck_assert(!is_quiet(f));
 }
-END_TEST
 
-START_TEST(an_answer_between_two_looks_is_the_last_word)
+TEST(an_answer_between_two_looks_is_the_last_word)
 {
 	struct quiet_facts before = tied();
 
 	before.segments_out--;
 	ck_assert(is_quiet_then(before, tied()));
 }
-END_TEST
 
-START_TEST(one_request_and_an_answer_since_a_quiet_look_are_quiet)
+TEST(one_request_and_an_answer_since_a_quiet_look_are_quiet)
 {
 	struct quiet_facts before = answered();
 	struct quiet_facts f = tied();
@@ -283,11 +270,10 @@ START_TEST(one_request_and_an_answer_since_a_quiet_look_are_quiet)
 	before.sent_ago = before.received_ago = 10;
 	ck_assert(!is_quiet_then(before, f));
 }
-END_TEST
 
 /* Two requests, and an answer in two segments: the balance is right, and the
  * second request waits. */
-START_TEST(a_balance_of_segments_proves_nothing)
+TEST(a_balance_of_segments_proves_nothing)
 {
 	struct quiet_facts f = tied();
 
@@ -298,11 +284,10 @@ START_TEST(a_balance_of_segments_proves_nothing)
 	f.segments_out += 2;
 	ck_assert(!is_quiet_then(answered(), f));
 }
-END_TEST
 
 /* Each request is acknowledged within 40 ms: where nothing but answers has left
  * since before it came, an answer did it. */
-START_TEST(a_request_acknowledged_by_an_answer_is_answered)
+TEST(a_request_acknowledged_by_an_answer_is_answered)
 {
 	struct quiet_facts before = tied();
 	struct quiet_facts f = tied();
@@ -321,10 +306,9 @@ START_TEST(a_request_acknowledged_by_an_answer_is_answered)
 	f.rtt = 50;
 	ck_assert(!is_quiet_then(f, f));
 }
-END_TEST
 
 /* The first segment that came has an acknowledgement of its own. */
-START_TEST(who_never_acknowledged_without_an_answer_has_answered)
+TEST(who_never_acknowledged_without_an_answer_has_answered)
 {
 	struct quiet_facts f = tied();
 
@@ -338,9 +322,8 @@ START_TEST(who_never_acknowledged_without_an_answer_has_answered)
 	f.acks_out = 0;
 	ck_assert(is_quiet(f));
 }
-END_TEST
 
-START_TEST(what_is_not_read_is_not_remembered_as_answered)
+TEST(what_is_not_read_is_not_remembered_as_answered)
 {
 	struct quiet_facts before = tied();
 
@@ -348,9 +331,8 @@ START_TEST(what_is_not_read_is_not_remembered_as_answered)
 	before.unread = 10;
 	ck_assert(!is_quiet_then(before, tied()));
 }
-END_TEST
 
-START_TEST(memory_is_found_by_cookie_in_order)
+TEST(memory_is_found_by_cookie_in_order)
 {
 	const struct quiet_memory list[] = {
 		{.cookie = 4}, {.cookie = 5}, {.cookie = 7}};
@@ -363,43 +345,4 @@ START_TEST(memory_is_found_by_cookie_in_order)
 	ck_assert_ptr_eq(quiet_find(list, 3, &at, 7), &list[2]);
 	ck_assert_ptr_null(quiet_find(list, 3, &at, 9));
 	ck_assert_ptr_null(quiet_find(NULL, 0, &at, 4));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("quiet");
-	TCase *tc = tcase_create("quiet");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tc, the_last_word_is_the_workers);
-	tcase_add_test(tc, what_is_not_read_or_not_sent_is_busy);
-	tcase_add_test(tc, a_first_request_without_an_answer_is_busy);
-	tcase_add_test(tc, what_was_answered_stays_so_until_more_comes);
-	tcase_add_test(tc, nothing_came_or_went_for_100_ms);
-	tcase_add_test(tc, over_a_long_way_one_round_trip_more);
-	tcase_add_test(tc, one_that_has_just_come_is_about_to_ask);
-	tcase_add_test(
-		tc, other_sockets_are_quiet_when_they_have_been_for_a_while);
-	tcase_add_test(tc, a_tie_is_in_doubt_however_old);
-	tcase_add_test(
-		tc, late_one_that_is_asked_all_the_time_is_quiet_in_between);
-	tcase_add_test(tc, a_tie_with_an_unacknowledged_answer_is_quiet);
-	tcase_add_test(tc, a_tie_with_a_later_ack_is_quiet);
-	tcase_add_test(tc, a_tie_with_a_prompt_answer_to_one_segment_is_quiet);
-	tcase_add_test(tc, an_answer_between_two_looks_is_the_last_word);
-	tcase_add_test(
-		tc, one_request_and_an_answer_since_a_quiet_look_are_quiet);
-	tcase_add_test(tc, a_balance_of_segments_proves_nothing);
-	tcase_add_test(tc, a_request_acknowledged_by_an_answer_is_answered);
-	tcase_add_test(
-		tc, who_never_acknowledged_without_an_answer_has_answered);
-	tcase_add_test(tc, what_is_not_read_is_not_remembered_as_answered);
-	tcase_add_test(tc, memory_is_found_by_cookie_in_order);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -91,7 +91,7 @@ static struct rollout_view rollout_now(void)
 }
 
 /* Memory is for as many as are beside another at a time. */
-START_TEST(one_slot_after_the_other_needs_room_for_one_more)
+TEST(one_slot_after_the_other_needs_room_for_one_more)
 {
 	start_ready(bench_settings(), 4);
 	deploy();
@@ -102,9 +102,8 @@ START_TEST(one_slot_after_the_other_needs_room_for_one_more)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(nothing_is_replaced_before_its_command_has_ended)
+TEST(nothing_is_replaced_before_its_command_has_ended)
 {
 	start_ready(bench_settings(), 2);
 	deploy_with_command();
@@ -126,9 +125,8 @@ START_TEST(nothing_is_replaced_before_its_command_has_ended)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(a_command_that_fails_leaves_all_as_it_was)
+TEST(a_command_that_fails_leaves_all_as_it_was)
 {
 	start_ready(bench_settings(), 2);
 	deploy_with_command();
@@ -142,9 +140,8 @@ START_TEST(a_command_that_fails_leaves_all_as_it_was)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(another_rollout_waits_for_the_command_of_the_first)
+TEST(another_rollout_waits_for_the_command_of_the_first)
 {
 	start_ready(bench_settings(), 1);
 	deploy_with_command();
@@ -157,9 +154,8 @@ START_TEST(another_rollout_waits_for_the_command_of_the_first)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(a_first_start_whose_command_fails_is_given_up)
+TEST(a_first_start_whose_command_fails_is_given_up)
 {
 	bench_start(&b, bench_settings(), 1);
 	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
@@ -168,11 +164,10 @@ START_TEST(a_first_start_whose_command_fails_is_given_up)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
 	bench_end(&b);
 }
-END_TEST
 
 /* ---- the good way ---- */
 
-START_TEST(the_new_one_is_ready_before_the_old_one_is_asked_to_go)
+TEST(the_new_one_is_ready_before_the_old_one_is_asked_to_go)
 {
 	start_ready(bench_settings(), 2);
 	restart();
@@ -186,9 +181,8 @@ START_TEST(the_new_one_is_ready_before_the_old_one_is_asked_to_go)
 	ck_assert_uint_eq(cluster_ready(b.c), 2);
 	end();
 }
-END_TEST
 
-START_TEST(the_next_step_waits_for_the_old_one_to_be_gone)
+TEST(the_next_step_waits_for_the_old_one_to_be_gone)
 {
 	start_ready(bench_settings(), 2);
 	restart();
@@ -202,9 +196,8 @@ START_TEST(the_next_step_waits_for_the_old_one_to_be_gone)
 	ck_assert_uint_eq(bench_rollout(&b).slot, 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_rollout_ends_with_all_new_and_restarts_uncounted)
+TEST(a_rollout_ends_with_all_new_and_restarts_uncounted)
 {
 	start_ready(bench_settings(), 3);
 	restart();
@@ -221,9 +214,8 @@ START_TEST(a_rollout_ends_with_all_new_and_restarts_uncounted)
 	}
 	end();
 }
-END_TEST
 
-START_TEST(surge_rolls_that_many_at_a_time)
+TEST(surge_rolls_that_many_at_a_time)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -238,9 +230,8 @@ START_TEST(surge_rolls_that_many_at_a_time)
 	ck_assert_uint_eq(bench_slot(&b, 3).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(without_surge_the_old_one_goes_first)
+TEST(without_surge_the_old_one_goes_first)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -257,9 +248,8 @@ START_TEST(without_surge_the_old_one_goes_first)
 	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STOPPING);
 	end();
 }
-END_TEST
 
-START_TEST(no_more_are_missing_than_allowed_even_if_one_died_by_itself)
+TEST(no_more_are_missing_than_allowed_even_if_one_died_by_itself)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -276,9 +266,8 @@ START_TEST(no_more_are_missing_than_allowed_even_if_one_died_by_itself)
 	ck_assert_uint_eq(cluster_ready(b.c), 2);
 	end();
 }
-END_TEST
 
-START_TEST(an_empty_slot_comes_first_and_needs_no_wait)
+TEST(an_empty_slot_comes_first_and_needs_no_wait)
 {
 	start_ready(bench_settings(), 2);
 	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 1);
@@ -291,9 +280,8 @@ START_TEST(an_empty_slot_comes_first_and_needs_no_wait)
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(the_oldest_generation_comes_next)
+TEST(the_oldest_generation_comes_next)
 {
 	start_ready(bench_settings(), 3);
 	roll_slot(0, NULL);
@@ -309,7 +297,6 @@ START_TEST(the_oldest_generation_comes_next)
 	ck_assert_uint_eq(bench_slot(&b, 1).workers, 2);
 	end();
 }
-END_TEST
 
 static void be_busy(uint32_t slot, bool busy)
 {
@@ -322,7 +309,7 @@ static void be_busy(uint32_t slot, bool busy)
 		});
 }
 
-START_TEST(those_that_are_idle_come_first)
+TEST(those_that_are_idle_come_first)
 {
 	start_ready(bench_settings(), 4);
 	be_busy(0, true);
@@ -342,9 +329,8 @@ START_TEST(those_that_are_idle_come_first)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(ended_slots_are_not_waited_for)
+TEST(ended_slots_are_not_waited_for)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -362,18 +348,16 @@ START_TEST(ended_slots_are_not_waited_for)
 	ck_assert_int_eq(bench_slot(&b, 2).state, SLOT_STOPPING);
 	end();
 }
-END_TEST
 
-START_TEST(among_many_slots_the_search_goes_on_by_itself)
+TEST(among_many_slots_the_search_goes_on_by_itself)
 {
 	start_ready(bench_settings(), 700);
 	restart();
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(one_slot_can_be_rolled_alone)
+TEST(one_slot_can_be_rolled_alone)
 {
 	start_ready(bench_settings(), 3);
 	roll_slot(1, NULL);
@@ -385,11 +369,10 @@ START_TEST(one_slot_can_be_rolled_alone)
 	ck_assert_uint_eq(generation_of(1), 2);
 	end();
 }
-END_TEST
 
 /* ---- failures ---- */
 
-START_TEST(the_first_failure_stops_it_and_the_old_ones_serve_on)
+TEST(the_first_failure_stops_it_and_the_old_ones_serve_on)
 {
 	const struct report *r;
 
@@ -406,9 +389,8 @@ START_TEST(the_first_failure_stops_it_and_the_old_ones_serve_on)
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_new_one_that_is_not_ready_in_time_has_failed)
+TEST(a_new_one_that_is_not_ready_in_time_has_failed)
 {
 	start_ready(bench_settings(), 1);
 	restart();
@@ -421,9 +403,8 @@ START_TEST(a_new_one_that_is_not_ready_in_time_has_failed)
 	ck_assert_uint_eq(generation_of(0), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_failed_spawn_stops_it_too)
+TEST(a_failed_spawn_stops_it_too)
 {
 	start_ready(bench_settings(), 1);
 	b.failing = 1;
@@ -435,9 +416,8 @@ START_TEST(a_failed_spawn_stops_it_too)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	end();
 }
-END_TEST
 
-START_TEST(a_new_one_that_dies_after_its_step_has_failed)
+TEST(a_new_one_that_dies_after_its_step_has_failed)
 {
 	start_ready(bench_settings(), 3);
 	restart();
@@ -448,9 +428,8 @@ START_TEST(a_new_one_that_dies_after_its_step_has_failed)
 	ck_assert_uint_eq(generation_of(2), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
+TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 {
 	start_ready(bench_settings(), 2);
 	restart();
@@ -469,9 +448,8 @@ START_TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 	bench_ready(&b, 0);
 	end();
 }
-END_TEST
 
-START_TEST(after_a_failure_with_the_same_settings_the_new_ones_stay)
+TEST(after_a_failure_with_the_same_settings_the_new_ones_stay)
 {
 	start_ready(bench_settings(), 3);
 	restart();
@@ -483,9 +461,8 @@ START_TEST(after_a_failure_with_the_same_settings_the_new_ones_stay)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	end();
 }
-END_TEST
 
-START_TEST(after_a_failure_with_new_settings_all_goes_back)
+TEST(after_a_failure_with_new_settings_all_goes_back)
 {
 	start_ready(bench_settings(), 3);
 	deploy();
@@ -506,9 +483,8 @@ START_TEST(after_a_failure_with_new_settings_all_goes_back)
 	cluster_settings_unref(fresh);
 	end();
 }
-END_TEST
 
-START_TEST(if_nothing_was_replaced_yet_there_is_no_way_back_to_go)
+TEST(if_nothing_was_replaced_yet_there_is_no_way_back_to_go)
 {
 	start_ready(bench_settings(), 2);
 	deploy();
@@ -519,9 +495,8 @@ START_TEST(if_nothing_was_replaced_yet_there_is_no_way_back_to_go)
 	cluster_settings_unref(fresh);
 	end();
 }
-END_TEST
 
-START_TEST(new_ones_that_are_not_ready_yet_are_removed)
+TEST(new_ones_that_are_not_ready_yet_are_removed)
 {
 	struct cluster_settings *s = bench_settings();
 
@@ -537,9 +512,8 @@ START_TEST(new_ones_that_are_not_ready_yet_are_removed)
 	ck_assert_uint_eq(generation_of(1), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_way_back_that_fails_ends_too)
+TEST(a_way_back_that_fails_ends_too)
 {
 	start_ready(bench_settings(), 2);
 	deploy();
@@ -553,11 +527,10 @@ START_TEST(a_way_back_that_fails_ends_too)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
 /* ---- deaths beside it ---- */
 
-START_TEST(a_successor_takes_the_place_of_an_old_one_that_dies)
+TEST(a_successor_takes_the_place_of_an_old_one_that_dies)
 {
 	start_ready(bench_settings(), 2);
 	restart();
@@ -569,9 +542,8 @@ START_TEST(a_successor_takes_the_place_of_an_old_one_that_dies)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_STEP), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_slot_before_its_turn_is_filled_as_before)
+TEST(a_slot_before_its_turn_is_filled_as_before)
 {
 	start_ready(bench_settings(), 2);
 	deploy();
@@ -581,9 +553,8 @@ START_TEST(a_slot_before_its_turn_is_filled_as_before)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(who_is_not_well_after_its_turn_is_replaced_by_a_new_one)
+TEST(who_is_not_well_after_its_turn_is_replaced_by_a_new_one)
 {
 	start_ready(bench_settings(), 2);
 	deploy();
@@ -599,11 +570,10 @@ START_TEST(who_is_not_well_after_its_turn_is_replaced_by_a_new_one)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
 /* ---- several requests ---- */
 
-START_TEST(a_second_request_supersedes_the_first)
+TEST(a_second_request_supersedes_the_first)
 {
 	unsigned first;
 
@@ -626,9 +596,8 @@ START_TEST(a_second_request_supersedes_the_first)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(a_restart_during_a_deployment_keeps_its_settings)
+TEST(a_restart_during_a_deployment_keeps_its_settings)
 {
 	start_ready(bench_settings(), 1);
 	deploy();
@@ -639,9 +608,8 @@ START_TEST(a_restart_during_a_deployment_keeps_its_settings)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(what_would_make_too_many_generations_waits)
+TEST(what_would_make_too_many_generations_waits)
 {
 	struct cluster_settings *s = bench_settings();
 	unsigned third;
@@ -663,9 +631,8 @@ START_TEST(what_would_make_too_many_generations_waits)
 		cluster_last_rollout(b.c));
 	end();
 }
-END_TEST
 
-START_TEST(who_waits_is_not_overtaken)
+TEST(who_waits_is_not_overtaken)
 {
 	struct cluster_settings *s = bench_settings();
 	struct cluster_settings *first;
@@ -688,9 +655,8 @@ START_TEST(who_waits_is_not_overtaken)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(one_slots_restart_does_not_end_that_of_all)
+TEST(one_slots_restart_does_not_end_that_of_all)
 {
 	start_ready(bench_settings(), 2);
 	restart();
@@ -702,11 +668,10 @@ START_TEST(one_slots_restart_does_not_end_that_of_all)
 	ck_assert_uint_eq(bench_slot(&b, 0).workers, 2);
 	end();
 }
-END_TEST
 
 /* ---- stop, scale, settings ---- */
 
-START_TEST(a_stop_wins)
+TEST(a_stop_wins)
 {
 	start_ready(bench_settings(), 2);
 	deploy();
@@ -715,9 +680,8 @@ START_TEST(a_stop_wins)
 	ck_assert_uint_eq(fresh->refs, 1);
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(a_request_while_stopping_is_refused)
+TEST(a_request_while_stopping_is_refused)
 {
 	start_ready(bench_settings(), 1);
 	bench_do(&b, (struct event){.kind = EVENT_STOP});
@@ -727,9 +691,8 @@ START_TEST(a_request_while_stopping_is_refused)
 	ck_assert_uint_eq(fresh->refs, 1);
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(a_restart_starts_a_stopped_cluster)
+TEST(a_restart_starts_a_stopped_cluster)
 {
 	start_ready(bench_settings(), 2);
 	bench_do(&b, (struct event){.kind = EVENT_STOP, .at_once = true});
@@ -747,9 +710,8 @@ START_TEST(a_restart_starts_a_stopped_cluster)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(scaling_down_takes_slots_out_of_a_rollout)
+TEST(scaling_down_takes_slots_out_of_a_rollout)
 {
 	start_ready(bench_settings(), 3);
 	restart();
@@ -760,9 +722,8 @@ START_TEST(scaling_down_takes_slots_out_of_a_rollout)
 	ck_assert_uint_eq(bench_slot(&b, 2).workers, 2);
 	end();
 }
-END_TEST
 
-START_TEST(slots_that_come_during_a_rollout_are_part_of_it)
+TEST(slots_that_come_during_a_rollout_are_part_of_it)
 {
 	start_ready(bench_settings(), 1);
 	ck_assert_int_eq(cluster_reserve(b.c, 2), 0);
@@ -777,9 +738,8 @@ START_TEST(slots_that_come_during_a_rollout_are_part_of_it)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(settings_without_a_rollout_hold_for_who_runs)
+TEST(settings_without_a_rollout_hold_for_who_runs)
 {
 	struct cluster_settings *other = bench_settings();
 
@@ -792,7 +752,6 @@ START_TEST(settings_without_a_rollout_hold_for_who_runs)
 	old_one_goes(0);
 	bench_end(&b);
 }
-END_TEST
 
 /* ---- servers that say nothing, but listen ---- */
 
@@ -826,7 +785,7 @@ static void deploy_auto(bool command_changed, bool drops_ports)
 		});
 }
 
-START_TEST(the_old_one_is_kept_until_the_new_one_listens)
+TEST(the_old_one_is_kept_until_the_new_one_listens)
 {
 	start_listening(2);
 	restart();
@@ -842,9 +801,8 @@ START_TEST(the_old_one_is_kept_until_the_new_one_listens)
 	ck_assert_uint_eq(bench_reports(&b, REPORT_ROLLOUT_DONE), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_new_one_that_lives_but_does_not_listen_has_failed)
+TEST(a_new_one_that_lives_but_does_not_listen_has_failed)
 {
 	start_listening(2);
 	deploy_auto(false, false);
@@ -857,9 +815,8 @@ START_TEST(a_new_one_that_lives_but_does_not_listen_has_failed)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(another_command_has_to_listen_as_the_old_one_does)
+TEST(another_command_has_to_listen_as_the_old_one_does)
 {
 	start_listening(1);
 	deploy_auto(true, false);
@@ -872,9 +829,8 @@ START_TEST(another_command_has_to_listen_as_the_old_one_does)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(another_command_that_drops_its_ports_need_not_listen)
+TEST(another_command_that_drops_its_ports_need_not_listen)
 {
 	start_listening(1);
 	deploy_auto(true, true);
@@ -886,9 +842,8 @@ START_TEST(another_command_that_drops_its_ports_need_not_listen)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(one_that_has_to_wait_drops_its_ports_when_it_begins)
+TEST(one_that_has_to_wait_drops_its_ports_when_it_begins)
 {
 	start_ready(bench_settings(), 2);
 	roll_slot(0, NULL);
@@ -904,9 +859,8 @@ START_TEST(one_that_has_to_wait_drops_its_ports_when_it_begins)
 	ck_assert(bench_rollout(&b).drops_ports);
 	end();
 }
-END_TEST
 
-START_TEST(another_command_does_not_learn_from_the_old_one)
+TEST(another_command_does_not_learn_from_the_old_one)
 {
 	bench_start(&b, auto_settings(), 1);
 	bench_pass(&b, SECOND);
@@ -919,9 +873,8 @@ START_TEST(another_command_does_not_learn_from_the_old_one)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(settings_with_another_command_do_not_learn_either)
+TEST(settings_with_another_command_do_not_learn_either)
 {
 	bench_start(&b, auto_settings(), 1);
 	bench_pass(&b, SECOND);
@@ -939,9 +892,8 @@ START_TEST(settings_with_another_command_do_not_learn_either)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(a_restart_during_a_deployment_keeps_its_command)
+TEST(a_restart_during_a_deployment_keeps_its_command)
 {
 	start_listening(1);
 	deploy_auto(true, false);
@@ -955,9 +907,8 @@ START_TEST(a_restart_during_a_deployment_keeps_its_command)
 	end();
 	cluster_settings_unref(fresh);
 }
-END_TEST
 
-START_TEST(one_command_learns_in_all_its_generations)
+TEST(one_command_learns_in_all_its_generations)
 {
 	bench_start(&b, auto_settings(), 1);
 	bench_pass(&b, SECOND);
@@ -968,97 +919,4 @@ START_TEST(one_command_learns_in_all_its_generations)
 	bench_listens(&b, 0);
 	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 1);
 	end();
-}
-END_TEST
-
-static void add_good(TCase *tc)
-{
-	tcase_add_test(tc, one_slot_after_the_other_needs_room_for_one_more);
-	tcase_add_test(tc, nothing_is_replaced_before_its_command_has_ended);
-	tcase_add_test(tc, a_command_that_fails_leaves_all_as_it_was);
-	tcase_add_test(tc, another_rollout_waits_for_the_command_of_the_first);
-	tcase_add_test(tc, a_first_start_whose_command_fails_is_given_up);
-	tcase_add_test(
-		tc, the_new_one_is_ready_before_the_old_one_is_asked_to_go);
-	tcase_add_test(tc, the_next_step_waits_for_the_old_one_to_be_gone);
-	tcase_add_test(tc, a_rollout_ends_with_all_new_and_restarts_uncounted);
-	tcase_add_test(tc, surge_rolls_that_many_at_a_time);
-	tcase_add_test(tc, without_surge_the_old_one_goes_first);
-	tcase_add_test(tc,
-		no_more_are_missing_than_allowed_even_if_one_died_by_itself);
-	tcase_add_test(tc, an_empty_slot_comes_first_and_needs_no_wait);
-	tcase_add_test(tc, the_oldest_generation_comes_next);
-	tcase_add_test(tc, those_that_are_idle_come_first);
-	tcase_add_test(tc, ended_slots_are_not_waited_for);
-	tcase_add_test(tc, among_many_slots_the_search_goes_on_by_itself);
-	tcase_add_test(tc, one_slot_can_be_rolled_alone);
-	tcase_add_test(tc, a_successor_takes_the_place_of_an_old_one_that_dies);
-	tcase_add_test(tc, a_slot_before_its_turn_is_filled_as_before);
-	tcase_add_test(
-		tc, who_is_not_well_after_its_turn_is_replaced_by_a_new_one);
-}
-
-static void add_failures(TCase *tc)
-{
-	tcase_add_test(
-		tc, the_first_failure_stops_it_and_the_old_ones_serve_on);
-	tcase_add_test(tc, a_new_one_that_is_not_ready_in_time_has_failed);
-	tcase_add_test(tc, a_failed_spawn_stops_it_too);
-	tcase_add_test(tc, a_new_one_that_dies_after_its_step_has_failed);
-	tcase_add_test(
-		tc, a_death_for_memory_is_a_failure_and_then_there_is_a_moment);
-	tcase_add_test(
-		tc, after_a_failure_with_the_same_settings_the_new_ones_stay);
-	tcase_add_test(tc, after_a_failure_with_new_settings_all_goes_back);
-	tcase_add_test(
-		tc, if_nothing_was_replaced_yet_there_is_no_way_back_to_go);
-	tcase_add_test(tc, new_ones_that_are_not_ready_yet_are_removed);
-	tcase_add_test(tc, a_way_back_that_fails_ends_too);
-}
-
-static void add_requests(TCase *tc)
-{
-	tcase_add_test(tc, a_second_request_supersedes_the_first);
-	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_settings);
-	tcase_add_test(tc, what_would_make_too_many_generations_waits);
-	tcase_add_test(tc, who_waits_is_not_overtaken);
-	tcase_add_test(tc, one_slots_restart_does_not_end_that_of_all);
-	tcase_add_test(tc, a_stop_wins);
-	tcase_add_test(tc, a_request_while_stopping_is_refused);
-	tcase_add_test(tc, a_restart_starts_a_stopped_cluster);
-	tcase_add_test(tc, scaling_down_takes_slots_out_of_a_rollout);
-	tcase_add_test(tc, slots_that_come_during_a_rollout_are_part_of_it);
-	tcase_add_test(tc, settings_without_a_rollout_hold_for_who_runs);
-}
-
-static void add_listening(TCase *tc)
-{
-	tcase_add_test(tc, the_old_one_is_kept_until_the_new_one_listens);
-	tcase_add_test(tc, a_new_one_that_lives_but_does_not_listen_has_failed);
-	tcase_add_test(tc, another_command_has_to_listen_as_the_old_one_does);
-	tcase_add_test(
-		tc, another_command_that_drops_its_ports_need_not_listen);
-	tcase_add_test(tc, one_that_has_to_wait_drops_its_ports_when_it_begins);
-	tcase_add_test(tc, another_command_does_not_learn_from_the_old_one);
-	tcase_add_test(tc, settings_with_another_command_do_not_learn_either);
-	tcase_add_test(tc, a_restart_during_a_deployment_keeps_its_command);
-	tcase_add_test(tc, one_command_learns_in_all_its_generations);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("rollout");
-	TCase *tc = tcase_create("rollout");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	add_good(tc);
-	add_failures(tc);
-	add_requests(tc);
-	add_listening(tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

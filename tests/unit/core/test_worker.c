@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "core/heap.h"
 #include "core/worker.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -141,7 +142,10 @@ static const struct known next[WORKER_STATES][WORKER_EVENTS] = {
 };
 /* clang-format on */
 
-START_TEST(every_state_knows_its_events_and_no_other)
+FIXTURE(set_up, NULL)
+
+TEST_LOOP(every_state_knows_its_events_and_no_other, 0,
+	WORKER_STATES *WORKER_EVENTS)
 {
 	enum worker_state from = (enum worker_state)(_i / WORKER_EVENTS);
 	enum worker_event event = (enum worker_event)(_i % WORKER_EVENTS);
@@ -154,35 +158,31 @@ START_TEST(every_state_knows_its_events_and_no_other)
 	ck_assert_int_eq(worker_handle(&w, event, &at), to->known);
 	ck_assert_int_eq(w.state, to->known ? to->next : from);
 }
-END_TEST
 
-START_TEST(leaving_a_state_clears_its_deadline)
+TEST(leaving_a_state_clears_its_deadline)
 {
 	be(WORKER_STARTING);
 	ck_assert_int_eq(w.deadline, 160 * SECOND);
 	(void)worker_handle(&w, ON_READY, &at);
 	ck_assert_int_eq(worker_due(&w, 0), NSEC_NEVER);
 }
-END_TEST
 
-START_TEST(who_has_to_say_that_it_is_ready_is_not_proven_by_living)
+TEST(who_has_to_say_that_it_is_ready_is_not_proven_by_living)
 {
 	be(WORKER_STARTING);
 	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
 	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
 }
-END_TEST
 
-START_TEST(alive_for_long_enough_is_ready)
+TEST(alive_for_long_enough_is_ready)
 {
 	settings.ready = READY_ALIVE;
 	be(WORKER_STARTING);
 	ck_assert_int_eq(worker_due(&w, 0), 101 * SECOND);
 	ck_assert_int_eq(worker_due_event(&w, &settings), ON_PROVEN);
 }
-END_TEST
 
-START_TEST(auto_demands_ready_from_a_command_known_for_it)
+TEST(auto_demands_ready_from_a_command_known_for_it)
 {
 	settings.ready = READY_AUTO;
 	be(WORKER_STARTING);
@@ -192,9 +192,8 @@ START_TEST(auto_demands_ready_from_a_command_known_for_it)
 	be(WORKER_STARTING);
 	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
 }
-END_TEST
 
-START_TEST(auto_demands_listen_from_a_command_known_to_listen)
+TEST(auto_demands_listen_from_a_command_known_to_listen)
 {
 	settings.ready = READY_AUTO;
 	at.listens = true;
@@ -203,36 +202,32 @@ START_TEST(auto_demands_listen_from_a_command_known_to_listen)
 	ck_assert_int_eq(worker_due(&w, 0), 160 * SECOND);
 	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
 }
-END_TEST
 
-START_TEST(who_has_to_listen_is_not_proven_by_living)
+TEST(who_has_to_listen_is_not_proven_by_living)
 {
 	settings.ready = READY_LISTEN;
 	be(WORKER_STARTING);
 	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
 	ck_assert_int_eq(worker_due_event(&w, &settings), ON_DEADLINE);
 }
-END_TEST
 
-START_TEST(what_is_known_of_the_command_is_nothing_to_alive)
+TEST(what_is_known_of_the_command_is_nothing_to_alive)
 {
 	settings.ready = READY_ALIVE;
 	at.says_ready = at.listens = true;
 	be(WORKER_STARTING);
 	ck_assert_int_eq(w.proven_at, 101 * SECOND);
 }
-END_TEST
 
-START_TEST(a_start_timeout_does_not_come_before_the_proof)
+TEST(a_start_timeout_does_not_come_before_the_proof)
 {
 	settings.ready = READY_ALIVE;
 	settings.start_timeout = MSEC;
 	be(WORKER_STARTING);
 	ck_assert_int_eq(worker_due_event(&w, &settings), ON_PROVEN);
 }
-END_TEST
 
-START_TEST(a_stop_goes_through_its_signals_and_ends_in_kill)
+TEST(a_stop_goes_through_its_signals_and_ends_in_kill)
 {
 	be(WORKER_READY);
 	(void)worker_handle(&w, ON_STOP, &at);
@@ -259,9 +254,8 @@ START_TEST(a_stop_goes_through_its_signals_and_ends_in_kill)
 	ck_assert_int_eq(out.list[6].report.kind, REPORT_UNKILLABLE);
 	ck_assert_int_eq(out.list[6].report.pid, 81);
 }
-END_TEST
 
-START_TEST(an_extension_moves_the_deadline_but_never_nearer)
+TEST(an_extension_moves_the_deadline_but_never_nearer)
 {
 	be(WORKER_STARTING);
 	at.span = 10 * SECOND;
@@ -274,18 +268,16 @@ START_TEST(an_extension_moves_the_deadline_but_never_nearer)
 	(void)worker_handle(&w, ON_EXTEND, &at);
 	ck_assert_int_eq(w.deadline, 100 * SECOND + EXTEND_MAX);
 }
-END_TEST
 
-START_TEST(lost_time_is_granted_to_who_waits)
+TEST(lost_time_is_granted_to_who_waits)
 {
 	at.lost = 5 * SECOND;
 	be(WORKER_STARTING);
 	ck_assert_int_eq(worker_due(&w, 5 * SECOND), 160 * SECOND);
 	ck_assert_int_eq(worker_due(&w, 12 * SECOND), 167 * SECOND);
 }
-END_TEST
 
-START_TEST(one_stopped_before_its_birth_is_stopped_when_it_comes)
+TEST(one_stopped_before_its_birth_is_stopped_when_it_comes)
 {
 	be(WORKER_UNWANTED);
 	ck_assert_uint_eq(out.count, 0);
@@ -297,9 +289,8 @@ START_TEST(one_stopped_before_its_birth_is_stopped_when_it_comes)
 	ck_assert_int_eq(out.list[2].signal, SIGQUIT);
 	ck_assert_int_eq(w.proven_at, NSEC_NEVER);
 }
-END_TEST
 
-START_TEST(a_kill_keeps_the_reason_of_the_stop_before)
+TEST(a_kill_keeps_the_reason_of_the_stop_before)
 {
 	be(WORKER_STARTING);
 	(void)worker_handle(&w, ON_DEADLINE, &at);
@@ -310,9 +301,8 @@ START_TEST(a_kill_keeps_the_reason_of_the_stop_before)
 	(void)worker_handle(&w, ON_KILL, &at);
 	ck_assert_int_eq(w.why, WHY_START_TIMEOUT);
 }
-END_TEST
 
-START_TEST(one_whose_request_hangs_gets_its_hang_signal_first)
+TEST(one_whose_request_hangs_gets_its_hang_signal_first)
 {
 	settings.hang_signal = HANG_USR1;
 	settings.stop_count = 1;
@@ -331,20 +321,18 @@ START_TEST(one_whose_request_hangs_gets_its_hang_signal_first)
 	ck_assert_int_eq(worker_due(&w, 0), at.now + 10 * SECOND);
 	ck_assert_int_eq(worker_due_event(&w, &settings), ON_GRACE_OVER);
 }
-END_TEST
 
-START_TEST(no_other_gets_the_hang_signal)
+TEST(no_other_gets_the_hang_signal)
 {
 	settings.hang_signal = HANG_USR1;
 	be(WORKER_READY);
 	(void)worker_handle(&w, ON_STOP, &at);
 	ck_assert_int_eq(out.list[1].signal, SIGQUIT);
 }
-END_TEST
 
 /* ---- draining ---- */
 
-START_TEST(a_drain_asks_for_a_quiet_moment_and_sends_no_signal)
+TEST(a_drain_asks_for_a_quiet_moment_and_sends_no_signal)
 {
 	settings.drain_timeout = 7 * SECOND;
 	at.why = WHY_ROLL;
@@ -360,9 +348,8 @@ START_TEST(a_drain_asks_for_a_quiet_moment_and_sends_no_signal)
 	ck_assert(worker_is_going(&w));
 	ck_assert(!worker_is_serving(&w));
 }
-END_TEST
 
-START_TEST(the_stop_signal_follows_the_quiet_moment_or_the_deadline)
+TEST_LOOP(the_stop_signal_follows_the_quiet_moment_or_the_deadline, 0, 2)
 {
 	settings.drain_timeout = 7 * SECOND;
 	be(WORKER_DRAINING);
@@ -372,9 +359,8 @@ START_TEST(the_stop_signal_follows_the_quiet_moment_or_the_deadline)
 	ck_assert_int_eq(out.list[1].signal, SIGQUIT);
 	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
 }
-END_TEST
 
-START_TEST(who_drains_after_its_signal_has_more_time_for_it)
+TEST(who_drains_after_its_signal_has_more_time_for_it)
 {
 	be(WORKER_READY);
 	at.span = 25 * SECOND;
@@ -385,11 +371,10 @@ START_TEST(who_drains_after_its_signal_has_more_time_for_it)
 	be(WORKER_STOPPING);
 	ck_assert_int_eq(worker_due(&w, 0), 110 * SECOND);
 }
-END_TEST
 
 /* ---- the watchdog ---- */
 
-START_TEST(a_ready_worker_has_to_send_watchdog_in_time)
+TEST(a_ready_worker_has_to_send_watchdog_in_time)
 {
 	settings.watchdog = 3 * SECOND;
 	be(WORKER_STARTING);
@@ -403,9 +388,8 @@ START_TEST(a_ready_worker_has_to_send_watchdog_in_time)
 	(void)worker_handle(&w, ON_LEAVING, &at);
 	ck_assert_int_eq(worker_due(&w, 0), NSEC_NEVER);
 }
-END_TEST
 
-START_TEST(a_worker_chooses_its_own_interval)
+TEST(a_worker_chooses_its_own_interval)
 {
 	settings.watchdog = 3 * SECOND;
 	be(WORKER_STARTING);
@@ -420,9 +404,8 @@ START_TEST(a_worker_chooses_its_own_interval)
 	(void)worker_handle(&w, ON_ALIVE, &at);
 	ck_assert_int_eq(worker_due(&w, 0), 101 * SECOND);
 }
-END_TEST
 
-START_TEST(one_that_hangs_is_aborted_and_then_killed)
+TEST(one_that_hangs_is_aborted_and_then_killed)
 {
 	be(WORKER_READY);
 	at.why = WHY_WATCHDOG;
@@ -436,11 +419,10 @@ START_TEST(one_that_hangs_is_aborted_and_then_killed)
 	(void)worker_handle(&w, ON_GRACE_OVER, &at);
 	ck_assert_int_eq(out.list[3].kind, ACTION_KILL);
 }
-END_TEST
 
 /* ---- the heap of deadlines ---- */
 
-START_TEST(the_heap_gives_the_earliest_first_and_of_equals_the_lowest)
+TEST(the_heap_gives_the_earliest_first_and_of_equals_the_lowest)
 {
 	struct heap h = {0};
 	nsec_t last = 0;
@@ -468,9 +450,8 @@ START_TEST(the_heap_gives_the_earliest_first_and_of_equals_the_lowest)
 	}
 	heap_fini(&h);
 }
-END_TEST
 
-START_TEST(the_heap_grows_and_keeps_what_it_has)
+TEST(the_heap_grows_and_keeps_what_it_has)
 {
 	struct heap h = {0};
 
@@ -483,49 +464,4 @@ START_TEST(the_heap_grows_and_keeps_what_it_has)
 	ck_assert_int_eq(heap_due(&h, 0), 5);
 	ck_assert_int_eq(heap_due(&h, 500), NSEC_NEVER);
 	heap_fini(&h);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("worker");
-	TCase *tc = tcase_create("one life");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_loop_test(tc, every_state_knows_its_events_and_no_other, 0,
-		WORKER_STATES * WORKER_EVENTS);
-	tcase_add_test(tc, leaving_a_state_clears_its_deadline);
-	tcase_add_test(
-		tc, who_has_to_say_that_it_is_ready_is_not_proven_by_living);
-	tcase_add_test(tc, alive_for_long_enough_is_ready);
-	tcase_add_test(tc, auto_demands_ready_from_a_command_known_for_it);
-	tcase_add_test(tc, auto_demands_listen_from_a_command_known_to_listen);
-	tcase_add_test(tc, who_has_to_listen_is_not_proven_by_living);
-	tcase_add_test(tc, what_is_known_of_the_command_is_nothing_to_alive);
-	tcase_add_test(tc, a_start_timeout_does_not_come_before_the_proof);
-	tcase_add_test(tc, a_stop_goes_through_its_signals_and_ends_in_kill);
-	tcase_add_test(tc, an_extension_moves_the_deadline_but_never_nearer);
-	tcase_add_test(tc, lost_time_is_granted_to_who_waits);
-	tcase_add_test(
-		tc, one_stopped_before_its_birth_is_stopped_when_it_comes);
-	tcase_add_test(tc, a_kill_keeps_the_reason_of_the_stop_before);
-	tcase_add_test(tc, a_drain_asks_for_a_quiet_moment_and_sends_no_signal);
-	tcase_add_loop_test(tc,
-		the_stop_signal_follows_the_quiet_moment_or_the_deadline, 0, 2);
-	tcase_add_test(tc, who_drains_after_its_signal_has_more_time_for_it);
-	tcase_add_test(tc, a_ready_worker_has_to_send_watchdog_in_time);
-	tcase_add_test(tc, a_worker_chooses_its_own_interval);
-	tcase_add_test(tc, one_that_hangs_is_aborted_and_then_killed);
-	tcase_add_test(tc, one_whose_request_hangs_gets_its_hang_signal_first);
-	tcase_add_test(tc, no_other_gets_the_hang_signal);
-	tcase_add_test(
-		tc, the_heap_gives_the_earliest_first_and_of_equals_the_lowest);
-	tcase_add_test(tc, the_heap_grows_and_keeps_what_it_has);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

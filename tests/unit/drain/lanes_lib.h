@@ -39,7 +39,7 @@ static const struct part lanes_part = {
 	.drop = steer_on_drop,
 };
 
-ROOM_PARTS(&lanes_part, &news_part, &plain_part);
+ROOM_PARTS(&lanes_part, &news_part, &plain_part)
 
 static struct service *web;
 static struct listener *l;

@@ -18,7 +18,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 1\nready = notify\n" \
 	"drain = quiet\ndrain-timeout = 10s\n"
 
-ROOM_PARTS(&drain_part, &news_part);
+ROOM_PARTS(&drain_part, &news_part)
 
 static struct connection has[4];
 static size_t has_count;
@@ -29,7 +29,8 @@ static enum activity
 	does; /* UNKNOWN: it goes on with what a stop has interrupted */
 static pid_t tracer;
 
-int connections_add(struct connections *all, struct remote *r, int pidfd)
+REPLACED(int, connections_add)
+(struct connections *all, struct remote *r, int pidfd)
 {
 	(void)pidfd;
 	if (refused) {
@@ -45,8 +46,8 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	return 0;
 }
 
-unsigned connections_end(struct remote *r, int pidfd,
-	const struct connections *all, unsigned *late)
+REPLACED(unsigned, connections_end)
+(struct remote *r, int pidfd, const struct connections *all, unsigned *late)
 {
 	(void)r;
 	(void)pidfd;
@@ -56,20 +57,22 @@ unsigned connections_end(struct remote *r, int pidfd,
 	return 0;
 }
 
-enum activity connections_activity(struct remote *r, enum activity stopped_in)
+REPLACED(enum activity, connections_activity)
+(struct remote *r, enum activity stopped_in)
 {
 	(void)r;
 	return does == ACTIVITY_UNKNOWN ? stopped_in : does;
 }
 
-size_t process_tree(pid_t pid, pid_t *list, size_t most)
+REPLACED(size_t, process_tree)(pid_t pid, pid_t *list, size_t most)
 {
 	(void)most;
 	list[0] = pid;
 	return 1;
 }
 
-int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+REPLACED(int, process_status)
+(pid_t pid, const char *key, int base, uint64_t *value)
 {
 	(void)pid;
 	(void)base;
@@ -133,16 +136,17 @@ static bool is_asked(void)
 	return room_signalled(pid, SIGTERM) > 0;
 }
 
-START_TEST(without_connections_it_is_asked_at_once)
+FIXTURE(begin, room_end)
+
+TEST(without_connections_it_is_asked_at_once)
 {
 	service_stop(web, false);
 	room_pass(100 * MSEC);
 	ck_assert(is_asked());
 	ck_assert_uint_eq(ended, 0);
 }
-END_TEST
 
-START_TEST(a_quiet_connection_is_ended_and_then_it_is_asked)
+TEST(a_quiet_connection_is_ended_and_then_it_is_asked)
 {
 	(void)connect_quiet(5000);
 	service_stop(web, false);
@@ -150,9 +154,8 @@ START_TEST(a_quiet_connection_is_ended_and_then_it_is_asked)
 	ck_assert_uint_ge(ended, 1);
 	ck_assert(is_asked());
 }
-END_TEST
 
-START_TEST(a_request_under_way_is_waited_for)
+TEST(a_request_under_way_is_waited_for)
 {
 	struct connection *c = connect_busy();
 
@@ -166,9 +169,8 @@ START_TEST(a_request_under_way_is_waited_for)
 	room_pass(200 * MSEC);
 	ck_assert(is_asked());
 }
-END_TEST
 
-START_TEST(one_that_is_at_work_is_waited_for)
+TEST(one_that_is_at_work_is_waited_for)
 {
 	(void)connect_quiet(5000);
 	does = ACTIVITY_RUNS;
@@ -179,9 +181,8 @@ START_TEST(one_that_is_at_work_is_waited_for)
 	room_pass(200 * MSEC);
 	ck_assert(is_asked());
 }
-END_TEST
 
-START_TEST(what_is_not_answered_in_time_is_told)
+TEST(what_is_not_answered_in_time_is_told)
 {
 	(void)connect_busy();
 	service_stop(web, false);
@@ -192,9 +193,8 @@ START_TEST(what_is_not_answered_in_time_is_told)
 	ck_assert(room_logged("web.0: drained by force: 1 connection still "
 			      "busy"));
 }
-END_TEST
 
-START_TEST(what_cannot_be_seen_is_not_waited_for)
+TEST(what_cannot_be_seen_is_not_waited_for)
 {
 	refused = true;
 	service_stop(web, false);
@@ -202,9 +202,8 @@ START_TEST(what_cannot_be_seen_is_not_waited_for)
 	ck_assert(is_asked());
 	ck_assert(room_logged("cannot be seen from here"));
 }
-END_TEST
 
-START_TEST(a_request_that_comes_while_it_stands_still_is_answered)
+TEST(a_request_that_comes_while_it_stands_still_is_answered)
 {
 	(void)connect_quiet(5000);
 	asked_late = 1; /* seen only when its connection is to be ended */
@@ -218,9 +217,8 @@ START_TEST(a_request_that_comes_while_it_stands_still_is_answered)
 	room_pass(SECOND);
 	ck_assert(is_asked());
 }
-END_TEST
 
-START_TEST(who_is_held_by_a_debugger_is_asked_all_the_same)
+TEST(who_is_held_by_a_debugger_is_asked_all_the_same)
 {
 	(void)connect_quiet(5000);
 	tracer = 4711;
@@ -230,9 +228,8 @@ START_TEST(who_is_held_by_a_debugger_is_asked_all_the_same)
 	ck_assert(is_asked());
 	ck_assert(room_logged("web.0: drained by force: it cannot be frozen"));
 }
-END_TEST
 
-START_TEST(who_does_not_stop_in_time_on_a_busy_machine_is_waited_for)
+TEST(who_does_not_stop_in_time_on_a_busy_machine_is_waited_for)
 {
 	(void)connect_quiet(5000);
 	room_never_stops(pid);
@@ -242,26 +239,4 @@ START_TEST(who_does_not_stop_in_time_on_a_busy_machine_is_waited_for)
 	room_pass(4 * SECOND);
 	ck_assert(!is_asked());
 	ck_assert_uint_eq(ended, 0);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, without_connections_it_is_asked_at_once);
-	tcase_add_test(all, a_quiet_connection_is_ended_and_then_it_is_asked);
-	tcase_add_test(all, a_request_under_way_is_waited_for);
-	tcase_add_test(all, one_that_is_at_work_is_waited_for);
-	tcase_add_test(all, what_is_not_answered_in_time_is_told);
-	tcase_add_test(all, what_cannot_be_seen_is_not_waited_for);
-	tcase_add_test(
-		all, a_request_that_comes_while_it_stands_still_is_answered);
-	tcase_add_test(all, who_is_held_by_a_debugger_is_asked_all_the_same);
-	tcase_add_test(
-		all, who_does_not_stop_in_time_on_a_busy_machine_is_waited_for);
-}
-
-int main(void)
-{
-	return room_run("drain/drain", add);
 }

@@ -18,14 +18,14 @@
 static nsec_t ran[8]; /* by slot */
 static int least_error;
 
-bool drain_is_stubborn(struct child *child, unsigned least)
+REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
 {
 	(void)child;
 	(void)least;
 	return false;
 }
 
-nsec_t process_ran(pid_t pid)
+REPLACED(nsec_t, process_ran)(pid_t pid)
 {
 	for (uint32_t slot = 0; slot < web->child_slots; slot++)
 		for (int k = 0; k < 2; k++)
@@ -35,14 +35,14 @@ nsec_t process_ran(pid_t pid)
 	return 0;
 }
 
-int least_open(struct least *least)
+REPLACED(int, least_open)(struct least *least)
 {
 	(void)least;
 	errno = least_error;
 	return errno != 0 ? -1 : 0;
 }
 
-void least_close(struct least *least)
+REPLACED(void, least_close)(struct least *least)
 {
 	(void)least;
 }
@@ -76,7 +76,7 @@ static bool spreads(void)
 	return evidence_spreads(web, cluster_generation(web->core) + 1);
 }
 
-START_TEST(one_that_has_most_of_it_is_a_reason)
+TEST(one_that_has_most_of_it_is_a_reason)
 {
 	begin(WEB("3", ""), 3, SECOND);
 	ran[1] += 300 * MSEC;
@@ -86,9 +86,8 @@ START_TEST(one_that_has_most_of_it_is_a_reason)
 	ck_assert(room_logged("web.1 has 75 % of the CPU time"));
 	room_end();
 }
-END_TEST
 
-START_TEST(even_ones_share)
+TEST(even_ones_share)
 {
 	begin(WEB("3", ""), 3, 0);
 	ran[0] = 300 * MSEC;
@@ -99,9 +98,8 @@ START_TEST(even_ones_share)
 	ck_assert_uint_eq(group_size(l), 1);
 	room_end();
 }
-END_TEST
 
-START_TEST(what_they_did_to_get_ready_does_not_count)
+TEST(what_they_did_to_get_ready_does_not_count)
 {
 	begin(WEB("3", ""), 3, 9 * SECOND);
 	ran[1] += 150 * MSEC;
@@ -109,9 +107,8 @@ START_TEST(what_they_did_to_get_ready_does_not_count)
 	ck_assert(!spreads()); /* too little to say */
 	room_end();
 }
-END_TEST
 
-START_TEST(with_little_to_do_it_does_not_matter_who_does_it)
+TEST(with_little_to_do_it_does_not_matter_who_does_it)
 {
 	begin(WEB("3", ""), 3, 0);
 	ran[1] = 2 * SECOND;
@@ -120,9 +117,8 @@ START_TEST(with_little_to_do_it_does_not_matter_who_does_it)
 	ck_assert(!spreads());
 	room_end();
 }
-END_TEST
 
-START_TEST(of_two_one_may_have_more)
+TEST(of_two_one_may_have_more)
 {
 	begin(WEB("2", ""), 2, 0);
 	ran[0] = 700 * MSEC;
@@ -131,9 +127,8 @@ START_TEST(of_two_one_may_have_more)
 	ck_assert(!spreads());
 	room_end();
 }
-END_TEST
 
-START_TEST(who_says_how_is_not_asked)
+TEST(who_says_how_is_not_asked)
 {
 	begin(WEB("3", "balance = share\n"), 3, 0);
 	ran[0] = SECOND;
@@ -141,9 +136,8 @@ START_TEST(who_says_how_is_not_asked)
 	ck_assert(!spreads());
 	room_end();
 }
-END_TEST
 
-START_TEST(without_rights_they_share_as_one_line_says)
+TEST(without_rights_they_share_as_one_line_says)
 {
 	begin(WEB("3", ""), 3, 0);
 	least_error = EPERM;
@@ -152,21 +146,4 @@ START_TEST(without_rights_they_share_as_one_line_says)
 	ck_assert(!spreads());
 	ck_assert(room_logged("still share a socket"));
 	room_end();
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, one_that_has_most_of_it_is_a_reason);
-	tcase_add_test(all, even_ones_share);
-	tcase_add_test(all, what_they_did_to_get_ready_does_not_count);
-	tcase_add_test(all, with_little_to_do_it_does_not_matter_who_does_it);
-	tcase_add_test(all, of_two_one_may_have_more);
-	tcase_add_test(all, who_says_how_is_not_asked);
-	tcase_add_test(all, without_rights_they_share_as_one_line_says);
-}
-
-int main(void)
-{
-	return room_run("drain/evidence", add);
 }

@@ -10,21 +10,21 @@
 
 /* Who is waited for when the host is drained, and undrained.  What looks at
  * connections is played here. */
-ROOM_PARTS(&news_part, &plain_part);
+ROOM_PARTS(&news_part, &plain_part)
 
 static ev_timer *timer;
 static unsigned looks;
 static struct aside_plan looking;
 
-void timer_arm(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
+REPLACED(void, timer_arm)(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
 {
 	(void)loop;
 	(void)wait;
 	timer = armed;
 }
 
-int aside_begin(
-	struct aside *a, struct supervisor *sup, const struct aside_plan *plan)
+REPLACED(int, aside_begin)
+(struct aside *a, struct supervisor *sup, const struct aside_plan *plan)
 {
 	(void)sup;
 	looks++;
@@ -33,7 +33,7 @@ int aside_begin(
 	return 0;
 }
 
-void aside_end(struct aside *a)
+REPLACED(void, aside_end)(struct aside *a)
 {
 	a->pid = 0;
 }
@@ -77,7 +77,7 @@ static enum host_outcome outcome(unsigned turn)
 	return host_outcome(&room, turn, &text);
 }
 
-START_TEST(an_agent_hears_once_and_readyz_three_times)
+TEST(an_agent_hears_once_and_readyz_three_times)
 {
 	unsigned turn;
 
@@ -100,9 +100,8 @@ START_TEST(an_agent_hears_once_and_readyz_three_times)
 	ck_assert(room_logged("empty after 7"));
 	end();
 }
-END_TEST
 
-START_TEST(whoever_has_stopped_asking_is_not_waited_for)
+TEST(whoever_has_stopped_asking_is_not_waited_for)
 {
 	begin();
 	ask_regularly();
@@ -113,9 +112,8 @@ START_TEST(whoever_has_stopped_asking_is_not_waited_for)
 	ck_assert(has_begun_to_look());
 	end();
 }
-END_TEST
 
-START_TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
+TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
 {
 	begin();
 	host_asked(&room, "http 10.0.0.9");
@@ -127,10 +125,9 @@ START_TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
 	ck_assert(has_begun_to_look());
 	end();
 }
-END_TEST
 
 /* Whoever it pushes out is not waited for, and nobody for long; nothing grows. */
-START_TEST(a_crowd_of_addresses_harms_nobody)
+TEST(a_crowd_of_addresses_harms_nobody)
 {
 	char who[32];
 
@@ -148,9 +145,8 @@ START_TEST(a_crowd_of_addresses_harms_nobody)
 	ck_assert(has_begun_to_look());
 	end();
 }
-END_TEST
 
-START_TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
+TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
 {
 	unsigned turn;
 
@@ -169,9 +165,8 @@ START_TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
 	ck_assert_int_eq(outcome(turn), HOST_DONE);
 	end();
 }
-END_TEST
 
-START_TEST(a_wait_ends_in_time_and_by_the_contrary)
+TEST(a_wait_ends_in_time_and_by_the_contrary)
 {
 	const char *text;
 	unsigned turn;
@@ -188,20 +183,4 @@ START_TEST(a_wait_ends_in_time_and_by_the_contrary)
 	(void)host_undrain(&room, 3 * SECOND);
 	ck_assert_int_eq(outcome(turn), HOST_REVOKED);
 	end();
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, an_agent_hears_once_and_readyz_three_times);
-	tcase_add_test(all, whoever_has_stopped_asking_is_not_waited_for);
-	tcase_add_test(all, whoever_asked_once_or_seldom_is_no_load_balancer);
-	tcase_add_test(all, a_crowd_of_addresses_harms_nobody);
-	tcase_add_test(all, an_undrain_waits_for_a_worker_and_for_who_asks);
-	tcase_add_test(all, a_wait_ends_in_time_and_by_the_contrary);
-}
-
-int main(void)
-{
-	return room_run("drain/host", add);
 }

@@ -10,7 +10,7 @@
 	"listen = 127.0.0.1:0\ndrain-timeout = 60s\nbalance = " way \
 	"\ndrain = " drain "\n"
 
-bool drain_is_stubborn(struct child *child, unsigned least)
+REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
 {
 	(void)child;
 	(void)least;
@@ -71,16 +71,15 @@ static struct child *old_of(uint32_t slot)
 	return NULL;
 }
 
-START_TEST(each_has_its_own)
+TEST(each_has_its_own)
 {
 	begin(WEB("rr", "quiet"));
 	ck_assert_uint_eq(group_size(l), 3);
 	check_own();
 	room_end();
 }
-END_TEST
 
-START_TEST(the_successor_has_that_of_who_died)
+TEST(the_successor_has_that_of_who_died)
 {
 	int fd;
 
@@ -96,9 +95,8 @@ START_TEST(the_successor_has_that_of_who_died)
 	check_own();
 	room_end();
 }
-END_TEST
 
-START_TEST(if_nobody_is_ready_all_have_a_share)
+TEST(if_nobody_is_ready_all_have_a_share)
 {
 	begin(WEB("rr", "quiet"));
 	for (uint32_t slot = 0; slot < 3; slot++)
@@ -109,9 +107,8 @@ START_TEST(if_nobody_is_ready_all_have_a_share)
 		ck_assert_uint_eq(k->weight, 1);
 	room_end();
 }
-END_TEST
 
-START_TEST(the_first_that_is_ready_again_has_all_clients_at_once)
+TEST(the_first_that_is_ready_again_has_all_clients_at_once)
 {
 	begin(WEB("rr", "quiet"));
 	for (uint32_t slot = 0; slot < 3; slot++)
@@ -124,9 +121,8 @@ START_TEST(the_first_that_is_ready_again_has_all_clients_at_once)
 		ck_assert_uint_eq(k->weight, k->fd == fd_of(1));
 	room_end();
 }
-END_TEST
 
-START_TEST(one_that_is_emptied_keeps_its_own_to_the_end)
+TEST(one_that_is_emptied_keeps_its_own_to_the_end)
 {
 	begin(WEB("rr", "quiet"));
 	restart();
@@ -150,9 +146,8 @@ START_TEST(one_that_is_emptied_keeps_its_own_to_the_end)
 	check_own();
 	room_end();
 }
-END_TEST
 
-START_TEST(one_that_ends_at_once_leaves_it_to_its_successor)
+TEST(one_that_ends_at_once_leaves_it_to_its_successor)
 {
 	int fds[3];
 
@@ -173,30 +168,11 @@ START_TEST(one_that_ends_at_once_leaves_it_to_its_successor)
 	check_own();
 	room_end();
 }
-END_TEST
 
-START_TEST(others_share_one)
+TEST(others_share_one)
 {
 	begin(WEB("share", "quiet"));
 	ck_assert_uint_eq(group_size(l), 1);
 	ck_assert_int_eq(fd_of(0), fd_of(2));
 	room_end();
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, each_has_its_own);
-	tcase_add_test(all, the_successor_has_that_of_who_died);
-	tcase_add_test(all, if_nobody_is_ready_all_have_a_share);
-	tcase_add_test(
-		all, the_first_that_is_ready_again_has_all_clients_at_once);
-	tcase_add_test(all, one_that_is_emptied_keeps_its_own_to_the_end);
-	tcase_add_test(all, one_that_ends_at_once_leaves_it_to_its_successor);
-	tcase_add_test(all, others_share_one);
-}
-
-int main(void)
-{
-	return room_run("drain/seats", add);
 }

@@ -19,7 +19,7 @@
 static bool stubborn;
 
 /* Does a worker wait in a way that keeps it on its socket? */
-bool drain_is_stubborn(struct child *child, unsigned least)
+REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
 {
 	(void)child;
 	(void)least;
@@ -81,21 +81,21 @@ static void leave(uint32_t slot)
 	room_tick(web);
 }
 
-START_TEST(one_socket_is_enough_as_long_as_nobody_leaves)
+FIXTURE(begin, room_end)
+
+TEST(one_socket_is_enough_as_long_as_nobody_leaves)
 {
 	ck_assert_uint_eq(group_size(l), 1);
 }
-END_TEST
 
-START_TEST(who_can_be_taken_off_it_needs_no_second_one)
+TEST(who_can_be_taken_off_it_needs_no_second_one)
 {
 	stubborn = false;
 	restart();
 	ck_assert_uint_eq(group_size(l), 1);
 }
-END_TEST
 
-START_TEST(the_share_follows_who_is_ready)
+TEST(the_share_follows_who_is_ready)
 {
 	restart();
 	ck_assert_uint_eq(group_size(l), 2);
@@ -110,9 +110,8 @@ START_TEST(the_share_follows_who_is_ready)
 	ck_assert_uint_eq(share(1), 1);
 	ck_assert_uint_eq(share(2), 2);
 }
-END_TEST
 
-START_TEST(the_last_of_the_old_ones_get_nothing_more)
+TEST(the_last_of_the_old_ones_get_nothing_more)
 {
 	restart();
 	for (uint32_t slot = 0; slot < 2; slot++) {
@@ -125,9 +124,8 @@ START_TEST(the_last_of_the_old_ones_get_nothing_more)
 	ck_assert(steer_is_away(web->children[2][0]) !=
 		steer_is_away(web->children[2][1]));
 }
-END_TEST
 
-START_TEST(one_that_does_not_become_quiet_is_helped)
+TEST(one_that_does_not_become_quiet_is_helped)
 {
 	restart();
 	replace(0);
@@ -136,9 +134,8 @@ START_TEST(one_that_does_not_become_quiet_is_helped)
 	ck_assert_uint_eq(share(1), 0);
 	ck_assert_uint_gt(share(2), 0);
 }
-END_TEST
 
-START_TEST(the_old_socket_is_closed_after_its_last_worker)
+TEST(the_old_socket_is_closed_after_its_last_worker)
 {
 	restart();
 	for (uint32_t slot = 0; slot < 3; slot++) {
@@ -149,7 +146,6 @@ START_TEST(the_old_socket_is_closed_after_its_last_worker)
 	ck_assert_uint_eq(group_size(l), 1);
 	ck_assert(!steer_is_busy(web));
 }
-END_TEST
 
 /* What the kernel makes of it: so many of these connections came to that socket. */
 static unsigned arrived(unsigned lane)
@@ -165,7 +161,7 @@ static unsigned arrived(unsigned lane)
 	return count;
 }
 
-START_TEST(a_client_comes_to_those_who_have_a_share)
+TEST(a_client_comes_to_those_who_have_a_share)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
 	unsigned old_lane = room_child(web, 2)->traffic.lane;
@@ -191,22 +187,4 @@ START_TEST(a_client_comes_to_those_who_have_a_share)
 	ck_assert_uint_eq(arrived(room_child(web, 0)->traffic.lane), 40);
 	for (int i = 0; i < 40; i++)
 		(void)close(fds[i]);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, one_socket_is_enough_as_long_as_nobody_leaves);
-	tcase_add_test(all, who_can_be_taken_off_it_needs_no_second_one);
-	tcase_add_test(all, the_share_follows_who_is_ready);
-	tcase_add_test(all, the_last_of_the_old_ones_get_nothing_more);
-	tcase_add_test(all, one_that_does_not_become_quiet_is_helped);
-	tcase_add_test(all, the_old_socket_is_closed_after_its_last_worker);
-	tcase_add_test(all, a_client_comes_to_those_who_have_a_share);
-}
-
-int main(void)
-{
-	return room_run("drain/shares", add);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 /*
@@ -252,15 +253,14 @@ static void tell(const char *letters)
 }
 
 /* The socket in use was shut down by the second restart. */
-START_TEST(a_restart_before_and_after_an_upgrade)
+TEST(a_restart_before_and_after_an_upgrade)
 {
 	tell("RCURC");
 	tell("RURC");
 	tell("RCURCURC");
 }
-END_TEST
 
-START_TEST(whatever_happens_each_has_the_socket_of_its_lane)
+TEST(whatever_happens_each_has_the_socket_of_its_lane)
 {
 	char letters[STEPS + 1] = "";
 	unsigned all = 1;
@@ -275,9 +275,8 @@ START_TEST(whatever_happens_each_has_the_socket_of_its_lane)
 		tell(letters);
 	}
 }
-END_TEST
 
-START_TEST(in_the_end_one_socket_is_left)
+TEST(in_the_end_one_socket_is_left)
 {
 	tell("RC");
 	ck_assert_uint_eq(open_sockets(), 1);
@@ -285,23 +284,4 @@ START_TEST(in_the_end_one_socket_is_left)
 	ck_assert_uint_eq(open_sockets(), 1);
 	tell("FC");
 	ck_assert_uint_eq(open_sockets(), 1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("steer_lanes");
-	TCase *tc = tcase_create("steer_lanes");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tc, a_restart_before_and_after_an_upgrade);
-	tcase_add_test(tc, whatever_happens_each_has_the_socket_of_its_lane);
-	tcase_add_test(tc, in_the_end_one_socket_is_left);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -20,7 +20,7 @@
 	WEB("ready = notify\ncheck = exec:ask\ncheck-interval = 10s\n" \
 	    "check-failures = 3\n")
 
-ROOM_PARTS(&health_part, &news_part, &plain_part);
+ROOM_PARTS(&health_part, &news_part, &plain_part)
 
 /* ---- the commands ---- */
 
@@ -33,7 +33,8 @@ static struct question {
 } questions[QUESTIONS_MAX];
 static unsigned asked;
 
-struct helper *helper_start(const struct helper_plan *plan, struct error *err)
+REPLACED(struct helper *, helper_start)
+(const struct helper_plan *plan, struct error *err)
 {
 	(void)err;
 	ck_assert_uint_lt(asked, QUESTIONS_MAX);
@@ -41,18 +42,19 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err)
 	return (struct helper *)&questions[asked++];
 }
 
-void helper_forget(struct helper *helper)
+REPLACED(void, helper_forget)(struct helper *helper)
 {
 	((struct question *)helper)->of = NULL;
 }
 
-void helper_facts(struct buffer *facts, const struct service *service)
+REPLACED(void, helper_facts)
+(struct buffer *facts, const struct service *service)
 {
 	(void)facts;
 	(void)service;
 }
 
-void helper_number(struct buffer *facts, const char *key, uint64_t n)
+REPLACED(void, helper_number)(struct buffer *facts, const char *key, uint64_t n)
 {
 	(void)facts;
 	(void)key;
@@ -121,7 +123,10 @@ static bool is_ready(uint32_t slot)
 	return view.state == SLOT_READY;
 }
 
-START_TEST(who_answers_well_is_ready)
+CASE(ready)
+FIXTURE(begin_ready, room_end)
+
+TEST(who_answers_well_is_ready)
 {
 	room_pass(SECOND);
 	ck_assert_uint_eq(asked_of(room_child(web, 0)), 1);
@@ -130,9 +135,8 @@ START_TEST(who_answers_well_is_ready)
 	ck_assert(is_ready(0));
 	ck_assert(!is_ready(1));
 }
-END_TEST
 
-START_TEST(who_answers_badly_is_asked_again_until_he_does)
+TEST(who_answers_badly_is_asked_again_until_he_does)
 {
 	for (int i = 0; i < 20; i++) {
 		room_pass(500 * MSEC);
@@ -145,16 +149,14 @@ START_TEST(who_answers_badly_is_asked_again_until_he_does)
 	answer(NULL, 0);
 	ck_assert(is_ready(0));
 }
-END_TEST
 
-START_TEST(one_is_not_asked_while_it_is_asked)
+TEST(one_is_not_asked_while_it_is_asked)
 {
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(asked_of(room_child(web, 0)), 1);
 }
-END_TEST
 
-START_TEST(who_is_ready_is_not_asked_for_that_any_more)
+TEST(who_is_ready_is_not_asked_for_that_any_more)
 {
 	unsigned before;
 
@@ -164,9 +166,11 @@ START_TEST(who_is_ready_is_not_asked_for_that_any_more)
 	room_pass(20 * SECOND);
 	ck_assert_uint_eq(asked, before);
 }
-END_TEST
 
-START_TEST(each_ready_worker_is_checked_once_in_a_round)
+CASE(check)
+FIXTURE(begin_check, room_end)
+
+TEST(each_ready_worker_is_checked_once_in_a_round)
 {
 	room_tell(room_child(web, 0), EVENT_READY);
 	for (int i = 0; i < 40; i++) {
@@ -177,9 +181,11 @@ START_TEST(each_ready_worker_is_checked_once_in_a_round)
 	ck_assert_uint_le(asked_of(room_child(web, 0)), 5);
 	ck_assert_uint_eq(asked_of(room_child(web, 1)), 0);
 }
-END_TEST
 
-START_TEST(the_first_check_waits_for_no_interval_since_boot)
+CASE(both)
+FIXTURE(begin_rare, room_end)
+
+TEST(the_first_check_waits_for_no_interval_since_boot)
 {
 	for (int i = 0; i < 10; i++) {
 		room_pass(SECOND);
@@ -188,7 +194,6 @@ START_TEST(the_first_check_waits_for_no_interval_since_boot)
 	ck_assert(is_ready(0));
 	ck_assert_uint_eq(asked_of(room_child(web, 0)), 2);
 }
-END_TEST
 
 /* Rounds pass, and each of them is answered so by slot 0. */
 static void rounds(unsigned count, int status)
@@ -206,7 +211,10 @@ static void make_ready(void)
 	room_tell(room_child(web, 1), EVENT_READY);
 }
 
-START_TEST(who_fails_too_often_in_a_row_is_replaced)
+CASE(check)
+FIXTURE(begin_check, room_end)
+
+TEST(who_fails_too_often_in_a_row_is_replaced)
 {
 	const struct child *first;
 
@@ -219,9 +227,8 @@ START_TEST(who_fails_too_often_in_a_row_is_replaced)
 	ck_assert_uint_eq(room_spawned(), 3);
 	ck_assert_ptr_ne(room_child(web, 0), first);
 }
-END_TEST
 
-START_TEST(one_good_answer_forgives_all_bad_ones_before)
+TEST(one_good_answer_forgives_all_bad_ones_before)
 {
 	make_ready();
 	rounds(2, 1);
@@ -230,9 +237,8 @@ START_TEST(one_good_answer_forgives_all_bad_ones_before)
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert(!room_logged("checks in a row"));
 }
-END_TEST
 
-START_TEST(who_stops_is_not_checked_any_more)
+TEST(who_stops_is_not_checked_any_more)
 {
 	unsigned before;
 
@@ -243,9 +249,8 @@ START_TEST(who_stops_is_not_checked_any_more)
 	room_pass(20 * SECOND);
 	ck_assert_uint_eq(asked, before);
 }
-END_TEST
 
-START_TEST(nobody_hears_of_one_that_has_died)
+TEST(nobody_hears_of_one_that_has_died)
 {
 	make_ready();
 	for (int i = 0; i < 15 && asked == 0; i++)
@@ -254,37 +259,4 @@ START_TEST(nobody_hears_of_one_that_has_died)
 	room_killed(questions[0].of, SIGKILL);
 	ck_assert_ptr_null(questions[0].of);
 	answer(NULL, 1);
-}
-END_TEST
-
-static void add_ready(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin_ready, room_end);
-	tcase_add_test(all, who_answers_well_is_ready);
-	tcase_add_test(all, who_answers_badly_is_asked_again_until_he_does);
-	tcase_add_test(all, one_is_not_asked_while_it_is_asked);
-	tcase_add_test(all, who_is_ready_is_not_asked_for_that_any_more);
-}
-
-static void add_check(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin_check, room_end);
-	tcase_add_test(all, each_ready_worker_is_checked_once_in_a_round);
-	tcase_add_test(all, who_fails_too_often_in_a_row_is_replaced);
-	tcase_add_test(all, one_good_answer_forgives_all_bad_ones_before);
-	tcase_add_test(all, who_stops_is_not_checked_any_more);
-	tcase_add_test(all, nobody_hears_of_one_that_has_died);
-}
-
-static void add_rare(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin_rare, room_end);
-	tcase_add_test(all, the_first_check_waits_for_no_interval_since_boot);
-}
-
-int main(void)
-{
-	return room_run("health: ready", add_ready) |
-		room_run("health: check", add_check) |
-		room_run("health: both", add_rare);
 }

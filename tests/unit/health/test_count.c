@@ -26,7 +26,7 @@ static void fake_on_given(const struct child *child, struct dealt *to)
 
 static const struct part fake_part = {.name = "fake", .given = fake_on_given};
 
-ROOM_PARTS(&fake_part, &health_part, &news_part, &plain_part);
+ROOM_PARTS(&fake_part, &health_part, &news_part, &plain_part)
 
 static struct service *web;
 static struct child *first[2]; /* of each slot: replaced ones stay, too */
@@ -63,7 +63,7 @@ static uint64_t got_until_replaced(unsigned a_second, unsigned seconds)
 	return 0;
 }
 
-START_TEST(it_is_replaced_after_so_many)
+TEST(it_is_replaced_after_so_many)
 {
 	uint64_t got;
 
@@ -73,9 +73,8 @@ START_TEST(it_is_replaced_after_so_many)
 	ck_assert_uint_le(got, 1110);
 	room_end();
 }
-END_TEST
 
-START_TEST(a_flood_is_no_reason_before_it_was_ready_for_a_while)
+TEST(a_flood_is_no_reason_before_it_was_ready_for_a_while)
 {
 	begin(WEB("1", "max-requests = 10\n" STABLE), 1);
 	gives[0].count = 100000;
@@ -86,11 +85,10 @@ START_TEST(a_flood_is_no_reason_before_it_was_ready_for_a_while)
 	ck_assert(health_at(0)->outgrown);
 	room_end();
 }
-END_TEST
 
 /* What was given before it was ready is another's, and so is what was before a
  * listener was closed. */
-START_TEST(only_what_comes_counts)
+TEST(only_what_comes_counts)
 {
 	begin(WEB("1", "max-requests = 1000\n" STABLE), 1);
 	gives[0].count = 500;
@@ -110,9 +108,8 @@ START_TEST(only_what_comes_counts)
 	ck_assert_ptr_null(health_at(0));
 	room_end();
 }
-END_TEST
 
-START_TEST(those_that_share_a_socket_share_its_count)
+TEST(those_that_share_a_socket_share_its_count)
 {
 	begin(WEB("2", "max-requests = 1000\n" STABLE), 2);
 	gives[0].count = gives[1].count = 300;
@@ -122,9 +119,8 @@ START_TEST(those_that_share_a_socket_share_its_count)
 	ck_assert_uint_eq(health_at(1)->requests, 150);
 	room_end();
 }
-END_TEST
 
-START_TEST(where_none_come_looks_are_rare)
+TEST(where_none_come_looks_are_rare)
 {
 	begin(WEB("1", "max-requests = 1000\n" STABLE), 1);
 	room_pass(5 * MINUTE);
@@ -144,10 +140,9 @@ START_TEST(where_none_come_looks_are_rare)
 	ck_assert_uint_le(asked, 60);
 	room_end();
 }
-END_TEST
 
 /* The one before it was not to be looked at for long. */
-START_TEST(a_new_one_is_looked_at_as_soon)
+TEST(a_new_one_is_looked_at_as_soon)
 {
 	begin(WEB("1", "max-requests = 100\nstable-after = 100ms\n"), 1);
 	room_pass(5 * MINUTE);
@@ -160,9 +155,8 @@ START_TEST(a_new_one_is_looked_at_as_soon)
 	}
 	room_end();
 }
-END_TEST
 
-START_TEST(what_nobody_can_count_is_told_once)
+TEST(what_nobody_can_count_is_told_once)
 {
 	begin(WEB("2", "max-requests = 10\n" STABLE), 2);
 	gives[0] = gives[1] = (struct dealt){.mates = 1, .error = EPERM};
@@ -172,22 +166,4 @@ START_TEST(what_nobody_can_count_is_told_once)
 	ck_assert(web->asks.uncounted_told);
 	ck_assert(!health_at(0)->outgrown);
 	room_end();
-}
-END_TEST
-
-static void add_all(TCase *all)
-{
-	tcase_add_test(all, it_is_replaced_after_so_many);
-	tcase_add_test(
-		all, a_flood_is_no_reason_before_it_was_ready_for_a_while);
-	tcase_add_test(all, only_what_comes_counts);
-	tcase_add_test(all, those_that_share_a_socket_share_its_count);
-	tcase_add_test(all, where_none_come_looks_are_rare);
-	tcase_add_test(all, a_new_one_is_looked_at_as_soon);
-	tcase_add_test(all, what_nobody_can_count_is_told_once);
-}
-
-int main(void)
-{
-	return room_run("health: count", add_all);
 }

@@ -19,7 +19,7 @@
 	"drain = off\non-ready = ready\non-exit = exit\non-crash = crash\n" \
 	"on-rollout = rollout\non-scale = scale\non-stop = stop\n"
 
-ROOM_PARTS(&news_part, &hooks_part, &plain_part);
+ROOM_PARTS(&news_part, &hooks_part, &plain_part)
 
 /* ---- the commands ---- */
 
@@ -35,7 +35,8 @@ static struct run {
 static unsigned run_count;
 static int cannot_start;
 
-struct helper *helper_start(const struct helper_plan *plan, struct error *err)
+REPLACED(struct helper *, helper_start)
+(const struct helper_plan *plan, struct error *err)
 {
 	struct run *run = &runs[run_count];
 
@@ -58,7 +59,7 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err)
 	return (struct helper *)&runs[run_count++];
 }
 
-void helper_forget(struct helper *h)
+REPLACED(void, helper_forget)(struct helper *h)
 {
 	(void)h;
 }
@@ -71,7 +72,7 @@ static void over(unsigned at, int status)
 	runs[at].over(runs[at].owner, &end, false);
 }
 
-void helpers_free(struct supervisor *sup)
+REPLACED(void, helpers_free)(struct supervisor *sup)
 {
 	(void)sup;
 	for (unsigned i = 0; i < run_count; i++)
@@ -121,7 +122,9 @@ static void end(void)
 	room_end();
 }
 
-START_TEST(ready_is_told_with_who_it_is)
+FIXTURE(begin, end)
+
+TEST(ready_is_told_with_who_it_is)
 {
 	char fact[64];
 
@@ -138,9 +141,8 @@ START_TEST(ready_is_told_with_who_it_is)
 		(int)room_child(web, 1)->pid);
 	ck_assert(has("ready", fact));
 }
-END_TEST
 
-START_TEST(an_end_that_nobody_asked_for_is_a_crash_as_well)
+TEST(an_end_that_nobody_asked_for_is_a_crash_as_well)
 {
 	room_killed(room_child(web, 0), SIGSEGV);
 	room_pass(MSEC);
@@ -149,9 +151,8 @@ START_TEST(an_end_that_nobody_asked_for_is_a_crash_as_well)
 	ck_assert(has("crash", "NCLUST_REASON=killed by SIGSEGV"));
 	ck_assert(has("crash", "NCLUST_EXIT_SIGNAL=SIGSEGV"));
 }
-END_TEST
 
-START_TEST(an_end_that_was_asked_for_is_none)
+TEST(an_end_that_was_asked_for_is_none)
 {
 	room_tell(room_child(web, 0), EVENT_READY);
 	room_tell(room_child(web, 1), EVENT_READY);
@@ -163,9 +164,8 @@ START_TEST(an_end_that_was_asked_for_is_none)
 	ck_assert_uint_eq(count("crash"), 0);
 	ck_assert_uint_eq(count("stop"), 1);
 }
-END_TEST
 
-START_TEST(a_scale_is_told_with_its_number)
+TEST(a_scale_is_told_with_its_number)
 {
 	struct error err;
 
@@ -174,9 +174,8 @@ START_TEST(a_scale_is_told_with_its_number)
 	ck_assert_uint_eq(count("scale"), 1);
 	ck_assert(has("scale", "NCLUST_COUNT=5"));
 }
-END_TEST
 
-START_TEST(a_rollout_is_told_at_its_begin_and_at_its_end)
+TEST(a_rollout_is_told_at_its_begin_and_at_its_end)
 {
 	const struct roll roll = {.slot = 0};
 	struct error err;
@@ -191,7 +190,6 @@ START_TEST(a_rollout_is_told_at_its_begin_and_at_its_end)
 	room_pass(MSEC);
 	ck_assert(has("rollout", "NCLUST_OUTCOME=done"));
 }
-END_TEST
 
 /* So many events of one worker. */
 static void tell_scales(unsigned count)
@@ -204,7 +202,7 @@ static void tell_scales(unsigned count)
 		room_pass(2 * MSEC);
 }
 
-START_TEST(so_many_run_at_once_and_the_others_wait)
+TEST(so_many_run_at_once_and_the_others_wait)
 {
 	tell_scales(HOOKS_AT_ONCE + 3);
 	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE);
@@ -216,9 +214,8 @@ START_TEST(so_many_run_at_once_and_the_others_wait)
 	ck_assert(!hooks_part.busy(&room, web));
 	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE + 3);
 }
-END_TEST
 
-START_TEST(too_many_are_dropped_and_that_is_told)
+TEST(too_many_are_dropped_and_that_is_told)
 {
 	tell_scales(HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
 	for (unsigned i = 0; i < run_count; i++)
@@ -227,9 +224,8 @@ START_TEST(too_many_are_dropped_and_that_is_told)
 	ck_assert_uint_lt(run_count, HOOKS_AT_ONCE + HOOKS_QUEUED + 10);
 	ck_assert_uint_ge(run_count, HOOKS_QUEUED);
 }
-END_TEST
 
-START_TEST(a_failure_is_told_once_until_it_goes_well)
+TEST(a_failure_is_told_once_until_it_goes_well)
 {
 	const char *first;
 
@@ -244,9 +240,8 @@ START_TEST(a_failure_is_told_once_until_it_goes_well)
 	over(3, 7);
 	ck_assert(room_logged("failed: exit 7"));
 }
-END_TEST
 
-START_TEST(one_that_cannot_be_started_holds_nothing_up)
+TEST(one_that_cannot_be_started_holds_nothing_up)
 {
 	cannot_start = ENOENT;
 	tell_scales(3);
@@ -254,9 +249,8 @@ START_TEST(one_that_cannot_be_started_holds_nothing_up)
 			      "execute 'it': No such file or directory"));
 	ck_assert(!hooks_part.busy(&room, NULL));
 }
-END_TEST
 
-START_TEST(the_end_waits_for_a_moment_and_no_longer)
+TEST(the_end_waits_for_a_moment_and_no_longer)
 {
 	tell_scales(1);
 	ck_assert(hooks_part.busy(&room, NULL));
@@ -264,25 +258,4 @@ START_TEST(the_end_waits_for_a_moment_and_no_longer)
 	ck_assert(hooks_part.busy(&room, NULL));
 	room_pass(2 * SECOND);
 	ck_assert(!hooks_part.busy(&room, NULL));
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, ready_is_told_with_who_it_is);
-	tcase_add_test(all, an_end_that_nobody_asked_for_is_a_crash_as_well);
-	tcase_add_test(all, an_end_that_was_asked_for_is_none);
-	tcase_add_test(all, a_scale_is_told_with_its_number);
-	tcase_add_test(all, a_rollout_is_told_at_its_begin_and_at_its_end);
-	tcase_add_test(all, so_many_run_at_once_and_the_others_wait);
-	tcase_add_test(all, too_many_are_dropped_and_that_is_told);
-	tcase_add_test(all, a_failure_is_told_once_until_it_goes_well);
-	tcase_add_test(all, one_that_cannot_be_started_holds_nothing_up);
-	tcase_add_test(all, the_end_waits_for_a_moment_and_no_longer);
-}
-
-int main(void)
-{
-	return room_run("hooks/hooks", add);
 }

@@ -31,13 +31,13 @@ static const struct part work_part = {
 	.busy = worker_on_busy,
 };
 
-ROOM_PARTS(&news_part, &instance_part, &work_part, &plain_part);
+ROOM_PARTS(&news_part, &instance_part, &work_part, &plain_part)
 
 /* Processes that went to the background, and the last signal to them. */
 static unsigned strays;
 static int stray_signal;
 
-unsigned reap_signal_strays(struct supervisor *sup, int signal)
+REPLACED(unsigned, reap_signal_strays)(struct supervisor *sup, int signal)
 {
 	(void)sup;
 	if (signal != 0)
@@ -48,7 +48,7 @@ unsigned reap_signal_strays(struct supervisor *sup, int signal)
 /* So often they were killed, with all that they have forked meanwhile. */
 static unsigned stray_kills;
 
-unsigned reap_kill_strays(struct supervisor *sup)
+REPLACED(unsigned, reap_kill_strays)(struct supervisor *sup)
 {
 	stray_kills++;
 	return reap_signal_strays(sup, SIGKILL);
@@ -81,7 +81,9 @@ static bool is_over(void)
 	return room.instance.over;
 }
 
-START_TEST(it_is_started_when_all_clusters_are_ready)
+FIXTURE(begin, room_end)
+
+TEST(it_is_started_when_all_clusters_are_ready)
 {
 	room_tell(room_child(web, 0), EVENT_READY);
 	lifecycle_look(&room);
@@ -90,9 +92,8 @@ START_TEST(it_is_started_when_all_clusters_are_ready)
 	lifecycle_look(&room);
 	ck_assert(room.instance.ready_once);
 }
-END_TEST
 
-START_TEST(it_is_over_when_the_last_worker_is)
+TEST(it_is_over_when_the_last_worker_is)
 {
 	lifecycle_stop(&room, false);
 	ck_assert(!is_over());
@@ -102,9 +103,8 @@ START_TEST(it_is_over_when_the_last_worker_is)
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 0);
 }
-END_TEST
 
-START_TEST(clusters_that_have_left_leave_no_gap)
+TEST(clusters_that_have_left_leave_no_gap)
 {
 	web->stage.leaving = true;
 	service_stop(web, false);
@@ -116,9 +116,8 @@ START_TEST(clusters_that_have_left_leave_no_gap)
 	ck_assert_ptr_eq(room.services[0], job);
 	ck_assert_uint_eq(job->index, 0);
 }
-END_TEST
 
-START_TEST(it_waits_for_a_room_that_is_at_work)
+TEST(it_waits_for_a_room_that_is_at_work)
 {
 	is_at_work = true;
 	lifecycle_stop(&room, false);
@@ -128,9 +127,8 @@ START_TEST(it_waits_for_a_room_that_is_at_work)
 	is_at_work = false;
 	ck_assert(is_over());
 }
-END_TEST
 
-START_TEST(what_went_to_the_background_is_asked_and_then_killed)
+TEST(what_went_to_the_background_is_asked_and_then_killed)
 {
 	strays = 2;
 	lifecycle_stop(&room, false);
@@ -145,9 +143,8 @@ START_TEST(what_went_to_the_background_is_asked_and_then_killed)
 	strays = 0;
 	ck_assert(is_over());
 }
-END_TEST
 
-START_TEST(what_cannot_be_caught_is_hunted_for_a_second)
+TEST(what_cannot_be_caught_is_hunted_for_a_second)
 {
 	strays = 1;
 	lifecycle_stop(&room, false);
@@ -163,9 +160,8 @@ START_TEST(what_cannot_be_caught_is_hunted_for_a_second)
 		room_pass(31 * MSEC);
 	ck_assert(is_over());
 }
-END_TEST
 
-START_TEST(who_asks_twice_does_not_want_to_wait)
+TEST(who_asks_twice_does_not_want_to_wait)
 {
 	pid_t pid = room_child(web, 0)->pid;
 
@@ -175,9 +171,8 @@ START_TEST(who_asks_twice_does_not_want_to_wait)
 	lifecycle_stop(&room, true);
 	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 1);
 }
-END_TEST
 
-START_TEST(a_cluster_that_gave_up_is_told_by_the_status)
+TEST(a_cluster_that_gave_up_is_told_by_the_status)
 {
 	room_tell(room_child(job, 0), EVENT_READY);
 	for (int i = 0; i < 10 && !web->stage.ended; i++) {
@@ -192,7 +187,6 @@ START_TEST(a_cluster_that_gave_up_is_told_by_the_status)
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 1);
 }
-END_TEST
 
 /* The same two, and `web` is essential. */
 static void begin_essential(void)
@@ -201,7 +195,7 @@ static void begin_essential(void)
 	room_tell(room_child(job, 0), EVENT_READY);
 }
 
-START_TEST(an_essential_cluster_ends_all_with_its_status)
+TEST(an_essential_cluster_ends_all_with_its_status)
 {
 	pid_t pid = room_child(job, 0)->pid;
 
@@ -216,9 +210,8 @@ START_TEST(an_essential_cluster_ends_all_with_its_status)
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 7);
 }
-END_TEST
 
-START_TEST(an_essential_cluster_that_is_stopped_ends_nothing_else)
+TEST(an_essential_cluster_that_is_stopped_ends_nothing_else)
 {
 	begin_essential();
 	service_stop(web, false);
@@ -226,9 +219,8 @@ START_TEST(an_essential_cluster_that_is_stopped_ends_nothing_else)
 	ck_assert(web->stage.ended);
 	ck_assert(!room.instance.stopping);
 }
-END_TEST
 
-START_TEST(an_essential_cluster_that_is_removed_ends_nothing_else)
+TEST(an_essential_cluster_that_is_removed_ends_nothing_else)
 {
 	begin_essential();
 	web->stage.leaving = true;
@@ -236,9 +228,8 @@ START_TEST(an_essential_cluster_that_is_removed_ends_nothing_else)
 	room_exits(room_child(web, 0), 7);
 	ck_assert(!room.instance.stopping);
 }
-END_TEST
 
-START_TEST(a_command_that_is_not_there_is_the_end_of_a_start)
+TEST(a_command_that_is_not_there_is_the_end_of_a_start)
 {
 	room_fail_spawns(ENOENT);
 	room_exits(room_child(web, 0), 1);
@@ -248,9 +239,8 @@ START_TEST(a_command_that_is_not_there_is_the_end_of_a_start)
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 127);
 }
-END_TEST
 
-START_TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
+TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
 {
 	room.settings->daemon = true;
 	for (int i = 0; i < 3; i++) {
@@ -264,9 +254,8 @@ START_TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 1);
 }
-END_TEST
 
-START_TEST(it_does_not_end_before_all_is_told)
+TEST(it_does_not_end_before_all_is_told)
 {
 	struct news *n = calloc(1, sizeof(*n));
 
@@ -280,33 +269,4 @@ START_TEST(it_does_not_end_before_all_is_told)
 	ck_assert(!is_over());
 	news_stop_waiting(&room);
 	ck_assert(is_over());
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, it_is_started_when_all_clusters_are_ready);
-	tcase_add_test(all, it_is_over_when_the_last_worker_is);
-	tcase_add_test(all, clusters_that_have_left_leave_no_gap);
-	tcase_add_test(all, it_waits_for_a_room_that_is_at_work);
-	tcase_add_test(
-		all, what_went_to_the_background_is_asked_and_then_killed);
-	tcase_add_test(all, what_cannot_be_caught_is_hunted_for_a_second);
-	tcase_add_test(all, who_asks_twice_does_not_want_to_wait);
-	tcase_add_test(all, a_cluster_that_gave_up_is_told_by_the_status);
-	tcase_add_test(all, an_essential_cluster_ends_all_with_its_status);
-	tcase_add_test(
-		all, an_essential_cluster_that_is_stopped_ends_nothing_else);
-	tcase_add_test(
-		all, an_essential_cluster_that_is_removed_ends_nothing_else);
-	tcase_add_test(all, a_command_that_is_not_there_is_the_end_of_a_start);
-	tcase_add_test(
-		all, a_daemon_whose_worker_dies_at_once_has_failed_to_start);
-	tcase_add_test(all, it_does_not_end_before_all_is_told);
-}
-
-int main(void)
-{
-	return room_run("instance/lifecycle", add);
 }

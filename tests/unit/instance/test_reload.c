@@ -20,7 +20,7 @@
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = " \
 	"notify\ndrain = off\n"
 
-ROOM_PARTS(&news_part, &instance_part, &plain_part);
+ROOM_PARTS(&news_part, &instance_part, &plain_part)
 
 static struct reload_result result;
 static struct service *web;
@@ -77,7 +77,9 @@ static const char *said(void)
 	return buffer_text(&result.text);
 }
 
-START_TEST(the_same_file_changes_nothing)
+FIXTURE(begin, end)
+
+TEST(the_same_file_changes_nothing)
 {
 	unsigned spawned = room_spawned();
 
@@ -86,9 +88,8 @@ START_TEST(the_same_file_changes_nothing)
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
 }
-END_TEST
 
-START_TEST(another_command_replaces_the_workers_of_that_cluster_alone)
+TEST(another_command_replaces_the_workers_of_that_cluster_alone)
 {
 	unsigned spawned = room_spawned();
 	struct child *job = room_child(room_cluster("job"), 0);
@@ -103,9 +104,8 @@ START_TEST(another_command_replaces_the_workers_of_that_cluster_alone)
 	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
 	ck_assert_ptr_eq(room_child(room_cluster("job"), 0), job);
 }
-END_TEST
 
-START_TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
+TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
 {
 	unsigned spawned = room_spawned();
 
@@ -118,9 +118,8 @@ START_TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
 	ck_assert_uint_eq(room_spawned(), spawned);
 	ck_assert_int_eq(cluster_settings(web->core)->stop[0].wait, 3 * SECOND);
 }
-END_TEST
 
-START_TEST(more_workers_are_born_and_fewer_stop)
+TEST(more_workers_are_born_and_fewer_stop)
 {
 	unsigned spawned = room_spawned();
 	pid_t second = room_child(web, 1)->pid;
@@ -137,9 +136,8 @@ START_TEST(more_workers_are_born_and_fewer_stop)
 	ck_assert_uint_eq(room_signalled(second, SIGTERM), 1);
 	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 0);
 }
-END_TEST
 
-START_TEST(what_the_operator_has_scaled_stays)
+TEST(what_the_operator_has_scaled_stays)
 {
 	struct error err;
 
@@ -152,9 +150,8 @@ START_TEST(what_the_operator_has_scaled_stays)
 		0);
 	ck_assert_uint_eq(service_counts(web).workers, 1);
 }
-END_TEST
 
-START_TEST(a_new_cluster_is_started)
+TEST(a_new_cluster_is_started)
 {
 	unsigned spawned = room_spawned();
 
@@ -166,9 +163,8 @@ START_TEST(a_new_cluster_is_started)
 	ck_assert_uint_eq(room_spawned(), spawned + 1);
 	ck_assert_uint_eq(service_counts(room_cluster("new")).alive, 1);
 }
-END_TEST
 
-START_TEST(one_that_is_gone_stops_and_leaves)
+TEST(one_that_is_gone_stops_and_leaves)
 {
 	struct service *job = room_cluster("job");
 	pid_t pid = room_child(job, 0)->pid;
@@ -182,9 +178,8 @@ START_TEST(one_that_is_gone_stops_and_leaves)
 	ck_assert_int_eq(reload(WEB JOB), -1);
 	ck_assert_str_eq(said(), "cluster 'job' is still stopping: try again");
 }
-END_TEST
 
-START_TEST(a_mistake_changes_nothing_at_all)
+TEST(a_mistake_changes_nothing_at_all)
 {
 	const struct settings *before = room.settings;
 	unsigned spawned = room_spawned();
@@ -198,9 +193,8 @@ START_TEST(a_mistake_changes_nothing_at_all)
 	ck_assert_uint_eq(room_spawned(), spawned);
 	ck_assert_uint_eq(service_counts(room_cluster("job")).alive, 1);
 }
-END_TEST
 
-START_TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
+TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
 {
 	unsigned spawned = room_spawned();
 
@@ -216,27 +210,4 @@ START_TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
 	ck_assert_uint_eq(room_spawned(), spawned);
 	ck_assert_uint_eq(web->held.listeners.count, 0);
 	ck_assert_uint_eq(service_counts(web).workers, 2);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, the_same_file_changes_nothing);
-	tcase_add_test(all,
-		another_command_replaces_the_workers_of_that_cluster_alone);
-	tcase_add_test(
-		all, a_setting_that_is_looked_up_each_time_replaces_nobody);
-	tcase_add_test(all, more_workers_are_born_and_fewer_stop);
-	tcase_add_test(all, what_the_operator_has_scaled_stays);
-	tcase_add_test(all, a_new_cluster_is_started);
-	tcase_add_test(all, one_that_is_gone_stops_and_leaves);
-	tcase_add_test(all, a_mistake_changes_nothing_at_all);
-	tcase_add_test(
-		all, an_address_that_cannot_be_had_changes_nothing_at_all);
-}
-
-int main(void)
-{
-	return room_run("instance/reload", add);
 }

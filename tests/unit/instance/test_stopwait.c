@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 /* What is said of the workers that a stop waits for. */
-ROOM_PARTS(&news_part, &instance_part, &plain_part);
+ROOM_PARTS(&news_part, &instance_part, &plain_part)
 
 static void begin(const char *stop_signal)
 {
@@ -28,7 +28,7 @@ static void waits(void)
 	ev_invoke(room.loop, &room.instance.stop_waits, EV_TIMER);
 }
 
-START_TEST(the_signal_that_it_has_got_and_the_next_one)
+TEST(the_signal_that_it_has_got_and_the_next_one)
 {
 	begin("QUIT:3s TERM:1s");
 	room_pass(SECOND);
@@ -39,9 +39,8 @@ START_TEST(the_signal_that_it_has_got_and_the_next_one)
 	ck_assert(room_logged("has got SIGTERM, SIGKILL follows in "));
 	room_end();
 }
-END_TEST
 
-START_TEST(after_sigkill_nothing_follows)
+TEST(after_sigkill_nothing_follows)
 {
 	begin("TERM:3s");
 	room_pass(SECOND);
@@ -51,16 +50,4 @@ START_TEST(after_sigkill_nothing_follows)
 	waits();
 	ck_assert(room_logged("has got SIGKILL; to end it "));
 	room_end();
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, the_signal_that_it_has_got_and_the_next_one);
-	tcase_add_test(all, after_sigkill_nothing_follows);
-}
-
-int main(void)
-{
-	return room_run("stopwait", add);
 }

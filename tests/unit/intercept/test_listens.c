@@ -20,7 +20,7 @@
 	"drain = off\nstart-timeout = 60s\nready = auto\nlisten = " \
 	"127.0.0.1:0\n"
 
-ROOM_PARTS(&intercept_part, &news_part, &plain_part);
+ROOM_PARTS(&intercept_part, &news_part, &plain_part)
 
 static struct service *web;
 static struct listener *ports[3]; /* that workers have opened */
@@ -70,7 +70,9 @@ static bool is_ready(const struct child *child)
 	return false;
 }
 
-START_TEST(who_listens_is_ready)
+FIXTURE(begin, room_end)
+
+TEST(who_listens_is_ready)
 {
 	struct child *c = room_child(web, 0);
 
@@ -80,9 +82,8 @@ START_TEST(who_listens_is_ready)
 	ck_assert(is_ready(c));
 	ck_assert(!is_ready(room_child(web, 1)));
 }
-END_TEST
 
-START_TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
+TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
 {
 	struct child *a = room_child(web, 0);
 	struct child *b = room_child(web, 1);
@@ -96,9 +97,8 @@ START_TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
 	room_pass(200 * MSEC);
 	ck_assert(is_ready(b)); /* it may be meant so */
 }
-END_TEST
 
-START_TEST(with_the_last_of_them_it_is_ready_at_once)
+TEST(with_the_last_of_them_it_is_ready_at_once)
 {
 	struct child *a = room_child(web, 0);
 	struct child *b = room_child(web, 1);
@@ -110,7 +110,6 @@ START_TEST(with_the_last_of_them_it_is_ready_at_once)
 	open_port(b, 0);
 	ck_assert(is_ready(b));
 }
-END_TEST
 
 /* Both listen on two ports, and the first one is to be replaced. */
 static struct child *replace_first(bool drops_ports)
@@ -130,7 +129,7 @@ static struct child *replace_first(bool drops_ports)
 	return room_child(web, 0);
 }
 
-START_TEST(a_new_release_listens_on_all_that_the_old_one_does)
+TEST(a_new_release_listens_on_all_that_the_old_one_does)
 {
 	struct child *c = replace_first(false);
 
@@ -140,9 +139,8 @@ START_TEST(a_new_release_listens_on_all_that_the_old_one_does)
 	open_port(c, 1);
 	ck_assert(is_ready(c));
 }
-END_TEST
 
-START_TEST(what_a_setting_names_counts_for_the_release_too)
+TEST(what_a_setting_names_counts_for_the_release_too)
 {
 	struct listener *named = web->held.listeners.list[0];
 	struct child *c;
@@ -156,9 +154,8 @@ START_TEST(what_a_setting_names_counts_for_the_release_too)
 	listens_told(c, named);
 	ck_assert(is_ready(c));
 }
-END_TEST
 
-START_TEST(a_port_that_a_new_release_has_lost_is_told)
+TEST(a_port_that_a_new_release_has_lost_is_told)
 {
 	struct child *c = replace_first(false);
 
@@ -169,41 +166,18 @@ START_TEST(a_port_that_a_new_release_has_lost_is_told)
 	ck_assert(room_logged("does not listen on tcp:127.0.0.1:"));
 	ck_assert(room_logged("unlike generation 1: waiting for it"));
 }
-END_TEST
 
-START_TEST(one_that_answers_to_no_address_that_is_known_is_ready_as_well)
+TEST(one_that_answers_to_no_address_that_is_known_is_ready_as_well)
 {
 	struct child *c = room_child(web, 0);
 
 	listens_told(c, NULL); /* a socket of its own */
 	ck_assert(is_ready(c));
 }
-END_TEST
 
-START_TEST(what_a_worker_had_is_not_in_use_when_it_has_ended)
+TEST(what_a_worker_had_is_not_in_use_when_it_has_ended)
 {
 	open_port(room_child(web, 0), 0);
 	room_killed(room_child(web, 0), SIGKILL);
 	ck_assert(!learned_is_used(ports[0], NULL));
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, who_listens_is_ready);
-	tcase_add_test(
-		all, one_that_lacks_a_port_of_another_is_waited_for_a_moment);
-	tcase_add_test(all, with_the_last_of_them_it_is_ready_at_once);
-	tcase_add_test(all, a_new_release_listens_on_all_that_the_old_one_does);
-	tcase_add_test(all, what_a_setting_names_counts_for_the_release_too);
-	tcase_add_test(all, a_port_that_a_new_release_has_lost_is_told);
-	tcase_add_test(all,
-		one_that_answers_to_no_address_that_is_known_is_ready_as_well);
-	tcase_add_test(all, what_a_worker_had_is_not_in_use_when_it_has_ended);
-}
-
-int main(void)
-{
-	return room_run("intercept/listens", add);
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 /* The logger as it is: a process, a channel, pipes, and readers of its own. */
 #include "logger/logger.h"
 
@@ -9,7 +11,6 @@
 #include "os/privilege.h"
 #include "protocol/logwire.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -278,7 +279,9 @@ static void expect_end(int fd)
 /* --- Lines --- */
 
 /* All that worker 7 has, in one packet. */
-START_TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
+FIXTURE(setup, teardown)
+
+TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 {
 	const struct logwire_packet packet = {.kind = LOGWIRE_ADD,
 		.slot = 2,
@@ -315,9 +318,8 @@ START_TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 	linering_drop(&lines);
 	linering_close(&ring);
 }
-END_TEST
 
-START_TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)
+TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)
 {
 	int o;
 	int e;
@@ -337,9 +339,8 @@ START_TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)
 	expect_end(err);
 	ck_assert_int_eq(status_at_end(), 0);
 }
-END_TEST
 
-START_TEST(a_line_is_written_when_it_is_whole_or_at_the_end)
+TEST(a_line_is_written_when_it_is_whole_or_at_the_end)
 {
 	int o;
 	int e;
@@ -356,9 +357,8 @@ START_TEST(a_line_is_written_when_it_is_whole_or_at_the_end)
 	(void)close(o);
 	expect(out, "web.2 | begun again\n");
 }
-END_TEST
 
-START_TEST(bytes_of_every_kind_pass)
+TEST(bytes_of_every_kind_pass)
 {
 	static const char bytes[] = "a\0b\x1b[31m\xff\r\n";
 	int o;
@@ -372,9 +372,8 @@ START_TEST(bytes_of_every_kind_pass)
 	ck_assert_uint_eq(said[0].len, 19);
 	ck_assert_mem_eq(said[0].data, "web.2 | a\0b\x1b[31m\xff\r\n", 19);
 }
-END_TEST
 
-START_TEST(a_line_of_a_mebibyte_comes_in_pieces_that_are_marked)
+TEST(a_line_of_a_mebibyte_comes_in_pieces_that_are_marked)
 {
 	static const char first[] = "web.2 | ";
 	static const char further[] = "web.2 + ";
@@ -411,9 +410,8 @@ START_TEST(a_line_of_a_mebibyte_comes_in_pieces_that_are_marked)
 	ck_assert_uint_eq(pieces, whole / 8192);
 	ck_assert_uint_eq(said[0].len - at, strlen("web.2 | end\n"));
 }
-END_TEST
 
-START_TEST(where_stdout_and_stderr_are_one_the_order_is_kept)
+TEST(where_stdout_and_stderr_are_one_the_order_is_kept)
 {
 	int both[2];
 	int o;
@@ -431,9 +429,8 @@ START_TEST(where_stdout_and_stderr_are_one_the_order_is_kept)
 		expect(out, "web.2 | line\n");
 	}
 }
-END_TEST
 
-START_TEST(a_file_gets_the_lines_too)
+TEST(a_file_gets_the_lines_too)
 {
 	char path[] = "/tmp/test_logger.XXXXXX";
 	int file = mkostemp(path, O_CLOEXEC);
@@ -453,7 +450,6 @@ START_TEST(a_file_gets_the_lines_too)
 	ck_assert_str_eq(text, "web.2 | to a file\n");
 	(void)close(file);
 }
-END_TEST
 
 static int open_terminal(int *other)
 {
@@ -469,7 +465,7 @@ static int open_terminal(int *other)
 	return master;
 }
 
-START_TEST(on_a_terminal_names_are_coloured_and_bytes_harmless)
+TEST(on_a_terminal_names_are_coloured_and_bytes_harmless)
 {
 	int terminal;
 	int o;
@@ -487,9 +483,8 @@ START_TEST(on_a_terminal_names_are_coloured_and_bytes_harmless)
 	ck_assert_mem_eq(said[0].data, "\x1b[3", 3);
 	(void)close(terminal);
 }
-END_TEST
 
-START_TEST(on_a_terminal_a_worker_may_colour_its_lines)
+TEST(on_a_terminal_a_worker_may_colour_its_lines)
 {
 	int terminal;
 	int o;
@@ -505,9 +500,8 @@ START_TEST(on_a_terminal_a_worker_may_colour_its_lines)
 		"web.2 | \x1b[1;31mred\x1b[m \\x1b[31 \\x1b[2J\x1b[0m\r\n");
 	(void)close(terminal);
 }
-END_TEST
 
-START_TEST(a_stopped_terminal_stops_nobody)
+TEST(a_stopped_terminal_stops_nobody)
 {
 	int terminal;
 	int o;
@@ -523,7 +517,6 @@ START_TEST(a_stopped_terminal_stops_nobody)
 	ck_assert_uint_eq(receive().kind, LOGWIRE_LAST);
 	(void)close(terminal);
 }
-END_TEST
 
 /* --- Slow readers --- */
 
@@ -579,7 +572,7 @@ static void flood(int fd, unsigned long lines)
 		say(fd, block);
 }
 
-START_TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
+TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
 {
 	int pair[2];
 	int e[2];
@@ -600,9 +593,8 @@ START_TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 	(void)close(e[0]);
 }
-END_TEST
 
-START_TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
+TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 {
 	const unsigned long lines = 200000; /* 20 MB */
 	unsigned long came = 0;
@@ -629,9 +621,8 @@ START_TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 	say(o, "after\n");
 	expect(out, "web.2 | after\n");
 }
-END_TEST
 
-START_TEST(a_socket_that_is_not_read_stops_nobody)
+TEST(a_socket_that_is_not_read_stops_nobody)
 {
 	const unsigned long lines = 20000;
 	unsigned long came = 0;
@@ -653,9 +644,8 @@ START_TEST(a_socket_that_is_not_read_stops_nobody)
 	}
 	ck_assert_uint_eq(came + dropped, lines);
 }
-END_TEST
 
-START_TEST(a_reader_that_is_gone_stops_nobody)
+TEST(a_reader_that_is_gone_stops_nobody)
 {
 	int o;
 
@@ -671,9 +661,8 @@ START_TEST(a_reader_that_is_gone_stops_nobody)
 	(void)close(channel);
 	ck_assert_int_eq(status_at_end(), 0);
 }
-END_TEST
 
-START_TEST(one_that_floods_does_not_keep_others_waiting)
+TEST(one_that_floods_does_not_keep_others_waiting)
 {
 	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
 		.slot = 3,
@@ -702,7 +691,6 @@ START_TEST(one_that_floods_does_not_keep_others_waiting)
 	(void)kill(writer, SIGKILL);
 	ck_assert_int_eq(waitpid(writer, NULL, 0), writer);
 }
-END_TEST
 
 /* A pipe of another cluster's worker; its write end. */
 static int add_of(const char *cluster, uint64_t worker, enum logwire_sink sink)
@@ -735,7 +723,7 @@ static unsigned long times(const struct buffer *b, const char *text)
 	return count;
 }
 
-START_TEST(one_that_floods_does_not_cost_lines_of_others)
+TEST(one_that_floods_does_not_cost_lines_of_others)
 {
 	const unsigned long lines = 50000;
 	unsigned long came = 0;
@@ -759,7 +747,6 @@ START_TEST(one_that_floods_does_not_cost_lines_of_others)
 	ck_assert_uint_gt(dropped, lines / 2);
 	ck_assert_uint_eq(times(&said[0], "\nother.0 | a line of"), 280);
 }
-END_TEST
 
 /* Fill a pipe for ever with lines of this letter. */
 static pid_t fill_forever(int fd, char letter)
@@ -779,7 +766,7 @@ static pid_t fill_forever(int fd, char letter)
 }
 
 /* One floods, in lines (0) or copied (1); another's, that is copied, goes on. */
-START_TEST(who_is_copied_has_a_share_beside_one_that_floods)
+TEST_LOOP(who_is_copied_has_a_share_beside_one_that_floods, 0, 2)
 {
 	pid_t writers[2];
 	unsigned long of[2] = {0, 0};
@@ -808,7 +795,6 @@ START_TEST(who_is_copied_has_a_share_beside_one_that_floods)
 		ck_assert_int_eq(waitpid(writers[i], NULL, 0), writers[i]);
 	}
 }
-END_TEST
 
 /* --- Copied --- */
 
@@ -844,7 +830,7 @@ static void expect_bytes(int fd, struct buffer *got, size_t len)
 		ck_assert_int_eq(got->data[i], byte_at(i));
 }
 
-START_TEST(what_is_copied_passes_at_once_and_as_it_is)
+TEST(what_is_copied_passes_at_once_and_as_it_is)
 {
 	int o;
 	int e;
@@ -861,7 +847,6 @@ START_TEST(what_is_copied_passes_at_once_and_as_it_is)
 	say(o, " yet\n\n");
 	expect(out, " yet\n\n");
 }
-END_TEST
 
 /* Whatever it is copied to: a pipe, a socket. */
 static void check_waiting(bool killed)
@@ -901,14 +886,13 @@ static void check_waiting(bool killed)
 	ck_assert_int_eq(status_at_end(), 0);
 }
 
-START_TEST(who_is_copied_waits_for_the_reader_and_loses_nothing)
+TEST(who_is_copied_waits_for_the_reader_and_loses_nothing)
 {
 	start();
 	check_waiting(false);
 }
-END_TEST
 
-START_TEST(so_it_is_with_a_socket)
+TEST(so_it_is_with_a_socket)
 {
 	int pair[2];
 
@@ -919,24 +903,21 @@ START_TEST(so_it_is_with_a_socket)
 	out = pair[0];
 	check_waiting(false);
 }
-END_TEST
 
-START_TEST(so_it_is_where_tee_is_forbidden)
+TEST(so_it_is_where_tee_is_forbidden)
 {
 	without_tee = true;
 	start();
 	check_waiting(false);
 }
-END_TEST
 
-START_TEST(a_logger_that_is_killed_has_taken_nothing_with_it)
+TEST(a_logger_that_is_killed_has_taken_nothing_with_it)
 {
 	start();
 	check_waiting(true);
 }
-END_TEST
 
-START_TEST(what_waits_in_the_pipe_is_among_the_last_words)
+TEST(what_waits_in_the_pipe_is_among_the_last_words)
 {
 	size_t written;
 	int kept;
@@ -957,9 +938,8 @@ START_TEST(what_waits_in_the_pipe_is_among_the_last_words)
 		ck_assert(read_more(out, &said[0]));
 	ck_assert_uint_eq(said[0].len, written + 20);
 }
-END_TEST
 
-START_TEST(others_go_on_while_one_that_is_copied_waits)
+TEST(others_go_on_while_one_that_is_copied_waits)
 {
 	int kept[2];
 	int o;
@@ -975,9 +955,8 @@ START_TEST(others_go_on_while_one_that_is_copied_waits)
 		expect(err, "other\n");
 	}
 }
-END_TEST
 
-START_TEST(a_full_disk_stops_nobody)
+TEST(a_full_disk_stops_nobody)
 {
 	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
 	int kept;
@@ -992,9 +971,8 @@ START_TEST(a_full_disk_stops_nobody)
 	end_worker();
 	ck_assert_msg(strstr(receive().text, "last") != NULL, "no last words");
 }
-END_TEST
 
-START_TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
+TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
 {
 	int kept;
 	int o;
@@ -1014,9 +992,8 @@ START_TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
 		"nclust: nobody reads the workers' output: it is "
 		"dropped\n");
 }
-END_TEST
 
-START_TEST(a_terminal_gets_lines_all_the_same)
+TEST(a_terminal_gets_lines_all_the_same)
 {
 	int terminal;
 	int kept;
@@ -1033,11 +1010,10 @@ START_TEST(a_terminal_gets_lines_all_the_same)
 		buffer_text(&said[0]), "web.2 | \\x1b]0;title\\x07\r\n");
 	(void)close(terminal);
 }
-END_TEST
 
 /* --- Last words --- */
 
-START_TEST(the_last_lines_of_a_dead_worker_are_told)
+TEST(the_last_lines_of_a_dead_worker_are_told)
 {
 	struct logwire_packet last;
 	int o;
@@ -1065,9 +1041,8 @@ START_TEST(the_last_lines_of_a_dead_worker_are_told)
 	expect_end(out); /* it was to be discarded */
 	expect_end(err);
 }
-END_TEST
 
-START_TEST(the_lines_are_out_before_the_last_words_are_told)
+TEST(the_lines_are_out_before_the_last_words_are_told)
 {
 	struct pollfd at = {.events = POLLIN};
 
@@ -1085,9 +1060,8 @@ START_TEST(the_lines_are_out_before_the_last_words_are_told)
 		expect(out, "web.2 | line\nweb.2 | no newline\n");
 	}
 }
-END_TEST
 
-START_TEST(a_worker_that_said_nothing_has_no_last_words)
+TEST(a_worker_that_said_nothing_has_no_last_words)
 {
 	start();
 	choose_sink(LOGWIRE_PREFIX, false);
@@ -1097,7 +1071,6 @@ START_TEST(a_worker_that_said_nothing_has_no_last_words)
 	end_worker();
 	ck_assert_str_eq(receive().text, "");
 }
-END_TEST
 
 static const struct {
 	const char *text;
@@ -1112,7 +1085,7 @@ static const struct {
 	{"EADDRINUS\nE\n", 0},
 };
 
-START_TEST(a_complaint_about_the_address_is_noticed)
+TEST_LOOP(a_complaint_about_the_address_is_noticed, 0, COUNT_OF(complaints))
 {
 	int e;
 
@@ -1123,9 +1096,8 @@ START_TEST(a_complaint_about_the_address_is_noticed)
 	end_worker();
 	ck_assert_uint_eq(receive().address_in_use, complaints[_i].in_use);
 }
-END_TEST
 
-START_TEST(a_complaint_in_the_middle_of_much_is_forgotten)
+TEST_LOOP(a_complaint_in_the_middle_of_much_is_forgotten, 0, 4)
 {
 	int e;
 
@@ -1138,9 +1110,8 @@ START_TEST(a_complaint_in_the_middle_of_much_is_forgotten)
 	end_worker();
 	ck_assert_uint_eq(receive().address_in_use, _i < 2);
 }
-END_TEST
 
-START_TEST(what_was_left_behind_may_go_on_speaking)
+TEST(what_was_left_behind_may_go_on_speaking)
 {
 	int o;
 
@@ -1157,9 +1128,8 @@ START_TEST(what_was_left_behind_may_go_on_speaking)
 	(void)close(channel);
 	ck_assert_int_eq(status_at_end(), 0);
 }
-END_TEST
 
-START_TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
+TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
 {
 	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
 		.slot = 2,
@@ -1186,9 +1156,8 @@ START_TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
 	ck_assert_int_eq(status_at_end(), 0);
 	(void)close(fds[0]);
 }
-END_TEST
 
-START_TEST(a_crowd_of_deaths_gets_all_its_answers)
+TEST(a_crowd_of_deaths_gets_all_its_answers)
 {
 	struct logwire_packet packet = {
 		.kind = LOGWIRE_ENDED, .cluster = "web"};
@@ -1202,7 +1171,6 @@ START_TEST(a_crowd_of_deaths_gets_all_its_answers)
 	for (uint64_t i = 0; i < 2000; i++)
 		ck_assert_uint_eq(receive().worker, i);
 }
-END_TEST
 
 /* --- The process --- */
 
@@ -1220,7 +1188,7 @@ static long time_to_end(void)
 		(ended.tv_nsec - begun.tv_nsec) / 1000000;
 }
 
-START_TEST(it_ends_at_once_when_all_is_said)
+TEST(it_ends_at_once_when_all_is_said)
 {
 	int o;
 
@@ -1232,9 +1200,8 @@ START_TEST(it_ends_at_once_when_all_is_said)
 	ck_assert_int_lt(time_to_end(), 1500);
 	expect(out, "web.2 | line\n");
 }
-END_TEST
 
-START_TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
+TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
 {
 	long ms;
 	int o;
@@ -1249,9 +1216,8 @@ START_TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
 	ck_assert_int_le(ms, 4500);
 	(void)close(o);
 }
-END_TEST
 
-START_TEST(it_ends_although_nobody_reads_its_output)
+TEST(it_ends_although_nobody_reads_its_output)
 {
 	int o;
 
@@ -1263,9 +1229,8 @@ START_TEST(it_ends_although_nobody_reads_its_output)
 	(void)close(channel);
 	ck_assert_int_eq(status_at_end(), 0);
 }
-END_TEST
 
-START_TEST(signals_of_a_terminal_do_not_end_it)
+TEST(signals_of_a_terminal_do_not_end_it)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP,
 		SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2};
@@ -1279,9 +1244,8 @@ START_TEST(signals_of_a_terminal_do_not_end_it)
 	say(o, "alive\n");
 	expect(out, "web.2 | alive\n");
 }
-END_TEST
 
-START_TEST(packets_that_are_none_are_refused_and_their_descriptors_closed)
+TEST(packets_that_are_none_are_refused_and_their_descriptors_closed)
 {
 	struct logwire_packet packet = {.kind = LOGWIRE_ADD, .stream = 1};
 	struct pollfd at = {.events = 0};
@@ -1303,9 +1267,8 @@ START_TEST(packets_that_are_none_are_refused_and_their_descriptors_closed)
 	say(o, "alive\n");
 	expect(out, "web.2 | alive\n");
 }
-END_TEST
 
-START_TEST(a_second_pipe_for_the_same_stream_is_refused)
+TEST(a_second_pipe_for_the_same_stream_is_refused)
 {
 	struct pollfd at = {.events = 0};
 	int o;
@@ -1319,9 +1282,8 @@ START_TEST(a_second_pipe_for_the_same_stream_is_refused)
 	say(o, "first\n");
 	expect(out, "web.2 | first\n");
 }
-END_TEST
 
-START_TEST(it_has_no_privilege)
+TEST(it_has_no_privilege)
 {
 	char path[64];
 	char text[4096] = "";
@@ -1339,7 +1301,6 @@ START_TEST(it_has_no_privilege)
 	ck_assert_ptr_nonnull(strstr(text, "NoNewPrivs:\t1"));
 	ck_assert_ptr_null(strstr(text, "Uid:\t0"));
 }
-END_TEST
 
 /* Make it the keeper, at a socket that anybody may reach, and see the
  * supervisor go.  The directory with the socket, for rm. */
@@ -1400,7 +1361,7 @@ static int call_as(uid_t uid, const struct sockaddr_un *place)
 	return WEXITSTATUS(status);
 }
 
-START_TEST(a_keeper_gives_nothing_to_another_user)
+TEST(a_keeper_gives_nothing_to_another_user)
 {
 	char dir[] = "/tmp/test_logger.XXXXXX";
 	struct sockaddr_un place;
@@ -1421,9 +1382,8 @@ START_TEST(a_keeper_gives_nothing_to_another_user)
 	(void)unlink(path);
 	(void)rmdir(dir);
 }
-END_TEST
 
-START_TEST(many_idle_pipes_cost_little)
+TEST(many_idle_pipes_cost_little)
 {
 	struct logwire_packet packet = {
 		.kind = LOGWIRE_ADD, .stream = 1, .cluster = "web"};
@@ -1448,73 +1408,4 @@ START_TEST(many_idle_pipes_cost_little)
 	}
 	if (!SANITIZED)
 		ck_assert_uint_lt(kib_of("VmRSS:"), before + 400 + 200);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("logger");
-	TCase *tc = tcase_create("process");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(
-		tc, lines_get_the_name_of_their_worker_and_go_where_they_went);
-	tcase_add_test(tc, a_line_is_written_when_it_is_whole_or_at_the_end);
-	tcase_add_test(tc, both_pipes_come_at_once_with_the_memory_of_the_slot);
-	tcase_add_test(tc, bytes_of_every_kind_pass);
-	tcase_add_test(
-		tc, a_line_of_a_mebibyte_comes_in_pieces_that_are_marked);
-	tcase_add_test(tc, where_stdout_and_stderr_are_one_the_order_is_kept);
-	tcase_add_test(tc, a_file_gets_the_lines_too);
-	tcase_add_test(tc, on_a_terminal_names_are_coloured_and_bytes_harmless);
-	tcase_add_test(tc, on_a_terminal_a_worker_may_colour_its_lines);
-	tcase_add_test(tc, a_stopped_terminal_stops_nobody);
-	tcase_add_test(
-		tc, a_supervisor_that_has_ended_is_nothing_to_complain_of);
-	tcase_add_test(tc, a_slow_reader_costs_lines_but_no_memory_and_no_time);
-	tcase_add_test(tc, a_socket_that_is_not_read_stops_nobody);
-	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody);
-	tcase_add_test(tc, one_that_floods_does_not_keep_others_waiting);
-	tcase_add_test(tc, one_that_floods_does_not_cost_lines_of_others);
-	tcase_add_loop_test(
-		tc, who_is_copied_has_a_share_beside_one_that_floods, 0, 2);
-	tcase_add_test(tc, the_last_lines_of_a_dead_worker_are_told);
-	tcase_add_test(tc, the_lines_are_out_before_the_last_words_are_told);
-	tcase_add_test(tc, a_pipe_that_the_supervisor_holds_too_ends_once);
-	tcase_add_test(tc, a_worker_that_said_nothing_has_no_last_words);
-	tcase_add_loop_test(tc, a_complaint_about_the_address_is_noticed, 0,
-		COUNT_OF(complaints));
-	tcase_add_loop_test(
-		tc, a_complaint_in_the_middle_of_much_is_forgotten, 0, 4);
-	tcase_add_test(tc, what_was_left_behind_may_go_on_speaking);
-	tcase_add_test(tc, what_is_copied_passes_at_once_and_as_it_is);
-	tcase_add_test(
-		tc, who_is_copied_waits_for_the_reader_and_loses_nothing);
-	tcase_add_test(tc, so_it_is_with_a_socket);
-	tcase_add_test(tc, so_it_is_where_tee_is_forbidden);
-	tcase_add_test(tc, a_logger_that_is_killed_has_taken_nothing_with_it);
-	tcase_add_test(tc, what_waits_in_the_pipe_is_among_the_last_words);
-	tcase_add_test(tc, others_go_on_while_one_that_is_copied_waits);
-	tcase_add_test(tc, a_full_disk_stops_nobody);
-	tcase_add_test(tc, a_reader_that_is_gone_stops_nobody_who_is_copied);
-	tcase_add_test(tc, a_terminal_gets_lines_all_the_same);
-	tcase_add_test(tc, a_crowd_of_deaths_gets_all_its_answers);
-	tcase_add_test(tc, it_ends_with_its_channel_even_if_a_pipe_stays_open);
-	tcase_add_test(tc, it_ends_although_nobody_reads_its_output);
-	tcase_add_test(tc, it_ends_at_once_when_all_is_said);
-	tcase_add_test(tc, signals_of_a_terminal_do_not_end_it);
-	tcase_add_test(tc,
-		packets_that_are_none_are_refused_and_their_descriptors_closed);
-	tcase_add_test(tc, a_second_pipe_for_the_same_stream_is_refused);
-	tcase_add_test(tc, it_has_no_privilege);
-	tcase_add_test(tc, a_keeper_gives_nothing_to_another_user);
-	tcase_add_test(tc, many_idle_pipes_cost_little);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 /* What the logger is made of: lines, last words, sinks. */
 #include "logger/lines.h"
 #include "logger/sink.h"
@@ -8,7 +10,6 @@
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -29,7 +30,9 @@ static void note_line(void *context, const struct line *line)
 	(void)buffer_append(taken, line->text, line->len);
 }
 
-START_TEST(lines_do_not_depend_on_how_they_were_read)
+CASE(parts)
+
+TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
 {
 	static const char text[] = "one\n\ntwo\nthree";
 	size_t step = (size_t)_i;
@@ -50,7 +53,6 @@ START_TEST(lines_do_not_depend_on_how_they_were_read)
 	lines_fini(&lines);
 	buffer_fini(&taken);
 }
-END_TEST
 
 /* Does every piece have at most LINES_MAX bytes, and is their sum `text`? */
 static void check_pieces(
@@ -79,7 +81,8 @@ static void check_pieces(
 
 static const size_t steps[] = {1, 7, 4096, 8191, 8192, 8193, 65536};
 
-START_TEST(long_lines_are_cut_between_characters_and_nothing_is_lost)
+TEST_LOOP(long_lines_are_cut_between_characters_and_nothing_is_lost, 0,
+	COUNT_OF(steps))
 {
 	static char text[3 * LINES_MAX + 5];
 	struct buffer taken;
@@ -104,9 +107,8 @@ START_TEST(long_lines_are_cut_between_characters_and_nothing_is_lost)
 	lines_fini(&lines);
 	buffer_fini(&taken);
 }
-END_TEST
 
-START_TEST(a_line_of_exactly_the_limit_is_one_line)
+TEST(a_line_of_exactly_the_limit_is_one_line)
 {
 	char text[LINES_MAX + 1];
 	struct buffer taken;
@@ -125,9 +127,8 @@ START_TEST(a_line_of_exactly_the_limit_is_one_line)
 	lines_fini(&lines);
 	buffer_fini(&taken);
 }
-END_TEST
 
-START_TEST(memory_is_kept_only_for_incomplete_lines)
+TEST(memory_is_kept_only_for_incomplete_lines)
 {
 	struct lines lines[2];
 	struct buffer taken;
@@ -144,7 +145,6 @@ START_TEST(memory_is_kept_only_for_incomplete_lines)
 	ck_assert_str_eq(buffer_text(&taken), "|part|part");
 	buffer_fini(&taken);
 }
-END_TEST
 
 /* --- Last words --- */
 
@@ -162,7 +162,7 @@ static void note(const char *line)
 	tail_note(&tail, line, strlen(line), false, 0);
 }
 
-START_TEST(the_last_five_lines_are_kept)
+TEST(the_last_five_lines_are_kept)
 {
 	tail_init(&tail);
 	ck_assert_str_eq(told(), "");
@@ -173,9 +173,8 @@ START_TEST(the_last_five_lines_are_kept)
 	ck_assert_str_eq(told(), "5 / 6 / 7 / 8 / 9");
 	tail_fini(&tail);
 }
-END_TEST
 
-START_TEST(long_lines_push_older_ones_out)
+TEST(long_lines_push_older_ones_out)
 {
 	char line[2000];
 
@@ -193,7 +192,6 @@ START_TEST(long_lines_push_older_ones_out)
 	ck_assert_int_eq(strncmp(text, "new / xxx", 9), 0);
 	tail_fini(&tail);
 }
-END_TEST
 
 static const struct {
 	const char *line;
@@ -218,14 +216,13 @@ static const struct {
 	{"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
 };
 
-START_TEST(last_words_are_cleaned)
+TEST_LOOP(last_words_are_cleaned, 0, COUNT_OF(words))
 {
 	tail_init(&tail);
 	note(words[_i].line);
 	ck_assert_str_eq(told(), words[_i].told);
 	tail_fini(&tail);
 }
-END_TEST
 
 /* What is told of lines that the program wrote last. */
 static const struct {
@@ -265,7 +262,7 @@ static const struct {
 		"indented error: no / bye"},
 };
 
-START_TEST(the_line_that_explains_is_told)
+TEST_LOOP(the_line_that_explains_is_told, 0, COUNT_OF(endings))
 {
 	tail_init(&tail);
 	for (size_t i = 0; i < COUNT_OF(endings[_i].lines); i++)
@@ -274,9 +271,8 @@ START_TEST(the_line_that_explains_is_told)
 	ck_assert_str_eq(told(), endings[_i].told);
 	tail_fini(&tail);
 }
-END_TEST
 
-START_TEST(what_explained_long_ago_explains_nothing)
+TEST(what_explained_long_ago_explains_nothing)
 {
 	char line[100];
 
@@ -295,9 +291,8 @@ START_TEST(what_explained_long_ago_explains_nothing)
 	ck_assert_str_eq(told(), "it failed");
 	tail_fini(&tail);
 }
-END_TEST
 
-START_TEST(pieces_of_a_line_are_no_lines)
+TEST(pieces_of_a_line_are_no_lines)
 {
 	tail_init(&tail);
 	note("begin");
@@ -306,7 +301,6 @@ START_TEST(pieces_of_a_line_are_no_lines)
 	ck_assert(tail_says_in_use(&tail));
 	tail_fini(&tail);
 }
-END_TEST
 
 /* --- Lanes --- */
 
@@ -334,7 +328,13 @@ static int taken_of(const struct buffer *taken, const char *begin)
 	return count;
 }
 
-START_TEST(one_that_floods_costs_its_own_lines)
+static void loop_open(void);
+static void loop_close(void);
+
+CASE(sinks)
+FIXTURE(loop_open, loop_close)
+
+TEST(one_that_floods_costs_its_own_lines)
 {
 	struct buffer taken;
 
@@ -356,9 +356,8 @@ START_TEST(one_that_floods_costs_its_own_lines)
 	lanes_fini(&lanes);
 	buffer_fini(&taken);
 }
-END_TEST
 
-START_TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
+TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
 {
 	struct buffer taken;
 
@@ -378,9 +377,8 @@ START_TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
 	lanes_fini(&lanes);
 	buffer_fini(&taken);
 }
-END_TEST
 
-START_TEST(a_line_longer_than_a_turn_waits_for_some)
+TEST(a_line_longer_than_a_turn_waits_for_some)
 {
 	static char line[9000];
 	struct buffer taken;
@@ -398,13 +396,24 @@ START_TEST(a_line_longer_than_a_turn_waits_for_some)
 	lanes_fini(&lanes);
 	buffer_fini(&taken);
 }
-END_TEST
 
 /* --- Sinks --- */
 
 static struct ev_loop *loop;
 static struct sink sink;
 static const struct sink_mark nobodys = {.cluster = "", .before = ""};
+
+static void loop_open(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	loop = ev_loop_new(EVFLAG_NOENV);
+}
+
+static void loop_close(void)
+{
+	sink_close(&sink);
+	ev_loop_destroy(loop);
+}
 
 static void put(const char *line)
 {
@@ -423,19 +432,7 @@ static void expect(int fd, const char *wanted)
 	ck_assert_str_eq(got, wanted);
 }
 
-static void loop_open(void)
-{
-	(void)signal(SIGPIPE, SIG_IGN);
-	loop = ev_loop_new(EVFLAG_NOENV);
-}
-
-static void loop_close(void)
-{
-	sink_close(&sink);
-	ev_loop_destroy(loop);
-}
-
-START_TEST(a_reader_that_comes_back_is_told_what_it_missed)
+TEST(a_reader_that_comes_back_is_told_what_it_missed)
 {
 	char path[] = "/tmp/test_logger.XXXXXX";
 	char fifo[64];
@@ -465,9 +462,8 @@ START_TEST(a_reader_that_comes_back_is_told_what_it_missed)
 	(void)close(reader);
 	(void)close(writer);
 }
-END_TEST
 
-START_TEST(a_full_disk_is_counted_line_by_line)
+TEST(a_full_disk_is_counted_line_by_line)
 {
 	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
 
@@ -482,9 +478,8 @@ START_TEST(a_full_disk_is_counted_line_by_line)
 	ck_assert_uint_eq(sink.queue.len, 0);
 	(void)close(full);
 }
-END_TEST
 
-START_TEST(what_is_given_is_never_made_non_blocking)
+TEST(what_is_given_is_never_made_non_blocking)
 {
 	int fds[2];
 
@@ -502,7 +497,6 @@ START_TEST(what_is_given_is_never_made_non_blocking)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
-END_TEST
 
 static void fill(void)
 {
@@ -510,7 +504,7 @@ static void fill(void)
 		put("somebody reads this");
 }
 
-START_TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
+TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
 {
 	char got[4096];
 	int fds[2];
@@ -542,9 +536,8 @@ START_TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
-END_TEST
 
-START_TEST(one_that_cannot_be_opened_anew_is_asked_first)
+TEST(one_that_cannot_be_opened_anew_is_asked_first)
 {
 	int fds[2];
 
@@ -561,9 +554,8 @@ START_TEST(one_that_cannot_be_opened_anew_is_asked_first)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
-END_TEST
 
-START_TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
+TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 {
 	char got[70000];
 	ssize_t n = 0;
@@ -580,9 +572,8 @@ START_TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
-END_TEST
 
-START_TEST(one_file_under_two_descriptors_is_known)
+TEST(one_file_under_two_descriptors_is_known)
 {
 	struct sink other;
 	int fds[2];
@@ -598,11 +589,12 @@ START_TEST(one_file_under_two_descriptors_is_known)
 	(void)close(fds[0]);
 	(void)close(fds[1]);
 }
-END_TEST
 
 /* --- Sources --- */
 
-START_TEST(sources_are_found_by_worker)
+CASE(parts)
+
+TEST(sources_are_found_by_worker)
 {
 	struct source_table table = {.count = 0};
 	struct source *s;
@@ -633,61 +625,4 @@ START_TEST(sources_are_found_by_worker)
 	while (table.count > 0)
 		source_free(&table, table.list[0]);
 	free(table.list);
-}
-END_TEST
-
-static TCase *tests_of_parts(void)
-{
-	TCase *tc = tcase_create("parts");
-
-	tcase_add_loop_test(
-		tc, lines_do_not_depend_on_how_they_were_read, 1, 16);
-	tcase_add_loop_test(tc,
-		long_lines_are_cut_between_characters_and_nothing_is_lost, 0,
-		COUNT_OF(steps));
-	tcase_add_test(tc, a_line_of_exactly_the_limit_is_one_line);
-	tcase_add_test(tc, memory_is_kept_only_for_incomplete_lines);
-	tcase_add_test(tc, the_last_five_lines_are_kept);
-	tcase_add_test(tc, long_lines_push_older_ones_out);
-	tcase_add_loop_test(tc, last_words_are_cleaned, 0, COUNT_OF(words));
-	tcase_add_loop_test(
-		tc, the_line_that_explains_is_told, 0, COUNT_OF(endings));
-	tcase_add_test(tc, what_explained_long_ago_explains_nothing);
-	tcase_add_test(tc, pieces_of_a_line_are_no_lines);
-	tcase_add_test(tc, sources_are_found_by_worker);
-	return tc;
-}
-
-static TCase *tests_of_sinks(void)
-{
-	TCase *tc = tcase_create("sinks");
-
-	tcase_add_checked_fixture(tc, loop_open, loop_close);
-	tcase_add_test(tc, one_that_floods_costs_its_own_lines);
-	tcase_add_test(
-		tc, clusters_have_equal_turns_and_so_have_workers_of_one);
-	tcase_add_test(tc, a_line_longer_than_a_turn_waits_for_some);
-	tcase_add_test(tc, a_reader_that_comes_back_is_told_what_it_missed);
-	tcase_add_test(tc, a_full_disk_is_counted_line_by_line);
-	tcase_add_test(tc, what_is_given_is_never_made_non_blocking);
-	tcase_add_test(
-		tc, who_writes_waits_for_a_reader_that_reads_and_no_other);
-	tcase_add_test(tc, one_that_cannot_be_opened_anew_is_asked_first);
-	tcase_add_test(tc, one_file_under_two_descriptors_is_known);
-	tcase_add_test(tc, lines_stay_whole_in_a_pipe_that_others_write_to);
-	return tc;
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("logger parts");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tests_of_parts());
-	suite_add_tcase(suite, tests_of_sinks());
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 /* The files and daemons among the sinks: what waits for them, and what is lost. */
 #include "base/log.h"
 #include "base/scope.h"
@@ -6,7 +8,6 @@
 #include "logger/drops.h"
 #include "logger/route.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +136,9 @@ static unsigned long dropped(const char *cluster)
 	return of != NULL ? of->lines : 0;
 }
 
-START_TEST(many_that_take_nothing_have_a_common_bound_of_memory)
+FIXTURE(setup, teardown)
+
+TEST(many_that_take_nothing_have_a_common_bound_of_memory)
 {
 	struct routing *g = route("web");
 	struct routing *good = route("good");
@@ -159,9 +162,8 @@ START_TEST(many_that_take_nothing_have_a_common_bound_of_memory)
 	}
 	ck_assert_uint_eq(dropped("good"), 0);
 }
-END_TEST
 
-START_TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
+TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
 {
 	struct routing *g = route("web");
 	struct routing *good = route("good");
@@ -188,9 +190,8 @@ START_TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
 	}
 	ck_assert_uint_eq(dropped("good"), 0);
 }
-END_TEST
 
-START_TEST(clusters_that_are_removed_are_forgotten)
+TEST(clusters_that_are_removed_are_forgotten)
 {
 	struct routing *kept = route("kept");
 	struct logwire_packet none = {.kind = LOGWIRE_ROUTE};
@@ -216,9 +217,8 @@ START_TEST(clusters_that_are_removed_are_forgotten)
 	ck_assert_ptr_eq(routes.list, kept);
 	ck_assert_ptr_null(drops.list);
 }
-END_TEST
 
-START_TEST(unfinished_lines_of_others_do_not_break_one)
+TEST(unfinished_lines_of_others_do_not_break_one)
 {
 	struct routing *g = route("web");
 	struct routing *two = route("two");
@@ -237,9 +237,8 @@ START_TEST(unfinished_lines_of_others_do_not_break_one)
 	routes_put(&routes, pipe, half, 16 * 1024);
 	ck_assert_uint_eq(pipe->rest.len, 16 * 1024);
 }
-END_TEST
 
-START_TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
+TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
 {
 	struct routing *g = route("web");
 	struct logwire_packet none = {.kind = LOGWIRE_ROUTE, .cluster = "web"};
@@ -256,29 +255,4 @@ START_TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
 	ck_assert_int_gt(read(said, text, sizeof(text) - 1), 0);
 	ck_assert_ptr_nonnull(
 		strstr(text, "web: 36 lines of output were dropped"));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("routes");
-	TCase *tc = tcase_create("routes");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(
-		tc, many_that_take_nothing_have_a_common_bound_of_memory);
-	tcase_add_test(tc,
-		a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another);
-	tcase_add_test(tc, clusters_that_are_removed_are_forgotten);
-	tcase_add_test(tc, unfinished_lines_of_others_do_not_break_one);
-	tcase_add_test(
-		tc, what_a_place_that_is_gone_did_not_take_is_counted_and_told);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
 }

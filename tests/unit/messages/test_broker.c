@@ -26,13 +26,13 @@
 	"\"from\":{\"cluster\":\"web\",\"slot\":7,\"host\":\"b\"}," \
 	"\"message\":"
 
-ROOM_PARTS(&messages_part, &news_part);
+ROOM_PARTS(&messages_part, &news_part)
 
 static struct service *web;
 static struct broker *b;
 
 /* Time stands, and so nothing comes back of what is used. */
-nsec_t clock_worked(void)
+REPLACED(nsec_t, clock_worked)(void)
 {
 	return 0;
 }
@@ -40,7 +40,7 @@ nsec_t clock_worked(void)
 /* Of the process the pidfd says how it has ended. */
 static struct pidfd_end its_end;
 
-int pidfd_reap(int pidfd, struct pidfd_end *end)
+REPLACED(int, pidfd_reap)(int pidfd, struct pidfd_end *end)
 {
 	struct pollfd look = {.fd = pidfd, .events = POLLIN};
 
@@ -102,7 +102,9 @@ static void end(void)
 	room_end();
 }
 
-START_TEST(it_is_told_what_it_needs_and_gets_what_workers_send)
+FIXTURE(begin, end)
+
+TEST(it_is_told_what_it_needs_and_gets_what_workers_send)
 {
 	char expected[256];
 
@@ -120,9 +122,8 @@ START_TEST(it_is_told_what_it_needs_and_gets_what_workers_send)
 	ck_assert_str_eq(heard(worker(1)), "");
 	ck_assert_ptr_null(strstr(room_log(), "secret"));
 }
-END_TEST
 
-START_TEST(what_others_send_goes_to_all_workers)
+TEST(what_others_send_goes_to_all_workers)
 {
 	SAY(process(), "+1000\n" OTHER FROM "[1]}\n");
 	for (uint32_t slot = 0; slot < 2; slot++)
@@ -130,9 +131,8 @@ START_TEST(what_others_send_goes_to_all_workers)
 	ck_assert_uint_eq(b->received, 1);
 	ck_assert(b->up);
 }
-END_TEST
 
-START_TEST(nonsense_goes_to_nobody)
+TEST(nonsense_goes_to_nobody)
 {
 	static char line[CHANNEL_LINE_MAX + 4096];
 
@@ -152,9 +152,8 @@ START_TEST(nonsense_goes_to_nobody)
 	ck_assert(!room_logged("has format 0"));
 	ck_assert_ptr_null(strchr(room_log(), '\x1b'));
 }
-END_TEST
 
-START_TEST(ups_and_downs_are_told_once_with_what_was_dropped)
+TEST(ups_and_downs_are_told_once_with_what_was_dropped)
 {
 	static char big[CHANNEL_LINE_MAX / 2];
 
@@ -177,9 +176,8 @@ START_TEST(ups_and_downs_are_told_once_with_what_was_dropped)
 	ck_assert(room_logged("messages reach other machines again; "));
 	ck_assert(!room_logged("again; 0 were dropped"));
 }
-END_TEST
 
-START_TEST(it_does_not_get_the_rest_of_anothers_line)
+TEST(it_does_not_get_the_rest_of_anothers_line)
 {
 	static char big[CHANNEL_LINE_MAX / 2];
 	char expected[256];
@@ -206,9 +204,8 @@ START_TEST(it_does_not_get_the_rest_of_anothers_line)
 	ck_assert_str_eq(heard(process()), expected);
 	ck_assert_uint_eq(b->dropped, 1);
 }
-END_TEST
 
-START_TEST(after_a_reload_it_does_not_wait_for_the_next_try)
+TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 {
 	struct cluster_settings *s =
 		(struct cluster_settings *)(uintptr_t)cluster_next_settings(
@@ -225,22 +222,4 @@ START_TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 	ck_assert_int_ne(b->life.pid, 0);
 	ck_assert(!ev_is_active(&b->life.again));
 	ck_assert_str_eq(heard(process()), "shop.web\n\nc\nnclust web\n");
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(
-		all, it_is_told_what_it_needs_and_gets_what_workers_send);
-	tcase_add_test(all, what_others_send_goes_to_all_workers);
-	tcase_add_test(all, nonsense_goes_to_nobody);
-	tcase_add_test(all, ups_and_downs_are_told_once_with_what_was_dropped);
-	tcase_add_test(all, it_does_not_get_the_rest_of_anothers_line);
-	tcase_add_test(all, after_a_reload_it_does_not_wait_for_the_next_try);
-}
-
-int main(void)
-{
-	return room_run("messages/broker", add);
 }

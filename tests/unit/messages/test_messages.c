@@ -20,13 +20,13 @@
 	"ipc = on\nrelay = web\n"
 #define CHANNEL 3 /* the worker's end: it has no other descriptor */
 
-ROOM_PARTS(&messages_part, &news_part);
+ROOM_PARTS(&messages_part, &news_part)
 
 /* Each message takes nclust so long. */
 static nsec_t each_takes;
 static nsec_t taken;
 
-nsec_t clock_now(void)
+REPLACED(nsec_t, clock_now)(void)
 {
 	struct timespec t;
 
@@ -34,8 +34,8 @@ nsec_t clock_now(void)
 	return t.tv_sec * SECOND + t.tv_nsec + taken;
 }
 
-void messages_show(
-	const struct channel *c, const char *line, size_t len, bool valid)
+REPLACED(void, messages_show)
+(const struct channel *c, const char *line, size_t len, bool valid)
 {
 	(void)c;
 	(void)line;
@@ -84,7 +84,9 @@ static unsigned send_to(uint32_t slot, bool all, const char *text)
 	return messages_send(web, slot, all, text, strlen(text), &asked);
 }
 
-START_TEST(the_others_get_it_with_its_origin)
+FIXTURE(begin, room_end)
+
+TEST(the_others_get_it_with_its_origin)
 {
 	static const char got[] = "{\"from\":{\"cluster\":\"web\",\"slot\":1},"
 				  "\"message\":{\"a\":[1, 2]}}\n";
@@ -95,9 +97,8 @@ START_TEST(the_others_get_it_with_its_origin)
 	ck_assert_str_eq(heard(web, 1), "");
 	ck_assert_str_eq(heard(job, 0), "");
 }
-END_TEST
 
-START_TEST(another_cluster_gets_it)
+TEST(another_cluster_gets_it)
 {
 	say(job, 0, "7\n");
 	for (uint32_t slot = 0; slot < 3; slot++)
@@ -106,9 +107,8 @@ START_TEST(another_cluster_gets_it)
 			"\"message\":7}\n");
 	ck_assert_str_eq(heard(job, 0), "");
 }
-END_TEST
 
-START_TEST(what_is_no_json_goes_nowhere_and_is_told_once)
+TEST(what_is_no_json_goes_nowhere_and_is_told_once)
 {
 	const char *first;
 
@@ -118,18 +118,16 @@ START_TEST(what_is_no_json_goes_nowhere_and_is_told_once)
 	ck_assert_ptr_nonnull(first);
 	ck_assert_ptr_null(strstr(first + 1, "web.0: a message"));
 }
-END_TEST
 
-START_TEST(a_line_counts_once_it_is_whole)
+TEST(a_line_counts_once_it_is_whole)
 {
 	say(web, 0, "\"half");
 	ck_assert_str_eq(heard(web, 1), "");
 	say(web, 0, " a line\"\n");
 	ck_assert_str_ne(heard(web, 1), "");
 }
-END_TEST
 
-START_TEST(from_outside_it_goes_to_the_ready_ones_in_turn)
+TEST(from_outside_it_goes_to_the_ready_ones_in_turn)
 {
 	room_tell(room_child(web, 0), EVENT_READY);
 	room_tell(room_child(web, 2), EVENT_READY);
@@ -140,9 +138,8 @@ START_TEST(from_outside_it_goes_to_the_ready_ones_in_turn)
 	ck_assert_str_eq(heard(web, 1), "");
 	ck_assert_str_eq(heard(web, 2), "2\n");
 }
-END_TEST
 
-START_TEST(one_slot_or_all_of_them_need_not_be_ready)
+TEST(one_slot_or_all_of_them_need_not_be_ready)
 {
 	ck_assert_uint_eq(send_to(1, false, "1"), 1);
 	ck_assert_uint_eq(asked, 1);
@@ -151,9 +148,8 @@ START_TEST(one_slot_or_all_of_them_need_not_be_ready)
 	ck_assert_str_eq(heard(web, 1), "1\n2\n");
 	ck_assert_str_eq(heard(web, 2), "2\n");
 }
-END_TEST
 
-START_TEST(who_does_not_read_loses_its_own_and_nobody_else_any)
+TEST(who_does_not_read_loses_its_own_and_nobody_else_any)
 {
 	static char line[64 * 1024];
 	static char sink[sizeof(line)];
@@ -177,15 +173,13 @@ START_TEST(who_does_not_read_loses_its_own_and_nobody_else_any)
 	ck_assert_uint_eq(send_to(1, false, "2"), 1);
 	ck_assert_str_eq(heard(web, 1), "2\n");
 }
-END_TEST
 
-START_TEST(what_a_worker_said_before_it_died_counts)
+TEST(what_a_worker_said_before_it_died_counts)
 {
 	say(web, 0, "\"farewell\"\n");
 	room_killed(room_child(web, 0), SIGKILL);
 	ck_assert_ptr_nonnull(strstr(heard(web, 1), "farewell"));
 }
-END_TEST
 
 /* After another turn of the loop: "12" if worker 1 was told two messages. */
 static const char *told_in_a_turn(void)
@@ -209,7 +203,7 @@ static const char *told_in_a_turn(void)
 	return numbers;
 }
 
-START_TEST(what_takes_long_is_obeyed_in_several_turns_and_in_order)
+TEST(what_takes_long_is_obeyed_in_several_turns_and_in_order)
 {
 	each_takes = 6 * MSEC;
 	say(web, 0, "1\n2\n3\n4\n5\n6\n7");
@@ -219,36 +213,12 @@ START_TEST(what_takes_long_is_obeyed_in_several_turns_and_in_order)
 	ck_assert_str_eq(told_in_a_turn(), "56");
 	ck_assert_str_eq(told_in_a_turn(), "78");
 }
-END_TEST
 
-START_TEST(what_was_put_off_counts_when_the_worker_has_died)
+TEST(what_was_put_off_counts_when_the_worker_has_died)
 {
 	each_takes = 6 * MSEC;
 	say(web, 0, "1\n2\n3\n4\n5\n");
 	room_pass(0);
 	room_killed(room_child(web, 0), SIGKILL);
 	ck_assert_str_eq(told_in_a_turn(), "12345");
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, the_others_get_it_with_its_origin);
-	tcase_add_test(all, another_cluster_gets_it);
-	tcase_add_test(all, what_is_no_json_goes_nowhere_and_is_told_once);
-	tcase_add_test(all, a_line_counts_once_it_is_whole);
-	tcase_add_test(all, from_outside_it_goes_to_the_ready_ones_in_turn);
-	tcase_add_test(all, one_slot_or_all_of_them_need_not_be_ready);
-	tcase_add_test(
-		all, who_does_not_read_loses_its_own_and_nobody_else_any);
-	tcase_add_test(all, what_a_worker_said_before_it_died_counts);
-	tcase_add_test(
-		all, what_takes_long_is_obeyed_in_several_turns_and_in_order);
-	tcase_add_test(all, what_was_put_off_counts_when_the_worker_has_died);
-}
-
-int main(void)
-{
-	return room_run("messages/messages", add);
 }

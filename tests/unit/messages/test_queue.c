@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "supervisor/messages/queue.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -42,7 +43,9 @@ static int put(const char *line, size_t len, int with, size_t limit)
 	return queue_put(&q, &whole, 1, with, limit);
 }
 
-START_TEST(lines_are_sent_together)
+FIXTURE(begin, end)
+
+TEST(lines_are_sent_together)
 {
 	ck_assert_int_eq(put("one", 3, -1, 100), 0);
 	ck_assert_int_eq(put("two", 3, -1, 100), 0);
@@ -54,9 +57,8 @@ START_TEST(lines_are_sent_together)
 	ck_assert_uint_eq(queue_piece(&q, &data, &fd), 0);
 	ck_assert_ptr_null(q.bytes.data); /* no memory while it is empty */
 }
-END_TEST
 
-START_TEST(a_line_is_in_it_whole_or_not_at_all)
+TEST(a_line_is_in_it_whole_or_not_at_all)
 {
 	ck_assert_int_eq(put("12345", 5, -1, 8), 0);
 	errno = 0;
@@ -73,9 +75,8 @@ START_TEST(a_line_is_in_it_whole_or_not_at_all)
 	queue_sent(&q, 1);
 	ck_assert(!q.in_line);
 }
-END_TEST
 
-START_TEST(a_descriptor_goes_with_the_first_byte_of_its_line)
+TEST(a_descriptor_goes_with_the_first_byte_of_its_line)
 {
 	int a = some_fd();
 	int b = some_fd();
@@ -102,9 +103,8 @@ START_TEST(a_descriptor_goes_with_the_first_byte_of_its_line)
 	queue_clear(&q);
 	ck_assert(!is_open(b));
 }
-END_TEST
 
-START_TEST(descriptors_are_bounded)
+TEST(descriptors_are_bounded)
 {
 	int more = some_fd();
 
@@ -115,9 +115,8 @@ START_TEST(descriptors_are_bounded)
 	ck_assert_uint_eq(queue_lines(&q), QUEUE_MARKS_MAX);
 	(void)close(more);
 }
-END_TEST
 
-START_TEST(its_room_is_used_again)
+TEST(its_room_is_used_again)
 {
 	char line[1000];
 
@@ -128,25 +127,4 @@ START_TEST(its_room_is_used_again)
 			queue_sent(&q, sizeof(line) + 1);
 	}
 	ck_assert_uint_le(q.bytes.cap, 16384);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("queue");
-	TCase *t = tcase_create("queue");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, begin, end);
-	tcase_add_test(t, lines_are_sent_together);
-	tcase_add_test(t, a_line_is_in_it_whole_or_not_at_all);
-	tcase_add_test(t, a_descriptor_goes_with_the_first_byte_of_its_line);
-	tcase_add_test(t, descriptors_are_bounded);
-	tcase_add_test(t, its_room_is_used_again);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

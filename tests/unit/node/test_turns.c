@@ -28,7 +28,8 @@
 #define CHANNEL 3
 
 /* All processes here are ours. */
-int process_status(pid_t pid, const char *key, int base, uint64_t *value)
+REPLACED(int, process_status)
+(pid_t pid, const char *key, int base, uint64_t *value)
 {
 	(void)pid;
 	(void)base;
@@ -36,9 +37,9 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value)
 	return 0;
 }
 
-ROOM_PARTS(&messages_part, &node_part, &news_part, &plain_part);
+ROOM_PARTS(&messages_part, &node_part, &news_part, &plain_part)
 
-enum node_runtime nodecommand_look(const struct recipe *r)
+REPLACED(enum node_runtime, nodecommand_look)(const struct recipe *r)
 {
 	(void)r;
 	return NODE_NODE;
@@ -48,7 +49,7 @@ enum node_runtime nodecommand_look(const struct recipe *r)
 static nsec_t worked;
 static nsec_t each_takes;
 
-nsec_t clock_worked(void)
+REPLACED(nsec_t, clock_worked)(void)
 {
 	return worked += each_takes;
 }
@@ -225,7 +226,9 @@ static void connect_some(unsigned count)
 	turn();
 }
 
-START_TEST(each_gets_one_in_turn)
+FIXTURE(begin, end)
+
+TEST(each_gets_one_in_turn)
 {
 	for (int round = 0; round < 3; round++) {
 		connect_some(3);
@@ -235,36 +238,32 @@ START_TEST(each_gets_one_in_turn)
 		}
 	}
 }
-END_TEST
 
-START_TEST(who_does_not_answer_gets_no_more_than_a_few)
+TEST(who_does_not_answer_gets_no_more_than_a_few)
 {
 	connect_some(60);
 	ck_assert_uint_eq(got(0), 8);
 	ck_assert_uint_eq(got(1), 8);
 	ck_assert_uint_eq(got(2), 8);
 }
-END_TEST
 
-START_TEST(what_one_refuses_another_one_gets)
+TEST(what_one_refuses_another_one_gets)
 {
 	connect_some(1);
 	ck_assert(take(0, false));
 	ck_assert(take(1, true) || take(2, true));
 	ck_assert(!take(0, true));
 }
-END_TEST
 
-START_TEST(what_a_dead_worker_has_not_taken_goes_to_the_others)
+TEST(what_a_dead_worker_has_not_taken_goes_to_the_others)
 {
 	connect_some(3);
 	room_killed(room_child(web, 0), SIGKILL);
 	turn();
 	ck_assert_uint_eq(got(1) + got(2), 3);
 }
-END_TEST
 
-START_TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
+TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
 {
 	char line[2048];
 	bool has_fd;
@@ -280,9 +279,8 @@ START_TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
 	ck_assert_ptr_nonnull(strstr(line, "\"act\":\"disconnect\""));
 	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
 }
-END_TEST
 
-START_TEST(a_message_of_the_program_is_not_taken_for_the_protocol)
+TEST(a_message_of_the_program_is_not_taken_for_the_protocol)
 {
 	char line[2048];
 	bool has_fd;
@@ -292,9 +290,8 @@ START_TEST(a_message_of_the_program_is_not_taken_for_the_protocol)
 	connect_some(3);
 	ck_assert(take(0, true));
 }
-END_TEST
 
-START_TEST(who_confirms_connections_never_waits)
+TEST(who_confirms_connections_never_waits)
 {
 	each_takes = 50 * MSEC;
 	for (int round = 0; round < 10; round++) {
@@ -304,17 +301,15 @@ START_TEST(who_confirms_connections_never_waits)
 	}
 	ck_assert(!room_logged("wait"));
 }
-END_TEST
 
-START_TEST(who_confirms_what_it_was_not_given_waits)
+TEST(who_confirms_what_it_was_not_given_waits)
 {
 	each_takes = 150 * MSEC;
 	say(1, "{\"cmd\":\"NODE_HANDLE_ACK\"}\n");
 	ck_assert(room_logged("sends messages so much"));
 }
-END_TEST
 
-START_TEST(messages_that_take_long_wait_and_are_not_lost)
+TEST(messages_that_take_long_wait_and_are_not_lost)
 {
 	const struct channel *c = room_child(web, 0)->channel;
 	char line[2048];
@@ -330,26 +325,4 @@ START_TEST(messages_that_take_long_wait_and_are_not_lost)
 	ck_assert_uint_eq(c->received, 1);
 	room_pass(2 * SECOND);
 	ck_assert_uint_eq(c->received, 2);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, each_gets_one_in_turn);
-	tcase_add_test(all, who_does_not_answer_gets_no_more_than_a_few);
-	tcase_add_test(all, what_one_refuses_another_one_gets);
-	tcase_add_test(
-		all, what_a_dead_worker_has_not_taken_goes_to_the_others);
-	tcase_add_test(all, who_is_to_go_is_told_to_disconnect_and_gets_none);
-	tcase_add_test(
-		all, a_message_of_the_program_is_not_taken_for_the_protocol);
-	tcase_add_test(all, who_confirms_connections_never_waits);
-	tcase_add_test(all, who_confirms_what_it_was_not_given_waits);
-	tcase_add_test(all, messages_that_take_long_wait_and_are_not_lost);
-}
-
-int main(void)
-{
-	return room_run("node/turns", add);
 }

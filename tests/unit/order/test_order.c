@@ -17,16 +17,16 @@
 #define JOB "[cluster:job]\ncommand = /bin/job\nrestart = never\n" REST
 #define WEB(more) "[cluster:web]\ncommand = /bin/web\n" REST more
 
-ROOM_PARTS(&news_part, &instance_part, &order_part, &plain_part);
+ROOM_PARTS(&news_part, &instance_part, &order_part, &plain_part)
 
-unsigned reap_signal_strays(struct supervisor *sup, int signal)
+REPLACED(unsigned, reap_signal_strays)(struct supervisor *sup, int signal)
 {
 	(void)sup;
 	(void)signal;
 	return 0;
 }
 
-unsigned reap_kill_strays(struct supervisor *sup)
+REPLACED(unsigned, reap_kill_strays)(struct supervisor *sup)
 {
 	(void)sup;
 	return 0;
@@ -44,7 +44,8 @@ static struct {
 	int cannot_start;
 } step;
 
-struct helper *helper_start(const struct helper_plan *plan, struct error *err)
+REPLACED(struct helper *, helper_start)
+(const struct helper_plan *plan, struct error *err)
 {
 	static struct helper helper;
 
@@ -60,7 +61,7 @@ struct helper *helper_start(const struct helper_plan *plan, struct error *err)
 	return &helper;
 }
 
-void helper_forget(struct helper *h)
+REPLACED(void, helper_forget)(struct helper *h)
 {
 	(void)h;
 	step.forgotten++;
@@ -106,7 +107,7 @@ static unsigned alive(const char *name)
 	return service_counts(room_cluster(name)).alive;
 }
 
-START_TEST(it_starts_when_the_other_is_ready)
+TEST(it_starts_when_the_other_is_ready)
 {
 	begin(WEB("after = db\n") DB);
 	ck_assert_uint_eq(alive("web"), 0);
@@ -120,9 +121,8 @@ START_TEST(it_starts_when_the_other_is_ready)
 	ck_assert_uint_eq(alive("web"), 1);
 	end();
 }
-END_TEST
 
-START_TEST(done_is_an_end_with_success)
+TEST(done_is_an_end_with_success)
 {
 	begin(WEB("after = job: done\n") JOB DB);
 	room_tell(room_child(room_cluster("job"), 0), EVENT_READY);
@@ -133,9 +133,8 @@ START_TEST(done_is_an_end_with_success)
 	ck_assert_uint_eq(alive("web"), 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_job_that_was_stopped_is_not_done)
+TEST(a_job_that_was_stopped_is_not_done)
 {
 	begin(WEB("after = job: done\n") JOB DB);
 	service_stop(room_cluster("job"), false);
@@ -145,9 +144,8 @@ START_TEST(a_job_that_was_stopped_is_not_done)
 	ck_assert(!room.instance.stopping); /* db runs */
 	end();
 }
-END_TEST
 
-START_TEST(who_waits_for_what_is_lost_ends_with_the_last)
+TEST(who_waits_for_what_is_lost_ends_with_the_last)
 {
 	begin(WEB("after = mid\n") "[cluster:mid]\ncommand = x\n" REST
 				   "after = job: done\n" JOB);
@@ -158,9 +156,8 @@ START_TEST(who_waits_for_what_is_lost_ends_with_the_last)
 	ck_assert(room_logged("cannot start: it waits for"));
 	end();
 }
-END_TEST
 
-START_TEST(it_stops_first)
+TEST(it_stops_first)
 {
 	begin(DB WEB("after = db\n"));
 	room_tell(room_child(room_cluster("db"), 0), EVENT_READY);
@@ -176,9 +173,8 @@ START_TEST(it_stops_first)
 	room_exits(room_child(room_cluster("db"), 0), 0);
 	end();
 }
-END_TEST
 
-START_TEST(at_once_waits_for_nobody)
+TEST(at_once_waits_for_nobody)
 {
 	begin(DB WEB("after = db\nbefore-stop = bye\n"));
 	room_tell(room_child(room_cluster("db"), 0), EVENT_READY);
@@ -192,9 +188,8 @@ START_TEST(at_once_waits_for_nobody)
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_STOPPING);
 	end();
 }
-END_TEST
 
-START_TEST(a_command_comes_first_and_once)
+TEST(a_command_comes_first_and_once)
 {
 	begin(WEB("before = migrate\nstart-timeout = 7s\n"));
 	ck_assert_uint_eq(step.runs, 1);
@@ -212,9 +207,8 @@ START_TEST(a_command_comes_first_and_once)
 	ck_assert_uint_eq(step.runs, 1);
 	end();
 }
-END_TEST
 
-START_TEST(a_command_that_fails_or_cannot_start_fails_the_cluster)
+TEST(a_command_that_fails_or_cannot_start_fails_the_cluster)
 {
 	begin(WEB("before = migrate\n") DB);
 	step_ends(3);
@@ -231,9 +225,8 @@ START_TEST(a_command_that_fails_or_cannot_start_fails_the_cluster)
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_FAILED);
 	end();
 }
-END_TEST
 
-START_TEST(a_rollout_waits_for_its_command_too)
+TEST(a_rollout_waits_for_its_command_too)
 {
 	const struct roll roll = {.slot = SLOT_ALL};
 	struct rollout_view view;
@@ -262,9 +255,8 @@ START_TEST(a_rollout_waits_for_its_command_too)
 	ck_assert_uint_eq(step.runs, 3);
 	end();
 }
-END_TEST
 
-START_TEST(a_command_is_waited_for_before_the_stop)
+TEST(a_command_is_waited_for_before_the_stop)
 {
 	begin(WEB("before-stop = bye\nstop-timeout = 9s\n") DB);
 	room_tell(room_child(web, 0), EVENT_READY);
@@ -279,25 +271,4 @@ START_TEST(a_command_is_waited_for_before_the_stop)
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_STOPPING);
 	ck_assert_uint_eq(step.runs, 1);
 	end();
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, it_starts_when_the_other_is_ready);
-	tcase_add_test(all, done_is_an_end_with_success);
-	tcase_add_test(all, a_job_that_was_stopped_is_not_done);
-	tcase_add_test(all, who_waits_for_what_is_lost_ends_with_the_last);
-	tcase_add_test(all, it_stops_first);
-	tcase_add_test(all, at_once_waits_for_nobody);
-	tcase_add_test(all, a_command_comes_first_and_once);
-	tcase_add_test(
-		all, a_command_that_fails_or_cannot_start_fails_the_cluster);
-	tcase_add_test(all, a_rollout_waits_for_its_command_too);
-	tcase_add_test(all, a_command_is_waited_for_before_the_stop);
-}
-
-int main(void)
-{
-	return room_run("order/order", add);
 }

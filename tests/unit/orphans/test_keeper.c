@@ -25,7 +25,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"ipc = on\norphans = keep\nlisten = 127.0.0.1:0\n"
 
-ROOM_PARTS(&intercept_part, &messages_part, &orphans_part);
+ROOM_PARTS(&intercept_part, &messages_part, &orphans_part)
 
 static struct logwire_packet told[64];
 static size_t told_fds[64];
@@ -34,8 +34,9 @@ static struct state_entry entry = {.flags = STATE_KEEP};
 static struct service *web;
 static int keeper; /* the other end of the next call */
 
-bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
-	const int *fds, size_t count)
+REPLACED(bool, logger_send)
+(struct supervisor *sup, const struct logwire_packet *p, const int *fds,
+	size_t count)
 {
 	(void)sup;
 	ck_assert(logwire_check(p, sizeof(*p)));
@@ -47,13 +48,13 @@ bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
 	return true;
 }
 
-void statefile_free(struct statefile *file, struct state_entry *e)
+REPLACED(void, statefile_free)(struct statefile *file, struct state_entry *e)
 {
 	(void)file;
 	(void)e;
 }
 
-int estatefile_write(int dirfd, const void *data, size_t size)
+REPLACED(int, estatefile_write)(int dirfd, const void *data, size_t size)
 {
 	(void)dirfd;
 	(void)data;
@@ -61,7 +62,8 @@ int estatefile_write(int dirfd, const void *data, size_t size)
 	return 0;
 }
 
-int socket_connect_packets_at(int dirfd, const char *name, struct error *err)
+REPLACED(int, socket_connect_packets_at)
+(int dirfd, const char *name, struct error *err)
 {
 	int fds[2];
 
@@ -109,7 +111,10 @@ static unsigned count(enum logwire_kind kind, enum logwire_what what)
 	return found;
 }
 
-START_TEST(a_worker_is_held_by_its_serial_with_all_that_it_has)
+CASE(holds)
+FIXTURE(begin, end)
+
+TEST(a_worker_is_held_by_its_serial_with_all_that_it_has)
 {
 	struct child *c = room_child(web, 1);
 
@@ -124,9 +129,8 @@ START_TEST(a_worker_is_held_by_its_serial_with_all_that_it_has)
 		LOGWIRE_PIDFD | LOGWIRE_NOTIFY | LOGWIRE_CHANNEL);
 	ck_assert_uint_eq(told_fds[0], logwire_count(told[0].which));
 }
-END_TEST
 
-START_TEST(who_is_not_to_be_kept_is_not_told_of)
+TEST(who_is_not_to_be_kept_is_not_told_of)
 {
 	entry.flags = 0;
 	keeper_hold_child(room_child(web, 0));
@@ -134,9 +138,8 @@ START_TEST(who_is_not_to_be_kept_is_not_told_of)
 	ck_assert_uint_eq(told_count, 0);
 	entry.flags = STATE_KEEP;
 }
-END_TEST
 
-START_TEST(who_has_died_is_dropped)
+TEST(who_has_died_is_dropped)
 {
 	uint64_t serial = room_child(web, 0)->serial;
 
@@ -144,9 +147,8 @@ START_TEST(who_has_died_is_dropped)
 	ck_assert_uint_eq(count(LOGWIRE_DROP, LOGWIRE_A_WORKER), 1);
 	ck_assert_uint_eq(told[0].worker, serial);
 }
-END_TEST
 
-START_TEST(a_listener_is_told_of_once)
+TEST(a_listener_is_told_of_once)
 {
 	struct holding h = {.listener = web->held.listeners.list[0]};
 
@@ -158,9 +160,8 @@ START_TEST(a_listener_is_told_of_once)
 	ck_assert_uint_eq(count(LOGWIRE_DROP, LOGWIRE_A_LISTENER), 1);
 	ck_assert_uint_eq(told[0].worker, told[1].worker);
 }
-END_TEST
 
-START_TEST(another_socket_takes_the_place_of_the_first)
+TEST(another_socket_takes_the_place_of_the_first)
 {
 	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint64_t held = 0;
@@ -175,9 +176,8 @@ START_TEST(another_socket_takes_the_place_of_the_first)
 	ck_assert_uint_eq(told[2].worker, held);
 	(void)close(other);
 }
-END_TEST
 
-START_TEST(a_fresh_keeper_hears_all_again)
+TEST(a_fresh_keeper_hears_all_again)
 {
 	keeper_greet(&room, false);
 	bequest_look(&room);
@@ -197,7 +197,6 @@ START_TEST(a_fresh_keeper_hears_all_again)
 	write_down();
 	ck_assert_uint_eq(told_count, 0);
 }
-END_TEST
 
 /* ---- what comes back ---- */
 
@@ -222,7 +221,7 @@ static void give(enum logwire_kind kind, enum logwire_what what, uint64_t id,
 /* What the keeper says when it is called. */
 static void (*answer)(void);
 
-int socket_peer(int fd, struct ucred *cred)
+REPLACED(int, socket_peer)(int fd, struct ucred *cred)
 {
 	(void)fd;
 	*cred = (struct ucred){.pid = 7, .uid = geteuid()};
@@ -254,7 +253,10 @@ static void all_in_any_order(void)
 	give(LOGWIRE_GIVEN, 0, 0, 0, 0);
 }
 
-START_TEST(all_that_comes_back_is_found_by_its_name)
+CASE(gives_back)
+FIXTURE(begin_call, end_call)
+
+TEST(all_that_comes_back_is_found_by_its_name)
 {
 	struct given *g;
 	int fd;
@@ -272,7 +274,6 @@ START_TEST(all_that_comes_back_is_found_by_its_name)
 	ck_assert_int_eq(given_take(g, LOGWIRE_CHANNEL), -1); /* once */
 	(void)close(fd);
 }
-END_TEST
 
 static void too_few(void)
 {
@@ -281,14 +282,13 @@ static void too_few(void)
 	give(LOGWIRE_GIVEN, 0, 0, 0, 0);
 }
 
-START_TEST(one_that_has_lost_descriptors_is_not_believed)
+TEST(one_that_has_lost_descriptors_is_not_believed)
 {
 	answer = too_few;
 	ck_assert_int_eq(keeper_call(&room, &givens, &err), -1);
 	ck_assert_uint_eq(givens.count, 0);
 	ck_assert_int_eq(err.sys, EMFILE);
 }
-END_TEST
 
 static void gone(void)
 {
@@ -296,15 +296,17 @@ static void gone(void)
 	ck_assert_int_eq(shutdown(keeper, SHUT_RDWR), 0);
 }
 
-START_TEST(one_that_dies_before_it_has_given_all_is_an_error)
+TEST(one_that_dies_before_it_has_given_all_is_an_error)
 {
 	answer = gone;
 	ck_assert_int_eq(keeper_call(&room, &givens, &err), -1);
 	ck_assert_uint_eq(givens.count, 0);
 }
-END_TEST
 
-START_TEST(an_upgrade_numbers_clusters_that_have_none)
+CASE(holds)
+FIXTURE(begin, end)
+
+TEST(an_upgrade_numbers_clusters_that_have_none)
 {
 	web->kept.number = 0;
 	room.orphans.last_number = 7;
@@ -312,33 +314,4 @@ START_TEST(an_upgrade_numbers_clusters_that_have_none)
 	ck_assert_uint_eq(web->kept.number, 8);
 	orphans_part.go_on(&room);
 	ck_assert_uint_eq(web->kept.number, 8);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(
-		all, a_worker_is_held_by_its_serial_with_all_that_it_has);
-	tcase_add_test(all, who_is_not_to_be_kept_is_not_told_of);
-	tcase_add_test(all, who_has_died_is_dropped);
-	tcase_add_test(all, a_listener_is_told_of_once);
-	tcase_add_test(all, another_socket_takes_the_place_of_the_first);
-	tcase_add_test(all, a_fresh_keeper_hears_all_again);
-	tcase_add_test(all, an_upgrade_numbers_clusters_that_have_none);
-}
-
-static void add_calls(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin_call, end_call);
-	tcase_add_test(all, all_that_comes_back_is_found_by_its_name);
-	tcase_add_test(all, one_that_has_lost_descriptors_is_not_believed);
-	tcase_add_test(all, one_that_dies_before_it_has_given_all_is_an_error);
-}
-
-int main(void)
-{
-	int held = room_run("orphans/keeper: holds", add);
-
-	return room_run("orphans/keeper: gives back", add_calls) | held;
 }

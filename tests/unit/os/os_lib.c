@@ -3,8 +3,10 @@
 
 #include "base/text.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdint.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,11 +32,11 @@ static char all_dirs[32];
 static void make_all(void)
 {
 	(void)text_copy(all_dirs, sizeof(all_dirs), "/tmp/nclust-os-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(all_dirs));
-	ck_assert_int_eq(chmod(all_dirs, 0755), 0);
+	if (mkdtemp(all_dirs) == NULL || chmod(all_dirs, 0755) == -1)
+		abort();
 }
 
-static void make_one(void)
+void os_make_dir(void)
 {
 	(void)snprintf(os_dir, sizeof(os_dir), "%s/XXXXXX", all_dirs);
 	ck_assert_ptr_nonnull(mkdtemp(os_dir));
@@ -52,12 +55,6 @@ static int remove_one(
 static void remove_all(void)
 {
 	(void)nftw(all_dirs, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-void os_dirs(TCase *tc)
-{
-	tcase_add_unchecked_fixture(tc, make_all, remove_all);
-	tcase_add_checked_fixture(tc, make_one, NULL);
 }
 
 const char *os_path(const char *name)
@@ -86,16 +83,6 @@ bool os_is_root(const char *why)
 		return true;
 	(void)fprintf(stderr, "left out, needs root: %s\n", why);
 	return false;
-}
-
-bool os_is_valgrind(void)
-{
-	const char *preloaded = getenv("LD_PRELOAD");
-
-	if (!preloaded || !strstr(preloaded, "vgpreload"))
-		return false;
-	(void)fprintf(stderr, "left out: what valgrind emulates wrongly\n");
-	return true;
 }
 
 static void tell_descriptors(void)
@@ -150,15 +137,36 @@ static int tell(void)
 	return 0;
 }
 
-void os_main(int argc, char **argv)
+/* The program's other mode: bind, and end by the errno. */
+static int bind_and_end(void)
+{
+	const struct sockaddr_in address = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) ==
+			-1
+		? errno
+		: 0;
+}
+
+/* The tests run this program with an argument, as another one. */
+void unit_begin(int argc, char **argv)
 {
 	if (!realpath(argv[0], os_self))
 		os_self[0] = '\0';
-	if (argc < 2 || strcmp(argv[1], "--tell") != 0)
-		return;
-	(void)tell();
-	(void)fflush(stdout);
-	_exit(0); /* as it was started it may be too bound for more */
+	if (argc > 1 && strcmp(argv[1], "--bind") == 0)
+		_exit(bind_and_end());
+	if (argc > 1 && strcmp(argv[1], "--tell") == 0) {
+		(void)tell();
+		(void)fflush(stdout);
+		_exit(0); /* as it was started it may be too bound for more */
+	}
+	make_all();
+}
+
+void unit_end(void)
+{
+	remove_all();
 }
 
 int os_null(void)
@@ -260,18 +268,4 @@ unsigned os_open_count(void)
 	for (int fd = 0; fd < 4096; fd++)
 		count += fcntl(fd, F_GETFD) != -1;
 	return count;
-}
-
-int os_suite(const char *name, TCase *tc)
-{
-	Suite *suite = suite_create(name);
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_set_timeout(tc, 60);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -4,35 +4,31 @@
 
 /* What the tests of os/ share.  They run against the real kernel. */
 
+#include "../unit.h"
+
 #include "base/error.h"
 #include "base/scope.h"
 #include "os/pidfd.h"
 #include "os/spawn/spawn.h"
 
-#include <check.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Give each test of the case a directory of its own; all are removed at the
+/* A fixture that gives each test a directory of its own; all are removed at the
  * end, by the program, as a test may have become somebody else. */
 extern char os_dir[64];
-void os_dirs(TCase *tc);
+void os_make_dir(void);
 /* "DIR/NAME", in one of four buffers in turn. */
 const char *os_path(const char *name);
 void os_write(const char *path, const char *text, mode_t mode);
 
 /* Is this root?  If not, say that the test is left out. */
 bool os_is_root(const char *why);
-/* valgrind ends at an exec that fails late and at CLONE_FILES with VFORK, and
- * knows no pidfd_open(2) nor pidfd_send_signal(2). */
-bool os_is_valgrind(void);
 
 /*
  * The test program run as "PROGRAM --tell" says what it finds itself to be,
- * one "key: value" a line; main() begins with os_main() for that.
+ * one "key: value" a line.
  */
-void os_main(int argc, char **argv);
 extern char os_self[4096]; /* the test program's path */
 
 /* A plan that runs it with descriptors 0-2 only. */
@@ -45,8 +41,5 @@ const char *os_field(const char *out, const char *key);
 struct pidfd_end os_wait(int pidfd); /* for its end, and close it */
 int os_null(void);                   /* /dev/null, CLOEXEC */
 unsigned os_open_count(void);        /* descriptors that are open */
-
-/* Run the suite; the program's exit status. */
-int os_suite(const char *name, TCase *tc);
 
 #endif

@@ -58,7 +58,9 @@ static const char *order(const char *allowed, bool whole)
 	return text + 1;
 }
 
-START_TEST(cores_come_before_their_second_threads)
+FIXTURE(os_make_dir, NULL)
+
+TEST(cores_come_before_their_second_threads)
 {
 	/* as most PCs number them: 4 cores, and their second threads */
 	for (unsigned cpu = 0; cpu < 8; cpu++)
@@ -75,9 +77,8 @@ START_TEST(cores_come_before_their_second_threads)
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 2 4 6 1 3 5 7");
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 1 2 3 4 5 6 7");
 }
-END_TEST
 
-START_TEST(one_node_is_filled_before_the_next)
+TEST(one_node_is_filled_before_the_next)
 {
 	/* two nodes of 2 cores with 2 threads, numbered in turn; the nodes'
 	 * numbers have a gap */
@@ -92,9 +93,8 @@ START_TEST(one_node_is_filled_before_the_next)
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 2 1 3 4 6 5 7");
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 4 2 6 1 5 3 7");
 }
-END_TEST
 
-START_TEST(only_what_may_be_used_counts)
+TEST(only_what_may_be_used_counts)
 {
 	for (unsigned cpu = 0; cpu < 8; cpu++)
 		put_core(cpu,
@@ -105,9 +105,8 @@ START_TEST(only_what_may_be_used_counts)
 	ck_assert_str_eq(order("1 4 5 6", false), "1 4 6 5");
 	ck_assert_str_eq(order("3", false), "3");
 }
-END_TEST
 
-START_TEST(what_cannot_be_read_is_a_core_of_its_own)
+TEST(what_cannot_be_read_is_a_core_of_its_own)
 {
 	/* CPU 1 was taken offline just now, CPU 2's file makes no sense */
 	put_core(0, "0,3\n");
@@ -119,16 +118,14 @@ START_TEST(what_cannot_be_read_is_a_core_of_its_own)
 	put("node/online", "0-1\n"); /* and no lists */
 	ck_assert_str_eq(order("0 1 2 3", false), "0 1 2 3");
 }
-END_TEST
 
-START_TEST(nothing_at_all_is_known)
+TEST(nothing_at_all_is_known)
 {
 	ck_assert_str_eq(order("0 1 9", false), "0 1 9");
 	ck_assert_str_eq(order("0 1 9", true), "0 1 9");
 }
-END_TEST
 
-START_TEST(cpus_are_counted_and_chosen_by_turn)
+TEST(cpus_are_counted_and_chosen_by_turn)
 {
 	unsigned count = affinity_count();
 	struct affinity_map *map = NULL;
@@ -172,7 +169,6 @@ START_TEST(cpus_are_counted_and_chosen_by_turn)
 	CPU_FREE(set);
 	affinity_free(map);
 }
-END_TEST
 
 /* The slice that sched_getattr(2) reports: the word at byte 24. */
 static uint64_t slice_of(pid_t pid)
@@ -205,28 +201,10 @@ static int ask_child(int nice_value)
 	return WEXITSTATUS(status);
 }
 
-START_TEST(a_short_slice_is_for_this_process_alone)
+TEST(a_short_slice_is_for_this_process_alone)
 {
 	ck_assert_int_eq(ask_child(0), 0);
 	ck_assert_int_eq(ask_child(3), 0);
 	if (geteuid() == 0) /* the kernel would reset it, too, for children */
 		ck_assert_int_eq(ask_child(-5), 0);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("affinity");
-	os_dirs(tc);
-	tcase_add_test(tc, cores_come_before_their_second_threads);
-	tcase_add_test(tc, one_node_is_filled_before_the_next);
-	tcase_add_test(tc, only_what_may_be_used_counts);
-	tcase_add_test(tc, what_cannot_be_read_is_a_core_of_its_own);
-	tcase_add_test(tc, nothing_at_all_is_known);
-	tcase_add_test(tc, cpus_are_counted_and_chosen_by_turn);
-	tcase_add_test(tc, a_short_slice_is_for_this_process_alone);
-	return os_suite("affinity", tc);
 }

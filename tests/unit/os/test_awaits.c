@@ -125,13 +125,12 @@ static void accepts(void)
 	(void)accept_for_ever(&listener);
 }
 
-START_TEST(one_in_accept_waits_for_a_connection)
+TEST(one_in_accept_waits_for_a_connection)
 {
 	start(accepts);
 	becomes(AWAITS_CONNECTION);
 	end();
 }
-END_TEST
 
 static void polls(void)
 {
@@ -140,13 +139,12 @@ static void polls(void)
 	(void)epoll_for_ever(&set);
 }
 
-START_TEST(one_in_epoll_wait_does)
+TEST(one_in_epoll_wait_does)
 {
 	start(polls);
 	becomes(AWAITS_CONNECTION);
 	end();
 }
-END_TEST
 
 static void polls_nested(void)
 {
@@ -156,13 +154,12 @@ static void polls_nested(void)
 	(void)epoll_for_ever(&outer);
 }
 
-START_TEST(one_whose_set_has_a_set_with_the_listener_does)
+TEST(one_whose_set_has_a_set_with_the_listener_does)
 {
 	start(polls_nested);
 	becomes(AWAITS_CONNECTION);
 	end();
 }
-END_TEST
 
 static void polls_something(void)
 {
@@ -171,13 +168,12 @@ static void polls_something(void)
 	(void)epoll_for_ever(&set);
 }
 
-START_TEST(one_whose_set_is_the_only_one_may)
+TEST(one_whose_set_is_the_only_one_may)
 {
 	start(polls_something);
 	becomes(AWAITS_CONNECTION);
 	end();
 }
-END_TEST
 
 static void loops_beside_others(void)
 {
@@ -190,13 +186,12 @@ static void loops_beside_others(void)
 	(void)loop_for_ever(NULL);
 }
 
-START_TEST(one_that_loops_does_not_and_no_other_set_counts)
+TEST(one_that_loops_does_not_and_no_other_set_counts)
 {
 	start(loops_beside_others);
 	becomes(AWAITS_NOTHING);
 	end();
 }
-END_TEST
 
 static void locked(void)
 {
@@ -205,7 +200,7 @@ static void locked(void)
 	(void)lock_for_ever(NULL);
 }
 
-START_TEST(one_whose_threads_are_locked_does_not)
+TEST(one_whose_threads_are_locked_does_not)
 {
 	char text[400] = "";
 
@@ -219,7 +214,6 @@ START_TEST(one_whose_threads_are_locked_does_not)
 	becomes(AWAITS_NOTHING);
 	end();
 }
-END_TEST
 
 static void locked_but_one(void)
 {
@@ -227,15 +221,14 @@ static void locked_but_one(void)
 	locked();
 }
 
-START_TEST(one_thread_is_enough)
+TEST(one_thread_is_enough)
 {
 	start(locked_but_one);
 	becomes(AWAITS_CONNECTION);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_is_stopped_does_not_until_it_goes_on)
+TEST(one_that_is_stopped_does_not_until_it_goes_on)
 {
 	start(polls);
 	becomes(AWAITS_CONNECTION);
@@ -245,31 +238,11 @@ START_TEST(one_that_is_stopped_does_not_until_it_goes_on)
 	ck_assert_int_eq(kill(other, SIGCONT), 0);
 	end();
 }
-END_TEST
 
-START_TEST(of_one_without_the_listener_nothing_is_said)
+TEST(of_one_without_the_listener_nothing_is_said)
 {
 	start(locked);
 	becomes(AWAITS_NOTHING);
 	ck_assert_int_eq(look_for(1), AWAITS_UNKNOWN);
 	end();
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("awaits");
-	tcase_add_test(tc, one_in_accept_waits_for_a_connection);
-	tcase_add_test(tc, one_in_epoll_wait_does);
-	tcase_add_test(tc, one_whose_set_has_a_set_with_the_listener_does);
-	tcase_add_test(tc, one_whose_set_is_the_only_one_may);
-	tcase_add_test(tc, one_that_loops_does_not_and_no_other_set_counts);
-	tcase_add_test(tc, one_whose_threads_are_locked_does_not);
-	tcase_add_test(tc, one_thread_is_enough);
-	tcase_add_test(tc, one_that_is_stopped_does_not_until_it_goes_on);
-	tcase_add_test(tc, of_one_without_the_listener_nothing_is_said);
-	return os_suite("awaits", tc);
 }

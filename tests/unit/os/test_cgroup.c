@@ -34,7 +34,9 @@ static void put_v2(const char *own)
 		"cgroup2 rw,nsdelegate\n");
 }
 
-START_TEST(v2_takes_the_smallest_of_all_ancestors)
+FIXTURE(os_make_dir, NULL)
+
+TEST(v2_takes_the_smallest_of_all_ancestors)
 {
 	put_v2("0::/a/b/c\n");
 	put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
@@ -53,9 +55,8 @@ START_TEST(v2_takes_the_smallest_of_all_ancestors)
 	ck_assert_uint_eq(cgroup_pids_limit(os_dir), 77);
 	ck_assert_int_eq(cgroup_oom_kills(os_dir), 5);
 }
-END_TEST
 
-START_TEST(the_quota_is_rounded_up)
+TEST(the_quota_is_rounded_up)
 {
 	static const struct {
 		const char *text;
@@ -71,9 +72,8 @@ START_TEST(the_quota_is_rounded_up)
 		ck_assert_uint_eq(cgroup_cpu_quota(os_dir), quotas[i].cpus);
 	}
 }
-END_TEST
 
-START_TEST(in_a_container_of_its_own_namespace)
+TEST(in_a_container_of_its_own_namespace)
 {
 	put_v2("0::/\n");
 	put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
@@ -82,7 +82,6 @@ START_TEST(in_a_container_of_its_own_namespace)
 	put("/proc/self/cgroup", "0::/../../host\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 3);
 }
-END_TEST
 
 static void put_v1(void)
 {
@@ -114,7 +113,7 @@ static void put_v1(void)
 	put("/cg roots/pids/pids.max", "500\n");
 }
 
-START_TEST(v1_takes_each_controller_from_its_hierarchy)
+TEST(v1_takes_each_controller_from_its_hierarchy)
 {
 	put_v1();
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 3);
@@ -123,9 +122,8 @@ START_TEST(v1_takes_each_controller_from_its_hierarchy)
 	ck_assert_uint_eq(cgroup_pids_limit(os_dir), 500);
 	ck_assert_int_eq(cgroup_oom_kills(os_dir), 4);
 }
-END_TEST
 
-START_TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
+TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
 {
 	put("/proc/self/cgroup", "4:memory:/box\n1:name=systemd:/\n0::/unit\n");
 	put("/proc/self/mountinfo",
@@ -139,9 +137,8 @@ START_TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
 	ck_assert_uint_eq(cgroup_memory_limit(os_dir), 123456);
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 1);
 }
-END_TEST
 
-START_TEST(a_mount_of_a_part_of_the_hierarchy)
+TEST(a_mount_of_a_part_of_the_hierarchy)
 {
 	/* Docker with v1 and without a namespace: the paths of the host, of
 	 * which only our own part is mounted */
@@ -158,7 +155,6 @@ START_TEST(a_mount_of_a_part_of_the_hierarchy)
 	put("/proc/self/cgroup", "2:cpu:/docker/abcdef/sub\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 6);
 }
-END_TEST
 
 /* How many writes were reported. */
 static unsigned reported(int inotify)
@@ -181,7 +177,7 @@ static void set(const char *path, const char *text)
 	(void)close(fd);
 }
 
-START_TEST(writes_to_what_limits_the_cpus_are_reported)
+TEST(writes_to_what_limits_the_cpus_are_reported)
 {
 	int fd = inotify_init1(IN_NONBLOCK);
 
@@ -205,9 +201,8 @@ START_TEST(writes_to_what_limits_the_cpus_are_reported)
 	ck_assert_uint_eq(reported(fd), 0);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(without_proc_or_sys_there_is_no_limit)
+TEST(without_proc_or_sys_there_is_no_limit)
 {
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);
 	ck_assert_int_eq(cgroup_version(os_dir), 0);
@@ -218,9 +213,8 @@ START_TEST(without_proc_or_sys_there_is_no_limit)
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);
 	ck_assert_uint_eq(cgroup_memory_limit(os_dir), 0);
 }
-END_TEST
 
-START_TEST(oom_kills_of_the_machine_stand_in)
+TEST(oom_kills_of_the_machine_stand_in)
 {
 	char text[8192] = "";
 	int fd;
@@ -240,9 +234,8 @@ START_TEST(oom_kills_of_the_machine_stand_in)
 	ck_assert_int_eq(cgroup_oom_read(fd), -1);
 	ck_assert_int_eq(close(fd), 0);
 }
-END_TEST
 
-START_TEST(mangled_tables_do_no_harm)
+TEST(mangled_tables_do_no_harm)
 {
 	put("/proc/self/cgroup", "\n:\n::\n0::\nx\n4:memory\n0::/a\n");
 	put("/proc/self/mountinfo",
@@ -251,9 +244,8 @@ START_TEST(mangled_tables_do_no_harm)
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);
 	ck_assert_int_ge(cgroup_version(os_dir), 0);
 }
-END_TEST
 
-START_TEST(this_machine_answers)
+TEST(this_machine_answers)
 {
 	ck_assert_int_ge(cgroup_version(""), 0);
 	ck_assert_int_le(cgroup_version(""), 2);
@@ -261,25 +253,4 @@ START_TEST(this_machine_answers)
 	(void)cgroup_cpu_quota("");
 	(void)cgroup_memory_limit("");
 	(void)cgroup_pids_limit("");
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("cgroup");
-
-	os_dirs(tc);
-	tcase_add_test(tc, v2_takes_the_smallest_of_all_ancestors);
-	tcase_add_test(tc, the_quota_is_rounded_up);
-	tcase_add_test(tc, in_a_container_of_its_own_namespace);
-	tcase_add_test(tc, v1_takes_each_controller_from_its_hierarchy);
-	tcase_add_test(
-		tc, hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2);
-	tcase_add_test(tc, a_mount_of_a_part_of_the_hierarchy);
-	tcase_add_test(tc, writes_to_what_limits_the_cpus_are_reported);
-	tcase_add_test(tc, without_proc_or_sys_there_is_no_limit);
-	tcase_add_test(tc, oom_kills_of_the_machine_stand_in);
-	tcase_add_test(tc, mangled_tables_do_no_harm);
-	tcase_add_test(tc, this_machine_answers);
-	return os_suite("cgroup", tc);
 }

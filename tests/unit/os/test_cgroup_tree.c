@@ -102,7 +102,9 @@ static void put_ourselves(void)
 	put(BASE "/cgroup.procs", pids);
 }
 
-START_TEST(all_limits_go_to_the_files_of_v2)
+FIXTURE(os_make_dir, NULL)
+
+TEST(all_limits_go_to_the_files_of_v2)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -135,10 +137,9 @@ START_TEST(all_limits_go_to_the_files_of_v2)
 	ck_assert_str_eq(content(BASE "/nclust@shop@web/io.weight"), "50");
 	cgroup_trees_close(&t, OWN);
 }
-END_TEST
 
 /* What an earlier nclust's worker has left would count for this one. */
-START_TEST(a_group_that_exists_is_no_fresh_one)
+TEST(a_group_that_exists_is_no_fresh_one)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -151,9 +152,8 @@ START_TEST(a_group_that_exists_is_no_fresh_one)
 	ck_assert_int_eq(err.sys, EEXIST);
 	cgroup_trees_close(&t, OWN);
 }
-END_TEST
 
-START_TEST(a_weight_that_is_deleted_is_the_usual_one)
+TEST(a_weight_that_is_deleted_is_the_usual_one)
 {
 	const struct cgroup_limits pids = {{[CGROUP_PIDS_MAX] = 40}};
 	struct cgroup_trees t = {.count = 0};
@@ -170,11 +170,10 @@ START_TEST(a_weight_that_is_deleted_is_the_usual_one)
 	ck_assert_str_eq(content(BASE "/nclust@shop@web/io.weight"), "100");
 	cgroup_trees_close(&t, OWN);
 }
-END_TEST
 
 /* A controller that others have switched on is not ours to switch off; what we
  * have, also before an upgrade, is. */
-START_TEST(only_our_controllers_are_switched_off)
+TEST(only_our_controllers_are_switched_off)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -195,9 +194,8 @@ START_TEST(only_our_controllers_are_switched_off)
 	cgroup_trees_close(&t, OWN);
 	ck_assert_str_eq(content(BASE "/cgroup.subtree_control"), "-cpu");
 }
-END_TEST
 
-START_TEST(after_an_upgrade_the_base_is_above_our_leaf)
+TEST(after_an_upgrade_the_base_is_above_our_leaf)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -209,10 +207,9 @@ START_TEST(after_an_upgrade_the_base_is_above_our_leaf)
 		faccessat(t.list[0].base, "nclust@shop@web/3.17", F_OK, 0), -1);
 	cgroup_trees_close(&t, OWN);
 }
-END_TEST
 
 /* A kernel refuses controllers while there are processes beside leaves. */
-START_TEST(we_move_to_a_leaf_and_others_stay)
+TEST(we_move_to_a_leaf_and_others_stay)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -235,10 +232,9 @@ START_TEST(we_move_to_a_leaf_and_others_stay)
 	ck_assert_uint_eq(cgroup_trees_open(&t, os_dir, ALL, OWN, &err), ALL);
 	cgroup_trees_close(&t, OWN);
 }
-END_TEST
 
 /* As root only systemd's mark counts, where systemd runs. */
-START_TEST(systemd_must_have_delegated_it)
+TEST(systemd_must_have_delegated_it)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -268,9 +264,8 @@ START_TEST(systemd_must_have_delegated_it)
 		faccessat(t.list[0].base, "nclust@shop@web/3.17", F_OK, 0), -1);
 	cgroup_trees_close(&t, OWN);
 }
-END_TEST
 
-START_TEST(a_controller_that_the_group_does_not_have)
+TEST(a_controller_that_the_group_does_not_have)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -295,9 +290,8 @@ START_TEST(a_controller_that_the_group_does_not_have)
 	put(BASE "/cgroup.controllers", "pids cpu memory"); /* no io: fine */
 	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), 0);
 }
-END_TEST
 
-START_TEST(no_cgroup_at_all)
+TEST(no_cgroup_at_all)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
@@ -306,7 +300,6 @@ START_TEST(no_cgroup_at_all)
 	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
 	ck_assert_int_eq(t.count, 0);
 }
-END_TEST
 
 static bool is_seventeen(void *context, const char *name, const char *worker)
 {
@@ -332,7 +325,7 @@ static void make(const char *path)
 	ck_assert_int_eq(unlink(file), 0);
 }
 
-START_TEST(only_what_is_ours_and_unused_is_swept)
+TEST(only_what_is_ours_and_unused_is_swept)
 {
 	struct cgroup_tree t = {.version = 2};
 	char path[256];
@@ -366,9 +359,8 @@ START_TEST(only_what_is_ours_and_unused_is_swept)
 	ck_assert(is_there("/outside/4.18"));
 	(void)close(t.base);
 }
-END_TEST
 
-START_TEST(numbers_of_groups_are_read)
+TEST(numbers_of_groups_are_read)
 {
 	char path[256];
 	int dir;
@@ -393,7 +385,6 @@ START_TEST(numbers_of_groups_are_read)
 	ck_assert(cgroup_number(dir, "pids.current", "max ") == -1);
 	(void)close(dir);
 }
-END_TEST
 
 /* ---- real ones ---- */
 
@@ -458,7 +449,7 @@ static void enter(int dir)
 
 /* The list of so many does not come with one read. */
 #define CHILDREN 1000
-START_TEST(all_of_ours_move_to_a_leaf_and_back)
+TEST(all_of_ours_move_to_a_leaf_and_back)
 {
 	const struct timespec wait_a_bit = {.tv_nsec = 5 * 1000 * 1000};
 	struct cgroup_trees t = {.count = 0};
@@ -472,7 +463,7 @@ START_TEST(all_of_ours_move_to_a_leaf_and_back)
 	int base;
 	int leaf;
 
-	if (at == -1 || os_is_valgrind()) {
+	if (at == -1 || unit_is_valgrind()) {
 		(void)fprintf(stderr, "left out: no cgroup v2 to write to\n");
 		return;
 	}
@@ -515,10 +506,9 @@ START_TEST(all_of_ours_move_to_a_leaf_and_back)
 	ck_assert_int_eq(faccessat(at, name, F_OK, 0), -1);
 	(void)close(at);
 }
-END_TEST
 
 /* A process is born in its group by spawn(); all that is left in the group ends with it; and the group goes when that is so. */
-START_TEST(a_process_is_born_in_its_group_and_ends_with_it)
+TEST(a_process_is_born_in_its_group_and_ends_with_it)
 {
 	const struct cgroup_limits none = {{0}};
 	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
@@ -535,7 +525,7 @@ START_TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	int pidfd;
 	int dir;
 
-	if (at == -1 || os_is_valgrind()) {
+	if (at == -1 || unit_is_valgrind()) {
 		(void)fprintf(stderr, "left out: no cgroup v2 to write to\n");
 		return;
 	}
@@ -572,7 +562,6 @@ START_TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
 	(void)close(at);
 }
-END_TEST
 
 static bool no_group(void *context, const char *name, const char *worker)
 {
@@ -601,7 +590,8 @@ static pid_t child_in(int dir)
  * ended lives on. */
 #define LEFT 150
 static const char *const controllers[] = {"pids", "memory"};
-START_TEST(what_is_left_in_a_group_of_v1_is_killed_in_some_turns)
+TEST_LOOP(what_is_left_in_a_group_of_v1_is_killed_in_some_turns, 0,
+	COUNT_OF(controllers))
 {
 	const struct cgroup_limits none = {{0}};
 	const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
@@ -615,7 +605,7 @@ START_TEST(what_is_left_in_a_group_of_v1_is_killed_in_some_turns)
 	int status;
 	int dir[3];
 
-	if (at == -1 || os_is_valgrind()) {
+	if (at == -1 || unit_is_valgrind()) {
 		(void)fprintf(stderr, "left out: no cgroup v1 to write to\n");
 		return;
 	}
@@ -657,32 +647,4 @@ START_TEST(what_is_left_in_a_group_of_v1_is_killed_in_some_turns)
 	(void)close(t.base);
 	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
 	(void)close(at);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("cgroup_tree");
-	os_dirs(tc);
-	tcase_set_timeout(tc, 30);
-	tcase_add_test(tc, all_limits_go_to_the_files_of_v2);
-	tcase_add_test(tc, a_group_that_exists_is_no_fresh_one);
-	tcase_add_test(tc, a_weight_that_is_deleted_is_the_usual_one);
-	tcase_add_test(tc, only_our_controllers_are_switched_off);
-	tcase_add_test(tc, after_an_upgrade_the_base_is_above_our_leaf);
-	tcase_add_test(tc, we_move_to_a_leaf_and_others_stay);
-	tcase_add_test(tc, systemd_must_have_delegated_it);
-	tcase_add_test(tc, a_controller_that_the_group_does_not_have);
-	tcase_add_test(tc, no_cgroup_at_all);
-	tcase_add_test(tc, only_what_is_ours_and_unused_is_swept);
-	tcase_add_test(tc, numbers_of_groups_are_read);
-	tcase_add_test(tc, all_of_ours_move_to_a_leaf_and_back);
-	tcase_add_test(tc, a_process_is_born_in_its_group_and_ends_with_it);
-	tcase_add_loop_test(tc,
-		what_is_left_in_a_group_of_v1_is_killed_in_some_turns, 0,
-		COUNT_OF(controllers));
-	return os_suite("cgroup_tree", tc);
 }

@@ -204,7 +204,10 @@ static struct connection *the_marked(void)
 	return NULL;
 }
 
-START_TEST(a_listener_tells_who_waits)
+FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, tear_down)
+
+TEST(a_listener_tells_who_waits)
 {
 	const struct connection *c = only(CONNECTION_LISTENER);
 	int visitor;
@@ -221,9 +224,8 @@ START_TEST(a_listener_tells_who_waits)
 	ck_assert_ptr_nonnull(only(CONNECTION_TCP));
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(a_request_and_its_answer_are_seen)
+TEST(a_request_and_its_answer_are_seen)
 {
 	int visitor = visit();
 	const struct connection *c;
@@ -254,9 +256,8 @@ START_TEST(a_request_and_its_answer_are_seen)
 	ck_assert_uint_eq(c->cookie, cookie);
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(a_FIN_is_no_unread_byte)
+TEST(a_FIN_is_no_unread_byte)
 {
 	int visitor = visit();
 	const struct connection *c;
@@ -268,10 +269,9 @@ START_TEST(a_FIN_is_no_unread_byte)
 	ck_assert_uint_eq(c->queue, 0);
 	ck_assert_uint_eq(c->segments_in, 0);
 }
-END_TEST
 
 /* What is had of it is given back at once: its close(2) is heard. */
-START_TEST(a_look_does_not_keep_it_open)
+TEST(a_look_does_not_keep_it_open)
 {
 	int visitor = visit();
 	struct pollfd p = {.fd = visitor, .events = POLLIN};
@@ -284,9 +284,8 @@ START_TEST(a_look_does_not_keep_it_open)
 	ck_assert_int_eq(read(visitor, &byte, 1), 0);
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(a_connection_is_ended_from_outside)
+TEST(a_connection_is_ended_from_outside)
 {
 	int visitor = visit();
 	struct connection *c;
@@ -313,9 +312,8 @@ START_TEST(a_connection_is_ended_from_outside)
 	order(READ); /* nothing, as the end has come */
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(its_peer_is_named)
+TEST(its_peer_is_named)
 {
 	int visitor = visit();
 	struct sockaddr_in own;
@@ -333,9 +331,8 @@ START_TEST(its_peer_is_named)
 		wanted);
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(unix_streams_tell_their_queues)
+TEST(unix_streams_tell_their_queues)
 {
 	struct sockaddr_un path = {.sun_family = AF_UNIX};
 	const struct connection *c;
@@ -369,9 +366,8 @@ START_TEST(unix_streams_tell_their_queues)
 	ck_assert_uint_gt(c->unsent, 0); /* not read by the peer */
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(many_are_all_seen)
+TEST(many_are_all_seen)
 {
 	enum { MANY = 100 };
 	int visitors[MANY];
@@ -390,9 +386,8 @@ START_TEST(many_are_all_seen)
 	for (int i = 0; i < MANY; i++)
 		(void)close(visitors[i]);
 }
-END_TEST
 
-START_TEST(looks_are_bounded)
+TEST(looks_are_bounded)
 {
 	/* of the processes that were looked at before */
 	for (unsigned left = 0; left < 3; left++) {
@@ -406,9 +401,8 @@ START_TEST(looks_are_bounded)
 		ck_assert_uint_eq(all.others, CONNECTIONS_OTHERS + 1);
 	}
 }
-END_TEST
 
-START_TEST(a_process_that_is_gone_is_told)
+TEST(a_process_that_is_gone_is_told)
 {
 	(void)kill(other, SIGKILL);
 	(void)waitpid(other, NULL, 0);
@@ -417,7 +411,6 @@ START_TEST(a_process_that_is_gone_is_told)
 	ck_assert_int_eq(
 		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_UNKNOWN);
 }
-END_TEST
 
 /* Until it does that, or for five seconds. */
 static bool soon(enum activity wanted)
@@ -430,18 +423,16 @@ static bool soon(enum activity wanted)
 	return false;
 }
 
-START_TEST(who_waits_for_a_byte_waits)
+TEST(who_waits_for_a_byte_waits)
 {
 	ck_assert(soon(ACTIVITY_WAITS));
 }
-END_TEST
 
-START_TEST(who_sleeps_is_at_work)
+TEST(who_sleeps_is_at_work)
 {
 	order(SLEEP);
 	ck_assert(soon(ACTIVITY_SLEEPS));
 }
-END_TEST
 
 static void stop_it(void)
 {
@@ -460,7 +451,7 @@ static void continue_it(void)
 	ck_assert(!process_is_stopped(other));
 }
 
-START_TEST(who_was_stopped_in_its_sleep_is_known_by_that)
+TEST(who_was_stopped_in_its_sleep_is_known_by_that)
 {
 	order(SLEEP);
 	ck_assert(soon(ACTIVITY_SLEEPS));
@@ -477,9 +468,8 @@ START_TEST(who_was_stopped_in_its_sleep_is_known_by_that)
 	ck_assert_int_eq(
 		connections_activity(&r, ACTIVITY_RUNS), ACTIVITY_UNKNOWN);
 }
-END_TEST
 
-START_TEST(who_runs_is_at_work_also_when_stopped)
+TEST(who_runs_is_at_work_also_when_stopped)
 {
 	order(SPIN);
 	ck_assert(soon(ACTIVITY_RUNS));
@@ -489,18 +479,16 @@ START_TEST(who_runs_is_at_work_also_when_stopped)
 	ck_assert_int_eq(pidfd_is_stopped(pidfd), 1); /* not taken away */
 	continue_it();
 }
-END_TEST
 
-START_TEST(a_thread_of_a_pool_may_wait_on_a_futex)
+TEST(a_thread_of_a_pool_may_wait_on_a_futex)
 {
 	order(THREAD);
 	ck_assert(soon(ACTIVITY_WAITS));
 }
-END_TEST
 
 /* As somebody who may not look, and whose children may: as root without
  * CAP_SYS_PTRACE. */
-START_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
+TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 {
 	int visitor;
 
@@ -522,7 +510,6 @@ START_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 	ck_assert(soon(ACTIVITY_WAITS));
 	(void)close(visitor);
 }
-END_TEST
 
 /* As Docker's default profile does. */
 static void refuse_getfd(void)
@@ -541,7 +528,7 @@ static void refuse_getfd(void)
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
-START_TEST(the_kernel_tells_where_no_descriptor_can_be_had)
+TEST(the_kernel_tells_where_no_descriptor_can_be_had)
 {
 	int visitor = visit();
 	struct connection had;
@@ -576,39 +563,9 @@ START_TEST(the_kernel_tells_where_no_descriptor_can_be_had)
 	ck_assert_uint_eq(only(CONNECTION_LISTENER)->queue, 1);
 	(void)close(visitor);
 }
-END_TEST
 
-START_TEST(the_resolution_is_that_of_a_jiffy)
+TEST(the_resolution_is_that_of_a_jiffy)
 {
 	ck_assert_uint_ge(connections_tick(), 1000000 / 1200); /* HZ <= 1200 */
 	ck_assert_uint_le(connections_tick(), 10000);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc = tcase_create("connections");
-
-	os_main(argc, argv);
-	os_dirs(tc);
-	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, a_listener_tells_who_waits);
-	tcase_add_test(tc, a_request_and_its_answer_are_seen);
-	tcase_add_test(tc, a_FIN_is_no_unread_byte);
-	tcase_add_test(tc, a_look_does_not_keep_it_open);
-	tcase_add_test(tc, a_connection_is_ended_from_outside);
-	tcase_add_test(tc, its_peer_is_named);
-	tcase_add_test(tc, unix_streams_tell_their_queues);
-	tcase_add_test(tc, many_are_all_seen);
-	tcase_add_test(tc, a_process_that_is_gone_is_told);
-	tcase_add_test(tc, who_waits_for_a_byte_waits);
-	tcase_add_test(tc, who_sleeps_is_at_work);
-	tcase_add_test(tc, who_was_stopped_in_its_sleep_is_known_by_that);
-	tcase_add_test(tc, who_runs_is_at_work_also_when_stopped);
-	tcase_add_test(tc, a_thread_of_a_pool_may_wait_on_a_futex);
-	tcase_add_test(tc, it_is_looked_at_by_a_child_that_has_the_rights);
-	tcase_add_test(tc, looks_are_bounded);
-	tcase_add_test(tc, the_kernel_tells_where_no_descriptor_can_be_had);
-	tcase_add_test(tc, the_resolution_is_that_of_a_jiffy);
-	return os_suite("connections", tc);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "os/eventset.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static void add(const struct eventset *s, int fd)
 	ck_assert_int_eq(epoll_ctl(s->set, EPOLL_CTL_ADD, fd, &event), 0);
 }
 
-START_TEST(it_says_once_that_there_is_something_until_it_is_armed_again)
+TEST(it_says_once_that_there_is_something_until_it_is_armed_again)
 {
 	struct eventset s;
 	int ends[2];
@@ -47,9 +48,8 @@ START_TEST(it_says_once_that_there_is_something_until_it_is_armed_again)
 	(void)close(ends[0]);
 	(void)close(ends[1]);
 }
-END_TEST
 
-START_TEST(one_may_be_closed_while_it_is_armed)
+TEST(one_may_be_closed_while_it_is_armed)
 {
 	struct eventset s;
 
@@ -58,22 +58,4 @@ START_TEST(one_may_be_closed_while_it_is_armed)
 		eventset_close(&s);
 	}
 	ck_assert_int_eq(s.set, -1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("eventset");
-	TCase *tc = tcase_create("set");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tc,
-		it_says_once_that_there_is_something_until_it_is_armed_again);
-	tcase_add_test(tc, one_may_be_closed_while_it_is_armed);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -26,7 +26,9 @@ static void make_pair(int type)
 		0);
 }
 
-START_TEST(data_credentials_and_descriptors_arrive)
+FIXTURE(os_make_dir, NULL)
+
+TEST(data_credentials_and_descriptors_arrive)
 {
 	struct fdpass_message m;
 	char data[16];
@@ -53,9 +55,8 @@ START_TEST(data_credentials_and_descriptors_arrive)
 	ck_assert_int_ne(fcntl(m.fds[0], F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_eq(close(m.fds[0]) | close(m.fds[1]), 0);
 }
-END_TEST
 
-START_TEST(a_stream_passes_one_descriptor_with_its_bytes)
+TEST(a_stream_passes_one_descriptor_with_its_bytes)
 {
 	int ours;
 	int theirs;
@@ -91,9 +92,8 @@ START_TEST(a_stream_passes_one_descriptor_with_its_bytes)
 	ck_assert_int_eq(errno, EPIPE);
 	(void)close(ours);
 }
-END_TEST
 
-START_TEST(too_long_a_message_is_cut_and_said_to_be)
+TEST(too_long_a_message_is_cut_and_said_to_be)
 {
 	struct fdpass_message m;
 	char data[4];
@@ -106,9 +106,8 @@ START_TEST(too_long_a_message_is_cut_and_said_to_be)
 	ck_assert_mem_eq(data, "0123", 4);
 	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 0);
 }
-END_TEST
 
-START_TEST(who_is_not_told_is_nobody)
+TEST(who_is_not_told_is_nobody)
 {
 	struct fdpass_message m;
 	int off = 0;
@@ -125,7 +124,6 @@ START_TEST(who_is_not_told_is_nobody)
 	ck_assert_int_eq(m.cred.pid, 0);
 	ck_assert_uint_eq(m.cred.uid, 0);
 }
-END_TEST
 
 /* Send `count` descriptors in one message, past what fdpass_send() takes. */
 static void send_many(size_t count)
@@ -153,7 +151,7 @@ static void send_many(size_t count)
 	ck_assert_int_eq(close(fd), 0);
 }
 
-START_TEST(all_descriptors_that_a_message_can_bring_are_received)
+TEST(all_descriptors_that_a_message_can_bring_are_received)
 {
 	static const size_t counts[] = {8, 9, 100, FDPASS_MOST};
 	struct fdpass_message m;
@@ -179,9 +177,8 @@ START_TEST(all_descriptors_that_a_message_can_bring_are_received)
 		-1);
 	ck_assert_int_eq(errno, EINVAL);
 }
-END_TEST
 
-START_TEST(what_finds_no_number_is_said_to_be_lost)
+NATIVE_TEST(what_finds_no_number_is_said_to_be_lost)
 {
 	struct fdpass_message m;
 	struct rlimit limit;
@@ -200,9 +197,8 @@ START_TEST(what_finds_no_number_is_said_to_be_lost)
 	ck_assert(m.lost);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
-END_TEST
 
-START_TEST(a_closed_peer_and_an_empty_message)
+TEST(a_closed_peer_and_an_empty_message)
 {
 	struct fdpass_message m;
 	char data[4];
@@ -218,9 +214,8 @@ START_TEST(a_closed_peer_and_an_empty_message)
 	ck_assert_int_eq(fdpass_send(pair[1], "x", 1, NULL, 0), -1);
 	ck_assert_int_eq(errno, EPIPE); /* and no SIGPIPE */
 }
-END_TEST
 
-START_TEST(a_full_queue_does_not_block)
+TEST(a_full_queue_does_not_block)
 {
 	int n = 0;
 
@@ -229,7 +224,6 @@ START_TEST(a_full_queue_does_not_block)
 		ck_assert_int_lt(n++, 1000000);
 	ck_assert_int_eq(errno, EAGAIN);
 }
-END_TEST
 
 static void send_to(const char *path)
 {
@@ -240,7 +234,7 @@ static void send_to(const char *path)
 	ck_assert_int_eq(close(fd), 0);
 }
 
-START_TEST(a_datagram_reaches_a_path_and_an_abstract_name)
+TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 {
 	struct fdpass_message m;
 	struct error err;
@@ -271,7 +265,6 @@ START_TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 	ck_assert_int_eq(socket_connect_datagrams(os_path("none")), -1);
 	ck_assert_int_eq(errno, ENOENT);
 }
-END_TEST
 
 /* ---- from others ---- */
 
@@ -291,7 +284,7 @@ static ssize_t read_apart(enum fdpass_take take)
 	return fdpass_read_apart(pair[1], text, sizeof(text), take, &apart);
 }
 
-START_TEST(what_brings_nothing_comes_as_ever)
+TEST(what_brings_nothing_comes_as_ever)
 {
 	make_pair(SOCK_DGRAM);
 	ck_assert_int_eq(receive_apart(), 0);
@@ -309,9 +302,8 @@ START_TEST(what_brings_nothing_comes_as_ever)
 	ck_assert_str_eq(text, "two");
 	ck_assert_int_eq(receive_apart(), 0);
 }
-END_TEST
 
-START_TEST(what_was_looked_at_is_taken_away_alone)
+TEST(what_was_looked_at_is_taken_away_alone)
 {
 	struct fdpass_message m;
 	char data[8];
@@ -327,9 +319,8 @@ START_TEST(what_was_looked_at_is_taken_away_alone)
 	ck_assert_int_eq(fdpass_skip(pair[1]), 1);
 	ck_assert_int_eq(fdpass_skip(pair[1]), 0);
 }
-END_TEST
 
-START_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
+NATIVE_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
 {
 	char byte;
 	int ends[2];
@@ -356,9 +347,8 @@ START_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
 	ck_assert(apart.lost);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
-START_TEST(what_may_not_be_received_stays)
+NATIVE_TEST(what_may_not_be_received_stays)
 {
 	int fds[2] = {os_null(), os_null()};
 
@@ -373,7 +363,6 @@ START_TEST(what_may_not_be_received_stays)
 	ck_assert_int_eq(read_apart(FDPASS_NOTHING), 1);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
 /* Is the next one a socket that was taken? */
 static bool takes(const int *fds, size_t count)
@@ -393,7 +382,7 @@ static bool takes(const int *fds, size_t count)
 	return took;
 }
 
-START_TEST(one_socket_is_taken_if_it_is_wanted)
+NATIVE_TEST(one_socket_is_taken_if_it_is_wanted)
 {
 	int null = os_null();
 	int fds[2];
@@ -419,7 +408,6 @@ START_TEST(one_socket_is_taken_if_it_is_wanted)
 	(void)shutdown(pair[0], SHUT_RDWR);
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 0);
 }
-END_TEST
 
 /* Before Linux 5.15 there is none. */
 static bool send_urgently(const int *fds, size_t count)
@@ -447,7 +435,7 @@ static bool send_urgently(const int *fds, size_t count)
 	return false;
 }
 
-START_TEST(an_urgent_byte_is_one_of_the_others)
+NATIVE_TEST(an_urgent_byte_is_one_of_the_others)
 {
 	int null = os_null();
 	char all[16] = "";
@@ -473,9 +461,8 @@ START_TEST(an_urgent_byte_is_one_of_the_others)
 	ck_assert_str_eq(all, "!x!x!x");
 	ck_assert_uint_ge(lost, 4);
 }
-END_TEST
 
-START_TEST(a_socket_without_a_number_is_lost)
+NATIVE_TEST(a_socket_without_a_number_is_lost)
 {
 	struct rlimit limit;
 	struct rlimit before;
@@ -491,9 +478,8 @@ START_TEST(a_socket_without_a_number_is_lost)
 	ck_assert(apart.lost);
 	ck_assert_uint_eq(apart.fd_count, 0);
 }
-END_TEST
 
-START_TEST(what_cannot_be_received_brings_nothing)
+TEST(what_cannot_be_received_brings_nothing)
 {
 	struct fdpass_message m;
 	int ends[2];
@@ -512,38 +498,4 @@ START_TEST(what_cannot_be_received_brings_nothing)
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
 	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
-}
-END_TEST
-
-/* Its limit of descriptors is its own, and a child has a copy of our memory. */
-static void add_what_valgrind_cannot(TCase *tc)
-{
-	tcase_add_test(tc, what_finds_no_number_is_said_to_be_lost);
-	tcase_add_test(tc, what_is_not_wanted_never_gets_here_and_is_closed);
-	tcase_add_test(tc, what_may_not_be_received_stays);
-	tcase_add_test(tc, one_socket_is_taken_if_it_is_wanted);
-	tcase_add_test(tc, an_urgent_byte_is_one_of_the_others);
-	tcase_add_test(tc, a_socket_without_a_number_is_lost);
-}
-
-int main(void)
-{
-	TCase *tc = tcase_create("fdpass");
-
-	os_dirs(tc);
-	tcase_add_test(tc, data_credentials_and_descriptors_arrive);
-	tcase_add_test(tc, a_stream_passes_one_descriptor_with_its_bytes);
-	tcase_add_test(tc, too_long_a_message_is_cut_and_said_to_be);
-	tcase_add_test(tc, who_is_not_told_is_nobody);
-	tcase_add_test(
-		tc, all_descriptors_that_a_message_can_bring_are_received);
-	tcase_add_test(tc, what_brings_nothing_comes_as_ever);
-	tcase_add_test(tc, what_was_looked_at_is_taken_away_alone);
-	tcase_add_test(tc, what_cannot_be_received_brings_nothing);
-	if (!os_is_valgrind())
-		add_what_valgrind_cannot(tc);
-	tcase_add_test(tc, a_closed_peer_and_an_empty_message);
-	tcase_add_test(tc, a_full_queue_does_not_block);
-	tcase_add_test(tc, a_datagram_reaches_a_path_and_an_abstract_name);
-	return os_suite("fdpass", tc);
 }

@@ -83,7 +83,7 @@ static unsigned waiting(unsigned member)
 	return count;
 }
 
-START_TEST(the_shortest_queue_gets_the_next)
+TEST(the_shortest_queue_gets_the_next)
 {
 	if (!begin())
 		return;
@@ -96,7 +96,6 @@ START_TEST(the_shortest_queue_gets_the_next)
 	ck_assert_uint_eq(waiting(1), 10);
 	end();
 }
-END_TEST
 
 static void ago(unsigned member, unsigned milliseconds)
 {
@@ -107,7 +106,7 @@ static void ago(unsigned member, unsigned milliseconds)
 		(uint64_t)now.tv_nsec - milliseconds * 1000000ULL;
 }
 
-START_TEST(of_busy_ones_the_longest_unless_that_is_very_long)
+TEST(of_busy_ones_the_longest_unless_that_is_very_long)
 {
 	if (!begin())
 		return;
@@ -126,9 +125,8 @@ START_TEST(of_busy_ones_the_longest_unless_that_is_very_long)
 	ck_assert_uint_eq(waiting(0), 1);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_is_not_named_gets_none)
+TEST(one_that_is_not_named_gets_none)
 {
 	static const uint8_t two[] = {0, 2};
 
@@ -141,9 +139,8 @@ START_TEST(one_that_is_not_named_gets_none)
 	ck_assert_uint_eq(waiting(2), 10);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_is_stuck_gets_some_if_all_are)
+TEST(one_that_is_stuck_gets_some_if_all_are)
 {
 	if (!begin())
 		return;
@@ -155,7 +152,6 @@ START_TEST(one_that_is_stuck_gets_some_if_all_are)
 	ck_assert_uint_gt(waiting(0), 0);
 	end();
 }
-END_TEST
 
 static atomic_int waiter;
 
@@ -197,7 +193,8 @@ static bool sleeps(pid_t tid)
 	return process_look(tid, &facts) == 0 && facts.state == 'S';
 }
 
-START_TEST(one_where_somebody_waits_gets_it)
+TEST_LOOP(one_where_somebody_waits_gets_it, 0,
+	(int)(sizeof(ways) / sizeof(*ways)))
 {
 	int idle_set = epoll_create1(EPOLL_CLOEXEC);
 	struct epoll_event event = {.events = EPOLLIN};
@@ -225,9 +222,8 @@ START_TEST(one_where_somebody_waits_gets_it)
 	(void)close(idle_set);
 	end();
 }
-END_TEST
 
-START_TEST(the_bell_rings_once_if_all_are_busy)
+TEST(the_bell_rings_once_if_all_are_busy)
 {
 	struct pollfd bell = {.events = POLLIN};
 
@@ -248,9 +244,8 @@ START_TEST(the_bell_rings_once_if_all_are_busy)
 	}
 	end();
 }
-END_TEST
 
-START_TEST(what_waits_goes_to_the_others_when_one_leaves)
+TEST(what_waits_goes_to_the_others_when_one_leaves)
 {
 	if (!begin())
 		return;
@@ -261,9 +256,8 @@ START_TEST(what_waits_goes_to_the_others_when_one_leaves)
 	ck_assert_uint_eq(waiting(2), 15);
 	end();
 }
-END_TEST
 
-START_TEST(one_that_listens_again_is_added_again)
+TEST(one_that_listens_again_is_added_again)
 {
 	if (!begin())
 		return;
@@ -278,33 +272,4 @@ START_TEST(one_that_listens_again_is_added_again)
 	ask(30);
 	ck_assert_uint_eq(waiting(1), 10);
 	end();
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, the_shortest_queue_gets_the_next);
-	tcase_add_test(all, of_busy_ones_the_longest_unless_that_is_very_long);
-	tcase_add_test(all, one_that_is_not_named_gets_none);
-	tcase_add_test(all, one_that_is_stuck_gets_some_if_all_are);
-	tcase_add_loop_test(all, one_where_somebody_waits_gets_it, 0,
-		(int)(sizeof(ways) / sizeof(*ways)));
-	tcase_add_test(all, the_bell_rings_once_if_all_are_busy);
-	tcase_add_test(all, what_waits_goes_to_the_others_when_one_leaves);
-	tcase_add_test(all, one_that_listens_again_is_added_again);
-}
-
-int main(void)
-{
-	Suite *suite = suite_create("least");
-	TCase *tc = tcase_create("least");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	add(tc);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -71,15 +71,16 @@ static int check_lines(void)
 	return last;
 }
 
-START_TEST(an_empty_one_has_no_lines)
+FIXTURE(begin, end)
+
+TEST(an_empty_one_has_no_lines)
 {
 	read_from(0);
 	ck_assert_uint_eq(t.len, 0);
 	ck_assert_uint_eq(t.at, 0);
 }
-END_TEST
 
-START_TEST(the_latest_lines_stay_whole_while_it_wraps)
+TEST(the_latest_lines_stay_whole_while_it_wraps)
 {
 	for (int i = 0; i < 3000; i++) {
 		add(i);
@@ -91,9 +92,8 @@ START_TEST(the_latest_lines_stay_whole_while_it_wraps)
 	read_from(0);
 	ck_assert_uint_gt(t.len, LINERING_SIZE - 2 * LINERING_LINE);
 }
-END_TEST
 
-START_TEST(one_can_read_on_where_one_was)
+TEST(one_can_read_on_where_one_was)
 {
 	uint64_t at;
 
@@ -117,9 +117,8 @@ START_TEST(one_can_read_on_where_one_was)
 	ck_assert_uint_gt(t.at, at);
 	ck_assert_int_eq(check_lines(), 8999);
 }
-END_TEST
 
-START_TEST(a_line_that_is_too_long_is_absent)
+TEST(a_line_that_is_too_long_is_absent)
 {
 	static char line[LINERING_LINE];
 
@@ -132,7 +131,6 @@ START_TEST(a_line_that_is_too_long_is_absent)
 	ck_assert_int_eq(check_lines(), 2);
 	ck_assert_int_eq(linering_add(&ring, line, sizeof(line) - 1), 0);
 }
-END_TEST
 
 /* So many bytes of a line are written, and not yet the mark. */
 static void write_part(const char *line, size_t n)
@@ -149,7 +147,7 @@ static void write_part(const char *line, size_t n)
 
 /* Killed after each byte of the longest line that there is, or when a shorter one
  * was written: what was there is there. */
-START_TEST(a_write_that_is_cut_off_harms_no_line)
+TEST(a_write_that_is_cut_off_harms_no_line)
 {
 	static char line[LINERING_LINE];
 	struct linering other;
@@ -174,9 +172,8 @@ START_TEST(a_write_that_is_cut_off_harms_no_line)
 	read_from(0);
 	ck_assert_int_eq(check_lines(), 9000);
 }
-END_TEST
 
-START_TEST(another_process_goes_on_with_it)
+TEST(another_process_goes_on_with_it)
 {
 	struct linering other;
 
@@ -188,9 +185,8 @@ START_TEST(another_process_goes_on_with_it)
 	read_from(0);
 	ck_assert_int_eq(check_lines(), 3);
 }
-END_TEST
 
-START_TEST(an_empty_one_has_no_memory)
+TEST(an_empty_one_has_no_memory)
 {
 	struct linering other;
 	struct stat st;
@@ -204,9 +200,8 @@ START_TEST(an_empty_one_has_no_memory)
 	ck_assert_int_eq(fstat(ring.fd, &st), 0);
 	ck_assert_int_eq(st.st_blocks, 0);
 }
-END_TEST
 
-START_TEST(what_is_none_is_not_taken)
+TEST(what_is_none_is_not_taken)
 {
 	struct linering other;
 	int plain = memfd_create("plain", MFD_CLOEXEC);
@@ -222,9 +217,8 @@ START_TEST(what_is_none_is_not_taken)
 	(void)close(plain);
 	(void)close(zero);
 }
-END_TEST
 
-START_TEST(a_mark_that_is_wrong_is_no_more_than_wrong_lines)
+TEST(a_mark_that_is_wrong_is_no_more_than_wrong_lines)
 {
 	const uint64_t wrong[] = {5, 100000, UINT64_MAX, UINT64_MAX / 2};
 
@@ -238,10 +232,9 @@ START_TEST(a_mark_that_is_wrong_is_no_more_than_wrong_lines)
 		ck_assert_uint_le(t.len, LINERING_SIZE);
 	}
 }
-END_TEST
 
 /* A reader that is slower than the writer: what it gets is whole all the same. */
-START_TEST(another_process_reads_while_it_is_written)
+TEST(another_process_reads_while_it_is_written)
 {
 	struct linering other;
 	uint64_t at = 0;
@@ -263,9 +256,8 @@ START_TEST(another_process_reads_while_it_is_written)
 	}
 	ck_assert_int_gt(last, 10000);
 }
-END_TEST
 
-START_TEST(lines_are_put_in_one_piece)
+TEST(lines_are_put_in_one_piece)
 {
 	static const char lines[] = "number 1 .\nnumber 2 -.\n";
 	static char much[LINERING_LINE + 1];
@@ -277,18 +269,16 @@ START_TEST(lines_are_put_in_one_piece)
 	ck_assert_int_eq(linering_put(&ring, much, sizeof(much)), -1);
 	ck_assert_int_eq(errno, EMSGSIZE);
 }
-END_TEST
 
-START_TEST(whoever_may_read_it_may_not_write)
+TEST(whoever_may_read_it_may_not_write)
 {
 	struct stat st;
 
 	ck_assert_int_eq(fstat(ring.fd, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 0777, 0600);
 }
-END_TEST
 
-START_TEST(without_room_there_is_none)
+TEST(without_room_there_is_none)
 {
 	const struct rlimit none = {LINERING_SIZE / 2, RLIM_INFINITY};
 	const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
@@ -301,26 +291,4 @@ START_TEST(without_room_there_is_none)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
 	ck_assert_int_eq(linering_read(&other, 0, &t), 0);
 	ck_assert_uint_eq(t.len, 0);
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("linering");
-
-	tcase_add_checked_fixture(tc, begin, end);
-	tcase_add_test(tc, an_empty_one_has_no_lines);
-	tcase_add_test(tc, the_latest_lines_stay_whole_while_it_wraps);
-	tcase_add_test(tc, one_can_read_on_where_one_was);
-	tcase_add_test(tc, a_line_that_is_too_long_is_absent);
-	tcase_add_test(tc, a_write_that_is_cut_off_harms_no_line);
-	tcase_add_test(tc, another_process_goes_on_with_it);
-	tcase_add_test(tc, an_empty_one_has_no_memory);
-	tcase_add_test(tc, what_is_none_is_not_taken);
-	tcase_add_test(tc, a_mark_that_is_wrong_is_no_more_than_wrong_lines);
-	tcase_add_test(tc, another_process_reads_while_it_is_written);
-	tcase_add_test(tc, lines_are_put_in_one_piece);
-	tcase_add_test(tc, whoever_may_read_it_may_not_write);
-	tcase_add_test(tc, without_room_there_is_none);
-	return os_suite("linering", tc);
 }

@@ -23,7 +23,9 @@ static void must_not_open(long uid, const char *path)
 	ck_assert_int_eq(errno, ELOOP);
 }
 
-START_TEST(a_plain_path_is_opened_for_anybody)
+FIXTURE(os_make_dir, NULL)
+
+TEST(a_plain_path_is_opened_for_anybody)
 {
 	os_write(os_path("env"), "A=1\n", 0600);
 	must_open(-1, os_path("env"));
@@ -31,17 +33,15 @@ START_TEST(a_plain_path_is_opened_for_anybody)
 	ck_assert_int_eq(open_for(SOMEBODY, os_path("absent")), -1);
 	ck_assert_int_eq(errno, ENOENT);
 }
-END_TEST
 
-START_TEST(for_ourselves_links_are_followed)
+TEST(for_ourselves_links_are_followed)
 {
 	os_write(os_path("env"), "A=1\n", 0600);
 	ck_assert_int_eq(symlink(os_path("env"), os_path("link")), 0);
 	must_open(-1, os_path("link"));
 }
-END_TEST
 
-START_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
+TEST(a_link_does_not_lead_another_user_to_what_is_roots)
 {
 	if (!os_is_root("to read for another user"))
 		return;
@@ -55,7 +55,6 @@ START_TEST(a_link_does_not_lead_another_user_to_what_is_roots)
 	must_open(SOMEBODY, os_path("env"));
 	must_open(SOMEBODY, os_path("way/secret"));
 }
-END_TEST
 
 static void must_read(const char *path, bool patient, const char *wanted)
 {
@@ -65,7 +64,7 @@ static void must_read(const char *path, bool patient, const char *wanted)
 	ck_assert_str_eq(text, wanted);
 }
 
-START_TEST(all_of_a_file_is_read)
+TEST(all_of_a_file_is_read)
 {
 	static char much[40001];
 
@@ -84,19 +83,4 @@ START_TEST(all_of_a_file_is_read)
 			read_for(-1, os_path("absent"), 40000, patient));
 		ck_assert_int_eq(errno, ENOENT);
 	}
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("open_for");
-	os_dirs(tc);
-	tcase_add_test(tc, a_plain_path_is_opened_for_anybody);
-	tcase_add_test(tc, for_ourselves_links_are_followed);
-	tcase_add_test(tc, a_link_does_not_lead_another_user_to_what_is_roots);
-	tcase_add_test(tc, all_of_a_file_is_read);
-	return os_suite("open_for", tc);
 }

@@ -86,25 +86,24 @@ static void by_tcp(int family, const char *ip, const char *from)
 	(void)close(listener);
 }
 
-START_TEST(tcp)
+FIXTURE(os_make_dir, NULL)
+
+TEST(tcp)
 {
 	by_tcp(AF_INET, "127.0.0.1", NULL);
 }
-END_TEST
 
-START_TEST(tcp_of_version_six)
+TEST(tcp_of_version_six)
 {
 	by_tcp(AF_INET6, "::1", NULL);
 }
-END_TEST
 
-START_TEST(a_socket_for_both_families)
+TEST(a_socket_for_both_families)
 {
 	by_tcp(AF_INET6, "::", "127.0.0.1");
 }
-END_TEST
 
-START_TEST(unix_stream)
+TEST(unix_stream)
 {
 	union address at = {.un = {.sun_family = AF_UNIX}};
 	int listener;
@@ -117,7 +116,6 @@ START_TEST(unix_stream)
 	(void)close(client);
 	(void)close(listener);
 }
-END_TEST
 
 /* A child that forks another, which holds what the test holds; both end when
  * the test closes its end of the pipe. */
@@ -141,7 +139,7 @@ static pid_t family_of_two(int ends[2], pid_t *grandchild)
 	return pid;
 }
 
-START_TEST(a_tree_is_listed)
+TEST(a_tree_is_listed)
 {
 	int ends[2];
 	pid_t grandchild;
@@ -156,9 +154,8 @@ START_TEST(a_tree_is_listed)
 	(void)close(ends[1]);
 	(void)waitpid(pid, NULL, 0);
 }
-END_TEST
 
-START_TEST(whose_it_is_is_found_in_the_whole_tree)
+TEST(whose_it_is_is_found_in_the_whole_tree)
 {
 	int pair[2];
 	int ends[2];
@@ -188,11 +185,10 @@ START_TEST(whose_it_is_is_found_in_the_whole_tree)
 	(void)close(ends[1]);
 	(void)waitpid(pid, NULL, 0);
 }
-END_TEST
 
 /* The last of very many descriptors is found in the looks that it takes, each of
  * which does some, and no more, when its time is over. */
-START_TEST(a_look_whose_time_is_over_goes_on_with_the_next)
+TEST(a_look_whose_time_is_over_goes_on_with_the_next)
 {
 	const int many = 3000;
 	const struct rlimit room = {4096, 4096};
@@ -204,7 +200,7 @@ START_TEST(a_look_whose_time_is_over_goes_on_with_the_next)
 	int pair[2];
 	int fd = 0;
 
-	if (setrlimit(RLIMIT_NOFILE, &room) == -1 || os_is_valgrind()) {
+	if (setrlimit(RLIMIT_NOFILE, &room) == -1 || unit_is_valgrind()) {
 		(void)fprintf(stderr, "left out: not so many descriptors\n");
 		return;
 	}
@@ -225,22 +221,4 @@ START_TEST(a_look_whose_time_is_over_goes_on_with_the_next)
 	ck_assert_uint_eq(found, 1);
 	ck_assert_uint_ge(looks, 3);
 	ck_assert_uint_le(looks, 5);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("otherend");
-	os_dirs(tc);
-	tcase_add_test(tc, tcp);
-	tcase_add_test(tc, tcp_of_version_six);
-	tcase_add_test(tc, a_socket_for_both_families);
-	tcase_add_test(tc, unix_stream);
-	tcase_add_test(tc, a_tree_is_listed);
-	tcase_add_test(tc, whose_it_is_is_found_in_the_whole_tree);
-	tcase_add_test(tc, a_look_whose_time_is_over_goes_on_with_the_next);
-	return os_suite("otherend", tc);
 }

@@ -61,7 +61,9 @@ static struct peer inet(int family, const char *far, const char *near)
 	return p;
 }
 
-START_TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
+FIXTURE(os_make_dir, NULL)
+
+TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
 {
 	struct peer p = inet(AF_INET, "192.0.2.7", "198.51.100.1");
 	char text[PEER_TEXT_MAX];
@@ -81,9 +83,8 @@ START_TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
 	ck_assert(has("TCPCONNNUM=3"));
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(an_ipv6_client_has_its_variables_too)
+TEST(an_ipv6_client_has_its_variables_too)
 {
 	struct peer p = inet(AF_INET6, "2001:db8::7", "::1");
 	char text[PEER_TEXT_MAX];
@@ -102,9 +103,8 @@ START_TEST(an_ipv6_client_has_its_variables_too)
 	ck_assert(has("TCP6INTERFACE=lo"));
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(a_unix_client_is_told_by_its_credentials)
+TEST(a_unix_client_is_told_by_its_credentials)
 {
 	struct peer p = {.family = AF_UNIX, .pid = 12, .uid = 34, .gid = 56};
 	char text[PEER_TEXT_MAX];
@@ -124,9 +124,8 @@ START_TEST(a_unix_client_is_told_by_its_credentials)
 	ck_assert(!has("UNIXREMOTEPID=0"));
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(only_the_host_makes_two_the_same)
+TEST(only_the_host_makes_two_the_same)
 {
 	struct peer a = inet(AF_INET, "192.0.2.7", "127.0.0.1");
 	struct peer b = inet(AF_INET, "192.0.2.7", "127.0.0.1");
@@ -140,9 +139,8 @@ START_TEST(only_the_host_makes_two_the_same)
 	ck_assert(!peer_is_same(&a, &six));
 	ck_assert(!peer_is_same(&un, &un));
 }
-END_TEST
 
-START_TEST(a_host_has_a_whole_net_of_ipv6)
+TEST(a_host_has_a_whole_net_of_ipv6)
 {
 	static const struct {
 		const char *a;
@@ -163,7 +161,6 @@ START_TEST(a_host_has_a_whole_net_of_ipv6)
 			pairs[i].a, pairs[i].b);
 	}
 }
-END_TEST
 
 static int listen_at(union address *at, socklen_t size)
 {
@@ -199,7 +196,7 @@ static int accept_one(int listener, struct peer *peer)
 	return fd;
 }
 
-START_TEST(a_dual_stack_socket_tells_ipv4_as_such)
+TEST(a_dual_stack_socket_tells_ipv4_as_such)
 {
 	union address at = {.v6 = {.sin6_family = AF_INET6}};
 	union address to = {.v4 = {.sin_family = AF_INET}};
@@ -224,9 +221,8 @@ START_TEST(a_dual_stack_socket_tells_ipv4_as_such)
 	(void)close(client);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(a_unix_socket_tells_who_connected)
+TEST(a_unix_socket_tells_who_connected)
 {
 	union address at = {.un = {.sun_family = AF_UNIX}};
 	struct peer peer;
@@ -244,9 +240,8 @@ START_TEST(a_unix_socket_tells_who_connected)
 	(void)close(client);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(what_speaks_of_a_connection_is_known)
+TEST(what_speaks_of_a_connection_is_known)
 {
 	ck_assert(peer_is_variable("PROTO=TCP"));
 	ck_assert(peer_is_variable("TCPREMOTEHOST=x"));
@@ -255,21 +250,4 @@ START_TEST(what_speaks_of_a_connection_is_known)
 	ck_assert(!peer_is_variable("PROTOCOL=x"));
 	ck_assert(!peer_is_variable("REMOTE_USER=x"));
 	ck_assert(!peer_is_variable("PATH=/bin"));
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("peer");
-
-	os_dirs(tc);
-	tcase_add_test(tc, an_ipv4_client_is_told_as_ucspi_and_systemd_do);
-	tcase_add_test(tc, an_ipv6_client_has_its_variables_too);
-	tcase_add_test(tc, a_unix_client_is_told_by_its_credentials);
-	tcase_add_test(tc, only_the_host_makes_two_the_same);
-	tcase_add_test(tc, a_host_has_a_whole_net_of_ipv6);
-	tcase_add_test(tc, a_dual_stack_socket_tells_ipv4_as_such);
-	tcase_add_test(tc, a_unix_socket_tells_who_connected);
-	tcase_add_test(tc, what_speaks_of_a_connection_is_known);
-	return os_suite("peer", tc);
 }

@@ -40,7 +40,7 @@ static void wait_readable(int fd)
 	ck_assert_int_eq(poll(&one, 1, 10000), 1);
 }
 
-START_TEST(an_exit_is_told_twice_and_reaped_once)
+NATIVE_TEST(an_exit_is_told_twice_and_reaped_once)
 {
 	struct pidfd_end end = {0};
 	pid_t pid = child(7);
@@ -57,9 +57,8 @@ START_TEST(an_exit_is_told_twice_and_reaped_once)
 	ck_assert_int_eq(pidfd_reap(fd, &end), -1);
 	ck_assert_int_eq(errno, ECHILD);
 }
-END_TEST
 
-START_TEST(one_that_lives_has_not_ended)
+NATIVE_TEST(one_that_lives_has_not_ended)
 {
 	struct pidfd_end end;
 	pid_t pid = child(-1);
@@ -79,9 +78,8 @@ START_TEST(one_that_lives_has_not_ended)
 	ck_assert_int_eq(pidfd_signal(fd, SIGUSR1), -1);
 	ck_assert_int_eq(errno, ESRCH);
 }
-END_TEST
 
-START_TEST(a_stopped_one_has_not_ended)
+NATIVE_TEST(a_stopped_one_has_not_ended)
 {
 	struct pidfd_end end;
 	pid_t pid = child(-1);
@@ -97,7 +95,6 @@ START_TEST(a_stopped_one_has_not_ended)
 	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
 	ck_assert_int_eq(end.code, SIGKILL);
 }
-END_TEST
 
 static void on_usr1(int signal)
 {
@@ -130,7 +127,8 @@ static const struct {
 };
 
 /* Its stop is not its end, and it does not stay stopped. */
-START_TEST(one_that_wants_to_be_traced_goes_on)
+NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0,
+	(int)(sizeof(traced) / sizeof(*traced)))
 {
 	char how[8];
 	struct pidfd_end end = {0};
@@ -159,10 +157,9 @@ START_TEST(one_that_wants_to_be_traced_goes_on)
 	ck_assert_int_eq(end.signalled, traced[_i].signalled);
 	ck_assert_int_eq(end.code, traced[_i].code);
 }
-END_TEST
 
 /* It has to wait, and hides nobody meanwhile. */
-START_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
+NATIVE_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
 {
 	volatile unsigned *asked = mmap(NULL, sizeof(*asked),
 		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -196,9 +193,8 @@ START_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
 	while (child_reap(pid) == -1)
 		(void)sched_yield();
 }
-END_TEST
 
-START_TEST(the_group_is_reached_when_its_leader_has_ended)
+NATIVE_TEST(the_group_is_reached_when_its_leader_has_ended)
 {
 	struct pidfd_end end;
 	struct pollfd one = {.events = POLLIN};
@@ -229,9 +225,8 @@ START_TEST(the_group_is_reached_when_its_leader_has_ended)
 	ck_assert_int_eq(read(ends[0], &byte, 1), 0); /* it is gone */
 	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
 }
-END_TEST
 
-START_TEST(nobody_else_is_reached)
+NATIVE_TEST(nobody_else_is_reached)
 {
 	struct pidfd_end end;
 	pid_t pid = child(0);
@@ -251,9 +246,8 @@ START_TEST(nobody_else_is_reached)
 	wait_readable(fd);
 	ck_assert_int_eq(pidfd_reap(fd, &end), 1);
 }
-END_TEST
 
-START_TEST(any_ended_child_is_found)
+NATIVE_TEST(any_ended_child_is_found)
 {
 	pid_t first;
 	struct pidfd_end end;
@@ -269,9 +263,8 @@ START_TEST(any_ended_child_is_found)
 	ck_assert_int_eq(child_reap(first), 0);
 	ck_assert_int_eq(child_peek_any(), -1);
 }
-END_TEST
 
-START_TEST(many_deaths_at_once_are_all_found)
+TEST(many_deaths_at_once_are_all_found)
 {
 	int found = 0;
 	pid_t pid;
@@ -289,17 +282,15 @@ START_TEST(many_deaths_at_once_are_all_found)
 	ck_assert_int_eq(errno, ECHILD);
 	ck_assert_int_eq(found, 50);
 }
-END_TEST
 
-START_TEST(a_pid_that_nobody_has_is_an_error)
+NATIVE_TEST(a_pid_that_nobody_has_is_an_error)
 {
 	ck_assert_int_eq(pidfd_of(0x3fffffff), -1);
 	ck_assert_int_eq(pidfd_signal(-1, SIGUSR1), -1);
 	ck_assert_int_eq(errno, EBADF);
 }
-END_TEST
 
-START_TEST(the_end_of_one_that_is_not_our_child_is_known_or_not)
+NATIVE_TEST(the_end_of_one_that_is_not_our_child_is_known_or_not)
 {
 	struct process_facts facts;
 	struct pidfd_end end = {0};
@@ -322,29 +313,4 @@ START_TEST(the_end_of_one_that_is_not_our_child_is_known_or_not)
 	got = pidfd_look(fd, pid, facts.start, &end); /* since Linux 6.15 */
 	ck_assert(got == -1 || (got == 1 && end.code == SIGUSR2));
 	ck_assert_int_ne(pidfd_pid(fd), pid);
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("pidfd");
-
-	tcase_add_test(tc, many_deaths_at_once_are_all_found);
-	if (!os_is_valgrind()) {
-		tcase_add_test(tc, an_exit_is_told_twice_and_reaped_once);
-		tcase_add_test(tc, one_that_lives_has_not_ended);
-		tcase_add_test(tc, a_stopped_one_has_not_ended);
-		tcase_add_loop_test(tc, one_that_wants_to_be_traced_goes_on, 0,
-			(int)(sizeof(traced) / sizeof(*traced)));
-		tcase_add_test(tc,
-			one_that_wants_to_be_traced_again_and_again_has_to_wait);
-		tcase_add_test(
-			tc, the_group_is_reached_when_its_leader_has_ended);
-		tcase_add_test(tc, nobody_else_is_reached);
-		tcase_add_test(tc,
-			the_end_of_one_that_is_not_our_child_is_known_or_not);
-		tcase_add_test(tc, any_ended_child_is_found);
-		tcase_add_test(tc, a_pid_that_nobody_has_is_an_error);
-	}
-	return os_suite("pidfd", tc);
 }

@@ -21,7 +21,7 @@
 static struct error err;
 static char out[65536];
 
-START_TEST(capabilities_are_known)
+TEST(capabilities_are_known)
 {
 	struct capset set;
 
@@ -32,9 +32,8 @@ START_TEST(capabilities_are_known)
 	ck_assert_int_eq(capset_put(&set), 0);
 	ck_assert(!privilege_has(CAP_SETUID));
 }
-END_TEST
 
-START_TEST(running_setuid_is_seen)
+TEST(running_setuid_is_seen)
 {
 	ck_assert(!privilege_is_setuid());
 	if (!os_is_root("being setuid"))
@@ -45,9 +44,8 @@ START_TEST(running_setuid_is_seen)
 	ck_assert_int_eq(setresgid(1234, 0, 0), 0);
 	ck_assert(privilege_is_setuid());
 }
-END_TEST
 
-START_TEST(everything_is_given_up)
+NATIVE_TEST(everything_is_given_up)
 {
 	struct capset set;
 	bool root = geteuid() == 0;
@@ -65,9 +63,8 @@ START_TEST(everything_is_given_up)
 	ck_assert_int_eq(getgroups(0, NULL), 0);
 	ck_assert_int_eq(prctl(PR_CAPBSET_READ, CAP_KILL, 0, 0, 0), 0);
 }
-END_TEST
 
-START_TEST(closed_standard_descriptors_are_filled_first)
+NATIVE_TEST(closed_standard_descriptors_are_filled_first)
 {
 	struct stat st;
 	struct stat null;
@@ -85,9 +82,8 @@ START_TEST(closed_standard_descriptors_are_filled_first)
 	}
 	ck_assert_int_ne(dup2(keep, 2), -1);
 }
-END_TEST
 
-START_TEST(a_clean_start_undoes_what_a_caller_did)
+NATIVE_TEST(a_clean_start_undoes_what_a_caller_did)
 {
 	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
 	struct spawn_plan plan = os_plan();
@@ -116,9 +112,8 @@ START_TEST(a_clean_start_undoes_what_a_caller_did)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "SigIgn"), "0000000000000000");
 }
-END_TEST
 
-START_TEST(orphans_of_a_child_come_to_us)
+TEST(orphans_of_a_child_come_to_us)
 {
 	int ends[2];
 	pid_t pid;
@@ -139,14 +134,13 @@ START_TEST(orphans_of_a_child_come_to_us)
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	ck_assert_int_eq(waitpid(orphan, NULL, 0), orphan);
 }
-END_TEST
 
 static bool is_marked(int fd)
 {
 	return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
 }
 
-START_TEST(a_range_of_descriptors_is_marked_either_way)
+TEST(a_range_of_descriptors_is_marked_either_way)
 {
 	int (*const ways[])(unsigned, unsigned) = {
 		descriptors_cloexec, descriptors_cloexec_by_proc};
@@ -166,34 +160,12 @@ START_TEST(a_range_of_descriptors_is_marked_either_way)
 		ck_assert_int_eq(close(low) | close(middle) | close(high), 0);
 	}
 }
-END_TEST
 
-START_TEST(very_many_descriptors_are_marked_by_proc)
+TEST(very_many_descriptors_are_marked_by_proc)
 {
 	for (int fd = 100; fd < 700; fd++) /* several blocks of entries */
 		ck_assert_int_eq(dup2(0, fd), fd);
 	ck_assert_int_eq(descriptors_cloexec_by_proc(3, ~0U), 0);
 	for (int fd = 100; fd < 700; fd++)
 		ck_assert(is_marked(fd));
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("privilege");
-	tcase_add_test(tc, capabilities_are_known);
-	tcase_add_test(tc, running_setuid_is_seen);
-	tcase_add_test(tc, a_range_of_descriptors_is_marked_either_way);
-	tcase_add_test(tc, very_many_descriptors_are_marked_by_proc);
-	tcase_add_test(tc, orphans_of_a_child_come_to_us);
-	if (!os_is_valgrind()) { /* its own descriptors and signals */
-		tcase_add_test(tc, everything_is_given_up);
-		tcase_add_test(
-			tc, closed_standard_descriptors_are_filled_first);
-		tcase_add_test(tc, a_clean_start_undoes_what_a_caller_did);
-	}
-	return os_suite("privilege", tc);
 }

@@ -44,7 +44,7 @@ static void end(pid_t pid)
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
-START_TEST(a_process_is_looked_at)
+NATIVE_TEST(a_process_is_looked_at)
 {
 	struct process_facts facts;
 	size_t size = 16 << 20;
@@ -65,9 +65,8 @@ START_TEST(a_process_is_looked_at)
 	ck_assert_uint_ge(facts.rss, before + size / 2);
 	ck_assert_int_eq(munmap(memory, size), 0);
 }
-END_TEST
 
-START_TEST(there_is_no_process_0)
+TEST(there_is_no_process_0)
 {
 	struct process_facts facts;
 	char text[64];
@@ -81,9 +80,8 @@ START_TEST(there_is_no_process_0)
 	ck_assert_int_eq(errno, ENOENT);
 	ck_assert_int_gt(process_read_path("/proc/self/comm", text, 64), 0);
 }
-END_TEST
 
-START_TEST(the_time_used_grows)
+TEST(the_time_used_grows)
 {
 	struct process_facts facts;
 	clock_t start = clock();
@@ -97,9 +95,8 @@ START_TEST(the_time_used_grows)
 	ck_assert_int_ge(facts.cpu - before, 50 * MSEC);
 	ck_assert_int_le(facts.cpu - before, 10 * SECOND);
 }
-END_TEST
 
-START_TEST(who_has_not_run_has_the_same_time)
+TEST(who_has_not_run_has_the_same_time)
 {
 	pid_t pid = sleeper("s");
 	siginfo_t info;
@@ -120,9 +117,8 @@ START_TEST(who_has_not_run_has_the_same_time)
 	end(pid);
 	ck_assert_int_eq(process_ran(pid), 0);
 }
-END_TEST
 
-START_TEST(a_name_full_of_traps_does_not_confuse)
+TEST(a_name_full_of_traps_does_not_confuse)
 {
 	struct process_facts facts;
 	pid_t pid = sleeper(") R 1 (x\n) Z");
@@ -134,7 +130,6 @@ START_TEST(a_name_full_of_traps_does_not_confuse)
 	ck_assert_int_eq(process_look(pid, &facts), -1);
 	ck_assert_int_eq(errno, ENOENT);
 }
-END_TEST
 
 static int variable(pid_t pid, const char *key, char *to, size_t size)
 {
@@ -148,7 +143,7 @@ static int variable(pid_t pid, const char *key, char *to, size_t size)
 	return got;
 }
 
-START_TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
+TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 {
 	char value[64];
 	pid_t pid = sleeper("here");
@@ -175,9 +170,8 @@ START_TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(states_are_told)
+TEST(states_are_told)
 {
 	struct process_facts facts;
 	pid_t pid = sleeper("s");
@@ -196,9 +190,8 @@ START_TEST(states_are_told)
 	ck_assert_uint_eq(facts.rss, 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
-END_TEST
 
-START_TEST(our_children_are_listed)
+NATIVE_TEST(our_children_are_listed)
 {
 	enum { COUNT = 1500 }; /* more than one block of the file */
 	static pid_t pids[COUNT];
@@ -227,9 +220,8 @@ START_TEST(our_children_are_listed)
 		end(pids[i]);
 	ck_assert_int_eq(process_children(list, COUNT), 0);
 }
-END_TEST
 
-START_TEST(what_is_shared_is_no_share_of_one)
+NATIVE_TEST(what_is_shared_is_no_share_of_one)
 {
 	const size_t size = 32U << 20;
 	char *memory = malloc(size);
@@ -257,9 +249,8 @@ START_TEST(what_is_shared_is_no_share_of_one)
 	ck_assert_uint_eq(process_memory(pid), 0);
 	free(memory);
 }
-END_TEST
 
-START_TEST(the_clock_does_not_go_back)
+TEST(the_clock_does_not_go_back)
 {
 	nsec_t last = clock_now();
 
@@ -271,27 +262,4 @@ START_TEST(the_clock_does_not_go_back)
 		last = now;
 	}
 	ck_assert(clock_wall() > 1.7e9);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("process");
-	tcase_add_test(tc, there_is_no_process_0);
-	tcase_add_test(tc, the_time_used_grows);
-	tcase_add_test(tc, who_has_not_run_has_the_same_time);
-	tcase_add_test(tc, a_name_full_of_traps_does_not_confuse);
-	tcase_add_test(tc,
-		a_variable_that_is_not_there_is_not_one_that_cannot_be_read);
-	tcase_add_test(tc, states_are_told);
-	tcase_add_test(tc, the_clock_does_not_go_back);
-	if (!os_is_valgrind()) { /* its own memory, 1,500 of its own size */
-		tcase_add_test(tc, a_process_is_looked_at);
-		tcase_add_test(tc, our_children_are_listed);
-		tcase_add_test(tc, what_is_shared_is_no_share_of_one);
-	}
-	return os_suite("process", tc);
 }

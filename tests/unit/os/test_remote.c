@@ -184,7 +184,12 @@ static void expect_pipe(int fd)
 	ck_assert_int_eq(close(fd), 0);
 }
 
-START_TEST(a_descriptor_of_another_process_can_be_had)
+FIXTURE(set_up, NULL)
+
+/* valgrind does not emulate the other ways */
+#define WAYS_HERE (unit_is_valgrind() ? OURSELVES + 1 : WAYS)
+
+NATIVE_TEST_LOOP(a_descriptor_of_another_process_can_be_had, 0, WAYS)
 {
 	unsigned before = os_open_count();
 
@@ -195,9 +200,8 @@ START_TEST(a_descriptor_of_another_process_can_be_had)
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
-END_TEST
 
-START_TEST(what_is_not_open_there_is_told)
+NATIVE_TEST_LOOP(what_is_not_open_there_is_told, 0, WAYS)
 {
 	unsigned before = os_open_count();
 
@@ -213,7 +217,6 @@ START_TEST(what_is_not_open_there_is_told)
 	ck_assert_int_eq(errno, ESRCH);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
 static void make_file(void)
 {
@@ -222,7 +225,7 @@ static void make_file(void)
 		give_up();
 }
 
-START_TEST(a_file_of_another_user_is_not_taken)
+NATIVE_TEST_LOOP(a_file_of_another_user_is_not_taken, 0, WAYS)
 {
 	unsigned before = os_open_count();
 	int fd;
@@ -238,7 +241,6 @@ START_TEST(a_file_of_another_user_is_not_taken)
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
-END_TEST
 
 /* As the main thread it shows itself; in another one it is made. */
 static void run_thread(void *(*body)(void *))
@@ -264,7 +266,7 @@ static void thread_makes_pipe(void)
 	run_thread(make_in_thread);
 }
 
-START_TEST(a_thread_that_is_not_the_main_one_will_do)
+NATIVE_TEST_LOOP(a_thread_that_is_not_the_main_one_will_do, 0, WAYS)
 {
 	unsigned before = os_open_count();
 
@@ -278,7 +280,6 @@ START_TEST(a_thread_that_is_not_the_main_one_will_do)
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
-END_TEST
 
 static void *make_apart(void *unused)
 {
@@ -305,7 +306,7 @@ static bool has_thread_pidfd(void)
 	return true;
 }
 
-START_TEST(a_thread_may_have_descriptors_of_its_own)
+NATIVE_TEST_LOOP(a_thread_may_have_descriptors_of_its_own, 0, WAYS)
 {
 	if (!has_thread_pidfd() || !look_by((enum way)_i))
 		return;
@@ -318,7 +319,6 @@ START_TEST(a_thread_may_have_descriptors_of_its_own)
 	ck_assert_int_eq(errno, EBADF);
 	finish();
 }
-END_TEST
 
 static void *outlive_main(void *unused)
 {
@@ -346,7 +346,7 @@ static void main_thread_ends(void)
 	(void)syscall(SYS_exit, 0); /* this thread alone */
 }
 
-START_TEST(a_thread_that_is_left_alone_will_do)
+NATIVE_TEST_LOOP(a_thread_that_is_left_alone_will_do, 0, WAYS)
 {
 	if (!has_thread_pidfd() || !look_by((enum way)_i))
 		return;
@@ -356,7 +356,6 @@ START_TEST(a_thread_that_is_left_alone_will_do)
 		remote_fd_flags(&r, shared->fd) & O_NONBLOCK, O_NONBLOCK);
 	finish();
 }
-END_TEST
 
 /* What an ordinary user may have of us: the exit status is an errno. */
 static int as_nobody(int (*deed)(pid_t us))
@@ -399,7 +398,7 @@ static int take_memory_patiently(pid_t us)
 	return remote_read(&it, (uintptr_t)&other, &byte, 1);
 }
 
-START_TEST(who_may_not_trace_it_gets_nothing)
+NATIVE_TEST(who_may_not_trace_it_gets_nothing)
 {
 	if (!os_is_root("another user's process"))
 		return;
@@ -407,7 +406,6 @@ START_TEST(who_may_not_trace_it_gets_nothing)
 	ck_assert_int_eq(as_nobody(take_memory), EPERM);
 	ck_assert_int_eq(as_nobody(take_memory_patiently), EPERM);
 }
-END_TEST
 
 /* ---- looking at all of them ---- */
 
@@ -453,7 +451,7 @@ static bool see(void *context, int fd, const char *target)
 	return seen->count == seen->enough;
 }
 
-START_TEST(each_descriptor_is_seen_once_with_what_it_is)
+NATIVE_TEST_LOOP(each_descriptor_is_seen_once_with_what_it_is, 0, WAYS)
 {
 	unsigned before = os_open_count();
 	struct seen seen = {0};
@@ -473,9 +471,8 @@ START_TEST(each_descriptor_is_seen_once_with_what_it_is)
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
-END_TEST
 
-START_TEST(no_more_are_looked_at_than_wished)
+TEST_LOOP(no_more_are_looked_at_than_wished, 0, WAYS_HERE)
 {
 	struct seen seen = {0};
 	struct seen two = {.enough = 2};
@@ -491,9 +488,8 @@ START_TEST(no_more_are_looked_at_than_wished)
 	ck_assert_int_eq(remote_each_fd(&r, 3, see, &seen), -1);
 	ck_assert_uint_eq(seen.count, 3);
 }
-END_TEST
 
-START_TEST(only_the_inode_of_a_socket_is_one)
+TEST(only_the_inode_of_a_socket_is_one)
 {
 	ck_assert_uint_eq(remote_socket_inode("socket:[4711]"), 4711);
 	ck_assert_uint_eq(remote_socket_inode("pipe:[4711]"), 0);
@@ -502,7 +498,6 @@ START_TEST(only_the_inode_of_a_socket_is_one)
 	ck_assert_uint_eq(remote_socket_inode(""), 0);
 	ck_assert_uint_eq(remote_own_inode(-1), 0);
 }
-END_TEST
 
 static void make_flags(void)
 {
@@ -510,7 +505,7 @@ static void make_flags(void)
 	(void)dup2(eventfd(0, 0), 81);
 }
 
-START_TEST(the_flags_of_a_descriptor_can_be_seen)
+TEST_LOOP(the_flags_of_a_descriptor_can_be_seen, 0, WAYS_HERE)
 {
 	const int both = O_NONBLOCK | O_CLOEXEC;
 
@@ -524,7 +519,6 @@ START_TEST(the_flags_of_a_descriptor_can_be_seen)
 	finish();
 	ck_assert_int_eq(remote_fd_flags(&r, 80), -1);
 }
-END_TEST
 
 /* ---- epoll ---- */
 
@@ -557,7 +551,7 @@ static const struct remote_epoll_item *item_of(
 	return NULL;
 }
 
-START_TEST(what_an_epoll_waits_for_can_be_read)
+TEST_LOOP(what_an_epoll_waits_for_can_be_read, 0, WAYS_HERE)
 {
 	struct remote_epoll_item items[8];
 	const struct remote_epoll_item *item;
@@ -579,7 +573,6 @@ START_TEST(what_an_epoll_waits_for_can_be_read)
 	ck_assert_uint_eq(remote_epoll_items(&r, 99, items, 8), 0);
 	finish();
 }
-END_TEST
 
 static int ours; /* an eventfd that both have */
 
@@ -622,7 +615,7 @@ static void look_at_95(char target[64])
 /* What the number is here. */
 enum here { FREE, ANOTHERS, OURS, THE_EPOLL, HERE };
 
-START_TEST(ours_is_added_to_its_epoll_under_its_number)
+NATIVE_TEST_LOOP(ours_is_added_to_its_epoll_under_its_number, 0, HERE)
 {
 	const struct remote_epoll_item item = {95, EPOLLIN, DATA};
 	enum here here = (enum here)_i;
@@ -649,9 +642,8 @@ START_TEST(ours_is_added_to_its_epoll_under_its_number)
 	ck_assert_str_eq(now, target);
 	finish();
 }
-END_TEST
 
-START_TEST(what_cannot_be_added_is_told)
+NATIVE_TEST(what_cannot_be_added_is_told)
 {
 	struct remote_epoll_item item = {95, EPOLLIN, DATA};
 	int epoll;
@@ -671,11 +663,10 @@ START_TEST(what_cannot_be_added_is_told)
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), -1);
 	finish();
 }
-END_TEST
 
 /* A number that the other one uses for something else stays what it is here, and
  * what waits under another number stays. */
-START_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
+NATIVE_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
 {
 	struct remote_epoll_item item = {96, EPOLLIN, 0};
 	int epoll;
@@ -700,7 +691,6 @@ START_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
 	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, -1), -1);
 	finish();
 }
-END_TEST
 
 /* ---- memory ---- */
 
@@ -720,7 +710,7 @@ static void make_memory(void)
 	shared->at = (uintptr_t)memory;
 }
 
-START_TEST(memory_of_another_process_can_be_read)
+NATIVE_TEST_LOOP(memory_of_another_process_can_be_read, 0, WAYS)
 {
 	char got[sizeof(text) + 1] = "";
 	unsigned before = os_open_count();
@@ -740,7 +730,6 @@ START_TEST(memory_of_another_process_can_be_read)
 	ck_assert_int_eq(errno, ESRCH);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
 static void *make_memory_in_thread(void *unused)
 {
@@ -756,7 +745,7 @@ static void thread_makes_memory(void)
 	run_thread(make_memory_in_thread);
 }
 
-START_TEST(memory_can_be_read_by_the_number_of_a_thread)
+NATIVE_TEST_LOOP(memory_can_be_read_by_the_number_of_a_thread, 0, WAYS)
 {
 	char got[sizeof(text)] = "";
 
@@ -768,7 +757,6 @@ START_TEST(memory_can_be_read_by_the_number_of_a_thread)
 	ck_assert_str_eq(got, text);
 	finish();
 }
-END_TEST
 
 /* Who touches the page waits until its owner fills it, which it never does. */
 static void make_page_to_wait_for(void)
@@ -789,7 +777,7 @@ static void make_page_to_wait_for(void)
 	shared->at = page.range.start;
 }
 
-START_TEST(memory_that_is_to_be_waited_for_is_given_up)
+NATIVE_TEST(memory_that_is_to_be_waited_for_is_given_up)
 {
 	unsigned before = os_open_count();
 	nsec_t begin = clock_now();
@@ -834,7 +822,6 @@ START_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	ck_assert_mem_eq(got, "what", 4);
 	finish();
 }
-END_TEST
 
 /* ---- rights, and what a socket is ---- */
 
@@ -849,7 +836,7 @@ static void enter_a_user_namespace(void)
 		give_up();
 }
 
-START_TEST(a_right_is_one_in_our_namespace)
+TEST(a_right_is_one_in_our_namespace)
 {
 	const int right = CAP_NET_BIND_SERVICE;
 
@@ -863,9 +850,8 @@ START_TEST(a_right_is_one_in_our_namespace)
 	r.tid = 0x3fffffff;
 	ck_assert(!remote_may(&r, right));
 }
-END_TEST
 
-START_TEST(who_has_given_up_its_rights_has_none)
+TEST(who_has_given_up_its_rights_has_none)
 {
 	if (!os_is_root("rights to give up"))
 		return;
@@ -873,10 +859,9 @@ START_TEST(who_has_given_up_its_rights_has_none)
 	ck_assert(!remote_may(&r, CAP_NET_BIND_SERVICE));
 	finish();
 }
-END_TEST
 
 /* With CAP_SYS_PTRACE we may look at all; without it only as who it is. */
-START_TEST(our_rights_decide_how_it_is_looked_at)
+NATIVE_TEST(our_rights_decide_how_it_is_looked_at)
 {
 	if (!os_is_root("rights"))
 		return;
@@ -901,7 +886,6 @@ START_TEST(our_rights_decide_how_it_is_looked_at)
 	remote_of(&r, other); /* it has gone */
 	ck_assert(!r.as_user);
 }
-END_TEST
 
 static void remote_of_nobody(void)
 {
@@ -913,14 +897,13 @@ static void remote_of_nobody(void)
 		_exit(20);
 }
 
-START_TEST(an_ordinary_user_looks_by_itself)
+TEST(an_ordinary_user_looks_by_itself)
 {
 	if (!os_is_root("another user"))
 		return;
 	start(remote_of_nobody);
 	finish();
 }
-END_TEST
 
 /* ---- who waits for a connection ---- */
 
@@ -973,7 +956,7 @@ static void expect_to_accept(void)
 		ck_assert_int_lt(clock_now(), until);
 }
 
-START_TEST(who_waits_for_a_connection_can_be_seen)
+NATIVE_TEST_LOOP(who_waits_for_a_connection_can_be_seen, 0, WAYS)
 {
 	static const char *const ways[] = {
 		"accept", "accept4", "poll", "select"};
@@ -992,7 +975,6 @@ START_TEST(who_waits_for_a_connection_can_be_seen)
 		ck_assert(awaits_nothing()); /* it has gone */
 	}
 }
-END_TEST
 
 static void make_sockets(void)
 {
@@ -1011,7 +993,7 @@ static const char *protocol_of(int fd)
 	return name;
 }
 
-START_TEST(what_a_socket_is_can_be_seen_without_having_it)
+TEST_LOOP(what_a_socket_is_can_be_seen_without_having_it, 0, WAYS_HERE)
 {
 	const char *tcp6;
 	char little[4]; /* a name and its NUL */
@@ -1031,7 +1013,6 @@ START_TEST(what_a_socket_is_can_be_seen_without_having_it)
 	ck_assert_int_eq(errno, ERANGE);
 	finish();
 }
-END_TEST
 
 static void make_names(void)
 {
@@ -1047,7 +1028,7 @@ static void make_names(void)
 		give_up();
 }
 
-START_TEST(how_its_unix_socket_is_called_can_be_seen)
+NATIVE_TEST_LOOP(how_its_unix_socket_is_called_can_be_seen, 0, WAYS)
 {
 	unsigned before = os_open_count();
 	char wanted[64];
@@ -1066,9 +1047,8 @@ START_TEST(how_its_unix_socket_is_called_can_be_seen)
 	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
-END_TEST
 
-START_TEST(the_inode_of_its_socket_can_be_seen)
+NATIVE_TEST_LOOP(the_inode_of_its_socket_can_be_seen, 0, WAYS)
 {
 	int fd;
 
@@ -1082,65 +1062,4 @@ START_TEST(the_inode_of_its_socket_can_be_seen)
 	ck_assert_uint_eq(remote_inode(&r, go[0]), 0); /* a pipe */
 	ck_assert_uint_eq(remote_inode(&r, 79), 0);
 	finish();
-}
-END_TEST
-
-struct looks {
-	const TTest *test;
-	bool valgrind_too; /* which knows no pidfd_open(2) */
-};
-
-static void add_looks(TCase *tc)
-{
-	const struct looks all[] = {
-		{a_descriptor_of_another_process_can_be_had, false},
-		{a_file_of_another_user_is_not_taken, false},
-		{what_is_not_open_there_is_told, false},
-		{a_thread_that_is_not_the_main_one_will_do, false},
-		{a_thread_may_have_descriptors_of_its_own, false},
-		{a_thread_that_is_left_alone_will_do, false},
-		{each_descriptor_is_seen_once_with_what_it_is, false},
-		{no_more_are_looked_at_than_wished, true},
-		{the_flags_of_a_descriptor_can_be_seen, true},
-		{what_an_epoll_waits_for_can_be_read, true},
-		{memory_of_another_process_can_be_read, false},
-		{memory_can_be_read_by_the_number_of_a_thread, false},
-		{who_waits_for_a_connection_can_be_seen, false},
-		{what_a_socket_is_can_be_seen_without_having_it, true},
-		{the_inode_of_its_socket_can_be_seen, false},
-		{how_its_unix_socket_is_called_can_be_seen, false},
-	};
-	bool valgrind = os_is_valgrind();
-
-	for (size_t i = 0; i < COUNT_OF(all); i++)
-		if (!valgrind || all[i].valgrind_too)
-			tcase_add_loop_test(tc, all[i].test, 0,
-				valgrind ? OURSELVES + 1 : WAYS);
-}
-
-/* valgrind ends at CLONE_FILES with VFORK. */
-static void add_what_valgrind_cannot(TCase *tc)
-{
-	tcase_add_test(tc, who_may_not_trace_it_gets_nothing);
-	tcase_add_loop_test(
-		tc, ours_is_added_to_its_epoll_under_its_number, 0, HERE);
-	tcase_add_test(tc, what_cannot_be_added_is_told);
-	tcase_add_test(tc, what_an_epoll_waits_for_can_be_taken_from_it);
-	tcase_add_test(tc, memory_that_is_to_be_waited_for_is_given_up);
-	tcase_add_test(tc, our_rights_decide_how_it_is_looked_at);
-}
-
-int main(void)
-{
-	TCase *tc = tcase_create("remote");
-
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	add_looks(tc);
-	if (!os_is_valgrind())
-		add_what_valgrind_cannot(tc);
-	tcase_add_test(tc, only_the_inode_of_a_socket_is_one);
-	tcase_add_test(tc, a_right_is_one_in_our_namespace);
-	tcase_add_test(tc, who_has_given_up_its_rights_has_none);
-	tcase_add_test(tc, an_ordinary_user_looks_by_itself);
-	return os_suite("remote", tc);
 }

@@ -110,7 +110,7 @@ static int join(int fd)
 
 static const int families[] = {AF_INET, AF_INET6};
 
-START_TEST(new_connections_go_where_they_are_sent)
+TEST_LOOP(new_connections_go_where_they_are_sent, 0, 2)
 {
 	int first = first_of(families[_i]);
 	int second = join(first);
@@ -128,10 +128,9 @@ START_TEST(new_connections_go_where_they_are_sent)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
 /* 40 throws of a coin of 1 to 3: the odds of none on a side are below 1e-4. */
-START_TEST(one_client_gets_where_nobody_else_does)
+TEST_LOOP(one_client_gets_where_nobody_else_does, 0, 2)
 {
 	const unsigned weights[] = {1, 0};
 	int first = first_of(families[_i]);
@@ -153,9 +152,8 @@ START_TEST(one_client_gets_where_nobody_else_does)
 	reuseport_leave(second);
 	reuseport_leave(first);
 }
-END_TEST
 
-START_TEST(shares_are_in_proportion)
+TEST(shares_are_in_proportion)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
@@ -171,10 +169,9 @@ START_TEST(shares_are_in_proportion)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
 /* Exactly, wherever the round begins. */
-START_TEST(each_gets_its_turns_of_a_round)
+TEST_LOOP(each_gets_its_turns_of_a_round, 0, COUNT_OF(families))
 {
 	const unsigned weights[] = {1, 0, 2};
 	int first = first_of(families[_i]);
@@ -202,10 +199,9 @@ START_TEST(each_gets_its_turns_of_a_round)
 	reuseport_leave(second);
 	reuseport_leave(third);
 }
-END_TEST
 
 /* Flows of UDP: each is of an address and a port. */
-START_TEST(each_flow_has_its_own)
+TEST(each_flow_has_its_own)
 {
 	const int places[] = {0, 1};
 	struct sockaddr_in to = {.sin_family = AF_INET,
@@ -241,7 +237,6 @@ START_TEST(each_flow_has_its_own)
 	reuseport_leave(second);
 	reuseport_leave(first);
 }
-END_TEST
 
 /* From an address of this machine; IPv6 has but one. */
 static void ask_from(unsigned number)
@@ -257,7 +252,7 @@ static void ask_from(unsigned number)
 	(void)close(fd);
 }
 
-START_TEST(each_address_has_its_own)
+TEST_LOOP(each_address_has_its_own, 0, COUNT_OF(families))
 {
 	int places[] = {0, 1};
 	int first = first_of(families[_i]);
@@ -289,9 +284,8 @@ START_TEST(each_address_has_its_own)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
-START_TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
+TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
@@ -314,9 +308,8 @@ START_TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
-START_TEST(the_last_one_takes_the_place_of_who_leaves)
+TEST(the_last_one_takes_the_place_of_who_leaves)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
@@ -335,9 +328,8 @@ START_TEST(the_last_one_takes_the_place_of_who_leaves)
 	reuseport_leave(second);
 	reuseport_leave(third);
 }
-END_TEST
 
-START_TEST(it_is_like_the_first)
+TEST(it_is_like_the_first)
 {
 	int first = first_of(AF_INET6);
 	struct queue_facts queue;
@@ -364,10 +356,9 @@ START_TEST(it_is_like_the_first)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
 /* An adopted socket is its worker's user's; needs root, as nclust does then. */
-START_TEST(it_belongs_to_the_same_user)
+TEST(it_belongs_to_the_same_user)
 {
 	int first = first_of(AF_INET);
 	struct stat st;
@@ -384,9 +375,8 @@ START_TEST(it_belongs_to_the_same_user)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
-START_TEST(nobody_joins_one_that_is_alone)
+TEST(nobody_joins_one_that_is_alone)
 {
 	int first = first_of(AF_INET);
 	int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -397,9 +387,8 @@ START_TEST(nobody_joins_one_that_is_alone)
 	(void)close(stranger);
 	reuseport_leave(first);
 }
-END_TEST
 
-START_TEST(who_leaves_is_gone_whoever_holds_it)
+TEST(who_leaves_is_gone_whoever_holds_it)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
@@ -414,10 +403,9 @@ START_TEST(who_leaves_is_gone_whoever_holds_it)
 	(void)close(held);
 	reuseport_leave(second);
 }
-END_TEST
 
 /* Where that is allowed, what waits in a socket is not lost with it. */
-START_TEST(what_waits_moves_to_another)
+TEST(what_waits_moves_to_another)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
@@ -435,10 +423,9 @@ START_TEST(what_waits_moves_to_another)
 	}
 	reuseport_leave(first);
 }
-END_TEST
 
 /* Nothing that only root may do, as it would not be noticed. */
-START_TEST(deaf_ones_still_answer_who_has_begun)
+TEST(deaf_ones_still_answer_who_has_begun)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
@@ -455,9 +442,8 @@ START_TEST(deaf_ones_still_answer_who_has_begun)
 	reuseport_leave(first);
 	reuseport_leave(second);
 }
-END_TEST
 
-START_TEST(no_share_at_all_is_refused)
+TEST(no_share_at_all_is_refused)
 {
 	int first = first_of(AF_INET);
 	const unsigned none[] = {0, 0};
@@ -471,10 +457,9 @@ START_TEST(no_share_at_all_is_refused)
 	ck_assert_int_eq(reuseport_join(-1), -1);
 	reuseport_leave(first);
 }
-END_TEST
 
 /* With TCP_DEFER_ACCEPT it does not end before there is data. */
-START_TEST(a_handshake_that_does_not_end_is_seen)
+TEST_LOOP(a_handshake_that_does_not_end_is_seen, 0, 2)
 {
 	int first = first_of(families[_i]);
 	int client;
@@ -487,7 +472,6 @@ START_TEST(a_handshake_that_does_not_end_is_seen)
 	(void)close(client);
 	reuseport_leave(first);
 }
-END_TEST
 
 /* In host order, of either family. */
 static uint16_t port_of(int fd)
@@ -499,7 +483,7 @@ static uint16_t port_of(int fd)
 	return ntohs(own.sin6_port);
 }
 
-START_TEST(only_clients_that_still_wait_are_counted)
+TEST_LOOP(only_clients_that_still_wait_are_counted, 0, 2)
 {
 	int first = first_of(families[_i]);
 	uint16_t port = port_of(first);
@@ -520,31 +504,4 @@ START_TEST(only_clients_that_still_wait_are_counted)
 	(void)close(other);
 	(void)close(taken);
 	reuseport_leave(first);
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("reuseport");
-
-	tcase_add_loop_test(tc, new_connections_go_where_they_are_sent, 0, 2);
-	tcase_add_loop_test(tc, one_client_gets_where_nobody_else_does, 0, 2);
-	tcase_add_loop_test(
-		tc, each_gets_its_turns_of_a_round, 0, COUNT_OF(families));
-	tcase_add_test(tc, each_flow_has_its_own);
-	tcase_add_loop_test(
-		tc, each_address_has_its_own, 0, COUNT_OF(families));
-	tcase_add_test(tc, shares_are_in_proportion);
-	tcase_add_test(tc, nothing_reaches_a_new_one_before_it_is_told_to_hear);
-	tcase_add_test(tc, the_last_one_takes_the_place_of_who_leaves);
-	tcase_add_test(tc, it_is_like_the_first);
-	tcase_add_test(tc, it_belongs_to_the_same_user);
-	tcase_add_test(tc, nobody_joins_one_that_is_alone);
-	tcase_add_test(tc, who_leaves_is_gone_whoever_holds_it);
-	tcase_add_test(tc, what_waits_moves_to_another);
-	tcase_add_test(tc, deaf_ones_still_answer_who_has_begun);
-	tcase_add_test(tc, no_share_at_all_is_refused);
-	tcase_add_loop_test(tc, a_handshake_that_does_not_end_is_seen, 0, 2);
-	tcase_add_loop_test(tc, only_clients_that_still_wait_are_counted, 0, 2);
-	return os_suite("reuseport", tc);
 }

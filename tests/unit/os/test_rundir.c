@@ -53,7 +53,10 @@ static const char *must_refuse(const char *name)
 	return err.text;
 }
 
-START_TEST(the_directories_are_made_with_their_modes)
+FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, NULL)
+
+TEST(the_directories_are_made_with_their_modes)
 {
 	struct rundir r;
 
@@ -73,9 +76,8 @@ START_TEST(the_directories_are_made_with_their_modes)
 	ck_assert_int_eq(access(os_path("run/shop"), F_OK), -1);
 	ck_assert_int_eq(access(base, F_OK), 0);
 }
-END_TEST
 
-START_TEST(closing_removes_the_sockets_too)
+TEST(closing_removes_the_sockets_too)
 {
 	struct rundir r = must_open("shop");
 	unsigned before;
@@ -92,9 +94,8 @@ START_TEST(closing_removes_the_sockets_too)
 	ck_assert_int_eq(access(os_path("run/shop"), F_OK), -1);
 	rundir_close(&r); /* twice does no harm */
 }
-END_TEST
 
-START_TEST(what_a_killed_one_left_is_taken_over)
+TEST(what_a_killed_one_left_is_taken_over)
 {
 	struct rundir r = must_open("shop");
 
@@ -108,9 +109,8 @@ START_TEST(what_a_killed_one_left_is_taken_over)
 	ck_assert_int_eq(access(os_path("run/shop/notify/web.0"), F_OK), -1);
 	rundir_close(&r);
 }
-END_TEST
 
-START_TEST(the_second_of_a_name_is_told_who_has_it)
+TEST(the_second_of_a_name_is_told_who_has_it)
 {
 	struct rundir r = must_open("shop");
 	nsec_t start = clock_now();
@@ -137,9 +137,8 @@ START_TEST(the_second_of_a_name_is_told_who_has_it)
 	ck_assert_int_lt(clock_now() - start, 10 * SECOND);
 	rundir_close(&r);
 }
-END_TEST
 
-START_TEST(who_waits_gets_it_when_it_becomes_free)
+TEST(who_waits_gets_it_when_it_becomes_free)
 {
 	struct rundir r = must_open("shop");
 	int status;
@@ -164,9 +163,8 @@ START_TEST(who_waits_gets_it_when_it_becomes_free)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(of_ten_racing_starts_one_wins)
+TEST(of_ten_racing_starts_one_wins)
 {
 	int status;
 	int won = 0;
@@ -194,9 +192,8 @@ START_TEST(of_ten_racing_starts_one_wins)
 	won += WEXITSTATUS(status) == 0;
 	ck_assert_int_eq(won, 1);
 }
-END_TEST
 
-START_TEST(starts_and_ends_in_a_row_never_share)
+TEST(starts_and_ends_in_a_row_never_share)
 {
 	int status;
 
@@ -225,9 +222,8 @@ START_TEST(starts_and_ends_in_a_row_never_share)
 		ck_assert_int_eq(status, 0);
 	}
 }
-END_TEST
 
-START_TEST(names_that_are_paths_are_refused)
+TEST(names_that_are_paths_are_refused)
 {
 	static const char *const names[] = {
 		"../x", "/", "", ".", "..", "-x", "a/b", "a\nb", ".hidden"};
@@ -239,18 +235,16 @@ START_TEST(names_that_are_paths_are_refused)
 	}
 	ck_assert_int_eq(access(base, F_OK), -1); /* nothing was made */
 }
-END_TEST
 
-START_TEST(a_symbolic_link_as_runtime_directory_is_refused)
+TEST(a_symbolic_link_as_runtime_directory_is_refused)
 {
 	ck_assert_int_eq(mkdir(os_path("target"), 0755), 0);
 	ck_assert_int_eq(symlink("target", base), 0);
 	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
 	ck_assert_int_eq(rmdir(os_path("target")), 0); /* empty */
 }
-END_TEST
 
-START_TEST(symbolic_links_below_are_refused)
+TEST(symbolic_links_below_are_refused)
 {
 	struct rundir r;
 
@@ -285,9 +279,8 @@ START_TEST(symbolic_links_below_are_refused)
 	r = must_open("shop");
 	rundir_close(&r);
 }
-END_TEST
 
-START_TEST(directories_that_others_may_write_to_are_refused)
+TEST(directories_that_others_may_write_to_are_refused)
 {
 	ck_assert_int_eq(mkdir(base, 0755), 0);
 	ck_assert_int_eq(chmod(base, 0777), 0);
@@ -305,9 +298,8 @@ START_TEST(directories_that_others_may_write_to_are_refused)
 	ck_assert_int_eq(chmod(os_path("run/shop"), 0777), 0);
 	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "run/shop"));
 }
-END_TEST
 
-START_TEST(what_belongs_to_others_is_refused)
+TEST(what_belongs_to_others_is_refused)
 {
 	if (!os_is_root("giving directories away"))
 		return;
@@ -326,9 +318,8 @@ START_TEST(what_belongs_to_others_is_refused)
 	ck_assert_int_eq(chown(os_path("run/shop/lock"), 1234, 0), 0);
 	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "lock"));
 }
-END_TEST
 
-START_TEST(links_on_the_way_are_followed_only_where_trusted)
+TEST(links_on_the_way_are_followed_only_where_trusted)
 {
 	struct rundir r;
 
@@ -342,9 +333,8 @@ START_TEST(links_on_the_way_are_followed_only_where_trusted)
 	ck_assert_int_eq(lchown(os_path("link"), 1234, 1234), 0);
 	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
 }
-END_TEST
 
-START_TEST(roots_directory_serves_clients_but_not_instances_of_others)
+TEST(roots_directory_serves_clients_but_not_instances_of_others)
 {
 	int fd;
 
@@ -359,9 +349,8 @@ START_TEST(roots_directory_serves_clients_but_not_instances_of_others)
 	(void)must_refuse("other");
 	ck_assert_int_eq(err.sys, EACCES);
 }
-END_TEST
 
-START_TEST(an_instance_that_is_not_there_is_69)
+TEST(an_instance_that_is_not_there_is_69)
 {
 	struct rundir r;
 	int fd;
@@ -378,9 +367,8 @@ START_TEST(an_instance_that_is_not_there_is_69)
 	ck_assert_int_eq(err.status, EX_UNAVAILABLE);
 	ck_assert_str_eq(err.text, "no instance 'shop' is running");
 }
-END_TEST
 
-START_TEST(the_list_ignores_what_is_no_instance)
+TEST(the_list_ignores_what_is_no_instance)
 {
 	struct rundir b = must_open("beta");
 	struct rundir a;
@@ -413,9 +401,8 @@ START_TEST(the_list_ignores_what_is_no_instance)
 	rundir_close(&a);
 	rundir_close(&b);
 }
-END_TEST
 
-START_TEST(without_a_runtime_directory_there_is_nothing_to_list)
+TEST(without_a_runtime_directory_there_is_nothing_to_list)
 {
 	char **names;
 
@@ -424,7 +411,6 @@ START_TEST(without_a_runtime_directory_there_is_nothing_to_list)
 	ck_assert_int_eq(chmod(base, 0777), 0);
 	ck_assert_int_eq(rundir_list(base, &names, &err), -1);
 }
-END_TEST
 
 static const char *place(const char *wanted, bool seek, unsigned n)
 {
@@ -440,7 +426,7 @@ static const char *place(const char *wanted, bool seek, unsigned n)
 	}
 }
 
-START_TEST(where_it_is)
+TEST(where_it_is)
 {
 	char small[8];
 
@@ -479,17 +465,15 @@ START_TEST(where_it_is)
 				 strlen(os_path("")) - 1),
 		0);
 }
-END_TEST
 
-START_TEST(a_missing_parent_says_what_to_set)
+TEST(a_missing_parent_says_what_to_set)
 {
 	(void)snprintf(base, sizeof(base), "%s", os_path("no/such"));
 	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "runtime-directory"));
 	ck_assert_int_eq(err.sys, ENOENT);
 }
-END_TEST
 
-START_TEST(a_removed_place_is_made_anew)
+TEST(a_removed_place_is_made_anew)
 {
 	struct rundir r = must_open("shop");
 	struct rundir other;
@@ -509,9 +493,8 @@ START_TEST(a_removed_place_is_made_anew)
 	rundir_close(&other);
 	ck_assert_int_eq(access(os_path("run/shop"), F_OK), -1);
 }
-END_TEST
 
-START_TEST(a_pid_file_is_written_whole)
+TEST(a_pid_file_is_written_whole)
 {
 	char text[32] = "";
 	int fd;
@@ -524,9 +507,8 @@ START_TEST(a_pid_file_is_written_whole)
 	ck_assert_str_eq(text, "4712\n");
 	ck_assert_int_eq(stat_of(os_path("pid")).st_mode & 07777, 0644);
 }
-END_TEST
 
-START_TEST(a_pid_file_goes_to_no_unsafe_place)
+TEST(a_pid_file_goes_to_no_unsafe_place)
 {
 	os_write(os_path("precious"), "precious", 0644);
 	ck_assert_int_eq(symlink("precious", os_path("pid")), 0);
@@ -538,9 +520,8 @@ START_TEST(a_pid_file_goes_to_no_unsafe_place)
 	ck_assert_int_eq(rundir_write_pidfile(os_path("p"), 1, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "others may write"));
 }
-END_TEST
 
-START_TEST(the_way_to_a_directory_of_others_has_to_be_ours)
+TEST(the_way_to_a_directory_of_others_has_to_be_ours)
 {
 	ck_assert_int_eq(mkdir(os_path("own"), 0755), 0);
 	ck_assert_int_eq(mkdir(os_path("own/theirs"), 0777), 0);
@@ -570,39 +551,4 @@ START_TEST(the_way_to_a_directory_of_others_has_to_be_ours)
 	ck_assert_int_eq(errno, ELOOP);
 	ck_assert_int_eq(rundir_check_way(os_path("none/s")), -1);
 	ck_assert_int_eq(errno, ENOENT);
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("rundir");
-
-	os_dirs(tc);
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_test(tc, the_directories_are_made_with_their_modes);
-	tcase_add_test(tc, closing_removes_the_sockets_too);
-	tcase_add_test(tc, what_a_killed_one_left_is_taken_over);
-	tcase_add_test(tc, the_second_of_a_name_is_told_who_has_it);
-	tcase_add_test(tc, who_waits_gets_it_when_it_becomes_free);
-	tcase_add_test(tc, of_ten_racing_starts_one_wins);
-	tcase_add_test(tc, starts_and_ends_in_a_row_never_share);
-	tcase_add_test(tc, names_that_are_paths_are_refused);
-	tcase_add_test(tc, a_symbolic_link_as_runtime_directory_is_refused);
-	tcase_add_test(tc, symbolic_links_below_are_refused);
-	tcase_add_test(tc, directories_that_others_may_write_to_are_refused);
-	tcase_add_test(tc, what_belongs_to_others_is_refused);
-	tcase_add_test(tc, links_on_the_way_are_followed_only_where_trusted);
-	tcase_add_test(
-		tc, roots_directory_serves_clients_but_not_instances_of_others);
-	tcase_add_test(tc, an_instance_that_is_not_there_is_69);
-	tcase_add_test(tc, the_list_ignores_what_is_no_instance);
-	tcase_add_test(
-		tc, without_a_runtime_directory_there_is_nothing_to_list);
-	tcase_add_test(tc, where_it_is);
-	tcase_add_test(tc, a_missing_parent_says_what_to_set);
-	tcase_add_test(tc, a_removed_place_is_made_anew);
-	tcase_add_test(tc, a_pid_file_is_written_whole);
-	tcase_add_test(tc, a_pid_file_goes_to_no_unsafe_place);
-	tcase_add_test(tc, the_way_to_a_directory_of_others_has_to_be_ours);
-	return os_suite("runtime directory", tc);
 }

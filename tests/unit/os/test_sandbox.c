@@ -105,29 +105,17 @@ static bool is_alone(void)
 	return false;
 #endif
 #endif
-	return !os_is_valgrind();
+	return !unit_is_valgrind();
 }
 
-START_TEST(it_can_use_what_it_has)
+TEST(it_can_use_what_it_has)
 {
 	if (is_alone())
 		ck_assert_int_eq(in_child(use_what_is_there), 0);
 }
-END_TEST
 
-START_TEST(it_can_reach_nothing_else)
+TEST(it_can_reach_nothing_else)
 {
 	if (is_alone())
 		ck_assert_int_eq(in_child(reach_out), 0);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc = tcase_create("all");
-
-	os_main(argc, argv);
-	tcase_add_test(tc, it_can_use_what_it_has);
-	tcase_add_test(tc, it_can_reach_nothing_else);
-	return os_suite("sandbox", tc);
 }

@@ -207,7 +207,9 @@ static void do_all_and_bind(void)
 }
 
 /* Were anything else trapped, it would wait for ever. */
-START_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
+FIXTURE(set_up, NULL)
+
+NATIVE_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
 {
 	struct seccomp_notice n;
 
@@ -230,7 +232,6 @@ START_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
 	expect(5, -1, EOPNOTSUPP);
 	expect(6, EINVAL, 0); /* nobody has listened */
 }
-END_TEST
 
 static void bind_and_tell_the_port(void)
 {
@@ -246,7 +247,8 @@ static void bind_and_tell_the_port(void)
 
 static const int errors[] = {0, EADDRINUSE, EACCES, EINVAL, ENOMEM};
 
-START_TEST(an_answer_is_what_the_caller_gets_and_nothing_is_done)
+NATIVE_TEST_LOOP(an_answer_is_what_the_caller_gets_and_nothing_is_done, 0,
+	COUNT_OF(errors))
 {
 	call(bind_and_tell_the_port);
 	hear_and_answer(SECCOMP_BIND, errors[_i]);
@@ -256,9 +258,8 @@ START_TEST(an_answer_is_what_the_caller_gets_and_nothing_is_done)
 	expect(1, 0, 0);
 	expect(2, 0, 0);
 }
-END_TEST
 
-START_TEST(what_is_to_go_on_is_done_by_the_kernel)
+NATIVE_TEST(what_is_to_go_on_is_done_by_the_kernel)
 {
 	call(bind_and_tell_the_port);
 	seccomp_continue(calls, hear().id);
@@ -268,7 +269,6 @@ START_TEST(what_is_to_go_on_is_done_by_the_kernel)
 	expect(1, 1, 0);
 	expect(2, 0, 0);
 }
-END_TEST
 
 static void bind_with_odd_sizes(void)
 {
@@ -279,7 +279,7 @@ static void bind_with_odd_sizes(void)
 	say(listen(fd, -1));
 }
 
-START_TEST(odd_sizes_and_backlogs_are_told_as_they_are)
+NATIVE_TEST(odd_sizes_and_backlogs_are_told_as_they_are)
 {
 	struct seccomp_notice n;
 
@@ -293,7 +293,6 @@ START_TEST(odd_sizes_and_backlogs_are_told_as_they_are)
 	finish(2);
 	expect(0, -1, EINVAL);
 }
-END_TEST
 
 static void set_options(void)
 {
@@ -308,7 +307,7 @@ static void set_options(void)
 		fd6, IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, sizeof(int)));
 }
 
-START_TEST(v6only_waits_only_where_it_is_asked_for)
+NATIVE_TEST(v6only_waits_only_where_it_is_asked_for)
 {
 	struct seccomp_notice n;
 
@@ -324,16 +323,14 @@ START_TEST(v6only_waits_only_where_it_is_asked_for)
 	call(set_options);
 	finish(3);
 }
-END_TEST
 
-START_TEST(bind_and_listen_wait_as_well_where_v6only_does)
+NATIVE_TEST(bind_and_listen_wait_as_well_where_v6only_does)
 {
 	call_with(bind_and_tell_the_port, true);
 	hear_and_answer(SECCOMP_BIND, 0);
 	hear_and_answer(SECCOMP_LISTEN, 0);
 	finish(3);
 }
-END_TEST
 
 /* ---- in the machine's other ways ---- */
 
@@ -353,7 +350,7 @@ static void call_x32(void)
 }
 
 /* The filter sees the number before the kernel knows that it has no such. */
-START_TEST(x32_calls_wait_like_the_others)
+NATIVE_TEST(x32_calls_wait_like_the_others)
 {
 	struct seccomp_notice n;
 
@@ -381,7 +378,6 @@ START_TEST(x32_calls_wait_like_the_others)
 	expect(2, 0, 0);
 	expect(3, 0, 0);
 }
-END_TEST
 
 /* A call as a 32-bit program makes it; pointers must be low.  -1 and errno. */
 static long call_32(long number, long a, long b, long c, long d, long e)
@@ -429,7 +425,7 @@ static void call_32_bit(void)
 	say(call_32(49, 0, 0, 0, 0, 0) == (long)geteuid());
 }
 
-START_TEST(calls_of_32_bit_programs_wait_like_the_others)
+NATIVE_TEST(calls_of_32_bit_programs_wait_like_the_others)
 {
 	struct seccomp_notice n;
 
@@ -457,7 +453,6 @@ START_TEST(calls_of_32_bit_programs_wait_like_the_others)
 	expect(2, 0, 0);
 	expect(3, 1, 0);
 }
-END_TEST
 
 static long socketcall(long which, uint32_t a, uint32_t b, uint32_t c)
 {
@@ -489,7 +484,7 @@ static void fetch_arguments(struct seccomp_notice *n, uint32_t words)
 	seccomp_arguments(n, got);
 }
 
-START_TEST(socketcall_tells_its_arguments_from_memory)
+NATIVE_TEST(socketcall_tells_its_arguments_from_memory)
 {
 	struct seccomp_notice n;
 
@@ -513,7 +508,6 @@ START_TEST(socketcall_tells_its_arguments_from_memory)
 	for (unsigned i = 0; i < 3; i++)
 		expect(i, 0, 0);
 }
-END_TEST
 
 #endif
 
@@ -535,7 +529,7 @@ static void bind_by_thread(void)
 		(void)pthread_join(thread, NULL);
 }
 
-START_TEST(a_thread_is_named_by_its_own_number)
+NATIVE_TEST(a_thread_is_named_by_its_own_number)
 {
 	struct seccomp_notice n;
 
@@ -546,7 +540,6 @@ START_TEST(a_thread_is_named_by_its_own_number)
 	seccomp_answer(calls, n.id, 0);
 	finish(1);
 }
-END_TEST
 
 /* Another process under the filter: it binds, too, when it is told to. */
 static void have_friend(void)
@@ -573,7 +566,7 @@ static void bind_with_friend(void)
 	say(WEXITSTATUS(shared->on));
 }
 
-START_TEST(two_calls_at_once_have_each_its_answer)
+NATIVE_TEST(two_calls_at_once_have_each_its_answer)
 {
 	struct seccomp_notice first;
 	struct seccomp_notice second;
@@ -592,14 +585,13 @@ START_TEST(two_calls_at_once_have_each_its_answer)
 	expect(0, -1, EADDRINUSE);
 	expect(2, EMFILE, 0);
 }
-END_TEST
 
 static void leave_friend(void)
 {
 	have_friend();
 }
 
-START_TEST(the_end_of_the_last_process_is_a_hangup)
+NATIVE_TEST(the_end_of_the_last_process_is_a_hangup)
 {
 	struct pollfd one;
 
@@ -611,7 +603,6 @@ START_TEST(the_end_of_the_last_process_is_a_hangup)
 	ck_assert_int_eq(poll(&one, 1, 20000), 1);
 	ck_assert_int_eq(one.revents, POLLHUP);
 }
-END_TEST
 
 /* ---- descriptors ---- */
 
@@ -625,7 +616,7 @@ static void bind_and_write(void)
 	say(write(fd, "ours", 4));
 }
 
-START_TEST(a_descriptor_takes_the_place_of_the_callers)
+NATIVE_TEST_LOOP(a_descriptor_takes_the_place_of_the_callers, 0, 2)
 {
 	bool cloexec = _i != 0;
 	struct seccomp_notice n;
@@ -646,9 +637,8 @@ START_TEST(a_descriptor_takes_the_place_of_the_callers)
 	ck_assert_mem_eq(got, "ours", 4);
 	ck_assert_int_eq(fcntl(ends[1], F_GETFD), FD_CLOEXEC);
 }
-END_TEST
 
-START_TEST(what_cannot_be_put_is_told)
+NATIVE_TEST(what_cannot_be_put_is_told)
 {
 	struct seccomp_notice n;
 
@@ -663,7 +653,6 @@ START_TEST(what_cannot_be_put_is_told)
 	finish(3);
 	expect(1, FD_CLOEXEC, 0); /* its own socket, still */
 }
-END_TEST
 
 /* ---- who is killed ---- */
 
@@ -678,7 +667,7 @@ static void kill_caller(void)
 	reap(caller, SIGKILL);
 }
 
-START_TEST(one_killed_before_it_was_heard_is_not_waited_for)
+NATIVE_TEST(one_killed_before_it_was_heard_is_not_waited_for)
 {
 	struct seccomp_notice n;
 
@@ -689,10 +678,9 @@ START_TEST(one_killed_before_it_was_heard_is_not_waited_for)
 	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
 	ck_assert(!is_readable(calls, 0));
 }
-END_TEST
 
 /* The filter lives on, and to wait for its next call would be to wait long. */
-START_TEST(nor_is_it_if_another_is_left_who_is_heard_later)
+NATIVE_TEST(nor_is_it_if_another_is_left_who_is_heard_later)
 {
 	struct seccomp_notice n;
 
@@ -707,9 +695,8 @@ START_TEST(nor_is_it_if_another_is_left_who_is_heard_later)
 	ck_assert(!is_readable(calls, 0));
 	seccomp_answer(calls, n.id, 0);
 }
-END_TEST
 
-START_TEST(one_killed_after_it_was_heard_waits_no_more)
+NATIVE_TEST(one_killed_after_it_was_heard_waits_no_more)
 {
 	struct seccomp_notice n;
 
@@ -724,7 +711,6 @@ START_TEST(one_killed_after_it_was_heard_waits_no_more)
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
 	seccomp_answer(calls, hear().id, 0); /* and others are heard */
 }
-END_TEST
 
 static volatile sig_atomic_t signals;
 
@@ -741,7 +727,7 @@ static void bind_with_handler(void)
 	say(signals);
 }
 
-START_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
+NATIVE_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
 {
 	struct seccomp_notice n;
 
@@ -760,7 +746,6 @@ START_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
 	expect(0, 0, 0);
 	expect(1, 1, 0);
 }
-END_TEST
 
 /* ---- installing ---- */
 
@@ -807,14 +792,13 @@ static void install_first(void)
 		_exit(204);
 }
 
-START_TEST(an_ordinary_user_needs_no_new_privs)
+NATIVE_TEST(an_ordinary_user_needs_no_new_privs)
 {
 	ck_assert_int_eq(install_status(become_nobody), EACCES);
 	ck_assert_int_eq(install_status(become_harmless), 0);
 }
-END_TEST
 
-START_TEST(who_may_administer_the_system_does_not)
+NATIVE_TEST(who_may_administer_the_system_does_not)
 {
 	if (!privilege_has(CAP_SYS_ADMIN)) {
 		(void)fprintf(stderr, "left out: needs CAP_SYS_ADMIN\n");
@@ -822,15 +806,13 @@ START_TEST(who_may_administer_the_system_does_not)
 	}
 	ck_assert_int_eq(install_status(stay), 0);
 }
-END_TEST
 
-START_TEST(a_chain_of_filters_has_one_listener)
+NATIVE_TEST(a_chain_of_filters_has_one_listener)
 {
 	ck_assert_int_eq(install_status(install_first), EBUSY);
 }
-END_TEST
 
-START_TEST(what_is_no_notify_descriptor_is_an_error)
+TEST(what_is_no_notify_descriptor_is_an_error)
 {
 	struct seccomp_notice n;
 	int fd = os_null();
@@ -840,54 +822,4 @@ START_TEST(what_is_no_notify_descriptor_is_an_error)
 	ck_assert_int_eq(seccomp_put(fd, 1, fd, 0, true), -1);
 	seccomp_answer(fd, 1, 0);
 	ck_assert_int_eq(close(fd), 0);
-}
-END_TEST
-
-static void add_calls(TCase *tc)
-{
-	tcase_add_test(
-		tc, only_bind_and_listen_wait_and_tell_what_they_are_about);
-	tcase_add_loop_test(tc,
-		an_answer_is_what_the_caller_gets_and_nothing_is_done, 0,
-		COUNT_OF(errors));
-	tcase_add_test(tc, what_is_to_go_on_is_done_by_the_kernel);
-	tcase_add_test(tc, odd_sizes_and_backlogs_are_told_as_they_are);
-	tcase_add_test(tc, v6only_waits_only_where_it_is_asked_for);
-	tcase_add_test(tc, bind_and_listen_wait_as_well_where_v6only_does);
-#if defined(__x86_64__)
-	tcase_add_test(tc, x32_calls_wait_like_the_others);
-	tcase_add_test(tc, calls_of_32_bit_programs_wait_like_the_others);
-	tcase_add_test(tc, socketcall_tells_its_arguments_from_memory);
-#endif
-}
-
-static void add_others(TCase *tc)
-{
-	tcase_add_test(tc, a_thread_is_named_by_its_own_number);
-	tcase_add_test(tc, two_calls_at_once_have_each_its_answer);
-	tcase_add_test(tc, the_end_of_the_last_process_is_a_hangup);
-	tcase_add_loop_test(
-		tc, a_descriptor_takes_the_place_of_the_callers, 0, 2);
-	tcase_add_test(tc, what_cannot_be_put_is_told);
-	tcase_add_test(tc, one_killed_before_it_was_heard_is_not_waited_for);
-	tcase_add_test(tc, nor_is_it_if_another_is_left_who_is_heard_later);
-	tcase_add_test(tc, one_killed_after_it_was_heard_waits_no_more);
-	tcase_add_test(
-		tc, a_signal_does_not_make_a_call_that_was_heard_come_again);
-	tcase_add_test(tc, an_ordinary_user_needs_no_new_privs);
-	tcase_add_test(tc, who_may_administer_the_system_does_not);
-	tcase_add_test(tc, a_chain_of_filters_has_one_listener);
-}
-
-int main(void)
-{
-	TCase *tc = tcase_create("seccomp");
-
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_test(tc, what_is_no_notify_descriptor_is_an_error);
-	if (!os_is_valgrind()) { /* which has no seccomp */
-		add_calls(tc);
-		add_others(tc);
-	}
-	return os_suite("seccomp", tc);
 }

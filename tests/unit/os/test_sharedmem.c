@@ -24,7 +24,9 @@ static int make(uint64_t size)
 	return fd;
 }
 
-START_TEST(a_size_is_rounded_up_to_whole_pages)
+FIXTURE(os_make_dir, NULL)
+
+TEST(a_size_is_rounded_up_to_whole_pages)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
@@ -37,9 +39,8 @@ START_TEST(a_size_is_rounded_up_to_whole_pages)
 	ck_assert_uint_eq(facts.page, page);
 	ck_assert_uint_eq(facts.used, 0);
 }
-END_TEST
 
-START_TEST(it_is_written_by_all_and_cut_by_nobody)
+TEST(it_is_written_by_all_and_cut_by_nobody)
 {
 	int fd = make(8192);
 	char name[40];
@@ -66,9 +67,8 @@ START_TEST(it_is_written_by_all_and_cut_by_nobody)
 	(void)close(again);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(it_is_known_by_its_seals_and_its_name)
+TEST(it_is_known_by_its_seals_and_its_name)
 {
 	char name[40];
 	char target[64] = "";
@@ -94,9 +94,8 @@ START_TEST(it_is_known_by_its_seals_and_its_name)
 	(void)close(fd);
 	ck_assert_int_eq(sharedmem_look(-1, &facts), -1);
 }
-END_TEST
 
-START_TEST(what_cannot_be_had_is_told)
+TEST(what_cannot_be_had_is_told)
 {
 	struct rlimit small = {4096, 4096};
 
@@ -114,17 +113,4 @@ START_TEST(what_cannot_be_had_is_told)
 	ck_assert_int_eq(sharedmem_make("it", 8192, false, 0666, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "RLIMIT_FSIZE"));
 	(void)close(make(4096));
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("sharedmem");
-
-	os_dirs(tc);
-	tcase_add_test(tc, a_size_is_rounded_up_to_whole_pages);
-	tcase_add_test(tc, it_is_written_by_all_and_cut_by_nobody);
-	tcase_add_test(tc, it_is_known_by_its_seals_and_its_name);
-	tcase_add_test(tc, what_cannot_be_had_is_told);
-	return os_suite("sharedmem", tc);
 }

@@ -98,7 +98,7 @@ static bool has_v6(void)
 	return has;
 }
 
-START_TEST(a_tcp_listener_listens)
+TEST(a_tcp_listener_listens)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	int fd = open_plan(&plan);
@@ -116,9 +116,8 @@ START_TEST(a_tcp_listener_listens)
 	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
 	ck_assert_int_ne(connect_v4(facts.port), -1);
 }
-END_TEST
 
-START_TEST(a_port_in_use_is_said_to_be)
+TEST(a_port_in_use_is_said_to_be)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct socket_file made;
@@ -136,9 +135,8 @@ START_TEST(a_port_in_use_is_said_to_be)
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert_int_eq(err.sys, EADDRINUSE); /* and no second try with v4 */
 }
-END_TEST
 
-START_TEST(leftovers_in_time_wait_do_not_keep_the_port)
+TEST(leftovers_in_time_wait_do_not_keep_the_port)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	int fd = open_plan(&plan);
@@ -154,9 +152,8 @@ START_TEST(leftovers_in_time_wait_do_not_keep_the_port)
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_ne(open_plan(&plan), -1);
 }
-END_TEST
 
-START_TEST(a_bare_port_is_all_addresses_by_one_socket)
+TEST(a_bare_port_is_all_addresses_by_one_socket)
 {
 	struct socket_plan plan = plan_on(AF_UNSPEC, SOCK_STREAM, 0);
 	int fd = open_plan(&plan);
@@ -169,9 +166,8 @@ START_TEST(a_bare_port_is_all_addresses_by_one_socket)
 	ck_assert_int_eq(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 0);
 	ck_assert_int_eq(strncmp(facts.text, "tcp:[::]:", 9), 0);
 }
-END_TEST
 
-START_TEST(v6_alone_leaves_v4_free)
+TEST(v6_alone_leaves_v4_free)
 {
 	struct socket_plan plan = plan_on(AF_INET6, SOCK_STREAM, 0);
 	struct socket_facts facts;
@@ -185,9 +181,8 @@ START_TEST(v6_alone_leaves_v4_free)
 	plan = plan_on(AF_INET, SOCK_STREAM, facts.port);
 	ck_assert_int_ne(open_plan(&plan), -1);
 }
-END_TEST
 
-START_TEST(what_only_this_machine_reaches_is_known)
+TEST(what_only_this_machine_reaches_is_known)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 
@@ -204,9 +199,8 @@ START_TEST(what_only_this_machine_reaches_is_known)
 	(void)memset(plan.ip, 0, sizeof(plan.ip));
 	ck_assert(!socket_is_loopback(open_plan(&plan)));
 }
-END_TEST
 
-START_TEST(a_privileged_port_says_what_would_help)
+TEST(a_privileged_port_says_what_would_help)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 79);
 	struct socket_file made;
@@ -225,9 +219,8 @@ START_TEST(a_privileged_port_says_what_would_help)
 	ck_assert_ptr_nonnull(strstr(err.text, "CAP_NET_BIND_SERVICE"));
 	ck_assert_ptr_nonnull(strstr(err.text, "ip_unprivileged_port_start"));
 }
-END_TEST
 
-START_TEST(an_address_of_another_machine)
+TEST(an_address_of_another_machine)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct socket_file made;
@@ -246,9 +239,8 @@ START_TEST(an_address_of_another_machine)
 		ck_assert_int_ne(open_plan(&plan), -1);
 	}
 }
-END_TEST
 
-START_TEST(the_options_are_set)
+TEST(the_options_are_set)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	int fd;
@@ -267,9 +259,8 @@ START_TEST(the_options_are_set)
 	ck_assert_int_eq(socket_set_nonblock(fd, true), 0);
 	ck_assert_int_ne(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 }
-END_TEST
 
-START_TEST(an_interface_that_is_not_there_is_named)
+TEST(an_interface_that_is_not_there_is_named)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct socket_file made;
@@ -283,9 +274,8 @@ START_TEST(an_interface_that_is_not_there_is_named)
 		ck_assert_int_ne(open_plan(&plan), -1);
 	}
 }
-END_TEST
 
-START_TEST(udp_is_bound_and_not_shared)
+TEST(udp_is_bound_and_not_shared)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_DGRAM, 0);
 	int fd = open_plan(&plan);
@@ -304,9 +294,8 @@ START_TEST(udp_is_bound_and_not_shared)
 	ck_assert_int_eq(queue.limit, -1);
 	ck_assert_int_eq(queue.drops, 0);
 }
-END_TEST
 
-START_TEST(what_is_no_socket_is_refused)
+TEST(what_is_no_socket_is_refused)
 {
 	struct socket_facts facts;
 	struct error err;
@@ -316,7 +305,6 @@ START_TEST(what_is_no_socket_is_refused)
 	ck_assert_int_eq(socket_look(999, &facts, &err), -1);
 	ck_assert_int_eq(err.sys, EBADF);
 }
-END_TEST
 
 /* Wait until the queue is so long: the kernel counts it when the handshake is
  * over, after connect(2) has returned. */
@@ -331,7 +319,7 @@ static struct queue_facts queue_of(int fd, long depth)
 	return queue;
 }
 
-START_TEST(the_tcp_queue_is_as_long_as_what_was_connected)
+TEST(the_tcp_queue_is_as_long_as_what_was_connected)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct queue_facts queue;
@@ -355,9 +343,8 @@ START_TEST(the_tcp_queue_is_as_long_as_what_was_connected)
 	ck_assert_int_eq(socket_backlog(fd, -1), 0);
 	ck_assert_int_gt(queue_of(fd, 4).limit, 17);
 }
-END_TEST
 
-START_TEST(who_was_accepted_is_seen_until_it_is_closed)
+TEST(who_was_accepted_is_seen_until_it_is_closed)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	int fd = open_plan(&plan);
@@ -375,9 +362,8 @@ START_TEST(who_was_accepted_is_seen_until_it_is_closed)
 	ck_assert_int_eq(sockdiag_has_accepted(fd), 0);
 	ck_assert_int_eq(sockdiag_has_accepted(os_null()), -1);
 }
-END_TEST
 
-START_TEST(what_overflows_is_counted)
+TEST(what_overflows_is_counted)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct sockaddr_in to = {.sin_family = AF_INET,
@@ -401,9 +387,8 @@ START_TEST(what_overflows_is_counted)
 	ck_assert_int_gt(queue.drops, 0);
 	ck_assert_int_eq(queue.depth, 2); /* backlog + 1 */
 }
-END_TEST
 
-START_TEST(what_has_no_queue_tells_none)
+TEST(what_has_no_queue_tells_none)
 {
 	struct queue_facts queue;
 	int pair[2];
@@ -416,7 +401,6 @@ START_TEST(what_has_no_queue_tells_none)
 	sockdiag_queue(pair[0], &queue);
 	ck_assert_int_eq(queue.depth, -1);
 }
-END_TEST
 
 /* A listener whose port was asked for by number. */
 static int open_with_port(int family)
@@ -444,7 +428,7 @@ static bool serves(int fd)
 		write(client, "x", 1) == 1 && read(server, &peer, 1) == 1;
 }
 
-START_TEST(what_was_shut_down_listens_again_on_its_port)
+TEST(what_was_shut_down_listens_again_on_its_port)
 {
 	int fd = open_with_port(AF_INET);
 	uint16_t port = look(fd).port;
@@ -459,11 +443,10 @@ START_TEST(what_was_shut_down_listens_again_on_its_port)
 	ck_assert_int_eq(queue_of(fd, 0).limit, 9);
 	ck_assert(serves(fd));
 }
-END_TEST
 
 /* Who shuts it down when it is shut leaves a mark that listen(2) keeps. */
 /* The kernel takes such a port back at the shutdown. */
-START_TEST(a_port_that_the_kernel_chose_is_the_same_afterwards)
+TEST(a_port_that_the_kernel_chose_is_the_same_afterwards)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -484,8 +467,7 @@ START_TEST(a_port_that_the_kernel_chose_is_the_same_afterwards)
 		ck_assert(serves(fd));
 	}
 }
-END_TEST
-START_TEST(what_was_shut_down_twice_serves_again)
+TEST(what_was_shut_down_twice_serves_again)
 {
 	int fd = open_with_port(AF_INET);
 
@@ -498,9 +480,8 @@ START_TEST(what_was_shut_down_twice_serves_again)
 	ck_assert(!sockdiag_is_shut(fd));
 	ck_assert(serves(fd));
 }
-END_TEST
 
-START_TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
+TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -526,33 +507,4 @@ START_TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
 	}
 	for (int i = 0; i < 100; i++)
 		ck_assert_int_eq(sockdiag_is_shut(list[i]), i % 7 == 1);
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("socket");
-
-	tcase_add_test(tc, a_tcp_listener_listens);
-	tcase_add_test(tc, a_port_in_use_is_said_to_be);
-	tcase_add_test(tc, leftovers_in_time_wait_do_not_keep_the_port);
-	tcase_add_test(tc, a_bare_port_is_all_addresses_by_one_socket);
-	tcase_add_test(tc, v6_alone_leaves_v4_free);
-	tcase_add_test(tc, what_only_this_machine_reaches_is_known);
-	tcase_add_test(tc, a_privileged_port_says_what_would_help);
-	tcase_add_test(tc, an_address_of_another_machine);
-	tcase_add_test(tc, the_options_are_set);
-	tcase_add_test(tc, an_interface_that_is_not_there_is_named);
-	tcase_add_test(tc, udp_is_bound_and_not_shared);
-	tcase_add_test(tc, what_is_no_socket_is_refused);
-	tcase_add_test(tc, the_tcp_queue_is_as_long_as_what_was_connected);
-	tcase_add_test(tc, who_was_accepted_is_seen_until_it_is_closed);
-	tcase_add_test(tc, what_overflows_is_counted);
-	tcase_add_test(tc, what_has_no_queue_tells_none);
-	tcase_add_test(tc, what_was_shut_down_listens_again_on_its_port);
-	tcase_add_test(tc, a_port_that_the_kernel_chose_is_the_same_afterwards);
-	tcase_add_test(tc, what_was_shut_down_twice_serves_again);
-	tcase_add_test(
-		tc, among_many_on_one_port_the_one_that_is_shut_is_found);
-	return os_suite("socket", tc);
 }

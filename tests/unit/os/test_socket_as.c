@@ -47,7 +47,9 @@ static int make(const char *name, const struct vfork_user *as)
 	return socket_unix_open_as(os_path(name), as, &made);
 }
 
-START_TEST(a_file_is_the_users_and_is_removed)
+FIXTURE(os_make_dir, NULL)
+
+NATIVE_TEST(a_file_is_the_users_and_is_removed)
 {
 	struct sockaddr_un own = {0};
 	socklen_t size = sizeof(own);
@@ -67,9 +69,8 @@ START_TEST(a_file_is_the_users_and_is_removed)
 	socket_unlink(os_path("theirs/s"), &made);
 	ck_assert(!is_there("theirs/s"));
 }
-END_TEST
 
-START_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
+NATIVE_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
 {
 	int fd;
 
@@ -86,10 +87,9 @@ START_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
 	ck_assert_int_eq(errno, EADDRINUSE);
 	ck_assert(is_there("theirs/file"));
 }
-END_TEST
 
 /* The worker puts a link in the place of its directory meanwhile. */
-START_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
+NATIVE_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
 {
 	if (!os_is_root("to be somebody else"))
 		return;
@@ -102,9 +102,8 @@ START_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
 	socket_unlink(os_path("theirs/s"), &made);
 	ck_assert(is_there("roots/s"));
 }
-END_TEST
 
-START_TEST(the_groups_are_the_users_and_not_ours)
+NATIVE_TEST(the_groups_are_the_users_and_not_ours)
 {
 	if (!os_is_root("to be somebody else"))
 		return;
@@ -116,9 +115,8 @@ START_TEST(the_groups_are_the_users_and_not_ours)
 	socket_unlink(os_path("groups/s"), &made);
 	ck_assert(!is_there("groups/s"));
 }
-END_TEST
 
-START_TEST(what_is_not_the_socket_that_was_made_stays)
+TEST(what_is_not_the_socket_that_was_made_stays)
 {
 	struct socket_file other = {.dev = 1, .ino = 1};
 
@@ -127,7 +125,6 @@ START_TEST(what_is_not_the_socket_that_was_made_stays)
 	socket_unlink(os_path("dir/s"), &other);
 	ck_assert(is_there("dir/s"));
 }
-END_TEST
 
 static void check_listener(const char *path)
 {
@@ -152,7 +149,7 @@ static void check_listener(const char *path)
 	ck_assert_int_eq(close(fd), 0);
 }
 
-START_TEST(who_connects_is_told_the_users_ids)
+NATIVE_TEST(who_connects_is_told_the_users_ids)
 {
 	if (!os_is_root("to be somebody else"))
 		return;
@@ -161,11 +158,10 @@ START_TEST(who_connects_is_told_the_users_ids)
 	check_listener("@nclust-test-socket-as");
 	ck_assert_uint_eq(made.ino, 0);
 }
-END_TEST
 
 /* Patience with a user whose file systems are late is used up for some time: nothing
  * is tried, and a file stays. */
-START_TEST(a_user_that_was_too_late_is_not_waited_for)
+NATIVE_TEST(a_user_that_was_too_late_is_not_waited_for)
 {
 	int fd;
 
@@ -182,25 +178,4 @@ START_TEST(a_user_that_was_too_late_is_not_waited_for)
 	ck_assert_int_eq(errno, ETIMEDOUT);
 	socket_unlink(os_path("theirs/s"), &made);
 	ck_assert(is_there("theirs/s"));
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc = tcase_create("socket_as");
-
-	os_main(argc, argv);
-	os_dirs(tc);
-	tcase_add_test(tc, what_is_not_the_socket_that_was_made_stays);
-	if (!os_is_valgrind()) {
-		tcase_add_test(tc, a_file_is_the_users_and_is_removed);
-		tcase_add_test(
-			tc, a_stale_one_is_replaced_and_a_live_one_is_not);
-		tcase_add_test(tc,
-			no_link_leads_to_a_file_that_the_user_may_not_remove);
-		tcase_add_test(tc, the_groups_are_the_users_and_not_ours);
-		tcase_add_test(tc, who_connects_is_told_the_users_ids);
-		tcase_add_test(tc, a_user_that_was_too_late_is_not_waited_for);
-	}
-	return os_suite("socket_as", tc);
 }

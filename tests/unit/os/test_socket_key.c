@@ -98,7 +98,7 @@ static bool has_v6(void)
 
 /* ---- from a socket and an address ---- */
 
-START_TEST(a_key_says_all_of_a_bind)
+TEST(a_key_says_all_of_a_bind)
 {
 	struct socket_key key = key_for("192.0.2.7", 8000, -1);
 
@@ -111,9 +111,8 @@ START_TEST(a_key_says_all_of_a_bind)
 	ck_assert_uint_eq(key.scope, 0);
 	ck_assert(!key.v6only);
 }
-END_TEST
 
-START_TEST(of_ipv6_it_says_if_ipv4_is_meant_too)
+TEST(of_ipv6_it_says_if_ipv4_is_meant_too)
 {
 	if (!has_v6())
 		return;
@@ -122,9 +121,8 @@ START_TEST(of_ipv6_it_says_if_ipv4_is_meant_too)
 	ck_assert_int_eq(key_for("::1", 80, 0).family, AF_INET6);
 	ck_assert_int_eq(key_for("::1", 80, 0).ip[15], 1);
 }
-END_TEST
 
-START_TEST(the_type_and_the_protocol_belong_to_it)
+TEST(the_type_and_the_protocol_belong_to_it)
 {
 	int udp = open_socket(AF_INET, SOCK_DGRAM, -1);
 	int mptcp = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
@@ -140,9 +138,8 @@ START_TEST(the_type_and_the_protocol_belong_to_it)
 	ck_assert_int_eq(key.protocol, IPPROTO_MPTCP);
 	ck_assert(!socket_key_equal(&key, &tcp_key));
 }
-END_TEST
 
-START_TEST(a_scope_counts_only_with_a_link_local_address)
+TEST(a_scope_counts_only_with_a_link_local_address)
 {
 	struct place p = place("fe80::1", 80);
 	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&p.room;
@@ -161,9 +158,8 @@ START_TEST(a_scope_counts_only_with_a_link_local_address)
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, p.size), 0);
 	ck_assert_uint_eq(key.scope, 0);
 }
-END_TEST
 
-START_TEST(a_device_makes_it_another)
+TEST(a_device_makes_it_another)
 {
 	int fd = open_socket(AF_INET, SOCK_STREAM, -1);
 	struct socket_key plain = key_of(fd, "0.0.0.0", 80);
@@ -177,9 +173,8 @@ START_TEST(a_device_makes_it_another)
 	ck_assert_uint_eq(key.device, if_nametoindex("lo"));
 	ck_assert(!socket_key_equal(&key, &plain));
 }
-END_TEST
 
-START_TEST(sizes_that_bind_takes_are_taken)
+TEST(sizes_that_bind_takes_are_taken)
 {
 	struct place p = place("127.0.0.1", 80);
 	struct socket_key key;
@@ -204,9 +199,8 @@ START_TEST(sizes_that_bind_takes_are_taken)
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, 23), -1);
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, 16), -1);
 }
-END_TEST
 
-START_TEST(what_could_not_be_bound_has_no_key)
+TEST(what_could_not_be_bound_has_no_key)
 {
 	struct place p = place("127.0.0.1", 80);
 	struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/tmp/x"};
@@ -227,7 +221,6 @@ START_TEST(what_could_not_be_bound_has_no_key)
 	ck_assert_int_eq(
 		socket_key_of(&key, fd, &p.room, SOCKET_ADDRESS_MAX), -1);
 }
-END_TEST
 
 /* A socket of a network namespace of its own, from a child; -1: there cannot be
  * one. */
@@ -259,7 +252,7 @@ static int foreign_socket(void)
 	return m.fd_count == 1 ? m.fds[0] : -1;
 }
 
-START_TEST(a_socket_of_another_network_namespace_is_refused)
+TEST(a_socket_of_another_network_namespace_is_refused)
 {
 	struct place p = place("127.0.0.1", 80);
 	struct socket_key key;
@@ -276,7 +269,6 @@ START_TEST(a_socket_of_another_network_namespace_is_refused)
 	ck_assert_int_eq(socket_key_of(&key, own, &p.room, p.size), 0);
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, p.size), -1);
 }
-END_TEST
 
 /* ---- by the name of a protocol ---- */
 
@@ -288,7 +280,7 @@ static int guess(struct socket_key *key, const char *protocol, const char *ip,
 	return socket_key_guess(key, protocol, &p.room, p.size, v6only);
 }
 
-START_TEST(a_guess_is_what_a_look_would_say)
+TEST(a_guess_is_what_a_look_would_say)
 {
 	struct socket_key seen = key_for("127.0.0.1", 8000, -1);
 	struct socket_key key;
@@ -306,7 +298,6 @@ START_TEST(a_guess_is_what_a_look_would_say)
 		ck_assert(socket_key_equal(&key, &seen));
 	}
 }
-END_TEST
 
 /* Where net.ipv6.bindv6only is set.  The exit status tells what went wrong. */
 static int guess_with_bindv6only(void)
@@ -324,7 +315,7 @@ static int guess_with_bindv6only(void)
 	return guess(&key, "TCPv6", "::", 0) == 0 && !key.v6only ? 0 : 3;
 }
 
-START_TEST(what_is_not_known_of_v6only_is_the_systems_default)
+TEST(what_is_not_known_of_v6only_is_the_systems_default)
 {
 	int status;
 	pid_t pid;
@@ -341,9 +332,8 @@ START_TEST(what_is_not_known_of_v6only_is_the_systems_default)
 	else
 		ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
-END_TEST
 
-START_TEST(multipath_tcp_is_guessed_to_be_another_protocol)
+TEST(multipath_tcp_is_guessed_to_be_another_protocol)
 {
 	struct socket_key key;
 	struct socket_key tcp = key_for("127.0.0.1", 8000, -1);
@@ -357,32 +347,29 @@ START_TEST(multipath_tcp_is_guessed_to_be_another_protocol)
 	ck_assert_int_eq(key.family, AF_INET6);
 	ck_assert(key.v6only);
 }
-END_TEST
 
 static const char *const others[] = {"UDP", "UDPv6", "UNIX", "UNIX-STREAM",
 	"RAW", "SMC", "TC", "TCPv", "TCPv66", "tcp", ""};
 
-START_TEST(of_other_protocols_nothing_is_guessed)
+TEST_LOOP(of_other_protocols_nothing_is_guessed, 0, COUNT_OF(others))
 {
 	struct socket_key key;
 
 	ck_assert_int_eq(guess(&key, others[_i], "127.0.0.1", 0), -1);
 	ck_assert_int_eq(guess(&key, others[_i], "::1", 0), -1);
 }
-END_TEST
 
-START_TEST(a_guess_does_not_mix_families)
+TEST(a_guess_does_not_mix_families)
 {
 	struct socket_key key;
 
 	ck_assert_int_eq(guess(&key, "TCP", "::1", 0), -1);
 	ck_assert_int_eq(guess(&key, "TCPv6", "127.0.0.1", 0), -1);
 }
-END_TEST
 
 /* ---- comparing and telling ---- */
 
-START_TEST(whatever_differs_makes_another_key)
+TEST(whatever_differs_makes_another_key)
 {
 	const struct socket_key key = {
 		.family = AF_INET6,
@@ -410,9 +397,8 @@ START_TEST(whatever_differs_makes_another_key)
 		ck_assert(socket_key_equal(&list[i], &list[i]));
 	}
 }
-END_TEST
 
-START_TEST(all_addresses_are_told_from_one)
+TEST(all_addresses_are_told_from_one)
 {
 	struct socket_key key = key_for("0.0.0.0", 80, -1);
 
@@ -426,7 +412,6 @@ START_TEST(all_addresses_are_told_from_one)
 	key = key_for("::1", 80, 1);
 	ck_assert(!socket_key_is_any(&key));
 }
-END_TEST
 
 static void expect_text(struct socket_key key, const char *expected)
 {
@@ -436,7 +421,7 @@ static void expect_text(struct socket_key key, const char *expected)
 	ck_assert_str_eq(text, expected);
 }
 
-START_TEST(a_key_is_told_as_an_address_is_written)
+TEST(a_key_is_told_as_an_address_is_written)
 {
 	struct socket_key key;
 	int fd = open_socket(AF_INET, SOCK_DGRAM, -1);
@@ -455,11 +440,10 @@ START_TEST(a_key_is_told_as_an_address_is_written)
 		0);
 	expect_text(key, "tcp:[1111:2222:3333:4444:5555:6666:7777:8888]:8000");
 }
-END_TEST
 
 /* ---- binding ---- */
 
-START_TEST(what_is_opened_is_bound_as_the_key_says)
+TEST_LOOP(what_is_opened_is_bound_as_the_key_says, 0, 4)
 {
 	static const char *const ips[] = {"127.0.0.1", "::1", "::", "::"};
 	static const int v6only[] = {-1, 0, 0, 1};
@@ -478,9 +462,8 @@ START_TEST(what_is_opened_is_bound_as_the_key_says)
 	key.port = bound.port;
 	ck_assert(socket_key_equal(&bound, &key));
 }
-END_TEST
 
-START_TEST(one_that_joins_shares_and_another_is_refused)
+TEST(one_that_joins_shares_and_another_is_refused)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
 	int first = socket_key_open(&key, geteuid(), true);
@@ -492,10 +475,9 @@ START_TEST(one_that_joins_shares_and_another_is_refused)
 	ck_assert_int_eq(socket_key_open(&key, geteuid(), false), -1);
 	ck_assert_int_eq(errno, EADDRINUSE);
 }
-END_TEST
 
 /* Of TCP and UDP: the kernel asks whose socket it is (sk_uid). */
-START_TEST(none_joins_the_group_of_another_user)
+TEST_LOOP(none_joins_the_group_of_another_user, 0, 2)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
 	struct stat st;
@@ -524,9 +506,8 @@ START_TEST(none_joins_the_group_of_another_user)
 	ck_assert_int_eq(socket_key_open_as(&key, (uid_t)-1, false, true), -1);
 	ck_assert_int_eq(errno, EPERM);
 }
-END_TEST
 
-START_TEST(a_refused_one_leaves_no_descriptor)
+TEST(a_refused_one_leaves_no_descriptor)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
 	int fd = socket_key_open(&key, geteuid(), false);
@@ -541,9 +522,8 @@ START_TEST(a_refused_one_leaves_no_descriptor)
 	ck_assert_int_eq(errno, EADDRNOTAVAIL);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
-START_TEST(a_socket_that_somebody_has_made_can_be_bound)
+TEST(a_socket_that_somebody_has_made_can_be_bound)
 {
 	struct socket_key key = key_for("127.0.0.1", 0, -1);
 	struct socket_key bound;
@@ -557,10 +537,9 @@ START_TEST(a_socket_that_somebody_has_made_can_be_bound)
 	ck_assert_int_eq(errno, EINVAL); /* it is bound */
 	ck_assert_int_eq(socket_key_bound(&bound, os_null()), -1);
 }
-END_TEST
 
 /* A socket for both families takes the port of both. */
-START_TEST(v6only_decides_who_else_may_have_the_port)
+TEST(v6only_decides_who_else_may_have_the_port)
 {
 	struct socket_key v6;
 	struct socket_key v4 = key_for("0.0.0.0", 0, -1);
@@ -578,45 +557,4 @@ START_TEST(v6only_decides_who_else_may_have_the_port)
 			only != 0);
 		ck_assert_int_eq(close(fd), 0);
 	}
-}
-END_TEST
-
-static void add_keys(TCase *tc)
-{
-	tcase_add_test(tc, a_key_says_all_of_a_bind);
-	tcase_add_test(tc, of_ipv6_it_says_if_ipv4_is_meant_too);
-	tcase_add_test(tc, the_type_and_the_protocol_belong_to_it);
-	tcase_add_test(tc, a_scope_counts_only_with_a_link_local_address);
-	tcase_add_test(tc, a_device_makes_it_another);
-	tcase_add_test(tc, sizes_that_bind_takes_are_taken);
-	tcase_add_test(tc, what_could_not_be_bound_has_no_key);
-	tcase_add_test(tc, a_socket_of_another_network_namespace_is_refused);
-}
-
-static void add_guesses(TCase *tc)
-{
-	tcase_add_test(tc, a_guess_is_what_a_look_would_say);
-	tcase_add_test(tc, what_is_not_known_of_v6only_is_the_systems_default);
-	tcase_add_test(tc, multipath_tcp_is_guessed_to_be_another_protocol);
-	tcase_add_loop_test(
-		tc, of_other_protocols_nothing_is_guessed, 0, COUNT_OF(others));
-	tcase_add_test(tc, a_guess_does_not_mix_families);
-}
-
-int main(void)
-{
-	TCase *tc = tcase_create("socket_key");
-
-	add_keys(tc);
-	add_guesses(tc);
-	tcase_add_test(tc, whatever_differs_makes_another_key);
-	tcase_add_test(tc, all_addresses_are_told_from_one);
-	tcase_add_test(tc, a_key_is_told_as_an_address_is_written);
-	tcase_add_loop_test(tc, what_is_opened_is_bound_as_the_key_says, 0, 4);
-	tcase_add_test(tc, one_that_joins_shares_and_another_is_refused);
-	tcase_add_loop_test(tc, none_joins_the_group_of_another_user, 0, 2);
-	tcase_add_test(tc, a_refused_one_leaves_no_descriptor);
-	tcase_add_test(tc, a_socket_that_somebody_has_made_can_be_bound);
-	tcase_add_test(tc, v6only_decides_who_else_may_have_the_port);
-	return os_suite("socket_key", tc);
 }

@@ -88,7 +88,9 @@ static const struct {
 	{IPPROTO_IP, IP_TTL, 33},
 };
 
-START_TEST(what_was_set_before_the_bind_is_set_on_ours)
+FIXTURE(set_up, NULL)
+
+TEST_LOOP(what_was_set_before_the_bind_is_set_on_ours, 0, COUNT_OF(simple))
 {
 	int level = simple[_i].level;
 	int option = simple[_i].option;
@@ -101,9 +103,8 @@ START_TEST(what_was_set_before_the_bind_is_set_on_ours)
 	follow();
 	ck_assert_int_eq(get(ours, level, option), value);
 }
-END_TEST
 
-START_TEST(and_nothing_else_is_changed)
+TEST_LOOP(and_nothing_else_is_changed, 0, COUNT_OF(simple))
 {
 	struct socket_options all;
 	struct socket_options expected;
@@ -119,9 +120,8 @@ START_TEST(and_nothing_else_is_changed)
 	socket_options_read(&all, ours);
 	ck_assert_mem_eq(&all, &expected, sizeof(all));
 }
-END_TEST
 
-START_TEST(what_is_taken_back_is_taken_back)
+TEST(what_is_taken_back_is_taken_back)
 {
 	put(theirs, SOL_SOCKET, SO_KEEPALIVE, 1);
 	put(theirs, IPPROTO_TCP, TCP_KEEPIDLE, 10);
@@ -132,9 +132,8 @@ START_TEST(what_is_taken_back_is_taken_back)
 	ck_assert_int_eq(get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
 	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_KEEPIDLE), 10);
 }
-END_TEST
 
-START_TEST(what_users_of_ours_have_set_since_is_left)
+TEST(what_users_of_ours_have_set_since_is_left)
 {
 	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
 	follow();
@@ -145,11 +144,10 @@ START_TEST(what_users_of_ours_have_set_since_is_left)
 	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 0);
 	ck_assert_int_ne(get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
 }
-END_TEST
 
 static const int buffers[] = {SO_RCVBUF, SO_SNDBUF};
 
-START_TEST(buffers_do_not_double_on_the_way)
+TEST_LOOP(buffers_do_not_double_on_the_way, 0, 2)
 {
 	int option = buffers[_i];
 	int other = buffers[1 - _i];
@@ -161,9 +159,8 @@ START_TEST(buffers_do_not_double_on_the_way)
 	ck_assert_int_eq(get(ours, SOL_SOCKET, option), 120000);
 	ck_assert_int_eq(get(ours, SOL_SOCKET, other), left);
 }
-END_TEST
 
-START_TEST(values_of_more_than_a_word_are_followed)
+TEST(values_of_more_than_a_word_are_followed)
 {
 	const struct linger linger = {1, 5};
 	const struct timeval timeout = {3, 500000};
@@ -201,9 +198,8 @@ START_TEST(values_of_more_than_a_word_are_followed)
 		getsockopt(ours, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
 	ck_assert_str_eq(name, "reno");
 }
-END_TEST
 
-START_TEST(options_of_ipv6_are_followed_on_ipv6)
+TEST(options_of_ipv6_are_followed_on_ipv6)
 {
 	theirs = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ours = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -218,9 +214,8 @@ START_TEST(options_of_ipv6_are_followed_on_ipv6)
 	ck_assert_int_eq(get(ours, IPPROTO_IPV6, IPV6_UNICAST_HOPS), 44);
 	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
 }
-END_TEST
 
-START_TEST(nonblock_is_followed_both_ways)
+TEST(nonblock_is_followed_both_ways)
 {
 	ck_assert(!before.nonblock);
 	ck_assert_int_eq(fcntl(theirs, F_SETFL, O_NONBLOCK), 0);
@@ -234,19 +229,17 @@ START_TEST(nonblock_is_followed_both_ways)
 	follow();
 	ck_assert(!is_nonblock(ours));
 }
-END_TEST
 
-START_TEST(nonblock_that_others_need_is_left)
+TEST(nonblock_that_others_need_is_left)
 {
 	ck_assert_int_eq(fcntl(ours, F_SETFL, O_NONBLOCK), 0);
 	follow();
 	ck_assert(is_nonblock(ours));
 }
-END_TEST
 
 /* ---- what cannot be ---- */
 
-START_TEST(options_that_a_socket_has_not_are_left_out)
+TEST(options_that_a_socket_has_not_are_left_out)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct socket_options of_unix;
@@ -265,7 +258,6 @@ START_TEST(options_that_a_socket_has_not_are_left_out)
 	socket_options_follow(ours, &before, &now);
 	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
 }
-END_TEST
 
 /* The one before the mark and the one after it are set nevertheless. */
 static int follow_as_nobody(void)
@@ -281,7 +273,7 @@ static int follow_as_nobody(void)
 		: 3;
 }
 
-START_TEST(what_the_kernel_refuses_does_not_stop_the_rest)
+TEST(what_the_kernel_refuses_does_not_stop_the_rest)
 {
 	int status;
 	pid_t pid;
@@ -300,9 +292,8 @@ START_TEST(what_the_kernel_refuses_does_not_stop_the_rest)
 	follow();
 	ck_assert_int_eq(get(ours, SOL_SOCKET, SO_MARK), 99);
 }
-END_TEST
 
-START_TEST(sharing_a_port_is_seen_and_set)
+TEST(sharing_a_port_is_seen_and_set)
 {
 	ck_assert(!socket_has_reuseport(ours));
 	ck_assert_int_eq(socket_set_reuseport(ours, true), 0);
@@ -315,27 +306,4 @@ START_TEST(sharing_a_port_is_seen_and_set)
 	put(theirs, SOL_SOCKET, SO_REUSEPORT, 1);
 	follow();
 	ck_assert(!socket_has_reuseport(ours));
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("socket_options");
-	int all = COUNT_OF(simple);
-
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_loop_test(
-		tc, what_was_set_before_the_bind_is_set_on_ours, 0, all);
-	tcase_add_loop_test(tc, and_nothing_else_is_changed, 0, all);
-	tcase_add_test(tc, what_is_taken_back_is_taken_back);
-	tcase_add_test(tc, what_users_of_ours_have_set_since_is_left);
-	tcase_add_loop_test(tc, buffers_do_not_double_on_the_way, 0, 2);
-	tcase_add_test(tc, values_of_more_than_a_word_are_followed);
-	tcase_add_test(tc, options_of_ipv6_are_followed_on_ipv6);
-	tcase_add_test(tc, nonblock_is_followed_both_ways);
-	tcase_add_test(tc, nonblock_that_others_need_is_left);
-	tcase_add_test(tc, options_that_a_socket_has_not_are_left_out);
-	tcase_add_test(tc, what_the_kernel_refuses_does_not_stop_the_rest);
-	tcase_add_test(tc, sharing_a_port_is_seen_and_set);
-	return os_suite("socket_options", tc);
 }

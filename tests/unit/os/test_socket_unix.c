@@ -71,7 +71,9 @@ static struct stat stat_of(const char *path)
 	return st;
 }
 
-START_TEST(a_path_is_listened_on_and_removed)
+FIXTURE(os_make_dir, NULL)
+
+TEST(a_path_is_listened_on_and_removed)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	int fd = open_plan(&plan);
@@ -88,9 +90,8 @@ START_TEST(a_path_is_listened_on_and_removed)
 	socket_unlink(plan.path, &made);
 	ck_assert_int_eq(access(plan.path, F_OK), -1);
 }
-END_TEST
 
-START_TEST(only_what_we_made_is_removed)
+TEST(only_what_we_made_is_removed)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct socket_file old;
@@ -105,9 +106,8 @@ START_TEST(only_what_we_made_is_removed)
 	ck_assert_int_eq(access(plan.path, F_OK), 0);
 	socket_unlink("/nonexistent/x", &made);
 }
-END_TEST
 
-START_TEST(a_stale_socket_is_replaced)
+TEST(a_stale_socket_is_replaced)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	int fd = open_plan(&plan);
@@ -121,9 +121,8 @@ START_TEST(a_stale_socket_is_replaced)
 	ck_assert_uint_ne(made.ino, before);
 	ck_assert_int_ne(connect_to(plan.path), -1);
 }
-END_TEST
 
-START_TEST(a_live_socket_is_refused_and_not_bothered)
+TEST(a_live_socket_is_refused_and_not_bothered)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	int fd = open_plan(&plan);
@@ -138,7 +137,6 @@ START_TEST(a_live_socket_is_refused_and_not_bothered)
 	ck_assert_int_eq(queue.depth, 0); /* no connection of ours is in it */
 	ck_assert_int_ne(connect_to(plan.path), -1);
 }
-END_TEST
 
 /* Bind without listening: a server that is just starting. */
 static int bind_only(int type, const char *path)
@@ -151,7 +149,7 @@ static int bind_only(int type, const char *path)
 	return fd;
 }
 
-START_TEST(a_socket_that_does_not_listen_yet_is_alive)
+TEST(a_socket_that_does_not_listen_yet_is_alive)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
 
@@ -165,9 +163,8 @@ START_TEST(a_socket_that_does_not_listen_yet_is_alive)
 		ck_assert_int_eq(access(plan.path, F_OK), 0);
 	}
 }
-END_TEST
 
-START_TEST(other_files_are_refused_and_untouched)
+TEST(other_files_are_refused_and_untouched)
 {
 	struct socket_plan plan = plan_on(os_path("x"));
 	char link[512];
@@ -200,9 +197,8 @@ START_TEST(other_files_are_refused_and_untouched)
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert_int_eq(access(os_path("nowhere"), F_OK), -1);
 }
-END_TEST
 
-START_TEST(the_mode_is_exact_whatever_the_umask)
+TEST(the_mode_is_exact_whatever_the_umask)
 {
 	static const int modes[] = {0666, 0600, 0777, 0660, 0};
 
@@ -224,9 +220,8 @@ START_TEST(the_mode_is_exact_whatever_the_umask)
 	ck_assert_int_ne(open_plan(&plan), -1);
 	ck_assert_int_eq(stat_of(plan.path).st_mode & 07777, 0750);
 }
-END_TEST
 
-START_TEST(owner_and_group_are_there_from_birth)
+TEST(owner_and_group_are_there_from_birth)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct stat st;
@@ -254,9 +249,8 @@ START_TEST(owner_and_group_are_there_from_birth)
 	ck_assert_uint_eq(stat_of(os_path("mine")).st_uid, 0);
 	ck_assert_uint_eq(stat_of(os_path("mine")).st_gid, getegid());
 }
-END_TEST
 
-START_TEST(in_a_setgid_directory_the_group_is_right_too)
+TEST(in_a_setgid_directory_the_group_is_right_too)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct stat st;
@@ -274,7 +268,6 @@ START_TEST(in_a_setgid_directory_the_group_is_right_too)
 	ck_assert_uint_eq(st.st_gid, 100);
 	ck_assert_int_eq(st.st_mode & 07777, 0660);
 }
-END_TEST
 
 static void become_ordinary(const gid_t *groups, size_t count)
 {
@@ -284,7 +277,7 @@ static void become_ordinary(const gid_t *groups, size_t count)
 	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
 }
 
-START_TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
+TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct stat st;
@@ -307,9 +300,8 @@ START_TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
 	ck_assert_ptr_nonnull(strstr(err.text, "requires root"));
 	ck_assert_int_eq(access(plan.path, F_OK), -1);
 }
-END_TEST
 
-START_TEST(a_socket_that_may_not_be_asked_is_left_alone)
+TEST(a_socket_that_may_not_be_asked_is_left_alone)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	int fd;
@@ -324,9 +316,8 @@ START_TEST(a_socket_that_may_not_be_asked_is_left_alone)
 	ck_assert_int_eq(err.sys, EACCES);
 	ck_assert_int_eq(access(plan.path, F_OK), 0);
 }
-END_TEST
 
-START_TEST(a_path_too_long_for_an_address_works)
+TEST(a_path_too_long_for_an_address_works)
 {
 	char path[400];
 	char deep[200];
@@ -354,9 +345,8 @@ START_TEST(a_path_too_long_for_an_address_works)
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert_int_eq(err.sys, ENOENT);
 }
-END_TEST
 
-START_TEST(a_relative_path_is_below_the_directory)
+TEST(a_relative_path_is_below_the_directory)
 {
 	struct socket_plan plan = plan_on("s");
 
@@ -366,9 +356,8 @@ START_TEST(a_relative_path_is_below_the_directory)
 	plan = plan_on("dir/");
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 }
-END_TEST
 
-START_TEST(an_abstract_name_leaves_no_file)
+TEST(an_abstract_name_leaves_no_file)
 {
 	struct socket_plan plan = plan_on("@nclust-test-abstract");
 	struct socket_facts facts;
@@ -380,9 +369,8 @@ START_TEST(an_abstract_name_leaves_no_file)
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert_int_eq(err.sys, EADDRINUSE);
 }
-END_TEST
 
-START_TEST(the_queue_is_as_long_as_what_was_connected)
+TEST(the_queue_is_as_long_as_what_was_connected)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct queue_facts queue;
@@ -402,7 +390,6 @@ START_TEST(the_queue_is_as_long_as_what_was_connected)
 	sockdiag_queue(fd, &queue);
 	ck_assert_int_eq(queue.depth, 3);
 }
-END_TEST
 
 /* Starters that begin together at a stale socket; how many got it. */
 static int race(const struct socket_plan *plan, int starters)
@@ -447,16 +434,15 @@ static int race(const struct socket_plan *plan, int starters)
 	return won;
 }
 
-START_TEST(of_racing_starts_one_wins)
+TEST(of_racing_starts_one_wins)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 
 	for (int i = 0; i < 50; i++)
 		ck_assert_int_eq(race(&plan, 3), 1);
 }
-END_TEST
 
-START_TEST(a_lock_that_a_stranger_holds_does_not_stop_us)
+TEST(a_lock_that_a_stranger_holds_does_not_stop_us)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	int dir = open(os_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -464,9 +450,8 @@ START_TEST(a_lock_that_a_stranger_holds_does_not_stop_us)
 	ck_assert_int_eq(flock(dir, LOCK_EX), 0);
 	ck_assert_int_ne(open_plan(&plan), -1);
 }
-END_TEST
 
-START_TEST(control_and_notify_sockets_in_a_directory)
+TEST(control_and_notify_sockets_in_a_directory)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int stream =
@@ -498,9 +483,8 @@ START_TEST(control_and_notify_sockets_in_a_directory)
 	ck_assert(socket_peer_in_group(server, getegid()));
 	ck_assert(!socket_peer_in_group(server, 4242));
 }
-END_TEST
 
-START_TEST(in_a_directory_what_is_there_is_replaced)
+TEST(in_a_directory_what_is_there_is_replaced)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -522,9 +506,8 @@ START_TEST(in_a_directory_what_is_there_is_replaced)
 	ck_assert_int_eq(socket_connect_at(dir, "none", &err), -1);
 	ck_assert_int_eq(err.sys, ENOENT);
 }
-END_TEST
 
-START_TEST(a_notify_socket_belongs_to_its_worker)
+TEST(a_notify_socket_belongs_to_its_worker)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
@@ -536,9 +519,8 @@ START_TEST(a_notify_socket_belongs_to_its_worker)
 	ck_assert_uint_eq(stat_of(os_path("n")).st_uid, 65534);
 	ck_assert_int_eq(stat_of(os_path("n")).st_mode & 07777, 0600);
 }
-END_TEST
 
-START_TEST(a_member_of_many_groups_is_known)
+TEST(a_member_of_many_groups_is_known)
 {
 	gid_t groups[200];
 	int pair[2];
@@ -553,34 +535,4 @@ START_TEST(a_member_of_many_groups_is_known)
 	ck_assert(socket_peer_in_group(pair[0], 1199));
 	ck_assert(socket_peer_in_group(pair[0], 1000));
 	ck_assert(!socket_peer_in_group(pair[0], 1200));
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("unix");
-
-	os_dirs(tc);
-	tcase_add_test(tc, a_path_is_listened_on_and_removed);
-	tcase_add_test(tc, only_what_we_made_is_removed);
-	tcase_add_test(tc, a_stale_socket_is_replaced);
-	tcase_add_test(tc, a_live_socket_is_refused_and_not_bothered);
-	tcase_add_test(tc, a_socket_that_does_not_listen_yet_is_alive);
-	tcase_add_test(tc, other_files_are_refused_and_untouched);
-	tcase_add_test(tc, the_mode_is_exact_whatever_the_umask);
-	tcase_add_test(tc, owner_and_group_are_there_from_birth);
-	tcase_add_test(tc, in_a_setgid_directory_the_group_is_right_too);
-	tcase_add_test(tc, an_ordinary_user_gives_it_to_a_group_of_its_own);
-	tcase_add_test(tc, a_socket_that_may_not_be_asked_is_left_alone);
-	tcase_add_test(tc, a_path_too_long_for_an_address_works);
-	tcase_add_test(tc, a_relative_path_is_below_the_directory);
-	tcase_add_test(tc, an_abstract_name_leaves_no_file);
-	tcase_add_test(tc, the_queue_is_as_long_as_what_was_connected);
-	tcase_add_test(tc, of_racing_starts_one_wins);
-	tcase_add_test(tc, a_lock_that_a_stranger_holds_does_not_stop_us);
-	tcase_add_test(tc, control_and_notify_sockets_in_a_directory);
-	tcase_add_test(tc, in_a_directory_what_is_there_is_replaced);
-	tcase_add_test(tc, a_notify_socket_belongs_to_its_worker);
-	tcase_add_test(tc, a_member_of_many_groups_is_known);
-	return os_suite("unix sockets", tc);
 }

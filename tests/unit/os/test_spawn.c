@@ -68,7 +68,9 @@ static struct spawn_failure fail_with(const char *path)
 	return must_fail(&plan);
 }
 
-START_TEST(what_is_not_there_is_not_found)
+FIXTURE(os_make_dir, NULL)
+
+TEST(what_is_not_there_is_not_found)
 {
 	struct spawn_failure f = fail_with("/nonexistent/program");
 
@@ -79,9 +81,8 @@ START_TEST(what_is_not_there_is_not_found)
 		"cannot execute '/nonexistent/program': No such file or "
 		"directory");
 }
-END_TEST
 
-START_TEST(what_no_candidate_is_is_told_by_its_name)
+TEST(what_no_candidate_is_is_told_by_its_name)
 {
 	const char *candidates[] = {"/bin/no-such", "/usr/bin/no-such", NULL};
 	const char *none[] = {NULL};
@@ -94,9 +95,8 @@ START_TEST(what_no_candidate_is_is_told_by_its_name)
 	f = must_fail(&plan);
 	ck_assert_int_eq(spawn_exit_status(&f), 127);
 }
-END_TEST
 
-START_TEST(a_file_without_the_right_to_execute_is_126)
+TEST(a_file_without_the_right_to_execute_is_126)
 {
 	struct spawn_failure f;
 
@@ -106,9 +106,8 @@ START_TEST(a_file_without_the_right_to_execute_is_126)
 	ck_assert_int_eq(f.error, EACCES);
 	ck_assert_int_eq(spawn_exit_status(&f), 126);
 }
-END_TEST
 
-START_TEST(a_directory_is_named_as_one)
+TEST(a_directory_is_named_as_one)
 {
 	struct spawn_failure f = fail_with("/etc");
 
@@ -116,9 +115,8 @@ START_TEST(a_directory_is_named_as_one)
 		explain(&f, "etc"), "cannot execute '/etc': Is a directory");
 	ck_assert_int_eq(spawn_exit_status(&f), 126);
 }
-END_TEST
 
-START_TEST(garbage_is_not_given_to_a_shell)
+TEST(garbage_is_not_given_to_a_shell)
 {
 	struct spawn_failure f;
 
@@ -129,9 +127,8 @@ START_TEST(garbage_is_not_given_to_a_shell)
 	ck_assert_int_eq(spawn_exit_status(&f), 126);
 	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "#!/bin/sh"));
 }
-END_TEST
 
-START_TEST(a_missing_interpreter_is_named)
+NATIVE_TEST(a_missing_interpreter_is_named)
 {
 	const char *candidates[] = {"/none", "/nonexistent", NULL};
 	struct spawn_plan plan = plan_for(candidates);
@@ -153,9 +150,8 @@ START_TEST(a_missing_interpreter_is_named)
 	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
 	ck_assert_str_eq(f.what, "/nonexistent/python");
 }
-END_TEST
 
-START_TEST(an_interpreter_that_cannot_run_is_named)
+NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 {
 	struct spawn_failure f;
 	char text[600];
@@ -167,9 +163,8 @@ START_TEST(an_interpreter_that_cannot_run_is_named)
 	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
 	ck_assert_int_eq(f.error, EACCES);
 }
-END_TEST
 
-START_TEST(the_search_passes_over_what_cannot_run)
+TEST(the_search_passes_over_what_cannot_run)
 {
 	const char *candidates[5] = {"/nonexistent", NULL};
 	struct spawn_plan plan = os_plan();
@@ -187,9 +182,8 @@ START_TEST(the_search_passes_over_what_cannot_run)
 	candidates[2] = NULL;
 	ck_assert_int_eq(must_fail(&plan).error, EACCES);
 }
-END_TEST
 
-START_TEST(too_large_an_environment_is_explained)
+NATIVE_TEST(too_large_an_environment_is_explained)
 {
 	struct spawn_plan plan = os_plan();
 	char *big = malloc(3 << 20);
@@ -207,9 +201,8 @@ START_TEST(too_large_an_environment_is_explained)
 	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "environment"));
 	free(big);
 }
-END_TEST
 
-START_TEST(loops_and_files_in_use_are_126)
+NATIVE_TEST(loops_and_files_in_use_are_126)
 {
 	struct spawn_failure f;
 	int fd;
@@ -230,9 +223,8 @@ START_TEST(loops_and_files_in_use_are_126)
 	ck_assert_int_eq(f.error, ENOTDIR);
 	ck_assert_int_eq(spawn_exit_status(&f), 127);
 }
-END_TEST
 
-START_TEST(a_missing_directory_is_told_with_its_step)
+TEST(a_missing_directory_is_told_with_its_step)
 {
 	struct spawn_plan plan = os_plan();
 	struct spawn_failure f;
@@ -245,9 +237,8 @@ START_TEST(a_missing_directory_is_told_with_its_step)
 		"cannot enter directory '/nonexistent/place' for 'web': No "
 		"such file or directory");
 }
-END_TEST
 
-START_TEST(an_unknown_root_is_told_with_its_step)
+TEST(an_unknown_root_is_told_with_its_step)
 {
 	struct spawn_plan plan = os_plan();
 	struct spawn_failure f;
@@ -257,9 +248,8 @@ START_TEST(an_unknown_root_is_told_with_its_step)
 	ck_assert_int_eq(f.step, SPAWN_CHROOT);
 	ck_assert_str_eq(f.what, "/nonexistent/root");
 }
-END_TEST
 
-START_TEST(a_descriptor_that_is_not_open_is_named)
+TEST(a_descriptor_that_is_not_open_is_named)
 {
 	struct spawn_plan plan = os_plan();
 	struct spawn_failure f;
@@ -270,9 +260,8 @@ START_TEST(a_descriptor_that_is_not_open_is_named)
 	ck_assert_int_eq(f.error, EBADF);
 	ck_assert_str_eq(f.what, "777");
 }
-END_TEST
 
-START_TEST(no_processes_left_is_transient)
+TEST(no_processes_left_is_transient)
 {
 	struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
 	struct spawn_plan plan = os_plan();
@@ -287,9 +276,8 @@ START_TEST(no_processes_left_is_transient)
 	ck_assert_int_eq(f.step, SPAWN_CLONE);
 	ck_assert_int_eq(f.error, EAGAIN);
 }
-END_TEST
 
-START_TEST(no_descriptors_left_is_transient)
+TEST(no_descriptors_left_is_transient)
 {
 	struct spawn_plan plan = os_plan();
 	struct rlimit few;
@@ -309,9 +297,8 @@ START_TEST(no_descriptors_left_is_transient)
 	few.rlim_cur = before;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
 }
-END_TEST
 
-START_TEST(the_child_has_exactly_the_standard_descriptors)
+TEST(the_child_has_exactly_the_standard_descriptors)
 {
 	struct spawn_plan plan = os_plan();
 
@@ -321,9 +308,8 @@ START_TEST(the_child_has_exactly_the_standard_descriptors)
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 	ck_assert_str_eq(os_field(out, "fd0"), "/dev/null");
 }
-END_TEST
 
-START_TEST(the_standard_descriptors_are_filled)
+TEST(the_standard_descriptors_are_filled)
 {
 	struct spawn_plan plan = os_plan();
 
@@ -332,7 +318,6 @@ START_TEST(the_standard_descriptors_are_filled)
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 	ck_assert_str_eq(os_field(out, "fd2"), "/dev/null");
 }
-END_TEST
 
 static int file_at(const char *name, int number)
 {
@@ -357,7 +342,7 @@ static bool leads_to(int fd, const char *name)
 	return strcmp(os_field(out, key), os_path(name)) == 0;
 }
 
-START_TEST(overlapping_maps_do_not_overwrite_each_other)
+TEST(overlapping_maps_do_not_overwrite_each_other)
 {
 	struct spawn_plan plan = os_plan();
 
@@ -378,9 +363,8 @@ START_TEST(overlapping_maps_do_not_overwrite_each_other)
 	ck_assert(leads_to(15, "c"));
 	ck_assert(leads_to(12, "a"));
 }
-END_TEST
 
-START_TEST(the_pipe_and_null_may_stand_where_targets_are)
+TEST(the_pipe_and_null_may_stand_where_targets_are)
 {
 	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
@@ -395,9 +379,8 @@ START_TEST(the_pipe_and_null_may_stand_where_targets_are)
 	ck_assert_str_eq(os_field(out, "fds"),
 		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
-END_TEST
 
-START_TEST(holes_between_the_targets_stay_holes)
+TEST(holes_between_the_targets_stay_holes)
 {
 	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
@@ -409,9 +392,8 @@ START_TEST(holes_between_the_targets_stay_holes)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 4 9");
 }
-END_TEST
 
-START_TEST(among_many_descriptors_a_child_gets_its_own)
+NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 {
 	struct spawn_plan plan = os_plan();
 	struct rlimit limit;
@@ -444,7 +426,6 @@ START_TEST(among_many_descriptors_a_child_gets_its_own)
 	plan.fds[3].from = file;
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
 }
-END_TEST
 
 static unsigned table_size(void)
 {
@@ -471,7 +452,7 @@ static void open_up_to(int last, int file)
 }
 
 /* While the child shares it, growing takes the kernel 10 ms and more. */
-START_TEST(the_table_grows_before_it_is_shared)
+NATIVE_TEST(the_table_grows_before_it_is_shared)
 {
 	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
@@ -485,9 +466,8 @@ START_TEST(the_table_grows_before_it_is_shared)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_uint_eq(table_size(), 1024);
 }
-END_TEST
 
-START_TEST(more_than_can_be_lent_still_works)
+NATIVE_TEST(more_than_can_be_lent_still_works)
 {
 	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
@@ -503,9 +483,8 @@ START_TEST(more_than_can_be_lent_still_works)
 	ck_assert(leads_to(15, "a"));
 	ck_assert_str_eq(strrchr(os_field(out, "fds"), ' '), " 29");
 }
-END_TEST
 
-START_TEST(the_status_flags_of_a_descriptor_are_left_alone)
+TEST(the_status_flags_of_a_descriptor_are_left_alone)
 {
 	struct spawn_plan plan = os_plan();
 	int ends[2];
@@ -516,9 +495,8 @@ START_TEST(the_status_flags_of_a_descriptor_are_left_alone)
 	ck_assert_int_ne(fcntl(ends[0], F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_ne(fcntl(ends[0], F_GETFD) & FD_CLOEXEC, 0);
 }
-END_TEST
 
-START_TEST(the_signal_state_is_clean_whatever_ours_is)
+TEST(the_signal_state_is_clean_whatever_ours_is)
 {
 	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
 	struct spawn_plan plan = os_plan();
@@ -539,9 +517,8 @@ START_TEST(the_signal_state_is_clean_whatever_ours_is)
 	ck_assert_int_eq(sigismember(&now, SIGTERM), 1);
 	ck_assert(signal(SIGTERM, SIG_DFL) == SIG_IGN);
 }
-END_TEST
 
-START_TEST(a_session_of_its_own)
+TEST(a_session_of_its_own)
 {
 	struct spawn_plan plan = os_plan();
 
@@ -553,10 +530,9 @@ START_TEST(a_session_of_its_own)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_int_eq(atoi(os_field(out, "sid")), getsid(0));
 }
-END_TEST
 
 /* The program may run before it, because until exec the score would be ours, too. */
-START_TEST(its_oom_score_is_set_when_spawn_returns)
+NATIVE_TEST(its_oom_score_is_set_when_spawn_returns)
 {
 	const char *candidates[] = {"/bin/sleep", NULL};
 	char *argv[] = {"sleep", "1000", NULL};
@@ -587,9 +563,8 @@ START_TEST(its_oom_score_is_set_when_spawn_returns)
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	(void)os_wait(pidfd);
 }
-END_TEST
 
-START_TEST(limits_nice_umask_and_directory)
+NATIVE_TEST(limits_nice_umask_and_directory)
 {
 	const struct rlimit limits[] = {{.rlim_cur = 20, .rlim_max = 24}};
 	const int resources[] = {RLIMIT_NOFILE};
@@ -616,9 +591,8 @@ START_TEST(limits_nice_umask_and_directory)
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
 	ck_assert_int_eq(getpriority(PRIO_PROCESS, 0), own);
 }
-END_TEST
 
-START_TEST(the_pid_is_written_into_the_environment)
+TEST(the_pid_is_written_into_the_environment)
 {
 	char listen[] = "LISTEN_PID=0000000000";
 	char watchdog[] = "WATCHDOG_PID=0000000000";
@@ -639,7 +613,6 @@ START_TEST(the_pid_is_written_into_the_environment)
 		ck_assert_ptr_nonnull(strstr(out, wanted));
 	}
 }
-END_TEST
 
 static int start_grandchild(void)
 {
@@ -657,7 +630,7 @@ static int start_grandchild(void)
 	return spawn(&plan, &pid, &pidfd, &failure);
 }
 
-START_TEST(the_child_dies_with_its_parent)
+NATIVE_TEST(the_child_dies_with_its_parent)
 {
 	int ends[2];
 	char text[32] = "";
@@ -679,9 +652,8 @@ START_TEST(the_child_dies_with_its_parent)
 	ck_assert_int_eq(poll(&poll_one, 1, 10000), 1);
 	ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
 }
-END_TEST
 
-START_TEST(death_of_the_parent_is_asked_for)
+TEST(death_of_the_parent_is_asked_for)
 {
 	struct spawn_plan plan = os_plan();
 
@@ -690,9 +662,8 @@ START_TEST(death_of_the_parent_is_asked_for)
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGTERM);
 	ck_assert_int_eq(atoi(os_field(out, "ppid")), getpid());
 }
-END_TEST
 
-START_TEST(pinned_to_a_cpu)
+TEST(pinned_to_a_cpu)
 {
 	struct spawn_plan plan = os_plan();
 	cpu_set_t set;
@@ -711,7 +682,6 @@ START_TEST(pinned_to_a_cpu)
 	CPU_ZERO(&set); /* no CPU at all */
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_AFFINITY);
 }
-END_TEST
 
 /* Stop the other child of our parent, once it is on its way. */
 static void stop_sibling(int ready)
@@ -736,7 +706,7 @@ static void stop_sibling(int ready)
 	}
 }
 
-START_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
+NATIVE_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
 {
 	static const char *candidates[200001];
 	struct spawn_plan plan = plan_for(candidates);
@@ -770,7 +740,6 @@ START_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
 	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WALL), -1);
 	ck_assert_int_eq(errno, ECHILD);
 }
-END_TEST
 
 /* From now on prctl(PR_SET_PDEATHSIG) waits for ever, in our children, too. */
 static bool make_prctl_wait(void)
@@ -810,7 +779,7 @@ static int spawn_one_that_waits(void)
 	return failure.step == SPAWN_DIRECTORY && *failure.what == '\0' ? 0 : 3;
 }
 
-START_TEST(one_that_waits_after_a_step_that_it_had_not_is_told)
+NATIVE_TEST(one_that_waits_after_a_step_that_it_had_not_is_told)
 {
 	int status;
 	pid_t pid = fork();
@@ -821,9 +790,8 @@ START_TEST(one_that_waits_after_a_step_that_it_had_not_is_told)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(a_program_does_not_inherit_the_patience)
+TEST(a_program_does_not_inherit_the_patience)
 {
 	const char *candidates[] = {"/bin/sleep", NULL};
 	char *argv[] = {"sleep", "0.4", NULL};
@@ -837,9 +805,8 @@ START_TEST(a_program_does_not_inherit_the_patience)
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
 	ck_assert(!os_wait(pidfd).signalled);
 }
-END_TEST
 
-START_TEST(a_hundred_spawns_leave_nothing)
+TEST(a_hundred_spawns_leave_nothing)
 {
 	struct spawn_plan plan = os_plan();
 	const char *candidates[] = {"/bin/true", NULL};
@@ -857,55 +824,4 @@ START_TEST(a_hundred_spawns_leave_nothing)
 			before = os_open_count();
 	}
 	ck_assert_uint_eq(os_open_count(), before);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("spawn");
-	os_dirs(tc);
-	tcase_add_test(tc, what_is_not_there_is_not_found);
-	tcase_add_test(tc, what_no_candidate_is_is_told_by_its_name);
-	tcase_add_test(tc, a_file_without_the_right_to_execute_is_126);
-	tcase_add_test(tc, a_directory_is_named_as_one);
-	tcase_add_test(tc, garbage_is_not_given_to_a_shell);
-	tcase_add_test(tc, the_search_passes_over_what_cannot_run);
-	tcase_add_test(tc, a_missing_directory_is_told_with_its_step);
-	tcase_add_test(tc, an_unknown_root_is_told_with_its_step);
-	tcase_add_test(tc, a_descriptor_that_is_not_open_is_named);
-	tcase_add_test(tc, no_processes_left_is_transient);
-	tcase_add_test(tc, no_descriptors_left_is_transient);
-	tcase_add_test(tc, the_child_has_exactly_the_standard_descriptors);
-	tcase_add_test(tc, the_standard_descriptors_are_filled);
-	tcase_add_test(tc, overlapping_maps_do_not_overwrite_each_other);
-	tcase_add_test(tc, the_pipe_and_null_may_stand_where_targets_are);
-	tcase_add_test(tc, holes_between_the_targets_stay_holes);
-	tcase_add_test(tc, the_status_flags_of_a_descriptor_are_left_alone);
-	tcase_add_test(tc, the_signal_state_is_clean_whatever_ours_is);
-	tcase_add_test(tc, a_session_of_its_own);
-	tcase_add_test(tc, the_pid_is_written_into_the_environment);
-	tcase_add_test(tc, death_of_the_parent_is_asked_for);
-	tcase_add_test(tc, pinned_to_a_cpu);
-	tcase_add_test(tc, a_program_does_not_inherit_the_patience);
-	tcase_add_test(tc, a_hundred_spawns_leave_nothing);
-	if (!os_is_valgrind()) {
-		tcase_add_test(tc, a_missing_interpreter_is_named);
-		tcase_add_test(tc, an_interpreter_that_cannot_run_is_named);
-		tcase_add_test(tc, too_large_an_environment_is_explained);
-		tcase_add_test(tc, loops_and_files_in_use_are_126);
-		tcase_add_test(tc, among_many_descriptors_a_child_gets_its_own);
-		tcase_add_test(tc, the_table_grows_before_it_is_shared);
-		tcase_add_test(tc, more_than_can_be_lent_still_works);
-		tcase_add_test(tc, limits_nice_umask_and_directory);
-		tcase_add_test(tc, its_oom_score_is_set_when_spawn_returns);
-		tcase_add_test(tc, the_child_dies_with_its_parent);
-		tcase_add_test(tc,
-			who_stops_the_child_before_its_exec_does_not_stop_us);
-		tcase_add_test(tc,
-			one_that_waits_after_a_step_that_it_had_not_is_told);
-	}
-	return os_suite("spawn", tc);
 }

@@ -38,18 +38,6 @@ static struct spawn_plan trap_plan(void)
 	return plan;
 }
 
-/* The program's other mode: bind, and end by the errno. */
-static int bind_and_end(void)
-{
-	const struct sockaddr_in address = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) ==
-			-1
-		? errno
-		: 0;
-}
-
 static bool has_hung_up(int fd)
 {
 	struct pollfd one = {.fd = fd, .events = POLLIN};
@@ -79,7 +67,9 @@ static bool may_administer(void)
 
 /* ---- where it can be ---- */
 
-START_TEST(the_calls_of_the_program_wait_for_us)
+FIXTURE(set_up, NULL)
+
+NATIVE_TEST(the_calls_of_the_program_wait_for_us)
 {
 	static const char *const argv[] = {"bind", "--bind", NULL};
 	struct spawn_plan plan = trap_plan();
@@ -102,9 +92,8 @@ START_TEST(the_calls_of_the_program_wait_for_us)
 	ck_assert(!end.signalled);
 	ck_assert_int_eq(end.code, EXDEV);
 }
-END_TEST
 
-START_TEST(without_privilege_it_takes_no_new_privs)
+NATIVE_TEST(without_privilege_it_takes_no_new_privs)
 {
 	struct spawn_plan plan = trap_plan();
 
@@ -112,9 +101,8 @@ START_TEST(without_privilege_it_takes_no_new_privs)
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 }
-END_TEST
 
-START_TEST(with_it_the_program_may_gain_what_it_could)
+NATIVE_TEST(with_it_the_program_may_gain_what_it_could)
 {
 	struct spawn_plan plan = trap_plan();
 
@@ -125,9 +113,8 @@ START_TEST(with_it_the_program_may_gain_what_it_could)
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 }
-END_TEST
 
-START_TEST(it_comes_before_the_user_is_changed)
+NATIVE_TEST(it_comes_before_the_user_is_changed)
 {
 	struct spawn_plan plan = trap_plan();
 
@@ -140,9 +127,8 @@ START_TEST(it_comes_before_the_user_is_changed)
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
 	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
 }
-END_TEST
 
-START_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
+NATIVE_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
 {
 	const struct rlimit few = {3, 3};
 	const int resource = RLIMIT_NOFILE;
@@ -157,9 +143,8 @@ START_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
 	ck_assert_int_ne(trap.fd, -1);
 	ck_assert_int_eq(trap.error, 0);
 }
-END_TEST
 
-START_TEST(the_channel_may_stand_where_targets_are)
+NATIVE_TEST(the_channel_may_stand_where_targets_are)
 {
 	struct spawn_plan plan = trap_plan();
 
@@ -169,10 +154,9 @@ START_TEST(the_channel_may_stand_where_targets_are)
 	ck_assert_str_eq(os_field(out, "fds"),
 		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
-END_TEST
 
 /* The child shares our table then, and takes what it needs with it. */
-START_TEST(among_many_descriptors_it_comes_all_the_same)
+NATIVE_TEST(among_many_descriptors_it_comes_all_the_same)
 {
 	struct spawn_plan plan = trap_plan();
 	struct rlimit limit;
@@ -195,9 +179,8 @@ START_TEST(among_many_descriptors_it_comes_all_the_same)
 		ck_assert_uint_eq(os_open_count(), before);
 	}
 }
-END_TEST
 
-START_TEST(each_of_many_spawns_has_its_own)
+NATIVE_TEST(each_of_many_spawns_has_its_own)
 {
 	struct spawn_plan plan = trap_plan();
 	unsigned before;
@@ -208,7 +191,6 @@ START_TEST(each_of_many_spawns_has_its_own)
 		run_and_expect_trap(&plan);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
 static bool hangs_up(int fd)
 {
@@ -274,7 +256,7 @@ static void make_together(const struct spawn_plan *plan, unsigned bad)
 	ck_assert_int_eq(errno, ECHILD);
 }
 
-START_TEST(of_four_at_once_each_has_its_own)
+NATIVE_TEST(of_four_at_once_each_has_its_own)
 {
 	const struct spawn_plan plan = os_plan();
 	struct spawn_plan first = trap_plan();
@@ -296,7 +278,6 @@ START_TEST(of_four_at_once_each_has_its_own)
 		(void)close(many[i]);
 	ck_assert_uint_eq(os_open_count(), before);
 }
-END_TEST
 
 /* ---- where it cannot ---- */
 
@@ -318,16 +299,15 @@ static struct spawn_failure must_fail(const struct spawn_plan *plan)
 	return failure;
 }
 
-START_TEST(a_program_that_cannot_be_run_leaves_nothing_to_hear)
+TEST(a_program_that_cannot_be_run_leaves_nothing_to_hear)
 {
 	struct spawn_plan plan = trap_plan();
 
 	plan.candidates = (const char *const[]){"/nonexistent", NULL};
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_EXEC);
 }
-END_TEST
 
-START_TEST(a_child_that_does_not_come_so_far_says_nothing)
+NATIVE_TEST(a_child_that_does_not_come_so_far_says_nothing)
 {
 	struct spawn_plan plan = trap_plan();
 
@@ -337,7 +317,6 @@ START_TEST(a_child_that_does_not_come_so_far_says_nothing)
 	plan.fd_count--; /* and the next one is understood */
 	run_and_expect_trap(&plan);
 }
-END_TEST
 
 /* As somebody who may not: the exit status tells what went wrong. */
 static int spawn_unallowed(bool must)
@@ -372,7 +351,7 @@ static int spawn_unallowed(bool must)
 }
 
 /* must: 0 or 1 */
-START_TEST(where_it_is_not_allowed_only_who_must_have_it_fails)
+NATIVE_TEST_LOOP(where_it_is_not_allowed_only_who_must_have_it_fails, 0, 2)
 {
 	int status;
 	pid_t pid = fork();
@@ -382,9 +361,8 @@ START_TEST(where_it_is_not_allowed_only_who_must_have_it_fails)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(under_another_listener_the_program_runs_without)
+NATIVE_TEST(under_another_listener_the_program_runs_without)
 {
 	struct spawn_plan plan = trap_plan();
 	struct spawn_failure f;
@@ -398,37 +376,4 @@ START_TEST(under_another_listener_the_program_runs_without)
 	f = must_fail(&plan);
 	ck_assert_int_eq(f.step, SPAWN_TRAP);
 	ck_assert_int_eq(f.error, EBUSY);
-}
-END_TEST
-
-static void add_traps(TCase *tc)
-{
-	tcase_add_test(tc, the_calls_of_the_program_wait_for_us);
-	tcase_add_test(tc, without_privilege_it_takes_no_new_privs);
-	tcase_add_test(tc, with_it_the_program_may_gain_what_it_could);
-	tcase_add_test(tc, it_comes_before_the_user_is_changed);
-	tcase_add_test(tc, the_programs_limit_of_descriptors_is_not_in_the_way);
-	tcase_add_test(tc, the_channel_may_stand_where_targets_are);
-	tcase_add_test(tc, among_many_descriptors_it_comes_all_the_same);
-	tcase_add_test(tc, each_of_many_spawns_has_its_own);
-	tcase_add_test(tc, of_four_at_once_each_has_its_own);
-	tcase_add_test(tc, a_child_that_does_not_come_so_far_says_nothing);
-	tcase_add_loop_test(
-		tc, where_it_is_not_allowed_only_who_must_have_it_fails, 0, 2);
-	tcase_add_test(tc, under_another_listener_the_program_runs_without);
-}
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	if (argc > 1 && strcmp(argv[1], "--bind") == 0)
-		_exit(bind_and_end());
-	tc = tcase_create("spawn_trap");
-	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_test(tc, a_program_that_cannot_be_run_leaves_nothing_to_hear);
-	if (!os_is_valgrind()) /* which has no seccomp */
-		add_traps(tc);
-	return os_suite("spawn_trap", tc);
 }

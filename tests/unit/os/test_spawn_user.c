@@ -38,7 +38,9 @@ static struct spawn_failure must_fail(const struct spawn_plan *plan)
 	return failure;
 }
 
-START_TEST(user_and_groups_are_dropped_for_good)
+FIXTURE(os_make_dir, NULL)
+
+NATIVE_TEST(user_and_groups_are_dropped_for_good)
 {
 	struct spawn_plan plan;
 
@@ -56,9 +58,8 @@ START_TEST(user_and_groups_are_dropped_for_good)
 	ck_assert_str_eq(os_field(out, "CapAmb"), "0000000000000000");
 	ck_assert_int_eq(geteuid(), 0);
 }
-END_TEST
 
-START_TEST(the_supplementary_groups_are_those_of_the_plan)
+NATIVE_TEST(the_supplementary_groups_are_those_of_the_plan)
 {
 	const gid_t groups[] = {100, 65534};
 	struct spawn_plan plan;
@@ -72,9 +73,8 @@ START_TEST(the_supplementary_groups_are_those_of_the_plan)
 	ck_assert_int_eq(atoi(os_field(out, "Groups")), 100);
 	ck_assert_ptr_nonnull(strstr(os_field(out, "Groups"), " 65534"));
 }
-END_TEST
 
-START_TEST(the_parent_is_followed_after_the_user_has_changed)
+NATIVE_TEST(the_parent_is_followed_after_the_user_has_changed)
 {
 	struct spawn_plan plan;
 
@@ -85,9 +85,8 @@ START_TEST(the_parent_is_followed_after_the_user_has_changed)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
 }
-END_TEST
 
-START_TEST(the_directory_is_entered_with_the_users_rights)
+NATIVE_TEST(the_directory_is_entered_with_the_users_rights)
 {
 	struct spawn_plan plan;
 
@@ -102,9 +101,8 @@ START_TEST(the_directory_is_entered_with_the_users_rights)
 	plan.capabilities = 1ULL << CAP_DAC_OVERRIDE;
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
 }
-END_TEST
 
-START_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
+NATIVE_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
 {
 	struct spawn_plan plan;
 
@@ -119,9 +117,8 @@ START_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
 	plan.directory = os_path("missing");
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
 }
-END_TEST
 
-START_TEST(exactly_the_capabilities_asked_for_are_kept)
+NATIVE_TEST(exactly_the_capabilities_asked_for_are_kept)
 {
 	struct spawn_plan plan;
 
@@ -140,9 +137,8 @@ START_TEST(exactly_the_capabilities_asked_for_are_kept)
 	ck_assert_str_eq(os_field(out, "CapBnd"), "0000000000000400");
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
 }
-END_TEST
 
-START_TEST(root_can_be_bounded_too)
+NATIVE_TEST(root_can_be_bounded_too)
 {
 	struct spawn_plan plan;
 
@@ -160,9 +156,8 @@ START_TEST(root_can_be_bounded_too)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "CapEff"), "0000000000000000");
 }
-END_TEST
 
-START_TEST(a_capability_that_this_kernel_lacks_is_refused)
+NATIVE_TEST(a_capability_that_this_kernel_lacks_is_refused)
 {
 	struct spawn_plan plan;
 
@@ -173,7 +168,6 @@ START_TEST(a_capability_that_this_kernel_lacks_is_refused)
 	plan.capabilities = 1ULL << 63;
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
 }
-END_TEST
 
 /* Become somebody who may change users without being root. */
 static void become_setuid_capable(void)
@@ -189,7 +183,7 @@ static void become_setuid_capable(void)
 	ck_assert_int_eq(capset_ambient(1ULL << CAP_SETUID), 0);
 }
 
-START_TEST(no_right_survives_a_change_between_ordinary_users)
+NATIVE_TEST(no_right_survives_a_change_between_ordinary_users)
 {
 	struct spawn_plan plan;
 
@@ -202,7 +196,6 @@ START_TEST(no_right_survives_a_change_between_ordinary_users)
 	ck_assert_str_eq(os_field(out, "CapPrm"), "0000000000000000");
 	ck_assert_str_eq(os_field(out, "CapAmb"), "0000000000000000");
 }
-END_TEST
 
 static void become_ordinary(void)
 {
@@ -213,7 +206,7 @@ static void become_ordinary(void)
 	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
 }
 
-START_TEST(an_ordinary_user_is_refused_another)
+TEST(an_ordinary_user_is_refused_another)
 {
 	struct spawn_plan plan = nobody_plan();
 	struct spawn_failure f;
@@ -234,9 +227,8 @@ START_TEST(an_ordinary_user_is_refused_another)
 	plan.gid = 0;
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_GROUPS);
 }
-END_TEST
 
-START_TEST(an_ordinary_user_may_ask_for_itself)
+NATIVE_TEST(an_ordinary_user_may_ask_for_itself)
 {
 	struct spawn_plan plan = os_plan();
 	gid_t groups[256];
@@ -257,9 +249,8 @@ START_TEST(an_ordinary_user_may_ask_for_itself)
 	plan.group_count--; /* one fewer is another set */
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_GROUPS);
 }
-END_TEST
 
-START_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
+NATIVE_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
 {
 	struct spawn_plan plan = os_plan();
 
@@ -273,9 +264,8 @@ START_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
 	plan.capabilities = 1ULL << CAP_KILL; /* it has none to give */
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
 }
-END_TEST
 
-START_TEST(an_id_that_cannot_be_set_is_refused)
+NATIVE_TEST(an_id_that_cannot_be_set_is_refused)
 {
 	struct spawn_plan plan;
 
@@ -284,37 +274,4 @@ START_TEST(an_id_that_cannot_be_set_is_refused)
 	plan = nobody_plan();
 	plan.uid = 0xffffffffL; /* (uid_t)-1 means "leave it" to the kernel */
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_USER);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("user");
-	os_dirs(tc);
-	tcase_add_test(tc, an_ordinary_user_is_refused_another);
-	if (!os_is_valgrind()) {
-		tcase_add_test(tc, user_and_groups_are_dropped_for_good);
-		tcase_add_test(
-			tc, the_supplementary_groups_are_those_of_the_plan);
-		tcase_add_test(
-			tc, the_parent_is_followed_after_the_user_has_changed);
-		tcase_add_test(
-			tc, the_directory_is_entered_with_the_users_rights);
-		tcase_add_test(tc,
-			a_directory_may_be_entered_before_the_rights_are_dropped);
-		tcase_add_test(tc, exactly_the_capabilities_asked_for_are_kept);
-		tcase_add_test(tc, root_can_be_bounded_too);
-		tcase_add_test(
-			tc, a_capability_that_this_kernel_lacks_is_refused);
-		tcase_add_test(
-			tc, no_right_survives_a_change_between_ordinary_users);
-		tcase_add_test(tc, an_ordinary_user_may_ask_for_itself);
-		tcase_add_test(tc,
-			without_the_right_to_bound_no_new_privs_must_be_set);
-		tcase_add_test(tc, an_id_that_cannot_be_set_is_refused);
-	}
-	return os_suite("spawn as another user", tc);
 }

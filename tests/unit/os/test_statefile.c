@@ -29,7 +29,9 @@ static void fill(struct state_entry *e, uint64_t serial, pid_t pid)
 	e->phase = STATE_READY;
 }
 
-START_TEST(what_is_written_is_read_by_the_next_one)
+FIXTURE(os_make_dir, NULL)
+
+TEST(what_is_written_is_read_by_the_next_one)
 {
 	scoped_fd at = dir();
 	struct statefile f;
@@ -61,9 +63,8 @@ START_TEST(what_is_written_is_read_by_the_next_one)
 	ck_assert_ptr_eq(statefile_claim(&f), statefile_at(&f, 1));
 	statefile_close(&f);
 }
-END_TEST
 
-START_TEST(it_grows_and_reuses_and_ends_somewhere)
+TEST(it_grows_and_reuses_and_ends_somewhere)
 {
 	scoped_fd at = dir();
 	struct statefile f;
@@ -88,7 +89,6 @@ START_TEST(it_grows_and_reuses_and_ends_somewhere)
 	ck_assert_ptr_null(statefile_claim(&f)); /* there is none any more */
 	statefile_free(&f, last);
 }
-END_TEST
 
 /* How much of the file's mapping is in our memory, KiB. */
 static unsigned resident(const struct statefile *f)
@@ -110,7 +110,7 @@ static unsigned resident(const struct statefile *f)
 	return rss;
 }
 
-START_TEST(at_rest_it_is_out_of_our_memory_and_whole)
+TEST(at_rest_it_is_out_of_our_memory_and_whole)
 {
 	scoped_fd at = dir();
 	struct statefile f;
@@ -129,10 +129,9 @@ START_TEST(at_rest_it_is_out_of_our_memory_and_whole)
 	ck_assert_uint_eq(statefile_at(&f, 499)->serial, 500);
 	statefile_close(&f);
 }
-END_TEST
 
 /* The first ones ask /proc when they were born, and the others the clock. */
-START_TEST(a_child_is_in_it_before_it_runs)
+TEST(a_child_is_in_it_before_it_runs)
 {
 	scoped_fd at = dir();
 	struct spawn_plan plan = os_plan();
@@ -157,9 +156,8 @@ START_TEST(a_child_is_in_it_before_it_runs)
 	}
 	statefile_close(&f);
 }
-END_TEST
 
-START_TEST(one_that_was_removed_is_made_anew)
+TEST(one_that_was_removed_is_made_anew)
 {
 	scoped_fd at = dir();
 	struct statefile f;
@@ -179,7 +177,6 @@ START_TEST(one_that_was_removed_is_made_anew)
 	state_past_fini(&past);
 	statefile_close(&f);
 }
-END_TEST
 
 /* ---- what is not believed ---- */
 
@@ -208,7 +205,7 @@ static void make_sample(void)
 	fill(&sample.entries[2], 2, 101);
 }
 
-START_TEST(what_is_cut_or_foreign_is_refused)
+TEST(what_is_cut_or_foreign_is_refused)
 {
 	struct error err;
 
@@ -238,9 +235,8 @@ START_TEST(what_is_cut_or_foreign_is_refused)
 	sample.header.spaces[2]++; /* mounts differ with each start */
 	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
 }
-END_TEST
 
-START_TEST(one_of_another_boot_is_nothing)
+TEST(one_of_another_boot_is_nothing)
 {
 	struct error err;
 
@@ -248,9 +244,8 @@ START_TEST(one_of_another_boot_is_nothing)
 	sample.header.boot[0] ^= 1;
 	ck_assert_int_eq(parse(sizeof(sample), &err), 0);
 }
-END_TEST
 
-START_TEST(an_entry_that_cannot_be_is_refused)
+TEST(an_entry_that_cannot_be_is_refused)
 {
 	struct error err;
 
@@ -270,9 +265,8 @@ START_TEST(an_entry_that_cannot_be_is_refused)
 	sample.entries[1].birth.pid = -5; /* free: nobody looks */
 	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
 }
-END_TEST
 
-START_TEST(files_of_others_are_not_opened)
+TEST(files_of_others_are_not_opened)
 {
 	scoped_fd at = dir();
 	struct state_past past;
@@ -301,9 +295,8 @@ START_TEST(files_of_others_are_not_opened)
 	ck_assert_int_eq(symlinkat("real", at, "estate"), 0);
 	ck_assert_ptr_null(estatefile_read(at, &size, &err));
 }
-END_TEST
 
-START_TEST(the_other_file_is_replaced_as_a_whole)
+TEST(the_other_file_is_replaced_as_a_whole)
 {
 	scoped_fd at = dir();
 	struct error err;
@@ -319,24 +312,4 @@ START_TEST(the_other_file_is_replaced_as_a_whole)
 	ck_assert_int_eq(memcmp(data, "another", 7), 0);
 	free(data);
 	ck_assert_int_eq(faccessat(at, "estate.new", F_OK, 0), -1);
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc = tcase_create("statefile");
-
-	os_main(argc, argv);
-	os_dirs(tc);
-	tcase_add_test(tc, what_is_written_is_read_by_the_next_one);
-	tcase_add_test(tc, it_grows_and_reuses_and_ends_somewhere);
-	tcase_add_test(tc, at_rest_it_is_out_of_our_memory_and_whole);
-	tcase_add_test(tc, a_child_is_in_it_before_it_runs);
-	tcase_add_test(tc, one_that_was_removed_is_made_anew);
-	tcase_add_test(tc, what_is_cut_or_foreign_is_refused);
-	tcase_add_test(tc, one_of_another_boot_is_nothing);
-	tcase_add_test(tc, an_entry_that_cannot_be_is_refused);
-	tcase_add_test(tc, files_of_others_are_not_opened);
-	tcase_add_test(tc, the_other_file_is_replaced_as_a_whole);
-	return os_suite("statefile", tc);
 }

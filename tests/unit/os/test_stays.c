@@ -59,7 +59,7 @@ static void sleep_on(int said)
 	(void)pause();
 }
 
-START_TEST(one_that_waits_in_the_kernel_is_said_to)
+NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 {
 	pid_t pid = start(wait_for_child);
 	char text[STAYS_TEXT];
@@ -75,9 +75,8 @@ START_TEST(one_that_waits_in_the_kernel_is_said_to)
 		"%s", text);
 	ck_assert_msg(strstr(text, "state D)") != NULL, "%s", text);
 }
-END_TEST
 
-START_TEST(so_is_the_state_of_another)
+NATIVE_TEST(so_is_the_state_of_another)
 {
 	pid_t pid = start(sleep_on);
 	char text[STAYS_TEXT];
@@ -95,9 +94,8 @@ START_TEST(so_is_the_state_of_another)
 		text);
 	ck_assert_int_lt(i, 2000);
 }
-END_TEST
 
-START_TEST(of_one_that_has_ended_there_is_nothing_to_say)
+TEST(of_one_that_has_ended_there_is_nothing_to_say)
 {
 	pid_t pid = start(sleep_on);
 	char text[STAYS_TEXT];
@@ -109,19 +107,4 @@ START_TEST(of_one_that_has_ended_there_is_nothing_to_say)
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	ck_assert_str_eq(stays_text(pid, text), "");
 	ck_assert_str_eq(stays_why(pid, text, sizeof(text)), "");
-}
-END_TEST
-
-int main(int argc, char **argv)
-{
-	TCase *tc;
-
-	os_main(argc, argv);
-	tc = tcase_create("stays");
-	if (!os_is_valgrind()) { /* it knows no clone(2) like ours */
-		tcase_add_test(tc, one_that_waits_in_the_kernel_is_said_to);
-		tcase_add_test(tc, so_is_the_state_of_another);
-	}
-	tcase_add_test(tc, of_one_that_has_ended_there_is_nothing_to_say);
-	return os_suite("stays", tc);
 }

@@ -58,7 +58,7 @@ static void note_all(void *argument)
 	(void)sigprocmask(SIG_SETMASK, NULL, &deed->mask);
 }
 
-START_TEST(a_deed_is_done_by_another_on_our_memory)
+NATIVE_TEST_LOOP(a_deed_is_done_by_another_on_our_memory, 0, COUNT_OF(ways))
 {
 	struct deed deed = {.got = 6};
 
@@ -69,9 +69,8 @@ START_TEST(a_deed_is_done_by_another_on_our_memory)
 	ck_assert_int_eq(deed.got, 8);
 	expect_no_child();
 }
-END_TEST
 
-START_TEST(no_signal_of_ours_is_handled_meanwhile)
+NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 {
 	struct deed deed = {0};
 	sigset_t before;
@@ -87,7 +86,6 @@ START_TEST(no_signal_of_ours_is_handled_meanwhile)
 	for (int n = 1; n < NSIG; n++)
 		ck_assert_int_eq(sigismember(&after, n), n == SIGUSR2);
 }
-END_TEST
 
 static void close_and_copy(void *argument)
 {
@@ -97,7 +95,7 @@ static void close_and_copy(void *argument)
 	(void)close(deed->fd);
 }
 
-START_TEST(descriptors_are_shared)
+NATIVE_TEST(descriptors_are_shared)
 {
 	struct deed deed = {.fd = os_null(), .to = 70};
 
@@ -106,9 +104,8 @@ START_TEST(descriptors_are_shared)
 	ck_assert_int_eq(fcntl(deed.fd, F_GETFD), -1);
 	ck_assert_int_ne(fcntl(70, F_GETFD), -1);
 }
-END_TEST
 
-START_TEST(apart_they_are_not)
+NATIVE_TEST(apart_they_are_not)
 {
 	struct deed deed = {.fd = os_null(), .to = 70};
 
@@ -117,7 +114,6 @@ START_TEST(apart_they_are_not)
 	ck_assert_int_ne(fcntl(deed.fd, F_GETFD), -1);
 	ck_assert_int_eq(fcntl(70, F_GETFD), -1);
 }
-END_TEST
 
 /* ---- as somebody else ---- */
 
@@ -153,7 +149,7 @@ static void note_ids(void *argument)
 	ids->done++;
 }
 
-START_TEST(a_deed_can_be_done_as_somebody_else)
+NATIVE_TEST(a_deed_can_be_done_as_somebody_else)
 {
 	struct ids ids = {.fd = os_null()};
 
@@ -174,9 +170,8 @@ START_TEST(a_deed_can_be_done_as_somebody_else)
 	}
 	expect_no_child();
 }
-END_TEST
 
-START_TEST(what_our_groups_may_do_the_user_may_not)
+NATIVE_TEST(what_our_groups_may_do_the_user_may_not)
 {
 	struct ids ids = {.fd = -1};
 	const struct vfork_user alone = {.uid = USER, .gid = GROUP};
@@ -191,9 +186,8 @@ START_TEST(what_our_groups_may_do_the_user_may_not)
 	ck_assert_int_eq(ids.more_count, 0);
 	ck_assert_int_eq(getgroups(0, NULL), 2); /* ours are ours */
 }
-END_TEST
 
-START_TEST(its_user_cannot_look_into_our_memory_by_it)
+NATIVE_TEST(its_user_cannot_look_into_our_memory_by_it)
 {
 	struct ids ids = {.fd = -1};
 
@@ -203,10 +197,9 @@ START_TEST(its_user_cannot_look_into_our_memory_by_it)
 	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_ne(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
 }
-END_TEST
 
 /* Only where fs.suid_dumpable is 1, which this test cannot set. */
-START_TEST(its_saved_group_is_ours_where_memory_stays_dumpable)
+NATIVE_TEST(its_saved_group_is_ours_where_memory_stays_dumpable)
 {
 	char text[8] = "";
 	int fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY | O_CLOEXEC);
@@ -215,9 +208,8 @@ START_TEST(its_saved_group_is_ours_where_memory_stays_dumpable)
 	ck_assert_uint_eq(vfork_saved_group(GROUP),
 		*text == '1' ? (gid_t)-1 : (gid_t)GROUP);
 }
-END_TEST
 
-START_TEST(who_may_not_be_somebody_else_does_nothing)
+NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 {
 	struct ids ids = {.fd = -1};
 	struct capset rights;
@@ -230,7 +222,6 @@ START_TEST(who_may_not_be_somebody_else_does_nothing)
 	ck_assert_int_eq(ids.done, 0);
 	expect_no_child();
 }
-END_TEST
 
 /* ---- what takes too long ---- */
 
@@ -253,7 +244,7 @@ static void spin(void *argument)
 		turns++;
 }
 
-START_TEST(as_somebody_else_it_takes_no_longer)
+NATIVE_TEST(as_somebody_else_it_takes_no_longer)
 {
 	struct deed deed = {0};
 
@@ -264,7 +255,6 @@ START_TEST(as_somebody_else_it_takes_no_longer)
 	ck_assert_int_eq(deed.got, 1);
 	expect_no_child();
 }
-END_TEST
 
 static void kill_itself(void *argument)
 {
@@ -277,7 +267,7 @@ static void kill_itself(void *argument)
 /* Neither sleeping nor running is a way out. */
 static void (*const endless[])(void *) = {hang, spin};
 
-START_TEST(what_takes_too_long_is_ended)
+NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 {
 	unsigned before;
 	struct deed deed = {0};
@@ -301,9 +291,8 @@ START_TEST(what_takes_too_long_is_ended)
 	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
 	ck_assert_int_eq(deed.got, 3);
 }
-END_TEST
 
-START_TEST(one_that_is_killed_has_not_done_it)
+NATIVE_TEST_LOOP(one_that_is_killed_has_not_done_it, 0, COUNT_OF(ways))
 {
 	struct deed deed = {0};
 
@@ -311,7 +300,6 @@ START_TEST(one_that_is_killed_has_not_done_it)
 	ck_assert_int_eq(deed.got, 1);
 	expect_no_child();
 }
-END_TEST
 
 static volatile sig_atomic_t deaths;
 
@@ -322,7 +310,7 @@ static void on_death(int signal)
 }
 
 /* Else a supervisor would look for a child that is none of its own. */
-START_TEST(its_end_is_nobodys_news)
+NATIVE_TEST_LOOP(its_end_is_nobodys_news, 0, COUNT_OF(ways))
 {
 	struct deed deed = {0};
 
@@ -334,9 +322,8 @@ START_TEST(its_end_is_nobodys_news)
 	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
 	ck_assert_int_eq(deed.got, 3);
 }
-END_TEST
 
-START_TEST(children_of_ours_are_left_alone)
+NATIVE_TEST_LOOP(children_of_ours_are_left_alone, 0, COUNT_OF(ways))
 {
 	struct deed deed = {0};
 	int status;
@@ -351,7 +338,6 @@ START_TEST(children_of_ours_are_left_alone)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(WEXITSTATUS(status), 9);
 }
-END_TEST
 
 /* In a child, as who has no more processes to have cannot go on as a test. */
 static int run_without_processes(vfork_fn *way)
@@ -371,7 +357,7 @@ static int run_without_processes(vfork_fn *way)
 	return 0;
 }
 
-START_TEST(where_no_process_can_be_had_it_is_told)
+NATIVE_TEST_LOOP(where_no_process_can_be_had_it_is_told, 0, COUNT_OF(ways))
 {
 	int status;
 	pid_t pid;
@@ -384,9 +370,8 @@ START_TEST(where_no_process_can_be_had_it_is_told)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(status, 0);
 }
-END_TEST
 
-START_TEST(a_thousand_deeds_leave_nothing)
+NATIVE_TEST(a_thousand_deeds_leave_nothing)
 {
 	struct deed deed = {0};
 	unsigned before = os_open_count();
@@ -398,7 +383,6 @@ START_TEST(a_thousand_deeds_leave_nothing)
 	ck_assert_uint_eq(os_open_count(), before);
 	expect_no_child();
 }
-END_TEST
 
 static void sleep_a_moment(void *argument)
 {
@@ -426,7 +410,7 @@ static int start_untold(void *elsewhere)
 	return 127;
 }
 
-START_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
+NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 {
 	int elsewhere = 1;
 	struct vfork child = {.needed = true};
@@ -450,9 +434,8 @@ START_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 	ck_assert_int_eq(deed.got, 1);
 	ck_assert_uint_eq(vfork_stuck(), 0);
 }
-END_TEST
 
-START_TEST(only_sleep_is_counted)
+NATIVE_TEST_LOOP(only_sleep_is_counted, 0, COUNT_OF(ways))
 {
 	unsigned n = 0;
 	nsec_t slept;
@@ -464,46 +447,9 @@ START_TEST(only_sleep_is_counted)
 	ck_assert_int_eq(ways[_i](sleep_a_moment, NULL, LONG), 0);
 	ck_assert_int_ge(vfork_slept() - slept, 20 * MSEC);
 }
-END_TEST
 
-static void add_deeds(TCase *tc)
-{
-	int all = COUNT_OF(ways);
-
-	tcase_add_loop_test(
-		tc, a_deed_is_done_by_another_on_our_memory, 0, all);
-	tcase_add_loop_test(tc, no_signal_of_ours_is_handled_meanwhile, 0, all);
-	tcase_add_test(tc, descriptors_are_shared);
-	tcase_add_test(tc, apart_they_are_not);
-	tcase_add_test(tc, a_deed_can_be_done_as_somebody_else);
-	tcase_add_test(tc, what_our_groups_may_do_the_user_may_not);
-	tcase_add_test(tc, its_user_cannot_look_into_our_memory_by_it);
-	tcase_add_test(tc, its_saved_group_is_ours_where_memory_stays_dumpable);
-	tcase_add_test(tc, who_may_not_be_somebody_else_does_nothing);
-	tcase_add_test(tc, as_somebody_else_it_takes_no_longer);
-	tcase_add_loop_test(tc, what_takes_too_long_is_ended, 0, all);
-	tcase_add_loop_test(tc, one_that_is_killed_has_not_done_it, 0, all);
-	tcase_add_loop_test(tc, its_end_is_nobodys_news, 0, all);
-	tcase_add_loop_test(tc, children_of_ours_are_left_alone, 0, all);
-	tcase_add_loop_test(tc, where_no_process_can_be_had_it_is_told, 0, all);
-	tcase_add_loop_test(tc, only_sleep_is_counted, 0, all);
-	tcase_add_test(tc, a_kernel_that_does_not_tell_of_an_exec_will_do);
-	tcase_add_test(tc, a_thousand_deeds_leave_nothing);
-}
-
-START_TEST(at_first_none_is_stuck)
+TEST(at_first_none_is_stuck)
 {
 	ck_assert_uint_eq(vfork_stuck(), 0);
 	ck_assert(!vfork_has(getpid()));
-}
-END_TEST
-
-int main(void)
-{
-	TCase *tc = tcase_create("vfork");
-
-	tcase_add_test(tc, at_first_none_is_stuck);
-	if (!os_is_valgrind()) /* which makes a fork of it, or ends */
-		add_deeds(tc);
-	return os_suite("vfork", tc);
 }

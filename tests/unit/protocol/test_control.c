@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/control.h"
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static int decode(const char *line)
 
 /* --- What is read --- */
 
-START_TEST(a_request_without_params_has_defaults)
+TEST(a_request_without_params_has_defaults)
 {
 	ck_assert_int_eq(decode(HEAD "\"status\"}"), 0);
 	ck_assert_int_eq(code, 0);
@@ -35,9 +36,8 @@ START_TEST(a_request_without_params_has_defaults)
 	ck_assert_int_eq(decode(HEAD "\"events\",\"params\":{}}"), 0);
 	ck_assert_int_eq(r.last, -1);
 }
-END_TEST
 
-START_TEST(each_method_reads_its_fields)
+TEST(each_method_reads_its_fields)
 {
 	ck_assert_int_eq(decode(HEAD "\"scale\",\"params\":{\"by\":-2,"
 				     "\"target\":\"web\",\"no_wait\":true}}"),
@@ -67,7 +67,6 @@ START_TEST(each_method_reads_its_fields)
 	ck_assert_int_eq(r.since, 1500 * MSEC);
 	ck_assert_str_eq(r.kinds, "exited,ready");
 }
-END_TEST
 
 static const struct {
 	const char *id;
@@ -92,7 +91,7 @@ static const struct {
 		"012345678901234567890123456\""},
 };
 
-START_TEST(ids_are_kept_as_text_or_refused)
+TEST_LOOP(ids_are_kept_as_text_or_refused, 0, COUNT_OF(ids))
 {
 	char line[300];
 
@@ -108,7 +107,6 @@ START_TEST(ids_are_kept_as_text_or_refused)
 		ck_assert_str_eq(r.id, "null");
 	}
 }
-END_TEST
 
 /* --- What is refused --- */
 
@@ -187,7 +185,7 @@ static const struct {
 		HEAD "\"status\",\"params\":{\"kinds\":[\"ready\"]}}"},
 };
 
-START_TEST(wrong_requests_are_refused_with_a_reason)
+TEST_LOOP(wrong_requests_are_refused_with_a_reason, 0, COUNT_OF(refused))
 {
 	ck_assert_int_eq(decode(refused[_i].line), -1);
 	ck_assert_msg(code == refused[_i].code, "%s: %d, %s", refused[_i].line,
@@ -195,16 +193,14 @@ START_TEST(wrong_requests_are_refused_with_a_reason)
 	ck_assert_str_eq(r.id, refused[_i].id);
 	ck_assert_str_ne(err.text, "");
 }
-END_TEST
 
-START_TEST(a_mistyped_method_gets_a_hint)
+TEST(a_mistyped_method_gets_a_hint)
 {
 	ck_assert_int_eq(decode(HEAD "\"statsu\"}"), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "did you mean 'status'"));
 }
-END_TEST
 
-START_TEST(raw_nul_bytes_are_refused)
+TEST(raw_nul_bytes_are_refused)
 {
 	static const char inside[] = HEAD "\"stop\0\"}";
 	static const char behind[] = HEAD "\"stop\"}\0{";
@@ -218,9 +214,8 @@ START_TEST(raw_nul_bytes_are_refused)
 		-1);
 	ck_assert_int_eq(code, CONTROL_PARSE);
 }
-END_TEST
 
-START_TEST(deep_nesting_is_refused_before_it_is_parsed)
+TEST(deep_nesting_is_refused_before_it_is_parsed)
 {
 	static char line[CONTROL_LINE_MAX];
 	static const char *const fill[] = {"[", "{\"a\":", "[{\"a\":"};
@@ -237,9 +232,8 @@ START_TEST(deep_nesting_is_refused_before_it_is_parsed)
 		ck_assert_ptr_nonnull(strstr(err.text, "deep"));
 	}
 }
-END_TEST
 
-START_TEST(depth_is_counted_outside_of_strings_only)
+TEST(depth_is_counted_outside_of_strings_only)
 {
 	ck_assert_int_eq(decode(HEAD "\"stop\",\"params\":{\"x\\\"[[[[[[[[[[\":"
 				     "\"{{{{{{{{{{{{\"}}"),
@@ -255,9 +249,8 @@ START_TEST(depth_is_counted_outside_of_strings_only)
 		-1);
 	ck_assert_int_eq(code, CONTROL_INVALID);
 }
-END_TEST
 
-START_TEST(a_line_over_the_limit_is_refused)
+TEST(a_line_over_the_limit_is_refused)
 {
 	static char line[CONTROL_LINE_MAX + 1];
 	static const char request[] = HEAD "\"status\"}";
@@ -270,7 +263,6 @@ START_TEST(a_line_over_the_limit_is_refused)
 		control_decode(&r, line, CONTROL_LINE_MAX, &code, &err), -1);
 	ck_assert_int_eq(code, CONTROL_INVALID);
 }
-END_TEST
 
 /* --- There and back --- */
 
@@ -335,7 +327,7 @@ static const struct control_request trips[] = {
 		.command = (char *[]){"./a b", "", "\"\\\n\xc3\xa4", NULL}},
 };
 
-START_TEST(what_is_encoded_decodes_to_the_same)
+TEST_LOOP(what_is_encoded_decodes_to_the_same, 0, COUNT_OF(trips))
 {
 	struct buffer line;
 
@@ -381,9 +373,8 @@ START_TEST(what_is_encoded_decodes_to_the_same)
 	control_fini(&r);
 	buffer_fini(&line);
 }
-END_TEST
 
-START_TEST(a_line_that_does_not_fit_leaves_nothing_behind)
+TEST(a_line_that_does_not_fit_leaves_nothing_behind)
 {
 	struct buffer line;
 
@@ -396,9 +387,8 @@ START_TEST(a_line_that_does_not_fit_leaves_nothing_behind)
 	ck_assert_uint_eq(line.len, 0);
 	buffer_fini(&line);
 }
-END_TEST
 
-START_TEST(the_lines_of_the_server_are_as_documented)
+TEST(the_lines_of_the_server_are_as_documented)
 {
 	static const char *const clusters[] = {"web", "thumbs"};
 	struct buffer out;
@@ -430,9 +420,8 @@ START_TEST(the_lines_of_the_server_are_as_documented)
 		"{\"request\":4}}\n");
 	buffer_fini(&out);
 }
-END_TEST
 
-START_TEST(error_codes_become_exit_statuses)
+TEST(error_codes_become_exit_statuses)
 {
 	ck_assert_int_eq(control_exit_status(CONTROL_NOT_FOUND), 69);
 	ck_assert_int_eq(control_exit_status(CONTROL_BUSY), 75);
@@ -443,9 +432,8 @@ START_TEST(error_codes_become_exit_statuses)
 	ck_assert_int_eq(control_exit_status(CONTROL_FAILED), 1);
 	ck_assert_int_eq(control_exit_status(7), 1);
 }
-END_TEST
 
-START_TEST(what_changes_something_is_known)
+TEST(what_changes_something_is_known)
 {
 	ck_assert(!control_method_writes(METHOD_STATUS));
 	ck_assert(!control_method_writes(METHOD_EVENTS));
@@ -453,7 +441,6 @@ START_TEST(what_changes_something_is_known)
 	ck_assert(control_method_writes(METHOD_STOP));
 	ck_assert(control_method_writes(METHOD_SIGNAL));
 }
-END_TEST
 
 /* --- Targets --- */
 
@@ -496,7 +483,7 @@ static const struct {
 	{NAME64 NAME64, NULL, NULL, NULL, 0},
 };
 
-START_TEST(targets_are_split_or_refused)
+TEST_LOOP(targets_are_split_or_refused, 0, COUNT_OF(targets))
 {
 	struct control_target t;
 	int got = control_parse_target(&t, targets[_i].text, &err);
@@ -509,38 +496,4 @@ START_TEST(targets_are_split_or_refused)
 	ck_assert_str_eq(t.whole, targets[_i].whole);
 	ck_assert_str_eq(t.cluster, targets[_i].cluster);
 	ck_assert_int_eq(t.slot, targets[_i].slot);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("control");
-	TCase *tc = tcase_create("codec");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, a_request_without_params_has_defaults);
-	tcase_add_test(tc, each_method_reads_its_fields);
-	tcase_add_loop_test(
-		tc, ids_are_kept_as_text_or_refused, 0, COUNT_OF(ids));
-	tcase_add_loop_test(tc, wrong_requests_are_refused_with_a_reason, 0,
-		COUNT_OF(refused));
-	tcase_add_test(tc, a_mistyped_method_gets_a_hint);
-	tcase_add_test(tc, raw_nul_bytes_are_refused);
-	tcase_add_test(tc, deep_nesting_is_refused_before_it_is_parsed);
-	tcase_add_test(tc, depth_is_counted_outside_of_strings_only);
-	tcase_add_test(tc, a_line_over_the_limit_is_refused);
-	tcase_add_loop_test(
-		tc, what_is_encoded_decodes_to_the_same, 0, COUNT_OF(trips));
-	tcase_add_test(tc, a_line_that_does_not_fit_leaves_nothing_behind);
-	tcase_add_test(tc, the_lines_of_the_server_are_as_documented);
-	tcase_add_test(tc, error_codes_become_exit_statuses);
-	tcase_add_test(tc, what_changes_something_is_known);
-	tcase_add_loop_test(
-		tc, targets_are_split_or_refused, 0, COUNT_OF(targets));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

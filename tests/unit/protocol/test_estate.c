@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/estate.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +49,7 @@ static struct estate sample(void)
 	return e;
 }
 
-START_TEST(all_comes_back)
+TEST(all_comes_back)
 {
 	struct estate e = sample();
 	struct estate back;
@@ -89,9 +90,8 @@ START_TEST(all_comes_back)
 	estate_fini(&e);
 	buffer_fini(&bytes);
 }
-END_TEST
 
-START_TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
+TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
 {
 	struct estate e = sample();
 	struct estate back;
@@ -114,9 +114,8 @@ START_TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
 	estate_fini(&e);
 	buffer_fini(&bytes);
 }
-END_TEST
 
-START_TEST(a_name_that_is_none_is_refused)
+TEST(a_name_that_is_none_is_refused)
 {
 	struct estate e = {0};
 	struct estate back;
@@ -131,9 +130,8 @@ START_TEST(a_name_that_is_none_is_refused)
 	estate_fini(&e);
 	buffer_fini(&bytes);
 }
-END_TEST
 
-START_TEST(there_is_a_bound_to_what_it_holds)
+TEST(there_is_a_bound_to_what_it_holds)
 {
 	struct estate e = {0};
 
@@ -144,24 +142,4 @@ START_TEST(there_is_a_bound_to_what_it_holds)
 		ck_assert_ptr_nonnull(estate_add_listener(&e, "80"));
 	ck_assert_ptr_null(estate_add_listener(&e, "80"));
 	estate_fini(&e);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("estate");
-	TCase *tc = tcase_create("estate");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_test(tc, all_comes_back);
-	tcase_add_test(tc, no_bit_of_it_may_change_and_no_byte_be_missing);
-	tcase_add_test(tc, a_name_that_is_none_is_refused);
-	tcase_add_test(tc, there_is_a_bound_to_what_it_holds);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

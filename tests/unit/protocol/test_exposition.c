@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/exposition.h"
 
-#include <check.h>
 #include <string.h>
 
 /* What several workers say, as one text: right for Prometheus, whatever they say. */
@@ -33,7 +34,9 @@ static const char *written(void)
 	return buffer_text(&out);
 }
 
-START_TEST(a_family_stands_together_under_one_head)
+FIXTURE(begin, end)
+
+TEST(a_family_stands_together_under_one_head)
 {
 	ck_assert_int_eq(add(0,
 				 "# HELP a Some a.\n# TYPE a counter\na 1\n"
@@ -48,9 +51,8 @@ START_TEST(a_family_stands_together_under_one_head)
 		"a{slot=\"0\"} 1\na{slot=\"2\",x=\"1\"} 3\n"
 		"b{slot=\"0\",x=\"y\"} 2 1700000000000\nb{slot=\"2\"} 4\n");
 }
-END_TEST
 
-START_TEST(histograms_and_summaries_keep_their_parts_in_order)
+TEST(histograms_and_summaries_keep_their_parts_in_order)
 {
 	ck_assert_int_eq(add(1,
 				 "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n"
@@ -68,9 +70,8 @@ START_TEST(histograms_and_summaries_keep_their_parts_in_order)
 		"s_sum{slot=\"1\"} 1\ns_count{slot=\"1\"} 1\n"
 		"s_bucket{slot=\"1\"} 7\n");
 }
-END_TEST
 
-START_TEST(a_label_slot_of_its_own_is_exported)
+TEST(a_label_slot_of_its_own_is_exported)
 {
 	ck_assert_int_eq(add(3,
 				 "a{slot=\"mine\"} 1\n"
@@ -81,17 +82,15 @@ START_TEST(a_label_slot_of_its_own_is_exported)
 		"b{slot=\"3\",exported_slot=\"x\","
 		"exported_exported_slot=\"y\"} 1\n");
 }
-END_TEST
 
-START_TEST(workers_that_differ_about_a_type_leave_none)
+TEST(workers_that_differ_about_a_type_leave_none)
 {
 	ck_assert_int_eq(add(0, "# TYPE a counter\na 1\n"), 0);
 	ck_assert_int_eq(add(1, "# TYPE a gauge\na 2\n"), 0);
 	ck_assert_str_eq(written(), "a{slot=\"0\"} 1\na{slot=\"1\"} 2\n");
 }
-END_TEST
 
-START_TEST(escapes_stay_and_a_wrong_one_in_a_help_is_mended)
+TEST(escapes_stay_and_a_wrong_one_in_a_help_is_mended)
 {
 	ck_assert_int_eq(add(0,
 				 "# HELP a \\d and \\n and \\\\\n"
@@ -101,7 +100,6 @@ START_TEST(escapes_stay_and_a_wrong_one_in_a_help_is_mended)
 		"# HELP a \\\\d and \\n and \\\\\n"
 		"a{slot=\"0\",x=\"\\\"\\\\\\n}\"} NaN\n");
 }
-END_TEST
 
 static const char *const well[] = {
 	"",
@@ -120,11 +118,10 @@ static const char *const well[] = {
 	"a{b=\"\xc3\xa9\"} 1\n",
 };
 
-START_TEST(what_is_that_format_is_taken)
+TEST_LOOP(what_is_that_format_is_taken, 0, sizeof(well) / sizeof(*well))
 {
 	ck_assert_msg(add(0, well[_i]) == 0, "'%s': %s", well[_i], why.text);
 }
-END_TEST
 
 static const char *const bad[] = {
 	"a\n",
@@ -152,7 +149,8 @@ static const char *const bad[] = {
 	"good 1\nbad\n",
 };
 
-START_TEST(what_is_not_is_refused_and_nothing_of_it_stays)
+TEST_LOOP(what_is_not_is_refused_and_nothing_of_it_stays, 0,
+	sizeof(bad) / sizeof(*bad))
 {
 	ck_assert_int_eq(add(0, "c 1\n"), 0);
 	ck_assert_msg(add(1, bad[_i]) == -1, "'%s'", bad[_i]);
@@ -160,9 +158,8 @@ START_TEST(what_is_not_is_refused_and_nothing_of_it_stays)
 		strstr(why.text, "is not Prometheus' text format"));
 	ck_assert_str_eq(written(), "c{slot=\"0\"} 1\n");
 }
-END_TEST
 
-START_TEST(reserved_names_and_bytes_of_zero_do_not_pass)
+TEST(reserved_names_and_bytes_of_zero_do_not_pass)
 {
 	static const char zero[] = "a 1\0\n";
 
@@ -176,9 +173,8 @@ START_TEST(reserved_names_and_bytes_of_zero_do_not_pass)
 		-1);
 	ck_assert_str_eq(written(), "our{slot=\"0\"} 1\n");
 }
-END_TEST
 
-START_TEST(there_is_an_end_to_it)
+TEST(there_is_an_end_to_it)
 {
 	struct buffer many;
 
@@ -193,32 +189,4 @@ START_TEST(there_is_an_end_to_it)
 	ck_assert_int_eq(add(1, "b 1\n"), -1);
 	ck_assert_ptr_nonnull(strstr(why.text, "it has over 0 lines"));
 	buffer_fini(&many);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("exposition");
-	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, begin, end);
-	tcase_add_test(tc, a_family_stands_together_under_one_head);
-	tcase_add_test(tc, histograms_and_summaries_keep_their_parts_in_order);
-	tcase_add_test(tc, a_label_slot_of_its_own_is_exported);
-	tcase_add_test(tc, workers_that_differ_about_a_type_leave_none);
-	tcase_add_test(tc, escapes_stay_and_a_wrong_one_in_a_help_is_mended);
-	tcase_add_loop_test(tc, what_is_that_format_is_taken, 0,
-		sizeof(well) / sizeof(*well));
-	tcase_add_loop_test(tc, what_is_not_is_refused_and_nothing_of_it_stays,
-		0, sizeof(bad) / sizeof(*bad));
-	tcase_add_test(tc, reserved_names_and_bytes_of_zero_do_not_pass);
-	tcase_add_test(tc, there_is_an_end_to_it);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

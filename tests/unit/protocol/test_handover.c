@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/handover.h"
 
 #include "base/nsec.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ static int read_thing(const struct buffer *in, struct thing *thing)
 	return handover_get_plain(&thing_table, thing, &f);
 }
 
-START_TEST(fields_of_every_type_come_back)
+TEST(fields_of_every_type_come_back)
 {
 	static const uint64_t numbers[] = {
 		0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX};
@@ -131,9 +132,8 @@ START_TEST(fields_of_every_type_come_back)
 	ck_assert(!handover_next(&r, &f));
 	buffer_fini(&b);
 }
-END_TEST
 
-START_TEST(structs_come_back_as_they_were)
+TEST(structs_come_back_as_they_were)
 {
 	const struct thing was = {
 		.on = true,
@@ -163,9 +163,8 @@ START_TEST(structs_come_back_as_they_were)
 	ck_assert(is.at.x == INT32_MIN && is.at.shade == 3 && is.fd == 0);
 	buffer_fini(&b);
 }
-END_TEST
 
-START_TEST(members_that_are_missing_are_empty)
+TEST(members_that_are_missing_are_empty)
 {
 	const struct thing was = {.due = NSEC_NEVER, .fd = -1};
 	struct thing is;
@@ -181,10 +180,9 @@ START_TEST(members_that_are_missing_are_empty)
 	ck_assert_str_eq(is.name, "");
 	buffer_fini(&b);
 }
-END_TEST
 
 /* One field of the wrong kind or out of range, each. */
-START_TEST(values_that_no_member_can_have_are_refused)
+TEST(values_that_no_member_can_have_are_refused)
 {
 	for (int i = 0; i < 9; i++) {
 		struct handover_writer w;
@@ -231,9 +229,8 @@ START_TEST(values_that_no_member_can_have_are_refused)
 		buffer_fini(&b);
 	}
 }
-END_TEST
 
-START_TEST(unknown_numbers_are_skipped)
+TEST(unknown_numbers_are_skipped)
 {
 	struct handover_writer w;
 	struct buffer b;
@@ -254,7 +251,6 @@ START_TEST(unknown_numbers_are_skipped)
 	ck_assert(!is.on);
 	buffer_fini(&b);
 }
-END_TEST
 
 static bool is_refused(const void *data, size_t len, struct error *err)
 {
@@ -264,7 +260,7 @@ static bool is_refused(const void *data, size_t len, struct error *err)
 	return handover_open_for_reading(&r, data, len, 1, &version, err) == -1;
 }
 
-START_TEST(what_is_cut_or_changed_is_refused)
+TEST(what_is_cut_or_changed_is_refused)
 {
 	const struct thing was = {.name = "abc", .count = 7, .at = {.x = 1}};
 	struct error err;
@@ -289,9 +285,8 @@ START_TEST(what_is_cut_or_changed_is_refused)
 	}
 	buffer_fini(&b);
 }
-END_TEST
 
-START_TEST(another_major_version_is_refused_by_name)
+TEST(another_major_version_is_refused_by_name)
 {
 	const struct handover_version theirs = {2, 4};
 	struct handover_writer w;
@@ -307,7 +302,6 @@ START_TEST(another_major_version_is_refused_by_name)
 	ck_assert_msg(strstr(err.text, wanted) != NULL, "%s", err.text);
 	buffer_fini(&b);
 }
-END_TEST
 
 /* The head's sum is right: what is inside must be found to be wrong. */
 static bool fields_are_refused(const char *fields, size_t len)
@@ -326,7 +320,7 @@ static bool fields_are_refused(const char *fields, size_t len)
 	return refused;
 }
 
-START_TEST(fields_that_are_none_are_refused)
+TEST(fields_that_are_none_are_refused)
 {
 #define REFUSED(text) ck_assert(fields_are_refused(text, sizeof(text) - 1))
 	ck_assert(!fields_are_refused("\x08\x01", 2));
@@ -345,9 +339,8 @@ START_TEST(fields_that_are_none_are_refused)
 	REFUSED("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x");
 #undef REFUSED
 }
-END_TEST
 
-START_TEST(groups_go_so_deep_and_no_deeper)
+TEST(groups_go_so_deep_and_no_deeper)
 {
 	struct handover_writer w;
 	struct handover_reader r;
@@ -374,9 +367,8 @@ START_TEST(groups_go_so_deep_and_no_deeper)
 	buffer_fini(&b);
 	buffer_fini(&deeper);
 }
-END_TEST
 
-START_TEST(out_of_memory_is_told_at_the_end)
+TEST(out_of_memory_is_told_at_the_end)
 {
 	struct handover_writer w;
 	struct buffer b;
@@ -388,29 +380,4 @@ START_TEST(out_of_memory_is_told_at_the_end)
 	handover_close(&w);
 	ck_assert_int_eq(handover_end(&w, &ours), -1);
 	buffer_fini(&b);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("handover");
-	TCase *t = tcase_create("handover");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_test(t, fields_of_every_type_come_back);
-	tcase_add_test(t, structs_come_back_as_they_were);
-	tcase_add_test(t, members_that_are_missing_are_empty);
-	tcase_add_test(t, values_that_no_member_can_have_are_refused);
-	tcase_add_test(t, unknown_numbers_are_skipped);
-	tcase_add_test(t, what_is_cut_or_changed_is_refused);
-	tcase_add_test(t, another_major_version_is_refused_by_name);
-	tcase_add_test(t, fields_that_are_none_are_refused);
-	tcase_add_test(t, groups_go_so_deep_and_no_deeper);
-	tcase_add_test(t, out_of_memory_is_told_at_the_end);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/httpanswer.h"
 
 #include "base/buffer.h"
 
-#include <check.h>
 #include <string.h>
 
 /* An answer is the same, in however many pieces it comes. */
@@ -76,7 +77,8 @@ static void expect(size_t i)
 	buffer_fini(&body);
 }
 
-START_TEST(an_answer_is_read_at_once_and_byte_by_byte)
+TEST_LOOP(an_answer_is_read_at_once_and_byte_by_byte, 0,
+	sizeof(answers) / sizeof(*answers))
 {
 	const char *text = answers[_i].text;
 
@@ -88,9 +90,8 @@ START_TEST(an_answer_is_read_at_once_and_byte_by_byte)
 		take(at, 1);
 	expect((size_t)_i);
 }
-END_TEST
 
-START_TEST(an_answer_to_head_has_no_body)
+TEST(an_answer_to_head_has_no_body)
 {
 	static const char text[] = OK "Content-Length: 3\r\n\r\n";
 
@@ -99,9 +100,8 @@ START_TEST(an_answer_to_head_has_no_body)
 	ck_assert_int_eq(h.state, HTTPANSWER_WHOLE);
 	ck_assert_str_eq(h.first, "HTTP/1.1 200 OK");
 }
-END_TEST
 
-START_TEST(a_head_without_end_is_given_up)
+TEST(a_head_without_end_is_given_up)
 {
 	static const char line[] = "X: " HEAD_LONG "\r\n";
 
@@ -110,25 +110,4 @@ START_TEST(a_head_without_end_is_given_up)
 	for (size_t i = 0; i < HTTPANSWER_HEAD_MAX / strlen(line) + 1; i++)
 		take(line, strlen(line));
 	ck_assert_int_eq(h.state, HTTPANSWER_BAD);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("httpanswer");
-	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
-
-	buffer_init(&body, 0);
-	tcase_add_loop_test(tc, an_answer_is_read_at_once_and_byte_by_byte, 0,
-		sizeof(answers) / sizeof(*answers));
-	tcase_add_test(tc, an_answer_to_head_has_no_body);
-	tcase_add_test(tc, a_head_without_end_is_given_up);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

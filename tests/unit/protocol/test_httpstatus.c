@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/httpstatus.h"
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static const struct {
 	{"HTTP/1.1 101 Switching\r\n", HTTPSTATUS_CODE, 101},
 };
 
-START_TEST(the_first_line_says_it)
+TEST_LOOP(the_first_line_says_it, 0, (int)COUNT_OF(answers))
 {
 	const char *text = answers[_i].text;
 	unsigned code = 0;
@@ -44,9 +45,8 @@ START_TEST(the_first_line_says_it)
 	if (answers[_i].kind == HTTPSTATUS_CODE)
 		ck_assert_uint_eq(code, answers[_i].code);
 }
-END_TEST
 
-START_TEST(a_request_ends_with_what_a_server_waits_for)
+TEST(a_request_ends_with_what_a_server_waits_for)
 {
 	char to[HTTPREQUEST_MAX];
 	size_t len = httpstatus_request(to, sizeof(to), "/a?b=c", "[::1]:80");
@@ -58,9 +58,8 @@ START_TEST(a_request_ends_with_what_a_server_waits_for)
 	ck_assert_str_eq(to + len - 4, "\r\n\r\n");
 	ck_assert_ptr_eq(strstr(to, "\r\n\r\n"), to + len - 4);
 }
-END_TEST
 
-START_TEST(no_path_begins_another_line)
+TEST(no_path_begins_another_line)
 {
 	char to[HTTPREQUEST_MAX];
 
@@ -69,30 +68,9 @@ START_TEST(no_path_begins_another_line)
 	ck_assert_uint_eq(httpstatus_request(to, sizeof(to), "/a b", "h"), 0);
 	ck_assert_uint_eq(httpstatus_request(to, 40, "/a", "h"), 0);
 }
-END_TEST
 
-START_TEST(only_success_and_redirection_are_well)
+TEST(only_success_and_redirection_are_well)
 {
 	ck_assert(httpstatus_is_well(200) && httpstatus_is_well(399));
 	ck_assert(!httpstatus_is_well(199) && !httpstatus_is_well(400));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("httpstatus");
-	TCase *tc = tcase_create("codec");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_loop_test(
-		tc, the_first_line_says_it, 0, (int)COUNT_OF(answers));
-	tcase_add_test(tc, a_request_ends_with_what_a_server_waits_for);
-	tcase_add_test(tc, no_path_begins_another_line);
-	tcase_add_test(tc, only_success_and_redirection_are_well);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

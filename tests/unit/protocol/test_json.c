@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/json.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,9 @@ static void teardown(void)
 	buffer_fini(&out);
 }
 
-START_TEST(commas_and_colons_stand_where_they_must)
+FIXTURE(setup, teardown)
+
+TEST(commas_and_colons_stand_where_they_must)
 {
 	json_open_object(&w);
 	json_put_text(&w, "name", "shop");
@@ -46,7 +49,6 @@ START_TEST(commas_and_colons_stand_where_they_must)
 		"\"none\":null,\"up\":12.5,\"raw\":[1],\"missing\":null,"
 		"\"least\":-9223372036854775808}");
 }
-END_TEST
 
 static const struct {
 	const char *from;
@@ -67,23 +69,21 @@ static const struct {
 	{"\xf0\x9f\x90\x98!", 5, "\"\xf0\x9f\x90\x98!\""},
 };
 
-START_TEST(strings_are_escaped)
+TEST_LOOP(strings_are_escaped, 0, (int)(sizeof(strings) / sizeof(strings[0])))
 {
 	json_bytes(&w, strings[_i].from, strings[_i].len);
 	ck_assert_str_eq(buffer_text(&out), strings[_i].to);
 }
-END_TEST
 
-START_TEST(keys_are_escaped_like_strings)
+TEST(keys_are_escaped_like_strings)
 {
 	json_open_object(&w);
 	json_put_int(&w, "a\"\x1b", 1);
 	json_close_object(&w);
 	ck_assert_str_eq(buffer_text(&out), "{\"a\\\"\\u001b\":1}");
 }
-END_TEST
 
-START_TEST(numbers_without_a_json_form_become_null)
+TEST(numbers_without_a_json_form_become_null)
 {
 	json_open_array(&w);
 	json_decimal(&w, (double)NAN, 1);
@@ -95,7 +95,6 @@ START_TEST(numbers_without_a_json_form_become_null)
 		strncmp(buffer_text(&out), "[null,null,-0.25,1", 18), 0);
 	ck_assert_uint_eq(out.len, 18 + 300 + 1);
 }
-END_TEST
 
 static const struct {
 	double from;
@@ -119,14 +118,14 @@ static const struct {
 	{-4e15, 1, "-4000000000000000.0"},
 };
 
-START_TEST(decimals_have_the_digits_asked_for)
+TEST_LOOP(decimals_have_the_digits_asked_for, 0,
+	(int)(sizeof(decimals) / sizeof(*decimals)))
 {
 	json_decimal(&w, decimals[_i].from, decimals[_i].decimals);
 	ck_assert_str_eq(buffer_text(&out), decimals[_i].to);
 }
-END_TEST
 
-START_TEST(a_full_buffer_is_told_once_at_the_end)
+TEST(a_full_buffer_is_told_once_at_the_end)
 {
 	buffer_fini(&out);
 	buffer_init(&out, 10);
@@ -137,38 +136,12 @@ START_TEST(a_full_buffer_is_told_once_at_the_end)
 	ck_assert(out.failed);
 	ck_assert_uint_le(out.len, 10);
 }
-END_TEST
 
-START_TEST(sixteen_levels_are_enough)
+TEST(sixteen_levels_are_enough)
 {
 	for (int i = 0; i < 16; i++)
 		json_open_array(&w);
 	for (int i = 0; i < 16; i++)
 		json_close_array(&w);
 	ck_assert_str_eq(buffer_text(&out), "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("json");
-	TCase *tc = tcase_create("writer");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, commas_and_colons_stand_where_they_must);
-	tcase_add_loop_test(tc, strings_are_escaped, 0,
-		(int)(sizeof(strings) / sizeof(strings[0])));
-	tcase_add_test(tc, keys_are_escaped_like_strings);
-	tcase_add_test(tc, numbers_without_a_json_form_become_null);
-	tcase_add_loop_test(tc, decimals_have_the_digits_asked_for, 0,
-		(int)(sizeof(decimals) / sizeof(*decimals)));
-	tcase_add_test(tc, a_full_buffer_is_told_once_at_the_end);
-	tcase_add_test(tc, sixteen_levels_are_enough);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/jsonvalue.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ static const char *const good[] = {
 	"{\"a\":1,\"a\":2}", /* whose value it is is not our business */
 };
 
-START_TEST(values_are_taken)
+TEST_LOOP(values_are_taken, 0, COUNT_OF(good))
 {
 	size_t len = strlen(good[_i]);
 
@@ -39,9 +40,8 @@ START_TEST(values_are_taken)
 		good[_i][len - 1] != '\r')
 		ck_assert_msg(!is_value(good[_i], len - 1), "%s", good[_i]);
 }
-END_TEST
 
-START_TEST(each_byte_of_a_long_string_is_seen)
+TEST(each_byte_of_a_long_string_is_seen)
 {
 	char text[64];
 
@@ -57,7 +57,6 @@ START_TEST(each_byte_of_a_long_string_is_seen)
 				"byte %d at %zu", byte, at);
 		}
 }
-END_TEST
 
 static const char *const bad[] = {
 	"",
@@ -107,19 +106,17 @@ static const char *const bad[] = {
 	"// c\n1",
 };
 
-START_TEST(all_else_is_refused)
+TEST_LOOP(all_else_is_refused, 0, COUNT_OF(bad))
 {
 	ck_assert_msg(!is_value(bad[_i], strlen(bad[_i])), "%s", bad[_i]);
 }
-END_TEST
 
-START_TEST(a_nul_ends_nothing)
+TEST(a_nul_ends_nothing)
 {
 	ck_assert(!is_value("1\0", 2));
 	ck_assert(!is_value("\"\0\"", 3));
 	ck_assert(!is_value("\"\\\0\"", 4));
 }
-END_TEST
 
 static bool nests(size_t depth, char open, char close)
 {
@@ -134,15 +131,14 @@ static bool nests(size_t depth, char open, char close)
 	return got;
 }
 
-START_TEST(depth_is_bounded)
+TEST(depth_is_bounded)
 {
 	ck_assert(nests(JSONVALUE_DEPTH, '[', ']'));
 	ck_assert(!nests(JSONVALUE_DEPTH + 1, '[', ']'));
 	ck_assert(!nests(100000, '[', ']'));
 }
-END_TEST
 
-START_TEST(space_around_it_is_taken_off)
+TEST(space_around_it_is_taken_off)
 {
 	const char text[] = " \t{ } \r";
 	size_t len = sizeof(text) - 1;
@@ -153,27 +149,4 @@ START_TEST(space_around_it_is_taken_off)
 	len = 2;
 	(void)jsonvalue_trim("  ", &len);
 	ck_assert_uint_eq(len, 0);
-}
-END_TEST
-
-#define COUNT(list) (int)(sizeof(list) / sizeof((list)[0]))
-
-int main(void)
-{
-	Suite *s = suite_create("jsonvalue");
-	TCase *t = tcase_create("jsonvalue");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_test(t, each_byte_of_a_long_string_is_seen);
-	tcase_add_loop_test(t, values_are_taken, 0, COUNT(good));
-	tcase_add_loop_test(t, all_else_is_refused, 0, COUNT(bad));
-	tcase_add_test(t, a_nul_ends_nothing);
-	tcase_add_test(t, depth_is_bounded);
-	tcase_add_test(t, space_around_it_is_taken_off);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/lineup.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,9 @@ static void feed(const char *text)
 	free(copy);
 }
 
-START_TEST(lines_come_whole_however_they_were_cut)
+FIXTURE(begin, end)
+
+TEST(lines_come_whole_however_they_were_cut)
 {
 	feed("one\ntw");
 	ck_assert_str_eq(heard, "[one]");
@@ -51,9 +54,8 @@ START_TEST(lines_come_whole_however_they_were_cut)
 	ck_assert(lineup_at_start(&l));
 	ck_assert_ptr_null(l.part.data); /* no memory between lines */
 }
-END_TEST
 
-START_TEST(too_long_a_line_is_skipped_to_its_end)
+TEST(too_long_a_line_is_skipped_to_its_end)
 {
 	feed("12345678\n123456789\n1\n");
 	ck_assert_str_eq(heard, "[12345678][1]");
@@ -69,9 +71,8 @@ START_TEST(too_long_a_line_is_skipped_to_its_end)
 	ck_assert_str_eq(heard, "[12345678][1][x]");
 	ck_assert_uint_eq(l.skipped, 2);
 }
-END_TEST
 
-START_TEST(it_may_be_as_long_as_it_may_be_in_pieces)
+TEST(it_may_be_as_long_as_it_may_be_in_pieces)
 {
 	feed("1234");
 	feed("5678");
@@ -79,10 +80,9 @@ START_TEST(it_may_be_as_long_as_it_may_be_in_pieces)
 	ck_assert_str_eq(heard, "[12345678]");
 	ck_assert_uint_eq(l.skipped, 0);
 }
-END_TEST
 
 /* What was read is gone then. */
-START_TEST(the_rest_can_be_kept_between_any_two_lines)
+TEST(the_rest_can_be_kept_between_any_two_lines)
 {
 	const char *line;
 	char copy[] = "rt\ntwo\nthree\nfo";
@@ -106,24 +106,4 @@ START_TEST(the_rest_can_be_kept_between_any_two_lines)
 	ck_assert_ptr_null(l.kept);
 	feed("ur\n");
 	ck_assert_str_eq(heard, "[four]");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("lineup");
-	TCase *t = tcase_create("lineup");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_checked_fixture(t, begin, end);
-	tcase_add_test(t, lines_come_whole_however_they_were_cut);
-	tcase_add_test(t, too_long_a_line_is_skipped_to_its_end);
-	tcase_add_test(t, it_may_be_as_long_as_it_may_be_in_pieces);
-	tcase_add_test(t, the_rest_can_be_kept_between_any_two_lines);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

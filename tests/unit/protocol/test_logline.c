@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/logline.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,9 @@ static bool parse(const char *line)
 	return logline_parse(&l, line, strlen(line));
 }
 
-START_TEST(what_is_written_is_read)
+FIXTURE(begin, NULL)
+
+TEST(what_is_written_is_read)
 {
 	char line[LOGLINE_HEAD + 8];
 	size_t n = logline_head(line, 1795167360007, 2, 4711);
@@ -32,9 +35,8 @@ START_TEST(what_is_written_is_read)
 	ck_assert_uint_eq(l.len, 3);
 	ck_assert(memcmp(l.text, "a b", 3) == 0);
 }
-END_TEST
 
-START_TEST(a_line_has_the_head_of_the_one_before)
+TEST(a_line_has_the_head_of_the_one_before)
 {
 	ck_assert(!parse("|x"));
 	ck_assert(parse("1.000 1 5 |"));
@@ -46,9 +48,8 @@ START_TEST(a_line_has_the_head_of_the_one_before)
 	ck_assert(parse("~12"));
 	ck_assert_int_eq(l.kind, LOGLINE_LEFT_OUT);
 }
-END_TEST
 
-START_TEST(what_is_none_is_refused)
+TEST(what_is_none_is_refused)
 {
 	static const char *const none[] = {"", " ", "x", "1", "1.", "1.1",
 		"1.000", "1.000 1", "1.000 1 5", "1.000 1 5 ", "1.000 1 5 x",
@@ -59,24 +60,4 @@ START_TEST(what_is_none_is_refused)
 	for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++)
 		if (parse(none[i]))
 			ck_abort_msg("'%s' was taken", none[i]);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("logline");
-	TCase *tc = tcase_create("logline");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, begin, NULL);
-	tcase_add_test(tc, what_is_written_is_read);
-	tcase_add_test(tc, a_line_has_the_head_of_the_one_before);
-	tcase_add_test(tc, what_is_none_is_refused);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

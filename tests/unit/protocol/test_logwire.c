@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/logwire.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ static struct logwire_packet packet(uint32_t kind)
 	return p;
 }
 
-START_TEST(whole_packets_of_every_kind_pass)
+TEST(whole_packets_of_every_kind_pass)
 {
 	for (uint32_t kind = LOGWIRE_ADD; kind <= LOGWIRE_GIVEN; kind++) {
 		struct logwire_packet p = packet(kind);
@@ -24,9 +25,8 @@ START_TEST(whole_packets_of_every_kind_pass)
 		ck_assert(logwire_check(&p, sizeof(p)));
 	}
 }
-END_TEST
 
-START_TEST(cut_and_padded_packets_are_refused)
+TEST(cut_and_padded_packets_are_refused)
 {
 	struct logwire_packet p[2] = {packet(LOGWIRE_ADD)};
 
@@ -34,9 +34,8 @@ START_TEST(cut_and_padded_packets_are_refused)
 	ck_assert(!logwire_check(p, sizeof(p[0]) - 1));
 	ck_assert(!logwire_check(p, sizeof(p[0]) + 1));
 }
-END_TEST
 
-START_TEST(what_is_held_is_known_by_its_descriptors)
+TEST(what_is_held_is_known_by_its_descriptors)
 {
 	struct logwire_packet p = packet(LOGWIRE_HOLD);
 
@@ -59,9 +58,8 @@ START_TEST(what_is_held_is_known_by_its_descriptors)
 	p.what = LOGWIRE_A_SEGMENT + 1;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 }
-END_TEST
 
-START_TEST(unknown_kinds_are_refused)
+TEST(unknown_kinds_are_refused)
 {
 	struct logwire_packet p = packet(0);
 
@@ -69,9 +67,8 @@ START_TEST(unknown_kinds_are_refused)
 	p.kind = LOGWIRE_LINES + 1;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 }
-END_TEST
 
-START_TEST(texts_without_an_end_are_refused)
+TEST(texts_without_an_end_are_refused)
 {
 	struct logwire_packet p = packet(LOGWIRE_LAST);
 
@@ -81,9 +78,8 @@ START_TEST(texts_without_an_end_are_refused)
 	(void)memset(p.cluster, 'x', sizeof(p.cluster));
 	ck_assert(!logwire_check(&p, sizeof(p)));
 }
-END_TEST
 
-START_TEST(fields_out_of_range_are_refused)
+TEST(fields_out_of_range_are_refused)
 {
 	struct logwire_packet p = packet(LOGWIRE_ADD);
 
@@ -105,25 +101,4 @@ START_TEST(fields_out_of_range_are_refused)
 	p = packet(LOGWIRE_SINK);
 	p.colour = 2;
 	ck_assert(!logwire_check(&p, sizeof(p)));
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("logwire");
-	TCase *tc = tcase_create("check");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, whole_packets_of_every_kind_pass);
-	tcase_add_test(tc, cut_and_padded_packets_are_refused);
-	tcase_add_test(tc, what_is_held_is_known_by_its_descriptors);
-	tcase_add_test(tc, unknown_kinds_are_refused);
-	tcase_add_test(tc, texts_without_an_end_are_refused);
-	tcase_add_test(tc, fields_out_of_range_are_refused);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

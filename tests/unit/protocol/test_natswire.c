@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/natswire.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,23 +29,21 @@ static enum natswire_kind read_it(const char *text, size_t len)
 	return natswire_read(copy, len, "web", ID, &from, &format);
 }
 
-START_TEST(a_message_of_another_is_taken)
+TEST(a_message_of_another_is_taken)
 {
 	ck_assert_int_eq(read_it(GOOD, strlen(GOOD)), NATSWIRE_MESSAGE);
 	ck_assert_int_eq(strncmp(from, FROM "\"message\":{\"a\":[1,2]}}",
 				 strlen(GOOD) - strlen(OTHER)),
 		0);
 }
-END_TEST
 
-START_TEST(no_part_of_a_message_is_one)
+TEST(no_part_of_a_message_is_one)
 {
 	for (size_t len = 0; len < strlen(GOOD); len++)
 		ck_assert_int_eq(read_it(GOOD, len), NATSWIRE_NONSENSE);
 }
-END_TEST
 
-START_TEST(what_is_written_is_its_own)
+TEST(what_is_written_is_its_own)
 {
 	struct buffer text;
 
@@ -57,9 +56,8 @@ START_TEST(what_is_written_is_its_own)
 		NATSWIRE_MESSAGE);
 	buffer_fini(&text);
 }
-END_TEST
 
-START_TEST(formats_are_compared_both_ways)
+TEST(formats_are_compared_both_ways)
 {
 	static const char older[] = "{\"nclust\":0,\"who\":\"x\"}";
 	static const char newer[] = "{\"nclust\":12}";
@@ -69,7 +67,6 @@ START_TEST(formats_are_compared_both_ways)
 	ck_assert_int_eq(read_it(newer, strlen(newer)), NATSWIRE_OTHER);
 	ck_assert_uint_eq(format, 12);
 }
-END_TEST
 
 static const char *const bad[] = {
 	"[]",
@@ -98,39 +95,16 @@ static const char *const bad[] = {
 	      "\"message\":1}",
 };
 
-START_TEST(nonsense_is_seen)
+TEST_LOOP(nonsense_is_seen, 0, (int)(sizeof(bad) / sizeof(*bad)))
 {
 	ck_assert_msg(read_it(bad[_i], strlen(bad[_i])) == NATSWIRE_NONSENSE,
 		"%s", bad[_i]);
 }
-END_TEST
 
-START_TEST(any_host_has_a_name_without_escapes)
+TEST(any_host_has_a_name_without_escapes)
 {
 	char host[NATSWIRE_HOST] = "a\"b\\c\xff.d";
 
 	natswire_host(host);
 	ck_assert_str_eq(host, "a-b-c-.d");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("natswire");
-	TCase *tcase = tcase_create("natswire");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	tcase_add_test(tcase, a_message_of_another_is_taken);
-	tcase_add_test(tcase, no_part_of_a_message_is_one);
-	tcase_add_test(tcase, what_is_written_is_its_own);
-	tcase_add_test(tcase, formats_are_compared_both_ways);
-	tcase_add_loop_test(
-		tcase, nonsense_is_seen, 0, (int)(sizeof(bad) / sizeof(*bad)));
-	tcase_add_test(tcase, any_host_has_a_name_without_escapes);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/nodeipc.h"
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static enum nodeipc_kind kind(const char *line)
 	return m.kind;
 }
 
-START_TEST(what_a_worker_says_is_known_by_its_act)
+TEST(what_a_worker_says_is_known_by_its_act)
 {
 	ck_assert_int_eq(
 		kind(C "\"act\":\"online\",\"seq\":0}"), NODEIPC_ONLINE);
@@ -42,9 +43,8 @@ START_TEST(what_a_worker_says_is_known_by_its_act)
 		kind("{\"cmd\":\"NODE_SOCKET_GET_COUNT\"}"), NODEIPC_UNKNOWN);
 	ck_assert_int_eq(kind(C "\"act\":\"online\""), NODEIPC_BROKEN);
 }
-END_TEST
 
-START_TEST(a_message_of_the_user_is_not_parsed)
+TEST(a_message_of_the_user_is_not_parsed)
 {
 	static const char *const lines[] = {
 		"\"ready\"",
@@ -64,9 +64,8 @@ START_TEST(a_message_of_the_user_is_not_parsed)
 		ck_assert(nodeipc_is_ready(&m) == (i == 0));
 	}
 }
-END_TEST
 
-START_TEST(a_query_for_tcp)
+TEST(a_query_for_tcp)
 {
 	struct nodeipc_message m = decode(C
 		"\"act\":\"queryServer\",\"index\":0,\"data\":null,\"address\":"
@@ -91,9 +90,8 @@ START_TEST(a_query_for_tcp)
 	ck_assert_int_eq(m.place.backlog, 99);
 	ck_assert_uint_eq(m.place.index, 2);
 }
-END_TEST
 
-START_TEST(a_query_for_other_families)
+TEST(a_query_for_other_families)
 {
 	struct nodeipc_message m;
 
@@ -124,9 +122,8 @@ START_TEST(a_query_for_other_families)
 	ck_assert_int_eq(m.place.family, NODEIPC_FD);
 	ck_assert_int_eq(m.place.fd, 3);
 }
-END_TEST
 
-START_TEST(what_makes_no_sense_is_broken_but_may_be_answered)
+TEST(what_makes_no_sense_is_broken_but_may_be_answered)
 {
 	static const char *const lines[] = {
 		C "\"act\":\"queryServer\",\"port\":1,\"addressType\":7,"
@@ -146,9 +143,8 @@ START_TEST(what_makes_no_sense_is_broken_but_may_be_answered)
 		ck_assert_int_eq(m.seq, 5);
 	}
 }
-END_TEST
 
-START_TEST(data_is_kept_as_it_came_within_a_bound)
+TEST(data_is_kept_as_it_came_within_a_bound)
 {
 	char line[NODEIPC_DATA_MAX + 200];
 	struct nodeipc_message m =
@@ -165,9 +161,8 @@ START_TEST(data_is_kept_as_it_came_within_a_bound)
 	ck_assert_int_eq(m.kind, NODEIPC_QUERY);
 	ck_assert_ptr_null(m.data);
 }
-END_TEST
 
-START_TEST(a_long_address_says_how_long_it_was)
+TEST(a_long_address_says_how_long_it_was)
 {
 	char line[1024];
 	struct nodeipc_message m;
@@ -181,9 +176,8 @@ START_TEST(a_long_address_says_how_long_it_was)
 	ck_assert_uint_eq(m.place.address_len, 501);
 	ck_assert_uint_eq(strlen(m.place.address), NODEIPC_ADDRESS_MAX - 1);
 }
-END_TEST
 
-START_TEST(an_answer_to_a_connection)
+TEST(an_answer_to_a_connection)
 {
 	struct nodeipc_message m =
 		decode(C "\"ack\":41,\"accepted\":true,\"seq\":10}");
@@ -205,9 +199,8 @@ START_TEST(an_answer_to_a_connection)
 		     "\"seq\":1}");
 	ck_assert_int_eq(m.kind, NODEIPC_BROKEN);
 }
-END_TEST
 
-START_TEST(a_key_that_is_none_of_ours_is_no_key)
+TEST(a_key_that_is_none_of_ours_is_no_key)
 {
 	struct nodeipc_message m =
 		decode(C "\"act\":\"close\",\"key\":\"7\",\"seq\":9}");
@@ -219,9 +212,8 @@ START_TEST(a_key_that_is_none_of_ours_is_no_key)
 	ck_assert_int_eq(m.kind, NODEIPC_CLOSE);
 	ck_assert_str_eq(m.key, "");
 }
-END_TEST
 
-START_TEST(the_message_beside_a_handle_is_found)
+TEST(the_message_beside_a_handle_is_found)
 {
 	struct nodeipc_message m =
 		decode("{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\","
@@ -235,9 +227,8 @@ START_TEST(the_message_beside_a_handle_is_found)
 	ck_assert_int_eq(m.kind, NODEIPC_HANDLE);
 	ck_assert_uint_eq(m.body_len, 0);
 }
-END_TEST
 
-START_TEST(bun_puts_a_byte_in_front)
+TEST(bun_puts_a_byte_in_front)
 {
 	struct nodeipc_message m =
 		decode("\x02" C "\"act\":\"online\",\"seq\":0}");
@@ -245,7 +236,6 @@ START_TEST(bun_puts_a_byte_in_front)
 	ck_assert_int_eq(m.kind, NODEIPC_ONLINE);
 	ck_assert(m.bun);
 }
-END_TEST
 
 /* ---- writing ---- */
 
@@ -255,7 +245,7 @@ static void is_written(struct buffer *b, const char *line)
 	buffer_clear(b);
 }
 
-START_TEST(answers_are_as_node_writes_them)
+TEST(answers_are_as_node_writes_them)
 {
 	struct buffer b = {0};
 	struct nodeipc_writer w = {&b, false};
@@ -285,9 +275,8 @@ START_TEST(answers_are_as_node_writes_them)
 		"\"seq\":13}}");
 	buffer_fini(&b);
 }
-END_TEST
 
-START_TEST(the_rest_is_as_node_writes_it_too)
+TEST(the_rest_is_as_node_writes_it_too)
 {
 	struct buffer b = {0};
 	struct nodeipc_writer w = {&b, false};
@@ -302,32 +291,4 @@ START_TEST(the_rest_is_as_node_writes_it_too)
 	nodeipc_put_disconnect(&w, 16);
 	is_written(&b, "\x02" C "\"act\":\"disconnect\",\"seq\":16}");
 	buffer_fini(&b);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("nodeipc");
-	TCase *tc = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, what_a_worker_says_is_known_by_its_act);
-	tcase_add_test(tc, a_message_of_the_user_is_not_parsed);
-	tcase_add_test(tc, a_query_for_tcp);
-	tcase_add_test(tc, a_query_for_other_families);
-	tcase_add_test(tc, what_makes_no_sense_is_broken_but_may_be_answered);
-	tcase_add_test(tc, data_is_kept_as_it_came_within_a_bound);
-	tcase_add_test(tc, a_long_address_says_how_long_it_was);
-	tcase_add_test(tc, an_answer_to_a_connection);
-	tcase_add_test(tc, a_key_that_is_none_of_ours_is_no_key);
-	tcase_add_test(tc, the_message_beside_a_handle_is_found);
-	tcase_add_test(tc, bun_puts_a_byte_in_front);
-	tcase_add_test(tc, answers_are_as_node_writes_them);
-	tcase_add_test(tc, the_rest_is_as_node_writes_it_too);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

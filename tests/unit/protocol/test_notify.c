@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "protocol/notify.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static int decode(const char *text)
 	return notify_decode(&m, text, strlen(text));
 }
 
-START_TEST(all_keys_are_read)
+TEST(all_keys_are_read)
 {
 	ck_assert_int_eq(decode("READY=1\nRELOADING=1\nSTOPPING=1\nWATCHDOG=1\n"
 				"BARRIER=1\nSTATUS=warming up\nERRNO=2\n"
@@ -25,9 +26,8 @@ START_TEST(all_keys_are_read)
 	ck_assert_int_eq(m.error, 2);
 	ck_assert_int_eq(m.extend, 5 * SECOND);
 }
-END_TEST
 
-START_TEST(a_watchdog_may_be_triggered_or_told_another_time)
+TEST(a_watchdog_may_be_triggered_or_told_another_time)
 {
 	ck_assert_int_eq(decode("WATCHDOG=trigger\nWATCHDOG_USEC=2000000"), 0);
 	ck_assert(m.trigger && !m.watchdog && m.has_watchdog_time);
@@ -35,9 +35,8 @@ START_TEST(a_watchdog_may_be_triggered_or_told_another_time)
 	ck_assert_int_eq(decode("WATCHDOG=Trigger\nWATCHDOG_USEC=0"), 0);
 	ck_assert(!m.trigger && !m.has_watchdog_time);
 }
-END_TEST
 
-START_TEST(the_last_newline_may_be_missing_and_a_nul_may_end_it)
+TEST(the_last_newline_may_be_missing_and_a_nul_may_end_it)
 {
 	ck_assert_int_eq(decode("STATUS=\nREADY=1"), 0);
 	ck_assert(m.ready && m.has_status);
@@ -45,24 +44,21 @@ START_TEST(the_last_newline_may_be_missing_and_a_nul_may_end_it)
 	ck_assert_int_eq(notify_decode(&m, "READY=1", 8), 0);
 	ck_assert(m.ready);
 }
-END_TEST
 
-START_TEST(of_equal_keys_the_last_counts)
+TEST(of_equal_keys_the_last_counts)
 {
 	ck_assert_int_eq(decode("STATUS=a\nREADY=1\nSTATUS=b\nREADY=0\n"), 0);
 	ck_assert_str_eq(m.status, "b");
 	ck_assert(!m.ready);
 }
-END_TEST
 
-START_TEST(unknown_keys_and_lines_without_a_key_are_ignored)
+TEST(unknown_keys_and_lines_without_a_key_are_ignored)
 {
 	ck_assert_int_eq(decode("X_FOO=1\n\nnonsense\n=\n=1\nREADYX=1\n"
 				"READ=1\n READY=1\nready=1\n"),
 		0);
 	ck_assert(!m.ready && !m.has_status);
 }
-END_TEST
 
 static const char *const garbage[] = {"READY=", "READY=yes", "READY=11",
 	"READY=1 ", "READY= 1", "READY", "ERRNO=", "ERRNO=-1", "ERRNO=4096",
@@ -71,15 +67,15 @@ static const char *const garbage[] = {"READY=", "READY=yes", "READY=11",
 	"EXTEND_TIMEOUT_USEC=", "EXTEND_TIMEOUT_USEC=1s",
 	"EXTEND_TIMEOUT_USEC=18446744073709551616"};
 
-START_TEST(values_that_are_none_are_ignored)
+TEST_LOOP(values_that_are_none_are_ignored, 0,
+	(int)(sizeof(garbage) / sizeof(garbage[0])))
 {
 	ck_assert_int_eq(decode(garbage[_i]), 0);
 	ck_assert_msg(
 		!m.ready && !m.has_errno && !m.has_extend, "%s", garbage[_i]);
 }
-END_TEST
 
-START_TEST(an_endless_extension_does_not_overflow)
+TEST(an_endless_extension_does_not_overflow)
 {
 	ck_assert_int_eq(decode("EXTEND_TIMEOUT_USEC=18446744073709551615"), 0);
 	ck_assert(m.has_extend);
@@ -89,9 +85,8 @@ START_TEST(an_endless_extension_does_not_overflow)
 	ck_assert_int_eq(decode("EXTEND_TIMEOUT_USEC=9223372036854776"), 0);
 	ck_assert_int_eq(m.extend, NSEC_NEVER);
 }
-END_TEST
 
-START_TEST(what_is_no_message_is_refused_whole)
+TEST(what_is_no_message_is_refused_whole)
 {
 	char big[NOTIFY_MAX + 2];
 
@@ -106,16 +101,14 @@ START_TEST(what_is_no_message_is_refused_whole)
 	ck_assert_int_eq(notify_decode(&m, big, NOTIFY_MAX + 1), -1);
 	ck_assert(!m.ready);
 }
-END_TEST
 
-START_TEST(a_status_is_made_harmless)
+TEST(a_status_is_made_harmless)
 {
 	ck_assert_int_eq(decode("STATUS=\x1b[31m\xff\tx\xc2\x9b"), 0);
 	ck_assert_str_eq(m.status, "\\x1b[31m\\xff x\\xc2\\x9b");
 }
-END_TEST
 
-START_TEST(a_long_status_is_cut_between_characters)
+TEST(a_long_status_is_cut_between_characters)
 {
 	char text[600] = "STATUS=";
 
@@ -125,9 +118,8 @@ START_TEST(a_long_status_is_cut_between_characters)
 	ck_assert_uint_eq(strlen(m.status), 254);
 	ck_assert_int_eq(strncmp(m.status, text + 7, 254), 0);
 }
-END_TEST
 
-START_TEST(what_is_written_can_be_read)
+TEST(what_is_written_can_be_read)
 {
 	struct notify_message from = {.ready = true,
 		.reloading = true,
@@ -144,9 +136,8 @@ START_TEST(what_is_written_can_be_read)
 	ck_assert(m.ready && m.reloading && m.stopping && m.watchdog);
 	ck_assert_str_eq(m.status, from.status);
 }
-END_TEST
 
-START_TEST(a_status_cannot_smuggle_a_key)
+TEST(a_status_cannot_smuggle_a_key)
 {
 	struct notify_message from = {
 		.has_status = true, .status = "a\nREADY=1"};
@@ -156,43 +147,12 @@ START_TEST(a_status_cannot_smuggle_a_key)
 	ck_assert_int_eq(notify_decode(&m, text, len), 0);
 	ck_assert(!m.ready);
 }
-END_TEST
 
-START_TEST(what_does_not_fit_is_not_written)
+TEST(what_does_not_fit_is_not_written)
 {
 	struct notify_message from = {.ready = true, .stopping = true};
 	char text[20];
 
 	ck_assert_uint_eq(notify_encode(text, 19, &from, 0), 0);
 	ck_assert_uint_eq(notify_encode(text, 20, &from, 0), 19);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("notify");
-	TCase *tc = tcase_create("codec");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_test(tc, all_keys_are_read);
-	tcase_add_test(tc, a_watchdog_may_be_triggered_or_told_another_time);
-	tcase_add_test(
-		tc, the_last_newline_may_be_missing_and_a_nul_may_end_it);
-	tcase_add_test(tc, of_equal_keys_the_last_counts);
-	tcase_add_test(tc, unknown_keys_and_lines_without_a_key_are_ignored);
-	tcase_add_loop_test(tc, values_that_are_none_are_ignored, 0,
-		(int)(sizeof(garbage) / sizeof(garbage[0])));
-	tcase_add_test(tc, an_endless_extension_does_not_overflow);
-	tcase_add_test(tc, what_is_no_message_is_refused_whole);
-	tcase_add_test(tc, a_status_is_made_harmless);
-	tcase_add_test(tc, a_long_status_is_cut_between_characters);
-	tcase_add_test(tc, what_is_written_can_be_read);
-	tcase_add_test(tc, a_status_cannot_smuggle_a_key);
-	tcase_add_test(tc, what_does_not_fit_is_not_written);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

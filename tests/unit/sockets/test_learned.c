@@ -18,7 +18,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"listen = 127.0.0.1:0\n"
 
-ROOM_PARTS(&news_part, &plain_part);
+ROOM_PARTS(&news_part, &plain_part)
 
 static struct service *web;
 static struct error err;
@@ -71,7 +71,9 @@ static bool is_free(const struct socket_key *key)
 	return fd != -1;
 }
 
-START_TEST(who_asks_for_the_same_gets_the_same)
+FIXTURE(begin, room_end)
+
+TEST(who_asks_for_the_same_gets_the_same)
 {
 	struct listener *l = learn("127.0.0.1");
 	struct listener *found[4];
@@ -81,9 +83,8 @@ START_TEST(who_asks_for_the_same_gets_the_same)
 	ck_assert_ptr_eq(found[0], l);
 	ck_assert_ptr_eq(learned_by_inode(web, l->inode), l);
 }
-END_TEST
 
-START_TEST(another_address_or_port_is_another_one)
+TEST(another_address_or_port_is_another_one)
 {
 	const struct listener *l = learn("127.0.0.1");
 	struct socket_key other = key_of("127.0.0.2", l->key.port);
@@ -95,9 +96,8 @@ START_TEST(another_address_or_port_is_another_one)
 	ck_assert_uint_eq(
 		learned_find(room_child(web, 0), &other, found, 4), 0);
 }
-END_TEST
 
-START_TEST(a_named_one_stands_for_all_addresses_of_its_port)
+TEST(a_named_one_stands_for_all_addresses_of_its_port)
 {
 	struct listener *named = web->held.listeners.list[0];
 	struct socket_key any = key_of("0.0.0.0", named->key.port);
@@ -109,9 +109,8 @@ START_TEST(a_named_one_stands_for_all_addresses_of_its_port)
 	ck_assert_ptr_eq(learned_named(room_child(web, 0), &named->key), named);
 	ck_assert_ptr_null(learned_named(room_child(web, 0), &other));
 }
-END_TEST
 
-START_TEST(it_is_held_as_long_as_a_worker_has_it)
+TEST(it_is_held_as_long_as_a_worker_has_it)
 {
 	struct listener *l = learn("127.0.0.1");
 	struct child *a = room_child(web, 0);
@@ -129,9 +128,8 @@ START_TEST(it_is_held_as_long_as_a_worker_has_it)
 	ck_assert(learned_unuse(b, l));
 	ck_assert(!is_free(&key));
 }
-END_TEST
 
-START_TEST(it_is_kept_for_a_while_in_case_its_user_comes_back)
+TEST(it_is_kept_for_a_while_in_case_its_user_comes_back)
 {
 	struct listener *l = learn("127.0.0.1");
 	struct child *c = room_child(web, 0);
@@ -146,9 +144,8 @@ START_TEST(it_is_kept_for_a_while_in_case_its_user_comes_back)
 	ck_assert(is_free(&key));
 	ck_assert(room_logged("closed: no worker uses it any more"));
 }
-END_TEST
 
-START_TEST(it_is_not_closed_while_workers_are_missing)
+TEST(it_is_not_closed_while_workers_are_missing)
 {
 	struct listener *l = learn("127.0.0.1");
 	struct child *c = room_child(web, 0);
@@ -165,9 +162,8 @@ START_TEST(it_is_not_closed_while_workers_are_missing)
 	ck_assert_uint_eq(web->held.learned.count, 1);
 	room_fail_spawns(0);
 }
-END_TEST
 
-START_TEST(unused_ones_make_way_for_another_bind_of_the_port)
+TEST(unused_ones_make_way_for_another_bind_of_the_port)
 {
 	struct listener *l = learn("127.0.0.1");
 	struct child *c = room_child(web, 0);
@@ -180,9 +176,8 @@ START_TEST(unused_ones_make_way_for_another_bind_of_the_port)
 	ck_assert_uint_eq(web->held.learned.count, 0);
 	ck_assert(!learned_make_way(c, &any));
 }
-END_TEST
 
-START_TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
+TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
 {
 	struct socket_key key = key_of("127.0.0.1", 0);
 	struct listener *first = learn("127.0.0.1");
@@ -199,9 +194,8 @@ START_TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
 	ck_assert_uint_eq(learn("127.0.0.1")->bit, bit);
 	(void)close(fd);
 }
-END_TEST
 
-START_TEST(who_had_one_that_is_dropped_has_not_the_next_of_its_place)
+TEST(who_had_one_that_is_dropped_has_not_the_next_of_its_place)
 {
 	struct listener *l = learn("127.0.0.1");
 	struct child *c = room_child(web, 0);
@@ -211,26 +205,4 @@ START_TEST(who_had_one_that_is_dropped_has_not_the_next_of_its_place)
 	l = learn("127.0.0.1");
 	ck_assert(!learned_is_used(l, NULL));
 	ck_assert(!learned_unuse(c, l));
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, who_asks_for_the_same_gets_the_same);
-	tcase_add_test(all, another_address_or_port_is_another_one);
-	tcase_add_test(all, a_named_one_stands_for_all_addresses_of_its_port);
-	tcase_add_test(all, it_is_held_as_long_as_a_worker_has_it);
-	tcase_add_test(all, it_is_kept_for_a_while_in_case_its_user_comes_back);
-	tcase_add_test(all, it_is_not_closed_while_workers_are_missing);
-	tcase_add_test(all, unused_ones_make_way_for_another_bind_of_the_port);
-	tcase_add_test(
-		all, so_many_may_be_learned_and_a_place_is_given_out_again);
-	tcase_add_test(
-		all, who_had_one_that_is_dropped_has_not_the_next_of_its_place);
-}
-
-int main(void)
-{
-	return room_run("sockets/learned", add);
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "supervisor/common/carry_settings.h"
 #include "supervisor/upgrade/carry.h"
 
@@ -13,7 +15,6 @@
 #include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/workers/carry_workers.h"
 
-#include <check.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -483,7 +484,8 @@ static bool is_padding(size_t from, size_t to)
 	return to - from < align;
 }
 
-START_TEST(each_member_is_carried_or_named_here)
+TEST_LOOP(each_member_is_carried_or_named_here, 0,
+	sizeof(structs) / sizeof(structs[0]))
 {
 	const struct carried *what = structs[_i].what;
 	char *seen = calloc(1, what->size + 1U);
@@ -507,9 +509,9 @@ START_TEST(each_member_is_carried_or_named_here)
 	}
 	free(seen);
 }
-END_TEST
 
-START_TEST(numbers_and_kinds_are_for_ever)
+TEST_LOOP(
+	numbers_and_kinds_are_for_ever, 0, sizeof(structs) / sizeof(structs[0]))
 {
 	static const char kinds[] = {
 		[PLAIN_BOOL] = 'b',
@@ -548,7 +550,6 @@ START_TEST(numbers_and_kinds_are_for_ever)
 	}
 	ck_assert_str_eq(rows, structs[_i].rows);
 }
-END_TEST
 
 /* A supervisor with one service, and what its state says of hooks. */
 struct both {
@@ -656,7 +657,7 @@ static void finish(struct both *b)
 	carry_fini(&b->c);
 }
 
-START_TEST(hooks_go_on_where_they_were)
+TEST(hooks_go_on_where_they_were)
 {
 	struct helper helper = {
 		.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true};
@@ -694,9 +695,8 @@ START_TEST(hooks_go_on_where_they_were)
 	ck_assert_uint_eq(kept->fd_and_type, 9);
 	finish(&b);
 }
-END_TEST
 
-START_TEST(a_command_that_is_being_ended_is_watched_on)
+TEST(a_command_that_is_being_ended_is_watched_on)
 {
 	struct helper helper = {.pid = 78, .pidfd = 8, .due = SECOND};
 	struct error err;
@@ -710,9 +710,8 @@ START_TEST(a_command_that_is_being_ended_is_watched_on)
 	ck_assert(b.after.commands.helpers->over == NULL);
 	finish(&b);
 }
-END_TEST
 
-START_TEST(a_file_that_a_command_works_on_is_known_afterwards)
+TEST(a_file_that_a_command_works_on_is_known_afterwards)
 {
 	char file[] = "/var/log/web.1";
 	struct helper helper = {.pid = 78,
@@ -729,9 +728,8 @@ START_TEST(a_file_that_a_command_works_on_is_known_afterwards)
 	ck_assert_str_eq(b.after.commands.helpers->file, file);
 	finish(&b);
 }
-END_TEST
 
-START_TEST(a_hook_of_no_command_is_refused)
+TEST(a_hook_of_no_command_is_refused)
 {
 	struct error err;
 	struct both b;
@@ -742,27 +740,4 @@ START_TEST(a_hook_of_no_command_is_refused)
 	ck_assert_int_eq(there_and_back(&b, &err), -1);
 	ck_assert_str_eq(err.text, "the state of a hook is not understood");
 	finish(&b);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("carry");
-	TCase *t = tcase_create("carry");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_loop_test(t, each_member_is_carried_or_named_here, 0,
-		sizeof(structs) / sizeof(structs[0]));
-	tcase_add_loop_test(t, numbers_and_kinds_are_for_ever, 0,
-		sizeof(structs) / sizeof(structs[0]));
-	tcase_add_test(t, hooks_go_on_where_they_were);
-	tcase_add_test(t, a_command_that_is_being_ended_is_watched_on);
-	tcase_add_test(t, a_file_that_a_command_works_on_is_known_afterwards);
-	tcase_add_test(t, a_hook_of_no_command_is_refused);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

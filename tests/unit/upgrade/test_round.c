@@ -28,7 +28,7 @@
 
 #define CHANNEL 4 /* the worker's end, behind its listener */
 
-ROOM_PARTS(&messages_part, &news_part, &hooks_part, &plain_part);
+ROOM_PARTS(&messages_part, &news_part, &hooks_part, &plain_part)
 
 /* One for each test: what is read stays, as a process that has been replaced. */
 static struct supervisor nexts[16];
@@ -108,7 +108,9 @@ static void make_ready(void)
 		room_tell(room_child(web, slot), EVENT_READY);
 }
 
-START_TEST(the_workers_are_the_same)
+FIXTURE(begin, end)
+
+TEST(the_workers_are_the_same)
 {
 	make_ready();
 	pass_on();
@@ -124,9 +126,8 @@ START_TEST(the_workers_are_the_same)
 		ck_assert_int_eq(is->pidfd, was->pidfd);
 	}
 }
-END_TEST
 
-START_TEST(who_waits_to_be_started_again_still_waits)
+TEST(who_waits_to_be_started_again_still_waits)
 {
 	struct slot_view was;
 	struct slot_view is;
@@ -139,9 +140,8 @@ START_TEST(who_waits_to_be_started_again_still_waits)
 	ck_assert_int_eq(is.next_try, was.next_try);
 	ck_assert_int_eq(is.last.code, SIGSEGV);
 }
-END_TEST
 
-START_TEST(a_restart_goes_on_where_it_was)
+TEST(a_restart_goes_on_where_it_was)
 {
 	const struct roll roll = {.slot = SLOT_ALL};
 	struct rollout_view view;
@@ -157,9 +157,8 @@ START_TEST(a_restart_goes_on_where_it_was)
 	ck_assert_uint_eq(view.to, 2);
 	ck_assert_uint_eq(service_counts(next_web()).alive, 4);
 }
-END_TEST
 
-START_TEST(sockets_stay_what_they_are_and_whose)
+TEST(sockets_stay_what_they_are_and_whose)
 {
 	struct socket_key key = {
 		.family = AF_INET,
@@ -185,9 +184,8 @@ START_TEST(sockets_stay_what_they_are_and_whose)
 	ck_assert(!learned_is_used(l, child_by_pid(next, c->pid)));
 	ck_assert(learned_is_used(l, NULL));
 }
-END_TEST
 
-START_TEST(no_message_is_lost_between_two_of_them)
+TEST(no_message_is_lost_between_two_of_them)
 {
 	int fd = room_fd(room_child(web, 0)->pid, CHANNEL);
 	struct lineup *in = &room_child(web, 1)->channel->in;
@@ -209,9 +207,8 @@ START_TEST(no_message_is_lost_between_two_of_them)
 	ck_assert(!lineup_next(in, &line, &n));
 	ck_assert_uint_eq(in->part.len, 3);
 }
-END_TEST
 
-START_TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
+TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 {
 	struct error err;
 	uint64_t worker = room_child(web, 0)->worker;
@@ -226,19 +223,17 @@ START_TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 	ck_assert_ptr_nonnull(end);
 	ck_assert_str_eq(end->cause, "it could not bind");
 }
-END_TEST
 
-START_TEST(hooks_that_wait_have_their_turn_there)
+TEST(hooks_that_wait_have_their_turn_there)
 {
 	room_killed(room_child(web, 0), SIGSEGV);
 	ck_assert(hooks_part.busy(&room, web));
 	pass_on();
 	ck_assert(hooks_part.busy(next, next_web()));
 }
-END_TEST
 
 /* The next one has the descriptor, and all that an earlier release reads. */
-START_TEST(the_history_goes_on)
+TEST(the_history_goes_on)
 {
 	struct linering_text was;
 	struct linering_text is;
@@ -255,7 +250,6 @@ START_TEST(the_history_goes_on)
 	news_part.go_on(next);
 	ck_assert_int_eq(news_history_fd(next), news_history_fd(&room));
 }
-END_TEST
 
 /* Give the descriptor's field a number that nobody knows. */
 static void without_descriptor(struct carry_writer *c)
@@ -273,7 +267,7 @@ static void without_descriptor(struct carry_writer *c)
 }
 
 /* An earlier release hands on lines: here, ours without the descriptor. */
-START_TEST(the_lines_of_an_earlier_release_are_taken)
+TEST(the_lines_of_an_earlier_release_are_taken)
 {
 	struct linering_text was;
 	struct linering_text is;
@@ -300,25 +294,4 @@ START_TEST(the_lines_of_an_earlier_release_are_taken)
 	linering_drop(&was);
 	linering_drop(&is);
 	carry_fini(&c);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, end);
-	tcase_add_test(all, the_workers_are_the_same);
-	tcase_add_test(all, who_waits_to_be_started_again_still_waits);
-	tcase_add_test(all, a_restart_goes_on_where_it_was);
-	tcase_add_test(all, sockets_stay_what_they_are_and_whose);
-	tcase_add_test(all, no_message_is_lost_between_two_of_them);
-	tcase_add_test(
-		all, what_was_asked_for_and_what_went_wrong_is_remembered);
-	tcase_add_test(all, hooks_that_wait_have_their_turn_there);
-	tcase_add_test(all, the_history_goes_on);
-	tcase_add_test(all, the_lines_of_an_earlier_release_are_taken);
-}
-
-int main(void)
-{
-	return room_run("upgrade/round", add);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "web/metrics.h"
 
-#include <check.h>
 #include <string.h>
 
 /* Two workers in slot 0, and names that must be escaped. */
@@ -64,7 +65,9 @@ static void end(void)
 	buffer_fini(&out);
 }
 
-START_TEST(numbers_are_samples)
+FIXTURE(begin, end)
+
+TEST(numbers_are_samples)
 {
 	ck_assert_uint_eq(lines("nclust_uptime_seconds 1.5"), 1);
 	ck_assert_uint_eq(lines("nclust_upgrades_total 2"), 1);
@@ -86,9 +89,8 @@ START_TEST(numbers_are_samples)
 		lines("nclust_ready_seconds_count{cluster=\"a\\\"b\\\\c\"} 4"),
 		1);
 }
-END_TEST
 
-START_TEST(labels_are_escaped)
+TEST(labels_are_escaped)
 {
 	ck_assert_uint_eq(lines("nclust_listener_queue{cluster=\"a\\\"b\\\\c\","
 				"listener=\"n\",address=\"unix:/x\\ny\"} 7"),
@@ -97,9 +99,8 @@ START_TEST(labels_are_escaped)
 				"reason=\"signal\"} 3"),
 		1);
 }
-END_TEST
 
-START_TEST(a_group_of_a_worker_has_its_kills_and_pressure)
+TEST(a_group_of_a_worker_has_its_kills_and_pressure)
 {
 	ck_assert_uint_eq(
 		lines("nclust_worker_oom_kills_total{cluster=\"a\\\"b\\\\c\","
@@ -111,18 +112,16 @@ START_TEST(a_group_of_a_worker_has_its_kills_and_pressure)
 		1);
 	ck_assert_ptr_null(strstr(text, "nclust_worker_forks_refused"));
 }
-END_TEST
 
-START_TEST(what_is_null_is_left_out_with_its_head)
+TEST(what_is_null_is_left_out_with_its_head)
 {
 	ck_assert_ptr_null(strstr(text, "nclust_listener_queue_limit"));
 	ck_assert_ptr_null(strstr(text, "nclust_hangs"));
 	render("{}", false);
 	ck_assert_str_eq(text, "");
 }
-END_TEST
 
-START_TEST(a_slot_has_one_sample_and_states_count_all)
+TEST(a_slot_has_one_sample_and_states_count_all)
 {
 	ck_assert_uint_eq(
 		lines("nclust_worker_restarts_total{cluster=\"a\\\"b\\\\c\","
@@ -143,9 +142,8 @@ START_TEST(a_slot_has_one_sample_and_states_count_all)
 				"state=\"draining\"} 0"),
 		1);
 }
-END_TEST
 
-START_TEST(openmetrics_differs_where_it_must)
+TEST(openmetrics_differs_where_it_must)
 {
 	render(status, true);
 	ck_assert_uint_eq(lines("# TYPE nclust_upgrades counter"), 1);
@@ -154,27 +152,4 @@ START_TEST(openmetrics_differs_where_it_must)
 	ck_assert_str_eq(text + strlen(text) - 6, "# EOF\n");
 	render("{}", true);
 	ck_assert_str_eq(text, "# EOF\n");
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("metrics");
-	TCase *tc = tcase_create("all");
-	SRunner *runner;
-	int failed;
-
-	tcase_add_checked_fixture(tc, begin, end);
-	tcase_add_test(tc, numbers_are_samples);
-	tcase_add_test(tc, labels_are_escaped);
-	tcase_add_test(tc, a_group_of_a_worker_has_its_kills_and_pressure);
-	tcase_add_test(tc, what_is_null_is_left_out_with_its_head);
-	tcase_add_test(tc, a_slot_has_one_sample_and_states_count_all);
-	tcase_add_test(tc, openmetrics_differs_where_it_must);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
 }

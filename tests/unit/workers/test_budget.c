@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "supervisor/workers/budget.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 static struct budget_range range(
@@ -18,15 +19,14 @@ static void check(struct budget_range got, unsigned first, unsigned count)
 	ck_assert_uint_eq(got.count, count);
 }
 
-START_TEST(without_a_budget_a_slot_has_one_cpu)
+TEST(without_a_budget_a_slot_has_one_cpu)
 {
 	check(range(THREADS_OFF, 0, 4, 8), 0, 1);
 	check(range(THREADS_OFF, 3, 4, 8), 3, 1);
 	check(range(THREADS_OFF, 9, 10, 8), 9, 1); /* modulo their number */
 }
-END_TEST
 
-START_TEST(a_number_of_threads_is_as_many_cpus)
+TEST(a_number_of_threads_is_as_many_cpus)
 {
 	check(range(2, 0, 4, 8), 0, 2);
 	check(range(2, 3, 4, 8), 6, 2);
@@ -34,9 +34,8 @@ START_TEST(a_number_of_threads_is_as_many_cpus)
 	check(range(3, 3, 4, 8), 1, 3);
 	check(range(10000, 9999, 10000, 3), 0, 10000);
 }
-END_TEST
 
-START_TEST(shares_are_all_of_the_cpus_and_none_is_in_two)
+TEST(shares_are_all_of_the_cpus_and_none_is_in_two)
 {
 	for (unsigned cpus = 1; cpus <= 17; cpus++)
 		for (unsigned workers = 1; workers <= cpus; workers++) {
@@ -54,31 +53,11 @@ START_TEST(shares_are_all_of_the_cpus_and_none_is_in_two)
 			ck_assert_uint_eq(next, cpus);
 		}
 }
-END_TEST
 
-START_TEST(with_fewer_cpus_than_workers_each_has_one_in_turn)
+TEST(with_fewer_cpus_than_workers_each_has_one_in_turn)
 {
 	for (uint32_t slot = 0; slot < 9; slot++)
 		check(range(THREADS_AUTO, slot, 9, 4), slot, 1);
 	check(range(THREADS_AUTO, 5, 2, 8), 5, 1); /* one too many */
 	check(range(THREADS_AUTO, 1, 0, 8), 1, 1);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *s = suite_create("budget");
-	TCase *t = tcase_create("budget");
-	SRunner *runner = srunner_create(s);
-	int failed;
-
-	tcase_add_test(t, without_a_budget_a_slot_has_one_cpu);
-	tcase_add_test(t, a_number_of_threads_is_as_many_cpus);
-	tcase_add_test(t, shares_are_all_of_the_cpus_and_none_is_in_two);
-	tcase_add_test(t, with_fewer_cpus_than_workers_each_has_one_in_turn);
-	suite_add_tcase(s, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

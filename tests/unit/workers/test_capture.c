@@ -13,11 +13,11 @@
 
 /* The output of a worker that an earlier nclust has left. */
 
-ROOM_PARTS(&plain_part);
+ROOM_PARTS(&plain_part)
 
 static unsigned taken; /* bit N: descriptor N of the worker */
 
-int remote_fd(struct remote *r, int fd)
+REPLACED(int, remote_fd)(struct remote *r, int fd)
 {
 	char path[40];
 
@@ -53,7 +53,7 @@ static void end_worker(pid_t pid)
 	(void)waitpid(pid, NULL, 0);
 }
 
-START_TEST(nothing_but_a_pipe_is_taken_from_a_worker)
+TEST(nothing_but_a_pipe_is_taken_from_a_worker)
 {
 	struct child child = {.output = {-1, -1}};
 	char path[40];
@@ -79,15 +79,4 @@ START_TEST(nothing_but_a_pipe_is_taken_from_a_worker)
 	(void)close(both);
 	(void)close(ends[0]);
 	(void)close(ends[1]);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_test(all, nothing_but_a_pipe_is_taken_from_a_worker);
-}
-
-int main(void)
-{
-	return room_run("workers/capture", add);
 }

@@ -119,7 +119,7 @@ static const struct part b_part = {
 	.gone = b_on_gone,
 };
 
-ROOM_PARTS(&a_part, &b_part, &news_part, &plain_part);
+ROOM_PARTS(&a_part, &b_part, &news_part, &plain_part)
 
 /* ---- */
 
@@ -134,7 +134,9 @@ static void begin(void)
 	heard[0] = '\0';
 }
 
-START_TEST(each_slot_gets_a_worker)
+FIXTURE(begin, room_end)
+
+TEST(each_slot_gets_a_worker)
 {
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert_ptr_eq(room_child(web, 0),
@@ -142,9 +144,8 @@ START_TEST(each_slot_gets_a_worker)
 	ck_assert_uint_ne(
 		room_child(web, 0)->serial, room_child(web, 1)->serial);
 }
-END_TEST
 
-START_TEST(who_dies_is_replaced_in_its_slot)
+TEST(who_dies_is_replaced_in_its_slot)
 {
 	struct child *c = room_child(web, 1);
 	uint64_t serial = c->serial;
@@ -160,18 +161,16 @@ START_TEST(who_dies_is_replaced_in_its_slot)
 	ck_assert_uint_ne(room_child(web, 1)->serial, serial);
 	ck_assert(room_logged("killed by SIGSEGV"));
 }
-END_TEST
 
-START_TEST(a_death_is_told_in_order_and_given_back_backwards)
+TEST(a_death_is_told_in_order_and_given_back_backwards)
 {
 	room_exits(room_child(web, 0), 1);
 	ck_assert_str_eq(heard, "a.dying b.left b.gone a.gone");
 	ck_assert_uint_eq(alive_when_gone, 2);
 	ck_assert_uint_eq(service_counts(web).alive, 1);
 }
-END_TEST
 
-START_TEST(a_birth_is_told_in_order)
+TEST(a_birth_is_told_in_order)
 {
 	room_exits(room_child(web, 0), 1);
 	heard[0] = '\0';
@@ -179,9 +178,8 @@ START_TEST(a_birth_is_told_in_order)
 	ck_assert_str_eq(heard, "a.blank a.prepare b.prepare a.born");
 	ck_assert_ptr_eq(last, room_child(web, 0));
 }
-END_TEST
 
-START_TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
+TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
 {
 	refuses = true;
 	room_exits(room_child(web, 0), 1);
@@ -194,9 +192,8 @@ START_TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
 	room_pass(60 * SECOND);
 	ck_assert_uint_eq(service_counts(web).alive, 2);
 }
-END_TEST
 
-START_TEST(the_first_room_that_takes_a_stop_has_it_alone)
+TEST(the_first_room_that_takes_a_stop_has_it_alone)
 {
 	pid_t pid = room_child(web, 0)->pid;
 
@@ -206,18 +203,16 @@ START_TEST(the_first_room_that_takes_a_stop_has_it_alone)
 	ck_assert_ptr_nonnull(strstr(heard, "a.stop"));
 	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
 }
-END_TEST
 
-START_TEST(what_is_left_of_its_group_is_killed_with_it)
+TEST(what_is_left_of_its_group_is_killed_with_it)
 {
 	pid_t pid = room_child(web, 0)->pid;
 
 	room_exits(room_child(web, 0), 1);
 	ck_assert(room_group_killed(pid));
 }
-END_TEST
 
-START_TEST(who_stops_gets_the_stop_signal_and_then_kill)
+TEST(who_stops_gets_the_stop_signal_and_then_kill)
 {
 	pid_t pid = room_child(web, 0)->pid;
 
@@ -230,9 +225,8 @@ START_TEST(who_stops_gets_the_stop_signal_and_then_kill)
 	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 1);
 	ck_assert(room_child(web, 0)->life.killed_by_us);
 }
-END_TEST
 
-START_TEST(what_cannot_be_executed_leaves_nothing_behind)
+TEST(what_cannot_be_executed_leaves_nothing_behind)
 {
 	room_fail_spawns(EAGAIN);
 	room_exits(room_child(web, 0), 1);
@@ -244,25 +238,4 @@ START_TEST(what_cannot_be_executed_leaves_nothing_behind)
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), 3);
 	ck_assert_uint_eq(service_counts(web).alive, 2);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, each_slot_gets_a_worker);
-	tcase_add_test(all, who_dies_is_replaced_in_its_slot);
-	tcase_add_test(all, a_death_is_told_in_order_and_given_back_backwards);
-	tcase_add_test(all, a_birth_is_told_in_order);
-	tcase_add_test(
-		all, a_room_that_refuses_a_birth_is_the_reason_that_is_told);
-	tcase_add_test(all, the_first_room_that_takes_a_stop_has_it_alone);
-	tcase_add_test(all, what_is_left_of_its_group_is_killed_with_it);
-	tcase_add_test(all, who_stops_gets_the_stop_signal_and_then_kill);
-	tcase_add_test(all, what_cannot_be_executed_leaves_nothing_behind);
-}
-
-int main(void)
-{
-	return room_run("workers/child", add);
 }

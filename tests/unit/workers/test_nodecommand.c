@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
 #include "supervisor/workers/nodecommand.h"
 
 #include "base/scope.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +63,7 @@ static const struct {
 	{{"sh", "-c", "node a.js"}, "/bin/dash", NULL, NODE_NONE},
 };
 
-START_TEST(a_command_runs_node_or_it_does_not)
+TEST_LOOP(a_command_runs_node_or_it_does_not, 0, COUNT_OF(commands))
 {
 	char *const *argv = (char *const *)(uintptr_t)commands[_i].argv;
 
@@ -70,7 +71,6 @@ START_TEST(a_command_runs_node_or_it_does_not)
 		nodecommand_of(commands[_i].program, commands[_i].first, argv),
 		commands[_i].runtime);
 }
-END_TEST
 
 static const struct {
 	const char *argv[WORDS];
@@ -85,28 +85,9 @@ static const struct {
 	{{"perl", "-c", "node"}, NODE_NONE},
 };
 
-START_TEST(a_shell_runs_node_or_it_does_not)
+TEST_LOOP(a_shell_runs_node_or_it_does_not, 0, COUNT_OF(shells))
 {
 	char *const *argv = (char *const *)(uintptr_t)shells[_i].argv;
 
 	ck_assert_int_eq(nodecommand_in_shell(argv), shells[_i].runtime);
-}
-END_TEST
-
-int main(void)
-{
-	Suite *suite = suite_create("nodecommand");
-	TCase *tc = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	suite_add_tcase(suite, tc);
-	tcase_add_loop_test(
-		tc, a_command_runs_node_or_it_does_not, 0, COUNT_OF(commands));
-	tcase_add_loop_test(
-		tc, a_shell_runs_node_or_it_does_not, 0, COUNT_OF(shells));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

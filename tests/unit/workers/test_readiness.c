@@ -14,7 +14,7 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
 	"drain = off\nstart-timeout = 10s\n"
 
-ROOM_PARTS(&news_part, &plain_part);
+ROOM_PARTS(&news_part, &plain_part)
 
 /* ---- the socket ---- */
 
@@ -23,7 +23,8 @@ static struct ucred sender;
 static unsigned looks;
 static struct child *waits; /* it ends as soon as its message is taken */
 
-int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
+REPLACED(int, fdpass_look)
+(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	(void)fd;
 	looks++;
@@ -40,7 +41,8 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 	return 1;
 }
 
-int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
+REPLACED(int, fdpass_receive)
+(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	int got = fdpass_look(fd, data, size, m);
 
@@ -50,7 +52,7 @@ int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m)
 	return got;
 }
 
-int fdpass_skip(int fd)
+REPLACED(int, fdpass_skip)(int fd)
 {
 	struct fdpass_message m;
 	char data[8192];
@@ -58,7 +60,8 @@ int fdpass_skip(int fd)
 	return fdpass_receive(fd, data, sizeof(data), &m);
 }
 
-int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
+REPLACED(int, fdpass_receive_apart)
+(int fd, void *data, size_t size, enum fdpass_take take,
 	struct fdpass_message *m)
 {
 	(void)take;
@@ -72,7 +75,7 @@ static struct child *first;
 
 static nsec_t cost; /* of all that is done between two looks at the clock */
 
-nsec_t clock_worked(void)
+REPLACED(nsec_t, clock_worked)(void)
 {
 	static nsec_t worked;
 
@@ -105,7 +108,9 @@ static bool is_ready(void)
 	return view.state == SLOT_READY;
 }
 
-START_TEST(ready_1_makes_it_ready)
+FIXTURE(begin, room_end)
+
+TEST(ready_1_makes_it_ready)
 {
 	say("STATUS=loading");
 	ck_assert(!is_ready());
@@ -113,9 +118,8 @@ START_TEST(ready_1_makes_it_ready)
 	ck_assert(is_ready());
 	ck_assert_str_eq(first->life.status, "serving");
 }
-END_TEST
 
-START_TEST(anothers_word_does_not_count_and_is_told_once)
+TEST(anothers_word_does_not_count_and_is_told_once)
 {
 	const char *told;
 
@@ -127,18 +131,16 @@ START_TEST(anothers_word_does_not_count_and_is_told_once)
 	ck_assert_ptr_nonnull(told);
 	ck_assert_ptr_null(strstr(told + 1, "web.0: refused"));
 }
-END_TEST
 
-START_TEST(a_process_of_its_session_speaks_for_it)
+TEST(a_process_of_its_session_speaks_for_it)
 {
 	sender.pid = room_child(web, 1)->pid;
 	room_joins_session(sender.pid, first->pid);
 	say("READY=1");
 	ck_assert(is_ready());
 }
-END_TEST
 
-START_TEST(who_waited_for_a_barrier_may_have_ended)
+TEST(who_waited_for_a_barrier_may_have_ended)
 {
 	waits = room_child(web, 1);
 	sender.pid = waits->pid;
@@ -146,9 +148,8 @@ START_TEST(who_waited_for_a_barrier_may_have_ended)
 	say("BARRIER=1");
 	ck_assert(!room_logged("refused a notify message"));
 }
-END_TEST
 
-START_TEST(what_is_no_message_is_not_obeyed)
+TEST(what_is_no_message_is_not_obeyed)
 {
 	static char much[64 * 1024];
 
@@ -158,9 +159,8 @@ START_TEST(what_is_no_message_is_not_obeyed)
 	say("");
 	ck_assert(!is_ready());
 }
-END_TEST
 
-START_TEST(a_start_that_takes_long_may_ask_for_more)
+TEST(a_start_that_takes_long_may_ask_for_more)
 {
 	room_pass(9 * SECOND);
 	say("EXTEND_TIMEOUT_USEC=5000000");
@@ -169,9 +169,8 @@ START_TEST(a_start_that_takes_long_may_ask_for_more)
 	room_pass(2 * SECOND);
 	ck_assert_uint_eq(room_signalled(first->pid, SIGTERM), 1);
 }
-END_TEST
 
-START_TEST(one_that_promises_signs_of_life_and_gives_none_is_ended)
+TEST(one_that_promises_signs_of_life_and_gives_none_is_ended)
 {
 	say("READY=1\nWATCHDOG_USEC=2000000");
 	room_pass(1500 * MSEC);
@@ -181,9 +180,8 @@ START_TEST(one_that_promises_signs_of_life_and_gives_none_is_ended)
 	room_pass(SECOND);
 	ck_assert_uint_eq(room_signalled(first->pid, SIGABRT), 1);
 }
-END_TEST
 
-START_TEST(who_talks_without_end_does_not_fill_the_log)
+TEST(who_talks_without_end_does_not_fill_the_log)
 {
 	unsigned told = 0;
 
@@ -199,14 +197,12 @@ START_TEST(who_talks_without_end_does_not_fill_the_log)
 	say("ERRNO=28");
 	ck_assert(room_logged("says: No space left on device"));
 }
-END_TEST
 
-START_TEST(a_status_is_harmless_on_a_terminal)
+TEST(a_status_is_harmless_on_a_terminal)
 {
 	say("STATUS=\033[2Jgone");
 	ck_assert_ptr_null(strchr(first->life.status, '\033'));
 }
-END_TEST
 
 /* The loop sees one message. */
 static void arrives(struct child *child, const char *text)
@@ -222,7 +218,7 @@ static bool is_read(const struct child *child)
 	return !allowance_rests(&child->life.notify_allowance);
 }
 
-START_TEST(one_that_sends_too_much_waits_alone)
+TEST(one_that_sends_too_much_waits_alone)
 {
 	struct child *second = room_child(web, 1);
 
@@ -242,7 +238,6 @@ START_TEST(one_that_sends_too_much_waits_alone)
 	room_pass(150 * MSEC);
 	ck_assert(is_read(first));
 }
-END_TEST
 
 /* Both sockets are readable in one turn: how many of them are looked at? */
 static unsigned looks_at(struct child *one, struct child *other)
@@ -254,7 +249,7 @@ static unsigned looks_at(struct child *one, struct child *other)
 	return looks;
 }
 
-START_TEST(in_a_turn_it_hears_for_a_limited_time)
+TEST(in_a_turn_it_hears_for_a_limited_time)
 {
 	struct child *second = room_child(web, 1);
 
@@ -265,9 +260,8 @@ START_TEST(in_a_turn_it_hears_for_a_limited_time)
 	cost = 0;
 	ck_assert_uint_eq(looks_at(first, second), 2);
 }
-END_TEST
 
-START_TEST(it_is_told_once_and_may_always_have_a_tenth)
+TEST(it_is_told_once_and_may_always_have_a_tenth)
 {
 	const char *told;
 
@@ -290,9 +284,8 @@ START_TEST(it_is_told_once_and_may_always_have_a_tenth)
 	ck_assert_ptr_nonnull(told);
 	ck_assert_ptr_null(strstr(told + 1, "sends notify messages"));
 }
-END_TEST
 
-START_TEST(who_ends_while_it_waits_waits_no_more)
+TEST(who_ends_while_it_waits_waits_no_more)
 {
 	cost = 200 * MSEC;
 	arrives(first, "STATUS=dear");
@@ -303,29 +296,4 @@ START_TEST(who_ends_while_it_waits_waits_no_more)
 	ck_assert_ptr_null(said); /* heard at its end */
 	room_pass(2 * SECOND);
 	ck_assert(is_read(room_child(web, 0)));
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, ready_1_makes_it_ready);
-	tcase_add_test(all, anothers_word_does_not_count_and_is_told_once);
-	tcase_add_test(all, a_process_of_its_session_speaks_for_it);
-	tcase_add_test(all, who_waited_for_a_barrier_may_have_ended);
-	tcase_add_test(all, what_is_no_message_is_not_obeyed);
-	tcase_add_test(all, a_start_that_takes_long_may_ask_for_more);
-	tcase_add_test(
-		all, one_that_promises_signs_of_life_and_gives_none_is_ended);
-	tcase_add_test(all, who_talks_without_end_does_not_fill_the_log);
-	tcase_add_test(all, a_status_is_harmless_on_a_terminal);
-	tcase_add_test(all, one_that_sends_too_much_waits_alone);
-	tcase_add_test(all, in_a_turn_it_hears_for_a_limited_time);
-	tcase_add_test(all, it_is_told_once_and_may_always_have_a_tenth);
-	tcase_add_test(all, who_ends_while_it_waits_waits_no_more);
-}
-
-int main(void)
-{
-	return room_run("workers/readiness", add);
 }

@@ -38,7 +38,7 @@ static const struct part knowing_part = {
 	.all_over = knows_all_over,
 };
 
-ROOM_PARTS(&news_part, &plain_part, &knowing_part);
+ROOM_PARTS(&news_part, &plain_part, &knowing_part)
 
 static bool are_there;
 static bool ended[STRAYS];
@@ -50,7 +50,7 @@ static bool is_stray(pid_t pid)
 	return pid >= FIRST_STRAY && pid < FIRST_STRAY + STRAYS;
 }
 
-long process_children(pid_t *list, size_t most)
+REPLACED(long, process_children)(pid_t *list, size_t most)
 {
 	long n = 0;
 
@@ -63,7 +63,7 @@ long process_children(pid_t *list, size_t most)
 }
 
 /* All of them are younger than any worker. */
-int process_look(pid_t pid, struct process_facts *facts)
+REPLACED(int, process_look)(pid_t pid, struct process_facts *facts)
 {
 	*facts = (struct process_facts){
 		.state = 'S',
@@ -73,7 +73,7 @@ int process_look(pid_t pid, struct process_facts *facts)
 	return 0;
 }
 
-int pidfd_of(pid_t pid)
+REPLACED(int, pidfd_of)(pid_t pid)
 {
 	int fd = fcntl(room.null_fd, F_DUPFD_CLOEXEC, 3);
 
@@ -83,13 +83,13 @@ int pidfd_of(pid_t pid)
 	return fd;
 }
 
-int pidfd_peek(int pidfd, struct pidfd_end *end)
+REPLACED(int, pidfd_peek)(int pidfd, struct pidfd_end *end)
 {
 	(void)end;
 	return pidfds[pidfd] == 0;
 }
 
-int pidfd_signal(int pidfd, int signal)
+REPLACED(int, pidfd_signal)(int pidfd, int signal)
 {
 	pid_t pid = pidfds[pidfd];
 
@@ -104,7 +104,8 @@ int pidfd_signal(int pidfd, int signal)
 	return 0;
 }
 
-int environment_look(struct environ_look *look, pid_t pid, const char *name)
+REPLACED(int, environment_look)
+(struct environ_look *look, pid_t pid, const char *name)
 {
 	(void)look;
 	(void)pid;
@@ -113,8 +114,8 @@ int environment_look(struct environ_look *look, pid_t pid, const char *name)
 	return -1;
 }
 
-int remote_each_fd_from(struct remote *r, int from, unsigned most,
-	remote_each *each, void *context)
+REPLACED(int, remote_each_fd_from)
+(struct remote *r, int from, unsigned most, remote_each *each, void *context)
 {
 	const struct timespec span = {.tv_nsec = LOOK_TAKES};
 
@@ -127,7 +128,7 @@ int remote_each_fd_from(struct remote *r, int from, unsigned most,
 	return 0;
 }
 
-bool group_had_inode(const struct listener *l, uint64_t inode)
+REPLACED(bool, group_had_inode)(const struct listener *l, uint64_t inode)
 {
 	(void)l;
 	return inode == 4711;
@@ -145,7 +146,9 @@ static void begin(void)
 	room_tick(room_cluster("web"));
 }
 
-START_TEST(very_many_are_ended_in_several_turns)
+FIXTURE(begin, room_end)
+
+TEST(very_many_are_ended_in_several_turns)
 {
 	unsigned turns = 0;
 
@@ -162,9 +165,8 @@ START_TEST(very_many_are_ended_in_several_turns)
 	ck_assert_uint_eq(ended_count, STRAYS);
 	(void)memset(pidfds, 0, sizeof(pidfds)); /* the next worker has one */
 }
-END_TEST
 
-START_TEST(nobody_is_looked_for_if_a_room_knows_that_all_is_over)
+TEST(nobody_is_looked_for_if_a_room_knows_that_all_is_over)
 {
 	looks = 0;
 	all_over = true;
@@ -174,10 +176,9 @@ START_TEST(nobody_is_looked_for_if_a_room_knows_that_all_is_over)
 	ck_assert_uint_eq(looks, 0);
 	ck_assert_uint_eq(service_counts(room_cluster("web")).alive, 1);
 }
-END_TEST
 
 /* Whose it is shows only later: workers that are older than it end. */
-START_TEST(but_while_a_process_lives_that_nobody_knows_it_is)
+TEST(but_while_a_process_lives_that_nobody_knows_it_is)
 {
 	are_there = true;
 	(void)memset(ended, 1, sizeof(ended));
@@ -192,19 +193,4 @@ START_TEST(but_while_a_process_lives_that_nobody_knows_it_is)
 	room_exits(room_child(room_cluster("web"), 0), 1);
 	room_pass(5 * SECOND); /* looks are not to take all of the time */
 	ck_assert_uint_ge(looks, 1);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(all, very_many_are_ended_in_several_turns);
-	tcase_add_test(
-		all, nobody_is_looked_for_if_a_room_knows_that_all_is_over);
-	tcase_add_test(all, but_while_a_process_lives_that_nobody_knows_it_is);
-}
-
-int main(void)
-{
-	return room_run("workers/reap", add);
 }

@@ -10,38 +10,38 @@
 #define WEB "[cluster:web]\ncommand = /bin/web\nmax-memory = 1G\n"
 #define MIB ((uint64_t)1024 * 1024)
 
-ROOM_PARTS(&plain_part);
+ROOM_PARTS(&plain_part)
 
 static size_t processes;
 static unsigned shares_read;
 
-size_t process_tree(pid_t pid, pid_t *list, size_t most)
+REPLACED(size_t, process_tree)(pid_t pid, pid_t *list, size_t most)
 {
 	for (size_t i = 0; i < processes && i < most; i++)
 		list[i] = pid + (pid_t)i;
 	return processes;
 }
 
-int process_look(pid_t pid, struct process_facts *facts)
+REPLACED(int, process_look)(pid_t pid, struct process_facts *facts)
 {
 	(void)pid;
 	*facts = (struct process_facts){.state = 'S'};
 	return 0;
 }
 
-nsec_t process_ran(pid_t pid)
+REPLACED(nsec_t, process_ran)(pid_t pid)
 {
 	(void)pid;
 	return 0; /* always something new */
 }
 
-uint64_t process_memory(pid_t pid)
+REPLACED(uint64_t, process_memory)(pid_t pid)
 {
 	(void)pid;
 	return 600 * MIB;
 }
 
-uint64_t process_memory_share(pid_t pid)
+REPLACED(uint64_t, process_memory_share)(pid_t pid)
 {
 	(void)pid;
 	shares_read++;
@@ -56,7 +56,9 @@ static void begin(void)
 	shares_read = 0;
 }
 
-START_TEST(shares_of_a_few_are_read_and_those_of_many_are_estimated)
+FIXTURE(begin, room_end)
+
+TEST(shares_of_a_few_are_read_and_those_of_many_are_estimated)
 {
 	const struct child *child = room_child(room.services[0], 0);
 
@@ -71,9 +73,8 @@ START_TEST(shares_of_a_few_are_read_and_those_of_many_are_estimated)
 	ck_assert_uint_eq(use_memory(child, 1000 * MIB), 6000 * MIB);
 	ck_assert_uint_eq(shares_read, 4);
 }
-END_TEST
 
-START_TEST(who_asks_all_the_time_gets_old_values)
+TEST(who_asks_all_the_time_gets_old_values)
 {
 	struct child *child = room_child(room.services[0], 0);
 	struct tree_use use;
@@ -88,18 +89,4 @@ START_TEST(who_asks_all_the_time_gets_old_values)
 	room_pass(200 * MSEC);
 	ck_assert(use_look(child, &use));
 	ck_assert_uint_eq(shares_read, 4);
-}
-END_TEST
-
-static void add(TCase *all)
-{
-	tcase_add_checked_fixture(all, begin, room_end);
-	tcase_add_test(
-		all, shares_of_a_few_are_read_and_those_of_many_are_estimated);
-	tcase_add_test(all, who_asks_all_the_time_gets_old_values);
-}
-
-int main(void)
-{
-	return room_run("workers/use", add);
 }

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/clock.h"
+#include "os/fdpass.h"
+#include "os/look/connections.h"
+#include "os/look/remote.h"
+#include "os/pidfd.h"
+#include "os/place/statefile.h"
+#include "os/process.h"
+#include "os/socket/least.h"
+#include "os/socket/peer.h"
+#include "os/socket/socket.h"
+#include "os/spawn/spawn.h"
+#include "protocol/responder.h"
+#include "supervisor/common/aside.h"
+#include "supervisor/common/foreign.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/drain/drain.h"
+#include "supervisor/hooks/helper.h"
+#include "supervisor/messages/messages.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/workers/capture.h"
+#include "supervisor/workers/environment.h"
+#include "supervisor/workers/nodecommand.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/use.h"
+
+/*
+ * Functions of nclust that tests of rooms replace (REPLACED in room_lib.h).  The linker
+ * lets all other files call them by way of a pointer (--wrap, see Makefile).
+ */
+#if defined(__x86_64__)
+#define JUMP(f) "jmp *replaced_" #f "(%rip)\n"
+#elif defined(__aarch64__)
+#define JUMP(f) \
+	"adrp x16, replaced_" #f "\nldr x16, [x16, :lo12:replaced_" #f "]\n" \
+	"br x16\n"
+#else
+#error "which instruction jumps to where a variable says?"
+#endif
+
+#define REPLACEABLE(f) \
+	extern __typeof__(f) __real_##f; \
+	extern __typeof__(f) *replaced_##f; \
+	__typeof__(f) *replaced_##f = __real_##f; \
+	__asm__(".text\n.globl __wrap_" #f "\n.type __wrap_" #f \
+		", %function\n" \
+		"__wrap_" #f ":\n" JUMP(f));
+
+REPLACEABLE(aside_begin)
+REPLACEABLE(aside_end)
+REPLACEABLE(capture_ask_last)
+REPLACEABLE(clock_now)
+REPLACEABLE(clock_wall)
+REPLACEABLE(clock_worked)
+REPLACEABLE(connections_activity)
+REPLACEABLE(connections_add)
+REPLACEABLE(connections_end)
+REPLACEABLE(drain_is_stubborn)
+REPLACEABLE(environment_look)
+REPLACEABLE(estatefile_write)
+REPLACEABLE(fdpass_look)
+REPLACEABLE(fdpass_receive)
+REPLACEABLE(fdpass_receive_apart)
+REPLACEABLE(fdpass_refuse)
+REPLACEABLE(fdpass_skip)
+REPLACEABLE(foreign_close)
+REPLACEABLE(foreign_close_all)
+REPLACEABLE(foreign_hang_up)
+REPLACEABLE(foreign_read)
+REPLACEABLE(group_had_inode)
+REPLACEABLE(helper_facts)
+REPLACEABLE(helper_forget)
+REPLACEABLE(helper_number)
+REPLACEABLE(helper_start)
+REPLACEABLE(helpers_free)
+REPLACEABLE(least_close)
+REPLACEABLE(least_open)
+REPLACEABLE(logger_send)
+REPLACEABLE(messages_show)
+REPLACEABLE(nodecommand_look)
+REPLACEABLE(peer_accept)
+REPLACEABLE(pidfd_is_stopped)
+REPLACEABLE(pidfd_of)
+REPLACEABLE(pidfd_peek)
+REPLACEABLE(pidfd_reap)
+REPLACEABLE(pidfd_signal)
+REPLACEABLE(pidfd_signal_group)
+REPLACEABLE(process_children)
+REPLACEABLE(process_look)
+REPLACEABLE(process_memory)
+REPLACEABLE(process_memory_share)
+REPLACEABLE(process_ran)
+REPLACEABLE(process_status)
+REPLACEABLE(process_tree)
+REPLACEABLE(reap_kill_strays)
+REPLACEABLE(reap_signal_strays)
+REPLACEABLE(remote_each_fd_from)
+REPLACEABLE(remote_fd)
+REPLACEABLE(socket_connect_packets_at)
+REPLACEABLE(socket_peer)
+REPLACEABLE(spawn)
+REPLACEABLE(spawn_many)
+REPLACEABLE(statefile_free)
+REPLACEABLE(timer_arm)
