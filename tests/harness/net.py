@@ -99,7 +99,9 @@ def queued(port=PORT):
 
 
 def listens(at=PORT):
-    """Does somebody listen at that port, or path?"""
+    """Does somebody listen at that port, HOST:PORT, or path?"""
+    if isinstance(at, str) and at[0] not in "/@":
+        at = int(at.rpartition(":")[2])
     if isinstance(at, int):
         return bool(sockets("listen", at))
     with open("/proc/net/unix") as f:

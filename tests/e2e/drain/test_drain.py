@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: MIT
+"""Workers that do nothing to help are stopped without losing a request: at a quiet moment.
+What cannot be drained is told."""
+import re
+import subprocess
+
+from drains import *
+from harness import lab
+
+DOCKER = (fixture("confine"), "docker", "--")
+QUIET = "--ready notify --drain quiet --drain-timeout 10m --log-level debug"
+SHORT = ("--rate", 60, "--jitter", "--path", "/fast:5", "--path", "/slow:5")
+CHAT = ("--mode", "chat", "--connections", 48, "--rate", 60)
+# restart_syscall(2) of x86-64, and of arm64
+RESTARTED = (["219"], ["128"])
+# what nclust is told, the server, and how it is asked
+HELPLESS = {
+    "connections that idle": ("-l 8000", [RUDE], CHAT),
+    "each process has all connections": (
+        "-l 8000", [RUDE, *"--blocking --fork --keep --chunks 4 --gap 150".split()],
+        ["--mode", "stream", "--rate", 8, "--path", "/stream"]),
+    "a header, and its body later": ("-l 8000", [RUDE, "--chunks", 1, "--gap", 60], [
+        "--mode", "stream", "--rate", 50, "--path", "/stream"]),
+    "a process for each request": ("--ready listen --bake 0", [
+        "python3", server("forking.py"), PORT], ["--rate", 20, "--path", "/slow"]),
+    "behind a shell": ("-l 8000", [
+        "sh", "-c", f"{inside(PROGRAM)} exec -- {RUDE} --slow 50; true"], SHORT),
+    "behind a shell with job control": ("-l 8000", [
+        "bash", "-c", f'set -m; {inside(PROGRAM)} exec -- {RUDE} & wait; echo "$?" >"$0"',
+        "seen"], CHAT),
+    "below a parent with job control": ("-l 8000", [
+        "python3", server("jobs.py"), "seen", RUDE], CHAT),
+    "another user's": ("-l 8000 --user nobody", [RUDE, "--slow", 50], SHORT),
+}
+SELDOM = ("a header, and its body later", "a process for each request",
+          "below a parent with job control")
+
+
+@pytest.mark.parametrize("kind", (
+    pytest.param(kind, marks=pytest.mark.nightly) if kind in SELDOM else kind
+    for kind in HELPLESS))
+def test_a_server_that_dies_on_its_stop_signal_loses_nothing(kind):
+    options, command, load = HELPLESS[kind]
+    if kind == "another user's":
+        need_root()
+    it = cluster(f"-n 2 {QUIET} {options}", *command)
+    asks = Steady(PORT, *load)
+    it.call("restart")
+    all_quiet(it, 2)
+    got = asks.end()
+    assert got.answered > 0 and got.lost == 0
+    assert not os.path.exists("seen")  # nobody has noticed a stop
+
+
+def test_where_no_descriptor_of_a_worker_can_be_had_the_kernel_is_asked():
+    it = cluster(f"-n 2 -l 8000 {QUIET}", RUDE, "--slow", 50, under=DOCKER)
+    asks = Steady(PORT, *SHORT)
+    it.call("restart")
+    all_quiet(it, 2)
+    assert asks.end().lost == 0
+
+
+def test_workers_that_were_taken_over_from_an_nclust_that_was_killed_are_drained_too():
+    workers = f"-n 2 -l 8000 {QUIET} --orphans keep"
+    it = cluster(workers, RUDE, "--slow", 50)
+    asks = Steady(PORT, *SHORT)
+    it.kill()
+    it = cluster(workers, RUDE, "--slow", 50)
+    it.call("restart")
+    all_quiet(it, 2)
+    assert asks.end().lost == 0
+
+
+def test_with_drain_off_it_is_stopped_in_the_midst_of_its_request():
+    it = cluster("-n 2 -l 8000 --ready notify --drain off", RUDE, "--slow", 1, "--until", Gate())
+    request = Request("/slow")
+    wait_asked()
+    it.call("restart")
+    with pytest.raises(ConnectionResetError):
+        request.answer()
+    assert it.happened("drained") == []
+
+
+@pytest.mark.nightly
+def test_tls_handshakes_over_40_ms_are_not_cut():
+    run(need("openssl"), *"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+        "-subj /CN=localhost -keyout key -out cert".split()).ok()
+    it = cluster(f"-n 2 {QUIET} --ready listen --bake 0", "python3", server("tls.py"), PORT,
+                 path("cert"), path("key"))
+    with open("asked", "wb") as out:
+        asks = begin_program("python3", f"{SRC}/tests/e2e/drain/handshakes.py", PORT, 12, 40,
+                             stdin=subprocess.PIPE, stdout=out)
+    wait(lambda: "ready" in read("asked"))
+    for _ in range(3):
+        it.call("restart")
+    all_quiet(it, 6)
+    asks.stdin.close()
+    wait(lambda: "lost=0" in read("asked") or asks.poll() is not None)
+    assert "lost=0" in read("asked")
+
+
+# ---- one request, as long as it takes ----
+
+class Busy:
+    """A worker that is drained while it has a request, which it answers when the gate opens."""
+
+    def __init__(self, options="", *args):
+        self.gate = Gate("go")
+        self.it = cluster(f"-n 1 -l 8000 {QUIET} {options}", RUDE, "--slow", 1, "--until",
+                          self.gate, *args)
+        self.pid = self.it.worker().pid
+        self.request = Request("/slow")
+        wait_asked()
+
+    def drain(self):
+        """Returns when it has stood still, and been looked at: who is idle has been ended."""
+        client = idle()
+        self.it.call("restart", no_wait=True)
+        client.wait_end()
+        return self
+
+    def answer(self):
+        self.gate.open()
+        assert self.request.answer().pid == self.pid
+        self.it.event("rollout-done")
+        all_quiet(self.it, 1)
+        assert self.it.worker().state == "ready"
+
+
+def nothing(it):
+    pass
+
+
+def suspend(it):
+    kill(it.pid, signal.SIGTSTP)
+    wait(lambda: state(it.pid) == "T")
+    kill(it.pid, SIGCONT)
+
+
+def upgrade(it):
+    it.call("upgrade", no_wait=True)
+
+
+@pytest.mark.parametrize("deed", (nothing, suspend, upgrade))
+def test_a_request_is_waited_for_whatever_nclust_goes_through(deed):
+    busy = Busy().drain()
+    deed(busy.it)
+    busy.answer()
+    if deed == upgrade:
+        wait(lambda: busy.it.status().upgrades == 1)
+
+
+def test_a_worker_that_somebody_has_stopped_answers_what_it_has():
+    busy = Busy()
+    freeze(busy.pid)
+    busy.it.call("restart", no_wait=True)
+    busy.it.event("draining")
+    busy.answer()
+
+
+def test_stop_now_does_not_wait_for_a_quiet_moment():
+    busy = Busy().drain()
+    busy.it.call("stop", now=True)
+    assert busy.it.exit() == 0
+    assert not busy.it.says("drained by force")
+
+
+def test_a_worker_that_is_killed_while_it_is_drained():
+    busy = Busy().drain()
+    kill(busy.pid)
+    busy.it.event("rollout-done")
+    assert busy.it.cluster().ready == 1
+
+
+@pytest.mark.parametrize("under, who", (((), r"\S*127\.0\.0\.1\S*:\d+"), (DOCKER, "a peer")),
+                         ids=("", "where no descriptor can be had"))
+def test_a_worker_that_is_never_quiet_is_told_of_with_its_connection(under, who):
+    it = cluster(f"-n 2 -l 8000 {QUIET} --drain-timeout 500ms", RUDE, "--until", Gate(),
+                 under=under)
+    request = Request("/slow")
+    wait_asked()
+    it.call("restart")
+    with pytest.raises(ConnectionResetError):
+        request.answer()
+    assert re.search(rf"drained by force: 1 connection still busy: {who} \(", it.log())
+    forced = it.event("drained", forced=1)
+    assert forced.busy == 1 and forced.took_ms >= 450
+
+
+def test_auto_who_answers_after_its_signal_gets_it_at_once_from_then_on():
+    gate = Gate("go")
+    it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 400ms", RUDE, "--graceful", "--slow",
+                 1, "--until", gate)
+    for n in (1, 2):
+        request = Request("/slow")
+        wait_asked()
+        it.call("restart", no_wait=True)
+        it.event("stopping", n=n)
+        it.call("status")  # the signal has been sent
+        gate.open()
+        assert request.answer().status == 200
+        it.event("rollout-done", n=n)
+        os.unlink(gate.path)
+    assert len(it.happened("drained")) == 1
+
+
+def test_auto_who_dies_of_its_signal_is_not_trusted():
+    it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 400ms", RUDE, "--until", Gate())
+    for n in (1, 2):
+        request = Request("/slow")
+        wait_asked()
+        it.call("restart")
+        with pytest.raises(ConnectionResetError):
+            request.answer()
+        it.event("drained", n=n, forced=1)
+
+
+# ---- what is quiet, and what is not ----
+
+def test_clients_that_ask_again_at_once_and_wait_for_long():
+    # an answer and the next request within one tick of the kernel's clock
+    gate = Gate("go")
+    it = cluster(f"-n 1 -l 8000 {QUIET}", RUDE, "--slow", 1, "--until", gate)
+    clients = [idle().ask("/slow") for _ in range(6)]
+    last = idle()
+    it.call("restart", no_wait=True)
+    last.wait_end()  # it is quiet since later than all others
+    gate.open()
+    assert [client.answer().part("generation") for client in clients] == ["1"] * 6
+    all_quiet(it, 1)
+
+
+def test_an_event_loop_that_runs_in_the_midst_of_an_answer_is_waited_for():
+    # of three workers that answer and are silent then, the first one is at work
+    gate = Gate("go")
+    it = cluster(f"-n 1 -l 8000 {QUIET} --ready alive:1ms --bake 0", "python3",
+                 server("works.py"), gate)
+    client = Kept("/work")
+    assert client.socket.recv(4096, socket.MSG_PEEK)
+    wait(lambda: silence(client.socket) > 100)
+    it.call("restart", no_wait=True)
+    it.event("draining")
+    wait(lambda: silence(client.socket) > 500)
+    gate.open()
+    assert client.answer().body.endswith("end\n")
+    all_quiet(it, 1)
+
+
+def pausing(options="", *args, **more):
+    """A worker with two processes: one pauses in its answer, the other one is idle."""
+    it = cluster(f"-n 1 -l 8000 {QUIET} {options}", "python3", server("pauses.py"), *args, **more)
+    stream = Kept("/stream")
+    assert b"begin" in stream.socket.recv(4096)
+    return it, it.worker().pid, stream.socket, idle()
+
+
+def test_a_process_that_pauses_in_its_answer_is_waited_for_and_an_idle_one_is_not():
+    it, pid, stream, client = pausing()
+    it.call("restart", no_wait=True)
+    client.wait_end()
+    os.killpg(pid, SIGUSR1)
+    assert stream.recv(10) == b"end\n"
+    all_quiet(it, 1)
+    assert it.event("drained").ended == 1
+
+
+def test_so_it_is_if_the_worker_takes_long_to_stop():
+    os.mkfifo("hold")
+    it, pid, stream, client = pausing("", path("hold"))
+    wait(lambda: "D" in map(state, session(pid)))
+    it.call("restart", no_wait=True)
+    # the kernel does not tell any more what this one sleeps in: it was stopped, in vain
+    wait(lambda: any(read(f"/proc/{p}/syscall").split()[:1] in RESTARTED for p in session(pid)))
+    write("hold", "")
+    client.wait_end()
+    os.killpg(pid, SIGUSR1)
+    assert stream.recv(10) == b"end\n"
+    all_quiet(it, 1)
+
+
+def test_a_worker_that_never_stops_is_stopped_when_its_time_is_over():
+    os.mkfifo("hold")
+    it, pid, stream, client = pausing("--drain-timeout 1s", path("hold"))
+    wait(lambda: "D" in map(state, session(pid)))
+    it.call("restart")
+    wait(lambda: session(pid) == [])
+
+
+def test_a_worker_that_a_debugger_holds_is_not_waited_for():
+    it = cluster(f"-n 1 -l 8000 {QUIET} --stop-timeout 50ms", RUDE)
+    tracer = begin_program("python3", "-c", f"""
+import ctypes, os, time
+assert ctypes.CDLL(None).ptrace(16, {it.worker().pid}, None, None) == 0  # PTRACE_ATTACH
+os.waitpid({it.worker().pid}, 0x40000000)
+open("attached", "w").close()
+os.waitpid({it.worker().pid}, 0x40000000)""")
+    wait(lambda: os.path.exists("attached"))
+    it.call("restart")
+    assert it.says("by force: it cannot be frozen, because a debugger has it")
+
+
+def test_a_request_that_comes_while_its_worker_stands_still_is_answered():
+    os.mkfifo("hold")
+    it = cluster(f"-n 1 -l 8000 {QUIET}", "python3", server("pauses.py"), path("hold"),
+                 clock=True)
+    pid = it.worker().pid
+    wait(lambda: "D" in map(state, session(pid)))
+    client = idle()
+    wait(lambda: silence(client.socket) > 200)
+    it.call("restart", no_wait=True)
+    wait(lambda: [state(p) for p in session(pid)].count("T") == 2)
+    client.ask()
+    wait(lambda: any(s.unread for s in sockets("established", PORT)))
+    write("hold", "")
+    assert client.answer().status == 200
+    lab.clock.flow()
+    it.event("rollout-done")
+    all_quiet(it, 1)
+
+
+def test_a_connection_between_processes_of_one_worker_is_nobodys_request():
+    it = cluster(f"-n 2 -l 8000 {QUIET} --ready alive:1ms", "python3", server("inner.py"),
+                 path("inner"))
+    it.call("restart")
+    all_quiet(it, 2)
+
+
+def test_a_unix_socket_not_before_it_was_closed():
+    it = cluster(f"-n 2 -l unix:{path('socket')} {QUIET}", RUDE, "--slow", 50)
+    asks = Steady(path("socket"), "--rate", 20, "--path", "/fast", "--path", "/slow")
+    it.call("restart")
+    all_quiet(it, 2)
+    assert asks.end().lost == 0
+
+
+# ---- the kernel wakes one worker for each connection ----
+
+def test_who_was_woken_for_a_connection_and_ends_without_taking_it_another_one_does():
+    # whoever comes after it takes long to start
+    it = cluster("-n 2 -l 8000 --ready notify", "sh", "-c",
+                 '[ ! -e "$1" ] || exec sleep 1000; exec "$0" --doze "$1"', RUDE, path("dozes"))
+    request = Request()
+    slot = int(wait(lambda: read("dozes")))
+    kill(it.worker(slot).pid)
+    assert request.answer().slot == 1 - slot
+
+
+def test_who_is_emptied_and_was_woken_for_a_connection_another_one_takes_it():
+    it = cluster("-n 1 -l 8000 --ready notify --surge 0 --max-unavailable 1 --drain quiet "
+                 "--drain-timeout 10m", RUDE, "--until", Gate(), "--doze", path("dozes"),
+                 "--doze-busy")
+    request = Request("/slow")
+    wait_asked()
+    it.call("scale", count=2)  # the second one waits behind the first
+    late = Request()
+    wait(lambda: read("dozes") == "0")
+    it.call("restart", target="it.0", no_wait=True)
+    assert late.answer().slot == 1
+    assert not queued() and request
