@@ -437,7 +437,7 @@ deb: ## a Debian package, build/nclust_VERSION_ARCH.deb
 
 package-tests: static fixtures ## the package, the image, the archive: some minutes, as root
 	scripts/setup packages
-	bats tests/packages
+	/usr/bin/python3 -m pytest tests/packages
 
 image: static ## a container image of it, by podman: localhost/nclust
 	scripts/make-image

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""What is given away: the Debian package, the container image and the source archive, each made
+from the sources and tried.  `make package-tests`: some five minutes, as root, with a network."""
+import filecmp
+import glob
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+SERVER = "build/fixtures/plain-static"
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+# What it writes outside of /dev/pts is gone afterwards.
+ELSEWHERE = """
+mount -t tmpfs none "$1"
+cd "$1"
+mkdir upper work root
+mount -t overlay none root -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work"
+for dir in proc sys dev; do
+	mount --rbind "/$dir" "root/$dir"
+done
+mount -t tmpfs -o mode=1777 none root/dev/shm
+cd root
+mkdir -p old.root
+pivot_root . old.root
+umount -l /old.root
+mount --make-rshared /
+shift
+exec sh -eu -c "$@"
+"""
+
+
+def run(*command, **options):
+    """Its output; it has to end well."""
+    done = subprocess.run([str(c) for c in command], text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def elsewhere(place, script, *args):
+    mount = place / "mnt"
+    mount.mkdir()
+    return run("unshare", "--mount", "--propagation", "private", "sh", "-eu", "-c", ELSEWHERE, "-",
+               mount, script, "-", *args)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The packages, of a clean clone."""
+    place = tmp_path_factory.mktemp("deb")
+    run("git", "clone", "-q", TOP, place / "clone")
+    run("make", "-s", "deb", cwd=place / "clone")
+    return place / "clone/build"
+
+
+def only(pattern):
+    found = glob.glob(str(pattern))
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_lintian_has_nothing_to_say_of_the_package(made):
+    said = run("lintian", "--fail-on", "error,warning", only(made / "nclust_*.changes"))
+    assert not [line for line in said.splitlines() if line[:2] in ("E:", "W:")]
+
+
+def test_installed_it_rolls_a_real_cluster_removed_it_leaves_nothing(made, tmp_path):
+    shutil.copy(only(made / "nclust_*.deb"), tmp_path / "nclust.deb")
+    shutil.copy(TOP / "etc/debian/tests/roll", tmp_path)
+    elsewhere(tmp_path, """
+        dpkg -i "$1/nclust.deb"
+        dpkg -L nclust | while read -r file; do [ -d "$file" ] || echo "$file"; done >/files
+        grep -qx /usr/bin/nclust /files
+        grep -qx /usr/share/man/man1/nclust.1.gz /files
+        AUTOPKGTEST_TMP= "$1/roll"
+        dpkg --purge nclust
+        while read -r file; do ! [ -e "$file" ] || { echo "left: $file"; exit 1; }; done </files
+        """, tmp_path)
+
+
+def test_autopkgtest_finds_the_test_in_the_source_package_and_it_passes(tmp_path):
+    run("git", "clone", "-q", TOP, tmp_path / "clone")
+    run("scripts/make-deb", "--source", cwd=tmp_path / "clone")
+    said = elsewhere(tmp_path, """
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -qq update
+        apt-get -qq install autopkgtest
+        autopkgtest "$1"/nclust_*.dsc "$1"/nclust_*_*.deb -- null
+        """, tmp_path / "clone/build")
+    assert re.search(r"^roll +PASS", said, re.M), said
+
+
+def test_the_source_archive_is_the_same_twice_and_so_is_what_it_builds(tmp_path):
+    for place in (tmp_path / "one", tmp_path / "another/deeper"):
+        run("git", "clone", "-q", TOP, place)
+        run("make", "-s", "dist", cwd=place)
+        (place / "from").mkdir()
+        run("tar", "-xzf", only(place / "build/nclust-*.tar.gz"), "-C", place / "from",
+            "--strip-components=1")
+        run("make", "-s", "-j2", "nclust", cwd=place / "from")
+    one, two = tmp_path / "one", tmp_path / "another/deeper"
+    assert filecmp.cmp(only(one / "build/nclust-*.tar.gz"), only(two / "build/nclust-*.tar.gz"),
+                       shallow=False)
+    assert filecmp.cmp(one / "from/nclust", two / "from/nclust", shallow=False)
+
+
+def test_the_image_is_small_and_runs_as_root_as_another_user_and_read_only():
+    run("tests/packages/image", SERVER, "", "--user 1234:1234", "--read-only",
+        "--read-only --user 1234:1234", cwd=TOP,
+        env={**os.environ, "PODMAN": "podman --runtime runc"})
+
+
+def test_an_ordinary_user_can_make_the_image_and_run_it(tmp_path):
+    place = tmp_path / "from"
+    place.mkdir()
+    run("cp", "--parents", "etc/Containerfile", "scripts/make-image", "tests/packages/image",
+        "build/static/nclust", SERVER, place, cwd=TOP)
+    run("chmod", "-R", "go=rX", tmp_path, *tmp_path.parents[:-2])
+    elsewhere(tmp_path, """
+        useradd -m -s /bin/sh shop
+        mkdir -m 700 /tmp/of-shop
+        chown shop /tmp/of-shop
+        cd "$1"
+        su shop -c "
+            export XDG_RUNTIME_DIR=/tmp/of-shop
+            PODMAN='podman --runtime runc --storage-driver vfs --cgroup-manager cgroupfs'
+            export PODMAN
+            tests/packages/image $2 '' --read-only"
+        """, place, SERVER)
