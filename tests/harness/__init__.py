@@ -8,11 +8,12 @@ import pytest
 
 from .control import Closed, Control, Object, Refused
 from .instance import (DIE, HEAR, NAP, NOTIFY, PLAIN, PROGRAM, RUDE, SERVE, UNWELL, Instance,
-                       cluster, fixture, inside, launch, nclust, numbers, server, start, variant)
+                       born, cluster, fixture, inside, launch, leak, nclust, numbers, section,
+                       server, start, variant)
 from .lab import (BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command, descriptors,
                   environment, freeze, is_alive, is_gone, is_stopped, kill, lines, living, need,
-                  need_root, path, pids, read, run, session, stat, state, thaw, wait, wait_gone,
-                  write)
+                  need_root, path, pids, read, rests, run, session, stat, state, thaw, wait,
+                  wait_gone, write, edit)
 from .life import Life
 from .load import Clients, Steady, Visits
 from .net import (PORT, Answer, Request, asked, dial, get, holders, inodes, listens, queued, slots,

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from . import lab
-from .control import Closed, Control, Refused
+from .control import Closed, Control, Object, Refused
 
 PROGRAM = os.environ.get("NCLUST", f"{lab.CHECKOUT}/nclust")
 VARIANTS = os.environ.get("VARIANTS", f"{lab.CHECKOUT}/build/plain/variants")
@@ -160,6 +160,12 @@ class Instance:
             self.control = self.connect()
         return self.control.call(method, bound, **params)
 
+    def begin(self, method, **params):
+        """A request on a connection of its own: call what this returns for its answer."""
+        control = self.connect()
+        number = control.send(method, **params)
+        return lambda: control.answer(number)
+
     def verb(self, verb, *args, target=None, **options):
         """The client: `nclust VERB NAME ...`."""
         return nclust(verb, target or self.name, *args, program=inside(PROGRAM), **options)
@@ -184,6 +190,14 @@ class Instance:
 
     def pids(self, cluster=None):
         return [w.pid for w in self.workers(cluster) if w.pid is not None]
+
+    def role(self, name, but=None):
+        """Wait for its own process that is called nclust-NAME, another one than `but`: its pid."""
+        return lab.wait(lambda: next((p for p in self.roles(name) if p != but), None), name)
+
+    def roles(self, name):
+        return [p for p in lab.living() if lab.command(p).startswith(f"nclust-{name}")
+                and lab.stat(p)[1:2] == [str(self.pid)]]
 
     def log(self):
         return lab.read(self.log_path)
@@ -231,7 +245,8 @@ class Instance:
     def mark(self):
         """All events that have come so far are before this number."""
         self.follow()
-        self.control.call("status")  # what was before it has been sent
+        for _ in range(2):  # a turn each: what was before them has been sent
+            self.call("status", readiness="")
         while (message := self.listener.read(0)) is not None:
             self.events.append(message.params)
         return len(self.events)
@@ -252,12 +267,23 @@ class Instance:
 
     # ---- time ----
 
-    def advance(self, seconds):
+    def advance(self, seconds, step=None):
         """Its clock goes on by that; what has become due is done when this returns, but for
-        what other processes do.  (Draining looks at times of the kernel's, too: --drain off.)"""
+        what other processes do.  (Draining looks at times of the kernel's, too: --drain off.)
+        step: not in one leap, after which nclust forgives others for what it believes to be a
+        time when it could not run."""
+        if step is not None:
+            for _ in range(round(seconds / step)):
+                self.advance(step)
+            return
+        self.turns(1)  # what has happened is before that
         lab.clock.advance(seconds)
+        self.turns(3)  # timers set timers
+
+    def turns(self, count):
+        """Until its loop has gone round so often."""
         try:
-            for _ in range(3):  # a turn each; timers set timers
+            for _ in range(count):
                 self.call("status", readiness="")
         except (Closed, OSError):  # then it was due to end
             self.forget()
@@ -296,7 +322,7 @@ class Instance:
             yield "status", brief(with_own.call("status", bound=5))
             with_own.call("events", bound=5)
             events = with_own.events
-        except (OSError, Closed, Refused, AssertionError) as error:
+        except (OSError, Closed, Refused, AssertionError, AttributeError) as error:
             yield "does not answer", repr(error)
             yield "last status", brief(self.last_status)
             events = self.events
@@ -328,6 +354,25 @@ def start(options="", *command, **more):
 def cluster(options="", *command, **more):
     """The same, and all its workers are ready."""
     return start(options, *command, **more).wait_ready()
+
+
+def leak(options="", *words, **more):
+    """Workers that tell what each was born with: see born()."""
+    os.makedirs(lab.path("born"), exist_ok=True)
+    os.chmod(lab.path("born"), 0o777)
+    return cluster(f"-n 1 --ready notify {options}", fixture("leak"), "--notify", "--to",
+                   lab.path("born/{slot}"), *words, **more)
+
+
+def born(slot=0):
+    """What the latest worker of that slot was given (tests/fixtures/leak.c)."""
+    return json.loads(lab.read(f"born/{slot}"), object_hook=Object)
+
+
+def section(name, command, *lines, workers=2, ready="notify"):
+    """Of a configuration file: a cluster."""
+    return "\n".join((f"[cluster:{name}]", f"command = {command}", f"workers = {workers}",
+                      f"ready = {ready}", *lines, ""))
 
 
 def numbers(text, pattern):

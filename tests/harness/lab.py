@@ -2,6 +2,7 @@
 """What a test has: its directory, its processes, and ways to wait for something."""
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,9 @@ dir = None  # the test's own directory
 started = []  # processes: subprocess.Popen
 instances = []  # of nclust, also those that have ended
 clock = None  # of those whose time the test moves
+
+# nclust runs under sanitizers: their reports are failures.
+SANITIZED = "SANITIZED" in os.environ
 
 # What the caller has must not reach nclust.
 FOREIGN = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC",
@@ -41,9 +45,33 @@ def begin(directory):
     os.environ["LC_ALL"] = "C.UTF-8"
 
 
+def begin_item(leaks):
+    if not SANITIZED:
+        return
+    # its own limit of core files would be that of all workers
+    os.environ["ASAN_OPTIONS"] = (
+        f"detect_leaks={0 if leaks else 1}:disable_coredump=0:log_path={dir}/sanitizer")
+    os.environ["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={dir}/sanitizer"
+    os.chmod(dir, 0o777)  # processes of other users write there, too
+
+
 def end():
     for instance in instances:
         instance.end()
+    for instance in instances if SANITIZED else ():
+        try:  # leaks are looked for at the end of a process
+            instance.process.wait(30 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+
+
+def sanitizer_says():
+    found = [read(name) for name in os.listdir(dir) if name.startswith("sanitizer.")]
+    for name in os.listdir(dir) if SANITIZED else ():
+        if name.endswith(".log"):  # of processes without an environment
+            at = re.search(r"ERROR: \w*Sanitizer|^\S+\.[ch]:[\d:]* runtime error:", read(name), re.M)
+            found += [read(name)[at.start():][:4000]] if at else []
+    return "\n".join(found)
 
 
 def path(name=""):
@@ -73,6 +101,13 @@ def read(name):
 
 def lines(name):
     return read(name).splitlines()
+
+
+def edit(name, old, new):
+    """Put a text in the place of another one, which that file has."""
+    text = read(name)
+    assert old in text, f"not in {name}: {old}\n{text}"
+    write(name, text.replace(old, new))
 
 
 class Gate:
@@ -223,8 +258,13 @@ def command(pid):
 
 
 def environment(pid):
-    with open(f"/proc/{pid}/environ", errors="surrogateescape") as f:
-        return dict(v.split("=", 1) for v in f.read().split("\0") if "=" in v)
+    """{} if it is gone."""
+    try:
+        with open(f"/proc/{pid}/environ", errors="surrogateescape") as f:
+            text = f.read()
+    except (FileNotFoundError, ProcessLookupError):
+        text = ""
+    return dict(v.split("=", 1) for v in text.split("\0") if "=" in v)
 
 
 def descriptors(pid):
@@ -244,6 +284,30 @@ def is_stopped(pid):
                    for t in os.listdir(f"/proc/{pid}/task"))
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+# poll, epoll_wait, epoll_pwait: which argument is how many milliseconds they wait
+WAITS = {7: 3, 232: 4, 281: 4}
+FUTEX = 202
+
+
+def waits(thread, seconds):
+    """Does it wait for an event, and for that time at least?"""
+    call = read(f"/proc/{thread}/syscall").split()
+    if call[:1] == [str(FUTEX)]:
+        return int(call[4], 16) == 0
+    if not call or not call[0].isdigit() or int(call[0]) not in WAITS:
+        return False
+    timeout = int(call[WAITS[int(call[0])]], 16) & 0xffffffff
+    return timeout > seconds * 1000
+
+
+def rests(pid, seconds=1e5):
+    """Is none of its threads going to wake up by itself, or not before so many seconds?  (A
+    timer of ten years is none.)"""
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers of system calls here are not known")
+    return all(waits(f"{pid}/task/{t}", seconds) for t in os.listdir(f"/proc/{pid}/task"))
 
 
 def freeze(*leaders):

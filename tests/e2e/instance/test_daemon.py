@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""nclust -d: it returns when all is ready, or with the reason why not."""
+import pty
+
+from harness import *
+
+DEAF = (fixture("deaf"), "--notify")
+ONE = "-d -n 1 --ready notify --stop-signal KILL"
+
+
+def nothing_is_left():
+    wait(lambda: living() == [])
+    return os.listdir(path("run")) == []
+
+
+def test_it_returns_when_all_are_ready_and_not_before():
+    gate = Gate("go.{slot}")
+    it = launch(f"-d -n 2 --ready notify --pidfile {path('pid')}", fixture("slow-ready"), gate)
+    it.wait_there()
+    gate.open(1)
+    it.event("ready", slot=1)
+    assert "1 of 2 ready" in it.verb("status").out
+    assert it.process.poll() is None
+    gate.open(0)
+    assert it.exit() == 0
+    status = it.status()
+    assert status.clusters[0].ready == 2  # at this very moment
+    assert int(read("pid")) == status.pid
+    # a session of its own, of no terminal and below nobody of ours
+    _, parent, _, session_of_it, terminal = stat(status.pid)[:5]
+    assert (parent, session_of_it, terminal) == ("1", str(status.pid), "0")
+    it.call("stop")
+    assert nothing_is_left() and not os.path.exists("pid")
+
+
+def test_it_leaves_the_pipe_and_the_terminal_of_who_started_it():
+    started = run(inside(PROGRAM), "--name", "it", *ONE.split(), "--", *DEAF)
+    assert "1 of 1 workers ready" in started.err
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(inside(PROGRAM), ["nclust", "--name", "on-tty", *ONE.split(), "--", *DEAF])
+    with pytest.raises(OSError):  # nobody has the other side open any more
+        while os.read(terminal, 4096):
+            pass
+    assert os.waitpid(pid, 0)[1] == 0
+    for name in "it", "on-tty":
+        nclust("status", name).ok()
+
+
+def test_a_start_that_times_out_tells_why_and_leaves_nothing():
+    it = launch("-d -n 2 --ready notify --start-timeout 1s", "sh", "-c",
+                'echo still waiting for the database; echo >>"$1"; exec "$0" never',
+                fixture("slow-ready"), path("said"), clock=True).wait_there()
+    wait(lambda: len(lines("said")) == 2)
+    it.advance(1.1)
+    assert it.exit() == 1
+    assert it.says("start-timeout") and it.says("still waiting for the database")
+    assert nothing_is_left()
+
+
+def test_one_cluster_of_two_whose_worker_dies_three_times_ends_both():
+    it = launch("-d", ini=f"""
+        [nclust]
+        pidfile = {path('pid')}
+        [cluster:web]
+        command = {' '.join(DEAF)}
+        workers = 2
+        ready = notify
+        stop-signal = KILL
+        [cluster:api]
+        command = {DIE} --stderr 'first words' --stderr 'cannot open the database' --exit 7
+        workers = 1
+        ready = notify
+        backoff-min = 10ms
+        """)
+    assert it.exit() == 1
+    for text in "three times", "api", "exit 7", "cannot open the database":
+        assert it.says(text)
+    assert nothing_is_left() and not os.path.exists("pid")
+
+
+def test_what_keeps_it_from_starting_at_all_is_told_by_its_status():
+    it = cluster("-n 1 -l 8000 --ready notify", SERVE, "--notify")
+    write("wrong.ini", "[cluster]\n")
+    for options, command, status, says in (
+            ("--name two", path("nothing"), 127, "No such file"),
+            ("--name two", path(), 126, path()),
+            (f"-c {path('wrong.ini')}", "", 78, "wrong.ini"),
+            ("--name it", "true", 75, f"already running (pid {it.pid})"),
+            ("--name two -l 8000", "true", 1, "8000")):
+        nclust("-d -n 1" if command else "-d", options, "--" if command else "",
+               command).fails(status, says)
+
+
+@pytest.mark.parametrize("how", ("kill", "stop"))
+def test_who_waits_for_one_that_is_ended_while_it_starts_is_told(how):
+    it = launch("-d -n 1 --ready notify", fixture("slow-ready"), "never").wait_there()
+    it.event("started")
+    if how == "kill":
+        kill(it.pid)
+    else:
+        it.call("stop", now=True)
+    assert it.exit() > 0
+    wait(lambda: living() == [])
+
+
+@pytest.mark.parametrize("log", ("auto", "off", "inherit", "prefix"))
+def test_after_the_start_output_goes_where_it_was_told_and_stops_nobody(log):
+    gate = Gate()
+    it = launch(f"{ONE} --log {log}", "sh", "-c",
+                'echo before; "$0/notify" READY=1 --barrier --exit 0; "$0/log-flood" --lines 20000;'
+                'until [ -e "$1" ]; do sleep 0.01; done; echo said later; "$0/hear" --to "$2"',
+                fixture(""), gate, path("heard"))
+    assert it.exit() == 0
+    assert not it.says("said later")
+    gate.open()
+    wait(lambda: "start" in read("heard"))  # more than any pipe takes has been written
+    if log in ("inherit", "prefix"):
+        it.logged("it.0 | said later" if log == "prefix" else "said later")
+    else:
+        assert not it.says("before") and not it.says("said later")
+        kill(it.worker().pid)  # later workers as well
+        wait(lambda: read("heard").count("start") == 2)
