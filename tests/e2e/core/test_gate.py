@@ -79,7 +79,7 @@ def waits_in_vain(it, n):
 def test_a_private_unix_path_makes_nobody_ready(options):
     Gate("go").open()
     it = cluster(f"-n 2 --start-timeout 5s --drain off --bake 0 {options}", "python3",
-                 server("ports.py"), "path", 8000, clock=True)
+                 server("gate.py"), "path", 8000, clock=True)
     before = it.pids()
     os.unlink("go")
     answer = it.begin("restart")
@@ -98,7 +98,7 @@ def test_a_private_unix_path_makes_nobody_ready(options):
 def test_a_release_that_ends_or_stays_between_its_two_ports_changes_nothing_but_if_permitted():
     write("go", "")
     it = cluster("-n 2 --bake 0 --drain off --start-timeout 5s", "python3",
-                 server("ports.py"), 8001, 8000, clock=True)
+                 server("gate.py"), 8001, 8000, clock=True)
     wait(lambda: len(it.cluster().listeners) == 2)
     before = it.pids()
     os.unlink("go")

@@ -1,38 +1,47 @@
 # SPDX-License-Identifier: MIT
-"""ports.py FIRST PORT: a server that listens on FIRST at once, "path" (a unix path of its own) or a
-port, and on PORT only when there is a file `go` in its directory and the program that stands in that
-is done.  waits.PID is there once it waits."""
-import http.server
+"""A server that waits by poll(2) and answers each request 100 ms later: at all sockets that it is
+given, and else at ports of 127.0.0.1, the first for all slots and the others for slot 0.
+
+    ports.py PORT...
+"""
 import os
+import select
 import socket
 import sys
 import threading
 import time
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"pid=%d" % os.getpid())
-
-    def log_message(self, *args):
-        pass
+def answer(client):
+    client.recv(4096)
+    time.sleep(0.1)
+    client.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+    client.close()
 
 
-def open_port(port):
-    return http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Answer)
+def bound(port):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", int(port)))
+    s.listen()
+    return s
 
 
-if sys.argv[1] == "path":
-    own = socket.socket(socket.AF_UNIX)
-    own.bind(f"{os.getpid()}.pipe")
-    own.listen()
-else:
-    threading.Thread(target=open_port(sys.argv[1]).serve_forever, daemon=True).start()
-open(f"waits.{os.getpid()}", "w").close()
-while not os.path.exists("go"):
-    time.sleep(0.01)
-with open("go") as program:
-    exec(program.read())
-open_port(sys.argv[2]).serve_forever()
+own = sys.argv[1:] if os.environ["NCLUST_SLOT"] == "0" else sys.argv[1:2]
+given = range(int(os.environ.get("LISTEN_FDS", 0)))
+doors = [socket.socket(fileno=3 + i) for i in given] + [bound(port) for port in own]
+doors = {s.fileno(): s for s in doors}
+waits = select.poll()
+for s in doors.values():
+    s.setblocking(False)
+    waits.register(s, select.POLLIN)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+    told.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while True:
+    for fd, _ in waits.poll():
+        try:
+            taken = doors[fd].accept()[0]
+        except BlockingIOError:
+            continue
+        taken.setblocking(True)
+        threading.Thread(target=answer, args=(taken,)).start()
