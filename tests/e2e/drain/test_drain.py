@@ -10,12 +10,11 @@ from harness import lab
 DOCKER = (fixture("confine"), "docker", "--")
 QUIET = "--ready notify --drain quiet --drain-timeout 10m --log-level debug"
 SHORT = ("--rate", 60, "--jitter", "--path", "/fast:5", "--path", "/slow:5")
-CHAT = ("--mode", "chat", "--connections", 48, "--rate", 60)
 # restart_syscall(2) of x86-64, and of arm64
 RESTARTED = (["219"], ["128"])
-# what nclust is told, the server, and how it is asked
+# what nclust is told, the server, how it is asked, and how many clients are idle meanwhile
 HELPLESS = {
-    "connections that idle": ("-l 8000", [RUDE], CHAT),
+    "connections that idle": ("-l 8000", [RUDE, "--slow", 60], SHORT, 24),
     "each process has all connections": (
         "-l 8000", [RUDE, *"--blocking --fork --keep --chunks 4 --gap 150".split()],
         ["--mode", "stream", "--rate", 8, "--path", "/stream"]),
@@ -27,9 +26,9 @@ HELPLESS = {
         "sh", "-c", f"{inside(PROGRAM)} exec -- {RUDE} --slow 50; true"], SHORT),
     "behind a shell with job control": ("-l 8000", [
         "bash", "-c", f'set -m; {inside(PROGRAM)} exec -- {RUDE} & wait; echo "$?" >"$0"',
-        "seen"], CHAT),
+        "seen"], SHORT, 24),
     "below a parent with job control": ("-l 8000", [
-        "python3", server("jobs.py"), "seen", RUDE], CHAT),
+        "python3", server("jobs.py"), "seen", RUDE], SHORT, 24),
     "another user's": ("-l 8000 --user nobody", [RUDE, "--slow", 50], SHORT),
 }
 SELDOM = ("a header, and its body later", "a process for each request",
@@ -40,13 +39,16 @@ SELDOM = ("a header, and its body later", "a process for each request",
     pytest.param(kind, marks=pytest.mark.nightly) if kind in SELDOM else kind
     for kind in HELPLESS))
 def test_a_server_that_dies_on_its_stop_signal_loses_nothing(kind):
-    options, command, load = HELPLESS[kind]
+    options, command, load, *idlers = HELPLESS[kind]
     if kind == "another user's":
         need_root()
     it = cluster(f"-n 2 {QUIET} {options}", *command)
+    clients = [idle() for _ in range(*idlers or [0])]
     asks = Steady(PORT, *load)
     it.call("restart")
     all_quiet(it, 2)
+    for client in clients:
+        client.wait_end()
     got = asks.end()
     assert got.answered > 0 and got.lost == 0
     assert not os.path.exists("seen")  # nobody has noticed a stop
@@ -296,7 +298,7 @@ open("attached", "w").close()
 os.waitpid({it.worker().pid}, 0x40000000)""")
     wait(lambda: os.path.exists("attached"))
     it.call("restart")
-    assert it.says("by force: it cannot be frozen, because a debugger has it")
+    it.logged("by force: it cannot be frozen, because a debugger has it")
 
 
 def test_a_request_that_comes_while_its_worker_stands_still_is_answered():

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: MIT
+"""Workers that have grown too much, or too old, or got so many connections are replaced, one at a
+time."""
+import re
+import textwrap
+
+from healthy import *
+
+
+def one_at_a_time(it, count):
+    """Never were there two more than wanted: each begins when the one before has ended."""
+    it.mark()
+    there = 0
+    for event in it.events:
+        there += (event.event == "started") - (event.event == "exited")
+        assert there <= count + 1
+
+
+# ---- memory ----
+
+def test_one_that_takes_too_much_memory_is_replaced_and_the_figure_is_told():
+    it = begin("-l 8000 --max-memory 64M", UNWELL, count=2)
+    hungry = get("/eat/80")
+    other = it.worker(1 - hungry.slot).pid
+    until(it, lambda: replaced(it, hungry.pid, 2), 0.5)
+    told = it.event("memory", pid=hungry.pid)
+    assert re.search(f"worker {hungry.pid} uses 8[0-9] MiB, 'max-memory' is 64 MiB", told.text)
+    assert it.event("exited").why == "memory"
+    it.logged("(used too much memory)")
+    assert it.worker(1 - hungry.slot).pid == other
+
+
+def test_when_all_have_grown_they_go_one_at_a_time_and_no_request_is_lost():
+    it = start("-n 3 -l 8000 --ready tcp --bake 0 --max-memory 20M --drain-timeout 10m", "sh", "-c",
+               '[ -e fixed ] && exec "$0"; exec "$0" --eat 30', UNWELL, clock=True)
+    lab.clock.flow()
+    it.wait_ready()
+    old = it.pids()
+    write("fixed", "")
+    load = Clients()
+    under_load(it, lambda: all(map(is_gone, old)))
+    got = load.end()
+    assert got.answered > 0 and (got.refused, got.lost) == (0, 0)
+    assert it.wait_ready().cluster().ready == 3
+    one_at_a_time(it, 3)
+
+
+def test_what_forked_processes_share_is_not_counted_for_each():
+    # 30 MiB, and five children that have the same pages
+    it = cluster("-n 1 --ready notify --max-memory 64M", "python3", "-c", """
+import os, socket, time
+memory = bytearray(os.urandom(1 << 20) * 30)
+for i in range(5):
+    if os.fork() == 0:
+        time.sleep(1000)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+    told.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+time.sleep(1000)""", clock=True)
+    it.advance(12, step=0.4)  # it has been looked at, twice
+    assert it.happened("memory") == []
+    assert 30 << 20 <= it.worker().memory_bytes < 64 << 20
+
+
+def test_one_that_takes_too_much_for_a_moment_stays_and_moments_do_not_add_up():
+    it = cluster("-n 1 --ready notify --max-memory '32M for 5s'", "python3", "-c", """
+import os, signal, socket, sys
+signals = {signal.SIGUSR1, signal.SIGUSR2}
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+told.connect(os.environ["NOTIFY_SOCKET"])
+told.send(b"READY=1")
+held = [os.urandom(20 << 20)]
+while True:
+    if signal.sigwait(signals) == signal.SIGUSR1:
+        held.append(os.urandom(30 << 20))
+    else:
+        held.pop()
+    told.send(b"STATUS=%d" % len(held))
+""", clock=True)
+
+    def hold(count, seconds):
+        kill(it.worker().pid, SIGUSR1 if count == 2 else SIGUSR2)
+        wait(lambda: it.worker().get("status") == str(count))
+        it.advance(seconds, step=0.4)
+
+    it.advance(6, step=0.4)
+    for _ in range(2):
+        hold(2, 3)
+        hold(1, 2)
+    assert it.happened("memory") == []
+    hold(2, 7)
+    assert "'max-memory' is 32 MiB for 5s" in it.event("memory").text
+
+
+# ---- age ----
+
+def test_those_that_are_old_go_one_at_a_time():
+    it = begin("-l 8000 --max-age 10s", UNWELL, count=2)
+    old = it.pids()
+    it.advance(8, step=0.4)
+    assert it.pids() == old
+    until(it, lambda: all(map(is_gone, old)), 0.1)
+    it.logged("(was too old)", 2)
+    one_at_a_time(it, 2)
+
+
+# ---- connections ----
+
+COUNTED = "-l 127.0.0.1:8000 --ready notify --bake 0 --stable-after 100ms --log-level info"
+
+
+def counted(options, *args, count=2, **more):
+    """Where the kernel counts for us."""
+    need_root()
+    return cluster(f"-n {count} {COUNTED} {options}", RUDE, "--close", *args, clock=True, **more)
+
+
+def ask(times):
+    for _ in range(times):
+        assert get().status == 200
+
+
+def requests(it):
+    return [w.get("requests") for w in it.workers()]
+
+
+def test_max_requests_workers_share_no_socket_then_and_no_request_is_lost():
+    it = counted("--max-requests 40 --drain-timeout 10m", count=3)
+    assert it.cluster().balance == "rr"
+    lab.clock.flow()
+    old = it.pids()
+    load = Steady(PORT, "--rate", 300)
+    under_load(it, lambda: all(map(is_gone, old)))
+    assert load.end().lost == 0
+    it.logged("has had 'max-requests'", 3)
+    one_at_a_time(it, 3)
+
+
+def test_max_requests_one_worker_alone_that_binds_by_itself():
+    need_root()
+    it = cluster("-n 1 --ready listen --stable-after 100ms --max-requests 100 --drain off",
+                 RUDE, "--close", PORT, clock=True)
+    pid = it.worker().pid
+    ask(80)
+    until(it, lambda: requests(it) == [80], 0.4)
+    assert it.worker().pid == pid
+    ask(40)
+    until(it, lambda: is_gone(pid), 0.4)
+    assert it.event("exited").why == "requests"
+    until(it, lambda: ready(it, 1))
+    assert requests(it)[0] < 40
+
+
+def test_max_requests_each_has_its_own_count_which_an_upgrade_carries_on_and_no_check_is_in_it():
+    it = counted("--max-requests 1000 --check tcp --check-interval 1s")
+    for total in (40, 80):
+        # one that comes in the moment of a check may be missed
+        until(it, lambda: not sockets("established", PORT))
+        ask(40)
+        until(it, lambda: sum(requests(it)) >= total - 8)
+        assert min(requests(it)) >= total / 4
+        ok = checks(it).ok
+        until(it, lambda: checks(it).ok >= ok + 10)
+        assert total - 8 <= sum(requests(it)) <= total + 8
+        it.call("upgrade")
+        assert total - 8 <= sum(requests(it)) <= total + 8
+
+
+def test_max_requests_a_reload_changes_the_number_for_those_that_run():
+    need_root()
+    ini = textwrap.dedent(f"""
+        [cluster:it]
+        command = {RUDE} --close
+        workers = 2
+        listen = 127.0.0.1:8000
+        ready = notify
+        stable-after = 100ms
+        drain = off
+        max-requests = """)
+    it = cluster(ini=ini + "10000\n", clock=True)
+    pid = it.worker().pid
+    ask(40)
+    until(it, lambda: min(requests(it)) >= 15, 0.4)
+    write("it.ini", ini + "12\n")
+    it.call("reload")
+    assert it.worker().pid == pid
+    until(it, lambda: is_gone(pid), 0.4)
+    assert it.event("exited").why == "requests"
+
+
+def test_max_requests_where_the_kernel_does_not_count_one_line_says_what_would_help():
+    if read("/proc/sys/kernel/unprivileged_bpf_disabled") == "0\n":
+        pytest.skip("everybody may use bpf(2) here")
+    it = counted("--max-requests 10", under=("setpriv", "--bounding-set=-bpf,-sys_admin"))
+    before = it.pids()
+    ask(30)
+    until(it, lambda: it.says("'max-requests' needs balance = rr or least"), 0.4)
+    it.logged("CAP_BPF would do")
+    it.advance(70, step=0.9)
+    assert it.log().count("needs balance") == 1
+    assert it.pids() == before
+
+
+@pytest.mark.nightly
+def test_max_requests_nclust_counts_what_it_gives_to_workers_of_nodes_cluster():
+    app = write("app.js", """
+require('http').createServer((q, s) => {
+  s.setHeader('connection', 'close')
+  s.end('pid=' + process.pid)
+}).listen(8000, '127.0.0.1')""")
+    it = cluster("-n 2 --stable-after 100ms --bake 0 --max-requests 50", need("node"), app,
+                 clock=True)
+    wait_listened()
+    ask(30)
+    until(it, lambda: requests(it) == [15, 15], 0.4)
+    lab.clock.flow()
+    old = it.pids()
+    ask(90)
+    under_load(it, lambda: all(map(is_gone, old)))
+    for n in (1, 2):
+        assert it.event("exited", n=n).why == "requests"
