@@ -9,14 +9,14 @@ from . import lab
 PORT = 8000
 
 
-def dial(port=PORT, host="127.0.0.1", unix=None):
-    """A connection."""
+def dial(port=PORT, host="127.0.0.1", unix=None, source=None):
+    """A connection, from that address of this machine."""
     if unix is not None:
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(lab.BOUND)
         s.connect(unix)
     else:
-        s = socket.create_connection((host, port), lab.BOUND)
+        s = socket.create_connection((host, port), lab.BOUND, source and (source, 0))
     return s
 
 
@@ -47,9 +47,9 @@ class Request:
     """One that has been sent, by a connection of its own."""
 
     def __init__(self, path="/", port=PORT, host="127.0.0.1", unix=None, method="GET",
-                 headers=None, body=None):
+                 headers=None, body=None, source=None):
         self.http = http.client.HTTPConnection(host, port, timeout=lab.BOUND)
-        self.http.sock = self.socket = dial(port, host, unix)
+        self.http.sock = self.socket = dial(port, host, unix, source)
         self.http.request(method, path, body, headers or {})
 
     def answer(self):
@@ -133,4 +133,10 @@ def inodes(pid):
 def holders(port=PORT):
     """The processes that have accepted connections there."""
     wanted = {s.inode for s in sockets("established", port)}
-    return [p for p in lab.living() if wanted & inodes(p)]
+    found = []
+    for pid in lab.living():
+        try:
+            found += [pid] if wanted & inodes(pid) else []
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended meanwhile
+    return found
