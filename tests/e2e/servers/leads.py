@@ -3,7 +3,7 @@
 
 --message: it leads when nclust says so, instead of by flock(2).
 --leave: it leaves a process of another session behind, which has the lock, too.
---linger SECONDS: so long it goes on after SIGTERM.
+--linger PATH: after SIGTERM it goes on until that file is there.
 """
 import fcntl
 import json
@@ -16,7 +16,7 @@ import threading
 import time
 
 FILE = sys.argv[1]
-LINGER = float(sys.argv[sys.argv.index("--linger") + 1]) if "--linger" in sys.argv else 0
+LINGER = sys.argv[sys.argv.index("--linger") + 1] if "--linger" in sys.argv else "/"
 
 
 def lead():
@@ -49,7 +49,8 @@ def notify(text):
 
 
 def on_term(*_):
-    time.sleep(LINGER)
+    while not os.path.exists(LINGER):
+        time.sleep(0.01)
     os._exit(0)
 
 
