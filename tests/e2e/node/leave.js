@@ -3,19 +3,15 @@
 // who asks for /poll is answered then: node leave.js LISTEN
 const fs = require("fs");
 const http = require("http");
+const later = require("./later");
 const who = require("./who");
 
 const polls = [];
 const connections = new Set();
 
 const server = http.createServer((request, response) => {
-  const url = new URL(request.url, "http://x");
-
-  if (url.pathname === "/poll") {
-    polls.push(response);
-  } else {
-    setTimeout(() => response.end(who()), Number(url.searchParams.get("ms")));
-  }
+  if (request.url === "/poll") polls.push(response);
+  else later(request, () => response.end(who()));
 });
 
 server.on("connection", (socket) => {

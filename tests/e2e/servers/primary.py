@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import sys
-import time
 
 channel = socket.socket(fileno=int(os.environ["NODE_CHANNEL_FD"]))
 inbox = b""
@@ -80,6 +79,26 @@ elif what == "acks":
     say(act="close", key="no such", seq=1)
     channel.sendall(b'{"cmd":"NODE_CLUSTER","act":"queryServer","seq":\n')
     tell("after", errno_of(**tcp))
+elif what == "nonsense":
+    handle = b'{"cmd":"NODE_HANDLE"'
+    query = b'{"cmd":"NODE_CLUSTER","act":"queryServer"'
+    for line in (b"\n{\n}", b"[]", b"null", b"\0\0", query, query + b"}", handle + b"}",
+                 query + b',"seq":' + b"[" * 5000, handle + b',"type":"net.Native","msg":{}}'):
+        channel.sendall(line + b"\n")
+    say(act="none", seq=1)
+    say(act="listening", port="x", addressType={}, seq=3)
+    for place in ([{"port": port} for port in (-1, 65536, 1e99, "80", None, {})]
+                  + [{"addressType": kind} for kind in (5, None, "udp7", -1, [])]
+                  + [{"fd": fd} for fd in (-1, "x", 1.5)]
+                  + [{"address": "x" * 4000, "port": -1, "addressType": -1}]):
+        ask(4, **{**tcp, **place})
+    say(act="queryServer", index=0, seq=5, **tcp)
+    while hear()[0].get("ack") != 5:
+        channel.sendall(b'{"cmd":"NODE_HANDLE_ACK"}\n')
+    tell("after 0")
+elif what == "deaf":
+    tell("after 0")
+    os.read(os.pipe()[0], 1)  # it never reads what it is told
 elif what == "endless":
     tell("begins")
     try:
@@ -99,15 +118,14 @@ elif what == "handles":
     tell("after", errno_of(**tcp))
 elif what == "nack":
     ask(1, **tcp)
-    got = []
-    while True:
-        message, fds = hear()
-        if message["cmd"] != "NODE_HANDLE":
-            tell("errno", message["errno"])
-            break
-        got.append(time.monotonic())
-        channel.sendall(b'{"cmd":"NODE_HANDLE_NACK"}\n')
-    gaps = [b - a for a, b in zip(got, got[1:])]
-    tell("sent", len(got), "patient", min(gaps) >= 0.015)
+    count = 0
+    while "errno" not in (message := hear()[0]):
+        if message.get("cmd") == "NODE_HANDLE":
+            count += 1
+            channel.sendall(b'{"cmd":"NODE_HANDLE_NACK"}\n')
+            tell("sent", count)
+        else:
+            tell(message)
+    tell("errno", message["errno"])
 while True:
     hear()
