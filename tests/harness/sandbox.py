@@ -150,11 +150,14 @@ class Sandbox:
             order = json.loads(order)
             item = self.session.items[order["item"]]
             following = None if order["next"] is None else self.session.items[order["next"]]
+            lab.begin_item(leaks=item.get_closest_marker("leaks") is not None)
             to_json = item.config.hook.pytest_report_to_serializable
-            got = [to_json(config=item.config, report=r)
-                   for r in runtestprotocol(item, log=False, nextitem=following)]
+            got = runtestprotocol(item, log=False, nextitem=following)
             if following is None:
                 lab.end()
+                if found := lab.sanitizer_says():
+                    got.append(self.crash(item, found))
+            got = [to_json(config=item.config, report=r) for r in got]
             reports.write(json.dumps(got) + "\n")
             reports.flush()
 
@@ -232,11 +235,16 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "shared: the tests of this class share a sandbox")
+    config.addinivalue_line("markers", "leaks: no leak is looked for (scripts/check-asan)")
+    config.addinivalue_line("markers", "unsanitized: not for scripts/check-asan")
     config.addinivalue_line("markers", "nightly: not in scripts/check, but in make nightly")
     faulthandler.enable()
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups
 def pytest_collection_modifyitems(items):
     for item in items:
+        if lab.SANITIZED and item.get_closest_marker("unsanitized"):
+            item.add_marker(pytest.mark.skip("not with a sanitizer"))
         if is_shared(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.rpartition("::")[0]))
