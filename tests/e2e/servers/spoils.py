@@ -2,6 +2,7 @@
 # A server of one socket, which it spoils for all others: a unix listener when it is
 # asked to stop ("shutdown", "unlink"); any listener as often as it can, while FILE is
 # there ("while" FILE); a datagram socket, once FILE is there ("connect" FILE).
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ listener = socket.socket(fileno=3)
 def stop(*_):
     if how == "shutdown":
         listener.shutdown(socket.SHUT_RDWR)
-    elif how == "unlink":
+    elif how == "unlink" and os.path.exists(listener.getsockname()):
         os.unlink(listener.getsockname())
     os._exit(0)
 
@@ -46,7 +47,7 @@ def answer():
     except OSError:
         time.sleep(0.01)
         return
-    with client:
+    with client, contextlib.suppress(OSError):  # it may be gone
         client.recv(1000)
         client.sendall(b"HTTP/1.0 200 OK\r\n\r\npid=%d\n" % os.getpid())
 

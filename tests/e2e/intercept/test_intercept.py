@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: MIT
+"""Taking over the port of servers that bind by themselves: what becomes of each kind of
+bind and listen, whom nclust binds for and whom not, and what a worker that is killed, slow
+or hostile in the midst of it can do."""
+import socket
+
+from harness import *
+
+BINDER = fixture("binder")
+BIND = f"bind=127.0.0.1:{PORT}"
+ANY = f"bind=0.0.0.0:{PORT}"
+ANY6 = f"bind=:::{PORT}"
+SERVES = ("tcp4", BIND, "listen=5", "serve")
+FAILS = ("tcp4", BIND, "fail=EADDRINUSE", "say=taken", "pause")
+NOBODY = "--user '#65534' --group '#65534'"
+
+
+def learned(it):
+    return sorted(x.address for x in it.cluster().listeners if x.learned)
+
+
+def both_answer(it, **about):
+    Life(it, **about).both_answer()
+
+
+def wait_both_listen(it, count):
+    """At so many addresses: who has listened once is ready, and the second may come later."""
+    def limits():
+        return [x.queue_limit for x in it.cluster().listeners]
+    wait(lambda: len(limits()) == count and all(limits()))
+
+
+def can_bind(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("127.0.0.1", port))
+
+
+# ---- each kind of bind ----
+
+def test_both_get_one_socket_with_the_options_flags_and_name_of_their_own():
+    it = cluster("-n 2 --bake 0s", BINDER, *"tcp4 keepalive nodelay rcvbuf=40000 nonblock".split(),
+                 "inherit", ANY, "tell", "listen=7", "epoll", "events")
+    told = (f"0.0.0.0:{PORT} protocol=6 keepalive=1 nodelay=1 rcvbuf=80000 nonblock=1 cloexec=0 "
+            "reuseport=0 v6only=0")
+    it.logged(told, 2)
+    both_answer(it)
+    assert it.says(f"it: listening on tcp:0.0.0.0:{PORT}, taken over from it.")
+    it.call("restart")
+    it.logged(told, 4)
+    both_answer(it)
+    assert it.log().count("protocol=") == 4
+    assert learned(it) == [f"tcp:0.0.0.0:{PORT}"]
+    assert it.cluster().listeners[0].queue_limit == 14  # 7 for each
+
+
+WAYS = {
+    "a duplicate from before the bind": (
+        f"tcp4 dup {BIND} listen=5 first serve", ["127.0.0.1"]),
+    "an epoll from before the bind": (
+        f"tcp4 nonblock epoll dup epoll first {BIND} listen=5 events", ["127.0.0.1"]),
+    "another thread": (f"tcp4 thread={BIND} thread=listen=5 serve", ["127.0.0.1"]),
+    "a child, and a child of it": (f"fork tcp4 {BIND} listen=5 fork serve", ["127.0.0.1"]),
+    "IPv6 and IPv4 by one": (f"tcp6 {ANY6} listen=5 serve", ["*"]),
+    "IPv6 and IPv4 by two": (
+        f"tcp6 v6only {ANY6} listen=5 tcp4 {ANY} listen=5 serve", ["0.0.0.0", "[::]"]),
+    "multipath TCP": (f"mptcp4 {BIND} tell listen=5 serve", ["127.0.0.1"]),
+    "trials before it": (
+        f"tcp4 {BIND} close tcp4 {BIND} close tcp4 {BIND} listen=5 serve", ["127.0.0.1"]),
+    "a second bind": (f"tcp4 {BIND} listen=5 tcp4 {BIND} fail=EADDRINUSE first serve",
+                      ["127.0.0.1"]),
+    "a second bind with SO_REUSEPORT": (
+        f"tcp4 reuseport {BIND} listen=5 tcp4 reuseport {BIND} listen=5 serve", ["127.0.0.1"] * 2),
+    "binds that the kernel refuses": (
+        f"tcp4 badbind fail=EFAULT bind=192.0.2.1:{PORT} fail=EADDRNOTAVAIL {BIND} {BIND} "
+        "fail=EINVAL listen=5 serve", ["127.0.0.1"]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_bind_leads_to_one_socket_for_both(way):
+    words, addresses = WAYS[way]
+    it = cluster("-n 2", BINDER, *words.split())
+    wait_both_listen(it, len(addresses))
+    assert learned(it) == [f"tcp:{address}:{PORT}" for address in addresses]
+    if len(set(addresses)) == len(addresses):
+        both_answer(it)
+    if way == "multipath TCP":
+        it.logged("protocol=262", 2)
+    it.stop()
+    assert living() == []
+
+
+def test_a_port_that_was_only_tried_is_free_again_for_others():
+    it = cluster("-n 1", BINDER, *"tcp4 bind=127.0.0.1:8001 close".split(), *SERVES)
+    assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
+    can_bind(8001)
+
+
+def test_what_one_process_has_bound_is_not_taken_for_a_trial_of_another():
+    first, then = Gate("first"), Gate("then")
+    it = start("-n 2", "sh", "-c", f"""
+        "$0" tcp4 {BIND} say=bound wait={first} listen=5 serve &
+        exec "$0" wait={then} tcp4 bind=127.0.0.1:8001 listen=5 serve""", BINDER)
+    it.logged("bound", 2)
+    then.open()
+    it.logged("listening on tcp:127.0.0.1:8001")
+    first.open()
+    it.wait_ready()
+    wait_both_listen(it, 2)
+    assert learned(it) == [f"tcp:127.0.0.1:{PORT}", "tcp:127.0.0.1:8001"]
+    assert get().pid in living()
+
+
+def test_port_0_udp_and_unix_paths_are_the_workers_own():
+    it = cluster("-n 2 --ready alive:1ms", BINDER,
+                 *f"tcp4 bind=127.0.0.1:0 listen=5 tell udp4 {BIND} tell unix".split(),
+                 *f"bind={path()}/s{{slot}} listen=5 say=all pause".split())
+    it.logged("all\n", 2)
+    assert learned(it) == []
+    told = [line for line in it.log().splitlines() if "protocol=" in line]
+    assert len({line for line in told if "protocol=6" in line}) == 2
+    assert [f"127.0.0.1:{PORT} protocol=17" in line for line in told
+            if "reuseport=1" in line] == [True, True]
+    assert os.path.exists("s0") and os.path.exists("s1")
+
+
+def test_with_intercept_off_nobody_looks():
+    it = start("-n 2 --intercept off --ready alive:1ms --backoff-min 1h --backoff-max 1h",
+               BINDER, *SERVES)
+    it.logged("Address already in use")
+    assert it.cluster().listeners == []
+    nclust("-n 1 --ready listen --intercept off -- true").fails(
+        64, "which nclust cannot see with 'intercept' off")
+
+
+# ---- what the user has named ----
+
+@pytest.mark.parametrize("listen, words, about, says", (
+    (f"127.0.0.1:{PORT}", f"tcp4 {BIND}", {}, ""),
+    (f"127.0.0.1:{PORT}", f"tcp4 {ANY}", {},
+     f"binds tcp:0.0.0.0:{PORT}; it gets tcp:127.0.0.1:{PORT}, as 'listen' says"),
+    (f"127.0.0.1:{PORT}", f"tcp4 {ANY} tell", {}, f"127.0.0.1:{PORT} protocol"),
+    (f"127.0.0.1:{PORT}", f"mptcp4 {BIND}", {}, ""),
+    (f"127.0.0.1:{PORT}", f"tcp6 bind=::ffff:127.0.0.1:{PORT}", {}, ""),
+    (f"0.0.0.0:{PORT}", f"mptcp4 {ANY}", {}, ""),
+    (f"[::1]:{PORT}", f"tcp6 bind=::1:{PORT}", {"six": True}, ""),
+    (f"[::]:{PORT}", f"tcp6 v6only {ANY6}", {"six": True}, ""),
+    # a bare port stands aside for who knows one family, or each by itself
+    (f"{PORT}", f"tcp4 {ANY} tell", {}, f"0.0.0.0:{PORT} protocol"),
+    (f"{PORT}", f"tcp6 v6only {ANY6} listen=5 tcp4 {ANY}", {}, ""),
+))
+def test_a_named_address_is_given_to_who_binds_it_in_whatever_clothes(listen, words, about, says):
+    it = cluster(f"-n 2 -l {listen}", BINDER, *words.split(), "listen=5", "serve")
+    wait_both_listen(it, 1 + words.count("listen"))
+    both_answer(it, **about)
+    it.logged(says, 2 if "tell" in words else 1)
+    assert not it.says("does not name")
+
+
+def test_a_named_udp_address_is_one_socket_for_all_who_bind_it():
+    it = cluster(f"-n 2 -l udp:127.0.0.1:{PORT} --ready alive:1ms", BINDER, "udp4", "keepalive",
+                 BIND, "tell", "pause")
+    it.logged(f"127.0.0.1:{PORT} protocol=17 keepalive=1", 2)
+    assert not it.says("reuseport=1")
+    assert len(sockets(port=PORT, kind="udp")) == 1
+
+
+def test_what_was_not_named_is_told_in_one_line_and_goes_on():
+    it = cluster("-n 2 -l 127.0.0.1:8001", BINDER, *SERVES)
+    both_answer(it)
+    assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
+    assert it.log().count(f"binds tcp:127.0.0.1:{PORT}, which 'listen' does not name") == 1
+
+
+def test_one_address_of_a_port_that_was_named_as_a_whole_is_told_apart():
+    it = start(f"-n 1 -l {PORT}", BINDER, *FAILS)
+    it.logged("taken")
+    assert it.says(f"cannot bind tcp:127.0.0.1:{PORT}: this cluster has")
+    assert it.says("'listen' should name")
+
+
+def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
+    it = cluster(ini=f"""
+        [cluster:web]
+        workers = 2
+        command = {BINDER} {' '.join(SERVES)}
+        drain = off
+        bake = 0s
+        """)
+    was = it.cluster().listeners[0]
+    assert was.learned
+    write("it.ini", f"{read('it.ini')}\nlisten = 127.0.0.1:{PORT}, backlog=77\n")
+    it.call("reload")
+    both_answer(it)
+    now, = it.cluster().listeners
+    assert (now.learned, now.address, now.inode) == (False, was.address, was.inode)
+    assert now.queue_limit == 77
+    assert not it.says("in use")
+
+
+def test_a_release_that_binds_by_multipath_tcp_gets_what_tcp_has_bound():
+    write("way", "tcp4")
+    it = cluster("-n 2 --bake 0s", "sh", "-c",
+                 f'exec "$0" $(cat way) {BIND} listen=5 serve', BINDER)
+    write("way", "mptcp4")
+    it.call("restart")
+    both_answer(it)
+    assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
+
+
+# ---- whom nclust binds for ----
+
+@pytest.mark.parametrize("options, words", (
+    (f"-n 1 {NOBODY}", "tcp4 bind=127.0.0.1:81 fail=EACCES"),
+    ("-n 2", "tcp4 bind=127.0.0.1:81 listen=5"),
+    (f"-n 2 {NOBODY} -l 127.0.0.1:81", "tcp4 bind=127.0.0.1:81 listen=5"),
+    (f"-n 2 {NOBODY} -l 81", "tcp4 bind=0.0.0.0:81 listen=5 tcp6 v6only bind=:::81 listen=5"),
+), ids=("refused", "root", "named", "named as a whole"))
+def test_a_privileged_port_is_bound_only_for_who_may_or_where_it_was_named(options, words):
+    need_root()
+    start(options, BINDER, *words.split(), "say=well", "pause").logged("well", int(options[3]))
+
+
+@pytest.mark.parametrize("reuseport", ("", "reuseport "))
+def test_a_foreign_holder_is_the_servers_own_error_and_one_clear_line(reuseport):
+    begin_program(BINDER, *f"tcp4 {reuseport}{BIND} listen=5 pause".split())
+    wait_listened()
+    it = start("-n 1 --backoff-min 10ms --backoff-max 10ms", BINDER,
+               *f"tcp4 {reuseport}{BIND} fail=EADDRINUSE say=taken".split())
+    # on a busy machine nclust may not find out at once who that is
+    it.logged(f"it.0: cannot bind tcp:127.0.0.1:{PORT}: in use by binder")
+    it.stop()
+    assert it.log().count("cannot bind") - it.log().count("taken\n") in (0, 1)
+    assert not it.says("listening on")
+
+
+def test_of_two_nclust_on_one_port_the_second_is_refused():
+    it = cluster("-n 2", BINDER, *SERVES)
+    second = start("-n 2", BINDER, *FAILS, name="second")
+    second.logged("taken", 2)
+    second.stop()
+    both_answer(it)
+
+
+def test_of_two_clusters_on_one_port_the_second_is_told_whose_it_is():
+    gate = Gate()
+    it = start(ini=f"""
+        [cluster:one]
+        workers = 1
+        command = {BINDER} {' '.join(SERVES)}
+        [cluster:two]
+        workers = 1
+        command = {BINDER} wait={gate} {' '.join(FAILS)}
+        """)
+    it.event("ready", cluster="one")
+    gate.open()
+    it.logged(f"two.0: cannot bind tcp:127.0.0.1:{PORT}: in use by cluster 'one'")
+
+
+# ---- while workers come and go ----
+
+def test_a_worker_that_shuts_the_listener_down_does_not_take_it_from_the_others():
+    gate = Gate()
+    it = cluster("-n 2", "sh", "-c", f"""[ "$NCLUST_SLOT" -eq 0 ] &&
+        exec "$0" tcp4 {BIND} listen=5 wait={gate} shutdown pause
+        exec "$0" tcp4 {BIND} nonblock listen=5 epoll events""", BINDER)
+    gate.open()
+    it.logged("listening again")
+    assert get().pid == it.worker(1).pid
+
+
+def test_a_release_that_listens_elsewhere_the_old_port_is_closed_in_the_end():
+    write("port", str(PORT))
+    it = cluster("-n 2 --drain off --bake 0s", "sh", "-c",
+                 'exec "$0" tcp4 "bind=127.0.0.1:$(cat port)" listen=5 serve', BINDER, clock=True)
+    lab.clock.flow()
+    write("port", "8001")
+    it.call("restart", drop_ports=True)
+    both_answer(it, port=8001)
+    assert listens(PORT)  # its users might come back
+    it.advance(60)
+    assert it.says(f"it: tcp:127.0.0.1:{PORT} closed: no worker uses it")
+    assert learned(it) == ["tcp:127.0.0.1:8001"]
+    can_bind(PORT)
+
+
+def test_a_port_that_one_slot_alone_opens_is_served_while_that_is_drained_and_then_refused():
+    gate = Gate()
+    it = cluster("-n 2 --ready alive:1ms --drain-timeout 10m", "python3", server("two-ports.py"),
+                 PORT, 8001, gate)
+    wait_listened(8001)
+    held = Request("/hold", 8001)
+    wait_asked(8001)
+    it.call("scale", count=1, no_wait=True)
+    it.event("draining", slot=1)
+    assert [get(port=8001).slot for _ in range(3)] == [1, 1, 1]
+    gate.open()
+    assert held.answer().slot == 1
+    it.logged("it: tcp:127.0.0.1:8001 closed")
+    wait(lambda: not listens(8001))
+    with pytest.raises(ConnectionRefusedError):
+        dial(8001)
+    it.call("scale", count=2)
+    wait_listened(8001)
+    assert get(port=8001).slot == 1
+
+
+def test_a_port_that_nobody_uses_makes_way_for_another_bind_and_goes_with_the_last_slot():
+    write("how", "")
+    it = cluster("-n 1 --drain off", "sh", "-c", 'exec "$0" 8000 $(cat how)', PLAIN, clock=True)
+    assert learned(it) == [f"tcp:0.0.0.0:{PORT}"]
+    write("how", "--loopback")
+    kill(it.worker().pid)
+    pid = it.event("ready", n=2).pid
+    assert get().pid == pid
+    assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
+    assert not it.says("cannot bind")
+    it.call("scale", count=0)
+    wait(lambda: learned(it) == [])  # at once: time stands
+    can_bind(PORT)
+
+
+def test_listen_is_when_a_worker_is_ready_and_what_a_restart_waits_for():
+    gate = Gate()
+    gate.open()
+    it = cluster("-n 1 --drain off --bake 0s", BINDER, f"wait={gate}", *SERVES, clock=True)
+    old = it.worker().pid
+    os.unlink(gate.path)
+    it.call("restart", no_wait=True)
+    it.event("started", generation=2)
+    it.advance(5)  # seen to listen once: to be alive is not enough any more
+    it.event("not-listening")
+    assert not it.happened("ready", generation=2)
+    assert get().pid == old
+    gate.open()
+    new = it.event("ready", generation=2).pid
+    it.event("rollout-done")
+    assert is_gone(old)
+    assert get().pid == new
+
+
+# ---- killed, stopped and hostile ----
+
+def in_bind(pid):
+    number = {"x86_64": 49}.get(os.uname().machine, 200)
+    return read(f"/proc/{pid}/syscall").split()[:1] == [str(number)]
+
+
+def test_workers_that_are_killed_in_the_midst_of_a_bind_harm_nobody():
+    gate = Gate("go.{slot}")
+    gate.open(0)
+    gate.open(1)
+    it = cluster("-n 2 --backoff-min 1ms --backoff-max 10ms", BINDER, f"wait={gate}", *SERVES)
+    it.call("scale", count=4, no_wait=True)
+    new = [it.event("started", slot=slot).pid for slot in (2, 3)]
+    kill(it.pid, SIGSTOP)
+    gate.open(2)
+    gate.open(3)
+    wait(lambda: all(map(in_bind, new)))
+    for pid in new:
+        kill(pid)
+    kill(it.pid, SIGCONT)
+    it.wait_ready()
+    assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
+    it.call("scale", count=2)
+    both_answer(it)
+
+
+def test_an_address_that_nobody_can_read_in_time_holds_up_its_owner_alone():
+    need_root()
+    it = start("-n 1", BINDER, "tcp4", "stuckbind", "pause")
+    it.logged("cannot be looked at in time")
+    it.call("stop", now=True)
+    assert it.exit() == 0
+
+
+def test_who_binds_without_end_delays_nobody_but_itself():
+    it = start("-n 2", "sh", "-c", f"""[ "$NCLUST_SLOT" -eq 0 ] && exec "$0" flood
+        exec "$0" {' '.join(SERVES)}""", BINDER)
+    pid = it.event("ready", slot=1).pid
+    assert {get().pid for _ in range(5)} == {pid}
+    assert it.stop() == 0
