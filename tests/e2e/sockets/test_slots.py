@@ -1,281 +1,120 @@
 # SPDX-License-Identifier: MIT
-""""{slot}" in `listen`: each slot has an address of its own, which only its workers get, and
-which is there as long as the slot."""
+"""One worker among several is replaced, or taken away, while the others serve on by the very
+socket that it has: under a load that never pauses nothing is lost."""
+from harness import lab
 from harness import *
 
-OWN = "127.0.0.1:{slot+8000}"
+SLOW = ("--rate", 80, "--path", "/slow")
+THREADS = ("python3", "-c", """
+import http.server, time
+class Slow(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        time.sleep(0.15)
+        self.send_response(200)
+        self.send_header('Content-Length', '2')
+        self.end_headers()
+        self.wfile.write(b'ok')
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(('127.0.0.1', 8000), Slow).serve_forever()""")
 
 
-def own(options="-n 2", **more):
-    return cluster(f"{options} --ready notify --bake 0s -l {OWN}", SERVE, "--notify", **more)
+def one_socket():
+    return len(sockets("listen", PORT)) == 1
 
 
-def ini(workers=2, offset=8000, more=""):
-    text = f"""[cluster:it]
-command = {SERVE} --notify
-workers = {workers}
-ready = notify
-bake = 0s
-listen = 127.0.0.1:{{slot+{offset}}}, name=http
-{more}"""
-    write("it.ini", text)
-    return text
-
-
-def serves(count, first=8000):
-    """Have so many slots their ports, and nobody else?"""
-    assert [get(port=first + slot).slot for slot in range(count)] == list(range(count))
-    wait(lambda: not listens(first + count))
-
-
-def other(port):
-    """Somebody else has that port."""
-    process = begin_program(fixture("bind-itself"), port)
-    wait_listened(port)
-    return process
-
-
-def in_use(it, port, method, **params):
-    """It is refused for that port, and nclust finds out, in the end, who has it."""
-    def why():
-        with pytest.raises(Refused) as refused:
-            it.call(method, **params)
-        assert (f"cannot listen on 'tcp:127.0.0.1:{port}': Address already in use"
-                in refused.value.message)
-        return "in use by bind-itself" in refused.value.message
-    wait(why)
-
-
-def test_each_slot_has_its_own_port_and_path_beside_one_for_all():
-    it = leak(f"-n 2 -l {OWN} -l '127.0.0.1:9000, name=all' "
-              f"-l 'unix:{path()}/{{cluster}}-{{slot}}.sock, name=u{{slot}}'")
-    assert [(x.get("slot"), x.name) for x in it.cluster().listeners] == [
-        (0, "8000"), (None, "all"), (0, "u0"), (1, "8001"), (1, "u1")]
-    assert born(0).env.LISTEN_FDNAMES == "8000:all:u0"
-    assert born(1).env.LISTEN_FDNAMES == "8001:all:u1"
-    assert (born(1).env.SERVER_STARTER_PORT ==
-            f"127.0.0.1:8001=3;127.0.0.1:9000=4;{path('it-1.sock')}=5")
-
-
-def test_a_restart_and_a_death_leave_no_client_of_a_slots_port_without_an_answer():
-    it = own("-n 3")
-    serves(3)
-    load = Clients(8001)
-    it.call("restart")
+def end_well(it, load):
     got = load.end()
-    assert (got.refused, got.lost) == (0, 0)
-    serves(3)
-    load = Clients(8001)
-    kill(it.worker(1).pid)
-    it.event("ready", slot=1, n=3)
-    assert load.end().refused == 0
-    serves(3)
+    assert got.answered > 0
+    assert got.lost == 0
+    assert not it.says("by force")
 
 
-def test_the_last_of_many_slots_is_emptied_as_the_first():
-    gate = Gate()
-    it = cluster(f"-n 34 -l {OWN}", RUDE, "--until", gate, "--slow", 1, "--mark", path("read"))
-    asked = Request("/slow?1", 8033)
-    wait(lambda: read("read"))
-    it.call("restart", target="it.33", no_wait=True)
-    it.event("draining", slot=33)
-    gate.open()
-    assert asked.answer().slot == 33
-    it.event("exited", slot=33)
+def test_one_slot_after_the_other_is_taken_off_the_socket_and_nothing_is_lost():
+    it = cluster("-n 2 --bake 0s -l 8000", RUDE)
+    load = Steady(PORT, *SLOW)
+    it.call("restart", target="it.0")
+    it.call("restart", target="it.1")
+    assert it.cluster().generation == 3
+    end_well(it, load)
+    assert one_socket()
 
 
-def test_ports_come_and_go_with_the_slots_through_an_upgrade_too():
-    it = own()
-    for count in (4, 2, 3, 0, 2):
-        it.call("scale", count=count)
-        if count > 0:  # slot 0 keeps its port for the next worker
-            serves(count)
+def test_one_slot_of_a_server_with_threads_is_replaced_and_nothing_is_lost():
+    it = cluster("-n 2 --bake 0s --ready listen", *THREADS)
+    load = Steady(PORT, *SLOW)
+    it.call("restart", target="it.0")
+    end_well(it, load)
+
+
+def test_one_that_waits_by_poll_gets_a_successor_with_a_socket_of_its_own_for_a_while():
+    it = cluster("-n 2 --bake 0s -l 8000", RUDE, "--poll")
+    load = Steady(PORT, *SLOW)
+    for slot in (0, 1, 0):
+        it.call("restart", target=f"it.{slot}")
     it.call("upgrade")
-    serves(2)
-    it.call("scale", count=3)
+    it.call("restart", target="it.1")
     it.call("restart")
-    serves(3)
-    it.call("scale", count=1)
-    serves(1)
+    end_well(it, load)
+    wait(one_socket)
 
 
-def test_no_scale_is_done_onto_a_port_that_somebody_else_has():
-    it = own()
-    other(8003)
-    in_use(it, 8003, "scale", count=4)
-    assert it.cluster().wanted == 2
-    it.call("scale", count=3)
-    it.call("restart")
-    assert get(port=8002).slot == 2
+def test_one_request_at_a_time_needs_no_other_socket():
+    it = cluster("-n 2 -l 8000", RUDE, "--blocking", "--work", 5)
+    load = Steady(PORT, "--rate", 100)
+    it.call("restart", target="it.0")
+    end_well(it, load)
+    assert one_socket()
 
 
-def test_a_range_of_workers_stays_below_a_port_that_is_in_use_and_says_so_once():
-    process = other(8001)
-    it = own("-n 1..3")
-    Clients(8000, "--clients", 4, "--path", "/sleep/100")
-    it.logged("cannot listen on 'tcp:127.0.0.1:8001'")
-    process.kill()
-    it.event("scaled")
-    assert it.log().count("cannot listen on") == 1
+def test_those_that_have_grown_too_much_are_replaced_without_loss():
+    it = cluster("-n 2 -l 8000 --max-memory 40M", "sh", "-c",
+                 '[ ! -e fixed ] || exec "$0"\nexec "$0" --eat 60', RUDE)
+    write("fixed", "")
+    load = Steady(PORT, *SLOW)
+    for slot in (0, 1):
+        assert it.event("exited", slot=slot).why == "memory"
+    end_well(it, load)
+    assert one_socket()
 
 
-# ---- a server that binds by itself ----
-
-@pytest.mark.parametrize("where", ("--loopback", "all addresses"))
-def test_a_server_that_binds_by_itself_gets_the_one_of_its_slot_and_no_other(where):
-    it = cluster(f"-n 2 --bake 0s -l {OWN}", PLAIN, "{slot+8000}",
-                 *([where] if where == "--loopback" else []))
-    assert [(x.bound, x.learned) for x in it.cluster().listeners] == [(True, False)] * 2
-    load = Clients(8001)
-    it.call("restart")
-    assert load.end().refused == 0
-    assert [get(port=8000 + slot).pid for slot in (0, 1)] == it.pids()
-    gets = "it gets tcp:127.0.0.1:8001, as 'listen' says"
-    assert it.says(gets) == (where != "--loopback")
+def test_those_that_have_grown_old_are_replaced_without_loss():
+    it = cluster("-n 2 -l 8000 --max-age 5s", RUDE, "--poll", clock=True)
+    lab.clock.flow()  # draining needs it
+    load = Steady(PORT, *SLOW)
+    it.advance(6, step=0.5)
+    for slot in (0, 1):
+        assert it.event("exited", slot=slot).why == "age"
+    end_well(it, load)
 
 
-def test_a_worker_never_gets_the_port_of_another_slot():
-    it = start(f"-n 2 -l {OWN} --backoff-min 1h --backoff-max 1h --intercept on", PLAIN, 8000)
-    it.logged("another slot has tcp:127.0.0.1:8000 already")
-    wait(lambda: it.worker(0).state == "ready")
-    assert get().pid == it.worker(0).pid
+def test_an_upgrade_while_one_is_emptied_loses_nothing():
+    gate = Gate()
+    it = cluster("-n 2 -l 8000", RUDE, "--until", gate, "--slow", 1, "--mark", path("read"))
+    asked = [Request(f"/slow?{n}") for n in range(8)]
+    wait(lambda: len(lines("read")) == 8)
+    slot = it.pids().index(holders()[0])
+    it.call("restart", target=f"it.{slot}", no_wait=True)
+    it.event("draining", slot=slot)
+    upgrade = it.control.send("upgrade")
+    it.event("upgrade-waits")
+    gate.open()
+    assert [request.answer().status for request in asked] == [200] * 8
+    it.control.answer(upgrade)
+    assert it.cluster().generation == 2
 
 
-def test_what_is_in_the_way_of_a_servers_bind_is_its_own_slots_and_called_so():
-    it = start("-n 1 -l {slot+8000}", fixture("bind-itself"), 8000)
-    it.logged("cannot bind tcp:127.0.0.1:8000")
-    assert not it.says("another slot has")
-    assert it.says("'listen' should name the one that the server binds")
-
-
-def test_nodes_workers_get_the_ones_of_their_slots_and_no_other():
-    write("s.js", """require('http').createServer((q, r) =>
-        r.end(`pid=${process.pid} slot=${process.env.NCLUST_SLOT}`))
-      .on('error', e => { console.log('error', e.code); setInterval(() => {}, 1e6) })
-      .listen({port: +process.argv[2], host: '127.0.0.1'})""")
-    it = cluster(f"-n 2 --bake 0s --ready listen -l {OWN}", "node", path("s.js"), "{slot+8000}")
-    load = Clients(8001)
-    it.call("restart")
-    assert load.end().refused == 0
-    assert [get(port=8000 + slot).slot for slot in (0, 1)] == [0, 1]
-    it.stop()
-    it = cluster(f"-n 2 --ready alive:1ms -l {OWN}", "node", path("s.js"), 8001)
-    it.logged("error")
-    it.call("restart", target="it.0")  # now that slot 1 has a server there
-    it.logged("error", 2)
-    wait_listened(8001)
-    assert slots(8, port=8001) == {1}
-
-
-# ---- the death of nclust, checks ----
-
-def test_the_next_nclust_takes_them_over_with_as_many_slots_as_there_were():
-    it = own("-n 2 --orphans keep")
-    it.call("scale", count=3)
-    load = Clients(8002)
-    old = it.pids()
-    it.kill()
-    it = own("-n 2 --orphans keep")
-    assert load.end().refused == 0
-    assert it.pids() == old
-    serves(3)
-    it.call("restart")
-    it.call("scale", count=1)
-    serves(1)
-
-
-def test_each_worker_is_checked_at_its_own_port():
-    it = cluster(f"-n 2 --ready alive:1ms -l {OWN} --check tcp --check-interval 50ms "
-                 "--check-timeout 500ms --check-failures 2", UNWELL)
-    kill(it.worker(1).pid, SIGHUP)  # it takes no connection any more
-    well = it.worker(0).checks.ok
-    wait(lambda: it.worker(0).checks.ok >= well + 2)
-    assert it.event("exited", slot=1).why == "unhealthy"
-    it.event("ready", slot=1, n=2)
-    serves(2)
-
-
-def test_readiness_is_asked_at_the_slots_port_also_beside_the_old_worker():
-    it = cluster(f"-n 2 --ready http:/ --bake 0s -l {OWN}", SERVE)
-    serves(2)
-    it.call("restart")
-    serves(2)
-    assert "slot=1" in nclust("ask it.1 GET /").ok()
-
-
-# ---- what cannot be ----
-
-def test_what_cannot_be_is_an_error_with_its_line_and_nothing_starts():
-    text = """[cluster:a]
-command = x
-workers = 3
-listen = {slot+65534}
-[cluster:b]
-command = x
-workers = 1..3
-listen = {slot+8000}
-[cluster:c]
-command = x
-listen = 8002
-[cluster:d]
-command = x
-listen = 127.0.0.1:{slot+x}
-"""
-    write("bad.ini", text)
-    nclust("-c bad.ini").fails(
-        78, "bad.ini:14: cluster:d.listen: wanted a number such as '{slot+9229}', found "
-        "'{slot+x}'")
-    write("bad.ini", text.replace("{slot+x}", "9"))
-    nclust("-c bad.ini").fails(
-        78, "bad.ini:4: cluster:a.listen: slot 2: wanted a port from 0 to 65535, found '65536'",
-        "bad.ini:11: cluster:c.listen: 'tcp:*:8002' is already used by cluster 'b'")
-    nclust("-n 2 -l {slot+8000} --spare 1 -- x").fails(
-        64, "--spare: cannot be used with '{slot}' in 'listen'")
-
-
-# ---- reloads ----
-
-def test_a_reload_that_changes_the_offset_moves_them_and_refuses_nobody_meanwhile():
-    it = cluster(ini=ini(2, 8000))
-    serves(2)
-    load = Clients(8001)  # slot 1's, and then slot 0's
-    ini(4, 8001)
-    it.call("reload")
-    got = load.end()
-    assert (got.refused, got.lost) == (0, 0)
-    wait(lambda: not listens(8000))
-    serves(4, 8001)
-    it.call("restart")
-    serves(4, 8001)
-
-
-def test_a_reload_that_would_give_a_port_to_two_clusters_changes_nothing():
-    it = cluster(ini=ini())
-    it.call("scale", count=3)
-    ini(more=f"[cluster:b]\ncommand = {SERVE}\nlisten = 127.0.0.1:8002\nworkers = 1\n")
-    with pytest.raises(Refused, match="another cluster has tcp:127.0.0.1:8002 already"):
-        it.call("reload")
-    serves(3)
-    it.call("scale", count=2)
-    it.call("reload")
-    with pytest.raises(Refused, match="8002"):
-        it.call("scale", target="it", count=3)
-    assert it.cluster("it").wanted == 2
-
-
-def test_no_reload_adds_slots_where_somebody_else_has_a_port_that_they_need():
-    it = cluster(ini=ini())
-    pids = it.pids()
-    process = other(8003)
-    # also where all that the file says is free: they begin as the others are
-    for offset in (8000, 9000):
-        ini(4, offset)
-        in_use(it, 8003, "reload")
-        assert (it.cluster().wanted, it.pids()) == (2, pids)
-    assert not listens(9000)
-    serves(2)
-    process.kill()
-    process.wait()
-    it.call("reload")
-    serves(4, 9000)
-    wait(lambda: not listens(8002))
+def test_a_rolling_restart_comes_to_those_that_are_idle_first():
+    # slot 0 alone takes connections, and so is the one that is busy
+    gate = Gate()
+    it = cluster("-n 3 -l 8000 --bake 0s", "sh", "-c", f"""
+        [ "$NCLUST_SLOT" = 0 ] || set -- --deaf
+        exec "$0" --until {gate} --slow 1 --mark {path('read')} "$@\"""", RUDE)
+    asked = Request("/slow?1")
+    wait(lambda: read("read"))
+    it.call("restart", no_wait=True)
+    for slot in (1, 2):
+        it.event("exited", slot=slot)
+    assert not it.happened("exited", slot=0)
+    gate.open()
+    assert asked.answer().slot == 0
+    it.event("rollout-done")
