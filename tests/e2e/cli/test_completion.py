@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What the shells offer when a user presses Tab, by the shells themselves."""
+import re
+import socket
+
+from harness import *
+from harness.terminal import Terminal
+
+COMPLETION = f"{SRC}/etc/completion"
+
+
+def bash(line):
+    return run("bash", "--norc", "-c", f"""source {COMPLETION}/nclust.bash
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _nclust; printf "%s\n" "${{COMPREPLY[@]}}\"""",
+               "-", *line.split(" ")).out.split()
+
+
+def zsh(line):
+    """A real interactive zsh gets the line and a Tab, prints what it would add, and ends."""
+    write(".zshrc", f"""
+        PROMPT="ready> " fpath=({COMPLETION} $fpath)
+        autoload -U compinit
+        compinit -u -d {path("dump")}
+        compadd() {{
+            local -a hits
+            [[ "$*" == *-[OAD]* ]] || builtin compadd -A hits "$@"
+            (($#hits)) && print -r -- "<${{(j:> <:)hits}}>"
+            builtin compadd "$@"
+        }}
+        last() {{ print "\nTHE END"; exit }}
+        comppostfuncs=(last)
+        bindkey "^I" complete-word
+        """)
+    shell = Terminal("zsh", "-d", "-i", columns=2000, env={"ZDOTDIR": path()})
+    shell.sees("ready>")
+    shell.type(f"{line}\t")
+    shell.exit()
+    assert "THE END" in shell.said
+    return re.findall("<([^<> ]+)>", shell.said)
+
+
+@pytest.mark.parametrize("shell", (bash, zsh), ids=("bash", "zsh"))
+def test_verbs_their_options_instances_signals_and_commands(shell):
+    need(shell.__name__)
+    cluster("-n 1 --ready alive:1ms", *NAP)
+    # what an instance leaves that was killed: its socket, and its process id
+    os.mkdir("run/dead")
+    socket.socket(socket.AF_UNIX).bind(path("run/dead/control"))
+    write("run/dead/lock", "4194305")  # above all that there can be
+    value = "nclust --balance sh" if shell is bash else "nclust --balance=sh"
+    for line, offered in (("nclust sta", ["status"]), ("nclust stop ", ["it"]),
+                          ("nclust signal US", ["USR1", "USR2"]),
+                          ("nclust help ver", ["version"]), (value, ["share"])):
+        assert shell(line) == offered, line
+    options = shell("nclust events --")
+    assert {"--follow", "--lines"} <= set(options) and "--listen" not in options
+    assert "--max-unavailable" in " ".join(shell("nclust --max-un"))
+    assert "mkfifo" in shell("nclust -n 2 -- mkfif")
+    if shell is zsh:
+        assert "mkfifo" in shell("nclust exec mkfif")

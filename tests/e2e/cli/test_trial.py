@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: MIT
+"""`nclust doctor -- COMMAND`: how servers of every kind do on trial, and what it advises.
+
+Where nothing binds, the time of a trial is the test's: it goes on by 0.1 s after each look that
+the doctor has had.  (nclust itself is given up by a bind(2) that takes it too much of that time.)
+"""
+import glob
+import json
+import re
+import shlex
+import socket
+import sqlite3
+
+from harness import *
+from harness import lab
+from harness.instance import Clock, words
+
+
+class Doctor:
+    count = 0
+
+    def __init__(self, *args, clock=False, under=(), options=("--json",), **popen):
+        self.rushed = clock
+        if clock:
+            lab.clock = Clock()
+        Doctor.count += 1
+        self.out, self.err = f"out.{self.count}", f"err.{self.count}"
+        with open(self.out, "w") as out, open(self.err, "w") as err:
+            self.process = begin_program(
+                *under, variant("clock") if clock else inside(PROGRAM), "doctor", *options,
+                *words(*args), **{"stdout": out, "stderr": err, **popen})
+
+    def look(self, sleeps_more=4):
+        """Let it look again: it sleeps about three times a round."""
+        def sleeps():
+            found = re.search(r"\nvoluntary_ctxt_switches:\t(\d+)",
+                              read(f"/proc/{self.process.pid}/status"))
+            return int(found.group(1)) if found else 0
+
+        before = sleeps()
+        wait(lambda: self.process.poll() is not None or sleeps() >= before + sleeps_more)
+
+    def passes(self, seconds):
+        for _ in range(round(seconds * 10)):
+            lab.clock.advance(0.1)
+            self.look()
+
+    def flow(self):
+        self.rushed = False
+        lab.clock.flow()
+
+    def cluster(self):
+        """Of the nclust that it tries the command with."""
+        def found():
+            try:
+                (at,) = glob.glob(f"{path('run')}/.doctor-*/doctor/control")
+                return Control(at).call("status").clusters[0]
+            except (OSError, ValueError, Closed):
+                return None
+
+        return wait(found)
+
+    def end(self, status=0):
+        """All that it says."""
+        while self.rushed and self.process.poll() is None:
+            self.passes(0.1)
+        wait(lambda: self.process.poll() is not None, "the end of a trial")
+        print(read(self.out), read(self.err))
+        assert self.process.returncode == status
+        return read(self.out)
+
+    def told(self, status=0):
+        return json.loads(self.end(status))
+
+
+def nothing_is_left():
+    return os.listdir("run") == [] and living() == []
+
+
+def fact(got, name):
+    """Its mark, and what was found."""
+    return next((f"{f['mark']} {f['found']}; {f['does']}" for f in got["facts"]
+                 if f["name"] == name), None)
+
+
+def check(got, wanted, command="", run=None):
+    """Members by their path; facts ("=NAME") by a pattern; the words before the command that it
+    advises to use."""
+    for key, value in wanted.items():
+        if key[0] == "=":
+            at = fact(got, key[1:])
+            assert at is None if value is None else re.search(value, at or ""), (key, at)
+        else:
+            at = got
+            for name in key.split("."):
+                at = at[int(name) if name.isdigit() else name]
+            assert at == value, (key, at)
+    if run is not None:
+        assert got["run"] == words(run, command)
+
+
+# ---- what binds nothing ----
+
+@pytest.mark.parametrize("options, command, wanted, run, status", (
+    ("", f"{SERVE}", {
+        "sockets.0.how": "passed", "ready.sign": "alive", "stop.exit": "exit 0",
+        "stop_in_request.request": "answered"}, "nclust -n auto -l 8000 --", 0),
+    ("", f"{SERVE} --notify", {"ready.sign": "notify"},
+     "nclust -n auto -l 8000 --ready notify --", 0),
+    ("-l unix:/run/s", SERVE, {"sockets.0.how": "passed"}, "nclust -n auto -l unix:/run/s --", 0),
+    ("", f"sh -c \"{SERVE} --from listen; exit 0\"", {"sockets.0.how": "passed"},
+     "nclust -n auto -l 8000 --listen-pid=no --", 0),
+    ("", "php-cgi", {"sockets.0.how": "passed"}, "nclust -n auto -l 8000 --pass stdin --", 0),
+    ("", "sleep 1000", {"sockets": [], "=copies": "share nothing"}, "nclust -n auto --", 0),
+    ("", "false", {"=start": "^bad it ends with exit 1", "run": None}, None, 1),
+    ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
+     {"=first copy": "^bad", "ok": False}, None, 1),
+    ("", "sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'",
+     {"stop.ended": False, "=SIGTERM": "^warn does not end it.*SIGKILL"}, None, 0)))
+def test_a_trial_of(options, command, wanted, run, status):
+    check(Doctor(options, "--", command, clock=True).told(status), wanted, command, run)
+    assert nothing_is_left() and not os.path.exists("/run/s")
+
+
+def test_as_text_what_it_has_printed_is_shown_without_its_escapes_and_words_are_quoted():
+    doctor = Doctor("-- sh -c", shlex.quote(r'echo one; echo "two \033[2J" >&2; exit 3'),
+                    options=(), clock=True)
+    said = doctor.end(1)
+    assert re.search("exit 3.*last output: two", said)
+    assert re.search("one.*two", read(doctor.err), re.S)
+    assert "\033" not in said + read(doctor.err)
+    said = Doctor("-- sh -c 'exec sleep \"$@\"' '*' 1000", options=(), clock=True).end()
+    assert said.endswith("\nnclust -n auto -- sh -c 'exec sleep \"$@\"' '*' 1000\n")
+
+
+def test_one_that_says_late_that_it_is_ready():
+    gate = Gate("go")
+    doctor = Doctor(f"-- {SERVE} --notify --delay {gate}", clock=True)
+    doctor.cluster()
+    doctor.look(20)
+    doctor.passes(1.5)
+    gate.open()
+    wait(lambda: doctor.cluster().notify_seen)
+    doctor.look(20)
+    got = doctor.told()
+    assert got["ready"]["sign"] == "notify" and got["ready"]["after"] >= 1.5
+
+
+def test_what_has_come_and_gone_is_no_reason_to_try_another_way():
+    doctor = Doctor("-- sh -c", shlex.quote("echo >>starts; until [ -e go ]; do sleep 0.01; done; "
+                                            "exec sleep 1000"), clock=True)
+    pid = wait(lambda: doctor.cluster().workers[0].pid)
+    doctor.look(20)
+    write("go", "")
+    wait(lambda: command(pid) == "sleep 1000")
+    doctor.end()
+    assert len(lines("starts")) == 2
+
+
+def test_the_service_manager_of_who_asks_is_not_told():
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(path("notify"))
+    manager.setblocking(False)
+    Doctor(f"-- {SERVE} --notify", clock=True, env={
+        **os.environ, "NOTIFY_SOCKET": path("notify"), "LISTEN_FDS": "1"}).end()
+    with pytest.raises(BlockingIOError):
+        manager.recv(100)
+
+
+@pytest.mark.parametrize("number", (SIGTERM, SIGHUP))
+def test_a_signal_ends_it_and_leaves_nothing_behind(number):
+    doctor = Doctor("-- sh -c", shlex.quote("trap '' TERM; echo up >up; sleep 1000; sleep 1000"))
+    wait(lambda: read("up"))
+    doctor.process.send_signal(number)
+    doctor.end(128 + number)
+    assert nothing_is_left()
+
+
+def test_nobody_reads_it_any_more():
+    reads, writes = os.pipe()
+    doctor = Doctor(f"-- {SERVE} --notify", clock=True, stdout=writes)
+    os.close(writes)
+    os.close(reads)
+    while doctor.process.poll() is None:
+        doctor.passes(0.1)
+    assert nothing_is_left()
+
+
+# ---- time stands until they have bound ----
+
+def test_gunicorn_takes_a_passed_socket_too_and_has_an_address_of_its_own():
+    need("gunicorn")
+    doctor = Doctor(f"-- gunicorn --chdir {server('')} --worker-tmp-dir {path()} "
+                    "-b 127.0.0.1:8000 app:app", clock=True)
+    port = int(doctor.cluster().listeners[0].address.rpartition(":")[2])
+    wait(lambda: holders(port), "a worker that accepts")  # it comes after READY=1
+    doctor.look(20)
+    doctor.flow()
+    got = doctor.told()
+    check(got, {"sockets.0.how": "passed", "stop_in_request.request": "answered"})
+    assert " ".join(got["run"]).startswith(
+        "nclust -n auto -l 127.0.0.1:8000 --ready notify -- gunicorn ")
+
+
+def test_a_late_port_and_a_path_that_each_copy_has_for_itself():
+    write("late.py", """
+import os, socket, sys, time
+own = socket.socket(socket.AF_UNIX)
+own.bind(sys.argv[1] % os.getpid())
+own.listen()
+kept = []
+for port in (8005, 8001, 8004, 8002, 8003):
+    while port == 8003 and not os.path.exists("go"):
+        time.sleep(0.01)
+    kept.append(socket.create_server(("127.0.0.1", port)))
+time.sleep(1000)""")
+    doctor = Doctor(f"-- python3 late.py {path()}/%d.pipe", clock=True)
+    wait_listened(8002)
+    doctor.look(20)
+    doctor.passes(1.2)
+    write("go", "")
+    wait_listened(8003)
+    doctor.flow()
+    got = doctor.told()
+    # told in the order in which it has opened them
+    assert [s["address"] for s in got["sockets"] if s["address"].startswith("tcp:")] == [
+        f"tcp:127.0.0.1:{port}" for port in (8005, 8001, 8004, 8002, 8003)]
+    check(got, {"=private": f"^ok unix:{path()}/.*.pipe; each copy has one", "=not shared": None})
+
+
+# ---- in real time: several at once ----
+
+NGINX = """
+    worker_processes 1;
+    error_log stderr;
+    pid {dir}/nginx.{port}.pid;
+    events {{}}
+    http {{
+        access_log off;
+        client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
+        fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+        server {{ listen 127.0.0.1:{port}; listen [::1]:{port}; return 200 "hello"; }}
+    }}
+    """
+IPC = """
+import socket, tempfile, time
+s = socket.socket(socket.AF_UNIX)
+s.bind(tempfile.mkdtemp(dir=".") + "/ipc")
+s.listen()
+time.sleep(1000)"""
+STORE = """
+import os, socket, sqlite3, sys, time
+db = sqlite3.connect(os.path.abspath("app.data"))
+db.execute("select * from t").fetchall()
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(1000)"""
+BINDER = fixture("binder")
+CONFINED = fixture("confine")
+nightly = pytest.mark.nightly
+# PORT is another one in each.
+REAL = (
+    ("", f"{PLAIN} PORT --loopback", {
+        "ok": True, "sockets.0.address": "tcp:127.0.0.1:PORT", "sockets.0.how": "taken over",
+        "sockets.0.shared": "same", "ready.sign": "listen", "stop.exit": "killed by SIGTERM",
+        "stop_in_request.request": "lost", "=state": None}, "nclust -n auto --", 0, ""),
+    ("", f"{BINDER} tcp4 reuseport bind=127.0.0.1:PORT listen=5 serve",
+     {"sockets.0.options": "backlog 5, SO_REUSEPORT"}, None, 0, ""),
+    ("", f"{BINDER} tcp4 bind=127.0.0.1:0 listen=5 serve", {
+        "sockets.0.how": "own", "sockets.0.shared": "none", "=not shared": "^bad.*random port"},
+     None, 1, ""),
+    ("", f"{BINDER} udp4 bind=127.0.0.1:PORT pause", {
+        "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.shared": "one each"},
+     "nclust -n auto --", 0, ""),
+    ("", f"sh -c 'rm -f /run/p; exec {BINDER} unix bind=/run/p listen=5 serve'", {
+        "sockets.0.address": "unix:/run/p", "sockets.0.shared": "stolen", "ready.sign": "listen"},
+     "nclust -n 1 --", 1, ""),
+    ("", f"sh -c 'mkdir lock || exit 7; exec {PLAIN} PORT --loopback'",
+     {"=second copy": "^bad ends with exit 7.*mkdir:"}, "nclust -n 1 --", 1, ""),
+    ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, ""),
+    ("-l 127.0.0.1:PORT", f"{PLAIN} PORT --loopback", {
+        "sockets.0.named": True, "sockets.0.how": "taken over"},
+     "nclust -n auto -l 127.0.0.1:PORT --", 0, ""),
+    ("-l unix:/run/s", f"{PLAIN} PORT --loopback",
+     {"=socket": "^note.*--listen does not name it"}, "nclust -n auto --", 0, ""),
+    ("", "nginx -c DIR/nginx.PORT", {
+        "stop_in_request.request": "lost", "sockets.0.shared": "same", "sockets.1.shared": "same"},
+     "nclust -n auto --stop-signal QUIT --", 0, ""),
+    ("", "nginx -c DIR/nginx.PORT -g 'daemon on;'",
+     {"=start": "^bad it ends with exit 0.*daemon mode", "run": None}, None, 1, ""),
+    ("", "python3 ipc.py", {"=private": "^ok unix:.*/ipc; ", "=not shared": None}, None, 0, ""),
+    ("", "python3 store.py PORT", {
+        "=state": "^warn it keeps its state in the file DIR/app.data; .*separate stores"},
+     None, 0, ""),
+    ("", "./redis-server PORT --loopback", {  # known by its name
+        "=state": "^warn redis-server keeps its state in itself; copies are separate stores"},
+     None, 0, ""),
+    ("", f"{PLAIN} 8000 --loopback", {"=socket": "^bad cannot bind tcp:127.0.0.1:8000: in use"},
+     None, 1, ""),
+    # where ports cannot be taken over, one copy is what works
+    ("", f"{PLAIN} PORT --loopback", {
+        "=taking over ports": "^warn .*cannot be taken over", "=second copy": "^bad ends with",
+        "sockets.0.how": "own"}, "nclust -n 1 --", 1, f"{CONFINED} gvisor --"),
+    ("", SERVE, {"ok": True}, None, 0, f"{CONFINED} gvisor --"),
+    ("", f"{PLAIN} PORT --loopback", {"sockets.0.shared": "same"}, "nclust -n auto --", 0,
+     f"{CONFINED} docker --"),
+    ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
+     {"stop_in_request.request": "no HTTP"}, "nclust -n auto --", 0, nightly),
+    ("", "busybox httpd -f -p 127.0.0.1:PORT -h .", {"stop_in_request.request": "lost"}, None, 0,
+     nightly),
+    ("", f"node {server('plain.js')} PORT", {"sockets.0.options": "backlog 511"},
+     "nclust -n auto --", 0, nightly),
+)
+
+
+def begin_row(number):
+    port = str(8001 + number)
+    options, command, wanted, run, status, under = REAL[number]
+    if "nginx" in command:
+        daemon = "" if "daemon" in command else "daemon off;"
+        write(f"nginx.{port}", daemon + NGINX.format(dir=path(), port=port))
+
+    def here(text):
+        return re.sub(r"\bPORT\b", port, text).replace("DIR", path())
+
+    command = here(command)
+    doctor = Doctor(here(options), "--", command, under=words("" if under is nightly else under))
+    return lambda: check(doctor.told(status), {
+        key: here(value) if isinstance(value, str) else value for key, value in wanted.items()},
+        command, run and here(run))
+
+
+@pytest.mark.shared
+class TestTrials:
+    begun = []
+
+    @pytest.mark.parametrize("number", [
+        pytest.param(n, id=row[1].rpartition("/")[2], marks=row[-1] if row[-1] is nightly else ())
+        for n, row in enumerate(REAL)])
+    def test_a_trial_of(self, number):
+        if not self.begun:
+            write("ipc.py", IPC)
+            write("store.py", STORE)
+            sqlite3.connect("app.data").execute("create table t (a)")
+            run("cp", PLAIN, "redis-server").ok()
+            begin_program(PLAIN, 8000, "--loopback")
+            wait_listened(8000)
+        while (at := len(self.begun)) <= number or (
+                at <= number + 4 and at < len(REAL) and REAL[at][-1] is not nightly):
+            self.begun.append(begin_row(at))
+        self.begun[number]()
+
+
+def test_as_text_each_fact_is_a_line_and_the_last_one_can_be_copied():
+    doctor = Doctor("-- python3 -m http.server --bind 127.0.0.1 8000", options=())
+    said = doctor.end()
+    assert read(doctor.err) == "" and "Serving HTTP" not in said  # what it prints is no news
+    for pattern in ("^ok    socket .*tcp:127.0.0.1:8000.*binds itself.*backlog 5.*takes it over$",
+                    "^ok    passed sockets .*ignored", "^ok    ready .*when it calls listen",
+                    "^ok    second copy .*ready after",
+                    "^ok    shared .*tcp:127.0.0.1:8000, one socket",
+                    "^ok    copies .*will work", "^ok    SIGTERM .*killed by SIGTERM",
+                    "^note  request in flight .*cut by SIGTERM"):
+        assert re.search(pattern, said, re.M), pattern
+    assert said.endswith("\nnclust -n auto -- python3 -m http.server --bind 127.0.0.1 8000\n")
+    assert nothing_is_left()
+
+
+def test_as_an_ordinary_user_in_tmp_where_there_is_no_better_place():
+    need_root()
+    doctor = Doctor(f"-- {PLAIN} 8000 --loopback", under=(
+        "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env",
+        f"NCLUST_RUNTIME_DIR={path('none')}"))
+    place = wait(lambda: re.search(r"/tmp/nclust-doctor-\w+", "".join(map(command, living()))))
+    check(doctor.told(), {"sockets.0.shared": "same"})
+    assert not os.path.exists("none") and not os.path.exists(place.group())
+    assert nothing_is_left()

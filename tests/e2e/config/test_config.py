@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""INI files: how mistakes are told, that a bad file never starts or changes anything, and what
+workers get of a good one.  (What each value means: tests/unit/config.)"""
+import json
+import re
+import textwrap
+
+from harness import *
+
+RUNS = "command = touch ran"
+
+
+def refused(text, *mistakes):
+    """By a run and by the check alike, with exactly these mistakes, each with its line."""
+    if isinstance(text, str):
+        text = text.encode()
+    with open("it.ini", "wb") as f:
+        f.write(text)
+    told = nclust("config --check -c it.ini").fails(78).err
+    assert nclust("-c it.ini").fails(78).err == told
+    found = told.splitlines()
+    assert len(found) == len(mistakes), told
+    for line, (number, says) in zip(found, mistakes):
+        assert line.startswith(f"it.ini:{number}: ") and says in line, line
+    assert not os.path.exists("ran") and os.listdir("run") == []
+
+
+# ---- mistakes ----
+
+def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_line():
+    refused(textwrap.dedent(f"""\
+        key = before
+        [cluster:web]
+        {RUNS}
+        wrokers = 3
+        listen = 99999
+        no equals sign
+        stop-timeout = 5 parsecs
+        [clutser:api]
+        command = x
+        [cluster:open
+        [cluster:web]
+        [cluster:idle]
+        workers = 1
+        """), (1, "section"), (4, "cluster:web.wrokers: unknown key; did you mean 'workers'?"),
+            (5, "cluster:web.listen: wanted a port from 0 to 65535, found '99999'"),
+            (6, "wanted 'key = value', found 'no equals sign'"),
+            (7, "cluster:web.stop-timeout: wanted a time"),
+            (8, "unknown section [clutser:api]; did you mean [cluster:api]?"),
+            (10, "wanted a ']'"), (11, "section [cluster:web] is given twice, first in line 2"),
+            (12, "cluster:idle.command: wanted a command, found none"))
+
+
+VALUES = (
+    ("workers =", "workers: wanted a number from 1"), ("workers = 0", "found '0'"),
+    ("limit-core = 99999999999999999999G", "wanted"), ("stop-timeout = 5", "found '5'"),
+    ("give-up = 0/1m", "found '0/1m'"), ("surge = most", "wanted 'all' or a whole number"),
+    ("hang-signal = SIGHUP", "'off', 'QUIT', 'ABRT', 'USR1' or 'USR2', found 'SIGHUP'"),
+    ("ready = tpc", "'tcp', 'http:/path' or 'exec:COMMAND'"),
+    ("on-exti = true", "unknown key; did you mean 'on-exit'?"),
+    # not the number, which is what made this a name of root elsewhere
+    ("user = 0day", "wanted a user that exists, found '0day'"), ("user = 0", "#0"),
+    ("group = no-such-group", "wanted a group that exists"),
+    ("signal-FOO = all", "unknown signal 'FOO'"),
+    # what the library would cut
+    ("env = A=1 ; B=2", "';'"), ("check = exec:test -e x ; true", "';'"),
+    ("on-exit = echo a ; echo b", "';'"))
+
+
+def test_values_that_none_can_have_say_what_is_wanted():
+    text = "".join(f"[cluster:c{n}]\n{RUNS}\n{line}\n" for n, (line, _) in enumerate(VALUES))
+    refused(text, *((3 * n + 3, f"cluster:c{n}.") for n in range(len(VALUES))))
+    told = nclust("-c it.ini").err.splitlines()
+    for line, (_, says) in zip(told, VALUES):
+        assert says in line
+
+
+@pytest.mark.parametrize("text, number, says", (
+    (f"[cluster]\n{RUNS}\nnice = 1\nnice = 2\n", 4, "cluster.nice: given twice, first in line 3"),
+    (f"[cluster:web]\n{RUNS}\nready = notify\nchroot = /\n", 3,
+     "'notify' cannot be used with 'chroot'"),
+    ("[cluster:web]\ncommand =\n", 2, "cluster:web.command: wanted a command, found ''"),
+    ("[cluster:web]\ncommand = touch 'ran\n", 2, "cluster:web.command:"),
+    (f"[cluster:web]\n{RUNS} ; rm x\n", 2, "';'"),
+    (f"[cluster]\n{RUNS}\nenv = A=\0B\n", 3, "NUL"),
+    (b"[cluster]\ncommand = touch ran\nenv = A=\xff\xfe\n", 3, "UTF-8"),
+    (f"[cluster]\n{RUNS}\nenv = A={'x' * 100000}\nnice = x\n", 4,
+     "cluster.nice: wanted a whole number from -20 to 19, found 'x'")),
+    ids=("twice", "chroot", "empty", "quote", "semicolon", "NUL", "bytes", "long"))
+def test_a_mistake_is_told_with_its_line(text, number, says):
+    refused(text, (number, says))
+
+
+@pytest.mark.parametrize("file", ("absent", ".", "fifo", "/dev/zero", "/dev/null", "big", "binary",
+                                  "empty"))
+def test_what_is_no_such_file_is_refused_at_once(file):
+    os.mkfifo("fifo")
+    write("empty", "")
+    write("big", "\n" * 1100000)
+    run("sh", "-c", 'head -c 3000 "$0" >binary', inside(PROGRAM)).ok()
+    said = nclust("-c", file).fails(78).err
+    assert said.startswith(f"{file}:") and (file == "binary" or said.count("\n") == 1)
+
+
+def test_who_may_read_it_and_who_may_write_it():
+    need_root()
+    write("it.ini", f"[cluster]\n{RUNS}\n", 0o600)
+    run("setpriv", "--reuid", 65534, "--regid", 65534, "--clear-groups", inside(PROGRAM), "-c",
+        "it.ini").fails(78, "it.ini", "Permission denied")
+    os.chmod("it.ini", 0o666)
+    nclust("-c it.ini").fails(78, "it.ini", "writable")
+    os.chmod("it.ini", 0o664)
+    os.chown("it.ini", 0, 1)  # not root's own, which may write
+    nclust("-c it.ini").fails(78)
+    assert not os.path.exists("ran")
+
+
+def test_a_limit_that_cannot_be_set_is_named():
+    nclust("-n 1 --limit-nofile 4000000000 -- true").fails(126, "'limit-nofile'")
+
+
+# ---- what is accepted ----
+
+@pytest.mark.parametrize("text, args, says, lacks", (
+    ("command = true\nenv = A=1\nenv = B=2\nlisten = 127.0.0.1:0, name=a\n"
+     "listen = 127.0.0.1:0, name=b\nworkers = 3 ; three of them", "--check",
+     ["no mistakes found"], []),
+    ("command = true\nenv-file = absent", "--check", [
+        "it.ini:3: cluster:it.env-file: there is no file '", "' (yet), and no start without it"],
+     []),
+    ("command = true\nhang-signal = SIGQUIT\nrequest-timeout = 5s", "", ["hang-signal = QUIT"], []),
+    ("command = true\nenv-file = none\non-ready = none\n[defaults]\nenv-file = absent\n"
+     "on-ready = touch ran", "", ["command = true"], ["absent", "ran", "none"])))
+def test_what_the_check_and_config_say_of_a_file(text, args, says, lacks):
+    write("it.ini", f"[cluster]\n{text}\n")
+    said = nclust("config -c it.ini", args)
+    said = said.ok() + said.err
+    assert all(t in said for t in says) and not any(t in said for t in lacks)
+
+
+def test_what_workers_get_of_a_file():
+    long, to = "x" * 100000, f"{fixture('leak')} --notify --to {path()}"
+    write("shop.ini", "\ufeff" + f"""[defaults]
+        ready = notify
+        workers = 1
+        [cluster:web]
+        command = {to}/web "two words" 'sin"gle' back\\ slash "" $HOME *
+        env = LONG={long}y
+        nice = 3
+        [cluster:jobs]
+        command = {to}/jobs
+        nice = 4
+        """.replace("\n        ", "\r\n"))
+    it = cluster("-c shop.ini --nice 9")
+    told = json.loads(read("web"))
+    assert told["argv"][4:] == ["two words", 'sin"gle', "back slash", "", "$HOME", "*"]
+    assert told["env"]["LONG"] == f"{long}y"
+    # the command line overrules the file, in every cluster; so it does its name
+    assert told["nice"] == json.loads(read("jobs"))["nice"] == 9
+    assert it.status().name == "it"
+    said = it.verb("config").ok()
+    assert "; command line\nnice = 9" in said and "shop.ini:" in said
+
+
+def test_an_instance_and_a_lone_cluster_have_the_files_name():
+    write("shop.ini", f"[cluster]\ncommand = {HEAR} --notify\nworkers = 1\nready = notify\n")
+    begin_program(inside(PROGRAM), "-c", "shop.ini")
+    wait(lambda: nclust("status shop").status == 0)
+    assert json.loads(nclust("status shop --json").ok())["clusters"][0]["name"] == "shop"
+    write("shop.ini", "[nclust]\nname = other\n" + read("shop.ini"))
+    begin_program(inside(PROGRAM), "-c", "shop.ini")
+    wait(lambda: nclust("status other").status == 0)
+
+
+def test_64_clusters_of_one_file():
+    write("it.ini", "".join(
+        f"[cluster:c{n}]\ncommand = {HEAR} --notify\nworkers = 1\nready = notify\n"
+        f"listen = unix:{path()}/{n}.sock\n" for n in range(64)))
+    it = cluster("-c it.ini")
+    assert len(it.status().clusters) == 64
+    assert all(listens(path(f"{n}.sock")) for n in range(64))
+    assert it.stop() == 0
+
+
+# ---- reload ----
+
+WEB = f"""
+    [cluster:web]
+    command = {SERVE} --notify
+    workers = 2
+    ready = notify
+    listen = 127.0.0.1:8000
+    """
+
+
+def test_a_broken_file_is_not_reloaded_its_mistakes_are_told_all_goes_on():
+    it = cluster(ini=WEB)
+    before = it.pids()
+    edit("it.ini", "workers = 2", "wrokers = 7\nnice = high")
+    said = nclust("reload it").fails(78).err.splitlines()
+    assert len(said) == 2
+    assert f"{path('it.ini')}:4: cluster:web.wrokers: unknown key; did you mean" in said[0]
+    assert f"{path('it.ini')}:5: cluster:web.nice" in said[1]
+    kill(it.pid, SIGHUP)
+    it.event("reload-failed", n=2)
+    assert it.says(f"{path('it.ini')}:4: cluster:web.wrokers")
+    os.unlink("it.ini")
+    nclust("reload it").fails(78)
+    assert it.pids() == before and get().pid in before
+
+
+def test_a_reload_that_needs_an_address_in_use_is_refused_as_a_whole():
+    it = cluster(ini=WEB)
+    before = it.pids()
+    begin_program(PLAIN, 8001, "--loopback")
+    wait_listened(8001)
+    edit("it.ini", "8000", "8001")
+    edit("it.ini", "workers = 2", "workers = 3")
+    refused = nclust("reload it")
+    assert refused.status != 0 and re.search("127.0.0.1:8001.*Address already in use", refused.err)
+    assert it.pids() == before and get().pid in before
+
+
+def test_a_reload_applies_the_difference_only():
+    it = cluster(ini=WEB)
+    before = it.pids()
+    nclust("reload it").ok()
+    assert it.pids() == before
+    edit("it.ini", "workers = 2", "workers = 3")
+    nclust("reload it").ok()
+    assert it.pids()[:2] == before and it.cluster().ready == 3
+    edit("it.ini", "workers = 3", "workers = 3\nenv = NEW=1")
+    nclust("reload it").ok()
+    assert it.cluster().ready == 3 and not set(it.pids()) & set(before)
+    assert get().pid in it.pids()
+
+
+def test_a_storm_of_hup_settles_and_the_last_file_wins():
+    it = cluster(ini=WEB + "env = ROUND=0\n")
+    for n in range(20):
+        edit("it.ini", f"ROUND={n}\n", f"ROUND={n + 1}\n")
+        kill(it.pid, SIGHUP)
+
+    def settled():
+        web = it.cluster()
+        return (web.rollout is None and web.ready == len(web.workers) == 2
+                and all(environment(w.pid).get("ROUND") == "20" for w in web.workers))
+
+    wait(settled)
+    assert it.cluster().generation <= 21 and get().pid

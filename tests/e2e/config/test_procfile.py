@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""`nclust -c Procfile`, as foreman reads it."""
+from harness import *
+
+
+def procfile(*rows):
+    write("shop/Procfile.new", "".join(f"{row}\n" for row in rows))
+    os.rename("shop/Procfile.new", "shop/Procfile")
+
+
+def shop(options="", **more):
+    os.environ.pop("PORT", None)
+    return cluster(f"-c shop/Procfile {options}", **more)
+
+
+def formation(it):
+    return {c.name: c.wanted for c in it.status().clusters}
+
+
+def variables(it, cluster):
+    return environment(it.worker(0, cluster).pid)
+
+
+def test_each_line_is_a_cluster_with_port_env_and_the_files_directory():
+    procfile("# the shop", f"web: {HEAR}", "", f"worker: GREETING=hello {HEAR} --to $HOME/heard")
+    write("shop/.env", f'# secrets\nSECRET="a b"\nHOME={path()}\n')
+    it = shop()
+    assert formation(it) == {"web": 1, "worker": 1}
+    assert variables(it, "web")["PORT"] == "5000" and variables(it, "worker")["PORT"] == "5100"
+    assert variables(it, "web")["SECRET"] == "a b"
+    assert variables(it, "worker")["GREETING"] == "hello"
+    assert os.readlink(f"/proc/{it.worker(0, 'web').pid}/cwd") == path("shop")
+    wait(lambda: "start" in read("heard"))
+    # no shell is left between nclust and the program
+    assert os.readlink(f"/proc/{it.worker(0, 'worker').pid}/exe") == HEAR
+    assert f"{path('shop/Procfile')}:2" in it.verb("config").ok()
+
+
+def test_copies_of_a_server_share_the_port_that_it_opens_by_itself():
+    procfile(f"web: {PLAIN} $PORT --loopback")
+    it = shop("-n web=2", env={"PORT": "8000"})
+    assert formation(it) == {"web": 2} and variables(it, "web")["PORT"] == "8000"
+    assert get().pid in it.pids()
+    it.call("restart")
+    assert get().pid in it.pids()
+
+
+def test_a_listen_of_the_command_line_wins_over_port():
+    procfile(f"web: {SERVE}")
+    it = shop("-l 127.0.0.1:8000")
+    assert variables(it, "web")["PORT"] == "8000" and get().slot == 0
+
+
+@pytest.mark.parametrize("option, wanted", (
+    ("web=2,clock=0", {"web": 2, "worker": 1}), ("all=0,worker=3", {"worker": 3}),
+    ("2", {"clock": 2, "web": 2, "worker": 2}),  # as with any file, a number is for all
+    *((wrong, None) for wrong in ("job=2", "web=many", "web=2,3", "all=0"))))
+def test_a_formation_says_how_many_of_which_and_none(option, wanted):
+    procfile(*(f"{name}: {HEAR}" for name in ("web", "worker", "clock")))
+    if wanted is None:
+        nclust(f"--name it -c shop/Procfile -n {option}").fails(64, "workers")
+    else:
+        assert formation(shop(f"-n {option} --ready alive:1ms")) == wanted
+
+
+def test_files_of_other_systems_and_of_shells_a_byte_order_mark_crlf_export():
+    write("shop/Procfile", f"\ufeffweb: {HEAR}\r\n\r\njob: {HEAR}\r\n")
+    write("shop/.env", '\ufeff# x\r\n  export PORT="7000"\r\n')
+    it = shop("--ready alive:1ms")
+    assert variables(it, "web")["PORT"] == "7000" and variables(it, "job")["PORT"] == "7100"
+
+
+def test_mistakes_are_told_with_file_and_line_and_nothing_is_started():
+    procfile("web: touch ran", "nonsense", ": x", "web: y", "job:")
+    nclust("--name it -c shop/Procfile").fails(
+        78, "Procfile:2: wanted 'name: command'", "Procfile:3: ",
+        "Procfile:4: 'web' is given twice, first in line 1", "Procfile:5: job: wanted a command")
+    nclust("config --check -c shop/Procfile").fails(78)
+    procfile("web: touch ran")
+    nclust("config --check -c shop/Procfile").ok()
+    write("dev/Procfile.dev", read("shop/Procfile"))  # the instance is called as its directory
+    assert "name = dev" in nclust("config --all -c dev/Procfile.dev").ok()
+    os.symlink("/dev/zero", "shop/.env")  # one that never ends
+    nclust("--name it -c shop/Procfile").fails(78, f"{path('shop/.env')}': wanted a regular file")
+    assert not os.path.exists("shop/ran")
+
+
+def test_a_reload_adds_changes_and_removes_lines_or_tells_what_is_wrong():
+    procfile(f"web: {HEAR}", f"worker: {HEAR}")
+    it = shop("--ready alive:1ms")
+    web = it.pids("web")
+    procfile(f"web: {HEAR}", f"clock: {HEAR} --end-on TERM")
+    it.verb("reload").ok()
+    assert formation(it) == {"web": 1, "clock": 1} and it.pids("web") == web
+    procfile("web")
+    it.verb("reload").fails(78, "Procfile:1: ")
+    assert formation(it) == {"web": 1, "clock": 1}
+
+
+def test_a_command_of_the_shell_variables_pipes_several_quotes_that_do_not_end():
+    procfile(f'one: echo "$PORT" >one; exec {HEAR}',
+             f"two: cd sub && echo here >two && {HEAR} | cat")
+    os.mkdir("shop/sub")
+    it = shop("--ready alive:1ms")
+    wait(lambda: read("shop/one") == "5000\n" and read("shop/sub/two"))
+    wait(lambda: len(session(it.worker(0, "two").pid)) >= 3)
+    it.stop()  # which reaches all of a pipe
+    assert living() == []
+    procfile("bad: echo it's")
+    start("-c shop/Procfile").logged("nterminated quoted string")

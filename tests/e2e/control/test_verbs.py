@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: MIT
+"""The verbs, as a user and a script see them: what they print, whom they mean, and their exit
+statuses."""
+import json
+import re
+from signal import SIGSEGV
+
+from harness import *
+from harness.terminal import Terminal
+
+TWO = f"""
+    [defaults]
+    command = {HEAR} --notify
+    ready = notify
+    [cluster:web]
+    workers = 2
+    [cluster:api]
+    workers = 1
+    """
+CHANGES = ("restart", "reload", "stop", "events", "config", "scale 2", "signal USR1")
+BREAKS = "#!/bin/sh\necho cannot find the database >&2; exit 7\n"
+
+
+def quick(count=1, **more):
+    return cluster(f"-n {count} --ready notify", HEAR, "--notify", **more)
+
+
+def breakable(count=1):
+    """Its program can be replaced by one that fails."""
+    write("server", f'#!/bin/sh\nexec {HEAR} "$@"\n', 0o755)
+    return cluster(f"-n {count} --ready notify", path("server"), "--notify")
+
+
+def shown(*args):
+    return json.loads(nclust(*args).out)
+
+
+# ---- status ----
+
+def test_status_shows_each_worker_as_a_table_and_as_json():
+    it = cluster("-n 2 -l '127.0.0.1:8000, name=http' --ready notify", SERVE, "--notify")
+    kill(it.worker(1).pid, SIGSEGV)
+    it.event("ready", n=3)
+    said = nclust("status").ok()
+    for text in (f"it  pid {it.pid}", "2 of 2 ready", "127.0.0.1:8000", "queue 0 of ",
+                 "killed by SIGSEGV", str(it.worker(0).pid)):
+        assert text in said
+    said = nclust("status it --json").ok()
+    assert said.count("\n") == 1
+    status = json.loads(said, object_hook=Object)
+    (web,) = status.clusters
+    assert (status.name, status.pid, web.wanted, web.ready, web.state, web.rollout) == (
+        "it", it.pid, 2, 2, "running", None)
+    (http,) = web.listeners
+    assert (http.name, http.queue, http.dropped) == ("http", 0, 0) and http.queue_limit > 0
+    first, second = web.workers
+    assert (second.state, second.restarts, second.last_exit.kind, second.last_exit.code) == (
+        "ready", 1, "signal", 11)
+    assert first.last_exit is None and second.last_exit.text.startswith("killed by SIGSEGV")
+
+
+def test_status_exits_0_if_all_are_ready_1_if_some_2_if_none_3_if_not_there():
+    for words in ("status", "status it", "status it --json"):
+        nclust(words).fails(3)
+    gate = Gate("go.{slot}")
+    it = start("-n 2 --ready notify", fixture("slow-ready"), gate)
+    assert "0 of 2 ready" in nclust("status it").fails(2).out
+    gate.open(0)
+    it.event("ready", slot=0)
+    for words, status in (("it", 1), ("it.0", 0), ("it.1", 2)):
+        nclust("status", words).fails(status)
+    gate.open(1)
+    it.event("all-ready")
+    nclust("status it").ok()
+
+
+def test_without_a_target_status_shows_all_instances_the_others_list_them():
+    it, other = quick(), quick(2, name="other")
+    assert re.search("it  pid .*other  pid ", nclust("status").ok(), re.S)
+    assert [json.loads(line)["name"] for line in nclust("status --json").ok().splitlines()] == [
+        "it", "other"]
+    for verb in CHANGES:
+        nclust(verb).fails(64, "it", "other")
+    assert (it.cluster().generation, other.cluster().ready) == (1, 2)
+
+
+def test_with_none_running_and_with_a_name_that_is_none_they_exit_69():
+    for verb in CHANGES:
+        nclust(verb).fails(69, "no instance is running", path("run"))
+    it = quick()
+    for words in ("restart othername", "scale othername/web 2", "restart it/nothing",
+                  "restart it.7"):
+        nclust(words).fails(69)
+    nclust("restart iit").fails(69, "did you mean 'it'")
+    assert it.cluster().generation == 1
+
+
+def test_targets_an_instance_a_cluster_a_cluster_alone_a_slot():
+    it, _ = cluster(ini=TWO), quick(name="other")
+
+    def means(target):
+        status = shown("status", target, "--json")
+        return status["name"], [(c["name"], [w["slot"] for w in c["workers"]])
+                                for c in status["clusters"]]
+
+    assert means("it/web") == ("it", [("web", [0, 1])])
+    assert means("api") == ("it", [("api", [0])])
+    assert means("web.1") == ("it", [("web", [1])])
+    assert means("it/web.0") == ("it", [("web", [0])])
+    assert means("other") == ("other", [("other", [0])])
+    # each of them changes what it means, and nothing else
+    web, api = it.pids("web"), it.pids("api")
+    nclust("restart web.1").ok()
+    assert it.pids("web")[0] == web[0] and it.pids("web")[1] != web[1] and it.pids("api") == api
+    nclust("scale api +2").ok()
+    assert (it.cluster("api").ready, it.cluster("web").ready) == (3, 2)
+    nclust("scale it 3").fails(64, "2 clusters")
+    nclust("stop it/api").ok()
+    assert (it.cluster("api").state, it.cluster("web").ready) == ("stopped", 2)
+
+
+def test_status_watch_shows_each_change_and_leaves_the_terminal_as_it_was():
+    it = quick()
+    screen = Terminal(inside(PROGRAM), "status", "it", "--watch")
+    screen.sees("1 of 1 ready")
+    it.call("scale", count=3)
+    screen.sees("3 of 3 ready")
+    it.stop()  # it may come back
+    screen.sees("no instance 'it' is running")
+    quick(2)
+    screen.sees("2 of 2 ready")
+    screen.type("\x03")
+    screen.exit()
+    assert screen.is_as_before()
+
+
+# ---- changes ----
+
+def test_restart_waits_for_the_outcome_and_its_status_is_the_outcome():
+    it = breakable(2)
+    old = it.pids()
+    said = nclust("restart it").ok()
+    assert re.fullmatch(r"it: rollout 1 done: \d workers? replaced in [0-9.]+ s "
+                        r"\(generation 2\)\n", said)
+    assert it.cluster().ready == 2 and not set(it.pids()) & set(old)
+    assert shown("restart it --json")["ok"]
+    old = it.pids()
+    write("server", BREAKS)
+    nclust("restart it").fails(1, "exit 7")
+    nclust("restart it --json").fails(1)
+    nclust("scale it 3").fails(1, "exit 7")  # new workers that do not come up
+    assert it.pids()[:2] == old
+
+
+def test_scale_a_number_more_fewer_none_and_what_is_no_number():
+    it = quick()
+    assert "3 workers" in nclust("scale it 3").ok()
+    for words, ready in (("it 3", 3), ("it +1", 4), ("it -2", 2), ("1", 1), ("it 0", 0)):
+        nclust("scale", words).ok()
+        assert (it.cluster().wanted, it.cluster().ready, len(it.pids())) == (ready, ready, ready)
+    nclust("scale it 4").ok()
+    for word in ("many", "1.5", "''", "10001", "--", "'1 2'", "0x3"):
+        nclust("scale it", word).fails(64)
+    # less than none is refused, and nothing is parked
+    nclust("scale it -9").fails(64, "'it' has 4 workers")
+    nclust("scale it.0 2").fails(64)
+    assert it.cluster().ready == 4
+
+
+def test_signal_the_next_in_turn_all_one_slot_and_what_is_no_signal():
+    it = cluster("-n 3 --ready notify", HEAR, "--notify", "--to", path("heard"))
+    assert nclust("signal it USR1").ok() == "SIGUSR1 sent to 1 worker\n"
+    nclust("signal it SIGUSR1").ok()
+    nclust("signal it", int(SIGUSR1)).ok()
+    wait(lambda: sorted(line.split()[0] for line in lines("heard") if "USR1" in line) == [
+        "slot=0", "slot=1", "slot=2"])
+    assert nclust("signal it USR2 --all").ok() == "SIGUSR2 sent to 3 workers\n"
+    wait(lambda: read("heard").count("USR2") == 3)
+    nclust("signal it.1 HUP").ok()
+    wait(lambda: "HUP" in read("heard"))
+    assert re.search("slot=1 .*HUP", read("heard"))
+    assert shown("signal it WINCH --json")["reached"] == 1
+    for word in ("NONE", "0", "65", "-1", "''"):
+        nclust("signal it", word).fails(64)
+    nclust("scale it 0").ok()
+    nclust("signal it USR1").fails(1, "no worker")
+
+
+def test_no_wait_returns_at_once():
+    it = start("-n 2 --ready notify --start-timeout 600s", fixture("slow-ready"), "never")
+    nclust("restart it --no-wait").ok()
+    nclust("scale it 3 --no-wait").ok()
+    assert it.cluster().wanted == 3
+    assert re.match("draining: .*'nclust undrain'", nclust("drain it --no-wait").ok())
+    assert nclust("undrain it --no-wait").ok().startswith("no longer draining: ")
+    nclust("stop it --no-wait").ok()
+    it.exit()
+
+
+def test_stop_waits_until_it_has_ended():
+    it = quick(2)
+    assert nclust("stop it").ok() == "it: stopped\n"
+    assert it.exit() == 0
+    it = cluster(ini=TWO)
+    assert nclust("stop web").ok() == "web: stopped\n"
+    assert nclust("stop api").ok() == (
+        "api: stopped; it was the last cluster, so nclust ends\n")
+    assert it.exit() == 0 and it.says("no cluster runs any more: nclust ends")
+
+
+def test_a_stop_during_a_restart_wins_and_the_restart_is_told_so():
+    it = cluster("-n 2 --ready notify", "sh", "-c",
+                 '[ "$NCLUST_GENERATION" != 1 ] || exec "$1" --notify\nexec "$0" never',
+                 fixture("slow-ready"), HEAR)
+    restart = begin_program(inside(PROGRAM), "restart", "it", stderr=open("said", "w"))
+    it.event("rollout-started")
+    nclust("stop it").ok()
+    wait(lambda: restart.poll() is not None)
+    assert restart.returncode in (1, 75) and read("said")
+
+
+def test_on_a_terminal_a_change_shows_its_progress_elsewhere_only_the_outcome():
+    breakable(2)
+    screen = Terminal(inside(PROGRAM), "restart", "it", columns=200)
+    assert screen.exit() == 0
+    assert re.search("it.0: worker .* ready", screen.said)
+    assert screen.said.count("it: rollout 1 done") == 1
+    assert nclust("restart it").ok().count("\n") == 1
+    write("server", BREAKS)
+    assert Terminal(inside(PROGRAM), "restart", "it").exit() == 1
+
+
+# ---- config, help, version, exec ----
+
+def test_config_shows_what_is_in_effect_and_where_it_came_from():
+    cluster("--nice 3", ini=TWO)
+    said = nclust("config it").ok()
+    for text in ("[cluster:web]", "; command line\nnice = 3", "it.ini:6\nworkers = 2"):
+        assert text in said
+    # what was set, unless all is wanted
+    assert "; default" not in said and "stop-timeout" not in said
+    for words in ("config it --all", "config -c it.ini -a"):
+        assert "; default\nstop-timeout = 30s" in nclust(words).ok()
+    assert "stop-timeout" not in nclust("config -c it.ini").ok()
+    assert shown("config it --json")
+    # of one cluster alone
+    said = nclust("config web").ok()
+    assert re.match(r"\[cluster:web\].*workers = 2", said, re.S)
+    assert "[nclust]" not in said and "api" not in said
+    said = nclust("config it/api.0 --all").ok()
+    assert re.match(r"\[cluster:api\].*stop-timeout = 30s", said, re.S) and "web" not in said
+    assert list(shown("config api --json")["settings"]) == ["cluster:api"]
+    # which is nothing that could be reloaded
+    nclust("reload web").fails(64, "'nclust reload it'", "'nclust restart web'")
+
+
+VERBS = "status restart reload scale stop signal events config doctor exec help version".split()
+
+
+def test_help_and_version():
+    text = nclust("--help").ok()
+    assert "nclust [OPTION]... -- COMMAND" in text
+    assert text == nclust("help").ok()
+    assert all(f" {verb} " in text for verb in VERBS)
+    # without a word the same, as a usage error
+    refused = nclust().fails(64)
+    assert (refused.out, refused.err) == ("", text)
+    for verb in VERBS:
+        assert f"usage: nclust {verb}" in nclust("help", verb).ok()
+        assert f"usage: nclust {verb}" in nclust(verb, "--help").ok()
+    nclust("help nothing").fails(64)
+    for words in ("version", "-V", "--version"):
+        assert re.fullmatch(r"nclust \d+\.\d+\.\d+\n", nclust(words).ok())
+    assert shown("version --json")["version"]
+    # an output that takes nothing is a failure
+    for word in ("help", "version"):
+        with open("/dev/full", "w") as full:
+            assert nclust(word, stdout=full).status != 0
+
+
+@pytest.mark.parametrize("args, says", (
+    ("node server.js", "nclust -n auto -- node server.js"),
+    ("ls", "unknown verb 'ls'; use: nclust status\n"),
+    ("start -- node server.js", "unknown verb 'start'; use: nclust -n auto -- node server.js\n"),
+    ("-i 4 -- node server.js", "-i: unknown option; use -n\n"), ("statsu", "status"),
+    ("--workerz 2 -- true", "workers"), ("--on-redy true -- true", "--on-ready"),
+    ("status --jsn", "--json"), ("status one two", ""), ("status a/b/c", ""),
+    ("--listen-pid no -- true", "--listen-pid=no"), ("config --check", ""),
+    ("--stop-timeout soon -- true", "wanted a time"),
+    ("-c one.ini -c two.ini", "--config: is given twice"),
+    ("config -c one.ini -c two.ini", "--config: is given twice"),
+    ("events --kind exit,ready", "no event is called 'exit'"),
+    ("events --kind exit", "started, ready, exited,"), ("events -n some", ""),
+    ("events --since soon", "--since: wanted a time such as '10m'"),
+    ("events it/it --cluster web", "'it' is not in the cluster 'web'"),
+    ("doctor -l 8000", "a command"), ("doctor -l nonsense -- true", "nonsense")))
+def test_words_that_are_none_are_usage_errors_that_say_what_was_meant(args, says):
+    if "it/it" in args:
+        quick()
+    refused = nclust(args).fails(64, says)
+    if says.endswith("\n"):
+        assert refused.err == says
+
+
+def test_exec_makes_listen_pid_its_own_behind_a_wrapper_that_forks():
+    cluster("-n 1 -l 8000 --ready notify", "sh", "-c",
+            '"$0" exec -- "$1" --from listen --notify; :', inside(PROGRAM), SERVE)
+    assert get().pid
+
+
+# ---- where the instances are ----
+
+def test_the_runtime_directory_by_variable_by_option_by_user():
+    need_root()
+    os.mkdir("xdg", 0o700)
+    os.chown("xdg", 65534, 65534)
+    under = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-u",
+             "NCLUST_RUNTIME_DIR", f"XDG_RUNTIME_DIR={path('xdg')}")
+
+    def status(*more):
+        return run(*under, *more).status
+
+    # an ordinary user: XDG_RUNTIME_DIR/nclust
+    launch("-n 1 --ready alive:1ms", *NAP, under=under)
+    wait(lambda: status(inside(PROGRAM), "status", "it") == 0)
+    assert os.path.exists("xdg/nclust/it/control")
+    # NCLUST_RUNTIME_DIR goes before it, the option before both; neither: whole/anywhere
+    elsewhere = f"NCLUST_RUNTIME_DIR={path('run')}"
+    assert status(elsewhere, inside(PROGRAM), "status") == 3
+    assert status(elsewhere, inside(PROGRAM), "status", "--runtime-directory",
+                  path("xdg/nclust")) == 0
+    refused = nclust("-n 1 -- touch ran", env={**os.environ, "NCLUST_RUNTIME_DIR": "run"})
+    assert refused.status != 0 and "absolute" in refused.err and not os.path.exists("ran")
+
+
+def test_roots_is_run_nclust():
+    need_root()
+    launch("-n 1 --ready alive:1ms", *NAP, under=("env", "-u", "NCLUST_RUNTIME_DIR"))
+    env = {k: v for k, v in os.environ.items() if k != "NCLUST_RUNTIME_DIR"}
+    wait(lambda: nclust("status it", env=env).status == 0)
+    assert [(oct(os.stat(f).st_mode), os.stat(f).st_uid) for f in (
+        "/run/nclust", "/run/nclust/it", "/run/nclust/it/control")] == [
+            ("0o40755", 0), ("0o40711", 0), ("0o140600", 0)]
+    nclust("stop it", env=env).ok()
