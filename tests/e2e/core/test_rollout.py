@@ -134,7 +134,7 @@ def test_a_second_restart_a_scale_and_deaths_during_it_all_slots_are_filled_once
     it.event("started", 4)
     answers.append(it.begin("restart"))
     it.event("rollout-superseded")
-    answers.append(it.begin("scale", count=5))
+    it.call("scale", count=5, no_wait=True)
     it.event("scaled")
     # the one that is being replaced, and one whose turn has not come
     for slot in 0, 2:

@@ -68,6 +68,18 @@ def test_it_starts_when_those_it_is_after_are_ready_and_stops_before_them_over_u
     assert told() == ["web", "cache", "db"]
 
 
+def test_a_second_signal_does_not_wait_for_the_order():
+    it = cluster(ini=one("db", HEARS) + one("web", f"{fixture('deaf')} --notify", "after = db",
+                                            "stop-timeout = 1h"))
+    kill(it.pid, SIGTERM)
+    it.event("stopping", cluster="web")
+    assert it.cluster("db").state == "running"
+    assert waits_for(it, "db") == "those that depend on it, to stop"
+    kill(it.pid, SIGTERM)
+    it.exit()
+    assert living() == []
+
+
 def test_done_waits_for_an_end_with_success_also_after_failures_while_others_run():
     it = start(ini=one("web", HEARS, "after = job: done") + job() + one("other", HEARS))
     it.event("started", cluster="job")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """gate.py FIRST PORT: a server that listens on FIRST at once, "path" (a unix path of its own) or a
-port, and on PORT only when there is a file `go` in its directory and the program that stands in that
-is done.  waits.PID is there once it waits."""
+port, and on PORT only when there is a file `go` in its directory and the program in that is
+done.  waits.PID is there once it waits."""
 import http.server
 import os
 import socket

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""takes.py WAY: a server that binds port 8000 (WAY: bind), or takes the socket that it gets as it
-is, without listen(2), and waits for connections so: accept, thread, poll, select, epoll; or leaves it
-alone (idle)."""
+"""takes.py WAY: a server that binds port 8000 (WAY: bind), or takes the socket that it gets as
+it is, without listen(2), and waits for connections so: accept, thread, poll, select, epoll; or
+leaves it alone (idle)."""
 import select
 import socket
 import sys
