@@ -2,7 +2,8 @@
 """One worker of a server that tells metrics, one client at a time.
 
 With LISTEN_FDS it has its socket, else it binds PORT itself (argument 2).  Before each
-answer it reads how to misbehave: the file DIRECTORY/SLOT (argument 1), if it exists.
+answer it reads how to misbehave: the file DIRECTORY/SLOT (argument 1), if it exists.  When it has
+been asked for its metrics there is DIRECTORY/asked.SLOT.
 """
 import os
 import socket
@@ -61,6 +62,7 @@ def answer(client, request):
         )
         return
     how = mode()
+    open(os.path.join(directory, f"asked.{slot}"), "w").close()
     if how == "endless":
         client.sendall(HEAD + b"\r\n")
         while True:

@@ -1,22 +1,13 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-#
-# browser.py DIR: run the Python program on stdin with a headless Chromium, whose
-# screenshots go to DIR.  It has `page` (below), `status`, `poll`, `env`, `run`.
-# Chromium is driven through a pipe: JSON objects, each ended by a NUL.
-
+"""A headless Chromium, driven through a pipe: JSON objects, each ended by a NUL."""
+import base64
 import json
 import os
 import re
 import select
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
-PATIENCE = int(os.environ.get("PATIENCE", "1"))
-env = os.environ
+from harness import lab
 
 # Others share the machine: without a display, a GPU, or a sandbox that root lacks.
 ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-extensions",
@@ -28,40 +19,22 @@ KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38,
         "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35}
 
 
-def poll(seconds, look, what="it"):
-    """Until look() is true: its value."""
-    end = time.monotonic() + seconds * PATIENCE
-    while True:
-        value = look()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.05)
-
-
-def run(*command):
-    return subprocess.run([os.environ["NCLUST"], *command], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def status():
-    return json.loads(run("status", os.environ["INSTANCE"], "--json").stdout)
-
-
 class Page:
-    def __init__(self, directory):
-        self.directory = directory
-        profile = os.path.join(directory, "chromium")
+    """One that shows the page at that address.  Screenshots go to the test's directory, and to
+    SHOTS if that is set."""
+
+    def __init__(self, url):
+        browser = next((b for b in map(shutil.which, (
+            "chromium", "chromium-browser", "google-chrome")) if b), None)
+        assert browser, "no Chromium here: scripts/setup installs it"
         ours, theirs = os.pipe(), os.pipe()
         self.out, self.into = theirs[1], ours[0]
-        self.process = subprocess.Popen(
-            ["sh", "-c", 'exec "$@" 3<&"$IN" 4>&"$OUT"', "-", BROWSER, *ARGS,
-             f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(theirs[0], ours[1]), stdin=subprocess.DEVNULL,
-            stderr=open(os.path.join(directory, "chromium.log"), "w"),
-            env={**os.environ, "IN": str(theirs[0]), "OUT": str(ours[1]),
-                 "HOME": directory})
+        with open("chromium.log", "w") as log:
+            lab.begin_program(
+                "bash", "-c", 'exec "$@" 3<&"$IN" 4>&"$OUT"', "-", browser, *ARGS,
+                f"--user-data-dir={lab.path('chromium')}", "about:blank",
+                pass_fds=(theirs[0], ours[1]), stderr=log, env={
+                    **os.environ, "IN": str(theirs[0]), "OUT": str(ours[1]), "HOME": lab.path()})
         os.close(theirs[0])
         os.close(ours[1])
         self.count = 0
@@ -71,12 +44,14 @@ class Page:
         self.blocked = []
         self.session = None
         targets = self.call("Target.getTargets")["targetInfos"]
-        target = [t for t in targets if t["type"] == "page"][0]
+        target = next(t for t in targets if t["type"] == "page")
         self.session = self.call("Target.attachToTarget", flatten=True,
                                  targetId=target["targetId"])["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
         self.size(1280, 800)
+        self.url = url
+        self.open()
 
     def call(self, method, **params):
         self.count += 1
@@ -85,14 +60,13 @@ class Page:
         if self.session:
             message["sessionId"] = self.session
         os.write(self.out, json.dumps(message).encode() + b"\0")
-        end = time.monotonic() + 60 * PATIENCE
-        while time.monotonic() < end:
-            for got in self.read(1):
-                if got.get("id") == wanted:
-                    if "error" in got:
-                        raise AssertionError(f"{method}: {got['error']}")
-                    return got["result"]
-        raise AssertionError(f"Chromium does not answer {method}")
+
+        def answer():
+            return next((m for m in self.read(0.5) if m.get("id") == wanted), None)
+
+        got = lab.wait(answer, f"Chromium's answer to {method}")
+        assert "error" not in got, f"{method}: {got['error']}"
+        return got["result"]
 
     def read(self, seconds):
         """Take in what has come, and return it."""
@@ -131,10 +105,10 @@ class Page:
             {"name": "prefers-reduced-motion",
              "value": "reduce" if still else "no-preference"}])
 
-    def open(self, url):
+    def open(self):
         self.eval("window.old = true")
-        self.call("Page.navigate", url=url)
-        self.wait("!window.old && document.readyState === 'complete'", 30)
+        self.call("Page.navigate", url=self.url)
+        self.wait("!window.old && document.readyState === 'complete'")
 
     def eval(self, expression, may_throw=False):
         """The value of an expression of JavaScript."""
@@ -146,20 +120,17 @@ class Page:
             raise AssertionError(f"{expression}: {got['exceptionDetails']}")
         return got["result"].get("value")
 
-    def wait(self, expression, seconds=10):
-        try:
-            return poll(seconds, lambda: self.eval(expression, True), expression)
-        except AssertionError:
-            print(self.text())
-            raise
+    def wait(self, expression):
+        """Until it is true; it may throw meanwhile."""
+        return lab.wait(lambda: self.eval(expression, True), expression)
 
     def text(self, selector="body"):
         return self.eval(
             f"(document.querySelector({json.dumps(selector)}) || {{}}).innerText")
 
-    def shows(self, text, seconds=10):
-        self.wait(f"document.body.innerText.includes({json.dumps(text)})",
-                  seconds)
+    def shows(self, *texts):
+        for text in texts:
+            self.wait(f"document.body.innerText.includes({json.dumps(text)})")
 
     def key(self, name):
         for kind in ("rawKeyDown", "char", "keyUp"):
@@ -174,9 +145,8 @@ class Page:
 
     def shot(self, name):
         """A screenshot, which is not of one colour alone."""
-        import base64
         data = self.call("Page.captureScreenshot", format="png")["data"]
-        file = os.path.join(self.directory, name + ".png")
+        file = lab.path(name + ".png")
         with open(file, "wb") as f:
             f.write(base64.b64decode(data))
         assert os.path.getsize(file) > 4000, f"{file} shows nothing"
@@ -195,18 +165,3 @@ class Page:
         self.read(0)
         loud = [c for c in self.console if not re.search(allowed, c)]
         assert not loud, loud
-
-    def close(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-BROWSER = next((b for b in map(shutil.which, (
-    "chromium", "chromium-browser", "google-chrome")) if b), None)
-if __name__ == "__main__":
-    program = compile(sys.stdin.read(), "test", "exec")
-    page = Page(sys.argv[1])
-    try:
-        exec(program, globals())  # it is the test's own
-    finally:
-        page.close()

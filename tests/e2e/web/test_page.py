@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""The page at /: what it may do, and in a real browser what it shows.  SHOTS is where screenshots
+go, if it is set."""
+import base64
+import hashlib
+import os
+import re
+
+from browser import Page
+from harness import *
+
+WEB = 9000
+URL = f"http://127.0.0.1:{WEB}/"
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+def served(count, options="--ready alive:0s", *command, **more):
+    return cluster(f"--http {WEB} -n {count} --drain off {options}", *(command or NAP), **more)
+
+
+def test_it_is_one_file_which_may_load_and_ask_nothing_but_nclust():
+    served(1)
+    with open(f"{SRC}/src/web/page.html") as f:
+        text = f.read()
+    assert len(text.encode()) <= 40000
+    assert not re.search("(src|href)=[\"']?(https?:)?//|@import|url\\(", text)
+    got = get("/", WEB)
+    assert (got.status, got.body) == (200, text)
+    assert {"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store"}.items() <= dict(got.headers).items()
+    policy = got.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; connect-src 'self'; script-src ")
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        inside_it = re.search(f"<{tag}>(.*?)</{tag}>", text, re.S)[1].encode()
+        sha = base64.b64encode(hashlib.sha256(inside_it).digest()).decode()
+        assert f"{tag}-src 'sha256-{sha}'" in policy
+    assert get("/", WEB, method="HEAD").status == 200
+    assert get("/", WEB, method="POST").body.startswith("nothing can be changed")
+
+
+def test_the_page_alone_is_sent_without_the_token():
+    served(1, f"--ready alive:0s --http-token {write('token', TOKEN)}")
+    assert [get(at, WEB).status for at in ("/", "/status", "/history", "/events", "/metrics")] == [
+        200, 401, 401, 401, 401]
+
+
+# ---- in a browser ----
+
+def row(pid):
+    """JavaScript: the row of that worker in the table."""
+    return ("[...document.querySelectorAll('tbody tr')].find(r => "
+            f"[...r.cells].some(c => c.innerText === '{pid}'))")
+
+
+@pytest.mark.nightly
+def test_it_shows_what_status_shows_live_light_and_dark_and_is_quiet():
+    it = start(f"--http {WEB}", ini="".join(
+        f"[cluster:{name}]\ncommand = {command}\nworkers = {n}\nready = {ready}\n{more}\n"
+        for name, command, n, ready, more in (
+            ("web", "sleep 1000", 3, "alive:0s", "listen = 8000\nspare = 1"),
+            ("ill", 'sh -c "echo no disk; exit 3"', 1, "alive:1s", ""))))
+    page = Page(URL)
+    page.shows("3 of 3 ready", "queue 0")
+    for pid in it.pids("web"):
+        page.wait(row(pid) + " != null")
+
+    def colour(state):
+        return page.wait("getComputedStyle([...document.querySelectorAll('.state')].find(e => "
+                         f"e.innerText === '{state}')).getPropertyValue('--c').trim()")
+
+    blue = page.eval("getComputedStyle(document.documentElement).getPropertyValue('--blue').trim()")
+    assert colour("spare") == blue != colour("ready")
+    # what is wrong is said first, with the reason and what to do
+    for text in ("ill: 0 of 1 workers ready", "no disk", "nclust events it/ill.0"):
+        page.wait(f"document.querySelector('#wrong').innerText.includes({text!r})")
+    page.wait("document.title.startsWith('(')")
+    page.shows("live, ")
+    # what had happened before somebody looked, and goes on to happen
+    page.wait("document.querySelector('#events ol').innerText.includes('exit 3')")
+    page.wait("view('web').samples.length > 2")
+    assert page.eval("!!view('web').charts[0].paths.line.getAttribute('d')")
+    for dark in (False, True):
+        page.size(1280, 800, dark=dark)
+        page.wait(f"getComputedStyle(document.body).backgroundColor {'=!'[not dark]}== "
+                  "'rgb(16, 18, 20)'")
+        assert page.eval(read(f"{SRC}/tests/e2e/web/contrast.js")) == []
+        page.shot("dark" if dark else "light")
+    page.quiet()
+    asked = {r.split("?")[0] for r in page.requests if not r.startswith("data:")}
+    assert asked == {URL + p for p in ("", "status", "events", "history")}
+    # a death shows at once, and so does who takes the place
+    page.wait("following")
+    old, spare = (next(w.pid for w in it.workers("web") if w.state == state)
+                  for state in ("ready", "spare"))
+    kill(old)
+    page.wait(f"document.querySelector('#events ol').innerText.includes('{old} killed by SIGKILL')")
+    page.wait(row(old) + " == null")
+    page.wait(row(spare) + ".innerText.includes('ready')")
+
+
+@pytest.mark.nightly
+def test_200_workers_are_small_cells_by_keyboard_alone_on_a_phone():
+    it = served(200)
+    page = Page(URL)
+    page.shows("200 of 200 ready")
+    page.wait("document.querySelectorAll('.cell').length === 200")
+    focus = "document.activeElement.ariaLabel || document.activeElement.id || ''"
+    for _ in range(20):
+        page.key("Tab")
+        if page.eval(focus).startswith("it.0"):
+            break
+    assert page.eval(focus) == "it.0 ready"
+    assert page.eval("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.key("ArrowRight")
+    page.key("ArrowRight")
+    assert page.eval(focus) == "it.2 ready"
+    page.key("ArrowDown")
+    assert page.eval("document.activeElement.offsetTop > document.querySelector('.cell').offsetTop")
+    page.key("End")
+    page.key("Enter")
+    page.wait("document.querySelector('#worker').innerText.includes("
+              f"'{it.worker(199).pid}') && document.querySelector('#worker').open")
+    page.key("Escape")
+    page.wait("!document.querySelector('#worker').open")
+    assert page.eval(focus) == "it.199 ready"
+    page.key("Tab")  # leaves them
+    assert page.eval(focus) == "Filter events"
+    for width in (390, 320):
+        page.size(width, 844, still=True)
+        page.wait("innerWidth < 500")
+        page.fits()
+        page.shot(f"many-{width}")
+    assert page.eval("[...document.querySelectorAll('.cell')].every("
+                     "c => c.offsetWidth >= 24 && c.offsetHeight >= 24)")
+    assert page.eval("getComputedStyle(document.querySelector('.cell')).animationName") == "none"
+    page.eval("document.querySelector('.view').click()")  # each is a row, too
+    page.wait("document.querySelectorAll('tbody tr').length === 200")
+    page.fits()
+    page.quiet()
+
+
+@pytest.mark.nightly
+def test_a_rollout_shows_both_generations_beside_each_other_with_progress():
+    gate = Gate("go.{slot}")
+    for slot in range(4):
+        gate.open(slot)
+    it = served(4, "--ready notify --start-at-once 1", fixture("slow-ready"), gate)
+    page = Page(URL)
+    page.shows("4 of 4 ready")
+    for slot in range(1, 4):
+        os.unlink(f"go.{slot}")
+    it.call("restart", no_wait=True)
+    page.shows("Rolling to generation 2")
+    page.wait("""(() => { const r = document.querySelector('.roll');
+        const [a, b] = r.querySelectorAll('.dots');
+        return r.querySelector('progress').value >= 1 && a.children.length && b.children.length
+        })()""")
+    page.shot("rollout")
+    page.size(390, 844)
+    page.fits()
+    for slot in range(1, 4):
+        gate.open(slot)
+    page.shows("rollout 1 done", "generation 2")
+    page.wait("[...document.querySelectorAll('.dots')][0].children.length === 0")
+    page.quiet()
+
+
+@pytest.mark.nightly
+def test_with_a_token_the_page_asks_for_it_and_keeps_it_for_the_tab():
+    served(2, f"--ready alive:0s --http-token {write('token', TOKEN)}")
+    page = Page(URL)
+    page.wait("document.activeElement.id === 'token'")
+    assert "sleep" not in page.text()
+    page.type("a wrong one, which is long")
+    page.key("Enter")
+    page.shows("That is not its token")
+    page.eval("document.activeElement.value = ''")
+    page.type(TOKEN)
+    page.key("Enter")
+    page.shows("2 of 2 ready")
+    page.wait("following && events.length > 0")
+    page.open()
+    page.wait("typeof S !== 'undefined' && S && following")
+    assert page.eval("document.querySelector('#door').hidden")
+    page.quiet("network: .* 401")
+    assert not any(TOKEN[:10] in r for r in page.requests)
+
+
+@pytest.mark.nightly
+def test_it_follows_an_upgrade_the_death_of_the_web_process_a_stop_and_the_next_nclust():
+    it = served(2)
+    page = Page(URL)
+    page.shows("2 of 2 ready")
+    page.wait("following")
+    it.call("upgrade")
+    page.shows("1 upgrade")
+    page.wait("following")
+    kill(it.role("web"))
+    it.call("scale", count=3)
+    page.shows("3 of 3 ready")
+    page.wait("following")
+    page.quiet("net::ERR_")
+    it.stop()
+    page.shows("nclust does not answer", "connecting again")
+    page.shot("away")
+    served(5)
+    page.shows("5 of 5 ready")
+    page.wait("following")
+    assert "does not answer" not in page.text()
+    # a browser itself says what it cannot reach
+    page.quiet("net::ERR_|network: .* 503")
+
+
+@pytest.mark.nightly
+def test_what_nclust_and_its_workers_say_is_text_not_html():
+    served(1, "--ready notify", NOTIFY, "READY=1\\nSTATUS=<img src=x onerror=alert(1)><b>bold</b>",
+           "<script>alert(2)</script>")
+    page = Page(URL)
+    page.shows("1 of 1 ready", "<script>alert(2)</script>", "<img src=x onerror=alert(1)>")
+    page.eval("document.querySelector('tbody button').click()")
+    page.wait("document.querySelector('#worker').innerText.includes('<b>bold</b>')")
+    assert page.eval("document.querySelectorAll('img').length") == 0
+    assert page.eval("document.querySelectorAll('script').length") == 1
+    page.quiet()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""etc/prometheus-rules.yml and etc/grafana-dashboard.json, and a real Prometheus that reads a real
+nclust."""
+import json
+import re
+import shutil
+import socket
+import urllib.parse
+
+from harness import *
+
+WEB, PROMETHEUS = 9000, 9090
+RULES = f"{SRC}/etc/prometheus-rules.yml"
+with open(f"{CHECKOUT}/etc/grafana-dashboard.json") as file:
+    BOARD = json.load(file)
+QUERIES = [target["expr"] for panel in BOARD["panels"] for target in panel["targets"]]
+
+
+def served():
+    return cluster(f"--http {WEB} -n 2 --ready notify --backoff-min 50ms --backoff-max 50ms "
+                   "--drain off -l 127.0.0.1:8000,backlog=10", SERVE, "--notify")
+
+
+def test_each_metric_in_the_rules_and_in_the_dashboard_exists():
+    served()
+    # those of a rollout under way, too
+    known = {"nclust_rollout_workers", "nclust_rollout_workers_done"}
+    for name, kind in re.findall(r"^# TYPE (\w+) (\w+)", get("/metrics", WEB).body, re.M):
+        known |= {name} if kind != "summary" else {name, f"{name}_sum", f"{name}_count"}
+    rules = re.sub("^ *(description|summary).*", "", read(RULES), flags=re.M)
+    variables = [v.get("query", {}) for v in BOARD["templating"]["list"]]
+    used = set(re.findall("nclust_[a-z_]+", rules + " ".join(QUERIES) + json.dumps(variables)))
+    assert len(used) > 15 and used <= known
+    # each alert says something
+    alerts = read(RULES).count("- alert:")
+    for text in (r"^ +summary: .{20}", "severity: (critical|warning)"):
+        assert len(re.findall(text, read(RULES), re.M)) == alerts
+
+
+def test_the_dashboard_is_one_that_grafana_takes():
+    panels = BOARD["panels"]
+    assert BOARD["uid"] and BOARD["title"] and BOARD["schemaVersion"] >= 30
+    assert len({p["id"] for p in panels}) == len(panels)
+    places = [(p["gridPos"]["x"] + x, p["gridPos"]["y"] + y) for p in panels
+              for x in range(p["gridPos"]["w"]) for y in range(p["gridPos"]["h"])]
+    assert len(set(places)) == len(places) and max(x for x, _ in places) < 24
+    assert all(p["targets"] and p["datasource"]["uid"] == "${datasource}" for p in panels)
+
+
+@pytest.mark.nightly
+def test_the_rules_are_right_and_each_alert_fires_when_it_should_and_not_before():
+    need("promtool")
+    run("promtool", "check", "rules", RULES).ok()
+    # what they say is not compared
+    write("rules.yml", re.sub(" +annotations:\n +summary:.*\n +description:.*\n", "", read(RULES)))
+    shutil.copy(f"{SRC}/tests/e2e/web/alerts.yml", "alerts.yml")
+    run("promtool", "test", "rules", "alerts.yml").ok()
+
+
+def query(expression):
+    """What Prometheus finds."""
+    got = get("/api/v1/query?" + urllib.parse.urlencode({"query": expression}), PROMETHEUS)
+    answer = json.loads(got.body)
+    assert answer["status"] == "success", (expression, answer)
+    return answer["data"]["result"]
+
+
+def firing():
+    return {alert["metric"]["alertname"] for alert in query('ALERTS{alertstate="firing"}')}
+
+
+def value(expression):
+    return [float(found["value"][1]) for found in query(expression)]
+
+
+@pytest.mark.nightly
+def test_a_real_prometheus_reads_it_and_alerts():
+    it = served()
+    write("rules.yml", re.sub(r"for: \d+[a-z]", "for: 0s", read(RULES)))  # it does not wait
+    write("prometheus.yml", f"""
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [rules.yml]
+scrape_configs:
+  - job_name: nclust
+    static_configs: [{{targets: ['127.0.0.1:{WEB}']}}]
+""")
+    with open("prometheus.log", "w") as log:
+        begin_program(need("prometheus"), "--config.file=prometheus.yml",
+                      "--storage.tsdb.path=tsdb", f"--web.listen-address=127.0.0.1:{PROMETHEUS}", stdout=log, stderr=log)
+    wait(lambda: listens(PROMETHEUS) and get("/-/ready", PROMETHEUS).status == 200)
+    wait(lambda: query("nclust_uptime_seconds > 3"))
+    assert firing() == set()
+    for expression in QUERIES:
+        query(re.sub(r"\$[a-z]+", ".*", expression.replace("$__rate_interval", "5s")))
+    assert value('sum(nclust_workers{state="ready"})') == [2]
+    assert value("count(nclust_worker_memory_bytes)") == [2]
+    assert len(value("nclust_listener_queue_limit > 0")) == 1
+
+    for n in range(8):
+        kill(it.worker(0).pid)
+        it.event("ready", slot=0, n=n + 2)
+    wait(lambda: "NclustWorkersCrash" in firing())
+    assert not firing() & {"NclustAway", "NclustQueueNearLimit"}
+
+    # the workers take nothing, and the queue fills
+    pids = it.pids()
+    freeze(*pids)
+    held = [socket.socket() for _ in range(10)]
+    for s in held:
+        s.setblocking(False)
+        s.connect_ex(("127.0.0.1", PORT))
+    wait(lambda: "NclustQueueNearLimit" in firing())
+    assert "NclustAway" not in firing()
+    for s in held:
+        s.close()
+    thaw(*pids)
+    it.stop()
+    wait(lambda: "NclustAway" in firing())
