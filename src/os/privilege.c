@@ -107,9 +107,14 @@ int privilege_clean_start(struct error *err)
 			"cannot mark the descriptors close-on-exec");
 		return error_hint(err, "mount /proc: nclust needs it");
 	}
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
-		return error_set(err, errno, "cannot become a subreaper");
 	if (reset_signals() == -1)
 		return error_set(err, errno, "cannot reset the signals");
+	return 0;
+}
+
+int privilege_become_subreaper(struct error *err)
+{
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
+		return error_set(err, errno, "cannot become a subreaper");
 	return 0;
 }

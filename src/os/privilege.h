@@ -29,9 +29,12 @@ enum { ROLE_UID_FIRST = 65520, ROLE_UID_LAST = 65533 };
  * gid, no groups, no capabilities, no_new_privs.  -1 and `err`. */
 int privilege_shed(uid_t uid, struct error *err);
 /* Prepare ourselves: fill descriptors 0-2 with /dev/null where closed, mark
- * all others CLOEXEC (close_range(2), or by /proc/self/fd), become a child
- * subreaper, default dispositions, SIGPIPE ignored.  Returns 0 or -1. */
+ * all others CLOEXEC (close_range(2), or by /proc/self/fd), default
+ * dispositions, SIGPIPE ignored.  Returns 0 or -1. */
 int privilege_clean_start(struct error *err);
+/* Orphans below this process become its children.  A fork does not inherit that
+ * (prctl(2), PR_SET_CHILD_SUBREAPER).  Returns 0 or -1. */
+int privilege_become_subreaper(struct error *err);
 /* The signals that it leaves ignored, bit n-1 for signal n. */
 #define PRIVILEGE_IGNORED (UINT64_C(1) << (SIGPIPE - 1))
 

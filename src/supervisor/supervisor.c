@@ -633,6 +633,12 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 			return parent == -1 ? EX_OSERR : status;
 		}
 	}
+	if (privilege_become_subreaper(&err) == -1) {
+		log_error("%s", err.text);
+		daemon_failed(&sup.daemon.pipe, EX_OSERR);
+		supervisor_free(&sup);
+		return EX_OSERR;
+	}
 	sup.launch.started = clock_now();
 	/* to look at the quota takes a good part of a start */
 	sup.launch.cpus = settings_need_cpus(settings) ? budget_usable() : 1;

@@ -47,6 +47,16 @@ def test_it_leaves_the_pipe_and_the_terminal_of_who_started_it():
         nclust("status", name).ok()
 
 
+def test_what_a_worker_leaves_in_the_background_does_not_escape():
+    it = launch("-d -n 1 --ready notify", fixture("fork-away"), "--setsid", "--notify", "--pidfile",
+                path("left"))
+    assert it.exit() == 0
+    it.wait_there()
+    left = int(read("left"))
+    kill(it.worker().pid)
+    wait_gone(left)
+
+
 def test_a_start_that_times_out_tells_why_and_leaves_nothing():
     it = launch("-d -n 2 --ready notify --start-timeout 1s", "sh", "-c",
                 'echo still waiting for the database; echo >>"$1"; exec "$0" never',
