@@ -278,9 +278,10 @@ static int check_workers(const struct supervisor *sup, struct error *err)
 		for (; c != NULL; c = c->next) {
 			struct process_facts facts;
 
+			/* no parent: it is just being reaped */
 			if (!c->kept.adopted &&
 				process_look(c->pid, &facts) == 0 &&
-				facts.parent != getppid())
+				facts.parent != 0 && facts.parent != getppid())
 				return error_set(err, 0,
 					"worker %d is not its child",
 					(int)c->pid);

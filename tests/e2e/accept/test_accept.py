@@ -315,7 +315,7 @@ def test_restart_new_connections_get_the_new_generation_old_ones_their_time():
             it.call("restart", **wrong)
 
 
-def test_restart_reload_and_scale_under_load_nothing_is_lost():
+def test_restart_reload_scale_and_upgrade_under_load_nothing_is_lost():
     ini = """
         [cluster]
         command = {}
@@ -332,6 +332,8 @@ def test_restart_reload_and_scale_under_load_nothing_is_lost():
     write("it.ini", ini.format(tell, 4).replace(" " * 8, "") + "env = ONE=1\n")
     it.call("reload")
     assert counts(it).limit == 4
+    load.more()
+    it.call("upgrade")
     load.more()
     it.call("restart")
     load.more()
