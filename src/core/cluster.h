@@ -160,6 +160,7 @@ void cluster_view_rollout(const struct cluster *c, struct rollout_view *view);
  * REPORT_ROLLOUT_STARTED comes later, or REPORT_ROLLOUT_SUPERSEDED without it.
  */
 unsigned cluster_last_rollout(const struct cluster *c);
+uint64_t cluster_last_worker(const struct cluster *c); /* id; 0: none yet */
 
 /* For tests: count everything again.  NULL, or what does not add up. */
 const char *cluster_check(const struct cluster *c);

@@ -97,6 +97,11 @@ bool cluster_knows_listen(const struct cluster *c)
 	return cluster_in_force(c)->listens;
 }
 
+uint64_t cluster_last_worker(const struct cluster *c)
+{
+	return c->last_worker;
+}
+
 unsigned cluster_last_rollout(const struct cluster *c)
 {
 	return c->asked_rollout;

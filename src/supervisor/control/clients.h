@@ -39,13 +39,13 @@ struct expectation {
 	struct service *service;
 	unsigned rollout; /* this one or a later one; 0: no rollout */
 	bool settled;     /* scale: all wanted are ready, no more are alive */
-	nsec_t since;     /* when that was asked for */
-	bool fewer;       /* scale: no worker is left in a removed slot */
-	bool ended;       /* stop */
-	bool met;         /* it is over; a rollout that is done may still be
+	uint64_t last_before; /* the latest worker when that was asked for */
+	bool fewer;           /* scale: no worker is left in a removed slot */
+	bool ended;           /* stop */
+	bool met;             /* it is over; a rollout that is done may still be
 			     taken back */
-	bool failed;      /* so it ended … */
-	char *text;       /* … and this says how; heap, or NULL */
+	bool failed;          /* so it ended … */
+	char *text;           /* … and this says how; heap, or NULL */
 };
 
 struct client {

@@ -190,7 +190,10 @@ static struct expectation *expect(
 		return NULL;
 	}
 	c->expected = list;
-	list[c->expected_count] = (struct expectation){.service = service};
+	list[c->expected_count] = (struct expectation){
+		.service = service,
+		.last_before = cluster_last_worker(service->core),
+	};
 	return &list[c->expected_count++];
 }
 
@@ -215,7 +218,7 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 		return true;
 	/* an old worker may end, but not one that the scale has started */
 	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
-		(!r->was_ready || clock_now() - r->age >= e->since);
+		(!r->was_ready || r->worker > e->last_before);
 }
 
 /* The report may be late, of a stop before: the event waited for a worker's last
@@ -372,7 +375,6 @@ static void await_woken(struct expectation *e)
 {
 	e->rollout = 0;
 	e->settled = true;
-	e->since = clock_now();
 }
 
 /* `settings`, other ones, or NULL, are handed over. */
@@ -481,7 +483,6 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 		return CONTROL_FAILED;
 	e->fewer = fewer;
 	e->settled = !fewer;
-	e->since = clock_now();
 	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
 		s->name, count);
 	return UNDER_WAY;
@@ -595,7 +596,6 @@ static void await_reload(struct client *c, struct service *s)
 		e->rollout = cluster_last_rollout(s->core);
 	e->settled = s->stage.awaited == AWAITED_SETTLED;
 	e->fewer = s->stage.awaited == AWAITED_FEWER;
-	e->since = clock_now();
 	e->ended = s->stage.awaited == AWAITED_END;
 }
 

@@ -8,6 +8,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/control/clients.h"
+#include "supervisor/control/requests.h"
 #include "supervisor/workers/service.h"
 
 #include <stdio.h>
@@ -278,6 +279,25 @@ TEST(a_scale_waits_for_the_new_ones)
 	room_tick(web);
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
+}
+
+/* The end of an old worker is published when its last output has come. */
+TEST(an_old_worker_that_ends_fails_no_scale)
+{
+	struct report report = {
+		.kind = REPORT_EXITED,
+		.why = WHY_ITSELF,
+		.was_ready = true,
+		.worker = room_child(web, 0)->worker,
+		.age = SECOND,
+	};
+
+	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
+	room_pass(2 * SECOND);
+	request_on_report(clients_first(&room), web, &report, "web.0: exit 1");
+	room_tell(room_child(web, 2), EVENT_READY);
+	ck_assert(is_answered(peer));
+	ck_assert_ptr_null(strstr(text, "error"));
 }
 
 TEST(a_stop_is_answered_when_the_last_is_gone)

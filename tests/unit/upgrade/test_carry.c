@@ -448,7 +448,7 @@ static const struct {
 		"17i 18b 19b 20t 21u 22u 23u 24u 25u 26b 27u 28b 29b 30u "
 		"31i 32t 33b 34u 35u 116x 117x 118g 119u",
 		GAPS(client_gaps)},
-	{"expectation", &carried_expectation, "1u 2b 3b 4i 5b 6b 7b 8t 119u",
+	{"expectation", &carried_expectation, "1u 2b 3b 5b 6b 7b 8t 9u 119u",
 		GAPS(expectation_gaps)},
 	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b", GAPS(news_gaps)},
 	{"visit", &carried_visit, "105u 1g 2u 3u 4i 5w 6b", no_gaps, 0},
