@@ -115,8 +115,9 @@ def check(got, wanted, command="", run=None):
     ("", "false", {"=start": "^bad it ends with exit 1", "run": None}, None, 1),
     ("", "sh -c 'mkfifo f 2>/dev/null || { echo >f; exec sleep 1000; }; read -r _ <f'",
      {"=first copy": "^bad", "ok": False}, None, 1),
-    ("", "sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'",
-     {"stop.ended": False, "=SIGTERM": "^warn does not end it.*SIGKILL"}, None, 0)))
+    pytest.param("", "sh -c 'trap \"\" TERM; sleep 1000; sleep 1000'",
+                 {"stop.ended": False, "=SIGTERM": "^warn does not end it.*SIGKILL"}, None, 0,
+                 marks=pytest.mark.nightly)))  # 12 s of its time
 def test_a_trial_of(options, command, wanted, run, status):
     check(Doctor(options, "--", command, clock=True).told(status), wanted, command, run)
     assert nothing_is_left() and not os.path.exists("/run/s")
@@ -276,7 +277,6 @@ REAL = (
      "nclust -n 1 --", 1, ""),
     ("", f"sh -c 'mkdir lock || exit 7; exec {PLAIN} PORT --loopback'",
      {"=second copy": "^bad ends with exit 7.*mkdir:"}, "nclust -n 1 --", 1, ""),
-    ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, ""),
     ("-l 127.0.0.1:PORT", f"{PLAIN} PORT --loopback", {
         "sockets.0.named": True, "sockets.0.how": "taken over"},
      "nclust -n auto -l 127.0.0.1:PORT --", 0, ""),
@@ -303,6 +303,7 @@ REAL = (
     ("", SERVE, {"ok": True}, None, 0, f"{CONFINED} gvisor --"),
     ("", f"{PLAIN} PORT --loopback", {"sockets.0.shared": "same"}, "nclust -n auto --", 0,
      f"{CONFINED} docker --"),
+    ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, nightly),
     ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
      {"stop_in_request.request": "no HTTP"}, "nclust -n auto --", 0, nightly),
     ("", "busybox httpd -f -p 127.0.0.1:PORT -h .", {"stop_in_request.request": "lost"}, None, 0,
