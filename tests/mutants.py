@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""How many small faults in src/supervisor do the tests notice?
+"""How many small faults in src/supervisor, or elsewhere, do the tests notice?
 
-  tests/mutants.py [--seed N] [--count N] [--room ROOM]... [--only unit|e2e] [--out FILE]
+  tests/mutants.py [--seed N] [--count N] [--room ROOM]... [--under DIRECTORY]
+                   [--only unit|e2e] [--out FILE] [--list FILE]
 
 Each mutant is one change of one line: a condition negated, a call or an assignment left out,
 a failure that is a success, a limit off by one.  It is compiled, and then the unit tests of
@@ -26,7 +27,6 @@ import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
-ROOMS = TOP / "src/supervisor"
 
 # The end-to-end tests of a room, where these are not of its name alone.
 E2E = {
@@ -63,10 +63,18 @@ def is_code(lines, at):
     return not (line.rstrip().endswith("*/") and "/*" not in line)
 
 
-def all_mutants(rooms):
+def room_of(path):
+    """The folder of src/supervisor, or of src."""
+    parts = path.relative_to(TOP / "src").parts[:-1]
+    if parts[:1] == ("supervisor",):
+        parts = parts[1:] or (".",)
+    return parts[0] if parts else "."
+
+
+def all_mutants(rooms, under="src/supervisor"):
     found = []
-    for path in sorted(ROOMS.rglob("*.c")):
-        room = str(path.parent.relative_to(ROOMS))
+    for path in sorted((TOP / under).rglob("*.c")):
+        room = room_of(path)
         if rooms and room not in rooms:
             continue
         lines = path.read_text().split("\n")
@@ -197,6 +205,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--room", action="append")
+    parser.add_argument("--under", default="src/supervisor", help="or another folder of src")
     parser.add_argument("--only", choices=("unit", "e2e"))
     parser.add_argument("--list", metavar="FILE", help="the mutants of an earlier --out")
     parser.add_argument("--out", default="build/mutants.json")
@@ -212,7 +221,7 @@ def main():
             mutants[i] = m[:4] + (line[:len(line) - len(line.lstrip())] + e["is"],)
             assert line.strip() == e["was"], f"{e['file']}:{e['line']} has changed"
     else:
-        mutants = all_mutants(args.room)
+        mutants = all_mutants(args.room, args.under)
         random.Random(args.seed).shuffle(mutants)
     copy = Copy()
     results = []
