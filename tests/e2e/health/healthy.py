@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of this room share: time that passes only when all who are well have done what
 they have to do."""
-import itertools
 import select
 import time
 
@@ -20,23 +19,40 @@ def is_busy(pid):
     return any(stat(f"{pid}/task/{t}")[:1] == ["R"] for t in threads)
 
 
-def until(it, holds, step=0.02, but=()):
-    """Its clock goes on until that is so, after each step when no worker `but` these is busy.
-    (While a check waits to be accepted nclust looks each 16 ms, and what a step is longer is
-    time for which it believes to have stood still.)"""
+# epoll_wait and epoll_pwait of x86-64, epoll_pwait of arm64
+EPOLL = ("232", "281", "22")
+LEAST, MOST = 0.001, 0.25
+
+
+def sleep_of(it):
+    """For how many seconds it is going to sleep; MOST at most."""
+    def timeout():
+        call = read(f"/proc/{it.pid}/syscall").split()
+        return call[4] if call and call[0] in EPOLL else None
+
+    # it is about to, as a rule
+    found = next(filter(None, (timeout() for _ in range(40))), None)
+    ms = int(found or wait(timeout, "nclust sleeps"), 16) & 0xffffffff
+    return min(max(ms / 1000, LEAST), MOST)
+
+
+def until(it, holds, but=()):
+    """Its clock goes on until that is so: each time to the moment at which it has something to
+    do, and when no worker `but` these is busy."""
     end = time.monotonic() + BOUND
     while not (got := holds()):
+        it.turns(1)  # and in the next one all of this is over
         workers = [w.pid for c in it.status().clusters for w in c.workers if w.pid]
         wait(lambda: not any(is_busy(p) for p in workers if p not in but), "workers rest")
-        lab.clock.advance(step)
+        lab.clock.advance(sleep_of(it))
         assert time.monotonic() < end, f"not so: {lab.source(holds)}"
     return got
 
 
 def go_by(it, seconds):
     """So much time."""
-    steps = itertools.count()
-    until(it, lambda: next(steps) >= seconds * 50)
+    begun = it.status().uptime
+    until(it, lambda: it.status().uptime >= begun + seconds)
 
 
 def under_load(it, holds):

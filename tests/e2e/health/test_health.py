@@ -43,11 +43,11 @@ NEVER = {
 @pytest.mark.parametrize("why", NEVER)
 def test_it_is_never_ready_and_the_log_has_the_reason(why):
     mode, words, says = NEVER[why]
-    it = start(f"-n 1 -l 8000 --ready {mode} --start-timeout 20s --check-timeout 1s "
+    it = start(f"-n 1 -l 8000 --ready {mode} --start-timeout 4s --check-timeout 1s "
                "--backoff-min 1h --backoff-max 1h --log-level info", *words, clock=True)
     if says:
         until(it, lambda: checks(it).last == says)
-    until(it, lambda: it.says("was not ready after"), 0.5)
+    until(it, lambda: it.says("was not ready after"))
     assert it.cluster().ready == 0
     if says:
         it.logged(f"its last answer to 'ready': {says}")
@@ -390,7 +390,7 @@ def test_time_for_which_nclust_stood_still_is_nobodys_failure(check, count, leap
         it.advance(25)
         assert [checks(it, slot).failed for slot in range(count)] == before
     else:
-        it.advance(12, step=0.05)
+        go_by(it, 12)
         wait(lambda: checks(it).failed > before[0])
     gate.open()
     passed = max(checks(it, slot).ok for slot in range(count))
@@ -412,16 +412,16 @@ def test_watchdog_one_that_falls_silent_gets_sigabrt_and_is_replaced():
                  "--sleep", second, "WATCHDOG_USEC=3600000000\\nSTATUS=two", clock=True)
     told = environment(it.worker().pid)
     assert (told["WATCHDOG_USEC"], told["WATCHDOG_PID"]) == ("10000000", str(it.worker().pid))
-    it.advance(9, step=0.5)
+    go_by(it, 9)
     first.open(1)
     says(it, 1, "one")
-    it.advance(3, step=0.5)
+    go_by(it, 3)
     assert it.event("exited", slot=0).why == "watchdog"
     assert it.worker(0).last_exit.text.startswith("killed by SIGABRT")
     it.logged("(sent no WATCHDOG=1)")
     second.open(1)
     says(it, 1, "two")
-    it.advance(40, step=0.5)
+    go_by(it, 40)
     assert it.happened("exited", slot=1) == []
 
 
@@ -439,7 +439,7 @@ def test_watchdog_having_stood_still_with_nclust_is_not_silence():
     it.advance(30)
     gate.open()
     says(it, 0, "one")
-    it.advance(9, step=0.5)
+    go_by(it, 9)
     assert it.happened("exited") == []
 
 
@@ -456,7 +456,7 @@ def test_stall_one_that_has_a_request_and_does_nothing_is_replaced():
     request = Request()
     wait_asked()
     thaw(other)
-    until(it, lambda: replaced(it, pid, 2), 0.2)
+    until(it, lambda: replaced(it, pid, 2))
     it.logged(f"worker {pid} has requests waiting and has made no progress")
     it.logged("(made no progress)")
     assert it.worker(1).pid == other and request
@@ -467,7 +467,7 @@ def test_stall_one_that_takes_nothing_from_a_socket_of_its_own_is_replaced():
     pid, other = it.pids()
     kill(pid, SIGHUP)
     requests = [Request() for _ in range(4)]
-    until(it, lambda: replaced(it, pid, 2), 0.2)
+    until(it, lambda: replaced(it, pid, 2))
     assert [request.answer().status for request in requests] == [200] * 4
     it.logged("(made no progress)")
     assert it.worker(1).pid == other
@@ -478,12 +478,12 @@ def test_stall_idle_streaming_and_waiting_workers_are_left_alone():
     before = it.pids()
     clients = Queue(1)
     drip = Request("/drip/100")
-    it.advance(3, step=0.25)
+    go_by(it, 3)
     clients.serve(it)
     idle = dial()
     for _ in range(20):
         assert drip.socket.recv(1)
-        it.advance(0.5, step=0.25)
+        go_by(it, 0.5)
     assert it.pids() == before and idle
     assert not it.says("no progress")
 
@@ -492,8 +492,8 @@ def test_stall_nclust_and_its_workers_having_stood_still_is_none():
     it = begin(STALL, UNWELL)
     clients = Queue(1)
     wait_asked()
-    it.advance(2, step=0.25)  # it has been looked at
+    go_by(it, 2)  # it has been looked at
     it.advance(30)
-    it.advance(2, step=0.25)
+    go_by(it, 2)
     clients.serve(it)
     assert not it.says("no progress")

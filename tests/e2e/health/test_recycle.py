@@ -22,7 +22,7 @@ def test_one_that_takes_too_much_memory_is_replaced_and_the_figure_is_told():
     it = begin("-l 8000 --max-memory 64M", UNWELL, count=2)
     hungry = get("/eat/80")
     other = it.worker(1 - hungry.slot).pid
-    until(it, lambda: replaced(it, hungry.pid, 2), 0.5)
+    until(it, lambda: replaced(it, hungry.pid, 2))
     told = it.event("memory", pid=hungry.pid)
     assert re.search(f"worker {hungry.pid} uses 8[0-9] MiB, 'max-memory' is 64 MiB", told.text)
     assert it.event("exited").why == "memory"
@@ -56,7 +56,7 @@ for i in range(5):
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
     told.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 time.sleep(1000)""", clock=True)
-    it.advance(12, step=0.4)  # it has been looked at, twice
+    go_by(it, 12)  # it has been looked at, twice
     assert it.happened("memory") == []
     assert 30 << 20 <= it.worker().memory_bytes < 64 << 20
 
@@ -81,9 +81,9 @@ while True:
     def hold(count, seconds):
         kill(it.worker().pid, SIGUSR1 if count == 2 else SIGUSR2)
         wait(lambda: it.worker().get("status") == str(count))
-        it.advance(seconds, step=0.4)
+        go_by(it, seconds)
 
-    it.advance(6, step=0.4)
+    go_by(it, 6)
     for _ in range(2):
         hold(2, 3)
         hold(1, 2)
@@ -97,9 +97,9 @@ while True:
 def test_those_that_are_old_go_one_at_a_time():
     it = begin("-l 8000 --max-age 10s", UNWELL, count=2)
     old = it.pids()
-    it.advance(8, step=0.4)
+    go_by(it, 8)
     assert it.pids() == old
-    until(it, lambda: all(map(is_gone, old)), 0.1)
+    until(it, lambda: all(map(is_gone, old)))
     it.logged("(was too old)", 2)
     one_at_a_time(it, 2)
 
@@ -142,10 +142,10 @@ def test_max_requests_one_worker_alone_that_binds_by_itself():
                  RUDE, "--close", PORT, clock=True)
     pid = it.worker().pid
     ask(80)
-    until(it, lambda: requests(it) == [80], 0.4)
+    until(it, lambda: requests(it) == [80])
     assert it.worker().pid == pid
     ask(40)
-    until(it, lambda: is_gone(pid), 0.4)
+    until(it, lambda: is_gone(pid))
     assert it.event("exited").why == "requests"
     until(it, lambda: ready(it, 1))
     assert requests(it)[0] < 40
@@ -180,11 +180,11 @@ def test_max_requests_a_reload_changes_the_number_for_those_that_run():
     it = cluster(ini=ini + "10000\n", clock=True)
     pid = it.worker().pid
     ask(40)
-    until(it, lambda: min(requests(it)) >= 15, 0.4)
+    until(it, lambda: min(requests(it)) >= 15)
     write("it.ini", ini + "12\n")
     it.call("reload")
     assert it.worker().pid == pid
-    until(it, lambda: is_gone(pid), 0.4)
+    until(it, lambda: is_gone(pid))
     assert it.event("exited").why == "requests"
 
 
@@ -194,9 +194,9 @@ def test_max_requests_where_the_kernel_does_not_count_one_line_says_what_would_h
     it = counted("--max-requests 10", under=("setpriv", "--bounding-set=-bpf,-sys_admin"))
     before = it.pids()
     ask(30)
-    until(it, lambda: it.says("'max-requests' needs balance = rr or least"), 0.4)
+    until(it, lambda: it.says("'max-requests' needs balance = rr or least"))
     it.logged("CAP_BPF would do")
-    it.advance(70, step=0.9)
+    go_by(it, 70)
     assert it.log().count("needs balance") == 1
     assert it.pids() == before
 
@@ -212,7 +212,7 @@ require('http').createServer((q, s) => {
                  clock=True)
     wait_listened()
     ask(30)
-    until(it, lambda: requests(it) == [15, 15], 0.4)
+    until(it, lambda: requests(it) == [15, 15])
     lab.clock.flow()
     old = it.pids()
     ask(90)

@@ -78,16 +78,15 @@ def test_one_that_computes_for_less_than_interval_times_failures_is_left_alone()
 
 
 def test_one_that_is_silent_to_checks_is_drained_at_once():
-    it = start("-n 3 -l 8000 --ready tcp --check http:/mute --check-interval 1s "
-               "--check-timeout 4s --check-failures 2 --drain-timeout 10m --log-level info",
-               SICK, "--pool", 8, clock=True)
-    lab.clock.flow()
-    it.wait_ready()
-    load = Visits()
+    it = begin("-l 8000 --check http:/mute --check-interval 200ms --check-timeout 1s "
+               "--check-failures 2 --drain auto --drain-timeout 10m", SICK, "--pool", 8, count=3)
     pid = it.worker(1).pid
     kill(pid, SIGUSR2)
     it.logged("wrote what it does")
-    under_load(it, lambda: is_gone(pid))
+    until(it, lambda: it.happened("unwell"))
+    load = Visits()
+    lab.clock.flow()
+    wait_gone(pid)
     got = load.end()
     assert got.answered > 0 and got.refused == 0
     # a check that it did not answer is none of its requests
@@ -216,7 +215,7 @@ def test_one_is_found_though_another_is_restarted_again_and_again():
     for _ in range(20):
         it.call("restart", target="it.1", no_wait=True)
         until(it, lambda: it.cluster().rollout is None and len(it.pids()) == 3)
-        it.advance(0.2, step=0.02)
+        go_by(it, 0.2)
         if it.happened("unwell", slot=0):
             break
     until(it, lambda: replaced(it, pid, 3))

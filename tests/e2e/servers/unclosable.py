@@ -86,7 +86,7 @@ def answer_checks():
             offer(s, data)
         kept.append(s)
         count += 1
-        if count == 5:
+        if count == 2:
             print("passed", flush=True)
 
 
@@ -189,4 +189,4 @@ while True:
     count += 1
     if count == 20:
         print("passed", flush=True)
-    time.sleep(0 if how in ("flood", "node") else 0.1)
+    time.sleep(0 if how in ("flood", "node") else 0.02)
