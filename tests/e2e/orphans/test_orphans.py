@@ -1,0 +1,590 @@
+# SPDX-License-Identifier: MIT
+"""nclust is killed: with `orphans = keep` the workers serve on, and the next nclust of that
+name takes them over; with `stop` they end.  nclust-orphans(7)."""
+import re
+import select
+import socket
+from signal import SIGSEGV
+
+from harness import *
+from harness import lab
+from harness.trace import Trace, injection, stopped
+from left import *
+
+# ---- taken over ----
+
+SERVERS = {
+    "named port": ("-l 8000 --ready notify", SERVING, PORT),
+    "port that they bind": ("", (PLAIN, PORT), PORT),
+    "port that they bind in turn": ("--intercept on -l 8000", (PLAIN, PORT), PORT),
+    "unix socket": ("-l unix:{}/s --ready notify", SERVING, "s"),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_workers_serve_on_and_the_next_nclust_takes_them_over(kind):
+    options, server, at = SERVERS[kind]
+    options = f"-n 3 --orphans keep {options.format(path())}"
+    at = at if at == PORT else path(at)
+    it = cluster(options, *server)
+    kill(it.worker(2).pid)
+    it.event("ready", slot=2, n=2)
+    it.wait_ready()
+    before = it.workers()
+    load = Steady(at, "--rate", 200)
+    it.kill()
+    assert all(is_alive(w.pid) for w in before)
+    old, it = it, cluster(options, *server)
+    assert it.says(f"took over 3 workers of nclust {old.pid}, which is gone, in ")
+    for was, now in zip(before, it.workers()):
+        for what in ("slot", "pid", "generation", "restarts"):
+            assert was[what] == now[what]
+        assert now.uptime >= was.uptime
+    assert it.cluster().state == "running"
+    assert it.event("started", slot=2, n=2).pid == before[2].pid  # what was before is known
+    # their calls are heard again, and a new one gets the same socket
+    it.call("scale", count=4)
+    assert it.cluster().ready == 4
+    assert len(it.cluster().listeners) == 1
+    got = load.end()
+    assert got.answered > 0 and got.lost == 0
+
+
+def test_workers_that_were_taken_over_are_like_any_others():
+    kept().kill()
+    it = kept()
+    old = it.pids()
+    kill(old[0], SIGSEGV)
+    exited = it.event("exited", slot=0)
+    assert exited.pid == old[0] and exited.why == "crash"
+    it.event("ready", slot=0, n=2)
+    assert it.worker(0).restarts == 1
+    it.call("signal", signal="USR1", all=True)
+    for slot in range(3):
+        it.logged(f"slot={slot} signal=USR1")
+    it.call("scale", count=2)
+    wait_gone(old[2])
+    load = Clients()
+    it.call("restart")
+    got = load.end()
+    assert (got.refused, got.lost) == (0, 0)
+    wait_gone(*old)
+    assert it.cluster().ready == 2
+    assert it.stop() == 0
+    assert not os.path.exists(it.directory)
+    wait(lambda: living() == [load.process.pid] or not living())
+
+
+def test_upgraded_and_killed_and_killed_and_upgraded():
+    it = kept()
+    pids = it.pids()
+    load = Steady(PORT, "--rate", 200)
+    for _ in range(2):
+        it.call("upgrade")
+        it.kill()
+        it = kept()
+        assert it.pids() == pids
+    it.call("scale", count=4)
+    it.call("upgrade")
+    pids = it.pids()
+    it.kill()
+    it = kept()
+    assert it.pids() == pids and it.cluster().wanted == 4
+    it.call("restart")
+    assert load.end().lost == 0
+    assert it.stop() == 0
+    wait(lambda: not living())
+
+
+def test_a_worker_that_was_starting_tells_the_next_nclust_that_it_is_ready():
+    go = Gate("go")
+    command = SERVE, "--notify", "--delay", go
+    options = "-n 1 -l 8000 --orphans keep --ready notify"
+    it = start(options, *command)
+    pid = it.event("started").pid
+    it.kill()
+    it = start(options, *command)
+    assert (it.worker().state, it.worker().pid) == ("starting", pid)
+    go.open()
+    assert it.event("ready").pid == pid
+
+
+def test_how_one_ended_is_told_whether_nclust_was_there_or_not():
+    go = Gate("go.{slot}")
+    options = "-n 3 --orphans keep --ready alive:1ms --intercept off --backoff-max 1h --backoff-min 1h"
+    command = DIE, "--after", go, "--exit", 7
+    it = cluster(options, *command)
+    pids = it.pids()
+    it.kill()
+    go.open(2)
+    wait_gone(pids[2])
+    it = start(options, *command)
+    assert it.says("took over 2 workers")
+    known = [int(n) for n in os.uname().release.split(".")[:2]] >= [6, 15]
+    how = ("exit 7",) if known else ("exit 7", "unknown")
+    assert it.event("ended-meanwhile", slot=2).text in [
+        f"it.2: worker {pids[2]} ended while no nclust was there ({h})" for h in how]
+    go.open(1)
+    assert it.event("exited", slot=1).exit in how
+    assert it.worker(0).pid == pids[0]
+
+
+def test_a_worker_that_died_meanwhile_is_replaced_by_the_next_nclust_not_before():
+    it = kept()
+    pids = it.pids()
+    it.kill()
+    kill(pids[1])
+    wait_gone(pids[1])
+    assert serving() == [pids[0], pids[2]]
+    it = kept()
+    assert it.says(f"it.1: worker {pids[1]} ended while no nclust was there (killed by SIGKILL)")
+    assert [it.worker(0).pid, it.worker(2).pid] == [pids[0], pids[2]]
+
+
+def test_clusters_of_a_file_each_by_its_own_settings():
+    need_root()
+    ini = f"""
+        [cluster:web]
+        command = {SERVE} --notify
+        workers = 2
+        listen = 8000
+        ready = notify
+        orphans = keep
+        user = nobody
+        intercept = off
+        [cluster:files]
+        command = {SERVE} --notify --unix
+        workers = 2
+        listen = unix:{path("sock")}, mode=0666
+        ready = notify
+        orphans = keep
+        [cluster:jobs]
+        command = sleep 1000
+        workers = 1
+        ready = alive:1ms
+        intercept = off
+        """
+    it = cluster(ini=ini)
+    pids, job = it.pids("web") + it.pids("files"), it.pids("jobs")
+    it.kill()
+    wait_gone(*job)
+    assert get(unix=path("sock")).pid in pids
+    it = cluster(ini=ini)
+    assert it.pids("web") + it.pids("files") == pids
+    assert it.pids("jobs") != job
+    assert get(unix=path("sock")).pid in pids
+    assert it.stop() == 0
+    assert not os.path.exists(path("sock"))
+
+
+def test_clusters_that_a_reload_has_added_or_kept_have_their_ports_again():
+    def section(port, more="orphans = keep"):
+        return f"[cluster:c{port}]\ncommand = {PLAIN} {port}\nworkers = 2\nbake = 0s\n{more}\n"
+
+    def at_their_own(it):
+        for port in (8001, 8002, 8003):
+            assert {get(port=port).pid for _ in range(4)} <= set(it.pids(f"c{port}"))
+
+    it = cluster(ini=section(8001, more=""))
+    ini = section(8001) + section(8002) + section(8003)
+    write("it.ini", ini)
+    it.call("reload")
+    it.wait_ready()
+    pids = [it.pids(c.name) for c in it.status().clusters]
+    it.kill()
+    it = cluster(ini=ini)
+    assert [it.pids(c.name) for c in it.status().clusters] == pids
+    at_their_own(it)
+    it.call("restart")
+    at_their_own(it)
+
+
+def test_a_users_own_nclust_takes_over_too():
+    need_root()
+    os.mkdir("his")
+    os.chown("his", 65534, 65534)
+    as_nobody = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
+
+    def his():
+        it = launch("-n 2 -l 8000 --orphans keep --ready notify --runtime-directory "
+                    + path("his"), *SERVING, under=as_nobody)
+        os.makedirs("run", exist_ok=True)
+        if not os.path.islink("run/it"):
+            os.symlink("../his/it", "run/it")
+        return it.wait_there().wait_ready()
+
+    it = his()
+    pids = it.pids()
+    it.kill()
+    it = his()
+    assert it.pids() == pids and it.cluster().generation == 1
+
+
+def test_workers_that_are_kept_have_no_descriptor_of_nclusts():
+    it = cluster("-n 1 --orphans keep --ready notify --log prefix --stop-signal KILL",
+                 fixture("leak"), "--to", path("leak"), "--notify")
+    assert len(descriptors(it.worker().pid)) == 3
+
+
+def test_a_directory_that_was_removed_is_made_anew_and_all_that_the_next_one_needs():
+    it = kept()
+    pids = it.pids()
+    run("rm", "-r", it.directory).ok()
+    wait(lambda: os.path.exists(f"{it.directory}/control"))
+    assert it.pids() == pids == it.pids()  # the turn in which it was made anew is over
+    it.kill()
+    assert kept().pids() == pids
+
+
+# ---- where sockets come from ----
+
+@pytest.mark.parametrize("intercept", ("on", "off"))
+def test_without_the_keeper_sockets_come_back_from_the_workers(intercept):
+    """Those whose calls are trapped are replaced one by one: nobody could answer these."""
+    options, command = (("--intercept off", SERVING) if intercept == "off" else
+                        ("--ready auto --bake 0s", (PLAIN, PORT)))
+    it = kept(options, command)
+    pids = it.pids()
+    load = Steady(PORT, "--rate", 200)
+    kill_keeper_and(it)
+    it = kept(options, command)
+    if intercept == "on":
+        it.event("rollout-done")
+        wait_gone(*pids)
+        assert it.cluster().ready == 3
+    else:
+        assert it.pids() == pids and it.cluster().generation == 1
+    assert load.end().lost == 0
+
+
+def test_when_all_workers_die_as_well_who_waits_in_the_queue_is_answered():
+    it = kept()
+    pids = it.pids()
+    freeze(*pids)
+    requests = [Request() for _ in range(3)]
+    wait(lambda: queued() == 3)
+    it.kill()
+    for pid in pids:
+        kill(pid)
+    wait_gone(*pids)
+    it = kept()
+    assert {r.answer().pid for r in requests} <= set(it.pids())
+    assert it.log().count("ended while no nclust was there (killed by SIGKILL)") == 3
+
+
+def test_killed_while_no_worker_lives_the_queue_is_kept_all_the_same():
+    it = start("-n 1 -l 8000 --orphans keep --backoff-min 1h --backoff-max 1h", DIE, "--exit", 1)
+    it.event("exited")
+    request = Request()
+    wait(lambda: queued() == 1)
+    it.kill()
+    it = kept()
+    assert request.answer().pid in it.pids()
+
+
+def test_nclust_its_keeper_and_a_worker_are_killed_at_once():
+    it = kept("--intercept off")
+    pids = it.pids()
+    kill_keeper_and(it, pids[1])
+    it = kept("--intercept off")
+    assert [it.worker(0).pid, it.worker(2).pid] == [pids[0], pids[2]]
+    it.call("restart")
+    assert it.cluster().ready == 3
+
+
+def test_a_service_managers_descriptor_store_has_the_sockets_too():
+    os.environ["PLACE"] = path("manager")
+    it = launch("-n 3 -l 8000 --orphans keep --ready notify --intercept off", *SERVING, under=(
+        "python3", os.path.join(os.path.dirname(__file__), "keepstore.py"), path("manager"),
+        path("pid")))
+    it.wait_there().wait_ready()
+    pids = it.pids()
+    assert it.pid == int(read("pid"))
+    freeze(*pids)
+    request = Request()
+    wait(lambda: queued() == 1)
+    kill_keeper_and(it, *pids)  # nobody but the manager has the socket now
+    assert request.answer().slot in range(3)
+    wait(lambda: int(read("pid")) != it.pid)
+    assert it.reconnect().wait_ready().pid == int(read("pid"))
+
+
+def test_a_socket_that_cannot_be_taken_back_is_named_and_nobody_is_harmed():
+    need_root()
+    it = kept("--intercept off")
+    pids = it.pids()
+    kill_keeper_and(it)
+    # who has less rights than the workers cannot get it from them
+    refuses(f"the socket tcp:*:8000 cannot be taken back from worker {pids[0]}, "
+            "which is still serving", under=("setpriv", "--bounding-set=-sys_ptrace"))
+    assert get().pid in pids
+    assert kept("--intercept off").pids() == pids
+
+
+# ---- the keeper ----
+
+def test_the_keeper_is_nobodys_to_signal_and_gives_to_nobody_else():
+    need_root()
+    it = kept("--user nobody --log prefix")
+    uid = int(re.search(r"Uid:\s+(\d+)", read(f"/proc/{keepers()[0]}/status")).group(1))
+    assert 65520 <= uid <= 65533
+    pids = it.pids()
+    it.kill()
+    os.chmod(f"{it.directory}/keeper", 0o777)
+    got = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", """
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+print(socket.recv_fds(s, 1000, 99))""", f"{it.directory}/keeper").ok()
+    assert got.startswith("(b'', [],")
+    assert it.says("keeper: refused a connection of another user")
+    assert kept("--user nobody --log prefix").pids() == pids
+
+
+def test_a_keeper_that_is_another_users_is_not_believed():
+    need_root()
+    it = kept("--intercept off")
+    pids = it.pids()
+    kill_keeper_and(it)
+    os.unlink(f"{it.directory}/keeper")
+    begin_program("python3", "-c", """
+import os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind(sys.argv[1])
+os.setresuid(12345, 12345, 12345)
+s.listen()
+s.accept()
+time.sleep(1000)""", f"{it.directory}/keeper")
+    wait(lambda: os.path.exists(f"{it.directory}/keeper"))
+    it = kept("--intercept off")
+    assert it.says("the keeper did not return everything: Operation not permitted")
+    assert it.pids() == pids
+
+
+ENDS = {
+    "5 s after the last worker has": 5,
+    "when another one has its place": 10,
+    "when the directory is removed": 10,
+}
+
+
+@pytest.mark.parametrize("when", ENDS)
+def test_the_keeper_ends_by_itself(when):
+    need_root()
+    it = kept(clock=True)
+    place = f"{it.directory}/keeper"
+    os.chmod(place, 0o777)
+    os.link(place, path("keeper"))
+    it.kill()
+    if "worker" in when:
+        for pid in serving():
+            kill(pid)
+        wait(lambda: not serving())
+    elif "directory" in when:
+        run("rm", "-r", it.directory).ok()
+    else:
+        os.unlink(place)
+        socket.socket(socket.AF_UNIX).bind(place)
+
+    def wake_up():
+        """Somebody calls whom it does not answer."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            os.seteuid(65534)
+            s.connect("keeper")
+            os.seteuid(0)
+            wait(lambda: select.select([s], [], [], 0)[0])
+
+    wake_up()  # it knows of the deaths
+    lab.clock.advance(ENDS[when] - 0.1)
+    wake_up()
+    wake_up()
+    assert keepers()
+    seconds = [1] * 8  # in which it writes what it has read, and ends
+
+    def goes_on():
+        """Its time does: what a worker says wakes it up."""
+        lab.clock.advance(seconds.pop() if seconds else 0)
+        for pid in serving():
+            kill(pid, SIGUSR1)
+        return not keepers()
+
+    wait(goes_on, "the end of the keeper")
+
+
+# ---- what the workers say ----
+
+@pytest.mark.parametrize("killed", ("nclust", "nclust and its keeper"))
+def test_no_line_is_lost_and_who_writes_is_not_killed(killed):
+    go = Gate()
+    options = "-n 1 --orphans keep --log prefix --intercept off"
+    command = ("sh", "-c", 'echo first; until [ -e "$0" ]; do sleep 0.01; done\n'
+               'exec "$1" --lines 20000 --width 20 --stay', go, fixture("log-flood"))
+    it = cluster(options, *command)
+    it.logged("it.0 | first")
+    pid = it.worker().pid
+    if killed == "nclust":
+        it.kill()
+        go.open()
+        it.logged("| line 19999")  # the keeper writes it
+    else:
+        kill_keeper_and(it)
+        go.open()
+    it = cluster(options, *command)
+    it.logged("| line 19999")
+    assert it.worker().pid == pid
+    assert re.findall(r"\| line (\d+)", it.log()) == [str(n) for n in range(20000)]
+    assert "dropped" not in it.log()
+
+
+# ---- other settings ----
+
+def test_workers_of_other_settings_are_replaced_by_a_rolling_restart():
+    it = kept()
+    pids = it.pids()
+    load = Steady(PORT, "--rate", 200)
+    it.kill()
+    it = kept("--env COLOUR=blue")
+    it.event("rollout-done")
+    wait_gone(*pids)
+    assert it.cluster().generation > 1 and it.cluster().ready == 3
+    assert load.end().lost == 0
+    assert environment(it.worker().pid)["COLOUR"] == "blue"
+
+
+def test_a_port_that_is_not_in_the_settings_any_more_is_closed():
+    kept().kill()
+    it = cluster("-n 3 -l 8001 --orphans keep --ready notify", *SERVING)
+    it.event("rollout-done")
+    wait(lambda: not listens(8000))
+    assert get(port=8001).pid in it.pids()
+
+
+def test_fewer_are_wanted_than_there_are_and_more_and_what_the_operator_scaled_to_holds():
+    def next_one(count, now):
+        it = cluster(f"-n {count} -l 8000 --orphans keep --ready notify", *SERVING)
+        wait(lambda: len(serving()) == len(it.pids()) == now)
+        return it
+
+    it = kept()
+    first = it.pids()
+    it.call("scale", count=5)
+    five = it.pids()
+    it.kill()
+    it = next_one(3, 5)  # as the settings were
+    assert (it.pids(), it.cluster().wanted) == (five, 5)
+    it.kill()
+    it = next_one(1, 1)
+    assert it.pids() == first[:1]
+    it.kill()
+    it = next_one(2, 2)
+    assert it.pids()[0] == first[0]
+
+
+@pytest.mark.parametrize("now", ("stop", "another cluster"))
+def test_workers_that_are_not_to_be_kept_any_more_are_ended_first(now):
+    it = kept()
+    statuses = " ".join(f"/proc/{pid}/status" for pid in it.pids())
+    it.kill()
+    ini = f"""
+        [cluster:{"it" if now == "stop" else "other"}]
+        command = sh -c 'grep -qs "^State:.[^ZX]" {statuses} && exit 1; exec {SERVE} --notify'
+        workers = 1
+        listen = 8000
+        ready = notify
+        restart = never
+        orphans = {"stop" if now == "stop" else "keep"}
+        """
+    it = cluster(ini=ini)
+    assert it.says("ending 3 processes")
+    assert serving() == it.pids()
+    if now == "stop":
+        wait(lambda: not keepers())
+
+
+# ---- stop ----
+
+def far(how):
+    """A worker, and a process that it has started in a session of its own; its pid."""
+    it = cluster("-n 1 --intercept off --ready notify", "sh", "-c",
+                 f'setsid {how} & echo $! >"$0"\nexec "$1" --notify', path("far"), HEAR)
+    return it, int(wait(lambda: read("far")))
+
+
+@pytest.mark.parametrize("how", ("hear", "deaf"))
+def test_with_stop_what_a_worker_has_started_is_ended_before_the_next_start(how):
+    it, left = far(f"{fixture(how)}" + (f" --to {path('heard')}" if how == "hear" else ""))
+    worker = it.worker().pid
+    stranger = begin_program(*NAP)
+    it.kill()
+    wait_gone(worker)  # the kernel has ended it
+    assert is_alive(left)
+    it = cluster("-n 1 --intercept off --ready notify", "sh", "-c",
+                 'grep -qs "^State:.[^ZX]" "/proc/$0/status" && exit 1; exec "$1" --notify', left,
+                 HEAR)
+    assert it.worker().restarts == 0
+    assert it.says("ending 1 process that nclust")
+    if how == "hear":
+        assert read("heard").split()[-1] == "TERM"
+    assert it.stop() == 0
+    assert living() == [stranger.pid]
+
+
+def test_who_only_looks_like_what_a_worker_has_left_is_let_be():
+    need_root()
+    it = cluster("-n 1 --user nobody --intercept off --ready alive:1ms", *NAP)
+    facts = environment(it.worker().pid)
+    facts = {k: facts[k] for k in ("NCLUST_SOCKET", "NCLUST_WORKER")}
+
+    def with_facts(*under):
+        return begin_program(*under, *NAP, env={**os.environ, **facts})
+
+    drop = "setpriv", "--regid=1", "--clear-groups"
+    # another user's; of the same user, but in a container, whatever its nclust is called
+    other = with_facts(*drop, "--reuid=1")
+    outer = begin_program("unshare", "-pf", "--kill-child", *drop, "--reuid=nobody", "env",
+                          *(f"{k}={v}" for k, v in facts.items()), *NAP)
+    left = with_facts(*drop, "--reuid=nobody")  # the worker's own: it could be
+    for each in (other, left):
+        wait(lambda: command(each.pid) == "sleep 1000")
+    inner = int(wait(lambda: read(f"/proc/{outer.pid}/task/{outer.pid}/children")))
+    wait(lambda: command(inner) == "sleep 1000")
+    it.kill()
+    it = cluster("-n 1 --user nobody --intercept off --ready alive:1ms", *NAP)
+    assert is_gone(left.pid)
+    it.stop()
+    assert is_alive(other.pid) and is_alive(inner)
+
+
+# ---- frozen for a look ----
+
+def children(pid):
+    return [int(p) for p in read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+@pytest.mark.parametrize("who", ("a helper", "the next nclust"))
+def test_a_worker_that_was_frozen_when_nclust_was_killed_is_continued_by(who):
+    options = "-l 8000 --orphans keep --intercept off --ready notify --drain quiet -n"
+    server = "sh", "-c", 'setsid "$0" --to "$1" & "$2" & wait', HEAR, path("far.{slot}"), RUDE
+    it = cluster(f"{options} 1", *server)
+    worker = it.worker().pid
+    wait(lambda: read("far.0"))
+    frozen = worker, *children(worker)
+    assert len(frozen) == 3
+    # it has stopped the last of them, for a look at its connections
+    Trace(it.pid, *injection("pidfd_send_signal", "signal=STOP", len(frozen)))
+    it.call("scale", count=0, no_wait=True)
+    stopped(it.pid)
+    wait(lambda: all(map(is_stopped, frozen)))
+    helpers = [p for p in children(it.pid) if command(p) == command(it.pid)]
+    assert helpers
+    if who == "the next nclust":
+        for pid in helpers:
+            kill(pid)
+        wait_gone(*helpers)
+    it.kill()
+    if who == "the next nclust":
+        assert all(map(is_stopped, frozen))
+        it = cluster(f"{options} 2", *server)  # it wants the worker again
+        assert it.worker(0).pid == worker
+    wait(lambda: not any(map(is_stopped, frozen)))
+    assert get().status == 200

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""The examples of etc/examples run as they are, and do what they say."""
+import json
+import shutil
+
+from harness import *
+
+
+def test_compute_a_web_server_hands_what_takes_long_to_a_cluster_of_its_own():
+    need("node")
+    shutil.copytree(f"{SRC}/etc/examples/compute", "compute")
+    os.rename("compute/compute.ini", "compute/it.ini")
+    nclust("config --check -c compute/it.ini").ok()
+    edit("compute/it.ini", "workers = auto", "workers = 2")
+    it = cluster("-c compute/it.ini")
+
+    def ask(target="/primes?below=1000"):
+        return Request(target, 8080)
+
+    assert get(port=8080).body.strip() == "ask for /primes?below=N"
+    assert json.loads(ask("/primes?below=1000000").answer().body)["primes"] == 78498
+    assert "wanted /primes?below=N" in get("/nothing", 8080).body
+    # who answers does not compute, and all who compute are asked
+    computed = [json.loads(ask().answer().body) for _ in range(10)]
+    assert {c["primes"] for c in computed} == {168}
+    assert {c["pid"] for c in computed} == set(it.pids("compute"))
+    # they are busy: the web is not, and who asks has to wait; if they die of it, the
+    # questions do not
+    old = it.pids("compute")
+    freeze(*old)
+    asked = [ask() for _ in range(4)]
+    assert get(port=8080).status == 200
+    for pid in old:
+        kill(pid)
+    assert {json.loads(a.answer().body)["primes"] for a in asked} == {168}

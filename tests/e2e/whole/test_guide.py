@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Each block of nclust-guide(7) is run as it stands there, section by section: only the half
+minute of a canary is shorter.  docker and systemd are played (servers/guide.bash)."""
+import json
+import re
+import shutil
+
+from harness import *
+
+with open(f"{CHECKOUT}/man/nclust-guide.7") as f:
+    GUIDE = f.read().replace("\\-", "-").replace("\\e", "\\")
+
+
+def blocks(section):
+    """(name of a file, or None for commands; its text)"""
+    found, inside_it, name, text = [], False, None, None
+    for line in GUIDE.splitlines():
+        if line.startswith(".Sh "):
+            inside_it, name = line == f".Sh {section}", None
+        elif not inside_it:
+            continue
+        elif text is not None and line.startswith(".Ed"):
+            found.append((name, text))
+            name = text = None
+        elif text is not None:
+            text += line + "\n"
+        elif line.startswith(".Bd -literal"):
+            text = ""
+        elif re.fullmatch(r"\.Pa \S+ :", line):
+            name = line.split()[1]
+    return found
+
+
+SECTIONS = [s for s in re.findall(r"^\.Sh (.*)$", GUIDE, re.M) if blocks(s)]
+
+
+def lays_out():
+    """Where the commands run.  What they write to the machine is this test's alone."""
+    for place in ("bin", "upper", "work"):
+        os.mkdir(f"/run/{place}")
+    os.symlink(inside(PROGRAM), "/run/bin/nclust")
+    os.environ["PATH"] = "/run/bin:" + os.environ["PATH"]
+    os.environ["SRC"] = SRC
+    run("mount", "-t", "overlay", "-o", "lowerdir=/etc,upperdir=/run/upper,workdir=/run/work", "x",
+        "/etc").ok()
+    for place in ("/srv", "/var/log"):
+        run("mount", "-t", "tmpfs", "x", place).ok()
+    for to, name in (("server", "server"), ("releases/1/server", "one"),
+                     ("releases/2/server", "two"), ("/srv/shop/server", "server")):
+        write(to, f'#!/bin/sh\necho "{name} started" >&2\nexec {PLAIN} 8000\n', 0o755)
+    write("tell-the-team", f'#!/bin/sh\necho "$NCLUST_EVENT" >>{path("told")}\n', 0o755)
+    write("worker", f"#!/bin/sh\nexec {HEAR}\n", 0o755)
+    write("src/app.js", "")
+    shutil.copy(server("app.py"), "app.py")
+
+
+def play(section, **before):
+    """All its blocks in their order; `before` has what is done before a command that ends in
+    such a word.  Returns what the commands have said."""
+    said = ""
+    for name, text in blocks(section):
+        text = re.sub(r"\b(30s|2m)$", "1s", text, flags=re.M)
+        if name is not None:
+            write(name, text)
+            continue
+        for line in text.splitlines():
+            assert line.startswith("$ "), f"{section}: no command: {line}"
+            for word, deed in before.items():
+                if line.endswith(word):
+                    deed()
+            with open("said", "w+") as out:  # what stays in the background keeps it open
+                result = run("bash", "-c", f". {server('guide.bash')}\n{line[2:]}", stdout=out,
+                             stderr=out)
+            print(f"{line}\n{read('said')}")
+            assert result.status == 0, line
+            said += read("said")
+    return said
+
+
+def shop(name="shop"):
+    """Its first cluster."""
+    return Control(path(f"run/{name}/control")).call("status").clusters[0]
+
+
+# ---- what is to be seen beside the exit statuses ----
+
+def deploy():
+    """Clients from the first start on, over two deploys, a reload and an upgrade."""
+    load = []
+    play("DEPLOY WITHOUT DOWNTIME", current=lambda: load or not listens() or load.append(
+        Clients(PORT, "--clients", 2)))
+    got = load[0].end()
+    assert (got.refused, got.lost) == (0, 0)
+    assert shop().ready == 3
+    assert re.search("two started.*one started", nclust("logs web").ok(), re.S)
+    # a release that cannot start changes nothing
+    write("releases/2/server", "#!/bin/sh\nexit 1\n", 0o755)
+    os.unlink("current")
+    os.symlink("releases/2", "current")
+    nclust("restart shop").fails(1)
+    assert shop().ready == 3 and get().pid
+
+
+def canary():
+    play("CANARY")
+    assert (shop().ready, shop().generation) == (3, 2)
+    wait(lambda: read("told"))
+
+
+def fleet():
+    nclust("-d -n 2 --name shop -- ./server").ok()
+    play("ROLL A FLEET")
+    assert (shop().ready, shop().generation) == (2, 2)
+
+
+def container():
+    assert len(blocks("CONTAINER")[0][1].splitlines()) == 4  # as README.md says
+    play("CONTAINER")
+
+
+def development():
+    def watches():
+        """The process that looks at the files waits for changes."""
+        main = Control(path("run/shop/control")).hello.pid
+        return any("anon_inode:inotify" in descriptors(p).values() and state(p) == "S"
+                   for p in living() if stat(p)[1] == str(main))
+
+    play("DEVELOPMENT", js=lambda: wait(watches),
+         shop=lambda: wait(lambda: len(shop().workers) > 1 or shop().generation == 2))
+
+
+def logs():
+    play("LOGS")
+    nclust("restart shop").ok()
+    wait(lambda: "server started" in read("/var/log/shop/web.1.log"))
+
+
+def autoscale():
+    ready = []
+    play("AUTOSCALE", shop=lambda: listens() and ready.append(shop().ready))
+    assert ready[-1] == 5  # before the stop
+    assert get().pid
+
+
+def spares():
+    assert "pid=" in play("SPARES")
+    wait(lambda: sorted(w.state for w in shop().workers) == ["ready", "spare"])
+
+
+def order():
+    said = play("START ORDER")
+    assert "migrated for generation 1" in said and "migrated for generation 2" in said
+    assert shop().ready == 2 and get().pid
+
+
+def leader():
+    play("LEADER")
+    wait(lambda: shop().leader and shop().leader.pid in [w.pid for w in shop().workers])
+
+
+def outages():
+    said = play("OUTAGES")
+    assert "HTTP/1.1 503 " in said and "<p>We are back in a moment." in said
+    assert shop().ready == 2 and get().pid
+
+
+def limits():
+    assert "memory-max = 512M" in play("LIMITS")
+    assert re.search("Max open files +4096 ", read(f"/proc/{shop().workers[0].pid}/limits"))
+
+
+CHECKS = {"DEPLOY WITHOUT DOWNTIME": deploy, "CANARY": canary, "ROLL A FLEET": fleet,
+          "CONTAINER": container, "DEVELOPMENT": development, "LOGS": logs, "SPARES": spares,
+          "AUTOSCALE": autoscale, "START ORDER": order, "LEADER": leader, "OUTAGES": outages,
+          "LIMITS": limits}
+STAYS = set(CHECKS) - {"CONTAINER", "DEVELOPMENT"}
+SOON = "DESCRIPTION", "DEPLOY WITHOUT DOWNTIME", "LIMITS", "COMING FROM PM2"
+
+
+@pytest.mark.parametrize("section", [
+    pytest.param(s, marks=() if s in SOON else pytest.mark.nightly) for s in SECTIONS])
+def test_the_guide(section):
+    need_root()
+    lays_out()
+    CHECKS.get(section, lambda: play(section))()
+    assert listens() == (section in STAYS)
+
+
+def test_what_readme_points_to_is_there_and_the_guide_has_its_commands():
+    readme = read(f"{SRC}/README.md")
+    assert "README.md" in read(f"{SRC}/README")
+    for link in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert os.path.exists(f"{SRC}/{link}"), link
+    tables = re.search(r"^## Coming from.*?(?=^## )", readme, re.M | re.S)[0]
+    for words in re.findall(r"`(nclust [^`]*)`", tables):
+        assert f"$ {words}" in GUIDE, words
+    dockerfile = re.search(r"^    FROM debian.*?^    CMD.*?$", readme, re.M | re.S)[0]
+    assert dockerfile.replace("    ", "") == blocks("CONTAINER")[0][1].rstrip("\n")

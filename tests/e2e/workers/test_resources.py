@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT
+"""What becomes of nclust and its workers when something runs out: memory, processes, descriptors,
+or when any one system call fails."""
+import re
+
+from harness import *
+from harness.trace import Trace, injection, traced
+
+
+# ---- memory ----
+
+@pytest.mark.parametrize("limit", (None, "1G"))
+def test_a_worker_that_the_kernel_killed_for_memory_is_told_so(make_group, limit):
+    group = make_group("memory")
+    group.set("memory-max", 64 << 20)
+    # its own limit, if it has one, was not reached
+    it = start("-n 1 --ready notify --log inherit --stable-after 1h --backoff-min 1h "
+               f"--backoff-max 1h {f'--memory-max {limit}' if limit else ''}",
+               fixture("eat-memory"), 200, "--notify", under=group.under)
+    for n in (1, 2):  # the first time it comes back at once
+        exited = it.event("exited", n=n)
+        assert (exited.why, exited.exit) == ("out-of-memory", "SIGKILL, out of memory")
+    assert it.worker().state == "backoff"
+    assert it.worker().last_exit.text == "SIGKILL, out of memory"
+    assert it.says("SIGKILL, out of memory")
+    assert not it.says("memory-max")
+
+
+# ---- processes ----
+
+AS_USER = ("setpriv", "--reuid", 54321, "--clear-groups")
+
+
+def test_no_process_can_be_made_it_stays_waits_tells_why_and_recovers():
+    need_root()  # who has no such limit, but others have
+    os.chown("run", 54321, 54321)
+    it = cluster("-n 3 --ready notify --log inherit --backoff-min 20ms --backoff-max 50ms",
+                 HEAR, "--notify", under=("prlimit", "--nproc=5000:5000", *AS_USER))
+    run(*AS_USER, "prlimit", "--pid", it.pid, "--nproc=1:").ok()
+    for slot in (0, 1):
+        kill(it.worker(slot).pid)
+    for slot in (0, 1):
+        it.event("exited", slot=slot, why="not-started", n=2)
+    assert it.says("Resource temporarily unavailable")
+    assert it.worker(2).state == "ready"
+    assert it.worker(0).last_exit.text == "Resource temporarily unavailable"
+    run(*AS_USER, "prlimit", "--pid", it.pid, "--nproc=5000:").ok()
+    it.wait_ready()
+    assert it.stop() == 0
+
+
+def test_a_worker_that_cannot_be_killed_is_told_and_a_stop_ends_all_the_same():
+    it = cluster("-n 1 --ready notify --stop-timeout 1s --drain off", HEAR, "--notify", clock=True)
+    pid = it.worker().pid
+    # a tracer that stops it at its end, and never lets it go
+    begin_program("python3", "-c", f"""
+import ctypes, os, time
+assert ctypes.CDLL(None).ptrace(0x4206, {pid}, 0, 0x40) == 0  # SEIZE, with O_TRACEEXIT
+open("traced", "w").close()
+time.sleep(1000)""")
+    wait(lambda: os.path.exists("traced"))
+    it.call("stop", no_wait=True)
+    it.advance(1.1)
+    it.advance(9.8)
+    assert it.says("sending SIGKILL") and not it.says("unkillable")
+    it.advance(0.3)
+    assert it.says(f"worker {pid} is still there after SIGKILL: unkillable")
+    lab.clock.flow()  # it waits a last moment, outside of its loop
+    it.exit()
+    assert it.says("nclust ends without it")
+
+
+# ---- descriptors ----
+
+def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins():
+    it = cluster("-n 3 --ready notify --log inherit --backoff-max 200ms", HEAR, "--notify",
+                 under=("prlimit", "--nofile=48:48"))
+    clients = [dial(unix=f"{it.directory}/control") for _ in range(60)]
+    it.verb("status").ok()
+    it.reconnect()  # the places of those that have been idle longest were taken
+    for slot in range(3):
+        kill(it.worker(slot).pid)
+        it.event("ready", slot=slot, n=2)
+    before = it.status().process.turns
+    for _ in range(50):
+        now = it.status().process.turns
+    assert now - before < 200  # each status is a turn, or two
+    assert len(clients) == 60
+    assert it.stop() == 0
+
+
+def test_no_descriptor_left_for_another_worker_is_told_and_tried_again():
+    it = start("-n 20 --ready notify --log inherit --backoff-max 200ms", HEAR, "--notify",
+               under=("prlimit", "--nofile=60:60"))
+    it.logged("Too many open files")
+    it.wait(lambda: it.cluster().ready >= 5)
+    it.call("scale", count=3)
+    assert (it.cluster().ready, len(it.workers())) == (3, 3)
+    kill(it.worker(1).pid)
+    it.event("ready", slot=1, n=2)
+    assert it.stop() == 0
+
+
+# ---- any one system call fails ----
+
+def hears():
+    return {p for p in living() if command(p).startswith(HEAR)}
+
+
+FAILS = (
+    "clone EAGAIN", "epoll_ctl ENOMEM", "accept4 EMFILE", "openat EMFILE",
+    *(pytest.param(each, marks=pytest.mark.nightly) for each in (
+        "clone ENOMEM", "socket EMFILE", "bind EADDRINUSE", "read EIO", "waitid EINTR",
+        "recvmsg EAGAIN", "accept4 ECONNABORTED", "sendto EPIPE", "write ENOSPC",
+        "unlinkat ENOENT", "pidfd_send_signal EPERM")))
+
+
+@pytest.mark.parametrize("fails", FAILS)
+def test_any_one_call_fails_and_there_is_a_worker_again_after_a_death_and_a_restart(fails):
+    it = cluster("-n 1 --ready notify --log inherit --start-timeout 500ms --backoff-min 1ms "
+                 "--backoff-max 20ms --backoff-jitter 0%", HEAR, "--notify")
+    wait(lambda: has_begun(it))
+    it.status()  # that turn is over
+    before = len(descriptors(it.pid))
+    call, error = fails.split()
+    seen = ""
+    for n in (1, 2, 3):
+        old = it.worker().pid
+        trace = Trace(it.pid, *injection(call, f"error={error}", n))
+        kill(old)
+        wait(lambda: hears() - {old})
+        it.verb("restart")  # which may fail, and say so
+        seen += trace.end()
+        it.reconnect()
+        it.wait(lambda: [(w.state, w.pid == old) for w in it.workers()] == [("ready", False)])
+    assert "INJECTED" in seen
+    assert not it.says("out of memory")
+    wait(lambda: len(descriptors(it.pid)) == before)
+    assert it.stop() == 0
+
+
+def has_begun(it):
+    """Does it have all that it opens once?  What counts OOM kills comes last."""
+    return any(re.search("/(memory.events|memory.oom_control|vmstat)$", target)
+               for target in descriptors(it.pid).values())
+
+
+def is_ready(it):
+    try:
+        return it.connect().call("status", readiness="").clusters[0].ready == 1
+    except (OSError, Closed):
+        return False
+
+
+@pytest.mark.parametrize("fails", ("clone EAGAIN", "epoll_ctl ENOMEM", "mkdirat EROFS", *(
+    pytest.param(each, marks=pytest.mark.nightly) for each in (
+        "epoll_create1 EMFILE", "signalfd4 EMFILE", "timerfd_create EMFILE",
+        "socket EMFILE", "bind EACCES", "listen EADDRINUSE", "fcntl ENOLCK"))))
+def test_any_one_call_fails_at_the_start_it_starts_or_says_why_not(fails):
+    call, error = fails.split()
+    for n in range(1, 9):
+        it = launch("-n 1 --ready notify --log inherit --backoff-min 10ms --backoff-max 50ms",
+                    HEAR, "--notify", name=f"it{n}",
+                    under=traced(*injection(call, f"error={error}", n), to=f"trace{n}"))
+        wait(lambda: is_gone(it.pid) or is_ready(it))
+        if is_alive(it.pid):
+            kill(it.pid, SIGTERM)
+            it.exit()
+        else:
+            assert 0 < it.exit() < 128 and it.log()
+        if "INJECTED" not in read(f"trace{n}"):
+            break
+    assert n > 1
+
+
+# ---- growth ----
+
+@pytest.mark.nightly
+def test_5000_respawns_later_no_more_memory_and_no_more_descriptors():
+    it = start("-n 50 --backoff-min 1ms --backoff-max 1ms --log-level error --log inherit",
+               DIE, "--exit", 1)
+
+    def memory_after(respawns):
+        """KiB of private memory that it has written to."""
+        for so_far in range(0, respawns, 250):  # they go on, however slow the machine is
+            it.wait(lambda: it.cluster().counters.started > so_far + 250)
+        kill(it.pid, SIGSTOP)
+        wait(lambda: is_stopped(it.pid))
+        try:
+            return sum(numbers(read(f"/proc/{it.pid}/smaps_rollup"), r"Private_Dirty: +(\d+)"))
+        finally:
+            kill(it.pid, SIGCONT)
+
+    before = memory_after(1000)
+    assert memory_after(6000) <= before * 1.05 + 8
+    assert len(descriptors(it.pid)) < 20 + 50 * 4  # each worker needs a few
