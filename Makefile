@@ -359,8 +359,8 @@ cover: ## line coverage of the unit tests and the simulation
 	$(MAKE) V=cover HARDEN= CFLAGS='-O0 -g --coverage' unit sim
 	scripts/cover build/cover
 
-mutate: all fixtures ## break core and shell in known ways; a test must notice
-	scripts/mutate
+mutate: ## break the core in known ways; the simulation must notice
+	tests/sim/mutate
 
 mutants: all unit-programs fixtures ## sampled faults of src/supervisor: how many are noticed? (COUNT=60 SEED=1)
 	tests/mutants.py --count $(or $(COUNT),60) --seed $(or $(SEED),1)
