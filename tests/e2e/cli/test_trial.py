@@ -134,6 +134,12 @@ def test_as_text_what_it_has_printed_is_shown_without_its_escapes_and_words_are_
     assert said.endswith("\nnclust -n auto -- sh -c 'exec sleep \"$@\"' '*' 1000\n")
 
 
+@pytest.mark.parametrize("command, status", (("absent", 127), ("run", 126)))
+def test_what_cannot_be_run_has_the_status_that_a_shell_gives_it(command, status):
+    nclust("doctor --", path(command)).fails(status, path(command))
+    assert nothing_is_left()
+
+
 def test_one_that_says_late_that_it_is_ready():
     gate = Gate("go")
     doctor = Doctor(f"-- {SERVE} --notify --delay {gate}", clock=True)

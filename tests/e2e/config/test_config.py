@@ -138,6 +138,15 @@ def test_what_the_check_and_config_say_of_a_file(text, args, says, lacks):
     assert all(t in said for t in says) and not any(t in said for t in lacks)
 
 
+def test_the_sample_file_is_accepted_also_with_each_of_its_examples():
+    sample = read(f"{SRC}/etc/nclust.ini")
+    every = re.sub(r"^;(?=[a-zA-Z0-9-]+ = )", "", sample, flags=re.M)
+    assert every.count("\n;") == 0 and "\nsurge = " in every
+    for text in (sample, f"{every}[cluster:db]\ncommand = x\n"):  # which is after it
+        write("it.ini", text)
+        nclust("config --check -c it.ini").ok()
+
+
 def test_what_workers_get_of_a_file():
     long, to = "x" * 100000, f"{fixture('leak')} --notify --to {path()}"
     write("shop.ini", "\ufeff" + f"""[defaults]

@@ -167,6 +167,11 @@ def test_a_port_that_is_taken_by_whom_and_how_often_it_was_tried():
                      nclust("status it").fails(2).out)
 
 
+def test_a_program_that_goes_to_the_background():
+    it = start("-n 2 --backoff-min 1ms --backoff-max 20ms", fixture("fork-away"))
+    wait(lambda: named_everywhere(it, "went to the background (daemonised)"))
+
+
 def test_a_port_that_is_taken_seen_by_nobody_by_the_programs_words():
     taken = holder()
     it = start("-n 1 --intercept off --backoff-min 1ms --backoff-max 20ms", "sh", "-c",

@@ -22,6 +22,8 @@ def refused(status, *args, says=(), **options):
 @pytest.mark.parametrize("command, status, says", (
     ("{}/absent", 127, ("{}/absent", "No such file or directory")),
     ("no-such-command-anywhere", 127, ("no-such-command-anywhere", "No such file")),
+    ("/etc/passwd/x", 127, ("Not a directory",)),
+    ("{}", 126, ("{}", "directory")),
     ("{}/plain", 126, ("{}/plain", "Permission denied")),
     ("{}/bare", 126, ("{}/bare", "Exec format error", "#!")),
     ("{}/bad", 126, ("{}/bad", "interpreter", "/nonexistent/interpreter")),

@@ -221,8 +221,9 @@ while True:
 @pytest.mark.parametrize("options, command", (
     ("-l 8000", ("python3", "-c", LISTENS)),  # a passed socket
     ("--ready tcp --balance random", (PLAIN, 8000)),  # each has to prove that it is ready
+    ("--ready alive:1ms", (PLAIN, 8000)),
     ("", ("node", server("plain.js"), 8000)),  # it waits for the answer to its query
-), ids=("passed", "probe", "node"))
+), ids=("passed", "probe", "alive", "node"))
 def test_other_programs_have_spares_too(options, command):
     it = wait_spares(start(f"-n 1 --spare 1 {options}", *command), 1, 1)
     old, new = serving(it), spare(it)
@@ -335,8 +336,12 @@ def test_a_spare_is_asked_after_an_upgrade_too_and_replaced_if_it_fails():
 def test_a_program_that_never_listens_is_stopped_once_it_is_ready_and_takes_nobody():
     gate = Gate()
     gate.open()
-    it = start("-n 1 --spare 1 -l 8000 --ready notify", SERVE, "--notify", "--delay", gate)
-    wait_spares(it, 1, 1)
+
+    def begin():
+        return wait_spares(start("-n 1 --spare 1 -l 8000 --ready notify --orphans keep", SERVE,
+                                 "--notify", "--delay", gate), 1, 1)
+
+    it = begin()
     old, new = serving(it), spare(it)
     wait(lambda: is_stopped(new))
     assert who() == {old}
@@ -351,8 +356,33 @@ def test_a_program_that_never_listens_is_stopped_once_it_is_ready_and_takes_nobo
     wait_spares(it, 1, 1)
     it.call("restart")
     wait_spares(it, 1, 1)
+    old, new = serving(it), spare(it)
+    it.kill()
+    it = begin()
+    assert (serving(it), is_gone(new)) == (old, True)
     it.stop()
-    assert living() == []
+    wait(lambda: living() == [])  # with orphans = keep a keeper ends last
+
+
+def test_one_that_has_taken_a_client_before_it_was_ready_serves_it_and_then_stands_still():
+    warm, answers = Gate("warm.{slot}"), Gate("answers")
+    it = start(f"-n 1 --spare 1 -l 8000 --ready notify", "sh", "-c", """
+        "$0/rude" --mute --until "$2" &
+        until [ -e "$1" ]; do sleep 0.01; done
+        exec "$0/notify" READY=1""", fixture(""), warm, answers)
+    warm.open(0)
+    it.event("ready", slot=0)
+    old, new = it.worker(0).pid, it.worker(1).pid
+    freeze(old)
+    request = Request("/slow")
+    wait_asked()
+    thaw(old)
+    warm.open(1)
+    assert "has taken 1 connection: it is not held" in it.event("spare-busy", pid=new).text
+    answers.open()
+    assert request.answer().status == 200
+    wait(lambda: all(map(is_stopped, session(new))))
+    assert spare(it) == new
 
 
 # ---- sockets that nclust does not hold ----
