@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
 #include "base/scope.h"
 #include "config/address.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What parses must format, and parse again to the same. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A control request as it comes: what is taken must survive a round trip. */
+#include "fuzz.h"
+
 #include "protocol/control.h"
 
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static bool is_same_command(char *const *a, char *const *b)
 {

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What a worker may answer to a scrape: with its head, and the text alone. */
+#include "fuzz.h"
+
 #include "protocol/exposition.h"
 #include "protocol/httpanswer.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void read_answer(const char *text, size_t len)
 {

@@ -3,12 +3,9 @@
  * A state that an nclust leaves to the next: what is taken as one can be read
  * to its end and written again, byte for byte.
  */
+#include "fuzz.h"
+
 #include "protocol/handover.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct inner {
 	uint32_t n;
@@ -40,12 +37,6 @@ static const struct plain_row outer_rows[] = {
 	PLAIN_IN(7, outer, inner, &inner_table),
 };
 static const struct plain_table outer_table = PLAIN_TABLE(outer_rows, outer);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void write_again(struct handover_writer *w, struct handover_reader *r)
 {

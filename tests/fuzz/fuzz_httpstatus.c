@@ -1,18 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a worker may answer to a check. */
+#include "fuzz.h"
+
 #include "protocol/httpstatus.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
 #include "config/origin.h"
 
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What is shown is read as the same: quotes and variables above all. */
 static void read_again(const struct settings *s)

@@ -2,20 +2,11 @@
 /* What passes for a value stands in a line for programs: jansson must take it
  * there, too, but for what it refuses on purpose (surrogates, numbers too
  * large, "\\u0000" in a key); and what jansson takes must pass. */
+#include "fuzz.h"
+
 #include "protocol/jsonvalue.h"
 
 #include <jansson.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static bool is_deep(const char *text, size_t len)
 {

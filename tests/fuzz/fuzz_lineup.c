@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* However a stream is cut into reads, its lines are the same. */
+#include "fuzz.h"
+
 #include "protocol/lineup.h"
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define MOST 20
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* In reads of so many bytes, the rest of which is kept after each line if they are
  * short; what was heard, in brackets. */

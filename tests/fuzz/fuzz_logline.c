@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Lines that a logger has kept: what is taken of one is inside of it. */
+#include "fuzz.h"
+
 #include "protocol/logline.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A packet on the logger's channel: what passes is safe to use. */
+#include "fuzz.h"
+
 #include "protocol/logwire.h"
 
 #include "base/text.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

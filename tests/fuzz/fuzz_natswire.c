@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What passes for a message of another nclust is JSON as jansson has it, but for the
  * value, with nothing beside what it should have; and never one's own. */
+#include "fuzz.h"
+
 #include "protocol/natswire.h"
 
 #include "protocol/jsonvalue.h"
 
 #include <jansson.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* With 0 in place of the value. */
 static json_t *around(const char *from, size_t len)

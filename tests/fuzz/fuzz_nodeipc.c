@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* One line from a worker of Node; what is answered must be whole lines. */
+#include "fuzz.h"
+
 #include "protocol/nodeipc.h"
 
 #include <jansson.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void is_sound(
 	const struct nodeipc_message *m, const char *line, size_t len)

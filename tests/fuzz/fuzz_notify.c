@@ -1,20 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A readiness datagram as a worker may send it. */
+#include "fuzz.h"
+
 #include "protocol/notify.h"
 
 #include "base/text.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 static void is_sound(const struct notify_message *m)
 {

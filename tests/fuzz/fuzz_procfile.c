@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "fuzz.h"
+
 #include "config/procfile.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A Procfile is read whole, or every mistake is counted; what was read can be
  * described, and does not differ from itself. */

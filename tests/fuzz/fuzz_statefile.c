@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What an earlier nclust has left, in both files: what is taken of it is safe
  * to use, and comes back the same. */
+#include "fuzz.h"
+
 #include "base/text.h"
 #include "os/place/statefile.h"
 #include "protocol/estate.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds)
-{
-	if (!holds)
-		abort();
-}
 
 /* The table: with a header of here and now, or nothing of it would be read. */
 static void take_table(const uint8_t *data, size_t size)
