@@ -185,21 +185,3 @@ def test_killed_in_the_midst_of_a_rollout_there_is_one_worker_a_slot_in_the_end(
     wait(lambda: it.cluster().rollout is None and it.cluster().ready == count == len(it.pids()))
     wait(lambda: sorted(p for p in living() if command(p).startswith(RUDE)) == sorted(it.pids()))
     assert [w.slot for w in it.workers()] == list(range(count))
-
-
-def test_killed_before_its_keeper_has_read_all_that_it_was_given_to_hold():
-    it = launch(f"-n 1 -l 8000 --orphans keep --ready notify {OPTIONS}", *SERVING,
-                under=traced(*injection("sendmsg", "signal=STOP", "1+7")))
-    stopped(it.pid)
-    keeper, = wait(lambda: [p for p in living() if command(p).startswith("nclust-logger")
-                            and "poll" in read(f"/proc/{p}/wchan")])
-    kill(keeper, SIGSTOP)  # it has greeted, which nclust has not read yet
-    kill(it.pid, SIGCONT)
-    wait(lambda: read("trace").count("--- stopped by SIGSTOP ---") == 2)
-    # the worker says READY=1 to a socket that is among what was sent to the keeper
-    pid = int(wait(lambda: [p for p in serving() if "accept" in read(f"/proc/{p}/wchan")])[0])
-    it.kill()
-    kill(keeper, SIGCONT)
-    wait(keepers)
-    it = start(f"-n 1 -l 8000 --orphans keep --ready notify {OPTIONS}", *SERVING)
-    assert it.event("ready").pid == pid

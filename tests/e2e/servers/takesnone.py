@@ -22,15 +22,16 @@ def serve(client):
 
 def accept(fd):
     listener = socket.socket(fileno=fd)
-    listener.settimeout(0.05)
+    listener.setblocking(False)
     while True:
+        select.select([listener], [], [], 0.05)
+        if fd == 3 and hung.is_set():
+            threading.Event().wait()
         try:
             client, _ = listener.accept()
-        except TimeoutError:
-            if fd == 3 and hung.is_set():
-                threading.Event().wait()
+        except BlockingIOError:
             continue
-        client.settimeout(None)
+        client.setblocking(True)
         threading.Thread(target=serve, args=(client,), daemon=True).start()
 
 

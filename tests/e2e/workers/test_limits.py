@@ -279,6 +279,6 @@ def test_a_cpu_max_above_that_of_nclusts_own_group_is_told_as_that(make_group):
 def test_without_such_a_setting_no_start_asks_for_a_cgroup():
     it = cluster("-n 1 --ready notify", HEAR, "--notify")
     trace = Trace(it.pid, "-f", "-e", "trace=openat,mkdirat,write")
-    kill(it.worker().pid)
+    kill(it.worker().pid, SIGTERM)  # after SIGKILL it asks whether memory was short
     it.event("ready", n=2)
     assert "cgroup" not in trace.end()
