@@ -20,7 +20,7 @@
 /*
  * Groups in a made tree (v2, whose files are made beforehand), and what the
  * kernel does with real ones, where a v2 hierarchy is there to be written to,
- * with controllers or without.  What v1 does is in tests/e2e/workers/limits.bats,
+ * with controllers or without.  What v1 does is in tests/e2e/workers/test_limits.py,
  * but for what is left in a group.
  */
 #define ALL ((1U << CGROUP_KINDS) - 1)
