@@ -1,40 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
-static struct bench b;
-
-static void start(unsigned slots)
-{
-	bench_start(&b, bench_settings(), slots);
-}
-
-static void start_ready(unsigned slots)
-{
-	start(slots);
-	bench_all_ready(&b);
-	bench_forget(&b);
-}
-
-static void stop(bool at_once)
-{
-	bench_do(&b, (struct event){.kind = EVENT_STOP, .at_once = at_once});
-}
-
-static void scale(unsigned count)
-{
-	ck_assert_int_eq(cluster_reserve(b.c, count), 0);
-	bench_do(
-		&b, (struct event){.kind = EVENT_SCALE, .scale.wanted = count});
-}
-
 /* ---- starting ---- */
 
 TEST(the_first_tick_fills_all_slots_in_order)
 {
 	start(9);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 9);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 9);
 	for (uint32_t i = 0; i < 9; i++)
-		ck_assert_uint_eq(bench_slot(&b, i).worker[0].id, i + 1);
+		ck_assert_uint_eq(slot_at(i).worker[0].id, i + 1);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STARTING);
 	ck_assert_uint_eq(cluster_alive(b.c), 9);
 	stop(true);
@@ -43,151 +17,140 @@ TEST(the_first_tick_fills_all_slots_in_order)
 TEST(all_ready_is_told_once_and_the_cluster_runs)
 {
 	start(2);
-	bench_ready(&b, 1);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_ALL_READY), 0);
-	bench_ready(&b, 0);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_ALL_READY), 1);
+	gets_ready(1);
+	ck_assert_uint_eq(reports(REPORT_ALL_READY), 0);
+	gets_ready(0);
+	ck_assert_uint_eq(reports(REPORT_ALL_READY), 1);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
 }
 
 TEST(who_says_ready_once_teaches_auto_to_demand_it)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->ready = READY_AUTO;
-	s->start_timeout = 5 * SECOND;
-	bench_start(&b, s, 1);
-	bench_pass(&b, SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	b.s->ready = READY_AUTO;
+	b.s->start_timeout = 5 * SECOND;
+	start(1);
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 	ck_assert(!cluster_knows_notify(b.c));
 
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
-	bench_ready(&b, 0);
+	exits(0, SLOT_READY, 1);
+	gets_ready(0);
 	ck_assert(cluster_knows_notify(b.c));
 
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 1);
-	bench_pass(&b, 2 * SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_pass(&b, 4 * SECOND);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	exits(0, SLOT_READY, 1);
+	pass(2 * SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	pass(4 * SECOND);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
 }
 
 TEST(another_command_has_to_teach_anew)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->ready = READY_AUTO;
-	bench_start(&b, s, 1);
-	bench_ready(&b, 0);
+	b.s->ready = READY_AUTO;
+	start(1);
+	gets_ready(0);
 	ck_assert(cluster_knows_notify(b.c));
-	bench_do(&b,
-		(struct event){
-			.kind = EVENT_SETTINGS,
-			.settings = bench_settings(),
-			.command_changed = true,
-		});
+	change(plain_settings(), true);
 	ck_assert(!cluster_knows_notify(b.c));
 }
 
 static void start_mode(enum ready_mode mode, unsigned slots)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->ready = mode;
-	s->start_timeout = 5 * SECOND;
-	bench_start(&b, s, slots);
+	b.s->ready = mode;
+	b.s->start_timeout = 5 * SECOND;
+	start(slots);
 }
 
 /* Let the slot's worker die, and be replaced, however often it has. */
 static void replace(uint32_t slot, enum slot_state state)
 {
-	bench_exit(&b, slot, state, ENDING_EXIT, 1);
-	while (bench_slot(&b, slot).state == SLOT_BACKOFF)
-		bench_pass(&b, bench_slot(&b, slot).next_try - b.now);
-	ck_assert_int_eq(bench_slot(&b, slot).state, SLOT_STARTING);
+	exits(slot, state, 1);
+	while (slot_at(slot).state == SLOT_BACKOFF)
+		pass(slot_at(slot).next_try - b.now);
+	ck_assert_int_eq(slot_at(slot).state, SLOT_STARTING);
 }
 
 TEST(auto_takes_listening_as_ready)
 {
 	start_mode(READY_AUTO, 2);
-	bench_pass(&b, 100 * MSEC);
-	bench_listens(&b, 1);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
-	ck_assert_int_eq(bench_last(&b, REPORT_READY)->age, 100 * MSEC);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	pass(100 * MSEC);
+	listens(1);
+	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
+	ck_assert_int_eq(last(REPORT_READY)->age, 100 * MSEC);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
 TEST(who_listens_once_teaches_auto_to_demand_it)
 {
 	start_mode(READY_AUTO, 1);
-	bench_listens(&b, 0);
+	listens(0);
 	replace(0, SLOT_READY);
-	bench_pass(&b, 2 * SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_pass(&b, 3 * SECOND);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	pass(2 * SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	pass(3 * SECOND);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
 	replace(0, SLOT_STOPPING);
-	bench_listens(&b, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	listens(0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 	ck_assert(!cluster_knows_notify(b.c));
 }
 
 TEST(who_listens_teaches_those_that_are_starting_too)
 {
 	start_mode(READY_AUTO, 2);
-	bench_pass(&b, SECOND - 1);
-	bench_listens(&b, 0);
-	bench_pass(&b, SECOND);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
-	bench_pass(&b, 3 * SECOND);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 0);
-	bench_pass(&b, 1);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
-	ck_assert_uint_eq(bench_last(&b, REPORT_START_TIMEOUT)->slot, 1);
+	pass(SECOND - 1);
+	listens(0);
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(1).state, SLOT_STARTING);
+	pass(3 * SECOND);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 0);
+	pass(1);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
+	ck_assert_uint_eq(last(REPORT_START_TIMEOUT)->slot, 1);
 }
 
 TEST(who_was_proven_before_another_listened_stays_ready)
 {
 	start_mode(READY_AUTO, 2);
-	bench_pass(&b, 900 * MSEC);
+	pass(900 * MSEC);
 	replace(0, SLOT_STARTING);
-	bench_pass(&b, 100 * MSEC);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
-	bench_listens(&b, 0);
+	pass(100 * MSEC);
+	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
+	listens(0);
 	ck_assert_uint_eq(cluster_ready(b.c), 2);
-	bench_tell(&b, EVENT_LISTENING, 1, bench_worker(&b, 1, SLOT_READY));
-	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 2);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+	tell(EVENT_LISTENING, 1, worker_in(1, SLOT_READY));
+	ck_assert_uint_eq(reports(REPORT_READY), 2);
+	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 }
 
 TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
 {
 	start_mode(READY_AUTO, 1);
-	bench_listens(&b, 0); /* at first nobody can know better */
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
-	bench_tell(&b, EVENT_READY, 0, bench_worker(&b, 0, SLOT_READY));
-	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 1);
+	listens(0); /* at first nobody can know better */
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
+	tell(EVENT_READY, 0, worker_in(0, SLOT_READY));
+	ck_assert_uint_eq(reports(REPORT_READY), 1);
 	replace(0, SLOT_READY);
-	bench_listens(&b, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_pass(&b, 4 * SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_ready(&b, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	listens(0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	pass(4 * SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	gets_ready(0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }
 
 TEST(listen_mode_waits_for_listen_and_for_nothing_else)
 {
 	start_mode(READY_LISTEN, 1);
-	bench_ready(&b, 0);
-	bench_pass(&b, 4 * SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_listens(&b, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	gets_ready(0);
+	pass(4 * SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	listens(0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 	replace(0, SLOT_READY);
-	bench_pass(&b, 5 * SECOND);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	pass(5 * SECOND);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
 }
 
 TEST_LOOP(notify_and_alive_do_not_take_listening_as_ready, 0, 2)
@@ -195,10 +158,10 @@ TEST_LOOP(notify_and_alive_do_not_take_listening_as_ready, 0, 2)
 	static const enum ready_mode modes[] = {READY_NOTIFY, READY_ALIVE};
 
 	start_mode(modes[_i], 1);
-	bench_listens(&b, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_pass(&b, SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state,
+	listens(0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(0).state,
 		modes[_i] == READY_ALIVE ? SLOT_READY : SLOT_STARTING);
 }
 
@@ -207,69 +170,62 @@ TEST(listening_after_the_exit_finds_nobody)
 	uint64_t id;
 
 	start_mode(READY_AUTO, 1);
-	id = bench_worker(&b, 0, SLOT_STARTING);
+	id = worker_in(0, SLOT_STARTING);
 	replace(0, SLOT_STARTING);
-	bench_tell(&b, EVENT_LISTENING, 0, id);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
-	bench_pass(&b, SECOND); /* it has taught nothing either */
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	tell(EVENT_LISTENING, 0, id);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
+	pass(SECOND); /* it has taught nothing either */
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }
 
 TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
 {
 	start_mode(READY_AUTO, 2);
 	scale(1);
-	bench_tell(&b, EVENT_LISTENING, 1, bench_worker(&b, 1, SLOT_STOPPING));
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STOPPING);
-	bench_listens(&b, 0);
-	bench_tell(&b, EVENT_LEAVING, 0, bench_worker(&b, 0, SLOT_READY));
-	bench_tell(&b, EVENT_LISTENING, 0, bench_worker(&b, 0, SLOT_DRAINING));
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_READY), 1);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+	tell(EVENT_LISTENING, 1, worker_in(1, SLOT_STOPPING));
+	ck_assert_int_eq(slot_at(1).state, SLOT_STOPPING);
+	listens(0);
+	tell(EVENT_LEAVING, 0, worker_in(0, SLOT_READY));
+	tell(EVENT_LISTENING, 0, worker_in(0, SLOT_DRAINING));
+	ck_assert_int_eq(slot_at(0).state, SLOT_DRAINING);
+	ck_assert_uint_eq(reports(REPORT_READY), 1);
+	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 }
 
 TEST(another_command_has_to_show_anew_that_it_listens)
 {
-	struct cluster_settings *other = bench_settings();
+	struct cluster_settings *other = plain_settings();
 
 	other->ready = READY_AUTO;
 	start_mode(READY_AUTO, 1);
-	bench_listens(&b, 0);
-	bench_do(&b,
-		(struct event){
-			.kind = EVENT_SETTINGS,
-			.settings = other,
-			.command_changed = true,
-		});
+	listens(0);
+	change(other, true);
 	replace(0, SLOT_READY);
-	bench_pass(&b, SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }
 
 TEST(alive_mode_does_not_listen_to_ready)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->ready = READY_ALIVE;
-	bench_start(&b, s, 1);
-	bench_ready(&b, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	bench_pass(&b, SECOND);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_READY);
+	b.s->ready = READY_ALIVE;
+	start(1);
+	gets_ready(0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }
 
 TEST(a_start_timeout_is_a_failed_start)
 {
 	start(1);
-	bench_pass(&b, 60 * SECOND);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
-	ck_assert_int_eq(bench_last_action(&b, ACTION_SIGNAL)->signal, SIGTERM);
-	bench_exit(&b, 0, SLOT_STOPPING, ENDING_EXIT, 0);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->why, WHY_START_TIMEOUT);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+	pass(60 * SECOND);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
+	ck_assert_int_eq(last_action(ACTION_SIGNAL)->signal, SIGTERM);
+	exits(0, SLOT_STOPPING, 0);
+	ck_assert_int_eq(last(REPORT_EXITED)->why, WHY_START_TIMEOUT);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
+	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
 }
 
 TEST(ready_after_the_exit_finds_nobody)
@@ -277,24 +233,24 @@ TEST(ready_after_the_exit_finds_nobody)
 	uint64_t id;
 
 	start(1);
-	id = bench_worker(&b, 0, SLOT_STARTING);
-	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
-	bench_tell(&b, EVENT_READY, 0, id);
+	id = worker_in(0, SLOT_STARTING);
+	exits(0, SLOT_STARTING, 1);
+	tell(EVENT_READY, 0, id);
 	ck_assert_uint_eq(cluster_ready(b.c), 0);
-	bench_pass(&b, 100 * MSEC);
-	bench_tell(&b, EVENT_READY, 0, id);
-	bench_tell(&b, EVENT_EXITED, 0, id);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 0);
+	pass(100 * MSEC);
+	tell(EVENT_READY, 0, id);
+	tell(EVENT_EXITED, 0, id);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 }
 
 TEST(what_a_state_does_not_expect_is_told_once)
 {
 	start(1);
-	bench_tell(&b, EVENT_SPAWNED, 0, bench_worker(&b, 0, SLOT_STARTING));
-	bench_tell(&b, EVENT_SPAWNED, 0, bench_worker(&b, 0, SLOT_STARTING));
-	ck_assert_uint_eq(bench_reports(&b, REPORT_SURPRISE), 1);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	tell(EVENT_SPAWNED, 0, worker_in(0, SLOT_STARTING));
+	tell(EVENT_SPAWNED, 0, worker_in(0, SLOT_STARTING));
+	ck_assert_uint_eq(reports(REPORT_SURPRISE), 1);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
 /* ---- dying ---- */
@@ -302,14 +258,14 @@ TEST(what_a_state_does_not_expect_is_told_once)
 TEST(the_first_death_after_ready_is_replaced_at_once)
 {
 	start_ready(2);
-	bench_exit(&b, 1, SLOT_READY, ENDING_SIGNAL, SIGSEGV);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 0);
+	crashes(1, SLOT_READY);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_DEGRADED);
-	ck_assert_uint_eq(bench_slot(&b, 1).restarts, 1);
-	ck_assert_uint_eq(bench_slot(&b, 0).restarts, 0);
-	ck_assert_int_eq(bench_slot(&b, 1).last.code, SIGSEGV);
-	bench_ready(&b, 1);
+	ck_assert_uint_eq(slot_at(1).restarts, 1);
+	ck_assert_uint_eq(slot_at(0).restarts, 0);
+	ck_assert_int_eq(slot_at(1).last.code, SIGSEGV);
+	gets_ready(1);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
@@ -324,30 +280,30 @@ TEST(a_death_for_memory_is_replaced_a_moment_later)
 	};
 
 	start_ready(1);
-	killed.worker = bench_worker(&b, 0, SLOT_READY);
-	bench_do(&b, killed);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 50 * MSEC);
-	bench_pass(&b, 50 * MSEC - 1);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
-	bench_pass(&b, 1);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+	killed.worker = worker_in(0, SLOT_READY);
+	happens(killed);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 50 * MSEC);
+	pass(50 * MSEC - 1);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 0);
+	pass(1);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
 
 	/* one that waits anyway does not wait longer */
-	killed.worker = bench_worker(&b, 0, SLOT_STARTING);
-	bench_do(&b, killed);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
+	killed.worker = worker_in(0, SLOT_STARTING);
+	happens(killed);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
 }
 
 TEST(a_slot_in_backoff_says_when_it_tries_again)
 {
 	start(1);
-	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
-	ck_assert_int_eq(bench_slot(&b, 0).next_try, b.now + 100 * MSEC);
+	exits(0, SLOT_STARTING, 3);
+	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
+	ck_assert_int_eq(slot_at(0).next_try, b.now + 100 * MSEC);
 	ck_assert_int_eq(cluster_next_deadline(b.c), b.now + 100 * MSEC);
-	bench_pass(&b, 100 * MSEC - 1);
+	pass(100 * MSEC - 1);
 	ck_assert_uint_eq(cluster_alive(b.c), 0);
-	bench_pass(&b, 1);
+	pass(1);
 	ck_assert_uint_eq(cluster_alive(b.c), 1);
 }
 
@@ -355,11 +311,11 @@ TEST(the_backoff_of_one_slot_is_not_that_of_another)
 {
 	start(2);
 	for (int i = 0; i < 5; i++) {
-		bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 3);
-		bench_pass(&b, 10 * SECOND);
+		exits(0, SLOT_STARTING, 3);
+		pass(10 * SECOND);
 	}
-	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 3);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
+	exits(1, SLOT_STARTING, 3);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
 }
 
 TEST(a_failed_spawn_backs_off_like_a_death)
@@ -367,28 +323,25 @@ TEST(a_failed_spawn_backs_off_like_a_death)
 	start_ready(1);
 	b.failing = 2;
 	b.failure = (struct ending){.kind = ENDING_SPAWN, .code = 11};
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 100 * MSEC);
-	bench_pass(&b, 100 * MSEC);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->wait, 200 * MSEC);
-	bench_pass(&b, 200 * MSEC);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	exits(0, SLOT_READY, 0);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
+	pass(100 * MSEC);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 200 * MSEC);
+	pass(200 * MSEC);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
 TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
 {
-	struct cluster_settings *s = bench_settings();
-
-	b = (struct bench){.s = s, .now = SECOND, .failing = 1};
+	b.failing = 1;
 	b.failure = (struct ending){
 		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
-	b.c = cluster_new(s, 3, 1);
-	bench_settle(&b);
+	start(3);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
-	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	bench_exit(&b, 2, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 127);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	goes(1);
+	goes(2);
+	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 127);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
 TEST(a_command_that_could_be_run_once_is_tried_again)
@@ -397,96 +350,89 @@ TEST(a_command_that_could_be_run_once_is_tried_again)
 	b.failing = 1;
 	b.failure = (struct ending){
 		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
-	bench_pass(&b, 100 * MSEC);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	exits(0, SLOT_READY, 0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
+	pass(100 * MSEC);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
 TEST(one_that_leaves_by_itself_is_let_go_and_replaced)
 {
 	start_ready(2);
-	bench_tell(&b, EVENT_LEAVING, 0, bench_worker(&b, 0, SLOT_READY));
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_DRAINING);
+	tell(EVENT_LEAVING, 0, worker_in(0, SLOT_READY));
+	ck_assert_int_eq(slot_at(0).state, SLOT_DRAINING);
 	ck_assert_uint_eq(cluster_ready(b.c), 1);
-	bench_pass(&b, HOUR);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 0);
-	bench_exit(&b, 0, SLOT_DRAINING, ENDING_EXIT, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
-	ck_assert_int_eq(bench_last(&b, REPORT_EXITED)->why, WHY_ITSELF);
+	pass(HOUR);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
+	exits(0, SLOT_DRAINING, 0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	ck_assert_int_eq(last(REPORT_EXITED)->why, WHY_ITSELF);
 }
 
 TEST(too_many_deaths_in_the_window_fail_the_cluster)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->give_up_count = 3;
-	s->give_up_window = 10 * SECOND;
-	bench_start(&b, s, 2);
-	bench_ready(&b, 0);
-	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
-	bench_pass(&b, 11 * SECOND);
-	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
-	bench_pass(&b, SECOND);
-	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_GAVE_UP), 0);
-	bench_pass(&b, SECOND);
-	bench_exit(&b, 1, SLOT_STARTING, ENDING_EXIT, 1);
-	ck_assert_uint_eq(bench_last(&b, REPORT_GAVE_UP)->count, 3);
+	b.s->give_up_count = 3;
+	b.s->give_up_window = 10 * SECOND;
+	start(2);
+	gets_ready(0);
+	exits(1, SLOT_STARTING, 1);
+	pass(11 * SECOND);
+	exits(1, SLOT_STARTING, 1);
+	pass(SECOND);
+	exits(1, SLOT_STARTING, 1);
+	ck_assert_uint_eq(reports(REPORT_GAVE_UP), 0);
+	pass(SECOND);
+	exits(1, SLOT_STARTING, 1);
+	ck_assert_uint_eq(last(REPORT_GAVE_UP)->count, 3);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
-	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 1);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_FAILED);
+	goes(0);
+	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 1);
+	ck_assert_int_eq(slot_at(1).state, SLOT_FAILED);
 }
 
 /* ---- ending for good ---- */
 
 TEST(on_failure_lets_success_rest_and_tries_failures_again)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->restart = RESTART_ON_FAILURE;
-	bench_start(&b, s, 2);
-	bench_all_ready(&b);
-	bench_exit(&b, 0, SLOT_READY, ENDING_EXIT, 0);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_ENDED);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_SLOT_ENDED), 1);
-	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 7);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
-	bench_ready(&b, 1);
-	bench_exit(&b, 1, SLOT_READY, ENDING_EXIT, 0);
-	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 0);
+	b.s->restart = RESTART_ON_FAILURE;
+	start(2);
+	all_get_ready();
+	exits(0, SLOT_READY, 0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_ENDED);
+	ck_assert_uint_eq(reports(REPORT_SLOT_ENDED), 1);
+	exits(1, SLOT_READY, 7);
+	ck_assert_int_eq(slot_at(1).state, SLOT_STARTING);
+	gets_ready(1);
+	exits(1, SLOT_READY, 0);
+	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
 }
 
 TEST(the_first_status_that_was_no_success_is_the_clusters)
 {
-	struct cluster_settings *s = bench_settings();
-
-	s->restart = RESTART_NEVER;
-	s->success_exit[0] |= 1U << 9;
-	bench_start(&b, s, 3);
-	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 9);
-	bench_exit(&b, 1, SLOT_STARTING, ENDING_SIGNAL, SIGSEGV);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
-	bench_exit(&b, 2, SLOT_STARTING, ENDING_EXIT, 4);
-	ck_assert_int_eq(
-		bench_last_action(&b, ACTION_ENDED)->status, 128 + SIGSEGV);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_ENDED);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_FAILED);
+	b.s->restart = RESTART_NEVER;
+	b.s->success_exit[0] |= 1U << 9;
+	start(3);
+	exits(0, SLOT_STARTING, 9);
+	crashes(1, SLOT_STARTING);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+	exits(2, SLOT_STARTING, 4);
+	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 128 + SIGSEGV);
+	ck_assert_int_eq(slot_at(0).state, SLOT_ENDED);
+	ck_assert_int_eq(slot_at(1).state, SLOT_FAILED);
 }
 
 TEST(a_parked_cluster_has_not_ended)
 {
 	start_ready(2);
 	scale(0);
-	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
+	goes(0);
+	goes(1);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	ck_assert_uint_eq(cluster_slots(b.c), 0);
 	scale(1);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_STARTING);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
 /* ---- stopping ---- */
@@ -495,76 +441,74 @@ TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 {
 	start_ready(3);
 	stop(false);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SIGNAL), 3);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 3);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
 	for (uint32_t i = 0; i < 3; i++) {
-		ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
-		bench_exit(&b, i, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+		ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+		goes(i);
 	}
-	ck_assert_int_eq(bench_last_action(&b, ACTION_ENDED)->status, 0);
+	ck_assert_int_eq(last_action(ACTION_ENDED)->status, 0);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
 	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
 	stop(true);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
 TEST(a_stop_ends_a_backoff_at_once)
 {
 	start(1);
-	bench_exit(&b, 0, SLOT_STARTING, ENDING_EXIT, 1);
+	exits(0, SLOT_STARTING, 1);
 	stop(false);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
-	bench_pass(&b, HOUR);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
+	pass(HOUR);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
 }
 
 TEST(a_second_stop_kills)
 {
 	start_ready(2);
 	stop(false);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+	ck_assert_uint_eq(actions(ACTION_KILL), 0);
 	stop(false);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 2);
+	ck_assert_uint_eq(actions(ACTION_KILL), 2);
 	stop(false);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 2);
+	ck_assert_uint_eq(actions(ACTION_KILL), 2);
 }
 
 TEST(a_stop_waits_for_who_is_in_no_slot)
 {
-	bench_start(&b, bench_settings(), 0);
-	bench_do(&b, (struct event){.kind = EVENT_HOLD, .held = true});
+	start(0);
+	happens((struct event){.kind = EVENT_HOLD, .held = true});
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-	bench_do(&b, (struct event){.kind = EVENT_STOP});
+	stop(false);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPING);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
-	bench_do(&b, (struct event){.kind = EVENT_HOLD});
+	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+	happens((struct event){.kind = EVENT_HOLD});
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
-	bench_end(&b);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
 TEST(a_stop_does_not_wait_for_the_unkillable)
 {
 	start_ready(1);
 	stop(false);
-	bench_pass(&b, 30 * SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
-	bench_pass(&b, 10 * SECOND - 1);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 0);
-	bench_pass(&b, 1);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_UNKILLABLE), 1);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	pass(30 * SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 1);
+	pass(10 * SECOND - 1);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
+	pass(1);
+	ck_assert_uint_eq(reports(REPORT_UNKILLABLE), 1);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
 TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
 {
-	struct event tick = {.kind = EVENT_TICK, .now = SECOND};
-	struct event halt = {.kind = EVENT_STOP, .now = SECOND};
-	struct event born = {.kind = EVENT_SPAWNED, .now = SECOND, .pid = 5};
+	struct event tick = {.kind = EVENT_TICK, .now = b.now};
+	struct event halt = {.kind = EVENT_STOP, .now = b.now};
+	struct event born = {.kind = EVENT_SPAWNED, .now = b.now, .pid = 5};
 	struct actions out;
 
-	b = (struct bench){.s = bench_settings(), .now = SECOND};
-	b.c = cluster_new(b.s, 1, 1);
+	prepare(1);
 	cluster_handle(b.c, &tick, &out);
 	ck_assert_int_eq(out.list[0].kind, ACTION_SPAWN);
 	born.worker = out.list[0].worker;
@@ -572,45 +516,42 @@ TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
 	ck_assert_uint_eq(cluster_alive(b.c), 1);
 	cluster_handle(b.c, &born, &out);
 	ck_assert_int_eq(out.list[out.count - 1].kind, ACTION_SIGNAL);
-	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_ENDED), 1);
+	goes(0);
+	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
 TEST(lost_time_is_no_grace_that_has_passed)
 {
 	start_ready(1);
 	stop(false);
-	b.now += HOUR;
-	bench_do(&b, (struct event){.kind = EVENT_LATE, .span = HOUR});
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
-	bench_pass(&b, 30 * SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+	stand_still(HOUR);
+	ck_assert_uint_eq(actions(ACTION_KILL), 0);
+	pass(30 * SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 TEST(an_extension_holds_the_kill_back)
 {
 	start_ready(1);
 	stop(false);
-	bench_do(&b,
-		(struct event){
-			.kind = EVENT_EXTEND,
-			.worker = bench_worker(&b, 0, SLOT_STOPPING),
-			.span = 50 * SECOND,
-		});
-	bench_pass(&b, 49 * SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
-	bench_pass(&b, SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+	happens((struct event){
+		.kind = EVENT_EXTEND,
+		.worker = worker_in(0, SLOT_STOPPING),
+		.span = 50 * SECOND,
+	});
+	pass(49 * SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 0);
+	pass(SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 static void ask_for_more(enum slot_state state, nsec_t span)
 {
-	bench_do(&b,
-		(struct event){
-			.kind = EVENT_EXTEND,
-			.worker = bench_worker(&b, 0, state),
-			.span = span,
-		});
+	happens((struct event){
+		.kind = EVENT_EXTEND,
+		.worker = worker_in(0, state),
+		.span = span,
+	});
 }
 
 TEST(one_that_asks_for_more_without_end_has_an_hour)
@@ -619,31 +560,31 @@ TEST(one_that_asks_for_more_without_end_has_an_hour)
 	stop(false);
 	ask_for_more(SLOT_STOPPING, 2 * MINUTE);
 	for (int i = 0; i < 59; i++) {
-		bench_pass(&b, MINUTE);
+		pass(MINUTE);
 		ask_for_more(SLOT_STOPPING, 2 * MINUTE);
-		ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
+		ck_assert_uint_eq(actions(ACTION_KILL), 0);
 	}
 	ask_for_more(SLOT_STOPPING, NSEC_NEVER);
-	bench_pass(&b, 59 * SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
-	bench_pass(&b, SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+	pass(59 * SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 0);
+	pass(SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 TEST(a_start_has_an_hour_and_the_stop_after_it_another)
 {
-	bench_start(&b, bench_settings(), 1);
+	start(1);
 	ask_for_more(SLOT_STARTING, NSEC_NEVER);
-	bench_pass(&b, HOUR - SECOND);
+	pass(HOUR - SECOND);
 	ask_for_more(SLOT_STARTING, HOUR);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 0);
-	bench_pass(&b, SECOND);
-	ck_assert_uint_eq(bench_reports(&b, REPORT_START_TIMEOUT), 1);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 0);
+	pass(SECOND);
+	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
 	ask_for_more(SLOT_STOPPING, HOUR);
-	bench_pass(&b, HOUR - SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 0);
-	bench_pass(&b, SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+	pass(HOUR - SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 0);
+	pass(SECOND);
+	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 /* ---- scaling, turns ---- */
@@ -652,25 +593,25 @@ TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
 {
 	start_ready(4);
 	scale(2);
-	ck_assert_int_eq(bench_slot(&b, 3).state, SLOT_STOPPING);
-	ck_assert_int_eq(bench_slot(&b, 2).state, SLOT_STOPPING);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_READY);
-	ck_assert_uint_eq(bench_last(&b, REPORT_STOPPING)->slot, 2);
+	ck_assert_int_eq(slot_at(3).state, SLOT_STOPPING);
+	ck_assert_int_eq(slot_at(2).state, SLOT_STOPPING);
+	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
+	ck_assert_uint_eq(last(REPORT_STOPPING)->slot, 2);
 	ck_assert_uint_eq(cluster_slots(b.c), 4);
-	bench_exit(&b, 3, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	bench_exit(&b, 2, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
+	goes(3);
+	goes(2);
 	ck_assert_uint_eq(cluster_slots(b.c), 2);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
 TEST(fewer_of_those_that_wait_for_their_next_start_is_done_at_once)
 {
-	bench_start(&b, bench_settings(), 4);
+	start(4);
 	for (uint32_t i = 0; i < 4; i++)
-		bench_exit(&b, i, SLOT_STARTING, ENDING_EXIT, 1);
+		exits(i, SLOT_STARTING, 1);
 	scale(1);
 	ck_assert_uint_eq(cluster_slots(b.c), 1);
-	ck_assert_int_eq(bench_slot(&b, 0).state, SLOT_BACKOFF);
+	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
 	ck_assert(!cluster_is_settled(b.c));
 }
 
@@ -679,68 +620,65 @@ TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
 	start_ready(2);
 	scale(1);
 	scale(2);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 0);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STOPPING);
-	bench_exit(&b, 1, SLOT_STOPPING, ENDING_SIGNAL, SIGTERM);
-	ck_assert_int_eq(bench_slot(&b, 1).state, SLOT_STARTING);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 0);
+	ck_assert_int_eq(slot_at(1).state, SLOT_STOPPING);
+	goes(1);
+	ck_assert_int_eq(slot_at(1).state, SLOT_STARTING);
 }
 
 TEST(a_stopped_cluster_can_be_started_by_scaling_it)
 {
 	start_ready(1);
 	stop(true);
-	bench_exit(&b, 0, SLOT_STOPPING, ENDING_SIGNAL, SIGKILL);
+	goes(0);
 	scale(2);
-	bench_all_ready(&b);
+	all_get_ready();
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	stop(false);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_KILL), 1);
+	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 TEST(turns_go_round_the_ready_ones)
 {
 	start(4);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), SLOT_ALL);
-	bench_ready(&b, 0);
-	bench_ready(&b, 1);
-	bench_ready(&b, 3);
+	gets_ready(0);
+	gets_ready(1);
+	gets_ready(3);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 0);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 1);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, true), 0);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 3);
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 0);
-	bench_tell(&b, EVENT_LEAVING, 1, bench_worker(&b, 1, SLOT_READY));
+	tell(EVENT_LEAVING, 1, worker_in(1, SLOT_READY));
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 3);
 }
 
 TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
 {
-	struct event e = {.kind = EVENT_TICK, .now = SECOND};
+	struct event e = {.kind = EVENT_TICK, .now = b.now};
 	struct actions out;
 
-	b = (struct bench){.s = bench_settings(), .now = SECOND};
-	b.c = cluster_new(b.s, 50, 1);
+	prepare(50);
 	cluster_handle(b.c, &e, &out);
 	ck_assert_uint_eq(out.count, SPAWNS_AT_ONCE);
-	ck_assert_int_le(cluster_next_deadline(b.c), SECOND);
-	e = (struct event){.kind = EVENT_SPAWNED, .now = SECOND, .pid = 1};
+	ck_assert_int_le(cluster_next_deadline(b.c), b.now);
+	e = (struct event){.kind = EVENT_SPAWNED, .now = b.now, .pid = 1};
 	e.worker = out.list[0].worker;
 	cluster_handle(b.c, &e, &out);
 	ck_assert_uint_eq(out.count, 1); /* REPORT_STARTED */
 	cluster_free(b.c);
-	ck_assert_uint_eq(b.s->refs, 1);
-	cluster_settings_unref(b.s);
+	b.c = NULL;
 }
 
 TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
 {
-	struct event e = {.kind = EVENT_TICK, .now = SECOND, .count = 1};
+	struct event e = {.kind = EVENT_TICK, .now = b.now, .count = 1};
 	struct actions out;
 
-	b = (struct bench){.s = bench_settings(), .now = SECOND};
-	b.c = cluster_new(b.s, 50, 1);
+	prepare(50);
 	for (uint32_t i = 0; i < 50; i++) {
-		ck_assert_int_le(cluster_next_deadline(b.c), SECOND);
+		ck_assert_int_le(cluster_next_deadline(b.c), b.now);
 		cluster_handle(b.c, &e, &out);
 		ck_assert_uint_eq(out.count, 1);
 		ck_assert_int_eq(out.list[0].kind, ACTION_SPAWN);
@@ -748,9 +686,9 @@ TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
 	}
 	cluster_handle(b.c, &e, &out);
 	ck_assert_uint_eq(out.count, 0);
-	ck_assert_int_gt(cluster_next_deadline(b.c), SECOND);
+	ck_assert_int_gt(cluster_next_deadline(b.c), b.now);
 	cluster_free(b.c);
-	cluster_settings_unref(b.s);
+	b.c = NULL;
 }
 
 TEST(a_thousand_slots_stop_a_few_at_a_time)
@@ -770,30 +708,26 @@ TEST(a_thousand_slots_stop_a_few_at_a_time)
 		e.kind = EVENT_TICK;
 	}
 	ck_assert_uint_eq(signals, 1000);
-	cluster_free(b.c);
-	cluster_settings_unref(b.s);
 }
 
 TEST(a_spare_is_released_before_a_successor_is_born)
 {
-	struct cluster_settings *s = bench_settings();
 	unsigned at = 0;
 
-	s->spare = 1;
-	bench_start(&b, s, 1);
-	bench_tell(&b, EVENT_GATE, 0, bench_worker(&b, 0, SLOT_STARTING));
-	bench_ready(&b, 0);
-	bench_tell(&b, EVENT_GATE, 1, bench_worker(&b, 1, SLOT_STARTING));
-	bench_pass(&b, 2 * SECOND);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
-	bench_forget(&b);
-	bench_exit(&b, 0, SLOT_READY, ENDING_SIGNAL, SIGKILL);
+	b.s->spare = 1;
+	start(1);
+	tell(EVENT_GATE, 0, worker_in(0, SLOT_STARTING));
+	gets_ready(0);
+	tell(EVENT_GATE, 1, worker_in(1, SLOT_STARTING));
+	pass(2 * SECOND);
+	ck_assert_uint_eq(actions(ACTION_RELEASE), 1);
+	forget();
+	crashes(0, SLOT_READY);
 	while (at < b.count && b.kept[at].kind != ACTION_SPAWN)
 		at++;
-	ck_assert_uint_eq(bench_actions(&b, ACTION_SPAWN), 1);
-	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
+	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
+	ck_assert_uint_eq(actions(ACTION_RELEASE), 1);
 	ck_assert_uint_eq(b.kept[at].slot, 0);
 	b.count = at;
-	ck_assert_uint_eq(bench_actions(&b, ACTION_RELEASE), 1);
-	bench_end(&b);
+	ck_assert_uint_eq(actions(ACTION_RELEASE), 1);
 }

@@ -120,7 +120,7 @@ TEST(numbers_are_given_once)
 
 /* ---- what is no cluster ---- */
 
-static struct cluster *two_slots(struct cluster_settings *settings)
+static struct cluster *two_slots(void)
 {
 	struct cluster *c = image_new(2, 1);
 	struct cluster *whole;
@@ -144,19 +144,17 @@ static struct cluster *two_slots(struct cluster_settings *settings)
 	g = image_add(c, IMAGE_GENERATION);
 	g->number = 1;
 	g->workers = g->serving = 1;
-	image_set_settings(c, IMAGE_GENERATION, cluster_settings_ref(settings));
+	image_set_settings(c, IMAGE_GENERATION, cluster_settings_ref(b.s));
 	return c;
 }
 
 TEST(a_sound_one_is_taken)
 {
-	struct cluster_settings *settings = bench_settings();
-	struct cluster *c = two_slots(settings);
+	struct cluster *c = two_slots();
 
 	ck_assert_pstr_eq(image_finish(c), NULL);
 	ck_assert_ptr_null(image_add(c, IMAGE_SLOT));
 	cluster_free(c);
-	cluster_settings_unref(settings);
 }
 
 static void spoil(struct cluster *c, int how)
@@ -200,13 +198,11 @@ static void spoil(struct cluster *c, int how)
 
 TEST_LOOP(what_does_not_add_up_is_refused, 0, 10)
 {
-	struct cluster_settings *settings = bench_settings();
-	struct cluster *c = two_slots(settings);
+	struct cluster *c = two_slots();
 
 	spoil(c, _i);
 	ck_assert_ptr_nonnull(image_finish(c));
 	cluster_free(c);
-	cluster_settings_unref(settings);
 }
 
 TEST(there_is_a_bound)
