@@ -84,18 +84,6 @@ TEST(of_two_in_a_slot_the_newer_one_stays)
 	ck_assert_uint_eq(actions(ACTION_SIGNAL) + actions(ACTION_DRAIN), 1);
 }
 
-TEST(more_than_wanted_are_stopped)
-{
-	prepare(1);
-	ck_assert_int_eq(cluster_reserve(b.c, 4), 0);
-	ck_assert_int_eq(cluster_adopt_begin(b.c, 1, true, false), 0);
-	for (uint32_t i = 0; i < 4; i++)
-		ck_assert_uint_ne(adopt(i, 1, true), 0);
-	ck_assert_uint_eq(adopt(4, 1, true), 0); /* no such slot */
-	settle();
-	ck_assert_uint_eq(actions(ACTION_SIGNAL) + actions(ACTION_DRAIN), 3);
-}
-
 /* Whoever is asked to go goes, whoever is born becomes ready. */
 static void oblige(void)
 {

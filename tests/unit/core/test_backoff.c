@@ -116,18 +116,6 @@ TEST(jitter_stays_within_its_per_cent_and_spreads)
 	ck_assert_int_gt(most, 118 * MSEC);
 }
 
-TEST(the_same_seed_gives_the_same_waits)
-{
-	struct backoff a = {0};
-	struct backoff b = {0};
-	nsec_t first;
-
-	settings.backoff_jitter = 50;
-	first = never_ready(&a);
-	seed = 1;
-	ck_assert_int_eq(never_ready(&b), first);
-}
-
 TEST(a_backoff_min_of_zero_is_no_busy_loop)
 {
 	struct backoff b = {0};

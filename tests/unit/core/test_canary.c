@@ -85,12 +85,6 @@ TEST(the_others_follow_the_canaries_as_in_any_rollout)
 	ck_assert(cluster_is_settled(b.c));
 }
 
-TEST(while_canaries_bake_nothing_is_settled)
-{
-	bake_two();
-	ck_assert(!cluster_is_settled(b.c));
-}
-
 TEST(time_that_nclust_stood_still_is_not_baked)
 {
 	bake_two();
@@ -373,45 +367,6 @@ TEST_LOOP(a_canary_that_is_not_well_ends_the_rollout, 0, 3)
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 2);
 }
 
-TEST(a_canary_that_misses_its_watchdog_ends_the_rollout)
-{
-	struct cluster_settings *s = other_canaries(1, 60 * SECOND);
-
-	s->watchdog = 10 * SECOND;
-	start_ready(2);
-	deploy(s);
-	gets_ready(0);
-	pass(10 * SECOND);
-	check_all_as_before(2);
-	ck_assert_int_eq(last(REPORT_ROLLOUT_FAILED)->why, WHY_WATCHDOG);
-}
-
-TEST(failed_canaries_are_drained_as_any_other)
-{
-	b.s->drain = DRAIN_QUIET;
-	b.s->drain_timeout = 5 * SECOND;
-	start_canaries(2, 60 * SECOND, 2);
-	restart();
-	gets_ready(0);
-	gets_ready(1);
-	dies(0, worker_of(0, 2));
-	ck_assert_uint_eq(actions(ACTION_DRAIN), 1);
-	ck_assert_int_eq(last(REPORT_DRAINING)->why, WHY_ROLL_FAILED);
-}
-
-TEST(deaths_of_canaries_are_no_reason_to_give_up)
-{
-	b.s->give_up_count = 2;
-	b.s->give_up_window = HOUR;
-	start_canaries(1, 60 * SECOND, 2);
-	for (unsigned generation = 2; generation < 6; generation++) {
-		restart();
-		gets_ready(0);
-		dies(0, worker_of(0, generation));
-	}
-	ck_assert_uint_eq(reports(REPORT_GAVE_UP), 0);
-}
-
 /* ---- old ones die beside canaries ---- */
 
 TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
@@ -564,17 +519,6 @@ TEST(slots_that_come_while_canaries_bake_are_as_of_old)
 	ck_assert(rollout_now().baking > 0);
 }
 
-TEST(settings_for_who_runs_do_not_disturb_canaries)
-{
-	struct cluster_settings *other = other_canaries(2, 60 * SECOND);
-
-	bake_two();
-	change(other, false);
-	ck_assert(rollout_now().baking > 0);
-	pass(60 * SECOND);
-	ck_assert_uint_eq(reports(REPORT_BAKED), 1);
-}
-
 TEST(a_restart_that_waits_keeps_its_canaries)
 {
 	b.s->old_generations = 1;
@@ -626,28 +570,6 @@ TEST(one_failure_turns_the_whole_fleet_back)
 	check_all_as_before(3);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 2);
 	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_ROLL_FAILED);
-}
-
-TEST(a_fleet_may_have_canaries)
-{
-	start_fleet(4);
-	b.s->canary = 1;
-	b.s->bake = 10 * SECOND;
-	restart();
-	ck_assert_uint_eq(cluster_alive(b.c), 5);
-	gets_ready(0);
-	pass(10 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	ck_assert_uint_eq(slot_at(3).workers, 2);
-	gets_ready(1);
-	gets_ready(2);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	gets_ready(3);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 4);
-	for (uint32_t i = 0; i < 4; i++)
-		goes(i);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(reports(REPORT_BAKED), 1);
 }
 
 TEST(slots_that_come_while_the_fleet_starts_belong_to_it)

@@ -25,6 +25,35 @@ TEST(all_ready_is_told_once_and_the_cluster_runs)
 	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
 }
 
+TEST_LOOP(each_mode_has_its_own_signs, 0, 5)
+{
+	static const struct {
+		enum ready_mode mode;
+		bool said, listens, proved, lived;
+	} rows[] = {
+		{READY_AUTO, true, true, false, true},
+		{READY_NOTIFY, true, false, false, false},
+		{READY_ALIVE, false, false, false, true},
+		{READY_LISTEN, false, true, false, false},
+		{READY_PROBE, false, false, true, false},
+	};
+
+	b.s->ready = rows[_i].mode;
+	start(3);
+	tell(EVENT_LISTENING, 1, 2);
+	tell(EVENT_READY, 0, 1);
+	tell(EVENT_PROVED, 2, 3);
+	ck_assert_int_eq(slot_at(0).state == SLOT_READY, rows[_i].said);
+	ck_assert_int_eq(slot_at(1).state == SLOT_READY, rows[_i].listens);
+	ck_assert_int_eq(slot_at(2).state == SLOT_READY, rows[_i].proved);
+	clear_bench();
+	set_bench();
+	b.s->ready = rows[_i].mode;
+	start(1);
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(0).state == SLOT_READY, rows[_i].lived);
+}
+
 TEST(who_says_ready_once_teaches_auto_to_demand_it)
 {
 	b.s->ready = READY_AUTO;
@@ -45,16 +74,6 @@ TEST(who_says_ready_once_teaches_auto_to_demand_it)
 	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
 }
 
-TEST(another_command_has_to_teach_anew)
-{
-	b.s->ready = READY_AUTO;
-	start(1);
-	gets_ready(0);
-	ck_assert(cluster_knows_notify(b.c));
-	change(plain_settings(), true);
-	ck_assert(!cluster_knows_notify(b.c));
-}
-
 static void start_mode(enum ready_mode mode, unsigned slots)
 {
 	b.s->ready = mode;
@@ -69,16 +88,6 @@ static void replace(uint32_t slot, enum slot_state state)
 	while (slot_at(slot).state == SLOT_BACKOFF)
 		pass(slot_at(slot).next_try - b.now);
 	ck_assert_int_eq(slot_at(slot).state, SLOT_STARTING);
-}
-
-TEST(auto_takes_listening_as_ready)
-{
-	start_mode(READY_AUTO, 2);
-	pass(100 * MSEC);
-	listens(1);
-	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
-	ck_assert_int_eq(last(REPORT_READY)->age, 100 * MSEC);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 }
 
 TEST(who_listens_once_teaches_auto_to_demand_it)
@@ -140,39 +149,19 @@ TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
 	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }
 
-TEST(listen_mode_waits_for_listen_and_for_nothing_else)
+TEST_LOOP(a_sign_after_the_exit_finds_nobody, 0, 2)
 {
-	start_mode(READY_LISTEN, 1);
-	gets_ready(0);
-	pass(4 * SECOND);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-	listens(0);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-	replace(0, SLOT_READY);
-	pass(5 * SECOND);
-	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
-}
-
-TEST_LOOP(notify_and_alive_do_not_take_listening_as_ready, 0, 2)
-{
-	static const enum ready_mode modes[] = {READY_NOTIFY, READY_ALIVE};
-
-	start_mode(modes[_i], 1);
-	listens(0);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-	pass(SECOND);
-	ck_assert_int_eq(slot_at(0).state,
-		modes[_i] == READY_ALIVE ? SLOT_READY : SLOT_STARTING);
-}
-
-TEST(listening_after_the_exit_finds_nobody)
-{
+	enum event_kind kind = _i == 0 ? EVENT_READY : EVENT_LISTENING;
 	uint64_t id;
 
 	start_mode(READY_AUTO, 1);
 	id = worker_in(0, SLOT_STARTING);
-	replace(0, SLOT_STARTING);
-	tell(EVENT_LISTENING, 0, id);
+	exits(0, SLOT_STARTING, 1);
+	tell(kind, 0, id);
+	ck_assert_uint_eq(cluster_ready(b.c), 0);
+	pass(100 * MSEC);
+	tell(kind, 0, id);
+	tell(EVENT_EXITED, 0, id);
 	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 	pass(SECOND); /* it has taught nothing either */
@@ -193,25 +182,18 @@ TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
 	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 }
 
-TEST(another_command_has_to_show_anew_that_it_listens)
+TEST(another_command_has_to_teach_anew)
 {
 	struct cluster_settings *other = plain_settings();
 
 	other->ready = READY_AUTO;
 	start_mode(READY_AUTO, 1);
 	listens(0);
+	tell(EVENT_READY, 0, worker_in(0, SLOT_READY));
+	ck_assert(cluster_knows_notify(b.c));
 	change(other, true);
+	ck_assert(!cluster_knows_notify(b.c));
 	replace(0, SLOT_READY);
-	pass(SECOND);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-}
-
-TEST(alive_mode_does_not_listen_to_ready)
-{
-	b.s->ready = READY_ALIVE;
-	start(1);
-	gets_ready(0);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 	pass(SECOND);
 	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }
@@ -226,22 +208,6 @@ TEST(a_start_timeout_is_a_failed_start)
 	ck_assert_int_eq(last(REPORT_EXITED)->why, WHY_START_TIMEOUT);
 	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
 	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
-}
-
-TEST(ready_after_the_exit_finds_nobody)
-{
-	uint64_t id;
-
-	start(1);
-	id = worker_in(0, SLOT_STARTING);
-	exits(0, SLOT_STARTING, 1);
-	tell(EVENT_READY, 0, id);
-	ck_assert_uint_eq(cluster_ready(b.c), 0);
-	pass(100 * MSEC);
-	tell(EVENT_READY, 0, id);
-	tell(EVENT_EXITED, 0, id);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 }
 
 TEST(what_a_state_does_not_expect_is_told_once)
@@ -305,17 +271,6 @@ TEST(a_slot_in_backoff_says_when_it_tries_again)
 	ck_assert_uint_eq(cluster_alive(b.c), 0);
 	pass(1);
 	ck_assert_uint_eq(cluster_alive(b.c), 1);
-}
-
-TEST(the_backoff_of_one_slot_is_not_that_of_another)
-{
-	start(2);
-	for (int i = 0; i < 5; i++) {
-		exits(0, SLOT_STARTING, 3);
-		pass(10 * SECOND);
-	}
-	exits(1, SLOT_STARTING, 3);
-	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
 }
 
 TEST(a_failed_spawn_backs_off_like_a_death)
@@ -530,21 +485,6 @@ TEST(lost_time_is_no_grace_that_has_passed)
 	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
-TEST(an_extension_holds_the_kill_back)
-{
-	start_ready(1);
-	stop(false);
-	happens((struct event){
-		.kind = EVENT_EXTEND,
-		.worker = worker_in(0, SLOT_STOPPING),
-		.span = 50 * SECOND,
-	});
-	pass(49 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_KILL), 0);
-	pass(SECOND);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
-}
-
 static void ask_for_more(enum slot_state state, nsec_t span)
 {
 	happens((struct event){
@@ -693,21 +633,10 @@ TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)
 
 TEST(a_thousand_slots_stop_a_few_at_a_time)
 {
-	struct event e = {.kind = EVENT_STOP};
-	struct actions out;
-	unsigned signals = 0;
-
 	start_ready(1000);
-	e.now = b.now;
-	for (int calls = 0; calls < 200; calls++) {
-		cluster_handle(b.c, &e, &out);
-		for (unsigned i = 0; i < out.count; i++)
-			signals += out.list[i].kind == ACTION_SIGNAL;
-		if (cluster_next_deadline(b.c) > b.now)
-			break;
-		e.kind = EVENT_TICK;
-	}
-	ck_assert_uint_eq(signals, 1000);
+	stop(false);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1000);
+	forget();
 }
 
 TEST(a_spare_is_released_before_a_successor_is_born)

@@ -37,30 +37,6 @@ TEST(a_worker_that_is_never_quiet_is_stopped_in_the_end)
 	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
-TEST(time_that_nclust_stood_still_is_granted_to_a_drain)
-{
-	start_draining(DRAIN_QUIET, 1);
-	stop(false);
-	stand_still(60 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-}
-
-TEST(stop_now_does_not_drain)
-{
-	start_draining(DRAIN_QUIET, 2);
-	stop(true);
-	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
-	ck_assert_uint_eq(actions(ACTION_KILL), 2);
-}
-
-TEST(a_second_stop_ends_a_drain)
-{
-	start_draining(DRAIN_QUIET, 1);
-	stop(false);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
-}
-
 TEST(one_that_ends_while_it_drains_ended_as_asked)
 {
 	start_draining(DRAIN_QUIET, 1);
@@ -98,34 +74,37 @@ TEST(one_that_is_not_ready_in_time_and_alone_is_not_waited_for)
 	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_START_TIMEOUT);
 }
 
-TEST(a_server_that_drains_by_itself_gets_its_signal_and_time)
+/* One that drains after its signal has the time for it. */
+TEST_LOOP(without_a_drain_the_signal_comes_at_once, 0, 3)
 {
-	start_draining(DRAIN_SIGNAL, 1);
+	static const struct {
+		enum drain_mode mode;
+		nsec_t timeout, wait;
+	} rows[] = {
+		{DRAIN_SIGNAL, 5 * SECOND, 5 * SECOND},
+		{DRAIN_OFF, 5 * SECOND, 2 * SECOND},
+		{DRAIN_QUIET, 0, 2 * SECOND},
+	};
+
+	start_draining(rows[_i].mode, 1);
+	b.s->drain_timeout = rows[_i].timeout;
 	stop(false);
 	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	pass(5 * SECOND - 1);
+	pass(rows[_i].wait - 1);
 	ck_assert_uint_eq(actions(ACTION_KILL), 0);
 	pass(1);
 	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
-TEST(without_draining_the_signal_comes_at_once_and_its_time_is_its_own)
+TEST_LOOP(a_stop_at_once_ends_a_drain_or_needs_none, 0, 2)
 {
-	start_draining(DRAIN_OFF, 1);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	pass(2 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
-}
-
-TEST(no_time_to_drain_is_no_drain)
-{
-	start_draining(DRAIN_QUIET, 1);
-	b.s->drain_timeout = 0;
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
+	start_draining(DRAIN_QUIET, 2);
+	if (_i == 0)
+		stop(false);
+	stop(true);
+	ck_assert_uint_eq(actions(ACTION_DRAIN), _i == 0 ? 2 : 0);
+	ck_assert_uint_eq(actions(ACTION_KILL), 2);
 }
 
 TEST(auto_drains_until_it_is_known_that_the_command_is_graceful)
@@ -182,24 +161,6 @@ TEST(an_old_worker_is_drained_once_its_successor_is_ready)
 	tell(EVENT_DRAINED, 0, 1);
 	goes(0);
 	ck_assert_uint_eq(slot_at(1).workers, 2);
-}
-
-TEST(a_rollout_that_would_make_too_many_generations_waits_for_drains)
-{
-	start_draining(DRAIN_QUIET, 2);
-	b.s->old_generations = 1;
-	restart();
-	gets_ready(0);
-	restart(); /* three generations would be alive */
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-	for (uint32_t i = 0; i < 2; i++) {
-		if (i > 0)
-			gets_ready(i);
-		pass(5 * SECOND);
-		goes(i);
-	}
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_STARTED), 2);
 }
 
 TEST(a_slot_scaled_away_is_drained)

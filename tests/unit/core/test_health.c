@@ -28,52 +28,12 @@ static void starting_one_dies(uint32_t slot)
 	exits(slot, SLOT_STARTING, 1);
 }
 
-/* ---- ready by probe ---- */
-
-TEST(a_probe_that_succeeds_makes_ready_and_nothing_else_does)
-{
-	uint64_t worker;
-
-	b.s->ready = READY_PROBE;
-	start(1);
-	worker = worker_in(0, SLOT_STARTING);
-	tell(EVENT_READY, 0, worker);
-	tell(EVENT_LISTENING, 0, worker);
-	pass(10 * SECOND);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-	tell(EVENT_PROVED, 0, worker);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-	tell(EVENT_PROVED, 0, worker);
-	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
-}
-
-TEST_LOOP(a_probe_is_no_sign_to_any_other_mode, 0, 4)
-{
-	static const enum ready_mode modes[] = {
-		READY_AUTO, READY_NOTIFY, READY_ALIVE, READY_LISTEN};
-
-	b.s->ready = modes[_i];
-	start(1);
-	tell(EVENT_PROVED, 0, 1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-}
-
 /* ---- the watchdog ---- */
 
 static void start_watched(unsigned slots)
 {
 	b.s->watchdog = 10 * SECOND;
 	start_ready(slots);
-}
-
-TEST(who_sends_watchdog_in_time_is_left_alone)
-{
-	start_watched(1);
-	for (int i = 0; i < 5; i++) {
-		pass(9 * SECOND);
-		beats(0);
-	}
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
 }
 
 TEST(who_is_silent_is_aborted_and_replaced_as_after_a_crash)
@@ -88,16 +48,6 @@ TEST(who_is_silent_is_aborted_and_replaced_as_after_a_crash)
 	ck_assert_int_eq(last(REPORT_EXITED)->why, WHY_WATCHDOG);
 	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
 	ck_assert_uint_eq(slot_at(0).restarts, 1);
-}
-
-TEST(who_does_not_hear_the_abort_is_killed)
-{
-	start_watched(1);
-	pass(40 * SECOND - 1);
-	ck_assert_uint_eq(actions(ACTION_KILL), 0);
-	pass(1);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
 }
 
 TEST(time_that_nclust_stood_still_is_granted_to_the_watchdog)
@@ -185,16 +135,6 @@ TEST_LOOP(one_that_fails_its_checks_serves_until_its_successor_is_ready, 0, 2)
 	ck_assert_int_eq(last(REPORT_EXITED)->wait, NSEC_NEVER);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	ck_assert(cluster_is_settled(b.c));
-}
-
-TEST(an_unwell_one_is_drained)
-{
-	b.s->drain = DRAIN_QUIET;
-	b.s->drain_timeout = SECOND;
-	start_ready(1);
-	tell_why(EVENT_UNWELL, 0, WHY_CHECK);
-	gets_ready(0);
-	ck_assert_int_eq(last(REPORT_DRAINING)->why, WHY_CHECK);
 }
 
 TEST(a_successor_takes_the_place_of_an_unwell_one_that_dies)

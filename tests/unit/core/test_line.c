@@ -50,17 +50,6 @@ TEST(the_next_one_starts_when_one_is_ready)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
-TEST(the_next_one_starts_when_one_has_failed)
-{
-	start_by_two(4);
-	exits(0, SLOT_STARTING, 1);
-	ck_assert_uint_eq(starting(), 2);
-	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
-	ck_assert_uint_eq(slot_at(2).workers, 1);
-	exits(1, SLOT_STARTING, 1);
-	ck_assert_uint_eq(slot_at(3).workers, 1);
-}
-
 TEST(nobody_waits_for_those_that_hang)
 {
 	start_by_two(6);
@@ -84,30 +73,6 @@ TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
 	ck_assert_uint_eq(starting(), 2);
 	restart();
 	ck_assert_uint_eq(starting(), 4);
-}
-
-TEST(an_old_one_does_not_go_before_its_successor_may_start)
-{
-	b.s->surge = 0;
-	b.s->max_unavailable = 5;
-	start_by_two(6);
-	for (int i = 0; i < 6; i++)
-		gets_ready(first_starting());
-	restart();
-	for (uint32_t i = 0; i < 6; i++)
-		if (slot_at(i).worker[0].state == SLOT_STOPPING)
-			exits(i, SLOT_STOPPING, 0);
-	ck_assert_uint_eq(starting(), 2);
-	for (int i = 0; i < 6; i++) {
-		gets_ready(first_starting());
-		for (uint32_t k = 0; k < 6; k++)
-			if (slot_at(k).workers > 0 &&
-				slot_at(k).worker[0].state == SLOT_STOPPING)
-				exits(k, SLOT_STOPPING, 0);
-		if (cluster_ready(b.c) == 6)
-			break;
-	}
-	ck_assert_uint_eq(cluster_ready(b.c), 6);
 }
 
 TEST(time_alive_is_not_waited_for)
@@ -145,29 +110,6 @@ TEST(a_scale_up_starts_so_many_at_once)
 	/* and one down again, who waits is forgotten */
 	scale(2);
 	ck_assert_uint_eq(cluster_slots(b.c), 3); /* 2 is stopping */
-}
-
-TEST(a_rollout_of_all_starts_so_many_at_once)
-{
-	b.s->surge = WORKERS_MAX;
-	start_by_two(5);
-	for (int i = 0; i < 5; i++)
-		gets_ready(first_starting());
-	restart();
-	for (int i = 0; i < 5; i++) {
-		ck_assert_uint_le(starting(), 2);
-		for (uint32_t k = 0; k < 5; k++) {
-			struct slot_view view = slot_at(k);
-
-			if (view.workers == 2 &&
-				view.worker[1].state == SLOT_STARTING) {
-				gets_ready(k);
-				break;
-			}
-		}
-	}
-	ck_assert_uint_eq(starting(), 0);
-	ck_assert_uint_eq(cluster_ready(b.c), 5);
 }
 
 TEST(other_settings_let_more_start)
