@@ -672,14 +672,15 @@ static bool sweep_group(
 	struct removal *r = &s->removal;
 	char group[2 * NAME_MAX + 2];
 	bool had = r->kills > 0;
+	bool removed;
 
 	(void)snprintf(group, sizeof(group), "%s/%s", name, worker);
 	r->group = is_ended(at, worker) && s->ended++ >= s->from ? group : NULL;
-	if (remove_group(at, worker, r))
-		return true;
-	if (had && r->kills == 0)
+	removed = remove_group(at, worker, r);
+	r->group = NULL;
+	if (!removed && had && r->kills == 0)
 		s->next = s->ended;
-	return false;
+	return removed;
 }
 
 unsigned cgroup_sweep(struct cgroup_tree *t, const char *prefix,
