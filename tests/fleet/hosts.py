@@ -29,7 +29,8 @@ class Host:
         if network is None:
             ip("netns", "add", name)
         self.under = ("nsenter", f"--net={self.network}", "--")
-        ip("link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", self.network)
+        ip("link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns",
+           self.network)
         ip("link", "set", "dev", name, "master", "br0", "up")
         for words in ("link set lo up", "link set eth0 up",
                       f"address add {self.address}/24 dev eth0"):
