@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
@@ -16,8 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
 extern char **environ;
 
@@ -75,6 +73,46 @@ void os_write(const char *path, const char *text, mode_t mode)
 	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	ck_assert_int_eq(fchmod(fd, mode), 0);
 	ck_assert_int_eq(close(fd), 0);
+}
+
+void os_put(const char *path, const char *text)
+{
+	char whole[512];
+
+	(void)snprintf(whole, sizeof(whole), "%s/%s", os_dir, path);
+	for (char *at = whole + strlen(os_dir) + 2; (at = strchr(at, '/'));
+		at++) {
+		*at = '\0';
+		(void)mkdir(whole, 0755); /* there already: fine */
+		*at = '/';
+	}
+	os_write(whole, text, 0644);
+}
+
+void os_mkdir(const char *path, mode_t mode)
+{
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+struct stat os_stat(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(lstat(path, &st), 0);
+	return st;
+}
+
+bool os_has_v6(void)
+{
+	const struct sockaddr_in6 at = {
+		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	scoped_fd fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
+		return true;
+	(void)fprintf(stderr, "left out: no IPv6 here\n");
+	return false;
 }
 
 bool os_is_root(const char *why)
@@ -193,12 +231,78 @@ struct spawn_plan os_plan(void)
 	return plan;
 }
 
+bool os_is_readable(int fd, int milliseconds)
+{
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+
+	return poll(&one, 1, milliseconds) == 1 && (one.revents & POLLIN) != 0;
+}
+
+int os_get(int fd, int level, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
+	return value;
+}
+
+void os_set(int fd, int level, int option, int value)
+{
+	ck_assert_int_eq(
+		setsockopt(fd, level, option, &value, sizeof(value)), 0);
+}
+
+void os_limit_descriptors(unsigned long most)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max < most ? limit.rlim_max : most;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+struct spawn_failure os_spawn_fails(const struct spawn_plan *plan)
+{
+	struct spawn_failure failure;
+	unsigned before;
+	int pidfd = -1;
+	pid_t pid;
+
+	/* the first spawn takes a few descriptors for good */
+	(void)spawn(plan, &pid, &pidfd, &failure);
+	before = os_open_count();
+	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
+	ck_assert_uint_eq(os_open_count(), before);
+	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD);
+	return failure;
+}
+
+void os_reap(pid_t pid, int status)
+{
+	int got;
+
+	ck_assert_int_eq(waitpid(pid, &got, 0), pid);
+	ck_assert_int_eq(got, status);
+}
+
+int os_in_child(int (*deed)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(deed());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 struct pidfd_end os_wait(int pidfd)
 {
-	struct pollfd poll_one = {.fd = pidfd, .events = POLLIN};
 	struct pidfd_end end = {.code = -1};
 
-	ck_assert_int_eq(poll(&poll_one, 1, 20000), 1);
+	ck_assert(os_is_readable(pidfd, 20000));
 	if (pidfd_reap(pidfd, &end) != 1)
 		end.code = -1; /* who ignores SIGCHLD has nothing to reap */
 	ck_assert_int_eq(close(pidfd), 0);

@@ -11,8 +11,23 @@
 #include "os/pidfd.h"
 #include "os/spawn/spawn.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
+
+/* It is left out if we are not root. */
+#define ROOT_TEST(name) UNIT_TEST(name, 0, geteuid() == 0, false)
+#define NATIVE_ROOT_TEST(name) UNIT_TEST(name, 0, geteuid() == 0, true)
+
+/* It returns -1 with that errno. */
+#define os_fails(call, error) \
+	do { \
+		errno = 0; \
+		ck_assert_int_eq(call, -1); \
+		ck_assert_int_eq(errno, error); \
+	} while (0)
 
 /* A fixture that gives each test a directory of its own; all are removed at the
  * end, by the program, as a test may have become somebody else. */
@@ -21,9 +36,15 @@ void os_make_dir(void);
 /* "DIR/NAME", in one of four buffers in turn. */
 const char *os_path(const char *name);
 void os_write(const char *path, const char *text, mode_t mode);
+/* The same for a path below the directory, and the directories above it. */
+void os_put(const char *path, const char *text);
+void os_mkdir(const char *path, mode_t mode); /* exactly that */
+struct stat os_stat(const char *path);        /* of itself if it is a link */
 
 /* Is this root?  If not, say that the test is left out. */
 bool os_is_root(const char *why);
+/* Can sockets be bound to ::1?  If not, say that the test is left out. */
+bool os_has_v6(void);
 
 /*
  * The test program run as "PROGRAM --tell" says what it finds itself to be,
@@ -38,8 +59,19 @@ int os_run(struct spawn_plan *plan, char *out, size_t size);
 /* The value of a line, in one of four buffers in turn; "" without one. */
 const char *os_field(const char *out, const char *key);
 
+/* A plan that fails, again and again, and leaves nothing: how? */
+struct spawn_failure os_spawn_fails(const struct spawn_plan *plan);
+
 struct pidfd_end os_wait(int pidfd); /* for its end, and close it */
-int os_null(void);                   /* /dev/null, CLOEXEC */
-unsigned os_open_count(void);        /* descriptors that are open */
+void os_reap(pid_t pid, int status); /* our child; it ends so */
+/* The exit status of a child that does that. */
+int os_in_child(int (*deed)(void));
+/* Is there something to read within so many milliseconds? */
+bool os_is_readable(int fd, int milliseconds);
+int os_get(int fd, int level, int option); /* of a socket */
+void os_set(int fd, int level, int option, int value);
+void os_limit_descriptors(unsigned long most);
+int os_null(void);            /* /dev/null, CLOEXEC */
+unsigned os_open_count(void); /* descriptors that are open */
 
 #endif

@@ -234,14 +234,12 @@ TEST(we_move_to_a_leaf_and_others_stay)
 }
 
 /* As root only systemd's mark counts, where systemd runs. */
-TEST(systemd_must_have_delegated_it)
+ROOT_TEST(systemd_must_have_delegated_it)
 {
 	struct cgroup_trees t = {.count = 0};
 	struct error err;
 	char path[256];
 
-	if (!os_is_root("systemd's mark"))
-		return;
 	put_tree("");
 	put("/run/systemd/system/here", "");
 	ck_assert_int_eq(cgroup_trees_open(&t, os_dir, ALL, OWN, &err), 0);

@@ -488,12 +488,10 @@ TEST(a_thread_of_a_pool_may_wait_on_a_futex)
 
 /* As somebody who may not look, and whose children may: as root without
  * CAP_SYS_PTRACE. */
-TEST(it_is_looked_at_by_a_child_that_has_the_rights)
+ROOT_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 {
 	int visitor;
 
-	if (!os_is_root("looking as another"))
-		return;
 	tear_down();
 	listen_on(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	all = (struct connections){0};

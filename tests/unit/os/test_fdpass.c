@@ -67,8 +67,7 @@ TEST(a_stream_passes_one_descriptor_with_its_bytes)
 	ck_assert_int_eq(fdpass_pair(&ours, &theirs), 0);
 	ck_assert_int_ne(fcntl(ours, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_eq(fcntl(theirs, F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &m), -1);
-	ck_assert_int_eq(errno, EAGAIN);
+	os_fails(fdpass_read(ours, data, sizeof(data), &m), EAGAIN);
 	ck_assert_int_eq(fdpass_write(theirs, "plain\n", 6, -1), 6);
 	ck_assert_int_eq(fdpass_write(theirs, "a\n", 2, fds[0]), 2);
 	ck_assert_int_eq(fdpass_write(theirs, "b\n", 2, fds[1]), 2);
@@ -88,8 +87,7 @@ TEST(a_stream_passes_one_descriptor_with_its_bytes)
 	(void)close(m.fds[1]);
 	(void)close(theirs);
 	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &m), 0);
-	ck_assert_int_eq(fdpass_write(ours, "x", 1, -1), -1);
-	ck_assert_int_eq(errno, EPIPE);
+	os_fails(fdpass_write(ours, "x", 1, -1), EPIPE);
 	(void)close(ours);
 }
 
@@ -172,10 +170,8 @@ TEST(all_descriptors_that_a_message_can_bring_are_received)
 			ck_assert_int_eq(close(m.fds[k]), 0);
 		ck_assert_uint_eq(os_open_count(), before);
 	}
-	ck_assert_int_eq(fdpass_send(pair[0], "x", 1, (int[FDPASS_MOST + 1]){0},
-				 FDPASS_MOST + 1),
-		-1);
-	ck_assert_int_eq(errno, EINVAL);
+	os_fails(fdpass_send(pair[0], "x", 1, (int[FDPASS_MOST + 1]){0},
+				 FDPASS_MOST + 1), EINVAL);
 }
 
 NATIVE_TEST(what_finds_no_number_is_said_to_be_lost)
@@ -211,8 +207,7 @@ TEST(a_closed_peer_and_an_empty_message)
 	ck_assert_int_eq(close(pair[0]), 0);
 	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
 	ck_assert_int_eq(m.len, 0);
-	ck_assert_int_eq(fdpass_send(pair[1], "x", 1, NULL, 0), -1);
-	ck_assert_int_eq(errno, EPIPE); /* and no SIGPIPE */
+	os_fails(fdpass_send(pair[1], "x", 1, NULL, 0), EPIPE); /* and no SIGPIPE */
 }
 
 TEST(a_full_queue_does_not_block)
@@ -262,8 +257,7 @@ TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 	ck_assert_int_eq(fdpass_receive(fd, data, sizeof(data), &m), 1);
 	ck_assert_int_eq(m.len, 7);
 	ck_assert_int_eq(socket_connect_datagrams(""), -1);
-	ck_assert_int_eq(socket_connect_datagrams(os_path("none")), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(socket_connect_datagrams(os_path("none")), ENOENT);
 }
 
 /* ---- from others ---- */
@@ -356,8 +350,7 @@ NATIVE_TEST(what_may_not_be_received_stays)
 	ck_assert_int_eq(fdpass_send(pair[0], "x", 1, fds, 2), 0);
 	unsigned before = os_open_count();
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(read_apart(FDPASS_LEAVE), -1);
-		ck_assert_int_eq(errno, EBUSY);
+		os_fails(read_apart(FDPASS_LEAVE), EBUSY);
 		ck_assert(apart.lost);
 	}
 	ck_assert_int_eq(read_apart(FDPASS_NOTHING), 1);
@@ -487,9 +480,8 @@ TEST(what_cannot_be_received_brings_nothing)
 
 	ck_assert_int_eq(pipe(ends), 0);
 	(void)memset(&m, 1, sizeof(m)); /* as memory is before its use */
-	ck_assert_int_eq(
-		fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m), -1);
-	ck_assert_int_eq(errno, ENOTSOCK);
+	os_fails(
+		fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m), ENOTSOCK);
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
 	ck_assert_int_eq(m.stuck, 0);

@@ -33,11 +33,9 @@ TEST(capabilities_are_known)
 	ck_assert(!privilege_has(CAP_SETUID));
 }
 
-TEST(running_setuid_is_seen)
+ROOT_TEST(running_setuid_is_seen)
 {
 	ck_assert(!privilege_is_setuid());
-	if (!os_is_root("being setuid"))
-		return;
 	ck_assert_int_eq(setresuid(1234, 0, 0), 0);
 	ck_assert(privilege_is_setuid());
 	ck_assert_int_eq(setresuid(0, 0, 0), 0);

@@ -71,13 +71,10 @@ TEST(there_is_no_process_0)
 	struct process_facts facts;
 	char text[64];
 
-	errno = 0;
-	ck_assert_int_eq(process_look(0, &facts), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(process_look(0, &facts), ENOENT);
 	errno = 0;
 	/* nor is it this file, wherever we are */
-	ck_assert_int_eq(process_read(0, "/proc/self/comm", text, 64), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(process_read(0, "/proc/self/comm", text, 64), ENOENT);
 	ck_assert_int_gt(process_read_path("/proc/self/comm", text, 64), 0);
 }
 
@@ -127,8 +124,7 @@ TEST(a_name_full_of_traps_does_not_confuse)
 	ck_assert_int_eq(facts.parent, getpid());
 	ck_assert_int_ne(facts.state, 'Z');
 	end(pid);
-	ck_assert_int_eq(process_look(pid, &facts), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(process_look(pid, &facts), ENOENT);
 }
 
 static int variable(pid_t pid, const char *key, char *to, size_t size)
@@ -147,15 +143,12 @@ TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 {
 	char value[64];
 	pid_t pid = sleeper("here");
-	int status;
 
 	ck_assert_int_eq(variable(pid, "PATH", value, sizeof(value)), 0);
 	ck_assert_int_ne(value[0], '\0');
-	ck_assert_int_eq(variable(pid, "NONE_SUCH", value, sizeof(value)), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(variable(pid, "NONE_SUCH", value, sizeof(value)), ENOENT);
 	end(pid);
-	ck_assert_int_eq(variable(pid, "PATH", value, sizeof(value)), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(variable(pid, "PATH", value, sizeof(value)), ENOENT);
 
 	if (geteuid() != 0)
 		return;
@@ -167,8 +160,7 @@ TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 			_exit(1);
 		_exit(errno == EACCES ? 0 : 2);
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	os_reap(pid, 0);
 }
 
 TEST(states_are_told)

@@ -58,7 +58,6 @@ static pid_t other;
 
 static void set_up(void)
 {
-	way = OURSELVES;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert(shared != MAP_FAILED);
@@ -66,22 +65,17 @@ static void set_up(void)
 	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
 }
 
-/* Can it be looked at so? */
-static bool look_by(enum way wanted)
+/* From now on we look at it so. */
+static void look_by(enum way wanted)
 {
 	struct capset rights;
 
 	way = wanted;
-	if (way == OURSELVES)
-		return true;
-	if (!os_is_root("looking with rights, or as another"))
-		return false;
-	if (way == PATIENTLY)
-		return true;
+	if (way != AS_USER)
+		return;
 	ck_assert_int_eq(capset_get(&rights), 0);
 	rights.effective &= ~(UINT64_C(1) << CAP_SYS_PTRACE);
 	ck_assert_int_eq(capset_put(&rights), 0);
-	return true;
 }
 
 /* ---- the other's side ---- */
@@ -111,11 +105,15 @@ static void give_up(void)
 
 /* ---- ours ---- */
 
+static unsigned before; /* descriptors that are open */
+
 /* Start it, and wait until it has made what it is to show. */
-static void start(void (*make)(void))
+static void start(enum way wanted, void (*make)(void))
 {
 	char byte;
 
+	look_by(wanted);
+	before = os_open_count();
 	(void)memset(shared, 0, sizeof(*shared));
 	other = fork();
 	ck_assert_int_ne(other, -1);
@@ -141,11 +139,10 @@ static void start(void (*make)(void))
 
 static void finish(void)
 {
-	int status;
+	ck_assert_uint_eq(os_open_count(), before);
 
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
-	ck_assert_int_eq(waitpid(other, &status, 0), other);
-	ck_assert_int_eq(status, 0);
+	os_reap(other, 0);
 }
 
 static bool could_not(const char *what)
@@ -186,36 +183,17 @@ static void expect_pipe(int fd)
 
 FIXTURE(set_up, NULL)
 
-/* valgrind does not emulate the other ways */
-#define WAYS_HERE (unit_is_valgrind() ? OURSELVES + 1 : WAYS)
+/* The other ways need rights, and valgrind does not emulate them. */
+#define WAYS_HERE (geteuid() != 0 || unit_is_valgrind() ? 1 : WAYS)
 
-NATIVE_TEST_LOOP(a_descriptor_of_another_process_can_be_had, 0, WAYS)
+NATIVE_TEST_LOOP(what_is_open_there_can_be_had_and_no_more, 0, WAYS_HERE)
 {
-	unsigned before = os_open_count();
-
-	if (!look_by((enum way)_i))
-		return;
-	start(make_pipe);
+	start(_i, make_pipe);
 	expect_pipe(remote_fd(&r, shared->fd));
-	ck_assert_uint_eq(os_open_count(), before);
+	os_fails(remote_fd(&r, 78), EBADF);
+	os_fails(remote_fd(&r, -1), EBADF);
 	finish();
-}
-
-NATIVE_TEST_LOOP(what_is_not_open_there_is_told, 0, WAYS)
-{
-	unsigned before = os_open_count();
-
-	if (!look_by((enum way)_i))
-		return;
-	start(make_pipe);
-	ck_assert_int_eq(remote_fd(&r, 78), -1);
-	ck_assert_int_eq(errno, EBADF);
-	ck_assert_int_eq(remote_fd(&r, -1), -1);
-	ck_assert_int_eq(errno, EBADF);
-	finish();
-	ck_assert_int_eq(remote_fd(&r, 0), -1); /* it has gone */
-	ck_assert_int_eq(errno, ESRCH);
-	ck_assert_uint_eq(os_open_count(), before);
+	os_fails(remote_fd(&r, 0), ESRCH); /* it has gone */
 }
 
 static void make_file(void)
@@ -225,20 +203,16 @@ static void make_file(void)
 		give_up();
 }
 
-NATIVE_TEST_LOOP(a_file_of_another_user_is_not_taken, 0, WAYS)
+NATIVE_TEST_LOOP(a_file_of_another_user_is_not_taken, 0, WAYS_HERE)
 {
-	unsigned before = os_open_count();
 	int fd;
 
-	if (!look_by((enum way)_i))
-		return;
-	start(make_file);
+	start(_i, make_file);
 	fd = remote_fd(&r, shared->fd);
 	ck_assert_int_eq(fd != -1, way == OURSELVES);
 	if (fd == -1)
 		ck_assert_int_eq(errno, EBADF);
 	fd_close(&fd);
-	ck_assert_uint_eq(os_open_count(), before);
 	finish();
 }
 
@@ -266,21 +240,6 @@ static void thread_makes_pipe(void)
 	run_thread(make_in_thread);
 }
 
-NATIVE_TEST_LOOP(a_thread_that_is_not_the_main_one_will_do, 0, WAYS)
-{
-	unsigned before = os_open_count();
-
-	if (!look_by((enum way)_i))
-		return;
-	start(thread_makes_pipe);
-	ck_assert_int_ne(shared->tid, other);
-	expect_pipe(remote_fd(&r, shared->fd));
-	ck_assert_int_eq(remote_fd(&r, 78), -1);
-	ck_assert_int_eq(errno, EBADF);
-	ck_assert_uint_eq(os_open_count(), before);
-	finish();
-}
-
 static void *make_apart(void *unused)
 {
 	if (unshare(CLONE_FILES) == -1)
@@ -304,20 +263,6 @@ static bool has_thread_pidfd(void)
 	}
 	ck_assert_int_eq(close(fd), 0);
 	return true;
-}
-
-NATIVE_TEST_LOOP(a_thread_may_have_descriptors_of_its_own, 0, WAYS)
-{
-	if (!has_thread_pidfd() || !look_by((enum way)_i))
-		return;
-	start(thread_has_its_own_table);
-	if (could_not("descriptors for a thread"))
-		return;
-	expect_pipe(remote_fd(&r, shared->fd));
-	r.tid = other; /* whose main thread has it not */
-	ck_assert_int_eq(remote_fd(&r, shared->fd), -1);
-	ck_assert_int_eq(errno, EBADF);
-	finish();
 }
 
 static void *outlive_main(void *unused)
@@ -346,65 +291,50 @@ static void main_thread_ends(void)
 	(void)syscall(SYS_exit, 0); /* this thread alone */
 }
 
-NATIVE_TEST_LOOP(a_thread_that_is_left_alone_will_do, 0, WAYS)
+static void (*const threads[])(void) = {
+	thread_makes_pipe, thread_has_its_own_table, main_thread_ends};
+
+NATIVE_TEST_LOOP(a_thread_that_is_not_the_main_one_will_do, 0,
+	WAYS_HERE *(int)COUNT_OF(threads))
 {
-	if (!has_thread_pidfd() || !look_by((enum way)_i))
+	void (*thread)(void) = threads[_i / WAYS_HERE];
+
+	if (thread != thread_makes_pipe && !has_thread_pidfd())
 		return;
-	start(main_thread_ends);
+	start(_i % WAYS_HERE, thread);
+	if (could_not("descriptors for a thread"))
+		return;
+	ck_assert_int_ne(shared->tid, other);
 	expect_pipe(remote_fd(&r, shared->fd));
 	ck_assert_int_eq(
 		remote_fd_flags(&r, shared->fd) & O_NONBLOCK, O_NONBLOCK);
+	os_fails(remote_fd(&r, 78), EBADF);
+	if (thread == thread_has_its_own_table) {
+		r.tid = other; /* whose main thread has it not */
+		os_fails(remote_fd(&r, shared->fd), EBADF);
+	}
 	finish();
 }
 
-/* What an ordinary user may have of us: the exit status is an errno. */
-static int as_nobody(int (*deed)(pid_t us))
+/* What an ordinary user may have of us. */
+static int take(void)
 {
-	pid_t us = getpid();
-	pid_t pid = fork();
-	int status;
+	struct remote it = {.tid = getppid()};
+	char byte;
 
-	if (pid == 0) {
-		if (setresuid(65534, 65534, 65534) == -1)
-			_exit(200);
-		errno = 0;
-		_exit(deed(us) == -1 ? errno : 201);
+	become(65534);
+	for (int patient = 0; patient < 2; patient++) {
+		it.aside = patient == 1;
+		if (remote_read(&it, (uintptr_t)&other, &byte, 1) != -1 ||
+			errno != EPERM)
+			return 1 + patient;
 	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return remote_fd(&it, 0) == -1 && errno == EPERM ? 0 : 3;
 }
 
-static int take_fd(pid_t us)
+NATIVE_ROOT_TEST(who_may_not_trace_it_gets_nothing)
 {
-	struct remote it = {.tid = us};
-
-	return remote_fd(&it, 0);
-}
-
-static int take_memory(pid_t us)
-{
-	struct remote it = {.tid = us};
-	char byte;
-
-	return remote_read(&it, (uintptr_t)&other, &byte, 1);
-}
-
-static int take_memory_patiently(pid_t us)
-{
-	struct remote it = {.tid = us, .aside = true};
-	char byte;
-
-	return remote_read(&it, (uintptr_t)&other, &byte, 1);
-}
-
-NATIVE_TEST(who_may_not_trace_it_gets_nothing)
-{
-	if (!os_is_root("another user's process"))
-		return;
-	ck_assert_int_eq(as_nobody(take_fd), EPERM);
-	ck_assert_int_eq(as_nobody(take_memory), EPERM);
-	ck_assert_int_eq(as_nobody(take_memory_patiently), EPERM);
+	ck_assert_int_eq(os_in_child(take), 0);
 }
 
 /* ---- looking at all of them ---- */
@@ -451,15 +381,14 @@ static bool see(void *context, int fd, const char *target)
 	return seen->count == seen->enough;
 }
 
-NATIVE_TEST_LOOP(each_descriptor_is_seen_once_with_what_it_is, 0, WAYS)
+NATIVE_TEST_LOOP(each_descriptor_is_seen_once_with_what_it_is, 0, WAYS_HERE)
 {
-	unsigned before = os_open_count();
 	struct seen seen = {0};
+	struct seen few = {0};
+	struct seen two = {.enough = 2};
 	int fd;
 
-	if (!look_by((enum way)_i))
-		return;
-	start(make_several);
+	start(_i, make_several);
 	ck_assert_int_eq(remote_each_fd(&r, 100, see, &seen), 0);
 	ck_assert_uint_eq(seen.count, 5);
 	ck_assert_int_eq(seen.numbers, 60 + 61 + 62 + 63 + 64);
@@ -468,25 +397,13 @@ NATIVE_TEST_LOOP(each_descriptor_is_seen_once_with_what_it_is, 0, WAYS)
 	fd = remote_fd(&r, 61);
 	ck_assert_uint_eq(seen.inode, remote_own_inode(fd));
 	ck_assert_int_eq(close(fd), 0);
-	ck_assert_uint_eq(os_open_count(), before);
-	finish();
-}
-
-TEST_LOOP(no_more_are_looked_at_than_wished, 0, WAYS_HERE)
-{
-	struct seen seen = {0};
-	struct seen two = {.enough = 2};
-
-	if (!look_by((enum way)_i))
-		return;
-	start(make_several);
-	ck_assert_int_eq(remote_each_fd(&r, 3, see, &seen), 0);
-	ck_assert_uint_eq(seen.count, 3);
+	ck_assert_int_eq(remote_each_fd(&r, 3, see, &few), 0);
+	ck_assert_uint_eq(few.count, 3);
 	ck_assert_int_eq(remote_each_fd(&r, 3, see, &two), 0);
 	ck_assert_uint_eq(two.count, 2);
 	finish();
-	ck_assert_int_eq(remote_each_fd(&r, 3, see, &seen), -1);
-	ck_assert_uint_eq(seen.count, 3);
+	ck_assert_int_eq(remote_each_fd(&r, 3, see, &few), -1);
+	ck_assert_uint_eq(few.count, 3);
 }
 
 TEST(only_the_inode_of_a_socket_is_one)
@@ -509,9 +426,7 @@ TEST_LOOP(the_flags_of_a_descriptor_can_be_seen, 0, WAYS_HERE)
 {
 	const int both = O_NONBLOCK | O_CLOEXEC;
 
-	if (!look_by((enum way)_i))
-		return;
-	start(make_flags);
+	start(_i, make_flags);
 	ck_assert_int_eq(remote_fd_flags(&r, 80) & both, both);
 	ck_assert_int_ne(remote_fd_flags(&r, 81), -1);
 	ck_assert_int_eq(remote_fd_flags(&r, 81) & both, 0);
@@ -556,9 +471,7 @@ TEST_LOOP(what_an_epoll_waits_for_can_be_read, 0, WAYS_HERE)
 	struct remote_epoll_item items[8];
 	const struct remote_epoll_item *item;
 
-	if (!look_by((enum way)_i))
-		return;
-	start(make_epoll);
+	start(_i, make_epoll);
 	ck_assert_uint_eq(remote_epoll_items(&r, shared->epoll, items, 8), 2);
 	item = item_of(items, 2, 90);
 	ck_assert_uint_eq(item->data, DATA);
@@ -598,6 +511,19 @@ static void wait_and_look(void)
 	_exit(0);
 }
 
+/* The epoll set, as we have it. */
+static int start_with_epoll(void)
+{
+	int epoll;
+
+	ours = eventfd(1, EFD_CLOEXEC);
+	start(OURSELVES, wait_and_look);
+	epoll = remote_fd(&r, shared->epoll);
+	ck_assert_int_ne(epoll, -1);
+	before++;
+	return epoll;
+}
+
 static int move(int fd, int to)
 {
 	ck_assert_int_eq(dup3(fd, to, O_CLOEXEC), to);
@@ -621,23 +547,16 @@ NATIVE_TEST_LOOP(ours_is_added_to_its_epoll_under_its_number, 0, HERE)
 	enum here here = (enum here)_i;
 	char target[64];
 	char now[64];
-	unsigned before;
-	int epoll;
+	int epoll = start_with_epoll();
 
-	ours = eventfd(1, EFD_CLOEXEC);
-	start(wait_and_look);
-	epoll = remote_fd(&r, shared->epoll);
-	ck_assert_int_ne(epoll, -1);
 	if (here == ANOTHERS)
-		(void)move(os_null(), 95);
+		before += move(os_null(), 95) == 95;
 	if (here == OURS)
 		ours = move(ours, 95);
 	if (here == THE_EPOLL)
 		epoll = move(epoll, 95);
 	look_at_95(target);
-	before = os_open_count();
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
-	ck_assert_uint_eq(os_open_count(), before);
 	look_at_95(now);
 	ck_assert_str_eq(now, target);
 	finish();
@@ -646,19 +565,14 @@ NATIVE_TEST_LOOP(ours_is_added_to_its_epoll_under_its_number, 0, HERE)
 NATIVE_TEST(what_cannot_be_added_is_told)
 {
 	struct remote_epoll_item item = {95, EPOLLIN, DATA};
-	int epoll;
 	int null = os_null();
+	int epoll = start_with_epoll();
 
-	ours = eventfd(1, EFD_CLOEXEC);
-	start(wait_and_look);
-	epoll = remote_fd(&r, shared->epoll);
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
-	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), -1);
-	ck_assert_int_eq(errno, EEXIST);
-	ck_assert_int_eq(remote_epoll_add(&r, epoll, null, &item), -1);
-	ck_assert_int_eq(errno, EPERM); /* it cannot be waited for */
-	ck_assert_int_eq(remote_epoll_add(&r, null, ours, &item), -1);
-	ck_assert_int_eq(errno, EINVAL);
+	os_fails(remote_epoll_add(&r, epoll, ours, &item), EEXIST);
+	os_fails(remote_epoll_add(&r, epoll, null, &item),
+		EPERM); /* it cannot be waited for */
+	os_fails(remote_epoll_add(&r, null, ours, &item), EINVAL);
 	item.fd = -1;
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), -1);
 	finish();
@@ -669,25 +583,21 @@ NATIVE_TEST(what_cannot_be_added_is_told)
 NATIVE_TEST(what_an_epoll_waits_for_can_be_taken_from_it)
 {
 	struct remote_epoll_item item = {96, EPOLLIN, 0};
-	int epoll;
+	int null = os_null();
+	int epoll = start_with_epoll();
 
-	ours = eventfd(1, EFD_CLOEXEC);
-	start(wait_and_look);
-	epoll = remote_fd(&r, shared->epoll);
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
-	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, 95), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(remote_epoll_remove(&r, epoll, ours, 95), ENOENT);
 	item = (struct remote_epoll_item){95, EPOLLIN, DATA};
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
-	ck_assert_int_eq(remote_epoll_remove(&r, epoll, os_null(), 96), -1);
+	ck_assert_int_eq(remote_epoll_remove(&r, epoll, null, 96), -1);
 	/* else it would find this one */
 	ck_assert(remote_epoll_has(&r, shared->epoll, 96));
 	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, 96), 0);
 	ck_assert(!remote_epoll_has(&r, shared->epoll, 96));
 	ck_assert(remote_epoll_has(&r, shared->epoll, 95));
 	ck_assert(!remote_epoll_has(&r, shared->epoll, 9));
-	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, 96), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(remote_epoll_remove(&r, epoll, ours, 96), ENOENT);
 	ck_assert_int_eq(remote_epoll_remove(&r, epoll, ours, -1), -1);
 	finish();
 }
@@ -710,27 +620,6 @@ static void make_memory(void)
 	shared->at = (uintptr_t)memory;
 }
 
-NATIVE_TEST_LOOP(memory_of_another_process_can_be_read, 0, WAYS)
-{
-	char got[sizeof(text) + 1] = "";
-	unsigned before = os_open_count();
-
-	if (!look_by((enum way)_i))
-		return;
-	start(make_memory);
-	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(text)), 0);
-	ck_assert_str_eq(got, text);
-	/* all of it, or nothing */
-	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(got)), -1);
-	ck_assert_int_eq(errno, EFAULT);
-	ck_assert_int_eq(remote_read(&r, 0, got, 1), -1);
-	ck_assert_int_eq(errno, EFAULT);
-	finish();
-	ck_assert_int_eq(remote_read(&r, shared->at, got, 1), -1);
-	ck_assert_int_eq(errno, ESRCH);
-	ck_assert_uint_eq(os_open_count(), before);
-}
-
 static void *make_memory_in_thread(void *unused)
 {
 	(void)unused;
@@ -745,17 +634,21 @@ static void thread_makes_memory(void)
 	run_thread(make_memory_in_thread);
 }
 
-NATIVE_TEST_LOOP(memory_can_be_read_by_the_number_of_a_thread, 0, WAYS)
+/* Of its main thread, and of another one. */
+NATIVE_TEST_LOOP(memory_of_another_process_can_be_read, 0, 2 * WAYS_HERE)
 {
-	char got[sizeof(text)] = "";
+	char got[sizeof(text) + 1] = "";
+	bool thread = _i >= WAYS_HERE;
 
-	if (!look_by((enum way)_i))
-		return;
-	start(thread_makes_memory);
-	ck_assert_int_ne(shared->tid, other);
-	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(got)), 0);
+	start(_i % WAYS_HERE, thread ? thread_makes_memory : make_memory);
+	ck_assert_int_eq(shared->tid != other, thread);
+	ck_assert_int_eq(remote_read(&r, shared->at, got, sizeof(text)), 0);
 	ck_assert_str_eq(got, text);
+	/* all of it, or nothing */
+	os_fails(remote_read(&r, shared->at, got, sizeof(got)), EFAULT);
+	os_fails(remote_read(&r, 0, got, 1), EFAULT);
 	finish();
+	os_fails(remote_read(&r, shared->at, got, 1), ESRCH);
 }
 
 /* Who touches the page waits until its owner fills it, which it never does. */
@@ -779,12 +672,11 @@ static void make_page_to_wait_for(void)
 
 NATIVE_TEST(memory_that_is_to_be_waited_for_is_given_up)
 {
-	unsigned before = os_open_count();
 	nsec_t begin = clock_now();
 	nsec_t took;
 	char got[4];
 
-	start(make_page_to_wait_for);
+	start(OURSELVES, make_page_to_wait_for);
 	if (could_not("userfaultfd"))
 		return;
 	r.aside = true;
@@ -796,17 +688,13 @@ NATIVE_TEST(memory_that_is_to_be_waited_for_is_given_up)
 		ck_assert_int_eq(
 			vfork_patience(USER), i == 0 ? 100 * MSEC : 2 * MSEC);
 		r.late = false;
-		ck_assert_int_eq(remote_read(&r, shared->at, got, 4), -1);
-		ck_assert_int_eq(errno, ETIMEDOUT);
+		os_fails(remote_read(&r, shared->at, got, 4), ETIMEDOUT);
 		ck_assert(r.late);
 		/* once is enough: no other look is tried by this one */
-		ck_assert_int_eq(
-			remote_read(&r, (uintptr_t)&begin, got, 4), -1);
-		ck_assert_int_eq(errno, ETIMEDOUT);
+		os_fails(remote_read(&r, (uintptr_t)&begin, got, 4), ETIMEDOUT);
 	}
 	r.late = false;
-	ck_assert_int_eq(remote_read(&r, (uintptr_t)text, got, 4), -1);
-	ck_assert_int_eq(errno, ETIMEDOUT);
+	os_fails(remote_read(&r, (uintptr_t)text, got, 4), ETIMEDOUT);
 	ck_assert(!r.late);
 	/* one person may have many users */
 	ck_assert_int_eq(vfork_patience(USER + 1), 50 * MSEC);
@@ -814,9 +702,7 @@ NATIVE_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	ck_assert_int_ge(took, 150 * MSEC);
 	ck_assert_int_lt(took, 30 * SECOND);
 	/* who looked for us has gone */
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WCLONE), -1);
-	ck_assert_int_eq(errno, ECHILD);
-	ck_assert_uint_eq(os_open_count(), before);
+	os_fails(waitpid(-1, NULL, WNOHANG | (int)__WCLONE), ECHILD);
 	r.uid = USER + 1;
 	ck_assert_int_eq(remote_read(&r, (uintptr_t)text, got, 4), 0);
 	ck_assert_mem_eq(got, "what", 4);
@@ -842,7 +728,7 @@ TEST(a_right_is_one_in_our_namespace)
 
 	r.tid = getpid();
 	ck_assert_int_eq(remote_may(&r, right), privilege_has(right));
-	start(enter_a_user_namespace);
+	start(OURSELVES, enter_a_user_namespace);
 	if (!could_not("a user namespace")) {
 		ck_assert(!remote_may(&r, right)); /* it has them all there */
 		finish();
@@ -851,33 +737,22 @@ TEST(a_right_is_one_in_our_namespace)
 	ck_assert(!remote_may(&r, right));
 }
 
-TEST(who_has_given_up_its_rights_has_none)
-{
-	if (!os_is_root("rights to give up"))
-		return;
-	start(become_a_user);
-	ck_assert(!remote_may(&r, CAP_NET_BIND_SERVICE));
-	finish();
-}
-
 /* With CAP_SYS_PTRACE we may look at all; without it only as who it is. */
-NATIVE_TEST(our_rights_decide_how_it_is_looked_at)
+NATIVE_ROOT_TEST(our_rights_decide_how_it_is_looked_at)
 {
-	if (!os_is_root("rights"))
-		return;
-	start(become_a_user);
+	start(OURSELVES, become_a_user);
+	ck_assert(!remote_may(&r, CAP_NET_BIND_SERVICE));
 	remote_of(&r, other);
 	ck_assert(!r.as_user);
 	ck_assert(r.aside);
-	ck_assert(look_by(AS_USER));
+	look_by(AS_USER);
 	remote_of(&r, other);
 	ck_assert(r.as_user);
 	ck_assert_uint_eq(r.uid, USER);
 	ck_assert_uint_eq(r.gid, USER);
 	ck_assert_int_eq(remote_fd_flags(&r, 0) & O_DIRECTORY, 0);
 	r.as_user = false;
-	ck_assert_int_eq(remote_fd(&r, 0), -1);
-	ck_assert_int_eq(errno, EPERM);
+	os_fails(remote_fd(&r, 0), EPERM);
 	ck_assert_uint_eq(remote_inode(&r, 0), 0);
 	remote_of(&r, getpid()); /* we are who it is */
 	ck_assert(!r.as_user);
@@ -897,11 +772,9 @@ static void remote_of_nobody(void)
 		_exit(20);
 }
 
-TEST(an_ordinary_user_looks_by_itself)
+ROOT_TEST(an_ordinary_user_looks_by_itself)
 {
-	if (!os_is_root("another user"))
-		return;
-	start(remote_of_nobody);
+	start(OURSELVES, remote_of_nobody);
 	finish();
 }
 
@@ -934,45 +807,30 @@ static void accept_one(void)
 	_exit(13);
 }
 
-static bool awaits_85(void)
+/* 85 alone, or nothing? */
+static bool awaits(bool something)
 {
 	int fds[REMOTE_AWAITS_MOST];
+	size_t count = remote_awaits(&r, fds, REMOTE_AWAITS_MOST);
 
-	return remote_awaits(&r, fds, REMOTE_AWAITS_MOST) == 1 && fds[0] == 85;
+	return something ? count == 1 && fds[0] == 85 : count == 0;
 }
 
-static bool awaits_nothing(void)
-{
-	int fds[REMOTE_AWAITS_MOST];
-
-	return remote_awaits(&r, fds, REMOTE_AWAITS_MOST) == 0;
-}
-
-static void expect_to_accept(void)
-{
-	nsec_t until = clock_now() + 20 * SECOND;
-
-	while (!awaits_85()) /* it is on its way there */
-		ck_assert_int_lt(clock_now(), until);
-}
-
-NATIVE_TEST_LOOP(who_waits_for_a_connection_can_be_seen, 0, WAYS)
+NATIVE_TEST_LOOP(who_waits_for_a_connection_can_be_seen, 0, WAYS_HERE)
 {
 	static const char *const ways[] = {
 		"accept", "accept4", "poll", "select"};
-	int status;
 
-	if (!look_by((enum way)_i))
-		return;
 	for (size_t i = 0; i < COUNT_OF(ways); i++) {
 		awaits_by = ways[i];
-		start(accept_one);
-		ck_assert(awaits_nothing()); /* it reads */
+		start(_i, accept_one);
+		ck_assert(awaits(false)); /* it reads */
 		ck_assert_int_eq(write(go[1], "x", 1), 1);
-		expect_to_accept();
+		while (!awaits(true)) /* it is on its way there */
+			(void)usleep(1000);
 		ck_assert_int_eq(kill(other, SIGKILL), 0);
-		ck_assert_int_eq(waitpid(other, &status, 0), other);
-		ck_assert(awaits_nothing()); /* it has gone */
+		os_reap(other, SIGKILL);
+		ck_assert(awaits(false)); /* it has gone */
 	}
 }
 
@@ -993,14 +851,13 @@ static const char *protocol_of(int fd)
 	return name;
 }
 
-TEST_LOOP(what_a_socket_is_can_be_seen_without_having_it, 0, WAYS_HERE)
+NATIVE_TEST_LOOP(what_a_socket_is_can_be_seen_without_having_it, 0, WAYS_HERE)
 {
 	const char *tcp6;
 	char little[4]; /* a name and its NUL */
+	int fd;
 
-	if (!look_by((enum way)_i))
-		return;
-	start(make_sockets);
+	start(_i, make_sockets);
 	ck_assert_str_eq(protocol_of(70), "TCP");
 	ck_assert_str_eq(protocol_of(71), "UDP");
 	ck_assert_int_eq(strncmp(protocol_of(72), "UNIX", 4), 0);
@@ -1009,34 +866,37 @@ TEST_LOOP(what_a_socket_is_can_be_seen_without_having_it, 0, WAYS_HERE)
 		ck_assert_str_eq(tcp6, "TCPv6");
 	ck_assert_str_eq(protocol_of(go[0]), "none"); /* a pipe */
 	ck_assert_str_eq(protocol_of(79), "none");
-	ck_assert_int_eq(remote_protocol(&r, 70, little, 4), -1);
-	ck_assert_int_eq(errno, ERANGE);
+	os_fails(remote_protocol(&r, 70, little, 4), ERANGE);
+	fd = remote_fd(&r, 70);
+	ck_assert_uint_ne(remote_inode(&r, 70), 0);
+	ck_assert_uint_eq(remote_inode(&r, 70), remote_own_inode(fd));
+	ck_assert_uint_ne(remote_inode(&r, 71), remote_own_inode(fd));
+	ck_assert_uint_eq(remote_inode(&r, go[0]), 0); /* a pipe */
+	ck_assert_uint_eq(remote_inode(&r, 79), 0);
+	(void)close(fd);
 	finish();
 }
 
 static void make_names(void)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	const socklen_t before = offsetof(struct sockaddr_un, sun_path);
+	const socklen_t head = offsetof(struct sockaddr_un, sun_path);
 	int len = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "t\n%d",
 		(int)getpid());
 
 	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 70);
 	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 71);
 	(void)dup2(socket(AF_INET, SOCK_STREAM, 0), 72);
-	if (bind(70, (struct sockaddr *)&at, before + 1 + (socklen_t)len) == -1)
+	if (bind(70, (struct sockaddr *)&at, head + 1 + (socklen_t)len) == -1)
 		give_up();
 }
 
-NATIVE_TEST_LOOP(how_its_unix_socket_is_called_can_be_seen, 0, WAYS)
+NATIVE_TEST_LOOP(how_its_unix_socket_is_called_can_be_seen, 0, WAYS_HERE)
 {
-	unsigned before = os_open_count();
 	char wanted[64];
 	char name[64];
 
-	if (!look_by((enum way)_i))
-		return;
-	start(make_names);
+	start(_i, make_names);
 	ck_assert_int_eq(shared->error, 0);
 	(void)snprintf(wanted, sizeof(wanted), "@t\\x0a%d", (int)other);
 	ck_assert_int_eq(remote_unix_path(&r, 70, name, sizeof(name)), 0);
@@ -1044,22 +904,5 @@ NATIVE_TEST_LOOP(how_its_unix_socket_is_called_can_be_seen, 0, WAYS)
 	ck_assert_int_eq(remote_unix_path(&r, 71, name, sizeof(name)), -1);
 	ck_assert_int_eq(remote_unix_path(&r, 72, name, sizeof(name)), -1);
 	ck_assert_int_eq(remote_unix_path(&r, 79, name, sizeof(name)), -1);
-	ck_assert_uint_eq(os_open_count(), before);
-	finish();
-}
-
-NATIVE_TEST_LOOP(the_inode_of_its_socket_can_be_seen, 0, WAYS)
-{
-	int fd;
-
-	if (!look_by((enum way)_i))
-		return;
-	start(make_sockets);
-	fd = remote_fd(&r, 70);
-	ck_assert_uint_ne(remote_inode(&r, 70), 0);
-	ck_assert_uint_eq(remote_inode(&r, 70), remote_own_inode(fd));
-	ck_assert_uint_ne(remote_inode(&r, 71), remote_own_inode(fd));
-	ck_assert_uint_eq(remote_inode(&r, go[0]), 0); /* a pipe */
-	ck_assert_uint_eq(remote_inode(&r, 79), 0);
 	finish();
 }

@@ -382,8 +382,7 @@ TEST(nobody_joins_one_that_is_alone)
 	int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	set(stranger, SOL_SOCKET, SO_REUSEPORT, 1);
-	ck_assert_int_eq(bind(stranger, (struct sockaddr *)&at, at_size), -1);
-	ck_assert_int_eq(errno, EADDRINUSE);
+	os_fails(bind(stranger, (struct sockaddr *)&at, at_size), EADDRINUSE);
 	(void)close(stranger);
 	reuseport_leave(first);
 }
@@ -448,12 +447,9 @@ TEST(no_share_at_all_is_refused)
 	int first = first_of(AF_INET);
 	const unsigned none[] = {0, 0};
 
-	ck_assert_int_eq(reuseport_share(first, none, 2), -1);
-	ck_assert_int_eq(errno, EINVAL);
-	ck_assert_int_eq(reuseport_stay(first, (int[]){-1}, 1, false), -1);
-	ck_assert_int_eq(errno, EINVAL);
-	ck_assert_int_eq(reuseport_turn(first, none, 2, NULL), -1);
-	ck_assert_int_eq(errno, EINVAL);
+	os_fails(reuseport_share(first, none, 2), EINVAL);
+	os_fails(reuseport_stay(first, (int[]){-1}, 1, false), EINVAL);
+	os_fails(reuseport_turn(first, none, 2, NULL), EINVAL);
 	ck_assert_int_eq(reuseport_join(-1), -1);
 	reuseport_leave(first);
 }

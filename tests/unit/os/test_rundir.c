@@ -26,14 +26,6 @@ static void set_up(void)
 	(void)snprintf(base, sizeof(base), "%s", os_path("run"));
 }
 
-static struct stat stat_of(const char *path)
-{
-	struct stat st;
-
-	ck_assert_int_eq(lstat(path, &st), 0);
-	return st;
-}
-
 static struct rundir must_open(const char *name)
 {
 	struct rundir r;
@@ -53,6 +45,24 @@ static const char *must_refuse(const char *name)
 	return err.text;
 }
 
+static void open_socket(int dir, const char *name, int type)
+{
+	ck_assert_int_ne(
+		socket_open_at(dir, name, type, 0600, -1, -1, &err), -1);
+}
+
+static void must_not_find(void)
+{
+	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+}
+
+static void refuse_for(const char *why)
+{
+	const char *text = must_refuse("shop");
+
+	ck_assert_msg(strstr(text, why) != NULL, "%s: %s", why, text);
+}
+
 FIXTURE(os_make_dir, NULL)
 FIXTURE(set_up, NULL)
 
@@ -62,12 +72,12 @@ TEST(the_directories_are_made_with_their_modes)
 
 	(void)umask(077); /* it must not matter */
 	r = must_open("shop");
-	ck_assert_int_eq(stat_of(base).st_mode & 07777, 0755);
-	ck_assert_int_eq(stat_of(os_path("run/shop")).st_mode & 07777, 0711);
+	ck_assert_int_eq(os_stat(base).st_mode & 07777, 0755);
+	ck_assert_int_eq(os_stat(os_path("run/shop")).st_mode & 07777, 0711);
 	ck_assert_int_eq(
-		stat_of(os_path("run/shop/notify")).st_mode & 07777, 0711);
+		os_stat(os_path("run/shop/notify")).st_mode & 07777, 0711);
 	ck_assert_int_eq(
-		stat_of(os_path("run/shop/lock")).st_mode & 07777, 0600);
+		os_stat(os_path("run/shop/lock")).st_mode & 07777, 0600);
 	ck_assert_str_eq(r.path, os_path("run/shop"));
 	ck_assert_int_ne(fcntl(r.dir, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_ne(fcntl(r.lock, F_GETFD) & FD_CLOEXEC, 0);
@@ -82,12 +92,8 @@ TEST(closing_removes_the_sockets_too)
 	struct rundir r = must_open("shop");
 	unsigned before;
 
-	ck_assert_int_ne(socket_open_at(r.dir, "control", SOCK_STREAM, 0600, -1,
-				 -1, &err),
-		-1);
-	ck_assert_int_ne(socket_open_at(r.notify_dir, "web.0", SOCK_DGRAM, 0600,
-				 -1, -1, &err),
-		-1);
+	open_socket(r.dir, "control", SOCK_STREAM);
+	open_socket(r.notify_dir, "web.0", SOCK_DGRAM);
 	before = os_open_count();
 	rundir_close(&r);
 	ck_assert_uint_eq(os_open_count(), before - 3);
@@ -99,9 +105,7 @@ TEST(what_a_killed_one_left_is_taken_over)
 {
 	struct rundir r = must_open("shop");
 
-	ck_assert_int_ne(socket_open_at(r.notify_dir, "web.0", SOCK_DGRAM, 0600,
-				 -1, -1, &err),
-		-1);
+	open_socket(r.notify_dir, "web.0", SOCK_DGRAM);
 	(void)close(r.lock);
 	(void)close(r.dir);
 	(void)close(r.notify_dir);
@@ -110,30 +114,24 @@ TEST(what_a_killed_one_left_is_taken_over)
 	rundir_close(&r);
 }
 
-TEST(the_second_of_a_name_is_told_who_has_it)
+static int be_second(void)
 {
-	struct rundir r = must_open("shop");
-	nsec_t start = clock_now();
 	char wanted[128];
-	int status;
-	pid_t pid;
 
 	(void)snprintf(wanted, sizeof(wanted),
 		"instance 'shop' is already running (pid %d); give this one "
 		"another name by --name",
-		(int)getpid());
-	pid = fork();
-	if (pid == 0) {
-		struct rundir other;
+		(int)getppid());
+	(void)must_refuse("shop");
+	return strcmp(err.text, wanted) != 0 || err.status != EX_TEMPFAIL;
+}
 
-		if (rundir_open(&other, base, "shop", &err) != -1)
-			_exit(1);
-		_exit(strcmp(err.text, wanted) == 0 && err.status == EX_TEMPFAIL
-				? 0
-				: 2);
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+TEST(the_second_of_a_name_is_told_who_has_it)
+{
+	struct rundir r = must_open("shop");
+	nsec_t start = clock_now();
+
+	ck_assert_int_eq(os_in_child(be_second), 0);
 	ck_assert_int_lt(clock_now() - start, 10 * SECOND);
 	rundir_close(&r);
 }
@@ -141,7 +139,6 @@ TEST(the_second_of_a_name_is_told_who_has_it)
 TEST(who_waits_gets_it_when_it_becomes_free)
 {
 	struct rundir r = must_open("shop");
-	int status;
 	int ends[2];
 	char byte;
 	pid_t pid;
@@ -160,37 +157,7 @@ TEST(who_waits_gets_it_when_it_becomes_free)
 	}
 	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
 	rundir_close(&r); /* removes what the other may just have opened */
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
-}
-
-TEST(of_ten_racing_starts_one_wins)
-{
-	int status;
-	int won = 0;
-	int ends[2];
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	for (int i = 0; i < 10; i++) {
-		struct rundir r;
-		char byte;
-
-		if (fork() != 0)
-			continue;
-		(void)close(ends[1]);
-		if (rundir_open(&r, base, "shop", &err) == -1)
-			_exit(1);
-		(void)!read(ends[0], &byte, 1); /* until all have tried */
-		_exit(0);
-	}
-	for (int i = 0; i < 9; i++) {
-		ck_assert_int_gt(wait(&status), 0);
-		ck_assert_int_eq(WEXITSTATUS(status), 1);
-	}
-	(void)close(ends[1]);
-	ck_assert_int_gt(wait(&status), 0);
-	won += WEXITSTATUS(status) == 0;
-	ck_assert_int_eq(won, 1);
+	os_reap(pid, 0);
 }
 
 TEST(starts_and_ends_in_a_row_never_share)
@@ -236,90 +203,78 @@ TEST(names_that_are_paths_are_refused)
 	ck_assert_int_eq(access(base, F_OK), -1); /* nothing was made */
 }
 
-TEST(a_symbolic_link_as_runtime_directory_is_refused)
-{
-	ck_assert_int_eq(mkdir(os_path("target"), 0755), 0);
-	ck_assert_int_eq(symlink("target", base), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
-	ck_assert_int_eq(rmdir(os_path("target")), 0); /* empty */
-}
-
-TEST(symbolic_links_below_are_refused)
-{
-	struct rundir r;
-
-	ck_assert_int_eq(mkdir(os_path("target"), 0755), 0);
-	ck_assert_int_eq(mkdir(base, 0755), 0);
-	ck_assert_int_eq(symlink("../target", os_path("run/shop")), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
-	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
-	ck_assert_int_eq(unlink(os_path("run/shop")), 0);
-
-	ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
-	ck_assert_int_eq(
-		symlink("../../target", os_path("run/shop/notify")), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "symbolic link"));
-	ck_assert_int_eq(unlink(os_path("run/shop/notify")), 0);
-
-	(void)unlink(os_path("run/shop/lock"));
-	os_write(os_path("target/file"), "precious", 0644);
-	ck_assert_int_eq(
-		symlink("../../target/file", os_path("run/shop/lock")), 0);
-	(void)must_refuse("shop");
-	ck_assert_int_eq(stat_of(os_path("target/file")).st_size, 8);
-	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
-
+static const struct {
+	const char *target;
+	const char *at;
+	const char *why;
+} links[] = {
+	{"target", "run", "symbolic link"},
+	{"../target", "run/shop", "symbolic link"},
+	{"../../target", "run/shop/notify", "symbolic link"},
+	{"../../target/file", "run/shop/lock", "symbolic link"},
 	/* a hard link to something of ours is not written to either */
-	ck_assert_int_eq(
-		link(os_path("target/file"), os_path("run/shop/lock")), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "plain file"));
-	ck_assert_int_eq(stat_of(os_path("target/file")).st_size, 8);
-	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
+	{NULL, "run/shop/lock", "plain file"},
+};
 
+TEST_LOOP(links_are_refused, 0, COUNT_OF(links))
+{
+	struct rundir r = must_open("shop"); /* makes all above it */
+
+	rundir_close(&r);
+	os_put("target/file", "precious");
+	if (_i == 0)
+		ck_assert_int_eq(rmdir(base), 0);
+	if (_i > 1)
+		ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
+	if (links[_i].target == NULL)
+		ck_assert_int_eq(
+			link(os_path("target/file"), os_path(links[_i].at)), 0);
+	else
+		ck_assert_int_eq(
+			symlink(links[_i].target, os_path(links[_i].at)), 0);
+	refuse_for(links[_i].why);
+	if (_i < 2)
+		must_not_find();
+	ck_assert_int_eq(os_stat(os_path("target/file")).st_size, 8);
+	ck_assert_int_eq(unlink(os_path(links[_i].at)), 0);
 	r = must_open("shop");
 	rundir_close(&r);
 }
 
 TEST(directories_that_others_may_write_to_are_refused)
 {
-	ck_assert_int_eq(mkdir(base, 0755), 0);
-	ck_assert_int_eq(chmod(base, 0777), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "others may write"));
-	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
-	ck_assert_int_eq(chmod(base, 01777), 0); /* nor with the sticky bit */
-	(void)must_refuse("shop");
-	ck_assert_int_eq(chmod(base, 0775), 0);
-	(void)must_refuse("shop");
+	static const mode_t modes[] = {0777, 01777, 0775};
+
+	os_mkdir(base, 0755);
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		ck_assert_int_eq(chmod(base, modes[i]), 0);
+		refuse_for("others may write");
+		must_not_find();
+	}
 	ck_assert_int_eq(chmod(base, 0755), 0);
 	ck_assert_int_eq(chmod(os_dir, 0777), 0); /* the one above */
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), os_dir));
+	refuse_for(os_dir);
 	ck_assert_int_eq(chmod(os_dir, 01777), 0); /* as /tmp is */
-	ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
-	ck_assert_int_eq(chmod(os_path("run/shop"), 0777), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "run/shop"));
+	os_mkdir(os_path("run/shop"), 0777);
+	refuse_for("run/shop");
 }
 
-TEST(what_belongs_to_others_is_refused)
+ROOT_TEST(what_belongs_to_others_is_refused)
 {
-	if (!os_is_root("giving directories away"))
-		return;
-	ck_assert_int_eq(mkdir(base, 0755), 0);
-	ck_assert_int_eq(chown(base, 1234, 0), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
-	ck_assert_int_eq(chown(base, 0, 0), 0);
-	ck_assert_int_eq(chown(os_dir, 1234, 0), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
-	ck_assert_int_eq(chown(os_dir, 0, 0), 0);
-	ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
-	ck_assert_int_eq(chown(os_path("run/shop"), 1234, 0), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
-	ck_assert_int_eq(chown(os_path("run/shop"), 0, 0), 0);
+	static const char *const theirs[] = {
+		"", "run", "run/shop", "run/shop/lock"};
+
+	os_mkdir(base, 0755);
+	os_mkdir(os_path("run/shop"), 0711);
 	os_write(os_path("run/shop/lock"), "1\n", 0600);
-	ck_assert_int_eq(chown(os_path("run/shop/lock"), 1234, 0), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "lock"));
+	for (size_t i = 0; i < COUNT_OF(theirs); i++) {
+		ck_assert_int_eq(chown(os_path(theirs[i]), 1234, 0), 0);
+		refuse_for(i < 3 ? "uid 1234" : "lock");
+		ck_assert_int_eq(chown(os_path(theirs[i]), 0, 0), 0);
+	}
 }
 
-TEST(links_on_the_way_are_followed_only_where_trusted)
+ROOT_TEST(links_on_the_way_are_followed_only_where_trusted)
 {
 	struct rundir r;
 
@@ -328,18 +283,14 @@ TEST(links_on_the_way_are_followed_only_where_trusted)
 	(void)snprintf(base, sizeof(base), "%s", os_path("link/run"));
 	r = must_open("shop");
 	rundir_close(&r);
-	if (!os_is_root("a link of somebody else's"))
-		return;
 	ck_assert_int_eq(lchown(os_path("link"), 1234, 1234), 0);
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "uid 1234"));
+	refuse_for("uid 1234");
 }
 
-TEST(roots_directory_serves_clients_but_not_instances_of_others)
+ROOT_TEST(roots_directory_serves_clients_but_not_instances_of_others)
 {
 	int fd;
 
-	if (!os_is_root("becoming an ordinary user"))
-		return;
 	(void)must_open("shop");
 	ck_assert_int_eq(setgroups(0, NULL), 0);
 	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
@@ -355,7 +306,7 @@ TEST(an_instance_that_is_not_there_is_69)
 	struct rundir r;
 	int fd;
 
-	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+	must_not_find();
 	ck_assert_int_eq(err.status, EX_UNAVAILABLE);
 	ck_assert_int_eq(access(base, F_OK), -1); /* a look makes nothing */
 	r = must_open("shop");
@@ -363,7 +314,7 @@ TEST(an_instance_that_is_not_there_is_69)
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 	rundir_close(&r);
-	ck_assert_int_eq(rundir_find(base, "shop", &err), -1);
+	must_not_find();
 	ck_assert_int_eq(err.status, EX_UNAVAILABLE);
 	ck_assert_str_eq(err.text, "no instance 'shop' is running");
 }
@@ -378,12 +329,8 @@ TEST(the_list_ignores_what_is_no_instance)
 	ck_assert_int_eq(rundir_list(base, &names, &err), 0);
 	ck_assert_ptr_null(names);
 	a = must_open("alpha");
-	ck_assert_int_ne(socket_open_at(b.dir, "control", SOCK_STREAM, 0600, -1,
-				 -1, &err),
-		-1);
-	ck_assert_int_ne(socket_open_at(a.dir, "control", SOCK_STREAM, 0600, -1,
-				 -1, &err),
-		-1);
+	open_socket(b.dir, "control", SOCK_STREAM);
+	open_socket(a.dir, "control", SOCK_STREAM);
 	os_write(os_path("run/file"), "", 0644);
 	ck_assert_int_eq(mkdir(os_path("run/empty"), 0755), 0);
 	ck_assert_int_eq(mkdir(os_path("run/.hidden"), 0755), 0);
@@ -469,7 +416,7 @@ TEST(where_it_is)
 TEST(a_missing_parent_says_what_to_set)
 {
 	(void)snprintf(base, sizeof(base), "%s", os_path("no/such"));
-	ck_assert_ptr_nonnull(strstr(must_refuse("shop"), "runtime-directory"));
+	refuse_for("runtime-directory");
 	ck_assert_int_eq(err.sys, ENOENT);
 }
 
@@ -505,7 +452,7 @@ TEST(a_pid_file_is_written_whole)
 	fd = open(os_path("pid"), O_RDONLY | O_CLOEXEC);
 	ck_assert_int_eq(read(fd, text, sizeof(text)), 5);
 	ck_assert_str_eq(text, "4712\n");
-	ck_assert_int_eq(stat_of(os_path("pid")).st_mode & 07777, 0644);
+	ck_assert_int_eq(os_stat(os_path("pid")).st_mode & 07777, 0644);
 }
 
 TEST(a_pid_file_goes_to_no_unsafe_place)
@@ -513,7 +460,7 @@ TEST(a_pid_file_goes_to_no_unsafe_place)
 	os_write(os_path("precious"), "precious", 0644);
 	ck_assert_int_eq(symlink("precious", os_path("pid")), 0);
 	ck_assert_int_eq(rundir_write_pidfile(os_path("pid"), 4711, &err), -1);
-	ck_assert_int_eq(stat_of(os_path("precious")).st_size, 8);
+	ck_assert_int_eq(os_stat(os_path("precious")).st_size, 8);
 	ck_assert_int_eq(rundir_write_pidfile("pid", 4711, &err), -1);
 	ck_assert_int_eq(rundir_write_pidfile("/none/pid", 1, &err), -1);
 	ck_assert_int_eq(chmod(os_dir, 0777), 0);
@@ -523,10 +470,9 @@ TEST(a_pid_file_goes_to_no_unsafe_place)
 
 TEST(the_way_to_a_directory_of_others_has_to_be_ours)
 {
-	ck_assert_int_eq(mkdir(os_path("own"), 0755), 0);
-	ck_assert_int_eq(mkdir(os_path("own/theirs"), 0777), 0);
-	ck_assert_int_eq(chmod(os_path("own/theirs"), 0777), 0);
-	ck_assert_int_eq(mkdir(os_path("own/theirs/deep"), 0755), 0);
+	os_mkdir(os_path("own"), 0755);
+	os_mkdir(os_path("own/theirs"), 0777);
+	os_mkdir(os_path("own/theirs/deep"), 0755);
 	ck_assert_int_eq(symlink("own/theirs", os_path("link")), 0);
 	ck_assert_int_eq(symlink("link/deep", os_path("deep")), 0);
 	ck_assert_int_eq(symlink("round", os_path("round")), 0);
@@ -535,20 +481,15 @@ TEST(the_way_to_a_directory_of_others_has_to_be_ours)
 	ck_assert_int_eq(rundir_check_way("s"), 0);
 	ck_assert_int_eq(rundir_check_way("/s"), 0);
 	/* what is in theirs can be replaced */
-	ck_assert_int_eq(rundir_check_way(os_path("own/theirs/deep/s")), -1);
-	ck_assert_int_eq(errno, EPERM);
-	ck_assert_int_eq(rundir_check_way(os_path("deep/s")), -1);
-	ck_assert_int_eq(errno, EPERM);
+	os_fails(rundir_check_way(os_path("own/theirs/deep/s")), EPERM);
+	os_fails(rundir_check_way(os_path("deep/s")), EPERM);
 	/* in a sticky one only what is others' */
 	ck_assert_int_eq(chmod(os_path("own/theirs"), 01777), 0);
 	ck_assert_int_eq(rundir_check_way(os_path("deep/s")), 0);
 	if (geteuid() == 0) {
 		ck_assert_int_eq(lchown(os_path("own/theirs/deep"), 1, 1), 0);
-		ck_assert_int_eq(rundir_check_way(os_path("deep/s")), -1);
-		ck_assert_int_eq(errno, EPERM);
+		os_fails(rundir_check_way(os_path("deep/s")), EPERM);
 	}
-	ck_assert_int_eq(rundir_check_way(os_path("round/s")), -1);
-	ck_assert_int_eq(errno, ELOOP);
-	ck_assert_int_eq(rundir_check_way(os_path("none/s")), -1);
-	ck_assert_int_eq(errno, ENOENT);
+	os_fails(rundir_check_way(os_path("round/s")), ELOOP);
+	os_fails(rundir_check_way(os_path("none/s")), ENOENT);
 }

@@ -49,15 +49,13 @@ static int make(const char *name, const struct vfork_user *as)
 
 FIXTURE(os_make_dir, NULL)
 
-NATIVE_TEST(a_file_is_the_users_and_is_removed)
+NATIVE_ROOT_TEST(a_file_is_the_users_and_is_removed)
 {
 	struct sockaddr_un own = {0};
 	socklen_t size = sizeof(own);
 	struct stat st;
 	int fd;
 
-	if (!os_is_root("to be somebody else"))
-		return;
 	make_dir("theirs", USER, GROUP, 0755);
 	fd = make("theirs/s", &user);
 	ck_assert_int_ne(fd, -1);
@@ -70,29 +68,23 @@ NATIVE_TEST(a_file_is_the_users_and_is_removed)
 	ck_assert(!is_there("theirs/s"));
 }
 
-NATIVE_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
+NATIVE_ROOT_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
 {
 	int fd;
 
-	if (!os_is_root("to be somebody else"))
-		return;
 	make_dir("theirs", USER, GROUP, 0755);
 	fd = make("theirs/s", &user);
-	ck_assert_int_eq(make("theirs/s", &user), -1);
-	ck_assert_int_eq(errno, EADDRINUSE);
+	os_fails(make("theirs/s", &user), EADDRINUSE);
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_ne(make("theirs/s", &user), -1);
 	os_write(os_path("theirs/file"), "x", 0666);
-	ck_assert_int_eq(make("theirs/file", &user), -1);
-	ck_assert_int_eq(errno, EADDRINUSE);
+	os_fails(make("theirs/file", &user), EADDRINUSE);
 	ck_assert(is_there("theirs/file"));
 }
 
 /* The worker puts a link in the place of its directory meanwhile. */
-NATIVE_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
+NATIVE_ROOT_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
 {
-	if (!os_is_root("to be somebody else"))
-		return;
 	make_dir("theirs", USER, GROUP, 0755);
 	make_dir("roots", 0, 0, 0755);
 	ck_assert_int_ne(make("theirs/s", &user), -1);
@@ -103,14 +95,11 @@ NATIVE_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
 	ck_assert(is_there("roots/s"));
 }
 
-NATIVE_TEST(the_groups_are_the_users_and_not_ours)
+NATIVE_ROOT_TEST(the_groups_are_the_users_and_not_ours)
 {
-	if (!os_is_root("to be somebody else"))
-		return;
 	ck_assert_int_eq(setgroups(2, (gid_t[]){0, MORE}), 0);
 	make_dir("groups", 0, MORE, 0770);
-	ck_assert_int_eq(make("groups/s", &user), -1);
-	ck_assert_int_eq(errno, EACCES);
+	os_fails(make("groups/s", &user), EACCES);
 	ck_assert_int_ne(make("groups/s", &member), -1);
 	socket_unlink(os_path("groups/s"), &made);
 	ck_assert(!is_there("groups/s"));
@@ -149,10 +138,8 @@ static void check_listener(const char *path)
 	ck_assert_int_eq(close(fd), 0);
 }
 
-NATIVE_TEST(who_connects_is_told_the_users_ids)
+NATIVE_ROOT_TEST(who_connects_is_told_the_users_ids)
 {
-	if (!os_is_root("to be somebody else"))
-		return;
 	make_dir("theirs", USER, GROUP, 0755);
 	check_listener(os_path("theirs/s"));
 	check_listener("@nclust-test-socket-as");
@@ -161,21 +148,17 @@ NATIVE_TEST(who_connects_is_told_the_users_ids)
 
 /* Patience with a user whose file systems are late is used up for some time: nothing
  * is tried, and a file stays. */
-NATIVE_TEST(a_user_that_was_too_late_is_not_waited_for)
+NATIVE_ROOT_TEST(a_user_that_was_too_late_is_not_waited_for)
 {
 	int fd;
 
-	if (!os_is_root("to be somebody else"))
-		return;
 	make_dir("theirs", USER, GROUP, 0755);
 	fd = make("theirs/s", &user);
 	ck_assert_int_ne(fd, -1);
 	vfork_was_late(USER, SECOND);
-	ck_assert_int_eq(make("theirs/t", &user), -1);
-	ck_assert_int_eq(errno, ETIMEDOUT);
+	os_fails(make("theirs/t", &user), ETIMEDOUT);
 	ck_assert(!is_there("theirs/t"));
-	ck_assert_int_eq(socket_unix_listen_as(fd, 3, &user), -1);
-	ck_assert_int_eq(errno, ETIMEDOUT);
+	os_fails(socket_unix_listen_as(fd, 3, &user), ETIMEDOUT);
 	socket_unlink(os_path("theirs/s"), &made);
 	ck_assert(is_there("theirs/s"));
 }

@@ -221,15 +221,13 @@ TEST(the_mode_is_exact_whatever_the_umask)
 	ck_assert_int_eq(stat_of(plan.path).st_mode & 07777, 0750);
 }
 
-TEST(owner_and_group_are_there_from_birth)
+ROOT_TEST(owner_and_group_are_there_from_birth)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct stat st;
 	int watch;
 	char events[4096];
 
-	if (!os_is_root("giving sockets away"))
-		return;
 	plan.owner = 65534;
 	plan.group = 100;
 	plan.mode = 0660;
@@ -241,8 +239,7 @@ TEST(owner_and_group_are_there_from_birth)
 	ck_assert_uint_eq(st.st_gid, 100);
 	ck_assert_int_eq(st.st_mode & 07777, 0660);
 	/* neither was changed after the file appeared */
-	ck_assert_int_eq(read(watch, events, sizeof(events)), -1);
-	ck_assert_int_eq(errno, EAGAIN);
+	os_fails(read(watch, events, sizeof(events)), EAGAIN);
 	/* and we are who we were, with all our rights */
 	ck_assert_int_eq(setresuid(0, 0, 0), 0);
 	os_write(os_path("mine"), "", 0600);
@@ -250,13 +247,11 @@ TEST(owner_and_group_are_there_from_birth)
 	ck_assert_uint_eq(stat_of(os_path("mine")).st_gid, getegid());
 }
 
-TEST(in_a_setgid_directory_the_group_is_right_too)
+ROOT_TEST(in_a_setgid_directory_the_group_is_right_too)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct stat st;
 
-	if (!os_is_root("giving sockets away"))
-		return;
 	ck_assert_int_eq(chown(os_dir, 0, 4), 0);
 	ck_assert_int_eq(chmod(os_dir, 02755), 0);
 	plan.owner = 65534;
@@ -277,13 +272,11 @@ static void become_ordinary(const gid_t *groups, size_t count)
 	ck_assert_int_eq(setresuid(1234, 1234, 1234), 0);
 }
 
-TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
+ROOT_TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	struct stat st;
 
-	if (!os_is_root("becoming an ordinary user"))
-		return;
 	become_ordinary((gid_t[]){77}, 1);
 	plan.group = 77;
 	plan.mode = 0660;
@@ -301,13 +294,11 @@ TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
 	ck_assert_int_eq(access(plan.path, F_OK), -1);
 }
 
-TEST(a_socket_that_may_not_be_asked_is_left_alone)
+ROOT_TEST(a_socket_that_may_not_be_asked_is_left_alone)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
 	int fd;
 
-	if (!os_is_root("becoming an ordinary user"))
-		return;
 	plan.mode = 0600;
 	fd = open_plan(&plan);
 	ck_assert_int_eq(close(fd), 0);
@@ -507,12 +498,10 @@ TEST(in_a_directory_what_is_there_is_replaced)
 	ck_assert_int_eq(err.sys, ENOENT);
 }
 
-TEST(a_notify_socket_belongs_to_its_worker)
+ROOT_TEST(a_notify_socket_belongs_to_its_worker)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	if (!os_is_root("giving sockets away"))
-		return;
 	ck_assert_int_ne(
 		socket_open_at(dir, "n", SOCK_DGRAM, 0600, 65534, -1, &err),
 		-1);
@@ -520,13 +509,11 @@ TEST(a_notify_socket_belongs_to_its_worker)
 	ck_assert_int_eq(stat_of(os_path("n")).st_mode & 07777, 0600);
 }
 
-TEST(a_member_of_many_groups_is_known)
+ROOT_TEST(a_member_of_many_groups_is_known)
 {
 	gid_t groups[200];
 	int pair[2];
 
-	if (!os_is_root("changing the groups"))
-		return;
 	for (size_t i = 0; i < COUNT_OF(groups); i++)
 		groups[i] = (gid_t)(1000 + i);
 	ck_assert_int_eq(setgroups(COUNT_OF(groups), groups), 0);

@@ -46,9 +46,7 @@ static struct spawn_failure must_fail(const struct spawn_plan *plan)
 	before = os_open_count();
 	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
 	ck_assert_uint_eq(os_open_count(), before);
-	errno = 0;
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
-	ck_assert_int_eq(errno, ECHILD); /* nothing is left of it */
+	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD); /* nothing is left of it */
 	return failure;
 }
 
@@ -711,7 +709,6 @@ NATIVE_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
 	static const char *candidates[200001];
 	struct spawn_plan plan = plan_for(candidates);
 	struct spawn_failure failure;
-	int status;
 	int ready[2];
 	char byte;
 	pid_t helper;
@@ -734,11 +731,8 @@ NATIVE_TEST(who_stops_the_child_before_its_exec_does_not_stop_us)
 	ck_assert_int_eq(failure.error, ETIMEDOUT);
 	ck_assert_int_ne(failure.step, SPAWN_CLONE);
 	ck_assert_int_eq(spawn_exit_status(&failure), 0); /* try again */
-	ck_assert_int_eq(waitpid(helper, &status, 0), helper);
-	ck_assert_int_eq(status, 0);
-	errno = 0;
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WALL), -1);
-	ck_assert_int_eq(errno, ECHILD);
+	os_reap(helper, 0);
+	os_fails(waitpid(-1, NULL, WNOHANG | (int)__WALL), ECHILD);
 }
 
 /* From now on prctl(PR_SET_PDEATHSIG) waits for ever, in our children, too. */
@@ -781,14 +775,12 @@ static int spawn_one_that_waits(void)
 
 NATIVE_TEST(one_that_waits_after_a_step_that_it_had_not_is_told)
 {
-	int status;
 	pid_t pid = fork();
 
 	/* a sanitizer's end calls prctl, too */
 	if (pid == 0)
 		_exit(spawn_one_that_waits());
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	os_reap(pid, 0);
 }
 
 TEST(a_program_does_not_inherit_the_patience)

@@ -40,12 +40,10 @@ static struct spawn_failure must_fail(const struct spawn_plan *plan)
 
 FIXTURE(os_make_dir, NULL)
 
-NATIVE_TEST(user_and_groups_are_dropped_for_good)
+NATIVE_ROOT_TEST(user_and_groups_are_dropped_for_good)
 {
 	struct spawn_plan plan;
 
-	if (!os_is_root("changing the user"))
-		return;
 	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
 	plan = nobody_plan();
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
@@ -59,14 +57,11 @@ NATIVE_TEST(user_and_groups_are_dropped_for_good)
 	ck_assert_int_eq(geteuid(), 0);
 }
 
-NATIVE_TEST(the_supplementary_groups_are_those_of_the_plan)
+NATIVE_ROOT_TEST(the_supplementary_groups_are_those_of_the_plan)
 {
 	const gid_t groups[] = {100, 65534};
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("changing the groups"))
-		return;
-	plan = nobody_plan();
 	plan.groups = groups;
 	plan.group_count = 2;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
@@ -74,25 +69,19 @@ NATIVE_TEST(the_supplementary_groups_are_those_of_the_plan)
 	ck_assert_ptr_nonnull(strstr(os_field(out, "Groups"), " 65534"));
 }
 
-NATIVE_TEST(the_parent_is_followed_after_the_user_has_changed)
+NATIVE_ROOT_TEST(the_parent_is_followed_after_the_user_has_changed)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("changing the user"))
-		return;
-	plan = nobody_plan();
 	plan.death_signal = SIGKILL;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
 }
 
-NATIVE_TEST(the_directory_is_entered_with_the_users_rights)
+NATIVE_ROOT_TEST(the_directory_is_entered_with_the_users_rights)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("changing the user"))
-		return;
-	plan = nobody_plan();
 	plan.directory = os_path("closed");
 	os_write(os_path("x"), "", 0600);
 	ck_assert_int_eq(mkdir(plan.directory, 0700), 0);
@@ -102,13 +91,10 @@ NATIVE_TEST(the_directory_is_entered_with_the_users_rights)
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
 }
 
-NATIVE_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
+NATIVE_ROOT_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("changing the user"))
-		return;
-	plan = nobody_plan();
 	plan.directory = os_path("closed");
 	plan.directory_first = true;
 	ck_assert_int_eq(mkdir(plan.directory, 0700), 0);
@@ -118,13 +104,10 @@ NATIVE_TEST(a_directory_may_be_entered_before_the_rights_are_dropped)
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
 }
 
-NATIVE_TEST(exactly_the_capabilities_asked_for_are_kept)
+NATIVE_ROOT_TEST(exactly_the_capabilities_asked_for_are_kept)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("keeping capabilities"))
-		return;
-	plan = nobody_plan();
 	plan.capabilities_given = true;
 	plan.capabilities = 1ULL << CAP_NET_BIND_SERVICE;
 	plan.death_signal = SIGKILL;
@@ -138,13 +121,10 @@ NATIVE_TEST(exactly_the_capabilities_asked_for_are_kept)
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
 }
 
-NATIVE_TEST(root_can_be_bounded_too)
+NATIVE_ROOT_TEST(root_can_be_bounded_too)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = os_plan();
 
-	if (!os_is_root("dropping capabilities"))
-		return;
-	plan = os_plan();
 	plan.capabilities_given = true;
 	plan.capabilities = 1ULL << CAP_KILL;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
@@ -157,13 +137,10 @@ NATIVE_TEST(root_can_be_bounded_too)
 	ck_assert_str_eq(os_field(out, "CapEff"), "0000000000000000");
 }
 
-NATIVE_TEST(a_capability_that_this_kernel_lacks_is_refused)
+NATIVE_ROOT_TEST(a_capability_that_this_kernel_lacks_is_refused)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("keeping capabilities"))
-		return;
-	plan = nobody_plan();
 	plan.capabilities_given = true;
 	plan.capabilities = 1ULL << 63;
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
@@ -183,13 +160,10 @@ static void become_setuid_capable(void)
 	ck_assert_int_eq(capset_ambient(1ULL << CAP_SETUID), 0);
 }
 
-NATIVE_TEST(no_right_survives_a_change_between_ordinary_users)
+NATIVE_ROOT_TEST(no_right_survives_a_change_between_ordinary_users)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("becoming another user"))
-		return;
-	plan = nobody_plan();
 	become_setuid_capable(); /* no root here: the kernel drops nothing */
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
@@ -265,13 +239,10 @@ NATIVE_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_CAPABILITIES);
 }
 
-NATIVE_TEST(an_id_that_cannot_be_set_is_refused)
+NATIVE_ROOT_TEST(an_id_that_cannot_be_set_is_refused)
 {
-	struct spawn_plan plan;
+	struct spawn_plan plan = nobody_plan();
 
-	if (!os_is_root("changing the user"))
-		return;
-	plan = nobody_plan();
 	plan.uid = 0xffffffffL; /* (uid_t)-1 means "leave it" to the kernel */
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_USER);
 }

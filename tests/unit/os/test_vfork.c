@@ -42,9 +42,7 @@ static void expect_no_child(void)
 {
 	while (vfork_stuck() > 0)
 		(void)usleep(1000);
-	errno = 0;
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG | (int)__WALL), -1);
-	ck_assert_int_eq(errno, ECHILD);
+	os_fails(waitpid(-1, NULL, WNOHANG | (int)__WALL), ECHILD);
 }
 
 /* ---- what is done ---- */
@@ -149,12 +147,10 @@ static void note_ids(void *argument)
 	ids->done++;
 }
 
-NATIVE_TEST(a_deed_can_be_done_as_somebody_else)
+NATIVE_ROOT_TEST(a_deed_can_be_done_as_somebody_else)
 {
 	struct ids ids = {.fd = os_null()};
 
-	if (!os_is_root("to be somebody else"))
-		return;
 	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_eq(ids.done, 1);
 	for (int i = 0; i < 3; i++)
@@ -171,13 +167,11 @@ NATIVE_TEST(a_deed_can_be_done_as_somebody_else)
 	expect_no_child();
 }
 
-NATIVE_TEST(what_our_groups_may_do_the_user_may_not)
+NATIVE_ROOT_TEST(what_our_groups_may_do_the_user_may_not)
 {
 	struct ids ids = {.fd = -1};
 	const struct vfork_user alone = {.uid = USER, .gid = GROUP};
 
-	if (!os_is_root("to be somebody else"))
-		return;
 	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
 	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_eq(ids.more_count, 1);
@@ -187,12 +181,10 @@ NATIVE_TEST(what_our_groups_may_do_the_user_may_not)
 	ck_assert_int_eq(getgroups(0, NULL), 2); /* ours are ours */
 }
 
-NATIVE_TEST(its_user_cannot_look_into_our_memory_by_it)
+NATIVE_ROOT_TEST(its_user_cannot_look_into_our_memory_by_it)
 {
 	struct ids ids = {.fd = -1};
 
-	if (!os_is_root("to be somebody else"))
-		return;
 	ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
 	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_ne(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
@@ -217,8 +209,7 @@ NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 	ck_assert_int_eq(capset_get(&rights), 0);
 	rights.effective &= ~(UINT64_C(1) << CAP_SETUID);
 	ck_assert_int_eq(capset_put(&rights), 0);
-	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), -1);
-	ck_assert_int_eq(errno, EPERM);
+	os_fails(vfork_run_as(note_ids, &ids, LONG, &somebody), EPERM);
 	ck_assert_int_eq(ids.done, 0);
 	expect_no_child();
 }
@@ -244,14 +235,11 @@ static void spin(void *argument)
 		turns++;
 }
 
-NATIVE_TEST(as_somebody_else_it_takes_no_longer)
+NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
 {
 	struct deed deed = {0};
 
-	if (!os_is_root("to be somebody else"))
-		return;
-	ck_assert_int_eq(vfork_run_as(spin, &deed, PATIENCE, &somebody), -1);
-	ck_assert_int_eq(errno, ETIMEDOUT);
+	os_fails(vfork_run_as(spin, &deed, PATIENCE, &somebody), ETIMEDOUT);
 	ck_assert_int_eq(deed.got, 1);
 	expect_no_child();
 }
@@ -279,8 +267,7 @@ NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 	before = os_open_count();
 	for (unsigned n = 0; n < COUNT_OF(endless); n++) {
 		begin = clock_now();
-		ck_assert_int_eq(ways[_i](endless[n], &deed, PATIENCE), -1);
-		ck_assert_int_eq(errno, ETIMEDOUT);
+		os_fails(ways[_i](endless[n], &deed, PATIENCE), ETIMEDOUT);
 		ck_assert_int_ge(clock_now() - begin, PATIENCE);
 		ck_assert_int_lt(clock_now() - begin, LONG);
 		ck_assert_int_eq(deed.got, (int)n + 1);
@@ -359,7 +346,6 @@ static int run_without_processes(vfork_fn *way)
 
 NATIVE_TEST_LOOP(where_no_process_can_be_had_it_is_told, 0, COUNT_OF(ways))
 {
-	int status;
 	pid_t pid;
 
 	if (!os_is_root("a user who has a limit"))
@@ -367,8 +353,7 @@ NATIVE_TEST_LOOP(where_no_process_can_be_had_it_is_told, 0, COUNT_OF(ways))
 	pid = fork();
 	if (pid == 0)
 		_exit(run_without_processes(ways[_i]));
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	os_reap(pid, 0);
 }
 
 NATIVE_TEST(a_thousand_deeds_leave_nothing)
