@@ -112,13 +112,6 @@ static void become_caller(bool v6only_too)
 
 /* ---- ours ---- */
 
-static bool is_readable(int fd, int wait)
-{
-	struct pollfd one = {.fd = fd, .events = POLLIN};
-
-	return poll(&one, 1, wait) == 1 && (one.revents & POLLIN) != 0;
-}
-
 static void call_with(void (*deed)(void), bool v6only_too)
 {
 	struct fdpass_message m;
@@ -132,7 +125,7 @@ static void call_with(void (*deed)(void), bool v6only_too)
 		deed();
 		_exit(0);
 	}
-	ck_assert(is_readable(channel[0], 20000));
+	ck_assert(os_is_readable(channel[0], 20000));
 	ck_assert_int_eq(
 		fdpass_receive(channel[0], &error, sizeof(error), &m), 1);
 	ck_assert_int_eq(error, 0);
@@ -149,19 +142,42 @@ static struct seccomp_notice hear(void)
 {
 	struct seccomp_notice n;
 
-	ck_assert(is_readable(calls, 20000));
+	ck_assert(os_is_readable(calls, 20000));
 	ck_assert_int_eq(seccomp_receive(calls, &n), 1);
 	ck_assert(seccomp_waits(calls, n.id));
 	return n;
 }
 
-static void hear_and_answer(enum seccomp_call expected, int error)
+static struct seccomp_notice hear_bind(void)
 {
 	struct seccomp_notice n = hear();
 
-	ck_assert_int_eq(n.call, expected);
+	ck_assert_int_eq(n.call, SECCOMP_BIND);
 	ck_assert_int_eq(n.fd, shared->fd);
-	seccomp_answer(calls, n.id, error);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
+	ck_assert_uint_eq(n.size, sizeof(shared->loopback));
+	return n;
+}
+
+static struct seccomp_notice hear_listen(int backlog)
+{
+	struct seccomp_notice n = hear();
+
+	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_int_eq(n.backlog, backlog);
+	return n;
+}
+
+static struct seccomp_notice hear_v6only(void)
+{
+	struct seccomp_notice n = hear();
+
+	ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
+	ck_assert_int_eq(n.fd, shared->fd);
+	ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
+	ck_assert_uint_eq(n.size, sizeof(int));
+	return n;
 }
 
 static void reap(pid_t pid, int signal)
@@ -212,20 +228,12 @@ NATIVE_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
 	struct seccomp_notice n;
 
 	call(do_all_and_bind);
-	n = hear();
+	n = hear_bind();
 	ck_assert_uint_eq(shared->count, 4);
-	ck_assert_int_eq(n.call, SECCOMP_BIND);
 	ck_assert_int_eq(n.tid, caller);
-	ck_assert_int_eq(n.fd, shared->fd);
-	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
-	ck_assert_uint_eq(n.size, sizeof(shared->loopback));
-	ck_assert(!is_readable(calls, 0));
+	ck_assert(!os_is_readable(calls, 0));
 	seccomp_answer(calls, n.id, 0);
-	n = hear();
-	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
-	ck_assert_int_eq(n.fd, shared->fd);
-	ck_assert_int_eq(n.backlog, 17);
-	seccomp_answer(calls, n.id, EOPNOTSUPP);
+	seccomp_answer(calls, hear_listen(17).id, EOPNOTSUPP);
 	finish(7);
 	expect(5, -1, EOPNOTSUPP);
 	expect(6, EINVAL, 0); /* nobody has listened */
@@ -248,9 +256,9 @@ static const int errors[] = {0, EADDRINUSE, EACCES, EINVAL, ENOMEM};
 NATIVE_TEST_LOOP(an_answer_is_what_the_caller_gets_and_nothing_is_done, 0,
 	COUNT_OF(errors))
 {
-	call(bind_and_tell_the_port);
-	hear_and_answer(SECCOMP_BIND, errors[_i]);
-	hear_and_answer(SECCOMP_LISTEN, 0);
+	call_with(bind_and_tell_the_port, _i % 2 == 0);
+	seccomp_answer(calls, hear_bind().id, errors[_i]);
+	seccomp_answer(calls, hear_listen(5).id, 0);
 	finish(3);
 	expect(0, errors[_i] == 0 ? 0 : -1, errors[_i]);
 	expect(1, 0, 0);
@@ -310,23 +318,11 @@ NATIVE_TEST(v6only_waits_only_where_it_is_asked_for)
 	struct seccomp_notice n;
 
 	call_with(set_options, true);
-	n = hear();
+	n = hear_v6only();
 	ck_assert_uint_eq(shared->count, 2);
-	ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
-	ck_assert_int_eq(n.fd, shared->fd);
-	ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
-	ck_assert_uint_eq(n.size, sizeof(int));
 	seccomp_continue(calls, n.id);
 	finish(3);
 	call(set_options);
-	finish(3);
-}
-
-NATIVE_TEST(bind_and_listen_wait_as_well_where_v6only_does)
-{
-	call_with(bind_and_tell_the_port, true);
-	hear_and_answer(SECCOMP_BIND, 0);
-	hear_and_answer(SECCOMP_LISTEN, 0);
 	finish(3);
 }
 
@@ -350,26 +346,11 @@ static void call_x32(void)
 /* The filter sees the number before the kernel knows that it has no such. */
 NATIVE_TEST(x32_calls_wait_like_the_others)
 {
-	struct seccomp_notice n;
-
 	call_with(call_x32, true);
-	n = hear();
-	ck_assert_int_eq(n.call, SECCOMP_BIND);
-	ck_assert_int_eq(n.fd, shared->fd);
-	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
-	ck_assert_uint_eq(n.size, sizeof(shared->loopback));
-	seccomp_answer(calls, n.id, 0);
-	n = hear();
-	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
-	ck_assert_int_eq(n.backlog, 3);
-	seccomp_answer(calls, n.id, EADDRINUSE);
-	for (int i = 0; i < 2; i++) {
-		n = hear();
-		ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
-		ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
-		ck_assert_uint_eq(n.size, 4);
-		seccomp_answer(calls, n.id, 0);
-	}
+	seccomp_answer(calls, hear_bind().id, 0);
+	seccomp_answer(calls, hear_listen(3).id, EADDRINUSE);
+	for (int i = 0; i < 2; i++)
+		seccomp_answer(calls, hear_v6only().id, 0);
 	finish(4);
 	expect(0, 0, 0);
 	expect(1, -1, EADDRINUSE);
@@ -425,26 +406,12 @@ static void call_32_bit(void)
 
 NATIVE_TEST(calls_of_32_bit_programs_wait_like_the_others)
 {
-	struct seccomp_notice n;
-
 	if (!has_32())
 		return;
 	call_with(call_32_bit, true);
-	n = hear();
-	ck_assert_int_eq(n.call, SECCOMP_BIND);
-	ck_assert_int_eq(n.fd, shared->fd);
-	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
-	ck_assert_uint_eq(n.size, 16);
-	seccomp_answer(calls, n.id, EADDRINUSE);
-	n = hear();
-	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
-	ck_assert_int_eq(n.backlog, 21);
-	seccomp_answer(calls, n.id, 0);
-	n = hear();
-	ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
-	ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
-	ck_assert_uint_eq(n.size, 4);
-	seccomp_answer(calls, n.id, 0);
+	seccomp_answer(calls, hear_bind().id, EADDRINUSE);
+	seccomp_answer(calls, hear_listen(21).id, 0);
+	seccomp_answer(calls, hear_v6only().id, 0);
 	finish(4);
 	expect(0, -1, EADDRINUSE);
 	expect(1, 0, 0);
@@ -584,16 +551,11 @@ NATIVE_TEST(two_calls_at_once_have_each_its_answer)
 	expect(2, EMFILE, 0);
 }
 
-static void leave_friend(void)
-{
-	have_friend();
-}
-
 NATIVE_TEST(the_end_of_the_last_process_is_a_hangup)
 {
 	struct pollfd one;
 
-	call(leave_friend);
+	call(have_friend);
 	one = (struct pollfd){.fd = calls, .events = POLLIN};
 	reap(caller, 0);
 	ck_assert_int_eq(poll(&one, 1, 0), 0); /* one is left */
@@ -652,43 +614,26 @@ NATIVE_TEST(what_cannot_be_put_is_told)
 
 /* ---- who is killed ---- */
 
-static void bind_once(void)
-{
-	say(bind_it(open_socket(AF_INET)));
-}
-
 static void kill_caller(void)
 {
 	ck_assert_int_eq(kill(caller, SIGKILL), 0);
 	reap(caller, SIGKILL);
 }
 
+/* The filter lives on, and to wait for its next call would be to wait long. */
 NATIVE_TEST(one_killed_before_it_was_heard_is_not_waited_for)
 {
 	struct seccomp_notice n;
 
-	call(bind_once);
-	ck_assert(is_readable(calls, 20000));
-	kill_caller();
-	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
-	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
-	ck_assert(!is_readable(calls, 0));
-}
-
-/* The filter lives on, and to wait for its next call would be to wait long. */
-NATIVE_TEST(nor_is_it_if_another_is_left_who_is_heard_later)
-{
-	struct seccomp_notice n;
-
 	call(bind_with_friend);
-	ck_assert(is_readable(calls, 20000));
+	ck_assert(os_is_readable(calls, 20000));
 	kill_caller();
-	ck_assert(!is_readable(calls, 0));
+	ck_assert(!os_is_readable(calls, 0));
 	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
 	n = hear();
 	ck_assert_int_eq(n.tid, shared->friend);
-	ck_assert(!is_readable(calls, 0));
+	ck_assert(!os_is_readable(calls, 0));
 	seccomp_answer(calls, n.id, 0);
 }
 
@@ -734,7 +679,7 @@ NATIVE_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
 	}
 	n = hear();
 	ck_assert_int_eq(kill(caller, SIGUSR1), 0);
-	ck_assert(!is_readable(calls, 100));
+	ck_assert(!os_is_readable(calls, 100));
 	ck_assert(seccomp_waits(calls, n.id));
 	seccomp_answer(calls, n.id, 0);
 	finish(2);
@@ -744,29 +689,33 @@ NATIVE_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
 
 /* ---- installing ---- */
 
-static int install_status(void (*prepare)(void))
+static void (*prepare)(void);
+
+static int install(void)
 {
-	int status;
-	pid_t pid = fork();
+	int fd;
 
-	if (pid == 0) {
-		int fd;
+	prepare();
+	fd = seccomp_install(false);
+	if (fd == -1)
+		return errno;
+	return fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 201;
+}
 
-		prepare();
-		fd = seccomp_install(false);
-		if (fd == -1)
-			_exit(errno);
-		_exit(fcntl(fd, F_GETFD) == FD_CLOEXEC ? 0 : 201);
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
+static int install_status(void (*how)(void))
+{
+	prepare = how;
+	return os_in_child(install);
 }
 
 static void become_nobody(void)
 {
 	if (geteuid() == 0 && setresuid(65534, 65534, 65534) == -1)
 		_exit(202);
+}
+
+static void stay(void)
+{
 }
 
 static void become_harmless(void)
@@ -776,10 +725,6 @@ static void become_harmless(void)
 		_exit(203);
 }
 
-static void stay(void)
-{
-}
-
 static void install_first(void)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
@@ -787,24 +732,13 @@ static void install_first(void)
 		_exit(204);
 }
 
-NATIVE_TEST(an_ordinary_user_needs_no_new_privs)
+NATIVE_TEST(privilege_or_no_new_privs_and_a_chain_without_one_are_needed)
 {
 	ck_assert_int_eq(install_status(become_nobody), EACCES);
 	ck_assert_int_eq(install_status(become_harmless), 0);
-}
-
-NATIVE_TEST(who_may_administer_the_system_does_not)
-{
-	if (!privilege_has(CAP_SYS_ADMIN)) {
-		(void)fprintf(stderr, "left out: needs CAP_SYS_ADMIN\n");
-		return;
-	}
-	ck_assert_int_eq(install_status(stay), 0);
-}
-
-NATIVE_TEST(a_chain_of_filters_has_one_listener)
-{
 	ck_assert_int_eq(install_status(install_first), EBUSY);
+	if (privilege_has(CAP_SYS_ADMIN))
+		ck_assert_int_eq(install_status(stay), 0);
 }
 
 TEST(what_is_no_notify_descriptor_is_an_error)

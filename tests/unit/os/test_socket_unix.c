@@ -51,6 +51,29 @@ static int open_plan(const struct socket_plan *plan)
 	return fd;
 }
 
+/* With that errno, if it is one. */
+static void must_refuse(const struct socket_plan *plan, int error)
+{
+	ck_assert_int_eq(socket_open(plan, &made, &err), -1);
+	ck_assert(error == 0 || err.sys == error);
+}
+
+/* The file of a socket: whose it is, and its mode. */
+static void must_be(const char *path, uid_t user, gid_t group, mode_t mode)
+{
+	struct stat st = os_stat(path);
+
+	ck_assert_uint_eq(st.st_uid, user);
+	ck_assert_uint_eq(st.st_gid, group);
+	ck_assert_uint_eq(st.st_mode & 07777, mode);
+}
+
+static void open_at(int dir, const char *name)
+{
+	ck_assert_int_ne(
+		socket_open_at(dir, name, SOCK_STREAM, 0600, -1, -1, &err), -1);
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -63,14 +86,6 @@ static int connect_to(const char *path)
 	return -1;
 }
 
-static struct stat stat_of(const char *path)
-{
-	struct stat st;
-
-	ck_assert_int_eq(lstat(path, &st), 0);
-	return st;
-}
-
 FIXTURE(os_make_dir, NULL)
 
 TEST(a_path_is_listened_on_and_removed)
@@ -81,7 +96,7 @@ TEST(a_path_is_listened_on_and_removed)
 	char text[512];
 
 	ck_assert_int_ne(connect_to(plan.path), -1);
-	ck_assert_uint_eq(stat_of(plan.path).st_ino, made.ino);
+	ck_assert_uint_eq(os_stat(plan.path).st_ino, made.ino);
 	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
 	(void)snprintf(text, sizeof(text), "unix:%s", plan.path);
@@ -122,22 +137,6 @@ TEST(a_stale_socket_is_replaced)
 	ck_assert_int_ne(connect_to(plan.path), -1);
 }
 
-TEST(a_live_socket_is_refused_and_not_bothered)
-{
-	struct socket_plan plan = plan_on(os_path("s"));
-	int fd = open_plan(&plan);
-	struct queue_facts queue;
-	ino_t before = made.ino;
-
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EADDRINUSE);
-	ck_assert_uint_eq(made.ino, 0);
-	ck_assert_uint_eq(stat_of(plan.path).st_ino, before);
-	sockdiag_queue(fd, &queue);
-	ck_assert_int_eq(queue.depth, 0); /* no connection of ours is in it */
-	ck_assert_int_ne(connect_to(plan.path), -1);
-}
-
 /* Bind without listening: a server that is just starting. */
 static int bind_only(int type, const char *path)
 {
@@ -149,82 +148,81 @@ static int bind_only(int type, const char *path)
 	return fd;
 }
 
-TEST(a_socket_that_does_not_listen_yet_is_alive)
+TEST(a_live_socket_is_refused_and_not_bothered)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+	struct socket_plan plan;
+	struct queue_facts queue;
+	int fd;
 
+	/* also one that does not listen yet */
 	for (size_t i = 0; i < COUNT_OF(types); i++) {
 		char name[] = {'s', (char)('0' + i), '\0'};
-		struct socket_plan plan = plan_on(os_path(name));
 
+		plan = plan_on(os_path(name));
 		ck_assert_int_ne(bind_only(types[i], plan.path), -1);
-		ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-		ck_assert_int_eq(err.sys, EADDRINUSE);
+		must_refuse(&plan, EADDRINUSE);
 		ck_assert_int_eq(access(plan.path, F_OK), 0);
 	}
+	/* one that listens has no connection of ours in its queue */
+	plan = plan_on(os_path("s"));
+	fd = open_plan(&plan);
+	must_refuse(&plan, EADDRINUSE);
+	ck_assert_uint_eq(made.ino, 0);
+	sockdiag_queue(fd, &queue);
+	ck_assert_int_eq(queue.depth, 0);
+	ck_assert_int_ne(connect_to(plan.path), -1);
 }
 
 TEST(other_files_are_refused_and_untouched)
 {
-	struct socket_plan plan = plan_on(os_path("x"));
-	char link[512];
+	static const char *const names[] = {"file", "dir", "fifo", "link"};
+	struct socket_plan plan;
 
-	os_write(plan.path, "precious", 0644);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_ptr_nonnull(strstr(err.text, "is not a socket"));
-	ck_assert_int_eq(stat_of(plan.path).st_size, 8);
-
-	plan = plan_on(os_path("dir"));
-	ck_assert_int_eq(mkdir(plan.path, 0755), 0);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert(S_ISDIR(stat_of(plan.path).st_mode));
-
-	plan = plan_on(os_path("fifo"));
-	ck_assert_int_eq(mkfifo(plan.path, 0644), 0);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert(S_ISFIFO(stat_of(plan.path).st_mode));
-
+	os_write(os_path("file"), "precious", 0644);
+	os_mkdir(os_path("dir"), 0755);
+	ck_assert_int_eq(mkfifo(os_path("fifo"), 0644), 0);
 	/* a link, also one that leads to a dead socket, or nowhere */
 	ck_assert_int_eq(close(bind_only(SOCK_STREAM, os_path("dead"))), 0);
-	(void)snprintf(link, sizeof(link), "%s", os_path("link"));
-	plan = plan_on(link);
-	ck_assert_int_eq(symlink("dead", link), 0);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert(S_ISLNK(stat_of(link).st_mode));
+	ck_assert_int_eq(symlink("dead", os_path("link")), 0);
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct stat was = os_stat(os_path(names[i]));
+
+		plan = plan_on(os_path(names[i]));
+		must_refuse(&plan, 0);
+		ck_assert_ptr_nonnull(strstr(err.text, "is not a socket"));
+		ck_assert_uint_eq(os_stat(plan.path).st_ino, was.st_ino);
+		ck_assert_int_eq(os_stat(plan.path).st_size, was.st_size);
+	}
 	ck_assert_int_eq(access(os_path("dead"), F_OK), 0);
-	ck_assert_int_eq(unlink(link), 0);
-	ck_assert_int_eq(symlink("nowhere", link), 0);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	ck_assert_int_eq(unlink(os_path("link")), 0);
+	ck_assert_int_eq(symlink("nowhere", os_path("link")), 0);
+	must_refuse(&plan, 0);
 	ck_assert_int_eq(access(os_path("nowhere"), F_OK), -1);
 }
 
 TEST(the_mode_is_exact_whatever_the_umask)
 {
-	static const int modes[] = {0666, 0600, 0777, 0660, 0};
+	static const int modes[] = {0666, 0600, 0777, 0660, 0, -1};
 
 	for (size_t i = 0; i < COUNT_OF(modes); i++) {
 		struct socket_plan plan = plan_on(os_path("s"));
-		int fd;
+		mode_t mask = i % 2 ? 027 : 077;
 
 		plan.mode = modes[i];
-		(void)umask(i % 2 ? 0 : 077);
-		fd = open_plan(&plan);
-		ck_assert_int_eq(stat_of(plan.path).st_mode & 07777, modes[i]);
-		ck_assert_uint_eq(umask(022), i % 2 ? 0 : 077);
+		(void)umask(mask);
+		ck_assert_int_eq(close(open_plan(&plan)), 0);
+		/* without a mode it goes by the umask */
+		ck_assert_uint_eq(os_stat(plan.path).st_mode & 07777,
+			modes[i] == -1 ? 0750 : (mode_t)modes[i]);
+		ck_assert_uint_eq(umask(022), mask);
 		socket_unlink(plan.path, &made);
-		ck_assert_int_eq(close(fd), 0);
 	}
-	struct socket_plan plan = plan_on(os_path("by-umask"));
-
-	(void)umask(027);
-	ck_assert_int_ne(open_plan(&plan), -1);
-	ck_assert_int_eq(stat_of(plan.path).st_mode & 07777, 0750);
 }
 
 ROOT_TEST(owner_and_group_are_there_from_birth)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
-	struct stat st;
 	int watch;
 	char events[4096];
 
@@ -234,34 +232,19 @@ ROOT_TEST(owner_and_group_are_there_from_birth)
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	ck_assert_int_ne(inotify_add_watch(watch, os_dir, IN_ATTRIB), -1);
 	ck_assert_int_ne(open_plan(&plan), -1);
-	st = stat_of(plan.path);
-	ck_assert_uint_eq(st.st_uid, 65534);
-	ck_assert_uint_eq(st.st_gid, 100);
-	ck_assert_int_eq(st.st_mode & 07777, 0660);
+	must_be(plan.path, 65534, 100, 0660);
 	/* neither was changed after the file appeared */
 	os_fails(read(watch, events, sizeof(events)), EAGAIN);
 	/* and we are who we were, with all our rights */
 	ck_assert_int_eq(setresuid(0, 0, 0), 0);
 	os_write(os_path("mine"), "", 0600);
-	ck_assert_uint_eq(stat_of(os_path("mine")).st_uid, 0);
-	ck_assert_uint_eq(stat_of(os_path("mine")).st_gid, getegid());
-}
-
-ROOT_TEST(in_a_setgid_directory_the_group_is_right_too)
-{
-	struct socket_plan plan = plan_on(os_path("s"));
-	struct stat st;
-
+	must_be(os_path("mine"), 0, getegid(), 0600);
+	/* also in a setgid directory */
 	ck_assert_int_eq(chown(os_dir, 0, 4), 0);
 	ck_assert_int_eq(chmod(os_dir, 02755), 0);
-	plan.owner = 65534;
-	plan.group = 100;
-	plan.mode = 0660;
+	plan.path = os_path("t");
 	ck_assert_int_ne(open_plan(&plan), -1);
-	st = stat_of(plan.path);
-	ck_assert_uint_eq(st.st_uid, 65534);
-	ck_assert_uint_eq(st.st_gid, 100);
-	ck_assert_int_eq(st.st_mode & 07777, 0660);
+	must_be(plan.path, 65534, 100, 0660);
 }
 
 static void become_ordinary(const gid_t *groups, size_t count)
@@ -275,21 +258,16 @@ static void become_ordinary(const gid_t *groups, size_t count)
 ROOT_TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
-	struct stat st;
 
 	become_ordinary((gid_t[]){77}, 1);
 	plan.group = 77;
 	plan.mode = 0660;
 	ck_assert_int_ne(open_plan(&plan), -1);
-	st = stat_of(plan.path);
-	ck_assert_uint_eq(st.st_uid, 1234);
-	ck_assert_uint_eq(st.st_gid, 77);
-	ck_assert_int_eq(st.st_mode & 07777, 0660);
+	must_be(plan.path, 1234, 77, 0660);
 
 	plan = plan_on(os_path("t"));
 	plan.group = 78;
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EPERM);
+	must_refuse(&plan, EPERM);
 	ck_assert_ptr_nonnull(strstr(err.text, "requires root"));
 	ck_assert_int_eq(access(plan.path, F_OK), -1);
 }
@@ -303,8 +281,7 @@ ROOT_TEST(a_socket_that_may_not_be_asked_is_left_alone)
 	fd = open_plan(&plan);
 	ck_assert_int_eq(close(fd), 0);
 	become_ordinary(NULL, 0);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EACCES);
+	must_refuse(&plan, EACCES);
 	ck_assert_int_eq(access(plan.path, F_OK), 0);
 }
 
@@ -325,16 +302,13 @@ TEST(a_path_too_long_for_an_address_works)
 	plan.mode = 0600;
 	ck_assert_int_ne(open_plan(&plan), -1);
 	ck_assert_int_ne(socket_connect_at(dir, "socket", &err), -1);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1); /* it lives */
-	ck_assert_int_eq(err.sys, EADDRINUSE);
+	must_refuse(&plan, EADDRINUSE);
 	/* only the directory may be that long */
 	(void)memset(deep, 'n', sizeof(deep) - 1);
 	plan = plan_on(os_path(deep));
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, ENAMETOOLONG);
+	must_refuse(&plan, ENAMETOOLONG);
 	plan = plan_on("/nonexistent/dir/s");
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, ENOENT);
+	must_refuse(&plan, ENOENT);
 }
 
 TEST(a_relative_path_is_below_the_directory)
@@ -345,7 +319,7 @@ TEST(a_relative_path_is_below_the_directory)
 	ck_assert_int_ne(open_plan(&plan), -1);
 	ck_assert_int_ne(connect_to(os_path("s")), -1);
 	plan = plan_on("dir/");
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
+	must_refuse(&plan, 0);
 }
 
 TEST(an_abstract_name_leaves_no_file)
@@ -357,8 +331,7 @@ TEST(an_abstract_name_leaves_no_file)
 	ck_assert_uint_eq(made.ino, 0);
 	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
 	ck_assert_str_eq(facts.text, "unix:@nclust-test-abstract");
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EADDRINUSE);
+	must_refuse(&plan, EADDRINUSE);
 }
 
 TEST(the_queue_is_as_long_as_what_was_connected)
@@ -425,19 +398,15 @@ static int race(const struct socket_plan *plan, int starters)
 	return won;
 }
 
+/* Also while a stranger holds the lock. */
 TEST(of_racing_starts_one_wins)
 {
 	struct socket_plan plan = plan_on(os_path("s"));
+	int dir;
 
 	for (int i = 0; i < 50; i++)
 		ck_assert_int_eq(race(&plan, 3), 1);
-}
-
-TEST(a_lock_that_a_stranger_holds_does_not_stop_us)
-{
-	struct socket_plan plan = plan_on(os_path("s"));
-	int dir = open(os_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
+	dir = open(os_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(flock(dir, LOCK_EX), 0);
 	ck_assert_int_ne(open_plan(&plan), -1);
 }
@@ -445,10 +414,11 @@ TEST(a_lock_that_a_stranger_holds_does_not_stop_us)
 TEST(control_and_notify_sockets_in_a_directory)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int owner = geteuid() == 0 ? 65534 : -1; /* the worker's */
 	int stream =
 		socket_open_at(dir, "control", SOCK_STREAM, 0660, -1, -1, &err);
-	int dgram =
-		socket_open_at(dir, "notify", SOCK_DGRAM, 0600, -1, -1, &err);
+	int dgram = socket_open_at(
+		dir, "notify", SOCK_DGRAM, 0600, owner, -1, &err);
 	int passcred = 0;
 	socklen_t size = sizeof(passcred);
 	struct ucred peer;
@@ -459,8 +429,9 @@ TEST(control_and_notify_sockets_in_a_directory)
 	ck_assert_int_ne(dgram, -1);
 	ck_assert_int_ne(fcntl(stream, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_ne(fcntl(stream, F_GETFD) & FD_CLOEXEC, 0);
-	ck_assert_int_eq(stat_of(os_path("control")).st_mode & 07777, 0660);
-	ck_assert_int_eq(stat_of(os_path("notify")).st_mode & 07777, 0600);
+	ck_assert_int_eq(os_stat(os_path("control")).st_mode & 07777, 0660);
+	must_be(os_path("notify"), owner == -1 ? geteuid() : 65534, getegid(),
+		0600);
 	ck_assert_int_eq(
 		getsockopt(dgram, SOL_SOCKET, SO_PASSCRED, &passcred, &size),
 		0);
@@ -479,34 +450,20 @@ TEST(in_a_directory_what_is_there_is_replaced)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	ck_assert_int_ne(
-		socket_open_at(dir, "s", SOCK_STREAM, 0600, -1, -1, &err), -1);
-	ck_assert_int_ne(
-		socket_open_at(dir, "s", SOCK_STREAM, 0600, -1, -1, &err), -1);
+	open_at(dir, "s");
+	open_at(dir, "s");
 	ck_assert_int_eq(unlink(os_path("s")), 0);
 	os_write(os_path("target"), "precious", 0644);
 	ck_assert_int_eq(symlink("target", os_path("s")), 0);
 	ck_assert_int_eq(socket_connect_at(dir, "s", &err), -1);
-	ck_assert_int_ne(
-		socket_open_at(dir, "s", SOCK_STREAM, 0600, -1, -1, &err), -1);
-	ck_assert(S_ISSOCK(stat_of(os_path("s")).st_mode));
-	ck_assert_int_eq(stat_of(os_path("target")).st_size, 8);
+	open_at(dir, "s");
+	ck_assert(S_ISSOCK(os_stat(os_path("s")).st_mode));
+	ck_assert_int_eq(os_stat(os_path("target")).st_size, 8);
 	ck_assert_int_eq(mkdir(os_path("d"), 0700), 0);
 	ck_assert_int_eq(
 		socket_open_at(dir, "d", SOCK_STREAM, 0600, -1, -1, &err), -1);
 	ck_assert_int_eq(socket_connect_at(dir, "none", &err), -1);
 	ck_assert_int_eq(err.sys, ENOENT);
-}
-
-ROOT_TEST(a_notify_socket_belongs_to_its_worker)
-{
-	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	ck_assert_int_ne(
-		socket_open_at(dir, "n", SOCK_DGRAM, 0600, 65534, -1, &err),
-		-1);
-	ck_assert_uint_eq(stat_of(os_path("n")).st_uid, 65534);
-	ck_assert_int_eq(stat_of(os_path("n")).st_mode & 07777, 0600);
 }
 
 ROOT_TEST(a_member_of_many_groups_is_known)

@@ -34,22 +34,6 @@ static struct spawn_plan plan_for(const char *const *candidates)
 	return plan;
 }
 
-static struct spawn_failure must_fail(const struct spawn_plan *plan)
-{
-	struct spawn_failure failure;
-	unsigned before;
-	int pidfd = -1;
-	pid_t pid;
-
-	/* the first spawn takes a few descriptors for good */
-	(void)spawn(plan, &pid, &pidfd, &failure);
-	before = os_open_count();
-	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
-	ck_assert_uint_eq(os_open_count(), before);
-	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD); /* nothing is left of it */
-	return failure;
-}
-
 static const char *explain(const struct spawn_failure *f, const char *name)
 {
 	static struct error err;
@@ -63,21 +47,45 @@ static struct spawn_failure fail_with(const char *path)
 	const char *candidates[] = {path, NULL};
 	struct spawn_plan plan = plan_for(candidates);
 
-	return must_fail(&plan);
+	return os_spawn_fails(&plan);
 }
 
 FIXTURE(os_make_dir, NULL)
 
-TEST(what_is_not_there_is_not_found)
-{
-	struct spawn_failure f = fail_with("/nonexistent/program");
-
-	ck_assert_int_eq(f.step, SPAWN_EXEC);
-	ck_assert_int_eq(f.error, ENOENT);
-	ck_assert_int_eq(spawn_exit_status(&f), 127);
-	ck_assert_str_eq(explain(&f, "program"),
+static const struct {
+	const char *path; /* without a slash: a file that the test makes */
+	int error;
+	int status;
+	const char *text;
+} refused[] = {
+	{"/nonexistent/program", ENOENT, 127,
 		"cannot execute '/nonexistent/program': No such file or "
-		"directory");
+		"directory"},
+	{"/etc/passwd/x", ENOTDIR, 127, ""},
+	{"/etc", EISDIR, 126, "cannot execute '/etc': Is a directory"},
+	{"plain", EACCES, 126, ""},
+	{"garbage", ENOEXEC, 126, "#!/bin/sh"}, /* no shell gets it */
+	{"loop", ELOOP, 126, ""},
+	{"busy", ETXTBSY, 126, ""},
+};
+
+NATIVE_TEST_LOOP(what_cannot_be_run_is_told, 0, COUNT_OF(refused))
+{
+	const char *path = refused[_i].path;
+	struct spawn_failure f;
+	int fd;
+
+	os_write(os_path("plain"), "#!/bin/sh\n", 0644);
+	os_write(os_path("garbage"), "touch /tmp/never\n", 0755);
+	os_write(os_path("busy"), "#!/bin/sh\n", 0755);
+	fd = open(os_path("busy"), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(symlink("loop", os_path("loop")), 0);
+	f = fail_with(*path == '/' ? path : os_path(path));
+	ck_assert_int_eq(f.step, SPAWN_EXEC);
+	ck_assert_int_eq(f.error, refused[_i].error);
+	ck_assert_int_eq(spawn_exit_status(&f), refused[_i].status);
+	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), refused[_i].text));
+	ck_assert_int_eq(close(fd), 0);
 }
 
 TEST(what_no_candidate_is_is_told_by_its_name)
@@ -85,79 +93,39 @@ TEST(what_no_candidate_is_is_told_by_its_name)
 	const char *candidates[] = {"/bin/no-such", "/usr/bin/no-such", NULL};
 	const char *none[] = {NULL};
 	struct spawn_plan plan = plan_for(candidates);
-	struct spawn_failure f = must_fail(&plan);
+	struct spawn_failure f = os_spawn_fails(&plan);
 
 	ck_assert_str_eq(explain(&f, "no-such"),
 		"cannot execute 'no-such': No such file or directory");
 	plan.candidates = none;
-	f = must_fail(&plan);
+	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(spawn_exit_status(&f), 127);
-}
-
-TEST(a_file_without_the_right_to_execute_is_126)
-{
-	struct spawn_failure f;
-
-	os_write(os_path("plain"), "#!/bin/sh\n", 0644);
-	f = fail_with(os_path("plain"));
-	ck_assert_int_eq(f.step, SPAWN_EXEC);
-	ck_assert_int_eq(f.error, EACCES);
-	ck_assert_int_eq(spawn_exit_status(&f), 126);
-}
-
-TEST(a_directory_is_named_as_one)
-{
-	struct spawn_failure f = fail_with("/etc");
-
-	ck_assert_str_eq(
-		explain(&f, "etc"), "cannot execute '/etc': Is a directory");
-	ck_assert_int_eq(spawn_exit_status(&f), 126);
-}
-
-TEST(garbage_is_not_given_to_a_shell)
-{
-	struct spawn_failure f;
-
-	os_write(os_path("script"), "touch /tmp/never\n", 0755);
-	f = fail_with(os_path("script"));
-	ck_assert_int_eq(f.step, SPAWN_EXEC);
-	ck_assert_int_eq(f.error, ENOEXEC);
-	ck_assert_int_eq(spawn_exit_status(&f), 126);
-	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "#!/bin/sh"));
-}
-
-NATIVE_TEST(a_missing_interpreter_is_named)
-{
-	const char *candidates[] = {"/none", "/nonexistent", NULL};
-	struct spawn_plan plan = plan_for(candidates);
-	struct spawn_failure f;
-	const char *script = os_path("script");
-
-	os_write(script, "#! /nonexistent/python -u\n", 0755);
-	f = fail_with(script);
-	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
-	ck_assert_int_eq(f.error, ENOENT);
-	ck_assert_str_eq(f.what, "/nonexistent/python");
-	ck_assert_int_eq(spawn_exit_status(&f), 126);
-	ck_assert_str_eq(
-		explain(&f, script) + 0, explain(&f, script)); /* constant */
-	ck_assert_ptr_nonnull(
-		strstr(explain(&f, script), "interpreter '/nonexistent/"));
-	candidates[0] = script; /* what comes later in PATH tells less */
-	f = must_fail(&plan);
-	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
-	ck_assert_str_eq(f.what, "/nonexistent/python");
 }
 
 NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 {
+	const char *candidates[] = {"/none", "/nonexistent", NULL};
+	struct spawn_plan plan = plan_for(candidates);
 	struct spawn_failure f;
 	char text[600];
 
+	os_write(os_path("script"), "#! /nonexistent/python -u\n", 0755);
+	f = fail_with(os_path("script"));
+	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
+	ck_assert_int_eq(f.error, ENOENT);
+	ck_assert_str_eq(f.what, "/nonexistent/python");
+	ck_assert_int_eq(spawn_exit_status(&f), 126);
+	ck_assert_ptr_nonnull(
+		strstr(explain(&f, "x"), "interpreter '/nonexistent/"));
+	candidates[0] = os_path("script"); /* what comes later tells less */
+	f = os_spawn_fails(&plan);
+	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
+	ck_assert_str_eq(f.what, "/nonexistent/python");
+
 	os_write(os_path("interpreter"), "x", 0644);
 	(void)snprintf(text, sizeof(text), "#!%s\n", os_path("interpreter"));
-	os_write(os_path("script"), text, 0755);
-	f = fail_with(os_path("script"));
+	os_write(os_path("other"), text, 0755);
+	f = fail_with(os_path("other"));
 	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
 	ck_assert_int_eq(f.error, EACCES);
 }
@@ -178,7 +146,7 @@ TEST(the_search_passes_over_what_cannot_run)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	candidates[3] = "/nonexistent"; /* what was told before is worth more */
 	candidates[2] = NULL;
-	ck_assert_int_eq(must_fail(&plan).error, EACCES);
+	ck_assert_int_eq(os_spawn_fails(&plan).error, EACCES);
 }
 
 NATIVE_TEST(too_large_an_environment_is_explained)
@@ -193,67 +161,31 @@ NATIVE_TEST(too_large_an_environment_is_explained)
 	big[1] = '=';
 	big[(3 << 20) - 1] = '\0';
 	plan.envp = envp;
-	f = must_fail(&plan);
+	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(f.error, E2BIG);
 	ck_assert_int_eq(spawn_exit_status(&f), 126);
 	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "environment"));
 	free(big);
 }
 
-NATIVE_TEST(loops_and_files_in_use_are_126)
-{
-	struct spawn_failure f;
-	int fd;
-
-	ck_assert_int_eq(symlink("loop", os_path("loop")), 0);
-	f = fail_with(os_path("loop"));
-	ck_assert_int_eq(f.error, ELOOP);
-	ck_assert_int_eq(spawn_exit_status(&f), 126);
-
-	os_write(os_path("busy"), "#!/bin/sh\n", 0755);
-	fd = open(os_path("busy"), O_WRONLY | O_CLOEXEC);
-	f = fail_with(os_path("busy"));
-	ck_assert_int_eq(f.error, ETXTBSY);
-	ck_assert_int_eq(spawn_exit_status(&f), 126);
-	ck_assert_int_eq(close(fd), 0);
-
-	f = fail_with("/etc/passwd/x");
-	ck_assert_int_eq(f.error, ENOTDIR);
-	ck_assert_int_eq(spawn_exit_status(&f), 127);
-}
-
-TEST(a_missing_directory_is_told_with_its_step)
+TEST(what_fails_before_is_told_with_its_step)
 {
 	struct spawn_plan plan = os_plan();
 	struct spawn_failure f;
 
 	plan.directory = "/nonexistent/place";
-	f = must_fail(&plan);
+	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(f.step, SPAWN_DIRECTORY);
 	ck_assert_int_eq(spawn_exit_status(&f), 126);
 	ck_assert_str_eq(explain(&f, "web"),
 		"cannot enter directory '/nonexistent/place' for 'web': No "
 		"such file or directory");
-}
-
-TEST(an_unknown_root_is_told_with_its_step)
-{
-	struct spawn_plan plan = os_plan();
-	struct spawn_failure f;
-
 	plan.chroot = "/nonexistent/root";
-	f = must_fail(&plan);
+	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(f.step, SPAWN_CHROOT);
 	ck_assert_str_eq(f.what, "/nonexistent/root");
-}
-
-TEST(a_descriptor_that_is_not_open_is_named)
-{
-	struct spawn_plan plan = os_plan();
-	struct spawn_failure f;
-
-	plan.fds[plan.fd_count++] = (struct spawn_fd){777, 3};
-	f = must_fail(&plan);
+	plan.fds[plan.fd_count++] = (struct spawn_fd){777, 3}; /* not open */
+	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(f.step, SPAWN_DESCRIPTORS);
 	ck_assert_int_eq(f.error, EBADF);
 	ck_assert_str_eq(f.what, "777");
@@ -270,7 +202,7 @@ TEST(no_processes_left_is_transient)
 	if (geteuid() == 0)
 		return; /* root has no such limit */
 	ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &none), 0);
-	f = must_fail(&plan);
+	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(f.step, SPAWN_CLONE);
 	ck_assert_int_eq(f.error, EAGAIN);
 }
@@ -278,22 +210,16 @@ TEST(no_processes_left_is_transient)
 TEST(no_descriptors_left_is_transient)
 {
 	struct spawn_plan plan = os_plan();
-	struct rlimit few;
-	rlim_t before;
 	struct spawn_failure f;
 	pid_t pid;
 	int pidfd;
 
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &few), 0);
-	before = few.rlim_cur;
-	few.rlim_cur = (rlim_t)plan.null_fd + 1;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	os_limit_descriptors((unsigned long)plan.null_fd + 1);
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &f), -1);
 	ck_assert_int_eq(f.step, SPAWN_CLONE);
 	ck_assert_int_eq(f.error, EMFILE);
 	ck_assert_int_eq(spawn_exit_status(&f), 0);
-	few.rlim_cur = before;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	os_limit_descriptors(1024);
 }
 
 TEST(the_child_has_exactly_the_standard_descriptors)
@@ -305,12 +231,6 @@ TEST(the_child_has_exactly_the_standard_descriptors)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 	ck_assert_str_eq(os_field(out, "fd0"), "/dev/null");
-}
-
-TEST(the_standard_descriptors_are_filled)
-{
-	struct spawn_plan plan = os_plan();
-
 	plan.fd_count = 1; /* stdout only */
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
@@ -385,23 +305,24 @@ TEST(holes_between_the_targets_stay_holes)
 
 	(void)fcntl(file, F_DUPFD, 5); /* inheritable, in the hole */
 	(void)fcntl(file, F_DUPFD, 8);
+	ck_assert_int_eq(fcntl(file, F_SETFL, O_NONBLOCK), 0);
 	plan.fds[plan.fd_count++] = (struct spawn_fd){file, 4};
 	plan.fds[plan.fd_count++] = (struct spawn_fd){file, 9};
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 4 9");
+	/* and ours is as it was */
+	ck_assert_int_ne(fcntl(file, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(file, F_GETFD) & FD_CLOEXEC, 0);
 }
 
 NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 {
 	struct spawn_plan plan = os_plan();
-	struct rlimit limit;
 	int file = file_at("a", 40);
 	unsigned before;
 	int ends[2];
 
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	limit.rlim_cur = limit.rlim_max < 4000 ? limit.rlim_max : 4000;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	os_limit_descriptors(4000);
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	for (int i = 0; i < 900; i++)
 		ck_assert_int_ne(fcntl(file, F_DUPFD_CLOEXEC, 3), -1);
@@ -422,7 +343,7 @@ NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 	/* and failures come back all the same */
 	plan.directory = "/nonexistent";
 	plan.fds[3].from = file;
-	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DIRECTORY);
+	ck_assert_int_eq(os_spawn_fails(&plan).step, SPAWN_DIRECTORY);
 }
 
 static unsigned table_size(void)
@@ -465,35 +386,6 @@ NATIVE_TEST(the_table_grows_before_it_is_shared)
 	ck_assert_uint_eq(table_size(), 1024);
 }
 
-NATIVE_TEST(more_than_can_be_lent_still_works)
-{
-	struct spawn_plan plan = os_plan();
-	int file = file_at("a", 40);
-
-	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-	for (int i = 0; i < 400; i++)
-		ck_assert_int_ne(fcntl(file, F_DUPFD_CLOEXEC, 3), -1);
-	for (int to = 3; to < 30; to++)
-		plan.fds[plan.fd_count++] = (struct spawn_fd){
-			fcntl(file, F_DUPFD_CLOEXEC, 300), to};
-	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-	ck_assert(leads_to(3, "a"));
-	ck_assert(leads_to(15, "a"));
-	ck_assert_str_eq(strrchr(os_field(out, "fds"), ' '), " 29");
-}
-
-TEST(the_status_flags_of_a_descriptor_are_left_alone)
-{
-	struct spawn_plan plan = os_plan();
-	int ends[2];
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
-	plan.fds[plan.fd_count++] = (struct spawn_fd){ends[0], 3};
-	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-	ck_assert_int_ne(fcntl(ends[0], F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_ne(fcntl(ends[0], F_GETFD) & FD_CLOEXEC, 0);
-}
-
 TEST(the_signal_state_is_clean_whatever_ours_is)
 {
 	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
@@ -521,7 +413,10 @@ TEST(a_session_of_its_own)
 	struct spawn_plan plan = os_plan();
 
 	plan.new_session = true;
+	plan.death_signal = SIGTERM;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(atoi(os_field(out, "death")), SIGTERM);
+	ck_assert_int_eq(atoi(os_field(out, "ppid")), getpid());
 	ck_assert_str_eq(os_field(out, "sid"), os_field(out, "pid"));
 	ck_assert_str_eq(os_field(out, "pgid"), os_field(out, "pid"));
 	plan.new_session = false;
@@ -550,6 +445,7 @@ NATIVE_TEST(its_oom_score_is_set_when_spawn_returns)
 		process_read(getpid(), "oom_score_adj", before, sizeof(before)),
 		0);
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
+	ck_assert_int_ne(fcntl(pidfd, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_gt(
 		process_read(pid, "oom_score_adj", score, sizeof(score)), 0);
 	ck_assert_str_eq(score, "123\n");
@@ -612,55 +508,6 @@ TEST(the_pid_is_written_into_the_environment)
 	}
 }
 
-static int start_grandchild(void)
-{
-	static const char *const argv[] = {
-		"sh", "-c", "echo $$; exec sleep 60", NULL};
-	const char *candidates[] = {"/bin/sh", NULL};
-	struct spawn_plan plan = plan_for(candidates);
-	struct spawn_failure failure;
-	pid_t pid;
-	int pidfd;
-
-	plan.argv = (char *const *)(uintptr_t)argv;
-	plan.death_signal = SIGKILL;
-	plan.new_session = true;
-	return spawn(&plan, &pid, &pidfd, &failure);
-}
-
-NATIVE_TEST(the_child_dies_with_its_parent)
-{
-	int ends[2];
-	char text[32] = "";
-	pid_t parent;
-	int pidfd;
-	struct pollfd poll_one = {.events = POLLIN};
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	parent = fork();
-	if (parent == 0) {
-		(void)dup2(ends[1], 1);
-		_exit(start_grandchild() == 0 && pause() ? 0 : 1);
-	}
-	ck_assert_int_gt(read(ends[0], text, sizeof(text) - 1), 0);
-	pidfd = pidfd_of(atoi(text));
-	ck_assert_int_ne(pidfd, -1);
-	ck_assert_int_eq(kill(parent, SIGKILL), 0);
-	poll_one.fd = pidfd;
-	ck_assert_int_eq(poll(&poll_one, 1, 10000), 1);
-	ck_assert_int_eq(waitpid(parent, NULL, 0), parent);
-}
-
-TEST(death_of_the_parent_is_asked_for)
-{
-	struct spawn_plan plan = os_plan();
-
-	plan.death_signal = SIGTERM;
-	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-	ck_assert_int_eq(atoi(os_field(out, "death")), SIGTERM);
-	ck_assert_int_eq(atoi(os_field(out, "ppid")), getpid());
-}
-
 TEST(pinned_to_a_cpu)
 {
 	struct spawn_plan plan = os_plan();
@@ -678,7 +525,7 @@ TEST(pinned_to_a_cpu)
 	ck_assert_int_eq(atoi(os_field(out, "Cpus_allowed_list")), (int)cpu);
 	ck_assert_ptr_null(strchr(os_field(out, "Cpus_allowed_list"), ','));
 	CPU_ZERO(&set); /* no CPU at all */
-	ck_assert_int_eq(must_fail(&plan).step, SPAWN_AFFINITY);
+	ck_assert_int_eq(os_spawn_fails(&plan).step, SPAWN_AFFINITY);
 }
 
 /* Stop the other child of our parent, once it is on its way. */
@@ -775,12 +622,8 @@ static int spawn_one_that_waits(void)
 
 NATIVE_TEST(one_that_waits_after_a_step_that_it_had_not_is_told)
 {
-	pid_t pid = fork();
-
-	/* a sanitizer's end calls prctl, too */
-	if (pid == 0)
-		_exit(spawn_one_that_waits());
-	os_reap(pid, 0);
+	/* not here: a sanitizer's end calls prctl, too */
+	ck_assert_int_eq(os_in_child(spawn_one_that_waits), 0);
 }
 
 TEST(a_program_does_not_inherit_the_patience)
@@ -796,24 +639,4 @@ TEST(a_program_does_not_inherit_the_patience)
 	plan.patience = 200 * MSEC;
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
 	ck_assert(!os_wait(pidfd).signalled);
-}
-
-TEST(a_hundred_spawns_leave_nothing)
-{
-	struct spawn_plan plan = os_plan();
-	const char *candidates[] = {"/bin/true", NULL};
-	struct spawn_failure failure;
-	unsigned before = 0;
-	pid_t pid;
-	int pidfd;
-
-	plan.candidates = candidates;
-	for (int i = 0; i < 100; i++) {
-		ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-		ck_assert_int_ne(fcntl(pidfd, F_GETFD) & FD_CLOEXEC, 0);
-		ck_assert_int_eq(os_wait(pidfd).code, 0);
-		if (i == 0)
-			before = os_open_count();
-	}
-	ck_assert_uint_eq(os_open_count(), before);
 }

@@ -38,11 +38,11 @@ static struct spawn_plan trap_plan(void)
 	return plan;
 }
 
-static bool has_hung_up(int fd)
+static bool hangs_up(int fd, int milliseconds)
 {
 	struct pollfd one = {.fd = fd, .events = POLLIN};
 
-	return poll(&one, 1, 20000) == 1 && one.revents == POLLHUP;
+	return poll(&one, 1, milliseconds) == 1 && one.revents == POLLHUP;
 }
 
 static void run_and_expect_trap(struct spawn_plan *plan)
@@ -53,16 +53,8 @@ static void run_and_expect_trap(struct spawn_plan *plan)
 	ck_assert_int_ne(trap.fd, -1);
 	ck_assert_int_eq(fcntl(trap.fd, F_GETFD), FD_CLOEXEC);
 	ck_assert_str_eq(os_field(out, "Seccomp"), "2");
-	ck_assert(has_hung_up(trap.fd)); /* nobody but the program has it */
+	ck_assert(hangs_up(trap.fd, 20000)); /* nobody but the program has it */
 	ck_assert_int_eq(close(trap.fd), 0);
-}
-
-static bool may_administer(void)
-{
-	if (privilege_has(CAP_SYS_ADMIN))
-		return true;
-	(void)fprintf(stderr, "left out: needs CAP_SYS_ADMIN\n");
-	return false;
 }
 
 /* ---- where it can be ---- */
@@ -75,15 +67,13 @@ NATIVE_TEST(the_calls_of_the_program_wait_for_us)
 	struct spawn_plan plan = trap_plan();
 	struct spawn_failure failure;
 	struct seccomp_notice n;
-	struct pollfd one = {.events = POLLIN};
 	struct pidfd_end end;
 	pid_t pid;
 	int pidfd;
 
 	plan.argv = (char *const *)(uintptr_t)argv;
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-	one.fd = trap.fd;
-	ck_assert_int_eq(poll(&one, 1, 20000), 1);
+	ck_assert(os_is_readable(trap.fd, 20000));
 	ck_assert_int_eq(seccomp_receive(trap.fd, &n), 1);
 	ck_assert_int_eq(n.call, SECCOMP_BIND);
 	ck_assert_int_eq(n.tid, pid);
@@ -93,35 +83,20 @@ NATIVE_TEST(the_calls_of_the_program_wait_for_us)
 	ck_assert_int_eq(end.code, EXDEV);
 }
 
-NATIVE_TEST(without_privilege_it_takes_no_new_privs)
+NATIVE_TEST(only_without_privilege_it_takes_no_new_privs)
 {
 	struct spawn_plan plan = trap_plan();
 
 	run_and_expect_trap(&plan);
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
-}
-
-NATIVE_TEST(with_it_the_program_may_gain_what_it_could)
-{
-	struct spawn_plan plan = trap_plan();
-
-	if (!may_administer())
+	if (!privilege_has(CAP_SYS_ADMIN) || !os_is_root("another user"))
 		return;
 	trap.privileged = true;
 	run_and_expect_trap(&plan);
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
-}
-
-NATIVE_TEST(it_comes_before_the_user_is_changed)
-{
-	struct spawn_plan plan = trap_plan();
-
-	if (!os_is_root("changing the user") || !may_administer())
-		return;
-	trap.privileged = true;
-	plan.uid = plan.gid = 65534;
+	plan.uid = plan.gid = 65534; /* it comes before that */
 	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
 	run_and_expect_trap(&plan);
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
@@ -159,12 +134,9 @@ NATIVE_TEST(the_channel_may_stand_where_targets_are)
 NATIVE_TEST(among_many_descriptors_it_comes_all_the_same)
 {
 	struct spawn_plan plan = trap_plan();
-	struct rlimit limit;
 	unsigned before;
 
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	limit.rlim_cur = limit.rlim_max < 4000 ? limit.rlim_max : 4000;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	os_limit_descriptors(4000);
 	run_and_expect_trap(&plan);
 	for (int i = 0; i < 900; i++)
 		ck_assert_int_ne(fcntl(2, F_DUPFD_CLOEXEC, 3), -1);
@@ -178,25 +150,6 @@ NATIVE_TEST(among_many_descriptors_it_comes_all_the_same)
 		ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 		ck_assert_uint_eq(os_open_count(), before);
 	}
-}
-
-NATIVE_TEST(each_of_many_spawns_has_its_own)
-{
-	struct spawn_plan plan = trap_plan();
-	unsigned before;
-
-	run_and_expect_trap(&plan);
-	before = os_open_count();
-	for (int i = 0; i < 50; i++)
-		run_and_expect_trap(&plan);
-	ck_assert_uint_eq(os_open_count(), before);
-}
-
-static bool hangs_up(int fd)
-{
-	struct pollfd one = {.fd = fd, .events = POLLIN};
-
-	return poll(&one, 1, 0) == 1 && (one.revents & POLLHUP) != 0;
 }
 
 /* What is one's and what another's, of those that are made together. */
@@ -239,17 +192,17 @@ static void make_together(const struct spawn_plan *plan, unsigned bad)
 		ck_assert_int_eq(atoi(plans[i].pid_slots[0]), list[i].pid);
 		ck_assert_int_eq(traps[i].error, 0);
 		ck_assert_int_ne(traps[i].fd, -1);
-		ck_assert(!hangs_up(traps[i].fd));
+		ck_assert(!hangs_up(traps[i].fd, 0));
 	}
 	for (unsigned i = 0; i < SPAWN_MANY; i++) {
 		if (i == bad)
 			continue;
 		ck_assert_int_eq(kill(list[i].pid, SIGKILL), 0);
 		(void)os_wait(list[i].pidfd);
-		ck_assert(has_hung_up(traps[i].fd));
+		ck_assert(hangs_up(traps[i].fd, 20000));
 		ck_assert_int_eq(close(traps[i].fd), 0);
 		for (unsigned k = i + 1; k < SPAWN_MANY; k++)
-			ck_assert(k == bad || !hangs_up(traps[k].fd));
+			ck_assert(k == bad || !hangs_up(traps[k].fd, 0));
 	}
 	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD);
 }
@@ -281,33 +234,20 @@ NATIVE_TEST(of_four_at_once_each_has_its_own)
 
 static struct spawn_failure must_fail(const struct spawn_plan *plan)
 {
-	struct spawn_failure failure;
-	unsigned before;
-	int pidfd = -1;
-	pid_t pid;
+	struct spawn_failure failure = os_spawn_fails(plan);
 
-	/* the first spawn takes a few descriptors for good */
-	(void)spawn(plan, &pid, &pidfd, &failure);
-	before = os_open_count();
-	ck_assert_int_eq(spawn(plan, &pid, &pidfd, &failure), -1);
 	ck_assert_int_eq(trap.fd, -1);
-	ck_assert_uint_eq(os_open_count(), before);
-	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD);
 	return failure;
 }
 
-TEST(a_program_that_cannot_be_run_leaves_nothing_to_hear)
+NATIVE_TEST(a_child_that_fails_leaves_nothing_to_hear)
 {
 	struct spawn_plan plan = trap_plan();
+	const char *const *good = plan.candidates;
 
 	plan.candidates = (const char *const[]){"/nonexistent", NULL};
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_EXEC);
-}
-
-NATIVE_TEST(a_child_that_does_not_come_so_far_says_nothing)
-{
-	struct spawn_plan plan = trap_plan();
-
+	plan.candidates = good;
 	plan.fds[plan.fd_count++] = (struct spawn_fd){1000, 3};
 	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DESCRIPTORS);
 	ck_assert_int_ne(trap.error, 0);
@@ -316,7 +256,7 @@ NATIVE_TEST(a_child_that_does_not_come_so_far_says_nothing)
 }
 
 /* As somebody who may not: the exit status tells what went wrong. */
-static int spawn_unallowed(bool must)
+static int spawn_unallowed(void)
 {
 	struct spawn_plan plan = trap_plan();
 	struct spawn_failure failure;
@@ -328,12 +268,11 @@ static int spawn_unallowed(bool must)
 	if (geteuid() == 0 && setresuid(65534, 65534, 65534) == -1)
 		return 1;
 	trap.privileged = true; /* which is not so */
-	trap.must = must;
 	plan.candidates = (const char *const[]){"/bin/true", NULL};
 	got = spawn(&plan, &pid, &pidfd, &failure);
 	if (trap.fd != -1 || trap.error != EACCES)
 		return 2;
-	if (!must)
+	if (!trap.must)
 		return got == 0 ? 0 : 3;
 	if (got != -1 || failure.step != SPAWN_TRAP || failure.error != EACCES)
 		return 4;
@@ -347,14 +286,10 @@ static int spawn_unallowed(bool must)
 		: 6;
 }
 
-/* must: 0 or 1 */
 NATIVE_TEST_LOOP(where_it_is_not_allowed_only_who_must_have_it_fails, 0, 2)
 {
-	pid_t pid = fork();
-
-	if (pid == 0)
-		_exit(spawn_unallowed(_i == 1));
-	os_reap(pid, 0);
+	trap.must = _i == 1;
+	ck_assert_int_eq(os_in_child(spawn_unallowed), 0);
 }
 
 NATIVE_TEST(under_another_listener_the_program_runs_without)
