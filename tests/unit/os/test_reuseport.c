@@ -20,21 +20,6 @@
 static struct sockaddr_storage at; /* where the sockets of a test listen */
 static socklen_t at_size;
 
-static void set(int fd, int level, int option, int value)
-{
-	ck_assert_int_eq(
-		setsockopt(fd, level, option, &value, sizeof(value)), 0);
-}
-
-static int get(int fd, int level, int option)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
-	return value;
-}
-
 static void find_address(int fd)
 {
 	at_size = sizeof(at);
@@ -53,7 +38,7 @@ static int first_of(int family)
 	socklen_t size = family == AF_INET ? sizeof(v4) : sizeof(v6);
 
 	ck_assert_int_ne(fd, -1);
-	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	os_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	ck_assert_int_eq(bind(fd, address, size), 0);
 	ck_assert_int_eq(listen(fd, 100), 0);
 	find_address(fd);
@@ -337,15 +322,15 @@ TEST(it_is_like_the_first)
 	struct stat other;
 	int second;
 
-	set(first, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set(first, IPPROTO_TCP, TCP_DEFER_ACCEPT, 7);
+	os_set(first, SOL_SOCKET, SO_KEEPALIVE, 1);
+	os_set(first, IPPROTO_TCP, TCP_DEFER_ACCEPT, 7);
 	(void)fcntl(first, F_SETFL, O_NONBLOCK);
 	second = join(first);
-	ck_assert_int_eq(get(second, SOL_SOCKET, SO_KEEPALIVE), 1);
-	ck_assert_int_eq(get(second, IPPROTO_TCP, TCP_DEFER_ACCEPT),
-		get(first, IPPROTO_TCP, TCP_DEFER_ACCEPT));
-	ck_assert_int_eq(get(second, IPPROTO_IPV6, IPV6_V6ONLY),
-		get(first, IPPROTO_IPV6, IPV6_V6ONLY));
+	ck_assert_int_eq(os_get(second, SOL_SOCKET, SO_KEEPALIVE), 1);
+	ck_assert_int_eq(os_get(second, IPPROTO_TCP, TCP_DEFER_ACCEPT),
+		os_get(first, IPPROTO_TCP, TCP_DEFER_ACCEPT));
+	ck_assert_int_eq(os_get(second, IPPROTO_IPV6, IPV6_V6ONLY),
+		os_get(first, IPPROTO_IPV6, IPV6_V6ONLY));
 	ck_assert_int_ne(fcntl(second, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_eq(fcntl(second, F_GETFD), FD_CLOEXEC);
 	sockdiag_queue(second, &queue);
@@ -381,7 +366,7 @@ TEST(nobody_joins_one_that_is_alone)
 	int first = first_of(AF_INET);
 	int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	set(stranger, SOL_SOCKET, SO_REUSEPORT, 1);
+	os_set(stranger, SOL_SOCKET, SO_REUSEPORT, 1);
 	os_fails(bind(stranger, (struct sockaddr *)&at, at_size), EADDRINUSE);
 	(void)close(stranger);
 	reuseport_leave(first);
@@ -432,10 +417,10 @@ TEST(deaf_ones_still_answer_who_has_begun)
 
 	share(second, 0, 1);
 	ck_assert_int_eq(reuseport_hear(second, first), 0);
-	ck_assert_int_eq(get(second, IPPROTO_IP, IP_MINTTL), 0);
+	ck_assert_int_eq(os_get(second, IPPROTO_IP, IP_MINTTL), 0);
 	client = ask();
 	reuseport_deafen(second);
-	ck_assert_int_eq(get(second, IPPROTO_IP, IP_MINTTL), 255);
+	ck_assert_int_eq(os_get(second, IPPROTO_IP, IP_MINTTL), 255);
 	ck_assert_uint_eq(waiting(second), 1);
 	(void)close(client);
 	reuseport_leave(first);
@@ -461,7 +446,7 @@ TEST_LOOP(a_handshake_that_does_not_end_is_seen, 0, 2)
 	int client;
 
 	ck_assert_int_eq(sockdiag_half_open(first, 0), 0);
-	set(first, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30);
+	os_set(first, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30);
 	client = ask();
 	ck_assert_int_eq(sockdiag_half_open(first, 0), 1);
 	ck_assert_int_eq(sockdiag_half_open(first, 3), 0);

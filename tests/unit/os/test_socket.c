@@ -60,15 +60,6 @@ static struct socket_facts look(int fd)
 	return facts;
 }
 
-static int option(int fd, int level, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	ck_assert_int_eq(getsockopt(fd, level, name, &value, &size), 0);
-	return value;
-}
-
 /* A client of 127.0.0.1; -1 and errno. */
 static int connect_v4(uint16_t port)
 {
@@ -82,20 +73,6 @@ static int connect_v4(uint16_t port)
 		return -1;
 	}
 	return fd;
-}
-
-static bool has_v6(void)
-{
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in6 at = {
-		.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
-	bool has = fd != -1 &&
-		bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0;
-
-	if (!has)
-		(void)fprintf(stderr, "left out: no IPv6 here\n");
-	fd_close(&fd);
-	return has;
 }
 
 TEST(a_tcp_listener_listens)
@@ -113,7 +90,7 @@ TEST(a_tcp_listener_listens)
 	ck_assert_str_eq(facts.text, text);
 	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_REUSEADDR), 1);
+	ck_assert_int_eq(os_get(fd, SOL_SOCKET, SO_REUSEADDR), 1);
 	ck_assert_int_ne(connect_v4(facts.port), -1);
 }
 
@@ -160,10 +137,10 @@ TEST(a_bare_port_is_all_addresses_by_one_socket)
 	struct socket_facts facts = look(fd);
 
 	ck_assert_int_ne(connect_v4(facts.port), -1);
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	ck_assert_int_eq(facts.family, AF_INET6);
-	ck_assert_int_eq(option(fd, IPPROTO_IPV6, IPV6_V6ONLY), 0);
+	ck_assert_int_eq(os_get(fd, IPPROTO_IPV6, IPV6_V6ONLY), 0);
 	ck_assert_int_eq(strncmp(facts.text, "tcp:[::]:", 9), 0);
 }
 
@@ -172,7 +149,7 @@ TEST(v6_alone_leaves_v4_free)
 	struct socket_plan plan = plan_on(AF_INET6, SOCK_STREAM, 0);
 	struct socket_facts facts;
 
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	(void)memset(plan.ip, 0, sizeof(plan.ip));
 	plan.v6only = 1;
@@ -192,7 +169,7 @@ TEST(what_only_this_machine_reaches_is_known)
 	(void)memset(plan.ip, 0, sizeof(plan.ip));
 	ck_assert(!socket_is_loopback(open_plan(&plan)));
 	ck_assert(!socket_is_loopback(-1));
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	plan = plan_on(AF_INET6, SOCK_STREAM, 0);
 	ck_assert(socket_is_loopback(open_plan(&plan)));
@@ -232,7 +209,7 @@ TEST(an_address_of_another_machine)
 	ck_assert_ptr_nonnull(strstr(err.text, "freebind"));
 	plan.freebind = true;
 	ck_assert_int_ne(open_plan(&plan), -1);
-	if (has_v6()) {
+	if (os_has_v6()) {
 		plan = plan_on(AF_INET6, SOCK_STREAM, 0);
 		(void)memcpy(plan.ip, (uint8_t[]){0x20, 1, 0xd, 0xb8}, 4);
 		plan.freebind = true;
@@ -251,9 +228,9 @@ TEST(the_options_are_set)
 	plan.defer_accept = 3;
 	fd = open_plan(&plan);
 	ck_assert_int_ne(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_RCVBUF), 40000);
-	ck_assert_int_eq(option(fd, SOL_SOCKET, SO_SNDBUF), 60000);
-	ck_assert_int_gt(option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
+	ck_assert_int_eq(os_get(fd, SOL_SOCKET, SO_RCVBUF), 40000);
+	ck_assert_int_eq(os_get(fd, SOL_SOCKET, SO_SNDBUF), 60000);
+	ck_assert_int_gt(os_get(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 0);
 	ck_assert_int_eq(socket_set_nonblock(fd, false), 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_eq(socket_set_nonblock(fd, true), 0);

@@ -48,19 +48,13 @@ static struct place place(const char *ip, uint16_t port)
 	return p;
 }
 
-static void set(int fd, int level, int option, int value)
-{
-	ck_assert_int_eq(
-		setsockopt(fd, level, option, &value, sizeof(value)), 0);
-}
-
 static int open_socket(int family, int type, int v6only)
 {
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ne(fd, -1);
 	if (v6only != -1)
-		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only);
+		os_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only);
 	return fd;
 }
 
@@ -84,18 +78,6 @@ static struct socket_key key_for(const char *ip, uint16_t port, int v6only)
 	return key;
 }
 
-static bool has_v6(void)
-{
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd == -1) {
-		(void)fprintf(stderr, "left out: there is no IPv6 here\n");
-		return false;
-	}
-	ck_assert_int_eq(close(fd), 0);
-	return true;
-}
-
 /* ---- from a socket and an address ---- */
 
 TEST(a_key_says_all_of_a_bind)
@@ -114,7 +96,7 @@ TEST(a_key_says_all_of_a_bind)
 
 TEST(of_ipv6_it_says_if_ipv4_is_meant_too)
 {
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	ck_assert(key_for("::", 80, 1).v6only);
 	ck_assert(!key_for("::", 80, 0).v6only);
@@ -146,7 +128,7 @@ TEST(a_scope_counts_only_with_a_link_local_address)
 	struct socket_key key;
 	int fd;
 
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	fd = open_socket(AF_INET6, SOCK_STREAM, 0);
 	v6->sin6_scope_id = 3;
@@ -189,7 +171,7 @@ TEST(sizes_that_bind_takes_are_taken)
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, UINT32_MAX), -1);
 	ck_assert_int_eq(
 		socket_key_of(&key, fd, &p.room, SOCKET_ADDRESS_MAX + 1), -1);
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	fd = open_socket(AF_INET6, SOCK_STREAM, 0);
 	p = place("::1", 80);
@@ -214,7 +196,7 @@ TEST(what_could_not_be_bound_has_no_key)
 	fd = open_socket(AF_INET, SOCK_STREAM, -1);
 	p = place("::1", 80);
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, p.size), -1);
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	fd = open_socket(AF_INET6, SOCK_STREAM, 0);
 	p = place("127.0.0.1", 80);
@@ -287,7 +269,7 @@ TEST(a_guess_is_what_a_look_would_say)
 
 	ck_assert_int_eq(guess(&key, "TCP", "127.0.0.1", -1), 0);
 	ck_assert(socket_key_equal(&key, &seen));
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	ck_assert_int_eq(guess(&key, "TCPv6", "::", -1), 0);
 	seen = key_for("::", 8000, -1); /* whatever the system's default is */
@@ -320,7 +302,7 @@ TEST(what_is_not_known_of_v6only_is_the_systems_default)
 	int status;
 	pid_t pid;
 
-	if (!has_v6() || !os_is_root("a network namespace"))
+	if (!os_has_v6() || !os_is_root("a network namespace"))
 		return;
 	pid = fork();
 	if (pid == 0)
@@ -405,7 +387,7 @@ TEST(all_addresses_are_told_from_one)
 	ck_assert(socket_key_is_any(&key));
 	key = key_for("0.0.0.1", 80, -1);
 	ck_assert(!socket_key_is_any(&key));
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	key = key_for("::", 80, 1);
 	ck_assert(socket_key_is_any(&key));
@@ -430,7 +412,7 @@ TEST(a_key_is_told_as_an_address_is_written)
 	expect_text(key_for("192.168.100.255", 65535, -1),
 		"tcp:192.168.100.255:65535");
 	expect_text(key_of(fd, "127.0.0.1", 53), "udp:127.0.0.1:53");
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	expect_text(key_for("::", 80, 0), "tcp:*:80");
 	expect_text(key_for("::", 80, 1), "tcp:[::]:80");
@@ -451,7 +433,7 @@ TEST_LOOP(what_is_opened_is_bound_as_the_key_says, 0, 4)
 	struct socket_key bound;
 	int fd;
 
-	if (_i > 0 && !has_v6())
+	if (_i > 0 && !os_has_v6())
 		return;
 	key = key_for(ips[_i], 0, v6only[_i]);
 	fd = socket_key_open(&key, geteuid(), false);
@@ -540,7 +522,7 @@ TEST(v6only_decides_who_else_may_have_the_port)
 	struct socket_key v4 = key_for("0.0.0.0", 0, -1);
 	int fd;
 
-	if (!has_v6())
+	if (!os_has_v6())
 		return;
 	for (int only = 0; only < 2; only++) {
 		v6 = key_for("::", 0, only);

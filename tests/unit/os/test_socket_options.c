@@ -33,26 +33,22 @@ static void set_up(void)
 	socket_options_read(&before, theirs);
 }
 
-static void put(int fd, int level, int option, int value)
-{
-	ck_assert_int_eq(
-		setsockopt(fd, level, option, &value, sizeof(value)), 0);
-}
-
-static int get(int fd, int level, int option)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	ck_assert_int_eq(getsockopt(fd, level, option, &value, &size), 0);
-	return value;
-}
-
 /* What they have done since is done to ours. */
 static void follow(void)
 {
 	socket_options_read(&now, theirs);
 	socket_options_follow(ours, &before, &now);
+}
+
+/* Both have the same of all options. */
+static void are_equal(int one, int other)
+{
+	struct socket_options a;
+	struct socket_options b;
+
+	socket_options_read(&a, one);
+	socket_options_read(&b, other);
+	ck_assert_mem_eq(&a, &b, sizeof(a));
 }
 
 static bool is_nonblock(int fd)
@@ -94,55 +90,36 @@ TEST_LOOP(what_was_set_before_the_bind_is_set_on_ours, 0, COUNT_OF(simple))
 {
 	int level = simple[_i].level;
 	int option = simple[_i].option;
-	int unset = get(ours, level, option);
-	int value;
+	int unset = os_get(ours, level, option);
+	int same = tcp();
 
-	put(theirs, level, option, simple[_i].value);
-	value = get(theirs, level, option);
-	ck_assert_int_ne(value, unset);
+	os_set(theirs, level, option, simple[_i].value);
+	ck_assert_int_ne(os_get(theirs, level, option), unset);
+	os_set(same, level, option, simple[_i].value);
 	follow();
-	ck_assert_int_eq(get(ours, level, option), value);
-}
-
-TEST_LOOP(and_nothing_else_is_changed, 0, COUNT_OF(simple))
-{
-	struct socket_options all;
-	struct socket_options expected;
-
-	put(ours, simple[_i].level, simple[_i].option, simple[_i].value);
-	socket_options_read(&expected, ours);
-	socket_options_follow(ours, &before, &before);
-	socket_options_read(&all, ours);
-	ck_assert_mem_eq(&all, &expected, sizeof(all));
-	/* they set it, too: it stays so, and so does the rest */
-	put(theirs, simple[_i].level, simple[_i].option, simple[_i].value);
-	follow();
-	socket_options_read(&all, ours);
-	ck_assert_mem_eq(&all, &expected, sizeof(all));
+	are_equal(ours, same); /* and nothing else */
+	before = now;
+	follow(); /* it stays so */
+	are_equal(ours, same);
 }
 
 TEST(what_is_taken_back_is_taken_back)
 {
-	put(theirs, SOL_SOCKET, SO_KEEPALIVE, 1);
-	put(theirs, IPPROTO_TCP, TCP_KEEPIDLE, 10);
+	os_set(theirs, SOL_SOCKET, SO_KEEPALIVE, 1);
+	os_set(theirs, IPPROTO_TCP, TCP_KEEPIDLE, 10);
 	follow();
 	before = now;
-	put(theirs, SOL_SOCKET, SO_KEEPALIVE, 0);
+	os_set(theirs, SOL_SOCKET, SO_KEEPALIVE, 0);
 	follow();
-	ck_assert_int_eq(get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
-	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_KEEPIDLE), 10);
-}
-
-TEST(what_users_of_ours_have_set_since_is_left)
-{
-	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
-	follow();
+	ck_assert_int_eq(os_get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
+	ck_assert_int_eq(os_get(ours, IPPROTO_TCP, TCP_KEEPIDLE), 10);
+	/* what users of ours have set since is left */
 	before = now;
-	put(ours, IPPROTO_TCP, TCP_NODELAY, 0);
-	put(ours, SOL_SOCKET, SO_KEEPALIVE, 1);
-	follow(); /* the next one sets the same as the last */
-	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 0);
-	ck_assert_int_ne(get(ours, SOL_SOCKET, SO_KEEPALIVE), 0);
+	os_set(ours, IPPROTO_TCP, TCP_KEEPIDLE, 20);
+	os_set(ours, SOL_SOCKET, SO_OOBINLINE, 1);
+	follow();
+	ck_assert_int_eq(os_get(ours, IPPROTO_TCP, TCP_KEEPIDLE), 20);
+	ck_assert_int_ne(os_get(ours, SOL_SOCKET, SO_OOBINLINE), 0);
 }
 
 static const int buffers[] = {SO_RCVBUF, SO_SNDBUF};
@@ -151,13 +128,21 @@ TEST_LOOP(buffers_do_not_double_on_the_way, 0, 2)
 {
 	int option = buffers[_i];
 	int other = buffers[1 - _i];
-	int left = get(ours, SOL_SOCKET, other);
+	int left = os_get(ours, SOL_SOCKET, other);
 
-	put(theirs, SOL_SOCKET, option, 60000);
-	ck_assert_int_eq(get(theirs, SOL_SOCKET, option), 120000);
+	os_set(theirs, SOL_SOCKET, option, 60000);
+	ck_assert_int_eq(os_get(theirs, SOL_SOCKET, option), 120000);
 	follow();
-	ck_assert_int_eq(get(ours, SOL_SOCKET, option), 120000);
-	ck_assert_int_eq(get(ours, SOL_SOCKET, other), left);
+	ck_assert_int_eq(os_get(ours, SOL_SOCKET, option), 120000);
+	ck_assert_int_eq(os_get(ours, SOL_SOCKET, other), left);
+}
+
+static void set_more(
+	const int *fd, int level, int option, const void *value, socklen_t size)
+{
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(
+			setsockopt(fd[i], level, option, value, size), 0);
 }
 
 TEST(values_of_more_than_a_word_are_followed)
@@ -165,38 +150,15 @@ TEST(values_of_more_than_a_word_are_followed)
 	const struct linger linger = {1, 5};
 	const struct timeval timeout = {3, 500000};
 	const struct timeval send = {4, 0};
-	struct linger linger_got = {0};
-	struct timeval got = {0};
-	char name[16] = "";
-	socklen_t size = sizeof(linger_got);
+	const int fd[2] = {theirs, tcp()};
 
-	ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_LINGER, &linger,
-				 sizeof(linger)),
-		0);
-	ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_RCVTIMEO, &timeout,
-				 sizeof(timeout)),
-		0);
-	ck_assert_int_eq(setsockopt(theirs, SOL_SOCKET, SO_SNDTIMEO, &send,
-				 sizeof(send)),
-		0);
-	ck_assert_int_eq(
-		setsockopt(theirs, IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
+	set_more(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	set_more(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	set_more(fd, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof(send));
+	set_more(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 	follow();
-	ck_assert_int_eq(
-		getsockopt(ours, SOL_SOCKET, SO_LINGER, &linger_got, &size), 0);
-	ck_assert_int_eq(linger_got.l_onoff, 1);
-	ck_assert_int_eq(linger_got.l_linger, 5);
-	size = sizeof(got);
-	ck_assert_int_eq(
-		getsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &got, &size), 0);
-	ck_assert_int_eq(got.tv_sec, 3);
-	ck_assert_int_eq(
-		getsockopt(ours, SOL_SOCKET, SO_SNDTIMEO, &got, &size), 0);
-	ck_assert_int_eq(got.tv_sec, 4);
-	size = sizeof(name);
-	ck_assert_int_eq(
-		getsockopt(ours, IPPROTO_TCP, TCP_CONGESTION, name, &size), 0);
-	ck_assert_str_eq(name, "reno");
+	are_equal(ours, fd[1]);
+	ck_assert_int_eq(os_get(ours, SOL_SOCKET, SO_LINGER), 1); /* on */
 }
 
 TEST(options_of_ipv6_are_followed_on_ipv6)
@@ -206,18 +168,22 @@ TEST(options_of_ipv6_are_followed_on_ipv6)
 	if (theirs == -1)
 		return; /* there is none here */
 	socket_options_read(&before, theirs);
-	put(theirs, IPPROTO_IPV6, IPV6_TCLASS, 0x20);
-	put(theirs, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 44);
-	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
+	os_set(theirs, IPPROTO_IPV6, IPV6_TCLASS, 0x20);
+	os_set(theirs, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 44);
+	os_set(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
 	follow();
-	ck_assert_int_eq(get(ours, IPPROTO_IPV6, IPV6_TCLASS), 0x20);
-	ck_assert_int_eq(get(ours, IPPROTO_IPV6, IPV6_UNICAST_HOPS), 44);
-	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+	ck_assert_int_eq(os_get(ours, IPPROTO_IPV6, IPV6_TCLASS), 0x20);
+	ck_assert_int_eq(os_get(ours, IPPROTO_IPV6, IPV6_UNICAST_HOPS), 44);
+	ck_assert_int_eq(os_get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
 }
 
 TEST(nonblock_is_followed_both_ways)
 {
 	ck_assert(!before.nonblock);
+	ck_assert_int_eq(fcntl(ours, F_SETFL, O_NONBLOCK), 0);
+	follow(); /* others need it */
+	ck_assert(is_nonblock(ours));
+	ck_assert_int_eq(fcntl(ours, F_SETFL, 0), 0);
 	ck_assert_int_eq(fcntl(theirs, F_SETFL, O_NONBLOCK), 0);
 	follow();
 	ck_assert(now.nonblock);
@@ -228,13 +194,6 @@ TEST(nonblock_is_followed_both_ways)
 	ck_assert_int_eq(fcntl(theirs, F_SETFL, 0), 0);
 	follow();
 	ck_assert(!is_nonblock(ours));
-}
-
-TEST(nonblock_that_others_need_is_left)
-{
-	ck_assert_int_eq(fcntl(ours, F_SETFL, O_NONBLOCK), 0);
-	follow();
-	ck_assert(is_nonblock(ours));
 }
 
 /* ---- what cannot be ---- */
@@ -249,14 +208,14 @@ TEST(options_that_a_socket_has_not_are_left_out)
 	for (int i = 0; i < SOCKET_OPTIONS; i++)
 		missing += of_unix.list[i].size == 0;
 	ck_assert_uint_gt(missing, 10);
-	put(ours, IPPROTO_TCP, TCP_NODELAY, 1);
+	os_set(ours, IPPROTO_TCP, TCP_NODELAY, 1);
 	socket_options_follow(ours, &before, &of_unix);
-	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+	ck_assert_int_eq(os_get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
 	socket_options_read(&now, -1);
 	ck_assert(!now.nonblock);
 	ck_assert_uint_eq(now.list[0].size, 0);
 	socket_options_follow(ours, &before, &now);
-	ck_assert_int_eq(get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
+	ck_assert_int_eq(os_get(ours, IPPROTO_TCP, TCP_NODELAY), 1);
 }
 
 /* The one before the mark and the one after it are set nevertheless. */
@@ -265,28 +224,23 @@ static int follow_as_nobody(void)
 	if (setresuid(65534, 65534, 65534) == -1)
 		return 1;
 	socket_options_follow(ours, &before, &now);
-	if (get(ours, SOL_SOCKET, SO_MARK) != 0)
+	if (os_get(ours, SOL_SOCKET, SO_MARK) != 0)
 		return 2;
-	return get(ours, SOL_SOCKET, SO_PRIORITY) == 5 &&
-			get(ours, IPPROTO_TCP, TCP_NODELAY) == 1
+	return os_get(ours, SOL_SOCKET, SO_PRIORITY) == 5 &&
+			os_get(ours, IPPROTO_TCP, TCP_NODELAY) == 1
 		? 0
 		: 3;
 }
 
 ROOT_TEST(what_the_kernel_refuses_does_not_stop_the_rest)
 {
-	pid_t pid;
-
-	put(theirs, SOL_SOCKET, SO_PRIORITY, 5);
-	put(theirs, SOL_SOCKET, SO_MARK, 99);
-	put(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
+	os_set(theirs, SOL_SOCKET, SO_PRIORITY, 5);
+	os_set(theirs, SOL_SOCKET, SO_MARK, 99);
+	os_set(theirs, IPPROTO_TCP, TCP_NODELAY, 1);
 	socket_options_read(&now, theirs);
-	pid = fork();
-	if (pid == 0)
-		_exit(follow_as_nobody());
-	os_reap(pid, 0);
+	ck_assert_int_eq(os_in_child(follow_as_nobody), 0);
 	follow();
-	ck_assert_int_eq(get(ours, SOL_SOCKET, SO_MARK), 99);
+	ck_assert_int_eq(os_get(ours, SOL_SOCKET, SO_MARK), 99);
 }
 
 TEST(sharing_a_port_is_seen_and_set)
@@ -299,7 +253,7 @@ TEST(sharing_a_port_is_seen_and_set)
 	ck_assert(!socket_has_reuseport(-1));
 	ck_assert_int_eq(socket_set_reuseport(-1, true), -1);
 	/* who shares it is decided for each bind, and not followed */
-	put(theirs, SOL_SOCKET, SO_REUSEPORT, 1);
+	os_set(theirs, SOL_SOCKET, SO_REUSEPORT, 1);
 	follow();
 	ck_assert(!socket_has_reuseport(ours));
 }
