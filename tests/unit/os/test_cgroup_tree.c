@@ -355,7 +355,6 @@ TEST(only_what_is_ours_and_unused_is_swept)
 	ck_assert(is_there(BASE "/" OWN));
 	ck_assert(is_there(BASE "/somebody/4.18"));
 	ck_assert(is_there("/outside/4.18"));
-	(void)close(t.base);
 }
 
 TEST(numbers_of_groups_are_read)
@@ -381,7 +380,6 @@ TEST(numbers_of_groups_are_read)
 	ck_assert(cgroup_number(dir, "pids.max", NULL) == -1);
 	ck_assert(cgroup_number(dir, "absent", NULL) == -1);
 	ck_assert(cgroup_number(dir, "pids.current", "max ") == -1);
-	(void)close(dir);
 }
 
 /* ---- real ones ---- */
@@ -502,7 +500,6 @@ TEST(all_of_ours_move_to_a_leaf_and_back)
 	for (int i = 0; i < 2000 && unlinkat(at, name, AT_REMOVEDIR) == -1; i++)
 		(void)nanosleep(&wait_a_bit, NULL);
 	ck_assert_int_eq(faccessat(at, name, F_OK, 0), -1);
-	(void)close(at);
 }
 
 /* A process is born in its group by spawn(); all that is left in the group ends with it; and the group goes when that is so. */
@@ -558,7 +555,6 @@ TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	(void)close(dir);
 	(void)close(t.base);
 	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
-	(void)close(at);
 }
 
 static bool no_group(void *context, const char *name, const char *worker)
@@ -644,5 +640,4 @@ TEST_LOOP(what_is_left_in_a_group_of_v1_is_killed_in_some_turns, 0,
 		(void)close(dir[i]);
 	(void)close(t.base);
 	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
-	(void)close(at);
 }

@@ -53,7 +53,6 @@ TEST(data_credentials_and_descriptors_arrive)
 	ck_assert_int_eq(fstat(m.fds[1], &got), 0);
 	ck_assert_uint_eq(sent.st_ino, got.st_ino);
 	ck_assert_int_ne(fcntl(m.fds[0], F_GETFD) & FD_CLOEXEC, 0);
-	ck_assert_int_eq(close(m.fds[0]) | close(m.fds[1]), 0);
 }
 
 TEST(a_stream_passes_one_descriptor_with_its_bytes)
@@ -88,7 +87,6 @@ TEST(a_stream_passes_one_descriptor_with_its_bytes)
 	(void)close(theirs);
 	ck_assert_int_eq(fdpass_read(ours, data, sizeof(data), &m), 0);
 	os_fails(fdpass_write(ours, "x", 1, -1), EPIPE);
-	(void)close(ours);
 }
 
 TEST(too_long_a_message_is_cut_and_said_to_be)
@@ -171,7 +169,8 @@ TEST(all_descriptors_that_a_message_can_bring_are_received)
 		ck_assert_uint_eq(os_open_count(), before);
 	}
 	os_fails(fdpass_send(pair[0], "x", 1, (int[FDPASS_MOST + 1]){0},
-				 FDPASS_MOST + 1), EINVAL);
+			 FDPASS_MOST + 1),
+		EINVAL);
 }
 
 NATIVE_TEST(what_finds_no_number_is_said_to_be_lost)
@@ -207,7 +206,8 @@ TEST(a_closed_peer_and_an_empty_message)
 	ck_assert_int_eq(close(pair[0]), 0);
 	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
 	ck_assert_int_eq(m.len, 0);
-	os_fails(fdpass_send(pair[1], "x", 1, NULL, 0), EPIPE); /* and no SIGPIPE */
+	os_fails(fdpass_send(pair[1], "x", 1, NULL, 0),
+		EPIPE); /* and no SIGPIPE */
 }
 
 TEST(a_full_queue_does_not_block)
@@ -480,8 +480,8 @@ TEST(what_cannot_be_received_brings_nothing)
 
 	ck_assert_int_eq(pipe(ends), 0);
 	(void)memset(&m, 1, sizeof(m)); /* as memory is before its use */
-	os_fails(
-		fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m), ENOTSOCK);
+	os_fails(fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m),
+		ENOTSOCK);
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
 	ck_assert_int_eq(m.stuck, 0);
@@ -489,5 +489,4 @@ TEST(what_cannot_be_received_brings_nothing)
 	ck_assert_int_eq(fdpass_look(ends[0], &byte, 1, &m), -1);
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
-	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
 }

@@ -213,8 +213,6 @@ TEST(what_is_none_is_not_taken)
 		&other, &linering_events, plain)); /* it can be cut off */
 	ck_assert_int_eq(pwrite(ring.fd, "?", 1, 0), 1);
 	ck_assert(!linering_take(&other, &linering_events, ring.fd));
-	(void)close(plain);
-	(void)close(zero);
 }
 
 TEST(a_mark_that_is_wrong_is_no_more_than_wrong_lines)

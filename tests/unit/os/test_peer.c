@@ -32,6 +32,14 @@ static bool has(const char *entry)
 	return false;
 }
 
+static void all_are_there(const char *const *entries)
+{
+	for (; *entries; entries++)
+		ck_assert_msg(has(*entries), "%s", *entries);
+}
+
+#define must_have(...) all_are_there((const char *const[]){__VA_ARGS__, NULL})
+
 /* All strings have a key, and there are as many as was said. */
 static void check_strings(size_t count)
 {
@@ -48,6 +56,7 @@ static void check_strings(size_t count)
 
 static void tell(const struct peer *peer, const char *path, unsigned same)
 {
+	buffer_fini(&out); /* the one before */
 	buffer_init(&out, 0);
 	check_strings(peer_environment(&out, peer, path, same));
 }
@@ -61,6 +70,13 @@ static struct peer inet(int family, const char *far, const char *near)
 	return p;
 }
 
+static struct peer host(const char *ip)
+{
+	if (strchr(ip, ':') == NULL)
+		return inet(AF_INET, ip, "127.0.0.1");
+	return inet(AF_INET6, ip, "::1");
+}
+
 FIXTURE(os_make_dir, NULL)
 
 TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
@@ -69,19 +85,13 @@ TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
 	char text[PEER_TEXT_MAX];
 
 	tell(&p, NULL, 0);
-	ck_assert(has("PROTO=TCP"));
-	ck_assert(has("TCPREMOTEIP=192.0.2.7"));
-	ck_assert(has("TCPREMOTEPORT=4711"));
-	ck_assert(has("TCPLOCALIP=198.51.100.1"));
-	ck_assert(has("TCPLOCALPORT=80"));
-	ck_assert(has("REMOTE_ADDR=192.0.2.7"));
-	ck_assert(has("REMOTE_PORT=4711"));
+	must_have("PROTO=TCP", "TCPREMOTEIP=192.0.2.7", "TCPREMOTEPORT=4711",
+		"TCPLOCALIP=198.51.100.1", "TCPLOCALPORT=80",
+		"REMOTE_ADDR=192.0.2.7", "REMOTE_PORT=4711");
 	ck_assert(!has("TCPCONNNUM=0"));
 	ck_assert_str_eq(peer_text(text, &p), "192.0.2.7:4711");
-	buffer_fini(&out);
 	tell(&p, NULL, 3);
 	ck_assert(has("TCPCONNNUM=3"));
-	buffer_fini(&out);
 }
 
 TEST(an_ipv6_client_has_its_variables_too)
@@ -90,18 +100,13 @@ TEST(an_ipv6_client_has_its_variables_too)
 	char text[PEER_TEXT_MAX];
 
 	tell(&p, NULL, 0);
-	ck_assert(has("PROTO=TCP6"));
-	ck_assert(has("TCP6REMOTEIP=2001:db8::7"));
-	ck_assert(has("TCPREMOTEIP=2001:db8::7"));
-	ck_assert(has("TCP6LOCALIP=::1"));
-	ck_assert(has("TCP6LOCALPORT=80"));
-	ck_assert(has("REMOTE_ADDR=2001:db8::7"));
+	must_have("PROTO=TCP6", "TCP6REMOTEIP=2001:db8::7",
+		"TCPREMOTEIP=2001:db8::7", "TCP6LOCALIP=::1",
+		"TCP6LOCALPORT=80", "REMOTE_ADDR=2001:db8::7");
 	ck_assert_str_eq(peer_text(text, &p), "[2001:db8::7]:4711");
-	buffer_fini(&out);
 	p.scope = 1; /* lo */
 	tell(&p, NULL, 0);
 	ck_assert(has("TCP6INTERFACE=lo"));
-	buffer_fini(&out);
 }
 
 TEST(a_unix_client_is_told_by_its_credentials)
@@ -110,43 +115,27 @@ TEST(a_unix_client_is_told_by_its_credentials)
 	char text[PEER_TEXT_MAX];
 
 	tell(&p, "/run/x", 0);
-	ck_assert(has("PROTO=UNIX"));
-	ck_assert(has("UNIXLOCALPATH=/run/x"));
-	ck_assert(has("UNIXREMOTEPID=12"));
-	ck_assert(has("UNIXREMOTEEUID=34"));
-	ck_assert(has("UNIXREMOTEEGID=56"));
-	ck_assert(has("IPCREMOTEEUID=34"));
+	must_have("PROTO=UNIX", "UNIXLOCALPATH=/run/x", "UNIXREMOTEPID=12",
+		"UNIXREMOTEEUID=34", "UNIXREMOTEEGID=56", "IPCREMOTEEUID=34");
 	ck_assert_str_eq(peer_text(text, &p), "pid 12, uid 34");
-	buffer_fini(&out);
 	/* of another pid namespace: it has no number here */
 	p.pid = 0;
 	tell(&p, NULL, 0);
 	ck_assert(!has("UNIXREMOTEPID=0"));
-	buffer_fini(&out);
 }
 
+/* Of IPv6 a host has a whole net. */
 TEST(only_the_host_makes_two_the_same)
 {
-	struct peer a = inet(AF_INET, "192.0.2.7", "127.0.0.1");
-	struct peer b = inet(AF_INET, "192.0.2.7", "127.0.0.1");
-	struct peer six = inet(AF_INET6, "2001:db8::7", "::1");
-	struct peer un = {.family = AF_UNIX};
-
-	b.port = 1;
-	ck_assert(peer_is_same(&a, &b));
-	b.ip[3] = 8;
-	ck_assert(!peer_is_same(&a, &b));
-	ck_assert(!peer_is_same(&a, &six));
-	ck_assert(!peer_is_same(&un, &un));
-}
-
-TEST(a_host_has_a_whole_net_of_ipv6)
-{
+	const struct peer un = {.family = AF_UNIX};
 	static const struct {
 		const char *a;
 		const char *b;
 		bool same;
 	} pairs[] = {
+		{"192.0.2.7", "192.0.2.7", true},
+		{"192.0.2.7", "192.0.2.8", false},
+		{"192.0.2.7", "2001:db8::7", false},
 		{"2001:db8::7", "2001:db8::ffff:1:2:3", true},
 		{"2001:db8::7", "2001:db8:0:1::7", false},
 		{"fe80::7", "fe80::7", true},
@@ -154,12 +143,15 @@ TEST(a_host_has_a_whole_net_of_ipv6)
 	};
 
 	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
-		struct peer a = inet(AF_INET6, pairs[i].a, "::1");
-		struct peer b = inet(AF_INET6, pairs[i].b, "::1");
+		struct peer a = host(pairs[i].a);
+		struct peer b = host(pairs[i].b);
+
+		b.port = 1;
 
 		ck_assert_msg(peer_is_same(&a, &b) == pairs[i].same, "%s, %s",
 			pairs[i].a, pairs[i].b);
 	}
+	ck_assert(!peer_is_same(&un, &un));
 }
 
 static int listen_at(union address *at, socklen_t size)
@@ -185,10 +177,9 @@ static int call(const union address *at, socklen_t size)
 
 static int accept_one(int listener, struct peer *peer)
 {
-	struct pollfd one = {.fd = listener, .events = POLLIN};
 	int fd;
 
-	ck_assert_int_eq(poll(&one, 1, 5000), 1);
+	ck_assert(os_is_readable(listener, 5000));
 	fd = peer_accept(listener, peer);
 	ck_assert_int_ne(fd, -1);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -202,7 +193,6 @@ TEST(a_dual_stack_socket_tells_ipv4_as_such)
 	union address to = {.v4 = {.sin_family = AF_INET}};
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct peer peer;
-	int client;
 
 	if (fd == -1)
 		return; /* no IPv6 here */
@@ -211,33 +201,28 @@ TEST(a_dual_stack_socket_tells_ipv4_as_such)
 	os_fails(peer_accept(fd, &peer), EAGAIN);
 	to.v4.sin_port = at.v6.sin6_port;
 	to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	client = call(&to, sizeof(to.v4));
+	(void)call(&to, sizeof(to.v4));
 	(void)close(accept_one(fd, &peer));
 	ck_assert_int_eq(peer.family, AF_INET);
 	ck_assert_uint_eq(peer.local_port, ntohs(at.v6.sin6_port));
 	ck_assert_uint_eq(peer.ip[0], 127);
 	ck_assert_uint_eq(peer.local_ip[0], 127);
-	(void)close(client);
-	(void)close(fd);
 }
 
 TEST(a_unix_socket_tells_who_connected)
 {
 	union address at = {.un = {.sun_family = AF_UNIX}};
 	struct peer peer;
-	int client;
 	int fd;
 
 	(void)snprintf(
 		at.un.sun_path, sizeof(at.un.sun_path), "%s", os_path("s"));
 	fd = listen_at(&at, sizeof(at.un));
-	client = call(&at, sizeof(at.un));
+	(void)call(&at, sizeof(at.un));
 	(void)close(accept_one(fd, &peer));
 	ck_assert_int_eq(peer.family, AF_UNIX);
 	ck_assert_int_eq(peer.pid, getpid());
 	ck_assert_uint_eq(peer.uid, geteuid());
-	(void)close(client);
-	(void)close(fd);
 }
 
 TEST(what_speaks_of_a_connection_is_known)

@@ -64,8 +64,6 @@ TEST(it_is_written_by_all_and_cut_by_nobody)
 	ck_assert_uint_gt(facts.used, 0);
 	(void)munmap(a, 8192);
 	(void)munmap(b, 8192);
-	(void)close(again);
-	(void)close(fd);
 }
 
 TEST(it_is_known_by_its_seals_and_its_name)
@@ -111,5 +109,4 @@ TEST(what_cannot_be_had_is_told)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
 	ck_assert_int_eq(sharedmem_make("it", 8192, false, 0666, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "RLIMIT_FSIZE"));
-	(void)close(make(4096));
 }

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+static struct error err;
+
 static struct socket_plan plan_on(int family, int type, uint16_t port)
 {
 	struct socket_plan plan = {
@@ -42,7 +44,6 @@ static struct socket_plan plan_on(int family, int type, uint16_t port)
 static int open_plan(const struct socket_plan *plan)
 {
 	struct socket_file made;
-	struct error err;
 	int fd = socket_open(plan, &made, &err);
 
 	if (fd == -1)
@@ -51,29 +52,43 @@ static int open_plan(const struct socket_plan *plan)
 	return fd;
 }
 
+static void must_refuse(const struct socket_plan *plan, int error)
+{
+	struct socket_file made;
+
+	ck_assert_int_eq(socket_open(plan, &made, &err), -1);
+	ck_assert_int_eq(err.sys, error);
+}
+
 static struct socket_facts look(int fd)
 {
 	struct socket_facts facts;
-	struct error err;
 
 	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
 	return facts;
 }
 
-/* A client of 127.0.0.1; -1 and errno. */
+static struct sockaddr_in at; /* of 127.0.0.1 */
+
+static void set_up(void)
+{
+	at.sin_family = AF_INET;
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+}
+
+/* A client; -1 and errno. */
 static int connect_v4(uint16_t port)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == -1) {
-		(void)close(fd);
-		return -1;
-	}
-	return fd;
+	at.sin_port = htons(port);
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
 }
+
+FIXTURE(set_up, NULL)
 
 TEST(a_tcp_listener_listens)
 {
@@ -97,37 +112,16 @@ TEST(a_tcp_listener_listens)
 TEST(a_port_in_use_is_said_to_be)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	struct socket_file made;
-	struct error err;
 	unsigned before;
 
 	plan.port = look(open_plan(&plan)).port;
 	before = os_open_count();
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EADDRINUSE);
+	must_refuse(&plan, EADDRINUSE);
 	ck_assert_str_eq(err.text,
 		"cannot listen on 'the address': Address already in use");
 	ck_assert_uint_eq(os_open_count(), before);
 	plan = plan_on(AF_UNSPEC, SOCK_STREAM, plan.port);
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EADDRINUSE); /* and no second try with v4 */
-}
-
-TEST(leftovers_in_time_wait_do_not_keep_the_port)
-{
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	int fd = open_plan(&plan);
-	int client;
-	int server;
-
-	plan.port = look(fd).port;
-	client = connect_v4(plan.port);
-	server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-	ck_assert_int_ne(server, -1);
-	ck_assert_int_eq(close(server), 0); /* who closes first waits */
-	ck_assert_int_eq(close(client), 0);
-	ck_assert_int_eq(close(fd), 0);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	must_refuse(&plan, EADDRINUSE); /* and no second try with v4 */
 }
 
 TEST(a_bare_port_is_all_addresses_by_one_socket)
@@ -142,21 +136,10 @@ TEST(a_bare_port_is_all_addresses_by_one_socket)
 	ck_assert_int_eq(facts.family, AF_INET6);
 	ck_assert_int_eq(os_get(fd, IPPROTO_IPV6, IPV6_V6ONLY), 0);
 	ck_assert_int_eq(strncmp(facts.text, "tcp:[::]:", 9), 0);
-}
-
-TEST(v6_alone_leaves_v4_free)
-{
-	struct socket_plan plan = plan_on(AF_INET6, SOCK_STREAM, 0);
-	struct socket_facts facts;
-
-	if (!os_has_v6())
-		return;
-	(void)memset(plan.ip, 0, sizeof(plan.ip));
+	plan.family = AF_INET6;
 	plan.v6only = 1;
-	facts = look(open_plan(&plan));
-	ck_assert_int_eq(connect_v4(facts.port), -1);
-	plan = plan_on(AF_INET, SOCK_STREAM, facts.port);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	fd = open_plan(&plan);
+	ck_assert_int_eq(os_get(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 }
 
 TEST(what_only_this_machine_reaches_is_known)
@@ -181,7 +164,6 @@ TEST(a_privileged_port_says_what_would_help)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 79);
 	struct socket_file made;
-	struct error err;
 
 	if (geteuid() == 0) {
 		ck_assert_int_eq(setgroups(0, NULL), 0);
@@ -200,12 +182,9 @@ TEST(a_privileged_port_says_what_would_help)
 TEST(an_address_of_another_machine)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	struct socket_file made;
-	struct error err;
 
 	(void)memcpy(plan.ip, (uint8_t[]){192, 0, 2, 1}, 4); /* RFC 5737 */
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EADDRNOTAVAIL);
+	must_refuse(&plan, EADDRNOTAVAIL);
 	ck_assert_ptr_nonnull(strstr(err.text, "freebind"));
 	plan.freebind = true;
 	ck_assert_int_ne(open_plan(&plan), -1);
@@ -241,7 +220,6 @@ TEST(an_interface_that_is_not_there_is_named)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct socket_file made;
-	struct error err;
 
 	plan.interface = "nosuch0";
 	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
@@ -258,14 +236,11 @@ TEST(udp_is_bound_and_not_shared)
 	int fd = open_plan(&plan);
 	struct socket_facts facts = look(fd);
 	struct queue_facts queue;
-	struct socket_file made;
-	struct error err;
 
 	ck_assert(!facts.listening);
 	ck_assert_int_eq(strncmp(facts.text, "udp:127.0.0.1:", 14), 0);
 	plan.port = facts.port;
-	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
-	ck_assert_int_eq(err.sys, EADDRINUSE);
+	must_refuse(&plan, EADDRINUSE);
 	sockdiag_queue(fd, &queue);
 	ck_assert_int_eq(queue.depth, -1);
 	ck_assert_int_eq(queue.limit, -1);
@@ -275,7 +250,6 @@ TEST(udp_is_bound_and_not_shared)
 TEST(what_is_no_socket_is_refused)
 {
 	struct socket_facts facts;
-	struct error err;
 
 	ck_assert_int_eq(socket_look(os_null(), &facts, &err), -1);
 	ck_assert_int_eq(err.sys, ENOTSOCK);
@@ -343,24 +317,18 @@ TEST(who_was_accepted_is_seen_until_it_is_closed)
 TEST(what_overflows_is_counted)
 {
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in to = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct queue_facts queue;
 	nsec_t deadline = clock_now() + 10 * SECOND;
+	struct queue_facts queue = {.drops = 0};
 	int fd;
 
 	plan.backlog = 1;
 	fd = open_plan(&plan);
-	to.sin_port = htons(look(fd).port);
-	for (int i = 0; i < 8; i++) {
-		int client = socket(
-			AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-		(void)connect(client, (const struct sockaddr *)&to, sizeof(to));
-	}
-	do {
+	at.sin_port = htons(look(fd).port);
+	for (int i = 0; i < 8; i++)
+		(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
+			(const struct sockaddr *)&at, sizeof(at));
+	while (queue.drops == 0 && clock_now() < deadline)
 		sockdiag_queue(fd, &queue);
-	} while (queue.drops == 0 && clock_now() < deadline);
 	ck_assert_int_gt(queue.drops, 0);
 	ck_assert_int_eq(queue.depth, 2); /* backlog + 1 */
 }
@@ -379,17 +347,6 @@ TEST(what_has_no_queue_tells_none)
 	ck_assert_int_eq(queue.depth, -1);
 }
 
-/* A listener whose port was asked for by number. */
-static int open_with_port(int family)
-{
-	struct socket_plan plan = plan_on(family, SOCK_STREAM, 0);
-	int fd = open_plan(&plan);
-
-	plan.port = look(fd).port;
-	ck_assert_int_eq(close(fd), 0);
-	return open_plan(&plan);
-}
-
 /* Is who connects accepted, and alive? */
 static bool serves(int fd)
 {
@@ -405,49 +362,46 @@ static bool serves(int fd)
 		write(client, "x", 1) == 1 && read(server, &peer, 1) == 1;
 }
 
-TEST(what_was_shut_down_listens_again_on_its_port)
+/* On a port that the kernel chose, and takes back at the shutdown. */
+static int listen_somewhere(int option)
 {
-	int fd = open_with_port(AF_INET);
-	uint16_t port = look(fd).port;
-
-	ck_assert(!sockdiag_is_shut(fd));
-	ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
-	ck_assert(!look(fd).listening);
-	ck_assert_int_eq(socket_revive(fd, 9), 0);
-	ck_assert(look(fd).listening);
-	ck_assert_uint_eq(look(fd).port, port);
-	ck_assert(!sockdiag_is_shut(fd));
-	ck_assert_int_eq(queue_of(fd, 0).limit, 9);
-	ck_assert(serves(fd));
-}
-
-/* Who shuts it down when it is shut leaves a mark that listen(2) keeps. */
-/* The kernel takes such a port back at the shutdown. */
-TEST(a_port_that_the_kernel_chose_is_the_same_afterwards)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint16_t port;
-	int on = 1;
 
-	ck_assert_int_eq(
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	os_set(fd, SOL_SOCKET, option, 1);
 	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(listen(fd, 5), 0);
-	port = look(fd).port;
+	return fd;
+}
+
+TEST(what_was_shut_down_listens_again_on_its_port)
+{
+	int fd = listen_somewhere(SO_REUSEADDR);
+	uint16_t port = look(fd).port;
+
 	ck_assert_uint_ne(port, 0);
+	ck_assert(!sockdiag_is_shut(fd));
 	for (int i = 0; i < 5; i++) {
 		ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+		ck_assert(!look(fd).listening);
 		ck_assert_int_eq(socket_revive(fd, 9), 0);
+		ck_assert(look(fd).listening);
+		ck_assert(!sockdiag_is_shut(fd));
 		ck_assert_uint_eq(look(fd).port, port);
+		ck_assert_int_eq(queue_of(fd, 0).limit, 9);
 		ck_assert(serves(fd));
 	}
 }
+
+/* Who shuts it down when it is shut leaves a mark that listen(2) keeps. */
+
 TEST(what_was_shut_down_twice_serves_again)
 {
-	int fd = open_with_port(AF_INET);
+	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
+	int fd = open_plan(&plan);
 
+	plan.port = look(fd).port; /* asked for by its number */
+	ck_assert_int_eq(close(fd), 0);
+	fd = open_plan(&plan);
 	ck_assert_int_eq(shutdown(fd, SHUT_RD), 0);
 	ck_assert_int_eq(shutdown(fd, SHUT_RDWR), -1);
 	ck_assert_int_eq(socket_backlog(fd, 9), 0);
@@ -460,24 +414,13 @@ TEST(what_was_shut_down_twice_serves_again)
 
 TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int list[100];
-	int on = 1;
 
 	for (int i = 0; i < 100; i++) {
-		list[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		ck_assert_int_eq(setsockopt(list[i], SOL_SOCKET, SO_REUSEPORT,
-					 &on, sizeof(on)),
-			0);
-		ck_assert_int_eq(
-			bind(list[i], (const struct sockaddr *)&at, sizeof(at)),
-			0);
-		ck_assert_int_eq(listen(list[i], 1), 0);
+		list[i] = listen_somewhere(SO_REUSEPORT);
 		at.sin_port = htons(look(list[i]).port);
 	}
-	for (int i = 1; i < 100;
-		i += 7) { /* the first has no port of its own */
+	for (int i = 1; i < 100; i += 7) { /* the first has no own port */
 		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), 0);
 		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), -1);
 		ck_assert_int_eq(listen(list[i], 1), 0);

@@ -73,19 +73,17 @@ NATIVE_TEST_LOOP(what_cannot_be_run_is_told, 0, COUNT_OF(refused))
 {
 	const char *path = refused[_i].path;
 	struct spawn_failure f;
-	int fd;
 
 	os_write(os_path("plain"), "#!/bin/sh\n", 0644);
 	os_write(os_path("garbage"), "touch /tmp/never\n", 0755);
 	os_write(os_path("busy"), "#!/bin/sh\n", 0755);
-	fd = open(os_path("busy"), O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ne(open(os_path("busy"), O_WRONLY | O_CLOEXEC), -1);
 	ck_assert_int_eq(symlink("loop", os_path("loop")), 0);
 	f = fail_with(*path == '/' ? path : os_path(path));
 	ck_assert_int_eq(f.step, SPAWN_EXEC);
 	ck_assert_int_eq(f.error, refused[_i].error);
 	ck_assert_int_eq(spawn_exit_status(&f), refused[_i].status);
 	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), refused[_i].text));
-	ck_assert_int_eq(close(fd), 0);
 }
 
 TEST(what_no_candidate_is_is_told_by_its_name)

@@ -61,7 +61,6 @@ TEST(what_is_written_is_read_by_the_next_one)
 	ck_assert_int_eq(statefile_open(&f, at, true, &err), 0);
 	ck_assert_uint_eq(statefile_at(&f, 2)->serial, 3);
 	ck_assert_ptr_eq(statefile_claim(&f), statefile_at(&f, 1));
-	statefile_close(&f);
 }
 
 TEST(it_grows_and_reuses_and_ends_somewhere)
@@ -127,7 +126,6 @@ TEST(at_rest_it_is_out_of_our_memory_and_whole)
 	ck_assert_uint_eq(past.entries[499].serial, 500);
 	state_past_fini(&past);
 	ck_assert_uint_eq(statefile_at(&f, 499)->serial, 500);
-	statefile_close(&f);
 }
 
 /* The first ones ask /proc when they were born, and the others the clock. */
@@ -154,7 +152,6 @@ TEST(a_child_is_in_it_before_it_runs)
 		ck_assert_uint_eq(e->birth.start, facts.start);
 		(void)os_wait(pidfd);
 	}
-	statefile_close(&f);
 }
 
 TEST(one_that_was_removed_is_made_anew)
@@ -175,7 +172,6 @@ TEST(one_that_was_removed_is_made_anew)
 	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
 	ck_assert_uint_eq(past.entries[0].restarts, 5);
 	state_past_fini(&past);
-	statefile_close(&f);
 }
 
 /* ---- what is not believed ---- */
