@@ -15,23 +15,31 @@
 #include <unistd.h>
 
 static int pair[2];
+static struct fdpass_message m;
+static char data[64];
 
 static void make_pair(int type)
 {
-	int on = 1;
-
 	ck_assert_int_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair), 0);
-	ck_assert_int_eq(
-		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)),
-		0);
+	os_set(pair[1], SOL_SOCKET, SO_PASSCRED, 1);
+}
+
+static void put(const char *text, size_t len)
+{
+	ck_assert_int_eq(fdpass_send(pair[0], text, len, NULL, 0), 0);
+}
+
+/* One message, of so many bytes. */
+static void receive(ssize_t len)
+{
+	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	ck_assert_int_eq(m.len, len);
 }
 
 FIXTURE(os_make_dir, NULL)
 
 TEST(data_credentials_and_descriptors_arrive)
 {
-	struct fdpass_message m;
-	char data[16];
 	struct stat sent;
 	struct stat got;
 	int fds[2] = {os_null(), -1};
@@ -59,8 +67,6 @@ TEST(a_stream_passes_one_descriptor_with_its_bytes)
 {
 	int ours;
 	int theirs;
-	struct fdpass_message m;
-	char data[64];
 	int fds[2] = {os_null(), os_null()};
 
 	ck_assert_int_eq(fdpass_pair(&ours, &theirs), 0);
@@ -89,36 +95,37 @@ TEST(a_stream_passes_one_descriptor_with_its_bytes)
 	os_fails(fdpass_write(ours, "x", 1, -1), EPIPE);
 }
 
-TEST(too_long_a_message_is_cut_and_said_to_be)
+TEST(odd_messages_are_said_to_be)
 {
-	struct fdpass_message m;
-	char data[4];
+	int n = 0;
 
 	make_pair(SOCK_DGRAM);
-	ck_assert_int_eq(fdpass_send(pair[0], "0123456789", 10, NULL, 0), 0);
-	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	put("0123456789", 10);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, 4, &m), 1);
 	ck_assert(m.cut);
 	ck_assert_int_eq(m.len, 10);
 	ck_assert_mem_eq(data, "0123", 4);
-	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 0);
-}
-
-TEST(who_is_not_told_is_nobody)
-{
-	struct fdpass_message m;
-	int off = 0;
-	char data[4];
-
-	make_pair(SOCK_DGRAM);
+	ck_assert_int_eq(fdpass_receive(pair[1], data, 4, &m), 0);
+	put("", 0);
+	receive(0);
+	/* who is not told is nobody */
+	os_set(pair[1], SOL_SOCKET, SO_PASSCRED, 0);
+	put("a", 1);
 	(void)memset(&m, 0x55, sizeof(m));
-	ck_assert_int_eq(
-		setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &off, sizeof(off)),
-		0);
-	ck_assert_int_eq(fdpass_send(pair[0], "a", 1, NULL, 0), 0);
-	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	receive(1);
 	ck_assert(!m.has_cred);
 	ck_assert_int_eq(m.cred.pid, 0);
 	ck_assert_uint_eq(m.cred.uid, 0);
+	/* a full queue does not block */
+	make_pair(SOCK_SEQPACKET);
+	while (fdpass_send(pair[0], "0123456789", 10, NULL, 0) == 0)
+		ck_assert_int_lt(n++, 1000000);
+	ck_assert_int_eq(errno, EAGAIN);
+	/* nor does a closed peer end us by SIGPIPE */
+	make_pair(SOCK_SEQPACKET);
+	ck_assert_int_eq(close(pair[0]), 0);
+	receive(0);
+	os_fails(fdpass_send(pair[1], "x", 1, NULL, 0), EPIPE);
 }
 
 /* Send `count` descriptors in one message, past what fdpass_send() takes. */
@@ -150,9 +157,7 @@ static void send_many(size_t count)
 TEST(all_descriptors_that_a_message_can_bring_are_received)
 {
 	static const size_t counts[] = {8, 9, 100, FDPASS_MOST};
-	struct fdpass_message m;
 	unsigned before;
-	char data[4];
 
 	make_pair(SOCK_DGRAM);
 	before = os_open_count();
@@ -175,49 +180,14 @@ TEST(all_descriptors_that_a_message_can_bring_are_received)
 
 NATIVE_TEST(what_finds_no_number_is_said_to_be_lost)
 {
-	struct fdpass_message m;
-	struct rlimit limit;
-	struct rlimit before;
-	char data[4];
-
 	make_pair(SOCK_DGRAM);
 	send_many(2);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-	limit = before;
-	limit.rlim_cur =
-		(rlim_t)pair[1] + 2; /* one more, as pair[1] is the last */
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+	/* one more, as pair[1] is the last */
+	os_limit_descriptors((unsigned long)pair[1] + 2);
+	receive(1);
+	os_limit_descriptors(1024);
 	ck_assert_uint_eq(m.fd_count, 1);
 	ck_assert(m.lost);
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
-
-TEST(a_closed_peer_and_an_empty_message)
-{
-	struct fdpass_message m;
-	char data[4];
-
-	make_pair(SOCK_DGRAM);
-	ck_assert_int_eq(fdpass_send(pair[0], "", 0, NULL, 0), 0);
-	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
-	ck_assert_int_eq(m.len, 0);
-	make_pair(SOCK_SEQPACKET);
-	ck_assert_int_eq(close(pair[0]), 0);
-	ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
-	ck_assert_int_eq(m.len, 0);
-	os_fails(fdpass_send(pair[1], "x", 1, NULL, 0),
-		EPIPE); /* and no SIGPIPE */
-}
-
-TEST(a_full_queue_does_not_block)
-{
-	int n = 0;
-
-	make_pair(SOCK_SEQPACKET);
-	while (fdpass_send(pair[0], "0123456789", 10, NULL, 0) == 0)
-		ck_assert_int_lt(n++, 1000000);
-	ck_assert_int_eq(errno, EAGAIN);
 }
 
 static void send_to(const char *path)
@@ -231,9 +201,7 @@ static void send_to(const char *path)
 
 TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 {
-	struct fdpass_message m;
 	struct error err;
-	char data[16];
 	int dir = open(os_dir, O_PATH | O_CLOEXEC);
 	int fd = socket_open_at(dir, "notify", SOCK_DGRAM, 0600, -1, -1, &err);
 	struct socket_plan plan = {.family = AF_UNIX,
@@ -262,49 +230,44 @@ TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 
 /* ---- from others ---- */
 
-static struct fdpass_message apart;
-static char text[64];
-
 static int receive_apart(void)
 {
-	(void)memset(text, 0, sizeof(text));
+	(void)memset(data, 0, sizeof(data));
 	return fdpass_receive_apart(
-		pair[1], text, sizeof(text), FDPASS_NOTHING, &apart);
+		pair[1], data, sizeof(data), FDPASS_NOTHING, &m);
 }
 
 static ssize_t read_apart(enum fdpass_take take)
 {
-	(void)memset(text, 0, sizeof(text));
-	return fdpass_read_apart(pair[1], text, sizeof(text), take, &apart);
+	(void)memset(data, 0, sizeof(data));
+	return fdpass_read_apart(pair[1], data, sizeof(data), take, &m);
 }
 
 TEST(what_brings_nothing_comes_as_ever)
 {
 	make_pair(SOCK_DGRAM);
 	ck_assert_int_eq(receive_apart(), 0);
-	ck_assert_int_eq(fdpass_send(pair[0], "one", 3, NULL, 0), 0);
-	ck_assert_int_eq(fdpass_send(pair[0], "", 0, NULL, 0), 0);
-	ck_assert_int_eq(fdpass_send(pair[0], "two", 3, NULL, 0), 0);
+	put("one", 3);
+	put("", 0);
+	put("two", 3);
 	ck_assert_int_eq(receive_apart(), 1);
-	ck_assert_str_eq(text, "one");
-	ck_assert_int_eq(apart.len, 3);
-	ck_assert(apart.has_cred && !apart.lost && !apart.cut);
-	ck_assert_int_eq(apart.cred.pid, getpid());
+	ck_assert_str_eq(data, "one");
+	ck_assert_int_eq(m.len, 3);
+	ck_assert(m.has_cred && !m.lost && !m.cut);
+	ck_assert_int_eq(m.cred.pid, getpid());
 	ck_assert_int_eq(receive_apart(), 1);
-	ck_assert_int_eq(apart.len, 0);
+	ck_assert_int_eq(m.len, 0);
 	ck_assert_int_eq(receive_apart(), 1);
-	ck_assert_str_eq(text, "two");
+	ck_assert_str_eq(data, "two");
 	ck_assert_int_eq(receive_apart(), 0);
 }
 
 TEST(what_was_looked_at_is_taken_away_alone)
 {
-	struct fdpass_message m;
-	char data[8];
 
 	make_pair(SOCK_DGRAM);
-	ck_assert_int_eq(fdpass_send(pair[0], "one", 3, NULL, 0), 0);
-	ck_assert_int_eq(fdpass_send(pair[0], "two", 3, NULL, 0), 0);
+	put("one", 3);
+	put("two", 3);
 	ck_assert_int_eq(fdpass_look(pair[1], data, sizeof(data), &m), 1);
 	ck_assert_mem_eq(data, "one", 3);
 	ck_assert_int_eq(fdpass_skip(pair[1]), 1);
@@ -322,23 +285,23 @@ NATIVE_TEST(what_is_not_wanted_never_gets_here_and_is_closed)
 	make_pair(SOCK_DGRAM);
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
 	ck_assert_int_eq(fdpass_send(pair[0], "BARRIER=1", 9, &ends[1], 1), 0);
-	ck_assert_int_eq(fdpass_send(pair[0], "next", 4, NULL, 0), 0);
+	put("next", 4);
 	ck_assert_int_eq(close(ends[1]), 0);
 	ck_assert_int_eq(read(ends[0], &byte, 1), -1); /* it is on its way */
 	unsigned before = os_open_count();
 	ck_assert_int_eq(receive_apart(), 1);
-	ck_assert_str_eq(text, "BARRIER=1");
-	ck_assert(apart.has_cred && apart.lost);
-	ck_assert_int_eq(apart.cred.pid, getpid());
-	ck_assert_uint_eq(apart.fd_count, 0);
-	ck_assert_int_eq(apart.stuck, 0);
+	ck_assert_str_eq(data, "BARRIER=1");
+	ck_assert(m.has_cred && m.lost);
+	ck_assert_int_eq(m.cred.pid, getpid());
+	ck_assert_uint_eq(m.fd_count, 0);
+	ck_assert_int_eq(m.stuck, 0);
 	ck_assert_int_eq(read(ends[0], &byte, 1), 0); /* EOF */
 	send_many(FDPASS_MOST);
 	ck_assert_int_eq(receive_apart(), 1);
-	ck_assert_str_eq(text, "next");
-	ck_assert(!apart.lost);
+	ck_assert_str_eq(data, "next");
+	ck_assert(!m.lost);
 	ck_assert_int_eq(receive_apart(), 1);
-	ck_assert(apart.lost);
+	ck_assert(m.lost);
 	ck_assert_uint_eq(os_open_count(), before);
 }
 
@@ -351,7 +314,7 @@ NATIVE_TEST(what_may_not_be_received_stays)
 	unsigned before = os_open_count();
 	for (int i = 0; i < 2; i++) {
 		os_fails(read_apart(FDPASS_LEAVE), EBUSY);
-		ck_assert(apart.lost);
+		ck_assert(m.lost);
 	}
 	ck_assert_int_eq(read_apart(FDPASS_NOTHING), 1);
 	ck_assert_uint_eq(os_open_count(), before);
@@ -365,13 +328,13 @@ static bool takes(const int *fds, size_t count)
 
 	ck_assert_int_eq(fdpass_send(pair[0], "bb", 2, fds, count), 0);
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 2);
-	ck_assert_str_eq(text, "bb");
-	took = apart.fd_count == 1;
+	ck_assert_str_eq(data, "bb");
+	took = m.fd_count == 1;
 	ck_assert_uint_eq(os_open_count(), before + took);
-	ck_assert_int_eq(apart.lost, !took);
+	ck_assert_int_eq(m.lost, !took);
 	if (took)
-		ck_assert_int_ne(fcntl(apart.fds[0], F_GETFD) & FD_CLOEXEC, 0);
-	fdpass_drop(&apart);
+		ck_assert_int_ne(fcntl(m.fds[0], F_GETFD) & FD_CLOEXEC, 0);
+	fdpass_drop(&m);
 	return took;
 }
 
@@ -389,15 +352,15 @@ NATIVE_TEST(one_socket_is_taken_if_it_is_wanted)
 	ck_assert(!takes(fds, 2));
 	ck_assert(takes(fds, 1));
 	/* with what came before it */
-	ck_assert_int_eq(fdpass_send(pair[0], "aaaa", 4, NULL, 0), 0);
+	put("aaaa", 4);
 	ck_assert_int_eq(fdpass_send(pair[0], "b", 1, fds, 1), 0);
 	ck_assert_int_eq(fdpass_send(pair[0], "c", 1, &null, 1), 0);
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 5);
-	ck_assert_str_eq(text, "aaaab");
-	ck_assert_uint_eq(apart.fd_count, 1);
-	fdpass_drop(&apart);
+	ck_assert_str_eq(data, "aaaab");
+	ck_assert_uint_eq(m.fd_count, 1);
+	fdpass_drop(&m);
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1);
-	ck_assert(apart.lost);
+	ck_assert(m.lost);
 	(void)shutdown(pair[0], SHUT_RDWR);
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 0);
 }
@@ -438,16 +401,16 @@ NATIVE_TEST(an_urgent_byte_is_one_of_the_others)
 	if (!send_urgently(NULL, 0))
 		return;
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1); /* not: nothing there */
-	ck_assert_str_eq(text, "!");
+	ck_assert_str_eq(data, "!");
 	unsigned before = os_open_count();
 	for (int i = 0; i < 3; i++) {
 		ck_assert(send_urgently(i == 1 ? pair : &null, 1));
 		ck_assert_int_eq(fdpass_send(pair[0], "x", 1, &null, 1), 0);
 	}
 	while (read_apart(FDPASS_SOCKET) > 0) {
-		(void)strncat(all, text, sizeof(all) - strlen(all) - 1);
-		lost += apart.lost;
-		fdpass_drop(&apart);
+		(void)strncat(all, data, sizeof(all) - strlen(all) - 1);
+		lost += m.lost;
+		fdpass_drop(&m);
 		ck_assert_uint_eq(os_open_count(), before);
 	}
 	ck_assert_int_eq(errno, EAGAIN);
@@ -457,24 +420,17 @@ NATIVE_TEST(an_urgent_byte_is_one_of_the_others)
 
 NATIVE_TEST(a_socket_without_a_number_is_lost)
 {
-	struct rlimit limit;
-	struct rlimit before;
-
 	make_pair(SOCK_STREAM);
 	ck_assert_int_eq(fdpass_send(pair[0], "x", 1, pair, 1), 0);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-	limit = before;
-	limit.rlim_cur = (rlim_t)pair[1] + 1; /* which is the last */
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	os_limit_descriptors((unsigned long)pair[1] + 1);
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1);
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-	ck_assert(apart.lost);
-	ck_assert_uint_eq(apart.fd_count, 0);
+	os_limit_descriptors(1024);
+	ck_assert(m.lost);
+	ck_assert_uint_eq(m.fd_count, 0);
 }
 
 TEST(what_cannot_be_received_brings_nothing)
 {
-	struct fdpass_message m;
 	int ends[2];
 	char byte;
 
