@@ -12,20 +12,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* Write a file of the made /sys, and the directories above it. */
+/* Write a file of the made /sys. */
 static void put(const char *path, const char *text)
 {
-	char whole[512];
-	char *at;
+	char whole[128];
 
-	(void)snprintf(
-		whole, sizeof(whole), "%s/sys/devices/system/%s", os_dir, path);
-	for (at = whole + strlen(os_dir) + 1; (at = strchr(at, '/')); at++) {
-		*at = '\0';
-		(void)mkdir(whole, 0755); /* there already: fine */
-		*at = '/';
-	}
-	os_write(whole, text, 0644);
+	(void)snprintf(whole, sizeof(whole), "sys/devices/system/%s", path);
+	os_put(whole, text);
 }
 
 static void put_core(unsigned cpu, const char *siblings)
@@ -35,6 +28,16 @@ static void put_core(unsigned cpu, const char *siblings)
 	(void)snprintf(path, sizeof(path),
 		"cpu/cpu%u/topology/thread_siblings_list", cpu);
 	put(path, siblings);
+}
+
+/* Four cores with two threads, whose numbers are neighbours or not. */
+static void put_eight(bool neighbours)
+{
+	static const char *const near[] = {"0-1\n", "2-3\n", "4-5\n", "6-7\n"};
+	static const char *const far[] = {"0,4\n", "1,5\n", "2,6\n", "3,7\n"};
+
+	for (unsigned cpu = 0; cpu < 8; cpu++)
+		put_core(cpu, neighbours ? near[cpu / 2] : far[cpu % 4]);
 }
 
 /* The order of these CPUs, ascending, as "0 2 1 3". */
@@ -62,18 +65,12 @@ FIXTURE(os_make_dir, NULL)
 
 TEST(cores_come_before_their_second_threads)
 {
-	/* as most PCs number them: 4 cores, and their second threads */
-	for (unsigned cpu = 0; cpu < 8; cpu++)
-		put_core(cpu,
-			(const char *const[]){
-				"0,4\n", "1,5\n", "2,6\n", "3,7\n"}[cpu % 4]);
+	/* as most PCs number them */
+	put_eight(false);
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 1 2 3 4 5 6 7");
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 4 1 5 2 6 3 7");
-	/* as clouds do: both threads of a core side by side */
-	for (unsigned cpu = 0; cpu < 8; cpu++)
-		put_core(cpu,
-			(const char *const[]){
-				"0-1\n", "2-3\n", "4-5\n", "6-7\n"}[cpu / 2]);
+	/* as clouds do */
+	put_eight(true);
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 2 4 6 1 3 5 7");
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 1 2 3 4 5 6 7");
 }
@@ -85,10 +82,7 @@ TEST(one_node_is_filled_before_the_next)
 	put("node/online", "0,2\n");
 	put("node/node0/cpulist", "0,2,4,6\n");
 	put("node/node2/cpulist", "1,3,5,7\n");
-	for (unsigned cpu = 0; cpu < 8; cpu++)
-		put_core(cpu,
-			(const char *const[]){
-				"0,4\n", "1,5\n", "2,6\n", "3,7\n"}[cpu % 4]);
+	put_eight(false);
 	/* all cores, the first node's first; then all second threads */
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", false), "0 2 1 3 4 6 5 7");
 	ck_assert_str_eq(order("0 1 2 3 4 5 6 7", true), "0 4 2 6 1 5 3 7");
@@ -96,10 +90,7 @@ TEST(one_node_is_filled_before_the_next)
 
 TEST(only_what_may_be_used_counts)
 {
-	for (unsigned cpu = 0; cpu < 8; cpu++)
-		put_core(cpu,
-			(const char *const[]){
-				"0,4\n", "1,5\n", "2,6\n", "3,7\n"}[cpu % 4]);
+	put_eight(false);
 	/* a cpuset of second threads alone: each is a core's first then */
 	ck_assert_str_eq(order("4 5 6 7", false), "4 5 6 7");
 	ck_assert_str_eq(order("1 4 5 6", false), "1 4 6 5");
@@ -108,6 +99,8 @@ TEST(only_what_may_be_used_counts)
 
 TEST(what_cannot_be_read_is_a_core_of_its_own)
 {
+	ck_assert_str_eq(order("0 1 9", false), "0 1 9");
+	ck_assert_str_eq(order("0 1 9", true), "0 1 9");
 	/* CPU 1 was taken offline just now, CPU 2's file makes no sense */
 	put_core(0, "0,3\n");
 	put_core(2, "garbage");
@@ -117,12 +110,6 @@ TEST(what_cannot_be_read_is_a_core_of_its_own)
 	ck_assert_str_eq(order("0 1 2 3", true), "0 3 1 2");
 	put("node/online", "0-1\n"); /* and no lists */
 	ck_assert_str_eq(order("0 1 2 3", false), "0 1 2 3");
-}
-
-TEST(nothing_at_all_is_known)
-{
-	ck_assert_str_eq(order("0 1 9", false), "0 1 9");
-	ck_assert_str_eq(order("0 1 9", true), "0 1 9");
 }
 
 TEST(cpus_are_counted_and_chosen_by_turn)
@@ -180,31 +167,26 @@ static uint64_t slice_of(pid_t pid)
 	return words[3];
 }
 
-/* In a process of its own; its child's exit status is the answer. */
-static int ask_child(int nice_value)
-{
-	pid_t pid = fork();
-	uint64_t usual = slice_of(0);
-	int status;
+static int nice_value;
+static uint64_t usual;
 
-	if (pid == 0) {
-		(void)setpriority(PRIO_PROCESS, 0, nice_value);
-		affinity_be_prompt();
-		pid = fork();
-		if (pid == 0)
-			_exit(slice_of(0) != usual ||
-				getpriority(PRIO_PROCESS, 0) != nice_value);
-		(void)waitpid(pid, &status, 0);
-		_exit(WEXITSTATUS(status));
-	}
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return WEXITSTATUS(status);
+static int is_usual(void)
+{
+	return slice_of(0) != usual ||
+		getpriority(PRIO_PROCESS, 0) != nice_value;
+}
+
+static int have_a_child(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, nice_value);
+	affinity_be_prompt();
+	return os_in_child(is_usual);
 }
 
 TEST(a_short_slice_is_for_this_process_alone)
 {
-	ck_assert_int_eq(ask_child(0), 0);
-	ck_assert_int_eq(ask_child(3), 0);
-	if (geteuid() == 0) /* the kernel would reset it, too, for children */
-		ck_assert_int_eq(ask_child(-5), 0);
+	usual = slice_of(0);
+	/* below 0 the kernel would reset it, too, for children */
+	for (nice_value = geteuid() == 0 ? -5 : 0; nice_value < 4; nice_value++)
+		ck_assert_int_eq(os_in_child(have_a_child), 0);
 }

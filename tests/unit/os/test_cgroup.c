@@ -10,25 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Write a file of the fake tree, and the directories above it. */
-static void put(const char *path, const char *text)
-{
-	char whole[512];
-	char *at;
-
-	(void)snprintf(whole, sizeof(whole), "%s%s", os_dir, path);
-	for (at = whole + strlen(os_dir) + 1; (at = strchr(at, '/')); at++) {
-		*at = '\0';
-		(void)mkdir(whole, 0755); /* there already: fine */
-		*at = '/';
-	}
-	os_write(whole, text, 0644);
-}
-
 static void put_v2(const char *own)
 {
-	put("/proc/self/cgroup", own);
-	put("/proc/self/mountinfo",
+	os_put("/proc/self/cgroup", own);
+	os_put("/proc/self/mountinfo",
 		"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 		"30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 "
 		"cgroup2 rw,nsdelegate\n");
@@ -39,14 +24,14 @@ FIXTURE(os_make_dir, NULL)
 TEST(v2_takes_the_smallest_of_all_ancestors)
 {
 	put_v2("0::/a/b/c\n");
-	put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
-	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
-	put("/sys/fs/cgroup/a/b/c/cpu.max", "400000 100000\n");
-	put("/sys/fs/cgroup/a/memory.max", "2000000\n");
-	put("/sys/fs/cgroup/a/b/memory.max", "1000000\n");
-	put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
-	put("/sys/fs/cgroup/a/b/c/pids.max", "77\n");
-	put("/sys/fs/cgroup/a/b/c/memory.events",
+	os_put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+	os_put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+	os_put("/sys/fs/cgroup/a/b/c/cpu.max", "400000 100000\n");
+	os_put("/sys/fs/cgroup/a/memory.max", "2000000\n");
+	os_put("/sys/fs/cgroup/a/b/memory.max", "1000000\n");
+	os_put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
+	os_put("/sys/fs/cgroup/a/b/c/pids.max", "77\n");
+	os_put("/sys/fs/cgroup/a/b/c/memory.events",
 		"low 0\nhigh 0\nmax 3\noom 2\noom_kill 5\n"
 		"oom_group_kill 0\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 2); /* 1.5 */
@@ -68,7 +53,7 @@ TEST(the_quota_is_rounded_up)
 
 	put_v2("0::/a\n");
 	for (size_t i = 0; i < COUNT_OF(quotas); i++) {
-		put("/sys/fs/cgroup/a/cpu.max", quotas[i].text);
+		os_put("/sys/fs/cgroup/a/cpu.max", quotas[i].text);
 		ck_assert_uint_eq(cgroup_cpu_quota(os_dir), quotas[i].cpus);
 	}
 }
@@ -76,20 +61,20 @@ TEST(the_quota_is_rounded_up)
 TEST(in_a_container_of_its_own_namespace)
 {
 	put_v2("0::/\n");
-	put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
+	os_put("/sys/fs/cgroup/cpu.max", "300000 100000\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 3);
 	/* what is above us by name cannot be reached by the mount */
-	put("/proc/self/cgroup", "0::/../../host\n");
+	os_put("/proc/self/cgroup", "0::/../../host\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 3);
 }
 
 static void put_v1(void)
 {
-	put("/proc/self/cgroup",
+	os_put("/proc/self/cgroup",
 		"9:name=systemd:/\n8:pids:/box\n"
 		"4:memory:/box/inner\n"
 		"2:cpu,cpuacct:/box/inner\n");
-	put("/proc/self/mountinfo",
+	os_put("/proc/self/mountinfo",
 		"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 		"31 22 0:28 / /cg\\040roots rw - tmpfs tmpfs rw\n"
 		"32 31 0:29 / /cg\\040roots/cpu rw,relatime shared:1 - cgroup "
@@ -99,18 +84,19 @@ static void put_v1(void)
 		"34 31 0:31 / /cg\\040roots/pids rw - cgroup cgroup rw,pids\n"
 		"35 31 0:32 / /cg\\040roots/systemd rw - cgroup cgroup "
 		"rw,name=systemd\n");
-	put("/cg roots/cpu/box/cpu.cfs_quota_us", "250000\n");
-	put("/cg roots/cpu/box/cpu.cfs_period_us", "100000\n");
-	put("/cg roots/cpu/box/inner/cpu.cfs_quota_us", "-1\n");
-	put("/cg roots/cpu/box/inner/cpu.cfs_period_us", "100000\n");
-	put("/cg roots/memory/memory.limit_in_bytes", "9223372036854771712\n");
-	put("/cg roots/memory/box/memory.limit_in_bytes", "5000000\n");
-	put("/cg roots/memory/box/inner/memory.limit_in_bytes",
+	os_put("/cg roots/cpu/box/cpu.cfs_quota_us", "250000\n");
+	os_put("/cg roots/cpu/box/cpu.cfs_period_us", "100000\n");
+	os_put("/cg roots/cpu/box/inner/cpu.cfs_quota_us", "-1\n");
+	os_put("/cg roots/cpu/box/inner/cpu.cfs_period_us", "100000\n");
+	os_put("/cg roots/memory/memory.limit_in_bytes",
 		"9223372036854771712\n");
-	put("/cg roots/memory/box/inner/memory.oom_control",
+	os_put("/cg roots/memory/box/memory.limit_in_bytes", "5000000\n");
+	os_put("/cg roots/memory/box/inner/memory.limit_in_bytes",
+		"9223372036854771712\n");
+	os_put("/cg roots/memory/box/inner/memory.oom_control",
 		"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
-	put("/cg roots/pids/box/pids.max", "max\n");
-	put("/cg roots/pids/pids.max", "500\n");
+	os_put("/cg roots/pids/box/pids.max", "max\n");
+	os_put("/cg roots/pids/pids.max", "500\n");
 }
 
 TEST(v1_takes_each_controller_from_its_hierarchy)
@@ -125,14 +111,15 @@ TEST(v1_takes_each_controller_from_its_hierarchy)
 
 TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
 {
-	put("/proc/self/cgroup", "4:memory:/box\n1:name=systemd:/\n0::/unit\n");
-	put("/proc/self/mountinfo",
+	os_put("/proc/self/cgroup",
+		"4:memory:/box\n1:name=systemd:/\n0::/unit\n");
+	os_put("/proc/self/mountinfo",
 		"33 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup "
 		"rw,memory\n"
 		"41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 "
 		"rw\n");
-	put("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "123456\n");
-	put("/sys/fs/cgroup/unified/unit/cpu.max", "100000 100000\n");
+	os_put("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", "123456\n");
+	os_put("/sys/fs/cgroup/unified/unit/cpu.max", "100000 100000\n");
 	ck_assert_int_eq(cgroup_version(os_dir), 1);
 	ck_assert_uint_eq(cgroup_memory_limit(os_dir), 123456);
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 1);
@@ -142,17 +129,17 @@ TEST(a_mount_of_a_part_of_the_hierarchy)
 {
 	/* Docker with v1 and without a namespace: the paths of the host, of
 	 * which only our own part is mounted */
-	put("/proc/self/cgroup", "2:cpu:/docker/abc/sub\n");
-	put("/proc/self/mountinfo",
+	os_put("/proc/self/cgroup", "2:cpu:/docker/abc/sub\n");
+	os_put("/proc/self/mountinfo",
 		"32 31 0:29 /docker/abc /sys/fs/cgroup/cpu ro - cgroup cgroup "
 		"rw,cpu\n");
-	put("/sys/fs/cgroup/cpu/sub/cpu.cfs_quota_us", "700000\n");
-	put("/sys/fs/cgroup/cpu/sub/cpu.cfs_period_us", "100000\n");
-	put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "600000\n");
-	put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+	os_put("/sys/fs/cgroup/cpu/sub/cpu.cfs_quota_us", "700000\n");
+	os_put("/sys/fs/cgroup/cpu/sub/cpu.cfs_period_us", "100000\n");
+	os_put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "600000\n");
+	os_put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 6);
 	/* a path that only begins with the same letters is elsewhere */
-	put("/proc/self/cgroup", "2:cpu:/docker/abcdef/sub\n");
+	os_put("/proc/self/cgroup", "2:cpu:/docker/abcdef/sub\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 6);
 }
 
@@ -165,39 +152,27 @@ static unsigned reported(int inotify)
 	return got < 0 ? 0 : (unsigned)got / sizeof(struct inotify_event);
 }
 
-static void set(const char *path, const char *text)
-{
-	char whole[512];
-	int fd;
-
-	(void)snprintf(whole, sizeof(whole), "%s%s", os_dir, path);
-	fd = open(whole, O_WRONLY);
-	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	(void)close(fd);
-}
-
 TEST(writes_to_what_limits_the_cpus_are_reported)
 {
 	int fd = inotify_init1(IN_NONBLOCK);
 
 	put_v2("0::/a/b\n");
 	ck_assert_uint_eq(cgroup_cpu_watch(os_dir, fd), 0);
-	put("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
-	put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
-	put("/sys/fs/cgroup/a/b/cpuset.cpus", "0-3\n");
-	put("/sys/fs/cgroup/a/b/memory.max", "max\n");
-	put("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
+	os_put("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
+	os_put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+	os_put("/sys/fs/cgroup/a/b/cpuset.cpus", "0-3\n");
+	os_put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+	os_put("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
 	ck_assert_uint_eq(cgroup_cpu_watch(os_dir, fd), 3);
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);
 	ck_assert_uint_eq(reported(fd), 0); /* we only read */
-	set("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
+	os_put("/sys/fs/cgroup/a/cpu.max", "150000 100000\n");
 	ck_assert_uint_eq(reported(fd), 1);
-	set("/sys/fs/cgroup/a/b/cpuset.cpus", "0-1\n");
-	set("/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n");
+	os_put("/sys/fs/cgroup/a/b/cpuset.cpus", "0-1\n");
+	os_put("/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n");
 	ck_assert_uint_eq(reported(fd), 2);
-	set("/sys/fs/cgroup/a/b/memory.max", "1000\n");
-	set("/sys/fs/cgroup/a/b/c/cpu.max", "9 9\n"); /* not ours */
+	os_put("/sys/fs/cgroup/a/b/memory.max", "1000\n");
+	os_put("/sys/fs/cgroup/a/b/c/cpu.max", "9 9\n"); /* not ours */
 	ck_assert_uint_eq(reported(fd), 0);
 }
 
@@ -219,7 +194,7 @@ TEST(oom_kills_of_the_machine_stand_in)
 	int fd;
 
 	put_v2("0::/\n"); /* the root cgroup has no memory.events */
-	put("/proc/vmstat", "nr_free_pages 1\noom_kill 11\nnr_x 3\n");
+	os_put("/proc/vmstat", "nr_free_pages 1\noom_kill 11\nnr_x 3\n");
 	ck_assert_int_eq(cgroup_oom_kills(os_dir), 11);
 	fd = cgroup_oom_open(os_dir);
 	ck_assert_int_eq(cgroup_oom_read(fd), 11);
@@ -227,16 +202,16 @@ TEST(oom_kills_of_the_machine_stand_in)
 		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			"nr_some_counter_%d %d\n", i, i * 1000);
 	(void)strncat(text, "oom_kill 12\nnr_x 3\n", 30);
-	put("/proc/vmstat", text);
+	os_put("/proc/vmstat", text);
 	ck_assert_int_eq(cgroup_oom_read(fd), 12);
-	put("/proc/vmstat", "nothing\nof_the_kind 1\nno newline");
+	os_put("/proc/vmstat", "nothing\nof_the_kind 1\nno newline");
 	ck_assert_int_eq(cgroup_oom_read(fd), -1);
 }
 
 TEST(mangled_tables_do_no_harm)
 {
-	put("/proc/self/cgroup", "\n:\n::\n0::\nx\n4:memory\n0::/a\n");
-	put("/proc/self/mountinfo",
+	os_put("/proc/self/cgroup", "\n:\n::\n0::\nx\n4:memory\n0::/a\n");
+	os_put("/proc/self/mountinfo",
 		"\n - \n1 2 3\n1 2 3 - cgroup2\n1 2 3 / /x\\04 - cgroup2 s rw\n"
 		"1 2 3 4 5 6 7 8 9\n");
 	ck_assert_uint_eq(cgroup_cpu_quota(os_dir), 0);

@@ -264,7 +264,6 @@ TEST(what_brings_nothing_comes_as_ever)
 
 TEST(what_was_looked_at_is_taken_away_alone)
 {
-
 	make_pair(SOCK_DGRAM);
 	put("one", 3);
 	put("two", 3);

@@ -182,7 +182,6 @@ static struct seccomp_notice hear_v6only(void)
 
 static void reap(pid_t pid, int signal)
 {
-
 	os_reap(pid, signal);
 }
 
