@@ -99,6 +99,18 @@ static void start_on(int its_out, int its_err)
 	(void)close(pair[1]);
 }
 
+/* Its output is a socket. */
+static void start_on_socket(void)
+{
+	int pair[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	start_on(pair[1], pair[1]);
+	(void)close(pair[1]);
+	out = pair[0];
+}
+
 static void start(void)
 {
 	int o[2];
@@ -174,6 +186,12 @@ static void choose_sink(enum logwire_sink sink, bool colour)
 	send_packet(&packet, NULL);
 }
 
+static void start_prefixed(void)
+{
+	start();
+	choose_sink(LOGWIRE_PREFIX, false);
+}
+
 /* A pipe whose lines are worker 7's, in slot 2 of "web". */
 static void add_pipe(uint32_t stream, enum logwire_sink sink, int read_end)
 {
@@ -224,14 +242,14 @@ static void say(int fd, const char *text)
 	ck_assert_int_eq(write(fd, text, strlen(text)), (int)strlen(text));
 }
 
-static int status_at_end(void)
+static void ends_well(void)
 {
 	int status;
 
+	(void)close(channel);
 	ck_assert_int_eq(waitpid(logger, &status, 0), logger);
 	logger = 0;
-	ck_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	ck_assert_int_eq(status, 0);
 }
 
 /* --- Its readers --- */
@@ -278,7 +296,6 @@ static void expect_end(int fd)
 
 /* --- Lines --- */
 
-/* All that worker 7 has, in one packet. */
 FIXTURE(setup, teardown)
 
 TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
@@ -294,8 +311,7 @@ TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 	int o[2];
 	int e[2];
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	ck_assert_int_eq(pipe2(o, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
 	ck_assert_int_eq(
@@ -309,8 +325,7 @@ TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 	expect(err, "web.2 | two\n");
 	(void)close(o[1]);
 	(void)close(e[1]);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
+	ends_well();
 	ck_assert_int_eq(linering_look(&ring), 0);
 	ck_assert_int_eq(linering_read(&ring, 0, &lines), 0);
 	ck_assert_ptr_nonnull(memmem(lines.text, lines.len, "one\n", 4));
@@ -324,20 +339,18 @@ TEST(lines_get_the_name_of_their_worker_and_go_where_they_went)
 	int o;
 	int e;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	e = add(2);
 	say(o, "hello\nworld\n\n");
 	expect(out, "web.2 | hello\nweb.2 | world\nweb.2 | \n");
 	say(e, "oh\n");
 	expect(err, "web.2 | oh\n");
-	(void)close(channel);
 	(void)close(o);
 	(void)close(e);
+	ends_well();
 	expect_end(out);
 	expect_end(err);
-	ck_assert_int_eq(status_at_end(), 0);
 }
 
 TEST(a_line_is_written_when_it_is_whole_or_at_the_end)
@@ -345,8 +358,7 @@ TEST(a_line_is_written_when_it_is_whole_or_at_the_end)
 	int o;
 	int e;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	e = add(2);
 	say(o, "begun, ");
@@ -363,8 +375,7 @@ TEST(bytes_of_every_kind_pass)
 	static const char bytes[] = "a\0b\x1b[31m\xff\r\n";
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	ck_assert_int_eq(write(o, bytes, sizeof(bytes) - 1), 11);
 	while (said[0].len < 19)
@@ -373,82 +384,20 @@ TEST(bytes_of_every_kind_pass)
 	ck_assert_mem_eq(said[0].data, "web.2 | a\0b\x1b[31m\xff\r\n", 19);
 }
 
-TEST(a_line_of_a_mebibyte_comes_in_pieces_that_are_marked)
+TEST(a_long_line_comes_in_pieces_that_are_marked)
 {
-	static const char first[] = "web.2 | ";
-	static const char further[] = "web.2 + ";
-	const size_t whole = (size_t)1024 * 1024;
-	size_t pieces = 0;
-	size_t got = 0;
-	size_t at = 0;
-	char block[16384];
-	int o;
+	char line[10000];
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	(void)memset(block, 'x', sizeof(block));
-	for (size_t n = 0; n < whole; n += sizeof(block)) {
-		ck_assert_int_eq(write(o, block, sizeof(block)), 16384);
-		/* up to one piece is kept back */
-		while (said[0].len < n + sizeof(block) - 8192)
-			ck_assert(read_more(out, &said[0]));
-	}
-	say(o, "\nend\n");
-	while (!ends_with(&said[0], "| end\n"))
+	(void)memset(line, 'x', sizeof(line));
+	start_prefixed();
+	ck_assert_int_eq(
+		dprintf(add(1), "%.*s\nend\n", (int)sizeof(line), line),
+		sizeof(line) + 5);
+	while (!ends_with(&said[0], "\nweb.2 | end\n"))
 		ck_assert(read_more(out, &said[0]));
-	for (; got < whole; pieces++) {
-		char *line = said[0].data + at;
-		char *end = memchr(line, '\n', said[0].len - at);
-
-		ck_assert_mem_eq(line, pieces == 0 ? first : further, 8);
-		for (line += 8; line < end; line++, got++)
-			ck_assert_int_eq(*line, 'x');
-		at = (size_t)(end + 1 - said[0].data);
-	}
-	ck_assert_uint_eq(got, whole);
-	ck_assert_uint_eq(pieces, whole / 8192);
-	ck_assert_uint_eq(said[0].len - at, strlen("web.2 | end\n"));
-}
-
-TEST(where_stdout_and_stderr_are_one_the_order_is_kept)
-{
-	int both[2];
-	int o;
-	int e;
-
-	ck_assert_int_eq(pipe2(both, O_CLOEXEC), 0);
-	start_on(both[1], both[1]);
-	(void)close(both[1]);
-	out = both[0];
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	e = add(2);
-	for (int i = 0; i < 20; i++) {
-		say(i % 2 == 0 ? o : e, "line\n");
-		expect(out, "web.2 | line\n");
-	}
-}
-
-TEST(a_file_gets_the_lines_too)
-{
-	char path[] = "/tmp/test_logger.XXXXXX";
-	int file = mkostemp(path, O_CLOEXEC);
-	char text[64] = "";
-	int o;
-
-	ck_assert_int_ne(file, -1);
-	(void)unlink(path);
-	start_on(file, file);
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	say(o, "to a file\n");
-	(void)close(o);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
-	ck_assert_int_eq(pread(file, text, sizeof(text) - 1, 0), 18);
-	ck_assert_str_eq(text, "web.2 | to a file\n");
-	(void)close(file);
+	ck_assert_mem_eq(said[0].data, "web.2 | xx", 10);
+	ck_assert_ptr_nonnull(strstr(said[0].data, "x\nweb.2 + xx"));
+	ck_assert_uint_eq(said[0].len, sizeof(line) + 8 + 1 + 8 + 1 + 12);
 }
 
 static int open_terminal(int *other)
@@ -465,39 +414,38 @@ static int open_terminal(int *other)
 	return master;
 }
 
-TEST(on_a_terminal_names_are_coloured_and_bytes_harmless)
+/* Those that are copied elsewhere are lines here too. */
+TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
 {
+	static const struct {
+		uint32_t sink;
+		bool colour;
+		const char *text, *shown;
+	} rows[] = {
+		{0, true, "\x1b]0;title\a\xff gr\xc3\xbc\xc3\x9f\r\n",
+			"web.2 |\x1b[0m \\x1b]0;title\\x07\\xff "
+			"gr\xc3\xbc\xc3\x9f\r\n"},
+		{0, false, "\x1b[1;31mred\x1b[m \x1b[31 \x1b[2J\n",
+			"web.2 | \x1b[1;31mred\x1b[m "
+			"\\x1b[31 \\x1b[2J\x1b[0m\r\n"},
+		{LOGWIRE_COPY, false, "\x1b]0;title\a\n",
+			"web.2 | \\x1b]0;title\\x07\r\n"},
+	};
+	int fds[2];
 	int terminal;
-	int o;
 
 	out = open_terminal(&terminal);
 	start_on(terminal, terminal);
-	choose_sink(LOGWIRE_PREFIX, true);
-	o = add(1);
-	say(o, "\x1b]0;title\a\xff gr\xc3\xbc\xc3\x9f\r\n");
+	choose_sink(LOGWIRE_PREFIX, rows[_i].colour);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	add_pipe(1, rows[_i].sink, fds[0]);
+	say(fds[1], rows[_i].text);
 	while (!ends_with(&said[0], "\n"))
 		ck_assert(read_more(out, &said[0]));
-	ck_assert_str_eq(buffer_text(&said[0]) + 5,
-		"web.2 |\x1b[0m \\x1b]0;title\\x07\\xff "
-		"gr\xc3\xbc\xc3\x9f\r\n");
-	ck_assert_mem_eq(said[0].data, "\x1b[3", 3);
-	(void)close(terminal);
-}
-
-TEST(on_a_terminal_a_worker_may_colour_its_lines)
-{
-	int terminal;
-	int o;
-
-	out = open_terminal(&terminal);
-	start_on(terminal, terminal);
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	say(o, "\x1b[1;31mred\x1b[m \x1b[31 \x1b[2J\n");
-	while (!ends_with(&said[0], "\n"))
-		ck_assert(read_more(out, &said[0]));
-	ck_assert_str_eq(buffer_text(&said[0]),
-		"web.2 | \x1b[1;31mred\x1b[m \\x1b[31 \\x1b[2J\x1b[0m\r\n");
+	if (rows[_i].colour)
+		ck_assert_mem_eq(said[0].data, "\x1b[3", 3);
+	ck_assert_str_eq(buffer_text(&said[0]) + (rows[_i].colour ? 5 : 0),
+		rows[_i].shown);
 	(void)close(terminal);
 }
 
@@ -543,6 +491,20 @@ static void count(
 	}
 }
 
+/* So many have come or were dropped; how many were dropped? */
+static unsigned long expect_all(unsigned long lines)
+{
+	unsigned long came = 0;
+	unsigned long dropped = 0;
+
+	while (came + dropped < lines) {
+		ck_assert(read_more(out, &said[0]));
+		count(&said[0], &came, &dropped);
+	}
+	ck_assert_uint_eq(came + dropped, lines);
+	return dropped;
+}
+
 static unsigned long kib_of(const char *field)
 {
 	char path[64];
@@ -576,8 +538,6 @@ TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
 {
 	int pair[2];
 	int e[2];
-	int status;
-	char byte;
 
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -586,34 +546,25 @@ TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
 	start_at(pair[1], e[1], e[1]);
 	(void)close(pair[1]);
 	(void)close(e[1]);
-	ck_assert_int_eq(read(e[0], &byte, 1), 0);
-	ck_assert_int_eq(waitpid(logger, &status, 0), logger);
-	logger = 0;
-	ck_assert(WIFEXITED(status));
-	ck_assert_int_eq(WEXITSTATUS(status), 0);
-	(void)close(e[0]);
+	err = e[0];
+	expect_end(err);
+	ends_well();
 }
 
 TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 {
 	const unsigned long lines = 200000; /* 20 MB */
-	unsigned long came = 0;
-	unsigned long dropped = 0;
+	unsigned long dropped;
 	unsigned long before;
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	say(o, "warm\n");
 	expect(out, "web.2 | warm\n");
 	before = kib_of("VmRSS:");
 	flood(o, lines); /* nobody reads; it comes to its end all the same */
-	while (came + dropped < lines) {
-		ck_assert(read_more(out, &said[0]));
-		count(&said[0], &came, &dropped);
-	}
-	ck_assert_uint_eq(came + dropped, lines);
+	dropped = expect_all(lines);
 	ck_assert_uint_gt(dropped, lines / 2);
 	if (!SANITIZED)
 		ck_assert_uint_lt(kib_of("VmHWM:"), before + 1536);
@@ -624,72 +575,13 @@ TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 
 TEST(a_socket_that_is_not_read_stops_nobody)
 {
-	const unsigned long lines = 20000;
-	unsigned long came = 0;
-	unsigned long dropped = 0;
-	int pair[2];
 	int o;
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	start_on(pair[1], pair[1]);
-	(void)close(pair[1]);
-	out = pair[0];
+	start_on_socket();
 	choose_sink(LOGWIRE_PREFIX, false);
 	o = add(1);
-	flood(o, lines);
-	while (came + dropped < lines) {
-		ck_assert(read_more(out, &said[0]));
-		count(&said[0], &came, &dropped);
-	}
-	ck_assert_uint_eq(came + dropped, lines);
-}
-
-TEST(a_reader_that_is_gone_stops_nobody)
-{
-	int o;
-
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
-	(void)close(out);
-	o = add(1);
-	flood(o, 5000);
-	say(o, "last\n");
-	end_worker();
-	ck_assert_str_ne(receive().text, "");
-	(void)close(o);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
-}
-
-TEST(one_that_floods_does_not_keep_others_waiting)
-{
-	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
-		.slot = 3,
-		.worker = 8,
-		.stream = 2,
-		.cluster = "web"};
-	int quiet[2];
-	pid_t writer;
-	int o;
-
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	ck_assert_int_eq(pipe2(quiet, O_CLOEXEC), 0);
-	send_packet(&packet, &quiet[0]);
-	writer = fork();
-	if (writer == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			flood(o, 5000);
-	}
-	for (int i = 0; i < 50; i++) {
-		say(quiet[1], "quiet\n");
-		expect(err, "web.3 | quiet\n");
-	}
-	(void)kill(writer, SIGKILL);
-	ck_assert_int_eq(waitpid(writer, NULL, 0), writer);
+	flood(o, 20000);
+	(void)expect_all(20000);
 }
 
 /* A pipe of another cluster's worker; its write end. */
@@ -726,24 +618,18 @@ static unsigned long times(const struct buffer *b, const char *text)
 TEST(one_that_floods_does_not_cost_lines_of_others)
 {
 	const unsigned long lines = 50000;
-	unsigned long came = 0;
-	unsigned long dropped = 0;
+	unsigned long dropped;
 	int quiet;
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	quiet = add_of("other", 8, 0);
 	flood(o, lines / 2); /* nobody reads */
 	for (int i = 0; i < 280; i++)
 		say(quiet, "a line of another cluster's worker\n");
 	flood(o, lines / 2);
-	while (came + dropped < lines + 280) {
-		ck_assert(read_more(out, &said[0]));
-		count(&said[0], &came, &dropped);
-	}
-	ck_assert_uint_eq(came + dropped, lines + 280);
+	dropped = expect_all(lines + 280);
 	ck_assert_uint_gt(dropped, lines / 2);
 	ck_assert_uint_eq(times(&said[0], "\nother.0 | a line of"), 280);
 }
@@ -772,8 +658,7 @@ TEST_LOOP(who_is_copied_has_a_share_beside_one_that_floods, 0, 2)
 	unsigned long of[2] = {0, 0};
 	char got[4096];
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	writers[0] =
 		fill_forever(add_of("a", 8, _i == 1 ? LOGWIRE_COPY : 0), 'a');
 	(void)usleep(200000);
@@ -836,8 +721,7 @@ TEST(what_is_copied_passes_at_once_and_as_it_is)
 	int e;
 	int ends[2];
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add_copied(1, &ends[0]);
 	e = add_copied(2, &ends[1]);
 	say(o, "no newline");
@@ -848,20 +732,27 @@ TEST(what_is_copied_passes_at_once_and_as_it_is)
 	expect(out, " yet\n\n");
 }
 
-/* Whatever it is copied to: a pipe, a socket. */
-static void check_waiting(bool killed)
+enum { TO_PIPE, TO_SOCKET, TEE_FORBIDDEN, KILLED };
+
+TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE,
+	KILLED + 1)
 {
 	struct logwire_packet last;
 	size_t written;
 	int kept;
 	int o;
 
+	without_tee = _i == TEE_FORBIDDEN;
+	if (_i == TO_SOCKET)
+		start_on_socket();
+	else
+		start();
 	choose_sink(LOGWIRE_PREFIX, false);
 	o = add_copied(1, &kept);
 	written = fill(o, 0); /* the writer waits: it is not read */
 	ck_assert_uint_ge(written, 60000);
 	ck_assert_uint_lt(written, 1000000);
-	if (killed) {
+	if (_i == KILLED) {
 		char path[64];
 		int its_out;
 
@@ -882,39 +773,7 @@ static void check_waiting(bool killed)
 	(void)close(o);
 	(void)close(kept);
 	expect_bytes(out, &said[0], written);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
-}
-
-TEST(who_is_copied_waits_for_the_reader_and_loses_nothing)
-{
-	start();
-	check_waiting(false);
-}
-
-TEST(so_it_is_with_a_socket)
-{
-	int pair[2];
-
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	start_on(pair[1], pair[1]);
-	(void)close(pair[1]);
-	out = pair[0];
-	check_waiting(false);
-}
-
-TEST(so_it_is_where_tee_is_forbidden)
-{
-	without_tee = true;
-	start();
-	check_waiting(false);
-}
-
-TEST(a_logger_that_is_killed_has_taken_nothing_with_it)
-{
-	start();
-	check_waiting(true);
+	ends_well();
 }
 
 TEST(what_waits_in_the_pipe_is_among_the_last_words)
@@ -923,8 +782,7 @@ TEST(what_waits_in_the_pipe_is_among_the_last_words)
 	int kept;
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add_copied(1, &kept);
 	written = fill(o, 0);
 	/* room for one line more in the pipe, and not yet in the sink */
@@ -945,8 +803,7 @@ TEST(others_go_on_while_one_that_is_copied_waits)
 	int o;
 	int e;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add_copied(1, &kept[0]);
 	e = add_copied(2, &kept[1]);
 	(void)fill(o, 0);
@@ -977,8 +834,7 @@ TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
 	int kept;
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add_copied(1, &kept);
 	say(o, "first\n");
 	expect(out, "first\n");
@@ -991,24 +847,6 @@ TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
 	expect(err,
 		"nclust: nobody reads the workers' output: it is "
 		"dropped\n");
-}
-
-TEST(a_terminal_gets_lines_all_the_same)
-{
-	int terminal;
-	int kept;
-	int o;
-
-	out = open_terminal(&terminal);
-	start_on(terminal, terminal);
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add_copied(1, &kept);
-	say(o, "\x1b]0;title\a\n");
-	while (!ends_with(&said[0], "\n"))
-		ck_assert(read_more(out, &said[0]));
-	ck_assert_str_eq(
-		buffer_text(&said[0]), "web.2 | \\x1b]0;title\\x07\r\n");
-	(void)close(terminal);
 }
 
 /* --- Last words --- */
@@ -1046,8 +884,7 @@ TEST(the_lines_are_out_before_the_last_words_are_told)
 {
 	struct pollfd at = {.events = POLLIN};
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	for (int i = 0; i < 20; i++) {
 		int o = add(1);
 
@@ -1063,8 +900,7 @@ TEST(the_lines_are_out_before_the_last_words_are_told)
 
 TEST(a_worker_that_said_nothing_has_no_last_words)
 {
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	end_worker();
 	ck_assert_str_eq(receive().text, "");
 	(void)close(add(1));
@@ -1111,38 +947,14 @@ TEST_LOOP(a_complaint_in_the_middle_of_much_is_forgotten, 0, 4)
 	ck_assert_uint_eq(receive().address_in_use, _i < 2);
 }
 
-TEST(what_was_left_behind_may_go_on_speaking)
-{
-	int o;
-
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	say(o, "parent\n");
-	end_worker();
-	ck_assert_str_eq(receive().text, "parent");
-	expect(out, "web.2 | parent\n");
-	say(o, "grandchild\n");
-	expect(out, "web.2 | grandchild\n");
-	(void)close(o);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
-}
-
 TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
 {
-	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
-		.slot = 2,
-		.worker = 7,
-		.stream = 1,
-		.cluster = "web"};
 	int fds[2];
 	int e;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	send_packet(&packet, &fds[0]);
+	add_pipe(1, 0, fds[0]);
 	say(fds[1], "bye");
 	(void)close(fds[1]);
 	expect(out, "web.2 | bye\n");
@@ -1152,8 +964,7 @@ TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
 	end_worker();
 	(void)close(e);
 	ck_assert_str_eq(receive().text, "bye / still there");
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
+	ends_well();
 	(void)close(fds[0]);
 }
 
@@ -1181,8 +992,7 @@ static long time_to_end(void)
 	struct timespec ended;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &begun);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
+	ends_well();
 	(void)clock_gettime(CLOCK_MONOTONIC, &ended);
 	return (ended.tv_sec - begun.tv_sec) * 1000 +
 		(ended.tv_nsec - begun.tv_nsec) / 1000000;
@@ -1192,8 +1002,7 @@ TEST(it_ends_at_once_when_all_is_said)
 {
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	say(o, "line\n");
 	(void)close(o);
@@ -1206,8 +1015,7 @@ TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
 	long ms;
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	say(o, "no newline");
 	ms = time_to_end();
@@ -1217,27 +1025,13 @@ TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
 	(void)close(o);
 }
 
-TEST(it_ends_although_nobody_reads_its_output)
-{
-	int o;
-
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	flood(o, 20000);
-	(void)close(o);
-	(void)close(channel);
-	ck_assert_int_eq(status_at_end(), 0);
-}
-
 TEST(signals_of_a_terminal_do_not_end_it)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP,
 		SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2};
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	for (size_t i = 0; i < COUNT_OF(signals); i++)
 		ck_assert_int_eq(kill(logger, signals[i]), 0);
@@ -1252,8 +1046,7 @@ TEST(packets_that_are_none_are_refused_and_their_descriptors_closed)
 	int fds[2];
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	send_packet(&packet, &fds[0]); /* no cluster */
 	ck_assert_int_eq(fdpass_send(channel, "x", 1, &fds[0], 1), 0);
@@ -1273,8 +1066,7 @@ TEST(a_second_pipe_for_the_same_stream_is_refused)
 	struct pollfd at = {.events = 0};
 	int o;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	o = add(1);
 	at.fd = add(1);
 	ck_assert_int_eq(poll(&at, 1, PATIENCE), 1);
@@ -1289,8 +1081,7 @@ TEST(it_has_no_privilege)
 	char text[4096] = "";
 	FILE *file;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
 	file = fopen(path, "re");
 	ck_assert_ptr_nonnull(file);
@@ -1370,8 +1161,7 @@ TEST(a_keeper_gives_nothing_to_another_user)
 	if (geteuid() != 0)
 		return; /* only root can be another */
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	keep_at(dir, &place);
 	/* a worker's user, and the keeper's own */
 	ck_assert_int_eq(call_as(NOBODY, &place), 1);
@@ -1389,8 +1179,7 @@ TEST(many_idle_pipes_cost_little)
 		.kind = LOGWIRE_ADD, .stream = 1, .cluster = "web"};
 	unsigned long before;
 
-	start();
-	choose_sink(LOGWIRE_PREFIX, false);
+	start_prefixed();
 	/* what it needs once, with the thread that watches who reads */
 	say(add(2), "first\n");
 	expect(err, "web.2 | first\n");

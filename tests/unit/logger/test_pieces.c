@@ -19,60 +19,75 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static struct buffer taken;
+static struct lines lines;
+static struct tail tail;
+static struct lanes lanes;
+
+static void set_up(void)
+{
+	buffer_init(&taken, 0);
+	lines_init(&lines);
+	tail_init(&tail);
+	lanes_init(&lanes, 100000);
+}
+
+static void tear_down(void)
+{
+	lanes_fini(&lanes);
+	tail_fini(&tail);
+	lines_fini(&lines);
+	buffer_fini(&taken);
+}
+
 /* --- Lines --- */
 
 /* Everything taken: '|' before a line, '+' before a piece that goes on. */
 static void note_line(void *context, const struct line *line)
 {
-	struct buffer *taken = context;
-
-	(void)buffer_string(taken, line->goes_on ? "+" : "|");
-	(void)buffer_append(taken, line->text, line->len);
+	(void)context;
+	(void)buffer_string(&taken, line->goes_on ? "+" : "|");
+	(void)buffer_append(&taken, line->text, line->len);
 }
 
 CASE(parts)
+FIXTURE(set_up, tear_down)
+
+static void split(const char *text, size_t len, size_t step)
+{
+	for (size_t at = 0; at < len; at += step)
+		lines_split(&lines, text + at,
+			len - at < step ? len - at : step, note_line, NULL);
+}
 
 TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
 {
 	static const char text[] = "one\n\ntwo\nthree";
-	size_t step = (size_t)_i;
-	struct buffer taken;
-	struct lines lines;
 
-	buffer_init(&taken, 0);
-	lines_init(&lines);
-	for (size_t at = 0; at < strlen(text); at += step) {
-		size_t left = strlen(text) - at;
-
-		lines_split(&lines, text + at, left < step ? left : step,
-			note_line, &taken);
-	}
+	split(text, strlen(text), (size_t)_i);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two");
-	lines_end(&lines, note_line, &taken);
+	lines_end(&lines, note_line, NULL);
 	ck_assert_str_eq(buffer_text(&taken), "|one||two|three");
-	lines_fini(&lines);
-	buffer_fini(&taken);
 }
 
 /* Does every piece have at most LINES_MAX bytes, and is their sum `text`? */
-static void check_pieces(
-	const struct buffer *taken, const char *text, size_t len)
+static void check_pieces(const char *text, size_t len)
 {
 	size_t piece = 0;
 	size_t at = 0;
 
-	ck_assert_int_eq(taken->data[0], '|');
-	for (size_t i = 1; i < taken->len; i++) {
-		if (taken->data[i] == '+') {
+	ck_assert_int_eq(taken.data[0], '|');
+	for (size_t i = 1; i < taken.len; i++) {
+		if (taken.data[i] == '+') {
 			ck_assert_uint_ge(piece, LINES_MAX - 3);
 			piece = 0;
 			continue;
 		}
 		ck_assert_uint_lt(at, len);
-		ck_assert_int_eq(taken->data[i], text[at]);
+		ck_assert_int_eq(taken.data[i], text[at]);
 		/* no piece begins inside of a character */
 		if (piece == 0)
-			ck_assert_int_ne(taken->data[i] & 0xc0, 0x80);
+			ck_assert_int_ne(taken.data[i] & 0xc0, 0x80);
 		at++;
 		ck_assert_uint_le(++piece, LINES_MAX);
 	}
@@ -85,70 +100,42 @@ TEST_LOOP(long_lines_are_cut_between_characters_and_nothing_is_lost, 0,
 	COUNT_OF(steps))
 {
 	static char text[3 * LINES_MAX + 5];
-	struct buffer taken;
-	struct lines lines;
 
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = "\xf0\x9f\x90\x98\xe2\x82\xac"[i % 7];
 	text[sizeof(text) - 1] = '\n';
-	buffer_init(&taken, 0);
-	lines_init(&lines);
-	for (size_t at = 0; at < sizeof(text); at += steps[_i]) {
-		size_t left = sizeof(text) - at;
-
-		lines_split(&lines, text + at,
-			left < steps[_i] ? left : steps[_i], note_line, &taken);
-	}
-	check_pieces(&taken, text, sizeof(text) - 1);
+	split(text, sizeof(text), steps[_i]);
+	check_pieces(text, sizeof(text) - 1);
 	ck_assert_uint_eq(lines.part.len, 0);
 	buffer_clear(&taken);
-	lines_split(&lines, "x\n", 2, note_line, &taken);
+	lines_split(&lines, "x\n", 2, note_line, NULL);
 	ck_assert_str_eq(buffer_text(&taken), "|x");
-	lines_fini(&lines);
-	buffer_fini(&taken);
 }
 
 TEST(a_line_of_exactly_the_limit_is_one_line)
 {
 	char text[LINES_MAX + 1];
-	struct buffer taken;
-	struct lines lines;
 
 	(void)memset(text, 'x', sizeof(text));
 	text[LINES_MAX] = '\n';
-	buffer_init(&taken, 0);
-	lines_init(&lines);
-	lines_split(&lines, text, LINES_MAX, note_line, &taken);
+	lines_split(&lines, text, LINES_MAX, note_line, NULL);
 	ck_assert_uint_eq(taken.len, 0);
-	lines_split(&lines, "\n", 1, note_line, &taken);
-	lines_split(&lines, text, sizeof(text), note_line, &taken);
+	lines_split(&lines, "\n", 1, note_line, NULL);
+	lines_split(&lines, text, sizeof(text), note_line, NULL);
 	ck_assert_uint_eq(taken.len, 2 * (LINES_MAX + 1));
 	ck_assert_ptr_null(memchr(taken.data, '+', taken.len));
-	lines_fini(&lines);
-	buffer_fini(&taken);
 }
 
 TEST(memory_is_kept_only_for_incomplete_lines)
 {
-	struct lines lines[2];
-	struct buffer taken;
-
-	buffer_init(&taken, 0);
-	lines_init(&lines[0]);
-	lines_init(&lines[1]);
-	lines_split(&lines[0], "part", 4, note_line, &taken);
-	lines_split(&lines[1], "part", 4, note_line, &taken);
-	lines_split(&lines[0], "\n", 1, note_line, &taken);
-	lines_split(&lines[1], "\n", 1, note_line, &taken);
-	ck_assert_ptr_null(lines[0].part.data);
-	ck_assert_ptr_null(lines[1].part.data);
-	ck_assert_str_eq(buffer_text(&taken), "|part|part");
-	buffer_fini(&taken);
+	split("part", 4, 4);
+	split("\n", 1, 1);
+	ck_assert_ptr_null(lines.part.data);
+	ck_assert_str_eq(buffer_text(&taken), "|part");
 }
 
 /* --- Last words --- */
 
-static struct tail tail;
 static char text[TAIL_TEXT];
 
 static const char *told(void)
@@ -164,21 +151,18 @@ static void note(const char *line)
 
 TEST(the_last_five_lines_are_kept)
 {
-	tail_init(&tail);
 	ck_assert_str_eq(told(), "");
 	note("1");
 	ck_assert_str_eq(told(), "1");
 	for (char c = '2'; c <= '9'; c++)
 		note((char[]){c, '\0'});
 	ck_assert_str_eq(told(), "5 / 6 / 7 / 8 / 9");
-	tail_fini(&tail);
 }
 
 TEST(long_lines_push_older_ones_out)
 {
 	char line[2000];
 
-	tail_init(&tail);
 	(void)memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\0';
 	note("old");
@@ -190,7 +174,6 @@ TEST(long_lines_push_older_ones_out)
 	note(line);
 	ck_assert_uint_eq(strlen(told()), TAIL_TEXT - 1);
 	ck_assert_int_eq(strncmp(text, "new / xxx", 9), 0);
-	tail_fini(&tail);
 }
 
 static const struct {
@@ -218,10 +201,8 @@ static const struct {
 
 TEST_LOOP(last_words_are_cleaned, 0, COUNT_OF(words))
 {
-	tail_init(&tail);
 	note(words[_i].line);
 	ck_assert_str_eq(told(), words[_i].told);
-	tail_fini(&tail);
 }
 
 /* What is told of lines that the program wrote last. */
@@ -264,19 +245,16 @@ static const struct {
 
 TEST_LOOP(the_line_that_explains_is_told, 0, COUNT_OF(endings))
 {
-	tail_init(&tail);
 	for (size_t i = 0; i < COUNT_OF(endings[_i].lines); i++)
 		if (endings[_i].lines[i] != NULL)
 			note(endings[_i].lines[i]);
 	ck_assert_str_eq(told(), endings[_i].told);
-	tail_fini(&tail);
 }
 
 TEST(what_explained_long_ago_explains_nothing)
 {
 	char line[100];
 
-	tail_init(&tail);
 	note("Error: a bad request");
 	(void)memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\0';
@@ -289,22 +267,17 @@ TEST(what_explained_long_ago_explains_nothing)
 	ck_assert_ptr_nonnull(strstr(told(), "bye"));
 	note("it failed");
 	ck_assert_str_eq(told(), "it failed");
-	tail_fini(&tail);
 }
 
 TEST(pieces_of_a_line_are_no_lines)
 {
-	tail_init(&tail);
 	note("begin");
 	tail_note(&tail, "EADDRINUSE", 10, true, 0);
 	ck_assert_str_eq(told(), "begin");
 	ck_assert(tail_says_in_use(&tail));
-	tail_fini(&tail);
 }
 
 /* --- Lanes --- */
-
-static struct lanes lanes;
 
 static void put_lines(const char *cluster, uint64_t worker, int count)
 {
@@ -319,27 +292,18 @@ static void put_lines(const char *cluster, uint64_t worker, int count)
 }
 
 /* How many lines of what was taken begin like that. */
-static int taken_of(const struct buffer *taken, const char *begin)
+static int taken_of(const char *begin)
 {
 	int count = 0;
 
-	for (size_t at = 0; at < taken->len; at += 100)
-		count += memcmp(taken->data + at, begin, strlen(begin)) == 0;
+	for (size_t at = 0; at < taken.len; at += 100)
+		count += memcmp(taken.data + at, begin, strlen(begin)) == 0;
 	return count;
 }
 
-static void loop_open(void);
-static void loop_close(void);
-
-CASE(sinks)
-FIXTURE(loop_open, loop_close)
-
 TEST(one_that_floods_costs_its_own_lines)
 {
-	struct buffer taken;
 
-	buffer_init(&taken, 0);
-	lanes_init(&lanes, 100000);
 	put_lines("a", 1, 5000);
 	ck_assert_uint_eq(lanes.dropped, 4000);
 	put_lines("b", 2, 300);
@@ -349,52 +313,41 @@ TEST(one_that_floods_costs_its_own_lines)
 	ck_assert(!lanes.over);
 	lanes_take(&lanes, &taken, SIZE_MAX);
 	ck_assert(lanes_are_empty(&lanes) && lanes.over);
-	ck_assert_int_eq(taken_of(&taken, "b2"), 300);
-	ck_assert_int_eq(taken_of(&taken, "a3"), 100);
-	ck_assert_int_eq(taken_of(&taken, "a1"), 600);
+	ck_assert_int_eq(taken_of("b2"), 300);
+	ck_assert_int_eq(taken_of("a3"), 100);
+	ck_assert_int_eq(taken_of("a1"), 600);
 	ck_assert_uint_eq(lanes.dropped, 9400);
-	lanes_fini(&lanes);
-	buffer_fini(&taken);
 }
 
 TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
 {
-	struct buffer taken;
 
-	buffer_init(&taken, 0);
 	lanes_init(&lanes, 400000);
 	for (uint64_t worker = 1; worker <= 4; worker++)
 		put_lines("a", worker, 500);
 	put_lines("b", 5, 2000);
 	lanes_take(&lanes, &taken, 160000);
-	ck_assert_int_ge(taken_of(&taken, "b"), 760);
-	ck_assert_int_ge(taken_of(&taken, "a"), 760);
+	ck_assert_int_ge(taken_of("b"), 760);
+	ck_assert_int_ge(taken_of("a"), 760);
 	for (int i = 1; i <= 4; i++) {
 		const char begin[] = {'a', (char)('0' + i), '\0'};
 
-		ck_assert_int_ge(taken_of(&taken, begin), 160);
+		ck_assert_int_ge(taken_of(begin), 160);
 	}
-	lanes_fini(&lanes);
-	buffer_fini(&taken);
 }
 
 TEST(a_line_longer_than_a_turn_waits_for_some)
 {
 	static char line[9000];
-	struct buffer taken;
 
-	buffer_init(&taken, 0);
-	lanes_init(&lanes, 100000);
 	(void)memset(line, 'l', sizeof(line));
 	line[sizeof(line) - 1] = '\n';
 	lanes_put(&lanes, "a", 1, line, sizeof(line));
 	put_lines("b", 2, 200);
 	lanes_take(&lanes, &taken, 8000);
-	ck_assert_int_eq(taken_of(&taken, "b2"), 81);
+	ck_assert_int_eq(taken_of("b2"), 81);
 	lanes_take(&lanes, &taken, SIZE_MAX);
 	ck_assert_uint_eq(taken.len, 29000);
-	lanes_fini(&lanes);
-	buffer_fini(&taken);
 }
 
 /* --- Sinks --- */
@@ -414,6 +367,9 @@ static void loop_close(void)
 	sink_close(&sink);
 	ev_loop_destroy(loop);
 }
+
+CASE(sinks)
+FIXTURE(loop_open, loop_close)
 
 static void put(const char *line)
 {
