@@ -41,7 +41,41 @@ static const struct part lanes_part = {
 
 ROOM_PARTS(&lanes_part, &news_part, &plain_part)
 
+/* Does a worker wait in a way that keeps it on its socket? */
+static bool stubborn;
+
+REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
+{
+	(void)child;
+	(void)least;
+	return stubborn;
+}
+
 static struct service *web;
 static struct listener *l;
+
+/* So many workers, which are ready. */
+static inline void begin_lanes(const char *ini, unsigned workers)
+{
+	room_begin(ini);
+	web = room_cluster("web");
+	l = web->held.listeners.list[0];
+	for (uint32_t slot = 0; slot < workers; slot++)
+		room_tick(web);
+	for (uint32_t slot = 0; slot < workers; slot++)
+		room_tell(room_child(web, slot), EVENT_READY);
+	room_tick(web);
+}
+
+static inline void restart(void)
+{
+	const struct roll roll = {.slot = SLOT_ALL};
+	struct error err;
+
+	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
+	room_tick(web);
+}
+
+FIXTURE(NULL, room_end)
 
 #endif

@@ -55,6 +55,8 @@ static void end(void)
 	room_end();
 }
 
+FIXTURE(begin, end)
+
 /* Two load balancers, each two seconds. */
 static void ask_regularly(void)
 {
@@ -81,7 +83,6 @@ TEST(an_agent_hears_once_and_readyz_three_times)
 {
 	unsigned turn;
 
-	begin();
 	ask_regularly();
 	turn = host_drain(&room, 60 * SECOND);
 	ck_assert(!has_begun_to_look());
@@ -98,24 +99,20 @@ TEST(an_agent_hears_once_and_readyz_three_times)
 	looking.over(looking.owner, &(struct pidfd_end){.code = 0});
 	ck_assert_int_eq(outcome(turn), HOST_DONE);
 	ck_assert(room_logged("empty after 7"));
-	end();
 }
 
 TEST(whoever_has_stopped_asking_is_not_waited_for)
 {
-	begin();
 	ask_regularly();
 	(void)host_drain(&room, 60 * SECOND);
 	room_pass(4 * SECOND);
 	ck_assert(!has_begun_to_look());
 	room_pass(2 * SECOND);
 	ck_assert(has_begun_to_look());
-	end();
 }
 
 TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
 {
-	begin();
 	host_asked(&room, "http 10.0.0.9");
 	room_pass(36 * SECOND);
 	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
@@ -123,7 +120,6 @@ TEST(whoever_asked_once_or_seldom_is_no_load_balancer)
 	host_asked(&room, "http 10.0.0.9,http 10.0.0.8");
 	(void)host_drain(&room, 60 * SECOND);
 	ck_assert(has_begun_to_look());
-	end();
 }
 
 /* Whoever it pushes out is not waited for, and nobody for long; nothing grows. */
@@ -131,7 +127,6 @@ TEST(a_crowd_of_addresses_harms_nobody)
 {
 	char who[32];
 
-	begin();
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 40; i++) {
 			(void)snprintf(who, sizeof(who), "http 10.1.0.%d", i);
@@ -143,14 +138,12 @@ TEST(a_crowd_of_addresses_harms_nobody)
 	(void)host_drain(&room, 60 * SECOND);
 	room_pass(4 * SECOND);
 	ck_assert(has_begun_to_look());
-	end();
 }
 
 TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
 {
 	unsigned turn;
 
-	begin();
 	(void)host_drain(&room, 60 * SECOND);
 	ask_regularly();
 	turn = host_undrain(&room, 60 * SECOND);
@@ -163,7 +156,6 @@ TEST(an_undrain_waits_for_a_worker_and_for_who_asks)
 	room_tell(room_child(web, 0), EVENT_READY);
 	(void)has_begun_to_look();
 	ck_assert_int_eq(outcome(turn), HOST_DONE);
-	end();
 }
 
 TEST(a_wait_ends_in_time_and_by_the_contrary)
@@ -171,7 +163,6 @@ TEST(a_wait_ends_in_time_and_by_the_contrary)
 	const char *text;
 	unsigned turn;
 
-	begin();
 	turn = host_drain(&room, 3 * SECOND);
 	ck_assert(has_begun_to_look());
 	room_pass(4 * SECOND);
@@ -182,5 +173,4 @@ TEST(a_wait_ends_in_time_and_by_the_contrary)
 	ck_assert_int_eq(outcome(turn), HOST_WAITS);
 	(void)host_undrain(&room, 3 * SECOND);
 	ck_assert_int_eq(outcome(turn), HOST_REVOKED);
-	end();
 }

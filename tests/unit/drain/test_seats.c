@@ -10,23 +10,9 @@
 	"listen = 127.0.0.1:0\ndrain-timeout = 60s\nbalance = " way \
 	"\ndrain = " drain "\n"
 
-REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
-{
-	(void)child;
-	(void)least;
-	return false;
-}
-
 static void begin(const char *ini)
 {
-	room_begin(ini);
-	web = room_cluster("web");
-	l = web->held.listeners.list[0];
-	for (uint32_t slot = 0; slot < 3; slot++)
-		room_tick(web);
-	for (uint32_t slot = 0; slot < 3; slot++)
-		room_tell(room_child(web, slot), EVENT_READY);
-	room_tick(web);
+	begin_lanes(ini, 3);
 }
 
 static int fd_of(uint32_t slot)
@@ -51,15 +37,6 @@ static void check_own(void)
 	}
 }
 
-static void restart(void)
-{
-	const struct roll roll = {.slot = SLOT_ALL};
-	struct error err;
-
-	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
-	room_tick(web);
-}
-
 static struct child *old_of(uint32_t slot)
 {
 	for (int k = 0; k < 2; k++) {
@@ -76,7 +53,6 @@ TEST(each_has_its_own)
 	begin(WEB("rr", "quiet"));
 	ck_assert_uint_eq(group_size(l), 3);
 	check_own();
-	room_end();
 }
 
 TEST(the_successor_has_that_of_who_died)
@@ -93,10 +69,9 @@ TEST(the_successor_has_that_of_who_died)
 	room_tell(room_child(web, 1), EVENT_READY);
 	room_pass(MSEC);
 	check_own();
-	room_end();
 }
 
-TEST(if_nobody_is_ready_all_have_a_share)
+TEST(if_nobody_is_ready_all_have_a_share_until_one_is)
 {
 	begin(WEB("rr", "quiet"));
 	for (uint32_t slot = 0; slot < 3; slot++)
@@ -105,21 +80,12 @@ TEST(if_nobody_is_ready_all_have_a_share)
 	for (const struct listener_socket *k = l->sockets; k != NULL;
 		k = k->next)
 		ck_assert_uint_eq(k->weight, 1);
-	room_end();
-}
-
-TEST(the_first_that_is_ready_again_has_all_clients_at_once)
-{
-	begin(WEB("rr", "quiet"));
-	for (uint32_t slot = 0; slot < 3; slot++)
-		room_killed(room_child(web, slot), SIGSEGV);
 	room_pass(SECOND);
 	room_tell(room_child(web, 1), EVENT_READY);
 	/* a client that comes now must not wait for one that only starts */
 	for (const struct listener_socket *k = l->sockets; k != NULL;
 		k = k->next)
 		ck_assert_uint_eq(k->weight, k->fd == fd_of(1));
-	room_end();
 }
 
 TEST(one_that_is_emptied_keeps_its_own_to_the_end)
@@ -144,7 +110,6 @@ TEST(one_that_is_emptied_keeps_its_own_to_the_end)
 	room_pass(SECOND);
 	ck_assert_uint_eq(group_size(l), 3);
 	check_own();
-	room_end();
 }
 
 TEST(one_that_ends_at_once_leaves_it_to_its_successor)
@@ -166,7 +131,6 @@ TEST(one_that_ends_at_once_leaves_it_to_its_successor)
 		ck_assert_int_eq(fd_of(slot), fds[slot]);
 	}
 	check_own();
-	room_end();
 }
 
 TEST(others_share_one)
@@ -174,5 +138,4 @@ TEST(others_share_one)
 	begin(WEB("share", "quiet"));
 	ck_assert_uint_eq(group_size(l), 1);
 	ck_assert_int_eq(fd_of(0), fd_of(2));
-	room_end();
 }

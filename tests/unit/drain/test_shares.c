@@ -16,35 +16,10 @@
 	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
 	"listen = 127.0.0.1:0\ndrain = quiet\ndrain-timeout = 60s\n"
 
-static bool stubborn;
-
-/* Does a worker wait in a way that keeps it on its socket? */
-REPLACED(bool, drain_is_stubborn)(struct child *child, unsigned least)
-{
-	(void)child;
-	(void)least;
-	return stubborn;
-}
-
 static void begin(void)
 {
 	stubborn = true;
-	room_begin(WEB);
-	web = room_cluster("web");
-	l = web->held.listeners.list[0];
-	for (uint32_t slot = 0; slot < 3; slot++) {
-		room_tick(web);
-		room_tell(room_child(web, slot), EVENT_READY);
-	}
-}
-
-static void restart(void)
-{
-	const struct roll roll = {.slot = SLOT_ALL};
-	struct error err;
-
-	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
-	room_tick(web);
+	begin_lanes(WEB, 3);
 }
 
 /* The share of what the old, or the new workers have. */
@@ -81,7 +56,7 @@ static void leave(uint32_t slot)
 	room_tick(web);
 }
 
-FIXTURE(begin, room_end)
+FIXTURE(begin, NULL)
 
 TEST(one_socket_is_enough_as_long_as_nobody_leaves)
 {

@@ -46,6 +46,8 @@ static void begin(const char *ini, unsigned workers)
 		first[slot] = room_child(web, slot);
 }
 
+FIXTURE(NULL, room_end)
+
 static const struct health *health_at(uint32_t slot)
 {
 	return first[slot]->health;
@@ -71,7 +73,6 @@ TEST(it_is_replaced_after_so_many)
 	got = got_until_replaced(10, 120);
 	ck_assert_uint_ge(got, 900);
 	ck_assert_uint_le(got, 1110);
-	room_end();
 }
 
 TEST(a_flood_is_no_reason_before_it_was_ready_for_a_while)
@@ -83,7 +84,6 @@ TEST(a_flood_is_no_reason_before_it_was_ready_for_a_while)
 	ck_assert(!health_at(0)->outgrown);
 	room_pass(2 * SECOND);
 	ck_assert(health_at(0)->outgrown);
-	room_end();
 }
 
 /* What was given before it was ready is another's, and so is what was before a
@@ -100,13 +100,14 @@ TEST(only_what_comes_counts)
 	gives[0].count = 30;
 	room_pass(MINUTE);
 	ck_assert_uint_eq(health_at(0)->requests, 510);
-	room_end();
+}
 
+TEST(without_a_limit_nothing_is_counted)
+{
 	begin(WEB("1", STABLE), 1);
 	gives[0].count = 5000;
 	room_pass(MINUTE);
 	ck_assert_ptr_null(health_at(0));
-	room_end();
 }
 
 TEST(those_that_share_a_socket_share_its_count)
@@ -117,7 +118,6 @@ TEST(those_that_share_a_socket_share_its_count)
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(health_at(0)->requests, 150);
 	ck_assert_uint_eq(health_at(1)->requests, 150);
-	room_end();
 }
 
 TEST(where_none_come_looks_are_rare)
@@ -138,7 +138,6 @@ TEST(where_none_come_looks_are_rare)
 	}
 	ck_assert_uint_ge(asked, 5);
 	ck_assert_uint_le(asked, 60);
-	room_end();
 }
 
 /* The one before it was not to be looked at for long. */
@@ -153,7 +152,6 @@ TEST(a_new_one_is_looked_at_as_soon)
 		first[0] = room_child(web, 0);
 		ck_assert_uint_gt(got_until_replaced(50, 4), 0);
 	}
-	room_end();
 }
 
 TEST(what_nobody_can_count_is_told_once)
@@ -165,5 +163,4 @@ TEST(what_nobody_can_count_is_told_once)
 	room_pass(10 * MINUTE);
 	ck_assert(web->asks.uncounted_told);
 	ck_assert(!health_at(0)->outgrown);
-	room_end();
 }

@@ -102,6 +102,8 @@ static void end(void)
 	room_end();
 }
 
+FIXTURE(NULL, end)
+
 static unsigned alive(const char *name)
 {
 	return service_counts(room_cluster(name)).alive;
@@ -119,7 +121,6 @@ TEST(it_starts_when_the_other_is_ready)
 	room_tell(room_child(room_cluster("db"), 0), EVENT_READY);
 	turn();
 	ck_assert_uint_eq(alive("web"), 1);
-	end();
 }
 
 TEST(done_is_an_end_with_success)
@@ -131,7 +132,6 @@ TEST(done_is_an_end_with_success)
 	room_exits(room_child(room_cluster("job"), 0), 0);
 	turn();
 	ck_assert_uint_eq(alive("web"), 1);
-	end();
 }
 
 TEST(a_job_that_was_stopped_is_not_done)
@@ -142,7 +142,6 @@ TEST(a_job_that_was_stopped_is_not_done)
 	turn();
 	ck_assert_uint_eq(alive("web"), 0);
 	ck_assert(!room.instance.stopping); /* db runs */
-	end();
 }
 
 TEST(who_waits_for_what_is_lost_ends_with_the_last)
@@ -154,7 +153,6 @@ TEST(who_waits_for_what_is_lost_ends_with_the_last)
 	ck_assert(room.instance.stopping);
 	ck_assert_int_eq(room.instance.status, 7);
 	ck_assert(room_logged("cannot start: it waits for"));
-	end();
 }
 
 TEST(it_stops_first)
@@ -171,7 +169,6 @@ TEST(it_stops_first)
 	ck_assert_int_eq(
 		cluster_state(room_cluster("db")->core), CLUSTER_STOPPING);
 	room_exits(room_child(room_cluster("db"), 0), 0);
-	end();
 }
 
 TEST(at_once_waits_for_nobody)
@@ -186,7 +183,6 @@ TEST(at_once_waits_for_nobody)
 	ck_assert_int_eq(
 		cluster_state(room_cluster("db")->core), CLUSTER_STOPPING);
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_STOPPING);
-	end();
 }
 
 TEST(a_command_comes_first_and_once)
@@ -205,7 +201,6 @@ TEST(a_command_comes_first_and_once)
 	room_pass(SECOND);
 	turn();
 	ck_assert_uint_eq(step.runs, 1);
-	end();
 }
 
 TEST(a_command_that_fails_or_cannot_start_fails_the_cluster)
@@ -223,7 +218,6 @@ TEST(a_command_that_fails_or_cannot_start_fails_the_cluster)
 	web = room_cluster("web");
 	turn();
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_FAILED);
-	end();
 }
 
 TEST(a_rollout_waits_for_its_command_too)
@@ -253,7 +247,6 @@ TEST(a_rollout_waits_for_its_command_too)
 	turn();
 	ck_assert_uint_eq(step.forgotten, 1);
 	ck_assert_uint_eq(step.runs, 3);
-	end();
 }
 
 TEST(a_command_is_waited_for_before_the_stop)
@@ -270,5 +263,4 @@ TEST(a_command_is_waited_for_before_the_stop)
 	ck_assert(room_logged("'before-stop' ('bye') failed: exit 4"));
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_STOPPING);
 	ck_assert_uint_eq(step.runs, 1);
-	end();
 }

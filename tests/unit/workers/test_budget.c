@@ -13,26 +13,29 @@ static struct budget_range range(
 	return budget_range(&s, slot, workers, cpus);
 }
 
-static void check(struct budget_range got, unsigned first, unsigned count)
+TEST_LOOP(a_slot_has_as_many_cpus_as_threads, 0, 10)
 {
-	ck_assert_uint_eq(got.first, first);
-	ck_assert_uint_eq(got.count, count);
-}
+	static const struct {
+		unsigned threads;
+		uint32_t slot;
+		unsigned workers, cpus, first, count;
+	} rows[] = {
+		{THREADS_OFF, 0, 4, 8, 0, 1},
+		{THREADS_OFF, 3, 4, 8, 3, 1},
+		{THREADS_OFF, 9, 10, 8, 9, 1}, /* modulo their number */
+		{2, 0, 4, 8, 0, 2},
+		{2, 3, 4, 8, 6, 2},
+		{3, 2, 4, 8, 6, 3}, /* 6, 7, and 0 again */
+		{3, 3, 4, 8, 1, 3},
+		{10000, 9999, 10000, 3, 0, 10000},
+		{THREADS_AUTO, 5, 2, 8, 5, 1}, /* one too many */
+		{THREADS_AUTO, 1, 0, 8, 1, 1},
+	};
+	struct budget_range r = range(rows[_i].threads, rows[_i].slot,
+		rows[_i].workers, rows[_i].cpus);
 
-TEST(without_a_budget_a_slot_has_one_cpu)
-{
-	check(range(THREADS_OFF, 0, 4, 8), 0, 1);
-	check(range(THREADS_OFF, 3, 4, 8), 3, 1);
-	check(range(THREADS_OFF, 9, 10, 8), 9, 1); /* modulo their number */
-}
-
-TEST(a_number_of_threads_is_as_many_cpus)
-{
-	check(range(2, 0, 4, 8), 0, 2);
-	check(range(2, 3, 4, 8), 6, 2);
-	check(range(3, 2, 4, 8), 6, 3); /* 6, 7, and 0 again */
-	check(range(3, 3, 4, 8), 1, 3);
-	check(range(10000, 9999, 10000, 3), 0, 10000);
+	ck_assert_uint_eq(r.first, rows[_i].first);
+	ck_assert_uint_eq(r.count, rows[_i].count);
 }
 
 TEST(shares_are_all_of_the_cpus_and_none_is_in_two)
@@ -56,8 +59,8 @@ TEST(shares_are_all_of_the_cpus_and_none_is_in_two)
 
 TEST(with_fewer_cpus_than_workers_each_has_one_in_turn)
 {
-	for (uint32_t slot = 0; slot < 9; slot++)
-		check(range(THREADS_AUTO, slot, 9, 4), slot, 1);
-	check(range(THREADS_AUTO, 5, 2, 8), 5, 1); /* one too many */
-	check(range(THREADS_AUTO, 1, 0, 8), 1, 1);
+	for (uint32_t slot = 0; slot < 9; slot++) {
+		ck_assert_uint_eq(range(THREADS_AUTO, slot, 9, 4).first, slot);
+		ck_assert_uint_eq(range(THREADS_AUTO, slot, 9, 4).count, 1);
+	}
 }

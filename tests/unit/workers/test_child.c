@@ -136,15 +136,6 @@ static void begin(void)
 
 FIXTURE(begin, room_end)
 
-TEST(each_slot_gets_a_worker)
-{
-	ck_assert_uint_eq(room_spawned(), 2);
-	ck_assert_ptr_eq(room_child(web, 0),
-		child_by_pid(&room, room_child(web, 0)->pid));
-	ck_assert_uint_ne(
-		room_child(web, 0)->serial, room_child(web, 1)->serial);
-}
-
 TEST(who_dies_is_replaced_in_its_slot)
 {
 	struct child *c = room_child(web, 1);
@@ -164,8 +155,11 @@ TEST(who_dies_is_replaced_in_its_slot)
 
 TEST(a_death_is_told_in_order_and_given_back_backwards)
 {
+	pid_t pid = room_child(web, 0)->pid;
+
 	room_exits(room_child(web, 0), 1);
 	ck_assert_str_eq(heard, "a.dying b.left b.gone a.gone");
+	ck_assert(room_group_killed(pid)); /* what is left of it */
 	ck_assert_uint_eq(alive_when_gone, 2);
 	ck_assert_uint_eq(service_counts(web).alive, 1);
 }
@@ -202,14 +196,6 @@ TEST(the_first_room_that_takes_a_stop_has_it_alone)
 	service_stop(web, false);
 	ck_assert_ptr_nonnull(strstr(heard, "a.stop"));
 	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
-}
-
-TEST(what_is_left_of_its_group_is_killed_with_it)
-{
-	pid_t pid = room_child(web, 0)->pid;
-
-	room_exits(room_child(web, 0), 1);
-	ck_assert(room_group_killed(pid));
 }
 
 TEST(who_stops_gets_the_stop_signal_and_then_kill)
