@@ -87,7 +87,8 @@ static void turn(void)
 	room_pass(0);
 }
 
-static int connect_one(void)
+/* It is not accepted yet. */
+static int call(void)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -95,6 +96,13 @@ static int connect_one(void)
 	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control",
 		room.rundir.path);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static int connect_one(void)
+{
+	int fd = call();
+
 	turn();
 	return fd;
 }
@@ -154,7 +162,7 @@ static void begin(void)
 	for (uint32_t slot = 0; slot < 2; slot++)
 		room_tell(room_child(web, slot), EVENT_READY);
 	peer = connect_one();
-	(void)heard(peer); /* the greeting */
+	ck_assert(has(peer, "\"hello\""));
 }
 
 static void end(void)
@@ -167,14 +175,6 @@ static void end(void)
 }
 
 FIXTURE(begin, end)
-
-TEST(it_greets)
-{
-	int fd = connect_one();
-
-	ck_assert(has(fd, "\"hello\""));
-	(void)close(fd);
-}
 
 TEST(a_status_has_each_cluster_and_worker)
 {
@@ -225,25 +225,6 @@ TEST(a_restart_is_answered_when_it_is_done)
 	ck_assert(!is_answered(peer));
 	replace(1);
 	ck_assert(is_answered(peer));
-}
-
-TEST(who_does_not_wait_is_answered_at_once)
-{
-	ask(peer, "restart", "\"target\":\"web\",\"no_wait\":true");
-	ck_assert(is_answered(peer));
-}
-
-TEST(a_restart_that_fails_is_an_error_with_its_reason)
-{
-	ask(peer, "restart", "\"target\":\"web\"");
-	room_tick(web);
-	for (int i = 0; i < 10 && cluster_alive(web->core) > 2; i++) {
-		room_exits(room_child(web, 0), 3);
-		room_pass(60 * SECOND);
-	}
-	(void)heard(peer);
-	ck_assert_ptr_nonnull(strstr(text, "\"id\":7,\"error\""));
-	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
 }
 
 /* One fails, the other is done, whichever is over first. */
@@ -338,18 +319,6 @@ TEST(who_waits_for_a_cluster_that_goes_is_answered)
 	ask(peer, "restart", "\"target\":\"web\"");
 	service_stop(web, false);
 	ck_assert(has(peer, "\"id\":7,\"error\""));
-}
-
-TEST(one_who_follows_sees_what_happens)
-{
-	int fd = connect_one();
-
-	ask(fd, "events", "\"follow\":true");
-	(void)heard(fd);
-	room_killed(room_child(web, 0), SIGSEGV);
-	ck_assert(has(fd, "killed by SIGSEGV"));
-	ck_assert_str_eq(heard(peer), "");
-	(void)close(fd);
 }
 
 /* Ask for events; all that comes until the answer. */
@@ -534,15 +503,12 @@ TEST(who_sends_descriptors_is_disconnected_at_once)
 
 TEST(who_waits_to_be_accepted_is_closed_by_the_closer_too)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd;
 
 	(void)close(peer);
 	peer = -1;
 	turn();
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control",
-		room.rundir.path);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	fd = call();
 	pass(fd, 2);
 	given = 0;
 	control_part.end(&room);

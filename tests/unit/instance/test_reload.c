@@ -13,9 +13,10 @@
 
 /* What a reload changes, by the difference between two files. */
 
-#define WEB \
-	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
-	"drain = off\n"
+#define WEB_AS(command, workers) \
+	"[cluster:web]\nready = notify\ndrain = off\ncommand = " command \
+	"\nworkers = " workers "\n"
+#define WEB WEB_AS("/bin/web", "2")
 #define JOB \
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = " \
 	"notify\ndrain = off\n"
@@ -25,9 +26,9 @@ ROOM_PARTS(&news_part, &instance_part, &plain_part)
 static struct reload_result result;
 static struct service *web;
 
-static void begin_with(const char *ini)
+static void begin(void)
 {
-	room_begin(ini);
+	room_begin(WEB JOB);
 	for (size_t i = 0; i < room.service_count; i++) {
 		room_tick(room.services[i]);
 		for (uint32_t k = 0;
@@ -39,11 +40,6 @@ static void begin_with(const char *ini)
 		}
 	}
 	web = room_cluster("web");
-}
-
-static void begin(void)
-{
-	begin_with(WEB JOB);
 }
 
 static void end(void)
@@ -94,10 +90,7 @@ TEST(another_command_replaces_the_workers_of_that_cluster_alone)
 	unsigned spawned = room_spawned();
 	struct child *job = room_child(room_cluster("job"), 0);
 
-	ck_assert_int_eq(
-		reload("[cluster:web]\ncommand = /bin/web2\n"
-		       "workers = 2\nready = notify\ndrain = off\n" JOB),
-		0);
+	ck_assert_int_eq(reload(WEB_AS("/bin/web2", "2") JOB), 0);
 	ck_assert_str_eq(
 		said(), "web: command: rolling restart; job: no change");
 	ck_assert_uint_eq(room_spawned(), spawned + 1); /* one at a time */
@@ -109,10 +102,7 @@ TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
 {
 	unsigned spawned = room_spawned();
 
-	ck_assert_int_eq(reload("[cluster:web]\ncommand = /bin/web\n"
-				"workers = 2\nready = notify\ndrain = off\n"
-				"stop-timeout = 3s\n" JOB),
-		0);
+	ck_assert_int_eq(reload(WEB "stop-timeout = 3s\n" JOB), 0);
 	ck_assert_str_eq(said(), "web: stop-timeout: applied; job: no change");
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), spawned);
@@ -124,15 +114,9 @@ TEST(more_workers_are_born_and_fewer_stop)
 	unsigned spawned = room_spawned();
 	pid_t second = room_child(web, 1)->pid;
 
-	ck_assert_int_eq(
-		reload("[cluster:web]\ncommand = /bin/web\n"
-		       "workers = 3\nready = notify\ndrain = off\n" JOB),
-		0);
+	ck_assert_int_eq(reload(WEB_AS("/bin/web", "3") JOB), 0);
 	ck_assert_uint_eq(room_spawned(), spawned + 1);
-	ck_assert_int_eq(
-		reload("[cluster:web]\ncommand = /bin/web\n"
-		       "workers = 1\nready = notify\ndrain = off\n" JOB),
-		0);
+	ck_assert_int_eq(reload(WEB_AS("/bin/web", "1") JOB), 0);
 	ck_assert_uint_eq(room_signalled(second, SIGTERM), 1);
 	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 0);
 }
@@ -144,10 +128,7 @@ TEST(what_the_operator_has_scaled_stays)
 	ck_assert_int_eq(service_scale(web, 4, &err), 0);
 	ck_assert_int_eq(reload(WEB JOB), 0);
 	ck_assert_uint_eq(service_counts(web).workers, 4);
-	ck_assert_int_eq(
-		reload("[cluster:web]\ncommand = /bin/web\n"
-		       "workers = 1\nready = notify\ndrain = off\n" JOB),
-		0);
+	ck_assert_int_eq(reload(WEB_AS("/bin/web", "1") JOB), 0);
 	ck_assert_uint_eq(service_counts(web).workers, 1);
 }
 

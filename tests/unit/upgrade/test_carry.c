@@ -696,9 +696,14 @@ TEST(hooks_go_on_where_they_were)
 	finish(&b);
 }
 
-TEST(a_command_that_is_being_ended_is_watched_on)
+TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
 {
-	struct helper helper = {.pid = 78, .pidfd = 8, .due = SECOND};
+	char file[] = "/var/log/web.1"; /* it works on that */
+	struct helper helper = {.pid = 78,
+		.pidfd = 8,
+		.due = SECOND,
+		.over = (helper_over *)(uintptr_t)_i,
+		.file = _i == 1 ? file : NULL};
 	struct error err;
 	struct both b;
 
@@ -708,24 +713,7 @@ TEST(a_command_that_is_being_ended_is_watched_on)
 	ck_assert_int_eq(there_and_back(&b, &err), 1);
 	ck_assert_int_eq(b.after.commands.helpers->pid, 78);
 	ck_assert(b.after.commands.helpers->over == NULL);
-	finish(&b);
-}
-
-TEST(a_file_that_a_command_works_on_is_known_afterwards)
-{
-	char file[] = "/var/log/web.1";
-	struct helper helper = {.pid = 78,
-		.pidfd = 8,
-		.over = (helper_over *)(uintptr_t)1,
-		.file = file};
-	struct error err;
-	struct both b;
-
-	prepare(&b);
-	b.before.commands.helpers = &helper;
-	(void)hooks_of(&b.before);
-	ck_assert_int_eq(there_and_back(&b, &err), 1);
-	ck_assert_str_eq(b.after.commands.helpers->file, file);
+	ck_assert_pstr_eq(b.after.commands.helpers->file, helper.file);
 	finish(&b);
 }
 
