@@ -85,15 +85,6 @@ TEST(the_others_follow_the_canaries_as_in_any_rollout)
 	ck_assert(cluster_is_settled(b.c));
 }
 
-TEST(time_that_nclust_stood_still_is_not_baked)
-{
-	bake_two();
-	stand_still(60 * SECOND);
-	ck_assert_uint_eq(reports(REPORT_BAKED), 0);
-	pass(60 * SECOND);
-	ck_assert_uint_eq(reports(REPORT_BAKED), 1);
-}
-
 TEST(without_a_bake_time_the_others_follow_once_the_canaries_are_ready)
 {
 	start_canaries(1, 0, 2);
@@ -123,29 +114,6 @@ TEST(a_request_may_do_without_the_canaries_of_the_settings)
 	restart_so((struct event){.has_canary = true, .has_bake = true});
 	gets_ready(0);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-}
-
-TEST(more_canaries_than_slots_are_all_of_them)
-{
-	start_canaries(9, 60 * SECOND, 2);
-	restart();
-	ck_assert_uint_eq(rollout_now().canary, 2);
-	gets_ready(0);
-	gets_ready(1);
-	ck_assert_uint_eq(last(REPORT_BAKING)->count, 2);
-	pass(60 * SECOND);
-	goes(0);
-	goes(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-}
-
-TEST(one_slots_restart_needs_no_canary)
-{
-	start_canaries(1, 60 * SECOND, 2);
-	restart_slot(1);
-	gets_ready(1);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	ck_assert_uint_eq(rollout_now().canary, 0);
 }
 
 /* ---- where nobody has asked for any ---- */
@@ -178,17 +146,6 @@ TEST(where_readiness_is_guessed_the_first_one_is_watched_for_stable_after)
 	goes(1);
 	ck_assert_uint_eq(reports(REPORT_BAKING), 1);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-}
-
-TEST(one_that_dies_while_it_is_watched_leaves_the_old_ones_alone)
-{
-	bake_a_guess();
-	pass(400 * MSEC);
-	dies(0, worker_of(0, 2));
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
-	pass(10 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-	ck_assert_uint_eq(cluster_ready(b.c), 2);
 }
 
 TEST(who_says_that_it_is_ready_is_not_watched)
@@ -226,45 +183,6 @@ TEST_LOOP(only_a_probe_of_the_port_is_a_guess, 0, 3)
 	tell(EVENT_PROVED, 0, worker_in(0, SLOT_STARTING));
 	restart();
 	ck_assert_uint_eq(rollout_now().canary, probes[_i].canary);
-}
-
-TEST(who_is_in_a_hurry_has_nobody_watched)
-{
-	start_guessing(1);
-	restart_so((struct event){.has_bake = true});
-	tell(EVENT_LISTENING, 0, worker_of(0, 2));
-	ck_assert_uint_eq(reports(REPORT_BAKING), 0);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-}
-
-TEST(where_nobody_may_be_beside_it_is_watched_in_the_place)
-{
-	(void)guessing(b.s, READY_LISTEN);
-	b.s->surge = 0;
-	b.s->max_unavailable = 1;
-	start_listening(2);
-	restart();
-	ck_assert_uint_eq(cluster_alive(b.c), 2);
-	goes(0);
-	listens(0);
-	ck_assert_uint_eq(reports(REPORT_BAKING), 1);
-	pass(SECOND - 1);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	pass(1);
-	goes(1);
-	listens(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-}
-
-TEST(one_slots_restart_is_watched_where_it_is_guessed)
-{
-	start_guessing(2);
-	restart_slot(1);
-	tell(EVENT_LISTENING, 1, worker_of(1, 2));
-	ck_assert_uint_eq(reports(REPORT_BAKING), 1);
-	pass(SECOND);
-	goes(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 }
 
 /* All were stopped; the new ones listen. */
@@ -328,18 +246,6 @@ TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
 	goes(0);
 	pass(HOUR);
 	ck_assert_uint_eq(actions(ACTION_SPAWN), 2);
-}
-
-TEST(new_settings_that_fail_as_canaries_need_no_way_back)
-{
-	start_ready(3);
-	deploy(other_canaries(2, 60 * SECOND));
-	gets_ready(0);
-	gets_ready(1);
-	dies(0, worker_of(0, 2));
-	check_all_as_before(3);
-	ck_assert_ptr_eq(cluster_settings(b.c), b.s);
-	goes(1);
 }
 
 TEST_LOOP(a_canary_that_does_not_start_ends_the_rollout, 0, 2)
@@ -430,23 +336,6 @@ TEST(a_slot_keeps_its_wait_if_the_rollout_fails_before_it_is_filled)
 	ck_assert_int_eq(slot_at(4).state, SLOT_BACKOFF);
 }
 
-TEST(a_slot_without_a_worker_is_a_good_place_for_a_canary)
-{
-	start_canaries(1, 60 * SECOND, 2);
-	exits(1, SLOT_READY, 1);
-	exits(1, SLOT_STARTING, 1);
-	ck_assert_int_eq(slot_at(1).state, SLOT_BACKOFF);
-	restart();
-	ck_assert_uint_eq(generation_of(1), 2);
-	ck_assert_uint_eq(slot_at(0).workers, 1);
-	gets_ready(1);
-	ck_assert(rollout_now().baking > 0);
-	dies(1, worker_of(1, 2));
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
-	pass(SECOND);
-	ck_assert_uint_eq(generation_of(1), 1);
-}
-
 /* ---- other requests meanwhile ---- */
 
 TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
@@ -468,16 +357,6 @@ TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
 			step_through(i);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
-}
-
-TEST(canaries_are_no_generation_that_a_restart_has_to_wait_for)
-{
-	b.s->old_generations = 1;
-	start_canaries(1, 60 * SECOND, 2);
-	restart();
-	gets_ready(0);
-	restart();
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_STARTED), 2);
 }
 
 TEST(a_stop_ends_canaries_too)
@@ -507,16 +386,6 @@ TEST(parking_a_cluster_that_bakes_ends_the_rollout)
 	scale(0);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 	ck_assert_uint_eq(reports(REPORT_BAKED), 0);
-}
-
-TEST(slots_that_come_while_canaries_bake_are_as_of_old)
-{
-	bake_two();
-	scale(5);
-	ck_assert_uint_eq(generation_of(4), 1);
-	gets_ready(4);
-	ck_assert_uint_eq(reports(REPORT_BAKING), 1);
-	ck_assert(rollout_now().baking > 0);
 }
 
 TEST(a_restart_that_waits_keeps_its_canaries)
@@ -558,31 +427,6 @@ TEST(a_fleet_is_there_before_any_old_one_goes)
 	for (uint32_t i = 0; i < 9; i++)
 		goes(i);
 	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->count, 9);
-}
-
-TEST(one_failure_turns_the_whole_fleet_back)
-{
-	start_fleet(3);
-	restart();
-	gets_ready(0);
-	gets_ready(1);
-	exits(2, SLOT_STARTING, 3);
-	check_all_as_before(3);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 2);
-	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_ROLL_FAILED);
-}
-
-TEST(slots_that_come_while_the_fleet_starts_belong_to_it)
-{
-	start_fleet(2);
-	restart();
-	gets_ready(0);
-	scale(3);
-	ck_assert_uint_eq(generation_of(2), 2);
-	gets_ready(1);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-	gets_ready(2);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 2);
 }
 
 TEST_LOOP(one_that_took_its_place_early_is_on_trial_with_the_canaries, 0, 3)

@@ -119,20 +119,6 @@ TEST(who_listens_teaches_those_that_are_starting_too)
 	ck_assert_uint_eq(last(REPORT_START_TIMEOUT)->slot, 1);
 }
 
-TEST(who_was_proven_before_another_listened_stays_ready)
-{
-	start_mode(READY_AUTO, 2);
-	pass(900 * MSEC);
-	replace(0, SLOT_STARTING);
-	pass(100 * MSEC);
-	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
-	listens(0);
-	ck_assert_uint_eq(cluster_ready(b.c), 2);
-	tell(EVENT_LISTENING, 1, worker_in(1, SLOT_READY));
-	ck_assert_uint_eq(reports(REPORT_READY), 2);
-	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
-}
-
 TEST(auto_demands_ready_from_who_says_it_even_if_it_listens)
 {
 	start_mode(READY_AUTO, 1);
@@ -166,20 +152,6 @@ TEST_LOOP(a_sign_after_the_exit_finds_nobody, 0, 2)
 	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 	pass(SECOND); /* it has taught nothing either */
 	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-}
-
-TEST(who_stops_or_leaves_does_not_become_ready_by_listening)
-{
-	start_mode(READY_AUTO, 2);
-	scale(1);
-	tell(EVENT_LISTENING, 1, worker_in(1, SLOT_STOPPING));
-	ck_assert_int_eq(slot_at(1).state, SLOT_STOPPING);
-	listens(0);
-	tell(EVENT_LEAVING, 0, worker_in(0, SLOT_READY));
-	tell(EVENT_LISTENING, 0, worker_in(0, SLOT_DRAINING));
-	ck_assert_int_eq(slot_at(0).state, SLOT_DRAINING);
-	ck_assert_uint_eq(reports(REPORT_READY), 1);
-	ck_assert_uint_eq(reports(REPORT_SURPRISE), 0);
 }
 
 TEST(another_command_has_to_teach_anew)
@@ -273,19 +245,6 @@ TEST(a_slot_in_backoff_says_when_it_tries_again)
 	ck_assert_uint_eq(cluster_alive(b.c), 1);
 }
 
-TEST(a_failed_spawn_backs_off_like_a_death)
-{
-	start_ready(1);
-	b.failing = 2;
-	b.failure = (struct ending){.kind = ENDING_SPAWN, .code = 11};
-	exits(0, SLOT_READY, 0);
-	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
-	pass(100 * MSEC);
-	ck_assert_int_eq(last(REPORT_EXITED)->wait, 200 * MSEC);
-	pass(200 * MSEC);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-}
-
 TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
 {
 	b.failing = 1;
@@ -377,19 +336,6 @@ TEST(the_first_status_that_was_no_success_is_the_clusters)
 	ck_assert_int_eq(slot_at(1).state, SLOT_FAILED);
 }
 
-TEST(a_parked_cluster_has_not_ended)
-{
-	start_ready(2);
-	scale(0);
-	goes(0);
-	goes(1);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-	ck_assert_uint_eq(cluster_slots(b.c), 0);
-	scale(1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-}
-
 /* ---- stopping ---- */
 
 TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
@@ -407,16 +353,6 @@ TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 	ck_assert_int_eq(cluster_next_deadline(b.c), NSEC_NEVER);
 	stop(true);
 	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
-}
-
-TEST(a_stop_ends_a_backoff_at_once)
-{
-	start(1);
-	exits(0, SLOT_STARTING, 1);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
-	pass(HOUR);
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
 }
 
 TEST(a_second_stop_kills)
@@ -443,19 +379,6 @@ TEST(a_stop_waits_for_who_is_in_no_slot)
 	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
-TEST(a_stop_does_not_wait_for_the_unkillable)
-{
-	start_ready(1);
-	stop(false);
-	pass(30 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
-	pass(10 * SECOND - 1);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
-	pass(1);
-	ck_assert_uint_eq(reports(REPORT_UNKILLABLE), 1);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
-}
-
 TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
 {
 	struct event tick = {.kind = EVENT_TICK, .now = b.now};
@@ -473,16 +396,6 @@ TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
 	ck_assert_int_eq(out.list[out.count - 1].kind, ACTION_SIGNAL);
 	goes(0);
 	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
-}
-
-TEST(lost_time_is_no_grace_that_has_passed)
-{
-	start_ready(1);
-	stop(false);
-	stand_still(HOUR);
-	ck_assert_uint_eq(actions(ACTION_KILL), 0);
-	pass(30 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 static void ask_for_more(enum slot_state state, nsec_t span)
@@ -542,40 +455,6 @@ TEST(fewer_takes_the_highest_and_leaves_the_rest_alone)
 	goes(2);
 	ck_assert_uint_eq(cluster_slots(b.c), 2);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-}
-
-TEST(fewer_of_those_that_wait_for_their_next_start_is_done_at_once)
-{
-	start(4);
-	for (uint32_t i = 0; i < 4; i++)
-		exits(i, SLOT_STARTING, 1);
-	scale(1);
-	ck_assert_uint_eq(cluster_slots(b.c), 1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
-	ck_assert(!cluster_is_settled(b.c));
-}
-
-TEST(a_slot_wanted_again_is_filled_when_its_leaver_is_gone)
-{
-	start_ready(2);
-	scale(1);
-	scale(2);
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 0);
-	ck_assert_int_eq(slot_at(1).state, SLOT_STOPPING);
-	goes(1);
-	ck_assert_int_eq(slot_at(1).state, SLOT_STARTING);
-}
-
-TEST(a_stopped_cluster_can_be_started_by_scaling_it)
-{
-	start_ready(1);
-	stop(true);
-	goes(0);
-	scale(2);
-	all_get_ready();
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
 TEST(turns_go_round_the_ready_ones)

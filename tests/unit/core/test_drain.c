@@ -37,25 +37,6 @@ TEST(a_worker_that_is_never_quiet_is_stopped_in_the_end)
 	ck_assert_uint_eq(actions(ACTION_KILL), 1);
 }
 
-TEST(one_that_ends_while_it_drains_ended_as_asked)
-{
-	start_draining(DRAIN_QUIET, 1);
-	stop(false);
-	exits(0, SLOT_DRAINING, 0);
-	ck_assert_int_eq(last(REPORT_EXITED)->why, WHY_STOP);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
-}
-
-/* It may serve already, by the sockets that all share. */
-TEST(one_that_starts_is_drained_too)
-{
-	start_draining(DRAIN_QUIET, 1);
-	exits(0, SLOT_READY, 1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-	stop(false);
-	ck_assert_int_eq(slot_at(0).state, SLOT_DRAINING);
-}
-
 TEST(one_that_is_not_ready_in_time_is_drained_beside_an_old_one)
 {
 	start_draining(DRAIN_QUIET, 1);
@@ -123,33 +104,6 @@ TEST(auto_drains_until_it_is_known_that_the_command_is_graceful)
 	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
 }
 
-TEST(another_command_has_to_show_anew_that_it_is_graceful)
-{
-	struct cluster_settings *other = plain_settings();
-
-	other->drain_timeout = SECOND;
-	start_draining(DRAIN_AUTO, 1);
-	tell(EVENT_GRACEFUL, 0, 1);
-	change(other, true);
-	stop(false);
-	ck_assert_int_eq(slot_at(0).state, SLOT_DRAINING);
-}
-
-TEST(a_deployed_command_is_not_graceful_because_the_old_one_was)
-{
-	struct cluster_settings *other = plain_settings();
-
-	other->drain_timeout = SECOND;
-	start_draining(DRAIN_AUTO, 1);
-	tell(EVENT_GRACEFUL, 0, 1);
-	deploy_so(other, (struct event){.command_changed = true});
-	gets_ready(0);
-	ck_assert_uint_eq(actions(ACTION_DRAIN), 0);
-	goes(0);
-	stop(false);
-	ck_assert_int_eq(slot_at(0).state, SLOT_DRAINING);
-}
-
 TEST(an_old_worker_is_drained_once_its_successor_is_ready)
 {
 	start_draining(DRAIN_QUIET, 2);
@@ -161,12 +115,4 @@ TEST(an_old_worker_is_drained_once_its_successor_is_ready)
 	tell(EVENT_DRAINED, 0, 1);
 	goes(0);
 	ck_assert_uint_eq(slot_at(1).workers, 2);
-}
-
-TEST(a_slot_scaled_away_is_drained)
-{
-	start_draining(DRAIN_QUIET, 2);
-	scale(1);
-	ck_assert_int_eq(slot_at(1).state, SLOT_DRAINING);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 }

@@ -50,15 +50,6 @@ TEST(who_is_silent_is_aborted_and_replaced_as_after_a_crash)
 	ck_assert_uint_eq(slot_at(0).restarts, 1);
 }
 
-TEST(time_that_nclust_stood_still_is_granted_to_the_watchdog)
-{
-	start_watched(1);
-	stand_still(60 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-	pass(10 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-}
-
 /* nclust gets the CPU so long after the watchdog's end. */
 static void come_late(nsec_t late)
 {
@@ -79,26 +70,6 @@ TEST(if_nclust_comes_late_there_is_a_moment_more_once)
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
 	come_late(800 * MSEC);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-}
-
-TEST(settings_without_a_watchdog_expect_nothing_any_more)
-{
-	start_watched(1);
-	change(plain_settings(), false);
-	pass(HOUR);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-}
-
-TEST(silent_deaths_count_towards_giving_up)
-{
-	b.s->give_up_count = 2;
-	b.s->give_up_window = HOUR;
-	start_ready(2);
-	for (uint32_t i = 0; i < 2; i++) {
-		tell_why(EVENT_UNWELL, i, WHY_STALL);
-		goes(i);
-	}
-	ck_assert_uint_eq(reports(REPORT_GAVE_UP), 1);
 }
 
 TEST_LOOP(one_that_stalls_or_says_so_itself_is_aborted_too, 0, 2)
@@ -137,17 +108,6 @@ TEST_LOOP(one_that_fails_its_checks_serves_until_its_successor_is_ready, 0, 2)
 	ck_assert(cluster_is_settled(b.c));
 }
 
-TEST(a_successor_takes_the_place_of_an_unwell_one_that_dies)
-{
-	start_ready(1);
-	tell_why(EVENT_UNWELL, 0, WHY_CHECK);
-	crashes(0, SLOT_READY);
-	ck_assert_uint_eq(slot_at(0).workers, 1);
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
-	gets_ready(0);
-	ck_assert(cluster_is_settled(b.c));
-}
-
 TEST(a_successor_that_fails_is_tried_again_later_and_later)
 {
 	nsec_t wait = 100 * MSEC;
@@ -166,78 +126,6 @@ TEST(a_successor_that_fails_is_tried_again_later_and_later)
 		wait *= 2;
 	}
 	ck_assert_uint_eq(slot_at(0).restarts, 0);
-}
-
-TEST(a_successor_that_is_not_ready_in_time_is_tried_again)
-{
-	start_ready(1);
-	tell_why(EVENT_UNWELL, 0, WHY_CHECK);
-	pass(60 * SECOND);
-	ck_assert_uint_eq(reports(REPORT_START_TIMEOUT), 1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-	goes(0);
-	pass(100 * MSEC);
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 2);
-}
-
-TEST(successors_that_fail_are_no_reason_to_give_up)
-{
-	b.s->give_up_count = 2;
-	b.s->give_up_window = HOUR;
-	start_ready(1);
-	tell_why(EVENT_UNWELL, 0, WHY_CHECK);
-	for (int i = 0; i < 5; i++) {
-		starting_one_dies(0);
-		pass(30 * SECOND);
-	}
-	ck_assert_uint_eq(reports(REPORT_GAVE_UP), 0);
-	ck_assert_uint_eq(cluster_ready(b.c), 1);
-}
-
-TEST(not_all_unwell_ones_are_replaced_at_once)
-{
-	b.s->surge = 2;
-	start_ready(4);
-	for (uint32_t i = 0; i < 4; i++)
-		tell_why(EVENT_UNWELL, i, WHY_CHECK);
-	ck_assert_uint_eq(cluster_alive(b.c), 6);
-	gets_ready(0);
-	ck_assert_uint_eq(cluster_alive(b.c), 6);
-	goes(0);
-	ck_assert_uint_eq(cluster_alive(b.c), 6);
-	ck_assert_uint_eq(slot_at(2).workers, 2);
-}
-
-TEST(a_turn_lasts_until_the_old_one_is_gone_even_if_the_new_one_dies)
-{
-	start_ready(3);
-	for (uint32_t i = 0; i < 3; i++)
-		tell_why(EVENT_UNWELL, i, WHY_CHECK);
-	gets_ready(0);
-	crashes(0, SLOT_READY);
-	ck_assert_uint_eq(slot_at(0).workers, 2); /* yet another */
-	ck_assert_uint_eq(slot_at(1).workers, 1);
-	gets_ready(0);
-	ck_assert_uint_eq(cluster_alive(b.c), 4);
-	goes(0);
-	ck_assert_uint_eq(slot_at(1).workers, 2);
-	ck_assert_uint_eq(cluster_alive(b.c), 4);
-}
-
-TEST(one_that_cannot_be_replaced_does_not_hold_up_the_others)
-{
-	start_ready(3);
-	for (uint32_t i = 0; i < 3; i++)
-		tell_why(EVENT_UNWELL, i, WHY_CHECK);
-	starting_one_dies(0);
-	ck_assert_uint_eq(slot_at(1).workers, 2);
-	gets_ready(1);
-	goes(1);
-	ck_assert_uint_eq(slot_at(2).workers, 2);
-	gets_ready(2);
-	pass(SECOND);
-	goes(2);
-	ck_assert_uint_eq(slot_at(0).workers, 2);
 }
 
 TEST(a_stop_ends_a_replacement)
@@ -396,18 +284,6 @@ TEST(an_old_worker_is_replaced_at_its_age_more_or_less)
 		forget();
 	}
 	ck_assert(differs);
-}
-
-TEST(a_new_max_age_holds_for_those_that_run)
-{
-	struct cluster_settings *other = plain_settings();
-
-	start_ready(2);
-	pass(2 * HOUR);
-	other->max_age = HOUR;
-	change(other, false);
-	ck_assert_uint_eq(reports(REPORT_OUTGROWN), 2);
-	ck_assert_uint_eq(cluster_alive(b.c), 3);
 }
 
 TEST(everybody_has_his_turn_even_if_the_first_are_old_again)

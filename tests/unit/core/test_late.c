@@ -108,53 +108,6 @@ TEST(each_is_watched_for_stable_after_and_no_longer)
 	nothing_failed();
 }
 
-TEST(time_that_nclust_stood_still_is_not_watched)
-{
-	start_two();
-	be_done(guessing(plain_settings(), READY_LISTEN));
-	stand_still(60 * SECOND);
-	pass(SECOND - 1);
-	new_one_dies(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
-}
-
-TEST(who_says_that_it_is_ready_is_not_watched_either)
-{
-	start_two();
-	deploy(guessing(plain_settings(), READY_NOTIFY));
-	for (uint32_t i = 0; i < 2; i++) {
-		tell(EVENT_READY, i, worker_of(i, 2));
-		goes(i);
-	}
-	new_one_dies(1);
-	nothing_failed();
-}
-
-TEST(who_is_in_a_hurry_is_not_told_later)
-{
-	start_two();
-	deploy_so(guessing(plain_settings(), READY_LISTEN),
-		(struct event){.has_bake = true});
-	for (uint32_t i = 0; i < 2; i++) {
-		new_one_listens(i, 2);
-		goes(i);
-	}
-	new_one_dies(1);
-	nothing_failed();
-}
-
-TEST(one_that_ends_as_it_should_is_no_failure)
-{
-	struct cluster_settings *newer =
-		guessing(plain_settings(), READY_LISTEN);
-
-	start_two();
-	newer->restart = RESTART_ON_FAILURE;
-	be_done(newer);
-	exits(1, SLOT_READY, 0);
-	nothing_failed();
-}
-
 TEST_LOOP(what_is_asked_for_next_ends_the_watch, 0, 2)
 {
 	struct cluster_settings *newer =
@@ -168,33 +121,6 @@ TEST_LOOP(what_is_asked_for_next_ends_the_watch, 0, 2)
 		change(newer, false);
 	new_one_dies(1);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 0);
-}
-
-TEST(a_scale_does_not_end_it_and_its_workers_are_not_watched)
-{
-	start_two();
-	be_done(guessing(plain_settings(), READY_LISTEN));
-	ck_assert_int_eq(cluster_reserve(b.c, 3), 0);
-	scale(3);
-	pass(MSEC);
-	new_one_listens(2, 2);
-	new_one_dies(2);
-	nothing_failed();
-	scale(2);
-	new_one_dies(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
-	ck_assert(rollout_now().going_back);
-}
-
-TEST(a_stop_ends_all_with_nothing_failed)
-{
-	start_two();
-	be_done(guessing(plain_settings(), READY_LISTEN));
-	stop(false);
-	exits(1, SLOT_STOPPING, 1);
-	goes(0);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 0);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
 TEST(the_settings_of_before_are_known_no_longer_than_needed)

@@ -66,23 +66,6 @@ TEST(nobody_waits_for_those_that_hang)
 	ck_assert_uint_eq(slot_at(5).workers, 1);
 }
 
-TEST(a_new_release_does_not_wait_for_the_old_one_to_start)
-{
-	b.s->surge = 2;
-	start_by_two(2);
-	ck_assert_uint_eq(starting(), 2);
-	restart();
-	ck_assert_uint_eq(starting(), 4);
-}
-
-TEST(time_alive_is_not_waited_for)
-{
-	b.s->ready = READY_ALIVE;
-	b.s->ready_alive = 5 * SECOND;
-	start_by_two(9);
-	ck_assert_uint_eq(starting(), 9);
-}
-
 TEST(deaths_are_replaced_in_their_order)
 {
 	start_by_two(5);
@@ -99,27 +82,6 @@ TEST(deaths_are_replaced_in_their_order)
 		gets_ready(i);
 		ck_assert_uint_eq(slot_at(i - 2).workers, 1);
 	}
-}
-
-TEST(a_scale_up_starts_so_many_at_once)
-{
-	start_by_two(1);
-	gets_ready(0);
-	scale(9);
-	ck_assert_uint_eq(starting(), 2);
-	/* and one down again, who waits is forgotten */
-	scale(2);
-	ck_assert_uint_eq(cluster_slots(b.c), 3); /* 2 is stopping */
-}
-
-TEST(other_settings_let_more_start)
-{
-	struct cluster_settings *more = plain_settings();
-
-	start_by_two(9);
-	more->start_at_once = 5;
-	change(more, false);
-	ck_assert_uint_eq(starting(), 5);
 }
 
 TEST(a_command_without_any_sign_is_not_waited_for_again)

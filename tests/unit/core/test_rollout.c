@@ -119,49 +119,6 @@ TEST(a_rollout_ends_with_all_new_and_restarts_uncounted)
 	}
 }
 
-TEST(surge_rolls_that_many_at_a_time)
-{
-	b.s->surge = 3;
-	start_ready(5);
-	restart();
-	ck_assert_uint_eq(cluster_alive(b.c), 8);
-	gets_ready(1);
-	ck_assert_uint_eq(cluster_alive(b.c), 8);
-	goes(1);
-	ck_assert_uint_eq(cluster_alive(b.c), 8);
-	ck_assert_uint_eq(slot_at(3).workers, 2);
-}
-
-TEST(without_surge_the_old_one_goes_first)
-{
-	b.s->surge = 0;
-	b.s->max_unavailable = 1;
-	start_ready(2);
-	restart();
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 0);
-	goes(0);
-	ck_assert_uint_eq(generation_of(0), 2);
-	ck_assert_int_eq(slot_at(1).state, SLOT_READY);
-	gets_ready(0);
-	ck_assert_int_eq(slot_at(1).state, SLOT_STOPPING);
-}
-
-TEST(no_more_are_missing_than_allowed_even_if_one_died_by_itself)
-{
-	b.s->surge = 0;
-	b.s->max_unavailable = 1;
-	start_ready(3);
-	exits(2, SLOT_READY, 1);
-	restart(); /* the slot without a ready one comes first */
-	ck_assert_int_eq(slot_at(2).state, SLOT_STOPPING);
-	ck_assert_uint_eq(cluster_ready(b.c), 2);
-	goes(2);
-	ck_assert_uint_eq(cluster_ready(b.c), 2);
-	gets_ready(2);
-	ck_assert_uint_eq(cluster_ready(b.c), 2);
-}
-
 TEST(an_empty_slot_comes_first_and_needs_no_wait)
 {
 	start_ready(2);
@@ -221,39 +178,11 @@ TEST(those_that_are_idle_come_first)
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 }
 
-TEST(ended_slots_are_not_waited_for)
-{
-	b.s->surge = 0;
-	b.s->max_unavailable = 1;
-	b.s->restart = RESTART_ON_FAILURE;
-	start_ready(3);
-	restart();
-	goes(0);
-	gets_ready(0);
-	exits(0, SLOT_READY, 0);
-	ck_assert_int_eq(slot_at(0).state, SLOT_ENDED);
-	goes(1);
-	gets_ready(1);
-	ck_assert_int_eq(slot_at(2).state, SLOT_STOPPING);
-}
-
 TEST(among_many_slots_the_search_goes_on_by_itself)
 {
 	start_ready(700);
 	restart();
 	ck_assert_uint_eq(slot_at(0).workers, 2);
-}
-
-TEST(one_slot_can_be_rolled_alone)
-{
-	start_ready(3);
-	restart_slot(1);
-	ck_assert_uint_eq(rollout_now().of, 1);
-	ck_assert_uint_eq(slot_at(1).workers, 2);
-	step_through(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(generation_of(0), 1);
-	ck_assert_uint_eq(generation_of(1), 2);
 }
 
 /* ---- failures ---- */
@@ -287,29 +216,6 @@ TEST(a_new_one_that_is_not_ready_in_time_has_failed)
 	ck_assert_uint_eq(generation_of(0), 1);
 }
 
-TEST(a_failed_spawn_stops_it_too)
-{
-	start_ready(1);
-	b.failing = 1;
-	b.failure = (struct ending){
-		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 126};
-	restart();
-	ck_assert_int_eq(
-		last(REPORT_ROLLOUT_FAILED)->ending.kind, ENDING_SPAWN);
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-}
-
-TEST(a_new_one_that_dies_after_its_step_has_failed)
-{
-	start_ready(3);
-	restart();
-	step_through(0);
-	exits(0, SLOT_READY, 0);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
-	ck_assert_uint_eq(last(REPORT_ROLLOUT_FAILED)->slot, 0);
-	ck_assert_uint_eq(generation_of(2), 1);
-}
-
 TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 {
 	start_ready(2);
@@ -326,18 +232,6 @@ TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
 	pass(50 * MSEC);
 	gets_ready(0);
-}
-
-TEST(after_a_failure_with_the_same_settings_the_new_ones_stay)
-{
-	start_ready(3);
-	restart();
-	step_through(0);
-	exits(1, SLOT_STARTING, 3);
-	ck_assert(!rollout_now().under_way);
-	ck_assert_uint_eq(generation_of(0), 2);
-	ck_assert_uint_eq(generation_of(1), 1);
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
 TEST(after_a_failure_with_new_settings_all_goes_back)
@@ -359,29 +253,6 @@ TEST(after_a_failure_with_new_settings_all_goes_back)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
-TEST(if_nothing_was_replaced_yet_there_is_no_way_back_to_go)
-{
-	start_ready(2);
-	deploy(plain_settings());
-	exits(0, SLOT_STARTING, 3);
-	ck_assert(!rollout_now().under_way);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_STARTED), 1);
-}
-
-TEST(new_ones_that_are_not_ready_yet_are_removed)
-{
-	b.s->surge = 2;
-	start_ready(3);
-	restart();
-	exits(0, SLOT_STARTING, 3);
-	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_ROLL_FAILED);
-	ck_assert_uint_eq(last(REPORT_STOPPING)->slot, 1);
-	tell(EVENT_READY, 1, worker_in(1, SLOT_STOPPING));
-	goes(1);
-	ck_assert_uint_eq(cluster_ready(b.c), 3);
-	ck_assert_uint_eq(generation_of(1), 1);
-}
-
 TEST(a_way_back_that_fails_ends_too)
 {
 	start_ready(2);
@@ -396,27 +267,6 @@ TEST(a_way_back_that_fails_ends_too)
 }
 
 /* ---- deaths beside it ---- */
-
-TEST(a_successor_takes_the_place_of_an_old_one_that_dies)
-{
-	start_ready(2);
-	restart();
-	forget();
-	crashes(0, SLOT_READY);
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 0);
-	ck_assert_uint_eq(slot_at(0).workers, 1);
-	gets_ready(0);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_STEP), 1);
-}
-
-TEST(a_slot_before_its_turn_is_filled_as_before)
-{
-	start_ready(2);
-	deploy(plain_settings());
-	crashes(1, SLOT_READY);
-	ck_assert_ptr_eq(last_action(ACTION_SPAWN)->settings, b.s);
-	ck_assert_uint_eq(generation_of(1), 1);
-}
 
 TEST(who_is_not_well_after_its_turn_is_replaced_by_a_new_one)
 {
@@ -487,18 +337,6 @@ TEST(who_waits_is_not_overtaken)
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
 }
 
-TEST(one_slots_restart_does_not_end_that_of_all)
-{
-	start_ready(2);
-	restart();
-	restart_slot(0);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_SUPERSEDED), 0);
-	step_through(0);
-	step_through(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(slot_at(0).workers, 2);
-}
-
 /* ---- stop, scale, settings ---- */
 
 TEST(a_stop_wins)
@@ -516,47 +354,6 @@ TEST(a_request_while_stopping_is_refused)
 	deploy(plain_settings());
 	ck_assert_uint_eq(last(REPORT_ROLLOUT_FAILED)->rollout,
 		cluster_last_rollout(b.c));
-}
-
-TEST(a_restart_starts_a_stopped_cluster)
-{
-	start_ready(2);
-	stop(true);
-	goes(0);
-	goes(1);
-	forget();
-	deploy(plain_settings());
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 2);
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STARTING);
-	all_get_ready();
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
-	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
-	forget();
-}
-
-TEST(scaling_down_takes_slots_out_of_a_rollout)
-{
-	start_ready(3);
-	restart();
-	step_through(0);
-	step_through(1);
-	scale(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(slot_at(2).workers, 2);
-}
-
-TEST(slots_that_come_during_a_rollout_are_part_of_it)
-{
-	start_ready(1);
-	deploy(plain_settings());
-	scale(2);
-	ck_assert_uint_eq(generation_of(1), 1);
-	gets_ready(1);
-	step_through(0);
-	step_through(1);
-	ck_assert_uint_eq(generation_of(1), 2);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 }
 
 TEST(settings_without_a_rollout_hold_for_who_runs)
@@ -683,15 +480,4 @@ TEST(a_restart_during_a_deployment_keeps_its_command)
 	ck_assert_uint_eq(slot_at(0).worker[0].generation, 3);
 	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
 	goes(0);
-}
-
-TEST(one_command_learns_in_all_its_generations)
-{
-	start_mute();
-	restart();
-	tell(EVENT_LISTENING, 0, worker_in(0, SLOT_READY));
-	pass(2 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
-	listens(0);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
 }
