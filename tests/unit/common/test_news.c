@@ -83,14 +83,6 @@ static unsigned place_of(const char *piece)
 
 FIXTURE(begin, room_end)
 
-TEST(an_end_is_told_with_how_it_was)
-{
-	room_killed(room_child(web, 0), SIGSEGV);
-	(void)place_of("web.0: worker 4194305 killed by SIGSEGV");
-	room_exits(room_child(web, 1), 7);
-	(void)place_of("exit 7");
-}
-
 TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
 {
 	struct child *c = capture(0);
@@ -105,16 +97,6 @@ TEST(an_end_waits_for_the_last_output_and_what_comes_after_waits_too)
 	ck_assert(!news_pending(&room));
 	(void)place_of("last output: panic: no config");
 	ck_assert_uint_lt(place_of("panic"), place_of("web.1: worker"));
-}
-
-TEST(it_does_not_wait_for_ever)
-{
-	room_exits(capture(0), 1);
-	room_pass(900 * MSEC);
-	ck_assert_ptr_null(strstr(heard, "exit 1"));
-	room_pass(200 * MSEC);
-	(void)place_of("exit 1");
-	ck_assert_ptr_null(strstr(heard, "last output"));
 }
 
 TEST(an_answer_that_comes_too_late_is_for_nobody)
@@ -283,18 +265,6 @@ TEST(a_step_of_a_range_says_why)
 	ck_assert_str_eq(heard,
 		"web: scaled to 2 workers: they are busy (each used 70 % of a "
 		"CPU)");
-}
-
-TEST(what_counts_to_one_is_said_so)
-{
-	struct report r = of(REPORT_SCALED);
-
-	r.count = 1;
-	report(r);
-	ck_assert_str_eq(heard, "web: scaled to 1 worker");
-	r.kind = REPORT_GAVE_UP;
-	report(r);
-	ck_assert_str_eq(heard, "web: gave up at the first death");
 }
 
 TEST(one_that_is_unfit_again_is_replaced_later)

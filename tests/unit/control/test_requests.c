@@ -176,29 +176,6 @@ static void end(void)
 
 FIXTURE(begin, end)
 
-TEST(a_status_has_each_cluster_and_worker)
-{
-	ask(peer, "status", "");
-	(void)heard(peer);
-	ck_assert_ptr_nonnull(strstr(text, "\"id\":7"));
-	ck_assert_ptr_nonnull(strstr(text, "\"name\":\"web\""));
-	ck_assert_ptr_nonnull(strstr(text, "\"name\":\"job\""));
-	ck_assert_ptr_nonnull(strstr(text, "\"state\":\"ready\""));
-	ck_assert_ptr_nonnull(strstr(text, "\"state\":\"starting\""));
-}
-
-TEST(what_is_not_understood_is_said_and_the_next_is_answered)
-{
-	say(peer, "nonsense\n");
-	ck_assert(has(peer, "-32700"));
-	ask(peer, "dance", "");
-	ck_assert(has(peer, "-32601"));
-	ask(peer, "restart", "\"target\":\"nobody\"");
-	ck_assert(has(peer, "there is no cluster 'nobody'"));
-	ask(peer, "status", "\"target\":\"web\"");
-	ck_assert(has(peer, "\"name\":\"web\""));
-}
-
 TEST(a_request_may_come_in_pieces)
 {
 	say(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,");
@@ -253,15 +230,6 @@ TEST(a_restart_of_all_tells_what_became_of_each)
 	ck_assert_ptr_nonnull(strstr(text, "; job: rollout 1 done: "));
 }
 
-TEST(a_scale_waits_for_the_new_ones)
-{
-	ask(peer, "scale", "\"target\":\"web\",\"count\":3");
-	ck_assert(!is_answered(peer));
-	room_tick(web);
-	room_tell(room_child(web, 2), EVENT_READY);
-	ck_assert(is_answered(peer));
-}
-
 /* The end of an old worker is published when its last output has come. */
 TEST(an_old_worker_that_ends_fails_no_scale)
 {
@@ -279,16 +247,6 @@ TEST(an_old_worker_that_ends_fails_no_scale)
 	room_tell(room_child(web, 2), EVENT_READY);
 	ck_assert(is_answered(peer));
 	ck_assert_ptr_null(strstr(text, "error"));
-}
-
-TEST(a_stop_is_answered_when_the_last_is_gone)
-{
-	ask(peer, "stop", "\"target\":\"web\"");
-	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 1);
-	room_exits(room_child(web, 0), 0);
-	ck_assert(!is_answered(peer));
-	room_exits(room_child(web, 1), 0);
-	ck_assert(is_answered(peer));
 }
 
 /* That it has stopped is published after a worker's last output has come. */
@@ -346,33 +304,6 @@ static unsigned count_of(const char *piece)
 	for (const char *at = got_all; (at = strstr(at, piece)) != NULL; at++)
 		n++;
 	return n;
-}
-
-TEST(events_are_those_that_were_asked_for)
-{
-	char since[64];
-
-	room_killed(room_child(web, 0), SIGSEGV);
-	room_killed(room_child(room_cluster("job"), 0), SIGSEGV);
-	(void)events("");
-	ck_assert_uint_eq(count_of("\"exited\""), 2);
-	ck_assert_uint_gt(count_of("\"ready\""), 0);
-	(void)events("\"kinds\":[\"exited\",\"scaled\"]");
-	ck_assert_uint_eq(count_of("\"exited\""), 2);
-	ck_assert_uint_eq(count_of("\"method\":\"event\""), 2);
-	(void)events("\"kinds\":[\"exited\"],\"target\":\"job\"");
-	ck_assert_uint_eq(count_of("\"exited\""), 1);
-	(void)events("\"kinds\":[\"exited\"],\"last\":1");
-	ck_assert_uint_eq(count_of("\"cluster\":\"job\""), 1);
-	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
-	(void)snprintf(
-		since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
-	(void)events(since);
-	ck_assert_uint_eq(count_of("\"exited\""), 2);
-	(void)snprintf(
-		since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
-	(void)events(since);
-	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
 }
 
 TEST(an_event_is_since_its_own_time)
@@ -461,22 +392,6 @@ TEST(a_line_without_an_end_is_not_waited_for)
 	room_pass(CLIENT_PATIENCE + 2 * SECOND);
 	(void)heard(peer);
 	ck_assert_int_eq(recv(peer, text, 1, MSG_DONTWAIT), 0);
-}
-
-TEST(the_one_too_many_takes_the_place_of_the_idlest)
-{
-	int fds[CLIENTS_MAX];
-
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		room_pass(10 * MSEC);
-		fds[i] = connect_one();
-		(void)heard(fds[i]);
-	}
-	ck_assert_int_eq(recv(peer, text, 1, MSG_DONTWAIT), 0);
-	ask(fds[CLIENTS_MAX - 1], "status", "");
-	ck_assert(has(fds[CLIENTS_MAX - 1], "\"name\":\"web\""));
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		(void)close(fds[i]);
 }
 
 /* Send these descriptors, with one byte. */

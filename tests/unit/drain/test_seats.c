@@ -48,13 +48,6 @@ static struct child *old_of(uint32_t slot)
 	return NULL;
 }
 
-TEST(each_has_its_own)
-{
-	begin(WEB("rr", "quiet"));
-	ck_assert_uint_eq(group_size(l), 3);
-	check_own();
-}
-
 TEST(the_successor_has_that_of_who_died)
 {
 	int fd;

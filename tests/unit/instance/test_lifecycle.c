@@ -99,17 +99,6 @@ TEST(it_is_started_when_all_clusters_are_ready)
 	ck_assert(room.instance.ready_once);
 }
 
-TEST(it_is_over_when_the_last_worker_is)
-{
-	lifecycle_stop(&room, false);
-	ck_assert(!is_over());
-	room_exits(room_child(web, 0), 0);
-	ck_assert(!is_over());
-	room_exits(room_child(job, 0), 0);
-	ck_assert(is_over());
-	ck_assert_int_eq(room.instance.status, 0);
-}
-
 TEST(clusters_that_have_left_leave_no_gap)
 {
 	web->stage.leaving = true;
@@ -162,17 +151,6 @@ TEST(what_cannot_be_caught_is_hunted_for_a_second)
 	for (unsigned i = 0; i < 30; i++)
 		room_pass(31 * MSEC);
 	ck_assert(is_over());
-}
-
-TEST(who_asks_twice_does_not_want_to_wait)
-{
-	pid_t pid = room_child(web, 0)->pid;
-
-	lifecycle_stop(&room, false);
-	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 1);
-	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 0);
-	lifecycle_stop(&room, true);
-	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 1);
 }
 
 TEST(a_cluster_that_gave_up_is_told_by_the_status)
@@ -234,21 +212,6 @@ TEST(a_command_that_is_not_there_is_the_end_of_a_start)
 	room_exits(room_child(job, 0), 0);
 	ck_assert(is_over());
 	ck_assert_int_eq(room.instance.status, 127);
-}
-
-TEST(a_daemon_whose_worker_dies_at_once_has_failed_to_start)
-{
-	room.settings->daemon = true;
-	for (int i = 0; i < 3; i++) {
-		ck_assert(!room.instance.stopping);
-		room_exits(room_child(job, 0), 1);
-		room_pass(5 * SECOND);
-	}
-	ck_assert(room.instance.stopping);
-	ck_assert(room_logged("the start failed: job.0 died three times"));
-	room_exits(room_child(web, 0), 0);
-	ck_assert(is_over());
-	ck_assert_int_eq(room.instance.status, 1);
 }
 
 TEST(it_does_not_end_before_all_is_told)

@@ -109,18 +109,6 @@ TEST(a_setting_that_is_looked_up_each_time_replaces_nobody)
 	ck_assert_int_eq(cluster_settings(web->core)->stop[0].wait, 3 * SECOND);
 }
 
-TEST(more_workers_are_born_and_fewer_stop)
-{
-	unsigned spawned = room_spawned();
-	pid_t second = room_child(web, 1)->pid;
-
-	ck_assert_int_eq(reload(WEB_AS("/bin/web", "3") JOB), 0);
-	ck_assert_uint_eq(room_spawned(), spawned + 1);
-	ck_assert_int_eq(reload(WEB_AS("/bin/web", "1") JOB), 0);
-	ck_assert_uint_eq(room_signalled(second, SIGTERM), 1);
-	ck_assert_uint_eq(room_signalled(room_child(web, 0)->pid, SIGTERM), 0);
-}
-
 TEST(what_the_operator_has_scaled_stays)
 {
 	struct error err;
@@ -130,19 +118,6 @@ TEST(what_the_operator_has_scaled_stays)
 	ck_assert_uint_eq(service_counts(web).workers, 4);
 	ck_assert_int_eq(reload(WEB_AS("/bin/web", "1") JOB), 0);
 	ck_assert_uint_eq(service_counts(web).workers, 1);
-}
-
-TEST(a_new_cluster_is_started)
-{
-	unsigned spawned = room_spawned();
-
-	ck_assert_int_eq(
-		reload(WEB JOB
-			"[cluster:new]\ncommand = /bin/new\nworkers = 1\n"),
-		0);
-	ck_assert_str_eq(said(), "web: no change; job: no change; new: new");
-	ck_assert_uint_eq(room_spawned(), spawned + 1);
-	ck_assert_uint_eq(service_counts(room_cluster("new")).alive, 1);
 }
 
 TEST(one_that_is_gone_stops_and_leaves)

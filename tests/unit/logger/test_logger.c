@@ -449,23 +449,6 @@ TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
 	(void)close(terminal);
 }
 
-TEST(a_stopped_terminal_stops_nobody)
-{
-	int terminal;
-	int o;
-
-	out = open_terminal(&terminal);
-	start_on(terminal, terminal);
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	/* nobody reads the terminal: far more than it and the pipe hold */
-	for (int i = 0; i < 100000; i++)
-		say(o, "a line that nobody reads, because it was stopped\n");
-	end_worker();
-	ck_assert_uint_eq(receive().kind, LOGWIRE_LAST);
-	(void)close(terminal);
-}
-
 /* --- Slow readers --- */
 
 /* Lines that came, and lines of which was said that they did not. */
@@ -571,114 +554,6 @@ TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 	buffer_clear(&said[0]);
 	say(o, "after\n");
 	expect(out, "web.2 | after\n");
-}
-
-TEST(a_socket_that_is_not_read_stops_nobody)
-{
-	int o;
-
-	start_on_socket();
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add(1);
-	flood(o, 20000);
-	(void)expect_all(20000);
-}
-
-/* A pipe of another cluster's worker; its write end. */
-static int add_of(const char *cluster, uint64_t worker, enum logwire_sink sink)
-{
-	struct logwire_packet packet = {.kind = LOGWIRE_ADD,
-		.worker = worker,
-		.stream = 1,
-		.sink = sink};
-	int fds[2];
-
-	(void)snprintf(packet.cluster, sizeof(packet.cluster), "%s", cluster);
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	send_packet(&packet, &fds[0]);
-	(void)close(fds[0]);
-	return fds[1];
-}
-
-/* How often it was said. */
-static unsigned long times(const struct buffer *b, const char *text)
-{
-	size_t n = strlen(text);
-	unsigned long count = 0;
-	const char *at = b->data;
-
-	while ((at = memmem(at, b->len - (size_t)(at - b->data), text, n)) !=
-		NULL) {
-		count++;
-		at += n;
-	}
-	return count;
-}
-
-TEST(one_that_floods_does_not_cost_lines_of_others)
-{
-	const unsigned long lines = 50000;
-	unsigned long dropped;
-	int quiet;
-	int o;
-
-	start_prefixed();
-	o = add(1);
-	quiet = add_of("other", 8, 0);
-	flood(o, lines / 2); /* nobody reads */
-	for (int i = 0; i < 280; i++)
-		say(quiet, "a line of another cluster's worker\n");
-	flood(o, lines / 2);
-	dropped = expect_all(lines + 280);
-	ck_assert_uint_gt(dropped, lines / 2);
-	ck_assert_uint_eq(times(&said[0], "\nother.0 | a line of"), 280);
-}
-
-/* Fill a pipe for ever with lines of this letter. */
-static pid_t fill_forever(int fd, char letter)
-{
-	pid_t writer = fork();
-	char block[1000];
-
-	ck_assert_int_ne(writer, -1);
-	if (writer != 0)
-		return writer;
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)memset(block, letter, sizeof(block));
-	block[sizeof(block) - 1] = '\n';
-	for (;;)
-		if (write(fd, block, sizeof(block)) == -1)
-			_exit(1);
-}
-
-/* One floods, in lines (0) or copied (1); another's, that is copied, goes on. */
-TEST_LOOP(who_is_copied_has_a_share_beside_one_that_floods, 0, 2)
-{
-	pid_t writers[2];
-	unsigned long of[2] = {0, 0};
-	char got[4096];
-
-	start_prefixed();
-	writers[0] =
-		fill_forever(add_of("a", 8, _i == 1 ? LOGWIRE_COPY : 0), 'a');
-	(void)usleep(200000);
-	writers[1] = fill_forever(add_of("b", 9, LOGWIRE_COPY), 'b');
-	for (int i = 0; i < 400; i++) {
-		ssize_t n;
-
-		await_input(out);
-		n = read(out, got, sizeof(got));
-		ck_assert_int_gt(n, 0);
-		(void)usleep(1000);
-		for (ssize_t k = 0; i >= 100 && k < n; k++)
-			of[got[k] == 'b'] += got[k] == 'a' || got[k] == 'b';
-	}
-	ck_assert_msg(of[1] > (of[0] + of[1]) / 5 && of[0] > of[1] / 5,
-		"%lu and %lu bytes", of[0], of[1]);
-	for (int i = 0; i < 2; i++) {
-		(void)kill(writers[i], SIGKILL);
-		ck_assert_int_eq(waitpid(writers[i], NULL, 0), writers[i]);
-	}
 }
 
 /* --- Copied --- */
@@ -797,38 +672,6 @@ TEST(what_waits_in_the_pipe_is_among_the_last_words)
 	ck_assert_uint_eq(said[0].len, written + 20);
 }
 
-TEST(others_go_on_while_one_that_is_copied_waits)
-{
-	int kept[2];
-	int o;
-	int e;
-
-	start_prefixed();
-	o = add_copied(1, &kept[0]);
-	e = add_copied(2, &kept[1]);
-	(void)fill(o, 0);
-	for (int i = 0; i < 50; i++) {
-		say(e, "other\n");
-		expect(err, "other\n");
-	}
-}
-
-TEST(a_full_disk_stops_nobody)
-{
-	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
-	int kept;
-	int o;
-
-	ck_assert_int_ne(full, -1);
-	start_on(full, full);
-	choose_sink(LOGWIRE_PREFIX, false);
-	o = add_copied(1, &kept);
-	flood(o, 5000);
-	say(o, "last\n");
-	end_worker();
-	ck_assert_msg(strstr(receive().text, "last") != NULL, "no last words");
-}
-
 TEST(a_reader_that_is_gone_stops_nobody_who_is_copied)
 {
 	int kept;
@@ -945,27 +788,6 @@ TEST_LOOP(a_complaint_in_the_middle_of_much_is_forgotten, 0, 4)
 	flood(e, 50 * (uint32_t)_i);
 	end_worker();
 	ck_assert_uint_eq(receive().address_in_use, _i < 2);
-}
-
-TEST(a_pipe_that_the_supervisor_holds_too_ends_once)
-{
-	int fds[2];
-	int e;
-
-	start_prefixed();
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	add_pipe(1, 0, fds[0]);
-	say(fds[1], "bye");
-	(void)close(fds[1]);
-	expect(out, "web.2 | bye\n");
-	e = add(2);
-	say(e, "still there\n");
-	expect(err, "web.2 | still there\n");
-	end_worker();
-	(void)close(e);
-	ck_assert_str_eq(receive().text, "bye / still there");
-	ends_well();
-	(void)close(fds[0]);
 }
 
 TEST(a_crowd_of_deaths_gets_all_its_answers)
@@ -1171,30 +993,4 @@ TEST(a_keeper_gives_nothing_to_another_user)
 	(void)snprintf(path, sizeof(path), "%s/state", dir);
 	(void)unlink(path);
 	(void)rmdir(dir);
-}
-
-TEST(many_idle_pipes_cost_little)
-{
-	struct logwire_packet packet = {
-		.kind = LOGWIRE_ADD, .stream = 1, .cluster = "web"};
-	unsigned long before;
-
-	start_prefixed();
-	/* what it needs once, with the thread that watches who reads */
-	say(add(2), "first\n");
-	expect(err, "web.2 | first\n");
-	before = kib_of("VmRSS:");
-	for (uint64_t i = 0; i < 400; i++) {
-		int fds[2];
-
-		ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-		packet.worker = 1000 + i;
-		send_packet(&packet, &fds[0]);
-		say(fds[1], "partial ");
-		say(fds[1], "line\n");
-		expect(out, "web.0 | partial line\n");
-		(void)close(fds[0]);
-	}
-	if (!SANITIZED)
-		ck_assert_uint_lt(kib_of("VmRSS:"), before + 400 + 200);
 }

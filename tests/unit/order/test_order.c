@@ -123,17 +123,6 @@ TEST(it_starts_when_the_other_is_ready)
 	ck_assert_uint_eq(alive("web"), 1);
 }
 
-TEST(done_is_an_end_with_success)
-{
-	begin(WEB("after = job: done\n") JOB DB);
-	room_tell(room_child(room_cluster("job"), 0), EVENT_READY);
-	turn();
-	ck_assert_uint_eq(alive("web"), 0); /* ready is not done */
-	room_exits(room_child(room_cluster("job"), 0), 0);
-	turn();
-	ck_assert_uint_eq(alive("web"), 1);
-}
-
 TEST(a_job_that_was_stopped_is_not_done)
 {
 	begin(WEB("after = job: done\n") JOB DB);
@@ -153,22 +142,6 @@ TEST(who_waits_for_what_is_lost_ends_with_the_last)
 	ck_assert(room.instance.stopping);
 	ck_assert_int_eq(room.instance.status, 7);
 	ck_assert(room_logged("cannot start: it waits for"));
-}
-
-TEST(it_stops_first)
-{
-	begin(DB WEB("after = db\n"));
-	room_tell(room_child(room_cluster("db"), 0), EVENT_READY);
-	turn();
-	lifecycle_stop(&room, false);
-	turn();
-	ck_assert_int_eq(
-		cluster_state(room_cluster("db")->core), CLUSTER_RUNNING);
-	room_exits(room_child(web, 0), 0);
-	turn();
-	ck_assert_int_eq(
-		cluster_state(room_cluster("db")->core), CLUSTER_STOPPING);
-	room_exits(room_child(room_cluster("db"), 0), 0);
 }
 
 TEST(at_once_waits_for_nobody)

@@ -58,10 +58,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, sockets.heal_again),
 	NOT(supervisor, sockets.renewed),
 	NOT(supervisor, loop), /* made anew, as all that is watched */
-	NOT(supervisor, turn.wake),
-	NOT(supervisor, turn.prepare),
-	NOT(supervisor, turn.deadline),
-	NOT(supervisor, turn.far_away),
+	NOT(supervisor, turn), /* of this process alone */
 	NOT(supervisor, childset),
 	NOT(supervisor, reaper.sweep),
 	NOT(supervisor, sockets.listening),
@@ -96,16 +93,6 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, launch.self_exe),
 	NOT(supervisor, launch.descriptors),
 	NOT(supervisor, orphans.file),
-	NOT(supervisor, turn.armed_at), /* of a moment */
-	NOT(supervisor, turn.armed_for),
-	NOT(supervisor, turn.ends),
-	NOT(supervisor, turn.heard),
-	NOT(supervisor, turn.heard_in),
-	NOT(supervisor, turn.ticked),
-	NOT(supervisor, turn.woke),
-	NOT(supervisor, turn.turns), /* of this process alone */
-	NOT(supervisor, turn.busy),
-	NOT(supervisor, turn.longest),
 	NOT(supervisor, logger.no_pty), /* told anew */
 	NOT(supervisor, logger.taken),
 	NOT(supervisor, reaper.sweep_due),
@@ -115,11 +102,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, reaper.strays), /* looked at anew */
 	NOT(supervisor, reaper.strays_live),
 	NOT(supervisor, reaper.daemon_told_at),
-	NOT(supervisor, channels.dirty),
-	NOT(supervisor, channels.retry),
-	NOT(supervisor, channels.brokers_dirty),
-	NOT(supervisor, channels.turn), /* of a moment */
-	NOT(supervisor, channels.turn_ends),
+	NOT(supervisor, channels), /* of a moment */
 	NOT(supervisor, orphans.changed),
 	NOT(supervisor, orphans.settled),
 	NOT(supervisor, orphans.failed),

@@ -127,20 +127,6 @@ TEST(the_workers_are_the_same)
 	}
 }
 
-TEST(who_waits_to_be_started_again_still_waits)
-{
-	struct slot_view was;
-	struct slot_view is;
-
-	room_killed(room_child(web, 1), SIGSEGV);
-	pass_on();
-	service_view_slot(web, 1, &was);
-	service_view_slot(next_web(), 1, &is);
-	ck_assert_int_eq(is.state, SLOT_BACKOFF);
-	ck_assert_int_eq(is.next_try, was.next_try);
-	ck_assert_int_eq(is.last.code, SIGSEGV);
-}
-
 TEST(a_restart_goes_on_where_it_was)
 {
 	const struct roll roll = {.slot = SLOT_ALL};
@@ -222,14 +208,6 @@ TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 	end = trouble_of(next_web(), 0, worker);
 	ck_assert_ptr_nonnull(end);
 	ck_assert_str_eq(end->cause, "it could not bind");
-}
-
-TEST(hooks_that_wait_have_their_turn_there)
-{
-	room_killed(room_child(web, 0), SIGSEGV);
-	ck_assert(hooks_part.busy(&room, web));
-	pass_on();
-	ck_assert(hooks_part.busy(next, next_web()));
 }
 
 /* The next one has the descriptor, and all that an earlier release reads. */

@@ -211,17 +211,3 @@ TEST(who_stops_gets_the_stop_signal_and_then_kill)
 	ck_assert_uint_eq(room_signalled(pid, SIGKILL), 1);
 	ck_assert(room_child(web, 0)->life.killed_by_us);
 }
-
-TEST(what_cannot_be_executed_leaves_nothing_behind)
-{
-	room_fail_spawns(EAGAIN);
-	room_exits(room_child(web, 0), 1);
-	room_pass(SECOND);
-	ck_assert_uint_eq(room_spawned(), 2);
-	ck_assert_uint_eq(service_counts(web).alive, 1);
-	ck_assert(room_logged("Resource temporarily unavailable"));
-	room_fail_spawns(0);
-	room_pass(10 * SECOND);
-	ck_assert_uint_eq(room_spawned(), 3);
-	ck_assert_uint_eq(service_counts(web).alive, 2);
-}
