@@ -177,6 +177,7 @@ TEST_LOOP(only_a_probe_of_the_port_is_a_guess, 0, 3)
 		enum probe_kind kind;
 		unsigned canary;
 	} probes[] = {{PROBE_TCP, 1}, {PROBE_HTTP, 0}, {PROBE_EXEC, 0}};
+
 	(void)guessing(b.s, READY_PROBE);
 	b.s->ready_probe.kind = probes[_i].kind;
 	start(1);
@@ -185,8 +186,8 @@ TEST_LOOP(only_a_probe_of_the_port_is_a_guess, 0, 3)
 	ck_assert_uint_eq(rollout_now().canary, probes[_i].canary);
 }
 
-/* All were stopped; the new ones listen. */
-static void restart_stopped(void)
+/* As one that daemonises: it listens, and its first process ends. */
+TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
 {
 	start_guessing(2);
 	stop(false);
@@ -195,21 +196,6 @@ static void restart_stopped(void)
 	restart();
 	listens(0);
 	listens(1);
-}
-
-TEST(a_restart_where_nothing_ran_is_done_when_all_have_been_watched)
-{
-	restart_stopped();
-	pass(SECOND - 1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 0);
-	pass(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-}
-
-/* As one that daemonises: it listens, and its first process ends. */
-TEST(a_restart_where_nothing_ran_fails_with_the_first_that_ends)
-{
-	restart_stopped();
 	exits(1, SLOT_READY, 0);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 0);
@@ -289,22 +275,6 @@ TEST(a_canary_that_is_ready_takes_the_place_of_an_old_one_that_dies)
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
 }
 
-TEST(an_old_one_that_dies_beside_a_starting_canary_comes_back_as_it_was)
-{
-	start_canaries(1, 60 * SECOND, 2);
-	restart();
-	dies(0, worker_of(0, 1));
-	ck_assert_uint_eq(actions(ACTION_SPAWN), 2);
-	ck_assert_uint_eq(generation_of(0), 1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
-	tell(EVENT_READY, 0, worker_of(0, 2));
-	ck_assert_uint_eq(slot_at(0).workers, 2);
-	tell(EVENT_READY, 0, worker_of(0, 1));
-	ck_assert_uint_eq(generation_of(0), 1);
-	dies(0, worker_of(0, 2));
-	check_all_as_before(2);
-}
-
 TEST(a_canary_that_failed_serves_until_the_old_one_is_back)
 {
 	start_canaries(2, 60 * SECOND, 2);
@@ -365,19 +335,6 @@ TEST(a_stop_ends_canaries_too)
 	stop(false);
 	ck_assert_int_eq(last(REPORT_ROLLOUT_FAILED)->why, WHY_STOP);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 6);
-}
-
-TEST(scaling_below_the_canaries_leaves_those_that_are_left_on_trial)
-{
-	bake_two();
-	scale(1);
-	ck_assert_uint_eq(rollout_now().canary, 1);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-	ck_assert_uint_eq(slot_at(0).workers, 2);
-	ck_assert_uint_eq(reports(REPORT_BAKED), 0);
-	pass(60 * SECOND);
-	goes(0);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 }
 
 TEST(parking_a_cluster_that_bakes_ends_the_rollout)

@@ -355,17 +355,6 @@ TEST(a_stop_asks_everybody_and_ends_when_all_are_gone)
 	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
-TEST(a_second_stop_kills)
-{
-	start_ready(2);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_KILL), 0);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_KILL), 2);
-	stop(false);
-	ck_assert_uint_eq(actions(ACTION_KILL), 2);
-}
-
 TEST(a_stop_waits_for_who_is_in_no_slot)
 {
 	start(0);
@@ -376,25 +365,6 @@ TEST(a_stop_waits_for_who_is_in_no_slot)
 	ck_assert_uint_eq(actions(ACTION_ENDED), 0);
 	happens((struct event){.kind = EVENT_HOLD});
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_STOPPED);
-	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
-}
-
-TEST(a_worker_between_spawn_and_answer_is_stopped_when_it_comes)
-{
-	struct event tick = {.kind = EVENT_TICK, .now = b.now};
-	struct event halt = {.kind = EVENT_STOP, .now = b.now};
-	struct event born = {.kind = EVENT_SPAWNED, .now = b.now, .pid = 5};
-	struct actions out;
-
-	prepare(1);
-	cluster_handle(b.c, &tick, &out);
-	ck_assert_int_eq(out.list[0].kind, ACTION_SPAWN);
-	born.worker = out.list[0].worker;
-	cluster_handle(b.c, &halt, &out);
-	ck_assert_uint_eq(cluster_alive(b.c), 1);
-	cluster_handle(b.c, &born, &out);
-	ck_assert_int_eq(out.list[out.count - 1].kind, ACTION_SIGNAL);
-	goes(0);
 	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 }
 
@@ -471,23 +441,6 @@ TEST(turns_go_round_the_ready_ones)
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 0);
 	tell(EVENT_LEAVING, 1, worker_in(1, SLOT_READY));
 	ck_assert_uint_eq(cluster_next_in_turn(b.c, false), 3);
-}
-
-TEST(one_call_asks_for_few_spawns_and_an_answer_for_none)
-{
-	struct event e = {.kind = EVENT_TICK, .now = b.now};
-	struct actions out;
-
-	prepare(50);
-	cluster_handle(b.c, &e, &out);
-	ck_assert_uint_eq(out.count, SPAWNS_AT_ONCE);
-	ck_assert_int_le(cluster_next_deadline(b.c), b.now);
-	e = (struct event){.kind = EVENT_SPAWNED, .now = b.now, .pid = 1};
-	e.worker = out.list[0].worker;
-	cluster_handle(b.c, &e, &out);
-	ck_assert_uint_eq(out.count, 1); /* REPORT_STARTED */
-	cluster_free(b.c);
-	b.c = NULL;
 }
 
 TEST(a_tick_may_ask_for_one_spawn_and_the_rest_follows)

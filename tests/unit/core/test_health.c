@@ -248,20 +248,6 @@ TEST(those_that_have_grown_too_large_are_replaced_one_by_one)
 	ck_assert_uint_eq(slot_at(1).restarts, 0);
 }
 
-TEST(recycling_waits_for_a_rollout_and_goes_on_after_it)
-{
-	start_ready(2);
-	restart();
-	gets_ready(0);
-	is_too_large(0);
-	goes(0);
-	ck_assert_uint_eq(slot_at(0).workers, 1);
-	gets_ready(1);
-	goes(1);
-	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(slot_at(0).workers, 2);
-}
-
 TEST(an_old_worker_is_replaced_at_its_age_more_or_less)
 {
 	bool differs = false;
@@ -284,27 +270,6 @@ TEST(an_old_worker_is_replaced_at_its_age_more_or_less)
 		forget();
 	}
 	ck_assert(differs);
-}
-
-TEST(everybody_has_his_turn_even_if_the_first_are_old_again)
-{
-	unsigned replaced[3] = {0};
-
-	b.s->max_age = HOUR;
-	b.s->start_timeout = 3 * HOUR;
-	start_ready(3);
-	for (unsigned i = 0; i < 6; i++) {
-		uint32_t slot = 0;
-
-		pass(2 * HOUR);
-		while (slot_at(slot).workers < 2)
-			slot++;
-		replaced[slot]++;
-		gets_ready(slot);
-		goes(slot);
-	}
-	for (uint32_t slot = 0; slot < 3; slot++)
-		ck_assert_uint_eq(replaced[slot], 2);
 }
 
 TEST(one_that_is_too_large_and_unwell_does_not_wait)

@@ -204,18 +204,6 @@ TEST(the_first_failure_stops_it_and_the_old_ones_serve_on)
 	ck_assert_uint_eq(actions(ACTION_SPAWN), 1);
 }
 
-TEST(a_new_one_that_is_not_ready_in_time_has_failed)
-{
-	start_ready(1);
-	restart();
-	pass(60 * SECOND);
-	ck_assert_int_eq(last(REPORT_ROLLOUT_FAILED)->why, WHY_START_TIMEOUT);
-	ck_assert_int_eq(slot_at(0).state, SLOT_READY);
-	ck_assert_uint_eq(slot_at(0).workers, 2);
-	goes(0);
-	ck_assert_uint_eq(generation_of(0), 1);
-}
-
 TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 {
 	start_ready(2);
@@ -448,25 +436,17 @@ TEST(one_that_has_to_wait_drops_its_ports_when_it_begins)
 	ck_assert(rollout_now().drops_ports);
 }
 
-TEST(another_command_does_not_learn_from_the_old_one)
+TEST_LOOP(another_command_does_not_learn_from_the_old_one, 0, 2)
 {
 	start_mute();
-	deploy_auto(true, false);
-	tell(EVENT_READY, 0, worker_in(0, SLOT_READY));
+	deploy_auto(_i == 0, false);
+	if (_i == 1)
+		change(by_itself(plain_settings()), true);
+	else
+		tell(EVENT_READY, 0, worker_in(0, SLOT_READY));
 	tell(EVENT_LISTENING, 0, worker_in(0, SLOT_READY));
 	pass(SECOND);
 	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_ROLL);
-}
-
-TEST(settings_with_another_command_do_not_learn_either)
-{
-	start_mute();
-	deploy_auto(false, false);
-	change(by_itself(plain_settings()), true);
-	tell(EVENT_LISTENING, 0, worker_in(0, SLOT_READY));
-	pass(SECOND);
-	ck_assert_int_eq(last(REPORT_STOPPING)->why, WHY_ROLL);
-	goes(0);
 }
 
 TEST(a_restart_during_a_deployment_keeps_its_command)

@@ -168,14 +168,6 @@ TEST(an_extension_moves_the_deadline_but_never_nearer)
 	ck_assert_int_eq(w.deadline, 100 * SECOND + EXTEND_MAX);
 }
 
-TEST(lost_time_is_granted_to_who_waits)
-{
-	at.lost = 5 * SECOND;
-	be(WORKER_STARTING);
-	ck_assert_int_eq(worker_due(&w, 5 * SECOND), 160 * SECOND);
-	ck_assert_int_eq(worker_due(&w, 12 * SECOND), 167 * SECOND);
-}
-
 TEST(one_stopped_before_its_birth_is_stopped_when_it_comes)
 {
 	be(WORKER_UNWANTED);
