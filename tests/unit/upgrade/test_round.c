@@ -210,6 +210,14 @@ TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 	ck_assert_str_eq(end->cause, "it could not bind");
 }
 
+TEST(hooks_that_wait_have_their_turn_there)
+{
+	room_killed(room_child(web, 0), SIGSEGV);
+	ck_assert(hooks_part.busy(&room, web));
+	pass_on();
+	ck_assert(hooks_part.busy(next, next_web()));
+}
+
 /* The next one has the descriptor, and all that an earlier release reads. */
 TEST(the_history_goes_on)
 {
