@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "cli_lib.h"
 
 #include "base/scope.h"
 #include "cli/client.h"
@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 
 #define HELLO \
-	"{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"name\":" \
-	"\"shop\",\"pid\":77,\"version\":\"1.0.0\",\"protocol\":1," \
-	"\"clusters\":[\"web\",\"api\"]}}\n"
+	"{'jsonrpc':'2.0','method':'hello','params':{'name':" \
+	"'shop','pid':77,'version':'1.0.0','protocol':1," \
+	"'clusters':['web','api']}}\n"
 
 static int server; /* the other end */
 static struct client client;
@@ -42,10 +42,15 @@ static void teardown(void)
 }
 
 /* All that the server will say; it fits into the socket. */
-static void say(const char *text)
+static void say_raw(const char *text)
 {
 	ck_assert_int_eq(send(server, text, strlen(text), MSG_NOSIGNAL),
 		(ssize_t)strlen(text));
+}
+
+static void say(const char *json)
+{
+	say_raw(quoted(json));
 }
 
 static void hang_up(void)
@@ -70,8 +75,22 @@ static void result_is(const char *text)
 {
 	ck_assert_int_eq(answer.code, 0);
 	ck_assert_uint_eq(answer.len, strlen(text));
-	ck_assert_int_eq(memcmp(answer.result, text, answer.len), 0);
+	ck_assert_int_eq(memcmp(answer.result, quoted(text), answer.len), 0);
 }
+
+/* After the greeting it says this; what comes of the request. */
+static int asked(const char *json, client_event *on_event, void *data)
+{
+	say(HELLO);
+	say(json);
+	ck_assert_int_eq(greet(), 0);
+	return call(on_event, data);
+}
+
+#define RESULT(value) "{'jsonrpc':'2.0','id':1,'result':" value "}\n"
+#define EVENT(text) \
+	"{'jsonrpc':'2.0','method':'event','params':{'text':'" text "'," \
+	"'request':1}}\n"
 
 FIXTURE(setup, teardown)
 
@@ -85,53 +104,46 @@ TEST(the_greeting_tells_who_it_is)
 	ck_assert_str_eq(client.clusters[1], "api");
 }
 
-TEST(a_greeting_may_be_refused)
-{
-	say("{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32001,"
-	    "\"message\":\"64 clients are here already\"}}\n");
-	ck_assert_int_eq(greet(), -1);
-	ck_assert_int_eq(err.status, 75);
-	ck_assert_str_eq(err.text, "64 clients are here already");
-}
+static const struct {
+	const char *line;
+	int status;
+	const char *text; /* NULL: any */
+} refusals[] = {
+	{"{'jsonrpc':'2.0','id':null,'error':{'code':-32001,"
+	 "'message':'64 clients are here already'}}\n",
+		75, "64 clients are here already"},
+	{"{'jsonrpc':'2.0','method':'hello','params':{'name':'shop',"
+	 "'protocol':2}}\n",
+		69, "'shop' speaks control protocol 2, this nclust 1"},
+	{"\n", 0, NULL},
+	{"{}\n", 0, NULL},
+	{"[]\n", 0, NULL},
+	{"SSH-2.0-x\n", 0, NULL},
+	{"{'method':'event'}\n", 0, NULL},
+	{"{'method':'hello','params':7}\n", 0, NULL},
+};
 
-TEST(another_protocol_is_not_spoken)
+TEST_LOOP(a_greeting_may_be_refused, 0, (int)COUNT_OF(refusals))
 {
-	say("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"name\":"
-	    "\"shop\",\"protocol\":2}}\n");
+	say(refusals[_i].line);
 	ck_assert_int_eq(greet(), -1);
-	ck_assert_int_eq(err.status, 69);
-	ck_assert_str_eq(
-		err.text, "'shop' speaks control protocol 2, this nclust 1");
-}
-
-TEST_LOOP(what_is_no_greeting_is_refused, 0, 6)
-{
-	static const char *const bad[] = {"\n", "{}\n", "[]\n", "SSH-2.0-x\n",
-		"{\"method\":\"event\"}\n",
-		"{\"method\":\"hello\",\"params\":7}\n"};
-
-	say(bad[_i]);
-	ck_assert_int_eq(greet(), -1);
+	if (refusals[_i].text == NULL)
+		return;
+	ck_assert_int_eq(err.status, refusals[_i].status);
+	ck_assert_str_eq(err.text, refusals[_i].text);
 }
 
 TEST(a_silent_server_is_given_up)
 {
 	nsec_t begun = clock_now();
 
+	say("{'jsonrpc':'2.0',"); /* half a line is none */
 	ck_assert_int_eq(
 		client_greet(&client, mine, begun + 50 * MSEC, &err), -1);
 	ck_assert_int_eq(err.status, 75);
 	ck_assert_str_eq(
 		err.text, "'shop' accepts connections but does not answer");
 	ck_assert_int_ge(clock_now() - begun, 50 * MSEC);
-}
-
-TEST(half_a_greeting_is_given_up_too)
-{
-	say("{\"jsonrpc\":\"2.0\",");
-	ck_assert_int_eq(
-		client_greet(&client, mine, clock_now() + 50 * MSEC, &err), -1);
-	ck_assert_int_eq(err.status, 75);
 }
 
 TEST(a_closed_door_is_told)
@@ -163,7 +175,7 @@ TEST(a_request_is_one_line)
 	char line[200];
 	ssize_t n;
 
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n");
+	say(HELLO "{'jsonrpc':'2.0','id':1,'result':{}}\n");
 	ck_assert_int_eq(greet(), 0);
 	ck_assert_int_eq(
 		client_call(&client, &request, NULL, NULL, &answer, &err), 0);
@@ -171,8 +183,8 @@ TEST(a_request_is_one_line)
 	ck_assert_int_gt(n, 0);
 	line[n] = '\0';
 	ck_assert_str_eq(line,
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"scale\",\"params\":"
-		"{\"target\":\"web\",\"by\":-1}}\n");
+		quoted("{'jsonrpc':'2.0','id':1,'method':'scale',"
+		       "'params':{'target':'web','by':-1}}\n"));
 }
 
 static int note(json_t *params, void *data)
@@ -188,35 +200,30 @@ TEST(progress_comes_before_the_result)
 {
 	char seen[100] = "";
 
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
-		  "{\"text\":\"one\",\"request\":1}}\n"
-		  "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
-		  "{\"text\":\"two\",\"request\":1}}\n"
-		  "{\"jsonrpc\":\"2.0\",\"method\":\"unheard-of\"}\n"
-		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":[1]}}\n");
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(note, seen), 0);
+	ck_assert_int_eq(
+		asked(EVENT("one") EVENT("two") "{'jsonrpc':'2.0','method':"
+						"'unheard-of'}\n" RESULT(
+							"{'a':[1]}"),
+			note, seen),
+		0);
 	ck_assert_str_eq(seen, "one;two;");
-	result_is("{\"a\":[1]}");
+	result_is("{'a':[1]}");
 }
 
 TEST(a_listener_may_have_enough)
 {
 	char seen[100] = "";
 
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":"
-		  "{\"text\":\"enough\",\"request\":1}}\n");
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(note, seen), -1);
+	ck_assert_int_eq(asked(EVENT("enough"), note, seen), -1);
 	ck_assert_int_eq(err.sys, ECANCELED);
 }
 
 TEST(an_error_is_an_answer)
 {
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32005,"
-		  "\"message\":\"shop.ini:1: a\\nshop.ini:2: b\"}}\n");
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(NULL, NULL), 0);
+	ck_assert_int_eq(asked("{'jsonrpc':'2.0','id':1,'error':{'code':-32005,"
+			       "'message':'shop.ini:1: a\\nshop.ini:2: b'}}\n",
+				 NULL, NULL),
+		0);
 	ck_assert_int_eq(answer.code, CONTROL_BAD_CONFIG);
 	ck_assert_str_eq(answer.message, "shop.ini:1: a\nshop.ini:2: b");
 	ck_assert_int_eq(control_exit_status(answer.code), 78);
@@ -224,15 +231,14 @@ TEST(an_error_is_an_answer)
 
 TEST(an_error_without_a_code_is_still_one)
 {
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n");
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(NULL, NULL), 0);
+	ck_assert_int_eq(
+		asked("{'jsonrpc':'2.0','id':1,'error':{}}\n", NULL, NULL), 0);
 	ck_assert_int_ne(answer.code, 0);
 }
 
 TEST(a_cut_connection_leaves_it_open)
 {
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"resu");
+	say(HELLO "{'jsonrpc':'2.0','id':1,'resu");
 	hang_up();
 	ck_assert_int_eq(greet(), 0);
 	ck_assert_int_eq(call(NULL, NULL), -1);
@@ -253,38 +259,35 @@ TEST(a_server_that_has_gone_is_no_signal)
 
 TEST(a_result_in_another_shape_is_found)
 {
-	say(HELLO "{\"id\": 1, \"result\": {\"a\" : 1}, \"jsonrpc\": \"2.0\"}"
-		  "\n");
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(NULL, NULL), 0);
-	result_is("{\"a\":1}");
+	ck_assert_int_eq(
+		asked("{'id': 1, 'result': {'a' : 1}, 'jsonrpc': '2.0'}\n",
+			NULL, NULL),
+		0);
+	result_is("{'a':1}");
 }
 
 TEST(answers_to_others_are_passed_over)
 {
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":11,\"result\":\"no\"}\n"
-		  "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":\"no\"}\n"
-		  "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"yes\"}\n");
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(NULL, NULL), 0);
-	result_is("\"yes\"");
+	ck_assert_int_eq(
+		asked("{'jsonrpc':'2.0','id':11,'result':'no'}\n"
+		      "{'jsonrpc':'2.0','id':'1','result':'no'}\n" RESULT(
+			      "'yes'"),
+			NULL, NULL),
+		0);
+	result_is("'yes'");
 }
 
 TEST(the_end_is_waited_for)
 {
-	say(HELLO "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n"
-		  "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{}}\n");
+	ck_assert_int_eq(asked(RESULT("{}") EVENT(""), NULL, NULL), 0);
 	hang_up();
-	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(call(NULL, NULL), 0);
 	ck_assert_int_eq(client_wait_end(&client, &err), 0);
 }
 
 /* A line of megabytes, in the pieces that a socket makes of it. */
 TEST(a_large_result_comes_whole)
 {
-	static const char before[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"";
+	static const char before[] = "{'jsonrpc':'2.0','id':1,'result':'";
 	size_t size = 4U * 1024 * 1024;
 	pid_t writer = fork();
 	int status;
@@ -323,7 +326,7 @@ TEST(many_lines_are_read_in_order)
 	buffer_init(&all, 0);
 	for (int i = 0; i < 1000; i++)
 		(void)buffer_printf(&all, "line %d\n", i);
-	say(buffer_text(&all));
+	say_raw(buffer_text(&all));
 	buffer_fini(&all);
 	hang_up();
 	client.fd = mine;
@@ -338,48 +341,38 @@ TEST(many_lines_are_read_in_order)
 		client_line(&client, NSEC_NEVER, &line, &len, &err), 0);
 }
 
-TEST(a_raw_result_is_taken_by_its_envelope)
+static const struct {
+	const char *line;
+	const char *value; /* NULL: it is left alone */
+} envelopes[] = {
+	{RESULT("{}"), "{}"},
+	{RESULT("7"), "7"},
+	{RESULT("{'id':1,'result':{}}"), "{'id':1,'result':{}}"},
+	{"\n", NULL},
+	{"{\n", NULL},
+	{"{}\n", NULL},
+	{"{'jsonrpc':'2.0','id':1,'result':\n", NULL},
+	{"{'jsonrpc':'2.0','id':1,'result':}\n", NULL},
+	/* one that is cut is caught by who parses the value */
+	{"{'jsonrpc':'2.0','id':1,'result':{}\n", "{"},
+	{"{'jsonrpc':'2.0','id':12,'result':{}}\n", NULL},
+	{"{'jsonrpc':'2.0','id':'1','result':{}}\n", NULL},
+	{"{'jsonrpc':'2.0','id':1,'error':{}}\n", NULL},
+	{"{'jsonrpc':'2.0', 'id':1,'result':{}}\n", NULL},
+	{" {'jsonrpc':'2.0','id':1,'result':{}}\n", NULL},
+};
+
+TEST_LOOP(a_raw_result_is_taken_by_its_envelope, 0, (int)COUNT_OF(envelopes))
 {
-	static const struct {
-		const char *line, *value;
-	} good[] = {
-		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", "{}"},
-		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":7}", "7"},
-		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"id\":1,"
-		 "\"result\":{}}}",
-			"{\"id\":1,\"result\":{}}"},
-	};
+	const char *line = quoted(envelopes[_i].line);
+	const char *want = envelopes[_i].value;
+	const char *value;
 	size_t len;
 
-	for (size_t i = 0; i < COUNT_OF(good); i++) {
-		const char *line = good[i].line;
-		const char *value = client_raw_result(line, strlen(line), &len);
-
-		ck_assert_ptr_nonnull(value);
-		ck_assert_uint_eq(len, strlen(good[i].value));
-		ck_assert_int_eq(memcmp(value, good[i].value, len), 0);
-	}
-}
-
-TEST(what_is_no_such_envelope_is_left_alone)
-{
-	static const char *const bad[] = {"", "{", "{}",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":}",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}",
-		"{\"jsonrpc\":\"2.0\",\"id\":12,\"result\":{}}",
-		"{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{}}",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}",
-		"{\"jsonrpc\":\"2.0\", \"id\":1,\"result\":{}}",
-		" {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"};
-	size_t len;
-
-	for (size_t i = 0; i < COUNT_OF(bad); i++) {
-		const char *value =
-			client_raw_result(bad[i], strlen(bad[i]), &len);
-
-		/* a cut object is caught by who parses the value */
-		if (value != NULL)
-			ck_assert_str_eq(value, "{}");
-	}
+	value = client_raw_result(line, strlen(line) - 1, &len);
+	ck_assert_int_eq(value != NULL, want != NULL);
+	if (want == NULL)
+		return;
+	ck_assert_uint_eq(len, strlen(want));
+	ck_assert_int_eq(memcmp(value, quoted(want), len), 0);
 }

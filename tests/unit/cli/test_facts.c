@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "cli_lib.h"
 
 #include "cli/facts.h"
 #include "cli/output.h"

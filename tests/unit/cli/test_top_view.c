@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "cli_lib.h"
 
 #include "cli/top_view.h"
 
@@ -29,8 +29,7 @@ static void begin(double uptime)
 {
 	buffer_clear(&json);
 	(void)buffer_printf(&json,
-		"{\"name\":\"shop\",\"pid\":7,\"uptime\":%.1f,\"clusters\":[",
-		uptime);
+		"{'name':'shop','pid':7,'uptime':%.1f,'clusters':[", uptime);
 }
 
 static void cluster(const char *name)
@@ -38,9 +37,9 @@ static void cluster(const char *name)
 	bool first = json.data[json.len - 1] == '[';
 
 	(void)buffer_printf(&json,
-		"%s{\"name\":\"%s\",\"state\":\"running\",\"generation\":1,"
-		"\"listeners\":[{\"address\":\"tcp:*:80\",\"name\":\"x\","
-		"\"queue\":3,\"queue_limit\":4,\"dropped\":0}],\"workers\":[",
+		"%s{'name':'%s','state':'running','generation':1,"
+		"'listeners':[{'address':'tcp:*:80','name':'x','queue':3,"
+		"'queue_limit':4,'dropped':0}],'workers':[",
 		first ? "" : "]},", name);
 }
 
@@ -50,9 +49,9 @@ static void worker(unsigned slot, unsigned id, const char *state, double cpu,
 	bool first = json.data[json.len - 1] == '[';
 
 	(void)buffer_printf(&json,
-		"%s{\"slot\":%u,\"id\":%u,\"pid\":1,\"state\":\"%s\","
-		"\"generation\":1,\"uptime\":10,\"restarts\":0,"
-		"\"cpu_seconds\":%.3f,\"memory_bytes\":%.0f}",
+		"%s{'slot':%u,'id':%u,'pid':1,'state':'%s',"
+		"'generation':1,'uptime':10,'restarts':0,"
+		"'cpu_seconds':%.3f,'memory_bytes':%.0f}",
 		first ? "" : ",", slot, id, state, cpu, memory);
 }
 
@@ -61,8 +60,7 @@ static void end(void)
 	json_t *status;
 
 	(void)buffer_string(&json, "]}]}");
-	status = json_loads(buffer_text(&json), 0, NULL);
-	ck_assert_ptr_nonnull(status);
+	status = json_of(buffer_text(&json));
 	ck_assert_int_eq(top_view_look(&view, status), 0);
 }
 
@@ -328,18 +326,16 @@ TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)
 /* Whatever is at the other end of the socket. */
 TEST(a_status_of_anything_is_shown_somehow)
 {
-	static const char *const all[] = {"{}", "{\"clusters\":7}",
-		"{\"clusters\":[7,null,{}]}",
-		"{\"clusters\":[{\"name\":7,\"workers\":{\"a\":1}}]}",
-		"{\"name\":\"a\\u001b[2J\\n\",\"clusters\":[{\"name\":"
-		"\"\\u001b]0;x\","
-		"\"workers\":[7,[],{},{\"slot\":\"x\",\"id\":-1e300,"
-		"\"state\":\"\\u001b[31m\",\"cpu_seconds\":\"x\"}]}]}"};
+	static const char *const all[] = {"{}", "{'clusters':7}",
+		"{'clusters':[7,null,{}]}",
+		"{'clusters':[{'name':7,'workers':{'a':1}}]}",
+		"{'name':'a\\u001b[2J\\n','clusters':["
+		"{'name':'\\u001b]0;x','workers':[7,[],{},{'slot':'x',"
+		"'id':-1e300,'state':'\\u001b[31m','cpu_seconds':'x'}]}]}"};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-		json_t *status = json_loads(all[i], 0, NULL);
+		json_t *status = json_of(all[i]);
 
-		ck_assert_ptr_nonnull(status);
 		ck_assert_int_eq(top_view_look(&view, status), 0);
 		top_view_turn(&view);
 		top_view_move(&view, 100);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "cli_lib.h"
 
 #include "base/scope.h"
 #include "cli/doctor.h"
@@ -19,6 +19,7 @@
 static struct trial trial;
 static struct exam exam;
 static struct buffer out;
+static pid_t holder; /* of our descriptors */
 
 static void setup(void)
 {
@@ -30,6 +31,10 @@ static void setup(void)
 
 static void teardown(void)
 {
+	if (holder > 0) {
+		(void)kill(holder, SIGKILL);
+		(void)waitpid(holder, NULL, 0);
+	}
 	lineup_fini(&trial.output.lines);
 	buffer_fini(&trial.output.own);
 	buffer_fini(&trial.output.workers);
@@ -41,9 +46,8 @@ static void teardown(void)
 
 static void tell(const char *json)
 {
-	json_t *event = json_loads(json, 0, NULL);
+	json_t *event = json_of(json);
 
-	ck_assert_ptr_nonnull(event);
 	trial_take_event(&trial, event);
 	json_decref(event);
 }
@@ -55,16 +59,15 @@ TEST(a_life_is_put_together_from_events)
 	const struct trial_life *life;
 
 	for (int i = 0; i < 2; i++) { /* the history comes again and again */
-		tell("{\"event\":\"started\",\"time\":5,\"slot\":1,"
-		     "\"worker\":2,\"pid\":77}");
-		tell("{\"event\":\"listening\",\"time\":6}");
-		tell("{\"event\":\"ready\",\"time\":7,\"slot\":1,"
-		     "\"worker\":2}");
-		tell("{\"event\":\"exited\",\"time\":9,\"slot\":1,"
-		     "\"worker\":2,\"exit\":\"exit 3\"}");
+		tell("{'event':'started','time':5,'slot':1,'worker':2,"
+		     "'pid':77}");
+		tell("{'event':'listening','time':6}");
+		tell("{'event':'ready','time':7,'slot':1,'worker':2}");
+		tell("{'event':'exited','time':9,'slot':1,'worker':2,"
+		     "'exit':'exit 3'}");
 	}
-	tell("{\"event\":\"started\",\"time\":10,\"slot\":1,\"worker\":4,"
-	     "\"pid\":78}");
+	tell("{'event':'started','time':10,'slot':1,'worker':4,"
+	     "'pid':78}");
 	life = trial_life(&trial, 2);
 	ck_assert_ptr_nonnull(life);
 	ck_assert_int_eq(life->pid, 77);
@@ -81,7 +84,7 @@ TEST(more_lives_than_there_is_room_for_are_not_kept)
 
 	for (int i = 1; i < 100; i++) {
 		(void)snprintf(json, sizeof(json),
-			"{\"event\":\"started\",\"slot\":0,\"worker\":%d}", i);
+			"{'event':'started','slot':0,'worker':%d}", i);
 		tell(json);
 	}
 	ck_assert_uint_eq(trial_latest(&trial, 0)->worker, TRIAL_LIVES);
@@ -89,13 +92,11 @@ TEST(more_lives_than_there_is_room_for_are_not_kept)
 
 TEST(listeners_and_signs_are_taken_from_the_status)
 {
-	json_t *status = json_loads(
-		"{\"clusters\":[{\"notify_seen\":true,\"listen_seen\":false,"
-		"\"listeners\":[{\"address\":\"tcp:*:80\",\"inode\":5,"
-		"\"learned\":true,\"queue\":2},{\"address\":\"udp:*:53\","
-		"\"inode\":6,\"learned\":false,\"bound\":true,"
-		"\"queue\":null}]}]}",
-		0, NULL);
+	json_t *status = json_of(
+		"{'clusters':[{'notify_seen':true,'listen_seen':false,"
+		"'listeners':[{'address':'tcp:*:80','inode':5,"
+		"'learned':true,'queue':2},{'address':'udp:*:53',"
+		"'inode':6,'learned':false,'bound':true,'queue':null}]}]}");
 
 	trial_take_status(&trial, status);
 	json_decref(status);
@@ -158,7 +159,7 @@ TEST(of_a_flood_the_end_is_kept)
 	ck_assert_uint_lt(trial.output.workers.len, 32768);
 	trial_last_lines(&trial, 1, &out);
 	ck_assert_uint_eq(out.len, 101);
-	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "01999\n"));
+	has(buffer_text(&out), "01999\n");
 	/* and no line is a part of one */
 	buffer_clear(&out);
 	trial_last_lines(&trial, 1000000, &out);
@@ -213,19 +214,22 @@ static pid_t start_holder(void)
 	return pid;
 }
 
-static void end_holder(pid_t pid)
+static void look_at_our_own(struct held *held)
 {
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
+	holder = start_holder();
+	held_look(held, holder);
 }
 
-static const struct held_socket *named(
+/* It is the only one, is called so, and can be connected to. */
+static const struct held_socket *ck_assert_held(
 	const struct held *held, const char *text)
 {
-	for (size_t i = 0; i < held->count; i++)
-		if (strcmp(held->list[i].text, text) == 0)
-			return &held->list[i];
-	return NULL;
+	scoped_fd visit = held_visit(&held->list[0]);
+
+	ck_assert_uint_eq(held->count, 1);
+	ck_assert_str_eq(held->list[0].text, text);
+	ck_assert_int_ne(visit, -1);
+	return &held->list[0];
 }
 
 TEST(sockets_that_listen_are_found)
@@ -235,20 +239,16 @@ TEST(sockets_that_listen_are_found)
 	scoped_fd tcp = open_tcp(SOCK_STREAM, &port);
 	struct remote ourselves = {.tid = getpid()};
 	scoped_fd ours = -1;
-	scoped_fd visit = -1;
 	const struct held_socket *s;
 	struct held held;
 	char text[64];
 	char options[100];
-	pid_t holder;
 
 	ck_assert_int_eq(listen(tcp, 7), 0);
-	holder = start_holder();
-	held_look(&held, holder);
+	look_at_our_own(&held);
 	ck_assert_uint_eq(held.processes, 1);
 	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", port);
-	s = named(&held, text);
-	ck_assert_ptr_nonnull(s);
+	s = ck_assert_held(&held, text); /* `idle` does not listen */
 	ck_assert_int_eq(s->kind, HELD_TCP);
 	ck_assert_ptr_eq(held_by_inode(&held, s->inode), s);
 	ck_assert_ptr_null(held_by_inode(&held, 1));
@@ -257,36 +257,24 @@ TEST(sockets_that_listen_are_found)
 	ours = remote_fd(&ourselves, tcp);
 	ck_assert_str_eq(held_options(s, options, sizeof(options)),
 		ours != -1 ? "backlog 7" : "");
-	ck_assert_uint_eq(held.count, 1); /* `idle` does not listen */
-	visit = held_visit(s);
-	ck_assert_int_ne(visit, -1);
-	end_holder(holder);
 }
 
 TEST(unix_sockets_are_found_by_their_path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	scoped_fd visit = -1;
-	const struct held_socket *s;
 	struct held held;
 	char text[130];
-	pid_t holder;
 
 	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d x",
 		(int)getpid());
 	(void)unlink(at.sun_path);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
-	holder = start_holder();
-	held_look(&held, holder);
+	look_at_our_own(&held);
 	(void)snprintf(text, sizeof(text), "unix:%s", at.sun_path);
-	s = named(&held, text);
-	ck_assert_ptr_nonnull(s);
-	visit = held_visit(s);
-	ck_assert_int_ne(visit, -1);
+	(void)ck_assert_held(&held, text);
 	(void)unlink(at.sun_path);
-	end_holder(holder);
 }
 
 /* ---- the command line ---- */
@@ -318,68 +306,66 @@ static struct exam_place *place(enum exam_how how, enum exam_share share)
 	return p;
 }
 
-static const char *line(void)
+/* The words between "nclust" and the command. */
+static void ck_assert_line(const char *options)
 {
+	char expected[200];
+
 	exam.command = command;
 	buffer_clear(&out);
-	if (!doctor_command_line(&exam, &out))
-		return NULL;
-	return buffer_text(&out);
+	ck_assert(doctor_command_line(&exam, &out));
+	(void)snprintf(expected, sizeof(expected),
+		"nclust %s -- ./server 'it'\\''s'\n", options);
+	ck_assert_str_eq(buffer_text(&out), expected);
+}
+
+/* It serves, by itself and beside another one. */
+static void serves(enum exam_sign sign)
+{
+	exam.life = LIFE_SERVING;
+	exam.sign = sign;
+	exam.second_ready = true;
 }
 
 TEST(one_that_binds_needs_nothing)
 {
-	exam.life = LIFE_SERVING;
-	exam.sign = SIGN_LISTEN;
-	exam.second_ready = true;
+	serves(SIGN_LISTEN);
 	(void)place(HOW_BOUND, SHARE_SAME);
 	ck_assert(exam_copies_work(&exam));
-	ck_assert_str_eq(line(), "nclust -n auto -- ./server 'it'\\''s'\n");
+	ck_assert_line("-n auto");
 	exam.slow = true;
-	ck_assert_str_eq(line(),
-		"nclust -n auto --ready listen -- ./server 'it'\\''s'\n");
+	ck_assert_line("-n auto --ready listen");
 	exam.other = (struct exam_stop){.tried = true,
 		.ended = true,
 		.signal = SIGQUIT,
 		.request = REQUEST_ANSWERED};
-	ck_assert_str_eq(line(),
-		"nclust -n auto --ready listen --stop-signal QUIT -- ./server "
-		"'it'\\''s'\n");
+	ck_assert_line("-n auto --ready listen --stop-signal QUIT");
 }
 
 TEST(one_that_is_given_its_socket_needs_an_address)
 {
 	static const char *const given[] = {"unix:/run/x"};
 
-	exam.life = LIFE_SERVING;
-	exam.sign = SIGN_NOTIFY;
-	exam.second_ready = true;
+	serves(SIGN_NOTIFY);
 	(void)place(HOW_PASSED, SHARE_SAME);
-	ck_assert_str_eq(line(),
-		"nclust -n auto -l 8000 --ready notify -- ./server "
-		"'it'\\''s'\n");
+	ck_assert_line("-n auto -l 8000 --ready notify");
 	exam.own_count = 1;
 	(void)strcpy(exam.own[0], "127.0.0.1:80");
 	exam.way = WAY_STDIN;
-	ck_assert_str_eq(line(),
-		"nclust -n auto -l 127.0.0.1:80 --pass stdin --ready notify -- "
-		"./server 'it'\\''s'\n");
+	ck_assert_line("-n auto -l 127.0.0.1:80 --pass stdin --ready notify");
 	exam.way = WAY_NO_PID;
 	exam.places[0].named = true;
 	exam.listen = given;
 	exam.listen_count = 1;
-	ck_assert_str_eq(line(),
-		"nclust -n auto -l unix:/run/x --listen-pid=no --ready notify "
-		"-- ./server 'it'\\''s'\n");
+	ck_assert_line("-n auto -l unix:/run/x --listen-pid=no --ready notify");
 }
 
 TEST(copies_that_share_nothing_are_one)
 {
-	exam.life = LIFE_SERVING;
-	exam.second_ready = true;
+	serves(SIGN_NONE);
 	(void)place(HOW_OWN, SHARE_OTHER);
 	ck_assert(!exam_copies_work(&exam));
-	ck_assert_str_eq(line(), "nclust -n 1 -- ./server 'it'\\''s'\n");
+	ck_assert_line("-n 1");
 	/* beside one that is shared it may be */
 	(void)place(HOW_BOUND, SHARE_SAME);
 	ck_assert(exam_copies_work(&exam));
@@ -393,7 +379,7 @@ TEST(copies_that_share_nothing_are_one)
 	exam.place_count = 0;
 	ck_assert(exam_copies_work(&exam));
 	exam.life = LIFE_ENDED;
-	ck_assert_ptr_null(line());
+	ck_assert(!doctor_command_line(&exam, &out));
 }
 
 static const char *about_threads(
@@ -432,9 +418,7 @@ TEST(all_facts_fit_however_many_sockets_there_are)
 {
 	struct facts facts = {.count = 0};
 
-	exam.life = LIFE_SERVING;
-	exam.second_ready = true;
-	exam.sign = SIGN_LISTEN;
+	serves(SIGN_LISTEN);
 	(void)strcpy(exam.refused, "x");
 	for (int i = 0; i < HELD_MAX; i++)
 		(void)place(HOW_BOUND, SHARE_SAME);

@@ -4,9 +4,11 @@
 
 #include "../unit.h"
 
+#include "config/config.h"
 #include "config/origin.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +41,19 @@ static inline struct reading read_bytes(const char *text, size_t len)
 static inline struct reading read_text(const char *text)
 {
 	return read_bytes(text, strlen(text));
+}
+
+__attribute__((format(printf, 1, 2))) static inline struct reading read_format(
+	const char *format, ...)
+{
+	char text[4000];
+	va_list args;
+
+	va_start(args, format);
+	ck_assert_int_lt(
+		vsnprintf(text, sizeof(text), format, args), (int)sizeof(text));
+	va_end(args);
+	return read_text(text);
 }
 
 /* A command line behind "nclust"; the last argument is NULL. */
@@ -77,8 +92,27 @@ static inline void forget(struct reading *r)
 	faults_fini(&r->faults);
 }
 
+/* As the file that they would be; the caller frees it. */
+static inline char *described(const struct settings *s)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	ck_assert_int_eq(describe_settings(&out, s, false, true), 0);
+	ck_assert_ptr_nonnull(buffer_text(&out));
+	return out.data;
+}
+
 /* Exactly these faults, each ended by '\n'; "" for none. */
 #define ck_assert_faults(reading, expected) \
 	ck_assert_str_eq(faults_of(&(reading)), expected)
+
+static inline void expect_faults(const char *text, const char *faults)
+{
+	struct reading r = read_text(text);
+
+	ck_assert_faults(r, faults);
+	forget(&r);
+}
 
 #endif

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/config.h"
-
 #include "base/scope.h"
 #include "config_lib.h"
-
-#include <stdio.h>
 
 static struct diff diff;
 static struct reading old;
 static struct reading new;
 
+static void compare_read(void)
+{
+	ck_assert_faults(old, "");
+	ck_assert_faults(new, "");
+	ck_assert_int_eq(diff_settings(&diff, old.s, new.s), 0);
+}
+
 static void compare(const char *before, const char *after)
 {
 	old = read_text(before);
 	new = read_text(after);
-	ck_assert_faults(old, "");
-	ck_assert_faults(new, "");
-	ck_assert_int_eq(diff_settings(&diff, old.s, new.s), 0);
+	compare_read();
 }
 
 static void finish(void)
@@ -39,17 +40,12 @@ static const struct {
 	{"workers = auto\n", "", "", CHANGE_NONE},
 	{"start-timeout = 1m\n", "start-timeout = 60s\n", "", CHANGE_NONE},
 	{"listen = 80\n", "listen = tcp:*:80 , name=80\n", "", CHANGE_NONE},
-	{"", "workers = 3\n", "workers", CHANGE_LIVE},
 	{"", "stop-timeout = 3s\n", "stop-timeout", CHANGE_LIVE},
-	{"", "stop-signal = INT\n", "stop-signal", CHANGE_LIVE},
 	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME",
 		CHANGE_LIVE},
 	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = 1\n", "", "",
 		CHANGE_NONE},
-	{"", "drain = quiet\n", "drain", CHANGE_LIVE},
 	{"check = http:/a\n", "check = http:/b\n", "check", CHANGE_LIVE},
-	{"", "surge = all\n", "surge", CHANGE_LIVE},
-	{"", "canary = 1\nbake = 1s\n", "canary, bake", CHANGE_LIVE},
 	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n",
 		"stall, max-memory, max-age", CHANGE_LIVE},
 	/* each worker gets a socket of its own, or has one already */
@@ -61,29 +57,16 @@ static const struct {
 		CHANGE_LIVE},
 	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready",
 		CHANGE_LIVE},
-	{"", "watchdog = 5s\n", "watchdog", CHANGE_ROLL},
-	{"", "orphans = keep\n", "orphans", CHANGE_ROLL},
-	{"pty = auto\n", "pty = yes\n", "pty", CHANGE_ROLL},
-	{"", "ipc = on\n", "ipc", CHANGE_ROLL},
 	{"shared-memory = 1M\n", "shared-memory = 1024k\n", "", CHANGE_NONE},
-	{"", "shared-memory = 1M\n", "shared-memory", CHANGE_ROLL},
 	{"shared-memory = 1M\n", "shared-memory = 1M, huge\n", "shared-memory",
 		CHANGE_ROLL},
-	{"", "sticky = client-address\n", "sticky", CHANGE_ROLL},
-	{"threads = off\n", "", "", CHANGE_NONE},
-	{"", "threads = auto\n", "threads", CHANGE_ROLL},
-	{"", "relay = others\n", "relay", CHANGE_LIVE},
 	{"before = a\n", "before = b\nbefore-stop = b\n", "before, before-stop",
 		CHANGE_LIVE},
-	{"", "essential = yes\n", "essential", CHANGE_LIVE},
-	{"", "leader = yes\n", "leader", CHANGE_ROLL},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},
 	{"env = A=b\n", "env = A=c\n", "env", CHANGE_ROLL},
 	{"env = A=b\n", "", "env", CHANGE_ROLL},
-	{"umask = 022\n", "", "umask", CHANGE_ROLL},
-	{"", "listen = 80\n", "listen", CHANGE_ROLL},
 	{"listen = 80\n", "listen = 80, backlog=7\n", "listen", CHANGE_ROLL},
 	{"limit-nofile = 5\n", "limit-nofile = 5:6\n", "limit-nofile",
 		CHANGE_ROLL},
@@ -94,12 +77,9 @@ static const struct {
 
 TEST_LOOP(each_key_says_what_its_change_needs, 0, (int)COUNT_OF(changes))
 {
-	char before[200] = WEB;
-	char after[200] = WEB;
-
-	(void)strcat(before, changes[_i].before);
-	(void)strcat(after, changes[_i].after);
-	compare(before, after);
+	old = read_format(WEB "%s", changes[_i].before);
+	new = read_format(WEB "%s", changes[_i].after);
+	compare_read();
 	ck_assert_uint_eq(diff.count, 1);
 	ck_assert_str_eq(diff.clusters[0].keys, changes[_i].keys);
 	ck_assert_int_eq(diff.clusters[0].change, changes[_i].change);
@@ -162,15 +142,15 @@ TEST(no_key_is_blind)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
-		char text[300] = WEB;
 
 		if (row->section == NULL || row->example == NULL ||
 			row->type == OPT_COMMAND ||
 			strcmp(row->section, "cluster") != 0)
 			continue;
-		(void)snprintf(text, sizeof(text), WEB "%s = %s\n" DB,
-			option_key(row, 0), row->example);
-		compare(WEB DB, text);
+		old = read_text(WEB DB);
+		new = read_format(
+			WEB "%s = %s\n" DB, option_key(row, 0), row->example);
+		compare_read();
 		/* in another root nobody is beside the file */
 		ck_assert_str_eq(diff.clusters[0].keys,
 			strcmp(row->name, "chroot") == 0 ? "directory, chroot"

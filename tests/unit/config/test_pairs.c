@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
-
-#include "config/login.h"
 #include "config/pairs.h"
 
-#include "config/config.h"
+#include "base/scope.h"
+#include "config/login.h"
 #include "config/option.h"
-#include "config/origin.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "config_lib.h"
 
 /* All pairs, a line each. */
 static void take(void *to, const char *key, const char *text)
@@ -108,64 +103,59 @@ static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 	return again;
 }
 
+static char *pairs_of(const struct cluster_settings *c)
+{
+	struct buffer out;
+
+	buffer_init(&out, 0);
+	ck_assert_int_eq(pairs_take(PAIRS_CLUSTER, c, take, &out), 0);
+	ck_assert_ptr_nonnull(buffer_text(&out));
+	return out.data;
+}
+
+/* A reload would find nothing to do.  Frees both. */
+static void expect_no_change(struct settings *s, struct cluster_settings *again)
+{
+	struct settings with = *s;
+	struct diff d;
+
+	with.clusters = &again;
+	with.cluster_count = 1;
+	ck_assert_int_eq(diff_settings(&d, s, &with), 0);
+	ck_assert_msg(d.count == 1 && d.clusters[0].change == CHANGE_NONE,
+		"changed: %s", d.clusters[0].keys);
+	diff_fini(&d);
+	cluster_settings_unref(again);
+	settings_free(s);
+}
+
 TEST(every_key_of_a_cluster_comes_back)
 {
 	struct settings *s = made();
 	struct cluster_settings *again = rebuilt(s->clusters[0]);
-	struct settings with = *s;
-	struct cluster_settings *list[] = {again};
-	struct buffer before;
-	struct buffer after;
-	struct diff d;
+	scoped_str before = pairs_of(s->clusters[0]);
+	scoped_str after = pairs_of(again);
 
-	buffer_init(&before, 0);
-	buffer_init(&after, 0);
-	ck_assert_int_eq(
-		pairs_take(PAIRS_CLUSTER, s->clusters[0], take, &before), 0);
-	ck_assert_int_eq(pairs_take(PAIRS_CLUSTER, again, take, &after), 0);
-	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
-	ck_assert_ptr_nonnull(strstr(buffer_text(&after), "stop-signal"));
-
-	/* and a reload would find nothing to do */
-	with.clusters = list;
-	ck_assert_int_eq(diff_settings(&d, s, &with), 0);
-	ck_assert_msg(d.count == 1 && d.clusters[0].change == CHANGE_NONE,
-		"changed: %s", d.clusters[0].keys);
+	ck_assert_str_eq(before, after);
+	ck_assert_ptr_nonnull(strstr(after, "stop-signal"));
 	ck_assert_int_eq(again->stop_count, s->clusters[0]->stop_count);
 	for (unsigned i = 0; i < again->stop_count; i++)
 		ck_assert_int_eq(
 			again->stop[i].wait, s->clusters[0]->stop[i].wait);
-	diff_fini(&d);
-	buffer_fini(&before);
-	buffer_fini(&after);
-	cluster_settings_unref(again);
-	settings_free(s);
+	expect_no_change(s, again);
 }
 
 TEST(the_defaults_come_back)
 {
 	struct settings *s = settings_new();
-	struct cluster_settings *again;
-	struct settings with = *s;
-	struct cluster_settings *list[1];
 	struct error err;
-	struct diff d;
 
 	(void)settings_add_cluster(s, "web", (struct origin){0});
 	ck_assert_int_eq(
 		pairs_put(PAIRS_CLUSTER, s->clusters[0], "command", "x", &err),
 		0);
 	pairs_finish_cluster(s->clusters[0]);
-	again = rebuilt(s->clusters[0]);
-	list[0] = again;
-	with.clusters = list;
-	with.cluster_count = 1;
-	ck_assert_int_eq(diff_settings(&d, s, &with), 0);
-	ck_assert_msg(d.clusters[0].change == CHANGE_NONE, "changed: %s",
-		d.clusters[0].keys);
-	diff_fini(&d);
-	cluster_settings_unref(again);
-	settings_free(s);
+	expect_no_change(s, rebuilt(s->clusters[0]));
 }
 
 static void put_origin(void *to, const char *key, enum origin_kind kind,
@@ -180,8 +170,8 @@ TEST(the_instance_comes_back_with_its_origins)
 	struct settings *s = made();
 	struct settings *again = settings_new();
 	struct list *list = calloc(1, sizeof(*list));
-	struct buffer before;
-	struct buffer after;
+	scoped_str before = NULL;
+	scoped_str after = NULL;
 	struct error err;
 
 	ck_assert(again != NULL && list != NULL);
@@ -196,15 +186,11 @@ TEST(the_instance_comes_back_with_its_origins)
 	s->cluster_count = 0; /* of these the other tests tell */
 	s->config_file = strdup("/x/shop.ini");
 	again->config_file = strdup("/x/shop.ini");
-	buffer_init(&before, 0);
-	buffer_init(&after, 0);
-	ck_assert_int_eq(describe_settings(&before, s, false, true), 0);
-	ck_assert_int_eq(describe_settings(&after, again, false, true), 0);
+	before = described(s);
+	after = described(again);
 	s->cluster_count = 1;
-	ck_assert_str_eq(buffer_text(&before), buffer_text(&after));
-	ck_assert_ptr_nonnull(strstr(buffer_text(&after), "/x/shop.ini:"));
-	buffer_fini(&before);
-	buffer_fini(&after);
+	ck_assert_str_eq(before, after);
+	ck_assert_ptr_nonnull(strstr(after, "/x/shop.ini:"));
 	free(list);
 	settings_free(again);
 	settings_free(s);
