@@ -11,23 +11,12 @@
 static const struct {
 	nsec_t age;
 	const char *text;
-} ages[] = {
-	{-1, "0.0 s"},
-	{0, "0.0 s"},
-	{49 * MSEC, "0.0 s"},
-	{50 * MSEC, "0.1 s"},
-	{1234 * MSEC, "1.2 s"},
-	{9949 * MSEC, "9.9 s"},
-	{9950 * MSEC, "10 s"},
-	{179 * SECOND, "179 s"},
-	{180 * SECOND, "3 min"},
-	{629 * SECOND, "10 min"},
-	{179 * MINUTE, "179 min"},
-	{180 * MINUTE, "3 h"},
-	{71 * HOUR, "71 h"},
-	{72 * HOUR, "3 d"},
-	{NSEC_NEVER, "106751 d"},
-};
+} ages[] = {{-1, "0.0 s"}, {0, "0.0 s"}, {49 * MSEC, "0.0 s"},
+	{50 * MSEC, "0.1 s"}, {1234 * MSEC, "1.2 s"}, {9949 * MSEC, "9.9 s"},
+	{9950 * MSEC, "10 s"}, {179 * SECOND, "179 s"}, {180 * SECOND, "3 min"},
+	{629 * SECOND, "10 min"}, {179 * MINUTE, "179 min"},
+	{180 * MINUTE, "3 h"}, {71 * HOUR, "71 h"}, {72 * HOUR, "3 d"},
+	{NSEC_NEVER, "106751 d"}};
 
 TEST_LOOP(
 	an_age_has_two_or_three_digits, 0, (int)(sizeof(ages) / sizeof(*ages)))
@@ -41,15 +30,10 @@ static const struct {
 	uint64_t n;
 	unsigned base;
 	const char *text;
-} numbers[] = {
-	{0, 10, "0"},
-	{0, 16, "0"},
-	{7, 10, "7"},
-	{1234567890, 10, "1234567890"},
-	{0xbeef, 16, "beef"},
+} numbers[] = {{0, 10, "0"}, {0, 16, "0"}, {7, 10, "7"},
+	{1234567890, 10, "1234567890"}, {0xbeef, 16, "beef"},
 	{UINT64_MAX, 10, "18446744073709551615"},
-	{UINT64_MAX, 16, "ffffffffffffffff"},
-};
+	{UINT64_MAX, 16, "ffffffffffffffff"}};
 
 TEST_LOOP(a_number_has_its_digits, 0, (int)(sizeof(numbers) / sizeof(*numbers)))
 {

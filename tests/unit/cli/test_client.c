@@ -108,20 +108,15 @@ static const struct {
 	const char *line;
 	int status;
 	const char *text; /* NULL: any */
-} refusals[] = {
-	{"{'jsonrpc':'2.0','id':null,'error':{'code':-32001,"
-	 "'message':'64 clients are here already'}}\n",
-		75, "64 clients are here already"},
+} refusals[] = {{"{'jsonrpc':'2.0','id':null,'error':{'code':-32001,"
+		 "'message':'64 clients are here already'}}\n",
+			75, "64 clients are here already"},
 	{"{'jsonrpc':'2.0','method':'hello','params':{'name':'shop',"
 	 "'protocol':2}}\n",
 		69, "'shop' speaks control protocol 2, this nclust 1"},
-	{"\n", 0, NULL},
-	{"{}\n", 0, NULL},
-	{"[]\n", 0, NULL},
-	{"SSH-2.0-x\n", 0, NULL},
-	{"{'method':'event'}\n", 0, NULL},
-	{"{'method':'hello','params':7}\n", 0, NULL},
-};
+	{"\n", 0, NULL}, {"{}\n", 0, NULL}, {"[]\n", 0, NULL},
+	{"SSH-2.0-x\n", 0, NULL}, {"{'method':'event'}\n", 0, NULL},
+	{"{'method':'hello','params':7}\n", 0, NULL}};
 
 TEST_LOOP(a_greeting_may_be_refused, 0, (int)COUNT_OF(refusals))
 {

@@ -650,15 +650,11 @@ TEST(the_exit_status_counts_ready_workers)
 	static const struct {
 		int wanted[2], ready[2];
 		int status;
-	} table[] = {
-		{{2, 1}, {2, 1}, 0},
-		{{2, 1}, {1, 1}, 1},
-		{{2, 1}, {0, 1}, 1},
-		{{2, 1}, {0, 0}, 2},
+	} table[] = {{{2, 1}, {2, 1}, 0}, {{2, 1}, {1, 1}, 1},
+		{{2, 1}, {0, 1}, 1}, {{2, 1}, {0, 0}, 2},
 		{{0, 0}, {0, 0}, 0}, /* parked: none is wanted */
 		{{2, 1}, {3, 0}, 1}, /* a surplus helps no other cluster */
-		{{2, 1}, {3, 1}, 0},
-	};
+		{{2, 1}, {3, 1}, 0}};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		char json[200];

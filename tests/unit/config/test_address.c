@@ -107,22 +107,15 @@ TEST(options_are_kept)
 	address_fini(&a);
 }
 
-static const char *const whole[] = {
-	"8000",
-	"127.0.0.1:0",
-	"[fe80::1%1]:80, name=a",
-	"udp:[::]:53, v6only=no, rcvbuf=1000",
+static const char *const whole[] = {"8000", "127.0.0.1:0",
+	"[fe80::1%1]:80, name=a", "udp:[::]:53, v6only=no, rcvbuf=1000",
 	"tcp:0.0.0.0:1, backlog=7, interface=lo, freebind, defer-accept=1m",
 	"unix:/a b/c, mode=0600, owner=#1, group=#2, nonblock",
-	"unix:@x, sndbuf=2M, backlog=1",
-	"unix-dgram:/x, mode=0600, rcvbuf=64k",
+	"unix:@x, sndbuf=2M, backlog=1", "unix-dgram:/x, mode=0600, rcvbuf=64k",
 	"unix-seqpacket:@x, backlog=3",
 	"8000, nodelay, keepalive, fastopen=5, mark=0xffffffff",
-	"8000, keepalive=60s",
-	"udp:53, mark=7",
-	"fd:9, name=nine, backlog=5",
-	"inherit:web, nonblock",
-};
+	"8000, keepalive=60s", "udp:53, mark=7", "fd:9, name=nine, backlog=5",
+	"inherit:web, nonblock"};
 
 TEST_LOOP(what_is_formatted_parses_to_the_same, 0, (int)COUNT_OF(whole))
 {

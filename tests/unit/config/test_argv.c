@@ -211,14 +211,10 @@ TEST(a_verb_and_help_are_seen)
 	static const struct {
 		const char *words[3];
 		enum invocation_kind kind;
-	} cases[] = {
-		{{"status", "--json", "-n"}, INVOKE_VERB},
-		{{"--help"}, INVOKE_HELP},
-		{{"-h"}, INVOKE_HELP},
+	} cases[] = {{{"status", "--json", "-n"}, INVOKE_VERB},
+		{{"--help"}, INVOKE_HELP}, {{"-h"}, INVOKE_HELP},
 		{{"-n", "x", "--help"}, INVOKE_HELP},
-		{{"--version"}, INVOKE_VERSION},
-		{{"-V"}, INVOKE_VERSION},
-	};
+		{{"--version"}, INVOKE_VERSION}, {{"-V"}, INVOKE_VERSION}};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		char *argv[5] = {(char[]){"nclust"}};

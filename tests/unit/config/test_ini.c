@@ -319,14 +319,11 @@ TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
 static const struct {
 	const char *given;
 	const char *is; /* NULL: off */
-} https[] = {
-	{"9100", "tcp:127.0.0.1:9100"},
+} https[] = {{"9100", "tcp:127.0.0.1:9100"},
 	{"9100, backlog=9", "tcp:127.0.0.1:9100"},
 	{"[::1]:9100", "tcp:[::1]:9100"},
 	{"127.9.9.9:9100", "tcp:127.9.9.9:9100"},
-	{"unix:/run/x", "unix:/run/x"},
-	{"off", NULL},
-};
+	{"unix:/run/x", "unix:/run/x"}, {"off", NULL}};
 
 TEST_LOOP(http_is_on_loopback_unless_it_is_said, 0, COUNT_OF(https))
 {

@@ -126,13 +126,11 @@ TEST(a_formation_may_be_wrong)
 	static const struct {
 		const char *text;
 		const char *why;
-	} wrong[] = {
-		{"job=2", "there is no 'job' in the Procfile"},
+	} wrong[] = {{"job=2", "there is no 'job' in the Procfile"},
 		{"web=2,3",
 			"wanted how many of what, such as 'web=2,worker=1', "
 			"found '3'"},
-		{"all=0", "nothing is left to run"},
-	};
+		{"all=0", "nothing is left to run"}};
 
 	for (size_t i = 0; i < COUNT_OF(wrong); i++) {
 		settings_free(s);

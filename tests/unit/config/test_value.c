@@ -30,12 +30,10 @@ static const struct {
 			"server-starter einhorn port stdin",
 			"none"}},
 	{"listen-pid", {"no", "TRUE => yes", "off => no"}},
-	{"directory", {"/srv/a b"}},
-	{"user", {"root", "#0", "#4294967294"}},
+	{"directory", {"/srv/a b"}}, {"user", {"root", "#0", "#4294967294"}},
 	{"group", {"#12"}},
 	{"umask", {"022 => 0022", "0777 => 0777", "0 => 0000"}},
-	{"nice", {"-20", "19", "-0 => 0"}},
-	{"env", {"A=b c=d", "A="}},
+	{"nice", {"-20", "19", "-0 => 0"}}, {"env", {"A=b c=d", "A="}},
 	{"env-file", {"/etc/x"}},
 	{"capabilities",
 		{"CAP_SYS_NICE net_bind_service => net_bind_service sys_nice",
@@ -44,8 +42,7 @@ static const struct {
 		{"1024", "1024:4096", "0:infinity", "infinity",
 			"unlimited:unlimited => infinity"}},
 	{"limit-as", {"4G => 4294967296", "64k:1M => 65536:1048576"}},
-	{"cpu", {"spread"}},
-	{"signal-USR1", {"reopen-logs", "next", "ignore"}},
+	{"cpu", {"spread"}}, {"signal-USR1", {"reopen-logs", "next", "ignore"}},
 	{"log",
 		{"auto", "inherit", "prefix", "off",
 			"json file:/var/log/{cluster}/{slot}.log",
@@ -54,21 +51,16 @@ static const struct {
 			"syslog:local7:rfc3164:/run/x => "
 			"syslog:rfc3164:local7:/run/x",
 			"journal:/run/y file:relative"}},
-	{"log-size", {"never", "0 => never", "64M"}},
-	{"log-keep", {"0"}},
-	{"log-age", {"24h", "off"}},
-	{"log-compress", {"gzip -9"}},
+	{"log-size", {"never", "0 => never", "64M"}}, {"log-keep", {"0"}},
+	{"log-age", {"24h", "off"}}, {"log-compress", {"gzip -9"}},
 	{"shared-memory",
 		{"off", "0 => off", "4096 => 4k", "5000", "64M", "64T",
 			"64M,huge => 64M, huge",
 			"1G , huge=try => 1G, huge=try"}},
 	{"threads", {"off", "0 => off", "auto", "1", "10000"}},
-	{"memory-max", {"64M", "off"}},
-	{"memory-high", {"1G"}},
-	{"cpu-max", {"50%", "150%", "off"}},
-	{"cpu-weight", {"10000"}},
-	{"io-weight", {"1"}},
-	{"pids-max", {"off"}},
+	{"memory-max", {"64M", "off"}}, {"memory-high", {"1G"}},
+	{"cpu-max", {"50%", "150%", "off"}}, {"cpu-weight", {"10000"}},
+	{"io-weight", {"1"}}, {"pids-max", {"off"}},
 	{"ready",
 		{"auto", "notify", "listen", "alive:200ms",
 			"alive:0 => alive:0s", "tcp", "http:/health?deep=1",
@@ -77,17 +69,14 @@ static const struct {
 	{"check",
 		{"off", "tcp", "http:/",
 			"exec:a 'b ; c' => exec:a 'b '\\;' c'"}},
-	{"check-interval", {"10ms"}},
-	{"check-timeout", {"500ms"}},
-	{"metrics", {"off", "http:/m?a=b"}},
-	{"check-failures", {"1"}},
+	{"check-interval", {"10ms"}}, {"check-timeout", {"500ms"}},
+	{"metrics", {"off", "http:/m?a=b"}}, {"check-failures", {"1"}},
 	{"watchdog", {"off", "0 => off", "30s"}},
 	{"stall", {"0ms => off", "60s => 1m"}},
 	{"max-memory",
 		{"off", "0 => off", "512M", "1048577", "2048k => 2M",
 			"500M for 30s", "2048k for 60s => 2M for 1m"}},
-	{"max-age", {"off", "8760h"}},
-	{"max-requests", {"off", "1000000000"}},
+	{"max-age", {"off", "8760h"}}, {"max-requests", {"off", "1000000000"}},
 	{"start-timeout", {"1500ms", "60s => 1m"}},
 	{"stop-timeout", {"0 => 0s"}},
 	{"stop-signal",
@@ -99,26 +88,18 @@ static const struct {
 	{"surge", {"0", "all", "9999", "10000 => all"}},
 	{"start-at-once", {"all"}},
 	{"drain", {"auto", "quiet", "signal", "off"}},
-	{"drain-timeout", {"0 => 0s"}},
-	{"canary", {"3"}},
-	{"bake", {"5m", "auto"}},
-	{"on-ready", {"a"}},
+	{"drain-timeout", {"0 => 0s"}}, {"canary", {"3"}},
+	{"bake", {"5m", "auto"}}, {"on-ready", {"a"}},
 	{"on-exit", {"tell \"it's\" now"}},
 	{"on-crash", {"sh -c 'a ; b' => sh -c 'a '\\;' b'"}},
-	{"on-rollout", {"a b"}},
-	{"on-scale", {"a;b"}},
-	{"on-stop", {"a"}},
-	{"restart", {"on-failure"}},
-	{"pty", {"yes", "no"}},
+	{"on-rollout", {"a b"}}, {"on-scale", {"a;b"}}, {"on-stop", {"a"}},
+	{"restart", {"on-failure"}}, {"pty", {"yes", "no"}},
 	{"balance", {"share", "rr", "least", "random"}},
-	{"sticky", {"off", "client-address"}},
-	{"orphans", {"stop", "keep"}},
+	{"sticky", {"off", "client-address"}}, {"orphans", {"stop", "keep"}},
 	{"ipc", {"auto", "on", "off"}},
 	{"signal-TERM", {"TERM->QUIT", "SIGTERM->SIGINT => TERM->INT"}},
-	{"signal-HUP", {"all HUP->USR2"}},
-	{"signal-RTMIN+1", {"stop"}},
-	{"signal-USR2", {"upgrade"}},
-};
+	{"signal-HUP", {"all HUP->USR2"}}, {"signal-RTMIN+1", {"stop"}},
+	{"signal-USR2", {"upgrade"}}};
 
 static struct settings *of_one_cluster(void)
 {
@@ -352,25 +333,12 @@ TEST(workers_are_counted_by_cpus)
 		const char *text;
 		unsigned cpus;
 		unsigned workers;
-	} cases[] = {
-		{"4", 1, 4},
-		{"auto", 8, 8},
-		{"auto", 0, 1},
-		{"auto-1", 8, 7},
-		{"auto-1", 1, 1},
-		{"auto-100", 8, 1},
-		{"auto/2", 9, 4},
-		{"auto/2", 1, 1},
-		{"1000x", 1024, 10000},
-		{"2x+1", 8, 17},
-		{"2x-17", 8, 1},
-		{"auto+1", 8, 9},
-		{"auto*2", 8, 16},
-		{"50%", 1, 1},
-		{"50%+1", 7, 4},
-		{"150%", 2, 3},
-		{"100000%", 10000, 10000},
-	};
+	} cases[] = {{"4", 1, 4}, {"auto", 8, 8}, {"auto", 0, 1},
+		{"auto-1", 8, 7}, {"auto-1", 1, 1}, {"auto-100", 8, 1},
+		{"auto/2", 9, 4}, {"auto/2", 1, 1}, {"1000x", 1024, 10000},
+		{"2x+1", 8, 17}, {"2x-17", 8, 1}, {"auto+1", 8, 9},
+		{"auto*2", 8, 16}, {"50%", 1, 1}, {"50%+1", 7, 4},
+		{"150%", 2, 3}, {"100000%", 10000, 10000}};
 	struct cluster_settings c = {0};
 	struct error err;
 
@@ -389,13 +357,9 @@ TEST(a_range_has_two_ends)
 		unsigned cpus;
 		unsigned least, most;
 		unsigned first, first_without_listener;
-	} cases[] = {
-		{"2..8", 4, 2, 8, 2, 2},
-		{"0..4", 4, 0, 4, 0, 1},
-		{"auto..2x", 4, 4, 8, 4, 4},
-		{"auto..4", 16, 4, 4, 4, 4},
-		{"4", 16, 4, 4, 4, 4},
-	};
+	} cases[] = {{"2..8", 4, 2, 8, 2, 2}, {"0..4", 4, 0, 4, 0, 1},
+		{"auto..2x", 4, 4, 8, 4, 4}, {"auto..4", 16, 4, 4, 4, 4},
+		{"4", 16, 4, 4, 4, 4}};
 	struct cluster_settings c = {0};
 	struct error err;
 
@@ -423,15 +387,9 @@ TEST(threads_are_the_cpus_divided_by_the_workers)
 		unsigned cpus;
 		unsigned workers;
 		unsigned threads;
-	} cases[] = {
-		{"off", 8, 2, 0},
-		{"3", 8, 2, 3},
-		{"auto", 8, 1, 8},
-		{"auto", 8, 2, 4},
-		{"auto", 8, 9, 1},
-		{"auto", 8, 0, 1},
-		{"auto", 0, 0, 1},
-	};
+	} cases[] = {{"off", 8, 2, 0}, {"3", 8, 2, 3}, {"auto", 8, 1, 8},
+		{"auto", 8, 2, 4}, {"auto", 8, 9, 1}, {"auto", 8, 0, 1},
+		{"auto", 0, 0, 1}};
 	struct cluster_settings c = {0};
 	struct error err;
 
@@ -675,17 +633,10 @@ TEST(a_name_is_made_from_any_path)
 	static const struct {
 		const char *path;
 		const char *name;
-	} cases[] = {
-		{"/etc/nclust/shop.ini", "shop"},
-		{"shop", "shop"},
-		{"my shop.ini", "my-shop"},
-		{".ini", "ini"},
-		{"/a/-x", "x"},
-		{"", "nclust"},
-		{"///", "nclust"},
-		{"\xc3\xa4.ini", "nclust"},
-		{"x\xc3\xa4", "x--"},
-	};
+	} cases[] = {{"/etc/nclust/shop.ini", "shop"}, {"shop", "shop"},
+		{"my shop.ini", "my-shop"}, {".ini", "ini"}, {"/a/-x", "x"},
+		{"", "nclust"}, {"///", "nclust"}, {"\xc3\xa4.ini", "nclust"},
+		{"x\xc3\xa4", "x--"}};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		scoped_str name = name_from_path(cases[i].path, ".ini");

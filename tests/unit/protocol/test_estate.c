@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct estate back;
+static struct buffer bytes;
+static struct error err;
+
 static struct estate sample(void)
 {
 	struct estate e = {.serial = 77, .upgrades = 2};
@@ -52,9 +56,6 @@ static struct estate sample(void)
 TEST(all_comes_back)
 {
 	struct estate e = sample();
-	struct estate back;
-	struct buffer bytes;
-	struct error err;
 
 	buffer_init(&bytes, 0);
 	ck_assert_int_eq(estate_encode(&bytes, &e), 0);
@@ -62,9 +63,8 @@ TEST(all_comes_back)
 	ck_assert_uint_eq(back.serial, 77);
 	ck_assert_uint_eq(back.upgrades, 2);
 	ck_assert_uint_eq(back.cluster_count, 2);
-	ck_assert_int_eq(memcmp(&back.clusters[0], &e.clusters[0],
-				 sizeof(e.clusters[0])),
-		0);
+	ck_assert_mem_eq(
+		&back.clusters[0], &e.clusters[0], sizeof(e.clusters[0]));
 	ck_assert_str_eq(back.clusters[1].name, "empty");
 	ck_assert_str_eq(back.clusters[1].command, "./server --new");
 	ck_assert_str_eq(back.clusters[1].configured, "./server");
@@ -74,18 +74,13 @@ TEST(all_comes_back)
 			back.listeners[i].address, e.listeners[i].address);
 		free(back.listeners[i].address);
 		back.listeners[i].address = e.listeners[i].address;
-		ck_assert_int_eq(memcmp(&back.listeners[i], &e.listeners[i],
-					 sizeof(e.listeners[i])),
-			0);
+		ck_assert_mem_eq(&back.listeners[i], &e.listeners[i],
+			sizeof(e.listeners[i]));
 		back.listeners[i].address = NULL;
 	}
 	ck_assert_uint_eq(back.segment_count, 1);
-	ck_assert_uint_eq(back.segments[0].cluster, 3);
-	ck_assert_uint_eq(back.segments[0].wanted, 1 << 20);
-	ck_assert_uint_eq(back.segments[0].huge, 2);
-	ck_assert_uint_eq(back.segments[0].dev, 26);
-	ck_assert_uint_eq(back.segments[0].ino, UINT64_MAX);
-	ck_assert_uint_eq(back.segments[0].size, 2 << 20);
+	ck_assert_mem_eq(
+		&back.segments[0], &e.segments[0], sizeof(e.segments[0]));
 	estate_fini(&back);
 	estate_fini(&e);
 	buffer_fini(&bytes);
@@ -94,9 +89,6 @@ TEST(all_comes_back)
 TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
 {
 	struct estate e = sample();
-	struct estate back;
-	struct buffer bytes;
-	struct error err;
 
 	buffer_init(&bytes, 0);
 	ck_assert_int_eq(estate_encode(&bytes, &e), 0);
@@ -118,9 +110,6 @@ TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
 TEST(a_name_that_is_none_is_refused)
 {
 	struct estate e = {0};
-	struct estate back;
-	struct buffer bytes;
-	struct error err;
 
 	(void)estate_add_cluster(&e, "../web");
 	buffer_init(&bytes, 0);

@@ -101,22 +101,10 @@ TEST(escapes_stay_and_a_wrong_one_in_a_help_is_mended)
 		"a{slot=\"0\",x=\"\\\"\\\\\\n}\"} NaN\n");
 }
 
-static const char *const well[] = {
-	"",
-	"\n\n",
-	"# a comment\n#\n# EOF\n",
-	"# TYPE a unknown\n",
-	"# HELP a\n",
-	"a +Inf\n",
-	"a -inf\n",
-	"a 1e-3\n",
-	"a .5\n",
-	"  a\t1 \n",
-	"a{} 1\n",
-	"a{b=\"\"}1\n",
-	"a:b_c9 1 -1\n",
-	"a{b=\"\xc3\xa9\"} 1\n",
-};
+static const char *const well[] = {"", "\n\n", "# a comment\n#\n# EOF\n",
+	"# TYPE a unknown\n", "# HELP a\n", "a +Inf\n", "a -inf\n", "a 1e-3\n",
+	"a .5\n", "  a\t1 \n", "a{} 1\n", "a{b=\"\"}1\n", "a:b_c9 1 -1\n",
+	"a{b=\"\xc3\xa9\"} 1\n"};
 
 TEST_LOOP(what_is_that_format_is_taken, 0, sizeof(well) / sizeof(*well))
 {

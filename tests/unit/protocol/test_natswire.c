@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "../quoted.h"
 
 #include "protocol/natswire.h"
 
@@ -9,9 +9,9 @@
 /* What nclust says to others through a broker, and what others may say. */
 
 #define ID "0123456789abcdef"
-#define OTHER "{\"nclust\":1,\"id\":\"fedcba9876543210\","
-#define FROM "\"from\":{\"cluster\":\"web\",\"slot\":7,\"host\":\"a-1.b_c\"},"
-#define GOOD OTHER FROM "\"message\":{\"a\":[1,2]}}"
+#define OTHER "{'nclust':1,'id':'fedcba9876543210',"
+#define FROM "'from':{'cluster':'web','slot':7,'host':'a-1.b_c'},"
+#define GOOD OTHER FROM "'message':{'a':[1,2]}}"
 
 static const char *from;
 static unsigned format;
@@ -24,7 +24,7 @@ static enum natswire_kind read_it(const char *text, size_t len)
 	free(copy);
 	copy = malloc(len > 0 ? len : 1);
 	ck_assert_ptr_nonnull(copy);
-	(void)memcpy(copy, text, len);
+	(void)memcpy(copy, quoted(text), len);
 	format = 0;
 	return natswire_read(copy, len, "web", ID, &from, &format);
 }
@@ -32,7 +32,7 @@ static enum natswire_kind read_it(const char *text, size_t len)
 TEST(a_message_of_another_is_taken)
 {
 	ck_assert_int_eq(read_it(GOOD, strlen(GOOD)), NATSWIRE_MESSAGE);
-	ck_assert_int_eq(strncmp(from, FROM "\"message\":{\"a\":[1,2]}}",
+	ck_assert_int_eq(strncmp(from, quoted(FROM "'message':{'a':[1,2]}}"),
 				 strlen(GOOD) - strlen(OTHER)),
 		0);
 }
@@ -49,8 +49,8 @@ TEST(what_is_written_is_its_own)
 
 	buffer_init(&text, 0);
 	natswire_head(&text, ID);
-	ck_assert_int_eq(buffer_string(&text, FROM "\"message\":1}"), 0);
-	ck_assert_int_eq(read_it(text.data, text.len), NATSWIRE_OWN);
+	ck_assert_int_eq(buffer_string(&text, quoted(FROM "'message':1}")), 0);
+	ck_assert_int_eq(read_it(buffer_text(&text), text.len), NATSWIRE_OWN);
 	ck_assert_int_eq(natswire_read(text.data, text.len, "web",
 				 "fedcba9876543210", &from, &format),
 		NATSWIRE_MESSAGE);
@@ -59,8 +59,8 @@ TEST(what_is_written_is_its_own)
 
 TEST(formats_are_compared_both_ways)
 {
-	static const char older[] = "{\"nclust\":0,\"who\":\"x\"}";
-	static const char newer[] = "{\"nclust\":12}";
+	static const char older[] = "{'nclust':0,'who':'x'}";
+	static const char newer[] = "{'nclust':12}";
 
 	ck_assert_int_eq(read_it(older, strlen(older)), NATSWIRE_OTHER);
 	ck_assert_uint_eq(format, 0);
@@ -68,32 +68,25 @@ TEST(formats_are_compared_both_ways)
 	ck_assert_uint_eq(format, 12);
 }
 
-static const char *const bad[] = {
-	"[]",
-	"{\"nclust\":}",
-	"{\"nclust\":1}",
-	"{\"nclust\":-1,",
-	"{\"nclust\":99999999,\"id\":\"a\"}",
-	"{\"nclust\": 1,\"id\":\"fedcba9876543210\"," FROM "\"message\":1}",
-	"{\"nclust\":1,\"id\":\"a\\\"b\"," FROM "\"message\":1}",
-	"{\"nclust\":1,\"id\":\"fedcba98765432100\"," FROM "\"message\":1}",
+static const char *const bad[] = {"[]", "{'nclust':}", "{'nclust':1}",
+	"{'nclust':-1,", "{'nclust':99999999,'id':'a'}",
+	"{'nclust': 1,'id':'fedcba9876543210'," FROM "'message':1}",
+	"{'nclust':1,'id':'a\\'b'," FROM "'message':1}",
+	"{'nclust':1,'id':'fedcba98765432100'," FROM "'message':1}",
 	/* a worker of Node must not take it for something else */
-	OTHER FROM "\"message\":1,\"cmd\":\"NODE_CLUSTER\"}",
-	OTHER FROM "\"cmd\":\"NODE_CLUSTER\",\"message\":1}",
-	OTHER FROM "\"message\":}",
-	OTHER FROM "\"message\":1}}",
-	OTHER FROM "\"message\":nul}",
-	OTHER "\"from\":{\"cluster\":\"job\",\"slot\":7,\"host\":\"a\"},"
-	      "\"message\":1}",
-	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":07,\"host\":\"a\"},"
-	      "\"message\":1}",
-	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":-7,\"host\":\"a\"},"
-	      "\"message\":1}",
-	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":7,\"host\":\"a\x1b[m\"},"
-	      "\"message\":1}",
-	OTHER "\"from\":{\"cluster\":\"web\",\"slot\":7,\"host\":\"\"},"
-	      "\"message\":1}",
-};
+	OTHER FROM "'message':1,'cmd':'NODE_CLUSTER'}",
+	OTHER FROM "'cmd':'NODE_CLUSTER','message':1}",
+	OTHER FROM "'message':}", OTHER FROM "'message':1}}",
+	OTHER FROM "'message':nul}",
+	OTHER "'from':{'cluster':'job','slot':7,'host':'a'},"
+	      "'message':1}",
+	OTHER "'from':{'cluster':'web','slot':07,'host':'a'},"
+	      "'message':1}",
+	OTHER "'from':{'cluster':'web','slot':-7,'host':'a'},"
+	      "'message':1}",
+	OTHER "'from':{'cluster':'web','slot':7,'host':'a\x1b[m'},"
+	      "'message':1}",
+	OTHER "'from':{'cluster':'web','slot':7,'host':''},'message':1}"};
 
 TEST_LOOP(nonsense_is_seen, 0, (int)(sizeof(bad) / sizeof(*bad)))
 {
