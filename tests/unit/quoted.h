@@ -19,4 +19,11 @@ static inline const char *quoted(const char *text)
 	return to;
 }
 
+/* The other way round, in place. */
+static inline void unquote(char *text)
+{
+	for (; (text = strchr(text, '"')) != NULL; text++)
+		*text = '\'';
+}
+
 #endif

@@ -18,9 +18,9 @@
 
 /* `accept = yes`: which connections get a process, which wait, which are refused. */
 
-#define ECHO_SERVICE(more) \
+#define ECHO_SERVICE \
 	"[cluster:echo]\ncommand = /bin/cat\naccept = yes\n" \
-	"listen = 127.0.0.1:0\nworkers = 2\nstop-timeout = 5s\n" more
+	"listen = 127.0.0.1:0\nworkers = 2\nstop-timeout = 5s\n"
 
 ROOM_PARTS(&accept_part, &news_part)
 
@@ -57,28 +57,13 @@ REPLACED(int, peer_accept)(int listener, struct peer *peer)
 	return fd;
 }
 
-static void begin_with(const char *ini)
+static void begin(void)
 {
 	client_count = 0;
 	lingers = false;
-	room_begin(ini);
+	room_begin(ECHO_SERVICE);
 	echo = room_cluster("echo");
 	room_tick(echo);
-}
-
-static void begin(void)
-{
-	begin_with(ECHO_SERVICE(""));
-}
-
-static void begin_per_address(void)
-{
-	begin_with(ECHO_SERVICE("accept-per-address = 1\n"));
-}
-
-static void begin_timeout(void)
-{
-	begin_with(ECHO_SERVICE("accept-timeout = 60s\n"));
 }
 
 static void end(void)
@@ -88,26 +73,17 @@ static void end(void)
 	room_end();
 }
 
-/* A client of that address: its descriptor. */
-static int connect_from(const char *address)
+static int connect_one(void)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET};
-	struct sockaddr_in from = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	to.sin_port = htons(echo->held.listeners.list[0]->facts.port);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 	clients[client_count++] = fd;
 	room_pass(0);
 	return fd;
-}
-
-static int connect_one(void)
-{
-	return connect_from("127.0.0.1");
 }
 
 /* nclust has said that nothing will come. */
@@ -118,7 +94,6 @@ static bool is_refused(int fd)
 	return recv(fd, &byte, 1, MSG_DONTWAIT) == 0;
 }
 
-CASE(limit)
 FIXTURE(begin, end)
 
 TEST(each_connection_gets_a_process)
@@ -128,20 +103,6 @@ TEST(each_connection_gets_a_process)
 	(void)connect_one();
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert_uint_eq(service_counts(echo).alive, 2);
-}
-
-TEST(beyond_the_limit_they_wait)
-{
-	int third;
-
-	(void)connect_one();
-	(void)connect_one();
-	third = connect_one();
-	ck_assert_uint_eq(room_spawned(), 2);
-	ck_assert(!is_refused(third));
-	room_exits(room_child(echo, 0), 0);
-	room_pass(0);
-	ck_assert_uint_eq(room_spawned(), 3);
 }
 
 TEST(a_higher_limit_lets_in_who_waits)
@@ -163,27 +124,6 @@ TEST(a_higher_limit_lets_in_who_waits)
 	ck_assert_uint_eq(room_spawned(), 4);
 }
 
-CASE(of_one_address)
-FIXTURE(begin_per_address, end)
-
-TEST(one_address_may_have_so_many_and_others_theirs)
-{
-	int second;
-
-	(void)connect_one();
-	second = connect_one();
-	ck_assert_uint_eq(room_spawned(), 1);
-	ck_assert(is_refused(second));
-	(void)connect_from("127.0.0.2");
-	ck_assert_uint_eq(room_spawned(), 2);
-	room_exits(room_child(echo, 0), 0);
-	(void)connect_one();
-	ck_assert_uint_eq(room_spawned(), 3);
-}
-
-CASE(limit)
-FIXTURE(begin, end)
-
 TEST(who_cannot_have_a_process_now_has_one_later)
 {
 	int fd;
@@ -196,18 +136,6 @@ TEST(who_cannot_have_a_process_now_has_one_later)
 	room_fail_spawns(0);
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(room_spawned(), 1);
-}
-
-TEST(a_command_that_cannot_be_executed_is_told_once)
-{
-	const char *first;
-
-	room_fail_spawns(ENOENT);
-	ck_assert(is_refused(connect_one()));
-	ck_assert(is_refused(connect_one()));
-	first = strstr(room_log(), "cannot execute");
-	ck_assert_ptr_nonnull(first);
-	ck_assert_ptr_null(strstr(first + 1, "cannot execute"));
 }
 
 TEST(who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset)
@@ -223,41 +151,6 @@ TEST(who_is_refused_after_it_has_sent_data_gets_an_end_and_no_reset)
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), -1);
 }
-
-TEST(a_stop_ends_who_is_served_and_takes_nobody_more)
-{
-	pid_t pid;
-
-	(void)connect_one();
-	pid = room_child(echo, 0)->pid;
-	service_stop(echo, false);
-	(void)connect_one();
-	ck_assert_uint_eq(room_spawned(), 1);
-	ck_assert(!echo->stage.ended);
-	room_pass(20 * SECOND);
-	ck_assert_uint_ge(room_signalled(pid, SIGTERM), 1);
-	ck_assert_uint_ge(room_signalled(pid, SIGKILL), 1);
-	room_killed(room_child(echo, 0), SIGKILL);
-	ck_assert(echo->stage.ended);
-}
-
-CASE(time)
-FIXTURE(begin_timeout, end)
-
-TEST(who_takes_too_long_is_ended)
-{
-	pid_t pid;
-
-	(void)connect_one();
-	pid = room_child(echo, 0)->pid;
-	room_pass(59 * SECOND);
-	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 0);
-	room_pass(3 * SECOND);
-	ck_assert_uint_eq(room_signalled(pid, SIGTERM), 1);
-}
-
-CASE(limit)
-FIXTURE(begin, end)
 
 TEST(a_process_that_is_gone_at_once_leaves_nclust_no_close_that_waits)
 {

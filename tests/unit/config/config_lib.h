@@ -107,6 +107,19 @@ static inline char *described(const struct settings *s)
 #define ck_assert_faults(reading, expected) \
 	ck_assert_str_eq(faults_of(&(reading)), expected)
 
+/* So many faults as these lines, and they begin so. */
+static inline void ck_assert_begins(struct reading *r, const char *start)
+{
+	size_t len = strlen(start);
+	size_t lines = start[len - 1] != '\n';
+
+	for (size_t i = 0; i < len; i++)
+		lines += start[i] == '\n';
+	ck_assert_msg(r->faults.count == lines &&
+			strncmp(faults_of(r), start, len) == 0,
+		"%s", faults_of(r));
+}
+
 static inline void expect_faults(const char *text, const char *faults)
 {
 	struct reading r = read_text(text);

@@ -11,8 +11,7 @@
 #include <stdio.h>
 
 /*
- * Which hook is run for what, with which facts, how many at a time, and what is told
- * of those that fail.  None is run.
+ * How many hooks are run at a time, and what is told of those that fail.  None is run.
  */
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 2\nready = notify\n" \
@@ -27,7 +26,6 @@ ROOM_PARTS(&news_part, &hooks_part, &plain_part)
 
 static struct run {
 	char command[32];
-	char facts[1024]; /* a line each */
 	helper_over *over;
 	void *owner;
 	bool is_over;
@@ -47,12 +45,6 @@ REPLACED(struct helper *, helper_start)
 	ck_assert_uint_lt(run_count, RUNS_MAX);
 	(void)snprintf(run->command, sizeof(run->command), "%s",
 		plan->command->list[0]);
-	ck_assert_uint_lt(plan->facts->len, sizeof(run->facts));
-	for (size_t i = 0; i < plan->facts->len; i++)
-		run->facts[i] = plan->facts->data[i] == '\0'
-			? '\n'
-			: plan->facts->data[i];
-	run->facts[plan->facts->len] = '\0';
 	run->over = plan->over;
 	run->owner = plan->owner;
 	run->is_over = false;
@@ -80,28 +72,6 @@ REPLACED(void, helpers_free)(struct supervisor *sup)
 			over(i, 0);
 }
 
-/* So many of that name were run so far. */
-static unsigned count(const char *command)
-{
-	unsigned found = 0;
-
-	for (unsigned i = 0; i < run_count; i++)
-		found += strcmp(runs[i].command, command) == 0;
-	return found;
-}
-
-/* The last one of that name has this fact. */
-static bool has(const char *command, const char *fact)
-{
-	char line[128];
-
-	(void)snprintf(line, sizeof(line), "%s\n", fact);
-	for (unsigned i = run_count; i-- > 0;)
-		if (strcmp(runs[i].command, command) == 0)
-			return strstr(runs[i].facts, line) != NULL;
-	return false;
-}
-
 /* ---- */
 
 static struct service *web;
@@ -124,71 +94,13 @@ static void end(void)
 
 FIXTURE(begin, end)
 
-TEST(ready_is_told_with_who_it_is)
+TEST(it_is_run_after_the_core_has_spoken)
 {
-	char fact[64];
-
 	room_tell(room_child(web, 1), EVENT_READY);
-	ck_assert_uint_eq(run_count, 0); /* not while the core speaks */
+	ck_assert_uint_eq(run_count, 0);
 	room_pass(MSEC);
-	ck_assert_uint_eq(count("ready"), 1);
-	ck_assert(has("ready", "NCLUST_EVENT=ready"));
-	ck_assert(has("ready", "NCLUST_CLUSTER=web"));
-	ck_assert(has("ready", "NCLUST_SLOT=1"));
-	ck_assert(has("ready", "NCLUST_WANTED=2"));
-	ck_assert(has("ready", "NCLUST_READY=1"));
-	(void)snprintf(fact, sizeof(fact), "NCLUST_WORKER_PID=%d",
-		(int)room_child(web, 1)->pid);
-	ck_assert(has("ready", fact));
-}
-
-TEST(an_end_that_nobody_asked_for_is_a_crash_as_well)
-{
-	room_killed(room_child(web, 0), SIGSEGV);
-	room_pass(MSEC);
-	ck_assert_uint_eq(count("exit"), 1);
-	ck_assert_uint_eq(count("crash"), 1);
-	ck_assert(has("crash", "NCLUST_REASON=killed by SIGSEGV"));
-	ck_assert(has("crash", "NCLUST_EXIT_SIGNAL=SIGSEGV"));
-}
-
-TEST(an_end_that_was_asked_for_is_none)
-{
-	room_tell(room_child(web, 0), EVENT_READY);
-	room_tell(room_child(web, 1), EVENT_READY);
-	service_stop(web, false);
-	room_exits(room_child(web, 0), 0);
-	room_pass(MSEC);
-	ck_assert_uint_eq(count("exit"), 1);
-	ck_assert(has("exit", "NCLUST_EXIT_CODE=0"));
-	ck_assert_uint_eq(count("crash"), 0);
-	ck_assert_uint_eq(count("stop"), 1);
-}
-
-TEST(a_scale_is_told_with_its_number)
-{
-	struct error err;
-
-	ck_assert_int_eq(service_scale(web, 5, &err), 0);
-	room_pass(MSEC);
-	ck_assert_uint_eq(count("scale"), 1);
-	ck_assert(has("scale", "NCLUST_COUNT=5"));
-}
-
-TEST(a_rollout_is_told_at_its_begin_and_at_its_end)
-{
-	const struct roll roll = {.slot = 0};
-	struct error err;
-
-	room_tell(room_child(web, 0), EVENT_READY);
-	room_tell(room_child(web, 1), EVENT_READY);
-	ck_assert_int_eq(service_roll(web, &roll, &err), 0);
-	room_pass(MSEC);
-	ck_assert(has("rollout", "NCLUST_OUTCOME=started"));
-	room_tell(room_child(web, 0), EVENT_READY);
-	room_exits(web->children[0][0], 0);
-	room_pass(MSEC);
-	ck_assert(has("rollout", "NCLUST_OUTCOME=done"));
+	ck_assert_uint_eq(run_count, 1);
+	ck_assert_str_eq(runs[0].command, "ready");
 }
 
 /* So many events of one worker. */

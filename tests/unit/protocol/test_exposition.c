@@ -111,31 +111,13 @@ TEST_LOOP(what_is_that_format_is_taken, 0, sizeof(well) / sizeof(*well))
 	ck_assert_msg(add(0, well[_i]) == 0, "'%s': %s", well[_i], why.text);
 }
 
-static const char *const bad[] = {
-	"a\n",
-	"a b\n",
-	"9a 1\n",
-	"a{b=\"c\" 1\n",
-	"a{b=c} 1\n",
-	"a{b=\"c\"d=\"e\"} 1\n",
-	"a{b=\"\\x\"} 1\n",
-	"a{b=\"\xff\"} 1\n",
-	"a{b=\"1\",b=\"2\"} 1\n",
-	"a{__name__=\"b\"} 1\n",
-	"a_bucket{le=\"x\"} 1\n",
-	"a{\"b\"} 1\n",
-	"a{=\"b\"} 1\n",
-	"a{b=\"c\"} 1 2 3\n",
-	"a 1 2.5\n",
-	"a 0x1\n",
-	"a 1e999\n",
-	"a nan(1)\n",
-	"a 1\r\n",
-	"# TYPE 9 gauge\n",
-	"# HELP a \xff\n",
-	"<html>\n",
-	"good 1\nbad\n",
-};
+static const char *const bad[] = {"a\n", "a b\n", "9a 1\n", "a{b=\"c\" 1\n",
+	"a{b=c} 1\n", "a{b=\"c\"d=\"e\"} 1\n", "a{b=\"\\x\"} 1\n",
+	"a{b=\"\xff\"} 1\n", "a{b=\"1\",b=\"2\"} 1\n", "a{__name__=\"b\"} 1\n",
+	"a_bucket{le=\"x\"} 1\n", "a{\"b\"} 1\n", "a{=\"b\"} 1\n",
+	"a{b=\"c\"} 1 2 3\n", "a 1 2.5\n", "a 0x1\n", "a 1e999\n", "a nan(1)\n",
+	"a 1\r\n", "# TYPE 9 gauge\n", "# HELP a \xff\n", "<html>\n",
+	"good 1\nbad\n"};
 
 TEST_LOOP(what_is_not_is_refused_and_nothing_of_it_stays, 0,
 	sizeof(bad) / sizeof(*bad))
