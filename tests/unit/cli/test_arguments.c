@@ -2,13 +2,10 @@
 #include "cli_lib.h"
 
 #include "../../../tools/describe.h"
+#include "base/buffer.h"
 #include "base/scope.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
-
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 #define WORDS_MAX 8
 
@@ -36,73 +33,177 @@ static int parse(const char *line)
 	return arguments_parse(&got, verb, count, words, &err);
 }
 
-static void takes(const char *line)
+static void put(struct buffer *out, const char *name, const char *value)
 {
-	ck_assert_msg(parse(line) == 0, "'%s': %s", line, err.text);
+	if (value != NULL)
+		(void)buffer_printf(out, " %s=%s", name, value);
+}
+
+/* What was given, but for the verb. */
+static void describe(struct buffer *out)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} options[] = {{OPTION_JSON, "json"}, {OPTION_WATCH, "watch"},
+		{OPTION_NO_WAIT, "no-wait"}, {OPTION_NOW, "now"},
+		{OPTION_ALL, "all"}, {OPTION_FOLLOW, "follow"},
+		{OPTION_CHECK, "check"}, {OPTION_HELP, "help"},
+		{OPTION_EACH, "each"}};
+
+	put(out, "target", got.target);
+	for (size_t i = 0; i < COUNT_OF(options); i++)
+		if (arguments_has(&got, options[i].bit))
+			(void)buffer_printf(out, " %s", options[i].name);
+	if (got.verb->words == WORDS_COUNT)
+		(void)buffer_printf(out, " %s=%d",
+			got.scale_kind == SCALE_BY ? "by" : "to", got.count);
+	if (got.signal != 0)
+		(void)buffer_printf(out, " signal=%d", got.signal);
+	if (got.lines != -1)
+		(void)buffer_printf(out, " lines=%d", got.lines);
+	if (got.since != 0)
+		(void)buffer_printf(
+			out, " since=%lldms", (long long)(got.since / MSEC));
+	if (arguments_has(&got, OPTION_CANARY))
+		(void)buffer_printf(out, " canary=%d", got.canary);
+	if (arguments_has(&got, OPTION_BAKE))
+		(void)buffer_printf(
+			out, " bake=%lldms", (long long)(got.bake / MSEC));
+	put(out, "cluster", got.cluster);
+	put(out, "kinds", got.kinds);
+	put(out, "message", got.message);
+	put(out, "file", got.file);
+	put(out, "directory", got.runtime_directory);
+	put(out, "topic", got.topic);
+	for (size_t i = 0; i < got.listen_count; i++)
+		put(out, "listen", got.listen[i]);
+	for (char **w = got.command; w != NULL && *w != NULL; w++)
+		put(out, "word", *w);
+}
+
+static const struct {
+	const char *line;
+	const char *is;
+} taken[] = {
+	{"status shop", "target=shop"},
+	{"restart shop", "target=shop"},
+	{"reload shop", "target=shop"},
+	{"stop shop", "target=shop"},
+	{"events shop", "target=shop"},
+	{"config shop", "target=shop"},
+	{"status", ""},
+	/* a command has all its words */
+	{"restart --no-wait web -- ./app --json -- x",
+		"target=web no-wait word=./app word=--json word=-- word=x"},
+	{"restart -- ./app", "word=./app"},
+	/* options may stand anywhere, and their letters be joined */
+	{"stop --now web --no-wait --json", "target=web json no-wait now"},
+	{"status -aw web", "target=web watch each"},
+	{"status --all", "each"},
+	{"signal --all web HUP", "target=web all signal=1"},
+	{"status --runtime-directory=/x", "directory=/x"},
+	{"status --runtime-directory /y shop", "target=shop directory=/y"},
+	{"events -fn20 web", "target=web follow lines=20"},
+	{"events -n 0", "lines=0"},
+	{"events --since @7.5 --cluster web --kind a,b",
+		"since=7500ms cluster=web kinds=a,b"},
+	{"status -- --json", "target=--json"},
+	{"restart web --canary 2 --bake=1500ms",
+		"target=web canary=2 bake=1500ms"},
+	{"restart --bake 0", "bake=0ms"},
+	/* the number stands on either side */
+	{"scale web 4", "target=web to=4"},
+	{"scale 4 web", "target=web to=4"},
+	{"scale 0", "to=0"},
+	{"scale web +1", "target=web by=1"},
+	{"scale -2 --no-wait web", "target=web no-wait by=-2"},
+	/* of two numbers the last is the count: clusters may be called "4" */
+	{"scale 4 7", "target=4 to=7"},
+	{"send web.2 {'a':1}", "target=web.2 message={'a':1}"},
+	{"send --all -1.5e3", "all message=-1.5e3"},
+	/* the signal does, too, and a cluster may be called like one */
+	{"signal web.2 USR1", "target=web.2 signal=10"},
+	{"signal sigusr2 web --all", "target=web all signal=12"},
+	{"signal 15", "signal=15"},
+	{"signal hup usr1", "target=hup signal=10"},
+	{"config --check -c shop.ini", "check file=shop.ini"},
+	{"config --config=shop.ini --json", "json file=shop.ini"},
+	/* only the first "--" is ours */
+	{"exec -- npm start --json", "word=npm word=start word=--json"},
+	{"exec npm -h", "word=npm word=-h"},
+	{"exec -- -- x", "word=-- word=x"},
+	{"doctor", ""},
+	{"doctor -- ./server a b", "word=./server word=a word=b"},
+	{"doctor -l 80 --listen=unix:/x -- ./server",
+		"listen=80 listen=unix:/x word=./server"},
+	{"help scale", "topic=scale"},
+	{"scale --help", "help to=0"},
+};
+
+TEST_LOOP(what_is_right_is_taken, 0, (int)COUNT_OF(taken))
+{
+	struct buffer out;
+
+	ck_assert_msg(parse(quoted(taken[_i].line)) == 0, "'%s': %s",
+		taken[_i].line, err.text);
+	buffer_init(&out, 0);
+	(void)buffer_string(&out, "");
+	describe(&out);
+	ck_assert_str_eq(
+		out.len > 0 ? buffer_text(&out) + 1 : "", quoted(taken[_i].is));
+	buffer_fini(&out);
 }
 
 /* What is told begins so. */
-static void refuses(const char *line, const char *start)
+static const struct {
+	const char *line;
+	const char *told;
+} refused[] = {
+	{"restart web --", "restart: no command after '--'; try: nclust "},
+	{"restart web \xff -- a", "restart: unexpected word '\xff'"},
+	{"restart web -- a \xff", "restart: the command is not UTF-8"},
+	{"restart --canary x", "--canary: wanted a number up to 10000"},
+	{"restart --canary 1 --bake 5", "--bake: wanted a time from 0s to 24h"},
+	{"scale", "scale: which number? e.g. nclust scale 4"},
+	{"scale web", "scale: 'web' is not a number"},
+	{"scale web 4q", "scale: '4q' is not a number"},
+	{"scale 10001", "scale: wanted a number from 0 to 10000, or +N or -N"},
+	{"scale a b 4", "scale: unexpected word '4'"},
+	{"send", "send: which message? e.g. nclust send"},
+	{"send web", "send: wanted one value of JSON on one line, found 'web'"},
+	{"send web {} {}", "send: unexpected word '{}'"},
+	{"send web -x", "'send' takes no option '-x'"},
+	{"signal", "signal: which signal? e.g. nclust signal USR1"},
+	{"signal web", "signal: 'web' is not a signal"},
+	{"exec", "exec: which command? e.g. nclust exec ./server"},
+	{"exec --", "exec: which command? e.g. nclust exec ./server"},
+	{"doctor -l", "--listen needs a ADDRESS"},
+	{"status -l 80", "'status' takes no option '-l'"},
+	{"status --jsn", "'status' takes no option '--jsn'; did you mean '--"},
+	{"status --now", "'status' takes no option '--now'"},
+	{"status -z", "'status' takes no option '-z'"},
+	{"status a b c d e f", "status: unexpected word 'b'"},
+	{"status --json=1", "--json takes no value"},
+	{"status --kind ready", "'status' takes no option '--kind'"},
+	{"status --runtime-directory=", "--runtime-directory: wanted a DIR"},
+	{"events -n", "--lines needs a LINES"},
+	{"events -n x", "--lines: wanted a number up to 1000000, found 'x'"},
+	{"events -n -1", "--lines: wanted a number up to 1000000, found '-1'"},
+	{"events --since soon", "--since: wanted a time such as '10m' (ago)"},
+	{"events --since", "--since needs a TIME"},
+	{"events --cluster=", "--cluster: wanted a NAME, found nothing"},
+	{"version x", "version: unexpected word 'x'"},
+};
+
+TEST_LOOP(what_is_wrong_is_told, 0, (int)COUNT_OF(refused))
 {
-	ck_assert_msg(parse(line) == -1, "'%s' was taken", line);
+	const char *told = refused[_i].told;
+
+	ck_assert_int_eq(parse(refused[_i].line), -1);
 	ck_assert_int_eq(err.status, 64);
 	ck_assert_msg(
-		strncmp(err.text, start, strlen(start)) == 0, "%s", err.text);
-}
-
-TEST(every_verb_but_some_takes_a_target)
-{
-	static const char *const lines[] = {"status shop", "restart shop",
-		"reload shop", "stop shop", "events shop", "config shop"};
-
-	for (size_t i = 0; i < COUNT_OF(lines); i++) {
-		takes(lines[i]);
-		ck_assert_str_eq(got.target, "shop");
-	}
-	takes("status");
-	ck_assert_ptr_null(got.target);
-}
-
-TEST(a_restart_takes_a_command_with_all_its_words)
-{
-	takes("restart --no-wait web -- ./app --json -- x");
-	ck_assert_str_eq(got.target, "web");
-	ck_assert(arguments_has(&got, OPTION_NO_WAIT));
-	ck_assert(!arguments_has(&got, OPTION_JSON));
-	ck_assert_str_eq(got.command[0], "./app");
-	ck_assert_str_eq(got.command[2], "--");
-	ck_assert_str_eq(got.command[3], "x");
-	ck_assert_ptr_null(got.command[4]);
-	takes("restart -- ./app");
-	ck_assert_ptr_null(got.target);
-	refuses("restart web --", "restart: no command after '--'; try: ");
-	refuses("restart web \xff -- a", "restart: unexpected word '\xff'");
-	refuses("restart web -- a \xff", "restart: the command is not UTF-8");
-	takes("restart web");
-	ck_assert_ptr_null(got.command);
-}
-
-TEST(options_may_stand_anywhere)
-{
-	takes("stop --now web --no-wait --json");
-	ck_assert_str_eq(got.target, "web");
-	ck_assert(arguments_has(&got, OPTION_NOW));
-	ck_assert(arguments_has(&got, OPTION_NO_WAIT));
-	ck_assert(arguments_has(&got, OPTION_JSON));
-	ck_assert(!arguments_has(&got, OPTION_ALL));
-}
-
-TEST(one_word_may_be_the_option_of_several_verbs)
-{
-	takes("status -aw web");
-	ck_assert(arguments_has(&got, OPTION_EACH));
-	ck_assert(arguments_has(&got, OPTION_WATCH));
-	ck_assert(!arguments_has(&got, OPTION_ALL));
-	takes("status --all");
-	ck_assert(arguments_has(&got, OPTION_EACH));
-	takes("signal --all web HUP");
-	ck_assert(arguments_has(&got, OPTION_ALL));
-	ck_assert(!arguments_has(&got, OPTION_EACH));
+		strncmp(err.text, told, strlen(told)) == 0, "%s", err.text);
 }
 
 TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
@@ -118,191 +219,6 @@ TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 		ck_assert_msg(
 			(v->options & OPTION_RUNTIME) != 0, "%s", v->name);
 	}
-	takes("status --runtime-directory=/x");
-	ck_assert_str_eq(got.runtime_directory, "/x");
-	takes("status --runtime-directory /y shop");
-	ck_assert_str_eq(got.runtime_directory, "/y");
-	ck_assert_str_eq(got.target, "shop");
-}
-
-TEST(letters_may_be_joined)
-{
-	takes("events -fn20 web");
-	ck_assert(arguments_has(&got, OPTION_FOLLOW));
-	ck_assert_int_eq(got.lines, 20);
-	ck_assert_str_eq(got.target, "web");
-	takes("events -n 0");
-	ck_assert_int_eq(got.lines, 0);
-	takes("events");
-	ck_assert_int_eq(got.lines, -1);
-	ck_assert_int_eq(got.since, 0);
-	takes("events --since @7.5 --cluster web --kind a,b");
-	ck_assert_int_eq(got.since, 7500 * MSEC);
-	ck_assert_str_eq(got.cluster, "web");
-	ck_assert_str_eq(got.kinds, "a,b");
-}
-
-TEST(canaries_have_a_number_and_a_time)
-{
-	takes("restart web --canary 2 --bake=1500ms");
-	ck_assert(arguments_has(&got, OPTION_CANARY));
-	ck_assert_int_eq(got.canary, 2);
-	ck_assert_int_eq(got.bake, 1500 * MSEC);
-	takes("restart web");
-	ck_assert(!arguments_has(&got, OPTION_CANARY));
-}
-
-TEST(scale_takes_the_number_on_either_side)
-{
-	static const char *const lines[] = {"scale web 4", "scale 4 web"};
-
-	for (size_t i = 0; i < COUNT_OF(lines); i++) {
-		takes(lines[i]);
-		ck_assert_str_eq(got.target, "web");
-		ck_assert_int_eq(got.scale_kind, SCALE_TO);
-		ck_assert_int_eq(got.count, 4);
-	}
-	takes("scale 0");
-	ck_assert_ptr_null(got.target);
-	ck_assert_int_eq(got.count, 0);
-}
-
-TEST(scale_tells_a_change_from_a_number)
-{
-	takes("scale web +1");
-	ck_assert_int_eq(got.scale_kind, SCALE_BY);
-	ck_assert_int_eq(got.count, 1);
-	takes("scale -2 --no-wait web");
-	ck_assert_int_eq(got.scale_kind, SCALE_BY);
-	ck_assert_int_eq(got.count, -2);
-	ck_assert_str_eq(got.target, "web");
-	ck_assert(arguments_has(&got, OPTION_NO_WAIT));
-	/* of two numbers the last is the count: clusters may be called "4" */
-	takes("scale 4 7");
-	ck_assert_str_eq(got.target, "4");
-	ck_assert_int_eq(got.count, 7);
-}
-
-TEST(scale_refuses_what_is_no_number)
-{
-	refuses("scale", "scale: which number? e.g. nclust scale 4");
-	refuses("scale web", "scale: 'web' is not a number");
-	refuses("scale web 4q", "scale: '4q' is not a number");
-	refuses("scale 10001", "scale: wanted a number from 0 to 10000, or +");
-	refuses("scale a b 4", "scale: unexpected word '4'");
-}
-
-TEST(send_takes_a_message_and_perhaps_a_target)
-{
-	takes("send web.2 {\"a\":1}");
-	ck_assert_str_eq(got.target, "web.2");
-	ck_assert_str_eq(got.message, "{\"a\":1}");
-	takes("send --all -1.5e3");
-	ck_assert_ptr_null(got.target);
-	ck_assert_str_eq(got.message, "-1.5e3");
-	ck_assert(arguments_has(&got, OPTION_ALL));
-	refuses("send", "send: which message? e.g. nclust send '{\"a\":1}'");
-	refuses("send web", "send: wanted one value of JSON on one line");
-	refuses("send web {} {}", "send: unexpected word '{}'");
-	refuses("send web -x", "'send' takes no option '-x'");
-}
-
-TEST(signal_takes_the_name_on_either_side)
-{
-	takes("signal web.2 USR1");
-	ck_assert_str_eq(got.target, "web.2");
-	ck_assert_int_eq(got.signal, SIGUSR1);
-	takes("signal sigusr2 web --all");
-	ck_assert_str_eq(got.target, "web");
-	ck_assert_int_eq(got.signal, SIGUSR2);
-	ck_assert(arguments_has(&got, OPTION_ALL));
-	takes("signal 15");
-	ck_assert_ptr_null(got.target);
-	ck_assert_int_eq(got.signal, SIGTERM);
-	/* a cluster may be called like a signal */
-	takes("signal hup usr1");
-	ck_assert_str_eq(got.target, "hup");
-	ck_assert_int_eq(got.signal, SIGUSR1);
-	refuses("signal", "signal: which signal? e.g. nclust signal USR1");
-	refuses("signal web", "signal: 'web' is not a signal");
-}
-
-TEST(config_takes_a_file)
-{
-	takes("config --check -c shop.ini");
-	ck_assert(arguments_has(&got, OPTION_CHECK));
-	ck_assert_str_eq(got.file, "shop.ini");
-	takes("config --config=shop.ini --json");
-	ck_assert_str_eq(got.file, "shop.ini");
-}
-
-TEST(exec_takes_all_that_follows)
-{
-	takes("exec -- npm start --json");
-	ck_assert_str_eq(got.command[0], "npm");
-	ck_assert_str_eq(got.command[2], "--json");
-	ck_assert_ptr_null(got.command[3]);
-	takes("exec npm -h");
-	ck_assert_str_eq(got.command[0], "npm");
-	ck_assert_str_eq(got.command[1], "-h");
-	/* only the first "--" is ours */
-	takes("exec -- -- x");
-	ck_assert_str_eq(got.command[0], "--");
-	refuses("exec", "exec: which command? e.g. nclust exec ./server");
-	refuses("exec --", "exec: which command? e.g. nclust exec ./server");
-}
-
-TEST(doctor_takes_a_command_or_none)
-{
-	takes("doctor");
-	ck_assert_ptr_null(got.command);
-	takes("doctor -- ./server a b");
-	ck_assert_str_eq(got.command[0], "./server");
-	takes("doctor -l 80 --listen=unix:/x -- ./server");
-	ck_assert_uint_eq(got.listen_count, 2);
-	ck_assert_str_eq(got.listen[0], "80");
-	ck_assert_str_eq(got.listen[1], "unix:/x");
-	ck_assert_str_eq(got.command[0], "./server");
-	refuses("doctor -l", "--listen needs a ADDRESS");
-	refuses("status -l 80", "'status' takes no option '-l'");
-}
-
-TEST(help_takes_a_verb)
-{
-	takes("help scale");
-	ck_assert_str_eq(got.topic, "scale");
-	takes("scale --help");
-	ck_assert(arguments_has(&got, OPTION_HELP));
-}
-
-TEST(mistakes_are_told)
-{
-	refuses("status --jsn", "'status' takes no option '--jsn'; did you m");
-	refuses("status --now", "'status' takes no option '--now'");
-	refuses("status -z", "'status' takes no option '-z'");
-	refuses("status a b", "status: unexpected word 'b'");
-	refuses("status --json=1", "--json takes no value");
-	refuses("events -n", "--lines needs a LINES");
-	refuses("events --since soon", "--since: wanted a time such as '10m'");
-	refuses("events --since", "--since needs a TIME");
-	refuses("events --cluster=", "--cluster: wanted a NAME, found nothing");
-	refuses("status a b c d e f", "status: unexpected word 'b'");
-	refuses("status --kind ready", "'status' takes no option '--kind'");
-	refuses("events -n x", "--lines: wanted a number up to 1000000");
-	refuses("events -n -1", "--lines: wanted a number up to 1000000");
-	refuses("status --runtime-directory=", "--runtime-directory: wanted ");
-	refuses("restart --canary x", "--canary: wanted a number up to 10000");
-	takes("restart --bake 0");
-	ck_assert_int_eq(got.bake, 0);
-	refuses("restart --canary 1 --bake 5", "--bake: wanted a time from 0");
-	refuses("version x", "version: unexpected word 'x'");
-}
-
-TEST(two_dashes_end_the_options)
-{
-	takes("status -- --json");
-	ck_assert_str_eq(got.target, "--json");
-	ck_assert(!arguments_has(&got, OPTION_JSON));
 }
 
 TEST(the_names_are_those_of_the_table)

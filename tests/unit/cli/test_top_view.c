@@ -157,25 +157,6 @@ TEST(cpu_is_that_of_the_time_between_two_looks)
 	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 7, .01);
 }
 
-TEST(rows_are_sorted_by_a_column_and_backwards)
-{
-	three(100);
-	top_view_sort(&view, COLUMN_MEMORY);
-	ck_assert_int_eq(top_view_make(&view), 0);
-	ck_assert_str_eq(slots(), "2 0 1");
-	ck_assert(!top_view_ascends(&view));
-	top_view_sort(&view, COLUMN_MEMORY);
-	ck_assert_int_eq(top_view_make(&view), 0);
-	ck_assert_str_eq(slots(), "1 0 2");
-	ck_assert(top_view_ascends(&view));
-	top_view_sort(&view, COLUMN_CPU);
-	ck_assert_int_eq(top_view_make(&view), 0);
-	ck_assert_str_eq(slots(), "1 0 2");
-	top_view_sort(&view, COLUMN_SLOT);
-	ck_assert_int_eq(top_view_make(&view), 0);
-	ck_assert_str_eq(slots(), "0 1 2");
-}
-
 TEST(the_selected_worker_stays_selected_when_rows_move)
 {
 	three(100);
@@ -278,36 +259,6 @@ TEST(what_is_selected_is_on_the_screen)
 	view.height = 100;
 	ck_assert_int_eq(top_view_make(&view), 0);
 	ck_assert_uint_eq(view.first, 0);
-}
-
-static void filter(const char *text)
-{
-	(void)strcpy(view.filter, text);
-	ck_assert_int_eq(top_view_make(&view), 0);
-}
-
-TEST(a_filter_leaves_what_contains_its_text)
-{
-	begin(1);
-	cluster("web");
-	worker(0, 1, "ready", 0, 0);
-	worker(1, 2, "backoff", 0, 0);
-	cluster("thumbs");
-	worker(0, 1, "ready", 0, 0);
-	end();
-	filter("BACK");
-	ck_assert_str_eq(slots(), "1");
-	ck_assert_uint_eq(view.count, 4);
-	filter("b.1");
-	ck_assert_str_eq(slots(), "1");
-	filter("thumbs");
-	ck_assert_str_eq(slots(), "0");
-	top_view_move(&view, 1000);
-	ck_assert_str_eq(target(METHOD_RESTART), "thumbs.0");
-	filter("nothing");
-	ck_assert_uint_eq(view.count, 1);
-	filter("");
-	ck_assert_str_eq(slots(), "0 1 *0");
 }
 
 TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)

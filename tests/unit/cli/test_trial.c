@@ -78,18 +78,6 @@ TEST(a_life_is_put_together_from_events)
 	ck_assert_ptr_null(trial_life(&trial, 0));
 }
 
-TEST(more_lives_than_there_is_room_for_are_not_kept)
-{
-	char json[100];
-
-	for (int i = 1; i < 100; i++) {
-		(void)snprintf(json, sizeof(json),
-			"{'event':'started','slot':0,'worker':%d}", i);
-		tell(json);
-	}
-	ck_assert_uint_eq(trial_latest(&trial, 0)->worker, TRIAL_LIVES);
-}
-
 TEST(listeners_and_signs_are_taken_from_the_status)
 {
 	json_t *status = json_of(
@@ -168,14 +156,6 @@ TEST(of_a_flood_the_end_is_kept)
 	for (int i = 0; i < 2000; i++)
 		say(fd, "xxxxxxxxxxxxxxxx");
 	ck_assert_uint_le(trial.output.lines.part.len, 16384);
-}
-
-TEST(control_bytes_of_a_worker_are_escaped)
-{
-	scoped_fd fd = pipe_in();
-
-	say(fd, "doctor.0 | \033[2J\n");
-	ck_assert_str_eq(trial.output.last[0], "\\x1b[2J");
 }
 
 /* ---- sockets ---- */

@@ -387,33 +387,6 @@ TEST(secrets_are_described_to_those_who_may_have_them)
 	forget(&r);
 }
 
-TEST(what_is_described_reads_as_the_same)
-{
-	struct reading r = read_argv("-n", "2x", "-l", "80, backlog=9", "-l",
-		"unix:@a", "--env", "A=b", "--stop-signal", "QUIT:1s TERM",
-		"--user", "root", "--limit-nofile", "1:2", "--signal-HUP",
-		"all HUP->USR1", "--ready", "exec:a 'b ; c'",
-		"--check=exec:x ';' y", "--on-exit", "a ; b", "--on-stop", "a",
-		"--drain", "quiet", "--surge=all", "--max-memory=64M",
-		"--directory", "/", "--", "sh", "-c", "echo 'a' ; exit", NULL);
-	scoped_str shown = described(r.s);
-	struct reading again = read_text(shown);
-	struct cluster_settings *c = again.s->clusters[0];
-	struct diff diff;
-
-	ck_assert_faults(r, "");
-	ck_assert_faults(again, "");
-	ck_assert_int_eq(diff_settings(&diff, r.s, again.s), 0);
-	ck_assert_uint_eq(diff.count, 1);
-	ck_assert_str_eq(diff.clusters[0].keys, "");
-	ck_assert_str_eq(c->command.list[2], "echo 'a' ; exit");
-	ck_assert_str_eq(c->ready_probe.command.list[1], "b ; c");
-	ck_assert_uint_eq(c->hooks[HOOK_EXIT].command.count, 3);
-	diff_fini(&diff);
-	forget(&again);
-	forget(&r);
-}
-
 TEST(settings_are_described_as_json)
 {
 	struct reading r = read_argv("-l", "80", "-l", "81", "--env",

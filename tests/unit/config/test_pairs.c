@@ -145,19 +145,6 @@ TEST(every_key_of_a_cluster_comes_back)
 	expect_no_change(s, again);
 }
 
-TEST(the_defaults_come_back)
-{
-	struct settings *s = settings_new();
-	struct error err;
-
-	(void)settings_add_cluster(s, "web", (struct origin){0});
-	ck_assert_int_eq(
-		pairs_put(PAIRS_CLUSTER, s->clusters[0], "command", "x", &err),
-		0);
-	pairs_finish_cluster(s->clusters[0]);
-	expect_no_change(s, rebuilt(s->clusters[0]));
-}
-
 static void put_origin(void *to, const char *key, enum origin_kind kind,
 	unsigned line, const char *file)
 {

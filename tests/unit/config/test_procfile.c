@@ -177,12 +177,13 @@ TEST(each_has_a_port_of_its_own)
 
 TEST(it_is_known_by_its_name)
 {
-	ck_assert(procfile_is("Procfile"));
-	ck_assert(procfile_is("/a/Procfile"));
-	ck_assert(procfile_is("a/Procfile.dev"));
-	ck_assert(procfile_is("dev.Procfile"));
-	ck_assert(!procfile_is("Procfile/x.ini"));
-	ck_assert(!procfile_is("Procfiles"));
-	ck_assert(!procfile_is("myProcfile"));
-	ck_assert(!procfile_is("shop.ini"));
+	static const char *const yes[] = {
+		"Procfile", "/a/Procfile", "a/Procfile.dev", "dev.Procfile"};
+	static const char *const no[] = {
+		"Procfile/x.ini", "Procfiles", "myProcfile", "shop.ini"};
+
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert(procfile_is(yes[i]));
+		ck_assert(!procfile_is(no[i]));
+	}
 }
