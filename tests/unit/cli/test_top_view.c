@@ -157,67 +157,6 @@ TEST(cpu_is_that_of_the_time_between_two_looks)
 	ck_assert_double_eq_tol(view.rows[3].sums.cpu, 7, .01);
 }
 
-TEST(the_selected_worker_stays_selected_when_rows_move)
-{
-	three(100);
-	top_view_move(&view, 3); /* instance, cluster, its text: 0 */
-	top_view_move(&view, 1);
-	ck_assert_str_eq(slots(), "0 *1 2");
-	top_view_sort(&view, COLUMN_MEMORY);
-	ck_assert_int_eq(top_view_make(&view), 0);
-	ck_assert_str_eq(slots(), "2 0 *1");
-	ck_assert_str_eq(target(METHOD_RESTART), "web.1");
-
-	/* replaced: two of its slot, then the new one alone */
-	begin(110);
-	cluster("web");
-	worker(0, 10, "ready", 1, 2e6);
-	worker(1, 20, "starting", 1, 9e6);
-	worker(1, 11, "draining", 1, 1e6);
-	end();
-	ck_assert_str_eq(slots(), "1 0 *1");
-	begin(120);
-	cluster("web");
-	worker(0, 10, "ready", 1, 2e6);
-	worker(1, 20, "ready", 1, 9e6);
-	end();
-	ck_assert_str_eq(slots(), "*1 0");
-
-	/* gone, while another is in its place */
-	begin(130);
-	cluster("web");
-	worker(0, 10, "ready", 1, 2e6);
-	end();
-	ck_assert_str_eq(slots(), "*0");
-	/* nclust was away: it is known again */
-	ck_assert_int_eq(top_view_look(&view, NULL), 0);
-	ck_assert_uint_eq(view.count, 0);
-	ck_assert_ptr_null(top_view_row(&view));
-	three(1);
-	ck_assert_str_eq(slots(), "2 0 *1");
-}
-
-TEST(text_is_not_selected)
-{
-	three(100);
-	top_view_move(&view, 1);
-	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
-	top_view_move(&view, 1);
-	ck_assert_str_eq(slots(), "*0 1 2");
-	top_view_move(&view, -1);
-	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
-	top_view_move(&view, 1000);
-	ck_assert_str_eq(slots(), "0 1 *2");
-	top_view_move(&view, -1000);
-	ck_assert_int_eq(top_view_row(&view)->kind, TOP_INSTANCE);
-	/* where it is the last row, too */
-	begin(1);
-	cluster("web");
-	end();
-	top_view_move(&view, 1000);
-	ck_assert_int_eq(top_view_row(&view)->kind, TOP_CLUSTER);
-}
-
 TEST(many_that_are_alike_are_grouped_until_the_group_is_opened)
 {
 	many(7);

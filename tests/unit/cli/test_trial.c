@@ -257,9 +257,7 @@ TEST(unix_sockets_are_found_by_their_path)
 	(void)unlink(at.sun_path);
 }
 
-/* ---- the command line ---- */
-
-static char *command[] = {"./server", "it's", NULL};
+/* ---- what is told ---- */
 
 TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
 {
@@ -275,91 +273,6 @@ TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
 	/* we have had none ourselves */
 	ck_assert_int_eq(trial_lag(300 * MSEC, false, 0), 200 * MSEC);
 	ck_assert_int_eq(trial_lag(2 * SECOND, false, 0), 1800 * MSEC);
-}
-
-static struct exam_place *place(enum exam_how how, enum exam_share share)
-{
-	struct exam_place *p = &exam.places[exam.place_count++];
-
-	*p = (struct exam_place){.how = how, .share = share};
-	exam.takes_passed |= how == HOW_PASSED;
-	return p;
-}
-
-/* The words between "nclust" and the command. */
-static void ck_assert_line(const char *options)
-{
-	char expected[200];
-
-	exam.command = command;
-	buffer_clear(&out);
-	ck_assert(doctor_command_line(&exam, &out));
-	(void)snprintf(expected, sizeof(expected),
-		"nclust %s -- ./server 'it'\\''s'\n", options);
-	ck_assert_str_eq(buffer_text(&out), expected);
-}
-
-/* It serves, by itself and beside another one. */
-static void serves(enum exam_sign sign)
-{
-	exam.life = LIFE_SERVING;
-	exam.sign = sign;
-	exam.second_ready = true;
-}
-
-TEST(one_that_binds_needs_nothing)
-{
-	serves(SIGN_LISTEN);
-	(void)place(HOW_BOUND, SHARE_SAME);
-	ck_assert(exam_copies_work(&exam));
-	ck_assert_line("-n auto");
-	exam.slow = true;
-	ck_assert_line("-n auto --ready listen");
-	exam.other = (struct exam_stop){.tried = true,
-		.ended = true,
-		.signal = SIGQUIT,
-		.request = REQUEST_ANSWERED};
-	ck_assert_line("-n auto --ready listen --stop-signal QUIT");
-}
-
-TEST(one_that_is_given_its_socket_needs_an_address)
-{
-	static const char *const given[] = {"unix:/run/x"};
-
-	serves(SIGN_NOTIFY);
-	(void)place(HOW_PASSED, SHARE_SAME);
-	ck_assert_line("-n auto -l 8000 --ready notify");
-	exam.own_count = 1;
-	(void)strcpy(exam.own[0], "127.0.0.1:80");
-	exam.way = WAY_STDIN;
-	ck_assert_line("-n auto -l 127.0.0.1:80 --pass stdin --ready notify");
-	exam.way = WAY_NO_PID;
-	exam.places[0].named = true;
-	exam.listen = given;
-	exam.listen_count = 1;
-	ck_assert_line("-n auto -l unix:/run/x --listen-pid=no --ready notify");
-}
-
-TEST(copies_that_share_nothing_are_one)
-{
-	serves(SIGN_NONE);
-	(void)place(HOW_OWN, SHARE_OTHER);
-	ck_assert(!exam_copies_work(&exam));
-	ck_assert_line("-n 1");
-	/* beside one that is shared it may be */
-	(void)place(HOW_BOUND, SHARE_SAME);
-	ck_assert(exam_copies_work(&exam));
-	exam.first_gone = true;
-	ck_assert(!exam_copies_work(&exam));
-	exam.first_gone = false;
-	exam.second_ready = false;
-	ck_assert(!exam_copies_work(&exam));
-	/* nothing to share is no obstacle */
-	exam.second_ready = true;
-	exam.place_count = 0;
-	ck_assert(exam_copies_work(&exam));
-	exam.life = LIFE_ENDED;
-	ck_assert(!doctor_command_line(&exam, &out));
 }
 
 static const char *about_threads(
@@ -396,12 +309,16 @@ TEST(threads_are_told_of_where_copies_would_have_too_many)
 
 TEST(all_facts_fit_however_many_sockets_there_are)
 {
+	char *command[] = {(char[]){"./server"}, NULL};
 	struct facts facts = {.count = 0};
 
-	serves(SIGN_LISTEN);
+	exam.life = LIFE_SERVING;
+	exam.sign = SIGN_LISTEN;
+	exam.second_ready = true;
 	(void)strcpy(exam.refused, "x");
 	for (int i = 0; i < HELD_MAX; i++)
-		(void)place(HOW_BOUND, SHARE_SAME);
+		exam.places[exam.place_count++] = (struct exam_place){
+			.how = HOW_BOUND, .share = SHARE_SAME};
 	exam.quiet.tried = exam.busy.tried = true;
 	exam.threads = exam.computing = 2;
 	doctor_tell_start(&exam, &facts);

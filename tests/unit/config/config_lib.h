@@ -5,6 +5,7 @@
 #include "../unit.h"
 
 #include "config/config.h"
+#include "config/option.h"
 #include "config/origin.h"
 
 #include <stdarg.h>
@@ -101,6 +102,59 @@ static inline char *described(const struct settings *s)
 	ck_assert_int_eq(describe_settings(&out, s, false, true), 0);
 	ck_assert_ptr_nonnull(buffer_text(&out));
 	return out.data;
+}
+
+/* The values of "web.env", as a user would write them, with " | " between several. */
+static inline void ck_assert_value(
+	const struct settings *s, const char *name, const char *values)
+{
+	const char *key = strrchr(name, '.') + 1;
+	size_t len = (size_t)(key - name) - 1;
+	const struct option_row *row;
+	size_t at = INSTANCE;
+	struct buffer out;
+	char of_family[40];
+	int member;
+
+	for (size_t i = 0; i < s->cluster_count; i++)
+		if (strncmp(s->clusters[i]->name, name, len) == 0 &&
+			s->clusters[i]->name[len] == '\0')
+			at = i;
+	row = option_find(at == INSTANCE ? "nclust" : "cluster", key, &member);
+	ck_assert_msg(row != NULL, "no %s", name);
+	buffer_init(&out, 0);
+	for (size_t n = 0; n < field_count(row, settings_base(s, at)); n++) {
+		const void *base = settings_base(s, at);
+
+		if (strcmp(field_key(row, base, n, of_family), key) != 0)
+			continue;
+		if (out.len > 0)
+			(void)buffer_string(&out, " | ");
+		ck_assert_int_eq(field_format(row, base, n, &out), 0);
+	}
+	ck_assert_msg(strcmp(out.len > 0 ? buffer_text(&out) : "", values) == 0,
+		"%s: %s", name, out.len > 0 ? buffer_text(&out) : "");
+	buffer_fini(&out);
+}
+
+/* Of what has no faults: "web.env = A=1 | B=2", a line each; frees it. */
+static inline void expect_values(struct reading r, const char *lines)
+{
+	char line[200];
+
+	ck_assert_str_eq(buffer_text(&r.faults.text), "");
+	while (*lines != '\0') {
+		size_t len = strcspn(lines, "\n");
+		char *equals;
+
+		(void)snprintf(line, sizeof(line), "%.*s", (int)len, lines);
+		equals = strstr(line, " = ");
+		*equals = '\0';
+		ck_assert_value(r.s, line, equals + 3);
+		lines += len + (lines[len] == '\n');
+	}
+	settings_free(r.s);
+	faults_fini(&r.faults);
 }
 
 /* Exactly these faults, each ended by '\n'; "" for none. */

@@ -18,50 +18,25 @@ TEST(a_command_line_is_one_cluster)
 		"--clear-env", "--listen-pid=no", "--stop-timeout=5s",
 		"--signal-USR1", "stop", "--log-level", "debug", "--",
 		"/usr/bin/python3", "-n", "a b", NULL);
-	struct cluster_settings *c;
 
-	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->name, "python3");
 	ck_assert(r.s->daemon);
-	ck_assert_int_eq(r.s->log_level, 4);
 	ck_assert_ptr_null(r.s->config_file);
 	ck_assert_uint_eq(r.s->cluster_count, 1);
-	c = r.s->clusters[0];
-	ck_assert_str_eq(c->name, "python3");
-	ck_assert_uint_eq(c->workers.least.fixed, 4);
-	ck_assert_uint_eq(c->listen_count, 2);
-	ck_assert_int_eq(c->listen[1].mode, 0600);
-	ck_assert_uint_eq(c->env.count, 2);
-	ck_assert(c->clear_env);
-	ck_assert(!c->listen_pid);
-	ck_assert_int_eq(c->stop[0].wait, 5 * SECOND);
-	ck_assert_int_eq(c->signals[0].deed, DEED_STOP);
-	ck_assert_uint_eq(c->command.count, 3);
-	ck_assert_str_eq(c->command.list[2], "a b");
-	ck_assert_str_eq(c->command_text, "/usr/bin/python3 -n 'a b'");
-	forget(&r);
-}
-
-TEST(the_last_of_two_counts)
-{
-	struct reading r =
-		read_argv("-n", "4", "-n", "5", "--name=a", "--", "x", NULL);
-
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 5);
-	ck_assert_str_eq(r.s->name, "a");
-	ck_assert_str_eq(r.s->clusters[0]->name, "a");
-	forget(&r);
-}
-
-TEST(a_command_may_be_an_option_too)
-{
-	struct reading r = read_argv("--command", "./a 'b c'", NULL);
-
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->clusters[0]->command.count, 2);
-	ck_assert_str_eq(r.s->name, "a");
-	forget(&r);
+	expect_values(r,
+		"nclust.name = python3\n"
+		"nclust.log-level = debug\n"
+		"python3.command = /usr/bin/python3 -n 'a b'\n"
+		"python3.workers = 4\n"
+		"python3.listen = tcp:*:8000 | unix:/run/x, mode=0600\n"
+		"python3.env = A=1 | B=2\n"
+		"python3.clear-env = yes\n"
+		"python3.listen-pid = no\n"
+		"python3.stop-timeout = 5s\n"
+		"python3.signal-USR1 = stop");
+	/* the last of two counts, and the command may be an option, too */
+	expect_values(read_argv("-n", "4", "-n", "5", "--name=a", "--command",
+			      "./b 'c d'", NULL),
+		"nclust.name = a\na.command = ./b 'c d'\na.workers = 5");
 }
 
 static const struct {
@@ -257,34 +232,21 @@ FIXTURE(set_up, leave)
 
 TEST(the_command_line_wins_in_every_cluster)
 {
-	struct reading r = read_argv("-c", "shop.ini", "--name", "b", "-n", "7",
-		"--env", "B=2", "--env", "C=2", NULL);
-	const struct cluster_settings *x;
-
-	ck_assert_faults(r, "");
-	x = r.s->clusters[0];
-	ck_assert_str_eq(r.s->name, "b");
-	ck_assert_uint_eq(x->workers.least.fixed, 7);
-	ck_assert_uint_eq(r.s->clusters[1]->workers.least.fixed, 7);
-	ck_assert_int_eq(r.s->clusters[1]->nice, 3);
-	ck_assert_uint_eq(x->env.count, 3);
-	ck_assert_str_eq(x->env.list[0], "A=1");
-	ck_assert_str_eq(x->env.list[1], "B=2");
-	ck_assert_str_eq(x->env.list[2], "C=2");
-	ck_assert_uint_eq(r.s->clusters[1]->env.count, 2);
-	forget(&r);
+	expect_values(read_argv("-c", "shop.ini", "--name", "b", "-n", "7",
+			      "--env", "B=2", "--env", "C=2", NULL),
+		"nclust.name = b\n"
+		"x.workers = 7\n"
+		"y.workers = 7\n"
+		"y.nice = 3\n"
+		"x.env = A=1 | B=2 | C=2\n"
+		"y.env = B=2 | C=2");
 }
 
 TEST(a_list_of_the_command_line_takes_the_place_of_the_files)
 {
-	struct reading r;
-
 	write_shop("[cluster:x]\ncommand = x\nlisten = 80\nlisten = 81\n");
-	r = read_argv("-c", "shop.ini", "-l", "90", "-l", "91", NULL);
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->clusters[0]->listen_count, 2);
-	ck_assert_uint_eq(r.s->clusters[0]->listen[0].port, 90);
-	forget(&r);
+	expect_values(read_argv("-c", "shop.ini", "-l", "90", "-l", "91", NULL),
+		"x.listen = tcp:*:90 | tcp:*:91");
 }
 
 TEST(a_listener_for_all_clusters_is_told_to_be_one_too_many)

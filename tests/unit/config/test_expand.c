@@ -129,26 +129,6 @@ TEST_LOOP(what_cannot_be_replaced_is_a_mistake, 0, (int)COUNT_OF(wrong))
 	forget(&r);
 }
 
-TEST(a_listener_may_have_the_name_of_its_cluster)
-{
-	struct reading r =
-		read_text("[nclust]\nname = late\n"
-			  "[defaults]\n"
-			  "listen = unix:/run/{cluster}.sock, mode=0660\n"
-			  "listen = 127.0.0.1:808${ONE}, name={cluster}-http\n"
-			  "[cluster]\ncommand = x\n");
-	struct address *listen = r.s->clusters[0]->listen;
-
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->clusters[0]->listen_count, 2);
-	ck_assert_str_eq(listen[0].text, "unix:/run/late.sock");
-	ck_assert_str_eq(listen[0].name, "late.sock");
-	ck_assert_int_eq(listen[0].mode, 0660);
-	ck_assert_str_eq(listen[1].name, "late-http");
-	ck_assert_uint_eq(listen[1].port, 8081);
-	forget(&r);
-}
-
 TEST(a_slot_may_have_a_number_added)
 {
 	unsigned plus = 9;
@@ -187,84 +167,74 @@ TEST(a_line_that_is_no_text_has_given_its_key)
 
 /* ---- [defaults] ---- */
 
-TEST(a_clusters_own_key_wins_over_the_defaults)
+static const struct {
+	const char *text;
+	const char *values;
+} defaults[] = {
+	/* a cluster's own key wins */
+	{"[cluster:a]\n"
+	 "command = x\n"
+	 "env = B=own\n"
+	 "listen = 81\n"
+	 "signal-USR1 = all\n"
+	 "stop-timeout = 3s\n"
+	 "[defaults]\n"
+	 "env = A=1\n"
+	 "env = B=2\n"
+	 "listen = 82\n"
+	 "listen = 83\n"
+	 "signal-USR1 = first\n"
+	 "signal-USR2 = first\n"
+	 "stop-timeout = 9s\n"
+	 "workers = 7\n"
+	 "[cluster:b]\n"
+	 "command = y\n",
+		"a.env = B=own | A=1\n"
+		"b.env = A=1 | B=2\n"
+		"a.listen = tcp:*:81\n"
+		"b.listen = tcp:*:82 | tcp:*:83\n"
+		"a.signal-USR1 = all\n"
+		"a.signal-USR2 = first\n"
+		"a.stop-timeout = 3s\n"
+		"b.stop-timeout = 9s\n"
+		"a.workers = 7"},
+	/* it takes back a command or an order, and does not wait for itself */
+	{"[defaults]\n"
+	 "before = ./migrate\n"
+	 "before-stop = ./leave\n"
+	 "after = db, cache , job: ready\n"
+	 "[cluster:web]\ncommand = x\n"
+	 "[cluster:db]\ncommand = x\nbefore = none\nbefore-stop = none\n"
+	 "after = none\n"
+	 "[cluster:cache]\ncommand = x\nafter = db\n"
+	 "[cluster:job]\ncommand = x\n",
+		"web.before = ./migrate\n"
+		"web.after = db, cache, job\n"
+		"db.before = \n"
+		"db.before-stop = \n"
+		"db.after = \n"
+		"job.after = db, cache"},
+	{"[defaults]\nafter = a\n[cluster:a]\ncommand = x\n"
+	 "[cluster:b]\ncommand = x\n",
+		"a.after = \nb.after = a"},
+	/* what does not fit `accept` is left out */
+	{"[defaults]\nmax-age = 1h\non-exit = y\n"
+	 "[cluster:a]\ncommand = x\naccept = yes\nlisten = 80\n"
+	 "[cluster:b]\ncommand = x\n",
+		"b.max-age = 1h\nb.on-exit = y"},
+	/* a listener may have the name of its cluster */
+	{"[nclust]\nname = late\n"
+	 "[defaults]\n"
+	 "listen = unix:/run/{cluster}.sock, mode=0660\n"
+	 "listen = 127.0.0.1:808${ONE}, name={cluster}-http\n"
+	 "[cluster]\ncommand = x\n",
+		"late.listen = unix:/run/late.sock, mode=0660 | "
+		"tcp:127.0.0.1:8081, name=late-http"},
+};
+
+TEST_LOOP(defaults_are_taken_where_they_fit, 0, (int)COUNT_OF(defaults))
 {
-	struct reading r = read_text("[cluster:a]\n"
-				     "command = x\n"
-				     "env = B=own\n"
-				     "listen = 81\n"
-				     "signal-USR1 = all\n"
-				     "stop-timeout = 3s\n"
-				     "[defaults]\n"
-				     "env = A=1\n"
-				     "env = B=2\n"
-				     "listen = 82\n"
-				     "listen = 83\n"
-				     "signal-USR1 = first\n"
-				     "signal-USR2 = first\n"
-				     "stop-timeout = 9s\n"
-				     "workers = 7\n"
-				     "[cluster:b]\n"
-				     "command = y\n");
-	struct cluster_settings *a;
-	struct cluster_settings *b;
-
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->cluster_count, 2);
-	a = r.s->clusters[0];
-	b = r.s->clusters[1];
-	ck_assert_str_eq(b->name, "b");
-	ck_assert_uint_eq(a->env.count, 2);
-	ck_assert_str_eq(a->env.list[0], "B=own");
-	ck_assert_str_eq(a->env.list[1], "A=1");
-	ck_assert_str_eq(b->env.list[1], "B=2");
-	ck_assert_uint_eq(a->listen_count, 1);
-	ck_assert_uint_eq(b->listen_count, 2);
-	ck_assert_uint_eq(a->signal_count, 2);
-	ck_assert_int_eq(a->signals[0].deed, DEED_ALL);
-	ck_assert_int_eq(a->signals[1].deed, DEED_FIRST);
-	ck_assert_int_eq(a->stop[0].wait, 3 * SECOND);
-	ck_assert_int_eq(b->stop[0].wait, 9 * SECOND);
-	ck_assert_uint_eq(a->workers.least.fixed, 7);
-	forget(&r);
-}
-
-TEST(a_cluster_takes_back_a_command_or_an_order_of_the_defaults)
-{
-	struct reading r =
-		read_text("[defaults]\n"
-			  "before = ./migrate\n"
-			  "before-stop = ./leave\n"
-			  "after = db, cache , job: ready\n"
-			  "[cluster:web]\ncommand = x\n"
-			  "[cluster:db]\ncommand = x\nbefore = none\n"
-			  "before-stop = none\nafter = none\n"
-			  "[cluster:cache]\ncommand = x\nafter = db\n"
-			  "[cluster:job]\ncommand = x\n");
-
-	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->clusters[0]->before.text, "./migrate");
-	ck_assert_str_eq(r.s->clusters[0]->after, "db, cache, job");
-	ck_assert_ptr_null(r.s->clusters[1]->before.text);
-	ck_assert_ptr_null(r.s->clusters[1]->before_stop.text);
-	ck_assert_ptr_null(r.s->clusters[1]->after);
-	/* a cluster does not wait for itself */
-	ck_assert_str_eq(r.s->clusters[3]->after, "db, cache");
-	forget(&r);
-}
-
-TEST(an_order_of_the_defaults_leaves_out_the_cluster_itself)
-{
-	struct reading r = read_text("[defaults]\nafter = a\n"
-				     "[cluster:a]\ncommand = x\n"
-				     "[cluster:b]\ncommand = x\n"
-				     "[cluster:c]\ncommand = x\nafter = c\n");
-
-	ck_assert_faults(
-		r, "shop.ini:9: cluster:c.after: 'c' cannot wait for itself\n");
-	ck_assert_ptr_null(r.s->clusters[0]->after);
-	ck_assert_str_eq(r.s->clusters[1]->after, "a");
-	forget(&r);
+	expect_values(read_text(defaults[_i].text), defaults[_i].values);
 }
 
 TEST(a_mistake_in_the_defaults_is_told_once)
@@ -285,14 +255,6 @@ TEST(defaults_alone_are_no_cluster)
 {
 	expect_faults("[defaults]\ncommand = x\n",
 		"shop.ini: wanted a [cluster:NAME] section, found none\n");
-}
-
-TEST(defaults_that_do_not_fit_accept_are_left_out)
-{
-	expect_faults("[defaults]\nmax-age = 1h\non-exit = y\n"
-		      "[cluster:a]\ncommand = x\naccept = yes\nlisten = 80\n"
-		      "[cluster:b]\ncommand = x\n",
-		"");
 }
 
 /* ---- more files ---- */

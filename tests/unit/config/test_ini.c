@@ -16,58 +16,62 @@
 
 CASE(all)
 
-TEST(a_file_becomes_clusters)
+static const struct {
+	const char *text;
+	const char *values;
+} files[] = {
+	{"; remark\n"
+	 "[nclust]\n"
+	 "log-level = debug ; all of it\n"
+	 "\n"
+	 "[cluster:web] ; the site\n"
+	 "command = ./web 'a b'\n"
+	 "workers=3\n"
+	 "listen = 8000, name=http\n"
+	 "listen = unix:/run/x=y\n"
+	 "env = A=1\n"
+	 "env = B=x # no remark\n"
+	 "signal-USR1 = restart\n"
+	 "limit-nofile = 10:20\n"
+	 "# remark\n"
+	 "[cluster]\n"
+	 "command = ./other",
+		"nclust.name = shop\n"
+		"nclust.log-level = debug\n"
+		"web.command = ./web 'a b'\n"
+		"web.workers = 3\n"
+		"web.listen = tcp:*:8000, name=http | unix:/run/x=y\n"
+		"web.env = A=1 | B=x # no remark\n"
+		"web.signal-USR1 = restart\n"
+		"web.limit-nofile = 10:20\n"
+		"shop.command = ./other"},
+	{"[cluster]\ncommand=x\n[nclust]\nname=a.b\n",
+		"nclust.name = a.b\na.b.command = x"},
+	/* a ';' that cuts nothing */
+	{"[cluster:web]\n"
+	 "command = sh -c 'a; b' \\; c;d\n"
+	 "env = A=b;c; d\n"
+	 "check = exec:a \\; b;c\n"
+	 "on-exit = a; b\n"
+	 "ready = notify ; it says so\n"
+	 "workers = 2 ; 'two' of them\n",
+		"web.command = sh -c 'a; b' \\; c;d\n"
+		"web.env = A=b;c; d\n"
+		"web.check = exec:a \\; b;c\n"
+		"web.on-exit = a; b\n"
+		"web.ready = notify\n"
+		"web.workers = 2"},
+	{"\xef\xbb\xbf[cluster:web]\r\ncommand = x y\r\n\r\nworkers = 2\r\n",
+		"web.command = x y\nweb.workers = 2"},
+	{WEB "listen = 0\nlisten = 0\n", "web.listen = tcp:*:0 | tcp:*:0"},
+	{"[cluster:web]\nlisten = 80\n"
+	 "command = x {slot} {name} {fd} {port} {fd:80} {other} {\n",
+		"web.command = x {slot} {name} {fd} {port} {fd:80} {other} {"},
+};
+
+TEST_LOOP(a_file_becomes_clusters, 0, (int)COUNT_OF(files))
 {
-	struct reading r = read_text("; remark\n"
-				     "[nclust]\n"
-				     "log-level = debug ; all of it\n"
-				     "\n"
-				     "[cluster:web] ; the site\n"
-				     "command = ./web 'a b'\n"
-				     "workers=3\n"
-				     "listen = 8000, name=http\n"
-				     "listen = unix:/run/x=y\n"
-				     "env = A=1\n"
-				     "env = B=x # no remark\n"
-				     "signal-USR1 = restart\n"
-				     "limit-nofile = 10:20\n"
-				     "# remark\n"
-				     "[cluster]\n"
-				     "command = ./other");
-	struct cluster_settings *c;
-
-	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->name, "shop");
-	ck_assert_int_eq(r.s->log_level, 4);
-	ck_assert_uint_eq(r.s->cluster_count, 2);
-	c = r.s->clusters[0];
-	ck_assert_str_eq(c->name, "web");
-	ck_assert_uint_eq(c->command.count, 2);
-	ck_assert_str_eq(c->command.list[1], "a b");
-	ck_assert_str_eq(c->command_text, "./web 'a b'");
-	ck_assert_uint_eq(c->workers.least.fixed, 3);
-	ck_assert_uint_eq(c->listen_count, 2);
-	ck_assert_str_eq(c->listen[0].name, "http");
-	ck_assert_str_eq(c->listen[1].path, "/run/x=y");
-	ck_assert_uint_eq(c->env.count, 2);
-	ck_assert_str_eq(c->env.list[1], "B=x # no remark");
-	ck_assert_uint_eq(c->signal_count, 1);
-	ck_assert_int_eq(c->signals[0].deed, DEED_RESTART);
-	ck_assert(c->limits[RLIMIT_NOFILE].given);
-	ck_assert_uint_eq(c->limits[RLIMIT_NOFILE].value.rlim_max, 20);
-	ck_assert_str_eq(r.s->clusters[1]->name, "shop");
-	forget(&r);
-}
-
-TEST(an_instance_is_named_by_its_key_first)
-{
-	struct reading r =
-		read_text("[cluster]\ncommand=x\n[nclust]\nname=a.b\n");
-
-	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->name, "a.b");
-	ck_assert_str_eq(r.s->clusters[0]->name, "a.b");
-	forget(&r);
+	expect_values(read_text(files[_i].text), files[_i].values);
 }
 
 /* ---- mistakes ---- */
@@ -402,42 +406,6 @@ TEST(a_long_section_name_is_not_cut)
 	forget(&r);
 }
 
-TEST(a_semicolon_that_cuts_nothing_is_kept)
-{
-	struct reading r = read_text("[cluster:web]\n"
-				     "command = sh -c 'a; b' \\; c;d\n"
-				     "env = A=b;c; d\n"
-				     "check = exec:a \\; b;c\n"
-				     "on-exit = a; b\n"
-				     "ready = notify ; it says so\n"
-				     "workers = 2 ; 'two' of them\n");
-	struct cluster_settings *c = r.s->clusters[0];
-
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(c->command.count, 5);
-	ck_assert_str_eq(c->command.list[2], "a; b");
-	ck_assert_str_eq(c->command.list[3], ";");
-	ck_assert_str_eq(c->env.list[0], "A=b;c; d");
-	ck_assert_uint_eq(c->check.command.count, 3);
-	ck_assert_str_eq(c->check.command.list[1], ";");
-	ck_assert_uint_eq(c->hooks[HOOK_EXIT].command.count, 2);
-	ck_assert_int_eq(c->ready, READY_NOTIFY);
-	ck_assert_uint_eq(c->workers.least.fixed, 2);
-	forget(&r);
-}
-
-TEST(bom_and_crlf_are_accepted)
-{
-	struct reading r =
-		read_text("\xef\xbb\xbf[cluster:web]\r\ncommand = x y\r\n"
-			  "\r\nworkers = 2\r\n");
-
-	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->clusters[0]->command.list[1], "y");
-	ck_assert_uint_eq(r.s->clusters[0]->workers.least.fixed, 2);
-	forget(&r);
-}
-
 #define BYTES(text) WEB text, sizeof(WEB text) - 1
 
 static const struct {
@@ -476,17 +444,6 @@ TEST(more_than_60_listeners_are_too_many)
 	expect_faults(text,
 		"shop.ini:3: cluster:web.listen: wanted at most 60 "
 		"listeners, found 61\n");
-}
-
-TEST_LOOP(what_fits_is_left_alone, 0, 2)
-{
-	static const char *const texts[] = {
-		WEB "listen = 0\nlisten = 0\n",
-		"[cluster:web]\nlisten = 80\n"
-		"command = x {slot} {name} {fd} {port} {fd:80} {other} {\n",
-	};
-
-	expect_faults(texts[_i], "");
 }
 
 TEST(a_step_without_a_time_takes_the_stop_timeout)
