@@ -119,11 +119,16 @@ def flood(it, count):
     wait_count(it, 1, had + count)
 
 
+def halt(pid):
+    kill(pid, SIGSTOP)
+    wait(lambda: is_stopped(pid))
+
+
 @contextlib.contextmanager
 def held(it):
     """It connects again only after others have, as these miss what comes before."""
     pid = it.role("nats")
-    kill(pid, SIGSTOP)
+    halt(pid)
     yield
     kill(pid, SIGCONT)
 
@@ -239,7 +244,7 @@ def test_what_finds_no_room_while_it_is_away_is_dropped_counted_and_reported():
 def test_a_broker_that_stands_still_holds_up_nobody():
     broker = Broker()
     a, b = machines("a", "b")
-    kill(broker.process.pid, SIGSTOP)
+    halt(broker.process.pid)
     for it in (a, b):
         wait_got(say(it, 0, '"to nowhere"'), (it, 1))
     for it in (a, b):
@@ -433,7 +438,7 @@ def test_it_is_started_again_when_it_dies_and_goes_with_the_setting():
     logged_once(a, "the process that talks with the broker ended (signal 9)")
     connected(a)
     wait_got(say(a, 0, 1), (b, 0))
-    kill(pid, SIGSTOP)
+    halt(pid)
     text = say(a, 0, 2)
     wait_got(text, (a, 1))
     kill(pid, SIGCONT)
