@@ -125,25 +125,11 @@ static void accepts(void)
 	(void)accept_for_ever(&listener);
 }
 
-TEST(one_in_accept_waits_for_a_connection)
-{
-	start(accepts);
-	becomes(AWAITS_CONNECTION);
-	end();
-}
-
 static void polls(void)
 {
 	int set = set_with(listener);
 
 	(void)epoll_for_ever(&set);
-}
-
-TEST(one_in_epoll_wait_does)
-{
-	start(polls);
-	becomes(AWAITS_CONNECTION);
-	end();
 }
 
 static void polls_nested(void)
@@ -154,25 +140,11 @@ static void polls_nested(void)
 	(void)epoll_for_ever(&outer);
 }
 
-TEST(one_whose_set_has_a_set_with_the_listener_does)
-{
-	start(polls_nested);
-	becomes(AWAITS_CONNECTION);
-	end();
-}
-
 static void polls_something(void)
 {
 	int set = set_with(-1);
 
 	(void)epoll_for_ever(&set);
-}
-
-TEST(one_whose_set_is_the_only_one_may)
-{
-	start(polls_something);
-	becomes(AWAITS_CONNECTION);
-	end();
 }
 
 static void loops_beside_others(void)
@@ -184,13 +156,6 @@ static void loops_beside_others(void)
 	begin(epoll_for_ever, &unrelated);
 	begin(lock_for_ever, NULL);
 	(void)loop_for_ever(NULL);
-}
-
-TEST(one_that_loops_does_not_and_no_other_set_counts)
-{
-	start(loops_beside_others);
-	becomes(AWAITS_NOTHING);
-	end();
 }
 
 static void locked(void)
@@ -221,10 +186,21 @@ static void locked_but_one(void)
 	locked();
 }
 
-TEST(one_thread_is_enough)
+static const struct {
+	void (*deed)(void);
+	enum awaits awaits;
+} deeds[] = {
+	{accepts, AWAITS_CONNECTION}, {polls, AWAITS_CONNECTION},
+	{polls_nested, AWAITS_CONNECTION},    /* a set with a set */
+	{polls_something, AWAITS_CONNECTION}, /* the only set may be it */
+	{loops_beside_others, AWAITS_NOTHING},
+	{locked_but_one, AWAITS_CONNECTION}, /* one thread is enough */
+};
+
+TEST_LOOP(who_waits_for_a_connection_is_known, 0, COUNT_OF(deeds))
 {
-	start(locked_but_one);
-	becomes(AWAITS_CONNECTION);
+	start(deeds[_i].deed);
+	becomes(deeds[_i].awaits);
 	end();
 }
 

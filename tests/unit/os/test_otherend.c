@@ -88,19 +88,19 @@ static void by_tcp(int family, const char *ip, const char *from)
 
 FIXTURE(os_make_dir, NULL)
 
-TEST(tcp)
-{
-	by_tcp(AF_INET, "127.0.0.1", NULL);
-}
+static const struct {
+	int family;
+	const char *ip;
+	const char *from; /* NULL: the same */
+} ways[] = {
+	{AF_INET, "127.0.0.1", NULL},
+	{AF_INET6, "::1", NULL},
+	{AF_INET6, "::", "127.0.0.1"},
+};
 
-TEST(tcp_of_version_six)
+TEST_LOOP(who_has_accepted_a_tcp_connection_is_found, 0, COUNT_OF(ways))
 {
-	by_tcp(AF_INET6, "::1", NULL);
-}
-
-TEST(a_socket_for_both_families)
-{
-	by_tcp(AF_INET6, "::", "127.0.0.1");
+	by_tcp(ways[_i].family, ways[_i].ip, ways[_i].from);
 }
 
 TEST(unix_stream)

@@ -13,12 +13,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int dir(void)
-{
-	int fd = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+static int at; /* the directory */
+static struct statefile f;
+static struct state_past past;
+static struct error err;
 
-	ck_assert_int_ne(fd, -1);
-	return fd;
+static void set_up(void)
+{
+	at = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_ne(at, -1);
 }
 
 static void fill(struct state_entry *e, uint64_t serial, pid_t pid)
@@ -30,14 +33,11 @@ static void fill(struct state_entry *e, uint64_t serial, pid_t pid)
 }
 
 FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, NULL)
 
 TEST(what_is_written_is_read_by_the_next_one)
 {
-	scoped_fd at = dir();
-	struct statefile f;
-	struct state_past past;
 	struct state_entry *e;
-	struct error err;
 
 	ck_assert_int_eq(statefile_read(at, &past, &err), 0);
 	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
@@ -65,10 +65,6 @@ TEST(what_is_written_is_read_by_the_next_one)
 
 TEST(it_grows_and_reuses_and_ends_somewhere)
 {
-	scoped_fd at = dir();
-	struct statefile f;
-	struct state_past past;
-	struct error err;
 	struct state_entry *last = NULL;
 
 	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
@@ -90,7 +86,7 @@ TEST(it_grows_and_reuses_and_ends_somewhere)
 }
 
 /* How much of the file's mapping is in our memory, KiB. */
-static unsigned resident(const struct statefile *f)
+static unsigned resident(void)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
 	char line[256];
@@ -98,7 +94,7 @@ static unsigned resident(const struct statefile *f)
 	unsigned rss = 0;
 
 	ck_assert_ptr_nonnull(maps);
-	(void)snprintf(at, sizeof(at), "%08lx-", (unsigned long)f->map);
+	(void)snprintf(at, sizeof(at), "%08lx-", (unsigned long)f.map);
 	while (fgets(line, sizeof(line), maps) != NULL &&
 		strncmp(line, at, strlen(at)) != 0)
 		;
@@ -111,17 +107,12 @@ static unsigned resident(const struct statefile *f)
 
 TEST(at_rest_it_is_out_of_our_memory_and_whole)
 {
-	scoped_fd at = dir();
-	struct statefile f;
-	struct state_past past;
-	struct error err;
-
 	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
 	for (unsigned i = 0; i < 500; i++)
 		fill(statefile_claim(&f), i + 1, 100);
-	ck_assert_uint_ge(resident(&f), 60);
+	ck_assert_uint_ge(resident(), 60);
 	statefile_rest(&f);
-	ck_assert_uint_eq(resident(&f), 0);
+	ck_assert_uint_eq(resident(), 0);
 	ck_assert_int_eq(statefile_read(at, &past, &err), 1);
 	ck_assert_uint_eq(past.entries[499].serial, 500);
 	state_past_fini(&past);
@@ -131,13 +122,10 @@ TEST(at_rest_it_is_out_of_our_memory_and_whole)
 /* The first ones ask /proc when they were born, and the others the clock. */
 TEST(a_child_is_in_it_before_it_runs)
 {
-	scoped_fd at = dir();
 	struct spawn_plan plan = os_plan();
 	struct process_facts facts;
 	struct spawn_failure failure;
-	struct statefile f;
 	struct state_entry *e;
-	struct error err;
 	pid_t pid;
 	int pidfd;
 
@@ -156,10 +144,6 @@ TEST(a_child_is_in_it_before_it_runs)
 
 TEST(one_that_was_removed_is_made_anew)
 {
-	scoped_fd at = dir();
-	struct statefile f;
-	struct state_past past;
-	struct error err;
 	struct state_entry *e;
 
 	ck_assert_int_eq(statefile_open(&f, at, false, &err), 0);
@@ -181,10 +165,9 @@ static struct {
 	struct state_entry entries[3];
 } sample;
 
-static int parse(size_t size, struct error *err)
+static int parse(size_t size)
 {
-	struct state_past past;
-	int got = state_past_parse(&past, &sample, size, err);
+	int got = state_past_parse(&past, &sample, size, &err);
 
 	if (got == 1)
 		state_past_fini(&past);
@@ -193,109 +176,90 @@ static int parse(size_t size, struct error *err)
 
 static void make_sample(void)
 {
-	struct error err;
-
 	(void)memset(&sample, 0, sizeof(sample));
 	ck_assert_int_eq(state_header_here(&sample.header, &err), 0);
 	fill(&sample.entries[0], 1, 100);
 	fill(&sample.entries[2], 2, 101);
 }
 
+/* And the sample is a good one again. */
+static void expect(int wanted)
+{
+	ck_assert_int_eq(parse(sizeof(sample)), wanted);
+	make_sample();
+}
+
 TEST(what_is_cut_or_foreign_is_refused)
 {
-	struct error err;
-
 	make_sample();
-	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
+	expect(1);
 	for (size_t size = 0; size < sizeof(sample); size++) {
 		if (size >= sizeof(struct state_header) &&
 			size % sizeof(struct state_entry) == 0)
 			continue;
-		ck_assert_int_eq(parse(size, &err), -1);
+		ck_assert_int_eq(parse(size), -1);
 	}
 	sample.header.magic[0] = 'x';
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.header.version++;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.header.entry_size = 64;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.header.spaces[0]++;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.header.spaces[1]++;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
+	sample.header.boot[0] ^= 1; /* of another boot: nothing */
+	expect(0);
 	sample.header.spaces[2]++; /* mounts differ with each start */
-	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
-}
-
-TEST(one_of_another_boot_is_nothing)
-{
-	struct error err;
-
-	make_sample();
-	sample.header.boot[0] ^= 1;
-	ck_assert_int_eq(parse(sizeof(sample), &err), 0);
+	expect(1);
 }
 
 TEST(an_entry_that_cannot_be_is_refused)
 {
-	struct error err;
-
 	make_sample();
 	sample.entries[0].phase = STATE_PHASES;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.entries[0].birth.pid = -5;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.entries[0].birth.pid = 1;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.entries[0].serial = 0;
-	ck_assert_int_eq(parse(sizeof(sample), &err), -1);
-	make_sample();
+	expect(-1);
 	sample.entries[1].birth.pid = -5; /* free: nobody looks */
-	ck_assert_int_eq(parse(sizeof(sample), &err), 1);
+	expect(1);
+}
+
+static void must_refuse(void)
+{
+	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	ck_assert_int_eq(remove(os_path("state")), 0);
 }
 
 TEST(files_of_others_are_not_opened)
 {
-	scoped_fd at = dir();
-	struct state_past past;
-	struct error err;
 	size_t size;
 
 	os_write(os_path("real"), "", 0600);
 	ck_assert_int_eq(symlinkat("real", at, "state"), 0);
-	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
-	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	must_refuse();
 	ck_assert_int_eq(linkat(at, "real", at, "state", 0), 0);
-	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
-	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	must_refuse();
 	ck_assert_int_eq(mkfifoat(at, "state", 0600), 0);
-	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
-	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	must_refuse();
 	ck_assert_int_eq(mkdirat(at, "state", 0700), 0);
-	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
-	ck_assert_int_eq(unlinkat(at, "state", AT_REMOVEDIR), 0);
+	must_refuse();
 	os_write(os_path("state"), "", 0644);
-	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
-	ck_assert_int_eq(unlinkat(at, "state", 0), 0);
+	must_refuse();
 	os_write(os_path("state"), "", 0600);
 	ck_assert_int_eq(truncate(os_path("state"), (off_t)1 << 30), 0);
-	ck_assert_int_eq(statefile_read(at, &past, &err), -1);
+	must_refuse();
 	ck_assert_int_eq(symlinkat("real", at, "estate"), 0);
 	ck_assert_ptr_null(estatefile_read(at, &size, &err));
 }
 
 TEST(the_other_file_is_replaced_as_a_whole)
 {
-	scoped_fd at = dir();
-	struct error err;
 	size_t size;
 	char *data;
 
