@@ -3,19 +3,9 @@
 
 #include "base/text.h"
 
-#include <fcntl.h>
 #include <ftw.h>
-#include <netinet/in.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
 extern char **environ;
 

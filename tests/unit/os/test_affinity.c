@@ -5,12 +5,7 @@
 #include "os/affinity.h"
 
 #include <sched.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 /* Write a file of the made /sys. */
 static void put(const char *path, const char *text)

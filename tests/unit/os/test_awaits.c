@@ -4,17 +4,8 @@
 #include "os/look/awaits.h"
 #include "os/process.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* Another process that has a listening socket, and does one thing for ever. */
 static int listener;

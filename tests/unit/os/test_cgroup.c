@@ -3,12 +3,7 @@
 
 #include "os/cgroup.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static void put_v2(const char *own)
 {

@@ -4,18 +4,8 @@
 #include "base/text.h"
 #include "os/cgroup_tree.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
-#include <unistd.h>
 
 /*
  * Groups in a made tree (v2, whose files are made beforehand), and what the

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "os_lib.h"
 
 #include "os/eventset.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 static bool has_said(const struct eventset *s)
 {

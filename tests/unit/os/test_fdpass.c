@@ -4,16 +4,6 @@
 #include "os/fdpass.h"
 #include "os/socket/socket.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 static int pair[2];
 static struct fdpass_message m;
 static char data[64];

@@ -4,16 +4,10 @@
 #include "os/process.h"
 #include "os/socket/least.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #define MEMBERS 3
 

@@ -3,15 +3,6 @@
 
 #include "os/place/linering.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #define HEAD 16 /* bytes before the lines */
 #define LINERING_SIZE (128U * 1024)
 #define LINERING_LINE (8U * 1024)

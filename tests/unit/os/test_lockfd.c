@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "../unit.h"
+#include "os_lib.h"
 
 #include "os/lockfd.h"
-
-#include "base/scope.h"
-
-#include <stdlib.h>
-#include <unistd.h>
 
 TEST(one_description_at_a_time_has_the_lock)
 {

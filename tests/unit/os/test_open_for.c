@@ -3,10 +3,6 @@
 
 #include "os/place/open_for.h"
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 enum { SOMEBODY = 65534 };
 
 static void must_open(long uid, const char *path)

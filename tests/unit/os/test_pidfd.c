@@ -3,18 +3,9 @@
 
 #include "os/process.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* A child that waits to be ended, in a group of its own, or ends itself. */
 static pid_t child(int status)
@@ -72,6 +63,8 @@ NATIVE_TEST(one_that_lives_has_not_ended)
 		ck_assert_int_eq(pidfd_reap(fd, &end), 0);
 		ck_assert_int_eq(child_peek_any(), 0);
 		os_fails(child_reap(pid), EAGAIN);
+		if (stopped)
+			break;
 		ck_assert_int_eq(pidfd_signal(fd, SIGSTOP), 0);
 		ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
 	}

@@ -5,15 +5,7 @@
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket_options.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define CLIENTS 40
 

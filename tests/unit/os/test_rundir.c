@@ -7,16 +7,8 @@
 #include "os/place/rundir_walk.h"
 #include "os/socket/socket.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 static struct error err;
 static char base[512]; /* DIR/run: the runtime directory */

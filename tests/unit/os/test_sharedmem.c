@@ -3,15 +3,6 @@
 
 #include "os/place/sharedmem.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 static struct sharedmem_facts facts;
 static struct error err;
 

@@ -4,14 +4,7 @@
 #include "os/socket/socket_as.h"
 #include "os/socket/socket_unix.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 /* Sockets of a worker that is another user, made and removed by root. */
 #define USER 54321

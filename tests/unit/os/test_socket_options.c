@@ -3,15 +3,8 @@
 
 #include "os/socket/socket_options.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static struct socket_options before; /* of a socket that nobody has touched */
 static struct socket_options now;

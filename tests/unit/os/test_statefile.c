@@ -4,15 +4,6 @@
 #include "os/process.h"
 #include "os/place/statefile.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 static int at; /* the directory */
 static struct statefile f;
 static struct state_past past;
@@ -90,13 +81,13 @@ static unsigned resident(void)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
 	char line[256];
-	char at[32];
+	char start[32];
 	unsigned rss = 0;
 
 	ck_assert_ptr_nonnull(maps);
-	(void)snprintf(at, sizeof(at), "%08lx-", (unsigned long)f.map);
+	(void)snprintf(start, sizeof(start), "%08lx-", (unsigned long)f.map);
 	while (fgets(line, sizeof(line), maps) != NULL &&
-		strncmp(line, at, strlen(at)) != 0)
+		strncmp(line, start, strlen(start)) != 0)
 		;
 	while (fgets(line, sizeof(line), maps) != NULL &&
 		sscanf(line, "Rss: %u kB", &rss) != 1)

@@ -3,13 +3,7 @@
 
 #include "os/look/stays.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static pid_t start(void (*life)(int said))
 {

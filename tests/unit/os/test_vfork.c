@@ -5,19 +5,10 @@
 #include "os/clock.h"
 #include "os/vfork.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Deeds that are ended in the midst have no arrays: AddressSanitizer would take
  * what it has marked around them for that of the next deed on the stack. */
