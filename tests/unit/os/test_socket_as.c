@@ -23,9 +23,14 @@ static struct socket_file made;
 
 static void make_dir(const char *name, uid_t uid, gid_t gid, mode_t mode)
 {
-	ck_assert_int_eq(mkdir(os_path(name), 0700), 0);
+	os_mkdir(os_path(name), mode);
 	ck_assert_int_eq(chown(os_path(name), uid, gid), 0);
-	ck_assert_int_eq(chmod(os_path(name), mode), 0);
+}
+
+static void set_up(void)
+{
+	if (geteuid() == 0)
+		make_dir("theirs", USER, GROUP, 0755);
 }
 
 static bool is_there(const char *name)
@@ -41,35 +46,24 @@ static int make(const char *name, const struct vfork_user *as)
 }
 
 FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, NULL)
 
 NATIVE_ROOT_TEST(a_file_is_the_users_and_is_removed)
 {
 	struct sockaddr_un own = {0};
 	socklen_t size = sizeof(own);
-	struct stat st;
-	int fd;
+	int fd = make("theirs/s", &user);
 
-	make_dir("theirs", USER, GROUP, 0755);
-	fd = make("theirs/s", &user);
 	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(lstat(os_path("theirs/s"), &st), 0);
-	ck_assert_uint_eq(st.st_uid, USER);
-	ck_assert_uint_eq(st.st_gid, GROUP);
+	ck_assert_uint_eq(os_stat(os_path("theirs/s")).st_uid, USER);
+	ck_assert_uint_eq(os_stat(os_path("theirs/s")).st_gid, GROUP);
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&own, &size), 0);
 	ck_assert_str_eq(own.sun_path, os_path("theirs/s"));
-	socket_unlink(os_path("theirs/s"), &made);
-	ck_assert(!is_there("theirs/s"));
-}
-
-NATIVE_ROOT_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
-{
-	int fd;
-
-	make_dir("theirs", USER, GROUP, 0755);
-	fd = make("theirs/s", &user);
-	os_fails(make("theirs/s", &user), EADDRINUSE);
+	os_fails(make("theirs/s", &user), EADDRINUSE); /* it lives */
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_ne(make("theirs/s", &user), -1);
+	socket_unlink(os_path("theirs/s"), &made);
+	ck_assert(!is_there("theirs/s"));
 	os_write(os_path("theirs/file"), "x", 0666);
 	os_fails(make("theirs/file", &user), EADDRINUSE);
 	ck_assert(is_there("theirs/file"));
@@ -78,7 +72,6 @@ NATIVE_ROOT_TEST(a_stale_one_is_replaced_and_a_live_one_is_not)
 /* The worker puts a link in the place of its directory meanwhile. */
 NATIVE_ROOT_TEST(no_link_leads_to_a_file_that_the_user_may_not_remove)
 {
-	make_dir("theirs", USER, GROUP, 0755);
 	make_dir("roots", 0, 0, 0755);
 	ck_assert_int_ne(make("theirs/s", &user), -1);
 	ck_assert_int_eq(link(os_path("theirs/s"), os_path("roots/s")), 0);
@@ -133,7 +126,6 @@ static void check_listener(const char *path)
 
 NATIVE_ROOT_TEST(who_connects_is_told_the_users_ids)
 {
-	make_dir("theirs", USER, GROUP, 0755);
 	check_listener(os_path("theirs/s"));
 	check_listener("@nclust-test-socket-as");
 	ck_assert_uint_eq(made.ino, 0);
@@ -145,7 +137,6 @@ NATIVE_ROOT_TEST(a_user_that_was_too_late_is_not_waited_for)
 {
 	int fd;
 
-	make_dir("theirs", USER, GROUP, 0755);
 	fd = make("theirs/s", &user);
 	ck_assert_int_ne(fd, -1);
 	vfork_was_late(USER, SECOND);
