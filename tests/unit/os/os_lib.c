@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <arpa/inet.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdint.h>
@@ -226,6 +227,51 @@ bool os_is_readable(int fd, int milliseconds)
 	struct pollfd one = {.fd = fd, .events = POLLIN};
 
 	return poll(&one, 1, milliseconds) == 1 && (one.revents & POLLIN) != 0;
+}
+
+union os_address os_address(const char *text)
+{
+	union os_address at = {.v6 = {.sin6_family = AF_INET6}};
+
+	if (inet_pton(AF_INET6, text, &at.v6.sin6_addr) == 1)
+		return at;
+	at.v4.sin_family = AF_INET;
+	if (inet_pton(AF_INET, text, &at.v4.sin_addr) == 1)
+		return at;
+	(void)memset(&at, 0, sizeof(at));
+	at.un.sun_family = AF_UNIX;
+	(void)text_copy(at.un.sun_path, sizeof(at.un.sun_path), text);
+	return at;
+}
+
+socklen_t os_size(const union os_address *at)
+{
+	if (at->any.sa_family == AF_INET)
+		return sizeof(at->v4);
+	return at->any.sa_family == AF_INET6 ? sizeof(at->v6) : sizeof(at->un);
+}
+
+int os_listen(union os_address *at)
+{
+	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t size = sizeof(*at);
+
+	ck_assert_int_ne(fd, -1);
+	os_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	ck_assert_int_eq(bind(fd, &at->any, os_size(at)), 0);
+	ck_assert_int_eq(listen(fd, 100), 0);
+	ck_assert_int_eq(getsockname(fd, &at->any, &size), 0);
+	return fd;
+}
+
+int os_connect(const union os_address *at)
+{
+	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, &at->any, os_size(at)) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
 }
 
 int os_get(int fd, int level, int option)

@@ -80,7 +80,19 @@ void os_reap(pid_t pid, int status); /* our child; it ends so */
 int os_in_child(int (*deed)(void));
 /* Is there something to read within so many milliseconds? */
 bool os_is_readable(int fd, int milliseconds);
-int os_get(int fd, int level, int option); /* of a socket */
+union os_address {
+	struct sockaddr any;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+/* Of an IP, without a port, or a path. */
+union os_address os_address(const char *text);
+socklen_t os_size(const union os_address *at);
+/* A stream socket that listens there; it gets a port, if it has none. */
+int os_listen(union os_address *at);
+int os_connect(const union os_address *at); /* -1 and errno */
+int os_get(int fd, int level, int option);  /* of a socket */
 void os_set(int fd, int level, int option, int value);
 void os_limit_descriptors(unsigned long most);
 int os_null(void);            /* /dev/null, CLOEXEC */

@@ -61,9 +61,9 @@ static void begin(void *(*deed)(void *), void *argument)
 
 static void start(void (*deed)(void))
 {
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ne(listener, -1);
-	ck_assert_int_eq(listen(listener, 8), 0);
+	union os_address at = os_address("127.0.0.1");
+
+	listener = os_listen(&at);
 	other = fork();
 	ck_assert_int_ne(other, -1);
 	if (other == 0) {

@@ -13,7 +13,7 @@
 
 /* Another process that has a listening socket and obeys: one byte each. */
 static int listener;
-static struct sockaddr_in at;
+static union os_address at;
 static int orders[2]; /* what it is to do */
 static int done[2];   /* it has */
 static pid_t other;
@@ -91,19 +91,6 @@ static void serve(void)
 	_exit(0);
 }
 
-static void listen_on(int fd)
-{
-	socklen_t size = sizeof(at);
-
-	at = (struct sockaddr_in){.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	listener = fd;
-	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	ck_assert_int_eq(listen(fd, 8), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
-}
-
 static void start(void)
 {
 	ck_assert_int_eq(pipe2(orders, O_CLOEXEC), 0);
@@ -121,7 +108,8 @@ static void start(void)
 static void set_up(void)
 {
 	all = (struct connections){0};
-	listen_on(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	at = os_address("127.0.0.1");
+	listener = os_listen(&at);
 	start();
 }
 
@@ -149,10 +137,9 @@ static void order(enum order what)
 
 static int visit(void)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = os_connect(&at);
 
 	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	return fd;
 }
 
@@ -200,7 +187,7 @@ TEST(a_listener_tells_who_waits)
 
 	ck_assert_ptr_nonnull(c);
 	ck_assert_uint_eq(c->queue, 0);
-	ck_assert_uint_eq(c->port, ntohs(at.sin_port));
+	ck_assert_uint_eq(c->port, ntohs(at.v4.sin_port));
 	(void)visit();
 	c = only(CONNECTION_LISTENER);
 	ck_assert_uint_eq(c->queue, 1);
@@ -221,7 +208,7 @@ TEST(a_request_and_its_answer_are_seen)
 	c = only(CONNECTION_TCP);
 	ck_assert_ptr_nonnull(c);
 	ck_assert_int_eq(c->state, TCP_ESTABLISHED);
-	ck_assert_uint_eq(c->port, ntohs(at.sin_port));
+	ck_assert_uint_eq(c->port, ntohs(at.v4.sin_port));
 	ck_assert_int_eq(c->pid, other);
 	ck_assert_uint_eq(c->segments_in, 0);
 	cookie = c->cookie;
@@ -297,23 +284,16 @@ TEST(its_peer_is_named)
 
 TEST(unix_streams_tell_their_queues)
 {
-	struct sockaddr_un path = {.sun_family = AF_UNIX};
 	const struct connection *c;
 	int visitor;
 
 	tear_down();
-	(void)snprintf(
-		path.sun_path, sizeof(path.sun_path), "%s", os_path("s"));
 	all = (struct connections){0};
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(
-		bind(listener, (struct sockaddr *)&path, sizeof(path)), 0);
-	ck_assert_int_eq(listen(listener, 8), 0);
+	at = os_address(os_path("s"));
+	listener = os_listen(&at);
 	start();
 	ck_assert_ptr_null(only(CONNECTION_UNIX));
-	visitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(
-		connect(visitor, (struct sockaddr *)&path, sizeof(path)), 0);
+	visitor = visit();
 	order(ACCEPT);
 	c = only(CONNECTION_UNIX);
 	ck_assert_ptr_nonnull(c);

@@ -6,13 +6,6 @@
 
 #include <arpa/inet.h>
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-	struct sockaddr_un un;
-};
-
 static uint64_t inode_of(int fd)
 {
 	struct stat st;
@@ -21,21 +14,32 @@ static uint64_t inode_of(int fd)
 	return (uint64_t)st.st_ino;
 }
 
-static int listen_on(const union address *at, socklen_t size)
-{
-	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+FIXTURE(os_make_dir, NULL)
 
-	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(bind(fd, &at->any, size), 0);
-	ck_assert_int_eq(listen(fd, 8), 0);
-	return fd;
-}
+static const struct {
+	const char *at;
+	const char *from;
+} ways[] = {
+	{"127.0.0.1", "127.0.0.1"},
+	{"::1", "::1"},
+	{"::", "127.0.0.1"},
+	{"s", "s"},
+};
 
-/* Before it is accepted nobody has it; then, he who has accepted it. */
-static void look_at_both_moments(int listener, int client)
+/* Before it is accepted nobody has it; then, who has accepted it. */
+TEST_LOOP(who_has_the_other_end_is_found, 0, COUNT_OF(ways))
 {
+	const char *path = os_path("s");
+	bool unix_one = *ways[_i].at == 's';
+	union os_address at = os_address(unix_one ? path : ways[_i].at);
+	union os_address to = os_address(unix_one ? path : ways[_i].from);
+	int listener = os_listen(&at);
+	int client;
 	int server;
 
+	if (!unix_one)
+		to.v4.sin_port = at.v4.sin_port;
+	client = os_connect(&to);
 	ck_assert(otherend_works(client));
 	ck_assert_uint_eq(otherend_inode(client), 0);
 	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
@@ -43,66 +47,6 @@ static void look_at_both_moments(int listener, int client)
 	ck_assert_uint_eq(otherend_inode(client), inode_of(server));
 	(void)close(server);
 	ck_assert_uint_eq(otherend_inode(client), 0);
-}
-
-static void by_tcp(int family, const char *ip, const char *from)
-{
-	union address at = {.in6 = {.sin6_family = (sa_family_t)family}};
-	union address to = {.in = {.sin_family = AF_INET}};
-	socklen_t size = sizeof(at);
-	int listener;
-	int client;
-
-	if (family == AF_INET)
-		(void)inet_pton(AF_INET, ip, &at.in.sin_addr);
-	else
-		(void)inet_pton(AF_INET6, ip, &at.in6.sin6_addr);
-	listener = listen_on(
-		&at, family == AF_INET ? sizeof(at.in) : sizeof(at.in6));
-	ck_assert_int_eq(getsockname(listener, &at.any, &size), 0);
-	if (from == NULL) {
-		to = at;
-	} else {
-		to.in.sin_port = at.in.sin_port;
-		(void)inet_pton(AF_INET, from, &to.in.sin_addr);
-	}
-	client = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(connect(client, &to.any,
-				 to.any.sa_family == AF_INET ? sizeof(to.in)
-							     : sizeof(to.in6)),
-		0);
-	look_at_both_moments(listener, client);
-	(void)close(client);
-	(void)close(listener);
-}
-
-FIXTURE(os_make_dir, NULL)
-
-static const struct {
-	int family;
-	const char *ip;
-	const char *from; /* NULL: the same */
-} ways[] = {
-	{AF_INET, "127.0.0.1", NULL},
-	{AF_INET6, "::1", NULL},
-	{AF_INET6, "::", "127.0.0.1"},
-};
-
-TEST_LOOP(who_has_accepted_a_tcp_connection_is_found, 0, COUNT_OF(ways))
-{
-	by_tcp(ways[_i].family, ways[_i].ip, ways[_i].from);
-}
-
-TEST(unix_stream)
-{
-	union address at = {.un = {.sun_family = AF_UNIX}};
-	int listener;
-	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)strncpy(at.un.sun_path, os_path("s"), sizeof(at.un.sun_path) - 1);
-	listener = listen_on(&at, sizeof(at.un));
-	ck_assert_int_eq(connect(client, &at.any, sizeof(at.un)), 0);
-	look_at_both_moments(listener, client);
 }
 
 /* A child that forks another, which holds what the test holds; both end when

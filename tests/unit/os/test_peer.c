@@ -5,13 +5,6 @@
 
 #include <arpa/inet.h>
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in v4;
-	struct sockaddr_in6 v6;
-	struct sockaddr_un un;
-};
-
 static struct buffer out;
 
 /* Is "K=V" among the strings? */
@@ -145,27 +138,6 @@ TEST(only_the_host_makes_two_the_same)
 	ck_assert(!peer_is_same(&un, &un));
 }
 
-static int listen_at(union address *at, socklen_t size)
-{
-	int fd = socket(at->any.sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(bind(fd, &at->any, size), 0);
-	ck_assert_int_eq(listen(fd, 8), 0);
-	ck_assert_int_eq(getsockname(fd, &at->any, &size), 0);
-	return fd;
-}
-
-static int call(const union address *at, socklen_t size)
-{
-	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(connect(fd, &at->any, size), 0);
-	return fd;
-}
-
 static int accept_one(int listener, struct peer *peer)
 {
 	int fd;
@@ -180,19 +152,18 @@ static int accept_one(int listener, struct peer *peer)
 
 TEST(a_dual_stack_socket_tells_ipv4_as_such)
 {
-	union address at = {.v6 = {.sin6_family = AF_INET6}};
-	union address to = {.v4 = {.sin_family = AF_INET}};
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	union os_address at = os_address("::");
+	union os_address to = os_address("127.0.0.1");
 	struct peer peer;
+	int fd;
 
-	if (fd == -1)
-		return; /* no IPv6 here */
-	(void)close(fd);
-	fd = listen_at(&at, sizeof(at.v6));
+	if (!os_has_v6())
+		return;
+	fd = os_listen(&at);
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	os_fails(peer_accept(fd, &peer), EAGAIN);
 	to.v4.sin_port = at.v6.sin6_port;
-	to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	(void)call(&to, sizeof(to.v4));
+	ck_assert_int_ne(os_connect(&to), -1);
 	(void)close(accept_one(fd, &peer));
 	ck_assert_int_eq(peer.family, AF_INET);
 	ck_assert_uint_eq(peer.local_port, ntohs(at.v6.sin6_port));
@@ -202,14 +173,11 @@ TEST(a_dual_stack_socket_tells_ipv4_as_such)
 
 TEST(a_unix_socket_tells_who_connected)
 {
-	union address at = {.un = {.sun_family = AF_UNIX}};
+	union os_address at = os_address(os_path("s"));
 	struct peer peer;
-	int fd;
+	int fd = os_listen(&at);
 
-	(void)snprintf(
-		at.un.sun_path, sizeof(at.un.sun_path), "%s", os_path("s"));
-	fd = listen_at(&at, sizeof(at.un));
-	(void)call(&at, sizeof(at.un));
+	ck_assert_int_ne(os_connect(&at), -1);
 	(void)close(accept_one(fd, &peer));
 	ck_assert_int_eq(peer.family, AF_UNIX);
 	ck_assert_int_eq(peer.pid, getpid());

@@ -9,40 +9,20 @@
 
 #define CLIENTS 40
 
-static struct sockaddr_storage at; /* where the sockets of a test listen */
-static socklen_t at_size;
-
-static void find_address(int fd)
-{
-	at_size = sizeof(at);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &at_size), 0);
-}
+static union os_address at; /* where the sockets of a test listen */
 
 /* On a port of its own, without SO_REUSEPORT, as nclust binds. */
 static int first_of(int family)
 {
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in6 v6 = {
-		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	struct sockaddr_in v4 = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const void *address = family == AF_INET ? (void *)&v4 : (void *)&v6;
-	socklen_t size = family == AF_INET ? sizeof(v4) : sizeof(v6);
-
-	ck_assert_int_ne(fd, -1);
-	os_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	ck_assert_int_eq(bind(fd, address, size), 0);
-	ck_assert_int_eq(listen(fd, 100), 0);
-	find_address(fd);
-	return fd;
+	at = os_address(family == AF_INET ? "127.0.0.1" : "::1");
+	return os_listen(&at);
 }
 
 static int ask(void)
 {
-	int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = os_connect(&at);
 
 	ck_assert_int_ne(fd, -1);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, at_size), 0);
 	return fd;
 }
 
@@ -111,16 +91,16 @@ TEST_LOOP(one_client_gets_where_nobody_else_does, 0, 2)
 	int first = first_of(families[_i]);
 	int second = join(first);
 	int client = socket(families[_i], SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_storage from = at;
+	union os_address from = at;
 
 	share(first, 1, 0);
 	ck_assert_int_eq(reuseport_hear(second, first), 0);
-	((struct sockaddr_in *)&from)->sin_port = 0;
-	ck_assert_int_eq(bind(client, (struct sockaddr *)&from, at_size), 0);
+	from.v4.sin_port = 0;
+	ck_assert_int_eq(bind(client, &from.any, os_size(&from)), 0);
 	ck_assert_int_eq(reuseport_aim(first, weights, 2, client, 1), 0);
 	ask_many();
 	ck_assert_uint_eq(waiting(second), 0);
-	ck_assert_int_eq(connect(client, (struct sockaddr *)&at, at_size), 0);
+	ck_assert_int_eq(connect(client, &at.any, os_size(&at)), 0);
 	ck_assert_uint_eq(waiting(second), 1);
 	ck_assert_uint_eq(waiting(first), CLIENTS);
 }
@@ -171,15 +151,14 @@ TEST_LOOP(each_gets_its_turns_of_a_round, 0, COUNT_OF(families))
 TEST(each_flow_has_its_own)
 {
 	const int places[] = {0, 1};
-	struct sockaddr_in to = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(to);
+	union os_address to = os_address("127.0.0.1");
+	socklen_t size = sizeof(to.v4);
 	int first = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	unsigned none = 0;
 	int second;
 
-	ck_assert_int_eq(bind(first, (struct sockaddr *)&to, size), 0);
-	ck_assert_int_eq(getsockname(first, (struct sockaddr *)&to, &size), 0);
+	ck_assert_int_eq(bind(first, &to.any, size), 0);
+	ck_assert_int_eq(getsockname(first, &to.any, &size), 0);
 	second = join(first);
 	ck_assert_int_eq(reuseport_stay(first, places, 2, true), 0);
 	for (unsigned flow = 0; flow < 40; flow++) {
@@ -187,15 +166,14 @@ TEST(each_flow_has_its_own)
 		unsigned got = 0;
 
 		for (unsigned i = 0; i < 3; i++)
-			ck_assert_int_eq(sendto(fd, "x", 1, 0,
-						 (struct sockaddr *)&to, size),
-				1);
+			ck_assert_int_eq(
+				sendto(fd, "x", 1, 0, &to.any, size), 1);
 		(void)close(fd);
-		while (recv(first, &to.sin_zero, 1, MSG_DONTWAIT) == 1)
+		while (recv(first, &to.v4.sin_zero, 1, MSG_DONTWAIT) == 1)
 			got++;
 		ck_assert(got == 0 || got == 3);
 		none += got == 0;
-		while (recv(second, &to.sin_zero, 1, MSG_DONTWAIT) == 1)
+		while (recv(second, &to.v4.sin_zero, 1, MSG_DONTWAIT) == 1)
 			got++;
 		ck_assert_uint_eq(got, 3);
 	}
@@ -206,14 +184,13 @@ TEST(each_flow_has_its_own)
 /* From an address of this machine; IPv6 has but one. */
 static void ask_from(unsigned number)
 {
-	struct sockaddr_in from = {.sin_family = AF_INET};
-	int fd = socket(at.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	union os_address from = os_address("127.0.0.1");
+	int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number);
-	if (at.ss_family == AF_INET)
-		ck_assert_int_eq(
-			bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
-	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, at_size), 0);
+	from.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK + number);
+	if (at.any.sa_family == AF_INET)
+		ck_assert_int_eq(bind(fd, &from.any, os_size(&from)), 0);
+	ck_assert_int_eq(connect(fd, &at.any, os_size(&at)), 0);
 	(void)close(fd);
 }
 
@@ -257,7 +234,7 @@ TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
 	struct pollfd look = {.fd = late, .events = POLLOUT};
 
 	share(second, 0, 1);
-	(void)connect(late, (struct sockaddr *)&at, at_size);
+	(void)connect(late, &at.any, os_size(&at));
 	ck_assert_int_eq(poll(&look, 1, 100), 0);
 	ck_assert_uint_eq(waiting(second), 0);
 	share(second, 1, 0);

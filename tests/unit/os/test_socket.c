@@ -62,27 +62,14 @@ static struct socket_facts look(int fd)
 	return facts;
 }
 
-static struct sockaddr_in at; /* of 127.0.0.1 */
-
-static void set_up(void)
-{
-	at.sin_family = AF_INET;
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-}
-
-/* A client; -1 and errno. */
+/* A client of 127.0.0.1; -1 and errno. */
 static int connect_v4(uint16_t port)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	union os_address to = os_address("127.0.0.1");
 
-	at.sin_port = htons(port);
-	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
-		return fd;
-	(void)close(fd);
-	return -1;
+	to.v4.sin_port = htons(port);
+	return os_connect(&to);
 }
-
-FIXTURE(set_up, NULL)
 
 TEST(a_tcp_listener_listens)
 {
@@ -310,6 +297,7 @@ TEST(who_was_accepted_is_seen_until_it_is_closed)
 
 TEST(what_overflows_is_counted)
 {
+	union os_address at = os_address("127.0.0.1");
 	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	nsec_t deadline = clock_now() + 10 * SECOND;
 	struct queue_facts queue = {.drops = 0};
@@ -317,10 +305,10 @@ TEST(what_overflows_is_counted)
 
 	plan.backlog = 1;
 	fd = open_plan(&plan);
-	at.sin_port = htons(look(fd).port);
+	at.v4.sin_port = htons(look(fd).port);
 	for (int i = 0; i < 8; i++)
 		(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
-			(const struct sockaddr *)&at, sizeof(at));
+			&at.any, os_size(&at));
 	while (queue.drops == 0 && clock_now() < deadline)
 		sockdiag_queue(fd, &queue);
 	ck_assert_int_gt(queue.drops, 0);
@@ -356,20 +344,22 @@ static bool serves(int fd)
 		write(client, "x", 1) == 1 && read(server, &peer, 1) == 1;
 }
 
-/* On a port that the kernel chose, and takes back at the shutdown. */
-static int listen_somewhere(int option)
+/* On a port that the kernel chose, and takes back at the shutdown; or that one. */
+static int listen_somewhere(int option, uint16_t port)
 {
+	union os_address at = os_address("127.0.0.1");
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	at.v4.sin_port = htons(port);
 	os_set(fd, SOL_SOCKET, option, 1);
-	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(bind(fd, &at.any, os_size(&at)), 0);
 	ck_assert_int_eq(listen(fd, 5), 0);
 	return fd;
 }
 
 TEST(what_was_shut_down_listens_again_on_its_port)
 {
-	int fd = listen_somewhere(SO_REUSEADDR);
+	int fd = listen_somewhere(SO_REUSEADDR, 0);
 	uint16_t port = look(fd).port;
 
 	ck_assert_uint_ne(port, 0);
@@ -410,10 +400,9 @@ TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
 {
 	int list[100];
 
-	for (int i = 0; i < 100; i++) {
-		list[i] = listen_somewhere(SO_REUSEPORT);
-		at.sin_port = htons(look(list[i]).port);
-	}
+	for (int i = 0; i < 100; i++)
+		list[i] = listen_somewhere(
+			SO_REUSEPORT, i == 0 ? 0 : look(list[0]).port);
 	for (int i = 1; i < 100; i += 7) { /* the first has no own port */
 		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), 0);
 		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), -1);

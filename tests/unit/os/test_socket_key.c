@@ -20,19 +20,11 @@ struct place {
 
 static struct place place(const char *ip, uint16_t port)
 {
-	struct place p = {.size = sizeof(struct sockaddr_in)};
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&p.room;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&p.room;
+	union os_address at = os_address(ip);
+	struct place p = {.size = os_size(&at)};
 
-	if (inet_pton(AF_INET, ip, &v4->sin_addr) == 1) {
-		v4->sin_family = AF_INET;
-		v4->sin_port = htons(port);
-		return p;
-	}
-	ck_assert_int_eq(inet_pton(AF_INET6, ip, &v6->sin6_addr), 1);
-	v6->sin6_family = AF_INET6;
-	v6->sin6_port = htons(port);
-	p.size = sizeof(*v6);
+	at.v4.sin_port = htons(port); /* of IPv6 it is in the same place */
+	(void)memcpy(&p.room, &at, p.size);
 	return p;
 }
 

@@ -65,14 +65,9 @@ static void open_at(int dir, const char *name)
 
 static int connect_to(const char *path)
 {
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const union os_address to = os_address(path);
 
-	(void)memcpy(to.sun_path, path, strlen(path) + 1);
-	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
-		return fd;
-	(void)close(fd);
-	return -1;
+	return os_connect(&to);
 }
 
 FIXTURE(os_make_dir, NULL)
@@ -129,11 +124,10 @@ TEST(a_stale_socket_is_replaced)
 /* Bind without listening: a server that is just starting. */
 static int bind_only(int type, const char *path)
 {
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	const union os_address at = os_address(path);
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
-	(void)memcpy(at.sun_path, path, strlen(path) + 1);
-	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(bind(fd, &at.any, os_size(&at)), 0);
 	return fd;
 }
 
