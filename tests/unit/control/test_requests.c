@@ -184,6 +184,18 @@ TEST(a_request_may_come_in_pieces)
 	ck_assert(has(peer, "\"name\":\"web\""));
 }
 
+TEST(what_is_not_understood_is_said_and_the_next_is_answered)
+{
+	say(peer, "nonsense\n");
+	ck_assert(has(peer, "-32700"));
+	ask(peer, "dance", "");
+	ck_assert(has(peer, "-32601"));
+	ask(peer, "restart", "\"target\":\"nobody\"");
+	ck_assert(has(peer, "there is no cluster 'nobody'"));
+	ask(peer, "status", "\"target\":\"web\"");
+	ck_assert(has(peer, "\"name\":\"web\""));
+}
+
 /* The worker of that slot is replaced, its successor is ready. */
 static void replace(uint32_t slot)
 {
@@ -314,6 +326,33 @@ TEST(an_event_is_since_its_own_time)
 	(void)events("\"since\":1795384728.011");
 	ck_assert_uint_gt(count_of("\"ready\""), 0);
 	(void)events("\"since\":1795384728.012");
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
+}
+
+TEST(events_are_those_that_were_asked_for)
+{
+	char since[64];
+
+	room_killed(room_child(web, 0), SIGSEGV);
+	room_killed(room_child(room_cluster("job"), 0), SIGSEGV);
+	(void)events("");
+	ck_assert_uint_eq(count_of("\"exited\""), 2);
+	ck_assert_uint_gt(count_of("\"ready\""), 0);
+	(void)events("\"kinds\":[\"exited\",\"scaled\"]");
+	ck_assert_uint_eq(count_of("\"exited\""), 2);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 2);
+	(void)events("\"kinds\":[\"exited\"],\"target\":\"job\"");
+	ck_assert_uint_eq(count_of("\"exited\""), 1);
+	(void)events("\"kinds\":[\"exited\"],\"last\":1");
+	ck_assert_uint_eq(count_of("\"cluster\":\"job\""), 1);
+	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
+	(void)snprintf(
+		since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
+	(void)events(since);
+	ck_assert_uint_eq(count_of("\"exited\""), 2);
+	(void)snprintf(
+		since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
+	(void)events(since);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
 }
 
