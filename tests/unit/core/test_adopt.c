@@ -127,54 +127,6 @@ TEST(generations_of_before_are_rolled)
 	ck_assert_uint_eq(cluster_generation(b.c), 10);
 }
 
-static unsigned draw(unsigned *seed, unsigned below)
-{
-	*seed = *seed * 1103515245U + 12345U;
-	return (*seed >> 16) % below;
-}
-
-/* Left in any state, by any number of generations, in any slots: in the end as
- * many as wanted are ready, one a slot, all of one generation where that was
- * asked for. */
-static void take_over_and_settle(unsigned seed)
-{
-	unsigned wanted = draw(&seed, 7);
-	unsigned generation = 1 + draw(&seed, 5);
-	unsigned left = draw(&seed, 12);
-	bool roll = draw(&seed, 2) == 1;
-
-	prepare(wanted);
-	ck_assert_int_eq(cluster_reserve(b.c, 8), 0);
-	ck_assert_int_eq(
-		cluster_adopt_begin(b.c, generation, draw(&seed, 2), false), 0);
-	for (unsigned i = 0; i < left; i++)
-		(void)adopt(draw(&seed, 8), 1 + draw(&seed, generation),
-			draw(&seed, 4) > 0);
-	settle();
-	if (roll)
-		restart();
-	for (int turn = 0; turn < 30; turn++) {
-		oblige();
-		pass(30 * SECOND); /* those that never get ready */
-	}
-	oblige();
-	ck_assert_uint_eq(cluster_ready(b.c), wanted);
-	ck_assert_uint_eq(cluster_alive(b.c), wanted);
-	for (uint32_t i = 0; roll && i < wanted; i++)
-		ck_assert_uint_eq(generation_of(i), generation + 1);
-}
-
-#define SEEDS_A_TEST 50
-
-TEST_LOOP(whatever_was_left_becomes_what_is_wanted, 0, 10)
-{
-	for (unsigned i = 0; i < SEEDS_A_TEST; i++) {
-		take_over_and_settle((unsigned)_i * SEEDS_A_TEST + i);
-		clear_bench();
-		set_bench();
-	}
-}
-
 TEST(it_must_come_first)
 {
 	start(1);

@@ -59,6 +59,13 @@ static bool is_quiet_late(struct quiet_facts f)
 	return judged(f, true);
 }
 
+/* At no time. */
+static void check_busy(struct quiet_facts f)
+{
+	ck_assert(!is_quiet(f));
+	ck_assert(!is_quiet_late(f));
+}
+
 /* Quiet at the second look, when the first was 10 ms before? */
 static bool is_quiet_then(struct quiet_facts first, struct quiet_facts second)
 {
@@ -78,8 +85,7 @@ TEST(the_last_word_is_the_workers)
 	ck_assert(is_quiet(f));
 	f.received_ago = f.sent_ago;
 	f.sent_ago += 4;
-	ck_assert(!is_quiet(f));
-	ck_assert(!is_quiet_late(f)); /* of that there is no doubt */
+	check_busy(f);
 }
 
 TEST(what_is_not_read_or_not_sent_is_busy)
@@ -87,12 +93,10 @@ TEST(what_is_not_read_or_not_sent_is_busy)
 	struct quiet_facts f = answered();
 
 	f.unread = 1;
-	ck_assert(!is_quiet(f));
-	ck_assert(!is_quiet_late(f));
+	check_busy(f);
 	f = answered();
 	f.unsent = 1;
-	ck_assert(!is_quiet(f));
-	ck_assert(!is_quiet_late(f));
+	check_busy(f);
 	f.is_open = false;
 	ck_assert(!is_quiet(f));
 	f.unsent = 0;
@@ -111,8 +115,7 @@ TEST(a_first_request_without_an_answer_is_busy)
 	f.ack_ago = 0;
 	ck_assert(!is_quiet(f));
 	f.sent_ago = 0;
-	ck_assert(!is_quiet(f));
-	ck_assert(!is_quiet_late(f));
+	check_busy(f);
 }
 
 TEST(what_was_answered_stays_so_until_more_comes)
@@ -158,8 +161,7 @@ TEST(one_that_has_just_come_is_about_to_ask)
 	struct quiet_facts f = {.is_tcp = true, .is_open = true};
 
 	f = moved(f, QUIET_GAP_MS - 1);
-	ck_assert(!is_quiet(f));
-	ck_assert(!is_quiet_late(f));
+	check_busy(f);
 	f.segments_out = 1; /* the server has greeted it */
 	ck_assert(!is_quiet(f));
 	f.segments_out = 0;

@@ -52,7 +52,8 @@ static void be(enum worker_state state)
 	out.count = 0;
 }
 
-/* Where each event, in their order, leads from each state; all else is a surprise. */
+/* Where each event leads from each state, by its first letter (T: stopping, P: spare);
+ * all else is a surprise. */
 static const char names[] = "NAUSRLDTKP";
 static const char *const next[WORKER_STATES] = {
 	[WORKER_NONE] = "....................",
