@@ -753,30 +753,6 @@ TEST(a_worker_that_said_nothing_has_no_last_words)
 	ck_assert_str_eq(receive().text, "");
 }
 
-static const struct {
-	const char *text;
-	uint32_t in_use;
-} complaints[] = {
-	{"bind: Address already in use\n", 1},
-	{"Error: listen EADDRINUSE: address already in use :::80\n    at x\n",
-		1},
-	{"[Errno 98] ADDRESS ALREADY IN USE", 1},
-	{"eaddrinuse", 1},
-	{"address is not in use\n", 0},
-	{"EADDRINUS\nE\n", 0},
-};
-
-TEST_LOOP(a_complaint_about_the_address_is_noticed, 0, COUNT_OF(complaints))
-{
-	int e;
-
-	start_discarding();
-	e = add(2);
-	say(e, complaints[_i].text);
-	end_worker();
-	ck_assert_uint_eq(receive().address_in_use, complaints[_i].in_use);
-}
-
 TEST_LOOP(a_complaint_in_the_middle_of_much_is_forgotten, 0, 4)
 {
 	int e;

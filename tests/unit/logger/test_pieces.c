@@ -269,6 +269,24 @@ TEST(what_explained_long_ago_explains_nothing)
 	ck_assert_str_eq(told(), "it failed");
 }
 
+TEST_LOOP(a_complaint_about_the_address_is_noticed, 0, 6)
+{
+	static const struct {
+		const char *line;
+		bool in_use;
+	} rows[] = {
+		{"bind: Address already in use", true},
+		{"Error: listen EADDRINUSE: address already in use", true},
+		{"[Errno 98] ADDRESS ALREADY IN USE", true},
+		{"eaddrinuse", true},
+		{"address is not in use", false},
+		{"EADDRINUS E", false},
+	};
+
+	note(rows[_i].line);
+	ck_assert_int_eq(tail_says_in_use(&tail), rows[_i].in_use);
+}
+
 TEST(pieces_of_a_line_are_no_lines)
 {
 	note("begin");
