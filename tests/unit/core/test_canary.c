@@ -99,13 +99,14 @@ TEST(a_request_may_have_canaries_of_its_own)
 {
 	start_ready(3);
 	restart_so((struct event){.has_canary = true,
-		.count = 1,
+		.count = 2,
 		.has_bake = true,
 		.span = 5 * SECOND});
 	gets_ready(0);
+	gets_ready(1);
 	ck_assert_int_eq(last(REPORT_BAKING)->span, 5 * SECOND);
 	pass(5 * SECOND);
-	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 2);
 }
 
 TEST(a_request_may_do_without_the_canaries_of_the_settings)
@@ -352,13 +353,14 @@ TEST(a_restart_that_waits_keeps_its_canaries)
 	restart();
 	step_through(0);
 	restart_so((struct event){.has_canary = true,
-		.count = 1,
+		.count = 2,
 		.has_bake = true,
 		.span = SECOND});
 	step_through(1);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(rollout_now().canary, 1);
+	ck_assert_uint_eq(rollout_now().canary, 2);
 	gets_ready(0);
+	gets_ready(1);
 	ck_assert_int_eq(last(REPORT_BAKING)->span, SECOND);
 }
 
