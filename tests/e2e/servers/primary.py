@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What a worker of Node's cluster may say to nclust, and should not.
 
 Run by the name of `node`; the first argument says what to do.  What nclust

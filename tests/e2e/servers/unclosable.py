@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A worker that gives nclust descriptors whose close(2) waits: TCP sockets with data
 that nobody reads, and SO_LINGER for an hour.
 
