@@ -323,16 +323,6 @@ TEST(few_have_a_row_each)
 	json_decref(status);
 }
 
-TEST(a_slot_of_many_is_shown_alone)
-{
-	json_t *status = cluster_of(100);
-	const char *text = show_status(status, "web.44", true);
-
-	has(text, "\n  web.44  1044  ready");
-	ck_assert_uint_eq(line_count(text), 5);
-	json_decref(status);
-}
-
 TEST(a_worker_that_waits_says_for_what)
 {
 	json_t *status = cluster_of(2);
@@ -523,58 +513,7 @@ static size_t widest(const char *text)
 	return most;
 }
 
-/* Without spaces, newlines and colours: words stand in it as they were. */
-static char *bare(const char *text)
-{
-	char *to = malloc(strlen(text) + 1);
-	size_t used = 0;
-
-	for (; *text != '\0'; text++)
-		if (*text == '\033')
-			text = strchr(text, 'm');
-		else if (*text != ' ' && *text != '\n')
-			to[used++] = *text;
-	to[used] = '\0';
-	return to;
-}
-
-static void check_words(const char *shown, const json_t *in, const char *key)
-{
-	const json_t *text = json_object_get(in, key);
-	scoped_str words = text != NULL ? bare(json_string_value(text)) : NULL;
-
-	if (words != NULL && strstr(shown, words) == NULL)
-		ck_abort_msg("lost: %s", words);
-}
-
-/* All that is said of the cluster, and of each worker that has a row. */
-static void check_nothing_lost(const char *text, const json_t *status)
-{
-	const json_t *cluster = cluster_in(status);
-	scoped_str shown = bare(text);
-	const json_t *worker;
-	size_t i;
-
-	check_words(shown, json_object_get(cluster, "trouble"), "text");
-	check_words(shown, json_object_get(cluster, "failed_restart"), "text");
-	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
-	{
-		const json_t *end = json_object_get(worker, "last_failure");
-		const char *cause =
-			json_string_value(json_object_get(end, "cause"));
-
-		check_words(shown, end, "text");
-		check_words(shown, worker, "status");
-		if (strcmp(json_string_value(json_object_get(worker, "state")),
-			    "ready") != 0)
-			check_words(shown, end,
-				cause != NULL && *cause != '\0'
-					? "cause"
-					: "last_output");
-	}
-}
-
-TEST_LOOP(no_line_is_too_wide_and_no_word_is_lost, 0, 300)
+TEST_LOOP(no_line_is_too_wide, 0, 300)
 {
 	unsigned seed = (unsigned)_i;
 	bool any = _i % 2 == 0;
@@ -586,8 +525,6 @@ TEST_LOOP(no_line_is_too_wide_and_no_word_is_lost, 0, 300)
 	render.each = true;
 	text = show_status(status, "", false);
 	ck_assert_uint_le(widest(text), lines.width);
-	if (!any)
-		check_nothing_lost(text, status);
 	render.each = false;
 	text = show_status(status, "", false);
 	ck_assert_uint_le(widest(text), lines.width);

@@ -295,10 +295,6 @@ static const struct {
 	     "[nclust]\nhttp = 9100\nagent = 9100\n",
 		"7: nclust.agent: 'tcp:*:9100' is already used by 'http'\n"
 		"3: cluster:web.listen: 'tcp:127.0.0.2:9100' is already used"},
-	{"[cluster:web]\nwrokers = 3\nnice = 40\nlisten = http\n[foo\nbar\n"
-	 "[cluster:b]\nstart-timeout = 5\ncommand = a 'b\n",
-		"2: \n3: \n4: \n5: \n6: \n8: \n9: \n"
-		"1: cluster:web.command: wanted a command"},
 };
 
 TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
@@ -542,56 +538,8 @@ static void expect_read(const char *path)
 	expect_file_faults(path, "");
 }
 
-static void expect_file_fault(const char *text)
-{
-	char expected[300];
-
-	(void)snprintf(expected, sizeof(expected), "%s: %s\n", file, text);
-	expect_file_faults(file, expected);
-}
-
 CASE(files)
 FIXTURE(set_up, leave)
-
-TEST(a_file_is_read_whole)
-{
-	struct reading r;
-
-	write_file(file, WEB, 0644);
-	r = read_argv("-c", file, NULL);
-	ck_assert_faults(r, "");
-	ck_assert_str_eq(r.s->name, "a");
-	ck_assert_str_eq(r.s->config_file, file);
-	ck_assert_str_eq(r.s->clusters[0]->name, "web");
-	forget(&r);
-}
-
-TEST(what_is_no_readable_file_is_refused)
-{
-	expect_file_fault("cannot open: No such file or directory");
-	ck_assert_int_eq(mkdir(file, 0700), 0);
-	expect_file_fault("not a regular file");
-	ck_assert_int_eq(rmdir(file), 0);
-	ck_assert_int_eq(mkfifo(file, 0600), 0);
-	expect_file_fault("not a regular file");
-	ck_assert_int_eq(unlink(file), 0);
-	ck_assert_int_eq(symlink("/dev/zero", file), 0);
-	expect_file_fault("not a regular file");
-}
-
-TEST_LOOP(a_file_that_others_may_write_is_refused_for_root, 0, 2)
-{
-	static const mode_t modes[] = {0664, 0646};
-
-	write_file(file, WEB, modes[_i]);
-	if (geteuid() != 0) {
-		expect_read(file);
-		return;
-	}
-	ck_assert_int_eq(chown(file, 0, 1), 0);
-	expect_file_fault("writable by others than its owner, refused for "
-			  "root; try chmod go-w");
-}
 
 /* What root does not own alone: `who` belongs to nobody, or is writable by all. */
 static void expect_refused(const char *path, const char *who, const char *why)
@@ -775,11 +723,4 @@ TEST(a_descriptor_of_ours_is_read_by_its_name)
 		expect_refused(name, its, OWNED);
 	}
 	(void)close(fd);
-}
-
-TEST(a_huge_file_is_refused)
-{
-	write_file(file, WEB, 0600);
-	ck_assert_int_eq(truncate(file, 1048577), 0);
-	expect_file_fault("larger than 1 MiB");
 }
