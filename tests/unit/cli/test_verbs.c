@@ -148,9 +148,6 @@ static int nclust(const char *line)
 }
 
 #define RESULT(text) "{'jsonrpc':'2.0','id':1,'result':" text "}\n"
-#define HALF_READY \
-	"{'name':'shop','clusters':[{'name':'web','wanted':2," \
-	"'ready':1}]}"
 
 FIXTURE(setup, teardown)
 
@@ -162,19 +159,6 @@ TEST(a_socket_that_was_left_behind_is_nobody)
 	ck_assert_int_eq(nclust("restart"), 69);
 	ck_assert_int_eq(nclust("restart shop"), 69);
 	ck_assert_int_eq(nclust("status shop"), 3);
-}
-
-TEST(the_only_one_is_meant)
-{
-	run(RESULT(HALF_READY));
-	ck_assert_int_eq(nclust("status --json"), 1);
-	ck_assert_str_eq(out, quoted(HALF_READY "\n"));
-	ck_assert_int_eq(nclust("status"), 1);
-	has(out, "web  ?, 1 of 2 ready");
-	ck_assert_int_eq(nclust("status web --json"), 1);
-	ck_assert_int_eq(nclust("status shop/web --json"), 1);
-	ck_assert_int_eq(nclust("status wep"), 3);
-	has(told, "did you mean 'web'?");
 }
 
 TEST(what_was_done_is_told)
@@ -211,31 +195,6 @@ TEST(an_answer_that_never_comes_is_told)
 	run("{'jsonrpc'");
 	ck_assert_int_eq(nclust("restart"), 75);
 	has(told, "before the outcome was known");
-}
-
-TEST(events_are_lines_or_objects)
-{
-	run("{'jsonrpc':'2.0','method':'event',"
-	    "'params':{'event':'ready','text':'web.0: ready',"
-	    "'request':1}}\n"
-	    "{'jsonrpc':'2.0','method':'event','params':{'event':'x',"
-	    "'text':'a\\nb','request':1}}\n" RESULT("{}"));
-	ck_assert_int_eq(nclust("events"), 0);
-	ck_assert_str_eq(out, "web.0: ready\na\\x0ab\n");
-	ck_assert_int_eq(nclust("events --json"), 0);
-	ck_assert_str_eq(out,
-		quoted("{'event':'ready','text':'web.0: ready'}\n"
-		       "{'event':'x','text':'a\\nb'}\n"));
-}
-
-TEST(config_is_shown_as_it_came)
-{
-	run(RESULT("{'ini':'[nclust]\\nname = shop\\n',"
-		   "'settings':{'nclust':{}}}"));
-	ck_assert_int_eq(nclust("config"), 0);
-	ck_assert_str_eq(out, "[nclust]\nname = shop\n");
-	ck_assert_int_eq(nclust("config --json"), 0);
-	ck_assert_str_eq(out, quoted("{'settings':{'nclust':{}}}\n"));
 }
 
 /* The socket's owner is who called listen(2); a byte sent would be seen. */

@@ -40,15 +40,3 @@ TEST(a_uid_without_a_name_has_its_group_only)
 	ck_assert_ptr_null(c.login);
 	login_clear(&c);
 }
-
-TEST(settings_with_a_user_have_all_of_it)
-{
-	struct reading r =
-		read_text("[cluster:web]\ncommand = /bin/web\nuser = #0\n");
-
-	ck_assert_uint_eq(r.faults.count, 0);
-	ck_assert_uint_ge(r.s->clusters[0]->group_count, 1);
-	ck_assert_ptr_nonnull(r.s->clusters[0]->home);
-	settings_free(r.s);
-	faults_fini(&r.faults);
-}

@@ -72,17 +72,6 @@ static bool is_ready(const struct child *child)
 
 FIXTURE(begin, room_end)
 
-TEST(who_listens_is_ready)
-{
-	struct child *c = room_child(web, 0);
-
-	room_pass(500 * MSEC);
-	ck_assert(!is_ready(c));
-	open_port(c, 0);
-	ck_assert(is_ready(c));
-	ck_assert(!is_ready(room_child(web, 1)));
-}
-
 TEST(one_that_lacks_a_port_of_another_is_waited_for_a_moment)
 {
 	struct child *a = room_child(web, 0);

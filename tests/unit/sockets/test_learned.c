@@ -76,23 +76,13 @@ FIXTURE(begin, room_end)
 TEST(who_asks_for_the_same_gets_the_same)
 {
 	struct listener *l = learn("127.0.0.1");
+	struct socket_key other = key_of("127.0.0.2", l->key.port);
 	struct listener *found[4];
 
 	ck_assert_uint_eq(
 		learned_find(room_child(web, 0), &l->key, found, 4), 1);
 	ck_assert_ptr_eq(found[0], l);
 	ck_assert_ptr_eq(learned_by_inode(web, l->inode), l);
-}
-
-TEST(another_address_or_port_is_another_one)
-{
-	const struct listener *l = learn("127.0.0.1");
-	struct socket_key other = key_of("127.0.0.2", l->key.port);
-	struct listener *found[4];
-
-	ck_assert_uint_eq(
-		learned_find(room_child(web, 0), &other, found, 4), 0);
-	other = key_of("127.0.0.1", (uint16_t)(l->key.port ^ 1));
 	ck_assert_uint_eq(
 		learned_find(room_child(web, 0), &other, found, 4), 0);
 }
@@ -161,20 +151,6 @@ TEST(it_is_not_closed_while_workers_are_missing)
 	room_pass(30 * SECOND);
 	ck_assert_uint_eq(web->held.learned.count, 1);
 	room_fail_spawns(0);
-}
-
-TEST(unused_ones_make_way_for_another_bind_of_the_port)
-{
-	struct listener *l = learn("127.0.0.1");
-	struct child *c = room_child(web, 0);
-	struct socket_key any = key_of("0.0.0.0", l->key.port);
-
-	learned_use(c, l, c->pid);
-	ck_assert(!learned_make_way(c, &any));
-	(void)learned_unuse(c, l);
-	ck_assert(learned_make_way(c, &any));
-	ck_assert_uint_eq(web->held.learned.count, 0);
-	ck_assert(!learned_make_way(c, &any));
 }
 
 TEST(so_many_may_be_learned_and_a_place_is_given_out_again)
