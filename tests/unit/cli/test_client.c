@@ -71,13 +71,6 @@ static int call(client_event *on_event, void *data)
 	return client_call(&client, &request, on_event, data, &answer, &err);
 }
 
-static void result_is(const char *text)
-{
-	ck_assert_int_eq(answer.code, 0);
-	ck_assert_uint_eq(answer.len, strlen(text));
-	ck_assert_int_eq(memcmp(answer.result, quoted(text), answer.len), 0);
-}
-
 /* After the greeting it says this; what comes of the request. */
 static int asked(const char *json, client_event *on_event, void *data)
 {
@@ -170,7 +163,7 @@ TEST(a_request_is_one_line)
 	char line[200];
 	ssize_t n;
 
-	say(HELLO "{'jsonrpc':'2.0','id':1,'result':{}}\n");
+	say(HELLO RESULT("{}"));
 	ck_assert_int_eq(greet(), 0);
 	ck_assert_int_eq(
 		client_call(&client, &request, NULL, NULL, &answer, &err), 0);
@@ -191,18 +184,47 @@ static int note(json_t *params, void *data)
 	return strcmp(text, "enough") == 0 ? -1 : 0;
 }
 
-TEST(progress_comes_before_the_result)
+static const struct {
+	const char *json;
+	const char *seen; /* of its progress */
+	int code;
+	const char *says; /* the result, or the message */
+} answers[] = {
+	{EVENT("one") EVENT("two") "{'jsonrpc':'2.0','method':'unheard-of'}"
+				   "\n" RESULT("{'a':[1]}"),
+		"one;two;", 0, "{'a':[1]}"},
+	{"{'jsonrpc':'2.0','id':1,'error':{'code':-32005,"
+	 "'message':'shop.ini:1: a\\nshop.ini:2: b'}}\n",
+		"", CONTROL_BAD_CONFIG, "shop.ini:1: a\nshop.ini:2: b"},
+	/* in another shape */
+	{"{'id': 1, 'result': {'a' : 1}, 'jsonrpc': '2.0'}\n", "", 0,
+		"{'a':1}"},
+	/* others' are passed over */
+	{"{'jsonrpc':'2.0','id':11,'result':'no'}\n"
+	 "{'jsonrpc':'2.0','id':'1','result':'no'}\n" RESULT("'yes'"),
+		"", 0, "'yes'"},
+};
+
+TEST_LOOP(the_answer_comes_after_its_progress, 0, (int)COUNT_OF(answers))
 {
 	char seen[100] = "";
 
+	ck_assert_int_eq(asked(answers[_i].json, note, seen), 0);
+	ck_assert_str_eq(seen, answers[_i].seen);
+	ck_assert_int_eq(answer.code, answers[_i].code);
+	if (answer.code != 0) {
+		ck_assert_str_eq(answer.message, answers[_i].says);
+		return;
+	}
+	ck_assert_uint_eq(answer.len, strlen(answers[_i].says));
+	ck_assert_mem_eq(answer.result, quoted(answers[_i].says), answer.len);
+}
+
+TEST(an_error_without_a_code_is_still_one)
+{
 	ck_assert_int_eq(
-		asked(EVENT("one") EVENT("two") "{'jsonrpc':'2.0','method':"
-						"'unheard-of'}\n" RESULT(
-							"{'a':[1]}"),
-			note, seen),
-		0);
-	ck_assert_str_eq(seen, "one;two;");
-	result_is("{'a':[1]}");
+		asked("{'jsonrpc':'2.0','id':1,'error':{}}\n", NULL, NULL), 0);
+	ck_assert_int_ne(answer.code, 0);
 }
 
 TEST(a_listener_may_have_enough)
@@ -211,24 +233,6 @@ TEST(a_listener_may_have_enough)
 
 	ck_assert_int_eq(asked(EVENT("enough"), note, seen), -1);
 	ck_assert_int_eq(err.sys, ECANCELED);
-}
-
-TEST(an_error_is_an_answer)
-{
-	ck_assert_int_eq(asked("{'jsonrpc':'2.0','id':1,'error':{'code':-32005,"
-			       "'message':'shop.ini:1: a\\nshop.ini:2: b'}}\n",
-				 NULL, NULL),
-		0);
-	ck_assert_int_eq(answer.code, CONTROL_BAD_CONFIG);
-	ck_assert_str_eq(answer.message, "shop.ini:1: a\nshop.ini:2: b");
-	ck_assert_int_eq(control_exit_status(answer.code), 78);
-}
-
-TEST(an_error_without_a_code_is_still_one)
-{
-	ck_assert_int_eq(
-		asked("{'jsonrpc':'2.0','id':1,'error':{}}\n", NULL, NULL), 0);
-	ck_assert_int_ne(answer.code, 0);
 }
 
 TEST(a_cut_connection_leaves_it_open)
@@ -241,35 +245,8 @@ TEST(a_cut_connection_leaves_it_open)
 	ck_assert_str_eq(err.text,
 		"the connection to 'shop' (pid 77) ended before the outcome "
 		"was known; see 'nclust status shop'");
-}
-
-TEST(a_server_that_has_gone_is_no_signal)
-{
-	say(HELLO);
-	ck_assert_int_eq(greet(), 0);
-	fd_close(&server);
+	fd_close(&server); /* and writing to it is no signal */
 	ck_assert_int_eq(call(NULL, NULL), -1);
-	ck_assert_int_eq(err.status, 75);
-}
-
-TEST(a_result_in_another_shape_is_found)
-{
-	ck_assert_int_eq(
-		asked("{'id': 1, 'result': {'a' : 1}, 'jsonrpc': '2.0'}\n",
-			NULL, NULL),
-		0);
-	result_is("{'a':1}");
-}
-
-TEST(answers_to_others_are_passed_over)
-{
-	ck_assert_int_eq(
-		asked("{'jsonrpc':'2.0','id':11,'result':'no'}\n"
-		      "{'jsonrpc':'2.0','id':'1','result':'no'}\n" RESULT(
-			      "'yes'"),
-			NULL, NULL),
-		0);
-	result_is("'yes'");
 }
 
 TEST(the_end_is_waited_for)

@@ -285,37 +285,6 @@ static void expect_shop_faults(const char *faults)
 CASE(files)
 FIXTURE(enter_with_conf_d, leave)
 
-TEST(a_file_includes_others)
-{
-	struct reading r;
-	scoped_str shown = NULL;
-	char origin[100];
-
-	write_files("[nclust]\ninclude = conf.d/*.ini\n[defaults]\nnice = 3\n",
-		"[nclust]\ninclude = c.txt\n[cluster:a]\ncommand = x\n",
-		"[nclust]\nlog-level = debug\n"
-		"[cluster:b]\ncommand = x\nworkers = 3\n");
-	write_file(
-		"conf.d/c.txt", "[cluster:c]\ncommand = x\nnice = 1\n", 0644);
-	r = read_argv("-c", "shop.ini", NULL);
-	ck_assert_faults(r, "");
-	ck_assert_uint_eq(r.s->cluster_count, 3);
-	ck_assert_str_eq(r.s->clusters[0]->name, "a");
-	ck_assert_str_eq(r.s->clusters[1]->name, "b");
-	ck_assert_str_eq(r.s->clusters[2]->name, "c");
-	ck_assert_int_eq(r.s->clusters[1]->nice, 3);
-	ck_assert_int_eq(r.s->clusters[2]->nice, 1);
-	ck_assert_int_eq(r.s->log_level, 4);
-	shown = described(r.s);
-	(void)snprintf(origin, sizeof(origin),
-		"; %s/conf.d/b.ini:5\nworkers = 3\n", dir);
-	ck_assert_ptr_nonnull(strstr(shown, origin));
-	(void)snprintf(
-		origin, sizeof(origin), "; %s/shop.ini:4\nnice = 3\n", dir);
-	ck_assert_ptr_nonnull(strstr(shown, origin));
-	forget(&r);
-}
-
 TEST(mistakes_name_the_included_file_and_its_line)
 {
 	write_files("[nclust]\nname = a\ninclude = conf.d/*.ini\n"

@@ -99,28 +99,6 @@ TEST(every_mistake_is_told_with_its_line)
 		"Procfile:8: wanted UTF-8 text without NUL bytes\n");
 }
 
-TEST(an_empty_one_is_a_mistake)
-{
-	read_lines("# nothing\n\n");
-	ck_assert_uint_eq(faults.count, 1);
-	ck_assert_str_eq(buffer_text(&faults.text),
-		"Procfile: wanted a line 'name: command', found none\n");
-}
-
-TEST(a_formation_says_how_many_of_which)
-{
-	read_lines("web: a\nworker: b\nclock: c\n");
-	ck_assert_int_eq(procfile_form(s, "web=2,clock=0", &err), 0);
-	ck_assert_uint_eq(s->cluster_count, 2);
-	ck_assert_uint_eq(s->clusters[0]->workers.least.fixed, 2);
-	ck_assert_str_eq(s->clusters[1]->name, "worker");
-	ck_assert_uint_eq(s->clusters[1]->workers.least.fixed, 1);
-	ck_assert_int_eq(procfile_form(s, "all=0,worker=2..4", &err), 0);
-	ck_assert_uint_eq(s->cluster_count, 1);
-	ck_assert_str_eq(s->clusters[0]->name, "worker");
-	ck_assert(s->clusters[0]->workers.range);
-}
-
 TEST(a_formation_may_be_wrong)
 {
 	static const struct {
@@ -140,39 +118,6 @@ TEST(a_formation_may_be_wrong)
 		ck_assert_str_eq(err.text, wrong[i].why);
 	}
 	ck_assert_int_eq(procfile_form(s, "web=many", &err), -1);
-}
-
-static const char *port_of(size_t at)
-{
-	const struct strings *env = &s->clusters[at]->env;
-
-	return env->count > 0 ? env->list[0] : "";
-}
-
-TEST(each_has_a_port_of_its_own)
-{
-	struct error ignored;
-	int member;
-
-	ck_assert_int_eq(unsetenv("PORT"), 0);
-	read_lines("web: a\nworker: b\napi: c\n");
-	ck_assert_int_eq(
-		settings_set(s, 2, option_find("cluster", "listen", &member), 0,
-			"8000", (struct origin){.kind = ORIGIN_ARGV}, &ignored),
-		0);
-	ck_assert_int_eq(procfile_finish(s), 0);
-	ck_assert_str_eq(port_of(0), "PORT=5000");
-	ck_assert_str_eq(port_of(1), "PORT=5100");
-	ck_assert_str_eq(port_of(2), "");
-
-	settings_free(s);
-	begin();
-	ck_assert_int_eq(setenv("PORT", "3000", 1), 0);
-	read_lines("web: a\nworker: b\n");
-	ck_assert_int_eq(procfile_finish(s), 0);
-	ck_assert_str_eq(port_of(0), "PORT=3000");
-	ck_assert_str_eq(port_of(1), "PORT=3100");
-	ck_assert_int_eq(unsetenv("PORT"), 0);
 }
 
 TEST(it_is_known_by_its_name)
