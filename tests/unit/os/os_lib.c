@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <limits.h>
-#include <stdint.h>
 
 extern char **environ;
 
@@ -166,25 +165,11 @@ static int tell(void)
 	return 0;
 }
 
-/* The program's other mode: bind, and end by the errno. */
-static int bind_and_end(void)
-{
-	const struct sockaddr_in address = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	return bind(fd, (const struct sockaddr *)&address, sizeof(address)) ==
-			-1
-		? errno
-		: 0;
-}
-
 /* The tests run this program with an argument, as another one. */
 void unit_begin(int argc, char **argv)
 {
 	if (!realpath(argv[0], os_self))
 		os_self[0] = '\0';
-	if (argc > 1 && strcmp(argv[1], "--bind") == 0)
-		_exit(bind_and_end());
 	if (argc > 1 && strcmp(argv[1], "--tell") == 0) {
 		(void)tell();
 		(void)fflush(stdout);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "base/plain.h"
 #include "os/affinity.h"
 
 #include <sched.h>

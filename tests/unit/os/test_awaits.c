@@ -2,7 +2,6 @@
 #include "os_lib.h"
 
 #include "os/look/awaits.h"
-#include "os/process.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>

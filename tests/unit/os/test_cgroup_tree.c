@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "os_lib.h"
 
-#include "base/text.h"
 #include "os/cgroup_tree.h"
 
 #include <sys/xattr.h>
-#include <time.h>
 
 /*
  * Groups in a made tree (v2, whose files are made beforehand), and what the

@@ -4,7 +4,6 @@
 #include "os/look/connections.h"
 #include "os/process.h"
 
-#include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/tcp.h>

@@ -19,20 +19,6 @@ TEST(one_description_at_a_time_has_the_lock)
 	ck_assert(!lockfd_take(one));
 }
 
-TEST(the_last_duplicate_frees_the_lock)
-{
-	scoped_fd file = lockfd_make("test");
-	scoped_fd one = lockfd_again(file);
-	scoped_fd other = lockfd_again(file);
-	scoped_fd copy = dup(one);
-
-	ck_assert(lockfd_take(one));
-	fd_close(&one);
-	ck_assert(!lockfd_take(other));
-	fd_close(&copy);
-	ck_assert(lockfd_take(other));
-}
-
 TEST(nothing_can_be_put_into_it)
 {
 	scoped_fd file = lockfd_make("test");

@@ -4,8 +4,6 @@
 #include "os/process.h"
 #include "os_lib.h"
 
-#include <arpa/inet.h>
-
 static uint64_t inode_of(int fd)
 {
 	struct stat st;
@@ -71,28 +69,13 @@ static pid_t family_of_two(int ends[2], pid_t *grandchild)
 	return pid;
 }
 
-TEST(a_tree_is_listed)
-{
-	int ends[2];
-	pid_t grandchild;
-	pid_t list[4];
-	pid_t pid = family_of_two(ends, &grandchild);
-
-	ck_assert_uint_eq(process_tree(pid, list, 4), 2);
-	ck_assert_int_eq(list[0], pid);
-	ck_assert_int_eq(list[1], grandchild);
-	ck_assert_uint_eq(process_tree(pid, list, 1), 1);
-	ck_assert_uint_eq(process_tree(grandchild, list, 4), 1);
-	(void)close(ends[1]);
-	(void)waitpid(pid, NULL, 0);
-}
-
 TEST(whose_it_is_is_found_in_the_whole_tree)
 {
 	int pair[2];
 	int ends[2];
 	uint64_t inodes[3] = {0};
 	pid_t grandchild;
+	pid_t list[4];
 	pid_t pid;
 	bool denied = false;
 	struct otherend_place place = {0};
@@ -101,6 +84,11 @@ TEST(whose_it_is_is_found_in_the_whole_tree)
 	inodes[1] = inode_of(pair[0]);
 	pid = family_of_two(ends, &grandchild);
 	(void)close(pair[0]);
+	ck_assert_uint_eq(process_tree(pid, list, 4), 2);
+	ck_assert_int_eq(list[0], pid);
+	ck_assert_int_eq(list[1], grandchild);
+	ck_assert_uint_eq(process_tree(pid, list, 1), 1);
+	ck_assert_uint_eq(process_tree(grandchild, list, 4), 1);
 	ck_assert_uint_eq(otherend_held(pid, true, inodes, 3, NSEC_NEVER,
 				  &place, &denied),
 		2);

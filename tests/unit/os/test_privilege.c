@@ -5,9 +5,7 @@
 #include "os/descriptors.h"
 #include "os/privilege.h"
 
-#include <grp.h>
 #include <linux/capability.h>
-#include <pwd.h>
 #include <sys/syscall.h>
 
 static struct error err;

@@ -3,7 +3,6 @@
 
 #include "os/socket/reuseport.h"
 #include "os/socket/sockdiag.h"
-#include "os/socket/socket_options.h"
 
 #include <netinet/tcp.h>
 

@@ -5,7 +5,6 @@
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 
-#include <arpa/inet.h>
 #include <grp.h>
 #include <netinet/tcp.h>
 

@@ -4,7 +4,6 @@
 #include "os/fdpass.h"
 #include "os/socket/socket_key.h"
 
-#include <arpa/inet.h>
 #include <net/if.h>
 #include <sched.h>
 

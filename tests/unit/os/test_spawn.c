@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "os/process.h"
 
-#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>

@@ -48,28 +48,6 @@ static void run_and_expect_trap(struct spawn_plan *plan)
 
 FIXTURE(set_up, NULL)
 
-NATIVE_TEST(the_calls_of_the_program_wait_for_us)
-{
-	static const char *const argv[] = {"bind", "--bind", NULL};
-	struct spawn_plan plan = trap_plan();
-	struct spawn_failure failure;
-	struct seccomp_notice n;
-	struct pidfd_end end;
-	pid_t pid;
-	int pidfd;
-
-	plan.argv = (char *const *)(uintptr_t)argv;
-	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-	ck_assert(os_is_readable(trap.fd, 20000));
-	ck_assert_int_eq(seccomp_receive(trap.fd, &n), 1);
-	ck_assert_int_eq(n.call, SECCOMP_BIND);
-	ck_assert_int_eq(n.tid, pid);
-	seccomp_answer(trap.fd, n.id, EXDEV);
-	end = os_wait(pidfd);
-	ck_assert(!end.signalled);
-	ck_assert_int_eq(end.code, EXDEV);
-}
-
 NATIVE_TEST(only_without_privilege_it_takes_no_new_privs)
 {
 	struct spawn_plan plan = trap_plan();
@@ -115,28 +93,6 @@ NATIVE_TEST(the_channel_may_stand_where_targets_are)
 	run_and_expect_trap(&plan);
 	ck_assert_str_eq(os_field(out, "fds"),
 		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
-}
-
-/* The child shares our table then, and takes what it needs with it. */
-NATIVE_TEST(among_many_descriptors_it_comes_all_the_same)
-{
-	struct spawn_plan plan = trap_plan();
-	unsigned before;
-
-	os_limit_descriptors(4000);
-	run_and_expect_trap(&plan);
-	for (int i = 0; i < 900; i++)
-		ck_assert_int_ne(fcntl(2, F_DUPFD_CLOEXEC, 3), -1);
-	for (int i = 0; i < 2; i++) {
-		trap.channel[i] = fcntl(trap.channel[i], F_DUPFD_CLOEXEC, 700);
-		ck_assert_int_ne(trap.channel[i], -1);
-	}
-	before = os_open_count();
-	for (int i = 0; i < 3; i++) {
-		run_and_expect_trap(&plan);
-		ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
-		ck_assert_uint_eq(os_open_count(), before);
-	}
 }
 
 /* What is one's and what another's, of those that are made together. */

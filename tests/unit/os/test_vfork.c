@@ -7,7 +7,6 @@
 
 #include <grp.h>
 #include <linux/capability.h>
-#include <stdint.h>
 #include <time.h>
 
 /* Deeds that are ended in the midst have no arrays: AddressSanitizer would take
