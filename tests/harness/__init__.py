@@ -8,7 +8,7 @@ import pytest
 
 from .control import Closed, Control, Object, Refused
 from .instance import (DIE, HEAR, NAP, NOTIFY, PLAIN, PROGRAM, RUDE, SERVE, UNWELL, Instance,
-                       born, cluster, fixture, inside, launch, leak, nclust, numbers, section,
+                       born, cluster, fixture, inside, is_refused, launch, leak, nclust, numbers, section,
                        server, start, variant)
 from .lab import (BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command, descriptors,
                   environment, freeze, is_alive, is_gone, is_stopped, kill, lines, living, need,

@@ -202,6 +202,20 @@ class Instance:
     def log(self):
         return lab.read(self.log_path)
 
+    # ---- what is often done ----
+
+    def reborn(self, slot=0, cluster=None):
+        """Kill the worker of that slot: the pid of its successor, which is ready."""
+        since, where = self.mark(), {"cluster": cluster} if cluster else {}
+        lab.kill(self.worker(slot, cluster).pid)
+        return self.event("ready", since=since, slot=slot, **where).pid
+
+    def reload(self, ini=None):
+        """With that file, if there is one: what it says."""
+        if ini is not None:
+            lab.write(f"{self.name}.ini", textwrap.dedent(ini))
+        return self.call("reload").get("text")
+
     # ---- waiting ----
 
     def wait(self, holds, what=""):
@@ -373,6 +387,13 @@ def section(name, command, *lines, workers=2, ready="notify"):
     """Of a configuration file: a cluster."""
     return "\n".join((f"[cluster:{name}]", f"command = {command}", f"workers = {workers}",
                       f"ready = {ready}", *lines, ""))
+
+
+def is_refused(match, call, *args, **params):
+    """`is_refused("exit 3", it.call, "restart")`: the error."""
+    with pytest.raises(Refused, match=match) as error:
+        call(*args, **params)
+    return error.value
 
 
 def numbers(text, pattern):

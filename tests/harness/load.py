@@ -40,6 +40,11 @@ class Load:
         lab.wait(lambda: self.process.poll() is not None, "the end of a load")
         return self.counts(self.last())
 
+    def loses_nothing(self):
+        """End it: all that was asked has been answered."""
+        got = self.end()
+        assert got.answered > 0 and (got.refused, got.lost, got.late) == (0, 0, 0)
+
     def counts(self, line):
         print(line)
         return Object((name, int(n)) for name, n in re.findall(r"(\w+)=(\d+)", line))

@@ -64,8 +64,7 @@ def test_a_reload_reads_the_included_files_again_and_an_upgrade_knows_them():
 def test_a_worker_that_is_started_anew_has_its_slots_number_again():
     it = leak("-n 2 --threads 2 --env PORT={slot+8000} --env JAVA_TOOL_OPTIONS=-Dx={slot}")
     os.unlink("born/1")
-    kill(it.worker(1).pid)
-    it.event("ready", n=3)
+    it.reborn(1)
     assert born(1).env.PORT == "8001"
     assert born(1).env.JAVA_TOOL_OPTIONS == "-Dx=1 -XX:ActiveProcessorCount=2"
 

@@ -30,8 +30,7 @@ def test_one_that_listens_and_ends_soon_after_is_noticed_before_an_old_one_goes(
     assert "the first new worker is ready, watching it for 20s" in it.event("baking").text
     assert set(before) < set(it.pids())
     Gate("die").open()
-    with pytest.raises(Refused, match=f"failed: it.0: exit 3 after .*{KEEP}"):
-        answer()
+    is_refused(f"failed: it.0: exit 3 after .*{KEEP}", answer)
     assert is_as_before(it, before) and gen() == 1
 
 
@@ -106,14 +105,12 @@ def test_a_release_that_ends_or_stays_between_its_two_ports_changes_nothing_but_
     it.event("started", 3)
     write("go.new", "os._exit(1)")
     os.rename("go.new", "go")
-    with pytest.raises(Refused, match=f"failed: it.0: exit 1 after .*{KEEP}"):
-        answer()
+    is_refused(f"failed: it.0: exit 1 after .*{KEEP}", answer)
     assert is_as_before(it, before)
     write("go", "threading.Event().wait()")
     answer = it.begin("restart")
     waits_in_vain(it, 4)
-    with pytest.raises(Refused, match="does not listen on tcp:127.0.0.1:8000, unlike generation"):
-        answer()
+    is_refused("does not listen on tcp:127.0.0.1:8000, unlike generation", answer)
     assert is_as_before(it, before) and get().pid in before
     for n, how in ((5, {"drop_ports": True}), (7, {})):  # then it is not waited for any more
         answer = it.begin("restart", **how)
@@ -132,12 +129,9 @@ def test_a_release_that_calls_no_listen_as_it_takes_a_socket_is_ready_by_waiting
 
     it = cluster(ini=ini("bind"))
     for way in "accept", "thread", "poll", "bind", "select", "epoll":
-        write("it.ini", ini(way))
-        it.call("reload")
+        it.reload(ini(way))
         assert get().body == way
-        since = it.mark()
-        kill(it.worker().pid)
-        it.event("ready", since=since)
+        it.reborn()
     write("it.ini", ini("idle"))  # it leaves the socket alone
     it.verb("reload").fails(1)
     assert get().body == "epoll"
@@ -181,8 +175,7 @@ LATE = r"it: restart failed .* s after it was done: it.1: exit 1 after .*; "
 def test_a_reload_whose_second_worker_ends_soon_after_goes_back(upgraded):
     tell()
     it = cluster(ini=release(True, "shared-memory = 64k", "listen = 8001"))
-    write("it.ini", release(False))
-    it.call("reload")
+    it.reload(release(False))
     assert are(it, "bad") and it.cluster().shared_memory is None and not listens(8001)
     if upgraded:
         it.call("upgrade")
@@ -228,9 +221,7 @@ def test_a_restart_has_nothing_to_go_back_to_and_says_so():
         "rollout-done", "rollout-failed"]
     # who is in a hurry has not failed a restart
     it.verb("restart", "--bake", 0).ok()
-    since = it.mark()
-    kill(it.worker(1).pid)
-    it.event("ready", since=since, slot=1)
+    it.reborn(1)
     assert it.cluster().failed_restart is None
 
 
@@ -246,5 +237,4 @@ def test_a_verb_that_waits_for_another_cluster_yet_has_failed():
     it.event("rollout-failed", cluster="it")
     assert it.cluster("slow").rollout.id == 1
     Gate("go").open()
-    with pytest.raises(Refused, match="it: restart failed .* s after it was done: it.1"):
-        answer()
+    is_refused("it: restart failed .* s after it was done: it.1", answer)

@@ -33,8 +33,7 @@ def reload(kind):
     it = cluster(ini=ini % 0)
     loads = kind.ask()
     for n in (1, 2):
-        write("it.ini", ini % n)
-        it.call("reload")
+        it.reload(ini % n)
         assert [environment(p)["DEPLOY"] for p in it.pids()] == [str(n)] * 2
     loads.end()
     return it
@@ -170,8 +169,7 @@ def test_a_broken_deploy_changes_nothing_and_a_good_one_succeeds_after_it(what):
     if "never" in what:
         it.event("started", n=3)
         it.advance(61, step=0.9)
-    with pytest.raises(Refused, match=says):
-        answer()
+    is_refused(says, answer)
     assert it.cluster().generation == 1
     wait(lambda: it.pids() == before)
     deploy(f"exec {server}")

@@ -68,8 +68,7 @@ def test_a_release_that_fails_midway_is_taken_back_and_nothing_is_lost():
     it = cluster(POLL, program)
     load = Loads(options="--rate 100 --path /slow")
     write("bad", "")
-    with pytest.raises(Refused, match="exit 3"):
-        it.call("restart")
+    is_refused("exit 3", it.call, "restart")
     # both sockets outlive an upgrade, and each worker has its own
     wait(lambda: count(it) == (2, 2))
     it.call("upgrade")
@@ -137,8 +136,7 @@ def test_a_canary_dies_and_what_waited_for_it_is_answered_by_others(workers, und
     if how:  # it has its own socket, and takes nothing
         wait(lambda: queued() > 2)
     kill(canary.pid)
-    with pytest.raises(Refused, match="SIGKILL"):
-        reload()
+    is_refused("SIGKILL", reload)
     one_is_left(it)
     load.end()
     assert it.cluster().ready == workers
@@ -151,8 +149,7 @@ def test_so_it_is_in_the_midst_of_another_rollout():
     answer = held.it.begin("restart", canary=1, bake=600)
     canary = held.it.event("ready", generation=3)
     kill(canary.pid)
-    with pytest.raises(Refused, match="SIGKILL"):
-        answer()
+    is_refused("SIGKILL", answer)
     os.unlink("bad")
     again = held.it.begin("restart")  # until then there may be two sockets
     held.end()
@@ -171,8 +168,7 @@ def test_a_canary_like_which_all_others_would_die_no_worker_is_risked_for_it():
     canary = it.event("ready", generation=2)
     wait(lambda: queued() > 2)
     kill(canary.pid)
-    with pytest.raises(Refused, match="SIGKILL"):
-        answer()
+    is_refused("SIGKILL", answer)
     it.advance(11, step=0.5)
     one_is_left(it)
     got = load.end()

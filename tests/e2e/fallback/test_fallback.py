@@ -386,8 +386,7 @@ def test_a_cluster_of_node_its_port_answers_when_all_are_dead():
     it = cluster(f"-n 1 {HELD} --ready listen --backoff-min 1h --backoff-max 1h", "node", write(
         "app.js", "require('http').createServer((q, r) => r.end('x')).listen(8000)"))
     is_well()
-    kill(it.worker().pid)  # this death is forgiven
-    it.event("ready", n=2)
+    it.reborn()  # this death is forgiven
     is_well()
     kill(it.worker().pid)
     it.event("fallback")
@@ -463,8 +462,7 @@ def test_a_reload_gives_up_an_address_while_its_clients_are_answered():
     it.call("reload", no_wait=True)
     wait(lambda: it.cluster().name == "shop")
     is_503(port=8001)
-    write("it.ini", "[cluster:nap]" + read("it.ini").partition("[cluster:nap]")[2])
-    it.call("reload")
+    it.reload("[cluster:nap]" + read("it.ini").partition("[cluster:nap]")[2])
     wait(lambda: not listens(8001))
 
 

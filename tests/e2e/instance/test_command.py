@@ -42,14 +42,10 @@ def test_under_load_it_is_kept_by_restarts_and_deaths_and_shown_with_its_origin(
     assert runs(it) == {"2"} and not set(before) & set(it.pids())
     restart(it, 1).ok()  # back by hand: the file's own again
     assert configured(it) == of_the_file()
-    got = load.end()
-    assert got.answered > 0
-    assert (got.refused, got.lost, got.late) == (0, 0, 0)
+    load.loses_nothing()
 
     restart(it, 2).ok()
-    since = it.mark()
-    kill(it.worker().pid)
-    it.event("ready", since=since, slot=0)
+    it.reborn()
     assert runs(it) == {"2"}
 
 
@@ -114,8 +110,7 @@ def test_of_the_command_line_and_words_that_shells_take_apart():
     it.event("rollout-done", 3)
     assert it.cluster().command == odd
     assert [line.split()[-1] for line in lines("x y;z ' \" \\ it")].count("start") == 3
-    with pytest.raises(Refused, match="'{fd:x}' names no listener"):
-        it.call("restart", command=[HEAR, "a {fd:x} b"])
+    is_refused("'{fd:x}' names no listener", it.call, "restart", command=[HEAR, "a {fd:x} b"])
 
 
 def test_what_it_cannot_be_given_to_is_refused_and_nothing_changes():

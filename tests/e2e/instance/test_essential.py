@@ -26,8 +26,7 @@ def test_nclust_ends_with_the_status_of_its_essential_cluster_the_others_gracefu
 
 def test_a_reload_makes_one_essential_and_an_upgrade_keeps_that():
     it = cluster(ini=ini(9, "restart = never"))
-    write("it.ini", ini(9, "restart = never", "essential = yes"))
-    it.call("reload")
+    it.reload(ini(9, "restart = never", "essential = yes"))
     it.call("upgrade")
     Gate("end").open()
     assert it.exit() == 9

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """nclust under a service manager: what that is told, and sockets that it hands over."""
 import fcntl
-import json
 import re
 import socket
 import struct
@@ -67,8 +66,7 @@ def test_ready_is_told_once_all_are_and_the_status_follows():
     Gate("api").open()
     assert "STATUS=web: 2 of 2 ready, api: 1 of 1 ready" in manager.wait("READY=1")
 
-    kill(it.worker(0, "web").pid)  # a worker's death is not the service's
-    it.event("ready", n=3, cluster="web")
+    it.reborn(0, "web")  # a worker's death is not the service's
     it.call("scale", target="api", count=2)
     manager.wait("api: 2 of 2 ready")
     assert manager.states() == ["READY=1"]

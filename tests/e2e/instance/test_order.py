@@ -58,8 +58,7 @@ def test_it_starts_when_those_it_is_after_are_ready_and_stops_before_them_over_u
     Gate("cache").open()
     pid = it.event("ready", cluster="web").pid
     assert waits_for(it, "web") is None
-    kill(it.worker(cluster="db").pid)  # a dependency that ends later stops nobody
-    it.event("ready", 2, cluster="db")
+    it.reborn(cluster="db")  # a dependency that ends later stops nobody
     assert it.pids("web") == [pid]
     it.call("upgrade")
     told = stops(it, "web", "cache", "db")
@@ -138,11 +137,9 @@ def test_a_reload_brings_one_that_waits_and_removes_in_order():
     write("it.ini", gated("db") + one("web", HEARS))
     it.call("reload", no_wait=True)
     it.event("ready", cluster="web")
-    write("it.ini", one("other", HEARS) + one("cache", HEARS) + one("web", HEARS, "after = cache"))
-    it.call("reload")
+    it.reload(one("other", HEARS) + one("cache", HEARS) + one("web", HEARS, "after = cache"))
     told = stops(it, "web", "cache")
-    write("it.ini", one("other", HEARS))
-    it.call("reload")
+    it.reload(one("other", HEARS))
     assert told() == ["web", "cache"]
 
 

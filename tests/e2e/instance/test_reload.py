@@ -74,8 +74,7 @@ def test_a_new_address_is_served_and_the_old_one_until_then():
     it = cluster(ini=ini("listen = 8000", command=f"{SERVE} --notify"))
     load = Clients()
     reload(it, "listen = 8000", "listen = 8001", command=f"{SERVE} --notify")
-    got = load.end()
-    assert got.answered > 0 and (got.refused, got.lost, got.late) == (0, 0, 0)
+    load.loses_nothing()
     reload(it, "listen = 8001", command=f"{SERVE} --notify")
     assert get(port=8001).pid
     assert not listens(8000)
@@ -85,8 +84,7 @@ def test_the_log_level_and_a_cluster_that_had_given_up():
     it = start(ini=ini("give-up = 2/1m", "backoff-min = 1ms", "backoff-max = 1ms", command=DIE)
                + ini(name="other"))
     it.event("gave-up")
-    write("it.ini", "[nclust]\nlog-level = debug\n" + ini("give-up = 2/1m") + ini(name="other"))
-    it.call("reload")
+    it.reload("[nclust]\nlog-level = debug\n" + ini("give-up = 2/1m") + ini(name="other"))
     it.wait_ready()
     kill(it.pid, signal.SIGWINCH)
     it.logged("received SIGWINCH")
@@ -132,9 +130,7 @@ def test_after_a_roll_that_fails_half_way_the_settings_of_before_hold_and_the_fi
         c = it.cluster()
         assert (c.state, c.ready, c.command[0]) == ("running", 2, HEAR)
         assert [command(pid) for pid in it.pids()] == [HEARS] * 2
-    since = it.mark()
-    kill(it.worker().pid)
-    pid = it.event("ready", since=since, slot=0).pid
+    pid = it.reborn()
     assert command(pid) == HEARS and os.readlink(f"/proc/{pid}/cwd") == path()
     assert reload(it) == "web: no change"
 
@@ -155,8 +151,7 @@ def test_a_name_service_that_does_not_answer_holds_up_the_reload_alone():
     assert it.cluster().generation == 2
     assert "stop-timeout = 1s" not in it.call("config").ini
     it.advance(5.1)
-    with pytest.raises(Refused, match="not read within 5 s: .*name service"):
-        answer()
+    is_refused("not read within 5 s: .*name service", answer)
     run("umount", "--lazy", "/etc/passwd").ok()
     assert "stop-timeout" in it.call("reload").text
 

@@ -36,8 +36,7 @@ def is_now(it, name, old):
     (c,) = it.status().clusters
     assert (c.name, c.ready, len(c.workers)) == (name, 2, 2)
     assert knows(it, name)
-    with pytest.raises(Refused, match=f"no cluster '{old}'"):
-        it.call("status", target=old)
+    is_refused(f"no cluster '{old}'", it.call, "status", target=old)
 
 
 def knows(it, name):
@@ -61,8 +60,7 @@ class Load(Steady):
         super().__init__(at[0], *at[1:], "--rate", 60)
 
     def over(self):
-        got = self.end()
-        assert got.answered > 0 and (got.lost, got.refused) == (0, 0)
+        self.loses_nothing()
 
 
 @pytest.mark.parametrize("at, listen, command, ready", (

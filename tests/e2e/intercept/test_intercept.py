@@ -190,8 +190,7 @@ def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
         """)
     was = it.cluster().listeners[0]
     assert was.learned
-    write("it.ini", f"{read('it.ini')}\nlisten = 127.0.0.1:{PORT}, backlog=77\n")
-    it.call("reload")
+    it.reload(f"{read('it.ini')}\nlisten = 127.0.0.1:{PORT}, backlog=77\n")
     both_answer(it)
     now, = it.cluster().listeners
     assert (now.learned, now.address, now.inode) == (False, was.address, was.inode)
@@ -311,8 +310,7 @@ def test_a_port_that_nobody_uses_makes_way_for_another_bind_and_goes_with_the_la
     it = cluster("-n 1 --drain off", "sh", "-c", 'exec "$0" 8000 $(cat how)', PLAIN, clock=True)
     assert learned(it) == [f"tcp:0.0.0.0:{PORT}"]
     write("how", "--loopback")
-    kill(it.worker().pid)
-    pid = it.event("ready", n=2).pid
+    pid = it.reborn()
     assert get().pid == pid
     assert learned(it) == [f"tcp:127.0.0.1:{PORT}"]
     assert not it.says("cannot bind")

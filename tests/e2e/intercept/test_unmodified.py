@@ -194,8 +194,7 @@ def test_php_cgi_as_a_fastcgi_server_on_descriptor_0():
     it = cluster(f"-n 2 -l 127.0.0.1:{PORT} --pass stdin --ready alive:1ms", "php-cgi")
     life = FastCgi(it, addresses=0)
     life.both_answer()
-    kill(it.worker(0).pid)
-    it.event("ready", slot=0, n=2)
+    it.reborn(0)
     it.call("restart")
     life.both_answer()
     life.more_and_fewer()
@@ -269,8 +268,7 @@ def test_one_worker_needs_nothing_of_it_and_keeps_serving_when_a_restart_fails()
     it.advance(1.1)
     it.wait_ready()
     pid = it.worker().pid
-    with pytest.raises(Refused, match="in use"):
-        it.call("restart")
+    is_refused("in use", it.call, "restart")
     assert get().pid == it.worker().pid == pid
 
 

@@ -185,8 +185,7 @@ def test_a_reader_that_has_gone_stops_nobody(log):
     say("go")
     it.logged("nobody reads the workers' output: it is dropped")
     wait(lambda: "pipe_read" in read(f"/proc/{it.worker().pid}/wchan"))
-    kill(it.worker().pid)
-    it.event("ready", n=2)
+    it.reborn()
 
 
 @pytest.mark.parametrize("reads", (True, False))

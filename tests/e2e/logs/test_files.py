@@ -477,8 +477,7 @@ def stop_opener(it):
 def test_a_file_that_comes_after_a_reload_by_then_in_another_place_is_not_taken():
     it = says(ini=ini(f"file:{WEB} file:other", REOPENS))
     opener = stop_opener(it)
-    write("it.ini", ini(f"file:other file:{WEB}", REOPENS))
-    it.call("reload")
+    it.reload(ini(f"file:other file:{WEB}", REOPENS))
     kill(opener, SIGCONT)
     wait_gone(opener)
     say("one")

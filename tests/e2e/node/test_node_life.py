@@ -59,7 +59,7 @@ def test_replaced_under_requests_on_kept_connections_none_is_lost(balance):
                   "--path", "/:9", "--path", "/?ms=100:1")
     it.call("restart")
     it.call("restart")
-    assert load.end().lost == 0
+    load.loses_nothing()
     ends_cleanly(it)
     # those that are idle Node would close as it is told, also where a request is on its way
     assert re.findall("told with .*", it.log()) == 6 * ["told with 0 connections"]
@@ -74,8 +74,7 @@ def test_an_upgrade_under_requests_same_workers_and_none_is_lost(balance):
     for _ in range(2):
         it.call("upgrade")
         load.more()
-    got = load.end()
-    assert (got.refused, got.lost, got.late) == (0, 0, 0)
+    load.loses_nothing()
     assert it.pids() == pids
     before = {get().part("worker") for _ in range(20)}
     it.call("restart")  # they are replaced by others, whose numbers nobody had
@@ -210,8 +209,7 @@ def the_good_is_well(it):
     load.more()
     it.call("restart", target="good")
     load.more()
-    got = load.end()
-    assert (got.refused, got.lost, got.late) == (0, 0, 0)
+    load.loses_nothing()
     assert [w.restarts for w in it.workers("good")] == [0, 0]
     peak = int(re.search(r"VmHWM:\s+(\d+)", read(f"/proc/{it.pid}/status")).group(1))
     assert lab.SANITIZED or peak < 16384

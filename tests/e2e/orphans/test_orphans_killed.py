@@ -53,7 +53,7 @@ def test_killed_as_it_takes_over(part):
         it = kept(OPTIONS)
         assert it.pids() == pids and sorted(pids) == serving(), moment
         it.kill()
-    assert load.end().lost == 0
+    load.loses_nothing()
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -96,7 +96,7 @@ def test_killed_in_the_midst_of(verb, part):
         wait(lambda: sorted(it.pids()) == serving())
         assert len(serving()) == 3, moment
         assert verb == "restart" or it.pids() == pids, moment
-    assert load.end().lost == 0
+    load.loses_nothing()
 
 
 @pytest.mark.parametrize("when", ("before", "after"))
@@ -145,7 +145,7 @@ def test_of_five_that_take_over_at_once_one_wins_and_nobody_starts_others():
     kill(first.pid, SIGCONT)
     first.wait_there().wait_ready()
     assert first.pids() == pids and len(serving()) == 3
-    assert load.end().lost == 0
+    load.loses_nothing()
 
 
 def test_five_start_at_once_where_one_was_killed():

@@ -142,11 +142,9 @@ def test_without_an_address_there_is_nothing_to_wake_by_a_worker_stays():
     for _ in range(5):
         it.advance(600)
     assert it.cluster().ready == 1
-    write("it.ini", ini + "listen = 8000\n")
-    it.call("reload")
+    it.reload(ini + "listen = 8000\n")
     until(it, lambda: wanted(it) == 0, 300)
-    write("it.ini", ini)
-    it.call("reload")
+    it.reload(ini)
     until(it, lambda: it.cluster().ready == 1)
 
 
@@ -158,8 +156,7 @@ def test_a_scale_by_hand_holds_until_a_reload_in_which_the_number_has_changed():
     it = start(ini=ini("0..3"), clock=True)
     it.call("scale", count=2)
     assert it.cluster().autoscale.by_hand
-    write("it.ini", ini("0..3", "idle-after = 1m"))
-    it.call("reload")
+    it.reload(ini("0..3", "idle-after = 1m"))
     for _ in range(5):
         it.advance(100)
     assert wanted(it) == 2
@@ -168,8 +165,7 @@ def test_a_scale_by_hand_holds_until_a_reload_in_which_the_number_has_changed():
     wait(lambda: queued() == 1)
     it.advance(10)
     assert wanted(it) == 0
-    write("it.ini", ini("1..4"))
-    it.call("reload")
+    it.reload(ini("1..4"))
     auto = it.cluster().autoscale
     assert (auto.min, auto.max, auto.by_hand) == (1, 4, False)
     assert request.answer().pid

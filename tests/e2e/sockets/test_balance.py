@@ -193,8 +193,7 @@ def test_without_rights_what_waits_for_a_dead_worker_is_for_its_successor():
     it = spread("-n 3 -l 8000", *BLOCKING, "--start", gate, under=needs_no_right())
     freeze(*it.pids())
     requests = [Request() for _ in range(30)]
-    kill(it.worker(1).pid)
-    it.event("ready", slot=1, n=2)
+    it.reborn(1)
     thaw(it.worker(0).pid, it.worker(2).pid)
     assert {request.answer().slot for request in requests} == {0, 1, 2}
 
@@ -203,8 +202,7 @@ def test_killed_again_and_again_only_what_a_worker_had_accepted_is_lost():
     it = spread("-n 3 --backoff-min 1ms --backoff-max 10ms", *BLOCKING, PORT)
     load = Clients()
     for n in range(9):
-        kill(it.worker(n % 3).pid)
-        it.event("ready", slot=n % 3, n=2 + n // 3)
+        it.reborn(n % 3)
     got = load.end()
     assert got.answered > 0
     assert (got.refused, got.late) == (0, 0)
@@ -233,9 +231,7 @@ def test_restart_upgrade_and_scale_lose_nothing(kind):
     it.call("scale", count=1)
     it.call("scale", count=3)
     it.call("restart")
-    got = load.end()
-    assert got.answered > 0
-    assert got.lost == 0
+    load.loses_nothing()
     wait(lambda: listening() == 3)
 
 
@@ -251,8 +247,7 @@ def test_sockets_come_and_go_under_load_and_no_client_has_to_ask_twice():
     load = Steady(PORT, "--rate", 1000)
     for _ in range(3):
         it.call("restart")
-    got = load.end()
-    assert got.lost == 0
+    load.loses_nothing()
     assert repeated() == 0
 
 
@@ -265,8 +260,7 @@ def test_a_reload_changes_the_way_there_and_back_and_loses_nothing(how):
                 f"bake = 0s\nbalance = {way}\n")
 
     def change(way):
-        write("it.ini", ini(way))
-        it.call("reload")
+        it.reload(ini(way))
         assert it.cluster().balance == way
 
     it = cluster(ini=ini("share"))
@@ -277,9 +271,7 @@ def test_a_reload_changes_the_way_there_and_back_and_loses_nothing(how):
     change("rr")
     it.call("upgrade")
     change("share")
-    got = load.end()
-    assert got.answered > 0
-    assert got.lost == 0
+    load.loses_nothing()
     wait(lambda: listening() == 1)
 
 
@@ -300,8 +292,7 @@ def test_nclust_is_killed_and_the_next_one_has_the_sockets_of_all():
     it = spread(options, *BLOCKING)
     assert listening() == 3
     for slot in range(3):
-        kill(it.worker(slot).pid)
-        it.event("ready", slot=slot)
+        it.reborn(slot)
     it.call("restart")
     got = load.end()
     assert got.refused == 0
@@ -371,8 +362,7 @@ def test_udp_each_worker_has_a_socket_and_each_flow_stays_in_its_slot():
     assert len(sockets(port=PORT, kind="udp")) == 3
     flows = Flows()
     before = wait(flows.settled)
-    kill(it.worker(1).pid)
-    it.event("ready", slot=1, n=2)
+    it.reborn(1)
     wait(lambda: flows.slots() == before)
     for change in ("restart", "upgrade", "restart"):
         it.call(change)

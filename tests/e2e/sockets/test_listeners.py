@@ -258,8 +258,7 @@ def test_unix_sockets_for_datagrams_and_packets_serve_whatever_comes(kind):
     it.call("restart")
     assert not set(before) & set(it.pids())
     assert ask(kind, at) in it.pids()
-    kill(it.worker(0).pid)
-    it.event("ready", slot=0, n=3)
+    it.reborn(0)
     assert ask(kind, at) in it.pids()
     before, was = it.pids(), inode("s")
     it.call("upgrade")
@@ -284,8 +283,7 @@ def test_unix_seqpacket_a_reload_and_orphans_keep_go_on_with_it():
         """
     it = cluster(ini=ini)
     old = it.worker().pid
-    write("it.ini", f"{read('it.ini')}env = A=1\n")
-    it.call("reload")
+    it.reload(f"{read('it.ini')}env = A=1\n")
     new = it.worker().pid
     assert new != old
     assert ask("seqpacket", "\0name") == new

@@ -147,8 +147,7 @@ def test_what_was_given_to_the_first_workers_is_given_to_the_next_ones():
     first = born()
     os.unlink("env")
     it.call("upgrade")
-    kill(it.worker().pid)
-    it.event("ready", n=2)
+    it.reborn()
     second = born()
     assert second.env["FROM_FILE"] == "once" and second.env["A"] == "x y"
     assert second.env["OF_CALLER"] == "two words"

@@ -146,8 +146,7 @@ def test_a_reload_adds_it_moves_it_and_takes_it_away_in_vain_all_stays():
     assert it.roles("web") == []
 
     def reload(*options):
-        write("it.ini", ini(*options))
-        it.call("reload")
+        it.reload(ini(*options))
 
     reload(f"agent = unix:{path('agent')}")
     assert line("agent") == UP
@@ -172,8 +171,7 @@ def test_a_drain_waits_until_an_agents_client_has_heard_of_it():
     late = it.begin("drain", timeout=3)
     it.event("host-drained")
     it.advance(3.1)
-    with pytest.raises(Refused, match="not empty after 3.*: agent.* has not asked since"):
-        late()
+    is_refused("not empty after 3.*: agent.* has not asked since", late)
     drained = it.begin("drain")
     assert line() == "drain\n"
     lab.clock.flow()

@@ -65,8 +65,7 @@ def test_what_happens_is_counted_also_through_an_upgrade():
     it = web("--drain off", *NAP)
     assert metrics()['nclust_starts_total{cluster="it"}'] == 2
     assert metrics()['nclust_ready_seconds_count{cluster="it"}'] == 2
-    kill(it.worker().pid)
-    it.event("ready", slot=0, n=2)
+    it.reborn()
     it.call("restart")
     it.call("upgrade")
     it.call("scale", count=1)

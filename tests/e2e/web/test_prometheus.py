@@ -97,8 +97,7 @@ scrape_configs:
     assert len(value("nclust_listener_queue_limit > 0")) == 1
 
     for n in range(8):
-        kill(it.worker(0).pid)
-        it.event("ready", slot=0, n=n + 2)
+        it.reborn(0)
     wait(lambda: "NclustWorkersCrash" in firing())
     assert not firing() & {"NclustAway", "NclustQueueNearLimit"}
 

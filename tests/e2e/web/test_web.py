@@ -152,8 +152,7 @@ def test_a_reload_moves_it_where_that_cannot_be_all_stays():
     worker, pid = it.worker().pid, it.role("web")
 
     def reload(*options):
-        write("it.ini", ini(*options))
-        it.call("reload")
+        it.reload(ini(*options))
 
     reload(f"http = {WEB}")
     with socket.create_server(("127.0.0.1", 9001)):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Each block of nclust-guide(7) is run as it stands there, section by section: only the half
 minute of a canary is shorter.  docker and systemd are played (servers/guide.bash)."""
-import json
 import re
 import shutil
 

@@ -229,8 +229,7 @@ def test_directories_that_are_held_at_the_end():
 def test_directories_that_are_held_a_reload_and_a_lost_control_socket():
     it = listing()
     edit("it.ini", "sockets/s", "sockets/t")
-    with pytest.raises(Refused, match="another process holds it"):
-        it.call("reload")
+    is_refused("another process holds it", it.call, "reload")
     os.unlink("run/it/control")
     wait(lambda: os.path.exists("run/it/control"))
     edit("it.ini", f"listen = unix:{path('sockets/t')}", "")

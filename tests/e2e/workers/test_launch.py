@@ -119,13 +119,11 @@ def test_descriptors_that_the_caller_left_open_reach_neither_workers_nor_nclust(
 
 def test_nothing_of_nclusts_own_leaks_whatever_a_worker_is_born_for():
     it = leak(f"-n 2 -l 8000 --pidfile {path('pid')} --log prefix")
-    kill(it.worker(0).pid)
-    it.event("ready", slot=0, n=2)
+    it.reborn(0)
     it.call("scale", count=150)
     for slot in (0, 1, 2, 50, 100, 149):
         assert numbers_of(slot) == [0, 1, 2, 3]
-    kill(it.worker(149).pid)  # a slot whose number is above those of descriptors
-    it.event("ready", slot=149, n=2)
+    it.reborn(149)  # a slot whose number is above those of descriptors
     assert numbers_of(149) == [0, 1, 2, 3]
     it.call("scale", count=2)
     it.call("restart")

@@ -130,8 +130,7 @@ def test_groups_go_with_their_workers_also_those_in_which_something_is_left(make
         left.append(begin_program(*NAP))
         put_into(f"{old}/a/b", left[-1].pid)
     assert len(group.left()) == 8
-    kill(it.worker(0).pid)
-    it.event("ready", slot=0, n=2)
+    it.reborn(0)
     wait_removed(olds[0])
     wait_gone(left[0].pid)
     it.call("scale", count=1)
@@ -231,15 +230,13 @@ def test_a_reload_with_another_limit_or_name_replaces_the_workers_and_their_grou
     for old, new, limit, name in (("pids-max = 40", "pids-max = 50", "50", "a"),
                                   ("cluster:a", "cluster:b", "50", "b")):
         before = [group.of(pid) for pid in it.pids()]
-        write("it.ini", read("it.ini").replace(old, new))
-        it.call("reload")
+        it.reload(read("it.ini").replace(old, new))
         wait_removed(*before)
         for pid in it.pids():
             assert f"nclust@it@{name}/" in group.of(pid)
             assert group.limit("pids-max", pid) == limit
         assert len(group.left()) == 2
-    write("it.ini", read("it.ini").replace("pids-max = 50", ""))
-    it.call("reload")
+    it.reload(read("it.ini").replace("pids-max = 50", ""))
     wait(lambda: group.left() == [])
     assert not it.says("has left its cgroup")
 

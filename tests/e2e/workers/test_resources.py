@@ -79,8 +79,7 @@ def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins()
     it.verb("status").ok()
     it.reconnect()  # the places of those that have been idle longest were taken
     for slot in range(3):
-        kill(it.worker(slot).pid)
-        it.event("ready", slot=slot, n=2)
+        it.reborn(slot)
     before = it.status().process.turns
     for _ in range(50):
         now = it.status().process.turns
@@ -96,8 +95,7 @@ def test_no_descriptor_left_for_another_worker_is_told_and_tried_again():
     it.wait(lambda: it.cluster().ready >= 5)
     it.call("scale", count=3)
     assert (it.cluster().ready, len(it.workers())) == (3, 3)
-    kill(it.worker(1).pid)
-    it.event("ready", slot=1, n=2)
+    it.reborn(1)
     assert it.stop() == 0
 
 

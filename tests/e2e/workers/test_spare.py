@@ -171,8 +171,7 @@ def test_a_program_that_never_shows_that_it_is_ready_the_message_says_what_to_se
 
 def test_a_reload_changes_how_many_spares_there_are_and_no_worker():
     def reload(count):
-        write("it.ini", f"[cluster:it]\nworkers = 1\nspare = {count}\ncommand = {PLAIN} 8000\n")
-        it.call("reload")
+        it.reload(f"[cluster:it]\nworkers = 1\nspare = {count}\ncommand = {PLAIN} 8000\n")
         wait_spares(it, 1, count)
 
     it = start(ini=f"[cluster:it]\nworkers = 1\ncommand = {PLAIN} 8000\n")
@@ -366,7 +365,7 @@ def test_a_program_that_never_listens_is_stopped_once_it_is_ready_and_takes_nobo
 
 def test_one_that_has_taken_a_client_before_it_was_ready_serves_it_and_then_stands_still():
     warm, answers = Gate("warm.{slot}"), Gate("answers")
-    it = start(f"-n 1 --spare 1 -l 8000 --ready notify", "sh", "-c", """
+    it = start("-n 1 --spare 1 -l 8000 --ready notify", "sh", "-c", """
         "$0/rude" --mute --until "$2" &
         until [ -e "$1" ]; do sleep 0.01; done
         exec "$0/notify" READY=1""", fixture(""), warm, answers)
@@ -439,8 +438,7 @@ def test_a_spare_of_udp_waits_in_its_bind_and_has_no_datagrams_until_it_serves()
     assert {own_pid("udp", 8000) for _ in range(10)} == {new}
     it.advance(1.1)
     wait_spares(it, 1, 1)
-    write("it.ini", text.replace("spare = 1", "spare = 0"))
-    it.call("reload")
+    it.reload(text.replace("spare = 1", "spare = 0"))
     it.wait(lambda: len(it.pids()) == 1)
     wait_for_udp(*it.pids())
     it.advance(1.1)

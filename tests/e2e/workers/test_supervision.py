@@ -12,8 +12,7 @@ def test_workers_killed_under_load_nothing_is_refused():
     load = Clients()
     for n in (1, 2, 3):
         for slot in (0, 1):
-            kill(it.worker(slot).pid)
-            it.event("ready", slot=slot, n=n + 1)
+            it.reborn(slot)
     got = load.end()
     assert got.answered > 0
     assert (got.refused, got.late) == (0, 0)
@@ -23,8 +22,7 @@ def test_workers_killed_under_load_nothing_is_refused():
 def test_while_every_worker_is_down_connections_wait_and_are_answered():
     it = cluster("-n 1 -l 8000 --ready notify --backoff-min 1h --backoff-max 1h --stable-after 24h",
                  SERVE, "--notify", clock=True)
-    kill(it.worker().pid)  # the first early death of a ready worker is forgiven
-    it.event("ready", n=2)
+    it.reborn()  # the first early death of a ready worker is forgiven
     kill(it.worker().pid)
     it.event("exited", n=2)
     request = Request()
@@ -220,8 +218,7 @@ def test_a_death_that_is_reported_later_has_its_own_last_words():
 
 def test_slots_keep_their_numbers_and_successors_take_them():
     it = cluster("-n 3 --ready notify", HEAR, "--notify", "--to", path("heard"))
-    kill(it.worker(1).pid)
-    it.event("ready", slot=1, n=2)
+    it.reborn(1)
     it.call("restart")
     it.call("scale", count=2)
     it.call("scale", count=3)
@@ -271,8 +268,7 @@ def test_children_that_nclust_had_before_its_exec_are_reaped_and_let_be():
     reaped, kept = int(read("reaped")), int(read("kept"))
     write("go", "go")
     wait(lambda: state(reaped) == "gone")
-    kill(it.worker().pid)
-    it.event("ready", n=2)
+    it.reborn()
     it.stop()
     assert is_alive(kept)
 
