@@ -10,35 +10,26 @@
 #include <wchar.h>
 
 static const char shop[] =
-	"{'name':'shop','pid':77,'version':'1.0.0',"
-	"'uptime':7205.5,'upgrades':0,'clusters':[{'name':'web',"
-	"'command':['./x'],'wanted':2,'ready':1,'generation':3,"
-	"'balance':'share','state':'degraded','listeners':["
-	"{'name':'http','address':'tcp:0.0.0.0:8000','queue':0,"
-	"'queue_limit':1024,'dropped':2}],'workers':[{'slot':0,"
-	"'id':9,'pid':81,'state':'ready','generation':3,"
-	"'uptime':11.9,'restarts':1,'cpu_percent':3.14,"
-	"'memory_bytes':9437184,'next_try':null,"
-	"'last_exit':{'kind':'signal','code':11,"
-	"'text':'killed by SIGSEGV','after':4.2}},{'slot':1,"
-	"'id':10,'pid':null,'state':'backoff','generation':3,"
-	"'uptime':null,'restarts':12,'cpu_percent':null,"
-	"'memory_bytes':null,'next_try':0.4,"
-	"'last_exit':{'kind':'exit','code':1,'text':'exit 1',"
-	"'after':0.3},'checks':{'ok':38,'failed':2,"
-	"'last':'status 500'}}],'rollout':null},{'name':'thumbs',"
-	"'wanted':2,'ready':2,'generation':1,'balance':'rr',"
-	"'state':'rolling','listeners':[{'name':'u',"
-	"'address':'unix:/run/u','queue':null,'queue_limit':null,"
-	"'dropped':null}],'workers':[{'slot':0,'pid':100001,"
-	"'state':'ready','generation':2,'uptime':0.2,"
-	"'restarts':0,'cpu_percent':100,'memory_bytes':524288,"
-	"'next_try':null,'last_exit':null},{'slot':0,'pid':90,"
-	"'state':'draining','generation':1,'uptime':100000,"
-	"'restarts':0,'cpu_percent':0,'memory_bytes':2147483648,"
-	"'next_try':null,'last_exit':null}],'rollout':{'id':12,"
-	"'to':2,'done':1,'of':2,'step':'waiting for thumbs.1',"
-	"'since':0.8}}]}";
+	"{'name':'shop','pid':77,'version':'1.0.0','uptime':7205.5,'clusters':["
+	"{'name':'web','wanted':2,'ready':1,'generation':3,'balance':'share',"
+	"'state':'degraded','listeners':[{'name':'http',"
+	"'address':'tcp:0.0.0.0:8000','queue':0,'queue_limit':1024,"
+	"'dropped':2}],'workers':[{'slot':0,'pid':81,'state':'ready',"
+	"'generation':3,'uptime':11.9,'restarts':1,'cpu_percent':3.14,"
+	"'memory_bytes':9437184,'next_try':null,'last_exit':{"
+	"'text':'killed by SIGSEGV','after':4.2}},{'slot':1,'pid':null,"
+	"'state':'backoff','generation':3,'uptime':null,'restarts':12,"
+	"'cpu_percent':null,'memory_bytes':null,'next_try':0.4,'last_exit':{"
+	"'text':'exit 1','after':0.3},'checks':{'ok':38,'failed':2,"
+	"'last':'status 500'}}],'rollout':null},{'name':'thumbs','wanted':2,"
+	"'ready':2,'generation':1,'balance':'rr','state':'rolling',"
+	"'listeners':[{'name':'u','address':'unix:/run/u','queue':null}],"
+	"'workers':[{'slot':0,'pid':100001,'state':'ready','generation':2,"
+	"'uptime':0.2,'restarts':0,'cpu_percent':100,'memory_bytes':524288,"
+	"'last_exit':null},{'slot':0,'pid':90,'state':'draining',"
+	"'generation':1,'uptime':100000,'restarts':0,'cpu_percent':0,"
+	"'memory_bytes':2147483648,'last_exit':null}],'rollout':{'to':2,"
+	"'done':1,'of':2,'step':'waiting for thumbs.1','since':0.8}}]}";
 
 static const char shop_table[] =
 	"shop  pid 77, version 1.0.0, up 120 min\n"
@@ -139,59 +130,61 @@ TEST(a_cluster_or_a_slot_is_shown_alone)
 	has_no(text, " ready    ");
 }
 
-TEST(an_end_that_was_asked_for_is_not_shown)
+/* A cluster `w` with these members: pieces that are shown, and that are not. */
+static const struct {
+	const char *members;
+	const char *pieces[4];
+	const char *none[3];
+} shown[] = {
+	/* an end that was asked for is not */
+	{"'workers':[{'slot':0,'state':'ready','last_exit':{'text':'exit 0',"
+	 "'asked':true}},{'slot':1,'state':'ready','last_exit':{"
+	 "'text':'exit 0','asked':true},'last_failure':null}]",
+		{"w.1"}, {"exit 0"}},
+	/* the cause stands once */
+	{"'trouble':{'tries':9,"
+	 "'text':'not once ready in 9 tries; exit 1; no port'},"
+	 "'failed_restart':{'text':'last restart failed'},"
+	 "'workers':[{'slot':0,'state':'backoff','last_failure':{"
+	 "'text':'exit 1','after':0.1,'ago':2,'cause':'no port'}},{'slot':1,"
+	 "'state':'backoff','last_failure':{'text':'exit 2','after':0.1,"
+	 "'ago':2,'last_output':'no \\u001bdisk'}}]",
+		{"\n  not once ready in 9 tries; exit 1; no port\n"
+		 "  last restart failed\n  SLOT",
+			"exit 1 after 0.1 s, 2.0 s ago\n  w.1",
+			"exit 2 after 0.1 s, 2.0 s ago\n"
+			"      last output: no \\x1bdisk\n"},
+		{NULL}},
+	/* what else is known of a worker; it is ready: its predecessor's trouble
+	 * is over; and a slot without a worker is of no other generation */
+	{"'generation':2,'workers':[{'slot':0,'state':'ready','generation':2,"
+	 "'stopped':true,'status':'warm','last_exit':{'text':'exit 0',"
+	 "'asked':true},'last_failure':{'text':'exit 7','after':0.5,'ago':61,"
+	 "'cause':'no disk'}},{'slot':1,'state':'failed','generation':null}],"
+	 "'rollout':{'to':3,'done':1,'of':2,'going_back':true}",
+		{"ready, stopped",
+			"exit 7 after 0.5 s, 61 s ago, says 'warm'\n",
+			"rolling back from generation 3"},
+		{"no disk", "GEN"}},
+	{"'workers':[{'slot':0,'state':'ready','cgroup':{'pressure':{'cpu':9.9,"
+	 "'memory':23.4,'io':10}}}]",
+		{"waits for memory 23% of the time",
+			"waits for io 10% of the time"},
+		{"a CPU"}},
+};
+
+TEST_LOOP(what_is_known_is_shown, 0, (int)COUNT_OF(shown))
 {
-	const char *text = show("{'clusters':[{'name':'w','workers':[{'slot':0,"
-				"'state':'ready','last_exit':{'text':'exit 0',"
-				"'asked':true}},{'slot':1,'state':'ready',"
-				"'last_exit':{'text':'exit 0','asked':true},"
-				"'last_failure':null}]}]}",
-		"", false);
+	char json[1000];
+	const char *text;
 
-	has_no(text, "exit 0");
-}
-
-TEST(the_cause_stands_once)
-{
-	const char *text =
-		show("{'clusters':[{'name':'w','trouble':{'tries':9,"
-		     "'text':'not once ready in 9 tries; exit 1; no port'},"
-		     "'failed_restart':{'text':'last restart failed'},"
-		     "'workers':[{'slot':0,'state':'backoff',"
-		     "'last_failure':{'text':'exit 1','after':0.1,'ago':2,"
-		     "'cause':'no port'}},{'slot':1,'state':'backoff',"
-		     "'last_failure':{'text':'exit 2','after':0.1,'ago':2,"
-		     "'last_output':'no \\u001bdisk'}}]}]}",
-			"", false);
-
-	has(text,
-		"\n  not once ready in 9 tries; exit 1; no port\n"
-		"  last restart failed\n  SLOT");
-	has(text, "exit 1 after 0.1 s, 2.0 s ago\n  w.1");
-	has(text,
-		"exit 2 after 0.1 s, 2.0 s ago\n"
-		"      last output: no \\x1bdisk\n");
-}
-
-TEST(what_else_is_known_of_a_worker_is_shown)
-{
-	const char *text =
-		show("{'clusters':[{'name':'w','generation':2,'workers':["
-		     "{'slot':0,'state':'ready','generation':2,'stopped':true,"
-		     "'status':'warm','last_exit':{'text':'exit 0',"
-		     "'asked':true},'last_failure':{'text':'exit 7',"
-		     "'after':0.5,'ago':61,'cause':'no disk'}},{'slot':1,"
-		     "'state':'failed','generation':null}],'rollout':{'to':3,"
-		     "'done':1,'of':2,'going_back':true}}]}",
-			"", false);
-
-	has(text, "ready, stopped");
-	has(text, "exit 7 after 0.5 s, 61 s ago, says 'warm'\n");
-	/* it is ready: its predecessor's trouble is over */
-	has_no(text, "no disk");
-	has(text, "rolling back from generation 3");
-	/* a slot without a worker is of no other generation */
-	has_no(text, "GEN");
+	(void)snprintf(json, sizeof(json), "{'clusters':[{'name':'w',%s}]}",
+		shown[_i].members);
+	text = show(json, "", false);
+	for (size_t i = 0; shown[_i].pieces[i] != NULL; i++)
+		has(text, shown[_i].pieces[i]);
+	for (size_t i = 0; shown[_i].none[i] != NULL; i++)
+		has_no(text, shown[_i].none[i]);
 }
 
 TEST(colours_wrap_words_and_no_padding)
@@ -320,20 +313,6 @@ TEST(few_have_a_row_each)
 	render.each = true;
 	ck_assert_uint_eq(
 		line_count(show_status(status, "", false)), RENDER_MANY + 4);
-	json_decref(status);
-}
-
-TEST(a_worker_that_waits_says_for_what)
-{
-	json_t *status = cluster_of(2);
-	const char *text;
-
-	set(status, 1,
-		"{'cgroup':{'pressure':{'cpu':9.9,'memory':23.4,'io':10}}}");
-	text = show_status(status, "", false);
-	has(text, "waits for memory 23% of the time");
-	has(text, "waits for io 10% of the time");
-	has_no(text, "a CPU");
 	json_decref(status);
 }
 
