@@ -12,7 +12,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,28 +75,6 @@ TEST(a_life_is_put_together_from_events)
 	ck_assert_ptr_eq(trial_latest(&trial, 1), trial_life(&trial, 4));
 	ck_assert_ptr_null(trial_latest(&trial, 0));
 	ck_assert_ptr_null(trial_life(&trial, 0));
-}
-
-TEST(listeners_and_signs_are_taken_from_the_status)
-{
-	json_t *status = json_of(
-		"{'clusters':[{'notify_seen':true,'listen_seen':false,"
-		"'listeners':[{'address':'tcp:*:80','inode':5,"
-		"'learned':true,'queue':2},{'address':'udp:*:53',"
-		"'inode':6,'learned':false,'bound':true,'queue':null}]}]}");
-
-	trial_take_status(&trial, status);
-	json_decref(status);
-	ck_assert(trial.says_ready && !trial.listens);
-	ck_assert_uint_eq(trial.listener_count, 2);
-	ck_assert_str_eq(trial.listeners[0].address, "tcp:*:80");
-	ck_assert(trial.listeners[0].learned && trial.listeners[0].bound);
-	ck_assert_int_eq(trial.listeners[0].queue, 2);
-	ck_assert(!trial.listeners[1].learned && trial.listeners[1].bound);
-	ck_assert_int_eq(trial.listeners[1].queue, -1);
-	/* one that does not know of it tells nothing */
-	trial_take_status(&trial, NULL);
-	ck_assert_uint_eq(trial.listener_count, 0);
 }
 
 /* ---- output ---- */
@@ -174,15 +151,14 @@ static int open_tcp(int type, in_port_t *port)
 }
 
 /* A process that has what we have, and a session of its own. */
-static pid_t start_holder(void)
+static void start_holder(void)
 {
 	int ends[2];
-	pid_t pid;
 	char byte = 0;
 
 	ck_assert_int_eq(pipe(ends), 0);
-	pid = fork();
-	if (pid == 0) {
+	holder = fork();
+	if (holder == 0) {
 		(void)setsid();
 		(void)!write(ends[1], &byte, 1);
 		for (;;)
@@ -191,25 +167,6 @@ static pid_t start_holder(void)
 	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
 	(void)close(ends[0]);
 	(void)close(ends[1]);
-	return pid;
-}
-
-static void look_at_our_own(struct held *held)
-{
-	holder = start_holder();
-	held_look(held, holder);
-}
-
-/* It is the only one, is called so, and can be connected to. */
-static const struct held_socket *ck_assert_held(
-	const struct held *held, const char *text)
-{
-	scoped_fd visit = held_visit(&held->list[0]);
-
-	ck_assert_uint_eq(held->count, 1);
-	ck_assert_str_eq(held->list[0].text, text);
-	ck_assert_int_ne(visit, -1);
-	return &held->list[0];
 }
 
 TEST(sockets_that_listen_are_found)
@@ -219,16 +176,20 @@ TEST(sockets_that_listen_are_found)
 	scoped_fd tcp = open_tcp(SOCK_STREAM, &port);
 	struct remote ourselves = {.tid = getpid()};
 	scoped_fd ours = -1;
+	scoped_fd visit = -1;
 	const struct held_socket *s;
 	struct held held;
 	char text[64];
 	char options[100];
 
 	ck_assert_int_eq(listen(tcp, 7), 0);
-	look_at_our_own(&held);
+	start_holder();
+	held_look(&held, holder);
 	ck_assert_uint_eq(held.processes, 1);
+	ck_assert_uint_eq(held.count, 1); /* `idle` does not listen */
 	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", port);
-	s = ck_assert_held(&held, text); /* `idle` does not listen */
+	s = &held.list[0];
+	ck_assert_str_eq(s->text, text);
 	ck_assert_int_eq(s->kind, HELD_TCP);
 	ck_assert_ptr_eq(held_by_inode(&held, s->inode), s);
 	ck_assert_ptr_null(held_by_inode(&held, 1));
@@ -237,24 +198,8 @@ TEST(sockets_that_listen_are_found)
 	ours = remote_fd(&ourselves, tcp);
 	ck_assert_str_eq(held_options(s, options, sizeof(options)),
 		ours != -1 ? "backlog 7" : "");
-}
-
-TEST(unix_sockets_are_found_by_their_path)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	struct held held;
-	char text[130];
-
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d x",
-		(int)getpid());
-	(void)unlink(at.sun_path);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-	ck_assert_int_eq(listen(fd, 1), 0);
-	look_at_our_own(&held);
-	(void)snprintf(text, sizeof(text), "unix:%s", at.sun_path);
-	(void)ck_assert_held(&held, text);
-	(void)unlink(at.sun_path);
+	visit = held_visit(s);
+	ck_assert_int_ne(visit, -1);
 }
 
 /* ---- what is told ---- */

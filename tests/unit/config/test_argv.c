@@ -383,26 +383,6 @@ TEST(settings_are_described_as_json)
 
 /* ---- what is generated ---- */
 
-TEST(help_fits_a_screen)
-{
-	struct buffer out;
-	size_t column = 0;
-	size_t lines = 0;
-
-	buffer_init(&out, 0);
-	ck_assert_int_eq(describe_help(&out), 0);
-	for (size_t i = 0; i < out.len; i++) {
-		if (out.data[i] == '\n') {
-			lines++;
-			column = 0;
-		} else {
-			ck_assert_uint_le(++column, 80);
-		}
-	}
-	ck_assert_uint_le(lines, 24);
-	buffer_fini(&out);
-}
-
 TEST(every_setting_is_in_the_manual_and_the_completion)
 {
 	struct buffer keys;
