@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
+#include "base/scope.h"
 #include "cli/wrap.h"
 
 #include <locale.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static struct buffer out;
 static struct wrap w;
@@ -36,39 +34,58 @@ static const char *line(const char *text, size_t indent)
 
 FIXTURE(setup, teardown)
 
-TEST(words_that_do_not_fit_begin_a_line)
-{
-	ck_assert_str_eq(line("", 4), "\n");
-	ck_assert_str_eq(line("all in one", 4), "all in one\n");
-	ck_assert_str_eq(
-		line("these words are forty columns in a line, these are not",
-			4),
+#define DIGITS40 "0123456789012345678901234567890123456789"
+#define WIDE "\xe6\x97\xa5"
+#define WIDE6 WIDE WIDE WIDE WIDE WIDE WIDE
+#define WIDE19 WIDE6 WIDE6 WIDE6 WIDE
+
+static const struct {
+	const char *text;
+	size_t indent;
+	const char *lines;
+} wrapped[] = {
+	{"", 4, "\n"},
+	{"all in one", 4, "all in one\n"},
+	{"these words are forty columns in a line, these are not", 4,
 		"these words are forty columns in a line,\n"
-		"    these are not\n");
+		"    these are not\n"},
 	/* the spaces between two lines are gone, others stay */
-	ck_assert_str_eq(line("  a   b                                  c", 2),
-		"  a   b\n  c\n");
+	{"  a   b                                  c", 2, "  a   b\n  c\n"},
+	/* a long word goes on in the next line */
+	{"a " DIGITS40 "abc d", 2,
+		"a 01234567890123456789012345678901234567\n"
+		"  89abc d\n"},
+	{"a word " DIGITS40 "abc d", 2,
+		"a word\n"
+		"  01234567890123456789012345678901234567\n"
+		"  89abc d\n"},
+	/* it is never too wide for its first line's spaces */
+	{"                              01234567890123456789", 2,
+		"  01234567890123456789\n"},
+	/* 19 wide ones fill 38 columns; one more does not stand half outside */
+	{WIDE19 "x" WIDE, 0, WIDE19 "x\n" WIDE "\n"},
+	/* what is no text is shown as its bytes */
+	{"\033[2J\r\n", 0, "\\x1b[2J\\x0d\\x0a\n"},
+	{"a\tb", 0, "a b\n"},
+	{"\xff\xc2", 0, "\\xff\\xc2\n"},
+	{"\xc2\x9b", 0, "\\xc2\\x9b\n"},
+	/* it would turn what follows */
+	{"a\xe2\x80\xaetxt", 0, "a\\xe2\\x80\\xaetxt\n"},
+	/* the bytes that are marks in a line are none in a piece */
+	{"\x01\x02\x06\x10", 0, "\\x01\\x02\\x06\\x10\n"},
+};
+
+TEST_LOOP(words_that_do_not_fit_begin_a_line, 0, (int)COUNT_OF(wrapped))
+{
+	ck_assert_str_eq(
+		line(wrapped[_i].text, wrapped[_i].indent), wrapped[_i].lines);
+}
+
+TEST(without_a_width_nothing_is_wrapped)
+{
 	w.width = 0;
 	ck_assert_str_eq(line("  a   b                                  c", 2),
 		"  a   b                                  c\n");
-}
-
-TEST(a_long_word_goes_on_in_the_next_line)
-{
-	ck_assert_str_eq(
-		line("a 0123456789012345678901234567890123456789abc d", 2),
-		"a 01234567890123456789012345678901234567\n"
-		"  89abc d\n");
-	ck_assert_str_eq(
-		line("a word 0123456789012345678901234567890123456789abc d", 2),
-		"a word\n"
-		"  01234567890123456789012345678901234567\n"
-		"  89abc d\n");
-	/* it is never too wide for its first line's spaces */
-	ck_assert_str_eq(line("                              "
-			      "01234567890123456789",
-				 2),
-		"  01234567890123456789\n");
 }
 
 TEST(what_is_joined_stands_in_one_line)
@@ -94,37 +111,17 @@ TEST(what_is_joined_stands_in_one_line)
 
 TEST(columns_are_those_of_a_terminal)
 {
-	char wide[60] = "";
-	char text[70];
-	char broken[70];
-
 	ck_assert_uint_eq(wrap_columns("abc"), 3);
-	ck_assert_uint_eq(wrap_columns("\xe6\x97\xa5\xe6\x9c\xac"), 4);
+	ck_assert_uint_eq(wrap_columns(WIDE WIDE), 4);
 	ck_assert_uint_eq(wrap_columns("e\xcc\x81"), 1);
 	ck_assert_uint_eq(wrap_columns("\xf0\x9f\x98\x80"), 2);
-	/* 19 wide ones fill 38 columns; one more does not stand half outside */
-	for (int i = 0; i < 19; i++)
-		(void)strcat(wide, "\xe6\x97\xa5");
-	(void)snprintf(text, sizeof(text), "%sx\xe6\x97\xa5", wide);
-	(void)snprintf(broken, sizeof(broken), "%sx\n\xe6\x97\xa5\n", wide);
-	ck_assert_str_eq(line(text, 0), broken);
 }
 
-TEST(what_is_no_text_is_shown_as_its_bytes)
+TEST(a_nul_is_shown_and_all_but_ascii_where_the_terminal_knows_no_more)
 {
-	ck_assert_str_eq(line("\033[2J\r\n", 0), "\\x1b[2J\\x0d\\x0a\n");
-	ck_assert_str_eq(line("a\tb", 0), "a b\n");
-	ck_assert_str_eq(line("\xff\xc2", 0), "\\xff\\xc2\n");
-	ck_assert_str_eq(line("\xc2\x9b", 0), "\\xc2\\x9b\n");
-	/* it would turn what follows */
-	ck_assert_str_eq(line("a\xe2\x80\xaetxt", 0), "a\\xe2\\x80\\xaetxt\n");
-	/* the bytes that are marks in a line are none in a piece */
-	ck_assert_str_eq(line("\x01\x02\x06\x10", 0), "\\x01\\x02\\x06\\x10\n");
 	wrap_bytes(&w, PLAIN, "a\0b", 3);
-	buffer_clear(&out);
 	wrap_end(&w, 0);
 	ck_assert_str_eq(buffer_text(&out), "a\\x00b\n");
-	/* where the terminal knows no more than ASCII */
 	ck_assert_str_eq(line("\xc3\xa9", 0), "\xc3\xa9\n");
 	(void)setlocale(LC_CTYPE, "C");
 	ck_assert_str_eq(line("\xc3\xa9", 0), "\\xc3\\xa9\n");
@@ -163,8 +160,5 @@ TEST(names_are_shortened_in_their_middle)
 	ck_assert_str_eq(shortened("0123456789a", 10), "0123...89a");
 	ck_assert_str_eq(shortened("0123456789", 8), "012...89");
 	/* wide characters are not cut in two */
-	ck_assert_str_eq(shortened("\xe6\x97\xa5\xe6\x97\xa5\xe6\x97\xa5\xe6"
-				   "\x97\xa5\xe6\x97\xa5\xe6\x97\xa5",
-				 10),
-		"\xe6\x97\xa5\xe6\x97\xa5...\xe6\x97\xa5");
+	ck_assert_str_eq(shortened(WIDE6, 10), WIDE WIDE "..." WIDE);
 }

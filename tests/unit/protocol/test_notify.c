@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
+#include "base/scope.h"
 #include "protocol/notify.h"
 
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 static struct notify_message m;
 
@@ -14,50 +13,59 @@ static int decode(const char *text)
 	return notify_decode(&m, text, strlen(text));
 }
 
-TEST(all_keys_are_read)
+static const struct {
+	const char *text;
+	const char *means;
+} messages[] = {
+	{"READY=1\nRELOADING=1\nSTOPPING=1\nWATCHDOG=1\nBARRIER=1\n"
+	 "STATUS=warming "
+	 "up\nERRNO=2\nEXTEND_TIMEOUT_USEC=5000000\nMAINPID=77\n",
+		"ready reloading stopping watchdog status=warming up errno=2 "
+		"extend=5000000000"},
+	{"WATCHDOG=trigger\nWATCHDOG_USEC=2000000",
+		"trigger watchdog_time=2000000000"},
+	{"WATCHDOG=Trigger\nWATCHDOG_USEC=0", ""},
+	/* the last newline may be missing */
+	{"STATUS=\nREADY=1", "ready status="},
+	/* of equal keys the last counts */
+	{"STATUS=a\nREADY=1\nSTATUS=b\nREADY=0\n", "status=b"},
+	/* unknown keys, and lines without one */
+	{"X_FOO=1\n\nnonsense\n=\n=1\nREADYX=1\nREAD=1\n READY=1\nready=1\n",
+		""},
+	/* a status is made harmless */
+	{"STATUS=\x1b[31m\xff\tx\xc2\x9b", "status=\\x1b[31m\\xff x\\xc2\\x9b"},
+	/* an endless extension does not overflow */
+	{"EXTEND_TIMEOUT_USEC=18446744073709551615",
+		"extend=9223372036854775807"},
+	{"EXTEND_TIMEOUT_USEC=9223372036854775", "extend=9223372036854775000"},
+	{"EXTEND_TIMEOUT_USEC=9223372036854776", "extend=9223372036854775807"},
+};
+
+static const char *meaning(void)
 {
-	ck_assert_int_eq(decode("READY=1\nRELOADING=1\nSTOPPING=1\nWATCHDOG=1\n"
-				"BARRIER=1\nSTATUS=warming up\nERRNO=2\n"
-				"EXTEND_TIMEOUT_USEC=5000000\nMAINPID=77\n"),
-		0);
-	ck_assert(m.ready && m.reloading && m.stopping && m.watchdog);
-	ck_assert(m.has_status && m.has_errno && m.has_extend);
-	ck_assert_str_eq(m.status, "warming up");
-	ck_assert_int_eq(m.error, 2);
-	ck_assert_int_eq(m.extend, 5 * SECOND);
+	static char text[400];
+	FILE *out = fmemopen(text, sizeof(text), "w");
+
+	(void)fprintf(out, "%s%s%s%s%s", m.ready ? " ready" : "",
+		m.reloading ? " reloading" : "", m.stopping ? " stopping" : "",
+		m.watchdog ? " watchdog" : "", m.trigger ? " trigger" : "");
+	if (m.has_watchdog_time)
+		(void)fprintf(
+			out, " watchdog_time=%lld", (long long)m.watchdog_time);
+	if (m.has_status)
+		(void)fprintf(out, " status=%s", m.status);
+	if (m.has_errno)
+		(void)fprintf(out, " errno=%d", m.error);
+	if (m.has_extend)
+		(void)fprintf(out, " extend=%lld", (long long)m.extend);
+	(void)fclose(out);
+	return *text == ' ' ? text + 1 : "";
 }
 
-TEST(a_watchdog_may_be_triggered_or_told_another_time)
+TEST_LOOP(keys_are_read, 0, (int)COUNT_OF(messages))
 {
-	ck_assert_int_eq(decode("WATCHDOG=trigger\nWATCHDOG_USEC=2000000"), 0);
-	ck_assert(m.trigger && !m.watchdog && m.has_watchdog_time);
-	ck_assert_int_eq(m.watchdog_time, 2 * SECOND);
-	ck_assert_int_eq(decode("WATCHDOG=Trigger\nWATCHDOG_USEC=0"), 0);
-	ck_assert(!m.trigger && !m.has_watchdog_time);
-}
-
-TEST(the_last_newline_may_be_missing_and_a_nul_may_end_it)
-{
-	ck_assert_int_eq(decode("STATUS=\nREADY=1"), 0);
-	ck_assert(m.ready && m.has_status);
-	ck_assert_str_eq(m.status, "");
-	ck_assert_int_eq(notify_decode(&m, "READY=1", 8), 0);
-	ck_assert(m.ready);
-}
-
-TEST(of_equal_keys_the_last_counts)
-{
-	ck_assert_int_eq(decode("STATUS=a\nREADY=1\nSTATUS=b\nREADY=0\n"), 0);
-	ck_assert_str_eq(m.status, "b");
-	ck_assert(!m.ready);
-}
-
-TEST(unknown_keys_and_lines_without_a_key_are_ignored)
-{
-	ck_assert_int_eq(decode("X_FOO=1\n\nnonsense\n=\n=1\nREADYX=1\n"
-				"READ=1\n READY=1\nready=1\n"),
-		0);
-	ck_assert(!m.ready && !m.has_status);
+	ck_assert_int_eq(decode(messages[_i].text), 0);
+	ck_assert_str_eq(meaning(), messages[_i].means);
 }
 
 static const char *const garbage[] = {"READY=", "READY=yes", "READY=11",
@@ -75,21 +83,13 @@ TEST_LOOP(values_that_are_none_are_ignored, 0,
 		!m.ready && !m.has_errno && !m.has_extend, "%s", garbage[_i]);
 }
 
-TEST(an_endless_extension_does_not_overflow)
-{
-	ck_assert_int_eq(decode("EXTEND_TIMEOUT_USEC=18446744073709551615"), 0);
-	ck_assert(m.has_extend);
-	ck_assert_int_eq(m.extend, NSEC_NEVER);
-	ck_assert_int_eq(decode("EXTEND_TIMEOUT_USEC=9223372036854775"), 0);
-	ck_assert_int_eq(m.extend, INT64_C(9223372036854775000));
-	ck_assert_int_eq(decode("EXTEND_TIMEOUT_USEC=9223372036854776"), 0);
-	ck_assert_int_eq(m.extend, NSEC_NEVER);
-}
-
 TEST(what_is_no_message_is_refused_whole)
 {
 	char big[NOTIFY_MAX + 2];
 
+	ck_assert_int_eq(
+		notify_decode(&m, "READY=1", 8), 0); /* a NUL ends it */
+	ck_assert(m.ready);
 	ck_assert_int_eq(notify_decode(&m, "", 0), -1);
 	ck_assert_int_eq(notify_decode(&m, "", 1), -1);
 	ck_assert_int_eq(notify_decode(&m, "READY=1\n\0X=1", 12), -1);
@@ -100,12 +100,6 @@ TEST(what_is_no_message_is_refused_whole)
 	ck_assert(m.ready);
 	ck_assert_int_eq(notify_decode(&m, big, NOTIFY_MAX + 1), -1);
 	ck_assert(!m.ready);
-}
-
-TEST(a_status_is_made_harmless)
-{
-	ck_assert_int_eq(decode("STATUS=\x1b[31m\xff\tx\xc2\x9b"), 0);
-	ck_assert_str_eq(m.status, "\\x1b[31m\\xff x\\xc2\\x9b");
 }
 
 TEST(a_long_status_is_cut_between_characters)
