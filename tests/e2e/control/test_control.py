@@ -197,6 +197,16 @@ def test_who_does_not_take_its_answers_is_closed_after_10_s_and_nobody_waits():
 
 # ---- how many ask ----
 
+def test_the_65th_client_takes_the_place_of_the_one_that_was_idle_for_longest():
+    it = quick()
+    it.forget()
+    peers = [it.connect() for _ in range(64)]
+    peers[0].call("status")
+    assert it.connect().call("status").name == "it"
+    wait_closed(peers.pop(1))
+    assert all(map(is_open, peers))
+
+
 def test_with_64_requests_under_way_the_65th_client_is_refused_and_told():
     it = quick()
     it.forget()

@@ -180,7 +180,7 @@ def test_signal_the_next_in_turn_all_one_slot_and_what_is_no_signal():
     wait(lambda: "HUP" in read("heard"))
     assert re.search("slot=1 .*HUP", read("heard"))
     assert shown("signal it WINCH --json")["reached"] == 1
-    for word in ("NONE", "0", "65", "-1", "''"):
+    for word in ("NONE", "NONSENSE", "0", "65", "-1", "''"):
         nclust("signal it", word).fails(64)
     nclust("scale it 0").ok()
     nclust("signal it USR1").fails(1, "no worker")
@@ -230,7 +230,7 @@ def test_on_a_terminal_a_change_shows_its_progress_elsewhere_only_the_outcome():
     assert Terminal(inside(PROGRAM), "restart", "it").exit() == 1
 
 
-# ---- config, help, version, exec ----
+# ---- config, help, version ----
 
 def test_config_shows_what_is_in_effect_and_where_it_came_from():
     cluster("--nice 3", ini=TWO)
@@ -300,12 +300,6 @@ def test_words_that_are_none_are_usage_errors_that_say_what_was_meant(args, says
     refused = nclust(args).fails(64, says)
     if says.endswith("\n"):
         assert refused.err == says
-
-
-def test_exec_makes_listen_pid_its_own_behind_a_wrapper_that_forks():
-    cluster("-n 1 -l 8000 --ready notify", "sh", "-c",
-            '"$0" exec -- "$1" --from listen --notify; :', inside(PROGRAM), SERVE)
-    assert get().pid
 
 
 # ---- where the instances are ----

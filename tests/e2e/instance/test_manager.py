@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""nclust under a service manager: what that is told, and sockets that it hands over."""
-import fcntl
+"""nclust under a service manager: what that is told."""
 import re
 import socket
 import struct
@@ -94,12 +93,14 @@ def test_reloading_is_told_with_its_time_and_ready_when_it_is_done_or_has_failed
 
 
 @pytest.mark.parametrize("address", ("", "@manager"))
-def test_stopping_is_told_at_the_end(address):
+def test_an_upgrade_is_told_as_a_reload_and_stopping_at_the_end(address):
     manager = Manager(address)
     it = cluster(ONE, *DEAF, env=manager.env)
+    it.call("upgrade")
     kill(it.pid, SIGTERM)
     assert it.exit() == 0
-    assert manager.states() == ["READY=1", "STOPPING=1"]
+    assert manager.states() == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+    assert {pid for pid, _ in manager.all} == {it.pid}
 
 
 def test_watchdog_is_told_at_half_the_interval_if_it_is_meant_for_us():
@@ -147,53 +148,3 @@ def test_nothing_of_the_manager_reaches_the_workers():
     assert not {"WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
                 "LISTEN_FDNAMES"} & set(env)
     assert [fd.fd for fd in born().fds] == [0, 1, 2]
-
-
-# ---- sockets that it passes ----
-
-class Passed:
-    """Listening sockets from descriptor 3 on; `options` are for who gets them."""
-
-    def __init__(self, names):
-        listening = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-        self.ports = [s.getsockname()[1] for s in listening]
-        fds = [fcntl.fcntl(s, fcntl.F_DUPFD, 100 + i) for i, s in enumerate(listening)]
-        for s in listening:
-            s.close()
-        moves = " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(fds))
-        self.under = ("bash", "-c", f'export LISTEN_PID=$$; exec "$@" {moves}', "-")
-        self.options = {"under": self.under, "pass_fds": fds, "env": {
-            "LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(names)}}
-        self.fds = fds
-
-    def forget(self):
-        for fd in self.fds:
-            os.close(fd)
-
-
-def test_listeners_take_them_by_name_and_by_number_and_workers_get_no_other():
-    passed = Passed(("admin", "web", "third"))
-    os.mkdir("born")
-    it = cluster("-n 2 --ready notify -l inherit:web,name=http -l fd:5", fixture("leak"), "--to",
-                 path("born/{slot}"), "--serve", "--notify", **passed.options)
-    passed.forget()
-    _, web, third = passed.ports
-    assert [at.address[-5:] for at in it.cluster().listeners] == [f"{web}", f"{third}"]
-    before = get(port=web).pid
-    worker = born()
-    assert (worker.env.LISTEN_FDS, worker.env.LISTEN_FDNAMES.split(":")[0]) == ("2", "http")
-    assert worker.env.LISTEN_PID == str(worker.pid)
-    assert [fd.fd for fd in worker.fds] == [0, 1, 2, 3, 4]
-    it.call("restart")
-    assert get(port=web).pid != before and listens(third)
-
-
-def test_one_that_was_not_passed_or_to_another_process_is_refused():
-    passed = Passed(("admin",))
-    for options in {**passed.options}, {**passed.options, "under": (*passed.under, "env",
-                                                                   "LISTEN_PID=1")}:
-        name = "admin" if "env" in options["under"] else "web"
-        it = launch(f"-n 1 -l inherit:{name}", "touch", path("ran"), **options)
-        assert it.exit() > 0
-        assert it.says(name)
-    assert not os.path.exists("ran")

@@ -47,18 +47,6 @@ def test_usr1_usr2_and_real_time_signals_go_to_one_worker_the_next_in_turn_and_n
     assert heard("RTMIN+1").count(0) == 33
 
 
-def test_the_verb_goes_round_too_or_to_all_or_to_a_slot():
-    it = hearing(2)
-    for _ in range(2):
-        it.verb("signal", "USR1").ok()
-    wait(lambda: sorted(heard("USR1")) == [0, 1])
-    it.verb("signal", "--all USR2").ok()
-    wait(lambda: sorted(heard("USR2")) == [0, 1])
-    it.verb("signal", "HUP", target="it.1").ok()
-    wait_heard("HUP", 1)
-    it.verb("signal", "NONSENSE").fails(64)
-
-
 def test_a_slot_that_is_not_ready_is_passed_over_where_none_is_the_verb_says_so():
     it = start("-n 3 --ready notify --backoff-min 1h --backoff-max 1h --stable-after 1h",
                "sh", "-c", '[ "$NCLUST_SLOT" -ne 1 ] || exit 1; exec "$@"', "-", *HEARS)
@@ -250,12 +238,3 @@ def test_under_nohup_a_hang_up_changes_nothing():
     kill(it.pid, SIGHUP)
     send_each(it, SIGUSR1, "USR1", 0)
     assert it.pids() == [worker] and it.cluster().generation == 1
-
-
-def test_a_terminal_with_tostop_does_not_stop_who_writes_to_it():
-    terminal = Terminal()
-    it = cluster("-n 1 --ready notify --log inherit --log-level debug", "sh", "-c",
-                 'while :; do echo still here; sleep 0.01; done & exec "$0" --notify', HEAR,
-                 under=("bash", "-mc", 'stty tostop; "$@" & wait', "-"), **terminal.streams)
-    terminal.wait(lambda: terminal.said.count("still here") >= 5)
-    assert "stopped" not in it.worker() and not is_stopped(it.pid)

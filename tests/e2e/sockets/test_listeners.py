@@ -459,12 +459,17 @@ def test_fd_takes_a_socket_that_nclust_was_started_with_and_nothing_else():
 
 def test_inherit_takes_a_socket_by_its_name_from_the_service_manager():
     at = path("m.sock")
-    it = serves("-l inherit:http", under=(
-        server("activate.py"), "admin=8001", "http=8000", f"local=unix:{at}", "--"))
+    it = leak("-l inherit:http,name=web -l fd:5", "--serve", "--notify", under=(
+        server("activate.py"), "admin=8001", "http=8000", "third=8002", f"local=unix:{at}", "--"))
     assert get().pid == it.worker().pid
-    assert addresses(it) == ["tcp:127.0.0.1:8000"]
+    assert addresses(it) == ["tcp:127.0.0.1:8000", "tcp:127.0.0.1:8002"]
     # what was passed and not named reaches no worker
-    assert sorted(descriptors(it.worker().pid)) == [0, 1, 2, 3]
+    assert [fd.fd for fd in born().fds] == [0, 1, 2, 3, 4]
+    env = born().env
+    assert (env.LISTEN_FDS, env.LISTEN_FDNAMES.split(":")[0]) == ("2", "web")
+    assert env.LISTEN_PID == str(it.worker().pid)
+    it.call("restart")
+    assert get().part("gen") == "2" and listens(8002)
     it.stop()
     assert os.path.exists(at)  # it is the manager's
 

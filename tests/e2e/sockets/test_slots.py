@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One worker among several is replaced, or taken away, while the others serve on by the very
 socket that it has: under a load that never pauses nothing is lost."""
-from harness import lab
 from harness import *
 
 SLOW = ("--rate", 80, "--path", "/slow")
@@ -27,16 +26,6 @@ def end_well(it, load):
     assert not it.says("by force")
 
 
-def test_one_slot_after_the_other_is_taken_off_the_socket_and_nothing_is_lost():
-    it = cluster("-n 2 --bake 0s -l 8000", RUDE)
-    load = Steady(PORT, *SLOW)
-    it.call("restart", target="it.0")
-    it.call("restart", target="it.1")
-    assert it.cluster().generation == 3
-    end_well(it, load)
-    assert one_socket()
-
-
 def test_one_slot_of_a_server_with_threads_is_replaced_and_nothing_is_lost():
     it = cluster("-n 2 --bake 0s --ready listen", *THREADS)
     load = Steady(PORT, *SLOW)
@@ -56,14 +45,6 @@ def test_one_that_waits_by_poll_gets_a_successor_with_a_socket_of_its_own_for_a_
     wait(one_socket)
 
 
-def test_one_request_at_a_time_needs_no_other_socket():
-    it = cluster("-n 2 -l 8000", RUDE, "--blocking", "--work", 5)
-    load = Steady(PORT, "--rate", 100)
-    it.call("restart", target="it.0")
-    end_well(it, load)
-    assert one_socket()
-
-
 def test_those_that_have_grown_too_much_are_replaced_without_loss():
     it = cluster("-n 2 -l 8000 --max-memory 40M", "sh", "-c",
                  '[ ! -e fixed ] || exec "$0"\nexec "$0" --eat 60', RUDE)
@@ -73,16 +54,6 @@ def test_those_that_have_grown_too_much_are_replaced_without_loss():
         assert it.event("exited", slot=slot).why == "memory"
     end_well(it, load)
     assert one_socket()
-
-
-def test_those_that_have_grown_old_are_replaced_without_loss():
-    it = cluster("-n 2 -l 8000 --max-age 5s", RUDE, "--poll", clock=True)
-    lab.clock.flow()  # draining needs it
-    load = Steady(PORT, *SLOW)
-    it.advance(6, step=0.5)
-    for slot in (0, 1):
-        assert it.event("exited", slot=slot).why == "age"
-    end_well(it, load)
 
 
 def test_an_upgrade_while_one_is_emptied_loses_nothing():

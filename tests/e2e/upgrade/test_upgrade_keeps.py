@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """What goes on when nclust replaces itself: workers, clients, output, ports, its place."""
-import socket
 
 from harness import *
 from harness import lab
@@ -221,19 +220,6 @@ def test_a_port_that_a_worker_has_bound_is_shared_by_those_born_after():
     assert {w.restarts for w in it.workers()} == {0, 1}
 
 
-PASSING = """
-import os, socket, sys
-s = socket.socket()
-s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", 8000))
-s.listen(64)
-os.dup2(s.fileno(), 3)
-os.set_inheritable(3, True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
 def test_descriptors_that_nclust_was_started_with_are_there_for_a_reload():
     it = begin(ini=f"""
         [cluster:a]
@@ -241,7 +227,7 @@ def test_descriptors_that_nclust_was_started_with_are_there_for_a_reload():
         workers = 1
         ready = notify
         listen = inherit:web, name=first
-        """, under=("python3", write("passing.py", PASSING))).wait_ready()
+        """, under=(server("activate.py"), "web=8000", "--")).wait_ready()
     for _ in range(2):
         it.call("upgrade")
     for old, new in (("first", "second"), ("workers = 1", "workers = 2"), (":a]", ":b]")):
@@ -358,30 +344,6 @@ def test_as(who):
     it.call("restart")
     it.call("stop")
     wait(lambda: it.process.poll() is not None)
-
-
-def test_the_service_manager_is_told_by_the_same_process():
-    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    manager.bind("manager")
-    manager.settimeout(BOUND)
-    manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    it = two(env={"NOTIFY_SOCKET": path("manager")})
-    heard = []
-
-    def hears(text):
-        while not any(text in each for each in heard):
-            data, ancillary, _, _ = manager.recvmsg(4096, 1000)
-            heard.append(data.decode())
-            assert int.from_bytes(ancillary[0][2][:4], "little") == it.pid
-        del heard[:]
-
-    hears("READY=1")
-    it.call("upgrade")
-    hears("RELOADING=1")
-    hears("READY=1")
-    it.call("stop", no_wait=True)
-    hears("STOPPING=1")
-    it.exit()
 
 
 # ---- any one system call fails ----

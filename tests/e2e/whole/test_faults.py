@@ -73,6 +73,7 @@ def goes_on_or_says_why(it):
         it.kill()
     else:
         assert it.log(), "it has ended without a word"
+        assert 0 < it.process.returncode < 128
 
 
 @pytest.mark.leaks

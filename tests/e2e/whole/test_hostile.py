@@ -214,13 +214,18 @@ def others_link():
     return f"'{path('own/it.ini')}' belongs to user 65534"
 
 
-def open_file():
-    os.chmod("own/it.ini", 0o666)
+def open_file(mode=0o666):
+    os.chmod("own/it.ini", mode)
     return f"{path('own/it.ini')}: writable by others than its owner"
 
 
+def groups_file():
+    os.chown("own/it.ini", 0, 1)  # root's own group may write
+    return open_file(0o664)
+
+
 @pytest.mark.parametrize("how", (others_file, others_directory, open_directory, others_link,
-                                 open_file))
+                                 open_file, groups_file))
 def test_root_obeys_no_settings_that_another_user_could_change(how):
     settings = "[cluster]\nworkers = 1\nready = alive:0\ncommand = "
     write("own/it.ini", f"{settings}sleep 600\n")

@@ -124,13 +124,6 @@ def test_a_command_is_split_into_words_and_no_shell_ever_sees_it():
     assert not os.path.exists("ran")
 
 
-def test_a_program_of_no_known_format_is_not_given_to_a_shell():
-    write("script", f"touch {path('ran')}\n", 0o755)
-    refused(126, "", "-n", 1, "--", path("script"))
-    refused(126, "", "-n", 1, "--", "script",
-            env={**os.environ, "PATH": path() + ":" + os.environ["PATH"]})
-
-
 EVIL = "%n%s%x%5000d%1$n"
 
 

@@ -4,9 +4,9 @@ import grp
 import pwd
 import re
 import shutil
-import termios
 
 from harness import *
+from harness.terminal import Terminal
 
 
 # ---- the socket ----
@@ -155,19 +155,13 @@ def test_a_worker_leads_its_own_session_and_process_group_and_inherits_the_rest(
 
 @pytest.mark.parametrize("log", ("prefix", "inherit"))
 def test_a_terminal_with_tostop_stops_neither_the_workers_nor_nclust(log):
-    master, terminal = os.openpty()
-    settings = termios.tcgetattr(terminal)
-    settings[3] |= termios.TOSTOP
-    termios.tcsetattr(terminal, termios.TCSANOW, settings)
-    # in the background, as a shell's "nclust ... &"
-    it = cluster(f"-n 1 --ready notify --log {log}", fixture("log-flood"), "--lines", 3,
-                 "--notify", "--stay", under=("setsid", "-c", "bash", "-mc", '"$@" & wait $!', "-"),
-                 stdin=terminal, stdout=terminal, stderr=terminal)
-    seen = b""
-    while b"line 2" not in seen:
-        seen += os.read(master, 4096)
+    terminal = Terminal()
+    it = cluster(f"-n 1 --ready notify --log {log}", "sh", "-c",
+                 'while :; do echo still here; sleep 0.01; done & exec "$0" --notify', HEAR,
+                 under=("bash", "-mc", 'stty tostop; "$@" & wait', "-"), **terminal.streams)
+    terminal.wait(lambda: terminal.said.count("still here") >= 5)
+    assert "stopped" not in it.worker() and not is_stopped(it.pid)
     assert descriptors(it.worker().pid)[0] == "/dev/null"
-    assert it.stop() == 0
 
 
 def test_directory_umask_niceness_limits_and_no_new_privs_are_as_asked_for():

@@ -4,7 +4,7 @@ or when any one system call fails."""
 import re
 
 from harness import *
-from harness.trace import Trace, injection, traced
+from harness.trace import Trace, injection
 
 
 # ---- memory ----
@@ -141,34 +141,6 @@ def has_begun(it):
     """Does it have all that it opens once?  What counts OOM kills comes last."""
     return any(re.search("/(memory.events|memory.oom_control|vmstat)$", target)
                for target in descriptors(it.pid).values())
-
-
-def is_ready(it):
-    try:
-        return it.connect().call("status", readiness="").clusters[0].ready == 1
-    except (OSError, Closed):
-        return False
-
-
-@pytest.mark.parametrize("fails", ("clone EAGAIN", "epoll_ctl ENOMEM", "mkdirat EROFS", *(
-    pytest.param(each, marks=pytest.mark.nightly) for each in (
-        "epoll_create1 EMFILE", "signalfd4 EMFILE", "timerfd_create EMFILE",
-        "socket EMFILE", "bind EACCES", "listen EADDRINUSE", "fcntl ENOLCK"))))
-def test_any_one_call_fails_at_the_start_it_starts_or_says_why_not(fails):
-    call, error = fails.split()
-    for n in range(1, 9):
-        it = launch("-n 1 --ready notify --log inherit --backoff-min 10ms --backoff-max 50ms",
-                    HEAR, "--notify", name=f"it{n}",
-                    under=traced(*injection(call, f"error={error}", n), to=f"trace{n}"))
-        wait(lambda: is_gone(it.pid) or is_ready(it))
-        if is_alive(it.pid):
-            kill(it.pid, SIGTERM)
-            it.exit()
-        else:
-            assert 0 < it.exit() < 128 and it.log()
-        if "INJECTED" not in read(f"trace{n}"):
-            break
-    assert n > 1
 
 
 # ---- growth ----
