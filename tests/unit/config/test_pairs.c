@@ -12,25 +12,19 @@ static void take(void *to, const char *key, const char *text)
 	(void)buffer_printf(to, "%s = %s\n", key, text);
 }
 
-struct pair {
-	char key[40];
-	char text[400];
-};
-struct list {
-	struct pair pairs[200];
-	size_t count;
-};
-
-static void keep(void *to, const char *key, const char *text)
+static void put_cluster(void *to, const char *key, const char *text)
 {
-	struct list *list = to;
-	struct pair *p = &list->pairs[list->count++];
+	struct error err;
 
-	ck_assert_uint_lt(list->count, 200);
-	ck_assert_uint_lt(strlen(key), sizeof(p->key));
-	ck_assert_uint_lt(strlen(text), sizeof(p->text));
-	(void)strcpy(p->key, key);
-	(void)strcpy(p->text, text);
+	ck_assert_msg(pairs_put(PAIRS_CLUSTER, to, key, text, &err) == 0,
+		"%s = %s: %s", key, text, err.text);
+}
+
+static void put_instance(void *to, const char *key, const char *text)
+{
+	struct error err;
+
+	ck_assert_int_eq(pairs_put(PAIRS_NCLUST, to, key, text, &err), 0);
 }
 
 /* As a user would set it, with another value than its default if there is one
@@ -82,18 +76,9 @@ static struct settings *made(void)
 static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 {
 	struct cluster_settings *again = cluster_settings_new();
-	struct list *list = calloc(1, sizeof(*list));
-	struct error err;
 
-	ck_assert(again != NULL && list != NULL);
-	ck_assert_int_eq(pairs_take(PAIRS_CLUSTER, c, keep, list), 0);
-	for (size_t i = 0; i < list->count; i++)
-		ck_assert_msg(
-			pairs_put(PAIRS_CLUSTER, again, list->pairs[i].key,
-				list->pairs[i].text, &err) == 0,
-			"%s = %s: %s", list->pairs[i].key, list->pairs[i].text,
-			err.text);
-	free(list);
+	ck_assert_ptr_nonnull(again);
+	ck_assert_int_eq(pairs_take(PAIRS_CLUSTER, c, put_cluster, again), 0);
 	pairs_finish_cluster(again);
 	again->name = strdup(c->name);
 	again->uid = c->uid;
@@ -156,18 +141,10 @@ TEST(the_instance_comes_back_with_its_origins)
 {
 	struct settings *s = made();
 	struct settings *again = settings_new();
-	struct list *list = calloc(1, sizeof(*list));
 	scoped_str before = NULL;
 	scoped_str after = NULL;
-	struct error err;
 
-	ck_assert(again != NULL && list != NULL);
-	ck_assert_int_eq(pairs_take(PAIRS_NCLUST, s, keep, list), 0);
-	for (size_t i = 0; i < list->count; i++)
-		ck_assert_int_eq(
-			pairs_put(PAIRS_NCLUST, again, list->pairs[i].key,
-				list->pairs[i].text, &err),
-			0);
+	ck_assert_int_eq(pairs_take(PAIRS_NCLUST, s, put_instance, again), 0);
 	ck_assert_int_eq(pairs_set_file(again, pairs_file(s)), 0);
 	pairs_origins(s, PAIRS_INSTANCE, put_origin, again);
 	s->cluster_count = 0; /* of these the other tests tell */
@@ -178,7 +155,6 @@ TEST(the_instance_comes_back_with_its_origins)
 	s->cluster_count = 1;
 	ck_assert_str_eq(before, after);
 	ck_assert_ptr_nonnull(strstr(after, "/x/shop.ini:"));
-	free(list);
 	settings_free(again);
 	settings_free(s);
 }
