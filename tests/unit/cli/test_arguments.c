@@ -180,7 +180,7 @@ static const struct {
 	{"exec --", "exec: which command? e.g. nclust exec ./server"},
 	{"doctor -l", "--listen needs a ADDRESS"},
 	{"status -l 80", "'status' takes no option '-l'"},
-	{"status --jsn", "'status' takes no option '--jsn'; did you mean '--"},
+	{"status --jsn", "'status' takes no option '--jsn'; did you mean"},
 	{"status --now", "'status' takes no option '--now'"},
 	{"status -z", "'status' takes no option '-z'"},
 	{"status a b c d e f", "status: unexpected word 'b'"},

@@ -80,7 +80,7 @@ static const struct {
 		"'a b'\n"},
 	{{"staus"}, "unknown verb 'staus'; did you mean 'nclust status'?\n"},
 	{{"./staus"},
-		"missing '--' before the command; use: nclust -n auto -- ./st"},
+		"missing '--' before the command; use: nclust -n auto -- "},
 	/* other tools' words */
 	{{"ls"}, "unknown verb 'ls'; use: nclust status\n"},
 	{{"ps"}, "unknown verb 'ps'; use: nclust status\n"},
@@ -104,7 +104,7 @@ static const struct {
 		"unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
 	{{"-p8000", "--", "x"}, "-p: unknown option; use -l\n"},
-	{{"--instances", "4", "--", "x"}, "--instances: unknown option; use -"},
+	{{"--instances", "4", "--", "x"}, "--instances: unknown option; use"},
 	{{"-n", "4", "status"},
 		"options go after the verb: nclust status ...\n"},
 	{{"-n", "4"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},

@@ -113,7 +113,8 @@ static const struct {
 		"'tcp:*:80' is given twice"},
 
 	/* what does not go together */
-	{"workers = 1..2\n" ACCEPT, 3, "workers", "cannot be used with 'accep"},
+	{"workers = 1..2\n" ACCEPT, 3, "workers",
+		"a range cannot be used with"},
 	{"surge = 0\n", 3, "surge", "'surge' and 'max-unavailable' are both 0"},
 	{"memory-high = 65M\nmemory-max = 64M\n", 3, "memory-high",
 		"'memory-high' is more than 'memory-max'"},
@@ -196,13 +197,13 @@ static const struct {
 } mistakes[] = {
 	/* the file's form */
 	{WEB "workers\n", "3: wanted 'key = value', found 'workers'\n"},
-	{WEB "workers:x = 3\n", "3: wanted 'key = value', found 'workers:x = "},
+	{WEB "workers:x = 3\n", "3: wanted 'key = value', found 'workers:x"},
 	{WEB "= 3\n", "3: wanted 'key = value', found '= 3'\n"},
-	{WEB "workers ; = 3\n", "3: wanted 'key = value', found 'workers ; ="},
+	{WEB "workers ; = 3\n", "3: wanted 'key = value', found 'workers ;"},
 	{WEB "[cluster:a\n", "3: wanted a ']', found '[cluster:a'\n"},
 	{WEB "[cluster:a] command = x\n",
 		"3: wanted nothing after ']', found 'command = x'\n"},
-	{"workers = 3\n" WEB, "1: wanted a section such as [cluster:web] befo"},
+	{"workers = 3\n" WEB, "1: wanted a section such as [cluster:web]"},
 	{"", " wanted a [cluster:NAME] section, found none\n"},
 	{"\n; nothing\n[nclust]\n", " wanted a [cluster:NAME] section, found"},
 
@@ -269,7 +270,7 @@ static const struct {
 	 "[cluster:b]\ncommand = x\nafter = c, d: done\n"
 	 "[cluster:c]\ncommand = x\nafter = a\n"
 	 "[cluster:d]\ncommand = x\nafter = d\n",
-		"3: cluster:a.after: wanted clusters of this file, found 'nob\n"
+		"3: cluster:a.after: wanted clusters of this file, found\n"
 		"3: cluster:a.after: these clusters would wait for each other, "
 		"and none would start: c, b, a\n"
 		"6: cluster:b.after: 'd' is never done: its 'restart' is\n"
@@ -283,7 +284,8 @@ static const struct {
 	{WEB "listen = 127.0.0.1:9100\nlisten = 9101\n"
 	     "[nclust]\nhttp = 9100\nagent = [::]:9101\n",
 		"3: cluster:web.listen: 'tcp:127.0.0.1:9100' is already used\n"
-		"3: cluster:web.listen: 'tcp:*:9101' is already used by 'agen"},
+		"3: cluster:web.listen: 'tcp:*:9101' is already used by "
+		"'agent'"},
 	{WEB "listen = 127.0.0.2:9100\nlisten = 9102\n"
 	     "[nclust]\nhttp = 9100\nagent = 9100\n",
 		"7: nclust.agent: 'tcp:*:9100' is already used by 'http'\n"
