@@ -235,6 +235,18 @@ TEST(a_canary_that_dies_while_it_bakes_ends_the_rollout)
 	ck_assert_uint_eq(actions(ACTION_SPAWN), 2);
 }
 
+TEST(new_settings_that_fail_as_canaries_need_no_way_back)
+{
+	start_ready(3);
+	deploy(other_canaries(2, 60 * SECOND));
+	gets_ready(0);
+	gets_ready(1);
+	dies(0, worker_of(0, 2));
+	check_all_as_before(3);
+	ck_assert_ptr_eq(cluster_settings(b.c), b.s);
+	goes(1);
+}
+
 TEST_LOOP(a_canary_that_does_not_start_ends_the_rollout, 0, 2)
 {
 	start_canaries(2, 60 * SECOND, 3);
@@ -328,6 +340,16 @@ TEST(a_second_restart_takes_the_canaries_away_and_begins_anew)
 			step_through(i);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
+}
+
+TEST(canaries_are_no_generation_that_a_restart_has_to_wait_for)
+{
+	b.s->old_generations = 1;
+	start_canaries(1, 60 * SECOND, 2);
+	restart();
+	gets_ready(0);
+	restart();
+	ck_assert_uint_eq(reports(REPORT_ROLLOUT_STARTED), 2);
 }
 
 TEST(a_stop_ends_canaries_too)

@@ -72,6 +72,14 @@ TEST(if_nclust_comes_late_there_is_a_moment_more_once)
 	ck_assert_uint_eq(actions(ACTION_SIGNAL), 1);
 }
 
+TEST(settings_without_a_watchdog_expect_nothing_any_more)
+{
+	start_watched(1);
+	change(plain_settings(), false);
+	pass(HOUR);
+	ck_assert_uint_eq(actions(ACTION_SIGNAL), 0);
+}
+
 TEST_LOOP(one_that_stalls_or_says_so_itself_is_aborted_too, 0, 2)
 {
 	enum why why = _i == 0 ? WHY_STALL : WHY_WATCHDOG;
