@@ -108,6 +108,18 @@ TEST(each_is_watched_for_stable_after_and_no_longer)
 	nothing_failed();
 }
 
+TEST(one_that_ends_as_it_should_is_no_failure)
+{
+	struct cluster_settings *newer =
+		guessing(plain_settings(), READY_LISTEN);
+
+	start_two();
+	newer->restart = RESTART_ON_FAILURE;
+	be_done(newer);
+	exits(1, SLOT_READY, 0);
+	nothing_failed();
+}
+
 TEST_LOOP(what_is_asked_for_next_ends_the_watch, 0, 2)
 {
 	struct cluster_settings *newer =

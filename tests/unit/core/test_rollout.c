@@ -178,6 +178,22 @@ TEST(those_that_are_idle_come_first)
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 }
 
+TEST(ended_slots_are_not_waited_for)
+{
+	b.s->surge = 0;
+	b.s->max_unavailable = 1;
+	b.s->restart = RESTART_ON_FAILURE;
+	start_ready(3);
+	restart();
+	goes(0);
+	gets_ready(0);
+	exits(0, SLOT_READY, 0);
+	ck_assert_int_eq(slot_at(0).state, SLOT_ENDED);
+	goes(1);
+	gets_ready(1);
+	ck_assert_int_eq(slot_at(2).state, SLOT_STOPPING);
+}
+
 TEST(among_many_slots_the_search_goes_on_by_itself)
 {
 	start_ready(700);
