@@ -249,6 +249,30 @@ int os_listen(union os_address *at)
 	return fd;
 }
 
+struct socket_plan os_socket_plan(int family, int type, const char *path)
+{
+	struct socket_plan plan = {
+		.family = family,
+		.type = type,
+		.path = path,
+		.backlog = -1,
+		.mode = -1,
+		.owner = -1,
+		.group = -1,
+		.v6only = -1,
+		.defer_accept = -1,
+		.rcvbuf = -1,
+		.sndbuf = -1,
+		.text = path != NULL ? path : "the address",
+	};
+
+	if (family == AF_INET)
+		(void)memcpy(plan.ip, (uint8_t[]){127, 0, 0, 1}, 4);
+	else if (family == AF_INET6)
+		plan.ip[15] = 1;
+	return plan;
+}
+
 int os_connect(const union os_address *at)
 {
 	int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -305,6 +329,25 @@ void os_reap(pid_t pid, int status)
 
 	ck_assert_int_eq(waitpid(pid, &got, 0), pid);
 	ck_assert_int_eq(got, status);
+}
+
+pid_t os_start(void (*life)(int said))
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	ck_assert_int_ne(pid, -1);
+	if (pid == 0) {
+		(void)close(ends[0]);
+		life(ends[1]);
+		_exit(0);
+	}
+	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
+	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
+	return pid;
 }
 
 int os_in_child(int (*deed)(void))

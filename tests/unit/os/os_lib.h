@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/scope.h"
 #include "os/pidfd.h"
+#include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
 
 /* The kernel, as most of them see it. */
@@ -76,6 +77,8 @@ struct spawn_failure os_spawn_fails(const struct spawn_plan *plan);
 
 struct pidfd_end os_wait(int pidfd); /* for its end, and close it */
 void os_reap(pid_t pid, int status); /* our child; it ends so */
+/* A child that lives so, and has written a byte to `said`. */
+pid_t os_start(void (*life)(int said));
 /* The exit status of a child that does that. */
 int os_in_child(int (*deed)(void));
 /* Is there something to read within so many milliseconds? */
@@ -91,6 +94,8 @@ union os_address os_address(const char *text);
 socklen_t os_size(const union os_address *at);
 /* A stream socket that listens there; it gets a port, if it has none. */
 int os_listen(union os_address *at);
+/* To listen there as the system's defaults are. */
+struct socket_plan os_socket_plan(int family, int type, const char *path);
 int os_connect(const union os_address *at); /* -1 and errno */
 int os_get(int fd, int level, int option);  /* of a socket */
 void os_set(int fd, int level, int option, int value);

@@ -2,7 +2,6 @@
 #include "os_lib.h"
 
 #include "os/fdpass.h"
-#include "os/socket/socket.h"
 
 static int pair[2];
 static struct fdpass_message m;
@@ -192,15 +191,8 @@ TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 	struct error err;
 	int dir = open(os_dir, O_PATH | O_CLOEXEC);
 	int fd = socket_open_at(dir, "notify", SOCK_DGRAM, 0600, -1, -1, &err);
-	struct socket_plan plan = {.family = AF_UNIX,
-		.type = SOCK_DGRAM,
-		.path = "@nclust-test-fdpass",
-		.mode = -1,
-		.owner = -1,
-		.group = -1,
-		.rcvbuf = -1,
-		.sndbuf = -1,
-		.text = "abstract"};
+	struct socket_plan plan =
+		os_socket_plan(AF_UNIX, SOCK_DGRAM, "@nclust-test-fdpass");
 	struct socket_file made;
 
 	ck_assert_int_ne(fd, -1);

@@ -8,30 +8,19 @@
 
 #include <time.h>
 
-static pid_t sleeper(const char *name)
-{
-	int ends[2];
-	char byte;
-	pid_t pid;
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	pid = fork();
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		(void)prctl(PR_SET_NAME, name, 0, 0, 0);
-		(void)!write(ends[1], "x", 1);
-		for (;;)
-			(void)pause();
-	}
-	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
-	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
-	return pid;
-}
-
 static void end(pid_t pid)
 {
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
-	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	os_reap(pid, SIGKILL);
+}
+
+static void sleep_on(int said)
+{
+	/* a name full of traps */
+	(void)prctl(PR_SET_NAME, ") R 1 (x\n) Z", 0, 0, 0);
+	(void)!write(said, "x", 1);
+	for (;;)
+		(void)pause();
 }
 
 NATIVE_TEST(a_process_is_looked_at)
@@ -77,7 +66,7 @@ TEST(there_is_no_process_0)
 TEST(states_and_the_time_that_it_ran_are_told)
 {
 	struct process_facts facts;
-	pid_t pid = sleeper(") R 1 (x\n) Z"); /* a name full of traps */
+	pid_t pid = os_start(sleep_on);
 	siginfo_t info;
 	nsec_t ran;
 
@@ -123,7 +112,7 @@ static int variable(pid_t pid, const char *key, char *to, size_t size)
 TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 {
 	char value[64];
-	pid_t pid = sleeper("here");
+	pid_t pid = os_start(sleep_on);
 
 	ck_assert_int_eq(variable(pid, "PATH", value, sizeof(value)), 0);
 	ck_assert_int_ne(value[0], '\0');

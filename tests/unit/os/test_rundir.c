@@ -5,7 +5,6 @@
 #include "os/place/rundir.h"
 #include "os/place/rundir_place.h"
 #include "os/place/rundir_walk.h"
-#include "os/socket/socket.h"
 
 #include <grp.h>
 #include <sysexits.h>
@@ -126,27 +125,27 @@ TEST(the_second_of_a_name_is_told_who_has_it)
 	ck_assert_int_lt(clock_now() - start, 10 * SECOND);
 }
 
+static struct rundir held;
+
+static void wait_for_it(int said)
+{
+	struct rundir other;
+
+	/* no copy of the lock must live on here */
+	(void)close(held.lock);
+	(void)!write(said, "x", 1);
+	if (rundir_open(&other, base, "shop", &err) == -1)
+		_exit(1);
+	_exit(access(os_path("run/shop/lock"), F_OK) == 0 ? 0 : 2);
+}
+
 TEST(who_waits_gets_it_when_it_becomes_free)
 {
-	struct rundir r = must_open("shop");
-	int ends[2];
-	char byte;
 	pid_t pid;
 
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	pid = fork();
-	if (pid == 0) {
-		struct rundir other;
-
-		/* no copy of the lock must live on here */
-		(void)close(r.lock);
-		(void)!write(ends[1], "x", 1);
-		if (rundir_open(&other, base, "shop", &err) == -1)
-			_exit(1);
-		_exit(access(os_path("run/shop/lock"), F_OK) == 0 ? 0 : 2);
-	}
-	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
-	rundir_close(&r); /* removes what the other may just have opened */
+	held = must_open("shop");
+	pid = os_start(wait_for_it);
+	rundir_close(&held); /* removes what the other may just have opened */
 	os_reap(pid, 0);
 }
 

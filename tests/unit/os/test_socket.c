@@ -3,7 +3,6 @@
 
 #include "os/clock.h"
 #include "os/socket/sockdiag.h"
-#include "os/socket/socket.h"
 
 #include <grp.h>
 #include <netinet/tcp.h>
@@ -12,25 +11,9 @@ static struct error err;
 
 static struct socket_plan plan_on(int family, int type, uint16_t port)
 {
-	struct socket_plan plan = {
-		.family = family,
-		.type = type,
-		.port = port,
-		.backlog = -1,
-		.mode = -1,
-		.owner = -1,
-		.group = -1,
-		.v6only = -1,
-		.defer_accept = -1,
-		.rcvbuf = -1,
-		.sndbuf = -1,
-		.text = "the address",
-	};
+	struct socket_plan plan = os_socket_plan(family, type, NULL);
 
-	if (family == AF_INET)
-		(void)memcpy(plan.ip, (uint8_t[]){127, 0, 0, 1}, 4);
-	else if (family == AF_INET6)
-		plan.ip[15] = 1;
+	plan.port = port;
 	return plan;
 }
 

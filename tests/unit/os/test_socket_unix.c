@@ -2,7 +2,6 @@
 #include "os_lib.h"
 
 #include "os/socket/sockdiag.h"
-#include "os/socket/socket.h"
 
 #include <grp.h>
 #include <sys/file.h>
@@ -13,22 +12,7 @@ static struct error err;
 
 static struct socket_plan plan_on(const char *path)
 {
-	struct socket_plan plan = {
-		.family = AF_UNIX,
-		.type = SOCK_STREAM,
-		.path = path,
-		.backlog = -1,
-		.mode = -1,
-		.owner = -1,
-		.group = -1,
-		.v6only = -1,
-		.defer_accept = -1,
-		.rcvbuf = -1,
-		.sndbuf = -1,
-		.text = path,
-	};
-
-	return plan;
+	return os_socket_plan(AF_UNIX, SOCK_STREAM, path);
 }
 
 static int open_plan(const struct socket_plan *plan)

@@ -5,24 +5,6 @@
 
 #include <sched.h>
 
-static pid_t start(void (*life)(int said))
-{
-	int ends[2];
-	char byte;
-	pid_t pid;
-
-	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	pid = fork();
-	ck_assert_int_ne(pid, -1);
-	if (pid == 0) {
-		life(ends[1]);
-		_exit(0);
-	}
-	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
-	ck_assert_int_eq(close(ends[0]) | close(ends[1]), 0);
-	return pid;
-}
-
 static void end(pid_t pid)
 {
 	ck_assert_int_eq(kill(-pid, SIGKILL), 0);
@@ -55,7 +37,7 @@ static void sleep_on(int said)
 
 NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 {
-	pid_t pid = start(wait_for_child);
+	pid_t pid = os_start(wait_for_child);
 	char text[STAYS_TEXT];
 	char begin[64];
 
@@ -72,7 +54,7 @@ NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 
 NATIVE_TEST(so_is_the_state_of_another)
 {
-	pid_t pid = start(sleep_on);
+	pid_t pid = os_start(sleep_on);
 	char text[STAYS_TEXT];
 	int i;
 
@@ -91,7 +73,7 @@ NATIVE_TEST(so_is_the_state_of_another)
 
 TEST(of_one_that_has_ended_there_is_nothing_to_say)
 {
-	pid_t pid = start(sleep_on);
+	pid_t pid = os_start(sleep_on);
 	char text[STAYS_TEXT];
 	siginfo_t info;
 
