@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <limits.h>
+#include <sys/syscall.h>
 
 extern char **environ;
 
@@ -296,6 +297,19 @@ void os_set(int fd, int level, int option, int value)
 {
 	ck_assert_int_eq(
 		setsockopt(fd, level, option, &value, sizeof(value)), 0);
+}
+
+void os_ignore_signals(void)
+{
+	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
+	sigset_t all;
+
+	for (int n = 1; n < _NSIG; n++) /* 32 and 33 too */
+		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
+			(void)syscall(
+				SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
 void os_limit_descriptors(unsigned long most)

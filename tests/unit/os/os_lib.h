@@ -99,6 +99,7 @@ struct socket_plan os_socket_plan(int family, int type, const char *path);
 int os_connect(const union os_address *at); /* -1 and errno */
 int os_get(int fd, int level, int option);  /* of a socket */
 void os_set(int fd, int level, int option, int value);
+void os_ignore_signals(void); /* and block them */
 void os_limit_descriptors(unsigned long most);
 int os_null(void);            /* /dev/null, CLOEXEC */
 unsigned os_open_count(void); /* descriptors that are open */

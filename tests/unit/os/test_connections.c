@@ -177,6 +177,12 @@ static struct connection *the_marked(void)
 	return NULL;
 }
 
+/* What is it at, if it was at that before? */
+static void is_at(enum activity before, enum activity wanted)
+{
+	ck_assert_int_eq(connections_activity(&r, before), wanted);
+}
+
 FIXTURE(os_make_dir, NULL)
 FIXTURE(set_up, tear_down)
 
@@ -346,8 +352,7 @@ TEST(a_process_that_is_gone_is_told)
 	(void)waitpid(other, NULL, 0);
 	ck_assert_int_eq(connections_add(&all, &r, pidfd), -1);
 	ck_assert(errno == ESRCH || errno == ENOENT);
-	ck_assert_int_eq(
-		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_UNKNOWN);
+	is_at(ACTIVITY_UNKNOWN, ACTIVITY_UNKNOWN);
 }
 
 /* Until it does that, or for five seconds. */
@@ -400,17 +405,13 @@ TEST(who_was_stopped_in_its_sleep_is_known_by_that)
 	order(SLEEP);
 	ck_assert(soon(ACTIVITY_SLEEPS));
 	stop_it();
-	ck_assert_int_eq(
-		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_SLEEPS);
+	is_at(ACTIVITY_UNKNOWN, ACTIVITY_SLEEPS);
 	continue_it();
 	ck_assert(soon(ACTIVITY_UNKNOWN));
-	ck_assert_int_eq(
-		connections_activity(&r, ACTIVITY_SLEEPS), ACTIVITY_SLEEPS);
-	ck_assert_int_eq(
-		connections_activity(&r, ACTIVITY_WAITS), ACTIVITY_WAITS);
+	is_at(ACTIVITY_SLEEPS, ACTIVITY_SLEEPS);
+	is_at(ACTIVITY_WAITS, ACTIVITY_WAITS);
 	/* who ran was not in the midst of it */
-	ck_assert_int_eq(
-		connections_activity(&r, ACTIVITY_RUNS), ACTIVITY_UNKNOWN);
+	is_at(ACTIVITY_RUNS, ACTIVITY_UNKNOWN);
 }
 
 TEST(who_runs_is_at_work_also_when_stopped)
@@ -418,8 +419,7 @@ TEST(who_runs_is_at_work_also_when_stopped)
 	order(SPIN);
 	ck_assert(soon(ACTIVITY_RUNS));
 	stop_it();
-	ck_assert_int_eq(
-		connections_activity(&r, ACTIVITY_UNKNOWN), ACTIVITY_RUNS);
+	is_at(ACTIVITY_UNKNOWN, ACTIVITY_RUNS);
 	ck_assert_int_eq(pidfd_is_stopped(pidfd), 1); /* not taken away */
 	continue_it();
 }

@@ -73,18 +73,12 @@ NATIVE_TEST(closed_standard_descriptors_are_filled_first)
 
 NATIVE_TEST(a_clean_start_undoes_what_a_caller_did)
 {
-	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
 	struct spawn_plan plan = os_plan();
 	struct sigaction now;
 	int leaked = open("/etc/passwd", O_RDONLY);
 	sigset_t mask;
 
-	for (int n = 1; n < _NSIG; n++)
-		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
-			(void)syscall(
-				SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
-	(void)sigfillset(&mask);
-	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	os_ignore_signals();
 	if (privilege_clean_start(&err) == -1)
 		ck_abort_msg("%s", err.text);
 	(void)sigprocmask(SIG_SETMASK, NULL, &mask);

@@ -363,17 +363,10 @@ NATIVE_TEST(the_table_grows_before_it_is_shared)
 
 TEST(the_signal_state_is_clean_whatever_ours_is)
 {
-	const long ignore[16] = {1}; /* the kernel's SIG_IGN */
 	struct spawn_plan plan = os_plan();
-	sigset_t all;
 	sigset_t now;
 
-	for (int n = 1; n < _NSIG; n++) /* 32 and 33 too */
-		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
-			(void)syscall(
-				SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	os_ignore_signals();
 	(void)os_run(&plan, out, sizeof(out)); /* SIGCHLD is ignored too */
 	ck_assert_str_eq(os_field(out, "SigBlk"), "0000000000000000");
 	ck_assert_str_eq(os_field(out, "SigIgn"), "0000000000000000");
@@ -562,19 +555,4 @@ NATIVE_TEST_LOOP(what_a_child_waits_in_is_told, 0, COUNT_OF(waits))
 	/* not here: a sanitizer's end calls prctl, too */
 	waiting = &waits[_i];
 	ck_assert_int_eq(os_in_child(spawn_one_that_waits), 0);
-}
-
-TEST(a_program_does_not_inherit_the_patience)
-{
-	const char *candidates[] = {"/bin/sleep", NULL};
-	char *argv[] = {"sleep", "0.4", NULL};
-	struct spawn_plan plan = plan_for(candidates);
-	struct spawn_failure failure;
-	pid_t pid;
-	int pidfd;
-
-	plan.argv = argv;
-	plan.patience = 200 * MSEC;
-	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-	ck_assert(!os_wait(pidfd).signalled);
 }
