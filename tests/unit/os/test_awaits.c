@@ -72,13 +72,6 @@ static void start(void (*deed)(void))
 	}
 }
 
-static void end(void)
-{
-	ck_assert_int_eq(kill(other, SIGKILL), 0);
-	ck_assert_int_eq(waitpid(other, NULL, 0), other);
-	(void)close(listener);
-}
-
 static bool is_listener(const void *context, uint64_t inode)
 {
 	return *(const uint64_t *)context == inode;
@@ -167,7 +160,6 @@ TEST(one_whose_threads_are_locked_does_not)
 	}
 	ck_assert_ptr_nonnull(strstr(text, ": S in futex"));
 	becomes(AWAITS_NOTHING);
-	end();
 }
 
 static void locked_but_one(void)
@@ -191,7 +183,6 @@ TEST_LOOP(who_waits_for_a_connection_is_known, 0, COUNT_OF(deeds))
 {
 	start(deeds[_i].deed);
 	becomes(deeds[_i].awaits);
-	end();
 }
 
 TEST(one_that_is_stopped_does_not_until_it_goes_on)
@@ -202,7 +193,6 @@ TEST(one_that_is_stopped_does_not_until_it_goes_on)
 	ck_assert_int_eq(waitpid(other, NULL, WUNTRACED), other);
 	becomes(AWAITS_NOTHING);
 	ck_assert_int_eq(kill(other, SIGCONT), 0);
-	end();
 }
 
 TEST(of_one_without_the_listener_nothing_is_said)
@@ -210,5 +200,4 @@ TEST(of_one_without_the_listener_nothing_is_said)
 	start(locked);
 	becomes(AWAITS_NOTHING);
 	ck_assert_int_eq(look_for(1), AWAITS_UNKNOWN);
-	end();
 }

@@ -106,22 +106,9 @@ static void start(void)
 
 static void set_up(void)
 {
-	all = (struct connections){0};
 	at = os_address("127.0.0.1");
 	listener = os_listen(&at);
 	start();
-}
-
-static void tear_down(void)
-{
-	(void)kill(other, SIGKILL);
-	(void)waitpid(other, NULL, 0);
-	(void)close(pidfd);
-	(void)close(orders[1]);
-	(void)close(done[0]);
-	(void)close(done[1]);
-	(void)close(listener);
-	connections_free(&all);
 }
 
 static void order(enum order what)
@@ -184,7 +171,7 @@ static void is_at(enum activity before, enum activity wanted)
 }
 
 FIXTURE(os_make_dir, NULL)
-FIXTURE(set_up, tear_down)
+FIXTURE(set_up, NULL)
 
 TEST(a_listener_tells_who_waits)
 {
@@ -292,8 +279,6 @@ TEST(unix_streams_tell_their_queues)
 	const struct connection *c;
 	int visitor;
 
-	tear_down();
-	all = (struct connections){0};
 	at = os_address(os_path("s"));
 	listener = os_listen(&at);
 	start();

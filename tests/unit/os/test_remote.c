@@ -127,7 +127,6 @@ static void start(enum way wanted, void (*make)(void))
 static void finish(void)
 {
 	ck_assert_uint_eq(os_open_count(), before);
-
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
 	os_reap(other, 0);
 }
@@ -213,11 +212,13 @@ static void run_thread(void *(*body)(void *))
 	(void)pthread_join(thread, NULL);
 }
 
+static void (*to_make)(void) = make_pipe;
+
 static void *make_in_thread(void *unused)
 {
 	(void)unused;
 	shared->tid = (pid_t)syscall(SYS_gettid);
-	make_pipe();
+	to_make();
 	show();
 	_exit(0);
 }
@@ -607,18 +608,10 @@ static void make_memory(void)
 	shared->at = (uintptr_t)memory;
 }
 
-static void *make_memory_in_thread(void *unused)
-{
-	(void)unused;
-	shared->tid = (pid_t)syscall(SYS_gettid);
-	make_memory();
-	show();
-	_exit(0);
-}
-
 static void thread_makes_memory(void)
 {
-	run_thread(make_memory_in_thread);
+	to_make = make_memory;
+	run_thread(make_in_thread);
 }
 
 /* Of its main thread, and of another one. */
