@@ -9,18 +9,27 @@
 
 static struct error err;
 
+static struct socket_plan plan; /* a TCP listener, unless a test wants more */
+
 static struct socket_plan plan_on(int family, int type, uint16_t port)
 {
-	struct socket_plan plan = os_socket_plan(family, type, NULL);
+	struct socket_plan p = os_socket_plan(family, type, NULL);
 
-	plan.port = port;
-	return plan;
+	p.port = port;
+	return p;
 }
 
-static int open_plan(const struct socket_plan *plan)
+static void set_up(void)
+{
+	plan = plan_on(AF_INET, SOCK_STREAM, 0);
+}
+
+FIXTURE(set_up, NULL)
+
+static int open_plan(void)
 {
 	struct socket_file made;
-	int fd = socket_open(plan, &made, &err);
+	int fd = socket_open(&plan, &made, &err);
 
 	if (fd == -1)
 		ck_abort_msg("%s", err.text);
@@ -28,11 +37,11 @@ static int open_plan(const struct socket_plan *plan)
 	return fd;
 }
 
-static void must_refuse(const struct socket_plan *plan, int error)
+static void must_refuse(int error)
 {
 	struct socket_file made;
 
-	ck_assert_int_eq(socket_open(plan, &made, &err), -1);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert_int_eq(err.sys, error);
 }
 
@@ -55,8 +64,7 @@ static int connect_v4(uint16_t port)
 
 TEST(a_tcp_listener_listens)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	int fd = open_plan(&plan);
+	int fd = open_plan();
 	struct socket_facts facts = look(fd);
 	char text[64];
 
@@ -74,25 +82,26 @@ TEST(a_tcp_listener_listens)
 
 TEST(a_port_in_use_is_said_to_be)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	unsigned before;
 
-	plan.port = look(open_plan(&plan)).port;
+	plan.port = look(open_plan()).port;
 	before = os_open_count();
-	must_refuse(&plan, EADDRINUSE);
+	must_refuse(EADDRINUSE);
 	ck_assert_str_eq(err.text,
 		"cannot listen on 'the address': Address already in use");
 	ck_assert_uint_eq(os_open_count(), before);
 	plan = plan_on(AF_UNSPEC, SOCK_STREAM, plan.port);
-	must_refuse(&plan, EADDRINUSE); /* and no second try with v4 */
+	must_refuse(EADDRINUSE); /* and no second try with v4 */
 }
 
 TEST(a_bare_port_is_all_addresses_by_one_socket)
 {
-	struct socket_plan plan = plan_on(AF_UNSPEC, SOCK_STREAM, 0);
-	int fd = open_plan(&plan);
-	struct socket_facts facts = look(fd);
+	struct socket_facts facts;
+	int fd;
 
+	plan = plan_on(AF_UNSPEC, SOCK_STREAM, 0);
+	fd = open_plan();
+	facts = look(fd);
 	ck_assert_int_ne(connect_v4(facts.port), -1);
 	if (!os_has_v6())
 		return;
@@ -101,33 +110,31 @@ TEST(a_bare_port_is_all_addresses_by_one_socket)
 	ck_assert_int_eq(strncmp(facts.text, "tcp:[::]:", 9), 0);
 	plan.family = AF_INET6;
 	plan.v6only = 1;
-	fd = open_plan(&plan);
+	fd = open_plan();
 	ck_assert_int_eq(os_get(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 }
 
 TEST(what_only_this_machine_reaches_is_known)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-
-	ck_assert(socket_is_loopback(open_plan(&plan)));
+	ck_assert(socket_is_loopback(open_plan()));
 	plan.ip[3] = 7;
-	ck_assert(socket_is_loopback(open_plan(&plan)));
+	ck_assert(socket_is_loopback(open_plan()));
 	(void)memset(plan.ip, 0, sizeof(plan.ip));
-	ck_assert(!socket_is_loopback(open_plan(&plan)));
+	ck_assert(!socket_is_loopback(open_plan()));
 	ck_assert(!socket_is_loopback(-1));
 	if (!os_has_v6())
 		return;
 	plan = plan_on(AF_INET6, SOCK_STREAM, 0);
-	ck_assert(socket_is_loopback(open_plan(&plan)));
+	ck_assert(socket_is_loopback(open_plan()));
 	(void)memset(plan.ip, 0, sizeof(plan.ip));
-	ck_assert(!socket_is_loopback(open_plan(&plan)));
+	ck_assert(!socket_is_loopback(open_plan()));
 }
 
 TEST(a_privileged_port_says_what_would_help)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 79);
 	struct socket_file made;
 
+	plan = plan_on(AF_INET, SOCK_STREAM, 79);
 	if (geteuid() == 0) {
 		ck_assert_int_eq(setgroups(0, NULL), 0);
 		ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
@@ -144,31 +151,28 @@ TEST(a_privileged_port_says_what_would_help)
 
 TEST(an_address_of_another_machine)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-
 	(void)memcpy(plan.ip, (uint8_t[]){192, 0, 2, 1}, 4); /* RFC 5737 */
-	must_refuse(&plan, EADDRNOTAVAIL);
+	must_refuse(EADDRNOTAVAIL);
 	ck_assert_ptr_nonnull(strstr(err.text, "freebind"));
 	plan.freebind = true;
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	if (os_has_v6()) {
 		plan = plan_on(AF_INET6, SOCK_STREAM, 0);
 		(void)memcpy(plan.ip, (uint8_t[]){0x20, 1, 0xd, 0xb8}, 4);
 		plan.freebind = true;
-		ck_assert_int_ne(open_plan(&plan), -1);
+		ck_assert_int_ne(open_plan(), -1);
 	}
 }
 
 TEST(the_options_are_set)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	int fd;
 
 	plan.nonblock = true;
 	plan.rcvbuf = 20000;
 	plan.sndbuf = 30000;
 	plan.defer_accept = 3;
-	fd = open_plan(&plan);
+	fd = open_plan();
 	ck_assert_int_ne(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_eq(os_get(fd, SOL_SOCKET, SO_RCVBUF), 40000);
 	ck_assert_int_eq(os_get(fd, SOL_SOCKET, SO_SNDBUF), 60000);
@@ -181,7 +185,6 @@ TEST(the_options_are_set)
 
 TEST(an_interface_that_is_not_there_is_named)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct socket_file made;
 
 	plan.interface = "nosuch0";
@@ -189,21 +192,23 @@ TEST(an_interface_that_is_not_there_is_named)
 	ck_assert_ptr_nonnull(strstr(err.text, "cannot set interface of"));
 	if (os_is_root("binding to an interface")) {
 		plan.interface = "lo";
-		ck_assert_int_ne(open_plan(&plan), -1);
+		ck_assert_int_ne(open_plan(), -1);
 	}
 }
 
 TEST(udp_is_bound_and_not_shared)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_DGRAM, 0);
-	int fd = open_plan(&plan);
-	struct socket_facts facts = look(fd);
+	struct socket_facts facts;
 	struct queue_facts queue;
+	int fd;
 
+	plan = plan_on(AF_INET, SOCK_DGRAM, 0);
+	fd = open_plan();
+	facts = look(fd);
 	ck_assert(!facts.listening);
 	ck_assert_int_eq(strncmp(facts.text, "udp:127.0.0.1:", 14), 0);
 	plan.port = facts.port;
-	must_refuse(&plan, EADDRINUSE);
+	must_refuse(EADDRINUSE);
 	sockdiag_queue(fd, &queue);
 	ck_assert_int_eq(queue.depth, -1);
 	ck_assert_int_eq(queue.limit, -1);
@@ -235,13 +240,12 @@ static struct queue_facts queue_of(int fd, long depth)
 
 TEST(the_tcp_queue_is_as_long_as_what_was_connected)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	struct queue_facts queue;
 	uint16_t port;
 	int fd;
 
 	plan.backlog = 17;
-	fd = open_plan(&plan);
+	fd = open_plan();
 	port = look(fd).port;
 	queue = queue_of(fd, 0);
 	ck_assert_int_eq(queue.depth, 0);
@@ -260,8 +264,7 @@ TEST(the_tcp_queue_is_as_long_as_what_was_connected)
 
 TEST(who_was_accepted_is_seen_until_it_is_closed)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	int fd = open_plan(&plan);
+	int fd = open_plan();
 	int client = connect_v4(look(fd).port);
 	int server;
 
@@ -280,13 +283,12 @@ TEST(who_was_accepted_is_seen_until_it_is_closed)
 TEST(what_overflows_is_counted)
 {
 	union os_address at = os_address("127.0.0.1");
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
 	nsec_t deadline = clock_now() + 10 * SECOND;
 	struct queue_facts queue = {.drops = 0};
 	int fd;
 
 	plan.backlog = 1;
-	fd = open_plan(&plan);
+	fd = open_plan();
 	at.v4.sin_port = htons(look(fd).port);
 	for (int i = 0; i < 8; i++)
 		(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
@@ -362,12 +364,11 @@ TEST(what_was_shut_down_listens_again_on_its_port)
 
 TEST(what_was_shut_down_twice_serves_again)
 {
-	struct socket_plan plan = plan_on(AF_INET, SOCK_STREAM, 0);
-	int fd = open_plan(&plan);
+	int fd = open_plan();
 
 	plan.port = look(fd).port; /* asked for by its number */
 	ck_assert_int_eq(close(fd), 0);
-	fd = open_plan(&plan);
+	fd = open_plan();
 	ck_assert_int_eq(shutdown(fd, SHUT_RD), 0);
 	ck_assert_int_eq(shutdown(fd, SHUT_RDWR), -1);
 	ck_assert_int_eq(socket_backlog(fd, 9), 0);

@@ -9,15 +9,16 @@
 
 static struct socket_file made;
 static struct error err;
+static struct socket_plan plan; /* "s", unless a test wants more */
 
 static struct socket_plan plan_on(const char *path)
 {
 	return os_socket_plan(AF_UNIX, SOCK_STREAM, path);
 }
 
-static int open_plan(const struct socket_plan *plan)
+static int open_plan(void)
 {
-	int fd = socket_open(plan, &made, &err);
+	int fd = socket_open(&plan, &made, &err);
 
 	if (fd == -1)
 		ck_abort_msg("%s", err.text);
@@ -25,9 +26,9 @@ static int open_plan(const struct socket_plan *plan)
 }
 
 /* With that errno, if it is one. */
-static void must_refuse(const struct socket_plan *plan, int error)
+static void must_refuse(int error)
 {
-	ck_assert_int_eq(socket_open(plan, &made, &err), -1);
+	ck_assert_int_eq(socket_open(&plan, &made, &err), -1);
 	ck_assert(error == 0 || err.sys == error);
 }
 
@@ -54,12 +55,20 @@ static int connect_to(const char *path)
 	return os_connect(&to);
 }
 
+static void set_up(void)
+{
+	static char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s", os_path("s"));
+	plan = plan_on(path);
+}
+
 FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, NULL)
 
 TEST(a_path_is_listened_on_and_removed)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
-	int fd = open_plan(&plan);
+	int fd = open_plan();
 	struct socket_facts facts;
 	char text[512];
 
@@ -76,14 +85,13 @@ TEST(a_path_is_listened_on_and_removed)
 
 TEST(only_what_we_made_is_removed)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
 	struct socket_file old;
 	struct socket_file none = {.ino = 0};
 
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	old = made;
 	ck_assert_int_eq(rename(plan.path, os_path("kept")), 0);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	socket_unlink(plan.path, &old);
 	socket_unlink(plan.path, &none);
 	ck_assert_int_eq(access(plan.path, F_OK), 0);
@@ -92,15 +100,14 @@ TEST(only_what_we_made_is_removed)
 
 TEST(a_stale_socket_is_replaced)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
-	int fd = open_plan(&plan);
+	int fd = open_plan();
 	ino_t before = made.ino;
 
 	/* another file takes the number that would else be used again */
 	ck_assert_int_eq(link(plan.path, os_path("holds-the-inode")), 0);
 	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_eq(connect_to(plan.path), -1);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	ck_assert_uint_ne(made.ino, before);
 	ck_assert_int_ne(connect_to(plan.path), -1);
 }
@@ -118,7 +125,6 @@ static int bind_only(int type, const char *path)
 TEST(a_live_socket_is_refused_and_not_bothered)
 {
 	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
-	struct socket_plan plan;
 	struct queue_facts queue;
 	int fd;
 
@@ -128,13 +134,13 @@ TEST(a_live_socket_is_refused_and_not_bothered)
 
 		plan = plan_on(os_path(name));
 		ck_assert_int_ne(bind_only(types[i], plan.path), -1);
-		must_refuse(&plan, EADDRINUSE);
+		must_refuse(EADDRINUSE);
 		ck_assert_int_eq(access(plan.path, F_OK), 0);
 	}
 	/* one that listens has no connection of ours in its queue */
 	plan = plan_on(os_path("s"));
-	fd = open_plan(&plan);
-	must_refuse(&plan, EADDRINUSE);
+	fd = open_plan();
+	must_refuse(EADDRINUSE);
 	ck_assert_uint_eq(made.ino, 0);
 	sockdiag_queue(fd, &queue);
 	ck_assert_int_eq(queue.depth, 0);
@@ -144,7 +150,6 @@ TEST(a_live_socket_is_refused_and_not_bothered)
 TEST(other_files_are_refused_and_untouched)
 {
 	static const char *const names[] = {"file", "dir", "fifo", "link"};
-	struct socket_plan plan;
 
 	os_write(os_path("file"), "precious", 0644);
 	os_mkdir(os_path("dir"), 0755);
@@ -156,7 +161,7 @@ TEST(other_files_are_refused_and_untouched)
 		struct stat was = os_stat(os_path(names[i]));
 
 		plan = plan_on(os_path(names[i]));
-		must_refuse(&plan, 0);
+		must_refuse(0);
 		ck_assert_ptr_nonnull(strstr(err.text, "is not a socket"));
 		ck_assert_uint_eq(os_stat(plan.path).st_ino, was.st_ino);
 		ck_assert_int_eq(os_stat(plan.path).st_size, was.st_size);
@@ -164,7 +169,7 @@ TEST(other_files_are_refused_and_untouched)
 	ck_assert_int_eq(access(os_path("dead"), F_OK), 0);
 	ck_assert_int_eq(unlink(os_path("link")), 0);
 	ck_assert_int_eq(symlink("nowhere", os_path("link")), 0);
-	must_refuse(&plan, 0);
+	must_refuse(0);
 	ck_assert_int_eq(access(os_path("nowhere"), F_OK), -1);
 }
 
@@ -173,12 +178,11 @@ TEST(the_mode_is_exact_whatever_the_umask)
 	static const int modes[] = {0666, 0600, 0777, 0660, 0, -1};
 
 	for (size_t i = 0; i < COUNT_OF(modes); i++) {
-		struct socket_plan plan = plan_on(os_path("s"));
 		mode_t mask = i % 2 ? 027 : 077;
 
 		plan.mode = modes[i];
 		(void)umask(mask);
-		ck_assert_int_eq(close(open_plan(&plan)), 0);
+		ck_assert_int_eq(close(open_plan()), 0);
 		/* without a mode it goes by the umask */
 		ck_assert_uint_eq(os_stat(plan.path).st_mode & 07777,
 			modes[i] == -1 ? 0750 : (mode_t)modes[i]);
@@ -189,7 +193,6 @@ TEST(the_mode_is_exact_whatever_the_umask)
 
 ROOT_TEST(owner_and_group_are_there_from_birth)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
 	int watch;
 	char events[4096];
 
@@ -198,7 +201,7 @@ ROOT_TEST(owner_and_group_are_there_from_birth)
 	plan.mode = 0660;
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	ck_assert_int_ne(inotify_add_watch(watch, os_dir, IN_ATTRIB), -1);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	must_be(plan.path, 65534, 100, 0660);
 	/* neither was changed after the file appeared */
 	os_fails(read(watch, events, sizeof(events)), EAGAIN);
@@ -210,7 +213,7 @@ ROOT_TEST(owner_and_group_are_there_from_birth)
 	ck_assert_int_eq(chown(os_dir, 0, 4), 0);
 	ck_assert_int_eq(chmod(os_dir, 02755), 0);
 	plan.path = os_path("t");
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	must_be(plan.path, 65534, 100, 0660);
 }
 
@@ -224,31 +227,28 @@ static void become_ordinary(const gid_t *groups, size_t count)
 
 ROOT_TEST(an_ordinary_user_gives_it_to_a_group_of_its_own)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
-
 	become_ordinary((gid_t[]){77}, 1);
 	plan.group = 77;
 	plan.mode = 0660;
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	must_be(plan.path, 1234, 77, 0660);
 
 	plan = plan_on(os_path("t"));
 	plan.group = 78;
-	must_refuse(&plan, EPERM);
+	must_refuse(EPERM);
 	ck_assert_ptr_nonnull(strstr(err.text, "requires root"));
 	ck_assert_int_eq(access(plan.path, F_OK), -1);
 }
 
 ROOT_TEST(a_socket_that_may_not_be_asked_is_left_alone)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
 	int fd;
 
 	plan.mode = 0600;
-	fd = open_plan(&plan);
+	fd = open_plan();
 	ck_assert_int_eq(close(fd), 0);
 	become_ordinary(NULL, 0);
-	must_refuse(&plan, EACCES);
+	must_refuse(EACCES);
 	ck_assert_int_eq(access(plan.path, F_OK), 0);
 }
 
@@ -256,7 +256,6 @@ TEST(a_path_too_long_for_an_address_works)
 {
 	char path[400];
 	char deep[200];
-	struct socket_plan plan;
 	int dir;
 
 	(void)memset(deep, 'd', sizeof(deep));
@@ -267,48 +266,47 @@ TEST(a_path_too_long_for_an_address_works)
 	(void)strncat(path, "/socket", sizeof(path) - strlen(path) - 1);
 	plan = plan_on(path);
 	plan.mode = 0600;
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	ck_assert_int_ne(socket_connect_at(dir, "socket", &err), -1);
-	must_refuse(&plan, EADDRINUSE);
+	must_refuse(EADDRINUSE);
 	/* only the directory may be that long */
 	(void)memset(deep, 'n', sizeof(deep) - 1);
 	plan = plan_on(os_path(deep));
-	must_refuse(&plan, ENAMETOOLONG);
+	must_refuse(ENAMETOOLONG);
 	plan = plan_on("/nonexistent/dir/s");
-	must_refuse(&plan, ENOENT);
+	must_refuse(ENOENT);
 }
 
 TEST(a_relative_path_is_below_the_directory)
 {
-	struct socket_plan plan = plan_on("s");
-
+	plan = plan_on("s");
 	ck_assert_int_eq(chdir(os_dir), 0);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 	ck_assert_int_ne(connect_to(os_path("s")), -1);
 	plan = plan_on("dir/");
-	must_refuse(&plan, 0);
+	must_refuse(0);
 }
 
 TEST(an_abstract_name_leaves_no_file)
 {
-	struct socket_plan plan = plan_on("@nclust-test-abstract");
 	struct socket_facts facts;
-	int fd = open_plan(&plan);
+	int fd;
 
+	plan = plan_on("@nclust-test-abstract");
+	fd = open_plan();
 	ck_assert_uint_eq(made.ino, 0);
 	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
 	ck_assert_str_eq(facts.text, "unix:@nclust-test-abstract");
-	must_refuse(&plan, EADDRINUSE);
+	must_refuse(EADDRINUSE);
 }
 
 TEST(the_queue_is_as_long_as_what_was_connected)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
 	struct queue_facts queue;
 	int fd;
 
 	plan.backlog = 9;
-	fd = open_plan(&plan);
+	fd = open_plan();
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_ne(connect_to(plan.path), -1);
 	sockdiag_queue(fd, &queue);
@@ -323,7 +321,7 @@ TEST(the_queue_is_as_long_as_what_was_connected)
 }
 
 /* Starters that begin together at a stale socket; how many got it. */
-static int race(const struct socket_plan *plan, int starters)
+static int race(int starters)
 {
 	int go[2];
 	int told[2];
@@ -331,7 +329,7 @@ static int race(const struct socket_plan *plan, int starters)
 	int won = 0;
 	char byte;
 
-	ck_assert_int_eq(close(open_plan(plan)), 0);
+	ck_assert_int_eq(close(open_plan()), 0);
 	ck_assert_int_eq(pipe2(go, O_CLOEXEC) | pipe2(told, O_CLOEXEC) |
 			pipe2(stay, O_CLOEXEC),
 		0);
@@ -341,7 +339,7 @@ static int race(const struct socket_plan *plan, int starters)
 		(void)close(go[1]);
 		(void)close(stay[1]);
 		(void)!read(go[0], &byte, 1); /* until it is closed */
-		if (socket_open(plan, &made, &err) != -1)
+		if (socket_open(&plan, &made, &err) != -1)
 			byte = 'w';
 		else
 			byte = err.sys == EADDRINUSE ? 'l' : '?';
@@ -368,14 +366,13 @@ static int race(const struct socket_plan *plan, int starters)
 /* Also while a stranger holds the lock. */
 TEST(of_racing_starts_one_wins)
 {
-	struct socket_plan plan = plan_on(os_path("s"));
 	int dir;
 
 	for (int i = 0; i < 50; i++)
-		ck_assert_int_eq(race(&plan, 3), 1);
+		ck_assert_int_eq(race(3), 1);
 	dir = open(os_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(flock(dir, LOCK_EX), 0);
-	ck_assert_int_ne(open_plan(&plan), -1);
+	ck_assert_int_ne(open_plan(), -1);
 }
 
 TEST(control_and_notify_sockets_in_a_directory)

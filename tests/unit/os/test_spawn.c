@@ -10,13 +10,11 @@
 
 static char out[65536];
 
-/* A plan for a command, with the candidates that PATH would give. */
-static struct spawn_plan plan_for(const char *const *candidates)
-{
-	struct spawn_plan plan = os_plan();
+static struct spawn_plan plan; /* to say what it is, unless a test wants more */
 
-	plan.candidates = candidates;
-	return plan;
+static void set_up(void)
+{
+	plan = os_plan();
 }
 
 static const char *explain(const struct spawn_failure *f, const char *name)
@@ -29,13 +27,15 @@ static const char *explain(const struct spawn_failure *f, const char *name)
 
 static struct spawn_failure fail_with(const char *path)
 {
-	const char *candidates[] = {path, NULL};
-	struct spawn_plan plan = plan_for(candidates);
+	static const char *candidates[2];
 
+	candidates[0] = path;
+	plan.candidates = candidates;
 	return os_spawn_fails(&plan);
 }
 
 FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, NULL)
 
 static const struct {
 	const char *path; /* without a slash: a file that the test makes */
@@ -75,9 +75,10 @@ TEST(what_no_candidate_is_is_told_by_its_name)
 {
 	const char *candidates[] = {"/bin/no-such", "/usr/bin/no-such", NULL};
 	const char *none[] = {NULL};
-	struct spawn_plan plan = plan_for(candidates);
-	struct spawn_failure f = os_spawn_fails(&plan);
+	struct spawn_failure f;
 
+	plan.candidates = candidates;
+	f = os_spawn_fails(&plan);
 	ck_assert_str_eq(explain(&f, "no-such"),
 		"cannot execute 'no-such': No such file or directory");
 	plan.candidates = none;
@@ -88,7 +89,6 @@ TEST(what_no_candidate_is_is_told_by_its_name)
 NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 {
 	const char *candidates[] = {"/none", "/nonexistent", NULL};
-	struct spawn_plan plan = plan_for(candidates);
 	struct spawn_failure f;
 	char text[600];
 
@@ -101,6 +101,7 @@ NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 	ck_assert_ptr_nonnull(
 		strstr(explain(&f, "x"), "interpreter '/nonexistent/"));
 	candidates[0] = os_path("script"); /* what comes later tells less */
+	plan.candidates = candidates;
 	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
 	ck_assert_str_eq(f.what, "/nonexistent/python");
@@ -116,7 +117,6 @@ NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 TEST(the_search_passes_over_what_cannot_run)
 {
 	const char *candidates[5] = {"/nonexistent", NULL};
-	struct spawn_plan plan = os_plan();
 	char plain[512];
 
 	(void)text_copy(plain, sizeof(plain), os_path("plain"));
@@ -134,7 +134,6 @@ TEST(the_search_passes_over_what_cannot_run)
 
 NATIVE_TEST(too_large_an_environment_is_explained)
 {
-	struct spawn_plan plan = os_plan();
 	char *big = malloc(3 << 20);
 	char *envp[] = {big, NULL};
 	struct spawn_failure f;
@@ -153,7 +152,6 @@ NATIVE_TEST(too_large_an_environment_is_explained)
 
 TEST(what_fails_before_is_told_with_its_step)
 {
-	struct spawn_plan plan = os_plan();
 	struct spawn_failure f;
 
 	plan.directory = "/nonexistent/place";
@@ -184,7 +182,6 @@ TEST(no_processes_left_is_transient)
 
 TEST(no_descriptors_left_is_transient)
 {
-	struct spawn_plan plan = os_plan();
 	struct spawn_failure f;
 	pid_t pid;
 	int pidfd;
@@ -199,8 +196,6 @@ TEST(no_descriptors_left_is_transient)
 
 TEST(the_child_has_exactly_the_standard_descriptors)
 {
-	struct spawn_plan plan = os_plan();
-
 	ck_assert_int_ne(open("/etc/passwd", O_RDONLY), -1); /* a leak */
 	ck_assert_int_ne(fcntl(0, F_DUPFD, 100), -1);
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
@@ -237,8 +232,6 @@ static bool leads_to(int fd, const char *name)
 
 TEST(overlapping_maps_do_not_overwrite_each_other)
 {
-	struct spawn_plan plan = os_plan();
-
 	(void)fcntl(plan.null_fd, F_DUPFD_CLOEXEC, 20);
 	plan.null_fd = fcntl(plan.null_fd, F_DUPFD_CLOEXEC, 20);
 	(void)file_at("a", 13);
@@ -259,7 +252,6 @@ TEST(overlapping_maps_do_not_overwrite_each_other)
 
 TEST(the_pipe_and_null_may_stand_where_targets_are)
 {
-	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
 
 	/* every number that the pipe, the program or null could have */
@@ -275,7 +267,6 @@ TEST(the_pipe_and_null_may_stand_where_targets_are)
 
 TEST(holes_between_the_targets_stay_holes)
 {
-	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
 
 	(void)fcntl(file, F_DUPFD, 5); /* inheritable, in the hole */
@@ -292,7 +283,6 @@ TEST(holes_between_the_targets_stay_holes)
 
 NATIVE_TEST(among_many_descriptors_a_child_gets_its_own)
 {
-	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
 	unsigned before;
 	int ends[2];
@@ -348,7 +338,6 @@ static void open_up_to(int last, int file)
 /* While the child shares it, growing takes the kernel 10 ms and more. */
 NATIVE_TEST(the_table_grows_before_it_is_shared)
 {
-	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
 
 	open_up_to(400, file);
@@ -363,7 +352,6 @@ NATIVE_TEST(the_table_grows_before_it_is_shared)
 
 TEST(the_signal_state_is_clean_whatever_ours_is)
 {
-	struct spawn_plan plan = os_plan();
 	sigset_t now;
 
 	os_ignore_signals();
@@ -378,8 +366,6 @@ TEST(the_signal_state_is_clean_whatever_ours_is)
 
 TEST(a_session_of_its_own)
 {
-	struct spawn_plan plan = os_plan();
-
 	plan.new_session = true;
 	plan.death_signal = SIGTERM;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
@@ -397,7 +383,6 @@ NATIVE_TEST(its_oom_score_is_set_when_spawn_returns)
 {
 	const char *candidates[] = {"/bin/sleep", NULL};
 	char *argv[] = {"sleep", "1000", NULL};
-	struct spawn_plan plan = os_plan();
 	struct spawn_failure failure;
 	char before[16];
 	char score[16];
@@ -430,7 +415,6 @@ NATIVE_TEST(limits_nice_umask_and_directory)
 {
 	const struct rlimit limits[] = {{.rlim_cur = 20, .rlim_max = 24}};
 	const int resources[] = {RLIMIT_NOFILE};
-	struct spawn_plan plan = os_plan();
 	int file = file_at("a", 40);
 	/* the whole check may run these tests at another one */
 	int own = getpriority(PRIO_PROCESS, 0);
@@ -459,7 +443,6 @@ TEST(the_pid_is_written_into_the_environment)
 	char listen[] = "LISTEN_PID=0000000000";
 	char watchdog[] = "WATCHDOG_PID=0000000000";
 	char *envp[] = {listen, watchdog, NULL};
-	struct spawn_plan plan = os_plan();
 
 	plan.envp = envp;
 	plan.pid_slots[0] = strchr(listen, '=') + 1;
@@ -478,7 +461,6 @@ TEST(the_pid_is_written_into_the_environment)
 
 TEST(pinned_to_a_cpu)
 {
-	struct spawn_plan plan = os_plan();
 	cpu_set_t set;
 	size_t cpu;
 
@@ -532,11 +514,11 @@ static bool make_it_wait(void)
 static int spawn_one_that_waits(void)
 {
 	const char *candidates[] = {"/bin/true", NULL};
-	struct spawn_plan plan = plan_for(candidates);
 	struct spawn_failure failure;
 	pid_t pid;
 	int pidfd;
 
+	plan.candidates = candidates;
 	plan.death_signal = SIGKILL;
 	plan.patience = 50 * MSEC;
 	if (!make_it_wait())

@@ -8,6 +8,7 @@
 
 static char out[65536];
 static struct spawn_trap trap;
+static struct spawn_plan plan; /* with that */
 
 static void set_up(void)
 {
@@ -15,14 +16,8 @@ static void set_up(void)
 
 	trap = (struct spawn_trap){.fd = 71, .error = 72}; /* to be set */
 	ck_assert_int_eq(socketpair(AF_UNIX, type, 0, trap.channel), 0);
-}
-
-static struct spawn_plan trap_plan(void)
-{
-	struct spawn_plan plan = os_plan();
-
+	plan = os_plan();
 	plan.trap = &trap;
-	return plan;
 }
 
 static bool hangs_up(int fd, int milliseconds)
@@ -32,10 +27,10 @@ static bool hangs_up(int fd, int milliseconds)
 	return poll(&one, 1, milliseconds) == 1 && one.revents == POLLHUP;
 }
 
-static void run_and_expect_trap(struct spawn_plan *plan)
+static void run_and_expect_trap(void)
 {
 	trap.fd = -1;
-	ck_assert_int_eq(os_run(plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_int_eq(trap.error, 0);
 	ck_assert_int_ne(trap.fd, -1);
 	ck_assert_int_eq(fcntl(trap.fd, F_GETFD), FD_CLOEXEC);
@@ -50,20 +45,18 @@ FIXTURE(set_up, NULL)
 
 NATIVE_TEST(only_without_privilege_it_takes_no_new_privs)
 {
-	struct spawn_plan plan = trap_plan();
-
-	run_and_expect_trap(&plan);
+	run_and_expect_trap();
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "1");
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 	if (!privilege_has(CAP_SYS_ADMIN) || !os_is_root("another user"))
 		return;
 	trap.privileged = true;
-	run_and_expect_trap(&plan);
+	run_and_expect_trap();
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
 	ck_assert_str_eq(os_field(out, "fds"), "0 1 2");
 	plan.uid = plan.gid = 65534; /* it comes before that */
 	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
-	run_and_expect_trap(&plan);
+	run_and_expect_trap();
 	ck_assert_str_eq(os_field(out, "NoNewPrivs"), "0");
 	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
 }
@@ -72,7 +65,6 @@ NATIVE_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
 {
 	const struct rlimit few = {3, 3};
 	const int resource = RLIMIT_NOFILE;
-	struct spawn_plan plan = trap_plan();
 
 	plan.candidates = (const char *const[]){"/bin/true", NULL};
 	plan.fds[1].from = plan.null_fd; /* what it says then */
@@ -86,17 +78,15 @@ NATIVE_TEST(the_programs_limit_of_descriptors_is_not_in_the_way)
 
 NATIVE_TEST(the_channel_may_stand_where_targets_are)
 {
-	struct spawn_plan plan = trap_plan();
-
 	for (int to = 3; to < 20; to++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){2, to};
-	run_and_expect_trap(&plan);
+	run_and_expect_trap();
 	ck_assert_str_eq(os_field(out, "fds"),
 		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
 /* What is one's and what another's, of those that are made together. */
-static void make_together(const struct spawn_plan *plan, unsigned bad)
+static void make_together(unsigned bad)
 {
 	static const char *const argv[] = {"sleep", "1000", NULL};
 	static const char *const good[] = {
@@ -113,7 +103,7 @@ static void make_together(const struct spawn_plan *plan, unsigned bad)
 		envp[i][0] = pids[i];
 		envp[i][1] = NULL;
 		traps[i] = trap;
-		plans[i] = *plan;
+		plans[i] = plan;
 		plans[i].argv = (char *const *)(uintptr_t)argv;
 		plans[i].envp = envp[i];
 		plans[i].pid_slots[0] = strchr(pids[i], '=') + 1;
@@ -152,22 +142,20 @@ static void make_together(const struct spawn_plan *plan, unsigned bad)
 
 NATIVE_TEST(of_four_at_once_each_has_its_own)
 {
-	const struct spawn_plan plan = os_plan();
-	struct spawn_plan first = trap_plan();
 	unsigned before;
 	int many[300];
 
 	/* the first spawn takes a few descriptors for good, and no other one */
-	run_and_expect_trap(&first);
+	run_and_expect_trap();
 	before = os_open_count();
 	for (unsigned i = 0; i < 100; i++)
-		make_together(&plan, i % (SPAWN_MANY + 1));
+		make_together(i % (SPAWN_MANY + 1));
 	ck_assert_uint_eq(os_open_count(), before);
 	/* and where they share the table of descriptors at first */
 	for (unsigned i = 0; i < 300; i++)
 		ck_assert_int_ne(many[i] = os_null(), -1);
 	for (unsigned i = 0; i < 100; i++)
-		make_together(&plan, i % (SPAWN_MANY + 1));
+		make_together(i % (SPAWN_MANY + 1));
 	for (unsigned i = 0; i < 300; i++)
 		(void)close(many[i]);
 	ck_assert_uint_eq(os_open_count(), before);
@@ -175,9 +163,9 @@ NATIVE_TEST(of_four_at_once_each_has_its_own)
 
 /* ---- where it cannot ---- */
 
-static struct spawn_failure must_fail(const struct spawn_plan *plan)
+static struct spawn_failure must_fail(void)
 {
-	struct spawn_failure failure = os_spawn_fails(plan);
+	struct spawn_failure failure = os_spawn_fails(&plan);
 
 	ck_assert_int_eq(trap.fd, -1);
 	return failure;
@@ -185,23 +173,21 @@ static struct spawn_failure must_fail(const struct spawn_plan *plan)
 
 NATIVE_TEST(a_child_that_fails_leaves_nothing_to_hear)
 {
-	struct spawn_plan plan = trap_plan();
 	const char *const *good = plan.candidates;
 
 	plan.candidates = (const char *const[]){"/nonexistent", NULL};
-	ck_assert_int_eq(must_fail(&plan).step, SPAWN_EXEC);
+	ck_assert_int_eq(must_fail().step, SPAWN_EXEC);
 	plan.candidates = good;
 	plan.fds[plan.fd_count++] = (struct spawn_fd){1000, 3};
-	ck_assert_int_eq(must_fail(&plan).step, SPAWN_DESCRIPTORS);
+	ck_assert_int_eq(must_fail().step, SPAWN_DESCRIPTORS);
 	ck_assert_int_ne(trap.error, 0);
 	plan.fd_count--; /* and the next one is understood */
-	run_and_expect_trap(&plan);
+	run_and_expect_trap();
 }
 
 /* As somebody who may not: the exit status tells what went wrong. */
 static int spawn_unallowed(void)
 {
-	struct spawn_plan plan = trap_plan();
 	struct spawn_failure failure;
 	struct error err;
 	int pidfd;
@@ -237,7 +223,6 @@ NATIVE_TEST_LOOP(where_it_is_not_allowed_only_who_must_have_it_fails, 0, 2)
 
 NATIVE_TEST(under_another_listener_the_program_runs_without)
 {
-	struct spawn_plan plan = trap_plan();
 	struct spawn_failure f;
 
 	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
@@ -246,7 +231,7 @@ NATIVE_TEST(under_another_listener_the_program_runs_without)
 	ck_assert_int_eq(trap.fd, -1);
 	ck_assert_int_eq(trap.error, EBUSY);
 	trap.must = true;
-	f = must_fail(&plan);
+	f = must_fail();
 	ck_assert_int_eq(f.step, SPAWN_TRAP);
 	ck_assert_int_eq(f.error, EBUSY);
 }

@@ -8,25 +8,23 @@
 
 static char out[65536];
 
-/* A plan that runs as nobody; from a descriptor, as the way to the program
- * need not be open to nobody. */
-static struct spawn_plan nobody_plan(void)
-{
-	struct spawn_plan plan = os_plan();
+static struct spawn_plan plan;
 
+static void set_up(void)
+{
+	plan = os_plan();
 	plan.uid = 65534;
 	plan.gid = 65534;
 	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
-	return plan;
 }
 
 /* It runs so, and has these capabilities, in hexadecimal. */
-static void run_as_nobody(struct spawn_plan *plan, const char *capabilities)
+static void run_as_nobody(const char *capabilities)
 {
 	static const char *const sets[] = {
 		"CapPrm", "CapEff", "CapInh", "CapAmb"};
 
-	ck_assert_int_eq(os_run(plan, out, sizeof(out)), 0);
+	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");
 	ck_assert_str_eq(os_field(out, "Gid"), "65534\t65534\t65534\t65534");
 	for (size_t i = 0; i < COUNT_OF(sets); i++)
@@ -34,20 +32,20 @@ static void run_as_nobody(struct spawn_plan *plan, const char *capabilities)
 }
 
 FIXTURE(os_make_dir, NULL)
+FIXTURE(set_up, NULL)
 
 NATIVE_ROOT_TEST(user_and_groups_are_dropped_for_good)
 {
 	const gid_t groups[] = {100, 65534};
-	struct spawn_plan plan = nobody_plan();
 
 	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
-	run_as_nobody(&plan, "0000000000000000");
+	run_as_nobody("0000000000000000");
 	ck_assert_str_eq(os_field(out, "Groups"), "");
 	ck_assert_int_eq(geteuid(), 0);
 	plan.groups = groups;
 	plan.group_count = 2;
 	plan.death_signal = SIGKILL; /* which a change of the user undoes */
-	run_as_nobody(&plan, "0000000000000000");
+	run_as_nobody("0000000000000000");
 	ck_assert_int_eq(atoi(os_field(out, "Groups")), 100);
 	ck_assert_ptr_nonnull(strstr(os_field(out, "Groups"), " 65534"));
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
@@ -55,8 +53,6 @@ NATIVE_ROOT_TEST(user_and_groups_are_dropped_for_good)
 
 NATIVE_ROOT_TEST(the_directory_is_entered_with_the_users_rights)
 {
-	struct spawn_plan plan = nobody_plan();
-
 	plan.directory = os_path("closed");
 	ck_assert_int_eq(mkdir(plan.directory, 0700), 0);
 	ck_assert_int_eq(os_spawn_fails(&plan).step, SPAWN_DIRECTORY);
@@ -74,12 +70,10 @@ NATIVE_ROOT_TEST(the_directory_is_entered_with_the_users_rights)
 
 NATIVE_ROOT_TEST(exactly_the_capabilities_asked_for_are_kept)
 {
-	struct spawn_plan plan = nobody_plan();
-
 	plan.capabilities_given = true;
 	plan.capabilities = 1ULL << CAP_NET_BIND_SERVICE;
 	plan.death_signal = SIGKILL;
-	run_as_nobody(&plan, "0000000000000400");
+	run_as_nobody("0000000000000400");
 	ck_assert_str_eq(os_field(out, "CapBnd"), "0000000000000400");
 	ck_assert_int_eq(atoi(os_field(out, "death")), SIGKILL);
 	plan.capabilities = 1ULL << 63; /* which this kernel lacks */
@@ -88,8 +82,7 @@ NATIVE_ROOT_TEST(exactly_the_capabilities_asked_for_are_kept)
 
 NATIVE_ROOT_TEST(root_can_be_bounded_too)
 {
-	struct spawn_plan plan = os_plan();
-
+	plan = os_plan();
 	plan.capabilities_given = true;
 	plan.capabilities = 1ULL << CAP_KILL;
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
@@ -118,10 +111,8 @@ static void become_setuid_capable(void)
 
 NATIVE_ROOT_TEST(no_right_survives_a_change_between_ordinary_users)
 {
-	struct spawn_plan plan = nobody_plan();
-
 	become_setuid_capable(); /* no root here: the kernel drops nothing */
-	run_as_nobody(&plan, "0000000000000000");
+	run_as_nobody("0000000000000000");
 }
 
 static void become_ordinary(void)
@@ -135,7 +126,6 @@ static void become_ordinary(void)
 
 TEST(an_ordinary_user_is_refused_another)
 {
-	struct spawn_plan plan = nobody_plan();
 	struct spawn_failure f;
 	struct error err;
 
@@ -157,10 +147,10 @@ TEST(an_ordinary_user_is_refused_another)
 
 NATIVE_TEST(an_ordinary_user_may_ask_for_itself)
 {
-	struct spawn_plan plan = os_plan();
 	gid_t groups[256];
 	int count;
 
+	plan = os_plan();
 	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
 	become_ordinary();
 	count = getgroups(256, groups);
@@ -179,8 +169,7 @@ NATIVE_TEST(an_ordinary_user_may_ask_for_itself)
 
 NATIVE_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
 {
-	struct spawn_plan plan = os_plan();
-
+	plan = os_plan();
 	plan.exec_fd = open(os_self, O_PATH | O_CLOEXEC);
 	become_ordinary();
 	plan.capabilities_given = true;
@@ -194,8 +183,6 @@ NATIVE_TEST(without_the_right_to_bound_no_new_privs_must_be_set)
 
 NATIVE_ROOT_TEST(an_id_that_cannot_be_set_is_refused)
 {
-	struct spawn_plan plan = nobody_plan();
-
 	plan.uid = 0xffffffffL; /* (uid_t)-1 means "leave it" to the kernel */
 	ck_assert_int_eq(os_spawn_fails(&plan).step, SPAWN_USER);
 }
