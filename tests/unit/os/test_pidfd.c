@@ -7,6 +7,8 @@
 #include <sched.h>
 #include <sys/ptrace.h>
 
+static struct pidfd_end end;
+
 /* A child that waits to be ended, in a group of its own, or ends itself. */
 static pid_t child(int status)
 {
@@ -26,7 +28,6 @@ static pid_t child(int status)
 
 NATIVE_TEST(an_exit_is_told_twice_and_reaped_once)
 {
-	struct pidfd_end end = {0};
 	pid_t pid;
 	int fd;
 
@@ -54,7 +55,6 @@ NATIVE_TEST(an_exit_is_told_twice_and_reaped_once)
 NATIVE_TEST(one_that_lives_has_not_ended)
 {
 	siginfo_t info;
-	struct pidfd_end end;
 	pid_t pid = child(-1);
 	int fd = pidfd_of(pid);
 
@@ -113,7 +113,6 @@ NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0,
 	(int)(sizeof(traced) / sizeof(*traced)))
 {
 	char how[8];
-	struct pidfd_end end = {0};
 	pthread_t thread;
 	pid_t pid = fork();
 	int fd;
@@ -178,7 +177,6 @@ NATIVE_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
 
 NATIVE_TEST(the_group_is_reached_when_its_leader_has_ended)
 {
-	struct pidfd_end end;
 	int ends[2];
 	pid_t leader;
 	int fd;
@@ -207,7 +205,6 @@ NATIVE_TEST(the_group_is_reached_when_its_leader_has_ended)
 
 NATIVE_TEST(nobody_else_is_reached)
 {
-	struct pidfd_end end;
 	pid_t pid = child(0);
 	int fd = pidfd_of(pid);
 
@@ -228,7 +225,6 @@ NATIVE_TEST(nobody_else_is_reached)
 NATIVE_TEST(the_end_of_one_that_is_not_our_child_is_known_or_not)
 {
 	struct process_facts facts;
-	struct pidfd_end end = {0};
 	pid_t pid = child(-1);
 	int fd = pidfd_of(pid);
 	int got;

@@ -24,6 +24,7 @@ static struct {
 	uint32_t words[SECCOMP_ARGUMENTS_MAX];
 } * shared;
 
+static struct seccomp_notice n; /* the last one that a test heard */
 static int channel[2];
 static int go[2]; /* a byte: the friend may go on */
 static pid_t caller;
@@ -109,8 +110,6 @@ static void call(void (*deed)(void))
 
 static struct seccomp_notice hear(void)
 {
-	struct seccomp_notice n;
-
 	ck_assert(os_is_readable(calls, 20000));
 	ck_assert_int_eq(seccomp_receive(calls, &n), 1);
 	ck_assert(seccomp_waits(calls, n.id));
@@ -119,8 +118,7 @@ static struct seccomp_notice hear(void)
 
 static struct seccomp_notice hear_bind(void)
 {
-	struct seccomp_notice n = hear();
-
+	(void)hear();
 	ck_assert_int_eq(n.call, SECCOMP_BIND);
 	ck_assert_int_eq(n.fd, shared->fd);
 	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
@@ -130,8 +128,7 @@ static struct seccomp_notice hear_bind(void)
 
 static struct seccomp_notice hear_listen(int backlog)
 {
-	struct seccomp_notice n = hear();
-
+	(void)hear();
 	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
 	ck_assert_int_eq(n.fd, shared->fd);
 	ck_assert_int_eq(n.backlog, backlog);
@@ -140,8 +137,7 @@ static struct seccomp_notice hear_listen(int backlog)
 
 static struct seccomp_notice hear_v6only(void)
 {
-	struct seccomp_notice n = hear();
-
+	(void)hear();
 	ck_assert_int_eq(n.call, SECCOMP_V6ONLY);
 	ck_assert_int_eq(n.fd, shared->fd);
 	ck_assert_uint_eq(n.at, (uintptr_t)&shared->on);
@@ -189,10 +185,8 @@ FIXTURE(set_up, NULL)
 
 NATIVE_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
 {
-	struct seccomp_notice n;
-
 	call(do_all_and_bind);
-	n = hear_bind();
+	(void)hear_bind();
 	ck_assert_uint_eq(shared->count, 4);
 	ck_assert_int_eq(n.tid, caller);
 	ck_assert(!os_is_readable(calls, 0));
@@ -244,13 +238,11 @@ static void bind_with_odd_sizes(void)
 
 NATIVE_TEST(odd_sizes_and_backlogs_are_told_as_they_are)
 {
-	struct seccomp_notice n;
-
 	call(bind_with_odd_sizes);
-	n = hear();
+	(void)hear();
 	ck_assert_uint_eq(n.size, UINT32_MAX);
 	seccomp_continue(calls, n.id);
-	n = hear();
+	(void)hear();
 	ck_assert_int_eq(n.backlog, -1);
 	seccomp_continue(calls, n.id);
 	finish(-EINVAL, ANY);
@@ -271,10 +263,8 @@ static void set_options(void)
 
 NATIVE_TEST(v6only_waits_only_where_it_is_asked_for)
 {
-	struct seccomp_notice n;
-
 	call_with(set_options, true);
-	n = hear_v6only();
+	(void)hear_v6only();
 	ck_assert_uint_eq(shared->count, 2);
 	seccomp_continue(calls, n.id);
 	finish(ANY, ANY, ANY);
@@ -386,33 +376,31 @@ static void call_by_socketcall(void)
 	say(socketcall(13, fd, SHUT_RD, 0)); /* shutdown */
 }
 
-static void fetch_arguments(struct seccomp_notice *n, uint32_t words)
+static void fetch_arguments(uint32_t words)
 {
-	struct remote r = {.tid = n->tid};
+	struct remote r = {.tid = n.tid};
 	uint32_t got[SECCOMP_ARGUMENTS_MAX] = {0};
 
-	ck_assert_int_eq(n->call, SECCOMP_ARGUMENTS);
-	ck_assert_uint_eq(n->size, words * sizeof(uint32_t));
-	ck_assert_int_eq(remote_read(&r, n->at, got, n->size), 0);
-	seccomp_arguments(n, got);
+	ck_assert_int_eq(n.call, SECCOMP_ARGUMENTS);
+	ck_assert_uint_eq(n.size, words * sizeof(uint32_t));
+	ck_assert_int_eq(remote_read(&r, n.at, got, n.size), 0);
+	seccomp_arguments(&n, got);
 }
 
 NATIVE_TEST(socketcall_tells_its_arguments_from_memory)
 {
-	struct seccomp_notice n;
-
 	if (!has_32())
 		return;
 	call(call_by_socketcall);
-	n = hear();
-	fetch_arguments(&n, 3);
+	(void)hear();
+	fetch_arguments(3);
 	ck_assert_int_eq(n.call, SECCOMP_BIND);
 	ck_assert_int_eq(n.fd, shared->fd);
 	ck_assert_uint_eq(n.at, (uintptr_t)&shared->loopback);
 	ck_assert_uint_eq(n.size, 16);
 	seccomp_continue(calls, n.id);
-	n = hear();
-	fetch_arguments(&n, 2);
+	(void)hear();
+	fetch_arguments(2);
 	ck_assert_int_eq(n.call, SECCOMP_LISTEN);
 	ck_assert_int_eq(n.fd, shared->fd);
 	ck_assert_int_eq(n.backlog, 33);
@@ -464,13 +452,12 @@ static void bind_and_write(void)
 NATIVE_TEST_LOOP(a_descriptor_takes_the_place_of_the_callers, 0, 2)
 {
 	bool cloexec = _i != 0;
-	struct seccomp_notice n;
 	char got[8];
 	int ends[2];
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
 	call(bind_and_write);
-	n = hear();
+	(void)hear();
 	ck_assert_int_eq(seccomp_put(calls, n.id, ends[1], n.fd, cloexec), 0);
 	ck_assert(seccomp_waits(calls, n.id)); /* for the answer, still */
 	seccomp_answer(calls, n.id, 0);
@@ -482,10 +469,8 @@ NATIVE_TEST_LOOP(a_descriptor_takes_the_place_of_the_callers, 0, 2)
 
 NATIVE_TEST(what_cannot_be_put_is_told)
 {
-	struct seccomp_notice n;
-
 	call(bind_and_write);
-	n = hear();
+	(void)hear();
 	os_fails(seccomp_put(calls, n.id, -1, n.fd, true), EBADF);
 	os_fails(seccomp_put(calls, n.id + 99, 0, n.fd, true), ENOENT);
 	seccomp_answer(calls, n.id, 0);
@@ -504,15 +489,13 @@ static void kill_caller(void)
 /* The filter lives on, and to wait for its next call would be to wait long. */
 NATIVE_TEST(one_killed_before_it_was_heard_is_not_waited_for)
 {
-	struct seccomp_notice n;
-
 	call(bind_with_friend);
 	ck_assert(os_is_readable(calls, 20000));
 	kill_caller();
 	ck_assert(!os_is_readable(calls, 0));
 	ck_assert_int_eq(seccomp_receive(calls, &n), 0);
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
-	n = hear();
+	(void)hear();
 	ck_assert_int_eq(n.tid, shared->friend);
 	ck_assert(!os_is_readable(calls, 0));
 	seccomp_answer(calls, n.id, 0);
@@ -520,10 +503,8 @@ NATIVE_TEST(one_killed_before_it_was_heard_is_not_waited_for)
 
 NATIVE_TEST(one_killed_after_it_was_heard_waits_no_more)
 {
-	struct seccomp_notice n;
-
 	call(bind_with_friend);
-	n = hear();
+	(void)hear();
 	kill_caller();
 	ck_assert(!seccomp_waits(calls, n.id));
 	os_fails(seccomp_put(calls, n.id, 0, n.fd, true), ENOENT);
@@ -550,15 +531,13 @@ static void bind_with_handler(void)
 
 NATIVE_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
 {
-	struct seccomp_notice n;
-
 	call(bind_with_handler);
 	if (shared->comes_again) {
 		(void)fprintf(stderr, "left out: needs Linux 5.19\n");
 		kill_caller();
 		return;
 	}
-	n = hear();
+	(void)hear();
 	ck_assert_int_eq(kill(caller, SIGUSR1), 0);
 	ck_assert(!os_is_readable(calls, 100));
 	ck_assert(seccomp_waits(calls, n.id));
@@ -622,7 +601,6 @@ NATIVE_TEST(privilege_or_no_new_privs_and_a_chain_without_one_are_needed)
 
 TEST(what_is_no_notify_descriptor_is_an_error)
 {
-	struct seccomp_notice n;
 	int fd = os_null();
 
 	ck_assert_int_eq(seccomp_receive(fd, &n), -1);

@@ -25,6 +25,8 @@ struct deed {
 typedef int vfork_fn(
 	void (*deed)(void *argument), void *argument, nsec_t patience);
 
+static struct deed deed;
+
 static vfork_fn *const ways[] = {vfork_run, vfork_run_apart};
 
 /* One that gets no CPU is ended a little later. */
@@ -39,17 +41,16 @@ static void expect_no_child(void)
 
 static void note_all(void *argument)
 {
-	struct deed *deed = argument;
+	struct deed *it = argument;
 
-	deed->got++;
-	deed->pid = getpid();
-	(void)sigprocmask(SIG_SETMASK, NULL, &deed->mask);
+	it->got++;
+	it->pid = getpid();
+	(void)sigprocmask(SIG_SETMASK, NULL, &it->mask);
 }
 
 NATIVE_TEST_LOOP(a_deed_is_done_by_another_on_our_memory, 0, COUNT_OF(ways))
 {
-	struct deed deed = {.got = 6};
-
+	deed = (struct deed){.got = 6};
 	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
 	ck_assert_int_eq(deed.got, 7);
 	ck_assert_int_ne(deed.pid, getpid());
@@ -60,7 +61,6 @@ NATIVE_TEST_LOOP(a_deed_is_done_by_another_on_our_memory, 0, COUNT_OF(ways))
 
 NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 {
-	struct deed deed = {0};
 	sigset_t before;
 	sigset_t after;
 
@@ -77,15 +77,15 @@ NATIVE_TEST_LOOP(no_signal_of_ours_is_handled_meanwhile, 0, COUNT_OF(ways))
 
 static void close_and_copy(void *argument)
 {
-	struct deed *deed = argument;
+	struct deed *it = argument;
 
-	deed->got = dup2(deed->fd, deed->to);
-	(void)close(deed->fd);
+	it->got = dup2(it->fd, it->to);
+	(void)close(it->fd);
 }
 
 NATIVE_TEST_LOOP(descriptors_are_shared_unless_apart, 0, COUNT_OF(ways))
 {
-	struct deed deed = {.fd = os_null(), .to = 70};
+	deed = (struct deed){.fd = os_null(), .to = 70};
 	bool apart = ways[_i] == vfork_run_apart;
 
 	ck_assert_int_eq(ways[_i](close_and_copy, &deed, LONG), 0);
@@ -117,21 +117,22 @@ struct ids {
 	volatile int done;
 };
 
+static struct ids ids = {.fd = -1};
+
 static void note_ids(void *argument)
 {
-	struct ids *ids = argument;
+	struct ids *it = argument;
 
-	(void)getresuid(&ids->user[0], &ids->user[1], &ids->user[2]);
-	(void)getresgid(&ids->group[0], &ids->group[1], &ids->group[2]);
-	ids->more_count = getgroups(8, ids->more);
-	(void)close(ids->fd);
-	ids->done++;
+	(void)getresuid(&it->user[0], &it->user[1], &it->user[2]);
+	(void)getresgid(&it->group[0], &it->group[1], &it->group[2]);
+	it->more_count = getgroups(8, it->more);
+	(void)close(it->fd);
+	it->done++;
 }
 
 NATIVE_ROOT_TEST(a_deed_can_be_done_as_somebody_else)
 {
-	struct ids ids = {.fd = os_null()};
-
+	ids = (struct ids){.fd = os_null()};
 	ck_assert_int_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
 	ck_assert_int_eq(vfork_run_as(note_ids, &ids, LONG, &somebody), 0);
 	ck_assert_int_eq(ids.done, 1);
@@ -153,7 +154,6 @@ NATIVE_ROOT_TEST(a_deed_can_be_done_as_somebody_else)
 
 NATIVE_ROOT_TEST(what_our_groups_may_do_the_user_may_not)
 {
-	struct ids ids = {.fd = -1};
 	const struct vfork_user alone = {.uid = USER, .gid = GROUP};
 
 	ck_assert_int_eq(setgroups(2, (gid_t[]){0, 4}), 0);
@@ -178,7 +178,6 @@ NATIVE_TEST(its_saved_group_is_ours_where_memory_stays_dumpable)
 
 NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 {
-	struct ids ids = {.fd = -1};
 	struct capset rights;
 
 	ck_assert_int_eq(capset_get(&rights), 0);
@@ -193,27 +192,25 @@ NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
 
 static void hang(void *argument)
 {
-	struct deed *deed = argument;
+	struct deed *it = argument;
 
-	deed->got++;
-	deed->got = (int)read(deed->fd, &deed->to, 1);
+	it->got++;
+	it->got = (int)read(it->fd, &it->to, 1);
 }
 
 static volatile unsigned turns;
 
 static void spin(void *argument)
 {
-	struct deed *deed = argument;
+	struct deed *it = argument;
 
-	deed->got++;
+	it->got++;
 	for (;;)
 		turns++;
 }
 
 NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
 {
-	struct deed deed = {0};
-
 	os_fails(vfork_run_as(spin, &deed, PATIENCE, &somebody), ETIMEDOUT);
 	ck_assert_int_eq(deed.got, 1);
 	expect_no_child();
@@ -221,9 +218,9 @@ NATIVE_ROOT_TEST(as_somebody_else_it_takes_no_longer)
 
 static void kill_itself(void *argument)
 {
-	struct deed *deed = argument;
+	struct deed *it = argument;
 
-	deed->got++;
+	it->got++;
 	(void)kill(getpid(), SIGKILL);
 }
 
@@ -233,7 +230,6 @@ static void (*const endless[])(void *) = {hang, spin};
 NATIVE_TEST_LOOP(what_takes_too_long_is_ended, 0, COUNT_OF(ways))
 {
 	unsigned before;
-	struct deed deed = {0};
 	nsec_t begin;
 	int ends[2];
 
@@ -265,8 +261,6 @@ static void on_death(int signal)
 /* Else a supervisor would look for a child that is none of its own. */
 NATIVE_TEST_LOOP(its_end_is_nobodys_news, 0, COUNT_OF(ways))
 {
-	struct deed deed = {0};
-
 	ck_assert(signal(SIGCHLD, on_death) != SIG_ERR);
 	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
 	ck_assert_int_eq(ways[_i](kill_itself, &deed, LONG), -1);
@@ -278,7 +272,6 @@ NATIVE_TEST_LOOP(its_end_is_nobodys_news, 0, COUNT_OF(ways))
 
 NATIVE_TEST_LOOP(children_of_ours_are_left_alone, 0, COUNT_OF(ways))
 {
-	struct deed deed = {0};
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -296,7 +289,6 @@ static vfork_fn *way;
 static int run_without_processes(void)
 {
 	const struct rlimit none = {0, 0};
-	struct deed deed = {0};
 	sigset_t mask;
 
 	if (setrlimit(RLIMIT_NPROC, &none) == -1 ||
@@ -348,7 +340,6 @@ NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 {
 	int elsewhere = 1;
 	struct vfork child = {.needed = true};
-	struct deed deed = {.got = 0};
 
 	ck_assert(vfork_is_shared());
 	for (int i = 0; i < 2; i++) {
