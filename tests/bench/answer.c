@@ -8,13 +8,10 @@
  * It serves one request at a time, each with a connection of its own, and
  * /sleep/MS takes so long.  With -k it serves many connections at a time and
  * keeps them.  With -g the first line of an answer is sent as soon as a
- * connection is accepted, so that a visitor knows (load.c).  With -r it sets
+ * connection is accepted, so that a client knows.  With -r it sets
  * SO_REUSEPORT, so that several run without anybody's help.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 
 #include "bench.h"
@@ -31,27 +28,6 @@ static void make_reply(bool keeps)
 	(void)snprintf(body, sizeof(body), "pid=%d\n", (int)getpid());
 	(void)snprintf(reply, sizeof(reply), "%sContent-Length: %zu\r\n\r\n%s",
 		greets ? "" : greeting, strlen(body), body);
-}
-
-static int open_port(int port, bool reuseport)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_port = htons((in_port_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const int yes = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd == -1)
-		bench_die("socket");
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (reuseport)
-		(void)setsockopt(
-			fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == -1)
-		bench_die("bind");
-	if (listen(fd, 511) == -1)
-		bench_die("listen");
-	return fd;
 }
 
 /* ---- one at a time ---- */
@@ -175,7 +151,7 @@ int main(int argc, char **argv)
 		return 64;
 	(void)alarm(600);
 	make_reply(keeps);
-	port = open_port(atoi(argv[optind]), reuseport);
+	port = bench_listen(atoi(argv[optind]), reuseport);
 	if (keeps)
 		serve_many(port);
 	serve_one_by_one(port);

@@ -5,18 +5,14 @@
 # turn, or to the worker that has the least to do.  In turns; beside servers by hand
 # with the same kind of socket (build/bench/group).
 
-RUDE=$ROOT/build/fixtures/rude
-OPENLOAD=$ROOT/build/fixtures/openload
 BALANCE_WAYS=(share rr least)
 
 # balance_begin WAY WORKERS RUDE-OPTION...: sets BALANCE_PORT.
 balance_begin() {
 	BALANCE_PORT=$(free_port)
-	./nclust --name "balance-$1" -n "$2" -l "127.0.0.1:$BALANCE_PORT" \
+	begin ./nclust --name "balance-$1" -n "$2" -l "127.0.0.1:$BALANCE_PORT" \
 		--balance "$1" --log inherit --ready notify -- \
-		"$RUDE" --blocking --close "${@:3}" \
-		>/dev/null 2>>"$BENCH_DIR/err" </dev/null &
-	started+=($!)
+		"$RUDE" --blocking --close "${@:3}"
 	wait_ready "balance-$1"
 }
 
@@ -53,7 +49,7 @@ balance_spread() {
 }
 
 balance_mean() {
-	printf '%s\n' "$@" | awk '{ sum += $1 } END { print int(sum / NR) }'
+	in_order "$@" | awk '{ sum += $1 } END { print int(sum / NR) }'
 }
 
 # 60 % of what 8 workers can do, where each tenth request takes 100 times as long.
@@ -76,10 +72,8 @@ balance_slow() {
 			p99[$way]+=" $(jq .p99 <<<"$REPORT")"
 		done
 	done
-	for way in "${BALANCE_WAYS[@]}"; do
-		# shellcheck disable=SC2086 # lists of numbers
-		p50[$way]=$(best ${p50[$way]}) p99[$way]=$(balance_mean ${p99[$way]})
-	done
+	best_each p50
+	best_each p99 balance_mean
 	row "60 % load, a tenth slow: least, p99" "${p99[least]}" \
 		"${p99[share]}" 1.1 µs
 	beside "least, median, µs" "${p50[least]}" "${p50[share]}"
@@ -108,8 +102,7 @@ balance_hung() {
 			wait $!
 			stop_last
 		done
-		# shellcheck disable=SC2086 # a list of numbers
-		worst=$(best $worst)
+		worst=$(best "$worst")
 		if [ "$way" = least ]; then
 			most "1 of 4 hangs for 2 s: least, slowest answer" \
 				"$worst" 150000 µs
@@ -134,9 +127,8 @@ balance_rate() {
 			mine[$way]+=" $(balance_wrk)"
 			stop_last
 			BALANCE_PORT=$(free_port)
-			"$ROOT/build/bench/group" "$way" "$BALANCE_PORT" 4 \
-				"$RUDE" --blocking --close &
-			started+=($!)
+			begin "$ROOT/build/bench/group" "$way" "$BALANCE_PORT" \
+				4 "$RUDE" --blocking --close
 			until_holds 10 "nobody listens" curl -fso /dev/null \
 				"http://127.0.0.1:$BALANCE_PORT/" || return
 			hand[$way]+=" $(balance_wrk)"
@@ -144,9 +136,8 @@ balance_rate() {
 		done
 	done
 	for way in "${BALANCE_WAYS[@]}"; do
-		# shellcheck disable=SC2086 # lists of numbers
 		least "$way, to by hand with such sockets" \
-			"$(highest ${mine[$way]})" "$(highest ${hand[$way]})" \
+			"$(highest "${mine[$way]}")" "$(highest "${hand[$way]}")" \
 			0.98 requests/s
 	done
 }

@@ -4,6 +4,8 @@
 
 /* What the programs of the bench share. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,32 @@ static inline int64_t bench_now(void) /* nanoseconds */
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline struct sockaddr_in bench_local(int port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET,
+		.sin_port = htons((in_port_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+/* Listens at 127.0.0.1:PORT; `shared`: so do others. */
+static inline int bench_listen(int port, bool shared)
+{
+	const struct sockaddr_in at = bench_local(port);
+	const int yes = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd == -1)
+		bench_die("socket");
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (shared)
+		(void)setsockopt(
+			fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
+	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 ||
+		listen(fd, 4096) == -1)
+		bench_die("listen");
+	return fd;
 }
 
 static inline int bench_unix_address(struct sockaddr_un *to, const char *path)

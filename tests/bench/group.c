@@ -11,37 +11,13 @@
  * them; SIGTERM ends it and them.
  */
 #include <fcntl.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "bench.h"
 #include "os/socket/least.h"
 
 enum { MOST = 64, FIRST_FD = 3 };
-
-static int open_socket(int port, bool joins)
-{
-	const struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_port = htons((in_port_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const int on = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd == -1 ||
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ==
-			-1 ||
-		(joins &&
-			setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on,
-				sizeof(on)) == -1) ||
-		bind(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 ||
-		listen(fd, 4096) == -1)
-		bench_die("listen");
-	return fd;
-}
 
 static void choose_least(const int *fds, unsigned count)
 {
@@ -89,7 +65,7 @@ int main(int argc, char **argv)
 		bench_die("usage");
 	own = strcmp(argv[1], "share") != 0;
 	for (unsigned i = 0; i < count; i++) {
-		fds[i] = i == 0 || own ? open_socket(atoi(argv[2]), own)
+		fds[i] = i == 0 || own ? bench_listen(atoi(argv[2]), own)
 				       : fds[0];
 		/* not the descriptor that its workers are to have */
 		while (fds[i] == FIRST_FD)

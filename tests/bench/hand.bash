@@ -82,7 +82,7 @@ first_command() {
 
 # save VERSION: as an editor does.
 save() {
-	sed "s/pid=/v$1 pid=/" "$ROOT/tests/e2e/servers/plain.js" \
+	sed "s/pid=/v$1 pid=/" "$PLAIN_JS" \
 		>"$BENCH_DIR/site/server.js"
 }
 
@@ -93,9 +93,8 @@ saved() {
 	mkdir -p "$BENCH_DIR/site"
 	save 0
 	port=$(free_port) own=$(free_port)
-	./nclust -n 1 --name saved --log off --watch "$BENCH_DIR/site/*.js" \
-		-- node "$server" "$port" >/dev/null 2>&1 &
-	started+=($!)
+	begin ./nclust -n 1 --name saved --log off \
+		--watch "$BENCH_DIR/site/*.js" -- node "$server" "$port"
 	wait_ready saved || return
 	for ((round = 1; round <= HAND_ROUNDS; round++)); do
 		start=${EPOCHREALTIME/./}
@@ -127,6 +126,6 @@ settled() {
 
 figure_hand() {
 	first_command "C" "$ROOT/build/fixtures/plain"
-	first_command "Node" node "$ROOT/tests/e2e/servers/plain.js"
+	first_command "Node" node "$PLAIN_JS"
 	saved
 }

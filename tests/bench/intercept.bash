@@ -4,7 +4,7 @@
 # The figures of servers that bind for themselves, for scripts/bench.
 
 ANSWER_C=build/bench/answer
-ANSWER_NODE=(node tests/e2e/servers/plain.js)
+ANSWER_NODE=(node "$PLAIN_JS")
 
 # Whoever answers at a port, when somebody does.
 answerer() {
@@ -31,11 +31,6 @@ two_answer() {
 	return 1
 }
 
-begin() {
-	"$@" >/dev/null 2>>"$BENCH_DIR/err" &
-	started+=($!)
-}
-
 # --- Memory ------------------------------------------------------------------
 
 # Sets GROWN: the private memory of nclust after its two workers have answered,
@@ -57,7 +52,7 @@ grown_nclust() {
 }
 
 # The same workers: with -r they share the port without help, too.
-intercept_memory() {
+figure_intercept_memory() {
 	local round port with without more all_with=() all_without=()
 
 	for ((round = 0; round < 3; round++)); do
@@ -73,7 +68,7 @@ intercept_memory() {
 	grown_nclust on "${ANSWER_NODE[@]}"
 	beside "nclust above 2 Node servers" "$GROWN" "$without"
 	port=$(free_port)
-	begin node tests/bench/cluster.js "$port" 2
+	begin node tests/bench/roll.js "$PLAIN_JS" "$port" 2
 	two_answer "$port" && beside "Node's own cluster: its primary" \
 		"$(private "${started[-1]}")" "$without"
 	stop_last
@@ -81,7 +76,7 @@ intercept_memory() {
 
 # --- Start -------------------------------------------------------------------
 
-intercept_start() {
+figure_intercept_start() {
 	local who round port
 	local -A took
 
@@ -93,8 +88,8 @@ intercept_start() {
 					--log inherit -- "${ANSWER_NODE[@]}" \
 					"$port"
 			else
-				open_watch -q -n 2 node tests/bench/cluster.js \
-					"$port" 2
+				open_watch -q -n 2 node tests/bench/roll.js \
+					"$PLAIN_JS" "$port" 2
 			fi
 			ask first "$port"
 			close_watch
@@ -102,9 +97,8 @@ intercept_start() {
 			took[$who]+=" $ANSWER"
 		done
 	done
-	# shellcheck disable=SC2086 # lists of numbers
 	row "2 Node servers up, against Node's cluster" \
-		"$(best ${took[nclust]})" "$(best ${took[cluster]})" 0.6 µs
+		"$(best "${took[nclust]}")" "$(best "${took[cluster]}")" 0.6 µs
 }
 
 # --- Requests ----------------------------------------------------------------
@@ -191,15 +185,6 @@ inner() {
 		sed -n "$(($# / 8 + 1)),$(($# - $# / 8))p"
 }
 
-median() {
-	printf '%s\n' "$@" | sort -n | awk -v as="${AS:-%.3f}" '{ v[NR] = $1 }
-		END { printf as, (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
-}
-
-whole() {
-	AS=%.0f median "$@"
-}
-
 # How far by hand was from by hand, in either direction.
 width() {
 	printf '%s\n' "$@" | awk '{ d = $1 > 1 ? $1 - 1 : 1 - $1
@@ -231,7 +216,7 @@ tell_noise() {
 		"CPU $allow_cost"
 }
 
-intercept_throughput() {
+figure_intercept_throughput() {
 	# No Node is like another: more of them, for a shorter time.
 	weigh_in 16 "-k -n 1000 -t 16" "${ANSWER_NODE[@]}" || return
 	tell_weighed "Node, to by hand"
@@ -249,27 +234,13 @@ intercept_throughput() {
 # --- Deaths ------------------------------------------------------------------
 
 # At 80 % of what four workers can do that take 10 ms for each request.
-intercept_kill() {
+figure_intercept_kill() {
 	local port
 
 	port=$(free_port)
-	slay own "-r $port 315 10 /sleep/10" -- "$ANSWER_C" -g "$port" || return
-	note "$queued connections waited at the kills"
-	most "C, kills at 80 % load: refused" "$refused" 0 ""
-	most "C, kills at 80 % load: timed out" "$timed_out" 0 ""
-	most "C, kills at 80 % load: most lost by one" "$worst" 1 ""
-	most "C, kills at 80 % load: reset, no greeting" "$reset" \
-		$((kills / 4)) ""
-	port=$(free_port)
-	slay node "-r $port 315 10 /sleep/10" -- node tests/bench/one.js \
+	slay "C, kills at 80 % load" "$port" 315 /sleep/10 -- "$ANSWER_C" -g \
 		"$port" || return
-	note "$queued connections waited at the kills"
-	most "Node, kills at 80 % load: refused" "$refused" 0 ""
-	most "Node, kills at 80 % load: timed out" "$timed_out" 0 ""
-	most "Node, kills at 80 % load: reset, no greeting" "$reset" \
-		$((kills / 4)) ""
-	note "and where each worker has a socket of its own:"
 	port=$(free_port)
-	slay each "-r $port 315 5 /sleep/10" --intercept off \
-		--ready alive:50ms --stable-after 0s -- "$ANSWER_C" -g -r "$port"
+	slay "Node, kills at 80 % load" "$port" 315 /sleep/10 \
+		-- node tests/bench/one.js "$port"
 }

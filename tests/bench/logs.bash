@@ -113,8 +113,8 @@ logs_row() {
 	local bound
 
 	bound=$(logs_bound "$3")
-	print_row "$1 (MB/s)" "$2" "$3" "$(awk -v a="$2" -v b="$3" 'BEGIN {
-		printf "%.2f", (b > 0 ? a / b : 0) }')" "≥ $bound" "$(judge "$bound" "$2")"
+	print_row "$1 (MB/s)" "$2" "$3" "$(ratio "$2" "$3")" "≥ $bound" \
+		"$(judge "$bound" "$2")"
 }
 
 # logs_of WIDTH WHAT
@@ -130,10 +130,7 @@ logs_of() {
 			lost=$((lost + LOST))
 		done
 	done
-	for who in "${!rate[@]}"; do
-		# shellcheck disable=SC2086 # a list of numbers
-		rate[$who]=$(highest ${rate[$who]})
-	done
+	best_each rate highest
 	logs_row "$2: log = file" "${rate[file]}" "${rate[cat]}"
 	logs_row "$2: log = prefix, to a file" "${rate[prefix]}" "${rate[cat]}"
 	logs_row "$2: log = prefix, to a pipe" "${rate[pipe]}" "${rate[cats]}"

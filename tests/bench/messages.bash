@@ -13,16 +13,14 @@ chat() {
 	local file=$BENCH_DIR/chat cpu
 
 	rm -f "$file"
-	"$@" build/bench/chat "$MESSAGES" "$file" >/dev/null \
-		2>>"$BENCH_DIR/err" &
-	started+=($!)
+	begin "$@" build/bench/chat "$MESSAGES" "$file"
 	until_holds 60 "no messages came through" test -s "$file" || return
 	cpu=$(cpu_ns "${started[-1]}")
 	stop_last
 	echo "$(cat "$file") $((cpu / MESSAGES))"
 }
 
-messages() {
+figure_messages() {
 	local round got ours=() theirs=() our_cpu=() their_cpu=()
 
 	for ((round = 0; round < MESSAGES_ROUNDS; round++)); do

@@ -19,9 +19,7 @@ natsload_two() {
 			"$work" >"$BENCH_DIR/nats-$side.ini"
 		printf 'ready = alive:1ms\nlog = inherit\nrelay = nats://%s\n' \
 			"127.0.0.1:$1" >>"$BENCH_DIR/nats-$side.ini"
-		./nclust -c "$BENCH_DIR/nats-$side.ini" >/dev/null \
-			2>>"$BENCH_DIR/err" &
-		started+=($!)
+		begin ./nclust -c "$BENCH_DIR/nats-$side.ini"
 	done
 	until_holds 60 "no messages came through" test -s "$file" || return
 	stop_last
@@ -43,7 +41,7 @@ natsload() {
 	theirs=$(highest "${theirs_[@]}")
 }
 
-relay_nats() {
+figure_relay_nats() {
 	local nats_port ours theirs
 
 	nats_port=$(free_port)

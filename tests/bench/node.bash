@@ -13,22 +13,18 @@
 
 NODE_ROUNDS=${NODE_ROUNDS:-7}
 NODE_WAYS=(shared rr node_rr node_none)
-NODE_SCRIPT=$ROOT/tests/e2e/servers/plain.js
-ROLL=$ROOT/tests/bench/roll.js
 
-# node_command WAY PORT WORKERS [SCRIPT]: sets COMMAND.
+# node_command WAY PORT WORKERS: sets COMMAND.
 node_command() {
-	local script=${4:-$NODE_SCRIPT}
-
 	case $1 in
 	shared | rr)
 		COMMAND=(./nclust -n "$3" --name nodes --log inherit)
 		[ "$1" = shared ] || COMMAND+=(--balance rr)
-		COMMAND+=(-- node "$script" "$2")
+		COMMAND+=(-- node "$PLAIN_JS" "$2")
 		;;
 	node_*)
 		COMMAND=(env NODE_CLUSTER_SCHED_POLICY="${1#node_}"
-			node "$ROLL" "$script" "$2" "$3")
+			node tests/bench/roll.js "$PLAIN_JS" "$2" "$3")
 		;;
 	esac
 }
@@ -106,15 +102,13 @@ ratios() {
 	read -ra mine <<<"$1"
 	read -ra base <<<"$2"
 	for i in "${!mine[@]}"; do
-		all+=("$(awk -v a="${mine[i]}" -v b="${base[i]}" 'BEGIN {
-			printf "%.4f", (b > 0 ? a / b : 0) }')")
+		all+=("$(over "${mine[i]}" "${base[i]}")")
 	done
 	AS=%.3f median "${all[@]}"
 }
 
 middle() {
-	# shellcheck disable=SC2086 # a list of numbers
-	AS=${AS:-%.1f} median $1
+	AS=${AS:-%.1f} median "$1"
 }
 
 # node_row WHAT MINE BASE BOUND: lists of rounds.
@@ -205,60 +199,10 @@ unevenness() {
 	[ "$count" -eq 8 ] && echo "$cv" || echo 1
 }
 
-# Rolling restarts under a connection for each request.
-node_restart() {
-	local way port i begun_before=${#started[@]}
-
-	for way in shared rr node_rr node_none; do
-		port=$(free_port)
-		node_command "$way" "$port" 2
-		begin "${COMMAND[@]}"
-		two_answer "$port" &&
-			open_load roll "$port" --rate 200 || return
-		for ((i = 0; i < 10; i++)); do
-			case $way in
-			node_*) reload_by USR2 "${started[-1]}" 2 ;;
-			*) ./nclust restart nodes >/dev/null ;;
-			esac || break
-		done
-		end_load roll
-		case $way in
-		node_*)
-			beside "$way: lost of $(told .sent), $i restarts" \
-				"$(told .lost)"
-			;;
-		*)
-			most "$way: lost of $(told .sent), $i restarts" \
-				"$(told .lost)" 0 ""
-			;;
-		esac
-		forget_helpers
-	done
-}
-
-# What was in the killed worker is lost, and nothing else: who was greeted had
-# been accepted.
-node_kill() {
-	local way port options
-
-	for way in shared rr; do
-		port=$(free_port)
-		options=()
-		[ "$way" = shared ] || options=(--balance rr)
-		slay "node_$way" "-r $port 315 10 /sleep/10" "${options[@]}" \
-			-- node tests/bench/one.js "$port" || return
-		most "$way, kills at 80 % load: refused" "$refused" 0 ""
-		most "$way, kills at 80 % load: timed out" "$timed_out" 0 ""
-		most "$way, kills at 80 % load: reset, no greeting" "$reset" \
-			$((kills / 4)) ""
-	done
-}
-
 figure_node() {
 	local part
 
-	mkdir -p "$NCLUST_RUNTIME_DIR"
-	for part in ${NODE_PARTS:-turns spread restart kill}; do
-		"node_$part" || missed=$((missed + 1))
+	for part in ${NODE_PARTS:-turns spread}; do
+		"node_$part" || return
 	done
 }

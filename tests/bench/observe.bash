@@ -2,8 +2,7 @@
 # shellcheck shell=bash disable=SC2154 # scripts/bench has the rest
 #
 # What it costs to look at nclust by HTTP, for scripts/bench: a page that is open, and
-# a scrape of /metrics each second; and what having HTTP and logs at all has cost who
-# uses neither.
+# a scrape of /metrics each second.
 
 OBSERVED=10 # seconds
 
@@ -51,8 +50,7 @@ observe_page() {
 	cpu=$(($(cpu_all "$SUP") + $(cpu_all "$WEB") - cpu))
 	PERCENT=$(awk -v cpu="$cpu" -v us=$((${EPOCHREALTIME/[.,]/} - began)) \
 		'BEGIN { printf "%.2f", 100 * cpu / us }')
-	SCRAPED=$(printf '%s\n' "${times[@]}" | sort -n |
-		awk '{ t[NR] = $1 * 1000 } END { printf "%.1f", t[int(NR / 2) + 1] }')
+	SCRAPED=$(AS=%.4f median "${times[@]}" | awk '{ print $1 * 1000 }')
 	kill -TERM "$page"
 	wait "$page" 2>/dev/null
 }
@@ -103,53 +101,4 @@ observe_of() {
 
 figure_observe() {
 	observe_of 16 1 0.99 && observe_of 1000 5 4.99
-}
-
-# The last commit before logs, metrics and the page.
-BEFORE=1b9dc17
-
-before_built() {
-	local dir=$ROOT/build/bench/before
-
-	[ ! -x "$dir/nclust" ] || return 0
-	git cat-file -e "$BEFORE^{commit}" 2>/dev/null || return
-	mkdir -p "$dir"
-	git archive "$BEFORE" | tar -x -C "$dir" && make -s -C "$dir" nclust \
-		>>"$BENCH_DIR/err" 2>&1
-}
-
-# What it has written of its private memory, and all of it: with the pages of the
-# program that have been used, which another nclust would share.
-written() {
-	awk '/^Private_Dirty:/ { d = $2 } /^Private_Clean:/ { c = $2 }
-		END { print d, d + c }' "/proc/$1/smaps_rollup"
-}
-
-figure_before() {
-	local n round who now once here there
-	local then=build/bench/before/nclust
-
-	if ! before_built; then
-		note "no commit $BEFORE here, or it cannot be built"
-		return
-	fi
-	for n in 2 200; do
-		here=() there=()
-		for ((round = 0; round < 3; round++)); do
-			for who in ./nclust "$then"; do
-				local NCLUST=("$who" "${NCLUST[@]:1}")
-
-				on_nclust "$n" || return
-				sleep 0.3
-				[ "$who" = "$then" ] || here+=("$(written "$SUP")")
-				[ "$who" != "$then" ] || there+=("$(written "$SUP")")
-				close_watch
-			done
-		done
-		now=$(best "${here[@]}") once=$(best "${there[@]}")
-		most "$n workers, no logs, no http: more than at $BEFORE" \
-			$((${now% *} - ${once% *})) 16 KiB
-		note "${now% *} KiB written, ${now#* } with the program's own" \
-			"pages; then ${once% *} and ${once#* }"
-	done
 }

@@ -73,15 +73,10 @@ figure_threads() {
 			threads[$way]=$THREADS
 		done
 	done
-	for way in off auto spread; do
-		# shellcheck disable=SC2086 # lists of numbers
-		{
-			jobs[$way]=$(highest ${jobs[$way]})
-			p50[$way]=$(best ${p50[$way]})
-			p99[$way]=$(best ${p99[$way]})
-			switches[$way]=$(best ${switches[$way]})
-		}
-	done
+	best_each jobs highest
+	best_each p50
+	best_each p99
+	best_each switches
 	note "$(nproc) workers of ${threads[off]} threads each, with" \
 		"'threads = auto' of ${threads[auto]}"
 	least "threads = auto: jobs" "${jobs[auto]}" "${jobs[off]}" 1.0 1/s

@@ -14,15 +14,14 @@ killed_with() {
 	local spares=$1 name=$2 port load
 
 	port=$(free_port)
-	./nclust -n 1 --spare "$spares" --name "$name" --log inherit \
-		"${asked[@]}" -- "${@:3}" "$port" >/dev/null 2>&1 &
-	started+=($!)
+	begin ./nclust -n 1 --spare "$spares" --name "$name" --log inherit \
+		"${asked[@]}" -- "${@:3}" "$port"
 	wait_ready "$name" || return
 	until_holds 30 "'$name' has no spare" spares_are "$name" "$spares" ||
 		return
 	# what is compiled at first use is, by then
-	build/fixtures/openload "$port" --rate 400 --for 3000 >/dev/null
-	build/fixtures/openload "$port" --rate 400 --for 6000 \
+	"$OPENLOAD" "$port" --rate 400 --for 3000 >/dev/null
+	"$OPENLOAD" "$port" --rate 400 --for 6000 \
 		>"$BENCH_DIR/$name.load" &
 	load=$!
 	sleep 2
@@ -40,17 +39,16 @@ cold_by_hand() {
 	local ports=("$(free_port)" "$(free_port)") port record=$BENCH_DIR/cold
 
 	for port in "${ports[@]}"; do
-		"$@" "$port" >/dev/null 2>&1 &
-		started+=($!)
+		begin "$@" "$port"
 	done
 	for port in "${ports[@]}"; do
 		until_holds 30 "'$1' does not listen" listens "$port" || return
 	done
 	sleep 1
-	build/fixtures/openload "${ports[0]}" --rate 400 --for 3000 >/dev/null
-	build/fixtures/openload "${ports[0]}" --rate 400 --for 2000 \
+	"$OPENLOAD" "${ports[0]}" --rate 400 --for 3000 >/dev/null
+	"$OPENLOAD" "${ports[0]}" --rate 400 --for 2000 \
 		--record "$record.0" >/dev/null
-	build/fixtures/openload "${ports[1]}" --rate 400 --for 4000 \
+	"$OPENLOAD" "${ports[1]}" --rate 400 --for 4000 \
 		--record "$record.1" >/dev/null
 	stop_last
 	stop_last
@@ -64,11 +62,10 @@ warm_by_hand() {
 	local port
 
 	port=$(free_port)
-	"$@" "$port" >/dev/null 2>&1 &
-	started+=($!)
+	begin "$@" "$port"
 	until_holds 30 "'$1' does not listen" listens "$port" || return
-	build/fixtures/openload "$port" --rate 400 --for 3000 >/dev/null
-	build/fixtures/openload "$port" --rate 400 --for 6000 \
+	"$OPENLOAD" "$port" --rate 400 --for 3000 >/dev/null
+	"$OPENLOAD" "$port" --rate 400 --for 6000 \
 		>"$BENCH_DIR/warm"
 	stop_last
 	P99=$(tail -n 1 "$BENCH_DIR/warm" | jq '.p99 / 1000')
@@ -118,7 +115,7 @@ killed_both_ways() {
 }
 
 figure_spare() {
-	killed_both_ways node 1.5 node "$ROOT/tests/e2e/servers/plain.js" ||
+	killed_both_ways node 1.5 node "$PLAIN_JS" ||
 		return
 	if ! javac -d "$BENCH_DIR" "$ROOT/tests/e2e/servers/Slow.java"; then
 		note "no JDK here"

@@ -57,13 +57,12 @@ start_of() {
 			close_watch
 		done
 	done
-	# shellcheck disable=SC2086 # lists of numbers
-	row "$1 workers started, $2" "$(whole ${start[nclust]})" \
-		"$(whole ${start[multiwatch]})" 1.1 µs
+	row "$1 workers started, $2" "$(whole "${start[nclust]}")" \
+		"$(whole "${start[multiwatch]}")" 1.1 µs
 	[ "$1" = 1000 ] || return 0
-	# shellcheck disable=SC2086
-	row "$1 killed at once and replaced, $2" "$(whole ${massacre[nclust]})" \
-		"$(whole ${massacre[multiwatch]})" 1.1 µs
+	row "$1 killed at once and replaced, $2" \
+		"$(whole "${massacre[nclust]}")" \
+		"$(whole "${massacre[multiwatch]}")" 1.1 µs
 }
 
 figure_start() {

@@ -8,29 +8,22 @@ UPGRADE_ROUNDS=15
 # The longest time without an answer of the control socket, in one upgrade each:
 # sets SILENCES (in microseconds) and TOOK (in milliseconds, of the verb).
 silences() {
-	local round began asker
+	local round began
 
 	SILENCES=() TOOK=()
 	for ((round = 0; round < UPGRADE_ROUNDS; round++)); do
-		: >"$BENCH_DIR/silence"
-		build/bench/silence "$NCLUST_RUNTIME_DIR/$1/control" \
-			>"$BENCH_DIR/silence" &
-		asker=$!
-		await_word "$BENCH_DIR/silence" ready || return
+		begin_asking ask "$1" || return
 		began=${EPOCHREALTIME/[.,]/}
 		./nclust upgrade "$1" >/dev/null || return
 		TOOK+=($((${EPOCHREALTIME/[.,]/} - began)))
-		kill -TERM "$asker"
-		wait "$asker" || return
-		SILENCES+=("$(tail -n 1 "$BENCH_DIR/silence" | cut -d' ' -f1)")
+		end_asking || return
+		SILENCES+=("$LONGEST")
 	done
 }
 
 upgrade_of_many() {
-	./nclust -n 1000 --name many --listen "127.0.0.1:$(free_port)" \
-		--ready alive:1ms --log inherit \
-		-- "$SERVE" --quick-start >/dev/null 2>>"$BENCH_DIR/err" &
-	started+=($!)
+	begin ./nclust -n 1000 --name many --listen "127.0.0.1:$(free_port)" \
+		--ready alive:1ms --log inherit -- "$SERVE" --quick-start
 	wait_ready many && silences many
 	stop_last
 	[ ${#SILENCES[@]} -eq "$UPGRADE_ROUNDS" ] || return
@@ -56,39 +49,33 @@ upgrade_step() {
 # Under load: nothing lost, and nobody waits longer for it than for any programs
 # that start beside.
 upgrade_under_load() {
-	local port with starts without kind round load
+	local port kind round
+	local -A p99
+	local lost=0 sent=0
 
 	port=$(free_port)
-	./nclust -n 4 --name load --listen "127.0.0.1:$port" --ready notify \
-		--log inherit -- "$SERVE" --notify >/dev/null \
-		2>>"$BENCH_DIR/err" &
-	started+=($!)
+	begin ./nclust -n 4 --name load --listen "127.0.0.1:$port" \
+		--ready notify --log inherit -- "$SERVE" --notify
 	wait_ready load || return
 	for kind in without starts with without starts with without starts with; do
-		build/fixtures/openload "$port" --rate 400 \
-			>"$BENCH_DIR/$kind" &
-		load=$!
-		await_word "$BENCH_DIR/$kind" ready || return
+		open_load "$kind" "$port" --rate 400 || return
 		for ((round = 0; round < 20; round++)); do
 			upgrade_step "$kind" || return
 			sleep 0.1
 		done
-		kill -TERM "$load"
-		wait "$load"
-		tail -n 1 "$BENCH_DIR/$kind" >>"$BENCH_DIR/$kind.all"
+		end_load "$kind"
+		p99[$kind]+=" $(told .p99)"
+		[ "$kind" = with ] || continue
+		lost=$((lost + $(told .lost))) sent=$((sent + $(told .sent)))
 	done
 	stop_last
-	most "20 upgrades under load, three times: requests lost" \
-		"$(jq -s 'map(.lost) | add' "$BENCH_DIR/with.all")" 0 \
-		"of $(jq -s 'map(.sent) | add' "$BENCH_DIR/with.all")"
-	mapfile -t with < <(jq .p99 "$BENCH_DIR/with.all")
-	mapfile -t starts < <(jq .p99 "$BENCH_DIR/starts.all")
-	mapfile -t without < <(jq .p99 "$BENCH_DIR/without.all")
-	beside "20 upgrades under load: p99 in µs" "$(best "${with[@]}")" \
-		"$(best "${starts[@]}")"
+	most "20 upgrades under load, three times: requests lost" "$lost" 0 \
+		"of $sent"
+	beside "20 upgrades under load: p99 in µs" "$(best "${p99[with]}")" \
+		"$(best "${p99[starts]}")"
 	note "the baseline starts nclust three times, as an upgrade does" \
 		"(the verb, the check, the new image)"
-	note "with: ${with[*]}; starts: ${starts[*]}; neither: ${without[*]}"
+	note "with:${p99[with]}; starts:${p99[starts]}; neither:${p99[without]}"
 }
 
 figure_upgrade() {

@@ -21,11 +21,8 @@
  *
  * and at the end of the input stops the supervisor with SIGTERM.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -111,23 +108,6 @@ static void wait_for_ready(struct watch *w)
 		wait_readable(w, until);
 }
 
-static int listen_on(int port)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_port = htons((in_port_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	const int yes = 1;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd == -1)
-		bench_die("socket");
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) == -1 ||
-		listen(fd, 1024) == -1)
-		bench_die("cannot listen");
-	return fd;
-}
-
 static void start(struct watch *w, char **command)
 {
 	w->start = bench_now();
@@ -203,9 +183,7 @@ static void massacre(struct watch *w)
 /* Ask once; the pid that answered, 0 when nobody did. */
 static pid_t ask(int port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET,
-		.sin_port = htons((in_port_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const struct sockaddr_in at = bench_local(port);
 	const char request[] = "GET / HTTP/1.0\r\n\r\n";
 	char reply[1024] = "";
 	size_t used = 0;
@@ -215,7 +193,7 @@ static pid_t ask(int port)
 
 	if (fd == -1)
 		bench_die("socket");
-	if (connect(fd, (struct sockaddr *)&at, sizeof(at)) == -1 ||
+	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 ||
 		send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == -1) {
 		(void)close(fd);
 		return 0;
@@ -322,7 +300,7 @@ int main(int argc, char **argv)
 			w.count = atol(optarg);
 			break;
 		case 'p':
-			w.listener = listen_on(atoi(optarg));
+			w.listener = bench_listen(atoi(optarg), false);
 			(void)setenv("LISTEN_FDS", "1", 1);
 			break;
 		case 'r':

@@ -15,11 +15,8 @@
  * CPU time of process PID for one request, in nanoseconds (all threads, user and
  * system); and of the ratios of both to what the first one had in that round.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 
 #include "bench.h"
@@ -176,9 +173,7 @@ static void open_server(struct server *s, const char *argument)
 		_exit(1);
 	}
 	set_cpu(atoi(pid + 1), true);
-	s->at.sin_family = AF_INET;
-	s->at.sin_port = htons((in_port_t)atoi(argument));
-	s->at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	s->at = bench_local(atoi(argument));
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->rate = malloc(size);
 	s->cost = malloc(size);
