@@ -24,9 +24,7 @@ def two_hosts():
 
 def test_haproxy():
     a, b = two_hosts()
-    # weight: HAProxy takes "50%" of its usual weight of 1 for 0, and asks nobody
-    block("haproxy.cfg", ("bind :80", "bind :8000"), ("inter 2s", "inter 300ms"),
-          ("default-server", "default-server weight 100"))
+    block("haproxy.cfg", ("bind :80", "bind :8000"), ("inter 2s", "inter 300ms"))
     begin_haproxy()
     load = Steady(WEB, "--rate", 300)
     for host in (a, b):
