@@ -321,7 +321,6 @@ static int taken_of(const char *begin)
 
 TEST(one_that_floods_costs_its_own_lines)
 {
-
 	put_lines("a", 1, 5000);
 	ck_assert_uint_eq(lanes.dropped, 4000);
 	put_lines("b", 2, 300);
@@ -339,7 +338,6 @@ TEST(one_that_floods_costs_its_own_lines)
 
 TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
 {
-
 	lanes_init(&lanes, 400000);
 	for (uint64_t worker = 1; worker <= 4; worker++)
 		put_lines("a", worker, 500);
@@ -372,18 +370,22 @@ TEST(a_line_longer_than_a_turn_waits_for_some)
 
 static struct ev_loop *loop;
 static struct sink sink;
+static int fds[2]; /* a pipe */
 static const struct sink_mark nobodys = {.cluster = "", .before = ""};
 
 static void loop_open(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
 	loop = ev_loop_new(EVFLAG_NOENV);
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 }
 
 static void loop_close(void)
 {
 	sink_close(&sink);
 	ev_loop_destroy(loop);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
 }
 
 CASE(sinks)
@@ -455,9 +457,6 @@ TEST(a_full_disk_is_counted_line_by_line)
 
 TEST(what_is_given_is_never_made_non_blocking)
 {
-	int fds[2];
-
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	sink_open(&sink, loop, fds[1]);
 	ck_assert(sink.is_ours && !sink.can_block);
 	ck_assert_int_eq(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
@@ -468,8 +467,6 @@ TEST(what_is_given_is_never_made_non_blocking)
 	ck_assert(sink.full);
 	ck_assert_uint_le(sink.queue.len, SINK_QUEUE_MAX);
 	ck_assert_uint_gt(sink.lanes.dropped, 50000);
-	(void)close(fds[0]);
-	(void)close(fds[1]);
 }
 
 static void fill(void)
@@ -481,9 +478,8 @@ static void fill(void)
 TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
 {
 	char got[4096];
-	int fds[2];
 
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
 	sink_open(&sink, loop, fds[1]);
 	put("a line");
 	ck_assert(!sink_is_behind(&sink));
@@ -506,16 +502,10 @@ TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
 	}
 	fill();
 	ck_assert(!sink_is_behind(&sink));
-	sink_close(&sink);
-	(void)close(fds[0]);
-	(void)close(fds[1]);
 }
 
 TEST(one_that_cannot_be_opened_anew_is_asked_first)
 {
-	int fds[2];
-
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	sink_open(&sink, loop, fds[1]);
 	(void)close(sink.fd);
 	sink.fd = fds[1]; /* as if it had been refused */
@@ -525,17 +515,13 @@ TEST(one_that_cannot_be_opened_anew_is_asked_first)
 	for (int i = 0; i < 100000; i++)
 		put("nobody reads this");
 	ck_assert(sink.full);
-	(void)close(fds[0]);
-	(void)close(fds[1]);
 }
 
 TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 {
 	char got[70000];
 	ssize_t n = 0;
-	int fds[2];
 
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	sink_open(&sink, loop, fds[1]);
 	for (int i = 0; i < 20000; i++)
 		sink_put(&sink, &nobodys, "a line of the pipe", 18);
@@ -543,16 +529,12 @@ TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
 	n = read(fds[0], got, sizeof(got));
 	ck_assert_int_gt(n, 60000);
 	ck_assert_int_eq(got[n - 1], '\n');
-	(void)close(fds[0]);
-	(void)close(fds[1]);
 }
 
 TEST(one_file_under_two_descriptors_is_known)
 {
 	struct sink other;
-	int fds[2];
 
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	sink_open(&sink, loop, fds[1]);
 	sink_open(&other, loop, fds[1]);
 	ck_assert(descriptors_same(sink.fd, other.fd));
@@ -560,8 +542,6 @@ TEST(one_file_under_two_descriptors_is_known)
 	sink_open(&other, loop, STDOUT_FILENO);
 	ck_assert(!descriptors_same(sink.fd, other.fd));
 	sink_close(&other);
-	(void)close(fds[0]);
-	(void)close(fds[1]);
 }
 
 /* --- Sources --- */
