@@ -179,8 +179,9 @@ def try_mutant(copy, mutant, only):
         if not copy.make("nclust"):
             return None
         if only != "e2e":
-            copy.make("unit-programs")
-            for program in unit_programs(copy, room):
+            programs = unit_programs(copy, room)
+            copy.make(*(os.path.relpath(p, copy.dir) for p in programs))
+            for program in programs:
                 passes, said = copy.run(300, program)
                 if not passes:
                     result["killed"] = "unit"
