@@ -3,8 +3,6 @@
 
 #include "base/glob.h"
 
-#include <stdlib.h>
-
 static const struct {
 	const char *pattern;
 	const char *path;

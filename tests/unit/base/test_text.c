@@ -5,8 +5,6 @@
 #include "base/text.h"
 
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const struct {
 	nsec_t age;

@@ -3,9 +3,6 @@
 
 #include "cli/advice.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static struct buffer out;
 static struct wrap lines;
 static struct advice advice;

@@ -3,7 +3,6 @@
 
 #include "../../../tools/describe.h"
 #include "base/buffer.h"
-#include "base/scope.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
 

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "base/scope.h"
 #include "cli/client.h"
 #include "os/clock.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -42,15 +39,12 @@ static void teardown(void)
 }
 
 /* All that the server will say; it fits into the socket. */
-static void say_raw(const char *text)
-{
-	ck_assert_int_eq(send(server, text, strlen(text), MSG_NOSIGNAL),
-		(ssize_t)strlen(text));
-}
-
 static void say(const char *json)
 {
-	say_raw(quoted(json));
+	const char *text = quoted(json);
+
+	ck_assert_int_eq(send(server, text, strlen(text), MSG_NOSIGNAL),
+		(ssize_t)strlen(text));
 }
 
 static void hang_up(void)
@@ -285,32 +279,6 @@ TEST(a_large_result_comes_whole)
 	ck_assert_int_eq(answer.result[size + 1], '"');
 	ck_assert_int_eq(waitpid(writer, &status, 0), writer);
 	ck_assert_int_eq(status, 0);
-}
-
-/* Many lines at once cost a scan each, not a move of all that follows. */
-TEST(many_lines_are_read_in_order)
-{
-	const char *line;
-	struct buffer all;
-	char text[32];
-	size_t len;
-
-	buffer_init(&all, 0);
-	for (int i = 0; i < 1000; i++)
-		(void)buffer_printf(&all, "line %d\n", i);
-	say_raw(buffer_text(&all));
-	buffer_fini(&all);
-	hang_up();
-	client.fd = mine;
-	for (int i = 0; i < 1000; i++) {
-		(void)snprintf(text, sizeof(text), "line %d", i);
-		ck_assert_int_eq(
-			client_line(&client, NSEC_NEVER, &line, &len, &err), 1);
-		ck_assert_uint_eq(len, strlen(text));
-		ck_assert_int_eq(memcmp(line, text, len), 0);
-	}
-	ck_assert_int_eq(
-		client_line(&client, NSEC_NEVER, &line, &len, &err), 0);
 }
 
 static const struct {

@@ -5,7 +5,6 @@
 #include "cli/output.h"
 
 #include <jansson.h>
-#include <string.h>
 
 static struct buffer out;
 static struct facts facts;

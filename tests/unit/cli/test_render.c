@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "base/scope.h"
 #include "cli/render.h"
 
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 #include <wchar.h>
 
 static const char shop[] =

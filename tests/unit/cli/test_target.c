@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "base/scope.h"
 #include "cli/target.h"
 
 static const char *const shop_clusters[] = {"web", "thumbs"};

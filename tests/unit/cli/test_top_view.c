@@ -3,10 +3,7 @@
 
 #include "cli/top_view.h"
 
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static struct top_view view;
 static struct buffer json;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "base/scope.h"
 #include "cli/doctor.h"
 #include "cli/trial.h"
 #include "cli/trial_exam.h"
@@ -11,7 +10,6 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 

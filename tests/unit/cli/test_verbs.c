@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli_lib.h"
 
-#include "base/scope.h"
 #include "cli/cli.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>

@@ -3,9 +3,6 @@
 
 #include "cli/when.h"
 
-#include "base/scope.h"
-
-#include <stdlib.h>
 #include <time.h>
 
 /* Sunday, 22 November 2026, 05:54:21 in Berlin. */

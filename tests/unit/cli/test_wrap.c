@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "base/scope.h"
 #include "cli/wrap.h"
 
 #include <locale.h>

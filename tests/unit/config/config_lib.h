@@ -10,8 +10,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /*
  * What the tests of config/ share: read a text as if it were shop.ini, or a

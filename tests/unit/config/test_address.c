@@ -3,10 +3,6 @@
 
 #include "config/address.h"
 
-#include "base/scope.h"
-
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
 static const struct {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
-#include "base/scope.h"
 #include "../../../tools/describe.h"
 #include "config_lib.h"
 #include "files_lib.h"
@@ -268,38 +267,6 @@ TEST(mistakes_of_both_are_told_once_each)
 		strstr(faults_of(&r), "\nshop.ini:3: cluster:x.n"));
 	ck_assert_int_eq(r.faults.status, EX_USAGE);
 	forget(&r);
-}
-
-TEST(the_same_words_read_the_changed_file)
-{
-	char *argv[] = {(char[]){"nclust"}, (char[]){"-c"},
-		(char[]){"shop.ini"}, (char[]){"--nice=5"}, NULL};
-	struct invocation inv;
-	struct faults faults;
-	struct settings *again;
-
-	faults_init(&faults);
-	ck_assert_int_eq(config_read(&inv, 4, argv, NULL, &faults), 0);
-	ck_assert_int_eq(inv.settings->config_file[0], '/');
-
-	write_shop("[cluster:z]\ncommand = z\n");
-	ck_assert_int_eq(config_reread(&again, 4, argv, &faults), 0);
-	ck_assert_uint_eq(again->cluster_count, 1);
-	ck_assert_str_eq(again->clusters[0]->name, "z");
-	ck_assert_int_eq(again->clusters[0]->nice, 5);
-	settings_free(again);
-
-	ck_assert_int_eq(unlink("shop.ini"), 0);
-	ck_assert_int_eq(config_reread(&again, 4, argv, &faults), -1);
-	ck_assert_ptr_null(again);
-	ck_assert_int_eq(faults.status, EX_CONFIG);
-
-	write_shop("[cluster:back]\ncommand = z\n");
-	ck_assert_int_eq(config_reread(&again, 4, argv, &faults), 0);
-	ck_assert_str_eq(again->clusters[0]->name, "back");
-	settings_free(again);
-	settings_free(inv.settings);
-	faults_fini(&faults);
 }
 
 TEST(settings_are_described_with_their_origins)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/scope.h"
 #include "config_lib.h"
 
 static struct diff diff;

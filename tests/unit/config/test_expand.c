@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/expand.h"
 
-#include "base/scope.h"
 #include "config_lib.h"
 #include "files_lib.h"
 

@@ -5,7 +5,6 @@
 
 #include <grp.h>
 #include <pwd.h>
-#include <string.h>
 #include <unistd.h>
 
 TEST(the_groups_of_a_user_are_found)

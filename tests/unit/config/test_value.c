@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/value.h"
 
-#include "base/scope.h"
 #include "config/option.h"
 #include "config_lib.h"
 

@@ -7,11 +7,10 @@
 #include "supervisor/messages/messages.h"
 #include "supervisor/workers/service.h"
 
-#include <errno.h>
 #include <sys/socket.h>
 #include <time.h>
 
-/* Who gets a message: of those that workers send, and of those from outside. */
+/* What becomes of what workers send. */
 
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
@@ -43,7 +42,6 @@ REPLACED(void, messages_show)
 }
 
 static struct service *web;
-static unsigned asked;
 
 static void begin(void)
 {
@@ -82,11 +80,6 @@ static const char *heard(uint32_t slot)
 	return received(slot);
 }
 
-static unsigned send_to(uint32_t slot, bool all, const char *text)
-{
-	return messages_send(web, slot, all, text, strlen(text), &asked);
-}
-
 FIXTURE(begin, room_end)
 
 TEST(what_is_no_json_goes_nowhere_and_is_told_once)
@@ -106,43 +99,6 @@ TEST(a_line_counts_once_it_is_whole)
 	ck_assert_str_eq(heard(1), "");
 	say(0, " a line\"\n");
 	ck_assert_str_ne(heard(1), "");
-}
-
-TEST(from_outside_it_goes_to_the_ready_ones_in_turn)
-{
-	room_tell(room_child(web, 0), EVENT_READY);
-	room_tell(room_child(web, 2), EVENT_READY);
-	ck_assert_uint_eq(send_to(SLOT_ALL, false, "1"), 1);
-	ck_assert_uint_eq(send_to(SLOT_ALL, false, "2"), 1);
-	ck_assert_uint_eq(send_to(SLOT_ALL, false, "3"), 1);
-	ck_assert_str_eq(heard(0), "1\n3\n");
-	ck_assert_str_eq(heard(1), "");
-	ck_assert_str_eq(heard(2), "2\n");
-}
-
-TEST(who_does_not_read_loses_its_own_and_nobody_else_any)
-{
-	static char line[64 * 1024];
-	static char sink[sizeof(line)];
-	unsigned reached = 3;
-	int fds[2];
-
-	(void)memset(line, '1', sizeof(line) - 1);
-	for (unsigned i = 0; i < 2; i++)
-		fds[i] = channel_of(i + 1);
-	for (int i = 0; i < 100 && reached == 3; i++) {
-		reached = send_to(SLOT_ALL, true, line);
-		channels_flush(&room);
-		for (unsigned k = 0; k < 2; k++)
-			while (recv(fds[k], sink, sizeof(sink), MSG_DONTWAIT) >
-				0)
-				continue;
-	}
-	ck_assert_uint_eq(reached, 2);
-	ck_assert_uint_eq(asked, 3);
-	ck_assert_uint_eq(send_to(0, false, line), 0);
-	ck_assert_uint_eq(send_to(1, false, "2"), 1);
-	ck_assert_str_eq(heard(1), "2\n");
 }
 
 /* After another turn of the loop: "12" if worker 1 was told two messages. */

@@ -2,7 +2,6 @@
 #include "../quoted.h"
 #include "../room_lib.h"
 
-#include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/process.h"

@@ -3,12 +3,8 @@
 
 #include "protocol/control.h"
 
-#include "base/scope.h"
-
-#include <jansson.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 
 #define HEAD "{'jsonrpc':'2.0','id':1,'method':"
 

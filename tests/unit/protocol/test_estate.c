@@ -3,9 +3,6 @@
 
 #include "protocol/estate.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static struct estate back;
 static struct buffer bytes;
 static struct error err;

@@ -3,8 +3,6 @@
 
 #include "protocol/exposition.h"
 
-#include <string.h>
-
 /* What several workers say, as one text: right for Prometheus, whatever they say. */
 
 static struct exposition all;

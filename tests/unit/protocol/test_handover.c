@@ -6,8 +6,6 @@
 #include "base/nsec.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const struct handover_version ours = {1, 2};
 static struct handover_writer w;

@@ -5,8 +5,6 @@
 
 #include "base/buffer.h"
 
-#include <string.h>
-
 /* An answer is the same, in however many pieces it comes. */
 
 #define OK "HTTP/1.1 200 OK\r\n"

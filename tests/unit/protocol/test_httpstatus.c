@@ -3,11 +3,6 @@
 
 #include "protocol/httpstatus.h"
 
-#include "base/scope.h"
-
-#include <stdlib.h>
-#include <string.h>
-
 static const struct {
 	const char *text;
 	enum httpstatus_kind kind;

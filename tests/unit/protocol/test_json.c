@@ -4,8 +4,6 @@
 #include "protocol/json.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 static struct buffer out;
 static struct json_writer w;

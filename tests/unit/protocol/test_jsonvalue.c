@@ -3,9 +3,6 @@
 
 #include "protocol/jsonvalue.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* From memory of its own size, so that what is read beside it is found. */
 static bool is_value(const char *text, size_t len)
 {

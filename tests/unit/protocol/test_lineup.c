@@ -3,9 +3,6 @@
 
 #include "protocol/lineup.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define MOST 8
 
 static struct lineup l;

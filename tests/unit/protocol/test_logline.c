@@ -3,9 +3,6 @@
 
 #include "protocol/logline.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static struct logline l;
 
 static void begin(void)

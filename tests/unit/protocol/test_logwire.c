@@ -3,9 +3,6 @@
 
 #include "protocol/logwire.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static struct logwire_packet packet(uint32_t kind)
 {
 	struct logwire_packet p = {.kind = kind,

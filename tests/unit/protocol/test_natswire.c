@@ -3,9 +3,6 @@
 
 #include "protocol/natswire.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* What nclust says to others through a broker, and what others may say. */
 
 #define ID "0123456789abcdef"

@@ -3,11 +3,7 @@
 
 #include "protocol/nodeipc.h"
 
-#include "base/scope.h"
-
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define C "{'cmd':'NODE_CLUSTER',"
 

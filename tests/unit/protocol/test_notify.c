@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-#include "base/scope.h"
 #include "protocol/notify.h"
 
 #include <stdio.h>

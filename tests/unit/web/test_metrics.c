@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "../quoted.h"
 
-#include "base/scope.h"
 #include "web/metrics.h"
 
 /* Two workers in slot 0, and names that must be escaped. */
