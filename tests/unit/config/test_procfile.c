@@ -119,6 +119,24 @@ TEST(a_formation_may_be_wrong)
 	ck_assert_int_eq(procfile_form(s, "web=many", &err), -1);
 }
 
+TEST_LOOP(each_has_a_port_of_its_own, 0, 2)
+{
+	struct error ignored;
+	int member;
+
+	ck_assert_int_eq(
+		_i == 0 ? unsetenv("PORT") : setenv("PORT", "3000", 1), 0);
+	read_lines("web: a\nworker: b\napi: c\n");
+	ck_assert_int_eq(
+		settings_set(s, 2, option_find("cluster", "listen", &member), 0,
+			"8000", (struct origin){.kind = ORIGIN_ARGV}, &ignored),
+		0);
+	ck_assert_int_eq(procfile_finish(s), 0);
+	ck_assert_value(s, "web.env", _i == 0 ? "PORT=5000" : "PORT=3000");
+	ck_assert_value(s, "worker.env", _i == 0 ? "PORT=5100" : "PORT=3100");
+	ck_assert_value(s, "api.env", "");
+}
+
 TEST(it_is_known_by_its_name)
 {
 	static const char *const yes[] = {
