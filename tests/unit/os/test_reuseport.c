@@ -66,23 +66,6 @@ static int join(int fd)
 
 static const int families[] = {AF_INET, AF_INET6};
 
-TEST_LOOP(new_connections_go_where_they_are_sent, 0, 2)
-{
-	int first = first_of(families[_i]);
-	int second = join(first);
-
-	share(second, 1, 0);
-	ck_assert_int_eq(reuseport_hear(second, first), 0);
-	ask_many();
-	ck_assert_uint_eq(waiting(first), CLIENTS);
-	ck_assert_uint_eq(waiting(second), 0);
-
-	share(second, 0, 1);
-	ask_many();
-	ck_assert_uint_eq(waiting(first), 0);
-	ck_assert_uint_eq(waiting(second), CLIENTS);
-}
-
 /* 40 throws of a coin of 1 to 3: the odds of none on a side are below 1e-4. */
 TEST_LOOP(one_client_gets_where_nobody_else_does, 0, 2)
 {
