@@ -176,6 +176,8 @@ void unit_begin(int argc, char **argv)
 		(void)fflush(stdout);
 		_exit(0); /* as it was started it may be too bound for more */
 	}
+	if (geteuid() != 0)
+		(void)fprintf(stderr, "left out: all that needs root\n");
 	make_all();
 }
 

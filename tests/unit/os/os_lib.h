@@ -83,6 +83,7 @@ pid_t os_start(void (*life)(int said));
 int os_in_child(int (*deed)(void));
 /* Is there something to read within so many milliseconds? */
 bool os_is_readable(int fd, int milliseconds);
+
 union os_address {
 	struct sockaddr any;
 	struct sockaddr_in v4;
@@ -94,14 +95,14 @@ union os_address os_address(const char *text);
 socklen_t os_size(const union os_address *at);
 /* A stream socket that listens there; it gets a port, if it has none. */
 int os_listen(union os_address *at);
-/* To listen there as the system's defaults are. */
-struct socket_plan os_socket_plan(int family, int type, const char *path);
 int os_connect(const union os_address *at); /* -1 and errno */
-int os_get(int fd, int level, int option);  /* of a socket */
+/* For socket_open(), with the system's defaults: on loopback, or a path. */
+struct socket_plan os_socket_plan(int family, int type, const char *path);
+int os_get(int fd, int level, int option); /* of a socket */
 void os_set(int fd, int level, int option, int value);
-void os_ignore_signals(void); /* and block them */
-void os_limit_descriptors(unsigned long most);
-int os_null(void);            /* /dev/null, CLOEXEC */
-unsigned os_open_count(void); /* descriptors that are open */
+void os_ignore_signals(void);                  /* and block them */
+void os_limit_descriptors(unsigned long most); /* if that is allowed */
+int os_null(void);                             /* /dev/null, CLOEXEC */
+unsigned os_open_count(void);                  /* descriptors that are open */
 
 #endif
