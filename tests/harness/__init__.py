@@ -8,12 +8,13 @@ import pytest
 
 from .control import Closed, Control, Object, Refused
 from .instance import (DIE, HEAR, NAP, NOTIFY, PLAIN, PROGRAM, RUDE, SERVE, UNWELL, Instance,
-                       born, cluster, fixture, inside, is_refused, launch, leak, nclust, numbers, section,
+                       born, cluster, fixture, inside, is_refused, keepers, kill_keeper_and,
+                       launch, leak, nclust, numbers, section,
                        server, start, variant)
-from .lab import (BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command, descriptors,
-                  environment, freeze, is_alive, is_gone, is_stopped, kill, lines, living, need,
-                  need_root, path, pids, read, rests, run, session, stat, state, thaw, wait,
-                  wait_gone, write, edit)
+from .lab import (AS_NOBODY, BOUND, CHECKOUT, PATIENCE, SRC, Gate, begin_program, command,
+                  descriptors, environment, freeze, is_alive, is_gone, is_stopped, kill, lines,
+                  living, make, need, need_root, path, pids, read, rests, run, session, stat, state,
+                  thaw, wait, wait_gone, write, edit)
 from .life import Life
 from .load import Clients, Steady, Visits
 from .net import (PORT, Answer, Request, asked, dial, get, holders, inodes, listens, queued, slots,

@@ -372,8 +372,8 @@ def cluster(options="", *command, **more):
 
 def leak(options="", *words, **more):
     """Workers that tell what each was born with: see born()."""
-    os.makedirs(lab.path("born"), exist_ok=True)
-    os.chmod(lab.path("born"), 0o777)
+    if not os.path.exists(lab.path("born")):
+        lab.make("born", mode=0o777)
     return cluster(f"-n 1 --ready notify {options}", fixture("leak"), "--notify", "--to",
                    lab.path("born/{slot}"), *words, **more)
 
@@ -384,9 +384,33 @@ def born(slot=0):
 
 
 def section(name, command, *lines, workers=2, ready="notify"):
-    """Of a configuration file: a cluster."""
+    """Of a configuration file: a cluster; ready=None: as it is by default."""
     return "\n".join((f"[cluster:{name}]", f"command = {command}", f"workers = {workers}",
-                      f"ready = {ready}", *lines, ""))
+                      *([f"ready = {ready}"] if ready else []), *lines, ""))
+
+
+def keepers():
+    """The loggers that hold the directory of `it`."""
+    found = []
+    for pid in lab.living():
+        try:
+            if lab.command(pid).startswith("nclust-logger") and any(
+                    d.startswith(lab.path("run/it")) for d in lab.descriptors(pid).values()):
+                found.append(pid)
+        except FileNotFoundError:
+            pass  # it is gone
+    return found
+
+
+def kill_keeper_and(it, *others):
+    """All of them, before one can put another keeper in the place of the first."""
+    lab.kill(it.pid, signal.SIGSTOP)
+    pids = *keepers(), it.pid, *others
+    for pid in pids:
+        lab.kill(pid)
+    lab.wait_gone(*pids)
+    it.process.poll()
+    it.forget()
 
 
 def is_refused(match, call, *args, **params):

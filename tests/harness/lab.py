@@ -99,6 +99,15 @@ def read(name):
         return ""
 
 
+def make(name, owner=0, mode=0o755):
+    """That directory; returns its path."""
+    os.mkdir(path(name))
+    os.chmod(path(name), mode)
+    if owner:
+        os.chown(path(name), owner, owner)
+    return path(name)
+
+
 def lines(name):
     return read(name).splitlines()
 
@@ -158,8 +167,11 @@ def need(program):
 # ---- programs ----
 
 def begin_program(*command, **options):
-    """A process in the background, which ends with the test."""
+    """A process in the background, which ends with the test.  stdout="name": to that file."""
     options.setdefault("stdin", subprocess.DEVNULL)
+    for stream in ("stdout", "stderr"):
+        if isinstance(options.get(stream), str):
+            options[stream] = open(path(options[stream]), "wb")
     process = subprocess.Popen([str(word) for word in command], **options)
     started.append(process)
     return process
@@ -199,6 +211,10 @@ def run(*command, bound=BOUND, **options):
         pytest.fail(f"not over within {bound:.0f} s: {' '.join(command)}\n{late.stderr}")
     status = done.returncode if done.returncode >= 0 else 128 - done.returncode
     return Result(command, status, done.stdout or "", done.stderr or "")
+
+
+# What a program of an ordinary user's is started under.
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 # ---- processes ----

@@ -315,20 +315,17 @@ def test_restart_new_connections_get_the_new_generation_old_ones_their_time():
 
 
 def test_restart_reload_scale_and_upgrade_under_load_nothing_is_lost():
-    ini = """
-        [cluster]
-        command = {}
-        accept = yes
-        listen = 127.0.0.1:8000
-        workers = {}
-        """
+    def ini(workers):
+        return section("it", tell, "accept = yes", "listen = 127.0.0.1:8000", workers=workers,
+                       ready=None)
+
     tell = script("tell", TELL)
-    it = cluster(ini=ini.format(tell, 6))
+    it = cluster(ini=ini(6))
     load = Visits(PORT, "--say", "bye\n", "--want", "ok", "--clients", 6)
     load.more()
     it.call("restart")
     it.call("scale", count=2)
-    it.reload(ini.format(tell, 4).replace(" " * 8, "") + "env = ONE=1\n")
+    it.reload(ini(4) + "env = ONE=1\n")
     assert counts(it).limit == 4
     load.more()
     it.call("upgrade")
@@ -341,16 +338,8 @@ def test_restart_reload_scale_and_upgrade_under_load_nothing_is_lost():
 
 
 def test_a_cluster_that_was_stopped_can_be_started_again():
-    it = cluster(ini=f"""
-        [cluster:one]
-        command = {script("tell", TELL)}
-        accept = yes
-        listen = 8000
-        [cluster:two]
-        command = sleep 1000
-        workers = 1
-        ready = alive:1ms
-        """)
+    it = cluster(ini=f"[cluster:one]\ncommand = {script('tell', TELL)}\naccept = yes\n"
+                 "listen = 8000\n" + section("two", "sleep 1000", workers=1, ready="alive:1ms"))
     for method, more in (("scale", {"count": 3}), ("restart", {})):
         it.call("stop", target="one")
         assert it.cluster("one").state == "stopped"

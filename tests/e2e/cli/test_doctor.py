@@ -6,8 +6,6 @@ import re
 
 from harness import *
 
-AS_NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env")
-
 
 def facts(*under, **options):
     """Name -> mark, what was found, and what nclust does."""
@@ -33,9 +31,7 @@ def test_doctor_sees_the_cpus_that_it_may_use():
 
 def test_doctor_runs_as_an_ordinary_user_and_without_proc():
     need_root()
-    os.mkdir("theirs", 0o700)
-    os.chown("theirs", 65534, 65534)
-    under = (*AS_NOBODY, f"NCLUST_RUNTIME_DIR={path('theirs')}")
+    under = (*AS_NOBODY, "env", f"NCLUST_RUNTIME_DIR={make('theirs', 65534, 0o700)}")
     run(*under, inside(PROGRAM), "doctor").ok()
     assert "uid 65534" in facts(*under)["user"]
     assert "/proc" in facts("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"',

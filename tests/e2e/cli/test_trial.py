@@ -25,10 +25,9 @@ class Doctor:
             lab.clock = Clock()
         Doctor.count += 1
         self.out, self.err = f"out.{self.count}", f"err.{self.count}"
-        with open(self.out, "w") as out, open(self.err, "w") as err:
-            self.process = begin_program(
-                *under, variant("clock") if clock else inside(PROGRAM), "doctor", *options,
-                *words(*args), **{"stdout": out, "stderr": err, **popen})
+        self.process = begin_program(
+            *under, variant("clock") if clock else inside(PROGRAM), "doctor", *options,
+            *words(*args), **{"stdout": self.out, "stderr": self.err, **popen})
 
     def look(self, sleeps_more=4):
         """Let it look again: it sleeps about three times a round."""
@@ -375,8 +374,7 @@ def test_as_text_each_fact_is_a_line_and_the_last_one_can_be_copied():
 def test_as_an_ordinary_user_in_tmp_where_there_is_no_better_place():
     need_root()
     doctor = Doctor(f"-- {PLAIN} 8000 --loopback", under=(
-        "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env",
-        f"NCLUST_RUNTIME_DIR={path('none')}"))
+        *AS_NOBODY, "env", f"NCLUST_RUNTIME_DIR={path('none')}"))
     place = wait(lambda: re.search(r"/tmp/nclust-doctor-\w+", "".join(map(command, living()))))
     check(doctor.told(), {"sockets.0.shared": "same"})
     assert not os.path.exists("none") and not os.path.exists(place.group())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""INI files: how mistakes are told, that a bad file never starts anything, and what workers
-get of a good one.  (What a reload makes of them: instance/test_reload.py.)  (What each value means: tests/unit/config.)"""
+"""INI files: how mistakes are told, that a bad file never starts anything, and what workers get
+of a good one.  (What a reload makes of them: instance/test_reload.py; what each value means:
+tests/unit/config.)"""
 import json
 import re
 import textwrap
@@ -105,8 +106,7 @@ def test_what_is_no_such_file_is_refused_at_once(file):
 def test_one_that_may_not_be_read_is_named():
     need_root()
     write("it.ini", f"[cluster]\n{RUNS}\n", 0o600)
-    run("setpriv", "--reuid", 65534, "--regid", 65534, "--clear-groups", inside(PROGRAM), "-c",
-        "it.ini").fails(78, "it.ini", "Permission denied")
+    run(*AS_NOBODY, inside(PROGRAM), "-c", "it.ini").fails(78, "it.ini", "Permission denied")
 
 
 def test_a_limit_that_cannot_be_set_is_named():

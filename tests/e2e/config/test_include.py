@@ -73,8 +73,7 @@ def test_workers_of_another_user_start_beside_a_file_of_roots_alone():
     need_root()
     closed = path("closed")
     for name, mode in (("closed", 0o700), ("closed/sub", 0o700), ("out", 0o777)):
-        os.mkdir(name)
-        os.chmod(name, mode)
+        make(name, mode=mode)
     write("closed/it.ini", f"[cluster]\nworkers = 1\nuser = nobody\nready = notify\n"
           f"command = {LEAK} {path('out/leak')}\non-ready = sh -c 'pwd -P >{path('out/hook')}'\n")
     it = cluster(f"-c {closed}/it.ini")

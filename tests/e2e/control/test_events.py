@@ -91,12 +91,10 @@ def test_events_of_some_kinds_of_a_cluster_and_since_a_time():
         assert names("--kind ready --since", since) == ["ready"] * 3
     assert names("--since @4000000000") == []
     last = shown("-n 1")[0]["time"]
-    with open("follower", "w") as out:
-        begin_program(inside(PROGRAM), "events", "-f", "--json", "--kind", "exited,started",
-                      "--cluster", "web", "it", "--since", f"@{last + 0.001}", stdout=out)
-    with open("api", "w") as out:
-        begin_program(inside(PROGRAM), "events", "-f", "--json", "--kind", "exited,ready", "it/api",
-                      stdout=out)
+    begin_program(inside(PROGRAM), "events", "-f", "--json", "--kind", "exited,started",
+                  "--cluster", "web", "it", "--since", f"@{last + 0.001}", stdout="follower")
+    begin_program(inside(PROGRAM), "events", "-f", "--json", "--kind", "exited,ready", "it/api",
+                  stdout="api")
     wait(lambda: len(lines("api")) == 1)
     kill(it.worker(0, "api").pid)
     wait(lambda: len(lines("api")) == 3)
@@ -116,7 +114,7 @@ def test_events_of_some_kinds_of_a_cluster_and_since_a_time():
 def test_events_that_follow_end_with_their_reader_and_with_nclust():
     it = cluster("-n 2 --ready notify", HEAR, "--notify")
     run("bash", "-c", '"$0" events it -f | head -n 1', inside(PROGRAM)).ok()
-    follower = begin_program(inside(PROGRAM), "events", "it.1", "-f", stdout=open("one", "w"))
+    follower = begin_program(inside(PROGRAM), "events", "it.1", "-f", stdout="one")
     wait(lambda: "ready" in read("one"))
     it.stop()
     wait(lambda: follower.poll() is not None)

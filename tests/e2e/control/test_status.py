@@ -82,23 +82,12 @@ def test_lines_end_at_80_columns_or_where_columns_says():
 # ---- what is advised works ----
 
 def test_advice_for_a_cluster_that_gave_up_and_a_worker_that_has_ended():
-    it = start(ini=f"""
-        [defaults]
-        ready = alive:1ms
-        [cluster:well]
-        command = sleep 1000
-        workers = 1
-        [cluster:gone]
-        command = sh -c '[ -e {path("go")} ] || exit 4; exec sleep 1000'
-        workers = 2
-        give-up = 3/1m
-        backoff-min = 1ms
-        backoff-max = 1ms
-        [cluster:once]
-        command = sh -c '[ $NCLUST_SLOT = 0 ] || [ -e {path("go")} ] || exit 3; exec sleep 1000'
-        workers = 2
-        restart = never
-        """)
+    it = start(ini="[defaults]\nready = alive:1ms\n"
+               + section("well", "sleep 1000", workers=1, ready=None)
+               + section("gone", f"sh -c '[ -e {path('go')} ] || exit 4; exec sleep 1000'",
+                         "give-up = 3/1m", "backoff-min = 1ms", "backoff-max = 1ms", ready=None)
+               + section("once", f"sh -c '[ $NCLUST_SLOT = 0 ] || [ -e {path('go')} ] || exit 3; "
+                         "exec sleep 1000'", "restart = never", ready=None))
     it.event("gave-up", cluster="gone")
     wait(lambda: it.worker(1, "once").state == "failed")
     assert "what to do next" not in nclust("status it/well").out
@@ -278,17 +267,8 @@ def test_a_stop_that_takes_long_says_what_it_waits_for_and_how_to_end_it():
 
 
 def test_a_job_that_has_ended_with_success_is_done_and_no_trouble():
-    it = start(ini=f"""
-        [cluster:side]
-        command = {HEAR} --notify
-        ready = notify
-        workers = 1
-        [cluster:job]
-        command = true
-        workers = 1
-        ready = alive:1h
-        restart = never
-        """)
+    it = start(ini=section("side", f"{HEAR} --notify", workers=1)
+               + section("job", "true", "restart = never", workers=1, ready="alive:1h"))
     it.event("slot-ended", cluster="job")
     it.wait_ready("side")
     for _ in ("before", "after"):

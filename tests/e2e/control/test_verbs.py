@@ -212,7 +212,7 @@ def test_a_stop_during_a_restart_wins_and_the_restart_is_told_so():
     it = cluster("-n 2 --ready notify", "sh", "-c",
                  '[ "$NCLUST_GENERATION" != 1 ] || exec "$1" --notify\nexec "$0" never',
                  fixture("slow-ready"), HEAR)
-    restart = begin_program(inside(PROGRAM), "restart", "it", stderr=open("said", "w"))
+    restart = begin_program(inside(PROGRAM), "restart", "it", stderr="said")
     it.event("rollout-started")
     nclust("stop it").ok()
     wait(lambda: restart.poll() is not None)
@@ -306,8 +306,7 @@ def test_words_that_are_none_are_usage_errors_that_say_what_was_meant(args, says
 
 def test_the_runtime_directory_by_variable_by_option_by_user():
     need_root()
-    os.mkdir("xdg", 0o700)
-    os.chown("xdg", 65534, 65534)
+    make("xdg", 65534, 0o700)
     under = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-u",
              "NCLUST_RUNTIME_DIR", f"XDG_RUNTIME_DIR={path('xdg')}")
 

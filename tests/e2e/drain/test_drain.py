@@ -88,9 +88,8 @@ def test_tls_handshakes_over_40_ms_are_not_cut():
         "-subj /CN=localhost -keyout key -out cert".split()).ok()
     it = cluster(f"-n 2 {QUIET} --ready listen --bake 0", "python3", server("tls.py"), PORT,
                  path("cert"), path("key"))
-    with open("asked", "wb") as out:
-        asks = begin_program("python3", f"{SRC}/tests/e2e/drain/handshakes.py", PORT, 12, 40,
-                             stdin=subprocess.PIPE, stdout=out)
+    asks = begin_program("python3", f"{SRC}/tests/e2e/drain/handshakes.py", PORT, 12, 40,
+                         stdin=subprocess.PIPE, stdout="asked")
     wait(lambda: "ready" in read("asked"))
     for _ in range(3):
         it.call("restart")

@@ -2,7 +2,6 @@
 """`nclust drain` and `undrain`: the host out of the load balancer, and back."""
 import re
 import socket
-import textwrap
 
 from drains import *
 
@@ -90,19 +89,9 @@ def test_a_connection_in_use_is_waited_for_and_an_idle_one_is_not(use):
 
 def test_it_waits_until_those_who_ask_whether_it_is_ready_have_heard():
     # three times, and through an upgrade; work that is done holds up nobody
-    it = start(ini=f"""
-        [nclust]
-        http = unix:{path('http')}
-        [cluster:web]
-        workers = 1
-        listen = 8000
-        ready = notify
-        command = {SERVE} --notify
-        [cluster:job]
-        workers = 1
-        command = /bin/true
-        restart = never
-        """, clock=True)
+    it = start(ini=f"[nclust]\nhttp = unix:{path('http')}\n"
+               + section("web", f"{SERVE} --notify", "listen = 8000", workers=1)
+               + section("job", "/bin/true", "restart = never", workers=1, ready=None), clock=True)
     wait(lambda: [c.done for c in it.status().clusters] == [False, True])
     wait(lambda: readyz() == OK)
 
@@ -127,18 +116,13 @@ def test_it_waits_until_those_who_ask_whether_it_is_ready_have_heard():
 
 
 def test_it_stays_drained_through_restart_reload_and_upgrade_until_the_end():
-    ini = f"""
-        [nclust]
-        http = unix:{path('http')}
-        [cluster:web]
-        workers = %d
-        listen = 8000
-        ready = notify
-        command = {SERVE} --notify
-        """
-    it = cluster(ini=ini % 2)
+    def ini(workers):
+        return f"[nclust]\nhttp = unix:{path('http')}\n" + section(
+            "web", f"{SERVE} --notify", "listen = 8000", workers=workers)
+
+    it = cluster(ini=ini(2))
     it.call("drain", no_wait=True)
-    write("it.ini", textwrap.dedent(ini % 3))
+    write("it.ini", ini(3))
     for deed in ("restart", "reload", "upgrade"):
         it.call(deed)
         assert it.status().drained and readyz() == DRAINED
@@ -146,13 +130,13 @@ def test_it_stays_drained_through_restart_reload_and_upgrade_until_the_end():
     assert it.status().drained is None and readyz() == OK
     it.call("drain", no_wait=True)
     it.stop()
-    assert cluster(ini=ini % 2).status().drained is None  # anew
+    assert cluster(ini=ini(2)).status().drained is None  # anew
 
 
 def test_a_drain_goes_on_during_an_upgrade_and_a_rollout():
     it = cluster(TWO, SERVE, "--notify")
     client = half()
-    drain = begin_program(inside(PROGRAM), "drain", "it", stdout=open("said", "w"))
+    drain = begin_program(inside(PROGRAM), "drain", "it", stdout="said")
     wait(lambda: it.status().drained)
     it.call("upgrade")
     it.call("restart", no_wait=True)
@@ -167,10 +151,8 @@ def test_undrained_meanwhile_or_interrupted_a_drain_says_so():
     client = half()
 
     def drain():
-        with open("said", "wb") as said:
-            process = begin_program(
-                inside(PROGRAM), "drain", "it", stderr=said,
-                preexec_fn=lambda: signal.signal(SIGINT, signal.SIG_DFL))
+        process = begin_program(inside(PROGRAM), "drain", "it", stderr="said",
+                                preexec_fn=lambda: signal.signal(SIGINT, signal.SIG_DFL))
         wait(lambda: it.status().drained)
         return process
 

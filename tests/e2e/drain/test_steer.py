@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Workers that cannot be taken off their socket get no new connections while they are replaced:
 the new generation has a socket of its own for a while."""
-import textwrap
-
 from drains import *
 from harness import lab
 
@@ -119,15 +117,8 @@ def test_the_last_worker_of_before_is_kept_for_a_client_that_is_about_to_speak()
 def test_a_canary_dies_and_what_waited_for_it_is_answered_by_others(workers, under, how):
     if under:
         need_root()
-    ini = textwrap.dedent(f"""
-        [cluster:web]
-        command = {" ".join([RUDE, *how])} %s
-        listen = 127.0.0.1:8000
-        workers = {workers}
-        ready = notify
-        canary = 1
-        bake = 10m
-        """)
+    ini = section("web", f"{' '.join([RUDE, *how])} %s", "listen = 127.0.0.1:8000", "canary = 1",
+                  "bake = 10m", workers=workers)
     it = cluster(ini=ini % "", under=under)
     load = Loads(options="--rate 100 --path /slow")
     write("it.ini", ini % "--deaf")

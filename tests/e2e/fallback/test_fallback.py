@@ -294,8 +294,7 @@ def test_long_slow_and_strange_clients_are_bounded():
 def test_a_client_that_sends_what_cannot_be_closed_keeps_no_other_waiting():
     it = flowing(f"{OUT} -l unix:{path('sock')}", *gated())
     it.event("fallback")
-    with open("client", "w") as f:
-        begin_program("python3", server("unclosable.py"), "client", path("sock"), stdout=f)
+    begin_program("python3", server("unclosable.py"), "client", path("sock"), stdout="client")
     for word in ("sent", "passed"):
         wait(lambda: word in read("client"))
         is_503()
@@ -438,20 +437,10 @@ def test_a_restart_of_all_at_once_with_nobody_left_meanwhile():
 
 
 def test_a_reload_gives_up_an_address_while_its_clients_are_answered():
-    it = out("", ini=f"""
-        [cluster:web]
-        command = {SERVE} --notify --delay {Gate("go")}
-        listen = 8000
-        ready = notify
-        fallback = 503
-        fallback-after = 100ms
-        workers = 1
-        stop-timeout = 1ms
-        [cluster:nap]
-        command = sleep 1000
-        workers = 1
-        fallback = 503
-        """)
+    it = out("", ini=section("web", f"{SERVE} --notify --delay {Gate('go')}", "listen = 8000",
+                             "fallback = 503", "fallback-after = 100ms", "stop-timeout = 1ms",
+                             workers=1)
+             + section("nap", "sleep 1000", "fallback = 503", workers=1, ready=None))
     is_503()
     it.call("scale", target="web", count=0)
     edit("it.ini", "listen = 8000", "listen = 8001")

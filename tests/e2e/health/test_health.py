@@ -2,7 +2,6 @@
 """Whether a worker is ready, and whether it is well: by probes, by its watchdog, and by looking
 at what it does."""
 import socket
-import textwrap
 
 from healthy import *
 
@@ -276,6 +275,8 @@ def well(it, n, times):
     wait(lambda: min(oks()) >= before + times)
 
 
+OF_CHECKS = ("bake = 0", "check = http:/", "check-interval = 50ms", "check-timeout = 1h",
+             "check-failures = 40")
 MOVES = {
     "": ("8000", "8001", "ready = notify", "--notify"),
     "each has a socket of its own": ("8000", "8001", "balance = random\nready = notify",
@@ -292,16 +293,8 @@ def test_old_workers_are_checked_where_they_listen_while_a_reload_moves_the_othe
     old, new, settings, notify = MOVES[how]
     gate = Gate("go")
     gate.open()
-    ini = textwrap.dedent(f"""
-        [cluster:it]
-        workers = 3
-        bake = 0
-        check = http:/
-        check-interval = 50ms
-        check-timeout = 1h
-        check-failures = 40
-        command = {SERVE} {notify} --delay {gate}
-        """) + settings + "\nlisten = "
+    ini = section("it", f"{SERVE} {notify} --delay {gate}", *OF_CHECKS, settings, "listen = ",
+                  workers=3, ready=None).rstrip("\n")
     it = cluster(ini=ini + old.format(path()))
     well(it, 1, 2)
     pids = it.pids()
@@ -319,20 +312,13 @@ def test_old_workers_are_checked_where_they_listen_while_a_reload_moves_the_othe
 
 @pytest.mark.parametrize("how", ("http:/", "listen"))
 def test_a_release_that_gives_its_port_up_is_asked_at_the_one_that_it_binds_instead(how):
-    ini = textwrap.dedent(f"""
-        [cluster:it]
-        workers = 3
-        intercept = on
-        bake = 0
-        ready = {how}
-        check = http:/
-        check-interval = 50ms
-        check-timeout = 1h
-        check-failures = 40
-        """) + f"command = {UNWELL} --port "
-    it = cluster(ini=ini + "8000")
+    def ini(port):
+        return section("it", f"{UNWELL} --port {port}", "intercept = on", *OF_CHECKS, workers=3,
+                       ready=how)
+
+    it = cluster(ini=ini(8000))
     well(it, 1, 2)
-    write("it.ini", ini + "8001")
+    write("it.ini", ini(8001))
     it.call("reload", drop_ports=True)
     well(it, 2, 6)
     assert len(generation(it, 2)) == 3

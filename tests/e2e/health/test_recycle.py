@@ -2,7 +2,6 @@
 """Workers that have grown too much, or too old, or got so many connections are replaced, one at a
 time."""
 import re
-import textwrap
 
 from healthy import *
 
@@ -167,15 +166,8 @@ def test_max_requests_each_has_its_own_count_which_an_upgrade_carries_on_and_no_
 
 def test_max_requests_a_reload_changes_the_number_for_those_that_run():
     need_root()
-    ini = textwrap.dedent(f"""
-        [cluster:it]
-        command = {RUDE} --close
-        workers = 2
-        listen = 127.0.0.1:8000
-        ready = notify
-        stable-after = 100ms
-        drain = off
-        max-requests = """)
+    ini = section("it", f"{RUDE} --close", "listen = 127.0.0.1:8000", "stable-after = 100ms",
+                  "drain = off") + "max-requests = "
     it = cluster(ini=ini + "10000\n", clock=True)
     pid = it.worker().pid
     ask(40)

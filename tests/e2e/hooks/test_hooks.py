@@ -5,8 +5,7 @@ from harness import *
 
 def tell():
     """A hook that tells what it was told: a file for each event, whole ones only."""
-    os.mkdir("told")
-    os.chmod("told", 0o777)
+    make("told", mode=0o777)
     return write("tell", f"""#!/bin/sh
         told={path('told')}
         {{ env; echo "uid=$(id -u)"; echo "cwd=$(pwd)"; readlink /proc/self/fd/0; }} >$told/.$$

@@ -69,20 +69,10 @@ def test_a_start_that_times_out_tells_why_and_leaves_nothing():
 
 
 def test_one_cluster_of_two_whose_worker_dies_three_times_ends_both():
-    it = launch("-d", ini=f"""
-        [nclust]
-        pidfile = {path('pid')}
-        [cluster:web]
-        command = {' '.join(DEAF)}
-        workers = 2
-        ready = notify
-        stop-signal = KILL
-        [cluster:api]
-        command = {DIE} --stderr 'first words' --stderr 'cannot open the database' --exit 7
-        workers = 1
-        ready = notify
-        backoff-min = 10ms
-        """)
+    it = launch("-d", ini=f"[nclust]\npidfile = {path('pid')}\n"
+                + section("web", " ".join(DEAF), "stop-signal = KILL")
+                + section("api", f"{DIE} --stderr 'first words' --stderr "
+                          "'cannot open the database' --exit 7", "backoff-min = 10ms", workers=1))
     assert it.exit() == 1
     for text in "three times", "api", "exit 7", "cannot open the database":
         assert it.says(text)

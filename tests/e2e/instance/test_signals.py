@@ -142,13 +142,8 @@ def test_a_storm_of_signals_is_survived():
 
 
 def test_while_it_stops_a_hup_reloads_nothing_and_nobody_is_started():
-    it = cluster("--log-level debug", ini=f"""
-        [cluster:web]
-        command = {fixture('deaf')} --notify
-        workers = 1
-        ready = notify
-        stop-timeout = 1h
-        """)
+    it = cluster("--log-level debug", ini=section("web", f"{fixture('deaf')} --notify",
+                                                  "stop-timeout = 1h", workers=1))
     old = it.worker().pid
     kill(it.pid, SIGTERM)
     it.event("stopping")

@@ -181,13 +181,8 @@ def test_one_address_of_a_port_that_was_named_as_a_whole_is_told_apart():
 
 
 def test_a_reload_may_name_what_was_learned_and_it_stays_the_same_socket():
-    it = cluster(ini=f"""
-        [cluster:web]
-        workers = 2
-        command = {BINDER} {' '.join(SERVES)}
-        drain = off
-        bake = 0s
-        """)
+    it = cluster(ini=section("web", f"{BINDER} {' '.join(SERVES)}", "drain = off", "bake = 0s",
+                             ready=None))
     was = it.cluster().listeners[0]
     assert was.learned
     it.reload(f"{read('it.ini')}\nlisten = 127.0.0.1:{PORT}, backlog=77\n")
@@ -244,14 +239,8 @@ def test_of_two_nclust_on_one_port_the_second_is_refused():
 
 def test_of_two_clusters_on_one_port_the_second_is_told_whose_it_is():
     gate = Gate()
-    it = start(ini=f"""
-        [cluster:one]
-        workers = 1
-        command = {BINDER} {' '.join(SERVES)}
-        [cluster:two]
-        workers = 1
-        command = {BINDER} wait={gate} {' '.join(FAILS)}
-        """)
+    it = start(ini=section("one", f"{BINDER} {' '.join(SERVES)}", workers=1, ready=None)
+               + section("two", f"{BINDER} wait={gate} {' '.join(FAILS)}", workers=1, ready=None))
     it.event("ready", cluster="one")
     gate.open()
     it.logged(f"two.0: cannot bind tcp:127.0.0.1:{PORT}: in use by cluster 'one'")

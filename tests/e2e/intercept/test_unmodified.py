@@ -9,7 +9,6 @@ import re
 from harness import *
 
 NOBODY = "--user '#65534' --group '#65534'"
-ORDINARY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 DOCKER = (fixture("confine"), "docker", "--")
 CLIENTS = 3  # of those that ask while workers die
 
@@ -205,12 +204,12 @@ def test_php_cgi_as_a_fastcgi_server_on_descriptor_0():
 
 # Options, and what nclust runs under.
 PLACES = {
-    "an ordinary user": ("", ORDINARY),
+    "an ordinary user": ("", AS_NOBODY),
     "root, with workers under another user": (NOBODY, ()),
     "as in Docker": ("", DOCKER),
 }
 PLACES_NIGHTLY = {
-    "as in Docker, an ordinary user": ("", (*DOCKER, *ORDINARY)),
+    "as in Docker, an ordinary user": ("", (*DOCKER, *AS_NOBODY)),
     "as in Docker, with workers under another user": (NOBODY, DOCKER),
 }
 EACH_PLACE = [

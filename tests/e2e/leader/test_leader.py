@@ -54,12 +54,6 @@ def lock(pid):
     return os.stat(f"/proc/{pid}/fd/{fd}").st_ino, read(f"/proc/{pid}/fdinfo/{fd}")
 
 
-def kill_keeper():
-    for pid in living():
-        if command(pid).startswith("nclust-logger"):
-            kill(pid)
-
-
 # ---- who leads ----
 
 def test_one_of_the_workers_leads_and_status_says_which():
@@ -163,8 +157,7 @@ def test_by_its_keepers_loss_no_second_one_comes_to_lead_beside_an_orphan():
     options = "--orphans keep --intercept off"
     it = leads(2, options)
     first = lead(it)
-    it.kill()
-    kill_keeper()
+    kill_keeper_and(it)
     it = leads(2, options)
     it.call("scale", count=4)
     assert leader(it) == last() == first
@@ -184,8 +177,7 @@ def test_of_another_users_orphans_none_is_known_again_and_no_second_one_leads():
     # a new worker has the same file, which the keeper held
     assert lock(it.worker(2).pid)[0] == lock(first)[0]
     it.call("scale", count=2)
-    it.kill()
-    kill_keeper()
+    kill_keeper_and(it)
     it = leads(2, options)
     assert leader(it) == first
     it.call("scale", count=4)

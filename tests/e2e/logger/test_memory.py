@@ -23,8 +23,7 @@ def wait_logs(*texts):
 
 
 def follow(*args):
-    with open("followed", "w") as f:
-        begin_program(inside(PROGRAM), "logs", "it", "-f", *args, stdout=f)
+    begin_program(inside(PROGRAM), "logs", "it", "-f", *args, stdout="followed")
 
 
 def wait_followed(text, n=1):
@@ -162,6 +161,12 @@ for attempt in (lambda: os.pwrite(fd, b"x", 0), lambda: os.open(f"/proc/self/fd/
     except OSError:
         pass
 s.sendall(50 * asks)  # who does not read gets no descriptors
+other = socket.socket(socket.AF_UNIX)
+other.connect(sys.argv[1])
+answers = other.makefile()
+for _ in range(60):  # in turn with those: after these all of them have been answered
+    other.sendall(b'{"jsonrpc":"2.0","id":1,"method":"events","params":{"last":0}}\n')
+    answers.readline()
 got = passed = 0
 while got < 50:
     data, control, flags, _ = s.recvmsg(65536, 65536)

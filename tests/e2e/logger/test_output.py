@@ -155,8 +155,7 @@ def test_a_worker_of_another_user_may_open_its_stderr_by_name():
 
 def reads_on(pipe):
     """From now on somebody reads from that pipe, to "got"."""
-    with open("got", "wb") as got:
-        return begin_program("cat", stdin=pipe, stdout=got)
+    return begin_program("cat", stdin=pipe, stdout="got")
 
 
 def test_as_it_is_a_worker_waits_for_the_reader_and_nothing_is_lost_meanwhile():
@@ -255,15 +254,8 @@ def test_a_logger_that_stands_still_stops_nobody_and_is_replaced_and_no_line_is_
 
 def test_no_worker_can_stop_the_logger_also_if_a_reload_gives_it_the_loggers_user():
     need_root()
-    it = cluster(ini=f"""
-        [cluster:web]
-        workers = 1
-        log = prefix
-        command = {HEAR} --notify
-        ready = notify
-        user = nobody
-        group = #65534
-        """)
+    it = cluster(ini=section("web", f"{HEAR} --notify", "log = prefix", "user = nobody",
+                             "group = #65534", workers=1))
 
     def is_safe():
         logger = it.role("logger")

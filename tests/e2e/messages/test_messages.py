@@ -130,9 +130,7 @@ def test_relay_others_all_but_the_sender_get_it_as_the_bytes_that_it_is():
 def test_what_workers_send_is_an_event_for_who_follows():
     it = talk("--relay others").follow()
     one = follower(it, target="it.1")
-    people = path("people")
-    with open(people, "w") as f:
-        begin_program(PROGRAM, "events", "-f", "it", stdout=f)
+    begin_program(PROGRAM, "events", "-f", "it", stdout="people")
     wait(lambda: send(it, '["say","here"]', 0) and "here" in read("people"))
     send(it, '["say",{"a":[1,"ü"]}]', 2)
     event = it.event("message", message={"a": [1, "ü"]})

@@ -190,18 +190,9 @@ def hostile(how, options="", **more):
     """A worker that is none of Node's, but is started as one, beside a good cluster."""
     os.mkdir("bin")
     os.symlink(shutil.which("python3"), "bin/node")
-    return start(ini=f"""
-        [cluster:bad]
-        command = {path("bin/node")} {server("primary.py")} {how} 8001
-        workers = 1
-        ready = alive:1ms
-        {options}
-        [cluster:good]
-        command = {SERVE} --notify
-        listen = 8000
-        workers = 2
-        ready = notify
-        """, **more).wait_ready("good")
+    return start(ini=section("bad", f"{path('bin/node')} {server('primary.py')} {how} 8001",
+                             options, workers=1, ready="alive:1ms")
+                 + section("good", f"{SERVE} --notify", "listen = 8000"), **more).wait_ready("good")
 
 
 def the_good_is_well(it):

@@ -11,32 +11,9 @@ def kept(options="", command=SERVING, **more):
     return cluster(f"-n 3 -l 8000 --orphans keep --ready notify {options}", *command, **more)
 
 
-def keepers():
-    """The loggers that hold the instance's directory."""
-    found = []
-    for pid in living():
-        try:
-            if command(pid).startswith("nclust-logger") and any(
-                    d.startswith(path("run/it")) for d in descriptors(pid).values()):
-                found.append(pid)
-        except FileNotFoundError:
-            pass  # it is gone
-    return found
-
-
 def serving():
     """All processes that run the fixture `serve`, whoever knows them."""
     return [p for p in living() if command(p).startswith(SERVE)]
-
-
-def kill_keeper_and(it, *others):
-    """All of them, before one can put another keeper in the place of the first."""
-    kill(it.pid, SIGSTOP)
-    pids = *keepers(), it.pid, *others
-    for pid in pids:
-        kill(pid)
-    wait_gone(*pids)
-    it.forget()
 
 
 def refuses(*says, options="", under=(), ini=None):

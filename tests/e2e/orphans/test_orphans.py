@@ -140,27 +140,11 @@ def test_a_worker_that_died_meanwhile_is_replaced_by_the_next_nclust_not_before(
 
 def test_clusters_of_a_file_each_by_its_own_settings():
     need_root()
-    ini = f"""
-        [cluster:web]
-        command = {SERVE} --notify
-        workers = 2
-        listen = 8000
-        ready = notify
-        orphans = keep
-        user = nobody
-        intercept = off
-        [cluster:files]
-        command = {SERVE} --notify --unix
-        workers = 2
-        listen = unix:{path("sock")}, mode=0666
-        ready = notify
-        orphans = keep
-        [cluster:jobs]
-        command = sleep 1000
-        workers = 1
-        ready = alive:1ms
-        intercept = off
-        """
+    ini = (section("web", f"{SERVE} --notify", "listen = 8000", "orphans = keep", "user = nobody",
+                   "intercept = off")
+           + section("files", f"{SERVE} --notify --unix", "orphans = keep",
+                     f"listen = unix:{path('sock')}, mode=0666")
+           + section("jobs", "sleep 1000", "intercept = off", workers=1, ready="alive:1ms"))
     it = cluster(ini=ini)
     pids, job = it.pids("web") + it.pids("files"), it.pids("jobs")
     it.kill()
@@ -197,22 +181,11 @@ def test_clusters_that_a_reload_has_added_or_kept_have_their_ports_again():
 
 def test_a_users_own_nclust_takes_over_too():
     need_root()
-    os.mkdir("his")
-    os.chown("his", 65534, 65534)
-    as_nobody = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
-
-    def his():
-        it = launch("-n 2 -l 8000 --orphans keep --ready notify --runtime-directory "
-                    + path("his"), *SERVING, under=as_nobody)
-        os.makedirs("run", exist_ok=True)
-        if not os.path.islink("run/it"):
-            os.symlink("../his/it", "run/it")
-        return it.wait_there().wait_ready()
-
-    it = his()
+    os.chown("run", 65534, 65534)
+    it = kept(under=AS_NOBODY)
     pids = it.pids()
     it.kill()
-    it = his()
+    it = kept(under=AS_NOBODY)
     assert it.pids() == pids and it.cluster().generation == 1
 
 
@@ -327,7 +300,7 @@ def test_the_keeper_is_nobodys_to_signal_and_gives_to_nobody_else():
     pids = it.pids()
     it.kill()
     os.chmod(f"{it.directory}/keeper", 0o777)
-    got = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "python3", "-c", """
+    got = run(*AS_NOBODY, "python3", "-c", """
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 s.connect(sys.argv[1])

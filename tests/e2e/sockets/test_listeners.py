@@ -272,15 +272,8 @@ def test_unix_sockets_for_datagrams_and_packets_serve_whatever_comes(kind):
 
 
 def test_unix_seqpacket_a_reload_and_orphans_keep_go_on_with_it():
-    ini = f"""
-        [cluster:web]
-        command = python3 {KINDS} seqpacket
-        workers = 1
-        listen = unix-seqpacket:@name
-        ready = alive:1ms
-        bake = 0s
-        orphans = keep
-        """
+    ini = section("web", f"python3 {KINDS} seqpacket", "listen = unix-seqpacket:@name", "bake = 0s",
+                  "orphans = keep", workers=1, ready="alive:1ms")
     it = cluster(ini=ini)
     old = it.worker().pid
     it.reload(f"{read('it.ini')}env = A=1\n")

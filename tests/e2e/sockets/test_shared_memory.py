@@ -202,25 +202,11 @@ def test_an_upgrade_carries_it():
 
 # ---- the death of nclust ----
 
-def keepers(it):
-    """The loggers that hold the directory of the instance."""
-    return [p for p in living() if it.directory in descriptors(p).values()
-            and command(p).startswith("nclust-logger")]
-
-
-def kill_with_keepers(it):
-    for pid in keepers(it):
-        kill(pid)
-    it.kill()
-    for pid in keepers(it):
-        kill(pid)
-
-
 @pytest.mark.parametrize("keeper", (True, False), ids=("from the keeper", "from a worker"))
 def test_nclust_killed_the_next_one_gets_it(keeper):
     it, inode = begun("64k -n 2 --orphans keep")
     pids = it.pids()
-    (it.kill if keeper else lambda: kill_with_keepers(it))()
+    it.kill() if keeper else kill_keeper_and(it)
     it = idle("64k -n 2 --orphans keep")
     assert it.says("took over 2 workers")
     # without the keeper it does not know how they were started, and replaces them
@@ -253,7 +239,7 @@ def test_the_keeper_alone_has_it_it_comes_back_from_there():
 def test_nobody_gives_it_back_nothing_is_started_and_it_is_told():
     it, _ = closed()
     pids = it.pids()
-    kill_with_keepers(it)
+    kill_keeper_and(it)
     said = nclust("--name it -n 2 --shared-memory 64k --orphans keep --ready alive:1ms -- sleep 1")
     assert said.status != 0
     assert "shared memory cannot be taken back from worker" in said.err

@@ -9,7 +9,6 @@ from harness import *
 SERVING = (SERVE, "--notify")
 TWO = "-n 2 -l 8000 --ready notify"
 OURS = inside(PROGRAM)
-AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 def put(binary=OURS, copy=False):

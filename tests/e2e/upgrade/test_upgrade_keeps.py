@@ -25,24 +25,11 @@ def stop_at_exec(it):
 
 def test_what_happens_meanwhile_is_seen_afterwards():
     go, end = Gate("go.{slot}"), Gate("end")
-    it = begin(ini=f"""
-        [cluster:dies]
-        command = {SERVE} --notify
-        workers = 2
-        ready = notify
-        listen = 8000
-        [cluster:ready]
-        command = {SERVE} --notify --delay {go}
-        workers = 1
-        ready = notify
-        listen = 8001
-        on-ready = {DIE} --after {end} --exit 5
-        [cluster:job]
-        command = {DIE} --after {end}
-        workers = 1
-        ready = alive:0
-        restart = never
-        """)
+    it = begin(ini=section("dies", f"{SERVE} --notify", "listen = 8000")
+               + section("ready", f"{SERVE} --notify --delay {go}", "listen = 8001",
+                         f"on-ready = {DIE} --after {end} --exit 5", workers=1)
+               + section("job", f"{DIE} --after {end}", "restart = never", workers=1,
+                         ready="alive:0"))
     starting = it.event("started", cluster="ready").pid
     it.wait_ready("dies")
     old = it.pids("dies")
@@ -221,13 +208,8 @@ def test_a_port_that_a_worker_has_bound_is_shared_by_those_born_after():
 
 
 def test_descriptors_that_nclust_was_started_with_are_there_for_a_reload():
-    it = begin(ini=f"""
-        [cluster:a]
-        command = {SERVE} --notify
-        workers = 1
-        ready = notify
-        listen = inherit:web, name=first
-        """, under=(server("activate.py"), "web=8000", "--")).wait_ready()
+    it = begin(ini=section("a", f"{SERVE} --notify", "listen = inherit:web, name=first",
+                           workers=1), under=(server("activate.py"), "web=8000", "--")).wait_ready()
     for _ in range(2):
         it.call("upgrade")
     for old, new in (("first", "second"), ("workers = 1", "workers = 2"), (":a]", ":b]")):
@@ -269,23 +251,12 @@ def test_what_it_watches_it_watches_on():
 # ---- its settings and its place ----
 
 def test_a_files_clusters_their_settings_and_where_each_came_from():
-    it = begin("--stop-timeout 7s", ini=f"""
-        [nclust]
-        pidfile = {path("it.pid")}
-        [cluster:one]
-        command = {SERVE} --notify --name "web"
-        workers = 2
-        ready = notify
-        listen = 127.0.0.1:8000, name=web, backlog=77
-        stop-signal = QUIT:3s TERM:1s
-        env = X=1
-        env = Y=a b
-        on-ready = {NOTIFY} --exit 0
-        [cluster:two]
-        command = {HEAR} --notify
-        workers = 1
-        ready = notify
-        """).wait_ready()
+    it = begin("--stop-timeout 7s", ini=f"[nclust]\npidfile = {path('it.pid')}\n"
+               + section("one", f"{SERVE} --notify --name \"web\"",
+                         "listen = 127.0.0.1:8000, name=web, backlog=77",
+                         "stop-signal = QUIT:3s TERM:1s", "env = X=1", "env = Y=a b",
+                         f"on-ready = {NOTIFY} --exit 0")
+               + section("two", f"{HEAR} --notify", workers=1)).wait_ready()
     before, text, config = Before(it), it.verb("config").ok(), it.call("config")
     it.call("upgrade")
     before.lasts()
@@ -323,17 +294,14 @@ def test_a_daemon_keeps_its_name_and_who_waits_for_it_hears_of_the_new_one():
     assert not os.path.exists("pid")
 
 
-@pytest.mark.parametrize("who", ("init of a pid namespace", "an ordinary user"))
-def test_as(who):
+@pytest.mark.parametrize("under", (("unshare", "-pf", "--kill-child", "--mount-proc"), AS_NOBODY),
+                         ids=("init of a pid namespace", "an ordinary user"))
+def test_as(under):
     need_root()
-    if who == "an ordinary user":
-        os.rename("run", "his")
-        os.symlink("his", "run")
-        os.chown("his", 65534, 65534)
-        it = two(f"--runtime-directory {path('his')}", under=AS_NOBODY)
-    else:
-        it = two(under=("unshare", "-pf", "--kill-child", "--mount-proc"))
-        assert it.pid == 1
+    if under == AS_NOBODY:
+        os.chown("run", 65534, 65534)
+    it = two(under=under)
+    assert (it.pid == 1) == (under != AS_NOBODY)
     before = Before(it)
     it.call("upgrade")
     it.call("upgrade")

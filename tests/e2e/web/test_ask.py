@@ -22,8 +22,7 @@ def ask(*args, target="it.1"):
 def begin_ask(*args, to):
     """One that waits: it is connected with the port of the workers."""
     before = len(sockets("established", to=PORT))
-    with open(to, "w") as out, open(f"{to}.err", "w") as err:
-        process = begin_program(inside(PROGRAM), "ask", "it.1", *args, stdout=out, stderr=err)
+    process = begin_program(inside(PROGRAM), "ask", "it.1", *args, stdout=to, stderr=f"{to}.err")
     wait(lambda: len(sockets("established", to=PORT)) > before)
     return process
 
@@ -137,6 +136,5 @@ def test_what_a_worker_says_commands_no_terminal_and_a_pipe_gets_each_byte():
 def test_readers_may_not_ask():
     need_root()
     app("-n 1 --control-group nogroup")
-    said = run("setpriv", "--reuid", 65534, "--regid", 65534, "--clear-groups", inside(PROGRAM),
-               "ask", "it.0", "GET", "/")
+    said = run(*AS_NOBODY, inside(PROGRAM), "ask", "it.0", "GET", "/")
     said.fails(77, "members of control-group may look, not change")

@@ -84,9 +84,8 @@ scrape_configs:
   - job_name: nclust
     static_configs: [{{targets: ['127.0.0.1:{WEB}']}}]
 """)
-    with open("prometheus.log", "w") as log:
-        begin_program(need("prometheus"), "--config.file=prometheus.yml",
-                      "--storage.tsdb.path=tsdb", f"--web.listen-address=127.0.0.1:{PROMETHEUS}", stdout=log, stderr=log)
+    begin_program(need("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",
+                  f"--web.listen-address=127.0.0.1:{PROMETHEUS}", stderr="prometheus.log")
     wait(lambda: listens(PROMETHEUS) and get("/-/ready", PROMETHEUS).status == 200)
     wait(lambda: query("nclust_uptime_seconds > 3"))
     assert firing() == set()

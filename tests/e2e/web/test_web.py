@@ -274,7 +274,6 @@ def test_64_who_do_not_read_their_answers_make_room():
 
 def test_a_client_that_sends_what_cannot_be_closed_keeps_no_other_waiting():
     web(f"--http unix:{path('http')}")
-    with open("said", "w") as said:
-        begin_program("python3", server("unclosable.py"), "client", path("http"), stdout=said)
+    begin_program("python3", server("unclosable.py"), "client", path("http"), stdout="said")
     wait(lambda: "sent" in read("said"))
     assert get("/healthz", unix="http").body == "ok\n"

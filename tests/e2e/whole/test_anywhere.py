@@ -61,8 +61,7 @@ def test_a_user_without_a_session_has_a_place_in_tmp_and_the_verbs_find_it(user)
 
 
 def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
-    os.mkdir("out", 0o777)
-    os.chmod("out", 0o777)
+    make("out", mode=0o777)
 
     def refused(*says):
         result = run(*user("--name", "mine", "-n", 1, "--", "touch", path("out/ran")))
@@ -70,8 +69,7 @@ def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
         assert not os.path.exists("out/ran")
         return result
 
-    os.mkdir(SHARED, 0o755)
-    os.chmod(SHARED, 0o755)
+    make(SHARED)
     for owner in (0, 65534):
         os.chown(SHARED, owner, -1)
         refused(f"'{SHARED}' is not safe: it belongs to uid {owner}", "NCLUST_RUNTIME_DIR")
@@ -79,8 +77,7 @@ def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
     os.chown(SHARED, UID, -1)
     refused(f"'{SHARED}' is not safe: its mode is 0755, not 0700")
     os.rmdir(SHARED)
-    os.mkdir("elsewhere", 0o700)
-    os.chown("elsewhere", UID, -1)
+    make("elsewhere", UID, 0o700)
     os.symlink(path("elsewhere"), SHARED)
     for owner in (0, UID):
         os.lchown(SHARED, owner, -1)

@@ -93,8 +93,7 @@ def test_nor_does_what_a_client_sends_along_with_a_connection_that_is_refused():
     it = start(f"-l unix:{path('socket')} --accept --log prefix --intercept off", serve)
     it.logged("accepting")
     os.chmod(serve, 0o644)
-    with open("client", "wb") as out:
-        begin_program("python3", UNCLOSABLE, "client", path("socket"), stdout=out)
+    begin_program("python3", UNCLOSABLE, "client", path("socket"), stdout="client")
     wait(lambda: "passed" in read("client"))
     goes_on(it)
 

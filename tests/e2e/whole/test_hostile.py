@@ -2,7 +2,6 @@
 """nclust is root, its workers are not, nor are those who may look at it: nothing that these do
 uses nclust's rights, or keeps root from using nclust."""
 import contextlib
-import shutil
 import socket
 import struct
 
@@ -19,9 +18,7 @@ def asks(*what, balance="auto", **more):
 
 
 def theirs(name="theirs"):
-    os.mkdir(name)
-    shutil.chown(name, "nobody")
-    return path(f"{name}/s")
+    return f"{make(name, 65534)}/s"
 
 
 # ---- on a worker's behalf ----
@@ -119,23 +116,11 @@ def test_what_old_workers_have_left_goes_with_them_at_a_restart(what):
         (setsid env -i {environ} {path('holds')} {path('left')}/$NCLUST_GENERATION &)
         exec "$@"
         """, 0o755)
-    os.mkdir("left")
-    os.chmod("left", 0o777)
+    make("left", mode=0o777)
     # worker 1, then 2 and 3, and 4 and 5 after the restart
-    it = cluster(ini=f"""
-        [cluster:first]
-        command = sleep 1000
-        workers = 1
-        user = nobody
-        ready = alive:0
-        [cluster:web]
-        workers = 2
-        user = nobody
-        listen = 8000
-        ready = notify
-        drain = {drain}
-        command = {path('leaves')} {SERVE} --notify
-        """)
+    it = cluster(ini=section("first", "sleep 1000", "user = nobody", workers=1, ready="alive:0")
+                 + section("web", f"{path('leaves')} {SERVE} --notify", "user = nobody",
+                           "listen = 8000", f"drain = {drain}"))
     wait(lambda: len(lines("left/1")) == 2)
     left = list(map(int, lines("left/1")))
     # the next workers are younger, in the ticks in which the kernel counts that
@@ -247,9 +232,8 @@ def test_another_user_obeys_its_own_settings_and_so_does_root_of_its_namespace()
     theirs()
     write("theirs/it.ini", "[cluster]\ncommand = true\nrestart = never\nready = alive:0\n", 0o666)
     os.chown("theirs/it.ini", 65534, -1)
-    own = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     env = {**os.environ, "NCLUST_RUNTIME_DIR": path("theirs")}
-    run(*own, inside(PROGRAM), "-c", path("theirs/it.ini"), env=env).ok()
+    run(*AS_NOBODY, inside(PROGRAM), "-c", path("theirs/it.ini"), env=env).ok()
     os.chmod("theirs/it.ini", 0o644)
-    run(*own, "unshare", "-r", inside(PROGRAM), "config", "--check", "-c", path("theirs/it.ini"),
-        env=env).ok()
+    run(*AS_NOBODY, "unshare", "-r", inside(PROGRAM), "config", "--check", "-c",
+        path("theirs/it.ini"), env=env).ok()

@@ -21,9 +21,8 @@ SLEEPS = f"command = sleep 1000{PLAIN_CLUSTER}"
 
 
 def lays_out():
-    os.mkdir("hung")
-    os.chmod("hung", 0o1777)
-    os.mkdir("hung/mnt", 0o755)
+    make("hung", mode=0o1777)
+    make("hung/mnt")
     os.mknod("hung/fuse", 0o20666, os.makedev(10, 229))
     os.chmod("hung/fuse", 0o666)
 

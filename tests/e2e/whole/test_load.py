@@ -7,8 +7,7 @@ from harness import *
 
 
 def moody(at=PORT):
-    with open("moody", "wb") as out:
-        begin_program(fixture("moody"), at, stdout=out)
+    begin_program(fixture("moody"), at, stdout="moody")
     wait(lambda: "listening" in read("moody"))
 
 

@@ -9,8 +9,6 @@ import stat as modes
 
 from harness import *
 
-NOBODY = ("setpriv", "--reuid", 65534, "--regid", 65534, "--clear-groups")
-
 
 def refused(status, says, *words, under=(), **more):
     """A start fails so, and nothing has run."""
@@ -96,20 +94,19 @@ def copy(mode=0o755):
 @pytest.mark.parametrize("mode", (0o4755, 0o2755))
 def test_a_setuid_or_setgid_nclust_does_nothing(mode):
     need_root()
-    refused(77, "setuid", "-n", 1, *touch(), under=NOBODY, program=copy(mode))
-    assert run(*NOBODY, "./nclust", "status").status == 77
+    refused(77, "setuid", "-n", 1, *touch(), under=AS_NOBODY, program=copy(mode))
+    assert run(*AS_NOBODY, "./nclust", "status").status == 77
 
 
 def test_with_file_capabilities_it_believes_neither_the_environment_nor_a_state():
     need_root()
     run(need("setcap"), "cap_net_bind_service+ep", copy()).ok()
-    os.mkdir("theirs")
-    os.chown("theirs", 65534, 65534)
+    make("theirs", 65534)
     theirs = {name: path("theirs") for name in ("NCLUST_RUNTIME_DIR", "XDG_RUNTIME_DIR")}
-    run(*NOBODY, "./nclust", "--name", "it", "-n", 1, "--restart", "never", "--", "true",
+    run(*AS_NOBODY, "./nclust", "--name", "it", "-n", 1, "--restart", "never", "--", "true",
         env={**os.environ, **theirs})
     assert not os.listdir("theirs")
-    run(*NOBODY, "./nclust", "--check-state", 0).fails(65, "file capabilities")
+    run(*AS_NOBODY, "./nclust", "--check-state", 0).fails(65, "file capabilities")
 
 
 # ---- nobody's shell ----
@@ -157,8 +154,7 @@ def test_a_pidfile_is_written_by_rename_removed_at_the_end_and_links_are_refused
     it.stop()
     assert not os.path.exists("pid") and read("target") == "precious"
     refused(1, path("nothing"), "-n", 1, "--pidfile", path("nothing/pid"), *touch())
-    os.mkdir("open")
-    os.chmod("open", 0o777)
+    make("open", mode=0o777)
     refused(1, path("open"), "-n", 1, "--pidfile", path("open/pid"), *touch())
     assert not os.listdir("open")
 

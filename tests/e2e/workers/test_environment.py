@@ -76,12 +76,7 @@ def test_port_is_set_where_there_is_one_and_never_over_the_users(options, env, p
 
 def test_a_worker_knows_its_slot_its_cluster_and_its_generation():
     os.mkdir("born")
-    it = cluster(ini=f"""
-        [cluster:web]
-        command = {fixture("leak")} --notify --to {path("born")}/{{slot}}
-        workers = 2
-        ready = notify
-        """)
+    it = cluster(ini=section("web", f"{fixture('leak')} --notify --to {path('born')}/{{slot}}"))
     for generation in ("1", "2"):
         for slot in ("0", "1"):
             env = born(slot).env
@@ -197,9 +192,7 @@ def test_a_worker_of_another_user_gets_a_privileged_port_from_nclust():
 
 def test_who_is_not_root_cannot_have_another_user_but_himself():
     need_root()
-    os.mkdir("theirs")
-    shutil.chown("theirs", "nobody")
-    ran = path("theirs/ran")
+    ran = f"{make('theirs', 65534)}/ran"
 
     def as_nobody(*words):
         return run("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--init-groups",

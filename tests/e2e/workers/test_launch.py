@@ -64,11 +64,8 @@ def test_a_port_in_use_ends_it_at_once_and_no_worker_was_started(order):
 
 def test_a_privileged_port_names_the_reason_and_the_ways_out():
     need_root()
-    os.mkdir("theirs")
-    shutil.chown("theirs", "nobody")
-    refusal = run("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups",
-                  inside(PROGRAM), "--runtime-directory", path("theirs"), "-l", "127.0.0.1:80",
-                  "--", "touch", path("theirs/ran"))
+    refusal = run(*AS_NOBODY, inside(PROGRAM), "--runtime-directory", make("theirs", 65534),
+                  "-l", "127.0.0.1:80", "--", "touch", path("theirs/ran"))
     refusal.fails(1, "127.0.0.1:80", "ermission denied", "ip_unprivileged_port_start")
     assert len(refusal.err.splitlines()) == 1
     assert not os.path.exists("theirs/ran")
@@ -140,14 +137,8 @@ def test_standard_descriptors_closed_by_the_caller_are_dev_null(way):
         leak("-l 8000 --log inherit", under=closed)
     else:
         os.mkdir("born")
-        cluster(under=closed, ini=f"""
-            [cluster]
-            command = {fixture("leak")} --notify --to {path("born")}/{{slot}}
-            workers = 1
-            listen = 8000
-            ready = notify
-            log = inherit
-            """)
+        cluster(under=closed, ini=section("it", f"{fixture('leak')} --notify --to {path('born')}/0",
+                                          "listen = 8000", "log = inherit", workers=1))
     told = born().fds
     assert [d.target for d in told[:3]] == ["/dev/null"] * 3
     assert [d.fd for d in told] == [0, 1, 2, 3]
@@ -217,17 +208,9 @@ def test_auto_follows_the_quota_of_its_control_group_and_its_affinity(make_group
         pytest.skip("needs 2 CPUs")
     group = make_group("cpu")
     group.set("cpu-max", 100)
-    it = cluster(ini="""
-        [defaults]
-        command = sleep 1000
-        ready = alive:1ms
-        [cluster:web]
-        workers = 2x
-        [cluster:job]
-        workers = auto
-        [cluster:load]
-        workers = 1..auto*3
-        """, under=group.under)
+    it = cluster(ini="".join(
+        section(name, "sleep 1000", workers=workers, ready="alive:1ms") for name, workers in (
+            ("web", "2x"), ("job", "auto"), ("load", "1..auto*3"))), under=group.under)
     assert [c.wanted for c in it.status().clusters] == [2, 1, 1]
     it.call("scale", target="job", count=3)
     group.set("cpu-max", 200)

@@ -220,13 +220,7 @@ def test_the_next_nclust_removes_the_groups_of_one_that_was_killed(make_group):
 
 def test_a_reload_with_another_limit_or_name_replaces_the_workers_and_their_groups(make_group):
     group = make_group("pids")
-    it = cluster(ini=f"""
-        [cluster:a]
-        command = {HEAR} --notify
-        ready = notify
-        workers = 2
-        pids-max = 40
-        """, under=group.under)
+    it = cluster(ini=section("a", f"{HEAR} --notify", "pids-max = 40"), under=group.under)
     for old, new, limit, name in (("pids-max = 40", "pids-max = 50", "50", "a"),
                                   ("cluster:a", "cluster:b", "50", "b")):
         before = [group.of(pid) for pid in it.pids()]
@@ -246,14 +240,8 @@ def test_a_reload_with_another_limit_or_name_replaces_the_workers_and_their_grou
 def test_without_a_group_of_its_own_nclust_says_what_to_write_and_runs():
     need_root()
     os.chown("run", 65534, 65534)
-    it = cluster(ini=f"""
-        [cluster:a]
-        command = {HEAR} --notify
-        ready = notify
-        workers = 2
-        memory-max = 64M
-        pids-max = 40
-        """, under=("setpriv", "--reuid", 65534, "--regid", 65534, "--clear-groups"))
+    it = cluster(ini=section("a", f"{HEAR} --notify", "memory-max = 64M",
+                             "pids-max = 40"), under=AS_NOBODY)
     assert it.says("write 'Delegate=yes' under [Service] in its unit")
     assert it.log().count("(memory-max and its like)") == 1
     assert it.worker().get("cgroup") is None

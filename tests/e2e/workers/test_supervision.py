@@ -77,18 +77,9 @@ def test_give_up_the_others_are_stopped_in_order_exit_1_and_the_reason():
 
 
 def test_one_cluster_gives_up_the_others_go_on_at_the_end_the_status_is_1():
-    it = start(ini=f"""
-        [cluster:bad]
-        command = {DIE} --exit 1
-        workers = 1
-        give-up = 2/1m
-        backoff-min = 1ms
-        backoff-max = 1ms
-        [cluster:good]
-        command = {HEAR} --notify
-        workers = 1
-        ready = notify
-        """)
+    it = start(ini=section("bad", f"{DIE} --exit 1", "give-up = 2/1m", "backoff-min = 1ms",
+                           "backoff-max = 1ms", workers=1, ready=None)
+               + section("good", f"{HEAR} --notify", workers=1))
     assert "gave up after 2 deaths" in it.event("gave-up", cluster="bad").text
     it.event("ready", cluster="good")
     assert it.cluster("bad").state == "failed"
