@@ -29,7 +29,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CHECK_PATIENCE (5 * SECOND)
+/* For the exec, in which all wait; and for its answer, for which nobody waits. */
+#define EXEC_PATIENCE (5 * SECOND)
+#define CHECK_PATIENCE (30 * SECOND)
 /* A binary that is still being written (ETXTBSY) is tried again. */
 #define BUSY_PATIENCE (1 * SECOND)
 #define BUSY_PAUSE (50 * MSEC)
@@ -299,7 +301,7 @@ static void check_ended(struct supervisor *sup)
 	(void)last_words(u, said, sizeof(said));
 	if (u->late)
 		(void)snprintf(why, sizeof(why),
-			"the new nclust did not answer within 5 s");
+			"the new nclust did not answer within 30 s");
 	else if (end.signalled)
 		(void)snprintf(why, sizeof(why),
 			"the new nclust was killed by %s while it looked at "
@@ -350,7 +352,7 @@ static int run_check(
 		.uid = -1,
 		.gid = -1,
 		.death_signal = SIGKILL,
-		.patience = CHECK_PATIENCE,
+		.patience = EXEC_PATIENCE,
 	};
 
 	return spawn(&plan, &u->pid, &u->pidfd, failure);
