@@ -15,7 +15,7 @@ SRC = "/run/src"  # the same, in a sandbox
 # A factor on all bounds, for builds that are slow.
 PATIENCE = float(os.environ.get("PATIENCE", 1))
 # Nothing that a test waits for takes that long, unless it never comes.
-BOUND = 60 * PATIENCE
+BOUND = 120 * PATIENCE
 
 dir = None  # the test's own directory
 started = []  # processes: subprocess.Popen
