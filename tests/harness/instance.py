@@ -302,6 +302,13 @@ class Instance:
         except (Closed, OSError):  # then it was due to end
             self.forget()
 
+    def spins(self):
+        """Does its loop go round without a reason?"""
+        before = self.status().process.turns
+        for _ in range(50):
+            now = self.status().process.turns
+        return now - before >= 200  # each status is a turn, or two
+
     # ---- the end ----
 
     def exit(self):

@@ -423,10 +423,7 @@ def test_out_of_descriptors_nobody_is_lost_and_nothing_spins():
     it.logged("no more connections for the moment: Too many open files")
     assert counts(it).paused
     lab.clock.stand()
-    before = it.status().process.turns
-    for _ in range(50):
-        now = it.status().process.turns
-    assert now - before < 200  # each status is a turn, or two
+    assert not it.spins()
     lab.clock.flow()
     callers.leave()
     served(it, 0, served=60, not_started=0)

@@ -126,18 +126,6 @@ def test_how_one_ended_is_told_whether_nclust_was_there_or_not():
     assert it.worker(0).pid == pids[0]
 
 
-def test_a_worker_that_died_meanwhile_is_replaced_by_the_next_nclust_not_before():
-    it = kept()
-    pids = it.pids()
-    it.kill()
-    kill(pids[1])
-    wait_gone(pids[1])
-    assert serving() == [pids[0], pids[2]]
-    it = kept()
-    assert it.says(f"it.1: worker {pids[1]} ended while no nclust was there (killed by SIGKILL)")
-    assert [it.worker(0).pid, it.worker(2).pid] == [pids[0], pids[2]]
-
-
 def test_clusters_of_a_file_each_by_its_own_settings():
     need_root()
     ini = (section("web", f"{SERVE} --notify", "listen = 8000", "orphans = keep", "user = nobody",

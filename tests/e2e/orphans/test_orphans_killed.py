@@ -148,16 +148,6 @@ def test_of_five_that_take_over_at_once_one_wins_and_nobody_starts_others():
     load.loses_nothing()
 
 
-def test_five_start_at_once_where_one_was_killed():
-    it = kept()
-    pids = it.pids()
-    it.kill()
-    five = [launch("-n 3 -l 8000 --orphans keep --ready notify", *SERVING) for _ in range(5)]
-    wait(lambda: sum(each.process.poll() == 75 for each in five) == 4)
-    winner = next(each for each in five if each.process.poll() is None)
-    assert winner.wait_there().wait_ready().pids() == pids and len(serving()) == 3
-
-
 @pytest.mark.parametrize("count, moment", ((2, "the new one starts"), (1, "the old one drains")))
 def test_killed_in_the_midst_of_a_rollout_there_is_one_worker_a_slot_in_the_end(count, moment):
     go, answer = Gate("go"), Gate("answer")

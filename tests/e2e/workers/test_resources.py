@@ -80,10 +80,7 @@ def test_out_of_descriptors_status_answers_workers_come_back_and_nothing_spins()
     it.reconnect()  # the places of those that have been idle longest were taken
     for slot in range(3):
         it.reborn(slot)
-    before = it.status().process.turns
-    for _ in range(50):
-        now = it.status().process.turns
-    assert now - before < 200  # each status is a turn, or two
+    assert not it.spins()
     assert len(clients) == 60
     assert it.stop() == 0
 
