@@ -185,8 +185,7 @@ class Instance:
 
     def worker(self, slot=0, cluster=None):
         """The latest one of that slot."""
-        return max((w for w in self.workers(cluster) if w.slot == slot),
-                   key=lambda w: w.id or 0)
+        return max((w for w in self.workers(cluster) if w.slot == slot), key=lambda w: w.id or 0)
 
     def pids(self, cluster=None):
         return [w.pid for w in self.workers(cluster) if w.pid is not None]
@@ -268,8 +267,7 @@ class Instance:
     def happened(self, name, since=0, **members):
         """All events of that name that have come so far."""
         self.mark()
-        return [e for e in self.events[since:]
-                if e.event == name and members.items() <= e.items()]
+        return [e for e in self.events[since:] if e.event == name and members.items() <= e.items()]
 
     def logged(self, text, n=1):
         """Wait until its log has that text (so often at least)."""

@@ -180,8 +180,7 @@ def test_who_does_not_take_its_answers_is_closed_after_10_s_and_nobody_waits():
 
     def unread():
         turns(it)
-        return [struct.unpack("i", fcntl.ioctl(p.socket, termios.FIONREAD, bytes(4)))
-                for p in deaf]
+        return [struct.unpack("i", fcntl.ioctl(p.socket, termios.FIONREAD, bytes(4))) for p in deaf]
 
     wait(lambda: unread() == unread() == unread())
     # one that reads, if slowly, gets all of a hundred

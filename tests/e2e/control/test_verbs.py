@@ -168,7 +168,7 @@ def test_scale_a_number_more_fewer_none_and_what_is_no_number():
 
 
 def test_signal_the_next_in_turn_all_one_slot_and_what_is_no_signal():
-    it = cluster("-n 3 --ready notify", HEAR, "--notify", "--to", path("heard"))
+    cluster("-n 3 --ready notify", HEAR, "--notify", "--to", path("heard"))
     assert nclust("signal it USR1").ok() == "SIGUSR1 sent to 1 worker\n"
     nclust("signal it SIGUSR1").ok()
     nclust("signal it", int(SIGUSR1)).ok()
@@ -203,8 +203,7 @@ def test_stop_waits_until_it_has_ended():
     assert it.exit() == 0
     it = cluster(ini=TWO)
     assert nclust("stop web").ok() == "web: stopped\n"
-    assert nclust("stop api").ok() == (
-        "api: stopped; it was the last cluster, so nclust ends\n")
+    assert nclust("stop api").ok() == "api: stopped; it was the last cluster, so nclust ends\n"
     assert it.exit() == 0 and it.says("no cluster runs any more: nclust ends")
 
 

@@ -284,8 +284,7 @@ os.waitpid({it.worker().pid}, 0x40000000)""")
 
 def test_a_request_that_comes_while_its_worker_stands_still_is_answered():
     os.mkfifo("hold")
-    it = cluster(f"-n 1 -l 8000 {QUIET}", "python3", server("pauses.py"), path("hold"),
-                 clock=True)
+    it = cluster(f"-n 1 -l 8000 {QUIET}", "python3", server("pauses.py"), path("hold"), clock=True)
     pid = it.worker().pid
     wait(lambda: "D" in map(state, session(pid)))
     client = idle()

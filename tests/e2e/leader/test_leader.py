@@ -131,8 +131,7 @@ def test_restart_upgrade_restart_reload_one_leads_at_any_time():
 
 @pytest.mark.parametrize("how", ("lock", "message"))
 def test_with_orphans_keep_the_leader_leads_on_without_nclust_and_after_it(how):
-    options = ("--orphans keep --ipc on", "--message") if how == "message" else (
-        "--orphans keep",)
+    options = ("--orphans keep --ipc on", "--message") if how == "message" else ("--orphans keep",)
     it = leads(3, *options)
     first = lead(it)
     it.kill()

@@ -316,5 +316,4 @@ def test_doctor_tells_what_a_node_script_is_to_nclust():
 
 
 def test_sticky_without_what_it_needs_is_refused():
-    nclust("--balance share --sticky client-address -- node x.js").fails(
-        64, "needs 'balance = rr'")
+    nclust("--balance share --sticky client-address -- node x.js").fails(64, "needs 'balance = rr'")

@@ -47,9 +47,7 @@ def start():
 
 
 def take(message, fds):
-    fields = dict(
-        line.split("=", 1) for line in message.decode().splitlines()
-        if "=" in line)
+    fields = dict(line.split("=", 1) for line in message.decode().splitlines() if "=" in line)
     if fields.get("FDSTORE") == "1":
         for fd in fds:
             store.append((fields["FDNAME"], fd))

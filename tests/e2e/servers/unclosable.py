@@ -110,8 +110,7 @@ def spoil_connection(port):
         channel.sendall(line.encode() + b"\n")
 
     say(act="online", seq=0)
-    say(act="queryServer", index=0, data=None, seq=1, address="127.0.0.1", port=port,
-        addressType=4)
+    say(act="queryServer", index=0, data=None, seq=1, address="127.0.0.1", port=port, addressType=4)
     said = b""
     while b"newconn" not in said:
         data, fds, _, _ = socket.recv_fds(channel, 65536, 8)

@@ -110,8 +110,7 @@ class World:
             if "accept" in c:
                 found[c.name] += c.accept.running, c.workers[0].pid
                 continue
-            found[c.name] += [(w.slot, w.pid, w.state, w.generation, w.restarts)
-                              for w in c.workers]
+            found[c.name] += [(w.slot, w.pid, w.state, w.generation, w.restarts) for w in c.workers]
         return found
 
     def all_goes_on(self, n):

@@ -338,7 +338,7 @@ def fails_once(it, call, when):
     pytest.param(c, marks=() if c in ("memfd_create", "execveat", "close_range", "signalfd4")
                  else pytest.mark.nightly) for c in CALLS])
 def test_any_one_call_fails_while_it_replaces_itself(call):
-    it = two(f"--on-ready 'sleep 1000' --check 'exec:sleep 1000' --check-interval 1h "
+    it = two("--on-ready 'sleep 1000' --check 'exec:sleep 1000' --check-interval 1h "
              "--check-timeout 10m")
     wait(lambda: [command(p) for p in living()].count("sleep 1000") >= 3)
     commands = [p for p in living() if command(p) == "sleep 1000"]

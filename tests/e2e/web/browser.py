@@ -88,8 +88,7 @@ class Page:
             self.console.append(json.dumps(params["exceptionDetails"]))
         elif method == "Log.entryAdded":
             entry = params["entry"]
-            self.console.append(
-                f"{entry['source']}: {entry['text']} {entry.get('url', '')}")
+            self.console.append(f"{entry['source']}: {entry['text']} {entry.get('url', '')}")
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 
@@ -125,8 +124,7 @@ class Page:
         return lab.wait(lambda: self.eval(expression, True), expression)
 
     def text(self, selector="body"):
-        return self.eval(
-            f"(document.querySelector({json.dumps(selector)}) || {{}}).innerText")
+        return self.eval(f"(document.querySelector({json.dumps(selector)}) || {{}}).innerText")
 
     def shows(self, *texts):
         for text in texts:
