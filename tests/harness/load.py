@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Clients that ask all the time (tests/fixtures/load.c, visit.c and openload.c)."""
+"""Clients that ask all the time (tests/fixtures/visit.c and openload.c)."""
 import json
 import re
 import signal
@@ -52,10 +52,10 @@ class Load:
 
 class Clients(Load):
     """Some that ask without a pause: answered, refused, lost, late."""
-    begun = "started"
+    begun = "\n"
 
     def __init__(self, port=PORT, *args):
-        super().__init__("load", port, *args)
+        super().__init__("visit", port, "--pause", 0, "--clients", 4, *args)
 
 
 class Visits(Load):
