@@ -366,16 +366,14 @@ mutants: all unit-programs fixtures ## sampled faults of src/supervisor: how man
 	tests/mutants.py --count $(or $(COUNT),60) --seed $(or $(SEED),1)
 
 sequences: all fixtures ## orders of verbs, under load: all, or N=12 by SEED=N
-	tests/sequences/sequences.py --nclust ./nclust \
-		--fixtures build/fixtures $(if $(SEED),--seed $(SEED)) \
-		$(if $(N),--chains $(N)) $(if $(KIND),--kind $(KIND)) \
-		$(if $(VERBS),--verbs '$(VERBS)')
+	SEED=$(or $(SEED),$(shell date +%s)) N=$(N) KIND=$(KIND) VERBS='$(VERBS)' \
+		/usr/bin/python3 -m pytest -n 4 --timeout 0 tests/sequences
 
 torture: fixtures ## random operations for SECONDS=60 (SEED=N)
 	$(MAKE) $(SANITIZED) build/asan/nclust
-	tests/torture/torture.py --nclust build/asan/nclust --sanitized \
-		--fixtures build/fixtures --servers tests/e2e/servers \
-		--seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+	SANITIZED=1 NCLUST=$(CURDIR)/build/asan/nclust PATIENCE=5 \
+		SEED=$(or $(SEED),$(shell date +%s)) SECONDS=$(or $(SECONDS),60) \
+		/usr/bin/python3 -m pytest --timeout 0 tests/torture
 
 hostile: all ## hostile workers for SECONDS=60 each, answers in LIMIT_MS=200
 	scripts/hostile --seconds $(or $(SECONDS),60) \
