@@ -52,7 +52,7 @@ def begin_item(leaks):
     os.environ["ASAN_OPTIONS"] = (
         f"detect_leaks={0 if leaks else 1}:disable_coredump=0:log_path={dir}/sanitizer")
     os.environ["UBSAN_OPTIONS"] = f"print_stacktrace=1:log_path={dir}/sanitizer"
-    os.chmod(dir, 0o777)  # processes of other users write there, too
+    os.chmod(dir, 0o1777)  # processes of other users write there, too
 
 
 def end():
