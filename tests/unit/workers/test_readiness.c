@@ -133,6 +133,35 @@ TEST(anothers_word_does_not_count_and_is_told_once)
 	ck_assert_ptr_null(strstr(told + 1, "web.0: refused"));
 }
 
+TEST(a_process_of_its_session_speaks_for_it)
+{
+	sender.pid = room_child(web, 1)->pid;
+	room_joins_session(sender.pid, first->pid);
+	say("READY=1");
+	ck_assert(is_ready());
+}
+
+TEST(what_is_no_message_is_not_obeyed)
+{
+	static char much[64 * 1024];
+
+	(void)memset(much, 'x', sizeof(much) - 1);
+	(void)memcpy(much, "READY=1\n", 8);
+	say(much);
+	say("");
+	ck_assert(!is_ready());
+}
+
+TEST(a_start_that_takes_long_may_ask_for_more)
+{
+	room_pass(9 * SECOND);
+	say("EXTEND_TIMEOUT_USEC=5000000");
+	room_pass(4 * SECOND);
+	ck_assert_uint_eq(room_signalled(first->pid, SIGTERM), 0);
+	room_pass(2 * SECOND);
+	ck_assert_uint_eq(room_signalled(first->pid, SIGTERM), 1);
+}
+
 TEST(who_waited_for_a_barrier_may_have_ended)
 {
 	waits = room_child(web, 1);
