@@ -218,6 +218,29 @@ TEST(time_stands_nearly_still_while_one_waits_for_a_cpu)
 	ck_assert_int_eq(trial_lag(2 * SECOND, false, 0), 1800 * MSEC);
 }
 
+TEST(a_command_line_is_advised)
+{
+	char *command[] = {(char[]){"./server"}, (char[]){"it's"}, NULL};
+
+	exam.life = LIFE_SERVING;
+	exam.sign = SIGN_NOTIFY;
+	exam.second_ready = true;
+	exam.command = command;
+	exam.takes_passed = true;
+	exam.places[exam.place_count++] =
+		(struct exam_place){.how = HOW_PASSED, .share = SHARE_SAME};
+	exam.own_count = 1;
+	(void)strcpy(exam.own[0], "127.0.0.1:80");
+	exam.way = WAY_STDIN;
+	ck_assert(exam_copies_work(&exam));
+	ck_assert(doctor_command_line(&exam, &out));
+	ck_assert_str_eq(buffer_text(&out),
+		"nclust -n auto -l 127.0.0.1:80 --pass stdin --ready notify -- "
+		"./server 'it'\\''s'\n");
+	exam.first_gone = true;
+	ck_assert(!exam_copies_work(&exam));
+}
+
 static const char *about_threads(
 	struct facts *facts, unsigned count, unsigned computing, unsigned cpus)
 {
