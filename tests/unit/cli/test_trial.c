@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,6 +199,28 @@ TEST(sockets_that_listen_are_found)
 		ours != -1 ? "backlog 7" : "");
 	visit = held_visit(s);
 	ck_assert_int_ne(visit, -1);
+}
+
+TEST(unix_sockets_are_found_by_their_path)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	scoped_fd fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	scoped_fd visit = -1;
+	struct held held;
+
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d x",
+		(int)getpid());
+	(void)unlink(at.sun_path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	start_holder();
+	held_look(&held, holder);
+	ck_assert_uint_eq(held.count, 1);
+	ck_assert_int_eq(strncmp(held.list[0].text, "unix:", 5), 0);
+	ck_assert_str_eq(held.list[0].text + 5, at.sun_path);
+	visit = held_visit(&held.list[0]);
+	ck_assert_int_ne(visit, -1);
+	(void)unlink(at.sun_path);
 }
 
 /* ---- what is told ---- */
