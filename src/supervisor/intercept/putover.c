@@ -26,7 +26,10 @@
 #define ITEMS_MAX 64
 #define PUT_PATIENCE (100 * MSEC)
 #define PUT_PATIENCE_AGAIN (20 * MSEC) /* with that user (vfork_was_late()) */
-#define PUT_TRIES 2                    /* with a worker that gets no CPU */
+/* With a worker that gets no CPU, because the machine has too much to do: so often at
+ * most, and with one of another user, who may only pretend. */
+#define PUT_TRIES 20
+#define PUT_TRIES_OTHERS 5
 #define STAY_PATIENCE (20 * MSEC)
 
 /* ---- looking ---- */
@@ -104,9 +107,10 @@ static int put(struct putting *p)
 	struct remote *r = p->t->remote;
 	bool again = r->others && vfork_patience(r->uid) < PUT_PATIENCE;
 	nsec_t patience = again ? PUT_PATIENCE_AGAIN : PUT_PATIENCE;
+	unsigned tries = r->others ? PUT_TRIES_OTHERS : PUT_TRIES;
 	nsec_t begun = clock_now();
 
-	for (unsigned i = 0; i < PUT_TRIES; i++) {
+	for (unsigned i = 0; i < tries; i++) {
 		if (vfork_run(put_all, p, patience) == 0)
 			return 0;
 		if (errno != ETIMEDOUT)
