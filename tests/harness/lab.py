@@ -243,7 +243,10 @@ def is_gone(pid):
 
 
 def kill(pid, number=signal.SIGKILL):
+    """A signal; after SIGSTOP it does nothing more when this returns."""
     os.kill(pid, number)
+    if number == signal.SIGSTOP:
+        wait(lambda: state(pid) in ("T", "t", "D", "Z", "X", "gone"), f"{pid} is stopped")
 
 
 def wait_gone(*pids):
