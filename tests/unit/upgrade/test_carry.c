@@ -533,3 +533,182 @@ TEST_LOOP(
 	}
 	ck_assert_str_eq(rows, structs[_i].rows);
 }
+
+/* A supervisor with one service, and what its state says of hooks. */
+struct both {
+	struct supervisor before;
+	struct supervisor after;
+	struct service service;
+	struct service *services[1];
+	struct cluster_settings settings;
+	char *command[2];
+	struct carry_writer c;
+	struct carry_reader r;
+	void *list[1];
+};
+
+static void prepare(struct both *b)
+{
+	static char word[] = "./told";
+
+	*b = (struct both){.services = {&b->service}, .list = {&b->settings}};
+	b->before.services = b->after.services = b->services;
+	b->before.service_count = b->after.service_count = 1;
+	b->command[0] = word;
+	b->settings.refs = 100;
+	b->settings.hooks[HOOK_CRASH].command.list = b->command;
+	b->settings.hooks[HOOK_CRASH].command.count = 1;
+	b->c.sup = &b->before;
+	b->r.sup = &b->after;
+	b->r.lists[CARRY_OF_SETTINGS].list = b->list;
+	b->r.lists[CARRY_OF_SETTINGS].count = 1;
+}
+
+static struct hook_run *add_run(struct both *b, struct helper *helper)
+{
+	struct hook_run *run = calloc(1, sizeof(*run));
+
+	ck_assert_ptr_nonnull(run);
+	run->sup = &b->before;
+	run->service = &b->service;
+	run->settings = &b->settings;
+	run->event = HOOK_CRASH;
+	run->helper = helper;
+	buffer_init(&run->facts, 0);
+	ck_assert_int_eq(buffer_append(&run->facts, "A=1\0B=2", 8), 0);
+	hooks_carried(hooks_of(&b->before), run);
+	return run;
+}
+
+static const struct plain_row hooks_only[] = {
+	CARRY_BESIDE(&carried_ending),
+	CARRY_GROUP(CARRY_HOOKS, supervisor, commands.hooks, &carried_hooks),
+};
+static const struct carried instance = {
+	.called = "nclust",
+	CARRIED_ROWS(hooks_only, supervisor),
+};
+
+/* Write the hooks, and read them again. */
+static int there_and_back(struct both *b, struct error *err)
+{
+	const struct handover_version version = {1, 0};
+	struct handover_version found;
+	struct handover_reader in;
+
+	buffer_init(&b->c.out, 0);
+	buffer_init(&b->c.descriptors, 0);
+	handover_begin(&b->c.w, &b->c.out);
+	carry_put_all(&b->c, &instance, &b->before);
+	ck_assert_int_eq(handover_end(&b->c.w, &version), 0);
+	ck_assert_int_eq(handover_open_for_reading(&in, b->c.out.data,
+				 b->c.out.len, 1, &found, err),
+		0);
+	b->r.err = err;
+	*err->text = '\0';
+	return carry_get_all(&b->r, &instance, &b->after, &in);
+}
+
+static void clear(struct supervisor *sup)
+{
+	struct hook_run *lists[2] = {
+		sup->commands.hooks->runs, sup->commands.hooks->head};
+
+	for (int i = 0; i < 2; i++)
+		while (lists[i] != NULL) {
+			struct hook_run *run = lists[i];
+
+			lists[i] = run->next;
+			run->settings = NULL;
+			hook_run_free(run);
+		}
+	free(sup->commands.hooks);
+	sup->commands.hooks = NULL;
+}
+
+static void finish(struct both *b)
+{
+	while (b->after.commands.helpers != NULL) {
+		struct helper *h = b->after.commands.helpers;
+
+		b->after.commands.helpers = h->next;
+		free(h->file);
+		free(h);
+	}
+	clear(&b->before);
+	clear(&b->after);
+	carry_fini(&b->c);
+}
+
+TEST(hooks_go_on_where_they_were)
+{
+	struct helper helper = {
+		.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true};
+	const struct carry_descriptor *kept;
+	const struct hooks *hooks;
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	b.before.commands.helpers = &helper;
+	(void)add_run(&b, &helper);
+	(void)add_run(&b, NULL);
+	b.before.commands.hooks->dropped = 3;
+	helper.over = (helper_over *)(uintptr_t)1;
+	ck_assert_int_eq(there_and_back(&b, &err), 1);
+
+	hooks = b.after.commands.hooks;
+	ck_assert_ptr_nonnull(hooks);
+	ck_assert_uint_eq(hooks->running, 1);
+	ck_assert_uint_eq(hooks->queued, 1);
+	ck_assert_uint_eq(hooks->dropped, 3);
+	ck_assert_int_eq(hooks->runs->helper->pid, 77);
+	ck_assert_int_eq(hooks->runs->helper->pidfd, 9);
+	ck_assert_int_eq(hooks->runs->helper->due, 5 * SECOND);
+	ck_assert(hooks->runs->helper->late);
+	ck_assert_ptr_null(b.after.commands.helpers->next);
+	ck_assert_ptr_null(hooks->head->helper);
+	ck_assert_ptr_eq(hooks->head->service, &b.service);
+	ck_assert_ptr_eq(hooks->head->settings, &b.settings);
+	ck_assert_int_eq(hooks->head->event, HOOK_CRASH);
+	ck_assert_mem_eq(hooks->head->facts.data, "A=1\0B=2", 8);
+	/* the exec keeps it */
+	kept = (const void *)b.c.descriptors.data;
+	ck_assert_uint_eq(b.c.descriptors.len, sizeof(*kept));
+	ck_assert_uint_eq(kept->fd_and_type, 9);
+	finish(&b);
+}
+
+TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
+{
+	char file[] = "/var/log/web.1"; /* it works on that */
+	struct helper helper = {.pid = 78,
+		.pidfd = 8,
+		.due = SECOND,
+		.over = (helper_over *)(uintptr_t)_i,
+		.file = _i == 1 ? file : NULL};
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	b.before.commands.helpers = &helper;
+	(void)hooks_of(&b.before);
+	ck_assert_int_eq(there_and_back(&b, &err), 1);
+	ck_assert_int_eq(b.after.commands.helpers->pid, 78);
+	ck_assert(b.after.commands.helpers->over == NULL);
+	ck_assert_pstr_eq(b.after.commands.helpers->file, helper.file);
+	finish(&b);
+}
+
+TEST(a_hook_of_no_command_is_refused)
+{
+	struct error err;
+	struct both b;
+
+	prepare(&b);
+	(void)add_run(&b, NULL);
+	b.settings.hooks[HOOK_CRASH].command.count = 0;
+	ck_assert_int_eq(there_and_back(&b, &err), -1);
+	ck_assert_str_eq(err.text, "the state of a hook is not understood");
+	finish(&b);
+}
