@@ -169,8 +169,8 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		(void)error_wrap(err, "--%s", row->name);
 		return error_status(err, EX_USAGE);
 	case OPTION_SINCE:
-		if (when_parse(&a->since, value, (nsec_t)clock_wall() * SECOND,
-			    err) == 0)
+		if (when_parse(&a->since, value,
+			    (nsec_t)(clock_wall() * SECOND), err) == 0)
 			return 0;
 		return error_wrap(err, "--since");
 	case OPTION_CLUSTER:

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "cli/cli.h"
 #include "cli/verb.h"
+#include "os/clock.h"
 
 #define WORDS_MAX 8
 
@@ -234,6 +235,18 @@ TEST(the_names_are_those_of_the_table)
 	ck_assert_ptr_null(names[i]);
 	ck_assert_ptr_null(verb_find("logs2"));
 	ck_assert_ptr_null(verb_find(""));
+}
+
+/* Also within a second: a full one earlier is not "ago". */
+TEST(a_time_ago_is_counted_from_now)
+{
+	const double before = clock_wall();
+	double since;
+
+	ck_assert_int_eq(parse("logs --since 0"), 0);
+	since = (double)got.since / SECOND;
+	ck_assert_double_ge(since, before - 0.001);
+	ck_assert_double_le(since, clock_wall() + 0.001);
 }
 
 TEST(help_has_each_verb_and_fits_a_screen)
