@@ -24,5 +24,5 @@ def refuses(*says, options="", under=(), ini=None):
     assert result.status != 0, repr(result)
     for text in says:
         assert text in result.err, f"not said: {text}\n{result!r}"
-    assert living() == before
+    wait(lambda: living() == before)
     return result
