@@ -352,7 +352,8 @@ static int parse_number(const struct option_row *row, long long *value,
 	return 0;
 }
 
-/* Where "off" is 0, a 0 in any unit is "off". */
+/* Where "off" is 0, a time or a size of 0 is "off"; no count or share is: 0 is no
+ * weight, and no number of processes. */
 static bool is_word(const struct option_row *row, const char *text)
 {
 	struct option_row zero = *row;
@@ -362,7 +363,7 @@ static bool is_word(const struct option_row *row, const char *text)
 	zero.least = 0;
 	zero.most = 0;
 	return strcmp(text, row->word) == 0 ||
-		(row->word_value == 0 &&
+		(row->word_value == 0 && !is_unsigned(row) &&
 			parse_number(&zero, &value, text, &ignored) == 0);
 }
 
