@@ -258,6 +258,12 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row,
 		!row->repeatable)
 		return error_set(err, 0, "given twice, first in %s",
 			origin_text(first, s, was, &origin));
+	/* of other keys the last one counts, but of places none is to get lost */
+	if (origin.kind == ORIGIN_ARGV && was->kind == ORIGIN_ARGV &&
+		row->type == OPT_LOG)
+		return error_set(err, 0,
+			"given twice; write several in one: --log 'prefix "
+			"file:PATH'");
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
 		return error_set(err, 0, "given twice");
 	/* what the command line says takes the place of a file's list, but for

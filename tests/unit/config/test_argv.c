@@ -135,6 +135,9 @@ static const struct {
 		"--listen: wanted a value, found none\n"
 		"no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"-l80", "-l80", "--", "x"}, "--listen: 'tcp:*:80' is given twice\n"},
+	{{"--log", "prefix", "--log=file:/x", "--", "x"},
+		"--log: given twice; write several in one: --log 'prefix "
+		"file:PATH'\n"},
 	{{"--", "x", "{port}"},
 		"--command: '{port}' needs exactly one tcp or udp listener"},
 	{{"-c", "/x.ini", "--", "x"},
