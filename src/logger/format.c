@@ -108,6 +108,27 @@ static void put_old_time(struct buffer *to)
 		to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
 }
 
+/* RFC 5424, 6.4: who receives a NUL may cut the line there. */
+static bool is_control(unsigned char c)
+{
+	return (c < ' ' && c != '\t') || c == 0x7f;
+}
+
+/* Control bytes as text_escape() shows them, and all else as it is. */
+static void put_text(struct buffer *to, const char *text, size_t len)
+{
+	size_t n;
+
+	for (; len > 0; text += n, len -= n) {
+		for (n = 0; n < len && !is_control((unsigned char)text[n]);)
+			n++;
+		(void)buffer_append(to, text, n);
+		if (n < len)
+			(void)buffer_printf(
+				to, "\\x%02x", (unsigned char)text[n++]);
+	}
+}
+
 void format_syslog(struct buffer *to, const struct format_line *l,
 	unsigned facility, bool old)
 {
@@ -136,5 +157,5 @@ void format_syslog(struct buffer *to, const struct format_line *l,
 	} else {
 		(void)buffer_string(to, ": ");
 	}
-	(void)buffer_append(to, l->text, l->len);
+	put_text(to, l->text, l->len);
 }

@@ -24,7 +24,8 @@ struct format_line {
 void format_json(struct buffer *to, const struct format_line *l);
 /* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
 void format_journal(struct buffer *to, const struct format_line *l);
-/* RFC 5424; or `old`, as syslog(3) writes it: RFC 3164 without a host. */
+/* RFC 5424; or `old`, as syslog(3) writes it: RFC 3164 without a host.  Control bytes
+ * but tabs become \xNN. */
 void format_syslog(struct buffer *to, const struct format_line *l,
 	unsigned facility, bool old);
 

@@ -60,6 +60,8 @@ def test_rsyslogd_has_each_line_also_what_was_said_while_it_was_gone(kind, optio
     has("warning", "bad")
     write("say", "line 0\n")
     has("info", "line 0")
+    write("say", "a\tb\0c\33[1md\177\xe9\r\n")  # rsyslogd itself would show "#000"
+    has("info", "a#011b\\x00c\\x1b[1md\\x7f\xe9\\x0d")
     daemon.kill()
     daemon.wait()
     os.unlink("dev-log")
