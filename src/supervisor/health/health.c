@@ -15,6 +15,7 @@
 #include "supervisor/health/volley.h"
 #include "supervisor/common/kind.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,21 +135,26 @@ static void put_facts(struct buffer *facts, const struct child *child)
 int health_exec(struct child *child, struct volley *asks,
 	const struct probe *probe, struct error *err)
 {
+	const struct cluster_settings *s = child_settings(child);
 	struct health *h = health_of(child);
 	struct buffer facts;
 	struct helper_plan plan = {
 		.service = child->service,
-		.recipe = recipe_of(child->service, child->generation),
+		/* of one that was taken over there is none yet */
+		.recipe = recipe_get(child->service, child->generation,
+			(struct cluster_settings *)(uintptr_t)s, err),
 		.command = &probe->command,
 		.facts = &facts,
 		.silent = true,
-		.patience = child_settings(child)->check_timeout,
+		.patience = s->check_timeout,
 		.over = on_over,
 		.owner = child,
 	};
 
-	if (h == NULL || plan.recipe == NULL)
-		return error_set(err, 0, "it is stopping");
+	if (plan.recipe == NULL)
+		return -1;
+	if (h == NULL)
+		return error_set(err, ENOMEM, "its health");
 	buffer_init(&facts, 0);
 	put_facts(&facts, child);
 	h->helper = helper_start(&plan, err);

@@ -106,6 +106,20 @@ def test_a_worker_that_was_starting_tells_the_next_nclust_that_it_is_ready():
     assert it.event("ready").pid == pid
 
 
+def test_commands_ask_workers_that_were_taken_over():
+    ask = f"'exec:test -e {path('well')}'"
+    options = f"-n 1 --orphans keep --ready {ask} --check {ask} --check-interval 10ms"
+    it = start(options, *NAP)
+    pid = it.event("started").pid
+    for ready in (False, True):
+        it.kill()
+        it = start(options, *NAP)
+        assert (it.pids(), it.cluster().ready) == ([pid], ready)
+        write("well", "")
+        it.wait_ready()
+        it.wait(lambda: it.worker().get("checks", Object(ok=0)).ok > 0)
+
+
 def test_how_one_ended_is_told_whether_nclust_was_there_or_not():
     go = Gate("go.{slot}")
     options = "-n 3 --orphans keep --ready alive:1ms --intercept off --backoff-max 1h --backoff-min 1h"
