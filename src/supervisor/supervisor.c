@@ -317,8 +317,12 @@ static int open_basics(struct supervisor *sup, struct error *err)
 		return error_set(err, errno, "cannot open /dev/null");
 	/* this stays our binary after a new one has taken its path */
 	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (sup->launch.self_exe == -1)
-		log_debug("no /proc: output cannot be captured");
+	if (sup->launch.self_exe == -1) {
+		(void)error_set(err, errno, "cannot open /proc/self/exe");
+		return err->sys == ENOENT
+			? error_hint(err, "mount /proc: nclust needs it")
+			: -1;
+	}
 	reexec_find_path(sup);
 	return 0;
 }

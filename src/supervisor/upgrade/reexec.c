@@ -80,8 +80,7 @@ void reexec_find_path(struct supervisor *sup)
 	struct stat st;
 	ssize_t len;
 
-	if (sup->launch.self_exe == -1 ||
-		fstat(sup->launch.self_exe, &st) == -1)
+	if (fstat(sup->launch.self_exe, &st) == -1)
 		return;
 	if (called != NULL && *called != '/') {
 		scoped_str cwd = getcwd(NULL, 0);

@@ -621,8 +621,8 @@ static int start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
-	if (sup->logger.started != 0 || sup->launch.self_exe == -1 ||
-		service->kind->by_connection || carry_variant.less ||
+	if (sup->logger.started != 0 || service->kind->by_connection ||
+		carry_variant.less ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.started == 0)
 			ev_timer_stop(sup->loop, &sup->logger.restart);
