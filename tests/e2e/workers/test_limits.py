@@ -97,6 +97,7 @@ def test_what_a_worker_has_survived_is_not_told_as_the_cause_of_its_end(make_gro
     ended.open()
     it.wait(lambda: all(w.cgroup.processes == 1 for w in it.workers()))
     it.advance(3)
+    os.unlink(limited.path)  # for those that follow
     for slot, exit_text in enumerate(("exit 3", "killed by SIGSEGV", "killed by SIGKILL")):
         write(f"go.{slot}", "\n")
         exited = it.event("exited", slot=slot)

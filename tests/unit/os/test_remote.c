@@ -30,12 +30,13 @@ static struct {
 } * shared;
 
 /* How we look at it. */
-static enum way {
+enum {
 	OURSELVES,
 	PATIENTLY, /* by a child of ours */
 	AS_USER,   /* by one that has become who it is */
 	WAYS,
-} way;
+};
+static int way;
 static struct remote r;
 static int made[2]; /* a byte: it is ready to be looked at */
 static int go[2];   /* a byte: it may go on; the end: it may go */
@@ -53,7 +54,7 @@ static void set_up(void)
 }
 
 /* From now on we look at it so. */
-static void look_by(enum way wanted)
+static void look_by(int wanted)
 {
 	struct capset rights;
 
@@ -95,7 +96,7 @@ static void give_up(void)
 static unsigned before; /* descriptors that are open */
 
 /* Start it, and wait until it has made what it is to show. */
-static void start(enum way wanted, void (*make)(void))
+static void start(int wanted, void (*make)(void))
 {
 	char byte;
 
