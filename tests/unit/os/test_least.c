@@ -189,7 +189,7 @@ TEST_LOOP(one_where_somebody_waits_gets_it, 0,
 		ck_assert_uint_eq(least.state->stuck[1], 0);
 		ck_assert_uint_eq(waiting(0) + waiting(2), 0);
 		(void)waiting(1);
-		ck_assert_uint_eq(least.state->given[1], (unsigned)i + 1);
+		ck_assert_uint_gt(least.state->given[1], (unsigned)i);
 	}
 	ck_assert_uint_eq(least.state->rung, 0);
 	(void)close(idle_set);
