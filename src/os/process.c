@@ -182,6 +182,17 @@ nsec_t process_ran(pid_t pid)
 	return ran.tv_sec * SECOND + ran.tv_nsec;
 }
 
+nsec_t process_awake(pid_t pid)
+{
+	char text[64];
+	const char *at = text;
+	nsec_t ran;
+
+	(void)process_read(pid, "schedstat", text, sizeof(text));
+	ran = (nsec_t)next_number(&at);
+	return ran + (nsec_t)next_number(&at);
+}
+
 const char *process_name(pid_t pid, char to[PROCESS_NAME])
 {
 	char name[32];

@@ -34,6 +34,9 @@ ssize_t process_read_path(const char *path, char *to, size_t size);
  * changed, the process has not run.  Much cheaper than process_look().  0:
  * cannot be told. */
 nsec_t process_ran(pid_t pid);
+/* The same of its first thread, with the time in which that waited for a CPU; also if
+ * it has ended and is not reaped. */
+nsec_t process_awake(pid_t pid);
 
 /* Does the thread run, or would it if it had a CPU?  This look never waits. */
 bool process_is_runnable(pid_t tid);

@@ -83,8 +83,7 @@ struct late_user {
 /* Facts about the process, as its children are. */
 static struct {
 	struct vfork_stack *stacks;
-	nsec_t waited; /* for children, in all */
-	nsec_t slept;  /* a part of that: vfork_slept() */
+	nsec_t slept; /* vfork_slept() */
 	struct late_user late[LATE_USERS];
 	bool asked;
 	bool shared; /* a child has our memory: valgrind forks instead */
@@ -275,7 +274,6 @@ static bool await(const struct vfork *child, nsec_t patience)
 		(void)syscall(SYS_futex, &child->stack->runs, FUTEX_WAIT, 1,
 			patience > 0 ? &left : NULL, NULL, 0);
 	}
-	known.waited += clock_now() - begun;
 	return has_left(child->stack);
 }
 
@@ -330,8 +328,9 @@ static bool reap(struct vfork *child, nsec_t grace)
 		else
 			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 		now = clock_now() - begun;
+		/* the rest of a long pause we have waited for a CPU */
 		if (now >= MOMENT && !wants_to_run(child->pid, WORK_MOST))
-			known.slept += now - took;
+			known.slept += nsec_min(now - took, MOMENT);
 		took = now;
 	}
 	if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
@@ -433,7 +432,7 @@ struct run {
 	void *argument;
 	const struct vfork_user *user; /* NULL: as ourselves */
 	bool needed;
-	volatile bool done;
+	volatile nsec_t done; /* when it was; or 0 */
 	volatile bool slept;
 	volatile int error; /* why not */
 };
@@ -481,14 +480,24 @@ static int run_deed(void *argument)
 	}
 	run->deed(run->argument);
 	run->slept = has_slept();
-	run->done = true;
+	run->done = clock_now();
 	return 0;
+}
+
+/* It has taken so long, and for a part of that it ran, or waited for a CPU. */
+static void note_sleep(pid_t pid, nsec_t took)
+{
+	nsec_t awake = process_awake(pid);
+
+	if (took > awake)
+		known.slept += took - awake;
 }
 
 static int run(struct run *it, int flags, nsec_t patience)
 {
-	nsec_t before = known.waited;
+	nsec_t begun = clock_now();
 	struct vfork child = {.work = WORK_MOST, .needed = it->needed};
+	bool ended;
 
 	it->error = ETIMEDOUT;
 	it->slept = true;
@@ -498,14 +507,16 @@ static int run(struct run *it, int flags, nsec_t patience)
 		return -1;
 	known.last = child.stack;
 	known.left = true;
-	if (vfork_wait(&child, patience))
+	ended = vfork_wait(&child, patience);
+	if (it->slept)
+		note_sleep(child.pid,
+			(it->done != 0 ? it->done : clock_now()) - begun);
+	if (ended)
 		known.left = !vfork_reap(&child);
 	else
 		(void)vfork_kill(&child);
-	if (it->slept)
-		known.slept += known.waited - before;
 	errno = it->error;
-	return it->done ? 0 : -1;
+	return it->done != 0 ? 0 : -1;
 }
 
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)

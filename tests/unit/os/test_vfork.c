@@ -3,10 +3,12 @@
 
 #include "os/capset.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "os/vfork.h"
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <time.h>
 
 /* Deeds that are ended in the midst have no arrays: AddressSanitizer would take
@@ -367,6 +369,54 @@ NATIVE_TEST_LOOP(only_sleep_is_counted, 0, COUNT_OF(ways))
 	} while (vfork_slept() != slept);
 	ck_assert_int_eq(ways[_i](sleep_a_moment, NULL, LONG), 0);
 	ck_assert_int_ge(vfork_slept() - slept, 20 * MSEC);
+}
+
+static void sleep_and_work(void *argument)
+{
+	const struct timespec moment = {.tv_nsec = MSEC};
+
+	(void)argument;
+	(void)nanosleep(&moment, NULL);
+	while (process_ran(getpid()) < 40 * MSEC)
+		;
+}
+
+/* In a table of its own these take a while to close. */
+static void open_many(void *argument)
+{
+	(void)argument;
+	for (int i = 0; i < 900; i++)
+		(void)open("/dev/null", O_RDONLY);
+}
+
+static void stay_on_cpu(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+NATIVE_TEST(who_waits_for_a_cpu_does_not_sleep)
+{
+	nsec_t slept = vfork_slept();
+	pid_t others[4];
+
+	stay_on_cpu();
+	for (size_t i = 0; i < COUNT_OF(others); i++) {
+		others[i] = fork();
+		while (others[i] == 0)
+			;
+	}
+	ck_assert_int_eq(vfork_run_apart(sleep_and_work, NULL, LONG), 0);
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(vfork_run_apart(open_many, NULL, LONG), 0);
+	for (size_t i = 0; i < COUNT_OF(others); i++) {
+		(void)kill(others[i], SIGKILL);
+		os_reap(others[i], SIGKILL);
+	}
+	ck_assert_int_lt(vfork_slept() - slept, 10 * MSEC);
 }
 
 TEST(at_first_none_is_stuck)
