@@ -21,10 +21,11 @@
 
 /* Where the processes that nclust starts of itself have what they are given. */
 #define ROLE_CHANNEL 3
-#define ROLE_LISTENER 4
-#define ROLE_EVENTS 5
-#define ROLE_WORKERS 6
-#define ROLE_AGENT 7
+#define ROLE_ALSO 4
+#define ROLE_LISTENER 5
+#define ROLE_EVENTS 6
+#define ROLE_WORKERS 7
+#define ROLE_AGENT 8
 
 /* What cannot be written is a failure. */
 static int print_help(FILE *out)
@@ -79,8 +80,8 @@ int main(int argc, char **argv)
 		return logger_main(
 			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "web"))
-		return web_main(ROLE_CHANNEL, ROLE_LISTENER, ROLE_EVENTS,
-			ROLE_WORKERS, ROLE_AGENT,
+		return web_main(ROLE_CHANNEL, ROLE_ALSO, ROLE_LISTENER,
+			ROLE_EVENTS, ROLE_WORKERS, ROLE_AGENT,
 			(uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "fallback"))
 		return responder_main(

@@ -56,7 +56,7 @@ struct address {
 	char *text;
 	/* heap: the whole as it was given, with "{slot}", where each slot has
 	 * such an address of its own, and the rest is that of one slot; NULL:
-	 * all slots share it */
+	 * all slots share it.  Of `http`: a port alone, which is at ::1, too */
 	char *each;
 };
 

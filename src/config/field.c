@@ -128,22 +128,26 @@ static int add_listen(
 	return 0;
 }
 
-/* A port alone is, with `local_only`, one of 127.0.0.1, where only this machine's users get. */
+/* A port alone is, with `local_only`, one of 127.0.0.1 and ::1, where only this machine's users
+ * get: the address is the first one's, and its `each` what was given. */
 static int set_http(struct address *to, const char *text, bool local_only,
 	struct error *err)
 {
 	size_t digits = strspn(text, "0123456789");
 	char local[300];
+	bool alone = local_only && digits > 0 &&
+		strchr(", \t", text[digits]) != NULL &&
+		snprintf(local, sizeof(local), "127.0.0.1:%s", text) <
+			(int)sizeof(local);
 	struct address a = {0};
 
 	if (strcmp(text, "off") != 0) {
-		if (local_only && digits > 0 &&
-			strchr(", \t", text[digits]) != NULL &&
-			snprintf(local, sizeof(local), "127.0.0.1:%s", text) <
-				(int)sizeof(local))
-			text = local;
-		if (address_parse(&a, text, err) == -1)
+		if (address_parse(&a, alone ? local : text, err) == -1)
 			return -1;
+		if (alone && (a.each = strdup(text)) == NULL) {
+			address_fini(&a);
+			return no_memory(err);
+		}
 		if (a.kind != ADDRESS_TCP && a.kind != ADDRESS_UNIX) {
 			address_fini(&a);
 			return value_wanted(err, text,

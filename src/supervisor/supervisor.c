@@ -604,7 +604,9 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.traffic.thaw_pipe = -1,
 		.orphans.file = {.fd = -1},
 		.daemon.pipe = -1,
-		.web = {.socket.fd = -1, .agent.fd = -1, .life.pidfd = -1},
+		.web = {.socket = {.fd = -1, .also = -1},
+			.agent = {.fd = -1, .also = -1},
+			.life.pidfd = -1},
 	};
 	for (size_t i = 0; i < SPAWN_MANY; i++)
 		buffer_init(&sup->births.scratch[i].text, 0);

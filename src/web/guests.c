@@ -201,11 +201,18 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	memory_settle();
 }
 
-void guests_init(struct web *web, int listener)
+static void listen_at(struct web *web, ev_io *watcher, int listener)
 {
-	ev_io_init(&web->listener, on_connect, listener, EV_READ);
-	web->listener.data = web;
-	ev_io_start(web->loop, &web->listener);
+	ev_io_init(watcher, on_connect, listener, EV_READ);
+	watcher->data = web;
+	if (listener != -1)
+		ev_io_start(web->loop, watcher);
+}
+
+void guests_init(struct web *web, int listener, int also)
+{
+	listen_at(web, &web->listener, listener);
+	listen_at(web, &web->also, also);
 	ev_init(&web->sweep, on_sweep);
 	web->sweep.repeat = 1.;
 	web->sweep.data = web;

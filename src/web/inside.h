@@ -88,6 +88,7 @@ struct web {
 	struct library mhd;
 	struct MHD_Daemon *daemon;
 	ev_io listener;
+	ev_io also;
 	ev_io ready;  /* the library's epoll set */
 	ev_timer run; /* when the library wants to run */
 	bool resumed; /* a guest was: it does not wait for an event then */
@@ -117,8 +118,8 @@ struct web {
 
 /* ---- guests.c ---- */
 
-/* Begin to let guests in. */
-void guests_init(struct web *web, int listener);
+/* Begin to let guests in.  `also`: -1, or a second listener. */
+void guests_init(struct web *web, int listener, int also);
 /* Called by the library: a connection begins or is over. */
 void guest_on_connection(void *cls, struct MHD_Connection *connection,
 	void **context, enum MHD_ConnectionNotificationCode code);

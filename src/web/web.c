@@ -147,24 +147,24 @@ static bool is_listening(int fd)
 		on != 0;
 }
 
-static int open_http(struct web *web, int listener)
+static int open_http(struct web *web, int listener, int also)
 {
 	if (open_daemon(web) == -1)
 		return -1;
 	web->any_host |= is_unix(listener);
-	guests_init(web, listener);
+	guests_init(web, listener, is_listening(also) ? also : -1);
 	ev_prepare_init(&web->turn, on_turn);
 	web->turn.data = web;
 	ev_prepare_start(web->loop, &web->turn);
 	return 0;
 }
 
-static int open_all(struct web *web, int channel, int listener, int events,
-	int workers, int agent)
+static int open_all(struct web *web, int channel, int also, int listener,
+	int events, int workers, int agent)
 {
 	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (web->loop == NULL || take_token(web, channel) == -1 ||
-		(listener != -1 && open_http(web, listener) == -1))
+		(listener != -1 && open_http(web, listener, also) == -1))
 		return -1;
 	if (agent != -1)
 		agent_init(web, agent);
@@ -207,8 +207,8 @@ static void close_all(struct web *web)
 	free(web->token);
 }
 
-int web_main(int channel, int listener, int events, int workers, int agent,
-	uid_t user)
+int web_main(int channel, int also, int listener, int events, int workers,
+	int agent, uid_t user)
 {
 	struct web web = {.loop = NULL};
 	ev_periodic far;
@@ -218,7 +218,7 @@ int web_main(int channel, int listener, int events, int workers, int agent,
 		listener = -1;
 	else if (library_open(&web.mhd) == -1)
 		return EX_CONFIG;
-	if (open_all(&web, channel, listener, events, workers,
+	if (open_all(&web, channel, also, listener, events, workers,
 		    is_listening(agent) ? agent : -1) == -1)
 		return EX_OSERR;
 	/* with a periodic libev waits by a timerfd, else it wakes up every

@@ -9,6 +9,7 @@
  * common/state.h. */
 struct web_socket {
 	int fd;                  /* -1: there is none */
+	int also;                /* so too: at ::1, of a port alone */
 	char *path;              /* heap: of a unix socket; else NULL */
 	struct socket_file file; /* so too */
 };

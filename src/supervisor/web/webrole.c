@@ -44,13 +44,43 @@ struct web_change {
 
 /* ---- the socket ---- */
 
+static const struct web_socket no_socket = {.fd = -1, .also = -1};
+
 static void socket_drop(struct web_socket *s)
 {
 	if (s->fd != -1 && s->path != NULL)
 		socket_unlink(s->path, &s->file);
 	fd_close(&s->fd);
+	fd_close(&s->also);
 	free(s->path);
-	*s = (struct web_socket){.fd = -1};
+	*s = no_socket;
+}
+
+/* A port alone is one of ::1, too, which some clients ask alone.  One is enough. */
+static void open_also(
+	struct web_socket *s, const struct address *at, const char *key)
+{
+	struct address v6 = *at;
+	struct socket_facts facts;
+	struct socket_file none;
+	struct error err;
+	char text[32];
+
+	if (at->each == NULL || s->also != -1 ||
+		socket_look_own(s->fd, &facts, &err) == -1)
+		return;
+	v6.family = AF_INET6;
+	(void)memset(v6.ip, 0, sizeof(v6.ip));
+	v6.ip[15] = 1;
+	v6.port = facts.port;
+	v6.nonblock = true;
+	(void)snprintf(text, sizeof(text), "tcp:[::1]:%u", v6.port);
+	v6.text = text;
+	s->also = listener_bind(&v6, &none, &err);
+	if (s->also != -1)
+		log_note("%s: listening on %s", key, text);
+	else if (err.sys != EAFNOSUPPORT && err.sys != EADDRNOTAVAIL)
+		log_warn("%s: not at ::1: %s", key, err.text);
 }
 
 static int open_at(struct web_socket *s, const struct address *at,
@@ -58,7 +88,7 @@ static int open_at(struct web_socket *s, const struct address *at,
 {
 	struct socket_facts facts;
 
-	*s = (struct web_socket){.fd = -1};
+	*s = no_socket;
 	if (at->kind == ADDRESS_UNIX && (s->path = strdup(at->path)) == NULL)
 		return error_set(err, ENOMEM, "%s", key);
 	s->fd = listener_bind(at, &s->file, err);
@@ -69,6 +99,7 @@ static int open_at(struct web_socket *s, const struct address *at,
 		socket_set_nonblock(s->fd, true) == 0) {
 		log_note("%s: listening on %s", key,
 			at->kind == ADDRESS_UNIX ? at->text : facts.text);
+		open_also(s, at, key);
 		return 0;
 	}
 	socket_drop(s);
@@ -106,9 +137,9 @@ static int tell_token(const struct supervisor *sup, int channel)
 }
 
 /* In the place of a socket that there is not. */
-static int fd_or(const struct supervisor *sup, const struct web_socket *s)
+static int fd_or(const struct supervisor *sup, int fd)
 {
-	return s->fd != -1 ? s->fd : sup->null_fd;
+	return fd != -1 ? fd : sup->null_fd;
 }
 
 /* 0 with our end of the channel, a client of ours; -1: it was logged. */
@@ -126,10 +157,10 @@ static int start(struct supervisor *sup, int *channel)
 		log_syserr("cannot start the web server");
 	else
 		got = role_live(sup, ROLE_WEB,
-			(int[]){pairs[0][1], fd_or(sup, &web->socket),
-				pairs[1][1], pairs[2][1],
-				fd_or(sup, &web->agent)},
-			CHANNELS + 2, &web->life);
+			(int[]){pairs[0][1], fd_or(sup, web->socket.also),
+				fd_or(sup, web->socket.fd), pairs[1][1],
+				pairs[2][1], fd_or(sup, web->agent.fd)},
+			CHANNELS + 3, &web->life);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		fd_close(&pairs[i][1]);
 	if (got == -1) {
@@ -147,9 +178,10 @@ static int start(struct supervisor *sup, int *channel)
 /* A process that strangers have taken over can shut it down for good. */
 static bool is_shut_down(const struct web_socket *s)
 {
-	struct pollfd look = {.fd = s->fd, .events = POLLRDHUP};
+	struct pollfd look[] = {{.fd = s->fd, .events = POLLRDHUP},
+		{.fd = s->also, .events = POLLRDHUP}};
 
-	return s->fd != -1 && poll(&look, 1, 0) == 1;
+	return poll(look, COUNT_OF(look), 0) > 0;
 }
 
 static int open_anew(struct web_socket *s, const struct address *at,
@@ -157,7 +189,10 @@ static int open_anew(struct web_socket *s, const struct address *at,
 {
 	if (is_shut_down(s))
 		socket_drop(s);
-	return s->fd != -1 || at->text == NULL ? 0 : open_at(s, at, key, err);
+	if (s->fd == -1)
+		return at->text == NULL ? 0 : open_at(s, at, key, err);
+	open_also(s, at, key); /* which no upgrade carries */
+	return 0;
 }
 
 /* Is there anything to answer? */
@@ -362,7 +397,7 @@ static int web_on_reload(struct supervisor *sup,
 		return error_set(err, 0, "http: this nclust has none");
 	}
 #endif
-	change->http.socket.fd = change->agent.socket.fd = -1;
+	change->http.socket = change->agent.socket = no_socket;
 	sup->web.change = change;
 	change->renewed = old->http_open != settings->http_open ||
 		!is_same_text(old->http_secret, settings->http_secret);
@@ -379,7 +414,7 @@ static void move_to(struct web_socket *s, struct web_move *move)
 		return;
 	socket_drop(s);
 	*s = move->socket;
-	move->socket = (struct web_socket){.fd = -1};
+	move->socket = no_socket;
 }
 
 static void commit(struct supervisor *sup, struct web_change *change)
