@@ -42,10 +42,10 @@ NEVER = {
 @pytest.mark.parametrize("why", NEVER)
 def test_it_is_never_ready_and_the_log_has_the_reason(why):
     mode, words, says = NEVER[why]
-    it = start(f"-n 1 -l 8000 --ready {mode} --start-timeout 4s --check-timeout 1s "
+    it = start(f"-n 1 -l 8000 --ready {mode} --start-timeout 30s --check-timeout 1s "
                "--backoff-min 1h --backoff-max 1h --log-level info", *words, clock=True)
     if "exec" in mode:
-        wait(lambda: any(command(p) == "sleep 1000" for p in living()))
+        until(it, lambda: any(command(p).startswith("sleep") for p in living()))
     if says:
         until(it, lambda: checks(it).last == says)
     until(it, lambda: it.says("was not ready after"))
