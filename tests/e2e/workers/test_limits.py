@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`memory-max`, `pids-max` and their like: a cgroup for each worker."""
+import re
+
 from harness import *
 from harness.trace import Trace
 
@@ -264,7 +266,10 @@ def test_a_cpu_max_above_that_of_nclusts_own_group_is_told_as_that(make_group):
 
 def test_without_such_a_setting_no_start_asks_for_a_cgroup():
     it = cluster("-n 1 --ready notify", HEAR, "--notify")
+    # it counts OOM kills of the machine soon after its start
+    wait(lambda: re.search(r"/(memory\.events|memory\.oom_control|vmstat)'",
+                           repr(descriptors(it.pid))))
     trace = Trace(it.pid, "-f", "-e", "trace=openat,mkdirat,write")
-    kill(it.worker().pid, SIGTERM)  # after SIGKILL it asks whether memory was short
+    kill(it.worker().pid, SIGTERM)
     it.event("ready", n=2)
     assert "cgroup" not in trace.end()
