@@ -144,7 +144,7 @@ def unit_programs(copy, room):
 
 
 def e2e_command(copy, rooms):
-    """With pytest, or bats as it was before."""
+    """With pytest; with bats in a tree of before."""
     there = [r for r in rooms if (copy.dir / "tests/e2e" / r).is_dir()]
     if not there:
         return None
