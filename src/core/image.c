@@ -380,9 +380,12 @@ const char *image_finish(struct cluster *c)
 	c->places = c->wanted + spare_wanted(c);
 	if (c->places > c->count)
 		c->places = c->wanted;
+	/* the one that is to be replaced may have gone, with a smaller scale */
 	if (c->wanted > c->count ||
 		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
-			c->rollout.scope >= c->count))
+			c->rollout.scope >= c->count &&
+			c->rollout.extra + c->rollout.fewer + c->rollout.held >
+				0))
 		return "a slot is missing";
 	for (uint32_t i = 0; i < c->count; i++)
 		if (!is_known(c, &c->slots[i].main) ||

@@ -96,7 +96,7 @@ struct child *child_find(
 
 struct child_walk children_of(const struct service *service)
 {
-	return (struct child_walk){.only = service};
+	return (struct child_walk){.sup = service->sup, .only = service};
 }
 
 struct child_walk children_of_all(const struct supervisor *sup)
