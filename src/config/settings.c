@@ -98,10 +98,12 @@ void settings_free(struct settings *s)
 	free(s);
 }
 
-struct cluster_settings *cluster_settings_ref(struct cluster_settings *c)
+struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c)
 {
-	c->refs++;
-	return c;
+	struct cluster_settings *mine = (struct cluster_settings *)(uintptr_t)c;
+
+	mine->refs++;
+	return mine;
 }
 
 void cluster_settings_unref(struct cluster_settings *c)

@@ -342,7 +342,8 @@ void settings_free(struct settings *s); /* drops its clusters' references */
 
 struct cluster_settings *cluster_settings_new(
 	void); /* so too, without a name */
-struct cluster_settings *cluster_settings_ref(struct cluster_settings *c);
+/* Of those that are read only, too: but for the count they never change. */
+struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
 void cluster_settings_unref(struct cluster_settings *c);
 
 static inline bool cluster_is_success(

@@ -343,7 +343,7 @@ struct settings *settings_read(const void *data, size_t len, struct error *err)
 }
 
 struct cluster_settings *settings_copy(
-	struct cluster_settings *of, struct error *err)
+	const struct cluster_settings *of, struct error *err)
 {
 	struct settings *alone = settings_new();
 	struct settings *read = NULL;

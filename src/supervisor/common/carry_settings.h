@@ -17,6 +17,6 @@ struct settings *settings_read(const void *data, size_t len, struct error *err);
 
 /* A copy of a cluster's settings, which nobody else has yet; NULL and `err`. */
 struct cluster_settings *settings_copy(
-	struct cluster_settings *of, struct error *err);
+	const struct cluster_settings *of, struct error *err);
 
 #endif

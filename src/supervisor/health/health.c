@@ -141,8 +141,7 @@ int health_exec(struct child *child, struct volley *asks,
 	struct helper_plan plan = {
 		.service = child->service,
 		/* of one that was taken over there is none yet */
-		.recipe = recipe_get(child->service, child->generation,
-			(struct cluster_settings *)(uintptr_t)s, err),
+		.recipe = recipe_get(child->service, child->generation, s, err),
 		.command = &probe->command,
 		.facts = &facts,
 		.silent = true,

@@ -730,8 +730,7 @@ int volley_fire(struct volley *v, const struct listener *l,
 		volley_stop(v);
 	if (v->settings != NULL)
 		cluster_settings_unref(v->settings);
-	v->settings = cluster_settings_ref(
-		(struct cluster_settings *)(uintptr_t)settings);
+	v->settings = cluster_settings_ref(settings);
 	v->probe = probe;
 	be_quiet(v);
 	v->denied = false;

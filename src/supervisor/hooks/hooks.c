@@ -126,9 +126,7 @@ static int start_one(struct hook_run *run)
 
 	/* it runs with the user and directory of workers that start now */
 	plan.recipe = recipe_get(service, cluster_generation(service->core),
-		(struct cluster_settings *)(uintptr_t)cluster_settings(
-			service->core),
-		&err);
+		cluster_settings(service->core), &err);
 	if (plan.recipe != NULL)
 		run->helper = helper_start(&plan, &err);
 	if (run->helper != NULL) {
@@ -308,8 +306,7 @@ static void enqueue(struct service *service, enum hook_event event,
 	}
 	run->service = service;
 	run->sup = sup;
-	run->settings = cluster_settings_ref(
-		(struct cluster_settings *)(uintptr_t)settings);
+	run->settings = cluster_settings_ref(settings);
 	run->event = event;
 	buffer_init(&run->facts, 0);
 	put_facts(run, report);

@@ -57,11 +57,8 @@ static int give(struct cluster_settings *s, char **words, struct error *err)
 struct cluster_settings *command_settings(
 	const struct service *service, char **words, struct error *err)
 {
-	/* a reference is counted, nothing else of them changes */
-	struct cluster_settings *now =
-		(struct cluster_settings *)(uintptr_t)cluster_next_settings(
-			service->core);
-	struct cluster_settings *s = settings_copy(now, err);
+	struct cluster_settings *s =
+		settings_copy(cluster_next_settings(service->core), err);
 
 	if (s == NULL)
 		return NULL;

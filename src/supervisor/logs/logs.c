@@ -109,8 +109,7 @@ static void tell(struct service *service)
 	forget_told(service);
 	if (!sent || s->log_sink_count == 0)
 		return;
-	service->routed.settings =
-		cluster_settings_ref((struct cluster_settings *)(uintptr_t)s);
+	service->routed.settings = cluster_settings_ref(s);
 	service->routed.logger = sup->logger.started;
 }
 

@@ -104,8 +104,7 @@ int step_begin(struct service *service, enum step_kind kind,
 		kind == STEP_STOP ? "before-stop" : "before");
 	helper_facts(&facts, service);
 	helper_number(&facts, "NCLUST_GENERATION", generation);
-	plan.recipe = recipe_get(service, generation,
-		(struct cluster_settings *)(uintptr_t)settings, err);
+	plan.recipe = recipe_get(service, generation, settings, err);
 	service->order.step = step;
 	if (plan.recipe != NULL)
 		got = start(step, &plan, err);

@@ -291,7 +291,8 @@ static int fill(struct child *c, struct making *m)
 /* Make what a worker in the slot of m->birth.place needs, of that generation;
  * `worker` is its id for the core, or 0: its serial. */
 static void make_ready(struct service *service, struct making *m,
-	uint64_t worker, unsigned generation, struct cluster_settings *settings)
+	uint64_t worker, unsigned generation,
+	const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
 	struct worker_place *place = &m->birth.place;
@@ -379,8 +380,7 @@ struct child *child_serve(struct service *service,
 	struct event answer = {.slot = place->slot};
 	struct making m = {.birth = {.place = *place}, .answer = &answer};
 
-	make_ready(service, &m, 0, cluster_generation(service->core),
-		(struct cluster_settings *)(uintptr_t)settings);
+	make_ready(service, &m, 0, cluster_generation(service->core), settings);
 	make_all(service, &m, 1);
 	*why = answer.ending;
 	return m.child;

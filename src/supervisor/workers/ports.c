@@ -105,8 +105,8 @@ static void ask_mates(struct child *child)
 	uint64_t others = 0;
 	bool first = true;
 
-	if (ports ==
-		NULL) /* nobody has listened yet: spare a walk at each birth */
+	/* nobody has listened yet: spare a walk at each birth */
+	if (ports == NULL)
 		return;
 	while ((mate = child_next(&walk)) != NULL) {
 		if (mate == child)

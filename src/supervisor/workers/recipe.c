@@ -289,7 +289,7 @@ void recipe_free(struct recipe *r)
 	free(r);
 }
 
-static struct recipe *recipe_new(struct cluster_settings *settings,
+static struct recipe *recipe_new(const struct cluster_settings *settings,
 	const struct rlimit *nofile, bool patient, struct error *err)
 {
 	struct recipe *r = calloc(1, sizeof(*r));
@@ -396,9 +396,7 @@ int recipe_check(const struct supervisor *sup,
 {
 	struct rlimit none = {0, 0};
 	/* counted for the time of the check only */
-	struct recipe *r =
-		recipe_new((struct cluster_settings *)(uintptr_t)settings,
-			&none, patient, err);
+	struct recipe *r = recipe_new(settings, &none, patient, err);
 	bool bad = r == NULL || check_program(r, err) == -1;
 
 	if (r != NULL)
@@ -463,7 +461,7 @@ static int open_holdings(
 }
 
 struct recipe *recipe_get(struct service *service, unsigned generation,
-	struct cluster_settings *settings, struct error *err)
+	const struct cluster_settings *settings, struct error *err)
 {
 	struct recipe *r = recipe_of(service, generation);
 

@@ -10,7 +10,7 @@
 
 /* The recipe of a generation, made on first use.  NULL and `err`. */
 struct recipe *recipe_get(struct service *service, unsigned generation,
-	struct cluster_settings *settings, struct error *err);
+	const struct cluster_settings *settings, struct error *err);
 /* Drop all but those of the generation in force and of the rollout under way, and
  * of workers by the same settings: a recipe holds listeners, which must not outlive
  * their settings. */
