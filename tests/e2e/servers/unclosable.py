@@ -15,12 +15,14 @@ cluster at PORT), peer (no worker: it listens at PORT, and never reads).
 import array
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 
@@ -51,6 +53,11 @@ def fill(one):
 
 def pass_on(to, data, fds):
     to.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+
+
+def unread(s):
+    """How much of what was sent the other end has not read."""
+    return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 def drop(s):
@@ -132,7 +139,8 @@ if how == "client":
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     s.connect(sys.argv[2])
     s.send(b"GET")
-    time.sleep(0.3)  # it is accepted by then
+    while unread(s):  # it is accepted when this is over
+        time.sleep(0.005)
     offer(s, b" / HTTP/1.0\r\n\r\n")
     print("sent", flush=True)
     while s.recv(4096):
