@@ -5,16 +5,7 @@ import re
 import time
 
 from harness import *
-
-TWO = f"""
-    [defaults]
-    command = {HEAR} --notify
-    ready = notify
-    [cluster:web]
-    workers = 2
-    [cluster:api]
-    workers = 1
-    """
+from two import TWO
 
 
 def kept(count=2):

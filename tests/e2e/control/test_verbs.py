@@ -7,16 +7,8 @@ from signal import SIGSEGV
 
 from harness import *
 from harness.terminal import Terminal
+from two import TWO
 
-TWO = f"""
-    [defaults]
-    command = {HEAR} --notify
-    ready = notify
-    [cluster:web]
-    workers = 2
-    [cluster:api]
-    workers = 1
-    """
 CHANGES = ("restart", "reload", "stop", "events", "config", "scale 2", "signal USR1")
 BREAKS = "#!/bin/sh\necho cannot find the database >&2; exit 7\n"
 
