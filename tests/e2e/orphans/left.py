@@ -16,9 +16,15 @@ def serving():
     return [p for p in living() if command(p).startswith(SERVE)]
 
 
+def settled():
+    """All that live, once of a killed nclust only workers and keepers are left."""
+    now, left = living(), {*serving(), *keepers()}
+    return now if now and left.issuperset(now) else None
+
+
 def refuses(*says, options="", under=(), ini=None):
     """A start fails, and says that; nobody is harmed, nobody is born."""
-    before = living()
+    before = wait(settled)
     result = run(*under, inside(PROGRAM), "--name", "it", *words(
         f"-n 3 -l 8000 --orphans keep --ready notify {options}"), "--", *SERVING)
     assert result.status != 0, repr(result)
