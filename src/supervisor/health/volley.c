@@ -493,20 +493,18 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	nsec_t waited = now - a->since;
 	char time[24];
 	char why[64];
-	uint64_t inode;
 
 	if (child == NULL) {
 		close_asking(a);
 		return;
 	}
-	inode = otherend_inode(a->io.fd);
+	a->inode = otherend_inode(a->io.fd);
 	if (a->own && mates(child) > 1) {
-		a->inode = inode; /* or the other one of its slot */
-		if (v->blind || inode != 0)
-			return;
-	} else if (v->blind || inode != 0 ||
+		if (v->blind || a->inode != 0)
+			return; /* or the other one of its slot has it */
+	} else if (v->blind || a->inode != 0 ||
 		(a->state == ASKING_WAITS && is_over(a))) {
-		take(a, child, !v->blind && inode == 0);
+		take(a, child, !v->blind && a->inode == 0);
 		return;
 	}
 	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
