@@ -232,6 +232,8 @@ static int set_ready(
 		mode = READY_NOTIFY;
 	} else if (strcmp(text, "listen") == 0) {
 		mode = READY_LISTEN;
+	} else if (strcmp(text, "alive") == 0) {
+		mode = READY_ALIVE;
 	} else if (strncmp(text, "alive:", 6) == 0) {
 		if (value_duration(&alive, text + 6, 0, HOUR, err) == -1)
 			return -1;
@@ -242,8 +244,9 @@ static int set_ready(
 		mode = READY_PROBE;
 	} else {
 		return value_wanted(err, text,
-			"'auto', 'notify', 'listen', a time alive such as "
-			"'alive:1s', 'tcp', 'http:/path' or 'exec:COMMAND'");
+			"'auto', 'notify', 'listen', 'alive', a time alive "
+			"such as 'alive:5s', 'tcp', 'http:/path' or "
+			"'exec:COMMAND'");
 	}
 	if (mode != READY_PROBE)
 		value_probe_clear(&c->ready_probe);

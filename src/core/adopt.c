@@ -92,7 +92,10 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 		w->proven_at -= a->now - a->born;
 	if (a->ready_at != NSEC_NEVER) {
 		w->gate_at = a->ready_at; /* it serves: wherever it waited */
-		(void)slot_tell(c, a->slot, w, ON_READY, NULL);
+		/* without another sign: it has lived */
+		(void)slot_tell(c, a->slot, w,
+			g->says_ready || g->listens ? ON_READY : ON_PROVEN,
+			NULL);
 		w->ready_at = a->ready_at;
 		w->serves_since = a->ready_at;
 	}

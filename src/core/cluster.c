@@ -152,6 +152,8 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 	if (e->kind == EVENT_PROVED) {
 		counts = mode == READY_PROBE;
 	} else if (e->kind == EVENT_LISTENING) {
+		if (!g->listens)
+			cluster_sweep(c); /* the others must, too */
 		generations_learn(
 			&c->generations, w->generation, LESSON_LISTENS);
 		counts = mode == READY_LISTEN ||
@@ -168,7 +170,10 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 static void on_worker(struct cluster *c, const struct event *e)
 {
 	struct worker *w = slot_find(c, e->slot, e->worker);
-	struct moment more = {.pid = e->pid, .span = e->span};
+	struct moment more = {.pid = e->pid,
+		.span = e->span,
+		.opens = e->opens,
+		.held = e->held};
 
 	if (w == NULL)
 		return;
@@ -183,6 +188,12 @@ static void on_worker(struct cluster *c, const struct event *e)
 	case EVENT_LISTENING:
 	case EVENT_PROVED:
 		on_sign(c, w, e);
+		break;
+	case EVENT_REFUSED:
+		(void)slot_tell(c, e->slot, w, ON_REFUSED, NULL);
+		break;
+	case EVENT_IDLE:
+		(void)slot_tell(c, e->slot, w, ON_IDLE, &more);
 		break;
 	case EVENT_ALIVE:
 		(void)slot_tell(c, e->slot, w, ON_ALIVE, NULL);

@@ -61,10 +61,14 @@ enum SMALL why {
 enum event_kind {
 	EVENT_TICK, /* time has passed; also the first event of all.  `count`:
 			       spawns at most, if it is not 0 */
-	EVENT_SPAWNED,      /* slot, worker, pid */
+	EVENT_SPAWNED,      /* slot, worker, pid; `opens`: it was passed no
+			       socket, and its listen(2) would be seen */
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
+	EVENT_REFUSED,      /* slot, worker: so was its bind(2) */
+	EVENT_IDLE,         /* slot, worker: it does nothing; `held`: it listens
+			       on a path that may be its own alone */
 	EVENT_PROVED,       /* slot, worker: its ready_probe has succeeded */
 	EVENT_LEAVING,      /* slot, worker: STOPPING=1 */
 	EVENT_EXTEND,       /* slot, worker, span: EXTEND_TIMEOUT_USEC */
@@ -119,7 +123,8 @@ struct event {
 	unsigned count;
 	struct scale_step scale;
 	bool at_once;
-	bool held;        /* HOLD, BUSY */
+	bool held;        /* HOLD, BUSY, IDLE */
+	bool opens;       /* SPAWNED */
 	bool has_canary;  /* ROLL */
 	bool has_bake;    /* ROLL */
 	bool drops_ports; /* ROLL: it may listen on less than before */

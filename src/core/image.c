@@ -44,7 +44,7 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(19, worker, gate_at, SIGNED),
 	PLAIN(20, worker, released, BOOL), PLAIN(21, worker, said, BOOL),
 	PLAIN(22, worker, slow, BOOL),
-	PLAIN(23, worker, held, BOOL),
+	PLAIN(23, worker, held, BOOL), PLAIN(24, worker, opens, BOOL),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 

@@ -72,7 +72,7 @@ struct cluster {
 
 	enum cluster_state state; /* last told */
 	bool all_ready;
-	uint16_t surprises[WORKER_STATES]; /* bits: events already told */
+	uint32_t surprises[WORKER_STATES]; /* bits: events already told */
 	unsigned surprised;
 
 	unsigned deaths; /* unasked ones, counted up; the ring's head */

@@ -58,7 +58,7 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 static void note_surprise(struct cluster *c, uint32_t i, const struct worker *w,
 	enum worker_event event)
 {
-	uint16_t bit = (uint16_t)(1U << event);
+	uint32_t bit = UINT32_C(1) << event;
 
 	c->surprised++;
 	if ((c->surprises[w->state] & bit) != 0)
@@ -83,6 +83,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	at.settings = g->settings;
 	at.says_ready = g->says_ready;
 	at.listens = g->listens;
+	at.opens &= !g->silent;
 	at.out = c->out;
 
 	if ((event == ON_READY || event == ON_PROVEN) && spare_holds(c, i, w))
@@ -164,6 +165,20 @@ static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
 	count_worker(c, i, w, 1);
 }
 
+/* Since it was born, another of its command was seen to listen; this one was not,
+ * unless it has `said` that it is ready. */
+static void note_lesson(const struct cluster *c, struct worker *w)
+{
+	const struct generation *g;
+
+	if (w->state != WORKER_STARTING || w->proven_at == NSEC_NEVER ||
+		w->said)
+		return;
+	g = cluster_find_generation(c, w->generation);
+	if (g->listens && g->settings->ready == READY_AUTO)
+		w->proven_at = NSEC_NEVER;
+}
+
 static void tick(struct cluster *c, uint32_t i, struct worker *w)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
@@ -171,6 +186,7 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 	enum worker_event event;
 
 	note_slow(c, i, w);
+	note_lesson(c, w);
 	if (worker_due(w, c->lost) > c->now)
 		return;
 	if (w->state == WORKER_READY) {
@@ -182,14 +198,6 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 		return;
 	}
 	g = cluster_find_generation(c, w->generation);
-	/* since it was born, another of its command was seen to listen; this one
-	 * was not, unless it has `said` that it is ready */
-	if (w->state == WORKER_STARTING && !w->said && g->listens &&
-		g->settings->ready == READY_AUTO &&
-		w->proven_at < w->deadline) {
-		w->proven_at = NSEC_NEVER;
-		return;
-	}
 	event = worker_due_event(w, g->settings);
 	(void)slot_tell(c, i, w, event, NULL);
 	if (w->state == WORKER_STARTING && event == ON_DEADLINE)

@@ -33,9 +33,9 @@ static void begin(struct worker *w, const struct moment *at)
 	if (settings->ready == READY_ALIVE ||
 		(settings->ready == READY_AUTO && !at->says_ready &&
 			!at->listens && settings->spare == 0)) {
-		w->proven_at = nsec_add(patient, settings->ready_alive);
-		if (w->deadline < w->proven_at)
-			w->deadline = w->proven_at;
+		w->opens = settings->ready == READY_AUTO && at->opens;
+		w->proven_at = nsec_add(patient,
+			w->opens ? PORTLESS_MOST : settings->ready_alive);
 	}
 	tell(w, at, REPORT_STARTED)->generation = w->generation;
 }
@@ -99,6 +99,22 @@ static void extend_as_asked(struct worker *w, const struct moment *at)
 	if (w->extend_by == 0)
 		w->extend_by = nsec_add(patient, EXTEND_MAX);
 	wait_until(w, nsec_min(nsec_add(patient, at->span), w->extend_by));
+}
+
+static void demand_port(struct worker *w, const struct moment *at)
+{
+	if (at->settings->ready == READY_AUTO)
+		w->proven_at = NSEC_NEVER;
+}
+
+static void note_idle(struct worker *w, const struct moment *at)
+{
+	nsec_t patient = at->now - at->lost;
+	nsec_t left = w->proven_at - patient;
+
+	if (w->opens && w->proven_at != NSEC_NEVER &&
+		(at->held || left <= PORTLESS_MOST - PORTLESS_LEAST))
+		w->proven_at = nsec_min(w->proven_at, patient);
 }
 
 static void note_why(struct worker *w, const struct moment *at)
@@ -287,6 +303,10 @@ static const struct step {
 	{ON_SPAWNED, IN(UNWANTED), WORKER_STOPPING, begin_and_stop},
 	{ON_FAILED, IN(ASKED) | IN(UNWANTED), WORKER_NONE, NULL},
 	{ON_PROVEN, IN(STARTING), WORKER_READY, become_ready},
+	{ON_REFUSED, IN(STARTING), STAYS, demand_port},
+	{ON_REFUSED, ALIVE, STAYS, NULL},
+	{ON_IDLE, IN(STARTING), STAYS, note_idle},
+	{ON_IDLE, ALIVE, STAYS, NULL},
 	{ON_READY, IN(STARTING), WORKER_READY, become_ready},
 	{ON_READY, IN(SPARE), STAYS, note_said},
 	{ON_READY, ALIVE, STAYS, NULL},
@@ -364,13 +384,14 @@ nsec_t worker_due(const struct worker *w, nsec_t lost)
 {
 	if (w->state == WORKER_NONE)
 		return NSEC_NEVER;
-	return nsec_add(nsec_min(w->deadline, w->proven_at), lost);
+	return nsec_add(
+		w->proven_at != NSEC_NEVER ? w->proven_at : w->deadline, lost);
 }
 
 enum worker_event worker_due_event(
 	const struct worker *w, const struct cluster_settings *settings)
 {
-	if (w->state == WORKER_STARTING && w->proven_at <= w->deadline)
+	if (w->state == WORKER_STARTING && w->proven_at != NSEC_NEVER)
 		return ON_PROVEN;
 	if (w->state == WORKER_STOPPING && !w->tells &&
 		w->stop_step + 1U >= settings->stop_count)

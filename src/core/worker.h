@@ -34,8 +34,10 @@ enum SMALL worker_state {
 
 enum worker_event {
 	ON_SPAWNED,
-	ON_FAILED, /* the spawn did */
-	ON_PROVEN, /* alive for long enough to be taken as ready */
+	ON_FAILED,  /* the spawn did */
+	ON_PROVEN,  /* alive for long enough to be taken as ready */
+	ON_REFUSED, /* its bind(2) was: to be alive is not enough */
+	ON_IDLE,    /* it need not be alive for longer */
 	ON_READY,
 	ON_LEAVING,
 	ON_EXTEND,
@@ -82,6 +84,7 @@ struct worker {
 	bool slow;    /* STARTING: no other waits for it (line.h) */
 	bool tells;   /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */
+	bool opens;   /* STARTING: it is waited until it opens a port */
 	enum worker_state state;
 	enum why why;   /* it was asked to go */
 	enum why unfit; /* READY: a successor is wanted; WHY_ITSELF: none */
@@ -89,6 +92,10 @@ struct worker {
 
 /* How long a worker may outlive SIGKILL before it is told and forgotten. */
 #define KILL_GRACE (10 * SECOND)
+/* One that may open a port, and has opened none, is taken as ready after this time
+ * alive, or once it is idle after the least. */
+#define PORTLESS_MOST (30 * SECOND)
+#define PORTLESS_LEAST (10 * SECOND)
 /* How long it may write what it did, after its hang signal. */
 #define HANG_MOMENT (2 * SECOND)
 /* How long a worker can put off the deadline of its start, and again that of its
@@ -103,6 +110,8 @@ struct moment {
 	const struct cluster_settings *settings; /* of its generation */
 	bool says_ready; /* SPAWNED: its command is known for READY=1, … */
 	bool listens;    /* … or to listen */
+	bool opens;      /* SPAWNED: as in its event, and nothing is known */
+	bool held;       /* IDLE: so too */
 	pid_t pid;       /* SPAWNED */
 	nsec_t span; /* EXTEND, INTERVAL; STOP: wait at least that long after the
 			    first signal */

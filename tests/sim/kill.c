@@ -61,6 +61,9 @@ static void settle_in(struct world *w, struct process *p)
 		w->ready++;
 		w->lived = true;
 		trials_expect_beat(w, p);
+		w->known[p->command].silent |= p->mode == READY_AUTO &&
+			!w->known[p->command].says_ready &&
+			!w->known[p->command].listens;
 	} else {
 		witness_starts(w, p);
 		if (p->proven_at != NSEC_NEVER)

@@ -88,6 +88,7 @@ static void draw_signs(struct world *w, struct habits *h, unsigned how_bad)
 	h->says_nothing = mostly(w, how_bad);
 	h->never_listens = mostly(w, how_bad);
 	h->listens_after = some_of(w, 2 * SECOND);
+	h->idles = per_mille(w, how_bad);
 	h->never_proves = mostly(w, how_bad);
 	h->proves_after = some_of(w, 2 * SECOND);
 }

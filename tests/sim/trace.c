@@ -11,6 +11,8 @@
 static const char *const event_names[] = {
 	[EVENT_TICK] = "tick",
 	[EVENT_SPAWNED] = "spawned",
+	[EVENT_REFUSED] = "refused",
+	[EVENT_IDLE] = "idle",
 	[EVENT_SPAWN_FAILED] = "spawn failed",
 	[EVENT_READY] = "ready",
 	[EVENT_LISTENING] = "listening",

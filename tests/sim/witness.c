@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include "core/worker.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -102,18 +104,37 @@ void witness_starts(const struct world *w, struct process *p)
 	const struct known *known = &w->known[p->command];
 
 	p->mode = s->ready;
-	p->ready_by = world_patient(w) + s->start_timeout;
+	p->opens &= s->ready == READY_AUTO && !known->silent;
+	p->fails_at = p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
 		(s->ready == READY_AUTO && !known->says_ready &&
 			!known->listens))
-		p->proven_at = world_patient(w) + s->ready_alive;
+		p->proven_at = world_patient(w) +
+			(p->opens ? PORTLESS_MOST : s->ready_alive);
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
 }
 
-static void note_spawned(const struct world *w, struct process *p)
+/* It opens no port, or cannot. */
+static void note_port(
+	const struct world *w, struct process *p, const struct event *e)
+{
+	nsec_t left = p->proven_at - world_patient(w);
+
+	if (p->settings->ready != READY_AUTO || p->proven_at == NSEC_NEVER)
+		return;
+	if (e->kind == EVENT_REFUSED)
+		p->proven_at = NSEC_NEVER;
+	else if (p->opens &&
+		(e->held || left <= PORTLESS_MOST - PORTLESS_LEAST) && left > 0)
+		p->proven_at = world_patient(w);
+}
+
+static void note_spawned(
+	const struct world *w, struct process *p, const struct event *e)
 {
 	p->life = LIFE_ALIVE;
+	p->opens = e->opens;
 	p->born = w->now;
 	witness_starts(w, p);
 }
@@ -127,6 +148,8 @@ static void note_extend(
 		p->gone_by = until;
 	if (!p->going && !p->ready && p->ready_by < until)
 		p->ready_by = until;
+	if (!p->going && !p->ready && p->fails_at < until)
+		p->fails_at = until;
 }
 
 /* Is this event of its own the sign that its mode waits for? */
@@ -164,7 +187,7 @@ static void note_of_worker(struct world *w, const struct event *e)
 		return;
 	switch (e->kind) {
 	case EVENT_SPAWNED:
-		note_spawned(w, p);
+		note_spawned(w, p, e);
 		break;
 	case EVENT_READY:
 	case EVENT_LISTENING:
@@ -185,6 +208,10 @@ static void note_of_worker(struct world *w, const struct event *e)
 		break;
 	case EVENT_EXTEND:
 		note_extend(w, p, e);
+		break;
+	case EVENT_REFUSED:
+	case EVENT_IDLE:
+		note_port(w, p, e);
 		break;
 	case EVENT_DRAINED:
 		if (p->draining)
@@ -301,9 +328,7 @@ static void check_proof(const struct world *w, const struct process *p)
 		world_complain(w, "it has to say that it is ready");
 	if (world_patient(w) < p->proven_at)
 		world_complain(w, "it is not proven yet");
-	/* but where it had no more time to listen */
-	if (!p->other_mode && witness_has_to_listen(w, p) &&
-		p->proven_at < p->ready_by)
+	if (!p->other_mode && witness_has_to_listen(w, p))
 		world_complain(w, "it has to listen");
 }
 
@@ -422,10 +447,7 @@ static void note_start_timeout(struct world *w, const struct report *r)
 	struct process *p = witness_process(w, r->worker);
 
 	p->timed_out = true;
-	/* one of another command may have to listen, and has the time of that */
-	if (world_patient(w) < p->ready_by &&
-		(p->mode != READY_AUTO || p->command == 0 ||
-			p->ready_by != p->proven_at))
+	if (world_patient(w) < p->fails_at)
 		world_complain(w, "it had time to start yet");
 	if (p->mode == READY_ALIVE && !p->other_mode)
 		world_complain(w, "it has lived for long enough");

@@ -234,6 +234,25 @@ static void beat_again(struct world *w, const struct event *e)
 			EVENT_ALIVE, 0);
 }
 
+/* What is seen of it while it opens no port. */
+static void live_portless(
+	struct world *w, uint64_t worker, const struct habits *h)
+{
+	struct event e = {
+		.kind = EVENT_IDLE,
+		.slot = w->processes[worker].slot,
+		.worker = worker,
+	};
+
+	for (int i = 0; i < 3 && world_chance(w, h->idles); i++) {
+		e.held = world_chance(w, 200);
+		world_schedule(w, w->now + world_span(w, 0, 15 * SECOND), &e);
+	}
+	e.kind = EVENT_REFUSED;
+	if (world_chance(w, h->idles / 8))
+		world_schedule(w, w->now + world_span(w, 0, 2 * SECOND), &e);
+}
+
 /* A process is born: its life, as far as it depends on itself. */
 static void live(struct world *w, uint64_t worker, const struct habits *h)
 {
@@ -251,6 +270,7 @@ static void live(struct world *w, uint64_t worker, const struct habits *h)
 			EVENT_PROVED);
 	live_watched(w, worker, h);
 	live_busy(w, worker);
+	live_portless(w, worker, h);
 	if (world_chance(w, h->extends))
 		schedule(w, worker, when, EVENT_EXTEND,
 			world_span(w, MSEC, 3 * SECOND));
@@ -288,6 +308,7 @@ static void spawn(struct world *w, const struct action *a)
 		.slot = a->slot,
 		.worker = a->worker,
 		.pid = (pid_t)a->worker + 1000,
+		.opens = world_chance(w, 500),
 	};
 
 	if (!world_chance(w, h->spawn_fails)) {

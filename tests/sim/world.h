@@ -22,6 +22,7 @@ struct habits {
 	nsec_t ready_after;
 	unsigned never_listens;
 	nsec_t listens_after;
+	unsigned idles;      /* or is refused a port */
 	unsigned says_twice; /* any datagram; or listens again */
 	unsigned dies_early; /* around the time it would be ready */
 	unsigned dies_later;
@@ -97,7 +98,9 @@ struct process {
 	nsec_t beat_by;
 	bool beats;
 	nsec_t ready_by;
-	nsec_t gone_by; /* the next step of its stop */
+	nsec_t fails_at; /* not before: its start-timeout */
+	bool opens;      /* it is waited until it opens a port */
+	nsec_t gone_by;  /* the next step of its stop */
 };
 #define PROCESSES_MAX 30000
 #define SLOTS_MAX 1200

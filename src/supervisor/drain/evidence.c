@@ -21,6 +21,8 @@
 /* In percent, of the CPU time of all: most of it; of two, one may well have more. */
 #define MOST 50
 #define MOST_OF_TWO 80
+/* What one does in its first seconds is not yet load. */
+#define WARM (5 * SECOND)
 /* Nor does it matter who does what can be done in less than this part of the time. */
 #define BUSY 4
 
@@ -52,6 +54,8 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 
 		if (view.state != SLOT_READY || ran < 0)
 			continue;
+		if (now - view.ready_at < WARM)
+			return false;
 		found->workers++;
 		sum += ran;
 		if (ran <= most)

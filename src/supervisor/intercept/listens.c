@@ -15,7 +15,9 @@
 #include "supervisor/common/news.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/intercept/putover.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
+#include "supervisor/workers/use.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
 
@@ -32,6 +34,8 @@
 /* A worker may accept without a listen(2): the wait before we look for that the
  * first time; it doubles with each look. */
 #define LOOK_WAIT (50 * MSEC)
+/* Idle is a worker that uses less than this part of a CPU. */
+#define IDLE_PART 20
 /* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100
 #define LOOK_THREADS 64 /* so many of its threads are looked at … */
@@ -229,9 +233,66 @@ static void tell_missing(struct child *child, nsec_t now)
 /* Is it still not ready, by another sign? */
 static bool is_starting(const struct child *child)
 {
-	enum slot_state state = child_view(child).state;
+	return child_view(child).state == SLOT_STARTING;
+}
 
-	return state == SLOT_STARTING;
+/* It has opened no port yet: is that told, and does it need to open one? */
+static void tell_portless(const struct child *child)
+{
+	const struct cluster *core = child->service->core;
+
+	if (child->service->life.portless_told || cluster_knows_listen(core) ||
+		cluster_knows_notify(core))
+		return;
+	child->service->life.portless_told = true;
+	news_say_worker(child, LOG_NOTE, "not-listening",
+		"worker %d has opened no port yet: waiting for one, or until "
+		"it is seen to need none ('ready = alive' does not wait)",
+		(int)child->pid);
+}
+
+/* Has it done next to nothing since the last look?  To wait for a CPU is to do
+ * something. */
+static bool is_idle(struct child *child, nsec_t now)
+{
+	struct trapped *t = &child->trap;
+	nsec_t since = t->busy_at != 0 ? t->busy_at : child_view(child).born;
+	nsec_t busy;
+
+	if (now - since < LISTEN_PATIENCE)
+		return false;
+	busy = use_cpu(child) + process_awake(child->pid) - t->busy;
+	t->busy += busy;
+	t->busy_at = now;
+	return busy >= 0 && busy * IDLE_PART < now - since;
+}
+
+/* It may be one that opens no port, or a path that is its own alone. */
+static void look_if_portless(struct child *child, nsec_t now)
+{
+	struct event event = {
+		.kind = EVENT_IDLE,
+		.slot = child->slot,
+		.worker = child->worker,
+		.held = ports_any(child, true),
+	};
+
+	if (!event.held)
+		tell_portless(child);
+	if (event.held || is_idle(child, now))
+		service_tell(child->service, &event);
+	child->listening.awaited = is_starting(child);
+}
+
+/* May another look find more? */
+static bool is_worth_a_look(struct child *child)
+{
+	bool had_some =
+		child->listening.bound_by != 0 || child->listening.ports != 0;
+
+	return (child->trap.looks++ < LOOKS_MAX && had_some) ||
+		child->listening.awaited || ports_expects(child) ||
+		(may_be_given(child) && is_starting(child));
 }
 
 static void look_if_ready(struct child *child)
@@ -249,8 +310,9 @@ static void look_if_ready(struct child *child)
 			return;
 		}
 		tell_missing(child, now);
-		if (child->trap.looks++ >= LOOKS_MAX && !ports_expects(child) &&
-			!(may_be_given(child) && is_starting(child))) {
+		if (child->listening.awaited)
+			look_if_portless(child, now);
+		if (!is_worth_a_look(child)) {
 			child->trap.listening_by = 0;
 			return;
 		}
@@ -289,14 +351,23 @@ static void look_after(struct child *child, nsec_t wait)
 	arm(child);
 }
 
+static bool is_passed_any(const struct child *child)
+{
+	const struct recipe *r = recipe_of(child->service, child->generation);
+
+	return r != NULL && r->listeners.count > 0 && r->settings->pass != 0;
+}
+
 void listens_born(struct child *child)
 {
 	if (child->trap.fd == -1)
 		return;
 	ports_expect(child);
+	child->listening.awaited =
+		mode_of(child) == READY_AUTO && !is_passed_any(child);
 	if (may_be_given(child))
 		look_after(child, look_wait(0));
-	else if (ports_expects(child))
+	else if (ports_expects(child) || child->listening.awaited)
 		look_after(child, MISSING_PATIENCE);
 }
 
@@ -361,7 +432,7 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 	ports_note(child, text, false, given);
 	if (ports_any(child, false))
 		reconsider(child->service);
-	else if (mode_of(child) == READY_LISTEN)
+	else if (mode_of(child) == READY_LISTEN || child->listening.awaited)
 		look_after(child, LISTEN_PATIENCE);
 }
 
@@ -467,7 +538,7 @@ void listens_call(struct child *child, const struct seccomp_notice *notice,
 }
 
 /* Is there nothing but its bind(2) by which a server of UDP shows that it is ready?  So
- * it is where spares wait for a sign, and after a reload without them. */
+ * it is where a sign is waited for, and once others have given that one. */
 static bool shows_by_udp(const struct service *service)
 {
 	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
@@ -475,9 +546,7 @@ static bool shows_by_udp(const struct service *service)
 
 	while (l != NULL && l->facts.type != SOCK_STREAM)
 		l = listener_next(&walk);
-	return l == NULL && !ports_any_tcp(service) &&
-		(cluster_spares(service->core) > 0 ||
-			cluster_knows_listen(service->core));
+	return l == NULL && !ports_any_tcp(service);
 }
 
 static void note_udp(struct child *child)

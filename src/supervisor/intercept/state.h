@@ -33,6 +33,8 @@ struct trapped {
 
 	nsec_t listening_by; /* when to look next if it is ready; or 0 */
 	unsigned looks;      /* how many there were so far */
+	nsec_t busy;         /* CPU time that it had used, or waited for, … */
+	nsec_t busy_at;      /* … at this look; or 0 */
 	int v6only_fd; /* the last IPV6_V6ONLY that it set was on this … */
 	bool v6only_known; /* … (known where sockets cannot be had) … */
 	bool v6only;       /* … and this */

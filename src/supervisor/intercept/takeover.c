@@ -18,6 +18,7 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/workers/service.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,6 +126,7 @@ static void tell_failed(const struct takeover *t, int error)
 	describe_own(t, own, sizeof(own));
 	trouble_cannot_bind(t->child, t->key.type, t->key.port,
 		socket_key_text(&t->key, text), error, own);
+	child_tell(t->child, EVENT_REFUSED, WHY_ITSELF);
 }
 
 struct binding {

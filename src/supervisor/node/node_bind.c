@@ -10,6 +10,7 @@
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"
+#include "supervisor/workers/service.h"
 #include "supervisor/intercept/takeover.h"
 #include "supervisor/common/trouble.h"
 
@@ -205,6 +206,7 @@ static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
 		*error == EADDRINUSE || *error == EACCES) {
 		trouble_cannot_bind(w->child, key->type, key->port,
 			socket_key_text(key, text), *error, NULL);
+		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
 		return NULL;
 	}
 	/* no IPv6 here: as net.js does */
@@ -293,6 +295,7 @@ static struct listener *bind_unix(struct node_worker *w,
 		*error = errno;
 		trouble_cannot_bind(
 			w->child, SOCK_STREAM, 0, path, *error, NULL);
+		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
 		return NULL;
 	}
 	l = learned_add_unix(service, path, fd, &made, &err);

@@ -155,6 +155,7 @@ struct listening {
 	uint64_t expected; /* those that workers before it listen on, … */
 	unsigned expected_of; /* … of that generation */
 	pid_t bound_by;       /* the thread that bound one, last */
+	bool awaited; /* without a port it is not known if it is ready */
 };
 
 /* What this room alone watches: it is in struct supervisor of common/state.h. */

@@ -92,6 +92,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(65, child, limited.killed_at, SIGNED),
 	PLAIN(66, child, limited.refused, UNSIGNED),
 	PLAIN(67, child, limited.refused_at, SIGNED),
+	PLAIN(68, child, listening.awaited, BOOL),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

@@ -424,6 +424,7 @@ void children_spawn(struct service *service,
 			continue;
 		answers[i].kind = EVENT_SPAWNED;
 		answers[i].pid = list[i].child->pid;
+		answers[i].opens = list[i].child->listening.awaited;
 	}
 }
 

@@ -189,6 +189,7 @@ struct cluster_life {
 	bool limits_told;    /* what is wrong with its cgroups */
 	bool log_told;       /* that its output cannot be kept */
 	bool trap_told;      /* why a worker's port was not taken over */
+	bool portless_told;  /* that the port of a worker is waited for */
 };
 
 /* What a command runs that can be a worker of Node's cluster (nodecommand.h). */

@@ -41,6 +41,24 @@ static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
 	return (uint64_t)((double)sum * (double)shares / (double)looked_at);
 }
 
+static nsec_t cpu_of(const pid_t *tree, size_t count)
+{
+	struct process_facts facts;
+	nsec_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (process_look(tree[i], &facts) == 0)
+			sum += facts.cpu + facts.reaped;
+	return sum;
+}
+
+nsec_t use_cpu(const struct child *child)
+{
+	pid_t tree[TREE_MAX];
+
+	return cpu_of(tree, process_tree(child->pid, tree, TREE_MAX));
+}
+
 uint64_t use_memory(const struct child *child, uint64_t limit)
 {
 	pid_t tree[TREE_MAX];
@@ -62,15 +80,12 @@ static bool look_at(const struct child *child, struct tree_use *use)
 	count = process_tree(child->pid, tree, TREE_MAX);
 	*use = (struct tree_use){
 		.processes = (unsigned)count,
-		.cpu = facts.cpu + facts.reaped,
+		.cpu = cpu_of(tree, count),
 		.memory =
 			memory_of(tree, count, limit != 0 ? limit : UINT64_MAX),
 		.rss = facts.rss,
 		.stopped = facts.state == 'T' || facts.state == 't',
 	};
-	for (size_t i = 1; i < count; i++)
-		if (process_look(tree[i], &facts) == 0)
-			use->cpu += facts.cpu + facts.reaped;
 	return true;
 }
 

@@ -35,6 +35,8 @@ void use_keep(struct child *child, const struct last_look *look);
  * the old values are returned for some seconds; also if measuring takes long. */
 bool use_look(struct child *child, struct tree_use *use);
 
+/* Measure the CPU time alone, now. */
+nsec_t use_cpu(const struct child *child);
 /* Measure the memory alone, now; a sum over `limit` is counted again by Pss. */
 uint64_t use_memory(const struct child *child, uint64_t limit);
 

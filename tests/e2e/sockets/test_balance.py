@@ -112,18 +112,22 @@ def test_least_those_that_are_busy_get_none_while_one_is_free():
 
 def test_auto_workers_share_until_one_has_most_of_the_load_as_status_says():
     need_root()
-    it = cluster("-n 3 -l 8000 --drain off --bake 0s", RUDE, "--compute", 100, clock=True)
+    it = cluster("-n 3 -l 8000 --drain off --bake 0s", RUDE, "--compute", 400, clock=True)
     assert (it.cluster().balance, it.cluster().get("balance_why")) == ("share", None)
     # nclust's time stands: what one computes is most of it
     client = http.client.HTTPConnection("127.0.0.1", PORT, timeout=BOUND)
     for _ in range(4):
         client.request("GET", "/")
         client.getresponse().read()
+    assert "balance_why" not in it.cluster()  # they have just started
+    it.advance(5, step=1)
     assert "a restart gives each a socket" in it.cluster().balance_why
     assert it.cluster().balance == "share"
+    answer = it.begin("restart")
+    it.event("balance")  # that is decided
     lab.clock.flow()
-    for change in ("restart", "upgrade", "restart"):
-        it.call(change)
+    for change in (answer, lambda: it.call("upgrade"), lambda: it.call("restart")):
+        change()
         wait(lambda: it.cluster().balance == "least")
         assert "% of the CPU time of 3 workers" in it.cluster().balance_why
         wait(lambda: listening() == 3)

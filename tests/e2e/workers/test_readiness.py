@@ -2,6 +2,7 @@
 """When a worker counts as ready, whose word for it counts, and how many start at a time."""
 import pwd
 import re
+import socket
 import stat as modes
 
 from harness import *
@@ -231,23 +232,97 @@ def test_alive_ready_after_that_time_and_a_death_before_is_one_of_a_worker_that_
     assert 0.7 <= it.event("ready").after < 0.9
 
 
-def test_auto_alive_for_a_second_and_once_ready_1_came_only_by_that():
+def passes(it, seconds):
+    """Time in which nclust does not believe that it stood still."""
+    it.advance(seconds, step=0.5)
+
+
+def test_auto_a_slow_server_is_not_ready_before_its_port_is_open_nor_are_the_others():
+    gate = Gate("go.{slot}")
+    it = start("-n 2", PLAIN, PORT, "--start", gate, clock=True)
+    it.event("started", n=2)
+    passes(it, 9)
+    assert "has opened no port yet" in it.event("not-listening").text
+    assert not it.happened("ready") and it.verb("status").status == 2
+    gate.open(0)
+    assert it.event("ready", slot=0).pid == get().pid
+    passes(it, 40)
+    assert it.worker(1).state == "starting"
+    gate.open(1)
+    it.event("ready", slot=1)
+    assert it.log().count("has opened no port yet") == 1
+
+
+def test_auto_in_the_background_it_returns_once_a_client_is_answered():
+    nclust(f"-d --name it -n 2 -- sh -c 'sleep 2; exec {PLAIN} {PORT}'").ok()
+    assert get().pid
+
+
+def test_auto_one_that_opens_no_port_is_known_and_once_ready_1_came_only_by_that():
     gate = Gate()
-    it = start("-n 1", NOTIFY, "--sleep", gate, "READY=1\\nSTATUS=told", clock=True)
+    it = start("-n 1 --backoff-max 100ms", NOTIFY, "--sleep", gate, "READY=1\\nSTATUS=told",
+               clock=True)
     it.event("started")
-    it.advance(0.9)
+    passes(it, 9)
     assert it.worker().state == "starting"
-    it.advance(0.2)
-    it.event("ready")  # it said nothing
+    passes(it, 3)
+    it.event("ready")  # it said nothing, and did nothing
+    kill(it.worker().pid)
+    it.event("started", n=2)
+    passes(it, 1)
+    it.event("ready", n=2)
     gate.open()
     it.wait(lambda: it.worker().get("status") == "told")
     os.unlink(gate.path)
     kill(it.worker().pid)
-    it.event("started", n=2)
-    it.advance(5)
+    it.event("exited", n=2)
+    passes(it, 0.5)
+    it.event("started", n=3)
+    passes(it, 31)
     assert it.worker().state == "starting"
     gate.open()
-    it.event("ready", n=2)
+    it.event("ready", n=3)
+
+
+def test_auto_one_that_works_is_waited_for_until_it_is_idle():
+    gate = Gate()
+    it = start("-n 1", "sh", "-c", """
+        until [ -e "$0" ]; do :; done
+        exec sleep 1000""", gate, clock=True)
+    pid = it.event("started").pid
+    passes(it, 9)
+    for _ in range(10):
+        ticks = int(stat(pid)[11])  # 10 ms each, and more than it needs to be at work
+        wait(lambda: int(stat(pid)[11]) >= ticks + 10)
+        passes(it, 0.5)
+    assert it.worker().state == "starting"
+    gate.open()
+    wait(lambda: state(pid) == "S")
+    passes(it, 3)
+    it.event("ready")
+
+
+def test_auto_one_whose_port_is_in_use_is_not_ready_before_it_has_it():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", PORT))
+        other.listen()
+        gate, bind = Gate(), f"tcp4 bind=127.0.0.1:{PORT}"
+        it = start("-n 1 --start-timeout 1h", fixture("binder"), *bind.split(), "fail=EADDRINUSE",
+                   "say=taken", f"wait={gate}", *bind.split(), "listen=5", "serve", clock=True)
+        it.logged("taken")
+        passes(it, 40)
+        assert it.worker().state == "starting"
+    gate.open()
+    it.event("ready")
+
+
+@pytest.mark.parametrize("words", ("udp4 bind=127.0.0.1:8000", "unix bind=$1$2 listen=5"))
+def test_auto_a_port_of_udp_or_a_path_need_not_be_waited_for_longer(words):
+    it = start("-n 1", "sh", "-c", f'exec "$0" {words} say=bound pause', fixture("binder"), "/run",
+               "/s", clock=True)  # no word is the whole path, and none of it is a pid
+    it.logged("bound")
+    passes(it, 4)
+    it.event("ready")
 
 
 def test_auto_where_only_slot_0_listens_why_others_are_stopped_and_what_to_write():

@@ -23,6 +23,7 @@ static struct bench {
 	nsec_t now;
 	unsigned failing;      /* so many spawns to come fail... */
 	struct ending failure; /* ...so */
+	bool opens;            /* those that succeed may open a port */
 	struct action kept[BENCH_KEPT];
 	unsigned count;
 } b;
@@ -84,6 +85,7 @@ static inline void feed(struct event e)
 			.slot = out.list[i].slot,
 			.worker = out.list[i].worker,
 			.pid = 1000 + (pid_t)out.list[i].worker,
+			.opens = b.opens,
 		};
 
 		if (out.list[i].kind != ACTION_SPAWN)

@@ -56,16 +56,16 @@ static void be(enum worker_state state)
  * all else is a surprise. */
 static const char names[] = "NAUSRLDTKP";
 static const char *const next[WORKER_STATES] = {
-	[WORKER_NONE] = "....................",
-	[WORKER_ASKED] = "SN.........UU.......",
-	[WORKER_UNWANTED] = "TN.........UU.......",
-	[WORKER_STARTING] = "..RRSSSSTD.TKS.NPPS.",
-	[WORKER_READY] = "...RLRRRTD.TK..NR.R.",
-	[WORKER_LEAVING] = "...LLLLLTD.TK..NL.L.",
-	[WORKER_DRAINING] = "...DDDDDD.TDKT.ND.D.",
-	[WORKER_STOPPING] = "...TTTTTT.TTKTKNT.T.",
-	[WORKER_KILLED] = "...KKKKKK.KKKN.NK.K.",
-	[WORKER_SPARE] = "...PPPPPPD.TK..NP.PS",
+	[WORKER_NONE] = "......................",
+	[WORKER_ASKED] = "SN...........UU.......",
+	[WORKER_UNWANTED] = "TN...........UU.......",
+	[WORKER_STARTING] = "..RSSRSSSSTD.TKS.NPPS.",
+	[WORKER_READY] = "...RRRLRRRTD.TK..NR.R.",
+	[WORKER_LEAVING] = "...LLLLLLLTD.TK..NL.L.",
+	[WORKER_DRAINING] = "...DDDDDDDD.TDKT.ND.D.",
+	[WORKER_STOPPING] = "...TTTTTTTT.TTKTKNT.T.",
+	[WORKER_KILLED] = "...KKKKKKKK.KKKN.NK.K.",
+	[WORKER_SPARE] = "...PPPPPPPPD.TK..NP.PS",
 };
 
 FIXTURE(set_up, NULL)

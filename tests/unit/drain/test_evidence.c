@@ -54,18 +54,19 @@ static bool spreads(void)
 	return evidence_spreads(web, cluster_generation(web->core) + 1);
 }
 
-TEST_LOOP(one_that_has_most_of_it_is_a_reason, 0, 5)
+TEST_LOOP(one_that_has_most_of_it_is_a_reason, 0, 6)
 {
 	static const struct {
 		unsigned workers;
 		nsec_t before, used[3], later;
 		bool spreads;
 	} rows[] = {
-		{3, SECOND, {0, 300 * MSEC, 100 * MSEC}, 0, true},
-		{3, 0, {300 * MSEC, 200 * MSEC, 100 * MSEC}, 0, false},
-		{3, 9 * SECOND, {0, 150 * MSEC}, 0, false}, /* too little */
+		{3, SECOND, {0, 3 * SECOND, SECOND}, 5 * SECOND, true},
+		{3, SECOND, {0, 3 * SECOND, SECOND}, 4 * SECOND, false},
+		{3, 0, {3 * SECOND, 2 * SECOND, SECOND}, 5 * SECOND, false},
+		{3, 9 * SECOND, {0, 150 * MSEC}, 5 * SECOND, false},
 		{3, 0, {0, 2 * SECOND}, 9 * SECOND, false}, /* within that */
-		{2, 0, {700 * MSEC, 300 * MSEC}, 0, false},
+		{2, 0, {7 * SECOND, 3 * SECOND}, 5 * SECOND, false},
 	};
 
 	begin(rows[_i].workers == 2 ? WEB("2", "") : WEB("3", ""),
@@ -93,7 +94,8 @@ TEST(without_rights_they_share_as_one_line_says)
 {
 	begin(WEB("3", ""), 3, 0);
 	least_error = EPERM;
-	ran[0] = SECOND;
+	ran[0] = 2 * SECOND;
+	room_pass(5 * SECOND);
 	restart();
 	ck_assert(!spreads());
 	ck_assert(room_logged("still share a socket"));
