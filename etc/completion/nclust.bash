@@ -135,6 +135,7 @@ _nclust()
 		--essential
 		--leader
 		--orphans
+		--leftovers
 		--ipc
 		--relay'
 	local words= i
@@ -228,6 +229,10 @@ _nclust()
 		;;
 	--orphans)
 		mapfile -t COMPREPLY < <(compgen -W 'stop keep' -- "$word")
+		return
+		;;
+	--leftovers)
+		mapfile -t COMPREPLY < <(compgen -W 'end keep' -- "$word")
 		return
 		;;
 	--ipc)

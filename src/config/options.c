@@ -37,6 +37,7 @@ static const char *const restarts[] = {"always", "on-failure", "never", NULL};
 static const char *const ipcs[] = {"auto", "on", "off", NULL};
 static const char *const ptys[] = {"auto", "yes", "no", NULL};
 static const char *const orphans[] = {"stop", "keep", NULL};
+static const char *const leftovers[] = {"end", "keep", NULL};
 static const char *const drains[] = {"auto", "quiet", "signal", "off", NULL};
 
 /* The keys "on-EVENT". */
@@ -544,6 +545,9 @@ const struct option_row option_rows[] = {
 	CHOICE(orphans, "orphans", orphans, "stop", "action",
 		"what becomes of workers when nclust is killed",
 		.change = CHANGE_ROLL),
+	CHOICE(leftovers, "leftovers", leftovers, "end", "action",
+		"what becomes of what workers put into the background",
+		.change = CHANGE_LIVE),
 	CHOICE(ipc, "ipc", ipcs, "auto", "mode",
 		"a message channel for each worker", .change = CHANGE_ROLL),
 	{

@@ -92,6 +92,7 @@ enum ipc_mode {
 };
 enum pty_mode { PTY_AUTO, PTY_YES, PTY_NO };
 enum orphans_mode { ORPHANS_STOP, ORPHANS_KEEP };
+enum leftovers_mode { LEFTOVERS_END, LEFTOVERS_KEEP };
 enum drain_mode {
 	DRAIN_AUTO,   /* as `signal` for a command that was seen to answer what
 			 was in flight after its stop signal, else `quiet` */
@@ -298,6 +299,7 @@ struct cluster_settings {
 	bool essential;
 	bool leader;
 	enum orphans_mode orphans;
+	enum leftovers_mode leftovers;
 	enum ipc_mode ipc;
 	char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
 			NULL: off */

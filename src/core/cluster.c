@@ -234,6 +234,9 @@ static void on_worker(struct cluster *c, const struct event *e)
 	case EVENT_UNHELD:
 		spare_unheld(c, e->slot, w);
 		break;
+	case EVENT_LEFTOVERS:
+		(void)slot_tell(c, e->slot, w, ON_LEFTOVERS, NULL);
+		break;
 	case EVENT_EXITED:
 		slot_bury(c, e->slot, w, ON_EXIT, &e->ending);
 		break;

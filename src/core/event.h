@@ -87,7 +87,9 @@ enum event_kind {
 	EVENT_BUSY,         /* slot, worker: `held`: it is answering, and would
 			       take time to drain: a rollout comes to the others
 			       first */
-	EVENT_EXITED,       /* slot, worker, ending */
+	EVENT_LEFTOVERS,    /* slot, worker: its main process has ended, and has
+			       left others, which get the stop signal */
+	EVENT_EXITED,       /* slot, worker, ending: nothing is left of it */
 	EVENT_STOP,         /* stop the cluster; `at_once`: KILL now */
 	EVENT_SCALE,        /* scale; memory must be there: cluster_reserve() */
 	EVENT_ROLL,         /* replace all workers, or only `slot` unless

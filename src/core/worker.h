@@ -50,6 +50,7 @@ enum worker_event {
 	ON_KILL,
 	ON_DEADLINE,
 	ON_GRACE_OVER, /* the deadline of the last step of the stop */
+	ON_LEFTOVERS,  /* its main process has ended, others have not */
 	ON_EXIT,
 	ON_GATE,
 	ON_HOLD, /* ready, and not needed: a spare that comes to no gate */

@@ -64,7 +64,6 @@ static struct process {
 	int pidfd;
 	bool ended;
 	struct pidfd_end end;
-	bool group_killed;
 	bool never_stops;
 	pid_t session;
 	struct spawn_fd fds[PROCESS_FDS]; /* `from` is its own */
@@ -143,11 +142,7 @@ REPLACED(int, pidfd_signal)(int pidfd, int signal)
 
 REPLACED(int, pidfd_signal_group)(int pidfd, pid_t pid, int signal)
 {
-	struct process *p = of_pidfd(pidfd);
-
 	(void)pid;
-	if (p != NULL && signal == SIGKILL)
-		p->group_killed = true;
 	return pidfd_signal(pidfd, signal);
 }
 
@@ -212,11 +207,6 @@ static void close_fds(struct process *p)
 	for (size_t i = 0; i < p->fd_count; i++)
 		(void)close(p->fds[i].from);
 	p->fd_count = 0;
-}
-
-bool room_group_killed(pid_t pid)
-{
-	return of_pid(pid)->group_killed;
 }
 
 void room_never_stops(pid_t pid)

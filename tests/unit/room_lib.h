@@ -76,8 +76,6 @@ void room_killed(struct child *child, int signal);
 
 /* How often that process has got that signal, alone or with its group. */
 unsigned room_signalled(pid_t pid, int signal);
-/* Was SIGKILL sent to the group that it leads? */
-bool room_group_killed(pid_t pid);
 /* What that process was born with as this descriptor, above 2; it stays the
  * process's.  -1: nothing. */
 int room_fd(pid_t pid, int number);

@@ -123,8 +123,7 @@ void visits_status(struct json_writer *w, const struct service *service);
 void visits_status_slot(
 	struct json_writer *w, const struct service *service, uint32_t slot);
 void visits_adopt(struct child *child, nsec_t born);
-void visits_ended(struct service *service, struct event *event, bool later,
-	uint64_t serial);
+void visits_ended(struct service *service, struct event *event);
 /* A slot may be free again: accept what waits. */
 void accepting_look(struct accepting *a);
 

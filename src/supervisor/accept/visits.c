@@ -262,16 +262,13 @@ static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 	a->untold[TROUBLE_CRASH] = 0;
 }
 
-void visits_ended(struct service *service, struct event *event, bool later,
-	uint64_t serial)
+void visits_ended(struct service *service, struct event *event)
 {
 	struct accepting *a = service->accepting;
 	const struct ending *ending = &event->ending;
 	uint32_t slot = event->slot;
 	struct visit *v = &a->visits[slot];
 
-	(void)later;
-	(void)serial;
 	tell_end(a, slot, v, ending);
 	if (ending->kind == ENDING_EXIT)
 		a->exits[ending->code & 255]++;

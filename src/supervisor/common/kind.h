@@ -52,10 +52,8 @@ struct worker_kind {
 	void (*stop)(struct service *service, bool at_once);
 	/* A worker of an earlier nclust, started at `born`, was taken over. */
 	void (*adopt)(struct child *child, nsec_t born);
-	/* A worker has ended, and its child is gone.  `later`: processes that
-	 * it left are still alive. */
-	void (*ended)(struct service *service, struct event *event, bool later,
-		uint64_t serial);
+	/* A worker has ended, and its child is gone. */
+	void (*ended)(struct service *service, struct event *event);
 	/* A worker could not be started: `text` says why; `permanent`: none
 	 * can. */
 	void (*explain)(

@@ -988,16 +988,6 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 	h->expect = serial;
 }
 
-char *news_expected(struct supervisor *sup, uint64_t *serial)
-{
-	struct history *h = sup->news.history;
-	char *cause = *h->explain != '\0' ? strdup(h->explain) : NULL;
-
-	*serial = h->expect;
-	news_expect(sup, NULL, 0);
-	return cause;
-}
-
 struct news *news_awaiting(const struct supervisor *sup, uint64_t serial)
 {
 	struct news *n = sup->news.head;

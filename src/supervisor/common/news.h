@@ -81,8 +81,6 @@ bool news_spares(struct child *child);
 /* Before an EXITED report, or a ROLLOUT_FAILED with WHY_BEFORE: set its cause, or NULL, and the serial of the worker
  * whose last output it waits for, or 0. */
 void news_expect(struct supervisor *sup, const char *cause, uint64_t serial);
-/* Take both back, because the report has to wait (reap.h).  Heap. */
-char *news_expected(struct supervisor *sup, uint64_t *serial);
 /* Find the record that waits for the last output of that worker, or NULL;
  * publish it once its output is there. */
 struct news *news_awaiting(const struct supervisor *sup, uint64_t serial);

@@ -74,8 +74,9 @@ struct child {
 	struct trapped trap;
 	struct worker_traffic traffic;
 	struct limited limited;
-	const char *hang;      /* what it does not answer (hang.h), or NULL */
-	struct health *health; /* NULL: it was never asked how it is */
+	struct leftovers *left; /* heap; NULL: its main process lives */
+	const char *hang;       /* what it does not answer (hang.h), or NULL */
+	struct health *health;  /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: not Node's (node.h) */
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };

@@ -9,6 +9,7 @@
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/leftovers.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/drain/host.h"
 #include "supervisor/drain/evidence.h"
@@ -697,11 +698,7 @@ static bool drain_on_stop(struct child *child, int signal)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);
-	/* signal the processes below, too: a master may tell them otherwise,
-	 * and they would first read what has arrived meanwhile */
-	for (size_t i = 1; d != NULL && d->frozen && i < d->process_count; i++)
-		(void)pidfd_signal_main(
-			d->processes[i].pidfd, d->processes[i].pid, signal);
+	/* those below stay frozen until they have heard it of this one */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||
 		pidfd_signal_main(child->pidfd, child->pid, signal) == -1)
 		child_signal(child, signal);
@@ -726,8 +723,10 @@ static void drain_on_dying(struct child *child)
 	if (d == NULL)
 		return;
 	for (size_t i = 1; d->frozen && i < d->process_count; i++)
-		(void)pidfd_signal(d->processes[i].pidfd, SIGKILL);
-	d->frozen = false;
+		if (d->processes[i].parent == child->pid)
+			leftovers_tell_frozen(child, d->processes[i].pid,
+				d->processes[i].pidfd);
+	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);
 	drain_free(d);

@@ -133,8 +133,19 @@ static uint64_t serial_of(struct supervisor *sup, pid_t pid, uint32_t user)
 		: 0;
 }
 
-/* Has a worker that is not taken over left the process?  It is younger, and has
- * that worker's serial, or is in its session while the worker lives. */
+/* Is it that worker's session?  Its number is no other's while anybody is in it. */
+static bool is_session_of(pid_t session, const struct state_birth *birth)
+{
+	struct process_facts leader;
+
+	return session == birth->pid &&
+		(process_look(session, &leader) == -1
+				? is_nobody(errno)
+				: leader.start == birth->start);
+}
+
+/* Has a worker that is not taken over left the process?  It is younger, and is in
+ * its session or has its serial: servers that set their title overwrite that. */
 static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 	pid_t pid, const struct process_facts *facts)
 {
@@ -149,7 +160,8 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 			continue;
 		if (in->lives && pid == birth->pid)
 			return false; /* on the list already */
-		if (in->lives && facts->session == birth->pid)
+		if (is_session_of(facts->session, birth) &&
+			has_a_user(sup, pid, in->entry->user))
 			return true;
 		if (asked != in->entry->user)
 			serial = serial_of(sup, pid, in->entry->user);

@@ -216,7 +216,7 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 		.standby = -1,
 	};
 
-	reap_tell_all(sup);
+	reap_end_all(sup);
 	(void)text_copy(
 		binary.version, sizeof(binary.version), carry_variant.program);
 	(void)text_copy(

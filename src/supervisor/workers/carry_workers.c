@@ -93,6 +93,10 @@ static const struct plain_row child_rows[] = {
 	PLAIN(66, child, limited.refused, UNSIGNED),
 	PLAIN(67, child, limited.refused_at, SIGNED),
 	PLAIN(68, child, listening.awaited, BOOL),
+	PLAIN(69, child, life.handles, BOOL),
+	PLAIN(70, child, life.shell_waits, BOOL),
+	PLAIN(71, child, life.stopped_by, SIGNED),
+	PLAIN(72, child, life.tell_at, SIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

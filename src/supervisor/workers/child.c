@@ -14,10 +14,12 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
+#include "supervisor/common/trouble.h"
 #include "supervisor/sockets/renew.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/workers/leftovers.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
@@ -117,6 +119,7 @@ static void child_release(struct child *c)
 	readiness_close(c);
 	fd_close(&c->pidfd);
 	capture_drop(c);
+	leftovers_free(c);
 	free(c->life.status);
 	free(c->life.cause);
 	free(c->life.last_look);
@@ -488,6 +491,11 @@ void child_signal(struct child *child, int signal)
 
 void child_stop(struct child *child, int signal)
 {
+	if (child->left != NULL) {
+		leftovers_signal(child, signal);
+		return;
+	}
+	leftovers_on_signal(child, signal);
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->stop != NULL && parts[i]->stop(child, signal))
 			return;
@@ -500,6 +508,8 @@ static pid_t group_of(const struct child *child)
 {
 	struct process_facts facts;
 
+	if (child->left != NULL)
+		return 0; /* it was reaped */
 	if (!child->kept.adopted)
 		return child->pid;
 	if (process_look(child->pid, &facts) == -1)
@@ -518,6 +528,8 @@ void child_kill_group(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
 		child->life.killed_by_us = true;
+	if (signal == SIGKILL && child->left != NULL)
+		leftovers_signal(child, signal);
 	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
 			child->service->name, child->slot, (int)child->pid);
@@ -540,31 +552,105 @@ static void describe_end(
 		ending->out_of_memory = c->life.oom == OOM_KILLED;
 }
 
-/* Kill what is left of its group, and reap it. */
-static void bury(struct child *child)
-{
-	struct pidfd_end end;
-
-	(void)child_signal_group(child, SIGKILL);
-	if (!child->kept.adopted)
-		(void)pidfd_reap(child->pidfd, &end);
-}
-
-void child_ended(struct child *child)
+/* Nothing is left of it: forget it, and tell the core. */
+static void finish(struct child *child, const struct ending *ending)
 {
 	struct service *service = child->service;
 	struct event event = {
 		.kind = EVENT_EXITED,
 		.slot = child->slot,
 		.worker = child->worker,
+		.ending = *ending,
 	};
+
+	if (!service->kind->by_connection)
+		news_expect(service->sup, child->life.cause,
+			child->output[0] != -1 && capture_ask_last(child)
+				? child->serial
+				: 0);
+	if (child->left == NULL)
+		pids_remove(&service->sup->pids, child);
+	for (int i = 0; i < 2; i++)
+		if (service->children[child->slot][i] == child)
+			service->children[child->slot][i] = NULL;
+	PARTS(left, child);
+	child_release(child); /* before the core hears: it may spawn */
+	service->kind->ended(service, &event);
+}
+
+void child_over(struct child *child)
+{
+	const struct ending ending = child->left->ending;
+
+	finish(child, &ending);
+}
+
+/* Did it exit with 0 though nobody had asked it to? */
+static bool may_be_daemon(
+	const struct child *child, const struct ending *ending)
+{
+	enum slot_state state = child_view(child).state;
+
+	return ending->kind == ENDING_EXIT && ending->code == 0 &&
+		!child->life.killed_by_us && state != SLOT_DRAINING &&
+		state != SLOT_STOPPING;
+}
+
+static void tell_daemon(struct child *child, unsigned count)
+{
+	struct reaper *reaper = &child->service->sup->reaper;
+	nsec_t now = clock_now();
+
+	trouble_set_cause(child,
+		"the command went to the background (daemonised): turn its "
+		"daemon mode off");
+	if (reaper->daemon_told_at != 0 &&
+		now - reaper->daemon_told_at < SECOND)
+		return;
+	reaper->daemon_told_at = now;
+	news_say_worker(child, LOG_WARN, "daemonised",
+		"the command went to the background (daemonised), or has "
+		"replaced itself; %u leftover process%s ended; turn its "
+		"daemon mode off, and replace it by 'nclust restart'",
+		count, count == 1 ? " is" : "es are");
+}
+
+/* Its main process has ended; others may have not. */
+static void leave(struct child *child, const struct ending *ending)
+{
+	struct pidfd_end end;
+	bool daemon = may_be_daemon(child, ending);
+	unsigned count;
+
+	/* until then older kernels keep it under its filter (all_over) */
+	(void)pidfd_reap(child->pidfd, &end);
+	if (reap_is_over(child) || leftovers_begin(child, ending) == -1) {
+		finish(child, ending);
+		return;
+	}
+	pids_remove(&child->service->sup->pids, child);
+	count = reap_count_left(child);
+	if (count == 0) {
+		finish(child, ending);
+		return;
+	}
+	if (daemon)
+		tell_daemon(child, count);
+	child_tell(child, EVENT_LEFTOVERS, WHY_ITSELF);
+}
+
+void child_ended(struct child *child)
+{
+	struct service *service = child->service;
+	struct ending ending;
 	struct pidfd_end end = {0};
-	uint64_t serial = child->serial;
-	bool is_left;
-	int ended = child->kept.adopted
+	int ended;
+
+	if (child->left != NULL)
+		return;
+	ended = child->kept.adopted
 		? pidfd_look(child->pidfd, child->pid, child->kept.start, &end)
 		: pidfd_peek(child->pidfd, &end);
-
 	if (ended == 0)
 		return;
 	if (ended == -1 && !child->kept.adopted) {
@@ -574,33 +660,20 @@ void child_ended(struct child *child)
 	}
 	child->life.sigkilled = ended == -1 ||
 		end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
+	leftovers_on_end(child, &end);
 	readiness_drain(child); /* what it said before it died counts */
 	PARTS(dying, child);
-	describe_end(child, &end, &event.ending);
+	describe_end(child, &end, &ending);
 	if (ended == -1 && child->kept.adopted)
-		event.ending = (struct ending){.kind = ENDING_UNKNOWN};
-	/* What a daemon has left is to be seen before it is killed.  Any other is
-	 * reaped first: until then older kernels keep it under its filter
-	 * (intercept_on_all_over()). */
-	if (!reap_may_be_daemon(child, &event.ending)) {
-		bury(child);
-		is_left = reap_is_left(child, &event.ending);
-	} else {
-		is_left = reap_is_left(child, &event.ending);
-		bury(child);
+		ending = (struct ending){.kind = ENDING_UNKNOWN};
+	if (!child->kept.adopted && !service->kind->by_connection) {
+		leave(child, &ending);
+		return;
 	}
-	if (!service->kind->by_connection)
-		news_expect(service->sup, child->life.cause,
-			child->output[0] != -1 && capture_ask_last(child)
-				? serial
-				: 0);
-	pids_remove(&service->sup->pids, child);
-	for (int i = 0; i < 2; i++)
-		if (service->children[child->slot][i] == child)
-			service->children[child->slot][i] = NULL;
-	PARTS(left, child);
-	child_release(child); /* before the core hears: it may spawn */
-	service->kind->ended(service, &event, is_left, serial);
+	(void)child_signal_group(child, SIGKILL);
+	if (!child->kept.adopted)
+		(void)pidfd_reap(child->pidfd, &end);
+	finish(child, &ending);
 }
 
 void children_free(struct supervisor *sup)

@@ -48,8 +48,10 @@ void child_kill_group(struct child *child, int signal); /* its group */
  * or a log line.  -1 and errno. */
 int child_signal_group(const struct child *child, int signal);
 
-/* The worker has ended: end its group, reap it, tell the core. */
+/* Its main process has ended: reap it, and see what it has left. */
 void child_ended(struct child *child);
+/* Nothing is left of it either: tell the core. */
+void child_over(struct child *child);
 
 /* For an upgrade (carried.h): make an empty child; once it is filled, put it
  * into its slot (-1: there is none); watch it again. */

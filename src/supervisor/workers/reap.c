@@ -13,6 +13,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
+#include "supervisor/workers/leftovers.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/registry.h"
@@ -48,26 +49,8 @@
 #define LOOK_A_TURN (10 * MSEC) /* the loop goes on after that */
 #define LOOK_AGAIN (4 * MSEC)
 #define LOOK_SHARE 20
-/* A slot stays empty no longer than this, even if processes of its last worker
- * are left. */
-#define LEFT_PATIENCE (5 * SECOND)
-
-/* A death that the core does not know of yet: the slot stays empty until
- * nothing is left of the worker. */
-struct remains {
-	struct remains *next;
-	struct service *service;
-	struct event event;
-	uint64_t serial;
-	nsec_t since;
-	unsigned found; /* of its processes, at the last look; at first 1 */
-	char *cause;    /* heap: of its report, or NULL */
-	uint64_t
-		expect; /* its serial, if its last output was asked for; or 0 */
-	bool answered;  /* … and has come: */
-	bool address_in_use;
-	char *last; /* heap */
-};
+/* ... and a while after its end, while nothing happens. */
+#define LOOK_REST (200 * MSEC)
 
 /* ---- exited processes ---- */
 
@@ -148,9 +131,32 @@ static void drop_list(pid_t *list)
 		(void)munmap(list, LIST_SIZE);
 }
 
+/* leftovers = keep: is it in a session of its own, and perhaps of a cluster that
+ * keeps those? */
+static bool is_kept(const struct supervisor *sup, pid_t pid)
+{
+	struct environ_look look untouched;
+	struct process_facts facts;
+	const struct service *service;
+	bool any = false;
+
+	for (size_t i = 0; i < sup->service_count && !any; i++)
+		any = cluster_settings(sup->services[i]->core)->leftovers ==
+			LEFTOVERS_KEEP;
+	if (!any || process_look(pid, &facts) == -1 || facts.state == 'Z' ||
+		child_by_pid(sup, facts.session) != NULL ||
+		leftovers_of_session(sup, facts.session) != NULL)
+		return false;
+	if (environment_look(&look, pid, "NCLUST_CLUSTER") == -1)
+		return errno == ENOENT;
+	service = service_named(sup, look.value);
+	return service != NULL &&
+		cluster_settings(service->core)->leftovers == LEFTOVERS_KEEP;
+}
+
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
-	return !is_known(sup, pid) && !is_first(sup, pid);
+	return !is_known(sup, pid) && !is_first(sup, pid) && !is_kept(sup, pid);
 }
 
 /*
@@ -224,15 +230,6 @@ size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most)
 			to[found++] = list[i];
 	drop_list(list);
 	return found;
-}
-
-static struct remains *remains_of(const struct supervisor *sup, uint64_t serial)
-{
-	struct remains *r = sup->reaper.remains;
-
-	while (r != NULL && r->serial != serial)
-		r = r->next;
-	return r;
 }
 
 /*
@@ -317,8 +314,8 @@ static bool is_left_nameless(
 
 /* Anybody may name a living worker: what that one has left is younger than it, and
  * has no sockets of a cluster all of whose workers are younger still. */
-static bool is_others(struct supervisor *sup, const struct child *owner,
-	pid_t pid, uint64_t serial, int *from)
+static bool is_others(
+	struct supervisor *sup, const struct child *owner, pid_t pid, int *from)
 {
 	struct process_facts facts;
 	struct process_facts its = {.start = 0};
@@ -330,69 +327,70 @@ static bool is_others(struct supervisor *sup, const struct child *owner,
 		return true;
 	if (facts.start < its.start)
 		return false;
-	if (serial != 0)
-		return true;
 	*from = at;
 	return !is_left_nameless(sup, pid, facts.start, from);
 }
 
-/* End a process if a dead worker, of that serial (0: any), has left it.  One
- * whose worker cannot be read is left to a later look. */
-static bool end_stray(struct supervisor *sup, struct strays *s, uint64_t serial)
+/* The worker that has left it; NULL: errno is ENOENT if it has no name of one, else
+ * it cannot be read now. */
+static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 {
 	struct environ_look look untouched;
+	struct process_facts facts;
+	struct child *owner = NULL;
+
+	if (process_look(pid, &facts) == 0)
+		owner = leftovers_of_session(sup, facts.session);
+	if (owner != NULL ||
+		environment_look(&look, pid, "NCLUST_WORKER") == -1)
+		return owner;
+	errno = 0;
+	return child_by_serial(sup, strtoull(look.value, NULL, 16));
+}
+
+/* End a process if a dead worker has left it.  One whose worker cannot be read is
+ * left to a later look. */
+static void look_at_stray(struct supervisor *sup, struct strays *s)
+{
 	pid_t pid = s->list[s->at];
 	int from = s->from;
-	const struct child *owner;
 	scoped_fd fd = is_stray(sup, pid) ? pidfd_of(pid) : -1;
 	struct pidfd_end end;
-	struct remains *r;
-	uint64_t whose;
+	struct child *owner;
+	int ended;
 
 	s->from = 0;
 	/* the number may be another process's since the list was read */
-	if (fd == -1 || pidfd_peek(fd, &end) != 0)
-		return false;
+	ended = fd != -1 ? pidfd_peek(fd, &end) : -1;
+	s->ended |= ended == 1;
+	if (ended != 0)
+		return;
 	s->alive = true;
-	if (environment_look(&look, pid, "NCLUST_WORKER") == -1) {
-		if (errno != ENOENT)
-			return false;
-		if (is_others(sup, NULL, pid, serial, &from)) {
-			s->from = from;
-			return false;
-		}
-		(void)pidfd_signal(fd, SIGKILL);
-		return true;
+	owner = owner_of_stray(sup, pid);
+	if (owner != NULL && owner->left != NULL) {
+		leftovers_found(owner, pid, fd);
+		return;
 	}
-	whose = strtoull(look.value, NULL, 16);
-	owner = child_by_serial(sup, whose);
-	if (whose != serial && owner != NULL &&
-		is_others(sup, owner, pid, serial, &from)) {
+	if (owner == NULL && errno != 0 && errno != ENOENT)
+		return;
+	if ((owner != NULL || errno == ENOENT) &&
+		is_others(sup, owner, pid, &from)) {
 		s->from = from;
-		return false;
+		return;
 	}
-	r = remains_of(sup, whose);
-	if (r != NULL)
-		r->found++;
 	(void)pidfd_signal(fd, SIGKILL);
-	return serial == 0 || whose == serial;
-}
-
-static void begin_look(struct strays *s)
-{
-	*s = (struct strays){0};
-	s->list = list_children(&s->count);
+	s->killed = true;
 }
 
 /* A dead worker may have left very many processes: look at those that a turn
  * has the time for.  True: that was the last one. */
-static bool look_on(struct supervisor *sup, struct strays *s, uint64_t serial)
+static bool look_on(struct supervisor *sup, struct strays *s)
 {
 	nsec_t begun = clock_now();
 	nsec_t now = begun;
 
 	while (s->at < s->count && now - begun < LOOK_A_TURN) {
-		s->found += end_stray(sup, s, serial);
+		look_at_stray(sup, s);
 		s->at += s->from == 0;
 		now = clock_now();
 	}
@@ -400,8 +398,10 @@ static bool look_on(struct supervisor *sup, struct strays *s, uint64_t serial)
 	return s->at == s->count;
 }
 
-static void end_look(struct supervisor *sup, struct strays *s)
+static void end_look(struct supervisor *sup)
 {
+	struct strays *s = &sup->reaper.strays;
+
 	drop_list(s->list);
 	s->list = NULL;
 	sup->reaper.last_sweep = clock_now();
@@ -410,13 +410,16 @@ static void end_look(struct supervisor *sup, struct strays *s)
 }
 
 /* Begin to look for what any dead worker has left; on_look() goes on. */
-static void begin_looks(struct supervisor *sup)
+static void begin_look(struct supervisor *sup)
 {
-	if (sup->reaper.strays.list != NULL)
+	struct strays *s = &sup->reaper.strays;
+
+	if (s->list != NULL)
 		return;
-	for (struct remains *r = sup->reaper.remains; r != NULL; r = r->next)
-		r->found = 0;
-	begin_look(&sup->reaper.strays);
+	*s = (struct strays){0};
+	for (struct child *c = sup->reaper.left; c != NULL; c = c->left->next)
+		c->left->found = 0;
+	s->list = list_children(&s->count);
 }
 
 static void arm_sweep(struct supervisor *sup, nsec_t wait)
@@ -461,9 +464,19 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 		arm_sweep(sup, SWEEP_INTERVAL);
 	if (sup->reaper.sweep_due) {
 		sup->reaper.sweep_due = false;
-		begin_looks(sup);
+		begin_look(sup);
 		timer_arm(sup->loop, &sup->reaper.look, 0);
 	}
+}
+
+/* Processes of dead workers may have ended: look for the others. */
+void reap_look_soon(struct supervisor *sup)
+{
+	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
+
+	sup->reaper.pause = LOOK_AGAIN;
+	timer_arm_within(sup->loop, &sup->reaper.look,
+		wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
 }
 
 void reap_on_sigchld(struct supervisor *sup, pid_t pid)
@@ -472,6 +485,8 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 		arm_sweep(sup, SWEEP_INTERVAL);
 		return;
 	}
+	if (sup->reaper.left != NULL)
+		reap_look_soon(sup);
 	if (reap_some(sup)) {
 		ev_timer_stop(sup->loop, &sup->reaper.sweep);
 		arm_sweep(sup, 0);
@@ -480,50 +495,12 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 	}
 }
 
-/* Was the worker asked to stop? */
-static bool is_asked(const struct child *child)
-{
-	enum slot_state state = child_view(child).state;
-
-	return state == SLOT_DRAINING || state == SLOT_STOPPING;
-}
-
-bool reap_may_be_daemon(const struct child *child, const struct ending *ending)
-{
-	return ending->kind == ENDING_EXIT && ending->code == 0 &&
-		!child->life.killed_by_us && !is_asked(child);
-}
-
-static void tell_daemon(struct child *child, unsigned left)
-{
-	struct supervisor *sup = child->service->sup;
-	nsec_t now = clock_now();
-
-	trouble_set_cause(child,
-		"the command went to the background (daemonised): turn its "
-		"daemon mode off");
-	if (sup->reaper.daemon_told_at != 0 &&
-		now - sup->reaper.daemon_told_at < SWEEP_INTERVAL)
-		return;
-	sup->reaper.daemon_told_at = now;
-	news_say_worker(child, LOG_WARN, "daemonised",
-		"the command went to the background "
-		"(daemonised); %u leftover process%s ended; turn its daemon "
-		"mode off",
-		left, left == 1 ? " was" : "es were");
-}
-
-static bool may_look(const struct supervisor *sup)
-{
-	return clock_now() - sup->reaper.last_sweep >=
-		sup->reaper.look_took * LOOK_SHARE;
-}
-
 /* A look takes longer the more children we have: 1.7 ms for 5,000.  Those of its
  * group may be about to end and still have what a successor needs. */
 static bool is_all_over(const struct child *child)
 {
-	if (child_signal_group(child, 0) == 0 || errno != ESRCH)
+	if (pidfd_signal_group(child->pidfd, child->pid, 0) == 0 ||
+		errno != ESRCH)
 		return false;
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->all_over != NULL && parts[i]->all_over(child))
@@ -531,44 +508,34 @@ static bool is_all_over(const struct child *child)
 	return false;
 }
 
-bool reap_is_left(struct child *child, const struct ending *ending)
+bool reap_is_over(struct child *child)
 {
-	struct service *service = child->service;
-	struct supervisor *sup = service->sup;
-	bool daemon = reap_may_be_daemon(child, ending);
+	struct supervisor *sup = child->service->sup;
 	bool over = !sup->reaper.strays_live && is_all_over(child);
-	struct strays s;
-	bool whole;
 
 	sup->reaper.sweep_due |= !over;
 	arm_sweep(sup, SWEEP_INTERVAL);
-	if (sup->instance.stopping || service->kind->by_connection || over)
-		return false;
-	/* while no start has succeeded, find the reason for each try */
-	if (!may_look(sup) &&
-		(!daemon || cluster_ever_ready(service->core) ||
-			cluster_settings(service->core)->restart !=
-				RESTART_ALWAYS))
-		return true;
-	begin_look(&s);
-	whole = look_on(sup, &s, child->serial);
-	end_look(sup, &s);
-	if (s.found > 0 && daemon)
-		tell_daemon(child, s.found);
-	return s.found > 0 || !whole;
+	return over;
 }
 
-/* ---- deaths that are reported to the core later ---- */
-
-static void remains_free(struct remains *r)
+unsigned reap_count_left(struct child *child)
 {
-	free(r->cause);
-	free(r->last);
-	free(r);
+	struct supervisor *sup = child->service->sup;
+	struct strays *s = &sup->reaper.strays;
+	nsec_t since = clock_now() - sup->reaper.last_sweep;
+
+	reap_look_soon(sup);
+	if (s->list != NULL || since < sup->reaper.look_took * LOOK_SHARE)
+		return 1;
+	begin_look(sup);
+	if (!look_on(sup, s))
+		return 1;
+	end_look(sup);
+	return child->left->found + s->ended;
 }
 
 /* Complete the report that waits for this output. */
-static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
+void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use)
 {
 	struct news *n = news_awaiting(sup, serial);
@@ -586,105 +553,52 @@ static void tell_last(struct supervisor *sup, uint64_t serial, const char *text,
 	news_answered(sup, n);
 }
 
-/* Give the core the deaths of workers of which nothing is left; or all. */
-/* Within a look nobody knows what it will find. */
-static void tell_deaths(struct supervisor *sup, bool all)
+/* Those of which the look has found nothing are over. */
+static void end_workers(struct supervisor *sup)
 {
-	struct remains **at = &sup->reaper.remains;
-	bool looks = sup->reaper.strays.list != NULL;
-	nsec_t now = clock_now();
+	struct child *c = sup->reaper.left;
 
-	while (*at != NULL) {
-		struct remains *r = *at;
-
-		if (!all && (r->found > 0 || looks) &&
-			now - r->since < LEFT_PATIENCE) {
-			at = &r->next;
-			continue;
+	while (c != NULL)
+		if (c->left->found > 0) {
+			c = c->left->next;
+		} else {
+			child_over(c);
+			c = sup->reaper.left;
 		}
-		*at = r->next;
-		news_expect(sup, r->cause, r->expect);
-		service_tell(r->service, &r->event);
-		if (r->answered)
-			tell_last(sup, r->expect,
-				r->last != NULL ? r->last : "",
-				r->address_in_use);
-		remains_free(r);
-	}
-}
-
-void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
-	bool address_in_use)
-{
-	struct remains *r = remains_of(sup, serial);
-
-	if (r == NULL) {
-		tell_last(sup, serial, text, address_in_use);
-		return;
-	}
-	free(r->last);
-	r->last = strdup(text);
-	r->answered = true;
-	r->address_in_use = address_in_use;
-}
-
-/* One look serves all workers that have died since the last one. */
-static void arm_look(struct supervisor *sup)
-{
-	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
-
-	if (sup->reaper.remains != NULL && !ev_is_active(&sup->reaper.look))
-		timer_arm(sup->loop, &sup->reaper.look,
-			wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	struct strays *s = &sup->reaper.strays;
+	nsec_t pause = sup->reaper.pause;
 
 	(void)revents;
-	if (!sup->instance.stopping)
-		begin_looks(sup);
-	if (s->list != NULL && look_on(sup, s, 0)) {
-		if (s->found > 0)
-			arm_sweep(sup, SWEEP_INTERVAL);
-		end_look(sup, s);
-	}
-	if (s->list != NULL)
-		timer_arm(loop, timer, 0);
-	tell_deaths(sup, sup->instance.stopping);
-	arm_look(sup);
-}
-
-void reap_tell_later(
-	struct service *service, struct event *event, uint64_t serial)
-{
-	struct supervisor *sup = service->sup;
-	struct remains **end = &sup->reaper.remains;
-	struct remains *r = malloc(sizeof(*r));
-
-	if (r == NULL) {
-		service_tell(service, event);
+	begin_look(sup);
+	if (s->list == NULL || !look_on(sup, s)) {
+		timer_arm(loop, timer, s->list == NULL ? LOOK_REST : 0);
 		return;
 	}
-	*r = (struct remains){
-		.service = service,
-		.event = *event,
-		.serial = serial,
-		.since = clock_now(),
-		.found = 1,
-	};
-	r->cause = news_expected(sup, &r->expect);
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = r;
-	arm_look(sup);
+	end_look(sup);
+	if (s->killed || s->ended)
+		arm_sweep(sup, SWEEP_INTERVAL);
+	if (s->ended) { /* what it has left is our child only now */
+		(void)reap_some(sup);
+		reap_look_soon(sup);
+		return;
+	}
+	end_workers(sup);
+	if (sup->reaper.left == NULL)
+		return;
+	sup->reaper.pause = 2 * pause < LOOK_REST ? 2 * pause : LOOK_REST;
+	pause += sup->reaper.look_took * LOOK_SHARE;
+	timer_arm_within(loop, timer, pause);
 }
 
-void reap_tell_all(struct supervisor *sup)
+void reap_end_all(struct supervisor *sup)
 {
-	tell_deaths(sup, true);
+	while (sup->reaper.left != NULL)
+		child_over(sup->reaper.left);
 	ev_timer_stop(sup->loop, &sup->reaper.look);
 }
 
@@ -731,6 +645,7 @@ int reap_init(struct supervisor *sup, struct error *err)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look, sup);
+	leftovers_init(sup);
 	/* to find the file takes longer than a birth */
 	sup->reaper.oom_kills = OOM_UNREAD;
 	arm_sweep(sup, BEGUN);
@@ -741,20 +656,17 @@ void reap_resume(struct supervisor *sup)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
 	timer_init(&sup->reaper.look, on_look, sup);
+	leftovers_init(sup);
 	sup->reaper.sweep_due = true;
 	arm_sweep(sup, 0);
+	timer_arm(sup->loop, &sup->reaper.half_time, 0);
 }
 
 void reap_fini(struct supervisor *sup)
 {
 	ev_timer_stop(sup->loop, &sup->reaper.sweep);
 	ev_timer_stop(sup->loop, &sup->reaper.look);
-	while (sup->reaper.remains != NULL) {
-		struct remains *r = sup->reaper.remains;
-
-		sup->reaper.remains = r->next;
-		remains_free(r);
-	}
+	leftovers_fini(sup);
 	drop_list(sup->reaper.strays.list);
 	fd_close(&sup->reaper.oom_fd);
 	free(sup->reaper.first_children);

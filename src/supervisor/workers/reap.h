@@ -18,21 +18,20 @@ void reap_fini(struct supervisor *sup);
 /* SIGCHLD came from `pid`; those of other children may have been merged into
  * it. */
 void reap_on_sigchld(struct supervisor *sup, pid_t pid);
-/* Exit 0 without being asked: a daemon that went to the background? */
-bool reap_may_be_daemon(const struct child *child, const struct ending *ending);
-/* A worker has ended: end the processes that it has left, such as a daemon.
- * True: there are some, or there may be. */
-bool reap_is_left(struct child *child, const struct ending *ending);
-/* Give the core this event when all processes of that worker are gone; until
- * then its slot gets no successor. */
-void reap_tell_later(
-	struct service *service, struct event *event, uint64_t serial);
+/* The main process of the worker was reaped: is nothing left of it?  In doubt, no:
+ * then leftovers.h. */
+bool reap_is_over(struct child *child);
+/* Look for what it has left: how many processes; 1: at least that, it takes a while.
+ * child_over() follows when a later look finds none. */
+unsigned reap_count_left(struct child *child);
+/* Look again, but let looks take little of the time. */
+void reap_look_soon(struct supervisor *sup);
 /* The logger has sent the last output of that worker: add it to the report of
  * its end. */
 void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use);
-/* Give the core all events that wait, now. */
-void reap_tell_all(struct supervisor *sup);
+/* End the workers whose main process has ended, though others may live. */
+void reap_end_all(struct supervisor *sup);
 /* Signal every child that is neither worker nor role; returns their number.  0: they
  * have left no other. */
 unsigned reap_signal_strays(struct supervisor *sup, int signal);

@@ -2,7 +2,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/kind.h"
-#include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
 
 /* The kind of most clusters: the core fills the slots, and tells what is in
@@ -41,15 +40,6 @@ static void slots_scale(struct service *service, const struct scale_step *to)
 	service_change(service, &event);
 }
 
-static void slots_ended(struct service *service, struct event *event,
-	bool later, uint64_t serial)
-{
-	if (later)
-		reap_tell_later(service, event, serial);
-	else
-		service_tell(service, event);
-}
-
 static void slots_explain(
 	struct service *service, const char *text, bool permanent)
 {
@@ -63,7 +53,7 @@ const struct worker_kind slots_kind = {
 	.view_slot = slots_view,
 	.next_in_turn = slots_next,
 	.scale = slots_scale,
-	.ended = slots_ended,
+	.ended = service_tell,
 	.explain = slots_explain,
 };
 

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/nsec.h"
 #include "config/config.h"
+#include "core/event.h"
 #include "os/eventset.h"
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
@@ -26,16 +27,16 @@ struct child;
 struct last_look;
 struct ports;
 struct post;
-struct remains;
 
 /* A look at our children for what dead workers have left (reap.c). */
 struct strays {
 	pid_t *list; /* NULL: no look is under way */
 	size_t count;
-	size_t at;      /* the next one … */
-	int from;       /* … and of its descriptors */
-	unsigned found; /* that were left */
-	bool alive;     /* any was, also another's */
+	size_t at;   /* the next one … */
+	int from;    /* … and of its descriptors */
+	bool alive;  /* any is, also another's */
+	bool ended;  /* any has, and is not reaped */
+	bool killed; /* any was, here */
 	nsec_t took;
 };
 
@@ -44,9 +45,11 @@ struct reaper {
 	ev_timer sweep; /* orphans and strays */
 	bool sweep_due;
 	nsec_t last_sweep;
-	struct remains *remains; /* dead workers, of which something may live */
-	ev_timer look;           /* when to look for it again */
+	struct child *left; /* those whose main process has ended */
+	ev_timer look;      /* when to look again for what they have left */
+	nsec_t pause;       /* that long after the last look */
 	nsec_t look_took;
+	ev_timer half_time;   /* of a shell's stop-timeout (leftovers.c) */
 	struct strays strays; /* the look at all of them */
 	bool strays_live;     /* the last one has seen some */
 	nsec_t daemon_told_at;
@@ -154,8 +157,22 @@ struct worker_life {
 		OOM_UNKNOWN,
 		OOM_KILLED,
 		OOM_NOT_KILLED
-	} oom;       /* in its cgroup */
-	bool paused; /* nclust sent SIGSTOP (job control) */
+	} oom;            /* in its cgroup */
+	bool paused;      /* nclust sent SIGSTOP (job control) */
+	bool handles;     /* it has a handler for its stop signal */
+	bool shell_waits; /* it may wait for its child before it ends */
+	int stopped_by;   /* the last stop signal that it got; or 0 */
+	nsec_t tell_at;   /* its leftovers are told then; 0: at once … */
+	pid_t *told;      /* … and these were: heap, or NULL */
+	unsigned told_count;
+};
+
+/* Of a worker whose main process has ended (leftovers.h). */
+struct leftovers {
+	struct child *next; /* in reaper.left */
+	struct ending ending;
+	int signal;     /* they are to have; or 0 */
+	unsigned found; /* by the last look, which may go on */
 };
 
 /* What the workers in a slot have written last (slotlog.h). */

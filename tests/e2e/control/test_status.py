@@ -198,8 +198,8 @@ def test_memory_and_cpu_are_those_of_all_processes_of_a_worker_as_they_are_now()
         {fixture("eat-memory")} 64 --after {path("go")} &
         (until [ -e {path("go")} ]; do :; done; sleep 1000 & wait) &
         exec {HEAR} --notify""")
-    worker = it.worker()
-    assert worker.processes == 3 and worker.memory_bytes < 32 << 20
+    wait(lambda: it.worker().processes == 3)
+    assert it.worker().memory_bytes < 32 << 20
     wait(lambda: it.worker().cpu_seconds > 0.05 and it.worker().cpu_percent > 0)
     write("go", "")
     wait(lambda: it.worker().memory_bytes > 64 << 20)

@@ -226,6 +226,7 @@ while True:
 def test_other_programs_have_spares_too(options, command):
     it = wait_spares(start(f"-n 1 --spare 1 {options}", *command), 1, 1)
     old, new = serving(it), spare(it)
+    wait_listened()
     assert get().pid == old
     it.call("upgrade")
     end(old)

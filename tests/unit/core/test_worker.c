@@ -56,16 +56,16 @@ static void be(enum worker_state state)
  * all else is a surprise. */
 static const char names[] = "NAUSRLDTKP";
 static const char *const next[WORKER_STATES] = {
-	[WORKER_NONE] = "......................",
-	[WORKER_ASKED] = "SN...........UU.......",
-	[WORKER_UNWANTED] = "TN...........UU.......",
-	[WORKER_STARTING] = "..RSSRSSSSTD.TKS.NPPS.",
-	[WORKER_READY] = "...RRRLRRRTD.TK..NR.R.",
-	[WORKER_LEAVING] = "...LLLLLLLTD.TK..NL.L.",
-	[WORKER_DRAINING] = "...DDDDDDDD.TDKT.ND.D.",
-	[WORKER_STOPPING] = "...TTTTTTTT.TTKTKNT.T.",
-	[WORKER_KILLED] = "...KKKKKKKK.KKKN.NK.K.",
-	[WORKER_SPARE] = "...PPPPPPPPD.TK..NP.PS",
+	[WORKER_NONE] = ".......................",
+	[WORKER_ASKED] = "SN...........UU........",
+	[WORKER_UNWANTED] = "TN...........UU........",
+	[WORKER_STARTING] = "..RSSRSSSSTD.TKS.TNPPS.",
+	[WORKER_READY] = "...RRRLRRRTD.TK..TNR.R.",
+	[WORKER_LEAVING] = "...LLLLLLLTD.TK..TNL.L.",
+	[WORKER_DRAINING] = "...DDDDDDDD.TDKT.TND.D.",
+	[WORKER_STOPPING] = "...TTTTTTTT.TTKTKTNT.T.",
+	[WORKER_KILLED] = "...KKKKKKKK.KKKN.KNK.K.",
+	[WORKER_SPARE] = "...PPPPPPPPD.TK..TNP.PS",
 };
 
 FIXTURE(set_up, NULL)

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/leftovers.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+#include "os/pidfd.h"
+#include "os/process.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Processes below a shell that are looked at. */
+#define TREE 64
+
+/* ---- who has had the signal ---- */
+
+static bool was_told(const struct worker_life *life, pid_t pid)
+{
+	for (unsigned i = 0; i < life->told_count; i++)
+		if (life->told[i] == pid)
+			return true;
+	return false;
+}
+
+/* Without memory it may be told a second time. */
+static void note_told(struct worker_life *life, pid_t pid)
+{
+	pid_t *told = realloc(
+		life->told, (life->told_count + 1) * sizeof(*life->told));
+
+	if (told == NULL)
+		return;
+	life->told = told;
+	told[life->told_count++] = pid;
+}
+
+/* ---- a shell that waits for its child ---- */
+
+static bool is_shell(pid_t pid)
+{
+	static const char *const shells[] = {"sh", "dash", "bash", "ash",
+		"busybox", "ksh", "ksh93", "mksh", "zsh", "yash"};
+	char link[32];
+	char path[256];
+	const char *name;
+	ssize_t len;
+
+	(void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
+	len = readlink(link, path, sizeof(path) - 1);
+	if (len == -1)
+		return false;
+	path[len] = '\0';
+	name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+	for (size_t i = 0; i < COUNT_OF(shells); i++)
+		if (strcmp(name, shells[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool has_handler(pid_t pid, int signal)
+{
+	uint64_t caught;
+
+	return process_status(pid, "SigCgt:", 16, &caught) == 0 &&
+		(caught >> (signal - 1) & 1) != 0;
+}
+
+void leftovers_on_signal(struct child *child, int signal)
+{
+	struct worker_life *life = &child->life;
+	struct reaper *reaper = &child->service->sup->reaper;
+	nsec_t now = clock_now();
+	nsec_t due;
+
+	if (child->service->kind->by_connection)
+		return;
+	due = child_view(child).due;
+	life->stopped_by = signal;
+	life->tell_at =
+		due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
+	life->handles = has_handler(child->pid, signal);
+	life->shell_waits = life->handles && is_shell(child->pid);
+	if (life->shell_waits)
+		timer_arm_within(child->service->sup->loop, &reaper->half_time,
+			life->tell_at - now);
+}
+
+/* One that waits for the signal by sigwait(3) has no handler, but ends otherwise. */
+void leftovers_on_end(struct child *child, const struct pidfd_end *end)
+{
+	struct worker_life *life = &child->life;
+
+	if (!life->handles && end->signalled && end->code == life->stopped_by)
+		life->tell_at = 0;
+}
+
+/* A shell with a trap runs it only when its child has ended. */
+static void tell_below(struct child *child)
+{
+	pid_t tree[TREE];
+	size_t count = process_tree(child->pid, tree, TREE);
+	struct process_facts facts;
+	char name[16];
+	unsigned told = 0;
+
+	for (size_t i = 1; i < count; i++) {
+		scoped_fd fd = pidfd_of(tree[i]);
+
+		if (fd != -1 && process_look(tree[i], &facts) == 0 &&
+			facts.parent == child->pid && facts.state != 'Z' &&
+			pidfd_signal(fd, child->life.stopped_by) == 0)
+			told++;
+	}
+	if (told > 0)
+		log_note("%s.%u: the shell (process %d) has not ended by %s: "
+			 "the process%s below it get%s the signal now, at half "
+			 "of the time; 'exec' before the last command of the "
+			 "script avoids that",
+			child->service->name, child->slot, (int)child->pid,
+			text_signal_name(name, child->life.stopped_by),
+			told == 1 ? "" : "es", told == 1 ? "s" : "");
+}
+
+static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct supervisor *sup = timer->data;
+	struct child_walk walk = children_of_all(sup);
+	nsec_t now = clock_now();
+	struct child *c;
+
+	(void)revents;
+	while ((c = child_next(&walk)) != NULL) {
+		if (!c->life.shell_waits || c->left != NULL)
+			continue;
+		if (c->life.tell_at > now) {
+			timer_arm_within(loop, timer, c->life.tell_at - now);
+			continue;
+		}
+		c->life.shell_waits = false;
+		tell_below(c);
+	}
+}
+
+/* ---- after the end of the main process ---- */
+
+/* A trace of where it hangs is wanted of the main process alone. */
+static int signal_for(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+	int signal = child->life.stopped_by;
+
+	if (signal == 0 || signal == child->service->life.stop_signal)
+		return signal;
+	for (unsigned i = 0; s != NULL && i < s->stop_count; i++)
+		if (s->stop[i].signal == signal)
+			return signal;
+	return s != NULL ? s->stop[0].signal : SIGTERM;
+}
+
+int leftovers_begin(struct child *child, const struct ending *ending)
+{
+	struct reaper *reaper = &child->service->sup->reaper;
+	struct leftovers *left = calloc(1, sizeof(*left));
+
+	if (left == NULL)
+		return -1;
+	left->ending = *ending;
+	left->signal = signal_for(child);
+	left->found = 1; /* until a whole look has found none */
+	left->next = reaper->left;
+	reaper->left = child;
+	child->left = left;
+	return 0;
+}
+
+struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
+{
+	struct child *c = sup->reaper.left;
+
+	while (c != NULL && c->pid != session)
+		c = c->left->next;
+	/* its number is another worker's by now */
+	return c != NULL && child_by_pid(sup, session) == NULL ? c : NULL;
+}
+
+static void tell(struct child *child, pid_t pid, int pidfd, int signal)
+{
+	struct worker_life *life = &child->life;
+
+	if (signal != 0 && clock_now() >= life->tell_at &&
+		!was_told(life, pid) && pidfd_signal(pidfd, signal) == 0)
+		note_told(life, pid);
+}
+
+void leftovers_tell_frozen(struct child *child, pid_t pid, int pidfd)
+{
+	tell(child, pid, pidfd, signal_for(child));
+}
+
+void leftovers_found(struct child *child, pid_t pid, int pidfd)
+{
+	struct leftovers *left = child->left;
+
+	left->found++;
+	if (left->signal == SIGKILL)
+		(void)pidfd_signal(pidfd, SIGKILL);
+	else
+		tell(child, pid, pidfd, left->signal);
+}
+
+void leftovers_signal(struct child *child, int signal)
+{
+	struct leftovers *left = child->left;
+
+	left->signal = signal;
+	child->life.told_count = 0;
+	child->life.tell_at = 0;
+	reap_look_soon(child->service->sup);
+}
+
+void leftovers_free(struct child *child)
+{
+	struct child **at = &child->service->sup->reaper.left;
+
+	free(child->life.told);
+	child->life.told = NULL;
+	if (child->left == NULL)
+		return;
+	while (*at != child)
+		at = &(*at)->left->next;
+	*at = child->left->next;
+	free(child->left);
+	child->left = NULL;
+}
+
+void leftovers_init(struct supervisor *sup)
+{
+	timer_init(&sup->reaper.half_time, on_half_time, sup);
+}
+
+void leftovers_fini(struct supervisor *sup)
+{
+	ev_timer_stop(sup->loop, &sup->reaper.half_time);
+}

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""The stop signal below a shell, npm or a pool: who gets it, and how often."""
+import re
+
+from harness import *
+
+# The server, which goes on after each signal but USR1: it is at work.
+SERVER = HEAR, "--notify", "--to", "heard", "--end-on", "USR1"
+
+# Of each: what runs it, and whether its processes are told only at half of the time.
+WRAPPERS = {
+    "a shell without exec": ('"$@"; true', False),
+    "two of them": ('sh -c \'"$@"; true\' - "$@"; true', False),
+    "one that sends it on and ends": ("trap 'kill $!; exit' TERM; \"$@\" & wait", False),
+    "one that sends it on and waits": ("trap 'kill $!' TERM; \"$@\" & wait; wait $!; wait $!", False),
+    "one that does not send it on": ("trap 'exit 0' TERM; \"$@\" & wait", True),
+    "one with a trap, in the foreground": ("trap 'exit 0' TERM; \"$@\"; true", True),
+}
+
+# A job runner: it waits for its pool, which is not to hear of it.
+POOL = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, lambda *_: None)
+subprocess.run(sys.argv[1:])
+"""
+
+
+def heard(pid=""):
+    return [line.split()[-1] for line in lines("heard") if f"pid={pid}" in line and "CONT" not in line]
+
+
+def wait_ticking(it, holds):
+    """Its clock goes on meanwhile, but by little."""
+    wait(lambda: holds() or it.advance(0.01))
+
+
+def server_pid():
+    return int(wait(lambda: re.search(r"pid=(\d+)", read("heard"))).group(1))
+
+
+@pytest.mark.parametrize("how", WRAPPERS)
+def test_each_server_gets_one_stop_signal_and_all_the_time_that_it_needs(how):
+    script, late = WRAPPERS[how]
+    it = cluster("-n 1 --ready notify --stop-timeout 10s --drain off", "sh", "-c", script, "-",
+                 *SERVER, clock=True)
+    pid = server_pid()
+    main = it.worker().pid
+    stop = it.begin("stop")
+    it.event("stopping")
+    if late and "foreground" not in how:
+        wait_gone(main)
+    if late:
+        it.advance(4, step=0.5)
+        assert it.worker().state == "stopping" and heard() == ["start"]
+        it.advance(1.5, step=0.5)
+    wait_ticking(it, lambda: "TERM" in heard())
+    it.advance(2, step=0.5)
+    assert it.worker().state == "stopping" and is_alive(pid)
+    kill(pid, signal.SIGUSR1)
+    wait_gone(pid)
+    it.advance(1)
+    stop()
+    assert it.exit() == 0
+    assert heard() == ["start", "TERM", "USR1"]
+    assert it.says("'exec' before the last command") == ("foreground" in how)
+
+
+def test_the_pool_below_a_main_process_may_use_the_whole_time():
+    it = cluster("-n 1 --ready notify --stop-timeout 10s --drain off", "python3", "-c", POOL,
+                 *SERVER, clock=True)
+    pid = server_pid()
+    stop = it.begin("stop")
+    it.event("stopping")
+    it.advance(9, step=0.5)
+    assert it.worker().state == "stopping" and heard() == ["start"]
+    it.advance(2, step=0.5)
+    stop()
+    assert is_gone(pid)
+    assert it.says("did not end in time, sending SIGKILL")
+
+
+@pytest.mark.parametrize("ends", (True, False))
+def test_a_main_process_that_dies_leaves_the_others_the_same_time(ends):
+    it = cluster("-n 1 --ready notify --stop-timeout 10s", "sh", "-c", '"$@"; true', "-", *SERVER,
+                 clock=True)
+    pid = server_pid()
+    kill(it.worker().pid)
+    wait_ticking(it, lambda: heard() == ["start", "TERM"])
+    assert it.worker().state == "stopping"
+    if ends:
+        kill(pid, signal.SIGUSR1)
+        wait_gone(pid)
+        it.advance(1)
+    else:
+        it.advance(11, step=0.5)
+        wait_gone(pid)
+        it.advance(1)
+    it.event("exited", exit="killed by SIGKILL")
+    it.event("ready", n=2)
+
+
+@pytest.mark.parametrize("how", [how for how in WRAPPERS if not WRAPPERS[how][1]])
+def test_a_restart_waits_for_what_the_old_worker_has_left(how):
+    it = cluster("-n 1 --ready notify --stop-timeout 1h", "sh", "-c", WRAPPERS[how][0], "-", *SERVER)
+    pid = server_pid()
+    restart = it.begin("restart")
+    wait(lambda: "TERM" in heard())
+    assert {w.state for w in it.workers()} == {"stopping", "ready"}
+    kill(pid, signal.SIGUSR1)
+    restart()
+    assert is_gone(pid)
+    assert heard(pid) == ["start", "TERM", "USR1"]
+
+
+def test_with_leftovers_keep_what_a_worker_has_started_outlives_its_restart():
+    it = cluster("-n 1 --ready notify --leftovers keep", "sh", "-c",
+                 'setsid "$@" & exec "$0" --notify', HEAR, HEAR, "--to", path("heard"))
+    pid = server_pid()
+    it.call("restart")
+    kill(it.worker().pid)
+    it.event("ready", n=3)
+    wait(lambda: heard() == ["start"] * 3)
+    assert is_alive(pid)
+    it.stop()
+    assert heard() == ["start"] * 3 and is_alive(pid)
