@@ -298,6 +298,11 @@ static void unblock_log(struct supervisor *sup)
 	struct stat st;
 	int fd = -1;
 
+	/* where a log is truncated that we write, we leave no hole */
+	for (int out = STDOUT_FILENO; out <= STDERR_FILENO; out++)
+		if (fstat(out, &st) == 0 && S_ISREG(st.st_mode))
+			(void)fcntl(
+				out, F_SETFL, fcntl(out, F_GETFL) | O_APPEND);
 	/* not a file: it does not block, and its offset must stay shared; not a
 	 * socket: it cannot be opened */
 	if (fstat(STDERR_FILENO, &st) == 0 &&

@@ -120,6 +120,22 @@ def test_last_words_are_told_also_without_a_line_end(log):
         assert "on stdout\n" not in it.log()
 
 
+@pytest.mark.parametrize("log", ("auto", "prefix", "json", "inherit"))
+def test_a_log_that_is_truncated_in_its_place_begins_with_what_comes_then(log):
+    os.mkfifo("say")
+    with open("out", "wb") as out:
+        it = cluster(f"-n 1 --log {log} --ready alive:1ms", "sh", "-c", "exec cat <>say",
+                     stdout=out, stderr=out)
+    for word in ("first", "second"):
+        with open("say", "w") as fifo:
+            fifo.write(f"{word}\n")
+        wait(lambda: word in read("out"))
+        if word == "first":
+            os.truncate("out", 0)
+    it.stop()
+    assert "\0" not in read("out")
+
+
 def test_a_process_that_holds_the_pipe_delays_neither_news_nor_the_successor():
     it = says("--log prefix", ("sh", "-c", 'setsid sleep 1000 & read -r go <"$0"\n'
                                'echo the last word; printf "no end"; exit 3'))
