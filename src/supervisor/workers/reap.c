@@ -534,6 +534,11 @@ unsigned reap_count_left(struct child *child)
 	return child->left->found + s->ended;
 }
 
+#define WROTE_NOTHING \
+	"it wrote nothing; where it keeps its output in a buffer, 'pty = " \
+	"yes' " \
+	"shows it, or for Python 'env = PYTHONUNBUFFERED=1'"
+
 /* Complete the report that waits for this output. */
 void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	bool address_in_use)
@@ -550,6 +555,11 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	if (address_in_use && !n->bind_hint && *n->explain == '\0')
 		trouble_guess_in_use(
 			sup, n->explain, sizeof(n->explain), n->last);
+	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
+		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
+		cluster_settings(service->core)->pty != PTY_YES &&
+		!sup->logger.stdout_is_terminal)
+		(void)text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
 	news_answered(sup, n);
 }
 

@@ -120,6 +120,17 @@ def test_last_words_are_told_also_without_a_line_end(log):
         assert "on stdout\n" not in it.log()
 
 
+@pytest.mark.parametrize("log, text, hint", (
+    ("prefix", "print('lost')", True), ("off", "print('lost')", True),
+    ("prefix", "print('said', flush=True)", False), ("prefix --pty yes", "pass", False)))
+def test_who_dies_without_a_word_may_have_kept_its_output_in_a_buffer(log, text, hint):
+    it = launch(f"-n 1 --restart never --log {log}", "python3", "-c",
+                f"import os; {text}; os.kill(os.getpid(), 9)", env={"PYTHONUNBUFFERED": ""})
+    assert it.exit() == 137
+    line = next(line for line in it.log().splitlines() if "killed by SIGKILL" in line)
+    assert ("'pty = yes'" in line) == ("PYTHONUNBUFFERED" in line) == hint
+
+
 @pytest.mark.parametrize("log", ("auto", "prefix", "json", "inherit"))
 def test_a_log_that_is_truncated_in_its_place_begins_with_what_comes_then(log):
     os.mkfifo("say")
