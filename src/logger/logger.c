@@ -655,6 +655,7 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	if (source->ended)
 		return;
 	logger->ending = source;
+	source->tail.started = p->quiet != 0;
 	drain(logger, source);
 	finish_ending(logger);
 }

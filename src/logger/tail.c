@@ -207,6 +207,9 @@ static void explain(
 	if (worth == SAYS_IT ||
 		(worth == SAYS_SOMETHING &&
 			(!tail->why_strong || !is_near(tail, tail->why_at)))) {
+		if (tail->why_strong != (worth == SAYS_IT))
+			tail->errors = 0;
+		tail->errors |= 1;
 		buffer_clear(&tail->why);
 		(void)buffer_append(&tail->why, text, len);
 		tail->why_at = tail->seen;
@@ -226,10 +229,13 @@ static void remember(struct tail *tail, const char *line, size_t len)
 	char text[TAIL_TEXT];
 	size_t n = clean(text, line, len);
 	size_t count;
+	bool indented;
 
 	if (n == 0)
 		return;
-	explain(tail, text, n, is_indented(line, len));
+	indented = is_indented(line, len);
+	tail->errors = indented ? 0 : tail->errors << 1;
+	explain(tail, text, n, indented);
 	while (tail->lines.len > 0 &&
 		(text_length(tail, &count) + sizeof(joint) - 1 + n >=
 				TAIL_TEXT ||
@@ -279,10 +285,34 @@ void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on,
 		remember(tail, line, len);
 }
 
+/* The first of several lines that explain, of those that are kept. */
+static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
+{
+	const char *at = tail->lines.data;
+	const char *end = at + tail->lines.len;
+	size_t count;
+	size_t len;
+	unsigned errors;
+
+	(void)text_length(tail, &count);
+	errors = tail->errors & ((1U << count) - 1);
+	if ((errors & (errors - 1)) == 0)
+		return 0;
+	while ((errors >> --count & 1) == 0)
+		at = (char *)memchr(at, '\n', (size_t)(end - at)) + 1;
+	/* another one follows */
+	len = (size_t)((char *)memchr(at, '\n', (size_t)(end - at)) - at);
+	(void)memcpy(to, at, len);
+	to[len] = '\0';
+	return len;
+}
+
 void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 {
-	size_t used = 0;
+	size_t used = tail->started ? 0 : first_error(tail, to);
 
+	if (used > 0)
+		return;
 	if (tail->why.len > 0 && is_near(tail, tail->why_at)) {
 		used = tail->why.len < TAIL_TEXT ? tail->why.len
 						 : TAIL_TEXT - 1;

@@ -17,7 +17,9 @@
  * A line explains that is not indented and says error, exception, panic, fatal,
  * refused, denied, cannot, failed or in use.  The latest counts, but for one that
  * says "error:" or the like ("OSError: …", "panic: …"), which only another such
- * one replaces: below a stack trace stands what explains less.
+ * one replaces: below a stack trace stands what explains less.  Of several such
+ * lines among the last ones, not parted by a stack trace, the first explains why a
+ * program cannot start, and those below say that it cannot.
  */
 #define TAIL_TEXT 512 /* with the NUL; the oldest lines leave first */
 #define TAIL_LINES 5
@@ -31,7 +33,9 @@ struct tail {
 	struct buffer why;   /* the line that explains; memory once it did */
 	uint64_t why_at;     /* bytes of output up to it */
 	bool why_strong;
-	bool why_open; /* it ends with a colon: the next line belongs to it */
+	bool why_open;   /* it ends with a colon: the next line belongs to it */
+	unsigned errors; /* bit n: the n-th line from the end explained it */
+	bool started;    /* it has died later: the last one explains it */
 };
 
 void tail_init(struct tail *tail);

@@ -18,7 +18,8 @@ enum logwire_kind {
 			    file (os/place/linering.h) in which to keep its
 			    latest lines, if there is one */
 	LOGWIRE_ENDED,   /* this worker is dead: read what is there, answer
-			    with LOGWIRE_LAST, go on until EOF (bounded) */
+			    with LOGWIRE_LAST, go on until EOF (bounded).
+			    `quiet`: it had been ready */
 	LOGWIRE_SINK,    /* what to do with lines from now on */
 	/* logger -> supervisor */
 	LOGWIRE_LAST,  /* the last output of a dead worker */

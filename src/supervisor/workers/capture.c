@@ -21,6 +21,7 @@
 #include "supervisor/common/tally.h"
 #include "supervisor/workers/ptys.h"
 #include "supervisor/workers/reap.h"
+#include "supervisor/workers/service.h"
 #include "supervisor/workers/slotlog.h"
 #include "supervisor/common/role.h"
 #include "supervisor/common/kind.h"
@@ -352,10 +353,12 @@ void capture_hand_over(struct service *service, const struct child *child)
 
 bool capture_ask_last(const struct child *child)
 {
+	const struct worker_view view = child_view(child);
 	struct logwire_packet p = {
 		.kind = LOGWIRE_ENDED,
 		.slot = child->slot,
 		.worker = child->serial,
+		.quiet = view.id != 0 && view.ready_at != NSEC_NEVER,
 	};
 
 	begin_now(child->service->sup);

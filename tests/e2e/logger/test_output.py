@@ -131,6 +131,20 @@ def test_who_dies_without_a_word_may_have_kept_its_output_in_a_buffer(log, text,
     assert ("'pty = yes'" in line) == ("PYTHONUNBUFFERED" in line) == hint
 
 
+def test_the_first_error_explains_a_failed_start_and_a_failed_restart():
+    fpm = write("fpm", f"""#!/bin/sh
+[ ! -e ok ] || exec {NOTIFY} READY=1
+echo "ERROR: unable to bind listening socket for address '/run/a': Address already in use (98)"
+echo ERROR: FPM initialization failed
+exit 78""", 0o755)
+    says = "last output: ERROR: unable to bind listening socket for address '/run/a'"
+    nclust("-n 1 --name a --restart never --log off --", fpm).fails(78, says)
+    write("ok", "")
+    it = cluster("-n 1 --log off --ready notify", fpm)
+    os.unlink("ok")
+    it.verb("restart").fails(1, says)
+
+
 @pytest.mark.parametrize("log", ("auto", "prefix", "json", "inherit"))
 def test_a_log_that_is_truncated_in_its_place_begins_with_what_comes_then(log):
     os.mkfifo("say")

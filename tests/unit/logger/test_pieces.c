@@ -236,11 +236,17 @@ static const struct {
 		 "note: run with `RUST_BACKTRACE=1`"},
 		"thread 'main' panicked at src/main.rs:2:5: / no database"},
 	{{"db1: Connection refused", "bye"}, "db1: Connection refused"},
-	{{"Permission denied", "Access denied", "bye"}, "Access denied"},
+	{{"Permission denied", "Access denied", "bye"}, "Permission denied"},
 	{{"error[E0308]: types", "2 tasks failed"}, "error[E0308]: types"},
 	{{"all is well", "bye"}, "all is well / bye"},
 	{{"\x1b[31m  indented error: no\x1b[0m", "bye"},
 		"indented error: no / bye"},
+	/* php-fpm, redis: the first says why, the others that it cannot start */
+	{{"NOTICE: hi", "ERROR: /a.sock: in use", "ERROR: init failed"},
+		"ERROR: /a.sock: in use"},
+	{{"bind: Address already in use", "so", "", "Failed listening", "bye"},
+		"bind: Address already in use"},
+	{{"error: 1", "error: 2", "a", "b", "c", "error: 3"}, "error: 2"},
 };
 
 TEST_LOOP(the_line_that_explains_is_told, 0, COUNT_OF(endings))
@@ -249,6 +255,16 @@ TEST_LOOP(the_line_that_explains_is_told, 0, COUNT_OF(endings))
 		if (endings[_i].lines[i] != NULL)
 			note(endings[_i].lines[i]);
 	ck_assert_str_eq(told(), endings[_i].told);
+}
+
+TEST(what_had_started_is_explained_by_its_last_error)
+{
+	note("ERROR: a bad request");
+	note("ERROR: no memory");
+	note("bye");
+	ck_assert_str_eq(told(), "ERROR: a bad request");
+	tail.started = true;
+	ck_assert_str_eq(told(), "ERROR: no memory");
 }
 
 TEST(what_explained_long_ago_explains_nothing)
