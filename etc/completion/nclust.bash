@@ -83,6 +83,7 @@ _nclust()
 		--ready
 		--start-timeout
 		--check
+		--check-header
 		--check-interval
 		--check-timeout
 		--check-failures

@@ -567,13 +567,14 @@ static void check_ready(const struct check *k)
 static void check_lasting(const struct check *k)
 {
 	static const char *const keys[] = {"ready", "start-timeout", "check",
-		"check-interval", "check-timeout", "check-failures", "watchdog",
-		"stall", "request-timeout", "hang-signal", "max-memory",
-		"max-age", "max-requests", "backoff-min", "backoff-max",
-		"backoff-jitter", "stable-after", "restart", "give-up", "drain",
-		"surge", "max-unavailable", "canary", "bake", "old-generations",
-		"start-at-once", "spare", "pass", "listen-pid", "balance",
-		"fallback", "fallback-after", "watch"};
+		"check-header", "check-interval", "check-timeout",
+		"check-failures", "watchdog", "stall", "request-timeout",
+		"hang-signal", "max-memory", "max-age", "max-requests",
+		"backoff-min", "backoff-max", "backoff-jitter", "stable-after",
+		"restart", "give-up", "drain", "surge", "max-unavailable",
+		"canary", "bake", "old-generations", "start-at-once", "spare",
+		"pass", "listen-pid", "balance", "fallback", "fallback-after",
+		"watch"};
 	static const struct {
 		enum hook_event event;
 		const char *key;

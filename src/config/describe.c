@@ -78,9 +78,11 @@ static void format_value(struct view *view, const struct option_row *row,
 	(void)field_format(row, base, n, value);
 	if (!view->secrets && row->type == OPT_RELAY)
 		mask_user(value);
-	if (view->secrets || row->type != OPT_ENV || value->len == 0)
+	if (view->secrets || value->len == 0 ||
+		(row->type != OPT_ENV && row->type != OPT_HEADER))
 		return;
-	equals = memchr(value->data, '=', value->len);
+	equals = memchr(
+		value->data, row->type == OPT_ENV ? '=' : ':', value->len);
 	if (equals == NULL)
 		return;
 	value->len = (size_t)(equals - value->data) + 1;

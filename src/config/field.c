@@ -69,6 +69,18 @@ static int check_path(const char *text, struct error *err)
 	return 0;
 }
 
+static int add_text(const struct option_row *row, struct strings *field,
+	const char *text, struct error *err)
+{
+	if (row->type == OPT_PATHS ? check_path(text, err) == -1
+				   : value_header(text, err) == -1)
+		return -1;
+	if (row->type == OPT_HEADER && field->count == HEADERS_MAX)
+		return error_set(
+			err, 0, "at most %d lines can be given", HEADERS_MAX);
+	return strings_add(field, text) == -1 ? no_memory(err) : 0;
+}
+
 /* A path of that name can be written "./503". */
 static int set_fallback(char **field, const char *text, struct error *err)
 {
@@ -494,13 +506,12 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_FALLBACK:
 		return set_fallback(field, text, err);
 	case OPT_PATHS:
+	case OPT_HEADER:
 		if (row->word != NULL && strcmp(text, row->word) == 0) {
 			strings_clear(field);
 			return 0;
 		}
-		if (check_path(text, err) == -1)
-			return -1;
-		return strings_add(field, text) == -1 ? no_memory(err) : 0;
+		return add_text(row, field, text, err);
 	case OPT_BOOL:
 		return value_bool(field, text, err);
 	case OPT_COUNT:
@@ -612,6 +623,7 @@ void field_clear(const struct option_row *row, void *base)
 		address_fini(field);
 		break;
 	case OPT_PATHS:
+	case OPT_HEADER:
 	case OPT_ENV:
 		strings_clear(field);
 		break;
@@ -693,6 +705,7 @@ size_t field_count(const struct option_row *row, const void *base)
 	case OPT_HTTP:
 		return ((const struct address *)field)->text != NULL;
 	case OPT_PATHS:
+	case OPT_HEADER:
 	case OPT_ENV:
 		return ((const struct strings *)field)->count;
 	case OPT_RUN:
@@ -818,6 +831,7 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return buffer_string(
 			out, c->fallback != NULL ? c->fallback : "off");
 	case OPT_PATHS:
+	case OPT_HEADER:
 	case OPT_ENV:
 		return buffer_string(
 			out, ((const struct strings *)field)->list[n]);

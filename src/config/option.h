@@ -50,6 +50,7 @@ enum option_type {
 	OPT_GIVE_UP,
 	OPT_EXITS,
 	OPT_PROBE,
+	OPT_HEADER,
 	OPT_THREADS,
 	OPT_SHARED_MEMORY,
 	OPT_SIGNAL_RULE, /* the name ends in a signal's: "signal-USR1" */

@@ -356,6 +356,13 @@ const struct option_row option_rows[] = {
 		.change = CHANGE_LIVE,
 		.help = "ask ready workers: tcp, http:/PATH or exec:CMD",
 	},
+	{
+		IN_CLUSTER(check_header), .name = "check-header",
+		.type = OPT_HEADER, .unset = "none", .word = "none",
+		.argument = "line", .example = "X-Forwarded-Proto: https",
+		.change = CHANGE_LIVE, .repeatable = true,
+		.help = "a header line for what ready and check ask by http",
+	},
 	DURATION(check_interval, "check-interval", 10 * MSEC, 24 * HOUR, "10s",
 		"time from one check of a worker to its next",
 		.change = CHANGE_LIVE),

@@ -111,7 +111,8 @@ struct memory_limit {
 enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
 struct probe {
 	enum probe_kind kind;
-	char *text; /* PROBE_HTTP: the path, "/x"; PROBE_EXEC: as written */
+	char *text; /* PROBE_HTTP: "/path" or "//HOST/path"; PROBE_EXEC: as
+		       written */
 	struct strings command; /* PROBE_EXEC: argv */
 };
 
@@ -246,7 +247,8 @@ struct cluster_settings {
 	char *fallback;       /* "503", a file, or NULL: off */
 	char *fallback_page;  /* what that file says; NULL: our own page */
 	nsec_t fallback_after;
-	struct probe check; /* PROBE_NONE: none */
+	struct probe check;          /* PROBE_NONE: none */
+	struct strings check_header; /* lines of what is asked by HTTP */
 	nsec_t check_interval;
 	nsec_t check_timeout;
 	unsigned check_failures; /* in a row; at least 1 */

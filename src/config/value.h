@@ -74,6 +74,9 @@ bool value_is_probe(const char *text); /* by its first word */
 int value_probe(struct probe *out, const char *text, struct error *err);
 int value_format_probe(struct buffer *out, const struct probe *p);
 void value_probe_clear(struct probe *p);
+/* Is it "Name: value", which may stand in what is asked by HTTP?  -1: no. */
+int value_header(const char *text, struct error *err);
+#define HEADERS_MAX 8
 
 /* As text_signal(), without those that the C library keeps for itself. */
 int value_signal(const char *name);

@@ -5,11 +5,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 /* What is run or asked: commands, and the probes that may be one. */
 
-#define PATH_LENGTH_MAX \
-	1000 /* of an http probe; far less than a server takes */
+/* Of an http probe; far less than a server takes. */
+#define PATH_LENGTH_MAX 1000
+#define HEADER_LENGTH_MAX 500
 
 static int no_memory(struct error *err)
 {
@@ -88,14 +90,21 @@ bool value_is_probe(const char *text)
 		strncmp(text, "exec:", 5) == 0;
 }
 
-/* What may stand in a request line as it is. */
+#define ALPHANUMERIC \
+	"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+/* What may stand in a request line as it is, perhaps after "//HOST". */
 static bool is_http_path(const char *path)
 {
+	size_t host = 0;
 	size_t len = 0;
 
 	for (; path[len] != '\0'; len++)
 		if (path[len] <= ' ' || path[len] > '~' || path[len] == '#')
 			return false;
+	if (strncmp(path, "//", 2) == 0)
+		host = strspn(path + 2, ALPHANUMERIC "-._:[]");
+	path += host > 0 ? host + 2 : 0;
 	return path[0] == '/' && path[1] != '/' && len <= PATH_LENGTH_MAX;
 }
 
@@ -103,19 +112,31 @@ static int parse_http(struct probe *out, const char *text, struct error *err)
 {
 	const char *path = text + strlen("http:");
 
-	if (!is_http_path(path)) {
-		(void)value_wanted(err, text,
-			"a path after 'http:', of at most %d bytes and without "
-			"blanks, such as 'http:/health'",
+	if (!is_http_path(path))
+		return value_wanted(err, text,
+			"a path after 'http:' or 'http://HOST', of at most %d "
+			"bytes and without blanks, such as 'http:/health'",
 			PATH_LENGTH_MAX);
-		if (strncmp(path, "//", 2) == 0)
-			(void)error_hint(err,
-				"no host is needed: the worker is asked where "
-				"it listens");
-		return -1;
-	}
 	out->text = strdup(path);
 	return out->text != NULL ? 0 : no_memory(err);
+}
+
+int value_header(const char *text, struct error *err)
+{
+	size_t len = strspn(text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
+
+	if (strncasecmp(text, "Host:", 5) == 0)
+		return error_set(err, 0,
+			"the Host of the request is set by 'http://HOST/path'");
+	for (const char *at = text; *at != '\0'; at++)
+		if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
+			len = 0;
+	if (len == 0 || text[len] != ':' || strlen(text) > HEADER_LENGTH_MAX)
+		return value_wanted(err, text,
+			"a header line of at most %d bytes, such as "
+			"'X-Forwarded-Proto: https'",
+			HEADER_LENGTH_MAX);
+	return 0;
 }
 
 int value_probe(struct probe *out, const char *text, struct error *err)

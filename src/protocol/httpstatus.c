@@ -3,20 +3,40 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-size_t httpstatus_request(
-	char *to, size_t size, const char *path, const char *host)
+size_t httpstatus_host(const char *what, const char **host)
 {
-	int n;
+	if (strncmp(what, "//", 2) != 0)
+		return strlen(*host);
+	*host = what + 2;
+	return strcspn(*host, "/");
+}
 
-	for (const char *at = path; *at != '\0'; at++)
+size_t httpstatus_request(char *to, size_t size, const char *what,
+	const char *host, char *const *lines, size_t count)
+{
+	static const char agent[] = "User-Agent: nclust-check\r\n";
+	size_t len = httpstatus_host(what, &host);
+	bool named = false;
+	size_t used;
+
+	for (const char *at = what; *at != '\0'; at++)
 		if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f)
 			return 0;
-	n = snprintf(to, size,
-		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nclust-check\r\n"
-		"Accept: */*\r\nConnection: close\r\n\r\n",
-		path, host);
-	return n > 0 && (size_t)n < size ? (size_t)n : 0;
+	used = (size_t)snprintf(to, size,
+		"GET %s HTTP/1.1\r\nHost: %.*s\r\nAccept: */*\r\n",
+		host == what + 2 ? host + len : what, (int)len, host);
+	for (size_t i = 0; i < count && used < size; i++) {
+		named |= strncasecmp(lines[i], agent, strlen("User-Agent:")) ==
+			0;
+		used += (size_t)snprintf(
+			to + used, size - used, "%s\r\n", lines[i]);
+	}
+	if (used < size)
+		used += (size_t)snprintf(to + used, size - used,
+			"%sConnection: close\r\n\r\n", named ? "" : agent);
+	return used < size ? used : 0;
 }
 
 static bool is_digit(char c)

@@ -10,15 +10,19 @@
  * line of its answer.
  */
 #define HTTPSTATUS_MAX 256 /* longer first lines are none */
-#define HTTPREQUEST_MAX 2048
+#define HTTPREQUEST_MAX 8192
+
+/* What is asked for is "/path", of the host that the worker listens at, or
+ * "//HOST/path".  Sets *host to the latter's; returns the length of *host. */
+size_t httpstatus_host(const char *what, const char **host);
 
 /*
- * "GET path HTTP/1.1 …" into `to`, with its end.  The last two bytes end it: a
- * server does not answer before it has them.  The length; 0: it does not fit,
- * or the path has bytes that would end the line.
+ * "GET path HTTP/1.1 …" into `to`, with its end; `lines`: more of its head.  The
+ * last two bytes end it: a server does not answer before it has them.  The length;
+ * 0: it does not fit, or the path has bytes that would end the line.
  */
-size_t httpstatus_request(
-	char *to, size_t size, const char *path, const char *host);
+size_t httpstatus_request(char *to, size_t size, const char *what,
+	const char *host, char *const *lines, size_t count);
 
 enum httpstatus_kind {
 	HTTPSTATUS_MORE, /* it is not whole yet */

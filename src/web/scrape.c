@@ -247,7 +247,8 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 static int send_request(int fd, const char *path, const char *host, size_t sent)
 {
 	char request[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(request, sizeof(request), path, host);
+	size_t len = httpstatus_request(
+		request, sizeof(request), path, host, NULL, 0);
 
 	return len > sent &&
 			send(fd, request + sent, len - sent,

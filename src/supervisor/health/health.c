@@ -93,7 +93,8 @@ const char *health_probe_text(char to[96], const struct probe *probe)
 	if (probe->kind == PROBE_TCP)
 		(void)text_copy(to, 96, "a connection");
 	else if (probe->kind == PROBE_HTTP)
-		(void)snprintf(to, 96, "GET %.80s", probe->text);
+		(void)snprintf(to, 96, "GET %s%.80s",
+			probe->text[1] == '/' ? "http:" : "", probe->text);
 	else
 		(void)snprintf(to, 96, "'%.80s'", probe->text);
 	return to;

@@ -200,8 +200,9 @@ static int send_request(struct asking *a, size_t kept)
 {
 	const struct volley *v = a->volley;
 	char request[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(
-		request, sizeof(request), v->probe->text, v->aim.host);
+	size_t len = httpstatus_request(request, sizeof(request),
+		v->probe->text, v->aim.host, v->settings->check_header.list,
+		v->settings->check_header.count);
 
 	if (len <= a->sent + kept)
 		return -1;

@@ -44,7 +44,8 @@ TEST_LOOP(the_first_line_says_it, 0, (int)COUNT_OF(answers))
 TEST(a_request_ends_with_what_a_server_waits_for)
 {
 	char to[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(to, sizeof(to), "/a?b=c", "[::1]:80");
+	size_t len = httpstatus_request(
+		to, sizeof(to), "/a?b=c", "[::1]:80", NULL, 0);
 
 	ck_assert_uint_eq(len, strlen(to));
 	ck_assert_ptr_nonnull(strstr(to, "GET /a?b=c HTTP/1.1\r\n"));
@@ -54,14 +55,30 @@ TEST(a_request_ends_with_what_a_server_waits_for)
 	ck_assert_ptr_eq(strstr(to, "\r\n\r\n"), to + len - 4);
 }
 
+TEST(a_request_has_the_host_and_the_lines_that_are_wanted)
+{
+	char *lines[] = {"X-A: b", "user-agent: me"};
+	char to[HTTPREQUEST_MAX];
+
+	ck_assert_uint_gt(httpstatus_request(to, sizeof(to), "//s.org:8/a", "h",
+				  lines, COUNT_OF(lines)),
+		0);
+	ck_assert_ptr_eq(
+		strstr(to, "GET /a HTTP/1.1\r\nHost: s.org:8\r\n"), to);
+	ck_assert_ptr_nonnull(strstr(to, "\r\nX-A: b\r\nuser-agent: me\r\n"));
+	ck_assert_ptr_null(strstr(to, "nclust-check"));
+}
+
 TEST(no_path_begins_another_line)
 {
 	char to[HTTPREQUEST_MAX];
 
 	ck_assert_uint_eq(
-		httpstatus_request(to, sizeof(to), "/a\r\nX: y", "h"), 0);
-	ck_assert_uint_eq(httpstatus_request(to, sizeof(to), "/a b", "h"), 0);
-	ck_assert_uint_eq(httpstatus_request(to, 40, "/a", "h"), 0);
+		httpstatus_request(to, sizeof(to), "/a\r\nX: y", "h", NULL, 0),
+		0);
+	ck_assert_uint_eq(
+		httpstatus_request(to, sizeof(to), "/a b", "h", NULL, 0), 0);
+	ck_assert_uint_eq(httpstatus_request(to, 40, "/a", "h", NULL, 0), 0);
 }
 
 TEST(only_success_and_redirection_are_well)
