@@ -161,7 +161,7 @@ void askers_free(struct service *service)
 		if (a == NULL)
 			continue;
 		if (volley_of(a) != NULL)
-			volley_stop(volley_of(a));
+			volley_end(volley_of(a));
 		ev_timer_stop(service->sup->loop, &a->timer);
 		free(a);
 		service->asks.of[i] = NULL;

@@ -29,6 +29,9 @@
 /* While an answer is awaited nclust wakes so often in its time, to see whether it gets
  * the CPU. */
 #define WAKES 8
+/* So much of an answer is read, and no more. */
+#define REST_MOST ((size_t)64 * 1024 * 1024)
+#define CLOSED "closed the connection without an answer"
 
 static void arm(struct volley *v);
 
@@ -63,10 +66,21 @@ static void close_asking(struct asking *a)
 	v->open--;
 }
 
+/* Nothing is open any more. */
 static void look_if_over(struct volley *v)
 {
-	if (v->open == 0)
-		volley_stop(v);
+	if (v->open > 0)
+		return;
+	ev_timer_stop(v->asker.service->sup->loop, &v->look);
+	if (v->settings != NULL)
+		cluster_settings_unref(v->settings);
+	v->settings = NULL;
+}
+
+/* Is it asked, and has not answered? */
+static bool awaits(const struct asking *a)
+{
+	return a->state == ASKING_TAKEN || a->state == ASKING_LATE;
 }
 
 /* Those that are aimed wait for one worker, and hold up no other. */
@@ -99,51 +113,90 @@ static bool wants(const struct volley *v, const struct child *child)
 	return probe != NULL && health_same_probe(probe, v->probe);
 }
 
-static void conclude(struct asking *a, bool well, const char *why)
+static void tell(struct asking *a, bool late, bool well, const char *why)
 {
 	struct volley *v = a->volley;
 	struct child *child = child_find(v->asker.service, a->slot, a->worker);
-	bool late = a->state == ASKING_LATE;
 
-	close_asking(a);
-	if (child != NULL && child->health != NULL)
-		child->health->asked = 0;
 	if (child != NULL && (!late || wants(v, child)))
 		v->asker.kind->answered(child, well, why);
 }
 
+static void conclude(struct asking *a, bool well, const char *why)
+{
+	bool late = a->state == ASKING_LATE;
+
+	close_asking(a);
+	tell(a, late, well, why);
+}
+
 /* ---- the answer ---- */
+
+/* False: nothing has come; n is 0 at its end. */
+static bool receive(struct asking *a, void *to, size_t size, ssize_t *n)
+{
+	struct fdpass_message m;
+
+	*n = foreign_read(a->volley->asker.service->sup, asked_of(a), a->io.fd,
+		to, size, FDPASS_NOTHING, &m);
+	if (*n == -1 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	a->got += *n > 0 ? (size_t)*n : 0;
+	return true;
+}
+
+/* A server that is cut in its answer reports that as an error. */
+static void read_rest(struct asking *a)
+{
+	char data[64U * 1024] untouched;
+	ssize_t n;
+
+	if (receive(a, data, sizeof(data), &n) &&
+		(n <= 0 || a->got > REST_MOST))
+		close_asking(a);
+}
+
+static void take_status(struct asking *a, unsigned code)
+{
+	const struct volley *v = a->volley;
+	const char *host = v->aim.host;
+	size_t len = httpstatus_host(v->probe->text, &host);
+	bool late = a->state == ASKING_LATE;
+	char why[96];
+
+	(void)snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code,
+		(int)len, host);
+	a->state = ASKING_REST;
+	a->said_all = false;
+	tell(a, late, httpstatus_is_well(code), why);
+}
 
 static void read_answer(struct asking *a)
 {
-	struct fdpass_message m;
-	ssize_t n = foreign_read(a->volley->asker.service->sup, asked_of(a),
-		a->io.fd, a->answer + a->got, sizeof(a->answer) - a->got,
-		FDPASS_NOTHING, &m);
 	unsigned code;
-	char why[40];
+	ssize_t n;
 
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+	if (!receive(a, a->answer + a->got, sizeof(a->answer) - a->got, &n))
 		return;
 	if (n <= 0) {
-		conclude(a, false, "closed the connection without an answer");
+		conclude(a, false,
+			a->got > 0 ? CLOSED
+				   : CLOSED ": the port may speak TLS or want "
+					    "the PROXY protocol");
 		return;
 	}
-	a->got += (size_t)n;
 	switch (httpstatus_parse(a->answer, a->got, &code)) {
 	case HTTPSTATUS_MORE:
-		if (a->got < sizeof(a->answer))
-			return;
-		conclude(a, false, "its answer is too long");
+		if (a->got == sizeof(a->answer))
+			conclude(a, false, "its answer is too long");
 		return;
 	case HTTPSTATUS_NONE:
 		conclude(a, false, "its answer is not HTTP/1");
 		return;
 	case HTTPSTATUS_CODE:
-		break;
+		take_status(a, code);
+		return;
 	}
-	(void)snprintf(why, sizeof(why), "answered %u", code);
-	conclude(a, httpstatus_is_well(code), why);
 }
 
 static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -152,8 +205,20 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
-	read_answer(a);
+	if (a->state == ASKING_REST)
+		read_rest(a);
+	else
+		read_answer(a);
 	look_if_over(a->volley);
+}
+
+/* Its time to say all is over: it is told so, and has as much time again. */
+static void end_rest(struct asking *a, nsec_t now)
+{
+	if (a->said_all || shutdown(a->io.fd, SHUT_WR) == -1)
+		close_asking(a);
+	a->said_all = true;
+	a->since = now;
 }
 
 static void judge_time(struct asking *a, nsec_t now)
@@ -161,17 +226,19 @@ static void judge_time(struct asking *a, nsec_t now)
 	struct volley *v = a->volley;
 	const struct cluster_settings *s = v->settings;
 	bool late = a->state == ASKING_LATE;
-	struct child *child;
 	char time[24];
 	char why[64];
 
 	if (now - a->since < (late ? s->check_interval : s->check_timeout))
 		return;
-	read_answer(a); /* the answer may have arrived while nclust was late */
-	if (a->state == ASKING_OVER)
+	if (a->state == ASKING_REST) {
+		end_rest(a, now);
 		return;
-	child = child_find(v->asker.service, a->slot, a->worker);
-	if (child == NULL) {
+	}
+	read_answer(a); /* the answer may have arrived while nclust was late */
+	if (!awaits(a))
+		return;
+	if (child_find(v->asker.service, a->slot, a->worker) == NULL) {
 		close_asking(a);
 		return;
 	}
@@ -179,8 +246,7 @@ static void judge_time(struct asking *a, nsec_t now)
 	a->since = now;
 	(void)snprintf(why, sizeof(why), "no answer within %s",
 		text_duration(time, s->check_timeout));
-	if (!late || wants(v, child))
-		v->asker.kind->answered(child, false, why);
+	tell(a, late, false, why);
 }
 
 /* ---- which worker has a connection ---- */
@@ -188,8 +254,7 @@ static void judge_time(struct asking *a, nsec_t now)
 bool volley_asks(const struct volley *v, const struct child *child)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (v->asks[i].state >= ASKING_TAKEN &&
-			v->asks[i].worker == child->worker &&
+		if (awaits(&v->asks[i]) && v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot)
 			return true;
 	return false;
@@ -250,7 +315,7 @@ static void take(struct asking *a, struct child *child, bool closed)
 	a->state = ASKING_TAKEN;
 	a->since = time_of(v);
 	if (closed || send_request(a, 0) == -1) {
-		conclude(a, false, "closed the connection without an answer");
+		conclude(a, false, CLOSED);
 		return;
 	}
 	ev_io_start(v->asker.service->sup->loop, &a->io);
@@ -602,6 +667,8 @@ static void arm(struct volley *v)
 			next = nsec_min(next,
 				nsec_add(
 					a->since, v->settings->check_interval));
+		else if (a->state == ASKING_REST)
+			next = nsec_min(next, nsec_add(a->since, timeout));
 	}
 	if (next == NSEC_NEVER)
 		return;
@@ -668,7 +735,8 @@ static unsigned aimed(const struct volley *v, const struct child *child)
 	unsigned count = 0;
 
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		count += v->asks[i].state != ASKING_OVER && v->asks[i].aimed &&
+		count += v->asks[i].state != ASKING_OVER &&
+			v->asks[i].state != ASKING_REST && v->asks[i].aimed &&
 			v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot;
 	return count;
@@ -799,9 +867,9 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 
 		/* an untaken connection may wait in this worker's queue, if it
 		 * is not aimed at another slot's */
-		if (a->state < ASKING_TAKEN
-				? !a->aimed || a->slot == slot
-				: a->slot == slot && a->worker == worker)
+		if (a->state < ASKING_TAKEN ? !a->aimed || a->slot == slot
+					    : awaits(a) && a->slot == slot &&
+					a->worker == worker)
 			close_asking(a);
 	}
 	look_if_over(v);
@@ -810,11 +878,16 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 void volley_stop(struct volley *v)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
+		if (v->asks[i].state != ASKING_REST)
+			close_asking(&v->asks[i]);
+	look_if_over(v);
+}
+
+void volley_end(struct volley *v)
+{
+	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		close_asking(&v->asks[i]);
-	ev_timer_stop(v->asker.service->sup->loop, &v->look);
-	if (v->settings != NULL)
-		cluster_settings_unref(v->settings);
-	v->settings = NULL;
+	look_if_over(v);
 }
 
 void volley_init(struct volley *v)

@@ -28,6 +28,7 @@ enum asking_state {
 	ASKING_WAITS, /* until a worker takes it and nclust knows which */
 	ASKING_TAKEN, /* `worker` has it; nclust waits for the answer */
 	ASKING_LATE,  /* it has failed by that; nclust still waits */
+	ASKING_REST,  /* it has answered: what follows is read */
 };
 
 struct asking {
@@ -41,8 +42,9 @@ struct asking {
 	uint32_t slot;
 	uint64_t worker;
 	nsec_t since; /* when it was opened; TAKEN: then; LATE: when it was last
-			 reported (asker_time()) */
-	size_t sent;  /* bytes of the request */
+			 reported; REST: when its time began (asker_time()) */
+	bool said_all; /* REST: that time is over, and it was told so */
+	size_t sent;   /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
 };
@@ -105,7 +107,9 @@ const struct child *volley_next(
 /* The worker is being stopped: close connections that it has taken, or that
  * only it could take. */
 void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker);
-/* Close all connections without a result. */
+/* Close all connections without a result, but for those that have one: the rest
+ * of an answer is read on.  volley_end(): those, too. */
 void volley_stop(struct volley *v);
+void volley_end(struct volley *v);
 
 #endif

@@ -32,9 +32,16 @@ def test_it_is_not_ready_before_it_answers(mode):
 
 NEVER = {
     "it takes no connection": ("tcp", NAP, None),
-    "it answers 503": ("http:/health", (UNWELL, "--status", 503), "answered 503"),
+    "it answers 503": ("http:/health", (UNWELL, "--status", 503),
+                       "answered 503 (Host: localhost:8000)"),
+    "it wants another Host": ("http://shop.example:443/health", (UNWELL, "--status", 400),
+                              "answered 400 (Host: shop.example:443)"),
     "it answers nothing": ("http:/health", (UNWELL, "--silent"), "no answer within 1s"),
-    "it speaks something else": ("http:/health", (UNWELL, "--garbage"), "its answer is not HTTP/1"),
+    "it speaks something else": ("http:/health", (UNWELL, "--answer", "220 welcome"),
+                                "its answer is not HTTP/1"),
+    "it closes the connection": ("http:/health", (UNWELL, "--answer", ""),
+                                 "closed the connection without an answer: the port may speak TLS "
+                                 "or want the PROXY protocol"),
     "the command hangs": ("'exec:sleep 1000'", (UNWELL,), "no answer in time"),
 }
 
@@ -108,6 +115,29 @@ def test_all_are_checked_on_after_a_restart_and_an_upgrade(options, words):
     checked_on(it, 0, 1, 2)
     assert [checks(it, slot).failed for slot in range(3)] == [0] * 3
     assert checks(it).last is None
+
+
+PICKY = "python3", server("picky.py"), PORT, "shop.example"
+PICKED = "--check-header 'X-Forwarded-Proto: https' --check http://shop.example"
+
+
+@pytest.mark.parametrize("path", ("/", "/big/1", "/big/4"))
+def test_a_check_has_the_host_and_head_that_a_server_wants_and_cuts_no_answer(path):
+    it = cluster(f"-n 1 --ready http://shop.example{path} {PICKED}{path} --check-interval 50ms "
+                 "--check-timeout 1h", *PICKY)
+    for _ in range(3):
+        checked_on(it, 0)
+    assert checks(it).last is None
+    it.stop()
+    assert not it.says("Error")
+
+
+def test_an_answer_without_an_end_is_closed_in_order():
+    it = begin(f"{PICKED}/stream --check-interval 1h --check-timeout 1m", *PICKY)
+    until(it, lambda: checks(it).ok)
+    go_by(it, 61)
+    wait(lambda: not sockets("established", PORT))
+    assert not it.says("Error")
 
 
 CHECKED = ("-l 8000 --check http:/health --check-interval 200ms --check-timeout 400ms "
