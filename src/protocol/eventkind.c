@@ -21,9 +21,9 @@ const char *const event_kinds[] = {
 	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
 	"listener-harmed", "relay-down", "relay-up", "file-changed",
 	"shared-memory", "balance", "check-denied", "check-untaken",
-	"stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
-	"drop", "fallback", "fallback-over", "essential-ended", "waits",
-	"before-failed",
+	"check-doubted", "stall-refused", "stop-waits", "renamed",
+	"hook-failed", "surprise", "drop", "fallback", "fallback-over",
+	"essential-ended", "waits", "before-failed",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed",

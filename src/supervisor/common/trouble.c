@@ -225,10 +225,16 @@ static void put_text_of(struct json_writer *w, struct buffer *text)
 static void put_tries(struct json_writer *w, const struct service *service)
 {
 	const struct trouble *t = service->trouble;
+	bool fails =
+		t != NULL && t->tries > 0 && cluster_ready(service->core) == 0;
 	struct buffer text;
 
 	json_key(w, "trouble");
-	if (t == NULL || t->tries == 0 || cluster_ready(service->core) > 0 ||
+	if (t == NULL ||
+		(!fails &&
+			(t->check == NULL ||
+				cluster_settings(service->core)->check.kind ==
+					PROBE_NONE)) ||
 		cluster_wanted(service->core) == 0 ||
 		service_is_done(service)) {
 		json_nil(w);
@@ -237,7 +243,10 @@ static void put_tries(struct json_writer *w, const struct service *service)
 	json_open_object(w);
 	json_put_int(w, "tries", t->tries);
 	buffer_init(&text, 2048);
-	say_tries(&text, service);
+	if (fails)
+		say_tries(&text, service);
+	else
+		(void)buffer_string(&text, t->check);
 	put_text_of(w, &text);
 	json_close_object(w);
 }
@@ -299,6 +308,17 @@ void trouble_put_slot(struct json_writer *w, const struct service *service,
 	if (end->output != NULL)
 		json_put_text(w, "last_output", end->output);
 	json_close_object(w);
+}
+
+bool trouble_set_check(struct service *service, const char *text)
+{
+	struct trouble *t =
+		*text != '\0' ? trouble_get(service) : service->trouble;
+	bool is_new = t != NULL && t->check == NULL;
+
+	if (t != NULL)
+		keep_text(&t->check, text);
+	return is_new && *text != '\0';
 }
 
 /* ---- causes ---- */
@@ -409,6 +429,7 @@ enum {
 	TROUBLE_RESTART_AT,
 	TROUBLE_RESTART_ID,
 	TROUBLE_END,
+	TROUBLE_CHECK,
 };
 
 enum {
@@ -479,6 +500,7 @@ static const struct plain_row trouble_rows[] = {
 	PLAIN(TROUBLE_RESTART, trouble, restart, HEAP),
 	PLAIN_ALWAYS(TROUBLE_RESTART_AT, trouble, restart_at, SIGNED),
 	PLAIN_ALWAYS(TROUBLE_RESTART_ID, trouble, restart_id, UNSIGNED),
+	PLAIN(TROUBLE_CHECK, trouble, check, HEAP),
 };
 
 const struct carried carried_trouble = {
@@ -498,6 +520,7 @@ void trouble_free(struct service *service)
 		end_clear(&t->ends[i]);
 	free(t->ends);
 	free(t->restart);
+	free(t->check);
 	free(t);
 	service->trouble = NULL;
 }

@@ -30,6 +30,7 @@ struct trouble {
 			    that failed; or NULL */
 	nsec_t restart_at;
 	unsigned restart_id;
+	char *check; /* heap: that nobody passes the check; or NULL */
 };
 
 struct news;
@@ -64,6 +65,9 @@ void trouble_guess_in_use(
 /* Set the cause to report if the worker ends soon; NULL: none. */
 void trouble_set_cause(struct child *child, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* No worker can pass the check, it seems; "": one has.  True: that is news. */
+bool trouble_set_check(struct service *service, const char *text);
 
 extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);

@@ -9,6 +9,7 @@
 #include "supervisor/health/silence.h"
 #include "supervisor/health/volley.h"
 #include "supervisor/common/news.h"
+#include "supervisor/common/trouble.h"
 #include "supervisor/workers/service.h"
 
 #include <inttypes.h>
@@ -75,6 +76,76 @@ static const struct probe *to_ask(const struct child *child)
 
 /* ---- results ---- */
 
+/* What is known of its check: nothing, if a reload has changed that. */
+static struct asks *check_of(const struct child *child)
+{
+	struct asks *a = &child->service->asks;
+	char text[96];
+
+	(void)health_probe_text(text, &child_settings(child)->check);
+	if (strcmp(text, a->check) == 0)
+		return a;
+	(void)text_copy(a->check, sizeof(a->check), text);
+	a->passed = a->blamed = 0;
+	(void)trouble_set_check(child->service, "");
+	return a;
+}
+
+void check_passed(struct child *child)
+{
+	struct asks *a = check_of(child);
+
+	child->health->ok++;
+	child->health->failures = 0;
+	if (a->passed < child->generation)
+		a->passed = child->generation;
+	if (a->blamed <= child->generation)
+		(void)trouble_set_check(child->service, "");
+}
+
+/* If no worker of its generation has ever passed, then one alone is replaced: the check
+ * may be wrong, and its successors would not pass either. */
+static bool is_doubted(const struct child *child)
+{
+	const struct asks *a = check_of(child);
+
+	return a->passed < child->generation && a->blamed >= child->generation;
+}
+
+static void doubt(const struct child *child, const char *check)
+{
+	bool by_http = child_settings(child)->check.kind == PROBE_HTTP;
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+		"no worker of generation %u has ever passed its check (%s: "
+		"%s), so no other is replaced for it: is 'check' right?%s",
+		child->generation, check, child->health->last,
+		by_http ? " 'check = http://HOST/path' sets the Host, and "
+			  "'check-header' adds header lines"
+			: "");
+	if (trouble_set_check(child->service, text))
+		news_say_of(
+			child->service, LOG_WARN, "check-doubted", "%s", text);
+}
+
+static void give_up(struct child *child)
+{
+	struct asks *a = check_of(child);
+
+	/* count anew: the worker has to stay if its successor fails */
+	child->health->failures = 0;
+	if (is_doubted(child)) {
+		doubt(child, a->check);
+		return;
+	}
+	if (a->passed < child->generation) {
+		a->blamed = child->generation;
+		(void)trouble_set_check(child->service, "");
+	}
+	child_tell(child, EVENT_UNWELL, WHY_CHECK);
+}
+
 void check_failed(struct child *child, const char *why)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -91,14 +162,12 @@ void check_failed(struct child *child, const char *why)
 	if (h->failures < s->check_failures)
 		return;
 	service_view_slot(child->service, child->slot, &view);
-	if (view.mend_at == NSEC_NEVER) /* else that was said before */
+	if (view.mend_at == NSEC_NEVER && !is_doubted(child)) /* else said */
 		news_say_worker(child, LOG_WARN, "check-failed",
 			"worker %d failed %u check%s, %s: %s", (int)child->pid,
 			h->failures, h->failures == 1 ? "" : "s in a row",
 			health_probe_text(text, &s->check), why);
-	/* count anew: the worker has to stay if its successor fails */
-	h->failures = 0;
-	child_tell(child, EVENT_UNWELL, WHY_CHECK);
+	give_up(child);
 }
 
 /* Report a worker that did not wait for connections at any look (away.h). */
@@ -109,14 +178,13 @@ static void note_away(struct child *child, nsec_t time)
 	char threads[512];
 
 	h->failed++;
-	h->failures = 0;
 	(void)snprintf(h->last, sizeof(h->last),
 		"took no connection, and did nothing else, for %s",
 		text_age(age, time));
 	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s",
 		(int)child->pid, h->last,
 		awaits_threads_text(child->pid, threads, sizeof(threads)));
-	child_tell(child, EVENT_UNWELL, WHY_CHECK);
+	give_up(child);
 }
 
 static void answered(struct child *child, bool well, const char *why)
@@ -132,8 +200,7 @@ static void answered(struct child *child, bool well, const char *why)
 		check_failed(child, why);
 		return;
 	}
-	h->ok++;
-	h->failures = 0;
+	check_passed(child);
 	silence_forget(child);
 }
 
@@ -215,10 +282,9 @@ static void fail_silent(struct checker *c, const char *text)
 		if (h == NULL || !h->silent || !is_asked(c, child))
 			continue;
 		h->failed++;
-		h->failures = 0;
 		h->silent = false;
 		(void)text_copy(h->last, sizeof(h->last), text);
-		child_tell(child, EVENT_UNWELL, WHY_CHECK);
+		give_up(child);
 	}
 }
 

@@ -81,8 +81,9 @@ struct volley {
 	struct asking asks[VOLLEY_MAX];
 };
 
-/* The worker has failed a check, in check.c. */
+/* The worker has failed a check, or passed it, in check.c. */
 void check_failed(struct child *child, const char *why);
+void check_passed(struct child *child);
 
 void volley_init(struct volley *v); /* all but its asker */
 /* Does a connection wait to be taken? */

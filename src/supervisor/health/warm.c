@@ -67,8 +67,7 @@ static void answered(struct child *child, bool well, const char *why)
 		check_failed(child, why);
 		return;
 	}
-	h->ok++;
-	h->failures = 0;
+	check_passed(child);
 	if (h->warm < ENOUGH && ++h->warm == ENOUGH)
 		log_info("%s.%" PRIu32 ": spare worker %d is warm",
 			child->service->name, child->slot, (int)child->pid);

@@ -186,9 +186,33 @@ def test_one_that_takes_connections_and_answers_none_is_replaced():
     assert it.happened("exited", slot=1) == it.happened("exited", slot=2) == []
 
 
+def test_a_check_that_no_worker_has_ever_passed_replaces_one_and_no_other():
+    ini = section("it", f"{UNWELL} --status 400", "listen = 8000", "check-interval = 200ms",
+                  "check-failures = 2", "bake = 0", "drain = off", workers=3, ready="tcp")
+    it = start("--log-level info", ini=f"{ini}check = http:/health\n", clock=True)
+    until(it, lambda: ready(it, 3))
+    says = ("no worker of generation 1 has ever passed its check (GET /health: answered 400 "
+            "(Host: localhost:8000)), so no other is replaced for it: is 'check' right? "
+            "'check = http://HOST/path' sets the Host")
+    until(it, lambda: it.says(says))
+    for again in (False, True):
+        if again:
+            it.call("upgrade")
+        go_by(it, 5)
+        assert sum(it.cluster().counters.exits.values()) == 1
+        assert says in it.verb("status").out and it.log().count(says) == 1
+    lab.clock.flow()
+    it.reload(f"{ini}check = http:/\n")
+    it.wait(lambda: it.cluster().trouble is None)
+
+
 def test_where_each_new_worker_fails_the_last_one_serves_on_for_a_while():
     it = begin(f"{CHECKED} --check-failures 1 --stable-after 10m --backoff-min 1h "
-               "--backoff-max 1h --backoff-jitter 0%", UNWELL, "--status", 404)
+               "--backoff-max 1h --backoff-jitter 0%",
+               script("server", f"[ ! -e ill ] || exec {UNWELL} --status 404\nexec {UNWELL}"))
+    until(it, lambda: checks(it).ok)
+    write("ill", "")
+    kill(it.worker().pid, SIGUSR1)
     until(it, lambda: it.says("fails its checks: replacing it in 60 min") and ready(it, 1))
     assert it.log().count("fails its checks: replacing it\n") == 1
     second = it.worker()
