@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
+#include "base/cwd.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/expand.h"
 #include "config/origin.h"
 #include "config/procfile.h"
 #include "config/value.h"
@@ -391,11 +393,17 @@ static void apply(const struct words *w, struct settings *s, size_t at,
 		const struct given *g = &w->given[i];
 		bool instance = strcmp(g->row->section, "nclust") == 0;
 		struct origin origin = {.kind = ORIGIN_ARGV};
+		scoped_str dir =
+			g->row->type == OPT_PATHS ? cwd_whole("") : NULL;
+		scoped_str value = NULL;
 		struct error err;
 
 		if (instance != (at == INSTANCE) || is_formation(w, g))
 			continue;
-		if (settings_set(s, at, g->row, g->member, g->value, origin,
+		if (dir != NULL) /* for later, as that may lead elsewhere */
+			value = expand_value(g->row, g->value, dir, &err);
+		if (settings_set(s, at, g->row, g->member,
+			    value != NULL ? value : g->value, origin,
 			    &err) == 0)
 			continue;
 		if (faults != NULL)
@@ -436,20 +444,6 @@ static void read_command(struct settings *s, struct words *w)
 		(struct origin){.kind = ORIGIN_ARGV};
 }
 
-static char *absolute(const char *path)
-{
-	scoped_str cwd = NULL;
-	char *whole;
-
-	if (*path == '/')
-		return strdup(path);
-	/* not realpath(3): a symlink may point elsewhere at the next reload */
-	cwd = getcwd(NULL, 0);
-	if (cwd == NULL || asprintf(&whole, "%s/%s", cwd, path) == -1)
-		return NULL;
-	return whole;
-}
-
 /* Try the words on a cluster that is thrown away, so that each mistake is told
  * once however many clusters the file has, and also if it has none. */
 static void try_words(struct words *w)
@@ -485,7 +479,8 @@ static void read_file(struct settings *s, struct words *w)
 			"both");
 		return;
 	}
-	s->config_file = absolute(w->config);
+	/* not realpath(3): a symlink may point elsewhere at the next reload */
+	s->config_file = cwd_whole(w->config);
 	s->origins->file = strdup(w->config);
 	if (s->config_file == NULL || s->origins->file == NULL) {
 		faults_add(w->faults, EX_OSERR, "%s: %s", w->config,

@@ -3,6 +3,7 @@
 #include "config/natsurl.h"
 #include "config/origin.h"
 
+#include "base/cwd.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
@@ -226,36 +227,39 @@ static void fill_in_name(const struct check *k)
 }
 
 /* Where a file says nothing, its workers start beside it, so that
- * "node server.js" means a file there. */
+ * "node server.js" means a file there; those of a command line where it was
+ * given, by the name that this has for the user. */
+static char *usual_directory(const struct check *k)
+{
+	const struct origin_table *t = k->s->origins;
+	scoped_str path = NULL;
+	const char *text;
+
+	if (t->file == NULL)
+		return cwd_name();
+	text = origin_path(t, &t->clusters[k->at].head);
+	path = origin_whole(k->s, text, strlen(text));
+	return path != NULL && strchr(path, '/') != NULL
+		? procfile_directory(path)
+		: NULL;
+}
+
 static void choose_directory(const struct check *k)
 {
 	const struct origin_table *t = k->s->origins;
 	struct cluster_settings *c = k->c;
-	scoped_str path = NULL;
-	const char *text;
-	char *slash;
 	int member;
 
-	if (t->file == NULL || c->directory != NULL || c->chroot != NULL ||
-		is_bad(k, "directory"))
+	if (c->directory != NULL || c->chroot != NULL || is_bad(k, "directory"))
 		return;
-	text = origin_path(t, &t->clusters[k->at].head);
-	path = origin_whole(k->s, text, strlen(text));
-	if (path == NULL) {
-		faults_add(k->faults, EX_OSERR, "out of memory");
-		return;
-	}
-	slash = strrchr(path, '/');
-	if (slash == NULL)
-		return;
-	slash[slash == path] = '\0';
-	c->directory = path;
-	path = NULL;
-	c->directory_of_file = true;
+	c->directory = usual_directory(k);
+	c->directory_of_file = t->file != NULL && c->directory != NULL;
+	c->directory_of_nclust = t->file == NULL;
 	/* shown as if set, so that what is shown means the same elsewhere */
-	*settings_origin(
-		k->s, k->at, option_find("cluster", "directory", &member)) =
-		t->clusters[k->at].head;
+	if (c->directory_of_file)
+		*settings_origin(k->s, k->at,
+			option_find("cluster", "directory", &member)) =
+			t->clusters[k->at].head;
 }
 
 static void check_listeners(const struct check *k)

@@ -49,7 +49,7 @@ int config_read(struct invocation *out, int argc, char **argv,
 /*
  * Read the same command line again: the file anew, the command line's own
  * keys on top.  For reload.  `argv` is the one nclust was started with, and
- * relative paths mean what they meant then: nclust never leaves its directory.
+ * relative paths are those of the working directory, which the caller enters anew.
  */
 int config_reread(
 	struct settings **out, int argc, char **argv, struct faults *faults);

@@ -147,8 +147,11 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 
 	buffer_init(&text, 0);
 	while ((row = option_next("cluster", row)) != NULL)
-		if (workers ? row->type == OPT_WORKERS
-			    : row->change >= CHANGE_ROLL)
+		if ((workers ? row->type == OPT_WORKERS
+			     : row->change >= CHANGE_ROLL) &&
+			/* the next nclust may be started elsewhere */
+			!(c->directory_of_nclust &&
+				strcmp(row->name, "directory") == 0))
 			field_put_all(row, c, &text);
 	sum = stir(sum, text.data, text.len);
 	if (text.failed)

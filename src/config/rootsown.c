@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/rootsown.h"
 
+#include "base/cwd.h"
 #include "base/scope.h"
 #include "base/text.h"
 
@@ -226,7 +227,6 @@ static int walk(struct way *w, struct error *err)
 int rootsown_open(const char *path, struct error *err)
 {
 	struct way w untouched;
-	char here[PATH_MAX] untouched;
 	size_t len = strlen(path);
 	int fd;
 
@@ -241,7 +241,9 @@ int rootsown_open(const char *path, struct error *err)
 	w.rest = w.room + sizeof(w.room) - (len + 1);
 	(void)memcpy(w.rest, path, len + 1);
 	if (*path != '/') {
-		if (getcwd(here, sizeof(here)) == NULL)
+		scoped_str here = cwd_name();
+
+		if (here == NULL)
 			return cannot_open(errno, err);
 		if (put_before(&w, here, strlen(here), err) == -1)
 			return -1;

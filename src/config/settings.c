@@ -114,6 +114,7 @@ void cluster_settings_unref(struct cluster_settings *c)
 	login_clear(c);
 	free(c->fallback_page);
 	free(c->configured);
+	free(c->directory_now);
 	free(c->name);
 	free(c);
 }

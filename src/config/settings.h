@@ -205,9 +205,13 @@ struct cluster_settings {
 	enum sticky_mode sticky;
 
 	char *directory; /* NULL: inherited */
-	/* it is that of the file, as nothing else was said: nclust enters it
-	 * with its own rights, as it would be inherited */
+	/* it is that of the file, or where nclust was started, as nothing else
+	 * was said: nclust enters it with its own rights, as it would be
+	 * inherited */
 	bool directory_of_file;
+	bool directory_of_nclust;
+	/* where it leads when a reload finds that it has moved; or NULL */
+	char *directory_now;
 	char *chroot;
 	char *user; /* as written; the ids are resolved */
 	char *group;

@@ -120,7 +120,7 @@ static char *clean(const char *base, const char *path)
 
 static int add_pattern(struct tree *t, const char *text)
 {
-	char *absolute = clean(t->plan->from, text);
+	char *absolute = clean(t->plan->base, text);
 
 	t->patterns[t->count] = absolute;
 	t->count += absolute != NULL;

@@ -14,7 +14,6 @@
  * are not followed, but for those of the names before a pattern's first wildcard.
  */
 struct watchtree_plan {
-	const char *from;      /* absolute: that of relative patterns */
 	const char *base;      /* absolute: the project's directory */
 	char *const *patterns; /* ended by NULL */
 	nsec_t since;          /* report also what changed after this time

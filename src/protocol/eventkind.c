@@ -23,7 +23,7 @@ const char *const event_kinds[] = {
 	"shared-memory", "balance", "check-denied", "check-untaken",
 	"check-doubted", "stall-refused", "stop-waits", "renamed",
 	"hook-failed", "surprise", "drop", "fallback", "fallback-over",
-	"essential-ended", "waits", "before-failed",
+	"essential-ended", "waits", "before-failed", "directory-moved",
 	/* the instance */
 	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
 	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/supervisor.h"
 
+#include "base/cwd.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
@@ -530,6 +531,7 @@ static void supervisor_free(struct supervisor *sup)
 	fd_close(&sup->null_fd);
 	fd_close(&sup->control.reserve_fd);
 	fd_close(&sup->launch.self_exe);
+	free(sup->launch.directory);
 	fd_close(&sup->daemon.log_fd);
 }
 
@@ -651,6 +653,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 		return EX_OSERR;
 	}
 	sup.launch.started = clock_now();
+	sup.launch.directory = cwd_name();
 	/* to look at the quota takes a good part of a start */
 	sup.launch.cpus = settings_need_cpus(settings) ? budget_usable() : 1;
 	sup.launch.had_terminal = !settings->daemon && signals_has_terminal();

@@ -52,6 +52,7 @@ struct spawn_fd {
 
 #define SPAWN_FDS_MAX 68
 #define SPAWN_CGROUPS_MAX 4
+#define SPAWN_ENTERED 512
 
 /* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The
  * notify descriptor is made in the child, and comes to us by a socket. */
@@ -109,7 +110,10 @@ struct spawn_plan {
 	const char *chroot;    /* or NULL */
 	const char *directory; /* or NULL */
 	bool directory_first;  /* entered with our rights, not the user's */
-	long uid;              /* -1: inherited; then groups are too */
+	/* Where the child says what `directory` has led to, or NULL: room for
+	 * SPAWN_ENTERED; a longer path is not told. */
+	char *entered;
+	long uid; /* -1: inherited; then groups are too */
 	long gid;
 	const gid_t *groups; /* supplementary, with uid >= 0 */
 	size_t group_count;

@@ -107,11 +107,15 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 
 static int set_directory(struct spawn_child *child, struct spawn_failure *f)
 {
-	const char *directory = child->plan->directory;
+	const struct spawn_plan *plan = child->plan;
 
 	child->at = SPAWN_DIRECTORY;
-	if (directory && chdir(directory) == -1)
-		return spawn_fail(f, SPAWN_DIRECTORY, directory);
+	if (plan->directory == NULL)
+		return 0;
+	if (chdir(plan->directory) == -1)
+		return spawn_fail(f, SPAWN_DIRECTORY, plan->directory);
+	if (plan->entered != NULL)
+		(void)syscall(SYS_getcwd, plan->entered, SPAWN_ENTERED);
 	return 0;
 }
 

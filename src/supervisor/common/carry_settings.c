@@ -22,6 +22,8 @@ static const struct plain_row settings_rows[] = {
 	PLAIN(6, cluster_settings, fallback_page, HEAP),
 	PLAIN(7, cluster_settings, configured, HEAP),
 	PLAIN(8, cluster_settings, directory_of_file, BOOL),
+	PLAIN(9, cluster_settings, directory_now, HEAP),
+	PLAIN(10, cluster_settings, directory_of_nclust, BOOL),
 	CARRY_BYTES(CARRY_GROUPS, cluster_settings, groups, group_count),
 	PLAIN_MUST(CARRY_TEXT, cluster_settings, name, HEAP),
 };

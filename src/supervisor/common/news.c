@@ -224,6 +224,8 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	if (r->took != NSEC_NEVER)
 		(void)buffer_printf(out, " in %s", text_age(age, r->took));
 	(void)buffer_printf(out, " (generation %u)", r->generation);
+	if (*n->explain != '\0')
+		(void)buffer_printf(out, ", in '%s'", n->explain);
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)
@@ -529,7 +531,9 @@ static void put_fields(struct json_writer *w, const struct service *service,
 		r->wait != NSEC_NEVER)
 		json_put_real(w, "replaced_in", nsec_seconds(r->wait), 3);
 	if (*n->explain != '\0')
-		json_put_text(w, "cause", n->explain);
+		json_put_text(w,
+			r->kind == REPORT_ROLLOUT_DONE ? "directory" : "cause",
+			n->explain);
 	if (*n->last != '\0')
 		json_put_text(w, "last_output", n->last);
 	if (r->kind == REPORT_SCALED) {
@@ -612,6 +616,8 @@ static void explain_rollout(const struct service *service, struct news *n)
 
 static void explain(const struct service *service, struct news *n)
 {
+	const char *by = cluster_settings(service->core)->directory;
+	const char *in = service->life.entered;
 	const struct report *r = &n->report;
 
 	if (r->kind == REPORT_ROLLOUT_FAILED)
@@ -622,6 +628,9 @@ static void explain(const struct service *service, struct news *n)
 			r->why == WHY_START_TIMEOUT
 				? "was not ready in time (start-timeout)"
 				: unwell(r->why));
+	else if (r->kind == REPORT_ROLLOUT_DONE && in != NULL && by != NULL &&
+		strcmp(in, by) != 0) /* by a link, which may have moved */
+		(void)text_copy(n->explain, sizeof(n->explain), in);
 }
 
 /* When nclust lacks something, as many slots try to start a worker as are empty:

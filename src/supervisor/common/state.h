@@ -190,6 +190,7 @@ struct last_holder {
 struct launch {
 	int argc;
 	char **argv;
+	char *directory; /* where (base/cwd.h): heap; NULL: it was removed */
 	nsec_t started;
 	unsigned cpus;
 	bool had_terminal;

@@ -80,12 +80,22 @@ static int look_at_old(struct supervisor *sup, struct plan *plan)
 	return diff_settings(&plan->diff, &plan->old, plan->settings);
 }
 
-/* A new name requires a rollout: workers get their cluster's name at birth. */
+static void add_key(struct diff_cluster *c, const char *key, const char *what)
+{
+	size_t used = strlen(c->keys);
+
+	(void)snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)",
+		used > 0 ? ", " : "", key, what);
+	if (c->change < CHANGE_ROLL)
+		c->change = CHANGE_ROLL;
+}
+
+/* A new name requires a rollout: workers get their cluster's name at birth; so
+ * does a directory that leads elsewhere. */
 static void look_at_names(const struct supervisor *sup, struct diff *diff)
 {
 	for (size_t i = 0; i < diff->count; i++) {
 		struct diff_cluster *c = &diff->clusters[i];
-		size_t used = strlen(c->keys);
 		const char *was;
 
 		if (c->old == NULL || c->new == NULL)
@@ -93,12 +103,10 @@ static void look_at_names(const struct supervisor *sup, struct diff *diff)
 		was = cluster_next_settings(
 			service_named(sup, c->new->name)->core)
 			      ->name;
-		if (strcmp(was, c->new->name) == 0)
-			continue;
-		(void)snprintf(c->keys + used, sizeof(c->keys) - used,
-			"%sname (was %s)", used > 0 ? ", " : "", was);
-		if (c->change < CHANGE_ROLL)
-			c->change = CHANGE_ROLL;
+		if (strcmp(was, c->new->name) != 0)
+			add_key(c, "name (was", was);
+		if (c->new->directory_now != NULL)
+			add_key(c, "directory (now", c->new->directory_now);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include "nats/natslib.h"
 #include "supervisor/common/aside.h"
 #include "supervisor/common/carry_settings.h"
+#include "supervisor/common/registry.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/recipe.h"
 
@@ -54,9 +55,32 @@ static void check_relays(const struct settings *s, struct faults *faults)
 		config_no_broker(s, why, faults);
 }
 
+/* Do the workers of a cluster run where a symbolic link has led before? */
+static void note_moves(const struct supervisor *sup, const struct settings *s)
+{
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		struct cluster_settings *c = s->clusters[i];
+		const struct service *of = service_named(sup, c->name);
+		const char *was = of != NULL
+			? cluster_next_settings(of->core)->directory
+			: NULL;
+		scoped_str now = NULL;
+
+		if (was == NULL || c->directory == NULL || c->chroot != NULL ||
+			of->life.entered == NULL ||
+			strcmp(was, c->directory) != 0)
+			continue;
+		now = realpath(c->directory, NULL);
+		if (now != NULL && strcmp(now, of->life.entered) != 0)
+			c->directory_now = strdup(now);
+	}
+}
+
 static int answer(void *owner)
 {
 	const struct supervisor *sup = ((struct reread *)owner)->sup;
+	const char *file = sup->settings->config_file;
+	const char *dir = sup->launch.directory;
 	struct sigaction by_default = {.sa_handler = SIG_DFL};
 	struct settings *settings;
 	struct faults faults;
@@ -65,6 +89,11 @@ static int answer(void *owner)
 
 	(void)sigaction(SIGPIPE, &by_default, NULL);
 	faults_init(&faults);
+	/* a link on the way may lead elsewhere now */
+	if (dir != NULL && chdir(dir) == -1 &&
+		strncmp(file, dir, strlen(dir)) == 0)
+		faults_add(&faults, EX_CONFIG, "cannot enter '%s': %s", dir,
+			strerror(errno));
 	if (config_reread(&settings, sup->launch.argc, sup->launch.argv,
 		    &faults) == 0 &&
 		config_read_token(settings, &err) == -1)
@@ -77,6 +106,7 @@ static int answer(void *owner)
 		return put(faults.text.data, faults.text.len - 1)
 			? READ_MISTAKES
 			: READ_FAILED;
+	note_moves(sup, settings);
 	/* a file server that is slow has answered then; nclust itself, which checks
 	 * them again, would not wait for it */
 	for (size_t i = 0; i < settings->cluster_count; i++)

@@ -73,6 +73,7 @@ static const struct plain_row supervisor_rows[] = {
 	PLAIN(63, supervisor, web.agent.file.ino, UNSIGNED),
 	PLAIN(64, supervisor, web.agent.file.uid, UNSIGNED),
 	PLAIN(65, supervisor, web.agent.file.gid, UNSIGNED),
+	PLAIN(66, supervisor, launch.directory, HEAP),
 	CARRY_BYTES(CARRY_CHILDREN, supervisor, reaper.first_children,
 		reaper.first_children_count),
 	CARRY_ARRAY(CARRY_ASKER, supervisor, traffic.host.askers,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/upgrade/reexec.h"
 
+#include "base/cwd.h"
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
@@ -76,24 +77,16 @@ void reexec_find_path(struct supervisor *sup)
 {
 	const char *called =
 		(const char *)(uintptr_t)getauxval(AT_EXECFN); /* NOLINT */
+	scoped_str whole = called != NULL ? cwd_whole(called) : NULL;
 	char path[PATH_MAX];
 	struct stat st;
 	ssize_t len;
 
 	if (fstat(sup->launch.self_exe, &st) == -1)
 		return;
-	if (called != NULL && *called != '/') {
-		scoped_str cwd = getcwd(NULL, 0);
-
-		if (cwd != NULL &&
-			snprintf(path, sizeof(path), "%s/%s", cwd, called) <
-				(int)sizeof(path) &&
-			is_same_file(path, &st)) {
-			sup->upgrade.exe_path = strdup(path);
-			return;
-		}
-	} else if (called != NULL && is_same_file(called, &st)) {
-		sup->upgrade.exe_path = strdup(called);
+	if (whole != NULL && is_same_file(whole, &st)) {
+		sup->upgrade.exe_path = whole;
+		whole = NULL;
 		return;
 	}
 	len = readlink("/proc/self/exe", path, sizeof(path) - 1);

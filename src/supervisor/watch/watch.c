@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
+#include "config/procfile.h"
 #include "config/value.h"
 #include "os/clock.h"
 #include "os/watchtree.h"
@@ -70,26 +71,16 @@ static void say_warning(void *data, const char *text)
 	say(WARNING, text);
 }
 
-/* Where the project is: beside the file, or where nclust was started. */
-static char *base_of(const struct settings *s)
-{
-	const char *slash =
-		s->config_file != NULL ? strrchr(s->config_file, '/') : NULL;
-
-	if (slash == NULL)
-		return getcwd(NULL, 0);
-	return strndup(s->config_file,
-		slash > s->config_file ? (size_t)(slash - s->config_file) : 1);
-}
-
 static int work(void *owner)
 {
 	const struct watching *w = owner;
 	const struct service *s = w->service;
-	scoped_str base = base_of(s->sup->settings);
-	scoped_str from = getcwd(NULL, 0);
+	const char *file = s->sup->settings->config_file;
+	const char *dir = s->sup->launch.directory;
+	scoped_str base = file != NULL ? procfile_directory(file)
+		: dir != NULL          ? strdup(dir)
+				       : NULL;
 	const struct watchtree_plan plan = {
-		.from = from,
 		.base = base,
 		.patterns = cluster_next_settings(s->core)->watch.list,
 		.since = s->watched,
@@ -97,7 +88,7 @@ static int work(void *owner)
 		.warn = say_warning,
 	};
 
-	if (base == NULL || from == NULL || watchtree_run(&plan) == -1)
+	if (base == NULL || watchtree_run(&plan) == -1)
 		return EX_UNAVAILABLE; /* it was said why */
 	return 0;
 }

@@ -155,6 +155,7 @@ static const struct plain_row service_rows[] = {
 	PLAIN(55, service, asks.passed, UNSIGNED),
 	PLAIN(56, service, asks.blamed, UNSIGNED),
 	PLAIN(60, service, watched, SIGNED),
+	PLAIN(61, service, life.entered, HEAP),
 	PLAIN_MUST(CARRY_TEXT, service, name, HEAP),
 	PLAIN(CARRY_OUTCOME, service, outcome.text, HEAP),
 	CARRY_BESIDE(&carried_of_cluster),

@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The longest wait for an exec, because nclust does nothing else meanwhile; and
@@ -153,7 +154,8 @@ void child_plan(
 		.umask = s->umask,
 		.chroot = s->chroot,
 		.directory = s->directory,
-		.directory_first = s->directory_of_file,
+		.directory_first =
+			s->directory_of_file || s->directory_of_nclust,
 		.uid = s->uid,
 		.gid = s->gid,
 		.groups = r->groups,
@@ -322,12 +324,29 @@ static void make_ready(struct service *service, struct making *m,
 		return;
 	}
 	child_plan(sup, &m->birth.plan, place->recipe);
+	m->birth.plan.entered = sup->births.scratch[place->nth].entered;
+	*m->birth.plan.entered = '\0';
 	if (fill(c, m) == -1) {
 		leave_birth(&m->birth);
 		child_release(c);
 		return;
 	}
 	m->child = c;
+}
+
+/* Its directory may be a symbolic link that leads elsewhere than before. */
+static void note_directory(struct service *service, const char *entered)
+{
+	char *was = service->life.entered;
+
+	if (*entered != '/' || (was != NULL && strcmp(was, entered) == 0))
+		return;
+	service->life.entered = strdup(entered);
+	if (was != NULL)
+		news_say_of(service, LOG_NOTE, "directory-moved",
+			"workers start in '%s' now, no longer in '%s'", entered,
+			was);
+	free(was);
 }
 
 /* It has been spawned, or not. */
@@ -350,6 +369,7 @@ static struct child *complete(
 	}
 	c->pid = it->pid;
 	c->pidfd = it->pidfd;
+	note_directory(service, m->birth.plan.entered);
 	settle(c, place_in_slot(service, c->slot));
 	watch_exit(c);
 	capture_hand_over(service, c);

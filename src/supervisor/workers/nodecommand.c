@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "supervisor/workers/recipe.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -271,22 +272,6 @@ static size_t read_first(const char *path, char *to, size_t size)
 	return got > 0 ? (size_t)got : 0;
 }
 
-/* The path by which the kernel will look for it: in the directory and below the
- * root of the worker. */
-static void path_for(
-	const struct recipe *r, const char *candidate, char to[PATH_MAX])
-{
-	const struct cluster_settings *s = r->settings;
-	const char *root = s->chroot != NULL ? s->chroot : "";
-	const char *at = "";
-
-	if (*candidate != '/' && s->directory != NULL)
-		at = s->directory;
-	(void)snprintf(to, PATH_MAX, "%s%s%s%s",
-		*candidate == '/' || *at != '\0' ? root : "", at,
-		*at != '\0' ? "/" : "", candidate);
-}
-
 enum node_runtime nodecommand_look(const struct recipe *r)
 {
 	char *const *argv = r->settings->command.list;
@@ -295,7 +280,7 @@ enum node_runtime nodecommand_look(const struct recipe *r)
 	scoped_str real = NULL;
 
 	for (char **c = r->candidates.list; *c != NULL; c++) {
-		path_for(r, *c, path);
+		recipe_path(r, *c, path);
 		if (access(path, X_OK) == 0)
 			break;
 		path[0] = '\0';

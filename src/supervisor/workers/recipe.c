@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,6 +244,20 @@ memory:
 	return error_set(err, ENOMEM, "PATH");
 }
 
+void recipe_path(
+	const struct recipe *r, const char *candidate, char to[PATH_MAX])
+{
+	const struct cluster_settings *s = r->settings;
+	const char *root = s->chroot != NULL ? s->chroot : "";
+	const char *at = "";
+
+	if (*candidate != '/' && s->directory != NULL)
+		at = s->directory;
+	(void)snprintf(to, PATH_MAX, "%s%s%s%s",
+		*candidate == '/' || *at != '\0' ? root : "", at,
+		*at != '\0' ? "/" : "", candidate);
+}
+
 /* ---- limits, ids ---- */
 
 void recipe_limits(struct recipe *r, const struct rlimit *nofile)
@@ -339,16 +354,19 @@ static int check_program(const struct recipe *r, struct error *err)
 	if (!s->accept || s->chroot != NULL)
 		return 0;
 	for (char **path = r->candidates.list; *path != NULL; path++) {
+		char whole[PATH_MAX] untouched;
 		struct stat st;
 
-		if (**path != '/' && s->directory != NULL)
+		if (**path != '/' && s->directory != NULL &&
+			!s->directory_of_nclust)
 			return 0; /* it is looked for there */
-		if (stat(*path, &st) == -1)
+		recipe_path(r, *path, whole);
+		if (stat(whole, &st) == -1)
 			continue;
 		error = EISDIR;
 		if (!S_ISDIR(st.st_mode) &&
 			(s->uid >= 0 ||
-				faccessat(AT_FDCWD, *path, X_OK, AT_EACCESS) ==
+				faccessat(AT_FDCWD, whole, X_OK, AT_EACCESS) ==
 					0))
 			return 0;
 		if (!S_ISDIR(st.st_mode))

@@ -4,6 +4,8 @@
 
 #include "supervisor/common/state.h"
 
+#include <limits.h>
+
 /* A recipe is what all workers of one generation share.  It is made when the
  * generation begins (so each rolling restart reads env-file and PATH anew), and
  * dropped when no worker needs it. */
@@ -38,6 +40,11 @@ const char *recipe_env(const struct recipe *r, const char *key);
  * -1 and `err`. */
 int recipe_candidates(struct strings *to, const struct recipe *r,
 	const char *name, struct error *err);
+
+/* The path by which the kernel will look for such a candidate: in the directory
+ * and below the root of the worker. */
+void recipe_path(
+	const struct recipe *r, const char *candidate, char to[PATH_MAX]);
 
 /* Can a recipe be made of these settings (env-file readable …), and does this
  * system have what they ask for?  For checks before a reload.  `patient`: a file

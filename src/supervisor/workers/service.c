@@ -514,6 +514,7 @@ void service_free(struct service *s)
 		cluster_free(s->core);
 	free(s->children);
 	free(s->life.early_deaths);
+	free(s->life.entered);
 	free(s->outcome.text);
 	trouble_free(s);
 	free(s->name);

@@ -125,6 +125,7 @@ struct scratch {
 	struct buffer text;
 	char **list;
 	size_t size;
+	char entered[SPAWN_ENTERED];
 };
 
 /* What a worker is made with (child.h, environment.h). */
@@ -207,6 +208,7 @@ struct cluster_life {
 	bool log_told;       /* that its output cannot be kept */
 	bool trap_told;      /* why a worker's port was not taken over */
 	bool portless_told;  /* that the port of a worker is waited for */
+	char *entered; /* where the last worker was started; heap, or NULL */
 };
 
 /* What a command runs that can be a worker of Node's cluster (nodecommand.h). */

@@ -386,12 +386,12 @@ static const struct {
 		"18f 19f 20i 21b 22f 23b 24f 25f 26u 27u 28t 29f 30i 31i 32f "
 		"33b 34u 35i 36f 37u 38b 39i 40f 41i 42f 43t 44u 45u 46u "
 		"47u 49u 50b 51u 52b 53i 54i 55u 56b 57u 58i 59i 60f 61t 62u "
-		"63u 64u 65u 125x 148g",
+		"63u 64u 65u 66t 125x 148g",
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_asker, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
-	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 124x 100t",
-		NULL, 0},
+	{"settings", &carried_cluster,
+		"1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
@@ -405,7 +405,7 @@ static const struct {
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
 		"32u 33u 34u 35i 36i 37b 38b 39u 40f 41u 42b 43b 44b "
-		"45b 46b 50u 51u 52u 53u 54t 55u 56u 60i 100t 122t",
+		"45b 46b 50u 51u 52u 53u 54t 55u 56u 60i 61t 100t 122t",
 		GAPS(service_gaps)},
 	{"child", &carried_child,
 		"1u 2u 3u 4i 5f 6f 7f 8f 9i 10i 11b 12i 13u 14b 15b 16f 17u "

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Deploys by a symbolic link: `current` leads to the directory of a release."""
+import shutil
+
+from harness import *
+
+FILE = "[cluster:web]\ncommand = ./server --notify\nworkers = 2\nready = notify\n"
+
+
+def release(number, more=""):
+    """Make that release, which is current from now on: where it is."""
+    write(f"releases/{number}/server", f'#!/bin/sh\nexec {HEAR} "$@"\n', 0o755)
+    write(f"releases/{number}/nclust.ini", FILE + more)
+    write(f"releases/{number}/vars", f"RELEASE={number}\n")
+    os.symlink(f"releases/{number}", "new")
+    os.replace("new", "current")
+    return path(f"releases/{number}")
+
+
+def begin(options, *words):
+    """In the directory of the first release, by the name that a shell has for it."""
+    release(1)
+    return cluster(f"{options} --drain off", *words, cwd=path("current"),
+                   env={"PWD": path("current")})
+
+
+def are_in(it, directory):
+    return {os.readlink(f"/proc/{pid}/cwd") for pid in it.pids()} == {directory}
+
+
+@pytest.mark.parametrize("options, words", (
+    ("-n 2 --ready notify --env-file vars", ("./server", "--notify")),
+    ("-c nclust.ini --env-file vars", ()),
+), ids=("command line", "file"))
+def test_a_restart_follows_the_link_and_says_where_the_workers_are_now(options, words):
+    it = begin(options, *words)
+    for number in 2, 3:
+        new = release(number)
+        assert f", in '{new}'" in it.verb("restart").ok()
+        assert are_in(it, new)
+        assert {environment(pid)["RELEASE"] for pid in it.pids()} == {str(number)}
+        it.call("upgrade")
+
+    new = release(4)  # nobody asks for a restart, and the release before is deleted
+    shutil.rmtree("releases/3")
+    it.reborn(0)
+    it.reborn(1)
+    assert are_in(it, new)
+    assert len(it.happened("directory-moved")) == 3
+    it.logged(f"workers start in '{new}' now, no longer in '{path('releases/3')}'")
+
+    os.unlink("current")
+    it.verb("restart").fails(1, path("current"), "No such file or directory",
+                             "the old workers keep serving")
+
+
+@pytest.mark.parametrize("options", ("-c nclust.ini", f"-c {{}}/current/nclust.ini"))
+def test_a_reload_reads_the_file_of_the_new_release_and_restarts_where_that_has_moved(options):
+    it = begin(options.format(path()))
+    assert it.call("reload").text == "web: no change"
+    new = release(2)
+    assert f"web: directory (now {new}): rolling restart" in it.verb("reload").ok()
+    assert are_in(it, new)
+    assert it.call("reload").text == "web: no change"
+
+    new = release(3, "env = A=b\n")
+    shutil.rmtree("releases/2")
+    assert "env, directory (now" in it.verb("reload").ok()
+    assert are_in(it, new) and it.call("reload").text == "web: no change"
+    os.unlink("current")
+    it.verb("reload").fails(78, "current")
+    assert it.cluster().ready == 2
