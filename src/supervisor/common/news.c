@@ -827,81 +827,33 @@ static void tell(const struct saying *s, const char *format, va_list args)
 	hand_out(s->sup, &h->scratch, s->service, NULL, text);
 }
 
+#define TELL(...) \
+	va_list args; \
+\
+	va_start(args, format); \
+	tell(&(struct saying){.level = level, .event = event, __VA_ARGS__}, \
+		format, args); \
+	va_end(args)
+
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...)
 {
-	const struct saying saying = {
-		.sup = sup, .slot = SLOT_ALL, .level = level, .event = event};
-	va_list args;
-
-	va_start(args, format);
-	tell(&saying, format, args);
-	va_end(args);
-}
-
-void news_say_of(struct service *service, enum log_level level,
-	const char *event, const char *format, ...)
-{
-	const struct saying saying = {.sup = service->sup,
-		.service = service,
-		.slot = SLOT_ALL,
-		.level = level,
-		.event = event};
-	va_list args;
-
-	va_start(args, format);
-	tell(&saying, format, args);
-	va_end(args);
+	TELL(.sup = sup, .slot = SLOT_ALL);
 }
 
 void news_say_slot(struct service *service, uint32_t slot, enum log_level level,
 	const char *event, const char *format, ...)
 {
-	const struct saying saying = {.sup = service->sup,
-		.service = service,
-		.slot = slot,
-		.level = level,
-		.event = event};
-	va_list args;
-
-	va_start(args, format);
-	tell(&saying, format, args);
-	va_end(args);
-}
-
-void news_say_worker(const struct child *child, enum log_level level,
-	const char *event, const char *format, ...)
-{
-	const struct saying saying = {.sup = child->service->sup,
-		.service = child->service,
-		.slot = child->slot,
-		.child = child,
-		.level = level,
-		.event = event};
-	va_list args;
-
-	va_start(args, format);
-	tell(&saying, format, args);
-	va_end(args);
+	TELL(.sup = service->sup, .service = service, .slot = slot);
 }
 
 void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...)
 {
-	const struct saying saying = {.sup = child->service->sup,
-		.service = child->service,
-		.slot = child->slot,
-		.child = child,
-		.level = level,
-		.event = event,
-		.numbers = numbers,
-		.count = count};
-	va_list args;
-
-	va_start(args, format);
-	tell(&saying, format, args);
-	va_end(args);
+	TELL(.sup = child->service->sup, .service = child->service,
+		.slot = child->slot, .child = child, .numbers = numbers,
+		.count = count);
 }
 
 /* ---- limits for what a worker can cause ---- */

@@ -41,24 +41,19 @@ int news_init(struct supervisor *sup, struct error *err);
 void news_say(struct supervisor *sup, enum log_level level, const char *event,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* An event of a cluster: its name is put before the sentence. */
-void news_say_of(struct service *service, enum log_level level,
-	const char *event, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
 /* Begin an event that another room completes: leaves the object open. */
 struct json_writer;
 void news_begin(struct json_writer *w, struct buffer *out, const char *event);
 
-/* An event of a slot that has no worker, and of a worker: the name of its slot is put before the sentence. */
+/* An event of a slot that has no worker, whose name is put before the sentence, or of a
+ * cluster. */
 void news_say_slot(struct service *service, uint32_t slot, enum log_level level,
 	const char *event, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
-void news_say_worker(const struct child *child, enum log_level level,
-	const char *event, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+#define news_say_of(service, ...) \
+	news_say_slot((service), SLOT_ALL, __VA_ARGS__)
 
-/* The same, with figures for machines. */
+/* Of a worker, with figures for machines, or without. */
 struct news_number {
 	const char *name;
 	double value;
@@ -66,6 +61,8 @@ struct news_number {
 void news_say_numbers(const struct child *child, enum log_level level,
 	const char *event, const struct news_number *numbers, size_t count,
 	const char *format, ...) __attribute__((format(printf, 6, 7)));
+#define news_say_worker(child, level, event, ...) \
+	news_say_numbers((child), (level), (event), NULL, 0, __VA_ARGS__)
 
 /*
  * Ask this before each event or log line that a worker can cause as often as it
