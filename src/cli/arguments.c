@@ -287,8 +287,7 @@ static int take_count(struct arguments *a, const char *word, struct error *err)
 	if (parse_number(word, true, COUNT_MAX, &a->count) == 0)
 		return 0;
 	return error_fail(err, EX_USAGE,
-		"scale: wanted a number from 0 to %d, or +N or -N, "
-		"found '%s'",
+		"scale: wanted a number from 0 to %d, or +N or -N, found '%s'",
 		COUNT_MAX, word);
 }
 

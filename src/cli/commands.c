@@ -23,18 +23,15 @@ const struct verb verbs[] = {
 			"slot was filled again after an end that nobody asked "
 			"for, and LAST EXIT the last such end; the end of a "
 			"worker that was found unwell is one. MEM and CPU% are "
-			"of all "
-			"processes of a worker. If something is wrong, the "
-			"last "
-			"lines are commands to try next. No line is wider than "
-			"the terminal, or than COLUMNS, or 80. Where a cluster "
-			"has more than 16 workers, or all of them do not fit "
-			"on "
-			"the screen, neighbours that are alike share a line, "
-			"with the age of the youngest and the sums of the "
-			"rest; --all gives each its own. Exits 0 if all "
-			"wanted workers are ready, 1 if some are, 2 if none "
-			"is, 3 if there is no such instance.",
+			"of all processes of a worker. If something is wrong, "
+			"the last lines are commands to try next. No line is "
+			"wider than the terminal, or than COLUMNS, or 80. "
+			"Where a cluster has more than 16 workers, or all of "
+			"them do not fit on the screen, neighbours that are "
+			"alike share a line, with the age of the youngest and "
+			"the sums of the rest; --all gives each its own. Exits "
+			"0 if all wanted workers are ready, 1 if some are, 2 "
+			"if none is, 3 if there is no such instance.",
 		.options = OPTIONS_ASK | OPTION_WATCH | OPTION_EACH,
 		.words = WORDS_TARGET,
 		.run = verb_status,
@@ -47,16 +44,14 @@ const struct verb verbs[] = {
 			  "only when the new one is ready. Ends at the first "
 			  "failure, with the old workers still serving. The "
 			  "first new one, or the first N with --canary, is "
-			  "watched for the --bake time beside the old ones; "
-			  "if it fails, the old ones stay. "
-			  "--bake 0 leaves that out. A release "
-			  "that listens on fewer ports than the one before "
-			  "it needs --drop-ports. "
-			  "With a COMMAND the workers of a cluster run that "
-			  "from now on, where the old ones ran: a later "
-			  "restart, an upgrade and a reload that finds the "
-			  "old command in the file keep it. If it fails, the "
-			  "old command serves on.",
+			  "watched for the --bake time beside the old ones; if "
+			  "it fails, the old ones stay. --bake 0 leaves that "
+			  "out. A release that listens on fewer ports than the "
+			  "one before it needs --drop-ports. With a COMMAND "
+			  "the workers of a cluster run that from now on, "
+			  "where the old ones ran: a later restart, an upgrade "
+			  "and a reload that finds the old command in the file "
+			  "keep it. If it fails, the old command serves on.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE |
 			OPTION_DROP_PORTS,
 		.words = WORDS_RESTART,
@@ -70,10 +65,9 @@ const struct verb verbs[] = {
 		.manual =
 			"Checks all of the file first. If it has mistakes they "
 			"are reported with their lines, nothing is changed, "
-			"and "
-			"the exit status is 78. It fails, too, if the file or "
-			"the users that it names cannot be looked up within 5 "
-			"s.",
+			"and the exit status is 78. It fails, too, if the file "
+			"or the users that it names cannot be looked up within "
+			"5 s.",
 		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
 		.method = METHOD_RELOAD,
@@ -291,9 +285,8 @@ const struct verb verbs[] = {
 			"command line to use. Looks on for 2 s after the first "
 			"socket, as another may come later, and warns of "
 			"programs that keep their state in themselves. Exits 0 "
-			"if copies of it will "
-			"work together, 1 if not, 127 if it is not found, 126 "
-			"if it cannot be run.",
+			"if copies of it will work together, 1 if not, 127 if "
+			"it is not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK | OPTION_LISTEN,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,

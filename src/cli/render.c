@@ -46,8 +46,7 @@ void render_head(struct wrap *w, const json_t *status)
 	if (!json_is_object(drained))
 		return;
 	wrap_putf(w, YELLOW,
-		"  drained %s ago%s; back into service: nclust "
-		"undrain ",
+		"  drained %s ago%s; back into service: nclust undrain ",
 		text_age(age, field_seconds(drained, "since")),
 		field_is_true(drained, "empty") ? ", and was empty" : "");
 	put_name(w, YELLOW, status, "name", w->width / 2);

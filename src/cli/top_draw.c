@@ -524,8 +524,7 @@ static void draw_last(struct pen *p, size_t line)
 			t->mode == TOP_READ
 				? "Esc back  arrows, PgUp, PgDn scroll"
 				: "? help  / filter  l logs  e events  r "
-				  "restart  "
-				  "s stop  + - scale  q quit");
+				  "restart  s stop  + - scale  q quit");
 	}
 	draw_line(p, line, A_NORMAL);
 }

@@ -554,13 +554,11 @@ static void check_ready(const struct check *k)
 	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
 		fault(k, "ready",
 			"'notify' cannot be used with 'chroot': the socket "
-			"cannot "
-			"be seen inside");
+			"cannot be seen inside");
 	if (k->c->watchdog > 0 && k->c->chroot != NULL)
 		fault(k, "watchdog",
 			"cannot be used with 'chroot': the socket cannot be "
-			"seen "
-			"inside");
+			"seen inside");
 	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
 		fault(k, given_of(k, "intercept", "ready"),
 			"'ready' is 'listen', which nclust cannot see with "
@@ -590,14 +588,12 @@ static void check_lasting(const struct check *k)
 			!origin_of(k, keys[i])->from_defaults)
 			fault(k, keys[i],
 				"cannot be used with 'accept': it is for "
-				"workers "
-				"that last, but here each connection has its "
-				"own process");
+				"workers that last, but here each connection "
+				"has its own process");
 	if (k->c->intercept == INTERCEPT_ON)
 		fault(k, "intercept",
 			"'on' cannot be used with 'accept': nclust listens, "
-			"and "
-			"the command gets a connection");
+			"and the command gets a connection");
 	if (k->c->leader)
 		fault(k, "leader",
 			"cannot be used with 'accept': a process for one "
@@ -643,8 +639,7 @@ static void check_accept(const struct check *k)
 		else if (c->listen[i].kind == ADDRESS_UDP)
 			fault(k, "listen",
 				"'%s' cannot be used with 'accept': there are "
-				"no "
-				"connections on UDP, let workers take it",
+				"no connections on UDP, let workers take it",
 				c->listen[i].text);
 	check_lasting(k);
 }
@@ -656,8 +651,7 @@ static void check_pty(const struct check *k)
 	if (k->c->log == LOG_INHERIT)
 		fault(k, "pty",
 			"'yes' cannot be used with 'log = inherit', which "
-			"gives "
-			"the workers nclust's own output");
+			"gives the workers nclust's own output");
 	if (k->c->accept)
 		fault(k, "pty",
 			"'yes' cannot be used with 'accept': the output is the "
@@ -1039,8 +1033,7 @@ void config_note_files(const struct settings *s, struct faults *faults)
 				(errno == ENOENT || errno == ENOTDIR))
 				fault(&k, "env-file",
 					"there is no file '%.300s' (yet), and "
-					"no start "
-					"without it",
+					"no start without it",
 					k.c->env_file.list[i]);
 	}
 }

@@ -452,8 +452,7 @@ static int accept_check(const struct cluster_settings *settings,
 			continue;
 		return error_set(err, 0,
 			"'%s' cannot be used with 'accept': it is no socket "
-			"that "
-			"listens for connections",
+			"that listens for connections",
 			listener_text(l));
 	}
 	return 0;

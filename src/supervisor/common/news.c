@@ -316,11 +316,9 @@ static const struct kind {
 		.text = "worker %p %w: replacing it%W"},
 	[REPORT_BAKING] = {"baking", LOG_NOTE, false,
 		.text = "rollout %r: the first %c new workers are ready, "
-			"watching them "
-			"for %s",
+			"watching them for %s",
 		.one = "rollout %r: the first new worker is ready, watching it "
-		       "for "
-		       "%s"},
+		       "for %s"},
 	[REPORT_BAKED] = {"baked", LOG_NOTE, false,
 		.text = "rollout %r: the first new workers are healthy, "
 			"replacing the others",
@@ -334,8 +332,7 @@ static const struct kind {
 		.say = say_unkillable},
 	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR, true,
 		.text = "worker %p was not ready after %a (start-timeout), "
-			"stopping "
-			"it"},
+			"stopping it"},
 	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE, true,
 		.text = "has ended for good"},
 	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE, false,
@@ -358,8 +355,7 @@ static const struct kind {
 	[REPORT_STATE] = {"state", LOG_DEBUG, false, .text = "is %t"},
 	[REPORT_SURPRISE] = {"surprise", LOG_ERROR, false,
 		.text = "unexpected event for worker %i in its state: please "
-			"report "
-			"this"},
+			"report this"},
 };
 
 static enum log_level level_of(const struct report *r)

@@ -362,8 +362,7 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 	if (error == EACCES && port > 0 && port < 1024)
 		trouble_set_cause(child,
 			"cannot bind %s: %s; a port below 1024 requires root "
-			"or "
-			"CAP_NET_BIND_SERVICE",
+			"or CAP_NET_BIND_SERVICE",
 			what, strerror(error));
 	else if (error != EADDRINUSE)
 		trouble_set_cause(

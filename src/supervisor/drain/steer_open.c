@@ -67,9 +67,8 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 	s->stranger_told = true;
 	text = address_format(&l->address);
 	news_say_of(s->service, LOG_WARN, "stranger-listens",
-		"another process listens at %s as well (SO_REUSEPORT, the "
-		"same user): as long as it does the sockets there stay as they "
-		"are",
+		"another process listens at %s as well (SO_REUSEPORT, the same "
+		"user): as long as it does the sockets there stay as they are",
 		text != NULL ? text : l->address.name);
 	return false;
 }

@@ -114,8 +114,7 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 			learned_only(l) || others
 				? ""
 				: "; 'listen' should name the one "
-				  "that the server binds, or "
-				  "none");
+				  "that the server binds, or none");
 }
 
 static void tell_failed(const struct takeover *t, int error)

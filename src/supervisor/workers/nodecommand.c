@@ -103,9 +103,8 @@ static const struct {
 } options[] = {
 	[NODE_NODE] = {.refused = "-e -p -pe -ep -i -c -h -v --eval --print "
 				  "--interactive --check --test --watch "
-				  "--watch-path "
-				  "--run --help --version --v8-options "
-				  "--prof-process "
+				  "--watch-path --run --help --version "
+				  "--v8-options --prof-process "
 				  "--completion-bash --build-snapshot",
 		.with_value =
 			"-r --require --import --loader --experimental-loader "
