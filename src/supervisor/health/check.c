@@ -114,14 +114,15 @@ static bool is_doubted(const struct child *child)
 
 static void doubt(const struct child *child, const char *check)
 {
-	bool by_http = child_settings(child)->check.kind == PROBE_HTTP;
+	const char *last = child->health->last;
 	char text[512];
 
 	(void)snprintf(text, sizeof(text),
 		"no worker of generation %u has ever passed its check (%s: "
 		"%s), so no other is replaced for it: is 'check' right?%s",
-		child->generation, check, child->health->last,
-		by_http ? " 'check = http://HOST/path' sets the Host, and "
+		child->generation, check, last,
+		strncmp(last, "answered", 8) == 0
+			? " 'check = http://HOST/path' sets the Host, and "
 			  "'check-header' adds header lines"
 			: "");
 	if (trouble_set_check(child->service, text))

@@ -128,7 +128,6 @@ def test_a_check_has_the_host_and_head_that_a_server_wants_and_cuts_no_answer(pa
     for _ in range(3):
         checked_on(it, 0)
     assert checks(it).last is None
-    it.stop()
     assert not it.says("Error")
 
 
