@@ -15,12 +15,8 @@ bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 
 bool rollout_replaces(const struct cluster *c, const struct worker *w)
 {
-	const struct rollout *r = &c->rollout;
-
-	if (!r->going_back)
-		return w->generation != r->to;
-	return cluster_find_generation(c, w->generation)->settings !=
-		cluster_find_generation(c, r->to)->settings;
+	return c->rollout.going_back ? slot_is_rejected(c, w)
+				     : w->generation != c->rollout.to;
 }
 
 unsigned rollout_slots(const struct cluster *c)
@@ -118,16 +114,14 @@ static void finish(struct cluster *c)
 		begin_waiting(c, c->generation);
 }
 
-/* Does a worker serve by other settings than those in force, and will not go
- * anyway, as one that is held beside an old one does? */
+/* Does a worker of a rejected generation serve, and will not go anyway, as one that
+ * is held beside an old one does? */
 static bool must_go_back(const struct cluster *c)
 {
-	const struct cluster_settings *right = cluster_in_force(c)->settings;
-
 	for (unsigned i = 0; i < c->generations.count; i++) {
 		const struct generation *g = &c->generations.list[i];
 
-		if (g->serving > g->beside && g->settings != right)
+		if (g->serving > g->beside && g->rejected != WHY_ITSELF)
 			return true;
 	}
 	return false;
@@ -179,17 +173,18 @@ static void count_ready(const struct cluster *c, struct report *report)
 	report->others = c->ready > to->serving ? c->ready - to->serving : 0;
 }
 
-/* A rollout has failed: begin the next one, or the way back. */
-static void go_on(struct cluster *c, bool changed_settings)
+/* A rollout has failed: begin the next one, or the way back.  True: that one. */
+static bool go_on(struct cluster *c)
 {
-	struct rollout *r = &c->rollout;
+	const struct rollout_request *w = &c->waiting;
+	bool back = (!w->there || w->scope != SLOT_ALL) &&
+		!c->rollout.going_back && must_go_back(c);
 
-	if (c->waiting.there && c->waiting.scope == SLOT_ALL)
-		begin_waiting(c, r->to);
-	else if (changed_settings && !r->going_back && must_go_back(c))
+	if (back)
 		go_back(c);
-	else if (c->waiting.there)
-		begin_waiting(c, r->to);
+	else if (w->there)
+		begin_waiting(c, c->rollout.to);
+	return back;
 }
 
 void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
@@ -225,7 +220,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 		return;
 	}
 	cluster_find_generation(c, r->to)->rejected = WHY_ROLL_FAILED;
-	go_on(c, changed_settings);
+	report->back |= go_on(c);
 }
 
 void rollout_prepared(struct cluster *c, const struct event *e)
@@ -250,7 +245,7 @@ void rollout_prepared(struct cluster *c, const struct event *e)
 		r->under_way = false;
 	}
 	if (e->count != 0 && !r->fresh)
-		go_on(c, true);
+		(void)go_on(c);
 	else if (!c->stopping)
 		cluster_give_up(c, 1);
 }

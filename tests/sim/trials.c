@@ -164,10 +164,10 @@ static enum errand errand_of(const struct world *w, const struct process *p,
 	struct rollout_view view;
 
 	cluster_view_rollout(w->cluster, &view);
-	/* who has the settings that it goes back to is left alone */
+	/* who is of no rollout that has failed is left alone on the way back */
 	if (w->rollout != 0 && p->generation == w->rollout_to &&
 		mate->generation != w->rollout_to &&
-		(!view.going_back || p->settings != mate->settings))
+		(!view.going_back || mate->rejected))
 		return ERRAND_ROLL;
 	if (is_unwell(mate->unfit) && mate->ready)
 		return ERRAND_MEND;

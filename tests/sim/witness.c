@@ -403,6 +403,30 @@ static void note_step(struct world *w, const struct report *r)
 		world_complain(w, "a step is over with the old one there");
 }
 
+/* But that in force, from which there is no way back. */
+static void reject(struct world *w, unsigned generation)
+{
+	if (generation == cluster_generation(w->cluster))
+		return;
+	for (uint64_t id = 1; id <= w->last_worker; id++)
+		w->processes[id].rejected |=
+			w->processes[id].generation == generation;
+}
+
+/* Does one serve in the place of its slot, by a rollout that has failed? */
+static bool serves_rejected(const struct world *w)
+{
+	for (uint64_t id = 1; id <= w->last_worker; id++)
+		if (w->processes[id].life == LIFE_ALIVE &&
+			w->processes[id].ready && !w->processes[id].going &&
+			w->processes[id].rejected &&
+			w->places[w->processes[id].slot].refill_by ==
+				NSEC_NEVER &&
+			witness_mate(w, id) == NULL)
+			return true;
+	return false;
+}
+
 static void note_rollout(struct world *w, const struct report *r)
 {
 	struct rollout_view view;
@@ -414,6 +438,7 @@ static void note_rollout(struct world *w, const struct report *r)
 			world_complain(w, "two rollouts at a time");
 		w->rollout = r->rollout;
 		w->rollout_to = r->generation;
+		w->goes_back = view.going_back;
 		w->late.rollout = 0;
 		break;
 	case REPORT_ROLLOUT_STEP:
@@ -436,6 +461,11 @@ static void note_rollout(struct world *w, const struct report *r)
 		if (r->kind == REPORT_ROLLOUT_FAILED && w->rollout != 0 &&
 			w->asked_settings[w->rollout % 64] == NULL)
 			w->went_back_badly = true;
+		if (w->rollout == r->rollout || r->worker != 0)
+			reject(w, w->rollout_to);
+		if (w->rollout == r->rollout && !w->goes_back &&
+			r->kind == REPORT_ROLLOUT_FAILED && r->why != WHY_STOP)
+			w->must_go_back |= serves_rejected(w);
 		if (w->rollout == r->rollout)
 			w->rollout = 0;
 		break;

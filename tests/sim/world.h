@@ -100,6 +100,7 @@ struct process {
 	nsec_t ready_by;
 	nsec_t fails_at; /* not before: its start-timeout */
 	bool opens;      /* it is waited until it opens a port */
+	bool rejected;   /* its rollout has failed, or was superseded */
 	nsec_t gone_by;  /* the next step of its stop */
 };
 #define PROCESSES_MAX 30000
@@ -205,6 +206,7 @@ struct world {
 	bool went_back_badly;
 	unsigned rollout;         /* under way; 0: none */
 	unsigned rollout_to;      /* generation */
+	bool goes_back;           /* it undoes one that has failed */
 	unsigned must_fail;       /* a rollout, before this call is over */
 	bool must_give_up;        /* so too */
 	unsigned done;            /* the latest that was; 0: none */

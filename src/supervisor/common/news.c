@@ -203,11 +203,14 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 /* Which workers serve after a failure. */
 static void say_who_serves(struct buffer *out, const struct report *r)
 {
-	if (r->others > 0 && r->count > 0)
-		(void)buffer_printf(out, "; workers ready: %u old, %u new",
-			r->others, r->count);
-	else if (r->others > 0)
+	if (r->others > 0)
 		(void)buffer_string(out, "; the old workers keep serving");
+	if (r->count > 0 && r->back)
+		(void)buffer_printf(out,
+			"; replaced again by the previous settings: %u",
+			r->count);
+	else if (r->others > 0)
+		return;
 	else if (r->count > 0)
 		(void)buffer_printf(out, "; workers ready: %u new", r->count);
 	else

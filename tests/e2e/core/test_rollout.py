@@ -121,6 +121,19 @@ def test_a_new_one_that_is_not_ready_in_time_or_is_killed_ends_it():
     assert it.worker(0).state == "ready"
 
 
+def test_one_that_fails_half_way_ends_with_workers_of_before_only():
+    gate = Gate("go.{slot}")
+    for slot in 0, 1:
+        gate.open(slot)
+    it = cluster("-n 2 --ready notify", fixture("slow-ready"), gate)
+    os.unlink("go.1")
+    answer = it.begin("restart")
+    kill(it.event("started", slot=1, generation=2).pid)
+    is_refused("the old workers keep serving; replaced again by the previous settings: 1", answer)
+    it.event("rollout-done", rollout=2)
+    assert generations(it) == [3, 1]
+
+
 # ---- that are disturbed ----
 
 def test_a_second_restart_a_scale_and_deaths_during_it_all_slots_are_filled_once():
