@@ -8,6 +8,7 @@
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/intercept/closed.h"
 #include "supervisor/intercept/gate.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
@@ -68,21 +69,6 @@ static void tell_listening(struct child *child)
 	child->trap.listening_told = true;
 	learned_note(child);
 	child_tell(child, EVENT_LISTENING, WHY_ITSELF);
-}
-
-/* Is there an address that another worker listens on, and this one does not? */
-static bool lacks_one(const struct child *child)
-{
-	const struct listener_set *set = &child->service->held.learned;
-
-	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->facts.listening &&
-			set->list[i]->address.kind != ADDRESS_UNIX &&
-			(child->listening.listens >> set->list[i]->bit & 1) ==
-				0 &&
-			learned_is_used(set->list[i], child))
-			return true;
-	return false;
 }
 
 /* ---- served without a listen ---- */
@@ -331,6 +317,7 @@ static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	while ((child = child_next(&walk)) != NULL) {
 		look_if_ready(child);
+		closed_look(child);
 		if (clock_now() > until) { /* the others in the next turn */
 			timer_arm(loop, timer, 0);
 			return;
@@ -360,8 +347,13 @@ static bool is_passed_any(const struct child *child)
 
 void listens_born(struct child *child)
 {
+	struct child *const *both = child->service->children[child->slot];
+
 	if (child->trap.fd == -1)
 		return;
+	for (int k = 0; k < 2; k++)
+		if (both[k] != NULL && both[k] != child)
+			closed_forget(both[k], NULL);
 	ports_expect(child);
 	child->listening.awaited =
 		mode_of(child) == READY_AUTO && !is_passed_any(child);
@@ -381,7 +373,7 @@ void listens_bound(struct child *child, pid_t thread)
  * follow within a moment: look again then. */
 static void consider(struct child *child)
 {
-	if (ports_expects(child) ? is_ready(child) : !lacks_one(child))
+	if (ports_expects(child) ? is_ready(child) : !ports_lacks_one(child))
 		tell_listening(child);
 	else
 		look_after(child, LISTEN_PATIENCE);
@@ -446,6 +438,8 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		return;
 	}
 	note_port(child, l);
+	if (ports_is_late(child, l))
+		closed_await(child);
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(listens, child);
@@ -578,12 +572,14 @@ bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
 void listens_recall(struct child *child)
 {
 	const struct listener_set *set = &child->service->held.learned;
+	bool known = child->listening.ports != 0;
 
-	if (child->listening.ports != 0)
-		return;
-	for (size_t i = 0; i < set->count; i++)
+	for (size_t i = 0; !known && i < set->count; i++)
 		if ((child->listening.listens >> set->list[i]->bit & 1) != 0)
 			note_port(child, set->list[i]);
+	/* an earlier nclust may not have told which it had at first */
+	if (child->listening.lasting == 0)
+		child->listening.lasting = child->listening.ports;
 }
 
 void intercept_on_explain(const struct service *service, const struct report *r,
@@ -604,8 +600,9 @@ void intercept_on_explain(const struct service *service, const struct report *r,
 
 void listens_resume(struct child *child)
 {
-	if (child->listening.listens != 0)
-		listens_recall(child); /* the old version carried none */
+	listens_recall(child); /* the old version may have carried none */
+	if ((child->listening.ports & ~child->listening.lasting) != 0)
+		closed_await(child);
 	if (child->trap.listening_by != 0)
 		arm(child);
 }

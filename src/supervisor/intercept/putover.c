@@ -39,7 +39,6 @@ static bool look_at_fd(void *context, int fd, const char *target)
 	struct takeover *t = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	t->seen++;
 	if (inode == 0) {
 		if (t->epoll_count < EPOLLS_MAX && remote_is_epoll(target))
 			t->epolls[t->epoll_count++] = fd;
@@ -61,21 +60,8 @@ void putover_look(struct takeover *t)
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
 	t->epoll_count = 0;
-	t->seen = 0;
 	(void)memset(t->held, 0, sizeof(t->held));
 	(void)remote_each_fd(t->remote, LOOK_MAX, look_at_fd, t);
-}
-
-void putover_look_also(struct takeover *t, pid_t pid)
-{
-	unsigned same = t->same_count;
-	unsigned epolls = t->epoll_count;
-	struct remote other;
-
-	remote_of(&other, pid);
-	(void)remote_each_fd(&other, LOOK_MAX - t->seen, look_at_fd, t);
-	t->same_count = same; /* the new ones are another process's numbers */
-	t->epoll_count = epolls;
 }
 
 /* ---- putting a kept socket in the place of the worker's ---- */

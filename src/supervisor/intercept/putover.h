@@ -33,7 +33,6 @@ struct takeover {
 	bool tried; /* the child that has looked at it has bound it, too … */
 	int got;    /* … or tried to */
 	int error;
-	bool looked; /* it has looked for what was bound and closed again */
 
 	/* its process: duplicates of the socket, epoll sets, and the listeners
 	 * that it holds already */
@@ -45,7 +44,6 @@ struct takeover {
 	struct listener *found[FOUND_MAX];
 	unsigned held[FOUND_MAX]; /* how many descriptors it has of each */
 	size_t found_count;
-	unsigned seen; /* descriptors that were looked at; LOOK_MAX: not all */
 };
 
 static inline bool takeover_waits(const struct takeover *t)
@@ -60,9 +58,6 @@ static inline void takeover_answer(const struct takeover *t, int error)
 
 /* Look at the caller's process and fill in what was found. */
 void putover_look(struct takeover *t);
-/* Add to t->held the listeners that another process of the worker holds; together
- * with the caller's, no more than LOOK_MAX descriptors are looked at. */
-void putover_look_also(struct takeover *t, pid_t pid);
 
 /* After putover_look(): replace the socket, and answer the worker. */
 void putover(struct takeover *t, struct listener *l);

@@ -9,6 +9,7 @@
 #include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/intercept/closed.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
@@ -419,12 +420,22 @@ static void bind_known(struct takeover *t)
 		takeover_answer(t, EADDRINUSE);
 }
 
-static bool is_probe(const struct takeover *t, const struct listener *l)
+/* Has a worker bound one and closed it again?  One that does not listen, or of very
+ * many.  Where a look is too dear, it waits for another bind. */
+static bool has_probes(const struct takeover *t)
 {
-	return (!l->facts.listening ||
-		       t->service->held.learned.count > LEARNED_FEW) &&
-		l->servers == NULL && !learned_is_used(l, t->child) &&
-		!socket_key_equal(&l->key, &t->key);
+	const struct listener_set *set = &t->service->held.learned;
+
+	if (!allowance_is_ample(&t->child->trap.allowance))
+		return false;
+	for (size_t i = 0; i < set->count; i++)
+		if ((!set->list[i]->facts.listening ||
+			    set->count > LEARNED_FEW) &&
+			set->list[i]->servers == NULL &&
+			learned_has(t->child, set->list[i]) &&
+			!socket_key_equal(&set->list[i]->key, &t->key))
+			return true;
+	return false;
 }
 
 /* Is it the worker's first process, or a thread of that? */
@@ -437,65 +448,14 @@ static bool is_of_worker(const struct takeover *t, pid_t tid)
 			process == (uint64_t)t->child->pid);
 }
 
-/* Were the descriptors of the thread that bound it looked at before? */
-static bool is_seen(const struct takeover *t, size_t i)
-{
-	pid_t binder = t->found[i]->binder;
-
-	if (binder == t->notice->tid || is_of_worker(t, binder))
-		return true;
-	while (i-- > 0)
-		if (t->held[i] == 0 && t->found[i]->binder == binder)
-			return true;
-	return false;
-}
-
-/* Look at all processes that may hold what was found.  False: too much. */
-static bool look_at_holders(struct takeover *t)
-{
-	if (!t->looked)
-		putover_look(t);
-	if (!is_of_worker(t, t->notice->tid))
-		putover_look_also(t, t->child->pid);
-	for (size_t i = 0; i < t->found_count; i++)
-		if (t->held[i] == 0 && !is_seen(t, i))
-			putover_look_also(t, t->found[i]->binder);
-	return t->seen < LOOK_MAX;
-}
-
-/* Where a look is too dear, it waits for another bind. */
-static void find_probes(struct takeover *t)
-{
-	const struct service *s = t->service;
-
-	t->found_count = 0;
-	if (!allowance_is_ample(&t->child->trap.allowance))
-		return;
-	for (size_t i = 0;
-		i < s->held.learned.count && t->found_count < FOUND_MAX; i++)
-		if (is_probe(t, s->held.learned.list[i]))
-			t->found[t->found_count++] = s->held.learned.list[i];
-}
-
-/* Release learned listeners that a worker has bound and closed again: they do
- * not listen, or are very many, and no process holds them. */
-static void forget_probes(struct takeover *t)
-{
-	find_probes(t);
-	if (t->found_count == 0 || !look_at_holders(t))
-		return;
-	for (size_t i = 0; i < t->found_count; i++)
-		if (t->held[i] == 0)
-			learned_drop(t->service, t->found[i]);
-}
-
 static void decide(struct takeover *t)
 {
 	if (t->tried) {
 		learn(t, true);
 		return;
 	}
-	forget_probes(t);
+	if (has_probes(t))
+		closed_forget(t->child, &t->key);
 	t->found_count = learned_find(t->child, &t->key, t->found, FOUND_MAX);
 	if (t->found_count > 0)
 		bind_known(t);
@@ -611,22 +571,13 @@ static void examine_socket(struct examining *e)
  * nothing else to be decided? */
 static bool is_simple(struct takeover *t)
 {
-	if (!t->remote->inside || t->remote->as_user || !vfork_is_shared() ||
-		t->key.port == 0 || !socket_key_is_tcp(&t->key) ||
-		is_answered(t) || !t->fresh || is_exclusive(t) ||
-		learned_find(t->child, &t->key, t->found, FOUND_MAX) > 0 ||
-		superseded(t) != NULL ||
-		learned_cover(t->child, &t->key) != NULL || !may_bind(t))
-		return false;
-	find_probes(t);
-	if (t->found_count > 0) {
-		putover_look(t);
-		t->looked = true;
-	}
-	for (size_t i = 0; i < t->found_count; i++)
-		if (t->held[i] == 0)
-			return false;
-	return true;
+	return t->remote->inside && !t->remote->as_user && vfork_is_shared() &&
+		t->key.port != 0 && socket_key_is_tcp(&t->key) &&
+		!is_answered(t) && t->fresh && !is_exclusive(t) &&
+		learned_find(t->child, &t->key, t->found, FOUND_MAX) == 0 &&
+		superseded(t) == NULL &&
+		learned_cover(t->child, &t->key) == NULL && may_bind(t) &&
+		!has_probes(t);
 }
 
 /* Then it is bound at once, and no second child has to. */

@@ -150,7 +150,8 @@ struct held {
 struct listening {
 	uint64_t uses;     /* learned listeners that it has bound, … */
 	uint64_t listens;  /* … and called listen(2) on */
-	uint64_t ports;    /* addresses that it listens on (ports.h) */
+	uint64_t ports;    /* addresses that it listens on (ports.h), … */
+	uint64_t lasting;  /* … and did when it became ready */
 	uint64_t mates;    /* those where one of its generation has by itself */
 	uint64_t expected; /* those that workers before it listen on, … */
 	unsigned expected_of; /* … of that generation */

@@ -97,6 +97,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(70, child, life.shell_waits, BOOL),
 	PLAIN(71, child, life.stopped_by, SIGNED),
 	PLAIN(72, child, life.tell_at, SIGNED),
+	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_BESIDE(&carried_of_worker),
 };

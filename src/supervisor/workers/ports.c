@@ -2,8 +2,11 @@
 #include "supervisor/workers/ports.h"
 
 #include "base/scope.h"
+#include "os/clock.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/sockets/listener.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +126,17 @@ static void ask_mates(struct child *child)
 	child->listening.mates = mates;
 }
 
+/* Is it not ready yet, or has just become so?  What it opens later its successor need
+ * not open: a debugger's port, FTP's for data. */
+static bool is_early(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+	nsec_t ready_at = child_view(child).ready_at;
+
+	return s == NULL || ready_at == NSEC_NEVER ||
+		clock_now() - ready_at <= s->stable_after;
+}
+
 /* If there are too many addresses, the last is not compared. */
 void ports_note(struct child *child, const char *text, bool named, bool shared)
 {
@@ -137,9 +151,29 @@ void ports_note(struct child *child, const char *text, bool named, bool shared)
 	p->shared |= shared || p->worker != child->worker;
 	p->named = named;
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
+	if (!is_early(child))
+		return;
+	child->listening.lasting |= UINT64_C(1) << (p - ports->list);
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
-		ports->formers[child->slot].ports |= child->listening.ports;
+		ports->formers[child->slot].ports |= child->listening.lasting;
+}
+
+void ports_forget(struct child *child, const struct listener *l)
+{
+	uint64_t bit = ports_bit(child->service, l);
+	struct ports *ports = child->service->life.ports;
+
+	child->listening.ports &= ~bit;
+	child->listening.lasting &= ~bit;
+	if (ports != NULL && child->slot < ports->slots)
+		ports->formers[child->slot].ports &= ~bit;
+}
+
+bool ports_is_late(const struct child *child, const struct listener *l)
+{
+	return (ports_bit(child->service, l) & child->listening.ports &
+		       ~child->listening.lasting) != 0;
 }
 
 void ports_tell(struct child *child, uint64_t bit)
@@ -239,7 +273,8 @@ void ports_expect(struct child *child)
 		cluster_state(service->core) != CLUSTER_ROLLING)
 		return;
 	if (old != NULL)
-		former = (struct former){old->generation, old->listening.ports};
+		former = (struct former){
+			old->generation, old->listening.lasting};
 	else if (child->slot < ports->slots)
 		former = ports->formers[child->slot];
 	if (former.generation >= child->generation)
@@ -266,6 +301,22 @@ static bool has_to_stay(const struct service *service, const struct port *p)
 	if (p->named) /* else the settings have dropped it */
 		return is_named_still(service, p);
 	return !is_unix(p) || p->shared;
+}
+
+bool ports_lacks_one(const struct child *child)
+{
+	struct child_walk walk = children_of(child->service);
+	const struct child *mate;
+	uint64_t others = 0;
+
+	while ((mate = child_next(&walk)) != NULL)
+		others |= mate->listening.lasting;
+	others &= ~child->listening.ports;
+	for (unsigned i = 0; others != 0 && i < PORTS_MAX; i++)
+		if ((others >> i & 1) != 0 &&
+			*child->service->life.ports->list[i].text == 't')
+			return true;
+	return false;
 }
 
 /* The first of `ports` on which the next generation must listen, too. */
@@ -311,7 +362,7 @@ void ports_on_ready(const struct child *child)
 		ports->slots = count;
 	}
 	ports->formers[child->slot] =
-		(struct former){child->generation, child->listening.ports};
+		(struct former){child->generation, child->listening.lasting};
 }
 
 /* ---- life ---- */

@@ -26,6 +26,13 @@ static inline bool ports_lacks(const struct child *child, uint64_t bit)
 {
 	return (child->listening.mates & ~child->listening.ports & bit) != 0;
 }
+/* The worker has closed it. */
+void ports_forget(struct child *child, const struct listener *l);
+/* Did it come to listen there only after it was ready, later than `stable-after`? */
+bool ports_is_late(const struct child *child, const struct listener *l);
+/* Is there a TCP address of others, not of their late ones, that it does not listen
+ * on? */
+bool ports_lacks_one(const struct child *child);
 /* It listens on an address of its own, which is not known. */
 void ports_note_own(struct child *child);
 

@@ -119,6 +119,34 @@ def test_a_release_that_ends_or_stays_between_its_two_ports_changes_nothing_but_
         assert answer().ok and get(port=8001).pid in it.pids()
 
 
+def test_what_a_worker_opened_later_is_asked_of_no_successor_and_is_forgotten_once_closed():
+    def addresses():
+        return sorted(x.address[-4:] for x in it.cluster().listeners)
+
+    write("go", """import signal
+late = []
+signal.signal(signal.SIGUSR1, lambda *_: late.append(open_port(9229)))
+signal.signal(signal.SIGUSR2, lambda *_: late.pop().server_close())""")
+    it = cluster("-n 2 --bake 0 --drain off --start-timeout 5s", "python3", server("gate.py"), 8001,
+                 8000, clock=True)
+    wait(lambda: addresses() == ["8000", "8001"])
+    it.advance(3, step=0.5)
+    kill(it.worker(0).pid, SIGUSR1)
+    wait(lambda: addresses() == ["8000", "8001", "9229"])
+    it.call("restart")
+    it.advance(15, step=0.5)  # the port has no owner any more
+    assert addresses() == ["8000", "8001"]
+    kill(it.worker(1).pid, SIGUSR1)
+    wait(lambda: addresses() == ["8000", "8001", "9229"])
+    it.advance(2, step=0.5)
+    assert listens(9229)
+    late, = sockets("listen", 9229)
+    kill(it.worker(1).pid, SIGUSR2)
+    wait(lambda: late.inode not in inodes(it.worker(1).pid))
+    it.advance(3, step=0.5)
+    assert addresses() == ["8000", "8001"] and not listens(9229)
+
+
 def test_a_release_that_calls_no_listen_as_it_takes_a_socket_is_ready_by_waiting():
     def ini(way):
         more = [] if way == "bind" else ["listen = 127.0.0.1:8000"]

@@ -221,12 +221,14 @@ static const struct gap child_gaps[] = {
 	NOT(child, left), /* ended before */
 	NOT(child, limited.incomplete),
 	NOT(child, health),
-	NOT(child, traffic.drain),   /* begun anew */
-	NOT(child, traffic.busy),    /* looked at anew */
-	NOT(child, hang),            /* its health has it */
-	NOT(child, trap.heard),      /* answered before */
-	NOT(child, trap.busy),       /* looked at anew */
+	NOT(child, traffic.drain), /* begun anew */
+	NOT(child, traffic.busy),  /* looked at anew */
+	NOT(child, hang),          /* its health has it */
+	NOT(child, trap.heard),    /* answered before */
+	NOT(child, trap.busy),     /* looked at anew */
 	NOT(child, trap.busy_at),
+	NOT(child, trap.late_by), /* so too */
+	NOT(child, trap.late_wait),
 	NOT(child, kept.entry),      /* found again */
 	NOT(child, kept.held),       /* told anew */
 	NOT(child, traffic.in_lane), /* counted anew */
@@ -412,7 +414,7 @@ static const struct {
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 45b 46u "
 		"47u 48u 49i 50i 51i 52i 53i 54i 55f 60i 61b "
-		"62u 63i 64u 65i 66u 67i 68b 69b 70b 71i 72i 100t",
+		"62u 63i 64u 65i 66u 67i 68b 69b 70b 71i 72i 73u 100t",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},

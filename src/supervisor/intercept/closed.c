@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/closed.h"
+
+#include "os/clock.h"
+#include "os/look/remote.h"
+#include "os/process.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/intercept/intercept.h"
+#include "supervisor/intercept/putover.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/ports.h"
+
+/* From one look to the next: twice as long each time. */
+#define WAIT_LEAST (1 * SECOND)
+#define WAIT_MOST (1 * MINUTE)
+/* Of a worker with more processes nothing is forgotten. */
+#define TREE_MAX 64
+
+struct search {
+	const struct service *service;
+	pid_t tree[TREE_MAX];
+	size_t count;
+	unsigned seen; /* descriptors of one process */
+	uint64_t held; /* bits of learned listeners */
+};
+
+static bool look_at_fd(void *context, int fd, const char *target)
+{
+	struct search *s = context;
+	const struct listener_set *set = &s->service->held.learned;
+	uint64_t inode = remote_socket_inode(target);
+
+	(void)fd;
+	s->seen++;
+	for (size_t i = 0; inode != 0 && i < set->count; i++)
+		if (group_has_inode(set->list[i], inode))
+			s->held |= UINT64_C(1) << set->list[i]->bit;
+	return false;
+}
+
+/* False: not all that it has was seen. */
+static bool look_at_all(struct child *child, struct search *s)
+{
+	struct remote r = {0};
+	bool whole = s->count < TREE_MAX;
+
+	for (size_t i = 0; i < s->count && whole; i++) {
+		remote_of(&r, s->tree[i]);
+		s->seen = 0;
+		whole = remote_each_fd(&r, LOOK_MAX, look_at_fd, s) == 0 &&
+			s->seen < LOOK_MAX;
+		intercept_judge(child, &r);
+	}
+	return whole;
+}
+
+/* May a process have it that is no descendant of the worker any more? */
+static bool may_have_strayed(const struct child *child, const struct search *s,
+	const struct listener *l)
+{
+	struct process_facts facts;
+	uint64_t process = 0;
+
+	(void)process_status(l->binder, "Tgid:", 10, &process);
+	for (size_t i = 0; i < s->count; i++)
+		if ((uint64_t)s->tree[i] == process)
+			return false;
+	if (process_look(l->binder, &facts) == -1)
+		return s->count > 1;
+	return facts.session == child->pid ||
+		child_by_pid(child->service->sup, facts.session) == NULL;
+}
+
+void closed_forget(struct child *child, const struct socket_key *but)
+{
+	struct service *service = child->service;
+	struct search s = {.service = service};
+	nsec_t begun = allowance_begin();
+	bool whole;
+
+	s.count = process_tree(child->pid, s.tree, TREE_MAX);
+	whole = look_at_all(child, &s);
+	for (size_t i = service->held.learned.count; whole && i-- > 0;) {
+		struct listener *l = service->held.learned.list[i];
+
+		if (!learned_has(child, l) || l->servers != NULL ||
+			(s.held >> l->bit & 1) != 0 ||
+			(but != NULL && socket_key_equal(&l->key, but)) ||
+			(l->facts.listening && may_have_strayed(child, &s, l)))
+			continue;
+		ports_forget(child, l);
+		if (!learned_unuse(child, l))
+			continue;
+		if (l->facts.listening && learned_only(l))
+			learned_close(service, l, child);
+		else
+			learned_drop(service, l);
+	}
+	intercept_charge(child, begun);
+}
+
+static void look_after(struct child *child, nsec_t wait)
+{
+	struct supervisor *sup = child->service->sup;
+
+	child->trap.late_wait = wait;
+	child->trap.late_by = nsec_add(clock_now(), wait);
+	timer_arm_within(sup->loop, &sup->intercept.ready, wait);
+}
+
+void closed_await(struct child *child)
+{
+	look_after(child, WAIT_LEAST);
+}
+
+void closed_look(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	nsec_t left = child->trap.late_by - clock_now();
+
+	if (child->trap.late_by == 0)
+		return;
+	if (left > 0) {
+		timer_arm_within(sup->loop, &sup->intercept.ready, left);
+		return;
+	}
+	closed_forget(child, NULL);
+	child->trap.late_by = 0;
+	if ((child->listening.ports & ~child->listening.lasting) != 0)
+		look_after(
+			child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
+}
