@@ -47,7 +47,7 @@ struct socket_file {
 	dev_t dev;
 	ino_t ino; /* 0: no file */
 	uid_t uid; /* 0: it is ours; else it is removed with the rights … */
-	gid_t gid; /* … of these two */
+	gid_t gid; /* … of these two.  Ours: a worker's, of that number; or 0 */
 };
 int socket_open(const struct socket_plan *plan, struct socket_file *made,
 	struct error *err);
@@ -60,6 +60,12 @@ int socket_unlink(const char *path, const struct socket_file *made);
  * and has its name again; -1 and errno; ENOENT: it is gone, EEXIST: something else
  * is there. */
 int socket_keep_name(const char *path, const struct socket_file *made);
+
+/* The file of a socket that a worker has bound, who may be that user alone (0: any): note
+ * which it is, and give it a spare name of that number, by which it can be kept.  -1 and
+ * errno. */
+int socket_spare_name(
+	const char *path, uid_t uid, gid_t number, struct socket_file *found);
 
 /* Is it a socket, of which type, and listening?  For descriptors that came
  * from outside.  -1 and `err`. */

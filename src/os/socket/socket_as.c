@@ -115,6 +115,7 @@ static void bind_path(struct deed *d)
 		.uid = d->user->uid,
 		.gid = group_for(d->user, &at),
 	};
+	socket_unix_add_spare(dir, name, &d->file);
 }
 
 int socket_unix_open_as(const char *path, const struct vfork_user *user,
@@ -175,8 +176,12 @@ static void remove_it(struct deed *d)
 
 	if (dir == -1)
 		return;
-	remove_own_name(d, dir, name);
-	if (socket_unix_spare(spare, name) == 0)
+	/* what a worker has left may have the socket yet */
+	if (d->file.uid == 0 && d->file.gid != 0)
+		(void)socket_unix_remove_stale(dir, name);
+	else
+		remove_own_name(d, dir, name);
+	if (socket_unix_spare(spare, name, &d->file) == 0)
 		remove_own_name(d, dir, spare);
 }
 

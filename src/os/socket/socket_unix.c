@@ -146,10 +146,16 @@ bool socket_unix_remove_stale(int dir, const char *name)
 		socket_unix_is_dead(file, &why) && unlinkat(dir, name, 0) == 0;
 }
 
-int socket_unix_spare(char to[NAME_MAX + 1], const char *name)
+int socket_unix_spare(
+	char to[NAME_MAX + 1], const char *name, const struct socket_file *made)
 {
-	int len = snprintf(to, NAME_MAX + 1, ".%s.nclust", name);
+	char number[16] = "";
+	int len;
 
+	if (made->uid == 0 && made->gid != 0)
+		(void)snprintf(
+			number, sizeof(number), ".%u", (unsigned)made->gid);
+	len = snprintf(to, NAME_MAX + 1, ".%s%s.nclust", name, number);
 	return len >= 0 && len <= NAME_MAX ? 0 : -1;
 }
 
@@ -211,17 +217,14 @@ static int cannot_listen(
 	return -1;
 }
 
-/* Where it cannot be had, a new socket replaces one whose file was removed. */
-static void add_spare(const struct place *place)
+void socket_unix_add_spare(
+	int dir, const char *name, const struct socket_file *made)
 {
 	char spare[NAME_MAX + 1];
 
-	for (int i = 0; i < 2 && socket_unix_spare(spare, place->name) == 0;
-		i++)
-		if (linkat(place->dir, place->name, place->dir, spare, 0) ==
-				0 ||
-			errno != EEXIST ||
-			!socket_unix_remove_stale(place->dir, spare))
+	for (int i = 0; i < 2 && socket_unix_spare(spare, name, made) == 0; i++)
+		if (linkat(dir, name, dir, spare, 0) == 0 || errno != EEXIST ||
+			!socket_unix_remove_stale(dir, spare))
 			return;
 }
 
@@ -241,7 +244,7 @@ static int open_file(int fd, const struct socket_plan *plan,
 	if (bind_path(fd, &place, plan, made) == -1)
 		return cannot_listen(plan, errno, err);
 	if (plan->type == SOCK_DGRAM || socket_listen(fd, plan->backlog) == 0) {
-		add_spare(&place);
+		socket_unix_add_spare(place.dir, place.name, made);
 		return 0;
 	}
 	saved = errno;
@@ -334,11 +337,47 @@ static bool is_it(const struct stat *st, const struct socket_file *made)
 		st->st_ino == made->ino;
 }
 
+struct sparing {
+	const char *path;
+	uid_t uid;
+	struct socket_file *found;
+};
+
+static int give_spare(void *argument)
+{
+	const struct sparing *s = argument;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(s->path, &name);
+	char spare[NAME_MAX + 1];
+	struct stat st;
+
+	if (dir == -1 || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+		socket_unix_spare(spare, name, s->found) == -1)
+		return -1;
+	if (!S_ISSOCK(st.st_mode) || (s->uid != 0 && st.st_uid != s->uid)) {
+		errno = EEXIST;
+		return -1;
+	}
+	(void)unlinkat(dir, spare, 0); /* of an earlier one, of that number */
+	s->found->dev = st.st_dev;
+	s->found->ino = st.st_ino;
+	return linkat(dir, name, dir, spare, 0);
+}
+
+int socket_spare_name(
+	const char *path, uid_t uid, gid_t number, struct socket_file *found)
+{
+	struct sparing s = {path, uid, found};
+
+	*found = (struct socket_file){.gid = number};
+	return vfork_call_in(-1, give_spare, &s);
+}
+
 /* By its descriptor, so that it is this file and no other.  It replaces none. */
 static int link_spare(int dir, const char *name, const struct socket_file *made)
 {
 	char spare[NAME_MAX + 1];
-	scoped_fd file = socket_unix_spare(spare, name) == 0
+	scoped_fd file = socket_unix_spare(spare, name, made) == 0
 		? openat(dir, spare, O_PATH | O_NOFOLLOW | O_CLOEXEC)
 		: -1;
 	struct stat st;

@@ -23,11 +23,16 @@ int socket_unix_parent(const char *path, const char **name);
 bool socket_unix_remove_stale(int dir, const char *name);
 
 /*
- * The name under which the file of a socket of ours stays when its own is removed
- * (".NAME.nclust" in the same directory): a file that has no name left cannot get
- * one again.  -1: it would be too long.
+ * The name under which the file of a socket stays when its own is removed
+ * (".NAME.nclust" in the same directory; ".NAME.N.nclust" where it is a worker's): a
+ * file that has no name left cannot get one again.  -1: it would be too long.
  */
-int socket_unix_spare(char to[NAME_MAX + 1], const char *name);
+int socket_unix_spare(char to[NAME_MAX + 1], const char *name,
+	const struct socket_file *made);
+/* Give it that name.  Where that cannot be, a new socket replaces one whose file was
+ * removed. */
+void socket_unix_add_spare(
+	int dir, const char *name, const struct socket_file *made);
 
 /* Has nobody this socket file, open as O_PATH, any more?  false: *why is the
  * errno(3) for who wants its name. */

@@ -87,6 +87,7 @@ enum carry_tag {
 	CARRY_SCALING,
 	CARRY_BROKER,
 	CARRY_ASKER,
+	CARRY_PATH,
 
 	/* for tests: a field that no reader knows */
 	CARRY_UNKNOWN = 8000,

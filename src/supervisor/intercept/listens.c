@@ -14,6 +14,7 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/news.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/intercept/putover.h"
 #include "supervisor/workers/recipe.h"
@@ -422,6 +423,7 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 	if (!given && is_private(child, text, tid))
 		return;
 	ports_note(child, text, false, given);
+	paths_keep(child, text + strlen("unix:"));
 	if (ports_any(child, false))
 		reconsider(child->service);
 	else if (mode_of(child) == READY_LISTEN || child->listening.awaited)

@@ -5,6 +5,7 @@
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/renew.h"
 #include "supervisor/intercept/listens.h"
 
 #include <arpa/inet.h>
@@ -378,5 +379,7 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 	}
 	use->listening = true;
 	note_kernel(use->server->listener);
+	/* it may have removed the file of one that others had already */
+	renew_look_at(use->server->listener);
 	listens_told(w->child, use->server->listener);
 }

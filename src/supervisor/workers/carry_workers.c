@@ -4,6 +4,7 @@
 #include "supervisor/common/news.h"
 #include "supervisor/sockets/carry_sockets.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
@@ -99,6 +100,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(72, child, life.tell_at, SIGNED),
 	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
+	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),
 	CARRY_BESIDE(&carried_of_worker),
 };
 

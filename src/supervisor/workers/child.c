@@ -18,6 +18,7 @@
 #include "supervisor/sockets/renew.h"
 #include "supervisor/workers/budget.h"
 #include "supervisor/workers/environment.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/leftovers.h"
 #include "supervisor/workers/readiness.h"
@@ -121,6 +122,7 @@ static void child_release(struct child *c)
 	fd_close(&c->pidfd);
 	capture_drop(c);
 	leftovers_free(c);
+	paths_drop(c);
 	free(c->life.status);
 	free(c->life.cause);
 	free(c->life.last_look);

@@ -11,6 +11,7 @@
 #include "supervisor/sockets/listener.h"
 #include "supervisor/common/part.h"
 #include "supervisor/common/kind.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/recipe.h"
@@ -159,6 +160,12 @@ static void on_report(struct service *service, const struct report *r)
 	case REPORT_EXITED:
 		on_exited(service, r);
 		renew_look(service); /* it may have removed its socket's file */
+		paths_look(service);
+		break;
+	case REPORT_STOPPING:
+		child = child_find(service, r->slot, r->worker);
+		if (child != NULL)
+			paths_watch(child);
 		break;
 	case REPORT_READY:
 		on_ready(service, r);
@@ -515,6 +522,8 @@ void service_free(struct service *s)
 	free(s->children);
 	free(s->life.early_deaths);
 	free(s->life.entered);
+	if (s->life.paths_pause != 0)
+		ev_timer_stop(s->sup->loop, &s->life.paths_look);
 	free(s->outcome.text);
 	trouble_free(s);
 	free(s->name);

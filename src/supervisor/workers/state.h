@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "core/event.h"
 #include "os/eventset.h"
+#include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
 #include "supervisor/common/allowance.h"
@@ -139,9 +140,17 @@ struct births {
 	int own_score;             /* where ours is read; 0: not open */
 };
 
+/* A unix path that a worker has bound by itself (paths.h). */
+struct path {
+	struct path *next;
+	char *name;
+	struct socket_file file;
+};
+
 /* Of a worker. */
 struct worker_life {
-	int notify; /* its notify socket, or -1 */
+	struct path *paths; /* heap */
+	int notify;         /* its notify socket, or -1 */
 	struct allowance notify_allowance;
 	char *status; /* STATUS=, heap, or NULL */
 	char *cause;  /* why it will end, heap (trouble.h); or NULL */
@@ -209,6 +218,8 @@ struct cluster_life {
 	bool trap_told;      /* why a worker's port was not taken over */
 	bool portless_told;  /* that the port of a worker is waited for */
 	char *entered; /* where the last worker was started; heap, or NULL */
+	ev_timer paths_look; /* (paths.h) */
+	nsec_t paths_pause;  /* the next one; 0: it has no timer */
 };
 
 /* What a command runs that can be a worker of Node's cluster (nodecommand.h). */

@@ -185,6 +185,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, life.ports), /* ports_save() */
 	NOT(service, life.posts), /* closed before */
 	NOT(service, life.post_count),
+	NOT(service, life.paths_look), /* begun anew */
+	NOT(service, life.paths_pause),
 	NOT(service, life.whole_at), /* begun anew */
 	NOT(service, life.greed_told), NOT(service, life.hung),
 	NOT(service, life.goes_well), /* tried anew */
@@ -414,7 +416,7 @@ static const struct {
 		"18u 19b 20u 21i 22i 25b 27b 28b 29b 30i 31u 32b "
 		"33u 34b 35u 36u 37b 38u 39u 40u 41u 42u 43b 44t 45b 46u "
 		"47u 48u 49i 50i 51i 52i 53i 54i 55f 60i 61b "
-		"62u 63i 64u 65i 66u 67i 68b 69b 70b 71i 72i 73u 100t",
+		"62u 63i 64u 65i 66u 67i 68b 69b 70b 71i 72i 73u 100t 149g",
 		GAPS(child_gaps)},
 	{"socket", &carried_socket, "1f 2u 3u 4u 5b", GAPS(socket_gaps)},
 	{"health", &carried_health, "1u 2u 3u 4t 5b 6u 7t 8i 9u 129g", NULL, 0},

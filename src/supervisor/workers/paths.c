@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/workers/paths.h"
+
+#include "os/process.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/service.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* While a worker stops, nclust looks so soon, and then more and more seldom. */
+#define PAUSE_FIRST (1 * MSEC)
+#define PAUSE_MOST (100 * MSEC)
+#define PATHS_MAX 16 /* of a worker */
+
+/* It may be relative to the worker's directory.  Heap, or NULL. */
+static char *whole_of(const struct child *child, const char *path)
+{
+	char link[40];
+	char cwd[PATH_MAX] = "";
+	char *whole;
+
+	(void)snprintf(link, sizeof(link), "/proc/%d/cwd", (int)child->pid);
+	if (*path != '/' && readlink(link, cwd, sizeof(cwd) - 1) == -1)
+		return NULL;
+	return asprintf(&whole, "%s%s%s", cwd, *path != '/' ? "/" : "", path) !=
+			-1
+		? whole
+		: NULL;
+}
+
+/* Takes over the name.  NULL: out of memory, or it has too many. */
+static struct path *find_or_add(struct child *child, char *name)
+{
+	struct path **at = &child->life.paths;
+	unsigned count = 0;
+
+	for (; *at != NULL && strcmp((*at)->name, name) != 0; count++)
+		at = &(*at)->next;
+	if (*at == NULL && count < PATHS_MAX)
+		*at = calloc(1, sizeof(**at));
+	if (*at == NULL || (*at)->name != NULL)
+		free(name);
+	else
+		(*at)->name = name;
+	return *at;
+}
+
+void paths_drop(struct child *child)
+{
+	struct path *p;
+
+	while ((p = child->life.paths) != NULL) {
+		(void)socket_unlink(p->name, &p->file);
+		child->life.paths = p->next;
+		free(p->name);
+		free(p);
+	}
+}
+
+/* A listener that nclust has is mended by renew.h. */
+void paths_keep(struct child *child, const char *path)
+{
+	struct child *const *both = child->service->children[child->slot];
+	/* of those that live at the same time, each has another number */
+	const gid_t number = 1 + 2 * child->slot + (both[1] == child);
+	struct path *p = NULL;
+	char *name;
+	uint64_t uid;
+
+	if (*path == '@' || child_settings(child)->chroot != NULL ||
+		learned_find_unix(child, path) != NULL ||
+		process_status(child->pid, "Uid:", 10, &uid) == -1)
+		return;
+	name = whole_of(child, path);
+	if (name != NULL)
+		p = find_or_add(child, name);
+	if (p != NULL)
+		(void)socket_spare_name(p->name, (uid_t)uid, number, &p->file);
+}
+
+static bool is_stopping(const struct child *child)
+{
+	enum slot_state state = child_view(child).state;
+
+	return state == SLOT_DRAINING || state == SLOT_STOPPING;
+}
+
+/* What has stopped has removed its path for good reason: it shall not be reached. */
+void paths_look(struct service *service)
+{
+	struct child_walk walk = children_of(service);
+	const struct child *youngest = NULL;
+	const struct child *child;
+
+	while ((child = child_next(&walk)) != NULL)
+		if (child->life.paths != NULL &&
+			(youngest == NULL ||
+				child->serial > youngest->serial) &&
+			!is_stopping(child))
+			youngest = child;
+	for (struct path *p = youngest != NULL ? youngest->life.paths : NULL;
+		p != NULL; p = p->next)
+		if (socket_keep_name(p->name, &p->file) == 1)
+			news_say_of(service, LOG_NOTE, "listener-harmed",
+				"a worker that ends has removed '%s', where "
+				"another one listens: it has its name again",
+				p->name);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct service *service = timer->data;
+	struct cluster_life *life = &service->life;
+	struct child_walk walk = children_of(service);
+	const struct child *child;
+
+	(void)revents;
+	paths_look(service);
+	life->paths_pause = nsec_min(2 * life->paths_pause, PAUSE_MOST);
+	do {
+		child = child_next(&walk);
+	} while (child != NULL &&
+		(child->life.paths == NULL || !is_stopping(child)));
+	if (child != NULL)
+		timer_arm(loop, timer, life->paths_pause);
+}
+
+void paths_watch(const struct child *child)
+{
+	struct cluster_life *life = &child->service->life;
+
+	if (child->life.paths == NULL)
+		return;
+	if (life->paths_pause == 0)
+		timer_init(&life->paths_look, on_look, child->service);
+	life->paths_pause = PAUSE_FIRST;
+	timer_arm(child->service->sup->loop, &life->paths_look, PAUSE_FIRST);
+}
+
+static const struct plain_row rows[] = {
+	PLAIN_MUST(1, path, name, HEAP),
+	PLAIN(2, path, file.dev, UNSIGNED),
+	PLAIN(3, path, file.ino, UNSIGNED),
+	PLAIN(4, path, file.gid, UNSIGNED),
+};
+
+const struct carried carried_path = {
+	.called = "a unix path",
+	CARRIED_ROWS(rows, path),
+};

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Servers that bind a unix path by themselves, and remove it as they end."""
+from harness import *
+
+OWN = ("python3", server("own-path.py"), "s")
+
+
+def reached():
+    """The pid of the one whom a client of the path reaches; None: nobody."""
+    try:
+        return get(unix="s").pid
+    except OSError:
+        return None
+
+
+def left():
+    return [name for name in os.listdir() if name == "s" or name.endswith(".nclust")]
+
+
+@pytest.mark.parametrize("options, words", (
+    ("-n 1", OWN),
+    ("-n 2", OWN),
+    ("-n 2", ("gunicorn", "-b", "unix:s", "app:application")),
+    ("-n 2", ("node", server("own-path.js"), "s")),
+    ("-n 2 --ipc off", ("node", server("own-path.js"), "s")),
+), ids=("one", "two", "gunicorn", "node", "node alone"))
+def test_a_restart_leaves_the_path_to_a_new_worker(options, words):
+    write("app.py", """
+import os
+def application(_, start):
+    start("200 OK", [])
+    return [b"pid=%d\\n" % os.getppid()]
+""")
+    it = cluster(options, *words)
+    wait(lambda: reached() in it.pids())  # its listen(2) goes through
+    for _ in range(2):
+        before = it.pids()
+        it.call("restart")
+        wait(lambda: reached() in set(it.pids()) - set(before))
+        it.call("upgrade")
+    assert it.stop() == 0 and left() == []
+
+
+def test_a_release_that_fails_leaves_the_path_to_the_old_workers():
+    it = cluster("-n 2", *OWN)
+    write("broken", "")
+    is_refused("exit 3", it.call, "restart")
+    assert reached() in it.pids()
+    kill(it.worker(0).pid)  # and what it leaves by SIGKILL is no path
+    os.unlink("broken")
+    it.wait_ready()
+    wait(lambda: reached() in it.pids())
+
+
+def test_it_has_its_path_again_while_the_old_one_ends_but_who_ends_itself_has_none():
+    write("hold", "")
+    it = cluster("-n 1", *OWN, "hold")
+    old, = it.pids()
+    answer = it.begin("restart")
+    it.logged("has removed")
+    assert reached() not in (old, None) and is_alive(old)
+    os.unlink("hold")
+    answer()
+    write("hold", "")
+    it.call("stop", no_wait=True)
+    wait(lambda: not os.path.exists("s"))
+    os.unlink("hold")
+    assert it.exit() == 0 and left() == []
+    assert it.log().count("has removed") == 1
