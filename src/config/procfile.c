@@ -52,8 +52,8 @@ static int set(struct settings *s, size_t at, const char *key, const char *text,
 
 /* "exec" saves a process, and lets signals reach the program; a command that is
  * several, or begins with variables, cannot have it in front. */
-static int set_in_shell(
-	struct cluster_settings *c, const char *text, struct error *err)
+static int set_in_shell(struct strings *command, char **whole, const char *text,
+	struct error *err)
 {
 	size_t word = strcspn(text, " \t=");
 	const char *exec = strpbrk(text, ";&|()<>`\n") != NULL ? ""
@@ -68,20 +68,38 @@ static int set_in_shell(
 	(void)memcpy(all, words, sizeof(words));
 	all[2] = line;
 	return line != NULL &&
-			value_command_words(&c->command, &c->command_text, all,
-				COUNT_OF(all)) == 0
+			value_command_words(
+				command, whole, all, COUNT_OF(all)) == 0
 		? 0
 		: error_set(err, ENOMEM, "cannot keep a command");
+}
+
+static bool is_plain(const char *text)
+{
+	return strpbrk(text, "$;&|()<>`*?[]~#=") == NULL;
 }
 
 static int set_command(struct settings *s, size_t at, const char *text,
 	unsigned line, struct error *err)
 {
-	if (set(s, at, "command", text, line, err) == 0 &&
-		strpbrk(text, "$;&|()<>`*?[]~#=") == NULL)
+	struct cluster_settings *c = s->clusters[at];
+
+	if (set(s, at, "command", text, line, err) == 0 && is_plain(text))
 		return 0;
 	/* quotes that do not end are for the shell to tell */
-	return set_in_shell(s->clusters[at], text, err);
+	return set_in_shell(&c->command, &c->command_text, text, err);
+}
+
+/* "release: command" is none of the clusters, but comes before all of them. */
+static int set_release(struct settings *s, size_t at, const char *text,
+	unsigned line, struct error *err)
+{
+	struct hook *before = &s->clusters[at]->before;
+
+	s->clusters[at]->before_of_all = true;
+	if (set(s, at, "before", text, line, err) == 0 && is_plain(text))
+		return 0;
+	return set_in_shell(&before->command, &before->text, text, err);
 }
 
 static int set_variables(
@@ -100,13 +118,19 @@ static int set_variables(
 		: 0;
 }
 
+struct release {
+	const char *command; /* NULL: there is none */
+	unsigned line;
+};
+
 /* `line` is "name: command", or a fault. */
-static int take_line(
-	struct settings *s, char *line, unsigned number, struct error *err)
+static int take_line(struct settings *s, struct release *release, char *line,
+	unsigned number, struct error *err)
 {
 	const struct origin here = {.kind = ORIGIN_FILE, .line = number};
 	char *colon = strchr(line, ':');
 	char *end = line + strlen(line);
+	bool is_release;
 	char shown[100];
 	size_t at;
 
@@ -123,14 +147,20 @@ static int take_line(
 			"wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' and a "
 			"':', found '%s'",
 			shown);
+	is_release = strcmp(line, "release") == 0;
 	at = settings_find(s, s->cluster_count, line);
-	if (at != SIZE_MAX)
+	if (at != SIZE_MAX || (is_release && release->command != NULL))
 		return error_set(err, 0,
 			"'%s' is given twice, first in line %u", line,
-			s->origins->clusters[at].head.line);
+			is_release ? release->line
+				   : s->origins->clusters[at].head.line);
 	if (*colon == '\0')
 		return error_set(
 			err, 0, "%s: wanted a command, found none", line);
+	if (is_release) {
+		*release = (struct release){colon, number};
+		return 0;
+	}
 	at = settings_add_cluster(s, line, here);
 	if (at == SIZE_MAX)
 		return error_set(err, ENOMEM, "cannot keep a cluster");
@@ -156,6 +186,7 @@ void procfile_parse(struct settings *s, const char *path, char *data,
 	size_t len, struct faults *faults)
 {
 	unsigned before = faults->count;
+	struct release release = {.command = NULL};
 	char *end = data + len;
 	unsigned number = 0;
 	struct error err;
@@ -177,10 +208,14 @@ void procfile_parse(struct settings *s, const char *path, char *data,
 				path, number);
 		else if (line[strspn(line, " \t\r")] != '\0' &&
 			line[strspn(line, " \t")] != '#' &&
-			take_line(s, line, number, &err) == -1)
+			take_line(s, &release, line, number, &err) == -1)
 			faults_add(faults, EX_CONFIG, "%s:%u: %s", path, number,
 				err.text);
 	}
+	for (size_t i = 0; release.command != NULL && i < s->cluster_count; i++)
+		if (set_release(s, i, release.command, release.line, &err) ==
+			-1)
+			faults_add(faults, EX_OSERR, "%s", err.text);
 	if (s->cluster_count == 0 && faults->count == before)
 		faults_add(faults, EX_CONFIG,
 			"%s: wanted a line 'name: command', found none", path);

@@ -9,7 +9,7 @@
  * cluster.  It is run in the directory of the file, with the variables of the
  * file .env there, and with PORT: 5000, or what PORT says in .env or in our own
  * environment, and 100 more for each further line.  A command that needs a shell
- * gets one.
+ * gets one.  "release: command" is run once before all of them, as their `before`.
  */
 
 /* Is it one by its name: Procfile, Procfile.dev, dev.Procfile? */

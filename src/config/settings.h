@@ -301,6 +301,7 @@ struct cluster_settings {
 	enum pty_mode pty;
 	char *after; /* "db, migrate: done" (after.h), or NULL */
 	struct hook before;
+	bool before_of_all; /* one run of it is for all clusters: `release` */
 	struct hook before_stop;
 	bool essential;
 	bool leader;

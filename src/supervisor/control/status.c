@@ -262,7 +262,8 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 			view.canary > 0 ? view.canary : view.of,
 			text_age(age, view.baking - now));
 	else if (view.unprepared)
-		(void)snprintf(step, sizeof(step), "running 'before'");
+		(void)snprintf(step, sizeof(step), "running '%s'",
+			view.settings->before_of_all ? "release" : "before");
 	else if (view.slot != SLOT_ALL)
 		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name,
 			view.slot);

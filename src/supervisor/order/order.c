@@ -123,12 +123,23 @@ static void say_all(char *to, size_t size, const struct service *s)
 
 /* ---- `before` ---- */
 
+static const char *name_of(const struct cluster_settings *settings)
+{
+	return settings->before_of_all ? "release" : "before";
+}
+
+static void say_failed(char *to, size_t size,
+	const struct cluster_settings *settings, const char *how)
+{
+	(void)snprintf(to, size, "'%s' ('%s') failed: %s", name_of(settings),
+		settings->before.text, how);
+}
+
 static void fail_start(struct service *s, const char *how)
 {
 	char why[400];
 
-	(void)snprintf(why, sizeof(why), "'before' ('%s') failed: %s",
-		cluster_next_settings(s->core)->before.text, how);
+	say_failed(why, sizeof(why), cluster_next_settings(s->core), how);
 	news_say_of(
 		s, LOG_ERROR, "before-failed", "%s; it is not started", why);
 	if (s->sup->settings->daemon && !s->sup->instance.ready_once)
@@ -136,8 +147,7 @@ static void fail_start(struct service *s, const char *how)
 }
 
 /* Its command has ended, or there is none. */
-static void prepared(struct service *s, enum step_kind kind, const char *how,
-	uint64_t serial)
+static void prepared(struct service *s, const char *how, uint64_t serial)
 {
 	struct event event = {
 		.kind = EVENT_PREPARED,
@@ -147,28 +157,55 @@ static void prepared(struct service *s, enum step_kind kind, const char *how,
 	char why[400];
 
 	cluster_view_rollout(s->core, &view);
-	if (kind == STEP_ROLLOUT && !view.unprepared)
+	if (s->order.kind == STEP_ROLLOUT && !view.unprepared)
 		return;
 	s->stage.held = false;
-	if (how != NULL && kind == STEP_START) {
+	if (how != NULL && s->order.kind == STEP_START) {
 		fail_start(s, how);
 	} else {
 		event.count = view.id;
-		(void)snprintf(why, sizeof(why), "'before' ('%s') failed: %s",
-			how != NULL ? view.settings->before.text : "",
-			how != NULL ? how : "");
-		if (how != NULL)
+		if (how != NULL) {
+			say_failed(why, sizeof(why), view.settings, how);
 			news_expect(s->sup, why, serial);
+		}
 	}
 	if (event.count != 0 || how != NULL)
 		service_tell(s, &event);
+}
+
+/* Is it to be prepared for a start or a rollout, and nothing done about it yet? */
+static bool is_due(const struct service *s)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(s->core, &view);
+	return s->order.step == NULL && !s->stage.stop_asked &&
+		(s->stage.held || view.unprepared);
+}
+
+static enum step_kind kind_of_start(const struct service *s)
+{
+	struct rollout_view view;
+
+	cluster_view_rollout(s->core, &view);
+	return view.unprepared && (!s->stage.held || view.fresh) ? STEP_ROLLOUT
+								 : STEP_START;
+}
+
+static void share(const struct service *of)
+{
+	for (size_t i = 0; i < of->sup->service_count; i++) {
+		struct service *s = of->sup->services[i];
+
+		if (is_due(s))
+			step_share(s, kind_of_start(s), of);
+	}
 }
 
 static void begin(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	unsigned generation = cluster_generation(s->core);
-	enum step_kind kind = STEP_START;
 	struct rollout_view view;
 	struct error err;
 
@@ -177,21 +214,25 @@ static void begin(struct service *s)
 		settings = view.settings;
 		generation = view.to;
 	}
-	if (view.unprepared && (!s->stage.held || view.fresh))
-		kind = STEP_ROLLOUT;
+	s->order.kind = kind_of_start(s);
 	if (settings->before.text == NULL)
-		prepared(s, kind, NULL, 0);
-	else if (step_begin(s, kind, generation, settings, prepared, &err) ==
-		-1)
-		prepared(s, kind, err.text, 0);
+		prepared(s, NULL, 0);
+	else if (step_begin(s, s->order.kind, generation, settings, prepared,
+			 &err) == -1)
+		prepared(s, err.text, 0);
+	else if (settings->before_of_all)
+		share(s);
 }
 
-static bool is_unprepared(const struct service *s)
+/* Does one run that is for all, which was begun before this cluster wanted it? */
+static bool is_taken(const struct service *s)
 {
-	struct rollout_view view;
+	bool taken = false;
 
-	cluster_view_rollout(s->core, &view);
-	return view.unprepared;
+	for (size_t i = 0; i < s->sup->service_count; i++)
+		taken |= s->sup->services[i]->order.step != NULL &&
+			s->sup->services[i]->order.kind != STEP_STOP;
+	return taken && cluster_next_settings(s->core)->before_of_all;
 }
 
 /* Only the first start waits for others: an operator's restart is meant. */
@@ -207,8 +248,7 @@ static void look_at_start(struct service *s)
 {
 	char text[300];
 
-	if (s->order.step != NULL || s->stage.stop_asked ||
-		(!s->stage.held && !is_unprepared(s)))
+	if (!is_due(s) || is_taken(s))
 		return;
 	if (!s->stage.held || !is_first(s) || !waits(s)) {
 		begin(s);
@@ -246,10 +286,8 @@ static void stop_now(struct service *s)
 	service_stop_now(s, false);
 }
 
-static void on_stop_step(struct service *s, enum step_kind kind,
-	const char *how, uint64_t serial)
+static void on_stop_step(struct service *s, const char *how, uint64_t serial)
 {
-	(void)kind;
 	(void)serial;
 	if (how != NULL)
 		news_say_of(s, LOG_WARN, "before-failed",
@@ -396,7 +434,8 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 	if (step_runs(s, STEP_STOP))
 		(void)snprintf(text, sizeof(text), "its 'before-stop'");
 	else if (s->order.step != NULL)
-		(void)snprintf(text, sizeof(text), "its 'before'");
+		(void)snprintf(text, sizeof(text), "its '%s'",
+			name_of(cluster_next_settings(s->core)));
 	else if (s->stage.stop_held)
 		(void)snprintf(
 			text, sizeof(text), "those that depend on it, to stop");

@@ -7,9 +7,13 @@
 /* What only this room knows of a cluster.  It is in struct service. */
 struct step;
 
+/* What a cluster waits for. */
+enum step_kind { STEP_START, STEP_ROLLOUT, STEP_STOP };
+
 struct order {
-	struct step *step; /* heap: `before` or `before-stop` runs; or NULL */
-	bool waits_told;   /* that it waits for others */
+	struct step *step; /* `before` or `before-stop` runs; or NULL */
+	enum step_kind kind;
+	bool waits_told; /* that it waits for others */
 };
 
 #endif

@@ -12,27 +12,39 @@
 #include <unistd.h>
 
 struct step {
-	enum step_kind kind;
 	struct helper *helper;
 	step_over *over;
 	struct child output; /* no worker: it has the pipes, for the logger */
 };
 
-static void release(struct service *service)
+/* Of those that wait for it, one that does no longer; NULL: there is none. */
+static struct service *take_waiter(
+	const struct supervisor *sup, const struct step *step)
 {
-	struct step *step = service->order.step;
+	for (size_t i = 0; i < sup->service_count; i++)
+		if (sup->services[i]->order.step == step) {
+			sup->services[i]->order.step = NULL;
+			return sup->services[i];
+		}
+	return NULL;
+}
 
-	service->order.step = NULL;
+static void release(struct step *step)
+{
+	const struct supervisor *sup = step->output.service->sup;
+
+	while (take_waiter(sup, step) != NULL)
+		;
 	capture_drop(&step->output);
 	free(step);
 }
 
 static void on_over(void *owner, const struct pidfd_end *end, bool late)
 {
-	struct service *service = owner;
-	const struct step *step = service->order.step;
+	struct step *step = owner;
+	const struct supervisor *sup = step->output.service->sup;
 	step_over *over = step->over;
-	enum step_kind kind = step->kind;
+	struct service *waiter;
 	uint64_t serial = 0;
 	char how[64] = "";
 	char name[16];
@@ -46,8 +58,10 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		(void)snprintf(how, sizeof(how), "exit %d", end->code);
 	if (step->output.output[0] != -1 && capture_ask_last(&step->output))
 		serial = step->output.serial;
-	release(service);
-	over(service, kind, *how != '\0' ? how : NULL, serial);
+	step->helper = NULL; /* it is gone */
+	for (; (waiter = take_waiter(sup, step)) != NULL; serial = 0)
+		over(waiter, *how != '\0' ? how : NULL, serial);
+	release(step);
 }
 
 static int start(struct step *step, struct helper_plan *plan, struct error *err)
@@ -84,13 +98,12 @@ int step_begin(struct service *service, enum step_kind kind,
 		.patience = kind == STEP_STOP ? settings->stop_timeout
 					      : settings->start_timeout,
 		.over = on_over,
-		.owner = service,
+		.owner = step,
 	};
 	int got = -1;
 
 	if (step == NULL)
 		return error_set(err, ENOMEM, "a command");
-	step->kind = kind;
 	step->over = over;
 	step->output = (struct child){
 		.service = service,
@@ -106,31 +119,45 @@ int step_begin(struct service *service, enum step_kind kind,
 	helper_number(&facts, "NCLUST_GENERATION", generation);
 	plan.recipe = recipe_get(service, generation, settings, err);
 	service->order.step = step;
+	service->order.kind = kind;
 	if (plan.recipe != NULL)
 		got = start(step, &plan, err);
 	buffer_fini(&facts);
 	if (got == -1)
-		release(service);
+		release(step);
 	return got;
+}
+
+void step_share(
+	struct service *service, enum step_kind kind, const struct service *of)
+{
+	service->order.step = of->order.step;
+	service->order.kind = kind;
 }
 
 void step_forget(struct service *service)
 {
-	if (service->order.step == NULL)
+	struct step *step = service->order.step;
+
+	service->order.step = NULL;
+	if (step == NULL || step->output.service != service ||
+		step->helper == NULL)
 		return;
-	helper_forget(service->order.step->helper);
-	release(service);
+	helper_forget(step->helper);
+	release(step);
 }
 
 void step_on_logger_up(struct supervisor *sup)
 {
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->order.step != NULL)
-			capture_hand_over(sup->services[i],
-				&sup->services[i]->order.step->output);
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service *s = sup->services[i];
+
+		if (s->order.step != NULL && s->order.step->output.service == s)
+			capture_hand_over(s, &s->order.step->output);
+	}
 }
 
 bool step_runs(const struct service *service, enum step_kind kind)
 {
-	return service->order.step != NULL && service->order.step->kind == kind;
+	return service->order.step != NULL && service->order.kind == kind;
 }

@@ -8,20 +8,22 @@
  * A command that a cluster waits for: `before` its start or a rollout, `before-stop`
  * its stop.  It is a helper (hooks/helper.h); its output goes where that of the workers
  * goes, as if slot 0 had written it, and the logger reads it, so that a flood costs nclust
- * nothing.  A cluster has one at a time.
+ * nothing.  A cluster has one at a time; several may have the same.
  */
-enum step_kind { STEP_START, STEP_ROLLOUT, STEP_STOP };
 
 /* It has ended; `how` is NULL, or says why that is a failure, and `serial` is what
  * its last output is called (news_expect()), or 0. */
-typedef void step_over(struct service *service, enum step_kind kind,
-	const char *how, uint64_t serial);
+typedef void step_over(
+	struct service *service, const char *how, uint64_t serial);
 
 /* Start it, for workers of that generation.  -1 and `err`. */
 int step_begin(struct service *service, enum step_kind kind,
 	unsigned generation, const struct cluster_settings *settings,
 	step_over *over, struct error *err);
-/* Kill it, if one runs; nobody is called. */
+/* Let it wait for that of another cluster. */
+void step_share(
+	struct service *service, enum step_kind kind, const struct service *of);
+/* Kill it, if one runs that is its own; nobody is called. */
 void step_forget(struct service *service);
 /* A new logger is to get their output. */
 void step_on_logger_up(struct supervisor *sup);

@@ -97,6 +97,54 @@ def test_a_reload_adds_changes_and_removes_lines_or_tells_what_is_wrong():
     assert formation(it) == {"web": 1, "clock": 1}
 
 
+def test_release_runs_once_for_all_lines_before_the_start_and_before_each_rollout():
+    def ran():
+        return lines("shop/ran")
+
+    procfile(f"web: {HEAR}", "release: test ! -e broken && echo $GREETING >>ran",
+             f"worker: {HEAR}")
+    write("shop/.env", "GREETING=hello\n")
+    write("shop/broken", "")
+    said = nclust("-d --name it -c shop/Procfile").fails(1, "'release' (", "failed: exit 1")
+    assert "it is not started" in said.err
+    wait(lambda: living() == [])
+    os.unlink("shop/broken")
+    it = shop("--ready alive:1ms")
+    assert formation(it) == {"web": 1, "worker": 1} and ran() == ["hello"]
+    it.call("restart")
+    it.call("restart", target="worker")
+    kill(it.pid, SIGHUP)
+    it.event("rollout-done", 2, cluster="web")
+    it.event("rollout-done", 3, cluster="worker")
+    assert len(ran()) == 4
+    procfile(*read("shop/Procfile").splitlines(), f"clock: {HEAR}")
+    it.call("reload")
+    assert formation(it)["clock"] == 1 and len(ran()) == 5
+    old = it.pids("web") + it.pids("worker")
+    write("shop/broken", "")
+    for method in "restart", "reload":
+        is_refused("'release' .* failed: exit 1.*the old workers keep serving", it.call, method)
+        write("shop/Procfile", read("shop/Procfile").replace(HEAR, f"{HEAR} --end-on USR1"))
+    assert it.pids("web") + it.pids("worker") == old and len(ran()) == 5
+
+
+def test_what_is_restarted_while_release_runs_waits_for_a_run_of_its_own():
+    procfile(f"web: {HEAR}", f"worker: {HEAR}",
+             "release: echo $$ >>ran; while [ -e hold ]; do sleep 0.01; done")
+    it = shop("--ready alive:1ms")
+    write("shop/hold", "")
+    it.call("restart", target="web", no_wait=True)
+    wait(lambda: len(lines("shop/ran")) == 2)
+    answer = it.begin("restart", target="worker")
+    wait(lambda: it.cluster("worker").rollout)
+    assert {c.name: c.rollout.step for c in it.status().clusters} == {
+        name: "running 'release'" for name in ("web", "worker")}
+    assert it.cluster("web").waits_for == "its 'release'" and len(lines("shop/ran")) == 2
+    os.unlink("shop/hold")
+    answer()
+    assert it.cluster("web").generation == 2 and len(lines("shop/ran")) == 3
+
+
 def test_a_command_of_the_shell_variables_pipes_several_quotes_that_do_not_end():
     procfile(f'one: echo "$PORT" >one; exec {HEAR}',
              f"two: cd sub && echo here >two && {HEAR} | cat")

@@ -76,6 +76,21 @@ TEST(each_line_is_a_cluster)
 	ck_assert_str_eq(s->clusters[0]->directory, "/nowhere/shop");
 }
 
+TEST(release_is_no_cluster_but_comes_before_all_of_them)
+{
+	read_lines("web: a\nrelease: bin/migrate 'x y'\nworker: b\n");
+	ck_assert_uint_eq(faults.count, 0);
+	ck_assert_uint_eq(s->cluster_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert(s->clusters[i]->before_of_all);
+		ck_assert_str_eq(
+			s->clusters[i]->before.text, "bin/migrate 'x y'");
+	}
+	read_lines("release: c\nrelease: d\n");
+	ck_assert_str_eq(buffer_text(&faults.text),
+		"Procfile:2: 'release' is given twice, first in line 1\n");
+}
+
 TEST(every_mistake_is_told_with_its_line)
 {
 	read_lines("web\n"
