@@ -108,6 +108,22 @@ static uint32_t acks_before(
 						     : before->acks_before;
 }
 
+static bool is_answered_unread(
+	const struct quiet_facts *f, const struct quiet_memory *before)
+{
+	return before->unread > 0 && f->unread >= before->unread &&
+		f->segments_in == before->segments_in &&
+		f->segments_out != before->segments_out;
+}
+
+bool quiet_asks_anew(
+	const struct quiet_facts *f, const struct quiet_memory *now)
+{
+	return f->unread > 0 && f->unsent == 0 && f->unacked == 0 &&
+		!now->pipelines &&
+		(f->is_tcp ? f->is_open && f->segments_out > 0 : now->was_read);
+}
+
 bool quiet_connection(const struct quiet_facts *f,
 	const struct quiet_memory *before, uint32_t since_ms, unsigned tick,
 	bool late, struct quiet_memory *now)
@@ -120,6 +136,11 @@ bool quiet_connection(const struct quiet_facts *f,
 		.segments_out = f->segments_out,
 		.acks_out = f->acks_out,
 		.acks_before = acks_before(f, before),
+		.unread = f->unread,
+		.was_read =
+			f->unread == 0 || (before != NULL && before->was_read),
+		.pipelines = before != NULL &&
+			(before->pipelines || is_answered_unread(f, before)),
 	};
 	if (!f->is_tcp) {
 		/* whether there is an answer to come, nobody can see */

@@ -45,7 +45,11 @@ struct quiet_memory {
 	uint32_t acks_before; /* before the last segment; UINT32_MAX: unknown */
 	bool answered;        /* all that had come in by then */
 	bool quiet;           /* it was, at that look */
+	bool asks;            /* quiet_asks_anew(), as the caller judged it */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
+	uint32_t unread;
+	bool was_read;  /* nothing lay unread at some look */
+	bool pipelines; /* an answer was sent while a request lay unread */
 };
 
 /* So long nothing came or went (and one round trip more). */
@@ -72,6 +76,12 @@ struct quiet_memory {
 bool quiet_connection(const struct quiet_facts *facts,
 	const struct quiet_memory *before, uint32_t since_ms, unsigned tick,
 	bool late, struct quiet_memory *now);
+
+/* A connection is in use all the time: what lies unread is its next request, which a
+ * client of HTTP/1 sends when it has the whole answer to the one before.  `now` was
+ * filled in by quiet_connection(). */
+bool quiet_asks_anew(
+	const struct quiet_facts *facts, const struct quiet_memory *now);
 
 /* The memory of a cookie in a list that was made at the look before.  The list is
  * sorted by cookie, and so are the questions: *at (0 at first) is how far we are. */

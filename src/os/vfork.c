@@ -53,7 +53,7 @@ enum { STACK_SIZE = 64 * 1024 };
 #define CALL_PATIENCE (100 * MSEC)
 #define CALL_PATIENCE_AGAIN (2 * MSEC)
 #define CALL_SPENT_MOST (150 * MSEC)
-#define DIRECTORY_PATIENCE (500 * MSEC) /* the first one */
+#define DIRECTORY_PATIENCE (2 * SECOND) /* the first one */
 #define CALL_AGAIN (10 * SECOND)
 #define LATE_USERS 16 /* the last ones are known */
 /* Nor is there any while so many children are stuck because of one. */

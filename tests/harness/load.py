@@ -10,6 +10,11 @@ from .instance import fixture
 from .net import PORT, wait_listened
 
 
+def asked_again(*instances):
+    """So many requests lay unread in connections that were closed between two of them."""
+    return sum(e.asked_again for it in instances for e in it.happened("drained"))
+
+
 class Load:
     """A program that says when it has begun; the counts are there when it has ended."""
     begun = None
@@ -41,9 +46,14 @@ class Load:
         return self.counts(self.last())
 
     def loses_nothing(self):
-        """End it: all that was asked has been answered."""
+        """End it: all that was asked has been answered, but for what was asked on a connection
+        that was then closed, and lay unread, as nclust says."""
         got = self.end()
-        assert got.answered > 0 and (got.refused, got.lost, got.late) == (0, 0, 0)
+        between = got.get("between", 0)
+        assert got.answered > 0 and not (got.refused or got.late or got.get("own"))
+        assert got.lost == between
+        assert between == 0 or between <= asked_again(*lab.instances)
+        return between
 
     def counts(self, line):
         print(line)

@@ -14,6 +14,7 @@
 #include <linux/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -282,6 +283,7 @@ struct ending {
 	const struct connections *all;
 	unsigned ended;
 	unsigned late;
+	unsigned asked;
 };
 
 /* Of the one that is meant; -1 and errno. */
@@ -311,6 +313,48 @@ static bool is_late(int fd, const struct connection *c)
 		info.tcpi_data_segs_in != c->segments_in;
 }
 
+static bool has_prefix(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* Is this the beginning of one request of HTTP/1 (RFC 9112, 3)?  Whatever follows the
+ * head of one that has no body is a second one. */
+static bool is_request(const char *text)
+{
+	static const char *const methods[] = {"GET ", "HEAD ", "POST ", "PUT ",
+		"DELETE ", "PATCH ", "OPTIONS "};
+	const char *line_end = strstr(text, "\r\n");
+	const char *head_end = strstr(text, "\r\n\r\n");
+	size_t i = 0;
+
+	while (i < COUNT_OF(methods) && !has_prefix(text, methods[i]))
+		i++;
+	if (i == COUNT_OF(methods) || line_end == NULL || line_end - text < 9 ||
+		!has_prefix(line_end - 9, " HTTP/1."))
+		return false;
+	return i >= 2 || head_end == NULL || head_end[4] == '\0';
+}
+
+/* The process is stopped, so nobody else reads. */
+static bool take_request(int fd, uint32_t size)
+{
+	char text[4096] untouched;
+	ssize_t got = recv(fd, text, sizeof(text) - 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (got <= 0)
+		return false;
+	text[got] = '\0';
+	if (!is_request(text))
+		return false;
+	while (size > 0 && got > 0) {
+		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text),
+			MSG_DONTWAIT);
+		size -= got > 0 ? (uint32_t)got : 0;
+	}
+	return true;
+}
+
 static int end(void *argument)
 {
 	struct ending *e = argument;
@@ -323,22 +367,28 @@ static int end(void *argument)
 		scoped_fd fd = have(e->pidfd, c);
 		if (fd == -1)
 			continue;
-		if (is_late(fd, c))
+		if (is_late(fd, c)) {
 			e->late++;
-		else if (shutdown(fd, SHUT_RDWR) == 0)
+			continue;
+		}
+		if (c->asks && !take_request(fd, c->queue))
+			continue;
+		e->asked += c->asks;
+		if (shutdown(fd, SHUT_RDWR) == 0)
 			e->ended++;
 	}
 	return 0;
 }
 
 unsigned connections_end(struct remote *r, int pidfd,
-	const struct connections *all, unsigned *late)
+	const struct connections *all, unsigned *late, unsigned *asked)
 {
 	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 
 	if (remote_run(r, pidfd, end, &e) == -1)
 		return 0;
 	*late += e.late;
+	*asked += e.asked;
 	return e.ended;
 }
 

@@ -46,7 +46,8 @@ struct connection {
 	uint16_t port;     /* our side's */
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
-	bool marked;       /* set by the caller of connections_end() */
+	bool marked;       /* set by the caller of connections_end() … */
+	bool asks;         /* … also, if its next request lies unread */
 	bool is_inner;     /* set by callers: the peer is one of the worker's */
 	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
 	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
@@ -79,9 +80,11 @@ void connections_sort(struct connections *all);
 /* Shut down, in both directions, the marked connections of a process, and
  * return their number.  Connections on which data has come since they were
  * looked at stay, and are added to *late; a descriptor that is another socket
- * by now is left alone. */
+ * by now is left alone.  Of those that ask, which are added to *asked, the head of a
+ * request of HTTP/1 is taken out of the queue first, or the process would act on it;
+ * where something else is there they stay. */
 unsigned connections_end(struct remote *r, int pidfd,
-	const struct connections *all, unsigned *late);
+	const struct connections *all, unsigned *late, unsigned *asked);
 
 /* "127.0.0.1:4711"; "a peer" where it cannot be told. */
 const char *connections_peer(

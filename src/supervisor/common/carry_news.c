@@ -14,6 +14,7 @@ static const struct plain_row news_rows[] = {
 	PLAIN(5, news, last, TEXT),
 	PLAIN(6, news, explain, TEXT),
 	PLAIN(7, news, bind_hint, BOOL),
+	PLAIN(8, news, asked_again, UNSIGNED),
 };
 
 const struct carried carried_event = {

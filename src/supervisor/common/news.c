@@ -229,6 +229,12 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	(void)buffer_printf(out, " (generation %u)", r->generation);
 	if (*n->explain != '\0')
 		(void)buffer_printf(out, ", in '%s'", n->explain);
+	if (n->asked_again > 0)
+		(void)buffer_printf(out,
+			"; %u kept connection%s closed between two requests, "
+			"the second of which clients repeat",
+			n->asked_again,
+			n->asked_again == 1 ? " was" : "s were");
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)
@@ -533,6 +539,8 @@ static void put_fields(struct json_writer *w, const struct service *service,
 		json_put_text(w,
 			r->kind == REPORT_ROLLOUT_DONE ? "directory" : "cause",
 			n->explain);
+	if (r->kind == REPORT_ROLLOUT_DONE)
+		json_put_int(w, "asked_again", n->asked_again);
 	if (*n->last != '\0')
 		json_put_text(w, "last_output", n->last);
 	if (r->kind == REPORT_SCALED) {
@@ -746,7 +754,10 @@ static void news_on_report(struct service *service, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
 	struct history *h = sup->news.history;
-	struct news n = {.report = *report};
+	struct news n = {
+		.report = *report,
+		.asked_again = service->traffic.asked_again,
+	};
 
 	/* the room accept reports that itself */
 	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)

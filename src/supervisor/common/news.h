@@ -27,8 +27,9 @@ struct news {
 	uint64_t serial; /* worker whose last output must come first; or 0 */
 	nsec_t patience; /* until when it is waited for */
 	char last[NEWS_LAST_MAX];
-	char explain[640]; /* EXITED: the cause of the exit, or "";
+	char explain[640];    /* EXITED: the cause of the exit, or "";
 				    ROLLOUT_FAILED: where and why */
+	unsigned asked_again; /* ROLLOUT_DONE: connections (drain.h) */
 	bool bind_hint;
 };
 

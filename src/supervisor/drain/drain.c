@@ -33,6 +33,12 @@
 /* Until a connection that the kernel has given to it just before is its own. */
 #define WAIT_AWAY (1 * MSEC)
 #define WAIT_LAST (16 * MSEC)
+/* So long silence is waited for, before connections in use are ended between two
+ * requests.  A client asks anew within the first of these moments if it is on this host, a
+ * slower one in a longer one; as long the worker runs in between. */
+#define SILENCE_FIRST (120 * MSEC)
+#define LINGER_FIRST (1 * MSEC)
+#define LINGER_LAST (16 * MSEC)
 /* Each freeze interrupts a system call: after so many, look less often. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
@@ -137,9 +143,10 @@ static void look_later(struct drain *d)
 		? d->took_before
 		: d->view.took;
 	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->drain_count;
-	nsec_t wait = d->wait;
+	nsec_t wait = d->lingers ? d->linger : d->wait;
 
 	drain_thaw(d);
+	d->between = d->lingers = false;
 	d->took_before = d->view.took;
 	if (d->freezes > FREEZES_AT_EASE)
 		wait = WAIT_TIRED;
@@ -161,6 +168,7 @@ static void tell(struct drain *d, bool forced)
 		{"freezes", d->freezes},
 		{"frozen_ms", nsec_seconds(drain_frozen_longest(d)) * 1e3},
 		{"ended", d->ended},
+		{"asked_again", d->asked},
 		{"busy", d->view.busy},
 		{"forced", forced},
 	};
@@ -203,6 +211,7 @@ static void finish(struct drain *d, bool forced)
 	uint64_t worker = c->worker;
 
 	tell(d, forced);
+	service->traffic.asked_again += d->asked;
 	tally_drained(service, clock_now() - d->began, forced);
 	if (d->view.blind)
 		tell_blind(d);
@@ -321,6 +330,14 @@ static bool looked_is_all(struct drain *d)
 	return true;
 }
 
+/* Silence does not come: may connections be ended between two requests?  Not those
+ * alone that wait for an answer. */
+static bool may_end_between(const struct drain *d, nsec_t now)
+{
+	return d->view.busy > 0 && is_away(d) &&
+		now - d->began >= SILENCE_FIRST && now - d->moved_at < SECOND;
+}
+
 /* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
@@ -334,7 +351,7 @@ static void on_frozen(struct drain *d)
 	if (is_quiet(d, now)) {
 		/* the worker may take long to end: a client that sees its
 		 * connection closed now can turn to another worker */
-		(void)drain_end(d, &late);
+		(void)drain_end(d, &late, false);
 		if (late > 0 || is_to_notice(d, now))
 			look_later(d);
 		else
@@ -347,8 +364,16 @@ static void on_frozen(struct drain *d)
 		return;
 	}
 	note_busy(d);
+	if (d->between && !d->lingers) {
+		d->lingers = true;
+		d->linger = d->linger == 0
+			? LINGER_FIRST
+			: nsec_min(2 * d->linger, LINGER_LAST);
+		again_in(d, d->linger);
+		return;
+	}
 	if (is_away(d))
-		d->ended += drain_end(d, &late);
+		d->ended += drain_end(d, &late, d->lingers);
 	look_later(d);
 }
 
@@ -452,7 +477,8 @@ static void look(struct drain *d)
 	}
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
-	if (is_away(d) && d->view.ripe > 0) {
+	d->between = may_end_between(d, now);
+	if ((is_away(d) && d->view.ripe > 0) || d->between) {
 		freeze(d);
 		return;
 	}

@@ -77,8 +77,13 @@ struct drain {
 	nsec_t took_before; /* duration of the look before the last; or 0 */
 	unsigned least;     /* the fewest busy connections of any look */
 	unsigned most;      /* … and the most */
-	unsigned ended;     /* quiet connections that were ended early */
-	nsec_t quiet_at;    /* it has been quiet at each look since; or 0 */
+	unsigned ended;     /* quiet connections that were ended early, … */
+	unsigned asked;     /* … and those in use, between two requests */
+	nsec_t moved_at;    /* a request has come since the look before that */
+	bool between;       /* it is to be frozen between two requests … */
+	bool lingers;    /* … a moment longer, as a client may ask anew … */
+	nsec_t linger;   /* … for so long the next time */
+	nsec_t quiet_at; /* it has been quiet at each look since; or 0 */
 	bool turned_away;   /* new connections were kept away, once */
 	nsec_t withdraw_at; /* when to call drain_withdraw() again */
 
@@ -91,9 +96,10 @@ void drain_look(struct drain *d); /* fills d->view and traffic.seen */
 /* The worker listens there, too. */
 void drain_add_port(struct drain *d, uint16_t port);
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
-/* End those of the connections seen that are quiet.  Returns their number;
- * *late counts those that got a request meanwhile and stay open. */
-unsigned drain_end(struct drain *d, unsigned *late);
+/* End those of the connections seen that are quiet, and of those in use all the time
+ * such as ask anew, whose request the client has to repeat (RFC 9112, 9.3.1).  Returns
+ * their number; *late counts those that got a request meanwhile and stay open. */
+unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask);
 /* The connections that were busy at the last look, for people: "127.0.0.1:4711
  * (3.2 s, 1.2 MB sent), …".  Returns `to`. */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);

@@ -152,17 +152,24 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	for (size_t i = 0; i < seen->count; i++) {
 		const struct connection *c = &seen->list[i];
 		struct quiet_facts facts = facts_of(c);
+		const struct quiet_memory *before =
+			quiet_find(d->memory, d->memory_count, &at, c->cookie);
 
 		if (!drain_is_incoming(d, c)) {
 			fresh[i] = (struct quiet_memory){
 				.cookie = c->cookie, .quiet = true};
 			continue;
 		}
-		(void)quiet_connection(&facts,
-			quiet_find(d->memory, d->memory_count, &at, c->cookie),
-			since, tick, late, &fresh[i]);
+		(void)quiet_connection(
+			&facts, before, since, tick, late, &fresh[i]);
+		if (!facts.is_tcp || facts.unread > 0 ||
+			(before != NULL &&
+				before->segments_in != facts.segments_in))
+			d->moved_at = now;
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
+		fresh[i].asks = !fresh[i].quiet && is_alive(c) &&
+			quiet_asks_anew(&facts, &fresh[i]);
 	}
 	free(d->memory);
 	d->memory = fresh;
@@ -270,7 +277,7 @@ void drain_look(struct drain *d)
 
 /* ---- one by one ---- */
 
-unsigned drain_end(struct drain *d, unsigned *late)
+unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 {
 	struct connections *seen = &d->all->seen;
 	unsigned ended = 0;
@@ -279,13 +286,15 @@ unsigned drain_end(struct drain *d, unsigned *late)
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
 
+		c->asks = those_that_ask && d->frozen && d->memory[i].asks &&
+			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
-			d->memory[i].quiet;
+			(d->memory[i].quiet || c->asks);
 		any |= c->marked;
 	}
 	for (size_t i = 0; any && i < d->process_count; i++)
 		ended += connections_end(&d->processes[i].remote,
-			d->processes[i].pidfd, seen, late);
+			d->processes[i].pidfd, seen, late, &d->asked);
 	return ended;
 }
 

@@ -35,8 +35,9 @@ struct uneven {
 };
 
 struct cluster_traffic {
-	struct steer *steer; /* NULL: never needed */
-	bool blind_told;     /* that connections cannot be seen */
+	struct steer *steer;  /* NULL: never needed */
+	bool blind_told;      /* that connections cannot be seen */
+	unsigned asked_again; /* in this rollout (drain.asked) */
 	struct uneven uneven;
 };
 

@@ -564,6 +564,7 @@ void steer_on_report(struct service *service, const struct report *r)
 	case REPORT_ROLLOUT_STARTED:
 		evidence_decide(service, r->generation);
 		steer_begin(service, r->generation);
+		service->traffic.asked_again = 0;
 		break;
 	case REPORT_READY:
 	case REPORT_DRAINING:

@@ -239,8 +239,7 @@ def test_what_it_watches_it_watches_on():
     kill(it.pid, SIGCONT)
     it.event("upgraded")
     for _ in range(2):
-        wait(lambda: os.path.exists(control))
-        it.verb("status").ok()
+        wait(lambda: it.verb("status").status == 0)
         os.unlink(control)
     before.lasts()
     run("python3", "-c", SHUTS, it.worker().pid, 3).ok()

@@ -334,6 +334,37 @@ TEST(what_is_not_read_is_not_remembered_as_answered)
 	ck_assert(!is_quiet_then(before, tied()));
 }
 
+TEST_LOOP(a_request_that_lies_unread_after_an_answer_is_the_next_one, 0, 8)
+{
+	static const struct {
+		uint32_t unread, unsent, unacked, segments_out;
+		bool is_tcp, pipelined, asks;
+	} rows[] = {
+		{20, 0, 0, 3, true, false, true},
+		{0, 0, 0, 3, true, false, false},
+		{20, 5, 0, 3, true, false, false}, /* within an answer */
+		{20, 0, 1, 3, true, false, false}, /* sent before its end */
+		{20, 0, 0, 0, true, false, false}, /* its first one */
+		{20, 0, 0, 3, true, true, false},
+		{20, 0, 0, 0, false, false, true}, /* it was empty before */
+		{20, 5, 0, 0, false, false, false},
+	};
+	struct quiet_facts f = answered();
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	f.is_tcp = rows[_i].is_tcp;
+	f.unread = rows[_i].pipelined ? 20 : 0;
+	f.segments_out = 2;
+	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
+	f.unread = rows[_i].unread;
+	f.unsent = rows[_i].unsent;
+	f.unacked = rows[_i].unacked;
+	f.segments_out = rows[_i].segments_out;
+	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
+	ck_assert_int_eq(quiet_asks_anew(&f, &now), rows[_i].asks);
+}
+
 TEST(memory_is_found_by_cookie_in_order)
 {
 	const struct quiet_memory list[] = {

@@ -47,8 +47,10 @@ REPLACED(int, connections_add)
 }
 
 REPLACED(unsigned, connections_end)
-(struct remote *r, int pidfd, const struct connections *all, unsigned *late)
+(struct remote *r, int pidfd, const struct connections *all, unsigned *late,
+	unsigned *asked)
 {
+	(void)asked;
 	(void)r;
 	(void)pidfd;
 	*late += asked_late;

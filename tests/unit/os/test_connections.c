@@ -20,6 +20,7 @@ static int pidfd;
 static struct remote r;
 static struct connections all;
 static unsigned late; /* to be ended */
+static unsigned asked;
 
 enum order {
 	ACCEPT = 'a',
@@ -233,23 +234,59 @@ TEST(a_connection_is_ended_from_outside)
 
 	order(ACCEPT);
 	(void)only(CONNECTION_TCP);
-	ck_assert_uint_eq(
-		connections_end(&r, pidfd, &all, &late), 0); /* unmarked */
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked),
+		0); /* unmarked */
 	c = the_marked();
 	c->cookie++;
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	c->cookie--;
 	ck_assert_uint_eq(late, 0);
 	ck_assert_int_eq(write(visitor, "123", 3), 3); /* too late for that */
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	ck_assert_uint_eq(late, 1);
 	order(READ);
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	ck_assert_uint_eq(late, 2);
 	(void)the_marked();
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 1);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 1);
 	ck_assert_int_eq(read(visitor, &byte, 1), 0);
 	order(READ); /* nothing, as the end has come */
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 8)
+{
+	static const struct {
+		const char *text;
+		bool ends;
+	} rows[] = {
+		{GET, true},
+		{"HEAD /a?b HTTP/1.0\r\n\r\n", true},
+		{"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", true},
+		{"GET /a HTTP/1.1\r\nHost", true}, /* the rest is on its way */
+		{GET GET, false},                  /* pipelining */
+		{"GET /a", false},
+		{"\x16\x03\x01\x02GET / HTTP/1.1\r\n\r\n", false}, /* TLS */
+		{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false},
+	};
+	size_t length = strlen(rows[_i].text);
+	int visitor = visit();
+	char text[8];
+
+	order(ACCEPT);
+	ck_assert_int_eq(
+		write(visitor, rows[_i].text, length), (ssize_t)length);
+	the_marked()->asks = true;
+	asked = late = 0;
+	ck_assert_uint_eq(
+		connections_end(&r, pidfd, &all, &late, &asked), rows[_i].ends);
+	ck_assert_uint_eq(asked, rows[_i].ends);
+	ck_assert_uint_eq(late, 0);
+	ck_assert_uint_eq(
+		only(CONNECTION_TCP)->queue, rows[_i].ends ? 0 : length);
+	if (rows[_i].ends)
+		ck_assert_int_eq(read(visitor, text, sizeof(text)), 0);
 }
 
 TEST(its_peer_is_named)
@@ -425,7 +462,7 @@ ROOT_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 	ck_assert_int_eq(write(visitor, "123", 3), 3);
 	ck_assert_uint_eq(only(CONNECTION_TCP)->queue, 3);
 	(void)the_marked();
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 1);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 1);
 	ck_assert(soon(ACTIVITY_WAITS));
 }
 
@@ -471,7 +508,7 @@ TEST(the_kernel_tells_where_no_descriptor_can_be_had)
 	ck_assert_uint_eq(c->queue, 0);
 	ck_assert_uint_eq(c->segments_out, 1);
 	(void)the_marked();
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late), 0);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
 	(void)close(visitor);
 	c = only(CONNECTION_TCP);
 	ck_assert_int_eq(c->state, TCP_CLOSE_WAIT);

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Connections that are in use all the time, as a proxy keeps them: they are closed between two
+requests, where silence never comes."""
+from drains import *
+
+KEPT = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"hello\\n")
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"""
+SERVERS = {
+    "threads": ("", ("python3", "-c", KEPT), PORT),
+    "an event loop": ("-l 8000", (RUDE,), PORT),
+    "poll": ("-l 8000", (RUDE, "--poll"), PORT),
+    "Node": ("", ("node", server("plain.js"), 8000), PORT),
+    "a unix socket": ("-l unix:{dir}/socket", (RUDE,), "socket"),
+}
+
+
+def without_a_pause(at=PORT, clients=3):
+    """Clients that ask as soon as they are answered."""
+    return Loads(at, "keep", f"--rate 20000 --connections {clients} --at-once {clients}")
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
+    options, command, at = SERVERS[kind]
+    if kind == "Node":
+        need("node")
+    it = cluster(f"-n 2 --bake 0 --drain-timeout 10m {options.format(dir=path())}", *command)
+    loads = without_a_pause(path(at) if at == "socket" else at)
+    it.call("restart")
+    all_quiet(it, 2)
+    assert asked_again(it) > 0
+    loads.end()
+
+
+def test_who_waits_for_its_answer_is_waited_for_meanwhile():
+    it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 10m", RUDE, "--slow", 1, "--until",
+                 Gate("go"))
+    old = it.worker().pid
+    poll = idle().ask("/slow")  # read, after a short answer
+    loads = without_a_pause()
+    restart = it.begin("restart")
+    wait(lambda: sum(s.inode in inodes(old) for s in sockets("established", PORT)) == 1)
+    Gate("go").open()
+    assert poll.answer().status == 200
+    restart()
+    all_quiet(it, 1)
+    loads.end()
