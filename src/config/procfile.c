@@ -313,8 +313,8 @@ static unsigned port_of_file(const char *path)
 	scoped_fd fd = rootsown_open(path, &err);
 	scoped_str text = calloc(1, ENV_FILE_MAX + 1);
 	struct stat st;
+	struct envfile f = {.rest = text};
 	ssize_t len;
-	char *rest = text;
 	char *entry;
 	unsigned port = 0;
 
@@ -322,10 +322,9 @@ static unsigned port_of_file(const char *path)
 		!S_ISREG(st.st_mode))
 		return 0;
 	len = read(fd, text, ENV_FILE_MAX);
-	rest += text_bom(text, len > 0 ? (size_t)len : 0);
-	while (rest != NULL)
-		if (envfile_line(strsep(&rest, "\n"), &entry) == 1 &&
-			strncmp(entry, "PORT=", 5) == 0)
+	f.rest += text_bom(text, len > 0 ? (size_t)len : 0);
+	while (envfile_next(&f, &entry, &err) == 1)
+		if (strncmp(entry, "PORT=", 5) == 0)
 			port = port_in(entry + 5);
 	return port;
 }

@@ -122,35 +122,21 @@ static char *read_env_file(
 	return NULL;
 }
 
-static int put_env_line(struct recipe *r, char *line, const char *path,
-	unsigned number, struct error *err)
-{
-	char *entry;
-	int got = envfile_line(line, &entry);
-
-	if (got == -1)
-		return error_set(
-			err, 0, "%s:%u: wanted KEY=VALUE", path, number);
-	if (got == 1 && put_env(r, entry) == -1)
-		return error_set(err, ENOMEM, "env-file '%s'", path);
-	return 0;
-}
-
 static int put_env_file(
 	struct recipe *r, const char *path, bool patient, struct error *err)
 {
 	scoped_str text = read_env_file(r->settings->uid, path, patient, err);
-	char *rest = text;
-	unsigned number = 0;
+	struct envfile f = {.rest = text};
+	char *entry;
+	int got;
 
 	if (text == NULL)
 		return -1;
-	rest += text_bom(text, strlen(text));
-	while (rest != NULL)
-		if (put_env_line(r, strsep(&rest, "\n"), path, ++number, err) ==
-			-1)
-			return -1;
-	return 0;
+	f.rest += text_bom(text, strlen(text));
+	while ((got = envfile_next(&f, &entry, err)) == 1)
+		if (put_env(r, entry) == -1)
+			return error_set(err, ENOMEM, "env-file '%s'", path);
+	return got == 0 ? 0 : error_wrap(err, "%s:%u", path, f.line);
 }
 
 /* A program that runs as somebody else must not find our HOME. */

@@ -102,11 +102,11 @@ def test_templates_in_the_command_are_replaced_other_braces_left_alone():
 
 
 def test_env_env_file_which_each_restart_reads_anew_and_clear_env():
-    write("vars", "# a comment\nFROM_FILE=1\nQUOTED=\"two words\"\nBOTH=file\n\nEMPTY=\n")
+    write("vars", "# a comment\nFROM_FILE=1\nQUOTED=\"two\nlines\" # one\nBOTH=file\n\nEMPTY=\n")
     it = leak("--env-file vars --env BOTH=option --env 'A=x = \"y\"'", env={"MINE": "yes"})
     env = born().env
     assert [env[name] for name in ("FROM_FILE", "QUOTED", "BOTH", "EMPTY", "A", "MINE")] == [
-        "1", "two words", "option", "", 'x = "y"', "yes"]
+        "1", "two\nlines", "option", "", 'x = "y"', "yes"]
     write("vars", "FROM_FILE=2\n")
     it.call("restart")
     assert born().env.FROM_FILE == "2"
@@ -119,9 +119,9 @@ def test_env_env_file_which_each_restart_reads_anew_and_clear_env():
 
 
 @pytest.mark.parametrize("file, says", (
-    ("bad", "bad:2: "), ("absent", "No such file"), ("/dev/zero", "/dev/zero")))
+    ("bad", "bad:3: wanted KEY=VALUE"), ("absent", "No such file"), ("/dev/zero", "/dev/zero")))
 def test_an_env_file_with_a_mistake_or_none_starts_nothing(file, says):
-    write("bad", "A=1\nnonsense\n")
+    write("bad", "A='1\n2'\nnonsense\n")
     nclust("--env-file", file, "--", "touch", path("ran")).fails(78, says)
     assert not os.path.exists("ran")
 
