@@ -10,9 +10,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Both may be this far ahead of what comes back: a worker has used up 100 ms
- * then, a cluster 200 ms. */
-#define AHEAD_MOST (1 * SECOND)
+/* Both may be this far ahead of what comes back: a worker has used up 1 s of CPU
+ * time then, a cluster 2 s.  An honest one that starts on a slow machine does not. */
+#define AHEAD_MOST (10 * SECOND)
+#define REST_LEAST (500 * MSEC)
 #define WORKER_PART 10 /* a tenth of the time that passes comes back */
 #define CLUSTER_PART 5
 
@@ -48,12 +49,12 @@ bool allowance_rests(const struct allowance *a)
 	return a->rest != NULL && ev_is_active(&a->rest->timer);
 }
 
-/* Returns the time until half of it is there again; 0: it is not used up. */
+/* Returns the time until some of it is there again; 0: it is not used up. */
 static nsec_t charge(nsec_t *whole_at, nsec_t now, nsec_t cost)
 {
 	*whole_at = (*whole_at > now ? *whole_at : now) + cost;
 	return *whole_at - now < AHEAD_MOST ? 0
-					    : *whole_at - now - AHEAD_MOST / 2;
+					    : *whole_at - now - AHEAD_MOST + REST_LEAST;
 }
 
 static void tell_worker(

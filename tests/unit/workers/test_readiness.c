@@ -217,7 +217,7 @@ TEST(one_that_sends_too_much_waits_alone)
 {
 	struct child *second = room_child(web, 1);
 
-	cost = 30 * MSEC;
+	cost = 300 * MSEC;
 	for (int i = 0; i < 3; i++)
 		arrives(first, "STATUS=much");
 	ck_assert(is_read(first));
@@ -228,7 +228,7 @@ TEST(one_that_sends_too_much_waits_alone)
 	arrives(second, "READY=1\nSTATUS=well");
 	ck_assert_str_eq(second->life.status, "well");
 	ck_assert(is_read(second));
-	room_pass(600 * MSEC); /* 120 ms, and 50 are to be left */
+	room_pass(2400 * MSEC); /* 1200 ms, and 950 are to be left */
 	ck_assert(!is_read(first));
 	room_pass(150 * MSEC);
 	ck_assert(is_read(first));
@@ -258,7 +258,7 @@ TEST(in_a_turn_it_hears_for_a_limited_time)
 
 TEST(who_ends_while_it_waits_waits_no_more)
 {
-	cost = 200 * MSEC;
+	cost = 2 * SECOND;
 	arrives(first, "STATUS=dear");
 	ck_assert(!is_read(first));
 	said = "STATUS=last";
