@@ -68,8 +68,8 @@ void paths_drop(struct child *child)
 void paths_keep(struct child *child, const char *path)
 {
 	struct child *const *both = child->service->children[child->slot];
-	/* of those that live at the same time, each has another number */
-	const gid_t number = 1 + 2 * child->slot + (both[1] == child);
+	const struct child *mate = both[both[0] == child];
+	gid_t number = 1 + 2 * child->slot; /* or the next, if it has that */
 	struct path *p = NULL;
 	char *name;
 	uint64_t uid;
@@ -78,6 +78,9 @@ void paths_keep(struct child *child, const char *path)
 		learned_find_unix(child, path) != NULL ||
 		process_status(child->pid, "Uid:", 10, &uid) == -1)
 		return;
+	if (mate != NULL && mate->life.paths != NULL &&
+		mate->life.paths->file.gid == number)
+		number++;
 	name = whole_of(child, path);
 	if (name != NULL)
 		p = find_or_add(child, name);

@@ -42,7 +42,9 @@ def application(_, start):
 
 
 def test_a_release_that_fails_leaves_the_path_to_the_old_workers():
-    it = cluster("-n 2", *OWN)
+    it = cluster("-n 1", *OWN)
+    it.call("restart")
+    it.call("upgrade")
     write("broken", "")
     is_refused("exit 3", it.call, "restart")
     assert reached() in it.pids()
