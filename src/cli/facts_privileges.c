@@ -3,7 +3,6 @@
 
 #include "os/privilege.h"
 #include "os/process.h"
-#include "os/socket/least.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -44,21 +43,6 @@ static void look_at_ports(struct facts *f)
 			"from %ld on", first);
 }
 
-/* By loading the program: rights, kernel and seccomp profile all have a say. */
-static void look_at_least(struct facts *f)
-{
-	struct least least;
-
-	if (least_open(&least) == -1) {
-		facts_add(f, FACT_OK, "least busy", "balance = least is as rr",
-			"the kernel cannot choose: %s", strerror(errno));
-		return;
-	}
-	least_close(&least);
-	facts_add(f, FACT_OK, "least busy", "balance = least",
-		"the kernel can choose such a worker");
-}
-
 static void look_at_capabilities(struct facts *f)
 {
 	bool setuid = privilege_has(CAP_SETUID) && privilege_has(CAP_SETGID);
@@ -78,7 +62,6 @@ static void look_at_capabilities(struct facts *f)
 		"limit-KEY stays below the hard limits");
 	facts_held(f, FACT_OK, CAP_BPF, "CAP_BPF", "balance = rr",
 		"balance = rr is random; a shared socket needs none");
-	look_at_least(f);
 }
 
 static void look_at_confinement(struct facts *f)

@@ -290,9 +290,7 @@ static void check_own(const struct check *k)
 			    "process"},
 		{"spare", c->spare > 0, false,
 			"a spare takes the place of a worker in any slot"},
-		{"balance",
-			c->balance != BALANCE_AUTO &&
-				c->balance != BALANCE_SHARE,
+		{"balance", c->balance != BALANCE_AUTO && !settings_share(c),
 			true, "workers share no listener"},
 		{"sticky", c->sticky != STICKY_OFF, true,
 			"workers share no listener"},
@@ -684,14 +682,14 @@ static void check_sticky(const struct check *k)
 {
 	if (k->c->sticky == STICKY_OFF)
 		return;
-	if (k->c->balance == BALANCE_SHARE)
+	if (settings_share(k->c))
 		fault(k, "sticky",
 			"needs 'balance = rr': with 'share' any free worker "
 			"takes a connection");
 	else if (k->c->balance != BALANCE_AUTO && k->c->balance != BALANCE_RR)
 		fault(k, "sticky",
 			"needs 'balance = rr': a client that stays at its "
-			"worker cannot be moved by load or at random");
+			"worker cannot be moved at random");
 }
 
 /* nclust counts what the kernel, or itself, gives to each worker. */
@@ -705,8 +703,8 @@ static void check_requests(const struct check *k)
 	for (size_t i = 0; i < c->listen_count; i++)
 		counts |= c->listen[i].kind != ADDRESS_UNIX &&
 			c->listen[i].type != SOCK_DGRAM;
-	if (c->balance == BALANCE_SHARE || c->balance == BALANCE_RANDOM)
-		fault(k, "max-requests", "needs balance = rr or least");
+	if (settings_share(c) || c->balance == BALANCE_RANDOM)
+		fault(k, "max-requests", "needs 'balance = rr'");
 	else if (!counts)
 		fault(k, "max-requests", "needs a TCP 'listen'");
 }

@@ -81,7 +81,7 @@ enum balance_mode {
 	BALANCE_SHARE, /* one shared socket */
 	BALANCE_RR, /* one socket for each worker, in turn; but nclust accepts
 			  and hands over, to Node's workers, as with the next */
-	BALANCE_LEAST,  /* the one that has the least to do */
+	BALANCE_LEAST,  /* of old, when the kernel chose by load: as SHARE */
 	BALANCE_RANDOM, /* by chance */
 };
 enum sticky_mode { STICKY_OFF, STICKY_CLIENT_ADDRESS };
@@ -353,6 +353,12 @@ struct cluster_settings *cluster_settings_new(
 	void); /* so too, without a name */
 /* Of those that are read only, too: but for the count they never change. */
 struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
+/* Do all workers accept from one socket? */
+static inline bool settings_share(const struct cluster_settings *s)
+{
+	return s->balance == BALANCE_SHARE || s->balance == BALANCE_LEAST;
+}
+
 void cluster_settings_unref(struct cluster_settings *c);
 
 static inline bool cluster_is_success(

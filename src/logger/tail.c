@@ -289,7 +289,7 @@ void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on,
 static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
 {
 	const char *at = tail->lines.data;
-	const char *end = at + tail->lines.len;
+	const char *end;
 	size_t count;
 	size_t len;
 	unsigned errors;
@@ -298,6 +298,7 @@ static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
 	errors = tail->errors & ((1U << count) - 1);
 	if ((errors & (errors - 1)) == 0)
 		return 0;
+	end = at + tail->lines.len;
 	while ((errors >> --count & 1) == 0)
 		at = (char *)memchr(at, '\n', (size_t)(end - at)) + 1;
 	/* another one follows */

@@ -2,7 +2,7 @@
 /*
  * Servers by hand, with the kind of socket that nclust would give them:
  *
- *   group share|rr|least PORT N PROGRAM [ARG]...
+ *   group share|rr PORT N PROGRAM [ARG]...
  *
  * share: N programs have the same socket of 127.0.0.1:PORT as descriptor 3.  Else each
  * has one of its own, in one SO_REUSEPORT group, and the kernel chooses by the same
@@ -15,25 +15,8 @@
 #include <sys/wait.h>
 
 #include "bench.h"
-#include "os/socket/least.h"
 
 enum { MOST = 64, FIRST_FD = 3 };
-
-static void choose_least(const int *fds, unsigned count)
-{
-	static struct least least; /* until the end */
-	uint8_t numbers[MOST];
-
-	if (least_open(&least) == -1)
-		bench_die("bpf");
-	for (unsigned i = 0; i < count; i++) {
-		numbers[i] = (uint8_t)i;
-		if (least_add(&least, fds[i], i) == -1)
-			bench_die("bpf");
-	}
-	if (least_choose(&least, fds[0], numbers, count) == -1)
-		bench_die("bpf");
-}
 
 static pid_t start(int fd, char **command)
 {
@@ -72,9 +55,7 @@ int main(int argc, char **argv)
 			fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FD + 1);
 		weights[i] = 1;
 	}
-	if (strcmp(argv[1], "least") == 0)
-		choose_least(fds, count);
-	else if (own && reuseport_turn(fds[0], weights, count, NULL) == -1)
+	if (own && reuseport_turn(fds[0], weights, count, NULL) == -1)
 		bench_die("bpf");
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGTERM);

@@ -5,8 +5,8 @@
 #include "os/look/remote.h"
 #include "os/pidfd.h"
 #include "os/place/statefile.h"
+#include "os/privilege.h"
 #include "os/process.h"
-#include "os/socket/least.h"
 #include "os/socket/peer.h"
 #include "os/socket/socket.h"
 #include "os/spawn/spawn.h"
@@ -73,8 +73,7 @@ REPLACEABLE(helper_forget)
 REPLACEABLE(helper_number)
 REPLACEABLE(helper_start)
 REPLACEABLE(helpers_free)
-REPLACEABLE(least_close)
-REPLACEABLE(least_open)
+REPLACEABLE(privilege_has)
 REPLACEABLE(logger_send)
 REPLACEABLE(messages_show)
 REPLACEABLE(nodecommand_look)

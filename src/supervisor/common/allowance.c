@@ -53,8 +53,9 @@ bool allowance_rests(const struct allowance *a)
 static nsec_t charge(nsec_t *whole_at, nsec_t now, nsec_t cost)
 {
 	*whole_at = (*whole_at > now ? *whole_at : now) + cost;
-	return *whole_at - now < AHEAD_MOST ? 0
-					    : *whole_at - now - AHEAD_MOST + REST_LEAST;
+	return *whole_at - now < AHEAD_MOST
+		? 0
+		: *whole_at - now - AHEAD_MOST + REST_LEAST;
 }
 
 static void tell_worker(

@@ -2,8 +2,8 @@
 #include "supervisor/drain/evidence.h"
 
 #include "os/clock.h"
+#include "os/privilege.h"
 #include "os/process.h"
-#include "os/socket/least.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/node/node.h"
@@ -13,6 +13,7 @@
 #include "supervisor/workers/recipe.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,15 +71,13 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 	return found->percent > (found->workers == 2 ? MOST_OF_TWO : MOST);
 }
 
-/* Can the kernel choose the one that has the least to do? */
-static int try_least(void)
+/* Can the kernel choose them in turn? */
+static int try_turns(void)
 {
-	struct least least;
-
-	if (least_open(&least) == -1)
-		return -1;
-	least_close(&least);
-	return 0;
+	if (privilege_has(CAP_BPF) || privilege_has(CAP_SYS_ADMIN))
+		return 0;
+	errno = EPERM;
+	return -1;
 }
 
 /* A spare can be asked before it serves, if it has a socket of its own. */
@@ -92,7 +91,7 @@ static bool asks_spares(const struct service *service, unsigned generation)
 
 static void decide_for_spares(struct service *service, unsigned generation)
 {
-	if (try_least() == -1) {
+	if (try_turns() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
 			"spares are not asked: %s", strerror(errno));
 		return;
@@ -115,7 +114,7 @@ void evidence_decide(struct service *service, unsigned generation)
 	if (!is_auto(cluster_settings(service->core)) ||
 		!is_uneven(service, &found))
 		return;
-	if (try_least() == -1) {
+	if (try_turns() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
 			"%s.%u uses %u %% of the CPU time of all workers, but "
 			"they still share a socket: %s",
@@ -126,7 +125,7 @@ void evidence_decide(struct service *service, unsigned generation)
 	known->generation = generation;
 	news_say_of(service, LOG_NOTE, "balance",
 		"%s.%u has %u %% of the CPU time of all workers: from now on "
-		"each gets a socket of its own, as with 'balance = least'",
+		"each gets a socket of its own, as with 'balance = rr'",
 		name, found.slot, found.percent);
 }
 

@@ -138,17 +138,8 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 		return SPREAD_FLOWS;
 	if (settings->sticky != STICKY_OFF)
 		return SPREAD_CLIENTS;
-	switch (settings->balance) {
-	case BALANCE_AUTO: /* for a reason */
-		return settings->max_requests != 0 ? SPREAD_TURNS
-						   : SPREAD_LEAST;
-	case BALANCE_LEAST:
-		return SPREAD_LEAST;
-	case BALANCE_RANDOM:
-		return SPREAD_CHANCE;
-	default:
-		return SPREAD_TURNS;
-	}
+	return settings->balance == BALANCE_RANDOM ? SPREAD_CHANCE
+						   : SPREAD_TURNS;
 }
 
 /* True: it has changed. */

@@ -50,7 +50,7 @@ static void tell_uncounted(struct service *service, const struct dealt *given)
 		return;
 	service->asks.uncounted_told = true;
 	news_say_of(service, LOG_WARN, "balance",
-		"%s%s: 'max-requests' needs balance = rr or least",
+		"%s%s: 'max-requests' needs 'balance = rr'",
 		strerror(given->error != 0 ? given->error : ENOTSUP),
 		given->error == EPERM ? " (CAP_BPF would do, where no seccomp "
 					"profile forbids it)"

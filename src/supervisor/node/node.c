@@ -410,7 +410,7 @@ static void node_on_adopt(struct child *child, struct kept *kept)
 static bool may_be_rr(const struct cluster_settings *s)
 {
 	if (s->balance != BALANCE_AUTO)
-		return s->balance != BALANCE_SHARE;
+		return !settings_share(s);
 	for (size_t i = 0; i < s->env.count; i++)
 		if (strcmp(s->env.list[i], "NODE_CLUSTER_SCHED_POLICY=rr") == 0)
 			return true;

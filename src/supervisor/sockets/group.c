@@ -11,7 +11,6 @@
 #include "os/socket/socket.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
-#include "supervisor/sockets/queues.h"
 #include "supervisor/sockets/turns.h"
 
 #include <errno.h>
@@ -100,7 +99,6 @@ const char *group_balance(const struct listener *l)
 		[SPREAD_CLIENTS] = "client-address",
 		[SPREAD_FLOWS] = "flow",
 		[SPREAD_TURNS] = "rr",
-		[SPREAD_LEAST] = "least",
 	};
 
 	return names[l->own_group ? SPREAD_LANES : l->chosen];
@@ -184,8 +182,6 @@ static int choose_so(const struct listener *l, enum spread way, int fd,
 	const unsigned *weights, unsigned count)
 {
 	switch (way) {
-	case SPREAD_LEAST:
-		return queues_choose(l, fd);
 	case SPREAD_TURNS:
 		return turns_choose(l, fd, weights, count);
 	case SPREAD_CLIENTS:
@@ -202,7 +198,6 @@ static int choose(const struct listener *l, const unsigned *weights,
 	unsigned count, int *why)
 {
 	static const enum spread instead[] = {
-		[SPREAD_LEAST] = SPREAD_TURNS,
 		[SPREAD_TURNS] = SPREAD_CHANCE,
 		[SPREAD_CLIENTS] = SPREAD_CHANCE,
 		[SPREAD_FLOWS] = SPREAD_CHANCE,
@@ -228,7 +223,6 @@ static int choose(const struct listener *l, const unsigned *weights,
 static void tell_instead(const struct listener *l)
 {
 	static const char *const asked[] = {
-		[SPREAD_LEAST] = "by load",
 		[SPREAD_TURNS] = "in turn, because bpf(2) is refused",
 		[SPREAD_CLIENTS] = "by their clients",
 		[SPREAD_FLOWS] = "by their clients",
@@ -236,13 +230,10 @@ static void tell_instead(const struct listener *l)
 
 	const bool right = l->chosen_why == EPERM;
 
-	log_note("listener '%s': the kernel chooses workers %s, not %s: "
-		 "%s%s%s%s",
-		l->address.name,
-		l->chosen == SPREAD_TURNS ? "in turn" : "by chance",
-		asked[l->spread], strerror(l->chosen_why),
+	log_note("listener '%s': the kernel chooses workers by chance, not %s: "
+		 "%s%s%s",
+		l->address.name, asked[l->spread], strerror(l->chosen_why),
 		right ? " (requires CAP_BPF" : "",
-		right && l->spread == SPREAD_LEAST ? " and CAP_PERFMON" : "",
 		right ? ", and a seccomp profile that permits bpf)" : "");
 }
 
@@ -257,7 +248,6 @@ void group_apply(struct listener *l)
 	if (l->own_group ||
 		(!l->facts.listening && l->facts.type != SOCK_DGRAM))
 		return;
-	queues_prepare(l, count);
 	turns_prepare(l);
 	way = choose(l, weights, count, &l->chosen_why);
 	l->chosen = way != -1 ? (enum spread)way : SPREAD_LANES;
@@ -427,8 +417,7 @@ static void wake_all(struct listener *l)
 /* Will the kernel move the queue of one that leaves?  It asks the program to which. */
 static bool moves(const struct listener *l, const struct listener_socket *k)
 {
-	return !l->own_group &&
-		(l->chosen == SPREAD_LEAST || reuseport_migrate(k->fd) == 0);
+	return !l->own_group && reuseport_migrate(k->fd) == 0;
 }
 
 bool group_move_queue(struct listener *l, struct listener_socket *k)
@@ -453,7 +442,6 @@ void group_rescue(struct listener *l, struct listener_socket *k)
 
 void group_forget(struct listener *l)
 {
-	queues_forget(l);
 	l->counted = false;
 	turns_prepare(l);
 	while (l->sockets != NULL) {
@@ -496,8 +484,6 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 	bool changed = socket->weight != weight;
 
 	if (weight > 0) {
-		if (changed) /* another worker may be quicker */
-			socket->queue.patience = 0;
 		socket->served = true;
 		socket->away = 0;
 		socket->settled = false;

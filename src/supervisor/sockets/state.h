@@ -19,7 +19,6 @@
 
 /* What nclust holds for its workers: all rooms see it, this one makes it. */
 struct node_server;
-struct queues;
 struct supervisor;
 struct turns;
 
@@ -30,7 +29,6 @@ enum spread {
 	SPREAD_CLIENTS, /* each client's address has its own */
 	SPREAD_FLOWS,   /* of UDP: each client's address and port */
 	SPREAD_TURNS,   /* as many as a lane has workers, in turn */
-	SPREAD_LEAST,   /* the one that has the least to do (queues.h) */
 };
 
 /* One of several sockets of a listener (steer.h). */
@@ -53,14 +51,6 @@ struct listener_socket {
 	uint64_t held;   /* the cookie by which the keeper has it; or 0 */
 	uint64_t given;  /* connections, as far as that is counted */
 	unsigned turns;  /* of a round, in the program in force (turns.h) */
-	struct backlog { /* queues.h */
-		unsigned number;   /* from 1 on; 0: none yet */
-		uint32_t accepted; /* at the last look */
-		uint32_t given;    /* when that was counted last */
-		nsec_t since;      /* when somebody waits, and nobody accepts */
-		nsec_t patience;
-		nsec_t stuck_at; /* when it was; or 0 */
-	} queue;
 };
 
 /* A listening socket that nclust holds; workers come and go. */
@@ -87,7 +77,6 @@ struct listener {
 	unsigned seats;     /* … and how many there are, or are to be; … */
 	enum spread chosen; /* … what it does instead, or the same, and … */
 	int chosen_why;     /* … why (an errno); or 0 */
-	struct queues *queues; /* NULL: nobody asked for the least one */
 	bool counted; /* `max-requests`: the sockets' `given` is kept … */
 	struct turns *turns; /* … with that; or NULL */
 	bool alone_told;     /* that workers share it, though they were to have

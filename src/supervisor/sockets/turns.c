@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/socket/reuseport.h"
 #include "supervisor/sockets/group.h"
-#include "supervisor/sockets/queues.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,10 +37,9 @@ int turns_count(const struct listener *l)
 		errno = ENOTSUP;
 		return -1;
 	}
-	queues_count(l);
 	if (t->given.map == -1) {
 		errno = t->error != 0 ? t->error : ENOTSUP;
-		return l->chosen == SPREAD_LEAST ? 0 : -1;
+		return -1;
 	}
 	t->left += reuseport_given(&t->given);
 	rounds = t->left / t->given.length;

@@ -8,8 +8,7 @@
  * How many connections the kernel has given to each socket of a listener
  * (`max-requests`).  Where sockets get connections in turn, its program counts the turns,
  * and each socket has its known share of a round: nothing more is counted on the
- * path of a connection.  Where the one that has the least to do gets them, its
- * program counts for each socket (queues.h).
+ * path of a connection.
  *
  * Our own checks of one worker come by another program and are not counted.  A SYN
  * that is sent again counts twice.

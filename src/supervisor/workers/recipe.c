@@ -424,7 +424,7 @@ static enum node_runtime find_runtime(const struct recipe *r)
 
 bool settings_spread(const struct cluster_settings *s)
 {
-	return (s->balance != BALANCE_AUTO && s->balance != BALANCE_SHARE) ||
+	return (s->balance != BALANCE_AUTO && !settings_share(s)) ||
 		s->sticky != STICKY_OFF || s->max_requests != 0;
 }
 
@@ -439,7 +439,7 @@ bool recipe_wants_rr(const struct recipe *r)
 	const char *policy;
 
 	if (s->balance != BALANCE_AUTO)
-		return s->balance != BALANCE_SHARE;
+		return !settings_share(s);
 	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY=");
 	return s->sticky != STICKY_OFF || s->max_requests != 0 ||
 		r->runtime == NODE_DENO ||

@@ -461,6 +461,11 @@ struct service *service_new(struct supervisor *sup,
 		service_free(s);
 		return NULL;
 	}
+	if (settings->balance == BALANCE_LEAST)
+		log_note("%s: 'balance = least' is as 'share': a free worker "
+			 "takes the next connection; 'rr' gives each worker a "
+			 "socket of its own",
+			s->name);
 	s->held.listeners = *listeners;
 	*listeners = (struct listener_set){0};
 	s->held.segment = segment;

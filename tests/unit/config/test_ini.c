@@ -144,9 +144,9 @@ static const struct {
 	{"accept-timeout = 3s\n", 3, "accept-timeout", "needs 'accept'"},
 	{"log = inherit\npty = yes\n", 4, "pty", "with 'log = inherit'"},
 	{"balance = share\nmax-requests = 9\n", 4, "max-requests",
-		"needs balance = rr or least"},
+		"needs 'balance = rr'"},
 	{"balance = random\nmax-requests = 9\n", 4, "max-requests",
-		"needs balance = rr or least"},
+		"needs 'balance = rr'"},
 	{"listen = unix:/run/x udp:53\nmax-requests = 9\n", 4, "max-requests",
 		"needs a TCP 'listen'"},
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "lanes_lib.h"
 
+#include "os/privilege.h"
 #include "os/process.h"
-#include "os/socket/least.h"
 #include "supervisor/drain/evidence.h"
-
-#include <errno.h>
 
 /*
  * `balance = auto`: workers share a socket until one of them has used most of the
@@ -16,7 +14,7 @@
 	"127.0.0.1:0\ndrain = signal\nworkers = " workers "\n" more
 
 static nsec_t ran[8]; /* by slot */
-static int least_error;
+static bool refused;
 
 REPLACED(nsec_t, process_ran)(pid_t pid)
 {
@@ -28,22 +26,16 @@ REPLACED(nsec_t, process_ran)(pid_t pid)
 	return 0;
 }
 
-REPLACED(int, least_open)(struct least *least)
+REPLACED(bool, privilege_has)(int capability)
 {
-	(void)least;
-	errno = least_error;
-	return errno != 0 ? -1 : 0;
-}
-
-REPLACED(void, least_close)(struct least *least)
-{
-	(void)least;
+	(void)capability;
+	return !refused;
 }
 
 /* Each has used that much before it was ready. */
 static void begin(const char *ini, unsigned workers, nsec_t before)
 {
-	least_error = 0;
+	refused = false;
 	for (uint32_t slot = 0; slot < 8; slot++)
 		ran[slot] = before;
 	begin_lanes(ini, workers);
@@ -93,7 +85,7 @@ TEST(who_says_how_is_not_asked)
 TEST(without_rights_they_share_as_one_line_says)
 {
 	begin(WEB("3", ""), 3, 0);
-	least_error = EPERM;
+	refused = true;
 	ran[0] = 2 * SECOND;
 	room_pass(5 * SECOND);
 	restart();

@@ -161,7 +161,6 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, seats), /* shared out anew */
 	NOT(listener, chosen),
 	NOT(listener, chosen_why),
-	NOT(listener, queues), /* made anew */
 	NOT(listener, counted),
 	NOT(listener, turns),
 	NOT(listener, alone_told), /* once more */
@@ -334,8 +333,7 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, waited),
 	NOT(listener_socket, knocks),
 	NOT(listener_socket, knock_at),
-	NOT(listener_socket, held),  /* told anew */
-	NOT(listener_socket, queue), /* begun anew */
+	NOT(listener_socket, held), /* told anew */
 	NOT(listener_socket, given),
 	NOT(listener_socket, turns),
 };
