@@ -55,6 +55,10 @@ static void make(const struct exam *e, struct buffer *w)
 {
 	add(w, "nclust");
 	add_option(w, "-n", exam_copies_work(e) ? "auto" : "1");
+	if (exam_is_alone(e)) {
+		add_option(w, "--surge", "0");
+		add_option(w, "--max-unavailable", "1");
+	}
 	add_addresses(e, w);
 	if (e->takes_passed && e->way == WAY_STDIN)
 		add_option(w, "--pass", "stdin");

@@ -212,6 +212,9 @@ static void tell_second(const struct exam *e, struct facts *f)
 		facts_add(f, FACT_BAD, "second copy", "",
 			"ends with %s after %s%s", e->second_exit, after,
 			last_text(last, e->second_last));
+	else if (e->second_lock[0] != '\0')
+		facts_add(f, FACT_BAD, "second copy", "",
+			"waits for the lock of %s", e->second_lock);
 	else if (!e->second_ready)
 		facts_add(f, FACT_BAD, "second copy", "",
 			"is not ready within 12 s");
@@ -277,7 +280,11 @@ void doctor_tell_copy(const struct exam *e, struct facts *f)
 			"will not work: its port cannot be taken over here");
 	else
 		facts_add(f, FACT_BAD, "copies",
-			"nclust can still keep one running", "will not work");
+			exam_is_alone(e)
+				? "nclust can keep one running, with surge = "
+				  "0, max-unavailable = 1"
+				: "nclust can still keep one running",
+			"will not work");
 }
 
 /* ---- stop ---- */

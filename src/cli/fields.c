@@ -189,6 +189,11 @@ void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 		comma(w, any);
 		wrap_put(w, PLAIN, "waits until others have started");
 	}
+	if (*field_raw(worker, "waits_for") != '\0') {
+		comma(w, any);
+		wrap_put(w, PLAIN, "waits for ");
+		field_put(w, PLAIN, worker, "waits_for");
+	}
 	if (*field_raw(worker, "peer") != '\0') {
 		comma(w, any);
 		wrap_put(w, PLAIN, "serves ");

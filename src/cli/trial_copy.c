@@ -3,11 +3,13 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/look/lockwait.h"
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define SECOND_MOST (12 * SECOND) /* until it is ready … */
-#define SOCKETS_MOST (3 * SECOND) /* … and has all that the first has */
+#define SECOND_MOST (12 * SECOND)  /* until it is ready … */
+#define SOCKETS_MOST (3 * SECOND)  /* … and has all that the first has */
+#define LOCK_PATIENCE (3 * SECOND) /* or waits for a lock so long */
 
 static enum exam_share share_of(const struct exam *e,
 	const struct exam_place *p, const struct held *held)
@@ -68,9 +70,24 @@ static int see_sockets(struct exam *e, uint64_t worker, struct error *err)
 	return 0;
 }
 
+/* A lock that it waits for: it is not ready, whatever it was taken for. */
+static bool see_lock(struct exam *e)
+{
+	const struct trial_life *second = trial_latest(e->trial, 1);
+	struct lockwait lock;
+
+	if (second == NULL || second->exited != 0 ||
+		!lockwait_look(&lock, second->pid))
+		return false;
+	e->second_ready = false;
+	(void)text_copy(e->second_lock, sizeof(e->second_lock), lock.path);
+	return true;
+}
+
 int exam_copy(struct exam *e, struct error *err)
 {
 	nsec_t until = nsec_add(trial_clock(e->trial), SECOND_MOST);
+	nsec_t locked = until - SECOND_MOST + LOCK_PATIENCE;
 
 	if (trial_scale(e->trial, 2, err) == -1)
 		return -1;
@@ -86,18 +103,26 @@ int exam_copy(struct exam *e, struct error *err)
 				return -1;
 			break;
 		}
+		if (trial_clock(e->trial) > locked && see_lock(e))
+			break;
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
 	}
 	e->first_gone = trial_life(e->trial, e->first)->exited != 0;
+	(void)see_lock(e);
 	return 0;
+}
+
+bool exam_is_alone(const struct exam *e)
+{
+	return !e->second_ready || e->first_gone;
 }
 
 bool exam_copies_work(const struct exam *e)
 {
 	size_t own = 0;
 
-	if (!e->second_ready || e->first_gone)
+	if (exam_is_alone(e))
 		return false;
 	for (size_t i = 0; i < e->place_count; i++) {
 		if (e->places[i].share == SHARE_SAME ||

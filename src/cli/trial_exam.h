@@ -113,6 +113,7 @@ struct exam {
 	double second_after;
 	char second_exit[64]; /* "": it lives */
 	char second_last[256];
+	char second_lock[200]; /* "": it waits for none */
 
 	struct exam_stop quiet; /* SIGTERM, with nothing to do */
 	struct exam_stop busy;  /* with a request half sent */
@@ -134,5 +135,7 @@ int exam_untold(struct exam *e, struct error *err);
 
 /* Will N copies work? */
 bool exam_copies_work(const struct exam *e);
+/* Can a second copy not run beside the first, not even for a restart? */
+bool exam_is_alone(const struct exam *e);
 
 #endif

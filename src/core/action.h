@@ -97,6 +97,7 @@ struct report {
 	nsec_t took; /* of a rollout, since it began */
 	bool was_ready;
 	bool back;
+	bool beside; /* ROLLOUT_FAILED: in its slot an old one serves */
 	enum why why;
 	enum cluster_state state;
 	enum scale_why scale_why;

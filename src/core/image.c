@@ -201,6 +201,7 @@ static const struct plain_row report_rows[] = {
 	PLAIN(19, report, took, WHEN),
 	PLAIN_ENUM(20, report, scale_why, SCALE_WHYS - 1),
 	PLAIN(21, report, measure, UNSIGNED),
+	PLAIN(22, report, beside, BOOL),
 };
 /* clang-format on */
 

@@ -210,6 +210,8 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	report->ending = *ending;
 	report->why = why;
 	report->was_ready = worker_was_ready(w);
+	report->beside = worker_is_serving(&c->slots[i].main) &&
+		c->slots[i].main.id != w->id;
 	count_ready(c, report);
 	r->under_way = false;
 	r->watch = 0;

@@ -254,6 +254,8 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	(void)buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
+	if (r->beside && !r->was_ready && r->ending.kind != ENDING_SPAWN)
+		(void)buffer_string(out, "; " TROUBLE_ONE_COPY);
 }
 
 static void say_no_spare(struct buffer *out, const struct news *n)

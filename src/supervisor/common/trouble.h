@@ -72,6 +72,10 @@ bool trouble_set_check(struct service *service, const char *text);
 extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);
 
+/* What to do where a second copy can never become ready beside the first. */
+#define TROUBLE_ONE_COPY \
+	"if only one copy can run at a time: surge = 0, max-unavailable = 1"
+
 /* The cause for a worker that binds a port that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \
 	"it binds the port itself, but nclust holds that port: let it take " \

@@ -3,8 +3,10 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/memory.h"
 #include "supervisor/common/timer.h"
+#include "supervisor/common/trouble.h"
 #include "supervisor/common/daemon.h"
 #include "supervisor/instance/leave.h"
 #include "supervisor/instance/manager.h"
@@ -16,10 +18,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-
-/* A slot that dies so often before any worker was ready fails the start of a
- * daemon (INTERFACE.md, section 1). */
-#define EARLY_DEATHS_MAX 3
 
 /* Time for background processes below us: after SIGTERM, and after SIGKILL. */
 #define STRAYS_GRACE (2 * SECOND)
@@ -98,11 +96,18 @@ static void look_at_daemon_start(
 	if (r->kind == REPORT_START_TIMEOUT)
 		fail_start(
 			service, r->slot, "was not ready within start-timeout");
-	else if (r->kind == REPORT_EXITED && r->slot < service->child_slots &&
-		service->life.early_deaths[r->slot] >= EARLY_DEATHS_MAX)
+	else if (r->kind != REPORT_EXITED || r->slot >= service->child_slots ||
+		service->life.early_deaths[r->slot] < EARLY_DEATHS_MAX)
+		return;
+	else if (!cluster_ever_ready(service->core))
 		fail_start(service, r->slot,
 			"died three times in a row before any worker was "
 			"ready");
+	else if (clock_now() - service->life.begun >=
+		cluster_settings(service->core)->start_timeout)
+		fail_start(service, r->slot,
+			"was not ready within start-timeout, while others "
+			"ran; " TROUBLE_ONE_COPY);
 }
 
 static void instance_on_report(

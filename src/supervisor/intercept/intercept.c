@@ -12,6 +12,7 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/intercept/gate.h"
 #include "supervisor/intercept/listens.h"
+#include "supervisor/intercept/startwait.h"
 #include "supervisor/intercept/takeover.h"
 #include "supervisor/workers/environment.h"
 
@@ -374,6 +375,7 @@ static void intercept_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 
+	startwait_on_gone(child);
 	learned_on_end(child);
 	if (child->trap.fd == -1)
 		return;
@@ -426,6 +428,7 @@ static void intercept_on_born(struct child *child, struct birth *birth)
 	if (child->kept.entry != NULL && child->trap.fd != -1)
 		child->kept.entry->flags |= STATE_TRAPPED;
 	listens_born(child);
+	startwait_born(child);
 }
 
 void intercept_init(struct supervisor *sup)
@@ -486,6 +489,7 @@ const struct part intercept_part = {
 	.hold = intercept_on_hold,
 	.adopt = intercept_on_adopt,
 	.explain = intercept_on_explain,
+	.status_worker = startwait_on_status,
 	.go_on = intercept_on_go_on,
 	.settle = intercept_on_settle,
 };

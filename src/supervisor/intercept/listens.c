@@ -17,6 +17,7 @@
 #include "supervisor/workers/paths.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/intercept/putover.h"
+#include "supervisor/intercept/startwait.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/workers/use.h"
@@ -208,6 +209,7 @@ static void tell_missing(struct child *child, nsec_t now)
 	const char *text = ports_missing(child);
 
 	if (child->trap.missing_told || text == NULL ||
+		child->life.waits != NULL ||
 		now - child_view(child).born < MISSING_PATIENCE)
 		return;
 	child->trap.missing_told = true;
@@ -228,8 +230,8 @@ static void tell_portless(const struct child *child)
 {
 	const struct cluster *core = child->service->core;
 
-	if (child->service->life.portless_told || cluster_knows_listen(core) ||
-		cluster_knows_notify(core))
+	if (child->service->life.portless_told || child->life.waits != NULL ||
+		cluster_knows_listen(core) || cluster_knows_notify(core))
 		return;
 	child->service->life.portless_told = true;
 	news_say_worker(child, LOG_NOTE, "not-listening",
@@ -317,6 +319,7 @@ static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)revents;
 	while ((child = child_next(&walk)) != NULL) {
+		startwait_look(child);
 		look_if_ready(child);
 		closed_look(child);
 		if (clock_now() > until) { /* the others in the next turn */
@@ -590,10 +593,13 @@ void intercept_on_explain(const struct service *service, const struct report *r,
 	const struct child *child = child_find(service, r->slot, r->worker);
 	const char *text;
 
-	if (r->why != WHY_START_TIMEOUT || child == NULL || !is_asked(child))
+	if (r->why != WHY_START_TIMEOUT || child == NULL ||
+		(!is_asked(child) && child->life.waits == NULL))
 		return;
 	text = ports_missing(child);
-	if (text != NULL)
+	if (child->life.waits != NULL)
+		(void)snprintf(to, size, "waits for %s", child->life.waits);
+	else if (text != NULL)
 		(void)snprintf(to, size,
 			"does not listen on %s, unlike generation %u ('restart "
 			"--drop-ports' permits that)",

@@ -35,6 +35,7 @@ struct trapped {
 	unsigned looks;      /* how many there were so far */
 	nsec_t busy;         /* CPU time that it had used, or waited for, … */
 	nsec_t busy_at;      /* … at this look; or 0 */
+	nsec_t waits_by;     /* when to look what it waits for; or 0 */
 	nsec_t late_by;      /* when to look what it has closed; or 0 … */
 	nsec_t late_wait;    /* … after so long a wait (closed.h) */
 	int v6only_fd; /* the last IPV6_V6ONLY that it set was on this … */

@@ -12,6 +12,7 @@
 #include "supervisor/common/part.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/paths.h"
+#include "supervisor/common/news.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/readiness.h"
 #include "supervisor/workers/recipe.h"
@@ -63,13 +64,25 @@ static void hint_at_bind(struct service *service, const struct report *r)
 		service->name);
 }
 
+static void note_early_death(struct service *service, const struct report *r)
+{
+	unsigned char *deaths = &service->life.early_deaths[r->slot];
+
+	if (r->was_ready || r->why == WHY_STOP || *deaths == 255)
+		return;
+	if (++*deaths == EARLY_DEATHS_MAX && cluster_ready(service->core) > 0 &&
+		cluster_state(service->core) != CLUSTER_ROLLING)
+		news_say_slot(service, r->slot, LOG_WARN, "not-ready",
+			"not once ready in %u tries, while others "
+			"run; " TROUBLE_ONE_COPY,
+			EARLY_DEATHS_MAX);
+}
+
 static void on_exited(struct service *service, const struct report *r)
 {
 	hint_at_bind(service, r);
-	if (!cluster_ever_ready(service->core) && r->why != WHY_STOP &&
-		r->slot < service->child_slots &&
-		service->life.early_deaths[r->slot] < 255)
-		service->life.early_deaths[r->slot]++;
+	if (r->slot < service->child_slots)
+		note_early_death(service, r);
 }
 
 /* A failure before the worker was ready is not the cause of its later end. */
@@ -81,6 +94,7 @@ static void on_ready(struct service *service, const struct report *r)
 		return;
 	free(child->life.cause);
 	child->life.cause = NULL;
+	service->life.early_deaths[r->slot] = 0;
 	ports_on_ready(child);
 }
 
@@ -108,6 +122,12 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		child->generation != cluster_generation(core) ||
 		child->trap.listening_told)
 		return;
+	if (cluster_settings(core)->spare > 0 && cluster_ready(core) > 0) {
+		trouble_set_cause(child,
+			"it did not listen, nor send READY=1, while another "
+			"serves; " TROUBLE_ONE_COPY);
+		return;
+	}
 	if (!cluster_knows_notify(core) && !cluster_knows_listen(core)) {
 		if (cluster_settings(core)->spare > 0)
 			trouble_set_cause(child,
@@ -157,6 +177,10 @@ static void on_report(struct service *service, const struct report *r)
 	const struct child *child = NULL;
 
 	switch (r->kind) {
+	case REPORT_STARTED:
+		if (service->life.begun == 0)
+			service->life.begun = clock_now();
+		break;
 	case REPORT_EXITED:
 		on_exited(service, r);
 		renew_look(service); /* it may have removed its socket's file */

@@ -15,6 +15,9 @@ struct service *service_new(struct supervisor *sup,
 	struct segment *segment);
 /* Make an empty service, to be filled by an upgrade; NULL: no memory. */
 struct service *service_carried(struct supervisor *sup);
+/* So many starts in a row fail before that is told, or ends a start with -d. */
+#define EARLY_DEATHS_MAX 3
+
 /* No worker may be alive. */
 void service_free(struct service *service);
 

@@ -154,6 +154,7 @@ struct worker_life {
 	struct allowance notify_allowance;
 	char *status; /* STATUS=, heap, or NULL */
 	char *cause;  /* why it will end, heap (trouble.h); or NULL */
+	char *waits;  /* the lock it waits for, heap (startwait.h); or NULL */
 	struct last_look *last_look; /* heap (use.h), or NULL */
 	nsec_t said_at;     /* what it does was told (news_spares()) … */
 	unsigned unsaid;    /* … so often it was not, … */
@@ -201,7 +202,8 @@ struct cluster_life {
 	struct slotlog *logs;   /* heap; newest first */
 	struct post *posts;     /* heap (readiness.h) */
 	unsigned post_count;
-	unsigned char *early_deaths; /* by slot, before any was ready */
+	unsigned char *early_deaths; /* by slot, before one of it was ready */
+	nsec_t begun;                /* its first worker was started; or 0 */
 	int stop_signal;             /* in place of the first one; or 0 */
 	nsec_t whole_at;             /* its allowance (allowance.h) */
 	bool greed_told;             /* that its workers have used it up */

@@ -281,7 +281,9 @@ REAL = (
         "sockets.0.address": "unix:/run/p", "sockets.0.shared": "stolen", "ready.sign": "listen"},
      "nclust -n 1 --", 1, ""),
     ("", f"sh -c 'mkdir lock || exit 7; exec {PLAIN} PORT --loopback'",
-     {"=second copy": "^bad ends with exit 7.*mkdir:"}, "nclust -n 1 --", 1, ""),
+     {"=second copy": "^bad ends with exit 7.*mkdir:",
+      "=copies": "with surge = 0, max-unavailable = 1"},
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
     ("-l 127.0.0.1:PORT", f"{PLAIN} PORT --loopback", {
         "sockets.0.named": True, "sockets.0.how": "taken over"},
      "nclust -n auto -l 127.0.0.1:PORT --", 0, ""),
@@ -304,7 +306,11 @@ REAL = (
     # where ports cannot be taken over, one copy is what works
     ("", f"{PLAIN} PORT --loopback", {
         "=taking over ports": "^warn .*cannot be taken over", "=second copy": "^bad ends with",
-        "sockets.0.how": "own"}, "nclust -n 1 --", 1, f"{CONFINED} gvisor --"),
+        "sockets.0.how": "own"}, "nclust -n 1 --surge 0 --max-unavailable 1 --", 1,
+     f"{CONFINED} gvisor --"),
+    ("", f"flock lock.PORT {PLAIN} PORT --loopback",
+     {"=second copy": "^bad waits for the lock of DIR/lock.PORT"},
+     "nclust -n 1 --surge 0 --max-unavailable 1 --", 1, ""),
     ("", SERVE, {"ok": True}, None, 0, f"{CONFINED} gvisor --"),
     ("", f"{PLAIN} PORT --loopback", {"sockets.0.shared": "same"}, "nclust -n auto --", 0,
      f"{CONFINED} docker --"),

@@ -186,6 +186,7 @@ static const struct gap service_gaps[] = {
 	NOT(service, life.post_count),
 	NOT(service, life.paths_look), /* begun anew */
 	NOT(service, life.paths_pause),
+	NOT(service, life.begun),    /* for -d, whose start is over */
 	NOT(service, life.whole_at), /* begun anew */
 	NOT(service, life.greed_told), NOT(service, life.hung),
 	NOT(service, life.goes_well), /* tried anew */
@@ -230,6 +231,8 @@ static const struct gap child_gaps[] = {
 	NOT(child, trap.busy),     /* looked at anew */
 	NOT(child, trap.busy_at),
 	NOT(child, trap.late_by), /* so too */
+	NOT(child, trap.waits_by),
+	NOT(child, life.waits),
 	NOT(child, trap.late_wait),
 	NOT(child, kept.entry),      /* found again */
 	NOT(child, kept.held),       /* told anew */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OS_LOCKWAIT_H
+#define OS_LOCKWAIT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The lock of a file for which a process waits, in flock(2) or fcntl(2). */
+struct lockwait {
+	char path[200]; /* escaped for people */
+	pid_t holder;   /* 0: cannot be told */
+};
+
+/* Looks at a few threads of the process and of its descendants.  False: none of them
+ * waits so, or it cannot be told. */
+bool lockwait_look(struct lockwait *l, pid_t pid);
+
+#endif

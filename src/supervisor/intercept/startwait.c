@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/startwait.h"
+
+#include "os/clock.h"
+#include "os/look/lockwait.h"
+#include "os/process.h"
+#include "protocol/json.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/common/timer.h"
+#include "supervisor/common/trouble.h"
+#include "supervisor/workers/ports.h"
+#include "supervisor/workers/service.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE (3 * SECOND)
+
+static void look_after(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+
+	child->trap.waits_by = nsec_add(clock_now(), PATIENCE);
+	timer_arm_within(sup->loop, &sup->intercept.ready, PATIENCE);
+}
+
+void startwait_born(struct child *child)
+{
+	look_after(child);
+}
+
+/* The worker that has the lock, if it is one of that cluster. */
+static const struct child *copy_of(const struct service *service, pid_t pid)
+{
+	struct process_facts facts = {0};
+	const struct child *c = process_look(pid, &facts) == 0
+		? child_by_pid(service->sup, facts.session)
+		: NULL;
+
+	return c != NULL && c->service == service ? c : NULL;
+}
+
+/* Heap; NULL: it waits for no lock.  `copied`: another copy has it. */
+static char *describe(const struct child *child, bool *copied)
+{
+	struct lockwait lock;
+	const struct child *copy;
+	char name[PROCESS_NAME];
+	char *text = NULL;
+	int got;
+
+	if (!lockwait_look(&lock, child->pid))
+		return NULL;
+	copy = copy_of(child->service, lock.holder);
+	*copied = copy != NULL;
+	if (copy != NULL)
+		got = asprintf(&text,
+			"the lock of %s, which %s.%" PRIu32 " (process %d) has",
+			lock.path, child->service->name, copy->slot,
+			(int)lock.holder);
+	else if (lock.holder > 0)
+		got = asprintf(&text,
+			"the lock of %s, which process %d (%s) has", lock.path,
+			(int)lock.holder, process_name(lock.holder, name));
+	else
+		got = asprintf(&text, "the lock of %s", lock.path);
+	return got == -1 ? NULL : text;
+}
+
+static void note(struct child *child, char *text, bool copied)
+{
+	const char *advice = copied ? "; " TROUBLE_ONE_COPY : "";
+	const char *old = child->life.waits;
+
+	if (text != NULL && (old == NULL || strcmp(text, old) != 0)) {
+		if (news_spares(child))
+			news_say_worker(child, LOG_WARN, "waits",
+				"worker %d waits for %s%s", (int)child->pid,
+				text, advice);
+		trouble_set_cause(child, "it waits for %s%s", text, advice);
+	}
+	free(child->life.waits);
+	child->life.waits = text;
+}
+
+void startwait_look(struct child *child)
+{
+	struct supervisor *sup = child->service->sup;
+	nsec_t left = child->trap.waits_by - clock_now();
+	bool starts = child_view(child).state == SLOT_STARTING;
+	bool copied = false;
+	char *text = NULL;
+
+	if (child->trap.waits_by == 0)
+		return;
+	if (left > 0) {
+		timer_arm_within(sup->loop, &sup->intercept.ready, left);
+		return;
+	}
+	child->trap.waits_by = 0;
+	if (starts)
+		text = describe(child, &copied);
+	note(child, text, copied);
+	if (starts)
+		look_after(child);
+}
+
+void startwait_on_status(struct json_writer *w, const struct child *child)
+{
+	const char *text = child->life.waits;
+
+	if (child_view(child).state != SLOT_STARTING)
+		return;
+	if (text == NULL)
+		text = ports_missing(child);
+	if (text == NULL && child->listening.awaited)
+		text = "its port";
+	if (text != NULL)
+		json_put_text(w, "waits_for", text);
+}
+
+void startwait_on_gone(struct child *child)
+{
+	free(child->life.waits);
+	child->life.waits = NULL;
+}
