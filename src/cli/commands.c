@@ -51,7 +51,9 @@ const struct verb verbs[] = {
 			  "the workers of a cluster run that from now on, "
 			  "where the old ones ran: a later restart, an upgrade "
 			  "and a reload that finds the old command in the file "
-			  "keep it. If it fails, the old command serves on.",
+			  "keep it. If it fails, the old command serves on. "
+			  "From within one of those workers, as in a deploy "
+			  "hook, it does not wait for the end.",
 		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE |
 			OPTION_DROP_PORTS,
 		.words = WORDS_RESTART,

@@ -195,6 +195,34 @@ static bool waits_for_end(const struct control_request *request)
 		request->target[0] == '\0';
 }
 
+static bool has_variable(const char *name, const char *value)
+{
+	const char *is = getenv(name);
+
+	return is != NULL && strcmp(is, value) == 0;
+}
+
+/* Are we below a worker that is to be replaced or stopped, as a deploy hook of the
+ * server may be?  nclust would wait for its request, and that for us. */
+static bool is_its_own(
+	const struct session *s, const struct control_request *request)
+{
+	char slot[sizeof(request->target)];
+
+	(void)snprintf(slot, sizeof(slot), "%s.%s",
+		getenv("NCLUST_CLUSTER") != NULL ? getenv("NCLUST_CLUSTER")
+						 : "",
+		getenv("NCLUST_SLOT") != NULL ? getenv("NCLUST_SLOT") : "");
+	return (request->method == METHOD_RESTART ||
+		       request->method == METHOD_RELOAD ||
+		       request->method == METHOD_STOP) &&
+		!request->no_wait && getenv("NCLUST_WORKER") != NULL &&
+		has_variable("NCLUST_NAME", s->client->name) &&
+		(request->target[0] == '\0' ||
+			has_variable("NCLUST_CLUSTER", request->target) ||
+			strcmp(slot, request->target) == 0);
+}
+
 /* A file is read as a whole, so a part of the instance is not what is meant. */
 static int check_part(const struct session *s,
 	const struct control_request *request, struct error *err)
@@ -229,6 +257,12 @@ int session_ask(const struct arguments *a, struct control_request *request,
 	}
 	(void)text_copy(
 		request->target, sizeof(request->target), s.meant.target);
+	if (is_its_own(&s, request)) {
+		request->no_wait = true;
+		log_note("this is a worker's own process, so the end is not "
+			 "waited for: 'nclust status %s' tells it",
+			s.client->name);
+	}
 	s.client->reader = reader;
 	got = check_part(&s, request, &err) == -1
 		? -1

@@ -239,7 +239,7 @@ def test_config_shows_what_is_in_effect_and_where_it_came_from():
     assert re.match(r"\[cluster:web\].*workers = 2", said, re.S)
     assert "[nclust]" not in said and "api" not in said
     said = nclust("config it/api.0 --all").ok()
-    assert re.match(r"\[cluster:api\].*stop-timeout = 30s", said, re.S) and "web" not in said
+    assert re.match(r"\[cluster:api\].*stop-timeout = 30s", said, re.S) and "cluster:web" not in said
     assert list(shown("config api --json")["settings"]) == ["cluster:api"]
     # which is nothing that could be reloaded
     nclust("reload web").fails(64, "'nclust reload it'", "'nclust restart web'")
@@ -326,3 +326,24 @@ def test_roots_is_run_nclust():
         "/run/nclust", "/run/nclust/it", "/run/nclust/it/control")] == [
             ("0o40755", 0), ("0o40711", 0), ("0o140600", 0)]
     nclust("stop it", env=env).ok()
+
+
+HOOK = """
+import http.server, subprocess, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        done = subprocess.run([sys.argv[1], *self.path[1:].split("/")])
+        self.send_response(200 if done.returncode == 0 else 500)
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("path", ("/restart/it", "/restart/it.0"))
+def test_a_worker_that_restarts_its_own_cluster_is_not_waited_for(path):
+    """A deploy hook by HTTP: nclust waits for its request, and that for the restart."""
+    it = cluster("-n 1 --bake 0 --drain-timeout 10m", "python3", "-c", HOOK, inside(PROGRAM))
+    assert get(path).status == 200
+    it.event("rollout-done")
+    assert it.happened("drained")[0].forced == 0
+    assert it.worker().generation == 2
