@@ -153,7 +153,7 @@ bool cluster_knows_listen(const struct cluster *c); /* so was listen(2) */
 bool cluster_empties(const struct cluster *c, unsigned generation);
 void cluster_view_slot(
 	const struct cluster *c, uint32_t slot, struct slot_view *view);
-void cluster_view_rollout(const struct cluster *c, struct rollout_view *view);
+struct rollout_view cluster_view_rollout(const struct cluster *c);
 
 /*
  * The id that the latest EVENT_ROLL got.  It may have to wait its turn: then

@@ -208,14 +208,13 @@ static uint32_t waited_for(const struct cluster *c)
 	return SLOT_ALL;
 }
 
-void cluster_view_rollout(const struct cluster *c, struct rollout_view *view)
+struct rollout_view cluster_view_rollout(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
 
-	*view = (struct rollout_view){.slot = SLOT_ALL};
 	if (!r->under_way)
-		return;
-	*view = (struct rollout_view){
+		return (struct rollout_view){.slot = SLOT_ALL};
+	return (struct rollout_view){
 		.under_way = true,
 		.id = r->id,
 		.to = r->to,

@@ -83,11 +83,10 @@ static bool is_in_step(
 
 static void check_rollout(struct world *w)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 	unsigned most;
 	unsigned in_step = 0;
 
-	cluster_view_rollout(w->cluster, &view);
 	if (view.under_way != (w->rollout != 0) ||
 		(view.under_way && view.id != w->rollout))
 		world_complain(w, "which rollout is under way?");

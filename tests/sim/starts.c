@@ -29,9 +29,8 @@ static void find_limits(const struct world *w, unsigned *least, unsigned *most)
 {
 	const struct cluster_settings *settings[3] = {
 		w->in_force.settings, cluster_settings(w->cluster)};
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 
-	cluster_view_rollout(w->cluster, &view);
 	settings[2] = view.under_way ? view.settings : settings[1];
 	*least = UINT32_MAX;
 	*most = 0;

@@ -32,10 +32,9 @@ static nsec_t bake_of(const struct world *w, const struct rollout_view *view)
 
 unsigned trials_canaries(const struct world *w)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 	unsigned count;
 
-	cluster_view_rollout(w->cluster, &view);
 	if (!view.under_way || cluster_state(w->cluster) != CLUSTER_ROLLING)
 		return 0;
 	/* it goes back, or is of one slot's request and another one's, or
@@ -53,10 +52,9 @@ unsigned trials_canaries(const struct world *w)
 /* The first one takes the place of an old one, as nobody may be beside it. */
 static bool is_alone(const struct world *w)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 	unsigned asked;
 
-	cluster_view_rollout(w->cluster, &view);
 	asked = w->asked_canary[view.id % 64].count;
 	if (asked == UINT32_MAX)
 		asked = view.settings->canary;
@@ -98,9 +96,8 @@ static unsigned let_go(const struct world *w)
 
 void trials_note_baking(struct world *w, const struct report *r)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 
-	cluster_view_rollout(w->cluster, &view);
 	if (r->rollout != w->rollout)
 		world_complain(w, "canaries of no rollout");
 	if (!w->shuffled && view.id == r->rollout &&
@@ -161,9 +158,8 @@ static bool is_unwell(enum why why)
 static enum errand errand_of(const struct world *w, const struct process *p,
 	const struct process *mate)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 
-	cluster_view_rollout(w->cluster, &view);
 	/* who is of no rollout that has failed is left alone on the way back */
 	if (w->rollout != 0 && p->generation == w->rollout_to &&
 		mate->generation != w->rollout_to &&
@@ -369,9 +365,8 @@ void trials_check_process(struct world *w, uint64_t id)
 
 void trials_check(struct world *w)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 
-	cluster_view_rollout(w->cluster, &view);
 	if (view.under_way && view.baking != 0 && view.baking <= w->now)
 		world_complain(w, "the canaries bake for too long");
 	w->spares = count_spares(w);

@@ -164,11 +164,9 @@ static bool same_slot(const struct world *w, uint32_t slot)
 
 static bool same_rollout(const struct world *w)
 {
-	struct rollout_view a;
-	struct rollout_view b;
+	struct rollout_view a = cluster_view_rollout(w->cluster);
+	struct rollout_view b = cluster_view_rollout(w->twin);
 
-	cluster_view_rollout(w->cluster, &a);
-	cluster_view_rollout(w->twin, &b);
 	if (!a.under_way && !b.under_way)
 		return true;
 	return a.under_way == b.under_way && a.id == b.id && a.to == b.to &&

@@ -373,7 +373,7 @@ static void note_stopping(struct world *w, const struct report *r)
 		trials_note_goes(w, r);
 	if (again || r->why != WHY_ROLL || !p->ready || p->leaving)
 		return;
-	cluster_view_rollout(w->cluster, &rollout);
+	rollout = cluster_view_rollout(w->cluster);
 	cluster_view_slot(w->cluster, r->slot, &slot);
 	if (slot.worker[0].id != r->worker &&
 		slot.worker[0].state == SLOT_READY)
@@ -429,9 +429,8 @@ static bool serves_rejected(const struct world *w)
 
 static void note_rollout(struct world *w, const struct report *r)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 
-	cluster_view_rollout(w->cluster, &view);
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
 		if (w->rollout != 0)
@@ -547,7 +546,7 @@ static void note_spawn(
 		world_complain(w, "a spawn without a tick");
 	if (a->settings->refs < 2)
 		world_complain(w, "settings that nobody holds");
-	cluster_view_rollout(w->cluster, &view);
+	view = cluster_view_rollout(w->cluster);
 	if (a->settings != cluster_settings(w->cluster) &&
 		a->settings != w->in_force.settings &&
 		(!view.under_way || a->settings != view.settings))

@@ -329,10 +329,9 @@ static void spawn(struct world *w, const struct action *a)
 /* `before`: now and then it fails. */
 static void prepare(struct world *w)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 	struct event e = {.kind = EVENT_PREPARED};
 
-	cluster_view_rollout(w->cluster, &view);
 	if (!view.unprepared)
 		return;
 	e.count = view.id;
@@ -466,9 +465,8 @@ static void pass_time(struct world *w, nsec_t until)
 /* Nothing is born before `before` has run: the shell holds the ticks back. */
 nsec_t world_deadline(const struct world *w)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(w->cluster);
 
-	cluster_view_rollout(w->cluster, &view);
 	if (view.unprepared && view.fresh && !w->stopping)
 		return NSEC_NEVER;
 	return cluster_next_deadline(w->cluster);

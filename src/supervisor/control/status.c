@@ -246,12 +246,11 @@ static void put_slot(
 
 static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(s->core);
 	char step[100];
 	char age[16];
 
 	json_key(w, "rollout");
-	cluster_view_rollout(s->core, &view);
 	if (!view.under_way) {
 		json_nil(w);
 		return;

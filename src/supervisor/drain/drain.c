@@ -512,11 +512,9 @@ static void drain_on_explain(const struct service *service,
 static void take_path_back(struct service *service)
 {
 	const struct roll all = {.slot = SLOT_ALL};
-	struct rollout_view rollout;
 	struct error err;
 
-	cluster_view_rollout(service->core, &rollout);
-	if (rollout.under_way)
+	if (cluster_view_rollout(service->core).under_way)
 		return; /* it starts others anyway */
 	if (service_roll(service, &all, &err) == -1)
 		log_warn("%s: %s", service->name, err.text);

@@ -35,10 +35,9 @@ static bool is_wanted(
 void drain_on_choose(struct service *service)
 {
 	nsec_t until = clock_now() + ORDER_BUDGET;
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(service->core);
 	bool busy = true;
 
-	cluster_view_rollout(service->core, &rollout);
 	if (!is_wanted(service, &rollout))
 		return;
 	for (uint32_t i = 0;

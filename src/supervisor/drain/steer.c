@@ -39,9 +39,8 @@ static unsigned in_force(const struct steer *s)
 /* The generation to which a rollout goes; without one, that in force. */
 static unsigned next(const struct steer *s)
 {
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(s->service->core);
 
-	cluster_view_rollout(s->service->core, &rollout);
 	return rollout.under_way ? rollout.to : in_force(s);
 }
 
@@ -729,9 +728,8 @@ bool steer_is_busy(const struct service *service)
 bool steer_on_rolls(const struct service *service)
 {
 	const struct steer *s = service->traffic.steer;
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	cluster_view_rollout(service->core, &rollout);
 	if (s != NULL && s->seats > 0)
 		return rollout.under_way || anybody_drains(s);
 	return steer_is_busy(service) &&

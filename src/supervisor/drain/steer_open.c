@@ -315,12 +315,11 @@ static bool is_wanted(
 void steer_begin(struct service *service, unsigned generation)
 {
 	struct steer *s = service->traffic.steer;
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(service->core);
 	unsigned opened = 0;
 	unsigned now;
 	bool wanted;
 
-	cluster_view_rollout(service->core, &rollout);
 	wanted = !steer_spreads(service, generation) &&
 		is_wanted(service, &rollout);
 	if (s == NULL && wanted)
@@ -342,9 +341,8 @@ void steer_begin(struct service *service, unsigned generation)
 static struct child *find_stubborn(const struct service *service, uint32_t slot)
 {
 	struct child *old = steer_find_old(service, slot);
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	cluster_view_rollout(service->core, &rollout);
 	if (old == NULL || cluster_alive(service->core) < 2 ||
 		!drains_by_looking(service) ||
 		(rollout.under_way && is_for_all(service, &rollout)))

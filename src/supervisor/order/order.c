@@ -153,10 +153,9 @@ static void prepared(struct service *s, const char *how, uint64_t serial)
 		.kind = EVENT_PREPARED,
 		.why = how != NULL ? WHY_BEFORE : WHY_ITSELF,
 	};
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(s->core);
 	char why[400];
 
-	cluster_view_rollout(s->core, &view);
 	if (s->order.kind == STEP_ROLLOUT && !view.unprepared)
 		return;
 	s->stage.held = false;
@@ -176,18 +175,14 @@ static void prepared(struct service *s, const char *how, uint64_t serial)
 /* Is it to be prepared for a start or a rollout, and nothing done about it yet? */
 static bool is_due(const struct service *s)
 {
-	struct rollout_view view;
-
-	cluster_view_rollout(s->core, &view);
 	return s->order.step == NULL && !s->stage.stop_asked &&
-		(s->stage.held || view.unprepared);
+		(s->stage.held || cluster_view_rollout(s->core).unprepared);
 }
 
 static enum step_kind kind_of_start(const struct service *s)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(s->core);
 
-	cluster_view_rollout(s->core, &view);
 	return view.unprepared && (!s->stage.held || view.fresh) ? STEP_ROLLOUT
 								 : STEP_START;
 }
@@ -206,10 +201,9 @@ static void begin(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_settings(s->core);
 	unsigned generation = cluster_generation(s->core);
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(s->core);
 	struct error err;
 
-	cluster_view_rollout(s->core, &view);
 	if (view.under_way) {
 		settings = view.settings;
 		generation = view.to;
@@ -235,22 +229,15 @@ static bool is_taken(const struct service *s)
 	return taken && cluster_next_settings(s->core)->before_of_all;
 }
 
-/* Only the first start waits for others: an operator's restart is meant. */
-static bool is_first(const struct service *s)
-{
-	struct rollout_view view;
-
-	cluster_view_rollout(s->core, &view);
-	return !view.fresh;
-}
-
 static void look_at_start(struct service *s)
 {
 	char text[300];
 
 	if (!is_due(s) || is_taken(s))
 		return;
-	if (!s->stage.held || !is_first(s) || !waits(s)) {
+	/* only the first start waits: an operator's restart is meant */
+	if (!s->stage.held || cluster_view_rollout(s->core).fresh ||
+		!waits(s)) {
 		begin(s);
 		return;
 	}
@@ -390,9 +377,8 @@ void order_look(struct supervisor *sup)
 
 static void order_on_report(struct service *s, const struct report *r)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(s->core);
 
-	cluster_view_rollout(s->core, &view);
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
 		/* nothing runs: none must be born before `before` has run */

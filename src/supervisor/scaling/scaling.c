@@ -311,10 +311,8 @@ static bool has_clients(struct scaling *a)
 
 static bool is_held(const struct service *s)
 {
-	struct rollout_view rollout;
-
-	cluster_view_rollout(s->core, &rollout);
-	return rollout.under_way || s->sup->upgrade.reexec != NULL;
+	return cluster_view_rollout(s->core).under_way ||
+		s->sup->upgrade.reexec != NULL;
 }
 
 /* False: it has failed. */

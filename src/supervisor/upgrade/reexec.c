@@ -523,9 +523,8 @@ static void go(struct supervisor *sup)
 
 static bool rolls(const struct service *service)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(service->core);
 
-	cluster_view_rollout(service->core, &view);
 	for (unsigned i = 0; i < part_count && !view.under_way; i++)
 		if (parts[i]->rolls != NULL && parts[i]->rolls(service))
 			return true;

@@ -106,9 +106,8 @@ static bool may_roll(const struct service *s)
 /* Does a rollout go on that no change has begun? */
 static bool has_to_wait(const struct watching *w)
 {
-	struct rollout_view under_way;
+	struct rollout_view under_way = cluster_view_rollout(w->service->core);
 
-	cluster_view_rollout(w->service->core, &under_way);
 	return under_way.under_way && under_way.id != w->rollout;
 }
 

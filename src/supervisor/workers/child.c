@@ -733,11 +733,9 @@ static void workers_on_settle(struct supervisor *sup)
 /* Nobody is about to be born who could have them. */
 static void workers_on_report(struct service *service, const struct report *r)
 {
-	struct rollout_view rollout;
-
-	cluster_view_rollout(service->core, &rollout);
 	if (r->kind == REPORT_SCALED ||
-		(!rollout.under_way && cluster_is_settled(service->core)))
+		(!cluster_view_rollout(service->core).under_way &&
+			cluster_is_settled(service->core)))
 		readiness_drop_posts(service);
 }
 

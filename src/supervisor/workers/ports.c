@@ -264,10 +264,9 @@ void ports_expect(struct child *child)
 	const struct ports *ports = service->life.ports;
 	const struct child *old = predecessor(child);
 	struct former former = {0};
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(service->core);
 
 	ask_mates(child);
-	cluster_view_rollout(service->core, &rollout);
 	if (ports == NULL || !rollout.under_way || rollout.going_back ||
 		rollout.drops_ports || rollout.to != child->generation ||
 		cluster_state(service->core) != CLUSTER_ROLLING)

@@ -490,9 +490,8 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 static bool is_needed(const struct service *service, const struct recipe *r)
 {
 	const struct cluster *core = service->core;
-	struct rollout_view rollout;
+	struct rollout_view rollout = cluster_view_rollout(core);
 
-	cluster_view_rollout(core, &rollout);
 	return r->generation == cluster_generation(core) ||
 		(rollout.under_way && r->generation == rollout.to) ||
 		cluster_generation_settings(core, r->generation) ==

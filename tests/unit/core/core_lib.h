@@ -181,9 +181,8 @@ static inline uint64_t worker_in(uint32_t slot, enum slot_state state)
 
 static inline struct rollout_view rollout_now(void)
 {
-	struct rollout_view view;
+	struct rollout_view view = cluster_view_rollout(b.c);
 
-	cluster_view_rollout(b.c, &view);
 	return view;
 }
 

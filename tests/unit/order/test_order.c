@@ -208,7 +208,7 @@ TEST(a_rollout_waits_for_its_command_too)
 	ck_assert_uint_eq(step.runs, 2);
 	ck_assert_uint_eq(alive("web"), 1);
 	step_ends(1);
-	cluster_view_rollout(web->core, &view);
+	view = cluster_view_rollout(web->core);
 	ck_assert(!view.under_way);
 	ck_assert(room_logged("restart failed: 'before' ('migrate') failed: "
 			      "exit 1; the old workers keep serving"));

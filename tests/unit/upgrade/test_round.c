@@ -138,7 +138,7 @@ TEST(a_restart_goes_on_where_it_was)
 	room_tick(web);
 	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
 	pass_on();
-	cluster_view_rollout(next_web()->core, &view);
+	view = cluster_view_rollout(next_web()->core);
 	ck_assert(view.under_way);
 	ck_assert_uint_eq(view.to, 2);
 	ck_assert_uint_eq(service_counts(next_web()).alive, 4);
