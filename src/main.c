@@ -30,17 +30,14 @@
 /* What cannot be written is a failure. */
 static int print_help(FILE *out)
 {
-	struct buffer text;
-	int status = 0;
+	scoped_buffer text = {0};
 
-	buffer_init(&text, 0);
 	if (cli_describe_help(&text) == -1)
-		status = EX_OSERR;
-	else if (fwrite(text.data, 1, text.len, out) != text.len ||
-		fflush(out) != 0)
-		status = EX_IOERR;
-	buffer_fini(&text);
-	return status;
+		return EX_OSERR;
+	return fwrite(text.data, 1, text.len, out) != text.len ||
+			fflush(out) != 0
+		? EX_IOERR
+		: 0;
 }
 
 static bool is_role(int argc, char **argv, const char *role)

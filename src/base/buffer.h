@@ -20,6 +20,9 @@ struct buffer {
 	bool failed;
 };
 
+/* One that leaves with its scope: `scoped_buffer text = {.limit = 4096};` */
+#define scoped_buffer __attribute__((cleanup(buffer_fini))) struct buffer
+
 void buffer_init(struct buffer *b, size_t limit);
 void buffer_fini(struct buffer *b);
 void buffer_clear(struct buffer *b); /* keeps the memory */

@@ -325,20 +325,15 @@ static int send_all(struct client *c, struct buffer *out, struct error *err)
 int client_ask(
 	struct client *c, struct control_request *request, struct error *err)
 {
-	struct buffer out;
-	int got = -1;
+	scoped_buffer out = {.limit = CONTROL_LINE_MAX};
 
 	(void)text_copy(request->id, sizeof(request->id), REQUEST_ID);
-	buffer_init(&out, CONTROL_LINE_MAX);
-	if (control_encode(&out, request) == 0 && !out.failed) {
-		got = send_all(c, &out, err);
-	} else if (errno == ENOBUFS) {
-		(void)error_fail(err, EX_USAGE, "a request has at most 64 KiB");
-	} else {
-		(void)error_set(err, ENOMEM, "cannot write the request");
-	}
-	buffer_fini(&out);
-	return got;
+	if (control_encode(&out, request) == 0 && !out.failed)
+		return send_all(c, &out, err);
+	if (errno == ENOBUFS)
+		return error_fail(
+			err, EX_USAGE, "a request has at most 64 KiB");
+	return error_set(err, ENOMEM, "cannot write the request");
 }
 
 static bool is_ours(json_t *message)
@@ -400,7 +395,7 @@ static json_t *load(const char *line, size_t len)
 	static const char kind[] = ",\"event\":\"message\",";
 	const char *at = memmem(line, len, key, sizeof(key) - 1);
 	size_t head = at != NULL ? (size_t)(at - line) : 0;
-	struct buffer rest;
+	scoped_buffer rest = {0};
 	json_t *message;
 	size_t value = head + sizeof(key) - 1;
 
@@ -408,11 +403,9 @@ static json_t *load(const char *line, size_t len)
 		memcmp(line + len - 2, "}}", 2) != 0 ||
 		memmem(line, head, kind, sizeof(kind) - 1) == NULL)
 		return json_loadb(line, len, 0, NULL);
-	buffer_init(&rest, 0);
 	(void)buffer_append(&rest, line, head);
 	(void)buffer_string(&rest, "}}");
 	message = rest.failed ? NULL : json_loadb(rest.data, rest.len, 0, NULL);
-	buffer_fini(&rest);
 	if (message != NULL)
 		(void)json_object_set_new(json_object_get(message, "params"),
 			"message",

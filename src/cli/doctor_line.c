@@ -79,11 +79,10 @@ static void make(const struct exam *e, struct buffer *w)
 
 bool doctor_command_line(const struct exam *e, struct buffer *out)
 {
-	struct buffer w;
+	scoped_buffer w = {0};
 
 	if (!is_runnable(e))
 		return false;
-	buffer_init(&w, 0);
 	make(e, &w);
 	for (size_t at = 0; at < w.len; at += strlen(w.data + at) + 1) {
 		if (at > 0)
@@ -92,7 +91,6 @@ bool doctor_command_line(const struct exam *e, struct buffer *out)
 	}
 	(void)buffer_append(out, "\n", 1);
 	out->failed |= w.failed;
-	buffer_fini(&w);
 	return true;
 }
 
@@ -171,20 +169,18 @@ static void put_stop(
 
 static void put_command_line(const struct exam *e, struct json_writer *w)
 {
-	struct buffer words;
+	scoped_buffer words = {0};
 
 	json_key(w, "run");
 	if (!is_runnable(e)) {
 		json_nil(w);
 		return;
 	}
-	buffer_init(&words, 0);
 	make(e, &words);
 	json_open_array(w);
 	for (size_t at = 0; at < words.len; at += strlen(words.data + at) + 1)
 		json_text(w, words.data + at);
 	json_close_array(w);
-	buffer_fini(&words);
 }
 
 void doctor_encode(

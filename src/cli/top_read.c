@@ -47,9 +47,8 @@ static void add_record(struct top *t, const struct log_record *r)
 {
 	const char *shown = r->line.text;
 	size_t len = terminal_redrawn(&shown, r->line.len);
-	struct buffer text;
+	scoped_buffer text = {0};
 
-	buffer_init(&text, 0);
 	if (strrchr(t->reading, '.') == NULL)
 		(void)buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster,
 			r->slot->number);

@@ -121,10 +121,9 @@ static void put_line(
 
 static int show(const struct show *l, size_t from)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 	int got = 0;
 
-	buffer_init(&out, 0);
 	for (size_t i = from; got == 0 && i < l->logs.record_count; i++) {
 		if (arguments_has(l->arguments, OPTION_JSON))
 			put_object(&out, &l->logs.records[i]);
@@ -138,7 +137,6 @@ static int show(const struct show *l, size_t from)
 			: output_write(STDOUT_FILENO, out.data, out.len);
 		buffer_clear(&out);
 	}
-	buffer_fini(&out);
 	return got;
 }
 

@@ -73,30 +73,24 @@ int after_parse(char **field, const char *text, struct error *err)
 {
 	const char *at = text;
 	struct dependency d;
-	struct buffer out;
+	scoped_buffer out = {0};
 	const char *sofar = "";
 	char *copy;
 	int got;
 
-	buffer_init(&out, 0);
 	while ((got = next(&at, &d)) == 1) {
-		if (is_twice(sofar, d.name)) {
-			buffer_fini(&out);
+		if (is_twice(sofar, d.name))
 			return error_set(err, 0, "'%s' is given twice", d.name);
-		}
 		(void)buffer_printf(&out, "%s%s%s", out.len > 0 ? ", " : "",
 			d.name, d.done ? ": done" : "");
 		sofar = buffer_text(&out);
 		if (sofar == NULL)
 			break;
 	}
-	if (got == -1 || (got == 0 && out.len == 0)) {
-		buffer_fini(&out);
+	if (got == -1 || (got == 0 && out.len == 0))
 		return value_wanted(
 			err, text, "names of clusters, as in 'db, job: done'");
-	}
 	copy = sofar != NULL ? strdup(sofar) : NULL;
-	buffer_fini(&out);
 	if (copy == NULL)
 		return error_set(err, ENOMEM, "cannot keep a setting");
 	free(*field);

@@ -316,7 +316,7 @@ static void lost_word(struct words *w, int index)
 	bool is_first = index == 1 && strpbrk(word, "/.") == NULL;
 	const char *near = is_first ? nearest_verb(w, word) : NULL;
 	const char *own = is_first ? own_verb(word) : NULL;
-	struct buffer line;
+	scoped_buffer line = {.limit = 600};
 	char shown[100];
 
 	w->stopped = true;
@@ -326,7 +326,6 @@ static void lost_word(struct words *w, int index)
 			"options go after the verb: nclust %s ...", shown);
 		return;
 	}
-	buffer_init(&line, 600);
 	if (own != NULL) {
 		(void)buffer_printf(
 			&line, "unknown verb '%s'; use: nclust %s", shown, own);
@@ -352,7 +351,6 @@ static void lost_word(struct words *w, int index)
 	if (buffer_text(&line) != NULL)
 		faults_add(w->faults, EX_USAGE, "%s%s", line.data,
 			line.failed ? " ..." : "");
-	buffer_fini(&line);
 }
 
 static void split(struct words *w)

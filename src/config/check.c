@@ -431,18 +431,16 @@ static void check_slots(
 {
 	struct check k = {
 		.s = (struct settings *)(uintptr_t)s, .faults = faults};
-	struct buffer all;
+	scoped_buffer all = {0};
 	bool any = false;
 
 	for (size_t i = 0; i < s->cluster_count; i++)
 		any |= cluster_has_own(s->clusters[i], false);
-	buffer_init(&all, 0);
 	for (k.at = 0; any && k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
 		if (!s->origins->clusters[k.at].shadow)
 			note_places(&k, cluster_range(k.c, cpus).most, &all);
 	}
-	buffer_fini(&all);
 }
 
 static void check_user(const struct check *k)
@@ -777,15 +775,13 @@ static bool leads_back(
 static void check_cycle(const struct check *k)
 {
 	bool *seen = calloc(k->s->cluster_count, sizeof(*seen));
-	struct buffer way;
+	scoped_buffer way = {.limit = 300};
 
-	buffer_init(&way, 300);
 	if (seen != NULL && leads_back(k, k->at, seen, &way) && way.len > 0)
 		fault(k, "after",
 			"these clusters would wait for each other, and none "
 			"would start: %s",
 			buffer_text(&way));
-	buffer_fini(&way);
 	free(seen);
 }
 
@@ -1106,10 +1102,9 @@ void config_check_here(
 {
 	struct check k = {
 		.s = (struct settings *)(uintptr_t)s, .faults = faults};
-	struct buffer all;
+	scoped_buffer all = {0};
 
 	check_slots(s, cpus, faults);
-	buffer_init(&all, 0);
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
 		for (size_t i = 0; i < k.c->log_sink_count; i++) {
@@ -1124,5 +1119,4 @@ void config_check_here(
 					break;
 		}
 	}
-	buffer_fini(&all);
 }

@@ -14,20 +14,15 @@
  * the same, as each value is written in one way only. */
 static int is_same(const struct option_row *row, const void *a, const void *b)
 {
-	struct buffer x;
-	struct buffer y;
-	int same = -1;
+	scoped_buffer x = {0};
+	scoped_buffer y = {0};
 
-	buffer_init(&x, 0);
-	buffer_init(&y, 0);
 	field_put_all(row, a, &x);
 	field_put_all(row, b, &y);
-	if (!x.failed && !y.failed)
-		same = x.len == y.len &&
-			(x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
-	buffer_fini(&x);
-	buffer_fini(&y);
-	return same;
+	if (x.failed || y.failed)
+		return -1;
+	return x.len == y.len &&
+		(x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
 }
 
 static void note_key(char keys[256], const char *name)
@@ -143,9 +138,8 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 {
 	uint64_t sum = UINT64_C(14695981039346656037);
 	const struct option_row *row = NULL;
-	struct buffer text;
+	scoped_buffer text = {0};
 
-	buffer_init(&text, 0);
 	while ((row = option_next("cluster", row)) != NULL)
 		if ((workers ? row->type == OPT_WORKERS
 			     : row->change >= CHANGE_ROLL) &&
@@ -153,11 +147,8 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 			!(c->directory_of_nclust &&
 				strcmp(row->name, "directory") == 0))
 			field_put_all(row, c, &text);
-	sum = stir(sum, text.data, text.len);
-	if (text.failed)
-		sum = 0; /* unlike any other */
-	buffer_fini(&text);
-	return sum;
+	/* 0: unlike any other */
+	return text.failed ? 0 : stir(sum, text.data, text.len);
 }
 
 uint64_t config_digest(const struct cluster_settings *c)

@@ -14,11 +14,10 @@ int pairs_take(
 	const char *section, const void *base, pair_taker *take, void *to)
 {
 	const struct option_row *row = NULL;
-	struct buffer text;
+	scoped_buffer text = {0};
 	char key[40];
 	int got = 0;
 
-	buffer_init(&text, 0);
 	while (got == 0 && (row = option_next(section, row)) != NULL)
 		for (size_t n = 0; n < field_count(row, base) && got == 0;
 			n++) {
@@ -30,7 +29,6 @@ int pairs_take(
 				take(to, field_key(row, base, n, key),
 					buffer_text(&text));
 		}
-	buffer_fini(&text);
 	return got;
 }
 

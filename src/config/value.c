@@ -316,10 +316,9 @@ static const char *split_word(
 
 int value_split(struct strings *out, const char *text, struct error *err)
 {
-	struct buffer word;
+	scoped_buffer word = {0};
 	int result = 0;
 
-	buffer_init(&word, 0);
 	for (;;) {
 		text += strspn(text, " \t\n");
 		if (*text == '\0')
@@ -336,7 +335,6 @@ int value_split(struct strings *out, const char *text, struct error *err)
 			break;
 		}
 	}
-	buffer_fini(&word);
 	if (result == -1)
 		strings_clear(out);
 	return result;

@@ -221,10 +221,8 @@ bool value_log_is_by_slot(const struct log_sink *sink)
 bool value_log_path(const struct log_sink *sink, const char *cluster,
 	unsigned slot, char *to, size_t size)
 {
-	struct buffer path;
-	bool fits;
+	scoped_buffer path = {.limit = size};
 
-	buffer_init(&path, size);
 	for (const char *at = sink->path; *at != '\0';) {
 		if (strncmp(at, slot_word, sizeof(slot_word) - 1) == 0) {
 			(void)buffer_number(&path, slot, 10);
@@ -238,9 +236,8 @@ bool value_log_path(const struct log_sink *sink, const char *cluster,
 		}
 	}
 	(void)buffer_append(&path, "", 1);
-	fits = !path.failed;
-	if (fits)
-		(void)memcpy(to, path.data, path.len);
-	buffer_fini(&path);
-	return fits;
+	if (path.failed)
+		return false;
+	(void)memcpy(to, path.data, path.len);
+	return true;
 }

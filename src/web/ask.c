@@ -31,14 +31,12 @@ static bool begins(const char *line, size_t len, const char *with)
 static void take_event(struct ask *ask, const char *line, size_t len)
 {
 	size_t head = strlen(event);
-	struct buffer json;
+	scoped_buffer json = {0};
 
-	buffer_init(&json, 0);
 	(void)buffer_append(&json, "{", 1);
 	(void)buffer_append(&json, line + head, len - head - 1);
 	if (!json.failed)
 		ask->happened(ask->context, json.data, json.len);
-	buffer_fini(&json);
 }
 
 static void take_line(struct ask *ask, const char *line, size_t len)
@@ -123,15 +121,13 @@ void ask_fini(struct ask *ask)
 
 void ask_send(struct ask *ask, struct control_request request)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 
 	(void)text_copy(request.id, sizeof(request.id), ID);
-	buffer_init(&out, 0);
 	ask->under_way = !request.follow;
 	ask->asked = clock_now();
 	if (control_encode(&out, &request) == -1 ||
 		send(ask->io.fd, out.data, out.len,
 			MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.len)
 		ev_break(ask->loop, EVBREAK_ALL);
-	buffer_fini(&out);
 }

@@ -129,9 +129,8 @@ struct answer *stream_begin(struct web *web, struct guest *g)
 void stream_on_event(void *context, const char *json, size_t len)
 {
 	struct web *web = context;
-	struct buffer text;
+	scoped_buffer text = {0};
 
-	buffer_init(&text, 0);
 	(void)buffer_string(&text, "data: ");
 	(void)buffer_append(&text, json, len);
 	(void)buffer_string(&text, "\n\n");
@@ -142,7 +141,6 @@ void stream_on_event(void *context, const char *json, size_t len)
 	for (unsigned i = 0; i < GUESTS_MAX && !text.failed; i++)
 		if (web->guests[i].phase == GUEST_FOLLOWS)
 			say(&web->guests[i], text.data, text.len);
-	buffer_fini(&text);
 }
 
 void stream_look(struct guest *g, nsec_t now)

@@ -608,19 +608,17 @@ static void explain_rollout(const struct service *service, struct news *n)
 {
 	const struct report *r = &n->report;
 	const struct trouble_end *end = trouble_of(service, r->slot, r->worker);
-	struct buffer text;
+	scoped_buffer text = {.limit = 2048};
 	const char *said;
 
 	if (end != NULL && end->cause != NULL && *n->explain == '\0')
 		(void)text_copy(n->explain, sizeof(n->explain), end->cause);
 	if (end != NULL && end->output != NULL)
 		(void)text_copy(n->last, sizeof(n->last), end->output);
-	buffer_init(&text, 2048);
 	say_rollout_cause(&text, n);
 	said = buffer_text(&text);
 	(void)text_copy(
 		n->explain, sizeof(n->explain), said != NULL ? said : "?");
-	buffer_fini(&text);
 }
 
 static void explain(const struct service *service, struct news *n)
@@ -669,12 +667,11 @@ static void publish(struct supervisor *sup, struct news *n)
 	const struct report *r = &n->report;
 	enum log_level level = level_of(r);
 	struct json_writer w;
-	struct buffer text;
+	scoped_buffer text = {.limit = 4096};
 	const char *sentence;
 
 	if (service != NULL)
 		explain(service, n);
-	buffer_init(&text, 4096);
 	(void)buffer_string(&text, n->cluster);
 	if (kinds[r->kind].slot) {
 		(void)buffer_string(&text, ".");
@@ -693,7 +690,6 @@ static void publish(struct supervisor *sup, struct news *n)
 		json_close_object(&w);
 		hand_out(sup, &h->scratch, service, r, sentence);
 	}
-	buffer_fini(&text);
 	if (service != NULL)
 		trouble_on_news(service, n);
 }

@@ -143,15 +143,13 @@ static void say_tries(struct buffer *out, const struct service *service)
 
 static void tell_tries(struct service *service)
 {
-	struct buffer text;
+	scoped_buffer text = {.limit = 2048};
 	const char *sentence;
 
-	buffer_init(&text, 2048);
 	say_tries(&text, service);
 	sentence = buffer_text(&text);
 	if (sentence != NULL)
 		news_say_of(service, LOG_ERROR, "not-ready", "%s", sentence);
-	buffer_fini(&text);
 }
 
 /* ---- taken from the news ---- */

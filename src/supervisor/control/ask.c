@@ -16,12 +16,11 @@ static bool got(struct reach *r, const struct child *child, int fd, size_t sent)
 	const struct cluster_settings *s = cluster_settings(r->service->core);
 	struct client *c = r->owner;
 	size_t before = c->out.len;
-	struct buffer params;
+	scoped_buffer params = {0};
 	struct json_writer w;
 	const char *text;
 	int passed = -1;
 
-	buffer_init(&params, 0);
 	json_begin(&w, &params);
 	json_open_object(&w);
 	json_put_int(&w, "slot", child->slot);
@@ -33,7 +32,6 @@ static bool got(struct reach *r, const struct child *child, int fd, size_t sent)
 	if (text != NULL &&
 		control_put_event(&c->out, c->request.id, text) == 0)
 		passed = client_pass(c, c->out.len - before, fd);
-	buffer_fini(&params);
 	return passed == 0;
 }
 

@@ -275,12 +275,10 @@ static void refuse_and_close(struct client *c, int code, const char *message)
 static void turn_away(
 	struct supervisor *sup, int *fd, int code, const char *why)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 
-	buffer_init(&out, 0);
 	if (control_put_error(&out, "null", code, why) == 0)
 		(void)send(*fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	buffer_fini(&out);
 	foreign_hang_up(sup, NULL, fd);
 }
 

@@ -75,10 +75,9 @@ static void hand_out(struct client *client, const struct buffer *event)
 void messages_show(
 	const struct channel *c, const char *line, size_t len, bool valid)
 {
-	struct buffer event;
+	scoped_buffer event = {0};
 	bool made = false;
 
-	buffer_init(&event, 0);
 	for (struct client *k = clients_first(c->child->service->sup);
 		k != NULL; k = k->next) {
 		if (!wants(k, c))
@@ -88,5 +87,4 @@ void messages_show(
 		made = true;
 		hand_out(k, &event);
 	}
-	buffer_fini(&event);
 }

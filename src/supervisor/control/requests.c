@@ -134,12 +134,11 @@ static void answer(struct client *c, const char *text)
 void request_finish(struct client *c)
 {
 	bool failed = c->failed;
-	struct buffer all;
+	scoped_buffer all = {.limit = CLIENT_OUT_MAX / 4};
 	const char *text;
 
 	for (size_t i = 0; i < c->expected_count; i++)
 		failed |= c->expected[i].failed;
-	buffer_init(&all, CLIENT_OUT_MAX / 4);
 	tell(c, &all, failed);
 	text = buffer_text(&all);
 	if (text == NULL)
@@ -148,7 +147,6 @@ void request_finish(struct client *c)
 		client_error(c, CONTROL_FAILED, text);
 	else
 		answer(c, text);
-	buffer_fini(&all);
 }
 
 static bool is_fulfilled(const struct client *c)
@@ -739,18 +737,16 @@ static bool is_past(struct client *c, struct target *target)
 static int config(struct client *c, const struct target *t, struct error *err)
 {
 	struct command_view view;
-	struct buffer ini;
+	scoped_buffer ini = {.limit = CLIENT_OUT_MAX / 4};
 	struct json_writer w;
 	const char *text;
 
 	(void)t;
-	buffer_init(&ini, CLIENT_OUT_MAX / 4);
 	if (command_view(&view, c->sup) == -1 ||
 		describe_settings(&ini, &view.settings, false, c->may_write) ==
 			-1 ||
 		(text = buffer_text(&ini)) == NULL) {
 		command_view_fini(&view);
-		buffer_fini(&ini);
 		return refuse(err, CONTROL_INTERNAL, "out of memory");
 	}
 	(void)control_begin_result(&c->out, c->request.id);
@@ -767,7 +763,6 @@ static int config(struct client *c, const struct target *t, struct error *err)
 	json_close_object(&w);
 	(void)control_end_result(&c->out);
 	command_view_fini(&view);
-	buffer_fini(&ini);
 	client_done(c);
 	return ANSWERED;
 }

@@ -127,9 +127,8 @@ static int send_page(struct client *c, struct buffer *line, struct page *page)
 static void answer(struct client *c)
 {
 	struct page page = {.last = c->request.after};
-	struct buffer line;
+	scoped_buffer line = {.limit = CONTROL_LINE_MAX};
 
-	buffer_init(&line, CONTROL_LINE_MAX);
 	if (send_page(c, &line, &page) == 0)
 		client_done(c);
 	else
@@ -137,7 +136,6 @@ static void answer(struct client *c)
 			errno == EAGAIN ? "read the answers first"
 					: "the output of the workers cannot be "
 					  "returned");
-	buffer_fini(&line);
 	for (size_t i = 0; i < page.count; i++)
 		fd_close(&page.fds[i]);
 }

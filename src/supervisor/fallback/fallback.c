@@ -117,21 +117,19 @@ static bool say(struct service *s, const int *fds, size_t count)
 		.next_try = s->outage.next_try,
 		.page = page != NULL ? (uint32_t)strlen(page) : 0,
 	};
-	struct buffer packet;
+	scoped_buffer packet = {0};
 	bool said;
 
 	(void)text_copy(
 		order.reason, sizeof(order.reason), reason_of(s, &order.wait));
 	(void)text_copy(order.type, sizeof(order.type),
 		type_of(page != NULL ? c->fallback : ""));
-	buffer_init(&packet, 0);
 	(void)buffer_append(&packet, &order, sizeof(order));
 	(void)buffer_append(&packet, page, order.page);
 	said = f->life.pid == 0 ||
 		(!packet.failed &&
 			fdpass_send(f->channel, packet.data, packet.len, fds,
 				count) == 0);
-	buffer_fini(&packet);
 	if (!said || f->life.pid == 0)
 		return said;
 	f->orders++;

@@ -138,7 +138,7 @@ int health_exec(struct child *child, struct volley *asks,
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = health_of(child);
-	struct buffer facts;
+	scoped_buffer facts = {0};
 	struct helper_plan plan = {
 		.service = child->service,
 		/* of one that was taken over there is none yet */
@@ -155,10 +155,8 @@ int health_exec(struct child *child, struct volley *asks,
 		return -1;
 	if (h == NULL)
 		return error_set(err, ENOMEM, "its health");
-	buffer_init(&facts, 0);
 	put_facts(&facts, child);
 	h->helper = helper_start(&plan, err);
-	buffer_fini(&facts);
 	if (h->helper == NULL)
 		return -1;
 	h->asks = asks;

@@ -76,14 +76,13 @@ static unsigned say_workers(
 static bool tell(struct service *s, nsec_t now)
 {
 	struct supervisor *sup = s->sup;
-	struct buffer text;
+	scoped_buffer text = {.limit = 2048};
 	const char *said;
 	char age[16];
 	unsigned count;
 
 	if (s->stage.ended || cluster_state(s->core) != CLUSTER_STOPPING)
 		return false;
-	buffer_init(&text, 2048);
 	count = say_workers(&text, s, now);
 	said = buffer_text(&text);
 	if (count > 0 && said != NULL)
@@ -96,7 +95,6 @@ static bool tell(struct service *s, nsec_t now)
 			sup->instance.stopping && sup->launch.had_terminal
 				? ", or Ctrl-C"
 				: "");
-	buffer_fini(&text);
 	return true;
 }
 

@@ -55,7 +55,7 @@ static bool answer(
 	struct logwire_packet back = *p;
 	struct logfile file = {.fd = -1};
 	struct error err = {0};
-	struct buffer facts;
+	scoped_buffer facts = {.limit = sizeof(back.text)};
 	bool sent;
 
 	back.kind = LOGWIRE_OPENED;
@@ -70,12 +70,10 @@ static bool answer(
 		return send_answer(&back, -1);
 	}
 	back.what = file.rotated ? LOGWIRE_ASK_ROTATE : LOGWIRE_ASK_OPEN;
-	buffer_init(&facts, sizeof(back.text));
 	(void)buffer_printf(&facts,
 		"%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode,
 		file.size, file.born, file.dev);
 	(void)text_copy(back.text, sizeof(back.text), buffer_text(&facts));
-	buffer_fini(&facts);
 	sent = send_answer(&back, file.fd);
 	(void)close(file.fd);
 	return sent;
@@ -383,7 +381,7 @@ static int run_command(
 	struct strings command = {0};
 	struct recipe *ours = recipe_ours(service->sup, err);
 	struct helper *helper = NULL;
-	struct buffer facts;
+	scoped_buffer facts = {0};
 	struct helper_plan plan = {
 		.recipe = ours,
 		.service = service,
@@ -400,7 +398,6 @@ static int run_command(
 		whole &= strings_add(&command,
 				 s->log_compress.command.list[i]) == 0;
 	whole &= strings_add(&command, k->path) == 0;
-	buffer_init(&facts, 0);
 	helper_facts(&facts, service);
 	if (!whole || facts.failed)
 		(void)error_set(err, ENOMEM, "cannot start it");
@@ -408,7 +405,6 @@ static int run_command(
 		helper = helper_start(&plan, err);
 	if (ours != NULL)
 		recipe_free(ours);
-	buffer_fini(&facts);
 	strings_clear(&command);
 	return helper != NULL ? 0 : -1;
 }

@@ -89,7 +89,7 @@ int step_begin(struct service *service, enum step_kind kind,
 	step_over *over, struct error *err)
 {
 	struct step *step = calloc(1, sizeof(*step));
-	struct buffer facts;
+	scoped_buffer facts = {0};
 	struct helper_plan plan = {
 		.service = service,
 		.command = kind == STEP_STOP ? &settings->before_stop.command
@@ -112,7 +112,6 @@ int step_begin(struct service *service, enum step_kind kind,
 		.pidfd = -1,
 		.output = {-1, -1},
 	};
-	buffer_init(&facts, 0);
 	helper_fact(&facts, "NCLUST_EVENT",
 		kind == STEP_STOP ? "before-stop" : "before");
 	helper_facts(&facts, service);
@@ -122,7 +121,6 @@ int step_begin(struct service *service, enum step_kind kind,
 	service->order.kind = kind;
 	if (plan.recipe != NULL)
 		got = start(step, &plan, err);
-	buffer_fini(&facts);
 	if (got == -1)
 		release(step);
 	return got;

@@ -218,7 +218,7 @@ static int write_all(struct supervisor *sup)
 	struct estate estate = {.serial = sup->births.next_serial};
 	struct writing w = {
 		.sup = sup, .estate = &estate, .fresh = sup->orphans.fresh};
-	struct buffer bytes;
+	scoped_buffer bytes = {0};
 	int got = -1;
 
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -227,11 +227,9 @@ static int write_all(struct supervisor *sup)
 		hold(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup),
 			&sup->news.held);
 	sup->orphans.fresh &= w.failed;
-	buffer_init(&bytes, 0);
 	errno = ENOMEM;
 	if (!w.failed && estate_encode(&bytes, &estate) == 0)
 		got = estatefile_write(sup->rundir.dir, bytes.data, bytes.len);
-	buffer_fini(&bytes);
 	estate_fini(&estate);
 	return got;
 }
