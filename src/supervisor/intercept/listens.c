@@ -28,6 +28,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Time for a server to listen on its next address. */
@@ -383,16 +384,21 @@ static void consider(struct child *child)
 		look_after(child, LISTEN_PATIENCE);
 }
 
-/* Does the path contain the worker's pid or tid? */
+/* Is one of the numbers in the path the worker's pid or tid? */
 static bool is_private(const struct child *child, const char *text, pid_t tid)
 {
-	char number[16];
+	static const char digits[] = "0123456789";
+	unsigned long number;
+	char *end;
 
-	(void)snprintf(number, sizeof(number), "%d", (int)child->pid);
-	if (strstr(text, number) != NULL)
-		return true;
-	(void)snprintf(number, sizeof(number), "%d", (int)tid);
-	return strstr(text, number) != NULL;
+	while (*(text += strcspn(text, digits)) != '\0') {
+		number = strtoul(text, &end, 10);
+		if (number == (unsigned long)child->pid ||
+			number == (unsigned long)tid)
+			return true;
+		text = end;
+	}
+	return false;
 }
 
 /* A path that a second worker listens on is shared.  It counts now for the
