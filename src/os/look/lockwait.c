@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#define TREE_MAX 8
-#define THREADS_MAX 16
+#define TREE_MAX 64
+#define THREADS_MAX 64
 #define LOOK_MAX 4096 /* descriptors */
 
 struct search {
@@ -45,21 +45,28 @@ static bool look_at_thread(void *context, pid_t tid)
 	return s->waits || ++s->threads >= THREADS_MAX;
 }
 
-/* Of /proc/locks: who waits stands below who has it. */
-static pid_t holder_for(pid_t pid)
+/* Which of these processes waits for a lock, and who has it?  In /proc/locks the one
+ * stands below the other.  0: none does. */
+static pid_t find_waiting(const pid_t *list, size_t count, pid_t *holder)
 {
 	FILE *locks = fopen("/proc/locks", "re");
 	char line[200];
-	int holder = 0;
-	int waiter = 0;
+	pid_t found = 0;
+	int waiter;
 
-	while (locks != NULL && waiter != pid &&
-		fgets(line, sizeof(line), locks) != NULL)
-		if (sscanf(line, "%*u: -> %*s %*s %*s %d", &waiter) != 1)
-			(void)sscanf(line, "%*u: %*s %*s %*s %d", &holder);
+	*holder = 0;
+	while (locks != NULL && found == 0 &&
+		fgets(line, sizeof(line), locks) != NULL) {
+		if (sscanf(line, "%*u: -> %*s %*s %*s %d", &waiter) != 1) {
+			(void)sscanf(line, "%*u: %*s %*s %*s %d", holder);
+			continue;
+		}
+		for (size_t i = 0; i < count && found == 0; i++)
+			found = list[i] == waiter ? waiter : 0;
+	}
 	if (locks != NULL)
 		(void)fclose(locks);
-	return waiter == pid && holder > 0 ? holder : 0;
+	return found;
 }
 
 bool lockwait_look(struct lockwait *l, pid_t pid)
@@ -67,14 +74,10 @@ bool lockwait_look(struct lockwait *l, pid_t pid)
 	struct search s = {.found = l};
 	pid_t tree[TREE_MAX];
 	size_t count = process_tree(pid, tree, TREE_MAX);
+	pid_t waiting = find_waiting(tree, count, &l->holder);
 
-	for (size_t i = 0; i < count; i++) {
-		s.threads = 0;
-		(void)process_each(tree[i], look_at_thread, &s);
-		if (!s.waits)
-			continue;
-		l->holder = holder_for(tree[i]);
-		return true;
-	}
-	return false;
+	/* only then is it looked at, which takes longer */
+	if (waiting != 0)
+		(void)process_each(waiting, look_at_thread, &s);
+	return s.waits;
 }

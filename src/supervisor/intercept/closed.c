@@ -15,14 +15,14 @@
 /* From one look to the next: twice as long each time. */
 #define WAIT_LEAST (1 * SECOND)
 #define WAIT_MOST (1 * MINUTE)
-/* Of a worker with more processes nothing is forgotten. */
-#define TREE_MAX 64
+/* Of a worker with more processes, or LOOK_MAX descriptors, nothing is forgotten. */
+#define TREE_MAX 32
 
 struct search {
 	const struct service *service;
 	pid_t tree[TREE_MAX];
 	size_t count;
-	unsigned seen; /* descriptors of one process */
+	unsigned seen; /* descriptors */
 	uint64_t held; /* bits of learned listeners */
 };
 
@@ -48,8 +48,8 @@ static bool look_at_all(struct child *child, struct search *s)
 
 	for (size_t i = 0; i < s->count && whole; i++) {
 		remote_of(&r, s->tree[i]);
-		s->seen = 0;
-		whole = remote_each_fd(&r, LOOK_MAX, look_at_fd, s) == 0 &&
+		whole = remote_each_fd(&r, LOOK_MAX - s->seen, look_at_fd, s) ==
+				0 &&
 			s->seen < LOOK_MAX;
 		intercept_judge(child, &r);
 	}
@@ -80,6 +80,9 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	nsec_t begun = allowance_begin();
 	bool whole;
 
+	if (child->listening.uses == 0 ||
+		!allowance_is_ample(&child->trap.allowance))
+		return;
 	s.count = process_tree(child->pid, s.tree, TREE_MAX);
 	whole = look_at_all(child, &s);
 	for (size_t i = service->held.learned.count; whole && i-- > 0;) {

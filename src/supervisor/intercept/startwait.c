@@ -17,19 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* From its start to the first look; then twice as long each time. */
 #define PATIENCE (3 * SECOND)
 
-static void look_after(struct child *child)
+static void look_after(struct child *child, nsec_t wait)
 {
 	struct supervisor *sup = child->service->sup;
 
-	child->trap.waits_by = nsec_add(clock_now(), PATIENCE);
-	timer_arm_within(sup->loop, &sup->intercept.ready, PATIENCE);
+	child->trap.waits_by = nsec_add(clock_now(), wait);
+	timer_arm_within(sup->loop, &sup->intercept.ready, wait);
 }
 
 void startwait_born(struct child *child)
 {
-	look_after(child);
+	look_after(child, PATIENCE);
 }
 
 /* The worker that has the lock, if it is one of that cluster. */
@@ -105,7 +106,7 @@ void startwait_look(struct child *child)
 		text = describe(child, &copied);
 	note(child, text, copied);
 	if (starts)
-		look_after(child);
+		look_after(child, clock_now() - child_view(child).born);
 }
 
 void startwait_on_status(struct json_writer *w, const struct child *child)
