@@ -66,6 +66,33 @@ static bool has_successor(const struct cluster *c, const struct slot *s)
 			!canary_is_held(c, s));
 }
 
+/* Backoff is for a program that cannot start.  So that one which could is not missing
+ * altogether, one slot starts at once where nobody is at work: so many, and then one
+ * each time that this has passed, which costs a loop of crashes nothing. */
+#define RESCUES 16
+#define RESCUE_AGAIN (5 * SECOND)
+
+/* Nobody is ready, nor about to be. */
+static bool is_deserted(const struct cluster *c)
+{
+	bool deserted = c->ready == 0 && c->spares == 0;
+
+	for (uint32_t i = 0; deserted && i < c->count; i++)
+		deserted = !worker_is_coming(&c->slots[i].main) &&
+			!worker_is_coming(c->slots[i].other);
+	return deserted;
+}
+
+static bool is_rescued(struct cluster *c)
+{
+	nsec_t since = c->rescues_from > c->now ? c->rescues_from : c->now;
+
+	if (since - c->now > (RESCUES - 1) * RESCUE_AGAIN || !is_deserted(c))
+		return false;
+	c->rescues_from = nsec_add(since, RESCUE_AGAIN);
+	return true;
+}
+
 /*
  * After the death of a worker: decide when the slot is filled again, and
  * return how long that takes (NSEC_NEVER: it is not for this death that it
@@ -109,6 +136,8 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 			(worker_was_ready(dead) ? dead->ready_at
 						: dead->gate_at),
 		&c->random);
+	if (wait > 0 && worker_was_ready(dead) && is_rescued(c))
+		wait = 0;
 	if (wait == 0 && ending->out_of_memory)
 		wait = AFTER_OOM;
 	s->retry = nsec_add(c->now, wait);

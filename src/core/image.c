@@ -176,6 +176,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(43, cluster, gate_looked, UNSIGNED),
 	PLAIN(44, cluster, gates_to_look, UNSIGNED),
 	PLAIN(45, cluster, held, BOOL),
+	PLAIN(46, cluster, rescues_from, SIGNED),
 	/* surprises: told once more by the next one, if they come again */
 };
 

@@ -75,7 +75,8 @@ struct cluster {
 	uint32_t surprises[WORKER_STATES]; /* bits: events already told */
 	unsigned surprised;
 
-	unsigned deaths; /* unasked ones, counted up; the ring's head */
+	nsec_t rescues_from; /* when all of them may be used again (death.c) */
+	unsigned deaths;     /* unasked ones, counted up; the ring's head */
 	nsec_t died[GIVE_UP_MAX];
 };
 

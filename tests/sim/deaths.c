@@ -47,6 +47,30 @@ static void check_growth(
 	place->failures++;
 }
 
+/* Nobody is at work, or about to be: then one is started at once, 16 times and then
+ * each 5 s. */
+static bool is_rescue(struct world *w, const struct report *r)
+{
+	if (!r->was_ready)
+		return false;
+	if (r->wait != 0 && !(r->ending.out_of_memory && r->wait == 50 * MSEC))
+		return false;
+	for (uint64_t id = 1; id <= w->last_worker; id++) {
+		const struct process *p = witness_process(w, id);
+
+		if (p != NULL && id != r->worker && p->life == LIFE_ALIVE &&
+			!p->going && !p->draining && !p->leaving && !p->killed)
+			return false;
+	}
+	if (w->rescues_from < w->now)
+		w->rescues_from = w->now;
+	w->rescues_from += 5 * SECOND;
+	if (w->rescues_from > w->now + 80 * SECOND)
+		world_complain(w, "more are started at once than may be");
+	w->rescued++;
+	return true;
+}
+
 static void check_wait(
 	struct world *w, struct place *place, const struct report *r)
 {
@@ -70,6 +94,13 @@ static void check_wait(
 		place->forgiven = true;
 		place->failures = 0;
 		w->forgotten += ends_loop;
+		return;
+	}
+	if (is_rescue(w, r)) {
+		if (place->failed_by != s)
+			place->failures = 0;
+		place->failed_by = s;
+		place->failures++;
 		return;
 	}
 	if (r->wait > s->backoff_max + s->backoff_max / 100 * s->backoff_jitter)

@@ -144,5 +144,6 @@ void kill_and_adopt(struct world *w)
 	cluster_free(old);
 	w->cluster = to;
 	w->slots = cluster_slots(to);
+	w->rescues_from = 0;
 	world_deliver(w, &first);
 }

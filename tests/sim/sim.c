@@ -22,6 +22,7 @@ struct totals {
 	uint64_t signs[SIGNS];
 	uint64_t slow_waits;
 	uint64_t forgotten;
+	uint64_t rescued;
 	uint64_t taken_back;
 	uint64_t no_way_back;
 	struct orders orders;
@@ -45,6 +46,7 @@ static void run_world(uint64_t seed, bool verbose, struct totals *totals)
 		totals->signs[i] += world.signs[i];
 	totals->slow_waits += world.slow_waits;
 	totals->forgotten += world.forgotten;
+	totals->rescued += world.rescued;
 	totals->taken_back += world.taken_back;
 	totals->no_way_back += world.no_way_back;
 	orders_add(&totals->orders, &world.orders);
@@ -92,8 +94,8 @@ int main(int argc, char **argv)
 		totals.signs[SIGN_SAID], totals.signs[SIGN_LISTENS],
 		totals.signs[SIGN_PROVED], totals.signs[SIGN_LIVES]);
 	printf("  loops: %" PRIu64 " waits after a stable worker, %" PRIu64
-	       " forgotten\n",
-		totals.slow_waits, totals.forgotten);
+	       " forgotten, %" PRIu64 " started as nobody was at work\n",
+		totals.slow_waits, totals.forgotten, totals.rescued);
 	printf("  done, and failed: %" PRIu64 " gone back, %" PRIu64
 	       " had nothing to go back to\n",
 		totals.taken_back, totals.no_way_back);

@@ -192,6 +192,8 @@ struct world {
 	uint32_t slots;
 	unsigned alive;
 	unsigned ready;
+	nsec_t rescues_from;
+	unsigned rescued;
 	bool stopping;
 	bool at_once;
 	unsigned stops;

@@ -142,6 +142,18 @@ def test_stop_now_does_not_wait_for_the_grace():
     assert living() == []
 
 
+def test_while_nobody_is_at_work_one_slot_starts_at_once():
+    it = cluster("-n 2 --ready notify --backoff-min 1h --backoff-max 1h", HEAR, "--notify")
+    for _ in range(4):
+        dead = it.pids()
+        for pid in dead:
+            kill(pid)
+        for pid in dead:
+            it.event("exited", pid=pid)
+        wait(lambda: it.cluster().ready)
+    assert sorted(w.state for w in it.workers()) == ["backoff", "ready"]
+
+
 # ---- what workers leave behind ----
 
 LEAVERS = {
