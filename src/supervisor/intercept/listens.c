@@ -123,7 +123,7 @@ static void note_port(struct child *child, const struct listener *l)
 {
 	bool named = !learned_only(l);
 
-	ports_note(child, listener_common_text(l), named, named);
+	(void)ports_note(child, listener_common_text(l), named, named);
 }
 
 /* By epoll(7), with any of its threads. */
@@ -431,8 +431,9 @@ static void note_unix(struct child *child, const char *text, pid_t tid)
 
 	if (!given && is_private(child, text, tid))
 		return;
-	ports_note(child, text, false, given);
-	paths_keep(child, text + strlen("unix:"));
+	/* nobody else has a path that a process below the worker makes up */
+	if (ports_note(child, text, false, given) || tid == child->pid)
+		paths_keep(child, text + strlen("unix:"));
 	if (ports_any(child, false))
 		reconsider(child->service);
 	else if (mode_of(child) == READY_LISTEN || child->listening.awaited)

@@ -138,13 +138,13 @@ static bool is_early(const struct child *child)
 }
 
 /* If there are too many addresses, the last is not compared. */
-void ports_note(struct child *child, const char *text, bool named, bool shared)
+bool ports_note(struct child *child, const char *text, bool named, bool shared)
 {
 	struct ports *ports;
 	struct port *p = find(child->service, text);
 
 	if (p == NULL)
-		return;
+		return false;
 	ports = child->service->life.ports;
 	if (p->worker == 0)
 		p->worker = child->worker;
@@ -152,11 +152,12 @@ void ports_note(struct child *child, const char *text, bool named, bool shared)
 	p->named = named;
 	child->listening.ports |= UINT64_C(1) << (p - ports->list);
 	if (!is_early(child))
-		return;
+		return p->shared;
 	child->listening.lasting |= UINT64_C(1) << (p - ports->list);
 	if (child->slot < ports->slots &&
 		ports->formers[child->slot].generation == child->generation)
 		ports->formers[child->slot].ports |= child->listening.lasting;
+	return p->shared;
 }
 
 void ports_forget(struct child *child, const struct listener *l)
@@ -203,7 +204,7 @@ uint64_t ports_bit(const struct service *service, const struct listener *l)
 
 void ports_note_own(struct child *child)
 {
-	ports_note(child, "", false, false);
+	(void)ports_note(child, "", false, false);
 }
 
 bool ports_any_tcp(const struct service *service)

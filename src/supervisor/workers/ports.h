@@ -15,8 +15,8 @@
 #define PORTS_MAX 64 /* a bit each in listening.ports */
 
 /* The worker listens on that address.  `named`: a setting says so; `shared`: a
- * unix path is no secret of this worker. */
-void ports_note(struct child *child, const char *text, bool named, bool shared);
+ * unix path is no secret of this worker.  Has another worker listened there, too? */
+bool ports_note(struct child *child, const char *text, bool named, bool shared);
 /* The bit in listening.ports of those that listen there; 0: nobody has. */
 uint64_t ports_bit(const struct service *service, const struct listener *l);
 /* The worker has called listen(2) there: all of its generation know. */

@@ -14,7 +14,9 @@ def reached():
 
 
 def left():
-    return [name for name in os.listdir() if name == "s" or name.endswith(".nclust")]
+    """What is in the directory that was not there before."""
+    return [name for name in os.listdir() if name == "s" or name.endswith(".nclust")
+            or name.startswith("tmp")]
 
 
 @pytest.mark.parametrize("options, words", (

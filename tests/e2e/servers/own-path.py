@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """A server of a unix path that it binds by itself, and removes as it stops, as gunicorn does;
-then it stays while the file HOLD is there; one that begins while the file BROKEN is there
-fails: own-path.py PATH [HOLD]"""
+then it stays while the file HOLD is there; one that begins while the file broken is there
+fails: own-path.py PATH [HOLD].  A process below it has a path in a directory of its own until
+then, as a browser has."""
 import contextlib
 import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 
 path, hold = sys.argv[1], sys.argv[2:]
@@ -18,7 +20,20 @@ def remove():
         os.unlink(path)
 
 
+def child():
+    place = tempfile.mkdtemp(dir=".")
+    own = socket.socket(socket.AF_UNIX)
+    own.bind(f"{place}/own")
+    own.listen()
+    os.write(told, b"!")
+    os.read(end, 1)
+    os.unlink(f"{place}/own")
+    os.rmdir(place)
+
+
 def stop(*_):
+    os.write(go, b"!")
+    os.wait()
     listener.close()
     remove()
     while hold and os.path.exists(hold[0]):
@@ -26,6 +41,12 @@ def stop(*_):
     os._exit(0)
 
 
+end, go = os.pipe()
+ready, told = os.pipe()
+if os.fork() == 0:
+    child()
+    os._exit(0)
+os.read(ready, 1)
 signal.signal(signal.SIGTERM, stop)
 remove()
 listener.bind(path)
