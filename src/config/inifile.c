@@ -67,9 +67,11 @@ struct ini {
 	char where[90];      /* "cluster:web", for messages */
 };
 
-static void fault(const struct ini *ini, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static void fault(const struct ini *ini, const char *format, ...)
+/* status 0: a mistake */
+static void fault_status(const struct ini *ini, int status, const char *format,
+	...) __attribute__((format(printf, 3, 4)));
+static void fault_status(
+	const struct ini *ini, int status, const char *format, ...)
 {
 	char text[800];
 	va_list args;
@@ -77,9 +79,11 @@ static void fault(const struct ini *ini, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	faults_add(ini->faults, EX_CONFIG, "%s:%u: %s", ini->path, ini->line,
-		text);
+	faults_add(ini->faults, status != 0 ? status : EX_CONFIG, "%s:%u: %s",
+		ini->path, ini->line, text);
 }
+
+#define fault(ini, ...) fault_status(ini, 0, __VA_ARGS__)
 
 static struct origin here(const struct ini *ini)
 {
@@ -453,7 +457,8 @@ static void set_key(struct ini *ini, const struct option_row *row, int member,
 	if (value == NULL ||
 		settings_set(ini->s, ini->cluster, row, member, value,
 			here(ini), &err) == -1)
-		fault(ini, "%s.%s: %s", ini->where, name, err.text);
+		fault_status(ini, err.status, "%s.%s: %s", ini->where, name,
+			err.text);
 }
 
 static void include(struct ini *ini)
@@ -570,7 +575,8 @@ static void give(void *to, const char *key, const char *text)
 		row->type != OPT_ENV && !option_is_family(row))
 		return;
 	if (settings_set(s, gift->to, row, member, text, *from, &err) == -1)
-		faults_add(gift->all->faults, EX_CONFIG,
+		faults_add(gift->all->faults,
+			err.status != 0 ? err.status : EX_CONFIG,
 			"%s:%u: defaults.%s: %s", origin_path(s->origins, from),
 			from->line, key, err.text);
 }

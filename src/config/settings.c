@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 void faults_init(struct faults *f)
 {
@@ -35,7 +36,8 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	va_end(args);
 	if (n == -1)
 		line = NULL;
-	if (f->count++ == 0)
+	/* what may be there the next time is no mistake in the file */
+	if (f->count++ == 0 || f->status == EX_TEMPFAIL)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
 	(void)buffer_printf(

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 int value_wanted(struct error *err, const char *found, const char *format, ...)
 {
@@ -215,6 +216,13 @@ static int parse_id(
 	return -1;
 }
 
+/* At boot the network that knows it may not be up yet. */
+static int is_not_there(struct error *err, const char *text, const char *what)
+{
+	(void)value_wanted(err, text, "%s", what);
+	return error_status(err, EX_TEMPFAIL);
+}
+
 int value_user(long *uid, long *gid, const char *text, struct error *err)
 {
 	const struct passwd *entry;
@@ -227,7 +235,7 @@ int value_user(long *uid, long *gid, const char *text, struct error *err)
 	errno = 0;
 	entry = kind == 0 ? getpwuid((uid_t)*uid) : getpwnam(text);
 	if (entry == NULL && kind == 1)
-		return value_wanted(err, text, "a user that exists");
+		return is_not_there(err, text, "a user that exists");
 	if (entry != NULL)
 		*uid = (long)entry->pw_uid;
 	if (gid != NULL)
@@ -244,7 +252,7 @@ int value_group(long *gid, const char *text, struct error *err)
 		return kind;
 	entry = getgrnam(text);
 	if (entry == NULL)
-		return value_wanted(err, text, "a group that exists");
+		return is_not_there(err, text, "a group that exists");
 	*gid = (long)entry->gr_gid;
 	return 0;
 }

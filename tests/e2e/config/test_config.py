@@ -183,3 +183,11 @@ def test_64_clusters_of_one_file():
     assert len(it.status().clusters) == 64
     assert all(listens(path(f"{n}.sock")) for n in range(64))
     assert it.stop() == 0
+
+
+def test_a_user_that_is_not_there_is_tried_again_a_mistake_is_not():
+    for text, status in (("user = nosuchuser", 75), ("group = nosuchgroup", 75),
+                         ("user = nosuchuser\nworkers = many", 78),
+                         ("workers = many\nuser = nosuchuser", 78), ("user = 0", 78)):
+        write("it.ini", f"[cluster:web]\ncommand = sleep 1000\n{text}\n")
+        nclust("-c it.ini").fails(status, "web.")
