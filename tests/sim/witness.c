@@ -105,6 +105,7 @@ void witness_starts(const struct world *w, struct process *p)
 
 	p->mode = s->ready;
 	p->opens &= s->ready == READY_AUTO && !known->silent;
+	p->vague = known->perhaps_silent;
 	p->fails_at = p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
 		(s->ready == READY_AUTO && !known->says_ready &&
@@ -179,6 +180,22 @@ static void note_sign(
 		w->has_to_be = e->worker;
 }
 
+/* It has done its work, and opened no port.  One of another command than the first
+ * may have to listen as that did: then that shows nothing. */
+static void note_done(
+	struct world *w, const struct process *p, const struct event *e)
+{
+	struct known *known = &w->known[p->command];
+
+	if (p->ready || p->going || !p->opens || p->proven_at == NSEC_NEVER ||
+		w->now - p->born < p->settings->ready_alive ||
+		e->ending.kind != ENDING_EXIT ||
+		!cluster_is_success(p->settings, (unsigned)e->ending.code))
+		return;
+	known->silent |= p->command == 0;
+	known->perhaps_silent = true;
+}
+
 static void note_of_worker(struct world *w, const struct event *e)
 {
 	struct process *p = witness_process(w, e->worker);
@@ -223,6 +240,7 @@ static void note_of_worker(struct world *w, const struct event *e)
 		w->known[p->command].graceful = true;
 		break;
 	default: /* it has ended */
+		note_done(w, p, e);
 		witness_bury(w, e->worker);
 		break;
 	}
@@ -326,7 +344,7 @@ static void check_proof(const struct world *w, const struct process *p)
 {
 	if (p->proven_at == NSEC_NEVER)
 		world_complain(w, "it has to say that it is ready");
-	if (world_patient(w) < p->proven_at)
+	if (world_patient(w) < p->proven_at && !p->vague)
 		world_complain(w, "it is not proven yet");
 	if (!p->other_mode && witness_has_to_listen(w, p))
 		world_complain(w, "it has to listen");

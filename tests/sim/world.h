@@ -58,6 +58,7 @@ struct known {
 	bool listens;
 	bool graceful;
 	bool silent; /* one was taken as ready as it lived */
+	bool perhaps_silent;
 };
 
 /* A worker as the world, and an observer of the core's actions, knows it. */
@@ -100,6 +101,7 @@ struct process {
 	nsec_t ready_by;
 	nsec_t fails_at; /* not before: its start-timeout */
 	bool opens;      /* it is waited until it opens a port */
+	bool vague;      /* or only perhaps */
 	bool rejected;   /* its rollout has failed, or was superseded */
 	nsec_t gone_by;  /* the next step of its stop */
 };

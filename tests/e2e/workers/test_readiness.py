@@ -284,6 +284,10 @@ def test_auto_one_that_opens_no_port_is_known_and_once_ready_1_came_only_by_that
     it.event("ready", n=3)
 
 
+def test_auto_one_that_ends_with_success_needed_no_port():
+    start("-n 1", "sleep", 2).event("ready", worker=2)
+
+
 def test_auto_one_that_works_is_waited_for_until_it_is_idle():
     gate = Gate()
     it = start("-n 1", "sh", "-c", """
