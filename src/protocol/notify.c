@@ -150,17 +150,21 @@ size_t notify_encode(
 {
 	char reloading[64] = "";
 	char status[4 * sizeof(m->status)] = "";
+	char extend[48] = "";
 	int n;
 
 	if (m->reloading)
 		(void)snprintf(reloading, sizeof(reloading),
 			"RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
 			monotonic / USEC);
+	if (m->has_extend)
+		(void)snprintf(extend, sizeof(extend),
+			"EXTEND_TIMEOUT_USEC=%" PRId64 "\n", m->extend / USEC);
 	if (m->has_status) /* a newline in it would begin another key */
 		(void)text_escape(
 			status, sizeof(status), m->status, strlen(m->status));
-	n = snprintf(to, size, "%s%s%s%s%s%s%s", m->ready ? "READY=1\n" : "",
-		reloading, m->stopping ? "STOPPING=1\n" : "",
+	n = snprintf(to, size, "%s%s%s%s%s%s%s%s", m->ready ? "READY=1\n" : "",
+		reloading, extend, m->stopping ? "STOPPING=1\n" : "",
 		m->watchdog ? "WATCHDOG=1\n" : "",
 		m->has_status ? "STATUS=" : "", status,
 		m->has_status ? "\n" : "");

@@ -20,10 +20,14 @@
  * dropped. */
 #define WAITING_MAX 8
 #define STATUS_PAUSE (100 * MSEC)
+/* While a start or a stop goes on the manager waits so long more, … */
+#define EXTEND_BY (60 * SECOND)
+#define EXTEND_AGAIN (20 * SECOND) /* … and is told so again */
 
 struct manager {
 	char *path; /* NOTIFY_SOCKET that we were given */
 	ev_timer watchdog;
+	ev_timer extend;
 	bool ready; /* READY=1 was sent */
 
 	/* Messages about a change of state must arrive, in order, even if the
@@ -192,6 +196,52 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 	ping(timer->data);
 }
 
+/* Is a worker about to be ready, or what must come before it?  Each of these has a
+ * time of its own. */
+static bool is_starting(const struct service *s)
+{
+	struct slot_view view;
+
+	if (s->stage.held || s->stage.stop_held)
+		return true;
+	for (uint32_t i = 0; i < service_counts(s).slots; i++) {
+		service_view_slot(s, i, &view);
+		if (view.state == SLOT_STARTING)
+			return true;
+	}
+	return false;
+}
+
+static bool is_under_way(const struct supervisor *sup)
+{
+	bool under_way = sup->instance.stopping;
+
+	for (size_t i = 0; i < sup->service_count && !under_way &&
+		!sup->instance.manager->ready;
+		i++)
+		under_way = is_starting(sup->services[i]);
+	return under_way;
+}
+
+static void extend(struct supervisor *sup)
+{
+	const struct notify_message message = {
+		.has_extend = true, .extend = EXTEND_BY};
+
+	if (is_under_way(sup))
+		(void)send_message(sup, &message, false);
+	if (!sup->instance.manager->ready || sup->instance.stopping)
+		timer_arm(sup->loop, &sup->instance.manager->extend,
+			EXTEND_AGAIN);
+}
+
+static void on_extend(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	extend(timer->data);
+}
+
 /* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
 static double watchdog_interval(void)
 {
@@ -223,11 +273,14 @@ int manager_init(struct supervisor *sup, struct error *err)
 	sup->instance.manager = m;
 	timer_init(&m->watchdog, on_watchdog, sup);
 	timer_init(&m->pause, on_pause_over, sup);
+	timer_init(&m->extend, on_extend, sup);
 	io_init(&m->behind, on_reads_again, -1, sup);
 	if (interval > 0)
 		ev_timer_set(&m->watchdog, interval, interval);
 	if (interval > 0 && sup->loop != NULL)
 		ev_timer_start(sup->loop, &m->watchdog);
+	if (sup->loop != NULL) /* when the first workers have been started */
+		timer_arm(sup->loop, &m->extend, STATUS_PAUSE);
 	return 0;
 }
 
@@ -298,6 +351,7 @@ void instance_on_go_on(struct supervisor *sup)
 		ev_timer_start(sup->loop, &m->watchdog);
 		ping(sup); /* when the last was sent is not known */
 	}
+	timer_arm(sup->loop, &m->extend, 0);
 	send_waiting(sup);
 }
 
@@ -311,6 +365,7 @@ void instance_on_end(struct supervisor *sup)
 	stop_waiting(sup);
 	ev_timer_stop(sup->loop, &m->watchdog);
 	ev_timer_stop(sup->loop, &m->pause);
+	ev_timer_stop(sup->loop, &m->extend);
 	while (m->waiting_count > 0)
 		drop_first(m);
 	free(m->path);
@@ -344,6 +399,8 @@ void manager_stopping(struct supervisor *sup)
 	const struct notify_message m = {.stopping = true};
 
 	tell(sup, &m);
+	if (sup->instance.manager != NULL)
+		timer_arm(sup->loop, &sup->instance.manager->extend, 0);
 }
 
 void manager_status(struct supervisor *sup)

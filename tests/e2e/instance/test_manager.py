@@ -148,3 +148,29 @@ def test_nothing_of_the_manager_reaches_the_workers():
     assert not {"WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID",
                 "LISTEN_FDNAMES"} & set(env)
     assert [fd.fd for fd in born().fds] == [0, 1, 2]
+
+
+def test_while_a_start_or_a_stop_goes_on_it_is_to_wait_for_longer():
+    manager, gate = Manager(), Gate("go")
+    it = start("-n 1 --ready notify --start-timeout 1h --stop-timeout 1h --drain off", "sh", "-c",
+               f'until [ -e {gate} ]; do sleep 0.01; done; exec "$@"', "-", *DEAF,
+               env=manager.env, clock=True)
+
+    def extended():
+        return len(manager.told("EXTEND_TIMEOUT_USEC=60000000"))
+
+    it.advance(0.5)
+    manager.wait("EXTEND_TIMEOUT_USEC")
+    it.advance(60, step=10)
+    wait(lambda: extended() >= 3)
+    gate.open()
+    manager.wait("READY=1")
+    before = extended()
+    it.advance(60, step=10)
+    assert extended() == before
+    it.begin("stop")
+    manager.wait("STOPPING=1")
+    it.advance(60, step=10)
+    wait(lambda: extended() >= before + 3)
+    kill(it.worker().pid)
+    assert it.exit() == 0

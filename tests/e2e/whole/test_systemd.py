@@ -141,7 +141,7 @@ class TestUnit:
         main = unit.show("MainPID")
         unit.ini(f"[cluster:web]\n{READY}workers = 3\n")
         unit.systemctl("reload", unit.unit).ok()
-        assert unit.web().ready == 3
+        wait(lambda: unit.web().ready == 3)
         unit.ini("[cluster:web]\nworkers = many\n")
         assert unit.systemctl("reload", unit.unit).status != 0
         assert unit.web().ready == 3 and unit.show("MainPID") == main
