@@ -83,6 +83,10 @@ static void note(struct child *child, char *text, bool copied)
 				text, advice);
 		trouble_set_cause(child, "it waits for %s%s", text, advice);
 	}
+	if (text == NULL && old != NULL) { /* it has got it */
+		free(child->life.cause);
+		child->life.cause = NULL;
+	}
 	free(child->life.waits);
 	child->life.waits = text;
 }
