@@ -127,7 +127,6 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
 	const struct carry_list *listeners = &r->lists[CARRY_OF_LISTENERS];
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 
 	if (carry_variant.fault == FAULT_TAKEOVER_CRASHES)
@@ -137,7 +136,7 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	carry_release(r);
 	for (size_t i = 0; i < sup->service_count; i++)
 		steer_on_adopted(sup->services[i]);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		child_resume(child);
 	PARTS(go_on, sup);
 	dismiss(&r->binary.standby);

@@ -157,10 +157,9 @@ static void scale_by(struct supervisor *sup, int by)
 
 static void resume_all(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		if (child->life.paused) {
 			child->life.paused = false;
 			child_kill_group(child, SIGCONT);
@@ -171,11 +170,10 @@ static void resume_all(struct supervisor *sup)
  * not reach them. */
 static void on_tstp(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 
 	drain_on_settle(sup); /* a drain must not continue a paused worker */
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of_all(sup)) {
 		child_kill_group(child, SIGSTOP);
 		child->life.paused = true;
 	}

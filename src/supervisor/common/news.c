@@ -931,13 +931,12 @@ static void say_unborn(struct service *s, nsec_t now)
 static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	struct child_walk walk = children_of_all(sup);
 	nsec_t now = clock_now();
 	struct child *c;
 
 	(void)revents;
 	ev_timer_stop(loop, timer);
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of_all(sup))
 		if (c->life.unsaid > 0 && now >= span_end(c))
 			begin_span(c, now);
 		else if (c->life.unsaid > 0)

@@ -136,10 +136,9 @@ struct child *child_by_serial(const struct supervisor *sup, uint64_t serial)
 
 bool child_has_own_lane(const struct child *child)
 {
-	struct child_walk walk = children_of(child->service);
 	const struct child *other;
 
-	while ((other = child_next(&walk)) != NULL)
+	for_each_child (other, children_of(child->service))
 		if (other != child &&
 			other->traffic.lane == child->traffic.lane)
 			return false;

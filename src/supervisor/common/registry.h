@@ -27,6 +27,9 @@ struct child_walk {
 struct child_walk children_of(const struct service *service);
 struct child_walk children_of_all(const struct supervisor *sup);
 struct child *child_next(struct child_walk *walk); /* NULL: there is no more */
+#define for_each_child(child, walk) \
+	for (struct child_walk child##_walk = (walk); \
+		((child) = child_next(&child##_walk)) != NULL;)
 
 /* The table behind child_by_pid().  Room for one more; -1: no memory. */
 int pids_grow(struct pid_table *t);

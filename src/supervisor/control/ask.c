@@ -48,7 +48,6 @@ static void end(struct client *c)
 /* The slots of ready workers that took no connection. */
 static void put_missed(struct client *c)
 {
-	struct child_walk walk = children_of(c->reach->service);
 	const struct child *child;
 	struct json_writer w;
 
@@ -57,7 +56,7 @@ static void put_missed(struct client *c)
 	json_open_object(&w);
 	json_key(&w, "missed");
 	json_open_array(&w);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(c->reach->service))
 		if (reach_wants(c->reach, child))
 			json_int(&w, child->slot);
 	json_close_array(&w);

@@ -190,10 +190,9 @@ static const struct counted *find(
 
 static void take_looks(const struct census *x)
 {
-	struct child_walk walk = children_of_all(x->sup);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of_all(x->sup)) {
 		const struct counted *of = find(x, child);
 		struct last_look look;
 

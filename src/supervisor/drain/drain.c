@@ -74,10 +74,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents);
 
 static void note_ports(struct drain *d)
 {
-	struct listener_walk walk = listeners_for(d->child, LISTENERS_ALL);
 	const struct listener *l;
 
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_for(d->child, LISTENERS_ALL))
 		if (l->has_key)
 			drain_add_port(d, l->key.port);
 }

@@ -41,7 +41,6 @@ void evidence_begin(struct child *child)
 /* Has one of the ready workers most of the load? */
 static bool is_uneven(const struct service *service, struct uneven *found)
 {
-	struct child_walk walk = children_of(service);
 	const struct child *child;
 	const nsec_t now = clock_now();
 	nsec_t most = 0;
@@ -49,7 +48,7 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 	nsec_t sum = 0;
 
 	*found = (struct uneven){.workers = 0};
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(service)) {
 		nsec_t ran = process_ran(child->pid) - child->traffic.ran;
 		const struct worker_view view = child_view(child);
 
@@ -142,10 +141,9 @@ bool evidence_spreads(const struct service *service, unsigned generation)
 /* Why the kernel does not choose as the settings say; 0: it does. */
 static int why_instead(const struct service *service)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	const struct listener *l;
 
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
 		if (l->chosen != l->spread && l->chosen_why != 0)
 			return l->chosen_why;
 	return 0;

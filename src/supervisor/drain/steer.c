@@ -63,7 +63,6 @@ static bool is_used(const struct listener *l, const struct listener_socket *k)
 static unsigned ready_at(const struct steer *s, const struct listener *l,
 	const struct lane *lane)
 {
-	struct child_walk walk = children_of(s->service);
 	bool learned = learned_only(l);
 	const struct child *child;
 	unsigned ready = 0;
@@ -74,7 +73,7 @@ static unsigned ready_at(const struct steer *s, const struct listener *l,
 	port = learned ? 0 : ports_bit(s->service, l);
 	if (!learned && port == 0)
 		return lane->ready;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(s->service))
 		ready += child->traffic.takes &&
 			child->traffic.lane == lane->id &&
 			(learned ? learned_has(child, l)
@@ -109,10 +108,9 @@ static unsigned sum_up(const struct steer *s, const struct listener *l,
 /* Does a spare listen on it?  It would take clients at once. */
 static bool is_aside(const struct steer *s, const struct listener_socket *k)
 {
-	struct child_walk walk = children_of(s->service);
 	const struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(s->service))
 		if (child->trap.aside && child->traffic.lane == k->lane)
 			return true;
 	return false;
@@ -350,7 +348,6 @@ void steer_look_next_turn(struct steer *s)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct steer *s = timer->data;
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
 	struct listener *l;
 
 	(void)loop;
@@ -359,7 +356,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		look_soon(s);
 		return;
 	}
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
 		knock(s, l);
 	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
 	steer_look(s);
@@ -414,10 +411,9 @@ static bool is_had(
 	const struct service *service, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *socket = group_socket(l, lane);
-	struct child_walk walk = children_of(service);
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of(service))
 		if (group_socket(l, c->traffic.lane) == socket)
 			return true;
 	return false;
@@ -425,12 +421,11 @@ static bool is_had(
 
 void steer_wake_others(const struct service *service, unsigned lane)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	struct listener *l;
 
 	if (cluster_state(service->core) == CLUSTER_STOPPING)
 		return;
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
 		if (is_had(service, l, lane))
 			group_wake(l, lane);
 }
@@ -438,13 +433,12 @@ void steer_wake_others(const struct service *service, unsigned lane)
 bool steer_is_away(const struct child *child)
 {
 	const struct service *service = child->service;
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	const struct listener *l;
 	bool steered = false;
 
 	if (service->traffic.steer == NULL || !child->traffic.in_lane)
 		return false;
-	while ((l = listener_next(&walk)) != NULL) {
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE)) {
 		if (group_size(l) == 1 || l->own_group)
 			continue;
 		if (group_socket(l, child->traffic.lane)->weight > 0)
@@ -458,10 +452,9 @@ bool steer_has_mates(const struct child *child, const struct listener *l)
 {
 	const struct listener_socket *mine =
 		group_socket(l, child->traffic.lane);
-	struct child_walk walk = children_of(child->service);
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of(child->service))
 		if (c != child && c->traffic.in_lane && c->traffic.takes &&
 			group_socket(l, c->traffic.lane) == mine)
 			return true;
@@ -496,19 +489,17 @@ static bool is_last_of(
 bool steer_may_stop(const struct child *child)
 {
 	const struct steer *s = child->service->traffic.steer;
-	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
-	struct child_walk others = children_of(child->service);
 	unsigned lane = child->traffic.lane;
 	const struct listener *l;
 	const struct child *c;
 
 	if (s == NULL || !child->traffic.in_lane)
 		return true;
-	while ((c = child_next(&others)) != NULL)
+	for_each_child (c, children_of(child->service))
 		if (c != child && c->traffic.in_lane &&
 			c->traffic.lane == lane && !c->traffic.withdrawn)
 			return true; /* that one can take them */
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
 		if (is_last_of(s, l, lane) &&
 			!group_is_dry(l, group_socket(l, lane)))
 			return false;
@@ -591,10 +582,9 @@ static struct steer *steer_new(struct service *service)
 /* Count the living workers into their lanes. */
 static void count_all(struct steer *s)
 {
-	struct child_walk walk = children_of(s->service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(s->service)) {
 		enum slot_state state = child_view(child).state;
 
 		if (child->traffic.in_lane)
@@ -616,10 +606,9 @@ static void add_lanes(struct steer *s, struct listener *l)
 /* Map a generation to the lane of its living workers. */
 static void map_generation(struct steer *s, unsigned generation)
 {
-	struct child_walk walk = children_of(s->service);
 	const struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(s->service))
 		if (child->generation == generation)
 			steer_map_found(s, generation, child->traffic.lane);
 }
@@ -638,8 +627,6 @@ static void add_lane_of(struct steer *s, const struct child *child)
 
 struct steer *steer_begin_anew(struct service *service)
 {
-	struct listener_walk listeners = listeners_of(service, LISTENERS_ALL);
-	struct child_walk walk = children_of(service);
 	const struct child *child;
 	struct listener *l;
 	unsigned generation = cluster_generation(service->core);
@@ -648,9 +635,9 @@ struct steer *steer_begin_anew(struct service *service)
 
 	if (s == NULL)
 		return NULL;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		add_lane_of(s, child);
-	while ((l = listener_next(&listeners)) != NULL)
+	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		add_lanes(s, l);
 	if (s->count == 0)
 		steer_add_lane(s, 0);
@@ -664,7 +651,6 @@ struct steer *steer_begin_anew(struct service *service)
 
 void steer_on_adopted(struct service *service)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
 	struct listener *l;
 	struct steer *s;
 
@@ -677,7 +663,7 @@ void steer_on_adopted(struct service *service)
 	if (s == NULL)
 		return;
 	s->seats = count_seats(s);
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		steer_share_out(s, l, true);
 	steer_look(s);
 }

@@ -93,10 +93,9 @@ static bool is_shared(const struct supervisor *sup, const struct service *own,
 /* Has the server its own SO_REUSEPORT group here?  It is left alone. */
 static bool has_twin(const struct service *service, const struct listener *l)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	const struct listener *other;
 
-	while ((other = listener_next(&walk)) != NULL)
+	for_each_listener (other, listeners_of(service, LISTENERS_IN_FORCE))
 		if (other != l && other->has_key &&
 			socket_key_like(&other->key, &l->key))
 			return true;
@@ -197,10 +196,9 @@ static void tell_alone(struct listener *l, const char *why)
 /* Do workers without a seat have it?  They have the one that there is. */
 static bool is_had_by_others(struct steer *s, const struct listener *l)
 {
-	struct child_walk walk = children_of(s->service);
 	const struct child *child;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(s->service)) {
 		const struct lane *lane = child->traffic.in_lane
 			? steer_find_lane(s, child->traffic.lane)
 			: NULL;

@@ -53,10 +53,9 @@ static void open_all(struct steer *s, const struct recipe *r, unsigned lane)
 /* The worker that will have the lane may open other ports than those before. */
 static void forget_bound(const struct steer *s, unsigned lane)
 {
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
 	struct listener *l;
 
-	while ((l = listener_next(&walk)) != NULL) {
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
 		struct listener_socket *k = group_own(l, lane);
 
 		if (k != NULL)
@@ -132,13 +131,12 @@ void steer_on_aside(struct child *child, struct listener *l)
 void steer_leave_seat(struct steer *s, unsigned lane)
 {
 	const struct lane *left = steer_find_lane(s, lane);
-	struct listener_walk walk = listeners_of(s->service, LISTENERS_ALL);
 	struct listener *l;
 
 	if (left == NULL || !left->seated || left->workers > 0 ||
 		cluster_ready(s->service->core) == 0)
 		return;
-	while ((l = listener_next(&walk)) != NULL) {
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL)) {
 		struct listener_socket *k = group_own(l, lane);
 
 		if (k != NULL && k->weight == 0 && group_has_queue(l, k))

@@ -191,13 +191,12 @@ static void end_answers(struct service *s)
  * are its own, and the probe waits among them: we would answer that, too. */
 static bool has_clients(struct service *s)
 {
-	struct child_walk walk = children_of(s);
 	const struct child *child;
 
 	if (settings_of(s)->ready != READY_PROBE)
 		return false;
 	(void)census_begin(s->sup); /* for the next look */
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(s))
 		if (census_of(child) > 0)
 			return true;
 	return false;

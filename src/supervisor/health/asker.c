@@ -65,10 +65,9 @@ static void look_at_some(struct asker *a, nsec_t now)
 
 static void forget_all(struct asker *a)
 {
-	struct child_walk walk = children_of(a->service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(a->service))
 		a->kind->forget(child);
 	if (volley_of(a) != NULL)
 		volley_stop(volley_of(a));
@@ -113,12 +112,11 @@ struct asker *asker_of(struct service *service, enum asks_for which)
 static bool is_wanted(const struct service *service, const struct child *only,
 	enum asks_for which)
 {
-	struct child_walk walk = children_of(service);
 	const struct child *child;
 
 	if (only != NULL)
 		return kinds[which]->wants(only);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		if (kinds[which]->wants(child))
 			return true;
 	return false;

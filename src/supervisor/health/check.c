@@ -251,7 +251,6 @@ static void look_at(
 
 static struct look look_at_all(const struct checker *c)
 {
-	struct child_walk walk = children_of(c->volley.asker.service);
 	struct look look = {
 		.interval = NSEC_NEVER,
 		.patience = NSEC_NEVER,
@@ -259,7 +258,7 @@ static struct look look_at_all(const struct checker *c)
 	};
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(c->volley.asker.service))
 		look_at(&look, &c->volley, child);
 	return look;
 }
@@ -274,10 +273,9 @@ static bool is_asked(const struct checker *c, const struct child *child)
 
 static void fail_silent(struct checker *c, const char *text)
 {
-	struct child_walk walk = children_of(c->volley.asker.service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(c->volley.asker.service)) {
 		struct health *h = child->health;
 
 		if (h == NULL || !h->silent || !is_asked(c, child))
@@ -380,11 +378,10 @@ static void look_if_away(struct checker *c, struct child *child,
 
 static void look_for_away(struct checker *c)
 {
-	struct child_walk walk = children_of(c->volley.asker.service);
 	nsec_t until = clock_now() + SLICE;
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(c->volley.asker.service)) {
 		const struct listener *l = aim_of(child);
 
 		if (l != NULL)
@@ -410,10 +407,9 @@ static void run(struct checker *c, struct child *child)
 /* Those who are asked there cannot be. */
 static void fail_all(struct checker *c, const char *why)
 {
-	struct child_walk walk = children_of(c->volley.asker.service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(c->volley.asker.service))
 		if (is_asked(c, child) && !is_answered(child))
 			answered(child, false, why);
 }

@@ -248,10 +248,9 @@ static void ask_again(struct child *child)
 
 static void health_on_settings(struct service *service)
 {
-	struct child_walk walk = children_of(service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		if (health_is_ready(child))
 			health_count(child);
 	begin_from(service, NULL, ASKS_READY);
@@ -260,10 +259,9 @@ static void health_on_settings(struct service *service)
 /* Workers were carried through an upgrade, or taken over: ask them again. */
 static void health_on_adopted(struct service *service)
 {
-	struct child_walk walk = children_of(service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		ask_again(child);
 	health_on_settings(service);
 }

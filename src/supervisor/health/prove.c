@@ -77,7 +77,6 @@ static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
 /* As many connections as there are workers: one that is awake wakes no other. */
 static void fire(struct volley *v, const struct child *first, unsigned alive)
 {
-	struct child_walk walk = children_of(v->asker.service);
 	struct child *child;
 	struct error err;
 
@@ -89,7 +88,7 @@ static void fire(struct volley *v, const struct child *first, unsigned alive)
 	if (volley_fire(v, aim_of(first), child_settings(first),
 		    probe_of(first), alive, &err) == 0)
 		return;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(v->asker.service))
 		if (wants(child))
 			answered(child, false, err.text);
 }

@@ -90,14 +90,13 @@ static void taken(struct child *child, int fd, size_t sent)
 
 static bool is_over(const struct reach *r, nsec_t now)
 {
-	struct child_walk walk = children_of(r->service);
 	const struct child *child;
 
 	if (now >= r->until)
 		return true;
 	if (r->slot != SLOT_ALL)
 		return r->slot < r->slots && r->reached[r->slot];
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(r->service))
 		if (reach_wants(r, child))
 			return false;
 	return true;
@@ -130,11 +129,10 @@ static unsigned how_many(const struct reacher *x, const struct listener *l)
 /* Where the next worker that is wanted can be asked. */
 static const struct listener *next_listener(const struct reacher *x)
 {
-	struct child_walk walk = children_of(x->volley.asker.service);
 	const struct child *next = NULL;
 	const struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(x->volley.asker.service))
 		if (who_wants(x, child, false) != NULL)
 			next = volley_next(&x->volley, next, child);
 	return next != NULL ? aim_of(next) : NULL;

@@ -68,11 +68,10 @@ static void tell_refused(struct service *service)
 /* Do clients wait in a socket that only this worker takes from? */
 static bool has_queue(const struct child *child)
 {
-	struct listener_walk walk =
-		listeners_of(child->service, LISTENERS_IN_FORCE);
 	const struct listener *l;
 
-	while ((l = listener_next(&walk)) != NULL) {
+	for_each_listener (
+		l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
 		const struct listener_socket *own =
 			group_own(l, child->traffic.lane);
 

@@ -746,11 +746,10 @@ static unsigned aimed(const struct volley *v, const struct child *child)
 static unsigned ask_straight(
 	struct volley *v, const struct listener *at, unsigned count)
 {
-	struct child_walk walk = children_of(v->asker.service);
 	const struct child *child;
 	unsigned others = 0;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(v->asker.service)) {
 		const struct listener *l = aim_of(child);
 		bool own = l != NULL && aim_is_own(l);
 		unsigned more;

@@ -76,13 +76,12 @@ static void answered(struct child *child, bool well, const char *why)
 static void step(struct asker *a, nsec_t now)
 {
 	struct volley *v = (struct volley *)a;
-	struct child_walk walk = children_of(a->service);
 	const struct child *first = NULL;
 	const struct child *child;
 	nsec_t next = NSEC_NEVER;
 	struct error err;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(a->service)) {
 		if (!wants(child))
 			continue;
 		if (due(child) > now) {

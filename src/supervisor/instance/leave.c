@@ -53,12 +53,11 @@ static void say_tree_stays(struct staying *s, const struct child *child)
 void leave_say(struct supervisor *sup)
 {
 	struct staying s = {.named = 0};
-	struct child_walk walk = children_of_all(sup);
 	const struct child *child;
 	pid_t strays[TREE];
 	size_t count = reap_list_strays(sup, strays, TREE);
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		say_tree_stays(&s, child);
 	for (size_t i = 0; i < count; i++)
 		say_stays(&s, "process", strays[i]);

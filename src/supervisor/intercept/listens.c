@@ -314,12 +314,11 @@ static void look_if_ready(struct child *child)
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct child_walk walk = children_of_all(timer->data);
 	nsec_t until = clock_now() + LOOK_SLICE;
 	struct child *child;
 
 	(void)revents;
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of_all(timer->data)) {
 		startwait_look(child);
 		look_if_ready(child);
 		closed_look(child);
@@ -405,10 +404,9 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
  * first one, too, which may be ready by it. */
 static void reconsider(const struct service *service)
 {
-	struct child_walk walk = children_of(service);
 	struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		if (!child->trap.listening_told && ports_any(child, false))
 			consider(child);
 }

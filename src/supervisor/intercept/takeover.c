@@ -79,11 +79,10 @@ static const struct listener *own_holder(
 
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
-		struct listener_walk walk = listeners_of(s, LISTENERS_IN_FORCE);
 		const struct listener *l;
 
 		*whose = s;
-		while ((l = listener_next(&walk)) != NULL)
+		for_each_listener (l, listeners_of(s, LISTENERS_IN_FORCE))
 			if (l->has_key && l->key.port == t->key.port)
 				return l;
 	}

@@ -53,11 +53,10 @@ static bool is_better(const struct child *c, const struct child *than)
 
 static struct child *best(const struct service *s)
 {
-	struct child_walk walk = children_of(s);
 	struct child *found = NULL;
 	struct child *c;
 
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of(s))
 		if (c->leading.fd != -1 && is_better(c, found) &&
 			child_view(c).state == SLOT_READY)
 			found = c;

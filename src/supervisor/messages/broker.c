@@ -125,7 +125,6 @@ void broker_send(struct broker *b, const char *origin, size_t origin_len,
 
 static void take_message(struct broker *b, const char *line, size_t len)
 {
-	struct child_walk walk = children_of(b->service);
 	const char *from = line;
 	unsigned format = 0;
 	const struct child *child;
@@ -154,7 +153,7 @@ static void take_message(struct broker *b, const char *line, size_t len)
 	}
 	b->received++;
 	len -= (size_t)(from - line);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(b->service))
 		if (child->channel != NULL && child->channel->io.fd != -1)
 			(void)channel_send_parts(child->channel,
 				(struct queue_part[]){{"{", 1}, {from, len}}, 2,

@@ -287,11 +287,10 @@ static int read_charged(struct channel *c)
 /* Obey what was put off; what is to be sent, the turn's end sends. */
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct child_walk walk = children_of_all(timer->data);
 	const struct child *child;
 
 	(void)revents;
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of_all(timer->data)) {
 		struct channel *c = child->channel;
 
 		if (c == NULL || !lineup_waits(&c->in))

@@ -48,11 +48,10 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 		{line, len},
 		{"}", 1},
 	};
-	struct child_walk walk = children_of(to);
 	const struct child *child;
 	unsigned reached = 0;
 
-	while ((child = child_next(&walk)) != NULL) {
+	for_each_child (child, children_of(to)) {
 		if (child == from || !is_open(child))
 			continue;
 		reached++;
@@ -117,10 +116,9 @@ void messages_on_end(struct channel *c)
 
 bool messages_possible(const struct service *service)
 {
-	struct child_walk walk = children_of(service);
 	const struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		if (is_open(child))
 			return true;
 	return false;

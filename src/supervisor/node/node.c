@@ -29,13 +29,12 @@
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct node_cluster *n = timer->data;
-	struct child_walk walk = children_of(n->service);
 	nsec_t now = clock_now();
 	const struct child *c;
 
 	(void)loop;
 	(void)revents;
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of(n->service))
 		if (c->node != NULL) {
 			node_flights_again(c->node, now);
 			node_stop_due(c->node, now);
@@ -320,10 +319,9 @@ static bool node_on_keeps_own(const struct child *child)
 
 static bool has_adopted(const struct service *service)
 {
-	struct child_walk walk = children_of(service);
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of(service))
 		if (c->kept.adopted && node_is_worker(c) &&
 			c->listening.uses != 0)
 			return true;

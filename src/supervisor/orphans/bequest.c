@@ -176,7 +176,6 @@ static void put_service(struct writing *w, struct service *s)
 {
 	struct estate_cluster *c = estate_add_cluster(w->estate, s->name);
 	const struct cluster_settings *settings = cluster_settings(s->core);
-	struct listener_walk walk = listeners_of(s, LISTENERS_ALL);
 	struct listener *l;
 
 	w->service = s;
@@ -200,7 +199,7 @@ static void put_service(struct writing *w, struct service *s)
 		put_generation(c, r->generation, r->settings);
 		put_segment(w, r->segment);
 	}
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(s, LISTENERS_ALL))
 		put_listener(w, l);
 	if (settings->orphans == ORPHANS_KEEP && s->leadership.fd != -1 &&
 		!s->leadership.blocked)
@@ -448,7 +447,6 @@ static void number(struct supervisor *sup)
 
 static void orphans_on_go_on(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 	struct state_past past;
 	struct error err;
@@ -462,7 +460,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 		    &sup->orphans.file, sup->rundir.dir, got == 1, &err) == -1)
 		log_warn("%s", err.text);
 	find_entry(sup, &past);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		make_entry(child);
 	for (size_t i = 0; i < sup->service_count; i++)
 		orphans_on_settings(sup->services[i]);

@@ -127,7 +127,6 @@ void keeper_drop_rest(struct supervisor *sup, const struct givens *givens)
 void keeper_greet(struct supervisor *sup, bool fresh)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_KEEP};
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 	struct error err;
 	int fds[2];
@@ -145,7 +144,7 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 	fds[1] = sup->rundir.dir;
 	if (!logger_send(sup, &p, fds, 2))
 		return;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		if (fresh || !child->kept.held)
 			keeper_hold_child(child);
 	sup->orphans.fresh |= fresh;

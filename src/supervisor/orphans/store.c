@@ -48,11 +48,10 @@ void store_remove(struct supervisor *sup, struct listener *l)
 static struct listener *find(const struct supervisor *sup, uint64_t cookie)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
-		struct listener_walk walk =
-			listeners_of(sup->services[i], LISTENERS_ALL);
 		struct listener *l;
 
-		while ((l = listener_next(&walk)) != NULL)
+		for_each_listener (
+			l, listeners_of(sup->services[i], LISTENERS_ALL))
 			if (socket_cookie(l->fd) == cookie)
 				return l;
 	}

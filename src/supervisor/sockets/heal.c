@@ -60,11 +60,10 @@ static int revive_all(struct listener *l)
 static struct service *service_of(const struct listener *l)
 {
 	for (size_t i = 0; i < l->sup->service_count; i++) {
-		struct listener_walk walk =
-			listeners_of(l->sup->services[i], LISTENERS_ALL);
 		const struct listener *next;
 
-		while ((next = listener_next(&walk)) != NULL)
+		for_each_listener (
+			next, listeners_of(l->sup->services[i], LISTENERS_ALL))
 			if (next == l)
 				return l->sup->services[i];
 	}
@@ -127,11 +126,10 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++) {
-		struct listener_walk walk =
-			listeners_of(sup->services[i], LISTENERS_ALL);
 		struct listener *l;
 
-		while ((l = listener_next(&walk)) != NULL) {
+		for_each_listener (
+			l, listeners_of(sup->services[i], LISTENERS_ALL)) {
 			if (!l->heal_rests)
 				continue;
 			l->heal_rests = false;

@@ -41,5 +41,8 @@ struct listener_walk listeners_for(
 	const struct child *child, enum listener_sets sets);
 /* The next listener; NULL: there is none. */
 struct listener *listener_next(struct listener_walk *walk);
+#define for_each_listener(l, walk) \
+	for (struct listener_walk l##_walk = (walk); \
+		((l) = listener_next(&l##_walk)) != NULL;)
 
 #endif

@@ -291,7 +291,6 @@ static void forget(struct child *child, const struct listener *l)
 void learned_drop(struct service *service, struct listener *l)
 {
 	struct listener_set *set = &service->held.learned;
-	struct child_walk walk = children_of(service);
 	struct child *child;
 
 	for (size_t i = 0; i < set->count; i++) {
@@ -303,7 +302,7 @@ void learned_drop(struct service *service, struct listener *l)
 		break;
 	}
 	/* its bit may be another's from now on */
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		forget(child, l);
 	service->sup->orphans.changed = true;
 	if (l->users > 1) /* a reload has named it */

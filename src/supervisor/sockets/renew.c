@@ -26,10 +26,9 @@
 
 static bool has_former(const struct child *child)
 {
-	struct listener_walk walk = listeners_for(child, LISTENERS_ALL);
 	const struct listener *l;
 
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
 		if (l->renewed >= child->serial &&
 			(!learned_only(l) || learned_has(child, l)))
 			return true;
@@ -38,12 +37,11 @@ static bool has_former(const struct child *child)
 
 static void on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	struct child_walk walk = children_of_all(timer->data);
 	struct child *child;
 
 	(void)loop;
 	(void)revents;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(timer->data))
 		if (!child->service->kind->by_connection && has_former(child))
 			PARTS(cut_off, child);
 }
@@ -245,12 +243,11 @@ void renew_look_at(struct listener *l)
 
 void renew_look(struct service *service)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
 	struct listener *l;
 
 	if (cluster_was_stopped(service->core))
 		return; /* the file goes */
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
 		if (!l->heal_rests)
 			renew_look_at(l);
 }

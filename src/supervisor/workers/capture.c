@@ -400,7 +400,6 @@ static void stop_watching(struct supervisor *sup)
  */
 static void watch_work(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	const struct child *child;
 
 	stop_watching(sup);
@@ -410,7 +409,7 @@ static void watch_work(struct supervisor *sup)
 		return;
 	}
 	ev_io_set(&sup->logger.work, sup->logger.pipes.wake, EV_READ);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		for (int i = 0; i < 2; i++)
 			watch_pipe(sup, child->output[i]);
 	ev_io_start(sup->loop, &sup->logger.work);
@@ -548,12 +547,11 @@ void logger_init(struct supervisor *sup)
 
 void logger_resume(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	const struct child *child;
 
 	init_watchers(sup);
 	if (sup->logger.pid == 0) {
-		while ((child = child_next(&walk)) != NULL)
+		for_each_child (child, children_of_all(sup))
 			if (child->output[0] != -1 || child->output[1] != -1)
 				start_later(sup);
 		return;
@@ -593,7 +591,6 @@ static void begin(struct supervisor *sup, int channel)
 
 static int start(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 	int channel;
 
@@ -611,7 +608,7 @@ static int start(struct supervisor *sup)
 	sup->logger.routes = !carry_variant.less;
 	begin(sup, channel);
 	set_sink(sup);
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		capture_hand_over(child->service, child);
 	PARTS(logger_up, sup);
 	return 0;
@@ -786,7 +783,6 @@ static void await_end(const struct supervisor *sup)
 
 void logger_fini(struct supervisor *sup)
 {
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 	struct pidfd_end end;
 
@@ -802,7 +798,7 @@ void logger_fini(struct supervisor *sup)
 	} /* else it waits for the next nclust */
 	close_channel(sup);
 	/* of those that do not end, either */
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		capture_drop(child);
 	eventset_close(&sup->logger.pipes);
 }

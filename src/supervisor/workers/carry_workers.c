@@ -223,12 +223,11 @@ const struct carried carried_child = {
 
 static void put_children(struct carry_writer *c, const void *of)
 {
-	struct child_walk walk = children_of(of);
 	const struct child *child;
 
 	if (c->w.out == NULL)
 		return; /* workers refer to nothing */
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(of))
 		carry_put_one(c, CARRY_CHILD, &carried_child, child);
 }
 

@@ -714,11 +714,10 @@ void children_free(struct supervisor *sup)
 
 static int workers_on_renew(struct supervisor *sup, struct error *err)
 {
-	struct child_walk walk = children_of_all(sup);
 	struct child *child;
 
 	(void)err;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of_all(sup))
 		readiness_renew(child);
 	return 0;
 }

@@ -135,12 +135,11 @@ static void tell_below(struct child *child)
 static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
-	struct child_walk walk = children_of_all(sup);
 	nsec_t now = clock_now();
 	struct child *c;
 
 	(void)revents;
-	while ((c = child_next(&walk)) != NULL) {
+	for_each_child (c, children_of_all(sup)) {
 		if (!c->life.shell_waits || c->left != NULL)
 			continue;
 		if (c->life.tell_at > now) {

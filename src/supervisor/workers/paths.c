@@ -98,11 +98,10 @@ static bool is_stopping(const struct child *child)
 /* What has stopped has removed its path for good reason: it shall not be reached. */
 void paths_look(struct service *service)
 {
-	struct child_walk walk = children_of(service);
 	const struct child *youngest = NULL;
 	const struct child *child;
 
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		if (child->life.paths != NULL &&
 			(youngest == NULL ||
 				child->serial > youngest->serial) &&

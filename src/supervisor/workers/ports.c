@@ -42,13 +42,12 @@ static bool is_unix(const struct port *p)
 static uint64_t in_use(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;
-	struct child_walk walk = children_of(service);
 	const struct child *child;
 	uint64_t used = 0;
 
 	for (uint32_t i = 0; i < ports->slots; i++)
 		used |= ports->formers[i].ports;
-	while ((child = child_next(&walk)) != NULL)
+	for_each_child (child, children_of(service))
 		used |= child->listening.ports | child->listening.expected |
 			child->listening.mates;
 	return used;
@@ -305,11 +304,10 @@ static bool has_to_stay(const struct service *service, const struct port *p)
 
 bool ports_lacks_one(const struct child *child)
 {
-	struct child_walk walk = children_of(child->service);
 	const struct child *mate;
 	uint64_t others = 0;
 
-	while ((mate = child_next(&walk)) != NULL)
+	for_each_child (mate, children_of(child->service))
 		others |= mate->listening.lasting;
 	others &= ~child->listening.ports;
 	for (unsigned i = 0; others != 0 && i < PORTS_MAX; i++)

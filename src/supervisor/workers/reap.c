@@ -248,10 +248,9 @@ struct nameless {
 
 static bool is_of(const struct service *service, uint64_t inode)
 {
-	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
 	const struct listener *l;
 
-	while ((l = listener_next(&walk)) != NULL)
+	for_each_listener (l, listeners_of(service, LISTENERS_ALL))
 		if (group_had_inode(l, inode))
 			return true;
 	return false;
@@ -282,11 +281,10 @@ static bool is_held(void *context, int fd, const char *target)
 /* Does a worker of the cluster live that is older than this? */
 static bool has_older(const struct service *service, uint64_t start)
 {
-	struct child_walk walk = children_of(service);
 	struct process_facts facts;
 	const struct child *c;
 
-	while ((c = child_next(&walk)) != NULL)
+	for_each_child (c, children_of(service))
 		if (process_look(c->pid, &facts) == 0
 				? facts.start <= start
 				: errno != ESRCH && errno != ENOENT)
