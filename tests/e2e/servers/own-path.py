@@ -21,6 +21,8 @@ def remove():
 
 
 def child():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.close(go)  # it goes with its parent
     place = tempfile.mkdtemp(dir=".")
     own = socket.socket(socket.AF_UNIX)
     own.bind(f"{place}/own")
@@ -48,8 +50,11 @@ if os.fork() == 0:
     os._exit(0)
 os.read(ready, 1)
 signal.signal(signal.SIGTERM, stop)
-remove()
-listener.bind(path)
+while True:
+    remove()
+    with contextlib.suppress(OSError):  # another one was faster
+        listener.bind(path)
+        break
 listener.listen()
 if os.path.exists("broken"):
     remove()
