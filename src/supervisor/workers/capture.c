@@ -238,6 +238,42 @@ static int open_output(const struct child *child, int stream, int *write_end)
 	return end != -1 ? end : open_pipe(child->service, write_end);
 }
 
+/* Of each worker: its pidfd, its notify socket, and what its calls come by; and what
+ * is captured; and what nclust needs for itself. */
+#define DESCRIPTORS_BARE 3
+#define DESCRIPTORS_CAPTURED 5
+#define DESCRIPTORS_LEFT 64
+
+/* May two more be opened, so that those which are still to be started can be?  `fd` is
+ * new: all below it are in use. */
+static bool is_room(struct service *service, int fd)
+{
+	const struct supervisor *sup = service->sup;
+	unsigned all = 0;
+	unsigned to_come = 0;
+
+	for (size_t i = 0; i < sup->service_count; i++) {
+		struct service_counts counts = service_counts(sup->services[i]);
+
+		all += counts.workers;
+		to_come += counts.workers > counts.alive
+			? counts.workers - counts.alive
+			: 0;
+	}
+	if ((rlim_t)fd + to_come * DESCRIPTORS_BARE + DESCRIPTORS_LEFT <
+		sup->launch.descriptors)
+		return true;
+	if (!service->life.crowd_told)
+		log_note("%s: the output of some workers is not captured, but "
+			 "goes where nclust's own goes: %u workers need "
+			 "RLIMIT_NOFILE %u, it is %llu",
+			service->name, all,
+			all * DESCRIPTORS_CAPTURED + 2 * DESCRIPTORS_LEFT,
+			(unsigned long long)sup->launch.descriptors);
+	service->life.crowd_told = true;
+	return false;
+}
+
 void capture_open(struct service *service, struct child *child, int output[2])
 {
 	struct supervisor *sup = service->sup;
@@ -249,6 +285,9 @@ void capture_open(struct service *service, struct child *child, int output[2])
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
+	if (!service->kind->by_connection &&
+		!is_room(service, child->life.notify))
+		return;
 	/* the stdout of a connection's process is its answer */
 	for (int i = service->kind->by_connection; i < 2; i++) {
 		/* one pipe keeps the order of what goes to one place; a

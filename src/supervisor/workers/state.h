@@ -217,6 +217,7 @@ struct cluster_life {
 	int unborn_error;    /* … and the errno of the last one */
 	bool limits_told;    /* what is wrong with its cgroups */
 	bool log_told;       /* that its output cannot be kept */
+	bool crowd_told;     /* that it is not captured of all */
 	bool trap_told;      /* why a worker's port was not taken over */
 	bool portless_told;  /* that the port of a worker is waited for */
 	char *entered; /* where the last worker was started; heap, or NULL */

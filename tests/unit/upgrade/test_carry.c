@@ -175,7 +175,8 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs),     /* beside */
 	NOT(service, life.log_told), /* tried anew */
-	NOT(service, life.drop_told), NOT(service, life.unborn_told),
+	NOT(service, life.crowd_told), NOT(service, life.drop_told),
+	NOT(service, life.unborn_told),
 	NOT(service, life.unborn), /* the next one is told */
 	NOT(service, life.unborn_error),
 	NOT(service, life.limits_told), /* once more */
