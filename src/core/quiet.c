@@ -116,12 +116,22 @@ static bool is_answered_unread(
 		f->segments_out != before->segments_out;
 }
 
+/* A client waits for an answer: what lies unread by now is no next request. */
+static bool is_waited_for(
+	const struct quiet_facts *f, const struct quiet_memory *before)
+{
+	if (f->unread == 0)
+		return f->received_ago < f->sent_ago;
+	return before != NULL && before->waits &&
+		before->segments_out == f->segments_out;
+}
+
 bool quiet_asks_anew(
 	const struct quiet_facts *f, const struct quiet_memory *now)
 {
 	return f->unread > 0 && f->unsent == 0 && f->unacked == 0 &&
-		!now->pipelines &&
-		(f->is_tcp ? f->is_open && f->segments_out > 0 : now->was_read);
+		!now->pipelines && !now->waits && now->was_served &&
+		(!f->is_tcp || (f->is_open && f->segments_out > 0));
 }
 
 bool quiet_connection(const struct quiet_facts *f,
@@ -137,10 +147,14 @@ bool quiet_connection(const struct quiet_facts *f,
 		.acks_out = f->acks_out,
 		.acks_before = acks_before(f, before),
 		.unread = f->unread,
-		.was_read =
-			f->unread == 0 || (before != NULL && before->was_read),
+		.was_served = f->unread == 0 ||
+			(before != NULL &&
+				(before->was_served ||
+					before->segments_out !=
+						f->segments_out)),
 		.pipelines = before != NULL &&
 			(before->pipelines || is_answered_unread(f, before)),
+		.waits = f->is_tcp && is_waited_for(f, before),
 	};
 	if (!f->is_tcp) {
 		/* whether there is an answer to come, nobody can see */

@@ -48,8 +48,9 @@ struct quiet_memory {
 	bool asks;            /* quiet_asks_anew(), as the caller judged it */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
 	uint32_t unread;
-	bool was_read;  /* nothing lay unread at some look */
-	bool pipelines; /* an answer was sent while a request lay unread */
+	bool was_served; /* nothing lay unread at some look, or TCP: it spoke */
+	bool pipelines;  /* an answer was sent while a request lay unread */
+	bool waits;      /* TCP: what was read last is not answered */
 };
 
 /* So long nothing came or went (and one round trip more). */

@@ -318,22 +318,19 @@ static bool has_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Is this the beginning of one request of HTTP/1 (RFC 9112, 3)?  Whatever follows the
- * head of one that has no body is a second one. */
+/* Is this the beginning of one request of HTTP/1 (RFC 9112, 3) that every client
+ * repeats?  Proxies do not repeat a POST, nor what has a body that they no longer have.
+ * Whatever follows the head is a second one, or a body. */
 static bool is_request(const char *text)
 {
-	static const char *const methods[] = {"GET ", "HEAD ", "POST ", "PUT ",
-		"DELETE ", "PATCH ", "OPTIONS "};
 	const char *line_end = strstr(text, "\r\n");
 	const char *head_end = strstr(text, "\r\n\r\n");
-	size_t i = 0;
 
-	while (i < COUNT_OF(methods) && !has_prefix(text, methods[i]))
-		i++;
-	if (i == COUNT_OF(methods) || line_end == NULL || line_end - text < 9 ||
-		!has_prefix(line_end - 9, " HTTP/1."))
-		return false;
-	return i >= 2 || head_end == NULL || head_end[4] == '\0';
+	return (has_prefix(text, "GET ") || has_prefix(text, "HEAD ") ||
+		       has_prefix(text, "OPTIONS ")) &&
+		line_end != NULL && line_end - text >= 9 &&
+		has_prefix(line_end - 9, " HTTP/1.") &&
+		(head_end == NULL || head_end[4] == '\0');
 }
 
 /* The process is stopped, so nobody else reads. */

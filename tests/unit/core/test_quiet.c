@@ -365,6 +365,35 @@ TEST_LOOP(a_request_that_lies_unread_after_an_answer_is_the_next_one, 0, 8)
 	ck_assert_int_eq(quiet_asks_anew(&f, &now), rows[_i].asks);
 }
 
+TEST_LOOP(what_lies_unread_while_an_answer_is_waited_for_is_not_the_next, 0, 2)
+{
+	struct quiet_facts f = answered();
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	f.received_ago = f.sent_ago - 1;
+	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
+	f.unread = 20;
+	f.segments_out += (uint32_t)_i; /* then it is answered */
+	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
+	ck_assert_int_eq(quiet_asks_anew(&f, &now), _i);
+}
+
+TEST_LOOP(what_lies_unread_from_the_first_is_the_next_after_an_answer, 0, 2)
+{
+	struct quiet_facts f = answered();
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	f.unread = 20;
+	(void)quiet_connection(&f, NULL, 0, TICK, false, &before);
+	ck_assert(!quiet_asks_anew(&f, &before));
+	f.segments_in += (uint32_t)_i;
+	f.segments_out += (uint32_t)_i;
+	(void)quiet_connection(&f, &before, 5, TICK, false, &now);
+	ck_assert_int_eq(quiet_asks_anew(&f, &now), _i);
+}
+
 TEST(memory_is_found_by_cookie_in_order)
 {
 	const struct quiet_memory list[] = {
