@@ -95,15 +95,19 @@ static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
 static size_t text_length(const struct tail *tail, size_t *count)
 {
 	const char *at = tail->lines.data;
-	const char *end = at + tail->lines.len;
+	const char *end;
 	size_t joints = 0;
 
+	*count = 0;
+	if (tail->lines.len == 0)
+		return 0;
+	end = at + tail->lines.len;
 	while (at != end &&
 		(at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
 		joints++;
 		at++;
 	}
-	*count = tail->lines.len > 0 ? joints + 1 : 0;
+	*count = joints + 1;
 	return tail->lines.len + joints * (sizeof(joint) - 2);
 }
 
