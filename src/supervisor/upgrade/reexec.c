@@ -539,6 +539,19 @@ static const struct service *who_rolls(const struct supervisor *sup)
 	return NULL;
 }
 
+/* The state has no place for a worker whose main process has ended: the others would
+ * be killed.  Those of later deaths are, or a crash loop might put it off for ever. */
+static const struct child *who_leaves(
+	const struct supervisor *sup, nsec_t asked)
+{
+	const struct child *c = sup->reaper.left;
+
+	while (c != NULL &&
+		(c->left->since > asked || c->left->signal == SIGKILL))
+		c = c->left->next;
+	return c;
+}
+
 void reexec_look(struct supervisor *sup)
 {
 	const struct reexec *u = sup->upgrade.reexec;
@@ -547,7 +560,7 @@ void reexec_look(struct supervisor *sup)
 		fail(sup, "nclust is stopping");
 		return;
 	}
-	if (who_rolls(sup) != NULL)
+	if (who_rolls(sup) != NULL || who_leaves(sup, u->asked) != NULL)
 		return;
 	if (u->step == REEXEC_WAITS)
 		start_check(sup);
@@ -558,6 +571,7 @@ void reexec_look(struct supervisor *sup)
 int reexec_begin(struct supervisor *sup, struct error *err)
 {
 	const struct service *rolls = who_rolls(sup);
+	const struct child *leaves = who_leaves(sup, clock_now());
 	struct reexec *u;
 
 	if (sup->upgrade.reexec != NULL)
@@ -583,6 +597,12 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 			"%s: the upgrade waits until the rollout of '%s' is "
 			"over",
 			sup->settings->name, rolls->name);
+	else if (leaves != NULL)
+		news_say(sup, LOG_NOTE, "upgrade-waits",
+			"%s: the upgrade waits for what worker %d of '%s' has "
+			"left",
+			sup->settings->name, (int)leaves->pid,
+			leaves->service->name);
 	return 0;
 }
 

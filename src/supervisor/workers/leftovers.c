@@ -175,6 +175,7 @@ int leftovers_begin(struct child *child, const struct ending *ending)
 	if (left == NULL)
 		return -1;
 	left->ending = *ending;
+	left->since = clock_now();
 	left->signal = signal_for(child);
 	left->found = 1; /* until a whole look has found none */
 	left->next = reaper->left;

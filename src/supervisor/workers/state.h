@@ -182,6 +182,7 @@ struct worker_life {
 struct leftovers {
 	struct child *next; /* in reaper.left */
 	struct ending ending;
+	nsec_t since;
 	int signal;     /* they are to have; or 0 */
 	unsigned found; /* by the last look, which may go on */
 };

@@ -112,6 +112,19 @@ def test_a_restart_waits_for_what_the_old_worker_has_left(how):
     assert heard(pid) == ["start", "TERM", "USR1"]
 
 
+def test_an_upgrade_waits_for_what_a_dead_worker_has_left():
+    it = cluster("-n 1 --ready notify --stop-timeout 1h", "sh", "-c", '"$@"; true', "-", *SERVER)
+    pid = server_pid()
+    kill(it.worker().pid)
+    wait(lambda: heard() == ["start", "TERM"])
+    upgrade = it.begin("upgrade")
+    assert "has left" in it.event("upgrade-waits").text
+    assert is_alive(pid)
+    kill(pid, signal.SIGUSR1)
+    assert upgrade().ok
+    assert heard(pid) == ["start", "TERM", "USR1"]
+
+
 def test_with_leftovers_keep_what_a_worker_has_started_outlives_its_restart():
     it = cluster("-n 1 --ready notify --leftovers keep", "sh", "-c",
                  'setsid "$@" & exec "$0" --notify', HEAR, HEAR, "--to", path("heard"))
