@@ -245,6 +245,7 @@ void rollout_prepared(struct cluster *c, const struct event *e)
 		report->took = c->now - r->since;
 		count_ready(c, report);
 		r->under_way = false;
+		gate_wake(c); /* they have waited for this */
 	}
 	if (e->count != 0 && !r->fresh)
 		(void)go_on(c);

@@ -383,10 +383,10 @@ def test_a_server_that_binds_by_itself_its_port_answers_after_a_crash_and_when_p
 
 def test_a_cluster_of_node_its_port_answers_when_all_are_dead():
     it = cluster(f"-n 1 {HELD} --ready listen --backoff-min 1h --backoff-max 1h", "node", write(
-        "app.js", "require('http').createServer((q, r) => r.end('x')).listen(8000)"))
+        "app.js", "if (require('fs').existsSync('ill')) process.exit(1)\n"
+        "require('http').createServer((q, r) => r.end('x')).listen(8000)"))
     is_well()
-    it.reborn()  # this death is forgiven
-    is_well()
+    write("ill", "")
     kill(it.worker().pid)
     it.event("fallback")
     is_503()

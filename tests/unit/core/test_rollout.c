@@ -56,6 +56,16 @@ TEST(a_command_that_fails_leaves_all_as_it_was)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
+TEST(one_that_is_too_large_is_replaced_after_a_command_that_failed)
+{
+	start_ready(1);
+	deploy_with_command();
+	tell_why(EVENT_OUTGROWN, 0, WHY_MEMORY);
+	ck_assert_uint_eq(slot_at(0).workers, 1);
+	command_ends(1, WHY_BEFORE);
+	ck_assert_uint_eq(slot_at(0).workers, 2);
+}
+
 TEST(another_rollout_waits_for_the_command_of_the_first)
 {
 	start_ready(1);
