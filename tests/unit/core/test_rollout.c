@@ -60,7 +60,11 @@ TEST(one_that_is_too_large_is_replaced_after_a_command_that_failed)
 {
 	start_ready(1);
 	deploy_with_command();
-	tell_why(EVENT_OUTGROWN, 0, WHY_MEMORY);
+	happens((struct event){
+		.kind = EVENT_OUTGROWN,
+		.worker = worker_in(0, SLOT_READY),
+		.why = WHY_MEMORY,
+	});
 	ck_assert_uint_eq(slot_at(0).workers, 1);
 	command_ends(1, WHY_BEFORE);
 	ck_assert_uint_eq(slot_at(0).workers, 2);
