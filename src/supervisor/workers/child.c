@@ -66,7 +66,7 @@ static void hear_exit(struct child *child)
 	child_ended(child);
 	/* who traces it has not taken its end yet: then SIGCHLD comes (ptrace(2)) */
 	if (child->service != NULL && child->serial == serial &&
-		!child->kept.adopted && pidfd_has_ended(child->pidfd))
+		pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
 	sup->turn.ends += clock_now() - begun;
 }
@@ -530,10 +530,8 @@ static pid_t group_of(const struct child *child)
 {
 	struct process_facts facts;
 
-	if (child->left != NULL)
-		return 0; /* it was reaped */
 	if (!child->kept.adopted)
-		return child->pid;
+		return child->left == NULL ? child->pid : 0; /* it was reaped */
 	if (process_look(child->pid, &facts) == -1)
 		return errno == ENOENT || errno == ESRCH ? child->pid : 0;
 	return facts.start == child->kept.start ? child->pid : 0;
@@ -604,6 +602,8 @@ void child_over(struct child *child)
 {
 	const struct ending ending = child->left->ending;
 
+	if (child->kept.adopted)
+		(void)child_signal_group(child, SIGKILL);
 	finish(child, &ending);
 }
 
@@ -688,7 +688,7 @@ void child_ended(struct child *child)
 	describe_end(child, &end, &ending);
 	if (ended == -1 && child->kept.adopted)
 		ending = (struct ending){.kind = ENDING_UNKNOWN};
-	if (!child->kept.adopted && !service->kind->by_connection) {
+	if (!service->kind->by_connection) {
 		leave(child, &ending);
 		return;
 	}

@@ -101,7 +101,9 @@ void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 {
 	struct worker_life *life = &child->life;
 
-	if (!life->handles && end->signalled && end->code == life->stopped_by)
+	if (!life->handles &&
+		(child->kept.adopted || /* nobody has told how it ended */
+			(end->signalled && end->code == life->stopped_by)))
 		life->tell_at = 0;
 }
 
@@ -217,6 +219,22 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 		(void)pidfd_signal(pidfd, SIGKILL);
 	else
 		tell(child, pid, pidfd, left->signal);
+}
+
+/* They are not our children: only the group is known, and not if they are gone where
+ * nobody reaps them. */
+unsigned leftovers_of_group(struct child *child)
+{
+	struct worker_life *life = &child->life;
+	int signal = child->left->signal;
+
+	if (!child->kept.adopted || child_signal_group(child, 0) == -1)
+		return 0;
+	if (signal != 0 && clock_now() >= life->tell_at &&
+		!was_told(life, child->pid) &&
+		child_signal_group(child, signal) == 0)
+		note_told(life, child->pid);
+	return signal != SIGKILL;
 }
 
 void leftovers_signal(struct child *child, int signal)

@@ -36,6 +36,9 @@ void leftovers_tell_frozen(struct child *child, pid_t pid, int pidfd);
 /* Our child `pid` is one of them and lives: send it the signal, if that is due. */
 void leftovers_found(struct child *child, pid_t pid, int pidfd);
 
+/* Of an adopted worker: send its group the signal, if that is due.  1: some live. */
+unsigned leftovers_of_group(struct child *child);
+
 /* Send all that are found from now on this signal, also if they had one. */
 void leftovers_signal(struct child *child, int signal);
 

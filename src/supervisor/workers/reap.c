@@ -416,7 +416,7 @@ static void begin_look(struct supervisor *sup)
 		return;
 	*s = (struct strays){0};
 	for (struct child *c = sup->reaper.left; c != NULL; c = c->left->next)
-		c->left->found = 0;
+		c->left->found = leftovers_of_group(c);
 	s->list = list_children(&s->count);
 }
 

@@ -3,6 +3,7 @@
 name takes them over; with `stop` they end.  nclust-orphans(7)."""
 import re
 import select
+import signal
 import socket
 from signal import SIGSEGV
 
@@ -46,6 +47,22 @@ def test_workers_serve_on_and_the_next_nclust_takes_them_over(kind):
     assert it.cluster().ready == 4
     assert len(it.cluster().listeners) == 1
     load.loses_nothing()
+
+
+def test_what_a_worker_that_was_taken_over_leaves_gets_the_stop_signal_and_its_time():
+    command = ("-n 1 --orphans keep --ready notify --stop-timeout 1h --drain off", "sh", "-c",
+               '"$@"; true', "-", HEAR, "--notify", "--to", path("heard"), "--end-on", "USR1")
+    it = cluster(*command)
+    pid = int(re.search(r"pid=(\d+)", wait(lambda: read("heard"))).group(1))
+    it.kill()
+    it = cluster(*command)
+    stop = it.begin("stop")
+    wait(lambda: "TERM" in read("heard"))
+    assert is_alive(pid)
+    kill(pid, signal.SIGUSR1)
+    stop()
+    assert it.exit() == 0
+    assert [line.split()[-1] for line in lines("heard")] == ["start", "TERM", "USR1"]
 
 
 def test_workers_that_were_taken_over_are_like_any_others():
