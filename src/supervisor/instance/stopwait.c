@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/common/news.h"
 #include "supervisor/workers/service.h"
 
@@ -20,7 +21,10 @@ static void say_worker(struct buffer *out, const struct service *s,
 	const struct child *child = child_find(s, slot, w->id);
 	const struct cluster_settings *settings =
 		child != NULL ? child_settings(child) : NULL;
-	unsigned steps = settings != NULL ? settings->stop_count : 0;
+	/* one that serves a connection gets none for as long as stop-timeout */
+	unsigned steps = settings != NULL && !s->kind->by_connection
+		? settings->stop_count
+		: 0;
 	bool drains = w->state == SLOT_DRAINING;
 	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
 	char name[16];
