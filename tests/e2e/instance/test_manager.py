@@ -168,9 +168,10 @@ def test_while_a_start_or_a_stop_goes_on_it_is_to_wait_for_longer():
     before = extended()
     it.advance(60, step=10)
     assert extended() == before
-    it.begin("stop")
+    stop = it.begin("stop")
     manager.wait("STOPPING=1")
     it.advance(60, step=10)
     wait(lambda: extended() >= before + 3)
     kill(it.worker().pid)
+    stop()
     assert it.exit() == 0
