@@ -96,14 +96,16 @@ void leftovers_on_signal(struct child *child, int signal)
 			life->tell_at - now);
 }
 
-/* One that waits for the signal by sigwait(3) has no handler, but ends otherwise. */
+/* Who dies of the signal has not waited for its children: it had no handler, or does as
+ * its child did, which had none (npm, whose child is a shell). */
 void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 {
 	struct worker_life *life = &child->life;
 
-	if (!life->handles &&
-		(child->kept.adopted || /* nobody has told how it ended */
-			(end->signalled && end->code == life->stopped_by)))
+	bool died = end->signalled && end->code == life->stopped_by;
+
+	/* nobody has told how one that was taken over ended */
+	if (died || (child->kept.adopted && !life->handles))
 		life->tell_at = 0;
 }
 
@@ -178,7 +180,7 @@ int leftovers_begin(struct child *child, const struct ending *ending)
 		return -1;
 	left->ending = *ending;
 	left->since = clock_now();
-	left->signal = signal_for(child);
+	left->signal = child_view(child).killed ? SIGKILL : signal_for(child);
 	left->found = 1; /* until a whole look has found none */
 	left->next = reaper->left;
 	reaper->left = child;
@@ -199,9 +201,17 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
 static void tell(struct child *child, pid_t pid, int pidfd, int signal)
 {
 	struct worker_life *life = &child->life;
+	char name[16];
 
-	if (signal != 0 && clock_now() >= life->tell_at &&
-		!was_told(life, pid) && pidfd_signal(pidfd, signal) == 0)
+	if (signal == 0 || clock_now() < life->tell_at || was_told(life, pid))
+		return;
+	if (life->tell_at != 0 && life->told_count == 0)
+		log_note("%s.%u: its main process has ended by itself after "
+			 "%s: what it has left gets that now, at half of the "
+			 "time",
+			child->service->name, child->slot,
+			text_signal_name(name, signal));
+	if (pidfd_signal(pidfd, signal) == 0)
 		note_told(life, pid);
 }
 

@@ -10,6 +10,10 @@ SERVER = HEAR, "--notify", "--to", "heard", "--end-on", "USR1"
 # Of each: what runs it, and whether its processes are told only at half of the time.
 WRAPPERS = {
     "a shell without exec": ('"$@"; true', False),
+    # as npm does, which does not wait for what is below its shell
+    "one that dies as its child did": (
+        "trap 'kill $!; wait $!; trap - TERM; kill $$' TERM; sh -c '\"$@\"; true' - \"$@\" & wait",
+        False),
     "two of them": ('sh -c \'"$@"; true\' - "$@"; true', False),
     "one that sends it on and ends": ("trap 'kill $!; exit' TERM; \"$@\" & wait", False),
     "one that sends it on and waits": ("trap 'kill $!' TERM; \"$@\" & wait; wait $!; wait $!", False),
@@ -63,6 +67,7 @@ def test_each_server_gets_one_stop_signal_and_all_the_time_that_it_needs(how):
     assert it.exit() == 0
     assert heard() == ["start", "TERM", "USR1"]
     assert it.says("'exec' before the last command") == ("foreground" in how)
+    assert it.says("its main process has ended by itself") == (late and "foreground" not in how)
 
 
 def test_the_pool_below_a_main_process_may_use_the_whole_time():
@@ -136,3 +141,11 @@ def test_with_leftovers_keep_what_a_worker_has_started_outlives_its_restart():
     assert is_alive(pid)
     it.stop()
     assert heard() == ["start"] * 3 and is_alive(pid)
+
+
+def test_sigkill_reaches_what_is_in_a_session_of_its_own():
+    it = cluster("-n 1 --ready notify --stop-timeout 1h", "sh", "-c",
+                 'setsid "$0" & exec "$0" --notify', fixture("deaf"))
+    it.verb("stop", "--now").ok()
+    assert it.exit() == 0
+    assert living() == [] and not it.says("unkillable")
