@@ -252,7 +252,7 @@ def test_the_oom_killer_would_rather_take_a_worker_than_nclust():
     before = oom("self")
     it = cluster("-n 1 --ready notify --log prefix", HEAR, "--notify")
     assert oom(it.worker().pid) == (before if oom(it.pid) < before else before + 100)
-    logger = next(p for p in living() if "--role logger" in command(p))
+    logger = it.role("logger")
     assert oom(logger) == oom(it.pid)  # nclust's own other process is no worker
 
 
