@@ -251,7 +251,8 @@ def test_an_upgrade_or_its_death_loses_no_change():
     kill(old, SIGSTOP)
     it.call("upgrade")
     it.logged(f"'{NOTHING}' matches no file yet", 2)
-    assert is_gone(old) and version(it) == "2"
+    wait_gone(old)
+    assert version(it) == "2"
     save(3)
     runs(it, 3, SAVED, SAVED)
     kill(*watchers(it), SIGSTOP)  # while nobody looks
