@@ -263,7 +263,7 @@ def test_so_it_is_if_the_worker_takes_long_to_stop():
 
 def test_a_worker_that_never_stops_is_stopped_when_its_time_is_over():
     os.mkfifo("hold")
-    it, pid, stream, client = pausing("--drain-timeout 1s", path("hold"))
+    it, pid, stream, client = pausing("--drain-timeout 1s --stop-timeout 1s", path("hold"))
     wait(lambda: "D" in map(state, session(pid)))
     it.call("restart")
     wait(lambda: session(pid) == [])

@@ -77,7 +77,7 @@ BINDS = {
     "a worker of Node's cluster": (
         "", lambda: ("node", server("plain.js"), PORT),
         {"at_once": CLIENTS, "taken": " (opened by it"}),
-    "a child binds and serves": ("", lambda: (UNWELL, "--fork", "--port", PORT), {}),
+    "a child binds and serves": ("--stop-timeout 2s", lambda: (UNWELL, "--fork", "--port", PORT), {}),
 }
 
 NIGHTLY = {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Programs of which only one copy can run: why the next one does not come up, and what to do."""
 from harness import *
+from harness import lab
 
 REMEDY = "surge = 0, max-unavailable = 1"
 LOCKS = ("flock", "lock", PLAIN, PORT)
@@ -35,6 +36,7 @@ def test_a_restart_names_the_lock_who_has_it_and_what_to_do_and_that_works():
         answer()
     said = str(refused.value)
     assert lock in said and REMEDY in said and "drop-ports" not in said + it.log()
+    lab.clock.flow()
     it.wait(lambda: it.pids() == [old])
     it.stop()
 

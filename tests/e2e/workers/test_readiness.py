@@ -6,6 +6,7 @@ import socket
 import stat as modes
 
 from harness import *
+from harness import lab
 
 SLOW = fixture("slow-ready")
 
@@ -61,7 +62,7 @@ def test_a_slow_starter_may_ask_for_more_time():
 def test_a_slow_stopper_may_ask_for_more_time():
     gate = Gate()
     it = cluster("-n 1 --ready notify --stop-timeout 200ms --drain off", "sh", "-c", """
-        trap 'exec "$0" EXTEND_TIMEOUT_USEC=5000000 STATUS=asked --sleep "$1" --exit 0' TERM
+        trap 'kill -9 $!; exec "$0" EXTEND_TIMEOUT_USEC=5000000 STATUS=asked --sleep "$1" --exit 0' TERM
         "$0" READY=1 --barrier --exit 0
         sleep 1000 & wait""", NOTIFY, gate, clock=True)
     it.call("stop", no_wait=True)
@@ -69,6 +70,7 @@ def test_a_slow_stopper_may_ask_for_more_time():
     for seconds in (0.9, 4):
         it.advance(seconds)
     gate.open()
+    lab.clock.flow()
     assert it.exit() == 0
     assert not it.says("did not end in time")
 

@@ -168,7 +168,7 @@ LEAVERS = {
 
 @pytest.mark.parametrize("how", LEAVERS)
 def test_what_a_worker_leaves_ends_with_it_and_at_a_stop(how):
-    it = cluster("-n 1 --ready notify", *LEAVERS[how], fixture(""), path("left"))
+    it = cluster("-n 1 --ready notify --stop-timeout 1s", *LEAVERS[how], fixture(""), path("left"))
     left = int(wait(lambda: read("left")))
     os.unlink("left")
     kill(it.worker().pid)
