@@ -195,32 +195,27 @@ static bool waits_for_end(const struct control_request *request)
 		request->target[0] == '\0';
 }
 
-static bool has_variable(const char *name, const char *value)
-{
-	const char *is = getenv(name);
-
-	return is != NULL && strcmp(is, value) == 0;
-}
-
 /* Are we below a worker that is to be replaced or stopped, as a deploy hook of the
  * server may be?  nclust would wait for its request, and that for us. */
 static bool is_its_own(
 	const struct session *s, const struct control_request *request)
 {
-	char slot[sizeof(request->target)];
+	const char *name = getenv("NCLUST_NAME");
+	const char *cluster = getenv("NCLUST_CLUSTER");
+	const char *slot = getenv("NCLUST_SLOT");
+	char worker[sizeof(request->target)];
 
-	(void)snprintf(slot, sizeof(slot), "%s.%s",
-		getenv("NCLUST_CLUSTER") != NULL ? getenv("NCLUST_CLUSTER")
-						 : "",
-		getenv("NCLUST_SLOT") != NULL ? getenv("NCLUST_SLOT") : "");
-	return (request->method == METHOD_RESTART ||
-		       request->method == METHOD_RELOAD ||
-		       request->method == METHOD_STOP) &&
-		!request->no_wait && getenv("NCLUST_WORKER") != NULL &&
-		has_variable("NCLUST_NAME", s->client->name) &&
-		(request->target[0] == '\0' ||
-			has_variable("NCLUST_CLUSTER", request->target) ||
-			strcmp(slot, request->target) == 0);
+	if (request->no_wait || getenv("NCLUST_WORKER") == NULL ||
+		name == NULL || cluster == NULL || slot == NULL ||
+		strcmp(name, s->client->name) != 0 ||
+		(request->method != METHOD_RESTART &&
+			request->method != METHOD_RELOAD &&
+			request->method != METHOD_STOP))
+		return false;
+	(void)snprintf(worker, sizeof(worker), "%s.%s", cluster, slot);
+	return request->target[0] == '\0' ||
+		strcmp(request->target, cluster) == 0 ||
+		strcmp(request->target, worker) == 0;
 }
 
 /* A file is read as a whole, so a part of the instance is not what is meant. */

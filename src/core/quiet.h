@@ -45,7 +45,6 @@ struct quiet_memory {
 	uint32_t acks_before; /* before the last segment; UINT32_MAX: unknown */
 	bool answered;        /* all that had come in by then */
 	bool quiet;           /* it was, at that look */
-	bool asks;            /* quiet_asks_anew(), as the caller judged it */
 	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
 	uint32_t unread;
 	bool was_served; /* nothing lay unread at some look, or TCP: it spoke */

@@ -332,6 +332,14 @@ int process_status(pid_t pid, const char *key, int base, uint64_t *value)
 	return 0;
 }
 
+bool process_catches(pid_t pid, int signal)
+{
+	uint64_t caught;
+
+	return process_status(pid, "SigCgt:", 16, &caught) == 0 &&
+		(caught >> (signal - 1) & 1) != 0;
+}
+
 /* Lines "KEY:   123 kB". */
 static uint64_t sum_of(pid_t pid, const char *file, const char *const keys[2])
 {

@@ -59,6 +59,9 @@ bool process_is_stopped(pid_t pid);
  * memory and no lock.  0, or -1. */
 int process_status(pid_t pid, const char *key, int base, uint64_t *value);
 
+/* Has it a handler for that signal?  In doubt: no. */
+bool process_catches(pid_t pid, int signal);
+
 /* Its resident anonymous and shared memory, in bytes, without files.  And: its
  * share of that, if others have the same pages, for which the kernel walks
  * through all of them.  0: cannot be told. */

@@ -168,8 +168,6 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 			d->moved_at = now;
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
-		fresh[i].asks = !fresh[i].quiet && is_alive(c) &&
-			quiet_asks_anew(&facts, &fresh[i]);
 	}
 	free(d->memory);
 	d->memory = fresh;
@@ -242,11 +240,8 @@ static void gather(struct drain *d, struct connections *seen)
 static bool goes_on(const struct child *child)
 {
 	int first = cluster_settings(child->service->core)->stop[0].signal;
-	uint64_t caught;
 
-	return node_lives_on(child) ||
-		(process_status(child->pid, "SigCgt:", 16, &caught) == 0 &&
-			(caught >> (first - 1) & 1) != 0);
+	return node_lives_on(child) || process_catches(child->pid, first);
 }
 
 void drain_look(struct drain *d)
@@ -285,8 +280,10 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		struct connection *c = &seen->list[i];
+		struct quiet_facts facts = facts_of(c);
 
-		c->asks = those_that_ask && d->frozen && d->memory[i].asks &&
+		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
+			quiet_asks_anew(&facts, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
 			(d->memory[i].quiet || c->asks);

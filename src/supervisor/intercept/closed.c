@@ -5,7 +5,6 @@
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/intercept/intercept.h"
 #include "supervisor/intercept/putover.h"
 #include "supervisor/sockets/group.h"
@@ -106,11 +105,8 @@ void closed_forget(struct child *child, const struct socket_key *but)
 
 static void look_after(struct child *child, nsec_t wait)
 {
-	struct supervisor *sup = child->service->sup;
-
 	child->trap.late_wait = wait;
-	child->trap.late_by = nsec_add(clock_now(), wait);
-	timer_arm_within(sup->loop, &sup->intercept.ready, wait);
+	intercept_look_after(child, &child->trap.late_by, wait);
 }
 
 void closed_await(struct child *child)
@@ -120,15 +116,8 @@ void closed_await(struct child *child)
 
 void closed_look(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-	nsec_t left = child->trap.late_by - clock_now();
-
-	if (child->trap.late_by == 0)
+	if (!intercept_is_due(child, child->trap.late_by))
 		return;
-	if (left > 0) {
-		timer_arm_within(sup->loop, &sup->intercept.ready, left);
-		return;
-	}
 	closed_forget(child, NULL);
 	child->trap.late_by = 0;
 	if ((child->listening.ports & ~child->listening.lasting) != 0)

@@ -24,6 +24,10 @@ void intercept_judge(struct child *child, const struct remote *r);
 void intercept_abandon(struct child *child);
 /* Charge the worker for what was done since allowance_begin(). */
 void intercept_charge(struct child *child, nsec_t begun);
+/* Look at the worker again after that time, which *by has then; 0: not at all.  Is it
+ * due?  If not yet, the look is awaited. */
+void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait);
+bool intercept_is_due(struct child *child, nsec_t by);
 /* The worker's socket cannot be taken over: warn, once for a service. */
 void intercept_tell_refused(struct child *child, int error);
 

@@ -191,12 +191,25 @@ static void look_at_waiting(struct child *child)
 }
 
 /* One timer serves all workers: it is set to the earliest time. */
-static void arm(struct child *child)
+static void arm(struct child *child, nsec_t by)
 {
 	struct supervisor *sup = child->service->sup;
 
-	timer_arm_within(sup->loop, &sup->intercept.ready,
-		child->trap.listening_by - clock_now());
+	timer_arm_within(sup->loop, &sup->intercept.ready, by - clock_now());
+}
+
+void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait)
+{
+	*by = nsec_add(clock_now(), wait);
+	arm(child, *by);
+}
+
+bool intercept_is_due(struct child *child, nsec_t by)
+{
+	if (by == 0 || by <= clock_now())
+		return by != 0;
+	arm(child, by);
+	return false;
 }
 
 static nsec_t look_wait(unsigned looks)
@@ -309,7 +322,7 @@ static void look_if_ready(struct child *child)
 		child->trap.listening_by =
 			nsec_add(now, look_wait(child->trap.looks));
 	}
-	arm(child);
+	arm(child, child->trap.listening_by);
 }
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -339,7 +352,7 @@ static void look_after(struct child *child, nsec_t wait)
 			child->trap.listening_by <= by))
 		return;
 	child->trap.listening_by = by;
-	arm(child);
+	arm(child, child->trap.listening_by);
 }
 
 static bool is_passed_any(const struct child *child)
@@ -617,7 +630,7 @@ void listens_resume(struct child *child)
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
 		closed_await(child);
 	if (child->trap.listening_by != 0)
-		arm(child);
+		arm(child, child->trap.listening_by);
 }
 
 void listens_init(struct supervisor *sup)

@@ -7,8 +7,8 @@
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
-#include "supervisor/common/timer.h"
 #include "supervisor/common/trouble.h"
+#include "supervisor/intercept/intercept.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/service.h"
 
@@ -20,17 +20,9 @@
 /* From its start to the first look; then twice as long each time. */
 #define PATIENCE (3 * SECOND)
 
-static void look_after(struct child *child, nsec_t wait)
-{
-	struct supervisor *sup = child->service->sup;
-
-	child->trap.waits_by = nsec_add(clock_now(), wait);
-	timer_arm_within(sup->loop, &sup->intercept.ready, wait);
-}
-
 void startwait_born(struct child *child)
 {
-	look_after(child, PATIENCE);
+	intercept_look_after(child, &child->trap.waits_by, PATIENCE);
 }
 
 /* The worker that has the lock, if it is one of that cluster. */
@@ -93,24 +85,20 @@ static void note(struct child *child, char *text, bool copied)
 
 void startwait_look(struct child *child)
 {
-	struct supervisor *sup = child->service->sup;
-	nsec_t left = child->trap.waits_by - clock_now();
-	bool starts = child_view(child).state == SLOT_STARTING;
+	bool starts;
 	bool copied = false;
 	char *text = NULL;
 
-	if (child->trap.waits_by == 0)
+	if (!intercept_is_due(child, child->trap.waits_by))
 		return;
-	if (left > 0) {
-		timer_arm_within(sup->loop, &sup->intercept.ready, left);
-		return;
-	}
+	starts = child_view(child).state == SLOT_STARTING;
 	child->trap.waits_by = 0;
 	if (starts)
 		text = describe(child, &copied);
 	note(child, text, copied);
 	if (starts)
-		look_after(child, clock_now() - child_view(child).born);
+		intercept_look_after(child, &child->trap.waits_by,
+			clock_now() - child_view(child).born);
 }
 
 void startwait_on_status(struct json_writer *w, const struct child *child)

@@ -607,15 +607,19 @@ void child_over(struct child *child)
 	finish(child, &ending);
 }
 
+bool child_is_stopping(const struct child *child)
+{
+	enum slot_state state = child_view(child).state;
+
+	return state == SLOT_DRAINING || state == SLOT_STOPPING;
+}
+
 /* Did it exit with 0 though nobody had asked it to? */
 static bool may_be_daemon(
 	const struct child *child, const struct ending *ending)
 {
-	enum slot_state state = child_view(child).state;
-
 	return ending->kind == ENDING_EXIT && ending->code == 0 &&
-		!child->life.killed_by_us && state != SLOT_DRAINING &&
-		state != SLOT_STOPPING;
+		!child->life.killed_by_us && !child_is_stopping(child);
 }
 
 static void tell_daemon(struct child *child, unsigned count)

@@ -48,6 +48,9 @@ void child_kill_group(struct child *child, int signal); /* its group */
  * or a log line.  -1 and errno. */
 int child_signal_group(const struct child *child, int signal);
 
+/* Was it asked to stop? */
+bool child_is_stopping(const struct child *child);
+
 /* Its main process has ended: reap it, and see what it has left. */
 void child_ended(struct child *child);
 /* Nothing is left of it either: tell the core. */

@@ -7,7 +7,6 @@
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "os/process.h"
-#include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
@@ -68,14 +67,6 @@ static bool is_shell(pid_t pid)
 	return false;
 }
 
-static bool has_handler(pid_t pid, int signal)
-{
-	uint64_t caught;
-
-	return process_status(pid, "SigCgt:", 16, &caught) == 0 &&
-		(caught >> (signal - 1) & 1) != 0;
-}
-
 void leftovers_on_signal(struct child *child, int signal)
 {
 	struct worker_life *life = &child->life;
@@ -89,7 +80,7 @@ void leftovers_on_signal(struct child *child, int signal)
 	life->stopped_by = signal;
 	life->tell_at =
 		due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
-	life->handles = has_handler(child->pid, signal);
+	life->handles = process_catches(child->pid, signal);
 	life->shell_waits = life->handles && is_shell(child->pid);
 	if (life->shell_waits)
 		timer_arm_within(child->service->sup->loop, &reaper->half_time,
@@ -101,7 +92,6 @@ void leftovers_on_signal(struct child *child, int signal)
 void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 {
 	struct worker_life *life = &child->life;
-
 	bool died = end->signalled && end->code == life->stopped_by;
 
 	/* nobody has told how one that was taken over ended */
@@ -198,12 +188,18 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
 	return c != NULL && child_by_pid(sup, session) == NULL ? c : NULL;
 }
 
+static bool is_to_be_told(const struct worker_life *life, pid_t pid, int signal)
+{
+	return signal != 0 && clock_now() >= life->tell_at &&
+		!was_told(life, pid);
+}
+
 static void tell(struct child *child, pid_t pid, int pidfd, int signal)
 {
 	struct worker_life *life = &child->life;
 	char name[16];
 
-	if (signal == 0 || clock_now() < life->tell_at || was_told(life, pid))
+	if (!is_to_be_told(life, pid, signal))
 		return;
 	if (life->tell_at != 0 && life->told_count == 0)
 		log_note("%s.%u: its main process has ended by itself after "
@@ -240,8 +236,7 @@ unsigned leftovers_of_group(struct child *child)
 
 	if (!child->kept.adopted || child_signal_group(child, 0) == -1)
 		return 0;
-	if (signal != 0 && clock_now() >= life->tell_at &&
-		!was_told(life, child->pid) &&
+	if (is_to_be_told(life, child->pid, signal) &&
 		child_signal_group(child, signal) == 0)
 		note_told(life, child->pid);
 	return signal != SIGKILL;

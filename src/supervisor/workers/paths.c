@@ -88,13 +88,6 @@ void paths_keep(struct child *child, const char *path)
 		(void)socket_spare_name(p->name, (uid_t)uid, number, &p->file);
 }
 
-static bool is_stopping(const struct child *child)
-{
-	enum slot_state state = child_view(child).state;
-
-	return state == SLOT_DRAINING || state == SLOT_STOPPING;
-}
-
 /* What has stopped has removed its path for good reason: it shall not be reached. */
 void paths_look(struct service *service)
 {
@@ -105,7 +98,7 @@ void paths_look(struct service *service)
 		if (child->life.paths != NULL &&
 			(youngest == NULL ||
 				child->serial > youngest->serial) &&
-			!is_stopping(child))
+			!child_is_stopping(child))
 			youngest = child;
 	for (struct path *p = youngest != NULL ? youngest->life.paths : NULL;
 		p != NULL; p = p->next)
@@ -129,7 +122,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	do {
 		child = child_next(&walk);
 	} while (child != NULL &&
-		(child->life.paths == NULL || !is_stopping(child)));
+		(child->life.paths == NULL || !child_is_stopping(child)));
 	if (child != NULL)
 		timer_arm(loop, timer, life->paths_pause);
 }
