@@ -6,6 +6,8 @@
 /* A backoff-min of 0 must not become a busy loop. */
 #define LEAST_DELAY MSEC
 
+#define SHORTAGE_LEAST (500 * MSEC)
+
 /* A life of so long ends a loop of deaths. */
 #define FORGET_AFTER MINUTE
 
@@ -44,6 +46,17 @@ nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings,
 	}
 	b->delay = longer(b->delay, settings);
 	return with_jitter(b->delay, settings->backoff_jitter, random);
+}
+
+nsec_t backoff_of_shortage(const struct cluster_settings *settings,
+	uint32_t slots, uint64_t *random)
+{
+	nsec_t delay = slots * MSEC;
+
+	if (delay < SHORTAGE_LEAST)
+		delay = SHORTAGE_LEAST;
+	return with_jitter(nsec_min(delay, settings->backoff_max),
+		settings->backoff_jitter, random);
 }
 
 void backoff_reset(struct backoff *b)

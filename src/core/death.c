@@ -3,6 +3,8 @@
 #include "core/gate.h"
 #include "core/inside.h"
 
+#include <errno.h>
+
 /* What follows from the death of a worker. */
 
 /* The memory of a process that the OOM killer ended is freed by a thread of the
@@ -93,6 +95,13 @@ static bool is_rescued(struct cluster *c)
 	return true;
 }
 
+static bool is_shortage(const struct ending *ending)
+{
+	return ending->kind == ENDING_SPAWN &&
+		(ending->code == EMFILE || ending->code == ENFILE ||
+			ending->code == EAGAIN || ending->code == ENOMEM);
+}
+
 /*
  * After the death of a worker: decide when the slot is filled again, and
  * return how long that takes (NSEC_NEVER: it is not for this death that it
@@ -130,12 +139,15 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 			ending);
 		return NSEC_NEVER;
 	}
-	wait = backoff_next(&s->backoff, settings,
-		worker_was_ready(dead) || dead->gate_at > 0,
-		c->now -
-			(worker_was_ready(dead) ? dead->ready_at
-						: dead->gate_at),
-		&c->random);
+	if (is_shortage(ending))
+		wait = backoff_of_shortage(settings, c->count, &c->random);
+	else
+		wait = backoff_next(&s->backoff, settings,
+			worker_was_ready(dead) || dead->gate_at > 0,
+			c->now -
+				(worker_was_ready(dead) ? dead->ready_at
+							: dead->gate_at),
+			&c->random);
 	if (wait > 0 && worker_was_ready(dead) && is_rescued(c))
 		wait = 0;
 	if (wait == 0 && ending->out_of_memory)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include <errno.h>
+
 static bool died_too_often(
 	const struct world *w, const struct cluster_settings *s)
 {
@@ -80,6 +82,12 @@ static void check_wait(
 		r->ready_for >= s->stable_after;
 	bool first = ends_loop || (r->was_ready && !place->forgiven);
 
+	if (r->ending.kind == ENDING_SPAWN && r->ending.code == EAGAIN) {
+		if (r->wait > SECOND)
+			world_complain(
+				w, "it waits too long for what it lacks");
+		return;
+	}
 	if (place->vague && r->was_ready && !ends_loop) {
 		place->vague = false;
 		place->forgiven = true;

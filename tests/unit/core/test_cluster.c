@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core_lib.h"
 
+#include <errno.h>
+
 /* ---- starting ---- */
 
 TEST(the_first_tick_fills_all_slots_in_order)
@@ -330,6 +332,22 @@ TEST(a_command_that_could_be_run_once_is_tried_again)
 	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
 	pass(100 * MSEC);
 	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+}
+
+TEST(a_worker_for_which_descriptors_lacked_is_tried_again_within_a_second)
+{
+	start_ready(2);
+	b.failing = 9;
+	b.failure = (struct ending){.kind = ENDING_SPAWN, .code = EMFILE};
+	exits(0, SLOT_READY, 0);
+	while (b.failing > 0) {
+		ck_assert_int_le(slot_at(0).next_try, b.now + SECOND);
+		pass(SECOND);
+	}
+	pass(SECOND);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+	exits(0, SLOT_STARTING, 1);
+	ck_assert_int_eq(slot_at(0).next_try, b.now + 100 * MSEC);
 }
 
 TEST(one_that_leaves_by_itself_is_let_go_and_replaced)
