@@ -16,10 +16,8 @@
 #define WAITING_MAX (5 * SECOND)
 /* … and so long may workers, with others that were asked before. */
 #define SCRAPING_MAX (15 * SECOND)
-/* When all places are taken, those make room that have said nothing for so
- * long. */
-#define ASKING_SAFE (1 * SECOND)
-/* Next those that have not read their answer in this time. */
+/* When all places are taken, those make room that have not read their answer in
+ * this time. */
 #define READING_SAFE (5 * SECOND)
 
 /* The library only closes a connection whose request takes too long, and knows
@@ -96,24 +94,19 @@ static void hang_up(const struct guest *g, const char *with)
 
 /* ---- letting in ---- */
 
-static bool may_be_ended(const struct guest *g, enum guest_phase phase)
-{
-	nsec_t safe = phase == GUEST_ASKS ? ASKING_SAFE : READING_SAFE;
-
-	return g->phase == phase && clock_now() - g->since > safe;
-}
-
-/* The one that has been asking, or else reading, for longest leaves, if that is
- * long enough: nobody is kept out by connections that say nothing, or by clients
- * that do not read. */
+/* The one that has been asking, or else reading, for longest leaves: nobody is kept
+ * out by connections that say nothing, or by clients that do not read.  A request
+ * that is here already is read before. */
 static bool make_room(struct web *web, enum guest_phase phase)
 {
+	nsec_t until = clock_now() - (phase == GUEST_READS ? READING_SAFE : 0);
 	const struct guest *oldest = NULL;
 
+	(void)web->mhd.run(web->daemon);
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
-		if (may_be_ended(g, phase) &&
+		if (g->phase == phase && g->since <= until &&
 			(oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	}
@@ -162,12 +155,22 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- bounds ---- */
 
+/* The library does not notice the end of a connection that came with the last bytes. */
+static bool has_left(const struct guest *g)
+{
+	char byte;
+
+	return recv(g->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void look_at(struct web *web, struct guest *g, nsec_t now)
 {
 	switch (g->phase) {
 	case GUEST_ASKS:
 		if (now - g->since > ASKING_MAX)
 			hang_up(g, too_slow);
+		else if (has_left(g))
+			hang_up(g, NULL);
 		break;
 	case GUEST_WAITS:
 		if (now - g->since > (g->page->wants == WANTS_WORKERS
