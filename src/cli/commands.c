@@ -286,9 +286,10 @@ const struct verb verbs[] = {
 			"it does on SIGTERM, with a request as well, and the "
 			"command line to use. Looks on for 2 s after the first "
 			"socket, as another may come later, and warns of "
-			"programs that keep their state in themselves. Exits 0 "
-			"if copies of it will work together, 1 if not, 127 if "
-			"it is not found, 126 if it cannot be run.",
+			"programs that keep their state in themselves, and of "
+			"files that copies overwrite, or remove as they end. "
+			"Exits 0 if copies of it will work together, 1 if "
+			"not, 127 if it is not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK | OPTION_LISTEN,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,

@@ -190,6 +190,11 @@ static void tell_threads(const struct exam *e, struct facts *f)
 
 void doctor_tell_start(const struct exam *e, struct facts *f)
 {
+	if (e->unprivileged)
+		facts_add(f, FACT_NOTE, "sudo",
+			"if the program needs one: intercept = off",
+			"it and other set-id programs have no effect in "
+			"workers, which run with no_new_privs");
 	if (e->life == LIFE_ENDED) {
 		tell_ended(e, f);
 		return;
@@ -262,6 +267,42 @@ static void tell_share(const struct exam_place *p, struct facts *f, bool works)
 		kinds[p->share].how);
 }
 
+/* "app.{slot}.log" of "/srv/app.log". */
+static const char *slot_name(char to[HELD_PATH + 8], const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+	const char *dot = strrchr(name, '.');
+	int len = (int)(dot != NULL && dot != name ? (size_t)(dot - name)
+						   : strlen(name));
+
+	(void)snprintf(
+		to, HELD_PATH + 8, "%.*s.{slot}%s", len, name, name + len);
+	return to;
+}
+
+static void tell_files(const struct exam *e, struct facts *f)
+{
+	static const char *const hows[] = {
+		[FILE_APPENDED] = "to which all copies append; if the program "
+				  "rotates it",
+		[FILE_OVERWRITTEN] = "which each copy overwrites",
+		[FILE_REPLACED] = "which each copy replaces as it starts",
+	};
+	char name[HELD_PATH + 8];
+
+	for (size_t i = 0; i < e->first_held.file_count; i++) {
+		const char *path = e->first_held.files[i].path;
+		enum exam_file how = e->files[i];
+
+		if (how != FILE_ALONE)
+			facts_add(f,
+				how == FILE_APPENDED ? FACT_NOTE : FACT_WARN,
+				"shared file", "",
+				"%s, %s: %s gives each its own", path,
+				hows[how], slot_name(name, path));
+	}
+}
+
 void doctor_tell_copy(const struct exam *e, struct facts *f)
 {
 	bool works = exam_copies_work(e);
@@ -270,6 +311,7 @@ void doctor_tell_copy(const struct exam *e, struct facts *f)
 	for (size_t i = 0;
 		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
 		tell_share(&e->places[i], f, works);
+	tell_files(e, f);
 	if (works && e->place_count > 0)
 		facts_add(f, FACT_OK, "copies", "", "will work");
 	else if (works)
@@ -342,6 +384,11 @@ void doctor_tell_stop(const struct exam *e, struct facts *f)
 {
 	tell_signal(e->quiet.tried ? &e->quiet : &e->busy, f);
 	tell_request(e, f);
+	for (size_t i = 0; e->quiet.ended && i < e->made_count; i++)
+		facts_add(f, FACT_WARN, "vanishing file",
+			"if others read it: surge = 0, max-unavailable = 1, so "
+			"that the old copy ends before the new one writes it",
+			"%s, which each copy removes as it ends", e->made[i]);
 }
 
 void doctor_tell_untold(const struct exam *e, struct facts *f)

@@ -31,6 +31,7 @@ static bool compare(struct exam *e, const struct trial_life *second)
 	bool all = true;
 
 	held_look(&held, second->pid);
+	files_compare(e, &held);
 	for (size_t i = 0; i < e->place_count; i++) {
 		e->places[i].share = share_of(e, &e->places[i], &held);
 		all &= e->places[i].share != SHARE_OTHER;
@@ -89,6 +90,7 @@ int exam_copy(struct exam *e, struct error *err)
 	nsec_t until = nsec_add(trial_clock(e->trial), SECOND_MOST);
 	nsec_t locked = until - SECOND_MOST + LOCK_PATIENCE;
 
+	files_made(e);
 	if (trial_scale(e->trial, 2, err) == -1)
 		return -1;
 	while (trial_clock(e->trial) < until) {

@@ -282,8 +282,10 @@ int exam_stop(struct exam *e, struct error *err)
 
 	if (process_status(life->pid, "SigCgt:", 16, &e->caught) == -1)
 		e->caught = 0;
+	files_keep(e, true);
 	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
 		return -1;
+	files_keep(e, false);
 	/* if it ignores SIGTERM when idle, it does so with a request, too */
 	if (e->quiet.tried && !e->quiet.ended)
 		return 0;

@@ -41,6 +41,7 @@ enum exam_share {
 };
 
 #define OWN_MAX 4
+#define MADE_MAX 32
 
 struct exam_place {
 	struct held_socket socket;
@@ -50,6 +51,9 @@ struct exam_place {
 	char text[HELD_TEXT];
 	char options[120];
 };
+
+/* What a second copy does to a file that the first one writes to. */
+enum exam_file { FILE_ALONE, FILE_APPENDED, FILE_OVERWRITTEN, FILE_REPLACED };
 
 enum exam_life {
 	LIFE_WAITING, /* it opens nothing, and does nothing */
@@ -100,6 +104,7 @@ struct exam {
 	char in_use[256];   /* "cannot bind …", as nclust has told it */
 	char refused[256];  /* why nothing can be taken over */
 	char store[HELD_TEXT]; /* what keeps its state in itself, or "" */
+	bool unprivileged;     /* set-user-ID programs have no effect in it */
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
 	size_t held;            /* these, and those that it was given */
@@ -107,6 +112,10 @@ struct exam {
 
 	char own[OWN_MAX][HELD_TEXT]; /* what it binds if it is given none */
 	size_t own_count;
+
+	enum exam_file files[HELD_FILES]; /* of first_held */
+	char made[MADE_MAX][HELD_PATH];   /* the first has made them; … */
+	size_t made_count; /* … once one has stopped: which it removes */
 
 	bool second_ready;
 	bool first_gone; /* it ended when the second one came */
@@ -127,6 +136,12 @@ int exam_start(struct exam *e, enum exam_way way, struct error *err);
 int exam_copy(struct exam *e, struct error *err);
 /* Stop the one and the other. */
 int exam_stop(struct exam *e, struct error *err);
+
+/* For exam_copy() and exam_stop() (trial_files.c). */
+void files_compare(struct exam *e, const struct held *second);
+void files_made(struct exam *e);
+/* Forget those of `made` of which that is not so. */
+void files_keep(struct exam *e, bool there);
 
 /* Does it take passed sockets, and no other? */
 bool exam_needs_address(const struct exam *e);

@@ -66,19 +66,14 @@ static bool ends_with(const char *text, const char *end)
 	return len >= n && strcmp(text + len - n, end) == 0;
 }
 
-static bool is_sqlite(pid_t pid, int number)
+/* `path`: of a regular file, in /proc. */
+static bool is_sqlite(const char *path)
 {
 	static const char magic[] = "SQLite format 3";
-	char path[48];
 	char head[sizeof(magic)];
-	struct stat st;
 	bool is;
-	int fd;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, number);
-	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode))
-		return false;
-	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd == -1)
 		return false;
 	is = pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
@@ -87,21 +82,57 @@ static bool is_sqlite(pid_t pid, int number)
 	return is;
 }
 
+const struct held_file *held_file(const struct held *held, const char *path)
+{
+	for (size_t i = 0; i < held->file_count; i++)
+		if (strcmp(held->files[i].path, path) == 0)
+			return &held->files[i];
+	return NULL;
+}
+
+/* An empty one may be a lock; one that has no name any more is nobody else's. */
+static void note_written(
+	struct look *look, int fd, const char *target, const struct stat *st)
+{
+	struct held *held = look->held;
+	struct remote r;
+	int flags;
+
+	if (held->file_count == HELD_FILES || strlen(target) >= HELD_PATH ||
+		st->st_size == 0 || st->st_nlink == 0 ||
+		held_file(held, target) != NULL)
+		return;
+	remote_of(&r, look->pid);
+	flags = remote_fd_flags(&r, fd);
+	if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY)
+		return;
+	held->files[held->file_count++] = (struct held_file){
+		.inode = st->st_ino, .appends = (flags & O_APPEND) != 0};
+	(void)text_copy(
+		held->files[held->file_count - 1].path, HELD_PATH, target);
+}
+
 static void note_file(struct look *look, int fd, const char *target)
 {
 	/* SQLite's journals, LMDB, LevelDB and RocksDB, Berkeley DB, redis */
-	static const char *const ends[] = {"-wal", "-journal", "/data.mdb",
-		"/CURRENT", "/MANIFEST-000001", ".sqlite", ".sqlite3", ".bdb",
-		".rdb", ".aof"};
+	static const char *const ends[] = {"-wal", "-shm", "-journal",
+		"/data.mdb", "/CURRENT", "/MANIFEST-000001", ".sqlite",
+		".sqlite3", ".bdb", ".rdb", ".aof"};
+	char path[48];
+	struct stat st;
 	bool known = false;
 
-	if (look->held->store[0] != '\0' || target[0] != '/' ||
-		strncmp(target, "/dev/", 5) == 0 ||
-		strncmp(target, "/proc/", 6) == 0)
+	(void)snprintf(
+		path, sizeof(path), "/proc/%d/fd/%d", (int)look->pid, fd);
+	if (target[0] != '/' || strncmp(target, "/dev/", 5) == 0 ||
+		strncmp(target, "/proc/", 6) == 0 || stat(path, &st) == -1 ||
+		!S_ISREG(st.st_mode))
 		return;
 	for (size_t i = 0; i < COUNT_OF(ends); i++)
 		known |= ends_with(target, ends[i]);
-	if (known || is_sqlite(look->pid, fd))
+	if (!known && !is_sqlite(path))
+		note_written(look, fd, target, &st);
+	else if (look->held->store[0] == '\0')
 		(void)text_copy(
 			look->held->store, sizeof(look->held->store), target);
 }

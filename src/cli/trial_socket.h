@@ -30,6 +30,15 @@ struct held_socket {
 	int fd;               /* … and its number there */
 };
 
+/* A file that is open for writing, but for a database. */
+#define HELD_FILES 8
+#define HELD_PATH 240
+struct held_file {
+	char path[HELD_PATH];
+	uint64_t inode;
+	bool appends;
+};
+
 /* Of a process and of all in its session. */
 struct held {
 	struct held_socket list[HELD_MAX];
@@ -41,6 +50,8 @@ struct held {
 	/* What keeps its state in itself: "redis-server", or the path of a
 	 * database file that is open; "": nothing that is known. */
 	char store[HELD_TEXT];
+	struct held_file files[HELD_FILES];
+	size_t file_count;
 };
 
 void held_look(struct held *held, pid_t leader);
@@ -50,6 +61,8 @@ const struct held_socket *held_by_inode(
 /* The one of another worker that has the same address. */
 const struct held_socket *held_alike(
 	const struct held *held, const struct held_socket *socket);
+
+const struct held_file *held_file(const struct held *held, const char *path);
 
 /* What is notable of it, such as "backlog 5, SO_REUSEPORT"; "": nothing, or it
  * cannot be looked at.  Returned. */

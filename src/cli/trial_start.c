@@ -274,6 +274,7 @@ static int wait_for_it(struct exam *e, struct watch *w, struct error *err)
 static void conclude(struct exam *e, const struct watch *w)
 {
 	const struct trial_life *life = trial_life(e->trial, e->first);
+	char ignored[8];
 
 	if (life->exited != 0)
 		trial_settle(e->trial, (unsigned)life->slot);
@@ -281,6 +282,8 @@ static void conclude(struct exam *e, const struct watch *w)
 		e->last, sizeof(e->last), e->trial->output.last[life->slot]);
 	(void)trial_logged(
 		e->trial, "cannot bind ", e->in_use, sizeof(e->in_use));
+	e->unprivileged = trial_logged(
+		e->trial, "run with no_new_privs ", ignored, sizeof(ignored));
 	if (trial_logged(e->trial, "ports that workers bind by themselves ",
 		    e->refused, sizeof(e->refused)) == false)
 		(void)trial_logged(e->trial, "the port that it binds ",

@@ -260,6 +260,12 @@ db = sqlite3.connect(os.path.abspath("app.data"))
 db.execute("select * from t").fetchall()
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1000)"""
+LOG = """
+import socket, sys, time
+log = open(sys.argv[3].partition("=")[2], sys.argv[2])
+print("up", file=log, flush=True)
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+time.sleep(1000)"""
 BINDER = fixture("binder")
 CONFINED = fixture("confine")
 nightly = pytest.mark.nightly
@@ -290,7 +296,8 @@ REAL = (
     ("-l unix:/run/s", f"{PLAIN} PORT --loopback",
      {"=socket": "^note.*--listen does not name it"}, "nclust -n auto --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT", {
-        "stop_in_request.request": "lost", "sockets.0.shared": "same", "sockets.1.shared": "same"},
+        "stop_in_request.request": "lost", "sockets.0.shared": "same", "sockets.1.shared": "same",
+        "=vanishing file": "^warn DIR/nginx.PORT.pid.*surge = 0, max-unavailable = 1"},
      "nclust -n auto --stop-signal QUIT --", 0, ""),
     ("", "nginx -c DIR/nginx.PORT -g 'daemon on;'",
      {"=start": "^bad it ends with exit 0.*daemon mode", "run": None}, None, 1, ""),
@@ -298,6 +305,12 @@ REAL = (
     ("", "python3 store.py PORT", {
         "=state": "^warn it keeps its state in the file DIR/app.data; .*separate stores"},
      None, 0, ""),
+    ("", "python3 log.py PORT w --log=PORT.log", {
+        "=shared file": "^warn DIR/PORT.log, which each copy overwrites: PORT.{slot}.log gives"},
+     None, 0, ""),
+    ("", "python3 log.py PORT a --log=PORT.log", {
+        "=shared file": "^note DIR/PORT.log, to which all.*append.*rotates it: PORT.{slot}.log",
+        "=vanishing file": None}, None, 0, ""),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores"},
      None, 0, ""),
@@ -352,6 +365,7 @@ class TestTrials:
         if not self.begun:
             write("ipc.py", IPC)
             write("store.py", STORE)
+            write("log.py", LOG)
             sqlite3.connect("app.data").execute("create table t (a)")
             run("cp", PLAIN, "redis-server").ok()
             begin_program(PLAIN, 8000, "--loopback")
@@ -382,6 +396,7 @@ def test_as_an_ordinary_user_in_tmp_where_there_is_no_better_place():
     doctor = Doctor(f"-- {PLAIN} 8000 --loopback", under=(
         *AS_NOBODY, "env", f"NCLUST_RUNTIME_DIR={path('none')}"))
     place = wait(lambda: re.search(r"/tmp/nclust-doctor-\w+", "".join(map(command, living()))))
-    check(doctor.told(), {"sockets.0.shared": "same"})
+    check(doctor.told(), {"sockets.0.shared": "same",
+                          "=sudo": "^note.*set-id programs.*no effect.*; .*intercept = off"})
     assert not os.path.exists("none") and not os.path.exists(place.group())
     assert nothing_is_left()

@@ -190,3 +190,27 @@ class TestUnit:
         assert unit.systemctl("start", unit.unit).status != 0
         assert unit.show("NRestarts") == "0"
         assert "/etc/nclust/fails.ini:2: cluster:web.workers:" in unit.said()
+
+    @pytest.mark.parametrize("line, does", (
+        ("NoNewPrivileges=no", "/srv/suid -c 'import os; os.setresuid(0, 0, 0)'"),
+        ("ProtectSystem=no", "touch /usr/written"),
+        ("PrivateTmp=no", "test -e /tmp/met"),
+        ("PrivateDevices=no", "test -e /dev/met"),
+        ("CapabilityBoundingSet=CAP_NET_RAW",
+         "python3 -c 'import socket as s; s.socket(s.AF_PACKET, s.SOCK_RAW)'"),
+        ("SystemCallFilter=@debug", "strace -o /dev/null true"),
+        ("RestrictSUIDSGID=no", "chmod 2755 /srv"),
+        ("LockPersonality=no", "setarch -R true"),
+        ("ProtectKernelTunables=no", "test -w /proc/sys/kernel/core_pattern")))
+    def test_what_the_guide_takes_out_of_the_unit_a_program_can_do(self, line, does):
+        (lines,) = re.findall(rf'^.It .* Ta Li ({line})\n(?:.It "" Ta Li (\S+))?',
+                              read(f"{SRC}/man/nclust-guide.7"), re.M)
+        for i, more in enumerate(("", "\n".join(lines))):
+            unit = Unit(f"{line.partition('=')[0]}-{i}", f"""[cluster:web]
+                command = sh -c "{does} && echo DONE; exec sleep 1000"
+                ready = alive
+                {"user = nobody" * ("suid" in does)}
+                """.replace("                ", ""), service=more)
+            unit.run("sh", "-c", "cp /usr/bin/python3 /srv/suid; chmod 4755 /srv/suid; "
+                     "touch /tmp/met /dev/met")
+            assert ("DONE" in unit.start().said()) == bool(more)
