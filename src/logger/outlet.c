@@ -22,6 +22,7 @@
 #define WRITE_AGAIN 1.0
 #define ASK_UNANSWERED 10.0 /* the supervisor may have been killed */
 #define ROTATE_AGAIN 60.0
+#define NEXT_PATIENCE 0.5 /* a full file waits so long for the next one */
 #define HURRY 10.0
 #define TELL_AGAIN 60.0
 
@@ -194,10 +195,17 @@ static bool is_due(const struct outlet *o)
 			(o->age_max > 0. && now_of(o) >= o->born + o->age_max));
 }
 
-/* It is due again so soon that it has to wait. */
-static bool is_too_early(const struct outlet *o)
+/* The next one has been asked for: no more is written before it comes. */
+static bool awaits_next(const struct outlet *o)
 {
-	return is_due(o) && !o->asked && o->failures == 0;
+	return is_due(o) && o->asked && !o->leaving && now_of(o) >= o->hurry &&
+		now_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
+}
+
+/* Or it is due again so soon that it has to wait. */
+static bool is_put_off(const struct outlet *o)
+{
+	return awaits_next(o) || (is_due(o) && !o->asked && o->failures == 0);
 }
 
 /* ---- dropping ---- */
@@ -387,16 +395,22 @@ static void send_some(struct outlet *o)
 	recover(o);
 }
 
-/* How much is to be written before the file changes, or of all. */
+/* How much is to be written before the file changes, or is full, or of all. */
 static size_t next_write(const struct outlet *o)
 {
+	const char *data = o->out.data + o->head;
 	size_t len = outlet_waiting(o);
+	size_t from = 0; /* the first newline after that */
 	const char *end;
 
-	if (o->next_fd == -1 || o->late >= LATE_MOST)
+	if (o->next_fd == -1)
+		from = o->is_file && o->size < o->size_max
+			? o->size_max - o->size - 1
+			: len;
+	if (from >= len || o->late >= LATE_MOST)
 		return len;
-	end = memchr(o->out.data + o->head, '\n', len);
-	return end != NULL ? (size_t)(end - (o->out.data + o->head)) + 1 : len;
+	end = memchr(data + from, '\n', len - from);
+	return end != NULL ? (size_t)(end - data) + 1 : len;
 }
 
 /* false: it takes no more now. */
@@ -449,9 +463,13 @@ void outlet_flush(struct outlet *o)
 		return;
 	if (o->fd == -1 && outlet_waiting(o) > 0 && now_of(o) >= o->ask_again)
 		outlet_ask(o, LOGWIRE_ASK_OPEN);
-	while (o->fd != -1 && outlet_waiting(o) > 0) {
+	for (;;) {
 		ssize_t n;
 
+		if (is_due(o) && now_of(o) >= o->ask_again)
+			rotate(o);
+		if (o->fd == -1 || outlet_waiting(o) == 0 || awaits_next(o))
+			break;
 		if (o->kind == LOGWIRE_TO_FILE && !routes_may_write(o))
 			return;
 
@@ -466,9 +484,7 @@ void outlet_flush(struct outlet *o)
 		if (!written(o, n, errno))
 			return;
 	}
-	if (is_due(o) && now_of(o) >= o->ask_again)
-		rotate(o);
-	else if (is_too_early(o))
+	if (is_put_off(o))
 		routes_need(o->routes);
 }
 
@@ -515,5 +531,5 @@ bool outlet_look(struct outlet *o)
 	outlet_flush(o);
 	(void)outlet_is_full(o);
 	return o->dropping || o->full_since != 0. || o->sys != 0 ||
-		(o->fd == -1 && outlet_waiting(o) > 0) || is_too_early(o);
+		(o->fd == -1 && outlet_waiting(o) > 0) || is_put_off(o);
 }

@@ -257,6 +257,19 @@ def test_a_file_that_is_too_old_makes_room_at_the_next_line_not_before():
     wait(lambda: read(f"{WEB}.1") + read(WEB) == "one\ntwo\nthree\n")
 
 
+def test_a_file_that_is_full_waits_for_the_next_one_for_a_while():
+    it = says(f"--log file:{WEB} --log-size 64K", COUNTER, clock=True)
+    wait_open(it, WEB)
+    worker, logger = it.worker().pid, it.role("logger")
+    kill(it.pid, SIGSTOP)  # who opens the next one
+    say("go")
+    wait(lambda: held(worker, logger))
+    assert 1 << 16 <= size_of(WEB) < (1 << 16) + 200
+    kill(it.pid, SIGCONT)
+    wait_in(WEB, "go")
+    assert len(lines(f"{WEB}.1") + lines(WEB)) == 8001
+
+
 def test_old_files_are_compressed_the_oldest_go_and_nothing_else_is_touched():
     for mine in ("20240101", "3.mine"):
         write(f"{WEB}.{mine}", "mine")
