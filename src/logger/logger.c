@@ -35,7 +35,6 @@
 #define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
 #define ENDED_TURNS 16 /* times TURN_MAX is a pipe's largest usual buffer */
 #define EVENTS_MAX 64  /* pipes read in one loop turn */
-#define COPIES_MAX 512 /* … of those that are copied, to be fair to them */
 #define PACKETS_MAX 64 /* taken in one loop turn */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
 #define FLUSH_TIME 1.0 /* and then for the sinks */
@@ -77,7 +76,7 @@ struct logger {
 	struct keep keep;
 	struct source_pipe *reading;
 	struct source *ending; /* its last output is being read */
-	uint64_t copies;       /* made so far */
+	uint64_t reads;        /* made so far */
 	struct memories memories;
 	struct drops drops;
 	struct relay relay;
@@ -397,10 +396,8 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe,
 	const char *data, ssize_t n)
 {
 	if (n > 0) {
-		if (is_copied(logger, pipe))
-			pipe->source->copied_at =
-				pipe->source->group->copied_at =
-					++logger->copies;
+		pipe->source->read_at = pipe->source->group->read_at =
+			++logger->reads;
 		split(logger, pipe, data, (size_t)n);
 		return true;
 	}
@@ -461,24 +458,22 @@ static int by_waiting(const void *a, const void *b)
 
 	for (int i = 0; i < 2; i++)
 		s[i] = ((struct source_pipe *)events[i]->data.ptr)->source;
-	if (s[0]->group->copied_at != s[1]->group->copied_at)
-		return s[0]->group->copied_at < s[1]->group->copied_at ? -1 : 1;
-	return s[0]->copied_at < s[1]->copied_at
-		? -1
-		: s[0]->copied_at > s[1]->copied_at;
+	if (s[0]->group->read_at != s[1]->group->read_at)
+		return s[0]->group->read_at < s[1]->group->read_at ? -1 : 1;
+	return s[0]->read_at < s[1]->read_at ? -1
+					     : s[0]->read_at > s[1]->read_at;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct epoll_event events[COPIES_MAX];
+	struct epoll_event events[EVENTS_MAX];
 	struct logger *logger = ev_userdata(loop);
 	bool copied = watcher != &logger->readable[SET_ALWAYS];
-	int count = epoll_wait(
-		watcher->fd, events, copied ? COPIES_MAX : EVENTS_MAX, 0);
+	int count = epoll_wait(watcher->fd, events, EVENTS_MAX, 0);
 
 	(void)revents;
 	/* a sink that has room for little has it for the first */
-	if (copied && count > 1)
+	if (count > 1)
 		qsort(events, (size_t)count, sizeof(*events), by_waiting);
 	for (int i = 0; i < count; i++) {
 		struct source_pipe *pipe = events[i].data.ptr;

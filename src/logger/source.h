@@ -35,7 +35,7 @@ struct source_group {
 	struct source_group *next;
 	char cluster[65];
 	unsigned count;
-	uint64_t copied_at;
+	uint64_t read_at;
 	unsigned hanging;        /* pipes */
 	bool told;               /* that one does */
 	bool unread;             /* too many do */
@@ -53,7 +53,7 @@ struct source {
 	uint32_t generation;
 	const char *cluster; /* the group's */
 	struct source_group *group;
-	uint64_t copied_at; /* when it last had its turn */
+	uint64_t read_at; /* when it last had its turn */
 	bool ended;
 	bool due;
 	bool quiet;                 /* only its last lines are kept */

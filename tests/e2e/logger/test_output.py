@@ -261,6 +261,20 @@ def test_prefix_a_reader_that_takes_nothing_for_a_second_is_told_what_it_lost(re
     assert lost + count(r"^flood[01]\.0 \| (line \d+ x+|go)$") == 16002
 
 
+def test_prefix_a_flood_keeps_no_other_cluster_from_a_reader_that_is_slow():
+    r, w = os.pipe()
+    it = says(ini=ini("prefix", command=("sh", "-c", 'read -r go <"$0"; exec yes'), name="flood",
+                      slot=0) + ini("prefix", name="quiet", slot=1), clock=True, stdout=w)
+    os.close(w)
+    say("go")
+    wait(lambda: held(it.worker(cluster="flood").pid, it.role("logger")))
+    say("one", slot=1)
+    got = b""
+    while b"| one" not in got:
+        assert len(got) < 1 << 20
+        got += os.read(r, 1 << 16)
+
+
 def test_a_cluster_that_logs_to_a_file_does_not_wait_for_a_reader():
     r, w = os.pipe()
     says(ini=ini("prefix", command=COUNTER, name="shown", slot=0) +
