@@ -458,18 +458,10 @@ static void check_user(const struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
-/* A spare is held when nclust sees that it is ready: by its listen(2), or by what
- * `ready` asks for. */
 static void check_spare(const struct check *k)
 {
 	if (k->c->spare == 0 || k->c->accept)
 		return;
-	if (k->c->intercept == INTERCEPT_OFF &&
-		(k->c->ready == READY_AUTO || k->c->ready == READY_LISTEN))
-		fault(k, given_of(k, "intercept", "spare"),
-			"'spare' waits for workers to listen, which nclust "
-			"cannot see with 'intercept' off: set how they become "
-			"ready, such as 'ready = notify'");
 	if (k->c->restart != RESTART_ALWAYS)
 		fault(k, given_of(k, "restart", "spare"),
 			"'spare' cannot be used with a 'restart' other than "

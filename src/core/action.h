@@ -19,10 +19,7 @@ enum action_kind {
 			  signal within that time, and answer by DRAINED.  It is
 			  over at DRAINED, or when a SIGNAL or KILL for this
 			  worker comes without one (too late, or stop --now) */
-	ACTION_HOLD,    /* slot, worker: it is ready, and to serve nobody: stop
-			  its processes at a quiet moment, until RELEASE;
-			  UNHELD if that cannot be */
-	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE or HOLD */
+	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE */
 	ACTION_REPORT,  /* report: something worth telling */
 	ACTION_ENDED,   /* status: nothing runs and nothing will; told once */
 };

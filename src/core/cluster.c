@@ -231,9 +231,6 @@ static void on_worker(struct cluster *c, const struct event *e)
 			spare_is_needed(c, e->slot, w) ? ON_PASS : ON_GATE,
 			NULL);
 		break;
-	case EVENT_UNHELD:
-		spare_unheld(c, e->slot, w);
-		break;
 	case EVENT_LEFTOVERS:
 		(void)slot_tell(c, e->slot, w, ON_LEFTOVERS, NULL);
 		break;

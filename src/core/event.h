@@ -107,8 +107,6 @@ enum event_kind {
 			       a stalled machine): grant it to the waiting */
 	EVENT_GATE,         /* slot, worker: it waits in a call of its own,
 			       ready but for that, until ACTION_RELEASE */
-	EVENT_UNHELD,       /* slot, worker: answer to ACTION_HOLD: its
-			       connections cannot be seen */
 	EVENT_HOLD,         /* `held`: somebody is at work who is in no slot,
 			       and a stop is not over before he has gone */
 };

@@ -44,7 +44,8 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(19, worker, gate_at, SIGNED),
 	PLAIN(20, worker, released, BOOL), PLAIN(21, worker, said, BOOL),
 	PLAIN(22, worker, slow, BOOL),
-	PLAIN(23, worker, held, BOOL), PLAIN(24, worker, opens, BOOL),
+	/* 23 was that a spare stood still by SIGSTOP */
+	PLAIN(24, worker, opens, BOOL),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
 
@@ -269,15 +270,6 @@ nsec_t image_drain_left(
 		return -1;
 	now -= c->lost;
 	return w->deadline > now ? w->deadline - now : 0;
-}
-
-bool image_is_held(const struct cluster *c, uint32_t slot, uint64_t worker)
-{
-	const struct slot *s = &c->slots[slot];
-	const struct worker *w = s->main.id == worker ? &s->main : s->other;
-
-	return slot < c->count && w->id == worker && w->state == WORKER_SPARE &&
-		w->held;
 }
 
 /* ---- putting together ---- */

@@ -32,8 +32,6 @@ struct cluster_settings *image_settings(
 /* When the slot is to be settled; part of it, but not of its struct. */
 nsec_t image_due(const struct cluster *c, uint32_t slot);
 
-/* Is that worker a spare that was asked to stand still (ACTION_HOLD)? */
-bool image_is_held(const struct cluster *c, uint32_t slot, uint64_t worker);
 /* For how long yet that worker is to be drained (ACTION_DRAIN, which is not asked
  * for again); -1: it is not. */
 nsec_t image_drain_left(

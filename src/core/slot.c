@@ -86,8 +86,9 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	at.opens &= !g->silent;
 	at.out = c->out;
 
-	if ((event == ON_READY || event == ON_PROVEN) && spare_holds(c, i, w))
-		event = ON_HOLD;
+	if ((event == ON_READY || event == ON_PROVEN) &&
+		spare_awaits_gate(c, i, w))
+		spare_is_none(c, i, w);
 	count_worker(c, i, w, -1);
 	listed = worker_handle(w, event, &at);
 	count_worker(c, i, w, 1);
@@ -121,8 +122,7 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
 static bool is_drained(const struct cluster *c, uint32_t i,
 	const struct worker *w, enum why why)
 {
-	if (w->state == WORKER_ASKED ||
-		(w->state == WORKER_SPARE && !w->held) ||
+	if (w->state == WORKER_ASKED || w->state == WORKER_SPARE ||
 		(why == WHY_START_TIMEOUT &&
 			(w == &c->slots[i].main ||
 				!worker_is_serving(&c->slots[i].main))))
@@ -199,6 +199,14 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 	}
 	g = cluster_find_generation(c, w->generation);
 	event = worker_due_event(w, g->settings);
+	if (event == ON_PROVEN && g->settings->ready == READY_ALIVE &&
+		w->proven_at < w->deadline && c->places > c->wanted &&
+		spare_awaits_gate(c, i, w)) {
+		/* time alone does not say that it will not listen yet */
+		w->proven_at = w->deadline;
+		w->said = true;
+		return;
+	}
 	(void)slot_tell(c, i, w, event, NULL);
 	if (w->state == WORKER_STARTING && event == ON_DEADLINE)
 		slot_stop(c, i, w, WHY_START_TIMEOUT);

@@ -14,7 +14,8 @@ unsigned spare_wanted(const struct cluster *c)
 	const struct generation *g = newest(c);
 	unsigned most = c->cap - c->wanted; /* more come with more memory */
 
-	if (c->wanted == 0 || g->ungated)
+	if (c->wanted == 0 || g->ungated ||
+		g->settings->intercept == INTERCEPT_OFF)
 		return 0;
 	return g->settings->spare < most ? g->settings->spare : most;
 }
@@ -34,25 +35,21 @@ void spare_set_places(struct cluster *c)
 	rollout_wake(c);
 }
 
-bool spare_holds(const struct cluster *c, uint32_t i, const struct worker *w)
+bool spare_awaits_gate(
+	const struct cluster *c, uint32_t i, const struct worker *w)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
 
 	return w->state == WORKER_STARTING && w->gate_at == 0 &&
-		c->places > c->wanted && g->settings->spare > 0 &&
-		!g->ungated && !spare_is_needed(c, i, w);
+		g->settings->spare > 0 && !g->ungated &&
+		(g->settings->intercept == INTERCEPT_OFF ||
+			(c->places > c->wanted && !spare_is_needed(c, i, w)));
 }
 
-void spare_unheld(struct cluster *c, uint32_t i, struct worker *w)
+void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w)
 {
-	const struct generation *g = cluster_find_generation(c, w->generation);
-
-	if (w->state != WORKER_SPARE || !w->held)
-		return;
-	if (!g->ungated)
-		(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
+	(void)worker_report(c->out, REPORT_NO_SPARE, i, w, c->now);
 	generations_learn(&c->generations, w->generation, LESSON_UNGATED);
-	(void)slot_tell(c, i, w, ON_RELEASE, NULL);
 }
 
 bool spare_replaces(const struct slot *s)

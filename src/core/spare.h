@@ -9,9 +9,8 @@
  * (EVENT_GATE: it is about to listen) waits there, as a spare, until one that
  * serves is missing; then it is released, and takes a moment to serve.  Which slots
  * serve, and which have a spare, changes with each death: the successor of one that
- * has died in its slot becomes the next spare.  A worker that never comes to the
-gate, as it takes a socket that listens already, is stopped once it is ready
-(ACTION_HOLD).
+ * has died in its slot becomes the next spare.  Where a worker never comes to
+ * the gate, as it waits for no listen(2), there are no spares.
  */
 struct cluster;
 
@@ -40,11 +39,13 @@ bool spare_advance(struct cluster *c);
  * does not serve? */
 bool spare_replaces(const struct slot *s);
 
-/* The worker is ready and never came to the gate: is it to be held all the same? */
-bool spare_holds(const struct cluster *c, uint32_t i, const struct worker *w);
+/* Is it to be a spare, and has not come to the gate yet?  With `intercept = off` none
+ * ever does. */
+bool spare_awaits_gate(
+	const struct cluster *c, uint32_t i, const struct worker *w);
 
-/* It cannot be: so none of its command can. */
-void spare_unheld(struct cluster *c, uint32_t i, struct worker *w);
+/* That one is ready without the gate: so none of its command can be held. */
+void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w);
 
 /* Release a spare of that generation; false: there is none. */
 bool spare_release(struct cluster *c, unsigned generation);

@@ -244,14 +244,6 @@ static void come_to_gate(struct worker *w, const struct moment *at)
 	(void)tell(w, at, REPORT_SPARE);
 }
 
-static void be_held(struct worker *w, const struct moment *at)
-{
-	w->said = true;
-	w->held = true;
-	come_to_gate(w, at);
-	(void)actions_add(at->out, ACTION_HOLD, at->slot, w->id);
-}
-
 static void note_said(struct worker *w, const struct moment *at)
 {
 	(void)at;
@@ -339,7 +331,6 @@ static const struct step {
 	{ON_LEFTOVERS, ALIVE, WORKER_STOPPING, begin_stop},
 	{ON_EXIT, ALIVE, WORKER_NONE, NULL},
 	{ON_GATE, IN(STARTING), WORKER_SPARE, come_to_gate},
-	{ON_HOLD, IN(STARTING), WORKER_SPARE, be_held},
 	{ON_GATE, IN(SPARE), STAYS, NULL},
 	{ON_GATE, ALIVE, STAYS, pass_gate},
 	{ON_PASS, IN(SPARE), STAYS, NULL},

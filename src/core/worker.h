@@ -53,7 +53,6 @@ enum worker_event {
 	ON_LEFTOVERS,  /* its main process has ended, others have not */
 	ON_EXIT,
 	ON_GATE,
-	ON_HOLD, /* ready, and not needed: a spare that comes to no gate */
 	ON_PASS, /* the gate, as it is needed */
 	ON_RELEASE,
 	WORKER_EVENTS,
@@ -81,7 +80,6 @@ struct worker {
 	bool released;       /* STARTING: it may pass the gate */
 	bool said;           /* SPARE: it was ready before it was held back */
 	bool granted; /* READY: a moment more, for its watchdog (health.c) */
-	bool held;    /* it is or was stopped, as it came to no gate */
 	bool slow;    /* STARTING: no other waits for it (line.h) */
 	bool tells;   /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */

@@ -12,8 +12,8 @@ const char *const event_kinds[] = {
 	"stop-timeout", "unkillable", "start-timeout", "unwell", "outgrown",
 	"hang", "stalled", "check-failed", "memory", "daemonised",
 	"not-listening", "worker-errno", "worker-reloading", "left-out",
-	"ended-meanwhile", "slot-ended", "spare", "spare-busy", "takes-over",
-	"no-spares", "leader", "message", "messages-stuck", "messages-dropped",
+	"ended-meanwhile", "slot-ended", "spare", "takes-over", "no-spares",
+	"leader", "message", "messages-stuck", "messages-dropped",
 	"messages-missed",
 	/* a cluster */
 	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started",

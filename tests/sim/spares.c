@@ -28,7 +28,6 @@ struct copy {
 	bool dies;  /* that is its end */
 	bool leaves;
 	bool drains;
-	bool held;
 };
 
 struct house {
@@ -38,8 +37,7 @@ struct house {
 	uint64_t last;
 	unsigned wanted;
 	unsigned spare; /* of the latest settings */
-	bool gateless; /* its program takes a socket that listens already … */
-	bool unseen;   /* … and nothing shows if it has taken connections */
+	bool gateless;  /* its program takes a socket that listens already */
 	bool calm;
 	unsigned depth; /* of answers */
 };
@@ -111,32 +109,8 @@ static void release(struct house *h, struct copy *l)
 	if (l->stage != AT_GATE)
 		world_complain(h->w, "released, and not at the gate");
 	l->stage = RELEASED;
-	if (l->held) { /* it was ready before */
-		l->stage = SERVES;
-		l->dies = !h->calm && world_chance(h->w, 300);
-		l->due = l->dies ? soon(h, 20 * SECOND) : NSEC_NEVER;
-		return;
-	}
 	l->due = h->w->now + (world_chance(h->w, 800) ? 0 : 30 * MSEC);
 	l->dies = !h->calm && world_chance(h->w, 30);
-}
-
-static void hold(struct house *h, const struct action *a)
-{
-	struct copy *l = &h->lives[a->worker];
-
-	if (l->stage >= GOES)
-		return;
-	if (!h->gateless || l->stage != SERVES)
-		world_complain(h->w, "held, and not ready");
-	l->stage = AT_GATE;
-	l->held = true;
-	l->due = NSEC_NEVER;
-	if (h->unseen)
-		feed(h,
-			(struct event){.kind = EVENT_UNHELD,
-				.slot = a->slot,
-				.worker = a->worker});
 }
 
 /* After a rollout nobody of before it is left to serve. */
@@ -169,7 +143,6 @@ static void carry_out(struct house *h, const struct action *a)
 		break;
 	case ACTION_REPORT:
 		if (a->report.kind == REPORT_READY &&
-			!h->lives[a->report.worker].held &&
 			h->lives[a->report.worker].stage != SERVES)
 			world_complain(h->w, "ready before its release");
 		if (a->report.kind == REPORT_SURPRISE)
@@ -219,8 +192,6 @@ static void feed(struct house *h, struct event e)
 		carry_out(h, &out.list[i]);
 	}
 	for (unsigned i = 0; i < out.count; i++) { /* they are answered */
-		if (out.list[i].kind == ACTION_HOLD)
-			hold(h, &out.list[i]);
 		if (out.list[i].kind == ACTION_RELEASE)
 			release(h, &h->lives[out.list[i].worker]);
 	}
@@ -351,7 +322,7 @@ static void check_end(struct house *h)
 {
 	unsigned spares = cluster_spares(h->c);
 
-	if (h->wanted > 0 && !h->unseen &&
+	if (h->wanted > 0 && !h->gateless &&
 		spares != cluster_settings(h->c)->spare)
 		world_complain(h->w, "%u spares are wanted", spares);
 	if (count(h, SERVES) != h->wanted || count(h, AT_GATE) != spares ||
@@ -376,7 +347,6 @@ void spares_run(uint64_t seed, bool verbose)
 	(void)memset(&h, 0, sizeof(h));
 	h.w = &w;
 	h.gateless = world_chance(&w, 400);
-	h.unseen = h.gateless && world_chance(&w, 200);
 	s = draw(&h);
 	h.wanted = (unsigned)world_random(&w, 5);
 	h.c = cluster_new(s, h.wanted, seed);

@@ -616,7 +616,6 @@ void witness_action(struct world *w, const struct action *a,
 		stops_note_drain(w, a);
 		break;
 	case ACTION_RELEASE:
-	case ACTION_HOLD:
 		world_complain(w, "a spare that nobody asked for");
 	case ACTION_REPORT:
 		note_report(w, &a->report, next, cause);

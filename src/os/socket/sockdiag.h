@@ -89,13 +89,4 @@ struct port_socket {
 size_t sockdiag_port(
 	int type, uint16_t port, struct port_socket *list, size_t most);
 
-/*
- * Does another socket stand where one of these does, given by their inodes: listen at
- * the same address (TCP), receive there without being connected (UDP), both of one
- * user, or have the same path?  Of what comes there each gets a part, or the one that
- * bound the path last gets all.  Its family, and `where` says at which address; or 0.
- */
-int sockdiag_find_twin(
-	const uint64_t *own, size_t count, char *where, size_t size);
-
 #endif

@@ -260,12 +260,11 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 
 static void say_no_spare(struct buffer *out, const struct news *n)
 {
-	(void)buffer_printf(out, "no spares are held: worker %d %s (spare)",
-		(int)n->report.pid,
-		*n->explain != '\0'
-			? n->explain
-			: "does not wait in listen(2), and nclust cannot see "
-			  "whether it has connections");
+	(void)buffer_printf(out,
+		"no spares are held: worker %d does not wait in listen(2) or, "
+		"for UDP, bind(2), such as with 'intercept = off' or a socket "
+		"that listens already (spare)",
+		(int)n->report.pid);
 }
 
 static void say_scaled(struct buffer *out, const struct news *n)
@@ -764,8 +763,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	/* the cluster does not try again */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
-	if (report->kind == REPORT_ROLLOUT_FAILED ||
-		report->kind == REPORT_NO_SPARE)
+	if (report->kind == REPORT_ROLLOUT_FAILED)
 		PARTS(explain, service, report, n.explain, sizeof(n.explain));
 	if (report->kind == REPORT_UNKILLABLE)
 		(void)stays_why(report->pid, n.explain, sizeof(n.explain));

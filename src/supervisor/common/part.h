@@ -74,9 +74,6 @@ struct part {
 		const struct child *child, const struct connection *c);
 	/* Add how many connections this room gave, or saw given, to it. */
 	void (*given)(const struct child *child, struct dealt *to);
-	/* ACTION_HOLD: stop the processes of this spare at a quiet moment, until
-	 * its release.  True: this room does so. */
-	bool (*stay)(struct child *child);
 	/* This spare is about to listen there, where no client may come until
 	 * its release. */
 	void (*aside)(struct child *child, struct listener *l);

@@ -52,10 +52,6 @@
 #define STOP_PATIENCE (50 * MSEC)
 #define STOP_PATIENCE_MOST (500 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
-/* A spare has this long, as nobody waits for it: on a busy machine it waits itself, for
- * the CPU that it needs to stop.  It is looked for it so often. */
-#define HOLD_PATIENCE (5 * SECOND)
-#define HOLD_AGAIN (20 * MSEC)
 #define STOP_POLL (20 * USEC)
 /* After so many freezes in vain of a worker that a debugger has we give up freezing. */
 #define STOPS_IN_VAIN 3
@@ -108,7 +104,6 @@ static void drain_free(struct drain *d)
 {
 	struct traffic *all = d->all;
 	struct drain **at = &all->drains;
-	bool holds = d->holds;
 
 	drain_thaw(d);
 	ev_timer_stop(d->child->service->sup->loop, &d->timer);
@@ -122,7 +117,7 @@ static void drain_free(struct drain *d)
 	d->child->traffic.drain = NULL;
 	d->child->traffic.busy = 0;
 	free(d);
-	all->drain_count -= !holds;
+	all->drain_count--;
 	if (all->drain_count > 0)
 		return;
 	connections_free(&all->seen);
@@ -485,117 +480,6 @@ static void look(struct drain *d)
 	look_later(d);
 }
 
-/* ---- spares ---- */
-
-/* It cannot be held, so there are no spares.  That releases it. */
-static void cannot_hold(const struct drain *d)
-{
-	child_tell(d->child, EVENT_UNHELD, WHY_ITSELF);
-}
-
-static void drain_on_explain(const struct service *service,
-	const struct report *r, char *to, size_t size)
-{
-	const struct child *c = child_find(service, r->slot, r->worker);
-
-	if (r->kind == REPORT_NO_SPARE && c != NULL &&
-		c->traffic.drain != NULL && c->traffic.drain->twin[0] != '\0')
-		(void)snprintf(to, size,
-			"has a socket of its own at %s, where others have one, "
-			"too, and would let clients wait",
-			c->traffic.drain->twin);
-}
-
-/* It has removed the path of those that serve and has bound it anew, and will be stopped
- * as one too many.  Their successors bind it again. */
-static void take_path_back(struct service *service)
-{
-	const struct roll all = {.slot = SLOT_ALL};
-	struct error err;
-
-	if (cluster_view_rollout(service->core).under_way)
-		return; /* it starts others anyway */
-	if (service_roll(service, &all, &err) == -1)
-		log_warn("%s: %s", service->name, err.text);
-}
-
-static void tell_unheld(const struct drain *d)
-{
-	if (d->freezes == FREEZES_AT_EASE)
-		news_say_worker(d->child, LOG_NOTE, "spare-busy",
-			"spare worker %d has taken %u connection%s: it is not "
-			"held until they end",
-			(int)d->child->pid, d->view.alive,
-			d->view.alive == 1 ? "" : "s");
-}
-
-/* It was ready before, and may have taken connections until it has stopped: then
- * it goes on until it has none.  The kernel may have woken it alone for another. */
-static void on_spare_frozen(struct drain *d)
-{
-	struct service *service = d->child->service;
-	int twin;
-
-	drain_look(d);
-	if (d->view.gone)
-		return; /* as its pidfd is about to say */
-	if (d->view.blind) {
-		cannot_hold(d);
-		return;
-	}
-	if (d->view.alive > 0) {
-		tell_unheld(d);
-		look_later(d);
-		return;
-	}
-	twin = drain_find_twin(d);
-	if (twin != 0) {
-		cannot_hold(d);
-		if (twin == AF_UNIX)
-			take_path_back(service);
-		return;
-	}
-	steer_wake_others(service, d->child->traffic.lane);
-}
-
-static void hold(struct drain *d)
-{
-	nsec_t span;
-
-	if (!d->frozen) {
-		(void)drain_list_processes(d);
-		drain_freeze(d);
-	}
-	if (!d->child->life.paused && drain_is_frozen(d)) {
-		on_spare_frozen(d);
-		return;
-	}
-	span = clock_now() - d->frozen_at;
-	if (d->child->life.paused || span < HOLD_PATIENCE)
-		again_in(d, span < STOP_PATIENCE ? MSEC : HOLD_AGAIN);
-	else
-		cannot_hold(d); /* a debugger has it */
-}
-
-static bool drain_on_stay(struct child *child)
-{
-	struct drain *d =
-		child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
-
-	if (d == NULL)
-		return false;
-	d->holds = true;
-	d->all->drain_count--;
-	hold(d);
-	return true;
-}
-
-static void drain_on_release(struct child *child)
-{
-	if (child->traffic.drain != NULL && child->traffic.drain->holds)
-		drain_free(child->traffic.drain);
-}
-
 /* ---- after the signal ---- */
 
 static void learn(struct drain *d)
@@ -635,8 +519,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (d->signalled)
 		learn(d);
-	else if (d->holds)
-		hold(d);
 	else if (d->frozen)
 		await_stop(d);
 	else
@@ -649,7 +531,6 @@ static void drain_on_drain(struct child *child, nsec_t span)
 {
 	struct drain *d;
 
-	drain_on_release(child);
 	if (child->traffic.drain != NULL)
 		return;
 	d = drain_new(child, span);
@@ -759,10 +640,7 @@ void drain_on_settle(struct supervisor *sup)
 {
 	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		if (d->frozen) {
-			if (d->holds)
-				drain_freeze(d); /* should it be continued */
-			else
-				drain_thaw(d);
+			drain_thaw(d);
 			again_in(d, WAIT_LAST);
 		}
 }
@@ -797,9 +675,10 @@ static void drain_on_resumed(struct child *child)
 
 	if (left != -1)
 		drain_on_drain(child, left);
-	else if (image_is_held(
-			 child->service->core, child->slot, child->worker))
-		(void)drain_on_stay(child);
+	else if (child_view(child).state == SLOT_SPARE && !child->life.paused &&
+		drain_is_stopped(child))
+		/* as an earlier version held some: the next one is none */
+		(void)pidfd_signal(child->pidfd, SIGKILL);
 }
 
 static void drain_on_left(struct child *child)
@@ -825,15 +704,12 @@ const struct part drain_part = {
 	.aside = steer_on_aside,
 	.resumed = drain_on_resumed,
 	.drain = drain_on_drain,
-	.stay = drain_on_stay,
-	.release = drain_on_release,
 	.stop = drain_on_stop,
 	.dying = drain_on_dying,
 	.left = drain_on_left,
 	.adopt = drain_on_adopt,
 	.adopted = steer_on_adopted,
 	.report = steer_on_report,
-	.explain = drain_on_explain,
 	.settings = steer_on_settings,
 	.given = steer_on_given,
 	.choose = drain_on_choose,

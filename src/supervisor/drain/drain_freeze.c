@@ -126,8 +126,8 @@ static void note_frozen(const struct drain *d, bool frozen)
 {
 	struct state_entry *e = d->child->kept.entry;
 
-	if (e == NULL || d->holds || (e->flags & STATE_KEEP) == 0)
-		return; /* a spare is not continued, but ended */
+	if (e == NULL || (e->flags & STATE_KEEP) == 0)
+		return;
 	if (frozen) {
 		thaw_stand_by(d->child->service->sup);
 		e->flags |= STATE_FROZEN;

@@ -53,8 +53,6 @@ struct drain {
 	nsec_t began;
 	nsec_t until;
 	nsec_t wait;    /* before the next look */
-	bool holds;     /* it is no drain: a spare is to stand still */
-	char twin[160]; /* where it has a socket beside others'; or "" */
 	bool told;      /* the core has EVENT_DRAINED */
 	bool signalled; /* the stop signal was sent: see drain_learn.c */
 
@@ -105,12 +103,6 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask);
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
 /* Is half of the drain's time over? */
 bool drain_is_half_over(const struct drain *d, nsec_t now);
-
-/* drain_twin.c */
-/* Has it a socket of its own at an address where others have one, too?  Then it gets
- * a part of the clients although it stands still, at a path all.  The family, and
- * d->twin says where; or 0. */
-int drain_find_twin(struct drain *d);
 
 /* drain.c */
 /* Look once: has the worker a busy connection? */

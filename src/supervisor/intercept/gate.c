@@ -36,12 +36,6 @@ void gate_tell(struct child *child)
 	child_tell(child, EVENT_GATE, WHY_ITSELF);
 }
 
-bool intercept_on_stay(struct child *child)
-{
-	note(child, true);
-	return false;
-}
-
 /* It has a socket alone, to which no client is to come.  Without a check nobody would
  * come to it, but for those that wait there since the worker before has died. */
 static bool stands_aside(struct child *child, struct listener *l)

@@ -23,7 +23,6 @@ bool gate_keep(struct child *child, struct listener *l,
 	const struct seccomp_notice *notice);
 
 /* It is held by other means, which the next nclust has to know. */
-bool intercept_on_stay(struct child *child);
 void intercept_on_release(struct child *child);
 /* The stop signal is sent, and then the call that kept it from being heard fails. */
 bool intercept_on_stop(struct child *child, int signal);

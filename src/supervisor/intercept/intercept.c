@@ -481,7 +481,6 @@ const struct part intercept_part = {
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,
-	.stay = intercept_on_stay,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
 	.all_over = intercept_on_all_over,

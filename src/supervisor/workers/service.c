@@ -229,26 +229,14 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
-static void hold(struct child *c)
-{
-	bool held = false;
-
-	for (unsigned i = 0; i < part_count; i++)
-		held |= parts[i]->stay != NULL && parts[i]->stay(c);
-	if (!held)
-		child_tell(c, EVENT_UNHELD, WHY_ITSELF);
-}
-
 /* A spare is to serve.  It is ready as soon as its call is answered, of which the
  * core hears within this. */
-static void hold_or_release(struct service *service, const struct action *a)
+static void release(struct service *service, const struct action *a)
 {
 	struct child *c = child_find(service, a->slot, a->worker);
 
 	if (c != NULL && a->kind == ACTION_RELEASE)
 		PARTS(release, c);
-	else if (c != NULL && a->kind == ACTION_HOLD)
-		hold(c);
 }
 
 /* A start takes time; a spare that is to serve does not wait for that of the next
@@ -259,7 +247,7 @@ static unsigned spawn_all(struct service *service,
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < actions->count; i++)
-		hold_or_release(service, &actions->list[i]);
+		release(service, &actions->list[i]);
 	for (unsigned i = 0; i < actions->count; i++)
 		if (actions->list[i].kind == ACTION_SPAWN)
 			child_spawn(
@@ -295,7 +283,6 @@ static void carry_out(struct service *service, const struct actions *actions)
 			on_report(service, &a->report);
 			break;
 		case ACTION_SPAWN:
-		case ACTION_HOLD:
 		case ACTION_RELEASE:
 			break;
 		case ACTION_ENDED:

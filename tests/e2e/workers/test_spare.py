@@ -238,7 +238,6 @@ def test_other_programs_have_spares_too(options, command):
 
 
 @pytest.mark.parametrize("options, says", (
-    ("-n 1 --spare 1 --intercept off", "'spare' waits for workers to listen"),
     ("-n 1 --spare 1 --restart never", "'spare' cannot be used with a 'restart'"),
     ("--spare 1 --accept -l 8000", "--spare: cannot be used with 'accept'"),
 ))
@@ -331,61 +330,7 @@ def test_a_spare_is_asked_after_an_upgrade_too_and_replaced_if_it_fails():
     assert clients() == {old}
 
 
-# ---- those that never call listen(2) ----
-
-def test_a_program_that_never_listens_is_stopped_once_it_is_ready_and_takes_nobody():
-    gate = Gate()
-    gate.open()
-
-    def begin():
-        return wait_spares(start("-n 1 --spare 1 -l 8000 --ready notify --orphans keep", SERVE,
-                                 "--notify", "--delay", gate), 1, 1)
-
-    it = begin()
-    old, new = serving(it), spare(it)
-    wait(lambda: is_stopped(new))
-    assert who() == {old}
-    it.call("upgrade")
-    wait_spares(it, 1, 1)
-    assert spare(it) == new and is_stopped(new)
-    assert "stopped" not in it.verb("status").ok()
-    os.unlink(gate.path)  # its successor does not accept yet
-    end(old)
-    assert get().pid == new
-    gate.open()
-    wait_spares(it, 1, 1)
-    it.call("restart")
-    wait_spares(it, 1, 1)
-    old, new = serving(it), spare(it)
-    it.kill()
-    it = begin()
-    assert (serving(it), is_gone(new)) == (old, True)
-    it.stop()
-    wait(lambda: living() == [])  # with orphans = keep a keeper ends last
-
-
-def test_one_that_has_taken_a_client_before_it_was_ready_serves_it_and_then_stands_still():
-    warm, answers = Gate("warm.{slot}"), Gate("answers")
-    it = start("-n 1 --spare 1 -l 8000 --ready notify", "sh", "-c", """
-        "$0/rude" --mute --until "$2" &
-        until [ -e "$1" ]; do sleep 0.01; done
-        exec "$0/notify" READY=1""", fixture(""), warm, answers)
-    warm.open(0)
-    it.event("ready", slot=0)
-    old, new = it.worker(0).pid, it.worker(1).pid
-    freeze(old)
-    request = Request("/slow")
-    wait_asked()
-    thaw(old)
-    warm.open(1)
-    assert "has taken 1 connection: it is not held" in it.event("spare-busy", pid=new).text
-    answers.open()
-    assert request.answer().status == 200
-    wait(lambda: all(map(is_stopped, session(new))))
-    assert spare(it) == new
-
-
-# ---- sockets that nclust does not hold ----
+# ---- those that do not wait in a call of their own ----
 
 def own_pid(kind, where):
     """Who answers a client."""
@@ -398,20 +343,23 @@ def own_pid(kind, where):
     return int(re.search(rb"pid=(\d+)", s.recv(100)).group(1))
 
 
-@pytest.mark.parametrize("kind, intercept, spares", (
-    ("tcp", "off", 0), ("path", "off", 0), ("path", "auto", 0),
-    ("none", "off", 1),  # it may have some that are its own alone
+@pytest.mark.parametrize("kind, options", (
+    ("tcp", "--intercept off"), ("path", "--intercept off"), ("path", ""), ("none", ""),
+    ("given", "-l 8000"),  # it never calls listen(2)
+    ("given", "-l 8000 --ready alive:1ms --start-timeout 300ms"),
 ))
-def test_who_has_a_socket_of_its_own_where_others_serve_is_no_spare(kind, intercept, spares):
+def test_who_waits_in_no_call_is_no_spare_and_one_line_says_so(kind, options):
     where = path("server") if kind == "path" else 8000
-    it = start(f"-n 1 --spare 1 --intercept {intercept} --ready notify", "python3",
-               server("own.py"), kind, where, "--notify")
-    if spares == 0:
-        it.event("no-spares")
-        it.wait(lambda: it.cluster().rollout is None)
-    wait_spares(it, 1, spares)
-    if spares == 0:
+    command = (SERVE,) if kind == "given" else ("python3", server("own.py"), kind, where)
+    it = start(f"-n 1 --spare 1 --ready notify {options}", *command, "--notify")
+    assert "does not wait in listen(2)" in it.event("no-spares").text
+    wait_spares(it, 1, 0)
+    assert it.log().count("no spares are held") == 1
+    assert not is_stopped(serving(it))
+    if kind in ("tcp", "path"):
         assert {own_pid(kind, where) for _ in range(10)} == {serving(it)}
+    it.call("upgrade")
+    wait_spares(it, 1, 0)
 
 
 # ---- UDP ----

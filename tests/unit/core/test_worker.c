@@ -56,16 +56,16 @@ static void be(enum worker_state state)
  * all else is a surprise. */
 static const char names[] = "NAUSRLDTKP";
 static const char *const next[WORKER_STATES] = {
-	[WORKER_NONE] = ".......................",
-	[WORKER_ASKED] = "SN...........UU........",
-	[WORKER_UNWANTED] = "TN...........UU........",
-	[WORKER_STARTING] = "..RSSRSSSSTD.TKS.TNPPS.",
-	[WORKER_READY] = "...RRRLRRRTD.TK..TNR.R.",
-	[WORKER_LEAVING] = "...LLLLLLLTD.TK..TNL.L.",
-	[WORKER_DRAINING] = "...DDDDDDDD.TDKT.TND.D.",
-	[WORKER_STOPPING] = "...TTTTTTTT.TTKTKTNT.T.",
-	[WORKER_KILLED] = "...KKKKKKKK.KKKN.KNK.K.",
-	[WORKER_SPARE] = "...PPPPPPPPD.TK..TNP.PS",
+	[WORKER_NONE] = "......................",
+	[WORKER_ASKED] = "SN...........UU.......",
+	[WORKER_UNWANTED] = "TN...........UU.......",
+	[WORKER_STARTING] = "..RSSRSSSSTD.TKS.TNPS.",
+	[WORKER_READY] = "...RRRLRRRTD.TK..TNRR.",
+	[WORKER_LEAVING] = "...LLLLLLLTD.TK..TNLL.",
+	[WORKER_DRAINING] = "...DDDDDDDD.TDKT.TNDD.",
+	[WORKER_STOPPING] = "...TTTTTTTT.TTKTKTNTT.",
+	[WORKER_KILLED] = "...KKKKKKKK.KKKN.KNKK.",
+	[WORKER_SPARE] = "...PPPPPPPPD.TK..TNPPS",
 };
 
 FIXTURE(set_up, NULL)
