@@ -23,6 +23,7 @@
 	CALL(natsConnection_ProcessReadEvent) \
 	CALL(natsConnection_ProcessWriteEvent) \
 	CALL(natsConnection_Publish) \
+	CALL(natsConnection_PublishString) \
 	CALL(natsConnection_SubscribeSync) \
 	CALL(natsMsg_Destroy) \
 	CALL(natsMsg_GetData) \

@@ -33,6 +33,7 @@ int natsrole_main(int channel, uid_t user)
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -43,6 +44,7 @@ int natsrole_main(int channel, uid_t user)
 /* What waits for nclust to read it, in messages and bytes. */
 #define PENDING_MESSAGES (1 << 20)
 #define PENDING_BYTES (16 * 1024 * 1024)
+#define PENDING_CALLS 4096
 /* A broker that lies about sizes gets no more memory of this machine than this. */
 #define MEMORY_MOST (UINT64_C(512) * 1024 * 1024)
 #define KEPT_MOST (2 * 1024 * 1024)
@@ -53,9 +55,22 @@ int natsrole_main(int channel, uid_t user)
 #define AGAIN_LEAST 250 /* ms, between two tries to connect … */
 #define AGAIN_MOST 30000
 #define LASTING (10 * SECOND) /* a connection after which it is the least */
+/* Others that were connected before are waited for so long, and twice as long as the
+ * connection was broken, because they try again in this time; but at most … */
+#define AWAIT_LEAST (5 * SECOND)
+#define AWAIT_MOST (35 * SECOND)
+#define OTHERS_MOST 64U
+#define NUMBER_SIZE 17
+#define SUBJECT_MOST 512
 
 /* What the settler has found.  It writes it, the main thread reads it. */
 enum settled { NOT_YET, SETTLED, ENDED };
+
+/* Processes as this one, of other machines, by their numbers. */
+struct others {
+	char list[OTHERS_MOST][NUMBER_SIZE];
+	unsigned count;
+};
 
 struct role {
 	struct natslib lib;
@@ -76,6 +91,15 @@ struct role {
 	int64_t dropped; /* messages of it, as reported */
 	bool arrived;    /* it may have some */
 	bool up;         /* that was said */
+	char number[NUMBER_SIZE];
+	char here[SUBJECT_MOST];                  /* subject of numbers … */
+	char answers[SUBJECT_MOST + NUMBER_SIZE]; /* … and of answers to ours */
+	natsSubscription *calls[2];               /* to these */
+	struct others known;                      /* they are connected … */
+	struct others missed; /* … or have been, but are not again */
+	nsec_t broken;        /* the last connection was; or 0 */
+	nsec_t patience;      /* for those that are missed */
+	bool awaits;          /* that was said */
 	struct lineup lines;
 	char *data;        /* heap, READ_SIZE */
 	struct buffer out; /* for nclust */
@@ -158,6 +182,96 @@ static void deliver(struct role *r)
 		} while (r->arrived && r->out.len < BATCH);
 		flush(r, MSG_DONTWAIT);
 	}
+}
+
+/* ---- others ---- */
+
+static void forget(struct others *o, const char *number)
+{
+	for (unsigned i = 0; i < o->count; i++)
+		if (strcmp(o->list[i], number) == 0)
+			(void)memcpy(
+				o->list[i--], o->list[--o->count], NUMBER_SIZE);
+}
+
+/* "+" and our number to all who are connected or to one of them; "-": we leave. */
+static natsStatus call(struct role *r, const char *subject, char sign)
+{
+	char text[NUMBER_SIZE + 1];
+
+	(void)snprintf(text, sizeof(text), "%c%s", sign, r->number);
+	return r->lib.natsConnection_PublishString(
+		r->connection, subject, text);
+}
+
+/* Somebody calls who has just connected or leaves, or answers our call. */
+static void hear(struct role *r, const char *text, bool is_answer)
+{
+	const char *number = text + 1;
+	char to[SUBJECT_MOST + NUMBER_SIZE];
+
+	forget(&r->missed, number);
+	forget(&r->known, number);
+	if (*text == '-')
+		return;
+	if (r->known.count < OTHERS_MOST)
+		(void)memcpy(
+			r->known.list[r->known.count++], number, NUMBER_SIZE);
+	(void)snprintf(to, sizeof(to), "%s.%s", r->here, number);
+	if (!is_answer)
+		(void)call(r, to, '+');
+}
+
+static void hear_others(struct role *r)
+{
+	char text[NUMBER_SIZE + 1];
+	natsMsg *msg;
+
+	for (int i = 0; i < 2; i++)
+		while (r->lib.natsSubscription_NextMsg(&msg, r->calls[i], 0) ==
+			NATS_OK) {
+			(void)snprintf(text, sizeof(text), "%.*s",
+				r->lib.natsMsg_GetDataLength(msg),
+				r->lib.natsMsg_GetData(msg));
+			r->lib.natsMsg_Destroy(msg);
+			if (strspn(text + 1, "0123456789abcdef") ==
+				NUMBER_SIZE - 1)
+				hear(r, text, i == 1);
+		}
+}
+
+/* Is the connection to be used now? */
+static bool is_ready(struct role *r)
+{
+	if (GET(r->settled) != SETTLED)
+		return false;
+	if (r->missed.count == 0 || clock_now() >= r->patience)
+		return true;
+	if (!r->awaits)
+		say_number(r, NATSROLE_AWAITS, r->missed.count);
+	r->awaits = true;
+	return false;
+}
+
+/* In ms, as poll(2) takes it. */
+static int patience_of(const struct role *r)
+{
+	nsec_t left = r->patience - clock_now();
+
+	return r->awaits && !r->up && left > 0 ? (int)(left / MSEC) + 1 : -1;
+}
+
+/* The connection has ended: all of them are missed. */
+static void miss_others(struct role *r)
+{
+	if (r->up) {
+		r->broken = clock_now();
+		r->missed.count = 0;
+	}
+	while (r->known.count > 0 && r->missed.count < OTHERS_MOST)
+		(void)memcpy(r->missed.list[r->missed.count++],
+			r->known.list[--r->known.count], NUMBER_SIZE);
+	r->known.count = 0;
 }
 
 /* ---- to the broker ---- */
@@ -250,6 +364,7 @@ static void pass(struct role *r)
 		return;
 	r->over = got <= 0;
 	if (r->over) {
+		(void)call(r, r->here, '-');
 		let_end(r);
 		return;
 	}
@@ -280,20 +395,21 @@ static void pump(struct role *r)
 			.fd = r->channel, .events = waits_for(r)};
 		if (wait[2].events == 0)
 			wait[2].fd = -1;
-		if (poll(wait, COUNT_OF(wait), -1) == -1)
+		if (poll(wait, COUNT_OF(wait), patience_of(r)) == -1)
 			continue;
 		if (wait[0].revents != 0)
 			(void)eventfd_read(r->wake, &count);
-		if (!r->up && GET(r->settled) == SETTLED) {
+		if ((wait[1].revents & ~POLLOUT) != 0) {
+			r->lib.natsConnection_ProcessReadEvent(r->connection);
+			r->arrived = true;
+			hear_others(r);
+		}
+		if (!r->up && is_ready(r)) {
 			r->up = true;
 			say_number(r, NATSROLE_UP,
 				r->lib.natsConnection_GetMaxPayload(
 					r->connection));
 			publish_all(r);
-		}
-		if ((wait[1].revents & ~POLLOUT) != 0) {
-			r->lib.natsConnection_ProcessReadEvent(r->connection);
-			r->arrived = true;
 		}
 		deliver(r);
 		if ((wait[2].revents & ~POLLOUT) != 0 &&
@@ -341,18 +457,33 @@ static natsStatus writes(void *of, bool on)
 
 /* ---- the connection ---- */
 
+static natsStatus subscribe(struct role *r, natsSubscription **to,
+	const char *subject, int messages, int bytes)
+{
+	natsStatus s =
+		r->lib.natsConnection_SubscribeSync(to, r->connection, subject);
+
+	return s == NATS_OK
+		? r->lib.natsSubscription_SetPendingLimits(*to, messages, bytes)
+		: s;
+}
+
 static natsStatus connect_to(struct role *r)
 {
 	natsStatus s =
 		r->lib.natsConnection_Connect(&r->connection, r->options);
 
 	if (s == NATS_OK)
-		s = r->lib.natsConnection_SubscribeSync(
-			&r->subscription, r->connection, r->subject);
-	if (s == NATS_OK)
-		s = r->lib.natsSubscription_SetPendingLimits(
-			r->subscription, PENDING_MESSAGES, PENDING_BYTES);
-	return s;
+		s = subscribe(r, &r->subscription, r->subject, PENDING_MESSAGES,
+			PENDING_BYTES);
+	for (int i = 0; i < 2 && s == NATS_OK; i++)
+		s = subscribe(r, &r->calls[i], i == 0 ? r->here : r->answers,
+			PENDING_CALLS, PENDING_CALLS * NUMBER_SIZE);
+	r->awaits = false;
+	r->patience = clock_now() +
+		nsec_min(2 * (clock_now() - r->broken) + AWAIT_LEAST,
+			AWAIT_MOST);
+	return s == NATS_OK ? call(r, r->here, '+') : s;
 }
 
 static void say_down(struct role *r, natsStatus s, const char *text)
@@ -395,9 +526,12 @@ static bool live(struct role *r)
 	}
 	if (!r->over)
 		say_down(r, s, text);
+	miss_others(r);
 	r->lib.natsSubscription_Destroy(r->subscription);
+	r->lib.natsSubscription_Destroy(r->calls[0]);
+	r->lib.natsSubscription_Destroy(r->calls[1]);
 	r->lib.natsConnection_Destroy(r->connection);
-	r->subscription = NULL;
+	r->subscription = r->calls[0] = r->calls[1] = NULL;
 	r->connection = NULL;
 	return r->up;
 }
@@ -472,6 +606,19 @@ static natsStatus put_user(struct role *r, char *user)
 	return r->lib.natsOptions_SetUserInfo(r->options, user, password);
 }
 
+/* Two processes have the same one hardly ever: they would not miss each other. */
+static void choose_number(struct role *r)
+{
+	uint64_t number;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) == -1)
+		number = (uint64_t)clock_now();
+	(void)snprintf(r->number, sizeof(r->number), "%016" PRIx64, number);
+	(void)snprintf(r->here, sizeof(r->here), "%.400s.here", r->subject);
+	(void)snprintf(
+		r->answers, sizeof(r->answers), "%s.%s", r->here, r->number);
+}
+
 static bool set_up(struct role *r)
 {
 	char *at = r->setup = read_setup(r->channel);
@@ -484,6 +631,7 @@ static bool set_up(struct role *r)
 	user = cut(&at);
 	hosts = cut(&at);
 	name = cut(&at);
+	choose_number(r);
 	return name != NULL && l->natsOptions_Create(&r->options) == NATS_OK &&
 		put_servers(r, hosts) == NATS_OK &&
 		put_user(r, user) == NATS_OK &&

@@ -163,6 +163,7 @@ static void take_message(struct broker *b, const char *line, size_t len)
 static void is_up(struct broker *b, uint64_t most)
 {
 	b->up = true;
+	b->awaits = 0;
 	b->most = most;
 	if (b->down_told)
 		news_say_of(b->service, LOG_NOTE, "relay-up",
@@ -181,6 +182,7 @@ static void is_down(struct broker *b, const char *why, size_t len)
 
 	(void)text_escape(text, sizeof(text), why, len);
 	b->up = false;
+	b->awaits = 0;
 	if (!b->down_told)
 		news_say_of(b->service, LOG_WARN, "relay-down",
 			"messages do not reach other machines: %s; up to 1 MiB "
@@ -209,6 +211,12 @@ static void take_line(struct broker *b, const char *line, size_t len)
 		break;
 	case NATSROLE_DOWN:
 		is_down(b, text, len - 1);
+		break;
+	case NATSROLE_AWAITS:
+		b->awaits = number_of(text, len - 1);
+		log_info("%s: connected to the broker; messages wait for other "
+			 "machines that were connected before: %" PRIu64,
+			b->service->name, b->awaits);
 		break;
 	case NATSROLE_TOO_LARGE:
 		b->dropped++;
@@ -347,6 +355,7 @@ static void leave(struct broker *b)
 	ev_io_stop(sup_of(b)->loop, &b->io);
 	fd_close(&b->io.fd);
 	b->up = false;
+	b->awaits = 0;
 	lineup_fini(&b->in);
 	lineup_init(&b->in, LINE_MOST);
 	if (b->out.in_line && len > 0) {
@@ -544,6 +553,7 @@ void broker_on_status(struct json_writer *w, const struct service *s)
 	json_key(w, "relay");
 	json_open_object(w);
 	json_put_bool(w, "connected", b->up);
+	json_put_int(w, "awaits", (int64_t)b->awaits);
 	json_put_int(w, "sent", (int64_t)b->sent);
 	json_put_int(w, "received", (int64_t)b->received);
 	json_put_int(w, "dropped", (int64_t)b->dropped);

@@ -28,6 +28,7 @@ struct broker {
 	ev_timer rest;   /* while it runs, nothing is read */
 	nsec_t whole_at; /* as in allowance.h */
 	bool up;
+	uint64_t awaits; /* it is connected, and so many others are not yet */
 	bool down_told;
 	bool dirty;
 	nsec_t told_at; /* that messages come too fast; or 0 */

@@ -138,7 +138,7 @@ TEST(nonsense_goes_to_nobody)
 {
 	static char line[CHANNEL_LINE_MAX + 4096];
 
-	SAY(process(), "\n\n+\n-\n~\n~x\n!\n?\nx\n{\n{}\n[]\n\x1b[2J\n");
+	SAY(process(), "\n\n+\n-\n~\n=x\n~x\n!\n?\nx\n{\n{}\n[]\n\x1b[2J\n");
 	SAY(process(), OTHER FROM "1,'cmd':'NODE_CLUSTER'}\n");
 	SAY(process(), "{'nclust':3,'id':'a'}\n{'nclust':0}\n");
 	(void)memset(line, '{', sizeof(line));
