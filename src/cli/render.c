@@ -246,7 +246,7 @@ static void put_progress(struct wrap *w, const json_t *cluster)
 /* Why nobody is ready, and what made the last restart fail. */
 static void put_troubles(struct wrap *w, const json_t *cluster)
 {
-	static const char *const keys[] = {"trouble", "failed_restart"};
+	static const char *const keys[] = {"trouble", "failed_restart", "held"};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++) {
 		const json_t *trouble = json_object_get(cluster, keys[i]);

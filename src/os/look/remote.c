@@ -963,6 +963,9 @@ size_t remote_awaits(struct remote *r, int *fds, size_t most)
 	case SYS_accept:
 #endif
 	case SYS_accept4:
+	case SYS_read:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
 		fds[0] = (int)args[0];
 		return 1;
 #ifdef SYS_poll

@@ -132,8 +132,8 @@ int remote_epoll_add(struct remote *r, int epoll, int ours,
 int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);
 
 /* The descriptors on which the thread waits for a connection, or for something to
- * read, in accept(2), poll(2) or select(2), right now: into `fds`, up to `most`.
- * Returns how many; of a long list the first ones. */
+ * read, in accept(2), poll(2), select(2) or a call that reads, right now: into `fds`,
+ * up to `most`.  Returns how many; of a long list the first ones. */
 #define REMOTE_AWAITS_MOST 32
 size_t remote_awaits(struct remote *r, int *fds, size_t most);
 

@@ -325,6 +325,7 @@ const struct part health_part = {
 	.adopted = health_on_adopted,
 	.report = health_on_report,
 	.settings = health_on_settings,
+	.status = held_on_status,
 	.status_worker = health_on_status_worker,
 	.drop = health_on_drop,
 	.go_on = health_on_go_on,

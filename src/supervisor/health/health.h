@@ -75,6 +75,8 @@ int health_exec(struct child *child, struct volley *asks,
 	const struct probe *probe, struct error *err);
 /* It is ready: count its connections from now on, if its settings ask for it. */
 void health_count(struct child *child);
+/* Are all workers held by clients that say nothing?  A member "held" of a status. */
+void held_on_status(struct json_writer *w, const struct service *service);
 /* The worker was started: probe it, if its settings ask for that. */
 void health_prove(struct child *child);
 /* "GET /health", "exec:…", "tcp". */

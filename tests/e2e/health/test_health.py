@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Whether a worker is ready, and whether it is well: by probes, by its watchdog, and by looking
 at what it does."""
+import re
 import socket
 
 from healthy import *
@@ -524,6 +525,23 @@ def test_stall_idle_streaming_and_waiting_workers_are_left_alone():
         go_by(it, 0.5)
     assert it.pids() == before and idle
     assert not it.says("no progress")
+
+
+@pytest.mark.parametrize("listen, way", (("-l 127.0.0.1:8000", "accept"), ("", "bind")))
+def test_status_tells_of_clients_that_hold_all_workers_and_say_nothing(listen, way):
+    it = cluster(f"-n 2 {listen}", "python3", server("takes.py"), way)
+    assert "held" not in it.cluster()
+    clients = [dial() for _ in range(2)]
+    seconds = wait(lambda: it.cluster().get("held", {}).get("seconds"))
+    said = re.search("for up to .*: 'listen = (.*,defer-accept=10s)'", " ".join(
+        nclust("status it").out.split()))
+    assert seconds >= 1 and said
+    clients.pop().close()
+    assert wait(lambda: "held" not in it.cluster())
+    it.stop()
+    it = cluster(f"-n 2 -l {said[1]}", "python3", server("takes.py"), way)
+    clients += [dial() for _ in range(2)]
+    assert get().status == 200
 
 
 def test_stall_nclust_and_its_workers_having_stood_still_is_none():

@@ -788,13 +788,13 @@ static void accept_one(void)
 	_exit(13);
 }
 
-/* 85 alone, or nothing? */
-static bool awaits(bool something)
+/* That one alone, or nothing? */
+static bool awaits(int fd)
 {
 	int fds[REMOTE_AWAITS_MOST];
 	size_t count = remote_awaits(&r, fds, REMOTE_AWAITS_MOST);
 
-	return something ? count == 1 && fds[0] == 85 : count == 0;
+	return fd != -1 ? count == 1 && fds[0] == fd : count == 0;
 }
 
 NATIVE_TEST_LOOP(who_waits_for_a_connection_can_be_seen, 0, WAYS_HERE)
@@ -805,13 +805,13 @@ NATIVE_TEST_LOOP(who_waits_for_a_connection_can_be_seen, 0, WAYS_HERE)
 	for (size_t i = 0; i < COUNT_OF(ways); i++) {
 		awaits_by = ways[i];
 		start(_i, accept_one);
-		ck_assert(awaits(false)); /* it reads */
+		ck_assert(awaits(go[0])); /* it reads */
 		ck_assert_int_eq(write(go[1], "x", 1), 1);
-		while (!awaits(true)) /* it is on its way there */
+		while (!awaits(85)) /* it is on its way there */
 			(void)usleep(1000);
 		ck_assert_int_eq(kill(other, SIGKILL), 0);
 		os_reap(other, SIGKILL);
-		ck_assert(awaits(false)); /* it has gone */
+		ck_assert(awaits(-1)); /* it has gone */
 	}
 }
 

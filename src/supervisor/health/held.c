@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/process.h"
+#include "protocol/json.h"
+#include "supervisor/health/health.h"
+#include "supervisor/health/sight.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/workers/child.h"
+
+#include <netinet/tcp.h>
+#include <stdio.h>
+
+/*
+ * For `status`: a worker that serves one client at a time is held by one that has
+ * connected and sends nothing.  The look ends at the first worker that is not, and is a
+ * sample: nothing is kept of it.
+ */
+#define WORKERS_MOST 16
+#define HELD_LEAST (1 * SECOND)
+
+/* The sockets that its processes of one thread wait for. */
+struct wait {
+	uint64_t inodes[REMOTE_AWAITS_MOST];
+	size_t count;
+};
+
+static bool has_more_threads(pid_t pid)
+{
+	uint64_t threads;
+
+	return process_status(pid, "Threads:", 10, &threads) == -1 ||
+		threads != 1;
+}
+
+/* false: others may take the next client. */
+static bool look_at_waits(struct wait *wait, const struct sight *sight)
+{
+	wait->count = 0;
+	for (size_t i = 0; i < sight->tree_count; i++) {
+		int fds[REMOTE_AWAITS_MOST];
+		struct remote r;
+		size_t count;
+
+		remote_of(&r, sight->tree[i]);
+		count = remote_awaits(
+			&r, fds, REMOTE_AWAITS_MOST - wait->count);
+		if (count > 0 && has_more_threads(sight->tree[i]))
+			return false;
+		for (size_t k = 0; k < count; k++)
+			wait->inodes[wait->count++] = remote_inode(&r, fds[k]);
+		if (wait->count == REMOTE_AWAITS_MOST)
+			return false;
+	}
+	return wait->count > 0;
+}
+
+static bool waits_for(const struct wait *wait, uint64_t inode)
+{
+	for (size_t i = 0; i < wait->count; i++)
+		if (wait->inodes[i] == inode)
+			return true;
+	return false;
+}
+
+/* The listener that the connection came by, if nothing has come by the connection. */
+static const struct listener *silent_at(
+	const struct child *child, const struct connection *c)
+{
+	const struct listener *l;
+
+	if (c->kind != CONNECTION_TCP || c->state != TCP_ESTABLISHED ||
+		c->bytes_in > 0)
+		return NULL;
+	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
+		if (l->facts.type == SOCK_STREAM && l->facts.port == c->port)
+			return l;
+	return NULL;
+}
+
+/* How long the worker has waited for a client's first byte; 0: it does not. */
+static nsec_t held_for(const struct child *child, const char **at)
+{
+	const struct listener *l;
+	struct sight sight = {.cpu = 0};
+	struct wait wait;
+	nsec_t time = 0;
+
+	sight_processes(&sight, child);
+	if (!look_at_waits(&wait, &sight))
+		return 0;
+	sight_connections(&sight, child);
+	for (size_t i = 0; i < sight.all.count; i++) {
+		const struct connection *c = &sight.all.list[i];
+
+		if (!waits_for(&wait, c->inode))
+			continue;
+		if (c->kind == CONNECTION_LISTENER) {
+			time = 0; /* it waits for the next client, too */
+			break;
+		}
+		l = silent_at(child, c);
+		if (l == NULL)
+			continue;
+		*at = l->facts.text;
+		time = (nsec_t)c->received_ago * MSEC;
+	}
+	sight_free(&sight);
+	return time;
+}
+
+void held_on_status(struct json_writer *w, const struct service *service)
+{
+	const struct child *child;
+	const char *at = "";
+	nsec_t longest = 0;
+	unsigned count = 0;
+	char text[300];
+	char age[16];
+
+	for_each_child (child, children_of(service)) {
+		nsec_t time = health_is_ready(child) ? held_for(child, &at) : 0;
+
+		if (time < HELD_LEAST)
+			return;
+		longest = longest > time ? longest : time;
+		if (++count == WORKERS_MOST)
+			break;
+	}
+	if (count == 0)
+		return;
+	(void)snprintf(text, sizeof(text),
+		"%s workers are held by clients that have connected and sent "
+		"nothing, for up to %s: 'listen = %s,defer-accept=10s' keeps "
+		"such clients from them",
+		count == WORKERS_MOST ? "many" : "all", text_age(age, longest),
+		at);
+	json_key(w, "held");
+	json_open_object(w);
+	json_put_real(w, "seconds", nsec_seconds(longest), 3);
+	json_put_text(w, "text", text);
+	json_close_object(w);
+}
