@@ -46,20 +46,21 @@ static void look_at_release(struct facts *f)
  * is not our child must be refused with ECHILD, not with EINVAL. */
 static void look_at_pidfd(struct facts *f, int fd)
 {
-	const char *cannot = NULL;
 	struct pidfd_end end;
 
 	if (fd == -1)
-		cannot = "refused";
-	else if (pidfd_signal(fd, 0) == -1)
-		cannot = "cannot signal";
+		facts_add(f, FACT_NOTE, "pidfd",
+			"workers that a killed nclust has left may not be "
+			"taken over",
+			"pidfd_open is refused: %s", strerror(errno));
 	else if (pidfd_peek(fd, &end) == -1 && errno != ECHILD)
-		cannot = "cannot wait";
-	if (cannot != NULL)
 		facts_add(f, FACT_BAD, "pidfd",
-			"nclust signals and waits by pidfd alone: it cannot "
-			"run",
-			"%s: %s", cannot, strerror(errno));
+			"nclust waits by pidfd alone: it cannot run",
+			"cannot wait: %s", strerror(errno));
+	else if (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) == -1)
+		facts_add(f, FACT_NOTE, "pidfd",
+			"processes are signalled by number, after a look",
+			"pidfd_send_signal is refused: %s", strerror(errno));
 	else
 		facts_add(f, FACT_OK, "pidfd",
 			"no process is ever signalled by a reused number",
@@ -71,7 +72,7 @@ static void look_at_group_signals(struct facts *f, int fd)
 	/* who leads no group gives ESRCH, who is too old EINVAL */
 	if (syscall(SYS_pidfd_send_signal, fd, 0, NULL,
 		    PIDFD_SIGNAL_PROCESS_GROUP) == 0 ||
-		errno == ESRCH || errno == EPERM)
+		errno == ESRCH)
 		facts_add(f, FACT_OK, "group signals", "", "by pidfd");
 	else
 		facts_add(f, FACT_OK, "group signals",
@@ -141,7 +142,7 @@ void facts_kernel(struct facts *f)
 	scoped_fd pidfd = -1;
 
 	look_at_release(f);
-	pidfd = pidfd_of(getpid()); /* its errno is told */
+	pidfd = pidfd_to_watch(getpid()); /* its errno is told */
 	look_at_pidfd(f, pidfd);
 	if (pidfd != -1)
 		look_at_group_signals(f, pidfd);

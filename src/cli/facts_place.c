@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/descriptors.h"
 #include "os/place/rundir_place.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static bool look_at_place(struct facts *f, const char *path, struct error *err)
 			(void)error_set(err, why, "%s cannot be made", path);
 		return why == 0;
 	}
-	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == -1) {
+	if (access_in(fd, ".", W_OK | X_OK) == -1) {
 		(void)error_set(err, errno, "%s", path);
 		return false;
 	}

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/descriptors.h"
 #include "os/socket/socket.h"
 
 #include <errno.h>
@@ -254,7 +255,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	if (is_anothers(k) ||
-		(faccessat(k->dir, "state", F_OK, 0) == -1 && errno == ENOENT))
+		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT))
 		give_up(k);
 }
 

@@ -27,7 +27,13 @@ static int mark(unsigned fd)
 	return fcntl((int)fd, F_SETFD, flags | FD_CLOEXEC);
 }
 
-int descriptors_cloexec_by_proc(unsigned first, unsigned last)
+static int close_one(unsigned fd)
+{
+	(void)close((int)fd);
+	return 0;
+}
+
+static int each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
 {
 	scoped_fd dir =
 		open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -42,10 +48,16 @@ int descriptors_cloexec_by_proc(unsigned first, unsigned last)
 
 			at += entry->d_reclen;
 			if (*entry->d_name != '.' && fd >= first &&
-				fd <= last && mark(fd) == -1)
+				fd <= last && fd != (unsigned)dir &&
+				act(fd) == -1)
 				return -1;
 		}
 	return n == -1 ? -1 : 0;
+}
+
+int descriptors_cloexec_by_proc(unsigned first, unsigned last)
+{
+	return each_by_proc(first, last, mark);
 }
 
 int descriptors_cloexec(unsigned first, unsigned last)
@@ -53,6 +65,13 @@ int descriptors_cloexec(unsigned first, unsigned last)
 	if (syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) == 0)
 		return 0;
 	return descriptors_cloexec_by_proc(first, last);
+}
+
+int descriptors_close(unsigned first, unsigned last)
+{
+	if (syscall(SYS_close_range, first, last, 0U) == 0)
+		return 0;
+	return each_by_proc(first, last, close_one);
 }
 
 void descriptors_allow_many(void)
@@ -63,6 +82,11 @@ void descriptors_allow_many(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int access_in(int dir, const char *file, int mode)
+{
+	return (int)syscall(SYS_faccessat, dir, file, mode);
 }
 
 bool descriptors_same(int a, int b)

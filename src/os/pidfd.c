@@ -5,7 +5,9 @@
 #include "os/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -44,9 +46,35 @@ static int send_signal(int pidfd, int signal, unsigned long flags)
 		(unsigned int)flags);
 }
 
-int pidfd_of(pid_t pid)
+/* A container's filter that is older than a call refuses it. */
+static bool is_refused(void)
+{
+	return errno == ENOSYS || errno == EPERM;
+}
+
+int pidfd_to_watch(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0U);
+}
+
+int pidfd_of(pid_t pid)
+{
+	int fd = pidfd_to_watch(pid);
+	char path[40];
+
+	if (fd != -1 || !is_refused())
+		return fd;
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 && errno == ENOENT)
+		errno = ESRCH;
+	return fd;
+}
+
+pid_t pidfd_fork(int *pidfd)
+{
+	return (pid_t)syscall(
+		SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
 }
 
 pid_t pidfd_pid(int pidfd)
@@ -61,12 +89,26 @@ pid_t pidfd_pid(int pidfd)
 	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	(void)process_read_path(path, text, sizeof(text));
 	at = strstr(text, "\nPid:");
-	return at != NULL ? (pid_t)strtol(at + 5, NULL, 10) : -1;
+	if (at != NULL)
+		return (pid_t)strtol(at + 5, NULL, 10);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/stat", pidfd);
+	return process_read_path(path, text, sizeof(text)) > 0
+		? (pid_t)strtol(text, NULL, 10)
+		: -1;
 }
 
 int pidfd_signal(int pidfd, int signal)
 {
-	return send_signal(pidfd, signal, 0);
+	pid_t pid;
+
+	if (send_signal(pidfd, signal, 0) == 0)
+		return 0;
+	if (!is_refused())
+		return -1;
+	/* a child of ours keeps its number until we reap it */
+	pid = pidfd_pid(pidfd);
+	errno = ESRCH;
+	return pid > 0 ? kill(pid, signal) : -1;
 }
 
 int pidfd_signal_main(int pidfd, pid_t pid, int signal)
@@ -87,9 +129,9 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 {
 	if (send_signal(pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP) == 0)
 		return 0;
-	if (errno != EINVAL)
+	if (errno != EINVAL && !is_refused())
 		return -1;
-	/* An older kernel, or an invalid signal, which kill() tells again. */
+	/* An older kernel, or an error that kill() tells again. */
 	if (pid <= 1) {
 		errno = EINVAL; /* kill(-1) would reach everybody */
 		return -1;
@@ -195,6 +237,11 @@ static int wait_for(idtype_t type, id_t id, int flags, struct pidfd_end *end)
 	return 1;
 }
 
+int child_peek(pid_t pid, struct pidfd_end *end)
+{
+	return wait_for(P_PID, (id_t)pid, WNOWAIT, end);
+}
+
 int pidfd_peek(int pidfd, struct pidfd_end *end)
 {
 	return wait_for(P_PIDFD, (id_t)pidfd, WNOWAIT, end);
@@ -250,11 +297,25 @@ static int ask_kernel(int pidfd, struct pidfd_end *end)
 	return describe(info.exit_code, end);
 }
 
+/* Unlike a pidfd it can always be written to, says poll(2). */
+bool pidfd_is_directory(int pidfd)
+{
+	struct pollfd one = {.fd = pidfd, .events = POLLOUT};
+
+	return poll(&one, 1, 0) == 1 && (one.revents & POLLOUT) != 0;
+}
+
 bool pidfd_has_ended(int pidfd)
 {
 	struct pollfd one = {.fd = pidfd, .events = POLLIN};
+	struct process_facts facts;
+	pid_t pid;
 
-	return poll(&one, 1, 0) == 1;
+	if (poll(&one, 1, 0) != 1 || !pidfd_is_directory(pidfd))
+		return one.revents != 0;
+	pid = pidfd_pid(pidfd);
+	return pid == -1 || process_look(pid, &facts) == -1 ||
+		facts.state == 'Z';
 }
 
 int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)

@@ -13,9 +13,18 @@ struct pidfd_end {
 	bool core_dumped;
 };
 
-int pidfd_of(pid_t pid);    /* CLOEXEC; -1 and errno */
-pid_t pidfd_pid(int pidfd); /* the process's pid; -1: it was reaped */
-int pidfd_signal(int pidfd, int signal); /* -1 and errno */
+/*
+ * A pidfd: CLOEXEC; or -1 and errno.  Where pidfd_open(2) is refused the second
+ * returns the process's directory in /proc, which pidfd_pid(), pidfd_has_ended() and
+ * pidfd_signal() take as well.
+ */
+int pidfd_to_watch(pid_t pid);
+int pidfd_of(pid_t pid);
+bool pidfd_is_directory(int pidfd);
+pid_t pidfd_fork(int *pidfd); /* fork(2); its pidfd for the parent */
+pid_t pidfd_pid(int pidfd);   /* the process's pid; -1: it was reaped */
+/* -1 and errno.  Where pidfd_send_signal(2) is refused: by number. */
+int pidfd_signal(int pidfd, int signal);
 
 /* Send to the main thread of a stopped process, unless it blocks the signal.  When
  * such a process continues, any thread may take what was sent to all of it; the
@@ -34,6 +43,7 @@ bool pidfd_has_ended(int pidfd);
 /* Has our child ended?  1: yes, and *end is filled; 0: no; -1: errno.  Does not
  * reap it (WNOWAIT): its group may still be signalled. */
 int pidfd_peek(int pidfd, struct pidfd_end *end);
+int child_peek(pid_t pid, struct pidfd_end *end); /* the same */
 /* The same, and reap it. */
 int pidfd_reap(int pidfd, struct pidfd_end *end);
 

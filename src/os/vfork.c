@@ -2,6 +2,7 @@
 #include "os/vfork.h"
 
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/privilege.h"
 #include "os/process.h"
 
@@ -566,12 +567,14 @@ int vfork_leave_table(int keep, int also)
 	int last = keep < also ? also : keep;
 
 	if (close_range((unsigned)(last + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
-		unshare(CLONE_FILES) == -1) /* before Linux 5.9 */
+		(unshare(CLONE_FILES) == -1 ||
+			descriptors_close((unsigned)(last + 1), ~0U) == -1))
 		return -1;
 	if (last - first > 1)
-		(void)close_range((unsigned)first + 1, (unsigned)last - 1, 0);
+		(void)descriptors_close(
+			(unsigned)first + 1, (unsigned)last - 1);
 	if (first > 0)
-		(void)close_range(0, (unsigned)first - 1, 0);
+		(void)descriptors_close(0, (unsigned)first - 1);
 	return 0;
 }
 

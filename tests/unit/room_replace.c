@@ -49,6 +49,7 @@
 REPLACEABLE(aside_begin)
 REPLACEABLE(aside_end)
 REPLACEABLE(capture_ask_last)
+REPLACEABLE(child_peek)
 REPLACEABLE(clock_now)
 REPLACEABLE(clock_wall)
 REPLACEABLE(clock_worked)

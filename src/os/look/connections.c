@@ -2,6 +2,7 @@
 #include "os/look/connections.h"
 
 #include "base/scope.h"
+#include "os/pidfd.h"
 #include "os/process.h"
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
@@ -140,7 +141,8 @@ static bool gather(void *context, int number, const char *target)
 	fd = g->refused ? -1
 			: (int)syscall(SYS_pidfd_getfd, g->pidfd, number, 0U);
 	if (fd == -1) {
-		g->refused |= errno == EPERM || errno == ENOSYS;
+		g->refused |= errno == EPERM || errno == ENOSYS ||
+			(errno == EBADF && pidfd_is_directory(g->pidfd));
 		if (g->refused)
 			all->count++;    /* to be asked for otherwise */
 		else if (errno != EBADF) /* else it has just been closed */

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
@@ -720,10 +721,10 @@ static void close_but(int one, int other)
 	unsigned high = (unsigned)(one < other ? other : one);
 
 	if (low > 0)
-		(void)close_range(0, low - 1, 0);
+		(void)descriptors_close(0, low - 1);
 	if (high > low + 1)
-		(void)close_range(low + 1, high - 1, 0);
-	(void)close_range(high + 1, ~0U, 0);
+		(void)descriptors_close(low + 1, high - 1);
+	(void)descriptors_close(high + 1, ~0U);
 }
 
 /* In a table of its own, as it overwrites a number. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "os/descriptors.h"
 #include "os/place/rundir_place.h"
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "os/descriptors.h"
 #include "os/place/rundir_walk.h"
 
 #include <errno.h>
@@ -161,7 +163,7 @@ static int open_usable(const char *path, bool make, struct error *err)
 
 	if (fd == -1)
 		return -1;
-	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) == -1)
+	if (access_in(fd, ".", W_OK | X_OK) == -1)
 		return error_set(err, errno, "cannot write to '%s'", path);
 	return fd_release(&fd);
 }

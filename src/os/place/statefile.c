@@ -2,6 +2,7 @@
 #include "os/place/statefile.h"
 
 #include "base/scope.h"
+#include "os/descriptors.h"
 #include "os/place/rundir.h"
 
 #include <errno.h>
@@ -303,7 +304,7 @@ int statefile_renew(struct statefile *f, int dirfd, struct error *err)
 {
 	struct statefile fresh = {.fd = -1};
 
-	if (f->map == NULL || faccessat(dirfd, name, F_OK, 0) == 0)
+	if (f->map == NULL || access_in(dirfd, name, F_OK) == 0)
 		return 0;
 	if (make(&fresh, dirfd, err) == -1)
 		goto fail;

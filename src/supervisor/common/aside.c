@@ -3,13 +3,13 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/descriptors.h"
 #include "supervisor/common/timer.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ static int arrange(const struct supervisor *sup, const struct aside_plan *p)
 		(p->keep != -1 && dup2(p->keep, ASIDE_FD) == -1))
 		return -1;
 	log_to(STDERR_FILENO, "nclust: ", log_level());
-	(void)syscall(SYS_close_range, ASIDE_FD + (p->keep != -1), ~0U, 0);
+	(void)descriptors_close(ASIDE_FD + (p->keep != -1), ~0U);
 	return 0;
 }
 
@@ -36,7 +36,7 @@ static pid_t run(
 	const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
 {
 	pid_t nclust = getpid();
-	pid_t pid = fork();
+	pid_t pid = pidfd_fork(pidfd);
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -44,12 +44,7 @@ static pid_t run(
 				? p->work(p->owner)
 				: EX_OSERR);
 	}
-	if (pid > 0) {
-		*pidfd = pidfd_of(pid);
-		if (*pidfd == -1)
-			(void)kill(pid, SIGKILL);
-	}
-	return pid > 0 && *pidfd != -1 ? pid : -1;
+	return pid;
 }
 
 static void forget(struct aside *a)

@@ -204,7 +204,7 @@ static void give_up(struct closing_child *by)
 static void watch(struct closing_child *by)
 {
 	struct ev_loop *loop = by->sup->loop;
-	int fd = pidfd_of(by->child.pid);
+	int fd = pidfd_to_watch(by->child.pid);
 
 	timer_arm(loop, &by->patience, PATIENCE);
 	if (fd == -1)

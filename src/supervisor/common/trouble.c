@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* A cluster that never becomes ready is reported after so many workers, and
  * again each time that number has doubled. */
@@ -396,9 +397,41 @@ static unsigned port_at(const char *text, const char *at)
 	return n <= 65535 && *end != '.' ? (unsigned)n : 0;
 }
 
-void trouble_guess_in_use(
-	struct supervisor *sup, char *to, size_t size, const char *output)
+#define ONE_HAS_IT \
+	"it cannot be shared here: '-l PORT' if the program takes " \
+	"LISTEN_FDS, else '-n 1'"
+
+/* The worker of which that process is one; NULL: it is somebody else's. */
+static const struct child *worker_of(
+	const struct supervisor *sup, const char *process)
 {
+	const char *at = strrchr(process, '(');
+	int pid;
+
+	return at != NULL && sscanf(at, "(pid %d", &pid) == 1
+		? child_by_pid(sup, getsid(pid))
+		: NULL;
+}
+
+/* One of its cluster that was there before it. */
+static const struct child *older_one(
+	const struct service *service, uint64_t worker)
+{
+	const struct child *found = NULL;
+	const struct child *c;
+
+	for_each_child (c, children_of(service))
+		if (c->worker < worker &&
+			(found == NULL || c->worker < found->worker))
+			found = c;
+	return found;
+}
+
+void trouble_guess_in_use(const struct service *service, uint64_t worker,
+	char *to, size_t size, const char *output)
+{
+	struct supervisor *sup = service->sup;
+	const struct child *c = NULL;
 	int guesses = GUESSES;
 
 	for (const char *at = output; *at != '\0' && guesses > 0; at++) {
@@ -411,10 +444,26 @@ void trouble_guess_in_use(
 		who = holder(sup, SOCK_STREAM, port);
 		if (*who == '\0')
 			continue;
-		(void)snprintf(to, size, "port %u is in use by %s", port, who);
+		c = worker_of(sup, who);
+		if (c == NULL)
+			(void)snprintf(
+				to, size, "port %u is in use by %s", port, who);
+		else
+			(void)snprintf(to, size,
+				"port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT,
+				port, c->service->name, c->slot);
 		return;
 	}
-	(void)text_copy(to, size, "its address is in use by another process");
+	if (sup->intercept.way == WAY_NONE)
+		c = older_one(service, worker);
+	if (c == NULL)
+		(void)text_copy(
+			to, size, "its address is in use by another process");
+	else
+		(void)snprintf(to, size,
+			"its address is in use, most likely by %s.%" PRIu32
+			", and " ONE_HAS_IT,
+			service->name, c->slot);
 }
 
 /* ---- carried ---- */

@@ -57,10 +57,10 @@ void trouble_put_slot(struct json_writer *w, const struct service *service,
 void trouble_cannot_bind(struct child *child, int type, unsigned port,
 	const char *what, int error, const char *hint);
 
-/* A worker wrote that an address is in use, but nclust has not seen which one:
- * find the cause from the port in its last output. */
-void trouble_guess_in_use(
-	struct supervisor *sup, char *to, size_t size, const char *output);
+/* A worker, which has ended, wrote that an address is in use, but nclust has not seen
+ * which one: find the cause from the port in its last output. */
+void trouble_guess_in_use(const struct service *service, uint64_t worker,
+	char *to, size_t size, const char *output);
 
 /* Set the cause to report if the worker ends soon; NULL: none. */
 void trouble_set_cause(struct child *child, const char *format, ...)

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/descriptors.h"
 #include "os/pidfd.h"
 #include "os/process.h"
 
@@ -54,7 +55,7 @@ static int hold(int told, int dir)
 
 	if (kept == -1 || dup2(told, TOLD) == -1 || dup2(kept, DIR) == -1)
 		return -1;
-	return close_range(DIR + 1, ~0U, 0);
+	return descriptors_close(DIR + 1, ~0U);
 }
 
 static void wait_and_thaw(void)
@@ -79,12 +80,13 @@ static void wait_and_thaw(void)
 void thaw_stand_by(struct supervisor *sup)
 {
 	int ends[2] = {-1, -1};
+	int pidfd = -1;
 	pid_t pid = -1;
 
 	if (sup->traffic.thaw_pipe != -1 || sup->orphans.file.map == NULL)
 		return;
 	if (pipe2(ends, O_CLOEXEC) == 0)
-		pid = fork();
+		pid = pidfd_fork(&pidfd);
 	if (pid == 0) {
 		(void)close(ends[1]);
 		if (hold(ends[0], sup->rundir.dir) == 0)
@@ -99,8 +101,7 @@ void thaw_stand_by(struct supervisor *sup)
 	fd_close(&ends[0]);
 	sup->traffic.thaw_pipe = ends[1];
 	fd_close(&sup->traffic.thawer); /* an earlier helper's: it exits */
-	if (pid > 0)
-		sup->traffic.thawer = pidfd_of(pid);
+	sup->traffic.thawer = pidfd;
 }
 
 void thaw_fini(struct supervisor *sup)

@@ -53,8 +53,9 @@ static void tell_own_filter(struct supervisor *sup)
 			 "programs will not work in them; 'intercept = off' "
 			 "avoids this");
 	if (sup->intercept.way == WAY_REPLACE)
-		log_note("pidfd_getfd is refused here (a container's seccomp "
-			 "profile?): nclust replaces the sockets of workers by "
+		log_note("pidfd_open or pidfd_getfd is refused here (a "
+			 "container's seccomp profile?): nclust replaces the "
+			 "sockets of workers by "
 			 "its own, without the options that they set before "
 			 "bind (CAP_SYS_PTRACE avoids this)");
 }

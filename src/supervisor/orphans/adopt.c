@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/fdpass.h"
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
@@ -43,7 +44,7 @@ static int look_by_number(
 	struct supervisor *sup, struct inmate *in, struct error *err)
 {
 	const struct state_entry *e = in->entry;
-	scoped_fd fd = pidfd_of(e->birth.pid);
+	scoped_fd fd = pidfd_to_watch(e->birth.pid);
 	int error = errno;
 	int itself;
 
@@ -230,6 +231,7 @@ static void take_history(struct supervisor *sup, struct heritage *h)
 
 static void call_keeper(struct supervisor *sup, struct heritage *h)
 {
+	const struct logwire_packet leave = {.kind = LOGWIRE_LEAVE};
 	struct error err;
 
 	if (keeper_call(sup, &h->givens, &err) == -1) {
@@ -238,7 +240,10 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 		return;
 	}
 	if (logger_take_over(sup, h->givens.channel, h->givens.pid) == -1) {
-		log_syserr("cannot go on with the logger");
+		log_syserr("cannot go on with the logger, starting another");
+		/* we have all that it keeps: it ends when `givens` is freed */
+		(void)fdpass_send(
+			h->givens.channel, &leave, sizeof(leave), NULL, 0);
 		return;
 	}
 	h->givens.channel = -1;

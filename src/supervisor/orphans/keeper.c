@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The keeper answers at once; one that does not is hung. */
@@ -277,17 +278,19 @@ int keeper_call(
 void keeper_dismiss(struct supervisor *sup)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_LEAVE};
-	struct pollfd ended = {.events = POLLIN};
+	const struct timespec pause = {.tv_nsec = MSEC};
+	nsec_t until = clock_now() + PATIENCE;
+	scoped_fd pidfd = -1;
 	struct givens givens;
 	struct error err;
 
 	if (keeper_call(sup, &givens, &err) == -1)
 		return;
-	ended.fd = pidfd_of(givens.pid);
+	pidfd = pidfd_of(givens.pid);
 	(void)fdpass_send(givens.channel, &p, sizeof(p), NULL, 0);
 	givens_fini(&givens);
-	(void)poll(&ended, ended.fd != -1, (int)(PATIENCE / MSEC));
-	fd_close(&ended.fd);
+	while (pidfd != -1 && !pidfd_has_ended(pidfd) && clock_now() < until)
+		(void)nanosleep(&pause, NULL);
 }
 
 void givens_fini(struct givens *givens)

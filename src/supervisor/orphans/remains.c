@@ -12,10 +12,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Processes that an earlier nclust has left and this one does not take over. */
@@ -25,14 +25,13 @@
 #define REMAINS_MAX 65536U
 
 struct remains {
-	struct pollfd *list; /* heap: pidfds */
+	int *list; /* heap: pidfds */
 	size_t count;
 };
 
 static void add(struct remains *r, int pidfd)
 {
-	struct pollfd *list =
-		reallocarray(r->list, r->count + 1, sizeof(*list));
+	int *list = reallocarray(r->list, r->count + 1, sizeof(*list));
 
 	if (list != NULL)
 		r->list = list;
@@ -40,7 +39,7 @@ static void add(struct remains *r, int pidfd)
 		(void)close(pidfd);
 		return;
 	}
-	list[r->count++] = (struct pollfd){.fd = pidfd, .events = POLLIN};
+	list[r->count++] = pidfd;
 }
 
 /* ---- whose it is ---- */
@@ -223,28 +222,28 @@ static pid_t search(
  * from the list.  Returns how many are left. */
 static size_t wait_for(struct remains *r, nsec_t time)
 {
+	const struct timespec pause = {.tv_nsec = time > 0 ? 2 * MSEC : 0};
 	nsec_t until = nsec_add(clock_now(), time);
 
 	do {
-		(void)poll(r->list, r->count, (int)((time + MSEC - 1) / MSEC));
+		(void)nanosleep(&pause, NULL);
 		for (size_t i = 0; i < r->count;) {
-			if (r->list[i].revents == 0) {
+			if (!pidfd_has_ended(r->list[i])) {
 				i++;
 				continue;
 			}
-			(void)close(r->list[i].fd);
+			(void)close(r->list[i]);
 			r->list[i] = r->list[--r->count];
 		}
-		time = until - clock_now();
-	} while (r->count > 0 && time > 0);
+	} while (r->count > 0 && clock_now() < until);
 	return r->count;
 }
 
 static void signal_all(const struct remains *r, int signal)
 {
 	for (size_t i = 0; i < r->count; i++) {
-		(void)pidfd_signal(r->list[i].fd, signal); /* ESRCH, EPERM */
-		(void)pidfd_signal(r->list[i].fd, SIGCONT);
+		(void)pidfd_signal(r->list[i], signal); /* ESRCH, EPERM */
+		(void)pidfd_signal(r->list[i], SIGCONT);
 	}
 }
 
@@ -273,7 +272,7 @@ unsigned remains_end(struct supervisor *sup, struct heritage *h)
 		}
 	}
 	for (size_t i = 0; i < r.count; i++)
-		(void)close(r.list[i].fd);
+		(void)close(r.list[i]);
 	free(r.list);
 	return count;
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/descriptors.h"
 #include "os/look/holder.h"
 #include "os/look/remote.h"
 #include "supervisor/common/foreign.h"
@@ -12,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,10 +94,9 @@ static void close_strangers(const struct supervisor *sup)
 
 		while (end < most && !is_given(sup, end))
 			end++;
-		/* before Linux 5.9 they stay open, but CLOEXEC */
 		if (end > fd || most == 0)
-			(void)close_range((unsigned)fd,
-				end >= most ? ~0U : (unsigned)end - 1, 0);
+			(void)descriptors_close((unsigned)fd,
+				end >= most ? ~0U : (unsigned)end - 1);
 		fd = end;
 	}
 }

@@ -689,7 +689,7 @@ void logger_begin(struct supervisor *sup)
 
 int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 {
-	int pidfd = pidfd_of(pid);
+	int pidfd = pidfd_to_watch(pid);
 
 	/* it has just answered, so the pid is its own; if it has ended since,
 	 * the channel is closed */

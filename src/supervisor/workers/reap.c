@@ -359,7 +359,7 @@ static void look_at_stray(struct supervisor *sup, struct strays *s)
 
 	s->from = 0;
 	/* the number may be another process's since the list was read */
-	ended = fd != -1 ? pidfd_peek(fd, &end) : -1;
+	ended = fd != -1 ? child_peek(pid, &end) : -1;
 	s->ended |= ended == 1;
 	if (ended != 0)
 		return;
@@ -550,9 +550,10 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 	(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
 	n->bind_hint = address_in_use && service != NULL &&
 		service_holds_its_port(service, &n->report);
-	if (address_in_use && !n->bind_hint && *n->explain == '\0')
-		trouble_guess_in_use(
-			sup, n->explain, sizeof(n->explain), n->last);
+	if (address_in_use && !n->bind_hint && *n->explain == '\0' &&
+		service != NULL)
+		trouble_guess_in_use(service, n->report.worker, n->explain,
+			sizeof(n->explain), n->last);
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
 		cluster_settings(service->core)->pty != PTY_YES &&

@@ -89,6 +89,12 @@ REPLACED(int, pidfd_peek)(int pidfd, struct pidfd_end *end)
 	return pidfds[pidfd] == 0;
 }
 
+REPLACED(int, child_peek)(pid_t pid, struct pidfd_end *end)
+{
+	(void)end;
+	return !is_stray(pid);
+}
+
 REPLACED(int, pidfd_signal)(int pidfd, int signal)
 {
 	pid_t pid = pidfds[pidfd];
