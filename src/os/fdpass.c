@@ -60,6 +60,8 @@ static void clear(struct fdpass_message *m)
 	m->lost = false;
 }
 
+/* A unix socket says ECONNRESET, once, where the other end is gone and has left something
+ * unread; what it had sent before comes after that (unix_release_sock() of the kernel). */
 static ssize_t receive_with(
 	int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
 {
@@ -67,7 +69,7 @@ static ssize_t receive_with(
 	do {
 		m->len = recvmsg(
 			fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
-	} while (m->len == -1 && errno == EINTR);
+	} while (m->len == -1 && (errno == EINTR || errno == ECONNRESET));
 	m->cut = m->len != -1 && (msg->msg_flags & MSG_TRUNC) != 0;
 	m->lost = m->len != -1 && (msg->msg_flags & MSG_CTRUNC) != 0;
 	if (m->len != -1)

@@ -510,6 +510,8 @@ static int connect_at(int dirfd, const char *name, int type, struct error *err)
 	char path[40];
 
 	if (fd == -1 || file == -1 ||
+		(type == SOCK_SEQPACKET &&
+			socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1) ||
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
 			sizeof(patience)) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);

@@ -52,6 +52,16 @@ TEST(data_credentials_and_descriptors_arrive)
 	ck_assert_int_ne(fcntl(m.fds[0], F_GETFD) & FD_CLOEXEC, 0);
 }
 
+TEST(what_one_that_is_gone_had_sent_is_there_whatever_it_has_left_unread)
+{
+	make_pair(SOCK_SEQPACKET);
+	put("hello", 5);
+	ck_assert_int_eq(fdpass_send(pair[1], "unread", 6, NULL, 0), 0);
+	fd_close(&pair[0]);
+	receive(5);
+	receive(0);
+}
+
 TEST(a_stream_passes_one_descriptor_with_its_bytes)
 {
 	int ours;
