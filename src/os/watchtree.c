@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* More directories than sources are in.  Each costs the kernel about 1 KiB. */
@@ -26,6 +28,10 @@
  * go on and on. */
 #define QUIET (20 * MSEC)
 #define LONGEST (1 * SECOND)
+/* Looks at files whose changes nobody tells us: so often, but for 1/POLL_PART of the
+ * time at most. */
+#define POLL_LEAST (1 * SECOND)
+#define POLL_PART 20
 /* The kernel stamps files by a clock that goes by its tick. */
 #define TICK (10 * MSEC)
 
@@ -41,6 +47,7 @@
 struct directory {
 	int watch;
 	bool scanned;
+	bool polled; /* what inotify reports of it is not all, and not used */
 	bool above; /* it leads to the files: nobody may see it being replaced */
 	char *path;
 };
@@ -56,6 +63,10 @@ struct tree {
 	size_t room;
 	bool full; /* that was told */
 	nsec_t since;
+	nsec_t poll_at; /* the next look at directories that are polled; 0: none is */
+	uint64_t print; /* of their files, at the last look … */
+	nsec_t newest;  /* … and the one that was written last */
+	char newest_path[PATH_MAX];
 	char first[PATH_MAX]; /* of the changes not told yet; "": none */
 	nsec_t began;
 };
@@ -228,6 +239,65 @@ static unsigned depth_of(const char *path)
 	return depth;
 }
 
+/* File systems where others make changes that inotify does not report: those of other
+ * machines, and of the host of a virtual one. */
+static const struct {
+	const char *name;
+	unsigned magic;
+} remote_kinds[] = {
+	{"9p", V9FS_MAGIC},
+	{"NFS", NFS_SUPER_MAGIC},
+	{"FUSE", FUSE_SUPER_MAGIC},
+	{"SMB", SMB_SUPER_MAGIC},
+	{"SMB", CIFS_SUPER_MAGIC},
+	{"SMB", SMB2_SUPER_MAGIC},
+	{"Ceph", CEPH_SUPER_MAGIC},
+	{"AFS", AFS_FS_MAGIC},
+	{"vboxsf", 0x786f4256},
+	{"vmhgfs", 0xbacbacbc},
+};
+
+/* Has it to be polled?  The first one is told. */
+static bool is_polled(struct tree *t, const char *path)
+{
+	struct statfs fs;
+
+	if (statfs(path, &fs) == -1)
+		return false;
+	for (size_t i = 0; i < COUNT_OF(remote_kinds); i++) {
+		if ((unsigned)fs.f_type != remote_kinds[i].magic)
+			continue;
+		if (t->poll_at == 0)
+			warn(t,
+				"'%s' is on a file system (%s) that does not "
+				"report all changes: looking each second",
+				below_base(t, path), remote_kinds[i].name);
+		t->poll_at = clock_now() + POLL_LEAST;
+		return true;
+	}
+	return false;
+}
+
+/* Sums of these are prints, in any order. */
+static void add_print(struct tree *t, const char *path, const struct stat *st)
+{
+	const uint64_t facts[] = {st->st_ino, (uint64_t)st->st_size,
+		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
+		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
+	nsec_t written = st->st_mtim.tv_sec * SECOND + st->st_mtim.tv_nsec;
+	uint64_t print = 0xcbf29ce484222325;
+
+	for (const char *c = path; *c != '\0'; c++)
+		print = (print ^ (unsigned char)*c) * 0x100000001b3;
+	for (size_t i = 0; i < COUNT_OF(facts); i++)
+		print = (print ^ facts[i]) * 0x9e3779b97f4a7c15;
+	t->print += print ^ print >> 29;
+	if (written <= t->newest)
+		return;
+	t->newest = written;
+	(void)text_copy(t->newest_path, sizeof(t->newest_path), path);
+}
+
 /* Watch the directory and those in it that may have files; `fresh`: it has just
  * appeared, and so have its files. */
 static void scan(struct tree *t, const char *path, bool fresh)
@@ -236,11 +306,13 @@ static void scan(struct tree *t, const char *path, bool fresh)
 		depth_of(path) < DEPTH_MAX ? add(t, path, EVENTS) : NULL;
 	char inner[PATH_MAX];
 	const struct dirent *entry;
+	bool polled;
 	DIR *dir;
 
 	if (d == NULL || d->scanned)
 		return;
 	d->scanned = true;
+	d->polled = polled = is_polled(t, path);
 	dir = opendir(path);
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
 		struct stat st;
@@ -258,9 +330,11 @@ static void scan(struct tree *t, const char *path, bool fresh)
 		if (S_ISDIR(st.st_mode)) {
 			if ((got & GLOB_BELOW) != 0)
 				scan(t, inner, fresh);
-		} else if ((look(t, inner, true) & GLOB_FILE) != 0 &&
-			(fresh || is_new(t, &st))) {
-			changed(t, inner);
+		} else if ((look(t, inner, true) & GLOB_FILE) != 0) {
+			if (polled)
+				add_print(t, inner, &st);
+			if (is_new(t, &st) || (fresh && !polled))
+				changed(t, inner);
 		}
 	}
 	if (dir != NULL)
@@ -321,6 +395,23 @@ static void scan_all(struct tree *t)
 		scan_pattern(t, t->patterns[i]);
 }
 
+/* Have files changed in directories that are polled? */
+static void poll_files(struct tree *t)
+{
+	nsec_t begun = clock_now();
+	uint64_t print = t->print;
+	nsec_t newest = t->newest;
+
+	t->print = 0;
+	t->newest = 0;
+	for (size_t i = 0; i < t->used; i++)
+		t->list[i].scanned = false;
+	scan_all(t);
+	if (t->print != print)
+		changed(t, t->newest > newest ? t->newest_path : "files");
+	t->poll_at = begun + POLL_LEAST + POLL_PART * (clock_now() - begun);
+}
+
 /* The directory is no longer there by that name, nor what is in it. */
 static void unwatch(struct tree *t, const char *path)
 {
@@ -342,6 +433,7 @@ static void unwatch(struct tree *t, const char *path)
 static void begin_anew(struct tree *t, const char *what)
 {
 	changed(t, what);
+	t->print = 0;
 	while (t->used > 0) {
 		(void)inotify_rm_watch(t->fd, t->list[t->used - 1].watch);
 		forget(t, t->used - 1);
@@ -397,7 +489,8 @@ static void take(struct tree *t, const struct inotify_event *e)
 		forget(t, at);
 		return;
 	}
-	if (e->len == 0 ||
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
+	if (e->len == 0 || t->list[at].polled ||
 		snprintf(path, sizeof(path), "%s/%s",
 			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
 			t->list[at].path[1] != '\0' ? t->list[at].path : "",
@@ -430,16 +523,29 @@ static void take_all(struct tree *t)
 	}
 }
 
+/* In ms, for poll(2). */
+static int until_poll(const struct tree *t)
+{
+	nsec_t left = t->poll_at - clock_now();
+
+	if (t->poll_at == 0)
+		return -1;
+	return left > 0 ? (int)(left / MSEC) + 1 : 0;
+}
+
 static void follow(struct tree *t)
 {
 	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
 
 	for (;;) {
 		bool none = *t->first == '\0';
-		int got = poll(&wait, 1, none ? -1 : (int)(QUIET / MSEC));
+		int got = poll(
+			&wait, 1, none ? until_poll(t) : (int)(QUIET / MSEC));
 
 		if (got == 1)
 			take_all(t);
+		if (none && until_poll(t) == 0)
+			poll_files(t);
 		if (!none && (got == 0 || clock_now() - t->began >= LONGEST)) {
 			look_at_way(t);
 			t->plan->changed(t->plan->data, t->first);

@@ -170,6 +170,20 @@ def test_directories_and_files_that_are_made_later_count():
     runs(it, 8)
 
 
+def test_a_file_system_that_does_not_report_changes_is_polled():
+    need_root()
+    write("real/a.sh", "1\n")
+    os.makedirs("app/shared")
+    begin_program("python3", server("shared.py"), path("app/shared"), path("real"))
+    wait(lambda: os.listdir("app/shared"))
+    it = watching("watch = shared/*.sh")
+    it.logged("watch: 'shared' is on a file system (FUSE) that does not report all changes")
+    notices(it, write, "real/a.sh", "22\n")
+    notices(it, write, "real/b.sh", "1\n")
+    notices(it, os.unlink, path("real/b.sh"))
+    assert changes(it) == ["shared/a.sh", "shared/b.sh", "files"]
+
+
 def test_directories_that_are_replaced_as_a_whole_from_the_projects_on_count():
     new_file("far/lib/x.sh")
     it = watching(f"watch = {path('far/lib/*.sh')}")
