@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "os/pidfd.h"
 #include "os/process.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
@@ -57,7 +57,7 @@ static void look_at_pidfd(struct facts *f, int fd)
 		facts_add(f, FACT_BAD, "pidfd",
 			"nclust waits by pidfd alone: it cannot run",
 			"cannot wait: %s", strerror(errno));
-	else if (syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) == -1)
+	else if (trycall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) == -1)
 		facts_add(f, FACT_NOTE, "pidfd",
 			"processes are signalled by number, after a look",
 			"pidfd_send_signal is refused: %s", strerror(errno));
@@ -70,7 +70,7 @@ static void look_at_pidfd(struct facts *f, int fd)
 static void look_at_group_signals(struct facts *f, int fd)
 {
 	/* who leads no group gives ESRCH, who is too old EINVAL */
-	if (syscall(SYS_pidfd_send_signal, fd, 0, NULL,
+	if (trycall(SYS_pidfd_send_signal, fd, 0, NULL,
 		    PIDFD_SIGNAL_PROCESS_GROUP) == 0 ||
 		errno == ESRCH)
 		facts_add(f, FACT_OK, "group signals", "", "by pidfd");
@@ -84,7 +84,7 @@ static void look_at_close_range(struct facts *f)
 {
 	unsigned last = ~0U;
 
-	if (syscall(SYS_close_range, last, last, CLOSE_RANGE_CLOEXEC) == 0)
+	if (trycall(SYS_close_range, last, last, CLOSE_RANGE_CLOEXEC) == 0)
 		facts_add(f, FACT_OK, "close_range", "", "works");
 	else
 		facts_add(f, FACT_OK, "close_range",

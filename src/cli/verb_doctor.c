@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "cli/doctor.h"
 #include "cli/output.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <string.h>
@@ -214,6 +215,7 @@ int verb_doctor(const struct arguments *a)
 	struct buffer out;
 	int got;
 
+	trycall_probe();
 	if (a->command != NULL)
 		return try_command(a);
 	if (a->listen_count > 0) {

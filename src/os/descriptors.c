@@ -2,6 +2,7 @@
 #include "os/descriptors.h"
 
 #include "base/scope.h"
+#include "os/trycall.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,14 +63,14 @@ int descriptors_cloexec_by_proc(unsigned first, unsigned last)
 
 int descriptors_cloexec(unsigned first, unsigned last)
 {
-	if (syscall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) == 0)
+	if (trycall(SYS_close_range, first, last, CLOSE_RANGE_CLOEXEC) == 0)
 		return 0;
 	return descriptors_cloexec_by_proc(first, last);
 }
 
 int descriptors_close(unsigned first, unsigned last)
 {
-	if (syscall(SYS_close_range, first, last, 0U) == 0)
+	if (trycall(SYS_close_range, first, last, 0U) == 0)
 		return 0;
 	return each_by_proc(first, last, close_one);
 }

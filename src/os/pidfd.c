@@ -3,6 +3,7 @@
 
 #include "os/clock.h"
 #include "os/process.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@ struct info {
 
 static int send_signal(int pidfd, int signal, unsigned long flags)
 {
-	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL,
+	return (int)trycall(SYS_pidfd_send_signal, pidfd, signal, NULL,
 		(unsigned int)flags);
 }
 
@@ -54,7 +55,7 @@ static bool is_refused(void)
 
 int pidfd_to_watch(pid_t pid)
 {
-	return (int)syscall(SYS_pidfd_open, pid, 0U);
+	return (int)trycall(SYS_pidfd_open, pid, 0U);
 }
 
 int pidfd_of(pid_t pid)

@@ -5,6 +5,7 @@
 #include "os/descriptors.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -566,7 +567,8 @@ int vfork_leave_table(int keep, int also)
 	int first = keep < also ? keep : also;
 	int last = keep < also ? also : keep;
 
-	if (close_range((unsigned)(last + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
+	if (trycall(SYS_close_range, (unsigned)(last + 1), ~0U,
+		    CLOSE_RANGE_UNSHARE) == -1 &&
 		(unshare(CLONE_FILES) == -1 ||
 			descriptors_close((unsigned)(last + 1), ~0U) == -1))
 		return -1;

@@ -9,6 +9,7 @@
 #include "os/memory.h"
 #include "os/process.h"
 #include "os/sealed.h"
+#include "os/trycall.h"
 #include "supervisor/begin.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
@@ -231,6 +232,7 @@ int supervisor_resume(int argc, char **argv)
 	struct supervisor sup;
 	struct error err;
 
+	trycall_probe();
 	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
 		log_syserr("cannot mark the descriptors close-on-exec");
 	if (text == NULL || parse(&in, text) == -1) {

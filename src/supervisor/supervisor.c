@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/trycall.h"
 #include "supervisor/common/childset.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/accept/accepting.h"
@@ -460,6 +461,17 @@ static int open_rundir(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
+static void tell_deadly_calls(void)
+{
+	char names[128];
+
+	if (*trycall_deadly(names, sizeof(names)) != '\0')
+		log_note("the filter of system calls here kills a process that "
+			 "calls %s: nclust does without; in a systemd unit "
+			 "'SystemCallFilter=%s' allows them",
+			names, names);
+}
+
 static int start(struct supervisor *sup, struct error *err)
 {
 	struct settings *settings = sup->settings;
@@ -473,6 +485,7 @@ static int start(struct supervisor *sup, struct error *err)
 	if (check_notify_path(sup, err) == -1)
 		return -1;
 	heal_init(sup);
+	tell_deadly_calls();
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
@@ -624,6 +637,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	int status;
 	int parent;
 
+	trycall_probe();
 	supervisor_blank(&sup, argc, argv);
 	sup.settings = settings;
 	log_set_level((enum log_level)settings->log_level);

@@ -7,6 +7,7 @@
 #include "os/socket/endpoint.h"
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -18,7 +19,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,7 +139,7 @@ static bool gather(void *context, int number, const char *target)
 	c = &all->list[all->count];
 	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
 	fd = g->refused ? -1
-			: (int)syscall(SYS_pidfd_getfd, g->pidfd, number, 0U);
+			: (int)trycall(SYS_pidfd_getfd, g->pidfd, number, 0U);
 	if (fd == -1) {
 		g->refused |= errno == EPERM || errno == ENOSYS ||
 			(errno == EBADF && pidfd_is_directory(g->pidfd));
@@ -291,7 +291,7 @@ struct ending {
 /* Of the one that is meant; -1 and errno. */
 static int have(int pidfd, const struct connection *c)
 {
-	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, c->fd, 0U);
+	int fd = (int)trycall(SYS_pidfd_getfd, pidfd, c->fd, 0U);
 
 	if (fd == -1)
 		return -1;

@@ -8,6 +8,7 @@
 #include "os/fdpass.h"
 #include "os/privilege.h"
 #include "os/process.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
@@ -24,7 +25,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
@@ -269,15 +269,15 @@ static int take_fd(void *argument)
 		path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
 	if (others && !is_plain(path) && errno != ENOENT)
 		return -1;
-	scoped_fd pidfd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+	scoped_fd pidfd = (int)trycall(SYS_pidfd_open, tid, PIDFD_THREAD);
 	/* before 6.9 a process has one, a thread of it has not */
 	if (pidfd == -1 && errno == EINVAL)
-		pidfd = (int)syscall(SYS_pidfd_open, tid, 0U);
+		pidfd = (int)trycall(SYS_pidfd_open, tid, 0U);
 	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
-		pidfd = (int)syscall(SYS_pidfd_open, process_of(tid), 0U);
+		pidfd = (int)trycall(SYS_pidfd_open, process_of(tid), 0U);
 	if (pidfd == -1)
 		return -1;
-	l->fd = (int)syscall(SYS_pidfd_getfd, pidfd, l->number, 0U);
+	l->fd = (int)trycall(SYS_pidfd_getfd, pidfd, l->number, 0U);
 	/* the process may have put another one in its place meanwhile */
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", l->fd);
 	if (l->fd != -1 && others && !is_plain(path))
@@ -707,11 +707,11 @@ static int leave_table(struct change *c)
 {
 	int parent;
 
-	if (close_range(3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
+	if (trycall(SYS_close_range, 3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
 		return unshare(CLONE_FILES); /* before Linux 5.9 */
-	parent = (int)syscall(SYS_pidfd_open, c->parent, 0U);
-	c->epoll = (int)syscall(SYS_pidfd_getfd, parent, c->epoll, 0U);
-	c->ours = (int)syscall(SYS_pidfd_getfd, parent, c->ours, 0U);
+	parent = (int)trycall(SYS_pidfd_open, c->parent, 0U);
+	c->epoll = (int)trycall(SYS_pidfd_getfd, parent, c->epoll, 0U);
+	c->ours = (int)trycall(SYS_pidfd_getfd, parent, c->ours, 0U);
 	return c->epoll != -1 && c->ours != -1 ? 0 : -1;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
+#include "os/trycall.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
@@ -22,7 +22,7 @@ static int open_without_links(const char *path)
 		.flags = FLAGS,
 		.resolve = RESOLVE_NO_SYMLINKS,
 	};
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	int fd = (int)trycall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 
 	/* an emulation, or a filter that does not know the call */
 	if (fd == -1 && (errno == ENOSYS || errno == EPERM))

@@ -8,6 +8,7 @@
 #include "os/socket/socket_birth.h"
 #include "os/socket/socket_options.h"
 #include "os/vfork.h"
+#include "os/trycall.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,7 +23,6 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef IPV6_MINHOPCOUNT
@@ -242,7 +242,7 @@ int reuseport_attach(int fd, int program)
 
 static int bpf(int command, union bpf_attr *attr)
 {
-	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
+	return (int)trycall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
 /*

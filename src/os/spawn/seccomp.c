@@ -2,6 +2,7 @@
 #include "os/spawn/seccomp.h"
 
 #include "base/scope.h"
+#include "os/trycall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <linux/seccomp.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -193,12 +193,12 @@ int seccomp_install(bool v6only_too)
 	}
 	make(&program, v6only_too);
 	prog = (struct sock_fprog){program.count, program.code};
-	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+	fd = trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
 	if (fd != -1 || errno != EINVAL)
 		return (int)fd;
 	comes_again = true;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+	return (int)trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 }
 
 /* ---- the calls ---- */
@@ -217,7 +217,7 @@ static bool fits(void)
 
 	if (known == 0) {
 		known = 1;
-		if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) ==
+		if (trycall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) ==
 				0 &&
 			(sizes.seccomp_notif > sizeof(union message) ||
 				sizes.seccomp_notif_resp >

@@ -413,15 +413,15 @@ static const struct child *worker_of(
 		: NULL;
 }
 
-/* One of its cluster that was there before it. */
-static const struct child *older_one(
+/* The other worker of its cluster that is there longest; NULL: there is none. */
+static const struct child *other_than(
 	const struct service *service, uint64_t worker)
 {
 	const struct child *found = NULL;
 	const struct child *c;
 
 	for_each_child (c, children_of(service))
-		if (c->worker < worker &&
+		if (c->worker != worker &&
 			(found == NULL || c->worker < found->worker))
 			found = c;
 	return found;
@@ -455,14 +455,14 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker,
 		return;
 	}
 	if (sup->intercept.way == WAY_NONE)
-		c = older_one(service, worker);
+		c = other_than(service, worker);
 	if (c == NULL)
 		(void)text_copy(
 			to, size, "its address is in use by another process");
 	else
 		(void)snprintf(to, size,
-			"its address is in use, most likely by %s.%" PRIu32
-			", and " ONE_HAS_IT,
+			"its address is in use, maybe by %s.%" PRIu32
+			", as " ONE_HAS_IT,
 			service->name, c->slot);
 }
 

@@ -23,6 +23,7 @@ struct instance {
 	bool start_failed;
 	bool stopping; /* the whole instance */
 	bool stop_at_once;
+	bool others_told; /* that somebody else has stopped a worker */
 	bool over;
 	int status; /* to exit with */
 	unsigned last_orders_step;

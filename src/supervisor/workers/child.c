@@ -627,6 +627,28 @@ static void leave(struct child *child, const struct ending *ending)
 	child_tell(child, EVENT_LEFTOVERS, WHY_ITSELF);
 }
 
+/* systemd signals all processes of a unit, unless KillMode= says otherwise. */
+static void tell_stopped_by_others(
+	const struct child *child, const struct pidfd_end *end)
+{
+	struct supervisor *sup = child->service->sup;
+	sigset_t pending;
+
+	if (!end->signalled || end->code != SIGTERM ||
+		(child->life.stopped_by != 0 && !child->life.ended_before) ||
+		sup->instance.others_told ||
+		(!sup->instance.stopping &&
+			(sigpending(&pending) == -1 ||
+				sigismember(&pending, SIGTERM) != 1)))
+		return;
+	sup->instance.others_told = true;
+	log_warn("%s.%" PRIu32
+		 ": worker %d got SIGTERM from somebody else than "
+		 "nclust, and what it had in hand is lost; in a systemd unit "
+		 "'KillMode=mixed' avoids that",
+		child->service->name, child->slot, (int)child->pid);
+}
+
 void child_ended(struct child *child)
 {
 	struct service *service = child->service;
@@ -646,6 +668,7 @@ void child_ended(struct child *child)
 			service->name, child->slot, (int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
+	tell_stopped_by_others(child, &end);
 	child->life.sigkilled = ended == -1 ||
 		end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
 	leftovers_on_end(child, &end);

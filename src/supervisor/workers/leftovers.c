@@ -77,6 +77,8 @@ void leftovers_on_signal(struct child *child, int signal)
 	if (child->service->kind->by_connection)
 		return;
 	due = child_view(child).due;
+	life->ended_before =
+		life->stopped_by == 0 && pidfd_has_ended(child->pidfd);
 	life->stopped_by = signal;
 	life->tell_at =
 		due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;

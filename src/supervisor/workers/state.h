@@ -168,13 +168,14 @@ struct worker_life {
 		OOM_UNKNOWN,
 		OOM_KILLED,
 		OOM_NOT_KILLED
-	} oom;            /* in its cgroup */
-	bool paused;      /* nclust sent SIGSTOP (job control) */
-	bool handles;     /* it has a handler for its stop signal */
-	bool shell_waits; /* it may wait for its child before it ends */
-	int stopped_by;   /* the last stop signal that it got; or 0 */
-	nsec_t tell_at;   /* its leftovers are told then; 0: at once … */
-	pid_t *told;      /* … and these were: heap, or NULL */
+	} oom;             /* in its cgroup */
+	bool paused;       /* nclust sent SIGSTOP (job control) */
+	bool handles;      /* it has a handler for its stop signal */
+	bool shell_waits;  /* it may wait for its child before it ends */
+	int stopped_by;    /* the last stop signal that it got; or 0 */
+	bool ended_before; /* … but its end had come before the first */
+	nsec_t tell_at;    /* its leftovers are told then; 0: at once … */
+	pid_t *told;       /* … and these were: heap, or NULL */
 	unsigned told_count;
 };
 

@@ -121,6 +121,20 @@ def test_term_is_a_graceful_stop_the_second_one_and_quit_are_at_once():
     assert len(heard("TERM")) == 2
 
 
+def test_a_stop_signal_that_workers_get_too_as_from_systemd_is_told_once():
+    it = cluster("-n 2", PLAIN, PORT)
+    workers = it.pids()
+    kill(it.pid, SIGSTOP)
+    for pid in (it.pid, *workers):
+        kill(pid, SIGTERM)
+    kill(it.pid, SIGCONT)
+    assert it.exit() == 0
+    assert it.log().count("'KillMode=mixed' avoids that") == 1
+    it = cluster("-n 2", PLAIN, PORT, name="other")
+    kill(it.pid, SIGTERM)
+    assert it.exit() == 0 and not it.says("KillMode")
+
+
 def test_term_in_the_midst_of_spawning_everybody_goes():
     for n in 1, 20:
         it = start("-n 40 --ready notify --start-at-once all", HEAR, "--notify", name=f"after{n}")

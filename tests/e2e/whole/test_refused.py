@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Filters of containers and units that refuse system calls: those of hosts that are older than
-the calls, with EPERM or ENOSYS.  nclust works by another way, or says what it cannot do."""
+the calls, with EPERM or ENOSYS, or systemd's, which kills.  nclust works by another way, or says
+what it cannot do."""
 import re
 
 from harness import *
@@ -8,11 +9,12 @@ from harness import *
 # What nclust and its libraries ask for that Linux 5.0 had not, and two older ones.
 CALLS = {"seccomp": "317", "bpf": "321", "pidfd_send_signal": "424", "pidfd_open": "434",
          "clone3": "435", "close_range": "436", "openat2": "437", "pidfd_getfd": "438",
-         "faccessat2": "439", "all": "317 321 424+"}
+         "faccessat2": "439", "all": "317 321 424+", "killed": "317 321 424 434 436+"}
 SAYS = {"seccomp": "cannot be taken over: (seccomp is refused here|the kernel, or a sandbox)",
         "pidfd_getfd": "pidfd_open or pidfd_getfd is refused here"}
-SAYS = {**SAYS, "all": SAYS["seccomp"], "pidfd_open": SAYS["pidfd_getfd"]}
-SHARED = "and it cannot be shared here: '-l PORT' if the program takes LISTEN_FDS, else '-n 1'"
+SAYS = {**SAYS, "all": SAYS["seccomp"], "pidfd_open": SAYS["pidfd_getfd"],
+        "killed": "bpf close_range openat2 pidfd_getfd pidfd_open pidfd_send_signal seccomp: nclust"}
+SHARED = ", as it cannot be shared here: '-l PORT' if the program takes LISTEN_FDS, else '-n 1'"
 
 
 def refused(call, error):
@@ -20,9 +22,10 @@ def refused(call, error):
     return (fixture("confine"), error, *CALLS[call].split(), "--")
 
 
-@pytest.mark.parametrize("error", ("EPERM", "ENOSYS"))
-@pytest.mark.parametrize("call", [
-    "all", *(pytest.param(call, marks=pytest.mark.nightly) for call in CALLS if call != "all")])
+@pytest.mark.parametrize("call, error", [
+    ("all", "EPERM"), ("all", "ENOSYS"), ("killed", "KILL"),
+    *(pytest.param(call, error, marks=pytest.mark.nightly) for call in CALLS
+      for error in ("EPERM", "ENOSYS") if call not in ("all", "killed"))])
 def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
     ini = section("web", f"{SERVE} --notify", "listen = 8001", f"log = file:{path('web.out')}",
                   "orphans = keep") + section(
@@ -33,12 +36,12 @@ def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
     it.reborn(cluster="web")
     assert "2 workers replaced" in it.call("restart", target="web").text
     assert get(port=8001).part("gen") == "2"
-    if call in ("seccomp", "all"):
+    if call in ("seccomp", "all", "killed"):
         it.logged(SHARED)
         is_refused("cannot be shared here", it.call, "restart", target="own")
     else:
         it.wait_ready().call("restart", target="own")
-    said = re.findall(r"refused here|most likely|a sandbox|[^\n]*cannot(?! bind)[^\n]*", it.log())
+    said = re.findall(r"refused here|maybe by|a sandbox|[^\n]*cannot(?! bind)[^\n]*", it.log())
     assert bool(said) == (call in SAYS) and re.search(SAYS.get(call, ""), it.log()), said
     pids = it.pids("web")
     it.kill()

@@ -185,6 +185,19 @@ class TestUnit:
         unit.get(8102)
         assert unit.web().ready == 1
 
+    def test_a_unit_of_ones_own_that_kills_for_a_call_and_signals_all_is_told_so(self):
+        unit = Unit("own", f"[cluster:web]\n{READY}workers = 2\n[cluster:plain]\nworkers = 1\n"
+                    f"command = {SERVE.replace('serve', 'plain')} 8106 --work 9999\n",
+                    service="KillMode=control-group\nSystemCallErrorNumber=\nSystemCallFilter=\n"
+                    "SystemCallFilter=@system-service\n").start()
+        unit.nclust("restart", "own/web").ok()
+        assert "'SystemCallFilter=bpf pidfd_getfd seccomp' allows them" in unit.said()
+        unit.run("systemd-run", "curl", "-sm", "50", "http://127.0.0.1:8106/").ok()
+        wait(lambda: unit.run("ss", "-tnH", "sport", "=", ":8106").out)
+        unit.systemctl("stop", unit.unit).ok()
+        assert (unit.show("Result"), unit.show("NRestarts")) == ("success", "0")
+        assert "'KillMode=mixed' avoids that" in unit.said()
+
     def test_when_nclust_fails_to_start_the_unit_fails_with_the_sentence_that_says_why(self):
         unit = Unit("fails", "[cluster:web]\nworkers = many\n")
         assert unit.systemctl("start", unit.unit).status != 0
