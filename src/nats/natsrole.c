@@ -44,7 +44,6 @@ int natsrole_main(int channel, uid_t user)
 /* What waits for nclust to read it, in messages and bytes. */
 #define PENDING_MESSAGES (1 << 20)
 #define PENDING_BYTES (16 * 1024 * 1024)
-#define PENDING_CALLS 4096
 /* A broker that lies about sizes gets no more memory of this machine than this. */
 #define MEMORY_MOST (UINT64_C(512) * 1024 * 1024)
 #define KEPT_MOST (2 * 1024 * 1024)
@@ -457,28 +456,23 @@ static natsStatus writes(void *of, bool on)
 
 /* ---- the connection ---- */
 
-static natsStatus subscribe(struct role *r, natsSubscription **to,
-	const char *subject, int messages, int bytes)
-{
-	natsStatus s =
-		r->lib.natsConnection_SubscribeSync(to, r->connection, subject);
-
-	return s == NATS_OK
-		? r->lib.natsSubscription_SetPendingLimits(*to, messages, bytes)
-		: s;
-}
-
 static natsStatus connect_to(struct role *r)
 {
-	natsStatus s =
-		r->lib.natsConnection_Connect(&r->connection, r->options);
+	const struct natslib *l = &r->lib;
+	natsStatus s = l->natsConnection_Connect(&r->connection, r->options);
 
 	if (s == NATS_OK)
-		s = subscribe(r, &r->subscription, r->subject, PENDING_MESSAGES,
-			PENDING_BYTES);
-	for (int i = 0; i < 2 && s == NATS_OK; i++)
-		s = subscribe(r, &r->calls[i], i == 0 ? r->here : r->answers,
-			PENDING_CALLS, PENDING_CALLS * NUMBER_SIZE);
+		s = l->natsConnection_SubscribeSync(
+			&r->subscription, r->connection, r->subject);
+	if (s == NATS_OK)
+		s = l->natsSubscription_SetPendingLimits(
+			r->subscription, PENDING_MESSAGES, PENDING_BYTES);
+	if (s == NATS_OK)
+		s = l->natsConnection_SubscribeSync(
+			&r->calls[0], r->connection, r->here);
+	if (s == NATS_OK)
+		s = l->natsConnection_SubscribeSync(
+			&r->calls[1], r->connection, r->answers);
 	r->awaits = false;
 	r->patience = clock_now() +
 		nsec_min(2 * (clock_now() - r->broken) + AWAIT_LEAST,
