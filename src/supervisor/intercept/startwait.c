@@ -85,17 +85,19 @@ static void note(struct child *child, char *text, bool copied)
 
 void startwait_look(struct child *child)
 {
-	bool starts;
+	enum slot_state state = child_view(child).state;
+	bool starts = state == SLOT_STARTING;
 	bool copied = false;
 	char *text = NULL;
 
 	if (!intercept_is_due(child, child->trap.waits_by))
 		return;
-	starts = child_view(child).state == SLOT_STARTING;
 	child->trap.waits_by = 0;
 	if (starts)
 		text = describe(child, &copied);
-	note(child, text, copied);
+	if (starts ||
+		state == SLOT_READY) /* else it waits no more as it ends */
+		note(child, text, copied);
 	if (starts)
 		intercept_look_after(child, &child->trap.waits_by,
 			clock_now() - child_view(child).born);

@@ -350,13 +350,15 @@ def own_pid(kind, where):
 ))
 def test_who_waits_in_no_call_is_no_spare_and_one_line_says_so(kind, options):
     where = path("server") if kind == "path" else 8000
-    command = (SERVE,) if kind == "given" else ("python3", server("own.py"), kind, where)
-    it = start(f"-n 1 --spare 1 --ready notify {options}", *command, "--notify")
+    program = (SERVE,) if kind == "given" else ("python3", server("own.py"), kind, where)
+    it = start(f"-n 1 --spare 1 --ready notify {options}", *program, "--notify")
     assert "does not wait in listen(2)" in it.event("no-spares").text
     wait_spares(it, 1, 0)
     assert it.log().count("no spares are held") == 1
     assert not is_stopped(serving(it))
     if kind in ("tcp", "path"):
+        wait(lambda: [p for p in living() if "own.py" in command(p)] == [serving(it)])
+        wait(lambda: kind != "path" or os.path.exists(where))
         assert {own_pid(kind, where) for _ in range(10)} == {serving(it)}
     it.call("upgrade")
     wait_spares(it, 1, 0)
