@@ -17,6 +17,8 @@
  * sample: nothing is kept of it.
  */
 #define WORKERS_MOST 16
+#define ROOM_MOST 4096U  /* for descriptors, of one … */
+#define LOOKS_MOST 4096U /* … and all that are looked at */
 #define HELD_LEAST (1 * SECOND)
 
 /* The sockets that its processes of one thread wait for. */
@@ -25,12 +27,16 @@ struct wait {
 	size_t count;
 };
 
-static bool has_more_threads(pid_t pid)
+/* Has it several threads, or room for so many descriptors that to look at them would be
+ * much work? */
+static bool serves_several(pid_t pid)
 {
-	uint64_t threads;
+	uint64_t threads = 0;
+	uint64_t room = 0;
 
-	return process_status(pid, "Threads:", 10, &threads) == -1 ||
-		threads != 1;
+	(void)process_status(pid, "Threads:", 10, &threads);
+	(void)process_status(pid, "FDSize:", 10, &room);
+	return threads != 1 || room > ROOM_MOST;
 }
 
 /* false: others may take the next client. */
@@ -45,7 +51,7 @@ static bool look_at_waits(struct wait *wait, const struct sight *sight)
 		remote_of(&r, sight->tree[i]);
 		count = remote_awaits(
 			&r, fds, REMOTE_AWAITS_MOST - wait->count);
-		if (count > 0 && has_more_threads(sight->tree[i]))
+		if (count > 0 && serves_several(sight->tree[i]))
 			return false;
 		for (size_t k = 0; k < count; k++)
 			wait->inodes[wait->count++] = remote_inode(&r, fds[k]);
@@ -79,7 +85,8 @@ static const struct listener *silent_at(
 }
 
 /* How long the worker has waited for a client's first byte; 0: it does not. */
-static nsec_t held_for(const struct child *child, const char **at)
+static nsec_t held_for(
+	const struct child *child, const char **at, size_t *looks)
 {
 	const struct listener *l;
 	struct sight sight = {.cpu = 0};
@@ -90,6 +97,7 @@ static nsec_t held_for(const struct child *child, const char **at)
 	if (!look_at_waits(&wait, &sight))
 		return 0;
 	sight_connections(&sight, child);
+	*looks += sight.all.count + sight.all.others;
 	for (size_t i = 0; i < sight.all.count; i++) {
 		const struct connection *c = &sight.all.list[i];
 
@@ -114,14 +122,17 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	const struct child *child;
 	const char *at = "";
 	nsec_t longest = 0;
+	size_t looks = 0;
 	unsigned count = 0;
 	char text[300];
 	char age[16];
 
 	for_each_child (child, children_of(service)) {
-		nsec_t time = health_is_ready(child) ? held_for(child, &at) : 0;
+		nsec_t time = health_is_ready(child)
+			? held_for(child, &at, &looks)
+			: 0;
 
-		if (time < HELD_LEAST)
+		if (time < HELD_LEAST || looks > LOOKS_MOST)
 			return;
 		longest = longest > time ? longest : time;
 		if (++count == WORKERS_MOST)
