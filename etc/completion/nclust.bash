@@ -39,6 +39,7 @@ _nclust()
 		--pass
 		--listen-pid
 		--intercept
+		--share-ports
 		--balance
 		--sticky
 		--accept

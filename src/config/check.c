@@ -563,8 +563,8 @@ static void check_lasting(const struct check *k)
 		"backoff-min", "backoff-max", "backoff-jitter", "stable-after",
 		"restart", "give-up", "drain", "surge", "max-unavailable",
 		"canary", "bake", "old-generations", "start-at-once", "spare",
-		"pass", "listen-pid", "balance", "fallback", "fallback-after",
-		"watch"};
+		"pass", "listen-pid", "share-ports", "balance", "fallback",
+		"fallback-after", "watch"};
 	static const struct {
 		enum hook_event event;
 		const char *key;

@@ -81,15 +81,19 @@ static int add_text(const struct option_row *row, struct strings *field,
 	return strings_add(field, text) == -1 ? no_memory(err) : 0;
 }
 
-/* A path of that name can be written "./503". */
-static int set_fallback(char **field, const char *text, struct error *err)
+/* OPT_FALLBACK, of which a path of that name can be written "./503", and OPT_PORTS. */
+static int set_text(const struct option_row *row, char **field,
+	const char *text, struct error *err)
 {
-	if (strcmp(text, "off") == 0 || strcmp(text, "none") == 0) {
+	bool ports = row->type == OPT_PORTS;
+
+	if (strcmp(text, row->fallback) == 0 ||
+		(!ports && strcmp(text, "none") == 0)) {
 		free(*field);
 		*field = NULL;
 		return 0;
 	}
-	if (check_path(text, err) == -1)
+	if ((ports ? value_ports : check_path)(text, err) == -1)
 		return -1;
 	return replace(field, text, err);
 }
@@ -504,7 +508,8 @@ int field_set(const struct option_row *row, void *base, int member,
 			return -1;
 		return replace(field, text, err);
 	case OPT_FALLBACK:
-		return set_fallback(field, text, err);
+	case OPT_PORTS:
+		return set_text(row, field, text, err);
 	case OPT_PATHS:
 	case OPT_HEADER:
 		if (row->word != NULL && strcmp(text, row->word) == 0) {
@@ -613,6 +618,7 @@ void field_clear(const struct option_row *row, void *base)
 	case OPT_AFTER:
 	case OPT_PATH:
 	case OPT_FALLBACK:
+	case OPT_PORTS:
 	case OPT_USER:
 	case OPT_GROUP:
 	case OPT_CONTROL_GROUP:
@@ -828,8 +834,10 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 	case OPT_CONTROL_GROUP:
 		return buffer_string(out, *(char *const *)field);
 	case OPT_FALLBACK:
-		return buffer_string(
-			out, c->fallback != NULL ? c->fallback : "off");
+	case OPT_PORTS:
+		return buffer_string(out,
+			*(char *const *)field != NULL ? *(char *const *)field
+						      : row->fallback);
 	case OPT_PATHS:
 	case OPT_HEADER:
 	case OPT_ENV:

@@ -205,6 +205,12 @@ const struct option_row option_rows[] = {
 	CHOICE(intercept, "intercept", intercepts, "auto", "when",
 		"take over the port of a server that binds by itself",
 		.change = CHANGE_ROLL),
+	{
+		IN_CLUSTER(share_ports), .name = "share-ports",
+		.type = OPT_PORTS, .fallback = "all", .argument = "ports",
+		.example = "8000 8443", .change = CHANGE_ROLL,
+		.help = "which ports that a server binds itself are shared",
+	},
 	CHOICE(balance, "balance", balances, "auto", "way",
 		"how connections are spread over the workers",
 		.change = CHANGE_ROLL),

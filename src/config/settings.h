@@ -197,6 +197,7 @@ struct cluster_settings {
 	unsigned pass; /* enum pass_dialect, or-ed */
 	bool listen_pid;
 	enum intercept_mode intercept;
+	char *share_ports; /* "8000 8443"; NULL: all */
 	enum balance_mode balance;
 	nsec_t idle_after; /* of a range from 0: without clients for so long */
 	bool accept;       /* a process per connection, `workers` at most */

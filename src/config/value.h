@@ -12,6 +12,10 @@
  * A failed parse writes `err` ("wanted ..., found '...'") and nothing else.
  */
 
+/* Of the name of a variable. */
+#define NAME_BYTES \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+
 /* "wanted FORMAT, found 'TEXT'", the text made harmless.  Returns -1. */
 int value_wanted(struct error *err, const char *found, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -100,6 +104,10 @@ int value_format_capabilities(struct buffer *out, uint64_t bits);
 /* "systemd port", "none" */
 int value_pass(unsigned *out, const char *text, struct error *err);
 int value_format_pass(struct buffer *out, unsigned dialects);
+
+/* "8000 8443"; is one of them this? */
+int value_ports(const char *text, struct error *err);
+bool value_ports_have(const char *text, unsigned port);
 
 /* "1024", "1024:4096", "infinity"; `bytes`: "64M" too. */
 int value_limit(

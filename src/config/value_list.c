@@ -252,6 +252,36 @@ int value_format_pass(struct buffer *out, unsigned bits)
 	return format_names(out, bits, &dialect_names);
 }
 
+int value_ports(const char *text, struct error *err)
+{
+	const char *at = text;
+	char word[8];
+	uint64_t port;
+	bool cut = false;
+	bool any = false;
+
+	while (value_next_word(&at, word, sizeof(word), &cut)) {
+		any = value_digits(&port, word, 1, 65535);
+		if (!any)
+			break;
+	}
+	return any && !cut
+		? 0
+		: value_wanted(err, text, "'all' or ports such as '8000 8443'");
+}
+
+bool value_ports_have(const char *text, unsigned port)
+{
+	char word[8];
+	uint64_t n;
+	bool cut;
+
+	while (value_next_word(&text, word, sizeof(word), &cut))
+		if (value_digits(&n, word, port, port))
+			return true;
+	return false;
+}
+
 static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 {
 	struct error ignored;

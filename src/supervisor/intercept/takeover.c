@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "config/value.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/look/remote.h"
@@ -19,6 +20,7 @@
 #include "supervisor/sockets/group.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -437,6 +439,16 @@ static bool has_probes(const struct takeover *t)
 	return false;
 }
 
+bool takeover_shares(const struct child *child, const struct socket_key *key)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s == NULL || s->share_ports == NULL ||
+		value_ports_have(s->share_ports, key->port) ||
+		learned_named(child, key) != NULL ||
+		learned_cover(child, key) != NULL;
+}
+
 /* Is it the worker's first process, or a thread of that? */
 static bool is_of_worker(const struct takeover *t, pid_t tid)
 {
@@ -572,7 +584,8 @@ static bool is_simple(struct takeover *t)
 {
 	return t->remote->inside && !t->remote->as_user && vfork_is_shared() &&
 		t->key.port != 0 && socket_key_is_tcp(&t->key) &&
-		!is_answered(t) && t->fresh && !is_exclusive(t) &&
+		takeover_shares(t->child, &t->key) && !is_answered(t) &&
+		t->fresh && !is_exclusive(t) &&
 		learned_find(t->child, &t->key, t->found, FOUND_MAX) == 0 &&
 		superseded(t) == NULL &&
 		learned_cover(t->child, &t->key) == NULL && may_bind(t) &&
@@ -662,6 +675,8 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 	if (notice->size < sizeof(sa_family_t) ||
 		notice->size > SOCKET_ADDRESS_MAX || !look_at_call(&t) ||
 		t.key.port == 0) {
+		let_kernel(&t);
+	} else if (!takeover_shares(child, &t.key)) {
 		let_kernel(&t);
 	} else if (!socket_key_is_tcp(&t.key)) {
 		bind_udp(&t);

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/intercept/takeover.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/renew.h"
 #include "supervisor/intercept/listens.h"
@@ -288,6 +289,13 @@ static void answer_faux(
 	(void)node_send(w, &line, -1);
 }
 
+/* Is it another worker's alone, as `share-ports` does not name it? */
+static bool is_taken(const struct node_worker *w, const struct listener *l)
+{
+	return l->has_key && learned_only(l) && learned_is_used(l, w->child) &&
+		!takeover_shares(w->child, &l->key);
+}
+
 static struct node_server *find_or_make(
 	struct node_worker *w, const struct nodeipc_message *m, int *error)
 {
@@ -307,13 +315,15 @@ static struct node_server *find_or_make(
 	s = find(n, w->child, &m->place, address, rr);
 	if (s != NULL) {
 		*error = EADDRINUSE;
-		return node_use_of(w, s) == NULL ? s : NULL;
+		return node_use_of(w, s) == NULL && !is_taken(w, s->listener)
+			? s
+			: NULL;
 	}
 	l = node_bind(w, &m->place, address, error);
 	if (l == NULL)
 		return NULL;
 	*error = EADDRINUSE; /* it has another server there */
-	if (uses_listener(w, l))
+	if (uses_listener(w, l) || is_taken(w, l))
 		return NULL;
 	*error = ENOMEM;
 	return make(w, m, address, l, rr);

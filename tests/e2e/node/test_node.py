@@ -218,6 +218,17 @@ def test_what_cannot_be_had_the_worker_is_told(count, listen, says):
         assert [w.restarts for w in it.workers()] == count * [0]
 
 
+def test_a_port_that_is_not_to_be_shared_is_in_use_for_the_other_worker():
+    write("probe.js", """
+const http = require("http");
+const look = (port) => http.createServer().on("error", () => look(port + 1))
+  .listen(port, () => console.log("at", port));
+http.createServer().listen(8000, () => look(9100));""")
+    it = cluster("-n 2 --ready listen --share-ports 8000", "node", "probe.js")
+    it.logged("at 9100\n", 1)
+    it.logged("at 9101\n", 1)
+
+
 def test_a_server_that_is_closed_by_its_last_user_is_closed():
     it = cluster("-n 1 --ready listen", "node", write("close.js", """
 const server = require('net').createServer(s => s.end('x')).listen(8000);
