@@ -288,7 +288,9 @@ const struct verb verbs[] = {
 			"socket, as another may come later, and warns of "
 			"programs that keep their state in themselves, and of "
 			"files that copies overwrite, or remove as they end. "
-			"Exits 0 if copies of it will work together, 1 if "
+			"Asks at each port beside the first if copies answer "
+			"differently there. Exits 0 if copies of it will work "
+			"together, 1 if "
 			"not, 127 if it is not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK | OPTION_LISTEN,
 		.words = WORDS_TRIAL,

@@ -2,10 +2,12 @@
 #include "cli/doctor.h"
 
 #include "base/text.h"
+#include "config/slotword.h"
 #include "config/value.h"
 #include "protocol/json.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 /* The command line to use, and all that was found as JSON. */
 
@@ -51,6 +53,27 @@ static void add_addresses(const struct exam *e, struct buffer *w)
 	}
 }
 
+/* The words, in which each slot gets a port of its own where copies would answer
+ * differently.  With `option` only those that are changed, each after it. */
+static void add_own_ports(const struct exam *e, char *const *words,
+	const char *option, struct buffer *w)
+{
+	for (; *words != NULL; words++) {
+		char own[512];
+		bool changed = false;
+
+		for (size_t i = 0; i < e->place_count && !changed; i++)
+			changed = e->places[i].differs &&
+				e->places[i].port != PORT_ANY &&
+				slotword_port(own, sizeof(own), *words,
+					endpoint_port(&e->places[i].socket.at));
+		if (option != NULL && changed)
+			add_option(w, option, own);
+		else if (option == NULL)
+			add(w, changed ? own : *words);
+	}
+}
+
 static void make(const struct exam *e, struct buffer *w)
 {
 	add(w, "nclust");
@@ -72,9 +95,9 @@ static void make(const struct exam *e, struct buffer *w)
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
 		add_option(w, "--stop-signal",
 			e->other.signal == SIGQUIT ? "QUIT" : "INT");
+	add_own_ports(e, environ, "--env", w);
 	add(w, "--");
-	for (char *const *word = e->command; *word != NULL; word++)
-		add(w, *word);
+	add_own_ports(e, e->command, NULL, w);
 }
 
 bool doctor_command_line(const struct exam *e, struct buffer *out)

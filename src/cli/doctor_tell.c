@@ -2,10 +2,12 @@
 #include "cli/doctor.h"
 
 #include "base/text.h"
+#include "config/slotword.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What was found, in words. */
 
@@ -267,6 +269,27 @@ static void tell_share(const struct exam_place *p, struct facts *f, bool works)
 		kinds[p->share].how);
 }
 
+static void tell_beside(
+	const struct exam *e, const struct exam_place *p, struct facts *f)
+{
+	static const char *const names[] = {[PORT_ANY] = "another port",
+		[PORT_METRICS] = "metrics",
+		[PORT_INSPECTOR] = "inspector"};
+	unsigned port = endpoint_port(&p->socket.at);
+	char own[256];
+
+	if (!p->differs)
+		return;
+	if (!slotword_find(own, sizeof(own), e->command, port) &&
+		!slotword_find(own, sizeof(own), environ, port))
+		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
+	facts_add(f, p->port == PORT_ANY ? FACT_NOTE : FACT_WARN,
+		names[p->port], "",
+		"%s is shared, and copies answer differently: each request "
+		"reaches any worker; %s gives each its own",
+		p->text, own);
+}
+
 /* "app.{slot}.log" of "/srv/app.log". */
 static const char *slot_name(char to[HELD_PATH + 8], const char *path)
 {
@@ -311,6 +334,9 @@ void doctor_tell_copy(const struct exam *e, struct facts *f)
 	for (size_t i = 0;
 		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
 		tell_share(&e->places[i], f, works);
+	for (size_t i = 0;
+		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
+		tell_beside(e, &e->places[i], f);
 	tell_files(e, f);
 	if (works && e->place_count > 0)
 		facts_add(f, FACT_OK, "copies", "", "will work");

@@ -11,13 +11,27 @@
 #define SOCKETS_MOST (3 * SECOND)  /* … and has all that the first has */
 #define LOCK_PATIENCE (3 * SECOND) /* or waits for a lock so long */
 
+/* Has slot 1 the next port, which slot 0 has not, as {slot+PORT} gives it? */
+static bool has_next(const struct exam *e, const struct exam_place *p,
+	const struct held *held)
+{
+	unsigned port = endpoint_port(&p->socket.at);
+
+	for (size_t i = 0; port != 0 && i < held->count; i++)
+		if (held->list[i].kind == p->socket.kind &&
+			endpoint_port(&held->list[i].at) == port + 1)
+			return held_alike(&e->first_held, &held->list[i]) ==
+				NULL;
+	return false;
+}
+
 static enum exam_share share_of(const struct exam *e,
 	const struct exam_place *p, const struct held *held)
 {
 	if (held_by_inode(held, p->socket.inode) != NULL)
 		return SHARE_SAME;
 	if (held_alike(held, &p->socket) == NULL)
-		return held_is_private(&p->socket) ||
+		return held_is_private(&p->socket) || has_next(e, p, held) ||
 				held_has_own(&e->first_held, held, &p->socket)
 			? SHARE_PRIVATE
 			: SHARE_OTHER;
@@ -67,6 +81,8 @@ static int see_sockets(struct exam *e, uint64_t worker, struct error *err)
 	if (second->exited != 0) {
 		e->second_ready = false;
 		note_end(e, second);
+	} else {
+		beside_ask_second(e, second);
 	}
 	return 0;
 }
@@ -91,6 +107,7 @@ int exam_copy(struct exam *e, struct error *err)
 	nsec_t locked = until - SECOND_MOST + LOCK_PATIENCE;
 
 	files_made(e);
+	beside_ask_first(e);
 	if (trial_scale(e->trial, 2, err) == -1)
 		return -1;
 	while (trial_clock(e->trial) < until) {

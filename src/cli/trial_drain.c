@@ -3,15 +3,12 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/trial_visit.h"
 #include "os/clock.h"
 #include "os/process.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
 /* What a stop signal does to an idle worker, and to one that has read the first
  * half of a request. */
@@ -20,83 +17,12 @@
 #define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
 #define OTHER_MOST (3 * SECOND) /* another signal need not */
 #define ANSWER_MOST (3 * SECOND)
-/* A worker that answers or closes at all does so in less, if it gets a CPU;
- * while it waits for one, we wait so many times. */
-#define MOMENT_MS 150
-#define MOMENTS_MOST 20
 
 /* Some answer as soon as they have the first line. */
 static const char *const halves[][2] = {
 	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
 	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
 };
-
-/* ---- the visitor ---- */
-
-struct visitor {
-	int fd;     /* -1: there is none */
-	size_t way; /* of halves */
-	bool got;
-	bool closed;
-	char head[8];
-	size_t head_len;
-};
-
-static void visitor_read(struct visitor *v)
-{
-	char block[4096];
-	ssize_t n;
-
-	while (!v->closed && v->fd != -1) {
-		n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT);
-		if (n == -1 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) {
-			v->closed = true;
-			return;
-		}
-		for (ssize_t i = 0; i < n && v->head_len < sizeof(v->head); i++)
-			v->head[v->head_len++] = block[i];
-		v->got = true;
-	}
-}
-
-static void visitor_wait(struct visitor *v, int ms)
-{
-	struct pollfd p = {.fd = v->fd, .events = POLLIN};
-
-	if (v->fd != -1 && !v->closed)
-		(void)poll(&p, 1, ms);
-	visitor_read(v);
-}
-
-static bool is_at_work(const struct trial_life *life)
-{
-	struct held held untouched;
-
-	held_look(&held, life->pid);
-	return held.running > 0;
-}
-
-static void visitor_await(struct visitor *v, const struct trial_life *life)
-{
-	for (int i = 0; i < MOMENTS_MOST; i++) {
-		visitor_wait(v, MOMENT_MS);
-		if (v->got || v->closed || !is_at_work(life))
-			return;
-	}
-}
-
-static void visitor_say(struct visitor *v, const char *text)
-{
-	if (v->fd != -1 && send(v->fd, text, strlen(text), MSG_NOSIGNAL) == -1)
-		v->closed = true;
-}
-
-static bool is_answer(const struct visitor *v)
-{
-	return v->head_len >= 5 && memcmp(v->head, "HTTP/", 5) == 0;
-}
 
 /* ---- a visit ---- */
 
@@ -148,7 +74,8 @@ static int begin_visit(struct exam *e, struct visitor *v,
 		int got;
 
 		fd_close(&v->fd);
-		*v = (struct visitor){.fd = -1, .way = way};
+		*v = (struct visitor){.fd = -1};
+		stop->way = way;
 		got = come(e, v, p, err);
 		if (got == -1)
 			return -1;
@@ -161,7 +88,7 @@ static int begin_visit(struct exam *e, struct visitor *v,
 		if (!v->got && !v->closed)
 			return 0;
 		stop->request = REQUEST_NO_HTTP;
-		if (!is_answer(v))
+		if (!visitor_is_answered(v))
 			return 0;
 	}
 	return 0;
@@ -178,13 +105,13 @@ static int end_visit(struct exam *e, struct visitor *v,
 		return 0;
 	visitor_await(v, life);
 	if (!v->closed)
-		visitor_say(v, halves[v->way][1]);
+		visitor_say(v, halves[stop->way][1]);
 	while (!v->closed && trial_clock(e->trial) < until) {
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
 		visitor_read(v);
 	}
-	if (is_answer(v))
+	if (visitor_is_answered(v))
 		stop->request = REQUEST_ANSWERED;
 	else if (v->closed)
 		stop->request = REQUEST_LOST;

@@ -40,6 +40,9 @@ enum exam_share {
 	SHARE_PRIVATE, /* a path that differs from copy to copy */
 };
 
+/* What a port is for, as far as that is seen. */
+enum exam_port { PORT_ANY, PORT_METRICS, PORT_INSPECTOR };
+
 #define OWN_MAX 4
 #define MADE_MAX 32
 
@@ -47,7 +50,10 @@ struct exam_place {
 	struct held_socket socket;
 	enum exam_how how;
 	enum exam_share share;
-	bool named; /* the user has given its address */
+	enum exam_port port;
+	uint64_t answers; /* a sum over those of the first copy; or 0 */
+	bool differs; /* each copy answers for itself, beside the first port */
+	bool named;   /* the user has given its address */
 	char text[HELD_TEXT];
 	char options[120];
 };
@@ -75,6 +81,7 @@ struct exam_stop {
 	bool tried;
 	int signal;
 	bool ended; /* of that signal */
+	size_t way; /* in which the request was halved */
 	double after;
 	char exit[64];
 	enum exam_request request;
@@ -137,6 +144,11 @@ int exam_copy(struct exam *e, struct error *err);
 /* Stop the one and the other. */
 int exam_stop(struct exam *e, struct error *err);
 
+/* Has it another port than the one that clients come to first? */
+bool exam_is_beside(const struct exam *e, const struct exam_place *p);
+/* For exam_copy() (trial_beside.c). */
+void beside_ask_first(struct exam *e);
+void beside_ask_second(struct exam *e, const struct trial_life *second);
 /* For exam_copy() and exam_stop() (trial_files.c). */
 void files_compare(struct exam *e, const struct held *second);
 void files_made(struct exam *e);

@@ -353,6 +353,8 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 {
 	const char *who = NULL;
 
+	if (error == EADDRINUSE)
+		child->listening.refused = port;
 	if (child->life.bind_told) /* reported once: it may retry */
 		return;
 	child->life.bind_told = true;

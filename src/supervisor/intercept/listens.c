@@ -8,6 +8,7 @@
 #include "os/process.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/intercept/beside.h"
 #include "supervisor/intercept/closed.h"
 #include "supervisor/intercept/gate.h"
 #include "supervisor/intercept/intercept.h"
@@ -466,6 +467,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 	if (!learned_only(l))
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(listens, child);
+	beside_look(child);
 	consider(child);
 }
 

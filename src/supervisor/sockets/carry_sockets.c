@@ -84,6 +84,8 @@ static const struct plain_row listener_rows[] = {
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	PLAIN(34, listener, address.each, HEAP),
 	PLAIN(35, listener, renewed, UNSIGNED),
+	PLAIN(36, listener, ranged, BOOL),
+	PLAIN(37, listener, beside_told, BOOL),
 	CARRY_EACH(CARRY_SOCKET, &carried_socket),
 };
 /* clang-format on */

@@ -25,6 +25,9 @@
 /* If it will not come back: the wait until the other workers are settled. */
 #define LOOK_AGAIN (200 * MSEC)
 
+/* Who finds a port in use and tries further takes one of a range. */
+#define RANGE_STEP 16
+
 /* ---- finding ---- */
 
 typedef bool fits_fn(const struct listener *l, const void *what);
@@ -267,6 +270,9 @@ void learned_note(const struct child *child)
 void learned_use(struct child *child, struct listener *l, pid_t thread)
 {
 	l->binder = thread;
+	l->ranged |= child->listening.refused != 0 &&
+		l->key.port > child->listening.refused &&
+		l->key.port - child->listening.refused <= RANGE_STEP;
 	if (!l->learned || learned_has(child, l))
 		return;
 	child->listening.uses |= UINT64_C(1) << l->bit;

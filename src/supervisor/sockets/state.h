@@ -93,6 +93,8 @@ struct listener {
 	unsigned workers;             /* learned: so many have it … */
 	nsec_t unused_since;          /* … since when none; or 0 */
 	bool limit_told;
+	bool ranged; /* a worker took it after the one before was in use */
+	bool beside_told;
 	bool ours_alone; /* no worker got it by other means than a bind */
 	pid_t binder;    /* the thread that bound it last */
 	struct node_server *servers; /* Node's, that have it (node.h) */
@@ -145,7 +147,8 @@ struct listening {
 	uint64_t expected; /* those that workers before it listen on, … */
 	unsigned expected_of; /* … of that generation */
 	pid_t bound_by;       /* the thread that bound one, last */
-	bool awaited; /* without a port it is not known if it is ready */
+	bool awaited;     /* without a port it is not known if it is ready */
+	unsigned refused; /* the last port that was in use; or 0 */
 };
 
 /* What this room alone watches: it is in struct supervisor of common/state.h. */

@@ -266,6 +266,20 @@ log = open(sys.argv[3].partition("=")[2], sys.argv[2])
 print("up", file=log, flush=True)
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1000)"""
+BESIDE = """
+import http.server, os, sys, threading
+class Copy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        own = {first: "hello", admin: "pid %d" % os.getpid()}.get(
+            self.server.server_port, "# TYPE pid gauge\\npid %d\\n" % os.getpid())
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(own.encode())
+first = int(sys.argv[1])
+admin = int(sys.argv[2])
+for port in int(sys.argv[3].rpartition(":")[2]), first, admin:
+    s = http.server.ThreadingHTTPServer(("127.0.0.1", port), Copy)
+    threading.Thread(target=s.serve_forever).start()"""
 BINDER = fixture("binder")
 CONFINED = fixture("confine")
 nightly = pytest.mark.nightly
@@ -311,6 +325,16 @@ REAL = (
     ("", "python3 log.py PORT a --log=PORT.log", {
         "=shared file": "^note DIR/PORT.log, to which all.*append.*rotates it: PORT.{slot}.log",
         "=vanishing file": None}, None, 0, ""),
+    ("", "python3 beside.py PORT 2PORT --metrics=127.0.0.1:1PORT", {
+        "=metrics": "^warn tcp:127.0.0.1:1PORT is shared, and copies answer differently: each "
+        "request reaches any worker; --metrics=127.0.0.1:{slot.1PORT} gives each its own",
+        "=another port": "^note tcp:127.0.0.1:2PORT is shared.*; {slot.2PORT} gives",
+        "run.8": "--metrics=127.0.0.1:{slot+1PORT}"}, None, 0, ""),
+    ("", "python3 beside.py PORT 2PORT {slot+1PORT}", {
+        "=private": "^ok tcp:127.0.0.1:1PORT", "=metrics": None, "ok": True}, None, 0, ""),
+    ("", f"node --inspect=3PORT {server('plain.js')} PORT", {
+        "=inspector": "^warn .*; --inspect={slot.3PORT} gives", "run.5": "--inspect={slot+3PORT}"},
+     None, 0, ""),
     ("", "./redis-server PORT --loopback", {  # known by its name
         "=state": "^warn redis-server keeps its state in itself; copies are separate stores"},
      None, 0, ""),
@@ -345,7 +369,7 @@ def begin_row(number):
         write(f"nginx.{port}", daemon + NGINX.format(dir=path(), port=port))
 
     def here(text):
-        return re.sub(r"\bPORT\b", port, text).replace("DIR", path())
+        return re.sub(r"(?<![A-Z])PORT\b", port, text).replace("DIR", path())
 
     command = here(command)
     doctor = Doctor(here(options), "--", command, under=words("" if under is nightly else under))
@@ -366,6 +390,7 @@ class TestTrials:
             write("ipc.py", IPC)
             write("store.py", STORE)
             write("log.py", LOG)
+            write("beside.py", BESIDE)
             sqlite3.connect("app.data").execute("create table t (a)")
             run("cp", PLAIN, "redis-server").ok()
             begin_program(PLAIN, 8000, "--loopback")

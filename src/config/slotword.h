@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_SLOTWORD_H
+#define CONFIG_SLOTWORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* How a command is changed so that each slot has a port, or a file, of its own. */
+
+/* The word with `by` in the place of `part`, which stands by itself in it ("9100" in
+ * "--metrics=:9100").  False: it does not, or `to` is too small. */
+bool slotword_swap(char *to, size_t size, const char *word, const char *part,
+	const char *by);
+/* Likewise with {slot+PORT} for that port, which the word of a debugger may leave out:
+ * "--inspect={slot+9229}" of "--inspect". */
+bool slotword_port(char *to, size_t size, const char *word, unsigned port);
+/* Of the first of the words (NULL-terminated, or NULL) of which that can be made. */
+bool slotword_find(char *to, size_t size, char *const *words, unsigned port);
+/* Does one of the words open that port for a debugger? */
+bool slotword_inspects(char *const *words, unsigned port);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/intercept/beside.h"
+
+#include "base/scope.h"
+#include "config/slotword.h"
+#include "supervisor/common/news.h"
+#include "supervisor/common/registry.h"
+#include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
+#include "supervisor/sockets/listener.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/workers/ports.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static bool is_shared(const struct child *child, const struct listener *l)
+{
+	const struct child *other;
+
+	for_each_child (other, children_of(child->service))
+		if (other->slot != child->slot && learned_has(other, l))
+			return true;
+	return false;
+}
+
+/* The ports that are to be shared; "": there are none. */
+static void put_others(
+	const struct child *child, unsigned port, char *to, size_t size)
+{
+	const struct listener *l;
+	size_t used = 0;
+
+	to[0] = '\0';
+	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
+		if (l->has_key && l->key.port != port && !l->ranged &&
+			!ports_is_late(child, l) && used < size)
+			used += (size_t)snprintf(to + used, size - used, "%s%u",
+				used > 0 ? " " : "", l->key.port);
+}
+
+static void look_at(struct child *child, struct listener *l)
+{
+	const struct cluster_settings *s = child_settings(child);
+	char *const *const words[] = {s->command.list, s->env.list, environ};
+	unsigned port = l->key.port;
+	bool late = ports_is_late(child, l);
+	bool inspects = false;
+	bool found = false;
+	char others[80];
+	char own[160];
+
+	for (size_t i = 0; i < COUNT_OF(words); i++)
+		inspects |= slotword_inspects(words[i], port);
+	for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
+		found = slotword_find(own, sizeof(own), words[i], port);
+	if (!found)
+		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
+	put_others(child, port, others, sizeof(others));
+	if (!inspects && ((!late && !l->ranged) || others[0] == '\0'))
+		return;
+	l->beside_told = true;
+	if (!news_spares(child))
+		return;
+	if (inspects)
+		news_say_of(child->service, LOG_NOTE, "listening",
+			"%s is shared: each request reaches any worker; %s "
+			"gives each its own",
+			listener_text(l), own);
+	else
+		news_say_of(child->service, LOG_NOTE, "listening",
+			"%s, %s, is shared: each request reaches any worker; "
+			"%s gives each its own, or 'share-ports = %s' leaves "
+			"it to the program",
+			listener_text(l),
+			late ? "opened late" : "taken from a range", own,
+			others);
+}
+
+void beside_look(struct child *child)
+{
+	const struct listener_set *set = &child->service->held.learned;
+
+	for (size_t i = 0; i < set->count; i++) {
+		struct listener *l = set->list[i];
+
+		if (l->has_key && !l->beside_told && learned_only(l) &&
+			child_settings(child) != NULL &&
+			learned_has(child, l) && is_shared(child, l))
+			look_at(child, l);
+	}
+}
