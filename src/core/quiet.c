@@ -155,6 +155,12 @@ bool quiet_connection(const struct quiet_facts *f,
 		.pipelines = before != NULL &&
 			(before->pipelines || is_answered_unread(f, before)),
 		.waits = f->is_tcp && is_waited_for(f, before),
+		.spoke = before != NULL &&
+			(before->spoke || f->unread > 0 ||
+				before->segments_in != f->segments_in),
+		.rested = before != NULL && (before->rested || before->quiet),
+		.http = f->http || (before != NULL && before->http),
+		.frames = f->frames || (before != NULL && before->frames),
 	};
 	if (!f->is_tcp) {
 		/* whether there is an answer to come, nobody can see */
@@ -168,6 +174,17 @@ bool quiet_connection(const struct quiet_facts *f,
 		now->quiet = still;
 	}
 	return now->quiet;
+}
+
+bool quiet_stays(const struct quiet_facts *f, const struct quiet_memory *before,
+	bool waited, const struct quiet_memory *now)
+{
+	if (now->quiet)
+		return true;
+	return f->is_tcp && f->unread == 0 && f->unsent == 0 &&
+		(waited ||
+			(before != NULL && before->quiet &&
+				before->segments_in == f->segments_in));
 }
 
 const struct quiet_memory *quiet_find(const struct quiet_memory *list,

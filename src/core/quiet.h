@@ -34,6 +34,8 @@ struct quiet_facts {
 	uint32_t segments_out;
 	uint32_t acks_out; /* segments without data */
 	bool prompt; /* "pingpong": what came last had its ACK by an answer */
+	bool http;   /* what lies unread begins with a head of HTTP/1 … */
+	bool frames; /* … or is a message of a WebSocket */
 };
 
 /* What is kept of a connection from look to look. */
@@ -50,6 +52,10 @@ struct quiet_memory {
 	bool was_served; /* nothing lay unread at some look, or TCP: it spoke */
 	bool pipelines;  /* an answer was sent while a request lay unread */
 	bool waits;      /* TCP: what was read last is not answered */
+	bool spoke;      /* something has come since the first look */
+	bool rested;     /* it was quiet at some look */
+	bool http;       /* such a head was seen … */
+	bool frames;     /* … or such a message */
 };
 
 /* So long nothing came or went (and one round trip more). */
@@ -82,6 +88,13 @@ bool quiet_connection(const struct quiet_facts *facts,
  * filled in by quiet_connection(). */
 bool quiet_asks_anew(
 	const struct quiet_facts *facts, const struct quiet_memory *now);
+
+/* It is to stay open until the worker ends: is no request in progress over it?  Whatever the
+ * worker says after a quiet look is the answer to none, if nothing has come since.  A
+ * WebSocket whose client never pauses has been `waited` for. */
+bool quiet_stays(const struct quiet_facts *facts,
+	const struct quiet_memory *before, bool waited,
+	const struct quiet_memory *now);
 
 /* The memory of a cookie in a list that was made at the look before.  The list is
  * sorted by cookie, and so are the questions: *at (0 at first) is how far we are. */

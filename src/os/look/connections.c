@@ -73,6 +73,49 @@ static bool is_unix_stream(int fd)
 		socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 0;
 }
 
+/* Does this begin with a head of HTTP/1 (RFC 9112, 3)? */
+static bool is_http(const char *text)
+{
+	const char *line_end = strstr(text, "\r\n");
+
+	return line_end != NULL && line_end - text >= 9 &&
+		strncmp(line_end - 9, " HTTP/1.", 8) == 0;
+}
+
+/* Is this one message of a client's WebSocket (RFC 6455, 5.2)? */
+static bool is_message(const char *text, uint32_t size)
+{
+	const unsigned char *head = (const unsigned char *)text;
+	uint32_t length = head[1] & 0x7fU;
+	unsigned kind = head[0] & 0xbfU; /* compressed or not */
+
+	if (size < 6 || (kind != 0x81 && kind != 0x82) || head[1] < 0x80)
+		return false;
+	if (length == 126)
+		length = 2U + ((uint32_t)head[2] << 8 | head[3]);
+	return size == 6 + length;
+}
+
+/* What lies unread; text is ended by NUL. */
+static bool peek(int fd, char *text, size_t size)
+{
+	ssize_t got = recv(fd, text, size - 1, MSG_PEEK | MSG_DONTWAIT);
+
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
+}
+
+static void read_kind(int fd, struct connection *c)
+{
+	char text[4096] untouched;
+
+	if (c->kind != CONNECTION_TCP || c->queue == 0 ||
+		!peek(fd, text, sizeof(text)))
+		return;
+	c->http = is_http(text);
+	c->frames = is_message(text, c->queue);
+}
+
 /* False: it is none of those that matter. */
 static bool look_at(int fd, struct connection *c)
 {
@@ -149,10 +192,13 @@ static bool gather(void *context, int number, const char *target)
 			g->error = errno;
 		return g->error != 0;
 	}
-	if (look_at(fd, c))
+	if (look_at(fd, c)) {
+		if (all->peeks)
+			read_kind(fd, c);
 		all->count++;
-	else
+	} else {
 		all->too_many |= ++all->others > CONNECTIONS_OTHERS;
+	}
 	(void)close(fd);
 	return all->too_many;
 }
@@ -320,31 +366,25 @@ static bool has_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Is this the beginning of one request of HTTP/1 (RFC 9112, 3) that every client
- * repeats?  Proxies do not repeat a POST, nor what has a body that they no longer have.
- * Whatever follows the head is a second one, or a body. */
+/* Is this the beginning of one request that every client repeats?  Proxies do not repeat
+ * a POST, nor what has a body that they no longer have.  Whatever follows the head is a
+ * second one, or a body. */
 static bool is_request(const char *text)
 {
-	const char *line_end = strstr(text, "\r\n");
 	const char *head_end = strstr(text, "\r\n\r\n");
 
 	return (has_prefix(text, "GET ") || has_prefix(text, "HEAD ") ||
 		       has_prefix(text, "OPTIONS ")) &&
-		line_end != NULL && line_end - text >= 9 &&
-		has_prefix(line_end - 9, " HTTP/1.") &&
-		(head_end == NULL || head_end[4] == '\0');
+		is_http(text) && (head_end == NULL || head_end[4] == '\0');
 }
 
 /* The process is stopped, so nobody else reads. */
 static bool take_request(int fd, uint32_t size)
 {
 	char text[4096] untouched;
-	ssize_t got = recv(fd, text, sizeof(text) - 1, MSG_PEEK | MSG_DONTWAIT);
+	ssize_t got = 1;
 
-	if (got <= 0)
-		return false;
-	text[got] = '\0';
-	if (!is_request(text))
+	if (!peek(fd, text, sizeof(text)) || !is_request(text))
 		return false;
 	while (size > 0 && got > 0) {
 		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text),

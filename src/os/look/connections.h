@@ -48,7 +48,9 @@ struct connection {
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
 	bool marked;       /* set by the caller of connections_end() … */
 	bool asks;         /* … also, if its next request lies unread */
-	bool is_inner;     /* set by callers: the peer is one of the worker's */
+	bool http;     /* what lies unread begins with a head of HTTP/1 … */
+	bool frames;   /* … or is a message of a WebSocket */
+	bool is_inner; /* set by callers: the peer is one of the worker's */
 	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
 	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
 };
@@ -63,6 +65,7 @@ struct connections {
 	struct connection *list;
 	size_t count;
 	size_t room;
+	bool peeks;      /* set by callers: look at what lies unread */
 	unsigned others; /* descriptors that are no sockets */
 	bool too_many;   /* there are more */
 	bool refused;    /* they are there, and cannot be looked at */

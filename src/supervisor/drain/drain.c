@@ -137,7 +137,7 @@ static void look_later(struct drain *d)
 		? d->took_before
 		: d->view.took;
 	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->drain_count;
-	nsec_t wait = d->lingers ? d->linger : d->wait;
+	nsec_t wait = d->lingers ? d->linger / (d->keeps ? 4 : 1) : d->wait;
 
 	drain_thaw(d);
 	d->between = d->lingers = false;
@@ -296,9 +296,10 @@ static bool leaves_by_itself(struct drain *d)
 
 /* A worker that runs on after its drain must first notice that its connections
  * are over; otherwise it may close them in its own way. */
-static bool is_to_notice(struct drain *d, nsec_t now)
+static bool is_to_notice(struct drain *d, unsigned ended, nsec_t now)
 {
-	if (d->view.open == 0 || !node_lives_on(d->child))
+	if ((ended == 0 && d->view.open == d->view.alive) ||
+		!node_lives_on(d->child))
 		return false;
 	if (d->quiet_at == 0) {
 		d->quiet_at = now;
@@ -324,18 +325,25 @@ static bool looked_is_all(struct drain *d)
 	return true;
 }
 
-/* Silence does not come: may connections be ended between two requests?  Not those
+/* Silence does not come. */
+static bool is_in_use(const struct drain *d, nsec_t now)
+{
+	return now - d->began >= SILENCE_FIRST;
+}
+
+/* May connections be ended between two requests, or are to be told apart?  Not those
  * alone that wait for an answer. */
 static bool may_end_between(const struct drain *d, nsec_t now)
 {
 	return d->view.busy > 0 && is_away(d) &&
-		now - d->began >= SILENCE_FIRST && now - d->moved_at < SECOND;
+		(d->keeps || is_in_use(d, now)) && now - d->moved_at < SECOND;
 }
 
 /* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
 	unsigned late = 0;
+	unsigned ended;
 	nsec_t now;
 
 	d->unstoppable = 0;
@@ -345,8 +353,10 @@ static void on_frozen(struct drain *d)
 	if (is_quiet(d, now)) {
 		/* the worker may take long to end: a client that sees its
 		 * connection closed now can turn to another worker */
-		(void)drain_end(d, &late, false);
-		if (late > 0 || is_to_notice(d, now))
+		d->last = true;
+		ended = drain_end(d, &late, false);
+		d->last = false;
+		if (late > 0 || is_to_notice(d, ended, now))
 			look_later(d);
 		else
 			finish(d, false);
@@ -367,7 +377,8 @@ static void on_frozen(struct drain *d)
 		return;
 	}
 	if (is_away(d))
-		d->ended += drain_end(d, &late, d->lingers);
+		d->ended +=
+			drain_end(d, &late, d->lingers && is_in_use(d, now));
 	look_later(d);
 }
 
@@ -568,6 +579,18 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 	return stubborn;
 }
 
+unsigned drain_count_stay(struct child *child)
+{
+	struct drain *d = glance(child);
+	bool may = d != NULL && d->goes_on &&
+		(d->own || node_serves(child->service));
+	unsigned stay = may ? d->view.still : 0;
+
+	if (d != NULL)
+		drain_free(d);
+	return stay;
+}
+
 bool drain_is_busy(struct child *child)
 {
 	struct drain *d = glance(child);
@@ -602,6 +625,7 @@ static bool drain_on_stop(struct child *child, int signal)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);
+	steer_part(child);
 	/* those below stay frozen until they have heard it of this one */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||
 		pidfd_signal_main(child->pidfd, child->pid, signal) == -1)

@@ -28,6 +28,9 @@ extern const struct part drain_part;
  * none: it will be quiet soon. */
 bool drain_is_stubborn(struct child *child, unsigned least);
 
+/* How many clients has it that stay, to whom it may say goodbye at its stop signal? */
+unsigned drain_count_stay(struct child *child);
+
 /* Continue all frozen workers; their drains resume a little later. */
 void drain_on_settle(struct supervisor *sup);
 

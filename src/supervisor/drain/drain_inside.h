@@ -27,7 +27,8 @@ struct drain_view {
 	unsigned alive;   /* open ones that neither side has closed */
 	unsigned busy;    /* open ones that are not quiet */
 	unsigned unseen;  /* busy ones that may be quiet: the kernel hides it */
-	unsigned ripe;    /* alive and quiet: may be ended */
+	unsigned still;   /* alive and for 100 ms without a word (TCP) */
+	unsigned ripe;    /* alive ones that may be ended now */
 	unsigned waiting; /* not accepted yet, where it listens */
 	bool blind;       /* its connections cannot be seen */
 	bool gone;        /* it has ended */
@@ -67,7 +68,13 @@ struct drain {
 
 	uint16_t *ports; /* where the worker listens */
 	size_t port_count;
-	bool goes_on; /* it has a handler for its stop signal, or gets none */
+	bool goes_on; /* it has a handler for its stop signal, or gets none … */
+	bool own;     /* … that is for sure the program's own */
+	bool keeps;   /* what is quiet stays open until its stop signal */
+	bool talks;   /* a WebSocket was seen … */
+	bool asks;    /* … or a request of HTTP/1 */
+	bool waited; /* all could have been quiet in the time since it began */
+	bool last;   /* all are: the stop signal follows */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;
 	nsec_t looked_at; /* 0: not yet */

@@ -9,11 +9,15 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A look at a worker's connections from outside: which ones are quiet? */
+
+/* Those that speak prevent a moment at which all are quiet: so long it is waited for. */
+#define KEEP_PATIENCE (500 * MSEC)
 
 /* ---- what counts ---- */
 
@@ -102,6 +106,8 @@ static struct quiet_facts facts_of(const struct connection *c)
 		.acks_out = c->acks_out,
 		.rtt = c->rtt,
 		.prompt = c->prompt,
+		.http = c->http,
+		.frames = c->frames,
 	};
 }
 
@@ -139,6 +145,12 @@ static bool is_at_work(struct drain *d, const struct connection *c)
 
 /* ---- what is quiet ---- */
 
+/* Is it a WebSocket?  So is each that speaks where one was seen and no HTTP/1. */
+static bool is_talk(const struct drain *d, const struct quiet_memory *m)
+{
+	return m->frames || (d->talks && d->own && !d->asks && m->spoke);
+}
+
 /* Judge each connection.  The next look compares with the results (`fresh`). */
 static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	struct quiet_memory *fresh)
@@ -166,6 +178,11 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 			(before != NULL &&
 				before->segments_in != facts.segments_in))
 			d->moved_at = now;
+		d->talks |= fresh[i].frames;
+		d->asks |= fresh[i].http;
+		if (d->goes_on)
+			fresh[i].quiet = quiet_stays(&facts, before,
+				d->waited && is_talk(d, &fresh[i]), &fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}
@@ -173,6 +190,18 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 	d->memory = fresh;
 	d->memory_count = seen->count;
 	d->looked_at = now;
+}
+
+/* Where the worker may say goodbye to who is quiet, those alone are ended that are of
+ * HTTP/1, or are in the way of a moment at which all are quiet.  At that moment who has
+ * spoken is of HTTP/1 if nothing else was seen. */
+static bool may_end(const struct drain *d, const struct quiet_memory *m)
+{
+	if (!m->quiet || (d->goes_on && m->frames))
+		return false;
+	if (!d->keeps || m->http)
+		return true;
+	return m->spoke && !d->talks && (d->last ? d->asks : d->waited);
 }
 
 /* Several processes may have the same socket: it is quiet if all say so. */
@@ -199,7 +228,9 @@ static void count(struct drain *d, const struct connections *seen)
 		v->busy += !quiet;
 		v->unseen += !quiet && c->kind == CONNECTION_UNIX &&
 			c->queue == 0 && c->unsent == 0;
-		v->ripe += quiet && is_alive(c);
+		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
+			c->received_ago >= QUIET_GAP_MS;
+		v->ripe += is_alive(c) && may_end(d, &d->memory[i]);
 	}
 }
 
@@ -218,7 +249,9 @@ static void gather(struct drain *d, struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
-	*seen = (struct connections){.list = seen->list, .room = seen->room};
+	*seen = (struct connections){.list = seen->list,
+		.room = seen->room,
+		.peeks = d->frozen && d->goes_on};
 	v->blind = d->process_count == 0 || d->too_many;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
@@ -236,12 +269,23 @@ static void gather(struct drain *d, struct connections *seen)
 	connections_sort(seen);
 }
 
-/* Has it a handler for its stop signal, or does it get none? */
-static bool goes_on(const struct child *child)
+/* Has one of its processes a handler for the stop signal, or does it get none?  Go, Java
+ * and Ruby catch that signal, and SIGSEGV, for every program, of which most then end at
+ * once. */
+static void ask_for_handler(struct drain *d)
 {
-	int first = cluster_settings(child->service->core)->stop[0].signal;
+	const struct cluster *core = d->child->service->core;
+	int first = cluster_settings(core)->stop[0].signal;
 
-	return node_lives_on(child) || process_catches(child->pid, first);
+	d->goes_on = d->own = node_lives_on(d->child);
+	for (size_t i = 0; i < d->process_count; i++) {
+		pid_t pid = d->processes[i].pid;
+
+		if (!process_catches(pid, first))
+			continue;
+		d->goes_on = true;
+		d->own |= !process_catches(pid, SIGSEGV);
+	}
 }
 
 void drain_look(struct drain *d)
@@ -251,10 +295,12 @@ void drain_look(struct drain *d)
 	nsec_t began = clock_now();
 
 	d->view = (struct drain_view){0};
-	if (d->process_count == 0)
-		d->goes_on = goes_on(d->child);
 	if (!d->frozen)
 		(void)drain_list_processes(d);
+	if (d->looked_at == 0)
+		ask_for_handler(d);
+	d->keeps = d->goes_on && (d->own || !d->asks);
+	d->waited = began - d->began > KEEP_PATIENCE;
 	gather(d, seen);
 	if (!d->view.blind)
 		fresh = calloc(seen->count + 1, sizeof(*fresh));
@@ -283,10 +329,11 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 		struct quiet_facts facts = facts_of(c);
 
 		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
+			(!d->keeps || d->waited || !d->memory[i].rested) &&
 			quiet_asks_anew(&facts, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
-			(d->memory[i].quiet || c->asks);
+			(may_end(d, &d->memory[i]) || c->asks);
 		any |= c->marked;
 	}
 	for (size_t i = 0; any && i < d->process_count; i++)

@@ -249,6 +249,8 @@ static void knock(const struct steer *s, struct listener *l)
 static void press(struct steer *s)
 {
 	nsec_t now = clock_now();
+	unsigned to = steer_lane_of(s, next(s));
+	bool parting = s->parts && next(s) != in_force(s);
 
 	for (unsigned i = 0; i < s->count; i++) {
 		struct lane *lane = &s->lanes[i];
@@ -257,6 +259,7 @@ static void press(struct steer *s)
 			(s->press_at_once || lane->pressed ||
 				now - lane->since >= PRESS_AFTER);
 		s->press_at_once |= lane->pressed;
+		lane->pressed |= parting && lane->id != to;
 	}
 }
 
@@ -468,6 +471,17 @@ void steer_press(struct child *child)
 	if (s == NULL || !child->traffic.in_lane || s->press_at_once)
 		return;
 	s->press_at_once = true;
+	look_soon(s);
+}
+
+void steer_part(struct child *child)
+{
+	struct steer *s = child->service->traffic.steer;
+
+	if (s == NULL || s->parts || !s->stay || !child->traffic.in_lane ||
+		child->traffic.lane == steer_lane_of(s, next(s)))
+		return;
+	s->parts = true;
 	look_soon(s);
 }
 

@@ -47,6 +47,9 @@ void steer_wake_others(const struct service *service, unsigned lane);
 bool steer_is_away(const struct child *child);
 /* Stop giving new connections to lanes with draining workers, at once. */
 void steer_press(struct child *child);
+/* It may say goodbye to its clients now: they come back at once, and in a rollout not to
+ * one of the old workers, so that nobody is told so twice. */
+void steer_part(struct child *child);
 /* Does another worker take new connections from the same socket? */
 bool steer_has_mates(const struct child *child, const struct listener *l);
 /* False: a queue is not empty that only this worker can take from. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
 #include "base/scope.h"
+#include "os/clock.h"
 #include "os/socket/reuseport.h"
 #include "supervisor/common/part.h"
 #include "supervisor/drain/drain.h"
@@ -24,6 +25,9 @@
  * that cannot be taken off the first (drain.h): the new generation of a
  * rollout, or the successor of a single worker.
  */
+
+/* A look at a worker takes 50 us and more; clients wait meanwhile. */
+#define STAY_BUDGET (2 * MSEC)
 
 /* ---- who has it ---- */
 
@@ -290,9 +294,12 @@ struct child *steer_find_old(const struct service *service, uint32_t slot)
 						  : service->children[slot][1];
 }
 
-/* One worker is looked at for all, because they have the same command. */
+/* Do the old workers require another socket?  One is looked at for all, because they have
+ * the same command. */
 static bool is_stubborn(const struct service *service)
 {
+	if (!drains_by_looking(service))
+		return false;
 	for (uint32_t i = 0; i < service->child_slots; i++) {
 		struct child *child = steer_find_old(service, i);
 
@@ -302,12 +309,23 @@ static bool is_stubborn(const struct service *service)
 	return false;
 }
 
-/* Do the old workers of this rollout require another socket? */
-static bool is_wanted(
-	const struct service *service, const struct rollout_view *rollout)
+/* Are there more clients that stay than workers?  Those of WebSockets come back at once when
+ * they are told goodbye.  Where nearly all connections are short the first new worker could
+ * not take them alone. */
+static bool have_stay(const struct service *service)
 {
-	return drains_by_looking(service) && !rollout->going_back &&
-		is_for_all(service, rollout) && is_stubborn(service);
+	nsec_t until = clock_now() + STAY_BUDGET;
+	unsigned workers = 0;
+	unsigned stay = 0;
+	struct child *child;
+
+	for_each_child (child, children_of(service)) {
+		if (clock_now() > until)
+			break;
+		workers++;
+		stay += drain_count_stay(child);
+	}
+	return stay > workers;
 }
 
 void steer_begin(struct service *service, unsigned generation)
@@ -316,15 +334,19 @@ void steer_begin(struct service *service, unsigned generation)
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 	unsigned opened = 0;
 	unsigned now;
-	bool wanted;
+	bool all = !steer_spreads(service, generation) && !rollout.going_back &&
+		is_for_all(service, &rollout);
+	bool stay = all &&
+		cluster_settings(service->core)->drain != DRAIN_OFF &&
+		have_stay(service);
+	bool wanted = stay || (all && is_stubborn(service));
 
-	wanted = !steer_spreads(service, generation) &&
-		is_wanted(service, &rollout);
 	if (s == NULL && wanted)
 		s = steer_begin_anew(service);
 	if (s == NULL)
 		return;
-	s->press_at_once = s->stranger_told = false;
+	s->press_at_once = s->parts = s->stranger_told = false;
+	s->stay = stay;
 	now = steer_lane_of(s, cluster_generation(service->core));
 	steer_drop_lanes(s);
 	if (wanted)

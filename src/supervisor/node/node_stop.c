@@ -9,7 +9,7 @@
  * A worker that is asked to disconnect closes its servers and its idle
  * connections; a request that arrives on one of these at that moment is lost.
  * So nclust first drains the worker from outside, like any other: it gets no
- * new connections, and those that it has are ended when they are quiet.  Then
+ * new connections, and those of HTTP/1 are ended when they are quiet.  Then
  * it is asked.  It closes its servers, finishes its requests, closes the
  * channel and exits.  A worker that has more to do (a timer, a database, a
  * server of its own) does not exit: it gets its stop signal a moment after it

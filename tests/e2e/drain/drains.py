@@ -62,6 +62,11 @@ class Loads:
         assert between == 0 or between <= asked_again(*lab.instances)
 
 
+def without_a_pause(at=PORT, clients=3):
+    """Clients that ask as soon as they are answered."""
+    return Loads(at, "keep", f"--rate 20000 --connections {clients} --at-once {clients}")
+
+
 class Kind:
     """A server, the options of nclust, where it is asked, and by which loads."""
 

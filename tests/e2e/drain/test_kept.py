@@ -25,11 +25,6 @@ SERVERS = {
 }
 
 
-def without_a_pause(at=PORT, clients=3):
-    """Clients that ask as soon as they are answered."""
-    return Loads(at, "keep", f"--rate 20000 --connections {clients} --at-once {clients}")
-
-
 @pytest.mark.parametrize("kind", SERVERS)
 def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
     options, command, at = SERVERS[kind]

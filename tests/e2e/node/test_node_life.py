@@ -61,8 +61,9 @@ def test_replaced_under_requests_on_kept_connections_none_is_lost(balance):
     it.call("restart")
     load.loses_nothing()
     ends_cleanly(it)
-    # those that are idle Node would close as it is told, also where a request is on its way
-    assert re.findall("told with .*", it.log()) == 6 * ["told with 0 connections"]
+    # those that are idle Node closes as it is told: some that have asked for nothing meanwhile
+    told = [int(n) for n in re.findall("told with (.*) connections", it.log())]
+    assert len(told) == 6 and max(told) < 4
 
 
 @SHARED

@@ -394,6 +394,24 @@ TEST_LOOP(what_lies_unread_from_the_first_is_the_next_after_an_answer, 0, 2)
 	ck_assert_int_eq(quiet_asks_anew(&f, &now), _i);
 }
 
+/* Pushed by the worker, asked by the client, and this in a WebSocket that never pauses. */
+TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
+{
+	struct quiet_facts f = answered();
+	struct quiet_memory before;
+	struct quiet_memory now;
+
+	f.received_ago = f.sent_ago + 1;
+	ck_assert(quiet_connection(&f, NULL, 0, TICK, false, &before));
+	f.segments_out++;
+	f.segments_in += _i > 0;
+	f.sent_ago = 1;
+	ck_assert(!quiet_connection(&f, &before, 5, TICK, false, &now));
+	ck_assert(quiet_stays(&f, &before, _i == 2, &now) == (_i != 1));
+	f.unread = 1;
+	ck_assert(!quiet_stays(&f, &before, true, &now));
+}
+
 TEST(memory_is_found_by_cookie_in_order)
 {
 	const struct quiet_memory list[] = {

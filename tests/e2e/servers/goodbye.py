@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
+it gets SIGTERM (RFC 6455, 7.4: 1012): goodbye.py PORT"""
+import asyncio
+import signal
+import sys
+
+talks = set()
+
+
+async def serve(reader, writer):
+    try:
+        while b"Upgrade:" not in await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+        talks.add(writer)
+        while True:
+            size = (await reader.readexactly(2))[1] & 127
+            mask = await reader.readexactly(4) * 32
+            text = bytes(a ^ b for a, b in zip(await reader.readexactly(size), mask))
+            writer.write(bytes((0x81, size)) + text)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+def leave(loop):
+    for writer in talks:
+        writer.write(b"\x88\x02\x03\xf4")
+    loop.call_later(0.05, loop.stop)
+
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, leave, loop)
+    await asyncio.start_server(serve, "127.0.0.1", int(sys.argv[1]))
+    await asyncio.Event().wait()
+
+
+loop = asyncio.new_event_loop()
+loop.create_task(main())
+loop.run_forever()
