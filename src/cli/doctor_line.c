@@ -20,11 +20,6 @@ static void add(struct buffer *words, const char *word)
 	(void)buffer_append(words, word, strlen(word) + 1);
 }
 
-static bool is_runnable(const struct exam *e)
-{
-	return e->life != LIFE_ENDED;
-}
-
 static void add_option(struct buffer *w, const char *name, const char *value)
 {
 	add(w, name);
@@ -104,7 +99,7 @@ bool doctor_command_line(const struct exam *e, struct buffer *out)
 {
 	scoped_buffer w = {0};
 
-	if (!is_runnable(e))
+	if (e->life == LIFE_ENDED)
 		return false;
 	make(e, &w);
 	for (size_t at = 0; at < w.len; at += strlen(w.data + at) + 1) {
@@ -195,7 +190,7 @@ static void put_command_line(const struct exam *e, struct json_writer *w)
 	scoped_buffer words = {0};
 
 	json_key(w, "run");
-	if (!is_runnable(e)) {
+	if (e->life == LIFE_ENDED) {
 		json_nil(w);
 		return;
 	}

@@ -11,7 +11,7 @@
 
 /* What was found, in words. */
 
-/* More sockets than these are counted only: there is an end to struct facts. */
+/* More sockets or files are not told: there is an end to struct facts. */
 #define PLACES_TOLD 12
 
 static const char *seconds_text(char to[24], double seconds)
@@ -410,7 +410,8 @@ void doctor_tell_stop(const struct exam *e, struct facts *f)
 {
 	tell_signal(e->quiet.tried ? &e->quiet : &e->busy, f);
 	tell_request(e, f);
-	for (size_t i = 0; e->quiet.ended && i < e->made_count; i++)
+	for (size_t i = 0;
+		e->quiet.ended && i < e->made_count && i < PLACES_TOLD; i++)
 		facts_add(f, FACT_WARN, "vanishing file",
 			"if others read it: surge = 0, max-unavailable = 1, so "
 			"that the old copy ends before the new one writes it",

@@ -26,7 +26,7 @@ struct fact {
 	const char *does; /* constant storage; "": nothing need be done */
 };
 
-#define FACTS_MAX 64
+#define FACTS_MAX 96
 struct facts {
 	struct fact list[FACTS_MAX];
 	size_t count;

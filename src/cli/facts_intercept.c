@@ -135,13 +135,6 @@ static void look_at_listener(struct facts *f, int error)
 		facts_add(f, FACT_NOTE, name,
 			"let the container's profile allow seccomp(2)",
 			"refused: %s", strerror(error));
-	if (error == 0 && seccomp_comes_again())
-		facts_add(f, FACT_OK, "killable waits",
-			"a bind that a signal interrupts is answered again",
-			"missing (needs 5.19)");
-	else if (error == 0)
-		facts_add(f, FACT_OK, "killable waits",
-			"no signal interrupts a bind", "works");
 }
 
 static void add_look(struct facts *f, const char *name, int error)

@@ -15,13 +15,6 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
-#ifndef PIDFD_SIGNAL_PROCESS_GROUP
-#define PIDFD_SIGNAL_PROCESS_GROUP (1U << 2) /* linux/pidfd.h, 6.9 */
-#endif
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC (1U << 2) /* linux/close_range.h, 5.11 */
-#endif
-
 #define LEAST_MAJOR 5
 #define LEAST_MINOR 10
 
@@ -65,31 +58,6 @@ static void look_at_pidfd(struct facts *f, int fd)
 		facts_add(f, FACT_OK, "pidfd",
 			"no process is ever signalled by a reused number",
 			"open, signal and wait work");
-}
-
-static void look_at_group_signals(struct facts *f, int fd)
-{
-	/* who leads no group gives ESRCH, who is too old EINVAL */
-	if (trycall(SYS_pidfd_send_signal, fd, 0, NULL,
-		    PIDFD_SIGNAL_PROCESS_GROUP) == 0 ||
-		errno == ESRCH)
-		facts_add(f, FACT_OK, "group signals", "", "by pidfd");
-	else
-		facts_add(f, FACT_OK, "group signals",
-			"by process group, before the leader is reaped",
-			"not by pidfd (needs 6.9)");
-}
-
-static void look_at_close_range(struct facts *f)
-{
-	unsigned last = ~0U;
-
-	if (trycall(SYS_close_range, last, last, CLOSE_RANGE_CLOEXEC) == 0)
-		facts_add(f, FACT_OK, "close_range", "", "works");
-	else
-		facts_add(f, FACT_OK, "close_range",
-			"descriptors are found in /proc/self/fd", "%s",
-			strerror(errno));
 }
 
 static void look_at_proc(struct facts *f)
@@ -144,9 +112,6 @@ void facts_kernel(struct facts *f)
 	look_at_release(f);
 	pidfd = pidfd_to_watch(getpid()); /* its errno is told */
 	look_at_pidfd(f, pidfd);
-	if (pidfd != -1)
-		look_at_group_signals(f, pidfd);
-	look_at_close_range(f);
 	look_at_proc(f);
 	look_at_ipv6(f);
 }

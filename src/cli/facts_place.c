@@ -12,17 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void look_at_pid(struct facts *f)
-{
-	if (getpid() == 1)
-		facts_add(f, FACT_OK, "PID 1",
-			"nclust reaps orphans, as init does", "yes");
-	else
-		facts_add(f, FACT_OK, "PID 1",
-			"processes that daemonise still come back to nclust",
-			"no");
-}
-
 /* Where it is not there yet: could it be made?  0, or why not. */
 static int could_be_made(const char *path)
 {
@@ -110,7 +99,6 @@ static void look_at_manager(struct facts *f)
 
 void facts_place(struct facts *f, const char *runtime_directory)
 {
-	look_at_pid(f);
 	look_at_directory(f, runtime_directory);
 	look_at_manager(f);
 }

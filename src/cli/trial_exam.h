@@ -55,7 +55,7 @@ struct exam_place {
 	bool differs; /* each copy answers for itself, beside the first port */
 	bool named;   /* the user has given its address */
 	char text[HELD_TEXT];
-	char options[120];
+	char options[48];
 };
 
 /* What a second copy does to a file that the first one writes to. */

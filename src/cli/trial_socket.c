@@ -6,23 +6,18 @@
 #include "os/process.h"
 #include "os/look/remote.h"
 #include "os/socket/sockdiag.h"
-#include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
+#include "os/socket/socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
 
 #define DESCRIPTORS_MAX 4096 /* of one process */
 #define INODES_MAX 1024      /* of all, sockets only */
@@ -400,19 +395,6 @@ bool held_is_private(const struct held_socket *socket)
 	return false;
 }
 
-/* The same directory, or the same name in another one. */
-static bool is_akin(const char *a, const char *b)
-{
-	const char *slash_a = strrchr(a, '/');
-	const char *slash_b = strrchr(b, '/');
-
-	if (slash_a == NULL || slash_b == NULL)
-		return slash_a == slash_b;
-	return strcmp(slash_a, slash_b) == 0 ||
-		(slash_a - a == slash_b - b &&
-			strncmp(a, b, (size_t)(slash_a - a)) == 0);
-}
-
 bool held_has_own(const struct held *held, const struct held *other,
 	const struct held_socket *socket)
 {
@@ -420,63 +402,32 @@ bool held_has_own(const struct held *held, const struct held *other,
 		return false;
 	for (size_t i = 0; i < other->count; i++)
 		if (other->list[i].kind == HELD_UNIX &&
-			held_alike(held, &other->list[i]) == NULL &&
-			is_akin(other->list[i].text, socket->text))
+			held_alike(held, &other->list[i]) == NULL)
 			return true;
 	return false;
 }
 
 /* ---- options ---- */
 
-static void put(char *to, size_t size, const char *text)
-{
-	size_t used = strlen(to);
-
-	(void)snprintf(
-		to + used, size - used, "%s%s", used > 0 ? ", " : "", text);
-}
-
-static void put_stream(int fd, char *to, size_t size)
-{
-	struct queue_facts queue;
-	char text[32];
-
-	sockdiag_queue(fd, &queue);
-	if (queue.limit < 0)
-		return;
-	(void)snprintf(text, sizeof(text), "backlog %ld", queue.limit);
-	put(to, size, text);
-}
-
 const char *held_options(
 	const struct held_socket *socket, char *to, size_t size)
 {
+	struct queue_facts queue;
 	struct remote r;
 	scoped_fd fd = -1;
+	size_t used = 0;
 
 	to[0] = '\0';
 	remote_of(&r, socket->pid);
 	fd = remote_fd(&r, socket->fd);
-	if (fd == -1)
+	if (fd == -1 || socket->kind == HELD_UDP)
 		return to;
-	if (socket->kind != HELD_UDP)
-		put_stream(fd, to, size);
-	if (socket->kind == HELD_UNIX)
-		return to;
-	/* of UDP it may be nclust that has set it */
-	if (socket->kind == HELD_TCP && socket_has_reuseport(fd))
-		put(to, size, "SO_REUSEPORT");
-	if (socket->at.any.sa_family == AF_INET6 &&
-		socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0)
-		put(to, size, "IPv6 only");
-	if (socket_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_MPTCP)
-		put(to, size, "multipath TCP");
-	if (socket->kind == HELD_TCP &&
-		socket_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) != 0)
-		put(to, size, "TCP_DEFER_ACCEPT");
-	if (socket->kind == HELD_TCP &&
-		socket_option(fd, IPPROTO_TCP, TCP_FASTOPEN) != 0)
-		put(to, size, "TCP_FASTOPEN");
+	sockdiag_queue(fd, &queue);
+	if (queue.limit >= 0)
+		used = (size_t)snprintf(to, size, "backlog %ld", queue.limit);
+	if (socket->kind == HELD_TCP && socket_has_reuseport(fd) && used < size)
+		(void)snprintf(to + used, size - used, "%sSO_REUSEPORT",
+			used > 0 ? ", " : "");
 	return to;
 }
 

@@ -83,8 +83,9 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, web.life.exit),
 	NOT(supervisor, web.life.again),
 	NOT(supervisor, web.life.hurried),
-	NOT(supervisor, web.change),      /* no upgrade then */
-	NOT(supervisor, web.socket.also), /* opened anew */
+	NOT(supervisor, web.change),           /* no upgrade then */
+	NOT(supervisor, instance.others_told), /* nor then */
+	NOT(supervisor, web.socket.also),      /* opened anew */
 	NOT(supervisor, web.agent.also),
 	NOT(supervisor, leaders),  /* asked for anew */
 	NOT(supervisor, fallback), /* it ends, and is started anew */
