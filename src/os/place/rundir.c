@@ -22,6 +22,8 @@
 
 /* How long a second start waits for the first to be gone. */
 #define LOCK_PATIENCE (1 * SECOND)
+/* Of the place: a name follows. */
+#define PLACE_SIZE (sizeof(((struct rundir *)NULL)->path) - 66)
 
 static const char what_to_set[] =
 	"set 'runtime-directory' or NCLUST_RUNTIME_DIR to a directory of yours";
@@ -193,26 +195,30 @@ bool rundir_has_state(const struct rundir *r)
 		errno != ENOENT;
 }
 
+static void put_name(struct rundir *r, const char *name)
+{
+	size_t used = strlen(r->path);
+
+	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
+}
+
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	struct error *err)
 {
 	scoped_fd base = -1;
-	size_t used;
 	bool none;
 
 	r->dir = r->notify_dir = r->lock = -1;
 	if (!text_is_name(name))
 		return error_set(
 			err, 0, "'%s' is not a name for an instance", name);
-	base = rundir_choose(
-		wanted, name, r->path, sizeof(r->path) - 66, &none, err);
+	base = rundir_choose(wanted, name, r->path, PLACE_SIZE, &none, err);
 	if (base == -1) {
 		r->path[0] = '\0';
 		(void)error_hint(err, "%s", what_to_set);
 		return none ? 1 : -1;
 	}
-	used = strlen(r->path);
-	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
+	put_name(r, name);
 	if (take(r, base, name, err) == -1 || enter_notify(r, err) == -1) {
 		let_go(r);
 		return -1;
@@ -241,19 +247,24 @@ static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
 	return got == 1 ? 0 : -1;
 }
 
-int rundir_renew(struct rundir *r, struct error *err)
+int rundir_renew(struct rundir *r, const char *wanted, struct error *err)
 {
 	struct rundir fresh = {.dir = -1, .notify_dir = -1, .lock = -1};
-	char *slash = strrchr(r->path, '/');
+	const char *name = strrchr(r->path, '/') + 1;
 	scoped_fd base = -1;
+	bool none;
 
 	(void)text_copy(fresh.path, sizeof(fresh.path), r->path);
-	*slash = '\0';
-	base = rundir_open_place(r->path, true, err);
-	*slash = '/';
+	fresh.path[name - 1 - r->path] = '\0';
+	base = rundir_open_place(fresh.path, true, err);
+	/* it was a session's, which has ended */
+	if (base == -1)
+		base = rundir_choose(
+			wanted, name, fresh.path, PLACE_SIZE, &none, err);
 	if (base == -1)
 		return -1;
-	if (enter_instance(&fresh, base, slash + 1, err) == -1 ||
+	put_name(&fresh, name);
+	if (enter_instance(&fresh, base, name, err) == -1 ||
 		enter_notify(&fresh, err) == -1 ||
 		renew_lock(r, &fresh, err) == -1) {
 		let_go(&fresh);

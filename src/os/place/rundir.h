@@ -33,9 +33,11 @@ struct rundir {
 int rundir_open(struct rundir *r, const char *wanted, const char *name,
 	struct error *err);
 /* Parts of it may have been removed: make, check and lock anew what is missing,
- * and leave the rest.  -1 and `err`, with `r` unchanged: among others, another
- * nclust has taken the name meanwhile. */
-int rundir_renew(struct rundir *r, struct error *err);
+ * and leave the rest.  If the place itself is gone, as $XDG_RUNTIME_DIR is after a
+ * logout, take the next one, where clients and another start look as well.  -1 and
+ * `err`, with `r` unchanged: among others, another nclust has taken the name
+ * meanwhile. */
+int rundir_renew(struct rundir *r, const char *wanted, struct error *err);
 /* Remove the sockets in notify/ that are not used; `is_used` NULL: all. */
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context),

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "os/descriptors.h"
 #include "os/place/rundir_place.h"
 
 #include "base/scope.h"

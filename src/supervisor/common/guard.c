@@ -36,9 +36,15 @@ static void watch(struct supervisor *sup)
 	sup->guard.watch = watch;
 }
 
+static int renew(struct supervisor *sup, struct error *err)
+{
+	return rundir_renew(
+		&sup->rundir, sup->settings->runtime_directory, err);
+}
+
 static int mend(struct supervisor *sup, struct error *err)
 {
-	if (rundir_renew(&sup->rundir, err) == -1)
+	if (renew(sup, err) == -1)
 		return -1;
 	/* the control socket first: it fails if no file can be made */
 	for (unsigned i = part_count; i-- > 0;)
@@ -74,7 +80,7 @@ static void mend_soon(struct supervisor *sup)
 
 int guard_make_place(struct supervisor *sup, struct error *err)
 {
-	if (rundir_renew(&sup->rundir, err) == -1)
+	if (renew(sup, err) == -1)
 		return -1;
 	mend_soon(sup);
 	return 0;

@@ -791,8 +791,8 @@ static int control_on_renew(struct supervisor *sup, struct error *err)
 	if (bind_control(all, err) == -1)
 		return -1;
 	news_say(sup, LOG_WARN, "control-renewed",
-		"%s: the control socket had been removed from '%s' and was "
-		"made again; the workers are not affected",
+		"%s: the control socket had been removed and was made again "
+		"in '%s'; the workers are not affected",
 		sup->settings->name, sup->rundir.path);
 	return 0;
 }

@@ -60,6 +60,33 @@ def test_a_user_without_a_session_has_a_place_in_tmp_and_the_verbs_find_it(user)
     assert not os.path.exists(f"{SHARED}/mine")
 
 
+def test_after_a_logout_workers_are_replaced_verbs_find_it_and_its_name_is_taken(user):
+    def log_in():
+        make("session", UID, 0o700)
+        return {"XDG_RUNTIME_DIR": path("session")}
+
+    def answers(session):
+        said = run(*user("status", "mine", "--json", **session))
+        return said.status == 0 and json.loads(said.out)["clusters"][0]["workers"][0]
+
+    words = ("--name", "mine", "-n", 1, "--ready", "notify", "--", NOTIFY, "READY=1")
+    session = log_in()
+    begin_program(*user(*words, **session))
+    wait(lambda: answers(session) and answers(session)["state"] == "ready")
+    old = answers(session)["pid"]
+    shutil.rmtree("session")
+    kill(old)
+    for begins in (dict, log_in):
+        session = begins()
+        found = wait(lambda: (w := answers(session)) and w["state"] == "ready" and w)
+        assert found["pid"] != old
+        run(*user(*words, **session)).fails(75, "'mine' is already running (pid ")
+        run(*user("restart", "mine", **session)).ok()
+    assert not os.listdir("session")
+    run(*user("stop", "mine", **session)).ok()
+    assert os.listdir(SHARED) == []
+
+
 def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
     make("out", mode=0o777)
 

@@ -403,16 +403,17 @@ TEST(a_removed_place_is_made_anew)
 	struct rundir r = must_open("shop");
 	struct rundir other;
 
-	ck_assert_int_eq(rundir_renew(&r, &err), 0); /* nothing was missing */
+	ck_assert_int_eq(
+		rundir_renew(&r, NULL, &err), 0); /* nothing was missing */
 	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
 	ck_assert_int_eq(rmdir(os_path("run/shop/notify")), 0);
 	ck_assert_int_eq(rmdir(os_path("run/shop")), 0);
-	ck_assert_int_eq(rundir_renew(&r, &err), 0);
+	ck_assert_int_eq(rundir_renew(&r, NULL, &err), 0);
 	ck_assert_int_eq(access(os_path("run/shop/notify"), F_OK), 0);
 	/* taken away, and the name taken by another */
 	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
 	ck_assert_int_eq(rundir_open(&other, base, "shop", &err), 0);
-	ck_assert_int_eq(rundir_renew(&r, &err), -1);
+	ck_assert_int_eq(rundir_renew(&r, NULL, &err), -1);
 	rundir_close(&r);
 	ck_assert_int_eq(access(os_path("run/shop/lock"), F_OK), 0);
 	rundir_close(&other);
