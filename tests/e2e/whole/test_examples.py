@@ -33,3 +33,25 @@ def test_compute_a_web_server_hands_what_takes_long_to_a_cluster_of_its_own():
     for pid in old:
         kill(pid)
     assert {json.loads(a.answer().body)["primes"] for a in asked} == {168}
+
+
+# What needrestart has when it reads its conf.d: $nrconf, and this function.
+NEEDRESTART = r"""
+use strict; use warnings;
+our %nrconf;
+sub restart_cmd($) { ('systemctl', 'restart', $_[0]) }
+eval do { local (@ARGV, $/) = shift; <> };
+die $@ if $@;
+print "@{[restart_cmd('ssh.service')]}\n";
+exit system(restart_cmd('nclust@it.service')) >> 8;
+"""
+
+
+def test_needrestart_rolls_an_instance_and_restarts_all_others_as_before():
+    it = cluster("-n 2 -l 8000 --ready notify", SERVE, "--notify")
+    os.symlink(inside(PROGRAM), "nclust")
+    os.environ["PATH"] = f"{path()}:{os.environ['PATH']}"
+    assert "systemctl restart ssh.service\n" in run(
+        need("perl"), "-e", NEEDRESTART, f"{SRC}/etc/needrestart.conf").ok()
+    assert it.reconnect().status().upgrades == 1
+    assert get().part("gen") == "2"
