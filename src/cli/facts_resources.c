@@ -65,7 +65,7 @@ static void look_at_cgroup(struct facts *f)
 			"%llu by cgroup", pids);
 	else
 		facts_add(f, FACT_OK, "process limit", "", "none by cgroup");
-	if (cgroup_trees_check("", &err) == -1)
+	if (cgroup_tree_check("", &err) == -1)
 		facts_add(f, FACT_NOTE, "worker limits",
 			"not all of memory-max, cpu-max, pids-max work", "%s",
 			err.text);

@@ -10,9 +10,8 @@
 
 /*
  * Groups for our children, below the cgroup that we are in: one for a cluster
- * (BASE/NAME), and in it one for each worker (BASE/NAME/WORKER).  With v2 all
- * kinds of limits are in one hierarchy; with v1 each may have a hierarchy of its
- * own, and a worker a group in each.
+ * (BASE/NAME), and in it one for each worker (BASE/NAME/WORKER).  This is for
+ * cgroup v2 alone.
  *
  * Everything goes by descriptor from BASE on, which is our own.  Workers may run
  * as any user: what they can change in their groups is taken for no more than a
@@ -43,38 +42,30 @@ struct cgroup_limits {
 unsigned cgroup_kinds(const struct cgroup_limits *l);
 
 struct cgroup_tree {
-	int version;
-	int base;       /* directory */
+	int base;       /* directory; -1: not open */
 	unsigned kinds; /* that it can limit */
 	enum {
 		CGROUP_IN_BASE,
 		CGROUP_IN_OWN,  /* a leaf below it that nclust has made */
 		CGROUP_IN_LEAF, /* … that systemd has */
 	} place;                /* where we are */
-	/* cgroup_sweep(): more is to be killed, and from which group on. */
-	bool kills_on;
-	unsigned ended_from;
-};
-struct cgroup_trees {
-	struct cgroup_tree list[CGROUP_KINDS];
-	unsigned count;
-	unsigned enabled; /* v2: kinds, by us: they go when we leave */
+	unsigned enabled;       /* kinds, by us: they go when we leave */
 };
 
 /*
- * Find our hierarchies on the first call, and make them ready for groups with
- * limits of these kinds.  v2 wants processes in leaves alone: if need be, we and
+ * Find our group on the first call, and make it ready for groups below it with
+ * limits of these kinds.  The kernel wants processes in leaves alone: if need be, we and
  * our descendants move to BASE/`own`.  `root` is "" in earnest; tests give a
  * directory with a copy of /proc and /sys beneath it.  Which of the kinds can be
  * limited; where some cannot, `err` says why.
  */
-unsigned cgroup_trees_open(struct cgroup_trees *t, const char *root,
+unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root,
 	unsigned kinds, const char *own, struct error *err);
-/* Close them; without any groups left, we go back to where we were. */
-void cgroup_trees_close(struct cgroup_trees *t, const char *own);
+/* Close it; without any groups left, we go back to where we were. */
+void cgroup_tree_close(struct cgroup_tree *t, const char *own);
 /* Could it be done, for memory, CPU time and processes?  Changes nothing.  -1 and
  * `err`. */
-int cgroup_trees_check(const char *root, struct error *err);
+int cgroup_tree_check(const char *root, struct error *err);
 
 /* Make the group of a worker, "NAME/WORKER", without limits, and that of its
  * cluster above it, which may exist; the worker's may unless it must be `fresh`.
@@ -82,11 +73,10 @@ int cgroup_trees_check(const char *root, struct error *err);
  * there is nothing of the kind. */
 int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	const struct cgroup_limits *l, struct error *err);
-/* Set the limits that this hierarchy has for a worker; `err` as before.  Not
+/* Set the limits of a worker; `err` as before.  Not
  * before its exec: until then it has our memory, and a kernel that finds too
- * little for it kills all that have that.  True: it has more than memory-max
- * already, and v1 sets no limit then; v2 kills it. */
-bool cgroup_limit(const struct cgroup_tree *t, int dir,
+ * little for it kills all that have that. */
+void cgroup_limit(const struct cgroup_tree *t, int dir,
 	const struct cgroup_limits *l, struct error *err);
 /* The directory of a worker's group that exists; or -1. */
 int cgroup_open(const struct cgroup_tree *t, const char *group);
@@ -96,19 +86,19 @@ int cgroup_procs(int dir);
  * files; -1: there is none. */
 double cgroup_number(int dir, const char *file, const char *key);
 
-/* In how many hierarchies is the process in a group of that name, or below it?  -1:
- * cannot be told. */
-int cgroup_count(pid_t pid, const char *group);
+/* Is the process in the group of that name, or below it?  1 or 0; -1: cannot be
+ * told. */
+int cgroup_has(pid_t pid, const char *group);
 
 /* Kill all in the group, and remove it with what is below it.  False: it still has
- * processes.  With v2 (Linux 5.14) these end; else it is a part of them, and each
+ * processes.  Since Linux 5.14 these end; before it is a part of them, and each
  * cgroup_sweep() kills more. */
 bool cgroup_end(const struct cgroup_tree *t, const char *group);
 /* Remove the groups whose NAME begins with `prefix`, but for the workers' that
  * `is_used`; kills nothing in those that cgroup_end() was not called for.  How many
  * could not be removed. */
 typedef bool cgroup_use(void *context, const char *name, const char *worker);
-unsigned cgroup_sweep(struct cgroup_tree *t, const char *prefix,
+unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
 	cgroup_use *is_used, void *context);
 
 #endif

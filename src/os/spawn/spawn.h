@@ -51,7 +51,6 @@ struct spawn_fd {
 };
 
 #define SPAWN_FDS_MAX 68
-#define SPAWN_CGROUPS_MAX 4
 #define SPAWN_ENTERED 512
 
 /* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The
@@ -94,10 +93,9 @@ struct spawn_plan {
 	bool ignored_known;
 	uint64_t ignored;
 	bool new_session; /* setsid(): own session and process group */
-	/* cgroup.procs of the groups that it enters, of one hierarchy each; as
-	 * whoever opened them */
-	int cgroups[SPAWN_CGROUPS_MAX];
-	unsigned cgroup_count;
+	/* It enters a cgroup: by this, its cgroup.procs as whoever opened it. */
+	bool enters_cgroup;
+	int cgroup;
 	const struct rlimit *limits; /* pairs with limit_resources */
 	const int *limit_resources;
 	size_t limit_count;

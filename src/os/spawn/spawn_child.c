@@ -85,9 +85,8 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 	if (disposition_reset(plan->ignored_known ? plan->ignored
 						  : DISPOSITION_ALL) == -1)
 		return spawn_fail(f, SPAWN_SIGNALS, "");
-	for (unsigned i = 0; i < plan->cgroup_count; i++)
-		if (write(plan->cgroups[i], "0", 1) == -1)
-			return spawn_fail(f, SPAWN_CGROUP, "");
+	if (plan->enters_cgroup && write(plan->cgroup, "0", 1) == -1)
+		return spawn_fail(f, SPAWN_CGROUP, "");
 	if (set_limits(plan, false, f) == -1)
 		return -1;
 	if (plan->nice != INT_MIN &&

@@ -29,15 +29,13 @@
  * try again after this time, then after twice as long … */
 #define SWEEP_FIRST (20 * MSEC)
 #define SWEEP_LAST (60 * SECOND) /* … and no longer than that */
-#define KILLS_ON_MOST 500        /* as soon as at first, to kill more */
 #define LAST_SWEEPS 20           /* at nclust's end, 5 ms each */
 #define JUST_BEFORE (2 * SECOND) /* its end: what was then may be the cause */
 
 struct limits {
-	struct cgroup_trees trees;
+	struct cgroup_tree tree;
 	ev_timer sweep;
 	nsec_t wait;
-	unsigned kills_on; /* sweeps after which more was to be killed */
 };
 
 /* "@" is in no name. */
@@ -90,37 +88,27 @@ static bool is_used(void *context, const char *name, const char *worker)
 	return false;
 }
 
-static unsigned sweep(struct supervisor *sup, bool *kills_on)
+static unsigned sweep(struct supervisor *sup)
 {
-	struct cgroup_trees *t = &sup->limits->trees;
 	char prefix[NAME_SIZE];
-	unsigned left = 0;
 
 	(void)snprintf(
 		prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
-	*kills_on = false;
-	for (unsigned i = 0; i < t->count; i++) {
-		left += cgroup_sweep(&t->list[i], prefix, is_used, sup);
-		*kills_on |= t->list[i].kills_on;
-	}
-	return left;
+	return sup->limits->tree.base != -1
+		? cgroup_sweep(&sup->limits->tree, prefix, is_used, sup)
+		: 0;
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	struct limits *l = sup->limits;
-	bool kills_on;
-	unsigned left = sweep(sup, &kills_on);
+	unsigned left = sweep(sup);
 
 	(void)revents;
 	if (left == 0)
 		return;
-	/* those that wait in the kernel stay however often they are killed */
-	if (l->wait == 0 || (kills_on && l->kills_on++ < KILLS_ON_MOST))
-		l->wait = SWEEP_FIRST;
-	else
-		l->wait *= 2;
+	l->wait = l->wait == 0 ? SWEEP_FIRST : 2 * l->wait;
 	if (l->wait <= SWEEP_LAST)
 		timer_arm(loop, timer, l->wait);
 	else
@@ -132,7 +120,6 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 static void arm_sweep(struct supervisor *sup)
 {
 	sup->limits->wait = 0;
-	sup->limits->kills_on = 0;
 	timer_arm_within(sup->loop, &sup->limits->sweep, SWEEP_FIRST);
 }
 
@@ -150,9 +137,9 @@ static struct cgroup_limits limits_of(const struct cluster_settings *s)
 	}};
 }
 
-/* The hierarchies, ready for limits of these kinds; `err` says what is wrong with
- * some.  NULL: there are none. */
-static struct cgroup_trees *trees_for(
+/* The group above those of workers, ready for limits of these kinds; `err` says what
+ * is wrong with some.  NULL: there is none. */
+static const struct cgroup_tree *tree_for(
 	struct supervisor *sup, unsigned kinds, struct error *err)
 {
 	struct limits *l = sup->limits;
@@ -164,17 +151,20 @@ static struct cgroup_trees *trees_for(
 		l = sup->limits = calloc(1, sizeof(*l));
 		if (l == NULL)
 			return NULL;
+		l->tree.base = -1;
 		timer_init(&l->sweep, on_sweep, sup);
 	}
-	known = l->trees.count > 0;
+	known = l->tree.base != -1;
 	own_name(sup, own);
-	if (cgroup_trees_open(&l->trees, "", kinds, own, err) == kinds)
+	if (cgroup_tree_open(&l->tree, "", kinds, own, err) == kinds)
 		err->text[0] = '\0';
-	l->trees.enabled |= sup->controllers;
-	sup->controllers = l->trees.enabled;
-	if (!known && l->trees.count > 0)
+	l->tree.enabled |= sup->controllers;
+	sup->controllers = l->tree.enabled;
+	if (l->tree.base == -1)
+		return NULL;
+	if (!known)
 		arm_sweep(sup); /* an earlier nclust may have left some */
-	return l->trees.count > 0 ? &l->trees : NULL;
+	return &l->tree;
 }
 
 static void tell(struct child *c, const char *how_many, const char *why)
@@ -187,68 +177,41 @@ static void tell(struct child *c, const char *how_many, const char *why)
 	c->service->life.limits_told = true;
 }
 
-/* Make the worker's groups, and call `use` with the directory of each.  How many
- * there are. */
-static unsigned make_groups(struct child *c, const struct cgroup_limits *l,
-	bool fresh, void (*use)(void *context, int dir), void *context)
+/* Make the worker's group: what is written to, to get in; or -1. */
+static int make_group(
+	struct child *c, const struct cgroup_limits *l, bool fresh)
 {
 	struct error err;
 	struct error first;
-	struct cgroup_trees *t =
-		trees_for(c->service->sup, cgroup_kinds(l), &first);
-	unsigned count = 0;
+	const struct cgroup_tree *t =
+		tree_for(c->service->sup, cgroup_kinds(l), &first);
+	scoped_fd dir = -1;
 
-	for (unsigned i = 0; t != NULL && i < t->count; i++) {
-		scoped_fd dir = -1;
-
-		if ((t->list[i].kinds & cgroup_kinds(l)) == 0)
-			continue;
-		dir = cgroup_make(&t->list[i], group_of(c), fresh, l, &err);
+	if (t != NULL && (t->kinds & cgroup_kinds(l)) != 0) {
+		dir = cgroup_make(t, group_of(c), fresh, l, &err);
 		if (first.text[0] == '\0')
 			first = err;
-		if (dir == -1)
-			continue;
-		use(context, dir);
-		count++;
 	}
 	if (first.text[0] != '\0')
-		tell(c, count == 0 ? "any" : "some", first.text);
-	return count;
+		tell(c, dir == -1 ? "any" : "some", first.text);
+	c->limited.grouped = dir != -1;
+	return dir != -1 ? cgroup_procs(dir) : -1;
 }
 
-/* Set the limits of a worker that is in its groups. */
+/* Set the limits of a worker that is in its group. */
 static void set_limits(struct child *c, const struct cgroup_limits *l)
 {
 	struct error err;
-	const struct cgroup_trees *t = trees_for(c->service->sup, 0, &err);
-	bool over = false;
+	const struct cgroup_tree *t = tree_for(c->service->sup, 0, &err);
+	scoped_fd dir = t != NULL ? cgroup_open(t, group_of(c)) : -1;
 
-	for (unsigned i = 0; t != NULL && i < t->count; i++) {
-		scoped_fd dir = -1;
-
-		if ((t->list[i].kinds & cgroup_kinds(l)) == 0)
-			continue;
-		dir = cgroup_open(&t->list[i], group_of(c));
-		if (dir == -1)
-			continue; /* it could not be made */
-		over |= cgroup_limit(&t->list[i], dir, l, &err);
+	if (dir != -1) {
+		cgroup_limit(t, dir, l, &err);
 		if (err.text[0] != '\0')
 			tell(c, "some", err.text);
 	}
-	if (over) {
-		c->life.oom = OOM_KILLED;
-		(void)pidfd_signal(c->pidfd, SIGKILL);
-	}
 	if (!c->limited.incomplete)
 		c->service->life.limits_told = false;
-}
-
-static void add_to_plan(void *context, int dir)
-{
-	struct spawn_plan *plan = context;
-
-	/* -1: the spawn fails, and is tried again */
-	plan->cgroups[plan->cgroup_count++] = cgroup_procs(dir);
 }
 
 static int limits_on_prepare(
@@ -261,8 +224,9 @@ static int limits_on_prepare(
 		return 0;
 	invent_name(child);
 	child->limited.looked_at = clock_now();
-	child->limited.groups =
-		make_groups(child, &l, true, add_to_plan, &birth->plan);
+	birth->plan.cgroup = make_group(child, &l, true);
+	/* -1: the spawn fails, and is tried again */
+	birth->plan.enters_cgroup = child->limited.grouped;
 	return 0;
 }
 
@@ -270,16 +234,14 @@ static void limits_on_born(struct child *child, struct birth *birth)
 {
 	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
 
-	if (child->limited.groups > 0)
+	if (child->limited.grouped)
 		set_limits(child, &l);
 }
 
 /* ---- a worker that has left its group ---- */
 
-static void put_in(void *context, int dir)
+static void put_in(const struct child *child, int fd)
 {
-	const struct child *child = context;
-	scoped_fd fd = cgroup_procs(dir);
 	char pid[16];
 	int len = snprintf(pid, sizeof(pid), "%d", (int)child->pid);
 
@@ -288,19 +250,13 @@ static void put_in(void *context, int dir)
 		log_debug("cannot put %s back into its cgroup", pid);
 }
 
-static unsigned count_groups(const struct child *c)
-{
-	int found = cgroup_count(c->pid, group_of(c));
-
-	return found != -1 ? (unsigned)found : c->limited.groups;
-}
-
 static void look_inside(struct child *c)
 {
 	const struct cluster_settings *s = child_settings(c);
 	struct cgroup_limits l;
+	scoped_fd fd = -1;
 
-	if (s == NULL || count_groups(c) >= c->limited.groups)
+	if (s == NULL || cgroup_has(c->pid, group_of(c)) != 0)
 		return;
 	if (!c->limited.left_told)
 		log_warn("%s.%" PRIu32 ": worker %d has left its cgroup; %s",
@@ -312,7 +268,8 @@ static void look_inside(struct child *c)
 	l = limits_of(s);
 	if (c->kept.adopted)
 		return; /* the number may be another process's by now */
-	(void)make_groups(c, &l, false, put_in, c);
+	fd = make_group(c, &l, false);
+	put_in(c, fd);
 	set_limits(c, &l);
 }
 
@@ -339,38 +296,22 @@ static void keep(double *to, int dir, const char *file, const char *key)
 static void look_at_group(const struct child *c, struct group_use *use)
 {
 	struct error ignored;
-	const struct cgroup_trees *t = trees_for(c->service->sup, 0, &ignored);
+	const struct cgroup_tree *t = tree_for(c->service->sup, 0, &ignored);
+	scoped_fd dir = t != NULL ? cgroup_open(t, group_of(c)) : -1;
 	char file[32];
 
 	*use = (struct group_use){-1, -1, -1, -1, -1, {-1, -1, -1}};
-	for (unsigned i = 0; t != NULL && i < t->count; i++) {
-		const struct cgroup_tree *tree = &t->list[i];
-		scoped_fd dir = cgroup_open(tree, group_of(c));
-		bool v2 = tree->version == 2;
-
-		if (dir == -1)
-			continue;
-		if (v2 || (tree->kinds >> CGROUP_MEMORY & 1) != 0) {
-			keep(&use->memory, dir,
-				v2 ? "memory.current" : "memory.usage_in_bytes",
-				NULL);
-			keep(&use->killed, dir,
-				v2 ? "memory.events" : "memory.oom_control",
-				"oom_kill ");
-			keep(&use->reached, dir,
-				v2 ? "memory.events" : "memory.failcnt",
-				v2 ? "oom " : NULL);
-			keep(&use->reached, dir, "memory.events.local", "oom ");
-		}
-		if (v2 || (tree->kinds >> CGROUP_PIDS & 1) != 0) {
-			keep(&use->pids, dir, "pids.current", NULL);
-			keep(&use->refused, dir, "pids.events", "max ");
-		}
-		for (size_t k = 0; v2 && k < COUNT_OF(pressures); k++) {
-			(void)snprintf(file, sizeof(file), "%s.pressure",
-				pressures[k]);
-			keep(&use->pressure[k], dir, file, "avg10=");
-		}
+	if (dir == -1)
+		return;
+	keep(&use->memory, dir, "memory.current", NULL);
+	keep(&use->killed, dir, "memory.events", "oom_kill ");
+	keep(&use->reached, dir, "memory.events", "oom ");
+	keep(&use->reached, dir, "memory.events.local", "oom ");
+	keep(&use->pids, dir, "pids.current", NULL);
+	keep(&use->refused, dir, "pids.events", "max ");
+	for (size_t k = 0; k < COUNT_OF(pressures); k++) {
+		(void)snprintf(file, sizeof(file), "%s.pressure", pressures[k]);
+		keep(&use->pressure[k], dir, file, "avg10=");
 	}
 }
 
@@ -414,7 +355,7 @@ static void limits_on_status_worker(
 		child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
-	if (c == NULL || c->limited.groups == 0)
+	if (c == NULL || !c->limited.grouped)
 		return;
 	look_inside(c);
 	look_at_group(c, &use);
@@ -448,22 +389,20 @@ static bool has_lacked_pids(
 static void limits_on_dying(struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
-	bool over = child->life.oom == OOM_KILLED; /* by nclust: set_limits() */
 	bool killed;
 	struct group_use use;
 
-	if (child->limited.groups == 0)
+	if (!child->limited.grouped)
 		return;
 	look_at_group(child, &use);
 	learn(child, &use);
 	killed = child->life.sigkilled && is_fresh(child->limited.killed_at);
-	if (use.killed >= 0 && !over)
+	if (use.killed >= 0)
 		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
 	if (child->life.cause != NULL ||
 		child_view(child).state == SLOT_STOPPING)
 		return;
-	over |= killed && use.reached > 0;
-	if (over && s != NULL && s->memory_max != 0)
+	if (killed && use.reached > 0 && s != NULL && s->memory_max != 0)
 		trouble_set_cause(child,
 			"it needs more than memory-max, %" PRIu64 " MiB",
 			s->memory_max >> 20);
@@ -477,13 +416,10 @@ static void limits_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct error ignored;
-	const struct cgroup_trees *t =
-		child->limited.groups > 0 ? trees_for(sup, 0, &ignored) : NULL;
-	bool all = true;
+	const struct cgroup_tree *t =
+		child->limited.grouped ? tree_for(sup, 0, &ignored) : NULL;
 
-	for (unsigned i = 0; t != NULL && i < t->count; i++)
-		all &= cgroup_end(&t->list[i], group_of(child));
-	if (!all)
+	if (t != NULL && !cgroup_end(t, group_of(child)))
 		arm_sweep(sup);
 	free(child->limited.group);
 	child->limited.group = NULL;
@@ -505,9 +441,9 @@ static void limits_on_resumed(struct child *c)
 		c->service->sup->settings->name);
 	/* an nclust that did not keep the name may have handed it over */
 	if (c->limited.group != NULL ||
-		(c->limited.groups == 0 && !c->kept.adopted))
+		(!c->limited.grouped && !c->kept.adopted))
 		return;
-	c->limited.groups = 0;
+	c->limited.grouped = false;
 	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
 		return;
 	for (const char *at = text; (at = strstr(at, prefix)) != NULL;) {
@@ -518,7 +454,7 @@ static void limits_on_resumed(struct child *c)
 			continue;
 		slash += 1 + strcspn(slash + 1, "/\n");
 		c->limited.group = strndup(at, (size_t)(slash - at));
-		c->limited.groups = count_groups(c);
+		c->limited.grouped = true;
 		look_at_group(c, &use);
 		learn(c, &use);
 		c->limited.killed_at = 0; /* nobody knows */
@@ -550,16 +486,15 @@ static void limits_on_end(struct supervisor *sup)
 {
 	const struct timespec pause = {.tv_nsec = 5 * MSEC};
 	char own[NAME_SIZE];
-	bool ignored;
 
 	if (sup->limits == NULL)
 		return;
 	ev_timer_stop(sup->loop, &sup->limits->sweep);
 	/* what was killed ends a moment later */
-	for (unsigned i = 0; sweep(sup, &ignored) > 0 && i < LAST_SWEEPS; i++)
+	for (unsigned i = 0; sweep(sup) > 0 && i < LAST_SWEEPS; i++)
 		(void)nanosleep(&pause, NULL);
 	own_name(sup, own);
-	cgroup_trees_close(&sup->limits->trees, own);
+	cgroup_tree_close(&sup->limits->tree, own);
 	free(sup->limits);
 	sup->limits = NULL;
 }

@@ -8,10 +8,10 @@
 
 /* What only this room knows of a worker: a member of struct child. */
 struct limited {
-	char *group;     /* heap: the name of all, "NAME/WORKER"; or NULL */
-	unsigned groups; /* of its own that it is in, one in each hierarchy */
-	bool left_told;  /* it has left them; this was logged */
-	bool incomplete; /* at its birth something could not be set */
+	char *group;      /* heap: its name, "NAME/WORKER"; or NULL */
+	unsigned grouped; /* 1: it is in it */
+	bool left_told;   /* it has left them; this was logged */
+	bool incomplete;  /* at its birth something could not be set */
 	/* as last seen (limits_on_dying()) */
 	nsec_t looked_at;
 	unsigned killed; /* for lack of memory … */

@@ -71,7 +71,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(39, child, listening.expected_of, UNSIGNED),
 	PLAIN(40, child, life.unsaid, UNSIGNED),
 	PLAIN_ENUM(41, child, life.said_span, NEWS_SPAN_MOST),
-	PLAIN(42, child, limited.groups, UNSIGNED),
+	PLAIN(42, child, limited.grouped, UNSIGNED),
 	PLAIN(43, child, limited.left_told, BOOL),
 	PLAIN(44, child, limited.group, HEAP),
 	PLAIN(45, child, trap.gate_passed, BOOL),

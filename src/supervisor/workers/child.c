@@ -257,8 +257,8 @@ static void settle(struct child *c, struct child **at)
 static void leave_birth(struct birth *birth)
 {
 	fd_close(&birth->place.channel);
-	for (unsigned i = 0; i < birth->plan.cgroup_count; i++)
-		fd_close(&birth->plan.cgroups[i]);
+	if (birth->plan.enters_cgroup)
+		fd_close(&birth->plan.cgroup);
 }
 
 /* Fill in what it is to be spawned with.  -1: `answer` says why not. */

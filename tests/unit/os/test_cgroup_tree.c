@@ -8,15 +8,14 @@
 /*
  * Groups in a made tree (v2, whose files are made beforehand), and what the
  * kernel does with real ones, where a v2 hierarchy is there to be written to,
- * with controllers or without.  What v1 does is in tests/e2e/workers/test_limits.py,
- * but for what is left in a group.
+ * with controllers or without.
  */
 #define ALL ((1U << CGROUP_KINDS) - 1)
 #define OWN "nclust@shop"
 
 #define WORKER "nclust@shop@web/3.17"
 
-static struct cgroup_trees t;
+static struct cgroup_tree t = {.base = -1};
 static struct error err;
 
 static const struct cgroup_limits everything = {{
@@ -30,13 +29,13 @@ static const struct cgroup_limits everything = {{
 
 static unsigned open_trees(unsigned kinds)
 {
-	return cgroup_trees_open(&t, os_dir, kinds, OWN, &err);
+	return cgroup_tree_open(&t, os_dir, kinds, OWN, &err);
 }
 
 /* Make the worker's group. */
 static int make_group(bool fresh, const struct cgroup_limits *limits)
 {
-	return cgroup_make(&t.list[0], WORKER, fresh, limits, &err);
+	return cgroup_make(&t, WORKER, fresh, limits, &err);
 }
 
 static const char *content(const char *path)
@@ -115,11 +114,10 @@ TEST(all_limits_go_to_the_files_of_v2)
 
 	put_tree("");
 	ck_assert_int_eq(open_trees(ALL), ALL);
-	ck_assert_uint_eq(t.count, 1);
 	dir = make_group(false, &everything);
 	ck_assert_int_ne(dir, -1);
 	expect_written(false);
-	ck_assert(!cgroup_limit(&t.list[0], dir, &everything, &err));
+	cgroup_limit(&t, dir, &everything, &err);
 	ck_assert_str_eq(err.text, "");
 	expect_written(true);
 	/* what an earlier nclust's worker has left would count for a fresh one */
@@ -149,14 +147,14 @@ TEST(only_our_controllers_are_switched_off)
 	os_put(BASE "/cgroup.subtree_control", "cpuset memory pids\n");
 	ck_assert_uint_eq(open_trees(1U << CGROUP_MEMORY | 1U << CGROUP_PIDS),
 		1U << CGROUP_MEMORY | 1U << CGROUP_PIDS);
-	cgroup_trees_close(&t, OWN);
+	cgroup_tree_close(&t, OWN);
 	ck_assert_str_eq(content(BASE "/cgroup.subtree_control"),
 		"cpuset memory pids\n");
 
 	(void)open_trees(1U << CGROUP_CPU);
 	ck_assert_uint_eq(t.enabled, 1U << CGROUP_CPU);
 	os_put(BASE "/cgroup.subtree_control", "");
-	cgroup_trees_close(&t, OWN);
+	cgroup_tree_close(&t, OWN);
 	ck_assert_str_eq(content(BASE "/cgroup.subtree_control"), "-cpu");
 }
 
@@ -165,7 +163,7 @@ TEST(after_an_upgrade_the_base_is_above_our_leaf)
 	put_tree("/" OWN);
 	os_put("/run/systemd/system/here", ""); /* it need not be asked */
 	ck_assert_int_eq(open_trees(ALL), ALL);
-	ck_assert_int_ne(faccessat(t.list[0].base, WORKER, F_OK, 0), -1);
+	ck_assert_int_ne(faccessat(t.base, WORKER, F_OK, 0), -1);
 }
 
 /* A kernel refuses controllers while there are processes beside leaves. */
@@ -185,7 +183,7 @@ TEST(we_move_to_a_leaf_and_others_stay)
 	ck_assert_ptr_null(strstr(err.text, "controller"));
 	ck_assert_str_eq(content(BASE "/" OWN "/cgroup.procs"), pid);
 	/* not all have moved, as we are still listed there */
-	ck_assert_int_eq(t.list[0].place, CGROUP_IN_BASE);
+	ck_assert_int_eq(t.place, CGROUP_IN_BASE);
 	os_put(BASE "/cgroup.subtree_control", "");
 	ck_assert_uint_eq(open_trees(ALL), ALL);
 }
@@ -198,26 +196,26 @@ ROOT_TEST(systemd_must_have_delegated_it)
 	ck_assert_int_eq(open_trees(ALL), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "Delegate=yes"));
 	ck_assert_ptr_nonnull(strstr(err.text, "cgroups in '"));
-	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
-	cgroup_trees_close(&t, OWN);
+	ck_assert_int_eq(cgroup_tree_check(os_dir, &err), -1);
+	cgroup_tree_close(&t, OWN);
 
 	if (setxattr(os_path(BASE), "trusted.delegate", "1", 1, 0) == -1)
 		return; /* no such attributes here */
-	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), 0);
+	ck_assert_int_eq(cgroup_tree_check(os_dir, &err), 0);
 	ck_assert_int_eq(open_trees(ALL), ALL);
-	cgroup_trees_close(&t, OWN);
+	cgroup_tree_close(&t, OWN);
 	/* DelegateSubgroup=: we are put one below what is marked */
 	put_tree("/main");
 	os_put(BASE "/main/cgroup.procs", "");
 	ck_assert_int_eq(open_trees(ALL), ALL);
-	ck_assert_int_ne(faccessat(t.list[0].base, WORKER, F_OK, 0), -1);
+	ck_assert_int_ne(faccessat(t.base, WORKER, F_OK, 0), -1);
 }
 
 TEST(a_controller_that_the_group_does_not_have)
 {
 	put_tree("");
 	os_put(BASE "/cgroup.controllers", "cpuset cpu memory\n");
-	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
+	ck_assert_int_eq(cgroup_tree_check(os_dir, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'pids'"));
 	ck_assert_int_eq(unlink(os_path(BASE "/cgroup.subtree_control")), 0);
 	ck_assert_uint_eq(open_trees(ALL), 0);
@@ -226,18 +224,18 @@ TEST(a_controller_that_the_group_does_not_have)
 	os_put(BASE "/cgroup.controllers", "");
 	ck_assert_uint_eq(open_trees(ALL), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'memory'"));
-	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
+	ck_assert_int_eq(cgroup_tree_check(os_dir, &err), -1);
 	ck_assert_ptr_nonnull(strstr(err.text, "no controller for 'memory'"));
-	cgroup_trees_close(&t, OWN);
+	cgroup_tree_close(&t, OWN);
 	os_put(BASE "/cgroup.controllers", "pids cpu memory"); /* no io: fine */
-	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), 0);
+	ck_assert_int_eq(cgroup_tree_check(os_dir, &err), 0);
 }
 
 TEST(no_cgroup_at_all)
 {
 	ck_assert_int_eq(open_trees(ALL), 0);
-	ck_assert_int_eq(cgroup_trees_check(os_dir, &err), -1);
-	ck_assert_int_eq(t.count, 0);
+	ck_assert_int_eq(cgroup_tree_check(os_dir, &err), -1);
+	ck_assert_int_eq(t.base, -1);
 }
 
 /* The worker of that name; NULL: none. */
@@ -275,7 +273,7 @@ static const struct {
 
 TEST(only_what_is_ours_and_unused_is_swept)
 {
-	struct cgroup_tree tree = {.version = 2};
+	struct cgroup_tree tree = {.base = -1};
 
 	for (size_t i = 0; i < COUNT_OF(swept); i++)
 		make(swept[i].path);
@@ -303,8 +301,6 @@ TEST(numbers_of_groups_are_read)
 
 	os_put("/g/memory.events",
 		"low 0\nhigh 0\nmax 3\noom 2\noom_kill 5\noom_group_kill 7\n");
-	os_put("/g/memory.oom_control",
-		"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
 	os_put("/g/pids.current", "12\n");
 	os_put("/g/memory.pressure",
 		"some avg10=1.25 avg60=0.00 avg300=0.00 total=9\n"
@@ -312,7 +308,6 @@ TEST(numbers_of_groups_are_read)
 	os_put("/g/pids.max", "max\n");
 	dir = open(os_path("g"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert(cgroup_number(dir, "memory.events", "oom_kill ") == 5);
-	ck_assert(cgroup_number(dir, "memory.oom_control", "oom_kill ") == 4);
 	ck_assert(cgroup_number(dir, "pids.current", NULL) == 12);
 	ck_assert(cgroup_number(dir, "memory.pressure", "avg10=") == 1.25);
 	ck_assert(cgroup_number(dir, "pids.max", NULL) == -1);
@@ -402,13 +397,12 @@ TEST(all_of_ours_move_to_a_leaf_and_back)
 			(void)pause();
 	}
 	(void)open_trees(1U << CGROUP_MEMORY);
-	ck_assert_uint_eq(t.count, 1);
-	ck_assert_int_eq(t.list[0].place, CGROUP_IN_OWN);
+	ck_assert_int_eq(t.place, CGROUP_IN_OWN);
 	ck_assert_uint_eq(count_processes(base), 0);
 	leaf = openat(base, OWN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_uint_eq(count_processes(leaf), CHILDREN + 1);
 	(void)close(leaf);
-	cgroup_trees_close(&t, OWN);
+	cgroup_tree_close(&t, OWN);
 	ck_assert_uint_eq(count_processes(base), CHILDREN + 1);
 	ck_assert_int_eq(faccessat(base, OWN, F_OK, 0), -1);
 
@@ -432,7 +426,7 @@ TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	char *argv[] = {"sh", "-c", "setsid sleep 100 & exec sleep 100", NULL};
 	const char *const candidates[] = {"/bin/sh", NULL};
 	struct spawn_failure failure;
-	struct cgroup_tree tree = {.version = 2};
+	struct cgroup_tree tree = {.base = -1};
 	char name[64];
 	int at = real_base_of_v2(name);
 	pid_t pid;
@@ -447,10 +441,10 @@ TEST(a_process_is_born_in_its_group_and_ends_with_it)
 	plan.candidates = candidates;
 	plan.argv = argv;
 	plan.new_session = true;
-	plan.cgroups[0] = cgroup_procs(dir);
-	plan.cgroup_count = 1;
+	plan.cgroup = cgroup_procs(dir);
+	plan.enters_cgroup = true;
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
-	(void)close(plan.cgroups[0]);
+	(void)close(plan.cgroup);
 	ck_assert(cgroup_number(dir, "cgroup.events", "populated ") == 1);
 	if (cgroup_number(dir, "cpu.pressure", NULL) != -1)
 		ck_assert(cgroup_number(dir, "cpu.pressure", "avg10=") >= 0);
@@ -492,16 +486,17 @@ static pid_t child_in(int dir)
 	return pid;
 }
 
-/* More than are killed in a turn, and some below; what is in a group that was not
- * ended lives on. */
-#define LEFT 150
+/* A directory of v1 has no cgroup.kill, as those of v2 had none before Linux 5.14.  More
+ * than are killed in a turn, and some below; what is in a group that was not ended lives
+ * on. */
+#define LEFT 600
 static const char *const controllers[] = {
 	"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory"};
-TEST_LOOP(what_is_left_in_a_group_of_v1_is_killed_in_some_turns, 0,
+TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0,
 	COUNT_OF(controllers))
 {
 	const struct cgroup_limits none = {{0}};
-	struct cgroup_tree tree = {.version = 1};
+	struct cgroup_tree tree = {.base = -1};
 	char name[64];
 	int at = real_base(controllers[_i], "notify_on_release", name);
 	unsigned turns = 0;
