@@ -63,8 +63,6 @@ static enum node_runtime runtime_named(const char *path)
 		return NODE_NODE;
 	if (strcmp(name, "bun") == 0)
 		return NODE_BUN;
-	if (strcmp(name, "deno") == 0)
-		return NODE_DENO;
 	return NODE_NONE;
 }
 
@@ -125,11 +123,6 @@ static const struct {
 			"-r --preload --require --import --cwd -c --config "
 			"--env-file --inspect-port -d --define -l --loader "
 			"--tsconfig-override --conditions"},
-	[NODE_DENO] = {.refused = "--watch --watch-hmr -h --help -V --version "
-				  "--parallel",
-		.with_value =
-			"-c --config --import-map --preload --location --cert "
-			"-L --log-level"},
 };
 
 /* The script among the words after the program; NULL: there is none, or options

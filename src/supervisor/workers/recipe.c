@@ -440,7 +440,6 @@ bool recipe_wants_rr(const struct recipe *r)
 		return !settings_share(s);
 	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY=");
 	return s->sticky != STICKY_OFF || s->max_requests != 0 ||
-		r->runtime == NODE_DENO ||
 		(policy != NULL && strcmp(policy, "rr") == 0);
 }
 

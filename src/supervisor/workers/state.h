@@ -232,7 +232,7 @@ enum node_runtime {
 	NODE_NONE,
 	NODE_NODE,
 	NODE_BUN,
-	NODE_DENO,
+	NODE_DENO, /* of an earlier version alone */
 };
 
 /*

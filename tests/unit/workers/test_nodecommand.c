@@ -32,7 +32,7 @@ static const struct {
 	{{"./app"}, "/srv/app", "#!/usr/bin/node\n", NODE_NODE},
 	{{"bun", "app.ts"}, "/opt/bun", NULL, NODE_BUN},
 	{{"bun", "run", "./app.ts"}, "/opt/bun", NULL, NODE_BUN},
-	{{"deno", "run", "-A", "app.ts"}, "/opt/deno", NULL, NODE_DENO},
+	{{"deno", "run", "-A", "app.ts"}, "/opt/deno", NULL, NODE_NONE},
 
 	{{"node"}, "/usr/bin/node", NULL, NODE_NONE},
 	{{"node", "-"}, "/usr/bin/node", NULL, NODE_NONE},
@@ -54,8 +54,6 @@ static const struct {
 	{{"bun", "run", "start"}, "/opt/bun", NULL, NODE_NONE},
 	{{"bun", "test", "a.ts"}, "/opt/bun", NULL, NODE_NONE},
 	{{"bun", "--watch", "a.ts"}, "/opt/bun", NULL, NODE_NONE},
-	{{"deno", "task", "start"}, "/opt/deno", NULL, NODE_NONE},
-	{{"deno", "--version"}, "/opt/deno", NULL, NODE_NONE},
 	{{"nodetool", "status"}, "/usr/bin/nodetool", NULL, NODE_NONE},
 	{{"./app.py"}, "/srv/app.py", "#!/usr/bin/env python3\n", NODE_NONE},
 	{{"./app"}, "/srv/app", "#!", NODE_NONE},
