@@ -10,8 +10,6 @@
 struct scan {
 	const char *at;
 	const char *end;
-	unsigned depth;
-	uint64_t objects[JSONVALUE_DEPTH / 64]; /* bit: what is open there */
 };
 
 static bool is_space(char c)
@@ -173,87 +171,48 @@ static bool take_key(struct scan *s)
 	return take(s, ':');
 }
 
-static bool in_object(const struct scan *s)
+static bool take_value(struct scan *s, unsigned depth);
+
+/* Behind the bracket. */
+static bool take_members(struct scan *s, char end, unsigned depth)
 {
-	unsigned top = s->depth - 1;
-
-	return (s->objects[top / 64] >> (top % 64) & 1) != 0;
-}
-
-static bool open_one(struct scan *s, bool object)
-{
-	uint64_t bit = UINT64_C(1) << (s->depth % 64);
-
-	if (s->depth == JSONVALUE_DEPTH)
-		return false;
-	if (object)
-		s->objects[s->depth / 64] |= bit;
-	else
-		s->objects[s->depth / 64] &= ~bit;
-	s->depth++;
-	return true;
-}
-
-/* A value, or the beginning of one.  *whole: it stands there to its end. */
-static bool take_value(struct scan *s, bool *whole)
-{
-	*whole = true;
 	skip_space(s);
-	if (!more(s))
-		return false;
-	switch (*s->at) {
-	case '{':
-	case '[':
-		if (!open_one(s, *s->at++ == '{'))
+	if (take(s, end))
+		return true;
+	do {
+		if (end == '}' && !take_key(s))
 			return false;
-		skip_space(s);
-		if (take(s, in_object(s) ? '}' : ']')) {
-			s->depth--;
-			return true;
-		}
-		*whole = false;
-		return !in_object(s) || take_key(s);
-	case '"':
+		if (!take_value(s, depth))
+			return false;
+	} while (take(s, ','));
+	return take(s, end);
+}
+
+static bool take_bare(struct scan *s, unsigned depth)
+{
+	if (take(s, '{'))
+		return depth > 0 && take_members(s, '}', depth - 1);
+	if (take(s, '['))
+		return depth > 0 && take_members(s, ']', depth - 1);
+	if (more(s) && *s->at == '"')
 		return take_string(s);
-	case 't':
-		return take_word(s, "true");
-	case 'f':
-		return take_word(s, "false");
-	case 'n':
-		return take_word(s, "null");
-	default:
-		return take_number(s);
-	}
+	return take_word(s, "true") || take_word(s, "false") ||
+		take_word(s, "null") || take_number(s);
 }
 
-/* Behind a value: ends of what is open, up to where the next value is due
- * (*next), or up to the end of all. */
-static bool take_ends(struct scan *s, bool *next)
+/* With the white space around it, and so many levels below it at most. */
+static bool take_value(struct scan *s, unsigned depth)
 {
-	*next = false;
-	while (s->depth > 0) {
-		skip_space(s);
-		if (take(s, ',')) {
-			*next = true;
-			return !in_object(s) || take_key(s);
-		}
-		if (!take(s, in_object(s) ? '}' : ']'))
-			return false;
-		s->depth--;
-	}
 	skip_space(s);
-	return !more(s);
+	if (!take_bare(s, depth))
+		return false;
+	skip_space(s);
+	return true;
 }
 
 bool jsonvalue_check(const char *text, size_t len)
 {
 	struct scan s = {.at = text, .end = text + len};
-	bool next = true;
-	bool whole;
 
-	while (next) {
-		if (!take_value(&s, &whole) || (whole && !take_ends(&s, &next)))
-			return false;
-	}
-	return true;
+	return take_value(&s, JSONVALUE_DEPTH) && !more(&s);
 }
