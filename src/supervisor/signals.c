@@ -9,6 +9,7 @@
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/drain/drain.h"
+#include "supervisor/fallback/fallback.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/logs/logs.h"
 #include "supervisor/workers/reap.h"
@@ -265,7 +266,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		int signal = (int)infos[i].ssi_signo;
 
 		if (signal == SIGCHLD && infos[i].ssi_code == CLD_STOPPED)
-			PARTS(stopped, sup, (pid_t)infos[i].ssi_pid);
+			fallback_stopped(sup, (pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD && infos[i].ssi_code == CLD_TRAPPED)
 			child_let_go((pid_t)infos[i].ssi_pid);
 		if (signal == SIGCHLD) {

@@ -16,7 +16,6 @@
  */
 struct birth;
 struct channel_speaker;
-struct connection;
 struct holding;
 struct json_writer;
 struct logwire_packet;
@@ -68,10 +67,6 @@ struct part {
 	void (*cut_off)(struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */
 	void (*drain)(struct child *child, nsec_t span);
-	/* For how many connections must a drain not wait: of a listener, in its
-	 * queue; else 1 if not for this one. */
-	unsigned (*gives_up)(
-		const struct child *child, const struct connection *c);
 	/* Add how many connections this room gave, or saw given, to it. */
 	void (*given)(const struct child *child, struct dealt *to);
 	/* This spare is about to listen there, where no client may come until
@@ -193,8 +188,6 @@ struct part {
 
 	/* Is this process one of the room's own? */
 	bool (*owns)(const struct supervisor *sup, pid_t pid);
-	/* A child of ours was stopped by a signal. */
-	void (*stopped)(struct supervisor *sup, pid_t pid);
 	/* A process that it owns has ended. */
 	void (*reap)(struct supervisor *sup, pid_t pid);
 

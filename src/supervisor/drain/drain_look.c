@@ -3,8 +3,8 @@
 #include "base/text.h"
 #include "os/clock.h"
 #include "os/process.h"
-#include "supervisor/common/part.h"
 #include "supervisor/drain/drain_inside.h"
+#include "supervisor/health/health.h"
 #include "supervisor/node/node.h"
 
 #include <errno.h>
@@ -42,17 +42,6 @@ void drain_add_port(struct drain *d, uint16_t port)
 	ports[d->port_count++] = port;
 }
 
-/* How many does the drain not wait for: in a listener's queue, or this one? */
-static unsigned given_up(const struct drain *d, const struct connection *c)
-{
-	unsigned sum = 0;
-
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->gives_up != NULL)
-			sum += parts[i]->gives_up(d->child, c);
-	return sum;
-}
-
 /* Do requests come by it?  Not if it was reset, if the worker has made it
  * (after a database's last answer nothing follows), if no drain waits for it,
  * or if it is between the worker's own processes. */
@@ -63,7 +52,7 @@ bool drain_is_incoming(const struct drain *d, const struct connection *c)
 		: c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
 			(d->port_count == 0 || has_port(d, c->port));
 
-	return comes && given_up(d, c) == 0;
+	return comes && health_given_up(d->child, c) == 0;
 }
 
 /* Find out what one connection alone does not show. */
@@ -220,7 +209,7 @@ static void count(struct drain *d, const struct connections *seen)
 		for (size_t k = i; k < end; k++)
 			d->memory[k].quiet = quiet;
 		if (c->kind == CONNECTION_LISTENER)
-			v->waiting += c->queue - given_up(d, c);
+			v->waiting += c->queue - health_given_up(d->child, c);
 		if (!drain_is_incoming(d, c))
 			continue;
 		v->open++;

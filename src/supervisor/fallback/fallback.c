@@ -472,7 +472,7 @@ static void fallback_on_provide(
 }
 
 /* It would let clients wait. */
-static void fallback_on_stopped(struct supervisor *sup, pid_t pid)
+void fallback_stopped(struct supervisor *sup, pid_t pid)
 {
 	if (role_owns(&sup->fallback.life, pid))
 		role_kill(&sup->fallback.life);
@@ -533,7 +533,6 @@ const struct part fallback_part = {
 	.drop = fallback_on_drop,
 	.let_go = fallback_on_let_go,
 	.provide = fallback_on_provide,
-	.stopped = fallback_on_stopped,
 	.go_on = fallback_on_go_on,
 	.reloaded = fallback_on_reloaded,
 	.owns = fallback_on_owns,

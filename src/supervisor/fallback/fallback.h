@@ -6,6 +6,9 @@
 
 extern const struct part fallback_part;
 
+/* A child of ours was stopped by a signal. */
+void fallback_stopped(struct supervisor *sup, pid_t pid);
+
 /*
  * `fallback`: while no worker of a cluster is ready, another process of ours
  * (responder/responder.h) answers its HTTP clients.  It runs while any cluster asks

@@ -71,8 +71,7 @@ static unsigned own_checks(
 	return 0;
 }
 
-static unsigned health_on_gives_up(
-	const struct child *child, const struct connection *c)
+unsigned health_given_up(const struct child *child, const struct connection *c)
 {
 	return c->kind == CONNECTION_LISTENER ? own_checks(child, c)
 					      : health_gives_up(child, c);
@@ -320,7 +319,6 @@ const struct part health_part = {
 	.born = health_on_born,
 	.aside = health_on_aside,
 	.release = health_on_release,
-	.gives_up = health_on_gives_up,
 	.gone = health_on_gone,
 	.adopted = health_on_adopted,
 	.report = health_on_report,

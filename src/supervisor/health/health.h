@@ -66,6 +66,9 @@ bool health_same_probe(const struct probe *a, const struct probe *b);
 /* Must a drain not wait for this connection of the worker: a check of our own,
  * which it may never read, or a request that exceeds request-timeout? */
 bool health_gives_up(const struct child *child, const struct connection *c);
+/* For how many connections must it not wait: of a listener, in its queue; else 1 if not
+ * for this one. */
+unsigned health_given_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
 /* Run the command of `probe` as a helper of the worker.  The asker's `answered`
