@@ -56,6 +56,17 @@ ssize_t process_read(pid_t pid, const char *file, char *to, size_t size)
 	return read_start(fd, to, size);
 }
 
+ssize_t process_link(pid_t pid, const char *name, char *to, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	n = readlink(path, to, size - 1);
+	to[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
 /* A file of one line: the kernel gives all of it at once (proc_single_show()), so that
  * no second read(2) has to find its end. */
 static ssize_t read_line(pid_t pid, const char *file, char *to, size_t size)

@@ -29,6 +29,8 @@ int process_look_here(pid_t pid, struct process_facts *facts);
  * of that number, such as 0).  Takes no memory and no lock. */
 ssize_t process_read(pid_t pid, const char *file, char *to, size_t size);
 ssize_t process_read_path(const char *path, char *to, size_t size);
+/* The same for a symbolic link there, such as "exe" or "cwd"; what does not fit is cut. */
+ssize_t process_link(pid_t pid, const char *name, char *to, size_t size);
 
 /* The CPU time that its threads have used so far, in nanoseconds: if it has not
  * changed, the process has not run.  Much cheaper than process_look().  0:

@@ -992,18 +992,12 @@ int remote_sleeps_in(struct remote *r, char *to, size_t size)
 bool remote_shares(struct remote *r, const char *kind)
 {
 	char name[24];
-	char path[40];
 	char own[64];
 	char its[64];
-	ssize_t len;
 
 	(void)snprintf(name, sizeof(name), "ns/%s", kind);
-	(void)snprintf(path, sizeof(path), "/proc/self/%s", name);
-	len = readlink(path, own, sizeof(own) - 1);
-	if (len <= 0)
-		return false;
-	own[len] = '\0';
-	return look_at_text(r, read_link, name, its, sizeof(its)) == 0 &&
+	return process_link(getpid(), name, own, sizeof(own)) > 0 &&
+		look_at_text(r, read_link, name, its, sizeof(its)) == 0 &&
 		strcmp(own, its) == 0;
 }
 

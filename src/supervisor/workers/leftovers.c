@@ -50,16 +50,10 @@ static bool is_shell(pid_t pid)
 {
 	static const char *const shells[] = {"sh", "dash", "bash", "ash",
 		"busybox", "ksh", "ksh93", "mksh", "zsh", "yash"};
-	char link[32];
 	char path[256];
 	const char *name;
-	ssize_t len;
 
-	(void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid);
-	len = readlink(link, path, sizeof(path) - 1);
-	if (len == -1)
-		return false;
-	path[len] = '\0';
+	(void)process_link(pid, "exe", path, sizeof(path));
 	name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
 	for (size_t i = 0; i < COUNT_OF(shells); i++)
 		if (strcmp(name, shells[i]) == 0)

@@ -22,12 +22,11 @@
 /* It may be relative to the worker's directory.  Heap, or NULL. */
 static char *whole_of(const struct child *child, const char *path)
 {
-	char link[40];
 	char cwd[PATH_MAX] = "";
 	char *whole;
 
-	(void)snprintf(link, sizeof(link), "/proc/%d/cwd", (int)child->pid);
-	if (*path != '/' && readlink(link, cwd, sizeof(cwd) - 1) == -1)
+	if (*path != '/' &&
+		process_link(child->pid, "cwd", cwd, sizeof(cwd)) == -1)
 		return NULL;
 	return asprintf(&whole, "%s%s%s", cwd, *path != '/' ? "/" : "", path) !=
 			-1
