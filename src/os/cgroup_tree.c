@@ -197,11 +197,13 @@ static int choose_base(struct cgroup_tree *t, char *path, const char *own,
 			  "Delegate=yes'");
 }
 
-/* Ourselves, or a descendant of ours? */
-static bool is_ours(pid_t pid)
+/* Ourselves, a descendant of ours, or who waits for our start? */
+static bool is_ours(const struct cgroup_tree *t, pid_t pid)
 {
 	struct process_facts facts;
 
+	if (pid == t->launcher)
+		return true;
 	for (unsigned i = 0; i < DEEP_MOST && pid > 1 && pid != getpid(); i++)
 		pid = process_look(pid, &facts) == 0 ? facts.parent : 0;
 	return pid == getpid();
@@ -209,7 +211,7 @@ static bool is_ours(pid_t pid)
 
 /* Move processes of a group to another: all, or ours.  False: none was moved.  A
  * read gets only the beginning of a long list. */
-static bool move(int from, int to, bool all)
+static bool move(const struct cgroup_tree *t, int from, int to, bool all)
 {
 	char inside[16384];
 	char *end;
@@ -219,23 +221,37 @@ static bool move(int from, int to, bool all)
 	for (char *line = inside; (end = strchr(line, '\n')); line = end + 1) {
 		*end = '\0';
 		/* one that has ended meanwhile needs no move */
-		if (all || is_ours((pid_t)strtol(line, NULL, 10)))
+		if (all || is_ours(t, (pid_t)strtol(line, NULL, 10)))
 			moved |= put(to, "cgroup.procs", "%s", line) == 0;
 	}
 	return moved;
 }
 
-/* Move ourselves and our descendants, which may fork meanwhile, to a leaf. */
-static void settle(struct cgroup_tree *t, const char *own)
+/* A controller that is handed down from a group with processes makes it "threaded", where
+ * none of them can enter a group below, or is refused.  Only the root may have both. */
+static bool is_empty(const struct cgroup_tree *t)
+{
+	char inside[16];
+
+	return faccessat(t->base, "cgroup.type", F_OK, 0) == -1 ||
+		!get(t->base, "cgroup.procs", inside, sizeof(inside));
+}
+
+/* Move ourselves and our descendants, which may fork meanwhile, to a leaf.  False: others
+ * are left. */
+static bool settle(struct cgroup_tree *t, const char *own)
 {
 	struct error ignored;
-	scoped_fd dir = make_dir(t->base, own, false, &ignored);
+	scoped_fd dir = -1;
 
+	if (is_empty(t))
+		return true;
+	dir = make_dir(t->base, own, false, &ignored);
 	for (unsigned i = 0; dir != -1 && i < PASSES_MOST; i++)
-		if (!move(t->base, dir, false)) {
-			t->place = CGROUP_IN_OWN;
-			return;
-		}
+		if (!move(t, t->base, dir, false))
+			break;
+	t->place = CGROUP_IN_OWN;
+	return is_empty(t);
 }
 
 /* The words of such a file, with a space before and after each. */
@@ -330,24 +346,11 @@ static int find_base(struct cgroup_tree *t, const char *root, unsigned kinds,
 			     : error_set(err, errno, "cannot open '%s'", path);
 }
 
-/* Why limits of these kinds cannot be set. */
-static void explain(
-	const struct cgroup_tree *t, unsigned missing, struct error *err)
-{
-	unsigned lack = find_lack(t, missing);
-
-	if (lack < CGROUP_KINDS)
-		(void)tell_lack(lack, err);
-	else
-		(void)error_set(
-			err, 0, "other processes are in nclust's cgroup");
-}
-
 unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root,
 	unsigned kinds, const char *own, struct error *err)
 {
 	unsigned missing;
-	bool busy; /* processes of ours have come into the base */
+	unsigned lack;
 
 	err->text[0] = '\0';
 	if (t->base == -1 && find_base(t, root, kinds, own, err) == -1)
@@ -355,16 +358,16 @@ unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root,
 	missing = kinds & ~t->kinds;
 	if (missing == 0)
 		return kinds;
-	t->kinds |= enable(t->base, missing, &t->enabled);
-	busy = errno == EBUSY && t->place == CGROUP_IN_OWN;
-	missing &= ~t->kinds;
-	if (missing != 0 && (busy || t->place == CGROUP_IN_BASE)) {
-		settle(t, own);
+	lack = find_lack(t, missing);
+	if (lack < CGROUP_KINDS)
+		(void)tell_lack(lack, err);
+	if (settle(t, own)) {
 		t->kinds |= enable(t->base, missing, &t->enabled);
 		missing &= ~t->kinds;
 	}
-	if (missing != 0)
-		explain(t, missing, err);
+	if (missing != 0 && lack == CGROUP_KINDS)
+		(void)error_set(
+			err, 0, "other processes are in nclust's cgroup");
 	return kinds & ~missing;
 }
 
@@ -393,7 +396,7 @@ static void leave(const struct cgroup_tree *t, const char *own)
 			(void)put(t->base, "cgroup.subtree_control", "-%s",
 				names[k]);
 	for (unsigned i = 0; dir != -1 && i < PASSES_MOST; i++)
-		if (!move(dir, t->base, true))
+		if (!move(t, dir, t->base, true))
 			break;
 	(void)unlinkat(t->base, own, AT_REMOVEDIR);
 }

@@ -44,6 +44,7 @@ unsigned cgroup_kinds(const struct cgroup_limits *l);
 struct cgroup_tree {
 	int base;       /* directory; -1: not open */
 	unsigned kinds; /* that it can limit */
+	pid_t launcher; /* waits for our start; 0: none does */
 	enum {
 		CGROUP_IN_BASE,
 		CGROUP_IN_OWN,  /* a leaf below it that nclust has made */

@@ -156,6 +156,7 @@ static const struct cgroup_tree *tree_for(
 	}
 	known = l->tree.base != -1;
 	own_name(sup, own);
+	l->tree.launcher = sup->daemon.pipe != -1 ? getppid() : 0;
 	if (cgroup_tree_open(&l->tree, "", kinds, own, err) == kinds)
 		err->text[0] = '\0';
 	l->tree.enabled |= sup->controllers;
