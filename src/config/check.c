@@ -447,6 +447,11 @@ static void check_user(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
 
+	if (c->uid >= ROLE_UID_FIRST && c->uid <= ROLE_UID_LAST)
+		fault(k, "user",
+			"the uids %d to %d are those of nclust's own "
+			"processes: take another one",
+			ROLE_UID_FIRST, ROLE_UID_LAST);
 	if (c->user != NULL && c->group == NULL) {
 		c->gid = c->user_gid;
 		if (c->gid == -1 && !is_bad(k, "group"))

@@ -22,6 +22,18 @@
  * run by it, so it is counted: cluster_settings_ref()/unref().
  */
 
+/*
+ * Uids and gids that a role of root's nclust may become.  Who has the same uid
+ * as a process can stop it and bound what it may use, and workers may well be
+ * `nobody`; these belong to nobody: systemd leaves them unused, Debian reserves
+ * them, and no program hands them out.  So no cluster may have
+ * one as its `user`.  Root's own uid, without capabilities,
+ * would be as safe from workers, but not as safe for the host: the logger reads
+ * what workers write, and whoever took it over that way could still write to
+ * all of root's files.
+ */
+enum { ROLE_UID_FIRST = 65520, ROLE_UID_LAST = 65533 };
+
 struct strings {
 	char **list; /* NULL-terminated; NULL when empty */
 	size_t count;

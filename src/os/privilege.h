@@ -15,16 +15,6 @@ bool privilege_has(int capability);
 /* euid or egid differ from the real ones: nclust must not run setuid. */
 bool privilege_is_setuid(void);
 enum { NOBODY = 65534 }; /* uid and gid of nobody at all */
-/*
- * Uids and gids that a role of root's nclust may become.  Who has the same uid
- * as a process can stop it and bound what it may use, and workers may well be
- * `nobody`; these belong to nobody: systemd leaves them unused, Debian reserves
- * them, and no program hands them out.  Root's own uid, without capabilities,
- * would be as safe from workers, but not as safe for the host: the logger reads
- * what workers write, and whoever took it over that way could still write to
- * all of root's files.
- */
-enum { ROLE_UID_FIRST = 65520, ROLE_UID_LAST = 65533 };
 /* Give up everything for a role that needs nothing: root becomes this uid and
  * gid, no groups, no capabilities, no_new_privs.  -1 and `err`. */
 int privilege_shed(uid_t uid, struct error *err);

@@ -57,41 +57,6 @@ static int output_of(const struct supervisor *sup, enum role role, int fd)
 	return roles[role].writes ? daemon_output(sup, fd) : sup->null_fd;
 }
 
-static bool is_a_workers(const struct supervisor *sup, uid_t uid)
-{
-	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct cluster *c = sup->services[i]->core;
-
-		if (cluster_settings(c)->uid == (long)uid ||
-			cluster_next_settings(c)->uid == (long)uid)
-			return true;
-	}
-	return false;
-}
-
-/* The user that a role becomes if it gives up root's rights.  No cluster's
- * workers have it, so that none can signal it, and each role begins to look
- * elsewhere, so that they cannot signal each other.  It is not looked up by a
- * name, because a directory service may hang. */
-static uid_t user_of_role(const struct supervisor *sup, enum role role)
-{
-	const uid_t step = COUNT_OF(roles);
-	uid_t uid = ROLE_UID_LAST - role;
-
-	while (uid >= ROLE_UID_FIRST + step && is_a_workers(sup, uid))
-		uid -= step;
-	return uid;
-}
-
-bool role_is_exposed(const struct supervisor *sup, enum role role, pid_t pid)
-{
-	uint64_t uid;
-
-	return geteuid() == 0 && process_status(pid, "Uid:", 10, &uid) == 0 &&
-		uid != 0 && is_a_workers(sup, (uid_t)uid) &&
-		user_of_role(sup, role) != uid;
-}
-
 int role_run(struct supervisor *sup, enum role role, const int *fds,
 	size_t count, pid_t *pid, int *pidfd)
 {
@@ -133,7 +98,8 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 	for (size_t i = 0; i < count; i++)
 		plan.fds[plan.fd_count++] =
 			(struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
-	(void)snprintf(user, sizeof(user), "%u", user_of_role(sup, role));
+	/* each has one of its own, so that they cannot signal each other */
+	(void)snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
 	if (spawn(&plan, pid, pidfd, &failure) == 0)

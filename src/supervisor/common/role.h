@@ -74,8 +74,4 @@ bool role_again(struct supervisor *sup, enum role role, struct role_life *l,
 /* It knows that it is to end: wait so long, then kill it. */
 void role_end(struct supervisor *sup, struct role_life *l, int ms);
 
-/* Has a cluster got the user that this role runs as, since it was started?  Then
- * its workers can stop it, and it is to be started again as another one. */
-bool role_is_exposed(const struct supervisor *sup, enum role role, pid_t pid);
-
 #endif

@@ -435,13 +435,8 @@ static void fallback_on_settings(struct service *s)
 static void fallback_on_reloaded(
 	struct supervisor *sup, struct reload_result *result, bool failed)
 {
-	struct fallback *f = &sup->fallback;
-
 	(void)result;
 	(void)failed;
-	if (f->life.pid != 0 &&
-		role_is_exposed(sup, ROLE_FALLBACK, f->life.pid))
-		role_kill(&f->life);
 	look_soon(sup, 0);
 }
 

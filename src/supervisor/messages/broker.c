@@ -454,9 +454,7 @@ static void look(struct service *s)
 		free(setup);
 		return;
 	}
-	if (b->setup == NULL || strcmp(setup, b->setup) != 0 ||
-		(b->life.pid != 0 &&
-			role_is_exposed(s->sup, ROLE_NATS, b->life.pid)))
+	if (b->setup == NULL || strcmp(setup, b->setup) != 0)
 		leave(b);
 	free(b->setup);
 	b->setup = setup;

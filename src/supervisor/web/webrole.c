@@ -440,9 +440,6 @@ static void web_on_reloaded(
 		socket_drop(&change->agent.socket);
 	}
 	free(change);
-	if (sup->web.life.pid != 0 &&
-		role_is_exposed(sup, ROLE_WEB, sup->web.life.pid))
-		replace(sup);
 }
 
 const struct part web_part = {

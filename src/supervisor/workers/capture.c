@@ -720,19 +720,6 @@ bool logger_is(const struct supervisor *sup, pid_t pid)
 	return sup->logger.pid != 0 && sup->logger.pid == pid;
 }
 
-void logger_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
-{
-	(void)result;
-	(void)failed;
-	if (sup->logger.pid == 0 ||
-		!role_is_exposed(sup, ROLE_LOGGER, sup->logger.pid))
-		return;
-	log_note("workers run as the logger's user now: the logger gets "
-		 "another one");
-	(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
-}
-
 static void close_channel(struct supervisor *sup)
 {
 	int channel = sup->logger.watcher.fd;

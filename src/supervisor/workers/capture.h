@@ -44,9 +44,5 @@ void logger_resize(struct supervisor *sup);
 
 bool logger_is(const struct supervisor *sup, pid_t pid);
 void logger_ended(struct supervisor *sup);
-struct reload_result;
-/* A hook: replace it if workers have its user from now on. */
-void logger_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed);
 
 #endif

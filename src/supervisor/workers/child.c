@@ -748,5 +748,4 @@ const struct part workers_part = {
 	.end = workers_on_end,
 	.owns = workers_on_owns,
 	.reap = workers_on_reap,
-	.reloaded = logger_on_reloaded,
 };

@@ -145,12 +145,6 @@ def test_the_process_that_answers_can_do_nothing_else():
     assert not re.search("microhttpd|gnutls", read(f"/proc/{it.pid}/maps"))
     # without memory it is worth no more than a worker
     assert len({read(f"/proc/{p}/oom_score_adj") for p in (pid, it.worker().pid)}) == 1
-    it.stop()
-    # nor has it the user of a worker, or of another role
-    it = web(f"--http {WEB} --user #65532 --group #65532")
-    is_well()
-    assert os.stat(f"/proc/{it.worker().pid}").st_uid == 65532
-    assert os.stat(f"/proc/{it.role('web')}").st_uid == 65528
 
 
 def test_killed_it_is_back_at_once_it_goes_through_an_upgrade_and_nobody_has_noticed():

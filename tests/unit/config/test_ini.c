@@ -131,6 +131,7 @@ static const struct {
 	{"pass = stdin\n", 3, "pass", "exactly one listener, there are 0"},
 	{"pass = stdin\nlisten = 1\nlisten = 2\n", 3, "pass", "there are 2"},
 	{"user = #3999999999\n", 3, "user", "has no group of its own"},
+	{"user = #65520\ngroup = #65534\n", 3, "user", "65520 to 65533 are"},
 	{"accept = yes\n", 3, "accept", "has nothing to accept on"},
 	{"accept = yes\nlisten = udp:53\n", 4, "listen",
 		"'udp:*:53' cannot be used with 'accept'"},

@@ -81,7 +81,7 @@ static void start_at(int its_channel, int its_out, int its_err)
 			(void)close(fd);
 		if (without_tee)
 			forbid_tee();
-		_exit(logger_main(3, ROLE_UID_LAST));
+		_exit(logger_main(3, 65533));
 	}
 }
 
