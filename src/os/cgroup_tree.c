@@ -325,7 +325,7 @@ static int find_base(struct cgroup_tree *t, const char *root, unsigned kinds,
 	int version = 0;
 
 	for (unsigned k = 0; k < CGROUP_KINDS && version != 1; k++)
-		if ((kinds >> k & 1) != 0)
+		if (kinds == 0 || (kinds >> k & 1) != 0)
 			version = cgroup_home(root,
 				k == CGROUP_IO ? "blkio" : names[k], path,
 				sizeof(path));
