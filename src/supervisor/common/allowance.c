@@ -112,8 +112,9 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 
 nsec_t allowance_end_any(struct service *service, nsec_t begun)
 {
+	/* it may be one worker that causes all of it */
 	nsec_t rest = charge(&service->life.whole_at, clock_now(),
-		(allowance_begin() - begun) * CLUSTER_PART);
+		(allowance_begin() - begun) * WORKER_PART);
 
 	if (rest > 0)
 		tell_cluster(service);

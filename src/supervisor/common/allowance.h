@@ -37,8 +37,8 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 	void (*rest)(struct child *child, bool over), nsec_t begun,
 	const char *what);
 
-/* The same for what any worker of the cluster may have caused: the time that
- * nclust is to leave it undone; 0: none. */
+/* The same for what some worker of the cluster has caused, nobody knows which: the
+ * time that nclust is to leave it undone; 0: none. */
 nsec_t allowance_end_any(struct service *service, nsec_t begun);
 
 /* Does the worker wait now?  Then it must not be read from. */
