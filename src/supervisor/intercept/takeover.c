@@ -21,6 +21,7 @@
 #include "supervisor/common/trouble.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/child.h"
+#include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
@@ -502,19 +503,35 @@ static int share(void *argument)
 		((const struct takeover *)argument)->sock, true);
 }
 
+/* Is each flow to stay in its slot?  Then nclust keeps a socket for each.  But a spare
+ * waits in this call, which the kernel answers in the end. */
+static bool is_spread(const struct child *child)
+{
+	const struct recipe *r = recipe_of(child->service, child->generation);
+
+	return r != NULL && recipe_spreads(r) && r->settings->spare == 0;
+}
+
 /* Else workers have their own sockets, and the kernel spreads the flows. */
 static void bind_udp(struct takeover *t)
 {
 	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM &&
 		t->key.protocol == IPPROTO_UDP;
+	bool spread = udp && is_spread(t->child);
 
-	if (udp && give_named(t))
+	if (udp && give_named(t)) {
+		if (learned_only(t->found[0])) /* as by its own bind(2) */
+			listens_look(t->child, true);
 		return;
-	if (udp)
+	}
+	if (udp && !spread)
 		(void)remote_run(t->remote, t->sock, share, t);
 	if (udp && listens_keep_udp(t->child, t->notice))
 		return;
-	let_kernel(t);
+	if (spread && t->fresh)
+		decide(t);
+	else
+		let_kernel(t);
 }
 
 /* Was it answered already?  A call that a signal interrupts after our answer
@@ -551,7 +568,9 @@ static bool is_fresh(int sock)
 
 	/* asked first: to poll what is no socket may take any time */
 	return socket_key_bound(&bound, sock) == 0 && bound.port == 0 &&
-		poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
+		(bound.type == SOCK_DGRAM ||
+			(poll(&state, 1, 0) == 1 &&
+				(state.revents & POLLHUP) != 0));
 }
 
 struct examining {
@@ -678,10 +697,10 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 		let_kernel(&t);
 	} else if (!takeover_shares(child, &t.key)) {
 		let_kernel(&t);
-	} else if (!socket_key_is_tcp(&t.key)) {
-		bind_udp(&t);
 	} else if (is_answered(&t)) {
 		takeover_answer(&t, 0);
+	} else if (!socket_key_is_tcp(&t.key)) {
+		bind_udp(&t);
 	} else if (!t.fresh || is_exclusive(&t)) {
 		let_kernel(&t);
 	} else {

@@ -354,9 +354,32 @@ class Flows:
         return set(slots) == {0, 1, 2} and slots == self.slots() and slots
 
 
-def test_udp_each_worker_has_a_socket_and_each_flow_stays_in_its_slot():
-    it = cluster("--balance rr --bake 0s -n 3 -l udp:127.0.0.1:8000 --ready notify", SERVE, "--udp",
-                 "--notify")
+BINDS_UDP = """
+import os, socket, time
+slot = os.environ["NCLUST_SLOT"]
+while not os.path.exists("go." + slot):
+    time.sleep(0.01)
+s = socket.socket(type=socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 8000))
+while True:
+    s.sendto(b"slot=" + slot.encode(), s.recvfrom(9)[1])"""
+
+
+def udp(own):
+    """Three workers whose port is passed to them, or that bind it; they wait at gates."""
+    gate = slowly()
+    if own:
+        return cluster("--balance rr --bake 0s -n 3", "python3", "-c", BINDS_UDP)
+    return cluster("--balance rr --bake 0s -n 3 -l udp:127.0.0.1:8000 --ready notify", SERVE,
+                   "--udp", "--notify", "--delay", gate)
+
+
+passed_or_bound = pytest.mark.parametrize("own", (False, True), ids=("passed", "bound"))
+
+
+@passed_or_bound
+def test_udp_each_worker_has_a_socket_and_each_flow_stays_in_its_slot(own):
+    it = udp(own)
     assert it.cluster().balance == "flow"
     assert len(sockets(port=PORT, kind="udp")) == 3
     flows = Flows()
@@ -370,10 +393,9 @@ def test_udp_each_worker_has_a_socket_and_each_flow_stays_in_its_slot():
     assert not it.says("cannot choose")
 
 
-def test_udp_while_a_worker_is_away_others_have_its_flows():
-    gate = slowly()
-    it = cluster("--balance rr -n 3 -l udp:127.0.0.1:8000 --ready notify", SERVE, "--udp",
-                 "--notify", "--delay", gate)
+@passed_or_bound
+def test_udp_while_a_worker_is_away_others_have_its_flows(own):
+    it = udp(own)
     flows = Flows()
     before = wait(flows.settled)
     os.unlink("go.1")
