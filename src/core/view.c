@@ -211,9 +211,14 @@ static uint32_t waited_for(const struct cluster *c)
 struct rollout_view cluster_view_rollout(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
+	const struct cluster_settings *settings;
+	bool whole;
 
 	if (!r->under_way)
 		return (struct rollout_view){.slot = SLOT_ALL};
+	settings = cluster_find_generation(c, r->to)->settings;
+	whole = settings->surge >= WORKERS_MAX && r->scope == SLOT_ALL &&
+		!r->fresh;
 	return (struct rollout_view){
 		.under_way = true,
 		.id = r->id,
@@ -226,9 +231,13 @@ struct rollout_view cluster_view_rollout(const struct cluster *c)
 		.drops_ports = r->drops_ports,
 		.fresh = r->fresh,
 		.unprepared = r->unprepared,
+		/* canaries that were asked for are tried by clients */
+		.old_alone =
+			whole && r->fleet && (r->canary == 0 || r->unasked),
+		.new_alone = whole && !r->fleet,
 		.canary = r->canary < c->wanted ? r->canary : c->wanted,
 		.baking = r->bake_until != NSEC_NEVER ? canary_due(c) : 0,
-		.settings = cluster_find_generation(c, r->to)->settings,
+		.settings = settings,
 	};
 }
 

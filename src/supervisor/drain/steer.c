@@ -81,19 +81,31 @@ static unsigned ready_at(const struct steer *s, const struct listener *l,
 	return ready;
 }
 
-/* How many ready workers each socket has, by its place.  Returns how many that
- * are. */
-static unsigned sum_up(const struct steer *s, const struct listener *l,
-	bool pressed, unsigned sums[LANES_MAX])
+/* Is another release alone to get new clients (surge = all)? */
+static bool is_left_out(
+	const struct lane *lane, const struct rollout_view *rollout)
 {
+	return lane->generation == rollout->to ? rollout->old_alone
+					       : rollout->new_alone;
+}
+
+/* How many ready workers each socket has, by its place.  Returns how many that
+ * are.  `any`: also those that others are preferred to. */
+static unsigned sum_up(const struct steer *s, const struct listener *l,
+	bool any, unsigned sums[LANES_MAX])
+{
+	const struct rollout_view rollout =
+		cluster_view_rollout(s->service->core);
 	unsigned sum = 0;
 
 	(void)memset(sums, 0, LANES_MAX * sizeof(*sums));
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct lane *lane = &s->lanes[i];
 		const unsigned ready = ready_at(s, l, lane);
-		const struct listener_socket *k =
-			ready > 0 && (pressed || !lane->pressed)
+		const struct listener_socket *k = ready > 0 &&
+				(any ||
+					(!lane->pressed &&
+						!is_left_out(lane, &rollout)))
 			? steer_socket(l, lane)
 			: NULL;
 
@@ -394,6 +406,8 @@ void steer_on_born(struct child *child, struct birth *birth)
 		return;
 	child->traffic.in_lane = true;
 	lane->workers++;
+	if (lane->generation < child->generation)
+		lane->generation = child->generation;
 }
 
 void steer_left(struct child *child)

@@ -20,6 +20,10 @@
  * With `balance = rr`, `least` or `random` each slot has a lane from the start, so
  * that the kernel chooses a worker for each new connection (steer_seats.c).
  *
+ * With `surge = all` the new generation has a second socket in any case, and the
+ * old one alone gets new connections until all of the new one is there, which then
+ * alone gets them: nobody who has seen the new release is sent back.
+ *
  * Unix sockets, sockets that nclust was given, and those of several clusters stay
  * shared by all, and those of UDP unless each slot has a lane.
  */

@@ -13,7 +13,8 @@
 struct lane {
 	unsigned id;
 	unsigned workers;
-	unsigned ready; /* workers that take connections */
+	unsigned generation; /* the latest of these */
+	unsigned ready;      /* workers that take connections */
 	unsigned draining;
 	nsec_t since; /* when the first of these began to drain */
 	bool pressed; /* no new connections, so that these become quiet */

@@ -328,6 +328,16 @@ static bool have_stay(const struct service *service)
 	return stay > workers;
 }
 
+/* Are the new workers to get all clients at once (surge = all)?  Without slots the
+ * rollout is over already. */
+static bool is_whole(
+	const struct service *service, const struct rollout_view *rollout)
+{
+	return rollout->under_way && is_for_all(service, rollout) &&
+		rollout->settings->surge >= WORKERS_MAX && !rollout->fresh &&
+		!node_serves(service);
+}
+
 void steer_begin(struct service *service, unsigned generation)
 {
 	struct steer *s = service->traffic.steer;
@@ -339,7 +349,9 @@ void steer_begin(struct service *service, unsigned generation)
 	bool stay = all &&
 		cluster_settings(service->core)->drain != DRAIN_OFF &&
 		have_stay(service);
-	bool wanted = stay || (all && is_stubborn(service));
+	bool wanted = stay || (all && is_stubborn(service)) ||
+		(!steer_spreads(service, generation) &&
+			is_whole(service, &rollout));
 
 	if (s == NULL && wanted)
 		s = steer_begin_anew(service);
