@@ -16,6 +16,8 @@
 
 #include "bench.h"
 
+#include "os/socket/reuseport.h"
+
 enum { MOST = 64, FIRST_FD = 3 };
 
 static pid_t start(int fd, char **command)
