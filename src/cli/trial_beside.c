@@ -104,7 +104,8 @@ void beside_ask_first(struct exam *e)
 			p->port = PORT_INSPECTOR;
 	}
 	for (size_t i = 0; several && i < e->place_count && i < ASKED_MOST; i++)
-		if (port_of(&e->places[i]) != 0)
+		if (port_of(&e->places[i]) != 0 &&
+			e->places[i].port == PORT_ANY)
 			e->places[i].answers = ask(&e->places[i], life);
 }
 

@@ -43,6 +43,7 @@ static void look_at(struct child *child, struct listener *l)
 {
 	const struct cluster_settings *s = child_settings(child);
 	char *const *const words[] = {s->command.list, s->env.list, environ};
+	struct listener_walk all = listeners_for(child, LISTENERS_ALL);
 	unsigned port = l->key.port;
 	bool late = ports_is_late(child, l);
 	bool inspects = false;
@@ -57,7 +58,9 @@ static void look_at(struct child *child, struct listener *l)
 	if (!found)
 		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
 	put_others(child, port, others, sizeof(others));
-	if (!inspects && ((!late && !l->ranged) || others[0] == '\0'))
+	if (!inspects &&
+		((!late && !l->ranged) || others[0] == '\0' ||
+			l == listener_next(&all)))
 		return;
 	l->beside_told = true;
 	if (!news_spares(child))
