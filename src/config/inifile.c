@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,11 +19,17 @@
 #include <sysexits.h>
 
 /*
- * Each line is looked at by itself: it is a section, a key with its value, or a
- * comment.  A mistake is reported with its line, and reading goes on.
+ * inih splits a line into key and value.  What it would silently do wrong is
+ * dealt with before a line reaches it (inih 55, as Debian ships it): it cuts
+ * lines over 198 bytes and section names over 49, ignores what stands behind
+ * a ']', takes an indented line for more of the value before it, takes ':' for
+ * '=', cuts at " ;" inside quotes, and knows the line of the first error only.
+ * The reader therefore looks at each line first, reports what is wrong with it, keeps
+ * the section and the value, and hands on an empty line, or the key alone.
  */
 #define FILE_MAX ((size_t)1 << 20)
 #define FILES_MAX 100
+#define KEY_MAX 100
 
 /* A file that was read, so that none is read twice: a cycle would never end. */
 struct identity {
@@ -88,7 +95,7 @@ static struct origin here(const struct ini *ini)
 	};
 }
 
-/* ---- lines ---- */
+/* ---- lines, before inih sees them ---- */
 
 /* Is the line made of text?  Says so if not. */
 static bool is_text(const struct ini *ini, const char *line, size_t len)
@@ -256,7 +263,7 @@ static void take_section(struct ini *ini, char *line)
 	}
 }
 
-/* Where a comment begins behind the value, or NULL. */
+/* Where inih would cut a comment off, or NULL. */
 static const char *comment_in(const char *value)
 {
 	for (const char *s = value; *s != '\0'; s++)
@@ -329,7 +336,7 @@ static void keep_value(struct ini *ini, char *value, const char *comment)
 	ini->value = value + strspn(value, " \t");
 }
 
-/* Split a line with a key: `line` is the key then.  False: it is refused. */
+/* A line with a key: may inih have the key? */
 static bool take_key(struct ini *ini, char *line)
 {
 	char *equals = strchr(line, '=');
@@ -368,8 +375,6 @@ static bool take_key(struct ini *ini, char *line)
 		return false;
 	}
 	keep_value(ini, equals + 1, comment);
-	while (equals > line && strchr(" \t", equals[-1]) != NULL)
-		equals--;
 	*equals = '\0';
 	return true;
 }
@@ -394,16 +399,41 @@ static char *next_line(struct ini *ini, size_t *len)
 	return line;
 }
 
+/* inih asks for a line, as by fgets(3). */
+static char *on_read(char *to, int size, void *stream)
+{
+	struct ini *ini = stream;
+	size_t len;
+	char *line = next_line(ini, &len);
+	const char *text;
+
+	if (line == NULL)
+		return NULL;
+	(void)text_copy(to, (size_t)size, "\n");
+	if (!is_text(ini, line, len)) {
+		refuse_key(ini, line);
+		return to;
+	}
+	text = line + strspn(line, " \t");
+	if (*text == '\0' || *text == ';' || *text == '#')
+		return to;
+	if (*line == '[')
+		take_section(ini, line);
+	else if (take_key(ini, line))
+		(void)snprintf(to, (size_t)size, "%.*s=\n", KEY_MAX, line);
+	return to;
+}
+
 /* ---- keys ---- */
 
 static void unknown_key(const struct ini *ini, const char *key)
 {
-	char text[100];
-	/* of a very long one the beginning will do */
-	const char *near = option_nearest(ini->section, shown(text, key));
+	const char *near = option_nearest(ini->section, key);
 	bool instance = ini->cluster == INSTANCE;
+	char text[100];
 	int member;
 
+	(void)shown(text, key);
 	if (option_find(instance ? "cluster" : "nclust", key, &member) !=
 			NULL ||
 		strcmp(key, "include") == 0)
@@ -469,12 +499,17 @@ static void include(struct ini *ini)
 	globfree(&found);
 }
 
-static void on_key(struct ini *ini, const char *name)
+/* inih found a key.  Always 1: parsing goes on. */
+static int on_key(
+	void *user, const char *section, const char *name, const char *value)
 {
+	struct ini *ini = user;
 	const struct option_row *row;
 	char text[100];
 	int member;
 
+	(void)section; /* both may be cut: ours are not */
+	(void)value;
 	row = option_find(ini->section, name, &member);
 	if (strcmp(name, "include") == 0 && ini->cluster == INSTANCE)
 		include(ini);
@@ -485,23 +520,7 @@ static void on_key(struct ini *ini, const char *name)
 			shown(text, name), text + 7);
 	else
 		set_key(ini, row, member, name);
-}
-
-static void take_line(struct ini *ini, char *line, size_t len)
-{
-	const char *text;
-
-	if (!is_text(ini, line, len)) {
-		refuse_key(ini, line);
-		return;
-	}
-	text = line + strspn(line, " \t");
-	if (*text == '\0' || *text == ';' || *text == '#')
-		return;
-	if (*line == '[')
-		take_section(ini, line);
-	else if (take_key(ini, line))
-		on_key(ini, line);
+	return 1;
 }
 
 /* `file`: as in struct origin. */
@@ -523,11 +542,10 @@ static void parse(struct reader *all, const char *path, unsigned file,
 		.at = data,
 		.end = data + len,
 	};
-	char *line;
 
 	ini.at += text_bom(data, len);
-	while ((line = next_line(&ini, &len)) != NULL)
-		take_line(&ini, line, len);
+	/* its result tells of lines that it could not read: there are none */
+	(void)ini_parse_stream(on_read, &ini, on_key, &ini);
 }
 
 /* ---- [defaults] ---- */
