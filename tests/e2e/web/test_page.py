@@ -58,7 +58,7 @@ def test_it_shows_what_status_shows_live_light_and_dark_and_is_quiet():
     it = start(f"--http {WEB}", ini="".join(
         f"[cluster:{name}]\ncommand = {command}\nworkers = {n}\nready = {ready}\n{more}\n"
         for name, command, n, ready, more in (
-            ("web", "sleep 1000", 3, "alive:0s", "listen = 8000\nspare = 1"),
+            ("web", f"python3 {server('own.py')} tcp 8000", 3, "auto", "spare = 1"),
             ("ill", 'sh -c "echo no disk; exit 3"', 1, "alive:1s", ""))))
     page = Page(URL)
     page.shows("3 of 3 ready", "queue 0")
