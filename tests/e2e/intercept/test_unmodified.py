@@ -282,6 +282,7 @@ def test_nclust_inside_nclust_the_outer_one_takes_over_for_all():
     it = cluster("-n 2 --bake 0s", "sh", "-c", 'exec "$0" --name "in-$$" "$@"', inside(PROGRAM),
                  "-n", 1, "--", PLAIN, PORT)
     inner = wait(lambda: len(servers()) == 2 and servers())
+    wait_listened()  # the inner ones are ready before that
     assert {int(stat(p)[1]) for p in inner} == set(it.pids())
     for pid, other in (inner, inner[::-1]):
         freeze(other)
