@@ -189,7 +189,7 @@ static void run_apart(struct apart *a)
 {
 	struct vfork child = {.needed = true};
 
-	if (vfork_begin(&child, receive_apart, a, CLONE_FILES, NULL) == -1)
+	if (vfork_begin(&child, receive_apart, a, vfork_table(), NULL) == -1)
 		return;
 	if (!vfork_wait(&child, APART_PATIENCE)) {
 		if (!vfork_kill(&child))

@@ -91,6 +91,7 @@ static struct {
 	bool shared; /* a child has our memory: valgrind forks instead */
 	bool calls; /* we wait for a vfork_call(): its own ones need no child */
 	bool left;  /* vfork_left() */
+	bool shares_table;        /* the last child: that of our descriptors */
 	struct vfork_stack *last; /* of the last vfork_run() */
 } known;
 
@@ -229,6 +230,7 @@ int vfork_begin(struct vfork *child, int (*deed)(void *argument),
 	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
 		return -1;
 	ask(child->stack);
+	known.shares_table = (flags & CLONE_FILES) != 0;
 	child->pid = start(child->stack, deed, argument, flags, pidfd);
 	saved = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
@@ -528,6 +530,20 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
 	return run(&it, CLONE_FILES, patience);
 }
 
+/* close_range(2) may be refused: then the kernel copies the table at the birth. */
+int vfork_table(void)
+{
+	return trycall(SYS_close_range, ~0U, ~0U, 0) == 0 ? CLONE_FILES : 0;
+}
+
+int vfork_run_alone(
+	void (*deed)(void *argument), void *argument, nsec_t patience)
+{
+	struct run it = {.deed = deed, .argument = argument};
+
+	return run(&it, vfork_table(), patience);
+}
+
 bool vfork_left(void)
 {
 	return known.left;
@@ -569,7 +585,7 @@ int vfork_leave_table(int keep, int also)
 
 	if (trycall(SYS_close_range, (unsigned)(last + 1), ~0U,
 		    CLOSE_RANGE_UNSHARE) == -1 &&
-		(unshare(CLONE_FILES) == -1 ||
+		(known.shares_table ||
 			descriptors_close((unsigned)(last + 1), ~0U) == -1))
 		return -1;
 	if (last - first > 1)
@@ -648,7 +664,8 @@ static int call(uid_t who, struct call *call)
 		return -1;
 	begun = clock_now();
 	known.calls = true;
-	done = run(&it, CLONE_FILES, patience);
+	done = run(&it, call->keep == KEEP_ALL ? CLONE_FILES : vfork_table(),
+		patience);
 	known.calls = false;
 	if (known.left) {
 		if (call->keep >= 0 && !call->patient)

@@ -75,6 +75,11 @@ bool vfork_has(pid_t pid); /* is it one of them? */
  * errno (ETIMEDOUT: it was killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
+/* The same for a deed that begins with vfork_leave_table(); and the flag for
+ * vfork_begin(). */
+int vfork_run_alone(
+	void (*deed)(void *argument), void *argument, nsec_t patience);
+int vfork_table(void);
 /* Was the last such child killed, or is it unable to end? */
 bool vfork_left(void);
 /* Is it there still, so long after it was killed?  The time of it is waited for. */

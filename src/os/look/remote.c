@@ -122,7 +122,7 @@ static int run_aside(struct remote *r, struct run *run)
 	else if (r->as_user)
 		done = vfork_run_as(run_it, run, patience, &user);
 	else
-		done = vfork_run(run_it, run, patience);
+		done = vfork_run_alone(run_it, run, patience);
 	r->spent += clock_worked() + vfork_slept() - worked;
 	r->inside = false; /* its user may have killed it in the midst */
 	r->late |= done == -1 && errno == ETIMEDOUT;
@@ -708,7 +708,7 @@ static int leave_table(struct change *c)
 	int parent;
 
 	if (trycall(SYS_close_range, 3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
-		return unshare(CLONE_FILES); /* before Linux 5.9 */
+		return vfork_table() == 0 ? 0 : -1; /* then it is a copy */
 	parent = (int)trycall(SYS_pidfd_open, c->parent, 0U);
 	c->epoll = (int)trycall(SYS_pidfd_getfd, parent, c->epoll, 0U);
 	c->ours = (int)trycall(SYS_pidfd_getfd, parent, c->ours, 0U);

@@ -98,7 +98,7 @@ static int read_aside(struct reading *r)
 		return read_all(r);
 	if (patience == 0)
 		return ETIMEDOUT;
-	if (vfork_run(read_alone, r, patience) == -1)
+	if (vfork_run_alone(read_alone, r, patience) == -1)
 		r->error = errno;
 	if (vfork_left()) {
 		vfork_was_late(VFORK_FILES, clock_now() - begun);

@@ -447,7 +447,7 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker,
 		if (*who == '\0')
 			continue;
 		c = worker_of(sup, who);
-		if (c == NULL)
+		if (c == NULL || c->service != service)
 			(void)snprintf(
 				to, size, "port %u is in use by %s", port, who);
 		else

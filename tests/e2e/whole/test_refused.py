@@ -9,35 +9,39 @@ from harness import *
 # What nclust and its libraries ask for that Linux 5.0 had not, and two older ones.
 CALLS = {"seccomp": "317", "bpf": "321", "pidfd_send_signal": "424", "pidfd_open": "434",
          "clone3": "435", "close_range": "436", "openat2": "437", "pidfd_getfd": "438",
-         "faccessat2": "439", "all": "317 321 424+", "killed": "317 321 424 434 436+"}
+         "faccessat2": "439", "all": "317 321 424+", "killed": "317 321 424 434 436+",
+         "docker": "321 424 434+"}
 SAYS = {"seccomp": "cannot be taken over: (seccomp is refused here|the kernel, or a sandbox)",
         "pidfd_getfd": "pidfd_open or pidfd_getfd is refused here"}
-SAYS = {**SAYS, "all": SAYS["seccomp"], "pidfd_open": SAYS["pidfd_getfd"],
+SAYS = {**SAYS, "all": SAYS["seccomp"], "pidfd_open": SAYS["pidfd_getfd"], "docker": SAYS["pidfd_getfd"],
         "killed": "bpf close_range openat2 pidfd_getfd pidfd_open pidfd_send_signal seccomp: nclust"}
-SHARED = ", as it cannot be shared here: '-l PORT' if the program takes LISTEN_FDS, else '-n 1'"
+SHARED = " it cannot be shared here: '-l PORT' if the program takes LISTEN_FDS, else '-n 1'"
 
 
 def refused(call, error):
     need_root()
-    return (fixture("confine"), error, *CALLS[call].split(), "--")
+    more = (fixture("confine"), "docker", "--") if call == "docker" else ()
+    return (fixture("confine"), error, *CALLS[call].split(), "--", *more)
 
 
 @pytest.mark.parametrize("call, error", [
-    ("all", "EPERM"), ("all", "ENOSYS"), ("killed", "KILL"),
+    ("all", "EPERM"), ("all", "ENOSYS"), ("killed", "KILL"), ("docker", "EPERM"),
     *(pytest.param(call, error, marks=pytest.mark.nightly) for call in CALLS
-      for error in ("EPERM", "ENOSYS") if call not in ("all", "killed"))])
+      for error in ("EPERM", "ENOSYS") if call not in ("all", "killed", "docker"))])
 def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
+    server = fixture("bind-itself") if call == "killed" else PLAIN
     ini = section("web", f"{SERVE} --notify", "listen = 8001", f"log = file:{path('web.out')}",
                   "orphans = keep") + section(
-        "own", f"sh -c 'setsid sleep 1000 & exec {PLAIN} {PORT}'", ready=None)
+        "own", f"sh -c 'setsid sleep 1000 & exec {server} {PORT}'", ready=None)
     it = start(ini=ini, under=refused(call, error)).wait_ready("web")
     wait_listened()
-    get()
+    dial().close()
     it.reborn(cluster="web")
     assert "2 workers replaced" in it.call("restart", target="web").text
     assert get(port=8001).part("gen") == "2"
     if call in ("seccomp", "all", "killed"):
         it.logged(SHARED)
+        assert it.says("port 8000 is own." if call == "killed" else "in use, maybe by own.")
         is_refused("cannot be shared here", it.call, "restart", target="own")
     else:
         it.wait_ready().call("restart", target="own")
