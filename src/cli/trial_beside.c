@@ -27,7 +27,7 @@ static unsigned port_of(const struct exam_place *p)
 	return p->socket.kind == HELD_TCP ? endpoint_port(&p->socket.at) : 0;
 }
 
-bool exam_is_beside(const struct exam *e, const struct exam_place *p)
+static bool is_beside(const struct exam *e, const struct exam_place *p)
 {
 	const struct exam_place *first = NULL;
 
@@ -41,7 +41,7 @@ bool exam_is_beside(const struct exam *e, const struct exam_place *p)
 					first->port != PORT_ANY)))
 			first = o;
 	}
-	return port_of(p) != 0 && port_of(p) != port_of(first);
+	return first != NULL && port_of(p) != 0 && port_of(p) != port_of(first);
 }
 
 /* ---- asking ---- */
@@ -98,7 +98,7 @@ void beside_ask_first(struct exam *e)
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
 
-		several |= exam_is_beside(e, p);
+		several |= is_beside(e, p);
 		if (slotword_inspects(e->command, port_of(p)) ||
 			slotword_inspects(environ, port_of(p)))
 			p->port = PORT_INSPECTOR;
@@ -138,7 +138,7 @@ void beside_ask_second(struct exam *e, const struct trial_life *second)
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
 
-		if (p->share != SHARE_SAME || !exam_is_beside(e, p))
+		if (p->share != SHARE_SAME || !is_beside(e, p))
 			continue;
 		p->differs = p->port != PORT_ANY;
 		if (p->differs || p->answers == 0)

@@ -144,8 +144,6 @@ int exam_copy(struct exam *e, struct error *err);
 /* Stop the one and the other. */
 int exam_stop(struct exam *e, struct error *err);
 
-/* Has it another port than the one that clients come to first? */
-bool exam_is_beside(const struct exam *e, const struct exam_place *p);
 /* For exam_copy() (trial_beside.c). */
 void beside_ask_first(struct exam *e);
 void beside_ask_second(struct exam *e, const struct trial_life *second);
