@@ -670,9 +670,10 @@ int natsrole_main(int channel, uid_t user)
 	r->data = malloc(READ_SIZE);
 	buffer_init(&r->out, 0);
 	lineup_init(&r->lines, LINE_MOST);
-	if (r->wake == -1 || r->kick == -1 || r->data == NULL || !set_up(r) ||
-		pthread_create(&watcher, NULL, await_end, r) != 0)
+	if (r->wake == -1 || r->kick == -1 || r->data == NULL)
 		return EX_OSERR;
+	if (!set_up(r) || pthread_create(&watcher, NULL, await_end, r) != 0)
+		return EX_UNAVAILABLE;
 	while (!r->over) {
 		nsec_t begun = clock_now();
 

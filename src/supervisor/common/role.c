@@ -196,6 +196,10 @@ const char *role_lacks(enum role role, const struct pidfd_end *end)
 {
 	if (end->signalled)
 		return NULL;
+	if (end->code == EX_UNAVAILABLE)
+		return "cannot start a thread: too many processes, or a filter "
+		       "of system calls refuses clone3 (with ENOSYS it would "
+		       "do)";
 	return end->code == EX_CONFIG    ? roles[role].lacks
 		: end->code == EX_NOPERM ? roles[role].rights
 					 : NULL;

@@ -53,3 +53,9 @@ def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
     assert it.pids("web") == pids
     assert it.stop() == 0
     wait(lambda: living() == [])
+
+
+@pytest.mark.nightly
+def test_the_relay_says_that_it_cannot_have_threads():
+    it = start("-n 1 --relay nats://127.0.0.1:4222", *NAP, under=refused("clone3", "EPERM"))
+    it.logged("cannot start a thread: too many processes, or a filter of system calls refuses clone3")
