@@ -74,8 +74,13 @@ int pidfd_of(pid_t pid)
 
 pid_t pidfd_fork(int *pidfd)
 {
-	return (pid_t)syscall(
-		SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+	const unsigned long flags = CLONE_PIDFD | SIGCHLD;
+
+#ifdef __s390__
+	return (pid_t)syscall(SYS_clone, NULL, flags, pidfd, NULL, NULL);
+#else
+	return (pid_t)syscall(SYS_clone, flags, NULL, pidfd, NULL, NULL);
+#endif
 }
 
 pid_t pidfd_pid(int pidfd)
