@@ -425,12 +425,28 @@ TEST(a_history_that_is_not_read_is_not_made)
 	(void)close(fd);
 }
 
-TEST(a_line_without_an_end_is_not_waited_for)
+static void is_cut_off(void)
 {
-	say(peer, "{\"jsonrpc\"");
 	room_pass(CLIENT_PATIENCE + 2 * SECOND);
 	(void)heard(peer);
 	ck_assert_int_eq(recv(peer, text, 1, MSG_DONTWAIT), 0);
+}
+
+TEST(a_line_without_an_end_is_not_waited_for)
+{
+	say(peer, "{\"jsonrpc\"");
+	is_cut_off();
+}
+
+TEST(nor_is_one_that_came_while_the_one_before_was_not_done)
+{
+	ask(peer, "restart", "\"target\":\"web\"");
+	say(peer, "{\"jsonrpc\"");
+	room_pass(CLIENT_PATIENCE + 2 * SECOND);
+	replace(0);
+	replace(1);
+	ck_assert(is_answered(peer));
+	is_cut_off();
 }
 
 /* Send these descriptors, with one byte. */
