@@ -19,6 +19,14 @@ nsec_t clock_now(void)
 	return clock_read(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_ticks(void)
+{
+	long tick = sysconf(_SC_CLK_TCK);
+
+	return (uint64_t)(clock_read(CLOCK_BOOTTIME) /
+		(SECOND / (tick > 0 ? tick : 100)));
+}
+
 double clock_wall(void)
 {
 	struct timespec t;

@@ -8,6 +8,8 @@
 
 /* CLOCK_MONOTONIC: does not jump, stands still in suspend. */
 nsec_t clock_now(void);
+/* CLOCK_BOOTTIME in clock ticks, as a process's start is told (process.h). */
+uint64_t clock_ticks(void);
 /* CLOCK_REALTIME, seconds and more since 1970; only to show to people. */
 double clock_wall(void);
 /* The CPU time that this thread has used, and the children that it awaited. */

@@ -525,8 +525,10 @@ static void supervisor_free(struct supervisor *sup)
 		free(sup->sockets.inherited.list[i]);
 	}
 	free(sup->sockets.inherited.list);
-	buffer_fini(&sup->births.scratch.text);
-	free(sup->births.scratch.list);
+	for (size_t i = 0; i < SPAWN_MANY; i++) {
+		buffer_fini(&sup->births.scratch[i].text);
+		free(sup->births.scratch[i].list);
+	}
 	if (sup->births.own_score > 0)
 		(void)close(sup->births.own_score);
 	free(sup->upgrade.exe_path);
@@ -625,7 +627,8 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 			.agent = {.fd = -1, .also = -1},
 			.life.pidfd = -1},
 	};
-	buffer_init(&sup->births.scratch.text, 0);
+	for (size_t i = 0; i < SPAWN_MANY; i++)
+		buffer_init(&sup->births.scratch[i].text, 0);
 	foreign_init(sup);
 }
 

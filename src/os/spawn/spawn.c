@@ -21,6 +21,8 @@
 static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	int flags = CLONE_PIDFD | SIGCHLD;
+	bool shared = child->table.first_other != 0;
+	int got;
 
 	/* The kernel gives all processes of one memory the same score, but for
 	 * one whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
@@ -32,14 +34,21 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 		privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
-	return vfork_begin(v, spawn_child_run, child, flags, pidfd);
+	child->ticks = child->plan->birth != NULL ? clock_ticks() : 0;
+	got = vfork_begin(v, spawn_child_run, child,
+		shared ? flags | CLONE_FILES : flags, pidfd);
+
+	if (got == -1 && errno == EINVAL && shared) { /* an emulation */
+		spawn_table_unshared(&child->table);
+		got = vfork_begin(v, spawn_child_run, child, flags, pidfd);
+	}
+	return got;
 }
 
 /* It waits in this step, and was killed. */
-static void blame(struct spawn_child *child)
+static void blame(struct spawn_child *child, enum spawn_step step)
 {
 	const struct spawn_plan *plan = child->plan;
-	enum spawn_step step = child->at;
 	const char *what = NULL;
 
 	/* it may wait in what follows such a step, without a directory */
@@ -52,6 +61,7 @@ static void blame(struct spawn_child *child)
 		what = plan->candidates[0];
 	errno = ETIMEDOUT;
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
+	child->failed = true;
 }
 
 static ssize_t read_report(int fd, struct spawn_failure *failure)
@@ -91,18 +101,22 @@ static bool has_failed(struct spawn_child *child, int reader)
 		(ssize_t)sizeof(child->failure);
 }
 
-/* Take what the child has sent of its trap: one message, or none where it did not
- * get so far. */
-static void take_trap(struct spawn_trap *trap)
+/* What children have sent of their traps; each sends one message, or none where it
+ * did not get so far. */
+static void take_traps(int channel, struct spawning *list, unsigned count)
 {
 	struct fdpass_message m;
-	int error;
+	struct spawn_trapped told;
 
-	while (fdpass_receive(trap->channel[0], &error, sizeof(error), &m) ==
-		1) {
-		if (m.len == (ssize_t)sizeof(error)) {
+	while (fdpass_receive(channel, &told, sizeof(told), &m) == 1) {
+		struct spawn_trap *trap =
+			m.len == (ssize_t)sizeof(told) && told.nth < count
+			? list[told.nth].plan->trap
+			: NULL;
+
+		if (trap != NULL) {
 			fd_close(&trap->fd);
-			trap->error = error;
+			trap->error = told.error;
 			if (m.fd_count == 1)
 				trap->fd = fd_release(&m.fds[0]);
 		}
@@ -172,67 +186,125 @@ static int set_score(pid_t pid, const char *score, int own)
 	return got;
 }
 
-/* Wait for the exec.  -1 and child->failure: nothing is left of the child. */
-static int await_exec(
-	struct spawn_child *child, struct vfork *v, int reader, int *writer)
-{
-	const struct spawn_plan *plan = child->plan;
-	bool late = !vfork_wait(v, plan->patience);
+/* One that is on its way. */
+struct flight {
+	struct spawn_child child;
+	struct vfork v;
+	int reader;
+	int writer;
+	int handle;
+	bool begun;
+};
 
-	fd_close(writer);
-	if (late) {
-		blame(child);
-	} else if (has_failed(child, reader)) {
-		(void)vfork_reap(v);
-		return -1;
-	} else if (!child->scored_later ||
-		set_score(v->pid, plan->oom_score_adj, plan->own_score) == 0) {
-		return 0;
-	} else {
-		(void)spawn_fail(
-			&child->failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
+static void begin(struct flight *f, unsigned nth, struct spawning *it)
+{
+	const struct spawn_plan *plan = it->plan;
+
+	*f = (struct flight){
+		.child = {.plan = plan,
+			.nth = nth,
+			.parent = getpid(),
+			.at = SPAWN_SESSION},
+		.v = {.needed = true},
+		.reader = -1,
+		.writer = -1,
+		.handle = -1,
+	};
+	it->pidfd = -1;
+	if (plan->trap != NULL) {
+		plan->trap->fd = -1;
+		plan->trap->error = EPROTO;
 	}
-	(void)vfork_kill(v);
-	return -1;
+	if (open_report(&f->reader, &f->writer) == -1 ||
+		spawn_table_lend(&f->child.table, plan, f->writer) == -1) {
+		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
+		return;
+	}
+	f->begun = start(&f->child, &f->v, &f->handle) == 0;
+	if (!f->begun) {
+		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
+		spawn_table_return(&f->child.table);
+	}
 }
 
-static int spawn_child(struct spawn_child *child, pid_t *pid, int *pidfd)
+/* Its patience began when all were on their way. */
+static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 {
-	struct vfork v = {.needed = true};
-	scoped_fd reader = -1;
-	scoped_fd writer = -1;
-	scoped_fd handle = -1;
+	const struct spawn_plan *plan = it->plan;
+	nsec_t left = plan->patience - (clock_now() - since);
+	bool failed;
+	bool late;
 
-	if (open_report(&reader, &writer) == -1 ||
-		spawn_table_fill(&child->table, child->plan, writer) == -1 ||
-		start(child, &v, &handle) == -1)
-		return spawn_fail(&child->failure, SPAWN_CLONE, "");
-	if (await_exec(child, &v, reader, &writer) == -1)
-		return -1;
-	*pid = v.pid;
-	*pidfd = fd_release(&handle);
-	return 0;
+	if (plan->patience == 0)
+		left = 0;
+	else if (left < MSEC)
+		left = MSEC;
+	late = !vfork_wait(&f->v, left);
+	if (late) {
+		(void)vfork_kill(&f->v);
+		blame(&f->child, f->child.at);
+	}
+	spawn_table_return(&f->child.table);
+	spawn_table_note(f->handle);
+	it->pid = f->v.pid;
+	fd_close(&f->writer);
+	failed = has_failed(&f->child, late ? -1 : f->reader);
+	if (!failed && f->child.scored_later &&
+		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) ==
+			-1) {
+		(void)spawn_fail(&f->child.failure, SPAWN_OOM_SCORE,
+			plan->oom_score_adj);
+		(void)vfork_kill(&f->v);
+		late = true;
+	}
+	if (failed || late) {
+		it->failure = f->child.failure;
+		if (!late)
+			(void)vfork_reap(&f->v);
+		fd_close(&f->handle);
+	}
+	it->pidfd = f->handle;
+}
+
+/* Where errno would be in the way (spawn_overlaps), one comes after the other. */
+void spawn_many(struct spawning *list, unsigned count)
+{
+	struct flight flights[SPAWN_MANY] untouched;
+	const struct spawn_trap *trap = NULL;
+	nsec_t since;
+
+	for (unsigned i = 0; i < count; i++) {
+		begin(&flights[i], i, &list[i]);
+		if (flights[i].begun && !spawn_overlaps)
+			await_exec(&flights[i], &list[i], clock_now());
+	}
+	since = clock_now();
+	for (unsigned i = 0; i < count; i++) {
+		if (flights[i].begun && spawn_overlaps)
+			await_exec(&flights[i], &list[i], since);
+		fd_close(&flights[i].reader);
+		fd_close(&flights[i].writer);
+		if (list[i].plan->trap != NULL)
+			trap = list[i].plan->trap;
+	}
+	if (trap != NULL)
+		take_traps(trap->channel[0], list, count);
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].pidfd == -1 && list[i].plan->trap != NULL)
+			fd_close(&list[i].plan->trap->fd);
 }
 
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure)
 {
-	struct spawn_child child = {
-		.plan = plan, .parent = getpid(), .at = SPAWN_SESSION};
-	struct spawn_trap *trap = plan->trap;
-	int got;
+	struct spawning it = {.plan = plan};
 
-	if (trap != NULL) {
-		trap->fd = -1;
-		trap->error = EPROTO;
+	spawn_many(&it, 1);
+	if (it.pidfd == -1) {
+		*failure = it.failure;
+		return -1;
 	}
-	got = spawn_child(&child, pid, pidfd);
-	if (trap != NULL)
-		take_trap(trap);
-	if (got == -1) {
-		*failure = child.failure;
-		if (trap != NULL)
-			fd_close(&trap->fd);
-	}
-	return got;
+	*pid = it.pid;
+	*pidfd = it.pidfd;
+	return 0;
 }

@@ -142,6 +142,19 @@ struct spawn_failure {
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
 	struct spawn_failure *failure);
 
+/* One of several that are started together. */
+struct spawning {
+	const struct spawn_plan *plan;
+	pid_t pid; /* with pidfd as of spawn() … */
+	int pidfd; /* … or -1, and then `failure` */
+	struct spawn_failure failure;
+};
+
+/* The same for some: while one is set up, or waits for a CPU, the others are, too.
+ * No more than SPAWN_MANY. */
+#define SPAWN_MANY 4
+void spawn_many(struct spawning *list, unsigned count);
+
 /* "cannot execute 'x': No such file or directory" and its like, one line. */
 void spawn_explain(
 	const struct spawn_failure *f, const char *name, struct error *err);

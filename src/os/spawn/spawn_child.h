@@ -7,7 +7,8 @@
 
 /*
  * The child's half of spawn(): what runs between clone and exec, on the
- * parent's memory while the parent waits.  Async-signal-safe calls
+ * parent's memory while the parent waits, or makes others (spawn_many()).  They have
+ * one errno: what fails as a matter of course, execve(2), leaves it alone.  Async-signal-safe calls
  * only; what glibc would spread over threads (setresuid and its like) goes to
  * the kernel directly.  Private to spawn.c.
  */
@@ -16,7 +17,9 @@ struct spawn_child {
 	struct spawn_table table; /* its `report`, if there is one, takes the
 				     failure too */
 	bool scored_later;        /* spawn() sets its oom_score_adj */
+	unsigned nth;             /* of those that are made at once */
 	pid_t parent;             /* to see whether it is gone already */
+	uint64_t ticks;           /* clock_ticks(), before it was made */
 	/* Written by the child.  The parent sees it only where clone(2) gave
 	 * them one memory. */
 	bool failed;
@@ -24,6 +27,14 @@ struct spawn_child {
 	struct spawn_failure failure;
 };
 
+/* What it sends of its trap, with the descriptor. */
+struct spawn_trapped {
+	int error;
+	unsigned nth;
+};
+
+/* Can several run at once, as the search for the command leaves errno alone? */
+extern const bool spawn_overlaps;
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
 

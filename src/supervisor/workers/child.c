@@ -239,6 +239,14 @@ static void settle(struct child *c, struct child **at)
 	pids_add(&c->service->sup->pids, c);
 }
 
+/* One that is being made. */
+struct making {
+	struct birth birth;
+	struct child *child; /* NULL: `answer` says why there will be none */
+	cpu_set_t *affinity;
+	struct event *answer;
+};
+
 static void leave_birth(struct birth *birth)
 {
 	fd_close(&birth->place.channel);
@@ -247,25 +255,70 @@ static void leave_birth(struct birth *birth)
 }
 
 /* Fill in what it is to be spawned with.  -1: `answer` says why not. */
-static int fill(struct child *c, struct birth *birth, struct event *answer)
+static int fill(struct child *c, struct making *m)
 {
 	struct service *service = c->service;
 	struct supervisor *sup = service->sup;
+	struct birth *birth = &m->birth;
 	struct error err;
 
 	if (prepare(c, birth, &err) == -1) {
-		fail(service, answer, err.sys, SPAWN_CLONE, err.text);
+		fail(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}
 	capture_open(service, c, birth->place.output);
 	if (environment_fill(sup, &birth->place, &birth->plan) == -1) {
-		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
+		fail(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
 		capture_close(sup, birth->place.output);
 		return -1;
 	}
+	m->affinity = budget_cpus(
+		&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
+	birth->plan.affinity = m->affinity;
 	if (service->life.hung)
 		birth->plan.patience = SPAWN_PATIENCE_AGAIN;
 	return 0;
+}
+
+/* Make what a worker in the slot of m->birth.place needs, of that generation;
+ * `worker` is its id for the core, or 0: its serial. */
+static void make_ready(struct service *service, struct making *m,
+	uint64_t worker, unsigned generation,
+	const struct cluster_settings *settings)
+{
+	struct supervisor *sup = service->sup;
+	struct worker_place *place = &m->birth.place;
+	struct child *c = place_in_slot(service, place->slot) != NULL
+		? child_new(service)
+		: NULL;
+	struct error err;
+
+	m->child = NULL;
+	m->affinity = NULL;
+	place->serial = ++sup->births.next_serial;
+	if (c == NULL) {
+		fail(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
+		return;
+	}
+	c->worker = worker != 0 ? worker : place->serial;
+	c->serial = place->serial;
+	c->generation = generation;
+	c->slot = place->slot;
+	place->recipe = recipe_get(service, generation, settings, &err);
+	if (place->recipe == NULL) {
+		fail(service, m->answer, err.sys, -1, err.text);
+		child_release(c);
+		return;
+	}
+	child_plan(sup, &m->birth.plan, place->recipe);
+	m->birth.plan.entered = sup->births.scratch[place->nth].entered;
+	*m->birth.plan.entered = '\0';
+	if (fill(c, m) == -1) {
+		leave_birth(&m->birth);
+		child_release(c);
+		return;
+	}
+	m->child = c;
 }
 
 /* Its directory may be a symbolic link that leads elsewhere than before. */
@@ -283,121 +336,106 @@ static void note_directory(struct service *service, const char *entered)
 	free(was);
 }
 
-/* Start it and put it into its slot, to be found and watched.  -1: `answer` says why
- * not. */
-static int give_birth(
-	struct child *c, struct birth *birth, struct event *answer)
+/* It has been spawned, or not. */
+static struct child *complete(
+	struct service *service, struct making *m, const struct spawning *it)
 {
-	struct service *service = c->service;
-	struct supervisor *sup = service->sup;
-	struct spawn_failure failure;
-	cpu_set_t *affinity;
-	int got;
+	struct child *c = m->child;
 
-	if (fill(c, birth, answer) == -1)
-		return -1;
-	affinity = budget_cpus(
-		&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
-	birth->plan.affinity = affinity;
-	got = spawn(&birth->plan, &c->pid, &c->pidfd, &failure);
-	if (affinity != NULL)
-		CPU_FREE(affinity);
-	capture_close(sup, birth->place.output);
-	service->life.goes_well = got == 0;
-	service->life.hung = got == -1 && failure.error == ETIMEDOUT;
-	if (got == -1) {
-		fail_spawn(service, answer, birth->place.recipe, &failure);
-		return -1;
-	}
-	note_directory(service, birth->plan.entered);
-	settle(c, place_in_slot(service, c->slot));
-	return 0;
-}
-
-/* Make the worker of birth->place, of that generation; `worker` is its id for the
- * core, or 0: its serial.  NULL: `answer` says why not. */
-static struct child *make(struct service *service, struct birth *birth,
-	uint64_t worker, unsigned generation,
-	const struct cluster_settings *settings, struct event *answer)
-{
-	struct supervisor *sup = service->sup;
-	struct worker_place *place = &birth->place;
-	struct child *c = place_in_slot(service, place->slot) != NULL
-		? child_new(service)
-		: NULL;
-	struct error err;
-	int got = -1;
-
-	place->serial = ++sup->births.next_serial;
-	if (c == NULL) {
-		fail(service, answer, ENOMEM, SPAWN_CLONE, NULL);
-		return NULL;
-	}
-	c->worker = worker != 0 ? worker : place->serial;
-	c->serial = place->serial;
-	c->generation = generation;
-	c->slot = place->slot;
-	place->recipe = recipe_get(service, generation, settings, &err);
-	if (place->recipe == NULL) {
-		fail(service, answer, err.sys, -1, err.text);
-	} else {
-		child_plan(sup, &birth->plan, place->recipe);
-		birth->plan.entered = sup->births.scratch.entered;
-		*birth->plan.entered = '\0';
-		got = give_birth(c, birth, answer);
-		leave_birth(birth);
-	}
-	if (got == -1) {
+	service->life.goes_well = it->pidfd != -1;
+	service->life.hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
+	if (m->affinity != NULL)
+		CPU_FREE(m->affinity);
+	capture_close(service->sup, m->birth.place.output);
+	leave_birth(&m->birth);
+	if (it->pidfd == -1) {
+		fail_spawn(service, m->answer, m->birth.place.recipe,
+			&it->failure);
 		child_release(c);
 		return NULL;
 	}
+	c->pid = it->pid;
+	c->pidfd = it->pidfd;
+	note_directory(service, m->birth.plan.entered);
+	settle(c, place_in_slot(service, c->slot));
 	watch_exit(c);
 	capture_hand_over(service, c);
-	PARTS(born, c, birth);
+	PARTS(born, c, &m->birth);
 	return c;
+}
+
+static void make_all(
+	struct service *service, struct making *list, unsigned count)
+{
+	struct spawning spawnings[SPAWN_MANY] untouched;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].child != NULL)
+			spawnings[n++] =
+				(struct spawning){.plan = &list[i].birth.plan};
+	spawn_many(spawnings, n);
+	n = 0;
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].child != NULL)
+			list[i].child =
+				complete(service, &list[i], &spawnings[n++]);
 }
 
 struct child *child_serve(struct service *service,
 	const struct worker_place *place, struct ending *why)
 {
+	const struct cluster_settings *settings =
+		cluster_settings(service->core);
 	struct event answer = {.slot = place->slot};
-	struct birth birth = {.place = *place};
-	struct child *c =
-		make(service, &birth, 0, cluster_generation(service->core),
-			cluster_settings(service->core), &answer);
+	struct making m = {.birth = {.place = *place}, .answer = &answer};
 
+	make_ready(service, &m, 0, cluster_generation(service->core), settings);
+	make_all(service, &m, 1);
 	*why = answer.ending;
-	return c;
+	return m.child;
 }
 
-void child_spawn(
-	struct service *service, const struct action *a, struct event *answer)
+void children_spawn(struct service *service,
+	const struct action *const *actions, struct event *answers,
+	unsigned count)
 {
-	struct birth birth = {
-		.place =
-			{
-				.slot = a->slot,
-				.workers = cluster_wanted(service->core),
-				.output = {-1, -1},
-				.notify = -1,
-				.channel = -1,
-				.leader = -1,
-			},
-	};
-	struct child *c;
+	struct making list[SPAWN_MANY] untouched;
 
-	renew_look(service);
-	*answer = (struct event){
-		.slot = a->slot,
-		.worker = a->worker,
-	};
-	c = make(
-		service, &birth, a->worker, a->generation, a->settings, answer);
-	if (c == NULL)
-		return;
-	answer->kind = EVENT_SPAWNED;
-	answer->pid = c->pid;
-	answer->opens = c->listening.awaited;
+	if (count > 0)
+		renew_look(service);
+	for (unsigned i = 0; i < count; i++) {
+		const struct action *a = actions[i];
+
+		list[i].birth = (struct birth){
+			.place =
+				{
+					.nth = i,
+					.slot = a->slot,
+					.workers =
+						cluster_wanted(service->core),
+					.output = {-1, -1},
+					.notify = -1,
+					.channel = -1,
+					.leader = -1,
+				},
+		};
+		list[i].answer = &answers[i];
+		answers[i] = (struct event){
+			.slot = a->slot,
+			.worker = a->worker,
+		};
+		make_ready(service, &list[i], a->worker, a->generation,
+			a->settings);
+	}
+	make_all(service, list, count);
+	for (unsigned i = 0; i < count; i++) {
+		if (list[i].child == NULL)
+			continue;
+		answers[i].kind = EVENT_SPAWNED;
+		answers[i].pid = list[i].child->pid;
+		answers[i].opens = list[i].child->listening.awaited;
+	}
 }
 
 const struct cluster_settings *child_settings(const struct child *child)

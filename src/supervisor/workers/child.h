@@ -9,14 +9,15 @@ extern const struct part workers_part;
 
 /*
  * A child is the system's half of a worker: its pidfd, pipes, notify socket and
- * watchers.  child_spawn() makes it; it is freed when its process is reaped.
+ * watchers.  children_spawn() makes it; it is freed when its process is reaped.
  * The core gets the event after that, because it may spawn a successor at once.
  */
 
-/* Start the worker that the core asked for; `answer` is the event for the core:
- * SPAWNED or SPAWN_FAILED. */
-void child_spawn(
-	struct service *service, const struct action *a, struct event *answer);
+/* Start the workers that the core asked for, SPAWN_MANY at most; answers[] are the
+ * events for the core: SPAWNED or SPAWN_FAILED. */
+void children_spawn(struct service *service,
+	const struct action *const *actions, struct event *answers,
+	unsigned count);
 
 /* accept: start a process in the slot of `place`, for its connection; fills in
  * recipe and serial.  NULL: it could not be started; `why` says more, and the

@@ -17,11 +17,12 @@ enum channel_kind {
 /*
  * Fill the parts of a spawn plan that differ by worker: argv (templates
  * replaced), the environment of INTERFACE.md section 2, the descriptors.  The
- * strings live in the supervisor's scratch memory until the next call; it
- * is reused, so that most calls allocate nothing.  -1: out of memory.
+ * strings live in the supervisor's scratch memory until the next call for the same
+ * `nth`; it is reused, so that most calls allocate nothing.  -1: out of memory.
  */
 struct worker_place {
 	const struct recipe *recipe;
+	unsigned nth; /* of those that are started at once */
 	uint32_t slot;
 	uint64_t serial;
 	unsigned lane;          /* steer.h */

@@ -239,19 +239,22 @@ static void release(struct service *service, const struct action *a)
 		PARTS(release, c);
 }
 
+_Static_assert(SPAWNS_AT_ONCE <= SPAWN_MANY, "more than can be made together");
+
 /* A start takes time; a spare that is to serve does not wait for that of the next
  * one. */
 static unsigned spawn_all(struct service *service,
 	const struct actions *actions, struct event *answers)
 {
+	const struct action *spawns[SPAWN_MANY];
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < actions->count; i++)
 		release(service, &actions->list[i]);
 	for (unsigned i = 0; i < actions->count; i++)
 		if (actions->list[i].kind == ACTION_SPAWN)
-			child_spawn(
-				service, &actions->list[i], &answers[count++]);
+			spawns[count++] = &actions->list[i];
+	children_spawn(service, spawns, answers, count);
 	return count;
 }
 
@@ -394,7 +397,7 @@ void service_tick(struct service *service)
 	/* a command that cannot be run is tried once, not four times */
 	struct event event = {
 		.kind = EVENT_TICK,
-		.count = service->life.goes_well ? SPAWNS_AT_ONCE : 1,
+		.count = service->life.goes_well ? SPAWN_MANY : 1,
 	};
 
 	service_tell(service, &event);

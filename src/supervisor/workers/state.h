@@ -132,7 +132,7 @@ struct scratch {
 struct births {
 	uint64_t next_serial;
 	struct child *spare; /* freed structs, to be used again */
-	struct scratch scratch;
+	struct scratch scratch[SPAWN_MANY]; /* of those that are made at once */
 	struct affinity_map *cpus; /* for `cpu`, as found last; or NULL */
 	struct rlimit nofile;      /* as we found it; workers get it back */
 	char oom_score_adj[16];    /* of workers; "": as ours */

@@ -85,6 +85,82 @@ NATIVE_TEST(the_channel_may_stand_where_targets_are)
 		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
+/* What is one's and what another's, of those that are made together. */
+static void make_together(unsigned bad)
+{
+	static const char *const argv[] = {"sleep", "1000", NULL};
+	static const char *const good[] = {
+		"/no/sleep", "/nor/sleep", "/bin/sleep", NULL};
+	static const char *const none[] = {"/no/sleep", NULL};
+	char pids[SPAWN_MANY][24];
+	char *envp[SPAWN_MANY][2];
+	struct spawn_trap traps[SPAWN_MANY];
+	struct spawn_plan plans[SPAWN_MANY];
+	struct spawning list[SPAWN_MANY];
+
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		(void)strcpy(pids[i], "LISTEN_PID=0000000000");
+		envp[i][0] = pids[i];
+		envp[i][1] = NULL;
+		traps[i] = trap;
+		plans[i] = plan;
+		plans[i].argv = (char *const *)(uintptr_t)argv;
+		plans[i].envp = envp[i];
+		plans[i].pid_slots[0] = strchr(pids[i], '=') + 1;
+		plans[i].pid_width = 11;
+		plans[i].candidates = i == bad ? none : good;
+		plans[i].trap = &traps[i];
+		list[i] = (struct spawning){.plan = &plans[i]};
+	}
+	spawn_many(list, SPAWN_MANY);
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		if (i == bad) {
+			ck_assert_int_eq(list[i].pidfd, -1);
+			ck_assert_int_eq(list[i].failure.step, SPAWN_EXEC);
+			ck_assert_int_eq(list[i].failure.error, ENOENT);
+			ck_assert_int_eq(traps[i].fd, -1);
+			continue;
+		}
+		ck_assert_int_ne(list[i].pidfd, -1);
+		ck_assert_int_eq(atoi(plans[i].pid_slots[0]), list[i].pid);
+		ck_assert_int_eq(traps[i].error, 0);
+		ck_assert_int_ne(traps[i].fd, -1);
+		ck_assert(!hangs_up(traps[i].fd, 0));
+	}
+	for (unsigned i = 0; i < SPAWN_MANY; i++) {
+		if (i == bad)
+			continue;
+		ck_assert_int_eq(kill(list[i].pid, SIGKILL), 0);
+		(void)os_wait(list[i].pidfd);
+		ck_assert(hangs_up(traps[i].fd, 20000));
+		ck_assert_int_eq(close(traps[i].fd), 0);
+		for (unsigned k = i + 1; k < SPAWN_MANY; k++)
+			ck_assert(k == bad || !hangs_up(traps[k].fd, 0));
+	}
+	os_fails(waitpid(-1, NULL, WNOHANG), ECHILD);
+}
+
+NATIVE_TEST(of_four_at_once_each_has_its_own)
+{
+	unsigned before;
+	int many[300];
+
+	/* the first spawn takes a few descriptors for good, and no other one */
+	run_and_expect_trap();
+	before = os_open_count();
+	for (unsigned i = 0; i < 100; i++)
+		make_together(i % (SPAWN_MANY + 1));
+	ck_assert_uint_eq(os_open_count(), before);
+	/* and where they share the table of descriptors at first */
+	for (unsigned i = 0; i < 300; i++)
+		ck_assert_int_ne(many[i] = os_null(), -1);
+	for (unsigned i = 0; i < 100; i++)
+		make_together(i % (SPAWN_MANY + 1));
+	for (unsigned i = 0; i < 300; i++)
+		(void)close(many[i]);
+	ck_assert_uint_eq(os_open_count(), before);
+}
+
 /* ---- where it cannot ---- */
 
 static struct spawn_failure must_fail(void)
