@@ -183,7 +183,9 @@ static const struct gap service_gaps[] = {
 	NOT(service, life.limits_told), /* once more */
 	NOT(service, held.listeners), NOT(service, held.learned),
 	NOT(service, children), NOT(service, life.early_deaths),
-	NOT(service, life.ports),      /* ports_save() */
+	NOT(service, life.ports), /* ports_save() */
+	NOT(service, life.posts), /* closed before */
+	NOT(service, life.post_count),
 	NOT(service, life.paths_look), /* begun anew */
 	NOT(service, life.paths_pause),
 	NOT(service, life.begun),    /* for -d, whose start is over */
