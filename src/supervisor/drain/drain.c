@@ -39,7 +39,12 @@
 #define SILENCE_FIRST (120 * MSEC)
 #define LINGER_FIRST (1 * MSEC)
 #define LINGER_LAST (16 * MSEC)
-/* Each freeze interrupts a system call: after so many, look less often. */
+/* Where that has not sufficed for so long, it also runs for a moment, in which it sends an
+ * answer that is due. */
+#define STEPS_AFTER (2 * SECOND)
+#define STEP (200 * USEC)
+/* Each freeze interrupts a system call: after so many, look less often; later where
+ * connections of HTTP/1 can be ended so. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
 /* All drains together may spend a tenth of the time on looks. */
@@ -140,9 +145,9 @@ static void look_later(struct drain *d)
 	nsec_t wait = d->lingers ? d->linger / (d->keeps ? 4 : 1) : d->wait;
 
 	drain_thaw(d);
-	d->between = d->lingers = false;
+	d->between = d->lingers = d->steps = false;
 	d->took_before = d->view.took;
-	if (d->freezes > FREEZES_AT_EASE)
+	if (d->freezes > FREEZES_AT_EASE * (d->asks ? 5 : 1))
 		wait = WAIT_TIRED;
 	if (wait < least)
 		wait = least;
@@ -339,6 +344,21 @@ static bool may_end_between(const struct drain *d, nsec_t now)
 		(d->keeps || is_in_use(d, now)) && now - d->moved_at < SECOND;
 }
 
+static void freeze(struct drain *d);
+
+/* An answer that was due while it stood still goes out as soon as it runs: it is stopped again
+ * before it reads the next request, which comes at once. */
+static void step(struct drain *d)
+{
+	const struct timespec pause = {.tv_nsec = STEP};
+
+	drain_thaw(d);
+	(void)nanosleep(&pause, NULL);
+	d->lingers = false;
+	d->steps = true;
+	freeze(d);
+}
+
 /* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
@@ -370,16 +390,20 @@ static void on_frozen(struct drain *d)
 	note_busy(d);
 	if (d->between && !d->lingers) {
 		d->lingers = true;
-		d->linger = d->linger == 0
-			? LINGER_FIRST
-			: nsec_min(2 * d->linger, LINGER_LAST);
-		again_in(d, d->linger);
+		if (!d->steps)
+			d->linger = d->linger == 0
+				? LINGER_FIRST
+				: nsec_min(2 * d->linger, LINGER_LAST);
+		again_in(d, d->steps ? LINGER_FIRST : d->linger);
 		return;
 	}
 	if (is_away(d))
 		d->ended +=
 			drain_end(d, &late, d->lingers && is_in_use(d, now));
-	look_later(d);
+	if (d->lingers && !d->steps && now - d->began >= STEPS_AFTER)
+		step(d);
+	else
+		look_later(d);
 }
 
 /* A freeze was in vain, but its stop signals may have interrupted system calls, and the

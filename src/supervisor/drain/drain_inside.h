@@ -87,6 +87,7 @@ struct drain {
 	nsec_t moved_at;    /* a request has come since the look before that */
 	bool between;       /* it is to be frozen between two requests … */
 	bool lingers;    /* … a moment longer, as a client may ask anew … */
+	bool steps;      /* … again, after it ran for a moment … */
 	nsec_t linger;   /* … for so long the next time */
 	nsec_t quiet_at; /* it has been quiet at each look since; or 0 */
 	bool turned_away;   /* new connections were kept away, once */

@@ -38,6 +38,17 @@ def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
     loads.end()
 
 
+def test_so_they_are_if_each_answer_takes_long():
+    need("node")
+    write("slow.js", "require('http').createServer((_, r) => setTimeout(() => r.end('hello'), 400))"
+          ".listen(8000)")
+    it = cluster("-n 1 --ready listen --bake 0 --drain-timeout 10m", "node", path("slow.js"))
+    loads = without_a_pause(clients=10)
+    it.call("restart")
+    all_quiet(it, 1)
+    loads.end()
+
+
 def test_who_waits_for_its_answer_is_waited_for_meanwhile():
     it = cluster("-n 1 -l 8000 --ready notify --drain-timeout 10m", RUDE, "--slow", 1, "--until",
                  Gate("go"))
