@@ -6,7 +6,6 @@
 #include "os/clock.h"
 #include "os/privilege.h"
 #include "os/look/remote.h"
-#include "os/pidfd.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/learned.h"
@@ -14,6 +13,7 @@
 #include "supervisor/intercept/listens.h"
 #include "supervisor/intercept/startwait.h"
 #include "supervisor/intercept/takeover.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
 
 #include <errno.h>
@@ -409,7 +409,7 @@ void intercept_abandon(struct child *child)
 	foreign_close(sup, child, &trap);
 	if (child->kept.entry != NULL) /* the keeper has a duplicate */
 		child->kept.entry->flags |= STATE_HUNG;
-	(void)pidfd_signal(child->pidfd, SIGKILL);
+	child_kill_group(child, SIGKILL);
 }
 
 static int intercept_on_prepare(

@@ -550,6 +550,8 @@ void child_kill_group(struct child *child, int signal)
 		child->life.killed_by_us = true;
 	if (signal == SIGKILL && child->left != NULL)
 		leftovers_signal(child, signal);
+	else if (signal == SIGKILL)
+		leftovers_kill_below(child, child->pid, child->pidfd);
 	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
 		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
 			child->service->name, child->slot, (int)child->pid);

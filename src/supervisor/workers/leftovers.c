@@ -95,23 +95,49 @@ void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 		life->tell_at = 0;
 }
 
-/* A shell with a trap runs it only when its child has ended. */
-static void tell_below(struct child *child)
+static bool is_among(const pid_t *list, size_t count, pid_t pid)
+{
+	while (count > 0 && list[count - 1] != pid)
+		count--;
+	return count > 0;
+}
+
+/* Signal the processes below that one: its children, or `all`.  Returns how many got
+ * it. */
+static unsigned signal_below(pid_t pid, int signal, bool all)
 {
 	pid_t tree[TREE];
-	size_t count = process_tree(child->pid, tree, TREE);
-	struct process_facts facts;
-	char name[16];
+	size_t count = process_tree(pid, tree, TREE);
+	uint64_t parent; /* by what never waits for the process */
 	unsigned told = 0;
 
 	for (size_t i = 1; i < count; i++) {
 		scoped_fd fd = pidfd_of(tree[i]);
 
-		if (fd != -1 && process_look(tree[i], &facts) == 0 &&
-			facts.parent == child->pid && facts.state != 'Z' &&
-			pidfd_signal(fd, child->life.stopped_by) == 0)
+		if (fd != -1 &&
+			process_status(tree[i], "PPid:", 10, &parent) == 0 &&
+			is_among(tree, all ? i : 1, (pid_t)parent) &&
+			!pidfd_has_ended(fd) && pidfd_signal(fd, signal) == 0)
 			told++;
 	}
+	return told;
+}
+
+void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	if (!pidfd_has_ended(pidfd) &&
+		(s == NULL || s->leftovers != LEFTOVERS_KEEP))
+		(void)signal_below(pid, SIGKILL, true);
+}
+
+/* A shell with a trap runs it only when its child has ended. */
+static void tell_below(struct child *child)
+{
+	unsigned told = signal_below(child->pid, child->life.stopped_by, false);
+	char name[16];
+
 	if (told > 0)
 		log_note("%s.%u: the shell (process %d) has not ended by %s: "
 			 "the process%s below it get%s the signal now, at half "
@@ -217,10 +243,12 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 	struct leftovers *left = child->left;
 
 	left->found++;
-	if (left->signal == SIGKILL)
-		(void)pidfd_signal(pidfd, SIGKILL);
-	else
+	if (left->signal != SIGKILL) {
 		tell(child, pid, pidfd, left->signal);
+		return;
+	}
+	leftovers_kill_below(child, pid, pidfd);
+	(void)pidfd_signal(pidfd, SIGKILL);
 }
 
 /* They are not our children: only the group is known, and not if they are gone where

@@ -39,6 +39,10 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd);
 /* Of an adopted worker: send its group the signal, if that is due.  1: some live. */
 unsigned leftovers_of_group(struct child *child);
 
+/* This process of a worker gets SIGKILL: so do those below it, because it may wait in
+ * the kernel for one of them, such as its file server (FUSE), and not end before. */
+void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd);
+
 /* Send all that are found from now on this signal, also if they had one. */
 void leftovers_signal(struct child *child, int signal);
 
