@@ -46,7 +46,9 @@ static int look_tcp(void *argument)
 		return -1;
 	l->facts->depth = (long)info.tcpi_unacked;
 	l->facts->limit = (long)info.tcpi_sacked;
-	l->facts->drops = drops(l->fd);
+	/* each acknowledgement after which it waits for data counts as one */
+	if (socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0)
+		l->facts->drops = drops(l->fd);
 	return 0;
 }
 

@@ -2,12 +2,14 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/process.h"
+#include "os/socket/socket.h"
 #include "protocol/json.h"
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/workers/child.h"
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 
@@ -51,7 +53,9 @@ static bool look_at_waits(struct wait *wait, const struct sight *sight)
 		remote_of(&r, sight->tree[i]);
 		count = remote_awaits(
 			&r, fds, REMOTE_AWAITS_MOST - wait->count);
-		if (count > 0 && serves_several(sight->tree[i]))
+		if (count > 0 ? serves_several(sight->tree[i])
+			      : (remote_call_kind(remote_call(&r)) &
+					CALL_EPOLL) != 0)
 			return false;
 		for (size_t k = 0; k < count; k++)
 			wait->inodes[wait->count++] = remote_inode(&r, fds[k]);
@@ -69,14 +73,15 @@ static bool waits_for(const struct wait *wait, uint64_t inode)
 	return false;
 }
 
-/* The listener that the connection came by, if nothing has come by the connection. */
+/* The listener that the connection came by, if nothing has come by the connection, nor
+ * has the server said anything first. */
 static const struct listener *silent_at(
 	const struct child *child, const struct connection *c)
 {
 	const struct listener *l;
 
 	if (c->kind != CONNECTION_TCP || c->state != TCP_ESTABLISHED ||
-		c->bytes_in > 0)
+		c->bytes_in > 0 || c->bytes_out > 0)
 		return NULL;
 	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
 		if (l->facts.type == SOCK_STREAM && l->facts.port == c->port)
@@ -110,7 +115,9 @@ static nsec_t held_for(
 		l = silent_at(child, c);
 		if (l == NULL)
 			continue;
-		*at = l->facts.text;
+		*at = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0
+			? l->facts.text
+			: NULL;
 		time = (nsec_t)c->received_ago * MSEC;
 	}
 	sight_free(&sight);
@@ -120,10 +127,11 @@ static nsec_t held_for(
 void held_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct child *child;
-	const char *at = "";
+	const char *at = NULL;
 	nsec_t longest = 0;
 	size_t looks = 0;
 	unsigned count = 0;
+	char remedy[200] = "";
 	char text[300];
 	char age[16];
 
@@ -140,12 +148,16 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	}
 	if (count == 0)
 		return;
+	if (at != NULL)
+		(void)snprintf(remedy, sizeof(remedy),
+			": 'listen = %s,defer-accept=10s' keeps such clients "
+			"from them",
+			at);
 	(void)snprintf(text, sizeof(text),
 		"%s workers are held by clients that have connected and sent "
-		"nothing, for up to %s: 'listen = %s,defer-accept=10s' keeps "
-		"such clients from them",
+		"nothing, for up to %s%s",
 		count == WORKERS_MOST ? "many" : "all", text_age(age, longest),
-		at);
+		remedy);
 	json_key(w, "held");
 	json_open_object(w);
 	json_put_real(w, "seconds", nsec_seconds(longest), 3);

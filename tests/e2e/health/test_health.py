@@ -542,6 +542,20 @@ def test_status_tells_of_clients_that_hold_all_workers_and_say_nothing(listen, w
     it = cluster(f"-n 2 -l {said[1]}", "python3", server("takes.py"), way)
     clients += [dial() for _ in range(2)]
     assert get().status == 200
+    # the kernel counts each acknowledgement that it defers as dropped
+    assert it.cluster().listeners[0].dropped is None
+
+
+@pytest.mark.parametrize("way", ("greet", "two"))
+def test_status_names_no_remedy_where_it_would_be_none(way):
+    """defer-accept keeps from clients what a server says first."""
+    it = cluster("-n 1 -l 127.0.0.1:8000", "python3", server("takes.py"), way)
+    client = dial()
+    client.settimeout(1.2)
+    with pytest.raises(TimeoutError):
+        while client.recv(100):
+            pass
+    assert "held" not in it.cluster()
 
 
 def test_stall_nclust_and_its_workers_having_stood_still_is_none():
