@@ -180,7 +180,11 @@ class Sandbox:
                 return [self.crash(item, "its process has ended")]
             text += piece
         from_json = item.config.hook.pytest_report_from_serializable
-        return [from_json(config=item.config, data=r) for r in json.loads(text)]
+        reports = [from_json(config=item.config, data=r) for r in json.loads(text)]
+        for report in reports:  # JSON has no tuples
+            if isinstance(report.longrepr, list):
+                report.longrepr = tuple(report.longrepr)
+        return reports
 
     def crash(self, item, why):
         text = f"{item.nodeid}: {why}\n{lab.show_logs(self.dir)}"

@@ -19,7 +19,7 @@ REPLACED(size_t, process_tree)(pid_t pid, pid_t *list, size_t most)
 {
 	for (size_t i = 0; i < processes && i < most; i++)
 		list[i] = pid + (pid_t)i;
-	return processes;
+	return processes < most ? processes : most;
 }
 
 REPLACED(int, process_look)(pid_t pid, struct process_facts *facts)
