@@ -267,10 +267,11 @@ print("up", file=log, flush=True)
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 time.sleep(1000)"""
 BESIDE = """
-import http.server, os, sys, threading
+import http.server, os, sys, threading, time
 class Copy(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        own = {first: "hello", admin: "pid %d" % os.getpid()}.get(
+        varies = time.monotonic_ns() if sys.argv[4:] else ""
+        own = {first: "hello", admin: "pid %d%s" % (os.getpid(), varies)}.get(
             self.server.server_port, "# TYPE pid gauge\\npid %d\\n" % os.getpid())
         self.send_response(200)
         self.end_headers()
@@ -330,8 +331,9 @@ REAL = (
         "request reaches any worker; --metrics=127.0.0.1:{slot.1PORT} gives each its own",
         "=another port": "^note tcp:127.0.0.1:2PORT is shared.*; {slot.2PORT} gives",
         "run.8": "--metrics=127.0.0.1:{slot+1PORT}"}, None, 0, ""),
-    ("", "python3 beside.py PORT 2PORT {slot+1PORT}", {
-        "=private": "^ok tcp:127.0.0.1:1PORT", "=metrics": None, "ok": True}, None, 0, ""),
+    ("", "python3 beside.py PORT 2PORT {slot+1PORT} varies", {
+        "=private": "^ok tcp:127.0.0.1:1PORT", "=metrics": None, "=another port": None,
+        "ok": True}, None, 0, ""),
     ("", f"node --inspect=3PORT {server('plain.js')} PORT", {
         "=inspector": "^warn .*; --inspect={slot.3PORT} gives", "run.5": "--inspect={slot+3PORT}"},
      None, 0, ""),
