@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "config/value.h"
 #include "os/clock.h"
 #include "os/look/holder.h"
 #include "protocol/json.h"
@@ -399,6 +400,7 @@ static unsigned port_at(const char *text, const char *at)
 	return n <= 65535 && *end != '.' ? (unsigned)n : 0;
 }
 
+#define NOT_NAMED "'share-ports' does not name it"
 #define ONE_HAS_IT \
 	"it cannot be shared here: '-l PORT' if the program takes " \
 	"LISTEN_FDS, else '-n 1'"
@@ -432,6 +434,7 @@ static const struct child *other_than(
 void trouble_guess_in_use(const struct service *service, uint64_t worker,
 	char *to, size_t size, const char *output)
 {
+	const char *shared = cluster_settings(service->core)->share_ports;
 	struct supervisor *sup = service->sup;
 	const struct child *c = NULL;
 	int guesses = GUESSES;
@@ -447,7 +450,11 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker,
 		if (*who == '\0')
 			continue;
 		c = worker_of(sup, who);
-		if (c == NULL || c->service != service)
+		if (shared != NULL && !value_ports_have(shared, port))
+			(void)snprintf(to, size,
+				"port %u is in use by %s: " NOT_NAMED, port,
+				who);
+		else if (c == NULL || c->service != service)
 			(void)snprintf(
 				to, size, "port %u is in use by %s", port, who);
 		else
@@ -456,16 +463,16 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker,
 				port, c->service->name, c->slot);
 		return;
 	}
-	if (sup->intercept.way == WAY_NONE)
+	if (sup->intercept.way == WAY_NONE || shared != NULL)
 		c = other_than(service, worker);
 	if (c == NULL)
 		(void)text_copy(
 			to, size, "its address is in use by another process");
 	else
 		(void)snprintf(to, size,
-			"its address is in use, maybe by %s.%" PRIu32
-			", as " ONE_HAS_IT,
-			service->name, c->slot);
+			"its address is in use, maybe by %s.%" PRIu32 ", as %s",
+			service->name, c->slot,
+			shared != NULL ? NOT_NAMED : ONE_HAS_IT);
 }
 
 /* ---- carried ---- */

@@ -137,6 +137,22 @@ def test_a_port_beside_the_first_that_should_not_be_shared(options, words, taken
         assert learned(it)[0] == "tcp:127.0.0.1:8000" and len(learned(it)) == (1 if options else 2)
 
 
+@pytest.mark.parametrize("says, guess", (
+    ("bind :8001: Address already in use", "port 8001 is "),
+    ("Address already in use", "its address is in use")))
+def test_who_finds_a_port_in_use_hears_that_share_ports_does_not_name_it(says, guess):
+    it = start("-n 2 --share-ports 8000", "python3", "-c", f"""
+import socket, sys, time
+first = socket.create_server(("127.0.0.1", 8000))
+try:
+    second = socket.create_server(("127.0.0.1", 8001))
+except OSError:
+    sys.exit("{says}")
+time.sleep(1000)""")
+    it.logged(guess)
+    assert it.says("'share-ports' does not name it")
+
+
 def test_what_one_process_has_bound_is_not_taken_for_a_trial_of_another():
     first, then = Gate("first"), Gate("then")
     it = start("-n 2", "sh", "-c", f"""
