@@ -408,7 +408,10 @@ static void poll_files(struct tree *t)
 	for (size_t i = 0; i < t->used; i++)
 		t->list[i].scanned = false;
 	scan_all(t);
-	if (t->print != print)
+	/* a file system out of reach has no files, for a while */
+	if (t->print == 0)
+		t->print = print;
+	else if (t->print != print)
 		changed(t, t->newest > newest ? t->newest_path : "files");
 	t->poll_at = begun + POLL_LEAST + POLL_PART * (clock_now() - begun);
 }

@@ -34,6 +34,8 @@ def answer(call, node, data):
     if call == 27:
         with open(os.path.join(directory, "looks"), "a", encoding="ascii") as looks:
             looks.write(".")
+    if os.path.exists(os.path.join(directory, "away")):
+        raise OSError(5, "the other machine is away")
     if call in (17, 27, 29):  # STATFS, OPENDIR, RELEASEDIR
         return bytes({17: 80, 27: 16, 29: 0}[call])
     if call != 28:  # READDIR
