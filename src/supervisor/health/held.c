@@ -4,6 +4,7 @@
 #include "os/process.h"
 #include "os/socket/socket.h"
 #include "protocol/json.h"
+#include "supervisor/common/kind.h"
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
 #include "supervisor/sockets/holding.h"
@@ -135,6 +136,8 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	char text[300];
 	char age[16];
 
+	if (service->kind->by_connection) /* others get workers of their own */
+		return;
 	for_each_child (child, children_of(service)) {
 		nsec_t time = health_is_ready(child)
 			? held_for(child, &at, &looks)

@@ -546,11 +546,16 @@ def test_status_tells_of_clients_that_hold_all_workers_and_say_nothing(listen, w
     assert it.cluster().listeners[0].dropped is None
 
 
-@pytest.mark.parametrize("way", ("greet", "two"))
-def test_status_names_no_remedy_where_it_would_be_none(way):
+@pytest.mark.parametrize("words", (
+    ("-n 1", "python3", server("takes.py"), "greet"),
+    ("-n 1", "python3", server("takes.py"), "two"),
+    ("-n 2 --accept", "cat")))
+def test_status_names_no_remedy_where_it_would_be_none(words):
     """defer-accept keeps from clients what a server says first."""
-    it = cluster("-n 1 -l 127.0.0.1:8000", "python3", server("takes.py"), way)
+    it = start(f"{words[0]} -l 127.0.0.1:8000", *words[1:])
+    wait_listened()
     client = dial()
+    wait(lambda: it.cluster().ready > 0)
     client.settimeout(1.2)
     with pytest.raises(TimeoutError):
         while client.recv(100):
