@@ -8,6 +8,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/health/sight.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/sockets/learned.h"
 #include "supervisor/workers/child.h"
 
 #include <netinet/in.h>
@@ -92,7 +93,7 @@ static const struct listener *silent_at(
 
 /* How long the worker has waited for a client's first byte; 0: it does not. */
 static nsec_t held_for(
-	const struct child *child, const char **at, size_t *looks)
+	const struct child *child, const struct listener **at, size_t *looks)
 {
 	const struct listener *l;
 	struct sight sight = {.cpu = 0};
@@ -117,7 +118,7 @@ static nsec_t held_for(
 		if (l == NULL)
 			continue;
 		*at = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0
-			? l->facts.text
+			? l
 			: NULL;
 		time = (nsec_t)c->received_ago * MSEC;
 	}
@@ -128,7 +129,7 @@ static nsec_t held_for(
 void held_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct child *child;
-	const char *at = NULL;
+	const struct listener *at = NULL;
 	nsec_t longest = 0;
 	size_t looks = 0;
 	unsigned count = 0;
@@ -153,9 +154,10 @@ void held_on_status(struct json_writer *w, const struct service *service)
 		return;
 	if (at != NULL)
 		(void)snprintf(remedy, sizeof(remedy),
-			": 'listen = %s,defer-accept=10s' keeps such clients "
-			"from them",
-			at);
+			": '%s%s,defer-accept=10s'%s keeps such clients from "
+			"them",
+			learned_only(at) ? "listen = " : "", at->facts.text,
+			learned_only(at) ? "" : " in 'listen'");
 	(void)snprintf(text, sizeof(text),
 		"%s workers are held by clients that have connected and sent "
 		"nothing, for up to %s%s",

@@ -533,8 +533,9 @@ def test_status_tells_of_clients_that_hold_all_workers_and_say_nothing(listen, w
     assert "held" not in it.cluster()
     clients = [dial() for _ in range(2)]
     seconds = wait(lambda: it.cluster().get("held", {}).get("seconds"))
-    said = re.search("for up to .*: 'listen = (.*,defer-accept=10s)'", " ".join(
-        nclust("status it").out.split()))
+    said = re.search("for up to .*: '" + ("" if listen else "listen = ") +
+                     "(tcp:[^ ]*,defer-accept=10s)'" + (" in 'listen' " if listen else " keeps"),
+                     " ".join(nclust("status it").out.split()))
     assert seconds >= 1 and said
     clients.pop().close()
     assert wait(lambda: "held" not in it.cluster())
