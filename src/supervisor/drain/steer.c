@@ -22,6 +22,8 @@
 
 /* Time for workers to become quiet before their lane gets no connections. */
 #define PRESS_AFTER (300 * MSEC)
+/* So long clients wait for the new generation alone, before old workers help it. */
+#define CROWDED_AFTER (200 * MSEC)
 /* A queue that no worker takes from is reset after that, so that its clients
  * stop waiting and may try again. */
 #define ORPHAN_MAX (10 * SECOND)
@@ -258,12 +260,28 @@ static void knock(const struct steer *s, struct listener *l)
 
 /* ---- looking again ---- */
 
+/* Have clients waited at each look for the workers that alone get them?  These cannot take
+ * all of them, as of HTTP/1 with many short connections beside those that stay. */
+static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
+{
+	struct listener *l;
+	bool waits = false;
+
+	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
+		waits |= l->sockets != NULL &&
+			group_has_queue(l, group_socket(l, lane));
+	if (!waits)
+		s->free_at = now;
+	return now - s->free_at >= CROWDED_AFTER;
+}
+
 static void press(struct steer *s)
 {
 	nsec_t now = clock_now();
 	unsigned to = steer_lane_of(s, next(s));
-	bool parting = s->parts && next(s) != in_force(s);
 
+	s->parts =
+		s->parts && next(s) != in_force(s) && !is_crowded(s, to, now);
 	for (unsigned i = 0; i < s->count; i++) {
 		struct lane *lane = &s->lanes[i];
 
@@ -271,7 +289,7 @@ static void press(struct steer *s)
 			(s->press_at_once || lane->pressed ||
 				now - lane->since >= PRESS_AFTER);
 		s->press_at_once |= lane->pressed;
-		lane->pressed |= parting && lane->id != to;
+		lane->pressed |= s->parts && lane->id != to;
 	}
 }
 
@@ -336,7 +354,7 @@ void steer_look(struct steer *s)
 	walk = listeners_of(s->service, LISTENERS_ALL);
 	while ((l = listener_next(&walk)) != NULL)
 		waiting |= close_old(s, l);
-	waiting |= anybody_drains(s);
+	waiting |= anybody_drains(s) || s->parts;
 	if (!waiting) {
 		s->pace = LOOK_FIRST;
 	} else if (!ev_is_active(&s->timer)) {
@@ -496,6 +514,7 @@ void steer_part(struct child *child)
 		child->traffic.lane == steer_lane_of(s, next(s)))
 		return;
 	s->parts = true;
+	s->free_at = clock_now();
 	look_soon(s);
 }
 

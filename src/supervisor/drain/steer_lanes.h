@@ -48,7 +48,8 @@ struct steer {
 	unsigned seats;     /* that are, or will be, taken; 0: none has one */
 	bool press_at_once; /* a worker of this rollout had to be helped */
 	bool stay; /* clients do, so the new generation has sockets of its own */
-	bool parts; /* … and now it alone gets connections */
+	bool parts;     /* … and now it alone gets connections, … */
+	nsec_t free_at; /* … of which none waited then */
 	bool stranger_told;
 };
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A server that catches SIGTERM can say goodbye to those of its clients that stay."""
+import select
+
 from drains import *
 
 
@@ -16,3 +18,22 @@ def test_each_websocket_is_told_goodbye_and_only_once(workers):
     all_quiet(it, workers)
     if loads:
         loads.end()
+
+
+def test_old_workers_help_a_new_one_that_cannot_take_all():
+    # clients of HTTP/1 stay, too, and short connections may be too many for the first new worker
+    it = cluster("-n 3 --ready listen --bake 0 --drain-timeout 10m", "sh", "-c",
+                 f"until [ $NCLUST_GENERATION = 1 -o $NCLUST_SLOT = 0 -o -e go ]; do sleep 0.1; done; "
+                 f"exec python3 {server('goodbye.py')} {PORT}")
+    clients = [idle() for _ in range(8)]
+    wait(lambda: all(silence(client.socket) > 200 for client in clients))
+    restart = it.begin("restart")
+    it.event("exited", slot=0)
+    hung = Request("/hang")  # of the new one
+    wait(lambda: os.path.exists(path("hangs")))
+    others = [Request() for _ in range(4)]
+    wait(lambda: others.append(Request()) or any(select.select([o.socket for o in others], [], [], 0.1)))
+    write("go", "")
+    restart()
+    for request in (hung, *others):
+        request.answer()

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
-it gets SIGTERM (RFC 6455, 7.4: 1012): goodbye.py PORT"""
+it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until there is a file "go": goodbye.py PORT"""
 import asyncio
+import os
 import signal
 import sys
+import time
 
 talks = set()
 
 
 async def serve(reader, writer):
     try:
-        while b"Upgrade:" not in await reader.readuntil(b"\r\n\r\n"):
+        while b"Upgrade:" not in (head := await reader.readuntil(b"\r\n\r\n")):
+            if b"/hang" in head:
+                hang()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
         talks.add(writer)
@@ -21,6 +25,12 @@ async def serve(reader, writer):
             writer.write(bytes((0x81, size)) + text)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+
+
+def hang():
+    open("hangs", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.05)
 
 
 def leave(loop):
