@@ -356,9 +356,8 @@ def test_who_waits_in_no_call_is_no_spare_and_one_line_says_so(kind, options):
     wait_spares(it, 1, 0)
     assert it.log().count("no spares are held") == 1
     assert not is_stopped(serving(it))
-    if kind in ("tcp", "path"):
+    if kind == "tcp":  # whose path it is, where both bind it at once, is a matter of luck
         wait(lambda: [p for p in living() if command(p).startswith("python3")] == [serving(it)])
-        wait(lambda: kind != "path" or os.path.exists(where))
         assert {own_pid(kind, where) for _ in range(10)} == {serving(it)}
     it.call("upgrade")
     wait_spares(it, 1, 0)
