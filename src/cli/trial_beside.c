@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "cli/trial_visit.h"
 #include "config/slotword.h"
+#include "os/clock.h"
 #include "os/process.h"
 
 #include <signal.h>
@@ -15,8 +16,8 @@
  * before there is a second, the second while the first is stopped, and the first again.
  */
 
-#define ASKED_MOST 4     /* places */
-#define PIECES_MOST 1000 /* of an answer */
+#define ASKED_MOST 4             /* places */
+#define ANSWER_MOST (2 * SECOND) /* longer ones are streams */
 
 static const char *const paths[] = {"/", "/metrics", "/json/list"};
 
@@ -71,15 +72,18 @@ static uint64_t ask(struct exam_place *p, const struct trial_life *life)
 
 	for (size_t i = 0; i < COUNT_OF(paths); i++) {
 		struct visitor v = {.fd = held_visit(&p->socket)};
+		nsec_t until;
 		char request[80];
 
 		(void)snprintf(request, sizeof(request),
 			"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", paths[i]);
 		visitor_say(&v, request);
-		for (int n = 0; n < PIECES_MOST && (v.got || n == 0); n++)
+		visitor_await(&v, life);
+		until = clock_now() + ANSWER_MOST;
+		while (v.got && !v.closed && clock_now() < until)
 			visitor_await(&v, life);
 		fd_close(&v.fd);
-		if (!visitor_is_answered(&v))
+		if (!visitor_is_answered(&v) || (v.got && !v.closed))
 			return 0;
 		if (has(&v, "webSocketDebuggerUrl"))
 			p->port = PORT_INSPECTOR;

@@ -270,12 +270,15 @@ BESIDE = """
 import http.server, os, sys, threading, time
 class Copy(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        varies = time.monotonic_ns() if sys.argv[4:] else ""
+        varies = time.monotonic_ns() if sys.argv[4:] == ["varies"] else ""
         own = {first: "hello", admin: "pid %d%s" % (os.getpid(), varies)}.get(
             self.server.server_port, "# TYPE pid gauge\\npid %d\\n" % os.getpid())
         self.send_response(200)
         self.end_headers()
         self.wfile.write(own.encode())
+        while sys.argv[4:] == ["streams"]:
+            self.wfile.write(b"x")
+            time.sleep(0.1)
 first = int(sys.argv[1])
 admin = int(sys.argv[2])
 for port in int(sys.argv[3].rpartition(":")[2]), first, admin:
@@ -334,6 +337,8 @@ REAL = (
     ("", "python3 beside.py PORT 2PORT {slot+1PORT} varies", {
         "=private": "^ok tcp:127.0.0.1:1PORT", "=metrics": None, "=another port": None,
         "ok": True}, None, 0, ""),
+    ("", "python3 beside.py PORT 2PORT 4PORT streams", {
+        "=another port": None, "=metrics": None, "ok": True}, None, 0, ""),
     ("", f"node --inspect=3PORT {server('plain.js')} PORT", {
         "=inspector": "^warn .*; --inspect={slot.3PORT} gives", "run.5": "--inspect={slot+3PORT}"},
      None, 0, ""),
