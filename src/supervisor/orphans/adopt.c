@@ -44,7 +44,10 @@ static int look_by_number(
 	struct supervisor *sup, struct inmate *in, struct error *err)
 {
 	const struct state_entry *e = in->entry;
-	scoped_fd fd = pidfd_to_watch(e->birth.pid);
+	/* one that is not kept is ended, and not watched for long */
+	scoped_fd fd = (e->flags & STATE_KEEP) != 0
+		? pidfd_to_watch(e->birth.pid)
+		: pidfd_of(e->birth.pid);
 	int error = errno;
 	int itself;
 

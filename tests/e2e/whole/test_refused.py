@@ -32,7 +32,7 @@ def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
     server = fixture("bind-itself") if call == "killed" else PLAIN
     ini = section("web", f"{SERVE} --notify", "listen = 8001", f"log = file:{path('web.out')}",
                   "orphans = keep") + section(
-        "own", f"sh -c 'setsid sleep 1000 & exec {server} {PORT}'", "stop-timeout = 1s",
+        "own", f"sh -c 'setsid sleep 1000 & exec setpriv --pdeathsig clear {server} {PORT}'", "stop-timeout = 1s",
         ready=None)
     it = start(ini=ini, under=refused(call, error)).wait_ready("web")
     wait_listened()
