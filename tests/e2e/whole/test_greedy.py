@@ -36,7 +36,7 @@ def test_who_asks_without_end_waits_alone(how, options, says):
     for _ in range(2):
         wait(wait_alone)
         before = switches(greedy)
-        it.advance(10)
+        it.advance(2)
         wait(lambda: switches(greedy) != before)  # they are heard again
     assert it.log().count("nclust now spends at most") == 1
     assert [w.restarts for w in it.workers()] == [0] * len(it.workers())

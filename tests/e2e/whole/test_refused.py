@@ -13,7 +13,8 @@ CALLS = {"seccomp": "317", "bpf": "321", "pidfd_send_signal": "424", "pidfd_open
          "docker": "321 424 434+"}
 SAYS = {"seccomp": "cannot be taken over: (seccomp is refused here|the kernel, or a sandbox)",
         "pidfd_getfd": "pidfd_open or pidfd_getfd is refused here"}
-SAYS = {**SAYS, "all": SAYS["seccomp"], "pidfd_open": SAYS["pidfd_getfd"], "docker": SAYS["pidfd_getfd"],
+SAYS = {**SAYS, "all": SAYS["seccomp"], "pidfd_open": SAYS["pidfd_getfd"],
+        "docker": SAYS["pidfd_getfd"],
         "killed": "bpf close_range openat2 pidfd_getfd pidfd_open pidfd_send_signal seccomp: nclust"}
 SHARED = " it cannot be shared here: '-l PORT' if the program takes LISTEN_FDS, else '-n 1'"
 
@@ -30,10 +31,10 @@ def refused(call, error):
       for error in ("EPERM", "ENOSYS") if call not in ("all", "killed", "docker"))])
 def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
     server = fixture("bind-itself") if call == "killed" else PLAIN
+    server = f"exec setpriv --pdeathsig clear {server} {PORT}"  # it outlives nclust's SIGKILL
     ini = section("web", f"{SERVE} --notify", "listen = 8001", f"log = file:{path('web.out')}",
                   "orphans = keep") + section(
-        "own", f"sh -c 'setsid sleep 1000 & exec setpriv --pdeathsig clear {server} {PORT}'", "stop-timeout = 1s",
-        ready=None)
+        "own", f"sh -c 'setsid sleep 1000 & {server}'", "stop-timeout = 1s", ready=None)
     it = start(ini=ini, under=refused(call, error)).wait_ready("web")
     wait_listened()
     dial().close()
