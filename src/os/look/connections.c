@@ -82,38 +82,41 @@ static bool is_http(const char *text)
 		strncmp(line_end - 9, " HTTP/1.", 8) == 0;
 }
 
-/* Is this one message of a client's WebSocket (RFC 6455, 5.2)? */
+/* Is this one message of a client's WebSocket (RFC 6455, 5.2)?  Its first six bytes are
+ * there. */
 static bool is_message(const char *text, uint32_t size)
 {
 	const unsigned char *head = (const unsigned char *)text;
 	uint32_t length = head[1] & 0x7fU;
 	unsigned kind = head[0] & 0xbfU; /* compressed or not */
 
-	if (size < 6 || (kind != 0x81 && kind != 0x82) || head[1] < 0x80)
+	if ((kind != 0x81 && kind != 0x82) || head[1] < 0x80)
 		return false;
 	if (length == 126)
 		length = 2U + ((uint32_t)head[2] << 8 | head[3]);
 	return size == 6 + length;
 }
 
-/* What lies unread; text is ended by NUL. */
-static bool peek(int fd, char *text, size_t size)
+/* What lies unread; text is ended by NUL.  Returns how many bytes it is. */
+static size_t peek(int fd, char *text, size_t size)
 {
 	ssize_t got = recv(fd, text, size - 1, MSG_PEEK | MSG_DONTWAIT);
 
-	text[got > 0 ? got : 0] = '\0';
-	return got > 0;
+	got = got > 0 ? got : 0;
+	text[got] = '\0';
+	return (size_t)got;
 }
 
 static void read_kind(int fd, struct connection *c)
 {
 	char text[4096] untouched;
+	size_t got;
 
-	if (c->kind != CONNECTION_TCP || c->queue == 0 ||
-		!peek(fd, text, sizeof(text)))
+	if (c->kind != CONNECTION_TCP || c->queue == 0)
 		return;
+	got = peek(fd, text, sizeof(text));
 	c->http = is_http(text);
-	c->frames = is_message(text, c->queue);
+	c->frames = got >= 6 && is_message(text, c->queue);
 }
 
 /* False: it is none of those that matter. */
@@ -384,7 +387,7 @@ static bool take_request(int fd, uint32_t size)
 	char text[4096] untouched;
 	ssize_t got = 1;
 
-	if (!peek(fd, text, sizeof(text)) || !is_request(text))
+	if (peek(fd, text, sizeof(text)) == 0 || !is_request(text))
 		return false;
 	while (size > 0 && got > 0) {
 		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text),
