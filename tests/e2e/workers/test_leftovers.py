@@ -135,6 +135,7 @@ def test_with_leftovers_keep_what_a_worker_has_started_outlives_its_restart():
                  'setsid "$@" & exec "$0" --notify', HEAR, HEAR, "--to", path("heard"))
     pid = server_pid()
     it.call("restart")
+    wait(lambda: heard() == ["start"] * 2)  # in a session of its own by then
     kill(it.worker().pid)
     it.event("ready", n=3)
     wait(lambda: heard() == ["start"] * 3)
