@@ -64,9 +64,9 @@ while True:
         wait(lambda: t.look() and t.said.count(sizes) >= 11, sizes)
 
     follows(100, 30)
-    assert re.search(r"it\.0  \|.* sizes", t.said)
     t.resize(140, 40)
     follows(140, 40)
+    assert re.search(r"it\.0  \|.* sizes 132", t.said)
     it.call("upgrade")
     t.resize(130, 35)
     follows(130, 35)
