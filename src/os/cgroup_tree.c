@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "os/cgroup.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/pidfd.h"
 #include "os/process.h"
 
@@ -233,7 +234,7 @@ static bool is_empty(const struct cgroup_tree *t)
 {
 	char inside[16];
 
-	return faccessat(t->base, "cgroup.type", F_OK, 0) == -1 ||
+	return access_in(t->base, "cgroup.type", F_OK) == -1 ||
 		!get(t->base, "cgroup.procs", inside, sizeof(inside));
 }
 
@@ -566,8 +567,9 @@ static bool remove_group(int at, const char *name, const char *group)
 	return unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 
-/* Where the kernel does not kill all of a group (before Linux 5.14), we kill some in each sweep.  This
- * bit of its directory, which has no effect there, says so also after an upgrade. */
+/* Where the kernel does not kill all of a group (before Linux 5.14), we kill some in each
+ * sweep.  This bit of its directory, which has no effect there, says so also after an
+ * upgrade. */
 #define IS_ENDED S_ISVTX
 
 static bool is_ended(int at, const char *name)

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "os/clock.h"
+#include "os/descriptors.h"
 #include "os/disposition.h"
 #include "os/fdpass.h"
 #include "os/spawn/seccomp.h"
@@ -181,7 +182,7 @@ static bool blame_interpreter(const char *path, int error, char *what)
 
 	what[0] = '\0';
 	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) ||
-		faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == -1)
+		access_in(AT_FDCWD, path, X_OK) == -1)
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd != -1) {
@@ -193,8 +194,7 @@ static bool blame_interpreter(const char *path, int error, char *what)
 	line[n] = '\0';
 	end = 2 + strspn(line + 2, " \t");
 	line[end + strcspn(line + end, " \t\n")] = '\0';
-	if (error == EACCES &&
-		faccessat(AT_FDCWD, line + end, X_OK, AT_EACCESS) == 0)
+	if (error == EACCES && access_in(AT_FDCWD, line + end, X_OK) == 0)
 		return false;
 	(void)text_copy(what, sizeof(line), line + end);
 	return true;
