@@ -55,8 +55,8 @@ struct cgroup_tree {
 
 /*
  * Find our group on the first call, and make it ready for groups below it with
- * limits of these kinds.  The kernel wants processes in leaves alone: if need be, we and
- * our descendants move to BASE/`own`.  `root` is "" in earnest; tests give a
+ * limits of these kinds.  The kernel wants processes in leaves alone: if need be, we
+ * and our descendants move to BASE/`own`.  `root` is "" in earnest; tests give a
  * directory with a copy of /proc and /sys beneath it.  Which of the kinds can be
  * limited; where some cannot, `err` says why.
  */
@@ -74,9 +74,8 @@ int cgroup_tree_check(const char *root, struct error *err);
  * there is nothing of the kind. */
 int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	const struct cgroup_limits *l, struct error *err);
-/* Set the limits of a worker; `err` as before.  Not
- * before its exec: until then it has our memory, and a kernel that finds too
- * little for it kills all that have that. */
+/* Set the limits of a worker; `err` as before.  Not before its exec: until then it
+ * has our memory, and a kernel that finds too little for it kills all that have it. */
 void cgroup_limit(const struct cgroup_tree *t, int dir,
 	const struct cgroup_limits *l, struct error *err);
 /* The directory of a worker's group that exists; or -1. */

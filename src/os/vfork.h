@@ -75,11 +75,13 @@ bool vfork_has(pid_t pid); /* is it one of them? */
  * errno (ETIMEDOUT: it was killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
-/* The same for a deed that begins with vfork_leave_table(); and the flag for
- * vfork_begin(). */
+/* How a child may be born that first calls vfork_leave_table(), a flag for vfork_begin():
+ * CLONE_FILES; or 0 where close_range(2) is refused: the kernel copies the descriptors
+ * at its birth then. */
+int vfork_table(void);
+/* As vfork_run(), for what calls vfork_leave_table() first. */
 int vfork_run_alone(
 	void (*deed)(void *argument), void *argument, nsec_t patience);
-int vfork_table(void);
 /* Was the last such child killed, or is it unable to end? */
 bool vfork_left(void);
 /* Is it there still, so long after it was killed?  The time of it is waited for. */

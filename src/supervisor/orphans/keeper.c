@@ -19,9 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The keeper answers at once; one that does not is hung. */
-#define PATIENCE \
-	(20 * SECOND) /* on a busy machine its process has just begun */
+/* The keeper answers at once, unless its process has just begun on a busy machine; one
+ * that does not is hung. */
+#define PATIENCE (20 * SECOND)
 #define GIVENS_MAX 131072U
 
 static const char name[] = LOGWIRE_KEEPER;
