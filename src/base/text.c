@@ -242,6 +242,15 @@ const char *text_age(char to[16], nsec_t age)
 	return to;
 }
 
+uint64_t text_hash(uint64_t hash, const void *bytes, size_t len)
+{
+	const unsigned char *at = bytes;
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
 size_t text_lines(const char *s, size_t len)
 {
 	const char *end;

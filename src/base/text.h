@@ -40,6 +40,10 @@ int text_signal(const char *name);
 /* "SIGTERM", "SIGRTMIN+3".  `to` holds at least 16 bytes; returned. */
 const char *text_signal_name(char to[16], int signal);
 
+/* FNV-1a of these bytes after those of which `hash` is; TEXT_HASH: of none. */
+#define TEXT_HASH UINT64_C(0xcbf29ce484222325)
+uint64_t text_hash(uint64_t hash, const void *bytes, size_t len);
+
 /* How many newlines there are. */
 size_t text_lines(const char *s, size_t len);
 

@@ -37,8 +37,9 @@ static void look_at_release(struct facts *f)
 
 /* pidfd_open(2), pidfd_send_signal(2), and waitid(2) by pidfd: a process that
  * is not our child must be refused with ECHILD, not with EINVAL. */
-static void look_at_pidfd(struct facts *f, int fd)
+static void look_at_pidfd(struct facts *f)
 {
+	scoped_fd fd = pidfd_to_watch(getpid());
 	struct pidfd_end end;
 
 	if (fd == -1)
@@ -107,11 +108,8 @@ static void look_at_ipv6(struct facts *f)
 
 void facts_kernel(struct facts *f)
 {
-	scoped_fd pidfd = -1;
-
 	look_at_release(f);
-	pidfd = pidfd_to_watch(getpid()); /* its errno is told */
-	look_at_pidfd(f, pidfd);
+	look_at_pidfd(f);
 	look_at_proc(f);
 	look_at_ipv6(f);
 }

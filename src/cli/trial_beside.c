@@ -2,6 +2,7 @@
 #include "cli/trial_exam.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "cli/trial_visit.h"
 #include "config/slotword.h"
 #include "os/clock.h"
@@ -56,13 +57,12 @@ static bool has(const struct visitor *v, const char *text)
 static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 {
 	const char *body = memmem(v->answer, v->len, "\r\n\r\n", 4);
-	size_t from = body != NULL ? (size_t)(body - v->answer) : v->len;
+	size_t head = strlen("HTTP/1.0 200");
 
-	for (size_t i = 0; i < v->len; i++)
-		if (i < strlen("HTTP/1.0 200") || i >= from)
-			sum = (sum ^ (unsigned char)v->answer[i]) *
-				UINT64_C(0x100000001b3); /* FNV-1a */
-	return sum;
+	sum = text_hash(sum, v->answer, head < v->len ? head : v->len);
+	return body != NULL
+		? text_hash(sum, body, v->len - (size_t)(body - v->answer))
+		: sum;
 }
 
 /* A sum over all answers; 0: it gives none. */

@@ -125,22 +125,17 @@ void files_made(struct exam *e)
 		.leader = life->pid,
 		.since = life->started - TICK,
 		.left = ENTRIES_MAX};
-	char link[32];
 	char cwd[PATH_MAX];
-	ssize_t len;
+	ssize_t len = process_link(life->pid, "cwd", cwd, sizeof(cwd));
 
-	(void)snprintf(link, sizeof(link), "/proc/%d/cwd", (int)life->pid);
-	len = readlink(link, cwd, sizeof(cwd) - 1);
 	search(&s, "/run", 1);
 	search(&s, "/tmp", 0);
 	for (size_t i = 0; i < e->first_held.file_count; i++)
 		search_beside(&s, e->first_held.files[i].path);
 	for (char *const *word = e->command; *word != NULL; word++)
 		search_beside(&s, *word);
-	if (len > 1) {
-		cwd[len] = '\0';
+	if (len > 1)
 		search(&s, cwd, is_public(cwd) ? 0 : 2);
-	}
 }
 
 void files_keep(struct exam *e, bool there)

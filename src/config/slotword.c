@@ -20,7 +20,9 @@ static bool goes_on(char c)
 	return c != '\0' && (isalnum((unsigned char)c) || strchr("_.-+", c));
 }
 
-bool slotword_swap(char *to, size_t size, const char *word, const char *part,
+/* The word with `by` in the place of `part`, which stands by itself in it ("9100" in
+ * "--metrics=:9100").  False: it does not, or `to` is too small. */
+static bool swap_part(char *to, size_t size, const char *word, const char *part,
 	const char *by)
 {
 	size_t len = strlen(part);
@@ -40,7 +42,7 @@ static bool swap_port(char *to, size_t size, const char *word, unsigned port)
 
 	(void)snprintf(part, sizeof(part), "%u", port);
 	(void)snprintf(by, sizeof(by), "{slot+%u}", port);
-	return slotword_swap(to, size, word, part, by);
+	return swap_part(to, size, word, part, by);
 }
 
 /* Of a variable, "NAME=value": is it the port, or are these options?  Others may be

@@ -5,14 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How a command is changed so that each slot has a port, or a file, of its own. */
+/* How a command is changed so that each slot has a port of its own. */
 
-/* The word with `by` in the place of `part`, which stands by itself in it ("9100" in
- * "--metrics=:9100").  False: it does not, or `to` is too small. */
-bool slotword_swap(char *to, size_t size, const char *word, const char *part,
-	const char *by);
-/* Likewise with {slot+PORT} for that port, which the word of a debugger may leave out:
- * "--inspect={slot+9229}" of "--inspect". */
+/* The word with {slot+PORT} in the place of that port, which stands by itself in it ("9100"
+ * in "--metrics=:9100"), or which the word of a debugger leaves out:
+ * "--inspect={slot+9229}" of "--inspect".  False: it has none, or `to` is too small. */
 bool slotword_port(char *to, size_t size, const char *word, unsigned port);
 /* Of the first of the words (NULL-terminated, or NULL) of which that can be made. */
 bool slotword_find(char *to, size_t size, char *const *words, unsigned port);

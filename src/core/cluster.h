@@ -82,10 +82,11 @@ struct rollout_view {
 	bool drops_ports; /* its workers may listen on less than before */
 	bool fresh;       /* nothing ran when it began */
 	bool unprepared;  /* it waits for EVENT_PREPARED */
-	bool old_alone;  /* surge = all: until all are there the old ones … */
-	bool new_alone;  /* … and then the new ones alone get new clients */
-	unsigned canary; /* so many first */
-	nsec_t baking;   /* point in time until which they are watched; or 0 */
+	bool whole;       /* surge = all, of all slots: in the end … */
+	bool old_alone;   /* … until all are there the old ones … */
+	bool new_alone;   /* … and then the new ones alone get new clients */
+	unsigned canary;  /* so many first */
+	nsec_t baking;    /* point in time until which they are watched; or 0 */
 	const struct cluster_settings *settings; /* it goes to */
 };
 

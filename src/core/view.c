@@ -231,6 +231,7 @@ struct rollout_view cluster_view_rollout(const struct cluster *c)
 		.drops_ports = r->drops_ports,
 		.fresh = r->fresh,
 		.unprepared = r->unprepared,
+		.whole = whole,
 		/* canaries that were asked for are tried by clients */
 		.old_alone =
 			whole && r->fleet && (r->canary == 0 || r->unasked),

@@ -530,10 +530,10 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
 	return run(&it, CLONE_FILES, patience);
 }
 
-/* close_range(2) may be refused: then the kernel copies the table at the birth. */
 int vfork_table(void)
 {
-	return trycall(SYS_close_range, ~0U, ~0U, 0) == 0 ? CLONE_FILES : 0;
+	/* there is no such number: this tells only whether there is the call */
+	return trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
 }
 
 int vfork_run_alone(

@@ -286,10 +286,8 @@ static void add_print(struct tree *t, const char *path, const struct stat *st)
 		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
 		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
 	nsec_t written = st->st_mtim.tv_sec * SECOND + st->st_mtim.tv_nsec;
-	uint64_t print = 0xcbf29ce484222325;
+	uint64_t print = text_hash(TEXT_HASH, path, strlen(path));
 
-	for (const char *c = path; *c != '\0'; c++)
-		print = (print ^ (unsigned char)*c) * 0x100000001b3;
 	for (size_t i = 0; i < COUNT_OF(facts); i++)
 		print = (print ^ facts[i]) * 0x9e3779b97f4a7c15;
 	t->print += print ^ print >> 29;

@@ -65,7 +65,7 @@ static bool look_at_process(void *context, pid_t pid)
 	return s->has || is_over(&s->bound);
 }
 
-const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
+pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 {
 	struct port_socket list[SOCKETS_MAX];
 	size_t count = sockdiag_port(type, port, list, SOCKETS_MAX);
@@ -76,7 +76,7 @@ const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 
 	to[0] = '\0';
 	if (count == 0)
-		return to;
+		return 0;
 	(void)process_each(0, look_at_process, &s);
 	if (s.found > 0)
 		(void)snprintf(to, HOLDER_TEXT, "%s (pid %d)",
@@ -84,5 +84,5 @@ const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 	else
 		(void)snprintf(
 			to, HOLDER_TEXT, "a process of uid %u", list[0].uid);
-	return to;
+	return s.found;
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define HOLDER_TEXT 64
 
@@ -12,8 +13,8 @@
  * we may look at its descriptors, else "a process of uid 33"; "" if none has it
  * or the kernel does not tell.  `type` is SOCK_STREAM or SOCK_DGRAM.  The
  * search through /proc ends after 50 ms of CPU time or 200 ms in any case.
- * Returns `to`.
+ * Returns its pid; 0: that is not known.
  */
-const char *holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port);
+pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port);
 
 #endif

@@ -2,7 +2,7 @@
 #include "os/spawn/spawn_table.h"
 
 #include "os/descriptors.h"
-#include "os/trycall.h"
+#include "os/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,8 +38,7 @@ static void ask(void)
 	struct rlimit limit;
 
 	kept.asked = true;
-	/* no such number: this only tells whether there is the call */
-	kept.possible = trycall(SYS_close_range, ~0U, ~0U, 0U) == 0;
+	kept.possible = vfork_table() != 0;
 	/* without others than low ones there will be nothing to lend */
 	kept.full = !kept.possible ||
 		(getrlimit(RLIMIT_NOFILE, &limit) == 0 &&

@@ -181,6 +181,7 @@ struct trouble;
 /* The process that has a port, as found last (trouble.h). */
 struct last_holder {
 	char who[HOLDER_TEXT];
+	pid_t pid; /* 0: not known */
 	unsigned port;
 	int type;
 	nsec_t at;

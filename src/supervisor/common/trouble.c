@@ -335,18 +335,19 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 }
 
 /* The process that has the port; looked up at most once a second. */
-static const char *holder(struct supervisor *sup, int type, unsigned port)
+static const struct last_holder *holder(
+	struct supervisor *sup, int type, unsigned port)
 {
 	struct last_holder *i = &sup->last_holder;
 	nsec_t now = clock_now();
 
 	if (i->port == port && i->type == type && now - i->at < HOLDER_FRESH)
-		return i->who;
-	(void)holder_of_port(i->who, type, (uint16_t)port);
+		return i;
+	i->pid = holder_of_port(i->who, type, (uint16_t)port);
 	i->port = port;
 	i->type = type;
 	i->at = now;
-	return i->who;
+	return i;
 }
 
 void trouble_cannot_bind(struct child *child, int type, unsigned port,
@@ -360,7 +361,7 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 		return;
 	child->life.bind_told = true;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
-		who = holder(child->service->sup, type, port);
+		who = holder(child->service->sup, type, port)->who;
 	if (error == EACCES && port > 0 && port < 1024)
 		trouble_set_cause(child,
 			"cannot bind %s: %s; a port below 1024 requires root "
@@ -405,18 +406,6 @@ static unsigned port_at(const char *text, const char *at)
 	"it cannot be shared here: '-l PORT' if the program takes " \
 	"LISTEN_FDS, else '-n 1'"
 
-/* The worker of which that process is one; NULL: it is somebody else's. */
-static const struct child *worker_of(
-	const struct supervisor *sup, const char *process)
-{
-	const char *at = strrchr(process, '(');
-	int pid;
-
-	return at != NULL && sscanf(at, "(pid %d", &pid) == 1
-		? child_by_pid(sup, getsid(pid))
-		: NULL;
-}
-
 /* The other worker of its cluster that is there longest; NULL: there is none. */
 static const struct child *other_than(
 	const struct service *service, uint64_t worker)
@@ -436,27 +425,28 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker,
 {
 	const char *shared = cluster_settings(service->core)->share_ports;
 	struct supervisor *sup = service->sup;
+	const struct last_holder *holds;
 	const struct child *c = NULL;
 	int guesses = GUESSES;
 
 	for (const char *at = output; *at != '\0' && guesses > 0; at++) {
 		unsigned port = port_at(output, at);
-		const char *who;
 
 		if (port == 0)
 			continue;
 		guesses--;
-		who = holder(sup, SOCK_STREAM, port);
-		if (*who == '\0')
+		holds = holder(sup, SOCK_STREAM, port);
+		if (*holds->who == '\0')
 			continue;
-		c = worker_of(sup, who);
+		if (holds->pid != 0)
+			c = child_by_pid(sup, getsid(holds->pid));
 		if (shared != NULL && !value_ports_have(shared, port))
 			(void)snprintf(to, size,
 				"port %u is in use by %s: " NOT_NAMED, port,
-				who);
+				holds->who);
 		else if (c == NULL || c->service != service)
-			(void)snprintf(
-				to, size, "port %u is in use by %s", port, who);
+			(void)snprintf(to, size, "port %u is in use by %s",
+				port, holds->who);
 		else
 			(void)snprintf(to, size,
 				"port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT,

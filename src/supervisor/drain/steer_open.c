@@ -333,8 +333,7 @@ static bool have_stay(const struct service *service)
 static bool is_whole(
 	const struct service *service, const struct rollout_view *rollout)
 {
-	return rollout->under_way && is_for_all(service, rollout) &&
-		rollout->settings->surge >= WORKERS_MAX && !rollout->fresh &&
+	return rollout->whole && is_for_all(service, rollout) &&
 		!node_serves(service);
 }
 

@@ -53,10 +53,6 @@ static void look_at(struct child *child, struct listener *l)
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		inspects |= slotword_inspects(words[i], port);
-	for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
-		found = slotword_find(own, sizeof(own), words[i], port);
-	if (!found)
-		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
 	put_others(child, port, others, sizeof(others));
 	if (!inspects &&
 		((!late && !l->ranged) || others[0] == '\0' ||
@@ -65,6 +61,10 @@ static void look_at(struct child *child, struct listener *l)
 	l->beside_told = true;
 	if (!news_spares(child))
 		return;
+	for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
+		found = slotword_find(own, sizeof(own), words[i], port);
+	if (!found)
+		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
 	if (inspects)
 		news_say_of(child->service, LOG_NOTE, "listening",
 			"%s is shared: each request reaches any worker; %s "

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/text.h"
 #include "os/clock.h"
 #include "os/socket/endpoint.h"
 #include "supervisor/common/foreign.h"
@@ -78,15 +79,13 @@ static struct node_worker *next_in_turn(struct node_server *s, nsec_t now)
 	return NULL;
 }
 
-/* FNV-1a over the peer's address without its port; 0: it has none. */
+/* Of the peer's address without its port; 0: it has none. */
 static uint64_t hash_of(const union endpoint *peer)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 	size_t len;
 	const unsigned char *at = endpoint_ip(peer, &len);
+	uint64_t hash = text_hash(TEXT_HASH, at, len);
 
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
 	hash ^= hash >> 32; /* its low bits choose */
 	return len > 0 ? hash : 0;
 }

@@ -179,10 +179,10 @@ static int refuse_taken(const struct socket_plan *plan, struct error *err)
 {
 	char who[HOLDER_TEXT];
 
-	if (err->sys != EADDRINUSE || plan->port == 0 ||
-		*holder_of_port(who, plan->type, plan->port) == '\0')
+	if (err->sys != EADDRINUSE || plan->port == 0)
 		return -1;
-	return error_hint(err, "in use by %s", who);
+	(void)holder_of_port(who, plan->type, plan->port);
+	return *who != '\0' ? error_hint(err, "in use by %s", who) : -1;
 }
 
 int listener_bind(

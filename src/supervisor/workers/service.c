@@ -235,7 +235,7 @@ static void release(struct service *service, const struct action *a)
 {
 	struct child *c = child_find(service, a->slot, a->worker);
 
-	if (c != NULL && a->kind == ACTION_RELEASE)
+	if (c != NULL)
 		PARTS(release, c);
 }
 
@@ -250,7 +250,8 @@ static unsigned spawn_all(struct service *service,
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < actions->count; i++)
-		release(service, &actions->list[i]);
+		if (actions->list[i].kind == ACTION_RELEASE)
+			release(service, &actions->list[i]);
 	for (unsigned i = 0; i < actions->count; i++)
 		if (actions->list[i].kind == ACTION_SPAWN)
 			spawns[count++] = &actions->list[i];

@@ -25,6 +25,7 @@ def test_old_workers_help_a_new_one_that_cannot_take_all():
     it = cluster("-n 3 --ready listen --bake 0 --drain-timeout 10m", "sh", "-c",
                  f"until [ $NCLUST_GENERATION = 1 -o $NCLUST_SLOT = 0 -o -e go ]; do sleep 0.1; done; "
                  f"exec python3 {server('goodbye.py')} {PORT}")
+    os.mkfifo("hang")
     clients = [idle() for _ in range(8)]
     wait(lambda: all(silence(client.socket) > 200 for client in clients))
     restart = it.begin("restart")
@@ -34,6 +35,7 @@ def test_old_workers_help_a_new_one_that_cannot_take_all():
     others = [Request() for _ in range(4)]
     wait(lambda: others.append(Request()) or any(select.select([o.socket for o in others], [], [], 0.1)))
     write("go", "")
+    write("hang", "")
     restart()
     for request in (hung, *others):
         request.answer()

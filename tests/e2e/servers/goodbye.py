@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
-it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until there is a file "go": goodbye.py PORT"""
+it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until somebody writes to the FIFO "hang":
+goodbye.py PORT"""
 import asyncio
-import os
 import signal
 import sys
-import time
 
 talks = set()
 
@@ -29,8 +28,7 @@ async def serve(reader, writer):
 
 def hang():
     open("hangs", "w").close()
-    while not os.path.exists("go"):
-        time.sleep(0.05)
+    open("hang").close()
 
 
 def leave(loop):

@@ -77,3 +77,12 @@ TEST_LOOP(what_is_not_harmless_is_escaped, 0,
 	(void)text_escape_line(text, sizeof(text), from, strlen(from));
 	ck_assert_str_eq(text, line != NULL ? line : escapes[_i].text);
 }
+
+TEST(a_hash_is_that_of_all_bytes_in_pieces_or_not)
+{
+	uint64_t hash = text_hash(TEXT_HASH, "foo", 3);
+
+	ck_assert_uint_eq(text_hash(TEXT_HASH, "", 0), TEXT_HASH);
+	ck_assert_uint_eq(text_hash(hash, "bar", 3),
+		UINT64_C(0x85944171f73967e8)); /* of FNV's own vectors */
+}
