@@ -61,3 +61,10 @@ def test_without_a_system_call_it_serves_restarts_and_stops(call, error):
 def test_the_relay_says_that_it_cannot_have_threads():
     it = start("-n 1 --relay nats://127.0.0.1:4222", *NAP, under=refused("clone3", "EPERM"))
     it.logged("cannot start a thread: too many processes, or a filter of system calls refuses clone3")
+
+
+def test_without_faccessat2_an_interpreter_that_is_missing_is_named():
+    write("script", "#!/no/such/interpreter\n", 0o755)
+    it = launch("-n 1", path("script"), under=refused("faccessat2", "EPERM"))
+    it.logged("its interpreter '/no/such/interpreter': No such file or directory")
+    assert it.exit() == 126
