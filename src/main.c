@@ -34,16 +34,12 @@ static int print_help(FILE *out)
 
 	if (cli_describe_help(&text) == -1)
 		return EX_OSERR;
-	return fwrite(text.data, 1, text.len, out) != text.len ||
-			fflush(out) != 0
-		? EX_IOERR
-		: 0;
+	return fwrite(text.data, 1, text.len, out) != text.len || fflush(out) != 0 ? EX_IOERR : 0;
 }
 
 static bool is_role(int argc, char **argv, const char *role)
 {
-	return argc == 4 && strcmp(argv[1], "--role") == 0 &&
-		strcmp(argv[2], role) == 0;
+	return argc == 4 && strcmp(argv[1], "--role") == 0 && strcmp(argv[2], role) == 0;
 }
 
 static int run(const struct invocation *what, int argc, char **argv)
@@ -74,18 +70,14 @@ int main(int argc, char **argv)
 		return EX_NOPERM;
 	}
 	if (is_role(argc, argv, "logger"))
-		return logger_main(
-			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
+		return logger_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "web"))
-		return web_main(ROLE_CHANNEL, ROLE_ALSO, ROLE_LISTENER,
-			ROLE_EVENTS, ROLE_WORKERS, ROLE_AGENT,
-			(uid_t)strtoul(argv[3], NULL, 10));
+		return web_main(ROLE_CHANNEL, ROLE_ALSO, ROLE_LISTENER, ROLE_EVENTS, ROLE_WORKERS,
+			ROLE_AGENT, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "fallback"))
-		return responder_main(
-			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
+		return responder_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	if (is_role(argc, argv, "nats"))
-		return natsrole_main(
-			ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
+		return natsrole_main(ROLE_CHANNEL, (uid_t)strtoul(argv[3], NULL, 10));
 	/* what it has made of the state is the kernel's to clean up */
 	if (argc == 3 && strcmp(argv[1], "--check-state") == 0)
 		quick_exit(supervisor_check(argv[2]));

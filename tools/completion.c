@@ -22,15 +22,13 @@ static bool takes_target(const struct verb *verb)
 static void put_verbs(struct buffer *out)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++)
-		(void)buffer_printf(
-			out, "%s%s", v != verbs ? " " : "", v->name);
+		(void)buffer_printf(out, "%s%s", v != verbs ? " " : "", v->name);
 }
 
 static void put_kinds(struct buffer *out)
 {
 	for (size_t i = 0; i < event_kind_count; i++)
-		(void)buffer_printf(
-			out, "%s%s", i > 0 ? " " : "", event_kinds[i]);
+		(void)buffer_printf(out, "%s%s", i > 0 ? " " : "", event_kinds[i]);
 }
 
 /* ---- bash ---- */
@@ -41,8 +39,7 @@ static void put_bash_words(struct buffer *out)
 	const char *key;
 
 	for (size_t i = 0; i < option_count; i++) {
-		for (size_t n = 0;
-			(key = option_key(&option_rows[i], n)) != NULL; n++) {
+		for (size_t n = 0; (key = option_key(&option_rows[i], n)) != NULL; n++) {
 			(void)buffer_string(out, gap);
 			(void)buffer_string(out, key);
 			gap = "\n\t\t--";
@@ -52,8 +49,7 @@ static void put_bash_words(struct buffer *out)
 
 static bool takes_path(const struct option_row *row)
 {
-	return row->type == OPT_PATH || row->type == OPT_PATHS ||
-		row->type == OPT_FALLBACK;
+	return row->type == OPT_PATH || row->type == OPT_PATHS || row->type == OPT_FALLBACK;
 }
 
 /* One `name)` of the case that completes a value. */
@@ -67,14 +63,11 @@ static void put_bash_values(struct buffer *out, const struct option_row *row)
 			")\n\t\tmapfile -t COMPREPLY < <(compgen -f -- "
 			"\"$word\")\n\t\treturn\n\t\t;;\n");
 	} else if (row->choices != NULL) {
-		(void)buffer_printf(out,
-			"\t--%s)\n\t\tmapfile -t COMPREPLY < <(compgen -W '",
-			row->name);
+		(void)buffer_printf(
+			out, "\t--%s)\n\t\tmapfile -t COMPREPLY < <(compgen -W '", row->name);
 		for (size_t i = 0; row->choices[i] != NULL; i++)
-			(void)buffer_printf(
-				out, "%s%s", i > 0 ? " " : "", row->choices[i]);
-		(void)buffer_string(
-			out, "' -- \"$word\")\n\t\treturn\n\t\t;;\n");
+			(void)buffer_printf(out, "%s%s", i > 0 ? " " : "", row->choices[i]);
+		(void)buffer_string(out, "' -- \"$word\")\n\t\treturn\n\t\t;;\n");
 	}
 }
 
@@ -98,8 +91,7 @@ static void put_bash_verb(struct buffer *out, const struct verb *verb)
 	else if (verb->words == WORDS_VERB)
 		(void)buffer_string(out, "\t\twords=$verbs\n");
 	else if (verb->words == WORDS_COMMAND)
-		(void)buffer_string(
-			out, "\t\twords=$(compgen -c -- \"$word\")\n");
+		(void)buffer_string(out, "\t\twords=$(compgen -c -- \"$word\")\n");
 	(void)buffer_string(out, "\t\t;;\n");
 }
 
@@ -146,8 +138,7 @@ int describe_bash(struct buffer *out)
 		"\tcase $before in\n");
 	for (size_t i = 0; i < option_count; i++)
 		put_bash_values(out, &option_rows[i]);
-	(void)buffer_string(
-		out, "\t--kind)\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
+	(void)buffer_string(out, "\t--kind)\n\t\tmapfile -t COMPREPLY < <(compgen -W '");
 	put_kinds(out);
 	(void)buffer_string(out,
 		"' -- \"$word\")\n\t\treturn\n\t\t;;\n"
@@ -190,8 +181,7 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 		(void)buffer_string(out, "_files");
 	} else if (row->choices != NULL) {
 		for (size_t i = 0; row->choices[i] != NULL; i++)
-			(void)buffer_printf(out, "%s%s", i > 0 ? " " : "(",
-				row->choices[i]);
+			(void)buffer_printf(out, "%s%s", i > 0 ? " " : "(", row->choices[i]);
 		(void)buffer_string(out, ")");
 	} else if (row->type == OPT_USER) {
 		(void)buffer_string(out, "_users");
@@ -200,8 +190,7 @@ static void put_zsh_action(struct buffer *out, const struct option_row *row)
 	}
 }
 
-static void put_zsh_setting(
-	struct buffer *out, const struct option_row *row, const char *key)
+static void put_zsh_setting(struct buffer *out, const struct option_row *row, const char *key)
 {
 	const char *star = row->repeatable ? "*" : "";
 	bool value = row->type != OPT_FLAG && row->type != OPT_BOOL;
@@ -227,22 +216,18 @@ static void put_zsh_options(struct buffer *out)
 	const char *key;
 
 	for (size_t i = 0; i < option_count; i++)
-		for (size_t n = 0;
-			(key = option_key(&option_rows[i], n)) != NULL; n++)
+		for (size_t n = 0; (key = option_key(&option_rows[i], n)) != NULL; n++)
 			put_zsh_setting(out, &option_rows[i], key);
 }
 
-static void put_zsh_option(
-	struct buffer *out, const struct verb_option_row *row)
+static void put_zsh_option(struct buffer *out, const struct verb_option_row *row)
 {
 	(void)buffer_string(out, " \\\n\t\t\t");
 	if (row->letter != 0)
-		(void)buffer_printf(out, "'(-%c --%s)'{-%c,--%s%s}'[",
-			row->letter, row->name, row->letter, row->name,
-			row->argument != NULL ? "=" : "");
+		(void)buffer_printf(out, "'(-%c --%s)'{-%c,--%s%s}'[", row->letter, row->name,
+			row->letter, row->name, row->argument != NULL ? "=" : "");
 	else
-		(void)buffer_printf(out, "'--%s%s[", row->name,
-			row->argument != NULL ? "=" : "");
+		(void)buffer_printf(out, "'--%s%s[", row->name, row->argument != NULL ? "=" : "");
 	put_zsh_text(out, row->help);
 	(void)buffer_string(out, "]");
 	if (row->option == OPTION_KIND) {
@@ -251,9 +236,7 @@ static void put_zsh_option(
 		(void)buffer_string(out, ")");
 	} else if (row->argument != NULL) {
 		(void)buffer_printf(out, ":%s:%s", row->argument,
-			(row->option &
-				(OPTION_LINES | OPTION_SINCE |
-					OPTION_CLUSTER)) != 0
+			(row->option & (OPTION_LINES | OPTION_SINCE | OPTION_CLUSTER)) != 0
 				? ""
 				: "_files");
 	}

@@ -31,8 +31,7 @@ static int print(int (*make)(struct buffer *out))
 	bool done;
 
 	buffer_init(&text, 0);
-	done = make(&text) == 0 &&
-		fwrite(text.data, 1, text.len, stdout) == text.len &&
+	done = make(&text) == 0 && fwrite(text.data, 1, text.len, stdout) == text.len &&
 		fflush(stdout) == 0;
 	buffer_fini(&text);
 	return done ? 0 : 1;

@@ -95,8 +95,8 @@ static void put_key(struct buffer *out, const struct option_row *row)
 
 	if (row->type == OPT_BOOL)
 		argument = "yes | no";
-	(void)buffer_printf(out, ".It Cm %s No = Ar %s%s\n", row->name,
-		argument, letter_of(row->change));
+	(void)buffer_printf(
+		out, ".It Cm %s No = Ar %s%s\n", row->name, argument, letter_of(row->change));
 	put_manual(out, row);
 	if (row->repeatable)
 		(void)buffer_string(out, "May be repeated.\n");
@@ -127,8 +127,7 @@ int describe_mdoc_keys(struct buffer *out)
 
 /* ---- the verbs ---- */
 
-static void put_verb_option(
-	struct buffer *out, const struct verb_option_row *row)
+static void put_verb_option(struct buffer *out, const struct verb_option_row *row)
 {
 	(void)buffer_string(out, " Oo ");
 	if (row->letter != 0)
@@ -190,8 +189,7 @@ int describe_mdoc_verbs(struct buffer *out)
 			put_words_mdoc(out, v->words);
 		for (size_t i = 0; verb_option_row(i) != NULL; i++)
 			if ((v->options & verb_option_row(i)->option &
-				    ~(unsigned)(OPTION_HELP |
-					    OPTION_RUNTIME)) != 0)
+				    ~(unsigned)(OPTION_HELP | OPTION_RUNTIME)) != 0)
 				put_verb_option(out, verb_option_row(i));
 		if (v->words == WORDS_TRIAL || v->words == WORDS_RESTART)
 			put_words_mdoc(out, WORDS_TRIAL);
@@ -214,8 +212,8 @@ int describe_mdoc_events(struct buffer *out)
 			(void)buffer_string(out, i > 0 ? "\n.Li" : ".Li");
 			column = 3;
 		}
-		(void)buffer_printf(out, " %s %s", event_kinds[i],
-			i + 1 < event_kind_count ? "," : ".");
+		(void)buffer_printf(
+			out, " %s %s", event_kinds[i], i + 1 < event_kind_count ? "," : ".");
 		column += len;
 	}
 	return buffer_string(out, "\n");
@@ -227,8 +225,7 @@ int describe_mdoc_events(struct buffer *out)
  * file still can be read. */
 static void put_sample(struct buffer *out, const struct option_row *row)
 {
-	const char *value =
-		row->fallback != NULL ? row->fallback : row->example;
+	const char *value = row->fallback != NULL ? row->fallback : row->example;
 
 	(void)buffer_printf(out, "\n# %s", row->help);
 	if (row->fallback == NULL && row->unset != NULL)

@@ -45,8 +45,7 @@ static int grow(struct buffer *b, size_t more)
 
 int buffer_reserve(struct buffer *b, size_t more)
 {
-	if (more > (size_t)-1 / 2 - b->len ||
-		(b->limit != 0 && b->len + more > b->limit)) {
+	if (more > (size_t)-1 / 2 - b->len || (b->limit != 0 && b->len + more > b->limit)) {
 		b->failed = true;
 		errno = ENOBUFS;
 		return -1;

@@ -31,8 +31,7 @@ int buffer_append(struct buffer *b, const void *data, size_t len);
 int buffer_string(struct buffer *b, const char *text);
 /* In digits of base 10 or 16: what is written often, without a format. */
 int buffer_number(struct buffer *b, uint64_t n, unsigned base);
-int buffer_printf(struct buffer *b, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A string of JSON: control bytes, '"' and '\\' escaped, no UTF-8 made U+FFFD. */
 int buffer_json(struct buffer *b, const char *text, size_t len);
 void buffer_consume(struct buffer *b, size_t len); /* from the front */

@@ -13,9 +13,8 @@ static bool is_here(const char *path)
 	struct stat there;
 	struct stat here;
 
-	return path != NULL && *path == '/' && stat(path, &there) == 0 &&
-		stat(".", &here) == 0 && there.st_dev == here.st_dev &&
-		there.st_ino == here.st_ino;
+	return path != NULL && *path == '/' && stat(path, &there) == 0 && stat(".", &here) == 0 &&
+		there.st_dev == here.st_dev && there.st_ino == here.st_ino;
 }
 
 char *cwd_name(void)
@@ -37,7 +36,5 @@ char *cwd_whole(const char *path)
 	if (*path == '/')
 		return strdup(path);
 	here = cwd_name();
-	return here != NULL && asprintf(&whole, "%s/%s", here, path) != -1
-		? whole
-		: NULL;
+	return here != NULL && asprintf(&whole, "%s/%s", here, path) != -1 ? whole : NULL;
 }

@@ -18,8 +18,7 @@ int error_set(struct error *err, int sys, const char *format, ...)
 	if (sys == 0)
 		return -1;
 	used = strlen(err->text);
-	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s",
-		strerror(sys));
+	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
 	return -1;
 }
 
@@ -46,8 +45,7 @@ int error_wrap(struct error *err, const char *format, ...)
 	(void)vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
 	used = strlen(err->text);
-	(void)snprintf(
-		err->text + used, sizeof(err->text) - used, ": %s", inner);
+	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
 	return -1;
 }
 
@@ -60,8 +58,7 @@ int error_hint(struct error *err, const char *format, ...)
 		return -1;
 	(void)memcpy(err->text + used, "; ", 3);
 	va_start(args, format);
-	(void)vsnprintf(err->text + used + 2, sizeof(err->text) - used - 2,
-		format, args);
+	(void)vsnprintf(err->text + used + 2, sizeof(err->text) - used - 2, format, args);
 	va_end(args);
 	return -1;
 }

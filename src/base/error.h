@@ -22,12 +22,10 @@ int error_fail(struct error *err, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Put "context: " before what is there.  Returns -1. */
-int error_wrap(struct error *err, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int error_wrap(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Put a hint behind it: "; hint".  Returns -1. */
-int error_hint(struct error *err, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Say with which status a program that ends of it should end.  Returns -1. */
 int error_status(struct error *err, int status);

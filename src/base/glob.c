@@ -20,8 +20,7 @@ static const char *next_name(const char *at)
 
 static bool is_name(const char *at, const char *name)
 {
-	return name_length(at) == strlen(name) &&
-		strncmp(at, name, strlen(name)) == 0;
+	return name_length(at) == strlen(name) && strncmp(at, name, strlen(name)) == 0;
 }
 
 static bool matches_name(const char *pattern, const char *at)
@@ -60,8 +59,7 @@ static unsigned match(const char *pattern, const char *at)
 	if (*pattern == '\0')
 		return 0;
 	if (!is_name(pattern, "**"))
-		return matches_name(pattern, at) ? match(rest, next_name(at))
-						 : 0;
+		return matches_name(pattern, at) ? match(rest, next_name(at)) : 0;
 	while (is_name(rest, "**"))
 		rest = next_name(rest);
 	if (*rest == '\0')

@@ -58,8 +58,7 @@ static void emit(const char *text)
 	(void)put(line, (size_t)n + 1);
 }
 
-static void __attribute__((format(printf, 1, 0)))
-say(const char *format, va_list args, int sys)
+static void __attribute__((format(printf, 1, 0))) say(const char *format, va_list args, int sys)
 {
 	char raw[900];
 	char clean[1300];
@@ -68,8 +67,7 @@ say(const char *format, va_list args, int sys)
 	(void)vsnprintf(raw, sizeof(raw), format, args);
 	if (sys != 0) {
 		used = strlen(raw);
-		(void)snprintf(
-			raw + used, sizeof(raw) - used, ": %s", strerror(sys));
+		(void)snprintf(raw + used, sizeof(raw) - used, ": %s", strerror(sys));
 	}
 	(void)text_escape(clean, sizeof(clean), raw, strlen(raw));
 	emit(clean);

@@ -20,8 +20,7 @@ void log_to(int fd, const char *prefix, enum log_level level);
 void log_set_level(enum log_level level);
 enum log_level log_level(void);
 
-void log_line(enum log_level level, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)

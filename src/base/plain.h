@@ -42,8 +42,8 @@ struct plain_row {
 	uint16_t size;
 	union {
 		const struct plain_table *inner; /* of a struct */
-		const struct carried *what; /* supervisor/common/carried.h */
-		size_t each;                /* so too */
+		const struct carried *what;      /* supervisor/common/carried.h */
+		size_t each;                     /* so too */
 	};
 };
 
@@ -56,8 +56,7 @@ struct plain_table {
 /* (One within the other would be shorter, but is too much for cppcheck.) */
 #define PLAIN(number, type, member_of, how) \
 	{ \
-		.tag = (number), .kind = PLAIN_##how, \
-		.offset = offsetof(struct type, member_of), \
+		.tag = (number), .kind = PLAIN_##how, .offset = offsetof(struct type, member_of), \
 		.size = sizeof(((struct type *)NULL)->member_of) \
 	}
 /* One that has to be there. */
@@ -83,17 +82,14 @@ struct plain_table {
 	}
 #define PLAIN_IN(number, type, member_of, table) \
 	{ \
-		.tag = (number), .kind = PLAIN_STRUCT, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(((struct type *)NULL)->member_of), \
-		.inner = (table) \
+		.tag = (number), .kind = PLAIN_STRUCT, .offset = offsetof(struct type, member_of), \
+		.size = sizeof(((struct type *)NULL)->member_of), .inner = (table) \
 	}
 #define PLAIN_AT(number, type, member_of, table) \
 	{ \
 		.tag = (number), .kind = PLAIN_STRUCT_AT, \
 		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(((struct type *)NULL)->member_of), \
-		.inner = (table) \
+		.size = sizeof(((struct type *)NULL)->member_of), .inner = (table) \
 	}
 #define PLAIN_TABLE(list, type) \
 	{ \

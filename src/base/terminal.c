@@ -12,8 +12,7 @@ static bool is_one_of(char c, const char *list)
 }
 
 /* The length of ESC [ parameters end at the start of `s`, or 0. */
-static size_t sequence_length(
-	const char *s, size_t len, const char *parameters, const char *ends)
+static size_t sequence_length(const char *s, size_t len, const char *parameters, const char *ends)
 {
 	size_t i = 2;
 
@@ -62,8 +61,7 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 			continue;
 		}
 		n = next != NULL ? (size_t)(next - text) : len;
-		out->len += text_escape_line(
-			out->data + out->len, 4 * n + 1, text, n);
+		out->len += text_escape_line(out->data + out->len, 4 * n + 1, text, n);
 		text += n;
 		len -= n;
 	}

@@ -52,8 +52,7 @@ size_t text_utf8(const char *s, size_t len)
 			return 0;
 		code = code << 6 | (u[i] & 0x3fU);
 	}
-	if (code < least[need] || code > 0x10ffff ||
-		(code >= 0xd800 && code <= 0xdfff))
+	if (code < least[need] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
 		return 0;
 	return need;
 }
@@ -78,8 +77,7 @@ static bool is_turning(const char *s, size_t n)
 	if (n != 3)
 		return false;
 	if (memcmp(s, "\xe2\x80", 2) == 0)
-		return last == 0x8e || last == 0x8f ||
-			(last >= 0xa8 && last <= 0xae);
+		return last == 0x8e || last == 0x8f || (last >= 0xa8 && last <= 0xae);
 	return memcmp(s, "\xe2\x81", 2) == 0 && last >= 0xa6 && last <= 0xa9;
 }
 
@@ -88,8 +86,7 @@ bool text_is_harmless(const char *s, size_t n)
 	return !is_control(s, n) && !is_turning(s, n);
 }
 
-static size_t escape(
-	char *to, size_t size, const char *from, size_t len, bool may_turn)
+static size_t escape(char *to, size_t size, const char *from, size_t len, bool may_turn)
 {
 	size_t used = 0;
 
@@ -103,12 +100,10 @@ static size_t escape(
 
 		if (*from == '\t') {
 			put = " ";
-		} else if (n == 0 || is_control(from, n) ||
-			(!may_turn && is_turning(from, n))) {
+		} else if (n == 0 || is_control(from, n) || (!may_turn && is_turning(from, n))) {
 			want = 0;
 			for (size_t i = 0; i == 0 || i < n; i++)
-				want += (size_t)snprintf(hex + want,
-					sizeof(hex) - want, "\\x%02x",
+				want += (size_t)snprintf(hex + want, sizeof(hex) - want, "\\x%02x",
 					(unsigned char)from[i]);
 			put = hex;
 		}
@@ -146,8 +141,7 @@ bool text_is_name(const char *s)
 	if (len < 1 || len > 64 || s[0] == '.' || s[0] == '-')
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)s[i]) &&
-			strchr("._-", s[i]) == NULL)
+		if (!isalnum((unsigned char)s[i]) && strchr("._-", s[i]) == NULL)
 			return false;
 	return true;
 }
@@ -168,8 +162,7 @@ static int realtime_signal(const char *name)
 		return -1;
 	name += 5;
 	if (*name != '\0') {
-		if (*name != (max ? '-' : '+') ||
-			!isdigit((unsigned char)name[1]))
+		if (*name != (max ? '-' : '+') || !isdigit((unsigned char)name[1]))
 			return -1;
 		n = strtol(name + 1, &end, 10);
 		if (*end != '\0' || n > SIGRTMAX - SIGRTMIN)
@@ -225,20 +218,17 @@ const char *text_age(char to[16], nsec_t age)
 		{72 * HOUR, HOUR, "h"},
 		{NSEC_NEVER, 24 * HOUR, "d"},
 	};
-	nsec_t tenths =
-		age > 0 ? nsec_add(age, SECOND / 20) / (SECOND / 10) : 0;
+	nsec_t tenths = age > 0 ? nsec_add(age, SECOND / 20) / (SECOND / 10) : 0;
 	size_t i = 0;
 
 	if (tenths < 100) {
-		(void)snprintf(to, 16, "%u.%u s", (unsigned)tenths / 10,
-			(unsigned)tenths % 10);
+		(void)snprintf(to, 16, "%u.%u s", (unsigned)tenths / 10, (unsigned)tenths % 10);
 		return to;
 	}
 	while (age >= units[i].below && i + 1 < COUNT_OF(units))
 		i++;
 	(void)snprintf(to, 16, "%u %s",
-		(unsigned)(nsec_add(age, units[i].unit / 2) / units[i].unit),
-		units[i].name);
+		(unsigned)(nsec_add(age, units[i].unit / 2) / units[i].unit), units[i].name);
 	return to;
 }
 
@@ -313,8 +303,7 @@ const char *text_duration(char to[24], nsec_t t)
 	for (size_t i = 0; i < COUNT_OF(units_of_time); i++) {
 		if (t % units_of_time[i].unit != 0)
 			continue;
-		(void)snprintf(to, 24, "%lld%s",
-			(long long)(t / units_of_time[i].unit),
+		(void)snprintf(to, 24, "%lld%s", (long long)(t / units_of_time[i].unit),
 			units_of_time[i].name);
 		return to;
 	}
@@ -351,8 +340,7 @@ static size_t distance(const char *a, const char *b)
 	return row[lb];
 }
 
-const char *text_nearest(
-	const char *word, const char *const *names, size_t count)
+const char *text_nearest(const char *word, const char *const *names, size_t count)
 {
 	size_t allowed = strlen(word) / 3;
 	const char *best = NULL;

@@ -62,7 +62,6 @@ bool text_parse_duration(nsec_t *t, const char *text);
  * Of `count` names, the one that `word` was most likely meant to be, or NULL
  * when none is near (edit distance over a third of the length).
  */
-const char *text_nearest(
-	const char *word, const char *const *names, size_t count);
+const char *text_nearest(const char *word, const char *const *names, size_t count);
 
 #endif

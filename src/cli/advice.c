@@ -45,17 +45,15 @@ static bool is_place(const struct place *p)
 	return text_is_name(p->instance) && text_is_name(p->cluster);
 }
 
-static void say(struct advice *a, enum advice_kind kind, const char *format,
-	...) __attribute__((format(printf, 3, 4)));
+static void say(struct advice *a, enum advice_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-static void say(
-	struct advice *a, enum advice_kind kind, const char *format, ...)
+static void say(struct advice *a, enum advice_kind kind, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(
-		a->list[kind].text, sizeof(a->list[kind].text), format, args);
+	(void)vsnprintf(a->list[kind].text, sizeof(a->list[kind].text), format, args);
 	va_end(args);
 }
 
@@ -78,8 +76,8 @@ static const char *place_target(const struct place *p, char to[TARGET_MAX])
 	bool same = strcmp(p->instance, p->cluster) == 0;
 	char name[96];
 
-	(void)snprintf(to, TARGET_MAX, "%s%s%s", same ? "" : p->instance,
-		same ? "" : "/", place_name(p, name));
+	(void)snprintf(to, TARGET_MAX, "%s%s%s", same ? "" : p->instance, same ? "" : "/",
+		place_name(p, name));
 	return to;
 }
 
@@ -91,8 +89,8 @@ static void command(struct advice *a, enum advice_kind kind, const char *verb,
 	size_t size = sizeof(a->list[kind].command);
 	char target[TARGET_MAX];
 
-	(void)snprintf(to, size, "nclust %s %s%s%s", verb,
-		place_target(p, target), *more != '\0' ? " " : "", more);
+	(void)snprintf(to, size, "nclust %s %s%s%s", verb, place_target(p, target),
+		*more != '\0' ? " " : "", more);
 	if (a->runtime_directory == NULL)
 		return;
 	(void)strncat(to, " --runtime-directory '", size - strlen(to) - 1);
@@ -111,13 +109,11 @@ static bool does_fail(const json_t *worker)
 {
 	if (worker_is(worker, "backoff") || worker_is(worker, "failed"))
 		return true;
-	return worker_failed_lately(worker) &&
-		field_number(worker, "restarts") >= FAILURES_MANY;
+	return worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY;
 }
 
 /* Its exits may have left the history: then the next one is what there is. */
-static void on_failing(
-	struct advice *a, const struct place *p, const json_t *worker)
+static void on_failing(struct advice *a, const struct place *p, const json_t *worker)
 {
 	long long times = field_number(worker, "restarts");
 	char count[48] = "";
@@ -125,15 +121,12 @@ static void on_failing(
 
 	if (times > 1)
 		(void)snprintf(count, sizeof(count), " %lld times", times);
-	say(a, ADVICE_FAILS,
-		"%s has failed%s; to see its next exit:", place_name(p, name),
-		count);
+	say(a, ADVICE_FAILS, "%s has failed%s; to see its next exit:", place_name(p, name), count);
 	command(a, ADVICE_FAILS, "events -f", p, "");
 	(void)place_target(p, a->fails);
 }
 
-static void on_exited(
-	struct advice *a, const struct place *p, const json_t *event)
+static void on_exited(struct advice *a, const struct place *p, const json_t *event)
 {
 	bool spoke = json_object_get(event, "last_output") != NULL;
 	char *text = a->list[ADVICE_FAILS].text;
@@ -147,33 +140,27 @@ static void on_exited(
 	command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
 }
 
-static void on_waiting(
-	struct advice *a, const struct place *p, const json_t *worker)
+static void on_waiting(struct advice *a, const struct place *p, const json_t *worker)
 {
 	char name[96];
 	char age[16];
 
 	(void)place_name(p, name);
 	if (worker_is(worker, "failed"))
-		say(a, ADVICE_WAITS,
-			"%s is not started again; once it can run, start it:",
-			name);
+		say(a, ADVICE_WAITS, "%s is not started again; once it can run, start it:", name);
 	else
-		say(a, ADVICE_WAITS,
-			"%s is started again in %s; to try now:", name,
+		say(a, ADVICE_WAITS, "%s is started again in %s; to try now:", name,
 			text_age(age, field_seconds(worker, "next_try")));
 	command(a, ADVICE_WAITS, "restart", p, "");
 }
 
-static void on_worker(
-	struct advice *a, struct place p, const json_t *worker, bool gave_up)
+static void on_worker(struct advice *a, struct place p, const json_t *worker, bool gave_up)
 {
 	char name[96];
 	bool waits = !gave_up &&
 		(worker_is(worker, "failed") ||
 			(worker_is(worker, "backoff") &&
-				field_seconds(worker, "next_try") >=
-					WAIT_LONG));
+				field_seconds(worker, "next_try") >= WAIT_LONG));
 
 	p.slot = field_number(worker, "slot");
 	if (does_fail(worker) && is_free(a, ADVICE_FAILS))
@@ -183,14 +170,12 @@ static void on_worker(
 	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
 		is_free(a, ADVICE_STOPPED)) {
 		say(a, ADVICE_STOPPED,
-			"%s is stopped by a signal; to continue it:",
-			place_name(&p, name));
+			"%s is stopped by a signal; to continue it:", place_name(&p, name));
 		command(a, ADVICE_STOPPED, "signal", &p, "CONT");
 	}
 }
 
-static void on_listener(
-	struct advice *a, const struct place *p, const json_t *listener)
+static void on_listener(struct advice *a, const struct place *p, const json_t *listener)
 {
 	long long queue = field_number(listener, "queue");
 	long long limit = field_number(listener, "queue_limit");
@@ -222,16 +207,14 @@ static void on_listener(
 	command(a, ADVICE_DROPS, "scale", p, "+1");
 }
 
-static void on_cluster(struct advice *a, const struct place *p,
-	const json_t *cluster, bool gave_up)
+static void on_cluster(struct advice *a, const struct place *p, const json_t *cluster, bool gave_up)
 {
 	const json_t *listener;
 	size_t i;
 
 	if (gave_up && is_free(a, ADVICE_GAVE_UP)) {
 		say(a, ADVICE_GAVE_UP,
-			"%s is not started again; once it can run, start it:",
-			p->cluster);
+			"%s is not started again; once it can run, start it:", p->cluster);
 		command(a, ADVICE_GAVE_UP, "restart", p, "");
 	}
 	if (!gave_up && is_free(a, ADVICE_RESTART) &&
@@ -248,8 +231,7 @@ static void on_cluster(struct advice *a, const struct place *p,
 	}
 }
 
-void advice_on_status(
-	struct advice *a, const json_t *status, const char *target, bool slot)
+void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot)
 {
 	struct place p = {.instance = field_raw(status, "name"), .slot = -1};
 	const json_t *cluster;
@@ -259,15 +241,13 @@ void advice_on_status(
 
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
-		bool gave_up =
-			strcmp(field_raw(cluster, "state"), "failed") == 0;
+		bool gave_up = strcmp(field_raw(cluster, "state"), "failed") == 0;
 
 		p.cluster = field_raw(cluster, "name");
 		if (!render_is_meant(cluster, target, slot) || !is_place(&p))
 			continue;
 		on_cluster(a, &p, cluster, gave_up);
-		json_array_foreach(
-			json_object_get(cluster, "workers"), k, worker)
+		json_array_foreach(json_object_get(cluster, "workers"), k, worker)
 		{
 			if (!slot || worker_is_target(worker, target))
 				on_worker(a, p, worker, gave_up);
@@ -287,8 +267,7 @@ static bool is_dying(pid_t pid)
 		(pending & (uint64_t)1 << (SIGKILL - 1)) != 0;
 }
 
-static void on_unkillable(
-	struct advice *a, const struct place *p, const json_t *event)
+static void on_unkillable(struct advice *a, const struct place *p, const json_t *event)
 {
 	pid_t pid = (pid_t)field_number(event, "pid");
 	char *to = a->list[ADVICE_UNKILLABLE].command;
@@ -298,14 +277,13 @@ static void on_unkillable(
 	if (pid <= 0 || !is_dying(pid) || *stays_text(pid, why) == '\0')
 		return;
 	say(a, ADVICE_UNKILLABLE,
-		"%s: process %s, and no signal ends it; where it is stuck:",
-		place_name(p, name), why);
-	(void)snprintf(to, sizeof(a->list[0].command),
-		"ps -o pid,stat,wchan:32,args -p %d", (int)pid);
+		"%s: process %s, and no signal ends it; where it is stuck:", place_name(p, name),
+		why);
+	(void)snprintf(
+		to, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d", (int)pid);
 }
 
-void advice_on_event(
-	struct advice *a, const char *instance, const json_t *event, double now)
+void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now)
 {
 	static const struct {
 		const char *event;
@@ -340,12 +318,9 @@ void advice_on_event(
 		if (strcmp(name, table[i].event) != 0 ||
 			strstr(field_raw(event, "text"), table[i].text) == NULL)
 			continue;
-		say(a, table[i].kind,
-			"%s %s %s ago; what nclust saw:", place_name(&p, text),
-			table[i].did,
-			text_age(age, (nsec_t)(ago * (double)SECOND)));
-		command(a, table[i].kind, "events",
-			table[i].kind == ADVICE_HANG ? &p : &all, "");
+		say(a, table[i].kind, "%s %s %s ago; what nclust saw:", place_name(&p, text),
+			table[i].did, text_age(age, (nsec_t)(ago * (double)SECOND)));
+		command(a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &p : &all, "");
 	}
 }
 

@@ -29,7 +29,7 @@ enum advice_kind {
 
 struct advice {
 	const char *runtime_directory; /* as it was given, or NULL */
-	char fails[192]; /* the target that ADVICE_FAILS is about */
+	char fails[192];               /* the target that ADVICE_FAILS is about */
 	struct {
 		char text[320]; /* "": nothing of that kind is wrong */
 		char command[320];
@@ -37,11 +37,9 @@ struct advice {
 };
 
 /* Look at the status of an instance; `target` and `slot`: see render.h. */
-void advice_on_status(
-	struct advice *a, const json_t *status, const char *target, bool slot);
+void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot);
 /* Look at one of its events; `now`: the time of the clock, in seconds. */
-void advice_on_event(struct advice *a, const char *instance,
-	const json_t *event, double now);
+void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now);
 
 void advice_put(const struct advice *a, struct wrap *lines);
 

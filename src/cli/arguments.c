@@ -19,11 +19,9 @@
 static const struct verb_option_row rows[] = {
 	{OPTION_JSON, 0, "json", NULL, "print the result as one line of JSON"},
 	{OPTION_WATCH, 'w', "watch", NULL, "show it again each second"},
-	{OPTION_NO_WAIT, 0, "no-wait", NULL,
-		"return at once, do not wait for the outcome"},
+	{OPTION_NO_WAIT, 0, "no-wait", NULL, "return at once, do not wait for the outcome"},
 	{OPTION_NOW, 0, "now", NULL, "without grace"},
-	{OPTION_ALL, 'a', "all", NULL,
-		"to every worker, not only the next one"},
+	{OPTION_ALL, 'a', "all", NULL, "to every worker, not only the next one"},
 	{OPTION_EACH, 'a', "all", NULL, "a line for each worker, however many"},
 	{OPTION_DEFAULTS, 'a', "all", NULL, "also those that are not set"},
 	{OPTION_FOLLOW, 'f', "follow", NULL, "and what happens next"},
@@ -32,11 +30,9 @@ static const struct verb_option_row rows[] = {
 	{OPTION_CLUSTER, 0, "cluster", "NAME", "only of this cluster"},
 	{OPTION_KIND, 0, "kind", "KIND,...", "only events of these names"},
 	{OPTION_STDERR, 0, "stderr", NULL, "only what came by stderr"},
-	{OPTION_GREP, 'g', "grep", "PATTERN",
-		"only lines that match (regex(7), extended)"},
+	{OPTION_GREP, 'g', "grep", "PATTERN", "only lines that match (regex(7), extended)"},
 	{OPTION_HEAD, 'i', "head", NULL, "show the whole head of the answer"},
-	{OPTION_HEADER, 'H', "header", "FIELD",
-		"send this, too: 'Name: value'"},
+	{OPTION_HEADER, 'H', "header", "FIELD", "send this, too: 'Name: value'"},
 	{OPTION_DATA, 'd', "data", "TEXT", "send this as the request's body"},
 	{OPTION_CHECK, 0, "check", NULL, "only look for errors"},
 	{OPTION_FILE, 'c', "config", "FILE", "read this file, ask no instance"},
@@ -44,11 +40,9 @@ static const struct verb_option_row rows[] = {
 	{OPTION_CANARY, 0, "canary", "N", "replace so many first"},
 	{OPTION_DROP_PORTS, 0, "drop-ports", NULL,
 		"let new workers listen on fewer ports than the old"},
-	{OPTION_BAKE, 0, "bake", "TIME",
-		"watch the first new ones for this long"},
+	{OPTION_BAKE, 0, "bake", "TIME", "watch the first new ones for this long"},
 	{OPTION_TIMEOUT, 0, "timeout", "TIME", "wait no longer than that (1m)"},
-	{OPTION_RUNTIME, 0, "runtime-directory", "DIR",
-		"where the instances are"},
+	{OPTION_RUNTIME, 0, "runtime-directory", "DIR", "where the instances are"},
 	{OPTION_HELP, 'h', "help", NULL, "show this"},
 };
 
@@ -62,19 +56,17 @@ static const struct verb_option_row *find_long(
 	const struct verb *verb, const char *name, size_t len)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if ((verb->options & rows[i].option) != 0 &&
-			strlen(rows[i].name) == len &&
+		if ((verb->options & rows[i].option) != 0 && strlen(rows[i].name) == len &&
 			strncmp(rows[i].name, name, len) == 0)
 			return &rows[i];
 	return NULL;
 }
 
-static const struct verb_option_row *find_letter(
-	const struct verb *verb, char letter)
+static const struct verb_option_row *find_letter(const struct verb *verb, char letter)
 {
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if ((verb->options & rows[i].option) != 0 &&
-			rows[i].letter != 0 && rows[i].letter == letter)
+		if ((verb->options & rows[i].option) != 0 && rows[i].letter != 0 &&
+			rows[i].letter == letter)
 			return &rows[i];
 	return NULL;
 }
@@ -104,8 +96,7 @@ static bool is_count(const char *word)
 	return parse_number(word, true, 999999999, &n) == 0;
 }
 
-static int unknown_option(
-	const struct verb *verb, const char *word, struct error *err)
+static int unknown_option(const struct verb *verb, const char *word, struct error *err)
 {
 	const char *names[COUNT_OF(rows)];
 	char bare[64];
@@ -115,8 +106,7 @@ static int unknown_option(
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if ((verb->options & rows[i].option) != 0)
 			names[count++] = rows[i].name;
-	(void)error_fail(
-		err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
+	(void)error_fail(err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
 	if (strncmp(word, "--", 2) == 0) {
 		(void)text_copy(bare, sizeof(bare), word + 2);
 		bare[strcspn(bare, "=")] = '\0';
@@ -127,14 +117,13 @@ static int unknown_option(
 	return -1;
 }
 
-static int take_number(const struct verb_option_row *row, const char *value,
-	int most, int *to, struct error *err)
+static int take_number(
+	const struct verb_option_row *row, const char *value, int most, int *to, struct error *err)
 {
 	if (parse_number(value, false, most, to) == 0)
 		return 0;
-	return error_fail(err, EX_USAGE,
-		"--%s: wanted a number up to %d, found '%s'", row->name, most,
-		value);
+	return error_fail(err, EX_USAGE, "--%s: wanted a number up to %d, found '%s'", row->name,
+		most, value);
 }
 
 /* Bytes that could end a line have no place in a request's head. */
@@ -152,8 +141,8 @@ static bool is_field(const char *text)
 	return name > 0 && text[name] == ':' && is_printable(text);
 }
 
-static int take_value(struct arguments *a, const struct verb_option_row *row,
-	const char *value, struct error *err)
+static int take_value(struct arguments *a, const struct verb_option_row *row, const char *value,
+	struct error *err)
 {
 	switch ((enum verb_option)row->option) {
 	case OPTION_LINES:
@@ -162,15 +151,13 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		return take_number(row, value, COUNT_MAX, &a->canary, err);
 	case OPTION_BAKE:
 	case OPTION_TIMEOUT:
-		if (value_duration(
-			    row->option == OPTION_BAKE ? &a->bake : &a->timeout,
-			    value, 0, 24 * HOUR, err) == 0)
+		if (value_duration(row->option == OPTION_BAKE ? &a->bake : &a->timeout, value, 0,
+			    24 * HOUR, err) == 0)
 			return 0;
 		(void)error_wrap(err, "--%s", row->name);
 		return error_status(err, EX_USAGE);
 	case OPTION_SINCE:
-		if (when_parse(&a->since, value,
-			    (nsec_t)(clock_wall() * SECOND), err) == 0)
+		if (when_parse(&a->since, value, (nsec_t)(clock_wall() * SECOND), err) == 0)
 			return 0;
 		return error_wrap(err, "--since");
 	case OPTION_CLUSTER:
@@ -184,8 +171,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		break;
 	case OPTION_FILE:
 		if (a->file != NULL) {
-			return error_fail(
-				err, EX_USAGE, "--config: is given twice");
+			return error_fail(err, EX_USAGE, "--config: is given twice");
 		}
 		a->file = value;
 		break;
@@ -194,8 +180,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		return 0;
 	case OPTION_HEADER:
 		if (a->header_count == FIELDS_MAX)
-			return error_fail(err, EX_USAGE, "--header: at most %d",
-				FIELDS_MAX);
+			return error_fail(err, EX_USAGE, "--header: at most %d", FIELDS_MAX);
 		a->headers[a->header_count++] = value;
 		if (is_field(value))
 			break;
@@ -208,8 +193,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 		break;
 	case OPTION_LISTEN:
 		if (a->listen_count == LISTEN_MAX) {
-			return error_fail(err, EX_USAGE, "--listen: at most %d",
-				LISTEN_MAX);
+			return error_fail(err, EX_USAGE, "--listen: at most %d", LISTEN_MAX);
 		}
 		a->listen[a->listen_count++] = value;
 		break;
@@ -218,34 +202,32 @@ static int take_value(struct arguments *a, const struct verb_option_row *row,
 	}
 	if (*value != '\0')
 		return 0;
-	return error_fail(err, EX_USAGE, "--%s: wanted a %s, found nothing",
-		row->name, row->argument);
+	return error_fail(
+		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
 }
 
 /* One option, given as `row` with `value` behind a '=' or letter, or NULL;
  * then the next word is taken where one is needed. */
-static int take_option(struct arguments *a, const struct verb_option_row *row,
-	const char *value, int argc, char **argv, int *at, struct error *err)
+static int take_option(struct arguments *a, const struct verb_option_row *row, const char *value,
+	int argc, char **argv, int *at, struct error *err)
 {
 	a->options |= row->option;
 	if (row->argument == NULL) {
 		if (value == NULL)
 			return 0;
-		return error_fail(
-			err, EX_USAGE, "--%s takes no value", row->name);
+		return error_fail(err, EX_USAGE, "--%s takes no value", row->name);
 	}
 	if (value == NULL) {
 		if (*at + 1 >= argc) {
-			return error_fail(err, EX_USAGE, "--%s needs a %s",
-				row->name, row->argument);
+			return error_fail(
+				err, EX_USAGE, "--%s needs a %s", row->name, row->argument);
 		}
 		value = argv[++*at];
 	}
 	return take_value(a, row, value, err);
 }
 
-static int take_long(
-	struct arguments *a, int argc, char **argv, int *at, struct error *err)
+static int take_long(struct arguments *a, int argc, char **argv, int *at, struct error *err)
 {
 	const char *name = argv[*at] + 2;
 	size_t len = strcspn(name, "=");
@@ -253,13 +235,11 @@ static int take_long(
 
 	if (row == NULL)
 		return unknown_option(a->verb, argv[*at], err);
-	return take_option(a, row, name[len] == '=' ? name + len + 1 : NULL,
-		argc, argv, at, err);
+	return take_option(a, row, name[len] == '=' ? name + len + 1 : NULL, argc, argv, at, err);
 }
 
 /* "-f", "-fn5", "-n 5" */
-static int take_letters(
-	struct arguments *a, int argc, char **argv, int *at, struct error *err)
+static int take_letters(struct arguments *a, int argc, char **argv, int *at, struct error *err)
 {
 	const char *word = argv[*at];
 
@@ -287,12 +267,11 @@ static int take_count(struct arguments *a, const char *word, struct error *err)
 	if (parse_number(word, true, COUNT_MAX, &a->count) == 0)
 		return 0;
 	return error_fail(err, EX_USAGE,
-		"scale: wanted a number from 0 to %d, or +N or -N, found '%s'",
-		COUNT_MAX, word);
+		"scale: wanted a number from 0 to %d, or +N or -N, found '%s'", COUNT_MAX, word);
 }
 
-static int take_pair(struct arguments *a, char **words, int count,
-	bool (*is_it)(const char *), const char *what, struct error *err)
+static int take_pair(struct arguments *a, char **words, int count, bool (*is_it)(const char *),
+	const char *what, struct error *err)
 {
 	int at;
 
@@ -300,13 +279,11 @@ static int take_pair(struct arguments *a, char **words, int count,
 	for (at = count - 1; at >= 0 && !is_it(words[at]); at--)
 		;
 	if (at < 0 && count > 0)
-		return error_fail(err, EX_USAGE, "%s: '%s' is not a %s",
-			a->verb->name, words[count - 1], what);
+		return error_fail(err, EX_USAGE, "%s: '%s' is not a %s", a->verb->name,
+			words[count - 1], what);
 	if (at < 0)
-		return error_fail(err, EX_USAGE,
-			"%s: which %s? e.g. nclust %s %s", a->verb->name, what,
-			a->verb->name,
-			a->verb->words == WORDS_COUNT ? "4" : "USR1");
+		return error_fail(err, EX_USAGE, "%s: which %s? e.g. nclust %s %s", a->verb->name,
+			what, a->verb->name, a->verb->words == WORDS_COUNT ? "4" : "USR1");
 	if (count == 2)
 		a->target = words[1 - at];
 	if (a->verb->words == WORDS_COUNT)
@@ -322,8 +299,7 @@ static bool is_signal(const char *word)
 
 static bool is_json(const char *word)
 {
-	return strchr(word, '\n') == NULL &&
-		jsonvalue_check(word, strlen(word));
+	return strchr(word, '\n') == NULL && jsonvalue_check(word, strlen(word));
 }
 
 /* "-1": no option, but what the verb asks for. */
@@ -333,12 +309,11 @@ static bool is_negative(const struct verb *verb, const char *word)
 		(verb->words == WORDS_MESSAGE && is_json(word));
 }
 
-static int take_message(
-	struct arguments *a, char **words, int count, struct error *err)
+static int take_message(struct arguments *a, char **words, int count, struct error *err)
 {
 	if (count == 0) {
-		return error_fail(err, EX_USAGE,
-			"send: which message? e.g. nclust send '{\"a\":1}'");
+		return error_fail(
+			err, EX_USAGE, "send: which message? e.g. nclust send '{\"a\":1}'");
 	}
 	a->target = count == 2 ? words[0] : NULL;
 	a->message = words[count - 1];
@@ -351,8 +326,7 @@ static int take_message(
 	return 0;
 }
 
-static int take_ask(
-	struct arguments *a, char **words, int count, struct error *err)
+static int take_ask(struct arguments *a, char **words, int count, struct error *err)
 {
 	static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -363,21 +337,17 @@ static int take_ask(
 	a->target = words[0];
 	a->http_method = words[1];
 	a->path = words[2];
-	if (strspn(words[1], capitals) != strlen(words[1]) ||
-		*words[1] == '\0' || strlen(words[1]) > 20)
-		return error_fail(err, EX_USAGE,
-			"ask: wanted a method such as GET, found '%s'",
-			words[1]);
-	if (*words[2] == '/' && strchr(words[2], ' ') == NULL &&
-		is_printable(words[2]))
+	if (strspn(words[1], capitals) != strlen(words[1]) || *words[1] == '\0' ||
+		strlen(words[1]) > 20)
+		return error_fail(
+			err, EX_USAGE, "ask: wanted a method such as GET, found '%s'", words[1]);
+	if (*words[2] == '/' && strchr(words[2], ' ') == NULL && is_printable(words[2]))
 		return 0;
 	return error_fail(err, EX_USAGE,
-		"ask: wanted a path such as '/', without spaces, found '%s'",
-		words[2]);
+		"ask: wanted a path such as '/', without spaces, found '%s'", words[2]);
 }
 
-static int take_words(
-	struct arguments *a, char **words, int count, struct error *err)
+static int take_words(struct arguments *a, char **words, int count, struct error *err)
 {
 	static const int most[] = {[WORDS_NONE] = 0,
 		[WORDS_TARGET] = 1,
@@ -389,8 +359,8 @@ static int take_words(
 		[WORDS_RESTART] = 1};
 
 	if (count > most[a->verb->words]) {
-		return error_fail(err, EX_USAGE, "%s: unexpected word '%s'",
-			a->verb->name, words[most[a->verb->words]]);
+		return error_fail(err, EX_USAGE, "%s: unexpected word '%s'", a->verb->name,
+			words[most[a->verb->words]]);
 	}
 	switch (a->verb->words) {
 	case WORDS_TARGET:
@@ -425,8 +395,7 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
 		return 0;
 	if (words[0] == NULL) {
-		return error_fail(err, EX_USAGE,
-			"%s: which command? e.g. nclust %s ./server",
+		return error_fail(err, EX_USAGE, "%s: which command? e.g. nclust %s ./server",
 			a->verb->name, a->verb->name);
 	}
 	a->command = words;
@@ -434,8 +403,7 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 }
 
 /* The words after "--": what all workers are to run from now on. */
-static int take_new_command(
-	struct arguments *a, char **words, struct error *err)
+static int take_new_command(struct arguments *a, char **words, struct error *err)
 {
 	if (*words == NULL || **words == '\0')
 		return error_fail(err, EX_USAGE,
@@ -455,8 +423,7 @@ static int take_new_command(
 	return 0;
 }
 
-static int take_rest(struct arguments *a, char **words, int count, char **rest,
-	struct error *err)
+static int take_rest(struct arguments *a, char **words, int count, char **rest, struct error *err)
 {
 	if (arguments_has(a, OPTION_HELP))
 		return 0;
@@ -465,8 +432,8 @@ static int take_rest(struct arguments *a, char **words, int count, char **rest,
 	return take_new_command(a, rest, err);
 }
 
-int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
-	char **argv, struct error *err)
+int arguments_parse(
+	struct arguments *a, const struct verb *verb, int argc, char **argv, struct error *err)
 {
 	char *words[4];
 	int count = 0;
@@ -475,8 +442,8 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 	*a = (struct arguments){.verb = verb, .lines = -1};
 	for (int i = 1; i < argc; i++) {
 		char *word = argv[i];
-		bool plain = only_words || word[0] != '-' || word[1] == '\0' ||
-			is_negative(verb, word);
+		bool plain =
+			only_words || word[0] != '-' || word[1] == '\0' || is_negative(verb, word);
 		int got = 0;
 
 		if (takes_command(verb) && (plain || strcmp(word, "--") == 0))
@@ -485,8 +452,7 @@ int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
 			words[count++] = word;
 		else if (plain)
 			continue;
-		else if (strcmp(word, "--") == 0 &&
-			verb->words == WORDS_RESTART)
+		else if (strcmp(word, "--") == 0 && verb->words == WORDS_RESTART)
 			return take_rest(a, words, count, argv + i + 1, err);
 		else if (strcmp(word, "--") == 0)
 			only_words = true;

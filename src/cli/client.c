@@ -47,8 +47,7 @@ int client_cancel_signal(void)
 
 void client_init(struct client *c)
 {
-	*c = (struct client){
-		.fd = -1, .cancel = -1, .reader = -1, .end = NSEC_NEVER};
+	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1, .end = NSEC_NEVER};
 	/* a result, and the envelope around it */
 	lineup_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
 	buffer_init(&c->spare, 0);
@@ -70,8 +69,7 @@ void client_fini(struct client *c)
 
 int answer_refused(const struct answer *answer, struct error *err)
 {
-	return error_fail(
-		err, control_exit_status(answer->code), "%s", answer->message);
+	return error_fail(err, control_exit_status(answer->code), "%s", answer->message);
 }
 
 static int poll_timeout(nsec_t deadline)
@@ -97,18 +95,15 @@ static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 	int n;
 
 	do
-		n = poll(fds, 3,
-			poll_timeout(deadline < c->end ? deadline : c->end));
+		n = poll(fds, 3, poll_timeout(deadline < c->end ? deadline : c->end));
 	while (n == -1 && errno == EINTR);
 	if (n == -1)
 		return error_set(err, errno, "cannot wait for '%s'", c->name);
-	if (fds[1].revents != 0 || fds[2].revents != 0 ||
-		(n == 0 && clock_now() >= c->end))
+	if (fds[1].revents != 0 || fds[2].revents != 0 || (n == 0 && clock_now() >= c->end))
 		return error_set(err, ECANCELED, "ended");
 	if (n == 0)
-		return error_fail(err, EX_TEMPFAIL,
-			"'%s' accepts connections but does not answer",
-			c->name);
+		return error_fail(
+			err, EX_TEMPFAIL, "'%s' accepts connections but does not answer", c->name);
 	return 0;
 }
 
@@ -120,22 +115,20 @@ static ssize_t take_in(struct client *c)
 	if (!c->takes_passed)
 		return recv(c->fd, c->in, sizeof(c->in), MSG_DONTWAIT);
 	n = fdpass_read(c->fd, c->in, sizeof(c->in), &m);
-	for (size_t i = 0; i < m.fd_count && c->passed_count < CLIENT_PASSED;
-		i++)
+	for (size_t i = 0; i < m.fd_count && c->passed_count < CLIENT_PASSED; i++)
 		c->passed[c->passed_count++] = fd_release(&m.fds[i]);
 	fdpass_drop(&m);
 	return n;
 }
 
-int client_line(struct client *c, nsec_t deadline, const char **line,
-	size_t *len, struct error *err)
+int client_line(
+	struct client *c, nsec_t deadline, const char **line, size_t *len, struct error *err)
 {
 	while (!lineup_next(&c->lines, line, len)) {
 		ssize_t n;
 
 		if (c->lines.skipped > 0)
-			return error_set(err, EMSGSIZE,
-				"the answer of '%s' is too long", c->name);
+			return error_set(err, EMSGSIZE, "the answer of '%s' is too long", c->name);
 		if (wait_readable(c, deadline, err) == -1)
 			return -1;
 		n = take_in(c);
@@ -144,20 +137,17 @@ int client_line(struct client *c, nsec_t deadline, const char **line,
 		else if (n == 0 || errno == ECONNRESET)
 			return 0;
 		else if (errno != EINTR && errno != EAGAIN)
-			return error_set(
-				err, errno, "cannot read from '%s'", c->name);
+			return error_set(err, errno, "cannot read from '%s'", c->name);
 	}
 	return 1;
 }
 
 const char *client_raw_result(const char *line, size_t len, size_t *value_len)
 {
-	static const char before[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":" REQUEST_ID ",\"result\":";
+	static const char before[] = "{\"jsonrpc\":\"2.0\",\"id\":" REQUEST_ID ",\"result\":";
 	size_t used = sizeof(before) - 1;
 
-	if (len < used + 2 || memcmp(line, before, used) != 0 ||
-		line[len - 1] != '}')
+	if (len < used + 2 || memcmp(line, before, used) != 0 || line[len - 1] != '}')
 		return NULL;
 	*value_len = len - used - 1;
 	return line + used;
@@ -186,9 +176,8 @@ static int take_error(struct client *c, json_t *message, struct answer *answer)
 
 static int not_understood(const struct client *c, struct error *err)
 {
-	return error_set(err, 0,
-		"'%s' answers in a way that this nclust does not understand",
-		c->name);
+	return error_set(
+		err, 0, "'%s' answers in a way that this nclust does not understand", c->name);
 }
 
 static int take_clusters(struct client *c, json_t *list)
@@ -214,18 +203,16 @@ static int take_clusters(struct client *c, json_t *list)
 static int take_hello(struct client *c, json_t *message, struct error *err)
 {
 	json_t *params = json_object_get(message, "params");
-	const char *method =
-		json_string_value(json_object_get(message, "method"));
+	const char *method = json_string_value(json_object_get(message, "method"));
 	const char *name = json_string_value(json_object_get(params, "name"));
-	json_int_t protocol =
-		json_integer_value(json_object_get(params, "protocol"));
+	json_int_t protocol = json_integer_value(json_object_get(params, "protocol"));
 
 	if (method == NULL || strcmp(method, "hello") != 0)
 		return not_understood(c, err);
 	if (protocol != CONTROL_VERSION)
 		return error_fail(err, EX_UNAVAILABLE,
-			"'%s' speaks control protocol %lld, this nclust %d",
-			c->name, (long long)protocol, CONTROL_VERSION);
+			"'%s' speaks control protocol %lld, this nclust %d", c->name,
+			(long long)protocol, CONTROL_VERSION);
 	if (name != NULL && text_is_name(name))
 		(void)text_copy(c->name, sizeof(c->name), name);
 	c->pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
@@ -248,14 +235,12 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err)
 		return -1;
 	if (got == 0)
 		return error_fail(err, EX_TEMPFAIL,
-			"'%s' closed the connection before it said anything",
-			c->name);
+			"'%s' closed the connection before it said anything", c->name);
 	message = json_loadb(line, len, 0, NULL);
 	if (message == NULL)
 		return not_understood(c, err);
-	got = take_error(c, message, &refusal) == 0
-		? answer_refused(&refusal, err)
-		: take_hello(c, message, err);
+	got = take_error(c, message, &refusal) == 0 ? answer_refused(&refusal, err)
+						    : take_hello(c, message, err);
 	json_decref(message);
 	return got;
 }
@@ -265,17 +250,14 @@ static int check_peer(const struct client *c, int fd, struct error *err)
 	struct ucred peer;
 
 	if (socket_peer(fd, &peer) == -1)
-		return error_set(err, errno,
-			"cannot find the owner of instance '%s'", c->name);
+		return error_set(err, errno, "cannot find the owner of instance '%s'", c->name);
 	if (peer.uid == 0 || peer.uid == geteuid())
 		return 0;
-	return error_fail(err, EX_NOPERM,
-		"instance '%s' belongs to uid %u: nothing was sent to it",
+	return error_fail(err, EX_NOPERM, "instance '%s' belongs to uid %u: nothing was sent to it",
 		c->name, (unsigned)peer.uid);
 }
 
-int client_open(
-	struct client *c, int dirfd, const char *name, struct error *err)
+int client_open(struct client *c, int dirfd, const char *name, struct error *err)
 {
 	scoped_fd fd = -1;
 
@@ -299,8 +281,7 @@ int client_open(
 	}
 	if (check_peer(c, fd, err) == -1)
 		return -1;
-	return client_greet(c, fd_release(&fd),
-		nsec_add(clock_now(), CLIENT_HELLO_WAIT), err);
+	return client_greet(c, fd_release(&fd), nsec_add(clock_now(), CLIENT_HELLO_WAIT), err);
 }
 
 static int send_all(struct client *c, struct buffer *out, struct error *err)
@@ -308,8 +289,7 @@ static int send_all(struct client *c, struct buffer *out, struct error *err)
 	size_t sent = 0;
 
 	while (sent < out->len) {
-		ssize_t n = send(
-			c->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
+		ssize_t n = send(c->fd, out->data + sent, out->len - sent, MSG_NOSIGNAL);
 
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -322,8 +302,7 @@ static int send_all(struct client *c, struct buffer *out, struct error *err)
 	return 0;
 }
 
-int client_ask(
-	struct client *c, struct control_request *request, struct error *err)
+int client_ask(struct client *c, struct control_request *request, struct error *err)
 {
 	scoped_buffer out = {.limit = CONTROL_LINE_MAX};
 
@@ -331,8 +310,7 @@ int client_ask(
 	if (control_encode(&out, request) == 0 && !out.failed)
 		return send_all(c, &out, err);
 	if (errno == ENOBUFS)
-		return error_fail(
-			err, EX_USAGE, "a request has at most 64 KiB");
+		return error_fail(err, EX_USAGE, "a request has at most 64 KiB");
 	return error_set(err, ENOMEM, "cannot write the request");
 }
 
@@ -342,18 +320,15 @@ static bool is_ours(json_t *message)
 
 	/* a refusal of the connection itself has no request's id */
 	return json_is_null(id) ||
-		(json_is_integer(id) &&
-			json_integer_value(id) == atoi(REQUEST_ID));
+		(json_is_integer(id) && json_integer_value(id) == atoi(REQUEST_ID));
 }
 
 /* A message that is not plainly our result.  1: the answer; 0: go on. */
-static int take_message(struct client *c, json_t *message,
-	client_event *on_event, void *data, struct answer *answer,
-	struct error *err)
+static int take_message(struct client *c, json_t *message, client_event *on_event, void *data,
+	struct answer *answer, struct error *err)
 {
 	json_t *result = json_object_get(message, "result");
-	const char *method =
-		json_string_value(json_object_get(message, "method"));
+	const char *method = json_string_value(json_object_get(message, "method"));
 	char *text;
 
 	if (method != NULL) {
@@ -371,8 +346,7 @@ static int take_message(struct client *c, json_t *message,
 		return 1;
 	if (result == NULL)
 		return not_understood(c, err);
-	text = json_dumps(result,
-		JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	text = json_dumps(result, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	buffer_clear(&c->spare);
 	if (text == NULL || buffer_string(&c->spare, text) == -1) {
 		free(text);
@@ -399,23 +373,20 @@ static json_t *load(const char *line, size_t len)
 	json_t *message;
 	size_t value = head + sizeof(key) - 1;
 
-	if (at == NULL || len < value + 2 ||
-		memcmp(line + len - 2, "}}", 2) != 0 ||
+	if (at == NULL || len < value + 2 || memcmp(line + len - 2, "}}", 2) != 0 ||
 		memmem(line, head, kind, sizeof(kind) - 1) == NULL)
 		return json_loadb(line, len, 0, NULL);
 	(void)buffer_append(&rest, line, head);
 	(void)buffer_string(&rest, "}}");
 	message = rest.failed ? NULL : json_loadb(rest.data, rest.len, 0, NULL);
 	if (message != NULL)
-		(void)json_object_set_new(json_object_get(message, "params"),
-			"message",
+		(void)json_object_set_new(json_object_get(message, "params"), "message",
 			json_stringn_nocheck(line + value, len - value - 2));
 	return message;
 }
 
-static int take_line(struct client *c, const char *line, size_t len,
-	client_event *on_event, void *data, struct answer *answer,
-	struct error *err)
+static int take_line(struct client *c, const char *line, size_t len, client_event *on_event,
+	void *data, struct answer *answer, struct error *err)
 {
 	json_t *message;
 	int got;
@@ -442,8 +413,8 @@ static int was_cut(const struct client *c, struct error *err)
 }
 
 /* Until the answer is there. */
-static int take_lines(struct client *c, client_event *on_event, void *data,
-	struct answer *answer, struct error *err)
+static int take_lines(struct client *c, client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
 {
 	const char *line;
 	size_t len;
@@ -456,29 +427,25 @@ static int take_lines(struct client *c, client_event *on_event, void *data,
 		if (got == 0)
 			return was_cut(c, err);
 		if (got == 1)
-			got = take_line(
-				c, line, len, on_event, data, answer, err);
+			got = take_line(c, line, len, on_event, data, answer, err);
 	} while (got == 0);
 	return got;
 }
 
-int client_take(struct client *c, client_event *on_event, void *data,
-	struct answer *answer, struct error *err)
+int client_take(struct client *c, client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
 {
 	return take_lines(c, on_event, data, answer, err) == 1 ? 0 : -1;
 }
 
-int client_call(struct client *c, struct control_request *request,
-	client_event *on_event, void *data, struct answer *answer,
-	struct error *err)
+int client_call(struct client *c, struct control_request *request, client_event *on_event,
+	void *data, struct answer *answer, struct error *err)
 {
-	return client_ask(c, request, err) == -1
-		? -1
-		: client_take(c, on_event, data, answer, err);
+	return client_ask(c, request, err) == -1 ? -1 : client_take(c, on_event, data, answer, err);
 }
 
-int client_look(struct client *c, client_event *on_event, void *data,
-	struct answer *answer, struct error *err)
+int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
+	struct error *err)
 {
 	int got;
 

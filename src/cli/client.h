@@ -57,8 +57,7 @@ void client_fini(struct client *c);
  * 69 where nobody is running, 77 where it is somebody else's, 75 where it
  * does not answer.
  */
-int client_open(
-	struct client *c, int dirfd, const char *name, struct error *err);
+int client_open(struct client *c, int dirfd, const char *name, struct error *err);
 /* The same on a connected socket, which is the client's from then on. */
 int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
@@ -67,8 +66,8 @@ int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
  * the connection has ended; -1 and `err` (ECANCELED: by `cancel`, `reader` or
  * `end`).
  */
-int client_line(struct client *c, nsec_t deadline, const char **line,
-	size_t *len, struct error *err);
+int client_line(
+	struct client *c, nsec_t deadline, const char **line, size_t *len, struct error *err);
 
 /* What came of a request.  Both texts belong to the client and are valid until
  * its next call. */
@@ -90,19 +89,17 @@ typedef int client_event(json_t *params, void *data);
  * good or bad; -1 and `err`: there is none and there will be none (status 75
  * where the connection was cut).
  */
-int client_call(struct client *c, struct control_request *request,
-	client_event *on_event, void *data, struct answer *answer,
-	struct error *err);
+int client_call(struct client *c, struct control_request *request, client_event *on_event,
+	void *data, struct answer *answer, struct error *err);
 /* The same in two steps: several requests may be sent before the answer to the first
  * one. */
-int client_ask(
-	struct client *c, struct control_request *request, struct error *err);
-int client_take(struct client *c, client_event *on_event, void *data,
-	struct answer *answer, struct error *err);
+int client_ask(struct client *c, struct control_request *request, struct error *err);
+int client_take(struct client *c, client_event *on_event, void *data, struct answer *answer,
+	struct error *err);
 /* As client_take(), but it never waits, for a caller that waits until `fd` is readable
  * and for other things.  1: the answer; 0: not yet; -1 and `err`. */
-int client_look(struct client *c, client_event *on_event, void *data,
-	struct answer *answer, struct error *err);
+int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
+	struct error *err);
 
 /* Wait for the end of the connection; what still comes is thrown away. */
 int client_wait_end(struct client *c, struct error *err);

@@ -16,22 +16,21 @@ const struct verb verbs[] = {
 		.name = "status",
 		.words_text = "[TARGET]",
 		.help = "state of every worker",
-		.manual =
-			"Shows clusters, listeners and workers of one instance "
-			"or, without a target, of all that run, and says why "
-			"what does not run has failed. RESTARTS is how often a "
-			"slot was filled again after an end that nobody asked "
-			"for, and LAST EXIT the last such end; the end of a "
-			"worker that was found unwell is one. MEM and CPU% are "
-			"of all processes of a worker. If something is wrong, "
-			"the last lines are commands to try next. No line is "
-			"wider than the terminal, or than COLUMNS, or 80. "
-			"Where a cluster has more than 16 workers, or all of "
-			"them do not fit on the screen, neighbours that are "
-			"alike share a line, with the age of the youngest and "
-			"the sums of the rest; --all gives each its own. Exits "
-			"0 if all wanted workers are ready, 1 if some are, 2 "
-			"if none is, 3 if there is no such instance.",
+		.manual = "Shows clusters, listeners and workers of one instance "
+			  "or, without a target, of all that run, and says why "
+			  "what does not run has failed. RESTARTS is how often a "
+			  "slot was filled again after an end that nobody asked "
+			  "for, and LAST EXIT the last such end; the end of a "
+			  "worker that was found unwell is one. MEM and CPU% are "
+			  "of all processes of a worker. If something is wrong, "
+			  "the last lines are commands to try next. No line is "
+			  "wider than the terminal, or than COLUMNS, or 80. "
+			  "Where a cluster has more than 16 workers, or all of "
+			  "them do not fit on the screen, neighbours that are "
+			  "alike share a line, with the age of the youngest and "
+			  "the sums of the rest; --all gives each its own. Exits "
+			  "0 if all wanted workers are ready, 1 if some are, 2 "
+			  "if none is, 3 if there is no such instance.",
 		.options = OPTIONS_ASK | OPTION_WATCH | OPTION_EACH,
 		.words = WORDS_TARGET,
 		.run = verb_status,
@@ -54,8 +53,7 @@ const struct verb verbs[] = {
 			  "keep it. If it fails, the old command serves on. "
 			  "From within one of those workers, as in a deploy "
 			  "hook, it does not wait for the end.",
-		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE |
-			OPTION_DROP_PORTS,
+		.options = OPTIONS_CHANGE | OPTION_CANARY | OPTION_BAKE | OPTION_DROP_PORTS,
 		.words = WORDS_RESTART,
 		.method = METHOD_RESTART,
 		.run = verb_change,
@@ -64,12 +62,11 @@ const struct verb verbs[] = {
 		.name = "reload",
 		.words_text = "[TARGET]",
 		.help = "apply a changed file",
-		.manual =
-			"Checks all of the file first. If it has mistakes they "
-			"are reported with their lines, nothing is changed, "
-			"and the exit status is 78. It fails, too, if the file "
-			"or the users that it names cannot be looked up within "
-			"5 s.",
+		.manual = "Checks all of the file first. If it has mistakes they "
+			  "are reported with their lines, nothing is changed, "
+			  "and the exit status is 78. It fails, too, if the file "
+			  "or the users that it names cannot be looked up within "
+			  "5 s.",
 		.options = OPTIONS_CHANGE | OPTION_DROP_PORTS,
 		.words = WORDS_TARGET,
 		.method = METHOD_RELOAD,
@@ -104,10 +101,9 @@ const struct verb verbs[] = {
 		.name = "signal",
 		.words_text = "[TARGET] SIGNAL",
 		.help = "signal a worker",
-		.manual =
-			"To the workers of a cluster in turn, to all of them "
-			"with --all, or to the one of a slot. SIGNAL is a name "
-			"such as USR1, or a number.",
+		.manual = "To the workers of a cluster in turn, to all of them "
+			  "with --all, or to the one of a slot. SIGNAL is a name "
+			  "such as USR1, or a number.",
 		.options = OPTIONS_ASK | OPTION_ALL,
 		.words = WORDS_SIGNAL,
 		.method = METHOD_SIGNAL,
@@ -117,12 +113,11 @@ const struct verb verbs[] = {
 		.name = "send",
 		.words_text = "[TARGET] JSON",
 		.help = "send a worker a message",
-		.manual =
-			"Puts JSON, one value on one line, on the message "
-			"channel (see nclust-messages(7)) of the workers of a "
-			"cluster in turn, of all of them with --all, or of the "
-			"one of a slot. Exits 1 if not all of those got it "
-			"into their queues, or have no channel.",
+		.manual = "Puts JSON, one value on one line, on the message "
+			  "channel (see nclust-messages(7)) of the workers of a "
+			  "cluster in turn, of all of them with --all, or of the "
+			  "one of a slot. Exits 1 if not all of those got it "
+			  "into their queues, or have no channel.",
 		.options = OPTIONS_ASK | OPTION_ALL,
 		.words = WORDS_MESSAGE,
 		.method = METHOD_SEND,
@@ -132,19 +127,18 @@ const struct verb verbs[] = {
 		.name = "logs",
 		.words_text = "[TARGET]",
 		.help = "what workers have written",
-		.manual =
-			"Prints the latest lines of each slot, also of workers "
-			"that are gone, in the order of their time, and with "
-			"-f what follows. At most 52 KiB of each slot are "
-			"kept, also by an upgrade, and by orphans = keep if "
-			"nclust is killed. Of very much at once only the last "
-			"lines are kept, and a line says how many are missing. "
-			"Nothing is kept with log = inherit; then nclust says "
-			"what to set. With --json each line is an object. TIME "
-			"is written as for events. Output may hold secrets: "
-			"members of control-group can read it, too.",
-		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES |
-			OPTION_SINCE | OPTION_STDERR | OPTION_GREP,
+		.manual = "Prints the latest lines of each slot, also of workers "
+			  "that are gone, in the order of their time, and with "
+			  "-f what follows. At most 52 KiB of each slot are "
+			  "kept, also by an upgrade, and by orphans = keep if "
+			  "nclust is killed. Of very much at once only the last "
+			  "lines are kept, and a line says how many are missing. "
+			  "Nothing is kept with log = inherit; then nclust says "
+			  "what to set. With --json each line is an object. TIME "
+			  "is written as for events. Output may hold secrets: "
+			  "members of control-group can read it, too.",
+		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES | OPTION_SINCE |
+			OPTION_STDERR | OPTION_GREP,
 		.words = WORDS_TARGET,
 		.run = verb_logs,
 	},
@@ -152,19 +146,17 @@ const struct verb verbs[] = {
 		.name = "ask",
 		.words_text = "TARGET METHOD PATH",
 		.help = "ask one worker by HTTP",
-		.manual =
-			"Sends a request to the worker of a slot, as in nclust "
-			"ask web.2 GET /debug, although all workers share the "
-			"port, which must be one of TCP: connections that "
-			"another one accepts are closed again. Prints the body "
-			"of the answer, and its first "
-			"line to standard error, with -i its whole head. Exits "
-			"1 if the status is 400 or more or the answer is not "
-			"complete, 75 if the worker takes no connection within "
-			"5 s or says nothing for 60 s. Only root and the "
-			"user of the instance may ask.",
-		.options = OPTION_RUNTIME | OPTION_HELP | OPTION_HEAD |
-			OPTION_HEADER | OPTION_DATA,
+		.manual = "Sends a request to the worker of a slot, as in nclust "
+			  "ask web.2 GET /debug, although all workers share the "
+			  "port, which must be one of TCP: connections that "
+			  "another one accepts are closed again. Prints the body "
+			  "of the answer, and its first "
+			  "line to standard error, with -i its whole head. Exits "
+			  "1 if the status is 400 or more or the answer is not "
+			  "complete, 75 if the worker takes no connection within "
+			  "5 s or says nothing for 60 s. Only root and the "
+			  "user of the instance may ask.",
+		.options = OPTION_RUNTIME | OPTION_HELP | OPTION_HEAD | OPTION_HEADER | OPTION_DATA,
 		.words = WORDS_ASK,
 		.run = verb_ask,
 	},
@@ -172,18 +164,17 @@ const struct verb verbs[] = {
 		.name = "events",
 		.words_text = "[TARGET]",
 		.help = "what has happened",
-		.manual =
-			"Prints what the instance still remembers, one line "
-			"each, and with -f what happens from then on. The "
-			"latest 120 KiB are kept, that is some hundreds, also "
-			"by an upgrade, and by orphans = keep if nclust is "
-			"killed. With --json each line is an object. TIME is "
-			"a time ago such as 10m, a local time such as 05:00 "
-			"or '2026-11-22 05:00', one of RFC 3339, or @ and "
-			"seconds since 1970. NAME may be a cluster that is "
-			"gone. See nclust-control(7) for the kinds.",
-		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES |
-			OPTION_SINCE | OPTION_CLUSTER | OPTION_KIND,
+		.manual = "Prints what the instance still remembers, one line "
+			  "each, and with -f what happens from then on. The "
+			  "latest 120 KiB are kept, that is some hundreds, also "
+			  "by an upgrade, and by orphans = keep if nclust is "
+			  "killed. With --json each line is an object. TIME is "
+			  "a time ago such as 10m, a local time such as 05:00 "
+			  "or '2026-11-22 05:00', one of RFC 3339, or @ and "
+			  "seconds since 1970. NAME may be a cluster that is "
+			  "gone. See nclust-control(7) for the kinds.",
+		.options = OPTIONS_ASK | OPTION_FOLLOW | OPTION_LINES | OPTION_SINCE |
+			OPTION_CLUSTER | OPTION_KIND,
 		.words = WORDS_TARGET,
 		.run = verb_events,
 	},
@@ -191,17 +182,16 @@ const struct verb verbs[] = {
 		.name = "top",
 		.words_text = "[TARGET]",
 		.help = "watch it live, and act",
-		.manual =
-			"Draws on the terminal what status shows, anew each "
-			"second, with bars, and below it what happened. Sorts "
-			"by a column, shows only what contains a text, and "
-			"groups workers that are alike as status does. A "
-			"selected cluster or worker can be restarted, stopped "
-			"or scaled, after a question, and its output can be "
-			"read as it comes; ? lists the keys. CPU% is that "
-			"since the look before. If "
-			"nclust ends, or is replaced, it connects again. Needs "
-			"the package libncursesw6; status --watch does not.",
+		.manual = "Draws on the terminal what status shows, anew each "
+			  "second, with bars, and below it what happened. Sorts "
+			  "by a column, shows only what contains a text, and "
+			  "groups workers that are alike as status does. A "
+			  "selected cluster or worker can be restarted, stopped "
+			  "or scaled, after a question, and its output can be "
+			  "read as it comes; ? lists the keys. CPU% is that "
+			  "since the look before. If "
+			  "nclust ends, or is replaced, it connects again. Needs "
+			  "the package libncursesw6; status --watch does not.",
 		.options = OPTION_RUNTIME | OPTION_HELP,
 		.words = WORDS_TARGET,
 		.run = verb_top,
@@ -210,13 +200,12 @@ const struct verb verbs[] = {
 		.name = "upgrade",
 		.words_text = "[TARGET]",
 		.help = "nclust replaces itself",
-		.manual =
-			"The same process goes on as the binary that is now "
-			"where nclust was started from, with the same workers, "
-			"sockets and clients. It is tried on the real state "
-			"first; if it cannot take over nothing changes, and "
-			"the exit status is 1. A rollout that is under way is "
-			"waited for.",
+		.manual = "The same process goes on as the binary that is now "
+			  "where nclust was started from, with the same workers, "
+			  "sockets and clients. It is tried on the real state "
+			  "first; if it cannot take over nothing changes, and "
+			  "the exit status is 1. A rollout that is under way is "
+			  "waited for.",
 		.options = OPTIONS_CHANGE,
 		.words = WORDS_TARGET,
 		.method = METHOD_UPGRADE,
@@ -226,18 +215,17 @@ const struct verb verbs[] = {
 		.name = "drain",
 		.words_text = "[TARGET]",
 		.help = "take this host out of service",
-		.manual =
-			"From then on the agent and /readyz tell load "
-			"balancers to send nothing new here; workers serve "
-			"what still comes. Waits until each load balancer that "
-			"has been asking has asked again, and no connection is "
-			"in use; idle ones may stay open, and those of a unix "
-			"socket that a worker has made itself are not seen. "
-			"Exits 75 if that takes longer than --timeout. The "
-			"host stays drained, also then, after Ctrl-C, and "
-			"through restart, reload and upgrade, until undrain; "
-			"an nclust that is started anew is not drained. May be "
-			"repeated.",
+		.manual = "From then on the agent and /readyz tell load "
+			  "balancers to send nothing new here; workers serve "
+			  "what still comes. Waits until each load balancer that "
+			  "has been asking has asked again, and no connection is "
+			  "in use; idle ones may stay open, and those of a unix "
+			  "socket that a worker has made itself are not seen. "
+			  "Exits 75 if that takes longer than --timeout. The "
+			  "host stays drained, also then, after Ctrl-C, and "
+			  "through restart, reload and upgrade, until undrain; "
+			  "an nclust that is started anew is not drained. May be "
+			  "repeated.",
 		.options = OPTIONS_CHANGE | OPTION_TIMEOUT,
 		.words = WORDS_TARGET,
 		.method = METHOD_DRAIN,
@@ -247,13 +235,12 @@ const struct verb verbs[] = {
 		.name = "undrain",
 		.words_text = "[TARGET]",
 		.help = "put it back into service",
-		.manual =
-			"Ends a drain, and waits until each cluster has a "
-			"ready worker, or has done its work, and the load "
-			"balancers that have been asking have asked again, so "
-			"that the next host can be drained. Exits 75 if that "
-			"takes longer than --timeout. If the host is not "
-			"drained it only waits.",
+		.manual = "Ends a drain, and waits until each cluster has a "
+			  "ready worker, or has done its work, and the load "
+			  "balancers that have been asking have asked again, so "
+			  "that the next host can be drained. Exits 75 if that "
+			  "takes longer than --timeout. If the host is not "
+			  "drained it only waits.",
 		.options = OPTIONS_CHANGE | OPTION_TIMEOUT,
 		.words = WORDS_TARGET,
 		.method = METHOD_UNDRAIN,
@@ -268,8 +255,7 @@ const struct verb verbs[] = {
 			  "too. With -c, reads a file and asks nobody; "
 			  "with --check as well, only looks for mistakes. A "
 			  "file with mistakes gives exit status 78.",
-		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE |
-			OPTION_DEFAULTS,
+		.options = OPTIONS_ASK | OPTION_CHECK | OPTION_FILE | OPTION_DEFAULTS,
 		.words = WORDS_TARGET,
 		.run = verb_config,
 	},
@@ -277,23 +263,22 @@ const struct verb verbs[] = {
 		.name = "doctor",
 		.words_text = "[-- COMMAND]",
 		.help = "try a command on this machine",
-		.manual =
-			"Looks at kernel, container, limits and privileges, "
-			"and says what nclust makes of each. Exits 1 if "
-			"something prevents it from running. With a command, "
-			"runs it for some seconds, alone and as two copies: "
-			"tells how it takes its socket, when it is ready, what "
-			"it does on SIGTERM, with a request as well, and the "
-			"command line to use. Looks on for 2 s after the first "
-			"socket, as another may come later, and warns of "
-			"programs that keep their state in themselves, and of "
-			"files that copies overwrite, or remove as they end: "
-			"those that are open, and those below its directory, "
-			"in /run, in /tmp, or beside a path of the command. "
-			"Asks at each port beside the first if copies answer "
-			"differently there. Exits 0 if copies of it will work "
-			"together, 1 if "
-			"not, 127 if it is not found, 126 if it cannot be run.",
+		.manual = "Looks at kernel, container, limits and privileges, "
+			  "and says what nclust makes of each. Exits 1 if "
+			  "something prevents it from running. With a command, "
+			  "runs it for some seconds, alone and as two copies: "
+			  "tells how it takes its socket, when it is ready, what "
+			  "it does on SIGTERM, with a request as well, and the "
+			  "command line to use. Looks on for 2 s after the first "
+			  "socket, as another may come later, and warns of "
+			  "programs that keep their state in themselves, and of "
+			  "files that copies overwrite, or remove as they end: "
+			  "those that are open, and those below its directory, "
+			  "in /run, in /tmp, or beside a path of the command. "
+			  "Asks at each port beside the first if copies answer "
+			  "differently there. Exits 0 if copies of it will work "
+			  "together, 1 if "
+			  "not, 127 if it is not found, 126 if it cannot be run.",
 		.options = OPTIONS_ASK | OPTION_LISTEN,
 		.words = WORDS_TRIAL,
 		.run = verb_doctor,

@@ -21,7 +21,6 @@ void doctor_tell_untold(const struct exam *e, struct facts *f);
  * there is no way to run it. */
 bool doctor_command_line(const struct exam *e, struct buffer *out);
 /* All of it in one object. */
-void doctor_encode(
-	const struct exam *e, const struct facts *f, struct buffer *out);
+void doctor_encode(const struct exam *e, const struct facts *f, struct buffer *out);
 
 #endif

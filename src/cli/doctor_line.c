@@ -50,16 +50,15 @@ static void add_addresses(const struct exam *e, struct buffer *w)
 
 /* The words, in which each slot gets a port of its own where copies would answer
  * differently.  With `option` only those that are changed, each after it. */
-static void add_own_ports(const struct exam *e, char *const *words,
-	const char *option, struct buffer *w)
+static void add_own_ports(
+	const struct exam *e, char *const *words, const char *option, struct buffer *w)
 {
 	for (; *words != NULL; words++) {
 		char own[512];
 		bool changed = false;
 
 		for (size_t i = 0; i < e->place_count && !changed; i++)
-			changed = e->places[i].differs &&
-				e->places[i].port != PORT_ANY &&
+			changed = e->places[i].differs && e->places[i].port != PORT_ANY &&
 				slotword_port(own, sizeof(own), *words,
 					endpoint_port(&e->places[i].socket.at));
 		if (option != NULL && changed)
@@ -88,8 +87,7 @@ static void make(const struct exam *e, struct buffer *w)
 	else if (e->sign == SIGN_LISTEN && e->slow)
 		add_option(w, "--ready", "listen");
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
-		add_option(w, "--stop-signal",
-			e->other.signal == SIGQUIT ? "QUIT" : "INT");
+		add_option(w, "--stop-signal", e->other.signal == SIGQUIT ? "QUIT" : "INT");
 	add_own_ports(e, environ, "--env", w);
 	add(w, "--");
 	add_own_ports(e, e->command, NULL, w);
@@ -116,9 +114,8 @@ bool doctor_command_line(const struct exam *e, struct buffer *out)
 
 static void put_sockets(const struct exam *e, struct json_writer *w)
 {
-	static const char *const hows[] = {[HOW_PASSED] = "passed",
-		[HOW_BOUND] = "taken over",
-		[HOW_OWN] = "own"};
+	static const char *const hows[] = {
+		[HOW_PASSED] = "passed", [HOW_BOUND] = "taken over", [HOW_OWN] = "own"};
 	static const char *const shares[] = {[SHARE_UNKNOWN] = NULL,
 		[SHARE_SAME] = "same",
 		[SHARE_SPREAD] = "one each",
@@ -160,8 +157,7 @@ static void put_ready(const struct exam *e, struct json_writer *w)
 	json_close_object(w);
 }
 
-static void put_stop(
-	struct json_writer *w, const char *key, const struct exam_stop *s)
+static void put_stop(struct json_writer *w, const char *key, const struct exam_stop *s)
 {
 	static const char *const requests[] = {[REQUEST_UNTRIED] = NULL,
 		[REQUEST_UNHEARD] = NULL,
@@ -201,8 +197,7 @@ static void put_command_line(const struct exam *e, struct json_writer *w)
 	json_close_array(w);
 }
 
-void doctor_encode(
-	const struct exam *e, const struct facts *f, struct buffer *out)
+void doctor_encode(const struct exam *e, const struct facts *f, struct buffer *out)
 {
 	struct json_writer w;
 

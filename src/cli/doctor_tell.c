@@ -19,11 +19,9 @@ static const char *seconds_text(char to[24], double seconds)
 	char age[16];
 
 	if (seconds < 0.1)
-		(void)snprintf(
-			to, 24, "%.0f ms", seconds > 0 ? seconds * 1000 : 0);
+		(void)snprintf(to, 24, "%.0f ms", seconds > 0 ? seconds * 1000 : 0);
 	else
-		(void)snprintf(to, 24, "%s",
-			text_age(age, (nsec_t)(seconds * (double)SECOND)));
+		(void)snprintf(to, 24, "%s", text_age(age, (nsec_t)(seconds * (double)SECOND)));
 	return to;
 }
 
@@ -53,9 +51,8 @@ static void tell_ended(const struct exam *e, struct facts *f)
 		       "background, turn its daemon mode off";
 	if (e->in_use[0] != '\0')
 		facts_add(f, FACT_BAD, "socket", "", "%s", e->in_use);
-	facts_add(f, FACT_BAD, "start", does, "it ends with %s after %s%s",
-		e->exit, seconds_text(after, e->ready_after),
-		last_text(last, e->last));
+	facts_add(f, FACT_BAD, "start", does, "it ends with %s after %s%s", e->exit,
+		seconds_text(after, e->ready_after), last_text(last, e->last));
 }
 
 static bool is_node(const struct exam *e)
@@ -63,19 +60,15 @@ static bool is_node(const struct exam *e)
 	return e->trial != NULL && e->trial->node;
 }
 
-static void tell_place(
-	const struct exam *e, const struct exam_place *p, struct facts *f)
+static void tell_place(const struct exam *e, const struct exam_place *p, struct facts *f)
 {
 	const char *comma = p->options[0] != '\0' ? ", " : "";
 
 	if (p->how == HOW_PASSED)
-		facts_add(f, FACT_OK, "socket",
-			p->named ? "" : "any address will do", "%s",
+		facts_add(f, FACT_OK, "socket", p->named ? "" : "any address will do", "%s",
 			p->named ? p->text : "the one that nclust passes");
 	else if (p->how == HOW_BOUND)
-		facts_add(f,
-			p->named || e->listen_count == 0 ? FACT_OK : FACT_NOTE,
-			"socket",
+		facts_add(f, p->named || e->listen_count == 0 ? FACT_OK : FACT_NOTE, "socket",
 			p->named ? "it gets the one that nclust has made"
 				: e->listen_count > 0
 				? "--listen does not name it; nclust takes it "
@@ -83,15 +76,12 @@ static void tell_place(
 				: is_node(e) ? ""
 					     : "nclust takes it over",
 			"%s, which it %s%s%s", p->text,
-			is_node(e) ? "asks nclust for" : "binds itself", comma,
-			p->options);
+			is_node(e) ? "asks nclust for" : "binds itself", comma, p->options);
 	else
 		facts_add(f, FACT_NOTE, "socket",
-			p->socket.kind == HELD_UDP
-				? "nclust lets several bind it"
-				: "it stays its own",
-			"%s, which it binds itself%s%s", p->text, comma,
-			p->options);
+			p->socket.kind == HELD_UDP ? "nclust lets several bind it"
+						   : "it stays its own",
+			"%s, which it binds itself%s%s", p->text, comma, p->options);
 }
 
 static void tell_sockets(const struct exam *e, struct facts *f)
@@ -104,20 +94,16 @@ static void tell_sockets(const struct exam *e, struct facts *f)
 	for (size_t i = 0; i < e->place_count && i < PLACES_TOLD; i++)
 		tell_place(e, &e->places[i], f);
 	if (e->place_count > PLACES_TOLD)
-		facts_add(f, FACT_OK, "sockets", "", "%zu more",
-			e->place_count - PLACES_TOLD);
+		facts_add(f, FACT_OK, "sockets", "", "%zu more", e->place_count - PLACES_TOLD);
 	if (e->refused[0] != '\0')
-		facts_add(f, FACT_WARN, "taking over ports",
-			"see nclust doctor", "%s", e->refused);
+		facts_add(f, FACT_WARN, "taking over ports", "see nclust doctor", "%s", e->refused);
 	if (e->place_count == 0)
 		facts_add(f, FACT_NOTE, "socket",
 			"no port, nor does it accept from the socket that "
 			"nclust passes",
-			"opens none within %s",
-			seconds_text(waited, e->waited));
+			"opens none within %s", seconds_text(waited, e->waited));
 	else if (e->way == WAY_STDIN)
-		facts_add(f, FACT_OK, "passed sockets", "",
-			"taken from standard input");
+		facts_add(f, FACT_OK, "passed sockets", "", "taken from standard input");
 	else if (e->takes_passed && e->way == WAY_NO_PID)
 		facts_add(f, FACT_OK, "passed sockets",
 			"a wrapper forks: LISTEN_PID would not be its own",
@@ -125,8 +111,7 @@ static void tell_sockets(const struct exam *e, struct facts *f)
 	else if (e->takes_passed)
 		facts_add(f, FACT_OK, "passed sockets", "", "taken");
 	else
-		facts_add(
-			f, FACT_OK, "passed sockets", "not needed", "ignored");
+		facts_add(f, FACT_OK, "passed sockets", "not needed", "ignored");
 }
 
 static const char guessed[] = "one that lives for 1 s is taken as ready";
@@ -146,12 +131,11 @@ static void tell_ready(const struct exam *e, struct facts *f)
 	char last[300];
 
 	if (e->sign == SIGN_NONE)
-		facts_add(f, FACT_NOTE, "ready", guessed,
-			"nothing tells when%s", last_text(last, e->last));
+		facts_add(f, FACT_NOTE, "ready", guessed, "nothing tells when%s",
+			last_text(last, e->last));
 	else
-		facts_add(f, signs[e->sign].mark, "ready", signs[e->sign].does,
-			"after %s, %s", seconds_text(after, e->ready_after),
-			signs[e->sign].by);
+		facts_add(f, signs[e->sign].mark, "ready", signs[e->sign].does, "after %s, %s",
+			seconds_text(after, e->ready_after), signs[e->sign].by);
 }
 
 /* Copies of it do not know of each other's data. */
@@ -175,16 +159,13 @@ static void tell_threads(const struct exam *e, struct facts *f)
 	unsigned long long all = (unsigned long long)e->threads * e->cpus;
 
 	if (e->computing > 1)
-		facts_add(f, FACT_WARN, "threads",
-			"set 'threads = auto': see nclust-threads(7)",
+		facts_add(f, FACT_WARN, "threads", "set 'threads = auto': see nclust-threads(7)",
 			"%u threads, %u busy at once; with a copy for each CPU "
 			"%llu busy threads on %u CPU%s",
-			e->threads, e->computing,
-			(unsigned long long)e->computing * e->cpus, e->cpus,
-			e->cpus == 1 ? "" : "s");
+			e->threads, e->computing, (unsigned long long)e->computing * e->cpus,
+			e->cpus, e->cpus == 1 ? "" : "s");
 	else if (e->threads > 1 && e->threads > e->cpus)
-		facts_add(f, FACT_NOTE, "threads",
-			"if they compute, set 'threads = auto'",
+		facts_add(f, FACT_NOTE, "threads", "if they compute, set 'threads = auto'",
 			"%u, which do not compute now: with a copy for each "
 			"CPU %llu",
 			e->threads, all);
@@ -193,8 +174,7 @@ static void tell_threads(const struct exam *e, struct facts *f)
 void doctor_tell_start(const struct exam *e, struct facts *f)
 {
 	if (e->unprivileged)
-		facts_add(f, FACT_NOTE, "sudo",
-			"if the program needs one: intercept = off",
+		facts_add(f, FACT_NOTE, "sudo", "if the program needs one: intercept = off",
 			"it and other set-id programs have no effect in "
 			"workers, which run with no_new_privs");
 	if (e->life == LIFE_ENDED) {
@@ -216,21 +196,17 @@ static void tell_second(const struct exam *e, struct facts *f)
 
 	(void)seconds_text(after, e->second_after);
 	if (e->second_exit[0] != '\0')
-		facts_add(f, FACT_BAD, "second copy", "",
-			"ends with %s after %s%s", e->second_exit, after,
-			last_text(last, e->second_last));
+		facts_add(f, FACT_BAD, "second copy", "", "ends with %s after %s%s", e->second_exit,
+			after, last_text(last, e->second_last));
 	else if (e->second_lock[0] != '\0')
-		facts_add(f, FACT_BAD, "second copy", "",
-			"waits for the lock of %s", e->second_lock);
-	else if (!e->second_ready)
-		facts_add(f, FACT_BAD, "second copy", "",
-			"is not ready within 12 s");
-	else
 		facts_add(
-			f, FACT_OK, "second copy", "", "ready after %s", after);
+			f, FACT_BAD, "second copy", "", "waits for the lock of %s", e->second_lock);
+	else if (!e->second_ready)
+		facts_add(f, FACT_BAD, "second copy", "", "is not ready within 12 s");
+	else
+		facts_add(f, FACT_OK, "second copy", "", "ready after %s", after);
 	if (e->first_gone)
-		facts_add(f, FACT_BAD, "first copy", "",
-			"ended when the second one came");
+		facts_add(f, FACT_BAD, "first copy", "", "ended when the second one came");
 }
 
 /* How each place is shared; what is bad is but a warning where copies work. */
@@ -261,16 +237,11 @@ static void tell_share(const struct exam_place *p, struct facts *f, bool works)
 
 	if (p->share == SHARE_UNKNOWN)
 		return;
-	facts_add(f,
-		kinds[p->share].mark == FACT_BAD && works
-			? FACT_WARN
-			: kinds[p->share].mark,
-		kinds[p->share].name, kinds[p->share].hint, "%s%s", p->text,
-		kinds[p->share].how);
+	facts_add(f, kinds[p->share].mark == FACT_BAD && works ? FACT_WARN : kinds[p->share].mark,
+		kinds[p->share].name, kinds[p->share].hint, "%s%s", p->text, kinds[p->share].how);
 }
 
-static void tell_beside(
-	const struct exam *e, const struct exam_place *p, struct facts *f)
+static void tell_beside(const struct exam *e, const struct exam_place *p, struct facts *f)
 {
 	static const char *const names[] = {[PORT_ANY] = "another port",
 		[PORT_METRICS] = "metrics",
@@ -283,8 +254,7 @@ static void tell_beside(
 	if (!slotword_find(own, sizeof(own), e->command, port) &&
 		!slotword_find(own, sizeof(own), environ, port))
 		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
-	facts_add(f, p->port == PORT_ANY ? FACT_NOTE : FACT_WARN,
-		names[p->port], "",
+	facts_add(f, p->port == PORT_ANY ? FACT_NOTE : FACT_WARN, names[p->port], "",
 		"%s is shared, and copies answer differently: each request "
 		"reaches any worker; %s gives each its own",
 		p->text, own);
@@ -295,11 +265,9 @@ static const char *slot_name(char to[HELD_PATH + 8], const char *path)
 {
 	const char *name = strrchr(path, '/') + 1;
 	const char *dot = strrchr(name, '.');
-	int len = (int)(dot != NULL && dot != name ? (size_t)(dot - name)
-						   : strlen(name));
+	int len = (int)(dot != NULL && dot != name ? (size_t)(dot - name) : strlen(name));
 
-	(void)snprintf(
-		to, HELD_PATH + 8, "%.*s.{slot}%s", len, name, name + len);
+	(void)snprintf(to, HELD_PATH + 8, "%.*s.{slot}%s", len, name, name + len);
 	return to;
 }
 
@@ -318,11 +286,9 @@ static void tell_files(const struct exam *e, struct facts *f)
 		enum exam_file how = e->files[i];
 
 		if (how != FILE_ALONE)
-			facts_add(f,
-				how == FILE_APPENDED ? FACT_NOTE : FACT_WARN,
-				"shared file", "",
-				"%s, %s: %s gives each its own", path,
-				hows[how], slot_name(name, path));
+			facts_add(f, how == FILE_APPENDED ? FACT_NOTE : FACT_WARN, "shared file",
+				"", "%s, %s: %s gives each its own", path, hows[how],
+				slot_name(name, path));
 	}
 }
 
@@ -331,27 +297,23 @@ void doctor_tell_copy(const struct exam *e, struct facts *f)
 	bool works = exam_copies_work(e);
 
 	tell_second(e, f);
-	for (size_t i = 0;
-		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
+	for (size_t i = 0; e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
 		tell_share(&e->places[i], f, works);
-	for (size_t i = 0;
-		e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
+	for (size_t i = 0; e->second_ready && i < e->place_count && i < PLACES_TOLD; i++)
 		tell_beside(e, &e->places[i], f);
 	tell_files(e, f);
 	if (works && e->place_count > 0)
 		facts_add(f, FACT_OK, "copies", "", "will work");
 	else if (works)
-		facts_add(f, FACT_NOTE, "copies", "",
-			"run beside each other, and share nothing");
+		facts_add(f, FACT_NOTE, "copies", "", "run beside each other, and share nothing");
 	else if (e->place_count > 0 && e->refused[0] != '\0')
 		facts_add(f, FACT_BAD, "copies", "see nclust doctor",
 			"will not work: its port cannot be taken over here");
 	else
 		facts_add(f, FACT_BAD, "copies",
-			exam_is_alone(e)
-				? "nclust can keep one running, with surge = "
-				  "0, max-unavailable = 1"
-				: "nclust can still keep one running",
+			exam_is_alone(e) ? "nclust can keep one running, with surge = "
+					   "0, max-unavailable = 1"
+					 : "nclust can still keep one running",
 			"will not work");
 }
 
@@ -369,8 +331,7 @@ static void tell_signal(const struct exam_stop *s, struct facts *f)
 	else
 		facts_add(f, FACT_WARN, "SIGTERM",
 			"find the signal that ends it, for --stop-signal",
-			"does not end it within " TRIAL_STOP_TIMEOUT
-			", only SIGKILL does");
+			"does not end it within " TRIAL_STOP_TIMEOUT ", only SIGKILL does");
 }
 
 static const char unheard[] = "not tried, because it accepts no connection";
@@ -383,11 +344,9 @@ static void tell_request(const struct exam *e, struct facts *f)
 		const char *found;
 	} ends[] = {
 		[REQUEST_ANSWERED] = {FACT_OK, "", "answered before it ends"},
-		[REQUEST_LOST] = {FACT_NOTE,
-			"nclust waits until it is idle ('drain')",
+		[REQUEST_LOST] = {FACT_NOTE, "nclust waits until it is idle ('drain')",
 			"would be cut by SIGTERM"},
-		[REQUEST_FORGOTTEN] = {FACT_NOTE, "",
-			"neither answered nor closed within 3 s"},
+		[REQUEST_FORGOTTEN] = {FACT_NOTE, "", "neither answered nor closed within 3 s"},
 		[REQUEST_NO_HTTP] = {FACT_OK, "",
 			"not tried, because it reads no whole HTTP request"},
 		[REQUEST_UNHEARD] = {FACT_OK, "", unheard},
@@ -397,21 +356,18 @@ static void tell_request(const struct exam *e, struct facts *f)
 
 	if (!e->busy.tried)
 		return;
-	facts_add(f, ends[request].mark, "request in flight",
-		ends[request].does, "%s", ends[request].found);
+	facts_add(f, ends[request].mark, "request in flight", ends[request].does, "%s",
+		ends[request].found);
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
-		facts_add(f, FACT_OK,
-			e->other.signal == SIGQUIT ? "SIGQUIT" : "SIGINT", "",
-			"%s, and a request in flight is answered before",
-			e->other.exit);
+		facts_add(f, FACT_OK, e->other.signal == SIGQUIT ? "SIGQUIT" : "SIGINT", "",
+			"%s, and a request in flight is answered before", e->other.exit);
 }
 
 void doctor_tell_stop(const struct exam *e, struct facts *f)
 {
 	tell_signal(e->quiet.tried ? &e->quiet : &e->busy, f);
 	tell_request(e, f);
-	for (size_t i = 0;
-		e->quiet.ended && i < e->made_count && i < PLACES_TOLD; i++)
+	for (size_t i = 0; e->quiet.ended && i < e->made_count && i < PLACES_TOLD; i++)
 		facts_add(f, FACT_WARN, "vanishing file",
 			"if others read it: surge = 0, max-unavailable = 1, so "
 			"that the old copy ends before the new one writes it",
@@ -421,10 +377,9 @@ void doctor_tell_stop(const struct exam *e, struct facts *f)
 void doctor_tell_untold(const struct exam *e, struct facts *f)
 {
 	if (e->own_count == 0)
-		facts_add(f, FACT_NOTE, "address", "",
-			"any that you give it, in the place of 8000");
+		facts_add(
+			f, FACT_NOTE, "address", "", "any that you give it, in the place of 8000");
 	else
-		facts_add(f, FACT_OK, "address",
-			"or any other that you give it",
+		facts_add(f, FACT_OK, "address", "or any other that you give it",
 			"the one that it opens by itself");
 }

@@ -15,18 +15,16 @@
 #define NAME_COLUMN 6
 #define TEXT_COLUMN 25
 
-static const char *const marks[] = {[FACT_OK] = "ok",
-	[FACT_NOTE] = "note",
-	[FACT_WARN] = "warn",
-	[FACT_BAD] = "bad"};
+static const char *const marks[] = {
+	[FACT_OK] = "ok", [FACT_NOTE] = "note", [FACT_WARN] = "warn", [FACT_BAD] = "bad"};
 
 static const char *const colours[] = {[FACT_OK] = "\033[32m",
 	[FACT_NOTE] = "\033[36m",
 	[FACT_WARN] = "\033[33m",
 	[FACT_BAD] = "\033[31m"};
 
-void facts_add(struct facts *f, enum fact_mark mark, const char *name,
-	const char *does, const char *format, ...)
+void facts_add(struct facts *f, enum fact_mark mark, const char *name, const char *does,
+	const char *format, ...)
 {
 	struct fact *fact = &f->list[f->count];
 	char raw[sizeof(fact->found)];
@@ -42,8 +40,8 @@ void facts_add(struct facts *f, enum fact_mark mark, const char *name,
 	f->count++;
 }
 
-void facts_held(struct facts *f, enum fact_mark mark, int capability,
-	const char *name, const char *with, const char *without)
+void facts_held(struct facts *f, enum fact_mark mark, int capability, const char *name,
+	const char *with, const char *without)
 {
 	bool held = privilege_has(capability);
 
@@ -59,23 +57,20 @@ bool facts_bad(const struct facts *f)
 	return false;
 }
 
-static void put_fact(
-	struct buffer *out, const struct fact *fact, size_t width, bool colour)
+static void put_fact(struct buffer *out, const struct fact *fact, size_t width, bool colour)
 {
 	char text[sizeof(fact->found) + 240];
 
-	(void)buffer_printf(out, "%s%s%s%*s%-*s",
-		colour ? colours[fact->mark] : "", marks[fact->mark],
-		colour ? "\033[0m" : "",
-		NAME_COLUMN - (int)strlen(marks[fact->mark]), "",
-		TEXT_COLUMN - NAME_COLUMN, fact->name);
-	(void)snprintf(text, sizeof(text), "%s%s%s", fact->found,
-		fact->does[0] != '\0' ? "; " : "", fact->does);
+	(void)buffer_printf(out, "%s%s%s%*s%-*s", colour ? colours[fact->mark] : "",
+		marks[fact->mark], colour ? "\033[0m" : "",
+		NAME_COLUMN - (int)strlen(marks[fact->mark]), "", TEXT_COLUMN - NAME_COLUMN,
+		fact->name);
+	(void)snprintf(text, sizeof(text), "%s%s%s", fact->found, fact->does[0] != '\0' ? "; " : "",
+		fact->does);
 	output_fill(out, text, TEXT_COLUMN, TEXT_COLUMN, width);
 }
 
-void facts_format(const struct facts *f, size_t n, struct buffer *out,
-	size_t width, bool colour)
+void facts_format(const struct facts *f, size_t n, struct buffer *out, size_t width, bool colour)
 {
 	for (size_t i = n; i < f->count; i++)
 		put_fact(out, &f->list[i], width, colour);
@@ -118,7 +113,5 @@ long facts_number(const char *path, long missing)
 {
 	char text[32];
 
-	return *facts_read(path, text, sizeof(text)) != '\0'
-		? strtol(text, NULL, 10)
-		: missing;
+	return *facts_read(path, text, sizeof(text)) != '\0' ? strtol(text, NULL, 10) : missing;
 }

@@ -32,13 +32,12 @@ struct facts {
 	size_t count;
 };
 
-void facts_add(struct facts *f, enum fact_mark mark, const char *name,
-	const char *does, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void facts_add(struct facts *f, enum fact_mark mark, const char *name, const char *does,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* Is the capability (CAP_...) held?  `mark` is that of one that is not. */
-void facts_held(struct facts *f, enum fact_mark mark, int capability,
-	const char *name, const char *with, const char *without);
+void facts_held(struct facts *f, enum fact_mark mark, int capability, const char *name,
+	const char *with, const char *without);
 
 /* What `workers = auto` gives, by affinity and quota. */
 unsigned facts_cpus(void);
@@ -53,8 +52,7 @@ void facts_place(struct facts *f, const char *runtime_directory);
 bool facts_bad(const struct facts *f); /* does one prevent running? */
 /* Those from the n-th on as aligned lines, broken at `width` (0: never); all as
  * one JSON object, and as the list in another one. */
-void facts_format(const struct facts *f, size_t n, struct buffer *out,
-	size_t width, bool colour);
+void facts_format(const struct facts *f, size_t n, struct buffer *out, size_t width, bool colour);
 void facts_encode(const struct facts *f, struct buffer *out);
 void facts_put(const struct facts *f, struct json_writer *w);
 

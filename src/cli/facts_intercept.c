@@ -61,20 +61,16 @@ static void try_all(struct ways *w)
 
 	/* a closed one is no refusal */
 	w->descriptor = fd == -1 && errno != EBADF ? errno : 0;
-	w->memory = remote_read(&ourselves, (uintptr_t)&from, &to, 1) == -1
-		? errno
-		: 0;
+	w->memory = remote_read(&ourselves, (uintptr_t)&from, &to, 1) == -1 ? errno : 0;
 	if (vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1)
 		t.error = errno;
 	w->listener = t.error;
-	(void)facts_read(
-		"/proc/sys/kernel/yama/ptrace_scope", w->yama, sizeof(w->yama));
+	(void)facts_read("/proc/sys/kernel/yama/ptrace_scope", w->yama, sizeof(w->yama));
 }
 
 static bool yama_refuses(const struct ways *w)
 {
-	return w->yama[0] >= '3' ||
-		(w->yama[0] == '2' && !privilege_has(CAP_SYS_PTRACE));
+	return w->yama[0] >= '3' || (w->yama[0] == '2' && !privilege_has(CAP_SYS_PTRACE));
 }
 
 static void look_at_taking_over(struct facts *f, const struct ways *w)
@@ -87,8 +83,7 @@ static void look_at_taking_over(struct facts *f, const struct ways *w)
 	else if (w->memory != 0)
 		(void)text_copy(why, sizeof(why), "addresses cannot be read");
 	else if (yama_refuses(w))
-		(void)snprintf(
-			why, sizeof(why), "ptrace_scope is %c", w->yama[0]);
+		(void)snprintf(why, sizeof(why), "ptrace_scope is %c", w->yama[0]);
 	if (w->listener == EBUSY)
 		facts_add(f, FACT_WARN, name,
 			"if that is an nclust, it does it for all; else "
@@ -106,8 +101,7 @@ static void look_at_taking_over(struct facts *f, const struct ways *w)
 			"without the options that they set before bind",
 			"by sockets of nclust's in the place of their own");
 	else
-		facts_add(f, FACT_OK, name,
-			"servers that bind by themselves share their port",
+		facts_add(f, FACT_OK, name, "servers that bind by themselves share their port",
 			"by their own sockets");
 }
 
@@ -128,12 +122,10 @@ static void look_at_listener(struct facts *f, int error)
 			"(LXD: security.syscalls.intercept.*)",
 			"in use: a process can have only one such listener");
 	else if (error == EINVAL || error == ENOSYS)
-		facts_add(f, FACT_NOTE, name,
-			"requires Linux 5.9, and no sandbox such as gVisor",
+		facts_add(f, FACT_NOTE, name, "requires Linux 5.9, and no sandbox such as gVisor",
 			"missing: %s", strerror(error));
 	else
-		facts_add(f, FACT_NOTE, name,
-			"let the container's profile allow seccomp(2)",
+		facts_add(f, FACT_NOTE, name, "let the container's profile allow seccomp(2)",
 			"refused: %s", strerror(error));
 }
 
@@ -162,8 +154,8 @@ static void look_at_yama(struct facts *f, const struct ways *w)
 		does = "nclust has CAP_SYS_PTRACE, which it requires";
 	else if (w->yama[0] != '\0')
 		does = "nclust looks at its own workers only";
-	facts_add(f, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope",
-		does, "%s", w->yama[0] != '\0' ? w->yama : "no Yama");
+	facts_add(f, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope", does, "%s",
+		w->yama[0] != '\0' ? w->yama : "no Yama");
 }
 
 static void look_at_capability(struct facts *f)

@@ -21,8 +21,7 @@ static int could_be_made(const char *path)
 	if (slash == NULL)
 		return ENOMEM;
 	*slash = '\0';
-	return access(slash == above ? "/" : above, W_OK | X_OK) == 0 ? 0
-								      : errno;
+	return access(slash == above ? "/" : above, W_OK | X_OK) == 0 ? 0 : errno;
 }
 
 /* Is this the place that an instance would get?  Else `err`. */
@@ -36,8 +35,8 @@ static bool look_at_place(struct facts *f, const char *path, struct error *err)
 	if (fd == -1) {
 		why = could_be_made(path);
 		if (why == 0)
-			facts_add(f, FACT_OK, "runtime directory",
-				"is made when needed", "%s", path);
+			facts_add(
+				f, FACT_OK, "runtime directory", "is made when needed", "%s", path);
 		else
 			(void)error_set(err, why, "%s cannot be made", path);
 		return why == 0;
@@ -57,8 +56,7 @@ static void look_at_directory(struct facts *f, const char *wanted)
 	char why[sizeof(err.text)] = "";
 	int got;
 
-	for (unsigned n = 0; (got = rundir_place(wanted, false, n, path,
-				      sizeof(path), &err)) == 1;
+	for (unsigned n = 0; (got = rundir_place(wanted, false, n, path, sizeof(path), &err)) == 1;
 		n++) {
 		if (look_at_place(f, path, &err))
 			return;
@@ -77,8 +75,7 @@ static void look_at_manager(struct facts *f)
 		const char *name;
 		const char *does;
 	} variables[] = {
-		{"NOTIFY_SOCKET",
-			"nclust reports READY, STATUS, RELOADING, STOPPING"},
+		{"NOTIFY_SOCKET", "nclust reports READY, STATUS, RELOADING, STOPPING"},
 		{"LISTEN_FDS", "taken by name: listen = inherit:NAME"},
 		{"WATCHDOG_USEC", "answered in time"},
 	};
@@ -90,8 +87,7 @@ static void look_at_manager(struct facts *f)
 		if (value == NULL)
 			continue;
 		told++;
-		facts_add(f, FACT_NOTE, variables[i].name, variables[i].does,
-			"%.160s", value);
+		facts_add(f, FACT_NOTE, variables[i].name, variables[i].does, "%.160s", value);
 	}
 	if (told == 0)
 		facts_add(f, FACT_OK, "service manager", "", "none");

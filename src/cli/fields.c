@@ -8,14 +8,13 @@
 
 #define PRESSURE_TOLD 10. /* per cent */
 
-const char *field_text(const json_t *object, const char *key, char *to,
-	size_t size, const char *fallback)
+const char *field_text(
+	const json_t *object, const char *key, char *to, size_t size, const char *fallback)
 {
 	const json_t *value = json_object_get(object, key);
 
 	if (json_is_string(value))
-		(void)text_escape(to, size, json_string_value(value),
-			json_string_length(value));
+		(void)text_escape(to, size, json_string_value(value), json_string_length(value));
 	else
 		(void)text_copy(to, size, fallback);
 	return to;
@@ -28,14 +27,12 @@ const char *field_raw(const json_t *object, const char *key)
 	return text != NULL ? text : "";
 }
 
-void field_put(struct wrap *w, enum colour colour, const json_t *object,
-	const char *key)
+void field_put(struct wrap *w, enum colour colour, const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
 
 	if (json_is_string(value))
-		wrap_bytes(w, colour, json_string_value(value),
-			json_string_length(value));
+		wrap_bytes(w, colour, json_string_value(value), json_string_length(value));
 }
 
 long long field_number(const json_t *object, const char *key)
@@ -76,8 +73,7 @@ bool worker_is_target(const json_t *worker, const char *target)
 {
 	const char *dot = strrchr(target, '.');
 
-	return dot != NULL &&
-		field_number(worker, "slot") == strtoll(dot + 1, NULL, 10);
+	return dot != NULL && field_number(worker, "slot") == strtoll(dot + 1, NULL, 10);
 }
 
 /* A cluster that accepts by itself does not tell them apart. */
@@ -101,8 +97,7 @@ bool worker_failed_lately(const json_t *worker)
 	lately = lately < FIELDS_LATELY / 2 ? 2 * lately : FIELDS_LATELY;
 	if (lately < MINUTE)
 		lately = MINUTE;
-	return field_is_number(failure, "ago") &&
-		field_seconds(failure, "ago") < lately;
+	return field_is_number(failure, "ago") && field_seconds(failure, "ago") < lately;
 }
 
 bool worker_is_unhealthy(const json_t *worker)
@@ -131,12 +126,11 @@ void worker_put_failure(struct wrap *w, const json_t *worker, bool *any)
 		mark = wrap_mark(w);
 		field_put(w, PLAIN, last, "text");
 		if (field_seconds(last, "after") > 0)
-			wrap_putf(w, PLAIN, " after %s",
-				text_age(age, field_seconds(last, "after")));
+			wrap_putf(
+				w, PLAIN, " after %s", text_age(age, field_seconds(last, "after")));
 		wrap_join(w, mark);
 	}
-	if (!field_is_number(worker, "next_try") &&
-		!field_is_number(last, "ago"))
+	if (!field_is_number(worker, "next_try") && !field_is_number(last, "ago"))
 		return;
 	comma(w, any);
 	mark = wrap_mark(w);
@@ -144,8 +138,7 @@ void worker_put_failure(struct wrap *w, const json_t *worker, bool *any)
 		wrap_putf(w, PLAIN, "next try in %s",
 			text_age(age, field_seconds(worker, "next_try")));
 	else
-		wrap_putf(w, PLAIN, "%s ago",
-			text_age(age, field_seconds(last, "ago")));
+		wrap_putf(w, PLAIN, "%s ago", text_age(age, field_seconds(last, "ago")));
 	wrap_join(w, mark);
 }
 
@@ -176,8 +169,7 @@ static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 			continue;
 		comma(w, any);
 		wrap_putf(w, PLAIN, "waits for %s %.0f%% of the time",
-			strcmp(what, "cpu") == 0 ? "a CPU" : what,
-			json_number_value(share));
+			strcmp(what, "cpu") == 0 ? "a CPU" : what, json_number_value(share));
 	}
 }
 
@@ -211,7 +203,5 @@ void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 		wrap_putf(w, PLAIN, "replaced in %s",
 			text_age(age, field_seconds(worker, "replaced_in")));
 	}
-	put_pressure(w,
-		json_object_get(json_object_get(worker, "cgroup"), "pressure"),
-		any);
+	put_pressure(w, json_object_get(json_object_get(worker, "cgroup"), "pressure"), any);
 }

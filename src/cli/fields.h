@@ -15,13 +15,12 @@
  */
 
 /* Its text, escaped; `fallback` where it is none.  Returned. */
-const char *field_text(const json_t *object, const char *key, char *to,
-	size_t size, const char *fallback);
+const char *field_text(
+	const json_t *object, const char *key, char *to, size_t size, const char *fallback);
 /* Its text as it came; "" where it is none. */
 const char *field_raw(const json_t *object, const char *key);
 /* Add all of its text to a line. */
-void field_put(struct wrap *w, enum colour colour, const json_t *object,
-	const char *key);
+void field_put(struct wrap *w, enum colour colour, const json_t *object, const char *key);
 /* 0 where it is no number, or none that can be shown. */
 long long field_number(const json_t *object, const char *key);
 nsec_t field_seconds(const json_t *object, const char *key);

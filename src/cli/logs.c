@@ -13,8 +13,7 @@
 static int add_slot(struct logs *l, const json_t *of, int fd)
 {
 	const char *cluster = json_string_value(json_object_get(of, "cluster"));
-	struct log_slot **list =
-		reallocarray(l->slots, l->count + 1, sizeof(*list));
+	struct log_slot **list = reallocarray(l->slots, l->count + 1, sizeof(*list));
 	struct log_slot *slot = calloc(1, sizeof(*slot));
 
 	if (list != NULL)
@@ -26,18 +25,14 @@ static int add_slot(struct logs *l, const json_t *of, int fd)
 		return -1;
 	}
 	(void)text_copy(slot->cluster, sizeof(slot->cluster), cluster);
-	slot->number =
-		(uint32_t)json_integer_value(json_object_get(of, "slot"));
+	slot->number = (uint32_t)json_integer_value(json_object_get(of, "slot"));
 	l->slots[l->count++] = slot;
 	return 0;
 }
 
-int logs_take(struct logs *l, struct client *c, const struct answer *answer,
-	struct error *err)
+int logs_take(struct logs *l, struct client *c, const struct answer *answer, struct error *err)
 {
-	json_t *all = answer->code == 0
-		? json_loadb(answer->result, answer->len, 0, NULL)
-		: NULL;
+	json_t *all = answer->code == 0 ? json_loadb(answer->result, answer->len, 0, NULL) : NULL;
 	json_t *list = json_object_get(all, "logs");
 	size_t count = json_array_size(list);
 	int got = 0;
@@ -45,12 +40,9 @@ int logs_take(struct logs *l, struct client *c, const struct answer *answer,
 	if (answer->code != 0)
 		return answer_refused(answer, err);
 	for (size_t i = 0; got == 0 && i < count && i < c->passed_count; i++)
-		got = add_slot(
-			l, json_array_get(list, i), fd_release(&c->passed[i]));
+		got = add_slot(l, json_array_get(list, i), fd_release(&c->passed[i]));
 	if (got == -1 || all == NULL || count != c->passed_count)
-		got = error_set(err, 0,
-			"'%s' did not return the output of its workers",
-			c->name);
+		got = error_set(err, 0, "'%s' did not return the output of its workers", c->name);
 	c->passed_count = 0;
 	l->last = (uint64_t)json_integer_value(json_object_get(all, "last"));
 	l->more = json_is_true(json_object_get(all, "more"));
@@ -60,8 +52,7 @@ int logs_take(struct logs *l, struct client *c, const struct answer *answer,
 	return got;
 }
 
-struct control_request logs_request(
-	const struct logs *l, const char *target, bool follow)
+struct control_request logs_request(const struct logs *l, const char *target, bool follow)
 {
 	struct control_request request = {
 		.method = METHOD_LOGS, .follow = follow, .after = l->last};
@@ -86,8 +77,7 @@ static bool matches(const struct logs *l, const struct logline *line)
 		regexec(&l->pattern, line->text, 1, &all, REG_STARTEND) == 0;
 }
 
-static int add_record(
-	struct logs *l, struct log_slot *slot, const struct logline *line)
+static int add_record(struct logs *l, struct log_slot *slot, const struct logline *line)
 {
 	size_t room = l->record_room > 0 ? 2 * l->record_room : 256;
 	struct log_record *list = l->records;
@@ -154,8 +144,7 @@ int logs_read(struct logs *l)
 	for (size_t i = 0; got == 0 && i < l->count; i++)
 		got = read_slot(l, l->slots[i]);
 	if (l->record_count > 1)
-		qsort(l->records, l->record_count, sizeof(*l->records),
-			by_time);
+		qsort(l->records, l->record_count, sizeof(*l->records), by_time);
 	return got;
 }
 

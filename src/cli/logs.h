@@ -44,17 +44,15 @@ struct logs {
 	size_t record_count;
 	size_t record_room;
 	json_t *missing; /* of the last answer: clusters of which nothing is kept */
-	uint64_t last; /* the last file that was given */
-	bool more;     /* are to be asked for */
+	uint64_t last;   /* the last file that was given */
+	bool more;       /* are to be asked for */
 };
 
 /* The request for the files of a target; with `follow` it is answered when there
  * is another one. */
-struct control_request logs_request(
-	const struct logs *l, const char *target, bool follow);
+struct control_request logs_request(const struct logs *l, const char *target, bool follow);
 /* Take its answer; the client takes descriptors (takes_passed).  -1 and `err`. */
-int logs_take(struct logs *l, struct client *c, const struct answer *answer,
-	struct error *err);
+int logs_take(struct logs *l, struct client *c, const struct answer *answer, struct error *err);
 
 /* Read what has come since the last time, in the order of its time.  -1: out of
  * memory. */

@@ -5,10 +5,9 @@
 
 /* Beside the table of commands.c, which the supervisor never touches; the unit
  * tests compare the two. */
-static const char *const names[] = {"status", "restart", "reload", "scale",
-	"stop", "signal", "send", "logs", "ask", "events", "top", "upgrade",
-	"drain", "undrain", "config", "doctor", "exec", "help", "version",
-	NULL};
+static const char *const names[] = {"status", "restart", "reload", "scale", "stop", "signal",
+	"send", "logs", "ask", "events", "top", "upgrade", "drain", "undrain", "config", "doctor",
+	"exec", "help", "version", NULL};
 
 const char *const *cli_verbs(void)
 {

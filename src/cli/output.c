@@ -69,8 +69,7 @@ int output_json(int fd, const char *json, size_t len)
 	return output_write(fd, "\n", 1);
 }
 
-int output_buffer(int fd, struct buffer *out,
-	int (*how)(int fd, const char *data, size_t len))
+int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *data, size_t len))
 {
 	int got = out->failed ? -1 : how(fd, out->data, out->len);
 
@@ -90,8 +89,7 @@ int output_object(int fd, const json_t *object)
 	return got;
 }
 
-void output_fill(struct buffer *out, const char *text, size_t column,
-	size_t indent, size_t width)
+void output_fill(struct buffer *out, const char *text, size_t column, size_t indent, size_t width)
 {
 	bool begun = false;
 

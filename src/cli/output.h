@@ -18,16 +18,14 @@ int output_line(int fd, const char *text, size_t len);  /* escaped, and '\n' */
 int output_lines(int fd, const char *text, size_t len); /* split at '\n' */
 int output_json(int fd, const char *json, size_t len);  /* and '\n' */
 /* In one of these ways what a buffer holds, if it could be filled; frees it. */
-int output_buffer(int fd, struct buffer *out,
-	int (*how)(int fd, const char *data, size_t len));
+int output_buffer(int fd, struct buffer *out, int (*how)(int fd, const char *data, size_t len));
 /* The object as JSON, numbers with the digits that they came with. */
 int output_object(int fd, const json_t *object);
 
 /* Append text and a newline, broken at spaces into lines of at most `width`
  * columns (0: never), those behind the first indented.  `column`: where the
  * first one begins. */
-void output_fill(struct buffer *out, const char *text, size_t column,
-	size_t indent, size_t width);
+void output_fill(struct buffer *out, const char *text, size_t column, size_t indent, size_t width);
 
 /* Colours are for terminals, and only where nobody asked for none. */
 bool output_wants_colour(int fd);

@@ -16,8 +16,8 @@
 #define ADDRESS_ROOM 20
 
 /* A name that leaves room for others in its line. */
-static void put_name(struct wrap *w, enum colour colour, const json_t *object,
-	const char *key, size_t room)
+static void put_name(
+	struct wrap *w, enum colour colour, const json_t *object, const char *key, size_t room)
 {
 	char name[512];
 
@@ -35,18 +35,15 @@ void render_head(struct wrap *w, const json_t *status)
 	const json_t *drained = json_object_get(status, "drained");
 
 	put_name(w, BOLD, status, "name", w->width / 2);
-	wrap_putf(w, PLAIN, "  pid %lld, version %s, up %s",
-		field_number(status, "pid"),
+	wrap_putf(w, PLAIN, "  pid %lld, version %s, up %s", field_number(status, "pid"),
 		field_text(status, "version", version, sizeof(version), "?"),
 		text_age(age, field_seconds(status, "uptime")));
 	if (upgrades > 0)
-		wrap_putf(w, PLAIN, ", %lld upgrade%s", upgrades,
-			upgrades == 1 ? "" : "s");
+		wrap_putf(w, PLAIN, ", %lld upgrade%s", upgrades, upgrades == 1 ? "" : "s");
 	wrap_end(w, INDENT);
 	if (!json_is_object(drained))
 		return;
-	wrap_putf(w, YELLOW,
-		"  drained %s ago%s; back into service: nclust undrain ",
+	wrap_putf(w, YELLOW, "  drained %s ago%s; back into service: nclust undrain ",
 		text_age(age, field_seconds(drained, "since")),
 		field_is_true(drained, "empty") ? ", and was empty" : "");
 	put_name(w, YELLOW, status, "name", w->width / 2);
@@ -62,8 +59,7 @@ enum colour render_level(double part)
 
 void render_bar(struct wrap *w, enum colour colour, double part, size_t columns)
 {
-	static const char *const eighths[] = {
-		"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+	static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
 	bool blocks = wrap_has(L'█') && wrap_has(L'▏');
 	size_t units = columns * 8;
 	size_t full;
@@ -115,8 +111,7 @@ static void put_listener(struct render *r, const json_t *listener)
 	put_queue(r, listener);
 	if (field_is_number(listener, "dropped")) {
 		wrap_put(w, PLAIN, ", ");
-		wrap_putf(
-			w, dropped > 0 ? RED : PLAIN, "%lld dropped", dropped);
+		wrap_putf(w, dropped > 0 ? RED : PLAIN, "%lld dropped", dropped);
 	}
 	wrap_end(w, INDENT);
 }
@@ -136,8 +131,7 @@ static void put_rollout(struct wrap *w, const json_t *rollout)
 		field_put(w, YELLOW, rollout, "step");
 	}
 	if (field_is_number(rollout, "since"))
-		wrap_putf(w, YELLOW, " (%s)",
-			text_age(age, field_seconds(rollout, "since")));
+		wrap_putf(w, YELLOW, " (%s)", text_age(age, field_seconds(rollout, "since")));
 	wrap_end(w, INDENT);
 }
 
@@ -149,13 +143,11 @@ static void put_autoscale(struct wrap *w, const json_t *scale)
 
 	if (!json_is_object(scale))
 		return;
-	wrap_putf(w, PLAIN, "  %lld to %lld workers, by %s",
-		field_number(scale, "min"), field_number(scale, "max"),
-		field_is_true(scale, "by_hand") ? "hand" : "load");
+	wrap_putf(w, PLAIN, "  %lld to %lld workers, by %s", field_number(scale, "min"),
+		field_number(scale, "max"), field_is_true(scale, "by_hand") ? "hand" : "load");
 	if (json_is_object(last)) {
-		wrap_putf(w, PLAIN, "; last %lld to %lld, %s ago (",
-			field_number(last, "from"), field_number(last, "to"),
-			text_age(age, field_seconds(last, "ago")));
+		wrap_putf(w, PLAIN, "; last %lld to %lld, %s ago (", field_number(last, "from"),
+			field_number(last, "to"), text_age(age, field_seconds(last, "ago")));
 		field_put(w, PLAIN, last, "reason");
 		wrap_put(w, PLAIN, ")");
 	}
@@ -172,8 +164,7 @@ static void put_fallback(struct wrap *w, const json_t *fallback)
 		return;
 	wrap_put(w, active ? YELLOW : PLAIN,
 		active ? "  nclust answers 503 now" : "  nclust answered 503");
-	wrap_putf(w, PLAIN, ", %lld %s", answers,
-		answers == 1 ? "time so far" : "times so far");
+	wrap_putf(w, PLAIN, ", %lld %s", answers, answers == 1 ? "time so far" : "times so far");
 	wrap_end(w, INDENT);
 }
 
@@ -183,8 +174,8 @@ static void put_accept(struct wrap *w, const json_t *accept)
 	static const struct {
 		const char *key;
 		const char *text;
-	} counts[] = {{"refused", "refused (of one address)"},
-		{"timed_out", "timed out"}, {"not_started", "not started"}};
+	} counts[] = {{"refused", "refused (of one address)"}, {"timed_out", "timed out"},
+		{"not_started", "not started"}};
 	json_t *exits = json_object_get(accept, "exits");
 	const char *between = "; ended with";
 	const char *key;
@@ -195,8 +186,7 @@ static void put_accept(struct wrap *w, const json_t *accept)
 	wrap_putf(w, PLAIN, "  %lld served", field_number(accept, "served"));
 	for (size_t i = 0; i < COUNT_OF(counts); i++)
 		if (field_number(accept, counts[i].key) > 0)
-			wrap_putf(w, YELLOW, ", %lld %s",
-				field_number(accept, counts[i].key),
+			wrap_putf(w, YELLOW, ", %lld %s", field_number(accept, counts[i].key),
 				counts[i].text);
 	if (field_is_true(accept, "paused"))
 		wrap_put(w, RED, ", waiting for descriptors or processes");
@@ -204,8 +194,7 @@ static void put_accept(struct wrap *w, const json_t *accept)
 	{
 		wrap_putf(w, PLAIN, "%s ", between);
 		wrap_put(w, PLAIN, key);
-		wrap_putf(w, PLAIN, ": %lld",
-			(long long)json_integer_value(count));
+		wrap_putf(w, PLAIN, ": %lld", (long long)json_integer_value(count));
 		between = ",";
 	}
 	wrap_end(w, INDENT);
@@ -232,15 +221,12 @@ static void put_progress(struct wrap *w, const json_t *cluster)
 	const json_t *accept = json_object_get(cluster, "accept");
 
 	if (json_is_object(accept))
-		wrap_putf(w, PLAIN, ", %lld of %lld connections",
-			field_number(accept, "running"),
+		wrap_putf(w, PLAIN, ", %lld of %lld connections", field_number(accept, "running"),
 			field_number(accept, "limit"));
 	else
-		wrap_putf(w, PLAIN, ", %lld of %lld ready",
-			field_number(cluster, "ready"),
+		wrap_putf(w, PLAIN, ", %lld of %lld ready", field_number(cluster, "ready"),
 			field_number(cluster, "wanted"));
-	wrap_putf(w, PLAIN, ", generation %lld",
-		field_number(cluster, "generation"));
+	wrap_putf(w, PLAIN, ", generation %lld", field_number(cluster, "generation"));
 }
 
 /* Why nobody is ready, and what made the last restart fail. */
@@ -300,8 +286,7 @@ void render_cluster(struct render *r, const json_t *cluster)
 	put_rollout(w, json_object_get(cluster, "rollout"));
 }
 
-static void put_cluster(
-	struct render *r, const json_t *cluster, const char *slot, bool full)
+static void put_cluster(struct render *r, const json_t *cluster, const char *slot, bool full)
 {
 	const json_t *workers = json_object_get(cluster, "workers");
 	bool many = json_array_size(workers) > RENDER_MANY;
@@ -320,8 +305,7 @@ bool render_is_meant(const json_t *cluster, const char *target, bool slot)
 		return true;
 	if (slot)
 		len = (size_t)(strrchr(target, '.') - target);
-	return name != NULL && strlen(name) == len &&
-		memcmp(name, target, len) == 0;
+	return name != NULL && strlen(name) == len && memcmp(name, target, len) == 0;
 }
 
 /* At least so many lines, if each worker has one: a cluster has a gap, a line about
@@ -335,15 +319,12 @@ static size_t count_lines(const json_t *status, const char *target, bool slot)
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
 		if (render_is_meant(cluster, target, slot))
-			lines += 4 +
-				json_array_size(
-					json_object_get(cluster, "workers"));
+			lines += 4 + json_array_size(json_object_get(cluster, "workers"));
 	}
 	return lines;
 }
 
-void render_status(
-	struct render *r, const json_t *status, const char *target, bool slot)
+void render_status(struct render *r, const json_t *status, const char *target, bool slot)
 {
 	bool full = r->rows > 0 && count_lines(status, target, slot) > r->rows;
 	const json_t *cluster;
@@ -357,8 +338,7 @@ void render_status(
 	}
 }
 
-static void tally_slot(
-	struct tally *t, const json_t *cluster, const char *target)
+static void tally_slot(struct tally *t, const json_t *cluster, const char *target)
 {
 	const json_t *worker;
 	bool ready = false;
@@ -366,8 +346,7 @@ static void tally_slot(
 
 	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
 	{
-		if (worker_is_target(worker, target) &&
-			worker_is(worker, "ready"))
+		if (worker_is_target(worker, target) && worker_is(worker, "ready"))
 			ready = true;
 	}
 	t->wanted++;
@@ -375,8 +354,7 @@ static void tally_slot(
 	t->lacking |= !ready;
 }
 
-void tally_add(
-	struct tally *t, const json_t *status, const char *target, bool slot)
+void tally_add(struct tally *t, const json_t *status, const char *target, bool slot)
 {
 	const json_t *cluster;
 	size_t i;

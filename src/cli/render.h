@@ -27,15 +27,13 @@ struct render {
 
 /* Append one instance.  `target`: "" all, a cluster, or, with `slot`, a slot
  * in one.  Out of memory: out->failed. */
-void render_status(
-	struct render *r, const json_t *status, const char *target, bool slot);
+void render_status(struct render *r, const json_t *status, const char *target, bool slot);
 /* What stands above the tables: about an instance; about a cluster. */
 void render_head(struct wrap *lines, const json_t *status);
 void render_cluster(struct render *r, const json_t *cluster);
 /* Add a bar of so many columns, of which a part is full: 0 to 1. */
 #define RENDER_BAR 10
-void render_bar(
-	struct wrap *lines, enum colour colour, double part, size_t columns);
+void render_bar(struct wrap *lines, enum colour colour, double part, size_t columns);
 /* The colour of a thing of which that part is used up. */
 enum colour render_level(double part);
 
@@ -48,8 +46,7 @@ struct tally {
 	unsigned long ready;
 	bool lacking; /* some cluster has fewer than it wants */
 };
-void tally_add(
-	struct tally *t, const json_t *status, const char *target, bool slot);
+void tally_add(struct tally *t, const json_t *status, const char *target, bool slot);
 int tally_exit_status(const struct tally *t); /* 0 all, 1 some, 2 none */
 
 #endif

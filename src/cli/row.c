@@ -30,9 +30,8 @@ enum colour row_state_colour(const char *state)
 	static const struct {
 		const char *state;
 		enum colour colour;
-	} table[] = {{"ready", GREEN}, {"running", GREEN}, {"failed", RED},
-		{"degraded", RED}, {"backoff", RED}, {"stopped", PLAIN},
-		{"ended", PLAIN}, {"empty", PLAIN}};
+	} table[] = {{"ready", GREEN}, {"running", GREEN}, {"failed", RED}, {"degraded", RED},
+		{"backoff", RED}, {"stopped", PLAIN}, {"ended", PLAIN}, {"empty", PLAIN}};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++)
 		if (strcmp(state, table[i].state) == 0)
@@ -42,9 +41,8 @@ enum colour row_state_colour(const char *state)
 
 enum colour row_colour(const json_t *worker)
 {
-	return field_is_true(worker, "stopped")
-		? YELLOW
-		: row_state_colour(field_raw(worker, "state"));
+	return field_is_true(worker, "stopped") ? YELLOW
+						: row_state_colour(field_raw(worker, "state"));
 }
 
 /* ---- groups ---- */
@@ -57,16 +55,14 @@ enum likeness {
 
 static bool is_well(const json_t *worker)
 {
-	return worker_is(worker, "ready") &&
-		!field_is_true(worker, "stopped") &&
+	return worker_is(worker, "ready") && !field_is_true(worker, "stopped") &&
 		!worker_failed_lately(worker) && !worker_is_unhealthy(worker);
 }
 
 static bool are_alike(const json_t *a, const json_t *b, enum likeness likeness)
 {
 	if (field_number(b, "slot") != field_number(a, "slot") + 1 ||
-		field_number(a, "generation") !=
-			field_number(b, "generation") ||
+		field_number(a, "generation") != field_number(b, "generation") ||
 		strcmp(field_raw(a, "state"), field_raw(b, "state")) != 0 ||
 		is_well(a) != is_well(b))
 		return false;
@@ -89,8 +85,7 @@ size_t row_add_group(struct group *to, size_t used, size_t first, size_t count)
 	return used;
 }
 
-static size_t make_groups(
-	struct group *to, const json_t *workers, enum likeness likeness)
+static size_t make_groups(struct group *to, const json_t *workers, enum likeness likeness)
 {
 	size_t total = json_array_size(workers);
 	size_t first = 0;
@@ -98,8 +93,8 @@ static size_t make_groups(
 
 	for (size_t i = 1; i <= total; i++) {
 		if (i < total &&
-			are_alike(json_array_get(workers, i - 1),
-				json_array_get(workers, i), likeness))
+			are_alike(json_array_get(workers, i - 1), json_array_get(workers, i),
+				likeness))
 			continue;
 		count = row_add_group(to, count, first, i - first);
 		first = i;
@@ -109,8 +104,7 @@ static size_t make_groups(
 
 size_t row_groups(struct group *to, const json_t *workers, bool crowded)
 {
-	size_t count =
-		make_groups(to, workers, crowded ? LIKE_WELL : LIKE_NONE);
+	size_t count = make_groups(to, workers, crowded ? LIKE_WELL : LIKE_NONE);
 
 	if (crowded && count > RENDER_MANY)
 		count = make_groups(to, workers, LIKE_STATE);
@@ -129,12 +123,11 @@ void row_format_memory(char *to, size_t size, double bytes)
 		bytes /= 1024;
 		unit++;
 	}
-	(void)snprintf(to, size, bytes < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c",
-		bytes, units[unit]);
+	(void)snprintf(
+		to, size, bytes < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c", bytes, units[unit]);
 }
 
-static void add_number(
-	const json_t *worker, const char *key, bool *has, double *sum)
+static void add_number(const json_t *worker, const char *key, bool *has, double *sum)
 {
 	const json_t *value = json_object_get(worker, key);
 
@@ -151,8 +144,8 @@ static void add_worker(struct sums *s, const json_t *worker)
 	add_number(worker, "memory_bytes", &s->has_memory, &s->memory);
 	if (field_is_number(worker, "restarts")) {
 		s->has_restarts = true;
-		(void)__builtin_add_overflow(s->restarts,
-			field_number(worker, "restarts"), &s->restarts);
+		(void)__builtin_add_overflow(
+			s->restarts, field_number(worker, "restarts"), &s->restarts);
 	}
 	if (field_is_number(worker, "uptime")) {
 		nsec_t up = field_seconds(worker, "uptime");
@@ -173,8 +166,7 @@ static void format_age(char *to, size_t size, const struct sums *s)
 
 	(void)text_age(youngest, s->youngest);
 	(void)text_age(oldest, s->oldest);
-	(void)snprintf(to, size, "%s%s", youngest,
-		strcmp(youngest, oldest) != 0 ? "+" : "");
+	(void)snprintf(to, size, "%s%s", youngest, strcmp(youngest, oldest) != 0 ? "+" : "");
 }
 
 static void format_sums(struct row *row, const struct sums *s)
@@ -184,8 +176,7 @@ static void format_sums(struct row *row, const struct sums *s)
 	if (s->has_age)
 		format_age(row->cell[COLUMN_UP], size, s);
 	if (s->has_restarts)
-		(void)snprintf(
-			row->cell[COLUMN_RESTARTS], size, "%lld", s->restarts);
+		(void)snprintf(row->cell[COLUMN_RESTARTS], size, "%lld", s->restarts);
 	if (s->has_cpu)
 		(void)snprintf(row->cell[COLUMN_CPU], size, "%.1f", s->cpu);
 	if (s->has_memory)
@@ -198,8 +189,8 @@ static void format_state(char *to, size_t size, const json_t *worker)
 
 	(void)field_text(worker, "state", state, sizeof(state), "?");
 	wrap_shorten(state, STATE_MOST);
-	(void)snprintf(to, size, "%s%s", state,
-		field_is_true(worker, "stopped") ? ", stopped" : "");
+	(void)snprintf(
+		to, size, "%s%s", state, field_is_true(worker, "stopped") ? ", stopped" : "");
 }
 
 void row_sum(struct sums *s, const json_t *workers, const struct group *g)
@@ -221,20 +212,16 @@ void row_format(struct row *row, const json_t *workers, const struct group *g)
 	row_sum(&sums, workers, g);
 	if (g->count > 1)
 		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld-%lld",
-			field_number(first, "slot"),
-			field_number(last, "slot"));
+			field_number(first, "slot"), field_number(last, "slot"));
 	else if (field_is_number(first, "slot"))
-		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld",
-			field_number(first, "slot"));
+		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld", field_number(first, "slot"));
 	if (field_is_number(first, "generation"))
 		(void)snprintf(row->cell[COLUMN_GENERATION], size, "%lld",
 			field_number(first, "generation"));
 	if (g->count > 1 && sums.pids > 0)
-		(void)snprintf(
-			row->cell[COLUMN_PID], size, "%u pids", sums.pids);
+		(void)snprintf(row->cell[COLUMN_PID], size, "%u pids", sums.pids);
 	else if (sums.pids > 0)
-		(void)snprintf(row->cell[COLUMN_PID], size, "%lld",
-			field_number(first, "pid"));
+		(void)snprintf(row->cell[COLUMN_PID], size, "%lld", field_number(first, "pid"));
 	format_state(row->cell[COLUMN_STATE], size, first);
 	format_sums(row, &sums);
 }
@@ -263,8 +250,7 @@ const json_t *row_latest(const json_t *workers, const struct group *g)
 		const json_t *last = worker_failure(worker);
 		nsec_t ago = field_seconds(last, "ago");
 
-		if (*field_raw(last, "text") == '\0' ||
-			(latest != NULL && ago >= least))
+		if (*field_raw(last, "text") == '\0' || (latest != NULL && ago >= least))
 			continue;
 		latest = worker;
 		least = ago;
@@ -272,8 +258,7 @@ const json_t *row_latest(const json_t *workers, const struct group *g)
 	return latest;
 }
 
-bool row_put_last(
-	struct wrap *lines, const json_t *workers, const struct group *g)
+bool row_put_last(struct wrap *lines, const json_t *workers, const struct group *g)
 {
 	const json_t *latest = row_latest(workers, g);
 	bool any = false;

@@ -77,8 +77,7 @@ enum colour row_colour(const json_t *worker);
  * none has failed. */
 const json_t *row_latest(const json_t *workers, const struct group *g);
 /* Add how that one has failed, and what a worker says of itself.  Is there any? */
-bool row_put_last(
-	struct wrap *lines, const json_t *workers, const struct group *g);
+bool row_put_last(struct wrap *lines, const json_t *workers, const struct group *g);
 /* Why a worker failed, by `key` of its failure: "cause", else "last_output".
  * "": it is not known. */
 const char *row_cause(const json_t *worker, const char **key);

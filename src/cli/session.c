@@ -30,8 +30,8 @@ static void free_names(char **names, long count)
 }
 
 /* Connect to one more instance; there is room for it.  -1 and `err`. */
-static int join(struct session *s, const struct arguments *a, const char *name,
-	int cancel, struct error *err)
+static int join(struct session *s, const struct arguments *a, const char *name, int cancel,
+	struct error *err)
 {
 	struct client *c = &s->clients[s->count];
 	scoped_fd dir = rundir_find(a->runtime_directory, name, err);
@@ -52,15 +52,14 @@ static int join(struct session *s, const struct arguments *a, const char *name,
 
 /* Connect to all of them.  Those that do not run are left out.  Those that
  * cannot be asked are logged, or are the failure if there is no other. */
-static int join_all(struct session *s, const struct arguments *a, char **names,
-	long count, int cancel, struct error *err)
+static int join_all(struct session *s, const struct arguments *a, char **names, long count,
+	int cancel, struct error *err)
 {
 	struct error why;
 	bool trouble = false;
 
 	for (long i = 0; i < count; i++) {
-		if (join(s, a, names[i], cancel, &why) == 0 ||
-			why.status == EX_UNAVAILABLE)
+		if (join(s, a, names[i], cancel, &why) == 0 || why.status == EX_UNAVAILABLE)
 			continue;
 		if (trouble)
 			log_warn("%s", err->text);
@@ -77,8 +76,7 @@ static int join_all(struct session *s, const struct arguments *a, char **names,
 }
 
 /* The name of the one instance that `text` can only mean, or NULL. */
-static const char *named(
-	const char *text, struct control_target *t, char **names, long count)
+static const char *named(const char *text, struct control_target *t, char **names, long count)
 {
 	struct error ignored;
 
@@ -92,8 +90,8 @@ static const char *named(
 	return NULL;
 }
 
-static int join_meant(struct session *s, const struct arguments *a,
-	char **names, long count, int cancel, struct error *err)
+static int join_meant(struct session *s, const struct arguments *a, char **names, long count,
+	int cancel, struct error *err)
 {
 	struct control_target t;
 	const char *only = named(a->target, &t, names, count);
@@ -113,13 +111,11 @@ static int join_meant(struct session *s, const struct arguments *a,
 	 * the word may still be a cluster of another one */
 	if (t.instance[0] == '\0')
 		return join_all(s, a, names, count, cancel, err);
-	return error_fail(
-		err, EX_UNAVAILABLE, "no instance '%s' is running", only);
+	return error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running", only);
 }
 
 /* --cluster says the same as a target, but may be one that is gone. */
-static int narrow(
-	struct resolved *meant, const char *cluster, struct error *err)
+static int narrow(struct resolved *meant, const char *cluster, struct error *err)
 {
 	size_t len = strlen(cluster);
 
@@ -131,13 +127,11 @@ static int narrow(
 		(meant->slot && strncmp(meant->target, cluster, len) == 0 &&
 			strrchr(meant->target, '.') == meant->target + len))
 		return 0;
-	return error_fail(err, EX_USAGE,
-		"'%s' is not in the cluster '%.64s': name one of the two",
+	return error_fail(err, EX_USAGE, "'%s' is not in the cluster '%.64s': name one of the two",
 		meant->target, cluster);
 }
 
-static int resolve(struct session *s, const struct arguments *a, bool all,
-	struct error *err)
+static int resolve(struct session *s, const struct arguments *a, bool all, struct error *err)
 {
 	const char *target = a->target;
 
@@ -158,16 +152,14 @@ static void say_where(const struct arguments *a, struct error *err)
 	char path[4096];
 	struct error ignored;
 
-	for (unsigned n = 0; rundir_place(a->runtime_directory, true, n, path,
-				     sizeof(path), &ignored) == 1;
-		n++)
-		(void)error_hint(
-			err, n == 0 ? "looked in '%s'" : "in '%s'", path);
+	for (unsigned n = 0;
+		rundir_place(a->runtime_directory, true, n, path, sizeof(path), &ignored) == 1; n++)
+		(void)error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
 	(void)error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 
-int session_open(struct session *s, const struct arguments *a, bool all,
-	int cancel, struct error *err)
+int session_open(
+	struct session *s, const struct arguments *a, bool all, int cancel, struct error *err)
 {
 	char **names = NULL;
 	long count;
@@ -177,9 +169,7 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 	count = rundir_list(a->runtime_directory, &names, err);
 	if (count == -1)
 		return -1;
-	got = join_meant(s, a, names, count, cancel, err) == 0
-		? resolve(s, a, all, err)
-		: -1;
+	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve(s, a, all, err) : -1;
 	free_names(names, count);
 	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
 		say_where(a, err);
@@ -191,36 +181,31 @@ int session_open(struct session *s, const struct arguments *a, bool all,
 /* The name and the addresses are free only when nclust has ended. */
 static bool waits_for_end(const struct control_request *request)
 {
-	return request->method == METHOD_STOP && !request->no_wait &&
-		request->target[0] == '\0';
+	return request->method == METHOD_STOP && !request->no_wait && request->target[0] == '\0';
 }
 
 /* Are we below a worker that is to be replaced or stopped, as a deploy hook of the
  * server may be?  nclust would wait for its request, and that for us. */
-static bool is_its_own(
-	const struct session *s, const struct control_request *request)
+static bool is_its_own(const struct session *s, const struct control_request *request)
 {
 	const char *name = getenv("NCLUST_NAME");
 	const char *cluster = getenv("NCLUST_CLUSTER");
 	const char *slot = getenv("NCLUST_SLOT");
 	char worker[sizeof(request->target)];
 
-	if (request->no_wait || getenv("NCLUST_WORKER") == NULL ||
-		name == NULL || cluster == NULL || slot == NULL ||
-		strcmp(name, s->client->name) != 0 ||
-		(request->method != METHOD_RESTART &&
-			request->method != METHOD_RELOAD &&
+	if (request->no_wait || getenv("NCLUST_WORKER") == NULL || name == NULL ||
+		cluster == NULL || slot == NULL || strcmp(name, s->client->name) != 0 ||
+		(request->method != METHOD_RESTART && request->method != METHOD_RELOAD &&
 			request->method != METHOD_STOP))
 		return false;
 	(void)snprintf(worker, sizeof(worker), "%s.%s", cluster, slot);
-	return request->target[0] == '\0' ||
-		strcmp(request->target, cluster) == 0 ||
+	return request->target[0] == '\0' || strcmp(request->target, cluster) == 0 ||
 		strcmp(request->target, worker) == 0;
 }
 
 /* A file is read as a whole, so a part of the instance is not what is meant. */
-static int check_part(const struct session *s,
-	const struct control_request *request, struct error *err)
+static int check_part(
+	const struct session *s, const struct control_request *request, struct error *err)
 {
 	const char *target = s->meant.target;
 	const char *name = s->client->name;
@@ -234,15 +219,14 @@ static int check_part(const struct session *s,
 		target, name, name, target, target);
 }
 
-int session_ask(const struct arguments *a, struct control_request *request,
-	int reader, client_event *on_event, session_show *show, void *data)
+int session_ask(const struct arguments *a, struct control_request *request, int reader,
+	client_event *on_event, session_show *show, void *data)
 {
 	struct session s;
 	struct answer answer;
 	struct error err;
 	/* what it has begun goes on without it, and that is to be said */
-	scoped_fd cancel =
-		request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
+	scoped_fd cancel = request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
 	int status = 0;
 	int got;
 
@@ -250,8 +234,7 @@ int session_ask(const struct arguments *a, struct control_request *request,
 		log_error("%s", err.text);
 		return error_exit_status(&err);
 	}
-	(void)text_copy(
-		request->target, sizeof(request->target), s.meant.target);
+	(void)text_copy(request->target, sizeof(request->target), s.meant.target);
 	if (is_its_own(&s, request)) {
 		request->no_wait = true;
 		log_note("this is a worker's own process, so the end is not "
@@ -264,9 +247,8 @@ int session_ask(const struct arguments *a, struct control_request *request,
 		: client_call(s.client, request, on_event, data, &answer, &err);
 	if (got == 0) {
 		status = show(&answer, data);
-		got = answer.code == 0 && waits_for_end(request)
-			? client_wait_end(s.client, &err)
-			: 0;
+		got = answer.code == 0 && waits_for_end(request) ? client_wait_end(s.client, &err)
+								 : 0;
 	}
 	if (got == -1) {
 		status = error_exit_status(&err);
@@ -299,24 +281,21 @@ static int show_progress(json_t *params, void *data)
 	if (text == NULL || (level != NULL && strcmp(level, "debug") == 0))
 		return 0;
 	(void)output_line(STDERR_FILENO, text, strlen(text));
-	progress->shown = text_copy(progress->last, sizeof(progress->last),
-				  text) < sizeof(progress->last);
+	progress->shown =
+		text_copy(progress->last, sizeof(progress->last), text) < sizeof(progress->last);
 	return 0; /* even if it cannot be shown, the outcome is awaited */
 }
 
 /* The outcome is often the last step, word for word: once is enough. */
 static bool was_shown(const struct progress *progress, const char *text, int fd)
 {
-	return progress->shown && isatty(fd) == 1 &&
-		strcmp(progress->last, text) == 0;
+	return progress->shown && isatty(fd) == 1 && strcmp(progress->last, text) == 0;
 }
 
 /* What a server says that it did, in its own words. */
-static int show_result(
-	const struct answer *answer, const struct progress *progress)
+static int show_result(const struct answer *answer, const struct progress *progress)
 {
-	json_t *result =
-		json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
+	json_t *result = json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
 	const char *text = json_string_value(json_object_get(result, "text"));
 	int got = 0;
 
@@ -346,7 +325,6 @@ int session_request(const struct arguments *a, struct control_request *request)
 {
 	struct progress progress = {.arguments = a};
 
-	return session_ask(a, request, -1,
-		isatty(STDERR_FILENO) == 1 ? show_progress : NULL, finish,
-		&progress);
+	return session_ask(a, request, -1, isatty(STDERR_FILENO) == 1 ? show_progress : NULL,
+		finish, &progress);
 }

@@ -23,8 +23,8 @@ struct session {
  * else for the only one.  `cancel`: see struct client.  -1 and `err`: status
  * 69 where nobody runs, 64 where it is not clear who was meant.
  */
-int session_open(struct session *s, const struct arguments *a, bool all,
-	int cancel, struct error *err);
+int session_open(
+	struct session *s, const struct arguments *a, bool all, int cancel, struct error *err);
 void session_close(struct session *s);
 
 /* Shows what came of a request, good or bad.  Returns the exit status. */
@@ -35,8 +35,8 @@ typedef int session_show(const struct answer *answer, void *data);
  * written to stderr.  `reader` and `on_event`: see client.h; on_event() and
  * show() get `data`.  Returns the exit status.
  */
-int session_ask(const struct arguments *a, struct control_request *request,
-	int reader, client_event *on_event, session_show *show, void *data);
+int session_ask(const struct arguments *a, struct control_request *request, int reader,
+	client_event *on_event, session_show *show, void *data);
 
 /* The same, with progress for a terminal; the answer is written as the options
  * say. */

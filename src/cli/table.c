@@ -19,13 +19,13 @@
 /* ---- columns ---- */
 
 /* They give way in this order; slot and state stay. */
-static const enum column gives_way[] = {COLUMN_CPU, COLUMN_MEMORY,
-	COLUMN_RESTARTS, COLUMN_GENERATION, COLUMN_PID, COLUMN_UP};
+static const enum column gives_way[] = {
+	COLUMN_CPU, COLUMN_MEMORY, COLUMN_RESTARTS, COLUMN_GENERATION, COLUMN_PID, COLUMN_UP};
 
 struct table {
 	struct wrap *lines;
 	const json_t *workers;
-	const char *name; /* the cluster's, before each slot; "": left out */
+	const char *name;     /* the cluster's, before each slot; "": left out */
 	struct group *groups; /* heap */
 	size_t count;
 	size_t width[COLUMNS];
@@ -70,16 +70,13 @@ static size_t last_column(const struct table *t)
 
 	for (size_t i = 0; i < COLUMNS; i++)
 		if (t->shown[i])
-			sum += strlen("  ") +
-				(i == COLUMN_SLOT ? slot_width(t)
-						  : t->width[i]);
+			sum += strlen("  ") + (i == COLUMN_SLOT ? slot_width(t) : t->width[i]);
 	return sum;
 }
 
 static bool fits(const struct table *t)
 {
-	return t->lines->width == 0 ||
-		last_column(t) + strlen(column_last) <= t->lines->width;
+	return t->lines->width == 0 || last_column(t) + strlen(column_last) <= t->lines->width;
 }
 
 static void fit(struct table *t)
@@ -124,8 +121,7 @@ static void put_cause(struct table *t, const json_t *worker)
 	const char *key;
 	const char *text = row_cause(worker, &key);
 
-	if (*text == '\0' || strstr(t->told[0], text) != NULL ||
-		strstr(t->told[1], text) != NULL)
+	if (*text == '\0' || strstr(t->told[0], text) != NULL || strstr(t->told[1], text) != NULL)
 		return;
 	t->told[0] = text;
 	wrap_spaces(t->lines, INDENT);
@@ -136,8 +132,8 @@ static void put_cause(struct table *t, const json_t *worker)
 
 /* ---- rows ---- */
 
-static void put_cell(const struct table *t, const char *name, const char *text,
-	enum column column, enum colour colour)
+static void put_cell(const struct table *t, const char *name, const char *text, enum column column,
+	enum colour colour)
 {
 	size_t wide = wrap_columns(name) + wrap_columns(text);
 	size_t width = column == COLUMN_SLOT ? slot_width(t) : t->width[column];
@@ -153,8 +149,7 @@ static void put_titles(const struct table *t)
 {
 	for (size_t i = 0; i < COLUMNS; i++)
 		if (t->shown[i])
-			put_cell(t, "", column_heads[i].title, (enum column)i,
-				DIM);
+			put_cell(t, "", column_heads[i].title, (enum column)i, DIM);
 	wrap_spaces(t->lines, 2);
 	wrap_put(t->lines, DIM, column_last);
 	wrap_end(t->lines, t->indent);
@@ -169,8 +164,7 @@ static void put_row(struct table *t, const struct group *g)
 	struct row row;
 
 	row_format(&row, t->workers, g);
-	(void)snprintf(
-		label, sizeof(label), "%s%s", dot, row.cell[COLUMN_SLOT]);
+	(void)snprintf(label, sizeof(label), "%s%s", dot, row.cell[COLUMN_SLOT]);
 	put_cell(t, t->name, label, COLUMN_SLOT, PLAIN);
 	for (size_t i = COLUMN_SLOT + 1; i < COLUMNS; i++)
 		if (t->shown[i])
@@ -249,16 +243,14 @@ static void put_rows(struct table *t, bool crowded)
 	put_left_out(t, left_out.ready, left_out.others);
 }
 
-void table_put(struct render *r, const json_t *cluster, const char *target,
-	bool crowded)
+void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded)
 {
 	char name[256];
 	struct table t = {.lines = r->lines,
 		.workers = json_object_get(cluster, "workers"),
 		.name = field_text(cluster, "name", name, sizeof(name), ""),
 		.told = {field_raw(json_object_get(cluster, "trouble"), "text"),
-			field_raw(json_object_get(cluster, "failed_restart"),
-				"text")},
+			field_raw(json_object_get(cluster, "failed_restart"), "text")},
 		.width = {0}};
 
 	t.groups = calloc(json_array_size(t.workers) + 1, sizeof(*t.groups));

@@ -9,7 +9,6 @@
  * least important first.  `target`: "" all, else the slot that it ends in.
  * `crowded`: the workers of all clusters do not fit on the screen.
  */
-void table_put(struct render *r, const json_t *cluster, const char *target,
-	bool crowded);
+void table_put(struct render *r, const json_t *cluster, const char *target, bool crowded);
 
 #endif

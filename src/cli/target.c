@@ -8,8 +8,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-static int find_instance(
-	const struct known *list, size_t count, const char *name)
+static int find_instance(const struct known *list, size_t count, const char *name)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(list[i].instance, name) == 0)
@@ -26,8 +25,7 @@ static bool has_cluster(const struct known *k, const char *name)
 }
 
 /* As a cluster of `k`, or a slot in one; false: neither. */
-static bool within(struct resolved *out, const struct known *k,
-	const struct control_target *t)
+static bool within(struct resolved *out, const struct known *k, const struct control_target *t)
 {
 	if (has_cluster(k, t->whole)) {
 		(void)text_copy(out->target, sizeof(out->target), t->whole);
@@ -36,22 +34,20 @@ static bool within(struct resolved *out, const struct known *k,
 	}
 	if (t->slot < 0 || !has_cluster(k, t->cluster))
 		return false;
-	(void)snprintf(out->target, sizeof(out->target), "%s.%ld", t->cluster,
-		t->slot);
+	(void)snprintf(out->target, sizeof(out->target), "%s.%ld", t->cluster, t->slot);
 	out->slot = true;
 	return true;
 }
 
 /* "blog (api, web), shop (web)"; cut where it gets long. */
-static const char *list_all(
-	char *to, size_t size, const struct known *list, size_t count)
+static const char *list_all(char *to, size_t size, const struct known *list, size_t count)
 {
 	size_t used = 0;
 
 	to[0] = '\0';
 	for (size_t i = 0; i < count && used < size; i++) {
-		int n = snprintf(to + used, size - used, "%s%s",
-			i == 0 ? "" : ", ", list[i].instance);
+		int n = snprintf(
+			to + used, size - used, "%s%s", i == 0 ? "" : ", ", list[i].instance);
 
 		if (n < 0 || (size_t)n >= size - used)
 			break;
@@ -60,41 +56,36 @@ static const char *list_all(
 	return to;
 }
 
-static int no_cluster(const struct known *k, const struct control_target *t,
-	struct error *err)
+static int no_cluster(const struct known *k, const struct control_target *t, struct error *err)
 {
 	const char *word = t->slot >= 0 ? t->cluster : t->whole;
 	const char *near = text_nearest(word, k->clusters, k->count);
 
-	(void)error_fail(err, EX_UNAVAILABLE,
-		"instance '%s' has no cluster '%s'", k->instance, t->whole);
+	(void)error_fail(
+		err, EX_UNAVAILABLE, "instance '%s' has no cluster '%s'", k->instance, t->whole);
 	if (near != NULL)
-		(void)error_hint(
-			err, "did you mean '%s/%s'?", k->instance, near);
+		(void)error_hint(err, "did you mean '%s/%s'?", k->instance, near);
 	return -1;
 }
 
-static int nothing_near(const struct control_target *t,
-	const struct known *list, size_t count, struct error *err)
+static int nothing_near(
+	const struct control_target *t, const struct known *list, size_t count, struct error *err)
 {
 	const char *near = NULL;
 	char all[200];
 
 	(void)error_fail(err, EX_UNAVAILABLE,
-		"no instance '%s' is running, and none has such a cluster",
-		t->whole);
+		"no instance '%s' is running, and none has such a cluster", t->whole);
 	for (size_t i = 0; i < count && near == NULL; i++) {
 		near = text_nearest(t->whole, &list[i].instance, 1);
 		if (near == NULL)
-			near = text_nearest(
-				t->slot >= 0 ? t->cluster : t->whole,
-				list[i].clusters, list[i].count);
+			near = text_nearest(t->slot >= 0 ? t->cluster : t->whole, list[i].clusters,
+				list[i].count);
 	}
 	if (near != NULL)
 		(void)error_hint(err, "did you mean '%s'?", near);
 	else if (count > 0)
-		(void)error_hint(err, "running: %s",
-			list_all(all, sizeof(all), list, count));
+		(void)error_hint(err, "running: %s", list_all(all, sizeof(all), list, count));
 	return -1;
 }
 
@@ -111,8 +102,8 @@ static int resolve_alone(struct resolved *out, const struct control_target *t,
 			return error_fail(err, EX_USAGE,
 				"'%s' is in several instances: write '%s/%s' "
 				"or '%s/%s'",
-				t->whole, list[found].instance, t->whole,
-				list[i].instance, t->whole);
+				t->whole, list[found].instance, t->whole, list[i].instance,
+				t->whole);
 		found = i;
 		*out = other;
 		out->instance = i;
@@ -122,8 +113,8 @@ static int resolve_alone(struct resolved *out, const struct control_target *t,
 	return 0;
 }
 
-static int resolve_only(struct resolved *out, const struct known *list,
-	size_t count, struct error *err)
+static int resolve_only(
+	struct resolved *out, const struct known *list, size_t count, struct error *err)
 {
 	char all[300];
 
@@ -131,15 +122,13 @@ static int resolve_only(struct resolved *out, const struct known *list,
 	if (count == 1)
 		return 0;
 	if (count == 0)
-		return error_fail(
-			err, EX_UNAVAILABLE, "no instance is running");
-	return error_fail(err, EX_USAGE,
-		"several instances are running; name one: %s",
+		return error_fail(err, EX_UNAVAILABLE, "no instance is running");
+	return error_fail(err, EX_USAGE, "several instances are running; name one: %s",
 		list_all(all, sizeof(all), list, count));
 }
 
-int target_resolve(struct resolved *out, const char *text,
-	const struct known *list, size_t count, struct error *err)
+int target_resolve(struct resolved *out, const char *text, const struct known *list, size_t count,
+	struct error *err)
 {
 	struct control_target t;
 	int at;
@@ -152,8 +141,8 @@ int target_resolve(struct resolved *out, const char *text,
 	if (t.instance[0] != '\0') {
 		at = find_instance(list, count, t.instance);
 		if (at == -1)
-			return error_fail(err, EX_UNAVAILABLE,
-				"no instance '%s' is running", t.instance);
+			return error_fail(
+				err, EX_UNAVAILABLE, "no instance '%s' is running", t.instance);
 		out->instance = (size_t)at;
 		if (t.whole[0] == '\0' || within(out, &list[at], &t))
 			return 0;

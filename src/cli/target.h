@@ -26,7 +26,7 @@ struct resolved {
 
 /* `text` may be NULL: the only one there is.  -1: err->status is 64 where the
  * word is ambiguous or no target at all, 69 where there is no such thing. */
-int target_resolve(struct resolved *out, const char *text,
-	const struct known *list, size_t count, struct error *err);
+int target_resolve(struct resolved *out, const char *text, const struct known *list, size_t count,
+	struct error *err);
 
 #endif

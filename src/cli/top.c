@@ -98,8 +98,7 @@ static void connect_again(struct top *t, int cancel)
 	client_fini(&t->status);
 	client_fini(&t->events);
 	if (top_reach(t, &t->status, cancel, &err) == -1 ||
-		top_reach(t, &t->events, cancel, &err) == -1 ||
-		follow(t, &err) == -1) {
+		top_reach(t, &t->events, cancel, &err) == -1 || follow(t, &err) == -1) {
 		lose(t, &err);
 		return;
 	}
@@ -193,8 +192,7 @@ static void look_at_change(struct top *t)
 	if (got == 1 && answer.code != 0)
 		got = answer_refused(&answer, &err);
 	if (got == 1) {
-		result = json_loadb(
-			answer.result, answer.len, JSON_DECODE_ANY, NULL);
+		result = json_loadb(answer.result, answer.len, JSON_DECODE_ANY, NULL);
 		say(t, GREEN, field_raw(result, "text"));
 		if (*t->message == '\0')
 			say(t, GREEN, "done");
@@ -224,8 +222,7 @@ static void ask_question(struct top *t, enum control_method method, int count)
 {
 	struct control_request *r = &t->request;
 
-	*r = (struct control_request){
-		.method = method, .scale_kind = SCALE_BY, .count = count};
+	*r = (struct control_request){.method = method, .scale_kind = SCALE_BY, .count = count};
 	if (top_view_row(&t->view) == NULL)
 		return;
 	(void)top_view_target(&t->view, method, r->target);
@@ -245,9 +242,7 @@ static void read_selected(struct top *t, bool events, int cancel)
 	t->back = 0;
 	if (row == NULL)
 		return;
-	if (!events &&
-		(row->kind == TOP_INSTANCE ||
-			json_array_size(row->workers) > READ_MOST)) {
+	if (!events && (row->kind == TOP_INSTANCE || json_array_size(row->workers) > READ_MOST)) {
 		say(t, YELLOW, "select a worker to read its output");
 		return;
 	}
@@ -294,8 +289,8 @@ static long movement(int key, long page)
 
 static bool sort_key(struct top *t, int key)
 {
-	static const enum column columns[] = {COLUMN_SLOT, COLUMN_UP,
-		COLUMN_RESTARTS, COLUMN_CPU, COLUMN_MEMORY};
+	static const enum column columns[] = {
+		COLUMN_SLOT, COLUMN_UP, COLUMN_RESTARTS, COLUMN_CPU, COLUMN_MEMORY};
 
 	for (size_t i = 0; i < COUNT_OF(columns); i++) {
 		if (key != column_heads[columns[i]].title[0])
@@ -343,11 +338,9 @@ static void filter_key(struct top *t, int key)
 		t->view.filter[0] = '\0';
 	if (key == KEY_ESCAPE || key == '\r' || key == '\n' || key == KEY_ENTER)
 		t->mode = TOP_LIST;
-	else if ((key == KEY_BACKSPACE || key == KEY_DELETE || key == '\b') &&
-		len > 0)
+	else if ((key == KEY_BACKSPACE || key == KEY_DELETE || key == '\b') && len > 0)
 		t->view.filter[len - 1] = '\0';
-	else if (key < KEY_DELETE && isprint(key) &&
-		len + 1 < sizeof(t->view.filter))
+	else if (key < KEY_DELETE && isprint(key) && len + 1 < sizeof(t->view.filter))
 		t->view.filter[len] = (char)key;
 }
 
@@ -470,8 +463,7 @@ static void watch(struct top *t, int user, int signals)
 {
 	while (!t->over) {
 		int wait = tick(t, user);
-		struct pollfd fds[WAITS] = {
-			[WAIT_USER] = {.fd = user, .events = POLLIN},
+		struct pollfd fds[WAITS] = {[WAIT_USER] = {.fd = user, .events = POLLIN},
 			[WAIT_STATUS] = {.fd = t->status.fd, .events = POLLIN},
 			[WAIT_EVENTS] = {.fd = t->events.fd, .events = POLLIN},
 			[WAIT_CHANGE] = {.fd = t->change.fd, .events = POLLIN},
@@ -497,8 +489,7 @@ static void watch(struct top *t, int user, int signals)
 /* The signals that are waited for are blocked: the terminal is given back first. */
 static int open_signals(struct error *err)
 {
-	static const int all[] = {
-		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
+	static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
 	sigset_t set;
 	int fd = -1;
 

@@ -18,28 +18,27 @@
 #define WIDE 110      /* a screen that has room for longer bars */
 #define SILENT (3 * SECOND)
 
-static const char help[] =
-	"\n"
-	"  arrows, j k, PgUp PgDn, Home End   select\n"
-	"  Enter   of a cluster or a group: a row for each worker, and back;\n"
-	"          of a worker: its output\n"
-	"  l e     the output, or the events, of what is selected; Esc goes "
-	"back\n"
-	"  /       show only what contains a text: a name, a state, an exit\n"
-	"  S U R C M   sort by slot, up, restarts, CPU, memory; again: "
-	"backwards\n"
-	"\n"
-	"  r       restart the worker, the cluster, or all\n"
-	"  s       stop the cluster, or all\n"
-	"  + -     run more or fewer workers; again: one more, or one fewer\n"
-	"          Nothing is done before you have said y.\n"
-	"\n"
-	"  Esc     all of it: ends the filter, and clears the last line\n"
-	"  ^L      draw anew        ^Z   suspend        q, ^C   quit\n"
-	"\n"
-	"  CPU% is of one CPU, since the look before; a bar of a group is the "
-	"mean.\n"
-	"  A bar of MEM is full for the worker that has most.\n";
+static const char help[] = "\n"
+			   "  arrows, j k, PgUp PgDn, Home End   select\n"
+			   "  Enter   of a cluster or a group: a row for each worker, and back;\n"
+			   "          of a worker: its output\n"
+			   "  l e     the output, or the events, of what is selected; Esc goes "
+			   "back\n"
+			   "  /       show only what contains a text: a name, a state, an exit\n"
+			   "  S U R C M   sort by slot, up, restarts, CPU, memory; again: "
+			   "backwards\n"
+			   "\n"
+			   "  r       restart the worker, the cluster, or all\n"
+			   "  s       stop the cluster, or all\n"
+			   "  + -     run more or fewer workers; again: one more, or one fewer\n"
+			   "          Nothing is done before you have said y.\n"
+			   "\n"
+			   "  Esc     all of it: ends the filter, and clears the last line\n"
+			   "  ^L      draw anew        ^Z   suspend        q, ^C   quit\n"
+			   "\n"
+			   "  CPU% is of one CPU, since the look before; a bar of a group is the "
+			   "mean.\n"
+			   "  A bar of MEM is full for the worker that has most.\n";
 
 /* A line that is put together, and then drawn. */
 struct pen {
@@ -53,8 +52,7 @@ static void draw_line(struct pen *p, size_t line, attr_t attributes)
 {
 	wrap_end(&p->lines, 0);
 	if (p->text.len > 0)
-		screen_put(p->screen, line, p->text.data, p->text.len - 1,
-			attributes);
+		screen_put(p->screen, line, p->text.data, p->text.len - 1, attributes);
 	buffer_clear(&p->text);
 }
 
@@ -85,8 +83,7 @@ static struct sums sum_of_all(const json_t *status, struct tally *tally)
 	return all;
 }
 
-static void put_use(struct wrap *w, const char *name, double part,
-	const char *text, size_t bar)
+static void put_use(struct wrap *w, const char *name, double part, const char *text, size_t bar)
 {
 	wrap_putf(w, PLAIN, "  %s", name);
 	wrap_put(w, PLAIN, " [");
@@ -121,12 +118,10 @@ static void draw_summary(struct pen *p, size_t line)
 
 	put_lost(t, w, clock_now());
 	if (w->line.len == mark) {
-		wrap_putf(w, tally.lacking ? RED : GREEN, "%lu of %lu ready",
-			tally.ready, tally.wanted);
+		wrap_putf(w, tally.lacking ? RED : GREEN, "%lu of %lu ready", tally.ready,
+			tally.wanted);
 		(void)snprintf(text, sizeof(text), "%.0f%%", all.cpu);
-		put_use(w, "CPU",
-			all.cpu / 100 / (double)sysconf(_SC_NPROCESSORS_ONLN),
-			text, bar);
+		put_use(w, "CPU", all.cpu / 100 / (double)sysconf(_SC_NPROCESSORS_ONLN), text, bar);
 		row_format_memory(text, sizeof(text), all.memory);
 		put_use(w, "MEM",
 			all.memory / (double)sysconf(_SC_PAGESIZE) /
@@ -153,8 +148,7 @@ static bool has_bar(size_t column)
 
 static size_t width_of(const struct layout *l, size_t column)
 {
-	return l->width[column] +
-		(has_bar(column) && l->bar > 0 ? l->bar + 1 : 0);
+	return l->width[column] + (has_bar(column) && l->bar > 0 ? l->bar + 1 : 0);
 }
 
 static size_t sum_of(const struct layout *l)
@@ -169,8 +163,8 @@ static size_t sum_of(const struct layout *l)
 
 static void fit(struct layout *l, size_t columns)
 {
-	static const enum column gives_way[] = {COLUMN_GENERATION,
-		COLUMN_RESTARTS, COLUMN_PID, COLUMN_UP, COLUMN_MEMORY};
+	static const enum column gives_way[] = {
+		COLUMN_GENERATION, COLUMN_RESTARTS, COLUMN_PID, COLUMN_UP, COLUMN_MEMORY};
 
 	l->bar = columns < WIDE ? BAR_NARROW : RENDER_BAR;
 	if (sum_of(l) > columns)
@@ -188,10 +182,8 @@ static void name_row(const struct top_row *row, struct row *cells)
 
 	if (wrap_columns(name) > NAME_MOST)
 		return;
-	(void)snprintf(
-		label, sizeof(label), "%s.%s", name, cells->cell[COLUMN_SLOT]);
-	(void)text_copy(
-		cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
+	(void)snprintf(label, sizeof(label), "%s.%s", name, cells->cell[COLUMN_SLOT]);
+	(void)text_copy(cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
 }
 
 /* The rows of the list that are on the screen. */
@@ -208,8 +200,7 @@ static bool differs(const struct top_row *row)
 	const json_t *first = json_array_get(row->workers, row->group.first);
 
 	return field_is_number(first, "generation") &&
-		field_number(first, "generation") !=
-		field_number(row->cluster, "generation");
+		field_number(first, "generation") != field_number(row->cluster, "generation");
 }
 
 static void lay_out(struct top *t, struct layout *l)
@@ -253,8 +244,8 @@ static void pad(struct wrap *w, size_t width, const char *text)
 	wrap_spaces(w, wide < width ? width - wide : 0);
 }
 
-static void put_cell(struct wrap *w, const struct layout *l, size_t column,
-	const char *text, enum colour colour)
+static void put_cell(
+	struct wrap *w, const struct layout *l, size_t column, const char *text, enum colour colour)
 {
 	bool right = column_heads[column].right;
 
@@ -266,8 +257,8 @@ static void put_cell(struct wrap *w, const struct layout *l, size_t column,
 		pad(w, l->width[column], text);
 }
 
-static void put_title(struct wrap *w, const struct layout *l, size_t column,
-	const struct top_view *v)
+static void put_title(
+	struct wrap *w, const struct layout *l, size_t column, const struct top_view *v)
 {
 	const char *mark = wrap_has(L'▲') ? top_view_ascends(v) ? "▲" : "▼"
 		: top_view_ascends(v)     ? "^"
@@ -300,8 +291,8 @@ static void draw_titles(struct pen *p, size_t line, const struct layout *l)
 	draw_line(p, line, A_NORMAL);
 }
 
-static void put_bar(struct wrap *w, const struct layout *l, size_t column,
-	const struct top_row *row)
+static void put_bar(
+	struct wrap *w, const struct layout *l, size_t column, const struct top_row *row)
 {
 	double count = (double)row->group.count;
 	double cpu = row->sums.cpu / 100 / count;
@@ -310,10 +301,8 @@ static void put_bar(struct wrap *w, const struct layout *l, size_t column,
 	if (column == COLUMN_CPU)
 		render_bar(w, render_level(cpu), cpu, l->bar);
 	else
-		render_bar(w, PLAIN,
-			l->memory > 0 ? row->sums.memory / count / l->memory
-				      : 0,
-			l->bar);
+		render_bar(
+			w, PLAIN, l->memory > 0 ? row->sums.memory / count / l->memory : 0, l->bar);
 }
 
 static void draw_workers(struct pen *p, size_t line, const struct top_row *row,
@@ -328,8 +317,7 @@ static void draw_workers(struct pen *p, size_t line, const struct top_row *row,
 	for (size_t i = 0; i < COLUMNS; i++) {
 		if (!l->shown[i])
 			continue;
-		put_cell(w, l, i, cells.cell[i],
-			i == COLUMN_STATE ? row_colour(first) : PLAIN);
+		put_cell(w, l, i, cells.cell[i], i == COLUMN_STATE ? row_colour(first) : PLAIN);
 		if (has_bar(i) && l->bar > 0)
 			put_bar(w, l, i, row);
 	}
@@ -353,8 +341,7 @@ static void draw_list(struct pen *p, size_t line, const struct layout *l)
 		if (row->kind == TOP_WORKERS)
 			draw_workers(p, line, row, l, attributes);
 		else
-			screen_put(p->screen, line, text,
-				(size_t)(strchr(text, '\n') - text),
+			screen_put(p->screen, line, text, (size_t)(strchr(text, '\n') - text),
 				attributes);
 	}
 }
@@ -370,8 +357,7 @@ static void put_command(struct wrap *w, const json_t *cluster)
 	json_array_foreach(json_object_get(cluster, "command"), i, word)
 	{
 		wrap_put(w, PLAIN, " ");
-		wrap_bytes(w, PLAIN, json_string_value(word),
-			json_string_length(word));
+		wrap_bytes(w, PLAIN, json_string_value(word), json_string_length(word));
 	}
 }
 
@@ -398,8 +384,7 @@ static void draw_rule(struct pen *p, size_t line)
 	wrap_put(w, DIM, rule());
 	wrap_put(w, PLAIN, " ");
 	if (row != NULL && row->cluster != NULL) {
-		wrap_put(w, BOLD,
-			top_view_target(&p->top->view, METHOD_EVENTS, target));
+		wrap_put(w, BOLD, top_view_target(&p->top->view, METHOD_EVENTS, target));
 		if (row->kind == TOP_WORKERS)
 			put_worker(w, row);
 		else
@@ -426,8 +411,7 @@ static void put_event(struct wrap *w, const json_t *event)
 	struct tm local;
 	char stamp[16];
 
-	if (localtime_r(&at, &local) != NULL &&
-		strftime(stamp, sizeof(stamp), "%T  ", &local) > 0)
+	if (localtime_r(&at, &local) != NULL && strftime(stamp, sizeof(stamp), "%T  ", &local) > 0)
 		wrap_put(w, DIM, stamp);
 	field_put(w, colour_of_level(event), event, "text");
 	wrap_end(w, strlen("14:03:22  "));
@@ -440,14 +424,14 @@ static bool is_of(const json_t *event, const char *target)
 
 	if (*target == '\0' || strcmp(field_raw(event, "cluster"), target) == 0)
 		return true;
-	(void)snprintf(name, sizeof(name), "%s.%lld",
-		field_raw(event, "cluster"), field_number(event, "slot"));
+	(void)snprintf(name, sizeof(name), "%s.%lld", field_raw(event, "cluster"),
+		field_number(event, "slot"));
 	return field_is_number(event, "slot") && strcmp(name, target) == 0;
 }
 
 /* So many lines, of which the last are the latest but `back`. */
-static void draw_events(struct pen *p, size_t line, size_t height,
-	const json_t *events, const char *target, size_t *back)
+static void draw_events(struct pen *p, size_t line, size_t height, const json_t *events,
+	const char *target, size_t *back)
 {
 	struct buffer text;
 	struct wrap w;
@@ -474,8 +458,7 @@ static void draw_events(struct pen *p, size_t line, size_t height,
 		const char *end = strchr(at, '\n');
 
 		if (i + height >= lines)
-			screen_put(p->screen, line++, at, (size_t)(end - at),
-				A_NORMAL);
+			screen_put(p->screen, line++, at, (size_t)(end - at), A_NORMAL);
 		at = end + 1;
 	}
 	wrap_fini(&w);
@@ -521,10 +504,9 @@ static void draw_last(struct pen *p, size_t line)
 			wrap_put(w, YELLOW, "' (Esc)  ");
 		}
 		wrap_put(w, DIM,
-			t->mode == TOP_READ
-				? "Esc back  arrows, PgUp, PgDn scroll"
-				: "? help  / filter  l logs  e events  r "
-				  "restart  s stop  + - scale  q quit");
+			t->mode == TOP_READ ? "Esc back  arrows, PgUp, PgDn scroll"
+					    : "? help  / filter  l logs  e events  r "
+					      "restart  s stop  + - scale  q quit");
 	}
 	draw_line(p, line, A_NORMAL);
 }
@@ -556,8 +538,7 @@ static void draw_picture(struct pen *p)
 	draw_titles(p, 1, &l);
 	draw_list(p, 2, &l);
 	draw_rule(p, 2 + top_list_rows(t));
-	draw_events(
-		p, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
+	draw_events(p, 3 + top_list_rows(t), pane_rows(t), t->happened, "", &none);
 }
 
 static void draw_help(struct pen *p)
@@ -576,14 +557,12 @@ static void draw_reading(struct pen *p)
 {
 	struct top *t = p->top;
 
-	wrap_put(&p->lines, BOLD,
-		*t->reading != '\0' ? t->reading : t->instance);
-	wrap_put(&p->lines, DIM,
-		t->reads_events ? "  what happened" : "  what it has written");
+	wrap_put(&p->lines, BOLD, *t->reading != '\0' ? t->reading : t->instance);
+	wrap_put(&p->lines, DIM, t->reads_events ? "  what happened" : "  what it has written");
 	draw_line(p, 0, A_NORMAL);
 	draw_events(p, 1, t->screen.rows > 2 ? t->screen.rows - 2 : 1,
-		t->reads_events ? t->happened : t->written,
-		t->reads_events ? t->reading : "", &t->back);
+		t->reads_events ? t->happened : t->written, t->reads_events ? t->reading : "",
+		&t->back);
 }
 
 void top_draw(struct top *t)

@@ -10,13 +10,11 @@
 
 #define WRITTEN_KEPT 1000 /* lines */
 
-static void add(struct top *t, double time, const char *level, const char *text,
-	size_t len)
+static void add(struct top *t, double time, const char *level, const char *text, size_t len)
 {
 	json_t *line = json_pack("{s:f,s:s}", "time", time, "level", level);
 
-	(void)json_object_set_new(
-		line, "text", json_stringn_nocheck(text, len));
+	(void)json_object_set_new(line, "text", json_stringn_nocheck(text, len));
 	(void)json_array_append_new(t->written, line);
 	if (json_array_size(t->written) > WRITTEN_KEPT)
 		(void)json_array_remove(t->written, 0);
@@ -50,12 +48,10 @@ static void add_record(struct top *t, const struct log_record *r)
 	scoped_buffer text = {0};
 
 	if (strrchr(t->reading, '.') == NULL)
-		(void)buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster,
-			r->slot->number);
+		(void)buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster, r->slot->number);
 	(void)terminal_put(&text, shown, len);
 	if (r->line.kind == LOGLINE_LEFT_OUT)
-		(void)buffer_string(
-			&text, " lines are not kept: too much at once");
+		(void)buffer_string(&text, " lines are not kept: too much at once");
 	if (!text.failed)
 		add(t, (double)r->line.ms / 1000, "info", text.data,
 			drop_colours(text.data, text.len));
@@ -78,8 +74,7 @@ void top_read_more(struct top *t)
 
 static void ask(struct top *t, bool follow)
 {
-	struct control_request request =
-		logs_request(&t->logs, t->reading, follow);
+	struct control_request request = logs_request(&t->logs, t->reading, follow);
 	struct error err;
 
 	if (client_ask(&t->reader, &request, &err) == -1)

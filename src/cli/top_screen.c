@@ -113,8 +113,7 @@ static void on_fault(int signal)
 }
 
 /* What the terminal wants to be sent, unless that takes waits. */
-static void add_string(
-	const struct screen *s, struct rescue *r, const char *name)
+static void add_string(const struct screen *s, struct rescue *r, const char *name)
 {
 	const char *text = s->tigetstr(name);
 	size_t len;
@@ -130,8 +129,8 @@ static void add_string(
 
 static void prepare_rescue(struct screen *s, const struct termios *modes)
 {
-	struct sigaction action = {.sa_handler = on_fault,
-		.sa_flags = (int)(SA_ONSTACK | SA_RESETHAND)};
+	struct sigaction action = {
+		.sa_handler = on_fault, .sa_flags = (int)(SA_ONSTACK | SA_RESETHAND)};
 	struct rescue r = {.modes = *modes, .len = 0};
 	stack_t stack = {.ss_size = STACK_SIZE};
 
@@ -165,9 +164,8 @@ static void drop_rescue(struct screen *s)
 
 static void take_colours(struct screen *s)
 {
-	s->colour = output_wants_colour(STDOUT_FILENO) &&
-		s->start_color() == OK && s->use_default_colors() == OK &&
-		s->init_pair(RED, COLOR_RED, -1) == OK &&
+	s->colour = output_wants_colour(STDOUT_FILENO) && s->start_color() == OK &&
+		s->use_default_colors() == OK && s->init_pair(RED, COLOR_RED, -1) == OK &&
 		s->init_pair(GREEN, COLOR_GREEN, -1) == OK &&
 		s->init_pair(YELLOW, COLOR_YELLOW, -1) == OK;
 }
@@ -290,15 +288,13 @@ static attr_t attribute_of(const struct screen *s, enum colour colour)
 	case RED:
 	case GREEN:
 	case YELLOW:
-		return s->colour ? (attr_t)NCURSES_BITS((int)colour, 0)
-				 : A_NORMAL;
+		return s->colour ? (attr_t)NCURSES_BITS((int)colour, 0) : A_NORMAL;
 	default:
 		return A_NORMAL;
 	}
 }
 
-void screen_put(struct screen *s, size_t line, const char *text, size_t len,
-	attr_t attributes)
+void screen_put(struct screen *s, size_t line, const char *text, size_t len, attr_t attributes)
 {
 	attr_t colour = A_NORMAL;
 	size_t room = s->columns;

@@ -68,8 +68,7 @@ void screen_begin(struct screen *s);
 void screen_end(struct screen *s);
 /* Put what is between two newlines, with its colours as marks (wrap.h), onto a
  * line, as far as it has room; `attributes` are added to those of its colours. */
-void screen_put(struct screen *s, size_t line, const char *text, size_t len,
-	attr_t attributes);
+void screen_put(struct screen *s, size_t line, const char *text, size_t len, attr_t attributes);
 /* The next key that was pressed; ERR: none. */
 int screen_key(struct screen *s);
 

@@ -45,8 +45,8 @@ static double percent_of(const json_t *worker, const json_t *then, double span)
 	return used > 0 && span > 0 ? 100 * used / span : 0;
 }
 
-static void put_percent(struct top_view *v, json_t *seen, const char *cluster,
-	json_t *worker, double span)
+static void put_percent(
+	struct top_view *v, json_t *seen, const char *cluster, json_t *worker, double span)
 {
 	json_t *now = json_object_get(worker, "cpu_seconds");
 	json_t *then;
@@ -54,19 +54,15 @@ static void put_percent(struct top_view *v, json_t *seen, const char *cluster,
 
 	if (!json_is_number(now))
 		return;
-	(void)snprintf(key, sizeof(key), "%s.%lld", cluster,
-		field_number(worker, "id"));
+	(void)snprintf(key, sizeof(key), "%s.%lld", cluster, field_number(worker, "id"));
 	then = json_object_get(v->seen, key);
 	/* too soon for another result: the one of before */
 	if (seen == v->seen && then != NULL)
 		now = then;
 	else
 		now = json_pack("{s:f,s:O}", "percent",
-			percent_of(
-				worker, json_object_get(then, "seconds"), span),
-			"seconds", now);
-	(void)json_object_set(
-		worker, "cpu_percent", json_object_get(now, "percent"));
+			percent_of(worker, json_object_get(then, "seconds"), span), "seconds", now);
+	(void)json_object_set(worker, "cpu_percent", json_object_get(now, "percent"));
 	if (now != then)
 		(void)json_object_set_new(seen, key, now);
 }
@@ -84,11 +80,9 @@ int top_view_look(struct top_view *v, json_t *status)
 
 	json_array_foreach(json_object_get(status, "clusters"), i, cluster)
 	{
-		json_array_foreach(
-			json_object_get(cluster, "workers"), k, worker)
+		json_array_foreach(json_object_get(cluster, "workers"), k, worker)
 		{
-			put_percent(v, seen, field_raw(cluster, "name"), worker,
-				span);
+			put_percent(v, seen, field_raw(cluster, "name"), worker, span);
 		}
 	}
 	if (!soon) {
@@ -103,8 +97,7 @@ int top_view_look(struct top_view *v, json_t *status)
 
 /* ---- rows ---- */
 
-static struct top_row *add_row(
-	struct top_view *v, enum top_kind kind, const json_t *cluster)
+static struct top_row *add_row(struct top_view *v, enum top_kind kind, const json_t *cluster)
 {
 	size_t room = v->room > 0 ? 2 * v->room : 64;
 	struct top_row *rows = v->rows;
@@ -122,8 +115,7 @@ static struct top_row *add_row(
 }
 
 /* A row for each line that was added to the text. */
-static int add_lines(struct top_view *v, enum top_kind kind,
-	const json_t *cluster, size_t from)
+static int add_lines(struct top_view *v, enum top_kind kind, const json_t *cluster, size_t from)
 {
 	while (from < v->text.len) {
 		const char *line = v->text.data + from;
@@ -180,17 +172,15 @@ static int compare(const void *left, const void *right, void *data)
 	return order;
 }
 
-static bool matches(
-	const struct top_view *v, const json_t *cluster, const json_t *worker)
+static bool matches(const struct top_view *v, const json_t *cluster, const json_t *worker)
 {
 	char name[128];
 
-	(void)snprintf(name, sizeof(name), "%s.%lld",
-		field_raw(cluster, "name"), field_number(worker, "slot"));
+	(void)snprintf(name, sizeof(name), "%s.%lld", field_raw(cluster, "name"),
+		field_number(worker, "slot"));
 	return strcasestr(name, v->filter) != NULL ||
 		strcasestr(field_raw(worker, "state"), v->filter) != NULL ||
-		strcasestr(field_raw(worker_failure(worker), "text"),
-			v->filter) != NULL;
+		strcasestr(field_raw(worker_failure(worker), "text"), v->filter) != NULL;
 }
 
 /* The workers that the filter leaves, kept in `shown`. */
@@ -204,8 +194,7 @@ static const json_t *choose(struct top_view *v, const json_t *cluster)
 		return NULL;
 	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
 	{
-		if (matches(v, cluster, worker) &&
-			json_array_append(chosen, worker) == -1)
+		if (matches(v, cluster, worker) && json_array_append(chosen, worker) == -1)
 			return NULL;
 	}
 	return chosen;
@@ -214,18 +203,16 @@ static const json_t *choose(struct top_view *v, const json_t *cluster)
 static bool is_grouped(const struct top_view *v, const json_t *cluster)
 {
 	size_t count = json_array_size(json_object_get(cluster, "workers"));
-	bool turned =
-		json_object_get(v->turned, field_raw(cluster, "name")) != NULL;
+	bool turned = json_object_get(v->turned, field_raw(cluster, "name")) != NULL;
 
 	return (count > RENDER_MANY || count > v->height) != turned;
 }
 
-static int add_workers(struct top_view *v, const json_t *cluster,
-	const json_t *workers, bool grouped)
+static int add_workers(
+	struct top_view *v, const json_t *cluster, const json_t *workers, bool grouped)
 {
 	size_t first = v->count;
-	struct group *groups =
-		calloc(json_array_size(workers) + 1, sizeof(*groups));
+	struct group *groups = calloc(json_array_size(workers) + 1, sizeof(*groups));
 	size_t count;
 
 	if (groups == NULL)
@@ -247,8 +234,7 @@ static int add_workers(struct top_view *v, const json_t *cluster,
 	return 0;
 }
 
-static int add_cluster(
-	struct top_view *v, struct render *r, const json_t *cluster)
+static int add_cluster(struct top_view *v, struct render *r, const json_t *cluster)
 {
 	const json_t *workers = choose(v, cluster);
 	size_t from = v->text.len;
@@ -284,8 +270,7 @@ static int add_all(struct top_view *v, struct render *r)
 
 static long long slot_at(const struct top_row *row, size_t i)
 {
-	return field_number(
-		json_array_get(row->workers, row->group.first + i), "slot");
+	return field_number(json_array_get(row->workers, row->group.first + i), "slot");
 }
 
 static long long id_of(const struct top_row *row)
@@ -302,8 +287,7 @@ static void remember(struct top_view *v)
 	if (row == NULL)
 		return;
 	v->pick = (struct top_pick){.kind = row->kind, .id = -1};
-	(void)text_copy(v->pick.cluster, sizeof(v->pick.cluster),
-		field_raw(row->cluster, "name"));
+	(void)text_copy(v->pick.cluster, sizeof(v->pick.cluster), field_raw(row->cluster, "name"));
 	if (row->kind != TOP_WORKERS)
 		return;
 	v->pick.slot = slot_at(row, 0);
@@ -313,13 +297,11 @@ static void remember(struct top_view *v)
 /* How well a row is what was selected; 0: not at all. */
 static unsigned likeness(const struct top_row *row, const struct top_pick *pick)
 {
-	if (row->kind != pick->kind ||
-		strcmp(field_raw(row->cluster, "name"), pick->cluster) != 0)
+	if (row->kind != pick->kind || strcmp(field_raw(row->cluster, "name"), pick->cluster) != 0)
 		return 0;
 	if (row->kind != TOP_WORKERS)
 		return 1;
-	if (pick->slot < slot_at(row, 0) ||
-		pick->slot > slot_at(row, row->group.count - 1))
+	if (pick->slot < slot_at(row, 0) || pick->slot > slot_at(row, row->group.count - 1))
 		return 0;
 	return id_of(row) == pick->id ? 2 : 1;
 }
@@ -415,16 +397,15 @@ void top_view_turn(struct top_view *v)
 		(void)json_object_set_new(v->turned, name, json_true());
 }
 
-const char *top_view_target(const struct top_view *v,
-	enum control_method method, char to[TOP_TARGET])
+const char *top_view_target(
+	const struct top_view *v, enum control_method method, char to[TOP_TARGET])
 {
 	const struct top_row *row = top_view_row(v);
 	const char *name = row != NULL ? field_raw(row->cluster, "name") : "";
 
 	if (row != NULL && row->kind == TOP_WORKERS && row->group.count == 1 &&
 		(method == METHOD_RESTART || method == METHOD_EVENTS))
-		(void)snprintf(
-			to, TOP_TARGET, "%s.%lld", name, slot_at(row, 0));
+		(void)snprintf(to, TOP_TARGET, "%s.%lld", name, slot_at(row, 0));
 	else
 		(void)text_copy(to, TOP_TARGET, name);
 	return to;

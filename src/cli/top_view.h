@@ -77,7 +77,7 @@ void top_view_turn(struct top_view *v);
 const struct top_row *top_view_row(const struct top_view *v);
 /* What a change of the selected row is about: "" (the instance), "web", "web.2".
  * Of a group, and for what no slot can be asked for, the cluster. */
-const char *top_view_target(const struct top_view *v,
-	enum control_method method, char to[TOP_TARGET]);
+const char *top_view_target(
+	const struct top_view *v, enum control_method method, char to[TOP_TARGET]);
 
 #endif

@@ -35,11 +35,9 @@ static int make_directory(struct trial *t, const char *base, const char *name)
 {
 	struct error err;
 	scoped_fd fd = rundir_walk(base, 0, &err);
-	int n = snprintf(
-		t->directory, sizeof(t->directory), "%s/%s", base, name);
+	int n = snprintf(t->directory, sizeof(t->directory), "%s/%s", base, name);
 
-	if (fd != -1 && n > 0 && (size_t)n < sizeof(t->directory) &&
-		mkdtemp(t->directory) != NULL)
+	if (fd != -1 && n > 0 && (size_t)n < sizeof(t->directory) && mkdtemp(t->directory) != NULL)
 		return 0;
 	t->directory[0] = '\0';
 	return -1;
@@ -47,8 +45,7 @@ static int make_directory(struct trial *t, const char *base, const char *name)
 
 /* Beside the instances, under a name that lists of them leave out; or else in
  * /tmp, which is safe because mkdtemp(3) makes it 0700 under a new name. */
-static int open_directory(
-	struct trial *t, const char *wanted, struct error *err)
+static int open_directory(struct trial *t, const char *wanted, struct error *err)
 {
 	char base[PATH_MAX];
 
@@ -56,16 +53,14 @@ static int open_directory(
 		make_directory(t, base, ".doctor-XXXXXX") == 0)
 		return 0;
 	/* the nclust will look at what is above it */
-	(void)snprintf(t->directory, sizeof(t->directory),
-		"/tmp/nclust-doctor-XXXXXX");
+	(void)snprintf(t->directory, sizeof(t->directory), "/tmp/nclust-doctor-XXXXXX");
 	if (mkdtemp(t->directory) != NULL)
 		return 0;
 	t->directory[0] = '\0';
 	return error_set(err, errno, "cannot make a directory for the trial");
 }
 
-static int remove_one(
-	const char *path, const struct stat *st, int kind, struct FTW *place)
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *place)
 {
 	(void)st;
 	(void)kind;
@@ -78,8 +73,7 @@ static int remove_one(
 static void remove_directory(struct trial *t)
 {
 	if (t->directory[0] != '\0')
-		(void)nftw(t->directory, remove_one, 8,
-			FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+		(void)nftw(t->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	t->directory[0] = '\0';
 }
 
@@ -88,9 +82,8 @@ static void remove_directory(struct trial *t)
 /* Variables that are meant for us, and not for the nclust that we start. */
 static void clean_environment(void)
 {
-	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS",
-		"LISTEN_FDNAMES", "LISTEN_PIDFDID", "NOTIFY_SOCKET",
-		"WATCHDOG_PID", "WATCHDOG_USEC"};
+	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
+		"LISTEN_PIDFDID", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		(void)unsetenv(names[i]);
@@ -107,12 +100,11 @@ static size_t count_words(const char *const *words)
 
 /* What all trials have in common, the options of this one, and the command.
  * Heap; the words are not. */
-static const char **command_line(const struct trial *t,
-	const char *const *options, const char *const *command)
+static const char **command_line(
+	const struct trial *t, const char *const *options, const char *const *command)
 {
-	const char *const common[] = {"nclust", "--name", NAME,
-		"--runtime-directory", t->directory, "--log", "prefix",
-		"--stop-timeout", TRIAL_STOP_TIMEOUT,
+	const char *const common[] = {"nclust", "--name", NAME, "--runtime-directory", t->directory,
+		"--log", "prefix", "--stop-timeout", TRIAL_STOP_TIMEOUT,
 		/* what it does on its stop signal is to be seen */
 		"--drain", "off",
 		/* one failed start is enough */
@@ -120,8 +112,7 @@ static const char **command_line(const struct trial *t,
 	size_t option_count = count_words(options);
 	size_t command_count = count_words(command);
 	const char **words =
-		calloc(COUNT_OF(common) + option_count + 1 + command_count + 1,
-			sizeof(*words));
+		calloc(COUNT_OF(common) + option_count + 1 + command_count + 1, sizeof(*words));
 	const char **to = words;
 
 	if (words == NULL)
@@ -240,8 +231,8 @@ nsec_t trial_clock(const struct trial *t)
 /* 0: something has come, or the time is over; -1 and `err`. */
 static int pause_for(struct trial *t, int ms, struct error *err)
 {
-	struct pollfd fds[] = {{.fd = t->stop, .events = POLLIN},
-		{.fd = t->pidfd, .events = POLLIN}};
+	struct pollfd fds[] = {
+		{.fd = t->stop, .events = POLLIN}, {.fd = t->pidfd, .events = POLLIN}};
 
 	(void)poll(fds, COUNT_OF(fds), ms);
 	trial_output_drain(&t->output);
@@ -267,8 +258,8 @@ static int join(struct trial *t, struct error *err)
 	}
 }
 
-int trial_start(struct trial *t, const char *const *options,
-	const char *const *command, struct error *err)
+int trial_start(
+	struct trial *t, const char *const *options, const char *const *command, struct error *err)
 {
 	const char **words = command_line(t, options, command);
 	int got;
@@ -289,8 +280,8 @@ static int on_event(json_t *params, void *data)
 	return 0;
 }
 
-static int call(struct trial *t, struct control_request *request,
-	struct answer *answer, struct error *err)
+static int call(
+	struct trial *t, struct control_request *request, struct answer *answer, struct error *err)
 {
 	if (client_call(&t->client, request, on_event, t, answer, err) == -1) {
 		/* the connection goes first, the process follows */
@@ -303,10 +294,8 @@ static int call(struct trial *t, struct control_request *request,
 
 int trial_scale(struct trial *t, int count, struct error *err)
 {
-	struct control_request request = {.method = METHOD_SCALE,
-		.scale_kind = SCALE_TO,
-		.count = count,
-		.no_wait = true};
+	struct control_request request = {
+		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = count, .no_wait = true};
 	struct answer answer;
 
 	return call(t, &request, &answer, err);
@@ -314,12 +303,10 @@ int trial_scale(struct trial *t, int count, struct error *err)
 
 int trial_signal(struct trial *t, int slot, int signal, struct error *err)
 {
-	struct control_request request = {
-		.method = METHOD_SIGNAL, .signal = signal};
+	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
 	struct answer answer;
 
-	(void)snprintf(
-		request.target, sizeof(request.target), NAME ".%d", slot);
+	(void)snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
 	return call(t, &request, &answer, err);
 }
 
@@ -331,8 +318,7 @@ int trial_look(struct trial *t, struct error *err)
 	json_t *object;
 
 	trial_output_drain(&t->output);
-	if (call(t, &events, &answer, err) == -1 ||
-		call(t, &status, &answer, err) == -1)
+	if (call(t, &events, &answer, err) == -1 || call(t, &status, &answer, err) == -1)
 		return -1;
 	object = json_loadb(answer.result, answer.len, 0, NULL);
 	trial_take_status(t, object);
@@ -362,8 +348,7 @@ void trial_stop(struct trial *t)
 		ended.fd = t->pidfd;
 		(void)pidfd_signal(t->pidfd, signals[i]);
 		/* nclust does not end while its pipe is full */
-		while (!has_ended(t) &&
-			(signals[i] == SIGKILL || clock_now() < until)) {
+		while (!has_ended(t) && (signals[i] == SIGKILL || clock_now() < until)) {
 			(void)poll(&ended, 1, PAUSE_MS);
 			trial_output_drain(&t->output);
 		}
@@ -372,11 +357,9 @@ void trial_stop(struct trial *t)
 	fd_close(&t->output.fd);
 }
 
-int trial_begin(
-	struct trial *t, const char *runtime_directory, struct error *err)
+int trial_begin(struct trial *t, const char *runtime_directory, struct error *err)
 {
-	*t = (struct trial){
-		.pidfd = -1, .paused = clock_now(), .output.fd = -1};
+	*t = (struct trial){.pidfd = -1, .paused = clock_now(), .output.fd = -1};
 	t->end = nsec_add(t->paused, TRIAL_TIME);
 	client_init(&t->client);
 	buffer_init(&t->output.own, 0);

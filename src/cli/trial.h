@@ -63,11 +63,11 @@ struct trial_output {
 
 struct trial {
 	char directory[4096]; /* "": none was made */
-	int stop;      /* readable: no more waiting (client_cancel_open()) */
-	nsec_t end;    /* of all, by trial_clock() */
-	nsec_t lag;    /* what trial_clock() leaves out … */
-	nsec_t paused; /* … as of then … */
-	nsec_t cpu;    /* … when so much had been used */
+	int stop;             /* readable: no more waiting (client_cancel_open()) */
+	nsec_t end;           /* of all, by trial_clock() */
+	nsec_t lag;           /* what trial_clock() leaves out … */
+	nsec_t paused;        /* … as of then … */
+	nsec_t cpu;           /* … when so much had been used */
 
 	/* one start of the instance */
 	int pidfd; /* -1: it does not run */
@@ -87,8 +87,7 @@ struct trial {
 
 /* Once, before all else: signals that would end us are blocked from then on.  -1
  * and `err`. */
-int trial_begin(
-	struct trial *t, const char *runtime_directory, struct error *err);
+int trial_begin(struct trial *t, const char *runtime_directory, struct error *err);
 void trial_end(struct trial *t);
 
 /*
@@ -96,8 +95,8 @@ void trial_end(struct trial *t);
  * trials have, and the command.  Returns when it can be asked.  -1 and `err`: it
  * has ended (status: the one it ended with), or the wait was ended (ECANCELED).
  */
-int trial_start(struct trial *t, const char *const *options,
-	const char *const *command, struct error *err);
+int trial_start(
+	struct trial *t, const char *const *options, const char *const *command, struct error *err);
 void trial_stop(struct trial *t);
 
 /* Learn what is new: lives, listeners, and what it has learned.  -1 and `err`
@@ -121,13 +120,11 @@ nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used);
 const struct trial_life *trial_latest(const struct trial *t, int slot);
 const struct trial_life *trial_life(const struct trial *t, uint64_t worker);
 /* The listener with that inode; NULL: none. */
-const struct trial_listener *trial_listener(
-	const struct trial *t, uint64_t inode);
+const struct trial_listener *trial_listener(const struct trial *t, uint64_t inode);
 
 /* The instance's own last line that has these words in it, from there on.  False:
  * none. */
-bool trial_logged(
-	const struct trial *t, const char *words, char *to, size_t size);
+bool trial_logged(const struct trial *t, const char *words, char *to, size_t size);
 /* The workers' last `most` lines. */
 void trial_last_lines(const struct trial *t, size_t most, struct buffer *out);
 /* The worker there has ended: until no more of it comes, within a few seconds. */

@@ -38,8 +38,7 @@ static bool is_beside(const struct exam *e, const struct exam_place *p)
 
 		if (port_of(o) != 0 &&
 			(first == NULL || (o->named && !first->named) ||
-				(o->named == first->named &&
-					o->port == PORT_ANY &&
+				(o->named == first->named && o->port == PORT_ANY &&
 					first->port != PORT_ANY)))
 			first = o;
 	}
@@ -60,9 +59,7 @@ static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 	size_t head = strlen("HTTP/1.0 200");
 
 	sum = text_hash(sum, v->answer, head < v->len ? head : v->len);
-	return body != NULL
-		? text_hash(sum, body, v->len - (size_t)(body - v->answer))
-		: sum;
+	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
 }
 
 /* A sum over all answers; 0: it gives none. */
@@ -108,8 +105,7 @@ void beside_ask_first(struct exam *e)
 			p->port = PORT_INSPECTOR;
 	}
 	for (size_t i = 0; several && i < e->place_count && i < ASKED_MOST; i++)
-		if (port_of(&e->places[i]) != 0 &&
-			e->places[i].port == PORT_ANY)
+		if (port_of(&e->places[i]) != 0 && e->places[i].port == PORT_ANY)
 			e->places[i].answers = ask(&e->places[i], life);
 }
 
@@ -129,8 +125,8 @@ static bool send_signal(void *context, pid_t pid)
 }
 
 /* While the other copy is stopped. */
-static uint64_t ask_alone(struct exam_place *p, const struct trial_life *life,
-	const struct trial_life *other)
+static uint64_t ask_alone(
+	struct exam_place *p, const struct trial_life *life, const struct trial_life *other)
 {
 	struct sending s = {other->pid, SIGSTOP};
 	uint64_t sum;

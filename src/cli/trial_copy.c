@@ -12,21 +12,19 @@
 #define LOCK_PATIENCE (3 * SECOND) /* or waits for a lock so long */
 
 /* Has slot 1 the next port, which slot 0 has not, as {slot+PORT} gives it? */
-static bool has_next(const struct exam *e, const struct exam_place *p,
-	const struct held *held)
+static bool has_next(const struct exam *e, const struct exam_place *p, const struct held *held)
 {
 	unsigned port = endpoint_port(&p->socket.at);
 
 	for (size_t i = 0; port != 0 && i < held->count; i++)
 		if (held->list[i].kind == p->socket.kind &&
 			endpoint_port(&held->list[i].at) == port + 1)
-			return held_alike(&e->first_held, &held->list[i]) ==
-				NULL;
+			return held_alike(&e->first_held, &held->list[i]) == NULL;
 	return false;
 }
 
-static enum exam_share share_of(const struct exam *e,
-	const struct exam_place *p, const struct held *held)
+static enum exam_share share_of(
+	const struct exam *e, const struct exam_place *p, const struct held *held)
 {
 	if (held_by_inode(held, p->socket.inode) != NULL)
 		return SHARE_SAME;
@@ -58,10 +56,9 @@ static void note_end(struct exam *e, const struct trial_life *second)
 	e->second_after = second->exited - second->started;
 	(void)text_copy(e->second_exit, sizeof(e->second_exit), second->exit);
 	trial_settle(e->trial, (unsigned)second->slot);
-	(void)text_copy(e->second_last, sizeof(e->second_last),
-		e->trial->output.last[second->slot]);
-	(void)trial_logged(
-		e->trial, "cannot bind ", e->in_use, sizeof(e->in_use));
+	(void)text_copy(
+		e->second_last, sizeof(e->second_last), e->trial->output.last[second->slot]);
+	(void)trial_logged(e->trial, "cannot bind ", e->in_use, sizeof(e->in_use));
 }
 
 /* It is ready: see where it listens. */
@@ -72,8 +69,7 @@ static int see_sockets(struct exam *e, uint64_t worker, struct error *err)
 
 	e->second_ready = true;
 	e->second_after = second->ready - second->started;
-	while (second->exited == 0 && !compare(e, second) &&
-		trial_clock(e->trial) < until) {
+	while (second->exited == 0 && !compare(e, second) && trial_clock(e->trial) < until) {
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
 		second = trial_life(e->trial, worker);
@@ -93,8 +89,7 @@ static bool see_lock(struct exam *e)
 	const struct trial_life *second = trial_latest(e->trial, 1);
 	struct lockwait lock;
 
-	if (second == NULL || second->exited != 0 ||
-		!lockwait_look(&lock, second->pid))
+	if (second == NULL || second->exited != 0 || !lockwait_look(&lock, second->pid))
 		return false;
 	e->second_ready = false;
 	(void)text_copy(e->second_lock, sizeof(e->second_lock), lock.path);
@@ -144,8 +139,7 @@ bool exam_copies_work(const struct exam *e)
 	if (exam_is_alone(e))
 		return false;
 	for (size_t i = 0; i < e->place_count; i++) {
-		if (e->places[i].share == SHARE_SAME ||
-			e->places[i].share == SHARE_SPREAD)
+		if (e->places[i].share == SHARE_SAME || e->places[i].share == SHARE_SPREAD)
 			return true;
 		own += e->places[i].share == SHARE_PRIVATE;
 	}

@@ -46,8 +46,7 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 }
 
 /* Come, and be accepted.  1; 0: it was not; -1 and `err`. */
-static int come(struct exam *e, struct visitor *v, const struct exam_place *p,
-	struct error *err)
+static int come(struct exam *e, struct visitor *v, const struct exam_place *p, struct error *err)
 {
 	nsec_t until = nsec_add(trial_clock(e->trial), ACCEPT_MOST);
 
@@ -57,15 +56,13 @@ static int come(struct exam *e, struct visitor *v, const struct exam_place *p,
 	do
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
-	while (queue_of(e, p->socket.inode) > 0 &&
-		trial_clock(e->trial) < until);
+	while (queue_of(e, p->socket.inode) > 0 && trial_clock(e->trial) < until);
 	return queue_of(e, p->socket.inode) > 0 ? 0 : 1;
 }
 
 /* Say the first half.  0, with what came of it so far in `stop`. */
-static int begin_visit(struct exam *e, struct visitor *v,
-	const struct trial_life *life, struct exam_stop *stop,
-	struct error *err)
+static int begin_visit(struct exam *e, struct visitor *v, const struct trial_life *life,
+	struct exam_stop *stop, struct error *err)
 {
 	const struct exam_place *p = place_to_visit(e);
 
@@ -95,9 +92,8 @@ static int begin_visit(struct exam *e, struct visitor *v,
 }
 
 /* The signal is on its way. */
-static int end_visit(struct exam *e, struct visitor *v,
-	const struct trial_life *life, struct exam_stop *stop,
-	struct error *err)
+static int end_visit(struct exam *e, struct visitor *v, const struct trial_life *life,
+	struct exam_stop *stop, struct error *err)
 {
 	nsec_t until = nsec_add(trial_clock(e->trial), ANSWER_MOST);
 
@@ -121,8 +117,8 @@ static int end_visit(struct exam *e, struct visitor *v,
 /* ---- the signal ---- */
 
 /* End the latest worker of a slot. */
-static int end_worker(struct exam *e, int slot, int signal, bool visit,
-	struct exam_stop *stop, struct error *err)
+static int end_worker(
+	struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop, struct error *err)
 {
 	const struct trial_life *life = trial_latest(e->trial, slot);
 	struct visitor v = {.fd = -1};
@@ -136,15 +132,13 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 	if (visit)
 		got = begin_visit(e, &v, life, stop, err);
 	asked = clock_wall();
-	until = nsec_add(trial_clock(e->trial),
-		signal == SIGTERM ? END_MOST : OTHER_MOST);
+	until = nsec_add(trial_clock(e->trial), signal == SIGTERM ? END_MOST : OTHER_MOST);
 	/* SIGTERM as it will be, SIGKILL at the end included */
 	if (got == 0)
-		got = signal == SIGTERM
-			? trial_scale(e->trial, slot, err)
-			: trial_signal(e->trial, slot, signal, err);
-	while (got == 0 && signal == SIGTERM && life->stopping == 0 &&
-		life->exited == 0 && trial_clock(e->trial) < until)
+		got = signal == SIGTERM ? trial_scale(e->trial, slot, err)
+					: trial_signal(e->trial, slot, signal, err);
+	while (got == 0 && signal == SIGTERM && life->stopping == 0 && life->exited == 0 &&
+		trial_clock(e->trial) < until)
 		got = trial_wait(e->trial, err);
 	if (got == 0 && visit)
 		got = end_visit(e, &v, life, stop, err);
@@ -155,8 +149,7 @@ static int end_worker(struct exam *e, int slot, int signal, bool visit,
 		return -1;
 	stop->tried = true;
 	stop->ended = life->exited != 0 && !life->killed;
-	stop->after =
-		life->exited - (life->stopping != 0 ? life->stopping : asked);
+	stop->after = life->exited - (life->stopping != 0 ? life->stopping : asked);
 	(void)text_copy(stop->exit, sizeof(stop->exit), life->exit);
 	return 0;
 }
@@ -193,8 +186,7 @@ static int try_others(struct exam *e, struct error *err)
 			continue;
 		got = start_another(e, err);
 		if (got == 1)
-			got = end_worker(
-				e, 0, signals[i], true, &e->other, err);
+			got = end_worker(e, 0, signals[i], true, &e->other, err);
 		if (got == -1)
 			return -1;
 		if (e->other.ended && e->other.request == REQUEST_ANSWERED)

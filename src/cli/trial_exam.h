@@ -52,8 +52,8 @@ struct exam_place {
 	enum exam_share share;
 	enum exam_port port;
 	uint64_t answers; /* a sum over those of the first copy; or 0 */
-	bool differs; /* each copy answers for itself, beside the first port */
-	bool named;   /* the user has given its address */
+	bool differs;     /* each copy answers for itself, beside the first port */
+	bool named;       /* the user has given its address */
 	char text[HELD_TEXT];
 	char options[48];
 };
@@ -98,18 +98,18 @@ struct exam {
 	enum exam_sign sign;
 	uint64_t first; /* the worker's id */
 	double ready_after;
-	bool slow;          /* it needs more than 1 s, waits for a CPU apart */
-	double waited;      /* until it was given up on */
-	bool takes_passed;  /* it has accepted from a socket of ours */
-	unsigned processes; /* at most at a time */
-	unsigned threads;   /* at most in one process … */
-	unsigned computing; /* … of which so many went on computing */
-	unsigned cpus;      /* that there are for all copies */
-	uint64_t caught;    /* signals that it handles, bit n-1 for n */
-	char exit[64];      /* LIFE_ENDED */
-	char last[256];     /* its last output */
-	char in_use[256];   /* "cannot bind …", as nclust has told it */
-	char refused[256];  /* why nothing can be taken over */
+	bool slow;             /* it needs more than 1 s, waits for a CPU apart */
+	double waited;         /* until it was given up on */
+	bool takes_passed;     /* it has accepted from a socket of ours */
+	unsigned processes;    /* at most at a time */
+	unsigned threads;      /* at most in one process … */
+	unsigned computing;    /* … of which so many went on computing */
+	unsigned cpus;         /* that there are for all copies */
+	uint64_t caught;       /* signals that it handles, bit n-1 for n */
+	char exit[64];         /* LIFE_ENDED */
+	char last[256];        /* its last output */
+	char in_use[256];      /* "cannot bind …", as nclust has told it */
+	char refused[256];     /* why nothing can be taken over */
 	char store[HELD_TEXT]; /* what keeps its state in itself, or "" */
 	bool unprivileged;     /* set-user-ID programs have no effect in it */
 	struct exam_place places[HELD_MAX];
@@ -122,7 +122,7 @@ struct exam {
 
 	enum exam_file files[HELD_FILES]; /* of first_held */
 	char made[MADE_MAX][HELD_PATH];   /* the first has made them; … */
-	size_t made_count; /* … once one has stopped: which it removes */
+	size_t made_count;                /* … once one has stopped: which it removes */
 
 	bool second_ready;
 	bool first_gone; /* it ended when the second one came */

@@ -61,17 +61,15 @@ static bool is_pid_file(const struct search *s, const char *path)
 /* Other programs have files of their own in these. */
 static bool is_public(const char *directory)
 {
-	return strncmp(directory, "/run", 4) == 0 ||
-		strcmp(directory, "/tmp") == 0;
+	return strncmp(directory, "/run", 4) == 0 || strcmp(directory, "/tmp") == 0;
 }
 
-static void note_file(struct search *s, const char *directory, const char *path,
-	const struct stat *st)
+static void note_file(
+	struct search *s, const char *directory, const char *path, const struct stat *st)
 {
 	struct exam *e = s->exam;
 
-	if ((double)st->st_ctim.tv_sec + (double)st->st_ctim.tv_nsec / 1e9 <
-			s->since ||
+	if ((double)st->st_ctim.tv_sec + (double)st->st_ctim.tv_nsec / 1e9 < s->since ||
 		e->made_count == MADE_MAX || strlen(path) >= HELD_PATH ||
 		(is_public(directory) && !is_pid_file(s, path)))
 		return;
@@ -91,8 +89,8 @@ static void search(struct search *s, const char *directory, unsigned depth)
 	while (d != NULL && s->left > 0 && (entry = readdir(d)) != NULL) {
 		s->left--;
 		if (entry->d_name[0] == '.' ||
-			snprintf(path, sizeof(path), "%s/%s", directory,
-				entry->d_name) >= (int)sizeof(path) ||
+			snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name) >=
+				(int)sizeof(path) ||
 			lstat(path, &st) == -1)
 			continue;
 		if (S_ISREG(st.st_mode))
@@ -121,10 +119,8 @@ static void search_beside(struct search *s, const char *file)
 void files_made(struct exam *e)
 {
 	const struct trial_life *life = trial_life(e->trial, e->first);
-	struct search s = {.exam = e,
-		.leader = life->pid,
-		.since = life->started - TICK,
-		.left = ENTRIES_MAX};
+	struct search s = {
+		.exam = e, .leader = life->pid, .since = life->started - TICK, .left = ENTRIES_MAX};
 	char cwd[PATH_MAX];
 	ssize_t len = process_link(life->pid, "cwd", cwd, sizeof(cwd));
 

@@ -56,20 +56,17 @@ static void keep(struct buffer *lines, const char *line, size_t len)
 
 		buffer_consume(lines, lines->len / 2);
 		end = memchr(lines->data, '\n', lines->len);
-		buffer_consume(lines,
-			end != NULL ? (size_t)(end - lines->data) + 1 : 0);
+		buffer_consume(lines, end != NULL ? (size_t)(end - lines->data) + 1 : 0);
 	}
 	(void)buffer_append(lines, line, len);
 	(void)buffer_append(lines, "\n", 1);
 }
 
-static void take_worker_line(
-	struct trial_output *o, unsigned slot, const char *text, size_t len)
+static void take_worker_line(struct trial_output *o, unsigned slot, const char *text, size_t len)
 {
 	keep(&o->workers, text, len);
 	if (slot < TRIAL_SLOTS && len > 0)
-		(void)text_escape(
-			o->last[slot], sizeof(o->last[slot]), text, len);
+		(void)text_escape(o->last[slot], sizeof(o->last[slot]), text, len);
 }
 
 static void take_line(struct trial_output *o, const char *line, size_t len)
@@ -101,8 +98,7 @@ void trial_output_drain(struct trial_output *o)
 	}
 }
 
-bool trial_logged(
-	const struct trial *t, const char *words, char *to, size_t size)
+bool trial_logged(const struct trial *t, const char *words, char *to, size_t size)
 {
 	const struct buffer *own = &t->output.own;
 	const char *at = own->data;
@@ -111,8 +107,7 @@ bool trial_logged(
 
 	while (own->len > 0 && at < end) {
 		const char *stop = memchr(at, '\n', (size_t)(end - at));
-		const char *hit =
-			memmem(at, (size_t)(stop - at), words, strlen(words));
+		const char *hit = memmem(at, (size_t)(stop - at), words, strlen(words));
 
 		if (hit != NULL) {
 			(void)text_escape(to, size, hit, (size_t)(stop - hit));

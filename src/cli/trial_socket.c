@@ -86,65 +86,56 @@ const struct held_file *held_file(const struct held *held, const char *path)
 }
 
 /* An empty one may be a lock; one that has no name any more is nobody else's. */
-static void note_written(
-	struct look *look, int fd, const char *target, const struct stat *st)
+static void note_written(struct look *look, int fd, const char *target, const struct stat *st)
 {
 	struct held *held = look->held;
 	struct remote r;
 	int flags;
 
-	if (held->file_count == HELD_FILES || strlen(target) >= HELD_PATH ||
-		st->st_size == 0 || st->st_nlink == 0 ||
-		held_file(held, target) != NULL)
+	if (held->file_count == HELD_FILES || strlen(target) >= HELD_PATH || st->st_size == 0 ||
+		st->st_nlink == 0 || held_file(held, target) != NULL)
 		return;
 	remote_of(&r, look->pid);
 	flags = remote_fd_flags(&r, fd);
 	if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY)
 		return;
-	held->files[held->file_count++] = (struct held_file){
-		.inode = st->st_ino, .appends = (flags & O_APPEND) != 0};
-	(void)text_copy(
-		held->files[held->file_count - 1].path, HELD_PATH, target);
+	held->files[held->file_count++] =
+		(struct held_file){.inode = st->st_ino, .appends = (flags & O_APPEND) != 0};
+	(void)text_copy(held->files[held->file_count - 1].path, HELD_PATH, target);
 }
 
 static void note_file(struct look *look, int fd, const char *target)
 {
 	/* SQLite's journals, LMDB, LevelDB and RocksDB, Berkeley DB, redis */
-	static const char *const ends[] = {"-wal", "-shm", "-journal",
-		"/data.mdb", "/CURRENT", "/MANIFEST-000001", ".sqlite",
-		".sqlite3", ".bdb", ".rdb", ".aof"};
+	static const char *const ends[] = {"-wal", "-shm", "-journal", "/data.mdb", "/CURRENT",
+		"/MANIFEST-000001", ".sqlite", ".sqlite3", ".bdb", ".rdb", ".aof"};
 	char path[48];
 	struct stat st;
 	bool known = false;
 
-	(void)snprintf(
-		path, sizeof(path), "/proc/%d/fd/%d", (int)look->pid, fd);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)look->pid, fd);
 	if (target[0] != '/' || strncmp(target, "/dev/", 5) == 0 ||
-		strncmp(target, "/proc/", 6) == 0 || stat(path, &st) == -1 ||
-		!S_ISREG(st.st_mode))
+		strncmp(target, "/proc/", 6) == 0 || stat(path, &st) == -1 || !S_ISREG(st.st_mode))
 		return;
 	for (size_t i = 0; i < COUNT_OF(ends); i++)
 		known |= ends_with(target, ends[i]);
 	if (!known && !is_sqlite(path))
 		note_written(look, fd, target, &st);
 	else if (look->held->store[0] == '\0')
-		(void)text_copy(
-			look->held->store, sizeof(look->held->store), target);
+		(void)text_copy(look->held->store, sizeof(look->held->store), target);
 }
 
 static void note_name(struct look *look)
 {
-	static const char *const names[] = {"redis-server", "valkey-server",
-		"keydb-server", "memcached", "mongod", "postgres", "mysqld",
-		"mariadbd", "etcd", "influxd", "clickhouse-serv", "nats-server",
-		"beam.smp"};
+	static const char *const names[] = {"redis-server", "valkey-server", "keydb-server",
+		"memcached", "mongod", "postgres", "mysqld", "mariadbd", "etcd", "influxd",
+		"clickhouse-serv", "nats-server", "beam.smp"};
 	char name[PROCESS_NAME];
 
 	(void)process_name(look->pid, name);
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (strcmp(name, names[i]) == 0)
-			(void)text_copy(look->held->store,
-				sizeof(look->held->store), name);
+			(void)text_copy(look->held->store, sizeof(look->held->store), name);
 }
 
 static bool note_descriptor(void *context, int fd, const char *target)
@@ -155,8 +146,7 @@ static bool note_descriptor(void *context, int fd, const char *target)
 	if (inode == 0)
 		note_file(look, fd, target);
 	else if (look->count < INODES_MAX && find(look, inode) == NULL)
-		look->list[look->count++] =
-			(struct owned){inode, look->pid, fd};
+		look->list[look->count++] = (struct owned){inode, look->pid, fd};
 	return false;
 }
 
@@ -183,8 +173,7 @@ static bool look_at_process(void *context, pid_t pid)
 	struct threads threads = {0};
 	struct remote r;
 
-	if (process_look(pid, &facts) == -1 || facts.session != look->leader ||
-		facts.state == 'Z')
+	if (process_look(pid, &facts) == -1 || facts.session != look->leader || facts.state == 'Z')
 		return false;
 	look->pid = pid;
 	held->processes++;
@@ -202,8 +191,7 @@ static bool look_at_process(void *context, pid_t pid)
 
 /* ---- what they are ---- */
 
-static struct held_socket *add(
-	struct look *look, uint64_t inode, enum held_kind kind)
+static struct held_socket *add(struct look *look, uint64_t inode, enum held_kind kind)
 {
 	const struct owned *owned = find(look, inode);
 	struct held *held = look->held;
@@ -241,11 +229,9 @@ static void set_address(struct held_socket *s, const char *hex, unsigned port)
 		(void)text_copy(word, sizeof(word), hex + 8 * i);
 		words[i] = (uint32_t)strtoul(word, NULL, 16);
 	}
-	s->size = endpoint_make(
-		&s->at, six ? AF_INET6 : AF_INET, words, (uint16_t)port, 0);
+	s->size = endpoint_make(&s->at, six ? AF_INET6 : AF_INET, words, (uint16_t)port, 0);
 	(void)snprintf(s->text, sizeof(s->text), "%s:%s", scheme,
-		endpoint_text(
-			text, s->at.any.sa_family, words, (uint16_t)port));
+		endpoint_text(text, s->at.any.sa_family, words, (uint16_t)port));
 }
 
 /* Where the kernel chooses ports: who has such a UDP port asks, and waits for
@@ -265,8 +251,7 @@ static bool is_ephemeral(unsigned port)
 }
 
 /* False: those that follow are no matter either. */
-static bool take_internet(
-	struct look *look, const char *line, enum held_kind kind)
+static bool take_internet(struct look *look, const char *line, enum held_kind kind)
 {
 	char hex[33];
 	unsigned port;
@@ -282,8 +267,7 @@ static bool take_internet(
 	/* those that listen come first, before very many others */
 	if (kind == HELD_TCP && state != STATE_LISTEN)
 		return false;
-	if (kind == HELD_UDP &&
-		(state != STATE_UNCONNECTED || is_ephemeral(port)))
+	if (kind == HELD_UDP && (state != STATE_UNCONNECTED || is_ephemeral(port)))
 		return true;
 	s = add(look, inode, kind);
 	if (s != NULL)
@@ -299,30 +283,25 @@ static bool take_unix(struct look *look, char *line, enum held_kind kind)
 	struct held_socket *s;
 
 	line[strcspn(line, "\n")] = '\0';
-	if (sscanf(line, "%*s %*x %*x %lx %*x %*x %" SCNu64 " %n", &flags,
-		    &inode, &path) != 2 ||
+	if (sscanf(line, "%*s %*x %*x %lx %*x %*x %" SCNu64 " %n", &flags, &inode, &path) != 2 ||
 		(flags & FLAG_ACCEPTS) == 0)
 		return true;
 	s = add(look, inode, kind);
 	if (s == NULL)
 		return true;
 	s->at.un.sun_family = AF_UNIX;
-	(void)text_copy(s->at.un.sun_path, sizeof(s->at.un.sun_path),
-		path > 0 ? line + path : "");
-	s->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-		strlen(s->at.un.sun_path));
+	(void)text_copy(s->at.un.sun_path, sizeof(s->at.un.sun_path), path > 0 ? line + path : "");
+	s->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(s->at.un.sun_path));
 	if (s->at.un.sun_path[0] == '@')
 		s->at.un.sun_path[0] = '\0';
 	else
 		s->size++;
-	(void)snprintf(s->text, sizeof(s->text), "unix:%s",
-		path > 0 ? line + path : "");
+	(void)snprintf(s->text, sizeof(s->text), "unix:%s", path > 0 ? line + path : "");
 	return true;
 }
 
 /* In the network namespace of the worker. */
-static void look_at_table(
-	struct look *look, pid_t pid, const char *name, enum held_kind kind)
+static void look_at_table(struct look *look, pid_t pid, const char *name, enum held_kind kind)
 {
 	char path[40];
 	char line[512];
@@ -366,8 +345,7 @@ const struct held_socket *held_by_inode(const struct held *held, uint64_t inode)
 	return NULL;
 }
 
-const struct held_socket *held_alike(
-	const struct held *held, const struct held_socket *socket)
+const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket)
 {
 	for (size_t i = 0; i < held->count; i++)
 		if (held->list[i].kind == socket->kind &&
@@ -387,30 +365,26 @@ bool held_is_private(const struct held_socket *socket)
 	if (socket->kind != HELD_UNIX)
 		return false;
 	n = (size_t)snprintf(number, sizeof(number), "%d", (int)socket->pid);
-	for (at = strstr(socket->text, number); at != NULL;
-		at = strstr(at + 1, number))
-		if ((at[-1] < '0' || at[-1] > '9') &&
-			(at[n] < '0' || at[n] > '9'))
+	for (at = strstr(socket->text, number); at != NULL; at = strstr(at + 1, number))
+		if ((at[-1] < '0' || at[-1] > '9') && (at[n] < '0' || at[n] > '9'))
 			return true;
 	return false;
 }
 
-bool held_has_own(const struct held *held, const struct held *other,
-	const struct held_socket *socket)
+bool held_has_own(
+	const struct held *held, const struct held *other, const struct held_socket *socket)
 {
 	if (socket->kind != HELD_UNIX)
 		return false;
 	for (size_t i = 0; i < other->count; i++)
-		if (other->list[i].kind == HELD_UNIX &&
-			held_alike(held, &other->list[i]) == NULL)
+		if (other->list[i].kind == HELD_UNIX && held_alike(held, &other->list[i]) == NULL)
 			return true;
 	return false;
 }
 
 /* ---- options ---- */
 
-const char *held_options(
-	const struct held_socket *socket, char *to, size_t size)
+const char *held_options(const struct held_socket *socket, char *to, size_t size)
 {
 	struct queue_facts queue;
 	struct remote r;
@@ -426,8 +400,7 @@ const char *held_options(
 	if (queue.limit >= 0)
 		used = (size_t)snprintf(to, size, "backlog %ld", queue.limit);
 	if (socket->kind == HELD_TCP && socket_has_reuseport(fd) && used < size)
-		(void)snprintf(to + used, size - used, "%sSO_REUSEPORT",
-			used > 0 ? ", " : "");
+		(void)snprintf(to + used, size - used, "%sSO_REUSEPORT", used > 0 ? ", " : "");
 	return to;
 }
 
@@ -437,12 +410,9 @@ const char *held_options(
  * this machine. */
 int held_visit(const struct held_socket *s)
 {
-	scoped_fd fd = socket(s->at.any.sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	scoped_fd fd = socket(s->at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd == -1 ||
-		(connect(fd, &s->at.any, s->size) == -1 &&
-			errno != EINPROGRESS))
+	if (fd == -1 || (connect(fd, &s->at.any, s->size) == -1 && errno != EINPROGRESS))
 		return -1;
 	return fd_release(&fd);
 }

@@ -56,25 +56,22 @@ struct held {
 
 void held_look(struct held *held, pid_t leader);
 
-const struct held_socket *held_by_inode(
-	const struct held *held, uint64_t inode);
+const struct held_socket *held_by_inode(const struct held *held, uint64_t inode);
 /* The one of another worker that has the same address. */
-const struct held_socket *held_alike(
-	const struct held *held, const struct held_socket *socket);
+const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket);
 
 const struct held_file *held_file(const struct held *held, const char *path);
 
 /* What is notable of it, such as "backlog 5, SO_REUSEPORT"; "": nothing, or it
  * cannot be looked at.  Returned. */
-const char *held_options(
-	const struct held_socket *socket, char *to, size_t size);
+const char *held_options(const struct held_socket *socket, char *to, size_t size);
 
 /* Has the path the number of its process in it: no other has that one. */
 bool held_is_private(const struct held_socket *socket);
 /* Has the other worker one of its own in its place: a path that differs from copy
  * to copy? */
-bool held_has_own(const struct held *held, const struct held *other,
-	const struct held_socket *socket);
+bool held_has_own(
+	const struct held *held, const struct held *other, const struct held_socket *socket);
 
 /* Connect to it, from this machine: nonblocking, and done at once or refused.
  * The descriptor, or -1 and errno. */

@@ -57,8 +57,7 @@ static int start_instance(const struct exam *e, struct error *err)
 		options[n++] = "127.0.0.1:0";
 	}
 	put_way(e, options + n);
-	return trial_start(e->trial, options,
-		(const char *const *)(uintptr_t)e->command, err);
+	return trial_start(e->trial, options, (const char *const *)(uintptr_t)e->command, err);
 }
 
 /* ---- sockets of ours ---- */
@@ -107,8 +106,8 @@ static bool is_taken(const struct visitors *v, const struct trial_listener *l)
 
 /* ---- what it has opened ---- */
 
-static void add_place(struct exam *e, const struct held_socket *s,
-	const struct trial_listener *l, enum exam_how how)
+static void add_place(struct exam *e, const struct held_socket *s, const struct trial_listener *l,
+	enum exam_how how)
 {
 	struct exam_place *p = &e->places[e->place_count++];
 
@@ -117,8 +116,7 @@ static void add_place(struct exam *e, const struct held_socket *s,
 		.how = how,
 		.named = l != NULL && !l->learned && e->listen_count > 0,
 	};
-	(void)text_copy(
-		p->text, sizeof(p->text), l != NULL ? l->address : s->text);
+	(void)text_copy(p->text, sizeof(p->text), l != NULL ? l->address : s->text);
 	/* of ours the options are no news */
 	if (l == NULL || l->learned)
 		(void)held_options(s, p->options, sizeof(p->options));
@@ -126,15 +124,13 @@ static void add_place(struct exam *e, const struct held_socket *s,
 
 /* All that it waits at, but for the sockets of ours that it has not asked
  * for. */
-static void find_places(
-	struct exam *e, const struct visitors *v, const struct held *held)
+static void find_places(struct exam *e, const struct visitors *v, const struct held *held)
 {
 	e->place_count = 0;
 	e->held = held->count;
 	for (size_t i = 0; i < held->count; i++) {
 		const struct held_socket *s = &held->list[i];
-		const struct trial_listener *l =
-			trial_listener(e->trial, s->inode);
+		const struct trial_listener *l = trial_listener(e->trial, s->inode);
 
 		if (l == NULL)
 			add_place(e, s, NULL, HOW_OWN);
@@ -200,18 +196,15 @@ static bool is_settled(const struct watch *w, nsec_t now)
 {
 	if (w->served != 0)
 		return (now - w->changed >= SETTLED &&
-			       (w->sign == SIGN_NOTIFY ||
-				       now - w->served >= LOOK_ON)) ||
+			       (w->sign == SIGN_NOTIFY || now - w->served >= LOOK_ON)) ||
 			now - w->served >= SETTLED_MOST;
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
 
 /* A thread that computes in two successive looks does not only start up. */
-static void note_threads(
-	struct exam *e, struct watch *w, const struct held *held)
+static void note_threads(struct exam *e, struct watch *w, const struct held *held)
 {
-	unsigned lasting =
-		held->running < w->running ? held->running : w->running;
+	unsigned lasting = held->running < w->running ? held->running : w->running;
 
 	w->running = held->running;
 	if (held->threads > e->threads)
@@ -220,8 +213,7 @@ static void note_threads(
 		e->computing = lasting;
 }
 
-static void look_at_worker(
-	struct exam *e, struct watch *w, const struct trial_life *life)
+static void look_at_worker(struct exam *e, struct watch *w, const struct trial_life *life)
 {
 	struct held held untouched;
 	nsec_t looked = clock_now();
@@ -278,16 +270,14 @@ static void conclude(struct exam *e, const struct watch *w)
 
 	if (life->exited != 0)
 		trial_settle(e->trial, (unsigned)life->slot);
-	(void)text_copy(
-		e->last, sizeof(e->last), e->trial->output.last[life->slot]);
-	(void)trial_logged(
-		e->trial, "cannot bind ", e->in_use, sizeof(e->in_use));
-	e->unprivileged = trial_logged(
-		e->trial, "run with no_new_privs ", ignored, sizeof(ignored));
-	if (trial_logged(e->trial, "ports that workers bind by themselves ",
-		    e->refused, sizeof(e->refused)) == false)
-		(void)trial_logged(e->trial, "the port that it binds ",
-			e->refused, sizeof(e->refused));
+	(void)text_copy(e->last, sizeof(e->last), e->trial->output.last[life->slot]);
+	(void)trial_logged(e->trial, "cannot bind ", e->in_use, sizeof(e->in_use));
+	e->unprivileged =
+		trial_logged(e->trial, "run with no_new_privs ", ignored, sizeof(ignored));
+	if (trial_logged(e->trial, "ports that workers bind by themselves ", e->refused,
+		    sizeof(e->refused)) == false)
+		(void)trial_logged(
+			e->trial, "the port that it binds ", e->refused, sizeof(e->refused));
 	if (life->exited != 0) {
 		e->life = LIFE_ENDED;
 		e->ready_after = life->exited - life->started;

@@ -43,8 +43,7 @@ const struct trial_life *trial_latest(const struct trial *t, int slot)
 	return found;
 }
 
-const struct trial_listener *trial_listener(
-	const struct trial *t, uint64_t inode)
+const struct trial_listener *trial_listener(const struct trial *t, uint64_t inode)
 {
 	for (size_t i = 0; i < t->listener_count; i++)
 		if (t->listeners[i].inode == inode)
@@ -93,8 +92,7 @@ void trial_take_event(struct trial *t, json_t *event)
 		life->killed = true;
 	} else if (strcmp(kind, "exited") == 0) {
 		life->exited = when;
-		(void)text_copy(
-			life->exit, sizeof(life->exit), text_of(event, "exit"));
+		(void)text_copy(life->exit, sizeof(life->exit), text_of(event, "exit"));
 	}
 }
 
@@ -102,20 +100,17 @@ static void take_listener(struct trial_listener *l, json_t *from)
 {
 	json_t *queue = json_object_get(from, "queue");
 
-	(void)text_copy(
-		l->address, sizeof(l->address), text_of(from, "address"));
+	(void)text_copy(l->address, sizeof(l->address), text_of(from, "address"));
 	l->inode = number_of(from, "inode");
 	l->learned = truth_of(from, "learned");
 	l->bound = l->learned || truth_of(from, "bound");
-	l->queue =
-		json_is_integer(queue) ? (long)json_integer_value(queue) : -1;
+	l->queue = json_is_integer(queue) ? (long)json_integer_value(queue) : -1;
 }
 
 static bool asks_for_servers(json_t *workers)
 {
 	for (size_t i = 0; i < json_array_size(workers); i++) {
-		json_t *node =
-			json_object_get(json_array_get(workers, i), "node");
+		json_t *node = json_object_get(json_array_get(workers, i), "node");
 
 		if (json_array_size(json_object_get(node, "servers")) > 0)
 			return true;
@@ -125,8 +120,7 @@ static bool asks_for_servers(json_t *workers)
 
 void trial_take_status(struct trial *t, json_t *status)
 {
-	json_t *cluster =
-		json_array_get(json_object_get(status, "clusters"), 0);
+	json_t *cluster = json_array_get(json_object_get(status, "clusters"), 0);
 	json_t *listeners = json_object_get(cluster, "listeners");
 
 	t->says_ready |= truth_of(cluster, "notify_seen");
@@ -135,6 +129,6 @@ void trial_take_status(struct trial *t, json_t *status)
 	t->listener_count = 0;
 	for (size_t i = 0; i < json_array_size(listeners); i++)
 		if (t->listener_count < TRIAL_LISTENERS)
-			take_listener(&t->listeners[t->listener_count++],
-				json_array_get(listeners, i));
+			take_listener(
+				&t->listeners[t->listener_count++], json_array_get(listeners, i));
 }

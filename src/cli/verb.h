@@ -70,7 +70,7 @@ struct verb {
 	const char *manual;     /* sentences; lines are filled */
 	unsigned options;
 	enum verb_words words;
-	enum control_method method; /* verb_change: what it asks for */
+	enum control_method method;            /* verb_change: what it asks for */
 	int (*run)(const struct arguments *a); /* returns the exit status */
 };
 
@@ -109,11 +109,10 @@ struct arguments {
 };
 
 /* Read a verb's words; argv[0] is the verb.  -1: err->status is 64. */
-int arguments_parse(struct arguments *a, const struct verb *verb, int argc,
-	char **argv, struct error *err);
+int arguments_parse(
+	struct arguments *a, const struct verb *verb, int argc, char **argv, struct error *err);
 
-static inline bool arguments_has(
-	const struct arguments *a, enum verb_option option)
+static inline bool arguments_has(const struct arguments *a, enum verb_option option)
 {
 	return (a->options & (unsigned)option) != 0;
 }

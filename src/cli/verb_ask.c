@@ -62,13 +62,10 @@ static void make_request(struct asking *k, const char *host)
 	for (size_t i = 0; i < a->header_count; i++)
 		(void)buffer_printf(to, "%s\r\n", a->headers[i]);
 	if (a->data != NULL) {
-		put_field(
-			k, "Content-Type", "application/x-www-form-urlencoded");
-		(void)buffer_printf(
-			to, "Content-Length: %zu\r\n", strlen(a->data));
+		put_field(k, "Content-Type", "application/x-www-form-urlencoded");
+		(void)buffer_printf(to, "Content-Length: %zu\r\n", strlen(a->data));
 	}
-	(void)buffer_printf(to, "Connection: close\r\n\r\n%s",
-		a->data != NULL ? a->data : "");
+	(void)buffer_printf(to, "Connection: close\r\n\r\n%s", a->data != NULL ? a->data : "");
 }
 
 /* The worker has a connection of ours. */
@@ -126,8 +123,7 @@ static int put_body(struct asking *k, const char *data, size_t len)
 
 		if (buffer_append(&k->line, data, n) == -1)
 			return -1;
-		if ((end != NULL || k->line.len > LINE_MAX_SHOWN) &&
-			end_line(k, end != NULL) == -1)
+		if ((end != NULL || k->line.len > LINE_MAX_SHOWN) && end_line(k, end != NULL) == -1)
 			return -1;
 		n += end != NULL;
 		data += n;
@@ -136,16 +132,14 @@ static int put_body(struct asking *k, const char *data, size_t len)
 	return 0;
 }
 
-static int show(
-	struct asking *k, struct httpanswer *h, const char *data, size_t len)
+static int show(struct asking *k, struct httpanswer *h, const char *data, size_t len)
 {
 	bool head = arguments_has(k->arguments, OPTION_HEAD);
 	enum httpanswer_piece kind;
 	const char *piece;
 	size_t n;
 
-	while ((kind = httpanswer_next(h, &data, &len, &piece, &n)) !=
-		PIECE_NONE) {
+	while ((kind = httpanswer_next(h, &data, &len, &piece, &n)) != PIECE_NONE) {
 		bool begun = h->state > HTTPANSWER_FIELDS;
 
 		if (kind == PIECE_BODY && put_body(k, piece, n) == -1)
@@ -155,16 +149,14 @@ static int show(
 		else if (kind == PIECE_HEAD && begun)
 			(void)buffer_string(&k->head, h->first);
 		if (kind == PIECE_HEAD && begun)
-			(void)output_buffer(
-				STDERR_FILENO, &k->head, output_lines);
+			(void)output_buffer(STDERR_FILENO, &k->head, output_lines);
 	}
 	return 0;
 }
 
 static void send_some(struct asking *k)
 {
-	ssize_t n = send(k->fd, k->request.data, k->request.len,
-		MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = send(k->fd, k->request.data, k->request.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n > 0)
 		buffer_consume(&k->request, (size_t)n);
@@ -184,8 +176,7 @@ static int converse(struct asking *k, struct httpanswer *h, struct error *err)
 		if (k->request.len > 0)
 			wait.events |= POLLOUT;
 		if (poll(&wait, 1, SILENCE_MAX_MS) == 0)
-			return error_fail(
-				err, EX_TEMPFAIL, "it sent nothing for 60 s");
+			return error_fail(err, EX_TEMPFAIL, "it sent nothing for 60 s");
 		if ((wait.revents & POLLOUT) != 0)
 			send_some(k);
 		n = recv(k->fd, data, sizeof(data), MSG_DONTWAIT);
@@ -197,8 +188,7 @@ static int converse(struct asking *k, struct httpanswer *h, struct error *err)
 	if (h->state == HTTPANSWER_BAD)
 		return error_set(err, 0, "its answer is not HTTP/1");
 	if (!httpanswer_ended(h))
-		return error_set(
-			err, 0, "it closed the connection in its answer");
+		return error_set(err, 0, "it closed the connection in its answer");
 	return 0;
 }
 
@@ -211,21 +201,19 @@ static int ask(struct asking *k, struct session *s, struct error *err)
 	int tries = 3;
 	int got;
 
-	(void)text_copy(
-		request.target, sizeof(request.target), s->meant.target);
+	(void)text_copy(request.target, sizeof(request.target), s->meant.target);
 	k->client = s->client;
 	s->client->takes_passed = true;
 	/* nclust may be upgraded meanwhile, on the same connection */
 	do
-		if (client_call(s->client, &request, on_worker, k, &answer,
-			    err) == -1)
+		if (client_call(s->client, &request, on_worker, k, &answer, err) == -1)
 			return -1;
 	while (answer.code == CONTROL_BUSY && tries-- > 0);
 	if (answer.code != 0)
 		return answer_refused(&answer, err);
 	if (k->fd == -1 || k->request.failed)
-		return error_fail(err, EX_TEMPFAIL,
-			"%s: the connection to it was lost", s->meant.target);
+		return error_fail(
+			err, EX_TEMPFAIL, "%s: the connection to it was lost", s->meant.target);
 	httpanswer_init(&http, strcmp(k->arguments->http_method, "HEAD") == 0);
 	got = converse(k, &http, err);
 	if (k->line.len > 0)
@@ -237,9 +225,7 @@ static int ask(struct asking *k, struct session *s, struct error *err)
 
 int verb_ask(const struct arguments *a)
 {
-	struct asking k = {.arguments = a,
-		.terminal = isatty(STDOUT_FILENO) == 1,
-		.fd = -1};
+	struct asking k = {.arguments = a, .terminal = isatty(STDOUT_FILENO) == 1, .fd = -1};
 	struct session s;
 	struct error err;
 	int got;

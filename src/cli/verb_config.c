@@ -26,8 +26,7 @@ static void drop_defaults(struct buffer *ini)
 		size_t len = end != NULL ? (size_t)(end - line) + 1 : left;
 
 		if (strchr(";[\n", *line) != NULL)
-			drop = len == sizeof(mark) - 1 &&
-				memcmp(line, mark, len) == 0;
+			drop = len == sizeof(mark) - 1 && memcmp(line, mark, len) == 0;
 		if (!drop) {
 			(void)memmove(to, line, len);
 			to += len;
@@ -45,8 +44,7 @@ static void tell_notes(const struct settings *s)
 	faults_init(&lines);
 	config_note_files(s, &lines);
 	if (lines.count > 0)
-		(void)output_lines(
-			STDERR_FILENO, lines.text.data, lines.text.len);
+		(void)output_lines(STDERR_FILENO, lines.text.data, lines.text.len);
 	faults_fini(&lines);
 }
 
@@ -73,8 +71,7 @@ static int show_local(const struct arguments *a, const struct settings *s)
 		out.len--;
 	if (json)
 		(void)buffer_string(&out, "}");
-	return output_buffer(
-		STDOUT_FILENO, &out, json ? output_json : output_lines);
+	return output_buffer(STDOUT_FILENO, &out, json ? output_json : output_lines);
 }
 
 /* The file, read as a run would read it; nothing is opened or started. */
@@ -94,8 +91,7 @@ static int read_local(const struct arguments *a)
 	}
 	faults_init(&faults);
 	if (config_read(&run, 3, argv, cli_verbs(), &faults) == -1) {
-		(void)output_lines(
-			STDERR_FILENO, faults.text.data, faults.text.len);
+		(void)output_lines(STDERR_FILENO, faults.text.data, faults.text.len);
 		status = faults.status != 0 ? faults.status : EX_CONFIG;
 	} else {
 		status = show_local(a, run.settings) == 0 ? 0 : 1;
@@ -113,8 +109,7 @@ struct wanted {
 };
 
 /* "cluster:web", of the target "web" or "web.0"; "": all of them. */
-static void section_of_target(
-	char to[80], const struct wanted *wanted, json_t *settings)
+static void section_of_target(char to[80], const struct wanted *wanted, json_t *settings)
 {
 	const char *target = wanted->request->target;
 	char *dot;
@@ -154,8 +149,7 @@ static int show_ini(json_t *result, const char *section, bool all)
 	if (!json_is_string(ini))
 		return -1;
 	buffer_init(&out, 0);
-	(void)buffer_append(
-		&out, json_string_value(ini), json_string_length(ini));
+	(void)buffer_append(&out, json_string_value(ini), json_string_length(ini));
 	keep_section(&out, section);
 	if (!all)
 		drop_defaults(&out);
@@ -165,13 +159,11 @@ static int show_ini(json_t *result, const char *section, bool all)
 /* As an object, without the same once more as text. */
 static int show_settings(json_t *result, const char *section)
 {
-	json_t *one =
-		json_object_get(json_object_get(result, "settings"), section);
+	json_t *one = json_object_get(json_object_get(result, "settings"), section);
 
 	(void)json_object_del(result, "ini");
 	if (one != NULL &&
-		json_object_set_new(result, "settings",
-			json_pack("{s:O}", section, one)) == -1)
+		json_object_set_new(result, "settings", json_pack("{s:O}", section, one)) == -1)
 		return -1;
 	return output_object(STDOUT_FILENO, result);
 }

@@ -75,8 +75,8 @@ static void show_output(struct doctor *d)
 /* Is it a program that runs another command and waits for it? */
 static bool is_wrapper(const char *command)
 {
-	static const char *const names[] = {"sh", "bash", "dash", "ash", "ksh",
-		"zsh", "npm", "npx", "yarn", "pnpm"};
+	static const char *const names[] = {
+		"sh", "bash", "dash", "ash", "ksh", "zsh", "npm", "npx", "yarn", "pnpm"};
 	const char *slash = strrchr(command, '/');
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -91,12 +91,10 @@ static enum exam_way other_way(const struct exam *e)
 {
 	if (e->life == LIFE_SERVING || e->in_use[0] != '\0')
 		return WAY_PASSED;
-	if (e->processes > 1 ||
-		(e->life == LIFE_ENDED && is_wrapper(e->command[0])))
+	if (e->processes > 1 || (e->life == LIFE_ENDED && is_wrapper(e->command[0])))
 		return WAY_NO_PID;
 	/* FastCGI without its socket is CGI: it does its work, and ends */
-	if (e->life == LIFE_ENDED && e->listen_count <= 1 &&
-		strcmp(e->exit, "exit 0") == 0)
+	if (e->life == LIFE_ENDED && e->listen_count <= 1 && strcmp(e->exit, "exit 0") == 0)
 		return WAY_STDIN;
 	return WAY_PASSED;
 }
@@ -122,8 +120,7 @@ static int try_other_way(struct doctor *d, struct error *err)
 
 static int examine(struct doctor *d, struct error *err)
 {
-	if (exam_start(&d->exam, WAY_PASSED, err) == -1 ||
-		try_other_way(d, err) == -1)
+	if (exam_start(&d->exam, WAY_PASSED, err) == -1 || try_other_way(d, err) == -1)
 		return -1;
 	doctor_tell_start(&d->exam, &d->facts);
 	show(d);
@@ -158,8 +155,7 @@ static int show_end(struct doctor *d)
 		doctor_encode(&d->exam, &d->facts, &out);
 	else if (doctor_command_line(&d->exam, &out))
 		(void)output_write(STDOUT_FILENO, "\n", 1);
-	return output_buffer(
-		STDOUT_FILENO, &out, is_json(d) ? output_json : output_lines);
+	return output_buffer(STDOUT_FILENO, &out, is_json(d) ? output_json : output_lines);
 }
 
 /* The trial could not be finished. */
@@ -173,8 +169,8 @@ static int tell_over(struct doctor *d, const struct error *err)
 		log_error("%s", err->text);
 		return error_exit_status(err);
 	}
-	facts_add(&d->facts, FACT_BAD, "time", "",
-		"not all was seen within %d s", (int)(TRIAL_TIME / SECOND));
+	facts_add(&d->facts, FACT_BAD, "time", "", "not all was seen within %d s",
+		(int)(TRIAL_TIME / SECOND));
 	show(d);
 	show_output(d);
 	(void)show_end(d);

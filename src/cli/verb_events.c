@@ -33,8 +33,7 @@ static int show_message(json_t *params)
 	if (text != NULL)
 		(void)buffer_append(&line, text, strlen(text) - 1);
 	(void)buffer_string(&line, ",\"message\":");
-	(void)buffer_append(
-		&line, json_string_value(message), json_string_length(message));
+	(void)buffer_append(&line, json_string_value(message), json_string_length(message));
 	(void)buffer_string(&line, "}");
 	line.failed |= text == NULL;
 	free(text);
@@ -98,8 +97,7 @@ static void list_kinds(void)
 	buffer_init(&out, 0);
 	(void)buffer_string(&out, "the kinds are");
 	for (size_t i = 0; i < event_kind_count; i++)
-		(void)buffer_printf(
-			&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
+		(void)buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
 	(void)output_buffer(STDERR_FILENO, &out, output_line);
 }
 
@@ -107,8 +105,7 @@ static int take_kinds(struct control_request *request, const char *list)
 {
 	struct error err;
 
-	for (size_t len; list != NULL;
-		list = list[len] == ',' ? list + len + 1 : NULL) {
+	for (size_t len; list != NULL; list = list[len] == ',' ? list + len + 1 : NULL) {
 		len = strcspn(list, ",");
 		if (eventkind_add(request->kinds, list, len, &err) == 0)
 			continue;
@@ -130,6 +127,5 @@ int verb_events(const struct arguments *a)
 	if (take_kinds(&request, a->kinds) == -1)
 		return EX_USAGE;
 	/* nobody may read on: as `events -f | head` ends */
-	return session_ask(
-		a, &request, STDOUT_FILENO, show_event, show_end, &copy);
+	return session_ask(a, &request, STDOUT_FILENO, show_event, show_end, &copy);
 }

@@ -29,8 +29,7 @@ static int exec_in(const char *dir, size_t len, char **command)
 {
 	scoped_str path = NULL;
 
-	if (asprintf(&path, "%.*s%s%s", (int)len, dir, len > 0 ? "/" : "",
-		    command[0]) == -1) {
+	if (asprintf(&path, "%.*s%s%s", (int)len, dir, len > 0 ? "/" : "", command[0]) == -1) {
 		path = NULL;
 		return ENOMEM;
 	}

@@ -28,8 +28,8 @@ static void put_verbs(struct buffer *out)
 		(void)buffer_printf(out, "  %-8s %-*s", verbs[i].name,
 			i + half < count ? HELP_HALF : 0, verbs[i].help);
 		if (i + half < count)
-			(void)buffer_printf(out, "%-8s %s",
-				verbs[i + half].name, verbs[i + half].help);
+			(void)buffer_printf(
+				out, "%-8s %s", verbs[i + half].name, verbs[i + half].help);
 		(void)buffer_string(out, "\n");
 	}
 }
@@ -52,24 +52,22 @@ static void put_option(struct buffer *out, const struct verb_option_row *row)
 	if (row->letter != 0)
 		(void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
 	(void)snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name,
-		row->argument != NULL ? " " : "",
-		row->argument != NULL ? row->argument : "");
-	(void)buffer_printf(
-		out, "  %-*s%s\n", HELP_COLUMN - 2, text, row->help);
+		row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
+	(void)buffer_printf(out, "  %-*s%s\n", HELP_COLUMN - 2, text, row->help);
 }
 
 static void put_verb(struct buffer *out, const struct verb *v)
 {
 	(void)buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
-		v->words == WORDS_COMMAND ? "" : " [OPTION]...",
-		*v->words_text != '\0' ? " " : "", v->words_text);
+		v->words == WORDS_COMMAND ? "" : " [OPTION]...", *v->words_text != '\0' ? " " : "",
+		v->words_text);
 	output_fill(out, v->manual, 0, 0, HELP_WIDTH);
 	(void)buffer_append(out, "\n", 1);
 	for (size_t i = 0; verb_option_row(i) != NULL; i++)
 		if ((v->options & verb_option_row(i)->option) != 0)
 			put_option(out, verb_option_row(i));
-	if (v->words != WORDS_TARGET && v->words != WORDS_COUNT &&
-		v->words != WORDS_SIGNAL && v->words != WORDS_MESSAGE)
+	if (v->words != WORDS_TARGET && v->words != WORDS_COUNT && v->words != WORDS_SIGNAL &&
+		v->words != WORDS_MESSAGE)
 		return;
 	(void)buffer_string(out,
 		"\nTARGET is an instance (shop), a cluster in it (shop/web, or "
@@ -102,8 +100,7 @@ int verb_help(const struct arguments *a)
 int verb_version(const struct arguments *a)
 {
 	static const char text[] = "nclust " NCLUST_VERSION "\n";
-	static const char json[] =
-		"{\"name\":\"nclust\",\"version\":\"" NCLUST_VERSION "\"}\n";
+	static const char json[] = "{\"name\":\"nclust\",\"version\":\"" NCLUST_VERSION "\"}\n";
 	const char *out = arguments_has(a, OPTION_JSON) ? json : text;
 
 	return output_write(STDOUT_FILENO, out, strlen(out)) == 0 ? 0 : 1;

@@ -38,10 +38,8 @@ static void tell_missing(struct show *l)
 
 	json_array_foreach(l->logs.missing, i, one)
 	{
-		const char *cluster =
-			json_string_value(json_object_get(one, "cluster"));
-		const char *text =
-			json_string_value(json_object_get(one, "text"));
+		const char *cluster = json_string_value(json_object_get(one, "cluster"));
+		const char *text = json_string_value(json_object_get(one, "text"));
 
 		if (cluster == NULL || text == NULL)
 			continue;
@@ -50,8 +48,8 @@ static void tell_missing(struct show *l)
 	}
 }
 
-static int take_answer(struct show *l, struct client *c,
-	const struct answer *answer, struct error *err)
+static int take_answer(
+	struct show *l, struct client *c, const struct answer *answer, struct error *err)
 {
 	if (logs_take(&l->logs, c, answer, err) == -1)
 		return -1;
@@ -66,8 +64,7 @@ static int get_all(struct show *l, struct session *s, struct error *err)
 
 	do {
 		request = logs_request(&l->logs, s->meant.target, false);
-		if (client_call(s->client, &request, NULL, NULL, &answer,
-			    err) == -1 ||
+		if (client_call(s->client, &request, NULL, NULL, &answer, err) == -1 ||
 			take_answer(l, s->client, &answer, err) == -1)
 			return -1;
 	} while (l->logs.more);
@@ -94,8 +91,7 @@ static void put_object(struct buffer *out, const struct log_record *r)
 	json_close_object(&w);
 }
 
-static void put_line(
-	const struct show *l, struct buffer *out, const struct log_record *r)
+static void put_line(const struct show *l, struct buffer *out, const struct log_record *r)
 {
 	time_t at = (time_t)(r->line.ms / 1000);
 	const char *text = r->line.text;
@@ -106,8 +102,8 @@ static void put_line(
 	if (localtime_r(&at, &local) != NULL &&
 		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
 		(void)buffer_string(out, stamp);
-	(void)buffer_printf(out, "%s.%" PRIu32 " %c ", r->slot->cluster,
-		r->slot->number, (char)r->line.kind);
+	(void)buffer_printf(
+		out, "%s.%" PRIu32 " %c ", r->slot->cluster, r->slot->number, (char)r->line.kind);
 	if (l->terminal) {
 		len = terminal_redrawn(&text, len);
 		(void)terminal_put(out, text, len);
@@ -115,8 +111,7 @@ static void put_line(
 		(void)buffer_append(out, text, len);
 	}
 	if (r->line.kind == LOGLINE_LEFT_OUT)
-		(void)buffer_string(
-			out, " lines are not kept: too much at once");
+		(void)buffer_string(out, " lines are not kept: too much at once");
 }
 
 static int show(const struct show *l, size_t from)
@@ -132,9 +127,7 @@ static int show(const struct show *l, size_t from)
 		(void)buffer_append(&out, "\n", 1);
 		if (out.len < (size_t)64 * 1024 && i + 1 < l->logs.record_count)
 			continue;
-		got = out.failed
-			? -1
-			: output_write(STDOUT_FILENO, out.data, out.len);
+		got = out.failed ? -1 : output_write(STDOUT_FILENO, out.data, out.len);
 		buffer_clear(&out);
 	}
 	return got;
@@ -155,11 +148,9 @@ static int show_new(struct show *l, int most)
 }
 
 /* Learn when one begins that is not there yet. */
-static int ask_for_more(
-	const struct show *l, const struct session *s, struct error *err)
+static int ask_for_more(const struct show *l, const struct session *s, struct error *err)
 {
-	struct control_request request =
-		logs_request(&l->logs, s->meant.target, true);
+	struct control_request request = logs_request(&l->logs, s->meant.target, true);
 
 	return client_ask(s->client, &request, err);
 }
@@ -174,8 +165,7 @@ static int follow(struct show *l, struct session *s, struct error *err)
 	int got = ask_for_more(l, s, err);
 
 	while (got != -1) {
-		if (poll(fds, COUNT_OF(fds), LOOK_EACH_MS) == -1 &&
-			errno != EINTR)
+		if (poll(fds, COUNT_OF(fds), LOOK_EACH_MS) == -1 && errno != EINTR)
 			return error_set(err, errno, "cannot wait");
 		if (fds[1].revents != 0)
 			return error_set(err, ECANCELED, "ended");
@@ -227,8 +217,7 @@ int verb_logs(const struct arguments *a)
 {
 	struct show l = {.arguments = a,
 		.terminal = isatty(STDOUT_FILENO) == 1,
-		.logs = {.since = a->since,
-			.only_stderr = arguments_has(a, OPTION_STDERR)}};
+		.logs = {.since = a->since, .only_stderr = arguments_has(a, OPTION_STDERR)}};
 	struct session s;
 	struct error err;
 	int status = 0;

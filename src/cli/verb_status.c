@@ -44,8 +44,7 @@ static size_t columns_of(const struct winsize *size)
 
 	if (size->ws_col > 0)
 		columns = size->ws_col;
-	else if (text != NULL &&
-		text_number(&asked, text, strlen(text), 100000) > 0)
+	else if (text != NULL && text_number(&asked, text, strlen(text), 100000) > 0)
 		columns = asked;
 	return columns > WIDTH_LEAST ? columns : WIDTH_LEAST;
 }
@@ -58,16 +57,15 @@ static struct winsize screen_size(void)
 	return size;
 }
 
-static int add_answer(struct look *look, const struct session *s,
-	const struct client *c, const struct answer *answer, struct error *err)
+static int add_answer(struct look *look, const struct session *s, const struct client *c,
+	const struct answer *answer, struct error *err)
 {
 	const char *target = s->client != NULL ? s->meant.target : "";
 	bool slot = s->client != NULL && s->meant.slot;
 	json_t *status = json_loadb(answer->result, answer->len, 0, NULL);
 
 	if (status == NULL)
-		return error_set(err, 0, "the status of '%s' is no JSON object",
-			c->name);
+		return error_set(err, 0, "the status of '%s' is no JSON object", c->name);
 	tally_add(&look->tally, status, target, slot);
 	if (arguments_has(look->arguments, OPTION_JSON)) {
 		(void)buffer_append(&look->text, answer->result, answer->len);
@@ -79,9 +77,7 @@ static int add_answer(struct look *look, const struct session *s,
 		advice_on_status(&look->advice, status, target, slot);
 	}
 	json_decref(status);
-	return look->text.failed
-		? error_set(err, ENOMEM, "cannot show '%s'", c->name)
-		: 0;
+	return look->text.failed ? error_set(err, ENOMEM, "cannot show '%s'", c->name) : 0;
 }
 
 /* What an instance's events are for. */
@@ -114,8 +110,7 @@ static void take_events(struct look *look, struct client *c)
 
 /* A status shows what is; some of what went wrong stands in the events alone.
  * Without them there is less advice. */
-static int ask(struct look *look, const struct session *s, struct client *c,
-	struct error *err)
+static int ask(struct look *look, const struct session *s, struct client *c, struct error *err)
 {
 	bool advises = !arguments_has(look->arguments, OPTION_JSON);
 	struct control_request status = {.method = METHOD_STATUS};
@@ -123,11 +118,9 @@ static int ask(struct look *look, const struct session *s, struct client *c,
 	struct answer answer;
 
 	if (s->client != NULL)
-		(void)text_copy(
-			status.target, sizeof(status.target), s->meant.target);
+		(void)text_copy(status.target, sizeof(status.target), s->meant.target);
 	(void)text_copy(events.target, sizeof(events.target), status.target);
-	if (client_ask(c, &status, err) == -1 ||
-		(advises && client_ask(c, &events, err) == -1) ||
+	if (client_ask(c, &status, err) == -1 || (advises && client_ask(c, &events, err) == -1) ||
 		client_take(c, NULL, NULL, &answer, err) == -1)
 		return -1;
 	if (answer.code != 0)
@@ -155,8 +148,7 @@ static int gather(struct look *look, int cancel, struct error *err)
 
 	buffer_clear(&look->text);
 	look->tally = (struct tally){0};
-	look->advice = (struct advice){
-		.runtime_directory = look->arguments->runtime_directory};
+	look->advice = (struct advice){.runtime_directory = look->arguments->runtime_directory};
 	if (session_open(&s, look->arguments, true, cancel, err) == -1)
 		return -1;
 	for (size_t i = 0; i < s.count; i++) {
@@ -182,29 +174,25 @@ static int gather(struct look *look, int cancel, struct error *err)
 
 static int failure_status(const struct error *err)
 {
-	return err->status == EX_UNAVAILABLE ? NOT_RUNNING
-					     : error_exit_status(err);
+	return err->status == EX_UNAVAILABLE ? NOT_RUNNING : error_exit_status(err);
 }
 
 static int show_once(struct look *look)
 {
-	bool escape = isatty(STDOUT_FILENO) == 1 &&
-		arguments_has(look->arguments, OPTION_JSON);
+	bool escape = isatty(STDOUT_FILENO) == 1 && arguments_has(look->arguments, OPTION_JSON);
 	struct error err;
 
 	if (gather(look, -1, &err) == -1) {
 		log_error("%s", err.text);
 		return failure_status(&err);
 	}
-	return output_buffer(STDOUT_FILENO, &look->text,
-		       escape ? output_lines : output_write) == -1
+	return output_buffer(STDOUT_FILENO, &look->text, escape ? output_lines : output_write) == -1
 		? 1
 		: tally_exit_status(&look->tally);
 }
 
 /* Add so many lines of a text, each over the old one. */
-static void draw_lines(
-	struct buffer *screen, const char *text, size_t len, size_t lines)
+static void draw_lines(struct buffer *screen, const char *text, size_t len, size_t lines)
 {
 	for (; len > 0 && lines > 0; lines--) {
 		const char *end = memchr(text, '\n', len);
@@ -229,8 +217,7 @@ static int draw(const struct look *look, size_t rows)
 {
 	const struct buffer *text = &look->text;
 	size_t lines = text_lines(text->data, text->len);
-	size_t advice = text_lines(
-		text->data + look->advice_at, text->len - look->advice_at);
+	size_t advice = text_lines(text->data + look->advice_at, text->len - look->advice_at);
 	struct buffer screen;
 
 	buffer_init(&screen, 0);
@@ -240,11 +227,10 @@ static int draw(const struct look *look, size_t rows)
 	} else if (advice + 2 >= rows) {
 		draw_lines(&screen, text->data, text->len, rows - 1);
 	} else {
-		draw_lines(&screen, text->data, look->advice_at,
-			rows - 2 - advice);
+		draw_lines(&screen, text->data, look->advice_at, rows - 2 - advice);
 		(void)buffer_string(&screen, "\033[K...\r\n");
-		draw_lines(&screen, text->data + look->advice_at,
-			text->len - look->advice_at, advice);
+		draw_lines(
+			&screen, text->data + look->advice_at, text->len - look->advice_at, advice);
 	}
 	(void)buffer_string(&screen, "\033[J\033[?7h");
 	return output_buffer(STDOUT_FILENO, &screen, output_write);
@@ -308,13 +294,10 @@ int verb_status(const struct arguments *a)
 	}
 	wrap_locale();
 	buffer_init(&look.text, 0);
-	wrap_init(&look.lines, &look.text, columns_of(&size),
-		output_wants_colour(STDOUT_FILENO));
-	look.render = (struct render){.lines = &look.lines,
-		.rows = size.ws_row,
-		.each = arguments_has(a, OPTION_EACH)};
-	status = arguments_has(a, OPTION_WATCH) ? watch(&look)
-						: show_once(&look);
+	wrap_init(&look.lines, &look.text, columns_of(&size), output_wants_colour(STDOUT_FILENO));
+	look.render = (struct render){
+		.lines = &look.lines, .rows = size.ws_row, .each = arguments_has(a, OPTION_EACH)};
+	status = arguments_has(a, OPTION_WATCH) ? watch(&look) : show_once(&look);
 	wrap_fini(&look.lines);
 	buffer_fini(&look.text);
 	return status;

@@ -17,8 +17,7 @@
 static bool is_like(const char *text, const char *pattern)
 {
 	for (; *pattern != '\0'; text++, pattern++)
-		if (*pattern == '0' ? !isdigit((unsigned char)*text)
-				    : *text != *pattern)
+		if (*pattern == '0' ? !isdigit((unsigned char)*text) : *text != *pattern)
 			return false;
 	return true;
 }
@@ -31,9 +30,7 @@ static int number(const char *text)
 /* "05:00", "05:00:30": how many bytes; 0: it is no time of day. */
 static size_t take_clock(struct tm *tm, const char *text)
 {
-	size_t len = is_like(text, "00:00:00") ? 8
-		: is_like(text, "00:00")       ? 5
-					       : 0;
+	size_t len = is_like(text, "00:00:00") ? 8 : is_like(text, "00:00") ? 5 : 0;
 
 	if (len == 0)
 		return 0;
@@ -54,8 +51,7 @@ static bool take_zone(const char *text, long *east, bool *there)
 	*there = *text != '\0';
 	if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0 || !*there)
 		return true;
-	if ((*text != '+' && *text != '-') || !is_like(text + 1, "00:00") ||
-		text[6] != '\0')
+	if ((*text != '+' && *text != '-') || !is_like(text + 1, "00:00") || text[6] != '\0')
 		return false;
 	*east = (number(text + 1) * 60L + number(text + 4)) * 60;
 	if (*text == '-')
@@ -70,8 +66,7 @@ static bool make(time_t *at, struct tm tm, bool utc)
 
 	same.tm_isdst = -1;
 	*at = utc ? timegm(&same) : mktime(&same);
-	return *at != -1 && same.tm_mday == tm.tm_mday &&
-		same.tm_mon == tm.tm_mon;
+	return *at != -1 && same.tm_mday == tm.tm_mday && same.tm_mon == tm.tm_mon;
 }
 
 static bool parse_date(time_t *at, const char *text)
@@ -146,8 +141,7 @@ int when_parse(nsec_t *at, const char *text, nsec_t now, struct error *err)
 		*at = ago < now ? now - ago : 0;
 		return 0;
 	}
-	if (parse_date(&seconds, text) ||
-		parse_clock(&seconds, text, (time_t)(now / SECOND))) {
+	if (parse_date(&seconds, text) || parse_clock(&seconds, text, (time_t)(now / SECOND))) {
 		*at = seconds > 0 ? (nsec_t)seconds * SECOND : 0;
 		return 0;
 	}

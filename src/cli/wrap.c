@@ -33,8 +33,7 @@ void wrap_locale(void)
 		return;
 	/* where nothing is set, as in containers, terminals take UTF-8; one of
 	 * another character set does not */
-	(void)setlocale(LC_CTYPE,
-		strcmp(codeset, "ANSI_X3.4-1968") == 0 ? "C.UTF-8" : "C");
+	(void)setlocale(LC_CTYPE, strcmp(codeset, "ANSI_X3.4-1968") == 0 ? "C.UTF-8" : "C");
 }
 
 /* ---- characters ---- */
@@ -164,12 +163,10 @@ static void put_glyph(struct wrap *w, const char *text, const struct glyph *g)
 		(void)buffer_append(&w->line, text, g->bytes);
 	else
 		for (size_t i = 0; i < g->bytes; i++)
-			(void)buffer_printf(&w->line, "\\x%02x",
-				(unsigned)(unsigned char)text[i]);
+			(void)buffer_printf(&w->line, "\\x%02x", (unsigned)(unsigned char)text[i]);
 }
 
-void wrap_bytes(
-	struct wrap *w, enum colour colour, const char *text, size_t len)
+void wrap_bytes(struct wrap *w, enum colour colour, const char *text, size_t len)
 {
 	put_mark(w, colour);
 	while (len > 0) {
@@ -265,8 +262,7 @@ static bool is_full(const struct pen *p, size_t more)
 }
 
 /* The bytes up to the next space, and their columns without the marks. */
-static size_t measure_word(
-	const char *text, size_t len, bool hard_ends, size_t *columns)
+static size_t measure_word(const char *text, size_t len, bool hard_ends, size_t *columns)
 {
 	size_t at = 0;
 
@@ -299,8 +295,7 @@ static void put_word(struct pen *p, const char *text, size_t len)
 			if (is_full(p, columns))
 				break_line(p);
 			dye(p, p->wanted);
-			(void)buffer_append(
-				p->wrap->out, hard ? " " : text, g.bytes);
+			(void)buffer_append(p->wrap->out, hard ? " " : text, g.bytes);
 			p->column += columns;
 		}
 		text += g.bytes;
@@ -328,8 +323,7 @@ static void put_gap(struct pen *p, size_t spaces, size_t word)
 
 void wrap_end(struct wrap *w, size_t indent)
 {
-	struct pen pen = {
-		.wrap = w, .indent = indent, .colour = PLAIN, .wanted = PLAIN};
+	struct pen pen = {.wrap = w, .indent = indent, .colour = PLAIN, .wanted = PLAIN};
 	const char *text = w->line.data;
 	size_t len = w->line.len;
 	size_t at = 0;
@@ -339,16 +333,14 @@ void wrap_end(struct wrap *w, size_t indent)
 		size_t columns;
 		size_t word;
 
-		for (; at < len && (is_space(text[at]) || is_colour(text[at]));
-			at++)
+		for (; at < len && (is_space(text[at]) || is_colour(text[at])); at++)
 			if (is_space(text[at]))
 				spaces++;
 			else
 				pen.wanted = text[at];
 		word = measure_word(text + at, len - at, false, &columns);
 		if (w->width != 0 && columns + indent > w->width)
-			word = measure_word(
-				text + at, len - at, true, &columns);
+			word = measure_word(text + at, len - at, true, &columns);
 		if (word > 0)
 			put_gap(&pen, spaces, columns);
 		put_word(&pen, text + at, word);

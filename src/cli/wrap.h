@@ -39,8 +39,7 @@ void wrap_fini(struct wrap *w);
 
 /* Add a piece. */
 void wrap_put(struct wrap *w, enum colour colour, const char *text);
-void wrap_bytes(
-	struct wrap *w, enum colour colour, const char *text, size_t len);
+void wrap_bytes(struct wrap *w, enum colour colour, const char *text, size_t len);
 /* For short pieces, of up to 255 bytes. */
 void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -86,8 +86,7 @@ static int parse_v6(struct address *a, const char *host, struct error *err)
 	else
 		a->scope_id = if_nametoindex(scope);
 	if (a->scope_id == 0)
-		return value_wanted(
-			err, scope, "an interface that exists after '%%'");
+		return value_wanted(err, scope, "an interface that exists after '%%'");
 	return 0;
 }
 
@@ -115,8 +114,7 @@ static int parse_host(struct address *a, const char *host, struct error *err)
 	if (strchr(host, ':') != NULL)
 		return error_hint(err, "%s", hint_v6);
 	if (strcmp(host, "localhost") == 0)
-		return error_hint(
-			err, "names are not resolved: write 127.0.0.1");
+		return error_hint(err, "names are not resolved: write 127.0.0.1");
 	return error_hint(err, "names are not resolved");
 }
 
@@ -155,11 +153,9 @@ static int parse_unix(struct address *a, const char *path, struct error *err)
 				"'unix:@'",
 				ABSTRACT_MAX);
 	} else if (path[0] != '/' || path[len - 1] == '/') {
-		return value_wanted(
-			err, path, "an absolute path or '@name' after 'unix:'");
+		return value_wanted(err, path, "an absolute path or '@name' after 'unix:'");
 	} else if (len > PATH_LENGTH_MAX) {
-		return value_wanted(err, path, "a path of at most %d bytes",
-			PATH_LENGTH_MAX);
+		return value_wanted(err, path, "a path of at most %d bytes", PATH_LENGTH_MAX);
 	}
 	return set_text(&a->path, path, err);
 }
@@ -169,9 +165,8 @@ static int parse_fd(struct address *a, const char *text, struct error *err)
 	uint64_t n;
 
 	if (!value_digits(&n, text, 0, FD_MAX) || n == 1 || n == 2)
-		return value_wanted(err, text,
-			"a descriptor's number, 0 or from 3 to %d, after 'fd:'",
-			FD_MAX);
+		return value_wanted(
+			err, text, "a descriptor's number, 0 or from 3 to %d, after 'fd:'", FD_MAX);
 	a->fd = (int)n;
 	return 0;
 }
@@ -179,8 +174,7 @@ static int parse_fd(struct address *a, const char *text, struct error *err)
 static int parse_inherit(struct address *a, const char *text, struct error *err)
 {
 	if (!is_name(text))
-		return value_wanted(
-			err, text, "a descriptor's name after 'inherit:'");
+		return value_wanted(err, text, "a descriptor's name after 'inherit:'");
 	return set_text(&a->path, text, err);
 }
 
@@ -243,8 +237,7 @@ static int format_place(const struct address *a, struct buffer *out)
 	if (a->family == AF_INET)
 		return buffer_printf(out, "%s:%u", ip, a->port);
 	if (a->scope_id != 0)
-		return buffer_printf(
-			out, "[%s%%%u]:%u", ip, a->scope_id, a->port);
+		return buffer_printf(out, "[%s%%%u]:%u", ip, a->scope_id, a->port);
 	return buffer_printf(out, "[%s]:%u", ip, a->port);
 }
 
@@ -296,21 +289,17 @@ static const struct place_option {
 	size_t offset;
 } place_options[] = {
 	{"name", KIND_NAME, ON_ALL, offsetof(struct address, name)},
-	{"backlog", KIND_BACKLOG, ON_TCP | ON_UNIX | ON_GIVEN,
-		offsetof(struct address, backlog)},
+	{"backlog", KIND_BACKLOG, ON_TCP | ON_UNIX | ON_GIVEN, offsetof(struct address, backlog)},
 	{"mode", KIND_MODE, ON_UNIX, offsetof(struct address, mode)},
 	{"owner", KIND_OWNER, ON_UNIX, offsetof(struct address, owner)},
 	{"group", KIND_GROUP, ON_UNIX, offsetof(struct address, group)},
 	{"v6only", KIND_TRISTATE, ON_INET, offsetof(struct address, v6only)},
-	{"interface", KIND_INTERFACE, ON_INET,
-		offsetof(struct address, interface)},
+	{"interface", KIND_INTERFACE, ON_INET, offsetof(struct address, interface)},
 	{"freebind", KIND_FLAG, ON_INET, offsetof(struct address, freebind)},
-	{"defer-accept", KIND_SECONDS, ON_TCP,
-		offsetof(struct address, defer_accept)},
+	{"defer-accept", KIND_SECONDS, ON_TCP, offsetof(struct address, defer_accept)},
 	{"nonblock", KIND_FLAG, ON_ALL, offsetof(struct address, nonblock)},
 	{"nodelay", KIND_FLAG, ON_TCP, offsetof(struct address, nodelay)},
-	{"keepalive", KIND_KEEPALIVE, ON_TCP,
-		offsetof(struct address, keepalive)},
+	{"keepalive", KIND_KEEPALIVE, ON_TCP, offsetof(struct address, keepalive)},
 	{"fastopen", KIND_FASTOPEN, ON_TCP, offsetof(struct address, fastopen)},
 	{"mark", KIND_MARK, ON_INET, offsetof(struct address, mark)},
 	{"rcvbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, rcvbuf)},
@@ -360,16 +349,14 @@ static int parse_mark(long long *to, const char *value, struct error *err)
 	size_t len = strlen(digits);
 
 	if (len == 0 || len > (hex ? 8U : 10U) ||
-		strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") <
-			len ||
+		strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789") < len ||
 		(*to = strtoll(digits, NULL, hex ? 16 : 10)) > UINT32_MAX)
-		return value_wanted(
-			err, value, "a mark of 32 bits, such as 66 or 0x42");
+		return value_wanted(err, value, "a mark of 32 bits, such as 66 or 0x42");
 	return 0;
 }
 
-static int parse_value(const struct place_option *o, void *field,
-	const char *value, struct error *err)
+static int parse_value(
+	const struct place_option *o, void *field, const char *value, struct error *err)
 {
 	unsigned n = 0;
 	uint64_t size = 0;
@@ -462,27 +449,24 @@ static bool fits(const struct address *a, const struct place_option *o)
 	return true;
 }
 
-static int parse_option(
-	struct address *a, const char *text, unsigned *seen, struct error *err)
+static int parse_option(struct address *a, const char *text, unsigned *seen, struct error *err)
 {
 	const char *equals = strchr(text, '=');
 	scoped_str name = NULL;
 	const struct place_option *o;
 	const char *value = equals != NULL ? equals + 1 : "yes";
 
-	name = strndup(
-		text, equals != NULL ? (size_t)(equals - text) : strlen(text));
+	name = strndup(text, equals != NULL ? (size_t)(equals - text) : strlen(text));
 	if (name == NULL)
 		return out_of_memory(err);
 	o = find_option(name);
 	if (o == NULL)
 		return unknown_option(name, err);
-	if (equals == NULL && o->kind != KIND_FLAG &&
-		o->kind != KIND_TRISTATE && o->kind != KIND_KEEPALIVE)
+	if (equals == NULL && o->kind != KIND_FLAG && o->kind != KIND_TRISTATE &&
+		o->kind != KIND_KEEPALIVE)
 		return error_set(err, 0, "option '%s' needs '=value'", name);
 	if (!fits(a, o))
-		return error_set(err, 0,
-			"option '%s' does not fit this kind of address", name);
+		return error_set(err, 0, "option '%s' does not fit this kind of address", name);
 	if ((*seen & 1U << (o - place_options)) != 0)
 		return error_set(err, 0, "option '%s' is given twice", name);
 	*seen |= 1U << (o - place_options);
@@ -491,8 +475,7 @@ static int parse_option(
 	return 0;
 }
 
-static int format_value(
-	const struct place_option *o, const void *field, struct buffer *out)
+static int format_value(const struct place_option *o, const void *field, struct buffer *out)
 {
 	const char *text;
 	int n;
@@ -504,22 +487,16 @@ static int format_value(
 	case KIND_GROUP:
 		if (*(const long *)field == -1)
 			return 0;
-		return buffer_printf(
-			out, ", %s=#%ld", o->name, *(const long *)field);
+		return buffer_printf(out, ", %s=#%ld", o->name, *(const long *)field);
 	case KIND_INTERFACE:
 		text = *(char *const *)field;
-		return text == NULL
-			? 0
-			: buffer_printf(out, ", %s=%s", o->name, text);
+		return text == NULL ? 0 : buffer_printf(out, ", %s=%s", o->name, text);
 	case KIND_FLAG:
-		return *(const bool *)field
-			? buffer_printf(out, ", %s", o->name)
-			: 0;
+		return *(const bool *)field ? buffer_printf(out, ", %s", o->name) : 0;
 	case KIND_MARK:
 		if (*(const long long *)field == -1)
 			return 0;
-		return buffer_printf(
-			out, ", %s=0x%llx", o->name, *(const long long *)field);
+		return buffer_printf(out, ", %s=0x%llx", o->name, *(const long long *)field);
 	case KIND_BACKLOG:
 	case KIND_MODE:
 	case KIND_TRISTATE:
@@ -537,18 +514,16 @@ static int format_value(
 	if (o->kind == KIND_MODE)
 		return buffer_printf(out, ", %s=0%03o", o->name, (unsigned)n);
 	if (o->kind == KIND_TRISTATE)
-		return buffer_printf(
-			out, ", %s=%s", o->name, n != 0 ? "yes" : "no");
+		return buffer_printf(out, ", %s=%s", o->name, n != 0 ? "yes" : "no");
 	return buffer_printf(out, ", %s=%d%s", o->name, n,
-		o->kind == KIND_SECONDS || o->kind == KIND_KEEPALIVE ? "s"
-								     : "");
+		o->kind == KIND_SECONDS || o->kind == KIND_KEEPALIVE ? "s" : "");
 }
 
 static int format_options(const struct address *a, struct buffer *out)
 {
 	for (size_t i = 0; i < COUNT_OF(place_options); i++)
-		(void)format_value(&place_options[i],
-			(const char *)a + place_options[i].offset, out);
+		(void)format_value(
+			&place_options[i], (const char *)a + place_options[i].offset, out);
 	return out->failed ? -1 : 0;
 }
 
@@ -559,16 +534,12 @@ static bool is_same_text(const char *a, const char *b)
 
 static bool is_same_options(const struct address *a, const struct address *b)
 {
-	return is_same_text(a->interface, b->interface) &&
-		is_same_text(a->each, b->each) && a->backlog == b->backlog &&
-		a->mode == b->mode && a->owner == b->owner &&
-		a->group == b->group && a->v6only == b->v6only &&
-		a->freebind == b->freebind &&
-		a->defer_accept == b->defer_accept &&
-		a->nodelay == b->nodelay && a->keepalive == b->keepalive &&
-		a->fastopen == b->fastopen && a->mark == b->mark &&
-		a->nonblock == b->nonblock && a->rcvbuf == b->rcvbuf &&
-		a->sndbuf == b->sndbuf;
+	return is_same_text(a->interface, b->interface) && is_same_text(a->each, b->each) &&
+		a->backlog == b->backlog && a->mode == b->mode && a->owner == b->owner &&
+		a->group == b->group && a->v6only == b->v6only && a->freebind == b->freebind &&
+		a->defer_accept == b->defer_accept && a->nodelay == b->nodelay &&
+		a->keepalive == b->keepalive && a->fastopen == b->fastopen && a->mark == b->mark &&
+		a->nonblock == b->nonblock && a->rcvbuf == b->rcvbuf && a->sndbuf == b->sndbuf;
 }
 
 /* ---- the whole ---- */
@@ -670,8 +641,7 @@ int address_parse(struct address *to, const char *text, struct error *err)
 	return 0;
 }
 
-int address_parse_slot(
-	struct address *to, const char *text, unsigned slot, struct error *err)
+int address_parse_slot(struct address *to, const char *text, unsigned slot, struct error *err)
 {
 	scoped_str own = expand_slot(text, slot, err);
 	struct address a;
@@ -682,19 +652,15 @@ int address_parse_slot(
 		address_fini(&a);
 		return out_of_memory(err);
 	}
-	if (a.each != NULL &&
-		(a.kind == ADDRESS_FD ||
-			(a.kind <= ADDRESS_UDP && a.port == 0))) {
+	if (a.each != NULL && (a.kind == ADDRESS_FD || (a.kind <= ADDRESS_UDP && a.port == 0))) {
 		address_fini(&a);
-		return value_wanted(err, own,
-			"a port from 1 to 65535, or a name after 'inherit:'");
+		return value_wanted(err, own, "a port from 1 to 65535, or a name after 'inherit:'");
 	}
 	*to = a;
 	return 0;
 }
 
-int address_of_slot(struct address *to, const struct address *a, unsigned slot,
-	struct error *err)
+int address_of_slot(struct address *to, const struct address *a, unsigned slot, struct error *err)
 {
 	if (a->each == NULL)
 		return address_copy(to, a) == 0 ? 0 : out_of_memory(err);
@@ -728,8 +694,7 @@ int address_copy(struct address *to, const struct address *from)
 	int text = copy_text(&a.text, from->text);
 	int each = copy_text(&a.each, from->each);
 
-	if (path == -1 || name == -1 || interface == -1 || text == -1 ||
-		each == -1) {
+	if (path == -1 || name == -1 || interface == -1 || text == -1 || each == -1) {
 		address_fini(&a);
 		return -1;
 	}
@@ -744,8 +709,7 @@ bool address_same_place(const struct address *a, const struct address *b)
 
 bool address_equal(const struct address *a, const struct address *b)
 {
-	return address_same_place(a, b) && strcmp(a->name, b->name) == 0 &&
-		is_same_options(a, b);
+	return address_same_place(a, b) && strcmp(a->name, b->name) == 0 && is_same_options(a, b);
 }
 
 char *address_format(const struct address *a)

@@ -25,7 +25,7 @@ struct address {
 	/* AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: a bare port (one dual-stack
 	 * socket, 0.0.0.0 where v6 is missing), or not known (fd, inherit) */
 	int family;
-	int type; /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET; 0: not known */
+	int type;          /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET; 0: not known */
 	uint8_t ip[16];    /* network order; 4 bytes used for AF_INET */
 	uint32_t scope_id; /* of a link-local v6 address, else 0 */
 	uint16_t port;     /* host order; 0: nclust chooses once */
@@ -70,11 +70,9 @@ struct address {
  */
 int address_parse(struct address *a, const char *text, struct error *err);
 /* The same of a text that may have "{slot}": what it is for that slot. */
-int address_parse_slot(
-	struct address *a, const char *text, unsigned slot, struct error *err);
+int address_parse_slot(struct address *a, const char *text, unsigned slot, struct error *err);
 /* What `a` is for that slot; a copy where all slots share it. */
-int address_of_slot(struct address *to, const struct address *a, unsigned slot,
-	struct error *err);
+int address_of_slot(struct address *to, const struct address *a, unsigned slot, struct error *err);
 void address_fini(struct address *a);
 int address_copy(struct address *to, const struct address *from);
 

@@ -31,8 +31,7 @@ static bool parse_one(struct dependency *d, const char *from, size_t len)
 	d->name[name] = '\0';
 	d->done = rest == 4 && memcmp(word, "done", 4) == 0;
 	return text_is_name(d->name) &&
-		(colon == NULL || d->done ||
-			(rest == 5 && memcmp(word, "ready", 5) == 0));
+		(colon == NULL || d->done || (rest == 5 && memcmp(word, "ready", 5) == 0));
 }
 
 /* 1, or 0: there is no more; -1: it is none. */
@@ -81,15 +80,14 @@ int after_parse(char **field, const char *text, struct error *err)
 	while ((got = next(&at, &d)) == 1) {
 		if (is_twice(sofar, d.name))
 			return error_set(err, 0, "'%s' is given twice", d.name);
-		(void)buffer_printf(&out, "%s%s%s", out.len > 0 ? ", " : "",
-			d.name, d.done ? ": done" : "");
+		(void)buffer_printf(
+			&out, "%s%s%s", out.len > 0 ? ", " : "", d.name, d.done ? ": done" : "");
 		sofar = buffer_text(&out);
 		if (sofar == NULL)
 			break;
 	}
 	if (got == -1 || (got == 0 && out.len == 0))
-		return value_wanted(
-			err, text, "names of clusters, as in 'db, job: done'");
+		return value_wanted(err, text, "names of clusters, as in 'db, job: done'");
 	copy = sofar != NULL ? strdup(sofar) : NULL;
 	if (copy == NULL)
 		return error_set(err, ENOMEM, "cannot keep a setting");

@@ -97,9 +97,8 @@ static const char *own_option(const char *name)
 	static const struct {
 		const char *name;
 		const char *ours;
-	} others[] = {{"i", "-n"}, {"w", "-n"}, {"instances", "-n"},
-		{"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"},
-		{"cwd", "--directory"}, {"chdir", "--directory"}};
+	} others[] = {{"i", "-n"}, {"w", "-n"}, {"instances", "-n"}, {"p", "-l"}, {"b", "-l"},
+		{"port", "-l"}, {"bind", "-l"}, {"cwd", "--directory"}, {"chdir", "--directory"}};
 
 	for (size_t i = 0; i < COUNT_OF(others); i++)
 		if (strcmp(others[i].name, name) == 0)
@@ -114,14 +113,11 @@ static void unknown_option(struct words *w, const char *name)
 	char text[160];
 
 	if (own != NULL)
-		(void)snprintf(
-			text, sizeof(text), "unknown option; use %s", own);
+		(void)snprintf(text, sizeof(text), "unknown option; use %s", own);
 	else if (near != NULL)
-		(void)snprintf(text, sizeof(text),
-			"unknown option; did you mean '--%s'?", near);
+		(void)snprintf(text, sizeof(text), "unknown option; did you mean '--%s'?", near);
 	else
-		(void)snprintf(text, sizeof(text),
-			"unknown option; see nclust --help");
+		(void)snprintf(text, sizeof(text), "unknown option; see nclust --help");
 	usage(w, name, text);
 }
 
@@ -138,8 +134,7 @@ static void take_long(struct words *w, const char *word)
 	struct given g = {.value = strchr(word, '=')};
 	scoped_str name = NULL;
 
-	name = strndup(word,
-		g.value != NULL ? (size_t)(g.value - word) : strlen(word));
+	name = strndup(word, g.value != NULL ? (size_t)(g.value - word) : strlen(word));
 	if (name == NULL) {
 		no_memory(w->faults);
 		return;
@@ -180,11 +175,9 @@ static void unknown_letter(struct words *w, const char *letter)
 	const char *own = own_option(letter);
 
 	if (own != NULL)
-		faults_add(w->faults, EX_USAGE, "-%s: unknown option; use %s",
-			letter, own);
+		faults_add(w->faults, EX_USAGE, "-%s: unknown option; use %s", letter, own);
 	else
-		faults_add(w->faults, EX_USAGE,
-			"-%s: unknown option; see nclust --help", letter);
+		faults_add(w->faults, EX_USAGE, "-%s: unknown option; see nclust --help", letter);
 }
 
 /* "-n4", "-n 4", "-dn 4" */
@@ -213,10 +206,7 @@ static void take_short(struct words *w, const char *word)
 		if (word == NULL)
 			usage(w, row->name, "wanted a value, found none");
 		else
-			keep(w,
-				&(struct given){.row = row,
-					.name = row->name,
-					.value = word});
+			keep(w, &(struct given){.row = row, .name = row->name, .value = word});
 		return;
 	}
 }
@@ -251,8 +241,7 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 	if (row == NULL || row->type != OPT_BOOL ||
 		value_bool(&value, word, &(struct error){0}) == -1)
 		return false;
-	(void)snprintf(text, sizeof(text),
-		"wanted its value after '=': --%s=%s", row->name, word);
+	(void)snprintf(text, sizeof(text), "wanted its value after '=': --%s=%s", row->name, word);
 	usage(w, row->name, text);
 	w->stopped = true;
 	return true;
@@ -264,10 +253,9 @@ static const char *own_verb(const char *word)
 	static const struct {
 		const char *word;
 		const char *verb;
-	} others[] = {{"ls", "status"}, {"ps", "status"}, {"list", "status"},
-		{"info", "status"}, {"show", "status"}, {"log", "logs"},
-		{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"},
-		{"rm", "stop"}, {"down", "stop"}, {"shutdown", "stop"},
+	} others[] = {{"ls", "status"}, {"ps", "status"}, {"list", "status"}, {"info", "status"},
+		{"show", "status"}, {"log", "logs"}, {"tail", "logs"}, {"kill", "stop"},
+		{"delete", "stop"}, {"rm", "stop"}, {"down", "stop"}, {"shutdown", "stop"},
 		{"monit", "top"}, {"update", "reload"}};
 
 	for (size_t i = 0; i < COUNT_OF(others); i++)
@@ -278,8 +266,7 @@ static const char *own_verb(const char *word)
 
 static bool is_start(const char *word)
 {
-	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 ||
-		strcmp(word, "up") == 0;
+	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
 }
 
 static void put_words(struct buffer *line, const struct words *w, int at)
@@ -322,25 +309,20 @@ static void lost_word(struct words *w, int index)
 	w->stopped = true;
 	(void)text_escape(shown, sizeof(shown), word, strlen(word));
 	if (index > 1 && is_verb(w, word)) {
-		faults_add(w->faults, EX_USAGE,
-			"options go after the verb: nclust %s ...", shown);
+		faults_add(w->faults, EX_USAGE, "options go after the verb: nclust %s ...", shown);
 		return;
 	}
 	if (own != NULL) {
-		(void)buffer_printf(
-			&line, "unknown verb '%s'; use: nclust %s", shown, own);
+		(void)buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
 		put_words(&line, w, 2);
 	} else if (is_first && is_start(word)) {
-		(void)buffer_printf(
-			&line, "unknown verb '%s'; use: nclust", shown);
+		(void)buffer_printf(&line, "unknown verb '%s'; use: nclust", shown);
 		put_run(&line, w);
 	} else if (near != NULL) {
-		(void)buffer_printf(&line,
-			"unknown verb '%s'; did you mean 'nclust %s'?", shown,
-			near);
+		(void)buffer_printf(
+			&line, "unknown verb '%s'; did you mean 'nclust %s'?", shown, near);
 	} else {
-		(void)buffer_string(
-			&line, "missing '--' before the command; use: nclust");
+		(void)buffer_string(&line, "missing '--' before the command; use: nclust");
 		for (int i = 1; i < index; i++) {
 			(void)buffer_string(&line, " ");
 			(void)value_quote(&line, w->argv[i]);
@@ -349,8 +331,7 @@ static void lost_word(struct words *w, int index)
 		put_words(&line, w, index);
 	}
 	if (buffer_text(&line) != NULL)
-		faults_add(w->faults, EX_USAGE, "%s%s", line.data,
-			line.failed ? " ..." : "");
+		faults_add(w->faults, EX_USAGE, "%s%s", line.data, line.failed ? " ..." : "");
 }
 
 static void split(struct words *w)
@@ -378,21 +359,19 @@ static void split(struct words *w)
 /* "-n web=2,worker=1", with a Procfile. */
 static bool is_formation(const struct words *w, const struct given *g)
 {
-	return w->config != NULL && procfile_is(w->config) &&
-		g->row->type == OPT_WORKERS && strchr(g->value, '=') != NULL;
+	return w->config != NULL && procfile_is(w->config) && g->row->type == OPT_WORKERS &&
+		strchr(g->value, '=') != NULL;
 }
 
 /* Into one cluster, or the instance's into the settings.  `faults` NULL: all
  * of it was tried before. */
-static void apply(const struct words *w, struct settings *s, size_t at,
-	struct faults *faults)
+static void apply(const struct words *w, struct settings *s, size_t at, struct faults *faults)
 {
 	for (size_t i = 0; i < w->count; i++) {
 		const struct given *g = &w->given[i];
 		bool instance = strcmp(g->row->section, "nclust") == 0;
 		struct origin origin = {.kind = ORIGIN_ARGV};
-		scoped_str dir =
-			g->row->type == OPT_PATHS ? cwd_whole("") : NULL;
+		scoped_str dir = g->row->type == OPT_PATHS ? cwd_whole("") : NULL;
 		scoped_str value = NULL;
 		struct error err;
 
@@ -400,21 +379,19 @@ static void apply(const struct words *w, struct settings *s, size_t at,
 			continue;
 		if (dir != NULL) /* for later, as that may lead elsewhere */
 			value = expand_value(g->row, g->value, dir, &err);
-		if (settings_set(s, at, g->row, g->member,
-			    value != NULL ? value : g->value, origin,
+		if (settings_set(s, at, g->row, g->member, value != NULL ? value : g->value, origin,
 			    &err) == 0)
 			continue;
 		if (faults != NULL)
-			faults_add(faults, EX_USAGE, "--%.*s: %s",
-				(int)strcspn(g->name, "="), g->name, err.text);
+			faults_add(faults, EX_USAGE, "--%.*s: %s", (int)strcspn(g->name, "="),
+				g->name, err.text);
 	}
 }
 
 /* The cluster of a command line, or SIZE_MAX and a fault. */
 static size_t add_cluster(struct settings *s, struct words *w)
 {
-	size_t at = settings_add_cluster(
-		s, NULL, (struct origin){.kind = ORIGIN_ARGV});
+	size_t at = settings_add_cluster(s, NULL, (struct origin){.kind = ORIGIN_ARGV});
 
 	if (at == SIZE_MAX) {
 		no_memory(w->faults);
@@ -434,9 +411,8 @@ static void read_command(struct settings *s, struct words *w)
 		return;
 	if (w->command_argc == 0 || w->command[0][0] == '\0')
 		return; /* told by settings_check() */
-	if (value_command_words(&s->clusters[at]->command,
-		    &s->clusters[at]->command_text, w->command,
-		    (size_t)w->command_argc) == -1)
+	if (value_command_words(&s->clusters[at]->command, &s->clusters[at]->command_text,
+		    w->command, (size_t)w->command_argc) == -1)
 		no_memory(w->faults);
 	*settings_origin(s, at, option_find("cluster", "command", &member)) =
 		(struct origin){.kind = ORIGIN_ARGV};
@@ -481,8 +457,7 @@ static void read_file(struct settings *s, struct words *w)
 	s->config_file = cwd_whole(w->config);
 	s->origins->file = strdup(w->config);
 	if (s->config_file == NULL || s->origins->file == NULL) {
-		faults_add(w->faults, EX_OSERR, "%s: %s", w->config,
-			strerror(errno));
+		faults_add(w->faults, EX_OSERR, "%s: %s", w->config, strerror(errno));
 		return;
 	}
 	try_words(w);
@@ -516,12 +491,11 @@ static struct settings *build(struct words *w)
 	return s;
 }
 
-static const char nothing[] =
-	"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c "
-	"FILE; see nclust --help";
+static const char nothing[] = "nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c "
+			      "FILE; see nclust --help";
 
-int config_read(struct invocation *out, int argc, char **argv,
-	const char *const *verbs, struct faults *faults)
+int config_read(struct invocation *out, int argc, char **argv, const char *const *verbs,
+	struct faults *faults)
 {
 	struct words w = {
 		.argc = argc,
@@ -554,8 +528,7 @@ int config_read(struct invocation *out, int argc, char **argv,
 	return out->settings != NULL ? 0 : -1;
 }
 
-int config_reread(
-	struct settings **out, int argc, char **argv, struct faults *faults)
+int config_reread(struct settings **out, int argc, char **argv, struct faults *faults)
 {
 	unsigned before = faults->count;
 	struct invocation again;

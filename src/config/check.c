@@ -50,15 +50,13 @@ static bool is_bad(const struct check *k, const char *key)
 
 /* A mistake in `key` of the cluster, told where the key stands, or, where it
  * does not stand anywhere, at the head of its section. */
-static void fault(const struct check *k, const char *key, const char *format,
-	...) __attribute__((format(printf, 3, 4)));
-static void fault(
-	const struct check *k, const char *key, const char *format, ...)
+static void fault(const struct check *k, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void fault(const struct check *k, const char *key, const char *format, ...)
 {
 	const struct origin_table *t = k->s->origins;
 	const struct origin *o = origin_of(k, key);
-	const struct origin *place =
-		o->kind == ORIGIN_FILE ? o : &t->clusters[k->at].head;
+	const struct origin *place = o->kind == ORIGIN_FILE ? o : &t->clusters[k->at].head;
 	char text[480];
 	va_list args;
 
@@ -68,12 +66,10 @@ static void fault(
 	if (t->file == NULL)
 		faults_add(k->faults, EX_USAGE, "--%s: %s", key, text);
 	else if (o->kind == ORIGIN_ARGV)
-		faults_add(k->faults, EX_USAGE, "--%s: cluster '%s': %s", key,
-			k->c->name, text);
+		faults_add(k->faults, EX_USAGE, "--%s: cluster '%s': %s", key, k->c->name, text);
 	else
-		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster:%s.%s: %s",
-			origin_path(t, place), place->line, k->c->name, key,
-			text);
+		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster:%s.%s: %s", origin_path(t, place),
+			place->line, k->c->name, key, text);
 }
 
 /* Of two keys that do not go together, the one that was given; both: `a`. */
@@ -89,13 +85,11 @@ static void check_command(const struct check *k)
 	if (k->s->origins->file != NULL)
 		fault(k, "command", "wanted a command, found none");
 	else
-		faults_add(k->faults, EX_USAGE,
-			"no command: nclust -n auto -- COMMAND [ARG]...");
+		faults_add(k->faults, EX_USAGE, "no command: nclust -n auto -- COMMAND [ARG]...");
 }
 
 /* "{fd:NAME}": how many listeners have that name. */
-static size_t listeners_named(
-	const struct cluster_settings *c, const char *name, size_t len)
+static size_t listeners_named(const struct cluster_settings *c, const char *name, size_t len)
 {
 	size_t count = 0;
 
@@ -110,14 +104,12 @@ static size_t listeners_with_port(const struct cluster_settings *c)
 	size_t count = 0;
 
 	for (size_t i = 0; i < c->listen_count; i++)
-		count += c->listen[i].kind == ADDRESS_TCP ||
-			c->listen[i].kind == ADDRESS_UDP;
+		count += c->listen[i].kind == ADDRESS_TCP || c->listen[i].kind == ADDRESS_UDP;
 	return count;
 }
 
 /* `s` begins with '{': does it fit what the cluster listens on?  -1 and `err`. */
-static int check_template(
-	const struct cluster_settings *c, const char *s, struct error *err)
+static int check_template(const struct cluster_settings *c, const char *s, struct error *err)
 {
 	const char *close = strchr(s, '}');
 	char shown[100];
@@ -129,13 +121,10 @@ static int check_template(
 		return 0;
 	len = (size_t)(close - s) + 1;
 	(void)text_escape(shown, sizeof(shown), s, len);
-	if (strncmp(s, "{slot+", 6) == 0 &&
-		!expand_is_slot(s + 1, len - 2, &plus))
-		return error_set(err, 0,
-			"wanted a number such as '{slot+9229}', found '%s'",
-			shown);
-	if (c->accept && strncmp(s, "{fd", 3) == 0 &&
-		(s[3] == ':' || s[3] == '}'))
+	if (strncmp(s, "{slot+", 6) == 0 && !expand_is_slot(s + 1, len - 2, &plus))
+		return error_set(
+			err, 0, "wanted a number such as '{slot+9229}', found '%s'", shown);
+	if (c->accept && strncmp(s, "{fd", 3) == 0 && (s[3] == ':' || s[3] == '}'))
 		return error_set(err, 0,
 			"'%s' cannot be used with 'accept': the connection is "
 			"descriptor 0 and 1",
@@ -144,8 +133,7 @@ static int check_template(
 		count = listeners_named(c, s + 4, len - 5);
 		if (count != 1)
 			return error_set(err, 0, "'%s' names %s", shown,
-				count == 0 ? "no listener"
-					   : "several listeners");
+				count == 0 ? "no listener" : "several listeners");
 	} else if (len == 4 && memcmp(s, "{fd}", 4) == 0) {
 		if (c->listen_count != 1)
 			return error_set(err, 0,
@@ -164,9 +152,8 @@ static int check_template(
 }
 
 /* The next one that does not fit, from *at on, or in a later word.  -1 and `err`. */
-static int next_template(const struct cluster_settings *c,
-	const struct strings *words, size_t *word, const char **at,
-	struct error *err)
+static int next_template(const struct cluster_settings *c, const struct strings *words,
+	size_t *word, const char **at, struct error *err)
 {
 	for (; *word < words->count; (*word)++, *at = NULL) {
 		const char *s = *at != NULL ? *at : words->list[*word];
@@ -188,8 +175,7 @@ int config_check_command(const struct cluster_settings *c, struct error *err)
 	return next_template(c, &c->command, &word, &at, err);
 }
 
-static void check_templates(
-	const struct check *k, const char *key, const struct strings *words)
+static void check_templates(const struct check *k, const char *key, const struct strings *words)
 {
 	const char *at = NULL;
 	size_t word = 0;
@@ -206,8 +192,7 @@ static void fill_in_name(const struct check *k)
 {
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		struct address *a = &k->c->listen[i];
-		scoped_str text =
-			a->each != NULL ? strdup(a->each) : address_format(a);
+		scoped_str text = a->each != NULL ? strdup(a->each) : address_format(a);
 		scoped_str whole = NULL;
 		struct address made;
 		struct error err;
@@ -239,9 +224,7 @@ static char *usual_directory(const struct check *k)
 		return cwd_name();
 	text = origin_path(t, &t->clusters[k->at].head);
 	path = origin_whole(k->s, text, strlen(text));
-	return path != NULL && strchr(path, '/') != NULL
-		? procfile_directory(path)
-		: NULL;
+	return path != NULL && strchr(path, '/') != NULL ? procfile_directory(path) : NULL;
 }
 
 static void choose_directory(const struct check *k)
@@ -257,8 +240,7 @@ static void choose_directory(const struct check *k)
 	c->directory_of_nclust = t->file == NULL;
 	/* shown as if set, so that what is shown means the same elsewhere */
 	if (c->directory_of_file)
-		*settings_origin(k->s, k->at,
-			option_find("cluster", "directory", &member)) =
+		*settings_origin(k->s, k->at, option_find("cluster", "directory", &member)) =
 			t->clusters[k->at].head;
 }
 
@@ -267,12 +249,10 @@ static void check_listeners(const struct check *k)
 	const struct cluster_settings *c = k->c;
 
 	if (c->listen_count > LISTENERS_MAX)
-		fault(k, "listen", "wanted at most %d listeners, found %zu",
-			LISTENERS_MAX, c->listen_count);
-	if ((c->pass & PASS_STDIN) != 0 && c->listen_count != 1 &&
-		!is_bad(k, "listen"))
-		fault(k, "pass",
-			"'stdin' needs exactly one listener, there are %zu",
+		fault(k, "listen", "wanted at most %d listeners, found %zu", LISTENERS_MAX,
+			c->listen_count);
+	if ((c->pass & PASS_STDIN) != 0 && c->listen_count != 1 && !is_bad(k, "listen"))
+		fault(k, "pass", "'stdin' needs exactly one listener, there are %zu",
 			c->listen_count);
 }
 
@@ -288,33 +268,26 @@ static void check_own(const struct check *k)
 	} keys[] = {{"accept", c->accept, false,
 			    "there are no slots, each connection has its own "
 			    "process"},
-		{"spare", c->spare > 0, false,
-			"a spare takes the place of a worker in any slot"},
-		{"balance", c->balance != BALANCE_AUTO && !settings_share(c),
-			true, "workers share no listener"},
-		{"sticky", c->sticky != STICKY_OFF, true,
+		{"spare", c->spare > 0, false, "a spare takes the place of a worker in any slot"},
+		{"balance", c->balance != BALANCE_AUTO && !settings_share(c), true,
 			"workers share no listener"},
-		{"max-requests", c->max_requests != 0, true,
-			"workers share no listener"}};
+		{"sticky", c->sticky != STICKY_OFF, true, "workers share no listener"},
+		{"max-requests", c->max_requests != 0, true, "workers share no listener"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (keys[i].given && cluster_has_own(c, keys[i].all) &&
-			!(keys[i].all &&
-				origin_of(k, keys[i].key)->from_defaults))
-			fault(k, keys[i].key,
-				"cannot be used with '{slot}' in 'listen': %s",
+			!(keys[i].all && origin_of(k, keys[i].key)->from_defaults))
+			fault(k, keys[i].key, "cannot be used with '{slot}' in 'listen': %s",
 				keys[i].why);
 }
 
 static bool takes_any_port(const struct address *a)
 {
-	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) &&
-		a->port == 0;
+	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) && a->port == 0;
 }
 
 /* The first listener before (cluster, n) that wants the same place. */
-static const struct cluster_settings *holder_of(
-	const struct settings *s, const struct address *a)
+static const struct cluster_settings *holder_of(const struct settings *s, const struct address *a)
 {
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		const struct cluster_settings *c = s->clusters[i];
@@ -345,10 +318,8 @@ static bool is_taken_by(const struct address *a, const struct address *by)
 		return false;
 	if (address_same_place(a, by))
 		return true;
-	return a->kind == ADDRESS_TCP && by->kind == ADDRESS_TCP &&
-		a->port == by->port &&
-		(a->family == by->family || a->family == AF_UNSPEC ||
-			by->family == AF_UNSPEC) &&
+	return a->kind == ADDRESS_TCP && by->kind == ADDRESS_TCP && a->port == by->port &&
+		(a->family == by->family || a->family == AF_UNSPEC || by->family == AF_UNSPEC) &&
 		(is_any(a) || is_any(by));
 }
 
@@ -360,10 +331,9 @@ static void check_places(const struct check *k)
 		const struct address *a = &k->c->listen[i];
 		bool http = s->http.text != NULL && is_taken_by(a, &s->http);
 
-		if (http ||
-			(s->agent.text != NULL && is_taken_by(a, &s->agent)))
-			fault(k, "listen", "'%s' is already used by '%s'",
-				a->text, http ? "http" : "agent");
+		if (http || (s->agent.text != NULL && is_taken_by(a, &s->agent)))
+			fault(k, "listen", "'%s' is already used by '%s'", a->text,
+				http ? "http" : "agent");
 	}
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		const struct address *a = &k->c->listen[i];
@@ -375,15 +345,13 @@ static void check_places(const struct check *k)
 		if (other == k->c)
 			fault(k, "listen", "'%s' is given twice", a->text);
 		else if (other != NULL)
-			fault(k, "listen",
-				"'%s' is already used by cluster '%s'", a->text,
+			fault(k, "listen", "'%s' is already used by cluster '%s'", a->text,
 				other->name);
 	}
 }
 
 /* Note where that slot listens; a mistake if it is noted for another. */
-static void note_place(
-	const struct check *k, const struct address *own, struct buffer *all)
+static void note_place(const struct check *k, const struct address *own, struct buffer *all)
 {
 	scoped_str line = NULL;
 	const char *first;
@@ -402,8 +370,7 @@ static void note_place(
 		(int)strcspn(first, "\n"), first);
 }
 
-static void note_places(
-	const struct check *k, unsigned slots, struct buffer *all)
+static void note_places(const struct check *k, unsigned slots, struct buffer *all)
 {
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		const struct address *a = &k->c->listen[i];
@@ -426,11 +393,9 @@ static void note_places(
 }
 
 /* Has each slot an address of its own, where it is to have one? */
-static void check_slots(
-	const struct settings *s, unsigned cpus, struct faults *faults)
+static void check_slots(const struct settings *s, unsigned cpus, struct faults *faults)
 {
-	struct check k = {
-		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
 	scoped_buffer all = {0};
 	bool any = false;
 
@@ -455,9 +420,7 @@ static void check_user(const struct check *k)
 	if (c->user != NULL && c->group == NULL) {
 		c->gid = c->user_gid;
 		if (c->gid == -1 && !is_bad(k, "group"))
-			fault(k, "user",
-				"'%s' has no group of its own: set 'group'",
-				c->user);
+			fault(k, "user", "'%s' has no group of its own: set 'group'", c->user);
 	}
 	if (c->uid >= 0 && login_find(c) == -1)
 		faults_add(k->faults, EX_OSERR, "out of memory");
@@ -483,12 +446,10 @@ static bool has_stream(const struct cluster_settings *c)
 
 /* A probe by a connection needs somewhere to connect to: a listener, or the
  * port that the worker opens under our eyes. */
-static void check_probe(
-	const struct check *k, const char *key, const struct probe *p)
+static void check_probe(const struct check *k, const char *key, const struct probe *p)
 {
-	if ((p->kind != PROBE_TCP && p->kind != PROBE_HTTP) ||
-		is_bad(k, "listen") || has_stream(k->c) ||
-		k->c->intercept != INTERCEPT_OFF)
+	if ((p->kind != PROBE_TCP && p->kind != PROBE_HTTP) || is_bad(k, "listen") ||
+		has_stream(k->c) || k->c->intercept != INTERCEPT_OFF)
 		return;
 	fault(k, key,
 		"'%s' has nothing to connect to: there is no listener, and "
@@ -501,8 +462,7 @@ static bool is_first_unix(const struct cluster_settings *c)
 {
 	size_t i = 0;
 
-	while (i < c->listen_count && c->listen[i].type != SOCK_STREAM &&
-		c->listen[i].type != 0)
+	while (i < c->listen_count && c->listen[i].type != SOCK_STREAM && c->listen[i].type != 0)
 		i++;
 	return i < c->listen_count && c->listen[i].kind == ADDRESS_UNIX;
 }
@@ -533,8 +493,7 @@ static void check_fallback(const struct check *k)
 
 	if (c->fallback == NULL)
 		return;
-	if (!is_bad(k, "listen") && !has_stream(c) &&
-		c->intercept == INTERCEPT_OFF)
+	if (!is_bad(k, "listen") && !has_stream(c) && c->intercept == INTERCEPT_OFF)
 		fault(k, "fallback",
 			"has nowhere to answer: there is no listener, and "
 			"'intercept' is off");
@@ -561,20 +520,18 @@ static void check_ready(const struct check *k)
 /* What tells how workers last that take many connections. */
 static void check_lasting(const struct check *k)
 {
-	static const char *const keys[] = {"ready", "start-timeout", "check",
-		"check-header", "check-interval", "check-timeout",
-		"check-failures", "watchdog", "stall", "request-timeout",
-		"hang-signal", "max-memory", "max-age", "max-requests",
-		"backoff-min", "backoff-max", "backoff-jitter", "stable-after",
-		"restart", "give-up", "drain", "surge", "max-unavailable",
-		"canary", "bake", "old-generations", "start-at-once", "spare",
-		"pass", "listen-pid", "share-ports", "balance", "fallback",
-		"fallback-after", "watch"};
+	static const char *const keys[] = {"ready", "start-timeout", "check", "check-header",
+		"check-interval", "check-timeout", "check-failures", "watchdog", "stall",
+		"request-timeout", "hang-signal", "max-memory", "max-age", "max-requests",
+		"backoff-min", "backoff-max", "backoff-jitter", "stable-after", "restart",
+		"give-up", "drain", "surge", "max-unavailable", "canary", "bake", "old-generations",
+		"start-at-once", "spare", "pass", "listen-pid", "share-ports", "balance",
+		"fallback", "fallback-after", "watch"};
 	static const struct {
 		enum hook_event event;
 		const char *key;
-	} hooks[] = {{HOOK_READY, "on-ready"}, {HOOK_EXIT, "on-exit"},
-		{HOOK_CRASH, "on-crash"}, {HOOK_HANG, "on-hang"}};
+	} hooks[] = {{HOOK_READY, "on-ready"}, {HOOK_EXIT, "on-exit"}, {HOOK_CRASH, "on-crash"},
+		{HOOK_HANG, "on-hang"}};
 
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT &&
@@ -622,8 +579,7 @@ static void check_accept(const struct check *k)
 			"process for each connection anyway, and 'workers' is "
 			"the most at once");
 	for (size_t i = 0; i < c->listen_count; i++)
-		if (c->listen[i].kind == ADDRESS_UNIX &&
-			c->listen[i].type != SOCK_STREAM)
+		if (c->listen[i].kind == ADDRESS_UNIX && c->listen[i].type != SOCK_STREAM)
 			fault(k, "listen",
 				"'%s' cannot be used with 'accept', which "
 				"gives "
@@ -669,8 +625,7 @@ static void check_numbers(const struct check *k)
 	if (c->backoff_min > c->backoff_max)
 		fault(k, given_of(k, "backoff-min", "backoff-max"),
 			"'backoff-min', %s, is more than 'backoff-max', %s",
-			text_duration(min, c->backoff_min),
-			text_duration(max, c->backoff_max));
+			text_duration(min, c->backoff_min), text_duration(max, c->backoff_max));
 }
 
 static void check_sticky(const struct check *k)
@@ -696,8 +651,7 @@ static void check_requests(const struct check *k)
 	if (c->max_requests == 0 || c->accept)
 		return;
 	for (size_t i = 0; i < c->listen_count; i++)
-		counts |= c->listen[i].kind != ADDRESS_UNIX &&
-			c->listen[i].type != SOCK_DGRAM;
+		counts |= c->listen[i].kind != ADDRESS_UNIX && c->listen[i].type != SOCK_DGRAM;
 	if (settings_share(c) || c->balance == BALANCE_RANDOM)
 		fault(k, "max-requests", "needs 'balance = rr'");
 	else if (!counts)
@@ -731,12 +685,9 @@ static void check_relay(const struct check *k)
 			"'nats://HOST', found '%s'",
 			c->relay);
 	else if (to == c && strcmp(c->relay, c->name) == 0)
-		fault(k, "relay",
-			"'%s' is this cluster: 'others' are its other workers",
-			c->relay);
+		fault(k, "relay", "'%s' is this cluster: 'others' are its other workers", c->relay);
 	else if (c->ipc == IPC_OFF || to->ipc == IPC_OFF)
-		fault(k, "relay",
-			"needs message channels, but 'ipc' of '%s' is off",
+		fault(k, "relay", "needs message channels, but 'ipc' of '%s' is off",
 			c->ipc == IPC_OFF ? c->name : to->name);
 }
 
@@ -747,8 +698,7 @@ static size_t cluster_named(const struct check *k, const char *name)
 
 /* Does a way from `at` lead back to this cluster?  Then `way` names it, in reverse.
  * A cycle is reported by its first cluster alone. */
-static bool leads_back(
-	const struct check *k, size_t at, bool *seen, struct buffer *way)
+static bool leads_back(const struct check *k, size_t at, bool *seen, struct buffer *way)
 {
 	const char *list = k->s->clusters[at]->after;
 	struct dependency d;
@@ -757,13 +707,12 @@ static bool leads_back(
 	while (after_next(&list, &d)) {
 		size_t to = cluster_named(k, d.name);
 
-		if (to == SIZE_MAX || to < k->at || to == at ||
-			(to != k->at && seen[to]))
+		if (to == SIZE_MAX || to < k->at || to == at || (to != k->at && seen[to]))
 			continue;
 		if (to != k->at && !leads_back(k, to, seen, way))
 			continue;
-		(void)buffer_printf(way, "%s%s", way->len > 0 ? ", " : "",
-			k->s->clusters[at]->name);
+		(void)buffer_printf(
+			way, "%s%s", way->len > 0 ? ", " : "", k->s->clusters[at]->name);
 		return true;
 	}
 	return false;
@@ -795,14 +744,10 @@ static void check_after(const struct check *k)
 		size_t at = cluster_named(k, d.name);
 
 		if (at == SIZE_MAX)
-			fault(k, "after",
-				"wanted clusters of this file, found '%s'",
-				d.name);
+			fault(k, "after", "wanted clusters of this file, found '%s'", d.name);
 		else if (at == k->at)
-			fault(k, "after", "'%s' cannot wait for itself",
-				d.name);
-		else if (d.done &&
-			k->s->clusters[at]->restart == RESTART_ALWAYS)
+			fault(k, "after", "'%s' cannot wait for itself", d.name);
+		else if (d.done && k->s->clusters[at]->restart == RESTART_ALWAYS)
 			fault(k, "after",
 				"'%s' is never done: its 'restart' is "
 				"'always', and not 'on-failure' or 'never'",
@@ -827,8 +772,7 @@ static void check_name(struct check *k)
 	}
 	first = settings_find(s, k->at, k->c->name);
 	if (first != SIZE_MAX)
-		faults_add(k->faults, EX_CONFIG,
-			"%s:%u: cluster '%s' is given twice, first in %s",
+		faults_add(k->faults, EX_CONFIG, "%s:%u: cluster '%s' is given twice, first in %s",
 			origin_path(t, head), head->line, k->c->name,
 			origin_text(at, s, &t->clusters[first].head, head));
 }
@@ -837,22 +781,20 @@ static bool is_local(const struct address *a)
 {
 	static const uint8_t v6[16] = {[15] = 1};
 
-	return a->kind == ADDRESS_UNIX ||
-		(a->family == AF_INET && a->ip[0] == 127) ||
+	return a->kind == ADDRESS_UNIX || (a->family == AF_INET && a->ip[0] == 127) ||
 		(a->family == AF_INET6 && memcmp(a->ip, v6, sizeof(v6)) == 0);
 }
 
 /* A mistake in a key of [nclust]. */
-static void instance_fault(const struct settings *s, struct faults *faults,
-	const char *key, const char *text)
+static void instance_fault(
+	const struct settings *s, struct faults *faults, const char *key, const char *text)
 {
 	int member;
-	const struct origin *o = settings_origin(
-		s, INSTANCE, option_find("nclust", key, &member));
+	const struct origin *o = settings_origin(s, INSTANCE, option_find("nclust", key, &member));
 
 	if (o->kind == ORIGIN_FILE)
-		faults_add(faults, EX_CONFIG, "%s:%u: nclust.%s: %s",
-			origin_path(s->origins, o), o->line, key, text);
+		faults_add(faults, EX_CONFIG, "%s:%u: nclust.%s: %s", origin_path(s->origins, o),
+			o->line, key, text);
 	else
 		faults_add(faults, EX_USAGE, "--%s: %s", key, text);
 }
@@ -862,8 +804,7 @@ static void check_http(const struct settings *s, struct faults *faults)
 {
 	char text[400];
 
-	if (s->http.text == NULL || is_local(&s->http) ||
-		s->http_token != NULL || s->http_open)
+	if (s->http.text == NULL || is_local(&s->http) || s->http_token != NULL || s->http_open)
 		return;
 	(void)snprintf(text, sizeof(text),
 		"other machines can reach '%s': set 'http-token' to a file "
@@ -876,16 +817,13 @@ static void check_agent(const struct settings *s, struct faults *faults)
 {
 	char text[200];
 
-	if (s->agent.text == NULL || s->http.text == NULL ||
-		!is_taken_by(&s->agent, &s->http))
+	if (s->agent.text == NULL || s->http.text == NULL || !is_taken_by(&s->agent, &s->http))
 		return;
-	(void)snprintf(text, sizeof(text), "'%.100s' is already used by 'http'",
-		s->agent.text);
+	(void)snprintf(text, sizeof(text), "'%.100s' is already used by 'http'", s->agent.text);
 	instance_fault(s, faults, "agent", text);
 }
 
-static bool is_one_of(
-	const char *word, size_t len, const char *const *list, size_t count)
+static bool is_one_of(const char *word, size_t len, const char *const *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (strlen(list[i]) == len && strncmp(list[i], word, len) == 0)
@@ -896,9 +834,9 @@ static bool is_one_of(
 /* "node", "/usr/bin/python3.11": does it run a script? */
 static bool is_interpreter(const char *program)
 {
-	static const char *const names[] = {"node", "nodejs", "bun", "deno",
-		"python", "pypy", "ruby", "perl", "php", "java", "sh", "bash",
-		"dash", "zsh", "Rscript", "lua", "tsx", "npx"};
+	static const char *const names[] = {"node", "nodejs", "bun", "deno", "python", "pypy",
+		"ruby", "perl", "php", "java", "sh", "bash", "dash", "zsh", "Rscript", "lua", "tsx",
+		"npx"};
 	const char *slash = strrchr(program, '/');
 	const char *last = slash != NULL ? slash + 1 : program;
 	size_t len = strlen(last);
@@ -911,9 +849,8 @@ static bool is_interpreter(const char *program)
 /* The script that the command runs, or its program; and its suffix. */
 static const char *script_of(const struct strings *command, const char **suffix)
 {
-	static const char *const valued[] = {"-r", "--require", "--import",
-		"--loader", "-W", "-X", "-I", "-cp", "-classpath",
-		"--env-file"};
+	static const char *const valued[] = {"-r", "--require", "--import", "--loader", "-W", "-X",
+		"-I", "-cp", "-classpath", "--env-file"};
 	static const char *const before[] = {"run", "serve"};
 	const char *dot;
 	size_t i = 1;
@@ -927,16 +864,14 @@ static const char *script_of(const struct strings *command, const char **suffix)
 
 		if (is_one_of(word, len, valued, COUNT_OF(valued)))
 			i++;
-		else if (*word != '-' &&
-			!is_one_of(word, len, before, COUNT_OF(before)))
+		else if (*word != '-' && !is_one_of(word, len, before, COUNT_OF(before)))
 			break;
 	}
 	/* "sh -c 'exec ...'" has a script, but no name */
 	if (i >= command->count || strpbrk(command->list[i], " \t\n;") != NULL)
 		return command->list[0];
 	dot = strrchr(command->list[i], '.');
-	if (dot != NULL && strchr(dot, '/') == NULL &&
-		strcmp(command->list[i - 1], "-m") != 0)
+	if (dot != NULL && strchr(dot, '/') == NULL && strcmp(command->list[i - 1], "-m") != 0)
 		*suffix = dot;
 	return command->list[i];
 }
@@ -951,13 +886,10 @@ static char *instance_name(const struct settings *s)
 	/* there is one in each project */
 	if (s->config_file != NULL && procfile_is(s->config_file)) {
 		directory = procfile_directory(s->config_file);
-		return directory != NULL ? name_from_path(directory, NULL)
-					 : NULL;
+		return directory != NULL ? name_from_path(directory, NULL) : NULL;
 	}
 	if (path == NULL)
-		path = script_of(
-			s->cluster_count > 0 ? &s->clusters[0]->command : &none,
-			&suffix);
+		path = script_of(s->cluster_count > 0 ? &s->clusters[0]->command : &none, &suffix);
 	return name_from_path(path, suffix);
 }
 
@@ -1014,8 +946,7 @@ void settings_check(struct settings *s, struct faults *faults)
 
 void config_note_files(const struct settings *s, struct faults *faults)
 {
-	struct check k = {
-		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
 
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
@@ -1037,11 +968,9 @@ bool config_has_broker(const struct settings *s)
 	return false;
 }
 
-void config_no_broker(
-	const struct settings *s, const char *why, struct faults *faults)
+void config_no_broker(const struct settings *s, const char *why, struct faults *faults)
 {
-	struct check k = {
-		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
 
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
 		k.c = s->clusters[k.at];
@@ -1065,8 +994,8 @@ static bool rotates(const struct cluster_settings *c)
 static bool is_of_another(const struct check *k, const struct log_sink *sink,
 	const struct opened *o, const struct logfile *file)
 {
-	if (o->file.inode != file->inode || o->file.dev != file->dev ||
-		file->inode == 0 || (!rotates(o->c) && !rotates(k->c)))
+	if (o->file.inode != file->inode || o->file.dev != file->dev || file->inode == 0 ||
+		(!rotates(o->c) && !rotates(k->c)))
 		return false;
 	fault(k, "log",
 		"'%.200s' is a file of cluster '%s' already; use {cluster}, or "
@@ -1075,8 +1004,8 @@ static bool is_of_another(const struct check *k, const struct log_sink *sink,
 	return true;
 }
 
-static bool can_open(struct check *k, const struct log_sink *sink,
-	unsigned slot, struct buffer *all)
+static bool can_open(
+	struct check *k, const struct log_sink *sink, unsigned slot, struct buffer *all)
 {
 	struct opened o = {.c = k->c};
 	struct error err;
@@ -1087,18 +1016,15 @@ static bool can_open(struct check *k, const struct log_sink *sink,
 	}
 	(void)close(o.file.fd);
 	for (size_t i = 0; i < all->len / sizeof(o); i++)
-		if (is_of_another(
-			    k, sink, (struct opened *)all->data + i, &o.file))
+		if (is_of_another(k, sink, (struct opened *)all->data + i, &o.file))
 			return false;
 	(void)buffer_append(all, &o, sizeof(o));
 	return true;
 }
 
-void config_check_here(
-	const struct settings *s, unsigned cpus, struct faults *faults)
+void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults)
 {
-	struct check k = {
-		.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
 	scoped_buffer all = {0};
 
 	check_slots(s, cpus, faults);
@@ -1106,13 +1032,11 @@ void config_check_here(
 		k.c = s->clusters[k.at];
 		for (size_t i = 0; i < k.c->log_sink_count; i++) {
 			const struct log_sink *sink = &k.c->log_sinks[i];
-			unsigned count = value_log_is_by_slot(sink)
-				? cluster_workers(k.c, cpus)
-				: 1;
+			unsigned count =
+				value_log_is_by_slot(sink) ? cluster_workers(k.c, cpus) : 1;
 
 			for (unsigned slot = 0; slot < count; slot++)
-				if (sink->kind >= SINK_FILE &&
-					!can_open(&k, sink, slot, &all))
+				if (sink->kind >= SINK_FILE && !can_open(&k, sink, slot, &all))
 					break;
 		}
 	}

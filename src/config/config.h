@@ -43,16 +43,15 @@ struct invocation {
  * `verbs` (NULL-terminated) makes it a verb's, read by cli/.  argc may be 0.
  * Returns 0, or -1 with at least one fault and nothing to free.
  */
-int config_read(struct invocation *out, int argc, char **argv,
-	const char *const *verbs, struct faults *faults);
+int config_read(struct invocation *out, int argc, char **argv, const char *const *verbs,
+	struct faults *faults);
 
 /*
  * Read the same command line again: the file anew, the command line's own
  * keys on top.  For reload.  `argv` is the one nclust was started with, and
  * relative paths are those of the working directory, which the caller enters anew.
  */
-int config_reread(
-	struct settings **out, int argc, char **argv, struct faults *faults);
+int config_reread(struct settings **out, int argc, char **argv, struct faults *faults);
 
 /* Read the bearer token, if the settings name a file for it.  0, or -1 and
  * `err`, with the exit status that fits. */
@@ -65,8 +64,7 @@ int config_check_command(const struct cluster_settings *c, struct error *err);
 /* What depends on this machine: can what takes the workers' output be opened (in truth,
  * so that a new file is there then), and has each slot an address of its own where
  * `listen` has "{slot}"?  Mistakes are added to `faults`; `cpus`: for `workers`. */
-void config_check_here(
-	const struct settings *s, unsigned cpus, struct faults *faults);
+void config_check_here(const struct settings *s, unsigned cpus, struct faults *faults);
 
 /* Is each `env-file` there?  A start finds out by reading them. */
 void config_note_files(const struct settings *s, struct faults *faults);
@@ -74,8 +72,7 @@ void config_note_files(const struct settings *s, struct faults *faults);
 /* Does the `relay` of a cluster ask for a broker?  It cannot have one: add that to
  * `faults`, for each of them. */
 bool config_has_broker(const struct settings *s);
-void config_no_broker(
-	const struct settings *s, const char *why, struct faults *faults);
+void config_no_broker(const struct settings *s, const char *why, struct faults *faults);
 
 /* The common options, with a line each: the first half of what --help shows. */
 int describe_help(struct buffer *out);
@@ -83,8 +80,7 @@ int describe_help(struct buffer *out);
 /* The effective settings and where each came from, as an INI file with
  * comments, or as JSON: {"nclust":{"name":{"value":…,"origin":…}},…}.  Without
  * `secrets` the values of environment variables are "***". */
-int describe_settings(
-	struct buffer *out, const struct settings *s, bool json, bool secrets);
+int describe_settings(struct buffer *out, const struct settings *s, bool json, bool secrets);
 
 /* What a reload changes, per cluster and for the instance. */
 enum change {
@@ -119,8 +115,7 @@ struct diff {
 };
 
 /* Compare; 0, or -1 when out of memory.  Pointers are borrowed from both. */
-int diff_settings(
-	struct diff *d, const struct settings *old, const struct settings *new);
+int diff_settings(struct diff *d, const struct settings *old, const struct settings *new);
 void diff_fini(struct diff *d);
 
 #endif

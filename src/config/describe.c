@@ -15,8 +15,7 @@
 /* The settings in force, as an INI file or as JSON. */
 
 /* The file's whole path, which means the same everywhere, in one line. */
-static void put_place(
-	struct buffer *out, const struct settings *s, const struct origin *o)
+static void put_place(struct buffer *out, const struct settings *s, const struct origin *o)
 {
 	const char *path = origin_path(s->origins, o);
 	scoped_str whole = origin_whole(s, path, strlen(path));
@@ -30,8 +29,8 @@ static void put_place(
 	(void)buffer_printf(out, "%s:%u", shown, o->line);
 }
 
-static void put_origin(struct buffer *out, const struct settings *s, size_t at,
-	const struct option_row *row)
+static void put_origin(
+	struct buffer *out, const struct settings *s, size_t at, const struct option_row *row)
 {
 	const struct origin *o = settings_origin(s, at, row);
 
@@ -60,8 +59,7 @@ static void mask_user(struct buffer *value)
 	struct natsurl url;
 	scoped_str rest = NULL;
 
-	if (!natsurl_is(text) || natsurl_parse(&url, text, &err) == -1 ||
-		url.user_len == 0)
+	if (!natsurl_is(text) || natsurl_parse(&url, text, &err) == -1 || url.user_len == 0)
 		return;
 	rest = strdup(url.user + url.user_len);
 	value->len = (size_t)(url.user - text);
@@ -69,8 +67,8 @@ static void mask_user(struct buffer *value)
 }
 
 /* Into view->value. */
-static void format_value(struct view *view, const struct option_row *row,
-	const void *base, size_t n)
+static void format_value(
+	struct view *view, const struct option_row *row, const void *base, size_t n)
 {
 	struct buffer *value = &view->value;
 	const char *equals;
@@ -78,19 +76,17 @@ static void format_value(struct view *view, const struct option_row *row,
 	(void)field_format(row, base, n, value);
 	if (!view->secrets && row->type == OPT_RELAY)
 		mask_user(value);
-	if (view->secrets || value->len == 0 ||
-		(row->type != OPT_ENV && row->type != OPT_HEADER))
+	if (view->secrets || value->len == 0 || (row->type != OPT_ENV && row->type != OPT_HEADER))
 		return;
-	equals = memchr(
-		value->data, row->type == OPT_ENV ? '=' : ':', value->len);
+	equals = memchr(value->data, row->type == OPT_ENV ? '=' : ':', value->len);
 	if (equals == NULL)
 		return;
 	value->len = (size_t)(equals - value->data) + 1;
 	(void)buffer_string(value, "***");
 }
 
-static void put_json_values(struct buffer *out, struct view *view,
-	const struct option_row *row, const void *base)
+static void put_json_values(
+	struct buffer *out, struct view *view, const struct option_row *row, const void *base)
 {
 	struct buffer *value = &view->value;
 	size_t count = field_count(row, base);
@@ -103,8 +99,7 @@ static void put_json_values(struct buffer *out, struct view *view,
 			(void)buffer_string(out, n == 0 ? "[" : ",");
 		buffer_clear(value);
 		if (option_is_family(row))
-			(void)buffer_printf(
-				value, "%s = ", field_key(row, base, n, key));
+			(void)buffer_printf(value, "%s = ", field_key(row, base, n, key));
 		format_value(view, row, base, n);
 		(void)buffer_json(out, value->data, value->len);
 		if (row->repeatable && n + 1 == count)
@@ -121,8 +116,7 @@ static void put_json_section(struct buffer *out, struct view *view, size_t at)
 
 	(void)buffer_string(out, "{");
 	while ((row = option_next(section_of(at), row)) != NULL) {
-		(void)buffer_printf(
-			out, "%s\"%s\":{\"value\":", comma, row->name);
+		(void)buffer_printf(out, "%s\"%s\":{\"value\":", comma, row->name);
 		put_json_values(out, view, row, settings_base(s, at));
 		(void)buffer_string(out, ",\"origin\":");
 		buffer_clear(value);
@@ -141,8 +135,7 @@ static void describe_json(struct buffer *out, struct view *view)
 	(void)buffer_string(out, "{\"nclust\":");
 	put_json_section(out, view, INSTANCE);
 	for (size_t i = 0; i < s->cluster_count; i++) {
-		(void)buffer_printf(
-			out, ",\"cluster:%s\":", s->clusters[i]->name);
+		(void)buffer_printf(out, ",\"cluster:%s\":", s->clusters[i]->name);
 		put_json_section(out, view, i);
 	}
 	(void)buffer_string(out, "}");
@@ -151,8 +144,7 @@ static void describe_json(struct buffer *out, struct view *view)
 /* Of an environment variable, as a file has it. */
 static void quote_env(struct buffer *value)
 {
-	scoped_str plain =
-		strdup(buffer_text(value) != NULL ? buffer_text(value) : "");
+	scoped_str plain = strdup(buffer_text(value) != NULL ? buffer_text(value) : "");
 
 	buffer_clear(value);
 	if (plain == NULL || expand_quote_env(value, plain) == -1)
@@ -160,8 +152,8 @@ static void quote_env(struct buffer *value)
 }
 
 /* "key = value", one line each, control bytes made visible. */
-static void put_ini_line(struct buffer *out, struct view *view,
-	const struct option_row *row, const void *base, size_t n)
+static void put_ini_line(struct buffer *out, struct view *view, const struct option_row *row,
+	const void *base, size_t n)
 {
 	struct buffer *value = &view->value;
 	char key[40];
@@ -177,8 +169,7 @@ static void put_ini_line(struct buffer *out, struct view *view,
 		return;
 	}
 	(void)text_escape(text, 4 * value->len + 1, value->data, value->len);
-	(void)buffer_printf(
-		out, "%s = %s\n", field_key(row, base, n, key), text);
+	(void)buffer_printf(out, "%s = %s\n", field_key(row, base, n, key), text);
 	free(text);
 }
 
@@ -208,14 +199,12 @@ static void describe_ini(struct buffer *out, struct view *view)
 	(void)buffer_string(out, "[nclust]\n");
 	put_ini_section(out, view, INSTANCE);
 	for (size_t i = 0; i < s->cluster_count; i++) {
-		(void)buffer_printf(
-			out, "\n[cluster:%s]\n", s->clusters[i]->name);
+		(void)buffer_printf(out, "\n[cluster:%s]\n", s->clusters[i]->name);
 		put_ini_section(out, view, i);
 	}
 }
 
-int describe_settings(
-	struct buffer *out, const struct settings *s, bool json, bool secrets)
+int describe_settings(struct buffer *out, const struct settings *s, bool json, bool secrets)
 {
 	struct view view = {.s = s, .secrets = secrets};
 	bool failed;
@@ -245,11 +234,9 @@ int describe_help(struct buffer *out)
 
 		if (!row->common)
 			continue;
-		(void)snprintf(left, sizeof(left), "%c%c%c --%s%s%s",
-			row->letter != 0 ? '-' : ' ',
-			row->letter != 0 ? row->letter : ' ',
-			row->letter != 0 ? ',' : ' ', row->name,
-			row->argument != NULL ? " " : "",
+		(void)snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
+			row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ',
+			row->name, row->argument != NULL ? " " : "",
 			row->argument != NULL ? row->argument : "");
 		(void)buffer_printf(out, "  %-25s %s\n", left, row->help);
 	}

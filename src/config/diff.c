@@ -21,21 +21,19 @@ static int is_same(const struct option_row *row, const void *a, const void *b)
 	field_put_all(row, b, &y);
 	if (x.failed || y.failed)
 		return -1;
-	return x.len == y.len &&
-		(x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
+	return x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
 }
 
 static void note_key(char keys[256], const char *name)
 {
 	size_t used = strlen(keys);
 
-	(void)snprintf(
-		keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
+	(void)snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
 /* Do workers get sockets of their own, or lose them, for that alone? */
-static bool moves_sockets(const struct option_row *row,
-	const struct cluster_settings *old, const struct cluster_settings *new)
+static bool moves_sockets(const struct option_row *row, const struct cluster_settings *old,
+	const struct cluster_settings *new)
 {
 	return strcmp(row->name, "max-requests") == 0 &&
 		(old->max_requests == 0) != (new->max_requests == 0) &&
@@ -43,8 +41,7 @@ static bool moves_sockets(const struct option_row *row,
 }
 
 /* From some sinks to others, workers need not notice. */
-static enum change change_of(
-	const struct option_row *row, const void *a, const void *b)
+static enum change change_of(const struct option_row *row, const void *a, const void *b)
 {
 	const struct cluster_settings *old = a;
 	const struct cluster_settings *new = b;
@@ -52,15 +49,13 @@ static enum change change_of(
 	if (row->section != NULL && strcmp(row->section, "cluster") == 0 &&
 		moves_sockets(row, old, new))
 		return CHANGE_ROLL;
-	return row->type == OPT_LOG && old->log == LOG_SINKS &&
-			new->log == LOG_SINKS
-		? CHANGE_LIVE
-		: row->change;
+	return row->type == OPT_LOG && old->log == LOG_SINKS && new->log == LOG_SINKS ? CHANGE_LIVE
+										      : row->change;
 }
 
 /* All rows of a section; `cluster` is told of what matters there. */
-static int compare(const char *section, const void *a, const void *b,
-	enum change *change, char keys[256], struct diff_cluster *cluster)
+static int compare(const char *section, const void *a, const void *b, enum change *change,
+	char keys[256], struct diff_cluster *cluster)
 {
 	const struct option_row *row = NULL;
 
@@ -82,15 +77,12 @@ static int compare(const char *section, const void *a, const void *b,
 	return 0;
 }
 
-int diff_settings(
-	struct diff *d, const struct settings *old, const struct settings *new)
+int diff_settings(struct diff *d, const struct settings *old, const struct settings *new)
 {
 	*d = (struct diff){0};
-	d->clusters = calloc(old->cluster_count + new->cluster_count + 1,
-		sizeof(*d->clusters));
+	d->clusters = calloc(old->cluster_count + new->cluster_count + 1, sizeof(*d->clusters));
 	if (d->clusters == NULL ||
-		compare("nclust", old, new, &d->instance, d->instance_keys,
-			NULL) == -1)
+		compare("nclust", old, new, &d->instance, d->instance_keys, NULL) == -1)
 		goto fail;
 	for (size_t i = 0; i < new->cluster_count; i++) {
 		struct diff_cluster *c = &d->clusters[d->count++];
@@ -102,13 +94,11 @@ int diff_settings(
 		if (was == SIZE_MAX)
 			continue;
 		c->old = old->clusters[was];
-		if (compare("cluster", c->old, c->new, &c->change, c->keys,
-			    c) == -1)
+		if (compare("cluster", c->old, c->new, &c->change, c->keys, c) == -1)
 			goto fail;
 	}
 	for (size_t i = 0; i < old->cluster_count; i++)
-		if (settings_find(new, new->cluster_count,
-			    old->clusters[i]->name) == SIZE_MAX)
+		if (settings_find(new, new->cluster_count, old->clusters[i]->name) == SIZE_MAX)
 			d->clusters[d->count++].old = old->clusters[i];
 	return 0;
 fail:
@@ -141,11 +131,9 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 	scoped_buffer text = {0};
 
 	while ((row = option_next("cluster", row)) != NULL)
-		if ((workers ? row->type == OPT_WORKERS
-			     : row->change >= CHANGE_ROLL) &&
+		if ((workers ? row->type == OPT_WORKERS : row->change >= CHANGE_ROLL) &&
 			/* the next nclust may be started elsewhere */
-			!(c->directory_of_nclust &&
-				strcmp(row->name, "directory") == 0))
+			!(c->directory_of_nclust && strcmp(row->name, "directory") == 0))
 			field_put_all(row, c, &text);
 	/* 0: unlike any other */
 	return text.failed ? 0 : stir(sum, text.data, text.len);

@@ -19,8 +19,7 @@ static char *take_quoted(struct envfile *f, char *value, struct error *err)
 	char *s = value + 1;
 
 	for (; *s != quote; s++) {
-		if (quote == '"' && *s == '\\' &&
-			(*++s == '\0' || strchr("\"\\$`", *s) == NULL)) {
+		if (quote == '"' && *s == '\\' && (*++s == '\0' || strchr("\"\\$`", *s) == NULL)) {
 			(void)error_set(err, 0,
 				"between double quotes a '\\' can only stand "
 				"before \" \\ $ or `, as systemd and others "
@@ -42,8 +41,7 @@ static char *take_quoted(struct envfile *f, char *value, struct error *err)
 		s += strcspn(s, "\n");
 	if (*s == '\0' || *s == '\n')
 		return s;
-	(void)error_set(err, 0,
-		"wanted a line's end or ' # comment' after the closing quote");
+	(void)error_set(err, 0, "wanted a line's end or ' # comment' after the closing quote");
 	return NULL;
 }
 

@@ -44,8 +44,8 @@ static void put_escaped(struct buffer *out, const char *value, char quote)
 }
 
 /* `at` begins with "${".  The place after it, or NULL and `err`. */
-static const char *put_variable(struct buffer *out, const char *at,
-	bool is_shell, char quote, struct error *err)
+static const char *put_variable(
+	struct buffer *out, const char *at, bool is_shell, char quote, struct error *err)
 {
 	size_t len = strspn(at + 2, NAME_BYTES);
 	scoped_str name = strndup(at + 2, len);
@@ -55,16 +55,13 @@ static const char *put_variable(struct buffer *out, const char *at,
 		return (void)no_memory(err), NULL;
 	if (len == 0 || at[2 + len] != '}') {
 		(void)value_wanted(err, at, "a variable such as '${HOME}'");
-		(void)error_hint(
-			err, "single quotes keep nclust from replacing it");
+		(void)error_hint(err, "single quotes keep nclust from replacing it");
 		return NULL;
 	}
 	value = getenv(name);
 	if (value == NULL) {
-		(void)error_set(err, 0,
-			"'${%.100s}' is not set in nclust's environment", name);
-		(void)error_hint(
-			err, "single quotes keep nclust from replacing it");
+		(void)error_set(err, 0, "'${%.100s}' is not set in nclust's environment", name);
+		(void)error_hint(err, "single quotes keep nclust from replacing it");
 		return NULL;
 	}
 	if (is_shell)
@@ -84,13 +81,11 @@ static char *variables(const char *text, bool is_shell, struct error *err)
 	while (*text != '\0' && !out.failed) {
 		size_t len = 1;
 
-		if (is_shell && *text == '\\' && quote != '\'' &&
-			text[1] != '\0')
+		if (is_shell && *text == '\\' && quote != '\'' && text[1] != '\0')
 			len = 2;
 		else if (is_shell && *text == quote)
 			quote = '\0';
-		else if (is_shell && quote == '\0' &&
-			(*text == '"' || *text == '\''))
+		else if (is_shell && quote == '\0' && (*text == '"' || *text == '\''))
 			quote = *text;
 		else if (*text == '$' && text[1] == '{' && quote != '\'') {
 			text = put_variable(&out, text, is_shell, quote, err);
@@ -136,8 +131,7 @@ static char *environment(const char *text, struct error *err)
 		return NULL;
 	if (words.count != 1) {
 		strings_clear(&words);
-		(void)value_wanted(
-			err, value, "one value, in quotes as a whole");
+		(void)value_wanted(err, value, "one value, in quotes as a whole");
 		return NULL;
 	}
 	buffer_init(&out, 0);
@@ -154,10 +148,8 @@ int expand_quote_env(struct buffer *out, const char *entry)
 	size_t len = strlen(value);
 	bool plain = len == 0 ||
 		(!is_quote(*value) && strstr(value, "${") == NULL &&
-			strchr(" \t", *value) == NULL &&
-			strchr(" \t", value[len - 1]) == NULL &&
-			strstr(value, " ;") == NULL &&
-			strstr(value, "\t;") == NULL);
+			strchr(" \t", *value) == NULL && strchr(" \t", value[len - 1]) == NULL &&
+			strstr(value, " ;") == NULL && strstr(value, "\t;") == NULL);
 
 	if (plain)
 		return buffer_string(out, entry);
@@ -185,8 +177,7 @@ static char *join(const char *dir, const char *path, struct error *err)
 /* "unix:web.sock, mode=0660" */
 static char *listener(const char *text, const char *dir, struct error *err)
 {
-	static const char *const kinds[] = {
-		"unix:", "unix-dgram:", "unix-seqpacket:"};
+	static const char *const kinds[] = {"unix:", "unix-dgram:", "unix-seqpacket:"};
 	scoped_str value = variables(text, false, err);
 	struct buffer out;
 	size_t kind = 0;
@@ -215,8 +206,7 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 
 	buffer_init(&out, 0);
 	for (; *text != '\0'; text++) {
-		if (begins && strncmp(text, file, len) == 0 &&
-			is_relative(text + len)) {
+		if (begins && strncmp(text, file, len) == 0 && is_relative(text + len)) {
 			(void)buffer_string(&out, file);
 			(void)buffer_string(&out, dir);
 			text += len;
@@ -229,8 +219,7 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 
 static bool is_page(const char *text)
 {
-	return strcmp(text, "off") != 0 && strcmp(text, "none") != 0 &&
-		strcmp(text, "503") != 0;
+	return strcmp(text, "off") != 0 && strcmp(text, "none") != 0 && strcmp(text, "503") != 0;
 }
 
 /* What stands for none, and is no path. */
@@ -241,8 +230,8 @@ static bool is_word(const struct option_row *row, const char *text)
 
 /* ---- the whole ---- */
 
-char *expand_value(const struct option_row *row, const char *text,
-	const char *dir, struct error *err)
+char *expand_value(
+	const struct option_row *row, const char *text, const char *dir, struct error *err)
 {
 	switch (row->type) {
 	case OPT_RELAY:
@@ -289,8 +278,7 @@ char *expand_cluster(const char *text, const char *cluster)
 	const char *next;
 
 	buffer_init(&out, 0);
-	for (; (next = strstr(text, word)) != NULL;
-		text = next + sizeof(word) - 1) {
+	for (; (next = strstr(text, word)) != NULL; text = next + sizeof(word) - 1) {
 		(void)buffer_append(&out, text, (size_t)(next - text));
 		(void)buffer_string(&out, cluster);
 	}
@@ -311,14 +299,12 @@ char *expand_slot(const char *text, unsigned slot, struct error *err)
 		(void)buffer_append(&out, text, plain);
 		text += plain;
 		len = strcspn(text, "}");
-		if (len > 0 && text[len] == '}' &&
-			expand_is_slot(text + 1, len - 1, &plus)) {
+		if (len > 0 && text[len] == '}' && expand_is_slot(text + 1, len - 1, &plus)) {
 			(void)buffer_number(&out, (uint64_t)slot + plus, 10);
 			text += len + 1;
 		} else if (strncmp(text, "{slot+", 6) == 0) {
 			buffer_fini(&out);
-			(void)value_wanted(
-				err, text, "a number such as '{slot+9229}'");
+			(void)value_wanted(err, text, "a number such as '{slot+9229}'");
 			return NULL;
 		} else {
 			(void)buffer_append(&out, text, len > 0);

@@ -13,8 +13,8 @@
  */
 
 /* `dir` stands before a relative path: "" or "conf/".  Heap; NULL and `err`. */
-char *expand_value(const struct option_row *row, const char *text,
-	const char *dir, struct error *err);
+char *expand_value(
+	const struct option_row *row, const char *text, const char *dir, struct error *err);
 
 /* "{slot}", "{slot+9229}": is the word between the braces one of these, and how
  * much is added? */

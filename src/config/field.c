@@ -60,8 +60,7 @@ static int check_path(const char *text, struct error *err)
 	if (*text == '\0')
 		return value_wanted(err, text, "a path");
 	if (strlen(text) >= PATH_MAX)
-		return value_wanted(
-			err, text, "a path of at most %d bytes", PATH_MAX - 1);
+		return value_wanted(err, text, "a path of at most %d bytes", PATH_MAX - 1);
 	if (*text == '"' || *text == '\'') {
 		(void)value_wanted(err, text, "a path");
 		return error_hint(err, "write it without quotes");
@@ -69,26 +68,22 @@ static int check_path(const char *text, struct error *err)
 	return 0;
 }
 
-static int add_text(const struct option_row *row, struct strings *field,
-	const char *text, struct error *err)
+static int add_text(
+	const struct option_row *row, struct strings *field, const char *text, struct error *err)
 {
-	if (row->type == OPT_PATHS ? check_path(text, err) == -1
-				   : value_header(text, err) == -1)
+	if (row->type == OPT_PATHS ? check_path(text, err) == -1 : value_header(text, err) == -1)
 		return -1;
 	if (row->type == OPT_HEADER && field->count == HEADERS_MAX)
-		return error_set(
-			err, 0, "at most %d lines can be given", HEADERS_MAX);
+		return error_set(err, 0, "at most %d lines can be given", HEADERS_MAX);
 	return strings_add(field, text) == -1 ? no_memory(err) : 0;
 }
 
 /* OPT_FALLBACK, of which a path of that name can be written "./503", and OPT_PORTS. */
-static int set_text(const struct option_row *row, char **field,
-	const char *text, struct error *err)
+static int set_text(const struct option_row *row, char **field, const char *text, struct error *err)
 {
 	bool ports = row->type == OPT_PORTS;
 
-	if (strcmp(text, row->fallback) == 0 ||
-		(!ports && strcmp(text, "none") == 0)) {
+	if (strcmp(text, row->fallback) == 0 || (!ports && strcmp(text, "none") == 0)) {
 		free(*field);
 		*field = NULL;
 		return 0;
@@ -98,8 +93,7 @@ static int set_text(const struct option_row *row, char **field,
 	return replace(field, text, err);
 }
 
-static int set_choice(const struct option_row *row, int *field,
-	const char *text, struct error *err)
+static int set_choice(const struct option_row *row, int *field, const char *text, struct error *err)
 {
 	char words[200];
 	size_t used = 0;
@@ -109,25 +103,21 @@ static int set_choice(const struct option_row *row, int *field,
 
 	for (; row->choices[value] != NULL; value++) {
 		if (strcmp(row->choices[value], text) == 0 ||
-			(prefixed && value > 0 &&
-				strcmp(row->choices[value], text + 3) == 0)) {
+			(prefixed && value > 0 && strcmp(row->choices[value], text + 3) == 0)) {
 			*field = value;
 			return 0;
 		}
 		if (used < sizeof(words))
-			used += (size_t)snprintf(words + used,
-				sizeof(words) - used, "%s'%s'",
-				value == 0 ? ""
-					: row->choices[value + 1] == NULL
-					? " or "
-					: ", ",
+			used += (size_t)snprintf(words + used, sizeof(words) - used, "%s'%s'",
+				value == 0                                ? ""
+					: row->choices[value + 1] == NULL ? " or "
+									  : ", ",
 				row->choices[value]);
 	}
 	return value_wanted(err, text, "%s", words);
 }
 
-static int add_listen(
-	struct cluster_settings *c, const char *text, struct error *err)
+static int add_listen(struct cluster_settings *c, const char *text, struct error *err)
 {
 	struct address a;
 	struct address *list;
@@ -146,15 +136,12 @@ static int add_listen(
 
 /* A port alone is, with `local_only`, one of 127.0.0.1 and ::1, where only this machine's users
  * get: the address is the first one's, and its `each` what was given. */
-static int set_http(struct address *to, const char *text, bool local_only,
-	struct error *err)
+static int set_http(struct address *to, const char *text, bool local_only, struct error *err)
 {
 	size_t digits = strspn(text, "0123456789");
 	char local[300];
-	bool alone = local_only && digits > 0 &&
-		strchr(", \t", text[digits]) != NULL &&
-		snprintf(local, sizeof(local), "127.0.0.1:%s", text) <
-			(int)sizeof(local);
+	bool alone = local_only && digits > 0 && strchr(", \t", text[digits]) != NULL &&
+		snprintf(local, sizeof(local), "127.0.0.1:%s", text) < (int)sizeof(local);
 	struct address a = {0};
 
 	if (strcmp(text, "off") != 0) {
@@ -176,27 +163,23 @@ static int set_http(struct address *to, const char *text, bool local_only,
 	return 0;
 }
 
-static int set_user(
-	struct cluster_settings *c, const char *text, struct error *err)
+static int set_user(struct cluster_settings *c, const char *text, struct error *err)
 {
 	long uid;
 	long gid;
 
-	if (value_user(&uid, &gid, text, err) == -1 ||
-		replace(&c->user, text, err) == -1)
+	if (value_user(&uid, &gid, text, err) == -1 || replace(&c->user, text, err) == -1)
 		return -1;
 	c->uid = uid;
 	c->user_gid = gid;
 	return 0;
 }
 
-static int set_group(
-	char **field, long *gid, const char *text, struct error *err)
+static int set_group(char **field, long *gid, const char *text, struct error *err)
 {
 	long got;
 
-	if (value_group(&got, text, err) == -1 ||
-		replace(field, text, err) == -1)
+	if (value_group(&got, text, err) == -1 || replace(field, text, err) == -1)
 		return -1;
 	*gid = got;
 	return 0;
@@ -236,8 +219,7 @@ static int add_env(struct strings *env, const char *text, struct error *err)
 	return strings_add(env, text) == -1 ? no_memory(err) : 0;
 }
 
-static int set_ready(
-	struct cluster_settings *c, const char *text, struct error *err)
+static int set_ready(struct cluster_settings *c, const char *text, struct error *err)
 {
 	enum ready_mode mode;
 	nsec_t alive = SECOND;
@@ -271,8 +253,8 @@ static int set_ready(
 	return 0;
 }
 
-static int set_check(struct probe *check, const struct option_row *row,
-	const char *text, struct error *err)
+static int set_check(
+	struct probe *check, const struct option_row *row, const char *text, struct error *err)
 {
 	if (strcmp(text, "off") == 0) {
 		value_probe_clear(check);
@@ -280,15 +262,13 @@ static int set_check(struct probe *check, const struct option_row *row,
 	}
 	if (!value_is_probe(text))
 		return value_wanted(err, text,
-			strcmp(row->argument, "http:/path") == 0
-				? "'off' or 'http:/path'"
-				: "'off', 'tcp', 'http:/path' or "
-				  "'exec:COMMAND'");
+			strcmp(row->argument, "http:/path") == 0 ? "'off' or 'http:/path'"
+								 : "'off', 'tcp', 'http:/path' or "
+								   "'exec:COMMAND'");
 	return value_probe(check, text, err);
 }
 
-static int set_give_up(
-	struct cluster_settings *c, const char *text, struct error *err)
+static int set_give_up(struct cluster_settings *c, const char *text, struct error *err)
 {
 	uint64_t n;
 	nsec_t window;
@@ -302,8 +282,7 @@ static int set_give_up(
 	}
 	len = value_number(&n, text, GIVE_UP_MAX);
 	if (len == 0 || n == 0 || text[len] != '/' ||
-		value_duration(&window, text + len + 1, SECOND, 24 * HOUR,
-			&ignored) == -1)
+		value_duration(&window, text + len + 1, SECOND, 24 * HOUR, &ignored) == -1)
 		return value_wanted(err, text,
 			"'never', or 1 to %d deaths in 1s to 24h such as "
 			"'5/1m'",
@@ -325,8 +304,7 @@ static bool is_unsigned(const struct option_row *row)
 	return row->type == OPT_COUNT || row->type == OPT_PERCENT;
 }
 
-static void store_number(
-	const struct option_row *row, void *field, long long value)
+static void store_number(const struct option_row *row, void *field, long long value)
 {
 	if (is_unsigned(row))
 		*(unsigned *)field = (unsigned)value;
@@ -345,8 +323,8 @@ static long long number_in(const struct option_row *row, const void *field)
 	return *(const nsec_t *)field;
 }
 
-static int parse_number(const struct option_row *row, long long *value,
-	const char *text, struct error *err)
+static int parse_number(
+	const struct option_row *row, long long *value, const char *text, struct error *err)
 {
 	unsigned count;
 	nsec_t time;
@@ -354,21 +332,18 @@ static int parse_number(const struct option_row *row, long long *value,
 
 	if (is_unsigned(row)) {
 		if ((row->type == OPT_COUNT ? value_count : value_percent)(
-			    &count, text, (unsigned)row->least,
-			    (unsigned)row->most, err) == -1)
+			    &count, text, (unsigned)row->least, (unsigned)row->most, err) == -1)
 			return -1;
 		*value = count;
 	} else if (is_size(row)) {
 		if (value_size(&size, text, (uint64_t)row->most, err) == -1)
 			return -1;
 		if (size < (uint64_t)row->least)
-			return value_wanted(err, text,
-				"a size of at least %lld bytes, such as 64M",
+			return value_wanted(err, text, "a size of at least %lld bytes, such as 64M",
 				row->least);
 		*value = (long long)size;
 	} else {
-		if (value_duration(&time, text, row->least, row->most, err) ==
-			-1)
+		if (value_duration(&time, text, row->least, row->most, err) == -1)
 			return -1;
 		*value = time;
 	}
@@ -390,8 +365,8 @@ static bool is_word(const struct option_row *row, const char *text)
 			parse_number(&zero, &value, text, &ignored) == 0);
 }
 
-static int set_number(const struct option_row *row, void *field,
-	const char *text, struct error *err)
+static int set_number(
+	const struct option_row *row, void *field, const char *text, struct error *err)
 {
 	static const char wanted[] = "wanted ";
 	char rest[sizeof(err->text)];
@@ -412,8 +387,8 @@ static int set_number(const struct option_row *row, void *field,
 }
 
 /* "500M", or "500M for 30s". */
-static int set_memory_limit(const struct option_row *row,
-	struct memory_limit *limit, const char *text, struct error *err)
+static int set_memory_limit(const struct option_row *row, struct memory_limit *limit,
+	const char *text, struct error *err)
 {
 	static const char between[] = " for ";
 	const char *at = strstr(text, between);
@@ -428,8 +403,7 @@ static int set_memory_limit(const struct option_row *row,
 	if (at != NULL && given.bytes == 0)
 		return value_wanted(err, text, "'off' alone");
 	if (at != NULL &&
-		value_duration(&given.span, at + strlen(between), SECOND,
-			24 * HOUR, err) == -1)
+		value_duration(&given.span, at + strlen(between), SECOND, 24 * HOUR, err) == -1)
 		return -1;
 	*limit = given;
 	return 0;
@@ -439,9 +413,8 @@ static int set_memory_limit(const struct option_row *row,
  * means that nclust itself has crashed. */
 static bool is_received(int signal)
 {
-	static const int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE,
-		SIGWINCH, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT,
-		SIGSYS};
+	static const int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGWINCH, SIGSEGV, SIGBUS,
+		SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
 
 	for (size_t i = 0; i < COUNT_OF(never); i++)
 		if (never[i] == signal)
@@ -449,8 +422,7 @@ static bool is_received(int signal)
 	return true;
 }
 
-static struct signal_rule *find_rule(
-	const struct cluster_settings *c, int signal)
+static struct signal_rule *find_rule(const struct cluster_settings *c, int signal)
 {
 	for (size_t i = 0; i < c->signal_count; i++)
 		if (c->signals[i].signal == signal)
@@ -458,8 +430,7 @@ static struct signal_rule *find_rule(
 	return NULL;
 }
 
-static int add_rule(struct cluster_settings *c, int signal, const char *text,
-	struct error *err)
+static int add_rule(struct cluster_settings *c, int signal, const char *text, struct error *err)
 {
 	struct signal_rule rule = {.signal = signal};
 	struct signal_rule *place = find_rule(c, signal);
@@ -467,8 +438,8 @@ static int add_rule(struct cluster_settings *c, int signal, const char *text,
 	char name[16];
 
 	if (!is_received(signal))
-		return error_set(err, 0, "no rule can be made for %s",
-			text_signal_name(name, signal));
+		return error_set(
+			err, 0, "no rule can be made for %s", text_signal_name(name, signal));
 	if (value_signal_rule(&rule, text, err) == -1)
 		return -1;
 	if (place != NULL) {
@@ -483,16 +454,15 @@ static int add_rule(struct cluster_settings *c, int signal, const char *text,
 	return 0;
 }
 
-int field_set(const struct option_row *row, void *base, int member,
-	const char *text, struct error *err)
+int field_set(
+	const struct option_row *row, void *base, int member, const char *text, struct error *err)
 {
 	void *field = place_of(row, base);
 	struct cluster_settings *c = base;
 	struct settings *s = base;
 
 	/* takes back the value of [defaults] */
-	if ((row->type == OPT_AFTER || row->type == OPT_RUN) &&
-		strcmp(text, "none") == 0) {
+	if ((row->type == OPT_AFTER || row->type == OPT_RUN) && strcmp(text, "none") == 0) {
 		field_clear(row, base);
 		return 0;
 	}
@@ -531,8 +501,8 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_COMMAND:
 		return value_command(&c->command, &c->command_text, text, err);
 	case OPT_RUN:
-		return value_command(&((struct hook *)field)->command,
-			&((struct hook *)field)->text, text, err);
+		return value_command(
+			&((struct hook *)field)->command, &((struct hook *)field)->text, text, err);
 	case OPT_LOG:
 		return value_log(c, text, err);
 	case OPT_WORKERS:
@@ -548,8 +518,7 @@ int field_set(const struct option_row *row, void *base, int member,
 	case OPT_CONTROL_GROUP:
 		return set_group(field, &s->control_gid, text, err);
 	case OPT_HTTP:
-		return set_http(field, text,
-			row->offset == offsetof(struct settings, http), err);
+		return set_http(field, text, row->offset == offsetof(struct settings, http), err);
 	case OPT_UMASK:
 		return value_octal(field, text, err);
 	case OPT_NICE:
@@ -581,10 +550,9 @@ int field_set(const struct option_row *row, void *base, int member,
 		return add_rule(c, member, text, err);
 	case OPT_HOOK:
 		if (strcmp(text, "none") != 0)
-			return value_command(&c->hooks[member].command,
-				&c->hooks[member].text, text, err);
-		value_command_clear(
-			&c->hooks[member].command, &c->hooks[member].text);
+			return value_command(
+				&c->hooks[member].command, &c->hooks[member].text, text, err);
+		value_command_clear(&c->hooks[member].command, &c->hooks[member].text);
 		c->hooks_none |= 1U << member;
 		return 0;
 	case OPT_FLAG:
@@ -594,16 +562,14 @@ int field_set(const struct option_row *row, void *base, int member,
 	return error_set(err, 0, "not a setting");
 }
 
-bool field_has(const struct option_row *row, const void *base, int member,
-	const char *text)
+bool field_has(const struct option_row *row, const void *base, int member, const char *text)
 {
 	const struct cluster_settings *c = base;
 
 	if (row->type == OPT_SIGNAL_RULE)
 		return find_rule(c, member) != NULL;
 	if (row->type == OPT_HOOK)
-		return c->hooks[member].text != NULL ||
-			(c->hooks_none & 1U << member) != 0;
+		return c->hooks[member].text != NULL || (c->hooks_none & 1U << member) != 0;
 	return row->type == OPT_ENV && find_env(&c->env, text) != NULL;
 }
 
@@ -637,8 +603,8 @@ void field_clear(const struct option_row *row, void *base)
 		value_command_clear(&c->command, &c->command_text);
 		break;
 	case OPT_RUN:
-		value_command_clear(&((struct hook *)field)->command,
-			&((struct hook *)field)->text);
+		value_command_clear(
+			&((struct hook *)field)->command, &((struct hook *)field)->text);
 		break;
 	case OPT_LOG:
 		value_log_clear(c);
@@ -663,8 +629,7 @@ void field_clear(const struct option_row *row, void *base)
 		break;
 	case OPT_HOOK:
 		for (size_t i = 0; i < HOOK_EVENTS; i++)
-			value_command_clear(
-				&c->hooks[i].command, &c->hooks[i].text);
+			value_command_clear(&c->hooks[i].command, &c->hooks[i].text);
 		break;
 	default:
 		break; /* it has nothing on the heap */
@@ -742,8 +707,7 @@ static int format_duration(struct buffer *out, nsec_t t)
 	return buffer_string(out, text_duration(text, t));
 }
 
-static int format_number(
-	const struct option_row *row, const void *field, struct buffer *out)
+static int format_number(const struct option_row *row, const void *field, struct buffer *out)
 {
 	long long value = number_in(row, field);
 
@@ -758,8 +722,8 @@ static int format_number(
 	return format_duration(out, value);
 }
 
-static int format_memory_limit(const struct option_row *row,
-	const struct memory_limit *limit, struct buffer *out)
+static int format_memory_limit(
+	const struct option_row *row, const struct memory_limit *limit, struct buffer *out)
 {
 	if (format_number(row, &limit->bytes, out) == -1 || limit->span == 0)
 		return out->failed ? -1 : 0;
@@ -774,8 +738,8 @@ static int format_stop(struct buffer *out, const struct cluster_settings *c)
 	for (unsigned i = 0; i < c->stop_count; i++) {
 		const struct stop_step *step = &c->stop[i];
 
-		(void)buffer_printf(out, "%s%s", i > 0 ? " " : "",
-			text_signal_name(name, step->signal) + 3);
+		(void)buffer_printf(
+			out, "%s%s", i > 0 ? " " : "", text_signal_name(name, step->signal) + 3);
 		if (step->wait == -1 || step->wait == c->stop_timeout)
 			continue;
 		(void)buffer_string(out, ":");
@@ -817,8 +781,7 @@ static int format_give_up(struct buffer *out, const struct cluster_settings *c)
 	return format_duration(out, c->give_up_window);
 }
 
-int field_format(const struct option_row *row, const void *base, size_t n,
-	struct buffer *out)
+int field_format(const struct option_row *row, const void *base, size_t n, struct buffer *out)
 {
 	const void *field = place_of(row, base);
 	const struct cluster_settings *c = base;
@@ -835,14 +798,12 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 		return buffer_string(out, *(char *const *)field);
 	case OPT_FALLBACK:
 	case OPT_PORTS:
-		return buffer_string(out,
-			*(char *const *)field != NULL ? *(char *const *)field
-						      : row->fallback);
+		return buffer_string(
+			out, *(char *const *)field != NULL ? *(char *const *)field : row->fallback);
 	case OPT_PATHS:
 	case OPT_HEADER:
 	case OPT_ENV:
-		return buffer_string(
-			out, ((const struct strings *)field)->list[n]);
+		return buffer_string(out, ((const struct strings *)field)->list[n]);
 	case OPT_BOOL:
 		return buffer_string(out, *(const bool *)field ? "yes" : "no");
 	case OPT_COUNT:
@@ -899,24 +860,20 @@ int field_format(const struct option_row *row, const void *base, size_t n,
 	return 0;
 }
 
-const char *field_key(
-	const struct option_row *row, const void *base, size_t n, char to[40])
+const char *field_key(const struct option_row *row, const void *base, size_t n, char to[40])
 {
 	const struct cluster_settings *c = base;
 	char name[16];
 
 	if (row->type == OPT_SIGNAL_RULE)
-		(void)snprintf(to, 40, "signal-%s",
-			text_signal_name(name, c->signals[n].signal) + 3);
+		(void)snprintf(
+			to, 40, "signal-%s", text_signal_name(name, c->signals[n].signal) + 3);
 	else
-		(void)text_copy(to, 40,
-			option_key(row,
-				row->type == OPT_HOOK ? hook_at(c, n) : 0));
+		(void)text_copy(to, 40, option_key(row, row->type == OPT_HOOK ? hook_at(c, n) : 0));
 	return to;
 }
 
-void field_put_all(
-	const struct option_row *row, const void *base, struct buffer *out)
+void field_put_all(const struct option_row *row, const void *base, struct buffer *out)
 {
 	const struct cluster_settings *c = base;
 	size_t count = field_count(row, base);
@@ -934,8 +891,7 @@ void field_put_all(
 	if (row->type == OPT_USER) {
 		(void)buffer_append(out, &c->uid, sizeof(c->uid));
 		(void)buffer_append(out, &c->user_gid, sizeof(c->user_gid));
-		(void)buffer_append(
-			out, c->groups, c->group_count * sizeof(*c->groups));
+		(void)buffer_append(out, c->groups, c->group_count * sizeof(*c->groups));
 	}
 	if (row->type == OPT_GROUP && c->group != NULL)
 		(void)buffer_append(out, &c->gid, sizeof(c->gid));

@@ -68,10 +68,9 @@ struct ini {
 };
 
 /* status 0: a mistake */
-static void fault_status(const struct ini *ini, int status, const char *format,
-	...) __attribute__((format(printf, 3, 4)));
-static void fault_status(
-	const struct ini *ini, int status, const char *format, ...)
+static void fault_status(const struct ini *ini, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void fault_status(const struct ini *ini, int status, const char *format, ...)
 {
 	char text[800];
 	va_list args;
@@ -79,8 +78,8 @@ static void fault_status(
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	faults_add(ini->faults, status != 0 ? status : EX_CONFIG, "%s:%u: %s",
-		ini->path, ini->line, text);
+	faults_add(ini->faults, status != 0 ? status : EX_CONFIG, "%s:%u: %s", ini->path, ini->line,
+		text);
 }
 
 #define fault(ini, ...) fault_status(ini, 0, __VA_ARGS__)
@@ -142,20 +141,17 @@ static void open_cluster(struct ini *ini, const char *name)
 	size_t first;
 
 	ini->section = "cluster";
-	(void)snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s",
-		name != NULL ? ":" : "", name != NULL ? shown(text, name) : "");
+	(void)snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s", name != NULL ? ":" : "",
+		name != NULL ? shown(text, name) : "");
 	if (!good)
 		fault(ini,
 			"wanted a cluster's name of 1 to 64 of 'A-Z a-z 0-9 . "
 			"_ -', not beginning with '.' or '-', found '%s'",
 			shown(text, name));
-	first = good ? settings_find(ini->s, ini->s->cluster_count, name)
-		     : SIZE_MAX;
+	first = good ? settings_find(ini->s, ini->s->cluster_count, name) : SIZE_MAX;
 	if (first != SIZE_MAX) {
-		fault(ini, "section [%s] is given twice, first in %s",
-			ini->where,
-			origin_text(at, ini->s,
-				&ini->s->origins->clusters[first].head, &head));
+		fault(ini, "section [%s] is given twice, first in %s", ini->where,
+			origin_text(at, ini->s, &ini->s->origins->clusters[first].head, &head));
 		good = false;
 	}
 	ini->cluster = settings_add_cluster(ini->s, good ? name : NULL, head);
@@ -173,8 +169,7 @@ static void open_common(struct ini *ini, const char *name, struct origin *head)
 {
 	(void)text_copy(ini->where, sizeof(ini->where), name);
 	if (head->kind == ORIGIN_FILE)
-		fault(ini, "section [%s] is given twice, first in line %u",
-			name, head->line);
+		fault(ini, "section [%s] is given twice, first in line %u", name, head->line);
 	else
 		*head = here(ini);
 }
@@ -218,8 +213,7 @@ static void unknown_section(struct ini *ini, const char *name)
 		near = text_nearest(word, names, COUNT_OF(names));
 	}
 	if (near != NULL)
-		fault(ini, "unknown section [%s]; did you mean [%s%.66s]?",
-			shown(text, name), near,
+		fault(ini, "unknown section [%s]; did you mean [%s%.66s]?", shown(text, name), near,
 			strcmp(near, "cluster") == 0 ? name + len : "");
 	else
 		fault(ini,
@@ -243,8 +237,7 @@ static void take_section(struct ini *ini, char *line)
 	}
 	rest = close + 1 + strspn(close + 1, " \t");
 	if (*rest != '\0' && *rest != ';' && *rest != '#') {
-		fault(ini, "wanted nothing after ']', found '%s'",
-			shown(text, rest));
+		fault(ini, "wanted nothing after ']', found '%s'", shown(text, rest));
 		return;
 	}
 	*close = '\0';
@@ -292,8 +285,7 @@ static bool has_key(const char *line, const char *key)
 {
 	size_t len = strlen(key);
 
-	return strncmp(line, key, len) == 0 &&
-		strchr(" \t=", line[len]) != NULL;
+	return strncmp(line, key, len) == 0 && strchr(" \t=", line[len]) != NULL;
 }
 
 /* Does the line's value run something, so that a ';' may be a part of it? */
@@ -301,9 +293,8 @@ static bool is_command(const char *line, const char *value)
 {
 	if (has_key(line, "ready"))
 		return strncmp(value + strspn(value, " \t"), "exec:", 5) == 0;
-	return has_key(line, "command") || has_key(line, "env") ||
-		has_key(line, "check") || has_key(line, "check-header") ||
-		strncmp(line, "on-", 3) == 0;
+	return has_key(line, "command") || has_key(line, "env") || has_key(line, "check") ||
+		has_key(line, "check-header") || strncmp(line, "on-", 3) == 0;
 }
 
 /* The line's key was given, though its value is refused: that it is missing is
@@ -327,8 +318,7 @@ static void refuse_key(const struct ini *ini, const char *line)
 /* The value, without the comment and the blanks around it. */
 static void keep_value(struct ini *ini, char *value, const char *comment)
 {
-	size_t len =
-		comment != NULL ? (size_t)(comment - value) : strlen(value);
+	size_t len = comment != NULL ? (size_t)(comment - value) : strlen(value);
 
 	while (len > 0 && strchr(" \t", value[len - 1]) != NULL)
 		len--;
@@ -349,10 +339,8 @@ static bool take_key(struct ini *ini, char *line)
 			"blank; a value cannot continue on the next line");
 		return false;
 	}
-	if (equals == NULL || equals == line ||
-		strcspn(line, ":;") < (size_t)(equals - line)) {
-		fault(ini, "wanted 'key = value', found '%s'",
-			shown(text, line));
+	if (equals == NULL || equals == line || strcspn(line, ":;") < (size_t)(equals - line)) {
+		fault(ini, "wanted 'key = value', found '%s'", shown(text, line));
 		return false;
 	}
 	if (ini->section == NULL) {
@@ -363,9 +351,7 @@ static bool take_key(struct ini *ini, char *line)
 		return false;
 	}
 	comment = comment_in(equals + 1);
-	if (comment != NULL &&
-		(is_command(line, equals + 1) ||
-			is_quoted(equals + 1, comment))) {
+	if (comment != NULL && (is_command(line, equals + 1) || is_quoted(equals + 1, comment))) {
 		fault(ini,
 			"%s.%.*s: a ';' after a blank would begin a comment "
 			"here; write it as '\\;' outside of quotes, or without "
@@ -434,20 +420,17 @@ static void unknown_key(const struct ini *ini, const char *key)
 	int member;
 
 	(void)shown(text, key);
-	if (option_find(instance ? "cluster" : "nclust", key, &member) !=
-			NULL ||
+	if (option_find(instance ? "cluster" : "nclust", key, &member) != NULL ||
 		strcmp(key, "include") == 0)
 		fault(ini, "%s.%s: this key belongs in %s", ini->where, text,
 			instance ? "a [cluster:NAME] section" : "[nclust]");
 	else if (near != NULL)
-		fault(ini, "%s.%s: unknown key; did you mean '%s'?", ini->where,
-			text, near);
+		fault(ini, "%s.%s: unknown key; did you mean '%s'?", ini->where, text, near);
 	else
 		fault(ini, "%s.%s: unknown key", ini->where, text);
 }
 
-static void set_key(struct ini *ini, const struct option_row *row, int member,
-	const char *name)
+static void set_key(struct ini *ini, const struct option_row *row, int member, const char *name)
 {
 	struct error err;
 	scoped_str value = expand_value(row, ini->value, ini->whole, &err);
@@ -455,10 +438,8 @@ static void set_key(struct ini *ini, const struct option_row *row, int member,
 	if (value == NULL)
 		refuse_key(ini, name);
 	if (value == NULL ||
-		settings_set(ini->s, ini->cluster, row, member, value,
-			here(ini), &err) == -1)
-		fault_status(ini, err.status, "%s.%s: %s", ini->where, name,
-			err.text);
+		settings_set(ini->s, ini->cluster, row, member, value, here(ini), &err) == -1)
+		fault_status(ini, err.status, "%s.%s: %s", ini->where, name, err.text);
 }
 
 static void include(struct ini *ini)
@@ -471,8 +452,7 @@ static void include(struct ini *ini)
 
 	(void)shown(text, ini->value);
 	if (*ini->value == '\0' ||
-		asprintf(&pattern, "%s%s", *ini->value == '/' ? "" : ini->dir,
-			ini->value) == -1) {
+		asprintf(&pattern, "%s%s", *ini->value == '/' ? "" : ini->dir, ini->value) == -1) {
 		pattern = NULL;
 		fault(ini, "nclust.include: wanted a path, found '%s'", text);
 		return;
@@ -480,28 +460,23 @@ static void include(struct ini *ini)
 	if (!ini->all->follows)
 		return;
 	/* a name without a '*' is taken as it is, so that it must be there */
-	got = glob(pattern,
-		strpbrk(ini->value, "*?[") == NULL ? GLOB_NOCHECK : 0, NULL,
-		&found);
+	got = glob(pattern, strpbrk(ini->value, "*?[") == NULL ? GLOB_NOCHECK : 0, NULL, &found);
 	if (got == GLOB_NOMATCH)
 		fault(ini, "nclust.include: '%s' matches no file", text);
 	else if (got != 0)
 		fault(ini, "nclust.include: cannot look for '%s'", text);
 	for (size_t i = 0; got == 0 && i < found.gl_pathc; i++)
 		if (t->included_count == FILES_MAX) {
-			fault(ini, "nclust.include: wanted at most %d files",
-				FILES_MAX);
+			fault(ini, "nclust.include: wanted at most %d files", FILES_MAX);
 			break;
-		} else if (origin_include(t, found.gl_pathv[i], here(ini)) ==
-			-1) {
+		} else if (origin_include(t, found.gl_pathv[i], here(ini)) == -1) {
 			fault(ini, "out of memory");
 		}
 	globfree(&found);
 }
 
 /* inih found a key.  Always 1: parsing goes on. */
-static int on_key(
-	void *user, const char *section, const char *name, const char *value)
+static int on_key(void *user, const char *section, const char *name, const char *value)
 {
 	struct ini *ini = user;
 	const struct option_row *row;
@@ -516,16 +491,14 @@ static int on_key(
 	else if (row == NULL)
 		unknown_key(ini, name);
 	else if (member == -1)
-		fault(ini, "%s.%s: unknown signal '%s'", ini->where,
-			shown(text, name), text + 7);
+		fault(ini, "%s.%s: unknown signal '%s'", ini->where, shown(text, name), text + 7);
 	else
 		set_key(ini, row, member, name);
 	return 1;
 }
 
 /* `file`: as in struct origin. */
-static void parse(struct reader *all, const char *path, unsigned file,
-	char *data, size_t len)
+static void parse(struct reader *all, const char *path, unsigned file, char *data, size_t len)
 {
 	const char *slash = strrchr(path, '/');
 	size_t dir_len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
@@ -563,22 +536,19 @@ static void give(void *to, const char *key, const char *text)
 	struct settings *s = gift->all->s;
 	int member;
 	const struct option_row *row = option_find("cluster", key, &member);
-	const struct origin *from =
-		settings_origin(s, gift->all->defaults, row);
+	const struct origin *from = settings_origin(s, gift->all->defaults, row);
 	const struct origin *own = settings_origin(s, gift->to, row);
 	struct error err;
 
-	if (from->kind != ORIGIN_FILE ||
-		field_has(row, settings_base(s, gift->to), member, text))
+	if (from->kind != ORIGIN_FILE || field_has(row, settings_base(s, gift->to), member, text))
 		return;
-	if (own->kind == ORIGIN_FILE && !origin_is_same(own, from) &&
-		row->type != OPT_ENV && !option_is_family(row))
+	if (own->kind == ORIGIN_FILE && !origin_is_same(own, from) && row->type != OPT_ENV &&
+		!option_is_family(row))
 		return;
 	if (settings_set(s, gift->to, row, member, text, *from, &err) == -1)
-		faults_add(gift->all->faults,
-			err.status != 0 ? err.status : EX_CONFIG,
-			"%s:%u: defaults.%s: %s", origin_path(s->origins, from),
-			from->line, key, err.text);
+		faults_add(gift->all->faults, err.status != 0 ? err.status : EX_CONFIG,
+			"%s:%u: defaults.%s: %s", origin_path(s->origins, from), from->line, key,
+			err.text);
 }
 
 static void give_defaults(struct reader *all)
@@ -590,8 +560,8 @@ static void give_defaults(struct reader *all)
 		return;
 	for (size_t i = 0; i < s->cluster_count; i++)
 		if (i != at &&
-			pairs_take(PAIRS_CLUSTER, s->clusters[at], give,
-				&(struct gift){all, i}) == -1)
+			pairs_take(PAIRS_CLUSTER, s->clusters[at], give, &(struct gift){all, i}) ==
+				-1)
 			faults_add(all->faults, EX_OSERR, "out of memory");
 	cluster_settings_unref(s->clusters[at]);
 	s->cluster_count--;
@@ -606,12 +576,11 @@ static void finish(struct reader *all, const char *path, unsigned before)
 	give_defaults(all);
 	if (all->s->cluster_count == 0 && all->faults->count == before)
 		faults_add(all->faults, EX_CONFIG,
-			"%s: wanted a [cluster:NAME] section, found none",
-			path);
+			"%s: wanted a [cluster:NAME] section, found none", path);
 }
 
-void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
-	struct faults *faults)
+void inifile_parse(
+	struct settings *s, const char *path, char *data, size_t len, struct faults *faults)
 {
 	struct reader all = {.s = s, .faults = faults, .defaults = SIZE_MAX};
 	unsigned before = faults->count;
@@ -623,8 +592,8 @@ void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
 /* ---- the files ---- */
 
 /* A mistake in a file as a whole, told where it is included. */
-static void file_fault(const struct reader *all, unsigned file, int status,
-	const char *path, const char *text)
+static void file_fault(
+	const struct reader *all, unsigned file, int status, const char *path, const char *text)
 {
 	const struct origin_table *t = all->s->origins;
 	const struct origin *by = file > 0 ? &t->included[file - 1].by : NULL;
@@ -632,21 +601,18 @@ static void file_fault(const struct reader *all, unsigned file, int status,
 	if (by == NULL)
 		faults_add(all->faults, status, "%s: %s", path, text);
 	else
-		faults_add(all->faults, status,
-			"%s:%u: nclust.include: '%s': %s", origin_path(t, by),
-			by->line, path, text);
+		faults_add(all->faults, status, "%s:%u: nclust.include: '%s': %s",
+			origin_path(t, by), by->line, path, text);
 }
 
 /* What keeps us from reading it, or NULL. */
 static const char *refusal(struct reader *all, int fd, const struct stat *st)
 {
 	for (size_t i = 0; i < all->seen_count; i++)
-		if (all->seen[i].dev == st->st_dev &&
-			all->seen[i].ino == st->st_ino)
+		if (all->seen[i].dev == st->st_dev && all->seen[i].ino == st->st_ino)
 			return "is read already; a file is included once, and "
 			       "not by itself";
-	all->seen[all->seen_count++] =
-		(struct identity){st->st_dev, st->st_ino};
+	all->seen[all->seen_count++] = (struct identity){st->st_dev, st->st_ino};
 	if (!S_ISREG(st->st_mode))
 		return "not a regular file";
 	if (st->st_size > (off_t)FILE_MAX)
@@ -678,8 +644,7 @@ static ssize_t read_all(int fd, char *data, size_t size)
 
 static bool is_same(const struct stat *a, const struct stat *b)
 {
-	return a->st_size == b->st_size &&
-		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
 		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
@@ -695,8 +660,7 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 
 	if (fd == -1) {
 		if (err.sys == EACCES)
-			(void)error_hint(
-				&err, "let the user who starts nclust read it");
+			(void)error_hint(&err, "let the user who starts nclust read it");
 		file_fault(all, file, EX_CONFIG, path, err.text);
 		return;
 	}
@@ -719,8 +683,7 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	if (len == -1 || fstat(fd, &after) == -1)
 		file_fault(all, file, EX_CONFIG, path, "cannot read");
 	else if (len != before.st_size || !is_same(&before, &after))
-		file_fault(all, file, EX_CONFIG, path,
-			"changed while it was read; try again");
+		file_fault(all, file, EX_CONFIG, path, "changed while it was read; try again");
 	else if (file == 0 && procfile_is(path))
 		procfile_parse(all->s, path, data, (size_t)len, all->faults);
 	else
@@ -730,10 +693,7 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 void inifile_read(struct settings *s, const char *path, struct faults *faults)
 {
 	const struct origin_table *t = s->origins;
-	struct reader all = {.s = s,
-		.faults = faults,
-		.follows = true,
-		.defaults = SIZE_MAX};
+	struct reader all = {.s = s, .faults = faults, .follows = true, .defaults = SIZE_MAX};
 	unsigned before = faults->count;
 
 	read_file(&all, path, 0);

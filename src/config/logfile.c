@@ -51,8 +51,7 @@ static int find_place(struct place *at, struct error *err)
 
 	at->name = slash != NULL ? slash + 1 : at->path;
 	if (slash != NULL)
-		(void)snprintf(way, sizeof(way), "%.*s",
-			(int)(slash - at->path) + 1, at->path);
+		(void)snprintf(way, sizeof(way), "%.*s", (int)(slash - at->path) + 1, at->path);
 	if (*at->name == '\0')
 		return error_set(err, EISDIR, "cannot open");
 	at->dir = rootsown_open(way, err);
@@ -64,8 +63,7 @@ static int find_place(struct place *at, struct error *err)
 	return -1;
 }
 
-static int examine(
-	struct logfile *out, const struct place *at, int fd, struct error *err)
+static int examine(struct logfile *out, const struct place *at, int fd, struct error *err)
 {
 	struct statx x;
 	struct stat st;
@@ -82,8 +80,7 @@ static int examine(
 	out->dev = (uint64_t)st.st_dev;
 	out->inode = (uint64_t)st.st_ino;
 	out->size = (uint64_t)st.st_size;
-	if (statx(at->dir, at->name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &x) ==
-			0 &&
+	if (statx(at->dir, at->name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &x) == 0 &&
 		(x.stx_mask & STATX_BTIME) != 0 && x.stx_btime.tv_sec > 0)
 		out->born = (uint64_t)x.stx_btime.tv_sec;
 	return 0;
@@ -96,18 +93,14 @@ static int is_link(struct error *err)
 		"itself");
 }
 
-static int open_in(
-	struct logfile *out, const struct place *at, struct error *err)
+static int open_in(struct logfile *out, const struct place *at, struct error *err)
 {
-	int flags = O_APPEND | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY |
-		O_CLOEXEC;
+	int flags = O_APPEND | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
 	struct stat st;
 	/* a FIFO whose reader is not there yet, or comes and goes */
 	bool is_fifo =
-		fstatat(at->dir, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISFIFO(st.st_mode);
-	scoped_fd fd = openat(
-		at->dir, at->name, flags | (is_fifo ? O_RDWR : O_WRONLY), MODE);
+		fstatat(at->dir, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISFIFO(st.st_mode);
+	scoped_fd fd = openat(at->dir, at->name, flags | (is_fifo ? O_RDWR : O_WRONLY), MODE);
 
 	if (fd == -1 && errno == ELOOP)
 		return is_link(err);
@@ -125,8 +118,8 @@ static int open_in(
  * of somebody else. */
 static bool is_suffix(const char *text)
 {
-	static const char *const known[] = {"", ".gz", ".bz2", ".xz", ".zst",
-		".lz4", ".lz", ".lzma", ".lzo", ".br", ".Z", ".zip"};
+	static const char *const known[] = {"", ".gz", ".bz2", ".xz", ".zst", ".lz4", ".lz",
+		".lzma", ".lzo", ".br", ".Z", ".zip"};
 
 	for (size_t i = 0; i < COUNT_OF(known); i++)
 		if (strcmp(text, known[i]) == 0)
@@ -141,8 +134,7 @@ static unsigned number_of(const char *entry, const char *name)
 	uint64_t n = 0;
 	size_t digits;
 
-	if (strncmp(entry, name, len) != 0 || entry[len] != '.' ||
-		entry[len + 1] == '0')
+	if (strncmp(entry, name, len) != 0 || entry[len] != '.' || entry[len + 1] == '0')
 		return 0;
 	entry += len + 1;
 	digits = text_number(&n, entry, strlen(entry), NUMBER_MOST);
@@ -152,8 +144,7 @@ static unsigned number_of(const char *entry, const char *name)
 static int make_older(const struct place *at, const char *entry, unsigned n)
 {
 	size_t len = strlen(at->name);
-	const char *rest =
-		entry + len + 1 + strspn(entry + len + 1, "0123456789");
+	const char *rest = entry + len + 1 + strspn(entry + len + 1, "0123456789");
 	char older[NAME_MAX + 1];
 
 	if (snprintf(older, sizeof(older), "%s.%u%s", at->name, n + 1, rest) >=
@@ -210,8 +201,7 @@ static int rotate(const struct place *at, unsigned keep)
 		return -1;
 	if (keep == 0)
 		return unlinkat(at->dir, at->name, 0);
-	if (snprintf(first, sizeof(first), "%s.1", at->name) >=
-		(int)sizeof(first)) {
+	if (snprintf(first, sizeof(first), "%s.1", at->name) >= (int)sizeof(first)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -222,23 +212,20 @@ static bool is_same(const struct place *at, uint64_t inode)
 {
 	struct stat st;
 
-	return fstatat(at->dir, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISREG(st.st_mode) && (uint64_t)st.st_ino == inode;
+	return fstatat(at->dir, at->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+		(uint64_t)st.st_ino == inode;
 }
 
-static int set_path(struct place *at, const struct log_sink *sink,
-	const char *cluster, unsigned slot, struct error *err)
+static int set_path(struct place *at, const struct log_sink *sink, const char *cluster,
+	unsigned slot, struct error *err)
 {
 	if (value_log_path(sink, cluster, slot, at->path, sizeof(at->path)))
-		return find_place(at, err) == -1
-			? error_wrap(err, "'%s'", at->path)
-			: 0;
+		return find_place(at, err) == -1 ? error_wrap(err, "'%s'", at->path) : 0;
 	return error_set(err, ENAMETOOLONG, "'%s'", sink->path);
 }
 
-int logfile_rotate(struct logfile *out, const struct log_sink *sink,
-	const char *cluster, unsigned slot, uint64_t inode, unsigned keep,
-	struct error *err)
+int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char *cluster,
+	unsigned slot, uint64_t inode, unsigned keep, struct error *err)
 {
 	struct place at;
 	bool rotated = false;
@@ -302,17 +289,13 @@ static int connect_checked(int fd, const char *path, struct error *err)
 	return found != -1 ? connect_at(fd, way, err) : -1;
 }
 
-static int connect_to(
-	struct logfile *out, const struct log_sink *sink, struct error *err)
+static int connect_to(struct logfile *out, const struct log_sink *sink, struct error *err)
 {
 	/* only root can change what is there, and /dev/log is mostly a link */
-	const char *usual = sink->kind == SINK_JOURNAL
-		? "/run/systemd/journal/socket"
-		: "/dev/log";
+	const char *usual = sink->kind == SINK_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log";
 	const char *path = sink->path != NULL ? sink->path : usual;
 	const int size = SEND_BUFFER;
-	scoped_fd fd =
-		socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd == -1)
 		return error_set(err, errno, "cannot connect to '%s'", path);
@@ -324,8 +307,8 @@ static int connect_to(
 	return 0;
 }
 
-int logfile_open(struct logfile *out, const struct log_sink *sink,
-	const char *cluster, unsigned slot, struct error *err)
+int logfile_open(struct logfile *out, const struct log_sink *sink, const char *cluster,
+	unsigned slot, struct error *err)
 {
 	struct place at;
 	int got;

@@ -27,12 +27,11 @@ struct logfile {
 };
 
 /* What the sink wants for this slot.  -1 and `err`. */
-int logfile_open(struct logfile *out, const struct log_sink *sink,
-	const char *cluster, unsigned slot, struct error *err);
+int logfile_open(struct logfile *out, const struct log_sink *sink, const char *cluster,
+	unsigned slot, struct error *err);
 /* The same, after PATH became PATH.1, that PATH.2, and so on, and what is over `keep`
  * was removed; unless PATH is not the file with that inode any more. */
-int logfile_rotate(struct logfile *out, const struct log_sink *sink,
-	const char *cluster, unsigned slot, uint64_t inode, unsigned keep,
-	struct error *err);
+int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char *cluster,
+	unsigned slot, uint64_t inode, unsigned keep, struct error *err);
 
 #endif

@@ -42,17 +42,14 @@ int login_find(struct cluster_settings *c)
 	else if (entry != NULL)
 		primary = entry->pw_gid;
 	do {
-		gid_t *more =
-			reallocarray(c->groups, (size_t)room, sizeof(*more));
+		gid_t *more = reallocarray(c->groups, (size_t)room, sizeof(*more));
 
 		if (more == NULL)
 			return -1;
 		c->groups = more;
 		*more = primary;
 		n = c->login != NULL ? room : 1;
-		got = c->login != NULL
-			? getgrouplist(c->login, primary, more, &n)
-			: 1;
+		got = c->login != NULL ? getgrouplist(c->login, primary, more, &n) : 1;
 		if (got == -1)
 			n = room; /* so many are there, at least */
 		room *= 2;

@@ -47,8 +47,7 @@ static bool is_host(const char *text, size_t len)
 	}
 	if (n == 0 || n > len)
 		return false;
-	return n == len ||
-		(text[n] == ':' && is_port(text + n + 1, len - n - 1));
+	return n == len || (text[n] == ':' && is_port(text + n + 1, len - n - 1));
 }
 
 static bool are_hosts(const char *text, size_t len)
@@ -93,10 +92,8 @@ int natsurl_parse(struct natsurl *url, const char *text, struct error *err)
 	else if (end != NULL && !is_user(at, url->user_len))
 		wrong = "no user or token stands before the '@'";
 	else if (!are_hosts(url->hosts, url->hosts_len))
-		wrong = url->hosts_len == 0 ? "it has no host"
-					    : "a host or port is not valid";
-	else if (!natsurl_is_subject(url->prefix) ||
-		strlen(url->prefix) > PREFIX_MAX)
+		wrong = url->hosts_len == 0 ? "it has no host" : "a host or port is not valid";
+	else if (!natsurl_is_subject(url->prefix) || strlen(url->prefix) > PREFIX_MAX)
 		wrong = "its prefix may have words of 'A-Z a-z 0-9 _ -', with "
 			"dots between them";
 	if (wrong == NULL)

@@ -90,8 +90,7 @@ extern const size_t option_count;
 
 /* The row after `row` (NULL: the first one) that is of that section, "nclust" or
  * "cluster" (NULL: of any, or of the command line alone); NULL at the end. */
-const struct option_row *option_next(
-	const char *section, const struct option_row *row);
+const struct option_row *option_next(const char *section, const struct option_row *row);
 
 /* A row for several keys, whose names only begin alike. */
 static inline bool option_is_family(const struct option_row *row)
@@ -111,8 +110,7 @@ const char *option_key(const struct option_row *row, size_t n);
  * the number behind "signal-", -1 where that is no signal; the enum hook_event
  * behind "on-".  It is 0 for all other rows.
  */
-const struct option_row *option_find(
-	const char *section, const char *name, int *member);
+const struct option_row *option_find(const char *section, const char *name, int *member);
 const struct option_row *option_find_letter(char letter);
 
 /* The name that an unknown key was most likely meant to be, or NULL. */
@@ -123,25 +121,21 @@ const char *option_nearest(const char *section, const char *name);
  * row's section says).  field_set() parses and stores, or leaves the field
  * as it was and returns -1; repeatable fields grow, until field_clear().
  */
-int field_set(const struct option_row *row, void *base, int member,
-	const char *text, struct error *err);
+int field_set(
+	const struct option_row *row, void *base, int member, const char *text, struct error *err);
 /* Repeatable ones: is there already what `text` would take the place of? */
-bool field_has(const struct option_row *row, const void *base, int member,
-	const char *text);
+bool field_has(const struct option_row *row, const void *base, int member, const char *text);
 void field_clear(const struct option_row *row, void *base);
 
 /* How many values it has; 0: not set (inherited, none). */
 size_t field_count(const struct option_row *row, const void *base);
 /* The n-th as a user would write it: field_set() of it gives the same. */
-int field_format(const struct option_row *row, const void *base, size_t n,
-	struct buffer *out);
+int field_format(const struct option_row *row, const void *base, size_t n, struct buffer *out);
 /* Append all of them, so that what is appended is the same where the values are,
  * the numbers of users and groups included. */
-void field_put_all(
-	const struct option_row *row, const void *base, struct buffer *out);
+void field_put_all(const struct option_row *row, const void *base, struct buffer *out);
 /* The key of the n-th: the row's name, or a family's "signal-USR1".
  * Returned. */
-const char *field_key(
-	const struct option_row *row, const void *base, size_t n, char to[40]);
+const char *field_key(const struct option_row *row, const void *base, size_t n, char to[40]);
 
 #endif

@@ -8,14 +8,11 @@
 #include <stddef.h>
 #include <string.h>
 
-#define IN_NCLUST(field) \
-	.section = "nclust", .offset = offsetof(struct settings, field)
-#define IN_CLUSTER(field) \
-	.section = "cluster", .offset = offsetof(struct cluster_settings, field)
+#define IN_NCLUST(field) .section = "nclust", .offset = offsetof(struct settings, field)
+#define IN_CLUSTER(field) .section = "cluster", .offset = offsetof(struct cluster_settings, field)
 
 /* enum log_level, enum hang_signal, ...: the index is the value */
-static const char *const log_levels[] = {
-	"error", "warn", "note", "info", "debug", NULL};
+static const char *const log_levels[] = {"error", "warn", "note", "info", "debug", NULL};
 static const char *const hang_signals[] = {
 	[HANG_OFF] = "off",
 	[HANG_QUIT] = "QUIT",
@@ -28,8 +25,7 @@ static const char *const hang_signals[] = {
 /* The beginnings of what can be said, for completion. */
 static const char *const log_words[] = {
 	"auto", "prefix", "json", "journal", "syslog", "inherit", "off", NULL};
-static const char *const balances[] = {
-	"auto", "share", "rr", "least", "random", NULL};
+static const char *const balances[] = {"auto", "share", "rr", "least", "random", NULL};
 static const char *const stickies[] = {"off", "client-address", NULL};
 static const char *const intercepts[] = {"auto", "on", "off", NULL};
 static const char *const cpu_modes[] = {"none", "spread", NULL};
@@ -54,13 +50,10 @@ _Static_assert(COUNT_OF(hooks) == HOOK_EVENTS, "an event has no key");
 
 #define LIMIT(word, which, in_bytes, sample, text) \
 	{ \
-		.section = "cluster", .name = "limit-" word, \
-		.type = OPT_LIMIT, \
-		.offset = offsetof( \
-			struct cluster_settings, limits[RLIMIT_##which]), \
-		.bytes = in_bytes, .unset = "inherited", \
-		.argument = "soft[:hard]", .example = sample, \
-		.change = CHANGE_ROLL, .help = text, \
+		.section = "cluster", .name = "limit-" word, .type = OPT_LIMIT, \
+		.offset = offsetof(struct cluster_settings, limits[RLIMIT_##which]), \
+		.bytes = in_bytes, .unset = "inherited", .argument = "soft[:hard]", \
+		.example = sample, .change = CHANGE_ROLL, .help = text, \
 	}
 
 /* clang-format off */
@@ -575,14 +568,10 @@ const struct option_row option_rows[] = {
 const size_t option_count = COUNT_OF(option_rows);
 _Static_assert(COUNT_OF(option_rows) <= OPTIONS_MAX, "too many rows");
 
-const struct option_row *option_next(
-	const char *section, const struct option_row *row)
+const struct option_row *option_next(const char *section, const struct option_row *row)
 {
-	for (row = row == NULL ? option_rows : row + 1;
-		row < option_rows + option_count; row++)
-		if (section == NULL ||
-			(row->section != NULL &&
-				strcmp(row->section, section) == 0))
+	for (row = row == NULL ? option_rows : row + 1; row < option_rows + option_count; row++)
+		if (section == NULL || (row->section != NULL && strcmp(row->section, section) == 0))
 			return row;
 	return NULL;
 }
@@ -616,8 +605,7 @@ static bool is_key(const struct option_row *row, const char *name, int *member)
 	return false;
 }
 
-const struct option_row *option_find(
-	const char *section, const char *name, int *member)
+const struct option_row *option_find(const char *section, const char *name, int *member)
 {
 	const struct option_row *row = NULL;
 

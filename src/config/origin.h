@@ -12,9 +12,9 @@
  */
 struct origin {
 	enum origin_kind kind;
-	unsigned line; /* ORIGIN_FILE, of which … */
-	unsigned file; /* … 0 is the main one, and n the n-th included one */
-	bool bad;      /* given, but refused: the field holds its default */
+	unsigned line;      /* ORIGIN_FILE, of which … */
+	unsigned file;      /* … 0 is the main one, and n the n-th included one */
+	bool bad;           /* given, but refused: the field holds its default */
 	bool from_defaults; /* given for all clusters, in [defaults] */
 };
 
@@ -44,8 +44,7 @@ struct origin_table {
 const char *origin_path(const struct origin_table *t, const struct origin *o);
 
 /* Is it the same place in the same file? */
-static inline bool origin_is_same(
-	const struct origin *a, const struct origin *b)
+static inline bool origin_is_same(const struct origin *a, const struct origin *b)
 {
 	return a->kind == b->kind && a->line == b->line && a->file == b->file;
 }
@@ -67,8 +66,7 @@ static inline const char *section_of(size_t at)
 
 /* Add a cluster with defaults; the name may be NULL until settings_check().
  * Returns its index, or SIZE_MAX when out of memory. */
-size_t settings_add_cluster(
-	struct settings *s, const char *name, struct origin head);
+size_t settings_add_cluster(struct settings *s, const char *name, struct origin head);
 
 /* The first of the clusters before `end` that has this name (NULL: none yet), but
  * for those of refused sections; or SIZE_MAX. */
@@ -78,11 +76,10 @@ size_t settings_find(const struct settings *s, size_t end, const char *name);
  * Parse and store one value.  Within one file a key that is not repeatable
  * stands once; a value from the command line takes the place of the file's.
  */
-int settings_set(struct settings *s, size_t at, const struct option_row *row,
-	int member, const char *text, struct origin origin, struct error *err);
+int settings_set(struct settings *s, size_t at, const struct option_row *row, int member,
+	const char *text, struct origin origin, struct error *err);
 
-struct origin *settings_origin(
-	const struct settings *s, size_t at, const struct option_row *row);
+struct origin *settings_origin(const struct settings *s, size_t at, const struct option_row *row);
 /* What holds the row's field: the settings or one of its clusters. */
 void *settings_base(const struct settings *s, size_t at);
 
@@ -97,8 +94,8 @@ void settings_check(struct settings *s, struct faults *faults);
  * is wrong to `faults`.  `data` is cut into lines in place and holds one byte more
  * than `len`. */
 void inifile_read(struct settings *s, const char *path, struct faults *faults);
-void inifile_parse(struct settings *s, const char *path, char *data, size_t len,
-	struct faults *faults);
+void inifile_parse(
+	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
 
 /* "web": the last part of a path, made a valid name.  Heap, or NULL. */
 char *name_from_path(const char *path, const char *suffix);

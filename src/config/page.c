@@ -19,8 +19,7 @@ static ssize_t read_it(int fd, char *to, struct error *err)
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		return error_set(err, 0, "is not a regular file");
 	if (geteuid() == 0 && rootsown_is_shared(fd, &st))
-		return error_set(
-			err, 0, "it is writable by others than its owner");
+		return error_set(err, 0, "it is writable by others than its owner");
 	while (got > 0 && len <= PAGE_MOST) {
 		got = read(fd, to + len, PAGE_MOST + 1 - len);
 		len += got > 0 ? (size_t)got : 0;
@@ -28,8 +27,7 @@ static ssize_t read_it(int fd, char *to, struct error *err)
 	if (got == -1)
 		return error_set(err, errno, "cannot be read");
 	if (len == 0 || len > PAGE_MOST)
-		return error_set(err, 0,
-			"wanted a file of 1 byte to 64k, found %s",
+		return error_set(err, 0, "wanted a file of 1 byte to 64k, found %s",
 			len == 0 ? "an empty one" : "more");
 	if (memchr(to, '\0', len) != NULL)
 		return error_set(err, 0, "wanted text, found a NUL byte");
@@ -51,7 +49,5 @@ int page_read(struct cluster_settings *c, struct error *err)
 		return error_wrap(err, "'%s'", c->fallback);
 	free(c->fallback_page);
 	c->fallback_page = strndup(text, (size_t)len);
-	return c->fallback_page != NULL
-		? 0
-		: error_set(err, ENOMEM, "cannot keep a page");
+	return c->fallback_page != NULL ? 0 : error_set(err, ENOMEM, "cannot keep a page");
 }

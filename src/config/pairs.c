@@ -10,8 +10,7 @@
 
 /* ---- taking apart ---- */
 
-int pairs_take(
-	const char *section, const void *base, pair_taker *take, void *to)
+int pairs_take(const char *section, const void *base, pair_taker *take, void *to)
 {
 	const struct option_row *row = NULL;
 	scoped_buffer text = {0};
@@ -19,15 +18,13 @@ int pairs_take(
 	int got = 0;
 
 	while (got == 0 && (row = option_next(section, row)) != NULL)
-		for (size_t n = 0; n < field_count(row, base) && got == 0;
-			n++) {
+		for (size_t n = 0; n < field_count(row, base) && got == 0; n++) {
 			buffer_clear(&text);
 			(void)field_format(row, base, n, &text);
 			if (text.failed || buffer_text(&text) == NULL)
 				got = -1;
 			else
-				take(to, field_key(row, base, n, key),
-					buffer_text(&text));
+				take(to, field_key(row, base, n, key), buffer_text(&text));
 		}
 	return got;
 }
@@ -37,12 +34,10 @@ int pairs_take(
 /* Its number is carried: a user who is gone meanwhile is no mistake. */
 static bool is_looked_up(const struct option_row *row)
 {
-	return row->type == OPT_USER || row->type == OPT_GROUP ||
-		row->type == OPT_CONTROL_GROUP;
+	return row->type == OPT_USER || row->type == OPT_GROUP || row->type == OPT_CONTROL_GROUP;
 }
 
-int pairs_put(const char *section, void *base, const char *key,
-	const char *text, struct error *err)
+int pairs_put(const char *section, void *base, const char *key, const char *text, struct error *err)
 {
 	int signal;
 	const struct option_row *row = option_find(section, key, &signal);
@@ -84,8 +79,7 @@ int pairs_add_cluster(struct settings *s, struct cluster_settings *c)
 
 /* ---- where they came from ---- */
 
-void pairs_origins(
-	const struct settings *s, size_t at, origin_taker *take, void *to)
+void pairs_origins(const struct settings *s, size_t at, origin_taker *take, void *to)
 {
 	const struct option_row *row = NULL;
 
@@ -94,8 +88,7 @@ void pairs_origins(
 
 		if (o->kind != ORIGIN_DEFAULT)
 			take(to, row->name, o->kind, o->line,
-				o->file > 0 ? origin_path(s->origins, o)
-					    : NULL);
+				o->file > 0 ? origin_path(s->origins, o) : NULL);
 	}
 }
 
@@ -108,14 +101,13 @@ static int file_of(struct origin_table *t, const char *file)
 		return 0;
 	while (n < t->included_count && strcmp(t->included[n].path, file) != 0)
 		n++;
-	if (n == t->included_count &&
-		origin_include(t, file, (struct origin){0}) == -1)
+	if (n == t->included_count && origin_include(t, file, (struct origin){0}) == -1)
 		return -1;
 	return (int)n + 1;
 }
 
-int pairs_set_origin(struct settings *s, size_t at, const char *key,
-	enum origin_kind kind, unsigned line, const char *file)
+int pairs_set_origin(struct settings *s, size_t at, const char *key, enum origin_kind kind,
+	unsigned line, const char *file)
 {
 	const struct option_row *row = NULL;
 	int number = file_of(s->origins, file);
@@ -126,10 +118,8 @@ int pairs_set_origin(struct settings *s, size_t at, const char *key,
 	/* by the row's name, which for signals is none that can be set */
 	while ((row = option_next(section_of(at), row)) != NULL)
 		if (strcmp(row->name, key) == 0)
-			*settings_origin(s, at, row) =
-				(struct origin){.kind = kind,
-					.line = line,
-					.file = (unsigned)number};
+			*settings_origin(s, at, row) = (struct origin){
+				.kind = kind, .line = line, .file = (unsigned)number};
 	return 0;
 }
 

@@ -21,12 +21,11 @@
  * repeated comes several times. */
 typedef void pair_taker(void *to, const char *key, const char *text);
 /* 0, or -1 when out of memory. */
-int pairs_take(
-	const char *section, const void *base, pair_taker *take, void *to);
+int pairs_take(const char *section, const void *base, pair_taker *take, void *to);
 
 /* 0; 1: no such key here; -1 and `err`. */
-int pairs_put(const char *section, void *base, const char *key,
-	const char *text, struct error *err);
+int pairs_put(
+	const char *section, void *base, const char *key, const char *text, struct error *err);
 /* All pairs of the cluster are there: what depends on several is filled in. */
 void pairs_finish_cluster(struct cluster_settings *c);
 /* One more cluster of the instance; the reference is handed over.  -1: no
@@ -36,13 +35,12 @@ int pairs_add_cluster(struct settings *s, struct cluster_settings *c);
 /* Where the values came from, but for the defaults.  `at`: of which cluster,
  * or PAIRS_INSTANCE.  `file`: the included file that it was, or NULL. */
 #define PAIRS_INSTANCE SIZE_MAX
-typedef void origin_taker(void *to, const char *key, enum origin_kind kind,
-	unsigned line, const char *file);
-void pairs_origins(
-	const struct settings *s, size_t at, origin_taker *take, void *to);
+typedef void origin_taker(
+	void *to, const char *key, enum origin_kind kind, unsigned line, const char *file);
+void pairs_origins(const struct settings *s, size_t at, origin_taker *take, void *to);
 /* One that is not known here is forgotten.  -1: no memory. */
-int pairs_set_origin(struct settings *s, size_t at, const char *key,
-	enum origin_kind kind, unsigned line, const char *file);
+int pairs_set_origin(struct settings *s, size_t at, const char *key, enum origin_kind kind,
+	unsigned line, const char *file);
 /* As the user wrote the file's name; NULL: there is none. */
 const char *pairs_file(const struct settings *s);
 int pairs_set_file(struct settings *s, const char *file); /* -1: no memory */

@@ -40,20 +40,19 @@ char *procfile_directory(const char *path)
 
 /* ---- lines ---- */
 
-static int set(struct settings *s, size_t at, const char *key, const char *text,
-	unsigned line, struct error *err)
+static int set(struct settings *s, size_t at, const char *key, const char *text, unsigned line,
+	struct error *err)
 {
 	int member;
 	const struct option_row *row = option_find("cluster", key, &member);
 
-	return settings_set(s, at, row, member, text,
-		(struct origin){.kind = ORIGIN_FILE, .line = line}, err);
+	return settings_set(
+		s, at, row, member, text, (struct origin){.kind = ORIGIN_FILE, .line = line}, err);
 }
 
 /* "exec" saves a process, and lets signals reach the program; a command that is
  * several, or begins with variables, cannot have it in front. */
-static int set_in_shell(struct strings *command, char **whole, const char *text,
-	struct error *err)
+static int set_in_shell(struct strings *command, char **whole, const char *text, struct error *err)
 {
 	size_t word = strcspn(text, " \t=");
 	const char *exec = strpbrk(text, ";&|()<>`\n") != NULL ? ""
@@ -67,9 +66,7 @@ static int set_in_shell(struct strings *command, char **whole, const char *text,
 		line = NULL;
 	(void)memcpy(all, words, sizeof(words));
 	all[2] = line;
-	return line != NULL &&
-			value_command_words(
-				command, whole, all, COUNT_OF(all)) == 0
+	return line != NULL && value_command_words(command, whole, all, COUNT_OF(all)) == 0
 		? 0
 		: error_set(err, ENOMEM, "cannot keep a command");
 }
@@ -79,8 +76,8 @@ static bool is_plain(const char *text)
 	return strpbrk(text, "$;&|()<>`*?[]~#=") == NULL;
 }
 
-static int set_command(struct settings *s, size_t at, const char *text,
-	unsigned line, struct error *err)
+static int set_command(
+	struct settings *s, size_t at, const char *text, unsigned line, struct error *err)
 {
 	struct cluster_settings *c = s->clusters[at];
 
@@ -91,8 +88,8 @@ static int set_command(struct settings *s, size_t at, const char *text,
 }
 
 /* "release: command" is none of the clusters, but comes before all of them. */
-static int set_release(struct settings *s, size_t at, const char *text,
-	unsigned line, struct error *err)
+static int set_release(
+	struct settings *s, size_t at, const char *text, unsigned line, struct error *err)
 {
 	struct hook *before = &s->clusters[at]->before;
 
@@ -102,20 +99,16 @@ static int set_release(struct settings *s, size_t at, const char *text,
 	return set_in_shell(&before->command, &before->text, text, err);
 }
 
-static int set_variables(
-	struct settings *s, size_t at, unsigned line, struct error *err)
+static int set_variables(struct settings *s, size_t at, unsigned line, struct error *err)
 {
 	scoped_str directory = procfile_directory(s->config_file);
 	scoped_str variables = NULL;
 
-	if (directory == NULL ||
-		asprintf(&variables, "%s/.env", directory) == -1) {
+	if (directory == NULL || asprintf(&variables, "%s/.env", directory) == -1) {
 		variables = NULL;
 		return error_set(err, ENOMEM, "cannot keep a cluster");
 	}
-	return access(variables, F_OK) == 0
-		? set(s, at, "env-file", variables, line, err)
-		: 0;
+	return access(variables, F_OK) == 0 ? set(s, at, "env-file", variables, line, err) : 0;
 }
 
 struct release {
@@ -124,8 +117,8 @@ struct release {
 };
 
 /* `line` is "name: command", or a fault. */
-static int take_line(struct settings *s, struct release *release, char *line,
-	unsigned number, struct error *err)
+static int take_line(
+	struct settings *s, struct release *release, char *line, unsigned number, struct error *err)
 {
 	const struct origin here = {.kind = ORIGIN_FILE, .line = number};
 	char *colon = strchr(line, ':');
@@ -138,8 +131,7 @@ static int take_line(struct settings *s, struct release *release, char *line,
 		*--end = '\0';
 	(void)text_escape(shown, sizeof(shown), line, strlen(line));
 	if (colon == NULL)
-		return error_set(
-			err, 0, "wanted 'name: command', found '%s'", shown);
+		return error_set(err, 0, "wanted 'name: command', found '%s'", shown);
 	*colon++ = '\0';
 	colon += strspn(colon, " \t");
 	if (!text_is_name(line))
@@ -150,13 +142,10 @@ static int take_line(struct settings *s, struct release *release, char *line,
 	is_release = strcmp(line, "release") == 0;
 	at = settings_find(s, s->cluster_count, line);
 	if (at != SIZE_MAX || (is_release && release->command != NULL))
-		return error_set(err, 0,
-			"'%s' is given twice, first in line %u", line,
-			is_release ? release->line
-				   : s->origins->clusters[at].head.line);
+		return error_set(err, 0, "'%s' is given twice, first in line %u", line,
+			is_release ? release->line : s->origins->clusters[at].head.line);
 	if (*colon == '\0')
-		return error_set(
-			err, 0, "%s: wanted a command, found none", line);
+		return error_set(err, 0, "%s: wanted a command, found none", line);
 	if (is_release) {
 		*release = (struct release){colon, number};
 		return 0;
@@ -182,8 +171,8 @@ static bool is_text(const char *line, size_t len)
 	return true;
 }
 
-void procfile_parse(struct settings *s, const char *path, char *data,
-	size_t len, struct faults *faults)
+void procfile_parse(
+	struct settings *s, const char *path, char *data, size_t len, struct faults *faults)
 {
 	unsigned before = faults->count;
 	struct release release = {.command = NULL};
@@ -203,22 +192,18 @@ void procfile_parse(struct settings *s, const char *path, char *data,
 		number++;
 		err = (struct error){0};
 		if (!is_text(line, (size_t)(newline - line)))
-			faults_add(faults, EX_CONFIG,
-				"%s:%u: wanted UTF-8 text without NUL bytes",
+			faults_add(faults, EX_CONFIG, "%s:%u: wanted UTF-8 text without NUL bytes",
 				path, number);
-		else if (line[strspn(line, " \t\r")] != '\0' &&
-			line[strspn(line, " \t")] != '#' &&
+		else if (line[strspn(line, " \t\r")] != '\0' && line[strspn(line, " \t")] != '#' &&
 			take_line(s, &release, line, number, &err) == -1)
-			faults_add(faults, EX_CONFIG, "%s:%u: %s", path, number,
-				err.text);
+			faults_add(faults, EX_CONFIG, "%s:%u: %s", path, number, err.text);
 	}
 	for (size_t i = 0; release.command != NULL && i < s->cluster_count; i++)
-		if (set_release(s, i, release.command, release.line, &err) ==
-			-1)
+		if (set_release(s, i, release.command, release.line, &err) == -1)
 			faults_add(faults, EX_OSERR, "%s", err.text);
 	if (s->cluster_count == 0 && faults->count == before)
-		faults_add(faults, EX_CONFIG,
-			"%s: wanted a line 'name: command', found none", path);
+		faults_add(
+			faults, EX_CONFIG, "%s: wanted a line 'name: command', found none", path);
 }
 
 /* ---- how many ---- */
@@ -234,8 +219,7 @@ static void leave_out(struct settings *s, size_t at)
 }
 
 /* "2" for the cluster of that name, or for all. */
-static int form(struct settings *s, const char *name, const char *count,
-	struct error *err)
+static int form(struct settings *s, const char *name, const char *count, struct error *err)
 {
 	const struct origin argv = {.kind = ORIGIN_ARGV};
 	bool all = strcmp(name, "all") == 0;
@@ -250,14 +234,11 @@ static int form(struct settings *s, const char *name, const char *count,
 		found = true;
 		if (strcmp(count, "0") == 0)
 			c->workers = (struct workers_wanted){.range = true};
-		else if (settings_set(s, i,
-				 option_find("cluster", "workers", &member), 0,
-				 count, argv, err) == -1)
+		else if (settings_set(s, i, option_find("cluster", "workers", &member), 0, count,
+				 argv, err) == -1)
 			return error_wrap(err, "%s", name);
 	}
-	return found
-		? 0
-		: error_set(err, 0, "there is no '%s' in the Procfile", name);
+	return found ? 0 : error_set(err, 0, "there is no '%s' in the Procfile", name);
 }
 
 /* None: what form() makes of "0", and no text of `workers`. */
@@ -278,8 +259,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 		char *count = strchr(one, '=');
 
 		if (count == NULL)
-			return value_wanted(err, one,
-				"how many of what, such as 'web=2,worker=1'");
+			return value_wanted(err, one, "how many of what, such as 'web=2,worker=1'");
 		*count++ = '\0';
 		if (form(s, one, count, err) == -1)
 			return -1;
@@ -287,9 +267,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 	for (size_t i = s->cluster_count; i-- > 0;)
 		if (is_none(&s->clusters[i]->workers))
 			leave_out(s, i);
-	return s->cluster_count > 0
-		? 0
-		: error_set(err, 0, "nothing is left to run");
+	return s->cluster_count > 0 ? 0 : error_set(err, 0, "nothing is left to run");
 }
 
 /* ---- PORT ---- */
@@ -299,9 +277,7 @@ static unsigned port_in(const char *text)
 {
 	uint64_t n;
 
-	return text != NULL &&
-			text_number(&n, text, strspn(text, "0123456789"),
-				UINT16_MAX) > 0
+	return text != NULL && text_number(&n, text, strspn(text, "0123456789"), UINT16_MAX) > 0
 		? (unsigned)n
 		: 0;
 }
@@ -318,8 +294,7 @@ static unsigned port_of_file(const char *path)
 	char *entry;
 	unsigned port = 0;
 
-	if (fd == -1 || text == NULL || fstat(fd, &st) == -1 ||
-		!S_ISREG(st.st_mode))
+	if (fd == -1 || text == NULL || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		return 0;
 	len = read(fd, text, ENV_FILE_MAX);
 	f.rest += text_bom(text, len > 0 ? (size_t)len : 0);
@@ -356,8 +331,7 @@ int procfile_finish(struct settings *s)
 			first = PORT_FIRST;
 		port = first + i * PORT_STEP;
 		(void)snprintf(text, sizeof(text), "PORT=%zu", port);
-		if (!has_port(c) && port <= UINT16_MAX &&
-			set(s, i, "env", text, line, &err) == -1)
+		if (!has_port(c) && port <= UINT16_MAX && set(s, i, "env", text, line, &err) == -1)
 			return -1;
 	}
 	return 0;

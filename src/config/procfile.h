@@ -19,8 +19,8 @@ char *procfile_directory(const char *path);
 
 /* Add the clusters of its bytes; there is a byte more than `len`.  Mistakes are
  * told with their lines. */
-void procfile_parse(struct settings *s, const char *path, char *data,
-	size_t len, struct faults *faults);
+void procfile_parse(
+	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
 
 /* "web=2,worker=1": how many of which; those that are not named stay as they
  * are, `all` is for all of them, and a cluster with 0 is left out.  -1 and `err`. */

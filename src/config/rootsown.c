@@ -71,14 +71,12 @@ static bool is_outside(int fd, uid_t uid)
 	return !found || (count < UINT32_MAX && is_strangers(fd));
 }
 
-static int check_owner(
-	const char *path, int fd, const struct stat *st, struct error *err)
+static int check_owner(const char *path, int fd, const struct stat *st, struct error *err)
 {
 	if (st->st_uid == 0 || is_outside(fd, st->st_uid))
 		return 0;
-	return error_set(err, 0,
-		"'%s' belongs to user %u, refused for root; try chown root",
-		path, (unsigned)st->st_uid);
+	return error_set(err, 0, "'%s' belongs to user %u, refused for root; try chown root", path,
+		(unsigned)st->st_uid);
 }
 
 /* What the mode shows as the group's may be others' rights then (acl(5)). */
@@ -94,12 +92,10 @@ static bool has_list(int fd)
 bool rootsown_is_shared(int fd, const struct stat *st)
 {
 	return (st->st_mode & S_IWOTH) != 0 ||
-		((st->st_mode & S_IWGRP) != 0 &&
-			(st->st_gid != 0 || has_list(fd)));
+		((st->st_mode & S_IWGRP) != 0 && (st->st_gid != 0 || has_list(fd)));
 }
 
-static int check_directory(
-	const char *path, int fd, const struct stat *st, struct error *err)
+static int check_directory(const char *path, int fd, const struct stat *st, struct error *err)
 {
 	if (!rootsown_is_shared(fd, st) || (st->st_mode & S_ISVTX) != 0)
 		return 0;
@@ -130,8 +126,7 @@ static int begin(struct way *w, struct error *err)
 }
 
 /* Put a part before what is left of the way. */
-static int put_before(
-	struct way *w, const char *part, size_t len, struct error *err)
+static int put_before(struct way *w, const char *part, size_t len, struct error *err)
 {
 	if (len + 1 > (size_t)(w->rest - w->room))
 		return cannot_open(ENAMETOOLONG, err);
@@ -161,8 +156,8 @@ static bool is_magic(int link)
 	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-static int finish(const struct way *w, const char *path, const char *name,
-	int flags, struct error *err)
+static int finish(
+	const struct way *w, const char *path, const char *name, int flags, struct error *err)
 {
 	scoped_fd fd = openat(w->dir, name, TO_READ | flags);
 	struct stat st;
@@ -175,8 +170,7 @@ static int finish(const struct way *w, const char *path, const char *name,
 }
 
 /* One name on the way.  1: go on; 0: *found is the file. */
-static int step(
-	struct way *w, char *name, bool last, int *found, struct error *err)
+static int step(struct way *w, char *name, bool last, int *found, struct error *err)
 {
 	scoped_fd fd = openat(w->dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	size_t len = strlen(w->done);

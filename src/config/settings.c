@@ -40,8 +40,7 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	if (f->count++ == 0 || f->status == EX_TEMPFAIL)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
-	(void)buffer_printf(
-		&f->text, "%s\n", line != NULL ? line : "out of memory");
+	(void)buffer_printf(&f->text, "%s\n", line != NULL ? line : "out of memory");
 }
 
 static void set_defaults(const char *section, void *base)
@@ -50,8 +49,7 @@ static void set_defaults(const char *section, void *base)
 	struct error err;
 
 	while ((row = option_next(section, row)) != NULL)
-		if (row->fallback != NULL &&
-			field_set(row, base, 0, row->fallback, &err) == -1)
+		if (row->fallback != NULL && field_set(row, base, 0, row->fallback, &err) == -1)
 			assert(err.sys == ENOMEM); /* the table is right */
 }
 
@@ -142,21 +140,19 @@ static int grow(struct settings *s)
 	struct cluster_settings **clusters;
 	struct origin_group *groups;
 
-	clusters = reallocarray(s->clusters, s->cluster_count + 1,
-		sizeof(struct cluster_settings *));
+	clusters =
+		reallocarray(s->clusters, s->cluster_count + 1, sizeof(struct cluster_settings *));
 	if (clusters == NULL)
 		return -1;
 	s->clusters = clusters;
-	groups = reallocarray(
-		s->origins->clusters, s->cluster_count + 1, sizeof(*groups));
+	groups = reallocarray(s->origins->clusters, s->cluster_count + 1, sizeof(*groups));
 	if (groups == NULL)
 		return -1;
 	s->origins->clusters = groups;
 	return 0;
 }
 
-size_t settings_add_cluster(
-	struct settings *s, const char *name, struct origin head)
+size_t settings_add_cluster(struct settings *s, const char *name, struct origin head)
 {
 	struct cluster_settings *c = cluster_settings_new();
 
@@ -167,8 +163,7 @@ size_t settings_add_cluster(
 		if (c->name == NULL)
 			goto fail;
 	}
-	s->origins->clusters[s->cluster_count] =
-		(struct origin_group){.head = head};
+	s->origins->clusters[s->cluster_count] = (struct origin_group){.head = head};
 	s->clusters[s->cluster_count] = c;
 	return s->cluster_count++;
 fail:
@@ -182,9 +177,7 @@ size_t settings_find(const struct settings *s, size_t end, const char *name)
 		const char *other = s->clusters[i]->name;
 
 		if (!s->origins->clusters[i].shadow &&
-			(name == NULL || other == NULL
-					? name == other
-					: strcmp(name, other) == 0))
+			(name == NULL || other == NULL ? name == other : strcmp(name, other) == 0))
 			return i;
 	}
 	return SIZE_MAX;
@@ -195,11 +188,10 @@ void *settings_base(const struct settings *s, size_t at)
 	return at == INSTANCE ? (void *)(uintptr_t)s : s->clusters[at];
 }
 
-struct origin *settings_origin(
-	const struct settings *s, size_t at, const struct option_row *row)
+struct origin *settings_origin(const struct settings *s, size_t at, const struct option_row *row)
 {
-	struct origin *rows = at == INSTANCE ? s->origins->instance.rows
-					     : s->origins->clusters[at].rows;
+	struct origin *rows =
+		at == INSTANCE ? s->origins->instance.rows : s->origins->clusters[at].rows;
 
 	return &rows[row - option_rows];
 }
@@ -215,8 +207,8 @@ const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	if (first->file == second->file)
 		(void)snprintf(to, ORIGIN_TEXT_MAX, "line %u", first->line);
 	else
-		(void)snprintf(to, ORIGIN_TEXT_MAX, "%.100s:%u",
-			origin_path(s->origins, first), first->line);
+		(void)snprintf(to, ORIGIN_TEXT_MAX, "%.100s:%u", origin_path(s->origins, first),
+			first->line);
 	return to;
 }
 
@@ -238,8 +230,7 @@ char *origin_whole(const struct settings *s, const char *path, size_t len)
 
 int origin_include(struct origin_table *t, const char *path, struct origin by)
 {
-	struct included *list =
-		reallocarray(t->included, t->included_count + 1, sizeof(*list));
+	struct included *list = reallocarray(t->included, t->included_count + 1, sizeof(*list));
 	char *copy = strdup(path);
 
 	if (list != NULL)
@@ -252,20 +243,18 @@ int origin_include(struct origin_table *t, const char *path, struct origin by)
 	return 0;
 }
 
-int settings_set(struct settings *s, size_t at, const struct option_row *row,
-	int member, const char *text, struct origin origin, struct error *err)
+int settings_set(struct settings *s, size_t at, const struct option_row *row, int member,
+	const char *text, struct origin origin, struct error *err)
 {
 	struct origin *was = settings_origin(s, at, row);
 	void *base = settings_base(s, at);
 	char first[ORIGIN_TEXT_MAX];
 
-	if (origin.kind == ORIGIN_FILE && was->kind == ORIGIN_FILE &&
-		!row->repeatable)
-		return error_set(err, 0, "given twice, first in %s",
-			origin_text(first, s, was, &origin));
+	if (origin.kind == ORIGIN_FILE && was->kind == ORIGIN_FILE && !row->repeatable)
+		return error_set(
+			err, 0, "given twice, first in %s", origin_text(first, s, was, &origin));
 	/* of other keys the last one counts, but of places none is to get lost */
-	if (origin.kind == ORIGIN_ARGV && was->kind == ORIGIN_ARGV &&
-		row->type == OPT_LOG)
+	if (origin.kind == ORIGIN_ARGV && was->kind == ORIGIN_ARGV && row->type == OPT_LOG)
 		return error_set(err, 0,
 			"given twice; write several in one: --log 'prefix "
 			"file:PATH'");
@@ -273,8 +262,8 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row,
 		return error_set(err, 0, "given twice");
 	/* what the command line says takes the place of a file's list, but for
 	 * single variables, signals and events, which are keys of their own */
-	if (origin.kind != was->kind && row->repeatable &&
-		row->type != OPT_ENV && !option_is_family(row))
+	if (origin.kind != was->kind && row->repeatable && row->type != OPT_ENV &&
+		!option_is_family(row))
 		field_clear(row, base);
 	if (was->kind == origin.kind) { /* of a list: where it begins */
 		origin.line = was->line;
@@ -292,8 +281,7 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row,
 
 static bool is_auto(const struct workers_count *n)
 {
-	return n->fixed == 0 && n->multiply == 1 && n->divide == 1 &&
-		n->plus == 0;
+	return n->fixed == 0 && n->multiply == 1 && n->divide == 1 && n->plus == 0;
 }
 
 unsigned workers_count(const struct workers_count *w, unsigned cpus)
@@ -308,8 +296,7 @@ unsigned workers_count(const struct workers_count *w, unsigned cpus)
 	return n < WORKERS_MAX ? (unsigned)n : WORKERS_MAX;
 }
 
-struct workers_range cluster_range(
-	const struct cluster_settings *c, unsigned cpus)
+struct workers_range cluster_range(const struct cluster_settings *c, unsigned cpus)
 {
 	const struct workers_wanted *w = &c->workers;
 	struct workers_range range = {.most = workers_count(&w->most, cpus)};
@@ -344,16 +331,14 @@ bool settings_need_cpus(const struct settings *s)
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		const struct cluster_settings *c = s->clusters[i];
 
-		if (c->workers.range || c->workers.most.fixed == 0 ||
-			c->workers.least.fixed == 0 ||
+		if (c->workers.range || c->workers.most.fixed == 0 || c->workers.least.fixed == 0 ||
 			c->threads == THREADS_AUTO)
 			return true;
 	}
 	return false;
 }
 
-unsigned cluster_threads(
-	const struct cluster_settings *c, unsigned cpus, unsigned workers)
+unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers)
 {
 	unsigned share = workers > 0 && cpus > workers ? cpus / workers : 1;
 	unsigned most = (c->cpu_max + 99) / 100; /* that run all the time */

@@ -89,9 +89,9 @@ struct log_sink {
 #define LOG_PATH_MAX 400U /* room for {cluster} and {slot} is taken from it */
 enum cpu_mode { CPU_NONE, CPU_SPREAD };
 enum balance_mode {
-	BALANCE_AUTO,  /* as Node's own environment says, else: */
-	BALANCE_SHARE, /* one shared socket */
-	BALANCE_RR, /* one socket for each worker, in turn; but nclust accepts
+	BALANCE_AUTO,   /* as Node's own environment says, else: */
+	BALANCE_SHARE,  /* one shared socket */
+	BALANCE_RR,     /* one socket for each worker, in turn; but nclust accepts
 			  and hands over, to Node's workers, as with the next */
 	BALANCE_LEAST,  /* of old, when the kernel chose by load: as SHARE */
 	BALANCE_RANDOM, /* by chance */
@@ -123,7 +123,7 @@ struct memory_limit {
 enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
 struct probe {
 	enum probe_kind kind;
-	char *text; /* PROBE_HTTP: "/path" or "//HOST/path"; PROBE_EXEC: as
+	char *text;             /* PROBE_HTTP: "/path" or "//HOST/path"; PROBE_EXEC: as
 		       written */
 	struct strings command; /* PROBE_EXEC: argv */
 };
@@ -211,8 +211,8 @@ struct cluster_settings {
 	enum intercept_mode intercept;
 	char *share_ports; /* "8000 8443"; NULL: all */
 	enum balance_mode balance;
-	nsec_t idle_after; /* of a range from 0: without clients for so long */
-	bool accept;       /* a process per connection, `workers` at most */
+	nsec_t idle_after;           /* of a range from 0: without clients for so long */
+	bool accept;                 /* a process per connection, `workers` at most */
 	unsigned accept_per_address; /* 0: off */
 	nsec_t accept_timeout;       /* of one connection; 0: off */
 	enum sticky_mode sticky;
@@ -324,8 +324,7 @@ struct cluster_settings {
 	char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
 			NULL: off */
 	struct hook hooks[HOOK_EVENTS];
-	unsigned
-		hooks_none; /* bit n: said to be none, in spite of [defaults] */
+	unsigned hooks_none; /* bit n: said to be none, in spite of [defaults] */
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000
@@ -347,7 +346,7 @@ struct settings {
 	struct address agent;    /* so too */
 	char *http_token;        /* the file; NULL: no token is asked for */
 	char *http_secret;       /* the token: config_read_token() */
-	bool http_open; /* without a token, and not on loopback alone */
+	bool http_open;          /* without a token, and not on loopback alone */
 
 	bool daemon;       /* -d; command line only */
 	char *config_file; /* NULL for a cluster of argv; absolute */
@@ -362,8 +361,7 @@ struct settings {
 struct settings *settings_new(void);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
-struct cluster_settings *cluster_settings_new(
-	void); /* so too, without a name */
+struct cluster_settings *cluster_settings_new(void); /* so too, without a name */
 /* Of those that are read only, too: but for the count they never change. */
 struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
 /* Do all workers accept from one socket? */
@@ -374,11 +372,9 @@ static inline bool settings_share(const struct cluster_settings *s)
 
 void cluster_settings_unref(struct cluster_settings *c);
 
-static inline bool cluster_is_success(
-	const struct cluster_settings *c, unsigned status)
+static inline bool cluster_is_success(const struct cluster_settings *c, unsigned status)
 {
-	return status < 256 &&
-		(c->success_exit[status / 64] >> (status % 64) & 1) != 0;
+	return status < 256 && (c->success_exit[status / 64] >> (status % 64) & 1) != 0;
 }
 
 /* That number, given the CPUs. */
@@ -392,13 +388,11 @@ struct workers_range {
 	unsigned least;
 	unsigned most;
 };
-struct workers_range cluster_range(
-	const struct cluster_settings *c, unsigned cpus);
+struct workers_range cluster_range(const struct cluster_settings *c, unsigned cpus);
 /* Has each slot a listener of its own; or `all` of them? */
 bool cluster_has_own(const struct cluster_settings *c, bool all);
 bool settings_need_cpus(const struct settings *s); /* for these */
 /* `threads` likewise, given the CPUs and how many workers share them; 0: off. */
-unsigned cluster_threads(
-	const struct cluster_settings *c, unsigned cpus, unsigned workers);
+unsigned cluster_threads(const struct cluster_settings *c, unsigned cpus, unsigned workers);
 
 #endif

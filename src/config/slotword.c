@@ -12,8 +12,8 @@
 static const struct {
 	const char *part;
 	unsigned port;
-} inspectors[] = {{"--inspect", 9229}, {"debugpy", 5678}, {"jdwp", 5005},
-	{"--remote-debugging", 9222}};
+} inspectors[] = {
+	{"--inspect", 9229}, {"debugpy", 5678}, {"jdwp", 5005}, {"--remote-debugging", 9222}};
 
 static bool goes_on(char c)
 {
@@ -22,16 +22,14 @@ static bool goes_on(char c)
 
 /* The word with `by` in the place of `part`, which stands by itself in it ("9100" in
  * "--metrics=:9100").  False: it does not, or `to` is too small. */
-static bool swap_part(char *to, size_t size, const char *word, const char *part,
-	const char *by)
+static bool swap_part(char *to, size_t size, const char *word, const char *part, const char *by)
 {
 	size_t len = strlen(part);
 
-	for (const char *at = strstr(word, part); at != NULL;
-		at = strstr(at + 1, part))
+	for (const char *at = strstr(word, part); at != NULL; at = strstr(at + 1, part))
 		if ((at == word || !goes_on(at[-1])) && !goes_on(at[len]))
-			return snprintf(to, size, "%.*s%s%s", (int)(at - word),
-				       word, by, at + len) < (int)size;
+			return snprintf(to, size, "%.*s%s%s", (int)(at - word), word, by,
+				       at + len) < (int)size;
 	return false;
 }
 
@@ -52,8 +50,7 @@ static bool is_plain(const char *word, unsigned port)
 	size_t len = strspn(word, NAME_BYTES);
 	uint64_t n;
 
-	return len == 0 || word[len] != '=' ||
-		value_digits(&n, word + len + 1, port, port) ||
+	return len == 0 || word[len] != '=' || value_digits(&n, word + len + 1, port, port) ||
 		strncmp(word, "NODE_OPTIONS=", 13) == 0 ||
 		strncmp(word, "JAVA_TOOL_OPTIONS=", 18) == 0;
 }
@@ -66,8 +63,7 @@ bool slotword_port(char *to, size_t size, const char *word, unsigned port)
 		return false;
 	if (swap_port(to, size, word, port))
 		return true;
-	return at != NULL && port == inspectors[0].port &&
-		strpbrk(at, "= ") == NULL &&
+	return at != NULL && port == inspectors[0].port && strpbrk(at, "= ") == NULL &&
 		snprintf(to, size, "%s={slot+%u}", word, port) < (int)size;
 }
 

@@ -32,8 +32,7 @@ static int read_it(struct settings *s, int fd, struct error *err)
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		return error_set(err, 0, "is not a regular file");
 	if (rootsown_is_shared(fd, &st))
-		return error_set(
-			err, 0, "it is writable by others than its owner");
+		return error_set(err, 0, "it is writable by others than its owner");
 	len = read(fd, text, sizeof(text));
 	if (len == -1)
 		return error_set(err, errno, "cannot be read");

@@ -55,8 +55,7 @@ size_t value_number(uint64_t *out, const char *text, uint64_t most)
 	return text_number(out, text, strlen(text), most);
 }
 
-bool value_digits(
-	uint64_t *out, const char *text, uint64_t least, uint64_t most)
+bool value_digits(uint64_t *out, const char *text, uint64_t least, uint64_t most)
 {
 	uint64_t n;
 	size_t len = value_number(&n, text, most);
@@ -67,14 +66,12 @@ bool value_digits(
 	return true;
 }
 
-int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
-	struct error *err)
+int value_count(unsigned *out, const char *text, unsigned least, unsigned most, struct error *err)
 {
 	uint64_t n;
 
 	if (!value_digits(&n, text, least, most))
-		return value_wanted(
-			err, text, "a whole number from %u to %u", least, most);
+		return value_wanted(err, text, "a whole number from %u to %u", least, most);
 	*out = (unsigned)n;
 	return 0;
 }
@@ -101,8 +98,7 @@ static const char *examples(char to[64], nsec_t least, nsec_t most)
 	return to;
 }
 
-int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
-	struct error *err)
+int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err)
 {
 	char low[24];
 	char high[24];
@@ -113,13 +109,11 @@ int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
 		*out = t;
 		return 0;
 	}
-	return value_wanted(err, text, "a time from %s to %s%s",
-		text_duration(low, least), text_duration(high, most),
-		examples(some, least, most));
+	return value_wanted(err, text, "a time from %s to %s%s", text_duration(low, least),
+		text_duration(high, most), examples(some, least, most));
 }
 
-int value_size(
-	uint64_t *out, const char *text, uint64_t most, struct error *err)
+int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err)
 {
 	static const char letters[] = "kMGT";
 	uint64_t n;
@@ -152,14 +146,12 @@ int value_format_size(struct buffer *out, uint64_t bytes)
 		bytes /= 1024;
 		n++;
 	}
-	return buffer_printf(out, "%" PRIu64 "%.*s", bytes, n > 0,
-		n > 0 ? letters + n - 1 : "");
+	return buffer_printf(out, "%" PRIu64 "%.*s", bytes, n > 0, n > 0 ? letters + n - 1 : "");
 }
 
 int value_bool(bool *out, const char *text, struct error *err)
 {
-	static const char *const words[] = {
-		"no", "yes", "off", "on", "false", "true"};
+	static const char *const words[] = {"no", "yes", "off", "on", "false", "true"};
 
 	for (size_t i = 0; i < COUNT_OF(words); i++) {
 		if (strcasecmp(text, words[i]) != 0)
@@ -175,16 +167,13 @@ int value_octal(int *out, const char *text, struct error *err)
 	size_t len = strlen(text);
 	long mode = strtol(text, NULL, 8);
 
-	if (len == 0 || len > 5 || strspn(text, "01234567") != len ||
-		mode > 0777)
-		return value_wanted(
-			err, text, "an octal number from 0 to 0777");
+	if (len == 0 || len > 5 || strspn(text, "01234567") != len || mode > 0777)
+		return value_wanted(err, text, "an octal number from 0 to 0777");
 	*out = (int)mode;
 	return 0;
 }
 
-int value_percent(unsigned *out, const char *text, unsigned least,
-	unsigned most, struct error *err)
+int value_percent(unsigned *out, const char *text, unsigned least, unsigned most, struct error *err)
 {
 	uint64_t n;
 	size_t len = value_number(&n, text, most);
@@ -193,14 +182,12 @@ int value_percent(unsigned *out, const char *text, unsigned least,
 		*out = (unsigned)n;
 		return 0;
 	}
-	return value_wanted(
-		err, text, "a share from %u%% to %u%%", least, most);
+	return value_wanted(err, text, "a share from %u%% to %u%%", least, most);
 }
 
 /* 0: a number, 1: a name, -1: refused.  (uid_t)-1 means "leave it" to the
  * kernel and is nobody's id. */
-static int parse_id(
-	long *id, const char *text, const char *what, struct error *err)
+static int parse_id(long *id, const char *text, const char *what, struct error *err)
 {
 	uint64_t n;
 
@@ -286,8 +273,7 @@ void strings_clear(struct strings *s)
 
 /* One word, quotes taken off, into `word`.  The position behind it, or NULL
  * and `err`. */
-static const char *split_word(
-	struct buffer *word, const char *s, struct error *err)
+static const char *split_word(struct buffer *word, const char *s, struct error *err)
 {
 	const char *const start = s;
 	char quote = '\0';
@@ -304,11 +290,9 @@ static const char *split_word(
 			continue;
 		}
 		if (*s == '\\' && quote != '\'' &&
-			(quote == '\0' ||
-				(s[1] != '\0' && strchr("\"\\$`", s[1])))) {
+			(quote == '\0' || (s[1] != '\0' && strchr("\"\\$`", s[1])))) {
 			if (*++s == '\0') {
-				(void)value_wanted(err, start,
-					"a character after the backslash");
+				(void)value_wanted(err, start, "a character after the backslash");
 				return NULL;
 			}
 		}
@@ -354,8 +338,7 @@ int value_split(struct strings *out, const char *text, struct error *err)
 	"_@%+=:,./-{}"
 
 /* `bare`: a character that must not stand inside of quotes; '\'' never does. */
-static int quote(
-	struct buffer *out, const char *word, const char *plain, char bare)
+static int quote(struct buffer *out, const char *word, const char *plain, char bare)
 {
 	if (*word != '\0' && word[strspn(word, plain)] == '\0')
 		return buffer_string(out, word);

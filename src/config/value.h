@@ -13,8 +13,7 @@
  */
 
 /* Of the name of a variable. */
-#define NAME_BYTES \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+#define NAME_BYTES "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 /* "wanted FORMAT, found 'TEXT'", the text made harmless.  Returns -1. */
 int value_wanted(struct error *err, const char *found, const char *format, ...)
@@ -28,22 +27,18 @@ bool value_next_word(const char **at, char *to, size_t size, bool *cut);
  * it is more than `most`. */
 size_t value_number(uint64_t *out, const char *text, uint64_t most);
 /* A decimal number; false without a word if it is none or not in between. */
-bool value_digits(
-	uint64_t *out, const char *text, uint64_t least, uint64_t most);
+bool value_digits(uint64_t *out, const char *text, uint64_t least, uint64_t most);
 
-int value_count(unsigned *out, const char *text, unsigned least, unsigned most,
-	struct error *err);
+int value_count(unsigned *out, const char *text, unsigned least, unsigned most, struct error *err);
 /* "200ms", "5s", "2m", "1h", "0". */
-int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most,
-	struct error *err);
+int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err);
 /* Bytes: "4096", "64k", "10M", "1G" (powers of 1024). */
-int value_size(
-	uint64_t *out, const char *text, uint64_t most, struct error *err);
+int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err);
 int value_format_size(struct buffer *out, uint64_t bytes);
 int value_bool(bool *out, const char *text, struct error *err);
 int value_octal(int *out, const char *text, struct error *err);
-int value_percent(unsigned *out, const char *text, unsigned least,
-	unsigned most, struct error *err);
+int value_percent(
+	unsigned *out, const char *text, unsigned least, unsigned most, struct error *err);
 
 /*
  * A user or group by name, or by number as "#1000"; a bare number is refused,
@@ -66,11 +61,9 @@ int value_quote_shell(struct buffer *out, const char *word);
 
 /* Split into `words`, and `text` as it was written (kept so that it reads the
  * same out of an INI line); both take the place of what is there. */
-int value_command(struct strings *words, char **text, const char *from,
-	struct error *err);
+int value_command(struct strings *words, char **text, const char *from, struct error *err);
 /* So too of words that are split already.  -1: out of memory. */
-int value_command_words(
-	struct strings *words, char **text, char *const *from, size_t count);
+int value_command_words(struct strings *words, char **text, char *const *from, size_t count);
 void value_command_clear(struct strings *words, char **text);
 
 /* "tcp", "http:/path", "exec:CMD"; PROBE_NONE is written "off". */
@@ -85,13 +78,12 @@ int value_header(const char *text, struct error *err);
 /* As text_signal(), without those that the C library keeps for itself. */
 int value_signal(const char *name);
 
-int value_workers(
-	struct workers_wanted *out, const char *text, struct error *err);
+int value_workers(struct workers_wanted *out, const char *text, struct error *err);
 int value_format_workers(struct buffer *out, const struct workers_wanted *w);
 
 /* "QUIT:10s TERM"; a step without a time has wait -1. */
-int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count,
-	const char *text, struct error *err);
+int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count, const char *text,
+	struct error *err);
 
 /* "0 3 10-12" */
 int value_exits(uint64_t out[4], const char *text, struct error *err);
@@ -110,28 +102,24 @@ int value_ports(const char *text, struct error *err);
 bool value_ports_have(const char *text, unsigned port);
 
 /* "1024", "1024:4096", "infinity"; `bytes`: "64M" too. */
-int value_limit(
-	struct limit *out, const char *text, bool bytes, struct error *err);
+int value_limit(struct limit *out, const char *text, bool bytes, struct error *err);
 int value_format_limit(struct buffer *out, const struct limit *l);
 
 /* "next", "TERM->QUIT", "all USR1->HUP"; out->signal is given. */
-int value_signal_rule(
-	struct signal_rule *out, const char *text, struct error *err);
+int value_signal_rule(struct signal_rule *out, const char *text, struct error *err);
 int value_format_signal_rule(struct buffer *out, const struct signal_rule *r);
 
 /* "64M", "64M, huge", "64M, huge=try", "off" */
-int value_shared_memory(
-	struct shared_memory *out, const char *text, struct error *err);
-int value_format_shared_memory(
-	struct buffer *out, const struct shared_memory *m);
+int value_shared_memory(struct shared_memory *out, const char *text, struct error *err);
+int value_format_shared_memory(struct buffer *out, const struct shared_memory *m);
 
 /* "auto", "prefix file:/var/log/{cluster}.log": log, log_sinks; -1: as it was. */
 int value_log(struct cluster_settings *c, const char *text, struct error *err);
 int value_format_log(struct buffer *out, const struct cluster_settings *c);
 void value_log_clear(struct cluster_settings *c);
 /* A sink's path with {cluster} and {slot} replaced; false: it is too long. */
-bool value_log_path(const struct log_sink *sink, const char *cluster,
-	unsigned slot, char *to, size_t size);
+bool value_log_path(
+	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size);
 /* Is it a file for each slot? */
 bool value_log_is_by_slot(const struct log_sink *sink);
 

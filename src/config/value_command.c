@@ -27,8 +27,7 @@ static char *text_of(const struct strings *words, const char *text)
 	return value_join(words);
 }
 
-int value_command(
-	struct strings *words, char **text, const char *from, struct error *err)
+int value_command(struct strings *words, char **text, const char *from, struct error *err)
 {
 	struct strings got = {0};
 	char *copy;
@@ -50,8 +49,7 @@ int value_command(
 	return 0;
 }
 
-int value_command_words(
-	struct strings *words, char **text, char *const *from, size_t count)
+int value_command_words(struct strings *words, char **text, char *const *from, size_t count)
 {
 	struct strings got = {0};
 	char *joined;
@@ -90,8 +88,7 @@ bool value_is_probe(const char *text)
 		strncmp(text, "exec:", 5) == 0;
 }
 
-#define ALPHANUMERIC \
-	"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+#define ALPHANUMERIC "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 /* What may stand in a request line as it is, perhaps after "//HOST". */
 static bool is_http_path(const char *path)
@@ -126,8 +123,7 @@ int value_header(const char *text, struct error *err)
 	size_t len = strspn(text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
 
 	if (strncasecmp(text, "Host:", 5) == 0)
-		return error_set(err, 0,
-			"the Host of the request is set by 'http://HOST/path'");
+		return error_set(err, 0, "the Host of the request is set by 'http://HOST/path'");
 	for (const char *at = text; *at != '\0'; at++)
 		if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
 			len = 0;
@@ -152,8 +148,7 @@ int value_probe(struct probe *out, const char *text, struct error *err)
 		if (value_command(&got.command, &got.text, text + 5, err) == -1)
 			return -1;
 	} else if (strcmp(text, "tcp") != 0) {
-		return value_wanted(
-			err, text, "'tcp', 'http:/path' or 'exec:COMMAND'");
+		return value_wanted(err, text, "'tcp', 'http:/path' or 'exec:COMMAND'");
 	}
 	value_probe_clear(out);
 	*out = got;

@@ -16,8 +16,8 @@ int value_signal(const char *name)
 	return signal > SIGSYS && signal < SIGRTMIN ? -1 : signal;
 }
 
-int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count,
-	const char *text, struct error *err)
+int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count, const char *text,
+	struct error *err)
 {
 	struct stop_step got[STOP_STEPS_MAX];
 	const char *at = text;
@@ -29,23 +29,19 @@ int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count,
 		char *time = strchr(word, ':');
 
 		if (n == STOP_STEPS_MAX)
-			return value_wanted(err, text, "at most %d signals",
-				STOP_STEPS_MAX);
+			return value_wanted(err, text, "at most %d signals", STOP_STEPS_MAX);
 		if (time != NULL)
 			*time++ = '\0';
 		got[n].wait = -1;
 		got[n].signal = value_signal(word);
 		if (got[n].signal == -1)
 			return value_wanted(err, word, "a signal");
-		if (time != NULL &&
-			value_duration(&got[n].wait, time, 0, 24 * HOUR, err) ==
-				-1)
+		if (time != NULL && value_duration(&got[n].wait, time, 0, 24 * HOUR, err) == -1)
 			return -1;
 		n++;
 	}
 	if (cut || n == 0)
-		return value_wanted(err, text,
-			"a signal, or a list such as 'QUIT:10s TERM:5s'");
+		return value_wanted(err, text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
 	(void)memcpy(steps, got, n * sizeof(*got));
 	*count = n;
 	return 0;
@@ -67,8 +63,7 @@ int value_exits(uint64_t out[4], const char *text, struct error *err)
 		if (dash != NULL)
 			*dash++ = '\0';
 		if (!value_digits(&low, word, 0, 255) ||
-			!value_digits(
-				&high, dash != NULL ? dash : word, low, 255))
+			!value_digits(&high, dash != NULL ? dash : word, low, 255))
 			goto bad;
 		for (; low <= high; low++)
 			bits[low / 64] |= UINT64_C(1) << (low % 64);
@@ -79,8 +74,7 @@ int value_exits(uint64_t out[4], const char *text, struct error *err)
 	(void)memcpy(out, bits, sizeof(bits));
 	return 0;
 bad:
-	return value_wanted(
-		err, text, "exit statuses from 0 to 255 such as '0 3 10-12'");
+	return value_wanted(err, text, "exit statuses from 0 to 255 such as '0 3 10-12'");
 }
 
 static bool exit_bit(const uint64_t bits[4], unsigned n)
@@ -118,8 +112,7 @@ struct names {
 };
 
 /* False: `word` is none of them; "": there is none at all, or a longer one. */
-static bool parse_names(
-	uint64_t *out, const char *text, const struct names *n, char word[40])
+static bool parse_names(uint64_t *out, const char *text, const struct names *n, char word[40])
 {
 	const char *at = text;
 	uint64_t bits = 0;
@@ -143,8 +136,7 @@ static bool parse_names(
 	return none || (!cut && bits != 0);
 }
 
-static int format_names(
-	struct buffer *out, uint64_t bits, const struct names *n)
+static int format_names(struct buffer *out, uint64_t bits, const struct names *n)
 {
 	const char *gap = "";
 
@@ -228,10 +220,8 @@ int value_format_capabilities(struct buffer *out, uint64_t bits)
 }
 
 /* By the bits of enum pass_dialect. */
-static const char *const dialects[] = {
-	"systemd", "server-starter", "einhorn", "port", "stdin"};
-static const struct names dialect_names = {
-	dialects, COUNT_OF(dialects), strcmp, ""};
+static const char *const dialects[] = {"systemd", "server-starter", "einhorn", "port", "stdin"};
+static const struct names dialect_names = {dialects, COUNT_OF(dialects), strcmp, ""};
 _Static_assert(PASS_STDIN == 1U << (COUNT_OF(dialects) - 1), "a bit for each");
 
 int value_pass(unsigned *out, const char *text, struct error *err)
@@ -265,9 +255,7 @@ int value_ports(const char *text, struct error *err)
 		if (!any)
 			break;
 	}
-	return any && !cut
-		? 0
-		: value_wanted(err, text, "'all' or ports such as '8000 8443'");
+	return any && !cut ? 0 : value_wanted(err, text, "'all' or ports such as '8000 8443'");
 }
 
 bool value_ports_have(const char *text, unsigned port)
@@ -304,8 +292,7 @@ static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 	return true;
 }
 
-int value_limit(
-	struct limit *out, const char *text, bool bytes, struct error *err)
+int value_limit(struct limit *out, const char *text, bool bytes, struct error *err)
 {
 	struct rlimit l;
 	char soft[32];
@@ -321,13 +308,11 @@ int value_limit(
 	if (colon != NULL && !parse_rlim(&l.rlim_max, colon + 1, bytes))
 		goto bad;
 	if (l.rlim_cur > l.rlim_max)
-		return value_wanted(
-			err, text, "a soft limit not above the hard one");
+		return value_wanted(err, text, "a soft limit not above the hard one");
 	*out = (struct limit){.value = l, .given = true};
 	return 0;
 bad:
-	return value_wanted(err, text,
-		"a limit such as '1024', '1024:4096'%s or 'infinity'",
+	return value_wanted(err, text, "a limit such as '1024', '1024:4096'%s or 'infinity'",
 		bytes ? ", '64M'" : "");
 }
 
@@ -370,8 +355,7 @@ static int parse_translation(int received, char *word, char *arrow)
 	return value_signal(arrow + 2);
 }
 
-int value_signal_rule(
-	struct signal_rule *out, const char *text, struct error *err)
+int value_signal_rule(struct signal_rule *out, const char *text, struct error *err)
 {
 	struct signal_rule rule = {.signal = out->signal};
 	const char *at = text;
@@ -384,25 +368,21 @@ int value_signal_rule(
 		size_t i = 0;
 
 		if (arrow != NULL && rule.translated == 0) {
-			rule.translated =
-				parse_translation(rule.signal, word, arrow);
+			rule.translated = parse_translation(rule.signal, word, arrow);
 			if (rule.translated == -1)
 				goto bad;
 			continue;
 		}
-		while (i < COUNT_OF(deeds) &&
-			(deeds[i] == NULL || strcmp(deeds[i], word) != 0))
+		while (i < COUNT_OF(deeds) && (deeds[i] == NULL || strcmp(deeds[i], word) != 0))
 			i++;
-		if (i == COUNT_OF(deeds) || rule.deed != DEED_DEFAULT ||
-			rule.translated != 0)
+		if (i == COUNT_OF(deeds) || rule.deed != DEED_DEFAULT || rule.translated != 0)
 			goto bad;
 		rule.deed = (enum signal_deed)i;
 	}
 	if (cut || (rule.deed == DEED_DEFAULT && rule.translated == 0))
 		goto bad;
-	if (rule.translated != 0 && rule.deed != DEED_DEFAULT &&
-		rule.deed != DEED_NEXT && rule.deed != DEED_ALL &&
-		rule.deed != DEED_FIRST)
+	if (rule.translated != 0 && rule.deed != DEED_DEFAULT && rule.deed != DEED_NEXT &&
+		rule.deed != DEED_ALL && rule.deed != DEED_FIRST)
 		goto bad;
 	*out = rule;
 	return 0;
@@ -425,8 +405,7 @@ int value_format_signal_rule(struct buffer *out, const struct signal_rule *r)
 		gap = " ";
 	}
 	if (r->translated != 0)
-		(void)buffer_printf(out, "%s%s->%s", gap,
-			text_signal_name(from, r->signal) + 3,
+		(void)buffer_printf(out, "%s%s->%s", gap, text_signal_name(from, r->signal) + 3,
 			text_signal_name(to, r->translated) + 3);
 	return out->failed ? -1 : 0;
 }

@@ -92,8 +92,7 @@ static int parse_syslog(struct log_sink *sink, const char **rest)
 	return -1;
 }
 
-static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
-	struct error *err)
+static int parse_rest(struct log_sink *sink, const char *text, const char *rest, struct error *err)
 {
 	while (*rest == ':') {
 		rest++;
@@ -107,33 +106,27 @@ static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
 		}
 		if (*rest == '\0' || strlen(rest) > LOG_PATH_MAX ||
 			(sink->kind != SINK_FILE && *rest != '/'))
-			return value_wanted(err, text,
-				"a path of at most %u bytes after '%s:'",
+			return value_wanted(err, text, "a path of at most %u bytes after '%s:'",
 				LOG_PATH_MAX, kinds[sink->kind]);
 		sink->path = strdup(rest);
-		return sink->path != NULL
-			? 0
-			: error_set(err, ENOMEM, "cannot keep a setting");
+		return sink->path != NULL ? 0 : error_set(err, ENOMEM, "cannot keep a setting");
 	}
 	return 0;
 }
 
-static int parse_sink(
-	struct log_sink *sink, const char *text, struct error *err)
+static int parse_sink(struct log_sink *sink, const char *text, struct error *err)
 {
 	size_t len = strcspn(text, ":");
 	bool has_more = text[len] == ':';
 	size_t kind = 0;
 
 	while (kind < COUNT_OF(kinds) &&
-		(strlen(kinds[kind]) != len ||
-			strncmp(kinds[kind], text, len) != 0))
+		(strlen(kinds[kind]) != len || strncmp(kinds[kind], text, len) != 0))
 		kind++;
 	if (kind == COUNT_OF(kinds) || (has_more && kind < SINK_FILE) ||
 		(!has_more && kind == SINK_FILE))
 		return wanted(err, text);
-	*sink = (struct log_sink){
-		.kind = (enum sink_kind)kind, .facility = facilities[0].number};
+	*sink = (struct log_sink){.kind = (enum sink_kind)kind, .facility = facilities[0].number};
 	return parse_rest(sink, text, text + len, err);
 }
 
@@ -148,8 +141,7 @@ static bool is_mode(enum log_mode *mode, const char *text)
 	return false;
 }
 
-static int parse_sinks(struct log_sink *list, size_t *count, const char *text,
-	struct error *err)
+static int parse_sinks(struct log_sink *list, size_t *count, const char *text, struct error *err)
 {
 	char word[LOG_PATH_MAX + 64];
 	const char *at = text;
@@ -157,8 +149,7 @@ static int parse_sinks(struct log_sink *list, size_t *count, const char *text,
 
 	while (value_next_word(&at, word, sizeof(word), &cut)) {
 		if (*count == LOG_SINKS_MAX)
-			return value_wanted(
-				err, text, "at most %u places", LOG_SINKS_MAX);
+			return value_wanted(err, text, "at most %u places", LOG_SINKS_MAX);
 		if (parse_sink(&list[*count], word, err) == -1)
 			return -1;
 		(*count)++;
@@ -194,8 +185,7 @@ static void format_sink(struct buffer *out, const struct log_sink *sink)
 	if (sink->old)
 		(void)buffer_string(out, ":rfc3164");
 	for (size_t i = 1; i < COUNT_OF(facilities); i++)
-		if (sink->kind == SINK_SYSLOG &&
-			facilities[i].number == sink->facility)
+		if (sink->kind == SINK_SYSLOG && facilities[i].number == sink->facility)
 			(void)buffer_printf(out, ":%s", facilities[i].name);
 	if (sink->path != NULL)
 		(void)buffer_printf(out, ":%s", sink->path);
@@ -218,8 +208,8 @@ bool value_log_is_by_slot(const struct log_sink *sink)
 	return sink->kind == SINK_FILE && strstr(sink->path, slot_word) != NULL;
 }
 
-bool value_log_path(const struct log_sink *sink, const char *cluster,
-	unsigned slot, char *to, size_t size)
+bool value_log_path(
+	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size)
 {
 	scoped_buffer path = {.limit = size};
 
@@ -227,8 +217,7 @@ bool value_log_path(const struct log_sink *sink, const char *cluster,
 		if (strncmp(at, slot_word, sizeof(slot_word) - 1) == 0) {
 			(void)buffer_number(&path, slot, 10);
 			at += sizeof(slot_word) - 1;
-		} else if (strncmp(at, cluster_word,
-				   sizeof(cluster_word) - 1) == 0) {
+		} else if (strncmp(at, cluster_word, sizeof(cluster_word) - 1) == 0) {
 			(void)buffer_string(&path, cluster);
 			at += sizeof(cluster_word) - 1;
 		} else {

@@ -28,8 +28,7 @@ static bool is_huge_word(const char *text, enum huge_pages *huge)
 	return false;
 }
 
-int value_shared_memory(
-	struct shared_memory *out, const char *text, struct error *err)
+int value_shared_memory(struct shared_memory *out, const char *text, struct error *err)
 {
 	struct shared_memory m = {0};
 	struct error ignored;
@@ -46,8 +45,7 @@ int value_shared_memory(
 	(void)snprintf(size, sizeof(size), "%.*s", (int)len, text);
 	if (value_size(&m.size, size, SHARED_MEMORY_MOST, &ignored) == -1 ||
 		m.size < SHARED_MEMORY_LEAST ||
-		(*rest != '\0' &&
-			(*rest != ',' || !is_huge_word(rest + 1, &m.huge))))
+		(*rest != '\0' && (*rest != ',' || !is_huge_word(rest + 1, &m.huge))))
 		goto bad;
 	*out = m;
 	return 0;
@@ -57,8 +55,7 @@ bad:
 		"'64M, huge=try'");
 }
 
-int value_format_shared_memory(
-	struct buffer *out, const struct shared_memory *m)
+int value_format_shared_memory(struct buffer *out, const struct shared_memory *m)
 {
 	if (m->size == 0)
 		return buffer_string(out, "off");
@@ -79,9 +76,8 @@ int value_threads(unsigned *out, const char *text, struct error *err)
 	else if (value_digits(&n, text, 1, THREADS_MAX))
 		*out = (unsigned)n;
 	else
-		return value_wanted(err, text,
-			"'off', 'auto' or a whole number from 1 to %u",
-			THREADS_MAX);
+		return value_wanted(
+			err, text, "'off', 'auto' or a whole number from 1 to %u", THREADS_MAX);
 	return 0;
 }
 

@@ -49,8 +49,7 @@ static bool parse_count(struct workers_count *c, const char *text)
 	text = parse_factor(c, text);
 	if (text == NULL || *text == '\0')
 		return text != NULL;
-	if ((*text != '+' && *text != '-') ||
-		!value_digits(&n, text + 1, 1, WORKERS_MAX))
+	if ((*text != '+' && *text != '-') || !value_digits(&n, text + 1, 1, WORKERS_MAX))
 		return false;
 	c->plus = *text == '+' ? (int)n : -(int)n;
 	return true;
@@ -60,32 +59,29 @@ static bool parse_count(struct workers_count *c, const char *text)
 static bool is_never(const struct workers_wanted *w)
 {
 	for (unsigned cpus = 1; cpus <= 1024; cpus++)
-		if (workers_count(&w->least, cpus) <=
-			workers_count(&w->most, cpus))
+		if (workers_count(&w->least, cpus) <= workers_count(&w->most, cpus))
 			return false;
 	return true;
 }
 
-static int parse_range(struct workers_wanted *w, const char *text,
-	const char *dots, struct error *err)
+static int parse_range(
+	struct workers_wanted *w, const char *text, const char *dots, struct error *err)
 {
 	char least[64];
 
 	w->range = true;
-	(void)snprintf(least, sizeof(least), "%.*s",
-		(int)(dots - text < 60 ? dots - text : 60), text);
+	(void)snprintf(
+		least, sizeof(least), "%.*s", (int)(dots - text < 60 ? dots - text : 60), text);
 	if ((strcmp(least, "0") != 0 && !parse_count(&w->least, least)) ||
 		!parse_count(&w->most, dots + 2))
-		return value_wanted(err, text,
-			"a range such as '2..8', '0..4' or 'auto..2x'");
+		return value_wanted(err, text, "a range such as '2..8', '0..4' or 'auto..2x'");
 	if (strcmp(least, "0") != 0 && is_never(w))
-		return value_wanted(err, text,
-			"a range whose first number is not above the second");
+		return value_wanted(
+			err, text, "a range whose first number is not above the second");
 	return 0;
 }
 
-int value_workers(
-	struct workers_wanted *out, const char *text, struct error *err)
+int value_workers(struct workers_wanted *out, const char *text, struct error *err)
 {
 	struct workers_wanted w = {.range = false};
 	const char *dots = strstr(text, "..");

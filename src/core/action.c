@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
-struct action *actions_add(struct actions *out, enum action_kind kind,
-	uint32_t slot, uint64_t worker)
+struct action *actions_add(
+	struct actions *out, enum action_kind kind, uint32_t slot, uint64_t worker)
 {
 	struct action *action;
 
@@ -14,8 +14,8 @@ struct action *actions_add(struct actions *out, enum action_kind kind,
 	return action;
 }
 
-struct report *actions_report(struct actions *out, enum report_kind kind,
-	uint32_t slot, uint64_t worker)
+struct report *actions_report(
+	struct actions *out, enum report_kind kind, uint32_t slot, uint64_t worker)
 {
 	struct action *action = actions_add(out, ACTION_REPORT, slot, worker);
 

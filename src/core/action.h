@@ -25,32 +25,32 @@ enum action_kind {
 };
 
 enum report_kind {
-	REPORT_STARTED,         /* slot, worker, pid, generation */
-	REPORT_READY,           /* slot, worker; age */
-	REPORT_EXITED,          /* slot, worker, ending, age, was_ready, asked,
+	REPORT_STARTED,            /* slot, worker, pid, generation */
+	REPORT_READY,              /* slot, worker; age */
+	REPORT_EXITED,             /* slot, worker, ending, age, was_ready, asked,
 				   why, wait (next try; NSEC_NEVER: none) */
-	REPORT_DRAINING,        /* slot, worker, why, span */
-	REPORT_STOPPING,        /* slot, worker: the first stop signal */
-	REPORT_UNWELL,          /* slot, worker, why, age, wait: it is replaced
+	REPORT_DRAINING,           /* slot, worker, why, span */
+	REPORT_STOPPING,           /* slot, worker: the first stop signal */
+	REPORT_UNWELL,             /* slot, worker, why, age, wait: it is replaced
 				   after that */
-	REPORT_OUTGROWN,        /* slot, worker, why, age: so too, in turn */
-	REPORT_BAKING,          /* rollout, count = canaries ready, span */
-	REPORT_BAKED,           /* rollout: the others follow */
-	REPORT_STOP_TIMEOUT,    /* slot, worker: the grace is over; signal is
+	REPORT_OUTGROWN,           /* slot, worker, why, age: so too, in turn */
+	REPORT_BAKING,             /* rollout, count = canaries ready, span */
+	REPORT_BAKED,              /* rollout: the others follow */
+	REPORT_STOP_TIMEOUT,       /* slot, worker: the grace is over; signal is
 				   what comes next */
-	REPORT_UNKILLABLE,      /* slot, worker, pid: outlived SIGKILL */
-	REPORT_START_TIMEOUT,   /* slot, worker, age */
-	REPORT_SLOT_ENDED,      /* slot: not started again (restart policy) */
-	REPORT_ALL_READY,       /* all wanted workers ready (told at each change
+	REPORT_UNKILLABLE,         /* slot, worker, pid: outlived SIGKILL */
+	REPORT_START_TIMEOUT,      /* slot, worker, age */
+	REPORT_SLOT_ENDED,         /* slot: not started again (restart policy) */
+	REPORT_ALL_READY,          /* all wanted workers ready (told at each change
 				   from "not all" to "all") */
-	REPORT_SCALED,          /* count, scale_why, measure */
-	REPORT_GAVE_UP,         /* count deaths in span */
-	REPORT_ROLLOUT_STARTED, /* rollout, generation, count = of */
-	REPORT_ROLLOUT_STEP,    /* rollout, slot, count = done,
+	REPORT_SCALED,             /* count, scale_why, measure */
+	REPORT_GAVE_UP,            /* count deaths in span */
+	REPORT_ROLLOUT_STARTED,    /* rollout, generation, count = of */
+	REPORT_ROLLOUT_STEP,       /* rollout, slot, count = done,
 				   others = of */
-	REPORT_ROLLOUT_DONE,    /* rollout, took; back: it has undone a failed
+	REPORT_ROLLOUT_DONE,       /* rollout, took; back: it has undone a failed
 				   one */
-	REPORT_ROLLOUT_FAILED,  /* rollout, slot (SLOT_ALL: none), worker,
+	REPORT_ROLLOUT_FAILED,     /* rollout, slot (SLOT_ALL: none), worker,
 				   ending, why, age, took (NSEC_NEVER: it was
 				   not begun); count = its workers that
 				   are ready, others = those of before; span:
@@ -60,9 +60,9 @@ enum report_kind {
 	REPORT_STATE,              /* state: the cluster's state changed */
 	REPORT_SURPRISE,           /* worker, an event that its state does not
 				   expect: a bug, told once each */
-	REPORT_SPARE,    /* slot, worker, age: it is held back, as a spare */
-	REPORT_RELEASED, /* slot, worker: it was a spare, and serves now */
-	REPORT_NO_SPARE, /* slot, worker: it cannot be held back, so there are
+	REPORT_SPARE,              /* slot, worker, age: it is held back, as a spare */
+	REPORT_RELEASED,           /* slot, worker: it was a spare, and serves now */
+	REPORT_NO_SPARE,           /* slot, worker: it cannot be held back, so there are
 			    no spares */
 	REPORT_KINDS,
 };
@@ -126,9 +126,9 @@ struct actions {
  * report, which are NSEC_NEVER; the list may not be full.  Both pointers are
  * good until the list is used again.
  */
-struct action *actions_add(struct actions *out, enum action_kind kind,
-	uint32_t slot, uint64_t worker);
-struct report *actions_report(struct actions *out, enum report_kind kind,
-	uint32_t slot, uint64_t worker);
+struct action *actions_add(
+	struct actions *out, enum action_kind kind, uint32_t slot, uint64_t worker);
+struct report *actions_report(
+	struct actions *out, enum report_kind kind, uint32_t slot, uint64_t worker);
 
 #endif

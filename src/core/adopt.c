@@ -11,13 +11,11 @@
  * others.
  */
 
-int cluster_adopt_begin(
-	struct cluster *c, unsigned generation, bool says_ready, bool listens)
+int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready, bool listens)
 {
 	struct generation *g = cluster_in_force(c);
 
-	if (c->alive > 0 || c->generations.count != 1 ||
-		generation < c->generation)
+	if (c->alive > 0 || c->generations.count != 1 || generation < c->generation)
 		return -1;
 	g->number = c->generation = c->last_generation = generation;
 	g->says_ready |= says_ready;
@@ -36,8 +34,7 @@ static bool add_generation(struct cluster *c, unsigned number)
 		return true;
 	if (number > c->generation || g->count >= g->cap)
 		return false;
-	(void)generations_add(
-		g, c->generation + 1, cluster_settings_ref(in_force.settings));
+	(void)generations_add(g, c->generation + 1, cluster_settings_ref(in_force.settings));
 	for (unsigned i = g->count - 1;; i--) {
 		if (i == 0 || g->list[i - 1].number < number) {
 			g->list[i] = in_force;
@@ -93,9 +90,8 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	if (a->ready_at != NSEC_NEVER) {
 		w->gate_at = a->ready_at; /* it serves: wherever it waited */
 		/* without another sign: it has lived */
-		(void)slot_tell(c, a->slot, w,
-			g->says_ready || g->listens ? ON_READY : ON_PROVEN,
-			NULL);
+		(void)slot_tell(
+			c, a->slot, w, g->says_ready || g->listens ? ON_READY : ON_PROVEN, NULL);
 		w->ready_at = a->ready_at;
 		w->serves_since = a->ready_at;
 	}

@@ -52,8 +52,7 @@ const char *scale_why_name(enum scale_why why)
 	return names[why];
 }
 
-void autoscale_limits(
-	struct autoscale *a, unsigned least, unsigned most, nsec_t idle_after)
+void autoscale_limits(struct autoscale *a, unsigned least, unsigned most, nsec_t idle_after)
 {
 	a->most = most > 0 ? most : 1;
 	a->least = least_of(least, a->most);
@@ -153,8 +152,7 @@ static void note_use(struct autoscale *a, const struct load *l)
  * go back to the one before. */
 static bool regret(struct autoscale *a, const struct load *l)
 {
-	if (a->down_at == 0 || a->up_at > a->down_at ||
-		l->now - a->down_at >= REGRET)
+	if (a->down_at == 0 || a->up_at > a->down_at || l->now - a->down_at >= REGRET)
 		return false;
 	a->patience = nsec_min(2 * a->patience, PATIENCE_MOST);
 	if (a->patience < PATIENCE_LEAST)
@@ -164,8 +162,8 @@ static bool regret(struct autoscale *a, const struct load *l)
 	return a->enough > l->wanted;
 }
 
-static bool step_up(struct autoscale *a, const struct load *l, unsigned count,
-	struct scale_step *step)
+static bool step_up(
+	struct autoscale *a, const struct load *l, unsigned count, struct scale_step *step)
 {
 	unsigned most = least_of(a->most, 2 * l->wanted);
 
@@ -183,14 +181,12 @@ static bool step_up(struct autoscale *a, const struct load *l, unsigned count,
 	return true;
 }
 
-static bool more(
-	struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool more(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	unsigned waiting = l->waiting - a->asked;
 
 	if (l->ready == 0 ||
-		(l->ready < l->wanted && a->up_at != 0 &&
-			l->now - a->up_at < START_PATIENCE)) {
+		(l->ready < l->wanted && a->up_at != 0 && l->now - a->up_at < START_PATIENCE)) {
 		a->queued_since = 0; /* for those the new ones are meant */
 		return false;
 	}
@@ -208,13 +204,10 @@ static bool more(
 		return false;
 	step->why = SCALE_CPU;
 	step->measure = demand(l) / 10;
-	return step_up(a, l,
-		(unsigned)(((uint64_t)l->wanted * demand(l) + AIM - 1) / AIM),
-		step);
+	return step_up(a, l, (unsigned)(((uint64_t)l->wanted * demand(l) + AIM - 1) / AIM), step);
 }
 
-static bool fewer(
-	struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool fewer(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	unsigned floor = a->least > 0 ? a->least : 1;
 	unsigned by = l->wanted / DOWN_SHARE;
@@ -239,50 +232,44 @@ static bool fewer(
 	return true;
 }
 
-static bool sleep_now(
-	struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool sleep_now(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->in_use || !autoscale_may_sleep(a, l->now))
 		return false;
-	*step = (struct scale_step){.why = SCALE_IDLE,
-		.measure = (unsigned)(a->idle_after / SECOND)};
+	*step = (struct scale_step){
+		.why = SCALE_IDLE, .measure = (unsigned)(a->idle_after / SECOND)};
 	a->idle_since = a->calm_since = a->queued_since = 0;
 	a->hot = 0;
 	return true;
 }
 
-static bool wake(
-	struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool wake(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->waiting == 0)
 		return false;
-	*step = (struct scale_step){
-		.wanted = 1, .why = SCALE_CLIENT, .measure = l->waiting};
+	*step = (struct scale_step){.wanted = 1, .why = SCALE_CLIENT, .measure = l->waiting};
 	a->up_at = l->now;
 	return true;
 }
 
 bool autoscale_may_sleep(const struct autoscale *a, nsec_t now)
 {
-	return a->least == 0 && a->idle_since != 0 &&
-		now - a->idle_since >= a->idle_after;
+	return a->least == 0 && a->idle_since != 0 && now - a->idle_since >= a->idle_after;
 }
 
-static bool decide(
-	struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool decide(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->held)
 		return false;
 	if (l->wanted < a->least || l->wanted > a->most) {
-		*step = (struct scale_step){.why = SCALE_LIMITS,
-			.wanted = l->wanted < a->least ? a->least : a->most};
+		*step = (struct scale_step){
+			.why = SCALE_LIMITS, .wanted = l->wanted < a->least ? a->least : a->most};
 		return true;
 	}
 	return more(a, l, step) || sleep_now(a, l, step) || fewer(a, l, step);
 }
 
-bool autoscale_look(
-	struct autoscale *a, const struct load *l, struct scale_step *step)
+bool autoscale_look(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->wanted == 0 && a->least == 0)
 		return wake(a, l, step);
@@ -292,8 +279,7 @@ bool autoscale_look(
 		return true;
 	/* if they stand already, nothing can be done for them */
 	if (a->queued_since != 0 && !queue_stands(a, l->now, a->may_wait))
-		a->near = nsec_min(a->near,
-			a->queued_since + a->may_wait - l->now + MSEC / 2);
+		a->near = nsec_min(a->near, a->queued_since + a->may_wait - l->now + MSEC / 2);
 	return false;
 }
 

@@ -37,17 +37,16 @@ struct load {
 	nsec_t now;
 	unsigned wanted; /* workers */
 	unsigned ready;
-	unsigned waiting; /* connections in all accept queues */
-	bool full;        /* one takes no more: its length says nothing */
-	unsigned cpus;    /* that there are for all of them */
-	bool held;        /* this is no time for a step */
-	bool in_use;      /* a client came, or has a connection open */
-	nsec_t came_at; /* the first client since the last look; or 0: unknown */
-	bool spare;     /* one more would serve at once */
-	bool measured;  /* these two are new, and from SCALE_LOOK: */
-	unsigned busy;  /* per mille of a CPU that a worker has used */
-	unsigned
-		pressure; /* per mille of the time: something waited for a CPU */
+	unsigned waiting;  /* connections in all accept queues */
+	bool full;         /* one takes no more: its length says nothing */
+	unsigned cpus;     /* that there are for all of them */
+	bool held;         /* this is no time for a step */
+	bool in_use;       /* a client came, or has a connection open */
+	nsec_t came_at;    /* the first client since the last look; or 0: unknown */
+	bool spare;        /* one more would serve at once */
+	bool measured;     /* these two are new, and from SCALE_LOOK: */
+	unsigned busy;     /* per mille of a CPU that a worker has used */
+	unsigned pressure; /* per mille of the time: something waited for a CPU */
 };
 
 struct scale_step {
@@ -89,11 +88,9 @@ struct autoscale {
 const char *scale_why_name(enum scale_why why);
 
 /* Before the first look, and for other settings. */
-void autoscale_limits(
-	struct autoscale *a, unsigned least, unsigned most, nsec_t idle_after);
+void autoscale_limits(struct autoscale *a, unsigned least, unsigned most, nsec_t idle_after);
 /* The answer to a look: true if there is a step to be done. */
-bool autoscale_look(
-	struct autoscale *a, const struct load *load, struct scale_step *step);
+bool autoscale_look(struct autoscale *a, const struct load *load, struct scale_step *step);
 /* Has there been nothing to do for long, as far as is known?  Then it is time to look
  * for open connections, which is dear. */
 bool autoscale_may_sleep(const struct autoscale *a, nsec_t now);

@@ -33,11 +33,10 @@ static nsec_t longer(nsec_t delay, const struct cluster_settings *settings)
 	return delay > most / 2 ? most : 2 * delay;
 }
 
-nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings,
-	bool was_ready, nsec_t ready_for, uint64_t *random)
+nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings, bool was_ready,
+	nsec_t ready_for, uint64_t *random)
 {
-	if (was_ready && ready_for >= FORGET_AFTER &&
-		ready_for >= settings->stable_after)
+	if (was_ready && ready_for >= FORGET_AFTER && ready_for >= settings->stable_after)
 		backoff_reset(b);
 	if (was_ready && !b->forgiven) {
 		b->delay = 0;
@@ -48,15 +47,15 @@ nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings,
 	return with_jitter(b->delay, settings->backoff_jitter, random);
 }
 
-nsec_t backoff_of_shortage(const struct cluster_settings *settings,
-	uint32_t slots, uint64_t *random)
+nsec_t backoff_of_shortage(
+	const struct cluster_settings *settings, uint32_t slots, uint64_t *random)
 {
 	nsec_t delay = slots * MSEC;
 
 	if (delay < SHORTAGE_LEAST)
 		delay = SHORTAGE_LEAST;
-	return with_jitter(nsec_min(delay, settings->backoff_max),
-		settings->backoff_jitter, random);
+	return with_jitter(
+		nsec_min(delay, settings->backoff_max), settings->backoff_jitter, random);
 }
 
 void backoff_reset(struct backoff *b)

@@ -24,16 +24,16 @@ struct backoff {
  * The wait after a death.  `was_ready`: it had been ready, and for
  * `ready_for`.  `random` is the state of the generator, moved on.
  */
-nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings,
-	bool was_ready, nsec_t ready_for, uint64_t *random);
+nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings, bool was_ready,
+	nsec_t ready_for, uint64_t *random);
 
 /*
  * The wait after the machine, or nclust, had no descriptor, process or memory for
  * one: it is no fault of the program, and ends as suddenly as it began.  Of very
  * many slots each waits longer, so that all together try 1,000 times a second.
  */
-nsec_t backoff_of_shortage(const struct cluster_settings *settings,
-	uint32_t slots, uint64_t *random);
+nsec_t backoff_of_shortage(
+	const struct cluster_settings *settings, uint32_t slots, uint64_t *random);
 
 void backoff_reset(struct backoff *b);
 

@@ -33,15 +33,13 @@ nsec_t canary_watch(const struct cluster *c)
 {
 	const struct generation *g = cluster_find_generation(c, c->rollout.to);
 
-	return c->rollout.bake != 0 && is_guessed(g) ? g->settings->stable_after
-						     : 0;
+	return c->rollout.bake != 0 && is_guessed(g) ? g->settings->stable_after : 0;
 }
 
 void canary_begin(struct cluster *c, const struct rollout_request *request)
 {
 	struct rollout *r = &c->rollout;
-	const struct cluster_settings *settings =
-		cluster_find_generation(c, r->to)->settings;
+	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
 
 	r->bake_until = NSEC_NEVER;
 	r->bake = request->has_bake ? request->bake : settings->bake;
@@ -51,8 +49,7 @@ void canary_begin(struct cluster *c, const struct rollout_request *request)
 			r->bake = 0;
 	} else {
 		r->fleet = settings->surge >= WORKERS_MAX;
-		r->canary = request->has_canary ? request->canary
-						: settings->canary;
+		r->canary = request->has_canary ? request->canary : settings->canary;
 		if (r->canary > c->wanted && c->places > c->wanted)
 			r->canary = c->wanted; /* no spare is one */
 	}
@@ -67,11 +64,9 @@ void canary_begin(struct cluster *c, const struct rollout_request *request)
 bool canary_is_alone(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
-	const struct cluster_settings *settings =
-		cluster_find_generation(c, r->to)->settings;
+	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
 
-	return r->unasked && settings->surge == 0 &&
-		settings->max_unavailable > 0;
+	return r->unasked && settings->surge == 0 && settings->max_unavailable > 0;
 }
 
 nsec_t canary_due(const struct cluster *c)
@@ -90,32 +85,26 @@ bool canary_is_full(const struct cluster *c)
 
 bool canary_is_held(const struct cluster *c, const struct slot *s)
 {
-	return rollout_has_turned(c, s) && s->step == STEP_HELD &&
-		c->rollout.wave > 0;
+	return rollout_has_turned(c, s) && s->step == STEP_HELD && c->rollout.wave > 0;
 }
 
-bool canary_is_one(
-	const struct cluster *c, const struct slot *s, const struct worker *w)
+bool canary_is_one(const struct cluster *c, const struct slot *s, const struct worker *w)
 {
 	return canary_is_held(c, s) && w->generation == c->rollout.to;
 }
 
-bool canary_is_on_trial(
-	const struct cluster *c, const struct slot *s, const struct worker *w)
+bool canary_is_on_trial(const struct cluster *c, const struct slot *s, const struct worker *w)
 {
 	const struct rollout *r = &c->rollout;
 
 	return canary_is_one(c, s, w) ||
-		(r->under_way && r->of_canaries && r->wave > 0 &&
-			w->generation == r->to);
+		(r->under_way && r->of_canaries && r->wave > 0 && w->generation == r->to);
 }
 
 void canary_look(struct cluster *c, struct slot *s)
 {
-	const struct worker *one =
-		s->other->state != WORKER_NONE ? s->other : &s->main;
-	bool is_ready =
-		(one->state == WORKER_READY || one->state == WORKER_SPARE) &&
+	const struct worker *one = s->other->state != WORKER_NONE ? s->other : &s->main;
+	bool is_ready = (one->state == WORKER_READY || one->state == WORKER_SPARE) &&
 		one->generation == c->rollout.to;
 	bool has_ended = one->state == WORKER_NONE && s->ended != SLOT_GOES_ON;
 	bool proven = s->step == STEP_HELD && (is_ready || has_ended);
@@ -137,8 +126,7 @@ static bool is_complete(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
 
-	return (r->held >= r->wave || r->turned >= rollout_slots(c)) &&
-		r->proven == r->held;
+	return (r->held >= r->wave || r->turned >= rollout_slots(c)) && r->proven == r->held;
 }
 
 static void begin_to_bake(struct cluster *c)
@@ -184,8 +172,7 @@ bool canary_advance_fresh(struct cluster *c, bool all_there)
 
 	if (!all_there)
 		r->bake_until = NSEC_NEVER;
-	else if (r->bake_until == NSEC_NEVER && c->ready > 0 &&
-		bake_time(c) > 0)
+	else if (r->bake_until == NSEC_NEVER && c->ready > 0 && bake_time(c) > 0)
 		begin_to_bake(c);
 	return all_there && is_baked(c);
 }
@@ -205,8 +192,7 @@ bool canary_advance(struct cluster *c)
 		r->bake_until = NSEC_NEVER;
 		return false;
 	}
-	if (r->of_canaries && r->held > 0 && r->bake_until == NSEC_NEVER &&
-		bake_time(c) > 0)
+	if (r->of_canaries && r->held > 0 && r->bake_until == NSEC_NEVER && bake_time(c) > 0)
 		begin_to_bake(c);
 	if (!is_baked(c))
 		return false;

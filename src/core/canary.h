@@ -45,13 +45,11 @@ bool canary_is_full(const struct cluster *c);
 bool canary_is_held(const struct cluster *c, const struct slot *s);
 
 /* Is this worker one that is held, or would be, had it an old one? */
-bool canary_is_one(
-	const struct cluster *c, const struct slot *s, const struct worker *w);
+bool canary_is_one(const struct cluster *c, const struct slot *s, const struct worker *w);
 
 /* So, or of the canaries' generation and not held any more, as the old one has
  * ended by itself: it is watched with them. */
-bool canary_is_on_trial(
-	const struct cluster *c, const struct slot *s, const struct worker *w);
+bool canary_is_on_trial(const struct cluster *c, const struct slot *s, const struct worker *w);
 
 /* The slot has been settled, or let go: is its new worker ready? */
 void canary_look(struct cluster *c, struct slot *s);

@@ -17,23 +17,19 @@
 #define ROOM_FOR_A_LOOK 20
 #define ROOM_FOR_THE_END 8
 
-struct cluster *cluster_new(
-	struct cluster_settings *settings, unsigned wanted, uint64_t seed)
+struct cluster *cluster_new(struct cluster_settings *settings, unsigned wanted, uint64_t seed)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
-	if (cluster_reserve(c,
-		    wanted + settings->spare > 0 ? wanted + settings->spare
-						 : 1) == -1) {
+	if (cluster_reserve(c, wanted + settings->spare > 0 ? wanted + settings->spare : 1) == -1) {
 		cluster_free(c);
 		return NULL;
 	}
 	c->random = seed;
 	c->generation = c->last_generation = 1;
-	(void)generations_add(
-		&c->generations, 1, cluster_settings_ref(settings));
+	(void)generations_add(&c->generations, 1, cluster_settings_ref(settings));
 	c->wanted = wanted;
 	c->places = c->count = c->shrink = wanted + spare_wanted(c);
 	return c;
@@ -61,8 +57,7 @@ int cluster_reserve(struct cluster *c, unsigned count)
 		return 0;
 	/* each worker of another generation, one in force, one to come */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
-		heap_reserve(&c->due, count) == -1 ||
-		heap_reserve(&c->line, count) == -1 ||
+		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1 ||
 		beside_reserve(c, count) == -1)
 		return -1;
 	slots = realloc(c->slots, count * sizeof(*slots));
@@ -154,13 +149,10 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 	} else if (e->kind == EVENT_LISTENING) {
 		if (!g->listens)
 			cluster_sweep(c); /* the others must, too */
-		generations_learn(
-			&c->generations, w->generation, LESSON_LISTENS);
-		counts = mode == READY_LISTEN ||
-			(mode == READY_AUTO && !g->says_ready);
+		generations_learn(&c->generations, w->generation, LESSON_LISTENS);
+		counts = mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready);
 	} else {
-		generations_learn(
-			&c->generations, w->generation, LESSON_SAYS_READY);
+		generations_learn(&c->generations, w->generation, LESSON_SAYS_READY);
 		counts = mode == READY_AUTO || mode == READY_NOTIFY;
 	}
 	if (counts)
@@ -170,10 +162,7 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 static void on_worker(struct cluster *c, const struct event *e)
 {
 	struct worker *w = slot_find(c, e->slot, e->worker);
-	struct moment more = {.pid = e->pid,
-		.span = e->span,
-		.opens = e->opens,
-		.held = e->held};
+	struct moment more = {.pid = e->pid, .span = e->span, .opens = e->opens, .held = e->held};
 
 	if (w == NULL)
 		return;
@@ -219,17 +208,14 @@ static void on_worker(struct cluster *c, const struct event *e)
 		(void)slot_tell(c, e->slot, w, ON_DRAINED, NULL);
 		break;
 	case EVENT_GRACEFUL:
-		generations_learn(
-			&c->generations, w->generation, LESSON_GRACEFUL);
+		generations_learn(&c->generations, w->generation, LESSON_GRACEFUL);
 		break;
 	case EVENT_BUSY:
-		c->slots[e->slot].busy =
-			e->held && w == &c->slots[e->slot].main;
+		c->slots[e->slot].busy = e->held && w == &c->slots[e->slot].main;
 		return;
 	case EVENT_GATE:
-		(void)slot_tell(c, e->slot, w,
-			spare_is_needed(c, e->slot, w) ? ON_PASS : ON_GATE,
-			NULL);
+		(void)slot_tell(
+			c, e->slot, w, spare_is_needed(c, e->slot, w) ? ON_PASS : ON_GATE, NULL);
 		break;
 	case EVENT_LEFTOVERS:
 		(void)slot_tell(c, e->slot, w, ON_LEFTOVERS, NULL);
@@ -282,8 +268,7 @@ static void trim(struct cluster *c)
 	while (c->count > c->places && c->count > c->shrink) {
 		struct slot *s = &c->slots[c->count - 1];
 
-		if (s->main.state != WORKER_NONE ||
-			s->other->state != WORKER_NONE)
+		if (s->main.state != WORKER_NONE || s->other->state != WORKER_NONE)
 			break;
 		c->count--;
 		heap_set(&c->due, c->count, NSEC_NEVER);
@@ -348,8 +333,7 @@ bool cluster_is_all_ready(const struct cluster *c)
 {
 	if (c->stopping)
 		return false;
-	return c->wanted == 0 ||
-		(c->ready > 0 && c->ready + c->ended >= c->wanted);
+	return c->wanted == 0 || (c->ready > 0 && c->ready + c->ended >= c->wanted);
 }
 
 static enum cluster_state state_now(const struct cluster *c)
@@ -357,8 +341,7 @@ static enum cluster_state state_now(const struct cluster *c)
 	if (c->failed)
 		return CLUSTER_FAILED;
 	if (c->stopping)
-		return c->alive > 0 || c->held ? CLUSTER_STOPPING
-					       : CLUSTER_STOPPED;
+		return c->alive > 0 || c->held ? CLUSTER_STOPPING : CLUSTER_STOPPED;
 	if (c->rollout.under_way && !c->rollout.fresh)
 		return CLUSTER_ROLLING;
 	if (!c->was_all_ready)
@@ -371,8 +354,7 @@ static void note_all_ready(struct cluster *c)
 	bool all_ready = cluster_is_all_ready(c);
 
 	if (all_ready && !c->all_ready)
-		actions_report(c->out, REPORT_ALL_READY, 0, 0)->count =
-			c->ready;
+		actions_report(c->out, REPORT_ALL_READY, 0, 0)->count = c->ready;
 	c->all_ready = all_ready;
 	c->was_all_ready |= all_ready;
 }
@@ -380,8 +362,8 @@ static void note_all_ready(struct cluster *c)
 /* Did the restart policy let the last slot end? */
 static bool is_over(const struct cluster *c)
 {
-	return !c->stopping && c->wanted > 0 && c->ended >= c->places &&
-		c->alive == 0 && (!c->rollout.under_way || c->rollout.fresh);
+	return !c->stopping && c->wanted > 0 && c->ended >= c->places && c->alive == 0 &&
+		(!c->rollout.under_way || c->rollout.fresh);
 }
 
 static void conclude(struct cluster *c)
@@ -402,8 +384,7 @@ static void conclude(struct cluster *c)
 	actions_add(c->out, ACTION_ENDED, 0, 0)->status = c->status;
 }
 
-void cluster_handle(
-	struct cluster *c, const struct event *event, struct actions *out)
+void cluster_handle(struct cluster *c, const struct event *event, struct actions *out)
 {
 	out->count = 0;
 	c->out = out;

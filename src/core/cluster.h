@@ -28,8 +28,7 @@ struct cluster;
 
 /* Takes a reference of its own to `settings`; slots start empty, the first
  * EVENT_TICK fills them.  NULL when out of memory. */
-struct cluster *cluster_new(
-	struct cluster_settings *settings, unsigned wanted, uint64_t seed);
+struct cluster *cluster_new(struct cluster_settings *settings, unsigned wanted, uint64_t seed);
 void cluster_free(struct cluster *c); /* no worker may be alive */
 
 /* Make room for `count` slots, for a coming EVENT_SCALE.  0 or -1. */
@@ -50,13 +49,11 @@ struct adoption {
 	nsec_t born;
 	nsec_t ready_at; /* NSEC_NEVER: it is starting */
 };
-int cluster_adopt_begin(
-	struct cluster *c, unsigned generation, bool says_ready, bool listens);
+int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready, bool listens);
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a);
 
 /* The list is emptied first.  Not re-entrant: answer when it has returned. */
-void cluster_handle(
-	struct cluster *c, const struct event *event, struct actions *out);
+void cluster_handle(struct cluster *c, const struct event *event, struct actions *out);
 
 /* When the next EVENT_TICK is due, or NSEC_NEVER. */
 nsec_t cluster_next_deadline(const struct cluster *c);
@@ -112,7 +109,7 @@ struct worker_view {
 	nsec_t due;         /* what it is given time for is over; NSEC_NEVER */
 	unsigned stop_step; /* SLOT_STOPPING: of settings->stop */
 	bool killed;        /* it has got SIGKILL */
-	int share; /* of limits such as max-age, per mille more or less */
+	int share;          /* of limits such as max-age, per mille more or less */
 };
 
 struct slot_view {
@@ -154,8 +151,7 @@ bool cluster_knows_notify(const struct cluster *c); /* READY=1 was seen */
 bool cluster_knows_listen(const struct cluster *c); /* so was listen(2) */
 /* Is the moment of the stop signal looked for, of workers of that generation? */
 bool cluster_empties(const struct cluster *c, unsigned generation);
-void cluster_view_slot(
-	const struct cluster *c, uint32_t slot, struct slot_view *view);
+void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view *view);
 struct rollout_view cluster_view_rollout(const struct cluster *c);
 
 /*

@@ -12,16 +12,15 @@
  * full, and what a worker takes while it starts ends somebody else. */
 #define AFTER_OOM (50 * MSEC)
 
-static bool is_success(
-	const struct cluster_settings *settings, const struct ending *ending)
+static bool is_success(const struct cluster_settings *settings, const struct ending *ending)
 {
 	return ending->kind == ENDING_EXIT && ending->code >= 0 &&
 		cluster_is_success(settings, (unsigned)ending->code);
 }
 
 /* Does the restart policy leave the slot empty after this death? */
-static bool has_ended(const struct cluster_settings *settings,
-	const struct worker *dead, const struct ending *ending)
+static bool has_ended(const struct cluster_settings *settings, const struct worker *dead,
+	const struct ending *ending)
 {
 	if (settings->restart == RESTART_ALWAYS)
 		return false;
@@ -45,8 +44,7 @@ static int exit_status(const struct ending *ending)
 	return status == 0 ? 1 : status;
 }
 
-static void end_slot(
-	struct cluster *c, uint32_t i, bool well, const struct ending *ending)
+static void end_slot(struct cluster *c, uint32_t i, bool well, const struct ending *ending)
 {
 	struct slot *s = &c->slots[i];
 
@@ -63,8 +61,7 @@ static bool has_successor(const struct cluster *c, const struct slot *s)
 	if (slot_is_rejected(c, s->other))
 		return false;
 	return worker_is_serving(s->other) ||
-		((worker_is_coming(s->other) ||
-			 s->other->state == WORKER_SPARE) &&
+		((worker_is_coming(s->other) || s->other->state == WORKER_SPARE) &&
 			!canary_is_held(c, s));
 }
 
@@ -98,8 +95,8 @@ static bool is_rescued(struct cluster *c)
 static bool is_shortage(const struct ending *ending)
 {
 	return ending->kind == ENDING_SPAWN &&
-		(ending->code == EMFILE || ending->code == ENFILE ||
-			ending->code == EAGAIN || ending->code == ENOMEM);
+		(ending->code == EMFILE || ending->code == ENFILE || ending->code == EAGAIN ||
+			ending->code == ENOMEM);
 }
 
 /*
@@ -107,8 +104,8 @@ static bool is_shortage(const struct ending *ending)
  * return how long that takes (NSEC_NEVER: it is not for this death that it
  * will be).
  */
-static nsec_t plan_next(struct cluster *c, uint32_t i,
-	const struct worker *dead, bool was_main, const struct ending *ending)
+static nsec_t plan_next(struct cluster *c, uint32_t i, const struct worker *dead, bool was_main,
+	const struct ending *ending)
 {
 	struct slot *s = &c->slots[i];
 	const struct cluster_settings *settings =
@@ -129,14 +126,11 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 	if (has_successor(c, s))
 		return 0;
 	if (has_ended(settings, dead, ending)) {
-		if (worker_is_coming(s->other) ||
-			s->other->state == WORKER_SPARE) {
+		if (worker_is_coming(s->other) || s->other->state == WORKER_SPARE) {
 			canary_let_go(c, s);
 			return 0;
 		}
-		end_slot(c, i,
-			dead->why == WHY_ITSELF && is_success(settings, ending),
-			ending);
+		end_slot(c, i, dead->why == WHY_ITSELF && is_success(settings, ending), ending);
 		return NSEC_NEVER;
 	}
 	if (is_shortage(ending))
@@ -144,9 +138,7 @@ static nsec_t plan_next(struct cluster *c, uint32_t i,
 	else
 		wait = backoff_next(&s->backoff, settings,
 			worker_was_ready(dead) || dead->gate_at > 0,
-			c->now -
-				(worker_was_ready(dead) ? dead->ready_at
-							: dead->gate_at),
+			c->now - (worker_was_ready(dead) ? dead->ready_at : dead->gate_at),
 			&c->random);
 	if (wait > 0 && worker_was_ready(dead) && is_rescued(c))
 		wait = 0;
@@ -179,8 +171,8 @@ static void count_death(struct cluster *c)
 	cluster_give_up(c, 1);
 }
 
-static bool is_hopeless(const struct cluster *c, const struct worker *dead,
-	const struct ending *ending)
+static bool is_hopeless(
+	const struct cluster *c, const struct worker *dead, const struct ending *ending)
 {
 	return ending->kind == ENDING_SPAWN && ending->permanent && !c->lived &&
 		dead->generation == c->generation;
@@ -208,8 +200,7 @@ static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
 static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	const struct ending *ending, nsec_t wait)
 {
-	struct report *report =
-		worker_report(c->out, REPORT_EXITED, i, dead, c->now);
+	struct report *report = worker_report(c->out, REPORT_EXITED, i, dead, c->now);
 
 	report->generation = dead->generation;
 	report->was_ready = worker_was_ready(dead);
@@ -223,22 +214,17 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 }
 
 /* One that has done its work within that time opens no port. */
-static void learn(struct cluster *c, const struct worker *dead,
-	const struct ending *ending)
+static void learn(struct cluster *c, const struct worker *dead, const struct ending *ending)
 {
-	const struct generation *g =
-		cluster_find_generation(c, dead->generation);
+	const struct generation *g = cluster_find_generation(c, dead->generation);
 
-	if (dead->state == WORKER_STARTING && dead->opens &&
-		dead->proven_at != NSEC_NEVER &&
-		c->now - dead->born >= g->settings->ready_alive &&
-		is_success(g->settings, ending))
-		generations_learn(
-			&c->generations, dead->generation, LESSON_SILENT);
+	if (dead->state == WORKER_STARTING && dead->opens && dead->proven_at != NSEC_NEVER &&
+		c->now - dead->born >= g->settings->ready_alive && is_success(g->settings, ending))
+		generations_learn(&c->generations, dead->generation, LESSON_SILENT);
 }
 
-void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
-	enum worker_event event, const struct ending *ending)
+void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
+	const struct ending *ending)
 {
 	struct slot *s = &c->slots[i];
 	const struct worker dead = *w;

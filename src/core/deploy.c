@@ -10,8 +10,7 @@ static unsigned old_ones(const struct cluster *c)
 
 	for (unsigned i = 0; i < c->generations.count; i++) {
 		const struct generation *g = &c->generations.list[i];
-		bool leaves =
-			g->number == c->rollout.to && g->serving == g->beside;
+		bool leaves = g->number == c->rollout.to && g->serving == g->beside;
 
 		if (g->workers > 0 && !leaves)
 			count++;
@@ -114,8 +113,7 @@ void rollout_request(struct cluster *c, const struct event *e)
 		return;
 	}
 	if (request.settings == NULL)
-		request.settings = cluster_settings_ref(
-			cluster_find_generation(c, like)->settings);
+		request.settings = cluster_settings_ref(cluster_find_generation(c, like)->settings);
 	if (c->stopping) {
 		begin_afresh(c, &request);
 		return;

@@ -55,11 +55,11 @@ enum SMALL why {
 	WHY_REQUEST,       /* it owes an answer: request-timeout */
 	WHY_BEFORE,        /* of a rollout: its `before` has failed */
 	WHY_SERVED,        /* max-requests */
-	WHY_SOCKET, /* the socket that it has is no listener's any more */
+	WHY_SOCKET,        /* the socket that it has is no listener's any more */
 };
 
 enum event_kind {
-	EVENT_TICK, /* time has passed; also the first event of all.  `count`:
+	EVENT_TICK,         /* time has passed; also the first event of all.  `count`:
 			       spawns at most, if it is not 0 */
 	EVENT_SPAWNED,      /* slot, worker, pid; `opens`: it was passed no
 			       socket, and its listen(2) would be seen */

@@ -6,9 +6,8 @@
 
 static enum gate gate_for(enum why why)
 {
-	return why == WHY_CHECK || why == WHY_REQUEST || why == WHY_SOCKET
-		? GATE_UNWELL
-		: GATE_OUTGROWN;
+	return why == WHY_CHECK || why == WHY_REQUEST || why == WHY_SOCKET ? GATE_UNWELL
+									   : GATE_OUTGROWN;
 }
 
 void gate_wake(struct cluster *c)
@@ -48,8 +47,7 @@ static bool is_free(const struct cluster *c, enum gate gate)
 	return c->gates[gate] < (most > 0 ? most : 1);
 }
 
-nsec_t gate_note_failure(
-	struct cluster *c, struct slot *s, const struct worker *dead)
+nsec_t gate_note_failure(struct cluster *c, struct slot *s, const struct worker *dead)
 {
 	nsec_t wait = 0;
 
@@ -71,8 +69,7 @@ nsec_t gate_due(const struct cluster *c, const struct slot *s)
 /* May it be opened now? */
 static bool is_due(const struct cluster *c, const struct slot *s)
 {
-	return is_wanted(s) && s->mend_at <= c->now &&
-		is_free(c, gate_for(s->main.unfit));
+	return is_wanted(s) && s->mend_at <= c->now && is_free(c, gate_for(s->main.unfit));
 }
 
 void gate_settle(struct cluster *c, uint32_t i)
@@ -80,8 +77,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 	struct slot *s = &c->slots[i];
 
 	if (s->gate != GATE_SHUT && s->other->state == WORKER_NONE) {
-		if (s->main.state == WORKER_READY &&
-			s->main.unfit == WHY_ITSELF)
+		if (s->main.state == WORKER_READY && s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
 		shut(c, s);
 	}
@@ -106,9 +102,7 @@ bool gate_advance(struct cluster *c)
 		c->gates_to_look--;
 		return true;
 	}
-	if (line_holds(c, i,
-		    slot_generation(c,
-			    s))) /* its worker serves: the others come first */
+	if (line_holds(c, i, slot_generation(c, s))) /* its worker serves: the others come first */
 		return false;
 	gate = gate_for(s->main.unfit);
 	if (!slot_spawn(c, i, s->other, slot_generation(c, s))) {

@@ -29,8 +29,7 @@ void gate_wake(struct cluster *c);
 void gate_drop_slot(struct cluster *c, struct slot *s);
 
 /* The successor has failed: return how long until the next is tried. */
-nsec_t gate_note_failure(
-	struct cluster *c, struct slot *s, const struct worker *dead);
+nsec_t gate_note_failure(struct cluster *c, struct slot *s, const struct worker *dead);
 
 /* When the slot's gate is to be looked at again. */
 nsec_t gate_due(const struct cluster *c, const struct slot *s);

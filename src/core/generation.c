@@ -26,8 +26,8 @@ void generations_fini(struct generations *g)
 	*g = (struct generations){0};
 }
 
-struct generation *generations_add(struct generations *g, unsigned number,
-	struct cluster_settings *settings)
+struct generation *generations_add(
+	struct generations *g, unsigned number, struct cluster_settings *settings)
 {
 	struct generation *added;
 
@@ -38,8 +38,7 @@ struct generation *generations_add(struct generations *g, unsigned number,
 	return added;
 }
 
-struct generation *generations_find(
-	const struct generations *g, unsigned number)
+struct generation *generations_find(const struct generations *g, unsigned number)
 {
 	for (unsigned i = g->count; i-- > 0;)
 		if (g->list[i].number == number)
@@ -55,8 +54,8 @@ unsigned generations_next(const struct generations *g, unsigned number)
 	return 0;
 }
 
-void generations_replace(struct generations *g,
-	const struct cluster_settings *old, struct cluster_settings *settings)
+void generations_replace(struct generations *g, const struct cluster_settings *old,
+	struct cluster_settings *settings)
 {
 	for (unsigned i = 0; i < g->count; i++) {
 		struct cluster_settings *was = g->list[i].settings;
@@ -68,8 +67,7 @@ void generations_replace(struct generations *g,
 	}
 }
 
-void generations_learn(
-	struct generations *g, unsigned number, enum lesson lesson)
+void generations_learn(struct generations *g, unsigned number, enum lesson lesson)
 {
 	const struct generation *from = generations_find(g, number);
 	unsigned command;
@@ -103,8 +101,7 @@ void generations_forget(struct generations *g, unsigned keep, unsigned keep_too)
 	for (unsigned i = 0; i < g->count; i++) {
 		const struct generation *it = &g->list[i];
 
-		if (it->workers > 0 || it->number == keep ||
-			it->number == keep_too)
+		if (it->workers > 0 || it->number == keep || it->number == keep_too)
 			g->list[kept++] = *it;
 		else
 			cluster_settings_unref(it->settings);

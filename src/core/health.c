@@ -20,8 +20,7 @@ static bool may_go_on(enum why why)
 }
 
 /* How long it has to serve on until a successor is tried. */
-static nsec_t mend_after(
-	struct cluster *c, uint32_t i, const struct worker *w, enum why why)
+static nsec_t mend_after(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	struct slot *s = &c->slots[i];
 	const struct cluster_settings *settings =
@@ -36,8 +35,7 @@ static nsec_t mend_after(
 			stable = SECOND;
 		if (c->now - w->ready_at >= MEND_STABLE * stable)
 			backoff_reset(&s->mends);
-		at = nsec_add(c->now,
-			backoff_next(&s->mends, settings, true, 0, &c->random));
+		at = nsec_add(c->now, backoff_next(&s->mends, settings, true, 0, &c->random));
 		if (s->mend_at < at)
 			s->mend_at = at;
 	}
@@ -45,8 +43,8 @@ static nsec_t mend_after(
 }
 
 /* It serves on, but a successor is wanted. */
-static void mark(struct cluster *c, uint32_t i, struct worker *w,
-	enum report_kind kind, enum why why)
+static void mark(
+	struct cluster *c, uint32_t i, struct worker *w, enum report_kind kind, enum why why)
 {
 	struct report *report = worker_report(c->out, kind, i, w, c->now);
 
@@ -59,8 +57,7 @@ static void mark(struct cluster *c, uint32_t i, struct worker *w,
 }
 
 /* A new worker on trial is not well: that is what it was tried for. */
-static void fail_canary(
-	struct cluster *c, uint32_t i, const struct worker *w, enum why why)
+static void fail_canary(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
 
@@ -70,8 +67,7 @@ static void fail_canary(
 static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	struct moment at = {.why = why};
-	bool on_trial =
-		canary_is_on_trial(c, &c->slots[i], w) && !worker_is_going(w);
+	bool on_trial = canary_is_on_trial(c, &c->slots[i], w) && !worker_is_going(w);
 
 	(void)slot_tell(c, i, w, ON_HUNG, &at);
 	if (on_trial)
@@ -92,14 +88,12 @@ static void fails(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 		fail_canary(c, i, w, why);
 	if (held) /* it goes with the rollout */
 		return;
-	if (w->state != WORKER_READY || w->unfit == WHY_CHECK ||
-		w->unfit == WHY_REQUEST)
+	if (w->state != WORKER_READY || w->unfit == WHY_CHECK || w->unfit == WHY_REQUEST)
 		return;
 	mark(c, i, w, REPORT_UNWELL, why);
 }
 
-void health_unwell(
-	struct cluster *c, uint32_t i, struct worker *w, enum why why)
+void health_unwell(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	if (why == WHY_CHECK || why == WHY_REQUEST)
 		fails(c, i, w, why);
@@ -107,8 +101,7 @@ void health_unwell(
 		hung(c, i, w, why);
 }
 
-void health_outgrown(
-	struct cluster *c, uint32_t i, struct worker *w, enum why why)
+void health_outgrown(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	if (w->state == WORKER_SPARE && why == WHY_SOCKET)
 		slot_stop(c, i, w, why); /* another one gets the new socket */

@@ -15,12 +15,10 @@
 struct cluster;
 
 /* EVENT_UNWELL. */
-void health_unwell(
-	struct cluster *c, uint32_t i, struct worker *w, enum why why);
+void health_unwell(struct cluster *c, uint32_t i, struct worker *w, enum why why);
 
 /* It takes too much memory, or is too old. */
-void health_outgrown(
-	struct cluster *c, uint32_t i, struct worker *w, enum why why);
+void health_outgrown(struct cluster *c, uint32_t i, struct worker *w, enum why why);
 
 /* No WATCHDOG=1 came in time. */
 void health_missed(struct cluster *c, uint32_t i, struct worker *w);

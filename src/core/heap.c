@@ -34,8 +34,7 @@ int heap_reserve(struct heap *h, uint32_t slots)
 	h->due = due;
 	if (failed != 0)
 		return -1;
-	(void)memset(
-		h->where + h->cap, 0, sizeof(*h->where) * (slots - h->cap));
+	(void)memset(h->where + h->cap, 0, sizeof(*h->where) * (slots - h->cap));
 	h->cap = slots;
 	return 0;
 }
@@ -85,8 +84,7 @@ static void sink(struct heap *h, uint32_t place)
 
 		if (below >= h->count)
 			break;
-		if (below + 1 < h->count &&
-			is_before(h, h->order[below + 1], h->order[below]))
+		if (below + 1 < h->count && is_before(h, h->order[below + 1], h->order[below]))
 			below++;
 		if (!is_before(h, h->order[below], slot))
 			break;

@@ -229,8 +229,7 @@ uint32_t image_count(const struct cluster *c, enum image_part part)
 	}
 }
 
-const void *image_part(
-	const struct cluster *c, enum image_part part, uint32_t n)
+const void *image_part(const struct cluster *c, enum image_part part, uint32_t n)
 {
 	switch (part) {
 	case IMAGE_SLOT:
@@ -242,8 +241,7 @@ const void *image_part(
 	}
 }
 
-struct cluster_settings *image_settings(
-	const struct cluster *c, enum image_part part, uint32_t n)
+struct cluster_settings *image_settings(const struct cluster *c, enum image_part part, uint32_t n)
 {
 	switch (part) {
 	case IMAGE_CLUSTER:
@@ -260,8 +258,7 @@ nsec_t image_due(const struct cluster *c, uint32_t slot)
 	return heap_due(&c->due, slot);
 }
 
-nsec_t image_drain_left(
-	const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now)
+nsec_t image_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now)
 {
 	const struct slot *s = &c->slots[slot];
 	const struct worker *w = s->main.id == worker ? &s->main : s->other;
@@ -313,8 +310,7 @@ void *image_add(struct cluster *c, enum image_part part)
 	}
 }
 
-void image_set_settings(struct cluster *c, enum image_part part,
-	struct cluster_settings *settings)
+void image_set_settings(struct cluster *c, enum image_part part, struct cluster_settings *settings)
 {
 	struct cluster_settings **to = part == IMAGE_CLUSTER
 		? &c->waiting.settings
@@ -338,8 +334,8 @@ static bool is_known(const struct cluster *c, const struct worker *w)
 	if (w->state == WORKER_ASKED || w->state == WORKER_UNWANTED)
 		return false;
 	return w->state == WORKER_NONE ||
-		(cluster_find_generation(c, w->generation) != NULL &&
-			w->id != 0 && w->id <= c->last_worker);
+		(cluster_find_generation(c, w->generation) != NULL && w->id != 0 &&
+			w->id <= c->last_worker);
 }
 
 static const char *check_generations(const struct cluster *c)
@@ -356,11 +352,9 @@ static const char *check_generations(const struct cluster *c)
 	}
 	if (cluster_in_force(c) == NULL)
 		return "the generation in force is missing";
-	if (c->rollout.under_way &&
-		cluster_find_generation(c, c->rollout.to) == NULL)
+	if (c->rollout.under_way && cluster_find_generation(c, c->rollout.to) == NULL)
 		return "the generation of the rollout is missing";
-	if (c->rollout.watch > 0 &&
-		cluster_find_generation(c, c->rollout.from) == NULL)
+	if (c->rollout.watch > 0 && cluster_find_generation(c, c->rollout.from) == NULL)
 		return "the generation before the rollout is missing";
 	return NULL;
 }
@@ -378,12 +372,10 @@ const char *image_finish(struct cluster *c)
 	if (c->wanted > c->count ||
 		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
 			c->rollout.scope >= c->count &&
-			c->rollout.extra + c->rollout.fewer + c->rollout.held >
-				0))
+			c->rollout.extra + c->rollout.fewer + c->rollout.held > 0))
 		return "a slot is missing";
 	for (uint32_t i = 0; i < c->count; i++)
-		if (!is_known(c, &c->slots[i].main) ||
-			!is_known(c, c->slots[i].other))
+		if (!is_known(c, &c->slots[i].main) || !is_known(c, c->slots[i].other))
 			return "a worker is of no known generation";
 	if (c->count > 0)
 		beside_drop(c, &c->slots[c->count - 1]);

@@ -24,18 +24,15 @@ extern const struct plain_table image_tables[IMAGE_PARTS];
 extern const struct plain_table image_report_table; /* struct report */
 
 uint32_t image_count(const struct cluster *c, enum image_part part);
-const void *image_part(
-	const struct cluster *c, enum image_part part, uint32_t n);
+const void *image_part(const struct cluster *c, enum image_part part, uint32_t n);
 /* NULL: it has none. */
-struct cluster_settings *image_settings(
-	const struct cluster *c, enum image_part part, uint32_t n);
+struct cluster_settings *image_settings(const struct cluster *c, enum image_part part, uint32_t n);
 /* When the slot is to be settled; part of it, but not of its struct. */
 nsec_t image_due(const struct cluster *c, uint32_t slot);
 
 /* For how long yet that worker is to be drained (ACTION_DRAIN, which is not asked
  * for again); -1: it is not. */
-nsec_t image_drain_left(
-	const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now);
+nsec_t image_drain_left(const struct cluster *c, uint32_t slot, uint64_t worker, nsec_t now);
 
 /* An empty one, with room for so many slots and generations.  NULL: no memory,
  * or more than there can be.  cluster_free() frees it at any stage. */
@@ -44,8 +41,7 @@ struct cluster *image_new(uint32_t slots, uint32_t generations);
  * first.  NULL: there is no room for more. */
 void *image_add(struct cluster *c, enum image_part part);
 /* Of the latest part of that kind; the reference is handed over. */
-void image_set_settings(struct cluster *c, enum image_part part,
-	struct cluster_settings *settings);
+void image_set_settings(struct cluster *c, enum image_part part, struct cluster_settings *settings);
 void image_set_due(struct cluster *c, uint32_t slot, nsec_t due);
 /* All parts are there.  NULL, or why they do not make a cluster. */
 const char *image_finish(struct cluster *c);

@@ -19,15 +19,14 @@ struct cluster {
 	struct slot *slots;
 	struct beside beside;
 	uint32_t cap;
-	uint32_t count;  /* in use: a place, or leaving */
-	uint32_t wanted; /* to serve */
-	uint32_t places; /* slots for these and for the spares (spare.h) */
-	struct heap due; /* when each slot is to be settled, or earlier */
-	struct heap
-		line;   /* slots that wait for others to start, by slot.waits */
-	uint32_t sweep; /* slots from here on are still to be settled */
-	uint32_t shrink; /* so too, from here downwards, above `places` */
-	bool more;       /* the last call stopped before all was done */
+	uint32_t count;   /* in use: a place, or leaving */
+	uint32_t wanted;  /* to serve */
+	uint32_t places;  /* slots for these and for the spares (spare.h) */
+	struct heap due;  /* when each slot is to be settled, or earlier */
+	struct heap line; /* slots that wait for others to start, by slot.waits */
+	uint32_t sweep;   /* slots from here on are still to be settled */
+	uint32_t shrink;  /* so too, from here downwards, above `places` */
+	bool more;        /* the last call stopped before all was done */
 
 	struct actions *out; /* during cluster_handle() */
 	nsec_t now;          /* of the latest event */
@@ -85,8 +84,7 @@ static inline bool cluster_wants(const struct cluster *c, uint32_t i)
 	return i < c->places && !c->stopping;
 }
 
-static inline struct generation *cluster_find_generation(
-	const struct cluster *c, unsigned number)
+static inline struct generation *cluster_find_generation(const struct cluster *c, unsigned number)
 {
 	return generations_find(&c->generations, number);
 }

@@ -12,8 +12,7 @@ static bool is_full(const struct cluster *c, unsigned generation)
 		return false;
 	/* when they have started cannot be seen */
 	if (g->settings->ready == READY_ALIVE ||
-		(g->settings->ready == READY_AUTO && g->silent &&
-			!g->says_ready && !g->listens))
+		(g->settings->ready == READY_AUTO && g->silent && !g->says_ready && !g->listens))
 		return false;
 	return g->starting >= most;
 }
@@ -25,15 +24,13 @@ bool line_waits_for(const struct worker *w)
 
 nsec_t line_waits_until(const struct worker *w)
 {
-	return w->state == WORKER_STARTING && !w->slow ? w->born + LINE_PATIENCE
-						       : NSEC_NEVER;
+	return w->state == WORKER_STARTING && !w->slow ? w->born + LINE_PATIENCE : NSEC_NEVER;
 }
 
 bool line_holds(const struct cluster *c, uint32_t i, unsigned generation)
 {
 	return is_full(c, generation) ||
-		(heap_first_due(&c->line) != NSEC_NEVER &&
-			heap_first(&c->line) != i);
+		(heap_first_due(&c->line) != NSEC_NEVER && heap_first(&c->line) != i);
 }
 
 void line_join(struct cluster *c, uint32_t i)
@@ -82,8 +79,7 @@ void line_restore(struct cluster *c)
 
 			count(c, w);
 			c->spares += w->state == WORKER_SPARE;
-			c->released +=
-				w->state == WORKER_STARTING && w->released;
+			c->released += w->state == WORKER_STARTING && w->released;
 		}
 		if (s->waits != 0)
 			heap_set(&c->line, i, s->waits);

@@ -25,8 +25,7 @@ nsec_t line_waits_until(const struct worker *w);
 /* Would a worker of the slot have to wait, if it is of that generation? */
 bool line_holds(const struct cluster *c, uint32_t i, unsigned generation);
 
-void line_join(
-	struct cluster *c, uint32_t i); /* at its end, if it is not in it */
+void line_join(struct cluster *c, uint32_t i); /* at its end, if it is not in it */
 void line_leave(struct cluster *c, uint32_t i);
 
 /* Have the first one settled if it need not wait any more; true if it was. */

@@ -10,8 +10,7 @@ static bool is_silent(const struct quiet_facts *f)
 
 /* Something has left since the look before; and nothing had come meanwhile, or one
  * request, when all before it was answered for sure. */
-static bool is_answered_since(
-	const struct quiet_facts *f, const struct quiet_memory *before)
+static bool is_answered_since(const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	uint32_t came;
 
@@ -27,8 +26,7 @@ static bool is_answered_since(
  * at once by one of its own (tcp_event_data_recv() of the kernel's
  * net/ipv4/tcp_input.c), and there was no other.
  */
-static bool is_without_acks(
-	const struct quiet_facts *f, const struct quiet_memory *now)
+static bool is_without_acks(const struct quiet_facts *f, const struct quiet_memory *now)
 {
 	return f->acks_out == 0 || (f->acks_out == 1 && f->segments_in > 1) ||
 		now->acks_before == f->acks_out;
@@ -36,8 +34,8 @@ static bool is_without_acks(
 
 /* Each segment that comes is acknowledged in time, if not by one without data
  * then by an answer. */
-static bool is_acked_by_answer(const struct quiet_facts *f,
-	const struct quiet_memory *now, unsigned tick)
+static bool is_acked_by_answer(
+	const struct quiet_facts *f, const struct quiet_memory *now, unsigned tick)
 {
 	uint32_t slack = QUIET_ACK_TICKS * tick;
 
@@ -52,9 +50,8 @@ static bool is_acked_by_answer(const struct quiet_facts *f,
  * was the last?  On a LAN this is how it is with nearly all.  True: the answer,
  * for sure.
  */
-static bool is_tie_answered(const struct quiet_facts *f,
-	const struct quiet_memory *before, unsigned tick,
-	const struct quiet_memory *now)
+static bool is_tie_answered(const struct quiet_facts *f, const struct quiet_memory *before,
+	unsigned tick, const struct quiet_memory *now)
 {
 	/* a request after our answer would have carried its ACK */
 	if (f->unacked > 0)
@@ -70,73 +67,61 @@ static bool is_tie_answered(const struct quiet_facts *f,
 	return is_answered_since(f, before) || is_acked_by_answer(f, now, tick);
 }
 
-static bool is_answered(const struct quiet_facts *f,
-	const struct quiet_memory *before, unsigned tick, bool late,
-	const struct quiet_memory *now)
+static bool is_answered(const struct quiet_facts *f, const struct quiet_memory *before,
+	unsigned tick, bool late, const struct quiet_memory *now)
 {
 	if (f->segments_out == 0)
 		return false; /* times of what never was are those of birth */
-	if (before != NULL && before->answered &&
-		before->segments_in == f->segments_in)
+	if (before != NULL && before->answered && before->segments_in == f->segments_in)
 		return true;
 	if (f->sent_ago != f->received_ago)
 		return f->sent_ago < f->received_ago;
 	return is_tie_answered(f, before, tick, now) || (late && is_silent(f));
 }
 
-static bool is_tcp_quiet(const struct quiet_facts *f,
-	const struct quiet_memory *before, unsigned tick, bool late,
-	struct quiet_memory *now)
+static bool is_tcp_quiet(const struct quiet_facts *f, const struct quiet_memory *before,
+	unsigned tick, bool late, struct quiet_memory *now)
 {
 	/* one over which nothing has come is about to ask */
-	now->answered = f->segments_in == 0 ||
-		(f->unread == 0 && is_answered(f, before, tick, late, now));
+	now->answered =
+		f->segments_in == 0 || (f->unread == 0 && is_answered(f, before, tick, late, now));
 	if (!now->answered || f->unread > 0 || f->unsent > 0)
 		return false;
 	/* in the end whoever is asked all the time counts as answered in between;
 	 * one that was asked long ago, and still speaks, does not */
-	return is_silent(f) ||
-		(late && f->segments_in > 0 && f->received_ago < QUIET_GAP_MS);
+	return is_silent(f) || (late && f->segments_in > 0 && f->received_ago < QUIET_GAP_MS);
 }
 
-static uint32_t acks_before(
-	const struct quiet_facts *f, const struct quiet_memory *before)
+static uint32_t acks_before(const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	if (before == NULL)
 		return UINT32_MAX;
-	return before->segments_in != f->segments_in ? before->acks_out
-						     : before->acks_before;
+	return before->segments_in != f->segments_in ? before->acks_out : before->acks_before;
 }
 
-static bool is_answered_unread(
-	const struct quiet_facts *f, const struct quiet_memory *before)
+static bool is_answered_unread(const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	return before->unread > 0 && f->unread >= before->unread &&
-		f->segments_in == before->segments_in &&
-		f->segments_out != before->segments_out;
+		f->segments_in == before->segments_in && f->segments_out != before->segments_out;
 }
 
 /* A client waits for an answer: what lies unread by now is no next request. */
-static bool is_waited_for(
-	const struct quiet_facts *f, const struct quiet_memory *before)
+static bool is_waited_for(const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	if (f->unread == 0)
 		return f->received_ago < f->sent_ago;
-	return before != NULL && before->waits &&
-		before->segments_out == f->segments_out;
+	return before != NULL && before->waits && before->segments_out == f->segments_out;
 }
 
-bool quiet_asks_anew(
-	const struct quiet_facts *f, const struct quiet_memory *now)
+bool quiet_asks_anew(const struct quiet_facts *f, const struct quiet_memory *now)
 {
-	return f->unread > 0 && f->unsent == 0 && f->unacked == 0 &&
-		!now->pipelines && !now->waits && now->was_served &&
+	return f->unread > 0 && f->unsent == 0 && f->unacked == 0 && !now->pipelines &&
+		!now->waits && now->was_served &&
 		(!f->is_tcp || (f->is_open && f->segments_out > 0));
 }
 
-bool quiet_connection(const struct quiet_facts *f,
-	const struct quiet_memory *before, uint32_t since_ms, unsigned tick,
-	bool late, struct quiet_memory *now)
+bool quiet_connection(const struct quiet_facts *f, const struct quiet_memory *before,
+	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now)
 {
 	bool still = f->unread == 0 && f->unsent == 0;
 
@@ -149,15 +134,11 @@ bool quiet_connection(const struct quiet_facts *f,
 		.unread = f->unread,
 		.was_served = f->unread == 0 ||
 			(before != NULL &&
-				(before->was_served ||
-					before->segments_out !=
-						f->segments_out)),
-		.pipelines = before != NULL &&
-			(before->pipelines || is_answered_unread(f, before)),
+				(before->was_served || before->segments_out != f->segments_out)),
+		.pipelines = before != NULL && (before->pipelines || is_answered_unread(f, before)),
 		.waits = f->is_tcp && is_waited_for(f, before),
 		.spoke = before != NULL &&
-			(before->spoke || f->unread > 0 ||
-				before->segments_in != f->segments_in),
+			(before->spoke || f->unread > 0 || before->segments_in != f->segments_in),
 		.rested = before != NULL && (before->rested || before->quiet),
 		.http = f->http || (before != NULL && before->http),
 		.frames = f->frames || (before != NULL && before->frames),
@@ -166,8 +147,7 @@ bool quiet_connection(const struct quiet_facts *f,
 		/* whether there is an answer to come, nobody can see */
 		if (still && before != NULL)
 			now->for_ms = before->for_ms + since_ms;
-		now->quiet = still &&
-			now->for_ms >= (late ? QUIET_GAP_MS : QUIET_UNSEEN_MS);
+		now->quiet = still && now->for_ms >= (late ? QUIET_GAP_MS : QUIET_UNSEEN_MS);
 	} else if (f->is_open) {
 		now->quiet = is_tcp_quiet(f, before, tick, late, now);
 	} else {
@@ -176,19 +156,18 @@ bool quiet_connection(const struct quiet_facts *f,
 	return now->quiet;
 }
 
-bool quiet_stays(const struct quiet_facts *f, const struct quiet_memory *before,
-	bool waited, const struct quiet_memory *now)
+bool quiet_stays(const struct quiet_facts *f, const struct quiet_memory *before, bool waited,
+	const struct quiet_memory *now)
 {
 	if (now->quiet)
 		return true;
 	return f->is_tcp && f->unread == 0 && f->unsent == 0 &&
 		(waited ||
-			(before != NULL && before->quiet &&
-				before->segments_in == f->segments_in));
+			(before != NULL && before->quiet && before->segments_in == f->segments_in));
 }
 
-const struct quiet_memory *quiet_find(const struct quiet_memory *list,
-	size_t count, size_t *at, uint64_t cookie)
+const struct quiet_memory *quiet_find(
+	const struct quiet_memory *list, size_t count, size_t *at, uint64_t cookie)
 {
 	while (*at < count && list[*at].cookie < cookie)
 		++*at;

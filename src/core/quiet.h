@@ -33,9 +33,9 @@ struct quiet_facts {
 	uint32_t segments_in; /* with data */
 	uint32_t segments_out;
 	uint32_t acks_out; /* segments without data */
-	bool prompt; /* "pingpong": what came last had its ACK by an answer */
-	bool http;   /* what lies unread begins with a head of HTTP/1 … */
-	bool frames; /* … or is a message of a WebSocket */
+	bool prompt;       /* "pingpong": what came last had its ACK by an answer */
+	bool http;         /* what lies unread begins with a head of HTTP/1 … */
+	bool frames;       /* … or is a message of a WebSocket */
 };
 
 /* What is kept of a connection from look to look. */
@@ -47,7 +47,7 @@ struct quiet_memory {
 	uint32_t acks_before; /* before the last segment; UINT32_MAX: unknown */
 	bool answered;        /* all that had come in by then */
 	bool quiet;           /* it was, at that look */
-	uint32_t for_ms; /* sockets other than TCP: so long, at that look */
+	uint32_t for_ms;      /* sockets other than TCP: so long, at that look */
 	uint32_t unread;
 	bool was_served; /* nothing lay unread at some look, or TCP: it spoke */
 	bool pipelines;  /* an answer was sent while a request lay unread */
@@ -79,26 +79,23 @@ struct quiet_memory {
  * ago; NULL: it was not there.  `late`: half of the time is over.  `tick`: a
  * jiffy, us.  *now is to be kept for the next look.
  */
-bool quiet_connection(const struct quiet_facts *facts,
-	const struct quiet_memory *before, uint32_t since_ms, unsigned tick,
-	bool late, struct quiet_memory *now);
+bool quiet_connection(const struct quiet_facts *facts, const struct quiet_memory *before,
+	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now);
 
 /* A connection is in use all the time: what lies unread is its next request, which a
  * client of HTTP/1 sends when it has the whole answer to the one before.  `now` was
  * filled in by quiet_connection(). */
-bool quiet_asks_anew(
-	const struct quiet_facts *facts, const struct quiet_memory *now);
+bool quiet_asks_anew(const struct quiet_facts *facts, const struct quiet_memory *now);
 
 /* It is to stay open until the worker ends: is no request in progress over it?  Whatever the
  * worker says after a quiet look is the answer to none, if nothing has come since.  A
  * WebSocket whose client never pauses has been `waited` for. */
-bool quiet_stays(const struct quiet_facts *facts,
-	const struct quiet_memory *before, bool waited,
+bool quiet_stays(const struct quiet_facts *facts, const struct quiet_memory *before, bool waited,
 	const struct quiet_memory *now);
 
 /* The memory of a cookie in a list that was made at the look before.  The list is
  * sorted by cookie, and so are the questions: *at (0 at first) is how far we are. */
-const struct quiet_memory *quiet_find(const struct quiet_memory *list,
-	size_t count, size_t *at, uint64_t cookie);
+const struct quiet_memory *quiet_find(
+	const struct quiet_memory *list, size_t count, size_t *at, uint64_t cookie);
 
 #endif

@@ -48,8 +48,7 @@ static void tally_worker(struct tally *t, const struct worker *w)
 	t->unfit += w->state == WORKER_READY && w->unfit != WHY_ITSELF;
 }
 
-static void tally_slot(
-	struct tally *t, const struct cluster *c, const struct slot *s)
+static void tally_slot(struct tally *t, const struct cluster *c, const struct slot *s)
 {
 	tally_worker(t, &s->main);
 	tally_worker(t, s->other);
@@ -75,15 +74,13 @@ static const char *check_due(const struct cluster *c, uint32_t i)
 
 	if (comes || due <= c->now)
 		return NULL;
-	if (due > worker_due(&s->main, c->lost) ||
-		due > worker_due(s->other, c->lost) ||
-		due > health_due(&s->main, c->lost) ||
-		due > health_due(s->other, c->lost))
+	if (due > worker_due(&s->main, c->lost) || due > worker_due(s->other, c->lost) ||
+		due > health_due(&s->main, c->lost) || due > health_due(s->other, c->lost))
 		return "a worker's deadline is not in the heap";
 	if (cluster_wants(c, i) && due > gate_due(c, s))
 		return "a gate is not in the heap";
-	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
-		s->ended == SLOT_GOES_ON && s->waits == 0 && due > s->retry)
+	if (cluster_wants(c, i) && s->main.state == WORKER_NONE && s->ended == SLOT_GOES_ON &&
+		s->waits == 0 && due > s->retry)
 		return "an empty slot is not in the heap";
 	return NULL;
 }
@@ -97,14 +94,12 @@ static const char *check_slot(const struct cluster *c, uint32_t i)
 		wrong = check_worker(s->other);
 	if (wrong == NULL)
 		wrong = check_due(c, i);
-	if (wrong == NULL && s->main.state != WORKER_NONE &&
-		s->main.id == s->other->id)
+	if (wrong == NULL && s->main.state != WORKER_NONE && s->main.id == s->other->id)
 		wrong = "one worker is there twice";
 	return wrong;
 }
 
-static const char *check_generation(
-	const struct cluster *c, const struct generation *g)
+static const char *check_generation(const struct cluster *c, const struct generation *g)
 {
 	unsigned workers = 0;
 	unsigned starting = 0;
@@ -112,12 +107,10 @@ static const char *check_generation(
 	unsigned beside = 0;
 
 	for (uint32_t i = 0; i < c->count; i++) {
-		const struct worker *both[] = {
-			&c->slots[i].main, c->slots[i].other};
+		const struct worker *both[] = {&c->slots[i].main, c->slots[i].other};
 
 		for (int k = 0; k < 2; k++) {
-			if (both[k]->state == WORKER_NONE ||
-				both[k]->generation != g->number)
+			if (both[k]->state == WORKER_NONE || both[k]->generation != g->number)
 				continue;
 			workers++;
 			starting += line_waits_for(both[k]);
@@ -131,8 +124,7 @@ static const char *check_generation(
 		return "a generation miscounts its workers";
 	if (starting != g->starting)
 		return "a generation miscounts those that start";
-	return serving == g->serving ? NULL
-				     : "a generation miscounts who serves";
+	return serving == g->serving ? NULL : "a generation miscounts who serves";
 }
 
 static const char *check_heap(const struct heap *h)
@@ -140,9 +132,7 @@ static const char *check_heap(const struct heap *h)
 	for (uint32_t place = 0; place < h->count; place++) {
 		if (h->where[h->order[place]] != place + 1)
 			return "the heap has lost a slot";
-		if (place > 0 &&
-			h->due[h->order[(place - 1) / 2]] >
-				h->due[h->order[place]])
+		if (place > 0 && h->due[h->order[(place - 1) / 2]] > h->due[h->order[place]])
 			return "the heap is out of order";
 	}
 	return NULL;

@@ -9,14 +9,12 @@
 
 bool rollout_has_turned(const struct cluster *c, const struct slot *s)
 {
-	return c->rollout.under_way && !c->rollout.fresh &&
-		s->turn == c->rollout.id;
+	return c->rollout.under_way && !c->rollout.fresh && s->turn == c->rollout.id;
 }
 
 bool rollout_replaces(const struct cluster *c, const struct worker *w)
 {
-	return c->rollout.going_back ? slot_is_rejected(c, w)
-				     : w->generation != c->rollout.to;
+	return c->rollout.going_back ? slot_is_rejected(c, w) : w->generation != c->rollout.to;
 }
 
 unsigned rollout_slots(const struct cluster *c)
@@ -36,12 +34,10 @@ void rollout_wake(struct cluster *c)
 
 /* ---- beginning and ending ---- */
 
-void rollout_begin(
-	struct cluster *c, const struct rollout_request *request, unsigned like)
+void rollout_begin(struct cluster *c, const struct rollout_request *request, unsigned like)
 {
 	unsigned number = ++c->last_generation;
-	struct generation *added =
-		generations_add(&c->generations, number, request->settings);
+	struct generation *added = generations_add(&c->generations, number, request->settings);
 	const struct generation *from = cluster_find_generation(c, like);
 	struct report *report;
 
@@ -73,8 +69,7 @@ void rollout_begin(
 	report->count = rollout_slots(c);
 }
 
-struct report *rollout_report(
-	struct cluster *c, enum report_kind kind, unsigned id)
+struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned id)
 {
 	struct report *report = actions_report(c->out, kind, 0, 0);
 
@@ -89,16 +84,14 @@ static void begin_waiting(struct cluster *c, unsigned like)
 	c->waiting = (struct rollout_request){0};
 	if (waiting.settings == NULL) {
 		like = c->generation;
-		waiting.settings =
-			cluster_settings_ref(cluster_in_force(c)->settings);
+		waiting.settings = cluster_settings_ref(cluster_in_force(c)->settings);
 	}
 	rollout_begin(c, &waiting, like);
 }
 
 static void finish(struct cluster *c)
 {
-	struct report *report =
-		rollout_report(c, REPORT_ROLLOUT_DONE, c->rollout.id);
+	struct report *report = rollout_report(c, REPORT_ROLLOUT_DONE, c->rollout.id);
 
 	report->generation = c->rollout.to;
 	report->count = c->rollout.done;
@@ -177,8 +170,8 @@ static void count_ready(const struct cluster *c, struct report *report)
 static bool go_on(struct cluster *c)
 {
 	const struct rollout_request *w = &c->waiting;
-	bool back = (!w->there || w->scope != SLOT_ALL) &&
-		!c->rollout.going_back && must_go_back(c);
+	bool back =
+		(!w->there || w->scope != SLOT_ALL) && !c->rollout.going_back && must_go_back(c);
 
 	if (back)
 		go_back(c);
@@ -191,12 +184,10 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	const struct ending *ending, enum why why)
 {
 	struct rollout *r = &c->rollout;
-	struct report *report =
-		worker_report(c->out, REPORT_ROLLOUT_FAILED, i, w, c->now);
+	struct report *report = worker_report(c->out, REPORT_ROLLOUT_FAILED, i, w, c->now);
 	bool late = !r->under_way;
 	bool changed_settings = cluster_find_generation(c, r->to)->settings !=
-		cluster_find_generation(c, late ? r->from : c->generation)
-			->settings;
+		cluster_find_generation(c, late ? r->from : c->generation)->settings;
 
 	if (late) {
 		report->span = c->now - c->lost - r->done_at;
@@ -210,8 +201,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	report->ending = *ending;
 	report->why = why;
 	report->was_ready = worker_was_ready(w);
-	report->beside = worker_is_serving(&c->slots[i].main) &&
-		c->slots[i].main.id != w->id;
+	report->beside = worker_is_serving(&c->slots[i].main) && c->slots[i].main.id != w->id;
 	count_ready(c, report);
 	r->under_way = false;
 	r->watch = 0;
@@ -230,8 +220,7 @@ void rollout_prepared(struct cluster *c, const struct event *e)
 	struct rollout *r = &c->rollout;
 	struct report *report;
 
-	if (e->count != 0 &&
-		(!r->under_way || !r->unprepared || r->id != e->count))
+	if (e->count != 0 && (!r->under_way || !r->unprepared || r->id != e->count))
 		return;
 	if (e->why != WHY_BEFORE) {
 		r->unprepared = false;
@@ -274,8 +263,7 @@ static void drop_waiting(struct cluster *c)
 void rollout_cancel(struct cluster *c)
 {
 	if (c->rollout.under_way)
-		rollout_refuse(c, c->rollout.id,
-			c->rollout.fresh ? SLOT_ALL : c->rollout.last);
+		rollout_refuse(c, c->rollout.id, c->rollout.fresh ? SLOT_ALL : c->rollout.last);
 	c->rollout.under_way = false;
 	if (c->waiting.there)
 		rollout_refuse(c, c->waiting.id, SLOT_ALL);
@@ -304,12 +292,10 @@ void rollout_look(struct cluster *c, uint32_t i)
 	if (!rollout_has_turned(c, s))
 		return;
 	canary_look(c, s);
-	if (s->step == STEP_NONE || s->step == STEP_HELD ||
-		s->other->state != WORKER_NONE)
+	if (s->step == STEP_NONE || s->step == STEP_HELD || s->other->state != WORKER_NONE)
 		return;
 	if (s->ended == SLOT_GOES_ON &&
-		((s->main.state != WORKER_READY &&
-			 s->main.state != WORKER_SPARE) ||
+		((s->main.state != WORKER_READY && s->main.state != WORKER_SPARE) ||
 			s->main.generation != c->rollout.to))
 		return;
 	release_step(c, s);
@@ -340,15 +326,13 @@ void rollout_drop_slot(struct cluster *c, uint32_t i)
  * beside them are none of these. */
 static bool is_surplus(const struct cluster *c, unsigned serving)
 {
-	return serving - cluster_find_generation(c, c->rollout.to)->beside >
-		c->wanted;
+	return serving - cluster_find_generation(c, c->rollout.to)->beside > c->wanted;
 }
 
 /* How many steps there may be at a time. */
 static unsigned steps_at_once(const struct cluster_settings *s)
 {
-	unsigned most =
-		s->surge > s->max_unavailable ? s->surge : s->max_unavailable;
+	unsigned most = s->surge > s->max_unavailable ? s->surge : s->max_unavailable;
 
 	return most > 0 ? most : 1;
 }
@@ -364,8 +348,7 @@ static bool take_spare(struct cluster *c, const struct slot *s)
 
 	return s->main.state == WORKER_READY && r->wave == 0 && c->spares > 0 &&
 		!is_surplus(c, c->ready + c->released) &&
-		r->extra + r->fewer <
-		steps_at_once(cluster_find_generation(c, r->to)->settings) &&
+		r->extra + r->fewer < steps_at_once(cluster_find_generation(c, r->to)->settings) &&
 		spare_release(c, r->to);
 }
 
@@ -373,22 +356,16 @@ static bool take_spare(struct cluster *c, const struct slot *s)
 static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 {
 	const struct rollout *r = &c->rollout;
-	const struct cluster_settings *settings =
-		cluster_find_generation(c, r->to)->settings;
+	const struct cluster_settings *settings = cluster_find_generation(c, r->to)->settings;
 	unsigned fewer = settings->max_unavailable;
 	unsigned extra = settings->surge;
 	bool is_empty = s->main.state == WORKER_NONE;
-	bool may_go = s->main.state != WORKER_READY ||
-		c->ready + c->ended + fewer > c->wanted;
+	bool may_go = s->main.state != WORKER_READY || c->ready + c->ended + fewer > c->wanted;
 
 	if (r->wave > 0)
-		return canary_is_full(c) || (canary_is_alone(c) && !may_go)
-			? STEP_NONE
-			: STEP_HELD;
-	if (s->main.state == WORKER_READY &&
-		is_surplus(c, c->ready + c->released))
-		return is_surplus(c, c->ready) &&
-				r->extra + r->fewer < steps_at_once(settings)
+		return canary_is_full(c) || (canary_is_alone(c) && !may_go) ? STEP_NONE : STEP_HELD;
+	if (s->main.state == WORKER_READY && is_surplus(c, c->ready + c->released))
+		return is_surplus(c, c->ready) && r->extra + r->fewer < steps_at_once(settings)
 			? STEP_FEWER
 			: STEP_NONE;
 	if (extra == 0 && fewer == 0)
@@ -410,8 +387,7 @@ static bool turn(struct cluster *c, uint32_t i)
 		return false;
 	/* else it would lose its wait, should the rollout fail until then, or its
 	 * worker would go long before the next one may start */
-	if ((s->main.state == WORKER_NONE || step == STEP_FEWER) &&
-		line_holds(c, i, c->rollout.to))
+	if ((s->main.state == WORKER_NONE || step == STEP_FEWER) && line_holds(c, i, c->rollout.to))
 		return false;
 	if (s->main.state == WORKER_NONE && c->spawns_left == 0) {
 		heap_set(&c->due, i, c->now);
@@ -442,8 +418,7 @@ void rollout_offer(struct cluster *c, uint32_t i)
 
 	if (r->under_way && !r->fresh && !r->unprepared &&
 		(r->scope == SLOT_ALL || r->scope == i) &&
-		c->slots[i].other->state == WORKER_NONE &&
-		!rollout_has_turned(c, &c->slots[i]))
+		c->slots[i].other->state == WORKER_NONE && !rollout_has_turned(c, &c->slots[i]))
 		(void)turn(c, i);
 }
 
@@ -501,8 +476,7 @@ static bool advance_one_slot(struct cluster *c)
 {
 	struct slot *s = &c->slots[c->rollout.scope];
 
-	if (rollout_has_turned(c, s) || s->other->state != WORKER_NONE ||
-		worker_is_going(&s->main))
+	if (rollout_has_turned(c, s) || s->other->state != WORKER_NONE || worker_is_going(&s->main))
 		return false;
 	return turn_and_settle(c, c->rollout.scope);
 }
@@ -528,8 +502,7 @@ bool rollout_advance(struct cluster *c)
 	}
 	if (canary_advance(c))
 		return true;
-	if (r->turned >= rollout_slots(c) &&
-		r->extra + r->fewer + r->held == 0 &&
+	if (r->turned >= rollout_slots(c) && r->extra + r->fewer + r->held == 0 &&
 		(r->scope != SLOT_ALL || is_there(c))) {
 		finish(c);
 		return true;
@@ -542,8 +515,7 @@ bool rollout_advance(struct cluster *c)
 		return next_pass(c);
 	s = &c->slots[r->cursor];
 	if (is_candidate(c, s)) {
-		if (s->main.state != WORKER_NONE &&
-			!rollout_replaces(c, &s->main))
+		if (s->main.state != WORKER_NONE && !rollout_replaces(c, &s->main))
 			turn_silently(c, s);
 		else if (take_spare(c, s))
 			return true;

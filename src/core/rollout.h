@@ -65,9 +65,9 @@ struct rollout_request {
 	unsigned id;
 	uint32_t scope;
 	bool command_changed;
-	bool drops_ports; /* its workers may listen on less than before */
+	bool drops_ports;                  /* its workers may listen on less than before */
 	struct cluster_settings *settings; /* owned; NULL: those in force */
-	bool has_canary; /* this in place of the settings' … */
+	bool has_canary;                   /* this in place of the settings' … */
 	unsigned canary;
 	bool has_bake; /* … and this */
 	nsec_t bake;
@@ -80,15 +80,13 @@ void rollout_request(struct cluster *c, const struct event *e);
 
 /* Take the settings of `request`; what is known of the command is as for
  * generation `like`. */
-void rollout_begin(struct cluster *c, const struct rollout_request *request,
-	unsigned like);
+void rollout_begin(struct cluster *c, const struct rollout_request *request, unsigned like);
 
 /* How many slots it has to come to. */
 unsigned rollout_slots(const struct cluster *c);
 
 /* A report of that rollout. */
-struct report *rollout_report(
-	struct cluster *c, enum report_kind kind, unsigned id);
+struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned id);
 
 /* It failed as the cluster stops, at that slot or SLOT_ALL. */
 void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot);

@@ -13,8 +13,7 @@
 #include <assert.h>
 
 /* Take a worker out of the cluster's counters, or put it in. */
-static void count_worker(
-	struct cluster *c, uint32_t i, const struct worker *w, int by)
+static void count_worker(struct cluster *c, uint32_t i, const struct worker *w, int by)
 {
 	bool beside = w == c->slots[i].other;
 	struct generation *g;
@@ -55,8 +54,8 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 	return NULL;
 }
 
-static void note_surprise(struct cluster *c, uint32_t i, const struct worker *w,
-	enum worker_event event)
+static void note_surprise(
+	struct cluster *c, uint32_t i, const struct worker *w, enum worker_event event)
 {
 	uint32_t bit = UINT32_C(1) << event;
 
@@ -67,8 +66,8 @@ static void note_surprise(struct cluster *c, uint32_t i, const struct worker *w,
 	(void)actions_report(c->out, REPORT_SURPRISE, i, w->id);
 }
 
-bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
-	enum worker_event event, const struct moment *more)
+bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
+	const struct moment *more)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
 	bool had_been_ready = worker_was_ready(w);
@@ -86,8 +85,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	at.opens &= !g->silent;
 	at.out = c->out;
 
-	if ((event == ON_READY || event == ON_PROVEN) &&
-		spare_awaits_gate(c, i, w))
+	if ((event == ON_READY || event == ON_PROVEN) && spare_awaits_gate(c, i, w))
 		spare_is_none(c, i, w);
 	count_worker(c, i, w, -1);
 	listed = worker_handle(w, event, &at);
@@ -95,8 +93,7 @@ bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
 	if (!listed)
 		note_surprise(c, i, w, event);
 	if (listed && event == ON_PROVEN && at.settings->ready == READY_AUTO)
-		generations_learn(
-			&c->generations, w->generation, LESSON_SILENT);
+		generations_learn(&c->generations, w->generation, LESSON_SILENT);
 	if (!had_been_ready && worker_was_ready(w)) {
 		c->ever_ready = true;
 		c->lived = true;
@@ -119,13 +116,11 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
  * already, by the sockets that all share.  But one that was not ready in time
  * and is alone would only be missing for longer.
  */
-static bool is_drained(const struct cluster *c, uint32_t i,
-	const struct worker *w, enum why why)
+static bool is_drained(const struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	if (w->state == WORKER_ASKED || w->state == WORKER_SPARE ||
 		(why == WHY_START_TIMEOUT &&
-			(w == &c->slots[i].main ||
-				!worker_is_serving(&c->slots[i].main))))
+			(w == &c->slots[i].main || !worker_is_serving(&c->slots[i].main))))
 		return false;
 	return cluster_empties(c, w->generation);
 }
@@ -150,8 +145,7 @@ static void kill_worker(struct cluster *c, uint32_t i, struct worker *w)
 {
 	struct moment at = {.why = WHY_STOP};
 
-	if (w->state != WORKER_NONE && w->state != WORKER_KILLED &&
-		w->state != WORKER_UNWANTED)
+	if (w->state != WORKER_NONE && w->state != WORKER_KILLED && w->state != WORKER_UNWANTED)
 		(void)slot_tell(c, i, w, ON_KILL, &at);
 }
 
@@ -171,8 +165,7 @@ static void note_lesson(const struct cluster *c, struct worker *w)
 {
 	const struct generation *g;
 
-	if (w->state != WORKER_STARTING || w->proven_at == NSEC_NEVER ||
-		w->said)
+	if (w->state != WORKER_STARTING || w->proven_at == NSEC_NEVER || w->said)
 		return;
 	g = cluster_find_generation(c, w->generation);
 	if (g->listens && g->settings->ready == READY_AUTO)
@@ -199,9 +192,8 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 	}
 	g = cluster_find_generation(c, w->generation);
 	event = worker_due_event(w, g->settings);
-	if (event == ON_PROVEN && g->settings->ready == READY_ALIVE &&
-		w->proven_at < w->deadline && c->places > c->wanted &&
-		spare_awaits_gate(c, i, w)) {
+	if (event == ON_PROVEN && g->settings->ready == READY_ALIVE && w->proven_at < w->deadline &&
+		c->places > c->wanted && spare_awaits_gate(c, i, w)) {
 		/* time alone does not say that it will not listen yet */
 		w->proven_at = w->deadline;
 		w->said = true;
@@ -210,13 +202,11 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 	(void)slot_tell(c, i, w, event, NULL);
 	if (w->state == WORKER_STARTING && event == ON_DEADLINE)
 		slot_stop(c, i, w, WHY_START_TIMEOUT);
-	if (w->why == WHY_START_TIMEOUT && c->rollout.under_way &&
-		w->generation == c->rollout.to)
+	if (w->why == WHY_START_TIMEOUT && c->rollout.under_way && w->generation == c->rollout.to)
 		rollout_fail(c, i, w, &unknown, w->why);
 }
 
-bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
-	unsigned generation)
+bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place, unsigned generation)
 {
 	struct action *action;
 
@@ -259,8 +249,7 @@ static void dismiss(struct cluster *c, uint32_t i)
 bool slot_is_rejected(const struct cluster *c, const struct worker *w)
 {
 	return w->state != WORKER_NONE &&
-		cluster_find_generation(c, w->generation)->rejected !=
-		WHY_ITSELF;
+		cluster_find_generation(c, w->generation)->rejected != WHY_ITSELF;
 }
 
 /* Starting workers of a generation that has failed do not go on.  One that
@@ -268,13 +257,10 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w)
 static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 {
 	const struct slot *s = &c->slots[i];
-	bool spare = w == s->other &&
-		(s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
+	bool spare = w == s->other && (s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
 
-	if (slot_is_rejected(c, w) &&
-		(worker_is_coming(w) || w->state == WORKER_SPARE || spare))
-		slot_stop(c, i, w,
-			cluster_find_generation(c, w->generation)->rejected);
+	if (slot_is_rejected(c, w) && (worker_is_coming(w) || w->state == WORKER_SPARE || spare))
+		slot_stop(c, i, w, cluster_find_generation(c, w->generation)->rejected);
 }
 
 /* A successor moves in once it is ready, or once the place is free. */
@@ -287,8 +273,8 @@ static void promote(struct cluster *c, uint32_t i)
 	if (s->other->state == WORKER_NONE || worker_is_going(s->other) ||
 		slot_is_rejected(c, s->other))
 		return;
-	if ((old.state != WORKER_NONE || held) &&
-		!worker_is_serving(s->other) && !spare_replaces(s))
+	if ((old.state != WORKER_NONE || held) && !worker_is_serving(s->other) &&
+		!spare_replaces(s))
 		return;
 	if (old.state != WORKER_NONE && held)
 		return;
@@ -301,8 +287,7 @@ static void promote(struct cluster *c, uint32_t i)
 	count_worker(c, i, &s->main, 1);
 	s->mend_at = 0;
 	slot_stop(c, i, s->other,
-		s->gate != GATE_SHUT && old.unfit != WHY_ITSELF ? old.unfit
-								: WHY_ROLL);
+		s->gate != GATE_SHUT && old.unfit != WHY_ITSELF ? old.unfit : WHY_ROLL);
 }
 
 unsigned slot_generation(const struct cluster *c, const struct slot *s)
@@ -322,8 +307,7 @@ static bool replace(struct cluster *c, uint32_t i)
 		s->main.state == WORKER_NONE || worker_is_going(&s->main) ||
 		!rollout_replaces(c, &s->main))
 		return true;
-	if (s->step != STEP_FEWER &&
-		!(s->step == STEP_HELD && canary_is_alone(c)))
+	if (s->step != STEP_FEWER && !(s->step == STEP_HELD && canary_is_alone(c)))
 		return slot_spawn(c, i, s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;
@@ -335,8 +319,7 @@ static bool fill(struct cluster *c, uint32_t i)
 
 	if (s->main.state == WORKER_NONE)
 		rollout_offer(c, i);
-	if (s->main.state != WORKER_NONE || s->ended != SLOT_GOES_ON ||
-		s->retry > c->now)
+	if (s->main.state != WORKER_NONE || s->ended != SLOT_GOES_ON || s->retry > c->now)
 		return true;
 	s->mend_at = 0;
 	return slot_spawn(c, i, &s->main, slot_generation(c, s));
@@ -346,8 +329,7 @@ static bool fill(struct cluster *c, uint32_t i)
 static void arm(struct cluster *c, uint32_t i, bool done)
 {
 	const struct slot *s = &c->slots[i];
-	nsec_t due = nsec_min(
-		worker_due(&s->main, c->lost), worker_due(s->other, c->lost));
+	nsec_t due = nsec_min(worker_due(&s->main, c->lost), worker_due(s->other, c->lost));
 
 	due = nsec_min(due, line_waits_until(&s->main));
 	due = nsec_min(due, line_waits_until(s->other));
@@ -355,8 +337,8 @@ static void arm(struct cluster *c, uint32_t i, bool done)
 	due = nsec_min(due, health_due(s->other, c->lost));
 	if (cluster_wants(c, i))
 		due = nsec_min(due, gate_due(c, s));
-	if (cluster_wants(c, i) && s->main.state == WORKER_NONE &&
-		s->ended == SLOT_GOES_ON && s->waits == 0)
+	if (cluster_wants(c, i) && s->main.state == WORKER_NONE && s->ended == SLOT_GOES_ON &&
+		s->waits == 0)
 		due = nsec_min(due, s->retry);
 	heap_set(&c->due, i, done ? due : c->now);
 }
@@ -387,8 +369,7 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	if (cluster_wants(c, i)) {
 		remove_rejected(c, i, &s->main);
 		remove_rejected(c, i, s->other);
-		if (s->step == STEP_HELD && rollout_has_turned(c, s) &&
-			c->rollout.wave == 0)
+		if (s->step == STEP_HELD && rollout_has_turned(c, s) && c->rollout.wave == 0)
 			canary_let_go(c, s);
 		spare_settle(c, i);
 		promote(c, i);

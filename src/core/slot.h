@@ -43,11 +43,10 @@ struct slot {
 	struct worker main;
 	struct worker *other; /* never NULL (beside.h) */
 	struct backoff backoff;
-	struct backoff
-		mends;  /* of replacing workers that are unfit (health.c) */
-	nsec_t retry;   /* not filled before */
-	nsec_t mend_at; /* its gate is not opened before */
-	nsec_t waits;   /* since then, as others start (line.h); or 0 */
+	struct backoff mends; /* of replacing workers that are unfit (health.c) */
+	nsec_t retry;         /* not filled before */
+	nsec_t mend_at;       /* its gate is not opened before */
+	nsec_t waits;         /* since then, as others start (line.h); or 0 */
 	nsec_t last_age;
 	struct ending last;
 	unsigned restarts;
@@ -70,13 +69,12 @@ bool slot_settle(struct cluster *c, uint32_t i);
 struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id);
 
 /* Tell a worker of the slot; false where its state does not know the event. */
-bool slot_tell(struct cluster *c, uint32_t i, struct worker *w,
-	enum worker_event event, const struct moment *more);
+bool slot_tell(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
+	const struct moment *more);
 
 /* Ask for a worker, or get into line for it (line.h); false if there were enough
  * in this call. */
-bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place,
-	unsigned generation);
+bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place, unsigned generation);
 
 /* Ask a worker of the slot to stop, for that reason, unless it was asked. */
 void slot_stop(struct cluster *c, uint32_t i, struct worker *w, enum why why);
@@ -88,7 +86,7 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w);
 unsigned slot_generation(const struct cluster *c, const struct slot *s);
 
 /* A worker has ended, as `event` says (death.c). */
-void slot_bury(struct cluster *c, uint32_t i, struct worker *w,
-	enum worker_event event, const struct ending *ending);
+void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_event event,
+	const struct ending *ending);
 
 #endif

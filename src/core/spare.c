@@ -5,8 +5,7 @@
 
 static const struct generation *newest(const struct cluster *c)
 {
-	return cluster_find_generation(
-		c, c->rollout.under_way ? c->rollout.to : c->generation);
+	return cluster_find_generation(c, c->rollout.under_way ? c->rollout.to : c->generation);
 }
 
 unsigned spare_wanted(const struct cluster *c)
@@ -14,8 +13,7 @@ unsigned spare_wanted(const struct cluster *c)
 	const struct generation *g = newest(c);
 	unsigned most = c->cap - c->wanted; /* more come with more memory */
 
-	if (c->wanted == 0 || g->ungated ||
-		g->settings->intercept == INTERCEPT_OFF)
+	if (c->wanted == 0 || g->ungated || g->settings->intercept == INTERCEPT_OFF)
 		return 0;
 	return g->settings->spare < most ? g->settings->spare : most;
 }
@@ -35,13 +33,12 @@ void spare_set_places(struct cluster *c)
 	rollout_wake(c);
 }
 
-bool spare_awaits_gate(
-	const struct cluster *c, uint32_t i, const struct worker *w)
+bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker *w)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
 
-	return w->state == WORKER_STARTING && w->gate_at == 0 &&
-		g->settings->spare > 0 && !g->ungated &&
+	return w->state == WORKER_STARTING && w->gate_at == 0 && g->settings->spare > 0 &&
+		!g->ungated &&
 		(g->settings->intercept == INTERCEPT_OFF ||
 			(c->places > c->wanted && !spare_is_needed(c, i, w)));
 }
@@ -64,9 +61,8 @@ static struct worker *spare_of(struct cluster *c, uint32_t i, unsigned of)
 	struct worker *both[] = {&s->main, s->other};
 
 	for (int k = 0; k < 2; k++)
-		if (both[k]->state == WORKER_SPARE &&
-			!slot_is_rejected(c, both[k]) && cluster_wants(c, i) &&
-			(of == 0 || both[k]->generation == of))
+		if (both[k]->state == WORKER_SPARE && !slot_is_rejected(c, both[k]) &&
+			cluster_wants(c, i) && (of == 0 || both[k]->generation == of))
 			return both[k];
 	return NULL;
 }
@@ -96,8 +92,7 @@ static bool is_missing(const struct cluster *c)
 	return c->ready + c->released < c->wanted;
 }
 
-bool spare_is_needed(
-	const struct cluster *c, uint32_t i, const struct worker *w)
+bool spare_is_needed(const struct cluster *c, uint32_t i, const struct worker *w)
 {
 	return !slot_is_rejected(c, w) && cluster_wants(c, i) &&
 		(is_missing(c) || succeeds(&c->slots[i], w));
@@ -115,15 +110,13 @@ void spare_settle(struct cluster *c, uint32_t i)
 /* Fewer are wanted, and it was a spare that left. */
 static bool stop_surplus(struct cluster *c)
 {
-	if (c->places == c->wanted || c->ready <= c->wanted ||
-		c->rollout.under_way || c->gates[GATE_UNWELL] > 0 ||
-		c->gates[GATE_OUTGROWN] > 0)
+	if (c->places == c->wanted || c->ready <= c->wanted || c->rollout.under_way ||
+		c->gates[GATE_UNWELL] > 0 || c->gates[GATE_OUTGROWN] > 0)
 		return false;
 	for (uint32_t i = c->places; i-- > 0;) {
 		struct slot *s = &c->slots[i];
 
-		if (s->main.state != WORKER_READY ||
-			s->other->state != WORKER_NONE)
+		if (s->main.state != WORKER_READY || s->other->state != WORKER_NONE)
 			continue;
 		slot_stop(c, i, &s->main, WHY_STOP);
 		heap_set(&c->due, i, c->now);

@@ -25,8 +25,7 @@ void spare_set_places(struct cluster *c);
 void spare_settle(struct cluster *c, uint32_t i);
 
 /* The worker has come to the gate: is it to serve? */
-bool spare_is_needed(
-	const struct cluster *c, uint32_t i, const struct worker *w);
+bool spare_is_needed(const struct cluster *c, uint32_t i, const struct worker *w);
 
 /* Release a spare if one is needed; false if there is nothing to do. */
 bool spare_fill(struct cluster *c);
@@ -41,8 +40,7 @@ bool spare_replaces(const struct slot *s);
 
 /* Is it to be a spare, and has not come to the gate yet?  With `intercept = off` none
  * ever does. */
-bool spare_awaits_gate(
-	const struct cluster *c, uint32_t i, const struct worker *w);
+bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker *w);
 
 /* That one is ready without the gate: so none of its command can be held. */
 void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w);

@@ -53,8 +53,8 @@ unsigned cluster_ready(const struct cluster *c)
 
 bool cluster_is_settled(const struct cluster *c)
 {
-	return c->ready + c->ended >= c->wanted &&
-		c->alive == c->ready + c->spares && c->alive <= c->places;
+	return c->ready + c->ended >= c->wanted && c->alive == c->ready + c->spares &&
+		c->alive <= c->places;
 }
 
 bool cluster_has_spare(const struct cluster *c)
@@ -131,8 +131,7 @@ static enum slot_state state_of_worker(const struct worker *w)
 	return SLOT_EMPTY;
 }
 
-static enum slot_state state_of_empty(
-	const struct cluster *c, uint32_t i, const struct slot *s)
+static enum slot_state state_of_empty(const struct cluster *c, uint32_t i, const struct slot *s)
 {
 	if (s->life != c->life)
 		return SLOT_EMPTY;
@@ -147,8 +146,7 @@ static enum slot_state state_of_empty(
 	return SLOT_EMPTY;
 }
 
-static void add_worker(
-	struct slot_view *view, const struct worker *w, nsec_t lost)
+static void add_worker(struct slot_view *view, const struct worker *w, nsec_t lost)
 {
 	if (w->state == WORKER_NONE)
 		return;
@@ -166,20 +164,17 @@ static void add_worker(
 	};
 }
 
-void cluster_view_slot(
-	const struct cluster *c, uint32_t slot, struct slot_view *view)
+void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view *view)
 {
 	const struct slot *s;
 
-	*view = (struct slot_view){
-		.next_try = NSEC_NEVER, .mend_at = NSEC_NEVER};
+	*view = (struct slot_view){.next_try = NSEC_NEVER, .mend_at = NSEC_NEVER};
 	if (slot >= c->count)
 		return;
 	s = &c->slots[slot];
 	add_worker(view, &s->main, c->lost);
 	add_worker(view, s->other, c->lost);
-	view->state = view->workers > 0 ? view->worker[0].state
-					: state_of_empty(c, slot, s);
+	view->state = view->workers > 0 ? view->worker[0].state : state_of_empty(c, slot, s);
 	view->waits = view->workers == 0 && view->state == SLOT_STARTING;
 	if (view->state == SLOT_BACKOFF)
 		view->next_try = s->retry;
@@ -202,8 +197,7 @@ static uint32_t waited_for(const struct cluster *c)
 		c->slots[r->last].step != STEP_NONE)
 		return r->last;
 	for (uint32_t i = 0; i < c->count; i++)
-		if (rollout_has_turned(c, &c->slots[i]) &&
-			c->slots[i].step != STEP_NONE)
+		if (rollout_has_turned(c, &c->slots[i]) && c->slots[i].step != STEP_NONE)
 			return i;
 	return SLOT_ALL;
 }
@@ -217,8 +211,7 @@ struct rollout_view cluster_view_rollout(const struct cluster *c)
 	if (!r->under_way)
 		return (struct rollout_view){.slot = SLOT_ALL};
 	settings = cluster_find_generation(c, r->to)->settings;
-	whole = settings->surge >= WORKERS_MAX && r->scope == SLOT_ALL &&
-		!r->fresh;
+	whole = settings->surge >= WORKERS_MAX && r->scope == SLOT_ALL && !r->fresh;
 	return (struct rollout_view){
 		.under_way = true,
 		.id = r->id,
@@ -233,8 +226,7 @@ struct rollout_view cluster_view_rollout(const struct cluster *c)
 		.unprepared = r->unprepared,
 		.whole = whole,
 		/* canaries that were asked for are tried by clients */
-		.old_alone =
-			whole && r->fleet && (r->canary == 0 || r->unasked),
+		.old_alone = whole && r->fleet && (r->canary == 0 || r->unasked),
 		.new_alone = whole && !r->fleet,
 		.canary = r->canary < c->wanted ? r->canary : c->wanted,
 		.baking = r->bake_until != NSEC_NEVER ? canary_due(c) : 0,

@@ -5,8 +5,8 @@
 
 #include <signal.h>
 
-struct report *worker_report(struct actions *out, enum report_kind kind,
-	uint32_t slot, const struct worker *w, nsec_t now)
+struct report *worker_report(struct actions *out, enum report_kind kind, uint32_t slot,
+	const struct worker *w, nsec_t now)
 {
 	struct report *report = actions_report(out, kind, slot, w->id);
 
@@ -16,8 +16,7 @@ struct report *worker_report(struct actions *out, enum report_kind kind,
 	return report;
 }
 
-static struct report *tell(
-	const struct worker *w, const struct moment *at, enum report_kind kind)
+static struct report *tell(const struct worker *w, const struct moment *at, enum report_kind kind)
 {
 	return worker_report(at->out, kind, at->slot, w, at->now);
 }
@@ -31,17 +30,15 @@ static void begin(struct worker *w, const struct moment *at)
 	w->born = at->now;
 	w->deadline = nsec_add(patient, settings->start_timeout);
 	if (settings->ready == READY_ALIVE ||
-		(settings->ready == READY_AUTO && !at->says_ready &&
-			!at->listens && settings->spare == 0)) {
+		(settings->ready == READY_AUTO && !at->says_ready && !at->listens &&
+			settings->spare == 0)) {
 		w->opens = settings->ready == READY_AUTO && at->opens;
-		w->proven_at = nsec_add(patient,
-			w->opens ? PORTLESS_MOST : settings->ready_alive);
+		w->proven_at = nsec_add(patient, w->opens ? PORTLESS_MOST : settings->ready_alive);
 	}
 	tell(w, at, REPORT_STARTED)->generation = w->generation;
 }
 
-nsec_t worker_interval(
-	const struct worker *w, const struct cluster_settings *settings)
+nsec_t worker_interval(const struct worker *w, const struct cluster_settings *settings)
 {
 	return w->interval > 0 ? w->interval : settings->watchdog;
 }
@@ -126,13 +123,11 @@ static void send_stop_signal(struct worker *w, const struct moment *at)
 {
 	const struct stop_step *step = &at->settings->stop[w->stop_step];
 
-	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal =
-		step->signal;
+	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = step->signal;
 	w->deadline = nsec_add(at->now - at->lost, step->wait);
 }
 
-static void send_hang_signal(
-	struct worker *w, const struct moment *at, int signal)
+static void send_hang_signal(struct worker *w, const struct moment *at, int signal)
 {
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = signal;
 	w->tells = true;
@@ -209,8 +204,7 @@ static void escalate(struct worker *w, const struct moment *at)
 		return;
 	}
 	w->stop_step++;
-	tell(w, at, REPORT_STOP_TIMEOUT)->signal =
-		at->settings->stop[w->stop_step].signal;
+	tell(w, at, REPORT_STOP_TIMEOUT)->signal = at->settings->stop[w->stop_step].signal;
 	send_stop_signal(w, at);
 }
 
@@ -352,14 +346,12 @@ void worker_init(struct worker *w, uint64_t id, unsigned generation)
 	};
 }
 
-bool worker_handle(
-	struct worker *w, enum worker_event event, const struct moment *at)
+bool worker_handle(struct worker *w, enum worker_event event, const struct moment *at)
 {
 	const struct step *step = steps;
 	const struct step *end = steps + COUNT_OF(steps);
 
-	while (step < end &&
-		(step->event != event || (step->in & 1U << w->state) == 0))
+	while (step < end && (step->event != event || (step->in & 1U << w->state) == 0))
 		step++;
 	if (step == end)
 		return false;
@@ -377,17 +369,14 @@ nsec_t worker_due(const struct worker *w, nsec_t lost)
 {
 	if (w->state == WORKER_NONE)
 		return NSEC_NEVER;
-	return nsec_add(
-		w->proven_at != NSEC_NEVER ? w->proven_at : w->deadline, lost);
+	return nsec_add(w->proven_at != NSEC_NEVER ? w->proven_at : w->deadline, lost);
 }
 
-enum worker_event worker_due_event(
-	const struct worker *w, const struct cluster_settings *settings)
+enum worker_event worker_due_event(const struct worker *w, const struct cluster_settings *settings)
 {
 	if (w->state == WORKER_STARTING && w->proven_at != NSEC_NEVER)
 		return ON_PROVEN;
-	if (w->state == WORKER_STOPPING && !w->tells &&
-		w->stop_step + 1U >= settings->stop_count)
+	if (w->state == WORKER_STOPPING && !w->tells && w->stop_step + 1U >= settings->stop_count)
 		return ON_GRACE_OVER;
 	if (w->state == WORKER_READY)
 		return ON_HUNG;

@@ -79,11 +79,11 @@ struct worker {
 	uint8_t stop_step;   /* of settings->stop */
 	bool released;       /* STARTING: it may pass the gate */
 	bool said;           /* SPARE: it was ready before it was held back */
-	bool granted; /* READY: a moment more, for its watchdog (health.c) */
-	bool slow;    /* STARTING: no other waits for it (line.h) */
-	bool tells;   /* STOPPING: it has its hang signal, and is to have
+	bool granted;        /* READY: a moment more, for its watchdog (health.c) */
+	bool slow;           /* STARTING: no other waits for it (line.h) */
+	bool tells;          /* STOPPING: it has its hang signal, and is to have
 				its stop signal next */
-	bool opens;   /* STARTING: it is waited until it opens a port */
+	bool opens;          /* STARTING: it is waited until it opens a port */
 	enum worker_state state;
 	enum why why;   /* it was asked to go */
 	enum why unfit; /* READY: a successor is wanted; WHY_ITSELF: none */
@@ -112,9 +112,9 @@ struct moment {
 	bool opens;      /* SPAWNED: as in its event, and nothing is known */
 	bool held;       /* IDLE: so too */
 	pid_t pid;       /* SPAWNED */
-	nsec_t span; /* EXTEND, INTERVAL; STOP: wait at least that long after the
+	nsec_t span;     /* EXTEND, INTERVAL; STOP: wait at least that long after the
 			    first signal */
-	enum why why; /* HUNG, DRAIN, STOP, KILL */
+	enum why why;    /* HUNG, DRAIN, STOP, KILL */
 	struct actions *out;
 };
 
@@ -122,28 +122,25 @@ struct moment {
 void worker_init(struct worker *w, uint64_t id, unsigned generation);
 
 /* False, and nothing done, where its state does not know the event. */
-bool worker_handle(
-	struct worker *w, enum worker_event event, const struct moment *at);
+bool worker_handle(struct worker *w, enum worker_event event, const struct moment *at);
 
 /* A report about it: its pid, its age (0: it was not born) and why it was asked
  * to go are filled in. */
-struct report *worker_report(struct actions *out, enum report_kind kind,
-	uint32_t slot, const struct worker *w, nsec_t now);
+struct report *worker_report(struct actions *out, enum report_kind kind, uint32_t slot,
+	const struct worker *w, nsec_t now);
 
 /* How often it has to send WATCHDOG=1; 0: it need not. */
-nsec_t worker_interval(
-	const struct worker *w, const struct cluster_settings *settings);
+nsec_t worker_interval(const struct worker *w, const struct cluster_settings *settings);
 
 /* When its next deadline is due by the events' clock, and as which event. */
 nsec_t worker_due(const struct worker *w, nsec_t lost);
-enum worker_event worker_due_event(
-	const struct worker *w, const struct cluster_settings *settings);
+enum worker_event worker_due_event(const struct worker *w, const struct cluster_settings *settings);
 
 /* Was a death for that reason wanted, and not a failure? */
 static inline bool why_is_asked(enum why why)
 {
-	return why != WHY_ITSELF && why != WHY_START_TIMEOUT &&
-		why != WHY_WATCHDOG && why != WHY_STALL;
+	return why != WHY_ITSELF && why != WHY_START_TIMEOUT && why != WHY_WATCHDOG &&
+		why != WHY_STALL;
 }
 
 static inline bool worker_is_coming(const struct worker *w)

@@ -20,8 +20,8 @@ static void arm(struct drops *d, double after)
 }
 
 /* True: there were any.  What the channel does not take goes later. */
-static bool report(const struct drops *d, enum logwire_kind kind,
-	const char *cluster, uint64_t *lines)
+static bool report(
+	const struct drops *d, enum logwire_kind kind, const char *cluster, uint64_t *lines)
 {
 	struct logwire_packet p = {.kind = kind, .worker = *lines};
 
@@ -42,8 +42,7 @@ static void on_told(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	d->hurried = false;
 	for (struct drops_of *of = d->list; of != NULL; of = of->next) {
-		d->hurried |=
-			report(d, LOGWIRE_DROPPED, of->cluster, &of->lines);
+		d->hurried |= report(d, LOGWIRE_DROPPED, of->cluster, &of->lines);
 		more |= report(d, LOGWIRE_LINES, of->cluster, &of->read);
 	}
 	if (more || d->hurried)
@@ -125,8 +124,7 @@ void drops_line(struct drops *d, struct drops_of *of)
 
 bool drops_say(char *to, size_t size, unsigned long lines, const char *why)
 {
-	int n = snprintf(to, size,
-		"nclust: %lu line%s of output %s dropped, %s", lines,
+	int n = snprintf(to, size, "nclust: %lu line%s of output %s dropped, %s", lines,
 		lines == 1 ? "" : "s", lines == 1 ? "was" : "were", why);
 
 	return n > 0 && (size_t)n < size;

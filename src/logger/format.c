@@ -47,9 +47,7 @@ void format_json(struct buffer *to, const struct format_line *l)
 	put_number(to, "\",\"slot\":", l->slot);
 	if (l->pid != 0)
 		put_number(to, ",\"pid\":", l->pid);
-	(void)buffer_string(to,
-		l->is_stderr ? ",\"stream\":\"stderr\""
-			     : ",\"stream\":\"stdout\"");
+	(void)buffer_string(to, l->is_stderr ? ",\"stream\":\"stderr\"" : ",\"stream\":\"stdout\"");
 	if (l->goes_on)
 		(void)buffer_string(to, ",\"goes_on\":true");
 	(void)buffer_string(to, ",\"message\":");
@@ -74,9 +72,7 @@ void format_journal(struct buffer *to, const struct format_line *l)
 		put_number(to, "\nNCLUST_PID=", l->pid);
 		put_number(to, "\nSYSLOG_PID=", l->pid);
 	}
-	(void)buffer_string(to,
-		l->is_stderr ? "\nNCLUST_STREAM=stderr"
-			     : "\nNCLUST_STREAM=stdout");
+	(void)buffer_string(to, l->is_stderr ? "\nNCLUST_STREAM=stderr" : "\nNCLUST_STREAM=stdout");
 	if (l->goes_on)
 		(void)buffer_string(to, "\nNCLUST_GOES_ON=1");
 	(void)buffer_string(to, "\nMESSAGE=");
@@ -104,8 +100,7 @@ static void put_old_time(struct buffer *to)
 
 	(void)localtime_r(&now, &tm);
 	(void)buffer_append(to, months + (size_t)(3 * tm.tm_mon), 3);
-	(void)buffer_append(
-		to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
+	(void)buffer_append(to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
 }
 
 /* RFC 5424, 6.4: who receives a NUL may cut the line there. */
@@ -124,13 +119,11 @@ static void put_text(struct buffer *to, const char *text, size_t len)
 			n++;
 		(void)buffer_append(to, text, n);
 		if (n < len)
-			(void)buffer_printf(
-				to, "\\x%02x", (unsigned char)text[n++]);
+			(void)buffer_printf(to, "\\x%02x", (unsigned char)text[n++]);
 	}
 }
 
-void format_syslog(struct buffer *to, const struct format_line *l,
-	unsigned facility, bool old)
+void format_syslog(struct buffer *to, const struct format_line *l, unsigned facility, bool old)
 {
 	put_number(to, "<", facility * 8 + severity_of(l));
 	if (old) {

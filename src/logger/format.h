@@ -26,7 +26,6 @@ void format_json(struct buffer *to, const struct format_line *l);
 void format_journal(struct buffer *to, const struct format_line *l);
 /* RFC 5424; or `old`, as syslog(3) writes it: RFC 3164 without a host.  Control bytes
  * but tabs become \xNN. */
-void format_syslog(struct buffer *to, const struct format_line *l,
-	unsigned facility, bool old);
+void format_syslog(struct buffer *to, const struct format_line *l, unsigned facility, bool old);
 
 #endif

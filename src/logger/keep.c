@@ -34,8 +34,7 @@ static void let_go(const struct keep *k, struct held *h)
 static struct held *find(struct keep *k, uint32_t what, uint64_t id)
 {
 	for (size_t i = k->count; i-- > 0;)
-		if (k->list[i].name->what == what &&
-			k->list[i].name->worker == id)
+		if (k->list[i].name->what == what && k->list[i].name->worker == id)
 			return &k->list[i];
 	return NULL;
 }
@@ -65,8 +64,7 @@ static struct held *add(struct keep *k)
 	return &list[k->count];
 }
 
-static void hold(struct keep *k, const struct logwire_packet *p,
-	struct fdpass_message *m)
+static void hold(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	struct held *h;
 
@@ -84,22 +82,19 @@ static void hold(struct keep *k, const struct logwire_packet *p,
 	return;
 fail:
 	if (!k->told)
-		log_error(
-			"keeper: cannot hold all descriptors (RLIMIT_NOFILE?): "
-			"if nclust is killed, some workers will be replaced");
+		log_error("keeper: cannot hold all descriptors (RLIMIT_NOFILE?): "
+			  "if nclust is killed, some workers will be replaced");
 	k->told = true;
 }
 
 /* ---- handing over ---- */
 
-static bool send_patiently(
-	int fd, const struct logwire_packet *p, const int *fds, size_t count)
+static bool send_patiently(int fd, const struct logwire_packet *p, const int *fds, size_t count)
 {
 	struct pollfd one = {.fd = fd, .events = POLLOUT};
 
 	while (fdpass_send(fd, p, sizeof(*p), fds, count) == -1)
-		if ((errno != EAGAIN && errno != ENOBUFS &&
-			    errno != ETOOMANYREFS) ||
+		if ((errno != EAGAIN && errno != ENOBUFS && errno != ETOOMANYREFS) ||
 			poll(&one, 1, PATIENCE_MS) != 1)
 			return false;
 	return true;
@@ -156,16 +151,14 @@ static void stop_waiting(struct keep *k)
 static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct keep *k = watcher->data;
-	scoped_fd fd =
-		accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	scoped_fd fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer;
 
 	(void)loop;
 	(void)revents;
 	if (fd == -1)
 		return;
-	if (socket_peer(fd, &peer) == -1 ||
-		(peer.uid != k->owner && peer.uid != 0)) {
+	if (socket_peer(fd, &peer) == -1 || (peer.uid != k->owner && peer.uid != 0)) {
 		log_warn("keeper: refused a connection of another user");
 		return;
 	}
@@ -211,8 +204,7 @@ static void on_death(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	(void)revents;
 	for (int i = 0; i < count; i++)
-		(void)epoll_ctl(
-			watcher->fd, EPOLL_CTL_DEL, events[i].data.fd, NULL);
+		(void)epoll_ctl(watcher->fd, EPOLL_CTL_DEL, events[i].data.fd, NULL);
 	look_who_lives(watcher->data);
 }
 
@@ -243,8 +235,7 @@ static bool is_anothers(const struct keep *k)
 	struct stat st;
 
 	return look_at_place(k, &st) == 0 &&
-		(st.st_ino != k->place.st_ino ||
-			st.st_mtim.tv_sec != k->place.st_mtim.tv_sec ||
+		(st.st_ino != k->place.st_ino || st.st_mtim.tv_sec != k->place.st_mtim.tv_sec ||
 			st.st_mtim.tv_nsec != k->place.st_mtim.tv_nsec);
 }
 
@@ -254,8 +245,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (is_anothers(k) ||
-		(access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT))
+	if (is_anothers(k) || (access_in(k->dir, "state", F_OK) == -1 && errno == ENOENT))
 		give_up(k);
 }
 
@@ -263,12 +253,10 @@ static void watch_deaths(struct keep *k)
 {
 	k->ends = epoll_create1(EPOLL_CLOEXEC);
 	for (size_t i = 0; k->ends != -1 && i < k->count; i++) {
-		struct epoll_event event = {
-			.events = EPOLLIN, .data.fd = k->list[i].fds[0]};
+		struct epoll_event event = {.events = EPOLLIN, .data.fd = k->list[i].fds[0]};
 
 		if (lives(&k->list[i]))
-			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD,
-				k->list[i].fds[0], &event);
+			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD, k->list[i].fds[0], &event);
 	}
 	ev_io_set(&k->deaths, k->ends, EV_READ);
 	if (k->ends != -1)
@@ -313,8 +301,7 @@ static void leave(struct keep *k)
 	fd_close(&k->dir);
 }
 
-bool keep_take(struct keep *k, const struct logwire_packet *p,
-	struct fdpass_message *m)
+bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	if (p->kind == LOGWIRE_KEEP && m->fd_count == 2)
 		begin(k, m);

@@ -42,10 +42,9 @@ struct keep {
 	void *logger;
 	void (*close)(void *logger, int *fd); /* one that others have, too */
 	/* The read ends of a worker, -1 where there is none; they stay its. */
-	void (*pipes)(
-		void *logger, const struct logwire_packet *worker, int fds[2]);
+	void (*pipes)(void *logger, const struct logwire_packet *worker, int fds[2]);
 	void (*resume)(void *logger, int channel); /* taken over */
-	void (*give_up)(void *logger); /* nobody is left to wait for */
+	void (*give_up)(void *logger);             /* nobody is left to wait for */
 };
 
 void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger);
@@ -53,8 +52,7 @@ void keep_fini(struct keep *k);
 
 /* A packet of the supervisor's, checked, whose descriptors are taken (and -1
  * then).  false: it is none for us. */
-bool keep_take(struct keep *k, const struct logwire_packet *p,
-	struct fdpass_message *m);
+bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m);
 /* The supervisor is gone.  false: we keep nothing, so that all is over. */
 bool keep_wait(struct keep *k);
 

@@ -70,8 +70,7 @@ static struct lane_group *find_group(struct lanes *lanes, const char *cluster)
 	if (*at == NULL) {
 		*at = calloc(1, sizeof(**at));
 		if (*at != NULL)
-			(void)text_copy((*at)->cluster, sizeof((*at)->cluster),
-				cluster);
+			(void)text_copy((*at)->cluster, sizeof((*at)->cluster), cluster);
 	}
 	return *at;
 }
@@ -93,8 +92,7 @@ static struct lane *find_lane(struct lane_group *group, uint64_t worker)
 }
 
 /* The lane of a worker, which is often that of the line before. */
-static struct lane *lane_of(
-	struct lanes *lanes, const char *cluster, uint64_t worker)
+static struct lane *lane_of(struct lanes *lanes, const char *cluster, uint64_t worker)
 {
 	struct lane_group *group;
 	struct lane *lane;
@@ -130,8 +128,7 @@ static void begin_dropping(struct lane *lane)
 }
 
 /* The newest line of a lane is lost. */
-static void drop_newest(
-	struct lanes *lanes, struct lane_group *group, struct lane *lane)
+static void drop_newest(struct lanes *lanes, struct lane_group *group, struct lane *lane)
 {
 	const char *start = lane->text.data + lane->head;
 	size_t len = waiting_in(lane);
@@ -169,8 +166,7 @@ static struct lane *greediest_lane(
 
 	if (group->waiting == 0)
 		return NULL;
-	for (struct lane *lane = group->lanes; lane != NULL;
-		lane = lane->next) {
+	for (struct lane *lane = group->lanes; lane != NULL; lane = lane->next) {
 		if (waiting_in(lane) <= has)
 			continue;
 		most = lane;
@@ -188,9 +184,8 @@ static bool make_room(struct lanes *lanes, const struct lane *lane, size_t len)
 
 	while (lanes->waiting + len > lanes->limit) {
 		struct lane_group *group = greediest_group(lanes, own, len);
-		struct lane *most = group == own
-			? greediest_lane(group, lane, len)
-			: greediest_lane(group, &none, 0);
+		struct lane *most = group == own ? greediest_lane(group, lane, len)
+						 : greediest_lane(group, &none, 0);
 
 		if (most == NULL)
 			return false;
@@ -199,8 +194,8 @@ static bool make_room(struct lanes *lanes, const struct lane *lane, size_t len)
 	return true;
 }
 
-void lanes_put(struct lanes *lanes, const char *cluster, uint64_t worker,
-	const char *line, size_t len)
+void lanes_put(
+	struct lanes *lanes, const char *cluster, uint64_t worker, const char *line, size_t len)
 {
 	struct lane *lane = lane_of(lanes, cluster, worker);
 
@@ -238,8 +233,7 @@ static size_t lines_for_credit(const struct lane *lane)
 
 /* The first lane of the group has its turn, and is the last one then, or over.
  * The number of bytes. */
-static size_t take_turn(
-	struct lanes *lanes, struct lane_group *group, struct buffer *to)
+static size_t take_turn(struct lanes *lanes, struct lane_group *group, struct buffer *to)
 {
 	struct lane *lane = group->lanes;
 	struct lane **end = &group->lanes;

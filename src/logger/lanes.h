@@ -28,15 +28,15 @@ struct lanes {
 	size_t limit;
 	struct drops *drops;   /* counts them, too; or NULL */
 	unsigned long dropped; /* lines, since the owner took notice */
-	bool over; /* one that has dropped takes lines again: tell of it */
+	bool over;             /* one that has dropped takes lines again: tell of it */
 };
 
 void lanes_init(struct lanes *lanes, size_t limit);
 void lanes_fini(struct lanes *lanes);
 bool lanes_are_empty(const struct lanes *lanes);
 /* One whole line, with its newline: it waits, or is counted as dropped. */
-void lanes_put(struct lanes *lanes, const char *cluster, uint64_t worker,
-	const char *line, size_t len);
+void lanes_put(
+	struct lanes *lanes, const char *cluster, uint64_t worker, const char *line, size_t len);
 /* Move lines to `to`, about so many bytes, or all. */
 void lanes_take(struct lanes *lanes, struct buffer *to, size_t len);
 

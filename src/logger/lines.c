@@ -23,8 +23,7 @@ void lines_fini(struct lines *lines)
 	buffer_fini(&lines->part);
 }
 
-static void hand_on(const struct split *s, const char *text, size_t len,
-	bool ends, size_t behind)
+static void hand_on(const struct split *s, const char *text, size_t len, bool ends, size_t behind)
 {
 	struct line line = {
 		.text = text,
@@ -38,8 +37,7 @@ static void hand_on(const struct split *s, const char *text, size_t len,
 }
 
 /* The same for a piece: what follows goes on with it. */
-static void hand_on_piece(
-	const struct split *s, const char *text, size_t len, size_t behind)
+static void hand_on_piece(const struct split *s, const char *text, size_t len, size_t behind)
 {
 	if (len == 0)
 		return;
@@ -64,8 +62,7 @@ static size_t cut_at(const char *text, size_t len)
 
 /* A full piece of what is kept and the bytes behind it, of which the number
  * used is returned. */
-static size_t take_joined(
-	const struct split *s, const char *text, size_t len, size_t behind)
+static size_t take_joined(const struct split *s, const char *text, size_t len, size_t behind)
 {
 	size_t room = LINES_MAX - s->lines->part.len;
 	size_t cut;
@@ -80,8 +77,7 @@ static size_t take_joined(
 }
 
 /* A full piece straight from what was read. */
-static size_t take_direct(
-	const struct split *s, const char *text, size_t len, size_t behind)
+static size_t take_direct(const struct split *s, const char *text, size_t len, size_t behind)
 {
 	size_t cut = cut_at(text, LINES_MAX);
 
@@ -90,13 +86,12 @@ static size_t take_direct(
 }
 
 /* Bytes of one line; `behind` were read after them. */
-static void take_bytes(const struct split *s, const char *text, size_t len,
-	bool ended, size_t behind)
+static void take_bytes(
+	const struct split *s, const char *text, size_t len, bool ended, size_t behind)
 {
 	while (s->lines->part.len + len > LINES_MAX) {
-		size_t used = s->lines->part.len > 0
-			? take_joined(s, text, len, behind)
-			: take_direct(s, text, len, behind);
+		size_t used = s->lines->part.len > 0 ? take_joined(s, text, len, behind)
+						     : take_direct(s, text, len, behind);
 
 		text += used;
 		len -= used;
@@ -104,20 +99,17 @@ static void take_bytes(const struct split *s, const char *text, size_t len,
 	if (ended && s->lines->part.len == 0) {
 		hand_on(s, text, len, true, behind);
 	} else if (buffer_append(&s->lines->part, text, len) == -1) {
-		hand_on_piece(s, s->lines->part.data, s->lines->part.len,
-			behind + len);
+		hand_on_piece(s, s->lines->part.data, s->lines->part.len, behind + len);
 		hand_on_piece(s, text, len, behind);
 		buffer_clear(&s->lines->part);
 	} else if (ended) {
-		hand_on(s, s->lines->part.data, s->lines->part.len, true,
-			behind);
+		hand_on(s, s->lines->part.data, s->lines->part.len, true, behind);
 	}
 	if (ended)
 		s->lines->cut = false;
 }
 
-void lines_split(struct lines *lines, const char *data, size_t len,
-	lines_take *take, void *context)
+void lines_split(struct lines *lines, const char *data, size_t len, lines_take *take, void *context)
 {
 	const struct split s = {lines, take, context};
 

@@ -32,8 +32,8 @@ typedef void lines_take(void *context, const struct line *line);
 
 void lines_init(struct lines *lines);
 void lines_fini(struct lines *lines);
-void lines_split(struct lines *lines, const char *data, size_t len,
-	lines_take *take, void *context);
+void lines_split(
+	struct lines *lines, const char *data, size_t len, lines_take *take, void *context);
 /* The pipe is at its end: hand on what no newline ended. */
 void lines_end(struct lines *lines, lines_take *take, void *context);
 

@@ -33,11 +33,11 @@
 #define PIPES_MAX 40000U
 #define TURN_MAX RELAY_DATA      /* read of one pipe in one loop turn */
 #define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
-#define ENDED_TURNS 16 /* times TURN_MAX is a pipe's largest usual buffer */
-#define EVENTS_MAX 64  /* pipes read in one loop turn */
-#define PACKETS_MAX 64 /* taken in one loop turn */
-#define DRAIN_TIME 2.0 /* seconds after the channel has closed */
-#define FLUSH_TIME 1.0 /* and then for the sinks */
+#define ENDED_TURNS 16           /* times TURN_MAX is a pipe's largest usual buffer */
+#define EVENTS_MAX 64            /* pipes read in one loop turn */
+#define PACKETS_MAX 64           /* taken in one loop turn */
+#define DRAIN_TIME 2.0           /* seconds after the channel has closed */
+#define FLUSH_TIME 1.0           /* and then for the sinks */
 /* So many pipes of a cluster may hang if too many do in all. */
 #define HUNG_THEN 1
 #define REDRAWN_EACH 1.0
@@ -86,13 +86,12 @@ struct logger {
 	bool look_at_size;   /* that of our terminal */
 	struct winsize size; /* that the workers' terminals are to have */
 	uint64_t to_size;    /* from this worker on; 0: all have it */
-	int over; /* the channel, when the supervisor has closed it */
+	int over;            /* the channel, when the supervisor has closed it */
 };
 
 /* --- Lines --- */
 
-static struct sink *sink_of(
-	const struct logger *logger, const struct source_pipe *pipe)
+static struct sink *sink_of(const struct logger *logger, const struct source_pipe *pipe)
 {
 	return logger->by_stream[pipe - pipe->source->pipes];
 }
@@ -100,15 +99,13 @@ static struct sink *sink_of(
 static int set_of(const struct logger *logger, const struct source_pipe *pipe)
 {
 	const struct source *source = pipe->source;
-	long set = source->copied ? SET_STDOUT + (pipe - source->pipes)
-				  : SET_ALWAYS;
+	long set = source->copied ? SET_STDOUT + (pipe - source->pipes) : SET_ALWAYS;
 
 	return logger->readable[set].fd;
 }
 
 /* A terminal gets lines, whose control bytes are escaped, and no copy. */
-static bool is_copied(
-	const struct logger *logger, const struct source_pipe *pipe)
+static bool is_copied(const struct logger *logger, const struct source_pipe *pipe)
 {
 	return pipe->source->copied && !sink_of(logger, pipe)->is_terminal;
 }
@@ -119,8 +116,7 @@ static bool is_redrawn(const struct line *line)
 	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
 }
 
-static void put_prefixed(struct logger *logger, struct source_pipe *pipe,
-	const struct line *line)
+static void put_prefixed(struct logger *logger, struct source_pipe *pipe, const struct line *line)
 {
 	struct source *source = pipe->source;
 	struct sink *sink = sink_of(logger, pipe);
@@ -139,8 +135,8 @@ static void put_prefixed(struct logger *logger, struct source_pipe *pipe,
 	}
 	if (sink->is_terminal)
 		len = terminal_redrawn(&text, len);
-	mark.before_len = source_prefix(source, &mark.before, logger->width,
-		goes_on, logger->colour && sink->is_terminal);
+	mark.before_len = source_prefix(
+		source, &mark.before, logger->width, goes_on, logger->colour && sink->is_terminal);
 	sink_put(sink, &mark, text, len);
 }
 
@@ -159,8 +155,7 @@ static void put_json(struct logger *logger, const struct format_line *line)
 }
 
 /* To all sinks of its cluster that take lines. */
-static void route_line(struct logger *logger, struct source_pipe *pipe,
-	const struct line *line)
+static void route_line(struct logger *logger, struct source_pipe *pipe, const struct line *line)
 {
 	struct source *source = pipe->source;
 	struct routing *routing = source->group->routing;
@@ -192,8 +187,7 @@ static void note_line(void *context, const struct line *line)
 	struct source *source = logger->reading->source;
 
 	if (!source->ended || source->due)
-		tail_note(&source->tail, line->text, line->len, line->goes_on,
-			line->behind);
+		tail_note(&source->tail, line->text, line->len, line->goes_on, line->behind);
 	remember_note(&logger->memories, line);
 }
 
@@ -223,8 +217,7 @@ static bool routing_has(const struct routing *routing, enum logwire_to kind)
 	return false;
 }
 
-static bool is_prefixed(
-	const struct logger *logger, const struct source_pipe *pipe)
+static bool is_prefixed(const struct logger *logger, const struct source_pipe *pipe)
 {
 	const struct routing *routing = pipe->source->group->routing;
 
@@ -247,8 +240,7 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 	ev_tstamp now = ev_now(logger->loop);
 
 	if (!sink_of(logger, pipe)->is_terminal || !is_redrawn(&line) ||
-		now < pipe->redrawn_at + REDRAWN_EACH ||
-		!is_prefixed(logger, pipe))
+		now < pipe->redrawn_at + REDRAWN_EACH || !is_prefixed(logger, pipe))
 		return;
 	pipe->redrawn_at = now;
 	put_prefixed(logger, pipe, &line);
@@ -260,26 +252,23 @@ static char *data_of(const struct logger *logger)
 }
 
 /* `len` bytes of it are made lines now. */
-static void begin_lines(
-	struct logger *logger, struct source_pipe *pipe, size_t len)
+static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t len)
 {
 	const struct source *source = pipe->source;
 
 	logger->reading = pipe;
-	remember_begin(&logger->memories, source->memory,
-		1 + (unsigned)(pipe - source->pipes), (int)source->pid, len);
+	remember_begin(&logger->memories, source->memory, 1 + (unsigned)(pipe - source->pipes),
+		(int)source->pid, len);
 }
 
 /* What was read of a pipe, as lines. */
-static void split(struct logger *logger, struct source_pipe *pipe,
-	const char *data, size_t len)
+static void split(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	const struct source *source = pipe->source;
 
 	begin_lines(logger, pipe, len);
 	lines_split(&pipe->lines, data, len, take_line, logger);
-	if (source->group->routing != NULL && !source->quiet &&
-		!is_copied(logger, pipe))
+	if (source->group->routing != NULL && !source->quiet && !is_copied(logger, pipe))
 		routes_put(&logger->routes, pipe, data, len);
 	show_progress(logger, pipe);
 	remember_end(&logger->memories);
@@ -317,8 +306,7 @@ static ssize_t peek(struct logger *logger, struct source_pipe *pipe)
 	struct relay *relay = &logger->relay;
 	ssize_t n = relay_peek(relay, pipe, pipe->fd);
 
-	return n > 0 ? read(relay->running->peek[0], data_of(logger), (size_t)n)
-		     : n;
+	return n > 0 ? read(relay->running->peek[0], data_of(logger), (size_t)n) : n;
 }
 
 /* Where a sandbox forbids tee(2). */
@@ -337,8 +325,7 @@ static ssize_t copy_through_queue(
 
 /* To a sink that is a pipe, too.  (Its lock may not be held while somebody waits
  * for that of a worker's pipe.) */
-static ssize_t copy_to_pipe(
-	struct logger *logger, struct sink *sink, struct source_pipe *pipe)
+static ssize_t copy_to_pipe(struct logger *logger, struct sink *sink, struct source_pipe *pipe)
 {
 	const int *between = logger->relay.running->peek;
 	ssize_t copied;
@@ -379,25 +366,20 @@ static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 			return n;
 		dropped = sink->dropped;
 		n = (ssize_t)sink_write(sink, data_of(logger), (size_t)n);
-		drops_add(&logger->drops, pipe->source->cluster,
-			sink->dropped - dropped);
+		drops_add(&logger->drops, pipe->source->cluster, sink->dropped - dropped);
 		errno = EAGAIN;
 		if (n == 0)
 			return -1;
 	}
-	return n > 0
-		? relay_read(&logger->relay, pipe, pipe->fd, (size_t)n, false)
-		: n;
+	return n > 0 ? relay_read(&logger->relay, pipe, pipe->fd, (size_t)n, false) : n;
 }
 
 /* What has come of a call that reads.  false: nothing more is there now, or
  * ever. */
-static bool take_data(struct logger *logger, struct source_pipe *pipe,
-	const char *data, ssize_t n)
+static bool take_data(struct logger *logger, struct source_pipe *pipe, const char *data, ssize_t n)
 {
 	if (n > 0) {
-		pipe->source->read_at = pipe->source->group->read_at =
-			++logger->reads;
+		pipe->source->read_at = pipe->source->group->read_at = ++logger->reads;
 		split(logger, pipe, data, (size_t)n);
 		return true;
 	}
@@ -410,10 +392,8 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe,
 static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	const struct routing *routing = pipe->source->group->routing;
-	size_t most =
-		routing != NULL && routes_are_tight(&logger->routes, routing)
-		? TIGHT_MAX
-		: TURN_MAX;
+	size_t most = routing != NULL && routes_are_tight(&logger->routes, routing) ? TIGHT_MAX
+										    : TURN_MAX;
 	unsigned ends = 0;
 	ssize_t n;
 
@@ -422,8 +402,7 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 	do {
 		n = is_copied(logger, pipe)
 			? copy(logger, pipe)
-			: relay_read(&logger->relay, pipe, pipe->fd, most,
-				  pipe->is_pty);
+			: relay_read(&logger->relay, pipe, pipe->fd, most, pipe->is_pty);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, data_of(logger), n);
 }
@@ -434,20 +413,18 @@ static bool goes_to_files_alone(const struct source_group *group)
 
 	if (routing == NULL || routing->count == 0)
 		return false;
-	return !routing_has(routing, LOGWIRE_TO_PREFIX) &&
-		!routing_has(routing, LOGWIRE_TO_JSON);
+	return !routing_has(routing, LOGWIRE_TO_PREFIX) && !routing_has(routing, LOGWIRE_TO_JSON);
 }
 
 /* Is more written than what they go to has taken?  A cluster of which nothing goes
  * there does not wait for it: then too much is dropped instead. */
 static bool is_behind(struct logger *logger)
 {
-	for (const struct source_group *group = logger->sources.groups;
-		group != NULL; group = group->next)
+	for (const struct source_group *group = logger->sources.groups; group != NULL;
+		group = group->next)
 		if (goes_to_files_alone(group))
 			return false;
-	return sink_is_behind(logger->by_stream[0]) ||
-		sink_is_behind(logger->by_stream[1]);
+	return sink_is_behind(logger->by_stream[0]) || sink_is_behind(logger->by_stream[1]);
 }
 
 /* Who has waited longest comes first: the cluster, and of one the worker. */
@@ -460,8 +437,7 @@ static int by_waiting(const void *a, const void *b)
 		s[i] = ((struct source_pipe *)events[i]->data.ptr)->source;
 	if (s[0]->group->read_at != s[1]->group->read_at)
 		return s[0]->group->read_at < s[1]->group->read_at ? -1 : 1;
-	return s[0]->read_at < s[1]->read_at ? -1
-					     : s[0]->read_at > s[1]->read_at;
+	return s[0]->read_at < s[1]->read_at ? -1 : s[0]->read_at > s[1]->read_at;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -485,8 +461,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		/* both pipes of one worker may be among the events */
 		if (!source_is_open(source))
 			forget_if_over(logger, source);
-		if ((routing != NULL &&
-			    !routes_flush_enough(&logger->routes, routing)) ||
+		if ((routing != NULL && !routes_flush_enough(&logger->routes, routing)) ||
 			(!copied && is_behind(logger)))
 			break; /* before the loop waits it is paused */
 	}
@@ -505,8 +480,7 @@ static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 	if (is_copied(logger, pipe)) {
 		/* … and is remembered then */
 		logger->reading = pipe;
-		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line,
-			logger);
+		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line, logger);
 		return;
 	}
 	/* it is read again, for the sinks */
@@ -523,8 +497,7 @@ static void note_partial_lines(struct source *source)
 		const struct lines *lines = &source->pipes[i].lines;
 
 		if (lines->part.len > 0)
-			tail_note(&source->tail, lines->part.data,
-				lines->part.len, lines->cut, 0);
+			tail_note(&source->tail, lines->part.data, lines->part.len, lines->cut, 0);
 	}
 }
 
@@ -537,11 +510,9 @@ static int send_last(struct logger *logger, struct source *source)
 		.address_in_use = tail_says_in_use(&source->tail),
 	};
 
-	(void)text_copy(
-		packet.cluster, sizeof(packet.cluster), source->cluster);
+	(void)text_copy(packet.cluster, sizeof(packet.cluster), source->cluster);
 	tail_text(&source->tail, packet.text);
-	return fdpass_send(
-		logger->channel.fd, &packet, sizeof(packet), NULL, 0);
+	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
 }
 
 /* Send the answers that are due; what the channel does not take goes later. */
@@ -550,8 +521,8 @@ static void send_answers(struct logger *logger)
 	while (logger->due != NULL) {
 		struct source *source = logger->due;
 
-		if (logger->stage == RUNNING &&
-			send_last(logger, source) == -1 && errno == EAGAIN) {
+		if (logger->stage == RUNNING && send_last(logger, source) == -1 &&
+			errno == EAGAIN) {
 			ev_io_start(logger->loop, &logger->answers);
 			return;
 		}
@@ -586,8 +557,7 @@ static bool group_is_read(const struct source_group *group)
 
 static bool is_readable(const struct source_pipe *pipe)
 {
-	return pipe->fd != -1 && !pipe->hangs &&
-		group_is_read(pipe->source->group);
+	return pipe->fd != -1 && !pipe->hangs && group_is_read(pipe->source->group);
 }
 
 /* Do all its sinks take more? */
@@ -605,13 +575,11 @@ static void drain(struct logger *logger, struct source *source)
 		struct source_pipe *pipe = &source->pipes[i];
 		int turns = ENDED_TURNS;
 
-		while (is_readable(pipe) && turns-- > 0 &&
-			has_room(logger, source))
+		while (is_readable(pipe) && turns-- > 0 && has_room(logger, source))
 			if (!read_pipe(logger, pipe))
 				break;
 		if (pipe->fd != -1 && !pipe->hangs &&
-			(is_copied(logger, pipe) ||
-				!group_is_read(source->group) ||
+			(is_copied(logger, pipe) || !group_is_read(source->group) ||
 				!has_room(logger, source)))
 			note_what_waits(logger, pipe);
 	}
@@ -639,12 +607,10 @@ static void finish_ending(struct logger *logger)
 static void take_ended(struct logger *logger, const struct logwire_packet *p)
 {
 	/* a worker that said nothing, or never was added, is answered, too */
-	struct source *source =
-		source_get(&logger->sources, p->worker, p->slot, p->cluster);
+	struct source *source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 
 	if (source == NULL) {
-		log_error("%s.%" PRIu32 ": no memory for its last output",
-			p->cluster, p->slot);
+		log_error("%s.%" PRIu32 ": no memory for its last output", p->cluster, p->slot);
 		return;
 	}
 	if (source->ended)
@@ -657,24 +623,20 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 
 /* --- Pipes that hang --- */
 
-static int add_to_set(
-	const struct logger *logger, struct source_pipe *pipe, int fd)
+static int add_to_set(const struct logger *logger, struct source_pipe *pipe, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
 
 	return epoll_ctl(set_of(logger, pipe), EPOLL_CTL_ADD, fd, &event);
 }
 
-static bool too_many_hang(
-	const struct logger *logger, const struct source_group *group)
+static bool too_many_hang(const struct logger *logger, const struct source_group *group)
 {
-	return group->hanging >=
-		(logger->relay.stuck < RELAY_MOST ? HUNG_OF_ONE : HUNG_THEN);
+	return group->hanging >= (logger->relay.stuck < RELAY_MOST ? HUNG_OF_ONE : HUNG_THEN);
 }
 
 /* `why`: one of the group's two reasons not to be read. */
-static void set_unread(struct logger *logger, struct source_group *group,
-	bool *why, bool unread)
+static void set_unread(struct logger *logger, struct source_group *group, bool *why, bool unread)
 {
 	bool was = !group_is_read(group);
 
@@ -689,8 +651,7 @@ static void set_unread(struct logger *logger, struct source_group *group,
 		if (source->group != group || pipe->fd == -1 || pipe->hangs)
 			continue;
 		if (unread)
-			(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL,
-				pipe->fd, NULL);
+			(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
 		else
 			(void)add_to_set(logger, pipe, pipe->fd);
 	}
@@ -753,8 +714,7 @@ static void on_goes_on(void *owner, const struct relay_call *call)
 	pipe->hangs = false;
 	group->hanging--;
 	if (pipe->passes && call->got > 0)
-		sink_queue(
-			sink_of(logger, pipe), call->data, (size_t)call->got);
+		sink_queue(sink_of(logger, pipe), call->data, (size_t)call->got);
 	pipe->passes = false;
 	errno = call->error;
 	if (call->kind == RELAY_READ)
@@ -769,11 +729,9 @@ static void on_goes_on(void *owner, const struct relay_call *call)
 
 /* --- Terminals --- */
 
-static bool is_sized(
-	const struct logger *logger, const struct source_pipe *pipe)
+static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->is_pty && is_readable(pipe) &&
-		sink_of(logger, pipe)->is_terminal;
+	return pipe->is_pty && is_readable(pipe) && sink_of(logger, pipe)->is_terminal;
 }
 
 /* Any of these calls may hang: this goes on in another thread then, where it has
@@ -792,10 +750,9 @@ static void size_terminals(struct logger *logger)
 		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 			if (!is_sized(logger, &source->pipes[i]))
 				continue;
-			memcpy(data_of(logger), &logger->size,
-				sizeof(logger->size));
-			(void)relay_ioctl(&logger->relay, &source->pipes[i],
-				source->pipes[i].fd, TIOCSWINSZ);
+			memcpy(data_of(logger), &logger->size, sizeof(logger->size));
+			(void)relay_ioctl(
+				&logger->relay, &source->pipes[i], source->pipes[i].fd, TIOCSWINSZ);
 		}
 	}
 	logger->to_size = 0;
@@ -804,14 +761,12 @@ static void size_terminals(struct logger *logger)
 /* How much of our terminal is left for a line. */
 static void look_at_size(struct logger *logger)
 {
-	const struct sink *sink = logger->by_stream[0]->is_terminal
-		? logger->by_stream[0]
-		: logger->by_stream[1];
+	const struct sink *sink =
+		logger->by_stream[0]->is_terminal ? logger->by_stream[0] : logger->by_stream[1];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
 
 	logger->look_at_size = false;
-	if (!sink->is_terminal ||
-		relay_ioctl(&logger->relay, NULL, sink->fd, TIOCGWINSZ) == -1)
+	if (!sink->is_terminal || relay_ioctl(&logger->relay, NULL, sink->fd, TIOCGWINSZ) == -1)
 		return;
 	memcpy(&logger->size, data_of(logger), sizeof(logger->size));
 	if (logger->size.ws_col > width)
@@ -823,8 +778,7 @@ static void look_at_size(struct logger *logger)
 
 /* --- The channel --- */
 
-static int watch_pipe(
-	struct logger *logger, struct source *source, uint32_t stream, int fd)
+static int watch_pipe(struct logger *logger, struct source *source, uint32_t stream, int fd)
 {
 	struct source_pipe *pipe = &source->pipes[stream - 1];
 	int flags = fcntl(fd, F_GETFL);
@@ -832,10 +786,8 @@ static int watch_pipe(
 
 	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
 	 * writes to the other end */
-	if (pipe->fd != -1 || flags == -1 ||
-		fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		(group_is_read(source->group) &&
-			add_to_set(logger, pipe, fd) == -1))
+	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
+		(group_is_read(source->group) && add_to_set(logger, pipe, fd) == -1))
 		return -1;
 	pipe->fd = fd;
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
@@ -846,14 +798,13 @@ static int watch_pipe(
 }
 
 /* *at: how many of the descriptors they were. */
-static int watch_pipes(struct logger *logger, struct source *source,
-	uint32_t streams, struct fdpass_message *m, size_t *at)
+static int watch_pipes(struct logger *logger, struct source *source, uint32_t streams,
+	struct fdpass_message *m, size_t *at)
 {
 	for (uint32_t stream = 1; stream <= 2; stream++) {
 		if ((streams & stream) == 0)
 			continue;
-		if (*at == m->fd_count ||
-			watch_pipe(logger, source, stream, m->fds[*at]) == -1)
+		if (*at == m->fd_count || watch_pipe(logger, source, stream, m->fds[*at]) == -1)
 			return -1;
 		m->fds[(*at)++] = -1;
 	}
@@ -886,8 +837,8 @@ static void take_memory(struct logger *logger, struct source *source, int *fd)
 }
 
 /* A worker's pipes; the descriptors are ours now. */
-static void take_pipes(struct logger *logger, const struct logwire_packet *p,
-	struct fdpass_message *m)
+static void take_pipes(
+	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	struct source *source;
 	size_t at = 0;
@@ -895,8 +846,7 @@ static void take_pipes(struct logger *logger, const struct logwire_packet *p,
 	if (logger->has_others)
 		relay_watch(&logger->relay);
 	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
-		log_error("%s.%" PRIu32
-			  ": too many pipes for its output; %u of %u are held "
+		log_error("%s.%" PRIu32 ": too many pipes for its output; %u of %u are held "
 			  "open by processes that dead workers left",
 			p->cluster, p->slot, logger->held, logger->pipes);
 		return;
@@ -904,10 +854,8 @@ static void take_pipes(struct logger *logger, const struct logwire_packet *p,
 	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
-	if (source == NULL ||
-		watch_pipes(logger, source, p->stream, m, &at) == -1) {
-		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster,
-			p->slot);
+	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
+		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
 		return;
 	}
 	source->quiet = p->quiet != 0;
@@ -971,8 +919,8 @@ static void forget_removed(struct logger *logger)
 }
 
 /* Its files may have other names, too. */
-static void rename_cluster(struct logger *logger,
-	const struct logwire_packet *p, struct fdpass_message *m)
+static void rename_cluster(
+	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	routes_rename(&logger->routes, p->text, p->cluster);
 	sources_rename(&logger->sources, p->text, p->cluster);
@@ -986,8 +934,8 @@ static void routed(struct logger *logger, const struct logwire_packet *p)
 		forget_removed(logger);
 }
 
-static void take_packet(struct logger *logger, const struct logwire_packet *p,
-	struct fdpass_message *m)
+static void take_packet(
+	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	bool sound = !m->cut && logwire_check(p, (size_t)m->len);
 
@@ -1041,8 +989,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	for (int i = 0; i < PACKETS_MAX; i++) {
-		int got = fdpass_receive(
-			watcher->fd, &packet, sizeof(packet), &m);
+		int got = fdpass_receive(watcher->fd, &packet, sizeof(packet), &m);
 
 		if (got == 0)
 			return;
@@ -1056,12 +1003,10 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* --- The next one above us --- */
 
-static void pipes_of(
-	void *context, const struct logwire_packet *worker, int fds[2])
+static void pipes_of(void *context, const struct logwire_packet *worker, int fds[2])
 {
 	struct logger *logger = context;
-	const struct source *source =
-		source_find(&logger->sources, worker->worker);
+	const struct source *source = source_find(&logger->sources, worker->worker);
 
 	for (int i = 0; i < 2; i++)
 		fds[i] = source != NULL ? source->pipes[i].fd : -1;
@@ -1128,11 +1073,9 @@ static void read_or_wait(struct logger *logger, int stream)
 	const struct sink *sink = logger->by_stream[stream];
 
 	if (sink->full && !sink->is_terminal)
-		ev_io_stop(
-			logger->loop, &logger->readable[SET_STDOUT + stream]);
+		ev_io_stop(logger->loop, &logger->readable[SET_STDOUT + stream]);
 	else
-		ev_io_start(
-			logger->loop, &logger->readable[SET_STDOUT + stream]);
+		ev_io_start(logger->loop, &logger->readable[SET_STDOUT + stream]);
 }
 
 /* Each time before the loop waits. */
@@ -1157,8 +1100,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	else
 		ev_io_start(loop, &logger->readable[SET_ALWAYS]);
 	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
-		sink_is_empty(logger->by_stream[1]) &&
-		routes_are_empty(&logger->routes))
+		sink_is_empty(logger->by_stream[1]) && routes_are_empty(&logger->routes))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -1209,8 +1151,8 @@ static void close_later(void *owner, int *fd)
  * the last lines are still to be written then. */
 static void ignore_signals(void)
 {
-	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2,
-		SIGPIPE, SIGALRM, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM,
+		SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ};
 	sigset_t set;
 
 	for (size_t i = 0; i < COUNT_OF(signals); i++)
@@ -1250,8 +1192,7 @@ static void watch(struct logger *logger, int channel)
 	ev_prepare_start(logger->loop, &logger->turn);
 	/* with a periodic libev waits by a timerfd, else it wakes up every
 	 * 59.7 s to look for jumps of the clock */
-	ev_periodic_init(&logger->far, on_far, ev_now(logger->loop) + FAR_AWAY,
-		0.0, NULL);
+	ev_periodic_init(&logger->far, on_far, ev_now(logger->loop) + FAR_AWAY, 0.0, NULL);
 	ev_periodic_start(logger->loop, &logger->far);
 }
 
@@ -1260,8 +1201,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	struct logwire_packet hello = logwire_hello();
 
 	watch(logger, channel);
-	routes_init(&logger->routes, logger->loop, &logger->relay,
-		&logger->channel);
+	routes_init(&logger->routes, logger->loop, &logger->relay, &logger->channel);
 	logger->routes.drops = &logger->drops;
 	logger->routes.owner = logger;
 	logger->routes.pause = on_pause;
@@ -1271,8 +1211,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	logger->keep.resume = resume;
 	logger->keep.give_up = give_up;
 	/* one that has ended already has told why */
-	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 &&
-		errno != EPIPE)
+	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");
 	relay_run(&logger->relay);
 }
@@ -1291,8 +1230,7 @@ static int open_loop(struct logger *logger)
 	}
 	/* poll(2): our sets are in no other one (os/eventset.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
-	return logger->loop != NULL ? relay_init(&logger->relay, logger->loop)
-				    : -1;
+	return logger->loop != NULL ? relay_init(&logger->relay, logger->loop) : -1;
 }
 
 int logger_main(int channel, uid_t user)

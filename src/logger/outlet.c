@@ -43,8 +43,8 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 	outlet_flush(watcher->data);
 }
 
-struct outlet *outlet_new(struct routes *routes, struct routing *of,
-	uint32_t index, uint32_t slot, enum logwire_to kind, const char *name)
+struct outlet *outlet_new(struct routes *routes, struct routing *of, uint32_t index, uint32_t slot,
+	enum logwire_to kind, const char *name)
 {
 	struct outlet *o = calloc(1, sizeof(*o));
 
@@ -144,8 +144,7 @@ static void change(struct outlet *o)
 /* Even fstat(2) of a file may hang: the supervisor's child has made it. */
 static void take_facts(struct outlet *o, const char *text)
 {
-	uint64_t *const facts[] = {
-		&o->next_inode, &o->next_size, &o->next_born, &o->next_dev};
+	uint64_t *const facts[] = {&o->next_inode, &o->next_size, &o->next_born, &o->next_dev};
 
 	for (size_t i = 0; i < COUNT_OF(facts); i++) {
 		*facts[i] = 0;
@@ -242,8 +241,7 @@ static void tell_loss(struct outlet *o)
 	char text[200];
 	size_t len;
 
-	if (o->dropped == 0 ||
-		!drops_say(text, sizeof(text) - 1, o->dropped, o->why))
+	if (o->dropped == 0 || !drops_say(text, sizeof(text) - 1, o->dropped, o->why))
 		return;
 	o->dropped = 0;
 	len = strlen(text);
@@ -279,8 +277,7 @@ static bool may_grow(const struct outlet *o, size_t len)
 	while (most < o->out.len + len)
 		most *= 2; /* as base/buffer.c does */
 	return o->out.len + len <= o->out.cap || most == OUTLET_LEAST ||
-		o->of->memory - o->memory + most <=
-		routes_share_of(o->routes, o->of);
+		o->of->memory - o->memory + most <= routes_share_of(o->routes, o->of);
 }
 
 bool outlet_is_full(struct outlet *o)
@@ -376,8 +373,7 @@ static void send_some(struct outlet *o)
 		ssize_t n;
 
 		(void)memcpy(&size, at, sizeof(size));
-		n = send(o->fd, at + sizeof(size), size,
-			MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(o->fd, at + sizeof(size), size, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -1 && (errno == EAGAIN || errno == ENOBUFS)) {
 			wait_for_room(o);
 			return;
@@ -404,9 +400,7 @@ static size_t next_write(const struct outlet *o)
 	const char *end;
 
 	if (o->next_fd == -1)
-		from = o->is_file && o->size < o->size_max
-			? o->size_max - o->size - 1
-			: len;
+		from = o->is_file && o->size < o->size_max ? o->size_max - o->size - 1 : len;
 	if (from >= len || o->late >= LATE_MOST)
 		return len;
 	end = memchr(data + from, '\n', len - from);
@@ -478,8 +472,7 @@ void outlet_flush(struct outlet *o)
 			return;
 		}
 		o->hung = true; /* if it does not return */
-		n = relay_write(o->routes->relay, o, o->fd,
-			o->out.data + o->head, next_write(o));
+		n = relay_write(o->routes->relay, o, o->fd, o->out.data + o->head, next_write(o));
 		o->hung = false;
 		if (!written(o, n, errno))
 			return;
@@ -501,8 +494,7 @@ static unsigned long waiting_lines(const struct outlet *o)
 	uint32_t size;
 
 	if (o->kind == LOGWIRE_TO_FILE)
-		return lines +
-			text_lines(o->out.data + o->head, outlet_waiting(o));
+		return lines + text_lines(o->out.data + o->head, outlet_waiting(o));
 	for (size_t at = o->head; at < o->out.len; at += sizeof(size) + size) {
 		(void)memcpy(&size, o->out.data + at, sizeof(size));
 		lines++;

@@ -77,8 +77,8 @@ struct outlet {
 	ev_tstamp told;    /* that it drops */
 };
 
-struct outlet *outlet_new(struct routes *routes, struct routing *of,
-	uint32_t index, uint32_t slot, enum logwire_to kind, const char *name);
+struct outlet *outlet_new(struct routes *routes, struct routing *of, uint32_t index, uint32_t slot,
+	enum logwire_to kind, const char *name);
 void outlet_free(struct outlet *o);
 /* Ask for a descriptor, unless that was done. */
 void outlet_ask(struct outlet *o, enum logwire_ask what);
@@ -86,8 +86,7 @@ void outlet_ask(struct outlet *o, enum logwire_ask what);
 void outlet_opened(struct outlet *o, const struct logwire_packet *p, int *fd);
 
 /* A block of `author`'s: whole lines, or a piece of a long one. */
-void outlet_put(
-	struct outlet *o, uint64_t author, const char *data, size_t len);
+void outlet_put(struct outlet *o, uint64_t author, const char *data, size_t len);
 /* One line, as a daemon wants it. */
 void outlet_send(struct outlet *o, const char *data, size_t len);
 /* Write what waits.  If the call hangs, this does not return. */

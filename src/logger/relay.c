@@ -94,9 +94,7 @@ static void watch(struct relay *r)
 		if (process_is_runnable(r->running->tid))
 			continue;
 		next = next || has_next(r);
-		if (next &&
-			atomic_compare_exchange_strong(
-				&r->turn, &seen, seen + 1))
+		if (next && atomic_compare_exchange_strong(&r->turn, &seen, seen + 1))
 			return;
 	}
 }
@@ -196,9 +194,7 @@ static unsigned long begin(struct relay *r, enum relay_kind kind, void *about)
 
 static ssize_t end(struct relay_runner *self, unsigned long turn, ssize_t got)
 {
-	if (turn == 0 ||
-		atomic_compare_exchange_strong(
-			&self->relay->turn, &turn, turn + 1))
+	if (turn == 0 || atomic_compare_exchange_strong(&self->relay->turn, &turn, turn + 1))
 		return got;
 	self->call.got = got;
 	self->call.error = errno;
@@ -207,8 +203,7 @@ static ssize_t end(struct relay_runner *self, unsigned long turn, ssize_t got)
 	come_back(self);
 }
 
-ssize_t relay_read(
-	struct relay *r, void *about, int fd, size_t len, bool by_pieces)
+ssize_t relay_read(struct relay *r, void *about, int fd, size_t len, bool by_pieces)
 {
 	struct relay_runner *self = r->running;
 	unsigned long turn = begin(r, RELAY_READ, about);
@@ -222,8 +217,7 @@ ssize_t relay_read(
 	return end(self, turn, all);
 }
 
-ssize_t relay_write(
-	struct relay *r, void *about, int fd, const char *data, size_t len)
+ssize_t relay_write(struct relay *r, void *about, int fd, const char *data, size_t len)
 {
 	struct relay_runner *self = r->running;
 	unsigned long turn = begin(r, RELAY_WRITE, about);
@@ -238,12 +232,10 @@ ssize_t relay_peek(struct relay *r, void *about, int fd)
 	struct relay_runner *self = r->running;
 	unsigned long turn;
 
-	if (self->peek[0] == -1 &&
-		pipe2(self->peek, O_CLOEXEC | O_NONBLOCK) == -1)
+	if (self->peek[0] == -1 && pipe2(self->peek, O_CLOEXEC | O_NONBLOCK) == -1)
 		return -1;
 	turn = begin(r, RELAY_PEEK, about);
-	return end(self, turn,
-		tee(fd, self->peek[1], RELAY_DATA, SPLICE_F_NONBLOCK));
+	return end(self, turn, tee(fd, self->peek[1], RELAY_DATA, SPLICE_F_NONBLOCK));
 }
 
 int relay_ioctl(struct relay *r, void *about, int fd, unsigned long request)

@@ -27,13 +27,7 @@
 #define HUNG_OF_ONE 8 /* so many of a cluster may hang */
 #define RELAY_MOST 64 /* calls that hang: more are not risked */
 
-enum relay_kind {
-	RELAY_CLOSE,
-	RELAY_PEEK,
-	RELAY_READ,
-	RELAY_WRITE,
-	RELAY_IOCTL
-};
+enum relay_kind { RELAY_CLOSE, RELAY_PEEK, RELAY_READ, RELAY_WRITE, RELAY_IOCTL };
 
 struct relay_call {
 	enum relay_kind kind;
@@ -87,15 +81,13 @@ void relay_watch(struct relay *r);
 
 /* read(2) to running->data; by pieces, as long as a terminal has more, because that
  * gives 4 KiB at most each time.  If the call hangs, this does not return. */
-ssize_t relay_read(
-	struct relay *r, void *about, int fd, size_t len, bool by_pieces);
+ssize_t relay_read(struct relay *r, void *about, int fd, size_t len, bool by_pieces);
 /* tee(2) to running->peek, which is to be emptied then. */
 ssize_t relay_peek(struct relay *r, void *about, int fd);
 /* ioctl(2) with running->data, of a terminal; `about`: as in struct relay_call. */
 int relay_ioctl(struct relay *r, void *about, int fd, unsigned long request);
 /* write(2) of data that stays as it is until the call returns. */
-ssize_t relay_write(
-	struct relay *r, void *about, int fd, const char *data, size_t len);
+ssize_t relay_write(struct relay *r, void *about, int fd, const char *data, size_t len);
 /* Close it in relay_close_all(), or at once if nobody watches. */
 void relay_close(struct relay *r, int *fd);
 void relay_close_all(struct relay *r);

@@ -25,8 +25,7 @@ struct memory *remember_get(struct memories *m, int *fd)
 		return memory;
 	}
 	memory = calloc(1, sizeof(*memory));
-	if (memory == NULL ||
-		!linering_take(&memory->ring, &linering_output, *fd)) {
+	if (memory == NULL || !linering_take(&memory->ring, &linering_output, *fd)) {
 		free(memory);
 		return NULL;
 	}
@@ -52,8 +51,7 @@ void remember_release(struct memories *m, struct memory *memory)
 	free(memory);
 }
 
-void remember_begin(struct memories *m, struct memory *to, unsigned stream,
-	int pid, size_t len)
+void remember_begin(struct memories *m, struct memory *to, unsigned stream, int pid, size_t len)
 {
 	m->to = to;
 	m->stream = stream;
@@ -72,16 +70,15 @@ static void flush(struct memories *m)
 	m->used = 0;
 }
 
-static void put(struct memories *m, enum logline_kind kind, const char *text,
-	size_t len)
+static void put(struct memories *m, enum logline_kind kind, const char *text, size_t len)
 {
 	char *at;
 
 	if (m->used + LOGLINE_HEAD + len + 2 > sizeof(m->block))
 		flush(m);
 	if (!m->headed)
-		m->used += logline_head(m->block + m->used,
-			(int64_t)(clock_wall() * 1000), m->stream, m->pid);
+		m->used += logline_head(
+			m->block + m->used, (int64_t)(clock_wall() * 1000), m->stream, m->pid);
 	m->headed = true;
 	at = m->block + m->used;
 	*at = (char)kind;
@@ -106,8 +103,7 @@ void remember_note(struct memories *m, const struct line *line)
 		put(m, LOGLINE_LEFT_OUT, text, (size_t)n);
 		m->left_out = 0;
 	}
-	put(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text,
-		line->len);
+	put(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text, line->len);
 }
 
 void remember_end(struct memories *m)

@@ -49,8 +49,7 @@ struct memory *remember_get(struct memories *m, int *fd);
 void remember_release(struct memories *m, struct memory *memory);
 
 /* Lines of one stream of a worker, of which so many bytes have come at once. */
-void remember_begin(struct memories *m, struct memory *to, unsigned stream,
-	int pid, size_t len);
+void remember_begin(struct memories *m, struct memory *to, unsigned stream, int pid, size_t len);
 void remember_note(struct memories *m, const struct line *line);
 void remember_end(struct memories *m);
 

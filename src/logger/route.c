@@ -16,8 +16,7 @@
 
 /* For each outlet of a cluster. */
 #define EACH_OUTLET(g, route, o) \
-	for (struct route *route = (g)->list; route < (g)->list + (g)->count; \
-		route++) \
+	for (struct route *route = (g)->list; route < (g)->list + (g)->count; route++) \
 		for (struct outlet *o = route->outlets; o != NULL; o = o->next)
 
 static bool is_block(const struct route *route)
@@ -58,16 +57,14 @@ static void adjust(struct outlet *o, const struct route *route, size_t index)
 	o->age_max = route->age;
 }
 
-static struct outlet *get(
-	struct routes *r, struct routing *g, struct route *route, uint32_t slot)
+static struct outlet *get(struct routes *r, struct routing *g, struct route *route, uint32_t slot)
 {
 	struct outlet *o = find(route, slot);
 	size_t index = (size_t)(route - g->list);
 
 	if (o != NULL)
 		return o;
-	o = outlet_new(r, g, (uint32_t)index, route->by_slot ? slot : 0,
-		route->kind, route->name);
+	o = outlet_new(r, g, (uint32_t)index, route->by_slot ? slot : 0, route->kind, route->name);
 	if (o == NULL)
 		return NULL;
 	adjust(o, route, index);
@@ -118,8 +115,7 @@ static void inherit(struct routing *g, struct route *route)
 
 /* An nclust that was replaced has forgotten what it was asked for, and an answer to
  * what was asked before is not taken: the file may be there under another name. */
-static void adjust_and_ask(
-	struct outlet *o, const struct route *route, size_t index)
+static void adjust_and_ask(struct outlet *o, const struct route *route, size_t index)
 {
 	bool asked = o->asked;
 
@@ -201,8 +197,7 @@ static void stage(struct routes *r, const struct logwire_packet *p)
 	put_in_force(r, g, p->slot);
 }
 
-static void opened(struct routes *r, const struct logwire_packet *p,
-	struct fdpass_message *m)
+static void opened(struct routes *r, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	struct routing *g = routes_of(r, p->cluster);
 	int none = -1;
@@ -254,8 +249,7 @@ void routes_forget_asked(struct routes *r)
 	routes_need(r);
 }
 
-bool routes_take(struct routes *r, const struct logwire_packet *p,
-	struct fdpass_message *m)
+bool routes_take(struct routes *r, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	if (p->kind == LOGWIRE_ROUTE)
 		stage(r, p);
@@ -270,8 +264,7 @@ bool routes_take(struct routes *r, const struct logwire_packet *p,
 
 /* ---- putting ---- */
 
-static void put_block(struct routes *r, struct source_pipe *pipe,
-	const char *data, size_t len)
+static void put_block(struct routes *r, struct source_pipe *pipe, const char *data, size_t len)
 {
 	struct source *source = pipe->source;
 	struct routing *g = source->group->routing;
@@ -295,8 +288,7 @@ static void put_block(struct routes *r, struct source_pipe *pipe,
 
 /* May the pipe have so much?  Not more than half of what the cluster's others leave:
  * so there is always some for one more. */
-static bool may_rest(
-	const struct routing *g, const struct source_pipe *pipe, size_t more)
+static bool may_rest(const struct routing *g, const struct source_pipe *pipe, size_t more)
 {
 	size_t len = pipe->rest.len + more;
 	size_t others = g->resting - pipe->rest.len;
@@ -304,8 +296,7 @@ static bool may_rest(
 	return len <= REST_MOST && len <= (RESTS_MOST - others) / 2;
 }
 
-void routes_put(struct routes *r, struct source_pipe *pipe, const char *data,
-	size_t len)
+void routes_put(struct routes *r, struct source_pipe *pipe, const char *data, size_t len)
 {
 	const char *end = memrchr(data, '\n', len);
 	size_t whole = end != NULL ? (size_t)(end - data) + 1 : 0;
@@ -318,8 +309,7 @@ void routes_put(struct routes *r, struct source_pipe *pipe, const char *data,
 		put_block(r, pipe, data, whole);
 	if (left == 0)
 		return;
-	if (!may_rest(g, pipe, left) ||
-		buffer_append(&pipe->rest, data + whole, left) == -1) {
+	if (!may_rest(g, pipe, left) || buffer_append(&pipe->rest, data + whole, left) == -1) {
 		put_block(r, pipe, data + whole, left);
 		return;
 	}
@@ -340,8 +330,7 @@ void routes_end(struct routes *r, struct source_pipe *pipe)
 	buffer_fini(&pipe->rest);
 }
 
-static void format(struct routes *r, const struct route *route,
-	const struct format_line *line)
+static void format(struct routes *r, const struct route *route, const struct format_line *line)
 {
 	buffer_clear(&r->scratch);
 	if (route->kind == LOGWIRE_TO_JOURNAL)
@@ -350,8 +339,7 @@ static void format(struct routes *r, const struct route *route,
 		format_syslog(&r->scratch, line, route->facility, route->old);
 }
 
-void routes_line(
-	struct routes *r, struct routing *g, const struct format_line *line)
+void routes_line(struct routes *r, struct routing *g, const struct format_line *line)
 {
 	for (size_t i = 0; i < g->count; i++) {
 		struct route *route = &g->list[i];
@@ -451,8 +439,7 @@ bool routes_share(const struct outlet *one)
 	for (struct routing *g = one->routes->list; g != NULL; g = g->next)
 		EACH_OUTLET(g, route, o)
 		{
-			if (o != one && o->is_file && o->dev == one->dev &&
-				o->inode == one->inode)
+			if (o != one && o->is_file && o->dev == one->dev && o->inode == one->inode)
 				return true;
 		}
 	return false;
@@ -543,8 +530,7 @@ bool routes_are_empty(const struct routes *r)
 
 /* ---- life ---- */
 
-void routes_init(struct routes *r, struct ev_loop *loop, struct relay *relay,
-	struct ev_io *channel)
+void routes_init(struct routes *r, struct ev_loop *loop, struct relay *relay, struct ev_io *channel)
 {
 	*r = (struct routes){.loop = loop, .relay = relay, .channel = channel};
 	buffer_init(&r->scratch, 0);

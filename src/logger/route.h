@@ -28,17 +28,16 @@ struct routing {
 	char cluster[65];
 	struct route list[LOGWIRE_ROUTES_MAX];
 	size_t count;
-	uint32_t
-		version; /* of that list: what was asked for before is no more */
-	bool used;       /* by a group of sources: for routes_sweep() */
+	uint32_t version; /* of that list: what was asked for before is no more */
+	bool used;        /* by a group of sources: for routes_sweep() */
 	struct route staged[LOGWIRE_ROUTES_MAX]; /* until all have come */
 	bool by_line;                            /* some want lines … */
 	bool by_block;                           /* … and some blocks */
 	bool dirty;                              /* something was put */
-	bool paused;    /* its pipes are not read now */
-	unsigned hung;  /* writes to files of it */
-	size_t memory;  /* of its outlets */
-	size_t resting; /* lines without an end, in buffers of sources */
+	bool paused;                             /* its pipes are not read now */
+	unsigned hung;                           /* writes to files of it */
+	size_t memory;                           /* of its outlets */
+	size_t resting;                          /* lines without an end, in buffers of sources */
 };
 
 struct routes {
@@ -57,12 +56,11 @@ struct routes {
 	void (*pause)(void *owner, const char *cluster, bool paused);
 };
 
-void routes_init(struct routes *r, struct ev_loop *loop, struct relay *relay,
-	struct ev_io *channel);
+void routes_init(
+	struct routes *r, struct ev_loop *loop, struct relay *relay, struct ev_io *channel);
 void routes_fini(struct routes *r);
 /* A packet of the supervisor's, checked.  false: it is none for us. */
-bool routes_take(struct routes *r, const struct logwire_packet *p,
-	struct fdpass_message *m);
+bool routes_take(struct routes *r, const struct logwire_packet *p, struct fdpass_message *m);
 /* Another supervisor is there: what was asked for must be asked again. */
 void routes_forget_asked(struct routes *r);
 /* That cluster has another name now.  What had that before has the old one. */
@@ -75,13 +73,11 @@ void routes_sweep(struct routes *r);
 void routes_begin(struct routes *r, struct routing *g, uint32_t slot);
 
 /* Bytes of a pipe, for sinks that take blocks. */
-void routes_put(struct routes *r, struct source_pipe *pipe, const char *data,
-	size_t len);
+void routes_put(struct routes *r, struct source_pipe *pipe, const char *data, size_t len);
 /* No more comes of it, or not soon: hand on the line that has no end yet. */
 void routes_end(struct routes *r, struct source_pipe *pipe);
 /* A line, for the daemons among the sinks. */
-void routes_line(
-	struct routes *r, struct routing *g, const struct format_line *line);
+void routes_line(struct routes *r, struct routing *g, const struct format_line *line);
 /* One of nclust's own, to a daemon. */
 void route_tell(struct outlet *o, const char *text, size_t len);
 

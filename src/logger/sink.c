@@ -20,7 +20,7 @@
 #define ENOUGH ((size_t)32 * 1024)      /* is written at once */
 #define QUEUE_FULL (SINK_QUEUE_MAX / 4) /* the rest is for the lanes */
 #define IDLE_MEMORY ((size_t)64 * 1024) /* kept by an empty queue */
-#define TURN PIPE_BUF /* as much as who copies gets of a pipe that is full */
+#define TURN PIPE_BUF                   /* as much as who copies gets of a pipe that is full */
 #define NOTICE_MAX 200
 #define PATIENCE 1.0
 #define HURRY 10.0
@@ -68,8 +68,7 @@ static int reopen(int original)
 	char path[32];
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
-	return open(
-		path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }
 
 void sink_open(struct sink *sink, struct ev_loop *loop, int original)
@@ -89,8 +88,7 @@ void sink_open(struct sink *sink, struct ev_loop *loop, int original)
 	sink->is_socket = S_ISSOCK(st.st_mode);
 	sink->is_pipe = S_ISFIFO(st.st_mode);
 	sink->is_terminal = isatty(sink->fd) == 1;
-	sink->can_block =
-		!sink->is_ours && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode));
+	sink->can_block = !sink->is_ours && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode));
 	/* A pipe takes up to PIPE_BUF whole or not at all: no line of ours is
 	 * torn by a message of the supervisor's. */
 	sink->batch = S_ISFIFO(st.st_mode) ? PIPE_BUF : ENOUGH;
@@ -150,8 +148,7 @@ static void tell(struct sink *sink)
 	char text[NOTICE_MAX];
 
 	if (!drops_say(text, sizeof(text), sink->dropped,
-		    sink->sys == 0 ? "the reader was too slow"
-				   : strerror(sink->sys)) ||
+		    sink->sys == 0 ? "the reader was too slow" : strerror(sink->sys)) ||
 		!make_room(sink, strlen(text) + 2))
 		return; /* later, with what is lost until then */
 	sink->notice = sink->queue.len;
@@ -166,13 +163,11 @@ static void tell(struct sink *sink)
 	sink->sys = 0;
 }
 
-void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
-	size_t len)
+void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text, size_t len)
 {
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour
 	 * costs an end */
-	size_t room =
-		mark->before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;
+	size_t room = mark->before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;
 	struct buffer *queue = &sink->queue;
 	size_t start;
 
@@ -192,10 +187,9 @@ void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
 	else
 		(void)buffer_append(queue, text, len);
 	(void)buffer_append(queue, "\n", 1);
-	if (!lanes_are_empty(&sink->lanes) ||
-		queue->len - sink->head > QUEUE_FULL) {
-		lanes_put(&sink->lanes, mark->cluster, mark->worker,
-			queue->data + start, queue->len - start);
+	if (!lanes_are_empty(&sink->lanes) || queue->len - sink->head > QUEUE_FULL) {
+		lanes_put(&sink->lanes, mark->cluster, mark->worker, queue->data + start,
+			queue->len - start);
 		queue->len = start;
 	} else if (queue->len - sink->head >= ENOUGH) {
 		write_queue(sink);
@@ -208,8 +202,7 @@ static size_t batch_of(const struct sink *sink)
 {
 	int waiting;
 
-	return sink->is_pipe && ioctl(sink->fd, FIONREAD, &waiting) == 0 &&
-			waiting == 0
+	return sink->is_pipe && ioctl(sink->fd, FIONREAD, &waiting) == 0 && waiting == 0
 		? sink->batch_if_empty
 		: sink->batch;
 }
@@ -296,15 +289,12 @@ static void lose_queue(struct sink *sink, int why)
 	if (sink->head < sink->notice_end) {
 		sink->dropped += sink->telling;
 		if (sink->head < sink->notice)
-			sink->dropped += text_lines(
-				data + sink->head, sink->notice - sink->head);
+			sink->dropped += text_lines(data + sink->head, sink->notice - sink->head);
 		sink->head = sink->notice_end;
 	}
-	sink->dropped +=
-		text_lines(data + sink->head, sink->queue.len - sink->head);
+	sink->dropped += text_lines(data + sink->head, sink->queue.len - sink->head);
 	if (sink->drops != NULL)
-		drops_add_named(sink->drops, data + sink->head,
-			sink->queue.len - sink->head);
+		drops_add_named(sink->drops, data + sink->head, sink->queue.len - sink->head);
 	note_loss(sink, why);
 	empty(sink);
 }
@@ -335,8 +325,8 @@ static ssize_t write_batch(struct sink *sink, const char *data, size_t len)
 static void write_queue(struct sink *sink)
 {
 	while (!queue_is_empty(sink) && !sink->full) {
-		ssize_t n = write_batch(sink, sink->queue.data + sink->head,
-			sink->queue.len - sink->head);
+		ssize_t n = write_batch(
+			sink, sink->queue.data + sink->head, sink->queue.len - sink->head);
 
 		if (n == -1)
 			lose_queue(sink, errno);
@@ -365,8 +355,7 @@ static void refill(struct sink *sink, size_t len)
 
 static bool wants_more(const struct sink *sink)
 {
-	return queue_is_empty(sink) && !sink->full &&
-		!lanes_are_empty(&sink->lanes);
+	return queue_is_empty(sink) && !sink->full && !lanes_are_empty(&sink->lanes);
 }
 
 void sink_flush(struct sink *sink)
@@ -409,8 +398,7 @@ size_t sink_write(struct sink *sink, const char *data, size_t len)
 		if (n == -1) {
 			note_loss(sink, errno);
 			/* at least what was begun is one */
-			sink->dropped +=
-				text_lines(data + done, len - done - 1) + 1;
+			sink->dropped += text_lines(data + done, len - done - 1) + 1;
 			return len;
 		}
 		done += (size_t)n;

@@ -76,8 +76,7 @@ struct sink_mark {
 };
 /* One line; it leaves with sink_flush(), or earlier when much has come
  * together. */
-void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text,
-	size_t len);
+void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text, size_t len);
 /* Should nobody read more lines for it now? */
 bool sink_is_behind(struct sink *sink);
 /* Would it take something now?  What waits in the queue goes first. */

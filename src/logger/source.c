@@ -31,9 +31,7 @@ struct source *source_find(const struct source_table *table, uint64_t worker)
 {
 	size_t at = source_place(table, worker);
 
-	return at < table->count && table->list[at]->worker == worker
-		? table->list[at]
-		: NULL;
+	return at < table->count && table->list[at]->worker == worker ? table->list[at] : NULL;
 }
 
 static int make_room(struct source_table *table)
@@ -51,8 +49,7 @@ static int make_room(struct source_table *table)
 	return 0;
 }
 
-static struct source_group *join_group(
-	struct source_table *table, const char *cluster)
+static struct source_group *join_group(struct source_table *table, const char *cluster)
 {
 	struct source_group *group = table->groups;
 
@@ -62,8 +59,7 @@ static struct source_group *join_group(
 		group = calloc(1, sizeof(*group));
 		if (group == NULL)
 			return NULL;
-		(void)text_copy(
-			group->cluster, sizeof(group->cluster), cluster);
+		(void)text_copy(group->cluster, sizeof(group->cluster), cluster);
 		group->next = table->groups;
 		table->groups = group;
 	}
@@ -83,8 +79,8 @@ static void leave_group(struct source_table *table, struct source_group *group)
 	free(group);
 }
 
-struct source *source_get(struct source_table *table, uint64_t worker,
-	uint32_t slot, const char *cluster)
+struct source *source_get(
+	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster)
 {
 	struct source *source = source_find(table, worker);
 	size_t at = source_place(table, worker);
@@ -113,8 +109,7 @@ struct source *source_get(struct source_table *table, uint64_t worker,
 	return source;
 }
 
-void sources_rename(
-	struct source_table *table, const char *from, const char *to)
+void sources_rename(struct source_table *table, const char *from, const char *to)
 {
 	for (struct source_group *g = table->groups; g != NULL; g = g->next)
 		if (strcmp(g->cluster, from) == 0)
@@ -166,21 +161,19 @@ static void make_prefix(struct source *source, unsigned width, bool colour)
 	for (const char *c = source->cluster; *c != '\0'; c++)
 		pick += (unsigned char)*c;
 	if (colour)
-		(void)snprintf(before, sizeof(before), "\x1b[%um",
-			colours[pick % COUNT_OF(colours)]);
-	n = snprintf(source->before, SOURCE_PREFIX, "%s%s.%" PRIu32 " %*s|%s ",
-		before, source->cluster, source->slot,
-		width > own ? (int)(width - own) : 0, "",
+		(void)snprintf(
+			before, sizeof(before), "\x1b[%um", colours[pick % COUNT_OF(colours)]);
+	n = snprintf(source->before, SOURCE_PREFIX, "%s%s.%" PRIu32 " %*s|%s ", before,
+		source->cluster, source->slot, width > own ? (int)(width - own) : 0, "",
 		colour ? "\x1b[0m" : "");
 	source->before_len = n > 0 && n < SOURCE_PREFIX ? (size_t)n : 0;
-	source->before_mark =
-		source->before_len - (colour ? sizeof("|\x1b[0m ") - 1 : 2);
+	source->before_mark = source->before_len - (colour ? sizeof("|\x1b[0m ") - 1 : 2);
 	source->before_width = width;
 	source->before_colour = colour;
 }
 
-size_t source_prefix(struct source *source, const char **to, unsigned width,
-	bool goes_on, bool colour)
+size_t source_prefix(
+	struct source *source, const char **to, unsigned width, bool goes_on, bool colour)
 {
 	if (source->before_len == 0 || source->before_width != width ||
 		source->before_colour != colour)

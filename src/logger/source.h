@@ -24,7 +24,7 @@ struct source_pipe {
 	bool hangs;  /* who reads it does (logger/relay.h) */
 	bool passes; /* … and what that has got is still to be written */
 	struct lines lines;
-	double redrawn_at; /* when a line of it was last shown before its end */
+	double redrawn_at;  /* when a line of it was last shown before its end */
 	struct buffer rest; /* a line without its end, for files (route.h) */
 };
 
@@ -41,8 +41,7 @@ struct source_group {
 	bool unread;             /* too many do */
 	bool paused;             /* a sink of theirs is full */
 	struct drops_of *counts; /* of their lines; or NULL */
-	struct routing
-		*routing; /* where their output goes (route.h); or NULL */
+	struct routing *routing; /* where their output goes (route.h); or NULL */
 };
 
 struct source {
@@ -81,19 +80,18 @@ struct source_table {
 size_t source_place(const struct source_table *table, uint64_t worker);
 struct source *source_find(const struct source_table *table, uint64_t worker);
 /* The one of this worker, or a new one; NULL: out of memory. */
-struct source *source_get(struct source_table *table, uint64_t worker,
-	uint32_t slot, const char *cluster);
+struct source *source_get(
+	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster);
 /* That cluster has another name now.  What had that before has the old one. */
-void sources_rename(
-	struct source_table *table, const char *from, const char *to);
+void sources_rename(struct source_table *table, const char *from, const char *to);
 void source_free(struct source_table *table, struct source *source);
 
 bool source_is_open(const struct source *source);
 
 /* "web.2 | " or, where a line goes on, "web.2 + "; with a colour by slot, and
  * blanks up to that width of the name.  *to is the source's. */
-size_t source_prefix(struct source *source, const char **to, unsigned width,
-	bool goes_on, bool colour);
+size_t source_prefix(
+	struct source *source, const char **to, unsigned width, bool goes_on, bool colour);
 /* The width of its name. */
 unsigned source_width(const struct source *source);
 

@@ -67,8 +67,7 @@ static size_t strip(char *to, size_t size, const char *from, size_t len)
 /* Most lines are. */
 static bool is_plain(const char *line, size_t len)
 {
-	bool other = len == 0 || len >= TAIL_TEXT || is_blank(line[0]) ||
-		is_blank(line[len - 1]);
+	bool other = len == 0 || len >= TAIL_TEXT || is_blank(line[0]) || is_blank(line[len - 1]);
 
 	for (size_t i = 0; i < len && !other; i++)
 		other = line[i] < ' ' || line[i] > '~';
@@ -102,8 +101,7 @@ static size_t text_length(const struct tail *tail, size_t *count)
 	if (tail->lines.len == 0)
 		return 0;
 	end = at + tail->lines.len;
-	while (at != end &&
-		(at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+	while (at != end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
 		joints++;
 		at++;
 	}
@@ -115,8 +113,7 @@ static void forget_oldest(struct buffer *lines)
 {
 	const char *end = memchr(lines->data, '\n', lines->len);
 
-	buffer_consume(lines,
-		end != NULL ? (size_t)(end - lines->data) + 1 : lines->len);
+	buffer_consume(lines, end != NULL ? (size_t)(end - lines->data) + 1 : lines->len);
 }
 
 /* ---- the line that explains ---- */
@@ -173,9 +170,9 @@ static enum worth worth_of(const char *text)
 	static const struct {
 		const char *word;
 		bool labels;
-	} words[] = {{"error", true}, {"exception", true}, {"panic", true},
-		{"fatal", true}, {"refused", false}, {"denied", false},
-		{"cannot", false}, {"failed", false}, {"in use", false}};
+	} words[] = {{"error", true}, {"exception", true}, {"panic", true}, {"fatal", true},
+		{"refused", false}, {"denied", false}, {"cannot", false}, {"failed", false},
+		{"in use", false}};
 	enum worth worth = SAYS_NOTHING;
 
 	for (const char *at = text; *at != '\0'; at++) {
@@ -203,14 +200,12 @@ static bool is_near(const struct tail *tail, uint64_t at)
 }
 
 /* `text` is the line, cleaned. */
-static void explain(
-	struct tail *tail, const char *text, size_t len, bool indented)
+static void explain(struct tail *tail, const char *text, size_t len, bool indented)
 {
 	enum worth worth = indented ? SAYS_NOTHING : worth_of(text);
 
 	if (worth == SAYS_IT ||
-		(worth == SAYS_SOMETHING &&
-			(!tail->why_strong || !is_near(tail, tail->why_at)))) {
+		(worth == SAYS_SOMETHING && (!tail->why_strong || !is_near(tail, tail->why_at)))) {
 		if (tail->why_strong != (worth == SAYS_IT))
 			tail->errors = 0;
 		tail->errors |= 1;
@@ -241,8 +236,7 @@ static void remember(struct tail *tail, const char *line, size_t len)
 	tail->errors = indented ? 0 : tail->errors << 1;
 	explain(tail, text, n, indented);
 	while (tail->lines.len > 0 &&
-		(text_length(tail, &count) + sizeof(joint) - 1 + n >=
-				TAIL_TEXT ||
+		(text_length(tail, &count) + sizeof(joint) - 1 + n >= TAIL_TEXT ||
 			count >= TAIL_LINES))
 		forget_oldest(&tail->lines);
 	if (tail->lines.len > 0)
@@ -253,8 +247,7 @@ static void remember(struct tail *tail, const char *line, size_t len)
 
 static bool mentions_in_use(const char *line, size_t len)
 {
-	static const char *const words[] = {
-		"address already in use", "EADDRINUSE"};
+	static const char *const words[] = {"address already in use", "EADDRINUSE"};
 
 	for (size_t i = 0; i + 1 < len; i++) {
 		int first = line[i] | 0x20;
@@ -265,16 +258,14 @@ static bool mentions_in_use(const char *line, size_t len)
 		for (size_t w = 0; w < COUNT_OF(words); w++) {
 			size_t n = strlen(words[w]);
 
-			if (n <= len - i &&
-				strncasecmp(line + i, words[w], n) == 0)
+			if (n <= len - i && strncasecmp(line + i, words[w], n) == 0)
 				return true;
 		}
 	}
 	return false;
 }
 
-void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on,
-	size_t behind)
+void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, size_t behind)
 {
 	bool early = tail->seen < TAIL_NEAR;
 
@@ -319,8 +310,7 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 	if (used > 0)
 		return;
 	if (tail->why.len > 0 && is_near(tail, tail->why_at)) {
-		used = tail->why.len < TAIL_TEXT ? tail->why.len
-						 : TAIL_TEXT - 1;
+		used = tail->why.len < TAIL_TEXT ? tail->why.len : TAIL_TEXT - 1;
 		(void)memcpy(to, tail->why.data, used);
 		to[used] = '\0';
 		return;
@@ -331,8 +321,7 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 
 		if (used + n >= TAIL_TEXT)
 			break;
-		(void)memcpy(
-			to + used, joins ? joint : tail->lines.data + i, n);
+		(void)memcpy(to + used, joins ? joint : tail->lines.data + i, n);
 		used += n;
 	}
 	to[used] = '\0';
@@ -341,6 +330,5 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 bool tail_says_in_use(const struct tail *tail)
 {
 	return tail->in_use_early ||
-		(tail->in_use_at > 0 &&
-			tail->seen - tail->in_use_at <= TAIL_NEAR);
+		(tail->in_use_at > 0 && tail->seen - tail->in_use_at <= TAIL_NEAR);
 }

@@ -43,8 +43,7 @@ void tail_fini(struct tail *tail);
 /* A line, of which `behind` bytes follow that were read already: one that is
  * certainly too far from the end is only counted.  `goes_on`: it is a piece
  * of the line before. */
-void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on,
-	size_t behind);
+void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, size_t behind);
 /* The line that explains, or the last ones joined by " / "; "" when there were
  * none. */
 void tail_text(const struct tail *tail, char to[TAIL_TEXT]);

@@ -47,8 +47,8 @@ int natsrole_main(int channel, uid_t user)
 /* A broker that lies about sizes gets no more memory of this machine than this. */
 #define MEMORY_MOST (UINT64_C(512) * 1024 * 1024)
 #define KEPT_MOST (2 * 1024 * 1024)
-#define ANSWER_MS 5000 /* of a broker, when asked whether it is there … */
-#define ASK_MS 100 /* … which it is so often while messages go to it, … */
+#define ANSWER_MS 5000  /* of a broker, when asked whether it is there … */
+#define ASK_MS 100      /* … which it is so often while messages go to it, … */
 #define LOOK_MS 120000  /* … and so often while none do */
 #define ENDING_S 10     /* from the end of the channel to ours */
 #define AGAIN_LEAST 250 /* ms, between two tries to connect … */
@@ -75,9 +75,9 @@ struct role {
 	struct natslib lib;
 	pthread_t self;
 	int channel;
-	int socket; /* the connection's, or -1 */
-	int kick; /* eventfd, to the settler: something was published, or `ends` */
-	int wake; /* eventfd, to the main thread: `writes` or `settled` is new */
+	int socket;  /* the connection's, or -1 */
+	int kick;    /* eventfd, to the settler: something was published, or `ends` */
+	int wake;    /* eventfd, to the main thread: `writes` or `settled` is new */
 	bool writes; /* there is something for the socket */
 	bool ends;   /* the settler is to ask once more, and to end */
 	enum settled settled;
@@ -95,10 +95,10 @@ struct role {
 	char answers[SUBJECT_MOST + NUMBER_SIZE]; /* … and of answers to ours */
 	natsSubscription *calls[2];               /* to these */
 	struct others known;                      /* they are connected … */
-	struct others missed; /* … or have been, but are not again */
-	nsec_t broken;        /* the last connection was; or 0 */
-	nsec_t patience;      /* for those that are missed */
-	bool awaits;          /* that was said */
+	struct others missed;                     /* … or have been, but are not again */
+	nsec_t broken;                            /* the last connection was; or 0 */
+	nsec_t patience;                          /* for those that are missed */
+	bool awaits;                              /* that was said */
 	struct lineup lines;
 	char *data;        /* heap, READ_SIZE */
 	struct buffer out; /* for nclust */
@@ -113,8 +113,7 @@ struct role {
 static void flush(struct role *r, int flags)
 {
 	while (r->out.len > 0) {
-		ssize_t n = send(r->channel, r->out.data, r->out.len,
-			flags | MSG_NOSIGNAL);
+		ssize_t n = send(r->channel, r->out.data, r->out.len, flags | MSG_NOSIGNAL);
 
 		if (n == -1 && errno == EAGAIN)
 			return;
@@ -153,8 +152,7 @@ static void say_missed(struct role *r)
 {
 	int64_t dropped = 0;
 
-	if (r->lib.natsSubscription_GetDropped(r->subscription, &dropped) ==
-			NATS_OK &&
+	if (r->lib.natsSubscription_GetDropped(r->subscription, &dropped) == NATS_OK &&
 		dropped > r->dropped)
 		say_number(r, NATSROLE_MISSED, dropped - r->dropped);
 	r->dropped = dropped;
@@ -170,8 +168,7 @@ static void deliver(struct role *r)
 	flush(r, MSG_DONTWAIT);
 	while (r->arrived && r->out.len == 0) {
 		do {
-			s = r->lib.natsSubscription_NextMsg(
-				&msg, r->subscription, 0);
+			s = r->lib.natsSubscription_NextMsg(&msg, r->subscription, 0);
 			if (s == NATS_OK)
 				put(r, msg);
 			else if (s == NATS_SLOW_CONSUMER)
@@ -189,8 +186,7 @@ static void forget(struct others *o, const char *number)
 {
 	for (unsigned i = 0; i < o->count; i++)
 		if (strcmp(o->list[i], number) == 0)
-			(void)memcpy(
-				o->list[i--], o->list[--o->count], NUMBER_SIZE);
+			(void)memcpy(o->list[i--], o->list[--o->count], NUMBER_SIZE);
 }
 
 /* "+" and our number to all who are connected or to one of them; "-": we leave. */
@@ -199,8 +195,7 @@ static natsStatus call(struct role *r, const char *subject, char sign)
 	char text[NUMBER_SIZE + 1];
 
 	(void)snprintf(text, sizeof(text), "%c%s", sign, r->number);
-	return r->lib.natsConnection_PublishString(
-		r->connection, subject, text);
+	return r->lib.natsConnection_PublishString(r->connection, subject, text);
 }
 
 /* Somebody calls who has just connected or leaves, or answers our call. */
@@ -214,8 +209,7 @@ static void hear(struct role *r, const char *text, bool is_answer)
 	if (*text == '-')
 		return;
 	if (r->known.count < OTHERS_MOST)
-		(void)memcpy(
-			r->known.list[r->known.count++], number, NUMBER_SIZE);
+		(void)memcpy(r->known.list[r->known.count++], number, NUMBER_SIZE);
 	(void)snprintf(to, sizeof(to), "%s.%s", r->here, number);
 	if (!is_answer)
 		(void)call(r, to, '+');
@@ -227,14 +221,11 @@ static void hear_others(struct role *r)
 	natsMsg *msg;
 
 	for (int i = 0; i < 2; i++)
-		while (r->lib.natsSubscription_NextMsg(&msg, r->calls[i], 0) ==
-			NATS_OK) {
+		while (r->lib.natsSubscription_NextMsg(&msg, r->calls[i], 0) == NATS_OK) {
 			(void)snprintf(text, sizeof(text), "%.*s",
-				r->lib.natsMsg_GetDataLength(msg),
-				r->lib.natsMsg_GetData(msg));
+				r->lib.natsMsg_GetDataLength(msg), r->lib.natsMsg_GetData(msg));
 			r->lib.natsMsg_Destroy(msg);
-			if (strspn(text + 1, "0123456789abcdef") ==
-				NUMBER_SIZE - 1)
+			if (strspn(text + 1, "0123456789abcdef") == NUMBER_SIZE - 1)
 				hear(r, text, i == 1);
 		}
 }
@@ -268,8 +259,8 @@ static void miss_others(struct role *r)
 		r->missed.count = 0;
 	}
 	while (r->known.count > 0 && r->missed.count < OTHERS_MOST)
-		(void)memcpy(r->missed.list[r->missed.count++],
-			r->known.list[--r->known.count], NUMBER_SIZE);
+		(void)memcpy(r->missed.list[r->missed.count++], r->known.list[--r->known.count],
+			NUMBER_SIZE);
 	r->known.count = 0;
 }
 
@@ -297,8 +288,7 @@ static void *keep_settling(void *of)
 		(void)poll(&kick, 1, LOOK_MS);
 		(void)eventfd_read(r->kick, &count);
 		last = GET(r->ends);
-		r->verdict = r->lib.natsConnection_FlushTimeout(
-			r->connection, ANSWER_MS);
+		r->verdict = r->lib.natsConnection_FlushTimeout(r->connection, ANSWER_MS);
 		if (r->verdict != NATS_OK || last)
 			break;
 		if (r->settled == NOT_YET) {
@@ -314,8 +304,7 @@ static void *keep_settling(void *of)
 
 static bool publish(struct role *r, const char *line, size_t len)
 {
-	natsStatus s = r->lib.natsConnection_Publish(
-		r->connection, r->subject, line, (int)len);
+	natsStatus s = r->lib.natsConnection_Publish(r->connection, r->subject, line, (int)len);
 
 	if (s == NATS_MAX_PAYLOAD)
 		say(r, NATSROLE_TOO_LARGE, "");
@@ -375,8 +364,8 @@ static void pass(struct role *r)
  * nclust. */
 static short waits_for(struct role *r)
 {
-	bool reads = r->up && !r->over &&
-		r->lib.natsConnection_Buffered(r->connection) < (int)READ_SIZE;
+	bool reads =
+		r->up && !r->over && r->lib.natsConnection_Buffered(r->connection) < (int)READ_SIZE;
 
 	return (short)((reads ? POLLIN : 0) | (r->out.len > 0 ? POLLOUT : 0));
 }
@@ -388,10 +377,9 @@ static void pump(struct role *r)
 	eventfd_t count;
 
 	while (r->socket != -1 && GET(r->settled) != ENDED) {
-		wait[1] = (struct pollfd){.fd = r->socket,
-			.events = GET(r->writes) ? POLLIN | POLLOUT : POLLIN};
-		wait[2] = (struct pollfd){
-			.fd = r->channel, .events = waits_for(r)};
+		wait[1] = (struct pollfd){
+			.fd = r->socket, .events = GET(r->writes) ? POLLIN | POLLOUT : POLLIN};
+		wait[2] = (struct pollfd){.fd = r->channel, .events = waits_for(r)};
 		if (wait[2].events == 0)
 			wait[2].fd = -1;
 		if (poll(wait, COUNT_OF(wait), patience_of(r)) == -1)
@@ -405,14 +393,12 @@ static void pump(struct role *r)
 		}
 		if (!r->up && is_ready(r)) {
 			r->up = true;
-			say_number(r, NATSROLE_UP,
-				r->lib.natsConnection_GetMaxPayload(
-					r->connection));
+			say_number(
+				r, NATSROLE_UP, r->lib.natsConnection_GetMaxPayload(r->connection));
 			publish_all(r);
 		}
 		deliver(r);
-		if ((wait[2].revents & ~POLLOUT) != 0 &&
-			(wait[2].events & POLLIN) != 0)
+		if ((wait[2].revents & ~POLLOUT) != 0 && (wait[2].events & POLLIN) != 0)
 			pass(r);
 		if (GET(r->writes))
 			r->lib.natsConnection_ProcessWriteEvent(r->connection);
@@ -421,8 +407,7 @@ static void pump(struct role *r)
 
 /* ---- libnats lets us wait ---- */
 
-static natsStatus attached(
-	void **of, void *role, natsConnection *connection, natsSock fd)
+static natsStatus attached(void **of, void *role, natsConnection *connection, natsSock fd)
 {
 	struct role *r = *of = role;
 
@@ -462,29 +447,24 @@ static natsStatus connect_to(struct role *r)
 	natsStatus s = l->natsConnection_Connect(&r->connection, r->options);
 
 	if (s == NATS_OK)
-		s = l->natsConnection_SubscribeSync(
-			&r->subscription, r->connection, r->subject);
+		s = l->natsConnection_SubscribeSync(&r->subscription, r->connection, r->subject);
 	if (s == NATS_OK)
 		s = l->natsSubscription_SetPendingLimits(
 			r->subscription, PENDING_MESSAGES, PENDING_BYTES);
 	if (s == NATS_OK)
-		s = l->natsConnection_SubscribeSync(
-			&r->calls[0], r->connection, r->here);
+		s = l->natsConnection_SubscribeSync(&r->calls[0], r->connection, r->here);
 	if (s == NATS_OK)
-		s = l->natsConnection_SubscribeSync(
-			&r->calls[1], r->connection, r->answers);
+		s = l->natsConnection_SubscribeSync(&r->calls[1], r->connection, r->answers);
 	r->awaits = false;
-	r->patience = clock_now() +
-		nsec_min(2 * (clock_now() - r->broken) + AWAIT_LEAST,
-			AWAIT_MOST);
+	r->patience =
+		clock_now() + nsec_min(2 * (clock_now() - r->broken) + AWAIT_LEAST, AWAIT_MOST);
 	return s == NATS_OK ? call(r, r->here, '+') : s;
 }
 
 static void say_down(struct role *r, natsStatus s, const char *text)
 {
 	if (text == NULL || *text == '\0')
-		text = s != NATS_OK ? r->lib.natsStatus_GetText(s)
-				    : "the connection was closed";
+		text = s != NATS_OK ? r->lib.natsStatus_GetText(s) : "the connection was closed";
 	say(r, NATSROLE_DOWN, bare(text));
 	flush(r, 0);
 }
@@ -504,8 +484,7 @@ static bool live(struct role *r)
 	if (s != NATS_OK)
 		text = r->lib.nats_GetLastError(NULL);
 	(void)eventfd_write(r->kick, 1);
-	settles = s == NATS_OK &&
-		pthread_create(&settler, NULL, keep_settling, r) == 0;
+	settles = s == NATS_OK && pthread_create(&settler, NULL, keep_settling, r) == 0;
 	if (settles) {
 		pump(r);
 		let_end(r);
@@ -515,8 +494,7 @@ static bool live(struct role *r)
 		(void)pthread_join(settler, NULL);
 		s = r->verdict;
 		if (s != NATS_TIMEOUT)
-			s = r->lib.natsConnection_GetLastError(
-				r->connection, &text);
+			s = r->lib.natsConnection_GetLastError(r->connection, &text);
 	}
 	if (!r->over)
 		say_down(r, s, text);
@@ -562,8 +540,7 @@ static char *read_setup(int channel)
 	char byte;
 
 	buffer_init(&text, 4096);
-	while (lines < 4 && recv(channel, &byte, 1, 0) == 1 &&
-		buffer_append(&text, &byte, 1) == 0)
+	while (lines < 4 && recv(channel, &byte, 1, 0) == 1 && buffer_append(&text, &byte, 1) == 0)
 		lines += byte == '\n';
 	if (lines < 4 || buffer_text(&text) == NULL)
 		buffer_fini(&text);
@@ -577,11 +554,9 @@ static natsStatus put_servers(struct role *r, char *hosts)
 	int count = 0;
 	char *next;
 
-	for (char *at = strtok_r(hosts, ",", &next);
-		at != NULL && count < HOSTS_MOST;
+	for (char *at = strtok_r(hosts, ",", &next); at != NULL && count < HOSTS_MOST;
 		at = strtok_r(NULL, ",", &next)) {
-		(void)snprintf(
-			urls[count], sizeof(urls[count]), "nats://%s", at);
+		(void)snprintf(urls[count], sizeof(urls[count]), "nats://%s", at);
 		list[count] = urls[count];
 		count++;
 	}
@@ -609,8 +584,7 @@ static void choose_number(struct role *r)
 		number = (uint64_t)clock_now();
 	(void)snprintf(r->number, sizeof(r->number), "%016" PRIx64, number);
 	(void)snprintf(r->here, sizeof(r->here), "%.400s.here", r->subject);
-	(void)snprintf(
-		r->answers, sizeof(r->answers), "%s.%s", r->here, r->number);
+	(void)snprintf(r->answers, sizeof(r->answers), "%s.%s", r->here, r->number);
 }
 
 static bool set_up(struct role *r)
@@ -627,18 +601,16 @@ static bool set_up(struct role *r)
 	name = cut(&at);
 	choose_number(r);
 	return name != NULL && l->natsOptions_Create(&r->options) == NATS_OK &&
-		put_servers(r, hosts) == NATS_OK &&
-		put_user(r, user) == NATS_OK &&
+		put_servers(r, hosts) == NATS_OK && put_user(r, user) == NATS_OK &&
 		l->natsOptions_SetName(r->options, name) == NATS_OK &&
 		l->natsOptions_SetTimeout(r->options, ANSWER_MS) == NATS_OK &&
-		l->natsOptions_SetEventLoop(r->options, r, attached, reads,
-			writes, detached) == NATS_OK &&
+		l->natsOptions_SetEventLoop(r->options, r, attached, reads, writes, detached) ==
+		NATS_OK &&
 		/* no thread of libnats' own, one of which would ask, too */
 		l->natsOptions_SetSendAsap(r->options, true) == NATS_OK &&
 		l->natsOptions_SetPingInterval(r->options, 0) == NATS_OK &&
 		l->natsOptions_SetNoEcho(r->options, true) == NATS_OK &&
-		l->natsOptions_SetIgnoreDiscoveredServers(r->options, true) ==
-		NATS_OK &&
+		l->natsOptions_SetIgnoreDiscoveredServers(r->options, true) == NATS_OK &&
 		l->natsOptions_SetIOBufSize(r->options, READ_SIZE) == NATS_OK &&
 		/* a new connection is made here, where what happens is known */
 		l->natsOptions_SetAllowReconnect(r->options, false) == NATS_OK;
@@ -677,8 +649,7 @@ int natsrole_main(int channel, uid_t user)
 	while (!r->over) {
 		nsec_t begun = clock_now();
 
-		wait = live(r) && clock_now() - begun > LASTING ? AGAIN_LEAST
-								: wait * 2;
+		wait = live(r) && clock_now() - begun > LASTING ? AGAIN_LEAST : wait * 2;
 		if (wait > AGAIN_MOST)
 			wait = AGAIN_MOST;
 		if (!r->over)

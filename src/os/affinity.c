@@ -34,8 +34,8 @@ void affinity_be_prompt(void)
 {
 	struct scheduling s = {.size = sizeof(s)};
 
-	if (syscall(SYS_sched_getattr, 0, &s, sizeof(s), 0) == -1 ||
-		s.policy != SCHED_OTHER || s.nice < 0)
+	if (syscall(SYS_sched_getattr, 0, &s, sizeof(s), 0) == -1 || s.policy != SCHED_OTHER ||
+		s.nice < 0)
 		return;
 	s.flags = RESET_ON_FORK;
 	s.slice = SLICE;
@@ -98,32 +98,30 @@ static bool is_listed(const char *list, unsigned cpu)
 	return false;
 }
 
-static bool read_list(const char *root, const char *kind, unsigned number,
-	const char *file, char *list, size_t size)
+static bool read_list(const char *root, const char *kind, unsigned number, const char *file,
+	char *list, size_t size)
 {
 	char path[1024];
 
-	return snprintf(path, sizeof(path), "%s/sys/devices/system/%s/%s%u/%s",
-		       root, kind, kind, number, file) < (int)sizeof(path) &&
+	return snprintf(path, sizeof(path), "%s/sys/devices/system/%s/%s%u/%s", root, kind, kind,
+		       number, file) < (int)sizeof(path) &&
 		process_read_path(path, list, size) > 0;
 }
 
 /* Number the nodes that have some of them. */
-static void find_nodes(
-	const char *root, struct affinity_cpu *list, unsigned count)
+static void find_nodes(const char *root, struct affinity_cpu *list, unsigned count)
 {
 	char path[1024];
 	char nodes[256];
 	char cpus[4096];
 
-	if (snprintf(path, sizeof(path), "%s/sys/devices/system/node/online",
-		    root) >= (int)sizeof(path) ||
+	if (snprintf(path, sizeof(path), "%s/sys/devices/system/node/online", root) >=
+			(int)sizeof(path) ||
 		process_read_path(path, nodes, sizeof(nodes)) <= 0)
 		return;
 	for (unsigned node = 0; node < NODES_MOST; node++) {
 		if (!is_listed(nodes, node) ||
-			!read_list(root, "node", node, "cpulist", cpus,
-				sizeof(cpus)))
+			!read_list(root, "node", node, "cpulist", cpus, sizeof(cpus)))
 			continue;
 		for (unsigned i = 0; i < count; i++)
 			if (is_listed(cpus, list[i].cpu))
@@ -131,16 +129,14 @@ static void find_nodes(
 	}
 }
 
-void affinity_locate(
-	const char *root, struct affinity_cpu *list, unsigned count)
+void affinity_locate(const char *root, struct affinity_cpu *list, unsigned count)
 {
 	char siblings[256];
 
 	for (unsigned i = 0; i < count; i++) {
 		list[i].core = list[i].cpu;
 		list[i].thread = list[i].node = 0;
-		if (!read_list(root, "cpu", list[i].cpu,
-			    "topology/thread_siblings_list", siblings,
+		if (!read_list(root, "cpu", list[i].cpu, "topology/thread_siblings_list", siblings,
 			    sizeof(siblings)))
 			continue;
 		for (unsigned k = i; k-- > 0;)
@@ -204,9 +200,8 @@ void affinity_free(struct affinity_map *map)
 static struct affinity_map *make_map(cpu_set_t *set, size_t size, unsigned cpus)
 {
 	unsigned count = (unsigned)CPU_COUNT_S(size, set);
-	struct affinity_map *map = count == 0
-		? NULL
-		: malloc(sizeof(*map) + 2 * count * sizeof(map->list[0]));
+	struct affinity_map *map =
+		count == 0 ? NULL : malloc(sizeof(*map) + 2 * count * sizeof(map->list[0]));
 	unsigned n = 0;
 
 	if (map == NULL) {
@@ -233,8 +228,7 @@ static struct affinity_map *look(struct affinity_map **map)
 
 	if (set == NULL)
 		return NULL;
-	if (*map != NULL && size == (*map)->size &&
-		CPU_EQUAL_S(size, set, (*map)->set)) {
+	if (*map != NULL && size == (*map)->size && CPU_EQUAL_S(size, set, (*map)->set)) {
 		CPU_FREE(set);
 		return *map;
 	}
@@ -243,8 +237,8 @@ static struct affinity_map *look(struct affinity_map **map)
 	return *map;
 }
 
-cpu_set_t *affinity_some(struct affinity_map **map, unsigned first,
-	unsigned count, bool whole, size_t *size)
+cpu_set_t *affinity_some(
+	struct affinity_map **map, unsigned first, unsigned count, bool whole, size_t *size)
 {
 	const struct affinity_map *m = look(map);
 	cpu_set_t *set = m != NULL ? CPU_ALLOC(m->size * CHAR_BIT) : NULL;

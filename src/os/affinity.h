@@ -26,8 +26,7 @@ struct affinity_cpu {
  * is "" in earnest; tests give a directory with a copy of /sys beneath it.  What
  * cannot be read (an old kernel, a CPU just taken offline) is a core of its own,
  * on node 0. */
-void affinity_locate(
-	const char *root, struct affinity_cpu *list, unsigned count);
+void affinity_locate(const char *root, struct affinity_cpu *list, unsigned count);
 /*
  * Sort them so that what is taken from the front interferes least: cores before
  * their second threads, and of each the ones of one NUMA node before the next's.
@@ -42,8 +41,8 @@ struct affinity_map;
  * modulo their number.  *map (NULL at first) is kept for the next call; it is
  * made anew when the CPUs that we may use have changed.  NULL: they cannot be
  * found out. */
-cpu_set_t *affinity_some(struct affinity_map **map, unsigned first,
-	unsigned count, bool whole, size_t *size);
+cpu_set_t *affinity_some(
+	struct affinity_map **map, unsigned first, unsigned count, bool whole, size_t *size);
 void affinity_free(struct affinity_map *map);
 
 #endif

@@ -14,8 +14,7 @@ static uint64_t join(uint32_t low, uint32_t high)
 
 int capset_get(struct capset *set)
 {
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {{0}, {0}};
 
 	if (syscall(SYS_capget, &header, data) == -1)
@@ -28,8 +27,7 @@ int capset_get(struct capset *set)
 
 int capset_put(const struct capset *set)
 {
-	struct __user_cap_header_struct header = {
-		.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2] = {
 		{.effective = (uint32_t)set->effective,
 			.permitted = (uint32_t)set->permitted,
@@ -58,8 +56,7 @@ int capset_bound(uint64_t keep)
 
 		if (there == -1)
 			break; /* EINVAL: past the last that there is */
-		if (there == 1 && !(keep >> cap & 1) &&
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == -1)
+		if (there == 1 && !(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == -1)
 			return -1;
 	}
 	return 0;
@@ -71,8 +68,7 @@ int capset_ambient(uint64_t keep)
 		return -1;
 	for (unsigned long cap = 0; cap < 64; cap++)
 		if ((keep >> cap & 1) &&
-			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0,
-				0) == -1)
+			prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) == -1)
 			return -1;
 	return 0;
 }

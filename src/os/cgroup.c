@@ -38,8 +38,7 @@ static bool lines_open(struct lines *l, const char *root, const char *path)
 {
 	char whole[PATH_SIZE];
 
-	if (snprintf(whole, sizeof(whole), "%s%s", root, path) >=
-		(int)sizeof(whole))
+	if (snprintf(whole, sizeof(whole), "%s%s", root, path) >= (int)sizeof(whole))
 		return false;
 	l->file = fopen(whole, "re");
 	return l->file != NULL;
@@ -60,8 +59,7 @@ static bool has_word(const char *list, const char *word)
 
 	for (const char *at = list; at; at = strchr(at, ',')) {
 		at += *at == ',';
-		if (strncmp(at, word, len) == 0 &&
-			(at[len] == ',' || at[len] == '\0'))
+		if (strncmp(at, word, len) == 0 && (at[len] == ',' || at[len] == '\0'))
 			return true;
 		if (*at == '\0')
 			return false;
@@ -71,8 +69,7 @@ static bool has_word(const char *list, const char *word)
 
 /* Where we are in the hierarchy of a controller (NULL: v2), as
  * /proc/self/cgroup says: "4:cpu,cpuacct:/user", "0::/user". */
-static bool own_path(
-	const char *root, const char *controller, char *path, size_t size)
+static bool own_path(const char *root, const char *controller, char *path, size_t size)
 {
 	struct lines l;
 	bool found = false;
@@ -87,8 +84,7 @@ static bool own_path(
 			continue;
 		*at++ = '\0';
 		list++;
-		found = controller ? has_word(list, controller)
-				   : list[0] == '\0';
+		found = controller ? has_word(list, controller) : list[0] == '\0';
 		if (found && text_copy(path, size, at) >= size)
 			break;
 	}
@@ -103,8 +99,7 @@ static void unescape(char *s)
 
 	for (; *s; s++) {
 		if (s[0] == '\\' && s[1] && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 +
-				(s[3] - '0'));
+			*to++ = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0'));
 			s += 3;
 		} else {
 			*to++ = *s;
@@ -149,15 +144,13 @@ static bool parse_mount(char *line, struct mount *m)
  * rest is the way to us; if not (another namespace's path), the mount point is
  * the nearest that we can see.
  */
-static bool make_home(struct home *home, const char *root,
-	const struct mount *m, const char *own)
+static bool make_home(struct home *home, const char *root, const struct mount *m, const char *own)
 {
 	size_t len = strcmp(m->root, "/") == 0 ? 0 : strlen(m->root);
 	const char *below = "";
 	int n;
 
-	if (strncmp(own, m->root, len) == 0 &&
-		(own[len] == '/' || own[len] == '\0'))
+	if (strncmp(own, m->root, len) == 0 && (own[len] == '/' || own[len] == '\0'))
 		below = own + len;
 	if (strcmp(below, "/") == 0 || strstr(below, "/.."))
 		below = "";
@@ -165,12 +158,11 @@ static bool make_home(struct home *home, const char *root,
 	if (n < 0 || (size_t)n >= sizeof(home->path))
 		return false;
 	home->mount_len = (size_t)n;
-	return text_copy(home->path + n, sizeof(home->path) - (size_t)n,
-		       below) < sizeof(home->path) - (size_t)n;
+	return text_copy(home->path + n, sizeof(home->path) - (size_t)n, below) <
+		sizeof(home->path) - (size_t)n;
 }
 
-static bool find_mount(struct home *home, const char *root,
-	const char *controller, const char *own)
+static bool find_mount(struct home *home, const char *root, const char *controller, const char *own)
 {
 	struct lines l;
 	struct mount m;
@@ -198,20 +190,16 @@ static struct home find_home(const char *root, const char *controller)
 	if (own_path(root, controller, own, sizeof(own)) &&
 		find_mount(&home, root, controller, own))
 		home.version = 1;
-	else if (own_path(root, NULL, own, sizeof(own)) &&
-		find_mount(&home, root, NULL, own))
+	else if (own_path(root, NULL, own, sizeof(own)) && find_mount(&home, root, NULL, own))
 		home.version = 2;
 	return home;
 }
 
-int cgroup_home(
-	const char *root, const char *controller, char *path, size_t size)
+int cgroup_home(const char *root, const char *controller, char *path, size_t size)
 {
 	struct home home = find_home(root, controller);
 
-	return home.version != 0 && text_copy(path, size, home.path) < size
-		? home.version
-		: 0;
+	return home.version != 0 && text_copy(path, size, home.path) < size ? home.version : 0;
 }
 
 /* One level up; false: that was the mount. */
@@ -226,8 +214,7 @@ static bool go_up(struct home *home)
 	return true;
 }
 
-static bool read_file(
-	const struct home *home, const char *name, char *text, size_t size)
+static bool read_file(const struct home *home, const char *name, char *text, size_t size)
 {
 	char path[PATH_SIZE + 64];
 
@@ -246,8 +233,7 @@ static unsigned long long quota_here(const struct home *home, const char *name)
 	if (!read_file(home, name, text, sizeof(text)) ||
 		sscanf(text, "%lld %lld", &quota, &period) < 1)
 		return 0;
-	if (home->version == 1 &&
-		read_file(home, "cpu.cfs_period_us", text, sizeof(text)))
+	if (home->version == 1 && read_file(home, "cpu.cfs_period_us", text, sizeof(text)))
 		(void)sscanf(text, "%lld", &period);
 	if (quota <= 0 || period <= 0)
 		return 0;
@@ -260,8 +246,8 @@ static unsigned long long limit_here(const struct home *home, const char *name)
 	char text[64];
 	unsigned long long limit;
 
-	if (!read_file(home, name, text, sizeof(text)) ||
-		sscanf(text, "%llu", &limit) != 1 || limit >= 1ULL << 62)
+	if (!read_file(home, name, text, sizeof(text)) || sscanf(text, "%llu", &limit) != 1 ||
+		limit >= 1ULL << 62)
 		return 0;
 	return limit;
 }
@@ -275,8 +261,8 @@ static unsigned long long least(unsigned long long a, unsigned long long b)
 
 /* Of this level and all above it; 0: there is none. */
 static unsigned long long smallest(const char *root, const char *controller,
-	unsigned long long (*here)(const struct home *home, const char *name),
-	const char *v1, const char *v2)
+	unsigned long long (*here)(const struct home *home, const char *name), const char *v1,
+	const char *v2)
 {
 	struct home home = find_home(root, controller);
 	unsigned long long limit = 0;
@@ -291,15 +277,14 @@ static unsigned long long smallest(const char *root, const char *controller,
 
 unsigned cgroup_cpu_quota(const char *root)
 {
-	unsigned long long quota = smallest(
-		root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
+	unsigned long long quota = smallest(root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
 
 	return quota > UINT_MAX ? 0 : (unsigned)quota;
 }
 
 /* The kernel reports a write through any mount of the file. */
-static unsigned watch_levels(const char *root, int inotify,
-	const char *controller, const char *v1, const char *v2)
+static unsigned watch_levels(
+	const char *root, int inotify, const char *controller, const char *v1, const char *v2)
 {
 	struct home home = find_home(root, controller);
 	char path[PATH_SIZE + 64];
@@ -308,8 +293,7 @@ static unsigned watch_levels(const char *root, int inotify,
 	if (home.version == 0)
 		return 0;
 	do {
-		(void)snprintf(path, sizeof(path), "%s/%s", home.path,
-			home.version == 1 ? v1 : v2);
+		(void)snprintf(path, sizeof(path), "%s/%s", home.path, home.version == 1 ? v1 : v2);
 		count += inotify_add_watch(inotify, path, IN_MODIFY) != -1;
 	} while (go_up(&home)); /* the topmost of v2 has no such file */
 	return count;
@@ -320,8 +304,7 @@ unsigned cgroup_cpu_watch(const char *root, int inotify)
 	const char *set = "cpuset.cpus";
 
 	return watch_levels(root, inotify, "cpuset", set, set) +
-		watch_levels(
-			root, inotify, "cpu", "cpu.cfs_quota_us", "cpu.max");
+		watch_levels(root, inotify, "cpu", "cpu.cfs_quota_us", "cpu.max");
 }
 
 int cgroup_version(const char *root)
@@ -331,8 +314,7 @@ int cgroup_version(const char *root)
 
 unsigned long long cgroup_memory_limit(const char *root)
 {
-	return smallest(root, "memory", limit_here, "memory.limit_in_bytes",
-		"memory.max");
+	return smallest(root, "memory", limit_here, "memory.limit_in_bytes", "memory.max");
 }
 
 unsigned long long cgroup_pids_limit(const char *root)
@@ -348,8 +330,7 @@ int cgroup_oom_open(const char *root)
 
 	if (home.version != 0) {
 		(void)snprintf(path, sizeof(path), "%s/%s", home.path,
-			home.version == 1 ? "memory.oom_control"
-					  : "memory.events");
+			home.version == 1 ? "memory.oom_control" : "memory.events");
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	if (fd != -1 && cgroup_oom_read(fd) != -1)

@@ -32,7 +32,6 @@ long cgroup_oom_read(int fd);
 /* The directory of our group in the hierarchy of that controller, by its name in
  * v1.  Its version; 0: there is none. */
 #define CGROUP_PATH 1024
-int cgroup_home(
-	const char *root, const char *controller, char *path, size_t size);
+int cgroup_home(const char *root, const char *controller, char *path, size_t size);
 
 #endif

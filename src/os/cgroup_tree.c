@@ -44,18 +44,12 @@ static const struct limit_row {
 	const char *other; /* in its place, with the I/O scheduler BFQ */
 	unsigned factor;   /* per cent */
 } rows[CGROUP_LIMITS] = {
-	[CGROUP_MEMORY_MAX] = {CGROUP_MEMORY, false, "memory-max", "memory.max",
-		NULL, 100},
-	[CGROUP_MEMORY_HIGH] = {CGROUP_MEMORY, false, "memory-high",
-		"memory.high", NULL, 100},
-	[CGROUP_CPU_MAX] = {CGROUP_CPU, false, "cpu-max", "cpu.max", NULL,
-		100000},
-	[CGROUP_PIDS_MAX] = {CGROUP_PIDS, false, "pids-max", "pids.max", NULL,
-		100},
-	[CGROUP_CPU_WEIGHT] = {CGROUP_CPU, true, "cpu-weight", "cpu.weight",
-		NULL, 100},
-	[CGROUP_IO_WEIGHT] = {CGROUP_IO, true, "io-weight", "io.weight",
-		"io.bfq.weight", 100},
+	[CGROUP_MEMORY_MAX] = {CGROUP_MEMORY, false, "memory-max", "memory.max", NULL, 100},
+	[CGROUP_MEMORY_HIGH] = {CGROUP_MEMORY, false, "memory-high", "memory.high", NULL, 100},
+	[CGROUP_CPU_MAX] = {CGROUP_CPU, false, "cpu-max", "cpu.max", NULL, 100000},
+	[CGROUP_PIDS_MAX] = {CGROUP_PIDS, false, "pids-max", "pids.max", NULL, 100},
+	[CGROUP_CPU_WEIGHT] = {CGROUP_CPU, true, "cpu-weight", "cpu.weight", NULL, 100},
+	[CGROUP_IO_WEIGHT] = {CGROUP_IO, true, "io-weight", "io.weight", "io.bfq.weight", 100},
 };
 
 unsigned cgroup_kinds(const struct cgroup_limits *l)
@@ -72,8 +66,7 @@ unsigned cgroup_kinds(const struct cgroup_limits *l)
 
 static int open_dir(int at, const char *name)
 {
-	return openat(
-		at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* -1 and errno. */
@@ -135,12 +128,9 @@ static int make_dir(int at, const char *name, bool fresh, struct error *err)
 	int dir;
 
 	if (mkdirat(at, name, 0755) == -1 && (fresh || errno != EEXIST))
-		return error_set(
-			err, errno, "cannot make the cgroup '%s'", name);
+		return error_set(err, errno, "cannot make the cgroup '%s'", name);
 	dir = open_dir(at, name);
-	return dir != -1
-		? dir
-		: error_set(err, errno, "cannot open the cgroup '%s'", name);
+	return dir != -1 ? dir : error_set(err, errno, "cannot open the cgroup '%s'", name);
 }
 
 /* systemd marks what it leaves to a unit; a user's it gives to that user. */
@@ -159,8 +149,7 @@ static bool is_systemds(const char *root)
 {
 	char path[1100];
 
-	return snprintf(path, sizeof(path), "%s/run/systemd/system", root) <
-		(int)sizeof(path) &&
+	return snprintf(path, sizeof(path), "%s/run/systemd/system", root) < (int)sizeof(path) &&
 		access(path, F_OK) == 0;
 }
 
@@ -169,8 +158,8 @@ static bool is_systemds(const char *root)
  * leaf that was made for nclust, by itself (before an upgrade) or by systemd
  * (DelegateSubgroup=).
  */
-static int choose_base(struct cgroup_tree *t, char *path, const char *own,
-	const char *root, struct error *err)
+static int choose_base(
+	struct cgroup_tree *t, char *path, const char *own, const char *root, struct error *err)
 {
 	char *slash = strrchr(path, '/');
 	bool foreign = false;
@@ -188,14 +177,12 @@ static int choose_base(struct cgroup_tree *t, char *path, const char *own,
 	}
 	if (!foreign && access(path, W_OK) == 0)
 		return 0;
-	(void)error_set(err, foreign ? 0 : errno,
-		"nclust may not make cgroups in '%s'", path);
+	(void)error_set(err, foreign ? 0 : errno, "nclust may not make cgroups in '%s'", path);
 	return error_hint(err,
-		err->sys == EROFS
-			? "mount /sys/fs/cgroup writable in this container"
-			: "write 'Delegate=yes' under [Service] in its unit, "
-			  "or start it with 'systemd-run --scope -p "
-			  "Delegate=yes'");
+		err->sys == EROFS ? "mount /sys/fs/cgroup writable in this container"
+				  : "write 'Delegate=yes' under [Service] in its unit, "
+				    "or start it with 'systemd-run --scope -p "
+				    "Delegate=yes'");
 }
 
 /* Ourselves, a descendant of ours, or who waits for our start? */
@@ -282,16 +269,14 @@ static unsigned find_lack(const struct cgroup_tree *t, unsigned kinds)
 	unsigned k = 0;
 
 	get_words(t->base, "cgroup.controllers", words);
-	while (k < CGROUP_KINDS &&
-		((kinds >> k & 1) == 0 || has_word(words, k)))
+	while (k < CGROUP_KINDS && ((kinds >> k & 1) == 0 || has_word(words, k)))
 		k++;
 	return k;
 }
 
 static int tell_lack(unsigned kind, struct error *err)
 {
-	(void)error_set(err, 0, "nclust's cgroup has no controller for '%s'",
-		names[kind]);
+	(void)error_set(err, 0, "nclust's cgroup has no controller for '%s'", names[kind]);
 	return error_hint(err,
 		"the group above it has to hand it down "
 		"(cgroup.subtree_control)");
@@ -319,17 +304,16 @@ static unsigned enable(int dir, unsigned kinds, unsigned *ours)
 	return kinds;
 }
 
-static int find_base(struct cgroup_tree *t, const char *root, unsigned kinds,
-	const char *own, struct error *err)
+static int find_base(
+	struct cgroup_tree *t, const char *root, unsigned kinds, const char *own, struct error *err)
 {
 	char path[CGROUP_PATH];
 	int version = 0;
 
 	for (unsigned k = 0; k < CGROUP_KINDS && version != 1; k++)
 		if (kinds == 0 || (kinds >> k & 1) != 0)
-			version = cgroup_home(root,
-				k == CGROUP_IO ? "blkio" : names[k], path,
-				sizeof(path));
+			version = cgroup_home(
+				root, k == CGROUP_IO ? "blkio" : names[k], path, sizeof(path));
 	if (version == 0)
 		return error_set(err, 0, "nclust has no cgroup");
 	if (version == 1) {
@@ -343,12 +327,11 @@ static int find_base(struct cgroup_tree *t, const char *root, unsigned kinds,
 	if (choose_base(t, path, own, root, err) == -1)
 		return -1;
 	t->base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return t->base != -1 ? 0
-			     : error_set(err, errno, "cannot open '%s'", path);
+	return t->base != -1 ? 0 : error_set(err, errno, "cannot open '%s'", path);
 }
 
-unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root,
-	unsigned kinds, const char *own, struct error *err)
+unsigned cgroup_tree_open(
+	struct cgroup_tree *t, const char *root, unsigned kinds, const char *own, struct error *err)
 {
 	unsigned missing;
 	unsigned lack;
@@ -367,15 +350,13 @@ unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root,
 		missing &= ~t->kinds;
 	}
 	if (missing != 0 && lack == CGROUP_KINDS)
-		(void)error_set(
-			err, 0, "other processes are in nclust's cgroup");
+		(void)error_set(err, 0, "other processes are in nclust's cgroup");
 	return kinds & ~missing;
 }
 
 int cgroup_tree_check(const char *root, struct error *err)
 {
-	const unsigned kinds =
-		1U << CGROUP_MEMORY | 1U << CGROUP_CPU | 1U << CGROUP_PIDS;
+	const unsigned kinds = 1U << CGROUP_MEMORY | 1U << CGROUP_CPU | 1U << CGROUP_PIDS;
 	struct cgroup_tree t = {.base = -1};
 	unsigned lack;
 	int got = find_base(&t, root, kinds, "", err);
@@ -394,8 +375,7 @@ static void leave(const struct cgroup_tree *t, const char *own)
 
 	for (unsigned k = 0; k < CGROUP_KINDS; k++)
 		if ((t->enabled >> k & 1) != 0)
-			(void)put(t->base, "cgroup.subtree_control", "-%s",
-				names[k]);
+			(void)put(t->base, "cgroup.subtree_control", "-%s", names[k]);
 	for (unsigned i = 0; dir != -1 && i < PASSES_MOST; i++)
 		if (!move(t, dir, t->base, true))
 			break;
@@ -420,18 +400,14 @@ static void set(const struct cgroup_tree *t, int dir, bool of_cluster,
 	for (size_t i = 0; i < CGROUP_LIMITS; i++) {
 		const struct limit_row *r = &rows[i];
 		uint64_t wanted = l->of[i] == 0 && of_cluster ? 100 : l->of[i];
-		unsigned long long n = wanted / 100 * r->factor +
-			wanted % 100 * r->factor / 100;
+		unsigned long long n = wanted / 100 * r->factor + wanted % 100 * r->factor / 100;
 
 		if (n == 0 || r->of_cluster != of_cluster ||
 			(l->of[i] != 0 && (t->kinds >> r->kind & 1) == 0))
 			continue;
 		if (put(dir, r->file, "%llu", n) == -1 &&
-			(r->other == NULL ||
-				put(dir, r->other, "%llu", n) == -1) &&
-			l->of[i] != 0)
-			(void)error_set(
-				err, errno, "'%s' cannot be set", r->key);
+			(r->other == NULL || put(dir, r->other, "%llu", n) == -1) && l->of[i] != 0)
+			(void)error_set(err, errno, "'%s' cannot be set", r->key);
 	}
 }
 
@@ -442,8 +418,7 @@ int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	scoped_fd above = -1;
 	unsigned ignored = 0;
 
-	(void)snprintf(
-		name, sizeof(name), "%.*s", (int)strcspn(group, "/"), group);
+	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(group, "/"), group);
 	above = make_dir(t->base, name, false, err);
 	if (above == -1)
 		return -1;
@@ -453,8 +428,8 @@ int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	return make_dir(t->base, group, fresh, err);
 }
 
-void cgroup_limit(const struct cgroup_tree *t, int dir,
-	const struct cgroup_limits *l, struct error *err)
+void cgroup_limit(
+	const struct cgroup_tree *t, int dir, const struct cgroup_limits *l, struct error *err)
 {
 	err->text[0] = '\0';
 	/* a worker without one of its processes is none */
@@ -538,8 +513,7 @@ static void kill_some(int dir, const char *group)
 
 /* Remove what is below the directory as far as it can be, the deepest first, and kill
  * some of what is in it, unless `group` is NULL. */
-static void remove_below(int at, const char *name, const char *group,
-	unsigned deep, unsigned *dirs)
+static void remove_below(int at, const char *name, const char *group, unsigned deep, unsigned *dirs)
 {
 	DIR *list = deep > 0 ? open_list(at, name) : NULL;
 	const char *sub;
@@ -576,8 +550,7 @@ static bool is_ended(int at, const char *name)
 {
 	struct stat st;
 
-	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		(st.st_mode & IS_ENDED) != 0;
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & IS_ENDED) != 0;
 }
 
 bool cgroup_end(const struct cgroup_tree *t, const char *group)
@@ -604,17 +577,16 @@ static bool sweep_group(int at, const char *name, const char *worker)
 	return remove_group(at, worker, is_ended(at, worker) ? group : NULL);
 }
 
-unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
-	cgroup_use *is_used, void *context)
+unsigned cgroup_sweep(
+	const struct cgroup_tree *t, const char *prefix, cgroup_use *is_used, void *context)
 {
 	DIR *all = open_list(t->base, ".");
 	unsigned left = 0;
 	const char *name;
 
 	while (all != NULL && (name = next_dir(all)) != NULL) {
-		DIR *list = strncmp(name, prefix, strlen(prefix)) == 0
-			? open_list(t->base, name)
-			: NULL;
+		DIR *list = strncmp(name, prefix, strlen(prefix)) == 0 ? open_list(t->base, name)
+								       : NULL;
 		const char *worker;
 
 		while (list != NULL && (worker = next_dir(list)) != NULL)

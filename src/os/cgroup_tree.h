@@ -60,8 +60,8 @@ struct cgroup_tree {
  * directory with a copy of /proc and /sys beneath it.  Which of the kinds can be
  * limited; where some cannot, `err` says why.
  */
-unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root,
-	unsigned kinds, const char *own, struct error *err);
+unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root, unsigned kinds, const char *own,
+	struct error *err);
 /* Close it; without any groups left, we go back to where we were. */
 void cgroup_tree_close(struct cgroup_tree *t, const char *own);
 /* Could it be done, for memory, CPU time and processes?  Changes nothing.  -1 and
@@ -76,8 +76,8 @@ int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	const struct cgroup_limits *l, struct error *err);
 /* Set the limits of a worker; `err` as before.  Not before its exec: until then it
  * has our memory, and a kernel that finds too little for it kills all that have it. */
-void cgroup_limit(const struct cgroup_tree *t, int dir,
-	const struct cgroup_limits *l, struct error *err);
+void cgroup_limit(
+	const struct cgroup_tree *t, int dir, const struct cgroup_limits *l, struct error *err);
 /* The directory of a worker's group that exists; or -1. */
 int cgroup_open(const struct cgroup_tree *t, const char *group);
 /* Where a process writes "0", or we its pid, to get in.  -1 and errno. */
@@ -98,7 +98,7 @@ bool cgroup_end(const struct cgroup_tree *t, const char *group);
  * `is_used`; kills nothing in those that cgroup_end() was not called for.  How many
  * could not be removed. */
 typedef bool cgroup_use(void *context, const char *name, const char *worker);
-unsigned cgroup_sweep(const struct cgroup_tree *t, const char *prefix,
-	cgroup_use *is_used, void *context);
+unsigned cgroup_sweep(
+	const struct cgroup_tree *t, const char *prefix, cgroup_use *is_used, void *context);
 
 #endif

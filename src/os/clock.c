@@ -23,8 +23,7 @@ uint64_t clock_ticks(void)
 {
 	long tick = sysconf(_SC_CLK_TCK);
 
-	return (uint64_t)(clock_read(CLOCK_BOOTTIME) /
-		(SECOND / (tick > 0 ? tick : 100)));
+	return (uint64_t)(clock_read(CLOCK_BOOTTIME) / (SECOND / (tick > 0 ? tick : 100)));
 }
 
 double clock_wall(void)
@@ -45,6 +44,6 @@ nsec_t clock_worked(void)
 	struct rusage children;
 
 	(void)getrusage(RUSAGE_CHILDREN, &children); /* nor can this */
-	return clock_read(CLOCK_THREAD_CPUTIME_ID) +
-		of_timeval(children.ru_utime) + of_timeval(children.ru_stime);
+	return clock_read(CLOCK_THREAD_CPUTIME_ID) + of_timeval(children.ru_utime) +
+		of_timeval(children.ru_stime);
 }

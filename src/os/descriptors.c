@@ -36,21 +36,18 @@ static int close_one(unsigned fd)
 
 static int each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
 {
-	scoped_fd dir =
-		open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scoped_fd dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_Alignas(struct dirent64) char block[2048];
 	ssize_t n = -1;
 
 	while (dir != -1 && (n = getdents64(dir, block, sizeof(block))) > 0)
 		for (ssize_t at = 0; at < n;) {
 			const struct dirent64 *entry = (const void *)&block[at];
-			unsigned fd =
-				(unsigned)strtoul(entry->d_name, NULL, 10);
+			unsigned fd = (unsigned)strtoul(entry->d_name, NULL, 10);
 
 			at += entry->d_reclen;
-			if (*entry->d_name != '.' && fd >= first &&
-				fd <= last && fd != (unsigned)dir &&
-				act(fd) == -1)
+			if (*entry->d_name != '.' && fd >= first && fd <= last &&
+				fd != (unsigned)dir && act(fd) == -1)
 				return -1;
 		}
 	return n == -1 ? -1 : 0;

@@ -13,10 +13,8 @@ int disposition_reset(uint64_t which)
 	const long zero[16] = {0};
 
 	for (int n = 1; n < _NSIG; n++)
-		if ((which >> (n - 1) & 1) != 0 && n != SIGKILL &&
-			n != SIGSTOP &&
-			syscall(SYS_rt_sigaction, n, zero, NULL, _NSIG / 8) ==
-				-1)
+		if ((which >> (n - 1) & 1) != 0 && n != SIGKILL && n != SIGSTOP &&
+			syscall(SYS_rt_sigaction, n, zero, NULL, _NSIG / 8) == -1)
 			return -1;
 	return 0;
 }

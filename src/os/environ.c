@@ -24,9 +24,7 @@ static bool feed(struct environ_look *l, struct scan *s, char c)
 	size_t value = s->at - key - 1;
 
 	if (c == '\0' && s->fits && s->at > key) {
-		l->value[value < sizeof(l->value) ? value
-						  : sizeof(l->value) - 1] =
-			'\0';
+		l->value[value < sizeof(l->value) ? value : sizeof(l->value) - 1] = '\0';
 		return true;
 	}
 	if (c == '\0') {

@@ -20,7 +20,7 @@
  * fewer rights than we.  Other programs that add sets to sets wait all the same.
  */
 struct eventset {
-	int set; /* -1: there is none */
+	int set;  /* -1: there is none */
 	int wake; /* readable: there is something; the set itself, or an eventfd */
 	aio_context_t context;
 	bool armed;

@@ -20,8 +20,7 @@
 
 union control {
 	struct cmsghdr align;
-	char bytes[CMSG_SPACE(sizeof(struct ucred)) +
-		CMSG_SPACE(FDPASS_MOST * sizeof(int))];
+	char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDPASS_MOST * sizeof(int))];
 };
 
 static void take_descriptors(struct fdpass_message *m, struct cmsghdr *c)
@@ -36,8 +35,7 @@ static void take_descriptors(struct fdpass_message *m, struct cmsghdr *c)
 
 static void take_control(struct fdpass_message *m, struct msghdr *msg)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c;
-		c = CMSG_NXTHDR(msg, c)) {
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_RIGHTS) {
@@ -62,13 +60,11 @@ static void clear(struct fdpass_message *m)
 
 /* A unix socket says ECONNRESET, once, where the other end is gone and has left something
  * unread; what it had sent before comes after that (unix_release_sock() of the kernel). */
-static ssize_t receive_with(
-	int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
+static ssize_t receive_with(int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
 {
 	clear(m);
 	do {
-		m->len = recvmsg(
-			fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
+		m->len = recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
 	} while (m->len == -1 && (errno == EINTR || errno == ECONNRESET));
 	m->cut = m->len != -1 && (msg->msg_flags & MSG_TRUNC) != 0;
 	m->lost = m->len != -1 && (msg->msg_flags & MSG_CTRUNC) != 0;
@@ -78,8 +74,7 @@ static ssize_t receive_with(
 }
 
 /* As recvmsg(2), with all that comes along. */
-static ssize_t receive_here(
-	int fd, void *data, size_t size, int flags, struct fdpass_message *m)
+static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct fdpass_message *m)
 {
 	union control control untouched;
 	struct iovec piece = {.iov_base = data, .iov_len = size};
@@ -97,8 +92,8 @@ static ssize_t receive_here(
 
 /* As recvmsg(2), and nothing gets a number: what came along is `lost`.  After the
  * sender there is room for nothing else (scm_recv() of the kernel). */
-static ssize_t receive_bare(int fd, void *data, size_t size, int flags,
-	bool sender, struct fdpass_message *m)
+static ssize_t receive_bare(
+	int fd, void *data, size_t size, int flags, bool sender, struct fdpass_message *m)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(m->cred))];
 	struct iovec piece = {.iov_base = data, .iov_len = size};
@@ -131,8 +126,7 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 	clear(m);
 	m->stuck = 0;
 	if (sender == -1 ||
-		receive_bare(fd, data, size, MSG_PEEK | MSG_TRUNC, sender != 0,
-			m) == -1)
+		receive_bare(fd, data, size, MSG_PEEK | MSG_TRUNC, sender != 0, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
@@ -173,8 +167,7 @@ static int receive_apart(void *argument)
 
 	if (vfork_leave_table(a->fd, a->fd) == 0) {
 		if (a->take == FDPASS_SOCKET &&
-			receive_here(a->fd, a->data, a->size,
-				a->flags | MSG_PEEK, m) != -1 &&
+			receive_here(a->fd, a->data, a->size, a->flags | MSG_PEEK, m) != -1 &&
 			m->fd_count == 1 && !m->lost && is_socket(m->fds[0])) {
 			a->is_socket = true;
 			return 0;
@@ -216,8 +209,8 @@ static bool has_number(int fd)
  * wait for ever.  So we look at the message first.  If it brings descriptors, a child
  * with a table of its own receives it and exits.
  */
-static ssize_t hear(int fd, void *data, size_t size, int flags,
-	enum fdpass_take take, struct fdpass_message *m)
+static ssize_t hear(
+	int fd, void *data, size_t size, int flags, enum fdpass_take take, struct fdpass_message *m)
 {
 	struct apart a = {fd, data, size, flags, take, m, false, -1, EBUSY};
 	int asked = tells_sender(fd);
@@ -250,16 +243,16 @@ static ssize_t hear(int fd, void *data, size_t size, int flags,
 	return a.got;
 }
 
-int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
-	struct fdpass_message *m)
+int fdpass_receive_apart(
+	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	if (hear(fd, data, size, MSG_TRUNC, take, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
 
-ssize_t fdpass_read_apart(int fd, void *data, size_t size,
-	enum fdpass_take take, struct fdpass_message *m)
+ssize_t fdpass_read_apart(
+	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	return hear(fd, data, size, 0, take, m);
 }
@@ -287,8 +280,8 @@ void fdpass_drop(struct fdpass_message *m)
 	m->fd_count = 0;
 }
 
-static void put_descriptors(struct msghdr *msg, union control *control,
-	const int *fds, size_t fd_count)
+static void put_descriptors(
+	struct msghdr *msg, union control *control, const int *fds, size_t fd_count)
 {
 	struct cmsghdr *c;
 
@@ -302,13 +295,11 @@ static void put_descriptors(struct msghdr *msg, union control *control,
 	(void)memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 }
 
-static ssize_t transmit(
-	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
+static ssize_t transmit(int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
 	union control control untouched;
 	/* sendmsg() does not write to the data */
-	struct iovec piece = {
-		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	struct iovec piece = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 	struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
 	ssize_t n;
 
@@ -320,8 +311,7 @@ static ssize_t transmit(
 	return n;
 }
 
-int fdpass_send(
-	int fd, const void *data, size_t len, const int *fds, size_t fd_count)
+int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
 	ssize_t n;
 
@@ -348,8 +338,7 @@ bool fdpass_refuses(int fd)
 	int on = 1;
 	socklen_t size = sizeof(on);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, &size) == 0 &&
-		on == 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &on, &size) == 0 && on == 0;
 }
 
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)

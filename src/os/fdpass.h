@@ -42,17 +42,16 @@ enum fdpass_take {
 	FDPASS_SOCKET, /* one, if it is the only one */
 	FDPASS_LEAVE,  /* what has descriptors is not received at all: EBUSY */
 };
-int fdpass_receive_apart(int fd, void *data, size_t size, enum fdpass_take take,
-	struct fdpass_message *m);
-ssize_t fdpass_read_apart(int fd, void *data, size_t size,
-	enum fdpass_take take, struct fdpass_message *m);
+int fdpass_receive_apart(
+	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m);
+ssize_t fdpass_read_apart(
+	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m);
 
 /* Close what has come along, but those that are set to -1. */
 void fdpass_drop(struct fdpass_message *m);
 /* Send one packet with up to FDPASS_MOST descriptors, without blocking and without
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
-int fdpass_send(
-	int fd, const void *data, size_t len, const int *fds, size_t fd_count);
+int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_count);
 /* Who sends a descriptor to this socket, or to one that it accepts, gets EPERM
  * (SO_PASSRIGHTS of unix(7), Linux 6.16).  Before that nothing changes. */
 void fdpass_refuse(int fd);

@@ -32,8 +32,7 @@ static bool is_altered(uintptr_t dynamic)
 
 	for (; d->d_tag != DT_NULL; d++)
 		if (d->d_tag == DT_TEXTREL ||
-			(d->d_tag == DT_FLAGS &&
-				(d->d_un.d_val & DF_TEXTREL) != 0))
+			(d->d_tag == DT_FLAGS && (d->d_un.d_val & DF_TEXTREL) != 0))
 			return true;
 	return false;
 }
@@ -47,8 +46,7 @@ static bool is_dropped(const struct dl_phdr_info *info, bool is_program)
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
-		if (p->p_type == PT_DYNAMIC &&
-			is_altered(info->dlpi_addr + p->p_vaddr))
+		if (p->p_type == PT_DYNAMIC && is_altered(info->dlpi_addr + p->p_vaddr))
 			return false;
 		if (p->p_type == PT_LOAD && !is_program &&
 			libc - info->dlpi_addr - p->p_vaddr < p->p_memsz)
@@ -76,8 +74,7 @@ static int find(struct dl_phdr_info *info, size_t size, void *data)
 		if (found->count == SEGMENTS)
 			return 1;
 		found->from[found->count] = at & ~(page - 1);
-		found->to[found->count++] =
-			(at + p->p_memsz + page - 1) & ~(page - 1);
+		found->to[found->count++] = (at + p->p_memsz + page - 1) & ~(page - 1);
 	}
 	return 0;
 }

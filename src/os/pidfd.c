@@ -43,8 +43,7 @@ struct info {
 
 static int send_signal(int pidfd, int signal, unsigned long flags)
 {
-	return (int)trycall(SYS_pidfd_send_signal, pidfd, signal, NULL,
-		(unsigned int)flags);
+	return (int)trycall(SYS_pidfd_send_signal, pidfd, signal, NULL, (unsigned int)flags);
 }
 
 /* A container's filter that is older than a call refuses it. */
@@ -98,9 +97,7 @@ pid_t pidfd_pid(int pidfd)
 	if (at != NULL)
 		return (pid_t)strtol(at + 5, NULL, 10);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/stat", pidfd);
-	return process_read_path(path, text, sizeof(text)) > 0
-		? (pid_t)strtol(text, NULL, 10)
-		: -1;
+	return process_read_path(path, text, sizeof(text)) > 0 ? (pid_t)strtol(text, NULL, 10) : -1;
 }
 
 int pidfd_signal(int pidfd, int signal)
@@ -168,8 +165,7 @@ static bool let_go(struct traced stop)
 	intptr_t signal = stop.signal;
 	siginfo_t why;
 
-	if (signal == SIGTRAP &&
-		ptrace(PTRACE_GETSIGINFO, stop.pid, NULL, &why) == 0 &&
+	if (signal == SIGTRAP && ptrace(PTRACE_GETSIGINFO, stop.pid, NULL, &why) == 0 &&
 		why.si_code == SI_USER)
 		signal = 0;
 	return ptrace(PTRACE_DETACH, stop.pid, NULL, (void *)signal) == 0;
@@ -192,20 +188,17 @@ static bool put_aside(const siginfo_t *stop)
 	siginfo_t info = {.si_pid = 0};
 
 	if (known.aside_count == ASIDE_MOST ||
-		waitid(P_PID, (id_t)stop->si_pid, &info,
-			WSTOPPED | WNOHANG | (int)__WALL) == -1)
+		waitid(P_PID, (id_t)stop->si_pid, &info, WSTOPPED | WNOHANG | (int)__WALL) == -1)
 		return false;
 	if (info.si_pid != 0) /* else it was killed just now */
-		known.aside[known.aside_count++] =
-			(struct traced){info.si_pid, info.si_status};
+		known.aside[known.aside_count++] = (struct traced){info.si_pid, info.si_status};
 	return true;
 }
 
 static bool settle(const siginfo_t *stop)
 {
-	return is_one_of_many()
-		? put_aside(stop)
-		: let_go((struct traced){stop->si_pid, stop->si_status});
+	return is_one_of_many() ? put_aside(stop)
+				: let_go((struct traced){stop->si_pid, stop->si_status});
 }
 
 /* waitid(2) without blocking; si_pid is 0: there is nobody.  If it waits for the
@@ -320,8 +313,7 @@ bool pidfd_has_ended(int pidfd)
 	if (poll(&one, 1, 0) != 1 || !pidfd_is_directory(pidfd))
 		return one.revents != 0;
 	pid = pidfd_pid(pidfd);
-	return pid == -1 || process_look(pid, &facts) == -1 ||
-		facts.state == 'Z';
+	return pid == -1 || process_look(pid, &facts) == -1 || facts.state == 'Z';
 }
 
 int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)
@@ -332,8 +324,7 @@ int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)
 		return 0;
 	if (ask_kernel(pidfd, end) == 1)
 		return 1;
-	if (process_look(pid, &facts) == 0 && facts.start == start &&
-		facts.state == 'Z')
+	if (process_look(pid, &facts) == 0 && facts.start == start && facts.state == 'Z')
 		return describe(facts.exit_code, end);
 	return ask_kernel(pidfd, end); /* reaped between the two */
 }
@@ -342,9 +333,7 @@ pid_t child_peek_any(void)
 {
 	siginfo_t info;
 
-	return look(P_ALL, 0, &info, WEXITED | WNOWAIT | (int)__WALL) == 0
-		? info.si_pid
-		: -1;
+	return look(P_ALL, 0, &info, WEXITED | WNOWAIT | (int)__WALL) == 0 ? info.si_pid : -1;
 }
 
 void child_let_go(pid_t pid)

@@ -19,8 +19,7 @@ bool privilege_has(int capability)
 {
 	struct capset set;
 
-	return capset_get(&set) == 0 &&
-		(set.effective >> (unsigned)capability & 1) != 0;
+	return capset_get(&set) == 0 && (set.effective >> (unsigned)capability & 1) != 0;
 }
 
 bool privilege_is_setuid(void)
@@ -36,8 +35,7 @@ static bool is_mapped(const char *map, unsigned long id)
 	unsigned long count;
 	bool found = !file; /* no /proc: take it that there is no namespace */
 
-	while (file && !found &&
-		fscanf(file, "%lu %*u %lu", &inside, &count) == 2)
+	while (file && !found && fscanf(file, "%lu %*u %lu", &inside, &count) == 2)
 		found = id >= inside && id - inside < count;
 	if (file)
 		(void)fclose(file);
@@ -64,8 +62,8 @@ int privilege_shed(uid_t uid, struct error *err)
 		return error_set(err, errno, "cannot bound the capabilities");
 	/* A namespace with one user has no other: there root is no more than
 	 * that user, and what follows leaves it nothing. */
-	if (root && is_mapped("/proc/self/uid_map", uid) &&
-		is_mapped("/proc/self/gid_map", uid) && become(uid, err) == -1)
+	if (root && is_mapped("/proc/self/uid_map", uid) && is_mapped("/proc/self/gid_map", uid) &&
+		become(uid, err) == -1)
 		return -1;
 	if (capset_put(&nothing) == -1 || capset_ambient(0) == -1)
 		return error_set(err, errno, "cannot drop the capabilities");
@@ -92,8 +90,7 @@ static int reset_signals(void)
 	sigset_t none;
 
 	(void)sigemptyset(&none);
-	if (disposition_reset(DISPOSITION_ALL) == -1 ||
-		sigaction(SIGPIPE, &ignore, NULL) == -1)
+	if (disposition_reset(DISPOSITION_ALL) == -1 || sigaction(SIGPIPE, &ignore, NULL) == -1)
 		return -1;
 	return sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -103,8 +100,7 @@ int privilege_clean_start(struct error *err)
 	if (fill_standard() == -1)
 		return error_set(err, errno, "cannot open '/dev/null'");
 	if (descriptors_cloexec(3, ~0U) == -1) {
-		(void)error_set(err, errno,
-			"cannot mark the descriptors close-on-exec");
+		(void)error_set(err, errno, "cannot mark the descriptors close-on-exec");
 		return error_hint(err, "mount /proc: nclust needs it");
 	}
 	if (reset_signals() == -1)

@@ -122,10 +122,8 @@ static int parse_stat(const char *text, struct process_facts *facts)
 		field[i] = next_number(&at);
 	facts->parent = (pid_t)field[4];
 	facts->session = (pid_t)field[6];
-	facts->cpu = (nsec_t)(field[14] + field[15]) *
-		(SECOND / (tick > 0 ? tick : 100));
-	facts->reaped = (nsec_t)(field[16] + field[17]) *
-		(SECOND / (tick > 0 ? tick : 100));
+	facts->cpu = (nsec_t)(field[14] + field[15]) * (SECOND / (tick > 0 ? tick : 100));
+	facts->reaped = (nsec_t)(field[16] + field[17]) * (SECOND / (tick > 0 ? tick : 100));
 	facts->rss = (size_t)field[24] * (size_t)sysconf(_SC_PAGESIZE);
 	facts->start = field[22];
 	facts->exit_code = (int)field[52];
@@ -187,8 +185,7 @@ nsec_t process_ran(pid_t pid)
 	struct timespec ran;
 	clockid_t clock;
 
-	if (clock_getcpuclockid(pid, &clock) != 0 ||
-		clock_gettime(clock, &ran) == -1)
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &ran) == -1)
 		return 0;
 	return ran.tv_sec * SECOND + ran.tv_nsec;
 }
@@ -285,8 +282,7 @@ bool process_is_runnable(pid_t tid)
 }
 
 /* The number behind one of the keys; NULL: the line has none of them. */
-static const char *value_in(
-	const char *line, const char *const *keys, size_t count)
+static const char *value_in(const char *line, const char *const *keys, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		size_t len = strlen(keys[i]);
@@ -300,8 +296,8 @@ static const char *value_in(
 /* The sum of the numbers behind the keys; how many of them were there.  A line
  * may be longer than we have room for (of very many groups): then its beginning
  * is what counts. */
-static size_t add_numbers(pid_t pid, const char *file, const char *const *keys,
-	size_t count, int base, uint64_t *sum)
+static size_t add_numbers(
+	pid_t pid, const char *file, const char *const *keys, size_t count, int base, uint64_t *sum)
 {
 	scoped_fd fd = open_of(pid, file);
 	char line[128];
@@ -414,8 +410,7 @@ static int append_children(int fd, pid_t *list, size_t most, size_t *count)
 	return n == -1 ? -1 : 0;
 }
 
-static int append_children_at(
-	int dir, const char *task, pid_t *list, size_t most, size_t *count)
+static int append_children_at(int dir, const char *task, pid_t *list, size_t most, size_t *count)
 {
 	char name[32];
 	scoped_fd fd = -1;
@@ -459,8 +454,7 @@ static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
 
 			at += entry->d_reclen;
 			if (*entry->d_name != '.')
-				(void)append_children_at(
-					dir, entry->d_name, list, most, count);
+				(void)append_children_at(dir, entry->d_name, list, most, count);
 		}
 }
 

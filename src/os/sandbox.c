@@ -114,12 +114,11 @@ static const uint32_t of_memory[] = {
 #endif
 
 #define LOAD(member) \
-	(struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
-		(uint32_t)offsetof(struct seccomp_data, member))
+	(struct sock_filter) BPF_STMT( \
+		BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, member))
 #define GIVE(verdict) (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, (verdict))
 #define IF(test, k, yes, no) \
-	(struct sock_filter) \
-		BPF_JUMP(BPF_JMP | (test) | BPF_K, (k), (yes), (no))
+	(struct sock_filter) BPF_JUMP(BPF_JMP | (test) | BPF_K, (k), (yes), (no))
 
 /* The head, two for each call, and the end. */
 #define PROGRAM_MAX (15 + 2 * (COUNT_OF(allowed) + COUNT_OF(of_memory)) + 4)
@@ -156,8 +155,7 @@ static unsigned short make(struct sock_filter *code)
 		code[n++] = GIVE(SECCOMP_RET_ALLOW);
 	}
 	for (size_t i = 0; i < COUNT_OF(of_memory); i++)
-		code[n++] = IF(BPF_JEQ, of_memory[i],
-			(uint8_t)(COUNT_OF(of_memory) - i), 0);
+		code[n++] = IF(BPF_JEQ, of_memory[i], (uint8_t)(COUNT_OF(of_memory) - i), 0);
 	code[n++] = GIVE(SECCOMP_RET_ERRNO | EPERM);
 	code[n] = LOAD(args[2]);
 	code[n++].k += LOW_HALF;
@@ -175,8 +173,7 @@ int sandbox_enter(struct error *err)
 	program.len = make(code);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
-		return error_set(
-			err, errno, "cannot bind itself by seccomp(2)");
+		return error_set(err, errno, "cannot bind itself by seccomp(2)");
 	return 0;
 }
 

@@ -27,13 +27,11 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
-int sealed_make(
-	const char *name, const void *data, size_t len, struct error *err)
+int sealed_make(const char *name, const void *data, size_t len, struct error *err)
 {
 	scoped_fd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd == -1 || write_all(fd, data, len) == -1 ||
-		fcntl(fd, F_ADD_SEALS, SEALS) == -1)
+	if (fd == -1 || write_all(fd, data, len) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
 		return error_set(err, errno, "cannot write the state down");
 	return fd_release(&fd);
 }
@@ -44,8 +42,7 @@ int sealed_map(int fd, const void **data, size_t *len, struct error *err)
 	struct stat st;
 	void *map;
 
-	if (seals == -1 || (seals & SEALS) != SEALS || fstat(fd, &st) == -1 ||
-		st.st_size <= 0)
+	if (seals == -1 || (seals & SEALS) != SEALS || fstat(fd, &st) == -1 || st.st_size <= 0)
 		return error_set(err, 0, "it is no state of an nclust");
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (map == MAP_FAILED)

@@ -10,8 +10,7 @@
 /* Bytes that nobody can change any more: a sealed memfd_create(2). */
 
 /* CLOEXEC; the caller's.  -1 and `err`. */
-int sealed_make(
-	const char *name, const void *data, size_t len, struct error *err);
+int sealed_make(const char *name, const void *data, size_t len, struct error *err);
 /* Map its content; the caller calls munmap(2).  -1 and `err`: also if it is no
  * sealed file, or could still be changed. */
 int sealed_map(int fd, const void **data, size_t *len, struct error *err);

@@ -55,8 +55,7 @@ static size_t survived(size_t first)
 		count += n > 0 ? (size_t)n : 0;
 	}
 	fd_close(&ends[0]);
-	return pid != -1 && waitpid(pid, NULL, 0) == pid ? count
-							 : COUNT_OF(calls);
+	return pid != -1 && waitpid(pid, NULL, 0) == pid ? count : COUNT_OF(calls);
 }
 
 void trycall_probe(void)
@@ -84,7 +83,7 @@ const char *trycall_deadly(char *to, size_t size)
 	*to = '\0';
 	for (size_t i = 0; i < COUNT_OF(calls) && used < size; i++)
 		if ((deadly >> i & 1) != 0)
-			used += (size_t)snprintf(to + used, size - used, "%s%s",
-				used > 0 ? " " : "", calls[i].name);
+			used += (size_t)snprintf(
+				to + used, size - used, "%s%s", used > 0 ? " " : "", calls[i].name);
 	return to;
 }

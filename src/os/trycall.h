@@ -22,7 +22,6 @@ const char *trycall_deadly(char *to, size_t size);
 
 /* As syscall(2). */
 #define trycall(number, ...) \
-	(trycall_is_deadly(number) ? (errno = EPERM, -1L) \
-				   : syscall((number), __VA_ARGS__))
+	(trycall_is_deadly(number) ? (errno = EPERM, -1L) : syscall((number), __VA_ARGS__))
 
 #endif

@@ -70,8 +70,8 @@ enum { STACK_SIZE = 64 * 1024 };
 struct vfork_stack {
 	struct vfork_stack *next;
 	char *base;
-	pid_t stuck;  /* the child that still has it; 0: none */
-	uid_t blamed; /* the user because of whom it is stuck; if it is known */
+	pid_t stuck;   /* the child that still has it; 0: none */
+	uid_t blamed;  /* the user because of whom it is stuck; if it is known */
 	uint32_t runs; /* the kernel clears it at exec and exit, and wakes us */
 };
 
@@ -88,9 +88,9 @@ static struct {
 	nsec_t slept; /* vfork_slept() */
 	struct late_user late[LATE_USERS];
 	bool asked;
-	bool shared; /* a child has our memory: valgrind forks instead */
-	bool calls; /* we wait for a vfork_call(): its own ones need no child */
-	bool left;  /* vfork_left() */
+	bool shared;              /* a child has our memory: valgrind forks instead */
+	bool calls;               /* we wait for a vfork_call(): its own ones need no child */
+	bool left;                /* vfork_left() */
 	bool shares_table;        /* the last child: that of our descriptors */
 	struct vfork_stack *last; /* of the last vfork_run() */
 } known;
@@ -120,8 +120,7 @@ static struct vfork_stack *make_stack(void)
 /* Has its child ended at last?  Somebody else may have reaped it. */
 static bool is_free(struct vfork_stack *stack)
 {
-	if (stack->stuck != 0 &&
-		waitpid(stack->stuck, NULL, WNOHANG | (int)__WALL) != 0)
+	if (stack->stuck != 0 && waitpid(stack->stuck, NULL, WNOHANG | (int)__WALL) != 0)
 		stack->stuck = 0;
 	return stack->stuck == 0 && stack->runs == 0;
 }
@@ -158,8 +157,7 @@ static struct vfork_stack *take_stack(bool needed)
 #ifdef __SANITIZE_ADDRESS__
 	/* an earlier child may have been killed, or called exec */
 	if (stack != NULL)
-		ASAN_UNPOISON_MEMORY_REGION(
-			stack->base, (size_t)((char *)stack - stack->base));
+		ASAN_UNPOISON_MEMORY_REGION(stack->base, (size_t)((char *)stack - stack->base));
 #endif
 	return stack;
 }
@@ -167,8 +165,8 @@ static struct vfork_stack *take_stack(bool needed)
 /* ---- children ---- */
 
 /* The emulation of a kernel may know vfork(2) alone: then there is no limit. */
-static pid_t start(struct vfork_stack *stack, int (*deed)(void *),
-	void *argument, int flags, int *pidfd)
+static pid_t start(
+	struct vfork_stack *stack, int (*deed)(void *), void *argument, int flags, int *pidfd)
 {
 	size_t size = (size_t)((char *)stack - stack->base);
 	char *top = stack->base + (size & ~(size_t)15);
@@ -176,15 +174,14 @@ static pid_t start(struct vfork_stack *stack, int (*deed)(void *),
 
 	stack->runs = 1;
 	if (known.shared) {
-		pid = clone(deed, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags,
-			argument, pidfd, NULL, &stack->runs);
+		pid = clone(deed, top, CLONE_VM | CLONE_CHILD_CLEARTID | flags, argument, pidfd,
+			NULL, &stack->runs);
 		if (pid != -1)
 			return pid;
 		known.shared = errno != EINVAL;
 	}
 	if (!known.shared)
-		pid = clone(deed, top, CLONE_VM | CLONE_VFORK | flags, argument,
-			pidfd);
+		pid = clone(deed, top, CLONE_VM | CLONE_VFORK | flags, argument, pidfd);
 	stack->runs = 0;
 	return pid;
 }
@@ -214,8 +211,8 @@ static void ask(struct vfork_stack *stack)
 	known.shared = shared;
 }
 
-int vfork_begin(struct vfork *child, int (*deed)(void *argument),
-	void *argument, int flags, int *pidfd)
+int vfork_begin(
+	struct vfork *child, int (*deed)(void *argument), void *argument, int flags, int *pidfd)
 {
 	sigset_t all;
 	sigset_t before;
@@ -256,8 +253,7 @@ static bool await(const struct vfork *child, nsec_t patience)
 	nsec_t until = begun + patience;
 
 	/* a call, and no program that is started */
-	while (child->work > 0 && !has_left(child->stack) &&
-		clock_now() < begun + CALL_PROMPT)
+	while (child->work > 0 && !has_left(child->stack) && clock_now() < begun + CALL_PROMPT)
 		(void)sched_yield();
 	while (!has_left(child->stack)) {
 		nsec_t now = clock_now();
@@ -268,9 +264,7 @@ static bool await(const struct vfork *child, nsec_t patience)
 
 		if (patience > 0 && now >= until) {
 			if (now > begun + BUSY ||
-				!wants_to_run(child->pid,
-					child->work > 0 ? child->work
-							: patience))
+				!wants_to_run(child->pid, child->work > 0 ? child->work : patience))
 				break;
 			until = now + MSEC;
 			continue;
@@ -289,8 +283,7 @@ static bool has_execed(pid_t pid)
 	ssize_t size = process_read(getpid(), "cmdline", ours, sizeof(ours));
 	ssize_t len = process_read(pid, "cmdline", its, sizeof(its));
 
-	return size > 0 && len > 0 &&
-		(len != size || memcmp(ours, its, (size_t)size) != 0);
+	return size > 0 && len > 0 && (len != size || memcmp(ours, its, (size_t)size) != 0);
 }
 
 /* gVisor's kernel does not tell that a child has called exec
@@ -398,8 +391,7 @@ static nsec_t first_patience(void)
 	unsigned late = 0;
 
 	for (size_t i = 0; i < LATE_USERS; i++)
-		late += is_disgraced(&known.late[i]) &&
-			known.late[i].uid != VFORK_SOMEBODY &&
+		late += is_disgraced(&known.late[i]) && known.late[i].uid != VFORK_SOMEBODY &&
 			known.late[i].spent >= CALL_SPENT_MOST;
 	return CALL_PATIENCE >> (late < 2 ? late : 2);
 }
@@ -413,9 +405,7 @@ nsec_t vfork_patience(uid_t uid)
 		return 0;
 	if (u->uid != uid || !is_disgraced(u))
 		return first_patience();
-	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY
-		? 0
-		: CALL_PATIENCE_AGAIN;
+	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY ? 0 : CALL_PATIENCE_AGAIN;
 }
 
 void vfork_was_late(uid_t uid, nsec_t waited)
@@ -456,8 +446,7 @@ static bool has_slept(void)
 gid_t vfork_saved_group(gid_t gid)
 {
 	char text[8];
-	bool dumpable = process_read_path("/proc/sys/fs/suid_dumpable", text,
-				sizeof(text)) > 0 &&
+	bool dumpable = process_read_path("/proc/sys/fs/suid_dumpable", text, sizeof(text)) > 0 &&
 		*text == '1';
 
 	return dumpable ? (gid_t)-1 : gid;
@@ -467,8 +456,8 @@ gid_t vfork_saved_group(gid_t gid)
 static int become(const struct vfork_user *user)
 {
 	if (syscall(VFORK_SETGROUPS, user->group_count, user->groups) == -1 ||
-		syscall(VFORK_SETRESGID, user->gid, user->gid,
-			vfork_saved_group(user->gid)) == -1 ||
+		syscall(VFORK_SETRESGID, user->gid, user->gid, vfork_saved_group(user->gid)) ==
+			-1 ||
 		syscall(VFORK_SETRESUID, user->uid, user->uid, user->uid) == -1)
 		return -1;
 	return 0;
@@ -513,8 +502,7 @@ static int run(struct run *it, int flags, nsec_t patience)
 	known.left = true;
 	ended = vfork_wait(&child, patience);
 	if (it->slept)
-		note_sleep(child.pid,
-			(it->done != 0 ? it->done : clock_now()) - begun);
+		note_sleep(child.pid, (it->done != 0 ? it->done : clock_now()) - begun);
 	if (ended)
 		known.left = !vfork_reap(&child);
 	else
@@ -536,8 +524,7 @@ int vfork_table(void)
 	return trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
 }
 
-int vfork_run_alone(
-	void (*deed)(void *argument), void *argument, nsec_t patience)
+int vfork_run_alone(void (*deed)(void *argument), void *argument, nsec_t patience)
 {
 	struct run it = {.deed = deed, .argument = argument};
 
@@ -562,8 +549,7 @@ bool vfork_stays(nsec_t patience)
 	return false;
 }
 
-int vfork_run_apart(
-	void (*deed)(void *argument), void *argument, nsec_t patience)
+int vfork_run_apart(void (*deed)(void *argument), void *argument, nsec_t patience)
 {
 	struct run it = {.deed = deed, .argument = argument};
 
@@ -583,14 +569,11 @@ int vfork_leave_table(int keep, int also)
 	int first = keep < also ? keep : also;
 	int last = keep < also ? also : keep;
 
-	if (trycall(SYS_close_range, (unsigned)(last + 1), ~0U,
-		    CLOSE_RANGE_UNSHARE) == -1 &&
-		(known.shares_table ||
-			descriptors_close((unsigned)(last + 1), ~0U) == -1))
+	if (trycall(SYS_close_range, (unsigned)(last + 1), ~0U, CLOSE_RANGE_UNSHARE) == -1 &&
+		(known.shares_table || descriptors_close((unsigned)(last + 1), ~0U) == -1))
 		return -1;
 	if (last - first > 1)
-		(void)descriptors_close(
-			(unsigned)first + 1, (unsigned)last - 1);
+		(void)descriptors_close((unsigned)first + 1, (unsigned)last - 1);
 	if (first > 0)
 		(void)descriptors_close(0, (unsigned)first - 1);
 	return 0;
@@ -613,8 +596,7 @@ static void make_call(void *argument)
 	struct call *call = argument;
 
 	call->got = -1;
-	if (call->keep == KEEP_ALL ||
-		vfork_leave_table(call->keep, call->also) == 0)
+	if (call->keep == KEEP_ALL || vfork_leave_table(call->keep, call->also) == 0)
 		call->got = call->deed(call->argument);
 	call->error = errno;
 }
@@ -638,8 +620,7 @@ static uid_t key_of(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 ? (uid_t)st.st_ino | 0x80000000U
-				   : VFORK_SOMEBODY;
+	return fstat(fd, &st) == 0 ? (uid_t)st.st_ino | 0x80000000U : VFORK_SOMEBODY;
 }
 
 static int call(uid_t who, struct call *call)
@@ -664,8 +645,7 @@ static int call(uid_t who, struct call *call)
 		return -1;
 	begun = clock_now();
 	known.calls = true;
-	done = run(&it, call->keep == KEEP_ALL ? CLONE_FILES : vfork_table(),
-		patience);
+	done = run(&it, call->keep == KEEP_ALL ? CLONE_FILES : vfork_table(), patience);
 	known.calls = false;
 	if (known.left) {
 		if (call->keep >= 0 && !call->patient)
@@ -693,8 +673,7 @@ int vfork_call_on(int fd, int (*deed)(void *argument), void *argument)
 	return call(key_of(fd), &it);
 }
 
-int vfork_call_through(
-	int fd, int channel, int (*deed)(void *argument), void *argument)
+int vfork_call_through(int fd, int channel, int (*deed)(void *argument), void *argument)
 {
 	struct call it = {deed, argument, fd, channel, false, -1, 0};
 

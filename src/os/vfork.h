@@ -52,8 +52,8 @@ struct vfork {
  * signals are blocked in the child, so that no handler or default action of ours
  * runs there.  -1 and errno.  vfork_wait() must follow.  Until then the two have one
  * errno, too. */
-int vfork_begin(struct vfork *child, int (*start)(void *argument),
-	void *argument, int flags, int *pidfd);
+int vfork_begin(
+	struct vfork *child, int (*start)(void *argument), void *argument, int flags, int *pidfd);
 /* Wait until it has called exec or exited; `patience`
  * 0: however long that takes.  True: it has, and its stack is free again. */
 bool vfork_wait(struct vfork *child, nsec_t patience);
@@ -80,15 +80,13 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
  * at its birth then. */
 int vfork_table(void);
 /* As vfork_run(), for what calls vfork_leave_table() first. */
-int vfork_run_alone(
-	void (*deed)(void *argument), void *argument, nsec_t patience);
+int vfork_run_alone(void (*deed)(void *argument), void *argument, nsec_t patience);
 /* Was the last such child killed, or is it unable to end? */
 bool vfork_left(void);
 /* Is it there still, so long after it was killed?  The time of it is waited for. */
 bool vfork_stays(nsec_t patience);
 /* The same, with a copy of our descriptors, which `deed` may change. */
-int vfork_run_apart(
-	void (*deed)(void *argument), void *argument, nsec_t patience);
+int vfork_run_apart(void (*deed)(void *argument), void *argument, nsec_t patience);
 /* The same as a user: with all ids and the groups set to these, which requires
  * CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child: its
  * table of descriptors is its own, so that it leaves none behind.  From then on
@@ -115,8 +113,7 @@ int vfork_call(int (*deed)(void *argument), void *argument);
  * others, and their ports. */
 int vfork_call_on(int fd, int (*deed)(void *argument), void *argument);
 /* The same with a channel, too, on which the child sends what it gets. */
-int vfork_call_through(
-	int fd, int channel, int (*deed)(void *argument), void *argument);
+int vfork_call_through(int fd, int channel, int (*deed)(void *argument), void *argument);
 /* The same for a change in a directory that others can read: who reads it has its
  * lock.  A disk may be slow: it takes 0.5 s at most.  `keep`: as below. */
 int vfork_call_in(int keep, int (*deed)(void *argument), void *argument);

@@ -36,8 +36,7 @@
 #define TICK (10 * MSEC)
 
 #define EVENTS \
-	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | \
-		IN_MOVED_TO | IN_EXCL_UNLINK)
+	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_EXCL_UNLINK)
 /* Of a directory above those, so that what happens in it wakes nobody. */
 #define EVENTS_ABOVE (IN_MOVE_SELF | IN_DELETE_SELF)
 
@@ -48,7 +47,7 @@ struct directory {
 	int watch;
 	bool scanned;
 	bool polled; /* what inotify reports of it is not all, and not used */
-	bool above; /* it leads to the files: nobody may see it being replaced */
+	bool above;  /* it leads to the files: nobody may see it being replaced */
 	char *path;
 };
 
@@ -104,9 +103,7 @@ static const char *below_base(const struct tree *t, const char *path)
 {
 	size_t len = strlen(t->plan->base);
 
-	return strncmp(path, t->plan->base, len) == 0 && path[len] == '/'
-		? path + len + 1
-		: path;
+	return strncmp(path, t->plan->base, len) == 0 && path[len] == '/' ? path + len + 1 : path;
 }
 
 /* "a//./b/" without what means nothing; ".." is what the kernel makes of it. */
@@ -122,8 +119,8 @@ static char *clean(const char *base, const char *path)
 			size_t len = strcspn(at, "/");
 
 			if (len > 0 && (len != 1 || *at != '.'))
-				used += (size_t)snprintf(to + used, size - used,
-					"/%.*s", (int)len, at);
+				used += (size_t)snprintf(
+					to + used, size - used, "/%.*s", (int)len, at);
 			at += len + (at[len] == '/');
 		}
 	return to;
@@ -170,8 +167,7 @@ static void tell_full(struct tree *t, const char *path)
 			DIRECTORIES_MAX);
 		return;
 	}
-	(void)process_read_path(
-		"/proc/sys/fs/inotify/max_user_watches", most, sizeof(most));
+	(void)process_read_path("/proc/sys/fs/inotify/max_user_watches", most, sizeof(most));
 	most[strcspn(most, "\n")] = '\0';
 	warn(t,
 		"'%s' and the directories after it are not watched: the limit "
@@ -196,8 +192,7 @@ static struct directory *add(struct tree *t, const char *path, uint32_t events)
 	}
 	errno = ENOSPC;
 	if (t->used < DIRECTORIES_MAX)
-		d.watch = inotify_add_watch(
-			t->fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
+		d.watch = inotify_add_watch(t->fd, path, events | IN_MASK_ADD | IN_ONLYDIR);
 	if (t->used >= DIRECTORIES_MAX || (d.watch == -1 && errno == ENOSPC)) {
 		tell_full(t, path);
 		return NULL;
@@ -226,8 +221,7 @@ static void changed(struct tree *t, const char *path)
 static bool is_new(const struct tree *t, const struct stat *st)
 {
 	return t->since != 0 &&
-		st->st_ctim.tv_sec * SECOND + st->st_ctim.tv_nsec >=
-		t->since - TICK;
+		st->st_ctim.tv_sec * SECOND + st->st_ctim.tv_nsec >= t->since - TICK;
 }
 
 static unsigned depth_of(const char *path)
@@ -282,9 +276,9 @@ static bool is_polled(struct tree *t, const char *path)
  * file systems give new ones when the kernel's cache has become smaller. */
 static void add_print(struct tree *t, const char *path, const struct stat *st)
 {
-	const uint64_t facts[] = {(uint64_t)st->st_size,
-		(uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
-		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec};
+	const uint64_t facts[] = {(uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
+		(uint64_t)st->st_mtim.tv_nsec, (uint64_t)st->st_ctim.tv_sec,
+		(uint64_t)st->st_ctim.tv_nsec};
 	nsec_t written = st->st_mtim.tv_sec * SECOND + st->st_mtim.tv_nsec;
 	uint64_t print = text_hash(TEXT_HASH, path, strlen(path));
 
@@ -301,8 +295,7 @@ static void add_print(struct tree *t, const char *path, const struct stat *st)
  * appeared, and so have its files. */
 static void scan(struct tree *t, const char *path, bool fresh)
 {
-	struct directory *d =
-		depth_of(path) < DEPTH_MAX ? add(t, path, EVENTS) : NULL;
+	struct directory *d = depth_of(path) < DEPTH_MAX ? add(t, path, EVENTS) : NULL;
 	char inner[PATH_MAX];
 	const struct dirent *entry;
 	bool polled;
@@ -317,10 +310,8 @@ static void scan(struct tree *t, const char *path, bool fresh)
 		struct stat st;
 		unsigned got;
 
-		if (strcmp(entry->d_name, ".") == 0 ||
-			strcmp(entry->d_name, "..") == 0 ||
-			snprintf(inner, sizeof(inner), "%s/%s",
-				path[1] != '\0' ? path : "",
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+			snprintf(inner, sizeof(inner), "%s/%s", path[1] != '\0' ? path : "",
 				entry->d_name) >= (int)sizeof(inner))
 			continue;
 		got = look(t, inner, false);
@@ -422,8 +413,7 @@ static void unwatch(struct tree *t, const char *path)
 	for (size_t i = t->used; i-- > 0;) {
 		const char *at = t->list[i].path;
 
-		if (strncmp(at, path, len) != 0 ||
-			(at[len] != '/' && at[len] != '\0'))
+		if (strncmp(at, path, len) != 0 || (at[len] != '/' && at[len] != '\0'))
 			continue;
 		changed(t, path);
 		(void)inotify_rm_watch(t->fd, t->list[i].watch);
@@ -451,8 +441,7 @@ static void look_at_way(struct tree *t)
 
 		if (!d->above ||
 			inotify_add_watch(t->fd, d->path,
-				EVENTS_ABOVE | IN_MASK_ADD | IN_ONLYDIR) ==
-				d->watch)
+				EVENTS_ABOVE | IN_MASK_ADD | IN_ONLYDIR) == d->watch)
 			continue;
 		begin_anew(t, t->first);
 		return;
@@ -500,13 +489,11 @@ static void take(struct tree *t, const struct inotify_event *e)
 		return;
 	got = look(t, path, false);
 	if ((e->mask & IN_ISDIR) == 0) {
-		if ((got & GLOB_FILE) != 0 &&
-			((e->mask & IN_CREATE) == 0 || !is_empty_yet(path)))
+		if ((got & GLOB_FILE) != 0 && ((e->mask & IN_CREATE) == 0 || !is_empty_yet(path)))
 			changed(t, path);
 	} else if ((e->mask & IN_MOVED_FROM) != 0) {
 		unwatch(t, path);
-	} else if ((e->mask & (IN_CREATE | IN_MOVED_TO)) != 0 &&
-		(got & GLOB_BELOW) != 0) {
+	} else if ((e->mask & (IN_CREATE | IN_MOVED_TO)) != 0 && (got & GLOB_BELOW) != 0) {
 		scan(t, path, true);
 	}
 }
@@ -541,8 +528,7 @@ static void follow(struct tree *t)
 
 	for (;;) {
 		bool none = *t->first == '\0';
-		int got = poll(
-			&wait, 1, none ? until_poll(t) : (int)(QUIET / MSEC));
+		int got = poll(&wait, 1, none ? until_poll(t) : (int)(QUIET / MSEC));
 
 		if (got == 1)
 			take_all(t);
@@ -560,8 +546,7 @@ static void tell_missing(const struct tree *t)
 {
 	for (size_t i = 0; i < t->count; i++)
 		if (t->found[i] == 0)
-			warn(t, "'%s' matches no file%s",
-				below_base(t, t->patterns[i]),
+			warn(t, "'%s' matches no file%s", below_base(t, t->patterns[i]),
 				t->full ? "" : " yet");
 }
 

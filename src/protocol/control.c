@@ -47,33 +47,23 @@ static const struct {
 	bool writes;
 	unsigned fields;
 } methods[METHODS] = {
-	[METHOD_STATUS] = {"status", false,
-		FIELD_TARGET | FIELD_METRICS | FIELD_READINESS},
+	[METHOD_STATUS] = {"status", false, FIELD_TARGET | FIELD_METRICS | FIELD_READINESS},
 	[METHOD_RESTART] = {"restart", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE |
-			FIELD_DROP_PORTS | FIELD_COMMAND},
-	[METHOD_RELOAD] = {"reload", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_DROP_PORTS},
-	[METHOD_SCALE] = {"scale", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_COUNT | FIELD_BY},
-	[METHOD_STOP] = {"stop", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_NOW},
-	[METHOD_SIGNAL] = {"signal", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_SIGNAL | FIELD_ALL},
+		FIELD_TARGET | FIELD_NO_WAIT | FIELD_CANARY | FIELD_BAKE | FIELD_DROP_PORTS |
+			FIELD_COMMAND},
+	[METHOD_RELOAD] = {"reload", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_DROP_PORTS},
+	[METHOD_SCALE] = {"scale", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_COUNT | FIELD_BY},
+	[METHOD_STOP] = {"stop", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_NOW},
+	[METHOD_SIGNAL] = {"signal", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_SIGNAL | FIELD_ALL},
 	[METHOD_EVENTS] = {"events", false,
-		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST | FIELD_SINCE |
-			FIELD_KINDS},
+		FIELD_TARGET | FIELD_FOLLOW | FIELD_LAST | FIELD_SINCE | FIELD_KINDS},
 	[METHOD_CONFIG] = {"config", false, FIELD_TARGET},
 	[METHOD_UPGRADE] = {"upgrade", true, FIELD_TARGET | FIELD_NO_WAIT},
-	[METHOD_SEND] = {"send", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_MESSAGE | FIELD_ALL},
-	[METHOD_LOGS] = {"logs", false,
-		FIELD_TARGET | FIELD_FOLLOW | FIELD_AFTER},
+	[METHOD_SEND] = {"send", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_MESSAGE | FIELD_ALL},
+	[METHOD_LOGS] = {"logs", false, FIELD_TARGET | FIELD_FOLLOW | FIELD_AFTER},
 	[METHOD_ASK] = {"ask", true, FIELD_TARGET | FIELD_FIRST},
-	[METHOD_DRAIN] = {"drain", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
-	[METHOD_UNDRAIN] = {"undrain", true,
-		FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
+	[METHOD_DRAIN] = {"drain", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
+	[METHOD_UNDRAIN] = {"undrain", true, FIELD_TARGET | FIELD_NO_WAIT | FIELD_TIMEOUT},
 };
 
 bool control_method_writes(enum control_method method)
@@ -135,20 +125,17 @@ static int take_bool(bool *to, const json_t *value, struct error *err)
 	return 0;
 }
 
-static int take_int(
-	int *to, const json_t *value, int least, int most, struct error *err)
+static int take_int(int *to, const json_t *value, int least, int most, struct error *err)
 {
 	json_int_t n = json_integer_value(value);
 
 	if (!json_is_integer(value) || n < least || n > most)
-		return error_set(err, 0, "wanted a whole number from %d to %d",
-			least, most);
+		return error_set(err, 0, "wanted a whole number from %d to %d", least, most);
 	*to = (int)n;
 	return 0;
 }
 
-static int take_target(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_target(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *text = json_string_value(value);
 	struct control_target target;
@@ -161,16 +148,14 @@ static int take_target(
 	return 0;
 }
 
-static int take_scale(struct control_request *r, const json_t *value,
-	enum scale_kind kind, struct error *err)
+static int take_scale(
+	struct control_request *r, const json_t *value, enum scale_kind kind, struct error *err)
 {
 	r->scale_kind = kind;
-	return take_int(&r->count, value, kind == SCALE_TO ? 0 : -SCALE_MOST,
-		SCALE_MOST, err);
+	return take_int(&r->count, value, kind == SCALE_TO ? 0 : -SCALE_MOST, SCALE_MOST, err);
 }
 
-static int take_signal(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_signal(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *name = json_string_value(value);
 
@@ -202,8 +187,7 @@ static int take_since(nsec_t *to, const json_t *value, struct error *err)
 	return 0;
 }
 
-static int take_after(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_after(struct control_request *r, const json_t *value, struct error *err)
 {
 	if (!json_is_integer(value) || json_integer_value(value) < 0)
 		return error_set(err, 0, "wanted a number that was given");
@@ -211,8 +195,7 @@ static int take_after(
 	return 0;
 }
 
-static int take_kinds(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_kinds(struct control_request *r, const json_t *value, struct error *err)
 {
 	size_t i;
 	json_t *kind;
@@ -223,32 +206,27 @@ static int take_kinds(
 	{
 		if (!json_is_string(kind))
 			return error_set(err, 0, "wanted an array of names");
-		if (eventkind_add(r->kinds, json_string_value(kind),
-			    json_string_length(kind), err) == -1)
+		if (eventkind_add(
+			    r->kinds, json_string_value(kind), json_string_length(kind), err) == -1)
 			return -1;
 	}
 	return 0;
 }
 
 /* As text, so that what it holds is nobody's business but the worker's. */
-static int take_message(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_message(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *text = json_string_value(value);
 
 	if (text == NULL)
-		return error_set(
-			err, 0, "wanted a string: the text of a value of JSON");
-	if (strchr(text, '\n') != NULL ||
-		!jsonvalue_check(text, json_string_length(value)))
-		return error_set(
-			err, 0, "wanted one value of JSON on one line");
+		return error_set(err, 0, "wanted a string: the text of a value of JSON");
+	if (strchr(text, '\n') != NULL || !jsonvalue_check(text, json_string_length(value)))
+		return error_set(err, 0, "wanted one value of JSON on one line");
 	r->message = strdup(text);
 	return r->message != NULL ? 0 : error_set(err, ENOMEM, "message");
 }
 
-static int take_command(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_command(struct control_request *r, const json_t *value, struct error *err)
 {
 	size_t count = json_array_size(value);
 	size_t i;
@@ -267,12 +245,10 @@ static int take_command(
 	}
 	if (count > 0 && i == count && r->command[0][0] != '\0')
 		return 0;
-	return error_set(err, 0,
-		"wanted an array of strings: a program and its arguments");
+	return error_set(err, 0, "wanted an array of strings: a program and its arguments");
 }
 
-static int take_first(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_first(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *text = json_string_value(value);
 
@@ -283,16 +259,13 @@ static int take_first(
 }
 
 /* They are shown to people: kinds and addresses, and nothing else. */
-static int take_readiness(
-	struct control_request *r, const json_t *value, struct error *err)
+static int take_readiness(struct control_request *r, const json_t *value, struct error *err)
 {
 	const char *text = json_string_value(value);
 
 	if (text == NULL ||
-		text[strspn(text,
-			"abcdefghijklmnopqrstuvwxyz0123456789.:, ")] != '\0' ||
-		text_copy(r->readiness, sizeof(r->readiness), text) >=
-			sizeof(r->readiness))
+		text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.:, ")] != '\0' ||
+		text_copy(r->readiness, sizeof(r->readiness), text) >= sizeof(r->readiness))
 		return error_set(err, 0, "wanted kinds and addresses");
 	return 0;
 }
@@ -317,8 +290,7 @@ static const struct field_is {
 	{"after", FIELD_AFTER, 0},
 	{"canary", FIELD_CANARY, 0},
 	{"bake", FIELD_BAKE, 0},
-	{"drop_ports", FIELD_DROP_PORTS,
-		offsetof(struct control_request, drop_ports)},
+	{"drop_ports", FIELD_DROP_PORTS, offsetof(struct control_request, drop_ports)},
 	{"message", FIELD_MESSAGE, 0},
 	{"command", FIELD_COMMAND, 0},
 	{"first", FIELD_FIRST, 0},
@@ -327,8 +299,8 @@ static const struct field_is {
 	{"metrics", FIELD_METRICS, offsetof(struct control_request, metrics)},
 };
 
-static int take_field(struct control_request *r, const struct field_is *is,
-	const json_t *value, struct error *err)
+static int take_field(struct control_request *r, const struct field_is *is, const json_t *value,
+	struct error *err)
 {
 	switch (is->field) {
 	case FIELD_TARGET:
@@ -370,8 +342,7 @@ static int take_field(struct control_request *r, const struct field_is *is,
 }
 
 /* The field of that name that the method has; NULL: none. */
-static const struct field_is *find_field(
-	enum control_method method, const char *name)
+static const struct field_is *find_field(enum control_method method, const char *name)
 {
 	for (size_t i = 0; i < COUNT_OF(fields); i++)
 		if ((methods[method].fields & fields[i].field) != 0 &&
@@ -380,8 +351,7 @@ static const struct field_is *find_field(
 	return NULL;
 }
 
-static int take_params(
-	struct control_request *r, json_t *params, struct error *err)
+static int take_params(struct control_request *r, json_t *params, struct error *err)
 {
 	const char *method = methods[r->method].name;
 	unsigned seen = 0;
@@ -395,14 +365,12 @@ static int take_params(
 		const struct field_is *is = find_field(r->method, name);
 
 		if (is == NULL)
-			return error_set(
-				err, 0, "'%s' takes no '%.32s'", method, name);
+			return error_set(err, 0, "'%s' takes no '%.32s'", method, name);
 		if (take_field(r, is, value, err) == -1)
 			return error_wrap(err, "%s", name);
 		seen |= is->field;
 	}
-	if (r->method == METHOD_SCALE &&
-		((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
+	if (r->method == METHOD_SCALE && ((seen & FIELD_COUNT) != 0) == ((seen & FIELD_BY) != 0))
 		return error_set(err, 0, "'scale' wants either count or by");
 	if (r->method == METHOD_SIGNAL && (seen & FIELD_SIGNAL) == 0)
 		return error_set(err, 0, "'signal' wants a signal");
@@ -412,8 +380,7 @@ static int take_params(
 }
 
 /* Keep the id as JSON text, to be repeated in each answer. */
-static int take_id(
-	struct control_request *r, const json_t *id, struct error *err)
+static int take_id(struct control_request *r, const json_t *id, struct error *err)
 {
 	struct json_writer w;
 	struct buffer text;
@@ -421,8 +388,7 @@ static int take_id(
 	int result = -1;
 
 	if (!json_is_integer(id) && !json_is_string(id))
-		return error_set(
-			err, 0, "id: wanted a string or a whole number");
+		return error_set(err, 0, "id: wanted a string or a whole number");
 	buffer_init(&text, sizeof(r->id) - 1);
 	json_begin(&w, &text);
 	if (json_is_integer(id))
@@ -440,8 +406,7 @@ static int take_id(
 	return result;
 }
 
-static int check_envelope(
-	struct control_request *r, const json_t *root, struct error *err)
+static int check_envelope(struct control_request *r, const json_t *root, struct error *err)
 {
 	const char *version;
 	const char *name;
@@ -451,11 +416,10 @@ static int check_envelope(
 		return error_set(err, 0, "batches are not supported");
 	if (take_id(r, json_object_get(root, "id"), err) == -1)
 		return -1;
-	json_object_foreach(
-		(json_t *)root, name, value) if (strcmp(name, "jsonrpc") != 0 &&
+	json_object_foreach((json_t *)root, name, value) if (strcmp(name, "jsonrpc") != 0 &&
 		strcmp(name, "id") != 0 && strcmp(name, "method") != 0 &&
-		strcmp(name, "params") != 0) return error_set(err, 0,
-		"unknown field '%.32s'", name);
+		strcmp(name, "params") != 0) return error_set(err, 0, "unknown field '%.32s'",
+		name);
 	version = json_string_value(json_object_get(root, "jsonrpc"));
 	if (version == NULL || strcmp(version, "2.0") != 0)
 		return error_set(err, 0, "jsonrpc: wanted \"2.0\"");
@@ -464,8 +428,7 @@ static int check_envelope(
 	return 0;
 }
 
-static int take_method(
-	struct control_request *r, const char *name, struct error *err)
+static int take_method(struct control_request *r, const char *name, struct error *err)
 {
 	const char *names[METHODS];
 	const char *nearest;
@@ -486,15 +449,13 @@ static int take_method(
 	return -1;
 }
 
-static int take_request(
-	struct control_request *r, json_t *root, int *code, struct error *err)
+static int take_request(struct control_request *r, json_t *root, int *code, struct error *err)
 {
 	*code = CONTROL_INVALID;
 	if (check_envelope(r, root, err) == -1)
 		return -1;
 	*code = CONTROL_NO_METHOD;
-	if (take_method(r, json_string_value(json_object_get(root, "method")),
-		    err) == -1)
+	if (take_method(r, json_string_value(json_object_get(root, "method")), err) == -1)
 		return -1;
 	*code = CONTROL_PARAMS;
 	if (take_params(r, json_object_get(root, "params"), err) == -1)
@@ -503,8 +464,8 @@ static int take_request(
 	return 0;
 }
 
-int control_decode(struct control_request *r, const char *line, size_t len,
-	int *code, struct error *err)
+int control_decode(
+	struct control_request *r, const char *line, size_t len, int *code, struct error *err)
 {
 	json_error_t why;
 	json_t *root;
@@ -513,11 +474,9 @@ int control_decode(struct control_request *r, const char *line, size_t len,
 	*r = (struct control_request){.id = "null"};
 	*code = CONTROL_INVALID;
 	if (len >= CONTROL_LINE_MAX)
-		return error_set(err, 0, "a request has at most %u bytes",
-			CONTROL_LINE_MAX);
+		return error_set(err, 0, "a request has at most %u bytes", CONTROL_LINE_MAX);
 	if (is_too_deep(line, len))
-		return error_set(err, 0, "nested deeper than %d levels",
-			CONTROL_DEPTH_MAX);
+		return error_set(err, 0, "nested deeper than %d levels", CONTROL_DEPTH_MAX);
 	*code = CONTROL_PARSE;
 	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
 	if (root == NULL)
@@ -591,8 +550,7 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 			*((const bool *)((const char *)r + fields[i].flag)))
 			json_put_bool(w, fields[i].name, true);
 	if ((has & FIELD_COUNT) != 0)
-		json_put_int(w, r->scale_kind == SCALE_TO ? "count" : "by",
-			r->count);
+		json_put_int(w, r->scale_kind == SCALE_TO ? "count" : "by", r->count);
 	if ((has & FIELD_SIGNAL) != 0)
 		put_signal(w, r->signal);
 	if (r->last != -1 && (has & FIELD_LAST) != 0)
@@ -623,8 +581,7 @@ static void put_params(struct json_writer *w, const struct control_request *r)
 }
 
 /* A line begins; `id` NULL: it has none. */
-static void begin_line(
-	struct json_writer *w, struct buffer *out, const char *id)
+static void begin_line(struct json_writer *w, struct buffer *out, const char *id)
 {
 	json_begin(w, out);
 	json_open_object(w);
@@ -648,8 +605,8 @@ int control_encode(struct buffer *out, const struct control_request *r)
 	return end_line(out, start);
 }
 
-int control_put_hello(struct buffer *out, const char *name, int pid,
-	const char *version, const char *const *clusters, size_t count)
+int control_put_hello(struct buffer *out, const char *name, int pid, const char *version,
+	const char *const *clusters, size_t count)
 {
 	size_t start = out->len;
 	struct json_writer w;
@@ -672,8 +629,7 @@ int control_put_hello(struct buffer *out, const char *name, int pid,
 	return end_line(out, start);
 }
 
-int control_put_error(
-	struct buffer *out, const char *id, int code, const char *message)
+int control_put_error(struct buffer *out, const char *id, int code, const char *message)
 {
 	size_t start = out->len;
 	struct json_writer w;
@@ -710,8 +666,7 @@ int control_put_event(struct buffer *out, const char *id, const char *params)
 {
 	size_t start = out->len;
 
-	(void)buffer_string(
-		out, "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":");
+	(void)buffer_string(out, "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":");
 	if (id == NULL) {
 		(void)buffer_string(out, params);
 	} else {
@@ -749,8 +704,7 @@ static int refuse_target(const char *text, struct error *err)
 		text);
 }
 
-int control_parse_target(
-	struct control_target *t, const char *text, struct error *err)
+int control_parse_target(struct control_target *t, const char *text, struct error *err)
 {
 	const char *slash = strchr(text, '/');
 	const char *whole = slash != NULL ? slash + 1 : text;

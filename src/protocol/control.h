@@ -102,18 +102,17 @@ struct control_request {
  * unknown fields, depth over CONTROL_DEPTH_MAX (checked before parsing),
  * invalid UTF-8, NUL, numbers out of range, a target that is no target.
  */
-int control_decode(struct control_request *r, const char *line, size_t len,
-	int *code, struct error *err);
+int control_decode(
+	struct control_request *r, const char *line, size_t len, int *code, struct error *err);
 /* Free what was decoded on the heap. */
 void control_fini(struct control_request *r);
 /* The same request as one line with its newline. */
 int control_encode(struct buffer *out, const struct control_request *r);
 
 /* Lines of the server, each with its newline. */
-int control_put_hello(struct buffer *out, const char *name, int pid,
-	const char *version, const char *const *clusters, size_t count);
-int control_put_error(
-	struct buffer *out, const char *id, int code, const char *message);
+int control_put_hello(struct buffer *out, const char *name, int pid, const char *version,
+	const char *const *clusters, size_t count);
+int control_put_error(struct buffer *out, const char *id, int code, const char *message);
 /* `{"jsonrpc":"2.0","id":ID,"result":` … the caller writes the value … */
 int control_begin_result(struct buffer *out, const char *id);
 /* … and this ends it: `}` and newline. */
@@ -132,7 +131,6 @@ struct control_target {
 	char cluster[65];
 	long slot;
 };
-int control_parse_target(
-	struct control_target *t, const char *text, struct error *err);
+int control_parse_target(struct control_target *t, const char *text, struct error *err);
 
 #endif

@@ -25,8 +25,7 @@ static const struct plain_row generation_rows[] = {
 	PLAIN(1, estate_generation, number, UNSIGNED),
 	PLAIN(2, estate_generation, digest, UNSIGNED),
 };
-static const struct plain_table generation_table =
-	PLAIN_TABLE(generation_rows, estate_generation);
+static const struct plain_table generation_table = PLAIN_TABLE(generation_rows, estate_generation);
 
 static const struct plain_row cluster_rows[] = {
 	PLAIN(1, estate_cluster, name, TEXT),
@@ -44,8 +43,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(13, estate_cluster, uneven_percent, UNSIGNED),
 	PLAIN(14, estate_cluster, uneven_workers, UNSIGNED),
 };
-static const struct plain_table cluster_table =
-	PLAIN_TABLE(cluster_rows, estate_cluster);
+static const struct plain_table cluster_table = PLAIN_TABLE(cluster_rows, estate_cluster);
 
 static const struct plain_row socket_rows[] = {
 	PLAIN(1, estate_socket, cookie, UNSIGNED),
@@ -53,8 +51,7 @@ static const struct plain_row socket_rows[] = {
 	PLAIN(3, estate_socket, lane, UNSIGNED),
 	PLAIN_ENUM(4, estate_socket, bound, ESTATE_BOUND),
 };
-static const struct plain_table socket_table =
-	PLAIN_TABLE(socket_rows, estate_socket);
+static const struct plain_table socket_table = PLAIN_TABLE(socket_rows, estate_socket);
 
 static const struct plain_row listener_rows[] = {
 	PLAIN(1, estate_listener, cluster, UNSIGNED),
@@ -72,8 +69,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(13, estate_listener, file_gid, UNSIGNED),
 	PLAIN(14, estate_listener, renewed, UNSIGNED),
 };
-static const struct plain_table listener_table =
-	PLAIN_TABLE(listener_rows, estate_listener);
+static const struct plain_table listener_table = PLAIN_TABLE(listener_rows, estate_listener);
 
 static const struct plain_row segment_rows[] = {
 	PLAIN(1, estate_segment, cluster, UNSIGNED),
@@ -83,8 +79,7 @@ static const struct plain_row segment_rows[] = {
 	PLAIN(5, estate_segment, ino, UNSIGNED),
 	PLAIN(6, estate_segment, size, UNSIGNED),
 };
-static const struct plain_table segment_table =
-	PLAIN_TABLE(segment_rows, estate_segment);
+static const struct plain_table segment_table = PLAIN_TABLE(segment_rows, estate_segment);
 
 /* ---- the lists ---- */
 
@@ -115,8 +110,7 @@ static void *make_room(void *list, size_t count, size_t size)
 
 struct estate_cluster *estate_add_cluster(struct estate *e, const char *name)
 {
-	struct estate_cluster *list =
-		make_room(e->clusters, e->cluster_count, sizeof(*list));
+	struct estate_cluster *list = make_room(e->clusters, e->cluster_count, sizeof(*list));
 
 	if (list == NULL)
 		return NULL;
@@ -127,15 +121,13 @@ struct estate_cluster *estate_add_cluster(struct estate *e, const char *name)
 	return list;
 }
 
-struct estate_listener *estate_add_listener(
-	struct estate *e, const char *address)
+struct estate_listener *estate_add_listener(struct estate *e, const char *address)
 {
 	struct estate_listener *list = NULL;
 	char *copy = strdup(address);
 
 	if (copy != NULL)
-		list = make_room(
-			e->listeners, e->listener_count, sizeof(*list));
+		list = make_room(e->listeners, e->listener_count, sizeof(*list));
 	if (list == NULL) {
 		free(copy);
 		return NULL;
@@ -148,8 +140,7 @@ struct estate_listener *estate_add_listener(
 
 struct estate_segment *estate_add_segment(struct estate *e)
 {
-	struct estate_segment *list =
-		make_room(e->segments, e->segment_count, sizeof(*list));
+	struct estate_segment *list = make_room(e->segments, e->segment_count, sizeof(*list));
 
 	if (list == NULL)
 		return NULL;
@@ -161,8 +152,7 @@ struct estate_segment *estate_add_segment(struct estate *e)
 
 /* ---- bytes ---- */
 
-static void put_cluster(
-	struct handover_writer *w, const struct estate_cluster *c)
+static void put_cluster(struct handover_writer *w, const struct estate_cluster *c)
 {
 	handover_open(w, TAG_CLUSTER);
 	handover_put_plain(w, &cluster_table, c);
@@ -174,8 +164,7 @@ static void put_cluster(
 	handover_close(w);
 }
 
-static void put_listener(
-	struct handover_writer *w, const struct estate_listener *l)
+static void put_listener(struct handover_writer *w, const struct estate_listener *l)
 {
 	handover_open(w, TAG_LISTENER);
 	handover_put_plain(w, &listener_table, l);
@@ -208,13 +197,11 @@ int estate_encode(struct buffer *out, const struct estate *e)
 	return handover_end(&w, &version);
 }
 
-static int take_generation(
-	struct estate_cluster *c, const struct handover_field *f)
+static int take_generation(struct estate_cluster *c, const struct handover_field *f)
 {
 	if (c->generation_count >= ESTATE_GENERATIONS_MAX)
 		return -1;
-	return handover_get_plain(
-		&generation_table, &c->generations[c->generation_count++], f);
+	return handover_get_plain(&generation_table, &c->generations[c->generation_count++], f);
 }
 
 static int take_cluster(struct estate *e, const struct handover_field *group)
@@ -229,8 +216,7 @@ static int take_cluster(struct estate *e, const struct handover_field *group)
 	while (handover_next(&r, &f)) {
 		int got = handover_take_plain(&cluster_table, c, &f);
 
-		if (got == 0 && f.tag == TAG_OF_GENERATION &&
-			f.type == HANDOVER_GROUP)
+		if (got == 0 && f.tag == TAG_OF_GENERATION && f.type == HANDOVER_GROUP)
 			got = take_generation(c, &f);
 		if (got == -1)
 			return -1;
@@ -238,13 +224,11 @@ static int take_cluster(struct estate *e, const struct handover_field *group)
 	return text_is_name(c->name) ? 0 : -1;
 }
 
-static int take_socket(
-	struct estate_listener *l, const struct handover_field *f)
+static int take_socket(struct estate_listener *l, const struct handover_field *f)
 {
 	if (l->socket_count >= ESTATE_SOCKETS_MAX)
 		return -1;
-	return handover_get_plain(
-		&socket_table, &l->sockets[l->socket_count++], f);
+	return handover_get_plain(&socket_table, &l->sockets[l->socket_count++], f);
 }
 
 static int take_listener(struct estate *e, const struct handover_field *group)
@@ -263,8 +247,7 @@ static int take_listener(struct estate *e, const struct handover_field *group)
 			free(l->address);
 			l->address = handover_text(&f);
 			got = l->address != NULL ? 0 : -1;
-		} else if (got == 0 && f.tag == TAG_SOCKET &&
-			f.type == HANDOVER_GROUP) {
+		} else if (got == 0 && f.tag == TAG_SOCKET && f.type == HANDOVER_GROUP) {
 			got = take_socket(l, &f);
 		}
 		if (got == -1)
@@ -295,22 +278,19 @@ static int take(struct estate *e, const struct handover_field *f)
 	return 0;
 }
 
-int estate_decode(
-	struct estate *e, const void *data, size_t size, struct error *err)
+int estate_decode(struct estate *e, const void *data, size_t size, struct error *err)
 {
 	struct handover_version version;
 	struct handover_reader r;
 	struct handover_field f;
 
 	*e = (struct estate){0};
-	if (handover_open_for_reading(&r, data, size, MAJOR, &version, err) ==
-		-1)
+	if (handover_open_for_reading(&r, data, size, MAJOR, &version, err) == -1)
 		return -1;
 	while (handover_next(&r, &f))
 		if (take(e, &f) == -1) {
 			estate_fini(e);
-			return error_set(
-				err, 0, "field %u of it is mangled", f.tag);
+			return error_set(err, 0, "field %u of it is mangled", f.tag);
 		}
 	return 0;
 }

@@ -99,14 +99,12 @@ struct estate {
 void estate_fini(struct estate *e);
 /* A new zeroed one behind the last; NULL: out of memory, or too many. */
 struct estate_cluster *estate_add_cluster(struct estate *e, const char *name);
-struct estate_listener *estate_add_listener(
-	struct estate *e, const char *address);
+struct estate_listener *estate_add_listener(struct estate *e, const char *address);
 
 struct estate_segment *estate_add_segment(struct estate *e);
 
 int estate_encode(struct buffer *out, const struct estate *e);
 /* -1 and `err`: nothing is left then. */
-int estate_decode(
-	struct estate *e, const void *data, size_t size, struct error *err);
+int estate_decode(struct estate *e, const void *data, size_t size, struct error *err);
 
 #endif

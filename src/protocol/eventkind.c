@@ -8,26 +8,23 @@
 
 const char *const event_kinds[] = {
 	/* a worker */
-	"started", "ready", "exited", "stopping", "draining", "drained",
-	"stop-timeout", "unkillable", "start-timeout", "unwell", "outgrown",
-	"hang", "stalled", "check-failed", "memory", "daemonised",
-	"not-listening", "worker-errno", "worker-reloading", "left-out",
-	"ended-meanwhile", "slot-ended", "spare", "takes-over", "no-spares",
-	"leader", "message", "messages-stuck", "messages-dropped",
-	"messages-missed",
+	"started", "ready", "exited", "stopping", "draining", "drained", "stop-timeout",
+	"unkillable", "start-timeout", "unwell", "outgrown", "hang", "stalled", "check-failed",
+	"memory", "daemonised", "not-listening", "worker-errno", "worker-reloading", "left-out",
+	"ended-meanwhile", "slot-ended", "spare", "takes-over", "no-spares", "leader", "message",
+	"messages-stuck", "messages-dropped", "messages-missed",
 	/* a cluster */
-	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started",
-	"rollout-started", "rollout-step", "baking", "baked", "rollout-done",
-	"rollout-failed", "rollout-superseded", "listening", "stranger-listens",
-	"listener-harmed", "relay-down", "relay-up", "file-changed",
-	"shared-memory", "balance", "check-denied", "check-untaken",
-	"check-doubted", "stall-refused", "stop-waits", "renamed",
-	"hook-failed", "surprise", "drop", "fallback", "fallback-over",
-	"essential-ended", "waits", "before-failed", "directory-moved",
+	"state", "all-ready", "scaled", "gave-up", "not-ready", "not-started", "rollout-started",
+	"rollout-step", "baking", "baked", "rollout-done", "rollout-failed", "rollout-superseded",
+	"listening", "stranger-listens", "listener-harmed", "relay-down", "relay-up",
+	"file-changed", "shared-memory", "balance", "check-denied", "check-untaken",
+	"check-doubted", "stall-refused", "stop-waits", "renamed", "hook-failed", "surprise",
+	"drop", "fallback", "fallback-over", "essential-ended", "waits", "before-failed",
+	"directory-moved",
 	/* the instance */
-	"reloaded", "reload-failed", "upgraded", "upgrade-failed",
-	"upgrade-waits", "adopted", "hooks-dropped", "control-renewed",
-	"host-drained", "host-empty", "host-waits", "host-undrained"};
+	"reloaded", "reload-failed", "upgraded", "upgrade-failed", "upgrade-waits", "adopted",
+	"hooks-dropped", "control-renewed", "host-drained", "host-empty", "host-waits",
+	"host-undrained"};
 const size_t event_kind_count = sizeof(event_kinds) / sizeof(*event_kinds);
 
 bool eventkind_listed(const char *kinds, const char *name, size_t len)
@@ -50,8 +47,7 @@ static bool is_kind(const char *name)
 	return false;
 }
 
-int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len,
-	struct error *err)
+int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len, struct error *err)
 {
 	size_t used = strlen(kinds);
 	const char *near;
@@ -69,7 +65,6 @@ int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len,
 		return 0;
 	if (used + len + 2 > EVENTKINDS_TEXT)
 		return error_set(err, 0, "these are too many kinds");
-	(void)snprintf(kinds + used, EVENTKINDS_TEXT - used, "%s%s",
-		used > 0 ? "," : "", one);
+	(void)snprintf(kinds + used, EVENTKINDS_TEXT - used, "%s%s", used > 0 ? "," : "", one);
 	return 0;
 }

@@ -21,7 +21,6 @@ extern const size_t event_kind_count;
 bool eventkind_listed(const char *kinds, const char *name, size_t len);
 /* Add a name to such a text, once.  -1 and `err`: there is none of that name, or
  * no room. */
-int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len,
-	struct error *err);
+int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len, struct error *err);
 
 #endif

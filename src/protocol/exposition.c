@@ -79,9 +79,8 @@ static struct span take_name(struct span *s, bool colons)
 
 	for (; len < s->len; len++) {
 		char c = s->at[len];
-		bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			c == '_' || (c == ':' && colons) ||
-			(c >= '0' && c <= '9' && len > 0);
+		bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+			(c == ':' && colons) || (c >= '0' && c <= '9' && len > 0);
 
 		if (!fits)
 			break;
@@ -124,8 +123,7 @@ static bool take_value(struct span *s, struct span *value)
 		if (s->at[len] != '\\')
 			continue;
 		if (++len == s->len ||
-			(s->at[len] != '\\' && s->at[len] != '"' &&
-				s->at[len] != 'n'))
+			(s->at[len] != '\\' && s->at[len] != '"' && s->at[len] != 'n'))
 			return false;
 	}
 	if (len >= s->len)
@@ -168,16 +166,14 @@ static bool is_number(struct span s)
 	char *end;
 	double value;
 
-	if (s.len == 0 || s.len >= sizeof(text) ||
-		memchr(s.at, '\0', s.len) != NULL)
+	if (s.len == 0 || s.len >= sizeof(text) || memchr(s.at, '\0', s.len) != NULL)
 		return false;
 	(void)memcpy(text, s.at, s.len);
 	text[s.len] = '\0';
 	if (strspn(text, "0123456789+-.eE") != s.len) {
 		const char *word = text + (*text == '+' || *text == '-');
 
-		return strcasecmp(text, "NaN") == 0 ||
-			strcasecmp(word, "Inf") == 0 ||
+		return strcasecmp(text, "NaN") == 0 || strcasecmp(word, "Inf") == 0 ||
 			strcasecmp(word, "Infinity") == 0;
 	}
 	value = strtod(text, &end);
@@ -190,8 +186,7 @@ static bool is_time(struct span s)
 	uint64_t ms;
 
 	return s.len > sign &&
-		text_number(&ms, s.at + sign, s.len - sign, INT64_MAX) ==
-		s.len - sign;
+		text_number(&ms, s.at + sign, s.len - sign, INT64_MAX) == s.len - sign;
 }
 
 /* No name twice, none of Prometheus' own, and a number where it wants one. */
@@ -206,8 +201,7 @@ static bool are_labels_well(const struct exposition_line *line)
 
 		if (is_word(l->name, "__name__") ||
 			(is_word(l->name, "le") && line->name.len > 7 &&
-				memcmp(line->name.at + line->name.len - 7,
-					"_bucket", 7) == 0 &&
+				memcmp(line->name.at + line->name.len - 7, "_bucket", 7) == 0 &&
 				!is_number(l->value)))
 			return false;
 		for (size_t i = 0; i + 1 < count; i++)
@@ -249,12 +243,11 @@ static bool parse_sample(struct span s, struct exposition_line *line)
 	value = take_word(&s);
 	skip_blanks(&s);
 	when = take_word(&s);
-	line->rest.len = (size_t)((when.len > 0 ? when.at + when.len
-						: value.at + value.len) -
+	line->rest.len = (size_t)((when.len > 0 ? when.at + when.len : value.at + value.len) -
 		line->rest.at);
 	skip_blanks(&s);
-	return value.at > line->name.at + line->name.len && s.len == 0 &&
-		is_number(value) && (when.len == 0 || is_time(when));
+	return value.at > line->name.at + line->name.len && s.len == 0 && is_number(value) &&
+		(when.len == 0 || is_time(when));
 }
 
 static enum type type_of(struct span word)
@@ -316,16 +309,15 @@ static struct exposition_line *make_room(struct exposition *e, size_t most)
 	return &lines[e->count];
 }
 
-static int add_line(struct exposition *e, uint32_t slot, struct span s,
-	const char *reserved, size_t most)
+static int add_line(
+	struct exposition *e, uint32_t slot, struct span s, const char *reserved, size_t most)
 {
 	struct exposition_line *line = make_room(e, most);
 	int got;
 
 	if (line == NULL)
 		return -1;
-	*line = (struct exposition_line){
-		.slot = slot, .order = (uint32_t)e->count};
+	*line = (struct exposition_line){.slot = slot, .order = (uint32_t)e->count};
 	got = parse_line(s, line);
 	if (got == 1 &&
 		(reserved == NULL || line->name.len < strlen(reserved) ||
@@ -334,8 +326,8 @@ static int add_line(struct exposition *e, uint32_t slot, struct span s,
 	return got;
 }
 
-int exposition_add(struct exposition *e, uint32_t slot, const char *text,
-	size_t len, const char *reserved, struct error *err)
+int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t len,
+	const char *reserved, struct error *err)
 {
 	struct span left = {text, len};
 	size_t before = e->count;
@@ -346,22 +338,20 @@ int exposition_add(struct exposition *e, uint32_t slot, const char *text,
 		most = before + e->share;
 	for (; left.len > 0; number++) {
 		const char *end = memchr(left.at, '\n', left.len);
-		struct span s = take(&left,
-			end != NULL ? (size_t)(end - left.at) : left.len);
+		struct span s = take(&left, end != NULL ? (size_t)(end - left.at) : left.len);
 
 		if (add_line(e, slot, s, reserved, most) == -1) {
 			bool full = e->count >= most;
 
 			e->count = before;
-			return full
-				? error_set(err, 0,
-					  "it has over %zu lines, its "
-					  "share of %u",
-					  most - before, EXPOSITION_LINES_MAX)
-				: error_set(err, 0,
-					  "line %u is not Prometheus' text "
-					  "format",
-					  number);
+			return full ? error_set(err, 0,
+					      "it has over %zu lines, its "
+					      "share of %u",
+					      most - before, EXPOSITION_LINES_MAX)
+				    : error_set(err, 0,
+					      "line %u is not Prometheus' text "
+					      "format",
+					      number);
 		}
 		if (end != NULL)
 			(void)take(&left, 1);
@@ -382,8 +372,8 @@ static int compare_lines(const void *one, const void *other)
 {
 	const struct exposition_line *a = one;
 	const struct exposition_line *b = other;
-	int got = compare_names((struct span){a->name.at, a->family},
-		(struct span){b->name.at, b->family});
+	int got = compare_names(
+		(struct span){a->name.at, a->family}, (struct span){b->name.at, b->family});
 
 	if (got == 0)
 		got = (int)a->kind - (int)b->kind;
@@ -392,8 +382,7 @@ static int compare_lines(const void *one, const void *other)
 
 /* The types by name; what workers do not agree about is DISPUTED.  Returns how
  * many there are. */
-static size_t collect_types(
-	const struct exposition *e, struct exposition_line *into)
+static size_t collect_types(const struct exposition *e, struct exposition_line *into)
 {
 	size_t count = 0;
 	size_t kept = 0;
@@ -414,8 +403,7 @@ static size_t collect_types(
 	return kept;
 }
 
-static enum type find_type(
-	const struct exposition_line *known, size_t count, struct span name)
+static enum type find_type(const struct exposition_line *known, size_t count, struct span name)
 {
 	size_t low = 0;
 
@@ -436,8 +424,7 @@ static enum type find_type(
 }
 
 /* "x_sum" belongs to "x", if that is a histogram or a summary. */
-static size_t family_of(
-	const struct exposition_line *known, size_t count, struct span name)
+static size_t family_of(const struct exposition_line *known, size_t count, struct span name)
 {
 	static const char *const suffixes[] = {"_sum", "_count", "_bucket"};
 
@@ -445,11 +432,9 @@ static size_t family_of(
 		size_t len = strlen(suffixes[i]);
 		enum type type;
 
-		if (name.len <= len ||
-			memcmp(name.at + name.len - len, suffixes[i], len) != 0)
+		if (name.len <= len || memcmp(name.at + name.len - len, suffixes[i], len) != 0)
 			continue;
-		type = find_type(
-			known, count, (struct span){name.at, name.len - len});
+		type = find_type(known, count, (struct span){name.at, name.len - len});
 		if (type == HISTOGRAM || (type == SUMMARY && i < 2))
 			return name.len - len;
 	}
@@ -466,9 +451,7 @@ static bool has_label(struct span labels, struct span name, unsigned exported)
 	while (next_label(&labels, &l) == 1)
 		if (l.name.len == ahead + name.len &&
 			memcmp(l.name.at + ahead, name.at, name.len) == 0 &&
-			(exported == 0 ||
-				memcmp(l.name.at, EXPORTED, strlen(EXPORTED)) ==
-					0))
+			(exported == 0 || memcmp(l.name.at, EXPORTED, strlen(EXPORTED)) == 0))
 			return true;
 	return false;
 }
@@ -478,8 +461,7 @@ static void put_span(struct buffer *out, struct span s)
 	(void)buffer_append(out, s.at, s.len);
 }
 
-static void put_label(struct buffer *out, const struct exposition_line *line,
-	const struct label *l)
+static void put_label(struct buffer *out, const struct exposition_line *line, const struct label *l)
 {
 	unsigned exported = is_word(l->name, SLOT);
 
@@ -519,8 +501,7 @@ static void put_help(struct buffer *out, const struct exposition_line *line)
 	put_span(out, line->name);
 	(void)buffer_string(out, " ");
 	while (s.len > 0) {
-		bool escapes = *s.at == '\\' && s.len > 1 &&
-			(s.at[1] == '\\' || s.at[1] == 'n');
+		bool escapes = *s.at == '\\' && s.len > 1 && (s.at[1] == '\\' || s.at[1] == 'n');
 
 		if (*s.at == '\\' && !escapes)
 			(void)buffer_string(out, "\\");
@@ -560,15 +541,13 @@ void exposition_write(struct exposition *e, struct buffer *out)
 			put_sample(out, line);
 			continue;
 		}
-		if (line->family < line->name.len ||
-			is_same(written[line->kind], line->name))
+		if (line->family < line->name.len || is_same(written[line->kind], line->name))
 			continue;
 		written[line->kind] = line->name;
 		if (line->kind == HELP)
 			put_help(out, line);
 		else
-			put_type(out, line->name,
-				find_type(known, count, line->name));
+			put_type(out, line->name, find_type(known, count, line->name));
 	}
 	free(known);
 }

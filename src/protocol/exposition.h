@@ -32,8 +32,8 @@ void exposition_fini(struct exposition *e);
 /* Add what a worker has said; the text must stay as it is until all is written.
  * Lines about names that begin with `reserved` (or NULL) are left out.  -1 and
  * `err`: it is not that format, and nothing of it was added. */
-int exposition_add(struct exposition *e, uint32_t slot, const char *text,
-	size_t len, const char *reserved, struct error *err);
+int exposition_add(struct exposition *e, uint32_t slot, const char *text, size_t len,
+	const char *reserved, struct error *err);
 
 /* Write all that was added, once. */
 void exposition_write(struct exposition *e, struct buffer *out);

@@ -71,8 +71,7 @@ static size_t make_key(char *to, unsigned tag, enum handover_type type)
 }
 
 /* A field's number and type, and its value or length. */
-static void put_field(struct handover_writer *w, unsigned tag,
-	enum handover_type type, uint64_t n)
+static void put_field(struct handover_writer *w, unsigned tag, enum handover_type type, uint64_t n)
 {
 	char bytes[2 * VARINT_MAX];
 	size_t used = make_key(bytes, tag, type);
@@ -89,8 +88,7 @@ void handover_begin(struct handover_writer *w, struct buffer *out)
 	append(w, room, sizeof(room));
 }
 
-int handover_end(
-	struct handover_writer *w, const struct handover_version *version)
+int handover_end(struct handover_writer *w, const struct handover_version *version)
 {
 	char *head = w->out->data;
 	size_t len = w->out->len;
@@ -103,8 +101,7 @@ int handover_end(
 	store(head + 10, version->minor, 2);
 	store(head + 12, 0, 4);
 	store(head + 16, len, 8);
-	store(head + 24, checksum(head + HANDOVER_HEAD, len - HANDOVER_HEAD),
-		8);
+	store(head + 24, checksum(head + HANDOVER_HEAD, len - HANDOVER_HEAD), 8);
 	return 0;
 }
 
@@ -115,19 +112,16 @@ void handover_put_u64(struct handover_writer *w, unsigned tag, uint64_t n)
 
 void handover_put_i64(struct handover_writer *w, unsigned tag, int64_t n)
 {
-	put_field(w, tag, HANDOVER_I64,
-		(uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0));
+	put_field(w, tag, HANDOVER_I64, (uint64_t)n << 1 ^ (n < 0 ? UINT64_MAX : 0));
 }
 
-void handover_put_bytes(
-	struct handover_writer *w, unsigned tag, const void *data, size_t len)
+void handover_put_bytes(struct handover_writer *w, unsigned tag, const void *data, size_t len)
 {
 	put_field(w, tag, HANDOVER_BYTES, len);
 	append(w, data, len);
 }
 
-void handover_put_text(
-	struct handover_writer *w, unsigned tag, const char *text)
+void handover_put_text(struct handover_writer *w, unsigned tag, const char *text)
 {
 	if (text == NULL)
 		return;
@@ -173,8 +167,7 @@ static int get_varint(struct handover_reader *r, uint64_t *n)
 	return -1;
 }
 
-static int get_length(
-	struct handover_reader *r, struct handover_field *f, uint64_t *len)
+static int get_length(struct handover_reader *r, struct handover_field *f, uint64_t *len)
 {
 	if (f->type != HANDOVER_GROUP)
 		return get_varint(r, len);
@@ -207,8 +200,8 @@ static int get_field(struct handover_reader *r, struct handover_field *f)
 	*f = (struct handover_field){0};
 	if (r->at == r->end)
 		return 0;
-	if (get_varint(r, &key) == -1 || key >> 3 == 0 ||
-		key >> 3 > HANDOVER_TAG_MAX || (key & 7) >= HANDOVER_TYPES)
+	if (get_varint(r, &key) == -1 || key >> 3 == 0 || key >> 3 > HANDOVER_TAG_MAX ||
+		(key & 7) >= HANDOVER_TYPES)
 		return -1;
 	f->tag = (unsigned)(key >> 3);
 	f->type = (enum handover_type)(key & 7);
@@ -240,9 +233,8 @@ static bool is_sound(struct handover_reader r, unsigned depth)
 	return got == 0;
 }
 
-int handover_open_for_reading(struct handover_reader *r, const void *data,
-	size_t len, unsigned major, struct handover_version *version,
-	struct error *err)
+int handover_open_for_reading(struct handover_reader *r, const void *data, size_t len,
+	unsigned major, struct handover_version *version, struct error *err)
 {
 	const unsigned char *head = data;
 
@@ -259,8 +251,7 @@ int handover_open_for_reading(struct handover_reader *r, const void *data,
 		return error_set(err, 0, "the state is cut");
 	r->at = head + HANDOVER_HEAD;
 	r->end = head + len;
-	if (load(head + 24, 8) != checksum(r->at, len - HANDOVER_HEAD) ||
-		!is_sound(*r, 0))
+	if (load(head + 24, 8) != checksum(r->at, len - HANDOVER_HEAD) || !is_sound(*r, 0))
 		return error_set(err, 0, "the state is mangled");
 	return 0;
 }
@@ -270,8 +261,7 @@ bool handover_next(struct handover_reader *r, struct handover_field *f)
 	return get_field(r, f) == 1;
 }
 
-void handover_enter(
-	struct handover_reader *inner, const struct handover_field *group)
+void handover_enter(struct handover_reader *inner, const struct handover_field *group)
 {
 	inner->at = inner->end = (const unsigned char *)group->data;
 	if (group->type == HANDOVER_GROUP)

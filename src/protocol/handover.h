@@ -57,22 +57,20 @@ struct handover_writer {
 /* Leaves room for the head, which handover_end() fills in.  `out` NULL: all that
  * is put is dropped. */
 void handover_begin(struct handover_writer *w, struct buffer *out);
-int handover_end(struct handover_writer *w,
-	const struct handover_version *version); /* -1: out of memory */
+int handover_end(
+	struct handover_writer *w, const struct handover_version *version); /* -1: out of memory */
 
 void handover_put_u64(struct handover_writer *w, unsigned tag, uint64_t n);
 void handover_put_i64(struct handover_writer *w, unsigned tag, int64_t n);
-void handover_put_bytes(
-	struct handover_writer *w, unsigned tag, const void *data, size_t len);
-void handover_put_text(struct handover_writer *w, unsigned tag,
-	const char *text); /* NULL: no field at all */
+void handover_put_bytes(struct handover_writer *w, unsigned tag, const void *data, size_t len);
+void handover_put_text(
+	struct handover_writer *w, unsigned tag, const char *text); /* NULL: no field at all */
 void handover_open(struct handover_writer *w, unsigned tag);
 void handover_close(struct handover_writer *w);
 /* Members of a struct; what is 0, "" or NEVER takes no room. */
-void handover_put_plain(struct handover_writer *w,
-	const struct plain_table *table, const void *from);
-void handover_put_member(struct handover_writer *w, const struct plain_row *row,
-	const void *from);
+void handover_put_plain(
+	struct handover_writer *w, const struct plain_table *table, const void *from);
+void handover_put_member(struct handover_writer *w, const struct plain_row *row, const void *from);
 
 /* ---- reading ---- */
 
@@ -95,14 +93,12 @@ struct handover_field {
  * where they should?  0, *version and *r at its first field; or -1 and `err`.
  * The bytes stay the caller's, and must not change any more.
  */
-int handover_open_for_reading(struct handover_reader *r, const void *data,
-	size_t len, unsigned major, struct handover_version *version,
-	struct error *err);
+int handover_open_for_reading(struct handover_reader *r, const void *data, size_t len,
+	unsigned major, struct handover_version *version, struct error *err);
 
 /* The next field; false at the end. */
 bool handover_next(struct handover_reader *r, struct handover_field *f);
-void handover_enter(
-	struct handover_reader *inner, const struct handover_field *group);
+void handover_enter(struct handover_reader *inner, const struct handover_field *group);
 /* A copy with a NUL behind it: heap, or NULL (out of memory, or no TEXT). */
 char *handover_text(const struct handover_field *f);
 
@@ -110,15 +106,13 @@ char *handover_text(const struct handover_field *f);
  * Is the field a member of the table's struct?  1: yes, and it is stored; 0:
  * no number of its; -1: its type or its value is none for that member.
  */
-int handover_take_plain(const struct plain_table *table, void *to,
-	const struct handover_field *f);
+int handover_take_plain(const struct plain_table *table, void *to, const struct handover_field *f);
 /* The same of a member that has the field's number. */
-int handover_take_member(
-	const struct plain_row *row, void *to, const struct handover_field *f);
+int handover_take_member(const struct plain_row *row, void *to, const struct handover_field *f);
 /* What all members are where no field says otherwise. */
 void handover_clear_plain(const struct plain_table *table, void *to);
 /* A struct from all fields of a group; -1: one of them cannot be so. */
-int handover_get_plain(const struct plain_table *table, void *to,
-	const struct handover_field *group);
+int handover_get_plain(
+	const struct plain_table *table, void *to, const struct handover_field *group);
 
 #endif

@@ -87,8 +87,7 @@ static size_t words_used(const char *at, size_t size)
 	return size;
 }
 
-void handover_put_member(struct handover_writer *w, const struct plain_row *row,
-	const void *from)
+void handover_put_member(struct handover_writer *w, const struct plain_row *row, const void *from)
 {
 	const char *at = (const char *)from + row->offset;
 	const struct buffer *buffer = (const void *)at;
@@ -99,24 +98,20 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 	case PLAIN_BOOL:
 	case PLAIN_UNSIGNED:
 		if (row->always || get_unsigned(at, row->size) != 0)
-			handover_put_u64(
-				w, row->tag, get_unsigned(at, row->size));
+			handover_put_u64(w, row->tag, get_unsigned(at, row->size));
 		break;
 	case PLAIN_SIGNED:
 		if (row->always || get_signed(at, row->size) != 0)
-			handover_put_i64(
-				w, row->tag, get_signed(at, row->size));
+			handover_put_i64(w, row->tag, get_signed(at, row->size));
 		break;
 	case PLAIN_WHEN:
 		if (get_signed(at, row->size) != NSEC_NEVER)
-			handover_put_i64(
-				w, row->tag, get_signed(at, row->size));
+			handover_put_i64(w, row->tag, get_signed(at, row->size));
 		break;
 	case PLAIN_FD:
 	case PLAIN_PIDFD:
 		if (get_signed(at, row->size) >= 0)
-			handover_put_u64(w, row->tag,
-				(uint64_t)get_signed(at, row->size));
+			handover_put_u64(w, row->tag, (uint64_t)get_signed(at, row->size));
 		break;
 	case PLAIN_TEXT:
 		if (*at != '\0')
@@ -128,8 +123,7 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 		break;
 	case PLAIN_BUFFER:
 		if (buffer->len > 0)
-			handover_put_bytes(
-				w, row->tag, buffer->data, buffer->len);
+			handover_put_bytes(w, row->tag, buffer->data, buffer->len);
 		break;
 	case PLAIN_WORDS:
 		used = words_used(at, row->size);
@@ -147,8 +141,8 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 	}
 }
 
-void handover_put_plain(struct handover_writer *w,
-	const struct plain_table *table, const void *from)
+void handover_put_plain(
+	struct handover_writer *w, const struct plain_table *table, const void *from)
 {
 	for (uint32_t i = 0; w->out != NULL && i < table->count; i++)
 		handover_put_member(w, &table->rows[i], from);
@@ -156,13 +150,12 @@ void handover_put_plain(struct handover_writer *w,
 
 /* ---- reading ---- */
 
-static bool take_data(const struct plain_row *row, char *at,
-	const struct handover_field *f, enum handover_type type)
+static bool take_data(const struct plain_row *row, char *at, const struct handover_field *f,
+	enum handover_type type)
 {
 	size_t room = type == HANDOVER_TEXT ? row->size - 1 : row->size;
 
-	if (f->type != type || f->len > room ||
-		(type == HANDOVER_BYTES && f->len % 8 != 0))
+	if (f->type != type || f->len > room || (type == HANDOVER_BYTES && f->len % 8 != 0))
 		return false;
 	(void)memset(at, 0, row->size);
 	if (f->len > 0)
@@ -182,21 +175,17 @@ static bool take_heap(char *at, const struct handover_field *f)
 	return text != NULL;
 }
 
-static bool take(
-	const struct plain_row *row, char *at, const struct handover_field *f)
+static bool take(const struct plain_row *row, char *at, const struct handover_field *f)
 {
 	switch ((enum plain_kind)row->kind) {
 	case PLAIN_BOOL:
-		return f->type == HANDOVER_U64 && f->u <= 1 &&
-			set_unsigned(at, row->size, f->u);
+		return f->type == HANDOVER_U64 && f->u <= 1 && set_unsigned(at, row->size, f->u);
 	case PLAIN_UNSIGNED:
-		return f->type == HANDOVER_U64 &&
-			(row->most == 0 || f->u <= row->most) &&
+		return f->type == HANDOVER_U64 && (row->most == 0 || f->u <= row->most) &&
 			set_unsigned(at, row->size, f->u);
 	case PLAIN_SIGNED:
 	case PLAIN_WHEN:
-		return f->type == HANDOVER_I64 &&
-			set_signed(at, row->size, f->i);
+		return f->type == HANDOVER_I64 && set_signed(at, row->size, f->i);
 	case PLAIN_FD:
 	case PLAIN_PIDFD:
 		return f->type == HANDOVER_U64 && f->u <= INT_MAX &&
@@ -206,28 +195,24 @@ static bool take(
 	case PLAIN_HEAP:
 		return take_heap(at, f);
 	case PLAIN_BUFFER:
-		return f->type == HANDOVER_BYTES &&
-			buffer_append((void *)at, f->data, f->len) == 0;
+		return f->type == HANDOVER_BYTES && buffer_append((void *)at, f->data, f->len) == 0;
 	case PLAIN_WORDS:
 		return take_data(row, at, f, HANDOVER_BYTES);
 	case PLAIN_STRUCT_AT:
 		at = pointed(at);
 		/* fall through */
 	case PLAIN_STRUCT:
-		return f->type == HANDOVER_GROUP &&
-			handover_get_plain(row->inner, at, f) == 0;
+		return f->type == HANDOVER_GROUP && handover_get_plain(row->inner, at, f) == 0;
 	}
 	return false;
 }
 
-int handover_take_member(
-	const struct plain_row *row, void *to, const struct handover_field *f)
+int handover_take_member(const struct plain_row *row, void *to, const struct handover_field *f)
 {
 	return take(row, (char *)to + row->offset, f) ? 1 : -1;
 }
 
-int handover_take_plain(const struct plain_table *table, void *to,
-	const struct handover_field *f)
+int handover_take_plain(const struct plain_table *table, void *to, const struct handover_field *f)
 {
 	for (uint32_t i = 0; i < table->count; i++)
 		if (table->rows[i].tag == f->tag)
@@ -254,8 +239,8 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 	}
 }
 
-int handover_get_plain(const struct plain_table *table, void *to,
-	const struct handover_field *group)
+int handover_get_plain(
+	const struct plain_table *table, void *to, const struct handover_field *group)
 {
 	struct handover_reader r;
 	struct handover_field f;

@@ -31,8 +31,7 @@ static enum httpanswer_state take_status(struct httpanswer *h)
 	size_t len = strlen(h->line);
 
 	h->line[len] = '\n'; /* there is room: see take_line() */
-	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE ||
-		h->status == 101)
+	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE || h->status == 101)
 		return HTTPANSWER_BAD;
 	h->line[len] = '\0';
 	(void)text_copy(h->first, sizeof(h->first), h->line);
@@ -45,8 +44,7 @@ static enum httpanswer_state take_length(struct httpanswer *h, const char *text)
 	uint64_t left;
 
 	if (text_number(&left, text, len, LENGTH_MOST) != len || len == 0 ||
-		text[len + strspn(text + len, " \t")] != '\0' ||
-		(h->has_length && h->left != left))
+		text[len + strspn(text + len, " \t")] != '\0' || (h->has_length && h->left != left))
 		return HTTPANSWER_BAD;
 	h->has_length = true;
 	h->left = left;
@@ -93,8 +91,7 @@ static enum httpanswer_state take_size(struct httpanswer *h)
 	size_t digits = strspn(h->line, "0123456789abcdefABCDEF");
 	char after = h->line[digits];
 
-	if (digits == 0 || digits > 15 ||
-		(after != '\0' && after != ';' && !isblank((int)after)))
+	if (digits == 0 || digits > 15 || (after != '\0' && after != ';' && !isblank((int)after)))
 		return HTTPANSWER_BAD;
 	h->left = strtoull(h->line, NULL, 16);
 	return h->left > 0 ? HTTPANSWER_CHUNK : HTTPANSWER_TRAILER;
@@ -158,21 +155,19 @@ static size_t take_body(struct httpanswer *h, size_t len)
 		len = (size_t)h->left;
 	h->left -= len;
 	if (h->left == 0)
-		h->state = h->state == HTTPANSWER_CHUNK ? HTTPANSWER_CHUNK_END
-							: HTTPANSWER_WHOLE;
+		h->state = h->state == HTTPANSWER_CHUNK ? HTTPANSWER_CHUNK_END : HTTPANSWER_WHOLE;
 	return len;
 }
 
-enum httpanswer_piece httpanswer_next(struct httpanswer *h, const char **data,
-	size_t *len, const char **piece, size_t *piece_len)
+enum httpanswer_piece httpanswer_next(
+	struct httpanswer *h, const char **data, size_t *len, const char **piece, size_t *piece_len)
 {
 	while (*len > 0 && h->state < HTTPANSWER_WHOLE) {
 		bool body = is_body(h);
 		bool head = h->state <= HTTPANSWER_FIELDS;
 
 		*piece = *data;
-		*piece_len =
-			body ? take_body(h, *len) : take_text(h, *data, *len);
+		*piece_len = body ? take_body(h, *len) : take_text(h, *data, *len);
 		*data += *piece_len;
 		*len -= *piece_len;
 		if (body || head)

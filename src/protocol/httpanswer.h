@@ -44,8 +44,8 @@ void httpanswer_init(struct httpanswer *h, bool bodiless);
 enum httpanswer_piece { PIECE_NONE, PIECE_HEAD, PIECE_BODY };
 /* Take the next piece from *data: of the head, with line ends, or of the body.
  * PIECE_NONE: all was taken, or the answer is whole, or bad (h->state). */
-enum httpanswer_piece httpanswer_next(struct httpanswer *h, const char **data,
-	size_t *len, const char **piece, size_t *piece_len);
+enum httpanswer_piece httpanswer_next(struct httpanswer *h, const char **data, size_t *len,
+	const char **piece, size_t *piece_len);
 /* The connection has ended: is the answer whole? */
 bool httpanswer_ended(const struct httpanswer *h);
 

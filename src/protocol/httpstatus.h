@@ -21,8 +21,8 @@ size_t httpstatus_host(const char *what, const char **host);
  * last two bytes end it: a server does not answer before it has them.  The length;
  * 0: it does not fit, or the path has bytes that would end the line.
  */
-size_t httpstatus_request(char *to, size_t size, const char *what,
-	const char *host, char *const *lines, size_t count);
+size_t httpstatus_request(char *to, size_t size, const char *what, const char *host,
+	char *const *lines, size_t count);
 
 enum httpstatus_kind {
 	HTTPSTATUS_MORE, /* it is not whole yet */
@@ -31,8 +31,7 @@ enum httpstatus_kind {
 };
 /* What the answer begins with, once `len` bytes of it have come.  Interim
  * answers (100 to 199, without 101) are skipped. */
-enum httpstatus_kind httpstatus_parse(
-	const char *data, size_t len, unsigned *code);
+enum httpstatus_kind httpstatus_parse(const char *data, size_t len, unsigned *code);
 
 static inline bool httpstatus_is_well(unsigned code)
 {

@@ -167,8 +167,7 @@ void json_put_int(struct json_writer *w, const char *key, int64_t n)
 	json_int(w, n);
 }
 
-void json_put_real(
-	struct json_writer *w, const char *key, double d, int decimals)
+void json_put_real(struct json_writer *w, const char *key, double d, int decimals)
 {
 	json_key(w, key);
 	json_decimal(w, d, decimals);

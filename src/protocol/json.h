@@ -43,8 +43,7 @@ void json_raw(struct json_writer *w, const char *json); /* a whole value */
 /* key and value at once */
 void json_put_text(struct json_writer *w, const char *key, const char *text);
 void json_put_int(struct json_writer *w, const char *key, int64_t n);
-void json_put_real(
-	struct json_writer *w, const char *key, double d, int decimals);
+void json_put_real(struct json_writer *w, const char *key, double d, int decimals);
 void json_put_bool(struct json_writer *w, const char *key, bool b);
 void json_put_null(struct json_writer *w, const char *key);
 

@@ -87,8 +87,7 @@ static bool take_word(struct scan *s, const char *word)
 
 static bool is_hex(char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
-		(c >= 'A' && c <= 'F');
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* Behind the backslash. */
@@ -128,8 +127,7 @@ static void skip_plain(struct scan *s)
 	for (; s->end - s->at >= (ptrdiff_t)sizeof(p); s->at += sizeof(p)) {
 		(void)memcpy(&p, s->at, sizeof(p));
 		/* those from 0x80 on are below 0 */
-		p.bytes =
-			(p.bytes < ' ') | (p.bytes == '"') | (p.bytes == '\\');
+		p.bytes = (p.bytes < ' ') | (p.bytes == '"') | (p.bytes == '\\');
 		if ((p.halves[0] | p.halves[1]) != 0)
 			break;
 	}
@@ -196,8 +194,8 @@ static bool take_bare(struct scan *s, unsigned depth)
 		return depth > 0 && take_members(s, ']', depth - 1);
 	if (more(s) && *s->at == '"')
 		return take_string(s);
-	return take_word(s, "true") || take_word(s, "false") ||
-		take_word(s, "null") || take_number(s);
+	return take_word(s, "true") || take_word(s, "false") || take_word(s, "null") ||
+		take_number(s);
 }
 
 /* With the white space around it, and so many levels below it at most. */

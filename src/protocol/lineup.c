@@ -59,8 +59,7 @@ bool lineup_next(struct lineup *l, const char **line, size_t *len)
 		const char *end = memchr(l->at, '\n', l->left);
 		size_t n = end != NULL ? (size_t)(end - l->at) : l->left;
 
-		if (end != NULL && l->part.len == 0 && !l->skipping &&
-			n <= l->most) {
+		if (end != NULL && l->part.len == 0 && !l->skipping && n <= l->most) {
 			*line = l->at;
 			*len = n;
 			advance(l, n + 1);

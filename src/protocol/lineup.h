@@ -51,8 +51,7 @@ static inline bool lineup_waits(const struct lineup *l)
 /* Has it ended between two lines? */
 static inline bool lineup_at_start(const struct lineup *l)
 {
-	return l->left > 0 ? l->at[l->left - 1] == '\n'
-			   : l->part.len == 0 && !l->skipping;
+	return l->left > 0 ? l->at[l->left - 1] == '\n' : l->part.len == 0 && !l->skipping;
 }
 
 #endif

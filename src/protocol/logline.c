@@ -11,15 +11,14 @@
 
 size_t logline_head(char to[LOGLINE_HEAD], int64_t ms, unsigned stream, int pid)
 {
-	int n = snprintf(to, LOGLINE_HEAD, "%" PRId64 ".%03d %u %d ", ms / 1000,
-		(int)(ms % 1000), stream, pid);
+	int n = snprintf(to, LOGLINE_HEAD, "%" PRId64 ".%03d %u %d ", ms / 1000, (int)(ms % 1000),
+		stream, pid);
 
 	return n > 0 && n < LOGLINE_HEAD ? (size_t)n : 0;
 }
 
 /* A number, and the byte after it. */
-static bool take(
-	uint64_t *n, uint64_t most, char after, const char **at, size_t *len)
+static bool take(uint64_t *n, uint64_t most, char after, const char **at, size_t *len)
 {
 	size_t used = text_number(n, *at, *len, most);
 
@@ -37,8 +36,7 @@ static bool take_head(struct logline *l, const char **line, size_t *len)
 	uint64_t stream;
 	uint64_t pid;
 
-	if (!take(&seconds, SECONDS_MOST, '.', line, len) ||
-		!take(&ms, 999, ' ', line, len) ||
+	if (!take(&seconds, SECONDS_MOST, '.', line, len) || !take(&ms, 999, ' ', line, len) ||
 		!take(&stream, 2, ' ', line, len) || stream == 0 ||
 		!take(&pid, INT_MAX, ' ', line, len))
 		return false;
@@ -52,14 +50,12 @@ static bool take_head(struct logline *l, const char **line, size_t *len)
 
 static bool is_kind(char c)
 {
-	return c == LOGLINE_BEGINS || c == LOGLINE_GOES_ON ||
-		c == LOGLINE_LEFT_OUT;
+	return c == LOGLINE_BEGINS || c == LOGLINE_GOES_ON || c == LOGLINE_LEFT_OUT;
 }
 
 bool logline_parse(struct logline *l, const char *line, size_t len)
 {
-	if (len > 0 && is_kind(*line) ? l->stream == 0
-				      : !take_head(l, &line, &len))
+	if (len > 0 && is_kind(*line) ? l->stream == 0 : !take_head(l, &line, &len))
 		return false;
 	if (len == 0 || !is_kind(*line))
 		return false;

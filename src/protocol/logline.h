@@ -33,8 +33,7 @@ struct logline {
 
 /* What stands before the kind; its length. */
 #define LOGLINE_HEAD 48
-size_t logline_head(
-	char to[LOGLINE_HEAD], int64_t ms, unsigned stream, int pid);
+size_t logline_head(char to[LOGLINE_HEAD], int64_t ms, unsigned stream, int pid);
 
 /* Take a line, given without its newline; `text` borrows from it.  *l is the line
  * before, or all zeros.  false: it is none. */

@@ -12,9 +12,8 @@ static bool is_ended(const char *text, size_t size)
 
 static bool is_holding(const struct logwire_packet *p)
 {
-	const uint32_t of_worker = LOGWIRE_PIDFD | LOGWIRE_NOTIFY |
-		LOGWIRE_TRAP | LOGWIRE_STDOUT | LOGWIRE_STDERR |
-		LOGWIRE_CHANNEL;
+	const uint32_t of_worker = LOGWIRE_PIDFD | LOGWIRE_NOTIFY | LOGWIRE_TRAP | LOGWIRE_STDOUT |
+		LOGWIRE_STDERR | LOGWIRE_CHANNEL;
 
 	if (p->what == LOGWIRE_A_LISTENER)
 		return p->which == LOGWIRE_SOCKET;
@@ -46,8 +45,7 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 	switch (p->kind) {
 	case LOGWIRE_ADD:
 		return p->stream >= 1 && p->stream <= 3 && p->quiet <= 1 &&
-			(p->sink == 0 || p->sink == LOGWIRE_COPY) &&
-			text_is_name(p->cluster);
+			(p->sink == 0 || p->sink == LOGWIRE_COPY) && text_is_name(p->cluster);
 	case LOGWIRE_SINK:
 		return p->sink <= LOGWIRE_PREFIX && p->colour <= 1;
 	case LOGWIRE_DROPPED:
@@ -60,18 +58,14 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 	case LOGWIRE_DROP:
 		return p->what <= LOGWIRE_A_SEGMENT;
 	case LOGWIRE_ROUTE:
-		return text_is_name(p->cluster) && p->quiet <= 1 &&
-			p->slot <= LOGWIRE_ROUTES_MAX &&
-			(p->slot == 0 || p->which < p->slot) &&
-			p->what <= LOGWIRE_TO_SYSLOG;
+		return text_is_name(p->cluster) && p->quiet <= 1 && p->slot <= LOGWIRE_ROUTES_MAX &&
+			(p->slot == 0 || p->which < p->slot) && p->what <= LOGWIRE_TO_SYSLOG;
 	case LOGWIRE_OPENED:
 	case LOGWIRE_ASK:
-		return text_is_name(p->cluster) &&
-			p->which < LOGWIRE_ROUTES_MAX &&
+		return text_is_name(p->cluster) && p->which < LOGWIRE_ROUTES_MAX &&
 			p->what <= LOGWIRE_ASK_ROTATED;
 	case LOGWIRE_REOPEN:
-		return text_is_name(p->cluster) &&
-			(*p->text == '\0' || text_is_name(p->text));
+		return text_is_name(p->cluster) && (*p->text == '\0' || text_is_name(p->text));
 	case LOGWIRE_ENDED:
 	case LOGWIRE_HELLO:
 	case LOGWIRE_KEEP:

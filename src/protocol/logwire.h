@@ -123,7 +123,7 @@ struct logwire_packet {
 				    LOGWIRE_ADD: the worker's pid, or 0 */
 	uint32_t which;          /* LOGWIRE_ADD: its generation */
 	char cluster[65];        /* NUL-terminated */
-	char text[512]; /* LOGWIRE_LAST: last lines, cut, joined by " / ",
+	char text[512];          /* LOGWIRE_LAST: last lines, cut, joined by " / ",
 				NUL-terminated; "" if there was nothing */
 };
 

@@ -21,8 +21,7 @@ static bool is_named(char c)
 {
 	char letter = (char)(c | 0x20);
 
-	return (letter >= 'a' && letter <= 'z') || is_digit(c) || c == '.' ||
-		c == '_' || c == '-';
+	return (letter >= 'a' && letter <= 'z') || is_digit(c) || c == '.' || c == '_' || c == '-';
 }
 
 struct scan {
@@ -42,8 +41,7 @@ static bool take(struct scan *s, const char *word, size_t len)
 #define TAKE(s, word) take(s, word, sizeof(word) - 1)
 
 /* From 1 to `most` such bytes; where they begin. */
-static const char *take_of(
-	struct scan *s, bool (*is)(char), size_t most, size_t *len)
+static const char *take_of(struct scan *s, bool (*is)(char), size_t most, size_t *len)
 {
 	const char *at = s->at;
 
@@ -70,16 +68,14 @@ void natswire_host(char host[NATSWIRE_HOST])
 			*at = '-';
 }
 
-enum natswire_kind natswire_read(const char *line, size_t len,
-	const char *cluster, const char *id, const char **from,
-	unsigned *format)
+enum natswire_kind natswire_read(const char *line, size_t len, const char *cluster, const char *id,
+	const char **from, unsigned *format)
 {
 	struct scan s = {line, len};
 	const char *number;
 	bool own;
 
-	if (!TAKE(&s, FORMAT) ||
-		(number = take_of(&s, is_digit, 6, &len)) == NULL)
+	if (!TAKE(&s, FORMAT) || (number = take_of(&s, is_digit, 6, &len)) == NULL)
 		return NATSWIRE_NONSENSE;
 	*format = 0;
 	while (len-- > 0)
@@ -89,15 +85,12 @@ enum natswire_kind natswire_read(const char *line, size_t len,
 	own = TAKE(&s, ID) && take(&s, id, strlen(id));
 	if (own)
 		return NATSWIRE_OWN;
-	if (take_of(&s, is_named, NATSWIRE_ID - 1, &len) == NULL ||
-		!TAKE(&s, "\","))
+	if (take_of(&s, is_named, NATSWIRE_ID - 1, &len) == NULL || !TAKE(&s, "\","))
 		return NATSWIRE_NONSENSE;
 	*from = s.at;
-	if (!TAKE(&s, FROM) || !take(&s, cluster, strlen(cluster)) ||
-		!TAKE(&s, SLOT) ||
-		(number = take_of(&s, is_digit, 9, &len)) == NULL ||
-		(*number == '0' && len > 1) || !TAKE(&s, HOST) ||
-		take_of(&s, is_named, NATSWIRE_HOST - 1, &len) == NULL ||
+	if (!TAKE(&s, FROM) || !take(&s, cluster, strlen(cluster)) || !TAKE(&s, SLOT) ||
+		(number = take_of(&s, is_digit, 9, &len)) == NULL || (*number == '0' && len > 1) ||
+		!TAKE(&s, HOST) || take_of(&s, is_named, NATSWIRE_HOST - 1, &len) == NULL ||
 		!TAKE(&s, MESSAGE) || s.left == 0 || s.at[s.left - 1] != '}' ||
 		!jsonvalue_check(s.at, s.left - 1))
 		return NATSWIRE_NONSENSE;

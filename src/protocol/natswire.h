@@ -32,8 +32,7 @@ enum natswire_kind {
 };
 /* What came for the cluster.  A MESSAGE's `from` member and what is after it begin at
  * *from.  VALUE is one value of JSON then. */
-enum natswire_kind natswire_read(const char *line, size_t len,
-	const char *cluster, const char *id, const char **from,
-	unsigned *format);
+enum natswire_kind natswire_read(const char *line, size_t len, const char *cluster, const char *id,
+	const char **from, unsigned *format);
 
 #endif

@@ -81,8 +81,7 @@ static void find_seq(struct nodeipc_message *m, struct piece p)
 		return;
 	while (at > 0 && p.at[at - 1] >= '0' && p.at[at - 1] <= '9')
 		at--;
-	if (at < strlen(SEQ) ||
-		memcmp(p.at + at - strlen(SEQ), SEQ, strlen(SEQ)) != 0)
+	if (at < strlen(SEQ) || memcmp(p.at + at - strlen(SEQ), SEQ, strlen(SEQ)) != 0)
 		return;
 	number = (struct piece){p.at + at, p.len - at};
 	if (!skip_count(&number, &m->seq))
@@ -147,8 +146,8 @@ static void find_body(struct nodeipc_message *m, struct piece p)
 
 /* ---- with a parser ---- */
 
-static int64_t number_of(const json_t *object, const char *key, int64_t least,
-	int64_t most, int64_t otherwise)
+static int64_t number_of(
+	const json_t *object, const char *key, int64_t least, int64_t most, int64_t otherwise)
 {
 	const json_t *value = json_object_get(object, key);
 
@@ -191,8 +190,7 @@ static int read_family(struct nodeipc_place *place, const json_t *object)
 	}
 	if (!json_is_integer(type))
 		return -1;
-	place->family =
-		json_integer_value(type) == -1 ? NODEIPC_UNIX : NODEIPC_TCP;
+	place->family = json_integer_value(type) == -1 ? NODEIPC_UNIX : NODEIPC_TCP;
 	place->v6 = json_integer_value(type) == 6;
 	if (place->family == NODEIPC_UNIX)
 		return place->address_len > 0 ? 0 : -1;
@@ -207,19 +205,14 @@ static int read_place(struct nodeipc_place *place, const json_t *object)
 	place->flags = (unsigned)number_of(object, "flags", 0, UINT_MAX, 0);
 	place->backlog = (int)number_of(object, "backlog", 0, INT_MAX, 0);
 	place->index = (uint32_t)number_of(object, "index", 0, UINT32_MAX, 0);
-	place->readable_all =
-		json_is_true(json_object_get(object, "readableAll"));
-	place->writable_all =
-		json_is_true(json_object_get(object, "writableAll"));
+	place->readable_all = json_is_true(json_object_get(object, "readableAll"));
+	place->writable_all = json_is_true(json_object_get(object, "writableAll"));
 	place->port = port > 0 ? (uint16_t)port : 0;
 	read_address(place, object);
 	if (read_family(place, object) == -1)
 		return -1;
 	/* no port at all is not port 0 */
-	return place->family == NODEIPC_UNIX || place->family == NODEIPC_FD ||
-			port >= 0
-		? 0
-		: -1;
+	return place->family == NODEIPC_UNIX || place->family == NODEIPC_FD || port >= 0 ? 0 : -1;
 }
 
 static void read_data(struct nodeipc_message *m, const json_t *object)
@@ -261,9 +254,8 @@ static enum nodeipc_kind kind_of(const json_t *object)
 	const char *act = json_string_value(json_object_get(object, "act"));
 
 	if (act == NULL)
-		return json_is_boolean(json_object_get(object, "accepted"))
-			? NODEIPC_TAKEN
-			: NODEIPC_UNKNOWN;
+		return json_is_boolean(json_object_get(object, "accepted")) ? NODEIPC_TAKEN
+									    : NODEIPC_UNKNOWN;
 	for (size_t i = 0; i < COUNT_OF(acts); i++)
 		if (strcmp(acts[i].act, act) == 0)
 			return acts[i].kind;
@@ -356,52 +348,41 @@ bool nodeipc_is_ready(const struct nodeipc_message *m)
 /* Keys are numbers, addresses are inet_ntop(3)'s, and data is JSON as it came:
  * nothing of it is to be escaped. */
 #define PUT(w, format, ...) \
-	((void)buffer_printf( \
-		(w)->out, "%s" format, (w)->bun ? "\x02" : "", __VA_ARGS__))
+	((void)buffer_printf((w)->out, "%s" format, (w)->bun ? "\x02" : "", __VA_ARGS__))
 
 /* The last members of an answer, and what they are filled with. */
 #define ANSWER "\"ack\":%" PRId64 ",\"data\":%s,\"seq\":%" PRId64
 #define ANSWER_OF(a) (a)->ack, (a)->data != NULL ? (a)->data : "null", (a)->seq
 #define KEY "\"key\":\"%" PRIu64 "\","
 
-void nodeipc_put_shared(const struct nodeipc_writer *w,
-	const struct nodeipc_answer *a, bool udp)
+void nodeipc_put_shared(const struct nodeipc_writer *w, const struct nodeipc_answer *a, bool udp)
 {
-	PUT(w,
-		HANDLE "\"type\":\"%s\",\"msg\":" CLUSTER
-		       "\"errno\":0," KEY ANSWER "}}",
+	PUT(w, HANDLE "\"type\":\"%s\",\"msg\":" CLUSTER "\"errno\":0," KEY ANSWER "}}",
 		udp ? "dgram.Native" : "net.Native", a->key, ANSWER_OF(a));
 }
 
-void nodeipc_put_faux(const struct nodeipc_writer *w,
-	const struct nodeipc_answer *a, const char *address, bool v6,
-	uint16_t port)
+void nodeipc_put_faux(const struct nodeipc_writer *w, const struct nodeipc_answer *a,
+	const char *address, bool v6, uint16_t port)
 {
 	if (address == NULL)
-		PUT(w, CLUSTER "\"errno\":null," KEY ANSWER "}", a->key,
-			ANSWER_OF(a));
+		PUT(w, CLUSTER "\"errno\":null," KEY ANSWER "}", a->key, ANSWER_OF(a));
 	else
 		PUT(w,
-			CLUSTER
-			"\"errno\":null,\"sockname\":{\"address\":"
-			"\"%s\",\"family\":\"%s\",\"port\":%u}," KEY ANSWER "}",
-			address, v6 ? "IPv6" : "IPv4", port, a->key,
-			ANSWER_OF(a));
+			CLUSTER "\"errno\":null,\"sockname\":{\"address\":"
+				"\"%s\",\"family\":\"%s\",\"port\":%u}," KEY ANSWER "}",
+			address, v6 ? "IPv6" : "IPv4", port, a->key, ANSWER_OF(a));
 }
 
-void nodeipc_put_error(const struct nodeipc_writer *w,
-	const struct nodeipc_answer *a, int error)
+void nodeipc_put_error(const struct nodeipc_writer *w, const struct nodeipc_answer *a, int error)
 {
-	PUT(w, CLUSTER "\"errno\":%d,\"key\":\"\"," ANSWER "}", -error,
-		ANSWER_OF(a));
+	PUT(w, CLUSTER "\"errno\":%d,\"key\":\"\"," ANSWER "}", -error, ANSWER_OF(a));
 }
 
-void nodeipc_put_connection(
-	const struct nodeipc_writer *w, uint64_t key, int64_t seq)
+void nodeipc_put_connection(const struct nodeipc_writer *w, uint64_t key, int64_t seq)
 {
 	PUT(w,
-		HANDLE "\"type\":\"net.Native\",\"msg\":" CLUSTER
-		       "\"act\":\"newconn\"," KEY SEQ "%" PRId64 "}}",
+		HANDLE "\"type\":\"net.Native\",\"msg\":" CLUSTER "\"act\":\"newconn\"," KEY SEQ
+		       "%" PRId64 "}}",
 		key, seq);
 }
 

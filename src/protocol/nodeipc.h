@@ -56,10 +56,10 @@ enum {
 struct nodeipc_place {
 	enum nodeipc_family family;
 	bool v6;
-	bool has_address; /* TCP: else all addresses of both families */
+	bool has_address;                  /* TCP: else all addresses of both families */
 	char address[NODEIPC_ADDRESS_MAX]; /* NUL behind it; a unix path may
 					      have one in front (abstract) */
-	size_t address_len; /* as it came: may be more than there is room */
+	size_t address_len;                /* as it came: may be more than there is room */
 	uint16_t port;
 	int fd;
 	unsigned flags;
@@ -106,18 +106,14 @@ struct nodeipc_answer {
 	int64_t seq;
 	const char *data;
 };
-void nodeipc_put_shared(const struct nodeipc_writer *w,
-	const struct nodeipc_answer *a, bool udp);
+void nodeipc_put_shared(const struct nodeipc_writer *w, const struct nodeipc_answer *a, bool udp);
 /* The primary will accept and hand over.  `address` NULL: of no name. */
-void nodeipc_put_faux(const struct nodeipc_writer *w,
-	const struct nodeipc_answer *a, const char *address, bool v6,
-	uint16_t port);
+void nodeipc_put_faux(const struct nodeipc_writer *w, const struct nodeipc_answer *a,
+	const char *address, bool v6, uint16_t port);
 /* It cannot be had; `error` as errno(3) has it. */
-void nodeipc_put_error(const struct nodeipc_writer *w,
-	const struct nodeipc_answer *a, int error);
+void nodeipc_put_error(const struct nodeipc_writer *w, const struct nodeipc_answer *a, int error);
 /* With the descriptor of a connection; answered by TAKEN of that seq. */
-void nodeipc_put_connection(
-	const struct nodeipc_writer *w, uint64_t key, int64_t seq);
+void nodeipc_put_connection(const struct nodeipc_writer *w, uint64_t key, int64_t seq);
 /* Close all servers, wait for their connections, and leave. */
 void nodeipc_put_disconnect(const struct nodeipc_writer *w, int64_t seq);
 void nodeipc_put_ack(const struct nodeipc_writer *w, int64_t ack, int64_t seq);

@@ -75,8 +75,7 @@ static bool parse_usec(nsec_t *time, struct piece value)
 
 	if (!parse_number(&usec, value, UINT64_MAX))
 		return false;
-	*time = usec > (uint64_t)(NSEC_NEVER / USEC) ? NSEC_NEVER
-						     : (nsec_t)usec * USEC;
+	*time = usec > (uint64_t)(NSEC_NEVER / USEC) ? NSEC_NEVER : (nsec_t)usec * USEC;
 	return true;
 }
 
@@ -118,8 +117,7 @@ static void take_line(struct notify_message *m, struct piece line)
 	value = (struct piece){equals + 1, line.len - key.len - 1};
 	for (size_t i = 0; i < COUNT_OF(flags); i++)
 		if (piece_is(key, flags[i].key))
-			parse_flag(
-				(bool *)((char *)m + flags[i].offset), value);
+			parse_flag((bool *)((char *)m + flags[i].offset), value);
 	for (size_t i = 0; i < COUNT_OF(keys); i++)
 		if (piece_is(key, keys[i].key))
 			keys[i].take(m, value);
@@ -145,8 +143,7 @@ int notify_decode(struct notify_message *m, const char *data, size_t len)
 	return 0;
 }
 
-size_t notify_encode(
-	char *to, size_t size, const struct notify_message *m, nsec_t monotonic)
+size_t notify_encode(char *to, size_t size, const struct notify_message *m, nsec_t monotonic)
 {
 	char reloading[64] = "";
 	char status[4 * sizeof(m->status)] = "";
@@ -155,18 +152,14 @@ size_t notify_encode(
 
 	if (m->reloading)
 		(void)snprintf(reloading, sizeof(reloading),
-			"RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
-			monotonic / USEC);
+			"RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n", monotonic / USEC);
 	if (m->has_extend)
-		(void)snprintf(extend, sizeof(extend),
-			"EXTEND_TIMEOUT_USEC=%" PRId64 "\n", m->extend / USEC);
+		(void)snprintf(extend, sizeof(extend), "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
+			m->extend / USEC);
 	if (m->has_status) /* a newline in it would begin another key */
-		(void)text_escape(
-			status, sizeof(status), m->status, strlen(m->status));
-	n = snprintf(to, size, "%s%s%s%s%s%s%s%s", m->ready ? "READY=1\n" : "",
-		reloading, extend, m->stopping ? "STOPPING=1\n" : "",
-		m->watchdog ? "WATCHDOG=1\n" : "",
-		m->has_status ? "STATUS=" : "", status,
-		m->has_status ? "\n" : "");
+		(void)text_escape(status, sizeof(status), m->status, strlen(m->status));
+	n = snprintf(to, size, "%s%s%s%s%s%s%s%s", m->ready ? "READY=1\n" : "", reloading, extend,
+		m->stopping ? "STOPPING=1\n" : "", m->watchdog ? "WATCHDOG=1\n" : "",
+		m->has_status ? "STATUS=" : "", status, m->has_status ? "\n" : "");
 	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }

@@ -42,7 +42,6 @@ int notify_decode(struct notify_message *m, const char *data, size_t len);
  * EXTEND_TIMEOUT_USEC, WATCHDOG=1 and STATUS, and nothing else of a message.  Into `to`, the length
  * returned (0: nothing, or did not fit).  monotonic: for RELOADING
  * (MONOTONIC_USEC). */
-size_t notify_encode(char *to, size_t size, const struct notify_message *m,
-	nsec_t monotonic);
+size_t notify_encode(char *to, size_t size, const struct notify_message *m, nsec_t monotonic);
 
 #endif

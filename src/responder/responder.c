@@ -93,23 +93,21 @@ struct responder {
 	char packet[PACKET_MAX];
 };
 
-static const char too_slow[] =
-	"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\n"
-	"Connection: close\r\nContent-Length: 33\r\n\r\n"
-	"the request was not sent in 5 s.\n";
-static const char too_long[] =
-	"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-	"Content-Type: text/plain\r\nConnection: close\r\n"
-	"Content-Length: 41\r\n\r\n"
-	"the head of a request has at most 8 KiB.\n";
+static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\n"
+			       "Connection: close\r\nContent-Length: 33\r\n\r\n"
+			       "the request was not sent in 5 s.\n";
+static const char too_long[] = "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+			       "Content-Type: text/plain\r\nConnection: close\r\n"
+			       "Content-Length: 41\r\n\r\n"
+			       "the head of a request has at most 8 KiB.\n";
 
 /* ---- orders ---- */
 
 static bool tell(const struct responder *r, const struct responder_count *count)
 {
 	return r->channel != -1 &&
-		send(r->channel, count, sizeof(*count),
-			MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(*count);
+		send(r->channel, count, sizeof(*count), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+		sizeof(*count);
 }
 
 static void tell_count(struct responder *r, struct order *o)
@@ -191,8 +189,7 @@ static void put_answer(const struct guest *g, struct buffer *out)
  * could lose the answer, if it still sends. */
 static void give(struct responder *r, struct guest *g)
 {
-	ssize_t sent = send(
-		g->fd, g->rest.data, g->rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t sent = send(g->fd, g->rest.data, g->rest.len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (sent == -1 && errno != EAGAIN && errno != EINTR) {
 		guest_end(r, g);
@@ -282,8 +279,7 @@ static bool end_oldest(struct responder *r, nsec_t now)
 	struct guest *oldest = NULL;
 
 	for (struct guest *g = r->guests; g < r->guests + r->places; g++)
-		if (now - g->since > SAFE &&
-			(oldest == NULL || g->since < oldest->since))
+		if (now - g->since > SAFE && (oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	if (oldest != NULL)
 		guest_end(r, oldest);
@@ -378,8 +374,7 @@ static void doors_drop(struct responder *r, uint32_t cluster)
 
 /* ---- nclust ---- */
 
-static struct order *order_new(
-	struct responder *r, const struct fdpass_message *m)
+static struct order *order_new(struct responder *r, const struct fdpass_message *m)
 {
 	struct order *o = calloc(1, sizeof(*o));
 
@@ -394,8 +389,7 @@ static struct order *order_new(
 			free(o);
 			return NULL;
 		}
-		(void)memcpy(
-			o->page, r->packet + sizeof(o->said), o->said.page);
+		(void)memcpy(o->page, r->packet + sizeof(o->said), o->said.page);
 	}
 	o->refs = 1;
 	o->next = r->orders;
@@ -410,8 +404,7 @@ static bool make_room(struct responder *r, size_t doors)
 
 	if (more != NULL) {
 		r->doors = more;
-		polls = reallocarray(
-			r->polls, 1 + doors + GUESTS_MAX, sizeof(*polls));
+		polls = reallocarray(r->polls, 1 + doors + GUESTS_MAX, sizeof(*polls));
 	}
 	if (polls != NULL)
 		r->polls = polls;
@@ -432,8 +425,7 @@ static void obey(struct responder *r, struct fdpass_message *m)
 	doors_drop(r, o->said.cluster);
 	if (make_room(r, r->door_count + m->fd_count))
 		for (size_t i = 0; i < m->fd_count; i++) {
-			r->doors[r->door_count++] =
-				(struct door){.fd = m->fds[i], .order = o};
+			r->doors[r->door_count++] = (struct door){.fd = m->fds[i], .order = o};
 			m->fds[i] = -1;
 			o->refs++;
 			heard.sockets++;
@@ -447,8 +439,7 @@ static void hear_nclust(struct responder *r)
 	struct fdpass_message m;
 	int got;
 
-	while ((got = fdpass_receive(
-			r->channel, r->packet, sizeof(r->packet), &m)) == 1) {
+	while ((got = fdpass_receive(r->channel, r->packet, sizeof(r->packet), &m)) == 1) {
 		if (m.len == 0)
 			break;
 		if ((size_t)m.len >= sizeof(struct responder_order))
@@ -482,8 +473,7 @@ static nsec_t prepare(struct responder *r)
 		if (d->due != 0)
 			until = nsec_min(until, d->due);
 	}
-	for (const struct guest *g = r->guests; g < r->guests + r->places;
-		g++) {
+	for (const struct guest *g = r->guests; g < r->guests + r->places; g++) {
 		*at++ = (struct pollfd){
 			.fd = g->phase != GUEST_NONE ? g->fd : -1,
 			.events = g->phase == GUEST_READS ? POLLOUT : POLLIN,
@@ -511,8 +501,7 @@ static void turn(struct responder *r)
 	const struct pollfd *guests = r->polls + 1 + r->door_count;
 	nsec_t now;
 
-	if (poll(r->polls, 1 + r->door_count + r->places,
-		    timeout_until(prepare(r))) == -1)
+	if (poll(r->polls, 1 + r->door_count + r->places, timeout_until(prepare(r))) == -1)
 		return;
 	now = clock_now();
 	set_alarm(BLOCKED_US);
@@ -540,8 +529,7 @@ static unsigned places_for_guests(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
-		limit.rlim_cur / 2 >= GUESTS_MAX)
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur / 2 >= GUESTS_MAX)
 		return GUESTS_MAX;
 	return (unsigned)limit.rlim_cur / 2;
 }
@@ -552,16 +540,14 @@ int responder_main(int channel, uid_t user)
 	struct responder *r = calloc(1, sizeof(*r));
 
 	(void)prctl(PR_SET_NAME, "nclust-fallback");
-	if (r == NULL || !make_room(r, 0) ||
-		sigaction(SIGALRM, &alarm, NULL) == -1)
+	if (r == NULL || !make_room(r, 0) || sigaction(SIGALRM, &alarm, NULL) == -1)
 		return EX_OSERR;
 	r->places = places_for_guests();
 	if (sandbox_role(user) == -1)
 		return EX_NOPERM;
 	memory_settle();
 	r->channel = channel;
-	while (r->channel != -1 ||
-		(r->guest_count > 0 && clock_now() < r->ends))
+	while (r->channel != -1 || (r->guest_count > 0 && clock_now() < r->ends))
 		turn(r);
 	set_alarm(BLOCKED_US);
 	for (size_t i = 0; i < r->places; i++)

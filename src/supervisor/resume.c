@@ -89,24 +89,21 @@ static int open_ourselves(struct supervisor *sup, struct error *err)
 }
 
 /* Do all that can fail, before the old one would miss anything. */
-static int prepare(
-	struct supervisor *sup, struct inheritance *in, struct error *err)
+static int prepare(struct supervisor *sup, struct inheritance *in, struct error *err)
 {
 	if (sealed_map(in->state, &in->data, &in->len, err) == -1 ||
 		carry_load(&in->reader, sup, in->data, in->len, err) == -1)
 		return -1;
 	if (in->reader.binary.pid != getpid())
 		return error_set(err, 0, "the state is another process's");
-	if (carry_verify(&in->reader, err) == -1 ||
-		helpers_verify(sup, err) == -1)
+	if (carry_verify(&in->reader, err) == -1 || helpers_verify(sup, err) == -1)
 		return -1;
 	if (carry_variant.fault == FAULT_RESTORE_FAILS)
 		return error_set(err, 0, "this one is built to fail");
 	sup->upgrade.exe_path = strdup(in->reader.binary.path);
 	if (sup->upgrade.exe_path == NULL)
 		return error_set(err, ENOMEM, "upgrade");
-	if (open_ourselves(sup, err) == -1 ||
-		supervisor_loop_init(sup, err) == -1 ||
+	if (open_ourselves(sup, err) == -1 || supervisor_loop_init(sup, err) == -1 ||
 		signals_init(sup, err) == -1)
 		return -1;
 	heal_init(sup);
@@ -151,8 +148,7 @@ static void name_ourselves(const struct supervisor *sup)
 {
 	const char *slash = strrchr(sup->upgrade.exe_path, '/');
 
-	(void)prctl(
-		PR_SET_NAME, slash != NULL ? slash + 1 : sup->upgrade.exe_path);
+	(void)prctl(PR_SET_NAME, slash != NULL ? slash + 1 : sup->upgrade.exe_path);
 }
 
 static void tell_success(struct supervisor *sup, const struct carry_reader *r)
@@ -168,12 +164,10 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 			 "known to this one",
 			r->skipped, r->skipped == 1 ? "" : "s", r->skipped_key,
 			r->skipped == 1 ? "is" : "are");
-	(void)snprintf(text, sizeof(text),
-		"%s: upgraded from %s to %s in %s, with %u worker%s",
+	(void)snprintf(text, sizeof(text), "%s: upgraded from %s to %s in %s, with %u worker%s",
 		sup->settings->name, r->binary.version, carry_variant.program,
-		text_duration(
-			took, (clock_now() - r->binary.asked) / MSEC * MSEC),
-		workers, workers == 1 ? "" : "s");
+		text_duration(took, (clock_now() - r->binary.asked) / MSEC * MSEC), workers,
+		workers == 1 ? "" : "s");
 	reexec_tell(sup, text, false);
 }
 
@@ -181,8 +175,7 @@ static void tell_failure(struct supervisor *sup, const char *why)
 {
 	char text[700];
 
-	(void)snprintf(text, sizeof(text),
-		"%s: upgrade failed, the old nclust continues: %s",
+	(void)snprintf(text, sizeof(text), "%s: upgrade failed, the old nclust continues: %s",
 		sup->settings->name, why);
 	reexec_tell(sup, text, true);
 }
@@ -219,8 +212,7 @@ static int go_back(const struct inheritance *in, char **argv, const char *why)
 		return EX_SOFTWARE;
 	}
 	(void)text_copy(text, sizeof(text), why);
-	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count,
-		argv, -1, text);
+	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count, argv, -1, text);
 	log_syserr("%s; and the old nclust cannot be executed", why);
 	return EX_SOFTWARE;
 }
@@ -280,12 +272,9 @@ static int check_workers(const struct supervisor *sup, struct error *err)
 			struct process_facts facts;
 
 			/* no parent: it is just being reaped */
-			if (!c->kept.adopted &&
-				process_look(c->pid, &facts) == 0 &&
+			if (!c->kept.adopted && process_look(c->pid, &facts) == 0 &&
 				facts.parent != 0 && facts.parent != getppid())
-				return error_set(err, 0,
-					"worker %d is not its child",
-					(int)c->pid);
+				return error_set(err, 0, "worker %d is not its child", (int)c->pid);
 		}
 	}
 	return 0;
@@ -302,11 +291,9 @@ int supervisor_check(const char *descriptor)
 	while (carry_variant.fault == FAULT_CHECK_HANGS)
 		(void)pause();
 	supervisor_blank(&sup, 0, NULL);
-	if (check_caller(&err) == -1 ||
-		sealed_map(in.state, &in.data, &in.len, &err) == -1 ||
+	if (check_caller(&err) == -1 || sealed_map(in.state, &in.data, &in.len, &err) == -1 ||
 		carry_load(&in.reader, &sup, in.data, in.len, &err) == -1 ||
-		check_rights(&in.reader.binary, &err) == -1 ||
-		check_workers(&sup, &err) == -1) {
+		check_rights(&in.reader.binary, &err) == -1 || check_workers(&sup, &err) == -1) {
 		/* descriptors are not checked: they are not ours yet, and our
 		 * parent goes on meanwhile */
 		(void)fprintf(stderr, "%s\n", err.text);

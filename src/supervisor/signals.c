@@ -29,8 +29,7 @@
 
 /* ---- one cluster ---- */
 
-static const struct signal_rule *rule_of(
-	const struct service *service, int signal)
+static const struct signal_rule *rule_of(const struct service *service, int signal)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
@@ -42,8 +41,7 @@ static const struct signal_rule *rule_of(
 
 static bool is_passed_on(int signal)
 {
-	return signal == SIGUSR1 || signal == SIGUSR2 ||
-		(signal >= SIGRTMIN && signal <= SIGRTMAX);
+	return signal == SIGUSR1 || signal == SIGUSR2 || (signal >= SIGRTMIN && signal <= SIGRTMAX);
 }
 
 static void restart(struct service *service)
@@ -183,8 +181,7 @@ static void on_tstp(struct supervisor *sup)
 	resume_all(sup);
 }
 
-static void built_in(
-	struct supervisor *sup, struct service *service, int signal)
+static void built_in(struct supervisor *sup, struct service *service, int signal)
 {
 	if (is_passed_on(signal) && service != NULL)
 		(void)service_signal_next(service, signal, false);
@@ -246,8 +243,7 @@ static bool can_be_watched(int fd)
 	struct epoll_event event = {.events = EPOLLIN};
 	scoped_fd poller = epoll_create1(EPOLL_CLOEXEC);
 
-	return poller != -1 &&
-		epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == 0;
+	return poller != -1 && epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -259,8 +255,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	bool hup = false;
 
 	/* watching begins in the first turn: it fails then, or never */
-	if (io_failed(loop, &sup->signals.again, watcher, revents) &&
-		!can_be_watched(watcher->fd))
+	if (io_failed(loop, &sup->signals.again, watcher, revents) && !can_be_watched(watcher->fd))
 		lifecycle_fail(sup, 1, "cannot watch for signals");
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
 		int signal = (int)infos[i].ssi_signo;
@@ -276,8 +271,8 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		/* who continues us may have another size */
 		if (signal == SIGWINCH || signal == SIGCONT)
 			logger_resize(sup);
-		log_debug("received %s from process %" PRIu32,
-			text_signal_name(name, signal), infos[i].ssi_pid);
+		log_debug("received %s from process %" PRIu32, text_signal_name(name, signal),
+			infos[i].ssi_pid);
 		if (signal == SIGHUP) { /* many at once count as one */
 			hup = true;
 			continue;
@@ -292,8 +287,7 @@ bool signals_hup_was_ignored(void)
 {
 	struct sigaction action;
 
-	return sigaction(SIGHUP, NULL, &action) == 0 &&
-		action.sa_handler == SIG_IGN;
+	return sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
 int signals_init(struct supervisor *sup, struct error *err)
@@ -303,8 +297,7 @@ int signals_init(struct supervisor *sup, struct error *err)
 
 	(void)sigfillset(&all);
 	/* faults must kill us, and a debugger must be able to stop us */
-	static const int ours[] = {
-		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+	static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
 		(void)sigdelset(&all, ours[i]);
 	if (sigprocmask(SIG_SETMASK, &all, NULL) == -1)
@@ -319,8 +312,7 @@ int signals_init(struct supervisor *sup, struct error *err)
 
 void signals_fini(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->signals.watcher) &&
-		sup->signals.again.pause == 0)
+	if (!ev_is_active(&sup->signals.watcher) && sup->signals.again.pause == 0)
 		return;
 	ev_timer_stop(sup->loop, &sup->signals.again.timer);
 	ev_io_stop(sup->loop, &sup->signals.watcher);

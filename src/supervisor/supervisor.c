@@ -95,8 +95,7 @@ static void grant_lateness(struct supervisor *sup, nsec_t now)
 		.span = now - sup->turn.armed_at,
 	};
 
-	if (sup->turn.armed_for == NSEC_NEVER ||
-		now < sup->turn.armed_for + LATE)
+	if (sup->turn.armed_for == NSEC_NEVER || now < sup->turn.armed_for + LATE)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (!sup->services[i]->stage.held)
@@ -113,8 +112,7 @@ static void tick(struct supervisor *sup)
 	size_t idle = 0;
 
 	while (idle < sup->service_count) {
-		struct service *s =
-			sup->services[turn->ticked++ % sup->service_count];
+		struct service *s = sup->services[turn->ticked++ % sup->service_count];
 
 		idle++;
 		if (service_deadline(s) > now)
@@ -216,8 +214,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	sup->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 	if (sup->loop == NULL)
 		return error_set(err, errno, "cannot make an event loop");
-	sup->births.own_score =
-		open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	sup->births.own_score = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	ev_set_loop_release_cb(sup->loop, before_wait, NULL);
 	ev_prepare_init(&sup->turn.prepare, on_prepare);
 	sup->turn.prepare.data = sup;
@@ -288,8 +285,7 @@ static void part_oom_scores(struct supervisor *sup)
 	theirs = ours;
 	if (lower >= ours || !write_oom_score(path, lower))
 		theirs += OOM_HANDICAP;
-	(void)snprintf(sup->births.oom_score_adj,
-		sizeof(sup->births.oom_score_adj), "%d",
+	(void)snprintf(sup->births.oom_score_adj, sizeof(sup->births.oom_score_adj), "%d",
 		theirs < OOM_MOST ? theirs : OOM_MOST);
 }
 
@@ -303,17 +299,13 @@ static void unblock_log(struct supervisor *sup)
 	/* where a log is truncated that we write, we leave no hole */
 	for (int out = STDOUT_FILENO; out <= STDERR_FILENO; out++)
 		if (fstat(out, &st) == 0 && S_ISREG(st.st_mode))
-			(void)fcntl(
-				out, F_SETFL, fcntl(out, F_GETFL) | O_APPEND);
+			(void)fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_APPEND);
 	/* not a file: it does not block, and its offset must stay shared; not a
 	 * socket: it cannot be opened */
-	if (fstat(STDERR_FILENO, &st) == 0 &&
-		(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
-		fd = open("/proc/self/fd/2",
-			O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fstat(STDERR_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	sup->daemon.log_fd = fd;
-	log_to(fd != -1 ? fd : STDERR_FILENO,
-		"nclust: ", (enum log_level)sup->settings->log_level);
+	log_to(fd != -1 ? fd : STDERR_FILENO, "nclust: ", (enum log_level)sup->settings->log_level);
 }
 
 static int open_basics(struct supervisor *sup, struct error *err)
@@ -326,9 +318,7 @@ static int open_basics(struct supervisor *sup, struct error *err)
 	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (sup->launch.self_exe == -1) {
 		(void)error_set(err, errno, "cannot open /proc/self/exe");
-		return err->sys == ENOENT
-			? error_hint(err, "mount /proc: nclust needs it")
-			: -1;
+		return err->sys == ENOENT ? error_hint(err, "mount /proc: nclust needs it") : -1;
 	}
 	reexec_find_path(sup);
 	return 0;
@@ -347,10 +337,8 @@ static int start_services(struct supervisor *sup, struct error *err)
 
 		adopt_command(sup, c);
 		if (recipe_check(sup, c, true, err) == -1)
-			return err->status != 0 ? -1
-						: error_status(err, EX_CONFIG);
-		if (listeners_open(sup, &set, c, service_wanted(sup, c), NULL,
-			    err) == -1)
+			return err->status != 0 ? -1 : error_status(err, EX_CONFIG);
+		if (listeners_open(sup, &set, c, service_wanted(sup, c), NULL, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
 		if (kind_check(c, &set, err) == -1 ||
 			segment_open(sup, &segment, c, NULL, err) == -1) {
@@ -362,8 +350,7 @@ static int start_services(struct supervisor *sup, struct error *err)
 			segment_release(segment);
 			return error_set(err, ENOMEM, "cluster '%s'", c->name);
 		}
-		if (adopt_cluster(sup->services[sup->service_count - 1], err) ==
-			-1)
+		if (adopt_cluster(sup->services[sup->service_count - 1], err) == -1)
 			return error_wrap(err, "cluster '%s'", c->name);
 	}
 	return 0;
@@ -405,8 +392,7 @@ static void tell_grace(const struct supervisor *sup)
 	if (getpid() != 1)
 		return;
 	for (size_t i = 0; i < settings->cluster_count; i++)
-		if (slowest == NULL ||
-			stop_takes(settings->clusters[i]) > stop_takes(slowest))
+		if (slowest == NULL || stop_takes(settings->clusters[i]) > stop_takes(slowest))
 			slowest = settings->clusters[i];
 	if (slowest == NULL || stop_takes(slowest) <= CONTAINER_GRACE)
 		return;
@@ -415,8 +401,7 @@ static void tell_grace(const struct supervisor *sup)
 		 "after 10s: grant more ('docker stop -t %lld', "
 		 "'terminationGracePeriodSeconds: %lld'), or set a shorter "
 		 "'stop-timeout'",
-		slowest->name, text_duration(span, stop_takes(slowest)), needed,
-		needed);
+		slowest->name, text_duration(span, stop_takes(slowest)), needed, needed);
 }
 
 /* Are the paths of notify sockets too long?  nclust reaches its sockets by
@@ -447,8 +432,8 @@ static int check_notify_path(const struct supervisor *sup, struct error *err)
 /* nclust runs without one (a read-only root, say): the service matters more. */
 static int open_rundir(struct supervisor *sup, struct error *err)
 {
-	int got = rundir_open(&sup->rundir, sup->settings->runtime_directory,
-		sup->settings->name, err);
+	int got = rundir_open(
+		&sup->rundir, sup->settings->runtime_directory, sup->settings->name, err);
 
 	sup->has_rundir = got == 0;
 	/* until adopt_begin() knows better */
@@ -489,14 +474,12 @@ static int start(struct supervisor *sup, struct error *err)
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||
 		reap_init(sup, err) == -1 || adopt_begin(sup, err) == -1 ||
-		reread_try_logs(sup, err) == -1 ||
-		start_services(sup, err) == -1 ||
+		reread_try_logs(sup, err) == -1 || start_services(sup, err) == -1 ||
 		clients_init(sup, err) == -1 || web_begin(sup, err) == -1)
 		return -1;
 	guard_init(sup);
 	if (settings->pidfile != NULL) {
-		if (rundir_write_pidfile(settings->pidfile, getpid(), err) ==
-			-1)
+		if (rundir_write_pidfile(settings->pidfile, getpid(), err) == -1)
 			return -1;
 		sup->daemon.pidfile_written = true;
 	}
@@ -645,8 +628,7 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	sup.settings = settings;
 	log_set_level((enum log_level)settings->log_level);
 	sup.signals.hup_ignored = signals_hup_was_ignored();
-	if (privilege_clean_start(&err) == -1 ||
-		listeners_inherit(&sup, &err) == -1) {
+	if (privilege_clean_start(&err) == -1 || listeners_inherit(&sup, &err) == -1) {
 		log_error("%s", err.text);
 		supervisor_free(&sup);
 		return error_exit_status(&err);

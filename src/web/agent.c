@@ -22,15 +22,13 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	while (a->count < AGENT_GUESTS_MAX) {
-		int fd = accept4(
-			watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd == -1)
 			break;
 		if (a->count == 0)
 			a->since = clock_now();
-		a->guests[a->count++] =
-			(struct agent_guest){fd, web->question + 1};
+		a->guests[a->count++] = (struct agent_guest){fd, web->question + 1};
 	}
 	if (a->count == AGENT_GUESTS_MAX)
 		ev_io_stop(loop, watcher);
@@ -56,17 +54,15 @@ static bool follows_load(const json_t *cluster)
 {
 	const json_t *scale = json_object_get(cluster, "autoscale");
 
-	return json_is_object(scale) &&
-		json_is_false(json_object_get(scale, "by_hand"));
+	return json_is_object(scale) && json_is_false(json_object_get(scale, "by_hand"));
 }
 
 /* With a range of workers the least are all that it needs: it wants more because of
  * the load, not to serve what it serves. */
 static json_int_t wanted_of(const json_t *cluster)
 {
-	return follows_load(cluster)
-		? number(json_object_get(cluster, "autoscale"), "min")
-		: number(cluster, "wanted");
+	return follows_load(cluster) ? number(json_object_get(cluster, "autoscale"), "min")
+				     : number(cluster, "wanted");
 }
 
 /* Nobody serves, because the operator has scaled it to 0. */
@@ -116,8 +112,7 @@ static void put_weight(struct web *web, const json_t *clusters, char *line)
 	/* a few that come at once wait for a moment: only those who waited at
 	 * the look before, too, count */
 	percent = (int)(100 * ready * (free > before ? free : before) + .5);
-	(void)snprintf(line, AGENT_LINE_MAX, "ready up %d%%\n",
-		percent > 1 ? percent : 1);
+	(void)snprintf(line, AGENT_LINE_MAX, "ready up %d%%\n", percent > 1 ? percent : 1);
 }
 
 static void put_line(struct web *web, const json_t *status, char *line)
@@ -131,18 +126,15 @@ static void put_line(struct web *web, const json_t *status, char *line)
 		return; /* it says nothing, and HAProxy changes nothing */
 	json_array_foreach(clusters, i, cluster)
 	{
-		const char *state =
-			json_string_value(json_object_get(cluster, "state"));
+		const char *state = json_string_value(json_object_get(cluster, "state"));
 
 		parked = parked && is_parked(cluster);
 		if (answer_is_ready(cluster) || state == NULL)
 			continue;
-		(void)snprintf(line, AGENT_LINE_MAX,
-			"%s #%s: %d of %d workers ready\n",
+		(void)snprintf(line, AGENT_LINE_MAX, "%s #%s: %d of %d workers ready\n",
 			strncmp(state, "stop", 4) == 0 ? "stopped" : "down",
 			json_string_value(json_object_get(cluster, "name")),
-			(int)number(cluster, "ready"),
-			(int)number(cluster, "wanted"));
+			(int)number(cluster, "ready"), (int)number(cluster, "wanted"));
 		if (*line == 's')
 			return;
 	}
@@ -169,9 +161,7 @@ static void give(int fd, const char *line)
 void agent_answer(struct web *web, const char *json, size_t len)
 {
 	struct agent *a = &web->agent;
-	json_t *status = json != NULL && a->count > 0
-		? json_loadb(json, len, 0, NULL)
-		: NULL;
+	json_t *status = json != NULL && a->count > 0 ? json_loadb(json, len, 0, NULL) : NULL;
 	char line[AGENT_LINE_MAX] = "";
 	unsigned left = 0;
 

@@ -11,8 +11,8 @@ static const char plain[] = "text/plain; charset=utf-8";
 
 /* ---- answers ---- */
 
-struct answer *answer_of(const struct web *web, unsigned status,
-	const char *type, struct MHD_Response *response)
+struct answer *answer_of(
+	const struct web *web, unsigned status, const char *type, struct MHD_Response *response)
 {
 	struct answer *a = response != NULL ? calloc(1, sizeof(*a)) : NULL;
 
@@ -25,16 +25,14 @@ struct answer *answer_of(const struct web *web, unsigned status,
 	a->refs = 1;
 	a->status = status;
 	(void)web->mhd.add_response_header(response, "Content-Type", type);
-	(void)web->mhd.add_response_header(
-		response, "Cache-Control", "no-store");
-	(void)web->mhd.add_response_header(
-		response, "X-Content-Type-Options", "nosniff");
+	(void)web->mhd.add_response_header(response, "Cache-Control", "no-store");
+	(void)web->mhd.add_response_header(response, "X-Content-Type-Options", "nosniff");
 	(void)web->mhd.add_response_header(response, "Connection", "close");
 	return a;
 }
 
-struct answer *answer_new(const struct web *web, unsigned status,
-	const char *type, struct buffer *body)
+struct answer *answer_new(
+	const struct web *web, unsigned status, const char *type, struct buffer *body)
 {
 	struct MHD_Response *response = NULL;
 
@@ -46,8 +44,8 @@ struct answer *answer_new(const struct web *web, unsigned status,
 	return answer_of(web, status, type, response);
 }
 
-struct answer *answer_text(const struct web *web, unsigned status,
-	const char *text, const char *header, const char *value)
+struct answer *answer_text(const struct web *web, unsigned status, const char *text,
+	const char *header, const char *value)
 {
 	struct buffer body;
 	struct answer *a;
@@ -60,8 +58,8 @@ struct answer *answer_text(const struct web *web, unsigned status,
 	return a;
 }
 
-struct answer *answer_make(const struct web *web, const struct page *page,
-	const char *json, size_t len)
+struct answer *answer_make(
+	const struct web *web, const struct page *page, const char *json, size_t len)
 {
 	struct buffer body;
 	unsigned status;
@@ -109,13 +107,11 @@ static bool is_waking(const json_t *cluster)
 		return false;
 	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
 	{
-		const char *state =
-			json_string_value(json_object_get(worker, "state"));
+		const char *state = json_string_value(json_object_get(worker, "state"));
 
 		if (state == NULL || strcmp(state, "backoff") == 0 ||
 			strcmp(state, "failed") == 0 ||
-			json_integer_value(
-				json_object_get(worker, "restarts")) > 0)
+			json_integer_value(json_object_get(worker, "restarts")) > 0)
 			return false;
 	}
 	return true;
@@ -125,33 +121,29 @@ static bool is_waking(const json_t *cluster)
  * has done its work for good, is ready as it is. */
 bool answer_is_ready(const json_t *cluster)
 {
-	const char *state =
-		json_string_value(json_object_get(cluster, "state"));
+	const char *state = json_string_value(json_object_get(cluster, "state"));
 
 	if (json_is_true(json_object_get(cluster, "done")))
 		return true;
-	if (state == NULL || strcmp(state, "stopping") == 0 ||
-		strcmp(state, "stopped") == 0 || strcmp(state, "failed") == 0)
+	if (state == NULL || strcmp(state, "stopping") == 0 || strcmp(state, "stopped") == 0 ||
+		strcmp(state, "failed") == 0)
 		return false;
 	return json_integer_value(json_object_get(cluster, "ready")) > 0 ||
 		json_integer_value(json_object_get(cluster, "wanted")) == 0 ||
-		json_object_get(cluster, "accept") != NULL ||
-		is_waking(cluster);
+		json_object_get(cluster, "accept") != NULL || is_waking(cluster);
 }
 
 static void tell_why(struct buffer *body, const json_t *cluster)
 {
 	(void)buffer_printf(body,
-		"%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT
-		" workers ready (%s)\n",
+		"%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " workers ready (%s)\n",
 		json_string_value(json_object_get(cluster, "name")),
 		json_integer_value(json_object_get(cluster, "ready")),
 		json_integer_value(json_object_get(cluster, "wanted")),
 		json_string_value(json_object_get(cluster, "state")));
 }
 
-static unsigned make_readiness(
-	struct buffer *body, const char *json, size_t len)
+static unsigned make_readiness(struct buffer *body, const char *json, size_t len)
 {
 	json_t *status = json_loadb(json, len, 0, NULL);
 	const json_t *clusters = json_object_get(status, "clusters");
@@ -174,8 +166,7 @@ static unsigned make_readiness(
 	return MHD_HTTP_OK;
 }
 
-static unsigned make_metrics(
-	struct buffer *body, const char *json, size_t len, bool openmetrics)
+static unsigned make_metrics(struct buffer *body, const char *json, size_t len, bool openmetrics)
 {
 	json_t *status = json_loadb(json, len, 0, NULL);
 
@@ -185,14 +176,12 @@ static unsigned make_metrics(
 	return body->len > 0 ? MHD_HTTP_OK : MHD_HTTP_INTERNAL_SERVER_ERROR;
 }
 
-static unsigned make_prometheus(
-	struct buffer *body, const char *json, size_t len)
+static unsigned make_prometheus(struct buffer *body, const char *json, size_t len)
 {
 	return make_metrics(body, json, len, false);
 }
 
-static unsigned make_openmetrics(
-	struct buffer *body, const char *json, size_t len)
+static unsigned make_openmetrics(struct buffer *body, const char *json, size_t len)
 {
 	return make_metrics(body, json, len, true);
 }
@@ -208,11 +197,9 @@ static const struct page pages[] = {
 	{"/events", WANTS_LIFE, "text/event-stream", NULL},
 	{"/history", WANTS_PAST, "application/json", make_json},
 	{"/metrics/", WANTS_WORKERS, NULL, NULL}, /* and a cluster's name */
-	{"/metrics", WANTS_METRICS,
-		"application/openmetrics-text; version=1.0.0; charset=utf-8",
+	{"/metrics", WANTS_METRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8",
 		make_openmetrics},
-	{"/metrics", WANTS_METRICS, "text/plain; version=0.0.4; charset=utf-8",
-		make_prometheus},
+	{"/metrics", WANTS_METRICS, "text/plain; version=0.0.4; charset=utf-8", make_prometheus},
 };
 
 const struct page *page_find(const char *path, const char *accept)
@@ -221,13 +208,10 @@ const struct page *page_find(const char *path, const char *accept)
 
 	for (size_t i = 0; i < COUNT_OF(pages); i++)
 		if (pages[i].wants == WANTS_WORKERS
-				? strncmp(path, pages[i].path,
-					  strlen(pages[i].path)) == 0 &&
+				? strncmp(path, pages[i].path, strlen(pages[i].path)) == 0 &&
 					path[strlen(pages[i].path)] != '\0'
 				: strcmp(pages[i].path, path) == 0 &&
-					(has_choice ||
-						strstr(pages[i].type,
-							openmetrics) == NULL))
+					(has_choice || strstr(pages[i].type, openmetrics) == NULL))
 			return &pages[i];
 	return NULL;
 }

@@ -51,8 +51,8 @@ static void take_line(struct ask *ask, const char *line, size_t len)
 	} else if (ask->under_way && begins(line, len, failure)) {
 		ask->under_way = false;
 		if (ask->refused != NULL)
-			ask->refused(ask->context, line + strlen(failure),
-				len - strlen(failure) - 1);
+			ask->refused(
+				ask->context, line + strlen(failure), len - strlen(failure) - 1);
 		else
 			ask->answered(ask->context, NULL, 0);
 	}
@@ -81,8 +81,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	/* of events a little at a time, so that guests can keep up */
-	for (int i = ask->under_way ? 0 : READS_A_TURN - 1;
-		i < READS_A_TURN && got > 0; i++) {
+	for (int i = ask->under_way ? 0 : READS_A_TURN - 1; i < READS_A_TURN && got > 0; i++) {
 		const char *line;
 		size_t len;
 
@@ -127,7 +126,7 @@ void ask_send(struct ask *ask, struct control_request request)
 	ask->under_way = !request.follow;
 	ask->asked = clock_now();
 	if (control_encode(&out, &request) == -1 ||
-		send(ask->io.fd, out.data, out.len,
-			MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)out.len)
+		send(ask->io.fd, out.data, out.len, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+			(ssize_t)out.len)
 		ev_break(ask->loop, EVBREAK_ALL);
 }

@@ -23,13 +23,11 @@
 /* The library only closes a connection whose request takes too long, and knows
  * of no guests that it has no place for: these two answers are ours. */
 #define PLAIN "Content-Type: text/plain\r\nConnection: close\r\n"
-static const char too_slow[] =
-	"HTTP/1.1 408 Request Timeout\r\n" PLAIN "Content-Length: 33\r\n\r\n"
-	"the request was not sent in 5 s.\n";
-static const char too_many[] =
-	"HTTP/1.1 503 Service Unavailable\r\n" PLAIN "Retry-After: 1\r\n"
-	"Content-Length: 38\r\n\r\n"
-	"64 others are being answered just now\n";
+static const char too_slow[] = "HTTP/1.1 408 Request Timeout\r\n" PLAIN "Content-Length: 33\r\n\r\n"
+			       "the request was not sent in 5 s.\n";
+static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\n" PLAIN "Retry-After: 1\r\n"
+			       "Content-Length: 38\r\n\r\n"
+			       "64 others are being answered just now\n";
 
 void guest_set_phase(struct guest *g, enum guest_phase phase)
 {
@@ -39,8 +37,8 @@ void guest_set_phase(struct guest *g, enum guest_phase phase)
 
 struct guest *guest_of(const struct web *web, struct MHD_Connection *connection)
 {
-	const union MHD_ConnectionInfo *info = web->mhd.get_connection_info(
-		connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	const union MHD_ConnectionInfo *info =
+		web->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 
 	return info->socket_context;
 }
@@ -53,8 +51,8 @@ static struct guest *find_place(struct web *web)
 	return NULL;
 }
 
-void guest_on_connection(void *cls, struct MHD_Connection *connection,
-	void **context, enum MHD_ConnectionNotificationCode code)
+void guest_on_connection(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_ConnectionNotificationCode code)
 {
 	struct web *web = cls;
 	struct guest *g = *context;
@@ -75,8 +73,7 @@ void guest_on_connection(void *cls, struct MHD_Connection *connection,
 	*g = (struct guest){
 		.web = web,
 		.connection = connection,
-		.fd = web->mhd.get_connection_info(connection,
-				      MHD_CONNECTION_INFO_CONNECTION_FD)
+		.fd = web->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
 			      ->connect_fd,
 	};
 	guest_set_phase(g, GUEST_ASKS);
@@ -87,8 +84,7 @@ void guest_on_connection(void *cls, struct MHD_Connection *connection,
 static void hang_up(const struct guest *g, const char *with)
 {
 	if (with != NULL)
-		(void)send(
-			g->fd, with, strlen(with), MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)send(g->fd, with, strlen(with), MSG_NOSIGNAL | MSG_DONTWAIT);
 	(void)shutdown(g->fd, SHUT_RDWR);
 }
 
@@ -138,13 +134,12 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 		ev_timer_again(loop, &web->sweep);
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		socklen_t len = sizeof(from);
-		int fd = accept4(watcher->fd, (struct sockaddr *)&from, &len,
-			SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(
+			watcher->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd == -1)
 			return;
-		if (web->guest_count >= GUESTS_MAX &&
-			!make_room(web, GUEST_ASKS) &&
+		if (web->guest_count >= GUESTS_MAX && !make_room(web, GUEST_ASKS) &&
 			!make_room(web, GUEST_READS))
 			turn_away(fd);
 		else
@@ -173,9 +168,7 @@ static void look_at(struct web *web, struct guest *g, nsec_t now)
 			hang_up(g, NULL);
 		break;
 	case GUEST_WAITS:
-		if (now - g->since > (g->page->wants == WANTS_WORKERS
-						     ? SCRAPING_MAX
-						     : WAITING_MAX))
+		if (now - g->since > (g->page->wants == WANTS_WORKERS ? SCRAPING_MAX : WAITING_MAX))
 			request_give_up(web, g);
 		break;
 	case GUEST_READS:

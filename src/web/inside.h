@@ -121,19 +121,17 @@ struct web {
 /* Begin to let guests in.  `also`: -1, or a second listener. */
 void guests_init(struct web *web, int listener, int also);
 /* Called by the library: a connection begins or is over. */
-void guest_on_connection(void *cls, struct MHD_Connection *connection,
-	void **context, enum MHD_ConnectionNotificationCode code);
-struct guest *guest_of(
-	const struct web *web, struct MHD_Connection *connection);
+void guest_on_connection(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_ConnectionNotificationCode code);
+struct guest *guest_of(const struct web *web, struct MHD_Connection *connection);
 void guest_set_phase(struct guest *g, enum guest_phase phase);
 
 /* ---- requests.c ---- */
 
-enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
-	const char *url, const char *method, const char *version,
-	const char *data, size_t *size, void **context);
-void request_on_completed(void *cls, struct MHD_Connection *connection,
-	void **context, enum MHD_RequestTerminationCode code);
+enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *data, size_t *size, void **context);
+void request_on_completed(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_RequestTerminationCode code);
 /* Ask nclust what guests wait for, if anybody does. */
 void requests_ask(struct web *web);
 void requests_on_answer(void *context, const char *json, size_t len);
@@ -185,14 +183,14 @@ const struct page *page_find(const char *path, const char *accept);
 
 /* Each with one reference; NULL: no memory.  `header` and `value` may be
  * NULL.  A response and a body are taken over. */
-struct answer *answer_of(const struct web *web, unsigned status,
-	const char *type, struct MHD_Response *response);
-struct answer *answer_new(const struct web *web, unsigned status,
-	const char *type, struct buffer *body);
-struct answer *answer_text(const struct web *web, unsigned status,
-	const char *text, const char *header, const char *value);
-struct answer *answer_make(const struct web *web, const struct page *page,
-	const char *json, size_t len);
+struct answer *answer_of(
+	const struct web *web, unsigned status, const char *type, struct MHD_Response *response);
+struct answer *answer_new(
+	const struct web *web, unsigned status, const char *type, struct buffer *body);
+struct answer *answer_text(const struct web *web, unsigned status, const char *text,
+	const char *header, const char *value);
+struct answer *answer_make(
+	const struct web *web, const struct page *page, const char *json, size_t len);
 void answer_unref(const struct web *web, struct answer *a);
 
 /* Has the cluster of a status a ready worker, or is it ready without one? */

@@ -53,8 +53,7 @@ int library_open(struct library *library)
 		if (found == NULL)
 			return -1;
 		/* C knows no cast from a pointer to one of a function */
-		(void)memcpy(
-			(char *)library + calls[i].at, &found, sizeof(found));
+		(void)memcpy((char *)library + calls[i].at, &found, sizeof(found));
 	}
 	return handle != NULL ? 0 : -1;
 }

@@ -26,16 +26,12 @@ struct answer *page_answer(const struct web *web)
 {
 	/* it is only read, whatever the library's type says */
 	struct MHD_Response *response = web->mhd.create_response_from_buffer(
-		(size_t)(page_end - page_start), (char *)page_start,
-		MHD_RESPMEM_PERSISTENT);
-	struct answer *a = answer_of(
-		web, MHD_HTTP_OK, "text/html; charset=utf-8", response);
+		(size_t)(page_end - page_start), (char *)page_start, MHD_RESPMEM_PERSISTENT);
+	struct answer *a = answer_of(web, MHD_HTTP_OK, "text/html; charset=utf-8", response);
 
 	if (a == NULL)
 		return NULL;
-	(void)web->mhd.add_response_header(
-		response, "Content-Security-Policy", policy);
-	(void)web->mhd.add_response_header(
-		response, "Referrer-Policy", "no-referrer");
+	(void)web->mhd.add_response_header(response, "Content-Security-Policy", policy);
+	(void)web->mhd.add_response_header(response, "Referrer-Policy", "no-referrer");
 	return a;
 }

@@ -37,11 +37,9 @@ static bool is_equal(const char *given, const char *token)
 	return differs == 0;
 }
 
-static const char *header(const struct web *web,
-	struct MHD_Connection *connection, const char *key)
+static const char *header(const struct web *web, struct MHD_Connection *connection, const char *key)
 {
-	return web->mhd.lookup_connection_value(
-		connection, MHD_HEADER_KIND, key);
+	return web->mhd.lookup_connection_value(connection, MHD_HEADER_KIND, key);
 }
 
 static bool has_token(const struct web *web, struct MHD_Connection *connection)
@@ -60,8 +58,7 @@ static bool has_token(const struct web *web, struct MHD_Connection *connection)
  * rebinding) and then read what we answer.  So without a token we answer only who
  * asks by an address or by "localhost".
  */
-static bool is_right_host(
-	const struct web *web, struct MHD_Connection *connection)
+static bool is_right_host(const struct web *web, struct MHD_Connection *connection)
 {
 	static const char local[] = "localhost";
 	const char *host = header(web, connection, "Host");
@@ -78,8 +75,7 @@ static bool is_right_host(
 	name[len] = '\0';
 	if (inet_pton(AF_INET, name, &ip) == 1)
 		return true;
-	return len >= strlen(local) &&
-		strcasecmp(name + len - strlen(local), local) == 0 &&
+	return len >= strlen(local) && strcasecmp(name + len - strlen(local), local) == 0 &&
 		(len == strlen(local) || name[len - strlen(local) - 1] == '.');
 }
 
@@ -91,42 +87,35 @@ static bool has_body(const struct web *web, struct MHD_Connection *connection)
 		(len != NULL && strcmp(len, "0") != 0);
 }
 
-static size_t head_size(
-	const struct web *web, struct MHD_Connection *connection)
+static size_t head_size(const struct web *web, struct MHD_Connection *connection)
 {
-	return web->mhd
-		.get_connection_info(
-			connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+	return web->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
 		->header_size;
 }
 
 /* NULL: go on; else the answer is this one. */
-static struct answer *refuse(const struct web *web,
-	struct MHD_Connection *connection, const char *url, const char *method)
+static struct answer *refuse(const struct web *web, struct MHD_Connection *connection,
+	const char *url, const char *method)
 {
 	const struct page *page = page_find(url, NULL);
 
 	/* the library has room for a little more, and then says the same */
 	if (head_size(web, connection) > HEAD_MAX)
-		return answer_text(web,
-			MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-			"the head of a request has at most 8 KiB\n", NULL,
-			NULL);
+		return answer_text(web, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+			"the head of a request has at most 8 KiB\n", NULL, NULL);
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
 		return answer_text(web, MHD_HTTP_METHOD_NOT_ALLOWED,
-			"nothing can be changed here: only GET and HEAD\n",
-			"Allow", "GET, HEAD");
+			"nothing can be changed here: only GET and HEAD\n", "Allow", "GET, HEAD");
 	if (has_body(web, connection))
-		return answer_text(web, MHD_HTTP_BAD_REQUEST,
-			"a request has no body here\n", NULL, NULL);
+		return answer_text(
+			web, MHD_HTTP_BAD_REQUEST, "a request has no body here\n", NULL, NULL);
 	if (!is_right_host(web, connection))
 		return answer_text(web, 421,
 			"ask by an IP address or by 'localhost'; with "
 			"'http-token' any name will do\n",
 			NULL, NULL);
 	/* a browser cannot send it before it has a page that asks for it */
-	if ((page == NULL || page->wants != WANTS_NOTHING) &&
-		!has_token(web, connection))
+	if ((page == NULL || page->wants != WANTS_NOTHING) && !has_token(web, connection))
 		return answer_text(web, MHD_HTTP_UNAUTHORIZED,
 			"this requires the token of 'http-token', as "
 			"'Authorization: Bearer TOKEN'\n",
@@ -162,9 +151,8 @@ static enum MHD_Result give_waiting(struct web *web, struct guest *g)
 	return give(web, g, a);
 }
 
-enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
-	const char *url, const char *method, const char *version,
-	const char *data, size_t *size, void **context)
+enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection, const char *url,
+	const char *method, const char *version, const char *data, size_t *size, void **context)
 {
 	struct web *web = cls;
 	struct guest *g = guest_of(web, connection);
@@ -189,8 +177,7 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
 	if (g->page->wants == WANTS_WORKERS && scrape_is_full(web))
 		return give(web, g,
 			answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
-				"16 others wait for metrics of workers\n",
-				"Retry-After", "1"));
+				"16 others wait for metrics of workers\n", "Retry-After", "1"));
 	g->question = web->question + 1;
 	guest_set_phase(g, GUEST_WAITS);
 	web->mhd.suspend_connection(connection);
@@ -201,8 +188,8 @@ enum MHD_Result request_on_access(void *cls, struct MHD_Connection *connection,
 	return MHD_YES;
 }
 
-void request_on_completed(void *cls, struct MHD_Connection *connection,
-	void **context, enum MHD_RequestTerminationCode code)
+void request_on_completed(void *cls, struct MHD_Connection *connection, void **context,
+	enum MHD_RequestTerminationCode code)
 {
 	struct guest *g = guest_of(cls, connection);
 
@@ -216,8 +203,7 @@ void request_on_completed(void *cls, struct MHD_Connection *connection,
 
 static bool is_due(const struct web *web, const struct guest *g)
 {
-	return g->phase == GUEST_WAITS && g->answer == NULL &&
-		g->question <= web->question &&
+	return g->phase == GUEST_WAITS && g->answer == NULL && g->question <= web->question &&
 		(g->page->wants == WANTS_LIFE || g->page->wants == web->asked);
 }
 
@@ -252,8 +238,8 @@ static void name_asker(struct control_request *r, const char *kind, int fd)
 	if ((same != NULL && strchr(",", same[len]) != NULL) ||
 		used + len + 2 > sizeof(r->readiness))
 		return;
-	(void)snprintf(r->readiness + used, sizeof(r->readiness) - used, "%s%s",
-		used > 0 ? "," : "", who);
+	(void)snprintf(
+		r->readiness + used, sizeof(r->readiness) - used, "%s%s", used > 0 ? "," : "", who);
 }
 
 static void name_askers(const struct web *web, struct control_request *r)
@@ -281,8 +267,7 @@ void requests_ask(struct web *web)
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
-		if (g->phase != GUEST_WAITS || g->answer != NULL ||
-			g->page->wants == WANTS_WORKERS)
+		if (g->phase != GUEST_WAITS || g->answer != NULL || g->page->wants == WANTS_WORKERS)
 			continue;
 		if (first == NULL || goes_before(g, first))
 			first = g;
@@ -324,13 +309,11 @@ void request_wake(struct web *web, struct guest *g, struct answer *a)
 }
 
 /* Those who want the same page get the same answer. */
-static void answer_all_like(
-	struct web *web, const struct page *page, const char *json, size_t len)
+static void answer_all_like(struct web *web, const struct page *page, const char *json, size_t len)
 {
-	struct answer *a = json != NULL
-		? answer_make(web, page, json, len)
-		: answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
-			  "nclust did not answer this\n", NULL, NULL);
+	struct answer *a = json != NULL ? answer_make(web, page, json, len)
+					: answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
+						  "nclust did not answer this\n", NULL, NULL);
 
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		struct guest *g = &web->guests[i];
@@ -356,15 +339,14 @@ void requests_on_answer(void *context, const char *json, size_t len)
 	nsec_t now = clock_now();
 	nsec_t gap = GAP_FACTOR * (now - web->status.asked);
 
-	if ((web->asked == WANTS_METRICS || web->asked == WANTS_READINESS) &&
-		json == NULL && !web->plain_only) {
+	if ((web->asked == WANTS_METRICS || web->asked == WANTS_READINESS) && json == NULL &&
+		!web->plain_only) {
 		web->plain_only = true;
 		requests_ask(web);
 		return;
 	}
 	if (web->asked == WANTS_PAST && json != NULL) {
-		(void)buffer_string(
-			&web->past, web->past.len == 0 ? "[]" : "]");
+		(void)buffer_string(&web->past, web->past.len == 0 ? "[]" : "]");
 		json = web->past.failed ? NULL : web->past.data;
 		len = web->past.len;
 	}
@@ -386,8 +368,7 @@ void request_give_up(struct web *web, struct guest *g)
 
 	if (g->answer != NULL || g->question == UINT32_MAX)
 		return;
-	a = answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
-		"nclust does not answer\n", NULL, NULL);
+	a = answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE, "nclust does not answer\n", NULL, NULL);
 	request_wake(web, g, a);
 	answer_unref(web, a);
 }

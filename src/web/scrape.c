@@ -74,29 +74,24 @@ static const char our_heads[] =
 	"# TYPE " OURS "error gauge\n";
 
 /* Add our own samples of a slot, whose text is constant. */
-static void add_ours(
-	struct exposition *all, uint32_t slot, bool asked, bool bad)
+static void add_ours(struct exposition *all, uint32_t slot, bool asked, bool bad)
 {
 	static const char *const asks[] = {OURS "asked 0\n", OURS "asked 1\n"};
-	static const char *const errors[] = {
-		OURS "error 0\n", OURS "error 1\n"};
+	static const char *const errors[] = {OURS "error 0\n", OURS "error 1\n"};
 	const char *const texts[] = {asks[asked], errors[bad]};
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(texts); i++)
-		(void)exposition_add(
-			all, slot, texts[i], strlen(texts[i]), NULL, &err);
+		(void)exposition_add(all, slot, texts[i], strlen(texts[i]), NULL, &err);
 }
 
-static void add_visit(
-	struct exposition *all, const struct visit *v, struct buffer *out)
+static void add_visit(struct exposition *all, const struct visit *v, struct buffer *out)
 {
 	const char *why = v->why;
 	struct error err;
 
 	if (why == NULL && v->body.len > 0 &&
-		exposition_add(all, v->slot, v->body.data, v->body.len,
-			RESERVED, &err) == -1)
+		exposition_add(all, v->slot, v->body.data, v->body.len, RESERVED, &err) == -1)
 		why = err.text;
 	if (why != NULL)
 		put_comment(out, v->slot, why);
@@ -104,8 +99,7 @@ static void add_visit(
 }
 
 /* Each worker may have as many lines as another, and there is room for ours. */
-static void begin_all(
-	struct exposition *all, const struct scrape *s, size_t missed)
+static void begin_all(struct exposition *all, const struct scrape *s, size_t missed)
 {
 	struct error err;
 	size_t visits = 0;
@@ -123,8 +117,7 @@ static void begin_all(
 static struct answer *make_answer(const struct scrape *s)
 {
 	const json_t *missed = json_object_get(s->result, "missed");
-	const char *refusal =
-		json_string_value(json_object_get(s->result, "message"));
+	const char *refusal = json_string_value(json_object_get(s->result, "message"));
 	struct exposition all;
 	struct buffer body;
 	size_t i;
@@ -132,11 +125,10 @@ static struct answer *make_answer(const struct scrape *s)
 
 	buffer_init(&body, 0);
 	if (refusal != NULL || !s->told) {
-		(void)buffer_printf(&body, "%s\n",
-			refusal != NULL ? refusal : "nclust does not answer");
+		(void)buffer_printf(
+			&body, "%s\n", refusal != NULL ? refusal : "nclust does not answer");
 		return answer_new(s->web,
-			refusal != NULL ? MHD_HTTP_NOT_FOUND
-					: MHD_HTTP_SERVICE_UNAVAILABLE,
+			refusal != NULL ? MHD_HTTP_NOT_FOUND : MHD_HTTP_SERVICE_UNAVAILABLE,
 			"text/plain; charset=utf-8", &body);
 	}
 	begin_all(&all, s, json_array_size(missed));
@@ -145,13 +137,12 @@ static struct answer *make_answer(const struct scrape *s)
 	json_array_foreach(missed, i, slot)
 	{
 		add_ours(&all, (uint32_t)json_integer_value(slot), false, true);
-		put_comment(&body, (uint32_t)json_integer_value(slot),
-			"it took no connection in time");
+		put_comment(
+			&body, (uint32_t)json_integer_value(slot), "it took no connection in time");
 	}
 	exposition_write(&all, &body);
 	exposition_fini(&all);
-	return answer_new(s->web, MHD_HTTP_OK,
-		"text/plain; version=0.0.4; charset=utf-8", &body);
+	return answer_new(s->web, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", &body);
 }
 
 /* ---- a worker ---- */
@@ -188,8 +179,7 @@ static void drop_largest(struct scrape *s, struct visit *reading)
 static const char *take_body(struct visit *v, const char *data, size_t len)
 {
 	if (buffer_append(&v->body, data, len) == -1)
-		return v->body.len + len > ANSWER_MAX ? "it sent over 512 KiB"
-						      : "no memory";
+		return v->body.len + len > ANSWER_MAX ? "it sent over 512 KiB" : "no memory";
 	v->of->bytes += len;
 	if (v->of->bytes > ALL_MAX)
 		drop_largest(v->of, v);
@@ -204,15 +194,13 @@ static const char *take_answer(struct visit *v, const char *data, size_t len)
 	size_t piece_len;
 
 	while (why == NULL &&
-		(kind = httpanswer_next(&v->http, &data, &len, &piece,
-			 &piece_len)) != PIECE_NONE) {
+		(kind = httpanswer_next(&v->http, &data, &len, &piece, &piece_len)) != PIECE_NONE) {
 		if (kind == PIECE_BODY)
 			why = take_body(v, piece, piece_len);
 		if (v->http.status >= 200 && v->http.status != MHD_HTTP_OK)
 			why = "its status is not 200";
 	}
-	return v->http.state == HTTPANSWER_BAD ? "its answer is not HTTP/1"
-					       : why;
+	return v->http.state == HTTPANSWER_BAD ? "its answer is not HTTP/1" : why;
 }
 
 static void look_if_over(struct scrape *s);
@@ -226,16 +214,15 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
-	for (int i = 0; i < READS_A_TURN && got > 0 && why == NULL &&
-		v->http.state != HTTPANSWER_WHOLE;
+	for (int i = 0;
+		i < READS_A_TURN && got > 0 && why == NULL && v->http.state != HTTPANSWER_WHOLE;
 		i++) {
 		got = recv(watcher->fd, data, sizeof(data), MSG_DONTWAIT);
 		if (got > 0)
 			why = take_answer(v, data, (size_t)got);
 	}
 	if (why == NULL && v->http.state != HTTPANSWER_WHOLE) {
-		if (got > 0 ||
-			(got == -1 && (errno == EAGAIN || errno == EINTR)))
+		if (got > 0 || (got == -1 && (errno == EAGAIN || errno == EINTR)))
 			return;
 		if (got == -1 || !httpanswer_ended(&v->http))
 			why = "it closed the connection in its answer";
@@ -247,12 +234,10 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 static int send_request(int fd, const char *path, const char *host, size_t sent)
 {
 	char request[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(
-		request, sizeof(request), path, host, NULL, 0);
+	size_t len = httpstatus_request(request, sizeof(request), path, host, NULL, 0);
 
 	return len > sent &&
-			send(fd, request + sent, len - sent,
-				MSG_NOSIGNAL | MSG_DONTWAIT) ==
+			send(fd, request + sent, len - sent, MSG_NOSIGNAL | MSG_DONTWAIT) ==
 				(ssize_t)(len - sent)
 		? 0
 		: -1;
@@ -316,8 +301,8 @@ static void free_scrape(struct scrape *s)
 
 static bool is_waiting(const struct guest *g)
 {
-	return g->phase == GUEST_WAITS && g->page->wants == WANTS_WORKERS &&
-		g->answer == NULL && g->question != UINT32_MAX;
+	return g->phase == GUEST_WAITS && g->page->wants == WANTS_WORKERS && g->answer == NULL &&
+		g->question != UINT32_MAX;
 }
 
 static void finish(struct scrape *s)
@@ -356,8 +341,7 @@ static void begin(struct web *web)
 	for (unsigned i = 0; i < GUESTS_MAX; i++) {
 		const struct guest *g = &web->guests[i];
 
-		if (is_waiting(g) &&
-			(oldest == NULL || g->since < oldest->since))
+		if (is_waiting(g) && (oldest == NULL || g->since < oldest->since))
 			oldest = g;
 	}
 	if (oldest == NULL || web->scrape != NULL || web->workers.under_way ||
@@ -369,8 +353,7 @@ static void begin(struct web *web)
 	s->web = web;
 	s->since = clock_now();
 	(void)text_copy(s->cluster, sizeof(s->cluster), oldest->cluster);
-	(void)text_copy(
-		request.target, sizeof(request.target), oldest->cluster);
+	(void)text_copy(request.target, sizeof(request.target), oldest->cluster);
 	web->scrape = s;
 	arm(web, SCRAPE_WAIT);
 	ask_send(&web->workers, request);
@@ -383,8 +366,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	for (struct visit *v = s != NULL ? s->first : NULL; v != NULL;
-		v = v->next)
+	for (struct visit *v = s != NULL ? s->first : NULL; v != NULL; v = v->next)
 		if (!v->over)
 			end_visit(v, "it did not answer in time");
 	if (s != NULL)

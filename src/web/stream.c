@@ -110,8 +110,7 @@ struct answer *stream_begin(struct web *web, struct guest *g)
 		return answer_text(web, MHD_HTTP_SERVICE_UNAVAILABLE,
 			"32 others follow the events\n", "Retry-After", "10");
 	a = answer_of(web, MHD_HTTP_OK, "text/event-stream",
-		web->mhd.create_response_from_callback(
-			MHD_SIZE_UNKNOWN, PIECE, on_read, g, NULL));
+		web->mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE, on_read, g, NULL));
 	if (a == NULL)
 		return NULL;
 	buffer_init(&g->events, UNREAD_MAX);
@@ -120,8 +119,7 @@ struct answer *stream_begin(struct web *web, struct guest *g)
 	g->begun = g->since;
 	if (!web->following)
 		ask_send(&web->events,
-			(struct control_request){
-				.method = METHOD_EVENTS, .follow = true});
+			(struct control_request){.method = METHOD_EVENTS, .follow = true});
 	web->following = true;
 	return a;
 }

@@ -49,8 +49,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	struct web *web = watcher->data;
 	MHD_UNSIGNED_LONG_LONG ms = 0;
 	/* of those that were resumed it does not think itself */
-	bool runs = web->resumed ||
-		web->mhd.get_timeout(web->daemon, &ms) == MHD_YES;
+	bool runs = web->resumed || web->mhd.get_timeout(web->daemon, &ms) == MHD_YES;
 
 	(void)revents;
 	ev_timer_stop(loop, &web->run);
@@ -90,8 +89,7 @@ static int take_token(struct web *web, int channel)
 	char *end = len > 0 ? memchr(line, '\n', (size_t)len) : NULL;
 	const char *token = line;
 
-	if (end == NULL ||
-		recv(channel, line, (size_t)(end - line) + 1, 0) == -1)
+	if (end == NULL || recv(channel, line, (size_t)(end - line) + 1, 0) == -1)
 		return -1;
 	*end = '\0';
 	if (strncmp(token, open, strlen(open)) == 0) {
@@ -110,22 +108,19 @@ static bool is_unix(int listener)
 	struct sockaddr_storage at = {0};
 	socklen_t len = sizeof(at);
 
-	return getsockname(listener, (struct sockaddr *)&at, &len) == 0 &&
-		at.ss_family == AF_UNIX;
+	return getsockname(listener, (struct sockaddr *)&at, &len) == 0 && at.ss_family == AF_UNIX;
 }
 
 static int open_daemon(struct web *web)
 {
 	const union MHD_DaemonInfo *info;
 
-	web->daemon = web->mhd.start_daemon(MHD_USE_EPOLL |
-			MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME,
-		0, NULL, NULL, request_on_access, web,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)GUESTS_MAX,
+	web->daemon = web->mhd.start_daemon(
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+		request_on_access, web, MHD_OPTION_CONNECTION_LIMIT, (unsigned)GUESTS_MAX,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_MAX,
-		MHD_OPTION_NOTIFY_CONNECTION, guest_on_connection, web,
-		MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, web,
-		MHD_OPTION_END);
+		MHD_OPTION_NOTIFY_CONNECTION, guest_on_connection, web, MHD_OPTION_NOTIFY_COMPLETED,
+		request_on_completed, web, MHD_OPTION_END);
 	if (web->daemon == NULL)
 		return -1;
 	info = web->mhd.get_daemon_info(web->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -143,8 +138,7 @@ static bool is_listening(int fd)
 	int on = 0;
 	socklen_t len = sizeof(on);
 
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 &&
-		on != 0;
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on != 0;
 }
 
 static int open_http(struct web *web, int listener, int also)
@@ -159,8 +153,8 @@ static int open_http(struct web *web, int listener, int also)
 	return 0;
 }
 
-static int open_all(struct web *web, int channel, int also, int listener,
-	int events, int workers, int agent)
+static int open_all(
+	struct web *web, int channel, int also, int listener, int events, int workers, int agent)
 {
 	web->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
 	if (web->loop == NULL || take_token(web, channel) == -1 ||
@@ -207,8 +201,7 @@ static void close_all(struct web *web)
 	free(web->token);
 }
 
-int web_main(int channel, int also, int listener, int events, int workers,
-	int agent, uid_t user)
+int web_main(int channel, int also, int listener, int events, int workers, int agent, uid_t user)
 {
 	struct web web = {.loop = NULL};
 	ev_periodic far;

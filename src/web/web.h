@@ -21,7 +21,6 @@
  * EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.  It
  * writes nothing.
  */
-int web_main(int channel, int also, int listener, int events, int workers,
-	int agent, uid_t user);
+int web_main(int channel, int also, int listener, int events, int workers, int agent, uid_t user);
 
 #endif

@@ -20,8 +20,8 @@ int main(int argc, char **argv)
 		return 64;
 	(void)setsid();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) == -1)
+		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+			&program) == -1)
 		bench_die("allow: seccomp");
 	(void)execvp(argv[1], argv + 1);
 	bench_die(argv[1]);

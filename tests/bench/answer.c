@@ -41,11 +41,9 @@ static void serve(int connection)
 	ssize_t n;
 
 	if (greets)
-		(void)send(
-			connection, greeting, strlen(greeting), MSG_NOSIGNAL);
+		(void)send(connection, greeting, strlen(greeting), MSG_NOSIGNAL);
 	do {
-		n = recv(connection, request + used, sizeof(request) - 1 - used,
-			0);
+		n = recv(connection, request + used, sizeof(request) - 1 - used, 0);
 		if (n <= 0)
 			return;
 		used += (size_t)n;

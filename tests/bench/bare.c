@@ -63,8 +63,8 @@ static void end(void)
 
 static void run(int signals, int notify)
 {
-	struct pollfd from[] = {{.fd = signals, .events = POLLIN},
-		{.fd = notify, .events = POLLIN}};
+	struct pollfd from[] = {
+		{.fd = signals, .events = POLLIN}, {.fd = notify, .events = POLLIN}};
 	struct signalfd_siginfo info;
 	char text[64];
 
@@ -102,8 +102,7 @@ int main(int argc, char **argv)
 	workers = calloc((size_t)count, sizeof(*workers));
 	if (!workers)
 		bench_die("calloc");
-	(void)snprintf(
-		path, sizeof(path), "%s/notify.%d", directory, (int)getpid());
+	(void)snprintf(path, sizeof(path), "%s/notify.%d", directory, (int)getpid());
 	notify = bench_receiver(path);
 	(void)setenv("NOTIFY_SOCKET", path, 1);
 	(void)sigemptyset(&mask);

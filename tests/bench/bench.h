@@ -47,10 +47,8 @@ static inline int bench_listen(int port, bool shared)
 		bench_die("socket");
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
 	if (shared)
-		(void)setsockopt(
-			fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
-	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 ||
-		listen(fd, 4096) == -1)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
+	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) == -1 || listen(fd, 4096) == -1)
 		bench_die("listen");
 	return fd;
 }
@@ -91,8 +89,7 @@ static inline void bench_send(const char *path, const char *text)
 
 	if (fd == -1 || bench_unix_address(&to, path) == -1)
 		bench_die("socket");
-	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL,
-		(struct sockaddr *)&to, sizeof(to));
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to, sizeof(to));
 	(void)close(fd);
 }
 

@@ -62,8 +62,8 @@ static void count(const char *line, void *data)
 	(void)line;
 	if (++*heard % ACK_EACH == 0)
 		put(ack,
-			(size_t)snprintf(ack, sizeof(ack), "{\"ack\":%llu}\n",
-				(unsigned long long)*heard));
+			(size_t)snprintf(
+				ack, sizeof(ack), "{\"ack\":%llu}\n", (unsigned long long)*heard));
 }
 
 static void answer(void)
@@ -101,8 +101,7 @@ static void send_all(int64_t total, const char *file)
 		if (sent < total && sent - acked < WINDOW) {
 			put(line,
 				(size_t)snprintf(line, sizeof(line),
-					"{\"id\":%lld,\"text\":\"hello\"}\n",
-					(long long)sent++));
+					"{\"id\":%lld,\"text\":\"hello\"}\n", (long long)sent++));
 			continue;
 		}
 		hear(take_ack, &acked);
@@ -110,8 +109,7 @@ static void send_all(int64_t total, const char *file)
 	out = fopen(file, "w");
 	if (out == NULL)
 		bench_die(file);
-	(void)fprintf(out, "%.0f\n",
-		1e9 * (double)total / (double)(bench_now() - began));
+	(void)fprintf(out, "%.0f\n", 1e9 * (double)total / (double)(bench_now() - began));
 	(void)fclose(out);
 }
 

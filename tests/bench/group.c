@@ -28,8 +28,7 @@ static pid_t start(int fd, char **command)
 	if (child != 0)
 		return child;
 	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	if (setsid() == -1 || dup2(fd, FIRST_FD) == -1 ||
-		setenv("LISTEN_FDS", "1", 1) == -1 ||
+	if (setsid() == -1 || dup2(fd, FIRST_FD) == -1 || setenv("LISTEN_FDS", "1", 1) == -1 ||
 		setenv("LISTEN_PID", pid, 1) == -1)
 		_exit(126);
 	(void)execv(command[0], command);
@@ -50,8 +49,7 @@ int main(int argc, char **argv)
 		bench_die("usage");
 	own = strcmp(argv[1], "share") != 0;
 	for (unsigned i = 0; i < count; i++) {
-		fds[i] = i == 0 || own ? bench_listen(atoi(argv[2]), own)
-				       : fds[0];
+		fds[i] = i == 0 || own ? bench_listen(atoi(argv[2]), own) : fds[0];
 		/* not the descriptor that its workers are to have */
 		while (fds[i] == FIRST_FD)
 			fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FD + 1);

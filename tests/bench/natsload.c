@@ -62,8 +62,7 @@ static long ack_of(const char *text)
 
 static double rate(int64_t began)
 {
-	return (double)count * (double)size * 1e9 /
-		(double)(bench_now() - began);
+	return (double)count * (double)size * 1e9 / (double)(bench_now() - began);
 }
 
 /* ---- by libnats ---- */
@@ -76,8 +75,7 @@ static void must(natsStatus s)
 	exit(98);
 }
 
-static natsConnection *join(
-	const char *port, const char *subject, natsSubscription **sub)
+static natsConnection *join(const char *port, const char *subject, natsSubscription **sub)
 {
 	natsConnection *c;
 	char url[64];
@@ -125,8 +123,8 @@ static void bare_send(const char *port)
 
 		(void)snprintf(number[0], sizeof(number[0]), "%ld", count);
 		(void)snprintf(number[1], sizeof(number[1]), "%ld", size);
-		(void)execl("/proc/self/exe", "natsload", "bare-take", port,
-			number[0], number[1], (char *)NULL);
+		(void)execl("/proc/self/exe", "natsload", "bare-take", port, number[0], number[1],
+			(char *)NULL);
 		_exit(99);
 	}
 	while (acked < count) {
@@ -135,8 +133,7 @@ static void bare_send(const char *port)
 		if (acked >= 0 && sent < count && sent - acked < window()) {
 			if (sent++ == 0)
 				began = bench_now();
-			must(natsConnection_Publish(
-				c, "bench.there", text, (int)size));
+			must(natsConnection_Publish(c, "bench.there", text, (int)size));
 			continue;
 		}
 		must(natsSubscription_NextMsg(&msg, sub, 60000));
@@ -205,9 +202,7 @@ static void take(void)
 	}
 	for (;;) {
 		while (heard >= next || heard == count) {
-			put(text,
-				(size_t)snprintf(text, sizeof(text),
-					ACK "%ld}\n", heard));
+			put(text, (size_t)snprintf(text, sizeof(text), ACK "%ld}\n", heard));
 			next = heard + each;
 			if (heard == count)
 				break;

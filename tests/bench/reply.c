@@ -4,10 +4,8 @@
 
 int main(void)
 {
-	static const char answer[] =
-		"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+	static const char answer[] = "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 	char request[4096];
 
-	return read(0, request, sizeof(request)) <= 0 ||
-		write(1, answer, sizeof(answer) - 1) == -1;
+	return read(0, request, sizeof(request)) <= 0 || write(1, answer, sizeof(answer) - 1) == -1;
 }

@@ -92,10 +92,9 @@ int main(int argc, char **argv)
 
 	if (argc != 2 || fd == NULL || size < 2 * MEGABYTE)
 		return 64;
-	memory[0] = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		(int)strtol(fd, NULL, 10), 0);
-	memory[1] = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memory[0] =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, (int)strtol(fd, NULL, 10), 0);
+	memory[1] = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (memory[0] == MAP_FAILED || memory[1] == MAP_FAILED)
 		return 1;
 	for (int which = 0; which < 2; which++)
@@ -112,8 +111,7 @@ int main(int argc, char **argv)
 	if (out == NULL)
 		return 1;
 	for (int f = 0; f < FIGURES; f++)
-		(void)fprintf(out, "%s %.3f %.3f\n", names[f], best[f][0],
-			best[f][1]);
+		(void)fprintf(out, "%s %.3f %.3f\n", names[f], best[f][0], best[f][1]);
 	(void)fclose(out);
 	(void)pause();
 	return 0;

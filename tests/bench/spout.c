@@ -96,9 +96,8 @@ int main(int argc, char **argv)
 	}
 	while (ioctl(STDOUT_FILENO, FIONREAD, &left) == 0 && left > 0)
 		(void)usleep(500);
-	(void)snprintf(text, sizeof(text), "%llu %llu %lld %lld\n",
-		(unsigned long long)bytes, (unsigned long long)lines,
-		(long long)begun, (long long)bench_now());
+	(void)snprintf(text, sizeof(text), "%llu %llu %lld %lld\n", (unsigned long long)bytes,
+		(unsigned long long)lines, (long long)begun, (long long)bench_now());
 	say(argv[1], text);
 	await(argv[1], "end");
 	return 0;

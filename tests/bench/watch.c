@@ -44,8 +44,7 @@ struct watch {
 	long turn; /* whose worker is killed next */
 };
 
-static __attribute__((noreturn)) void give_up(
-	const struct watch *w, const char *what)
+static __attribute__((noreturn)) void give_up(const struct watch *w, const char *what)
 {
 	long i;
 
@@ -64,8 +63,7 @@ static void hear_supervisor(struct watch *w)
 	char text[512];
 	ssize_t n;
 
-	while (w->notify != -1 &&
-		(n = recv(w->notify, text, sizeof(text) - 1, 0)) > 0) {
+	while (w->notify != -1 && (n = recv(w->notify, text, sizeof(text) - 1, 0)) > 0) {
 		text[n] = '\0';
 		if (strstr(text, "READY=1"))
 			w->ready = true;
@@ -74,8 +72,8 @@ static void hear_supervisor(struct watch *w)
 
 static void wait_readable(struct watch *w, int64_t until)
 {
-	struct pollfd from[] = {{.fd = w->beats, .events = POLLIN},
-		{.fd = w->notify, .events = POLLIN}};
+	struct pollfd from[] = {
+		{.fd = w->beats, .events = POLLIN}, {.fd = w->notify, .events = POLLIN}};
 	int64_t left = until - bench_now();
 
 	if (left <= 0 || poll(from, 2, (int)(left / 1000000) + 1) == 0)
@@ -118,7 +116,7 @@ static void start(struct watch *w, char **command)
 		if (w->listener != -1)
 			(void)dup2(w->listener, 3);
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* not without us */
-		(void)dup2(2, 1); /* ours is for answers */
+		(void)dup2(2, 1);                       /* ours is for answers */
 		(void)execvp(command[0], command);
 		_exit(127);
 	}
@@ -132,8 +130,7 @@ static void meet_all(struct watch *w)
 		w->workers[i] = next_beat(w);
 	if (w->notify != -1)
 		wait_for_ready(w);
-	(void)printf("%d %lld\n", (int)w->supervisor,
-		(long long)((bench_now() - w->start) / 1000));
+	(void)printf("%d %lld\n", (int)w->supervisor, (long long)((bench_now() - w->start) / 1000));
 	(void)fflush(stdout);
 }
 
@@ -289,8 +286,7 @@ int main(int argc, char **argv)
 	if (!directory)
 		bench_die("BENCH_DIR");
 	(void)alarm(600);
-	(void)snprintf(
-		path, sizeof(path), "%s/beats.%d", directory, (int)getpid());
+	(void)snprintf(path, sizeof(path), "%s/beats.%d", directory, (int)getpid());
 	(void)setenv("BENCH_SOCKET", path, 1);
 	(void)unsetenv("NOTIFY_SOCKET");
 	w.beats = bench_receiver(path);
@@ -304,8 +300,7 @@ int main(int argc, char **argv)
 			(void)setenv("LISTEN_FDS", "1", 1);
 			break;
 		case 'r':
-			(void)snprintf(path, sizeof(path), "%s/ready.%d",
-				directory, (int)getpid());
+			(void)snprintf(path, sizeof(path), "%s/ready.%d", directory, (int)getpid());
 			w.notify = bench_receiver(path);
 			(void)setenv("NOTIFY_SOCKET", path, 1);
 			break;

@@ -52,12 +52,9 @@ static void ask(struct server *s, struct client *c)
 	c->used = 0;
 	if (c->fd == -1) {
 		c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		if (c->fd == -1 ||
-			connect(c->fd, (struct sockaddr *)&s->at,
-				sizeof(s->at)) == -1)
+		if (c->fd == -1 || connect(c->fd, (struct sockaddr *)&s->at, sizeof(s->at)) == -1)
 			bench_die("weigh: connect");
-		(void)setsockopt(
-			c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 		(void)epoll_ctl(s->epoll, EPOLL_CTL_ADD, c->fd, &event);
 	}
 	if (send(c->fd, request, strlen(request), MSG_NOSIGNAL) == -1)
@@ -68,8 +65,7 @@ static void ask(struct server *s, struct client *c)
 static bool hear(struct client *c)
 {
 	const char *body;
-	ssize_t n = recv(c->fd, c->reply + c->used,
-		sizeof(c->reply) - 1 - c->used, MSG_DONTWAIT);
+	ssize_t n = recv(c->fd, c->reply + c->used, sizeof(c->reply) - 1 - c->used, MSG_DONTWAIT);
 
 	if (n == -1 && errno == EAGAIN)
 		return false;
@@ -147,8 +143,7 @@ static void set_cpu(pid_t pid, bool first)
 	cpu_set_t one;
 	size_t i;
 
-	if (CPU_COUNT(&all) == 0 &&
-		sched_getaffinity(0, sizeof(all), &all) == -1)
+	if (CPU_COUNT(&all) == 0 && sched_getaffinity(0, sizeof(all), &all) == -1)
 		return;
 	CPU_ZERO(&one);
 	for (i = 0; i < CPU_SETSIZE; i++) {
@@ -215,8 +210,8 @@ static void tell(struct server *servers, int count)
 	for (i = 0; i < count; i++) {
 		struct server *s = &servers[i];
 
-		(void)printf("%.0f %.0f %.4f %.4f\n", median(s->rate),
-			median(s->cost), median(s->rates), median(s->costs));
+		(void)printf("%.0f %.0f %.4f %.4f\n", median(s->rate), median(s->cost),
+			median(s->rates), median(s->costs));
 	}
 }
 
@@ -247,12 +242,11 @@ int main(int argc, char **argv)
 		}
 	}
 	count = argc - optind;
-	if (count < 1 || count > SERVERS_MAX || clients < 1 ||
-		clients > CLIENTS_MAX || requests < clients || turns < 1)
+	if (count < 1 || count > SERVERS_MAX || clients < 1 || clients > CLIENTS_MAX ||
+		requests < clients || turns < 1)
 		return 64;
 	(void)alarm(600);
-	request = keeps ? "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-			: "GET / HTTP/1.0\r\n\r\n";
+	request = keeps ? "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" : "GET / HTTP/1.0\r\n\r\n";
 	for (i = 0; i < count; i++)
 		open_server(&servers[i], argv[optind + i]);
 	/* who comes after whom changes */

@@ -17,8 +17,7 @@ void ahead_add(struct fleet *f, nsec_t at, struct thing thing)
 
 	if (f->thing_count > f->thing_room) {
 		f->thing_room = 2 * f->thing_room + 1024;
-		f->things = reallocarray(
-			f->things, f->thing_room, sizeof(*f->things));
+		f->things = reallocarray(f->things, f->thing_room, sizeof(*f->things));
 		if (f->things == NULL)
 			abort();
 	}
@@ -56,15 +55,12 @@ struct thing ahead_take(struct fleet *f)
 
 nsec_t ahead_span(struct fleet *f, nsec_t least, nsec_t most)
 {
-	return least +
-		(nsec_t)(random_next(&f->random) %
-			(uint64_t)(most - least + 1));
+	return least + (nsec_t)(random_next(&f->random) % (uint64_t)(most - least + 1));
 }
 
 nsec_t ahead_life(struct fleet *f, nsec_t mean)
 {
-	double chance = (double)(1 + (random_next(&f->random) >> 12)) /
-		(double)(UINT64_C(1) << 52);
+	double chance = (double)(1 + (random_next(&f->random) >> 12)) / (double)(UINT64_C(1) << 52);
 
 	return (nsec_t)(-log(chance) * (double)mean) + 1;
 }

@@ -16,13 +16,11 @@
 #define SILENT_IN (30 * SECOND) /* … one that it has */
 #define AGAIN_IN MINUTE         /* to a host that did not answer */
 
-static void later(struct fleet *f, const struct host *h, nsec_t after,
-	enum thing_kind kind, enum outcome outcome)
+static void later(struct fleet *f, const struct host *h, nsec_t after, enum thing_kind kind,
+	enum outcome outcome)
 {
 	ahead_add(f, f->now + after,
-		(struct thing){.kind = kind,
-			.host = (unsigned)(h - f->hosts),
-			.outcome = outcome});
+		(struct thing){.kind = kind, .host = (unsigned)(h - f->hosts), .outcome = outcome});
 }
 
 static void set_out(struct fleet *f, struct host *h, bool out)
@@ -77,8 +75,7 @@ static void stop(struct fleet *f)
 
 static void begin_batch(struct fleet *f)
 {
-	unsigned count = f->next == 0 && f->plan.first > 0 ? f->plan.first
-							   : f->plan.at_once;
+	unsigned count = f->next == 0 && f->plan.first > 0 ? f->plan.first : f->plan.at_once;
 
 	if (f->next == f->plan.hosts) {
 		f->over = true;
@@ -98,8 +95,7 @@ static void begin_batch(struct fleet *f)
 
 static bool is_too_bad(const struct fleet *f)
 {
-	unsigned failed = f->result.failed +
-		(f->plan.counts_absent ? f->result.absent : 0);
+	unsigned failed = f->result.failed + (f->plan.counts_absent ? f->result.absent : 0);
 
 	return f->plan.failures > 0 && failed >= f->plan.failures;
 }
@@ -108,10 +104,8 @@ static void end_batch(struct fleet *f)
 {
 	if (is_too_bad(f))
 		stop(f);
-	else if (f->plan.first > 0 && f->next == f->plan.first &&
-		f->plan.soak > 0)
-		ahead_add(f, f->now + f->plan.soak,
-			(struct thing){.kind = THING_SOAKED});
+	else if (f->plan.first > 0 && f->next == f->plan.first && f->plan.soak > 0)
+		ahead_add(f, f->now + f->plan.soak, (struct thing){.kind = THING_SOAKED});
 	else
 		begin_batch(f);
 }
@@ -178,8 +172,7 @@ void deployer_lost(struct fleet *f, struct host *h)
 void deployer_told(struct fleet *f, struct host *h, bool done)
 {
 	if (h->errand == ERRAND_ROLLS && host_answers(h))
-		later(f, h, 0, THING_OUTCOME,
-			done ? OUTCOME_REPLACED : OUTCOME_FAILED);
+		later(f, h, 0, THING_OUTCOME, done ? OUTCOME_REPLACED : OUTCOME_FAILED);
 }
 
 void deployer_thing(struct fleet *f, const struct thing *thing)
@@ -211,6 +204,5 @@ void deployer_begin(struct fleet *f)
 bool deployer_is_done(const struct fleet *f)
 {
 	return f->over && f->going_back == 0 &&
-		(f->plan.fault == FAULT_NONE || !f->first_answer ||
-			f->result.clean != 0);
+		(f->plan.fault == FAULT_NONE || !f->first_answer || f->result.clean != 0);
 }

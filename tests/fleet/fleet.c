@@ -47,8 +47,7 @@ static void plan_death(struct fleet *f)
 	if (f->plan.dying > 0)
 		ahead_add(f, f->now + ahead_life(f, HOUR / f->plan.dying),
 			(struct thing){.kind = THING_DIES,
-				.host = (unsigned)ahead_span(
-					f, 0, (nsec_t)f->plan.hosts - 1)});
+				.host = (unsigned)ahead_span(f, 0, (nsec_t)f->plan.hosts - 1)});
 }
 
 static void go(struct fleet *f, struct host *h, bool *how, bool gone)
@@ -61,8 +60,7 @@ static void go(struct fleet *f, struct host *h, bool *how, bool gone)
 	if (gone)
 		deployer_lost(f, h);
 	ahead_add(f, f->now + LB_SEES_IN,
-		(struct thing){
-			.kind = THING_SEEN, .host = (unsigned)(h - f->hosts)});
+		(struct thing){.kind = THING_SEEN, .host = (unsigned)(h - f->hosts)});
 }
 
 static void see(struct fleet *f, struct host *h)
@@ -92,8 +90,7 @@ static void open_fleet(struct fleet *f)
 	for (unsigned i = 0; i < f->plan.hosts; i++)
 		host_init(f, &f->hosts[i]);
 	for (unsigned i = 0; i < f->plan.dead; i++) {
-		unsigned n =
-			(unsigned)ahead_span(f, 0, (nsec_t)f->plan.hosts - 1);
+		unsigned n = (unsigned)ahead_span(f, 0, (nsec_t)f->plan.hosts - 1);
 
 		go(f, &f->hosts[n], &f->hosts[n].down, true);
 		see(f, &f->hosts[n]);
@@ -102,8 +99,7 @@ static void open_fleet(struct fleet *f)
 	if (f->plan.cut > 0)
 		ahead_add(f, f->now + f->plan.cut_at,
 			(struct thing){.kind = THING_CUT,
-				.host = (unsigned)ahead_span(
-					f, 0, (nsec_t)f->plan.hosts - 1)});
+				.host = (unsigned)ahead_span(f, 0, (nsec_t)f->plan.hosts - 1)});
 	if (f->minutes != NULL)
 		ahead_add(f, f->now, (struct thing){.kind = THING_MINUTE});
 	f->result.least = 1;
@@ -145,9 +141,8 @@ static void tell_minute(struct fleet *f)
 	fprintf(f->minutes,
 		"%6.0f min %5u hosts %7.2f %% capacity %7.3f %% bad %8.3f s "
 		"refused\n",
-		nsec_seconds(f->now) / 60, f->result.replaced,
-		100 * f->serving / all, 100 * f->bad / all,
-		f->result.refused_seconds);
+		nsec_seconds(f->now) / 60, f->result.replaced, 100 * f->serving / all,
+		100 * f->bad / all, f->result.refused_seconds);
 	ahead_add(f, f->now + MINUTE, (struct thing){.kind = THING_MINUTE});
 }
 

@@ -58,9 +58,9 @@ struct plan {
 
 /* Shares are of 1; `_seconds` is so much of the whole fleet's traffic. */
 struct result {
-	bool stopped; /* before it came to all hosts */
-	nsec_t took;  /* until the last host, or the stop */
-	nsec_t clean; /* until nobody ran a bad release any more; 0: nobody did */
+	bool stopped;      /* before it came to all hosts */
+	nsec_t took;       /* until the last host, or the stop */
+	nsec_t clean;      /* until nobody ran a bad release any more; 0: nobody did */
 	unsigned replaced; /* hosts; so too: */
 	unsigned failed;
 	unsigned absent;        /* did not answer */

@@ -16,8 +16,7 @@ static struct process *find(struct host *h, uint32_t slot, uint64_t worker)
 }
 
 /* It begins or ends to serve. */
-static void serve(
-	struct fleet *f, struct host *h, struct process *p, bool serves)
+static void serve(struct fleet *f, struct host *h, struct process *p, bool serves)
 {
 	int times = (int)serves - (int)p->serves;
 	bool is_bad = p->is_new && f->plan.fault != FAULT_NONE;
@@ -35,8 +34,8 @@ static void serve(
 	traffic_join(f, h);
 }
 
-static void tell(struct fleet *f, struct host *h, const struct action *a,
-	nsec_t after, enum event_kind kind, int signal)
+static void tell(struct fleet *f, struct host *h, const struct action *a, nsec_t after,
+	enum event_kind kind, int signal)
 {
 	ahead_add(f, f->now + after,
 		(struct thing){.kind = THING_EVENT,
@@ -88,15 +87,13 @@ static void carry_out(struct fleet *f, struct host *h, const struct action *a)
 		p = find(h, a->slot, a->worker);
 		if (p != NULL)
 			serve(f, h, p, false);
-		tell(f, h, a, ahead_span(f, 0, STOPS_WITHIN), EVENT_EXITED,
-			SIGTERM);
+		tell(f, h, a, ahead_span(f, 0, STOPS_WITHIN), EVENT_EXITED, SIGTERM);
 		break;
 	case ACTION_REPORT:
 		if (a->report.rollout == h->rollout &&
 			(a->report.kind == REPORT_ROLLOUT_DONE ||
 				a->report.kind == REPORT_ROLLOUT_FAILED))
-			deployer_told(
-				f, h, a->report.kind == REPORT_ROLLOUT_DONE);
+			deployer_told(f, h, a->report.kind == REPORT_ROLLOUT_DONE);
 		if (a->report.kind == REPORT_SURPRISE)
 			fleet_complain(f, "the core is surprised");
 		break;
@@ -113,8 +110,7 @@ static void arm(struct fleet *f, struct host *h)
 		return;
 	h->armed = at;
 	ahead_add(f, at > f->now ? at : f->now,
-		(struct thing){
-			.kind = THING_TICK, .host = (unsigned)(h - f->hosts)});
+		(struct thing){.kind = THING_TICK, .host = (unsigned)(h - f->hosts)});
 }
 
 static void feed(struct fleet *f, struct host *h, const struct event *event)
@@ -150,8 +146,7 @@ void host_event(struct fleet *f, struct host *h, const struct thing *thing)
 		.now = f->now,
 		.slot = thing->slot,
 		.worker = thing->worker,
-		.ending = {.kind = thing->signal != 0 ? ENDING_SIGNAL
-						      : ENDING_EXIT,
+		.ending = {.kind = thing->signal != 0 ? ENDING_SIGNAL : ENDING_EXIT,
 			.code = thing->signal != 0 ? thing->signal : 1}};
 
 	if (h->down || p == NULL)
@@ -196,8 +191,7 @@ bool host_runs_new(const struct fleet *f, const struct host *h)
 {
 	for (unsigned i = 0; i < f->plan.workers; i++)
 		for (int k = 0; k < 2; k++)
-			if (h->processes[i][k].id != 0 &&
-				h->processes[i][k].is_new)
+			if (h->processes[i][k].id != 0 && h->processes[i][k].is_new)
 				return true;
 	return false;
 }
@@ -209,8 +203,7 @@ void host_init(struct fleet *f, struct host *h)
 
 	h->armed = NSEC_NEVER;
 	h->processes = calloc(f->plan.workers, sizeof(*h->processes));
-	h->core = cluster_new(
-		f->settings, f->plan.workers, (uint64_t)(h - f->hosts));
+	h->core = cluster_new(f->settings, f->plan.workers, (uint64_t)(h - f->hosts));
 	if (h->processes == NULL || h->core == NULL ||
 		cluster_adopt_begin(h->core, 1, true, true) == -1)
 		abort();

@@ -22,9 +22,8 @@ enum rule {
 };
 
 static const char *const rule_names[RULES] = {"same seed, same result",
-	"a good release gets everywhere", "no capacity is lost",
-	"capacity but for those taken out", "not ready, no answer",
-	"one failure ends it", "so many failures end it",
+	"a good release gets everywhere", "no capacity is lost", "capacity but for those taken out",
+	"not ready, no answer", "one failure ends it", "so many failures end it",
 	"only canaries exited within the bake", "only the first hosts had it",
 	"each host has an outcome"};
 
@@ -107,22 +106,18 @@ static void rule(struct proofs *p, enum rule rule, bool holds)
 		"fleet: seed %" PRIu64 ": not so: %s (%u hosts of %u workers, "
 		"%u at once; %u replaced, %u failed, %u absent, %u tried, %u "
 		"reached; capacity %.4f, bad %.4f)\n",
-		p->seed, rule_names[rule], p->plan.hosts, p->plan.workers,
-		p->plan.at_once, p->result.replaced, p->result.failed,
-		p->result.absent, p->result.tried, p->result.reached,
-		p->result.least, p->result.worst);
+		p->seed, rule_names[rule], p->plan.hosts, p->plan.workers, p->plan.at_once,
+		p->result.replaced, p->result.failed, p->result.absent, p->result.tried,
+		p->result.reached, p->result.least, p->result.worst);
 }
 
 static bool is_same(const struct result *a, const struct result *b)
 {
-	return a->stopped == b->stopped && a->took == b->took &&
-		a->clean == b->clean && a->replaced == b->replaced &&
-		a->failed == b->failed && a->absent == b->absent &&
-		a->reached == b->reached && a->tried == b->tried &&
-		!(a->least < b->least) && !(a->least > b->least) &&
-		!(a->bad_seconds < b->bad_seconds) &&
-		!(a->bad_seconds > b->bad_seconds) &&
-		!(a->lost_seconds < b->lost_seconds) &&
+	return a->stopped == b->stopped && a->took == b->took && a->clean == b->clean &&
+		a->replaced == b->replaced && a->failed == b->failed && a->absent == b->absent &&
+		a->reached == b->reached && a->tried == b->tried && !(a->least < b->least) &&
+		!(a->least > b->least) && !(a->bad_seconds < b->bad_seconds) &&
+		!(a->bad_seconds > b->bad_seconds) && !(a->lost_seconds < b->lost_seconds) &&
 		!(a->lost_seconds > b->lost_seconds);
 }
 
@@ -149,14 +144,11 @@ static void check_good(struct proofs *p)
 	double out = largest(plan);
 
 	if (plan->fault == FAULT_NONE)
-		rule(p, RULE_ALL,
-			r->replaced == plan->hosts && !r->stopped &&
-				r->took > 0);
+		rule(p, RULE_ALL, r->replaced == plan->hosts && !r->stopped && r->took > 0);
 	if (plan->fault > FAULT_EXITS_EARLY)
 		return;
 	if (!plan->taken_out)
-		rule(p, RULE_FULL,
-			is_least(r->least, 1) && r->refused_seconds <= 0);
+		rule(p, RULE_FULL, is_least(r->least, 1) && r->refused_seconds <= 0);
 	else
 		rule(p, RULE_OUT, is_least(r->least, 1 - out / plan->hosts));
 }
@@ -173,18 +165,13 @@ static void check_bad(struct proofs *p)
 	if (plan->fault == FAULT_EXITS_EARLY && plan->failures == 1)
 		rule(p, RULE_FIRST, r->stopped && r->tried == batch(plan));
 	if (plan->failures > 1 && plan->fault == FAULT_EXITS_EARLY)
-		rule(p, RULE_COUNT,
-			r->stopped && r->failed >= plan->failures &&
-				r->failed < most);
-	if (plan->fault == FAULT_EXITS_LATER && plan->exactly &&
-		plan->life < plan->bake && plan->canary > 0 &&
-		plan->failures == 1)
+		rule(p, RULE_COUNT, r->stopped && r->failed >= plan->failures && r->failed < most);
+	if (plan->fault == FAULT_EXITS_LATER && plan->exactly && plan->life < plan->bake &&
+		plan->canary > 0 && plan->failures == 1)
 		rule(p, RULE_CANARY,
 			r->reached <= batch(plan) &&
-				is_least(workers / plan->hosts / plan->workers,
-					r->worst));
-	if (plan->fault == FAULT_ANSWERS && plan->first > 0 &&
-		plan->soak > plan->notice)
+				is_least(workers / plan->hosts / plan->workers, r->worst));
+	if (plan->fault == FAULT_ANSWERS && plan->first > 0 && plan->soak > plan->notice)
 		rule(p, RULE_STAGE, r->reached <= plan->first && r->clean > 0);
 }
 
@@ -196,8 +183,7 @@ static void check(struct proofs *p)
 
 	rule(p, RULE_SAME, is_same(r, &again));
 	if (!r->stopped)
-		rule(p, RULE_EVERYBODY,
-			r->replaced + r->failed + r->absent == plan->hosts);
+		rule(p, RULE_EVERYBODY, r->replaced + r->failed + r->absent == plan->hosts);
 	if (plan->dead + plan->dying + plan->cut > 0)
 		return;
 	check_good(p);
@@ -232,11 +218,9 @@ bool proofs_run(uint64_t seeds)
 	}
 	printf("%" PRIu64 " fleets", seeds);
 	for (int i = 0; i < RULES; i++) {
-		printf("%s%s %u", i % 3 == 0 ? "\n  " : ", ", rule_names[i],
-			p.spoke[i]);
+		printf("%s%s %u", i % 3 == 0 ? "\n  " : ", ", rule_names[i], p.spoke[i]);
 		if (p.spoke[i] == 0 && seeds >= 200) {
-			fprintf(stderr, "fleet: no world has tried: %s\n",
-				rule_names[i]);
+			fprintf(stderr, "fleet: no world has tried: %s\n", rule_names[i]);
 			p.broken = true;
 		}
 	}

@@ -73,8 +73,7 @@ static void good(uint64_t seed)
 			r = fleet_run(&plan, seed, NULL);
 			printf(" ");
 			put_time(r.took);
-			printf("   %5.1f %%  %5.1f s", 100 * r.least,
-				r.refused_seconds);
+			printf("   %5.1f %%  %5.1f s", 100 * r.least, r.refused_seconds);
 		}
 		printf("\n");
 	}
@@ -82,8 +81,7 @@ static void good(uint64_t seed)
 
 static void slow(uint64_t seed)
 {
-	static const nsec_t starts[] = {
-		2 * SECOND, 10 * SECOND, 30 * SECOND, 90 * SECOND};
+	static const nsec_t starts[] = {2 * SECOND, 10 * SECOND, 30 * SECOND, 90 * SECOND};
 
 	title("A release that starts slowly, 10 % of the hosts at once: the "
 	      "time "
@@ -133,8 +131,8 @@ static void early(uint64_t seed)
 			put_hosts(&plan);
 			printf("   %11u ", after[k]);
 			put_time(r.took);
-			printf("   %11u   %5.1f %%   %6.2f s\n", r.tried,
-				100 * r.least, r.bad_seconds);
+			printf("   %11u   %5.1f %%   %6.2f s\n", r.tried, 100 * r.least,
+				r.bad_seconds);
 		}
 }
 
@@ -142,8 +140,8 @@ static void put_bad(const struct plan *plan, uint64_t seed)
 {
 	struct result r = fleet_run(plan, seed, NULL);
 
-	printf("  %5u  %6.2f %%  %6.2f s  %6.2f %% ", r.reached, 100 * r.worst,
-		r.bad_seconds, 100 * r.least);
+	printf("  %5u  %6.2f %%  %6.2f s  %6.2f %% ", r.reached, 100 * r.worst, r.bad_seconds,
+		100 * r.least);
 	put_time(r.clean);
 	printf("\n");
 }
@@ -256,9 +254,8 @@ static void faults(uint64_t seed)
 			put_hosts(&plan);
 			printf("  %s ", rules[k].name);
 			put_time(r.took);
-			printf("  %8u  %6u   %5.1f %%  %5.1f s  %5.2f s\n",
-				r.replaced, r.absent, 100 * r.least,
-				r.refused_seconds, r.lost_seconds);
+			printf("  %8u  %6u   %5.1f %%  %5.1f s  %5.2f s\n", r.replaced, r.absent,
+				100 * r.least, r.refused_seconds, r.lost_seconds);
 		}
 }
 

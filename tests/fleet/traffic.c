@@ -27,8 +27,7 @@ void traffic_join(struct fleet *f, const struct host *h)
 	count(f, h, 1);
 	if (f->bad > 0 && !f->first_answer) {
 		f->first_answer = true;
-		ahead_add(f, f->now + f->plan.notice,
-			(struct thing){.kind = THING_NOTICED});
+		ahead_add(f, f->now + f->plan.notice, (struct thing){.kind = THING_NOTICED});
 	}
 }
 

@@ -16,16 +16,13 @@ static bool is_same_command(char *const *a, char *const *b)
 	return *a == *b;
 }
 
-static bool is_same(
-	const struct control_request *a, const struct control_request *b)
+static bool is_same(const struct control_request *a, const struct control_request *b)
 {
 	return strcmp(a->id, b->id) == 0 && a->method == b->method &&
 		strcmp(a->target, b->target) == 0 && a->no_wait == b->no_wait &&
-		a->scale_kind == b->scale_kind && a->count == b->count &&
-		a->signal == b->signal && a->all == b->all &&
-		a->now == b->now && a->follow == b->follow &&
-		a->last == b->last && a->since == b->since &&
-		strcmp(a->kinds, b->kinds) == 0 &&
+		a->scale_kind == b->scale_kind && a->count == b->count && a->signal == b->signal &&
+		a->all == b->all && a->now == b->now && a->follow == b->follow &&
+		a->last == b->last && a->since == b->since && strcmp(a->kinds, b->kinds) == 0 &&
 		is_same_command(a->command, b->command) &&
 		(a->message == NULL) == (b->message == NULL) &&
 		(a->message == NULL || strcmp(a->message, b->message) == 0);
@@ -42,8 +39,7 @@ static void there_and_back(const struct control_request *r)
 	buffer_init(&line, 0);
 	require(control_encode(&line, r) == 0);
 	require(memchr(line.data, '\n', line.len) == line.data + line.len - 1);
-	require(control_decode(&again, line.data, line.len - 1, &code, &err) ==
-		0);
+	require(control_decode(&again, line.data, line.len - 1, &code, &err) == 0);
 	require(is_same(r, &again));
 	control_fini(&again);
 	if (r->target[0] != '\0')

@@ -37,8 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		exposition_write(&e, &out);
 		require(!out.failed);
 		/* what was written is of the same format */
-		require(exposition_add(
-				&again, 9, out.data, out.len, NULL, &err) == 0);
+		require(exposition_add(&again, 9, out.data, out.len, NULL, &err) == 0);
 		require(again.count <= e.count);
 	}
 	exposition_fini(&e);

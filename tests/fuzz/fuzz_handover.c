@@ -90,15 +90,13 @@ static void read_struct(struct handover_reader r)
 	while (handover_next(&r, &f))
 		if (handover_take_plain(&outer_table, &first, &f) == -1)
 			return;
-	require(memchr(first.inner.text, '\0', sizeof(first.inner.text)) !=
-		NULL);
+	require(memchr(first.inner.text, '\0', sizeof(first.inner.text)) != NULL);
 	require(first.inner.n <= 9);
 	buffer_init(&out, 0);
 	handover_begin(&w, &out);
 	handover_put_plain(&w, &outer_table, &first);
 	require(handover_end(&w, &version) == 0);
-	require(handover_open_for_reading(
-			&r, out.data, out.len, 1, &version, &err) == 0);
+	require(handover_open_for_reading(&r, out.data, out.len, 1, &version, &err) == 0);
 	handover_clear_plain(&outer_table, &second);
 	while (handover_next(&r, &f))
 		require(handover_take_plain(&outer_table, &second, &f) == 1);
@@ -121,15 +119,13 @@ static void read_fields(const uint8_t *data, size_t size)
 	handover_begin(&w, &in);
 	(void)buffer_append(&in, data, size);
 	require(handover_end(&w, &version) == 0);
-	if (handover_open_for_reading(&r, in.data, in.len, 1, &version, &err) ==
-		0) {
+	if (handover_open_for_reading(&r, in.data, in.len, 1, &version, &err) == 0) {
 		require(version.minor == 3);
 		read_struct(r);
 		handover_begin(&w, &out);
 		write_again(&w, &r);
 		require(handover_end(&w, &version) == 0);
-		require(out.len == in.len &&
-			memcmp(out.data, in.data, in.len) == 0);
+		require(out.len == in.len && memcmp(out.data, in.data, in.len) == 0);
 	}
 	buffer_fini(&in);
 	buffer_fini(&out);

@@ -11,8 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum httpstatus_kind kind = httpstatus_parse(text, size, &whole);
 
 	require(kind != HTTPSTATUS_CODE ||
-		(whole >= 101 && whole <= 599 &&
-			(whole == 101 || whole >= 200)));
+		(whole >= 101 && whole <= 599 && (whole == 101 || whole >= 200)));
 	/* however it comes in pieces: once it is decided, it stays so */
 	for (size_t len = 0; len < size && len < 600; len++) {
 		char *piece = malloc(len + 1);
@@ -25,8 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		(void)memcpy(piece, data, len);
 		now = httpstatus_parse(piece, len, &code);
 		require(now == HTTPSTATUS_MORE ||
-			(now == kind &&
-				(now == HTTPSTATUS_NONE || code == whole)));
+			(now == kind && (now == HTTPSTATUS_NONE || code == whole)));
 		free(piece);
 	}
 	return 0;

@@ -30,8 +30,7 @@ static void read_again(const struct settings *s)
 		abort();
 	for (size_t i = 0; i < diff.count; i++)
 		if (diff.clusters[i].change != CHANGE_NONE) {
-			(void)fprintf(
-				stderr, "differs: %s\n", diff.clusters[i].keys);
+			(void)fprintf(stderr, "differs: %s\n", diff.clusters[i].keys);
 			abort();
 		}
 	diff_fini(&diff);

@@ -21,8 +21,7 @@ static bool is_refused_on_purpose(const json_error_t *why)
 {
 	return strstr(why->text, "Unicode") != NULL ||
 		strstr(why->text, "NUL byte in object key") != NULL ||
-		strstr(why->text, "too big") != NULL ||
-		strstr(why->text, "overflow") != NULL;
+		strstr(why->text, "too big") != NULL || strstr(why->text, "overflow") != NULL;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

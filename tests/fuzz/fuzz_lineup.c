@@ -8,8 +8,8 @@
 
 /* In reads of so many bytes, the rest of which is kept after each line if they are
  * short; what was heard, in brackets. */
-static void hear(const char *text, size_t size, size_t step,
-	struct buffer *heard, uint64_t *skipped)
+static void hear(
+	const char *text, size_t size, size_t step, struct buffer *heard, uint64_t *skipped)
 {
 	struct lineup l;
 
@@ -47,8 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_init(&one, 0);
 	buffer_init(&other, 0);
 	hear((const char *)data + 1, size - 1, 256, &one, &first);
-	hear((const char *)data + 1, size - 1, data[0] % 32 + 1U, &other,
-		&second);
+	hear((const char *)data + 1, size - 1, data[0] % 32 + 1U, &other, &second);
 	require(first == second);
 	require(one.len == other.len);
 	require(one.len == 0 || memcmp(one.data, other.data, one.len) == 0);

@@ -21,11 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(strnlen(p.cluster, sizeof(p.cluster)) < sizeof(p.cluster));
 	require(strnlen(p.text, sizeof(p.text)) < sizeof(p.text));
 	if (p.kind == LOGWIRE_ADD)
-		require(text_is_name(p.cluster) && p.stream >= 1 &&
-			p.stream <= 3);
+		require(text_is_name(p.cluster) && p.stream >= 1 && p.stream <= 3);
 	if (p.kind == LOGWIRE_HOLD)
-		require(logwire_count(p.which) >= 1 &&
-			logwire_count(p.which) <= LOGWIRE_FDS_MAX);
+		require(logwire_count(p.which) >= 1 && logwire_count(p.which) <= LOGWIRE_FDS_MAX);
 	if (p.kind >= LOGWIRE_ROUTE)
 		require(text_is_name(p.cluster));
 	if (p.kind == LOGWIRE_ROUTE && p.slot > 0)

@@ -35,14 +35,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	json_t *root;
 	int slot = -1;
 
-	if (natswire_read(text, size, "web", "0123456789abcdef", &from,
-		    &format) != NATSWIRE_MESSAGE)
+	if (natswire_read(text, size, "web", "0123456789abcdef", &from, &format) !=
+		NATSWIRE_MESSAGE)
 		return 0;
 	require(format == NATSWIRE_FORMAT && from > text && from < text + size);
 	root = around(from, size - (size_t)(from - text));
 	require(root != NULL && json_object_size(root) == 2);
-	require(json_unpack(root, "{s:{s:i,s:s}}", "from", "slot", &slot,
-			"host", &host) == 0 ||
+	require(json_unpack(root, "{s:{s:i,s:s}}", "from", "slot", &slot, "host", &host) == 0 ||
 		slot == -1);
 	require(host == NULL || strlen(host) < NATSWIRE_HOST);
 	json_decref(root);

@@ -6,20 +6,17 @@
 
 #include <jansson.h>
 
-static void is_sound(
-	const struct nodeipc_message *m, const char *line, size_t len)
+static void is_sound(const struct nodeipc_message *m, const char *line, size_t len)
 {
 	const struct nodeipc_place *p = &m->place;
 
 	require(m->seq >= -1 && m->ack >= -1);
 	require(strnlen(m->key, sizeof(m->key)) < sizeof(m->key));
 	require(p->fd >= -1 && p->backlog >= 0);
-	require(p->address_len >= NODEIPC_ADDRESS_MAX ||
-		p->address[p->address_len] == '\0');
+	require(p->address_len >= NODEIPC_ADDRESS_MAX || p->address[p->address_len] == '\0');
 	require(p->address[NODEIPC_ADDRESS_MAX - 1] == '\0');
 	require(m->data == NULL || strlen(m->data) <= NODEIPC_DATA_MAX);
-	require(m->body == NULL ||
-		(m->body >= line && m->body + m->body_len <= line + len));
+	require(m->body == NULL || (m->body >= line && m->body + m->body_len <= line + len));
 	if (m->kind == NODEIPC_USER)
 		require(m->body == line && m->body_len == len);
 }
@@ -48,8 +45,7 @@ static void answer(const struct nodeipc_message *m)
 	is_line(&out);
 	buffer_clear(&out);
 	/* the address is what the kernel says of the socket */
-	nodeipc_put_faux(
-		&w, &a, m->place.v6 ? "::1" : NULL, m->place.v6, m->place.port);
+	nodeipc_put_faux(&w, &a, m->place.v6 ? "::1" : NULL, m->place.v6, m->place.port);
 	is_line(&out);
 	buffer_clear(&out);
 	nodeipc_put_error(&w, &a, m->place.fd);

@@ -14,8 +14,7 @@ static void is_sound(const struct notify_message *m)
 	for (size_t i = 0; i < len; i += text_utf8(m->status + i, len - i))
 		require(text_utf8(m->status + i, len - i) > 0);
 	for (size_t i = 0; i < len; i++)
-		require((unsigned char)m->status[i] >= 0x20 &&
-			m->status[i] != 0x7f);
+		require((unsigned char)m->status[i] >= 0x20 && m->status[i] != 0x7f);
 	require(m->extend >= 0 && m->watchdog_time >= 0 && m->error >= 0);
 }
 
@@ -37,7 +36,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(notify_decode(&again, text, len) == 0);
 	require(again.ready == m.ready && again.stopping == m.stopping &&
 		again.reloading == m.reloading && again.watchdog == m.watchdog);
-	require(again.has_status == m.has_status &&
-		strcmp(again.status, m.status) == 0);
+	require(again.has_status == m.has_status && strcmp(again.status, m.status) == 0);
 	return 0;
 }

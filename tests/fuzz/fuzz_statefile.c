@@ -55,8 +55,7 @@ static void take_estate(const uint8_t *data, size_t size)
 		return;
 	for (size_t i = 0; i < once.cluster_count; i++) {
 		require(text_is_name(once.clusters[i].name));
-		require(once.clusters[i].generation_count <=
-			ESTATE_GENERATIONS_MAX);
+		require(once.clusters[i].generation_count <= ESTATE_GENERATIONS_MAX);
 	}
 	for (size_t i = 0; i < once.listener_count; i++)
 		require(once.listeners[i].bit < 64);

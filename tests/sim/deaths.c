@@ -3,15 +3,13 @@
 
 #include <errno.h>
 
-static bool died_too_often(
-	const struct world *w, const struct cluster_settings *s)
+static bool died_too_often(const struct world *w, const struct cluster_settings *s)
 {
 	unsigned limit = s->give_up_count;
 
 	if (limit == 0 || w->death_count < limit)
 		return false;
-	return w->now - w->deaths[(w->death_count - limit) % GIVE_UP_MAX] <=
-		s->give_up_window;
+	return w->now - w->deaths[(w->death_count - limit) % GIVE_UP_MAX] <= s->give_up_window;
 }
 
 /* Other settings may come into force within the same call. */
@@ -30,8 +28,7 @@ static void note_unasked_death(struct world *w, const struct report *r)
 }
 
 /* Each wait of a loop is twice as long as the one before it. */
-static void check_growth(
-	struct world *w, struct place *place, const struct report *r)
+static void check_growth(struct world *w, struct place *place, const struct report *r)
 {
 	const struct process *p = witness_process(w, r->worker);
 	const struct cluster_settings *s = p->settings;
@@ -60,8 +57,8 @@ static bool is_rescue(struct world *w, const struct report *r)
 	for (uint64_t id = 1; id <= w->last_worker; id++) {
 		const struct process *p = witness_process(w, id);
 
-		if (p != NULL && id != r->worker && p->life == LIFE_ALIVE &&
-			!p->going && !p->draining && !p->leaving && !p->killed)
+		if (p != NULL && id != r->worker && p->life == LIFE_ALIVE && !p->going &&
+			!p->draining && !p->leaving && !p->killed)
 			return false;
 	}
 	if (w->rescues_from < w->now)
@@ -73,19 +70,16 @@ static bool is_rescue(struct world *w, const struct report *r)
 	return true;
 }
 
-static void check_wait(
-	struct world *w, struct place *place, const struct report *r)
+static void check_wait(struct world *w, struct place *place, const struct report *r)
 {
 	const struct process *p = witness_process(w, r->worker);
 	const struct cluster_settings *s = p->settings;
-	bool ends_loop = r->was_ready && r->ready_for >= MINUTE &&
-		r->ready_for >= s->stable_after;
+	bool ends_loop = r->was_ready && r->ready_for >= MINUTE && r->ready_for >= s->stable_after;
 	bool first = ends_loop || (r->was_ready && !place->forgiven);
 
 	if (r->ending.kind == ENDING_SPAWN && r->ending.code == EAGAIN) {
 		if (r->wait > SECOND)
-			world_complain(
-				w, "it waits too long for what it lacks");
+			world_complain(w, "it waits too long for what it lacks");
 		return;
 	}
 	if (place->vague && r->was_ready && !ends_loop) {
@@ -121,13 +115,12 @@ static void check_wait(
 
 static bool was_asked(const struct report *r)
 {
-	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT &&
-		r->why != WHY_WATCHDOG && r->why != WHY_STALL;
+	return r->why != WHY_ITSELF && r->why != WHY_START_TIMEOUT && r->why != WHY_WATCHDOG &&
+		r->why != WHY_STALL;
 }
 
 /* One that is on trial, or failed it, is left in the slot. */
-static void expect_old_one(
-	const struct world *w, struct place *place, const struct report *r)
+static void expect_old_one(const struct world *w, struct place *place, const struct report *r)
 {
 	if (was_asked(r))
 		return;
@@ -151,8 +144,7 @@ static bool is_in_line(const struct world *w, uint32_t slot)
 }
 
 /* Nobody who is to stay is left in the slot. */
-static void expect_refill(
-	struct world *w, struct place *place, const struct report *r)
+static void expect_refill(struct world *w, struct place *place, const struct report *r)
 {
 	bool will_be = place->alive > 0 || place->refill_by != NSEC_NEVER;
 
@@ -179,13 +171,11 @@ static bool ends_slot(const struct action *next)
 
 static bool is_success(const struct cluster_settings *s, struct ending ending)
 {
-	return ending.kind == ENDING_EXIT &&
-		cluster_is_success(s, (unsigned)ending.code);
+	return ending.kind == ENDING_EXIT && cluster_is_success(s, (unsigned)ending.code);
 }
 
 /* Is the slot left empty if, and only if, the restart policy says so? */
-static void check_policy(
-	const struct world *w, const struct report *r, bool ends)
+static void check_policy(const struct world *w, const struct report *r, bool ends)
 {
 	const struct cluster_settings *s = w->processes[r->worker].settings;
 	const struct place *place = &w->places[r->slot];
@@ -204,8 +194,8 @@ static void check_policy(
 }
 
 /* The restart policy wants nobody in its place, but the rollout does. */
-static void note_let_go(const struct world *w, struct place *place,
-	const struct process *p, const struct report *r)
+static void note_let_go(
+	const struct world *w, struct place *place, const struct process *p, const struct report *r)
 {
 	const struct cluster_settings *s = p->settings;
 	bool well = r->why == WHY_ITSELF && is_success(s, r->ending);
@@ -222,15 +212,13 @@ static void note_failures(struct world *w, const struct report *r)
 
 	if (was_asked(r))
 		return;
-	if (r->ending.kind == ENDING_SPAWN && r->ending.permanent &&
-		!w->lived && p->generation == w->in_force.generation)
+	if (r->ending.kind == ENDING_SPAWN && r->ending.permanent && !w->lived &&
+		p->generation == w->in_force.generation)
 		w->must_give_up = true;
 	if (w->rollout != 0 && p->generation == w->rollout_to &&
-		(p->settings->restart == RESTART_ALWAYS ||
-			!is_success(p->settings, r->ending)))
+		(p->settings->restart == RESTART_ALWAYS || !is_success(p->settings, r->ending)))
 		w->must_fail = w->rollout;
-	if (p->settings->restart == RESTART_ALWAYS ||
-		!is_success(p->settings, r->ending))
+	if (p->settings->restart == RESTART_ALWAYS || !is_success(p->settings, r->ending))
 		late_note_death(w, r);
 }
 
@@ -250,8 +238,7 @@ void deaths_check(struct world *w)
 	w->must_fail = 0;
 }
 
-void deaths_note_exit(
-	struct world *w, const struct report *r, const struct action *next)
+void deaths_note_exit(struct world *w, const struct report *r, const struct action *next)
 {
 	struct place *place = &w->places[r->slot];
 	struct process *p = witness_process(w, r->worker);
@@ -283,14 +270,12 @@ void deaths_note_exit(
 /* Does an older one have the place? */
 static bool is_beside(const struct world *w, const struct process *p)
 {
-	const struct process *mate =
-		witness_mate(w, (uint64_t)(p - w->processes));
+	const struct process *mate = witness_mate(w, (uint64_t)(p - w->processes));
 
 	return mate != NULL && mate < p && (!p->ready || !mate->going);
 }
 
-void deaths_note_unkillable(
-	struct world *w, const struct report *r, const struct action *next)
+void deaths_note_unkillable(struct world *w, const struct report *r, const struct action *next)
 {
 	struct process *p = witness_process(w, r->worker);
 	struct place *place = &w->places[p->slot];

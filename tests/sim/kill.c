@@ -9,8 +9,8 @@
  * is forgotten.  Workers get other numbers: they are counted from 1 again.
  */
 
-static struct process *adopt(struct world *w, struct cluster *to,
-	const struct process *from, nsec_t lost)
+static struct process *adopt(
+	struct world *w, struct cluster *to, const struct process *from, nsec_t lost)
 {
 	struct adoption a = {
 		.slot = from->slot,
@@ -18,9 +18,7 @@ static struct process *adopt(struct world *w, struct cluster *to,
 		.pid = 1000,
 		.now = w->now,
 		.born = from->born,
-		.ready_at = from->ready
-			? nsec_min(w->now, from->ready_since + lost)
-			: NSEC_NEVER,
+		.ready_at = from->ready ? nsec_min(w->now, from->ready_since + lost) : NSEC_NEVER,
 	};
 	uint64_t id = cluster_adopt(to, &a);
 	struct process *p = &w->processes[id];
@@ -62,8 +60,7 @@ static void settle_in(struct world *w, struct process *p)
 		w->lived = true;
 		trials_expect_beat(w, p);
 		w->known[p->command].silent |= p->mode == READY_AUTO &&
-			!w->known[p->command].says_ready &&
-			!w->known[p->command].listens;
+			!w->known[p->command].says_ready && !w->known[p->command].listens;
 	} else {
 		witness_starts(w, p);
 		if (p->proven_at != NSEC_NEVER)
@@ -112,8 +109,7 @@ void kill_and_adopt(struct world *w)
 {
 	static uint64_t numbers[PROCESSES_MAX];
 	struct cluster *old = w->cluster;
-	struct cluster_settings *s =
-		(struct cluster_settings *)(uintptr_t)cluster_settings(old);
+	struct cluster_settings *s = (struct cluster_settings *)(uintptr_t)cluster_settings(old);
 	unsigned generation = cluster_generation(old);
 	uint64_t last = w->last_worker;
 	nsec_t lost = w->lost;
@@ -121,12 +117,11 @@ void kill_and_adopt(struct world *w)
 	struct event first = {.kind = EVENT_TICK};
 
 	for (uint64_t id = 1; id <= last; id++)
-		if (w->processes[id].life == LIFE_ALIVE &&
-			w->processes[id].generation > generation)
+		if (w->processes[id].life == LIFE_ALIVE && w->processes[id].generation > generation)
 			generation = w->processes[id].generation;
 	if (to == NULL || cluster_reserve(to, cluster_slots(old)) == -1 ||
-		cluster_adopt_begin(to, generation, cluster_knows_notify(old),
-			cluster_knows_listen(old)) == -1)
+		cluster_adopt_begin(
+			to, generation, cluster_knows_notify(old), cluster_knows_listen(old)) == -1)
 		world_complain(w, "nothing can be taken over");
 	forget(w);
 	(void)memset(numbers, 0, sizeof(numbers));

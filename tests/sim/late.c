@@ -11,8 +11,7 @@
  * other settings since, or another one was done at the same moment. */
 static bool is_vague(const struct world *w, unsigned rollout)
 {
-	return w->shuffled || !w->asked_canary[rollout % 64].there ||
-		w->done_in_call > 0;
+	return w->shuffled || !w->asked_canary[rollout % 64].there || w->done_in_call > 0;
 }
 
 static unsigned ended(const struct world *w)
@@ -33,8 +32,7 @@ static void end_one(struct world *w)
 		.ending = {.kind = ENDING_EXIT, .code = 3},
 	};
 
-	while (e.worker > 1 &&
-		w->processes[e.worker].generation != w->late.generation)
+	while (e.worker > 1 && w->processes[e.worker].generation != w->late.generation)
 		e.worker--;
 	e.slot = w->processes[e.worker].slot;
 	world_schedule(w, w->now + world_span(w, 0, 3 * w->late.watch / 2), &e);
@@ -55,11 +53,9 @@ void late_note_done(struct world *w, const struct report *r)
 	w->late.from = w->in_force.settings;
 	w->late.to = now;
 	w->late.done_at = world_patient(w);
-	w->late.watch =
-		bake != 0 && trials_is_guessed(w, now) ? now->stable_after : 0;
+	w->late.watch = bake != 0 && trials_is_guessed(w, now) ? now->stable_after : 0;
 	w->done_in_call++;
-	if (w->late.watch > 0 && w->last_worker > 0 && !w->calm &&
-		world_chance(w, 200))
+	if (w->late.watch > 0 && w->last_worker > 0 && !w->calm && world_chance(w, 200))
 		end_one(w);
 }
 
@@ -86,8 +82,8 @@ static bool serves_by_others(const struct world *w)
 	for (uint64_t id = 1; id <= w->last_worker; id++) {
 		const struct process *p = &w->processes[id];
 
-		if (p->life == LIFE_ALIVE && p->ready && !p->going &&
-			p->slot < w->wanted && p->settings != right)
+		if (p->life == LIFE_ALIVE && p->ready && !p->going && p->slot < w->wanted &&
+			p->settings != right)
 			return true;
 	}
 	return false;

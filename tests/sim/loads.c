@@ -58,8 +58,8 @@ static void complain(const struct site *s, const char *what)
 	fprintf(stderr,
 		"seed %" PRIu64 ": autoscale at %.1f s: %s (%u of %u..%u "
 		"workers, %.0f waiting, %.1f requests/s, %.1f each)\n",
-		s->seed, nsec_seconds(s->now), what, s->wanted, s->scale.least,
-		s->scale.most, s->queue, s->came, s->rate);
+		s->seed, nsec_seconds(s->now), what, s->wanted, s->scale.least, s->scale.most,
+		s->queue, s->came, s->rate);
 	exit(1);
 }
 
@@ -122,8 +122,7 @@ static void pass(struct site *s, nsec_t span)
 		s->queue = BACKLOG;
 	for (unsigned i = 0; s->kills > 0 && i < s->wanted; i++)
 		if (s->ready_at[i] <= s->now && chance(s) < s->kills * seconds)
-			s->ready_at[i] = s->now + s->start +
-				(nsec_t)below(s, 2 * SECOND);
+			s->ready_at[i] = s->now + s->start + (nsec_t)below(s, 2 * SECOND);
 	if (below(s, 50) == 0)
 		s->held = below(s, 4) == 0;
 }
@@ -163,8 +162,7 @@ static struct load look(struct site *s)
 
 /* ---- what must hold ---- */
 
-static void check(
-	struct site *s, const struct load *l, const struct scale_step *step)
+static void check(struct site *s, const struct load *l, const struct scale_step *step)
 {
 	bool up = step->wanted > s->wanted;
 
@@ -174,11 +172,9 @@ static void check(
 		complain(s, "outside of its limits");
 	if (s->held && s->wanted > 0)
 		complain(s, "a step while it is held");
-	if (up && l->ready < s->wanted && s->up_at != 0 &&
-		s->now - s->up_at < 30 * SECOND)
+	if (up && l->ready < s->wanted && s->up_at != 0 && s->now - s->up_at < 30 * SECOND)
 		complain(s, "more before the last ones could become ready");
-	if (!up && step->why != SCALE_IDLE && s->up_at != 0 &&
-		s->now - s->up_at < SCALE_COOL)
+	if (!up && step->why != SCALE_IDLE && s->up_at != 0 && s->now - s->up_at < SCALE_COOL)
 		complain(s, "down soon after up");
 	if (up && step->wanted > 2 * s->wanted && s->wanted > 0)
 		complain(s, "more than twice as many at once");
@@ -212,9 +208,8 @@ static void live(struct site *s, nsec_t span)
 		if (!autoscale_look(&s->scale, &l, &step))
 			continue;
 		if (s->verbose)
-			printf("%10.1f s: %u -> %u, why %d (%u)\n",
-				nsec_seconds(s->now), s->wanted, step.wanted,
-				(int)step.why, step.measure);
+			printf("%10.1f s: %u -> %u, why %d (%u)\n", nsec_seconds(s->now), s->wanted,
+				step.wanted, (int)step.why, step.measure);
 		check(s, &l, &step);
 		for (unsigned i = s->wanted; i < step.wanted; i++)
 			s->ready_at[i] = s->now + s->start;

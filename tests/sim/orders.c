@@ -30,8 +30,7 @@ void orders_add(struct orders *to, const struct orders *from)
 		for (int b = 0; b < VERBS; b++) {
 			to->of_two[a][b] += from->of_two[a][b];
 			for (int c = 0; c < VERBS; c++)
-				to->of_three[a][b][c] +=
-					from->of_three[a][b][c];
+				to->of_three[a][b][c] += from->of_three[a][b][c];
 		}
 }
 
@@ -61,13 +60,12 @@ bool orders_print(const struct orders *o, bool say_never)
 				threes += count > 0;
 				least = count < least ? count : least;
 				if (count == 0 && say_never)
-					printf("  never: %s, %s, %s\n",
-						names[a], names[b], names[c]);
+					printf("  never: %s, %s, %s\n", names[a], names[b],
+						names[c]);
 			}
 		}
 	printf("  orders of %d verbs: %u of %d of two, %u of %d of three, each "
 	       "at least %u times\n",
-		VERBS, twos, VERBS * VERBS, threes, VERBS * VERBS * VERBS,
-		least);
+		VERBS, twos, VERBS * VERBS, threes, VERBS * VERBS * VERBS, least);
 	return twos == VERBS * VERBS && threes == VERBS * VERBS * VERBS;
 }

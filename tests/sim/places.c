@@ -23,8 +23,7 @@ static void check_process(struct world *w, uint64_t id)
 	if (now >= p->ready_by)
 		world_complain(w, "worker %" PRIu64 " starts too long", id);
 	/* another command than the first may have to listen as that did */
-	if (now >= p->proven_at && !p->other_mode &&
-		(p->mode == READY_ALIVE || p->command == 0) &&
+	if (now >= p->proven_at && !p->other_mode && (p->mode == READY_ALIVE || p->command == 0) &&
 		!witness_has_to_listen(w, p))
 		world_complain(w, "worker %" PRIu64 " is proven", id);
 }
@@ -64,8 +63,7 @@ static void check_place(struct world *w, uint32_t i)
 }
 
 /* Has the rollout begun with this slot, and not ended? */
-static bool is_in_step(
-	const struct world *w, uint32_t i, const struct rollout_view *rollout)
+static bool is_in_step(const struct world *w, uint32_t i, const struct rollout_view *rollout)
 {
 	const struct place *place = &w->places[i];
 
@@ -74,8 +72,7 @@ static bool is_in_step(
 	for (unsigned k = 0; k < place->alive; k++) {
 		const struct process *p = &w->processes[place->workers[k]];
 
-		if (p->generation == rollout->to ||
-			(p->going && p->why == WHY_ROLL))
+		if (p->generation == rollout->to || (p->going && p->why == WHY_ROLL))
 			return true;
 	}
 	return false;
@@ -87,11 +84,9 @@ static void check_rollout(struct world *w)
 	unsigned most;
 	unsigned in_step = 0;
 
-	if (view.under_way != (w->rollout != 0) ||
-		(view.under_way && view.id != w->rollout))
+	if (view.under_way != (w->rollout != 0) || (view.under_way && view.id != w->rollout))
 		world_complain(w, "which rollout is under way?");
-	if (!view.under_way || w->disturbed ||
-		cluster_state(w->cluster) != CLUSTER_ROLLING)
+	if (!view.under_way || w->disturbed || cluster_state(w->cluster) != CLUSTER_ROLLING)
 		return;
 	most = view.settings->surge + view.settings->max_unavailable;
 	most += trials_canaries(w); /* whose old ones still go */
@@ -125,12 +120,9 @@ static void check_numbers(struct world *w, unsigned staying)
 		most += surge_of(w);
 	most += w->beside + w->spares; /* trials.c has looked at these */
 	if (!w->stopping && staying > most)
-		world_complain(
-			w, "%u workers for %u slots", staying, w->wanted);
-	if (!w->disturbed &&
-		w->alive > w->wanted + surge_of(w) + w->exchanged + w->spares)
-		world_complain(
-			w, "%u are alive for %u slots", w->alive, w->wanted);
+		world_complain(w, "%u workers for %u slots", staying, w->wanted);
+	if (!w->disturbed && w->alive > w->wanted + surge_of(w) + w->exchanged + w->spares)
+		world_complain(w, "%u are alive for %u slots", w->alive, w->wanted);
 }
 
 /* Slots whose place is held by one that is ready. */

@@ -98,8 +98,7 @@ static void draw_habits(struct world *w, struct habits *h, unsigned how_bad)
 	draw_signs(w, h, how_bad);
 	h->ready_after = some_of(w, SECOND);
 	h->stop_after = some_of(w, 2 * SECOND);
-	h->life = world_span(
-		w, MSEC, world_chance(w, 300) ? 2 * SECOND : 20 * SECOND);
+	h->life = world_span(w, MSEC, world_chance(w, 300) ? 2 * SECOND : 20 * SECOND);
 	h->exits_well = per_mille(w, 1000);
 	h->dies_later = per_mille(w, 1000);
 	if (world_chance(w, 100)) { /* slowly, again and again */
@@ -129,9 +128,7 @@ static struct plan *draw_plan(struct world *w, enum kind kind)
 	struct plan *plan = world_add_plan(w);
 
 	if (w->cluster != NULL)
-		plan->command =
-			world_plan_of(w, cluster_next_settings(w->cluster))
-				->command;
+		plan->command = world_plan_of(w, cluster_next_settings(w->cluster))->command;
 	draw_settings(w, plan->settings);
 	if (kind == BENIGN) {
 		draw_signs(w, &plan->habits, 0);
@@ -216,8 +213,7 @@ static void run_until(struct world *w, nsec_t until)
 static uint64_t new_one(const struct world *w)
 {
 	for (uint64_t id = w->last_worker; id > 0; id--)
-		if (w->processes[id].life == LIFE_ALIVE &&
-			!w->processes[id].going &&
+		if (w->processes[id].life == LIFE_ALIVE && !w->processes[id].going &&
 			w->processes[id].generation == w->rollout_to)
 			return id;
 	return 0;
@@ -267,9 +263,7 @@ static void scale(struct world *w, unsigned most)
 	else
 		e.scale.wanted = w->wanted > 0 ? w->wanted - 1 : 0;
 	if (e.scale.wanted != w->wanted)
-		orders_note(w,
-			e.scale.wanted > w->wanted ? VERB_SCALE_UP
-						   : VERB_SCALE_DOWN);
+		orders_note(w, e.scale.wanted > w->wanted ? VERB_SCALE_UP : VERB_SCALE_DOWN);
 	if (cluster_reserve(w->cluster, e.scale.wanted) == -1)
 		world_complain(w, "out of memory");
 	twin_reserve(w, e.scale.wanted);
@@ -367,8 +361,7 @@ static bool is_well(const struct world *w)
 	enum cluster_state state = cluster_state(w->cluster);
 
 	for (uint64_t id = 1; id <= w->last_worker && !w->ended; id++)
-		if (w->processes[id].life == LIFE_ALIVE &&
-			!w->processes[id].going &&
+		if (w->processes[id].life == LIFE_ALIVE && !w->processes[id].going &&
 			(w->processes[id].unfit == WHY_CHECK ||
 				w->processes[id].unfit == WHY_REQUEST ||
 				w->processes[id].unfit == WHY_MEMORY ||
@@ -383,10 +376,8 @@ static void check_settings(struct world *w)
 	if (w->shuffled || w->went_back_badly)
 		return;
 	for (uint64_t id = 1; id <= w->last_worker; id++)
-		if (w->processes[id].life == LIFE_ALIVE &&
-			!w->processes[id].going &&
-			w->processes[id].settings !=
-				cluster_settings(w->cluster))
+		if (w->processes[id].life == LIFE_ALIVE && !w->processes[id].going &&
+			w->processes[id].settings != cluster_settings(w->cluster))
 			world_complain(w, "settings of old live on");
 }
 

@@ -73,8 +73,7 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--seed") == 0 && has_value) {
 			first = strtoull(argv[++i], NULL, 10);
 			count = 1;
-		} else if ((strcmp(argv[i], "--seeds") == 0 ||
-				   strcmp(argv[i], "--count") == 0) &&
+		} else if ((strcmp(argv[i], "--seeds") == 0 || strcmp(argv[i], "--count") == 0) &&
 			has_value) {
 			count = strtoull(argv[++i], NULL, 10);
 		} else {
@@ -83,21 +82,19 @@ int main(int argc, char **argv)
 	}
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_world(seed, verbose, &totals);
-	printf("%" PRIu64 " worlds from seed %" PRIu64 ", %" PRIu64 " events",
-		count, first, totals.events);
+	printf("%" PRIu64 " worlds from seed %" PRIu64 ", %" PRIu64 " events", count, first,
+		totals.events);
 	for (int i = 0; i < REPORT_SURPRISE; i++)
 		printf("%s%s %" PRIu64, i % 5 == 0 ? "\n  " : ", ",
-			trace_report_name((enum report_kind)i),
-			totals.reports[i]);
-	printf("\n  ready: %" PRIu64 " said so, %" PRIu64 " listened, %" PRIu64
-	       " proved, %" PRIu64 " lived\n",
-		totals.signs[SIGN_SAID], totals.signs[SIGN_LISTENS],
-		totals.signs[SIGN_PROVED], totals.signs[SIGN_LIVES]);
-	printf("  loops: %" PRIu64 " waits after a stable worker, %" PRIu64
-	       " forgotten, %" PRIu64 " started as nobody was at work\n",
+			trace_report_name((enum report_kind)i), totals.reports[i]);
+	printf("\n  ready: %" PRIu64 " said so, %" PRIu64 " listened, %" PRIu64 " proved, %" PRIu64
+	       " lived\n",
+		totals.signs[SIGN_SAID], totals.signs[SIGN_LISTENS], totals.signs[SIGN_PROVED],
+		totals.signs[SIGN_LIVES]);
+	printf("  loops: %" PRIu64 " waits after a stable worker, %" PRIu64 " forgotten, %" PRIu64
+	       " started as nobody was at work\n",
 		totals.slow_waits, totals.forgotten, totals.rescued);
-	printf("  done, and failed: %" PRIu64 " gone back, %" PRIu64
-	       " had nothing to go back to\n",
+	printf("  done, and failed: %" PRIu64 " gone back, %" PRIu64 " had nothing to go back to\n",
 		totals.taken_back, totals.no_way_back);
 	if (!orders_print(&totals.orders, count >= MANY) && count >= MANY)
 		return 1;

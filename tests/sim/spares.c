@@ -117,8 +117,7 @@ static void release(struct house *h, struct copy *l)
 static void check_generation(const struct house *h, unsigned generation)
 {
 	for (uint64_t id = 1; id <= h->last; id++)
-		if (h->lives[id].stage < GOES &&
-			h->lives[id].generation != generation)
+		if (h->lives[id].stage < GOES && h->lives[id].generation != generation)
 			world_complain(h->w, "an old one stays");
 }
 
@@ -142,8 +141,7 @@ static void carry_out(struct house *h, const struct action *a)
 		l->due = soon(h, 300 * MSEC);
 		break;
 	case ACTION_REPORT:
-		if (a->report.kind == REPORT_READY &&
-			h->lives[a->report.worker].stage != SERVES)
+		if (a->report.kind == REPORT_READY && h->lives[a->report.worker].stage != SERVES)
 			world_complain(h->w, "ready before its release");
 		if (a->report.kind == REPORT_SURPRISE)
 			world_complain(h->w, "the core is surprised");
@@ -169,8 +167,7 @@ static void check(struct house *h)
 	if (cluster_next_deadline(h->c) <= h->w->now)
 		return;
 	if (count(h, AT_GATE) > 0 && serving < h->wanted)
-		world_complain(h->w, "a spare waits, and %u of %u serve",
-			serving, h->wanted);
+		world_complain(h->w, "a spare waits, and %u of %u serve", serving, h->wanted);
 }
 
 static void feed(struct house *h, struct event e)
@@ -181,14 +178,13 @@ static void feed(struct house *h, struct event e)
 	cluster_handle(h->c, &e, &out);
 	h->depth++;
 	if (h->w->verbose)
-		printf("%.4f event %d %u/%u\n", nsec_seconds(e.now), e.kind,
-			e.slot, (unsigned)e.worker);
+		printf("%.4f event %d %u/%u\n", nsec_seconds(e.now), e.kind, e.slot,
+			(unsigned)e.worker);
 	for (unsigned i = 0; i < out.count; i++) {
 		if (h->w->verbose)
-			printf("    action %d report %s %u/%u\n",
-				out.list[i].kind,
-				trace_report_name(out.list[i].report.kind),
-				out.list[i].slot, (unsigned)out.list[i].worker);
+			printf("    action %d report %s %u/%u\n", out.list[i].kind,
+				trace_report_name(out.list[i].report.kind), out.list[i].slot,
+				(unsigned)out.list[i].worker);
 		carry_out(h, &out.list[i]);
 	}
 	for (unsigned i = 0; i < out.count; i++) { /* they are answered */
@@ -232,8 +228,7 @@ static void run(struct house *h, nsec_t until)
 		uint64_t who = 0;
 
 		for (uint64_t id = 1; id <= h->last; id++)
-			if (h->lives[id].stage != GONE &&
-				h->lives[id].due < at) {
+			if (h->lives[id].stage != GONE && h->lives[id].due < at) {
 				at = h->lives[id].due;
 				who = id;
 			}
@@ -322,14 +317,12 @@ static void check_end(struct house *h)
 {
 	unsigned spares = cluster_spares(h->c);
 
-	if (h->wanted > 0 && !h->gateless &&
-		spares != cluster_settings(h->c)->spare)
+	if (h->wanted > 0 && !h->gateless && spares != cluster_settings(h->c)->spare)
 		world_complain(h->w, "%u spares are wanted", spares);
 	if (count(h, SERVES) != h->wanted || count(h, AT_GATE) != spares ||
-		cluster_alive(h->c) != h->wanted + spares ||
-		cluster_ready(h->c) != h->wanted || !cluster_is_settled(h->c))
-		world_complain(h->w,
-			"in the end %u of %u serve, and %u of %u are spares",
+		cluster_alive(h->c) != h->wanted + spares || cluster_ready(h->c) != h->wanted ||
+		!cluster_is_settled(h->c))
+		world_complain(h->w, "in the end %u of %u serve, and %u of %u are spares",
 			count(h, SERVES), h->wanted, count(h, AT_GATE), spares);
 }
 

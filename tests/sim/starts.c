@@ -4,22 +4,19 @@
 #include "core/line.h"
 
 /* A command of which it cannot be seen when it has started. */
-static bool is_silent(
-	const struct world *w, const struct cluster_settings *settings)
+static bool is_silent(const struct world *w, const struct cluster_settings *settings)
 {
 	const struct plan *plan = world_plan_of(w, settings);
 	const struct known *known = &w->known[plan != NULL ? plan->command : 0];
 
 	return settings->ready == READY_ALIVE ||
-		(settings->ready == READY_AUTO && known->silent &&
-			!known->says_ready && !known->listens);
+		(settings->ready == READY_AUTO && known->silent && !known->says_ready &&
+			!known->listens);
 }
 
-static unsigned limit_by(
-	const struct world *w, const struct cluster_settings *settings)
+static unsigned limit_by(const struct world *w, const struct cluster_settings *settings)
 {
-	if (settings == NULL || settings->start_at_once == 0 ||
-		is_silent(w, settings))
+	if (settings == NULL || settings->start_at_once == 0 || is_silent(w, settings))
 		return UINT32_MAX;
 	return settings->start_at_once;
 }
@@ -38,8 +35,7 @@ static void find_limits(const struct world *w, unsigned *least, unsigned *most)
 		unsigned limit = limit_by(w, settings[i]);
 
 		if (settings[i] != NULL &&
-			w->known[world_plan_of(w, settings[i])->command]
-				.perhaps_silent)
+			w->known[world_plan_of(w, settings[i])->command].perhaps_silent)
 			*most = UINT32_MAX;
 		*least = limit < *least ? limit : *least;
 		*most = limit > *most ? limit : *most;
@@ -64,8 +60,7 @@ static bool is_starting(const struct world *w, uint32_t slot, uint64_t id)
 {
 	const struct process *p = &w->processes[id];
 
-	return !p->ready && !p->going && !p->draining &&
-		!is_called_off(w, slot, id) &&
+	return !p->ready && !p->going && !p->draining && !is_called_off(w, slot, id) &&
 		(p->life == LIFE_ASKED || w->now < p->born + LINE_PATIENCE);
 }
 
@@ -79,9 +74,7 @@ static unsigned starting(const struct world *w, unsigned generation)
 			uint64_t id = w->places[i].workers[k];
 
 			count += is_starting(w, i, id) &&
-				(generation == 0 ||
-					w->processes[id].generation ==
-						generation);
+				(generation == 0 || w->processes[id].generation == generation);
 		}
 	return count;
 }

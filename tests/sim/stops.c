@@ -10,8 +10,7 @@ static bool needs_drain(const struct world *w, const struct process *p)
 
 	return !p->timed_out && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_QUIET ||
-			(s->drain == DRAIN_AUTO &&
-				!w->known[p->command].graceful));
+			(s->drain == DRAIN_AUTO && !w->known[p->command].graceful));
 }
 
 void stops_note_drain(struct world *w, const struct action *a)
@@ -20,8 +19,7 @@ void stops_note_drain(struct world *w, const struct action *a)
 
 	if (p->life != LIFE_ALIVE || p->slot != a->slot || p->going)
 		world_complain(w, "somebody drains who is not there");
-	if ((!needs_drain(w, p) && !p->timed_out) ||
-		a->span != p->settings->drain_timeout)
+	if ((!needs_drain(w, p) && !p->timed_out) || a->span != p->settings->drain_timeout)
 		world_complain(w, "that is not how it is to be drained");
 	p->draining = true;
 	p->gone_by = world_patient(w) + a->span;
@@ -34,8 +32,7 @@ static nsec_t step_takes(const struct world *w, const struct process *p)
 	const struct cluster_settings *s = p->settings;
 	nsec_t wait = s->stop[p->steps].wait;
 
-	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF ||
-		needs_drain(w, p))
+	if (p->steps > 0 || p->draining || !p->ready || s->drain == DRAIN_OFF || needs_drain(w, p))
 		return wait;
 	return wait < s->drain_timeout ? s->drain_timeout : wait;
 }
@@ -56,8 +53,7 @@ static void note_abort(struct world *w, struct process *p)
 	witness_goes(w, p);
 }
 
-void stops_note_signal(
-	struct world *w, const struct action *a, const struct event *cause)
+void stops_note_signal(struct world *w, const struct action *a, const struct event *cause)
 {
 	struct process *p = witness_process(w, a->worker);
 
@@ -68,11 +64,9 @@ void stops_note_signal(
 		return;
 	}
 	check_step(w, p);
-	if (p->steps >= p->settings->stop_count ||
-		a->signal != p->settings->stop[p->steps].signal)
+	if (p->steps >= p->settings->stop_count || a->signal != p->settings->stop[p->steps].signal)
 		world_complain(w, "that is not the next stop signal");
-	if (p->steps == 0 && !p->draining && cause->kind != EVENT_SPAWNED &&
-		needs_drain(w, p))
+	if (p->steps == 0 && !p->draining && cause->kind != EVENT_SPAWNED && needs_drain(w, p))
 		world_complain(w, "its quiet moment was not waited for");
 	p->gone_by = world_patient(w) + step_takes(w, p);
 	p->draining = false;

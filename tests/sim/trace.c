@@ -123,11 +123,9 @@ static void print_action(const struct action *a)
 		print_report(&a->report);
 		return;
 	}
-	printf("      %s %" PRIu32 "/%" PRIu64, action_names[a->kind], a->slot,
-		a->worker);
+	printf("      %s %" PRIu32 "/%" PRIu64, action_names[a->kind], a->slot, a->worker);
 	if (a->kind == ACTION_SPAWN)
-		printf(" generation %u settings %p", a->generation,
-			(void *)a->settings);
+		printf(" generation %u settings %p", a->generation, (void *)a->settings);
 	if (a->kind == ACTION_SIGNAL)
 		printf(" %d", a->signal);
 	if (a->kind == ACTION_ENDED)
@@ -178,8 +176,7 @@ void trace_action(struct world *w, const struct action *action)
 
 void world_complain(const struct world *w, const char *format, ...)
 {
-	unsigned long from =
-		w->line_count > LINES_MAX ? w->line_count - LINES_MAX : 0;
+	unsigned long from = w->line_count > LINES_MAX ? w->line_count - LINES_MAX : 0;
 	va_list args;
 
 	for (unsigned long i = from; i < w->line_count && !w->verbose; i++)

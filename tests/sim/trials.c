@@ -5,8 +5,7 @@
 
 /* ---- canaries ---- */
 
-bool trials_is_guessed(
-	const struct world *w, const struct cluster_settings *settings)
+bool trials_is_guessed(const struct world *w, const struct cluster_settings *settings)
 {
 	const struct plan *plan = world_plan_of(w, settings);
 
@@ -25,9 +24,7 @@ static nsec_t bake_of(const struct world *w, const struct rollout_view *view)
 		bake = view->settings->bake;
 	if (bake != BAKE_AUTO)
 		return bake;
-	return trials_is_guessed(w, view->settings)
-		? view->settings->stable_after
-		: 0;
+	return trials_is_guessed(w, view->settings) ? view->settings->stable_after : 0;
 }
 
 unsigned trials_canaries(const struct world *w)
@@ -63,8 +60,7 @@ static bool is_alone(const struct world *w)
 
 bool trials_go_on(const struct world *w)
 {
-	return w->rollout != 0 && !w->shuffled && w->baked != w->rollout &&
-		trials_canaries(w) > 0;
+	return w->rollout != 0 && !w->shuffled && w->baked != w->rollout && trials_canaries(w) > 0;
 }
 
 /* Ready, or ended as it should. */
@@ -75,8 +71,8 @@ static unsigned ready_of(const struct world *w, unsigned generation)
 	for (uint64_t id = 1; id <= w->last_worker; id++) {
 		const struct process *p = &w->processes[id];
 
-		count += p->life == LIFE_ALIVE && p->ready && !p->leaving &&
-			!p->going && p->generation == generation;
+		count += p->life == LIFE_ALIVE && p->ready && !p->leaving && !p->going &&
+			p->generation == generation;
 	}
 	for (uint32_t i = 0; i < w->wanted; i++)
 		count += w->places[i].ended;
@@ -89,8 +85,7 @@ static unsigned let_go(const struct world *w)
 	unsigned count = 0;
 
 	for (uint32_t i = 0; i < w->wanted; i++)
-		count += w->places[i].stepped == w->rollout ||
-			w->places[i].let_go == w->rollout;
+		count += w->places[i].stepped == w->rollout || w->places[i].let_go == w->rollout;
 	return count;
 }
 
@@ -110,15 +105,13 @@ void trials_note_baking(struct world *w, const struct report *r)
 		if (w->baking == r->rollout && world_patient(w) < w->bake_by &&
 			(view.id != r->rollout || bake_of(w, &view) > 0))
 			world_complain(w, "they are not baked yet");
-		if (!w->shuffled && view.id == r->rollout &&
-			w->asked_canary[view.id % 64].there &&
+		if (!w->shuffled && view.id == r->rollout && w->asked_canary[view.id % 64].there &&
 			w->baking != r->rollout && bake_of(w, &view) > 0)
 			world_complain(w, "they were not baked");
 		w->baked = r->rollout;
 		return;
 	}
-	if (!w->shuffled && view.id == r->rollout &&
-		w->asked_canary[view.id % 64].there &&
+	if (!w->shuffled && view.id == r->rollout && w->asked_canary[view.id % 64].there &&
 		r->span != bake_of(w, &view))
 		world_complain(w, "they bake for another time");
 	w->baking = r->rollout;
@@ -134,8 +127,7 @@ static unsigned count_errands(const struct world *w, enum errand errand)
 	unsigned count = 0;
 
 	for (uint32_t i = 0; i < w->wanted; i++)
-		count += w->places[i].alive == 2 &&
-			w->places[i].errand == errand;
+		count += w->places[i].alive == 2 && w->places[i].errand == errand;
 	return count;
 }
 
@@ -144,8 +136,7 @@ static unsigned count_beside(const struct world *w)
 	unsigned count = 0;
 
 	for (uint32_t i = 0; i < w->wanted; i++)
-		count += w->places[i].staying == 2 &&
-			w->places[i].errand != ERRAND_NONE;
+		count += w->places[i].staying == 2 && w->places[i].errand != ERRAND_NONE;
 	return count;
 }
 
@@ -155,15 +146,14 @@ static bool is_unwell(enum why why)
 	return why == WHY_CHECK || why == WHY_REQUEST;
 }
 
-static enum errand errand_of(const struct world *w, const struct process *p,
-	const struct process *mate)
+static enum errand errand_of(
+	const struct world *w, const struct process *p, const struct process *mate)
 {
 	struct rollout_view view = cluster_view_rollout(w->cluster);
 
 	/* who is of no rollout that has failed is left alone on the way back */
 	if (w->rollout != 0 && p->generation == w->rollout_to &&
-		mate->generation != w->rollout_to &&
-		(!view.going_back || mate->rejected))
+		mate->generation != w->rollout_to && (!view.going_back || mate->rejected))
 		return ERRAND_ROLL;
 	if (is_unwell(mate->unfit) && mate->ready)
 		return ERRAND_MEND;
@@ -175,8 +165,7 @@ static enum errand errand_of(const struct world *w, const struct process *p,
 /* A new one of a rollout that has failed since. */
 static bool has_failed(const struct world *w, const struct process *p)
 {
-	return p->errand == ERRAND_ROLL &&
-		(w->rollout == 0 || p->generation != w->rollout_to) &&
+	return p->errand == ERRAND_ROLL && (w->rollout == 0 || p->generation != w->rollout_to) &&
 		p->generation != w->in_force.generation &&
 		p->generation != cluster_generation(w->cluster);
 }
@@ -191,8 +180,7 @@ static unsigned count_spares(const struct world *w)
 
 		count += place->alive == 2 &&
 			(has_failed(w, &w->processes[place->workers[0]]) ||
-				has_failed(
-					w, &w->processes[place->workers[1]]));
+				has_failed(w, &w->processes[place->workers[1]]));
 	}
 	return count;
 }
@@ -206,8 +194,8 @@ static bool has_place(const struct world *w, const struct process *p)
 	return &w->processes[view.worker[0].id] == p;
 }
 
-void trials_note_birth(struct world *w, struct process *p,
-	const struct process *mate, const struct event *cause)
+void trials_note_birth(
+	struct world *w, struct process *p, const struct process *mate, const struct event *cause)
 {
 	unsigned most = cluster_settings(w->cluster)->surge;
 
@@ -219,8 +207,8 @@ void trials_note_birth(struct world *w, struct process *p,
 	p->errand = errand_of(w, p, mate);
 	/* the old one of a canary that is not ready yet comes back, or of one
 	 * that failed */
-	if (p->errand != ERRAND_ROLL && mate->errand == ERRAND_ROLL &&
-		!has_place(w, mate) && (!mate->ready || has_failed(w, mate))) {
+	if (p->errand != ERRAND_ROLL && mate->errand == ERRAND_ROLL && !has_place(w, mate) &&
+		(!mate->ready || has_failed(w, mate))) {
 		p->errand = ERRAND_NONE;
 		return;
 	}
@@ -231,8 +219,7 @@ void trials_note_birth(struct world *w, struct process *p,
 	if (p->errand == ERRAND_RECYCLE &&
 		(w->rollout != 0 || count_errands(w, ERRAND_RECYCLE) > 1))
 		world_complain(w, "recycling does not wait for its turn");
-	if (p->errand == ERRAND_MEND &&
-		count_errands(w, ERRAND_MEND) > (most > 0 ? most : 1))
+	if (p->errand == ERRAND_MEND && count_errands(w, ERRAND_MEND) > (most > 0 ? most : 1))
 		world_complain(w, "too many unwell ones are replaced");
 }
 
@@ -252,8 +239,7 @@ static void check_age(const struct world *w, const struct process *p)
 		world_complain(w, "it is not that old");
 }
 
-void trials_note_unfit(
-	struct world *w, const struct report *r, const struct event *cause)
+void trials_note_unfit(struct world *w, const struct report *r, const struct event *cause)
 {
 	struct process *p = witness_process(w, r->worker);
 	bool told = cause->kind == EVENT_UNWELL && cause->worker == r->worker;
@@ -274,8 +260,7 @@ void trials_note_unfit(
 
 static bool serves(const struct process *p)
 {
-	return p != NULL && p->life == LIFE_ALIVE && p->ready && !p->leaving &&
-		!p->going;
+	return p != NULL && p->life == LIFE_ALIVE && p->ready && !p->leaving && !p->going;
 }
 
 /* It served, and we ask it to go: who serves in its place? */
@@ -290,8 +275,7 @@ void trials_note_goes(struct world *w, const struct report *r)
 		    r->why == WHY_SERVED) &&
 		(!serves(mate) || p->unfit != r->why))
 		world_complain(w, "it is replaced by nobody");
-	if (r->why != WHY_ROLL || !trials_go_on(w) || p->leaving ||
-		has_failed(w, p))
+	if (r->why != WHY_ROLL || !trials_go_on(w) || p->leaving || has_failed(w, p))
 		return;
 	if (is_alone(w))
 		return;
@@ -304,8 +288,8 @@ void trials_note_end(struct world *w, uint64_t worker)
 {
 	const struct process *mate = witness_mate(w, worker);
 	struct place *place = &w->places[w->processes[worker].slot];
-	bool through = mate != NULL && place->errand != ERRAND_NONE &&
-		place->errand != ERRAND_FOUND;
+	bool through =
+		mate != NULL && place->errand != ERRAND_NONE && place->errand != ERRAND_FOUND;
 
 	if (mate == NULL || !mate->going)
 		place->errand = ERRAND_NONE;
@@ -370,7 +354,6 @@ void trials_check(struct world *w)
 	if (view.under_way && view.baking != 0 && view.baking <= w->now)
 		world_complain(w, "the canaries bake for too long");
 	w->spares = count_spares(w);
-	w->exchanged = count_errands(w, ERRAND_MEND) +
-		count_errands(w, ERRAND_RECYCLE);
+	w->exchanged = count_errands(w, ERRAND_MEND) + count_errands(w, ERRAND_RECYCLE);
 	w->beside = count_beside(w);
 }

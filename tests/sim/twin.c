@@ -24,8 +24,8 @@ static uint64_t draw(struct world *w, uint64_t most)
 
 /* ---- carrying, by way of bytes ---- */
 
-static void put(struct handover_writer *w, const struct cluster *c,
-	enum image_part part, uint32_t n)
+static void put(
+	struct handover_writer *w, const struct cluster *c, enum image_part part, uint32_t n)
 {
 	handover_open(w, (unsigned)part + 1);
 	handover_put_plain(w, &image_tables[part], image_part(c, part, n));
@@ -34,8 +34,7 @@ static void put(struct handover_writer *w, const struct cluster *c,
 	handover_close(w);
 }
 
-static void get(
-	struct world *w, struct cluster *to, const struct handover_field *f)
+static void get(struct world *w, struct cluster *to, const struct handover_field *f)
 {
 	enum image_part part = (enum image_part)(f->tag - 1);
 	uint32_t n = part == IMAGE_CLUSTER ? 0 : image_count(to, part);
@@ -44,8 +43,7 @@ static void get(
 	struct handover_reader r;
 	struct handover_field m;
 
-	if (at == NULL ||
-		handover_get_plain(&image_tables[part], at, f) == -1) {
+	if (at == NULL || handover_get_plain(&image_tables[part], at, f) == -1) {
 		world_complain(w, "a part cannot be carried");
 		return;
 	}
@@ -65,8 +63,7 @@ static struct cluster *carry(struct world *w)
 {
 	static const struct handover_version version = {1, 0};
 	struct handover_version found;
-	struct cluster *to =
-		image_new(SLOTS_MAX, image_count(w->cluster, IMAGE_GENERATION));
+	struct cluster *to = image_new(SLOTS_MAX, image_count(w->cluster, IMAGE_GENERATION));
 	struct handover_writer writer;
 	struct handover_reader r;
 	struct handover_field f;
@@ -83,8 +80,7 @@ static struct cluster *carry(struct world *w)
 			put(&writer, w->cluster, part, n);
 	}
 	if (to == NULL || handover_end(&writer, &version) == -1 ||
-		handover_open_for_reading(
-			&r, out.data, out.len, 1, &found, &err) == -1)
+		handover_open_for_reading(&r, out.data, out.len, 1, &found, &err) == -1)
 		world_complain(w, "the cluster cannot be carried");
 	while (handover_next(&r, &f))
 		get(w, to, &f);
@@ -109,8 +105,7 @@ static bool same_report(const struct report *a, const struct report *b)
 		handover_begin(&writer, &out[i]);
 		handover_put_plain(&writer, &image_report_table, both[i]);
 	}
-	same = out[0].len == out[1].len &&
-		memcmp(out[0].data, out[1].data, out[0].len) == 0;
+	same = out[0].len == out[1].len && memcmp(out[0].data, out[1].data, out[0].len) == 0;
 	buffer_fini(&out[0]);
 	buffer_fini(&out[1]);
 	return same;
@@ -118,12 +113,10 @@ static bool same_report(const struct report *a, const struct report *b)
 
 static bool same_action(const struct action *a, const struct action *b)
 {
-	return a->kind == b->kind && a->slot == b->slot &&
-		a->worker == b->worker && a->generation == b->generation &&
-		a->signal == b->signal && a->status == b->status &&
-		a->span == b->span && a->settings == b->settings &&
-		(a->kind != ACTION_REPORT ||
-			same_report(&a->report, &b->report));
+	return a->kind == b->kind && a->slot == b->slot && a->worker == b->worker &&
+		a->generation == b->generation && a->signal == b->signal &&
+		a->status == b->status && a->span == b->span && a->settings == b->settings &&
+		(a->kind != ACTION_REPORT || same_report(&a->report, &b->report));
 }
 
 /* ---- as it is seen from outside ---- */
@@ -131,18 +124,14 @@ static bool same_action(const struct action *a, const struct action *b)
 static bool same_ending(const struct ending *a, const struct ending *b)
 {
 	return a->kind == b->kind && a->code == b->code && a->step == b->step &&
-		a->permanent == b->permanent &&
-		a->exit_status == b->exit_status &&
-		a->core_dumped == b->core_dumped &&
-		a->out_of_memory == b->out_of_memory;
+		a->permanent == b->permanent && a->exit_status == b->exit_status &&
+		a->core_dumped == b->core_dumped && a->out_of_memory == b->out_of_memory;
 }
 
-static bool same_worker(
-	const struct worker_view *a, const struct worker_view *b)
+static bool same_worker(const struct worker_view *a, const struct worker_view *b)
 {
 	return a->id == b->id && a->pid == b->pid && a->state == b->state &&
-		a->generation == b->generation && a->born == b->born &&
-		a->ready_at == b->ready_at;
+		a->generation == b->generation && a->born == b->born && a->ready_at == b->ready_at;
 }
 
 static bool same_slot(const struct world *w, uint32_t slot)
@@ -153,9 +142,8 @@ static bool same_slot(const struct world *w, uint32_t slot)
 
 	cluster_view_slot(w->cluster, slot, &a);
 	cluster_view_slot(w->twin, slot, &b);
-	same = a.state == b.state && a.workers == b.workers &&
-		a.restarts == b.restarts && a.next_try == b.next_try &&
-		a.last_why == b.last_why && a.last_age == b.last_age &&
+	same = a.state == b.state && a.workers == b.workers && a.restarts == b.restarts &&
+		a.next_try == b.next_try && a.last_why == b.last_why && a.last_age == b.last_age &&
 		same_ending(&a.last, &b.last);
 	for (unsigned i = 0; same && i < a.workers; i++)
 		same = same_worker(&a.worker[i], &b.worker[i]);
@@ -169,11 +157,10 @@ static bool same_rollout(const struct world *w)
 
 	if (!a.under_way && !b.under_way)
 		return true;
-	return a.under_way == b.under_way && a.id == b.id && a.to == b.to &&
-		a.done == b.done && a.of == b.of && a.slot == b.slot &&
-		a.since == b.since && a.going_back == b.going_back &&
-		a.drops_ports == b.drops_ports && a.canary == b.canary &&
-		a.baking == b.baking && a.settings == b.settings;
+	return a.under_way == b.under_way && a.id == b.id && a.to == b.to && a.done == b.done &&
+		a.of == b.of && a.slot == b.slot && a.since == b.since &&
+		a.going_back == b.going_back && a.drops_ports == b.drops_ports &&
+		a.canary == b.canary && a.baking == b.baking && a.settings == b.settings;
 }
 
 static bool looks_the_same(struct world *w)
@@ -187,8 +174,7 @@ static bool looks_the_same(struct world *w)
 		cluster_last_rollout(a) != cluster_last_rollout(b) ||
 		cluster_is_settled(a) != cluster_is_settled(b) ||
 		cluster_knows_notify(a) != cluster_knows_notify(b) ||
-		cluster_knows_listen(a) != cluster_knows_listen(b) ||
-		!same_rollout(w))
+		cluster_knows_listen(a) != cluster_knows_listen(b) || !same_rollout(w))
 		return false;
 	return slots == 0 || same_slot(w, (uint32_t)draw(w, slots));
 }
@@ -203,8 +189,7 @@ static bool is_surprise(const struct actions *out)
 	return false;
 }
 
-void twin_handle(
-	struct world *w, const struct event *event, const struct actions *out)
+void twin_handle(struct world *w, const struct event *event, const struct actions *out)
 {
 	static struct actions answer;
 	struct event copy = *event;

@@ -58,8 +58,7 @@ const struct process *witness_mate(const struct world *w, uint64_t worker)
 	return &w->processes[place->workers[place->workers[0] == worker]];
 }
 
-static void be_asked(
-	struct world *w, const struct action *a, const struct event *cause)
+static void be_asked(struct world *w, const struct action *a, const struct event *cause)
 {
 	struct place *place = &w->places[a->slot];
 	struct process *p;
@@ -108,17 +107,14 @@ void witness_starts(const struct world *w, struct process *p)
 	p->vague = known->perhaps_silent;
 	p->fails_at = p->ready_by = world_patient(w) + s->start_timeout;
 	if (s->ready == READY_ALIVE ||
-		(s->ready == READY_AUTO && !known->says_ready &&
-			!known->listens))
-		p->proven_at = world_patient(w) +
-			(p->opens ? PORTLESS_MOST : s->ready_alive);
+		(s->ready == READY_AUTO && !known->says_ready && !known->listens))
+		p->proven_at = world_patient(w) + (p->opens ? PORTLESS_MOST : s->ready_alive);
 	if (p->proven_at != NSEC_NEVER && p->ready_by < p->proven_at)
 		p->ready_by = p->proven_at;
 }
 
 /* It opens no port, or cannot. */
-static void note_port(
-	const struct world *w, struct process *p, const struct event *e)
+static void note_port(const struct world *w, struct process *p, const struct event *e)
 {
 	nsec_t left = p->proven_at - world_patient(w);
 
@@ -126,13 +122,11 @@ static void note_port(
 		return;
 	if (e->kind == EVENT_REFUSED)
 		p->proven_at = NSEC_NEVER;
-	else if (p->opens &&
-		(e->held || left <= PORTLESS_MOST - PORTLESS_LEAST) && left > 0)
+	else if (p->opens && (e->held || left <= PORTLESS_MOST - PORTLESS_LEAST) && left > 0)
 		p->proven_at = world_patient(w);
 }
 
-static void note_spawned(
-	const struct world *w, struct process *p, const struct event *e)
+static void note_spawned(const struct world *w, struct process *p, const struct event *e)
 {
 	p->life = LIFE_ALIVE;
 	p->opens = e->opens;
@@ -140,8 +134,7 @@ static void note_spawned(
 	witness_starts(w, p);
 }
 
-static void note_extend(
-	const struct world *w, struct process *p, const struct event *e)
+static void note_extend(const struct world *w, struct process *p, const struct event *e)
 {
 	nsec_t until = world_patient(w) + e->span;
 
@@ -154,8 +147,7 @@ static void note_extend(
 }
 
 /* Is this event of its own the sign that its mode waits for? */
-static bool is_sign(
-	const struct world *w, const struct process *p, enum event_kind kind)
+static bool is_sign(const struct world *w, const struct process *p, enum event_kind kind)
 {
 	enum ready_mode mode = p->settings->ready;
 
@@ -164,13 +156,10 @@ static bool is_sign(
 	if (kind == EVENT_READY)
 		return mode == READY_AUTO || mode == READY_NOTIFY;
 	return kind == EVENT_LISTENING &&
-		(mode == READY_LISTEN ||
-			(mode == READY_AUTO &&
-				!w->known[p->command].says_ready));
+		(mode == READY_LISTEN || (mode == READY_AUTO && !w->known[p->command].says_ready));
 }
 
-static void note_sign(
-	struct world *w, const struct process *p, const struct event *e)
+static void note_sign(struct world *w, const struct process *p, const struct event *e)
 {
 	if (e->kind == EVENT_READY)
 		w->known[p->command].says_ready = true;
@@ -182,14 +171,12 @@ static void note_sign(
 
 /* It has done its work, and opened no port.  One of another command than the first
  * may have to listen as that did: then that shows nothing. */
-static void note_done(
-	struct world *w, const struct process *p, const struct event *e)
+static void note_done(struct world *w, const struct process *p, const struct event *e)
 {
 	struct known *known = &w->known[p->command];
 
 	if (p->ready || p->going || !p->opens || p->proven_at == NSEC_NEVER ||
-		w->now - p->born < p->settings->ready_alive ||
-		e->ending.kind != ENDING_EXIT ||
+		w->now - p->born < p->settings->ready_alive || e->ending.kind != ENDING_EXIT ||
 		!cluster_is_success(p->settings, (unsigned)e->ending.code))
 		return;
 	known->silent |= p->command == 0;
@@ -286,8 +273,7 @@ void witness_event(struct world *w, const struct event *e)
 	w->was_beside = false;
 	if (e->worker != 0 && e->worker <= w->last_worker) {
 		cluster_view_slot(w->cluster, e->slot, &view);
-		w->was_beside =
-			view.workers == 2 && view.worker[1].id == e->worker;
+		w->was_beside = view.workers == 2 && view.worker[1].id == e->worker;
 	}
 	switch (e->kind) {
 	case EVENT_TICK:
@@ -350,8 +336,7 @@ static void check_proof(const struct world *w, const struct process *p)
 		world_complain(w, "it has to listen");
 }
 
-static void note_becomes_ready(
-	struct world *w, const struct report *r, const struct event *cause)
+static void note_becomes_ready(struct world *w, const struct report *r, const struct event *cause)
 {
 	struct process *p = witness_process(w, r->worker);
 	const struct process *mate = witness_mate(w, r->worker);
@@ -393,17 +378,14 @@ static void note_stopping(struct world *w, const struct report *r)
 		return;
 	rollout = cluster_view_rollout(w->cluster);
 	cluster_view_slot(w->cluster, r->slot, &slot);
-	if (slot.worker[0].id != r->worker &&
-		slot.worker[0].state == SLOT_READY)
+	if (slot.worker[0].id != r->worker && slot.worker[0].state == SLOT_READY)
 		return;
 	if (w->places[r->slot].ended) /* nobody is missing there */
 		return;
 	for (uint32_t i = 0; i < w->wanted; i++)
 		ended += w->places[i].ended;
 	if (rollout.under_way &&
-		cluster_ready(w->cluster) + ended +
-				rollout.settings->max_unavailable <
-			w->wanted)
+		cluster_ready(w->cluster) + ended + rollout.settings->max_unavailable < w->wanted)
 		world_complain(w, "the rollout leaves too few ready");
 }
 
@@ -427,19 +409,16 @@ static void reject(struct world *w, unsigned generation)
 	if (generation == cluster_generation(w->cluster))
 		return;
 	for (uint64_t id = 1; id <= w->last_worker; id++)
-		w->processes[id].rejected |=
-			w->processes[id].generation == generation;
+		w->processes[id].rejected |= w->processes[id].generation == generation;
 }
 
 /* Does one serve in the place of its slot, by a rollout that has failed? */
 static bool serves_rejected(const struct world *w)
 {
 	for (uint64_t id = 1; id <= w->last_worker; id++)
-		if (w->processes[id].life == LIFE_ALIVE &&
-			w->processes[id].ready && !w->processes[id].going &&
-			w->processes[id].rejected &&
-			w->places[w->processes[id].slot].refill_by ==
-				NSEC_NEVER &&
+		if (w->processes[id].life == LIFE_ALIVE && w->processes[id].ready &&
+			!w->processes[id].going && w->processes[id].rejected &&
+			w->places[w->processes[id].slot].refill_by == NSEC_NEVER &&
 			witness_mate(w, id) == NULL)
 			return true;
 	return false;
@@ -470,8 +449,7 @@ static void note_rollout(struct world *w, const struct report *r)
 	default:
 		if (r->kind == REPORT_ROLLOUT_FAILED)
 			w->failed_last = r->rollout;
-		if (r->kind == REPORT_ROLLOUT_FAILED && r->worker != 0 &&
-			w->rollout != r->rollout)
+		if (r->kind == REPORT_ROLLOUT_FAILED && r->worker != 0 && w->rollout != r->rollout)
 			late_note_failed(w, r);
 		w->outcome[r->rollout % 64] = r->rollout;
 		w->disturbed = true;
@@ -480,8 +458,8 @@ static void note_rollout(struct world *w, const struct report *r)
 			w->went_back_badly = true;
 		if (w->rollout == r->rollout || r->worker != 0)
 			reject(w, w->rollout_to);
-		if (w->rollout == r->rollout && !w->goes_back &&
-			r->kind == REPORT_ROLLOUT_FAILED && r->why != WHY_STOP)
+		if (w->rollout == r->rollout && !w->goes_back && r->kind == REPORT_ROLLOUT_FAILED &&
+			r->why != WHY_STOP)
 			w->must_go_back |= serves_rejected(w);
 		if (w->rollout == r->rollout)
 			w->rollout = 0;
@@ -500,8 +478,8 @@ static void note_start_timeout(struct world *w, const struct report *r)
 		world_complain(w, "it has lived for long enough");
 }
 
-static void note_report(struct world *w, const struct report *r,
-	const struct action *next, const struct event *cause)
+static void note_report(struct world *w, const struct report *r, const struct action *next,
+	const struct event *cause)
 {
 	switch (r->kind) {
 	case REPORT_READY:
@@ -553,8 +531,7 @@ static void note_report(struct world *w, const struct report *r,
 	}
 }
 
-static void note_spawn(
-	struct world *w, const struct action *a, const struct event *cause)
+static void note_spawn(struct world *w, const struct action *a, const struct event *cause)
 {
 	struct rollout_view view;
 
@@ -565,8 +542,7 @@ static void note_spawn(
 	if (a->settings->refs < 2)
 		world_complain(w, "settings that nobody holds");
 	view = cluster_view_rollout(w->cluster);
-	if (a->settings != cluster_settings(w->cluster) &&
-		a->settings != w->in_force.settings &&
+	if (a->settings != cluster_settings(w->cluster) && a->settings != w->in_force.settings &&
 		(!view.under_way || a->settings != view.settings))
 		world_complain(w, "a spawn by settings of long ago");
 	if (a->generation != cluster_generation(w->cluster) &&
@@ -597,8 +573,8 @@ static void note_ended(struct world *w, const struct action *a)
 	w->stopping = true;
 }
 
-void witness_action(struct world *w, const struct action *a,
-	const struct action *next, const struct event *cause)
+void witness_action(struct world *w, const struct action *a, const struct action *next,
+	const struct event *cause)
 {
 	if (w->ended && a->kind != ACTION_REPORT)
 		world_complain(w, "it acts after its end");
@@ -633,8 +609,7 @@ static void check_in_force(const struct world *w)
 {
 	const struct cluster_settings *asked = w->asked_settings[w->done % 64];
 
-	if (w->done != 0 && asked != NULL && !w->shuffled &&
-		asked != cluster_settings(w->cluster))
+	if (w->done != 0 && asked != NULL && !w->shuffled && asked != cluster_settings(w->cluster))
 		world_complain(w, "other settings are in force than asked for");
 }
 
@@ -647,11 +622,11 @@ static void check_counters(struct world *w)
 	if (wrong != NULL)
 		world_complain(w, "%s", wrong);
 	if (cluster_alive(w->cluster) != w->alive)
-		world_complain(w, "%u are alive, it believes %u", w->alive,
-			cluster_alive(w->cluster));
+		world_complain(
+			w, "%u are alive, it believes %u", w->alive, cluster_alive(w->cluster));
 	if (cluster_ready(w->cluster) != w->ready)
-		world_complain(w, "%u are ready, it believes %u", w->ready,
-			cluster_ready(w->cluster));
+		world_complain(
+			w, "%u are ready, it believes %u", w->ready, cluster_ready(w->cluster));
 	if (cluster_wanted(w->cluster) != w->wanted)
 		world_complain(w, "%u are wanted", w->wanted);
 }
@@ -682,8 +657,7 @@ static void set_stop_bound(struct world *w)
 	w->stop_by = world_patient(w) + most + 4 * SECOND;
 }
 
-void witness_after(
-	struct world *w, const struct event *event, const struct actions *out)
+void witness_after(struct world *w, const struct event *event, const struct actions *out)
 {
 	unsigned spawns = 0;
 

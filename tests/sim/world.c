@@ -17,10 +17,8 @@ static void *must(void *memory)
 
 void world_init(struct world *w, uint64_t seed)
 {
-	*w = (struct world){.seed = seed,
-		.random = seed,
-		.twin_random = seed * 2 + 1,
-		.stop_by = NSEC_NEVER};
+	*w = (struct world){
+		.seed = seed, .random = seed, .twin_random = seed * 2 + 1, .stop_by = NSEC_NEVER};
 	w->now = SECOND;
 	w->processes = must(calloc(PROCESSES_MAX, sizeof(*w->processes)));
 	w->places = must(calloc(SLOTS_MAX, sizeof(*w->places)));
@@ -64,8 +62,7 @@ struct plan *world_add_plan(struct world *w)
 	return plan;
 }
 
-const struct plan *world_plan_of(
-	const struct world *w, const struct cluster_settings *settings)
+const struct plan *world_plan_of(const struct world *w, const struct cluster_settings *settings)
 {
 	for (unsigned i = 0; i < w->plan_count; i++)
 		if (w->plans[i].settings == settings)
@@ -126,8 +123,8 @@ static struct event take_first(struct world *w)
 
 /* ---- processes ---- */
 
-static void schedule(struct world *w, uint64_t worker, nsec_t after,
-	enum event_kind kind, nsec_t span)
+static void schedule(
+	struct world *w, uint64_t worker, nsec_t after, enum event_kind kind, nsec_t span)
 {
 	struct event e = {
 		.kind = kind,
@@ -139,8 +136,7 @@ static void schedule(struct world *w, uint64_t worker, nsec_t after,
 	world_schedule(w, w->now + after, &e);
 }
 
-static void schedule_exit(
-	struct world *w, uint64_t worker, nsec_t after, struct ending ending)
+static void schedule_exit(struct world *w, uint64_t worker, nsec_t after, struct ending ending)
 {
 	struct event e = {
 		.kind = EVENT_EXITED,
@@ -159,23 +155,22 @@ static struct ending some_ending(struct world *w, const struct habits *h)
 	if (world_chance(w, 500))
 		return (struct ending){.kind = ENDING_EXIT, .code = 3};
 	if (world_chance(w, 200))
-		return (struct ending){.kind = ENDING_SIGNAL,
-			.code = SIGKILL,
-			.out_of_memory = true};
+		return (struct ending){
+			.kind = ENDING_SIGNAL, .code = SIGKILL, .out_of_memory = true};
 	return (struct ending){.kind = ENDING_SIGNAL, .code = SIGSEGV};
 }
 
 /* It tells, or shows, once or twice. */
-static void tell(struct world *w, uint64_t worker, const struct habits *h,
-	nsec_t after, enum event_kind kind)
+static void tell(struct world *w, uint64_t worker, const struct habits *h, nsec_t after,
+	enum event_kind kind)
 {
 	schedule(w, worker, after, kind, 0);
 	if (world_chance(w, h->says_twice))
 		schedule(w, worker, after + world_span(w, 0, SECOND), kind, 0);
 }
 
-static void schedule_why(struct world *w, uint64_t worker, nsec_t after,
-	enum event_kind kind, enum why why)
+static void schedule_why(
+	struct world *w, uint64_t worker, nsec_t after, enum event_kind kind, enum why why)
 {
 	struct event e = {
 		.kind = kind,
@@ -203,11 +198,9 @@ static void live_busy(struct world *w, uint64_t worker)
 }
 
 /* What it says to its watchdog, and what is found out about it. */
-static void live_watched(
-	struct world *w, uint64_t worker, const struct habits *h)
+static void live_watched(struct world *w, uint64_t worker, const struct habits *h)
 {
-	static const enum why whys[] = {
-		WHY_CHECK, WHY_REQUEST, WHY_STALL, WHY_WATCHDOG};
+	static const enum why whys[] = {WHY_CHECK, WHY_REQUEST, WHY_STALL, WHY_WATCHDOG};
 
 	w->processes[worker].beats = !world_chance(w, h->silent);
 	schedule(w, worker, world_span(w, 0, 100 * MSEC), EVENT_ALIVE, 0);
@@ -215,11 +208,10 @@ static void live_watched(
 		schedule(w, worker, world_span(w, 0, SECOND), EVENT_WATCHDOG,
 			world_span(w, 200 * MSEC, 2 * SECOND));
 	if (world_chance(w, h->unwell))
-		schedule_why(w, worker, world_span(w, 0, 5 * SECOND),
-			EVENT_UNWELL, whys[world_random(w, 4)]);
+		schedule_why(w, worker, world_span(w, 0, 5 * SECOND), EVENT_UNWELL,
+			whys[world_random(w, 4)]);
 	if (world_chance(w, h->outgrown))
-		schedule_why(w, worker, world_span(w, 0, 5 * SECOND),
-			EVENT_OUTGROWN,
+		schedule_why(w, worker, world_span(w, 0, 5 * SECOND), EVENT_OUTGROWN,
 			world_chance(w, 500) ? WHY_MEMORY : WHY_SERVED);
 }
 
@@ -230,13 +222,11 @@ static void beat_again(struct world *w, const struct event *e)
 
 	if (p->life == LIFE_ALIVE && p->settings->watchdog + p->interval > 0 &&
 		(p->beats || w->calm || world_chance(w, 800)))
-		schedule(w, e->worker, world_span(w, 50 * MSEC, 150 * MSEC),
-			EVENT_ALIVE, 0);
+		schedule(w, e->worker, world_span(w, 50 * MSEC, 150 * MSEC), EVENT_ALIVE, 0);
 }
 
 /* What is seen of it while it opens no port. */
-static void live_portless(
-	struct world *w, uint64_t worker, const struct habits *h)
+static void live_portless(struct world *w, uint64_t worker, const struct habits *h)
 {
 	struct event e = {
 		.kind = EVENT_IDLE,
@@ -263,17 +253,14 @@ static void live(struct world *w, uint64_t worker, const struct habits *h)
 	if (!world_chance(w, h->says_nothing))
 		tell(w, worker, h, ready, EVENT_READY);
 	if (!world_chance(w, h->never_listens))
-		tell(w, worker, h, world_span(w, 0, h->listens_after),
-			EVENT_LISTENING);
+		tell(w, worker, h, world_span(w, 0, h->listens_after), EVENT_LISTENING);
 	if (!world_chance(w, h->never_proves))
-		tell(w, worker, h, world_span(w, 0, h->proves_after),
-			EVENT_PROVED);
+		tell(w, worker, h, world_span(w, 0, h->proves_after), EVENT_PROVED);
 	live_watched(w, worker, h);
 	live_busy(w, worker);
 	live_portless(w, worker, h);
 	if (world_chance(w, h->extends))
-		schedule(w, worker, when, EVENT_EXTEND,
-			world_span(w, MSEC, 3 * SECOND));
+		schedule(w, worker, when, EVENT_EXTEND, world_span(w, MSEC, 3 * SECOND));
 	if (world_chance(w, h->leaves)) {
 		when = world_span(w, 0, h->life);
 		schedule(w, worker, when, EVENT_LEAVING, 0);
@@ -352,27 +339,21 @@ void world_carry_out(struct world *w, const struct action *a)
 	case ACTION_SIGNAL:
 		h = habits_of(w, w->processes[a->worker].settings);
 		if (w->calm || !world_chance(w, h->deaf))
-			schedule_exit(w, a->worker,
-				world_span(w, 0, h->stop_after),
-				(struct ending){.kind = ENDING_SIGNAL,
-					.code = a->signal});
+			schedule_exit(w, a->worker, world_span(w, 0, h->stop_after),
+				(struct ending){.kind = ENDING_SIGNAL, .code = a->signal});
 		if (world_chance(w, h->graceful))
-			schedule(w, a->worker, world_span(w, 0, h->stop_after),
-				EVENT_GRACEFUL, 0);
+			schedule(w, a->worker, world_span(w, 0, h->stop_after), EVENT_GRACEFUL, 0);
 		break;
 	case ACTION_DRAIN:
 		h = habits_of(w, w->processes[a->worker].settings);
 		if (w->calm || !world_chance(w, h->never_quiet))
-			tell(w, a->worker, h, world_span(w, 0, h->quiet_after),
-				EVENT_DRAINED);
+			tell(w, a->worker, h, world_span(w, 0, h->quiet_after), EVENT_DRAINED);
 		break;
 	case ACTION_KILL:
 		h = habits_of(w, w->processes[a->worker].settings);
-		after = world_chance(w, h->undead) ? UNDEAD_FOR
-						   : world_span(w, 0, 5 * MSEC);
+		after = world_chance(w, h->undead) ? UNDEAD_FOR : world_span(w, 0, 5 * MSEC);
 		schedule_exit(w, a->worker, after,
-			(struct ending){
-				.kind = ENDING_SIGNAL, .code = SIGKILL});
+			(struct ending){.kind = ENDING_SIGNAL, .code = SIGKILL});
 		break;
 	case ACTION_REPORT:
 		if (a->report.kind == REPORT_ROLLOUT_STARTED)
@@ -388,10 +369,8 @@ void world_calm_down(struct world *w)
 {
 	w->calm = true;
 	for (uint64_t id = 1; id <= w->last_worker; id++)
-		if (w->processes[id].life == LIFE_ALIVE &&
-			w->processes[id].leaving)
-			schedule_exit(w, id, MSEC,
-				(struct ending){.kind = ENDING_EXIT});
+		if (w->processes[id].life == LIFE_ALIVE && w->processes[id].leaving)
+			schedule_exit(w, id, MSEC, (struct ending){.kind = ENDING_EXIT});
 }
 
 /* ---- the loop ---- */
@@ -411,8 +390,7 @@ void world_deliver(struct world *w, struct event *event)
 	if (event->kind == EVENT_SETTINGS)
 		witness_settings(w, event->settings);
 	for (unsigned i = 0; i < out.count; i++) {
-		witness_action(w, &out.list[i],
-			i + 1 < out.count ? &out.list[i + 1] : NULL, event);
+		witness_action(w, &out.list[i], i + 1 < out.count ? &out.list[i + 1] : NULL, event);
 		world_carry_out(w, &out.list[i]);
 	}
 	witness_after(w, event, &out);

@@ -81,10 +81,10 @@ struct process {
 	unsigned command;
 	enum ready_mode mode; /* when it was born */
 	bool other_mode;      /* since: another */
-	bool ready;    /* REPORT_READY came, and it did not leave since */
-	bool leaving;  /* it said so */
-	bool going;    /* it got a signal to stop, or SIGKILL */
-	bool draining; /* DRAIN was asked for, and no signal came yet */
+	bool ready;           /* REPORT_READY came, and it did not leave since */
+	bool leaving;         /* it said so */
+	bool going;           /* it got a signal to stop, or SIGKILL */
+	bool draining;        /* DRAIN was asked for, and no signal came yet */
 	bool killed;
 	bool aborted;   /* SIGABRT, as it hung */
 	enum why unfit; /* it is told that it is replaced for that */
@@ -227,7 +227,7 @@ struct world {
 	unsigned failed_last; /* the latest rollout that did */
 	bool must_go_back;
 	const struct cluster_settings *asked_settings[64]; /* by rollout % 64 */
-	unsigned outcome[64]; /* ids of rollouts whose end was told */
+	unsigned outcome[64];                              /* ids of rollouts whose end was told */
 	nsec_t deaths[GIVE_UP_MAX];
 	unsigned death_count;
 	unsigned ticks_in_a_row;
@@ -270,8 +270,7 @@ uint64_t world_random(struct world *w, uint64_t below);
 bool world_chance(struct world *w, unsigned per_mille);
 nsec_t world_span(struct world *w, nsec_t least, nsec_t most);
 struct plan *world_add_plan(struct world *w);
-const struct plan *world_plan_of(
-	const struct world *w, const struct cluster_settings *settings);
+const struct plan *world_plan_of(const struct world *w, const struct cluster_settings *settings);
 void world_schedule(struct world *w, nsec_t at, const struct event *event);
 void world_carry_out(struct world *w, const struct action *action);
 void world_calm_down(struct world *w);
@@ -288,10 +287,9 @@ bool world_go_on(struct world *w, nsec_t until);
  * event, for each action, and after all. */
 void witness_event(struct world *w, const struct event *event);
 void witness_settings(struct world *w, const struct cluster_settings *settings);
-void witness_action(struct world *w, const struct action *action,
-	const struct action *next, const struct event *cause);
-void witness_after(
-	struct world *w, const struct event *event, const struct actions *out);
+void witness_action(struct world *w, const struct action *action, const struct action *next,
+	const struct event *cause);
+void witness_after(struct world *w, const struct event *event, const struct actions *out);
 /* The core says that it has nothing to do before the next deadline. */
 void witness_settled(struct world *w);
 
@@ -312,8 +310,7 @@ void witness_starts(const struct world *w, struct process *p);
 
 /* stops.c: what may be asked for to end a worker, and when. */
 void stops_note_drain(struct world *w, const struct action *a);
-void stops_note_signal(
-	struct world *w, const struct action *a, const struct event *cause);
+void stops_note_signal(struct world *w, const struct action *a, const struct event *cause);
 void stops_note_kill(struct world *w, const struct action *a);
 
 /* late.c: rollouts that fail after they were done. */
@@ -324,16 +321,14 @@ void late_check(struct world *w);
 
 /* trials.c: canaries, and who is replaced as it is not well. */
 /* Nothing but a guess says that workers by these settings are ready. */
-bool trials_is_guessed(
-	const struct world *w, const struct cluster_settings *settings);
+bool trials_is_guessed(const struct world *w, const struct cluster_settings *settings);
 /* So many canaries the rollout under way has to have. */
 unsigned trials_canaries(const struct world *w);
 /* Its old workers may not be touched yet. */
 bool trials_go_on(const struct world *w);
-void trials_note_birth(struct world *w, struct process *p,
-	const struct process *mate, const struct event *cause);
-void trials_note_unfit(
-	struct world *w, const struct report *r, const struct event *cause);
+void trials_note_birth(
+	struct world *w, struct process *p, const struct process *mate, const struct event *cause);
+void trials_note_unfit(struct world *w, const struct report *r, const struct event *cause);
 void trials_note_baking(struct world *w, const struct report *r);
 void trials_note_goes(struct world *w, const struct report *r);
 void trials_expect_beat(const struct world *w, struct process *p);
@@ -345,10 +340,8 @@ void trials_check(struct world *w);
 
 /* deaths.c: what must follow from a death.  `next` is the action behind the
  * report, or NULL. */
-void deaths_note_exit(
-	struct world *w, const struct report *r, const struct action *next);
-void deaths_note_unkillable(
-	struct world *w, const struct report *r, const struct action *next);
+void deaths_note_exit(struct world *w, const struct report *r, const struct action *next);
+void deaths_note_unkillable(struct world *w, const struct report *r, const struct action *next);
 void deaths_check(struct world *w); /* after all of an event */
 
 /* places.c: what must hold of every slot then. */
@@ -357,8 +350,7 @@ void places_check(struct world *w);
 /* twin.c: a cluster that was carried goes on as the one that was not.  Before and
  * after an event; between two; and what else changes the core. */
 void twin_before(struct world *w, const struct event *event);
-void twin_handle(
-	struct world *w, const struct event *event, const struct actions *out);
+void twin_handle(struct world *w, const struct event *event, const struct actions *out);
 void twin_look(struct world *w);
 void twin_reserve(struct world *w, unsigned count);
 void twin_next_in_turn(struct world *w, bool first, uint32_t slot);

@@ -89,8 +89,7 @@ static struct process *of_pid(pid_t pid)
 }
 
 REPLACED(int, spawn)
-(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
-	struct spawn_failure *failure)
+(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure)
 {
 	struct process *p = &processes[process_count];
 
@@ -123,8 +122,7 @@ REPLACED(int, spawn)
 REPLACED(void, spawn_many)(struct spawning *list, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (spawn(list[i].plan, &list[i].pid, &list[i].pidfd,
-			    &list[i].failure) == -1)
+		if (spawn(list[i].plan, &list[i].pid, &list[i].pidfd, &list[i].failure) == -1)
 			list[i].pidfd = -1;
 }
 
@@ -164,8 +162,7 @@ REPLACED(int, pidfd_is_stopped)(int pidfd)
 {
 	const struct process *p = of_pidfd(pidfd);
 
-	return p != NULL && !p->never_stops &&
-		p->got[SIGSTOP] > p->got[SIGCONT];
+	return p != NULL && !p->never_stops && p->got[SIGSTOP] > p->got[SIGCONT];
 }
 
 REPLACED(int, process_look)(pid_t pid, struct process_facts *facts)
@@ -277,8 +274,7 @@ static void open_cluster(struct cluster_settings *s)
 	struct segment *segment;
 	struct error err = {0};
 
-	ck_assert_msg(listeners_open(&room, &set, s, 1, NULL, &err) == 0, "%s",
-		err.text);
+	ck_assert_msg(listeners_open(&room, &set, s, 1, NULL, &err) == 0, "%s", err.text);
 	ck_assert_int_eq(segment_open(&room, &segment, s, NULL, &err), 0);
 	ck_assert_ptr_nonnull(service_new(&room, s, &set, segment));
 }
@@ -288,8 +284,7 @@ void room_begin(const char *ini)
 	struct reading r = read_text(ini);
 	struct error err;
 
-	ck_assert_msg(r.faults.count == 0, "%.*s", (int)r.faults.text.len,
-		r.faults.text.data);
+	ck_assert_msg(r.faults.count == 0, "%.*s", (int)r.faults.text.len, r.faults.text.data);
 	faults_fini(&r.faults);
 	now = clock_now(); /* libcheck, too, looks at this clock */
 	process_count = 0;
@@ -345,8 +340,7 @@ void room_open_rundir(void)
 
 	(void)strcpy(place, "/tmp/test_room.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(place));
-	ck_assert_msg(rundir_open(&room.rundir, place, "it", &err) == 0, "%s",
-		err.text);
+	ck_assert_msg(rundir_open(&room.rundir, place, "it", &err) == 0, "%s", err.text);
 	room.has_rundir = true;
 }
 
@@ -360,8 +354,7 @@ static void close_rundir(void)
 
 void room_stop(void)
 {
-	room.instance.stopping =
-		true; /* nobody is looked for, nobody is born */
+	room.instance.stopping = true; /* nobody is looked for, nobody is born */
 	spawn_error = EAGAIN;
 	for (size_t i = 0; i < room.service_count; i++) {
 		service_stop(room.services[i], true);

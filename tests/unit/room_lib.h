@@ -40,8 +40,7 @@ void room_use_parts(const struct part *const *list, size_t count);
 	extern __typeof__(f) *replaced_##f; \
 	static __typeof__(f) fake_##f; \
 	UNIT_CONSTRUCTOR(replace_##f, \
-		unit_replace(__BASE_FILE__, (SFun *)(uintptr_t)&replaced_##f, \
-			(SFun)fake_##f)) \
+		unit_replace(__BASE_FILE__, (SFun *)(uintptr_t)&replaced_##f, (SFun)fake_##f)) \
 	static type fake_##f
 
 /* One that sends a worker its stop signal: the last of those that are asked. */

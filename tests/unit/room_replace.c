@@ -42,8 +42,7 @@
 	extern __typeof__(f) __real_##f; \
 	extern __typeof__(f) *replaced_##f; \
 	__typeof__(f) *replaced_##f = __real_##f; \
-	__asm__(".text\n.globl __wrap_" #f "\n.type __wrap_" #f \
-		", %function\n" \
+	__asm__(".text\n.globl __wrap_" #f "\n.type __wrap_" #f ", %function\n" \
 		"__wrap_" #f ":\n" JUMP(f));
 
 REPLACEABLE(aside_begin)

@@ -35,8 +35,7 @@ static const char *name_of(const char *file)
 	if (base == NULL || used == COUNT_OF(names))
 		abort();
 	base += strlen("/test_");
-	(void)snprintf(
-		to, sizeof(names[0]), "%.*s", (int)strcspn(base, "."), base);
+	(void)snprintf(to, sizeof(names[0]), "%.*s", (int)strcspn(base, "."), base);
 	return to;
 }
 
@@ -114,8 +113,7 @@ void unit_replace_all(const char *file)
 	for (int own = 0; own < 2; own++) /* after those of the lib */
 		for (unsigned i = 0; i < replaced_count; i++)
 			if (own ? strcmp(replaced[i].file, file) == 0
-				: strstr(replaced[i].file, "room_lib.c") !=
-						NULL)
+				: strstr(replaced[i].file, "room_lib.c") != NULL)
 				*replaced[i].where = replaced[i].what;
 }
 

@@ -23,16 +23,14 @@
  */
 /* By their order in the file: a compiler may have another one. */
 #define UNIT_CONSTRUCTOR(name, what) \
-	__attribute__((constructor(1000 + __COUNTER__))) static void name( \
-		void) \
+	__attribute__((constructor(1000 + __COUNTER__))) static void name(void) \
 	{ \
 		what; \
 	}
 
 #define UNIT_TEST(name, from, to, native) \
 	static void name##_fn(int _i); \
-	static const TTest name##_test = { \
-		#name, name##_fn, __BASE_FILE__, __LINE__}; \
+	static const TTest name##_test = {#name, name##_fn, __BASE_FILE__, __LINE__}; \
 	UNIT_CONSTRUCTOR(name##_add, unit_add(&name##_test, from, to, native)) \
 	static void name##_fn(int _i __attribute__((unused)))
 
@@ -44,15 +42,12 @@
 #define UNIT_PASTE(a, b) a##b
 #define UNIT_NAME(a, b) UNIT_PASTE(a, b)
 #define FIXTURE(up, down) \
-	UNIT_CONSTRUCTOR(UNIT_NAME(fixture_, __LINE__), \
-		unit_add_fixture(__BASE_FILE__, up, down))
+	UNIT_CONSTRUCTOR(UNIT_NAME(fixture_, __LINE__), unit_add_fixture(__BASE_FILE__, up, down))
 /* The same for all tests of the file, also of other cases. */
 #define FILE_FIXTURE(up) \
-	UNIT_CONSTRUCTOR(UNIT_NAME(file_fixture_, __LINE__), \
-		unit_add_file_fixture(__BASE_FILE__, up))
-#define CASE(name) \
-	UNIT_CONSTRUCTOR(UNIT_NAME(case_, __LINE__), \
-		unit_add_case(__BASE_FILE__, #name))
+	UNIT_CONSTRUCTOR( \
+		UNIT_NAME(file_fixture_, __LINE__), unit_add_file_fixture(__BASE_FILE__, up))
+#define CASE(name) UNIT_CONSTRUCTOR(UNIT_NAME(case_, __LINE__), unit_add_case(__BASE_FILE__, #name))
 
 void unit_add(const TTest *test, int from, int to, bool native);
 void unit_add_fixture(const char *file, SFun up, SFun down);

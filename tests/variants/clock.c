@@ -43,8 +43,7 @@ int clock_gettime(clockid_t which, struct timespec *to)
 	long failed;
 	int64_t now;
 
-	if (page == NULL ||
-		(which != CLOCK_MONOTONIC && which != CLOCK_REALTIME))
+	if (page == NULL || (which != CLOCK_MONOTONIC && which != CLOCK_REALTIME))
 		return (int)syscall(SYS_clock_gettime, which, to);
 	failed = syscall(SYS_clock_gettime, CLOCK_MONOTONIC, to);
 	if (failed != 0)

@@ -25,13 +25,11 @@ static void read_table(struct remote *r, struct table *t)
 	if (t->read)
 		return;
 	t->read = true;
-	if (remote_read_table(r, DESCRIPTORS_MOST, t->is_listener, t->context,
-		    &t->has) == -1)
+	if (remote_read_table(r, DESCRIPTORS_MOST, t->is_listener, t->context, &t->has) == -1)
 		t->error = errno;
 }
 
-static bool has_listener(
-	struct remote *r, const struct remote_table *has, int epoll)
+static bool has_listener(struct remote *r, const struct remote_table *has, int epoll)
 {
 	for (size_t i = 0; i < has->socket_count; i++)
 		if (remote_epoll_has(r, epoll, has->sockets[i]))
@@ -48,8 +46,7 @@ static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 	if (has_listener(r, has, epoll))
 		return true;
 	for (size_t i = 0; i < has->epoll_count; i++)
-		if (has->epolls[i] != epoll &&
-			has_listener(r, has, has->epolls[i]) &&
+		if (has->epolls[i] != epoll && has_listener(r, has, has->epolls[i]) &&
 			!remote_epoll_has(r, epoll, has->epolls[i]))
 			return false;
 	return true;
@@ -57,8 +54,7 @@ static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 
 /* ---- what its threads do ---- */
 
-static bool may_await(struct remote *thread, struct remote *process,
-	struct table *t, bool *denied)
+static bool may_await(struct remote *thread, struct remote *process, struct table *t, bool *denied)
 {
 	int fd = -1;
 	long call = remote_call_on(thread, &fd);
@@ -88,8 +84,8 @@ static bool look_at_thread(void *context, pid_t tid)
 	return ++s->threads == THREADS_MOST || s->found;
 }
 
-enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
-	const void *context, bool *denied)
+enum awaits awaits_look(
+	struct remote *process, remote_wanted *is_listener, const void *context, bool *denied)
 {
 	struct search s = {
 		.process = process,
@@ -140,11 +136,10 @@ static bool say_thread(void *context, pid_t tid)
 	remote_of(&r, tid);
 	call = remote_call(&r);
 	(void)remote_sleeps_in(&r, function, sizeof(function));
-	(void)buffer_printf(&w->text, "%sthread %d: %c",
-		w->told++ > 0 ? "; " : "", (int)tid, facts.state);
+	(void)buffer_printf(
+		&w->text, "%sthread %d: %c", w->told++ > 0 ? "; " : "", (int)tid, facts.state);
 	if (call >= 0)
-		(void)buffer_printf(
-			&w->text, " in %s", remote_call_name(name, call));
+		(void)buffer_printf(&w->text, " in %s", remote_call_name(name, call));
 	if (call >= 0 && *function != '0')
 		(void)buffer_printf(&w->text, " (%s)", function);
 	return false;
@@ -153,8 +148,7 @@ static bool say_thread(void *context, pid_t tid)
 const char *awaits_threads_text(pid_t pid, char *to, size_t size)
 {
 	/* without the NUL, and in the caller's memory */
-	struct words w = {
-		.text = {.data = to, .cap = size - 1, .limit = size - 1}};
+	struct words w = {.text = {.data = to, .cap = size - 1, .limit = size - 1}};
 
 	(void)process_each(pid, say_thread, &w);
 	if (w.more > 0)

@@ -27,8 +27,8 @@ enum awaits {
  * is in another epoll set of the process.  *denied becomes true if we may not
  * look at it.
  */
-enum awaits awaits_look(struct remote *process, remote_wanted *is_listener,
-	const void *context, bool *denied);
+enum awaits awaits_look(
+	struct remote *process, remote_wanted *is_listener, const void *context, bool *denied);
 
 /* State, system call and function of the kernel of its threads: "thread 41: R;
  * thread 42: S in futex (futex_do_wait); and 6 more".  Returned. */

@@ -42,14 +42,12 @@ static uint32_t queue_of(int fd)
 {
 	int bytes = 0;
 
-	return ioctl(fd, SIOCINQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes
-							    : 0;
+	return ioctl(fd, SIOCINQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
 }
 
 static void take_tcp(struct connection *c, const struct tcp_info *info)
 {
-	c->kind = info->tcpi_state == STATE_LISTEN ? CONNECTION_LISTENER
-						   : CONNECTION_TCP;
+	c->kind = info->tcpi_state == STATE_LISTEN ? CONNECTION_LISTENER : CONNECTION_TCP;
 	c->state = info->tcpi_state;
 	c->bytes_out = info->tcpi_bytes_sent;
 	c->bytes_in = info->tcpi_bytes_received;
@@ -131,9 +129,7 @@ static bool look_at(int fd, struct connection *c)
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
 		take_tcp(c, &info);
-		c->prompt = socket_get(fd, IPPROTO_TCP, TCP_QUICKACK, &quick) ==
-				0 &&
-			quick == 0;
+		c->prompt = socket_get(fd, IPPROTO_TCP, TCP_QUICKACK, &quick) == 0 && quick == 0;
 	} else if (is_unix_stream(fd)) {
 		c->kind = CONNECTION_UNIX;
 		if (socket_peer(fd, &peer) == 0)
@@ -143,15 +139,13 @@ static bool look_at(int fd, struct connection *c)
 	} else {
 		return false;
 	}
-	c->queue = c->kind == CONNECTION_LISTENER ? info.tcpi_unacked
-						  : queue_of(fd);
+	c->queue = c->kind == CONNECTION_LISTENER ? info.tcpi_unacked : queue_of(fd);
 	c->cookie = socket_cookie(fd);
 	if (c->cookie == 0)
 		return false;
 	size = endpoint_own(fd, &at);
 	c->port = endpoint_port(&at);
-	c->has_name = at.any.sa_family == AF_UNIX &&
-		size > offsetof(struct sockaddr_un, sun_path);
+	c->has_name = at.any.sa_family == AF_UNIX && size > offsetof(struct sockaddr_un, sun_path);
 	return true;
 }
 
@@ -184,8 +178,7 @@ static bool gather(void *context, int number, const char *target)
 	}
 	c = &all->list[all->count];
 	*c = (struct connection){.inode = inode, .pid = g->pid, .fd = number};
-	fd = g->refused ? -1
-			: (int)trycall(SYS_pidfd_getfd, g->pidfd, number, 0U);
+	fd = g->refused ? -1 : (int)trycall(SYS_pidfd_getfd, g->pidfd, number, 0U);
 	if (fd == -1) {
 		g->refused |= errno == EPERM || errno == ENOSYS ||
 			(errno == EBADF && pidfd_is_directory(g->pidfd));
@@ -221,19 +214,16 @@ struct matching {
 	size_t count;
 };
 
-static void match(void *context, const struct inet_diag_msg *msg,
-	const void *info, size_t size)
+static void match(void *context, const struct inet_diag_msg *msg, const void *info, size_t size)
 {
 	const struct matching *m = context;
 	const struct connection key = {.inode = msg->idiag_inode};
-	struct connection *c =
-		bsearch(&key, m->list, m->count, sizeof(key), by_inode);
+	struct connection *c = bsearch(&key, m->list, m->count, sizeof(key), by_inode);
 
 	if (c == NULL || msg->idiag_inode == 0 || size == 0)
 		return;
 	take_tcp(c, info);
-	c->cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 |
-		msg->id.idiag_cookie[0];
+	c->cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 | msg->id.idiag_cookie[0];
 	c->port = ntohs(msg->id.idiag_sport);
 	c->queue = msg->idiag_rqueue;
 	/* here a FIN counts */
@@ -390,8 +380,7 @@ static bool take_request(int fd, uint32_t size)
 	if (peek(fd, text, sizeof(text)) == 0 || !is_request(text))
 		return false;
 	while (size > 0 && got > 0) {
-		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text),
-			MSG_DONTWAIT);
+		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text), MSG_DONTWAIT);
 		size -= got > 0 ? (uint32_t)got : 0;
 	}
 	return true;
@@ -422,8 +411,8 @@ static int end(void *argument)
 	return 0;
 }
 
-unsigned connections_end(struct remote *r, int pidfd,
-	const struct connections *all, unsigned *late, unsigned *asked)
+unsigned connections_end(
+	struct remote *r, int pidfd, const struct connections *all, unsigned *late, unsigned *asked)
 {
 	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 
@@ -449,8 +438,7 @@ static int look_at_peer(void *argument)
 	return 0;
 }
 
-const char *connections_peer(
-	struct remote *r, const struct connection *c, char *to, size_t size)
+const char *connections_peer(struct remote *r, const struct connection *c, char *to, size_t size)
 {
 	char text[ENDPOINT_TEXT] = "a peer";
 	struct peer_look l = {.at = {.room = {0}}};
@@ -463,10 +451,8 @@ const char *connections_peer(
 	remote_close(&l.fd);
 	ip = endpoint_ip(&l.at, &len);
 	if (len > 0)
-		(void)endpoint_text(
-			text, l.at.any.sa_family, ip, endpoint_port(&l.at));
-	(void)snprintf(to, size, "%s",
-		l.at.any.sa_family == AF_UNIX ? "a local peer" : text);
+		(void)endpoint_text(text, l.at.any.sa_family, ip, endpoint_port(&l.at));
+	(void)snprintf(to, size, "%s", l.at.any.sa_family == AF_UNIX ? "a local peer" : text);
 	return to;
 }
 
@@ -492,8 +478,7 @@ static enum activity of_call(long call)
 		return ACTIVITY_WAITS;
 	if ((kind & CALL_SLEEPS) != 0)
 		return ACTIVITY_SLEEPS;
-	return call == -2 || (kind & CALL_UNKNOWN) != 0 ? ACTIVITY_UNKNOWN
-							: ACTIVITY_RUNS;
+	return call == -2 || (kind & CALL_UNKNOWN) != 0 ? ACTIVITY_UNKNOWN : ACTIVITY_RUNS;
 }
 
 struct threads {
@@ -523,8 +508,7 @@ static enum activity of_threads(struct remote *r)
 	struct threads t = {.process = *r, .found = ACTIVITY_WAITS};
 
 	t.process.inside = true;
-	return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found
-							    : ACTIVITY_UNKNOWN;
+	return remote_run(r, -1, look_at_threads, &t) != -1 ? t.found : ACTIVITY_UNKNOWN;
 }
 
 enum activity connections_activity(struct remote *r, enum activity stopped_in)
@@ -538,7 +522,5 @@ enum activity connections_activity(struct remote *r, enum activity stopped_in)
 		return of_threads(r);
 	found = of_call(remote_call(r));
 	/* nothing that runs is gone on with */
-	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS
-		? stopped_in
-		: found;
+	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS ? stopped_in : found;
 }

@@ -32,11 +32,11 @@ struct connection {
 	uint64_t bytes_in;  /* received, also those in the queue */
 	pid_t pid;          /* whose … */
 	int fd;             /* … descriptor; -1: not by its descriptor */
-	pid_t peer; /* CONNECTION_UNIX: who connected (SO_PEERCRED); 0: not known */
-	uint32_t queue;    /* bytes received, not read; connections that wait */
-	uint32_t unsent;   /* bytes written, not sent yet */
-	uint32_t unacked;  /* segments */
-	uint32_t sent_ago; /* data; since the birth where nothing was */
+	pid_t peer;         /* CONNECTION_UNIX: who connected (SO_PEERCRED); 0: not known */
+	uint32_t queue;     /* bytes received, not read; connections that wait */
+	uint32_t unsent;    /* bytes written, not sent yet */
+	uint32_t unacked;   /* segments */
+	uint32_t sent_ago;  /* data; since the birth where nothing was */
 	uint32_t received_ago;
 	uint32_t ack_ago;
 	uint32_t segments_in; /* with data */
@@ -48,11 +48,11 @@ struct connection {
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
 	bool marked;       /* set by the caller of connections_end() … */
 	bool asks;         /* … also, if its next request lies unread */
-	bool http;     /* what lies unread begins with a head of HTTP/1 … */
-	bool frames;   /* … or is a message of a WebSocket */
-	bool is_inner; /* set by callers: the peer is one of the worker's */
-	bool prompt; /* TCP_QUICKACK is off: its last answer carried the ACK */
-	bool has_name; /* CONNECTION_UNIX: as those that were accepted have */
+	bool http;         /* what lies unread begins with a head of HTTP/1 … */
+	bool frames;       /* … or is a message of a WebSocket */
+	bool is_inner;     /* set by callers: the peer is one of the worker's */
+	bool prompt;       /* TCP_QUICKACK is off: its last answer carried the ACK */
+	bool has_name;     /* CONNECTION_UNIX: as those that were accepted have */
 };
 
 /* More than that many of one worker are not looked at. */
@@ -86,12 +86,11 @@ void connections_sort(struct connections *all);
  * by now is left alone.  Of those that ask, which are added to *asked, the head of a
  * request of HTTP/1 is taken out of the queue first, or the process would act on it;
  * where something else is there they stay. */
-unsigned connections_end(struct remote *r, int pidfd,
-	const struct connections *all, unsigned *late, unsigned *asked);
+unsigned connections_end(struct remote *r, int pidfd, const struct connections *all, unsigned *late,
+	unsigned *asked);
 
 /* "127.0.0.1:4711"; "a peer" where it cannot be told. */
-const char *connections_peer(
-	struct remote *r, const struct connection *c, char *to, size_t size);
+const char *connections_peer(struct remote *r, const struct connection *c, char *to, size_t size);
 
 /* The resolution of the kernel's times (a jiffy), us. */
 unsigned connections_tick(void);

@@ -69,9 +69,8 @@ pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 {
 	struct port_socket list[SOCKETS_MAX];
 	size_t count = sockdiag_port(type, port, list, SOCKETS_MAX);
-	struct search s = {.list = list,
-		.count = count,
-		.bound = {clock_now() + PATIENCE, cpu_time() + WORK}};
+	struct search s = {
+		.list = list, .count = count, .bound = {clock_now() + PATIENCE, cpu_time() + WORK}};
 	char name[PROCESS_NAME];
 
 	to[0] = '\0';
@@ -79,10 +78,9 @@ pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 		return 0;
 	(void)process_each(0, look_at_process, &s);
 	if (s.found > 0)
-		(void)snprintf(to, HOLDER_TEXT, "%s (pid %d)",
-			process_name(s.found, name), (int)s.found);
-	else
 		(void)snprintf(
-			to, HOLDER_TEXT, "a process of uid %u", list[0].uid);
+			to, HOLDER_TEXT, "%s (pid %d)", process_name(s.found, name), (int)s.found);
+	else
+		(void)snprintf(to, HOLDER_TEXT, "a process of uid %u", list[0].uid);
 	return s.found;
 }

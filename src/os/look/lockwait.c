@@ -26,8 +26,7 @@ static bool look_at_fd(void *context, int fd, const char *target)
 
 	if (fd != s->fd)
 		return false;
-	(void)text_escape(
-		s->found->path, sizeof(s->found->path), target, strlen(target));
+	(void)text_escape(s->found->path, sizeof(s->found->path), target, strlen(target));
 	s->waits = true;
 	return true;
 }
@@ -55,8 +54,7 @@ static pid_t find_waiting(const pid_t *list, size_t count, pid_t *holder)
 	int waiter;
 
 	*holder = 0;
-	while (locks != NULL && found == 0 &&
-		fgets(line, sizeof(line), locks) != NULL) {
+	while (locks != NULL && found == 0 && fgets(line, sizeof(line), locks) != NULL) {
 		if (sscanf(line, "%*u: -> %*s %*s %*s %d", &waiter) != 1) {
 			(void)sscanf(line, "%*u: %*s %*s %*s %d", holder);
 			continue;

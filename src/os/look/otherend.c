@@ -19,8 +19,7 @@
 static uint64_t inode_unix(int fd, bool other)
 {
 	uint32_t peer = 0;
-	int got = sockdiag_unix(
-		fd, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &peer, sizeof(peer));
+	int got = sockdiag_unix(fd, UDIAG_SHOW_PEER, UNIX_DIAG_PEER, &peer, sizeof(peer));
 
 	if (other)
 		return peer;
@@ -39,8 +38,7 @@ static uint64_t inode_of(int fd, bool other)
 		return inode_unix(fd, other);
 	if (endpoint_peer(fd, &theirs) == 0)
 		return 0;
-	return other ? sockdiag_inode(&theirs, &ours)
-		     : sockdiag_inode(&ours, &theirs);
+	return other ? sockdiag_inode(&theirs, &ours) : sockdiag_inode(&ours, &theirs);
 }
 
 uint64_t otherend_inode(int fd)
@@ -89,8 +87,8 @@ static bool look_at(void *context, int fd, const char *target)
 	return is_over(held, 1);
 }
 
-uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
-	size_t count, nsec_t until, struct otherend_place *place, bool *denied)
+uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
+	struct otherend_place *place, bool *denied)
 {
 	struct held held = {inodes, count, .until = until, .place = place};
 	pid_t tree[TREE_MAX] = {pid};
@@ -101,9 +99,8 @@ uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
 
 		remote_of(&r, tree[place->process]);
 		if (place->seen < DESCRIPTORS_MAX &&
-			remote_each_fd_from(&r, place->fd,
-				DESCRIPTORS_MAX - place->seen, look_at,
-				&held) == -1)
+			remote_each_fd_from(
+				&r, place->fd, DESCRIPTORS_MAX - place->seen, look_at, &held) == -1)
 			*denied |= errno == EACCES || errno == EPERM;
 		if (held.over)
 			return held.found;

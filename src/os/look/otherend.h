@@ -34,7 +34,7 @@ struct otherend_place {
  * descriptors: when `until` is over, this look ends, and the next one with the same
  * `place` goes on; that is {0} after the last one.  *denied becomes true if nclust may
  * not look at one of them. */
-uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes,
-	size_t count, nsec_t until, struct otherend_place *place, bool *denied);
+uint32_t otherend_held(pid_t pid, bool deep, const uint64_t *inodes, size_t count, nsec_t until,
+	struct otherend_place *place, bool *denied);
 
 #endif

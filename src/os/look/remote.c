@@ -63,8 +63,7 @@ void remote_of(struct remote *r, pid_t tid)
 	uint64_t gid;
 
 	*r = (struct remote){.tid = tid};
-	if (!privilege_has(CAP_SETUID) ||
-		process_status(tid, "Uid:", 10, &uid) == -1)
+	if (!privilege_has(CAP_SETUID) || process_status(tid, "Uid:", 10, &uid) == -1)
 		return;
 	if (privilege_has(CAP_SYS_PTRACE)) {
 		r->uid = (uid_t)uid;
@@ -72,8 +71,7 @@ void remote_of(struct remote *r, pid_t tid)
 		r->others = r->uid != getuid();
 		return;
 	}
-	if (!privilege_has(CAP_SETGID) ||
-		process_status(tid, "Gid:", 10, &gid) == -1)
+	if (!privilege_has(CAP_SETGID) || process_status(tid, "Gid:", 10, &gid) == -1)
 		return;
 	r->uid = (uid_t)uid;
 	r->gid = (gid_t)gid;
@@ -137,8 +135,7 @@ static int run_aside(struct remote *r, struct run *run)
 	return run->got;
 }
 
-static int look(struct remote *r, bool aside, int keep, remote_deed *deed,
-	void *argument)
+static int look(struct remote *r, bool aside, int keep, remote_deed *deed, void *argument)
 {
 	struct run run = {.deed = deed, .argument = argument, .keep = keep};
 
@@ -194,8 +191,7 @@ static int receive_it(int channel)
 	return got;
 }
 
-int remote_have(
-	struct remote *r, int keep, remote_deed *deed, void *argument, int *fd)
+int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, int *fd)
 {
 	struct having h = {deed, argument, fd, -1, keep};
 	int error;
@@ -238,8 +234,7 @@ static pid_t process_of(pid_t tid)
 {
 	uint64_t group;
 
-	return process_status(tid, "Tgid:", 10, &group) == 0 ? (pid_t)group
-							     : -1;
+	return process_status(tid, "Tgid:", 10, &group) == 0 ? (pid_t)group : -1;
 }
 
 /* Is it a socket, an epoll set or a pipe?  With these no file server has anything to
@@ -265,8 +260,7 @@ static int take_fd(void *argument)
 	char path[48];
 
 	/* ENOENT: if it is the process that is not there, that is ESRCH below */
-	(void)snprintf(
-		path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
 	if (others && !is_plain(path) && errno != ENOENT)
 		return -1;
 	scoped_fd pidfd = (int)trycall(SYS_pidfd_open, tid, PIDFD_THREAD);
@@ -336,8 +330,7 @@ static int walk(void *argument)
 	/* the kernel's place is the number, behind "." and ".." */
 	if (dir != -1 && w->from > 0)
 		(void)lseek(dir, w->from + 2, SEEK_SET);
-	while (dir != -1 && w->most > 0 &&
-		(got = getdents64(dir, room, sizeof(room))) > 0) {
+	while (dir != -1 && w->most > 0 && (got = getdents64(dir, room, sizeof(room))) > 0) {
 		for (ssize_t at = 0; at < got && w->most > 0;) {
 			const struct dirent64 *entry = (const void *)&room[at];
 
@@ -352,33 +345,28 @@ static int walk(void *argument)
 	return got == -1 ? -1 : 0;
 }
 
-int remote_each_fd_with(struct remote *r, int keep, unsigned most,
-	remote_each *each, void *context)
+int remote_each_fd_with(struct remote *r, int keep, unsigned most, remote_each *each, void *context)
 {
 	struct walk w = {r, 0, most, each, context};
 
 	return most > 0 ? remote_run(r, keep, walk, &w) : 0;
 }
 
-int remote_each_fd_from(struct remote *r, int from, unsigned most,
-	remote_each *each, void *context)
+int remote_each_fd_from(struct remote *r, int from, unsigned most, remote_each *each, void *context)
 {
 	struct walk w = {r, from, most, each, context};
 
 	return remote_run(r, -1, walk, &w);
 }
 
-int remote_each_fd(
-	struct remote *r, unsigned most, remote_each *each, void *context)
+int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context)
 {
 	return remote_each_fd_with(r, -1, most, each, context);
 }
 
 uint64_t remote_socket_inode(const char *target)
 {
-	return strncmp(target, "socket:[", 8) == 0
-		? strtoull(target + 8, NULL, 10)
-		: 0;
+	return strncmp(target, "socket:[", 8) == 0 ? strtoull(target + 8, NULL, 10) : 0;
 }
 
 bool remote_is_epoll(const char *target)
@@ -418,16 +406,15 @@ static int read_text(void *argument)
 	return 0;
 }
 
-static int read_path(const struct text_look *l,
-	ssize_t (*get)(const char *path, char *to, size_t size))
+static int read_path(
+	const struct text_look *l, ssize_t (*get)(const char *path, char *to, size_t size))
 {
 	char path[64];
 	char text[256];
 	size_t room = l->size < sizeof(text) ? l->size : sizeof(text);
 	ssize_t len;
 
-	(void)snprintf(
-		path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
 	len = get(path, text, room - 1);
 	if (len > 0)
 		(void)memcpy(l->to, text, (size_t)len);
@@ -450,8 +437,8 @@ static int read_protocol(void *argument)
 	return read_path(argument, get_protocol);
 }
 
-static int look_at_text(struct remote *r, remote_deed *deed, const char *name,
-	char *to, size_t size)
+static int look_at_text(
+	struct remote *r, remote_deed *deed, const char *name, char *to, size_t size)
 {
 	struct text_look l = {.r = r, .name = name, .to = to, .size = size};
 
@@ -460,8 +447,8 @@ static int look_at_text(struct remote *r, remote_deed *deed, const char *name,
 }
 
 /* The same below /proc/TID/KIND, of one of its descriptors. */
-static int look_at_fd(struct remote *r, remote_deed *deed, const char *kind,
-	int fd, char *to, size_t size)
+static int look_at_fd(
+	struct remote *r, remote_deed *deed, const char *kind, int fd, char *to, size_t size)
 {
 	char name[24];
 
@@ -496,16 +483,15 @@ static const char *unix_path(char *line, uint64_t inode)
 	unsigned long found;
 	int at = 0;
 
-	if (sscanf(line, "%*s %*s %*s %*s %*s %*s %lu %n", &found, &at) != 1 ||
-		found != inode || at == 0)
+	if (sscanf(line, "%*s %*s %*s %*s %*s %*s %lu %n", &found, &at) != 1 || found != inode ||
+		at == 0)
 		return NULL;
 	line[strcspn(line, "\n")] = '\0';
 	return line[at] != '\0' ? line + at : NULL;
 }
 
 /* In the list of all, if it is among the first: the worker may have very many. */
-static int find_unix_path(
-	const struct remote *r, uint64_t inode, char *to, size_t size)
+static int find_unix_path(const struct remote *r, uint64_t inode, char *to, size_t size)
 {
 	unsigned lines = 0;
 	char name[40];
@@ -518,8 +504,7 @@ static int find_unix_path(
 	file = inode != 0 ? fopen(name, "re") : NULL;
 	if (file == NULL)
 		return -1;
-	while (got == -1 && lines++ < UNIX_MOST &&
-		getline(&line, &room, file) != -1) {
+	while (got == -1 && lines++ < UNIX_MOST && getline(&line, &room, file) != -1) {
 		const char *path = unix_path(line, inode);
 
 		if (path != NULL && strlen(path) < size) {
@@ -550,8 +535,8 @@ static int read_unix_name(void *argument)
 
 	if (fd == -1)
 		return -1;
-	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1 ||
-		at.sun_family != AF_UNIX || size <= before) {
+	if (getsockname(fd, (struct sockaddr *)&at, &size) == -1 || at.sun_family != AF_UNIX ||
+		size <= before) {
 		errno = ENOENT;
 		return -1;
 	}
@@ -571,9 +556,8 @@ int remote_unix_path(struct remote *r, int fd, char *to, size_t size)
 	if (remote_run(r, -1, read_unix_name, &l) == 0)
 		return 0;
 	/* here nobody can have a duplicate */
-	return errno == EPERM || errno == ENOSYS
-		? find_unix_path(r, remote_inode(r, fd), to, size)
-		: -1;
+	return errno == EPERM || errno == ENOSYS ? find_unix_path(r, remote_inode(r, fd), to, size)
+						 : -1;
 }
 
 int remote_fd_flags(struct remote *r, int fd)
@@ -587,8 +571,7 @@ int remote_fd_flags(struct remote *r, int fd)
 	return flags != NULL ? (int)strtol(flags + 7, NULL, 8) : -1;
 }
 
-size_t remote_epoll_items(struct remote *r, int epoll,
-	struct remote_epoll_item *items, size_t most)
+size_t remote_epoll_items(struct remote *r, int epoll, struct remote_epoll_item *items, size_t most)
 {
 	char info[8192];
 	const char *line = info;
@@ -599,8 +582,8 @@ size_t remote_epoll_items(struct remote *r, int epoll,
 	while (count < most && line != NULL) {
 		struct remote_epoll_item *item = &items[count];
 
-		if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64,
-			    &item->fd, &item->events, &item->data) == 3)
+		if (sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64, &item->fd,
+			    &item->events, &item->data) == 3)
 			count++;
 		line = strchr(line, '\n');
 		if (line != NULL)
@@ -663,19 +646,17 @@ static bool note_fd(void *context, int fd, const char *target)
 	uint64_t inode = remote_socket_inode(target);
 
 	if (inode == 0) {
-		if (t->epoll_count < REMOTE_TABLE_MOST &&
-			remote_is_epoll(target))
+		if (t->epoll_count < REMOTE_TABLE_MOST && remote_is_epoll(target))
 			t->epolls[t->epoll_count++] = fd;
-	} else if (t->socket_count < REMOTE_TABLE_MOST &&
-		l->wanted(l->context, inode)) {
+	} else if (t->socket_count < REMOTE_TABLE_MOST && l->wanted(l->context, inode)) {
 		t->inodes[t->socket_count] = inode;
 		t->sockets[t->socket_count++] = fd;
 	}
 	return false;
 }
 
-int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
-	const void *context, struct remote_table *table)
+int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted, const void *context,
+	struct remote_table *table)
 {
 	struct table_look l = {table, wanted, context};
 
@@ -683,8 +664,7 @@ int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
 	return remote_each_fd(r, most, note_fd, &l);
 }
 
-bool remote_table_waits(
-	struct remote *r, const struct remote_table *table, int socket)
+bool remote_table_waits(struct remote *r, const struct remote_table *table, int socket)
 {
 	for (size_t i = 0; i < table->epoll_count; i++)
 		if (remote_epoll_has(r, table->epolls[i], socket))
@@ -743,9 +723,7 @@ static int change_item(void *argument)
 	epoll = c->epoll;
 	if (epoll == item->fd)
 		epoll = fcntl(epoll, F_DUPFD_CLOEXEC, item->fd + 1);
-	if (epoll == -1 ||
-		(c->ours != item->fd &&
-			dup3(c->ours, item->fd, O_CLOEXEC) == -1))
+	if (epoll == -1 || (c->ours != item->fd && dup3(c->ours, item->fd, O_CLOEXEC) == -1))
 		return -1;
 	if (c->alone)
 		close_but(epoll, item->fd);
@@ -762,23 +740,18 @@ static int change(struct remote *r, struct change c)
 	return look(r, true, r->others ? LEAVES : COPIES, change_item, &c);
 }
 
-int remote_epoll_add(struct remote *r, int epoll, int ours,
-	const struct remote_epoll_item *item)
+int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item)
 {
 	return change(r,
-		(struct change){.what = EPOLL_CTL_ADD,
-			.epoll = epoll,
-			.ours = ours,
-			.item = *item});
+		(struct change){
+			.what = EPOLL_CTL_ADD, .epoll = epoll, .ours = ours, .item = *item});
 }
 
 int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd)
 {
 	return change(r,
-		(struct change){.what = EPOLL_CTL_DEL,
-			.epoll = epoll,
-			.ours = ours,
-			.item = {.fd = fd}});
+		(struct change){
+			.what = EPOLL_CTL_DEL, .epoll = epoll, .ours = ours, .item = {.fd = fd}});
 }
 
 /* ---- its memory ---- */
@@ -833,8 +806,7 @@ static long read_call(struct remote *r, uint64_t args[2])
 		return -2;
 	if (strncmp(text, "running", 7) == 0)
 		return -1;
-	if (sscanf(text, "%ld %" SCNx64 " %" SCNx64, &call, &args[0],
-		    &args[1]) < 1) {
+	if (sscanf(text, "%ld %" SCNx64 " %" SCNx64, &call, &args[0], &args[1]) < 1) {
 		errno = EPROTO;
 		return -2;
 	}
@@ -919,8 +891,7 @@ const char *remote_call_name(char to[40], long call)
 }
 
 /* Those of poll(2) that wait for something to read. */
-static size_t polled(
-	struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
+static size_t polled(struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
 {
 	struct pollfd some[REMOTE_READ_MOST / sizeof(struct pollfd)];
 	size_t n = 0;
@@ -936,8 +907,7 @@ static size_t polled(
 }
 
 /* Those of select(2); the set is one of longs (select_tut(2), fs/select.c). */
-static size_t selected(
-	struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
+static size_t selected(struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
 {
 	unsigned long words[REMOTE_READ_MOST / sizeof(unsigned long)];
 	const size_t bits = 8 * sizeof(*words);
@@ -945,9 +915,7 @@ static size_t selected(
 
 	if (count > COUNT_OF(words) * bits)
 		count = COUNT_OF(words) * bits;
-	if (at == 0 ||
-		remote_read(r, at, words,
-			(count + bits - 1) / bits * sizeof(*words)) == -1)
+	if (at == 0 || remote_read(r, at, words, (count + bits - 1) / bits * sizeof(*words)) == -1)
 		return 0;
 	for (size_t i = 0; i < count && n < most; i++)
 		if ((words[i / bits] >> i % bits & 1) != 0)
@@ -997,14 +965,13 @@ bool remote_shares(struct remote *r, const char *kind)
 
 	(void)snprintf(name, sizeof(name), "ns/%s", kind);
 	return process_link(getpid(), name, own, sizeof(own)) > 0 &&
-		look_at_text(r, read_link, name, its, sizeof(its)) == 0 &&
-		strcmp(own, its) == 0;
+		look_at_text(r, read_link, name, its, sizeof(its)) == 0 && strcmp(own, its) == 0;
 }
 
 bool remote_may(struct remote *r, int capability)
 {
 	uint64_t set;
 
-	return process_status(r->tid, "CapEff:", 16, &set) == 0 &&
-		(set >> capability & 1) != 0 && remote_shares(r, "user");
+	return process_status(r->tid, "CapEff:", 16, &set) == 0 && (set >> capability & 1) != 0 &&
+		remote_shares(r, "user");
 }

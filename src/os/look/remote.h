@@ -52,8 +52,7 @@ typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument);
 /* The same, and *fd, which the deed has set, is a descriptor for the caller to close;
  * or -1.  (A channel for it is kept as well.) */
-int remote_have(
-	struct remote *r, int keep, remote_deed *deed, void *argument, int *fd);
+int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, int *fd);
 
 /* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
  * EBADF: there is none, or it is another user's and neither a socket, an epoll set
@@ -72,14 +71,13 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
  * says true: "socket:[…]", "anon_inode:[eventpoll]" …  It is part of a deed.  -1
  * and errno. */
 typedef bool remote_each(void *context, int fd, const char *target);
-int remote_each_fd(
-	struct remote *r, unsigned most, remote_each *each, void *context);
+int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context);
 /* The same of those with that number and higher ones. */
-int remote_each_fd_from(struct remote *r, int from, unsigned most,
-	remote_each *each, void *context);
+int remote_each_fd_from(
+	struct remote *r, int from, unsigned most, remote_each *each, void *context);
 /* The same, and `each` may use that descriptor of ours. */
-int remote_each_fd_with(struct remote *r, int keep, unsigned most,
-	remote_each *each, void *context);
+int remote_each_fd_with(
+	struct remote *r, int keep, unsigned most, remote_each *each, void *context);
 
 /* The inode of a target "socket:[N]"; 0: it is no socket. */
 uint64_t remote_socket_inode(const char *target);
@@ -102,11 +100,10 @@ struct remote_table {
 typedef bool remote_wanted(const void *context, uint64_t inode);
 /* Fill the table from the first `most` descriptors.  -1 and errno:
  * incomplete. */
-int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted,
-	const void *context, struct remote_table *table);
+int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted, const void *context,
+	struct remote_table *table);
 /* Is the socket (its descriptor) in one of these epoll sets? */
-bool remote_table_waits(
-	struct remote *r, const struct remote_table *table, int socket);
+bool remote_table_waits(struct remote *r, const struct remote_table *table, int socket);
 
 /* O_NONBLOCK, O_CLOEXEC and the rest of its descriptor; -1 and errno. */
 int remote_fd_flags(struct remote *r, int fd);
@@ -118,15 +115,14 @@ struct remote_epoll_item {
 	uint64_t data;
 };
 /* Returns how many were put into `items`, at most `most`. */
-size_t remote_epoll_items(struct remote *r, int epoll,
-	struct remote_epoll_item *items, size_t most);
+size_t remote_epoll_items(
+	struct remote *r, int epoll, struct remote_epoll_item *items, size_t most);
 /* Has its epoll set an entry that was added under that number? */
 bool remote_epoll_has(struct remote *r, int epoll, int fd);
 /* Add `ours` to its epoll set (`epoll` is our duplicate) under the number
  * `item->fd`.  epoll_ctl(2) keys by number and file, so a child does it, in
  * which `ours` has that number. */
-int remote_epoll_add(struct remote *r, int epoll, int ours,
-	const struct remote_epoll_item *item);
+int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item);
 /* Remove `ours` under the number `fd` from its epoll set; other entries stay.
  * ENOENT: it was not in it. */
 int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);

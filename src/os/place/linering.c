@@ -50,8 +50,8 @@ static int mark(const struct linering *r, uint64_t end)
 	return put_at(r->fd, 0, &head, sizeof(head));
 }
 
-int linering_make(struct linering *r, const struct linering_kind *kind,
-	const char *name, struct error *err)
+int linering_make(
+	struct linering *r, const struct linering_kind *kind, const char *name, struct error *err)
 {
 	/* who has it for reading cannot open it for writing */
 	int fd = sharedmem_make(name, kind->size, false, 0600, err);
@@ -66,8 +66,7 @@ int linering_look(struct linering *r)
 	struct head head;
 
 	if (pread(r->fd, &head, HEAD, 0) != HEAD ||
-		(memcmp(head.magic, magic, sizeof(magic)) != 0 &&
-			memcmp(&head, &none, HEAD) != 0))
+		(memcmp(head.magic, magic, sizeof(magic)) != 0 && memcmp(&head, &none, HEAD) != 0))
 		return -1;
 	r->end = head.end;
 	return 0;
@@ -103,16 +102,14 @@ static off_t offset_of(const struct linering *r, uint64_t place)
 	return (off_t)(HEAD + place % room_of(r));
 }
 
-static int put(
-	const struct linering *r, uint64_t place, const char *data, size_t len)
+static int put(const struct linering *r, uint64_t place, const char *data, size_t len)
 {
 	size_t first = before_turn(r, place, len);
 
 	if (put_at(r->fd, offset_of(r, place), data, first) == -1)
 		return -1;
 	return first == len ? 0
-			    : put_at(r->fd, offset_of(r, place + first),
-				      data + first, len - first);
+			    : put_at(r->fd, offset_of(r, place + first), data + first, len - first);
 }
 
 /* At once, if it need not go on at the beginning. */
@@ -121,9 +118,7 @@ static int put_line(const struct linering *r, const char *line, size_t len)
 	struct iovec parts[] = {{(void *)(uintptr_t)line, len}, {"\n", 1}};
 
 	if (before_turn(r, r->end, len + 1) <= len)
-		return put(r, r->end, line, len) == -1
-			? -1
-			: put(r, r->end + len, "\n", 1);
+		return put(r, r->end, line, len) == -1 ? -1 : put(r, r->end + len, "\n", 1);
 	if (pwritev(r->fd, parts, 2, offset_of(r, r->end)) == (ssize_t)len + 1)
 		return 0;
 	return -1;
@@ -164,8 +159,8 @@ static int copy(const struct linering *r, uint64_t place, char *to, size_t len)
 	if (pread(r->fd, to, first, offset_of(r, place)) != (ssize_t)first)
 		return -1;
 	if (first < len &&
-		pread(r->fd, to + first, len - first,
-			offset_of(r, place + first)) != (ssize_t)(len - first))
+		pread(r->fd, to + first, len - first, offset_of(r, place + first)) !=
+			(ssize_t)(len - first))
 		return -1;
 	return 0;
 }
@@ -188,8 +183,7 @@ static void cut_before(struct linering_text *t, uint64_t place)
 	t->text = cut;
 }
 
-int linering_read(
-	const struct linering *r, uint64_t from, struct linering_text *t)
+int linering_read(const struct linering *r, uint64_t from, struct linering_text *t)
 {
 	struct linering now = *r;
 	uint64_t oldest = oldest_of(r);
@@ -200,8 +194,7 @@ int linering_read(
 	t->at = from > oldest ? from : oldest;
 	t->len = t->size = (size_t)(r->end - t->at);
 	/* not on the heap, which would keep it */
-	t->map = mmap(NULL, t->size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	t->map = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->map == MAP_FAILED) {
 		*t = (struct linering_text){.at = r->end};
 		return -1;

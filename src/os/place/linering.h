@@ -35,12 +35,11 @@ struct linering {
 };
 
 /* `name`: for people who look at the descriptors of a process. */
-int linering_make(struct linering *r, const struct linering_kind *kind,
-	const char *name, struct error *err);
+int linering_make(
+	struct linering *r, const struct linering_kind *kind, const char *name, struct error *err);
 /* Go on with one that another process has written.  False: it is none.  The
  * descriptor stays the caller's then. */
-bool linering_take(
-	struct linering *r, const struct linering_kind *kind, int fd);
+bool linering_take(struct linering *r, const struct linering_kind *kind, int fd);
 void linering_close(struct linering *r);
 /* Another process writes: see how far it is.  -1: it is none any more. */
 int linering_look(struct linering *r);
@@ -60,8 +59,7 @@ struct linering_text {
 };
 /* Read from a place on: 0, or one where a line began or is to begin.  If that is
  * overwritten, from the oldest line that is there.  -1 and errno. */
-int linering_read(
-	const struct linering *r, uint64_t from, struct linering_text *t);
+int linering_read(const struct linering *r, uint64_t from, struct linering_text *t);
 void linering_drop(struct linering_text *t);
 
 #endif

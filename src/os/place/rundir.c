@@ -47,26 +47,22 @@ static bool is_still(int dirfd, const char *name, int fd)
 	struct stat st;
 	struct stat now;
 
-	return fstat(fd, &st) == 0 &&
-		fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+	return fstat(fd, &st) == 0 && fstatat(dirfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
 		now.st_dev == st.st_dev && now.st_ino == st.st_ino;
 }
 
 static int open_lock(int dirfd, const char *path, struct error *err)
 {
 	scoped_fd fd = openat(dirfd, "lock",
-		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
-			O_NONBLOCK,
-		0600);
+		O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
 	struct stat st;
 
 	if (fd == -1 || fstat(fd, &st) == -1)
 		return error_set(err, errno, "cannot open '%s/lock'", path);
 	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink > 1 ||
 		(st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		return error_set(err, 0,
-			"'%s/lock' is not safe: it is not a plain file of ours",
-			path);
+		return error_set(
+			err, 0, "'%s/lock' is not safe: it is not a plain file of ours", path);
 	return fd_release(&fd);
 }
 
@@ -79,8 +75,7 @@ static int try_lock(struct rundir *r, long *holder, struct error *err)
 		return err->sys == ENOENT ? 0 : -1; /* NAME/ was removed */
 	if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
 		if (errno != EWOULDBLOCK)
-			return error_set(
-				err, errno, "cannot lock '%s/lock'", r->path);
+			return error_set(err, errno, "cannot lock '%s/lock'", r->path);
 		*holder = read_holder(fd);
 		return 0;
 	}
@@ -92,8 +87,7 @@ static int try_lock(struct rundir *r, long *holder, struct error *err)
 	return 1;
 }
 
-static int enter_instance(
-	struct rundir *r, int base, const char *name, struct error *err)
+static int enter_instance(struct rundir *r, int base, const char *name, struct error *err)
 {
 	struct stat st;
 
@@ -104,8 +98,8 @@ static int enter_instance(
 		return error_set(err, errno, "cannot look at '%s'", r->path);
 	if (st.st_uid == geteuid())
 		return 0;
-	return error_set(err, 0, "'%s' is not ours: it belongs to uid %u",
-		r->path, (unsigned)st.st_uid);
+	return error_set(
+		err, 0, "'%s' is not ours: it belongs to uid %u", r->path, (unsigned)st.st_uid);
 }
 
 static int enter_notify(struct rundir *r, struct error *err)
@@ -142,12 +136,9 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 		(void)nanosleep(&pause, NULL);
 	}
 	if (holder > 0)
-		(void)error_set(err, 0,
-			"instance '%s' is already running (pid %ld)", name,
-			holder);
+		(void)error_set(err, 0, "instance '%s' is already running (pid %ld)", name, holder);
 	else
-		(void)error_set(
-			err, 0, "instance '%s' is already running", name);
+		(void)error_set(err, 0, "instance '%s' is already running", name);
 	(void)error_hint(err, "give this one another name by --name");
 	return error_status(err, EX_TEMPFAIL);
 }
@@ -165,8 +156,7 @@ static DIR *open_list(int dirfd)
 
 /* Remove the sockets in notify/: those of workers that are no more. */
 void rundir_empty_notify(const struct rundir *r,
-	bool (*is_used)(const char *name, const void *context),
-	const void *context)
+	bool (*is_used)(const char *name, const void *context), const void *context)
 {
 	struct dirent *entry;
 	DIR *dir = open_list(r->notify_dir);
@@ -191,8 +181,7 @@ bool rundir_has_state(const struct rundir *r)
 {
 	struct stat st;
 
-	return fstatat(r->dir, "state", &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-		errno != ENOENT;
+	return fstatat(r->dir, "state", &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
 static void put_name(struct rundir *r, const char *name)
@@ -202,16 +191,14 @@ static void put_name(struct rundir *r, const char *name)
 	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
 }
 
-int rundir_open(struct rundir *r, const char *wanted, const char *name,
-	struct error *err)
+int rundir_open(struct rundir *r, const char *wanted, const char *name, struct error *err)
 {
 	scoped_fd base = -1;
 	bool none;
 
 	r->dir = r->notify_dir = r->lock = -1;
 	if (!text_is_name(name))
-		return error_set(
-			err, 0, "'%s' is not a name for an instance", name);
+		return error_set(err, 0, "'%s' is not a name for an instance", name);
 	base = rundir_choose(wanted, name, r->path, PLACE_SIZE, &none, err);
 	if (base == -1) {
 		r->path[0] = '\0';
@@ -241,9 +228,8 @@ static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
 	}
 	got = try_lock(fresh, &holder, err);
 	if (got == 0)
-		return error_set(err, 0,
-			"the name was taken by another instance (pid %ld)",
-			holder);
+		return error_set(
+			err, 0, "the name was taken by another instance (pid %ld)", holder);
 	return got == 1 ? 0 : -1;
 }
 
@@ -259,13 +245,11 @@ int rundir_renew(struct rundir *r, const char *wanted, struct error *err)
 	base = rundir_open_place(fresh.path, true, err);
 	/* it was a session's, which has ended */
 	if (base == -1)
-		base = rundir_choose(
-			wanted, name, fresh.path, PLACE_SIZE, &none, err);
+		base = rundir_choose(wanted, name, fresh.path, PLACE_SIZE, &none, err);
 	if (base == -1)
 		return -1;
 	put_name(&fresh, name);
-	if (enter_instance(&fresh, base, name, err) == -1 ||
-		enter_notify(&fresh, err) == -1 ||
+	if (enter_instance(&fresh, base, name, err) == -1 || enter_notify(&fresh, err) == -1 ||
 		renew_lock(r, &fresh, err) == -1) {
 		let_go(&fresh);
 		return -1;
@@ -294,8 +278,8 @@ static int remove_it(void *argument)
 
 int rundir_close(struct rundir *r)
 {
-	static const char *const files[] = {"keeper", "estate", "estate.new",
-		"state", "state.new", "control",
+	static const char *const files[] = {"keeper", "estate", "estate.new", "state", "state.new",
+		"control",
 		/* the last one, and while it is held: see try_lock() */
 		"lock"};
 	char *slash = strrchr(r->path, '/');
@@ -342,10 +326,8 @@ int rundir_find(const char *wanted, const char *name, struct error *err)
 	int got;
 
 	if (!text_is_name(name))
-		return error_set(
-			err, 0, "'%s' is not a name for an instance", name);
-	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path,
-				      sizeof(path), err)) == 1;
+		return error_set(err, 0, "'%s' is not a name for an instance", name);
+	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path, sizeof(path), err)) == 1;
 		n++) {
 		scoped_fd base = rundir_open_place(path, false, err);
 		int fd = -1;
@@ -377,8 +359,7 @@ static bool is_instance(int base, const char *name)
 	if (!text_is_name(name))
 		return false;
 	dir = rundir_enter(base, name, false, 0, name, &err);
-	return dir != -1 &&
-		fstatat(dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	return dir != -1 && fstatat(dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		S_ISSOCK(st.st_mode);
 }
 
@@ -408,8 +389,7 @@ static bool add_name(char ***names, long *count, const char *name)
 	return false;
 }
 
-static int list_place(
-	const char *path, char ***names, long *count, struct error *err)
+static int list_place(const char *path, char ***names, long *count, struct error *err)
 {
 	scoped_fd base = rundir_open_place(path, false, err);
 	struct dirent *entry;
@@ -422,8 +402,7 @@ static int list_place(
 	if (!dir)
 		return error_set(err, errno, "cannot read '%s'", path);
 	while (got == 0 && (entry = readdir(dir)) != NULL)
-		if (is_instance(base, entry->d_name) &&
-			!add_name(names, count, entry->d_name))
+		if (is_instance(base, entry->d_name) && !add_name(names, count, entry->d_name))
 			got = error_set(err, ENOMEM, "cannot list '%s'", path);
 	(void)closedir(dir);
 	return got;
@@ -437,8 +416,7 @@ long rundir_list(const char *wanted, char ***names, struct error *err)
 	int got;
 
 	*names = NULL;
-	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path,
-				      sizeof(path), err)) == 1;
+	for (unsigned n = 0; (got = rundir_place(wanted, true, n, path, sizeof(path), err)) == 1;
 		n++)
 		if (list_place(path, names, &count, err) == -1)
 			keep_refusal(&refusal, err);

@@ -30,8 +30,7 @@ struct rundir {
  * text says its pid.  0; -1 and `err`; 1 and `err`: there is no place for a
  * runtime directory, and `r` has none.
  */
-int rundir_open(struct rundir *r, const char *wanted, const char *name,
-	struct error *err);
+int rundir_open(struct rundir *r, const char *wanted, const char *name, struct error *err);
 /* Parts of it may have been removed: make, check and lock anew what is missing,
  * and leave the rest.  If the place itself is gone, as $XDG_RUNTIME_DIR is after a
  * logout, take the next one, where clients and another start look as well.  -1 and
@@ -40,8 +39,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name,
 int rundir_renew(struct rundir *r, const char *wanted, struct error *err);
 /* Remove the sockets in notify/ that are not used; `is_used` NULL: all. */
 void rundir_empty_notify(const struct rundir *r,
-	bool (*is_used)(const char *name, const void *context),
-	const void *context);
+	bool (*is_used)(const char *name, const void *context), const void *context);
 /* Has an earlier instance of this name left a state (os/place/statefile.h)?  If that
  * cannot be told, yes. */
 bool rundir_has_state(const struct rundir *r);
@@ -62,8 +60,8 @@ long rundir_list(const char *wanted, char ***names, struct error *err);
 
 /* Replace a file in a directory as a whole, or not at all: it is written under
  * the `temporary` name and renamed.  -1 and errno. */
-int rundir_replace(int dirfd, const char *temporary, const char *name,
-	mode_t mode, const void *data, size_t size);
+int rundir_replace(int dirfd, const char *temporary, const char *name, mode_t mode,
+	const void *data, size_t size);
 /* Write a pid file by temporary name and rename; the directory must be ours
  * or root's.  -1 and `err`. */
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err);

@@ -22,21 +22,18 @@ static int open_parent(const char *path, const char **name, struct error *err)
 	size_t len;
 
 	if (path[0] != '/' || slash[1] == '\0')
-		return error_set(err, 0,
-			"pid file '%s' is not the absolute path of a file",
-			path);
+		return error_set(err, 0, "pid file '%s' is not the absolute path of a file", path);
 	len = (size_t)(slash - path);
 	if (len >= sizeof(dir))
-		return error_set(
-			err, ENAMETOOLONG, "cannot write pid file '%s'", path);
+		return error_set(err, ENAMETOOLONG, "cannot write pid file '%s'", path);
 	(void)memcpy(dir, path, len);
 	dir[len] = '\0';
 	*name = slash + 1;
 	return rundir_walk(len == 0 ? "/" : dir, 0, err);
 }
 
-int rundir_replace(int dirfd, const char *temporary, const char *name,
-	mode_t mode, const void *data, size_t size)
+int rundir_replace(int dirfd, const char *temporary, const char *name, mode_t mode,
+	const void *data, size_t size)
 {
 	scoped_fd fd = -1;
 	ssize_t done;
@@ -44,11 +41,9 @@ int rundir_replace(int dirfd, const char *temporary, const char *name,
 
 	/* left by one that was killed here; nobody else can */
 	(void)unlinkat(dirfd, temporary, 0);
-	fd = openat(dirfd, temporary,
-		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	done = fd != -1 ? write(fd, data, size) : -1;
-	if (done == (ssize_t)size &&
-		renameat(dirfd, temporary, dirfd, name) == 0)
+	if (done == (ssize_t)size && renameat(dirfd, temporary, dirfd, name) == 0)
 		return 0;
 	saved = done >= 0 && done < (ssize_t)size ? ENOSPC : errno;
 	(void)unlinkat(dirfd, temporary, 0);
@@ -69,11 +64,10 @@ static int write_it(void *argument)
 	struct pidfile *p = argument;
 	struct stat st;
 
-	p->odd = fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		!S_ISREG(st.st_mode);
-	return p->odd ? -1
-		      : rundir_replace(p->dir, p->temporary, p->name, 0644,
-				p->text, strlen(p->text));
+	p->odd = fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode);
+	return p->odd
+		? -1
+		: rundir_replace(p->dir, p->temporary, p->name, 0644, p->text, strlen(p->text));
 }
 
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
@@ -87,10 +81,9 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 	if (dir == -1)
 		return error_wrap(err, "cannot write pid file '%s'", path);
 	(void)snprintf(text, sizeof(text), "%ld\n", (long)pid);
-	if (snprintf(temporary, sizeof(temporary), ".%s.%ld", name,
-		    (long)getpid()) >= (int)sizeof(temporary))
-		return error_set(
-			err, ENAMETOOLONG, "cannot write pid file '%s'", path);
+	if (snprintf(temporary, sizeof(temporary), ".%s.%ld", name, (long)getpid()) >=
+		(int)sizeof(temporary))
+		return error_set(err, ENAMETOOLONG, "cannot write pid file '%s'", path);
 	if (vfork_call_in(dir, write_it, &p) == 0)
 		return 0;
 	if (p.odd)
@@ -111,8 +104,7 @@ static int remove_it(void *path)
 
 int rundir_remove_pidfile(const char *path)
 {
-	return vfork_call_in(-1, remove_it, (void *)(uintptr_t)path) == -1 &&
-			errno == ETIMEDOUT
+	return vfork_call_in(-1, remove_it, (void *)(uintptr_t)path) == -1 && errno == ETIMEDOUT
 		? -1
 		: 0;
 }

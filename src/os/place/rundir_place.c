@@ -16,24 +16,21 @@
 
 /* ---- the list ---- */
 
-static int put_path(char *path, size_t size, const char *base, const char *rest,
-	struct error *err)
+static int put_path(char *path, size_t size, const char *base, const char *rest, struct error *err)
 {
 	int n = snprintf(path, size, "%s%s", base, rest);
 
 	if (n < 0 || (size_t)n >= size)
-		return error_set(err, ENAMETOOLONG,
-			"cannot use runtime directory '%s%s'", base, rest);
+		return error_set(
+			err, ENAMETOOLONG, "cannot use runtime directory '%s%s'", base, rest);
 	if (path[0] != '/')
-		return error_set(err, 0,
-			"runtime directory '%s' is not an absolute path", path);
+		return error_set(err, 0, "runtime directory '%s' is not an absolute path", path);
 	return 1;
 }
 
 static const char *given(const char *wanted)
 {
-	const char *path =
-		wanted ? wanted : secure_getenv("NCLUST_RUNTIME_DIR");
+	const char *path = wanted ? wanted : secure_getenv("NCLUST_RUNTIME_DIR");
 
 	return path && path[0] != '\0' ? path : NULL;
 }
@@ -70,8 +67,7 @@ static void put_shared(char text[40])
 
 enum { OF_STARTER, OF_ROOT, OF_SESSION, OF_USER, SHARED, PLACES };
 
-static int put_place(
-	unsigned which, bool seek, char *path, size_t size, struct error *err)
+static int put_place(unsigned which, bool seek, char *path, size_t size, struct error *err)
 {
 	bool root = geteuid() == 0;
 	const char *session;
@@ -84,23 +80,19 @@ static int put_place(
 		return root ? put_path(path, size, "/run/nclust", "", err) : 0;
 	case OF_SESSION:
 		session = secure_getenv("XDG_RUNTIME_DIR");
-		return !root && is_ours(session)
-			? put_path(path, size, session, "/nclust", err)
-			: 0;
+		return !root && is_ours(session) ? put_path(path, size, session, "/nclust", err)
+						 : 0;
 	case OF_USER:
-		(void)snprintf(text, sizeof(text), "/run/user/%u",
-			(unsigned)geteuid());
-		return !root && is_ours(text)
-			? put_path(path, size, text, "/nclust", err)
-			: 0;
+		(void)snprintf(text, sizeof(text), "/run/user/%u", (unsigned)geteuid());
+		return !root && is_ours(text) ? put_path(path, size, text, "/nclust", err) : 0;
 	default:
 		put_shared(text);
 		return put_path(path, size, text, "", err);
 	}
 }
 
-int rundir_place(const char *wanted, bool seek, unsigned n, char *path,
-	size_t size, struct error *err)
+int rundir_place(
+	const char *wanted, bool seek, unsigned n, char *path, size_t size, struct error *err)
 {
 	const char *only = given(wanted);
 
@@ -118,20 +110,17 @@ int rundir_place(const char *wanted, bool seek, unsigned n, char *path,
 /* ---- one of them ---- */
 
 /* Anybody may have made it before us. */
-static int check_shared(
-	int fd, const char *path, mode_t mode, struct error *err)
+static int check_shared(int fd, const char *path, mode_t mode, struct error *err)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) == -1)
 		return error_set(err, errno, "cannot look at '%s'", path);
 	if (st.st_uid != geteuid())
-		return error_set(err, 0,
-			"'%s' is not safe: it belongs to uid %u, not to us",
-			path, (unsigned)st.st_uid);
+		return error_set(err, 0, "'%s' is not safe: it belongs to uid %u, not to us", path,
+			(unsigned)st.st_uid);
 	if ((st.st_mode & 0777 & ~mode) != 0)
-		return error_set(err, 0,
-			"'%s' is not safe: its mode is %04o, not %04o", path,
+		return error_set(err, 0, "'%s' is not safe: its mode is %04o, not %04o", path,
 			(unsigned)(st.st_mode & 07777), (unsigned)mode);
 	return 0;
 }
@@ -177,20 +166,16 @@ static bool is_refused(const char *path, const struct error *err)
 
 /* The one that has an instance of that name, or else the first, if that can be used
  * as it is; -1: neither. */
-static int find_named(
-	const char *wanted, const char *name, char *path, size_t size)
+static int find_named(const char *wanted, const char *name, char *path, size_t size)
 {
 	scoped_fd first = -1;
 	struct error ignored;
 	struct stat st;
 
-	for (unsigned n = 0;
-		rundir_place(wanted, false, n, path, size, &ignored) == 1;
-		n++) {
+	for (unsigned n = 0; rundir_place(wanted, false, n, path, size, &ignored) == 1; n++) {
 		scoped_fd fd = open_usable(path, false, &ignored);
 
-		if (fd != -1 &&
-			fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (fd != -1 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			return fd_release(&fd);
 		if (n == 0)
 			first = fd_release(&fd);
@@ -200,8 +185,8 @@ static int find_named(
 	return fd_release(&first);
 }
 
-int rundir_choose(const char *wanted, const char *name, char *path, size_t size,
-	bool *none, struct error *err)
+int rundir_choose(const char *wanted, const char *name, char *path, size_t size, bool *none,
+	struct error *err)
 {
 	int fd = find_named(wanted, name, path, size);
 	int got;

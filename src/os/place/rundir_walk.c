@@ -29,8 +29,7 @@ static int refuse_owner(const char *path, uid_t uid, struct error *err)
 		path, (unsigned)uid);
 }
 
-static int check(
-	int fd, const char *path, bool sticky_will_do, struct error *err)
+static int check(int fd, const char *path, bool sticky_will_do, struct error *err)
 {
 	struct stat st;
 
@@ -44,8 +43,7 @@ static int check(
 		return 0;
 	if (sticky_will_do && (st.st_mode & S_ISVTX))
 		return 0;
-	return error_set(err, 0,
-		"'%s' is not safe: others may write to it (mode %04o)", path,
+	return error_set(err, 0, "'%s' is not safe: others may write to it (mode %04o)", path,
 		(unsigned)(st.st_mode & 07777));
 }
 
@@ -87,8 +85,8 @@ static int make_directory(int dirfd, const char *name, mode_t mode)
 	return vfork_call_in(dirfd, make_it, &making);
 }
 
-int rundir_enter(int dirfd, const char *name, bool make, mode_t mode,
-	const char *path, struct error *err)
+int rundir_enter(
+	int dirfd, const char *name, bool make, mode_t mode, const char *path, struct error *err)
 {
 	scoped_fd fd = -1;
 	struct stat st;
@@ -99,16 +97,14 @@ int rundir_enter(int dirfd, const char *name, bool make, mode_t mode,
 	if (fd == -1 || fstat(fd, &st) == -1)
 		return error_set(err, errno, "cannot open '%s'", path);
 	if (S_ISLNK(st.st_mode))
-		return error_set(err, 0,
-			"'%s' is not safe: it is a symbolic link", path);
+		return error_set(err, 0, "'%s' is not safe: it is a symbolic link", path);
 	if (check(fd, path, false, err) == -1)
 		return -1;
 	return fd_release(&fd);
 }
 
 /* One component on the way.  A link leads wherever its maker wants. */
-static int step(
-	int dirfd, const char *name, const char *path, struct error *err)
+static int step(int dirfd, const char *name, const char *path, struct error *err)
 {
 	scoped_fd fd = openat(dirfd, name, AS_IT_IS);
 	struct stat st;

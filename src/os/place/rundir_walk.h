@@ -25,8 +25,8 @@ int rundir_walk(const char *path, mode_t mode, struct error *err);
  * A directory below: made with `mode` if `make`, opened without following a
  * link, checked the same.  `path` is for the message.
  */
-int rundir_enter(int dirfd, const char *name, bool make, mode_t mode,
-	const char *path, struct error *err);
+int rundir_enter(
+	int dirfd, const char *name, bool make, mode_t mode, const char *path, struct error *err);
 
 /*
  * May the directory of `path` be anybody's, but nobody else than root or we lead the

@@ -41,8 +41,7 @@ static uint64_t page_of(int fd)
 {
 	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && fs.f_bsize > 0 ? (uint64_t)fs.f_bsize
-						       : 4096;
+	return fstatfs(fd, &fs) == 0 && fs.f_bsize > 0 ? (uint64_t)fs.f_bsize : 4096;
 }
 
 static uint64_t megabytes(uint64_t bytes)
@@ -86,9 +85,7 @@ static long free_pages(uint64_t page)
 	char text[24];
 
 	(void)snprintf(path, sizeof(path),
-		"/sys/kernel/mm/hugepages/hugepages-%" PRIu64
-		"kB/free_hugepages",
-		page / 1024);
+		"/sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB/free_hugepages", page / 1024);
 	(void)process_read_path(path, text, sizeof(text));
 	return strtol(text, NULL, 10);
 }
@@ -97,36 +94,31 @@ static long free_pages(uint64_t page)
  * it is gone: mm/hugetlb.c, hugetlb_reserve_pages(). */
 static int reserve(int fd, uint64_t size, uint64_t page, struct error *err)
 {
-	void *map = mmap(
-		NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (map != MAP_FAILED) {
 		(void)munmap(map, (size_t)size);
 		return 0;
 	}
 	(void)error_set(err, errno,
-		"%" PRIu64 " huge pages of %" PRIu64
-		" kB for shared memory, of which %ld are free",
+		"%" PRIu64 " huge pages of %" PRIu64 " kB for shared memory, of which %ld are free",
 		size / page, page / 1024, free_pages(page));
 	return error_hint(err, "reserve more of them in vm.nr_hugepages");
 }
 
-int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode,
-	struct error *err)
+int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, struct error *err)
 {
 	scoped_fd fd = make_file(name, huge ? MFD_HUGETLB : 0);
 	uint64_t page;
 
 	if (fd == -1)
-		return error_set(err, errno, "%sshared memory",
-			huge ? "huge pages for " : "");
+		return error_set(err, errno, "%sshared memory", huge ? "huge pages for " : "");
 	page = huge ? page_of(fd) : (uint64_t)sysconf(_SC_PAGESIZE);
 	size = (size + page - 1) / page * page;
 	if (check_size(size, err) == -1)
 		return -1;
 	if (ftruncate(fd, (off_t)size) == -1)
-		return error_set(err, errno, "%" PRIu64 "M of shared memory",
-			megabytes(size));
+		return error_set(err, errno, "%" PRIu64 "M of shared memory", megabytes(size));
 	if (huge && reserve(fd, size, page, err) == -1)
 		return -1;
 	if (fchmod(fd, mode) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)

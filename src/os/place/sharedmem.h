@@ -28,8 +28,7 @@ struct sharedmem_facts {
  * one.  `mode`: who of those that can open it may write.  CLOEXEC; the caller's.
  * -1 and `err`: there is not enough memory, now or at all.
  */
-int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode,
-	struct error *err);
+int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, struct error *err);
 
 /* -1 and errno; EINVAL: it is none, or its size could be changed. */
 int sharedmem_look(int fd, struct sharedmem_facts *facts);

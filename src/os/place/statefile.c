@@ -28,8 +28,7 @@ _Static_assert(sizeof(struct state_entry) == 128, "part of the format");
 
 static size_t size_for(unsigned entries)
 {
-	return sizeof(struct state_header) +
-		(size_t)entries * sizeof(struct state_entry);
+	return sizeof(struct state_header) + (size_t)entries * sizeof(struct state_entry);
 }
 
 /* ---- where and when ---- */
@@ -50,15 +49,13 @@ int state_header_here(struct state_header *h, struct error *err)
 	(void)memcpy(h->magic, magic, sizeof(h->magic));
 	/* If the kernel has no such file, the id is always empty.  If one read
 	 * failed, living workers would seem to be of an earlier boot. */
-	if (fd == -1 ? errno != ENOENT && errno != EACCES
-		     : read(fd, h->boot, 36) != 36)
+	if (fd == -1 ? errno != ENOENT && errno != EACCES : read(fd, h->boot, 36) != 36)
 		return error_set(err, errno, "cannot read '%s'", boot);
 	for (size_t i = 0; i < COUNT_OF(spaces); i++) {
 		if (stat(spaces[i], &st) == 0)
 			h->spaces[i] = st.st_ino;
 		else if (errno != ENOENT)
-			return error_set(
-				err, errno, "cannot look at '%s'", spaces[i]);
+			return error_set(err, errno, "cannot look at '%s'", spaces[i]);
 	}
 	return 0;
 }
@@ -70,10 +67,8 @@ static int check_header(const struct state_header *h, struct error *err)
 
 	if (memcmp(h->magic, magic, sizeof(magic)) != 0)
 		return error_set(err, 0, "it is no state of nclust");
-	if (h->version != VERSION ||
-		h->entry_size != sizeof(struct state_entry))
-		return error_set(err, 0, "it is of another version (%u)",
-			(unsigned)h->version);
+	if (h->version != VERSION || h->entry_size != sizeof(struct state_entry))
+		return error_set(err, 0, "it is of another version (%u)", (unsigned)h->version);
 	if (state_header_here(&here, err) == -1)
 		return -1;
 	if (memcmp(h->boot, here.boot, sizeof(h->boot)) != 0)
@@ -89,8 +84,7 @@ static int check_header(const struct state_header *h, struct error *err)
 
 static bool is_sound(const struct state_entry *e)
 {
-	return e->phase < STATE_PHASES && e->birth.pid >= 0 &&
-		e->birth.pid != 1 && e->serial != 0;
+	return e->phase < STATE_PHASES && e->birth.pid >= 0 && e->birth.pid != 1 && e->serial != 0;
 }
 
 void state_past_fini(struct state_past *past)
@@ -99,8 +93,7 @@ void state_past_fini(struct state_past *past)
 	*past = (struct state_past){0};
 }
 
-static int take_entries(struct state_past *past, const void *list, size_t count,
-	struct error *err)
+static int take_entries(struct state_past *past, const void *list, size_t count, struct error *err)
 {
 	past->entries = calloc(count + 1, sizeof(*past->entries));
 	if (past->entries == NULL)
@@ -112,15 +105,13 @@ static int take_entries(struct state_past *past, const void *list, size_t count,
 		if (e->phase == STATE_FREE)
 			*e = (struct state_entry){.phase = STATE_FREE};
 		else if (!is_sound(e))
-			return error_set(
-				err, 0, "entry %zu of it is mangled", i);
+			return error_set(err, 0, "entry %zu of it is mangled", i);
 	}
 	past->count = count;
 	return 0;
 }
 
-int state_past_parse(struct state_past *past, const void *data, size_t size,
-	struct error *err)
+int state_past_parse(struct state_past *past, const void *data, size_t size, struct error *err)
 {
 	const char *bytes = data;
 	size_t count;
@@ -137,32 +128,29 @@ int state_past_parse(struct state_past *past, const void *data, size_t size,
 	if ((size - sizeof(past->header)) % sizeof(struct state_entry) != 0 ||
 		count > STATE_ENTRIES_MAX)
 		return error_set(err, 0, "it is cut short");
-	if (take_entries(past, bytes + sizeof(past->header), count, err) ==
-		-1) {
+	if (take_entries(past, bytes + sizeof(past->header), count, err) == -1) {
 		state_past_fini(past);
 		return -1;
 	}
 	return 1;
 }
 
-static int open_ours(int dirfd, const char *which, int flags, size_t most,
-	struct stat *st, struct error *err)
+static int open_ours(
+	int dirfd, const char *which, int flags, size_t most, struct stat *st, struct error *err)
 {
-	scoped_fd fd = openat(dirfd, which,
-		flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	scoped_fd fd = openat(dirfd, which, flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd == -1 || fstat(fd, st) == -1)
 		return error_set(err, errno, "cannot open it");
-	if (!S_ISREG(st->st_mode) || st->st_uid != geteuid() ||
-		st->st_nlink > 1 || (st->st_mode & 077) != 0)
+	if (!S_ISREG(st->st_mode) || st->st_uid != geteuid() || st->st_nlink > 1 ||
+		(st->st_mode & 077) != 0)
 		return error_set(err, 0, "it is not a plain file of ours");
 	if ((size_t)st->st_size > most)
 		return error_set(err, 0, "it is too large");
 	return fd_release(&fd);
 }
 
-static void *read_all(int dirfd, const char *which, size_t most, size_t *size,
-	struct error *err)
+static void *read_all(int dirfd, const char *which, size_t most, size_t *size, struct error *err)
 {
 	struct stat st;
 	scoped_fd fd = open_ours(dirfd, which, O_RDONLY, most, &st, err);
@@ -191,8 +179,7 @@ static void *read_all(int dirfd, const char *which, size_t most, size_t *size,
 int statefile_read(int dirfd, struct state_past *past, struct error *err)
 {
 	size_t size;
-	void *data =
-		read_all(dirfd, name, size_for(STATE_ENTRIES_MAX), &size, err);
+	void *data = read_all(dirfd, name, size_for(STATE_ENTRIES_MAX), &size, err);
 	int result;
 
 	*past = (struct state_past){0};
@@ -210,16 +197,14 @@ void *estatefile_read(int dirfd, size_t *size, struct error *err)
 
 int estatefile_write(int dirfd, const void *data, size_t size)
 {
-	return rundir_replace(
-		dirfd, "estate.new", estate_name, 0600, data, size);
+	return rundir_replace(dirfd, "estate.new", estate_name, 0600, data, size);
 }
 
 /* ---- writing ---- */
 
 static struct state_entry *entries_of(const struct statefile *f)
 {
-	return (struct state_entry *)(void *)((char *)f->map +
-		sizeof(struct state_header));
+	return (struct state_entry *)(void *)((char *)f->map + sizeof(struct state_header));
 }
 
 /* The blocks are taken now: a store into a file that cannot have them would be
@@ -242,8 +227,8 @@ static int grow(struct statefile *f)
 
 static int map(struct statefile *f, struct error *err)
 {
-	f->map = mmap(NULL, size_for(STATE_ENTRIES_MAX), PROT_READ | PROT_WRITE,
-		MAP_SHARED, f->fd, 0);
+	f->map = mmap(
+		NULL, size_for(STATE_ENTRIES_MAX), PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
 	if (f->map != MAP_FAILED)
 		return 0;
 	f->map = NULL;
@@ -253,8 +238,7 @@ static int map(struct statefile *f, struct error *err)
 static int make(struct statefile *f, int dirfd, struct error *err)
 {
 	(void)unlinkat(dirfd, new_name, 0);
-	f->fd = openat(dirfd, new_name,
-		O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	f->fd = openat(dirfd, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	f->count = 0;
 	if (f->fd == -1 || grow(f) == -1)
 		return error_set(err, errno, "cannot make the state file");
@@ -272,18 +256,15 @@ static int open_old(struct statefile *f, int dirfd, struct error *err)
 {
 	struct stat st;
 
-	f->fd = open_ours(
-		dirfd, name, O_RDWR, size_for(STATE_ENTRIES_MAX), &st, err);
+	f->fd = open_ours(dirfd, name, O_RDWR, size_for(STATE_ENTRIES_MAX), &st, err);
 	if (f->fd == -1)
 		return -1;
-	f->count =
-		(unsigned)(((size_t)st.st_size - sizeof(struct state_header)) /
-			sizeof(struct state_entry));
+	f->count = (unsigned)(((size_t)st.st_size - sizeof(struct state_header)) /
+		sizeof(struct state_entry));
 	return map(f, err);
 }
 
-int statefile_open(
-	struct statefile *f, int dirfd, bool go_on, struct error *err)
+int statefile_open(struct statefile *f, int dirfd, bool go_on, struct error *err)
 {
 	struct state_header here;
 	int got = state_header_here(&here, err);
@@ -361,8 +342,7 @@ struct state_entry *statefile_claim(struct statefile *f)
 
 struct state_entry *statefile_at(struct statefile *f, unsigned place)
 {
-	return f->map != NULL && place < f->count ? &entries_of(f)[place]
-						  : NULL;
+	return f->map != NULL && place < f->count ? &entries_of(f)[place] : NULL;
 }
 
 void statefile_free(struct statefile *f, struct state_entry *entry)

@@ -103,15 +103,13 @@ void state_past_fini(struct state_past *past);
 /* Fill in the header for this machine and boot.  -1 and `err`: not known. */
 int state_header_here(struct state_header *h, struct error *err);
 /* Read a state from memory, as statefile_read() does: 1, 0; -1 and `err`. */
-int state_past_parse(struct state_past *past, const void *data, size_t size,
-	struct error *err);
+int state_past_parse(struct state_past *past, const void *data, size_t size, struct error *err);
 
 /* ---- our own ---- */
 
 /* Open it, as it is (`go_on`), or made anew in its place.  -1 and `err`; then
  * there is none, and every claim fails. */
-int statefile_open(
-	struct statefile *f, int dirfd, bool go_on, struct error *err);
+int statefile_open(struct statefile *f, int dirfd, bool go_on, struct error *err);
 void statefile_close(struct statefile *f);
 /* No entry is needed soon: their pages leave our memory.  They stay in the kernel's
  * cache, and come back when an entry is looked at. */

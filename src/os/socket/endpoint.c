@@ -25,8 +25,8 @@ socklen_t endpoint_peer(int fd, union endpoint *at)
 	return get(getpeername, fd, at);
 }
 
-socklen_t endpoint_make(union endpoint *at, int family, const void *ip,
-	uint16_t port, uint32_t scope)
+socklen_t endpoint_make(
+	union endpoint *at, int family, const void *ip, uint16_t port, uint32_t scope)
 {
 	(void)memset(at, 0, sizeof(*at));
 	at->any.sa_family = (sa_family_t)family;
@@ -60,13 +60,11 @@ uint16_t endpoint_port(const union endpoint *at)
 	return len > 0 ? ntohs(at->v4.sin_port) : 0;
 }
 
-const char *endpoint_text(
-	char to[ENDPOINT_TEXT], int family, const void *ip, uint16_t port)
+const char *endpoint_text(char to[ENDPOINT_TEXT], int family, const void *ip, uint16_t port)
 {
 	char text[INET6_ADDRSTRLEN] = "?";
 
 	(void)inet_ntop(family, ip, text, sizeof(text));
-	(void)snprintf(to, ENDPOINT_TEXT,
-		family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
+	(void)snprintf(to, ENDPOINT_TEXT, family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
 	return to;
 }

@@ -24,8 +24,8 @@ socklen_t endpoint_own(int fd, union endpoint *at);
 socklen_t endpoint_peer(int fd, union endpoint *at);
 
 /* Make an internet address; `ip` NULL: all addresses.  Its size. */
-socklen_t endpoint_make(union endpoint *at, int family, const void *ip,
-	uint16_t port, uint32_t scope);
+socklen_t endpoint_make(
+	union endpoint *at, int family, const void *ip, uint16_t port, uint32_t scope);
 
 /* In host order; 0: it has none. */
 uint16_t endpoint_port(const union endpoint *at);
@@ -34,7 +34,6 @@ const void *endpoint_ip(const union endpoint *at, size_t *len);
 
 /* "192.0.2.7:80", "[::1]:80".  Returned. */
 #define ENDPOINT_TEXT (INET6_ADDRSTRLEN + 8)
-const char *endpoint_text(
-	char to[ENDPOINT_TEXT], int family, const void *ip, uint16_t port);
+const char *endpoint_text(char to[ENDPOINT_TEXT], int family, const void *ip, uint16_t port);
 
 #endif

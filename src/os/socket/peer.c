@@ -90,16 +90,14 @@ const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer)
 {
 	if (peer->family != AF_UNIX)
 		return endpoint_text(to, peer->family, peer->ip, peer->port);
-	(void)snprintf(
-		to, PEER_TEXT_MAX, "pid %d, uid %u", (int)peer->pid, peer->uid);
+	(void)snprintf(to, PEER_TEXT_MAX, "pid %d, uid %u", (int)peer->pid, peer->uid);
 	return to;
 }
 
 /* ---- for programs ---- */
 
 /* One variable, with the NUL that ends it. */
-#define PUT(out, ...) \
-	((void)buffer_printf(out, __VA_ARGS__), (void)buffer_append(out, "", 1))
+#define PUT(out, ...) ((void)buffer_printf(out, __VA_ARGS__), (void)buffer_append(out, "", 1))
 
 static void put_inet(struct buffer *out, const struct peer *peer, unsigned same)
 {
@@ -123,13 +121,11 @@ static void put_inet(struct buffer *out, const struct peer *peer, unsigned same)
 	}
 	if (same > 0)
 		PUT(out, "TCPCONNNUM=%u", same);
-	if (six && peer->scope != 0 &&
-		if_indextoname(peer->scope, interface) != NULL)
+	if (six && peer->scope != 0 && if_indextoname(peer->scope, interface) != NULL)
 		PUT(out, "TCP6INTERFACE=%s", interface);
 }
 
-static void put_unix(
-	struct buffer *out, const struct peer *peer, const char *path)
+static void put_unix(struct buffer *out, const struct peer *peer, const char *path)
 {
 	static const char *const prefixes[] = {"UNIX", "IPC"};
 
@@ -146,8 +142,8 @@ static void put_unix(
 	}
 }
 
-size_t peer_environment(struct buffer *out, const struct peer *peer,
-	const char *path, unsigned same)
+size_t peer_environment(
+	struct buffer *out, const struct peer *peer, const char *path, unsigned same)
 {
 	size_t before = out->len;
 	size_t count = 0;
@@ -163,10 +159,9 @@ size_t peer_environment(struct buffer *out, const struct peer *peer,
 
 bool peer_is_variable(const char *entry)
 {
-	static const char *const names[] = {"PROTO=", "REMOTE_ADDR=",
-		"REMOTE_PORT=", "REMOTE_HOST=", "TCPREMOTE", "TCPLOCAL",
-		"TCPCONNNUM=", "TCP6", "UNIXREMOTE", "UNIXLOCAL", "IPCREMOTE",
-		"IPCLOCAL", "IPCCONNNUM="};
+	static const char *const names[] = {"PROTO=", "REMOTE_ADDR=", "REMOTE_PORT=",
+		"REMOTE_HOST=", "TCPREMOTE", "TCPLOCAL", "TCPCONNNUM=", "TCP6", "UNIXREMOTE",
+		"UNIXLOCAL", "IPCREMOTE", "IPCLOCAL", "IPCCONNNUM="};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (strncmp(entry, names[i], strlen(names[i])) == 0)

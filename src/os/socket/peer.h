@@ -43,8 +43,8 @@ const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer);
  * Accept=yes.  `path`: of a unix listener, or NULL; `same`: so many connections
  * of this address there are with it, 0: not counted.  Returns how many strings.
  */
-size_t peer_environment(struct buffer *out, const struct peer *peer,
-	const char *path, unsigned same);
+size_t peer_environment(
+	struct buffer *out, const struct peer *peer, const char *path, unsigned same);
 /* Does "K=V" have one of these names? */
 bool peer_is_variable(const char *entry);
 

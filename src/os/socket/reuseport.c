@@ -65,8 +65,7 @@ static int copy_device(int to, int from)
 	char name[IF_NAMESIZE];
 	socklen_t size = sizeof(name);
 
-	if (getsockopt(from, SOL_SOCKET, SO_BINDTODEVICE, name, &size) == -1 ||
-		size == 0)
+	if (getsockopt(from, SOL_SOCKET, SO_BINDTODEVICE, name, &size) == -1 || size == 0)
 		return 0;
 	return setsockopt(to, SOL_SOCKET, SO_BINDTODEVICE, name, size);
 }
@@ -77,11 +76,9 @@ static int copy_options(int to, int from)
 	struct socket_options asked;
 
 	for (size_t i = 0; i < COUNT_OF(born_with); i++)
-		if (copy_one(to, from, born_with[i].level, born_with[i].name) ==
-			-1)
+		if (copy_one(to, from, born_with[i].level, born_with[i].name) == -1)
 			return -1;
-	if (copy_device(to, from) == -1 ||
-		socket_set(to, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
+	if (copy_device(to, from) == -1 || socket_set(to, SOL_SOCKET, SO_REUSEADDR, 1) == -1)
 		return -1;
 	socket_options_read(&plain, to);
 	socket_options_read(&asked, from);
@@ -163,8 +160,7 @@ static int join(void *argument)
 	int saved;
 
 	sockdiag_queue_here(fd, &queue);
-	if (fstat(fd, &st) == -1 ||
-		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1 ||
+	if (fstat(fd, &st) == -1 || socket_get(fd, SOL_SOCKET, SO_DOMAIN, &family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &type) == -1)
 		return -1;
 	new = socket_born_to(st.st_uid, family, type, 0);
@@ -176,9 +172,7 @@ static int join(void *argument)
 		return -1;
 	if (bind_beside(new, fd) == 0 &&
 		(socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) <= 0 ||
-			socket_backlog(new,
-				queue.limit > 0 ? (int)queue.limit : INT_MAX) ==
-				0))
+			socket_backlog(new, queue.limit > 0 ? (int)queue.limit : INT_MAX) == 0))
 		return fd_release(&new);
 	saved = errno;
 	if (!had)
@@ -220,8 +214,7 @@ static int knock(void *argument)
 	const int fd = *(const int *)argument;
 	union endpoint at;
 	socklen_t size = endpoint_own(fd, &at);
-	scoped_fd own = socket(at.any.sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	scoped_fd own = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	/* all addresses mean this machine to who connects */
 	if (own != -1 && copy_device(own, fd) == 0)
@@ -236,8 +229,7 @@ void reuseport_knock(int fd)
 
 int reuseport_attach(int fd, int program)
 {
-	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program,
-		sizeof(program));
+	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program, sizeof(program));
 }
 
 static int bpf(int command, union bpf_attr *attr)
@@ -252,9 +244,8 @@ static int bpf(int command, union bpf_attr *attr)
  */
 int reuseport_migrate(int fd)
 {
-	const struct bpf_insn nobody[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K,
-						  .dst_reg = BPF_REG_0,
-						  .imm = SK_PASS},
+	const struct bpf_insn nobody[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS},
 		{.code = BPF_JMP | BPF_EXIT}};
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
@@ -311,22 +302,20 @@ static void put_load(struct program *p, unsigned size, int at)
 {
 	put(p,
 		(struct sock_filter)BPF_STMT(
-			(unsigned short)(BPF_LD | size | BPF_ABS),
-			(unsigned)at));
+			(unsigned short)(BPF_LD | size | BPF_ABS), (unsigned)at));
 }
 
 /* Go on if it is that value, else to the instruction `end`. */
 static void put_match(struct program *p, uint32_t value, size_t end)
 {
 	put(p,
-		(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value,
-			0, (unsigned char)(end - p->n - 1)));
+		(struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, value, 0, (unsigned char)(end - p->n - 1)));
 }
 
 /* What comes from there goes to `place`.  Packets with options before their TCP
  * header are none of ours. */
-static void put_aim(
-	struct program *p, const union endpoint *from, unsigned place)
+static void put_aim(struct program *p, const union endpoint *from, unsigned place)
 {
 	bool v6 = from->any.sa_family == AF_INET6;
 	int words = v6 ? 4 : 1;
@@ -349,8 +338,7 @@ static void put_aim(
 
 /* A = random % sum; if (A < what the first i weigh together) return i.  -1:
  * nobody is to have any. */
-static int put_shares(
-	struct program *p, const unsigned *weights, unsigned count)
+static int put_shares(struct program *p, const unsigned *weights, unsigned count)
 {
 	unsigned sum = 0;
 	unsigned before = 0;
@@ -370,8 +358,7 @@ static int put_shares(
 		if (before < sum)
 			put(p,
 				(struct sock_filter)BPF_JUMP(
-					BPF_JMP | BPF_JGE | BPF_K, before, 1,
-					0));
+					BPF_JMP | BPF_JGE | BPF_K, before, 1, 0));
 		put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i));
 	}
 	return 0;
@@ -432,8 +419,7 @@ static void put_number(struct program *p, bool ports)
 
 /* Of those that are there: the A-th of all, by its number among `count`, or among
  * themselves. */
-static void put_places(
-	struct program *p, const int *places, unsigned count, bool themselves)
+static void put_places(struct program *p, const int *places, unsigned count, bool themselves)
 {
 	unsigned nth = 0;
 
@@ -478,8 +464,7 @@ struct turns {
 
 /* Those with more than one turn in a round do not have them in a row.  The length
  * of a round; 0: too long, or nobody is to have any. */
-static unsigned fill_turns(
-	struct turns *t, const unsigned *weights, unsigned count)
+static unsigned fill_turns(struct turns *t, const unsigned *weights, unsigned count)
 {
 	unsigned length = 0;
 	unsigned before = 1;
@@ -520,11 +505,7 @@ static int make_map(const struct turns *t)
 }
 
 #define INSN(c, d, s, o, i) \
-	((struct bpf_insn){.code = (c), \
-		.dst_reg = (d), \
-		.src_reg = (s), \
-		.off = (o), \
-		.imm = (i)})
+	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
 
 /* return turns->place[turns->next++ % length]; of an index beyond the group the
  * kernel's hash chooses. */
@@ -534,20 +515,17 @@ static int load_turns(int map, unsigned length)
 		INSN(BPF_ST | BPF_MEM | BPF_W, BPF_REG_10, 0, -4, 0),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
 		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -4),
-		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0,
-			map),
+		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
 		INSN(0, 0, 0, 0, 0), /* the other half of the map's address */
 		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
 		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 7, 0),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
-		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0,
-			BPF_ADD | BPF_FETCH),
+		INSN(BPF_STX | BPF_ATOMIC | BPF_DW, BPF_REG_0, BPF_REG_1, 0, BPF_ADD | BPF_FETCH),
 		INSN(BPF_ALU64 | BPF_MOD | BPF_K, BPF_REG_1, 0, 0, (int)length),
-		INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0,
-			ROUND_MAX - 1),
+		INSN(BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_1, 0, 0, ROUND_MAX - 1),
 		INSN(BPF_ALU64 | BPF_ADD | BPF_X, BPF_REG_0, BPF_REG_1, 0, 0),
-		INSN(BPF_LDX | BPF_MEM | BPF_B, BPF_REG_0, BPF_REG_0,
-			offsetof(struct turns, place), 0),
+		INSN(BPF_LDX | BPF_MEM | BPF_B, BPF_REG_0, BPF_REG_0, offsetof(struct turns, place),
+			0),
 		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
 		INSN(BPF_ALU | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, -1),
 		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
@@ -564,8 +542,7 @@ static int load_turns(int map, unsigned length)
 
 /* Each change of the weights gets a program of its own; where the round begins is
  * left to chance, so that changes prefer nobody. */
-int reuseport_turn(int fd, const unsigned *weights, unsigned count,
-	struct reuseport_turns *given)
+int reuseport_turn(int fd, const unsigned *weights, unsigned count, struct reuseport_turns *given)
 {
 	struct turns turns = {.next = 0};
 	unsigned length = fill_turns(&turns, weights, count);
@@ -584,8 +561,7 @@ int reuseport_turn(int fd, const unsigned *weights, unsigned count,
 	if (program == -1 || reuseport_attach(fd, program) == -1)
 		return -1;
 	if (given != NULL)
-		*given = (struct reuseport_turns){
-			fd_release(&map), length, turns.next};
+		*given = (struct reuseport_turns){fd_release(&map), length, turns.next};
 	return 0;
 }
 
@@ -607,8 +583,7 @@ uint64_t reuseport_given(struct reuseport_turns *given)
 	return count;
 }
 
-int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
-	unsigned place)
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place)
 {
 	struct program p = {.n = 0};
 	union endpoint from;

@@ -37,8 +37,7 @@ void reuseport_deafen(int fd);
 int reuseport_share(int fd, const unsigned *weights, unsigned count);
 /* The same, but a connection from the address to which `client` is bound (TCP
  * of this machine) goes to `place`, whatever its weight. */
-int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client,
-	unsigned place);
+int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place);
 /* The same in turn, not by chance: socket i gets weights[i] connections of each
  * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno.
  * `turns` (NULL: not wanted) is to see how many it has given: close its map. */
@@ -47,8 +46,7 @@ struct reuseport_turns {
 	unsigned length; /* of a round: the sum of the weights */
 	uint64_t next;   /* the turn that was next, at the last look */
 };
-int reuseport_turn(int fd, const unsigned *weights, unsigned count,
-	struct reuseport_turns *turns);
+int reuseport_turn(int fd, const unsigned *weights, unsigned count, struct reuseport_turns *turns);
 /* How many turns it has given since the last look. */
 uint64_t reuseport_given(struct reuseport_turns *turns);
 /* All connections of one address (`ports`: of one address and port, as a flow of UDP

@@ -74,7 +74,7 @@ struct request {
 /* The sockets that the kernel lists, read one by one. */
 struct list {
 	int netlink;
-	size_t body; /* the least size of a message's fixed part */
+	size_t body;                   /* the least size of a message's fixed part */
 	const struct nlmsghdr *header; /* of the message that was read last … */
 	const struct nlmsghdr *next;   /* … and what has come behind it */
 	size_t left;
@@ -82,8 +82,7 @@ struct list {
 	uint32_t packet[8192];
 };
 
-static void list_open(struct list *l, struct request *request, size_t size,
-	int flags, size_t body)
+static void list_open(struct list *l, struct request *request, size_t size, int flags, size_t body)
 {
 	const size_t len = NLMSG_LENGTH(size);
 
@@ -92,12 +91,10 @@ static void list_open(struct list *l, struct request *request, size_t size,
 		.nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
 	};
-	l->netlink =
-		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	l->netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	l->body = body;
 	l->left = 0;
-	l->failed = l->netlink == -1 ||
-		send(l->netlink, request, len, 0) != (ssize_t)len;
+	l->failed = l->netlink == -1 || send(l->netlink, request, len, 0) != (ssize_t)len;
 }
 
 /* Returns NULL, for list_next(). */
@@ -122,16 +119,14 @@ static const void *list_next(struct list *l)
 			l->next = NLMSG_NEXT(l->next, l->left);
 			if (l->header->nlmsg_type == NLMSG_DONE ||
 				l->header->nlmsg_type == NLMSG_ERROR)
-				return list_close(l,
-					l->header->nlmsg_type == NLMSG_ERROR);
+				return list_close(l, l->header->nlmsg_type == NLMSG_ERROR);
 			if (l->header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
 				l->header->nlmsg_len >= NLMSG_LENGTH(l->body))
 				return NLMSG_DATA(l->header);
 		}
 		/* the kernel answers within send(2), and goes on with a list
 		 * within recv(2): there is nothing to wait for */
-		n = recv(
-			l->netlink, l->packet, sizeof(l->packet), MSG_DONTWAIT);
+		n = recv(l->netlink, l->packet, sizeof(l->packet), MSG_DONTWAIT);
 		l->failed = n <= 0;
 		l->next = (const void *)l->packet;
 		l->left = n > 0 ? (size_t)n : 0;
@@ -140,16 +135,14 @@ static const void *list_next(struct list *l)
 
 /* The attribute of that type, and of at least that size, of the message that was
  * read last; NULL: it has none. */
-static const struct rtattr *find_field(
-	const struct list *l, unsigned short type, size_t least)
+static const struct rtattr *find_field(const struct list *l, unsigned short type, size_t least)
 {
 	const struct rtattr *field =
 		(const void *)((const char *)l->header + NLMSG_LENGTH(l->body));
 	size_t left = l->header->nlmsg_len - NLMSG_LENGTH(l->body);
 
 	for (; RTA_OK(field, left); field = RTA_NEXT(field, left)) {
-		if (field->rta_type == type &&
-			field->rta_len >= RTA_LENGTH(least))
+		if (field->rta_type == type && field->rta_len >= RTA_LENGTH(least))
 			return field;
 		if (RTA_ALIGN(field->rta_len) >= left)
 			break;
@@ -159,8 +152,7 @@ static const struct rtattr *find_field(
 
 /* ---- one socket, asked for by what it is ---- */
 
-int sockdiag_unix(
-	int fd, uint32_t show, unsigned short type, void *to, size_t size)
+int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t size)
 {
 	struct request request = {
 		.un = {.sdiag_family = AF_UNIX,
@@ -175,8 +167,7 @@ int sockdiag_unix(
 	if (fstat(fd, &st) == -1)
 		return -1;
 	request.un.udiag_ino = (uint32_t)st.st_ino;
-	list_open(&l, &request, sizeof(request.un), 0,
-		sizeof(struct unix_diag_msg));
+	list_open(&l, &request, sizeof(request.un), 0, sizeof(struct unix_diag_msg));
 	if (list_next(&l) == NULL)
 		return -1;
 	(void)list_close(&l, false);
@@ -202,8 +193,7 @@ uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer)
 		.inet = {.sdiag_family = (uint8_t)at->any.sa_family,
 			.sdiag_protocol = IPPROTO_TCP,
 			.idiag_states = ~0U,
-			.id.idiag_cookie = {INET_DIAG_NOCOOKIE,
-				INET_DIAG_NOCOOKIE}},
+			.id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}},
 	};
 	struct inet_diag_sockid *id = &request.inet.id;
 	const struct inet_diag_msg *one;
@@ -217,8 +207,7 @@ uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer)
 		return 0;
 	(void)list_close(&l, false);
 	/* without a connection the kernel tells of the listener */
-	return one->idiag_state == STATE_LISTEN ||
-			one->id.idiag_dport != id->idiag_dport
+	return one->idiag_state == STATE_LISTEN || one->id.idiag_dport != id->idiag_dport
 		? 0
 		: one->idiag_inode;
 }
@@ -227,8 +216,7 @@ static void look_unix(int fd, struct queue_facts *facts)
 {
 	struct unix_diag_rqlen lengths;
 
-	if (sockdiag_unix(fd, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN, &lengths,
-		    sizeof(lengths)) != 1)
+	if (sockdiag_unix(fd, UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN, &lengths, sizeof(lengths)) != 1)
 		return;
 	facts->depth = (long)lengths.udiag_rqueue;
 	facts->limit = (long)lengths.udiag_wqueue;
@@ -241,8 +229,7 @@ static int look_tcp_in_child(void *argument)
 	return vfork_call_on(look->fd, look_tcp, argument);
 }
 
-static void look_by(
-	int (*tcp)(void *argument), int fd, struct queue_facts *facts)
+static void look_by(int (*tcp)(void *argument), int fd, struct queue_facts *facts)
 {
 	bool listening = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
 	int family = socket_option(fd, SOL_SOCKET, SO_DOMAIN);
@@ -255,8 +242,7 @@ static void look_by(
 		look_unix(fd, facts);
 	else if (family != AF_UNIX && listening)
 		(void)tcp(&look);
-	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM &&
-		family != AF_UNIX)
+	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM && family != AF_UNIX)
 		facts->drops = drops(fd);
 }
 
@@ -282,8 +268,8 @@ bool sockdiag_has_queue(int fd)
 
 /* `port` in network order, 0: all; `fields`: INET_DIAG_... that are wanted, too,
  * bit n-1 for n. */
-static void list_inet(struct list *l, int family, int protocol, uint16_t port,
-	uint32_t states, unsigned fields)
+static void list_inet(
+	struct list *l, int family, int protocol, uint16_t port, uint32_t states, unsigned fields)
 {
 	struct request request = {
 		.inet = {.sdiag_family = (uint8_t)family,
@@ -293,8 +279,7 @@ static void list_inet(struct list *l, int family, int protocol, uint16_t port,
 			.id.idiag_sport = port},
 	};
 
-	list_open(l, &request, sizeof(request.inet), NLM_F_DUMP,
-		sizeof(struct inet_diag_msg));
+	list_open(l, &request, sizeof(request.inet), NLM_F_DUMP, sizeof(struct inet_diag_msg));
 }
 
 /* Those of TCP in one state at the port of `fd`. */
@@ -316,8 +301,7 @@ bool sockdiag_is_shut(int fd)
 
 	if (fstat(fd, &st) == -1)
 		return false;
-	list_port(
-		&l, fd, socket_option(fd, SOL_SOCKET, SO_DOMAIN), STATE_LISTEN);
+	list_port(&l, fd, socket_option(fd, SOL_SOCKET, SO_DOMAIN), STATE_LISTEN);
 	do
 		one = list_next(&l);
 	while (one != NULL && one->idiag_inode != (uint32_t)st.st_ino);
@@ -342,9 +326,8 @@ int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context)
 		list_inet(&l, families[i], IPPROTO_TCP, 0, STATES_HELD,
 			info ? 1U << (INET_DIAG_INFO - 1) : 0);
 		while ((one = list_next(&l)) != NULL) {
-			const struct rtattr *field = find_field(&l,
-				INET_DIAG_INFO,
-				offsetof(struct tcp_info, tcpi_bytes_sent));
+			const struct rtattr *field = find_field(
+				&l, INET_DIAG_INFO, offsetof(struct tcp_info, tcpi_bytes_sent));
 			struct tcp_info tcp = {0};
 			size_t size = field != NULL ? RTA_PAYLOAD(field) : 0;
 
@@ -367,8 +350,7 @@ long sockdiag_half_open(int fd, unsigned retries)
 	long count = 0;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
-		if (i > 0 &&
-			socket_option(fd, SOL_SOCKET, SO_DOMAIN) != families[i])
+		if (i > 0 && socket_option(fd, SOL_SOCKET, SO_DOMAIN) != families[i])
 			break;
 		list_port(&l, fd, families[i], STATE_SYN_RECV);
 		while ((one = list_next(&l)) != NULL)
@@ -380,14 +362,12 @@ long sockdiag_half_open(int fd, unsigned retries)
 }
 
 /* Is it from this machine, and from one of these ports? */
-static bool is_from(
-	const struct inet_diag_msg *one, const uint16_t *ports, size_t count)
+static bool is_from(const struct inet_diag_msg *one, const uint16_t *ports, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (ports[i] == ntohs(one->id.idiag_dport))
 			return memcmp(one->id.idiag_src, one->id.idiag_dst,
-				       one->idiag_family == AF_INET ? 4 : 16) ==
-				0;
+				       one->idiag_family == AF_INET ? 4 : 16) == 0;
 	return false;
 }
 
@@ -398,8 +378,7 @@ long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 	long count = 0;
 
 	for (size_t i = 0; i < COUNT_OF(families); i++) {
-		list_inet(&l, families[i], IPPROTO_TCP, htons(port),
-			1U << STATE_ESTABLISHED, 0);
+		list_inet(&l, families[i], IPPROTO_TCP, htons(port), 1U << STATE_ESTABLISHED, 0);
 		while ((one = list_next(&l)) != NULL)
 			count += one->idiag_inode == 0 && /* not accepted yet */
 				!is_from(one, own, own_count);
@@ -419,8 +398,7 @@ static int has_accepted_unix(const char *name, size_t size)
 	};
 	struct list l untouched;
 
-	list_open(&l, &request, sizeof(request.un), NLM_F_DUMP,
-		sizeof(struct unix_diag_msg));
+	list_open(&l, &request, sizeof(request.un), NLM_F_DUMP, sizeof(struct unix_diag_msg));
 	while (list_next(&l) != NULL) {
 		const struct rtattr *its = find_field(&l, UNIX_DIAG_NAME, size);
 
@@ -448,16 +426,15 @@ int sockdiag_has_accepted(int fd)
 	if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM)
 		return 0;
 	if (at.any.sa_family == AF_UNIX)
-		return has_accepted_unix(at.un.sun_path,
-			size - offsetof(struct sockaddr_un, sun_path));
+		return has_accepted_unix(
+			at.un.sun_path, size - offsetof(struct sockaddr_un, sun_path));
 	ip = endpoint_ip(&at, &len);
 	if (memcmp(ip, all, len) == 0)
 		len = 0;
 	list_inet(&l, at.any.sa_family, IPPROTO_TCP, at.v4.sin_port,
 		1U << STATE_ESTABLISHED | 1U << STATE_CLOSE_WAIT, 0);
 	while ((one = list_next(&l)) != NULL) {
-		if (one->idiag_inode == 0 ||
-			memcmp(one->id.idiag_src, ip, len) != 0)
+		if (one->idiag_inode == 0 || memcmp(one->id.idiag_src, ip, len) != 0)
 			continue;
 		(void)list_close(&l, false);
 		return 1;
@@ -471,8 +448,7 @@ int sockdiag_has_accepted(int fd)
 
 long sockdiag_listeners(int fd)
 {
-	const uint32_t device =
-		(uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
+	const uint32_t device = (uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
 	const struct inet_diag_msg *one;
 	struct list l untouched;
 	union endpoint at;
@@ -486,16 +462,14 @@ long sockdiag_listeners(int fd)
 		return -1;
 	list_port(&l, fd, at.any.sa_family, STATE_LISTEN);
 	while ((one = list_next(&l)) != NULL)
-		count += one->id.idiag_if == device &&
-			memcmp(one->id.idiag_src, ip, len) == 0;
+		count += one->id.idiag_if == device && memcmp(one->id.idiag_src, ip, len) == 0;
 	return l.failed ? -1 : count;
 }
 
 /* TCP_BOUND_INACTIVE, of linux 6.8; others ignore it. */
 #define STATE_BOUND 13
 
-size_t sockdiag_port(
-	int type, uint16_t port, struct port_socket *list, size_t most)
+size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t most)
 {
 	bool udp = type == SOCK_DGRAM;
 	const struct inet_diag_msg *one;
@@ -503,12 +477,10 @@ size_t sockdiag_port(
 	size_t count = 0;
 
 	for (size_t i = COUNT_OF(families); i-- > 0 && count < most;) {
-		list_inet(&l, families[i], udp ? IPPROTO_UDP : IPPROTO_TCP,
-			htons(port),
+		list_inet(&l, families[i], udp ? IPPROTO_UDP : IPPROTO_TCP, htons(port),
 			udp ? ~0U : 1U << STATE_LISTEN | 1U << STATE_BOUND, 0);
 		while (count < most && (one = list_next(&l)) != NULL)
-			if (one->id.idiag_sport == htons(port) &&
-				one->idiag_inode != 0)
+			if (one->id.idiag_sport == htons(port) && one->idiag_inode != 0)
 				list[count++] = (struct port_socket){
 					.inode = one->idiag_inode,
 					.uid = one->idiag_uid,

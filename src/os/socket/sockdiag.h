@@ -36,8 +36,7 @@ uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer);
  * (UNIX_DIAG_...), which comes where `show` (UDIAG_SHOW_...) asks for it, into `to`.
  * 1; 0: it has no such attribute; -1: it cannot be told.
  */
-int sockdiag_unix(
-	int fd, uint32_t show, unsigned short type, void *to, size_t size);
+int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t size);
 
 /*
  * Does a TCP socket listen with its receiving half shut down?  shutdown(2) on one
@@ -49,8 +48,8 @@ bool sockdiag_is_shut(int fd);
 
 /* A TCP socket of our network namespace, as the kernel lists it. */
 struct inet_diag_msg;
-typedef void sockdiag_each(void *context, const struct inet_diag_msg *socket,
-	const void *tcp_info, size_t size);
+typedef void sockdiag_each(
+	void *context, const struct inet_diag_msg *socket, const void *tcp_info, size_t size);
 
 /* All TCP sockets that somebody may have as a descriptor, with their tcp_info, or a
  * size of 0.  It walks a table as large as the machine has memory for: 0.2 to 11 ms.
@@ -86,7 +85,6 @@ struct port_socket {
 	uint64_t inode;
 	unsigned uid;
 };
-size_t sockdiag_port(
-	int type, uint16_t port, struct port_socket *list, size_t most);
+size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t most);
 
 #endif

@@ -51,14 +51,11 @@ int socket_listen(int fd, int backlog)
 }
 
 /* What must be set before the bind.  *what names the option that failed. */
-static int set_before(
-	int fd, int family, const struct socket_plan *plan, const char **what)
+static int set_before(int fd, int family, const struct socket_plan *plan, const char **what)
 {
 	const bool stream = plan->type == SOCK_STREAM;
 	const bool six = family == AF_INET6;
-	const int v6only = plan->v6only == -1 && plan->family == AF_UNSPEC
-		? 0
-		: plan->v6only;
+	const int v6only = plan->v6only == -1 && plan->family == AF_UNSPEC ? 0 : plan->v6only;
 	const struct {
 		const char *name;
 		bool wanted;
@@ -69,32 +66,27 @@ static int set_before(
 		/* leftovers in TIME_WAIT must not keep the port; for UDP the
 		 * option would let strangers share it */
 		{"SO_REUSEADDR", stream, SOL_SOCKET, SO_REUSEADDR, 1},
-		{"v6only", six && v6only != -1, IPPROTO_IPV6, IPV6_V6ONLY,
-			v6only},
+		{"v6only", six && v6only != -1, IPPROTO_IPV6, IPV6_V6ONLY, v6only},
 		{"freebind", plan->freebind, six ? IPPROTO_IPV6 : IPPROTO_IP,
 			six ? IPV6_FREEBIND : IP_FREEBIND, 1},
-		{"rcvbuf", plan->rcvbuf != -1, SOL_SOCKET, SO_RCVBUF,
-			plan->rcvbuf},
-		{"sndbuf", plan->sndbuf != -1, SOL_SOCKET, SO_SNDBUF,
-			plan->sndbuf},
-		{"defer-accept", plan->defer_accept != -1 && stream,
-			IPPROTO_TCP, TCP_DEFER_ACCEPT, plan->defer_accept},
+		{"rcvbuf", plan->rcvbuf != -1, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf},
+		{"sndbuf", plan->sndbuf != -1, SOL_SOCKET, SO_SNDBUF, plan->sndbuf},
+		{"defer-accept", plan->defer_accept != -1 && stream, IPPROTO_TCP, TCP_DEFER_ACCEPT,
+			plan->defer_accept},
 		/* connections get these from the socket that accepts them */
 		{"nodelay", plan->nodelay, IPPROTO_TCP, TCP_NODELAY, 1},
-		{"keepalive", plan->keepalive != 0 && stream, SOL_SOCKET,
-			SO_KEEPALIVE, 1},
-		{"keepalive", plan->keepalive > 0 && stream, IPPROTO_TCP,
-			TCP_KEEPIDLE, plan->keepalive},
-		{"fastopen", plan->fastopen > 0 && stream, IPPROTO_TCP,
-			TCP_FASTOPEN, plan->fastopen},
+		{"keepalive", plan->keepalive != 0 && stream, SOL_SOCKET, SO_KEEPALIVE, 1},
+		{"keepalive", plan->keepalive > 0 && stream, IPPROTO_TCP, TCP_KEEPIDLE,
+			plan->keepalive},
+		{"fastopen", plan->fastopen > 0 && stream, IPPROTO_TCP, TCP_FASTOPEN,
+			plan->fastopen},
 		{"mark", plan->mark != 0, SOL_SOCKET, SO_MARK, (int)plan->mark},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		*what = rows[i].name;
 		if (rows[i].wanted &&
-			socket_set(fd, rows[i].level, rows[i].option,
-				rows[i].value) == -1)
+			socket_set(fd, rows[i].level, rows[i].option, rows[i].value) == -1)
 			return -1;
 	}
 	*what = "interface";
@@ -104,8 +96,7 @@ static int set_before(
 			  (socklen_t)strlen(plan->interface) + 1);
 }
 
-static int cannot_listen(
-	const struct socket_plan *plan, int error, struct error *err)
+static int cannot_listen(const struct socket_plan *plan, int error, struct error *err)
 {
 	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
 	if (error == EACCES && plan->port != 0 && plan->port < 1024)
@@ -121,36 +112,30 @@ static int cannot_listen(
 	return -1;
 }
 
-static int inet_open(
-	int family, const struct socket_plan *plan, struct error *err)
+static int inet_open(int family, const struct socket_plan *plan, struct error *err)
 {
-	int type = plan->type | SOCK_CLOEXEC |
-		(plan->nonblock ? SOCK_NONBLOCK : 0);
+	int type = plan->type | SOCK_CLOEXEC | (plan->nonblock ? SOCK_NONBLOCK : 0);
 	scoped_fd fd = socket(family, type, 0);
 	union endpoint at;
-	socklen_t size = endpoint_make(&at, family,
-		plan->family == family ? plan->ip : NULL, plan->port,
-		plan->scope_id);
+	socklen_t size = endpoint_make(
+		&at, family, plan->family == family ? plan->ip : NULL, plan->port, plan->scope_id);
 	const char *what = "";
 
 	if (fd == -1)
 		return cannot_listen(plan, errno, err);
 	if (set_before(fd, family, plan, &what) == -1) {
-		(void)error_set(
-			err, errno, "cannot set %s of '%s'", what, plan->text);
+		(void)error_set(err, errno, "cannot set %s of '%s'", what, plan->text);
 		return err->sys == EPERM && plan->mark != 0
 			? error_hint(err, "a mark needs CAP_NET_ADMIN")
 			: -1;
 	}
 	if (bind(fd, &at.any, size) == -1 ||
-		(plan->type == SOCK_STREAM &&
-			socket_listen(fd, plan->backlog) == -1))
+		(plan->type == SOCK_STREAM && socket_listen(fd, plan->backlog) == -1))
 		return cannot_listen(plan, errno, err);
 	return fd_release(&fd);
 }
 
-int socket_open(const struct socket_plan *plan, struct socket_file *made,
-	struct error *err)
+int socket_open(const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
 	int fd;
 
@@ -258,8 +243,7 @@ int socket_set_nonblock(int fd, bool on)
 
 	if (flags == -1)
 		return -1;
-	return fcntl(
-		fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+	return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
 static void tell_inet(const union endpoint *at, struct socket_facts *facts)
@@ -270,12 +254,10 @@ static void tell_inet(const union endpoint *at, struct socket_facts *facts)
 	facts->port = endpoint_port(at);
 	(void)snprintf(facts->text, sizeof(facts->text), "%s:%s",
 		facts->type == SOCK_DGRAM ? "udp" : "tcp",
-		endpoint_text(text, facts->family, endpoint_ip(at, &len),
-			facts->port));
+		endpoint_text(text, facts->family, endpoint_ip(at, &len), facts->port));
 }
 
-static void tell_unix(const struct sockaddr_un *address, socklen_t size,
-	struct socket_facts *facts)
+static void tell_unix(const struct sockaddr_un *address, socklen_t size, struct socket_facts *facts)
 {
 	size_t len = size > offsetof(struct sockaddr_un, sun_path)
 		? size - offsetof(struct sockaddr_un, sun_path)
@@ -292,8 +274,7 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size,
 		facts->type == SOCK_DGRAM               ? "unix-dgram:"
 			: facts->type == SOCK_SEQPACKET ? "unix-seqpacket:"
 							: "unix:");
-	(void)text_escape(
-		facts->text + used, sizeof(facts->text) - used, name, len);
+	(void)text_escape(facts->text + used, sizeof(facts->text) - used, name, len);
 }
 
 struct naming {
@@ -343,8 +324,7 @@ static int accept_some(void *argument)
 	int fd = -1;
 
 	while (count < a->most &&
-		(fd = accept4(a->fd, NULL, NULL,
-			 SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1) {
+		(fd = accept4(a->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) != -1) {
 		count++;
 		(void)fdpass_send(a->channel, "", 1, &fd, 1);
 	}
@@ -356,8 +336,7 @@ static int reserve_numbers(int fd, int *numbers, int most)
 {
 	int count = 0;
 
-	while (count < most &&
-		(numbers[count] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) != -1)
+	while (count < most && (numbers[count] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) != -1)
 		count++;
 	return count;
 }
@@ -386,16 +365,15 @@ int socket_accept(int fd, int *to, int most)
 	(void)close(ends[1]);
 	for (int i = 0; i < a.most; i++)
 		(void)close(to[i]);
-	while (count < a.most && fdpass_receive(ends[0], &byte, 1, &m) == 1 &&
-		m.fd_count == 1)
+	while (count < a.most && fdpass_receive(ends[0], &byte, 1, &m) == 1 && m.fd_count == 1)
 		to[count++] = m.fds[0];
 	(void)close(ends[0]);
 	errno = error;
 	return count > 0 ? count : -1;
 }
 
-static int look(int fd, int (*call)(int, int (*)(void *), void *),
-	struct socket_facts *facts, struct error *err)
+static int look(int fd, int (*call)(int, int (*)(void *), void *), struct socket_facts *facts,
+	struct error *err)
 {
 	struct naming name = {.fd = fd, .get = endpoint_own};
 	int listening;
@@ -412,8 +390,7 @@ static int look(int fd, int (*call)(int, int (*)(void *), void *),
 	else if (facts->family == AF_INET || facts->family == AF_INET6)
 		tell_inet(&name.at, facts);
 	else
-		(void)snprintf(facts->text, sizeof(facts->text), "family %d",
-			facts->family);
+		(void)snprintf(facts->text, sizeof(facts->text), "family %d", facts->family);
 	return 0;
 }
 
@@ -454,9 +431,7 @@ bool socket_peer_in_group(int fd, gid_t gid)
 		if (errno != ERANGE) /* then `size` is what it takes */
 			return false;
 		groups = malloc(size);
-		if (!groups ||
-			getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups,
-				&size) == -1)
+		if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == -1)
 			size = 0;
 	}
 	found = false;
@@ -474,8 +449,7 @@ bool socket_is_loopback(int fd)
 	(void)socket_own(fd, &at);
 	if (at.any.sa_family == AF_INET)
 		return ntohl(at.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return at.any.sa_family == AF_INET6 &&
-		IN6_IS_ADDR_LOOPBACK(&at.v6.sin6_addr);
+	return at.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&at.v6.sin6_addr);
 }
 
 uint64_t socket_cookie(int fd)

@@ -49,8 +49,7 @@ struct socket_file {
 	uid_t uid; /* 0: it is ours; else it is removed with the rights … */
 	gid_t gid; /* … of these two.  Ours: a worker's, of that number; or 0 */
 };
-int socket_open(const struct socket_plan *plan, struct socket_file *made,
-	struct error *err);
+int socket_open(const struct socket_plan *plan, struct socket_file *made, struct error *err);
 
 /* Remove the file if it still is the one we made (socket_as.h).  -1: it stays, because
  * another process holds the directory, or its file system keeps us waiting. */
@@ -64,8 +63,7 @@ int socket_keep_name(const char *path, const struct socket_file *made);
 /* The file of a socket that a worker has bound, who may be that user alone (0: any): note
  * which it is, and give it a spare name of that number, by which it can be kept.  -1 and
  * errno. */
-int socket_spare_name(
-	const char *path, uid_t uid, gid_t number, struct socket_file *found);
+int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_file *found);
 
 /* Is it a socket, of which type, and listening?  For descriptors that came
  * from outside.  -1 and `err`. */
@@ -114,8 +112,8 @@ int socket_set_nonblock(int fd, bool on);
  * for datagrams.  Nonblocking, CLOEXEC.  An existing file is replaced: the
  * caller holds the lock.
  */
-int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
-	long gid, struct error *err);
+int socket_open_at(
+	int dirfd, const char *name, int type, mode_t mode, long uid, long gid, struct error *err);
 /* The same without a directory: a datagram socket with an abstract name that
  * the kernel chooses. */
 int socket_open_nowhere(struct error *err);

@@ -118,8 +118,7 @@ static void bind_path(struct deed *d)
 	socket_unix_add_spare(dir, name, &d->file);
 }
 
-int socket_unix_open_as(const char *path, const struct vfork_user *user,
-	struct socket_file *made)
+int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made)
 {
 	scoped_fd fd = socket_born_to(user->uid, AF_UNIX, SOCK_STREAM, 0);
 	struct deed d = {
@@ -162,9 +161,8 @@ static void remove_own_name(const struct deed *d, int dir, const char *name)
 {
 	struct stat st;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISSOCK(st.st_mode) && st.st_dev == d->file.dev &&
-		st.st_ino == d->file.ino)
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode) &&
+		st.st_dev == d->file.dev && st.st_ino == d->file.ino)
 		(void)unlinkat(dir, name, 0);
 }
 
@@ -227,9 +225,8 @@ int socket_unlink(const char *path, const struct socket_file *made)
 
 	if (made->ino == 0)
 		return 0; /* nothing of ours can be there */
-	if ((made->uid == 0 || made->uid == geteuid()
-			    ? vfork_call_in(-1, remove_own, &d)
-			    : remove_as(&d)) == 0)
+	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_own, &d)
+						      : remove_as(&d)) == 0)
 		return 0;
 	return errno == ETIMEDOUT ? -1 : 0;
 }

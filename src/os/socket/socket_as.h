@@ -16,8 +16,7 @@
  * somewhere else at the next look.  That gains nothing: whatever is done there,
  * socket_unlink() of the file included, is done with the user's rights.
  */
-int socket_unix_open_as(const char *path, const struct vfork_user *user,
-	struct socket_file *made);
+int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made);
 
 /* listen(2) as that user: who connects is told its ids (SO_PEERCRED).  As above. */
 int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user);

@@ -46,8 +46,7 @@ static bool borrow_group(long gid, gid_t *before)
  * not be the new owner's: make them effective again; coming back does so by
  * itself.
  */
-static int bind_as(int fd, const struct sockaddr *address, socklen_t size,
-	long uid, long gid)
+static int bind_as(int fd, const struct sockaddr *address, socklen_t size, long uid, long gid)
 {
 	struct capset caps;
 	uid_t user = geteuid();
@@ -57,8 +56,7 @@ static int bind_as(int fd, const struct sockaddr *address, socklen_t size,
 
 	if (capset_get(&caps) == -1)
 		return -1;
-	if (borrow_group(gid, &group) && borrow_user(uid, &user) &&
-		capset_put(&caps) == 0) {
+	if (borrow_group(gid, &group) && borrow_user(uid, &user) && capset_put(&caps) == 0) {
 		done = bind(fd, address, size);
 		saved = errno;
 	}
@@ -71,8 +69,8 @@ static int bind_as(int fd, const struct sockaddr *address, socklen_t size,
 }
 
 /* Bind with exactly this mode, whatever the umask. */
-static int bind_with_mode(int fd, const struct sockaddr *address,
-	socklen_t size, int mode, long uid, long gid)
+static int bind_with_mode(
+	int fd, const struct sockaddr *address, socklen_t size, int mode, long uid, long gid)
 {
 	bool foreign = uid != (long)geteuid() || gid != (long)getegid();
 	mode_t before;
@@ -80,13 +78,11 @@ static int bind_with_mode(int fd, const struct sockaddr *address,
 	int saved;
 
 	if (mode == -1)
-		return foreign ? bind_as(fd, address, size, uid, gid)
-			       : bind(fd, address, size);
+		return foreign ? bind_as(fd, address, size, uid, gid) : bind(fd, address, size);
 	/* a socket's own mode is 0777: this umask alone decides, and what the
 	 * caller set by fchmod(2) can only take away from it */
 	before = umask((mode_t)(0777 & ~mode));
-	done = foreign ? bind_as(fd, address, size, uid, gid)
-		       : bind(fd, address, size);
+	done = foreign ? bind_as(fd, address, size, uid, gid) : bind(fd, address, size);
 	saved = errno;
 	(void)umask(before);
 	errno = saved;
@@ -113,8 +109,8 @@ static int give(int dirfd, const char *name, int mode, long uid, long gid)
 
 	if (file == -1 || fstat(file, &st) == -1)
 		return -1;
-	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() ||
-		st.st_nlink != 1 || (st.st_mode & 077) != 0) {
+	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+		(st.st_mode & 077) != 0) {
 		errno = ESTALE; /* somebody has put another there */
 		return -1;
 	}
@@ -124,15 +120,14 @@ static int give(int dirfd, const char *name, int mode, long uid, long gid)
 	return chmod(path, (mode_t)mode);
 }
 
-static int bind_and_give(int fd, const struct sockaddr *address, socklen_t size,
-	int dirfd, const char *name, int mode, long uid, long gid)
+static int bind_and_give(int fd, const struct sockaddr *address, socklen_t size, int dirfd,
+	const char *name, int mode, long uid, long gid)
 {
 	int saved;
 
 	if (mode == -1)
 		mode = (int)(0777 & ~look_umask());
-	if (bind_with_mode(fd, address, size, mode & 0700, (long)geteuid(),
-		    (long)getegid()) == -1)
+	if (bind_with_mode(fd, address, size, mode & 0700, (long)geteuid(), (long)getegid()) == -1)
 		return -1;
 	if (give(dirfd, name, mode, uid, gid) == 0)
 		return 0;
@@ -151,8 +146,8 @@ static bool may_borrow(void)
 	return capset_get(&caps) == 0 && (caps.effective & needed) == needed;
 }
 
-int socket_birth(int fd, const struct sockaddr *address, socklen_t size,
-	int dirfd, const char *name, int mode, long uid, long gid)
+int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dirfd,
+	const char *name, int mode, long uid, long gid)
 {
 	struct stat dir;
 

@@ -20,8 +20,8 @@
  * mode -1: by umask; uid, gid -1: ours.  0, or -1 and errno; then there is no
  * file.
  */
-int socket_birth(int fd, const struct sockaddr *address, socklen_t size,
-	int dirfd, const char *name, int mode, long uid, long gid);
+int socket_birth(int fd, const struct sockaddr *address, socklen_t size, int dirfd,
+	const char *name, int mode, long uid, long gid);
 
 /*
  * socket(2), CLOEXEC, as if `uid` had called it: it can join none but that user's

@@ -40,8 +40,7 @@ static int take_address(struct socket_key *key, const void *any, socklen_t size)
 		return 0;
 	}
 	/* SIN6_LEN_RFC2133: without the scope */
-	if (key->family != AF_INET6 ||
-		size < offsetof(struct sockaddr_in6, sin6_scope_id))
+	if (key->family != AF_INET6 || size < offsetof(struct sockaddr_in6, sin6_scope_id))
 		return -1;
 	key->port = ntohs(a.v6.sin6_port);
 	(void)memcpy(key->ip, &a.v6.sin6_addr, 16);
@@ -67,16 +66,13 @@ static bool is_in_our_namespace(int fd)
 		scoped_fd ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 		size = sizeof(own);
-		if (ours == -1 ||
-			getsockopt(ours, SOL_SOCKET, SO_NETNS_COOKIE, &own,
-				&size) == -1)
+		if (ours == -1 || getsockopt(ours, SOL_SOCKET, SO_NETNS_COOKIE, &own, &size) == -1)
 			return true;
 	}
 	return own == its;
 }
 
-int socket_key_of(
-	struct socket_key *key, int fd, const void *any, socklen_t size)
+int socket_key_of(struct socket_key *key, int fd, const void *any, socklen_t size)
 {
 	int v6only = 0;
 
@@ -87,8 +83,7 @@ int socket_key_of(
 		socket_get(fd, SOL_SOCKET, SO_PROTOCOL, &key->protocol) == -1 ||
 		!is_in_our_namespace(fd))
 		return -1;
-	if (key->family == AF_INET6 &&
-		socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only) == -1)
+	if (key->family == AF_INET6 && socket_get(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only) == -1)
 		return -1;
 	key->v6only = v6only != 0;
 	key->device = (uint32_t)socket_option(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
@@ -134,20 +129,18 @@ static bool default_v6only(void)
 	return fd != -1 && socket_option(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0;
 }
 
-int socket_key_guess(struct socket_key *key, const char *protocol,
-	const void *any, socklen_t size, int v6only)
+int socket_key_guess(
+	struct socket_key *key, const char *protocol, const void *any, socklen_t size, int v6only)
 {
 	(void)memset(key, 0, sizeof(*key));
 	if (strcmp(protocol, "TCP") == 0 || strcmp(protocol, "TCPv6") == 0)
 		key->protocol = IPPROTO_TCP;
-	else if (strcmp(protocol, "MPTCP") == 0 ||
-		strcmp(protocol, "MPTCPv6") == 0)
+	else if (strcmp(protocol, "MPTCP") == 0 || strcmp(protocol, "MPTCPv6") == 0)
 		key->protocol = IPPROTO_MPTCP;
 	else
 		return -1;
 	key->type = SOCK_STREAM;
-	key->family =
-		protocol[strlen(protocol) - 1] == '6' ? AF_INET6 : AF_INET;
+	key->family = protocol[strlen(protocol) - 1] == '6' ? AF_INET6 : AF_INET;
 	if (key->family == AF_INET6)
 		key->v6only = v6only == -1 ? default_v6only() : v6only != 0;
 	return take_address(key, any, size);
@@ -162,9 +155,8 @@ bool socket_key_equal(const struct socket_key *a, const struct socket_key *b)
 
 bool socket_key_like(const struct socket_key *a, const struct socket_key *b)
 {
-	return a->family == b->family && a->type == b->type &&
-		a->port == b->port && a->scope == b->scope &&
-		a->device == b->device && a->v6only == b->v6only &&
+	return a->family == b->family && a->type == b->type && a->port == b->port &&
+		a->scope == b->scope && a->device == b->device && a->v6only == b->v6only &&
 		memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
@@ -178,16 +170,14 @@ bool socket_key_is_any(const struct socket_key *key)
 bool socket_key_is_tcp(const struct socket_key *key)
 {
 	return key->type == SOCK_STREAM &&
-		(key->protocol == IPPROTO_TCP ||
-			key->protocol == IPPROTO_MPTCP);
+		(key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_MPTCP);
 }
 
 bool socket_key_unmap(struct socket_key *key)
 {
 	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-	if (key->family != AF_INET6 ||
-		memcmp(key->ip, prefix, sizeof(prefix)) != 0)
+	if (key->family != AF_INET6 || memcmp(key->ip, prefix, sizeof(prefix)) != 0)
 		return false;
 	key->family = AF_INET;
 	(void)memmove(key->ip, key->ip + 12, 4);
@@ -195,8 +185,7 @@ bool socket_key_unmap(struct socket_key *key)
 	return true;
 }
 
-const char *socket_key_text(
-	const struct socket_key *key, char to[SOCKET_KEY_TEXT])
+const char *socket_key_text(const struct socket_key *key, char to[SOCKET_KEY_TEXT])
 {
 	const char *kind = key->type == SOCK_DGRAM ? "udp" : "tcp";
 	char text[ENDPOINT_TEXT];
@@ -214,24 +203,19 @@ const char *socket_key_text(
 int socket_key_bind(const struct socket_key *key, int fd)
 {
 	union endpoint at;
-	socklen_t size =
-		endpoint_make(&at, key->family, key->ip, key->port, key->scope);
+	socklen_t size = endpoint_make(&at, key->family, key->ip, key->port, key->scope);
 
 	return bind(fd, &at.any, size);
 }
 
-int socket_key_open_as(
-	const struct socket_key *key, uid_t uid, bool again, bool join)
+int socket_key_open_as(const struct socket_key *key, uid_t uid, bool again, bool join)
 {
-	scoped_fd fd =
-		socket_born_to(uid, key->family, key->type, key->protocol);
+	scoped_fd fd = socket_born_to(uid, key->family, key->type, key->protocol);
 
-	if (fd == -1 ||
-		(again && socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1) ||
+	if (fd == -1 || (again && socket_set(fd, SOL_SOCKET, SO_REUSEADDR, 1) == -1) ||
 		(join && socket_set_reuseport(fd, true) == -1) ||
 		(key->family == AF_INET6 &&
-			socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-				key->v6only) == -1) ||
+			socket_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, key->v6only) == -1) ||
 		socket_key_bind(key, fd) == -1)
 		return -1;
 	return fd_release(&fd);

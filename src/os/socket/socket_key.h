@@ -25,16 +25,15 @@ struct socket_key {
 /* The key that this socket would have, bound to this address; `any` holds
  * `size` bytes as bind(2) takes them.  -1: it is no internet socket, is of
  * another network namespace, or cannot be bound to that address. */
-int socket_key_of(
-	struct socket_key *key, int fd, const void *any, socklen_t size);
+int socket_key_of(struct socket_key *key, int fd, const void *any, socklen_t size);
 /* The key of a bound socket. */
 int socket_key_bound(struct socket_key *key, int fd);
 /* The same of one that a worker may have, too (socket.h). */
 int socket_key_look(struct socket_key *key, int fd);
 /* The key of a socket that nclust cannot look at, from the name of its protocol
  * ("TCPv6") and its IPV6_V6ONLY (-1: not known, assume the default). */
-int socket_key_guess(struct socket_key *key, const char *protocol,
-	const void *any, socklen_t size, int v6only);
+int socket_key_guess(
+	struct socket_key *key, const char *protocol, const void *any, socklen_t size, int v6only);
 
 bool socket_key_equal(const struct socket_key *a, const struct socket_key *b);
 bool socket_key_is_any(const struct socket_key *key); /* 0.0.0.0, :: */
@@ -47,14 +46,12 @@ bool socket_key_unmap(struct socket_key *key);
 
 /* "tcp:0.0.0.0:80", "tcp:*:80" for both families.  Returned. */
 #define SOCKET_KEY_TEXT 80
-const char *socket_key_text(
-	const struct socket_key *key, char to[SOCKET_KEY_TEXT]);
+const char *socket_key_text(const struct socket_key *key, char to[SOCKET_KEY_TEXT]);
 
 /* Open a socket bound to the key's address, CLOEXEC; with SO_REUSEADDR if `again`
  * (the second: always), with SO_REUSEPORT if `join`: it joins what that user has
  * there and nobody else's (socket_born_to()).  -1 and errno. */
-int socket_key_open_as(
-	const struct socket_key *key, uid_t uid, bool again, bool join);
+int socket_key_open_as(const struct socket_key *key, uid_t uid, bool again, bool join);
 int socket_key_open(const struct socket_key *key, uid_t uid, bool join);
 /* Bind a socket to the key's address.  -1 and errno. */
 int socket_key_bind(const struct socket_key *key, int fd);

@@ -62,8 +62,7 @@ void socket_options_read(struct socket_options *options, int fd)
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		socklen_t size = sizeof(options->list[i].data);
 
-		if (getsockopt(fd, rows[i].level, rows[i].name,
-			    options->list[i].data, &size) == 0)
+		if (getsockopt(fd, rows[i].level, rows[i].name, options->list[i].data, &size) == 0)
 			options->list[i].size = size;
 	}
 }
@@ -87,20 +86,18 @@ static int follow(void *argument)
 		uint32_t data[4];
 
 		if (now->list[i].size == 0 ||
-			memcmp(&before->list[i], &now->list[i],
-				sizeof(now->list[i])) == 0)
+			memcmp(&before->list[i], &now->list[i], sizeof(now->list[i])) == 0)
 			continue;
 		(void)memcpy(data, now->list[i].data, sizeof(data));
 		if (rows[i].halve)
 			data[0] /= 2;
-		(void)setsockopt(fd, rows[i].level, rows[i].name, data,
-			now->list[i].size);
+		(void)setsockopt(fd, rows[i].level, rows[i].name, data, now->list[i].size);
 	}
 	return 0;
 }
 
-void socket_options_follow(int fd, const struct socket_options *before,
-	const struct socket_options *now)
+void socket_options_follow(
+	int fd, const struct socket_options *before, const struct socket_options *now)
 {
 	struct following f = {fd, before, now};
 

@@ -23,8 +23,8 @@ void socket_options_read(struct socket_options *options, int fd);
 /* Set on `fd` the options that differ between `before` and `now`.  The others
  * are left, because users of `fd` may have changed them since.  An option that
  * the kernel refuses (it may require privilege) stays as it is. */
-void socket_options_follow(int fd, const struct socket_options *before,
-	const struct socket_options *now);
+void socket_options_follow(
+	int fd, const struct socket_options *before, const struct socket_options *now);
 
 bool socket_has_reuseport(int fd);
 int socket_set_reuseport(int fd, bool on);

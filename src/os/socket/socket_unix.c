@@ -26,8 +26,7 @@ struct place {
 	const char *name;
 };
 
-int socket_unix_address(
-	const char *path, struct sockaddr_un *address, socklen_t *size)
+int socket_unix_address(const char *path, struct sockaddr_un *address, socklen_t *size)
 {
 	size_t len = strlen(path);
 
@@ -47,8 +46,7 @@ int socket_unix_address(
 }
 
 /* An address for a name in a directory that is always short enough. */
-static int address_at(int dirfd, const char *name, struct sockaddr_un *address,
-	socklen_t *size)
+static int address_at(int dirfd, const char *name, struct sockaddr_un *address, socklen_t *size)
 {
 	char path[PATH_MAX];
 
@@ -101,8 +99,7 @@ static void place_lock(const struct place *place)
 	const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
 
 	for (int i = 0; i < 30; i++) {
-		if (flock(place->dir, LOCK_EX | LOCK_NB) == 0 ||
-			errno != EWOULDBLOCK)
+		if (flock(place->dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
 			return;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -146,33 +143,29 @@ bool socket_unix_remove_stale(int dir, const char *name)
 		socket_unix_is_dead(file, &why) && unlinkat(dir, name, 0) == 0;
 }
 
-int socket_unix_spare(
-	char to[NAME_MAX + 1], const char *name, const struct socket_file *made)
+int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct socket_file *made)
 {
 	char number[16] = "";
 	int len;
 
 	if (made->uid == 0 && made->gid != 0)
-		(void)snprintf(
-			number, sizeof(number), ".%u", (unsigned)made->gid);
+		(void)snprintf(number, sizeof(number), ".%u", (unsigned)made->gid);
 	len = snprintf(to, NAME_MAX + 1, ".%s%s.nclust", name, number);
 	return len >= 0 && len <= NAME_MAX ? 0 : -1;
 }
 
 /* Make the name free, if what is there is a dead socket. */
-static int remove_stale(const struct place *place,
-	const struct socket_plan *plan, struct error *err)
+static int remove_stale(
+	const struct place *place, const struct socket_plan *plan, struct error *err)
 {
-	scoped_fd file = openat(
-		place->dir, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	scoped_fd file = openat(place->dir, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	int why;
 
 	if (file == -1 && errno == ENOENT)
 		return 0;
 	if (file == -1 || fstat(file, &st) == -1)
-		return error_set(
-			err, errno, "cannot listen on '%s'", plan->text);
+		return error_set(err, errno, "cannot listen on '%s'", plan->text);
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(err, 0,
 			"cannot listen on '%s': the path exists and is not a "
@@ -181,14 +174,13 @@ static int remove_stale(const struct place *place,
 	if (!socket_unix_is_dead(file, &why))
 		return error_set(err, why, "cannot listen on '%s'", plan->text);
 	if (unlinkat(place->dir, place->name, 0) == -1 && errno != ENOENT)
-		return error_set(err, errno,
-			"cannot remove the stale socket '%s'", plan->path);
+		return error_set(err, errno, "cannot remove the stale socket '%s'", plan->path);
 	return 0;
 }
 
 /* Under its own path where that fits, so that getsockname(2) tells it. */
-static int bind_path(int fd, const struct place *place,
-	const struct socket_plan *plan, struct socket_file *made)
+static int bind_path(
+	int fd, const struct place *place, const struct socket_plan *plan, struct socket_file *made)
 {
 	struct sockaddr_un address;
 	socklen_t size;
@@ -197,9 +189,8 @@ static int bind_path(int fd, const struct place *place,
 	if (socket_unix_address(plan->path, &address, &size) == -1 &&
 		address_at(place->dir, place->name, &address, &size) == -1)
 		return -1;
-	if (socket_birth(fd, (const struct sockaddr *)&address, size,
-		    place->dir, place->name, plan->mode, plan->owner,
-		    plan->group) == -1)
+	if (socket_birth(fd, (const struct sockaddr *)&address, size, place->dir, place->name,
+		    plan->mode, plan->owner, plan->group) == -1)
 		return -1;
 	if (fstatat(place->dir, place->name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
@@ -207,18 +198,15 @@ static int bind_path(int fd, const struct place *place,
 	return 0;
 }
 
-static int cannot_listen(
-	const struct socket_plan *plan, int error, struct error *err)
+static int cannot_listen(const struct socket_plan *plan, int error, struct error *err)
 {
 	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
 	if (error == EPERM && (plan->owner != -1 || plan->group != -1))
-		(void)error_hint(err,
-			"changing the socket's owner or group requires root");
+		(void)error_hint(err, "changing the socket's owner or group requires root");
 	return -1;
 }
 
-void socket_unix_add_spare(
-	int dir, const char *name, const struct socket_file *made)
+void socket_unix_add_spare(int dir, const char *name, const struct socket_file *made)
 {
 	char spare[NAME_MAX + 1];
 
@@ -228,8 +216,8 @@ void socket_unix_add_spare(
 			return;
 }
 
-static int open_file(int fd, const struct socket_plan *plan,
-	struct socket_file *made, struct error *err)
+static int open_file(
+	int fd, const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
 	struct place place = {.dir = -1};
 	scoped_fd dir = -1;
@@ -268,8 +256,8 @@ static int open_it(void *argument)
 }
 
 /* Others may be able to read the directory, and so to hold its lock. */
-static int open_aside(int fd, const struct socket_plan *plan,
-	struct socket_file *made, struct error *err)
+static int open_aside(
+	int fd, const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
 	struct opening opening = {fd, plan, made, err};
 	int error;
@@ -281,46 +269,35 @@ static int open_aside(int fd, const struct socket_plan *plan,
 	if (err->text[0] != '\0')
 		return -1;
 	(void)cannot_listen(plan, error, err);
-	return error == ETIMEDOUT
-		? error_hint(err,
-			  "its directory is on a slow disk, or another "
-			  "process holds it; try again")
-		: -1;
+	return error == ETIMEDOUT ? error_hint(err,
+					    "its directory is on a slow disk, or another "
+					    "process holds it; try again")
+				  : -1;
 }
 
-static int open_abstract(
-	int fd, const struct socket_plan *plan, struct error *err)
+static int open_abstract(int fd, const struct socket_plan *plan, struct error *err)
 {
 	struct sockaddr_un address;
 	socklen_t size;
 
 	if (socket_unix_address(plan->path, &address, &size) == -1 ||
 		bind(fd, (const struct sockaddr *)&address, size) == -1 ||
-		(plan->type != SOCK_DGRAM &&
-			socket_listen(fd, plan->backlog) == -1))
+		(plan->type != SOCK_DGRAM && socket_listen(fd, plan->backlog) == -1))
 		return cannot_listen(plan, errno, err);
 	return 0;
 }
 
-int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
-	struct error *err)
+int socket_unix_open(const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
-	int type = plan->type | SOCK_CLOEXEC |
-		(plan->nonblock ? SOCK_NONBLOCK : 0);
+	int type = plan->type | SOCK_CLOEXEC | (plan->nonblock ? SOCK_NONBLOCK : 0);
 	scoped_fd fd = socket(AF_UNIX, type, 0);
 	int done;
 
 	if (fd == -1)
-		return error_set(
-			err, errno, "cannot listen on '%s'", plan->text);
-	if ((plan->rcvbuf != -1 &&
-		    socket_set(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) ==
-			    -1) ||
-		(plan->sndbuf != -1 &&
-			socket_set(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) ==
-				-1))
-		return error_set(err, errno, "cannot set the buffers of '%s'",
-			plan->text);
+		return error_set(err, errno, "cannot listen on '%s'", plan->text);
+	if ((plan->rcvbuf != -1 && socket_set(fd, SOL_SOCKET, SO_RCVBUF, plan->rcvbuf) == -1) ||
+		(plan->sndbuf != -1 && socket_set(fd, SOL_SOCKET, SO_SNDBUF, plan->sndbuf) == -1))
+		return error_set(err, errno, "cannot set the buffers of '%s'", plan->text);
 	done = plan->path[0] == '@' ? open_abstract(fd, plan, err)
 				    : open_aside(fd, plan, made, err);
 	return done == -1 ? -1 : fd_release(&fd);
@@ -333,8 +310,7 @@ struct keeping {
 
 static bool is_it(const struct stat *st, const struct socket_file *made)
 {
-	return S_ISSOCK(st->st_mode) && st->st_dev == made->dev &&
-		st->st_ino == made->ino;
+	return S_ISSOCK(st->st_mode) && st->st_dev == made->dev && st->st_ino == made->ino;
 }
 
 struct sparing {
@@ -364,8 +340,7 @@ static int give_spare(void *argument)
 	return linkat(dir, name, dir, spare, 0);
 }
 
-int socket_spare_name(
-	const char *path, uid_t uid, gid_t number, struct socket_file *found)
+int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_file *found)
 {
 	struct sparing s = {path, uid, found};
 
@@ -423,18 +398,16 @@ static int remove_old(int dirfd, const char *name)
 
 static int set_passcred(int fd, int type)
 {
-	return type == SOCK_DGRAM ? socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1)
-				  : 0;
+	return type == SOCK_DGRAM ? socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) : 0;
 }
 
 /* An old file is the exception: it is looked for only when it is in the way. */
-static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size,
-	int dirfd, const char *name, mode_t mode, long uid, long gid)
+static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, int dirfd,
+	const char *name, mode_t mode, long uid, long gid)
 {
 	const struct sockaddr *plain = (const struct sockaddr *)address;
 
-	if (socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid) ==
-		0)
+	if (socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid) == 0)
 		return 0;
 	if (errno != EADDRINUSE || remove_old(dirfd, name) == -1)
 		return -1;
@@ -450,8 +423,8 @@ static int cannot_make(const char *name, int error, struct error *err)
 	return -1;
 }
 
-int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
-	long gid, struct error *err)
+int socket_open_at(
+	int dirfd, const char *name, int type, mode_t mode, long uid, long gid, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un address;
@@ -472,13 +445,11 @@ int socket_open_at(int dirfd, const char *name, int type, mode_t mode, long uid,
 int socket_open_nowhere(struct error *err)
 {
 	const struct sockaddr_un any = {.sun_family = AF_UNIX};
-	scoped_fd fd =
-		socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	/* nothing but the family: unix(7), "Autobind feature" */
 	if (fd == -1 || set_passcred(fd, SOCK_DGRAM) == -1 ||
-		bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) ==
-			-1)
+		bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) == -1)
 		return error_set(err, errno, "cannot make a socket");
 	return fd_release(&fd);
 }
@@ -489,12 +460,10 @@ int socket_own_name(int fd, char *text, size_t size)
 	socklen_t used = sizeof(own);
 	const size_t before = offsetof(struct sockaddr_un, sun_path) + 1;
 
-	if (getsockname(fd, (struct sockaddr *)&own, &used) == -1 ||
-		own.sun_family != AF_UNIX || used <= before ||
-		own.sun_path[0] != '\0')
+	if (getsockname(fd, (struct sockaddr *)&own, &used) == -1 || own.sun_family != AF_UNIX ||
+		used <= before || own.sun_path[0] != '\0')
 		return -1;
-	(void)snprintf(
-		text, size, "@%.*s", (int)(used - before), own.sun_path + 1);
+	(void)snprintf(text, size, "@%.*s", (int)(used - before), own.sun_path + 1);
 	return 0;
 }
 
@@ -510,10 +479,8 @@ static int connect_at(int dirfd, const char *name, int type, struct error *err)
 	char path[40];
 
 	if (fd == -1 || file == -1 ||
-		(type == SOCK_SEQPACKET &&
-			socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1) ||
-		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience,
-			sizeof(patience)) == -1)
+		(type == SOCK_SEQPACKET && socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1) ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	if (socket_unix_address(path, &address, &size) == -1 ||

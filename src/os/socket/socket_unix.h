@@ -9,12 +9,10 @@
 /* The parts of socket_open() and socket_as.h for AF_UNIX.  But for the first they
  * take no memory and no lock. */
 
-int socket_unix_open(const struct socket_plan *plan, struct socket_file *made,
-	struct error *err);
+int socket_unix_open(const struct socket_plan *plan, struct socket_file *made, struct error *err);
 
 /* "path" as an address; '@' first: abstract.  -1: too long or empty. */
-int socket_unix_address(
-	const char *path, struct sockaddr_un *address, socklen_t *size);
+int socket_unix_address(const char *path, struct sockaddr_un *address, socklen_t *size);
 
 /* Open the directory that a path is in; *name is what follows.  -1 and errno. */
 int socket_unix_parent(const char *path, const char **name);
@@ -27,12 +25,10 @@ bool socket_unix_remove_stale(int dir, const char *name);
  * (".NAME.nclust" in the same directory; ".NAME.N.nclust" where it is a worker's): a
  * file that has no name left cannot get one again.  -1: it would be too long.
  */
-int socket_unix_spare(char to[NAME_MAX + 1], const char *name,
-	const struct socket_file *made);
+int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct socket_file *made);
 /* Give it that name.  Where that cannot be, a new socket replaces one whose file was
  * removed. */
-void socket_unix_add_spare(
-	int dir, const char *name, const struct socket_file *made);
+void socket_unix_add_spare(int dir, const char *name, const struct socket_file *made);
 
 /* Has nobody this socket file, open as O_PATH, any more?  false: *why is the
  * errno(3) for who wants its name. */

@@ -84,8 +84,7 @@ static void load(struct program *p, size_t offset)
 	put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
 }
 
-static void jump(struct program *p, uint16_t how, uint32_t k, enum label yes,
-	enum label no)
+static void jump(struct program *p, uint16_t how, uint32_t k, enum label yes, enum label no)
 {
 	p->yes[p->count] = (unsigned char)yes;
 	p->no[p->count] = (unsigned char)no;
@@ -141,9 +140,8 @@ static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 	if (v6only)
 		jump(p, BPF_JEQ, c->setsockopt[0], V6ONLY, ALLOW);
 	set_label(p, HIGH);
-	jump(p, BPF_JEQ,
-		v6only_too && c->setsockopt[1] != 0 ? c->setsockopt[1] : ~0U,
-		V6ONLY, ALLOW);
+	jump(p, BPF_JEQ, v6only_too && c->setsockopt[1] != 0 ? c->setsockopt[1] : ~0U, V6ONLY,
+		ALLOW);
 	set_label(p, ROW);
 	resolve(p, HIGH, ROW);
 }
@@ -181,8 +179,7 @@ bool seccomp_comes_again(void)
 
 int seccomp_install(bool v6only_too)
 {
-	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER |
-		SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	struct program program;
 	struct sock_fprog prog;
 	long fd;
@@ -217,11 +214,9 @@ static bool fits(void)
 
 	if (known == 0) {
 		known = 1;
-		if (trycall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) ==
-				0 &&
+		if (trycall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) == 0 &&
 			(sizes.seccomp_notif > sizeof(union message) ||
-				sizes.seccomp_notif_resp >
-					sizeof(union message)))
+				sizes.seccomp_notif_resp > sizeof(union message)))
 			known = -1;
 	}
 	return known == 1;
@@ -265,11 +260,9 @@ static void decode(struct seccomp_notice *n, const struct seccomp_data *data)
 	}
 }
 
-void seccomp_arguments(struct seccomp_notice *notice,
-	const uint32_t words[SECCOMP_ARGUMENTS_MAX])
+void seccomp_arguments(struct seccomp_notice *notice, const uint32_t words[SECCOMP_ARGUMENTS_MAX])
 {
-	notice->call =
-		notice->backlog == CALL_BIND ? SECCOMP_BIND : SECCOMP_LISTEN;
+	notice->call = notice->backlog == CALL_BIND ? SECCOMP_BIND : SECCOMP_LISTEN;
 	notice->fd = (int)words[0];
 	notice->at = words[1];
 	notice->size = words[2];
@@ -286,9 +279,7 @@ int seccomp_receive(int fd, struct seccomp_notice *notice)
 	}
 	(void)memset(&m, 0, sizeof(m)); /* the kernel wants it so */
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &m.notif) == -1)
-		return errno == ENOENT || errno == EINTR || errno == EAGAIN
-			? 0
-			: -1;
+		return errno == ENOENT || errno == EINTR || errno == EAGAIN ? 0 : -1;
 	notice->id = m.notif.id;
 	notice->tid = (pid_t)m.notif.pid;
 	decode(notice, &m.notif.data);

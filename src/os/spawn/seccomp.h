@@ -46,8 +46,7 @@ int seccomp_install(bool v6only_too);
 int seccomp_receive(int fd, struct seccomp_notice *notice);
 /* What socketcall(2) was given: COUNT words of 32 bits. */
 #define SECCOMP_ARGUMENTS_MAX 5
-void seccomp_arguments(struct seccomp_notice *notice,
-	const uint32_t words[SECCOMP_ARGUMENTS_MAX]);
+void seccomp_arguments(struct seccomp_notice *notice, const uint32_t words[SECCOMP_ARGUMENTS_MAX]);
 
 /* Does the caller still wait?  If so, all that was seen of it (by its thread
  * id!) before this call was really its own. */

@@ -28,15 +28,12 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 	 * one whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
 	 * all rights it is set after the exec, where that would be refused to us
 	 * it is set before, and then there is no limit of time. */
-	child->scored_later = child->plan->oom_score_adj != NULL &&
-		child->plan->own_score > 0 && vfork_calls() &&
-		privilege_has(CAP_DAC_OVERRIDE) &&
-		privilege_has(CAP_SYS_PTRACE);
+	child->scored_later = child->plan->oom_score_adj != NULL && child->plan->own_score > 0 &&
+		vfork_calls() && privilege_has(CAP_DAC_OVERRIDE) && privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
 		flags |= CLONE_VFORK;
 	child->ticks = child->plan->birth != NULL ? clock_ticks() : 0;
-	got = vfork_begin(v, spawn_child_run, child,
-		shared ? flags | CLONE_FILES : flags, pidfd);
+	got = vfork_begin(v, spawn_child_run, child, shared ? flags | CLONE_FILES : flags, pidfd);
 
 	if (got == -1 && errno == EINVAL && shared) { /* an emulation */
 		spawn_table_unshared(&child->table);
@@ -56,8 +53,7 @@ static void blame(struct spawn_child *child, enum spawn_step step)
 		what = plan->chroot;
 	else if (step == SPAWN_DIRECTORY)
 		what = plan->directory;
-	else if (step == SPAWN_EXEC && plan->candidates != NULL &&
-		plan->candidates[0] != NULL)
+	else if (step == SPAWN_EXEC && plan->candidates != NULL && plan->candidates[0] != NULL)
 		what = plan->candidates[0];
 	errno = ETIMEDOUT;
 	(void)spawn_fail(&child->failure, step, what != NULL ? what : "");
@@ -97,8 +93,7 @@ static bool has_failed(struct spawn_child *child, int reader)
 {
 	if (reader == -1)
 		return child->failed;
-	return read_report(reader, &child->failure) ==
-		(ssize_t)sizeof(child->failure);
+	return read_report(reader, &child->failure) == (ssize_t)sizeof(child->failure);
 }
 
 /* What children have sent of their traps; each sends one message, or none where it
@@ -109,8 +104,7 @@ static void take_traps(int channel, struct spawning *list, unsigned count)
 	struct spawn_trapped told;
 
 	while (fdpass_receive(channel, &told, sizeof(told), &m) == 1) {
-		struct spawn_trap *trap =
-			m.len == (ssize_t)sizeof(told) && told.nth < count
+		struct spawn_trap *trap = m.len == (ssize_t)sizeof(told) && told.nth < count
 			? list[told.nth].plan->trap
 			: NULL;
 
@@ -159,8 +153,7 @@ static int set_score(pid_t pid, const char *score, int own)
 	int got;
 
 	read_own(own, before);
-	if (*before != '\0' &&
-		strtol(before, NULL, 10) == strtol(score, NULL, 10))
+	if (*before != '\0' && strtol(before, NULL, 10) == strtol(score, NULL, 10))
 		return 0; /* it has inherited it */
 	for (int i = 0; i < 100; i++) {
 		s.error = 0;
@@ -201,10 +194,7 @@ static void begin(struct flight *f, unsigned nth, struct spawning *it)
 	const struct spawn_plan *plan = it->plan;
 
 	*f = (struct flight){
-		.child = {.plan = plan,
-			.nth = nth,
-			.parent = getpid(),
-			.at = SPAWN_SESSION},
+		.child = {.plan = plan, .nth = nth, .parent = getpid(), .at = SPAWN_SESSION},
 		.v = {.needed = true},
 		.reader = -1,
 		.writer = -1,
@@ -250,10 +240,8 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 	fd_close(&f->writer);
 	failed = has_failed(&f->child, late ? -1 : f->reader);
 	if (!failed && f->child.scored_later &&
-		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) ==
-			-1) {
-		(void)spawn_fail(&f->child.failure, SPAWN_OOM_SCORE,
-			plan->oom_score_adj);
+		set_score(f->v.pid, plan->oom_score_adj, plan->own_score) == -1) {
+		(void)spawn_fail(&f->child.failure, SPAWN_OOM_SCORE, plan->oom_score_adj);
 		(void)vfork_kill(&f->v);
 		late = true;
 	}
@@ -294,8 +282,7 @@ void spawn_many(struct spawning *list, unsigned count)
 			fd_close(&list[i].plan->trap->fd);
 }
 
-int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
-	struct spawn_failure *failure)
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure)
 {
 	struct spawning it = {.plan = plan};
 

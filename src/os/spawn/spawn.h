@@ -101,7 +101,7 @@ struct spawn_plan {
 	size_t limit_count;
 	int nice;                  /* absolute; INT_MIN: inherited */
 	const char *oom_score_adj; /* text to write, or NULL */
-	int own_score; /* /proc/self/oom_score_adj, to read; 0: not open */
+	int own_score;             /* /proc/self/oom_score_adj, to read; 0: not open */
 	const cpu_set_t *affinity; /* or NULL */
 	size_t affinity_size;
 	int umask;             /* -1: inherited */
@@ -139,8 +139,7 @@ struct spawn_failure {
 /* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
  * *failure; then nothing is left of the child, unless it cannot be killed.
  * Blocks until the exec. */
-int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd,
-	struct spawn_failure *failure);
+int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure);
 
 /* One of several that are started together. */
 struct spawning {
@@ -156,8 +155,7 @@ struct spawning {
 void spawn_many(struct spawning *list, unsigned count);
 
 /* "cannot execute 'x': No such file or directory" and its like, one line. */
-void spawn_explain(
-	const struct spawn_failure *f, const char *name, struct error *err);
+void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err);
 /* 127: not found; 126: found but cannot be run; 0: transient, try again. */
 int spawn_exit_status(const struct spawn_failure *f);
 

@@ -47,8 +47,7 @@ int spawn_oom_score(pid_t pid, const char *text)
 
 /* RLIMIT_NOFILE waits until the descriptors are in place: the way there may
  * need numbers above it. */
-static int set_limits(const struct spawn_plan *plan, bool descriptors,
-	struct spawn_failure *f)
+static int set_limits(const struct spawn_plan *plan, bool descriptors, struct spawn_failure *f)
 {
 	static const char *const keys[] = {[RLIMIT_AS] = "limit-as",
 		[RLIMIT_CORE] = "limit-core",
@@ -71,8 +70,7 @@ static int set_limits(const struct spawn_plan *plan, bool descriptors,
 		int resource = plan->limit_resources[i];
 
 		if ((resource == RLIMIT_NOFILE) == descriptors &&
-			setrlimit((__rlimit_resource_t)resource,
-				&plan->limits[i]) == -1)
+			setrlimit((__rlimit_resource_t)resource, &plan->limits[i]) == -1)
 			return spawn_fail(f, SPAWN_LIMIT, keys[resource]);
 	}
 	return 0;
@@ -84,21 +82,18 @@ static int set_process(const struct spawn_child *child, struct spawn_failure *f)
 
 	if (plan->new_session && setsid() == -1)
 		return spawn_fail(f, SPAWN_SESSION, "");
-	if (disposition_reset(plan->ignored_known ? plan->ignored
-						  : DISPOSITION_ALL) == -1)
+	if (disposition_reset(plan->ignored_known ? plan->ignored : DISPOSITION_ALL) == -1)
 		return spawn_fail(f, SPAWN_SIGNALS, "");
 	if (plan->enters_cgroup && write(plan->cgroup, "0", 1) == -1)
 		return spawn_fail(f, SPAWN_CGROUP, "");
 	if (set_limits(plan, false, f) == -1)
 		return -1;
-	if (plan->nice != INT_MIN &&
-		setpriority(PRIO_PROCESS, 0, plan->nice) == -1)
+	if (plan->nice != INT_MIN && setpriority(PRIO_PROCESS, 0, plan->nice) == -1)
 		return spawn_fail(f, SPAWN_NICE, "");
 	if (plan->oom_score_adj && !child->scored_later &&
 		spawn_oom_score(getpid(), plan->oom_score_adj) == -1)
 		return spawn_fail(f, SPAWN_OOM_SCORE, plan->oom_score_adj);
-	if (plan->affinity &&
-		sched_setaffinity(0, plan->affinity_size, plan->affinity) == -1)
+	if (plan->affinity && sched_setaffinity(0, plan->affinity_size, plan->affinity) == -1)
 		return spawn_fail(f, SPAWN_AFFINITY, "");
 	if (plan->umask != -1)
 		(void)umask((mode_t)plan->umask);
@@ -162,8 +157,7 @@ static void write_pid(const struct spawn_plan *plan)
 		if (!plan->pid_slots[i])
 			continue;
 		(void)memset(plan->pid_slots[i], 0, plan->pid_width);
-		(void)memcpy(
-			plan->pid_slots[i], digits + n, sizeof(digits) - n);
+		(void)memcpy(plan->pid_slots[i], digits + n, sizeof(digits) - n);
 	}
 }
 
@@ -181,8 +175,7 @@ static bool blame_interpreter(const char *path, int error, char *what)
 	int fd = -1;
 
 	what[0] = '\0';
-	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) ||
-		access_in(AT_FDCWD, path, X_OK) == -1)
+	if (stat(path, &st) == -1 || !S_ISREG(st.st_mode) || access_in(AT_FDCWD, path, X_OK) == -1)
 		return false;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd != -1) {
@@ -225,17 +218,14 @@ static void note(struct spawn_failure *f, const char *path, int error)
 
 	if (f->step == SPAWN_INTERPRETER)
 		return;
-	if ((error == ENOENT || error == EACCES) &&
-		blame_interpreter(path, error, what)) {
+	if ((error == ENOENT || error == EACCES) && blame_interpreter(path, error, what)) {
 		f->step = SPAWN_INTERPRETER;
 	} else {
 		bool absent = error == ENOENT || error == ENOTDIR;
 
-		if (absent && f->error != 0 && f->error != ENOENT &&
-			f->error != ENOTDIR)
+		if (absent && f->error != 0 && f->error != ENOENT && f->error != ENOTDIR)
 			return;
-		if (error == EACCES && stat(path, &st) == 0 &&
-			S_ISDIR(st.st_mode))
+		if (error == EACCES && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			error = EISDIR;
 		(void)text_copy(what, sizeof(what), path);
 	}
@@ -254,11 +244,10 @@ static int exec_error(const char *path, char *const *argv, char *const *envp)
 {
 	long got;
 
-	__asm__ volatile(
-		"syscall"
-		: "=a"(got)
-		: "0"((long)SYS_execve), "D"(path), "S"(argv), "d"(envp)
-		: "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+			 : "=a"(got)
+			 : "0"((long)SYS_execve), "D"(path), "S"(argv), "d"(envp)
+			 : "rcx", "r11", "memory");
 	return (int)-got;
 }
 #elif defined(__aarch64__)
@@ -271,10 +260,7 @@ static int exec_error(const char *path, char *const *argv, char *const *envp)
 	register long second __asm__("x1") = (long)argv;
 	register long third __asm__("x2") = (long)envp;
 
-	__asm__ volatile("svc 0"
-			 : "+r"(first)
-			 : "r"(second), "r"(third), "r"(number)
-			 : "memory");
+	__asm__ volatile("svc 0" : "+r"(first) : "r"(second), "r"(third), "r"(number) : "memory");
 	return (int)-first;
 }
 #else
@@ -297,8 +283,7 @@ static void execute(struct spawn_child *child, struct spawn_failure *f)
 	f->error = 0;
 	f->what[0] = '\0';
 	if (exec_fd != -1) {
-		(void)syscall(SYS_execveat, exec_fd, "", plan->argv, plan->envp,
-			AT_EMPTY_PATH);
+		(void)syscall(SYS_execveat, exec_fd, "", plan->argv, plan->envp, AT_EMPTY_PATH);
 		f->error = errno;
 		return;
 	}
@@ -310,8 +295,8 @@ static void execute(struct spawn_child *child, struct spawn_failure *f)
 	if (f->error == 0)
 		f->error = ENOENT; /* no candidate at all */
 	/* of several that are not there none is worth naming */
-	if (f->step == SPAWN_EXEC && f->error == ENOENT &&
-		plan->candidates[0] && plan->candidates[1])
+	if (f->step == SPAWN_EXEC && f->error == ENOENT && plan->candidates[0] &&
+		plan->candidates[1])
 		f->what[0] = '\0';
 }
 
@@ -331,8 +316,7 @@ static int set_trap(const struct spawn_child *child)
 	told.error = fd == -1 ? errno : 0;
 	/* it is told in any case, so that each spawn has one message; a filter
 	 * whose listener nobody has would make each bind fail */
-	if (fdpass_send(child->table.channel, &told, sizeof(told), &fd,
-		    fd != -1 ? 1 : 0) == -1)
+	if (fdpass_send(child->table.channel, &told, sizeof(told), &fd, fd != -1 ? 1 : 0) == -1)
 		return -1;
 	errno = told.error;
 	return trap->must && fd == -1 ? -1 : 0;
@@ -384,8 +368,7 @@ __attribute__((no_sanitize("address"))) static uint64_t own_start(void)
 	unsigned field = 2;
 	long at = 0;
 	long n;
-	long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/stat",
-		O_RDONLY | O_CLOEXEC, 0);
+	long fd = syscall(SYS_openat, AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0);
 
 	if (fd == -1)
 		return 0;
@@ -441,16 +424,14 @@ int spawn_child_run(void *argument)
 	struct spawn_failure *failure = &child->failure;
 
 	note_birth(child);
-	if (set_process(child, failure) == 0 &&
-		set_descriptors(child, failure) == 0 &&
+	if (set_process(child, failure) == 0 && set_descriptors(child, failure) == 0 &&
 		set_up(child, failure) == 0)
 		execute(child, failure);
 	child->failed = true;
 	/* SIGPIPE is at its default now, but the reader lives: it is our
 	 * parent, and waits.  Returning, glibc's clone() calls _exit(2). */
 	if (child->table.report != -1 &&
-		write(child->table.report, failure, sizeof(*failure)) !=
-			(ssize_t)sizeof(*failure))
+		write(child->table.report, failure, sizeof(*failure)) != (ssize_t)sizeof(*failure))
 		return 125;
 	return 126;
 }

@@ -47,8 +47,7 @@ int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what);
 /* The steps that have a file of their own.  0, or -1 and errno. */
 
 /* Groups and user, proved; with failure->step set where it fails. */
-int spawn_credentials(
-	const struct spawn_plan *plan, struct spawn_failure *failure);
+int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failure);
 /* The capabilities asked for, in all sets. */
 int spawn_capabilities(const struct spawn_plan *plan);
 

@@ -40,9 +40,7 @@ static int set_groups(const struct spawn_plan *plan)
 	gid_t saved;
 	gid_t gid = (gid_t)plan->gid;
 
-	if (plan->uid >= 0 &&
-		syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) ==
-			-1 &&
+	if (plan->uid >= 0 && syscall(VFORK_SETGROUPS, plan->group_count, plan->groups) == -1 &&
 		(errno != EPERM || !has_groups(plan)))
 		return -1;
 	if (plan->gid < 0)
@@ -73,8 +71,7 @@ static int reduce(const struct spawn_plan *plan)
 {
 	const struct capset asleep = {
 		.permitted = plan->capabilities_given ? plan->capabilities : 0,
-		.inheritable =
-			plan->capabilities_given ? plan->capabilities : 0,
+		.inheritable = plan->capabilities_given ? plan->capabilities : 0,
 	};
 
 	return capset_put(&asleep);
@@ -96,8 +93,7 @@ static int set_user(const struct spawn_plan *plan)
 	return -1;
 }
 
-int spawn_credentials(
-	const struct spawn_plan *plan, struct spawn_failure *failure)
+int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failure)
 {
 	if (plan->capabilities_given && bound(plan) == -1)
 		return spawn_fail(failure, SPAWN_CAPABILITIES, "");

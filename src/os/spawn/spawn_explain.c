@@ -28,14 +28,11 @@ static const char *const deeds[] = {
 
 int spawn_exit_status(const struct spawn_failure *f)
 {
-	if (f->step == SPAWN_CLONE || f->step == SPAWN_CGROUP ||
-		f->error == ETIMEDOUT)
+	if (f->step == SPAWN_CLONE || f->step == SPAWN_CGROUP || f->error == ETIMEDOUT)
 		return 0;
-	if (f->error == EAGAIN &&
-		(f->step == SPAWN_EXEC || f->step == SPAWN_USER))
+	if (f->error == EAGAIN && (f->step == SPAWN_EXEC || f->step == SPAWN_USER))
 		return 0; /* RLIMIT_NPROC of the user */
-	if (f->step == SPAWN_EXEC &&
-		(f->error == ENOENT || f->error == ENOTDIR))
+	if (f->step == SPAWN_EXEC && (f->error == ENOENT || f->error == ENOTDIR))
 		return 127;
 	return 126;
 }
@@ -45,10 +42,8 @@ static const struct {
 	int error;
 	const char *text;
 } hints[] = {
-	{SPAWN_CLONE, EAGAIN,
-		"a limit of processes is reached (RLIMIT_NPROC, pids.max)"},
-	{SPAWN_CLONE, EMFILE,
-		"nclust's limit of open files is reached (RLIMIT_NOFILE)"},
+	{SPAWN_CLONE, EAGAIN, "a limit of processes is reached (RLIMIT_NPROC, pids.max)"},
+	{SPAWN_CLONE, EMFILE, "nclust's limit of open files is reached (RLIMIT_NOFILE)"},
 	{SPAWN_CHROOT, EPERM, "this needs root"},
 	{SPAWN_GROUPS, EPERM, "this needs root"},
 	{SPAWN_USER, EPERM, "this needs root"},
@@ -66,45 +61,38 @@ static const struct {
 		"kernel takes"},
 	{SPAWN_EXEC, ETXTBSY, "a process has it open for writing"},
 	{SPAWN_EXEC, ENOMEM, "the machine or the cgroup is short of memory"},
-	{SPAWN_EXEC, EAGAIN,
-		"the user's limit of processes (RLIMIT_NPROC) is reached"},
+	{SPAWN_EXEC, EAGAIN, "the user's limit of processes (RLIMIT_NPROC) is reached"},
 };
 
-static void explain_deed(
-	const struct spawn_failure *f, const char *name, struct error *err)
+static void explain_deed(const struct spawn_failure *f, const char *name, struct error *err)
 {
 	const char *deed = f->step < COUNT_OF(deeds) ? deeds[f->step] : NULL;
 
 	if (!deed)
 		deed = "go on";
 	if (f->what[0] != '\0')
-		(void)error_set(err, f->error, "cannot %s '%s' for '%s'", deed,
-			f->what, name);
+		(void)error_set(err, f->error, "cannot %s '%s' for '%s'", deed, f->what, name);
 	else
-		(void)error_set(
-			err, f->error, "cannot %s for '%s'", deed, name);
+		(void)error_set(err, f->error, "cannot %s for '%s'", deed, name);
 }
 
-void spawn_explain(
-	const struct spawn_failure *f, const char *name, struct error *err)
+void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)
 {
 	switch (f->step) {
 	case SPAWN_CLONE:
 		(void)error_set(err, f->error, "cannot start '%s'", name);
 		break;
 	case SPAWN_EXEC:
-		(void)error_set(err, f->error, "cannot execute '%s'",
-			f->what[0] != '\0' ? f->what : name);
+		(void)error_set(
+			err, f->error, "cannot execute '%s'", f->what[0] != '\0' ? f->what : name);
 		break;
 	case SPAWN_INTERPRETER:
 		if (f->what[0] != '\0')
-			(void)error_set(err, f->error,
-				"cannot execute '%s': its interpreter '%s'",
+			(void)error_set(err, f->error, "cannot execute '%s': its interpreter '%s'",
 				name, f->what);
 		else
-			(void)error_set(err, f->error,
-				"cannot execute '%s': its dynamic loader",
-				name);
+			(void)error_set(
+				err, f->error, "cannot execute '%s': its dynamic loader", name);
 		break;
 	case SPAWN_REGAIN:
 		(void)error_set(err, 0,

@@ -40,9 +40,8 @@ static void ask(void)
 	kept.asked = true;
 	kept.possible = vfork_table() != 0;
 	/* without others than low ones there will be nothing to lend */
-	kept.full = !kept.possible ||
-		(getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-			limit.rlim_cur <= LOW);
+	kept.full =
+		!kept.possible || (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= LOW);
 }
 
 static void keep(int null_fd)
@@ -85,8 +84,7 @@ static bool is_ours(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) &&
-		st.st_rdev == makedev(1, 3);
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 }
 
 /* Make *fd low.  False: there is no number left to lend. */
@@ -118,12 +116,11 @@ static bool lower_all(struct spawn_table *t, const struct spawn_plan *plan)
 	for (size_t i = 0; i < plan->fd_count; i++)
 		if (!lower(t, &t->from[i]))
 			return false;
-	return lower(t, &t->null_fd) && lower(t, &t->exec_fd) &&
-		lower(t, &t->report) && lower(t, &t->channel);
+	return lower(t, &t->null_fd) && lower(t, &t->exec_fd) && lower(t, &t->report) &&
+		lower(t, &t->channel);
 }
 
-static void fill(
-	struct spawn_table *t, const struct spawn_plan *plan, int report)
+static void fill(struct spawn_table *t, const struct spawn_plan *plan, int report)
 {
 	for (size_t i = 0; i < plan->fd_count; i++)
 		t->from[i] = plan->fds[i].from;
@@ -135,8 +132,7 @@ static void fill(
 	t->lent = 0;
 }
 
-int spawn_table_lend(
-	struct spawn_table *t, const struct spawn_plan *plan, int report)
+int spawn_table_lend(struct spawn_table *t, const struct spawn_plan *plan, int report)
 {
 	if (plan->fd_count > SPAWN_FDS_MAX) {
 		errno = EMFILE;
@@ -233,8 +229,7 @@ static int close_others(const struct spawn_plan *plan)
 		int target = next_target(plan, (int)first);
 		unsigned last = target == INT_MAX ? ~0U : (unsigned)target - 1;
 
-		if ((unsigned)target > first &&
-			descriptors_cloexec(first, last) == -1)
+		if ((unsigned)target > first && descriptors_cloexec(first, last) == -1)
 			return -1;
 		if (target == INT_MAX)
 			return 0;
@@ -250,8 +245,7 @@ static int own(const struct spawn_table *t)
 	return close_range(t->first_other, ~0U, CLOSE_RANGE_UNSHARE);
 }
 
-static int fill_standard(
-	const struct spawn_plan *plan, int null_fd, int top, int *bad)
+static int fill_standard(const struct spawn_plan *plan, int null_fd, int top, int *bad)
 {
 	bool given[3] = {false, false, false};
 
@@ -260,14 +254,12 @@ static int fill_standard(
 			given[plan->fds[i].to] = true;
 	*bad = null_fd;
 	for (int n = 0; n < 3; n++)
-		if (!given[n] &&
-			(park(&null_fd, top) == -1 || place(null_fd, n) == -1))
+		if (!given[n] && (park(&null_fd, top) == -1 || place(null_fd, n) == -1))
 			return -1;
 	return 0;
 }
 
-int spawn_table_take(
-	struct spawn_table *t, const struct spawn_plan *plan, int *bad)
+int spawn_table_take(struct spawn_table *t, const struct spawn_plan *plan, int *bad)
 {
 	int top = beyond_targets(plan);
 
@@ -278,8 +270,7 @@ int spawn_table_take(
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {
 		*bad = plan->fds[i].from;
-		if (t->from[i] != plan->fds[i].to &&
-			park(&t->from[i], top) == -1)
+		if (t->from[i] != plan->fds[i].to && park(&t->from[i], top) == -1)
 			return -1;
 	}
 	if (fill_standard(plan, t->null_fd, top, bad) == -1)

@@ -23,14 +23,13 @@ struct spawn_table {
 	int channel;          /* of plan->trap: the child's end, or -1 */
 	unsigned first_other; /* the child needs none from here on; 0: it does
 				 not share the table */
-	unsigned lent; /* a bit for each of the low numbers that it has */
+	unsigned lent;        /* a bit for each of the low numbers that it has */
 };
 
 /* In the parent: before the clone, and after it.  `report` (-1: none) stays the
  * caller's.  A descriptor that was just made shows how many there are. */
 void spawn_table_note(int fd);
-int spawn_table_lend(
-	struct spawn_table *t, const struct spawn_plan *plan, int report);
+int spawn_table_lend(struct spawn_table *t, const struct spawn_plan *plan, int report);
 void spawn_table_return(struct spawn_table *t);
 /* clone(2) refuses CLONE_FILES here: do without. */
 void spawn_table_unshared(struct spawn_table *t);
@@ -38,7 +37,6 @@ void spawn_table_unshared(struct spawn_table *t);
 /* In the child: a table of its own, and there exactly what the plan says;
  * moves t->report, t->channel and t->exec_fd out of the way.  *bad: the number that
  * failed, or -1. */
-int spawn_table_take(
-	struct spawn_table *t, const struct spawn_plan *plan, int *bad);
+int spawn_table_take(struct spawn_table *t, const struct spawn_plan *plan, int *bad);
 
 #endif

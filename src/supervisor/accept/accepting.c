@@ -52,13 +52,11 @@ bool accepting_may_tell(struct accepting *a, enum accepting_trouble which)
 static void pause_intake(struct accepting *a, const char *why)
 {
 	if (accepting_may_tell(a, TROUBLE_LACK))
-		log_warn("%s: no more connections for the moment: %s",
-			a->service->name, why);
+		log_warn("%s: no more connections for the moment: %s", a->service->name, why);
 	timer_arm_within(a->service->sup->loop, &a->pause, PAUSE);
 }
 
-static void accept_explain(
-	struct service *service, const char *text, bool permanent)
+static void accept_explain(struct service *service, const char *text, bool permanent)
 {
 	struct accepting *a = service->accepting;
 
@@ -66,8 +64,7 @@ static void accept_explain(
 		return;
 	if (a->untold[TROUBLE_COMMAND] > 0)
 		news_say_of(service, LOG_ERROR, "not-started",
-			"%s (and so for %u connection%s before)", text,
-			a->untold[TROUBLE_COMMAND],
+			"%s (and so for %u connection%s before)", text, a->untold[TROUBLE_COMMAND],
 			a->untold[TROUBLE_COMMAND] == 1 ? "" : "s");
 	else
 		news_say_of(service, LOG_ERROR, "not-started", "%s", text);
@@ -86,8 +83,7 @@ static void dismiss(struct accepting *a, int fd)
 
 	(void)shutdown(fd, SHUT_WR);
 	for (int i = 0; i < 16; i++)
-		if (foreign_read(sup, NULL, fd, unread, sizeof(unread),
-			    FDPASS_NOTHING, &m) <= 0)
+		if (foreign_read(sup, NULL, fd, unread, sizeof(unread), FDPASS_NOTHING, &m) <= 0)
 			break;
 	foreign_close(sup, NULL, &fd);
 }
@@ -136,22 +132,21 @@ static void refuse(struct accepting *a, int fd)
 
 static const char *path_of(const struct accepting *a, size_t index)
 {
-	if (index >= a->listeners.count ||
-		a->listeners.list[index]->facts.family != AF_UNIX)
+	if (index >= a->listeners.count || a->listeners.list[index]->facts.family != AF_UNIX)
 		return NULL;
 	return a->listeners.list[index]->address.path;
 }
 
 static bool is_transient(int error)
 {
-	return error == EAGAIN || error == ENOMEM || error == EMFILE ||
-		error == ENFILE || error == ENOBUFS || error == EINTR;
+	return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE ||
+		error == ENOBUFS || error == EINTR;
 }
 
 /* Start the command for a connection.  False: it cannot start now, and the
  * descriptor is still the caller's. */
-static bool start(struct accepting *a, int fd, const struct peer *peer,
-	size_t index, uint32_t slot, unsigned same)
+static bool start(struct accepting *a, int fd, const struct peer *peer, size_t index, uint32_t slot,
+	unsigned same)
 {
 	struct service *s = a->service;
 	struct worker_place place = {
@@ -176,12 +171,10 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 	child = child_serve(s, &place, &ending);
 	if (child == NULL) {
 		/* a failure before the process began may be temporary */
-		if (!ending.permanent &&
-			(ending.step == -1 || is_transient(ending.code))) {
+		if (!ending.permanent && (ending.step == -1 || is_transient(ending.code))) {
 			pause_intake(a,
-				ending.code > 0
-					? strerror(ending.code)
-					: "its start cannot be prepared");
+				ending.code > 0 ? strerror(ending.code)
+						: "its start cannot be prepared");
 			return false;
 		}
 		a->not_started++;
@@ -197,8 +190,7 @@ static bool start(struct accepting *a, int fd, const struct peer *peer,
 }
 
 /* Start or refuse a connection, or keep it (a->kept) until it can start. */
-static void serve(
-	struct accepting *a, int fd, const struct peer *peer, size_t index)
+static void serve(struct accepting *a, int fd, const struct peer *peer, size_t index)
 {
 	unsigned most = cluster_settings(a->service->core)->accept_per_address;
 	unsigned same = most > 0 ? visit_count(a, peer) + 1 : 0;
@@ -220,8 +212,7 @@ static void serve(
 
 static bool has_room(struct accepting *a)
 {
-	return a->open && a->kept == -1 && !ev_is_active(&a->pause) &&
-		visit_slot(a) != SLOT_ALL;
+	return a->open && a->kept == -1 && !ev_is_active(&a->pause) && visit_slot(a) != SLOT_ALL;
 }
 
 /* Accept from the queue.  False: nothing waits, or nclust cannot take it
@@ -342,11 +333,9 @@ static void let_go(struct accepting *a)
 static int follow_listeners(struct accepting *a)
 {
 	struct listener_set set;
-	struct intake *intakes =
-		calloc(a->service->held.listeners.count + 1, sizeof(*intakes));
+	struct intake *intakes = calloc(a->service->held.listeners.count + 1, sizeof(*intakes));
 
-	if (intakes == NULL ||
-		listeners_share(&set, &a->service->held.listeners) == -1) {
+	if (intakes == NULL || listeners_share(&set, &a->service->held.listeners) == -1) {
 		free(intakes);
 		return -1;
 	}
@@ -354,8 +343,7 @@ static int follow_listeners(struct accepting *a)
 	a->listeners = set;
 	a->intakes = intakes;
 	for (size_t i = 0; i < set.count; i++) {
-		io_init(&intakes[i].io, on_intake, set.list[i]->fd,
-			&intakes[i]);
+		io_init(&intakes[i].io, on_intake, set.list[i]->fd, &intakes[i]);
 		intakes[i].accepting = a;
 		intakes[i].index = i;
 		if (socket_set_nonblock(set.list[i]->fd, true) == -1)
@@ -395,8 +383,7 @@ static void accept_on_report(struct service *service, const struct report *r)
 			a->limit == 1 ? "" : "s");
 	} else if (r->kind == REPORT_ROLLOUT_DONE && a->open) {
 		open_up(a);
-		visits_hurry(a, r->generation,
-			cluster_settings(service->core)->drain_timeout);
+		visits_hurry(a, r->generation, cluster_settings(service->core)->drain_timeout);
 	}
 }
 
@@ -434,16 +421,15 @@ static void accept_stop(struct service *service, bool at_once)
 	if (at_once || a->stopping)
 		visits_kill(a);
 	else
-		visits_hurry(a, UINT_MAX,
-			cluster_settings(service->core)->stop_timeout);
+		visits_hurry(a, UINT_MAX, cluster_settings(service->core)->stop_timeout);
 	a->stopping = true;
 	service_tell(service, &event);
 }
 
 /* ---- life ---- */
 
-static int accept_check(const struct cluster_settings *settings,
-	const struct listener_set *set, struct error *err)
+static int accept_check(
+	const struct cluster_settings *settings, const struct listener_set *set, struct error *err)
 {
 	for (size_t i = 0; settings->accept && i < set->count; i++) {
 		const struct listener *l = set->list[i];

@@ -35,12 +35,7 @@ struct visit {
 };
 
 /* Kinds of trouble that are reported only now and then. */
-enum accepting_trouble {
-	TROUBLE_LACK,
-	TROUBLE_COMMAND,
-	TROUBLE_CRASH,
-	TROUBLES
-};
+enum accepting_trouble { TROUBLE_LACK, TROUBLE_COMMAND, TROUBLE_CRASH, TROUBLES };
 
 /* A listener from which connections are accepted. */
 struct intake {
@@ -53,16 +48,16 @@ struct intake {
 
 struct accepting {
 	struct service *service;
-	unsigned limit;   /* of processes that run at once */
-	unsigned running; /* may exceed the limit after a scale */
-	uint32_t low;     /* no slot below is free */
-	uint32_t turn; /* the slot after the last that got a signal in turn */
+	unsigned limit;       /* of processes that run at once */
+	unsigned running;     /* may exceed the limit after a scale */
+	uint32_t low;         /* no slot below is free */
+	uint32_t turn;        /* the slot after the last that got a signal in turn */
 	struct visit *visits; /* by slot; as many as service->child_slots */
 	uint32_t visit_slots;
 
-	bool open; /* accepts connections; else a stop is under way or over */
-	bool stopping; /* a stop waits for `running` to become 0 */
-	bool waits;    /* no listener is watched: there was no slot */
+	bool open;                     /* accepts connections; else a stop is under way or over */
+	bool stopping;                 /* a stop waits for `running` to become 0 */
+	bool waits;                    /* no listener is watched: there was no slot */
 	struct listener_set listeners; /* holds a use of each */
 	struct intake *intakes;        /* one for each listener */
 
@@ -116,12 +111,10 @@ void visits_hurry(struct accepting *a, unsigned generation, nsec_t time);
 void visits_kill(struct accepting *a);
 int visits_reserve(struct accepting *a);
 /* For `struct worker_kind` (common/kind.h). */
-void visits_view_slot(
-	const struct service *service, uint32_t slot, struct slot_view *view);
+void visits_view_slot(const struct service *service, uint32_t slot, struct slot_view *view);
 uint32_t visits_next_in_turn(struct service *service, bool first);
 void visits_status(struct json_writer *w, const struct service *service);
-void visits_status_slot(
-	struct json_writer *w, const struct service *service, uint32_t slot);
+void visits_status_slot(struct json_writer *w, const struct service *service, uint32_t slot);
 void visits_adopt(struct child *child, nsec_t born);
 void visits_ended(struct service *service, struct event *event);
 /* A slot may be free again: accept what waits. */

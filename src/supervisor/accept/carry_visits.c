@@ -69,8 +69,7 @@ static void put_visits(struct carry_writer *c, const void *of)
 	}
 }
 
-static int take_visit(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_visit(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct accepting *a = to;
 	struct in_slot in;
@@ -80,8 +79,7 @@ static int take_visit(
 	if (carry_get_one(r, &carried_visit, &in, f) == -1)
 		return -1;
 	if (in.slot >= a->visit_slots || in.visit.phase == VISIT_NONE ||
-		a->service->children[in.slot][0] == NULL ||
-		a->visits[in.slot].phase != VISIT_NONE)
+		a->service->children[in.slot][0] == NULL || a->visits[in.slot].phase != VISIT_NONE)
 		return -1;
 	a->visits[in.slot] = in.visit;
 	a->running++;

@@ -63,8 +63,7 @@ int visits_reserve(struct accepting *a)
 	list = realloc(a->visits, slots * sizeof(*list));
 	if (list == NULL)
 		return -1;
-	(void)memset(list + a->visit_slots, 0,
-		(slots - a->visit_slots) * sizeof(*list));
+	(void)memset(list + a->visit_slots, 0, (slots - a->visit_slots) * sizeof(*list));
 	a->visits = list;
 	a->visit_slots = slots;
 	return 0;
@@ -124,8 +123,7 @@ static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
 		signal = s->life.stop_signal;
 	child_signal(child_at(a, slot), signal);
 	v->phase = VISIT_STOPPING;
-	v->deadline = nsec_add(
-		now, nsec_min(settings->stop[v->step].wait, STEP_MOST));
+	v->deadline = nsec_add(now, nsec_min(settings->stop[v->step].wait, STEP_MOST));
 	v->step++;
 }
 
@@ -135,9 +133,8 @@ static void tell_late(struct accepting *a, uint32_t slot)
 	char who[PEER_TEXT_MAX];
 	char age[16];
 
-	log_info("%s.%" PRIu32 ": %s: stopping worker %d after %s",
-		a->service->name, slot, peer_text(who, &v->peer),
-		(int)child_at(a, slot)->pid,
+	log_info("%s.%" PRIu32 ": %s: stopping worker %d after %s", a->service->name, slot,
+		peer_text(who, &v->peer), (int)child_at(a, slot)->pid,
 		text_age(age, clock_now() - v->born));
 }
 
@@ -203,8 +200,7 @@ void visits_hurry(struct accepting *a, unsigned generation, nsec_t time)
 	for (uint32_t i = 0; i < a->visit_slots; i++) {
 		struct visit *v = &a->visits[i];
 
-		if (v->phase != VISIT_SERVED ||
-			child_at(a, i)->generation >= generation)
+		if (v->phase != VISIT_SERVED || child_at(a, i)->generation >= generation)
 			continue;
 		v->deadline = nsec_min(v->deadline, until);
 		arm(a, v->deadline);
@@ -227,8 +223,8 @@ void visits_kill(struct accepting *a)
 
 /* Warn only if a signal has killed the process, which points to a fault of the
  * command.  An exit status is the command's result, and only counted. */
-static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
-	const struct ending *ending)
+static void tell_end(
+	struct accepting *a, uint32_t slot, const struct visit *v, const struct ending *ending)
 {
 	/* writing to a client that has gone away is no fault */
 	bool crash = ending->kind == ENDING_SIGNAL && ending->code != SIGPIPE &&
@@ -237,28 +233,26 @@ static void tell_end(struct accepting *a, uint32_t slot, const struct visit *v,
 	char name[16];
 	char age[16];
 
-	if (crash ? !accepting_may_tell(a, TROUBLE_CRASH)
-		  : log_level() < LOG_DEBUG)
+	if (crash ? !accepting_may_tell(a, TROUBLE_CRASH) : log_level() < LOG_DEBUG)
 		return;
 	(void)peer_text(who, &v->peer);
 	(void)text_age(age, clock_now() - v->born);
 	if (ending->kind != ENDING_SIGNAL) {
-		log_debug("%s.%" PRIu32 ": %s: exit %d after %s",
-			a->service->name, slot, who, ending->code, age);
+		log_debug("%s.%" PRIu32 ": %s: exit %d after %s", a->service->name, slot, who,
+			ending->code, age);
 		return;
 	}
 	(void)text_signal_name(name, ending->code);
 	if (!crash) {
-		log_debug("%s.%" PRIu32 ": %s: killed by %s after %s",
-			a->service->name, slot, who, name, age);
+		log_debug("%s.%" PRIu32 ": %s: killed by %s after %s", a->service->name, slot, who,
+			name, age);
 		return;
 	}
-	log_warn("%s.%" PRIu32 ": %s: killed by %s%s after %s",
-		a->service->name, slot, who, name,
+	log_warn("%s.%" PRIu32 ": %s: killed by %s%s after %s", a->service->name, slot, who, name,
 		ending->out_of_memory ? ", out of memory," : "", age);
 	if (a->untold[TROUBLE_CRASH] > 0)
-		log_warn("%s: %u more were killed since the last report",
-			a->service->name, a->untold[TROUBLE_CRASH]);
+		log_warn("%s: %u more were killed since the last report", a->service->name,
+			a->untold[TROUBLE_CRASH]);
 	a->untold[TROUBLE_CRASH] = 0;
 }
 
@@ -285,15 +279,13 @@ void visits_ended(struct service *service, struct event *event)
 
 /* ---- for others ---- */
 
-void visits_view_slot(
-	const struct service *service, uint32_t slot, struct slot_view *view)
+void visits_view_slot(const struct service *service, uint32_t slot, struct slot_view *view)
 {
 	const struct accepting *a = service->accepting;
 	const struct child *child = child_at(a, slot);
 	const struct visit *v;
 
-	*view = (struct slot_view){
-		.next_try = NSEC_NEVER, .mend_at = NSEC_NEVER};
+	*view = (struct slot_view){.next_try = NSEC_NEVER, .mend_at = NSEC_NEVER};
 	if (slot >= a->visit_slots || child == NULL)
 		return;
 	v = &a->visits[slot];
@@ -334,8 +326,8 @@ void visits_adopt(struct child *child, nsec_t born)
 
 	v->born = born;
 	if (v->deadline != NSEC_NEVER)
-		v->deadline = nsec_add(born,
-			cluster_settings(child->service->core)->accept_timeout);
+		v->deadline =
+			nsec_add(born, cluster_settings(child->service->core)->accept_timeout);
 	arm(a, v->deadline);
 }
 
@@ -354,8 +346,7 @@ static void put_counts(struct json_writer *w, const struct accepting *a)
 	}
 	for (int i = 1; i < 65; i++)
 		if (a->signals[i] > 0)
-			json_put_int(w, text_signal_name(key, i),
-				(int64_t)a->signals[i]);
+			json_put_int(w, text_signal_name(key, i), (int64_t)a->signals[i]);
 	if (a->unknown > 0)
 		json_put_int(w, "unknown", (int64_t)a->unknown);
 	json_close_object(w);
@@ -378,11 +369,9 @@ void visits_status(struct json_writer *w, const struct service *service)
 	json_close_object(w);
 }
 
-void visits_status_slot(
-	struct json_writer *w, const struct service *service, uint32_t slot)
+void visits_status_slot(struct json_writer *w, const struct service *service, uint32_t slot)
 {
 	char peer[PEER_TEXT_MAX];
 
-	json_put_text(w, "peer",
-		peer_text(peer, &service->accepting->visits[slot].peer));
+	json_put_text(w, "peer", peer_text(peer, &service->accepting->visits[slot].peer));
 }

@@ -53,20 +53,15 @@ bool allowance_rests(const struct allowance *a)
 static nsec_t charge(nsec_t *whole_at, nsec_t now, nsec_t cost)
 {
 	*whole_at = (*whole_at > now ? *whole_at : now) + cost;
-	return *whole_at - now < AHEAD_MOST
-		? 0
-		: *whole_at - now - AHEAD_MOST + REST_LEAST;
+	return *whole_at - now < AHEAD_MOST ? 0 : *whole_at - now - AHEAD_MOST + REST_LEAST;
 }
 
-static void tell_worker(
-	const struct child *child, struct rest *rest, const char *what)
+static void tell_worker(const struct child *child, struct rest *rest, const char *what)
 {
 	if (!rest->told)
-		log_warn("%s.%" PRIu32
-			 ": worker %d %s so much that it keeps nclust busy: "
+		log_warn("%s.%" PRIu32 ": worker %d %s so much that it keeps nclust busy: "
 			 "nclust now spends at most a tenth of a CPU on it",
-			child->service->name, child->slot, (int)child->pid,
-			what);
+			child->service->name, child->slot, (int)child->pid, what);
 	rest->told = true;
 }
 
@@ -80,15 +75,13 @@ static void tell_cluster(struct service *service)
 }
 
 nsec_t allowance_end(struct allowance *a, struct child *child,
-	void (*rest)(struct child *child, bool over), nsec_t begun,
-	const char *what)
+	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what)
 {
 	struct service *service = child->service;
 	nsec_t now = clock_now();
 	nsec_t cost = allowance_begin() - begun;
 	nsec_t alone = charge(&a->whole_at, now, cost * WORKER_PART);
-	nsec_t together =
-		charge(&service->life.whole_at, now, cost * CLUSTER_PART);
+	nsec_t together = charge(&service->life.whole_at, now, cost * CLUSTER_PART);
 
 	if ((alone == 0 && together == 0) || allowance_rests(a))
 		return cost;
@@ -105,16 +98,15 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 	if (together > 0)
 		tell_cluster(service);
 	rest(child, false);
-	timer_arm(service->sup->loop, &a->rest->timer,
-		alone > together ? alone : together);
+	timer_arm(service->sup->loop, &a->rest->timer, alone > together ? alone : together);
 	return cost;
 }
 
 nsec_t allowance_end_any(struct service *service, nsec_t begun)
 {
 	/* it may be one worker that causes all of it */
-	nsec_t rest = charge(&service->life.whole_at, clock_now(),
-		(allowance_begin() - begun) * WORKER_PART);
+	nsec_t rest = charge(
+		&service->life.whole_at, clock_now(), (allowance_begin() - begun) * WORKER_PART);
 
 	if (rest > 0)
 		tell_cluster(service);

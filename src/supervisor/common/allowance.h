@@ -34,8 +34,7 @@ struct allowance {
  * logged, with `what` the worker does. */
 nsec_t allowance_begin(void);
 nsec_t allowance_end(struct allowance *a, struct child *child,
-	void (*rest)(struct child *child, bool over), nsec_t begun,
-	const char *what);
+	void (*rest)(struct child *child, bool over), nsec_t begun, const char *what);
 
 /* The same for what some worker of the cluster has caused, nobody knows which: the
  * time that nclust is to leave it undone; 0: none. */

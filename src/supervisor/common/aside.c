@@ -32,17 +32,14 @@ static int arrange(const struct supervisor *sup, const struct aside_plan *p)
 
 /* ---- in nclust ---- */
 
-static pid_t run(
-	const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
+static pid_t run(const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
 {
 	pid_t nclust = getpid();
 	pid_t pid = pidfd_fork(pidfd);
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(getppid() == nclust && arrange(sup, p) == 0
-				? p->work(p->owner)
-				: EX_OSERR);
+		_exit(getppid() == nclust && arrange(sup, p) == 0 ? p->work(p->owner) : EX_OSERR);
 	}
 	return pid;
 }
@@ -87,8 +84,7 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	a->over(a->owner, NULL);
 }
 
-int aside_begin(
-	struct aside *a, struct supervisor *sup, const struct aside_plan *plan)
+int aside_begin(struct aside *a, struct supervisor *sup, const struct aside_plan *plan)
 {
 	int pidfd = -1;
 	pid_t pid = run(sup, plan, &pidfd);
@@ -123,8 +119,7 @@ void aside_end(struct aside *a)
 	forget(a);
 }
 
-int aside_await(const struct supervisor *sup, const struct aside_plan *plan,
-	struct pidfd_end *end)
+int aside_await(const struct supervisor *sup, const struct aside_plan *plan, struct pidfd_end *end)
 {
 	struct pollfd wait = {.fd = -1, .events = POLLIN};
 	scoped_fd pidfd = -1;

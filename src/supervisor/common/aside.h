@@ -28,7 +28,7 @@ struct aside_plan {
 	void *owner;
 	nsec_t patience; /* or NSEC_NEVER */
 	int keep;        /* a descriptor, or -1 */
-	bool silent; /* with /dev/null in place of our input, output and log */
+	bool silent;     /* with /dev/null in place of our input, output and log */
 };
 
 /* The owner's; all zero where none runs. */
@@ -44,8 +44,7 @@ struct aside {
 };
 
 /* Begin.  -1 and errno. */
-int aside_begin(
-	struct aside *a, struct supervisor *sup, const struct aside_plan *plan);
+int aside_begin(struct aside *a, struct supervisor *sup, const struct aside_plan *plan);
 /* Has it ended?  Then its owner is called, who may free it. */
 void aside_look(struct aside *a);
 /* Kill it if it runs, and forget it: nobody is called.  If it cannot be killed, it is
@@ -54,8 +53,7 @@ void aside_end(struct aside *a);
 
 /* Without the loop: wait for its end.  1: `end`; 0: it was late and is killed; -1 and
  * errno. */
-int aside_await(const struct supervisor *sup, const struct aside_plan *plan,
-	struct pidfd_end *end);
+int aside_await(const struct supervisor *sup, const struct aside_plan *plan, struct pidfd_end *end);
 
 /* The one that is this process, or NULL. */
 struct aside *aside_by_pid(const struct supervisor *sup, pid_t pid);

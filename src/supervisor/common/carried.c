@@ -38,21 +38,18 @@ static size_t *count_of(const struct plain_row *row, const void *of)
 	return (size_t *)((uintptr_t)of + row->most);
 }
 
-static void put_several(
-	struct carry_writer *c, const struct plain_row *row, const void *of)
+static void put_several(struct carry_writer *c, const struct plain_row *row, const void *of)
 {
 	const char *list = pointer_at((const char *)of + row->offset);
 	size_t count = list != NULL ? *count_of(row, of) : 0;
 	bool pointers = row->kind != CARRY_ROW_ARRAY;
 
 	for (size_t i = 0; i < count; i++) {
-		const void *one = pointers
-			? pointer_at(list + i * sizeof(void *))
-			: list + i * row->what->size;
+		const void *one = pointers ? pointer_at(list + i * sizeof(void *))
+					   : list + i * row->what->size;
 
 		if (row->kind == CARRY_ROW_REFERENCES)
-			carry_put_index(
-				c, row->tag, (enum carry_kind)row->each, one);
+			carry_put_index(c, row->tag, (enum carry_kind)row->each, one);
 		else if (row->kind == CARRY_ROW_TEXTS)
 			handover_put_text(&c->w, row->tag, one);
 		else
@@ -60,8 +57,7 @@ static void put_several(
 	}
 }
 
-static void put_member(
-	struct carry_writer *c, const struct plain_row *row, const void *of)
+static void put_member(struct carry_writer *c, const struct plain_row *row, const void *of)
 {
 	int fd;
 
@@ -77,20 +73,17 @@ static void put_member(
 	handover_put_member(&c->w, row, of);
 }
 
-static void put_row(
-	struct carry_writer *c, const struct plain_row *row, const void *of)
+static void put_row(struct carry_writer *c, const struct plain_row *row, const void *of)
 {
 	const char *at = (const char *)of + row->offset;
 
 	switch ((int)row->kind) {
 	case CARRY_ROW_REFERENCE:
-		carry_put_index(c, row->tag, (enum carry_kind)row->each,
-			pointer_at(at));
+		carry_put_index(c, row->tag, (enum carry_kind)row->each, pointer_at(at));
 		break;
 	case CARRY_ROW_REFERRED:
 		for (size_t i = 0; i < c->lists[row->most].count; i++)
-			carry_put_one(c, row->tag, row->what,
-				c->lists[row->most].list[i]);
+			carry_put_one(c, row->tag, row->what, c->lists[row->most].list[i]);
 		break;
 	case CARRY_ROW_REFERENCES:
 	case CARRY_ROW_ARRAY:
@@ -116,16 +109,14 @@ static void put_row(
 	case CARRY_ROW_BYTES:
 		at = pointer_at(at);
 		if (at != NULL)
-			handover_put_bytes(&c->w, row->tag, at,
-				*count_of(row, of) * row->each);
+			handover_put_bytes(&c->w, row->tag, at, *count_of(row, of) * row->each);
 		break;
 	default:
 		put_member(c, row, of);
 	}
 }
 
-void carry_put_all(
-	struct carry_writer *c, const struct carried *what, const void *of)
+void carry_put_all(struct carry_writer *c, const struct carried *what, const void *of)
 {
 	for (uint32_t i = 0; i < what->row_count; i++)
 		put_row(c, &what->rows[i], of);
@@ -133,8 +124,7 @@ void carry_put_all(
 		what->put(c, of);
 }
 
-void carry_put_one(struct carry_writer *c, unsigned tag,
-	const struct carried *what, const void *of)
+void carry_put_one(struct carry_writer *c, unsigned tag, const struct carried *what, const void *of)
 {
 	if (of == NULL)
 		return;
@@ -166,15 +156,13 @@ static size_t add(struct carry_list *list, const void *item)
 	return list->count++;
 }
 
-void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
-	const void *item)
+void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind, const void *item)
 {
 	if (item == NULL)
 		return;
 	handover_put_u64(&c->w, tag,
-		kind == CARRY_OF_CLUSTERS
-			? ((const struct service *)item)->index
-			: add(&c->lists[kind], item));
+		kind == CARRY_OF_CLUSTERS ? ((const struct service *)item)->index
+					  : add(&c->lists[kind], item));
 }
 
 void carry_fini(struct carry_writer *c)
@@ -189,8 +177,7 @@ void carry_fini(struct carry_writer *c)
 
 static void clear(const struct carried *what, void *to)
 {
-	const struct plain_table table = {
-		what->rows, what->row_count, what->size};
+	const struct plain_table table = {what->rows, what->row_count, what->size};
 
 	handover_clear_plain(&table, to);
 	for (uint32_t i = 0; i < what->row_count; i++)
@@ -199,8 +186,8 @@ static void clear(const struct carried *what, void *to)
 }
 
 /* What the field refers to, with a reference or use more; NULL: nothing. */
-static void *refer(const struct carry_reader *r, enum carry_kind kind,
-	const struct handover_field *f)
+static void *refer(
+	const struct carry_reader *r, enum carry_kind kind, const struct handover_field *f)
 {
 	void *one = carry_at(r, kind, f);
 
@@ -239,8 +226,7 @@ static int append(const struct plain_row *row, void *to, void *one)
 	return 1;
 }
 
-static int take_bytes(
-	const struct plain_row *row, void *to, const struct handover_field *f)
+static int take_bytes(const struct plain_row *row, void *to, const struct handover_field *f)
 {
 	void **at = (void **)((uintptr_t)to + row->offset);
 
@@ -266,11 +252,9 @@ static void *make(struct carry_reader *r, const struct plain_row *row, void *to)
 	one = made ? row->what->make(r, to) : calloc(1, row->what->size);
 	if (one == NULL)
 		return NULL;
-	if (row->kind == CARRY_ROW_REFERRED &&
-		add(&r->lists[row->most], one) == SIZE_MAX)
+	if (row->kind == CARRY_ROW_REFERRED && add(&r->lists[row->most], one) == SIZE_MAX)
 		return NULL;
-	if (row->kind == CARRY_ROW_POINTERS && !made &&
-		append(row, to, one) == -1)
+	if (row->kind == CARRY_ROW_POINTERS && !made && append(row, to, one) == -1)
 		return NULL;
 	if (row->kind == CARRY_ROW_GROUP)
 		*at = one;
@@ -282,8 +266,8 @@ static void *make(struct carry_reader *r, const struct plain_row *row, void *to)
 	return one;
 }
 
-static int take_row(struct carry_reader *r, const struct plain_row *row,
-	void *to, const struct handover_field *f)
+static int take_row(struct carry_reader *r, const struct plain_row *row, void *to,
+	const struct handover_field *f)
 {
 	void **at = (void **)((uintptr_t)to + row->offset);
 
@@ -355,8 +339,8 @@ static bool is_whole(const struct carried *what, const void *of)
 	return true;
 }
 
-static int fill(struct carry_reader *r, const struct carried *what, void *to,
-	struct handover_reader *in)
+static int fill(
+	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in)
 {
 	struct handover_field f;
 
@@ -368,16 +352,15 @@ static int fill(struct carry_reader *r, const struct carried *what, void *to,
 	return what->done != NULL ? what->done(r, to) : 0;
 }
 
-int carry_get_all(struct carry_reader *r, const struct carried *what, void *to,
-	struct handover_reader *in)
+int carry_get_all(
+	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in)
 {
 	clear(what, to);
 	if (fill(r, what, to, in) != -1)
 		return 1;
 	if (*r->err->text != '\0')
 		return -1;
-	return error_set(
-		r->err, 0, "the state of %s is not understood", what->called);
+	return error_set(r->err, 0, "the state of %s is not understood", what->called);
 }
 
 int carry_get_one(struct carry_reader *r, const struct carried *what, void *to,
@@ -391,19 +374,16 @@ int carry_get_one(struct carry_reader *r, const struct carried *what, void *to,
 	return carry_get_all(r, what, to, &in);
 }
 
-void *carry_at(const struct carry_reader *r, enum carry_kind kind,
-	const struct handover_field *f)
+void *carry_at(const struct carry_reader *r, enum carry_kind kind, const struct handover_field *f)
 {
 	const struct carry_list *list = &r->lists[kind];
 	struct carry_list services;
 
 	if (kind == CARRY_OF_CLUSTERS) {
-		services = (struct carry_list){
-			(void **)r->sup->services, r->sup->service_count, 0};
+		services = (struct carry_list){(void **)r->sup->services, r->sup->service_count, 0};
 		list = &services;
 	}
-	return f->type == HANDOVER_U64 && f->u < list->count ? list->list[f->u]
-							     : NULL;
+	return f->type == HANDOVER_U64 && f->u < list->count ? list->list[f->u] : NULL;
 }
 
 int carry_take_word(char ***list, size_t *count, const struct handover_field *f)

@@ -97,7 +97,7 @@ enum carry_tag {
 struct carry_variant {
 	struct handover_version version; /* of the state that it writes */
 	const char *program;             /* NCLUST_VERSION, or so */
-	bool more; /* writes fields that no reader knows */
+	bool more;                       /* writes fields that no reader knows */
 	bool less; /* leaves out texts that a reader can do without; its logger
 		      cannot copy output */
 	int fault; /* enum carry_fault */
@@ -161,7 +161,7 @@ struct carry_reader {
 	struct error *err;
 	struct handover_version version;
 	struct carry_binary binary;
-	struct carry_list lists[CARRY_KINDS]; /* a reference or use each */
+	struct carry_list lists[CARRY_KINDS];       /* a reference or use each */
 	const struct carry_descriptor *descriptors; /* inside the state */
 	size_t descriptor_count;
 	const void *with_words; /* settings whose command comes */
@@ -181,8 +181,7 @@ struct carried {
 	void (*put)(struct carry_writer *c, const void *of);
 	/* Read a field, before the rows are asked.  1: it was stored; 0: it is
 	 * none of these; -1: it is invalid (r->err may say more). */
-	int (*take)(struct carry_reader *r, void *to,
-		const struct handover_field *f);
+	int (*take)(struct carry_reader *r, void *to, const struct handover_field *f);
 	/* All fields of the group were read.  -1: invalid, as above. */
 	int (*done)(struct carry_reader *r, void *to);
 	/* Make an empty struct for that owner.  NULL: no memory.  Without this
@@ -190,8 +189,7 @@ struct carried {
 	void *(*make)(struct carry_reader *r, void *owner);
 };
 #define CARRIED_ROWS(list, type) \
-	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), \
-	.size = sizeof(struct type)
+	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), .size = sizeof(struct type)
 
 /* Rows beside those of base/plain.h. */
 enum carry_row {
@@ -212,52 +210,46 @@ enum carry_row {
 #define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_REFERENCE, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .must = (need), .each = (kind_of) \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
+		.must = (need), .each = (kind_of) \
 	}
 /* An array of such pointers, and its length (a size_t). */
 #define CARRY_REFERENCES(number, type, member_of, kind_of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_REFERENCES, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
 		.most = offsetof(struct type, count_of), .each = (kind_of) \
 	}
 /* All structs of a kind to which others refer. */
 #define CARRY_REFERRED(number, of, kind_of) \
 	{ \
-		.tag = (number), .kind = CARRY_ROW_REFERRED, \
-		.most = (kind_of), .what = (of) \
+		.tag = (number), .kind = CARRY_ROW_REFERRED, .most = (kind_of), .what = (of) \
 	}
 /* A pointer to the first of a list, and where each has the next one. */
 #define CARRY_LIST(number, type, member_of, of, element, next_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_LIST, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of), \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
 		.most = offsetof(struct element, next_of) \
 	}
 /* A pointer to several, or to pointers to several, and how many (a size_t). */
 #define CARRY_ARRAY(number, type, member_of, of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_ARRAY, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of), \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
 		.most = offsetof(struct type, count_of) \
 	}
 #define CARRY_POINTERS(number, type, member_of, of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_POINTERS, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of), \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
 		.most = offsetof(struct type, count_of) \
 	}
 /* A pointer to a struct, or NULL. */
 #define CARRY_GROUP(number, type, member_of, of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_GROUP, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), .what = (of) \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of) \
 	}
 /* A struct by value; and the same struct, in a group of its own. */
 #define CARRY_INSIDE(number, type, member_of, of) \
@@ -284,8 +276,7 @@ enum carry_row {
 #define CARRY_BYTES(number, type, member_of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_BYTES, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
 		.most = offsetof(struct type, count_of), \
 		.each = sizeof(*((struct type *)NULL)->member_of) \
 	}
@@ -293,22 +284,19 @@ enum carry_row {
 #define CARRY_TEXTS(number, type, member_of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_TEXTS, \
-		.offset = offsetof(struct type, member_of), \
-		.size = sizeof(void *), \
+		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
 		.most = offsetof(struct type, count_of) \
 	}
 
 /* ---- writing ---- */
 
 /* Write the fields of a group, without its head. */
-void carry_put_all(
-	struct carry_writer *c, const struct carried *what, const void *of);
+void carry_put_all(struct carry_writer *c, const struct carried *what, const void *of);
 /* Write a group; `of` NULL: nothing. */
-void carry_put_one(struct carry_writer *c, unsigned tag,
-	const struct carried *what, const void *of);
+void carry_put_one(
+	struct carry_writer *c, unsigned tag, const struct carried *what, const void *of);
 /* Write which one of its kind it is as a field; `item` NULL: nothing. */
-void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
-	const void *item);
+void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind, const void *item);
 void carry_fini(struct carry_writer *c);
 
 /* ---- reading ---- */
@@ -318,15 +306,13 @@ void carry_fini(struct carry_writer *c);
 int carry_get_one(struct carry_reader *r, const struct carried *what, void *to,
 	const struct handover_field *f);
 /* The same without the group's head. */
-int carry_get_all(struct carry_reader *r, const struct carried *what, void *to,
-	struct handover_reader *in);
+int carry_get_all(
+	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in);
 /* What an index refers to, or NULL. */
-void *carry_at(const struct carry_reader *r, enum carry_kind kind,
-	const struct handover_field *f);
+void *carry_at(const struct carry_reader *r, enum carry_kind kind, const struct handover_field *f);
 /* Add a text to a list that ends with NULL.  1; -1: the field is no text, or
  * there is no memory. */
-int carry_take_word(
-	char ***list, size_t *count, const struct handover_field *f);
+int carry_take_word(char ***list, size_t *count, const struct handover_field *f);
 /* Say that there is no memory for it.  Returns -1. */
 int carry_no_memory(struct carry_reader *r, const char *what);
 

@@ -73,14 +73,13 @@ static const struct carried carried_origin = {
 
 static void put_pair(void *to, const char *key, const char *text)
 {
-	const struct pair p = {
-		.key = (char *)(uintptr_t)key, .text = (char *)(uintptr_t)text};
+	const struct pair p = {.key = (char *)(uintptr_t)key, .text = (char *)(uintptr_t)text};
 
 	carry_put_one(to, CARRY_PAIR, &carried_pair, &p);
 }
 
-static void put_origin(void *to, const char *key, enum origin_kind kind,
-	unsigned line, const char *file)
+static void put_origin(
+	void *to, const char *key, enum origin_kind kind, unsigned line, const char *file)
 {
 	const struct pair p = {.key = (char *)(uintptr_t)key,
 		.kind = kind,
@@ -97,8 +96,8 @@ static void note_skipped(struct carry_reader *r, const char *key)
 	(void)text_copy(r->skipped_key, sizeof(r->skipped_key), key);
 }
 
-static int get_pair(struct carry_reader *r, const struct handover_field *f,
-	const char *section, void *base)
+static int get_pair(
+	struct carry_reader *r, const struct handover_field *f, const char *section, void *base)
 {
 	struct pair p = {0};
 	int got = carry_get_one(r, &carried_pair, &p, f);
@@ -115,14 +114,13 @@ static int get_pair(struct carry_reader *r, const struct handover_field *f,
 	return got == -1 ? -1 : 1;
 }
 
-static int get_origin(struct carry_reader *r, struct settings *s, size_t at,
-	const struct handover_field *f)
+static int get_origin(
+	struct carry_reader *r, struct settings *s, size_t at, const struct handover_field *f)
 {
 	struct pair p = {0};
 	int got = carry_get_one(r, &carried_origin, &p, f);
 
-	if (got == 1 &&
-		pairs_set_origin(s, at, p.key, p.kind, p.line, p.file) == -1)
+	if (got == 1 && pairs_set_origin(s, at, p.key, p.kind, p.line, p.file) == -1)
 		got = error_set(r->err, ENOMEM, "an origin");
 	free(p.key);
 	free(p.file);
@@ -145,8 +143,8 @@ static void put_cluster(struct carry_writer *c, const void *of)
 
 /* After the pairs the command comes once more, word by word, because its text
  * could be split into other words. */
-static int take_word(struct carry_reader *r, struct cluster_settings *s,
-	const struct handover_field *f)
+static int take_word(
+	struct carry_reader *r, struct cluster_settings *s, const struct handover_field *f)
 {
 	struct strings *command = &s->command;
 
@@ -157,8 +155,7 @@ static int take_word(struct carry_reader *r, struct cluster_settings *s,
 	return carry_take_word(&command->list, &command->count, f);
 }
 
-static int take_of_cluster(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_cluster(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	if (f->tag == CARRY_PAIR)
 		return get_pair(r, f, PAIRS_CLUSTER, to);
@@ -205,16 +202,14 @@ static void put_instance(struct carry_writer *c, const void *of)
 	pairs_origins(s, PAIRS_INSTANCE, put_origin, c);
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		handover_open(&c->w, CARRY_CLUSTER);
-		carry_put_index(
-			c, CARRY_INDEX, CARRY_OF_SETTINGS, s->clusters[i]);
+		carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS, s->clusters[i]);
 		pairs_origins(s, i, put_origin, c);
 		handover_close(&c->w);
 	}
 }
 
 /* One of its clusters, which is put at the end of its list. */
-static int take_member(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_member(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct settings *s = to;
 	struct cluster_settings *cluster;
@@ -224,10 +219,7 @@ static int take_member(
 	if (f->tag != CARRY_INDEX)
 		return 0;
 	cluster = carry_at(r, CARRY_OF_SETTINGS, f);
-	return cluster != NULL &&
-			pairs_add_cluster(s, cluster_settings_ref(cluster)) == 0
-		? 1
-		: -1;
+	return cluster != NULL && pairs_add_cluster(s, cluster_settings_ref(cluster)) == 0 ? 1 : -1;
 }
 
 static const struct carried carried_member = {
@@ -235,8 +227,7 @@ static const struct carried carried_member = {
 	.take = take_member,
 };
 
-static int get_member(struct carry_reader *r, struct settings *s,
-	const struct handover_field *f)
+static int get_member(struct carry_reader *r, struct settings *s, const struct handover_field *f)
 {
 	size_t before = s->cluster_count;
 
@@ -252,8 +243,7 @@ static int take_file(struct settings *s, const struct handover_field *f)
 	return file != NULL && pairs_set_file(s, file) == 0 ? 1 : -1;
 }
 
-static int take_of_instance(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_instance(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct settings *s = to;
 
@@ -332,8 +322,8 @@ struct settings *settings_read(const void *data, size_t len, struct error *err)
 	struct alone alone = {NULL};
 
 	*err->text = '\0';
-	if (handover_open_for_reading(&in, data, len,
-		    carry_variant.version.major, &r.version, err) == -1)
+	if (handover_open_for_reading(
+		    &in, data, len, carry_variant.version.major, &r.version, err) == -1)
 		return NULL;
 	if (carry_get_all(&r, &carried_alone, &alone, &in) == -1) {
 		settings_free(alone.settings);
@@ -345,8 +335,7 @@ struct settings *settings_read(const void *data, size_t len, struct error *err)
 	return alone.settings;
 }
 
-struct cluster_settings *settings_copy(
-	const struct cluster_settings *of, struct error *err)
+struct cluster_settings *settings_copy(const struct cluster_settings *of, struct error *err)
 {
 	struct settings *alone = settings_new();
 	struct settings *read = NULL;

@@ -16,7 +16,6 @@ int settings_write(struct carry_writer *c, struct settings *s);
 struct settings *settings_read(const void *data, size_t len, struct error *err);
 
 /* A copy of a cluster's settings, which nobody else has yet; NULL and `err`. */
-struct cluster_settings *settings_copy(
-	const struct cluster_settings *of, struct error *err);
+struct cluster_settings *settings_copy(const struct cluster_settings *of, struct error *err);
 
 #endif

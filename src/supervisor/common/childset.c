@@ -50,8 +50,7 @@ int childset_open(struct supervisor *sup, struct error *err)
 
 void childset_close(struct supervisor *sup)
 {
-	if (!ev_is_active(&sup->childset.wake) &&
-		sup->childset.again.pause == 0)
+	if (!ev_is_active(&sup->childset.wake) && sup->childset.again.pause == 0)
 		return;
 	ev_timer_stop(sup->loop, &sup->childset.again.timer);
 	ev_io_stop(sup->loop, &sup->childset.wake);
@@ -73,6 +72,5 @@ int childset_add(struct child *child, enum child_fd which, int fd)
 
 void childset_remove(const struct child *child, int fd)
 {
-	(void)epoll_ctl(
-		child->service->sup->childset.set.set, EPOLL_CTL_DEL, fd, NULL);
+	(void)epoll_ctl(child->service->sup->childset.set.set, EPOLL_CTL_DEL, fd, NULL);
 }

@@ -50,20 +50,18 @@ struct foreign {
 /* Has somebody fewer rights than nclust, but a way to pass descriptors? */
 static bool has_others(const struct supervisor *sup)
 {
-	return (sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID)) &&
-		vfork_is_shared();
+	return (sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID)) && vfork_is_shared();
 }
 
 static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
 {
-	const struct child *by =
-		owner != 0 ? child_by_serial(sup, owner) : NULL;
+	const struct child *by = owner != 0 ? child_by_serial(sup, owner) : NULL;
 
 	if (by == NULL || sup->closer.killed == owner)
 		return;
 	sup->closer.killed = owner;
-	log_warn("%s.%" PRIu32 ": killing worker %d: it has given nclust %s",
-		by->service->name, by->slot, (int)by->pid, why);
+	log_warn("%s.%" PRIu32 ": killing worker %d: it has given nclust %s", by->service->name,
+		by->slot, (int)by->pid, why);
 	(void)pidfd_signal(by->pidfd, SIGKILL);
 }
 
@@ -142,8 +140,7 @@ static bool reap(struct closing_child *by)
 static bool is_served(const struct closer *c, uint64_t owner)
 {
 	for (size_t i = 0; i < CLOSERS_MOST; i++)
-		if (c->children[i].child.pid != 0 &&
-			c->children[i].owner == owner)
+		if (c->children[i].child.pid != 0 && c->children[i].owner == owner)
 			return true;
 	return false;
 }
@@ -179,8 +176,7 @@ static bool take_batch(struct closing_child *by)
 static int close_batch_of(struct closing_child *by, nsec_t patience)
 {
 	by->child.needed = true;
-	if (vfork_begin(&by->child, close_batch, &by->closing, CLONE_FILES,
-		    NULL) == -1) {
+	if (vfork_begin(&by->child, close_batch, &by->closing, CLONE_FILES, NULL) == -1) {
 		end_batch(by);
 		return -1;
 	}
@@ -292,8 +288,7 @@ void foreign_settle(struct supervisor *sup)
 	do {
 		for (size_t i = 0; i < CLOSERS_MOST; i++)
 			give_up(&c->children[i]);
-		if (take_batch(&c->children[0]) &&
-			close_batch_of(&c->children[0], PROMPTLY) == -1)
+		if (take_batch(&c->children[0]) && close_batch_of(&c->children[0], PROMPTLY) == -1)
 			break;
 	} while (!foreign_is_settled(sup) && clock_now() < until);
 	if (sup->loop != NULL && !foreign_is_settled(sup))
@@ -373,8 +368,7 @@ static void note_received(struct supervisor *sup, const struct child *by,
 {
 	struct closer *c = &sup->closer;
 
-	if (m->lost && take == FDPASS_LEAVE && by != NULL &&
-		count_hung(c, by) >= HUNG_OF_ONE)
+	if (m->lost && take == FDPASS_LEAVE && by != NULL && count_hung(c, by) >= HUNG_OF_ONE)
 		kill_endless(sup, by->serial);
 	if (m->stuck == 0 || c->hung_count >= HUNG_MOST)
 		return;
@@ -388,11 +382,10 @@ static void note_received(struct supervisor *sup, const struct child *by,
 		timer_arm(sup->loop, &c->overdue, PATIENCE);
 }
 
-int foreign_receive(struct supervisor *sup, const struct child *by, int fd,
-	void *data, size_t size, struct fdpass_message *m)
+int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
+	struct fdpass_message *m)
 {
-	enum fdpass_take take =
-		may_hang(&sup->closer, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
+	enum fdpass_take take = may_hang(&sup->closer, by) ? FDPASS_NOTHING : FDPASS_LEAVE;
 	int error;
 	int got;
 
@@ -405,9 +398,8 @@ int foreign_receive(struct supervisor *sup, const struct child *by, int fd,
 	return got;
 }
 
-ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
-	void *data, size_t size, enum fdpass_take take,
-	struct fdpass_message *m)
+ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
+	size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	ssize_t got;
 	int error;
@@ -452,8 +444,7 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 		n += c->list[i].owner == owner;
 	/* others may wait behind one that is slow to close */
 	if (n > WAITING_MOST)
-		kill_owner(sup, owner,
-			"more descriptors than can be closed in time");
+		kill_owner(sup, owner, "more descriptors than can be closed in time");
 }
 
 /* The processes of connections come and go: those of a cluster are one owner, which
@@ -462,12 +453,11 @@ static uint64_t owner_of(const struct child *by)
 {
 	if (by == NULL)
 		return 0;
-	return by->service->kind->by_connection ? UINT64_MAX - cluster_of(by)
-						: by->serial;
+	return by->service->kind->by_connection ? UINT64_MAX - cluster_of(by) : by->serial;
 }
 
-static void close_list(struct supervisor *sup, const struct child *by, int *fds,
-	size_t count, nsec_t wait)
+static void close_list(
+	struct supervisor *sup, const struct child *by, int *fds, size_t count, nsec_t wait)
 {
 	struct closer *c = &sup->closer;
 	uint64_t owner = owner_of(by);
@@ -480,8 +470,7 @@ static void close_list(struct supervisor *sup, const struct child *by, int *fds,
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		c->list[c->count++] =
-			(struct foreign){fd_release(&fds[i]), owner};
+		c->list[c->count++] = (struct foreign){fd_release(&fds[i]), owner};
 	if (sup->loop != NULL)
 		timer_arm_within(sup->loop, &c->start, wait);
 	if (sup->loop != NULL && c->count >= UNHURRIED_MOST)
@@ -536,8 +525,7 @@ void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 	close_list(sup, by, fd, *fd != -1, 0);
 }
 
-void foreign_close_later(
-	struct supervisor *sup, const struct child *by, int *fd)
+void foreign_close_later(struct supervisor *sup, const struct child *by, int *fd)
 {
 	close_list(sup, by, fd, *fd != -1, UNHURRIED);
 }
@@ -552,8 +540,7 @@ void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd)
 	foreign_close(sup, by, fd);
 }
 
-void foreign_close_all(struct supervisor *sup, const struct child *by,
-	struct fdpass_message *m)
+void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m)
 {
 	close_list(sup, by, m->fds, m->fd_count, 0);
 	m->fd_count = 0;

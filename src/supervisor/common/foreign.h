@@ -21,15 +21,13 @@
 
 /* As fdpass_receive() and, with at most one socket, fdpass_read().  -1 and EBUSY:
  * what came along cannot be received, and stays where it is. */
-int foreign_receive(struct supervisor *sup, const struct child *by, int fd,
-	void *data, size_t size, struct fdpass_message *m);
-ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd,
-	void *data, size_t size, enum fdpass_take take,
+int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	struct fdpass_message *m);
+ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
+	size_t size, enum fdpass_take take, struct fdpass_message *m);
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
 /* The same within 10 ms, together with others, so that it costs less. */
-void foreign_close_later(
-	struct supervisor *sup, const struct child *by, int *fd);
+void foreign_close_later(struct supervisor *sup, const struct child *by, int *fd);
 /* The same before it returns, unless that takes too long: if the address must
  * be free, or a worker waits for it. */
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
@@ -37,8 +35,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
  * descriptors.  It sees the end before, and the number is free a moment later. */
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd);
 /* All descriptors of a message. */
-void foreign_close_all(struct supervisor *sup, const struct child *by,
-	struct fdpass_message *m);
+void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m);
 /* Before an upgrade, whose exec closes what is left: close all that waits. */
 void foreign_settle(struct supervisor *sup);
 /* Is nothing left?  Else that exec would wait for it. */

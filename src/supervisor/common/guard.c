@@ -26,8 +26,7 @@ static void watch(struct supervisor *sup)
 	if (fd == -1)
 		return;
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", sup->rundir.dir);
-	watch = inotify_add_watch(fd, path,
-		IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_ONLYDIR);
+	watch = inotify_add_watch(fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_ONLYDIR);
 	if (watch == -1)
 		log_debug("the runtime directory is not watched");
 	else if (sup->guard.watch != -1 && sup->guard.watch != watch)
@@ -38,8 +37,7 @@ static void watch(struct supervisor *sup)
 
 static int renew(struct supervisor *sup, struct error *err)
 {
-	return rundir_renew(
-		&sup->rundir, sup->settings->runtime_directory, err);
+	return rundir_renew(&sup->rundir, sup->settings->runtime_directory, err);
 }
 
 static int mend(struct supervisor *sup, struct error *err)
@@ -89,8 +87,7 @@ int guard_make_place(struct supervisor *sup, struct error *err)
 /* Does nclust itself rename this file over another (os/place/statefile.h)? */
 static bool is_our_doing(const char *name)
 {
-	return strcmp(name, "estate.new") == 0 ||
-		strcmp(name, "state.new") == 0;
+	return strcmp(name, "estate.new") == 0 || strcmp(name, "state.new") == 0;
 }
 
 static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -131,14 +128,12 @@ static void guard_on_go_on(struct supervisor *sup)
 
 void guard_init(struct supervisor *sup)
 {
-	sup->guard.watcher.fd =
-		sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
+	sup->guard.watcher.fd = sup->has_rundir ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
 	init_watchers(sup);
 	sup->guard.watch = -1;
 	if (sup->guard.watcher.fd == -1) {
 		/* a user has a limited number of instances */
-		log_debug(
-			"no inotify: a removed control socket is not noticed");
+		log_debug("no inotify: a removed control socket is not noticed");
 		return;
 	}
 	ev_io_start(sup->loop, &sup->guard.watcher);

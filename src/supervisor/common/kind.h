@@ -30,19 +30,17 @@ struct worker_kind {
 	/* Begin a cluster, with so many workers.  -1: no memory. */
 	int (*begin)(struct service *service, unsigned workers);
 	/* See kind_check(). */
-	int (*check)(const struct cluster_settings *settings,
-		const struct listener_set *set, struct error *err);
+	int (*check)(const struct cluster_settings *settings, const struct listener_set *set,
+		struct error *err);
 	/* Room for as many slots as the service has, or is to have.  -1: no memory. */
 	int (*reserve)(struct service *service, unsigned slots);
 
 	struct service_counts (*count)(const struct service *service);
-	void (*view_slot)(const struct service *service, uint32_t slot,
-		struct slot_view *view);
+	void (*view_slot)(const struct service *service, uint32_t slot, struct slot_view *view);
 	/* Write the members of a status that only this kind has: the cluster's,
 	 * and those of a slot with a worker; or NULL. */
 	void (*status)(struct json_writer *w, const struct service *service);
-	void (*status_slot)(struct json_writer *w,
-		const struct service *service, uint32_t slot);
+	void (*status_slot)(struct json_writer *w, const struct service *service, uint32_t slot);
 	/* The next slot in turn that has a worker; SLOT_ALL: none has. */
 	uint32_t (*next_in_turn)(struct service *service, bool first);
 
@@ -56,8 +54,7 @@ struct worker_kind {
 	void (*ended)(struct service *service, struct event *event);
 	/* A worker could not be started: `text` says why; `permanent`: none
 	 * can. */
-	void (*explain)(
-		struct service *service, const char *text, bool permanent);
+	void (*explain)(struct service *service, const char *text, bool permanent);
 };
 
 #endif

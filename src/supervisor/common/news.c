@@ -63,25 +63,22 @@ const char *news_ending_text(char to[64], const struct ending *e)
 
 bool news_is_failure(const struct report *r)
 {
-	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT ||
-		r->why == WHY_WATCHDOG || r->why == WHY_STALL ||
-		r->why == WHY_CHECK || r->why == WHY_REQUEST;
+	return r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT || r->why == WHY_WATCHDOG ||
+		r->why == WHY_STALL || r->why == WHY_CHECK || r->why == WHY_REQUEST;
 }
 
 static void say_next_try(struct buffer *out, const struct report *r)
 {
 	char age[16];
 
-	if (r->wait == NSEC_NEVER &&
-		(r->why != WHY_ITSELF || r->ending.permanent))
+	if (r->wait == NSEC_NEVER && (r->why != WHY_ITSELF || r->ending.permanent))
 		return;
 	if (r->wait == NSEC_NEVER)
 		(void)buffer_string(out, ", not started again");
 	else if (r->wait == 0)
 		(void)buffer_string(out, ", replaced at once");
 	else
-		(void)buffer_printf(
-			out, ", next try in %s", text_age(age, r->wait));
+		(void)buffer_printf(out, ", next try in %s", text_age(age, r->wait));
 }
 
 static void say_last(struct buffer *out, const struct news *n)
@@ -116,10 +113,8 @@ static const char *unwell(enum why why)
 
 static void say_unkillable(struct buffer *out, const struct news *n)
 {
-	(void)buffer_printf(out,
-		"worker %d is still there after SIGKILL: unkillable%s%s",
-		(int)n->report.pid, *n->explain != '\0' ? ", because " : "",
-		n->explain);
+	(void)buffer_printf(out, "worker %d is still there after SIGKILL: unkillable%s%s",
+		(int)n->report.pid, *n->explain != '\0' ? ", because " : "", n->explain);
 }
 
 static void say_exited(struct buffer *out, const struct news *n)
@@ -146,19 +141,14 @@ static void say_exited(struct buffer *out, const struct news *n)
 	char age[16];
 
 	if (r->ending.kind == ENDING_SPAWN)
-		(void)buffer_string(out,
-			*n->explain != '\0' ? n->explain
-					    : "could not be started");
+		(void)buffer_string(out, *n->explain != '\0' ? n->explain : "could not be started");
 	else
-		(void)buffer_printf(out, "worker %d %s%s after %s%s",
-			(int)r->pid,
+		(void)buffer_printf(out, "worker %d %s%s after %s%s", (int)r->pid,
 			r->ending.kind == ENDING_EXIT ? "ended with " : "",
-			news_ending_text(text, &r->ending),
-			text_age(age, r->age), why[r->why]);
+			news_ending_text(text, &r->ending), text_age(age, r->age), why[r->why]);
 	say_next_try(out, r);
 	if (r->ending.kind != ENDING_SPAWN &&
-		(r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT) &&
-		*n->explain != '\0')
+		(r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT) && *n->explain != '\0')
 		(void)buffer_printf(out, "; %s", n->explain);
 	if (news_is_failure(r))
 		say_last(out, n);
@@ -174,28 +164,23 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 	char age[16];
 
 	if (r->slot != SLOT_ALL)
-		(void)buffer_printf(
-			out, "%s.%" PRIu32 ": ", n->cluster, r->slot);
+		(void)buffer_printf(out, "%s.%" PRIu32 ": ", n->cluster, r->slot);
 	if (r->why == WHY_START_TIMEOUT) {
 		(void)buffer_printf(out, "%s%snot ready after %s", n->explain,
 			*n->explain != '\0' ? ", " : "", text_age(age, r->age));
 		say_last(out, n);
 		return;
 	}
-	if ((r->ending.kind == ENDING_SPAWN || r->why == WHY_BEFORE) &&
-		*n->explain != '\0')
+	if ((r->ending.kind == ENDING_SPAWN || r->why == WHY_BEFORE) && *n->explain != '\0')
 		(void)buffer_string(out, n->explain);
 	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
-		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid,
-			unwell(r->why));
+		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid, unwell(r->why));
 	else if (r->ending.kind == ENDING_NONE)
 		(void)buffer_string(out, "interrupted, the cluster stops");
 	else
-		(void)buffer_printf(out, "%s after %s",
-			news_ending_text(text, &r->ending),
+		(void)buffer_printf(out, "%s after %s", news_ending_text(text, &r->ending),
 			text_age(age, r->age));
-	if (r->ending.kind != ENDING_SPAWN && r->why != WHY_BEFORE &&
-		*n->explain != '\0')
+	if (r->ending.kind != ENDING_SPAWN && r->why != WHY_BEFORE && *n->explain != '\0')
 		(void)buffer_printf(out, "; %s", n->explain);
 	say_last(out, n);
 }
@@ -206,9 +191,7 @@ static void say_who_serves(struct buffer *out, const struct report *r)
 	if (r->others > 0)
 		(void)buffer_string(out, "; the old workers keep serving");
 	if (r->count > 0 && r->back)
-		(void)buffer_printf(out,
-			"; replaced again by the previous settings: %u",
-			r->count);
+		(void)buffer_printf(out, "; replaced again by the previous settings: %u", r->count);
 	else if (r->others > 0)
 		return;
 	else if (r->count > 0)
@@ -222,8 +205,8 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	const struct report *r = &n->report;
 	char age[16];
 
-	(void)buffer_printf(out, "rollout %u done: %u worker%s replaced",
-		r->rollout, r->count, r->count == 1 ? "" : "s");
+	(void)buffer_printf(out, "rollout %u done: %u worker%s replaced", r->rollout, r->count,
+		r->count == 1 ? "" : "s");
 	if (r->took != NSEC_NEVER)
 		(void)buffer_printf(out, " in %s", text_age(age, r->took));
 	(void)buffer_printf(out, " (generation %u)", r->generation);
@@ -233,8 +216,7 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 		(void)buffer_printf(out,
 			"; %u kept connection%s closed between two requests, "
 			"the second of which clients repeat",
-			n->asked_again,
-			n->asked_again == 1 ? " was" : "s were");
+			n->asked_again, n->asked_again == 1 ? " was" : "s were");
 }
 
 static void say_rollout_failed(struct buffer *out, const struct news *n)
@@ -243,8 +225,7 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	char age[16];
 
 	if (r->span != NSEC_NEVER) {
-		(void)buffer_printf(out,
-			"restart failed %s after it was done: %s; %s",
+		(void)buffer_printf(out, "restart failed %s after it was done: %s; %s",
 			text_age(age, r->span), n->explain,
 			r->back ? "going back to the previous settings"
 				: "the settings had not changed, so there is "
@@ -276,8 +257,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
 		[SCALE_BY_HAND] = {"", NULL},
 		[SCALE_QUEUE] = {": connections wait to be accepted (", ")"},
 		[SCALE_CPU] = {": they are busy (each used ", " % of a CPU)"},
-		[SCALE_CALM] = {": these are enough (each used ",
-			" % of a CPU)"},
+		[SCALE_CALM] = {": these are enough (each used ", " % of a CPU)"},
 		[SCALE_IDLE] = {": no client for ", " s (idle-after)"},
 		[SCALE_CLIENT] = {": a client waits", NULL},
 		[SCALE_LIMITS] = {": 'workers' has changed", NULL},
@@ -286,11 +266,10 @@ static void say_scaled(struct buffer *out, const struct news *n)
 	};
 	const struct report *r = &n->report;
 
-	(void)buffer_printf(out, "scaled to %u worker%s%s", r->count,
-		r->count == 1 ? "" : "s", words[r->scale_why].why);
+	(void)buffer_printf(out, "scaled to %u worker%s%s", r->count, r->count == 1 ? "" : "s",
+		words[r->scale_why].why);
 	if (words[r->scale_why].measure != NULL)
-		(void)buffer_printf(
-			out, "%u%s", r->measure, words[r->scale_why].measure);
+		(void)buffer_printf(out, "%u%s", r->measure, words[r->scale_why].measure);
 }
 
 /* What a report is called, how it is logged, and its sentence, without "web.2: ":
@@ -308,22 +287,16 @@ static const struct kind {
 	const char *one;
 	void (*say)(struct buffer *out, const struct news *n);
 } kinds[] = {
-	[REPORT_STARTED] = {"started", LOG_INFO, true,
-		.text = "started worker %p (generation %g)"},
-	[REPORT_READY] = {"ready", LOG_INFO, true,
-		.text = "worker %p ready after %a"},
-	[REPORT_SPARE] = {"spare", LOG_INFO, true,
-		.text = "worker %p ready as a spare after %a"},
-	[REPORT_RELEASED] = {"takes-over", LOG_NOTE, true,
-		.text = "spare worker %p now serves"},
+	[REPORT_STARTED] = {"started", LOG_INFO, true, .text = "started worker %p (generation %g)"},
+	[REPORT_READY] = {"ready", LOG_INFO, true, .text = "worker %p ready after %a"},
+	[REPORT_SPARE] = {"spare", LOG_INFO, true, .text = "worker %p ready as a spare after %a"},
+	[REPORT_RELEASED] = {"takes-over", LOG_NOTE, true, .text = "spare worker %p now serves"},
 	[REPORT_NO_SPARE] = {"no-spares", LOG_WARN, true, .say = say_no_spare},
 	[REPORT_EXITED] = {"exited", LOG_WARN, true, .say = say_exited},
 	[REPORT_DRAINING] = {"draining", LOG_INFO, true,
 		.text = "draining worker %p for at most %s"},
-	[REPORT_UNWELL] = {"unwell", LOG_WARN, true,
-		.text = "worker %p %w: replacing it%W"},
-	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE, true,
-		.text = "worker %p %w: replacing it%W"},
+	[REPORT_UNWELL] = {"unwell", LOG_WARN, true, .text = "worker %p %w: replacing it%W"},
+	[REPORT_OUTGROWN] = {"outgrown", LOG_NOTE, true, .text = "worker %p %w: replacing it%W"},
 	[REPORT_BAKING] = {"baking", LOG_NOTE, false,
 		.text = "rollout %r: the first %c new workers are ready, "
 			"watching them for %s",
@@ -334,32 +307,25 @@ static const struct kind {
 			"replacing the others",
 		.one = "rollout %r: the first new worker is healthy, replacing "
 		       "the others"},
-	[REPORT_STOPPING] = {"stopping", LOG_DEBUG, true,
-		.text = "stopping worker %p"},
+	[REPORT_STOPPING] = {"stopping", LOG_DEBUG, true, .text = "stopping worker %p"},
 	[REPORT_STOP_TIMEOUT] = {"stop-timeout", LOG_WARN, true,
 		.text = "worker %p did not end in time, sending %S"},
-	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR, true,
-		.say = say_unkillable},
+	[REPORT_UNKILLABLE] = {"unkillable", LOG_ERROR, true, .say = say_unkillable},
 	[REPORT_START_TIMEOUT] = {"start-timeout", LOG_ERROR, true,
 		.text = "worker %p was not ready after %a (start-timeout), "
 			"stopping it"},
-	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE, true,
-		.text = "has ended for good"},
-	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE, false,
-		.text = "%c of %c workers ready"},
+	[REPORT_SLOT_ENDED] = {"slot-ended", LOG_NOTE, true, .text = "has ended for good"},
+	[REPORT_ALL_READY] = {"all-ready", LOG_NOTE, false, .text = "%c of %c workers ready"},
 	[REPORT_SCALED] = {"scaled", LOG_NOTE, false, .say = say_scaled},
 	[REPORT_GAVE_UP] = {"gave-up", LOG_ERROR, false,
-		.text = "gave up after %c deaths within %s",
-		.one = "gave up at the first death"},
+		.text = "gave up after %c deaths within %s", .one = "gave up at the first death"},
 	[REPORT_ROLLOUT_STARTED] = {"rollout-started", LOG_NOTE, false,
 		.text = "rollout %r to generation %g: replacing %c workers",
 		.one = "rollout %r to generation %g: replacing 1 worker"},
 	[REPORT_ROLLOUT_STEP] = {"rollout-step", LOG_INFO, false,
 		.text = "rollout %r: %c of %o replaced"},
-	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE, false,
-		.say = say_rollout_done},
-	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR, false,
-		.say = say_rollout_failed},
+	[REPORT_ROLLOUT_DONE] = {"rollout-done", LOG_NOTE, false, .say = say_rollout_done},
+	[REPORT_ROLLOUT_FAILED] = {"rollout-failed", LOG_ERROR, false, .say = say_rollout_failed},
 	[REPORT_ROLLOUT_SUPERSEDED] = {"rollout-superseded", LOG_NOTE, false,
 		.text = "rollout %r superseded by a newer one"},
 	[REPORT_STATE] = {"state", LOG_DEBUG, false, .text = "is %t"},
@@ -397,8 +363,7 @@ static void say_fact(struct buffer *out, const struct report *r, char which)
 		break;
 	case 'W':
 		if (r->wait != NSEC_NEVER && r->wait > 0)
-			(void)buffer_printf(
-				out, " in %s", text_age(text, r->wait));
+			(void)buffer_printf(out, " in %s", text_age(text, r->wait));
 		break;
 	default:
 		(void)buffer_number(out,
@@ -445,8 +410,8 @@ static const char *const level_names[] = {
 	[LOG_DEBUG] = "debug",
 };
 
-static void begin_record(struct json_writer *w, struct buffer *out,
-	const char *event, enum log_level level)
+static void begin_record(
+	struct json_writer *w, struct buffer *out, const char *event, enum log_level level)
 {
 	json_begin(w, out);
 	json_open_object(w);
@@ -461,8 +426,7 @@ void news_begin(struct json_writer *w, struct buffer *out, const char *event)
 }
 
 /* Why a worker has exited, for machines. */
-static const char *why_word(
-	const struct service *service, const struct report *r)
+static const char *why_word(const struct service *service, const struct report *r)
 {
 	static const char *const words[] = {
 		[WHY_ITSELF] = "crash",
@@ -490,14 +454,12 @@ static const char *why_word(
 	if (r->why == WHY_ITSELF && e->kind == ENDING_EXIT &&
 		(service == NULL ? e->code == 0
 				 : cluster_is_success(
-					   cluster_settings(service->core),
-					   (unsigned)e->code)))
+					   cluster_settings(service->core), (unsigned)e->code)))
 		return "done";
 	return words[r->why];
 }
 
-static void put_fields(struct json_writer *w, const struct service *service,
-	const struct news *n)
+static void put_fields(struct json_writer *w, const struct service *service, const struct news *n)
 {
 	const struct report *r = &n->report;
 	char text[64];
@@ -533,13 +495,11 @@ static void put_fields(struct json_writer *w, const struct service *service,
 		else
 			json_decimal(w, nsec_seconds(r->wait), 3);
 	}
-	if ((r->kind == REPORT_UNWELL || r->kind == REPORT_OUTGROWN) &&
-		r->wait != NSEC_NEVER)
+	if ((r->kind == REPORT_UNWELL || r->kind == REPORT_OUTGROWN) && r->wait != NSEC_NEVER)
 		json_put_real(w, "replaced_in", nsec_seconds(r->wait), 3);
 	if (*n->explain != '\0')
-		json_put_text(w,
-			r->kind == REPORT_ROLLOUT_DONE ? "directory" : "cause",
-			n->explain);
+		json_put_text(
+			w, r->kind == REPORT_ROLLOUT_DONE ? "directory" : "cause", n->explain);
 	if (r->kind == REPORT_ROLLOUT_DONE)
 		json_put_int(w, "asked_again", n->asked_again);
 	if (*n->last != '\0')
@@ -585,14 +545,12 @@ static void remember(struct supervisor *sup, const char *line, size_t len)
 		(void)error_set(&err, errno, "the history");
 	}
 	if (!h->lost)
-		log_warn("events are not kept for 'nclust events': %s",
-			err.text);
+		log_warn("events are not kept for 'nclust events': %s", err.text);
 	h->lost = true;
 }
 
-static void hand_out(struct supervisor *sup, struct buffer *out,
-	struct service *service, const struct report *report,
-	const char *sentence)
+static void hand_out(struct supervisor *sup, struct buffer *out, struct service *service,
+	const struct report *report, const char *sentence)
 {
 	const char *line = buffer_text(out);
 
@@ -616,8 +574,7 @@ static void explain_rollout(const struct service *service, struct news *n)
 		(void)text_copy(n->last, sizeof(n->last), end->output);
 	say_rollout_cause(&text, n);
 	said = buffer_text(&text);
-	(void)text_copy(
-		n->explain, sizeof(n->explain), said != NULL ? said : "?");
+	(void)text_copy(n->explain, sizeof(n->explain), said != NULL ? said : "?");
 }
 
 static void explain(const struct service *service, struct news *n)
@@ -628,12 +585,11 @@ static void explain(const struct service *service, struct news *n)
 
 	if (r->kind == REPORT_ROLLOUT_FAILED)
 		explain_rollout(service, n);
-	else if (r->kind == REPORT_EXITED && *n->explain == '\0' &&
-		r->why != WHY_ITSELF && news_is_failure(r))
+	else if (r->kind == REPORT_EXITED && *n->explain == '\0' && r->why != WHY_ITSELF &&
+		news_is_failure(r))
 		(void)text_copy(n->explain, sizeof(n->explain),
-			r->why == WHY_START_TIMEOUT
-				? "was not ready in time (start-timeout)"
-				: unwell(r->why));
+			r->why == WHY_START_TIMEOUT ? "was not ready in time (start-timeout)"
+						    : unwell(r->why));
 	else if (r->kind == REPORT_ROLLOUT_DONE && in != NULL && by != NULL &&
 		strcmp(in, by) != 0) /* by a link, which may have moved */
 		(void)text_copy(n->explain, sizeof(n->explain), in);
@@ -645,8 +601,8 @@ static bool is_logged(struct service *s, const struct report *r)
 {
 	nsec_t now = clock_now();
 
-	if (s == NULL || r->kind != REPORT_EXITED ||
-		r->ending.kind != ENDING_SPAWN || r->ending.permanent)
+	if (s == NULL || r->kind != REPORT_EXITED || r->ending.kind != ENDING_SPAWN ||
+		r->ending.permanent)
 		return true;
 	if (s->life.unborn == 0 && now - s->life.unborn_told >= SECOND) {
 		s->life.unborn_told = now;
@@ -654,8 +610,7 @@ static bool is_logged(struct service *s, const struct report *r)
 	}
 	s->life.unborn++;
 	s->life.unborn_error = r->ending.code;
-	timer_arm_within(s->sup->loop, &s->sup->news.spares,
-		s->life.unborn_told + SECOND - now);
+	timer_arm_within(s->sup->loop, &s->sup->news.spares, s->life.unborn_told + SECOND - now);
 	return false;
 }
 
@@ -706,8 +661,7 @@ static void flush_told(struct supervisor *sup)
 	}
 	ev_timer_stop(sup->loop, &sup->news.timer);
 	if (sup->news.head != NULL)
-		timer_arm(sup->loop, &sup->news.timer,
-			sup->news.head->patience - clock_now());
+		timer_arm(sup->loop, &sup->news.timer, sup->news.head->patience - clock_now());
 }
 
 static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -819,8 +773,7 @@ static void tell(const struct saying *s, const char *format, va_list args)
 	int used = 0;
 
 	if (s->slot != SLOT_ALL)
-		used = snprintf(text, sizeof(text), "%s.%" PRIu32 ": ",
-			s->service->name, s->slot);
+		used = snprintf(text, sizeof(text), "%s.%" PRIu32 ": ", s->service->name, s->slot);
 	else if (s->service != NULL)
 		used = snprintf(text, sizeof(text), "%s: ", s->service->name);
 	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
@@ -837,29 +790,26 @@ static void tell(const struct saying *s, const char *format, va_list args)
 	va_list args; \
 \
 	va_start(args, format); \
-	tell(&(struct saying){.level = level, .event = event, __VA_ARGS__}, \
-		format, args); \
+	tell(&(struct saying){.level = level, .event = event, __VA_ARGS__}, format, args); \
 	va_end(args)
 
-void news_say(struct supervisor *sup, enum log_level level, const char *event,
-	const char *format, ...)
+void news_say(
+	struct supervisor *sup, enum log_level level, const char *event, const char *format, ...)
 {
 	TELL(.sup = sup, .slot = SLOT_ALL);
 }
 
-void news_say_slot(struct service *service, uint32_t slot, enum log_level level,
-	const char *event, const char *format, ...)
+void news_say_slot(struct service *service, uint32_t slot, enum log_level level, const char *event,
+	const char *format, ...)
 {
 	TELL(.sup = service->sup, .service = service, .slot = slot);
 }
 
-void news_say_numbers(const struct child *child, enum log_level level,
-	const char *event, const struct news_number *numbers, size_t count,
-	const char *format, ...)
+void news_say_numbers(const struct child *child, enum log_level level, const char *event,
+	const struct news_number *numbers, size_t count, const char *format, ...)
 {
-	TELL(.sup = child->service->sup, .service = child->service,
-		.slot = child->slot, .child = child, .numbers = numbers,
-		.count = count);
+	TELL(.sup = child->service->sup, .service = child->service, .slot = child->slot,
+		.child = child, .numbers = numbers, .count = count);
 }
 
 /* ---- limits for what a worker can cause ---- */
@@ -876,8 +826,8 @@ static void say_unsaid(struct child *child)
 	child->life.unsaid = 0;
 	if (count > 0)
 		news_say_worker(child, LOG_WARN, "left-out",
-			"%u message%s about worker %d left out", count,
-			count == 1 ? "" : "s", (int)child->pid);
+			"%u message%s about worker %d left out", count, count == 1 ? "" : "s",
+			(int)child->pid);
 }
 
 static void begin_span(struct child *child, nsec_t now)
@@ -903,8 +853,7 @@ bool news_spares(struct child *child)
 		child->life.said++;
 	} else {
 		child->life.unsaid++;
-		timer_arm_within(
-			sup->loop, &sup->news.spares, span_end(child) - now);
+		timer_arm_within(sup->loop, &sup->news.spares, span_end(child) - now);
 	}
 	errno = saved; /* the caller's line may contain it */
 	return child->life.unsaid == 0;
@@ -921,8 +870,7 @@ static void say_unborn(struct service *s, nsec_t now)
 		return;
 	s->life.unborn = 0;
 	s->life.unborn_told = now;
-	news_say_of(s, LOG_WARN, "left-out",
-		"%u more attempts to start a worker failed: %s", count,
+	news_say_of(s, LOG_WARN, "left-out", "%u more attempts to start a worker failed: %s", count,
 		strerror(s->life.unborn_error));
 }
 
@@ -949,8 +897,7 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 {
 	struct history *h = sup->news.history;
 
-	(void)text_copy(
-		h->explain, sizeof(h->explain), cause != NULL ? cause : "");
+	(void)text_copy(h->explain, sizeof(h->explain), cause != NULL ? cause : "");
 	h->expect = serial;
 }
 
@@ -983,8 +930,7 @@ bool news_pending(const struct supervisor *sup)
 
 /* ---- life ---- */
 
-int news_history(const struct supervisor *sup, uint64_t from,
-	struct linering_text *lines)
+int news_history(const struct supervisor *sup, uint64_t from, struct linering_text *lines)
 {
 	return linering_read(&sup->news.history->ring, from, lines);
 }
@@ -993,8 +939,7 @@ bool news_is_whole(const char *json, size_t len)
 {
 	static const char start[] = NEWS_START;
 
-	return len > sizeof(start) &&
-		memcmp(json, start, sizeof(start) - 1) == 0 &&
+	return len > sizeof(start) && memcmp(json, start, sizeof(start) - 1) == 0 &&
 		jsonvalue_check(json, len);
 }
 
@@ -1007,8 +952,7 @@ bool news_take_history(struct supervisor *sup, int fd)
 {
 	struct linering *ring = &sup->news.history->ring;
 
-	return ring->fd == -1 && fd != -1 &&
-		linering_take(ring, &linering_events, fd);
+	return ring->fd == -1 && fd != -1 && linering_take(ring, &linering_events, fd);
 }
 
 int news_init(struct supervisor *sup, struct error *err)
@@ -1048,13 +992,11 @@ static void put_history(struct carry_writer *c, const void *of)
 	while (skip > 0 && skip < t.len && t.text[skip - 1] != '\n')
 		skip++;
 	if (t.len > 0)
-		handover_put_bytes(
-			&c->w, HISTORY_LINES, t.text + skip, t.len - skip);
+		handover_put_bytes(&c->w, HISTORY_LINES, t.text + skip, t.len - skip);
 	linering_drop(&t);
 }
 
-static int take_history(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_history(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct history *h = to;
 
@@ -1123,8 +1065,7 @@ static void news_on_renamed(struct service *service, const char *old)
 {
 	for (struct news *n = service->sup->news.head; n != NULL; n = n->next)
 		if (strcmp(n->cluster, old) == 0)
-			(void)text_copy(
-				n->cluster, sizeof(n->cluster), service->name);
+			(void)text_copy(n->cluster, sizeof(n->cluster), service->name);
 }
 
 const struct part news_part = {

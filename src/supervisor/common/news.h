@@ -39,8 +39,8 @@ extern const struct carried carried_event;
 int news_init(struct supervisor *sup, struct error *err);
 
 /* An event of nclust itself: a name for machines, a sentence for people. */
-void news_say(struct supervisor *sup, enum log_level level, const char *event,
-	const char *format, ...) __attribute__((format(printf, 4, 5)));
+void news_say(struct supervisor *sup, enum log_level level, const char *event, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
 
 /* Begin an event that another room completes: leaves the object open. */
 struct json_writer;
@@ -48,20 +48,18 @@ void news_begin(struct json_writer *w, struct buffer *out, const char *event);
 
 /* An event of a slot that has no worker, whose name is put before the sentence, or of a
  * cluster. */
-void news_say_slot(struct service *service, uint32_t slot, enum log_level level,
-	const char *event, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
-#define news_say_of(service, ...) \
-	news_say_slot((service), SLOT_ALL, __VA_ARGS__)
+void news_say_slot(struct service *service, uint32_t slot, enum log_level level, const char *event,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
+#define news_say_of(service, ...) news_say_slot((service), SLOT_ALL, __VA_ARGS__)
 
 /* Of a worker, with figures for machines, or without. */
 struct news_number {
 	const char *name;
 	double value;
 };
-void news_say_numbers(const struct child *child, enum log_level level,
-	const char *event, const struct news_number *numbers, size_t count,
-	const char *format, ...) __attribute__((format(printf, 6, 7)));
+void news_say_numbers(const struct child *child, enum log_level level, const char *event,
+	const struct news_number *numbers, size_t count, const char *format, ...)
+	__attribute__((format(printf, 6, 7)));
 #define news_say_worker(child, level, event, ...) \
 	news_say_numbers((child), (level), (event), NULL, 0, __VA_ARGS__)
 
@@ -98,8 +96,7 @@ const char *news_ending_text(char to[64], const struct ending *ending);
  * (os/place/linering.h) that an upgrade hands on and that the keeper of
  * `orphans = keep` holds.  linering_read() says what `from` is.
  */
-int news_history(const struct supervisor *sup, uint64_t from,
-	struct linering_text *lines);
+int news_history(const struct supervisor *sup, uint64_t from, struct linering_text *lines);
 /* The keeper, say, could have written to it: is it a whole event? */
 bool news_is_whole(const char *json, size_t len);
 #define NEWS_START "{\"time\":" /* with this each event begins */

@@ -46,8 +46,7 @@ struct part {
 	/* The worker is about to be started: put what it is to get into
 	 * `birth`.  -1 and `err`: it is not started; `gone` follows, in all
 	 * rooms. */
-	int (*prepare)(
-		struct child *child, struct birth *birth, struct error *err);
+	int (*prepare)(struct child *child, struct birth *birth, struct error *err);
 	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
 	/* One of its descriptors can perhaps be read (childset.h).  Rooms whose
@@ -107,8 +106,8 @@ struct part {
 	void (*report)(struct service *service, const struct report *report);
 	/* `report` says that a rollout has failed, or that there are no spares:
 	 * if this room knows more about the cause, write it into `to`. */
-	void (*explain)(const struct service *service,
-		const struct report *report, char *to, size_t size);
+	void (*explain)(
+		const struct service *service, const struct report *report, char *to, size_t size);
 	/* The core is about to choose which worker it drains next. */
 	void (*choose)(struct service *service);
 	/* All workers have ended, for good or until the next restart. */
@@ -145,9 +144,8 @@ struct part {
 	void (*end)(struct supervisor *sup);
 	/* An event was published (news.h), as a JSON object and as a sentence;
 	 * with its cluster and the core's report, or NULL. */
-	void (*told)(struct supervisor *sup, struct service *service,
-		const struct report *report, const char *json,
-		const char *sentence);
+	void (*told)(struct supervisor *sup, struct service *service, const struct report *report,
+		const char *json, const char *sentence);
 	/* Files were removed from the runtime directory, which exists again:
 	 * make this room's files anew.  Backwards; -1 and `err`: all of them are
 	 * called again later. */
@@ -159,12 +157,10 @@ struct part {
 	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
 	/* A reload is about to put these settings in force: open what they
 	 * need.  -1 and `err`: nothing changes.  `reloaded` follows. */
-	int (*reload)(struct supervisor *sup, const struct settings *settings,
-		struct error *err);
+	int (*reload)(struct supervisor *sup, const struct settings *settings, struct error *err);
 	/* A reload has changed what `result` says; or `failed`, and nothing is
 	 * changed. */
-	void (*reloaded)(struct supervisor *sup, struct reload_result *result,
-		bool failed);
+	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
 	/* The connection of one of our own roles as a client is closed. */
 	void (*own_left)(struct supervisor *sup);
 	/* Must an upgrade wait for something that this cluster does? */
@@ -176,8 +172,7 @@ struct part {
 	 * another one than that of the worker before. */
 	void (*handing)(struct service *service);
 	/* The logger asks for something (protocol/logwire.h). */
-	void (*logger_asks)(
-		struct supervisor *sup, const struct logwire_packet *packet);
+	void (*logger_asks)(struct supervisor *sup, const struct logwire_packet *packet);
 	/* A logger was started, and has the pipes of the workers. */
 	void (*logger_up)(struct supervisor *sup);
 	/* Write the state for the next nclust now, before a worker gets what is
@@ -207,8 +202,7 @@ extern const unsigned part_count;
 /* Call a hook of each part that has it. */
 #define PARTS(deed, ...) \
 	do { \
-		for (const struct part *const *part_ = parts; *part_ != NULL; \
-			part_++) \
+		for (const struct part *const *part_ = parts; *part_ != NULL; part_++) \
 			if ((*part_)->deed != NULL) \
 				(*part_)->deed(__VA_ARGS__); \
 	} while (0)

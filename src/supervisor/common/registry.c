@@ -80,8 +80,7 @@ struct child *child_by_pid(const struct supervisor *sup, pid_t pid)
 
 /* ---- by slot ---- */
 
-struct child *child_find(
-	const struct service *service, uint32_t slot, uint64_t worker)
+struct child *child_find(const struct service *service, uint32_t slot, uint64_t worker)
 {
 	if (slot >= service->child_slots)
 		return NULL;
@@ -109,9 +108,7 @@ struct child *child_next(struct child_walk *w)
 	size_t services = w->only != NULL ? 1 : w->sup->service_count;
 
 	for (; w->service < services; w->service++, w->at = 0) {
-		const struct service *s = w->only != NULL
-			? w->only
-			: w->sup->services[w->service];
+		const struct service *s = w->only != NULL ? w->only : w->sup->services[w->service];
 
 		while (w->at < 2 * (size_t)s->child_slots) {
 			struct child *c = s->children[w->at / 2][w->at % 2];
@@ -139,8 +136,7 @@ bool child_has_own_lane(const struct child *child)
 	const struct child *other;
 
 	for_each_child (other, children_of(child->service))
-		if (other != child &&
-			other->traffic.lane == child->traffic.lane)
+		if (other != child && other->traffic.lane == child->traffic.lane)
 			return false;
 	return true;
 }

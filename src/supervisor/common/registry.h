@@ -11,8 +11,7 @@
 struct service *service_named(const struct supervisor *sup, const char *name);
 
 /* The child of a worker, or NULL. */
-struct child *child_find(
-	const struct service *service, uint32_t slot, uint64_t worker);
+struct child *child_find(const struct service *service, uint32_t slot, uint64_t worker);
 struct child *child_by_serial(const struct supervisor *sup, uint64_t serial);
 struct child *child_by_pid(const struct supervisor *sup, pid_t pid);
 

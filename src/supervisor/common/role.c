@@ -35,21 +35,18 @@ static const struct {
 	const char *rights; /* … and EX_NOPERM */
 	bool writes;        /* to our standard output and error */
 } roles[] = {
-	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured",
-		NULL, NULL, NULL, true},
-	[ROLE_WEB] = {"web", "nclust-web", "HTTP and the agent do not answer",
-		"the web server",
+	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured", NULL, NULL, NULL,
+		true},
+	[ROLE_WEB] = {"web", "nclust-web", "HTTP and the agent do not answer", "the web server",
 		"cannot load the library libmicrohttpd.so.12: install the "
 		"package libmicrohttpd12",
 		RIGHTS ", and seccomp", false},
 	[ROLE_FALLBACK] = {"fallback", "nclust-fallback",
-		"clients get no answer while no worker is ready",
-		"the process that answers", NULL, RIGHTS ", and seccomp",
+		"clients get no answer while no worker is ready", "the process that answers", NULL,
+		RIGHTS ", and seccomp", false},
+	[ROLE_NATS] = {"nats", "nclust-nats", "messages do not reach other machines",
+		"the process that talks with the broker", "cannot load libnats any more", RIGHTS,
 		false},
-	[ROLE_NATS] = {"nats", "nclust-nats",
-		"messages do not reach other machines",
-		"the process that talks with the broker",
-		"cannot load libnats any more", RIGHTS, false},
 };
 
 static int output_of(const struct supervisor *sup, enum role role, int fd)
@@ -57,12 +54,12 @@ static int output_of(const struct supervisor *sup, enum role role, int fd)
 	return roles[role].writes ? daemon_output(sup, fd) : sup->null_fd;
 }
 
-int role_run(struct supervisor *sup, enum role role, const int *fds,
-	size_t count, pid_t *pid, int *pidfd)
+int role_run(struct supervisor *sup, enum role role, const int *fds, size_t count, pid_t *pid,
+	int *pidfd)
 {
 	char user[16];
-	char *const argv[] = {(char *)roles[role].title, "--role",
-		(char *)roles[role].name, user, NULL};
+	char *const argv[] = {
+		(char *)roles[role].title, "--role", (char *)roles[role].name, user, NULL};
 	static char *const envp[] = {NULL};
 	const int resource = RLIMIT_NOFILE;
 	struct rlimit limit;
@@ -84,8 +81,7 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 		.limit_count = 1,
 		.nice = INT_MIN,
 		/* what strangers ask for is not worth more than a worker */
-		.oom_score_adj = role != ROLE_LOGGER &&
-				*sup->births.oom_score_adj != '\0'
+		.oom_score_adj = role != ROLE_LOGGER && *sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
 		.own_score = sup->births.own_score,
@@ -96,8 +92,7 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 	};
 
 	for (size_t i = 0; i < count; i++)
-		plan.fds[plan.fd_count++] =
-			(struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
+		plan.fds[plan.fd_count++] = (struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
 	/* each has one of its own, so that they cannot signal each other */
 	(void)snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
@@ -109,14 +104,12 @@ int role_run(struct supervisor *sup, enum role role, const int *fds,
 	return -1;
 }
 
-int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
-	int *pidfd)
+int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid, int *pidfd)
 {
 	int pair[2];
 	int got;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		    0, pair) == -1) {
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == -1) {
 		log_syserr("cannot start the %s", roles[role].name);
 		return -1;
 	}
@@ -130,10 +123,8 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 
 /* ---- its life ---- */
 
-void role_init(struct role_life *l,
-	void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
-	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents),
-	void *data)
+void role_init(struct role_life *l, void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
+	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *data)
 {
 	if (l->pid == 0)
 		l->pidfd = -1;
@@ -153,8 +144,8 @@ void role_begun(struct supervisor *sup, struct role_life *l)
 	role_watch(sup, l);
 }
 
-int role_live(struct supervisor *sup, enum role role, const int *fds,
-	size_t count, struct role_life *l)
+int role_live(
+	struct supervisor *sup, enum role role, const int *fds, size_t count, struct role_life *l)
 {
 	if (role_run(sup, role, fds, count, &l->pid, &l->pidfd) == -1) {
 		l->pid = 0;
@@ -182,8 +173,7 @@ void role_forget(struct supervisor *sup, struct role_life *l)
 	l->pid = 0;
 }
 
-bool role_ended(
-	struct supervisor *sup, struct role_life *l, struct pidfd_end *end)
+bool role_ended(struct supervisor *sup, struct role_life *l, struct pidfd_end *end)
 {
 	*end = (struct pidfd_end){0};
 	if (pidfd_reap(l->pidfd, end) == 0)
@@ -213,13 +203,12 @@ bool role_again(struct supervisor *sup, enum role role, struct role_life *l,
 	const char *lacks = role_lacks(role, end);
 
 	if (lacks != NULL) {
-		log_error("%s: %s %s; trying again in a minute", key,
-			roles[role].who, lacks);
+		log_error("%s: %s %s; trying again in a minute", key, roles[role].who, lacks);
 		timer_arm(sup->loop, &l->again, ROLE_TRY_AGAIN);
 		return false;
 	}
-	log_warn("%s: %s ended (%s %d), starting it again", key,
-		roles[role].who, end->signalled ? "signal" : "exit", end->code);
+	log_warn("%s: %s ended (%s %d), starting it again", key, roles[role].who,
+		end->signalled ? "signal" : "exit", end->code);
 	l->hurried = hurries;
 	if (waits)
 		timer_arm(sup->loop, &l->again, ROLE_RESTART);

@@ -27,12 +27,11 @@ enum role {
 
 /* Start one with these descriptors, from ROLE_FIRST_FD on.  0 with the pid and
  * the pidfd, for the caller to close; -1: it was logged. */
-int role_run(struct supervisor *sup, enum role role, const int *fds,
-	size_t count, pid_t *pid, int *pidfd);
+int role_run(struct supervisor *sup, enum role role, const int *fds, size_t count, pid_t *pid,
+	int *pidfd);
 /* The same with a channel alone.  0 with our end of the channel (SOCK_SEQPACKET, nonblocking), the
  * pid and the pidfd, for the caller to close; -1: it was logged. */
-int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
-	int *pidfd);
+int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid, int *pidfd);
 
 /* The life of one that is to run as long as it is wanted. */
 struct role_life {
@@ -49,21 +48,18 @@ struct role_life {
 #define ROLE_TRY_AGAIN (60 * SECOND)
 
 /* After an upgrade, too: then role_watch(), if it runs. */
-void role_init(struct role_life *l,
-	void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
-	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents),
-	void *data);
+void role_init(struct role_life *l, void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
+	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *data);
 void role_watch(struct supervisor *sup, struct role_life *l);
 /* It has been started by role_start(). */
 void role_begun(struct supervisor *sup, struct role_life *l);
 /* As role_run(), and that. */
-int role_live(struct supervisor *sup, enum role role, const int *fds,
-	size_t count, struct role_life *l);
+int role_live(
+	struct supervisor *sup, enum role role, const int *fds, size_t count, struct role_life *l);
 bool role_owns(const struct role_life *l, pid_t pid);
 void role_kill(const struct role_life *l); /* if it runs */
 /* It has ended, and was forgotten.  False: it lives. */
-bool role_ended(
-	struct supervisor *sup, struct role_life *l, struct pidfd_end *end);
+bool role_ended(struct supervisor *sup, struct role_life *l, struct pidfd_end *end);
 void role_forget(struct supervisor *sup, struct role_life *l);
 /* What it cannot do, so that it ended; NULL: that is not known. */
 const char *role_lacks(enum role role, const struct pidfd_end *end);

@@ -74,9 +74,9 @@ struct child {
 	struct trapped trap;
 	struct worker_traffic traffic;
 	struct limited limited;
-	struct leftovers *left; /* heap; NULL: its main process lives */
-	const char *hang;       /* what it does not answer (hang.h), or NULL */
-	struct health *health;  /* NULL: it was never asked how it is */
+	struct leftovers *left;   /* heap; NULL: its main process lives */
+	const char *hang;         /* what it does not answer (hang.h), or NULL */
+	struct health *health;    /* NULL: it was never asked how it is */
 	struct node_worker *node; /* heap; NULL: not Node's (node.h) */
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
@@ -153,11 +153,11 @@ struct service {
 	 * change of them has not been told: by the clock on the wall, or 0. */
 	struct watching *watching;
 	nsec_t watched;
-	struct scaling *scaling; /* heap; NULL: `workers` was never a range */
-	struct trouble *trouble; /* heap; NULL: it never had any (trouble.h) */
+	struct scaling *scaling;     /* heap; NULL: `workers` was never a range */
+	struct trouble *trouble;     /* heap; NULL: it never had any (trouble.h) */
 	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
 	struct accepting *accepting; /* a process per connection; or NULL */
-	struct broker *broker; /* heap; NULL: `relay` is no URL (broker.h) */
+	struct broker *broker;       /* heap; NULL: `relay` is no URL (broker.h) */
 };
 
 #define PID_BUCKETS_MIN 64
@@ -287,7 +287,7 @@ struct supervisor {
 	struct record news;
 	struct limits *limits; /* heap (limits.c); NULL: no cluster has one */
 	unsigned controllers;  /* that it has switched on, for our end */
-	struct logs *logs; /* heap (logs/opener.h); NULL: nothing was asked */
+	struct logs *logs;     /* heap (logs/opener.h); NULL: nothing was asked */
 
 	struct daemon daemon;
 	int null_fd;

@@ -29,13 +29,11 @@ static const char *const rollouts[TALLY_ROLLOUTS] = {
 
 /* ---- counting ---- */
 
-static enum tally_exit by_itself(
-	const struct service *service, const struct ending *end)
+static enum tally_exit by_itself(const struct service *service, const struct ending *end)
 {
 	switch (end->kind) {
 	case ENDING_EXIT:
-		return cluster_is_success(cluster_settings(service->core),
-			       (unsigned)end->code)
+		return cluster_is_success(cluster_settings(service->core), (unsigned)end->code)
 			? TALLY_SUCCESS
 			: TALLY_FAILURE;
 	case ENDING_SIGNAL:
@@ -49,8 +47,7 @@ static enum tally_exit by_itself(
 	return TALLY_UNKNOWN;
 }
 
-static enum tally_exit reason_of(
-	const struct service *service, const struct report *r)
+static enum tally_exit reason_of(const struct service *service, const struct report *r)
 {
 	switch (r->why) {
 	case WHY_ITSELF:
@@ -146,8 +143,8 @@ void tally_lines(struct service *service, uint64_t lines, bool lost)
 
 /* ---- showing ---- */
 
-static void put_all(struct json_writer *w, const char *key,
-	const char *const *names, const uint64_t *counts, size_t n)
+static void put_all(struct json_writer *w, const char *key, const char *const *names,
+	const uint64_t *counts, size_t n)
 {
 	json_key(w, key);
 	json_open_object(w);
@@ -156,8 +153,7 @@ static void put_all(struct json_writer *w, const char *key,
 	json_close_object(w);
 }
 
-static void tally_on_status(
-	struct json_writer *w, const struct service *service)
+static void tally_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct tally *t = &service->tally;
 

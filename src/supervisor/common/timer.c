@@ -5,17 +5,15 @@
 #define AGAIN_FIRST (10 * MSEC)
 #define AGAIN_MOST (5 * SECOND)
 
-void timer_init(ev_timer *timer,
-	void (*on)(struct ev_loop *loop, ev_timer *timer, int revents),
-	void *data)
+void timer_init(
+	ev_timer *timer, void (*on)(struct ev_loop *loop, ev_timer *timer, int revents), void *data)
 {
 	ev_init(timer, on);
 	timer->data = data;
 }
 
-void io_init(ev_io *io,
-	void (*on)(struct ev_loop *loop, ev_io *io, int revents), int fd,
-	void *data)
+void io_init(
+	ev_io *io, void (*on)(struct ev_loop *loop, ev_io *io, int revents), int fd, void *data)
 {
 	ev_io_init(io, on, fd, EV_READ);
 	io->data = data;
@@ -31,16 +29,13 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 	ev_io_start(loop, a->io);
 }
 
-bool io_failed(
-	struct ev_loop *loop, struct again *again, ev_io *io, int revents)
+bool io_failed(struct ev_loop *loop, struct again *again, ev_io *io, int revents)
 {
 	if ((revents & EV_ERROR) == 0) {
 		again->pause = 0;
 		return false;
 	}
-	again->pause = again->pause == 0
-		? AGAIN_FIRST
-		: nsec_min(2 * again->pause, AGAIN_MOST);
+	again->pause = again->pause == 0 ? AGAIN_FIRST : nsec_min(2 * again->pause, AGAIN_MOST);
 	again->io = io;
 	if (again->timer.data == NULL)
 		timer_init(&again->timer, on_again, again);
@@ -58,7 +53,6 @@ void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait)
 
 void timer_arm_within(struct ev_loop *loop, ev_timer *timer, nsec_t wait)
 {
-	if (!ev_is_active(timer) ||
-		ev_timer_remaining(loop, timer) > nsec_seconds(wait))
+	if (!ev_is_active(timer) || ev_timer_remaining(loop, timer) > nsec_seconds(wait))
 		timer_arm(loop, timer, wait);
 }

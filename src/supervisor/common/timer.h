@@ -9,12 +9,10 @@
 
 /* Initialise a timer, or a watcher of a descriptor (-1: none yet), with its
  * callback and data. */
-void timer_init(ev_timer *timer,
-	void (*on)(struct ev_loop *loop, ev_timer *timer, int revents),
+void timer_init(ev_timer *timer, void (*on)(struct ev_loop *loop, ev_timer *timer, int revents),
 	void *data);
-void io_init(ev_io *io,
-	void (*on)(struct ev_loop *loop, ev_io *io, int revents), int fd,
-	void *data);
+void io_init(
+	ev_io *io, void (*on)(struct ev_loop *loop, ev_io *io, int revents), int fd, void *data);
 
 /* Watches a descriptor anew after epoll_ctl(2) has failed. */
 struct again {
@@ -24,8 +22,7 @@ struct again {
 };
 /* For the callback of an ev_io: true if `revents` says that it cannot be watched.  Then
  * it is tried again after a pause, and nothing is to be read. */
-bool io_failed(
-	struct ev_loop *loop, struct again *again, ev_io *io, int revents);
+bool io_failed(struct ev_loop *loop, struct again *again, ev_io *io, int revents);
 
 /* Let the timer expire once, `wait` from now, also if it runs already. */
 void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait);

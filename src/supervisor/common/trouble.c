@@ -61,8 +61,7 @@ static void end_clear(struct trouble_end *end)
 	*end = (struct trouble_end){0};
 }
 
-static const struct trouble_end *end_of(
-	const struct service *service, uint32_t slot)
+static const struct trouble_end *end_of(const struct service *service, uint32_t slot)
 {
 	const struct trouble *t = service->trouble;
 
@@ -72,8 +71,7 @@ static const struct trouble_end *end_of(
 	return &t->ends[slot];
 }
 
-const struct trouble_end *trouble_of(
-	const struct service *service, uint32_t slot, uint64_t worker)
+const struct trouble_end *trouble_of(const struct service *service, uint32_t slot, uint64_t worker)
 {
 	const struct trouble_end *end = end_of(service, slot);
 
@@ -114,11 +112,9 @@ static void say_end(struct buffer *out, const struct trouble_end *end)
 	char age[16];
 
 	if (end->age > 0)
-		(void)buffer_printf(
-			out, "%s after %s", end->text, text_age(age, end->age));
+		(void)buffer_printf(out, "%s after %s", end->text, text_age(age, end->age));
 	if (end->cause != NULL)
-		(void)buffer_printf(
-			out, "%s%s", end->age > 0 ? "; " : "", end->cause);
+		(void)buffer_printf(out, "%s%s", end->age > 0 ? "; " : "", end->cause);
 	else if (end->output != NULL)
 		(void)buffer_printf(out, "; last output: %s", end->output);
 }
@@ -130,12 +126,10 @@ static void say_tries(struct buffer *out, const struct service *service)
 	bool ever = cluster_ever_ready(service->core);
 
 	if (t->tries == 1)
-		(void)buffer_printf(out, "not ready at the %s try",
-			ever ? "last" : "first");
+		(void)buffer_printf(out, "not ready at the %s try", ever ? "last" : "first");
 	else
 		(void)buffer_printf(out,
-			ever ? "none ready in the last %u tries"
-			     : "not once ready in %u tries",
+			ever ? "none ready in the last %u tries" : "not once ready in %u tries",
 			t->tries);
 	if (end == NULL)
 		return;
@@ -225,18 +219,15 @@ static void put_text_of(struct json_writer *w, struct buffer *text)
 static void put_tries(struct json_writer *w, const struct service *service)
 {
 	const struct trouble *t = service->trouble;
-	bool fails =
-		t != NULL && t->tries > 0 && cluster_ready(service->core) == 0;
+	bool fails = t != NULL && t->tries > 0 && cluster_ready(service->core) == 0;
 	struct buffer text;
 
 	json_key(w, "trouble");
 	if (t == NULL ||
 		(!fails &&
 			(t->check == NULL ||
-				cluster_settings(service->core)->check.kind ==
-					PROBE_NONE)) ||
-		cluster_wanted(service->core) == 0 ||
-		service_is_done(service)) {
+				cluster_settings(service->core)->check.kind == PROBE_NONE)) ||
+		cluster_wanted(service->core) == 0 || service_is_done(service)) {
 		json_nil(w);
 		return;
 	}
@@ -251,8 +242,7 @@ static void put_tries(struct json_writer *w, const struct service *service)
 	json_close_object(w);
 }
 
-static void put_restart(
-	struct json_writer *w, const struct service *service, nsec_t now)
+static void put_restart(struct json_writer *w, const struct service *service, nsec_t now)
 {
 	const struct trouble *t = service->trouble;
 	unsigned ready = cluster_ready(service->core);
@@ -272,14 +262,13 @@ static void put_restart(
 	(void)buffer_printf(&text, "last restart failed %s ago: %s",
 		text_age(age, now - t->restart_at), t->restart);
 	if (ready > 0)
-		(void)buffer_printf(&text, "; generation %u keeps serving",
-			cluster_generation(service->core));
+		(void)buffer_printf(
+			&text, "; generation %u keeps serving", cluster_generation(service->core));
 	put_text_of(w, &text);
 	json_close_object(w);
 }
 
-void trouble_put(
-	struct json_writer *w, const struct service *service, nsec_t now)
+void trouble_put(struct json_writer *w, const struct service *service, nsec_t now)
 {
 	if (service->kind->by_connection)
 		return;
@@ -287,8 +276,8 @@ void trouble_put(
 	put_restart(w, service, now);
 }
 
-void trouble_put_slot(struct json_writer *w, const struct service *service,
-	uint32_t slot, nsec_t now)
+void trouble_put_slot(
+	struct json_writer *w, const struct service *service, uint32_t slot, nsec_t now)
 {
 	const struct trouble_end *end = end_of(service, slot);
 
@@ -312,8 +301,7 @@ void trouble_put_slot(struct json_writer *w, const struct service *service,
 
 bool trouble_set_check(struct service *service, const char *text)
 {
-	struct trouble *t =
-		*text != '\0' ? trouble_get(service) : service->trouble;
+	struct trouble *t = *text != '\0' ? trouble_get(service) : service->trouble;
 	bool is_new = t != NULL && t->check == NULL;
 
 	if (t != NULL)
@@ -335,8 +323,7 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 }
 
 /* The process that has the port; looked up at most once a second. */
-static const struct last_holder *holder(
-	struct supervisor *sup, int type, unsigned port)
+static const struct last_holder *holder(struct supervisor *sup, int type, unsigned port)
 {
 	struct last_holder *i = &sup->last_holder;
 	nsec_t now = clock_now();
@@ -350,8 +337,8 @@ static const struct last_holder *holder(
 	return i;
 }
 
-void trouble_cannot_bind(struct child *child, int type, unsigned port,
-	const char *what, int error, const char *hint)
+void trouble_cannot_bind(
+	struct child *child, int type, unsigned port, const char *what, int error, const char *hint)
 {
 	const char *who = NULL;
 
@@ -368,22 +355,19 @@ void trouble_cannot_bind(struct child *child, int type, unsigned port,
 			"or CAP_NET_BIND_SERVICE",
 			what, strerror(error));
 	else if (error != EADDRINUSE)
-		trouble_set_cause(
-			child, "cannot bind %s: %s", what, strerror(error));
+		trouble_set_cause(child, "cannot bind %s: %s", what, strerror(error));
 	else if (hint != NULL && *hint != '\0')
 		trouble_set_cause(child, "cannot bind %s: %s", what, hint);
 	else if (who != NULL && *who != '\0')
-		trouble_set_cause(
-			child, "cannot bind %s: in use by %s", what, who);
+		trouble_set_cause(child, "cannot bind %s: in use by %s", what, who);
 	else
 		trouble_set_cause(child,
 			"cannot bind %s: in use by another process (see: ss "
 			"-lntup 'sport = :%u')",
 			what, port);
 	if (child->life.cause != NULL)
-		log_line(error == EADDRINUSE ? LOG_WARN : LOG_NOTE,
-			"%s.%" PRIu32 ": %s", child->service->name, child->slot,
-			child->life.cause);
+		log_line(error == EADDRINUSE ? LOG_WARN : LOG_NOTE, "%s.%" PRIu32 ": %s",
+			child->service->name, child->slot, child->life.cause);
 }
 
 /* The number after a colon, or after "port "; 0: there is none. */
@@ -393,9 +377,7 @@ static unsigned port_at(const char *text, const char *at)
 	char *end;
 
 	if (*at < '1' || *at > '9' || at == text ||
-		(at[-1] != ':' &&
-			(at - text < 5 ||
-				strncasecmp(at - 5, "port ", 5) != 0)))
+		(at[-1] != ':' && (at - text < 5 || strncasecmp(at - 5, "port ", 5) != 0)))
 		return 0;
 	n = strtoul(at, &end, 10);
 	return n <= 65535 && *end != '.' ? (unsigned)n : 0;
@@ -407,21 +389,19 @@ static unsigned port_at(const char *text, const char *at)
 	"LISTEN_FDS, else '-n 1'"
 
 /* The other worker of its cluster that is there longest; NULL: there is none. */
-static const struct child *other_than(
-	const struct service *service, uint64_t worker)
+static const struct child *other_than(const struct service *service, uint64_t worker)
 {
 	const struct child *found = NULL;
 	const struct child *c;
 
 	for_each_child (c, children_of(service))
-		if (c->worker != worker &&
-			(found == NULL || c->worker < found->worker))
+		if (c->worker != worker && (found == NULL || c->worker < found->worker))
 			found = c;
 	return found;
 }
 
-void trouble_guess_in_use(const struct service *service, uint64_t worker,
-	char *to, size_t size, const char *output)
+void trouble_guess_in_use(
+	const struct service *service, uint64_t worker, char *to, size_t size, const char *output)
 {
 	const char *shared = cluster_settings(service->core)->share_ports;
 	struct supervisor *sup = service->sup;
@@ -441,28 +421,22 @@ void trouble_guess_in_use(const struct service *service, uint64_t worker,
 		if (holds->pid != 0)
 			c = child_by_pid(sup, getsid(holds->pid));
 		if (shared != NULL && !value_ports_have(shared, port))
-			(void)snprintf(to, size,
-				"port %u is in use by %s: " NOT_NAMED, port,
-				holds->who);
+			(void)snprintf(
+				to, size, "port %u is in use by %s: " NOT_NAMED, port, holds->who);
 		else if (c == NULL || c->service != service)
-			(void)snprintf(to, size, "port %u is in use by %s",
-				port, holds->who);
+			(void)snprintf(to, size, "port %u is in use by %s", port, holds->who);
 		else
-			(void)snprintf(to, size,
-				"port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT,
+			(void)snprintf(to, size, "port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT,
 				port, c->service->name, c->slot);
 		return;
 	}
 	if (sup->intercept.way == WAY_NONE || shared != NULL)
 		c = other_than(service, worker);
 	if (c == NULL)
-		(void)text_copy(
-			to, size, "its address is in use by another process");
+		(void)text_copy(to, size, "its address is in use by another process");
 	else
-		(void)snprintf(to, size,
-			"its address is in use, maybe by %s.%" PRIu32 ", as %s",
-			service->name, c->slot,
-			shared != NULL ? NOT_NAMED : ONE_HAS_IT);
+		(void)snprintf(to, size, "its address is in use, maybe by %s.%" PRIu32 ", as %s",
+			service->name, c->slot, shared != NULL ? NOT_NAMED : ONE_HAS_IT);
 }
 
 /* ---- carried ---- */
@@ -520,16 +494,14 @@ static void put_ends(struct carry_writer *c, const void *of)
 	}
 }
 
-static int take_end(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_end(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct end_in_slot in;
 	struct trouble_end *place = NULL;
 
 	if (f->tag != TROUBLE_END)
 		return 0;
-	if (carry_get_one(r, &carried_end, &in, f) == 1 &&
-		in.slot < 2 * WORKERS_MAX)
+	if (carry_get_one(r, &carried_end, &in, f) == 1 && in.slot < 2 * WORKERS_MAX)
 		place = end_at(to, (uint32_t)in.slot);
 	if (place == NULL || place->worker != 0) {
 		end_clear(&in.end);

@@ -41,26 +41,24 @@ struct carried;
 void trouble_on_news(struct service *service, const struct news *n);
 
 /* How that worker ended; NULL: it runs, or ended as it was asked to. */
-const struct trouble_end *trouble_of(
-	const struct service *service, uint32_t slot, uint64_t worker);
+const struct trouble_end *trouble_of(const struct service *service, uint32_t slot, uint64_t worker);
 
 /* The members of a status: "trouble" and "failed_restart" of a cluster,
  * "last_failure" of a slot. */
-void trouble_put(
-	struct json_writer *w, const struct service *service, nsec_t now);
-void trouble_put_slot(struct json_writer *w, const struct service *service,
-	uint32_t slot, nsec_t now);
+void trouble_put(struct json_writer *w, const struct service *service, nsec_t now);
+void trouble_put_slot(
+	struct json_writer *w, const struct service *service, uint32_t slot, nsec_t now);
 
 /* The worker could not bind the port: log it, once, and keep it as the cause of
  * its end.  `hint` says what a user can do, or who has the port ("" or NULL:
  * look for the process that has it). */
-void trouble_cannot_bind(struct child *child, int type, unsigned port,
-	const char *what, int error, const char *hint);
+void trouble_cannot_bind(struct child *child, int type, unsigned port, const char *what, int error,
+	const char *hint);
 
 /* A worker, which has ended, wrote that an address is in use, but nclust has not seen
  * which one: find the cause from the port in its last output. */
-void trouble_guess_in_use(const struct service *service, uint64_t worker,
-	char *to, size_t size, const char *output);
+void trouble_guess_in_use(
+	const struct service *service, uint64_t worker, char *to, size_t size, const char *output);
 
 /* Set the cause to report if the worker ends soon; NULL: none. */
 void trouble_set_cause(struct child *child, const char *format, ...)
@@ -73,8 +71,7 @@ extern const struct carried carried_trouble; /* of a cluster */
 void trouble_free(struct service *service);
 
 /* What to do where a second copy can never become ready beside the first. */
-#define TROUBLE_ONE_COPY \
-	"if only one copy can run at a time: surge = 0, max-unavailable = 1"
+#define TROUBLE_ONE_COPY "if only one copy can run at a time: surge = 0, max-unavailable = 1"
 
 /* The cause for a worker that binds a port that nclust holds. */
 #define TROUBLE_BINDS_ITSELF \

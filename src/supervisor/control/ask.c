@@ -29,8 +29,7 @@ static bool got(struct reach *r, const struct child *child, int fd, size_t sent)
 	json_put_int(&w, "sent", (int64_t)sent);
 	json_close_object(&w);
 	text = buffer_text(&params);
-	if (text != NULL &&
-		control_put_event(&c->out, c->request.id, text) == 0)
+	if (text != NULL && control_put_event(&c->out, c->request.id, text) == 0)
 		passed = client_pass(c, c->out.len - before, fd);
 	return passed == 0;
 }
@@ -75,8 +74,7 @@ static void answer(struct client *c, int code, const char *why)
 		client_done(c);
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "%s.%" PRIu32 " %s",
-		r->service->name, r->slot, why);
+	(void)snprintf(text, sizeof(text), "%s.%" PRIu32 " %s", r->service->name, r->slot, why);
 	end(c);
 	client_error(c, code, text);
 }
@@ -90,18 +88,16 @@ static void over(struct reach *r)
 
 void ask_settle(struct client *c)
 {
-	answer(c, CONTROL_BUSY,
-		"was not asked, because nclust is being upgraded: try again");
+	answer(c, CONTROL_BUSY, "was not asked, because nclust is being upgraded: try again");
 }
 
-int ask_check(const struct client *c, const struct service *service,
-	uint32_t slot, struct error *err)
+int ask_check(
+	const struct client *c, const struct service *service, uint32_t slot, struct error *err)
 {
 	if ((slot == SLOT_ALL) == c->own)
 		return 0;
-	return error_set(err, 0, "name %s, such as '%s%s'",
-		c->own ? "the cluster" : "which worker", service->name,
-		c->own ? "" : ".0");
+	return error_set(err, 0, "name %s, such as '%s%s'", c->own ? "the cluster" : "which worker",
+		service->name, c->own ? "" : ".0");
 }
 
 /* Is there only a spare, which takes no connection? */
@@ -113,21 +109,16 @@ static bool is_spare(const struct service *service, uint32_t slot)
 	return view.state == SLOT_SPARE;
 }
 
-int ask_begin(struct client *c, struct service *service, uint32_t slot,
-	struct error *err)
+int ask_begin(struct client *c, struct service *service, uint32_t slot, struct error *err)
 {
 	struct reach *r;
 
-	if (slot == SLOT_ALL &&
-		cluster_settings(service->core)->metrics.kind == PROBE_NONE)
-		return error_set(
-			err, 0, "'metrics' of '%s' is off", service->name);
+	if (slot == SLOT_ALL && cluster_settings(service->core)->metrics.kind == PROBE_NONE)
+		return error_set(err, 0, "'metrics' of '%s' is off", service->name);
 	if (slot != SLOT_ALL &&
 		(slot >= service->child_slots ||
-			(service->children[slot][0] == NULL &&
-				service->children[slot][1] == NULL)))
-		return error_set(err, 0, "%s.%" PRIu32 " does not run now",
-			service->name, slot);
+			(service->children[slot][0] == NULL && service->children[slot][1] == NULL)))
+		return error_set(err, 0, "%s.%" PRIu32 " does not run now", service->name, slot);
 	if (slot != SLOT_ALL && is_spare(service, slot))
 		return error_set(err, 0,
 			"%s.%" PRIu32 " is a spare: it takes no connections "

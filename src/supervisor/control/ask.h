@@ -12,10 +12,9 @@
  * ready workers of a cluster with `metrics`; others ask for the one of a slot.
  */
 /* Does it name what can be asked, a slot or a cluster?  0, or -1 and `err`. */
-int ask_check(const struct client *c, const struct service *service,
-	uint32_t slot, struct error *err);
-int ask_begin(struct client *c, struct service *service, uint32_t slot,
-	struct error *err);
+int ask_check(
+	const struct client *c, const struct service *service, uint32_t slot, struct error *err);
+int ask_begin(struct client *c, struct service *service, uint32_t slot, struct error *err);
 /* Answer now, with what has been reached; nclust is about to be replaced. */
 void ask_settle(struct client *c);
 /* The client goes. */

@@ -114,9 +114,7 @@ const struct carried carried_client = {
 
 static int clients_done(struct carry_reader *r, void *to)
 {
-	return r->sup->has_rundir == (((struct clients *)to)->listen.fd != -1)
-		? 0
-		: -1;
+	return r->sup->has_rundir == (((struct clients *)to)->listen.fd != -1) ? 0 : -1;
 }
 
 static void *make(struct carry_reader *r, void *owner)

@@ -78,15 +78,13 @@ static void note_inode(void *context, uint64_t inode)
 	k->list[k->count++] = (struct accepted){.inode = inode};
 }
 
-static void note_tcp(void *context, const struct inet_diag_msg *one,
-	const void *info, size_t size)
+static void note_tcp(void *context, const struct inet_diag_msg *one, const void *info, size_t size)
 {
 	struct counting *k = context;
 
 	(void)info;
 	(void)size;
-	if (incoming_has(&k->in, ntohs(one->id.idiag_sport)) &&
-		one->idiag_state != STATE_LISTEN)
+	if (incoming_has(&k->in, ntohs(one->id.idiag_sport)) && one->idiag_state != STATE_LISTEN)
 		note_inode(k, one->idiag_inode);
 }
 
@@ -103,9 +101,8 @@ static bool look_at(void *context, int fd, const char *target)
 {
 	struct counting *k = context;
 	const struct accepted key = {.inode = remote_socket_inode(target)};
-	struct accepted *a = key.inode == 0
-		? NULL
-		: bsearch(&key, k->list, k->count, sizeof(key), by_inode);
+	struct accepted *a =
+		key.inode == 0 ? NULL : bsearch(&key, k->list, k->count, sizeof(key), by_inode);
 
 	(void)fd;
 	if (k->left == 0)
@@ -138,8 +135,7 @@ static long count_one(struct counting *k, pid_t pid)
 }
 
 /* One that has not run since the last look has the same connections as then. */
-static void look_at_one(
-	struct counting *k, struct counted *of, struct child *child)
+static void look_at_one(struct counting *k, struct counted *of, struct child *child)
 {
 	const struct last_look *last = child->life.last_look;
 	nsec_t before = last != NULL ? last->at : 0;
@@ -178,8 +174,7 @@ static int count_beside(void *owner)
 
 /* ---- in nclust ---- */
 
-static const struct counted *find(
-	const struct census *x, const struct child *child)
+static const struct counted *find(const struct census *x, const struct child *child)
 {
 	const struct counted *of = NULL;
 
@@ -249,8 +244,8 @@ static int list_workers(struct census *x)
 
 	while (child_next(&walk) != NULL)
 		count++;
-	list = mmap(NULL, count * sizeof(*list), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	list = mmap(NULL, count * sizeof(*list), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		-1, 0);
 	if (list == MAP_FAILED) /* or there are none */
 		return -1;
 	walk = children_of_all(x->sup);
@@ -258,8 +253,7 @@ static int list_workers(struct census *x)
 		const struct counted *of = find(x, child);
 
 		list[i] = of != NULL ? *of
-				     : (struct counted){.serial = child->serial,
-					       .connections = -1};
+				     : (struct counted){.serial = child->serial, .connections = -1};
 		list[i].seen = false;
 		child->census = (uint32_t)i++;
 	}
@@ -295,7 +289,5 @@ long census_of(const struct child *child)
 	const struct census *x = child->service->sup->control.census;
 	const struct counted *of = find(x, child);
 
-	return of != NULL && clock_now() - x->counted <= HOLDS_MOST
-		? of->connections
-		: -1;
+	return of != NULL && clock_now() - x->counted <= HOLDS_MOST ? of->connections : -1;
 }

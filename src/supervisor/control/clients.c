@@ -46,8 +46,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 struct client *clients_first(const struct supervisor *sup)
 {
-	return sup->control.clients != NULL ? sup->control.clients->first
-					    : NULL;
+	return sup->control.clients != NULL ? sup->control.clients->first : NULL;
 }
 
 /* ---- closing ---- */
@@ -55,8 +54,7 @@ struct client *clients_first(const struct supervisor *sup)
 static void keep_reserve(struct supervisor *sup)
 {
 	if (sup->control.reserve_fd == -1)
-		sup->control.reserve_fd =
-			fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
+		sup->control.reserve_fd = fcntl(sup->null_fd, F_DUPFD_CLOEXEC, 3);
 }
 
 /* Expect nothing more of this cluster, or (NULL) of any. */
@@ -106,8 +104,7 @@ static bool has_request(const struct client *c)
 /* Is an answer under way that is made in slices? */
 static bool is_sliced(const struct client *c)
 {
-	return (c->state == CLIENT_STATUS && !status_waits(c)) ||
-		c->state == CLIENT_EVENTS;
+	return (c->state == CLIENT_STATUS && !status_waits(c)) || c->state == CLIENT_EVENTS;
 }
 
 static bool is_finished(const struct client *c)
@@ -147,8 +144,7 @@ static void watch(struct client *c)
 {
 	int events = 0;
 
-	if (c->out.len > 0 || is_sliced(c) || has_request(c) ||
-		is_finished(c) || c->missed > 0)
+	if (c->out.len > 0 || is_sliced(c) || has_request(c) || is_finished(c) || c->missed > 0)
 		events |= EV_WRITE;
 	/* one request at a time; while it waits, what the client sends stays
 	 * in the socket once our buffer is full */
@@ -170,8 +166,7 @@ static int flush(struct client *c)
 	ssize_t sent = 0;
 
 	while (c->out.len > 0) {
-		sent = send(c->io.fd, c->out.data, c->out.len,
-			MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = send(c->io.fd, c->out.data, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent <= 0)
 			break;
 		buffer_consume(&c->out, (size_t)sent);
@@ -272,8 +267,7 @@ static void refuse_and_close(struct client *c, int code, const char *message)
 
 /* Say why, and close the connection, unread: what has come by it may hold very
  * many descriptors. */
-static void turn_away(
-	struct supervisor *sup, int *fd, int code, const char *why)
+static void turn_away(struct supervisor *sup, int *fd, int code, const char *why)
 {
 	scoped_buffer out = {0};
 
@@ -287,8 +281,7 @@ static void turn_away(
 static void await_line(struct client *c)
 {
 	if (c->in.len >= CONTROL_LINE_MAX)
-		refuse_and_close(
-			c, CONTROL_INVALID, "a request line is at most 64 KiB");
+		refuse_and_close(c, CONTROL_INVALID, "a request line is at most 64 KiB");
 	else if (c->line_since == NSEC_NEVER)
 		c->line_since = clock_now();
 	arm_bounds(c->sup->control.clients);
@@ -297,8 +290,7 @@ static void await_line(struct client *c)
 /* Run the buffered requests, as long as the client reads the answers. */
 static void run_lines(struct client *c, nsec_t until)
 {
-	for (int i = 0;
-		i < LINES_A_TURN && c->state == CLIENT_IDLE && c->in.len > 0 &&
+	for (int i = 0; i < LINES_A_TURN && c->state == CLIENT_IDLE && c->in.len > 0 &&
 		c->out.len < SLICE_LOW && (i == 0 || clock_now() < until);
 		i++) {
 		char *end = memchr(c->in.data, '\n', c->in.len);
@@ -348,8 +340,7 @@ static int take_in(struct client *c)
 	}
 	if (passed) {
 		ev_io_stop(c->sup->loop, &c->io);
-		turn_away(c->sup, &c->io.fd, CONTROL_INVALID,
-			"no request has descriptors");
+		turn_away(c->sup, &c->io.fd, CONTROL_INVALID, "no request has descriptors");
 		return -1;
 	}
 	if (got == -1 && errno != EAGAIN && errno != EINTR)
@@ -376,10 +367,8 @@ static bool slice(struct client *c)
 /* Has another reader, who still waits, waited for longer? */
 static bool is_later(const struct client *c, unsigned turn)
 {
-	for (const struct client *o = clients_first(c->sup); o != NULL;
-		o = o->next)
-		if (o->waits_in + 1 >= turn && o->waits_in != 0 &&
-			o->served < c->served)
+	for (const struct client *o = clients_first(c->sup); o != NULL; o = o->next)
+		if (o->waits_in + 1 >= turn && o->waits_in != 0 && o->served < c->served)
 			return true;
 	return false;
 }
@@ -456,19 +445,17 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	for (struct client *c = all->first; c != NULL; c = next) {
 		next = c->next;
-		if (c->stuck_since != NSEC_NEVER &&
-			now - c->stuck_since > CLIENT_PATIENCE) {
+		if (c->stuck_since != NSEC_NEVER && now - c->stuck_since > CLIENT_PATIENCE) {
 			client_free(c); /* it would not read an error either */
 			continue;
 		}
 		if (c->line_since != NSEC_NEVER && c->state == CLIENT_IDLE &&
 			now - c->line_since > CLIENT_PATIENCE) {
 			c->line_since = NSEC_NEVER;
-			refuse_and_close(c, CONTROL_TIMED_OUT,
-				"the request line was not completed in 10 s");
+			refuse_and_close(
+				c, CONTROL_TIMED_OUT, "the request line was not completed in 10 s");
 		}
-		needed |= c->stuck_since != NSEC_NEVER ||
-			c->line_since != NSEC_NEVER;
+		needed |= c->stuck_since != NSEC_NEVER || c->line_since != NSEC_NEVER;
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
@@ -479,8 +466,7 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* The oldest client that may change things, or that may not; `idle`: the one
  * that has been without a request for longest. */
-static struct client *oldest(
-	const struct clients *all, bool may_write, bool idle)
+static struct client *oldest(const struct clients *all, bool may_write, bool idle)
 {
 	struct client *found = NULL;
 
@@ -488,9 +474,7 @@ static struct client *oldest(
 		if (c->may_write == may_write && !c->own &&
 			(!idle ||
 				(c->state == CLIENT_IDLE && c->in.len == 0 &&
-					(found == NULL ||
-						c->idle_since <=
-							found->idle_since))))
+					(found == NULL || c->idle_since <= found->idle_since))))
 			found = c; /* the last in the list is the oldest */
 	return found;
 }
@@ -530,8 +514,8 @@ static void say_hello(struct client *c)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
 		names[i] = sup->services[i]->name;
-	(void)control_put_hello(&c->out, sup->settings->name, (int)getpid(),
-		NCLUST_VERSION, names, sup->service_count);
+	(void)control_put_hello(&c->out, sup->settings->name, (int)getpid(), NCLUST_VERSION, names,
+		sup->service_count);
 	free(names);
 }
 
@@ -610,15 +594,13 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
 	struct client *out = NULL;
 
 	if (rights == 0) {
-		turn_away(
-			all->sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
+		turn_away(all->sup, &fd, CONTROL_NOT_PERMITTED, "not permitted");
 		return;
 	}
 	if (no_descriptor || !has_room(all, may_write)) {
 		out = who_makes_room(all, may_write);
 		if (out == NULL) {
-			turn_away(all->sup, &fd, CONTROL_BUSY,
-				why[no_descriptor ? 2 : may_write]);
+			turn_away(all->sup, &fd, CONTROL_BUSY, why[no_descriptor ? 2 : may_write]);
 			return;
 		}
 		client_free(out);
@@ -666,8 +648,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 	keep_reserve(all->sup);
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int fd = accept4(
-			watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = accept4(watcher->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE)
@@ -692,11 +673,9 @@ static bool is_expecting(const struct client *c, const struct service *service)
 }
 
 /* The end of a rollout is kept for clients that begin to wait after it. */
-static void keep_outcome(struct service *service, const struct report *report,
-	const char *sentence)
+static void keep_outcome(struct service *service, const struct report *report, const char *sentence)
 {
-	if (report->kind != REPORT_ROLLOUT_DONE &&
-		report->kind != REPORT_ROLLOUT_FAILED)
+	if (report->kind != REPORT_ROLLOUT_DONE && report->kind != REPORT_ROLLOUT_FAILED)
 		return;
 	free(service->outcome.text);
 	service->outcome.text = strdup(sentence);
@@ -712,8 +691,7 @@ static void control_on_told(struct supervisor *sup, struct service *service,
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
 		if (c->state == CLIENT_FOLLOWING
 				? !events_want(c, json, strlen(json))
-				: c->state != CLIENT_WAITING ||
-					!is_expecting(c, service))
+				: c->state != CLIENT_WAITING || !is_expecting(c, service))
 			continue;
 		(void)control_put_event(&c->out, c->request.id, json);
 		if (c->state == CLIENT_WAITING && service != NULL)
@@ -732,21 +710,18 @@ void clients_look(struct supervisor *sup)
 /* Clients that follow the cluster's events follow it under its new name. */
 static void control_on_renamed(struct service *service, const char *old)
 {
-	for (struct client *c = clients_first(service->sup); c != NULL;
-		c = c->next)
-		if ((c->state == CLIENT_FOLLOWING ||
-			    c->state == CLIENT_EVENTS) &&
+	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next)
+		if ((c->state == CLIENT_FOLLOWING || c->state == CLIENT_EVENTS) &&
 			strcmp(c->request.target, old) == 0)
-			(void)text_copy(c->request.target,
-				sizeof(c->request.target), service->name);
+			(void)text_copy(
+				c->request.target, sizeof(c->request.target), service->name);
 }
 
 static void control_on_drop(struct service *service)
 {
 	if (service->index == SIZE_MAX)
 		return;
-	for (struct client *c = clients_first(service->sup); c != NULL;
-		c = c->next) {
+	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next) {
 		expect_no_more(c, service);
 		if (c->state == CLIENT_STATUS)
 			status_forget(c, service);
@@ -760,8 +735,8 @@ static int bind_control(struct clients *all, struct error *err)
 {
 	struct supervisor *sup = all->sup;
 	long group = sup->settings->control_gid;
-	int fd = socket_open_at(sup->rundir.dir, "control", SOCK_STREAM,
-		group >= 0 ? 0660 : 0600, -1, group, err);
+	int fd = socket_open_at(
+		sup->rundir.dir, "control", SOCK_STREAM, group >= 0 ? 0660 : 0600, -1, group, err);
 	int old = all->listen.fd;
 	struct stat st;
 
@@ -770,8 +745,7 @@ static int bind_control(struct clients *all, struct error *err)
 	fdpass_refuse(fd);
 	all->file = (struct socket_file){0};
 	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0)
-		all->file = (struct socket_file){
-			.dev = st.st_dev, .ino = st.st_ino};
+		all->file = (struct socket_file){.dev = st.st_dev, .ino = st.st_ino};
 	ev_io_stop(sup->loop, &all->listen);
 	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);
@@ -784,8 +758,7 @@ static int control_on_renew(struct supervisor *sup, struct error *err)
 	struct clients *all = sup->control.clients;
 	struct stat st;
 
-	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) ==
-			0 &&
+	if (fstatat(sup->rundir.dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		st.st_dev == all->file.dev && st.st_ino == all->file.ino)
 		return 0;
 	if (bind_control(all, err) == -1)
@@ -833,8 +806,7 @@ static void control_on_settle(struct supervisor *sup)
 	census_fini(sup);
 	clients_counted(sup);
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next) {
-		while (c->state == CLIENT_STATUS &&
-			c->out.len < CLIENT_OUT_MAX / 2)
+		while (c->state == CLIENT_STATUS && c->out.len < CLIENT_OUT_MAX / 2)
 			status_slice(c);
 		if (c->state == CLIENT_EVENTS)
 			events_slice(c, true);

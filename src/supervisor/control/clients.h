@@ -37,8 +37,8 @@ enum client_state {
 /* What a change must still see of a cluster. */
 struct expectation {
 	struct service *service;
-	unsigned rollout; /* this one or a later one; 0: no rollout */
-	bool settled;     /* scale: all wanted are ready, no more are alive */
+	unsigned rollout;     /* this one or a later one; 0: no rollout */
+	bool settled;         /* scale: all wanted are ready, no more are alive */
 	uint64_t last_before; /* the latest worker when that was asked for */
 	bool fewer;           /* scale: no worker is left in a removed slot */
 	bool ended;           /* stop */
@@ -124,8 +124,7 @@ void clients_look(struct supervisor *sup);
 struct client *clients_first(const struct supervisor *sup);
 
 /* For requests.c and status.c. */
-void client_write(
-	struct client *c); /* send what is queued, as far as it goes */
+void client_write(struct client *c); /* send what is queued, as far as it goes */
 void client_later(struct client *c); /* in a turn of its own */
 /* Send the line that is queued, and this descriptor, which stays ours, with it.  -1:
  * the client does not read, and the line is dropped. */

@@ -29,19 +29,16 @@ static bool is_of_target(const struct client *c, const char *json, size_t len)
 
 	if (*c->request.target == '\0')
 		return true;
-	(void)snprintf(
-		field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
+	(void)snprintf(field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
 	if (!contains(json, len, field))
 		return false;
 	if (c->only_slot == SLOT_ALL)
 		return true;
-	(void)snprintf(
-		field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
+	(void)snprintf(field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
 	return contains(json, len, field);
 }
 
-static bool is_of_kind(
-	const struct control_request *r, const char *json, size_t len)
+static bool is_of_kind(const struct control_request *r, const char *json, size_t len)
 {
 	static const char key[] = "\"event\":\"";
 	const char *name = memmem(json, len, key, sizeof(key) - 1);
@@ -53,8 +50,7 @@ static bool is_of_kind(
 		return false;
 	name += sizeof(key) - 1;
 	end = memchr(name, '"', (size_t)(json + len - name));
-	return end != NULL &&
-		eventkind_listed(r->kinds, name, (size_t)(end - name));
+	return end != NULL && eventkind_listed(r->kinds, name, (size_t)(end - name));
 }
 
 static bool is_since(const struct control_request *r, const char *json)
@@ -70,10 +66,8 @@ static bool is_since(const struct control_request *r, const char *json)
 
 bool events_want(const struct client *c, const char *json, size_t len)
 {
-	return c->request.method == METHOD_EVENTS &&
-		is_of_target(c, json, len) &&
-		is_of_kind(&c->request, json, len) &&
-		is_since(&c->request, json);
+	return c->request.method == METHOD_EVENTS && is_of_target(c, json, len) &&
+		is_of_kind(&c->request, json, len) && is_since(&c->request, json);
 }
 
 /* ---- the history ---- */
@@ -151,8 +145,7 @@ void events_slice(struct client *c, bool all)
 		client_error(c, CONTROL_INTERNAL, "out of memory");
 		return;
 	}
-	while ((all || c->out.len < UNSENT_MAX) &&
-		(line = next(&t, &at, &len)) != NULL)
+	while ((all || c->out.len < UNSENT_MAX) && (line = next(&t, &at, &len)) != NULL)
 		put(c, line, len);
 	c->events_at = t.at + at;
 	len = t.len;
@@ -166,9 +159,8 @@ void events_begin(struct client *c)
 	unsigned wanted = c->request.last >= 0 ? count(c, UINT_MAX) : 0;
 
 	c->events_at = 0;
-	c->events_skip = wanted > (unsigned)c->request.last
-		? wanted - (unsigned)c->request.last
-		: 0;
+	c->events_skip =
+		wanted > (unsigned)c->request.last ? wanted - (unsigned)c->request.last : 0;
 	c->state = CLIENT_EVENTS;
 	client_write(c);
 }
@@ -178,8 +170,7 @@ bool events_remember(struct client *c, const struct control_target *t)
 	const char *const names[] = {t->whole, t->cluster};
 
 	for (unsigned i = 0; i < (t->slot >= 0 ? 2 : 1); i++) {
-		(void)text_copy(
-			c->request.target, sizeof(c->request.target), names[i]);
+		(void)text_copy(c->request.target, sizeof(c->request.target), names[i]);
 		c->only_slot = i == 0 ? SLOT_ALL : (uint32_t)t->slot;
 		if (count(c, 1) > 0)
 			return true;

@@ -25,13 +25,12 @@ static bool wants(const struct client *client, const struct channel *c)
 	if (*client->request.target == '\0')
 		return true;
 	return strcmp(client->request.target, c->child->service->name) == 0 &&
-		(client->only_slot == SLOT_ALL ||
-			client->only_slot == c->child->slot);
+		(client->only_slot == SLOT_ALL || client->only_slot == c->child->slot);
 }
 
 /* The message comes last, so that a reader need not parse all of it. */
-static int put_event(struct buffer *out, const struct channel *c,
-	const char *line, size_t len, bool valid)
+static int put_event(
+	struct buffer *out, const struct channel *c, const char *line, size_t len, bool valid)
 {
 	const struct child *child = c->child;
 	struct json_writer w;
@@ -44,9 +43,8 @@ static int put_event(struct buffer *out, const struct channel *c,
 	if (!valid)
 		json_put_bool(&w, "json", false);
 	json_put_int(&w, "size", (int64_t)len);
-	(void)snprintf(text, sizeof(text),
-		"%s.%" PRIu32 ": message of %zu bytes", child->service->name,
-		child->slot, len);
+	(void)snprintf(text, sizeof(text), "%s.%" PRIu32 ": message of %zu bytes",
+		child->service->name, child->slot, len);
 	json_put_text(&w, "text", text);
 	if (len <= SHOWN_MAX) {
 		json_key(&w, "message");
@@ -72,14 +70,12 @@ static void hand_out(struct client *client, const struct buffer *event)
 	client_later(client);
 }
 
-void messages_show(
-	const struct channel *c, const char *line, size_t len, bool valid)
+void messages_show(const struct channel *c, const char *line, size_t len, bool valid)
 {
 	scoped_buffer event = {0};
 	bool made = false;
 
-	for (struct client *k = clients_first(c->child->service->sup);
-		k != NULL; k = k->next) {
+	for (struct client *k = clients_first(c->child->service->sup); k != NULL; k = k->next) {
 		if (!wants(k, c))
 			continue;
 		if (!made && put_event(&event, c, line, len, valid) == -1)

@@ -45,12 +45,11 @@ static int no_slot(const struct service *service, struct error *err)
 		return error_set(err, 0, "'%s' has no slots", cluster);
 	if (slots == 1)
 		return error_set(err, 0, "'%s' has slot 0 only", cluster);
-	return error_set(err, 0, "'%s' has slots 0 %s %u only", cluster,
-		slots == 2 ? "and" : "to", slots - 1);
+	return error_set(err, 0, "'%s' has slots 0 %s %u only", cluster, slots == 2 ? "and" : "to",
+		slots - 1);
 }
 
-static int find_target(
-	const struct client *c, struct target *t, struct error *err)
+static int find_target(const struct client *c, struct target *t, struct error *err)
 {
 	const struct supervisor *sup = c->sup;
 	struct control_target parsed;
@@ -66,8 +65,8 @@ static int find_target(
 	if (parsed.slot >= 0)
 		t->service = service_named(sup, parsed.cluster);
 	if (t->service == NULL)
-		return error_set(err, 0, "there is no cluster '%s' in '%s'",
-			parsed.whole, sup->settings->name);
+		return error_set(err, 0, "there is no cluster '%s' in '%s'", parsed.whole,
+			sup->settings->name);
 	if (parsed.slot >= (long)service_counts(t->service).slots)
 		return no_slot(t->service, err);
 	t->slot = (uint32_t)parsed.slot;
@@ -82,8 +81,8 @@ static struct service *only_service(
 		return t->service;
 	if (c->sup->service_count == 1)
 		return c->sup->services[0];
-	(void)error_set(err, 0, "'%s' has %zu clusters; name one of them",
-		c->sup->settings->name, c->sup->service_count);
+	(void)error_set(err, 0, "'%s' has %zu clusters; name one of them", c->sup->settings->name,
+		c->sup->service_count);
 	return NULL;
 }
 
@@ -92,16 +91,13 @@ static struct service *only_service(
 static void add_sentence(struct buffer *text, const char *sentence)
 {
 	if (*sentence != '\0')
-		(void)buffer_printf(
-			text, "%s%s", text->len > 0 ? "; " : "", sentence);
+		(void)buffer_printf(text, "%s%s", text->len > 0 ? "; " : "", sentence);
 }
 
-static void add_outcomes(
-	const struct client *c, struct buffer *text, bool failed)
+static void add_outcomes(const struct client *c, struct buffer *text, bool failed)
 {
 	for (size_t i = 0; i < c->expected_count; i++)
-		if (c->expected[i].failed == failed &&
-			c->expected[i].text != NULL)
+		if (c->expected[i].failed == failed && c->expected[i].text != NULL)
 			add_sentence(text, c->expected[i].text);
 }
 
@@ -154,8 +150,7 @@ static bool is_fulfilled(const struct client *c)
 	for (size_t i = 0; i < c->expected_count; i++)
 		if (!c->expected[i].met)
 			return false;
-	return !c->expects_end && !c->expects_upgrade && !c->expects_reload &&
-		c->expects_host == 0;
+	return !c->expects_end && !c->expects_upgrade && !c->expects_reload && c->expects_host == 0;
 }
 
 static void wait_or_finish(struct client *c)
@@ -177,11 +172,9 @@ static void meet(struct expectation *e, const char *sentence, bool failed)
 	e->met = true;
 }
 
-static struct expectation *expect(
-	struct client *c, struct service *service, struct error *err)
+static struct expectation *expect(struct client *c, struct service *service, struct error *err)
 {
-	struct expectation *list =
-		realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
+	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
 
 	if (list == NULL) {
 		(void)error_set(err, 0, "out of memory");
@@ -200,11 +193,9 @@ static struct expectation *expect(
 static bool is_rollout_over(const struct expectation *e, const struct report *r)
 {
 	if (e->met)
-		return r->kind == REPORT_ROLLOUT_FAILED &&
-			r->rollout == e->rollout;
+		return r->kind == REPORT_ROLLOUT_FAILED && r->rollout == e->rollout;
 	return e->rollout != 0 && r->rollout >= e->rollout &&
-		(r->kind == REPORT_ROLLOUT_DONE ||
-			r->kind == REPORT_ROLLOUT_FAILED);
+		(r->kind == REPORT_ROLLOUT_DONE || r->kind == REPORT_ROLLOUT_FAILED);
 }
 
 /* Has a scale failed, because its new workers do not become ready? */
@@ -221,20 +212,18 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 
 /* The report may be late, of a stop before: the event waited for a worker's last
  * output. */
-static bool is_stopped_instead(
-	const struct expectation *e, const struct report *r)
+static bool is_stopped_instead(const struct expectation *e, const struct report *r)
 {
 	enum cluster_state now = cluster_state(e->service->core);
 
 	return !e->ended && !e->met && r->kind == REPORT_STATE &&
-		(now == CLUSTER_STOPPING || now == CLUSTER_STOPPED ||
-			now == CLUSTER_FAILED) &&
+		(now == CLUSTER_STOPPING || now == CLUSTER_STOPPED || now == CLUSTER_FAILED) &&
 		(r->state == CLUSTER_STOPPING || r->state == CLUSTER_STOPPED ||
 			r->state == CLUSTER_FAILED);
 }
 
-void request_on_report(struct client *c, const struct service *service,
-	const struct report *report, const char *sentence)
+void request_on_report(struct client *c, const struct service *service, const struct report *report,
+	const char *sentence)
 {
 	if (report == NULL)
 		return;
@@ -244,13 +233,11 @@ void request_on_report(struct client *c, const struct service *service,
 		if (e->service != service)
 			continue;
 		if (is_rollout_over(e, report)) {
-			meet(e, sentence,
-				report->kind == REPORT_ROLLOUT_FAILED);
+			meet(e, sentence, report->kind == REPORT_ROLLOUT_FAILED);
 			e->rollout = report->rollout;
 			break;
 		}
-		if (is_scale_failed(e, report) ||
-			is_stopped_instead(e, report)) {
+		if (is_scale_failed(e, report) || is_stopped_instead(e, report)) {
 			meet(e, sentence, true);
 			break;
 		}
@@ -267,24 +254,21 @@ static bool has_come_true(const struct expectation *e)
 		return e->service->stage.ended;
 	/* the workers that stay need not be ready */
 	if (e->fewer)
-		return cluster_slots(core) <=
-			cluster_wanted(core) + cluster_spares(core);
+		return cluster_slots(core) <= cluster_wanted(core) + cluster_spares(core);
 	return e->settled && cluster_is_settled(core);
 }
 
 /* Was the rollout over before the client began to wait for it? */
 static bool is_rollout_told(const struct expectation *e)
 {
-	return e->rollout != 0 && !e->met &&
-		e->service->outcome.of >= e->rollout;
+	return e->rollout != 0 && !e->met && e->service->outcome.of >= e->rollout;
 }
 
 /* What has become of the drain, or of its end? */
 static void look_at_host(struct client *c)
 {
 	const char *text;
-	enum host_outcome outcome =
-		host_outcome(c->sup, c->expects_host, &text);
+	enum host_outcome outcome = host_outcome(c->sup, c->expects_host, &text);
 
 	if (outcome == HOST_WAITS)
 		return;
@@ -349,9 +333,8 @@ static int answer_reached(struct client *c, unsigned reached, const char *what)
 {
 	char json[128];
 
-	(void)snprintf(json, sizeof(json),
-		"{\"reached\":%u,\"text\":\"%ssent to %u worker%s\"}", reached,
-		what, reached, reached == 1 ? "" : "s");
+	(void)snprintf(json, sizeof(json), "{\"reached\":%u,\"text\":\"%ssent to %u worker%s\"}",
+		reached, what, reached, reached == 1 ? "" : "s");
 	(void)control_begin_result(&c->out, c->request.id);
 	(void)buffer_string(&c->out, json);
 	(void)control_end_result(&c->out);
@@ -404,8 +387,7 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 	return 0;
 }
 
-static int restart_with(
-	struct client *c, const struct target *t, struct error *err)
+static int restart_with(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 	struct cluster_settings *settings;
@@ -419,8 +401,7 @@ static int restart_with(
 	settings = command_settings(s, c->request.command, err);
 	if (settings == NULL)
 		return CONTROL_FAILED;
-	return roll(c, s, SLOT_ALL, settings, err) == 0 ? UNDER_WAY
-							: CONTROL_BUSY;
+	return roll(c, s, SLOT_ALL, settings, err) == 0 ? UNDER_WAY : CONTROL_BUSY;
 }
 
 static int restart(struct client *c, const struct target *t, struct error *err)
@@ -430,8 +411,7 @@ static int restart(struct client *c, const struct target *t, struct error *err)
 	if (c->request.command != NULL)
 		return restart_with(c, t, err);
 	if (t->slot != SLOT_ALL && c->request.canary > 0)
-		return refuse(err, CONTROL_PARAMS,
-			"a slot by itself has no canaries");
+		return refuse(err, CONTROL_PARAMS, "a slot by itself has no canaries");
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
@@ -470,8 +450,7 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 			"'%s' has %u worker%s, and %ld is not a number from 0 "
 			"to %d: nothing was changed",
 			s->name, service_counts(s).workers,
-			service_counts(s).workers == 1 ? "" : "s", count,
-			WORKERS_MAX);
+			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
 		return CONTROL_PARAMS;
 	}
 	/* of a stopped one none is left that could be one too many */
@@ -481,8 +460,7 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 		return CONTROL_FAILED;
 	e->fewer = fewer;
 	e->settled = !fewer;
-	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers",
-		s->name, count);
+	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
 	return UNDER_WAY;
 }
 
@@ -513,8 +491,7 @@ static int stop(struct client *c, const struct target *t, struct error *err)
 	}
 	if (is_last(c->sup, s))
 		(void)snprintf(c->outcome, sizeof(c->outcome),
-			"%s: stopped; it was the last cluster, so nclust ends",
-			s->name);
+			"%s: stopped; it was the last cluster, so nclust ends", s->name);
 	e = expect(c, s, err);
 	if (e == NULL)
 		return CONTROL_FAILED;
@@ -526,8 +503,7 @@ static int stop(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
-static unsigned send_signal(
-	const struct client *c, const struct target *t, struct service *s)
+static unsigned send_signal(const struct client *c, const struct target *t, struct service *s)
 {
 	int signal = c->request.signal;
 
@@ -538,8 +514,7 @@ static unsigned send_signal(
 	return service_signal_next(s, signal, false);
 }
 
-static int signal_workers(
-	struct client *c, const struct target *t, struct error *err)
+static int signal_workers(struct client *c, const struct target *t, struct error *err)
 {
 	struct supervisor *sup = c->sup;
 	unsigned reached = 0;
@@ -551,13 +526,11 @@ static int signal_workers(
 			reached += send_signal(c, t, sup->services[i]);
 	if (reached == 0)
 		return refuse(err, CONTROL_FAILED, "no worker to signal");
-	(void)snprintf(what, sizeof(what), "%s ",
-		text_signal_name(name, c->request.signal));
+	(void)snprintf(what, sizeof(what), "%s ", text_signal_name(name, c->request.signal));
 	return answer_reached(c, reached, what);
 }
 
-static int send_message(
-	struct client *c, const struct target *t, struct error *err)
+static int send_message(struct client *c, const struct target *t, struct error *err)
 {
 	const char *line = c->request.message;
 	struct service *s = only_service(c, t, err);
@@ -566,17 +539,15 @@ static int send_message(
 
 	if (s == NULL)
 		return CONTROL_PARAMS;
-	reached = messages_send(
-		s, t->slot, c->request.all, line, strlen(line), &asked);
+	reached = messages_send(s, t->slot, c->request.all, line, strlen(line), &asked);
 	if (reached == asked && asked > 0)
 		return answer_reached(c, reached, "");
 	(void)error_set(err, 0, "%s: sent to %u worker%s: %s", s->name, reached,
 		reached == 1 ? "" : "s",
-		!messages_possible(s) ? "none of its workers has a message "
-					"channel (see 'ipc')"
-			: asked > 1 || c->request.all
-			? "the others do not read their messages"
-			: "no ready worker reads its messages");
+		!messages_possible(s)                 ? "none of its workers has a message "
+							"channel (see 'ipc')"
+			: asked > 1 || c->request.all ? "the others do not read their messages"
+						      : "no ready worker reads its messages");
 	return CONTROL_FAILED;
 }
 
@@ -609,8 +580,7 @@ static int reload(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
-static void tell_reloaded(
-	struct client *c, struct reload_result *result, bool failed)
+static void tell_reloaded(struct client *c, struct reload_result *result, bool failed)
 {
 	const char *text = buffer_text(&result->text);
 
@@ -618,10 +588,7 @@ static void tell_reloaded(
 		text = "out of memory";
 	c->expects_reload = c->failed = false;
 	if (failed) {
-		client_error(c,
-			result->bad_config ? CONTROL_BAD_CONFIG
-					   : CONTROL_FAILED,
-			text);
+		client_error(c, result->bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED, text);
 		return;
 	}
 	(void)text_copy(c->outcome, sizeof(c->outcome), text);
@@ -630,8 +597,7 @@ static void tell_reloaded(
 	wait_or_finish(c);
 }
 
-void control_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+void control_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
 		if (c->expects_reload)
@@ -641,8 +607,8 @@ void control_on_reloaded(
 static int upgrade(struct client *c, const struct target *t, struct error *err)
 {
 	if (t->service != NULL)
-		return refuse(err, CONTROL_PARAMS,
-			"nclust is upgraded as a whole, not a cluster of it");
+		return refuse(
+			err, CONTROL_PARAMS, "nclust is upgraded as a whole, not a cluster of it");
 	if (reexec_begin(c->sup, err) == -1)
 		return err->sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED;
 	c->expects_upgrade = !c->request.no_wait;
@@ -650,14 +616,12 @@ static int upgrade(struct client *c, const struct target *t, struct error *err)
 }
 
 static int turn_host(struct client *c, const struct target *t,
-	unsigned turn(struct supervisor *sup, nsec_t patience),
-	struct error *err)
+	unsigned turn(struct supervisor *sup, nsec_t patience), struct error *err)
 {
 	if (t->service != NULL)
-		return refuse(err, CONTROL_PARAMS,
-			"the host is drained as a whole, not a cluster of it");
-	c->expects_host = turn(c->sup,
-		c->request.has_timeout ? c->request.timeout : HOST_PATIENCE);
+		return refuse(
+			err, CONTROL_PARAMS, "the host is drained as a whole, not a cluster of it");
+	c->expects_host = turn(c->sup, c->request.has_timeout ? c->request.timeout : HOST_PATIENCE);
 	if (c->expects_host == 0)
 		return refuse(err, CONTROL_FAILED, "out of memory");
 	if (c->request.no_wait)
@@ -699,8 +663,7 @@ static void keep_target(struct client *c, const struct target *t)
 	if (t->service == NULL)
 		return;
 	c->only_slot = t->slot;
-	(void)text_copy(
-		c->request.target, sizeof(c->request.target), t->service->name);
+	(void)text_copy(c->request.target, sizeof(c->request.target), t->service->name);
 }
 
 static int events(struct client *c, const struct target *t, struct error *err)
@@ -715,8 +678,7 @@ static int logs(struct client *c, const struct target *t, struct error *err)
 {
 	/* what faces the web is to know no more than it shows */
 	if (c->own)
-		return refuse(
-			err, CONTROL_NOT_PERMITTED, "not for a role of nclust");
+		return refuse(err, CONTROL_NOT_PERMITTED, "not for a role of nclust");
 	keep_target(c, t);
 	showlogs_begin(c);
 	return ANSWERED;
@@ -730,8 +692,7 @@ static bool is_past(struct client *c, struct target *target)
 
 	target->service = NULL;
 	return c->request.method == METHOD_EVENTS &&
-		control_parse_target(&t, c->request.target, &err) == 0 &&
-		events_remember(c, &t);
+		control_parse_target(&t, c->request.target, &err) == 0 && events_remember(c, &t);
 }
 
 static int config(struct client *c, const struct target *t, struct error *err)
@@ -743,8 +704,7 @@ static int config(struct client *c, const struct target *t, struct error *err)
 
 	(void)t;
 	if (command_view(&view, c->sup) == -1 ||
-		describe_settings(&ini, &view.settings, false, c->may_write) ==
-			-1 ||
+		describe_settings(&ini, &view.settings, false, c->may_write) == -1 ||
 		(text = buffer_text(&ini)) == NULL) {
 		command_view_fini(&view);
 		return refuse(err, CONTROL_INTERNAL, "out of memory");
@@ -798,12 +758,10 @@ static int obey(struct client *c, struct error *err)
 	bool writes = control_method_writes(c->request.method);
 	struct target target;
 
-	if (writes && !c->may_write &&
-		!(c->own && c->request.method == METHOD_ASK))
+	if (writes && !c->may_write && !(c->own && c->request.method == METHOD_ASK))
 		return refuse(err, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
-	if (writes && c->sup->instance.stopping &&
-		c->request.method != METHOD_STOP)
+	if (writes && c->sup->instance.stopping && c->request.method != METHOD_STOP)
 		return refuse(err, CONTROL_BUSY, "nclust is stopping");
 	c->only_slot = SLOT_ALL;
 	if (find_target(c, &target, err) == -1 && !is_past(c, &target))

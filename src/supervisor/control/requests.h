@@ -9,16 +9,15 @@
 void request_run(struct client *c, const char *line, size_t len);
 
 /* An expectation of a waiting client may have come true or failed. */
-void request_on_report(struct client *c, const struct service *service,
-	const struct report *report, const char *sentence);
+void request_on_report(struct client *c, const struct service *service, const struct report *report,
+	const char *sentence);
 void request_look(struct client *c);
 /* An upgrade is over: answer the clients that wait for it. */
 void control_on_upgraded(struct supervisor *sup, const char *text, bool failed);
 /* A reload is over: the clients that have asked for it get its mistakes, or wait
  * for what it has begun. */
 struct reload_result;
-void control_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed);
+void control_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 

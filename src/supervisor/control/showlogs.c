@@ -25,9 +25,7 @@ struct page {
 
 static const struct service *cluster_of(const struct client *c)
 {
-	return *c->request.target != '\0'
-		? service_named(c->sup, c->request.target)
-		: NULL;
+	return *c->request.target != '\0' ? service_named(c->sup, c->request.target) : NULL;
 }
 
 static const struct slotlog *next_of(
@@ -49,8 +47,7 @@ static int open_to_read(int fd)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static int put_logs(
-	const struct client *c, struct json_writer *w, struct page *page)
+static int put_logs(const struct client *c, struct json_writer *w, struct page *page)
 {
 	const struct service *of = NULL;
 	const struct slotlog *log;
@@ -119,8 +116,7 @@ static int send_page(struct client *c, struct buffer *line, struct page *page)
 	if (page->count == 0)
 		return buffer_append(&c->out, line->data, line->len);
 	/* it is short, so that it goes out as one piece, or not at all */
-	unsent = fdpass_send(
-		c->io.fd, line->data, line->len, page->fds, page->count);
+	unsent = fdpass_send(c->io.fd, line->data, line->len, page->fds, page->count);
 	return (int)unsent;
 }
 
@@ -144,8 +140,7 @@ static bool has_unread(const struct client *c)
 {
 	int unread = 0;
 
-	return c->out.len > 0 ||
-		(ioctl(c->io.fd, SIOCOUTQ, &unread) == 0 && unread > 0);
+	return c->out.len > 0 || (ioctl(c->io.fd, SIOCOUTQ, &unread) == 0 && unread > 0);
 }
 
 void showlogs_begin(struct client *c)
@@ -169,8 +164,7 @@ void control_on_log_begun(struct supervisor *sup)
 	const struct service *of;
 
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
-		if (c->state == CLIENT_FOLLOWING &&
-			c->request.method == METHOD_LOGS && !has_unread(c) &&
-			next_of(c, c->request.after, &of) != NULL)
+		if (c->state == CLIENT_FOLLOWING && c->request.method == METHOD_LOGS &&
+			!has_unread(c) && next_of(c, c->request.after, &of) != NULL)
 			answer(c);
 }

@@ -47,8 +47,7 @@ static void put_count(struct json_writer *w, const char *key, long n)
 }
 
 /* `slot`: the one that has it alone, or SLOT_ALL. */
-static void put_listener(
-	struct json_writer *w, const struct listener *l, uint32_t slot)
+static void put_listener(struct json_writer *w, const struct listener *l, uint32_t slot)
 {
 	struct queue_facts queue;
 
@@ -98,8 +97,8 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 }
 
 /* Use by all its processes; CPU since the last status, or since the start. */
-static void put_usage(struct json_writer *w, struct child *child,
-	const struct worker_view *worker, nsec_t now)
+static void put_usage(
+	struct json_writer *w, struct child *child, const struct worker_view *worker, nsec_t now)
 {
 	struct tree_use use;
 	nsec_t used;
@@ -113,12 +112,10 @@ static void put_usage(struct json_writer *w, struct child *child,
 		return;
 	}
 	/* a process that ends unreaped takes its CPU time away */
-	used = use.cpu > child->shown.cpu_then ? use.cpu - child->shown.cpu_then
-					       : 0;
+	used = use.cpu > child->shown.cpu_then ? use.cpu - child->shown.cpu_then : 0;
 	span = now - (child->shown.at != 0 ? child->shown.at : worker->born);
 	if (span > 0)
-		json_put_real(w, "cpu_percent",
-			100. * (double)used / (double)span, 1);
+		json_put_real(w, "cpu_percent", 100. * (double)used / (double)span, 1);
 	else
 		json_put_null(w, "cpu_percent");
 	json_put_real(w, "cpu_seconds", nsec_seconds(use.cpu), 3);
@@ -153,18 +150,15 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 }
 
 /* Only what metrics are made of: there may be thousands of workers. */
-static void put_measures(struct json_writer *w, struct service *s,
-	uint32_t slot, const struct slot_view *view,
-	const struct worker_view *worker, nsec_t now)
+static void put_measures(struct json_writer *w, struct service *s, uint32_t slot,
+	const struct slot_view *view, const struct worker_view *worker, nsec_t now)
 {
-	struct child *child =
-		worker != NULL ? child_find(s, slot, worker->id) : NULL;
+	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
 	struct tree_use use;
 
 	json_open_object(w);
 	json_put_int(w, "slot", slot);
-	json_put_text(w, "state",
-		slot_state_name(worker != NULL ? worker->state : view->state));
+	json_put_text(w, "state", slot_state_name(worker != NULL ? worker->state : view->state));
 	json_put_int(w, "restarts", view->restarts);
 	if (worker != NULL)
 		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
@@ -181,22 +175,18 @@ static void put_measures(struct json_writer *w, struct service *s,
 }
 
 static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
-	const struct slot_view *view, const struct worker_view *worker,
-	nsec_t now)
+	const struct slot_view *view, const struct worker_view *worker, nsec_t now)
 {
-	struct child *child =
-		worker != NULL ? child_find(s, slot, worker->id) : NULL;
+	struct child *child = worker != NULL ? child_find(s, slot, worker->id) : NULL;
 
 	json_open_object(w);
 	json_put_int(w, "slot", slot);
 	put_count(w, "id", worker != NULL ? (long)worker->id : -1);
 	put_count(w, "pid", worker != NULL ? worker->pid : -1);
-	json_put_text(w, "state",
-		slot_state_name(worker != NULL ? worker->state : view->state));
+	json_put_text(w, "state", slot_state_name(worker != NULL ? worker->state : view->state));
 	if (view->waits)
 		json_put_bool(w, "waits", true); /* start-at-once */
-	put_count(w, "generation",
-		worker != NULL ? (long)worker->generation : -1);
+	put_count(w, "generation", worker != NULL ? (long)worker->generation : -1);
 	if (worker != NULL)
 		json_put_real(w, "uptime", nsec_seconds(now - worker->born), 3);
 	else
@@ -209,15 +199,10 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 		json_put_null(w, "next_try");
 	else
 		json_put_real(w, "next_try",
-			view->next_try > now
-				? nsec_seconds(view->next_try - now)
-				: 0.,
-			3);
+			view->next_try > now ? nsec_seconds(view->next_try - now) : 0., 3);
 	if (worker != NULL && view->mend_at != NSEC_NEVER)
 		json_put_real(w, "replaced_in",
-			view->mend_at > now ? nsec_seconds(view->mend_at - now)
-					    : 0.,
-			3);
+			view->mend_at > now ? nsec_seconds(view->mend_at - now) : 0., 3);
 	if (child != NULL && child->life.status != NULL)
 		json_put_text(w, "status", child->life.status);
 	if (child != NULL)
@@ -228,11 +213,9 @@ static void put_worker(struct json_writer *w, struct service *s, uint32_t slot,
 }
 
 typedef void put_one(struct json_writer *w, struct service *s, uint32_t slot,
-	const struct slot_view *view, const struct worker_view *worker,
-	nsec_t now);
+	const struct slot_view *view, const struct worker_view *worker, nsec_t now);
 
-static void put_slot(
-	struct client *c, struct service *s, uint32_t slot, nsec_t now)
+static void put_slot(struct client *c, struct service *s, uint32_t slot, nsec_t now)
 {
 	struct slot_view view;
 	put_one *put = c->request.metrics ? put_measures : put_worker;
@@ -256,16 +239,13 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 		return;
 	}
 	if (view.baking > now)
-		(void)snprintf(step, sizeof(step),
-			"watching the first %u for %s more",
-			view.canary > 0 ? view.canary : view.of,
-			text_age(age, view.baking - now));
+		(void)snprintf(step, sizeof(step), "watching the first %u for %s more",
+			view.canary > 0 ? view.canary : view.of, text_age(age, view.baking - now));
 	else if (view.unprepared)
 		(void)snprintf(step, sizeof(step), "running '%s'",
 			view.settings->before_of_all ? "release" : "before");
 	else if (view.slot != SLOT_ALL)
-		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name,
-			view.slot);
+		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name, view.slot);
 	else
 		(void)snprintf(step, sizeof(step), "starting");
 	json_open_object(w);
@@ -285,9 +265,7 @@ static long count_descriptors(void)
 {
 	struct stat st;
 
-	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0
-		? (long)st.st_size
-		: -1;
+	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0 ? (long)st.st_size : -1;
 }
 
 static double seconds(const struct timeval *t)
@@ -305,16 +283,14 @@ static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 	(void)process_look_here(getpid(), &facts);
 	json_key(w, "process");
 	json_open_object(w);
-	json_put_real(w, "cpu_seconds",
-		seconds(&use.ru_utime) + seconds(&use.ru_stime), 6);
+	json_put_real(w, "cpu_seconds", seconds(&use.ru_utime) + seconds(&use.ru_stime), 6);
 	json_put_int(w, "memory_bytes", (int64_t)process_memory(getpid()));
 	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
 	put_count(w, "descriptors", count_descriptors());
 	json_put_int(w, "descriptors_limit", (int64_t)sup->launch.descriptors);
 	json_put_int(w, "turns", (int64_t)sup->turn.turns);
 	json_put_real(w, "busy_seconds", nsec_seconds(sup->turn.busy), 6);
-	json_put_real(
-		w, "longest_turn_seconds", nsec_seconds(sup->turn.longest), 6);
+	json_put_real(w, "longest_turn_seconds", nsec_seconds(sup->turn.longest), 6);
 	json_close_object(w);
 }
 
@@ -362,8 +338,7 @@ static void put_cluster(struct json_writer *w, struct service *s, nsec_t now)
 	for (size_t i = 0; i < settings->command.count; i++)
 		json_text(w, settings->command.list[i]);
 	json_close_array(w);
-	json_put_int(w, "wanted",
-		service_is_done(s) ? 0 : service_counts(s).workers);
+	json_put_int(w, "wanted", service_is_done(s) ? 0 : service_counts(s).workers);
 	json_put_int(w, "ready", service_counts(s).ready);
 	json_put_int(w, "generation", cluster_generation(s->core));
 	PARTS(status, w, s);
@@ -398,14 +373,12 @@ static struct service *service_at(const struct client *c)
 }
 
 /* Write workers until the slice is full.  True: the last one was written. */
-static bool put_some_workers(
-	struct client *c, struct service *s, nsec_t now, nsec_t until)
+static bool put_some_workers(struct client *c, struct service *s, nsec_t now, nsec_t until)
 {
 	uint32_t end = service_counts(s).slots;
 
 	/* whether a start has failed matters if nobody else serves */
-	if (*c->request.readiness != '\0' &&
-		(s->scaling == NULL || service_counts(s).ready > 0))
+	if (*c->request.readiness != '\0' && (s->scaling == NULL || service_counts(s).ready > 0))
 		return true;
 	if (c->only_slot != SLOT_ALL) {
 		if (c->only_slot < end)
@@ -457,8 +430,7 @@ void status_slice(struct client *c)
 	nsec_t now = clock_now();
 	nsec_t until = now + SLICE;
 
-	while (clock_now() <= until && c->out.len <= SLICE_HIGH &&
-		!status_waits(c)) {
+	while (clock_now() <= until && c->out.len <= SLICE_HIGH && !status_waits(c)) {
 		struct service *s = service_at(c);
 
 		if (c->at_part == PART_HEAD) {
@@ -509,8 +481,7 @@ void status_begin(struct client *c, struct service *only, uint32_t slot)
 	c->only_slot = slot;
 	c->at_service = 0;
 	c->at_slot = 0;
-	c->at_part = c->request.metrics && census_begin(c->sup) ? PART_COUNT
-								: PART_HEAD;
+	c->at_part = c->request.metrics && census_begin(c->sup) ? PART_COUNT : PART_HEAD;
 	status_slice(c);
 	client_write(c);
 }

@@ -138,9 +138,8 @@ static void again_in(struct drain *d, nsec_t wait)
 static void look_later(struct drain *d)
 {
 	/* one look alone may be long because others had the CPU */
-	nsec_t took = d->took_before != 0 && d->took_before < d->view.took
-		? d->took_before
-		: d->view.took;
+	nsec_t took = d->took_before != 0 && d->took_before < d->view.took ? d->took_before
+									   : d->view.took;
 	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->drain_count;
 	nsec_t wait = d->lingers ? d->linger / (d->keeps ? 4 : 1) : d->wait;
 
@@ -179,14 +178,13 @@ static void tell(struct drain *d, bool forced)
 			"by force: it cannot be frozen, because a debugger "
 			"has it");
 	else if (forced)
-		(void)snprintf(text, sizeof(text),
-			"by force: %u connection%s still busy: %s",
+		(void)snprintf(text, sizeof(text), "by force: %u connection%s still busy: %s",
 			d->view.busy, d->view.busy == 1 ? "" : "s",
 			drain_busy_text(d, busy, sizeof(busy)));
 	else
 		(void)snprintf(text, sizeof(text), "in %.1f ms", took);
-	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers,
-		COUNT_OF(numbers), "drained %s", text);
+	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
+		"drained %s", text);
 }
 
 static void tell_blind(const struct drain *d)
@@ -220,8 +218,7 @@ static void finish(struct drain *d, bool forced)
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	/* the core sends no signal: it no longer wants the drain */
-	if (c != NULL && c->traffic.drain != NULL &&
-		!c->traffic.drain->signalled)
+	if (c != NULL && c->traffic.drain != NULL && !c->traffic.drain->signalled)
 		drain_free(c->traffic.drain);
 }
 
@@ -231,8 +228,7 @@ static void finish(struct drain *d, bool forced)
  * may be ended one by one? */
 static bool is_away(const struct drain *d)
 {
-	return d->child->traffic.withdrawn || steer_is_away(d->child) ||
-		node_is_away(d->child);
+	return d->child->traffic.withdrawn || steer_is_away(d->child) || node_is_away(d->child);
 }
 
 /*
@@ -265,8 +261,7 @@ static bool is_quiet(const struct drain *d, nsec_t now)
 {
 	bool leaves_some = d->goes_on && now - d->began > UNSEEN_PATIENCE;
 
-	return d->view.busy <= (leaves_some ? d->view.unseen : 0) &&
-		!must_take_waiting(d, now);
+	return d->view.busy <= (leaves_some ? d->view.unseen : 0) && !must_take_waiting(d, now);
 }
 
 /* The worker will not be quiet in time: is this the least bad moment? */
@@ -276,8 +271,7 @@ static bool is_best(const struct drain *d, nsec_t now)
 
 	if (part > LAST_PART_MOST)
 		part = LAST_PART_MOST;
-	return now > d->until - part && d->least < d->most &&
-		d->view.busy <= d->least;
+	return now > d->until - part && d->least < d->most && d->view.busy <= d->least;
 }
 
 static void note_busy(struct drain *d)
@@ -292,8 +286,7 @@ static void note_busy(struct drain *d)
  * by itself.  True: it was asked, and `d` was freed. */
 static bool leaves_by_itself(struct drain *d)
 {
-	if ((!d->view.blind && d->view.unseen == 0) ||
-		!node_drain_unseen(d->child))
+	if ((!d->view.blind && d->view.unseen == 0) || !node_drain_unseen(d->child))
 		return false;
 	drain_free(d);
 	return true;
@@ -303,8 +296,7 @@ static bool leaves_by_itself(struct drain *d)
  * are over; otherwise it may close them in its own way. */
 static bool is_to_notice(struct drain *d, unsigned ended, nsec_t now)
 {
-	if ((ended == 0 && d->view.open == d->view.alive) ||
-		!node_lives_on(d->child))
+	if ((ended == 0 && d->view.open == d->view.alive) || !node_lives_on(d->child))
 		return false;
 	if (d->quiet_at == 0) {
 		d->quiet_at = now;
@@ -340,8 +332,8 @@ static bool is_in_use(const struct drain *d, nsec_t now)
  * alone that wait for an answer. */
 static bool may_end_between(const struct drain *d, nsec_t now)
 {
-	return d->view.busy > 0 && is_away(d) &&
-		(d->keeps || is_in_use(d, now)) && now - d->moved_at < SECOND;
+	return d->view.busy > 0 && is_away(d) && (d->keeps || is_in_use(d, now)) &&
+		now - d->moved_at < SECOND;
 }
 
 static void freeze(struct drain *d);
@@ -391,15 +383,13 @@ static void on_frozen(struct drain *d)
 	if (d->between && !d->lingers) {
 		d->lingers = true;
 		if (!d->steps)
-			d->linger = d->linger == 0
-				? LINGER_FIRST
-				: nsec_min(2 * d->linger, LINGER_LAST);
+			d->linger = d->linger == 0 ? LINGER_FIRST
+						   : nsec_min(2 * d->linger, LINGER_LAST);
 		again_in(d, d->steps ? LINGER_FIRST : d->linger);
 		return;
 	}
 	if (is_away(d))
-		d->ended +=
-			drain_end(d, &late, d->lingers && is_in_use(d, now));
+		d->ended += drain_end(d, &late, d->lingers && is_in_use(d, now));
 	if (d->lingers && !d->steps && now - d->began >= STEPS_AFTER)
 		step(d);
 	else
@@ -415,16 +405,14 @@ static void note_interrupted(struct drain *d)
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
-		p->stopped_in = p->still
-			? connections_activity(&p->remote, p->stopped_in)
-			: ACTIVITY_SLEEPS;
+		p->stopped_in = p->still ? connections_activity(&p->remote, p->stopped_in)
+					 : ACTIVITY_SLEEPS;
 	}
 }
 
 static nsec_t stop_patience(const struct drain *d)
 {
-	return nsec_min(STOP_PATIENCE * (1 + (nsec_t)d->unstoppable),
-		STOP_PATIENCE_MOST);
+	return nsec_min(STOP_PATIENCE * (1 + (nsec_t)d->unstoppable), STOP_PATIENCE_MOST);
 }
 
 static void await_stop(struct drain *d)
@@ -454,8 +442,7 @@ static bool is_traced(const struct drain *d)
 	uint64_t tracer;
 
 	for (size_t i = 0; i < d->process_count; i++)
-		if (process_status(d->processes[i].pid, "TracerPid:", 10,
-			    &tracer) == 0 &&
+		if (process_status(d->processes[i].pid, "TracerPid:", 10, &tracer) == 0 &&
 			tracer != 0)
 			return true;
 	return false;
@@ -570,8 +557,8 @@ static void drain_on_drain(struct child *child, nsec_t span)
 		return;
 	d = drain_new(child, span);
 	if (d == NULL) { /* no memory: the core's deadline ends it */
-		log_warn("%s.%" PRIu32 ": out of memory: not drained",
-			child->service->name, child->slot);
+		log_warn("%s.%" PRIu32 ": out of memory: not drained", child->service->name,
+			child->slot);
 		return;
 	}
 	/* a worker that somebody has stopped could not act on its signal */
@@ -583,8 +570,7 @@ static void drain_on_drain(struct child *child, nsec_t span)
 /* Look at a worker without a drain; NULL: it has one.  The caller frees it. */
 static struct drain *glance(struct child *child)
 {
-	struct drain *d =
-		child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
+	struct drain *d = child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
 
 	if (d != NULL)
 		drain_look(d);
@@ -595,8 +581,7 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 {
 	struct drain *d = glance(child);
 	bool stubborn = d != NULL && !d->view.blind && !d->view.gone &&
-		(d->view.alive >= least || d->goes_on) &&
-		!drain_can_withdraw(d);
+		(d->view.alive >= least || d->goes_on) && !drain_can_withdraw(d);
 
 	if (d != NULL)
 		drain_free(d);
@@ -606,8 +591,7 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 unsigned drain_count_stay(struct child *child)
 {
 	struct drain *d = glance(child);
-	bool may = d != NULL && d->goes_on &&
-		(d->own || node_serves(child->service));
+	bool may = d != NULL && d->goes_on && (d->own || node_serves(child->service));
 	unsigned stay = may ? d->view.still : 0;
 
 	if (d != NULL)
@@ -644,8 +628,7 @@ static bool drain_on_stop(struct child *child, int signal)
 {
 	struct drain *d = child->traffic.drain;
 
-	if (d == NULL &&
-		cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
+	if (d == NULL && cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
 		before_signal(d);
@@ -676,8 +659,7 @@ static void drain_on_dying(struct child *child)
 		return;
 	for (size_t i = 1; d->frozen && i < d->process_count; i++)
 		if (d->processes[i].parent == child->pid)
-			leftovers_tell_frozen(child, d->processes[i].pid,
-				d->processes[i].pidfd);
+			leftovers_tell_frozen(child, d->processes[i].pid, d->processes[i].pidfd);
 	drain_thaw(d);
 	if (d->signalled)
 		drain_judge(d);
@@ -702,8 +684,7 @@ static void drain_on_end(struct supervisor *sup)
 }
 
 /* Choose the worker's lane, which its environment and the state file have. */
-static int drain_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int drain_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
 	if (child->service->kind->by_connection)
@@ -718,8 +699,7 @@ static void drain_on_resumed(struct child *child)
 {
 	nsec_t left = child->service->kind->by_connection
 		? -1
-		: image_drain_left(child->service->core, child->slot,
-			  child->worker, clock_now());
+		: image_drain_left(child->service->core, child->slot, child->worker, clock_now());
 
 	if (left != -1)
 		drain_on_drain(child, left);

@@ -26,8 +26,7 @@ void drain_forget_processes(struct drain *d)
 
 static int push(struct drain *d, struct drain_process p)
 {
-	struct drain_process *list =
-		realloc(d->processes, (d->process_count + 1) * sizeof(*list));
+	struct drain_process *list = realloc(d->processes, (d->process_count + 1) * sizeof(*list));
 
 	if (list == NULL)
 		return -1;
@@ -106,9 +105,8 @@ size_t drain_list_processes(struct drain *d)
 	size_t count;
 
 	if (d->process_count == 0 &&
-		push(d,
-			(struct drain_process){.pid = d->child->pid,
-				.pidfd = d->child->pidfd}) == -1)
+		push(d, (struct drain_process){.pid = d->child->pid, .pidfd = d->child->pidfd}) ==
+			-1)
 		return 0;
 	count = list_tree(d, pids);
 	d->too_many = count == DRAIN_PROCESSES_MOST;
@@ -161,8 +159,7 @@ bool drain_is_frozen(struct drain *d)
 
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
-		const struct drain_process *parent =
-			drain_process_of(d, p->parent);
+		const struct drain_process *parent = drain_process_of(d, p->parent);
 
 		if (!p->asked && (i == 0 || parent == NULL || parent->still)) {
 			p->asked = true;
@@ -170,8 +167,7 @@ bool drain_is_frozen(struct drain *d)
 			(void)pidfd_signal(p->pidfd, SIGSTOP);
 		}
 		p->still = p->asked &&
-			(i == 0 ? drain_is_stopped(d->child)
-				: process_is_stopped(p->pid));
+			(i == 0 ? drain_is_stopped(d->child) : process_is_stopped(p->pid));
 		all &= p->still;
 	}
 	/* a process may have been forked before its parent stopped */

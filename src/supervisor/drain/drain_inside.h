@@ -14,9 +14,9 @@ struct drain_process {
 	pid_t parent;
 	int pidfd; /* of the first: the child's */
 	struct remote remote;
-	bool asked;         /* SIGSTOP is sent … */
-	bool still;         /* … and it has stopped */
-	enum activity does; /* at the last look; WAITS if it has no busy one */
+	bool asked;               /* SIGSTOP is sent … */
+	bool still;               /* … and it has stopped */
+	enum activity does;       /* at the last look; WAITS if it has no busy one */
 	enum activity stopped_in; /* what the last freeze interrupted */
 };
 #define DRAIN_PROCESSES_MOST 256
@@ -68,13 +68,13 @@ struct drain {
 
 	uint16_t *ports; /* where the worker listens */
 	size_t port_count;
-	bool goes_on; /* it has a handler for its stop signal, or gets none … */
-	bool own;     /* … that is for sure the program's own */
-	bool keeps;   /* what is quiet stays open until its stop signal */
-	bool talks;   /* a WebSocket was seen … */
-	bool asks;    /* … or a request of HTTP/1 */
-	bool waited; /* all could have been quiet in the time since it began */
-	bool last;   /* all are: the stop signal follows */
+	bool goes_on;                /* it has a handler for its stop signal, or gets none … */
+	bool own;                    /* … that is for sure the program's own */
+	bool keeps;                  /* what is quiet stays open until its stop signal */
+	bool talks;                  /* a WebSocket was seen … */
+	bool asks;                   /* … or a request of HTTP/1 */
+	bool waited;                 /* all could have been quiet in the time since it began */
+	bool last;                   /* all are: the stop signal follows */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;
 	nsec_t looked_at; /* 0: not yet */
@@ -86,10 +86,10 @@ struct drain {
 	unsigned asked;     /* … and those in use, between two requests */
 	nsec_t moved_at;    /* a request has come since the look before that */
 	bool between;       /* it is to be frozen between two requests … */
-	bool lingers;    /* … a moment longer, as a client may ask anew … */
-	bool steps;      /* … again, after it ran for a moment … */
-	nsec_t linger;   /* … for so long the next time */
-	nsec_t quiet_at; /* it has been quiet at each look since; or 0 */
+	bool lingers;       /* … a moment longer, as a client may ask anew … */
+	bool steps;         /* … again, after it ran for a moment … */
+	nsec_t linger;      /* … for so long the next time */
+	nsec_t quiet_at;    /* it has been quiet at each look since; or 0 */
 	bool turned_away;   /* new connections were kept away, once */
 	nsec_t withdraw_at; /* when to call drain_withdraw() again */
 

@@ -27,11 +27,10 @@ void drain_hold_flights(struct drain *d)
 
 		if (d->flight_count == DRAIN_FLIGHTS)
 			return;
-		if (c->kind != CONNECTION_TCP || !drain_is_incoming(d, c) ||
-			d->memory[i].quiet || c->segments_in == 0 || p == NULL)
+		if (c->kind != CONNECTION_TCP || !drain_is_incoming(d, c) || d->memory[i].quiet ||
+			c->segments_in == 0 || p == NULL)
 			continue;
-		*f = (struct drain_flight){
-			.cookie = c->cookie, .segments_out = c->segments_out};
+		*f = (struct drain_flight){.cookie = c->cookie, .segments_out = c->segments_out};
 		f->fd = remote_fd(&p->remote, c->fd);
 		if (f->fd != -1)
 			d->flight_count++;
@@ -103,7 +102,6 @@ void drain_judge(struct drain *d)
 void drain_drop_flights(struct drain *d)
 {
 	for (size_t i = 0; i < d->flight_count; i++)
-		foreign_close(
-			d->child->service->sup, d->child, &d->flights[i].fd);
+		foreign_close(d->child->service->sup, d->child, &d->flights[i].fd);
 	d->flight_count = 0;
 }

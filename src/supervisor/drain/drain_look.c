@@ -47,10 +47,9 @@ void drain_add_port(struct drain *d, uint16_t port)
  * or if it is between the worker's own processes. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
-	bool comes = c->kind == CONNECTION_UNIX
-		? c->has_name && !c->is_inner
-		: c->kind == CONNECTION_TCP && c->state != TCP_CLOSE &&
-			(d->port_count == 0 || has_port(d, c->port));
+	bool comes = c->kind == CONNECTION_UNIX ? c->has_name && !c->is_inner
+						: c->kind == CONNECTION_TCP &&
+			c->state != TCP_CLOSE && (d->port_count == 0 || has_port(d, c->port));
 
 	return comes && health_given_up(d->child, c) == 0;
 }
@@ -113,11 +112,9 @@ static void look_at_process(struct drain *d, struct drain_process *p)
 	bool has = false;
 
 	for (size_t i = 0; i < seen->count && !has; i++)
-		has = seen->list[i].pid == p->pid &&
-			drain_is_incoming(d, &seen->list[i]) &&
+		has = seen->list[i].pid == p->pid && drain_is_incoming(d, &seen->list[i]) &&
 			is_alive(&seen->list[i]);
-	p->does = has ? connections_activity(&p->remote, p->stopped_in)
-		      : ACTIVITY_WAITS;
+	p->does = has ? connections_activity(&p->remote, p->stopped_in) : ACTIVITY_WAITS;
 	if (d->frozen)
 		p->stopped_in = has ? p->does : ACTIVITY_UNKNOWN;
 }
@@ -128,8 +125,7 @@ static bool is_at_work(struct drain *d, const struct connection *c)
 {
 	const struct drain_process *p = drain_process_of(d, c->pid);
 
-	return is_alive(c) && p != NULL &&
-		(p->does == ACTIVITY_RUNS || p->does == ACTIVITY_SLEEPS);
+	return is_alive(c) && p != NULL && (p->does == ACTIVITY_RUNS || p->does == ACTIVITY_SLEEPS);
 }
 
 /* ---- what is quiet ---- */
@@ -141,11 +137,10 @@ static bool is_talk(const struct drain *d, const struct quiet_memory *m)
 }
 
 /* Judge each connection.  The next look compares with the results (`fresh`). */
-static void judge(struct drain *d, const struct connections *seen, nsec_t now,
-	struct quiet_memory *fresh)
+static void judge(
+	struct drain *d, const struct connections *seen, nsec_t now, struct quiet_memory *fresh)
 {
-	uint32_t since =
-		d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
+	uint32_t since = d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
 	unsigned tick = connections_tick();
 	bool late = drain_is_half_over(d, now);
 	size_t at = 0;
@@ -157,21 +152,18 @@ static void judge(struct drain *d, const struct connections *seen, nsec_t now,
 			quiet_find(d->memory, d->memory_count, &at, c->cookie);
 
 		if (!drain_is_incoming(d, c)) {
-			fresh[i] = (struct quiet_memory){
-				.cookie = c->cookie, .quiet = true};
+			fresh[i] = (struct quiet_memory){.cookie = c->cookie, .quiet = true};
 			continue;
 		}
-		(void)quiet_connection(
-			&facts, before, since, tick, late, &fresh[i]);
+		(void)quiet_connection(&facts, before, since, tick, late, &fresh[i]);
 		if (!facts.is_tcp || facts.unread > 0 ||
-			(before != NULL &&
-				before->segments_in != facts.segments_in))
+			(before != NULL && before->segments_in != facts.segments_in))
 			d->moved_at = now;
 		d->talks |= fresh[i].frames;
 		d->asks |= fresh[i].http;
 		if (d->goes_on)
-			fresh[i].quiet = quiet_stays(&facts, before,
-				d->waited && is_talk(d, &fresh[i]), &fresh[i]);
+			fresh[i].quiet = quiet_stays(
+				&facts, before, d->waited && is_talk(d, &fresh[i]), &fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}
@@ -202,9 +194,7 @@ static void count(struct drain *d, const struct connections *seen)
 		const struct connection *c = &seen->list[i];
 		bool quiet = true;
 
-		for (end = i;
-			end < seen->count && d->memory[end].cookie == c->cookie;
-			end++)
+		for (end = i; end < seen->count && d->memory[end].cookie == c->cookie; end++)
 			quiet &= d->memory[end].quiet;
 		for (size_t k = i; k < end; k++)
 			d->memory[k].quiet = quiet;
@@ -215,8 +205,8 @@ static void count(struct drain *d, const struct connections *seen)
 		v->open++;
 		v->alive += is_alive(c);
 		v->busy += !quiet;
-		v->unseen += !quiet && c->kind == CONNECTION_UNIX &&
-			c->queue == 0 && c->unsent == 0;
+		v->unseen +=
+			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
 		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
 		v->ripe += is_alive(c) && may_end(d, &d->memory[i]);
@@ -238,8 +228,7 @@ static void gather(struct drain *d, struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
-	*seen = (struct connections){
-		.list = seen->list, .room = seen->room, .peeks = d->frozen};
+	*seen = (struct connections){.list = seen->list, .room = seen->room, .peeks = d->frozen};
 	v->blind = d->process_count == 0 || d->too_many;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
@@ -325,8 +314,8 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 		any |= c->marked;
 	}
 	for (size_t i = 0; any && i < d->process_count; i++)
-		ended += connections_end(&d->processes[i].remote,
-			d->processes[i].pidfd, seen, late, &d->asked);
+		ended += connections_end(
+			&d->processes[i].remote, d->processes[i].pidfd, seen, late, &d->asked);
 	return ended;
 }
 
@@ -346,8 +335,8 @@ static const char *bytes_text(char to[24], uint64_t bytes)
 	return to;
 }
 
-static void say_one(struct drain *d, const struct connection *c, char *to,
-	size_t size, const char *between)
+static void say_one(
+	struct drain *d, const struct connection *c, char *to, size_t size, const char *between)
 {
 	struct drain_process *p = drain_process_of(d, c->pid);
 	char peer[80] = "a peer";
@@ -357,8 +346,7 @@ static void say_one(struct drain *d, const struct connection *c, char *to,
 	if (p != NULL)
 		(void)connections_peer(&p->remote, c, peer, sizeof(peer));
 	(void)snprintf(to, size, "%s%s (%s, %s sent)", between, peer,
-		text_age(age, (nsec_t)c->received_ago * MSEC),
-		bytes_text(bytes, c->bytes_out));
+		text_age(age, (nsec_t)c->received_ago * MSEC), bytes_text(bytes, c->bytes_out));
 }
 
 const char *drain_busy_text(struct drain *d, char *to, size_t size)

@@ -19,17 +19,14 @@ static struct child *alone_in(const struct service *service, uint32_t slot)
 }
 
 /* Is there a choice of workers, and will they be drained? */
-static bool is_wanted(
-	const struct service *service, const struct rollout_view *rollout)
+static bool is_wanted(const struct service *service, const struct rollout_view *rollout)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
-	return !service->kind->by_connection &&
-		cluster_state(service->core) != CLUSTER_STOPPING &&
+	return !service->kind->by_connection && cluster_state(service->core) != CLUSTER_STOPPING &&
 		cluster_ready(service->core) > 1 && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_QUIET || s->drain == DRAIN_AUTO) &&
-		(!rollout->under_way ||
-			rollout->of == cluster_wanted(service->core));
+		(!rollout->under_way || rollout->of == cluster_wanted(service->core));
 }
 
 void drain_on_choose(struct service *service)
@@ -40,8 +37,7 @@ void drain_on_choose(struct service *service)
 
 	if (!is_wanted(service, &rollout))
 		return;
-	for (uint32_t i = 0;
-		busy && i < service->child_slots && clock_now() < until; i++) {
+	for (uint32_t i = 0; busy && i < service->child_slots && clock_now() < until; i++) {
 		struct child *child = alone_in(service, i);
 		struct event event = {.kind = EVENT_BUSY, .slot = i};
 

@@ -32,8 +32,7 @@ static bool is_end(const struct child *child)
 	const struct cluster *core = child->service->core;
 	enum cluster_state state = cluster_state(core);
 
-	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED ||
-		cluster_wanted(core) == 0;
+	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED || cluster_wanted(core) == 0;
 }
 
 /* The last worker with this port, in a slot that is not wanted any more, serves
@@ -44,8 +43,7 @@ static bool is_last(const struct child *child, const struct listener *l)
 
 	if (l->address.each != NULL)
 		return both[0] == NULL || both[1] == NULL;
-	return l->learned &&
-		child->slot >= cluster_wanted(child->service->core) &&
+	return l->learned && child->slot >= cluster_wanted(child->service->core) &&
 		!learned_is_used(l, child);
 }
 
@@ -54,15 +52,12 @@ static bool is_common(const struct child *child, const struct listener *l)
 {
 	if (is_last(child, l) && !is_end(child))
 		return false;
-	return l->facts.type == SOCK_STREAM && l->facts.listening &&
-		!l->own_group &&
-		(group_size(l) == 1 || steer_has_mates(child, l) ||
-			is_end(child));
+	return l->facts.type == SOCK_STREAM && l->facts.listening && !l->own_group &&
+		(group_size(l) == 1 || steer_has_mates(child, l) || is_end(child));
 }
 
 /* The common listener with this inode; `bit`: its own, for the first 64. */
-static const struct listener *find(
-	const struct child *child, uint64_t inode, uint64_t *bit)
+static const struct listener *find(const struct child *child, uint64_t inode, uint64_t *bit)
 {
 	struct listener_walk walk = listeners_for(child, LISTENERS_IN_FORCE);
 	const struct listener *l;
@@ -80,15 +75,14 @@ static bool is_door(const void *child, uint64_t inode)
 	return find(child, inode, &bit) != NULL;
 }
 
-static int read_doors(
-	struct drain *d, struct drain_process *p, struct remote_table *has)
+static int read_doors(struct drain *d, struct drain_process *p, struct remote_table *has)
 {
-	return remote_read_table(&p->remote,
-		CONNECTIONS_MOST + CONNECTIONS_OTHERS, is_door, d->child, has);
+	return remote_read_table(
+		&p->remote, CONNECTIONS_MOST + CONNECTIONS_OTHERS, is_door, d->child, has);
 }
 
-static void withdraw_from(struct child *child, struct drain_process *p,
-	const struct remote_table *has, int epoll)
+static void withdraw_from(
+	struct child *child, struct drain_process *p, const struct remote_table *has, int epoll)
 {
 	int set = remote_fd(&p->remote, epoll);
 	/* otherwise the pid may be a stranger's, and so may the set */
@@ -98,8 +92,7 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 	for (size_t i = 0; its && i < has->socket_count; i++) {
 		const struct listener *l = find(child, has->inodes[i], &bit);
 
-		if (remote_epoll_remove(&p->remote, set,
-			    group_fd(l, child->traffic.lane),
+		if (remote_epoll_remove(&p->remote, set, group_fd(l, child->traffic.lane),
 			    has->sockets[i]) == -1)
 			continue;
 		child->traffic.withdrawn = true;
@@ -110,11 +103,10 @@ static void withdraw_from(struct child *child, struct drain_process *p,
 	foreign_close(child->service->sup, child, &set);
 }
 
-static bool can_be_had(const struct child *child, struct drain_process *p,
-	const struct remote_table *has)
+static bool can_be_had(
+	const struct child *child, struct drain_process *p, const struct remote_table *has)
 {
-	int set = has->epoll_count > 0 ? remote_fd(&p->remote, has->epolls[0])
-				       : -1;
+	int set = has->epoll_count > 0 ? remote_fd(&p->remote, has->epolls[0]) : -1;
 	bool had = set != -1;
 
 	foreign_close(child->service->sup, child, &set);
@@ -137,8 +129,7 @@ bool drain_can_withdraw(struct drain *d)
 		for (size_t k = 0; k < has.socket_count; k++) {
 			(void)find(d->child, has.inodes[k], &bit);
 			held |= bit;
-			if (remote_table_waits(
-				    &p->remote, &has, has.sockets[k]) &&
+			if (remote_table_waits(&p->remote, &has, has.sockets[k]) &&
 				can_be_had(d->child, p, &has))
 				by_epoll |= bit;
 		}
@@ -165,6 +156,5 @@ void drain_withdraw(struct drain *d, nsec_t now)
 			withdraw_from(d->child, p, &has, has.epolls[k]);
 	}
 	took = (clock_now() - now) * WITHDRAW_SHARE;
-	d->withdraw_at =
-		clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
+	d->withdraw_at = clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
 }

@@ -29,8 +29,7 @@
 
 static bool is_auto(const struct cluster_settings *s)
 {
-	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF &&
-		s->max_requests == 0;
+	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF && s->max_requests == 0;
 }
 
 void evidence_begin(struct child *child)
@@ -91,8 +90,8 @@ static bool asks_spares(const struct service *service, unsigned generation)
 static void decide_for_spares(struct service *service, unsigned generation)
 {
 	if (try_turns() == -1) {
-		news_say_of(service, LOG_NOTE, "balance",
-			"spares are not asked: %s", strerror(errno));
+		news_say_of(
+			service, LOG_NOTE, "balance", "spares are not asked: %s", strerror(errno));
 		return;
 	}
 	service->traffic.uneven = (struct uneven){.generation = generation};
@@ -110,8 +109,7 @@ void evidence_decide(struct service *service, unsigned generation)
 		decide_for_spares(service, generation);
 		return;
 	}
-	if (!is_auto(cluster_settings(service->core)) ||
-		!is_uneven(service, &found))
+	if (!is_auto(cluster_settings(service->core)) || !is_uneven(service, &found))
 		return;
 	if (try_turns() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
@@ -134,8 +132,7 @@ bool evidence_spreads(const struct service *service, unsigned generation)
 	const struct recipe *r = recipe_of(service, generation);
 
 	return known->generation != 0 && generation >= known->generation &&
-		is_auto(r != NULL ? r->settings
-				  : cluster_settings(service->core));
+		is_auto(r != NULL ? r->settings : cluster_settings(service->core));
 }
 
 /* Why the kernel does not choose as the settings say; 0: it does. */
@@ -157,8 +154,7 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 	char text[128];
 
 	if (error != 0) {
-		(void)snprintf(text, sizeof(text),
-			"the settings ask for another way: %s",
+		(void)snprintf(text, sizeof(text), "the settings ask for another way: %s",
 			strerror(error));
 		json_put_text(w, "balance_why", text);
 		return;
@@ -171,15 +167,12 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 	if (known->generation != 0 && known->workers == 0)
 		(void)snprintf(text, sizeof(text), "spares are asked");
 	else if (known->generation != 0)
-		(void)snprintf(text, sizeof(text),
-			"%s.%u had %u %% of the CPU time of %u workers",
-			service->name, known->slot, known->percent,
-			known->workers);
+		(void)snprintf(text, sizeof(text), "%s.%u had %u %% of the CPU time of %u workers",
+			service->name, known->slot, known->percent, known->workers);
 	else
 		(void)snprintf(text, sizeof(text),
 			"%s.%u has %u %% of the CPU time of %u workers; a "
 			"restart gives each a socket of its own",
-			service->name, found.slot, found.percent,
-			found.workers);
+			service->name, found.slot, found.percent, found.workers);
 	json_put_text(w, "balance_why", text);
 }

@@ -69,36 +69,30 @@ struct looking {
 };
 
 /* Nothing has come or gone for a while, and the last word was ours. */
-static bool is_idle(
-	const struct inet_diag_msg *one, const struct tcp_info *info)
+static bool is_idle(const struct inet_diag_msg *one, const struct tcp_info *info)
 {
 	uint32_t sent = info->tcpi_last_data_sent;
 	uint32_t received = info->tcpi_last_data_recv;
 	uint32_t acked = info->tcpi_last_ack_recv;
 
 	if (one->idiag_rqueue > (one->idiag_state == STATE_CLOSE_WAIT) ||
-		info->tcpi_notsent_bytes > 0 || sent < IDLE_FOR_MS ||
-		received < IDLE_FOR_MS)
+		info->tcpi_notsent_bytes > 0 || sent < IDLE_FOR_MS || received < IDLE_FOR_MS)
 		return false;
 	/* what came within a jiffy of what left: an acknowledgement that is
 	 * later, but not that of a probe, is of an answer (core/quiet.h) */
 	return info->tcpi_data_segs_in == 0 || sent < received ||
 		(sent == received &&
-			((acked < received && received - acked < 1000) ||
-				received >= DOUBT_MS));
+			((acked < received && received - acked < 1000) || received >= DOUBT_MS));
 }
 
-static void look_at(void *context, const struct inet_diag_msg *one,
-	const void *info, size_t size)
+static void look_at(void *context, const struct inet_diag_msg *one, const void *info, size_t size)
 {
 	struct looking *k = context;
 	bool waits = one->idiag_inode == 0; /* to be accepted */
 	/* a client that has said all, and expects an answer; the end counts as 1 */
-	bool asks =
-		one->idiag_state == STATE_CLOSE_WAIT && one->idiag_rqueue > 1;
+	bool asks = one->idiag_state == STATE_CLOSE_WAIT && one->idiag_rqueue > 1;
 
-	if (!incoming_has(&k->in, ntohs(one->id.idiag_sport)) ||
-		one->idiag_state == STATE_LISTEN ||
+	if (!incoming_has(&k->in, ntohs(one->id.idiag_sport)) || one->idiag_state == STATE_LISTEN ||
 		(waits && one->idiag_state != STATE_ESTABLISHED && !asks))
 		return;
 	if (!waits && size > 0 && is_idle(one, info)) {
@@ -106,8 +100,8 @@ static void look_at(void *context, const struct inet_diag_msg *one,
 		return;
 	}
 	k->seen.used++;
-	(void)endpoint_text(k->seen.peer, one->idiag_family, one->id.idiag_dst,
-		ntohs(one->id.idiag_dport));
+	(void)endpoint_text(
+		k->seen.peer, one->idiag_family, one->id.idiag_dst, ntohs(one->id.idiag_dport));
 }
 
 /* What goes on there the kernel does not tell. */
@@ -173,8 +167,7 @@ static struct host_asker *place_of(struct host *h, const char *who, size_t len)
 			place = a;
 	}
 	if (h->asker_count < ASKERS_MOST) {
-		place = realloc(
-			h->askers, (h->asker_count + 1) * sizeof(*place));
+		place = realloc(h->askers, (h->asker_count + 1) * sizeof(*place));
 		if (place == NULL)
 			return NULL;
 		h->askers = place;
@@ -189,8 +182,7 @@ void host_asked(struct supervisor *sup, const char *askers)
 {
 	nsec_t now = clock_now();
 
-	for (size_t len; *askers != '\0';
-		askers += len + (askers[len] == ',')) {
+	for (size_t len; *askers != '\0'; askers += len + (askers[len] == ',')) {
 		struct host_asker *a;
 		nsec_t gap;
 
@@ -221,8 +213,7 @@ static const struct host_asker *who_has_not_heard(const struct host *h)
 		nsec_t late = 2 * a->period + LATENESS;
 		unsigned wanted = *a->who == 'a' ? AGENT_ANSWERS : HTTP_ANSWERS;
 
-		if (a->period > 0 && a->period <= PERIOD_MOST &&
-			a->answers < wanted &&
+		if (a->period > 0 && a->period <= PERIOD_MOST && a->answers < wanted &&
 			now - (a->last > turned ? a->last : turned) < late &&
 			turned - a->last < late)
 			return a;
@@ -249,8 +240,7 @@ static const struct service *who_is_not_ready(const struct supervisor *sup)
 static void settle(struct host_watch *x, enum host_outcome outcome)
 {
 	struct supervisor *sup = x->sup;
-	bool empty =
-		outcome == HOST_DONE && sup->traffic.host.waits == HOST_EMPTIES;
+	bool empty = outcome == HOST_DONE && sup->traffic.host.waits == HOST_EMPTIES;
 
 	aside_end(&x->aside);
 	ev_timer_stop(sup->loop, &x->timer);
@@ -284,8 +274,7 @@ static void say(struct host_watch *x, bool late)
 			"%s has not asked since", asker->who);
 	else if (drains)
 		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
-			"%u connection%s in use%s%s%s", seen.used,
-			seen.used == 1 ? "" : "s",
+			"%u connection%s in use%s%s%s", seen.used, seen.used == 1 ? "" : "s",
 			seen.used > 0 ? ", one of them from " : "", seen.peer,
 			seen.used > 0 ? "" : " just now");
 	else if (s != NULL)
@@ -301,10 +290,8 @@ static void say_empty(struct host_watch *x)
 	char age[16];
 
 	(void)snprintf(x->text, sizeof(x->text),
-		"%s: empty after %s: no connection is in use, and %u idle",
-		x->sup->settings->name,
-		text_age(age, clock_now() - x->sup->traffic.host.began),
-		x->seen->idle);
+		"%s: empty after %s: no connection is in use, and %u idle", x->sup->settings->name,
+		text_age(age, clock_now() - x->sup->traffic.host.began), x->seen->idle);
 }
 
 static void on_looked(void *owner, const struct pidfd_end *end)
@@ -324,8 +311,7 @@ static void on_looked(void *owner, const struct pidfd_end *end)
 
 static void look_for_empty(struct host_watch *x)
 {
-	if (x->aside.pid != 0 ||
-		who_has_not_heard(&x->sup->traffic.host) != NULL)
+	if (x->aside.pid != 0 || who_has_not_heard(&x->sup->traffic.host) != NULL)
 		return;
 	(void)aside_begin(&x->aside, x->sup,
 		&(struct aside_plan){
@@ -349,8 +335,7 @@ static void look(struct host_watch *x)
 	}
 	if (h->waits == HOST_EMPTIES) {
 		look_for_empty(x);
-	} else if (who_has_not_heard(h) == NULL &&
-		who_is_not_ready(x->sup) == NULL) {
+	} else if (who_has_not_heard(h) == NULL && who_is_not_ready(x->sup) == NULL) {
 		settle(x, HOST_DONE);
 		return;
 	}
@@ -373,8 +358,8 @@ static struct host_watch *watch_of(struct supervisor *sup)
 	x = calloc(1, sizeof(*x));
 	if (x == NULL)
 		return NULL;
-	x->seen = mmap(NULL, sizeof(*x->seen), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	x->seen = mmap(
+		NULL, sizeof(*x->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (x->seen == MAP_FAILED) {
 		free(x);
 		return NULL;
@@ -408,13 +393,11 @@ static void turn_to(struct host_watch *x, bool drained)
 			"to send nothing new; workers go on",
 			sup->settings->name);
 	else
-		news_say(sup, LOG_NOTE, "host-undrained",
-			"%s: undrained after %s", sup->settings->name,
-			text_age(age, x->drained_for));
+		news_say(sup, LOG_NOTE, "host-undrained", "%s: undrained after %s",
+			sup->settings->name, text_age(age, x->drained_for));
 }
 
-static unsigned begin(
-	struct supervisor *sup, enum host_waits waits, nsec_t patience)
+static unsigned begin(struct supervisor *sup, enum host_waits waits, nsec_t patience)
 {
 	struct host *h = &sup->traffic.host;
 	struct host_watch *x = watch_of(sup);
@@ -425,12 +408,11 @@ static unsigned begin(
 		return 0;
 	aside_end(&x->aside);
 	*x->seen = (struct host_seen){.used = 0};
-	(void)snprintf(x->text, sizeof(x->text), "%s: was not drained",
-		sup->settings->name);
+	(void)snprintf(x->text, sizeof(x->text), "%s: was not drained", sup->settings->name);
 	if (drained != (h->since != 0)) {
 		turn_to(x, drained);
-		(void)snprintf(x->text, sizeof(x->text), "%s: in service again",
-			sup->settings->name);
+		(void)snprintf(
+			x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
 	}
 	if (h->turn == 0)
 		h->turn = 1;
@@ -453,16 +435,14 @@ unsigned host_undrain(struct supervisor *sup, nsec_t patience)
 	return begin(sup, HOST_RETURNS, patience);
 }
 
-enum host_outcome host_outcome(
-	const struct supervisor *sup, unsigned turn, const char **text)
+enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text)
 {
 	const struct host *h = &sup->traffic.host;
 
 	*text = h->watch != NULL ? h->watch->text : "";
 	if (turn != h->turn) {
-		*text = h->since != 0
-			? "not in service: it was drained meanwhile"
-			: "not empty: it was undrained meanwhile";
+		*text = h->since != 0 ? "not in service: it was drained meanwhile"
+				      : "not empty: it was undrained meanwhile";
 		return HOST_REVOKED;
 	}
 	return h->watch != NULL ? h->watch->outcome : HOST_WAITS;
@@ -492,8 +472,7 @@ void host_go_on(struct supervisor *sup)
 		h->waits = HOST_SETTLED;
 		return;
 	}
-	(void)snprintf(x->text, sizeof(x->text), "%s: in service again",
-		sup->settings->name);
+	(void)snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
 	timer_arm(sup->loop, &x->timer, 0);
 }
 

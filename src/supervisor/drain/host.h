@@ -27,8 +27,7 @@ enum host_outcome {
 	HOST_LATE,    /* its time is over */
 	HOST_REVOKED, /* the contrary was asked for meanwhile */
 };
-enum host_outcome host_outcome(
-	const struct supervisor *sup, unsigned turn, const char **text);
+enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text);
 
 /* Load balancers ask whether they may send here: "agent 10.0.0.1,http 10.0.0.2". */
 void host_asked(struct supervisor *sup, const char *askers);

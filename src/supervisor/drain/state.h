@@ -59,16 +59,16 @@ enum host_waits { HOST_SETTLED, HOST_EMPTIES, HOST_RETURNS };
 struct host_watch;
 
 struct host {
-	nsec_t since;          /* when it was drained; 0: it is not */
-	nsec_t turned;         /* when it was drained or undrained last … */
-	unsigned turn;         /* … and how often it was */
-	bool empty;            /* it was, since it is drained */
-	enum host_waits waits; /* what a verb waits for … */
-	nsec_t began;          /* … since then … */
-	nsec_t until;          /* … at most until then */
+	nsec_t since;              /* when it was drained; 0: it is not */
+	nsec_t turned;             /* when it was drained or undrained last … */
+	unsigned turn;             /* … and how often it was */
+	bool empty;                /* it was, since it is drained */
+	enum host_waits waits;     /* what a verb waits for … */
+	nsec_t began;              /* … since then … */
+	nsec_t until;              /* … at most until then */
 	struct host_asker *askers; /* heap … */
 	size_t asker_count;        /* … up to ASKERS_MOST */
-	struct host_watch *watch; /* heap; NULL: nobody has asked, or drained */
+	struct host_watch *watch;  /* heap; NULL: nobody has asked, or drained */
 };
 
 struct traffic {

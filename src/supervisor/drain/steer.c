@@ -54,16 +54,14 @@ static bool is_used(const struct listener *l, const struct listener_socket *k)
 {
 	bool bound = false;
 
-	for (const struct listener_socket *o = l->sockets; o != NULL;
-		o = o->next)
+	for (const struct listener_socket *o = l->sockets; o != NULL; o = o->next)
 		bound |= o->bound;
 	return k->bound || !bound;
 }
 
 /* How many workers of that lane take connections there.  Some servers open a port in
  * one of their workers alone, whether a setting names it or not. */
-static unsigned ready_at(const struct steer *s, const struct listener *l,
-	const struct lane *lane)
+static unsigned ready_at(const struct steer *s, const struct listener *l, const struct lane *lane)
 {
 	bool learned = learned_only(l);
 	const struct child *child;
@@ -76,38 +74,31 @@ static unsigned ready_at(const struct steer *s, const struct listener *l,
 	if (!learned && port == 0)
 		return lane->ready;
 	for_each_child (child, children_of(s->service))
-		ready += child->traffic.takes &&
-			child->traffic.lane == lane->id &&
-			(learned ? learned_has(child, l)
-				 : !ports_lacks(child, port));
+		ready += child->traffic.takes && child->traffic.lane == lane->id &&
+			(learned ? learned_has(child, l) : !ports_lacks(child, port));
 	return ready;
 }
 
 /* Is another release alone to get new clients (surge = all)? */
-static bool is_left_out(
-	const struct lane *lane, const struct rollout_view *rollout)
+static bool is_left_out(const struct lane *lane, const struct rollout_view *rollout)
 {
-	return lane->generation == rollout->to ? rollout->old_alone
-					       : rollout->new_alone;
+	return lane->generation == rollout->to ? rollout->old_alone : rollout->new_alone;
 }
 
 /* How many ready workers each socket has, by its place.  Returns how many that
  * are.  `any`: also those that others are preferred to. */
-static unsigned sum_up(const struct steer *s, const struct listener *l,
-	bool any, unsigned sums[LANES_MAX])
+static unsigned sum_up(
+	const struct steer *s, const struct listener *l, bool any, unsigned sums[LANES_MAX])
 {
-	const struct rollout_view rollout =
-		cluster_view_rollout(s->service->core);
+	const struct rollout_view rollout = cluster_view_rollout(s->service->core);
 	unsigned sum = 0;
 
 	(void)memset(sums, 0, LANES_MAX * sizeof(*sums));
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct lane *lane = &s->lanes[i];
 		const unsigned ready = ready_at(s, l, lane);
-		const struct listener_socket *k = ready > 0 &&
-				(any ||
-					(!lane->pressed &&
-						!is_left_out(lane, &rollout)))
+		const struct listener_socket *k =
+			ready > 0 && (any || (!lane->pressed && !is_left_out(lane, &rollout)))
 			? steer_socket(l, lane)
 			: NULL;
 
@@ -131,26 +122,23 @@ static bool is_aside(const struct steer *s, const struct listener_socket *k)
 }
 
 /* If nobody is ready, all that have a seat get some: one will be. */
-static bool waits_at(const struct steer *s, const struct listener *l,
-	const struct listener_socket *k)
+static bool waits_at(
+	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
 	return s->seats > 0
-		? is_used(l, k) && !is_aside(s, k) &&
-			steer_is_needed(s, l, k, in_force(s), next(s))
+		? is_used(l, k) && !is_aside(s, k) && steer_is_needed(s, l, k, in_force(s), next(s))
 		: k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
 enum spread steer_spread(const struct steer *s, const struct listener *l)
 {
-	const struct cluster_settings *settings =
-		cluster_settings(s->service->core);
+	const struct cluster_settings *settings = cluster_settings(s->service->core);
 
 	if (l->facts.type == SOCK_DGRAM && settings->sticky == STICKY_OFF)
 		return SPREAD_FLOWS;
 	if (settings->sticky != STICKY_OFF)
 		return SPREAD_CLIENTS;
-	return settings->balance == BALANCE_RANDOM ? SPREAD_CHANCE
-						   : SPREAD_TURNS;
+	return settings->balance == BALANCE_RANDOM ? SPREAD_CHANCE : SPREAD_TURNS;
 }
 
 /* True: it has changed. */
@@ -159,8 +147,7 @@ static bool set_spread(const struct steer *s, struct listener *l)
 	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s, l);
 	bool counted = s->seats > 0 && l->facts.type == SOCK_STREAM &&
 		cluster_settings(s->service->core)->max_requests != 0;
-	bool changed = l->spread != spread || l->seats != s->seats ||
-		l->counted != counted;
+	bool changed = l->spread != spread || l->seats != s->seats || l->counted != counted;
 
 	l->counted = counted;
 	l->spread = spread;
@@ -186,8 +173,7 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 	changed |= set_spread(s, l);
 	changed |= l->counted && l->turns == NULL; /* it did not listen yet */
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		changed |= group_weigh(k,
-			nobody ? (waits_at(s, l, k) ? 1 : 0) : sums[k->place]);
+		changed |= group_weigh(k, nobody ? (waits_at(s, l, k) ? 1 : 0) : sums[k->place]);
 	if (changed)
 		group_apply(l);
 }
@@ -208,8 +194,7 @@ bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 	while (lane->workers == 0 && (l = listener_next(&walk)) != NULL) {
 		const struct listener_socket *k = group_socket(l, lane->id);
 
-		if (group_size(l) > 1 && !steer_has_workers(s, l, k) &&
-			group_has_queue(l, k))
+		if (group_size(l) > 1 && !steer_has_workers(s, l, k) && group_has_queue(l, k))
 			return true;
 	}
 	return false;
@@ -253,8 +238,7 @@ static void knock(const struct steer *s, struct listener *l)
 	if (group_size(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) &&
-			!only_start(s, k))
+		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) && !only_start(s, k))
 			group_knock(l, k);
 }
 
@@ -268,8 +252,7 @@ static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 	bool waits = false;
 
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
-		waits |= l->sockets != NULL &&
-			group_has_queue(l, group_socket(l, lane));
+		waits |= l->sockets != NULL && group_has_queue(l, group_socket(l, lane));
 	if (!waits)
 		s->free_at = now;
 	return now - s->free_at >= CROWDED_AFTER;
@@ -280,14 +263,12 @@ static void press(struct steer *s)
 	nsec_t now = clock_now();
 	unsigned to = steer_lane_of(s, next(s));
 
-	s->parts =
-		s->parts && next(s) != in_force(s) && !is_crowded(s, to, now);
+	s->parts = s->parts && next(s) != in_force(s) && !is_crowded(s, to, now);
 	for (unsigned i = 0; i < s->count; i++) {
 		struct lane *lane = &s->lanes[i];
 
 		lane->pressed = lane->draining > 0 &&
-			(s->press_at_once || lane->pressed ||
-				now - lane->since >= PRESS_AFTER);
+			(s->press_at_once || lane->pressed || now - lane->since >= PRESS_AFTER);
 		s->press_at_once |= lane->pressed;
 		lane->pressed |= s->parts && lane->id != to;
 	}
@@ -309,19 +290,16 @@ bool steer_spreads(const struct service *service, unsigned generation)
 		return true;
 	if (r != NULL)
 		return recipe_spreads(r);
-	return settings_spread(cluster_settings(service->core)) &&
-		!node_serves(service);
+	return settings_spread(cluster_settings(service->core)) && !node_serves(service);
 }
 
 static unsigned count_seats(const struct steer *s)
 {
 	const struct service *service = s->service;
 	/* which slots have the spares changes */
-	unsigned wanted =
-		cluster_wanted(service->core) + cluster_spares(service->core);
+	unsigned wanted = cluster_wanted(service->core) + cluster_spares(service->core);
 
-	if (!steer_spreads(service, in_force(s)) &&
-		!steer_spreads(service, next(s)))
+	if (!steer_spreads(service, in_force(s)) && !steer_spreads(service, next(s)))
 		return 0;
 	return wanted < SEATS_MAX ? wanted : SEATS_MAX;
 }
@@ -397,8 +375,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- workers ---- */
 
-static void set_state(
-	struct steer *s, struct child *child, bool takes, bool drains)
+static void set_state(struct steer *s, struct child *child, bool takes, bool drains)
 {
 	struct lane *lane = steer_find_lane(s, child->traffic.lane);
 
@@ -407,8 +384,7 @@ static void set_state(
 	lane->ready += (takes ? 1U : 0U) - (child->traffic.takes ? 1U : 0U);
 	if (drains && lane->draining == 0)
 		lane->since = clock_now();
-	lane->draining +=
-		(drains ? 1U : 0U) - (child->traffic.drains ? 1U : 0U);
+	lane->draining += (drains ? 1U : 0U) - (child->traffic.drains ? 1U : 0U);
 	child->traffic.takes = takes;
 	child->traffic.drains = drains;
 }
@@ -416,8 +392,7 @@ static void set_state(
 void steer_on_born(struct child *child, struct birth *birth)
 {
 	struct steer *s = child->service->traffic.steer;
-	struct lane *lane =
-		s != NULL ? steer_find_lane(s, child->traffic.lane) : NULL;
+	struct lane *lane = s != NULL ? steer_find_lane(s, child->traffic.lane) : NULL;
 
 	(void)birth;
 	if (lane == NULL)
@@ -442,8 +417,7 @@ void steer_left(struct child *child)
 }
 
 /* Does a living worker have the socket of that lane? */
-static bool is_had(
-	const struct service *service, const struct listener *l, unsigned lane)
+static bool is_had(const struct service *service, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *socket = group_socket(l, lane);
 	const struct child *c;
@@ -485,8 +459,7 @@ bool steer_is_away(const struct child *child)
 
 bool steer_has_mates(const struct child *child, const struct listener *l)
 {
-	const struct listener_socket *mine =
-		group_socket(l, child->traffic.lane);
+	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
 	const struct child *c;
 
 	for_each_child (c, children_of(child->service))
@@ -519,8 +492,7 @@ void steer_part(struct child *child)
 }
 
 /* Can only workers of this lane take what is left in its socket's queue? */
-static bool is_last_of(
-	const struct steer *s, const struct listener *l, unsigned lane)
+static bool is_last_of(const struct steer *s, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *mine = group_socket(l, lane);
 
@@ -543,12 +515,11 @@ bool steer_may_stop(const struct child *child)
 	if (s == NULL || !child->traffic.in_lane)
 		return true;
 	for_each_child (c, children_of(child->service))
-		if (c != child && c->traffic.in_lane &&
-			c->traffic.lane == lane && !c->traffic.withdrawn)
+		if (c != child && c->traffic.in_lane && c->traffic.lane == lane &&
+			!c->traffic.withdrawn)
 			return true; /* that one can take them */
 	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
-		if (is_last_of(s, l, lane) &&
-			!group_is_dry(l, group_socket(l, lane)))
+		if (is_last_of(s, l, lane) && !group_is_dry(l, group_socket(l, lane)))
 			return false;
 	return true;
 }
@@ -637,8 +608,7 @@ static void count_all(struct steer *s)
 		if (child->traffic.in_lane)
 			continue;
 		steer_on_born(child, NULL);
-		set_state(
-			s, child, state == SLOT_READY, state == SLOT_DRAINING);
+		set_state(s, child, state == SLOT_READY, state == SLOT_DRAINING);
 	}
 }
 
@@ -703,8 +673,7 @@ void steer_on_adopted(struct service *service)
 
 	if (service->kind->by_connection ||
 		(!steer_is_busy(service) &&
-			!steer_spreads(
-				service, cluster_generation(service->core))))
+			!steer_spreads(service, cluster_generation(service->core))))
 		return;
 	s = steer_begin_anew(service);
 	if (s == NULL)
@@ -726,15 +695,13 @@ void steer_on_settings(struct service *service)
 void steer_on_given(const struct child *child, struct dealt *to)
 {
 	struct steer *s = child->service->traffic.steer;
-	struct listener_walk walk =
-		listeners_of(child->service, LISTENERS_IN_FORCE);
+	struct listener_walk walk = listeners_of(child->service, LISTENERS_IN_FORCE);
 	const struct lane *lane = s != NULL && child->traffic.in_lane
 		? steer_find_lane(s, child->traffic.lane)
 		: NULL;
 	struct listener *l;
 
-	while (lane != NULL && lane->seated &&
-		(l = listener_next(&walk)) != NULL) {
+	while (lane != NULL && lane->seated && (l = listener_next(&walk)) != NULL) {
 		const struct listener_socket *k = group_own(l, lane->id);
 
 		if (k == NULL)
@@ -766,8 +733,7 @@ bool steer_on_rolls(const struct service *service)
 	if (s != NULL && s->seats > 0)
 		return rollout.under_way || anybody_drains(s);
 	return steer_is_busy(service) &&
-		(s == NULL || rollout.under_way ||
-			!cluster_is_settled(service->core) ||
+		(s == NULL || rollout.under_way || !cluster_is_settled(service->core) ||
 			ev_is_active(&s->timer));
 }
 

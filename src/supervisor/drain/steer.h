@@ -31,8 +31,7 @@ void steer_on_report(struct service *service, const struct report *r);
 void steer_on_drop(struct service *service);
 
 /* The lane for a worker of that generation that will start in that slot. */
-unsigned steer_lane(
-	struct service *service, unsigned generation, uint32_t slot);
+unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot);
 /* The worker was started; `birth` may be NULL. */
 void steer_on_born(struct child *child, struct birth *birth);
 void steer_left(struct child *child); /* the worker is gone */

@@ -23,8 +23,7 @@ void steer_add_lane(struct steer *s, unsigned id)
 
 unsigned steer_new_lane(const struct steer *s)
 {
-	return s->count < LANES_MAX && s->from_count < FROMS_MAX ? s->last + 1
-								 : 0;
+	return s->count < LANES_MAX && s->from_count < FROMS_MAX ? s->last + 1 : 0;
 }
 
 unsigned steer_lane_of(const struct steer *s, unsigned generation)
@@ -45,11 +44,9 @@ void steer_map(struct steer *s, unsigned generation, unsigned lane)
 
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane)
 {
-	const struct from *last =
-		s->from_count > 0 ? &s->from[s->from_count - 1] : NULL;
+	const struct from *last = s->from_count > 0 ? &s->from[s->from_count - 1] : NULL;
 
-	if (last == NULL ||
-		(last->generation != generation && last->lane != lane))
+	if (last == NULL || (last->generation != generation && last->lane != lane))
 		steer_map(s, generation, lane);
 }
 
@@ -72,8 +69,7 @@ void steer_forget_before(struct steer *s, unsigned in_force)
 {
 	while (s->from_count > 1 && s->from[1].generation <= in_force) {
 		s->from_count--;
-		(void)memmove(&s->from[0], &s->from[1],
-			s->from_count * sizeof(s->from[0]));
+		(void)memmove(&s->from[0], &s->from[1], s->from_count * sizeof(s->from[0]));
 	}
 }
 
@@ -88,11 +84,9 @@ struct lane *steer_seat(struct steer *s, unsigned seat)
 	return newest;
 }
 
-struct listener_socket *steer_socket(
-	const struct listener *l, const struct lane *lane)
+struct listener_socket *steer_socket(const struct listener *l, const struct lane *lane)
 {
-	return lane->seated ? group_own(l, lane->id)
-			    : group_socket(l, lane->id);
+	return lane->seated ? group_own(l, lane->id) : group_socket(l, lane->id);
 }
 
 /* Does, or will a worker sit there? */
@@ -102,11 +96,9 @@ static bool is_taken(const struct steer *s, const struct lane *lane)
 		steer_seat((struct steer *)(uintptr_t)s, lane->seat) == lane;
 }
 
-bool steer_is_live(const struct steer *s, const struct lane *lane,
-	unsigned in_force, unsigned next)
+bool steer_is_live(const struct steer *s, const struct lane *lane, unsigned in_force, unsigned next)
 {
-	return lane->workers > 0 || is_taken(s, lane) ||
-		lane->id == steer_lane_of(s, in_force) ||
+	return lane->workers > 0 || is_taken(s, lane) || lane->id == steer_lane_of(s, in_force) ||
 		lane->id == steer_lane_of(s, next);
 }
 
@@ -120,12 +112,11 @@ bool steer_is_needed(const struct steer *s, const struct listener *l,
 	return false;
 }
 
-bool steer_has_workers(const struct steer *s, const struct listener *l,
-	const struct listener_socket *socket)
+bool steer_has_workers(
+	const struct steer *s, const struct listener *l, const struct listener_socket *socket)
 {
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].workers > 0 &&
-			group_socket(l, s->lanes[i].id) == socket)
+		if (s->lanes[i].workers > 0 && group_socket(l, s->lanes[i].id) == socket)
 			return true;
 	return false;
 }

@@ -47,9 +47,9 @@ struct steer {
 	unsigned from_count;
 	unsigned seats;     /* that are, or will be, taken; 0: none has one */
 	bool press_at_once; /* a worker of this rollout had to be helped */
-	bool stay; /* clients do, so the new generation has sockets of its own */
-	bool parts;     /* … and now it alone gets connections, … */
-	nsec_t free_at; /* … of which none waited then */
+	bool stay;          /* clients do, so the new generation has sockets of its own */
+	bool parts;         /* … and now it alone gets connections, … */
+	nsec_t free_at;     /* … of which none waited then */
 	bool stranger_told;
 };
 
@@ -72,8 +72,7 @@ void steer_map(struct steer *s, unsigned generation, unsigned lane);
 struct lane *steer_seat(struct steer *s, unsigned seat);
 /* The socket that workers of this lane have; NULL: it has no own one there, but
  * was to have. */
-struct listener_socket *steer_socket(
-	const struct listener *l, const struct lane *lane);
+struct listener_socket *steer_socket(const struct listener *l, const struct lane *lane);
 /* The same, from a living worker; call it in the order of generations. */
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane);
 /* The lane for workers of that generation. */
@@ -85,14 +84,14 @@ void steer_move_home(struct steer *s, unsigned home);
 void steer_forget_before(struct steer *s, unsigned in_force);
 /* Has the lane workers, or will it get some?  New ones are of the generation in
  * force, or of `next`, to which a rollout goes (without one: the same). */
-bool steer_is_live(const struct steer *s, const struct lane *lane,
-	unsigned in_force, unsigned next);
+bool steer_is_live(
+	const struct steer *s, const struct lane *lane, unsigned in_force, unsigned next);
 /* Is there a live lane whose workers have that socket? */
 bool steer_is_needed(const struct steer *s, const struct listener *l,
 	const struct listener_socket *socket, unsigned in_force, unsigned next);
 /* Is there a lane with workers that has that socket? */
-bool steer_has_workers(const struct steer *s, const struct listener *l,
-	const struct listener_socket *socket);
+bool steer_has_workers(
+	const struct steer *s, const struct listener *l, const struct listener_socket *socket);
 
 /* ---- steer.c ---- */
 
@@ -130,8 +129,7 @@ void steer_leave_seat(struct steer *s, unsigned lane);
 /* Open a socket of this lane at the listener's address, if it is to have one and
  * has none; `own`: a worker of the lane alone has the one that there is.  True:
  * there is one more. */
-bool steer_open_own(
-	struct steer *s, struct listener *l, unsigned lane, bool own);
+bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own);
 void steer_begin(struct service *service, unsigned generation);
 /* The older worker of that slot; NULL: there is none. */
 struct child *steer_find_old(const struct service *service, uint32_t slot);

@@ -78,16 +78,14 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 }
 
 /* Do other clusters have it?  After a reload their workers may, for a while. */
-static bool is_shared(const struct supervisor *sup, const struct service *own,
-	const struct listener *l)
+static bool is_shared(
+	const struct supervisor *sup, const struct service *own, const struct listener *l)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
-		struct listener_walk walk =
-			listeners_of(sup->services[i], LISTENERS_NAMED);
+		struct listener_walk walk = listeners_of(sup->services[i], LISTENERS_NAMED);
 		const struct listener *other;
 
-		while (sup->services[i] != own &&
-			(other = listener_next(&walk)) != NULL)
+		while (sup->services[i] != own && (other = listener_next(&walk)) != NULL)
 			if (other == l)
 				return true;
 	}
@@ -100,16 +98,14 @@ static bool has_twin(const struct service *service, const struct listener *l)
 	const struct listener *other;
 
 	for_each_listener (other, listeners_of(service, LISTENERS_IN_FORCE))
-		if (other != l && other->has_key &&
-			socket_key_like(&other->key, &l->key))
+		if (other != l && other->has_key && socket_key_like(&other->key, &l->key))
 			return true;
 	return false;
 }
 
 static bool is_udp(const struct listener *l)
 {
-	return l->has_key && l->key.type == SOCK_DGRAM &&
-		l->key.protocol == IPPROTO_UDP;
+	return l->has_key && l->key.type == SOCK_DGRAM && l->key.protocol == IPPROTO_UDP;
 }
 
 /* Why nclust cannot open another socket there; NULL: it can. */
@@ -150,8 +146,7 @@ static int open_for(struct steer *s, struct listener *l, unsigned lane)
 	}
 	steer_share_out(s, l, true);
 	if (reuseport_hear(fd, l->fd) == 0)
-		group_apply(
-			l); /* what it was given before it listened is gone */
+		group_apply(l); /* what it was given before it listened is gone */
 	heal_watch_also(l, fd);
 	return 0;
 }
@@ -203,9 +198,8 @@ static bool is_had_by_others(struct steer *s, const struct listener *l)
 	const struct child *child;
 
 	for_each_child (child, children_of(s->service)) {
-		const struct lane *lane = child->traffic.in_lane
-			? steer_find_lane(s, child->traffic.lane)
-			: NULL;
+		const struct lane *lane =
+			child->traffic.in_lane ? steer_find_lane(s, child->traffic.lane) : NULL;
 
 		if (lane != NULL && !lane->seated && has(child, l))
 			return true;
@@ -213,14 +207,12 @@ static bool is_had_by_others(struct steer *s, const struct listener *l)
 	return false;
 }
 
-bool steer_open_own(
-	struct steer *s, struct listener *l, unsigned lane, bool own)
+bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own)
 {
 	const char *why = obstacle(s, l);
 	struct listener_socket *first;
 
-	if (l->address.each != NULL ||
-		(l->sockets != NULL && group_own(l, lane) != NULL))
+	if (l->address.each != NULL || (l->sockets != NULL && group_own(l, lane) != NULL))
 		return false;
 	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
 		why = "MPTCP cannot do that";
@@ -231,8 +223,7 @@ bool steer_open_own(
 	if (!steer_is_among_us(s, l))
 		return false;
 	if (l->sockets == NULL) {
-		first = group_add(
-			l, l->fd, own || !is_had_by_others(s, l) ? lane : 0);
+		first = group_add(l, l->fd, own || !is_had_by_others(s, l) ? lane : 0);
 		if (first == NULL)
 			return false;
 		first->weight = 1;
@@ -258,8 +249,7 @@ static unsigned open_lane(struct steer *s)
 	if (opening.lane == 0)
 		return 0;
 	while ((l = listener_next(&walk)) != NULL)
-		if (walk.set == &service->held.learned ? l->users == 1
-						       : all_have(service, l))
+		if (walk.set == &service->held.learned ? l->users == 1 : all_have(service, l))
 			open_socket(s, l, &opening);
 	if (opening.opened == 0)
 		return 0;
@@ -276,12 +266,10 @@ static bool drains_by_looking(const struct service *service)
 	enum drain_mode drain = cluster_settings(service->core)->drain;
 
 	/* workers of Node's cluster close their connections themselves */
-	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) &&
-		!node_serves(service);
+	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) && !node_serves(service);
 }
 
-static bool is_for_all(
-	const struct service *service, const struct rollout_view *rollout)
+static bool is_for_all(const struct service *service, const struct rollout_view *rollout)
 {
 	return rollout->of == cluster_wanted(service->core);
 }
@@ -330,11 +318,9 @@ static bool have_stay(const struct service *service)
 
 /* Are the new workers to get all clients at once (surge = all)?  Without slots the
  * rollout is over already. */
-static bool is_whole(
-	const struct service *service, const struct rollout_view *rollout)
+static bool is_whole(const struct service *service, const struct rollout_view *rollout)
 {
-	return rollout->whole && is_for_all(service, rollout) &&
-		!node_serves(service);
+	return rollout->whole && is_for_all(service, rollout) && !node_serves(service);
 }
 
 void steer_begin(struct service *service, unsigned generation)
@@ -345,12 +331,10 @@ void steer_begin(struct service *service, unsigned generation)
 	unsigned now;
 	bool all = !steer_spreads(service, generation) && !rollout.going_back &&
 		is_for_all(service, &rollout);
-	bool stay = all &&
-		cluster_settings(service->core)->drain != DRAIN_OFF &&
-		have_stay(service);
+	bool stay =
+		all && cluster_settings(service->core)->drain != DRAIN_OFF && have_stay(service);
 	bool wanted = stay || (all && is_stubborn(service)) ||
-		(!steer_spreads(service, generation) &&
-			is_whole(service, &rollout));
+		(!steer_spreads(service, generation) && is_whole(service, &rollout));
 
 	if (s == NULL && wanted)
 		s = steer_begin_anew(service);
@@ -374,24 +358,21 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 	struct child *old = steer_find_old(service, slot);
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	if (old == NULL || cluster_alive(service->core) < 2 ||
-		!drains_by_looking(service) ||
+	if (old == NULL || cluster_alive(service->core) < 2 || !drains_by_looking(service) ||
 		(rollout.under_way && is_for_all(service, &rollout)))
 		return NULL;
 	return drain_is_stubborn(old, 2) ? old : NULL;
 }
 
 /* A lane for the successor of `old` that has other sockets than `old`. */
-static unsigned lane_beside(
-	struct steer *s, const struct child *old, unsigned home)
+static unsigned lane_beside(struct steer *s, const struct child *old, unsigned home)
 {
 	unsigned opened;
 
 	if (!old->traffic.in_lane || home != old->traffic.lane)
 		return home;
 	for (unsigned i = 0; i < s->count; i++)
-		if (s->lanes[i].id != old->traffic.lane &&
-			s->lanes[i].workers > 0)
+		if (s->lanes[i].id != old->traffic.lane && s->lanes[i].workers > 0)
 			return s->lanes[i].id;
 	steer_drop_lanes(s);
 	opened = open_lane(s);

@@ -69,8 +69,7 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 	bool keeps = old != NULL &&
 		(old->trap.aside ||
 			(generation != old->generation &&
-				cluster_view_rollout(s->service->core)
-					.old_alone) ||
+				cluster_view_rollout(s->service->core).old_alone) ||
 			cluster_empties(s->service->core, old->generation));
 	unsigned seat = slot % SEATS_MAX;
 	struct lane *lane;

@@ -42,8 +42,7 @@ static void thaw(const struct state_entry *e)
 	scoped_fd fd = pidfd_of(e->birth.pid);
 	struct process_facts facts;
 
-	if (fd == -1 || process_look(e->birth.pid, &facts) == -1 ||
-		facts.start != e->birth.start)
+	if (fd == -1 || process_look(e->birth.pid, &facts) == -1 || facts.start != e->birth.start)
 		return;
 	thaw_tree(e->birth.pid, fd);
 }
@@ -69,8 +68,7 @@ static void wait_and_thaw(void)
 	if (statefile_read(DIR, &past, &err) != 1)
 		return;
 	for (size_t i = 0; i < past.count; i++)
-		if ((past.entries[i].flags & STATE_FROZEN) != 0 &&
-			past.entries[i].birth.pid > 0)
+		if ((past.entries[i].flags & STATE_FROZEN) != 0 && past.entries[i].birth.pid > 0)
 			thaw(&past.entries[i]);
 	state_past_fini(&past);
 }
@@ -94,8 +92,7 @@ void thaw_stand_by(struct supervisor *sup)
 		_exit(0);
 	}
 	if (pid == -1) {
-		log_debug(
-			"frozen workers will stay frozen if nclust is killed");
+		log_debug("frozen workers will stay frozen if nclust is killed");
 		fd_close(&ends[1]);
 	}
 	fd_close(&ends[0]);

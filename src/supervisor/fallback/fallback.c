@@ -46,15 +46,14 @@ static const struct cluster_settings *settings_of(const struct service *s)
 /* ---- what is said ---- */
 
 /* More than a packet takes no cluster has, in practice. */
-static size_t add_sockets(
-	const struct listener *l, int fds[FDPASS_MOST], size_t count)
+static size_t add_sockets(const struct listener *l, int fds[FDPASS_MOST], size_t count)
 {
 	if (l->facts.type != SOCK_STREAM)
 		return count;
 	if (l->sockets == NULL && count < FDPASS_MOST)
 		fds[count++] = l->fd;
-	for (const struct listener_socket *k = l->sockets;
-		k != NULL && count < FDPASS_MOST; k = k->next)
+	for (const struct listener_socket *k = l->sockets; k != NULL && count < FDPASS_MOST;
+		k = k->next)
 		fds[count++] = k->fd;
 	return count;
 }
@@ -120,16 +119,13 @@ static bool say(struct service *s, const int *fds, size_t count)
 	scoped_buffer packet = {0};
 	bool said;
 
-	(void)text_copy(
-		order.reason, sizeof(order.reason), reason_of(s, &order.wait));
-	(void)text_copy(order.type, sizeof(order.type),
-		type_of(page != NULL ? c->fallback : ""));
+	(void)text_copy(order.reason, sizeof(order.reason), reason_of(s, &order.wait));
+	(void)text_copy(order.type, sizeof(order.type), type_of(page != NULL ? c->fallback : ""));
 	(void)buffer_append(&packet, &order, sizeof(order));
 	(void)buffer_append(&packet, page, order.page);
 	said = f->life.pid == 0 ||
 		(!packet.failed &&
-			fdpass_send(f->channel, packet.data, packet.len, fds,
-				count) == 0);
+			fdpass_send(f->channel, packet.data, packet.len, fds, count) == 0);
 	if (!said || f->life.pid == 0)
 		return said;
 	f->orders++;
@@ -150,11 +146,9 @@ static void take_back(struct service *s)
 /* Is there nobody for its clients, though somebody should be? */
 static bool is_out(const struct service *s)
 {
-	return settings_of(s)->fallback != NULL &&
-		cluster_ready(s->core) == 0 && !s->held.asleep &&
-		!s->outage.yielded && !s->stage.leaving &&
-		!s->sup->instance.stopping && !s->sup->instance.over &&
-		cluster_state(s->core) != CLUSTER_STOPPING;
+	return settings_of(s)->fallback != NULL && cluster_ready(s->core) == 0 && !s->held.asleep &&
+		!s->outage.yielded && !s->stage.leaving && !s->sup->instance.stopping &&
+		!s->sup->instance.over && cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
 /* It has the sockets. */
@@ -166,8 +160,7 @@ static void tell_begin(struct service *s)
 	s->outage.told = true;
 	news_say_of(s, LOG_NOTE, "fallback",
 		"no worker was ready for %s: HTTP clients get 503 (%s)",
-		text_duration(time, settings_of(s)->fallback_after),
-		reason_of(s, &wait));
+		text_duration(time, settings_of(s)->fallback_after), reason_of(s, &wait));
 }
 
 static void end_answers(struct service *s)
@@ -308,8 +301,7 @@ static void ended(struct supervisor *sup)
 	if (!role_ended(sup, life, &end))
 		return;
 	forget(sup);
-	if (is_wanted(sup) &&
-		role_again(sup, ROLE_FALLBACK, life, &end, "fallback"))
+	if (is_wanted(sup) && role_again(sup, ROLE_FALLBACK, life, &end, "fallback"))
 		look(sup);
 }
 
@@ -324,8 +316,7 @@ static void note_count(struct service *s, const struct responder_count *count)
 {
 	struct outage *o = &s->outage;
 
-	bool heard =
-		o->answered && count->number != 0 && count->number == o->order;
+	bool heard = o->answered && count->number != 0 && count->number == o->order;
 
 	o->answers += count->answers;
 	if (heard && !o->told && count->sockets > 0)
@@ -347,8 +338,7 @@ static void hear(struct supervisor *sup)
 	struct responder_count count;
 
 	for (int n = 0; n < COUNTS_A_TURN; n++) {
-		ssize_t got =
-			recv(f->channel, &count, sizeof(count), MSG_DONTWAIT);
+		ssize_t got = recv(f->channel, &count, sizeof(count), MSG_DONTWAIT);
 
 		if (got == 0)
 			ev_io_stop(sup->loop, &f->counts); /* it has ended */
@@ -377,8 +367,7 @@ static void start(struct supervisor *sup)
 
 	if (ev_is_active(&f->life.again))
 		return;
-	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->life.pid,
-		    &f->life.pidfd) == -1) {
+	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->life.pid, &f->life.pidfd) == -1) {
 		f->life.pid = 0;
 		timer_arm(sup->loop, &f->life.again, ROLE_RESTART);
 		return;
@@ -409,8 +398,7 @@ static void note(struct outage *o, const struct report *r)
 		if (r->wait != NSEC_NEVER)
 			next = clock_now() + r->wait;
 		/* of several slots, the first */
-		if (next != NSEC_NEVER &&
-			(o->next_try <= clock_now() || next < o->next_try))
+		if (next != NSEC_NEVER && (o->next_try <= clock_now() || next < o->next_try))
 			o->next_try = next;
 		break;
 	default:
@@ -432,8 +420,7 @@ static void fallback_on_settings(struct service *s)
 	look_soon(s->sup, 0);
 }
 
-static void fallback_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+static void fallback_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
 	(void)failed;
@@ -457,8 +444,7 @@ static void fallback_on_let_go(struct holding *h)
 }
 
 /* It is about to get a socket by its bind(2). */
-static void fallback_on_provide(
-	struct child *child, struct listener *l, bool own)
+static void fallback_on_provide(struct child *child, struct listener *l, bool own)
 {
 	(void)l;
 	(void)own;

@@ -24,8 +24,7 @@ static const struct listener *first_of(
 	const struct listener *l;
 
 	for (size_t i = 0; (l = listeners_at(set, slot, i)) != NULL; i++)
-		if (l->facts.type == SOCK_STREAM &&
-			(user == NULL || learned_has(user, l)))
+		if (l->facts.type == SOCK_STREAM && (user == NULL || learned_has(user, l)))
 			break;
 	return l;
 }
@@ -48,8 +47,8 @@ const struct listener *aim_of(const struct child *child)
 	const struct service *s = child->service;
 	const struct recipe *r = recipe_of(s, child->generation);
 
-	return first_or_learned(r != NULL ? &r->listeners : &s->held.listeners,
-		s, child->slot, child->listening.uses != 0 ? child : NULL);
+	return first_or_learned(r != NULL ? &r->listeners : &s->held.listeners, s, child->slot,
+		child->listening.uses != 0 ? child : NULL);
 }
 
 static int set_unix(struct aim *aim, const struct listener *l)
@@ -73,16 +72,13 @@ static int set_unix(struct aim *aim, const struct listener *l)
 /* The file of the path, if it still is the listener's.  -1 and errno. */
 static int open_file(const struct aim *aim)
 {
-	scoped_fd file =
-		open(aim->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	scoped_fd file = open(aim->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 
 	if (file == -1 || fstat(file, &st) == -1)
 		return -1;
 	errno = ESTALE;
-	return st.st_dev == aim->file.dev && st.st_ino == aim->file.ino
-		? fd_release(&file)
-		: -1;
+	return st.st_dev == aim->file.dev && st.st_ino == aim->file.ino ? fd_release(&file) : -1;
 }
 
 int aim_connect(const struct aim *aim, int fd)
@@ -95,8 +91,7 @@ int aim_connect(const struct aim *aim, int fd)
 	file = open_file(aim);
 	if (file == -1)
 		return -1;
-	(void)snprintf(
-		to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	(void)snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
 	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
 }
 
@@ -106,8 +101,7 @@ static void set_inet(struct aim *aim, const struct socket_key *key)
 	struct sockaddr_in *in = &aim->address.v4;
 	struct sockaddr_in6 *in6 = &aim->address.v6;
 
-	aim->size = endpoint_make(
-		&aim->address, key->family, key->ip, key->port, key->scope);
+	aim->size = endpoint_make(&aim->address, key->family, key->ip, key->port, key->scope);
 	(void)snprintf(aim->host, sizeof(aim->host), "localhost:%u", key->port);
 	if (in->sin_family == AF_INET) {
 		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
@@ -131,8 +125,7 @@ static void set_inet(struct aim *aim, const struct socket_key *key)
 int aim_at(struct aim *aim, const struct listener *l, struct error *err)
 {
 	if (l == NULL || (!l->has_key && l->facts.family != AF_UNIX))
-		return error_set(
-			err, 0, "it has no listener that could be asked (yet)");
+		return error_set(err, 0, "it has no listener that could be asked (yet)");
 	aim->inode = l->inode;
 	aim->size = 0;
 	aim->deferred = false;
@@ -147,16 +140,14 @@ int aim_at(struct aim *aim, const struct listener *l, struct error *err)
 	}
 	aim->size = endpoint_own(l->fd, &aim->address);
 	if (set_unix(aim, l) == -1)
-		return error_set(
-			err, 0, "the path of its listener is too long");
+		return error_set(err, 0, "the path of its listener is too long");
 	if (aim->file.ino != 0) {
 		scoped_fd file = open_file(aim);
 
 		aim->strange = file == -1 && errno == ESTALE;
 	}
 	if (aim->strange)
-		return error_set(err, 0,
-			"'%s' is not the file of its listener any more",
+		return error_set(err, 0, "'%s' is not the file of its listener any more",
 			aim->address.un.sun_path);
 	return 0;
 }

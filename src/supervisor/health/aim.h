@@ -11,8 +11,8 @@
 struct aim {
 	union endpoint address;
 	socklen_t size;
-	uint64_t inode; /* of the listener, which may be gone */
-	bool deferred;  /* a connection is accepted only after it sent data */
+	uint64_t inode;          /* of the listener, which may be gone */
+	bool deferred;           /* a connection is accepted only after it sent data */
 	struct socket_file file; /* of its path, which must lead to it; ino 0 */
 	bool strange;            /* it leads somewhere else */
 	char host[80];           /* for "Host:" */

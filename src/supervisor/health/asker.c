@@ -109,8 +109,7 @@ struct asker *asker_of(struct service *service, enum asks_for which)
 	return a;
 }
 
-static bool is_wanted(const struct service *service, const struct child *only,
-	enum asks_for which)
+static bool is_wanted(const struct service *service, const struct child *only, enum asks_for which)
 {
 	const struct child *child;
 
@@ -122,8 +121,7 @@ static bool is_wanted(const struct service *service, const struct child *only,
 	return false;
 }
 
-void asker_begin(
-	struct service *service, const struct child *only, enum asks_for which)
+void asker_begin(struct service *service, const struct child *only, enum asks_for which)
 {
 	struct asker *a = service->asks.of[which];
 

@@ -23,7 +23,7 @@ struct asker {
 };
 
 struct asker_kind {
-	size_t size; /* of a struct that begins with a struct asker */
+	size_t size;  /* of a struct that begins with a struct asker */
 	nsec_t first; /* before the first step or look; the least between looks */
 	/* Do the worker's settings ask for it, now or at some time? */
 	bool (*wants)(const struct child *child);
@@ -66,8 +66,7 @@ static inline nsec_t asker_time(const struct asker *a, nsec_t now)
 }
 /* Start it if this worker, which is new, needs it; NULL: if any one does, because
  * settings have changed. */
-void asker_begin(
-	struct service *service, const struct child *only, enum asks_for which);
+void asker_begin(struct service *service, const struct child *only, enum asks_for which);
 /* The worker is being stopped: ask it nothing any more. */
 void askers_let_go(struct service *service, uint32_t slot, uint64_t worker);
 void askers_free(struct service *service);

@@ -12,8 +12,7 @@ static bool is_listener(const void *context, uint64_t inode)
 }
 
 /* Does no process of the worker wait for connections, though one should? */
-static bool is_away(const struct child *child, const struct listener *l,
-	const struct sight *sight)
+static bool is_away(const struct child *child, const struct listener *l, const struct sight *sight)
 {
 	/* connections come to a Node worker by its channel (node.h) */
 	bool should = child->node != NULL;
@@ -38,8 +37,7 @@ static bool is_away(const struct child *child, const struct listener *l,
 	return should && !denied;
 }
 
-bool away_look(struct child *child, const struct listener *l, nsec_t patience,
-	nsec_t now)
+bool away_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now)
 {
 	struct health *h = child->health;
 	struct sight sight = {.cpu = 0};
@@ -52,13 +50,11 @@ bool away_look(struct child *child, const struct listener *l, nsec_t patience,
 		return false;
 	}
 	/* connections cost more to see: only at the beginning and the end */
-	if (h->away_found ||
-		(h->away_since != 0 && now - h->away_since < patience))
+	if (h->away_found || (h->away_since != 0 && now - h->away_since < patience))
 		return false;
 	sight_connections(&sight, child);
 	print = sight_print(&sight);
-	unmoved = h->away_since != 0 && print == h->away_print &&
-		!sight.all.refused;
+	unmoved = h->away_since != 0 && print == h->away_print && !sight.all.refused;
 	sight_free(&sight);
 	h->away_since = unmoved ? 0 : now;
 	h->away_print = print;

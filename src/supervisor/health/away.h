@@ -15,8 +15,7 @@
 
 /* Look at the worker, at the time of asker_time().  True, once: it was away from `l`
  * for all of `patience`. */
-bool away_look(struct child *child, const struct listener *l, nsec_t patience,
-	nsec_t now);
+bool away_look(struct child *child, const struct listener *l, nsec_t patience, nsec_t now);
 /* Start anew: the worker has answered, or cannot be judged now. */
 void away_forget(struct child *child);
 bool away_is_suspect(const struct child *child);

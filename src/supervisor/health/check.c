@@ -42,7 +42,7 @@ struct checker {
 	nsec_t round_at;
 	unsigned tries; /* in it */
 	bool nobody_told;
-	nsec_t looks_from; /* it looks who takes none since then; or 0 … */
+	nsec_t looks_from;      /* it looks who takes none since then; or 0 … */
 	struct child_walk walk; /* … who is next … */
 	unsigned asked, silent; /* … and what was found */
 };
@@ -57,16 +57,13 @@ static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s != NULL && s->check.kind != PROBE_NONE &&
-			health_is_ready(child)
-		? &s->check
-		: NULL;
+	return s != NULL && s->check.kind != PROBE_NONE && health_is_ready(child) ? &s->check
+										  : NULL;
 }
 
 static bool is_answered(const struct child *child)
 {
-	return child->health != NULL &&
-		child->health->round == checker_of(child->service)->round;
+	return child->health != NULL && child->health->round == checker_of(child->service)->round;
 }
 
 static const struct probe *to_ask(const struct child *child)
@@ -126,8 +123,7 @@ static void doubt(const struct child *child, const char *check)
 			  "'check-header' adds header lines"
 			: "");
 	if (trouble_set_check(child->service, text))
-		news_say_of(
-			child->service, LOG_WARN, "check-doubted", "%s", text);
+		news_say_of(child->service, LOG_WARN, "check-doubted", "%s", text);
 }
 
 static void give_up(struct child *child)
@@ -157,17 +153,16 @@ void check_failed(struct child *child, const char *why)
 	h->failed++;
 	h->failures++;
 	(void)text_copy(h->last, sizeof(h->last), why);
-	log_info("%s.%" PRIu32 ": worker %d failed a check, %s: %s",
-		child->service->name, child->slot, (int)child->pid,
-		health_probe_text(text, &s->check), why);
+	log_info("%s.%" PRIu32 ": worker %d failed a check, %s: %s", child->service->name,
+		child->slot, (int)child->pid, health_probe_text(text, &s->check), why);
 	if (h->failures < s->check_failures)
 		return;
 	service_view_slot(child->service, child->slot, &view);
 	if (view.mend_at == NSEC_NEVER && !is_doubted(child)) /* else said */
 		news_say_worker(child, LOG_WARN, "check-failed",
-			"worker %d failed %u check%s, %s: %s", (int)child->pid,
-			h->failures, h->failures == 1 ? "" : "s in a row",
-			health_probe_text(text, &s->check), why);
+			"worker %d failed %u check%s, %s: %s", (int)child->pid, h->failures,
+			h->failures == 1 ? "" : "s in a row", health_probe_text(text, &s->check),
+			why);
 	give_up(child);
 }
 
@@ -179,12 +174,10 @@ static void note_away(struct child *child, nsec_t time)
 	char threads[512];
 
 	h->failed++;
-	(void)snprintf(h->last, sizeof(h->last),
-		"took no connection, and did nothing else, for %s",
+	(void)snprintf(h->last, sizeof(h->last), "took no connection, and did nothing else, for %s",
 		text_age(age, time));
-	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s",
-		(int)child->pid, h->last,
-		awaits_threads_text(child->pid, threads, sizeof(threads)));
+	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s", (int)child->pid,
+		h->last, awaits_threads_text(child->pid, threads, sizeof(threads)));
 	give_up(child);
 }
 
@@ -211,8 +204,8 @@ struct look {
 	unsigned checked; /* ready workers with a check */
 	unsigned left;    /* of these, not answered in this round */
 	unsigned alive;
-	bool paused;        /* some are stopped, by job control */
-	struct child *exec; /* the first one left that has a command, … */
+	bool paused;             /* some are stopped, by job control */
+	struct child *exec;      /* the first one left that has a command, … */
 	const struct child *ask; /* … or the one to ask by connection */
 	nsec_t interval;         /* the shortest */
 	nsec_t patience;         /* the shortest time in which a worker fails */
@@ -220,8 +213,7 @@ struct look {
 	bool suspects; /* one may be away */
 };
 
-static void look_at(
-	struct look *look, const struct volley *v, struct child *child)
+static void look_at(struct look *look, const struct volley *v, struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
@@ -234,9 +226,8 @@ static void look_at(
 	look->checked++;
 	look->interval = nsec_min(look->interval, s->check_interval);
 	look->timeout = nsec_min(look->timeout, s->check_timeout);
-	look->patience = nsec_min(look->patience,
-		(nsec_t)s->check_failures * s->check_interval +
-			s->check_timeout);
+	look->patience = nsec_min(
+		look->patience, (nsec_t)s->check_failures * s->check_interval + s->check_timeout);
 	if (is_answered(child))
 		return;
 	look->left++;
@@ -267,8 +258,7 @@ static bool is_asked(const struct checker *c, const struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 
-	return probe != NULL && probe->kind != PROBE_EXEC &&
-		volley_is_at(&c->volley, child);
+	return probe != NULL && probe->kind != PROBE_EXEC && volley_is_at(&c->volley, child);
 }
 
 static void fail_silent(struct checker *c, const char *text)
@@ -313,8 +303,7 @@ static bool find_silent(struct checker *c, nsec_t now)
 }
 
 /* If no worker takes our connections, all are at work, or all hang. */
-static void judge_silence(
-	struct checker *c, const struct look *look, nsec_t now)
+static void judge_silence(struct checker *c, const struct look *look, nsec_t now)
 {
 	struct service *service = c->volley.asker.service;
 	nsec_t waited;
@@ -339,8 +328,7 @@ static void judge_silence(
 	volley_stop(&c->volley);
 	c->nobody_told = false;
 	if (c->silent < c->asked)
-		(void)snprintf(
-			all, sizeof(all), "%u of %u", c->silent, c->asked);
+		(void)snprintf(all, sizeof(all), "%u of %u", c->silent, c->asked);
 	news_say_of(service, LOG_WARN, "check-failed",
 		"no worker has taken a check's connection for %s: %s have "
 		"failed",
@@ -350,8 +338,8 @@ static void judge_silence(
 }
 
 /* Is this worker away?  Asked only if it has not answered in this round. */
-static void look_if_away(struct checker *c, struct child *child,
-	const struct listener *listener, nsec_t until)
+static void look_if_away(
+	struct checker *c, struct child *child, const struct listener *listener, nsec_t until)
 {
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
@@ -362,15 +350,13 @@ static void look_if_away(struct checker *c, struct child *child,
 		away_forget(child);
 		return;
 	}
-	if (health_of(child) == NULL || child->health->seen == c->round ||
-		clock_now() > until)
+	if (health_of(child) == NULL || child->health->seen == c->round || clock_now() > until)
 		return;
 	s = child_settings(child);
 	patience = (nsec_t)s->check_failures * s->check_interval;
 	if (patience < AWAY_LEAST)
 		patience = AWAY_LEAST;
-	if (away_look(child, listener, patience,
-		    asker_time(&c->volley.asker, clock_now())))
+	if (away_look(child, listener, patience, asker_time(&c->volley.asker, clock_now())))
 		note_away(child, patience);
 	else if (!away_is_suspect(child))
 		child->health->seen = c->round;
@@ -398,8 +384,8 @@ static void run(struct checker *c, struct child *child)
 		health_exec(child, &c->volley, &s->check, &err) == 0)
 		return;
 	/* nclust could not ask: that is no fault of the worker's */
-	log_warn("%s.%" PRIu32 ": cannot be checked: %s", child->service->name,
-		child->slot, err.text);
+	log_warn("%s.%" PRIu32 ": cannot be checked: %s", child->service->name, child->slot,
+		err.text);
 	if (child->health != NULL)
 		child->health->round = c->round;
 }
@@ -429,17 +415,16 @@ static void fire(struct checker *c, const struct look *look)
 		if (c->volley.aim.strange)
 			fail_all(c, err.text);
 		else if (c->tries == 0)
-			log_debug("%s: cannot be checked: %s",
-				c->volley.asker.service->name, err.text);
+			log_debug("%s: cannot be checked: %s", c->volley.asker.service->name,
+				err.text);
 	}
 	c->tries++;
 }
 
 static nsec_t gap(const struct look *look)
 {
-	unsigned steps = look->exec != NULL
-		? look->checked + 1
-		: TRIES + look->checked / WORKERS_A_TRY + 1;
+	unsigned steps =
+		look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
 	nsec_t time = look->interval / steps;
 
 	if (look->suspects)
@@ -455,8 +440,7 @@ static void step(struct asker *a, nsec_t now)
 
 	judge_silence(c, &look, now);
 	if (c->round == 0 ||
-		(!volley_waits(&c->volley) &&
-			now >= nsec_add(c->round_at, look.interval))) {
+		(!volley_waits(&c->volley) && now >= nsec_add(c->round_at, look.interval))) {
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;

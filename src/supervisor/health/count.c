@@ -49,8 +49,7 @@ static void tell_uncounted(struct service *service, const struct dealt *given)
 	if (service->asks.uncounted_told)
 		return;
 	service->asks.uncounted_told = true;
-	news_say_of(service, LOG_WARN, "balance",
-		"%s%s: 'max-requests' needs 'balance = rr'",
+	news_say_of(service, LOG_WARN, "balance", "%s%s: 'max-requests' needs 'balance = rr'",
 		strerror(given->error != 0 ? given->error : ENOTSUP),
 		given->error == EPERM ? " (CAP_BPF would do, where no seccomp "
 					"profile forbids it)"
@@ -73,8 +72,7 @@ void health_count(struct child *child)
 }
 
 /* When it may have got so many more. */
-static nsec_t pause_until(
-	struct health *h, uint64_t more, uint64_t got, nsec_t span)
+static nsec_t pause_until(struct health *h, uint64_t more, uint64_t got, nsec_t span)
 {
 	uint64_t at;
 
@@ -92,9 +90,7 @@ static nsec_t pause_until(
 static uint64_t add_up(struct health *h, const struct dealt *given)
 {
 	/* of a listener that was closed they are gone */
-	uint64_t got = given->count > h->given
-		? (given->count - h->given) / given->mates
-		: 0;
+	uint64_t got = given->count > h->given ? (given->count - h->given) / given->mates : 0;
 
 	h->given = given->count;
 	h->requests += got;

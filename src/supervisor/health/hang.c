@@ -33,8 +33,7 @@ bool hang_exceeds(const struct child *child, const struct connection *c)
 	return patience != 0 && sight_owes(c) && age_of(c) >= patience;
 }
 
-static void tell(struct child *child, const struct sight *sight,
-	const struct connection *c)
+static void tell(struct child *child, const struct sight *sight, const struct connection *c)
 {
 	struct health *h = child->health;
 	const struct news_number numbers[] = {
@@ -48,13 +47,11 @@ static void tell(struct child *child, const struct sight *sight,
 
 	remote_of(&r, c->pid);
 	(void)snprintf(h->hang, sizeof(h->hang), "no answer to %s for %s",
-		connections_peer(&r, c, peer, sizeof(peer)),
-		text_age(age, age_of(c)));
+		connections_peer(&r, c, peer, sizeof(peer)), text_age(age, age_of(c)));
 	child->hang = h->hang;
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),
-		"worker %d hangs: %s; it has used %.1f s of CPU; %s",
-		(int)child->pid, h->hang, nsec_seconds(sight->cpu),
-		awaits_threads_text(c->pid, threads, sizeof(threads)));
+		"worker %d hangs: %s; it has used %.1f s of CPU; %s", (int)child->pid, h->hang,
+		nsec_seconds(sight->cpu), awaits_threads_text(c->pid, threads, sizeof(threads)));
 	tally_hung(child->service);
 	child_tell(child, EVENT_UNWELL, WHY_REQUEST);
 }
@@ -66,8 +63,7 @@ void hang_look(struct child *child, nsec_t now)
 	const struct connection *oldest;
 	struct sight sight = {.cpu = 0};
 
-	if (h == NULL || *h->hang != '\0' ||
-		now < h->hang_looked + patience / HANG_LOOKS)
+	if (h == NULL || *h->hang != '\0' || now < h->hang_looked + patience / HANG_LOOKS)
 		return;
 	h->hang_looked = now;
 	if (!health_is_ready(child))

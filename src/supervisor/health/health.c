@@ -46,8 +46,7 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 
 /* How many connections in the queue are our own?  They stay in the queue of a
  * worker that does not accept, even after they were given up. */
-static unsigned own_checks(
-	const struct child *child, const struct connection *c)
+static unsigned own_checks(const struct child *child, const struct connection *c)
 {
 	const struct asker *checks = child->service->asks.of[ASKS_CHECK];
 	const struct asker *reaches = child->service->asks.of[ASKS_REACH];
@@ -59,10 +58,8 @@ static unsigned own_checks(
 	if (checks != NULL && child->health != NULL)
 		count = volley_ports((const struct volley *)checks, own);
 	if (reached)
-		count += volley_ports(
-			(const struct volley *)reaches, own + count);
-	if (c->queue > 0 &&
-		(reached || (checks != NULL && child->health != NULL)))
+		count += volley_ports((const struct volley *)reaches, own + count);
+	if (c->queue > 0 && (reached || (checks != NULL && child->health != NULL)))
 		left = sockdiag_waiting(c->port, own, count);
 	if (left >= 0 && left < (long)c->queue)
 		return c->queue - (unsigned)left;
@@ -73,8 +70,7 @@ static unsigned own_checks(
 
 unsigned health_given_up(const struct child *child, const struct connection *c)
 {
-	return c->kind == CONNECTION_LISTENER ? own_checks(child, c)
-					      : health_gives_up(child, c);
+	return c->kind == CONNECTION_LISTENER ? own_checks(child, c) : health_gives_up(child, c);
 }
 
 /* ---- probes ---- */
@@ -92,8 +88,8 @@ const char *health_probe_text(char to[96], const struct probe *probe)
 	if (probe->kind == PROBE_TCP)
 		(void)text_copy(to, 96, "a connection");
 	else if (probe->kind == PROBE_HTTP)
-		(void)snprintf(to, 96, "GET %s%.80s",
-			probe->text[1] == '/' ? "http:" : "", probe->text);
+		(void)snprintf(
+			to, 96, "GET %s%.80s", probe->text[1] == '/' ? "http:" : "", probe->text);
 	else
 		(void)snprintf(to, 96, "'%.80s'", probe->text);
 	return to;
@@ -113,12 +109,10 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	if (late)
 		(void)snprintf(why, sizeof(why), "no answer in time");
 	else if (end->signalled)
-		(void)snprintf(why, sizeof(why), "killed by %s",
-			text_signal_name(name, end->code));
+		(void)snprintf(why, sizeof(why), "killed by %s", text_signal_name(name, end->code));
 	else
 		(void)snprintf(why, sizeof(why), "exit %d", end->code);
-	h->asks->asker.kind->answered(
-		child, !late && !end->signalled && end->code == 0, why);
+	h->asks->asker.kind->answered(child, !late && !end->signalled && end->code == 0, why);
 }
 
 static void put_facts(struct buffer *facts, const struct child *child)
@@ -132,8 +126,8 @@ static void put_facts(struct buffer *facts, const struct child *child)
 	(void)buffer_append(facts, "", 1);
 }
 
-int health_exec(struct child *child, struct volley *asks,
-	const struct probe *probe, struct error *err)
+int health_exec(
+	struct child *child, struct volley *asks, const struct probe *probe, struct error *err)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = health_of(child);
@@ -168,8 +162,7 @@ static void exec_carried(struct child *child)
 {
 	struct health *h = child->health;
 
-	h->asks = (struct volley *)asker_of(
-		child->service, h->proving ? ASKS_READY : ASKS_CHECK);
+	h->asks = (struct volley *)asker_of(child->service, h->proving ? ASKS_READY : ASKS_CHECK);
 	if (h->asks == NULL)
 		return;
 	h->asks->running++;
@@ -185,8 +178,7 @@ static void health_on_born(struct child *child, struct birth *birth)
 		health_prove(child);
 }
 
-static void begin_from(
-	struct service *service, const struct child *only, enum asks_for which)
+static void begin_from(struct service *service, const struct child *only, enum asks_for which)
 {
 	for (; which < ASKERS; which++)
 		asker_begin(service, only, which);
@@ -222,8 +214,7 @@ static void health_on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_START_TIMEOUT:
 		child = child_find(service, r->slot, r->worker);
-		if (child != NULL && child->health != NULL &&
-			*child->health->last != '\0')
+		if (child != NULL && child->health != NULL && *child->health->last != '\0')
 			log_note("%s.%" PRIu32 ": its last answer to 'ready': "
 				 "%s",
 				service->name, r->slot, child->health->last);
@@ -282,8 +273,7 @@ static void health_on_gone(struct child *child)
 	child->hang = NULL;
 }
 
-static void health_on_status_worker(
-	struct json_writer *w, const struct child *child)
+static void health_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct health *h = child->health;
 

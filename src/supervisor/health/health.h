@@ -25,15 +25,15 @@ struct health {
 	nsec_t warm_at;    /* … and when it had its last result */
 	uint64_t ok;
 	uint64_t failed;
-	char last[96];         /* how the last check failed; or "" */
-	struct helper *helper; /* exec: the command that runs, or NULL, … */
-	struct volley *asks;   /* … and the volley that runs it */
-	nsec_t moved_at;       /* stall: when it made progress, or 0; … */
-	nsec_t moved_cpu;      /* … its CPU time then … */
-	uint64_t moved_print;  /* … and the print of its connections */
-	uint64_t asked;        /* inode of our last check's other end, or 0 */
-	unsigned seen;     /* the round in which it waited for connections */
-	nsec_t away_since; /* since then it was seen away (away.h); or 0 … */
+	char last[96];              /* how the last check failed; or "" */
+	struct helper *helper;      /* exec: the command that runs, or NULL, … */
+	struct volley *asks;        /* … and the volley that runs it */
+	nsec_t moved_at;            /* stall: when it made progress, or 0; … */
+	nsec_t moved_cpu;           /* … its CPU time then … */
+	uint64_t moved_print;       /* … and the print of its connections */
+	uint64_t asked;             /* inode of our last check's other end, or 0 */
+	unsigned seen;              /* the round in which it waited for connections */
+	nsec_t away_since;          /* since then it was seen away (away.h); or 0 … */
 	uint64_t away_print;        /* … with this print of its connections */
 	bool away_found;            /* that was reported */
 	struct cookies silent_seen; /* since then it has taken none … */
@@ -41,16 +41,16 @@ struct health {
 	nsec_t silent_looked;       /* … at the last look; 0: none was made */
 	bool silent;                /* … for so long that it has failed */
 	nsec_t hang_looked;         /* request-timeout: when we looked last */
-	uint64_t hang_cookie; /* the connection with a late answer, or 0 */
-	char hang[96];        /* the request that was too late; or "" */
-	nsec_t above_since;   /* max-memory: it was exceeded since; or 0 */
-	bool outgrown;        /* … and that was reported */
-	bool counts;          /* max-requests: begun (count.c) … */
-	bool counted;         /* … and it can be known … */
-	uint64_t requests;    /* … connections that it got since then … */
-	uint64_t given;       /* … and what they were counted by … */
-	nsec_t counted_at;    /* … at the last look … */
-	nsec_t count_pause;   /* … and from it to the next, as none came */
+	uint64_t hang_cookie;       /* the connection with a late answer, or 0 */
+	char hang[96];              /* the request that was too late; or "" */
+	nsec_t above_since;         /* max-memory: it was exceeded since; or 0 */
+	bool outgrown;              /* … and that was reported */
+	bool counts;                /* max-requests: begun (count.c) … */
+	bool counted;               /* … and it can be known … */
+	uint64_t requests;          /* … connections that it got since then … */
+	uint64_t given;             /* … and what they were counted by … */
+	nsec_t counted_at;          /* … at the last look … */
+	nsec_t count_pause;         /* … and from it to the next, as none came */
 };
 
 /* How a worker's health goes through an upgrade. */
@@ -74,8 +74,8 @@ unsigned health_given_up(const struct child *child, const struct connection *c);
 /* Run the command of `probe` as a helper of the worker.  The asker's `answered`
  * gets the result, unless the worker is gone by then.  -1 and `err`. */
 struct volley;
-int health_exec(struct child *child, struct volley *asks,
-	const struct probe *probe, struct error *err);
+int health_exec(
+	struct child *child, struct volley *asks, const struct probe *probe, struct error *err);
 /* It is ready: count its connections from now on, if its settings ask for it. */
 void health_count(struct child *child);
 /* Are all workers held by clients that say nothing?  A member "held" of a status. */

@@ -53,11 +53,9 @@ static bool look_at_waits(struct wait *wait, const struct sight *sight)
 		size_t count;
 
 		remote_of(&r, sight->tree[i]);
-		count = remote_awaits(
-			&r, fds, REMOTE_AWAITS_MOST - wait->count);
+		count = remote_awaits(&r, fds, REMOTE_AWAITS_MOST - wait->count);
 		if (count > 0 ? serves_several(sight->tree[i])
-			      : (remote_call_kind(remote_call(&r)) &
-					CALL_EPOLL) != 0)
+			      : (remote_call_kind(remote_call(&r)) & CALL_EPOLL) != 0)
 			return false;
 		for (size_t k = 0; k < count; k++)
 			wait->inodes[wait->count++] = remote_inode(&r, fds[k]);
@@ -77,13 +75,12 @@ static bool waits_for(const struct wait *wait, uint64_t inode)
 
 /* The listener that the connection came by, if nothing has come by the connection, nor
  * has the server said anything first. */
-static const struct listener *silent_at(
-	const struct child *child, const struct connection *c)
+static const struct listener *silent_at(const struct child *child, const struct connection *c)
 {
 	const struct listener *l;
 
-	if (c->kind != CONNECTION_TCP || c->state != TCP_ESTABLISHED ||
-		c->bytes_in > 0 || c->bytes_out > 0)
+	if (c->kind != CONNECTION_TCP || c->state != TCP_ESTABLISHED || c->bytes_in > 0 ||
+		c->bytes_out > 0)
 		return NULL;
 	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
 		if (l->facts.type == SOCK_STREAM && l->facts.port == c->port)
@@ -92,8 +89,7 @@ static const struct listener *silent_at(
 }
 
 /* How long the worker has waited for a client's first byte; 0: it does not. */
-static nsec_t held_for(
-	const struct child *child, const struct listener **at, size_t *looks)
+static nsec_t held_for(const struct child *child, const struct listener **at, size_t *looks)
 {
 	const struct listener *l;
 	struct sight sight = {.cpu = 0};
@@ -117,9 +113,7 @@ static nsec_t held_for(
 		l = silent_at(child, c);
 		if (l == NULL)
 			continue;
-		*at = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0
-			? l
-			: NULL;
+		*at = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0 ? l : NULL;
 		time = (nsec_t)c->received_ago * MSEC;
 	}
 	sight_free(&sight);
@@ -140,9 +134,7 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	if (service->kind->by_connection) /* others get workers of their own */
 		return;
 	for_each_child (child, children_of(service)) {
-		nsec_t time = health_is_ready(child)
-			? held_for(child, &at, &looks)
-			: 0;
+		nsec_t time = health_is_ready(child) ? held_for(child, &at, &looks) : 0;
 
 		if (time < HELD_LEAST || looks > LOOKS_MOST)
 			return;
@@ -161,8 +153,7 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	(void)snprintf(text, sizeof(text),
 		"%s workers are held by clients that have connected and sent "
 		"nothing, for up to %s%s",
-		count == WORKERS_MOST ? "many" : "all", text_age(age, longest),
-		remedy);
+		count == WORKERS_MOST ? "many" : "all", text_age(age, longest), remedy);
 	json_key(w, "held");
 	json_open_object(w);
 	json_put_real(w, "seconds", nsec_seconds(longest), 3);

@@ -57,8 +57,8 @@ static void answered(struct child *child, bool well, const char *why)
 	if (strcmp(h->last, why) == 0)
 		return;
 	(void)text_copy(h->last, sizeof(h->last), why);
-	log_info("%s.%" PRIu32 ": worker %d is not ready yet: %s",
-		child->service->name, child->slot, (int)child->pid, why);
+	log_info("%s.%" PRIu32 ": worker %d is not ready yet: %s", child->service->name,
+		child->slot, (int)child->pid, why);
 }
 
 static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
@@ -66,8 +66,8 @@ static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
 	struct health *h = child->health;
 	struct error err;
 
-	if (h->helper != NULL || child->life.paused ||
-		now < h->tried_at + wait || v->running >= HEALTH_EXEC_AT_ONCE)
+	if (h->helper != NULL || child->life.paused || now < h->tried_at + wait ||
+		v->running >= HEALTH_EXEC_AT_ONCE)
 		return;
 	h->tried_at = now;
 	if (health_exec(child, v, probe_of(child), &err) == -1)
@@ -85,8 +85,7 @@ static void fire(struct volley *v, const struct child *first, unsigned alive)
 	v->straight = true; /* who has a socket of its own is asked by that */
 	v->in_lane = true;
 	v->lane = first->traffic.lane;
-	if (volley_fire(v, aim_of(first), child_settings(first),
-		    probe_of(first), alive, &err) == 0)
+	if (volley_fire(v, aim_of(first), child_settings(first), probe_of(first), alive, &err) == 0)
 		return;
 	for_each_child (child, children_of(v->asker.service))
 		if (wants(child))
@@ -138,8 +137,7 @@ void health_prove(struct child *child)
 
 	if (s == NULL || s->ready != READY_PROBE)
 		return;
-	if (health_of(child) == NULL ||
-		asker_of(child->service, ASKS_READY) == NULL) {
+	if (health_of(child) == NULL || asker_of(child->service, ASKS_READY) == NULL) {
 		log_warn("%s.%" PRIu32 ": out of memory: it cannot be asked if "
 			 "it is ready",
 			child->service->name, child->slot);

@@ -49,17 +49,14 @@ bool reach_wants(const struct reach *r, const struct child *child)
 {
 	if (child->slot >= r->slots || r->reached[child->slot])
 		return false;
-	return r->slot == SLOT_ALL ? health_is_ready(child)
-				   : r->slot == child->slot;
+	return r->slot == SLOT_ALL ? health_is_ready(child) : r->slot == child->slot;
 }
 
 /* Where a byte was sent with the connection, it must be the right one. */
-static struct reach *who_wants(
-	const struct reacher *x, const struct child *child, bool byte_sent)
+static struct reach *who_wants(const struct reacher *x, const struct child *child, bool byte_sent)
 {
 	for (struct reach *r = x->first; r != NULL; r = r->next)
-		if (reach_wants(r, child) &&
-			(!byte_sent || r->first == x->volley.first))
+		if (reach_wants(r, child) && (!byte_sent || r->first == x->volley.first))
 			return r;
 	return NULL;
 }
@@ -151,9 +148,8 @@ static void fire(struct reacher *x)
 		volley_stop(v); /* another letter was sent by those */
 	v->first = x->first->first;
 	if (count > 0)
-		(void)volley_fire(v, l,
-			cluster_settings(v->asker.service->core), &probe, count,
-			&err);
+		(void)volley_fire(
+			v, l, cluster_settings(v->asker.service->core), &probe, count, &err);
 }
 
 static void step(struct asker *a, nsec_t now)
@@ -190,8 +186,7 @@ const struct asker_kind reach_kind = {
 
 int reach_begin(struct reach *r, struct service *service, struct error *err)
 {
-	const struct listener *l =
-		aim_next(service, r->slot != SLOT_ALL ? r->slot : 0);
+	const struct listener *l = aim_next(service, r->slot != SLOT_ALL ? r->slot : 0);
 	struct reacher *x;
 	struct aim aim;
 

@@ -25,8 +25,7 @@ struct reach {
 	nsec_t patience; /* since the last one was reached */
 	/* The worker has taken this connection, on which `sent` (0 or 1) bytes
 	 * were sent.  It is closed afterwards.  False: it could not be used. */
-	bool (*got)(struct reach *r, const struct child *child, int fd,
-		size_t sent);
+	bool (*got)(struct reach *r, const struct child *child, int fd, size_t sent);
 	/* All are reached, or the time is over, or the cluster is about to go:
 	 * call reach_end(). */
 	void (*over)(struct reach *r);

@@ -26,8 +26,7 @@ static struct memory_limit limit_of(const struct child *child)
 }
 
 /* Has the worker been above the limit for as long as it may be? */
-static bool is_too_much(
-	struct health *h, const struct memory_limit *limit, uint64_t memory)
+static bool is_too_much(struct health *h, const struct memory_limit *limit, uint64_t memory)
 {
 	nsec_t now = clock_now();
 
@@ -62,10 +61,8 @@ static nsec_t look(struct child *child, nsec_t unused)
 		return wait;
 	h->outgrown = true;
 	news_say_worker(child, LOG_NOTE, "memory",
-		"worker %d uses %" PRIu64 " MiB, 'max-memory' is %" PRIu64
-		" MiB%s%s",
-		(int)child->pid, memory / MIB, limit.bytes / MIB,
-		limit.span > 0 ? " for " : "",
+		"worker %d uses %" PRIu64 " MiB, 'max-memory' is %" PRIu64 " MiB%s%s",
+		(int)child->pid, memory / MIB, limit.bytes / MIB, limit.span > 0 ? " for " : "",
 		limit.span > 0 ? text_duration(span, limit.span) : "");
 	child_tell(child, EVENT_OUTGROWN, WHY_MEMORY);
 	return wait;

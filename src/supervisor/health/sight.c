@@ -11,8 +11,7 @@
 
 void sight_processes(struct sight *sight, const struct child *child)
 {
-	sight->tree_count =
-		process_tree(child->pid, sight->tree, SIGHT_PROCESSES);
+	sight->tree_count = process_tree(child->pid, sight->tree, SIGHT_PROCESSES);
 	for (size_t i = 0; i < sight->tree_count; i++) {
 		struct process_facts facts;
 
@@ -41,8 +40,7 @@ void sight_connections(struct sight *sight, const struct child *child)
 
 /* Does the worker listen at this port, or does nclust for it, as it does for Node's?
  * On a connection that it has made itself, what arrives are answers, not requests. */
-static bool is_served(
-	const struct sight *sight, const struct child *child, uint16_t port)
+static bool is_served(const struct sight *sight, const struct child *child, uint16_t port)
 {
 	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
 	const struct listener *l;
@@ -61,18 +59,16 @@ bool sight_owes(const struct connection *c)
 {
 	/* CLOSE_WAIT: the client has closed, the worker has not */
 	return c->kind == CONNECTION_TCP &&
-		(c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) &&
-		c->segments_in > 0 &&
+		(c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) && c->segments_in > 0 &&
 		(c->bytes_out == 0 || c->received_ago < c->sent_ago);
 }
 
-static bool is_waiting(const struct sight *sight, const struct child *child,
-	const struct connection *c)
+static bool is_waiting(
+	const struct sight *sight, const struct child *child, const struct connection *c)
 {
 	/* the kernel counts the other side's FIN as a byte */
 	uint32_t unread = c->queue -
-		(c->queue > 0 && c->kind == CONNECTION_TCP &&
-			c->state == TCP_CLOSE_WAIT);
+		(c->queue > 0 && c->kind == CONNECTION_TCP && c->state == TCP_CLOSE_WAIT);
 
 	if (c->kind == CONNECTION_UNIX)
 		return c->has_name && unread > 0;
@@ -86,8 +82,7 @@ static uint64_t read_of(const struct connection *c)
 {
 	/* the kernel counts the other side's FIN as a received byte */
 	bool is_ended = c->kind == CONNECTION_TCP &&
-		(c->state == TCP_CLOSE_WAIT || c->state == TCP_LAST_ACK ||
-			c->state == TCP_CLOSING);
+		(c->state == TCP_CLOSE_WAIT || c->state == TCP_LAST_ACK || c->state == TCP_CLOSING);
 
 	return c->bytes_in - c->queue - is_ended;
 }
@@ -123,8 +118,7 @@ bool sight_any_waits(const struct sight *sight, const struct child *child)
 	return false;
 }
 
-const struct connection *sight_oldest(
-	const struct sight *sight, const struct child *child)
+const struct connection *sight_oldest(const struct sight *sight, const struct child *child)
 {
 	const struct connection *oldest = NULL;
 
@@ -133,8 +127,7 @@ const struct connection *sight_oldest(
 
 		if (sight_owes(c) && is_served(sight, child, c->port) &&
 			!health_gives_up(child, c) &&
-			(oldest == NULL ||
-				c->received_ago > oldest->received_ago))
+			(oldest == NULL || c->received_ago > oldest->received_ago))
 			oldest = c;
 	}
 	return oldest;

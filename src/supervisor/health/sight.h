@@ -25,8 +25,7 @@ void sight_free(struct sight *sight);
  * closes.  A queue that only grows does not change it. */
 uint64_t sight_print(const struct sight *sight);
 /* The connection with the oldest unanswered request, or NULL. */
-const struct connection *sight_oldest(
-	const struct sight *sight, const struct child *child);
+const struct connection *sight_oldest(const struct sight *sight, const struct child *child);
 /* Has data arrived on this connection since the worker last sent some?  In
  * doubt, and for unix sockets, which do not tell: no. */
 bool sight_owes(const struct connection *c);

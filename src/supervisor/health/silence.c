@@ -12,14 +12,12 @@
 /* Has it been accepted there?  Of a unix socket the path is not compared. */
 static bool is_from(const struct connection *c, const struct listener *at)
 {
-	return at->facts.family == AF_UNIX
-		? c->kind == CONNECTION_UNIX && c->has_name
-		: c->kind == CONNECTION_TCP && c->port == at->facts.port;
+	return at->facts.family == AF_UNIX ? c->kind == CONNECTION_UNIX && c->has_name
+					   : c->kind == CONNECTION_TCP && c->port == at->facts.port;
 }
 
 /* The cookies of its connections there, in their order.  -1: no memory. */
-static int gather(const struct child *child, struct cookies *to,
-	const struct listener *at)
+static int gather(const struct child *child, struct cookies *to, const struct listener *at)
 {
 	struct sight sight = {.cpu = 0};
 	int got = 0;

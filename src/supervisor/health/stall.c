@@ -35,8 +35,7 @@ static nsec_t stall_of(const struct child *child)
 
 /* ---- judging it ---- */
 
-static void moved(
-	struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
+static void moved(struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
 {
 	h->moved_at = now;
 	h->moved_cpu = sight->cpu;
@@ -70,10 +69,8 @@ static bool has_queue(const struct child *child)
 {
 	const struct listener *l;
 
-	for_each_listener (
-		l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
-		const struct listener_socket *own =
-			group_own(l, child->traffic.lane);
+	for_each_listener (l, listeners_of(child->service, LISTENERS_IN_FORCE)) {
+		const struct listener_socket *own = group_own(l, child->traffic.lane);
 
 		if (l->seats > 1 && own != NULL && group_has_queue(l, own))
 			return true;
@@ -96,8 +93,7 @@ static void judge(struct child *child, nsec_t now)
 	}
 	sight_processes(&sight, child);
 	if (h->moved_at == 0 || sight.traced ||
-		sight.cpu > h->moved_cpu + CPU_UNIT +
-				(now - h->moved_at) / HOUSEKEEPING) {
+		sight.cpu > h->moved_cpu + CPU_UNIT + (now - h->moved_at) / HOUSEKEEPING) {
 		moved(h, &sight, 0, now);
 		return;
 	}

@@ -26,8 +26,8 @@ struct asks {
 	bool refused_told;        /* reported: no stall can be seen */
 	bool uncounted_told;      /* reported: connections are not counted */
 	char check[96];           /* what is asked: this one … */
-	unsigned passed; /* … a worker of that generation has passed, … */
-	unsigned blamed; /* … and none had when one of that was replaced */
+	unsigned passed;          /* … a worker of that generation has passed, … */
+	unsigned blamed;          /* … and none had when one of that was replaced */
 };
 
 #endif

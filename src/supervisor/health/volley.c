@@ -44,9 +44,8 @@ static nsec_t time_of(const struct volley *v)
 
 static struct child *asked_of(const struct asking *a)
 {
-	return a->state >= ASKING_TAKEN
-		? child_find(a->volley->asker.service, a->slot, a->worker)
-		: NULL;
+	return a->state >= ASKING_TAKEN ? child_find(a->volley->asker.service, a->slot, a->worker)
+					: NULL;
 }
 
 static void close_asking(struct asking *a)
@@ -137,8 +136,8 @@ static bool receive(struct asking *a, void *to, size_t size, ssize_t *n)
 {
 	struct fdpass_message m;
 
-	*n = foreign_read(a->volley->asker.service->sup, asked_of(a), a->io.fd,
-		to, size, FDPASS_NOTHING, &m);
+	*n = foreign_read(
+		a->volley->asker.service->sup, asked_of(a), a->io.fd, to, size, FDPASS_NOTHING, &m);
 	if (*n == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	a->got += *n > 0 ? (size_t)*n : 0;
@@ -151,8 +150,7 @@ static void read_rest(struct asking *a)
 	char data[64U * 1024] untouched;
 	ssize_t n;
 
-	if (receive(a, data, sizeof(data), &n) &&
-		(n <= 0 || a->got > REST_MOST))
+	if (receive(a, data, sizeof(data), &n) && (n <= 0 || a->got > REST_MOST))
 		close_asking(a);
 }
 
@@ -164,8 +162,7 @@ static void take_status(struct asking *a, unsigned code)
 	bool late = a->state == ASKING_LATE;
 	char why[96];
 
-	(void)snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code,
-		(int)len, host);
+	(void)snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
 	a->state = ASKING_REST;
 	a->said_all = false;
 	tell(a, late, httpstatus_is_well(code), why);
@@ -244,8 +241,8 @@ static void judge_time(struct asking *a, nsec_t now)
 	}
 	a->state = ASKING_LATE;
 	a->since = now;
-	(void)snprintf(why, sizeof(why), "no answer within %s",
-		text_duration(time, s->check_timeout));
+	(void)snprintf(
+		why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
 	tell(a, late, false, why);
 }
 
@@ -265,15 +262,13 @@ static int send_request(struct asking *a, size_t kept)
 {
 	const struct volley *v = a->volley;
 	char request[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(request, sizeof(request),
-		v->probe->text, v->aim.host, v->settings->check_header.list,
-		v->settings->check_header.count);
+	size_t len = httpstatus_request(request, sizeof(request), v->probe->text, v->aim.host,
+		v->settings->check_header.list, v->settings->check_header.count);
 
 	if (len <= a->sent + kept)
 		return -1;
 	len -= a->sent + kept;
-	if (send(a->io.fd, request + a->sent, len,
-		    MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
+	if (send(a->io.fd, request + a->sent, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len)
 		return -1;
 	a->sent += len;
 	return 0;
@@ -368,8 +363,7 @@ static void ask_child(struct volley *v, struct child *child, bool deep,
 
 	if (v->in_part != worker)
 		v->place = (struct otherend_place){0};
-	held = otherend_held(child->pid, deep, inodes, VOLLEY_MAX, until,
-		&v->place, &v->denied);
+	held = otherend_held(child->pid, deep, inodes, VOLLEY_MAX, until, &v->place, &v->denied);
 	v->in_part = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
 	if (held != 0)
 		v->deep = deep;
@@ -474,9 +468,7 @@ static int send_first(struct asking *a)
 	if (v->first == '\0')
 		return send_request(a, 2);
 	a->sent = 1;
-	return send(a->io.fd, &v->first, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1
-		? 0
-		: -1;
+	return send(a->io.fd, &v->first, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
 /* The kernel tries TCP's again; a unix socket with a full queue says EAGAIN.  -1: it
@@ -490,14 +482,10 @@ static int try_again(struct asking *a)
 	int error;
 
 	if (aim.address.any.sa_family != AF_UNIX)
-		return socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) ==
-					0 &&
-				error == 0
-			? 0
-			: -1;
+		return socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) == 0 && error == 0 ? 0
+											     : -1;
 	child = child_find(v->asker.service, a->slot, a->worker);
-	if (a->aimed &&
-		(child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
+	if (a->aimed && (child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
 		return -1;
 	return aim_connect(&aim, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
 }
@@ -554,8 +542,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	struct volley *v = a->volley;
 	struct child *child = child_find(v->asker.service, a->slot, a->worker);
 	const struct cluster_settings *s = v->settings;
-	nsec_t patience = (nsec_t)s->check_failures * s->check_interval +
-		s->check_timeout;
+	nsec_t patience = (nsec_t)s->check_failures * s->check_interval + s->check_timeout;
 	nsec_t waited = now - a->since;
 	char time[24];
 	char why[64];
@@ -568,17 +555,15 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	if (a->own && mates(child) > 1) {
 		if (v->blind || a->inode != 0)
 			return; /* or the other one of its slot has it */
-	} else if (v->blind || a->inode != 0 ||
-		(a->state == ASKING_WAITS && is_over(a))) {
+	} else if (v->blind || a->inode != 0 || (a->state == ASKING_WAITS && is_over(a))) {
 		take(a, child, !v->blind && a->inode == 0);
 		return;
 	}
 	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
-		clock_now() > v->look_until ||
-		!silence_lasts(child, a->since, now) || waited < patience)
+		clock_now() > v->look_until || !silence_lasts(child, a->since, now) ||
+		waited < patience)
 		return;
-	(void)snprintf(why, sizeof(why), "took no connection for %s",
-		text_age(time, waited));
+	(void)snprintf(why, sizeof(why), "took no connection for %s", text_age(time, waited));
 	/* it has missed all of them */
 	if (health_of(child) != NULL)
 		child->health->failures = s->check_failures - 1;
@@ -624,8 +609,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 		if (a->state == ASKING_CONNECTS)
 			begin(a);
-		if (a->state == ASKING_WAITS ||
-			(a->state == ASKING_CONNECTS && a->aimed))
+		if (a->state == ASKING_WAITS || (a->state == ASKING_CONNECTS && a->aimed))
 			look_if_taken(a, now);
 		else if (a->state >= ASKING_TAKEN)
 			judge_time(a, now);
@@ -635,8 +619,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	if (find_owners(v))
 		v->step = 0;
 	else
-		v->step = v->step == 0 ? STEP_FIRST
-				       : nsec_min(2 * v->step, STEP_MOST);
+		v->step = v->step == 0 ? STEP_FIRST : nsec_min(2 * v->step, STEP_MOST);
 	if (v->open > 0)
 		arm(v);
 	look_if_over(v);
@@ -660,13 +643,10 @@ static void arm(struct volley *v)
 		if (a->state == ASKING_CONNECTS || a->state == ASKING_WAITS)
 			next = nsec_min(next, now + v->step);
 		else if (a->state == ASKING_TAKEN)
-			next = nsec_min(next,
-				nsec_min(now + timeout / WAKES,
-					nsec_add(a->since, timeout)));
+			next = nsec_min(
+				next, nsec_min(now + timeout / WAKES, nsec_add(a->since, timeout)));
 		else if (a->state == ASKING_LATE)
-			next = nsec_min(next,
-				nsec_add(
-					a->since, v->settings->check_interval));
+			next = nsec_min(next, nsec_add(a->since, v->settings->check_interval));
 		else if (a->state == ASKING_REST)
 			next = nsec_min(next, nsec_add(a->since, timeout));
 	}
@@ -680,8 +660,8 @@ static void arm(struct volley *v)
 /* ---- life ---- */
 
 /* `own`: by the socket that this worker alone has; or NULL. */
-static void ask(struct volley *v, struct asking *a, const struct listener *l,
-	const struct child *own)
+static void ask(
+	struct volley *v, struct asking *a, const struct listener *l, const struct child *own)
 {
 	struct aim aim = v->aim;
 	struct error err untouched;
@@ -689,8 +669,7 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 
 	if (own != NULL && aim_at(&aim, l, &err) == -1)
 		return;
-	fd = socket(aim.address.any.sa_family,
-		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(aim.address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return;
 	a->is_unix = aim.address.any.sa_family == AF_UNIX;
@@ -698,9 +677,8 @@ static void ask(struct volley *v, struct asking *a, const struct listener *l,
 		fdpass_refuse(fd);
 	/* a unix listener has one socket only */
 	if (((v->in_lane || own != NULL) && !a->is_unix
-			    ? group_connect(l,
-				      own != NULL ? own->traffic.lane : v->lane,
-				      fd, &aim.address.any, aim.size)
+			    ? group_connect(l, own != NULL ? own->traffic.lane : v->lane, fd,
+				      &aim.address.any, aim.size)
 			    : aim_connect(&aim, fd)) == -1 &&
 		errno != EINPROGRESS &&
 		!(errno == EAGAIN && aim.address.any.sa_family == AF_UNIX)) {
@@ -735,16 +713,14 @@ static unsigned aimed(const struct volley *v, const struct child *child)
 	unsigned count = 0;
 
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		count += v->asks[i].state != ASKING_OVER &&
-			v->asks[i].state != ASKING_REST && v->asks[i].aimed &&
-			v->asks[i].worker == child->worker &&
+		count += v->asks[i].state != ASKING_OVER && v->asks[i].state != ASKING_REST &&
+			v->asks[i].aimed && v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot;
 	return count;
 }
 
 /* Ask those who have one by it.  Returns how many others are to be asked at `at`. */
-static unsigned ask_straight(
-	struct volley *v, const struct listener *at, unsigned count)
+static unsigned ask_straight(struct volley *v, const struct listener *at, unsigned count)
 {
 	const struct child *child;
 	unsigned others = 0;
@@ -754,8 +730,7 @@ static unsigned ask_straight(
 		bool own = l != NULL && aim_is_own(l);
 		unsigned more;
 
-		if ((l != at && !own) || !wants(v, child) ||
-			volley_asks(v, child))
+		if ((l != at && !own) || !wants(v, child) || volley_asks(v, child))
 			continue;
 		if (!own && !has_own(l, child)) {
 			others++;
@@ -782,9 +757,8 @@ static void close_waiting(struct volley *v)
 			close_asking(&v->asks[i]);
 }
 
-int volley_fire(struct volley *v, const struct listener *l,
-	const struct cluster_settings *settings, const struct probe *probe,
-	unsigned count, struct error *err)
+int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
+	const struct probe *probe, unsigned count, struct error *err)
 {
 	uint64_t last = v->aim.inode;
 
@@ -867,8 +841,7 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 		/* an untaken connection may wait in this worker's queue, if it
 		 * is not aimed at another slot's */
 		if (a->state < ASKING_TAKEN ? !a->aimed || a->slot == slot
-					    : awaits(a) && a->slot == slot &&
-					a->worker == worker)
+					    : awaits(a) && a->slot == slot && a->worker == worker)
 			close_asking(a);
 	}
 	look_if_over(v);

@@ -41,7 +41,7 @@ struct asking {
 	bool is_unix;
 	uint32_t slot;
 	uint64_t worker;
-	nsec_t since; /* when it was opened; TAKEN: then; LATE: when it was last
+	nsec_t since;  /* when it was opened; TAKEN: then; LATE: when it was last
 			 reported; REST: when its time began (asker_time()) */
 	bool said_all; /* REST: that time is over, and it was told so */
 	size_t sent;   /* bytes of the request */
@@ -67,15 +67,15 @@ struct volley {
 	nsec_t due;         /* when that is to come */
 	nsec_t look_until;  /* in this turn, at workers that take none */
 	nsec_t quiet_since; /* no worker has taken any since (asker_time()) */
-	uint32_t cursor;  /* the next worker to search, two for a slot, for the
+	uint32_t cursor;    /* the next worker to search, two for a slot, for the
 			     one that took it; kept, since the longest idle
 			     is often next */
-	uint32_t looked;  /* workers so far, in two rounds */
-	bool deep;        /* processes below workers had the last one … */
-	bool deep_first;  /* … so they are searched first */
-	bool blind;       /* the kernel does not tell who has taken one */
-	bool denied;      /* nclust may not look at some worker */
-	uint64_t in_part; /* the worker that was searched up to `place` only */
+	uint32_t looked;    /* workers so far, in two rounds */
+	bool deep;          /* processes below workers had the last one … */
+	bool deep_first;    /* … so they are searched first */
+	bool blind;         /* the kernel does not tell who has taken one */
+	bool denied;        /* nclust may not look at some worker */
+	uint64_t in_part;   /* the worker that was searched up to `place` only */
 	struct otherend_place place;
 	unsigned open;
 	struct asking asks[VOLLEY_MAX];
@@ -96,9 +96,8 @@ size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 bool volley_asks(const struct volley *v, const struct child *child);
 /* Open `count` connections to `l`, which may be NULL.  -1 and `err`: there is no
  * address to ask at. */
-int volley_fire(struct volley *v, const struct listener *l,
-	const struct cluster_settings *settings, const struct probe *probe,
-	unsigned count, struct error *err);
+int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
+	const struct probe *probe, unsigned count, struct error *err);
 /* Did the last connections go to where this worker is asked? */
 bool volley_is_at(const struct volley *v, const struct child *child);
 /* Which of two workers (`a` may be NULL) is to be asked first: one whose address did not

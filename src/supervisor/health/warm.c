@@ -69,8 +69,8 @@ static void answered(struct child *child, bool well, const char *why)
 	}
 	check_passed(child);
 	if (h->warm < ENOUGH && ++h->warm == ENOUGH)
-		log_info("%s.%" PRIu32 ": spare worker %d is warm",
-			child->service->name, child->slot, (int)child->pid);
+		log_info("%s.%" PRIu32 ": spare worker %d is warm", child->service->name,
+			child->slot, (int)child->pid);
 }
 
 static void step(struct asker *a, nsec_t now)
@@ -93,8 +93,8 @@ static void step(struct asker *a, nsec_t now)
 	}
 	v->straight = true;
 	if (first != NULL) /* if there is nowhere to ask, there is nobody */
-		(void)volley_fire(v, aim_of(first), child_settings(first),
-			probe_of(first), 0, &err);
+		(void)volley_fire(
+			v, aim_of(first), child_settings(first), probe_of(first), 0, &err);
 	if (next != NSEC_NEVER)
 		asker_arm(a, next - now);
 	else

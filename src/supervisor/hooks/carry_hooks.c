@@ -27,8 +27,7 @@ static void put_helpers(struct carry_writer *c, const void *of)
 {
 	const struct supervisor *sup = of;
 
-	for (const struct helper *h = sup->commands.helpers; h != NULL;
-		h = h->next)
+	for (const struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
 		if (h->over == NULL || h->file != NULL)
 			carry_put_one(c, CARRY_HELPER, &carried_helper, h);
 }
@@ -51,8 +50,7 @@ static void put_ending(struct carry_writer *c, const void *of)
 		carry_put_one(c, CARRY_ENDING, &ending, of);
 }
 
-static int take_ending(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_ending(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	return f->tag == CARRY_ENDING ? carry_get_one(r, &ending, to, f) : 0;
 }
@@ -66,10 +64,8 @@ const struct carried carried_ending = {
 
 static const struct plain_row hook_rows[] = {
 	PLAIN_ENUM(1, hook_run, event, HOOK_EVENTS - 1),
-	CARRY_REFERENCE(
-		CARRY_INDEX, hook_run, settings, CARRY_OF_SETTINGS, true),
-	CARRY_REFERENCE(CARRY_SERVICE_INDEX, hook_run, service,
-		CARRY_OF_CLUSTERS, false),
+	CARRY_REFERENCE(CARRY_INDEX, hook_run, settings, CARRY_OF_SETTINGS, true),
+	CARRY_REFERENCE(CARRY_SERVICE_INDEX, hook_run, service, CARRY_OF_CLUSTERS, false),
 	CARRY_GROUP(CARRY_HELPER, hook_run, helper, &carried_helper),
 	PLAIN(CARRY_FACTS, hook_run, facts, BUFFER),
 };

@@ -35,10 +35,8 @@ struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid)
 /* Kill its group.  It is not reaped, so pid and group are still its own. */
 static void kill_group(struct helper *h)
 {
-	if (pidfd_signal_group(h->pidfd, h->pid, SIGKILL) == -1 &&
-		errno != ESRCH)
-		log_debug("cannot kill helper %d: %s", (int)h->pid,
-			strerror(errno));
+	if (pidfd_signal_group(h->pidfd, h->pid, SIGKILL) == -1 && errno != ESRCH)
+		log_debug("cannot kill helper %d: %s", (int)h->pid, strerror(errno));
 }
 
 static void release(struct helper *h)
@@ -153,8 +151,8 @@ static char **make_environment(const struct helper_plan *p)
 	return list;
 }
 
-static int run(struct helper *h, const struct helper_plan *p,
-	char *const *environment, struct error *err)
+static int run(
+	struct helper *h, const struct helper_plan *p, char *const *environment, struct error *err)
 {
 	struct supervisor *sup = h->sup;
 	struct strings candidates;
@@ -162,8 +160,7 @@ static int run(struct helper *h, const struct helper_plan *p,
 	struct spawn_plan plan;
 	int got;
 
-	if (recipe_candidates(
-		    &candidates, p->recipe, p->command->list[0], err) == -1)
+	if (recipe_candidates(&candidates, p->recipe, p->command->list[0], err) == -1)
 		return -1;
 	child_plan(sup, &plan, p->recipe);
 	plan.candidates = (const char *const *)candidates.list;
@@ -171,11 +168,11 @@ static int run(struct helper *h, const struct helper_plan *p,
 	plan.envp = environment;
 	plan.death_signal = SIGKILL;
 	for (int i = 1; i <= 2; i++)
-		plan.fds[plan.fd_count++] = (struct spawn_fd){
-			p->output[i - 1] > 0 ? p->output[i - 1]
-				: p->silent  ? sup->null_fd
-					     : daemon_output(sup, i),
-			i};
+		plan.fds[plan.fd_count++] =
+			(struct spawn_fd){p->output[i - 1] > 0 ? p->output[i - 1]
+					: p->silent            ? sup->null_fd
+							       : daemon_output(sup, i),
+				i};
 	got = spawn(&plan, &h->pid, &h->pidfd, &failure);
 	if (got == -1)
 		spawn_explain(&failure, p->command->list[0], err);
@@ -243,12 +240,10 @@ void *helper_carried(struct carry_reader *r, void *owner)
 
 int helpers_verify(const struct supervisor *sup, struct error *err)
 {
-	for (const struct helper *h = sup->commands.helpers; h != NULL;
-		h = h->next)
+	for (const struct helper *h = sup->commands.helpers; h != NULL; h = h->next)
 		if (!pidfd_is_child(h->pidfd, h->pid))
-			return error_set(err, errno,
-				"command %d is not a child of ours",
-				(int)h->pid);
+			return error_set(
+				err, errno, "command %d is not a child of ours", (int)h->pid);
 	return 0;
 }
 

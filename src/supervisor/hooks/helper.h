@@ -22,8 +22,8 @@ struct helper {
 	struct supervisor *sup;
 	pid_t pid;
 	int pidfd;
-	nsec_t due;  /* its time is over then, … */
-	nsec_t span; /* … which is so long; 0: as an earlier nclust began it */
+	nsec_t due;      /* its time is over then, … */
+	nsec_t span;     /* … which is so long; 0: as an earlier nclust began it */
 	nsec_t wakes_at; /* nclust looks whether it comes late */
 	ev_io exit;
 	ev_timer patience;
@@ -41,8 +41,8 @@ struct helper_plan {
 	const struct buffer *facts; /* "K=V", each with its NUL: they stand
 				       before the recipe's environment */
 	const char *file;           /* what it works on, or NULL */
-	int output[2]; /* its stdout and stderr; 0 or -1: as below */
-	bool silent;   /* output to /dev/null; else it is ours */
+	int output[2];              /* its stdout and stderr; 0 or -1: as below */
+	bool silent;                /* output to /dev/null; else it is ours */
 	nsec_t patience;
 	helper_over *over; /* told once; the helper is gone then */
 	void *owner;

@@ -52,12 +52,10 @@ static void tell_failure(const struct hook_run *run, const char *how)
 	if (service != NULL)
 		service->hooks_told |= bit;
 	if (service != NULL)
-		news_say_of(service, LOG_WARN, "hook-failed",
-			"the hook on-%s ('%s') failed: %s", names[run->event],
-			run->settings->hooks[run->event].text, how);
+		news_say_of(service, LOG_WARN, "hook-failed", "the hook on-%s ('%s') failed: %s",
+			names[run->event], run->settings->hooks[run->event].text, how);
 	else
-		news_say(run->sup, LOG_WARN, "hook-failed",
-			"%s: the hook on-%s ('%s') failed: %s",
+		news_say(run->sup, LOG_WARN, "hook-failed", "%s: the hook on-%s ('%s') failed: %s",
 			run->settings->name, names[run->event],
 			run->settings->hooks[run->event].text, how);
 }
@@ -85,11 +83,9 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		return;
 	}
 	if (late)
-		(void)snprintf(how, sizeof(how),
-			"killed because it ran for more than a minute");
+		(void)snprintf(how, sizeof(how), "killed because it ran for more than a minute");
 	else if (end->signalled)
-		(void)snprintf(how, sizeof(how), "killed by %s",
-			text_signal_name(name, end->code));
+		(void)snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
 	else
 		(void)snprintf(how, sizeof(how), "exit %d", end->code);
 	if (late || end->signalled || end->code != 0) {
@@ -125,8 +121,8 @@ static int start_one(struct hook_run *run)
 	struct error err;
 
 	/* it runs with the user and directory of workers that start now */
-	plan.recipe = recipe_get(service, cluster_generation(service->core),
-		cluster_settings(service->core), &err);
+	plan.recipe = recipe_get(
+		service, cluster_generation(service->core), cluster_settings(service->core), &err);
 	if (plan.recipe != NULL)
 		run->helper = helper_start(&plan, &err);
 	if (run->helper != NULL) {
@@ -161,8 +157,7 @@ static void start_some(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
 
-	for (int i = 0; i < STARTED_A_TURN && hooks->head != NULL &&
-		hooks->running < HOOKS_AT_ONCE;
+	for (int i = 0; i < STARTED_A_TURN && hooks->head != NULL && hooks->running < HOOKS_AT_ONCE;
 		i++) {
 		struct hook_run *run = hooks->head;
 
@@ -236,11 +231,9 @@ static void put_ending(struct buffer *facts, const struct report *r)
 		return;
 	helper_fact(facts, "NCLUST_REASON", news_ending_text(text, &r->ending));
 	if (r->ending.kind == ENDING_EXIT)
-		helper_number(
-			facts, "NCLUST_EXIT_CODE", (uint64_t)r->ending.code);
+		helper_number(facts, "NCLUST_EXIT_CODE", (uint64_t)r->ending.code);
 	if (r->ending.kind == ENDING_SIGNAL)
-		helper_fact(facts, "NCLUST_EXIT_SIGNAL",
-			text_signal_name(text, r->ending.code));
+		helper_fact(facts, "NCLUST_EXIT_SIGNAL", text_signal_name(text, r->ending.code));
 }
 
 static void put_facts(struct hook_run *run, const struct report *r)
@@ -268,8 +261,7 @@ static void put_facts(struct hook_run *run, const struct report *r)
 	put_ending(facts, r);
 	if (run->event == HOOK_HANG)
 		helper_fact(facts, "NCLUST_REASON",
-			child != NULL && child->hang != NULL ? child->hang
-							     : "");
+			child != NULL && child->hang != NULL ? child->hang : "");
 	helper_number(facts, "NCLUST_WANTED", service_counts(service).workers);
 	helper_number(facts, "NCLUST_READY", service_counts(service).ready);
 	if (run->event == HOOK_SCALE || r->kind == REPORT_ROLLOUT_STARTED)
@@ -285,12 +277,10 @@ static void add_waiting(struct hooks *hooks, struct hook_run *run)
 	hooks->queued++;
 }
 
-static void enqueue(struct service *service, enum hook_event event,
-	const struct report *report)
+static void enqueue(struct service *service, enum hook_event event, const struct report *report)
 {
 	struct supervisor *sup = service->sup;
-	const struct cluster_settings *settings =
-		cluster_settings(service->core);
+	const struct cluster_settings *settings = cluster_settings(service->core);
 	struct hooks *hooks;
 	struct hook_run *run;
 
@@ -326,8 +316,8 @@ static bool is_crash(const struct service *service, const struct report *r)
 	switch (r->why) {
 	case WHY_ITSELF:
 		return r->ending.kind != ENDING_EXIT ||
-			!cluster_is_success(cluster_settings(service->core),
-				(unsigned)r->ending.code);
+			!cluster_is_success(
+				cluster_settings(service->core), (unsigned)r->ending.code);
 	case WHY_START_TIMEOUT:
 	case WHY_WATCHDOG:
 	case WHY_STALL:
@@ -404,8 +394,8 @@ static bool wait_for(const struct service *service)
 {
 	const struct hooks *hooks = service->sup->commands.hooks;
 
-	for (const struct hook_run *run = hooks != NULL ? hooks->head : NULL;
-		run != NULL; run = run->next)
+	for (const struct hook_run *run = hooks != NULL ? hooks->head : NULL; run != NULL;
+		run = run->next)
 		if (run->service == service)
 			return true;
 	return false;
@@ -415,8 +405,8 @@ static void hooks_on_drop(struct service *service)
 {
 	const struct hooks *hooks = service->sup->commands.hooks;
 
-	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL;
-		run != NULL; run = run->next)
+	for (struct hook_run *run = hooks != NULL ? hooks->runs : NULL; run != NULL;
+		run = run->next)
 		if (run->service == service)
 			run->service = NULL;
 }
@@ -426,8 +416,7 @@ static bool are_over(struct supervisor *sup)
 {
 	struct hooks *hooks = sup->commands.hooks;
 
-	if (hooks == NULL || hooks->over ||
-		(hooks->queued == 0 && hooks->running == 0))
+	if (hooks == NULL || hooks->over || (hooks->queued == 0 && hooks->running == 0))
 		return true;
 	if (!ev_is_active(&hooks->last_moment))
 		timer_arm(sup->loop, &hooks->last_moment,
@@ -452,8 +441,7 @@ static void hooks_on_end(struct supervisor *sup)
 	hooks->over = true;
 	left = hooks->queued + hooks->running;
 	if (left > 0)
-		log_warn("%u hook%s did not end in time: killed", left,
-			left == 1 ? "" : "s");
+		log_warn("%u hook%s did not end in time: killed", left, left == 1 ? "" : "s");
 	while (hooks->head != NULL) {
 		struct hook_run *run = hooks->head;
 

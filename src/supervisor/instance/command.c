@@ -28,8 +28,7 @@ static bool is_configured(const struct cluster_settings *s)
 {
 	struct strings own = {0};
 	struct error err;
-	bool same = value_split(&own, s->configured, &err) == 0 &&
-		is_same(&own, &s->command);
+	bool same = value_split(&own, s->configured, &err) == 0 && is_same(&own, &s->command);
 
 	strings_clear(&own);
 	return same;
@@ -44,8 +43,7 @@ static int give(struct cluster_settings *s, char **words, struct error *err)
 	while (words[count] != NULL)
 		count++;
 	if (s->configured == NULL ||
-		value_command_words(
-			&s->command, &s->command_text, words, count) == -1)
+		value_command_words(&s->command, &s->command_text, words, count) == -1)
 		return error_set(err, ENOMEM, "cannot keep a command");
 	if (is_configured(s)) {
 		free(s->configured);
@@ -57,13 +55,11 @@ static int give(struct cluster_settings *s, char **words, struct error *err)
 struct cluster_settings *command_settings(
 	const struct service *service, char **words, struct error *err)
 {
-	struct cluster_settings *s =
-		settings_copy(cluster_next_settings(service->core), err);
+	struct cluster_settings *s = settings_copy(cluster_next_settings(service->core), err);
 
 	if (s == NULL)
 		return NULL;
-	if (give(s, words, err) == -1 ||
-		recipe_check(service->sup, s, false, err) == -1) {
+	if (give(s, words, err) == -1 || recipe_check(service->sup, s, false, err) == -1) {
 		cluster_settings_unref(s);
 		return NULL;
 	}
@@ -91,8 +87,7 @@ int command_view(struct command_view *v, const struct supervisor *sup)
 		v->settings.clusters[i] = c;
 		s = service_named(sup, c->name);
 		if (s == NULL ||
-			(c->configured == NULL &&
-				cluster_settings(s->core)->configured == NULL))
+			(c->configured == NULL && cluster_settings(s->core)->configured == NULL))
 			continue;
 		c->command = cluster_settings(s->core)->command;
 		c->command_text = cluster_settings(s->core)->command_text;
@@ -107,19 +102,16 @@ void command_view_fini(struct command_view *v)
 	free(v->settings.clusters);
 }
 
-void command_keep(struct cluster_settings *settings, const char *has,
-	const char *configured)
+void command_keep(struct cluster_settings *settings, const char *has, const char *configured)
 {
 	scoped_str own = NULL;
 	struct error err;
 
-	if (configured == NULL ||
-		strcmp(configured, settings->command_text) != 0)
+	if (configured == NULL || strcmp(configured, settings->command_text) != 0)
 		return;
 	own = strdup(configured);
 	if (own == NULL ||
-		value_command(&settings->command, &settings->command_text, has,
-			&err) == -1) {
+		value_command(&settings->command, &settings->command_text, has, &err) == -1) {
 		log_warn("%s: its command is the configuration's again: out of "
 			 "memory",
 			settings->name);

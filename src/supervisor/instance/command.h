@@ -25,8 +25,7 @@ struct cluster_settings *command_settings(
  * if the configuration's own command is still the one that it replaced.  `has`
  * is the given command, `configured` the one that it replaced; NULL: none.
  */
-void command_keep(struct cluster_settings *settings, const char *has,
-	const char *configured);
+void command_keep(struct cluster_settings *settings, const char *has, const char *configured);
 
 /*
  * The settings of the instance with the commands that its clusters run, for a

@@ -30,9 +30,8 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 		return;
 	if (!sup->instance.stopping) {
 		/* if the start has failed, the reason was reported */
-		news_say(sup, sup->instance.start_failed ? LOG_INFO : LOG_NOTE,
-			"stopping", "%s: stopping%s", sup->settings->name,
-			at_once ? " at once" : "");
+		news_say(sup, sup->instance.start_failed ? LOG_INFO : LOG_NOTE, "stopping",
+			"%s: stopping%s", sup->settings->name, at_once ? " at once" : "");
 		manager_stopping(sup);
 	}
 	sup->instance.stopping = true;
@@ -78,24 +77,21 @@ static void fail_start(struct service *service, uint32_t slot, const char *what)
 {
 	scoped_str why = NULL;
 
-	if (asprintf(&why, "the start failed: %s.%" PRIu32 " %s", service->name,
-		    slot, what) == -1)
+	if (asprintf(&why, "the start failed: %s.%" PRIu32 " %s", service->name, slot, what) == -1)
 		why = NULL;
 	lifecycle_fail(service->sup, 1, why != NULL ? why : "the start failed");
 }
 
 /* -d: a start that fails must end, because the user's process waits for it. */
-static void look_at_daemon_start(
-	struct service *service, const struct report *r)
+static void look_at_daemon_start(struct service *service, const struct report *r)
 {
 	struct supervisor *sup = service->sup;
 
-	if (!sup->settings->daemon || sup->instance.ready_once ||
-		sup->instance.stopping || service->stage.started_once)
+	if (!sup->settings->daemon || sup->instance.ready_once || sup->instance.stopping ||
+		service->stage.started_once)
 		return;
 	if (r->kind == REPORT_START_TIMEOUT)
-		fail_start(
-			service, r->slot, "was not ready within start-timeout");
+		fail_start(service, r->slot, "was not ready within start-timeout");
 	else if (r->kind != REPORT_EXITED || r->slot >= service->child_slots ||
 		service->life.early_deaths[r->slot] < EARLY_DEATHS_MAX)
 		return;
@@ -110,8 +106,7 @@ static void look_at_daemon_start(
 			"ran; " TROUBLE_ONE_COPY);
 }
 
-static void instance_on_report(
-	struct service *service, const struct report *report)
+static void instance_on_report(struct service *service, const struct report *report)
 {
 	look_at_daemon_start(service, report);
 	switch (report->kind) {
@@ -130,8 +125,8 @@ static void instance_on_report(
 /* A cluster that the operator has stopped or removed ends nothing else. */
 static bool ends_nclust(const struct service *service)
 {
-	return cluster_settings(service->core)->essential &&
-		!service->stage.leaving && !cluster_was_stopped(service->core);
+	return cluster_settings(service->core)->essential && !service->stage.leaving &&
+		!cluster_was_stopped(service->core);
 }
 
 static void end_with(struct service *service)
@@ -139,11 +134,9 @@ static void end_with(struct service *service)
 	struct supervisor *sup = service->sup;
 	int status = service->stage.status;
 
-	news_say_of(service, status == 0 ? LOG_NOTE : LOG_ERROR,
-		"essential-ended",
+	news_say_of(service, status == 0 ? LOG_NOTE : LOG_ERROR, "essential-ended",
 		"%s, and is essential: nclust ends with status %d",
-		cluster_state(service->core) == CLUSTER_FAILED ? "has failed"
-							       : "has ended",
+		cluster_state(service->core) == CLUSTER_FAILED ? "has failed" : "has ended",
 		status);
 	sup->instance.status = status;
 	begin_stop(sup, false);
@@ -157,8 +150,7 @@ static void instance_on_ended(struct service *service)
 		return;
 	/* its command cannot be run at all: nothing was ever started */
 	if (!sup->instance.ready_once && service->stage.status >= 126 &&
-		service->stage.status <= 127 &&
-		!cluster_ever_ready(service->core)) {
+		service->stage.status <= 127 && !cluster_ever_ready(service->core)) {
 		lifecycle_fail(sup, service->stage.status, NULL);
 		return;
 	}
@@ -251,8 +243,7 @@ static void drop_left(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count;) {
 		struct service *s = sup->services[i];
 
-		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
-			!is_busy(sup, s))
+		if (s->stage.leaving && s->stage.ended && !has_children(s) && !is_busy(sup, s))
 			service_free(s); /* the next one is at `i` now */
 		else
 			i++;
@@ -283,12 +274,10 @@ void lifecycle_look(struct supervisor *sup)
 	drop_left(sup);
 	if (!sup->instance.ready_once && !sup->instance.stopping)
 		look_if_ready(sup);
-	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) ||
-		news_pending(sup))
+	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) || news_pending(sup))
 		return;
 	if (!sup->instance.stopping && was_stopped(sup))
-		log_note("%s: no cluster runs any more: nclust ends",
-			sup->settings->name);
+		log_note("%s: no cluster runs any more: nclust ends", sup->settings->name);
 	ev_timer_stop(sup->loop, &sup->instance.last_orders);
 	stopwait_end(sup);
 	leave_say(sup);

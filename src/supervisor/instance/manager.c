@@ -77,8 +77,7 @@ static void drop_first(struct manager *m)
 {
 	free(m->waiting[0]);
 	m->waiting_count--;
-	(void)memmove(&m->waiting[0], &m->waiting[1],
-		m->waiting_count * sizeof(*m->waiting));
+	(void)memmove(&m->waiting[0], &m->waiting[1], m->waiting_count * sizeof(*m->waiting));
 }
 
 static void keep(struct manager *m, const char *text, size_t len)
@@ -93,8 +92,8 @@ static void keep(struct manager *m, const char *text, size_t len)
 }
 
 /* False: it was not sent.  If it must arrive, it waits. */
-static bool send_message(struct supervisor *sup,
-	const struct notify_message *message, bool must_arrive)
+static bool send_message(
+	struct supervisor *sup, const struct notify_message *message, bool must_arrive)
 {
 	struct manager *m = sup->instance.manager;
 	char text[NOTIFY_MAX];
@@ -126,9 +125,9 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
-		int n = snprintf(m->status + used, sizeof(m->status) - used,
-			"%s%s: %u of %u ready", i > 0 ? ", " : "", s->name,
-			service_counts(s).ready, service_counts(s).workers);
+		int n = snprintf(m->status + used, sizeof(m->status) - used, "%s%s: %u of %u ready",
+			i > 0 ? ", " : "", s->name, service_counts(s).ready,
+			service_counts(s).workers);
 
 		if (n < 0 || (size_t)n >= sizeof(m->status) - used)
 			break;
@@ -216,8 +215,7 @@ static bool is_under_way(const struct supervisor *sup)
 {
 	bool under_way = sup->instance.stopping;
 
-	for (size_t i = 0; i < sup->service_count && !under_way &&
-		!sup->instance.manager->ready;
+	for (size_t i = 0; i < sup->service_count && !under_way && !sup->instance.manager->ready;
 		i++)
 		under_way = is_starting(sup->services[i]);
 	return under_way;
@@ -225,14 +223,12 @@ static bool is_under_way(const struct supervisor *sup)
 
 static void extend(struct supervisor *sup)
 {
-	const struct notify_message message = {
-		.has_extend = true, .extend = EXTEND_BY};
+	const struct notify_message message = {.has_extend = true, .extend = EXTEND_BY};
 
 	if (is_under_way(sup))
 		(void)send_message(sup, &message, false);
 	if (!sup->instance.manager->ready || sup->instance.stopping)
-		timer_arm(sup->loop, &sup->instance.manager->extend,
-			EXTEND_AGAIN);
+		timer_arm(sup->loop, &sup->instance.manager->extend, EXTEND_AGAIN);
 }
 
 static void on_extend(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -296,8 +292,7 @@ static void put_manager(struct carry_writer *c, const void *of)
 		handover_put_text(&c->w, MANAGER_WAITING, m->waiting[i]);
 }
 
-static int take_manager(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_manager(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct manager *m = to;
 
@@ -322,8 +317,7 @@ static void put_of_instance(struct carry_writer *c, const void *of)
 }
 
 /* The manager's address is not carried, because it is in our environment. */
-static int take_of_instance(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_instance(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct supervisor *sup = to;
 
@@ -418,6 +412,5 @@ bool manager_send_fd(struct supervisor *sup, const char *text, int fd)
 	if (sup->instance.manager == NULL)
 		return false;
 	to = socket_connect_datagrams(sup->instance.manager->path);
-	return to != -1 &&
-		fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
+	return to != -1 && fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
 }

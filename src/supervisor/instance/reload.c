@@ -37,13 +37,12 @@ struct plan {
 /* ---- looking ---- */
 
 /* A command that a restart gave stays, as long as the file does not change it. */
-static void keep_command(const struct settings *new, const char *name,
-	const struct cluster_settings *now)
+static void keep_command(
+	const struct settings *new, const char *name, const struct cluster_settings *now)
 {
 	for (size_t i = 0; i < new->cluster_count; i++)
 		if (strcmp(new->clusters[i]->name, name) == 0)
-			command_keep(new->clusters[i], now->command_text,
-				now->configured);
+			command_keep(new->clusters[i], now->command_text, now->configured);
 }
 
 /*
@@ -53,14 +52,12 @@ static void keep_command(const struct settings *new, const char *name,
  */
 static int look_at_old(struct supervisor *sup, struct plan *plan)
 {
-	struct cluster_settings *views =
-		calloc(sup->service_count + 1, sizeof(*views));
+	struct cluster_settings *views = calloc(sup->service_count + 1, sizeof(*views));
 	size_t count = 0;
 
 	plan->views = views;
 	plan->old = *sup->settings;
-	plan->old.clusters =
-		calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
+	plan->old.clusters = calloc(sup->service_count + 1, sizeof(*plan->old.clusters));
 	if (views == NULL || plan->old.clusters == NULL ||
 		rename_find(&plan->renamed, sup, plan->settings) == -1)
 		return -1;
@@ -84,8 +81,8 @@ static void add_key(struct diff_cluster *c, const char *key, const char *what)
 {
 	size_t used = strlen(c->keys);
 
-	(void)snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)",
-		used > 0 ? ", " : "", key, what);
+	(void)snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)", used > 0 ? ", " : "",
+		key, what);
 	if (c->change < CHANGE_ROLL)
 		c->change = CHANGE_ROLL;
 }
@@ -100,9 +97,7 @@ static void look_at_names(const struct supervisor *sup, struct diff *diff)
 
 		if (c->old == NULL || c->new == NULL)
 			continue;
-		was = cluster_next_settings(
-			service_named(sup, c->new->name)->core)
-			      ->name;
+		was = cluster_next_settings(service_named(sup, c->new->name)->core)->name;
 		if (strcmp(was, c->new->name) != 0)
 			add_key(c, "name (was", was);
 		if (c->new->directory_now != NULL)
@@ -128,14 +123,12 @@ static void plan_fini(struct plan *plan)
 	rename_fini(&plan->renamed);
 }
 
-static int check(
-	struct supervisor *sup, const struct plan *plan, struct error *err)
+static int check(struct supervisor *sup, const struct plan *plan, struct error *err)
 {
 	const struct diff *d = &plan->diff;
 
 	if (d->instance == CHANGE_RESTART)
-		return error_set(err, 0,
-			"nclust.%s can only change with a restart of nclust",
+		return error_set(err, 0, "nclust.%s can only change with a restart of nclust",
 			d->instance_keys);
 	for (size_t i = 0; i < d->count; i++) {
 		const struct diff_cluster *c = &d->clusters[i];
@@ -152,22 +145,20 @@ static int check(
 				c->new->name);
 		leaving = service_named(sup, c->new->name);
 		if (c->old == NULL && leaving != NULL)
-			return error_set(err, 0,
-				"cluster '%s' is still stopping: try again",
-				c->new->name);
+			return error_set(
+				err, 0, "cluster '%s' is still stopping: try again", c->new->name);
 	}
 	return 0;
 }
 
 /* How many workers it will have: an operator's number stays. */
-static unsigned count_of(struct supervisor *sup, const struct diff_cluster *c,
-	const struct service *s)
+static unsigned count_of(
+	struct supervisor *sup, const struct diff_cluster *c, const struct service *s)
 {
 	if (s == NULL)
 		return service_wanted(sup, c->new);
-	return s->stage.scaled && !c->workers_changed
-		? service_counts(s).workers
-		: service_wanted_now(s, c->new);
+	return s->stage.scaled && !c->workers_changed ? service_counts(s).workers
+						      : service_wanted_now(s, c->new);
 }
 
 /* After a scale more slots may have listeners than the file says. */
@@ -178,18 +169,15 @@ static int check_common(const struct plan *plan, size_t at, struct error *err)
 	for (size_t i = 0; i < at && l == NULL; i++)
 		l = listeners_common(&plan->sets[i], &plan->sets[at]);
 	return l == NULL ? 0
-			 : error_set(err, 0, "another cluster has %s already",
-				   listener_text(l));
+			 : error_set(err, 0, "another cluster has %s already", listener_text(l));
 }
 
 /* A slot that comes has a worker of the settings in force first, or again if the
  * rollout fails: at the addresses that these give it. */
-static int grow(struct service *s, const struct diff_cluster *c, unsigned slots,
-	struct error *err)
+static int grow(struct service *s, const struct diff_cluster *c, unsigned slots, struct error *err)
 {
 	for (struct recipe *r = s->life.recipes; r != NULL; r = r->next)
-		if (listeners_grow(&r->listeners, r->settings, slots, s, err) ==
-			-1)
+		if (listeners_grow(&r->listeners, r->settings, slots, s, err) == -1)
 			return c->change < CHANGE_ROLL
 				? -1
 				: error_wrap(err,
@@ -209,8 +197,7 @@ static void shrink_all(const struct supervisor *sup)
 }
 
 /* The first of two phases opens whatever is new; a failure changes nothing. */
-static int open_new(
-	struct supervisor *sup, struct plan *plan, struct error *err)
+static int open_new(struct supervisor *sup, struct plan *plan, struct error *err)
 {
 	const struct diff *d = &plan->diff;
 
@@ -228,19 +215,15 @@ static int open_new(
 		s = service_named(sup, c->new->name);
 		/* those first: what the new settings name, too, is found */
 		if ((s != NULL && grow(s, c, count_of(sup, c, s), err) == -1) ||
-			listeners_open(sup, &plan->sets[i], c->new,
-				count_of(sup, c, s),
-				s != NULL ? &s->held.listeners : NULL,
-				err) == -1 ||
+			listeners_open(sup, &plan->sets[i], c->new, count_of(sup, c, s),
+				s != NULL ? &s->held.listeners : NULL, err) == -1 ||
 			check_common(plan, i, err) == -1 ||
 			kind_check(c->new, &plan->sets[i], err) == -1 ||
-			segment_open(sup, &plan->segments[i], c->new, s, err) ==
-				-1)
+			segment_open(sup, &plan->segments[i], c->new, s, err) == -1)
 			return error_wrap(err, "cluster '%s'", c->new->name);
 	}
 	for (const struct part *const *part = parts; *part != NULL; part++)
-		if ((*part)->reload != NULL &&
-			(*part)->reload(sup, plan->settings, err) == -1)
+		if ((*part)->reload != NULL && (*part)->reload(sup, plan->settings, err) == -1)
 			return -1;
 	return 0;
 }
@@ -266,12 +249,11 @@ static void describe(struct buffer *out, const struct diff_cluster *c)
 	else if (c->change == CHANGE_NONE)
 		(void)buffer_printf(out, "%s: no change", name);
 	else
-		(void)buffer_printf(
-			out, "%s: %s: %s", name, c->keys, how[c->change]);
+		(void)buffer_printf(out, "%s: %s: %s", name, c->keys, how[c->change]);
 }
 
-static void add(struct supervisor *sup, struct diff_cluster *c,
-	struct listener_set *set, struct segment **segment)
+static void add(struct supervisor *sup, struct diff_cluster *c, struct listener_set *set,
+	struct segment **segment)
 {
 	struct service *s = service_new(sup, c->new, set, *segment);
 
@@ -280,8 +262,7 @@ static void add(struct supervisor *sup, struct diff_cluster *c,
 		return;
 	}
 	*segment = NULL;
-	s->kept.number =
-		++sup->orphans.last_number; /* nobody left it workers */
+	s->kept.number = ++sup->orphans.last_number; /* nobody left it workers */
 	s->stage.awaited = AWAITED_SETTLED;
 }
 
@@ -307,15 +288,13 @@ static void scale(struct service *s, const struct diff_cluster *c)
 		if (service_step(s, &to, &err) == -1)
 			log_error("%s: %s", s->name, err.text);
 		else
-			s->stage.awaited =
-				fewer ? AWAITED_FEWER : AWAITED_SETTLED;
+			s->stage.awaited = fewer ? AWAITED_FEWER : AWAITED_SETTLED;
 	}
 	s->stage.scaled = false;
 }
 
 /* From now on the service has what was opened for it. */
-static void take_opened(
-	struct service *s, struct listener_set *set, struct segment **segment)
+static void take_opened(struct service *s, struct listener_set *set, struct segment **segment)
 {
 	listeners_release(&s->held.listeners);
 	s->held.listeners = *set;
@@ -324,8 +303,8 @@ static void take_opened(
 	*segment = NULL;
 }
 
-static void apply(const struct plan *plan, struct service *s,
-	const struct diff_cluster *c, bool restart)
+static void apply(
+	const struct plan *plan, struct service *s, const struct diff_cluster *c, bool restart)
 {
 	struct event event = {
 		.kind = EVENT_SETTINGS,
@@ -355,12 +334,11 @@ static void apply(const struct plan *plan, struct service *s,
 		log_warn("%s: %s", s->name, err.text);
 		return;
 	}
-	s->stage.awaited =
-		service_wake(s, true) ? AWAITED_SETTLED : AWAITED_ROLLOUT;
+	s->stage.awaited = service_wake(s, true) ? AWAITED_SETTLED : AWAITED_ROLLOUT;
 }
 
-static void commit(struct supervisor *sup, struct plan *plan, bool restart,
-	struct reload_result *result)
+static void commit(
+	struct supervisor *sup, struct plan *plan, bool restart, struct reload_result *result)
 {
 	struct diff *d = &plan->diff;
 
@@ -370,8 +348,7 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 		sup->services[i]->stage.awaited = AWAITED_NOTHING;
 	for (size_t i = 0; i < d->count; i++)
 		if (d->clusters[i].new == NULL)
-			service_named(sup, d->clusters[i].old->name)
-				->stage.stop_asked = true;
+			service_named(sup, d->clusters[i].old->name)->stage.stop_asked = true;
 	for (size_t i = 0; i < d->count; i++) {
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s;
@@ -395,9 +372,8 @@ static void commit(struct supervisor *sup, struct plan *plan, bool restart,
 	log_set_level((enum log_level)sup->settings->log_level);
 }
 
-int reload_run(struct supervisor *sup, struct settings *settings,
-	const char *mistakes, bool restart, bool drops_ports,
-	struct reload_result *result)
+int reload_run(struct supervisor *sup, struct settings *settings, const char *mistakes,
+	bool restart, bool drops_ports, struct reload_result *result)
 {
 	struct plan plan = {.settings = settings, .drops_ports = drops_ports};
 	const unsigned cpus = sup->launch.cpus;
@@ -410,8 +386,7 @@ int reload_run(struct supervisor *sup, struct settings *settings,
 		(void)buffer_string(&result->text, mistakes);
 	} else if (look_at_old(sup, &plan) == -1) {
 		(void)buffer_string(&result->text, "out of memory");
-	} else if (check(sup, &plan, &err) == -1 ||
-		open_new(sup, &plan, &err) == -1) {
+	} else if (check(sup, &plan, &err) == -1 || open_new(sup, &plan, &err) == -1) {
 		shrink_all(sup);
 		sup->launch.cpus = cpus;
 		(void)buffer_string(&result->text, err.text);
@@ -423,11 +398,9 @@ int reload_run(struct supervisor *sup, struct settings *settings,
 	if (sup->instance.ready_once)
 		manager_ready(sup);
 	if (got == 0)
-		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s",
-			buffer_text(&result->text));
+		news_say(sup, LOG_NOTE, "reloaded", "reloaded: %s", buffer_text(&result->text));
 	else
-		news_say(sup, LOG_ERROR, "reload-failed",
-			"reload failed, nothing was changed: %s",
+		news_say(sup, LOG_ERROR, "reload-failed", "reload failed, nothing was changed: %s",
 			buffer_text(&result->text));
 	return got;
 }
@@ -437,8 +410,8 @@ void reload_result_fini(struct reload_result *result)
 	buffer_fini(&result->text);
 }
 
-static void on_read(struct supervisor *sup, struct settings *settings,
-	const char *mistakes, bool bad)
+static void on_read(
+	struct supervisor *sup, struct settings *settings, const char *mistakes, bool bad)
 {
 	struct instance *in = &sup->instance;
 	struct reload_result result;
@@ -452,8 +425,7 @@ static void on_read(struct supervisor *sup, struct settings *settings,
 		settings = NULL;
 		mistakes = "nclust is stopping";
 	}
-	got = reload_run(
-		sup, settings, mistakes, restart, drops_ports, &result);
+	got = reload_run(sup, settings, mistakes, restart, drops_ports, &result);
 	result.bad_config = bad;
 	for (size_t i = 0; i < sup->service_count; i++)
 		renew_look(sup->services[i]);
@@ -461,8 +433,7 @@ static void on_read(struct supervisor *sup, struct settings *settings,
 	reload_result_fini(&result);
 }
 
-int reload_begin(struct supervisor *sup, bool restart, bool drops_ports,
-	struct error *err)
+int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err)
 {
 	if (sup->settings->config_file == NULL)
 		return error_set(err, 0,
@@ -497,6 +468,6 @@ void reload_from_signal(struct supervisor *sup, bool restart)
 	if (restart && sup->settings->config_file == NULL)
 		restart_all(sup);
 	else if (reload_begin(sup, restart, false, &err) == -1)
-		news_say(sup, LOG_ERROR, "reload-failed",
-			"reload failed, nothing was changed: %s", err.text);
+		news_say(sup, LOG_ERROR, "reload-failed", "reload failed, nothing was changed: %s",
+			err.text);
 }

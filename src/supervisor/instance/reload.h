@@ -17,13 +17,11 @@ struct reload_result {
  * and `reloaded` of the parts.  `restart`: also roll what has not changed;
  * `drops_ports`: the new workers may listen on less than the old ones.  -1 and
  * `err`: it was not begun. */
-int reload_begin(struct supervisor *sup, bool restart, bool drops_ports,
-	struct error *err);
+int reload_begin(struct supervisor *sup, bool restart, bool drops_ports, struct error *err);
 /* Reload these settings, which are then its own; or NULL: fail, because of these
  * mistakes.  0, or -1 with the text. */
-int reload_run(struct supervisor *sup, struct settings *settings,
-	const char *mistakes, bool restart, bool drops_ports,
-	struct reload_result *result);
+int reload_run(struct supervisor *sup, struct settings *settings, const char *mistakes,
+	bool restart, bool drops_ports, struct reload_result *result);
 void reload_result_fini(struct reload_result *result);
 
 /* For signal-X = reload; with `restart` for HUP, which also restarts what has not

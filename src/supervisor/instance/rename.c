@@ -45,8 +45,7 @@ static void add(struct side *list, size_t *count, struct service *service,
 	};
 }
 
-static int collect(struct match *m, const struct supervisor *sup,
-	const struct settings *new)
+static int collect(struct match *m, const struct supervisor *sup, const struct settings *new)
 {
 	m->gone = calloc(sup->service_count + 1, sizeof(*m->gone));
 	m->fresh = calloc(new->cluster_count + 1, sizeof(*m->fresh));
@@ -56,8 +55,7 @@ static int collect(struct match *m, const struct supervisor *sup,
 		struct service *s = sup->services[i];
 
 		if (is_gone(s, new))
-			add(m->gone, &m->gone_count, s,
-				cluster_next_settings(s->core));
+			add(m->gone, &m->gone_count, s, cluster_next_settings(s->core));
 	}
 	for (size_t i = 0; m->gone_count > 0 && i < new->cluster_count; i++)
 		if (service_named(sup, new->clusters[i]->name) == NULL)
@@ -65,14 +63,11 @@ static int collect(struct match *m, const struct supervisor *sup,
 	return 0;
 }
 
-static bool shares_address(
-	const struct service *s, const struct cluster_settings *new)
+static bool shares_address(const struct service *s, const struct cluster_settings *new)
 {
 	for (size_t i = 0; i < new->listen_count; i++)
-		if (listeners_find(&s->held.listeners, &new->listen[i]) !=
-				NULL ||
-			listeners_find(&s->held.learned, &new->listen[i]) !=
-				NULL)
+		if (listeners_find(&s->held.listeners, &new->listen[i]) != NULL ||
+			listeners_find(&s->held.learned, &new->listen[i]) != NULL)
 			return true;
 	return false;
 }
@@ -83,13 +78,11 @@ static unsigned likeness(const struct side *gone, const struct side *fresh)
 
 	if (gone->settings->accept != fresh->settings->accept)
 		return 0;
-	return (shares_address(gone->service, fresh->settings) ? 2U : 0U) +
-		same;
+	return (shares_address(gone->service, fresh->settings) ? 2U : 0U) + same;
 }
 
 /* Are they more alike than either is to any other cluster? */
-static bool is_renamed(const struct match *m, const struct side *gone,
-	const struct side *fresh)
+static bool is_renamed(const struct match *m, const struct side *gone, const struct side *fresh)
 {
 	unsigned like = likeness(gone, fresh);
 
@@ -97,8 +90,7 @@ static bool is_renamed(const struct match *m, const struct side *gone,
 		if (&m->gone[i] != gone && likeness(&m->gone[i], fresh) >= like)
 			return false;
 	for (size_t i = 0; like > 0 && i < m->fresh_count; i++)
-		if (&m->fresh[i] != fresh &&
-			likeness(gone, &m->fresh[i]) >= like)
+		if (&m->fresh[i] != fresh && likeness(gone, &m->fresh[i]) >= like)
 			return false;
 	return like > 0;
 }
@@ -123,8 +115,7 @@ static int pair(struct renamings *r, const struct match *m)
 	return 0;
 }
 
-int rename_find(struct renamings *r, const struct supervisor *sup,
-	const struct settings *new)
+int rename_find(struct renamings *r, const struct supervisor *sup, const struct settings *new)
 {
 	struct match m = {0};
 	int got = collect(&m, sup, new);

@@ -23,8 +23,7 @@ struct renamings {
 
 /* Find the clusters that have another name in the new settings.  -1: out of
  * memory. */
-int rename_find(struct renamings *r, const struct supervisor *sup,
-	const struct settings *new);
+int rename_find(struct renamings *r, const struct supervisor *sup, const struct settings *new);
 /* Swap old and new names; a second call restores the old ones. */
 void rename_swap(const struct renamings *r);
 /* The new names are final: call the `renamed` hooks. */

@@ -61,14 +61,11 @@ static void note_moves(const struct supervisor *sup, const struct settings *s)
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		struct cluster_settings *c = s->clusters[i];
 		const struct service *of = service_named(sup, c->name);
-		const char *was = of != NULL
-			? cluster_next_settings(of->core)->directory
-			: NULL;
+		const char *was = of != NULL ? cluster_next_settings(of->core)->directory : NULL;
 		scoped_str now = NULL;
 
 		if (was == NULL || c->directory == NULL || c->chroot != NULL ||
-			of->life.entered == NULL ||
-			strcmp(was, c->directory) != 0)
+			of->life.entered == NULL || strcmp(was, c->directory) != 0)
 			continue;
 		now = realpath(c->directory, NULL);
 		if (now != NULL && strcmp(now, of->life.entered) != 0)
@@ -90,12 +87,9 @@ static int answer(void *owner)
 	(void)sigaction(SIGPIPE, &by_default, NULL);
 	faults_init(&faults);
 	/* a link on the way may lead elsewhere now */
-	if (dir != NULL && chdir(dir) == -1 &&
-		strncmp(file, dir, strlen(dir)) == 0)
-		faults_add(&faults, EX_CONFIG, "cannot enter '%s': %s", dir,
-			strerror(errno));
-	if (config_reread(&settings, sup->launch.argc, sup->launch.argv,
-		    &faults) == 0 &&
+	if (dir != NULL && chdir(dir) == -1 && strncmp(file, dir, strlen(dir)) == 0)
+		faults_add(&faults, EX_CONFIG, "cannot enter '%s': %s", dir, strerror(errno));
+	if (config_reread(&settings, sup->launch.argc, sup->launch.argv, &faults) == 0 &&
 		config_read_token(settings, &err) == -1)
 		faults_add(&faults, EX_CONFIG, "%s", err.text);
 	if (faults.count == 0) {
@@ -103,17 +97,14 @@ static int answer(void *owner)
 		check_relays(settings, &faults);
 	}
 	if (faults.count > 0)
-		return put(faults.text.data, faults.text.len - 1)
-			? READ_MISTAKES
-			: READ_FAILED;
+		return put(faults.text.data, faults.text.len - 1) ? READ_MISTAKES : READ_FAILED;
 	note_moves(sup, settings);
 	/* a file server that is slow has answered then; nclust itself, which checks
 	 * them again, would not wait for it */
 	for (size_t i = 0; i < settings->cluster_count; i++)
 		(void)recipe_check(sup, settings->clusters[i], true, &err);
-	return settings_write(&c, settings) == 0 && put(c.out.data, c.out.len)
-		? READ_SETTINGS
-		: READ_FAILED;
+	return settings_write(&c, settings) == 0 && put(c.out.data, c.out.len) ? READ_SETTINGS
+									       : READ_FAILED;
 }
 
 /* Can all that `log` names be opened, is there an address for each slot, and can
@@ -127,8 +118,7 @@ static int answer_logs(void *owner)
 	faults_init(&faults);
 	config_check_here(sup->settings, sup->launch.cpus, &faults);
 	check_relays(sup->settings, &faults);
-	return put(faults.text.data, faults.text.len) ? faults.status
-						      : EX_OSERR;
+	return put(faults.text.data, faults.text.len) ? faults.status : EX_OSERR;
 }
 
 /* ---- in nclust ---- */
@@ -149,8 +139,7 @@ void reread_fini(struct supervisor *sup)
 static char *text_of(int answer, size_t *len)
 {
 	struct stat st;
-	char *text = fstat(answer, &st) == 0 ? calloc(1, (size_t)st.st_size + 1)
-					     : NULL;
+	char *text = fstat(answer, &st) == 0 ? calloc(1, (size_t)st.st_size + 1) : NULL;
 
 	*len = text != NULL ? (size_t)st.st_size : 0;
 	if (text == NULL || pread(answer, text, *len, 0) == (ssize_t)*len)
@@ -204,8 +193,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 				.keep = r->answer,
 			}) == 0)
 		return 0;
-	(void)error_set(err, errno,
-		"cannot start the process that reads the configuration");
+	(void)error_set(err, errno, "cannot start the process that reads the configuration");
 	reread_fini(sup);
 	return -1;
 }
@@ -217,8 +205,7 @@ static int tell_mistakes(char *text, int status, struct error *err)
 {
 	char *end;
 
-	for (char *line = text; (end = strchr(line, '\n')) != NULL;
-		line = end + 1) {
+	for (char *line = text; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 		*end = '\0';
 		if (end[1] != '\0')
 			log_error("%s", line);
@@ -264,8 +251,7 @@ int reread_try_logs(struct supervisor *sup, struct error *err)
 	if (config_has_broker(s))
 		return try_beside(sup, err);
 	for (size_t i = 0; i < s->cluster_count; i++)
-		if (s->clusters[i]->log_sink_count > 0 ||
-			cluster_has_own(s->clusters[i], false))
+		if (s->clusters[i]->log_sink_count > 0 || cluster_has_own(s->clusters[i], false))
 			return try_beside(sup, err);
 	return 0;
 }

@@ -14,8 +14,8 @@
  * then its own; or NULL, and the mistakes in lines (`bad`: of the
  * configuration).  While one is under way it is begun again, so that what has
  * changed meanwhile is seen.  -1 and `err`. */
-typedef void reread_done(struct supervisor *sup, struct settings *settings,
-	const char *mistakes, bool bad);
+typedef void reread_done(
+	struct supervisor *sup, struct settings *settings, const char *mistakes, bool bad);
 int reread_begin(struct supervisor *sup, reread_done *done, struct error *err);
 /* Kill the process, and call nothing. */
 void reread_fini(struct supervisor *sup);

@@ -28,8 +28,8 @@ struct instance {
 	int status; /* to exit with */
 	unsigned last_orders_step;
 	ev_timer last_orders; /* strays are being ended */
-	ev_timer stop_waits; /* reports what a stop waits for (stopwait.h) … */
-	nsec_t stop_since;   /* … and when the stop began */
+	ev_timer stop_waits;  /* reports what a stop waits for (stopwait.h) … */
+	nsec_t stop_since;    /* … and when the stop began */
 };
 
 /* What the last reload has set going in a cluster. */

@@ -15,49 +15,41 @@
 #define AGAIN (10 * SECOND)
 #define NAMED 3 /* so many workers are named, the others counted */
 
-static void say_worker(struct buffer *out, const struct service *s,
-	uint32_t slot, const struct worker_view *w, nsec_t now)
+static void say_worker(struct buffer *out, const struct service *s, uint32_t slot,
+	const struct worker_view *w, nsec_t now)
 {
 	const struct child *child = child_find(s, slot, w->id);
-	const struct cluster_settings *settings =
-		child != NULL ? child_settings(child) : NULL;
+	const struct cluster_settings *settings = child != NULL ? child_settings(child) : NULL;
 	/* one that serves a connection gets none for as long as stop-timeout */
-	unsigned steps = settings != NULL && !s->kind->by_connection
-		? settings->stop_count
-		: 0;
+	unsigned steps = settings != NULL && !s->kind->by_connection ? settings->stop_count : 0;
 	bool drains = w->state == SLOT_DRAINING;
 	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
 	char name[16];
 	char age[16];
 
-	(void)buffer_printf(
-		out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
+	(void)buffer_printf(out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
 	if (drains)
 		(void)buffer_string(out, "is being drained");
 	else if (w->killed)
 		(void)buffer_string(out, "has got SIGKILL");
 	else if (w->stop_step < steps)
 		(void)buffer_printf(out, "has got %s",
-			text_signal_name(
-				name, settings->stop[w->stop_step].signal));
+			text_signal_name(name, settings->stop[w->stop_step].signal));
 	else
 		(void)buffer_string(out, "is to end");
 	if (busy > 0)
-		(void)buffer_printf(out, ", %u busy connection%s", busy,
-			busy == 1 ? "" : "s");
+		(void)buffer_printf(out, ", %u busy connection%s", busy, busy == 1 ? "" : "s");
 	if (w->killed || w->due == NSEC_NEVER || w->due <= now)
 		return;
 	(void)buffer_printf(out,
-		drains ? ", for %s at most"
-			: w->stop_step + 1 == steps
-			? ", SIGKILL follows in %s"
-			: ", the next signal follows in %s",
+		drains                              ? ", for %s at most"
+			: w->stop_step + 1 == steps ? ", SIGKILL follows in %s"
+						    : ", the next signal follows in %s",
 		text_age(age, w->due - now));
 }
 
 /* Name the workers that are left.  Returns how many there are. */
-static unsigned say_workers(
-	struct buffer *out, const struct service *s, nsec_t now)
+static unsigned say_workers(struct buffer *out, const struct service *s, nsec_t now)
 {
 	unsigned count = 0;
 
@@ -93,12 +85,9 @@ static bool tell(struct service *s, nsec_t now)
 		news_say_of(s, LOG_NOTE, "stop-waits",
 			"still stopping after %s: %s; to end it now: nclust "
 			"stop --now %s%s%s%s",
-			text_age(age, now - sup->instance.stop_since), said,
-			sup->settings->name, sup->instance.stopping ? "" : "/",
-			sup->instance.stopping ? "" : s->name,
-			sup->instance.stopping && sup->launch.had_terminal
-				? ", or Ctrl-C"
-				: "");
+			text_age(age, now - sup->instance.stop_since), said, sup->settings->name,
+			sup->instance.stopping ? "" : "/", sup->instance.stopping ? "" : s->name,
+			sup->instance.stopping && sup->launch.had_terminal ? ", or Ctrl-C" : "");
 	return true;
 }
 

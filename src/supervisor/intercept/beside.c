@@ -25,18 +25,17 @@ static bool is_shared(const struct child *child, const struct listener *l)
 }
 
 /* The ports that are to be shared; "": there are none. */
-static void put_others(
-	const struct child *child, unsigned port, char *to, size_t size)
+static void put_others(const struct child *child, unsigned port, char *to, size_t size)
 {
 	const struct listener *l;
 	size_t used = 0;
 
 	to[0] = '\0';
 	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
-		if (l->has_key && l->key.port != port && !l->ranged &&
-			!ports_is_late(child, l) && used < size)
-			used += (size_t)snprintf(to + used, size - used, "%s%u",
-				used > 0 ? " " : "", l->key.port);
+		if (l->has_key && l->key.port != port && !l->ranged && !ports_is_late(child, l) &&
+			used < size)
+			used += (size_t)snprintf(
+				to + used, size - used, "%s%u", used > 0 ? " " : "", l->key.port);
 }
 
 static void look_at(struct child *child, struct listener *l)
@@ -54,9 +53,7 @@ static void look_at(struct child *child, struct listener *l)
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		inspects |= slotword_inspects(words[i], port);
 	put_others(child, port, others, sizeof(others));
-	if (!inspects &&
-		((!late && !l->ranged) || others[0] == '\0' ||
-			l == listener_next(&all)))
+	if (!inspects && ((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))
 		return;
 	l->beside_told = true;
 	if (!news_spares(child))
@@ -75,9 +72,7 @@ static void look_at(struct child *child, struct listener *l)
 			"%s, %s, is shared: each request reaches any worker; "
 			"%s gives each its own, or 'share-ports = %s' leaves "
 			"it to the program",
-			listener_text(l),
-			late ? "opened late" : "taken from a range", own,
-			others);
+			listener_text(l), late ? "opened late" : "taken from a range", own, others);
 }
 
 void beside_look(struct child *child)
@@ -88,8 +83,8 @@ void beside_look(struct child *child)
 		struct listener *l = set->list[i];
 
 		if (l->has_key && !l->beside_told && learned_only(l) &&
-			child_settings(child) != NULL &&
-			learned_has(child, l) && is_shared(child, l))
+			child_settings(child) != NULL && learned_has(child, l) &&
+			is_shared(child, l))
 			look_at(child, l);
 	}
 }

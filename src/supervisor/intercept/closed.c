@@ -47,8 +47,7 @@ static bool look_at_all(struct child *child, struct search *s)
 
 	for (size_t i = 0; i < s->count && whole; i++) {
 		remote_of(&r, s->tree[i]);
-		whole = remote_each_fd(&r, LOOK_MAX - s->seen, look_at_fd, s) ==
-				0 &&
+		whole = remote_each_fd(&r, LOOK_MAX - s->seen, look_at_fd, s) == 0 &&
 			s->seen < LOOK_MAX;
 		intercept_judge(child, &r);
 	}
@@ -56,8 +55,8 @@ static bool look_at_all(struct child *child, struct search *s)
 }
 
 /* May a process have it that is no descendant of the worker any more? */
-static bool may_have_strayed(const struct child *child, const struct search *s,
-	const struct listener *l)
+static bool may_have_strayed(
+	const struct child *child, const struct search *s, const struct listener *l)
 {
 	struct process_facts facts;
 	uint64_t process = 0;
@@ -79,16 +78,14 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	nsec_t begun = allowance_begin();
 	bool whole;
 
-	if (child->listening.uses == 0 ||
-		!allowance_is_ample(&child->trap.allowance))
+	if (child->listening.uses == 0 || !allowance_is_ample(&child->trap.allowance))
 		return;
 	s.count = process_tree(child->pid, s.tree, TREE_MAX);
 	whole = look_at_all(child, &s);
 	for (size_t i = service->held.learned.count; whole && i-- > 0;) {
 		struct listener *l = service->held.learned.list[i];
 
-		if (!learned_has(child, l) || l->servers != NULL ||
-			(s.held >> l->bit & 1) != 0 ||
+		if (!learned_has(child, l) || l->servers != NULL || (s.held >> l->bit & 1) != 0 ||
 			(but != NULL && socket_key_equal(&l->key, but)) ||
 			(l->facts.listening && may_have_strayed(child, &s, l)))
 			continue;
@@ -121,6 +118,5 @@ void closed_look(struct child *child)
 	closed_forget(child, NULL);
 	child->trap.late_by = 0;
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
-		look_after(
-			child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
+		look_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
 }

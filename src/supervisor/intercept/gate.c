@@ -15,8 +15,7 @@
 
 bool gate_is_shut(const struct child *child)
 {
-	return !child->trap.gate_passed &&
-		cluster_spares(child->service->core) > 0;
+	return !child->trap.gate_passed && cluster_spares(child->service->core) > 0;
 }
 
 static void note(struct child *child, bool waits)
@@ -41,8 +40,7 @@ void gate_tell(struct child *child)
 static bool stands_aside(struct child *child, struct listener *l)
 {
 	const struct cluster_settings *s = child_settings(child);
-	const struct listener_socket *k =
-		l != NULL ? group_own(l, child->traffic.lane) : NULL;
+	const struct listener_socket *k = l != NULL ? group_own(l, child->traffic.lane) : NULL;
 	bool was; /* at another address */
 
 	if (s == NULL || k == NULL || l->own_group || group_size(l) == 1 ||
@@ -56,8 +54,7 @@ static bool stands_aside(struct child *child, struct listener *l)
 	return k->weight == 0;
 }
 
-bool gate_keep(struct child *child, struct listener *l,
-	const struct seccomp_notice *notice)
+bool gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice)
 {
 	struct gate *gate = &child->trap.gate;
 	unsigned n = child->trap.gate_count;
@@ -110,14 +107,12 @@ bool intercept_on_stop(struct child *child, int signal)
 		return false;
 	child_signal(child, signal);
 	while (trap->gate_count > 0)
-		seccomp_answer(
-			trap->fd, trap->gate.id[--trap->gate_count], EINTR);
+		seccomp_answer(trap->fd, trap->gate.id[--trap->gate_count], EINTR);
 	return true;
 }
 
 void gate_adopt(const struct child *child)
 {
-	if (child->kept.entry != NULL &&
-		(child->kept.entry->flags & STATE_GATED) != 0)
+	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_GATED) != 0)
 		(void)pidfd_signal(child->pidfd, SIGKILL);
 }

@@ -19,8 +19,7 @@ void gate_tell(struct child *child);
  * of UDP), without an answer.  False: it is to be answered, as the worker is to serve, or as no
  * client comes to its socket: then it can be asked before it serves
  * (health/warm.c). */
-bool gate_keep(struct child *child, struct listener *l,
-	const struct seccomp_notice *notice);
+bool gate_keep(struct child *child, struct listener *l, const struct seccomp_notice *notice);
 
 /* It is held by other means, which the next nclust has to know. */
 void intercept_on_release(struct child *child);

@@ -46,8 +46,7 @@ static void tell_own_filter(struct supervisor *sup)
 	if (sup->intercept.own_filter_told)
 		return;
 	sup->intercept.own_filter_told = true;
-	if (!sup->intercept.trap.privileged &&
-		prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+	if (!sup->intercept.trap.privileged && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		log_note("workers run with no_new_privs (needed to share their "
 			 "port without CAP_SYS_ADMIN): sudo and other setuid "
 			 "programs will not work in them; 'intercept = off' "
@@ -66,19 +65,16 @@ static int open_channel(struct supervisor *sup)
 
 	if (channel[0] != -1)
 		return 0;
-	return socketpair(
-		AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel);
+	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel);
 }
 
 static bool must(const struct cluster_settings *settings)
 {
-	return settings->intercept == INTERCEPT_ON ||
-		settings->ready == READY_LISTEN;
+	return settings->intercept == INTERCEPT_ON || settings->ready == READY_LISTEN;
 }
 
 /* Fill in the trap of those that are spawned; false: their calls are not trapped. */
-static bool is_trapped(
-	struct service *service, const struct cluster_settings *settings)
+static bool is_trapped(struct service *service, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
 	struct intercept *in = &sup->intercept;
@@ -101,8 +97,8 @@ static bool is_trapped(
 /* Is the machine the cause, so that each worker will get the same error? */
 static bool is_for_good(int error)
 {
-	return error == EBUSY || error == EINVAL || error == ENOSYS ||
-		error == EPERM || error == EACCES;
+	return error == EBUSY || error == EINVAL || error == ENOSYS || error == EPERM ||
+		error == EACCES;
 }
 
 static void tell_impossible(struct supervisor *sup, int error)
@@ -139,8 +135,7 @@ void intercept_tell_refused(struct child *child, int error)
 
 /* ---- receiving calls ---- */
 
-int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
-	size_t size)
+int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size)
 {
 	if (remote_read(r, at, to, size) == 0)
 		return 0;
@@ -165,8 +160,8 @@ static void await_call(struct child *child)
 	if (child->trap.fd != -1 && child->trap.heard == NULL &&
 		!allowance_rests(&child->trap.allowance) &&
 		childset_add(child, CHILD_TRAP, child->trap.fd) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot watch its calls",
-			child->service->name, child->slot);
+		log_syserr("%s.%" PRIu32 ": cannot watch its calls", child->service->name,
+			child->slot);
 }
 
 static void rest(struct child *child, bool over)
@@ -180,12 +175,11 @@ static void rest(struct child *child, bool over)
 void intercept_charge(struct child *child, nsec_t begun)
 {
 	if (child->trap.fd != -1)
-		allowance_end(&child->trap.allowance, child, rest, begun,
-			"calls bind(2) and listen(2)");
+		allowance_end(
+			&child->trap.allowance, child, rest, begun, "calls bind(2) and listen(2)");
 }
 
-static void note_v6only(struct child *child,
-	const struct seccomp_notice *notice, struct remote *r)
+static void note_v6only(struct child *child, const struct seccomp_notice *notice, struct remote *r)
 {
 	int on;
 
@@ -196,8 +190,7 @@ static void note_v6only(struct child *child,
 	seccomp_continue(child->trap.fd, notice->id);
 }
 
-static void read_arguments(
-	struct child *child, struct seccomp_notice *notice, struct remote *r)
+static void read_arguments(struct child *child, struct seccomp_notice *notice, struct remote *r)
 {
 	uint32_t words[SECCOMP_ARGUMENTS_MAX] = {0};
 
@@ -218,8 +211,7 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 	remote_of(&r, notice->tid);
 	if (notice->call == SECCOMP_ARGUMENTS)
 		read_arguments(child, notice, &r);
-	if (notice->call == SECCOMP_ARGUMENTS ||
-		!seccomp_waits(trap, notice->id))
+	if (notice->call == SECCOMP_ARGUMENTS || !seccomp_waits(trap, notice->id))
 		seccomp_continue(trap, notice->id);
 	else if (notice->call == SECCOMP_BIND)
 		takeover_bind(child, notice, &r);
@@ -304,8 +296,8 @@ static struct heard *receive(struct child *child)
 	if (got == 1)
 		return heard;
 	if (got == -1)
-		log_syserr("%s.%" PRIu32 ": cannot receive its calls",
-			child->service->name, child->slot);
+		log_syserr("%s.%" PRIu32 ": cannot receive its calls", child->service->name,
+			child->slot);
 	free(heard);
 	return NULL;
 }
@@ -357,8 +349,7 @@ static void watch(struct child *child, struct spawn_trap *trap)
 		else if (trap->error != EPROTO) /* killed early */
 			log_warn("%s.%" PRIu32 ": its port cannot be taken "
 				 "over: %s",
-				child->service->name, child->slot,
-				strerror(trap->error));
+				child->service->name, child->slot, strerror(trap->error));
 		return;
 	}
 	tell_own_filter(sup);
@@ -397,8 +388,7 @@ void intercept_abandon(struct child *child)
 	struct supervisor *sup = child->service->sup;
 	int trap = child->trap.fd;
 
-	log_warn("%s.%" PRIu32
-		 ": killing worker %d: it replaced the socket that it binds by "
+	log_warn("%s.%" PRIu32 ": killing worker %d: it replaced the socket that it binds by "
 		 "a descriptor that cannot be closed",
 		child->service->name, child->slot, (int)child->pid);
 	forget_heard(child);
@@ -412,8 +402,7 @@ void intercept_abandon(struct child *child)
 	child_kill_group(child, SIGKILL);
 }
 
-static int intercept_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
 	if (is_trapped(child->service, birth->place.recipe->settings)) {

@@ -15,8 +15,7 @@
 extern const struct part intercept_part;
 
 /* Copy memory of the worker into `to`, within a bounded time.  -1: failed. */
-int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
-	size_t size);
+int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size);
 /* Call it after looking at a thread of the worker: if that held nclust up, the
  * worker's calls are left to the kernel from now on. */
 void intercept_judge(struct child *child, const struct remote *r);

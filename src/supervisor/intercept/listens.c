@@ -43,9 +43,8 @@
 #define IDLE_PART 20
 /* After so many looks at a worker that does not listen, no more are made. */
 #define LOOKS_MAX 100
-#define LOOK_THREADS 64 /* so many of its threads are looked at … */
-#define LOOK_SLICE \
-	(20 * MSEC) /* … in that time, and so long at workers in a turn */
+#define LOOK_THREADS 64        /* so many of its threads are looked at … */
+#define LOOK_SLICE (20 * MSEC) /* … in that time, and so long at workers in a turn */
 
 /* ---- readiness ---- */
 
@@ -63,8 +62,7 @@ static bool is_asked(const struct child *child)
 /* Does it listen on something, and on all that is expected of it? */
 static bool is_ready(const struct child *child)
 {
-	return ports_any(child, mode_of(child) == READY_LISTEN) &&
-		ports_missing(child) == NULL;
+	return ports_any(child, mode_of(child) == READY_LISTEN) && ports_missing(child) == NULL;
 }
 
 static void tell_listening(struct child *child)
@@ -78,8 +76,7 @@ static void tell_listening(struct child *child)
 /* ---- served without a listen ---- */
 
 /* The listener of a unix socket that a setting names; NULL: it is none. */
-static const struct listener *named_unix(
-	const struct service *service, uint64_t inode)
+static const struct listener *named_unix(const struct service *service, uint64_t inode)
 {
 	const struct listener_set *set = &service->held.listeners;
 
@@ -91,8 +88,7 @@ static const struct listener *named_unix(
 }
 
 /* The listener of that inode, if it listens already; or NULL. */
-static const struct listener *served(
-	const struct service *service, uint64_t inode)
+static const struct listener *served(const struct service *service, uint64_t inode)
 {
 	const struct listener *l = learned_by_inode(service, inode);
 
@@ -160,23 +156,20 @@ static bool look_at_thread(void *context, pid_t tid)
 	remote_of(&r, tid);
 	count = remote_awaits(&r, fds, COUNT_OF(fds));
 	for (size_t i = 0; i < count; i++) {
-		const struct listener *l =
-			served(child->service, remote_inode(&r, fds[i]));
+		const struct listener *l = served(child->service, remote_inode(&r, fds[i]));
 
 		if (l != NULL)
 			note_port(child, l);
 	}
 	intercept_judge(child, &r);
-	return r.late || ++threads->seen >= LOOK_THREADS ||
-		clock_now() > threads->until;
+	return r.late || ++threads->seen >= LOOK_THREADS || clock_now() > threads->until;
 }
 
 /* Look whether the worker waits for connections.  If another process has got
  * one of these numbers, it has none of our sockets. */
 static void look_at_waiting(struct child *child)
 {
-	struct threads threads = {
-		.child = child, .until = clock_now() + LOOK_SLICE};
+	struct threads threads = {.child = child, .until = clock_now() + LOOK_SLICE};
 	pid_t bound_by = child->listening.bound_by;
 	nsec_t begun = allowance_begin();
 
@@ -185,8 +178,7 @@ static void look_at_waiting(struct child *child)
 		(void)look_at_thread(&threads, bound_by);
 	}
 	look_at_process(child, child->pid);
-	if (!is_ready(child) && !child->trap.hostile &&
-		allowance_is_ample(&child->trap.allowance))
+	if (!is_ready(child) && !child->trap.hostile && allowance_is_ample(&child->trap.allowance))
 		(void)process_each(child->pid, look_at_thread, &threads);
 	intercept_charge(child, begun);
 }
@@ -223,8 +215,7 @@ static void tell_missing(struct child *child, nsec_t now)
 {
 	const char *text = ports_missing(child);
 
-	if (child->trap.missing_told || text == NULL ||
-		child->life.waits != NULL ||
+	if (child->trap.missing_told || text == NULL || child->life.waits != NULL ||
 		now - child_view(child).born < MISSING_PATIENCE)
 		return;
 	child->trap.missing_told = true;
@@ -291,12 +282,10 @@ static void look_if_portless(struct child *child, nsec_t now)
 /* May another look find more? */
 static bool is_worth_a_look(struct child *child)
 {
-	bool had_some =
-		child->listening.bound_by != 0 || child->listening.ports != 0;
+	bool had_some = child->listening.bound_by != 0 || child->listening.ports != 0;
 
-	return (child->trap.looks++ < LOOKS_MAX && had_some) ||
-		child->listening.awaited || ports_expects(child) ||
-		(may_be_given(child) && is_starting(child));
+	return (child->trap.looks++ < LOOKS_MAX && had_some) || child->listening.awaited ||
+		ports_expects(child) || (may_be_given(child) && is_starting(child));
 }
 
 static void look_if_ready(struct child *child)
@@ -306,8 +295,7 @@ static void look_if_ready(struct child *child)
 	if (child->trap.listening_by == 0)
 		return;
 	if (child->trap.listening_by <= now) {
-		if (!is_ready(child) &&
-			(child->listening.bound_by != 0 || may_be_given(child)))
+		if (!is_ready(child) && (child->listening.bound_by != 0 || may_be_given(child)))
 			look_at_waiting(child);
 		if (is_ready(child)) {
 			tell_listening(child);
@@ -320,8 +308,7 @@ static void look_if_ready(struct child *child)
 			child->trap.listening_by = 0;
 			return;
 		}
-		child->trap.listening_by =
-			nsec_add(now, look_wait(child->trap.looks));
+		child->trap.listening_by = nsec_add(now, look_wait(child->trap.looks));
 	}
 	arm(child, child->trap.listening_by);
 }
@@ -349,8 +336,7 @@ static void look_after(struct child *child, nsec_t wait)
 	nsec_t by = nsec_add(clock_now(), wait);
 
 	if (child->trap.listening_told || !is_asked(child) ||
-		(child->trap.listening_by != 0 &&
-			child->trap.listening_by <= by))
+		(child->trap.listening_by != 0 && child->trap.listening_by <= by))
 		return;
 	child->trap.listening_by = by;
 	arm(child, child->trap.listening_by);
@@ -373,8 +359,7 @@ void listens_born(struct child *child)
 		if (both[k] != NULL && both[k] != child)
 			closed_forget(both[k], NULL);
 	ports_expect(child);
-	child->listening.awaited =
-		mode_of(child) == READY_AUTO && !is_passed_any(child);
+	child->listening.awaited = mode_of(child) == READY_AUTO && !is_passed_any(child);
 	if (may_be_given(child))
 		look_after(child, look_wait(0));
 	else if (ports_expects(child) || child->listening.awaited)
@@ -406,8 +391,7 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
 
 	while (*(text += strcspn(text, digits)) != '\0') {
 		number = strtoul(text, &end, 10);
-		if (number == (unsigned long)child->pid ||
-			number == (unsigned long)tid)
+		if (number == (unsigned long)child->pid || number == (unsigned long)tid)
 			return true;
 		text = end;
 	}
@@ -428,8 +412,7 @@ static void reconsider(const struct service *service)
 /* Is the path a word of the command, or in one?  Then all copies have it. */
 static bool is_given(const struct child *child, const char *path)
 {
-	const struct strings *command =
-		&cluster_settings(child->service->core)->command;
+	const struct strings *command = &cluster_settings(child->service->core)->command;
 
 	for (size_t i = 0; i < command->count; i++)
 		if (strstr(command->list[i], path) != NULL)
@@ -485,8 +468,7 @@ void listens_told(struct child *child, struct listener *l)
 
 /* The sum of the backlogs that the workers would have had alone; the kernel
  * takes no more than net.core.somaxconn. */
-static int backlog_for(
-	const struct child *child, const struct listener *l, int asked)
+static int backlog_for(const struct child *child, const struct listener *l, int asked)
 {
 	unsigned workers = cluster_wanted(child->service->core);
 
@@ -498,16 +480,13 @@ static int backlog_for(
 }
 
 /* Leave the call to the kernel; note the path if it is for a unix socket. */
-static void leave(struct child *child, const struct seccomp_notice *notice,
-	struct remote *r)
+static void leave(struct child *child, const struct seccomp_notice *notice, struct remote *r)
 {
 	int trap = child->trap.fd;
-	const struct listener *named =
-		named_unix(child->service, remote_inode(r, notice->fd));
+	const struct listener *named = named_unix(child->service, remote_inode(r, notice->fd));
 	char text[160] = "unix:";
 	bool known = (named != NULL ||
-			     remote_unix_path(r, notice->fd, text + 5,
-				     sizeof(text) - 5) == 0) &&
+			     remote_unix_path(r, notice->fd, text + 5, sizeof(text) - 5) == 0) &&
 		seccomp_waits(trap, notice->id);
 
 	seccomp_continue(trap, notice->id);
@@ -519,18 +498,14 @@ static void leave(struct child *child, const struct seccomp_notice *notice,
 	}
 }
 
-void listens_call(struct child *child, const struct seccomp_notice *notice,
-	struct remote *r)
+void listens_call(struct child *child, const struct seccomp_notice *notice, struct remote *r)
 {
 	int trap = child->trap.fd;
-	struct listener *l =
-		learned_by_inode(child->service, remote_inode(r, notice->fd));
+	struct listener *l = learned_by_inode(child->service, remote_inode(r, notice->fd));
 	int backlog;
 	bool first;
 
-	if ((l != NULL ||
-		    named_unix(child->service, remote_inode(r, notice->fd)) !=
-			    NULL) &&
+	if ((l != NULL || named_unix(child->service, remote_inode(r, notice->fd)) != NULL) &&
 		gate_keep(child, l, notice))
 		return;
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
@@ -607,8 +582,8 @@ void listens_recall(struct child *child)
 		child->listening.lasting = child->listening.ports;
 }
 
-void intercept_on_explain(const struct service *service, const struct report *r,
-	char *to, size_t size)
+void intercept_on_explain(
+	const struct service *service, const struct report *r, char *to, size_t size)
 {
 	const struct child *child = child_find(service, r->slot, r->worker);
 	const char *text;

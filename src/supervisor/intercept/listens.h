@@ -18,8 +18,7 @@
 /* The worker listens on `l`, as another room has learned; NULL: on a socket
  * that nclust does not hold. */
 void listens_told(struct child *child, struct listener *l);
-void listens_call(struct child *child, const struct seccomp_notice *notice,
-	struct remote *r);
+void listens_call(struct child *child, const struct seccomp_notice *notice, struct remote *r);
 
 /* The worker has bound.  If the socket listens already, not every server calls
  * listen(2) (haproxy asks SO_ACCEPTCONN).  So it is also ready when it is seen
@@ -39,8 +38,8 @@ void listens_born(struct child *child);
 /* After adoption: turn the worker's recorded listeners into its addresses. */
 void listens_recall(struct child *child);
 /* A new worker was not ready in time: name an address it does not listen on. */
-void intercept_on_explain(const struct service *service, const struct report *r,
-	char *to, size_t size);
+void intercept_on_explain(
+	const struct service *service, const struct report *r, char *to, size_t size);
 
 /* Resume waiting for a worker that came through an upgrade. */
 void listens_resume(struct child *child);

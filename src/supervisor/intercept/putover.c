@@ -44,8 +44,7 @@ static bool look_at_fd(void *context, int fd, const char *target)
 			t->epolls[t->epoll_count++] = fd;
 		return false;
 	}
-	if (inode == t->inode && fd != t->notice->fd &&
-		t->same_count < SAME_MAX)
+	if (inode == t->inode && fd != t->notice->fd && t->same_count < SAME_MAX)
 		t->same[t->same_count++] = fd;
 	for (size_t i = 0; i < t->found_count; i++)
 		if (group_has_inode(t->found[i], inode))
@@ -55,8 +54,8 @@ static bool look_at_fd(void *context, int fd, const char *target)
 
 void putover_look(struct takeover *t)
 {
-	t->inode = t->sock != -1 ? remote_own_inode(t->sock)
-				 : remote_inode(t->remote, t->notice->fd);
+	t->inode =
+		t->sock != -1 ? remote_own_inode(t->sock) : remote_inode(t->remote, t->notice->fd);
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
 	t->epoll_count = 0;
@@ -79,8 +78,7 @@ static void put_all(void *argument)
 	const struct takeover *t = p->t;
 
 	for (unsigned i = 0; i < t->same_count; i++)
-		if (seccomp_put(t->trap, t->notice->id, p->ours, t->same[i],
-			    p->cloexec[i]) == -1) {
+		if (seccomp_put(t->trap, t->notice->id, p->ours, t->same[i], p->cloexec[i]) == -1) {
 			p->error = errno;
 			return;
 		}
@@ -125,32 +123,28 @@ struct waiting {
 	struct remote_epoll_item item;
 };
 
-static unsigned read_waiting(
-	struct takeover *t, struct waiting *list, unsigned most)
+static unsigned read_waiting(struct takeover *t, struct waiting *list, unsigned most)
 {
 	struct remote_epoll_item items[ITEMS_MAX];
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < t->epoll_count; i++) {
-		size_t n = remote_epoll_items(
-			t->remote, t->epolls[i], items, ITEMS_MAX);
+		size_t n = remote_epoll_items(t->remote, t->epolls[i], items, ITEMS_MAX);
 
 		for (size_t k = 0; k < n && count < most; k++)
 			if (is_same(t, items[k].fd))
-				list[count++] = (struct waiting){
-					t->epolls[i], items[k]};
+				list[count++] = (struct waiting){t->epolls[i], items[k]};
 	}
 	return count;
 }
 
-static void add_waiting(struct takeover *t, const struct listener *l,
-	const struct waiting *list, unsigned count)
+static void add_waiting(
+	struct takeover *t, const struct listener *l, const struct waiting *list, unsigned count)
 {
 	for (unsigned i = 0; i < count && !t->remote->late; i++) {
 		int epoll = remote_fd(t->remote, list[i].epoll);
 		bool added = epoll != -1 && takeover_waits(t) &&
-			remote_epoll_add(t->remote, epoll,
-				group_fd(l, t->child->traffic.lane),
+			remote_epoll_add(t->remote, epoll, group_fd(l, t->child->traffic.lane),
 				&list[i].item) == 0;
 		int saved = errno;
 
@@ -159,9 +153,8 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 		if (added)
 			continue;
 		if (news_spares(t->child))
-			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll",
-				t->service->name, t->child->slot,
-				listener_text(l));
+			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll", t->service->name,
+				t->child->slot, listener_text(l));
 	}
 }
 
@@ -169,8 +162,7 @@ static void add_waiting(struct takeover *t, const struct listener *l,
 static struct socket_options *plain_options(const struct socket_key *key)
 {
 	struct socket_options *options = calloc(1, sizeof(*options));
-	scoped_fd fd =
-		socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
+	scoped_fd fd = socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
 
 	if (options != NULL && fd != -1)
 		socket_options_read(options, fd);
@@ -189,8 +181,7 @@ static void follow_options(struct takeover *t, struct listener *l)
 		t->asked = *l->asked;
 		t->asked.nonblock = nonblock;
 	}
-	socket_options_follow(
-		group_fd(l, t->child->traffic.lane), l->asked, &t->asked);
+	socket_options_follow(group_fd(l, t->child->traffic.lane), l->asked, &t->asked);
 	*l->asked = t->asked;
 }
 
@@ -207,8 +198,7 @@ void putover(struct takeover *t, struct listener *l)
 
 		p.cloexec[i] = flags != -1 && (flags & O_CLOEXEC) != 0;
 		if (i == 0 && t->sock == -1)
-			t->asked.nonblock =
-				flags != -1 && (flags & O_NONBLOCK) != 0;
+			t->asked.nonblock = flags != -1 && (flags & O_NONBLOCK) != 0;
 	}
 	if (!takeover_waits(t))
 		return;

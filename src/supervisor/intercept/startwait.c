@@ -29,9 +29,8 @@ void startwait_born(struct child *child)
 static const struct child *copy_of(const struct service *service, pid_t pid)
 {
 	struct process_facts facts = {0};
-	const struct child *c = process_look(pid, &facts) == 0
-		? child_by_pid(service->sup, facts.session)
-		: NULL;
+	const struct child *c =
+		process_look(pid, &facts) == 0 ? child_by_pid(service->sup, facts.session) : NULL;
 
 	return c != NULL && c->service == service ? c : NULL;
 }
@@ -50,13 +49,10 @@ static char *describe(const struct child *child, bool *copied)
 	copy = copy_of(child->service, lock.holder);
 	*copied = copy != NULL;
 	if (copy != NULL)
-		got = asprintf(&text,
-			"the lock of %s, which %s.%" PRIu32 " (process %d) has",
-			lock.path, child->service->name, copy->slot,
-			(int)lock.holder);
+		got = asprintf(&text, "the lock of %s, which %s.%" PRIu32 " (process %d) has",
+			lock.path, child->service->name, copy->slot, (int)lock.holder);
 	else if (lock.holder > 0)
-		got = asprintf(&text,
-			"the lock of %s, which process %d (%s) has", lock.path,
+		got = asprintf(&text, "the lock of %s, which process %d (%s) has", lock.path,
 			(int)lock.holder, process_name(lock.holder, name));
 	else
 		got = asprintf(&text, "the lock of %s", lock.path);
@@ -70,9 +66,8 @@ static void note(struct child *child, char *text, bool copied)
 
 	if (text != NULL && (old == NULL || strcmp(text, old) != 0)) {
 		if (news_spares(child))
-			news_say_worker(child, LOG_WARN, "waits",
-				"worker %d waits for %s%s", (int)child->pid,
-				text, advice);
+			news_say_worker(child, LOG_WARN, "waits", "worker %d waits for %s%s",
+				(int)child->pid, text, advice);
 		trouble_set_cause(child, "it waits for %s%s", text, advice);
 	}
 	if (text == NULL && old != NULL) { /* it has got it */
@@ -95,12 +90,11 @@ void startwait_look(struct child *child)
 	child->trap.waits_by = 0;
 	if (starts)
 		text = describe(child, &copied);
-	if (starts ||
-		state == SLOT_READY) /* else it waits no more as it ends */
+	if (starts || state == SLOT_READY) /* else it waits no more as it ends */
 		note(child, text, copied);
 	if (starts)
-		intercept_look_after(child, &child->trap.waits_by,
-			clock_now() - child_view(child).born);
+		intercept_look_after(
+			child, &child->trap.waits_by, clock_now() - child_view(child).born);
 }
 
 void startwait_on_status(struct json_writer *w, const struct child *child)

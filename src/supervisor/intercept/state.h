@@ -27,8 +27,8 @@ struct gate {
 
 struct trapped {
 	struct gate gate;
-	int fd;              /* on which calls arrive, or -1 */
-	struct heard *heard; /* heap: a call that waits its turn; or NULL */
+	int fd;                     /* on which calls arrive, or -1 */
+	struct heard *heard;        /* heap: a call that waits its turn; or NULL */
 	struct allowance allowance; /* for its calls */
 
 	nsec_t listening_by; /* when to look next if it is ready; or 0 */
@@ -38,12 +38,12 @@ struct trapped {
 	nsec_t waits_by;     /* when to look what it waits for; or 0 */
 	nsec_t late_by;      /* when to look what it has closed; or 0 … */
 	nsec_t late_wait;    /* … after so long a wait (closed.h) */
-	int v6only_fd; /* the last IPV6_V6ONLY that it set was on this … */
-	bool v6only_known; /* … (known where sockets cannot be had) … */
-	bool v6only;       /* … and this */
-	bool hostile;      /* it held us up: the kernel does its calls */
+	int v6only_fd;       /* the last IPV6_V6ONLY that it set was on this … */
+	bool v6only_known;   /* … (known where sockets cannot be had) … */
+	bool v6only;         /* … and this */
+	bool hostile;        /* it held us up: the kernel does its calls */
 	bool gate_passed;
-	bool aside; /* a spare that listens, where no client comes (gate.h) */
+	bool aside;          /* a spare that listens, where no client comes (gate.h) */
 	uint8_t gate_count;  /* so many calls are in `gate` */
 	bool listening_told; /* the core knows that it listens */
 	bool missing_told;   /* a missing address was reported */

@@ -51,22 +51,17 @@ static void let_kernel(struct takeover *t)
 static unsigned first_free_port(void)
 {
 	char text[16];
-	static const char path[] =
-		"/proc/sys/net/ipv4/ip_unprivileged_port_start";
+	static const char path[] = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-	return process_read_path(path, text, sizeof(text)) > 0
-		? (unsigned)strtoul(text, NULL, 10)
-		: 1024;
+	return process_read_path(path, text, sizeof(text)) > 0 ? (unsigned)strtoul(text, NULL, 10)
+							       : 1024;
 }
 
 /* nclust may have the right to bind low ports where the worker does not. */
-bool takeover_may(const struct child *child, const struct socket_key *key,
-	struct remote *worker)
+bool takeover_may(const struct child *child, const struct socket_key *key, struct remote *worker)
 {
-	return key->port >= first_free_port() ||
-		learned_named(child, key) != NULL ||
-		!privilege_has(CAP_NET_BIND_SERVICE) ||
-		remote_may(worker, CAP_NET_BIND_SERVICE);
+	return key->port >= first_free_port() || learned_named(child, key) != NULL ||
+		!privilege_has(CAP_NET_BIND_SERVICE) || remote_may(worker, CAP_NET_BIND_SERVICE);
 }
 
 static bool may_bind(struct takeover *t)
@@ -75,8 +70,7 @@ static bool may_bind(struct takeover *t)
 }
 
 /* Which listener of ours holds the port, and of which cluster? */
-static const struct listener *own_holder(
-	const struct takeover *t, const struct service **whose)
+static const struct listener *own_holder(const struct takeover *t, const struct service **whose)
 {
 	const struct supervisor *sup = t->service->sup;
 
@@ -108,16 +102,13 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 	if (l == NULL)
 		return;
 	if (whose != t->service)
-		(void)snprintf(to, size,
-			"in use by cluster '%s' of this nclust", whose->name);
+		(void)snprintf(to, size, "in use by cluster '%s' of this nclust", whose->name);
 	else
 		(void)snprintf(to, size, "%s has %s already%s",
-			others ? "another slot" : "this cluster",
-			listener_text(l),
-			learned_only(l) || others
-				? ""
-				: "; 'listen' should name the one "
-				  "that the server binds, or none");
+			others ? "another slot" : "this cluster", listener_text(l),
+			learned_only(l) || others ? ""
+						  : "; 'listen' should name the one "
+						    "that the server binds, or none");
 }
 
 static void tell_failed(const struct takeover *t, int error)
@@ -126,8 +117,8 @@ static void tell_failed(const struct takeover *t, int error)
 	char own[256];
 
 	describe_own(t, own, sizeof(own));
-	trouble_cannot_bind(t->child, t->key.type, t->key.port,
-		socket_key_text(&t->key, text), error, own);
+	trouble_cannot_bind(
+		t->child, t->key.type, t->key.port, socket_key_text(&t->key, text), error, own);
 	child_tell(t->child, EVENT_REFUSED, WHY_ITSELF);
 }
 
@@ -219,8 +210,8 @@ static void tell_taken(const struct takeover *t, const struct listener *l)
 {
 	if (news_spares(t->child))
 		news_say_of(t->service, LOG_NOTE, "listening",
-			"listening on %s, taken over from %s.%" PRIu32,
-			listener_text(l), t->service->name, t->child->slot);
+			"listening on %s, taken over from %s.%" PRIu32, listener_text(l),
+			t->service->name, t->child->slot);
 }
 
 static void keep_options(struct listener *l, const struct takeover *t)
@@ -269,11 +260,9 @@ static void learn(struct takeover *t, bool first)
 	l = learned_add(t->service, &t->key, own ? t->sock : got, &err);
 	if (l == NULL) {
 		if (news_spares(t->child))
-			log_warn("%s: a port cannot be taken over: %s",
-				t->service->name, err.text);
+			log_warn("%s: a port cannot be taken over: %s", t->service->name, err.text);
 		if (own) {
-			takeover_answer(
-				t, 0); /* it is bound, as the worker wished */
+			takeover_answer(t, 0); /* it is bound, as the worker wished */
 		} else {
 			foreign_close(t->service->sup, t->child, &got);
 			let_kernel(t);
@@ -282,8 +271,7 @@ static void learn(struct takeover *t, bool first)
 	}
 	keep_options(l, t);
 	tell_taken(t, l);
-	if (learned_named(t->child, NULL) != NULL &&
-		learned_named(t->child, &t->key) == NULL &&
+	if (learned_named(t->child, NULL) != NULL && learned_named(t->child, &t->key) == NULL &&
 		news_spares(t->child))
 		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
 			 "name",
@@ -299,11 +287,9 @@ static void learn(struct takeover *t, bool first)
  */
 static bool supersedes(const struct takeover *t, const struct listener *l)
 {
-	return l->made && !l->learned && l->asked == NULL &&
-		l->address.kind == ADDRESS_TCP &&
-		l->address.family == AF_UNSPEC && l->key.family == AF_INET6 &&
-		!l->key.v6only && l->key.port == t->key.port &&
-		socket_key_is_any(&t->key) &&
+	return l->made && !l->learned && l->asked == NULL && l->address.kind == ADDRESS_TCP &&
+		l->address.family == AF_UNSPEC && l->key.family == AF_INET6 && !l->key.v6only &&
+		l->key.port == t->key.port && socket_key_is_any(&t->key) &&
 		(t->key.family == AF_INET || t->key.v6only);
 }
 
@@ -312,8 +298,7 @@ static struct listener *superseded(const struct takeover *t)
 	const struct listener_set *set = &t->service->held.listeners;
 	struct listener *l;
 
-	for (size_t i = 0; (l = listeners_at(set, t->child->slot, i)) != NULL;
-		i++)
+	for (size_t i = 0; (l = listeners_at(set, t->child->slot, i)) != NULL; i++)
 		if (l->has_key && supersedes(t, l))
 			return l;
 	return NULL;
@@ -371,8 +356,8 @@ static void limit(struct takeover *t, struct listener *l)
 	if (!l->limit_told)
 		log_note("%s.%" PRIu32 ": binds %s; it gets %s, as 'listen' "
 			 "says",
-			t->service->name, t->child->slot,
-			socket_key_text(&t->key, text), listener_text(l));
+			t->service->name, t->child->slot, socket_key_text(&t->key, text),
+			listener_text(l));
 	l->limit_told = true;
 	putover(t, l);
 }
@@ -431,10 +416,8 @@ static bool has_probes(const struct takeover *t)
 	if (!allowance_is_ample(&t->child->trap.allowance))
 		return false;
 	for (size_t i = 0; i < set->count; i++)
-		if ((!set->list[i]->facts.listening ||
-			    set->count > LEARNED_FEW) &&
-			set->list[i]->servers == NULL &&
-			learned_has(t->child, set->list[i]) &&
+		if ((!set->list[i]->facts.listening || set->count > LEARNED_FEW) &&
+			set->list[i]->servers == NULL && learned_has(t->child, set->list[i]) &&
 			!socket_key_equal(&set->list[i]->key, &t->key))
 			return true;
 	return false;
@@ -444,10 +427,8 @@ bool takeover_shares(const struct child *child, const struct socket_key *key)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s == NULL || s->share_ports == NULL ||
-		value_ports_have(s->share_ports, key->port) ||
-		learned_named(child, key) != NULL ||
-		learned_cover(child, key) != NULL;
+	return s == NULL || s->share_ports == NULL || value_ports_have(s->share_ports, key->port) ||
+		learned_named(child, key) != NULL || learned_cover(child, key) != NULL;
 }
 
 /* Is it the worker's first process, or a thread of that? */
@@ -499,8 +480,7 @@ static bool give_named(struct takeover *t)
 
 static int share(void *argument)
 {
-	return socket_set_reuseport(
-		((const struct takeover *)argument)->sock, true);
+	return socket_set_reuseport(((const struct takeover *)argument)->sock, true);
 }
 
 /* Is each flow to stay in its slot?  Then nclust keeps a socket for each.  But a spare
@@ -515,8 +495,7 @@ static bool is_spread(const struct child *child)
 /* Else workers have their own sockets, and the kernel spreads the flows. */
 static void bind_udp(struct takeover *t)
 {
-	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM &&
-		t->key.protocol == IPPROTO_UDP;
+	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM && t->key.protocol == IPPROTO_UDP;
 	bool spread = udp && is_spread(t->child);
 
 	if (udp && give_named(t)) {
@@ -569,8 +548,7 @@ static bool is_fresh(int sock)
 	/* asked first: to poll what is no socket may take any time */
 	return socket_key_bound(&bound, sock) == 0 && bound.port == 0 &&
 		(bound.type == SOCK_DGRAM ||
-			(poll(&state, 1, 0) == 1 &&
-				(state.revents & POLLHUP) != 0));
+			(poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0));
 }
 
 struct examining {
@@ -601,13 +579,11 @@ static void examine_socket(struct examining *e)
  * nothing else to be decided? */
 static bool is_simple(struct takeover *t)
 {
-	return t->remote->inside && !t->remote->as_user && vfork_is_shared() &&
-		t->key.port != 0 && socket_key_is_tcp(&t->key) &&
-		takeover_shares(t->child, &t->key) && !is_answered(t) &&
-		t->fresh && !is_exclusive(t) &&
+	return t->remote->inside && !t->remote->as_user && vfork_is_shared() && t->key.port != 0 &&
+		socket_key_is_tcp(&t->key) && takeover_shares(t->child, &t->key) &&
+		!is_answered(t) && t->fresh && !is_exclusive(t) &&
 		learned_find(t->child, &t->key, t->found, FOUND_MAX) == 0 &&
-		superseded(t) == NULL &&
-		learned_cover(t->child, &t->key) == NULL && may_bind(t) &&
+		superseded(t) == NULL && learned_cover(t->child, &t->key) == NULL && may_bind(t) &&
 		!has_probes(t);
 }
 
@@ -633,8 +609,7 @@ static int examine(void *argument)
 	if (t->adopts)
 		t->sock = remote_fd(r, t->notice->fd);
 	if ((t->sock == -1 && t->adopts) ||
-		remote_read(r, t->notice->at, e->address, t->notice->size) ==
-			-1)
+		remote_read(r, t->notice->at, e->address, t->notice->size) == -1)
 		e->error = errno;
 	else if (t->sock != -1)
 		examine_socket(e);
@@ -651,14 +626,11 @@ static bool guess(struct takeover *t, const void *address)
 
 	t->fresh = true;
 	t->reuseport = true; /* assumed: it cannot be seen */
-	if (t->child->trap.v6only_known &&
-		t->child->trap.v6only_fd == t->notice->fd)
+	if (t->child->trap.v6only_known && t->child->trap.v6only_fd == t->notice->fd)
 		v6only = t->child->trap.v6only ? 1 : 0;
-	return remote_protocol(t->remote, t->notice->fd, protocol,
-		       sizeof(protocol)) == 0 &&
+	return remote_protocol(t->remote, t->notice->fd, protocol, sizeof(protocol)) == 0 &&
 		remote_shares(t->remote, "net") && takeover_waits(t) &&
-		socket_key_guess(&t->key, protocol, address, t->notice->size,
-			v6only) == 0;
+		socket_key_guess(&t->key, protocol, address, t->notice->size, v6only) == 0;
 }
 
 /* Can this socket be taken over?  Most cannot, and cost no more than this. */
@@ -677,8 +649,7 @@ static bool look_at_call(struct takeover *t)
 	return t->sock != -1 ? e.known : guess(t, e.address);
 }
 
-void takeover_bind(struct child *child, const struct seccomp_notice *notice,
-	struct remote *remote)
+void takeover_bind(struct child *child, const struct seccomp_notice *notice, struct remote *remote)
 {
 	struct supervisor *sup = child->service->sup;
 	struct takeover t = {
@@ -691,9 +662,8 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice,
 		.sock = -1,
 	};
 
-	if (notice->size < sizeof(sa_family_t) ||
-		notice->size > SOCKET_ADDRESS_MAX || !look_at_call(&t) ||
-		t.key.port == 0) {
+	if (notice->size < sizeof(sa_family_t) || notice->size > SOCKET_ADDRESS_MAX ||
+		!look_at_call(&t) || t.key.port == 0) {
 		let_kernel(&t);
 	} else if (!takeover_shares(child, &t.key)) {
 		let_kernel(&t);

@@ -19,14 +19,12 @@
  * itself.  After each look at the worker it checks that the call still waits;
  * otherwise its pid may already belong to another process.
  */
-void takeover_bind(struct child *child, const struct seccomp_notice *notice,
-	struct remote *remote);
+void takeover_bind(struct child *child, const struct seccomp_notice *notice, struct remote *remote);
 
 /* Is it one that workers share (`share-ports`, `listen`)? */
 bool takeover_shares(const struct child *child, const struct socket_key *key);
 
 /* May a worker bind this, by its own right or because the user has named it? */
-bool takeover_may(const struct child *child, const struct socket_key *key,
-	struct remote *worker);
+bool takeover_may(const struct child *child, const struct socket_key *key, struct remote *worker);
 
 #endif

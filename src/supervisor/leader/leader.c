@@ -57,8 +57,7 @@ static struct child *best(const struct service *s)
 	struct child *c;
 
 	for_each_child (c, children_of(s))
-		if (c->leading.fd != -1 && is_better(c, found) &&
-			child_view(c).state == SLOT_READY)
+		if (c->leading.fd != -1 && is_better(c, found) && child_view(c).state == SLOT_READY)
 			found = c;
 	return found;
 }
@@ -82,9 +81,8 @@ static struct child *find(const struct service *s, bool *refused)
  * there may be no duplicate. */
 static const struct child *leader_of(const struct service *s)
 {
-	const struct child *c = s->leadership.serial != 0
-		? child_of(s, s->leadership.serial)
-		: NULL;
+	const struct child *c =
+		s->leadership.serial != 0 ? child_of(s, s->leadership.serial) : NULL;
 
 	return c != NULL && (c->leading.fd == -1 || takes(c)) ? c : NULL;
 }
@@ -98,8 +96,7 @@ static void lead(struct service *s, struct child *c)
 		c->kept.entry->flags |= STATE_LEADS;
 	news_say_worker(c, LOG_NOTE, "leader", "is now the leader");
 	if (c->channel != NULL)
-		(void)channel_send(
-			c->channel, told, sizeof(told) - 1, -1, true);
+		(void)channel_send(c->channel, told, sizeof(told) - 1, -1, true);
 }
 
 /* What an adopted worker leaves behind is not below us, so we cannot end it. */
@@ -174,8 +171,7 @@ static int open_file(struct service *s)
 	return s->leadership.fd != -1 ? 0 : -1;
 }
 
-static int leader_on_prepare(
-	struct child *c, struct birth *birth, struct error *err)
+static int leader_on_prepare(struct child *c, struct birth *birth, struct error *err)
 {
 	struct service *s = c->service;
 

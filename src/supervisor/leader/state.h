@@ -15,7 +15,7 @@ struct leadership {
 	bool blocked;    /* by our own lock: a worker of an earlier nclust may
 			    lead by another file, which is not known */
 	uint64_t held;   /* by the keeper */
-	nsec_t refused; /* since when nobody can lead; 0: no; -1: it was said */
+	nsec_t refused;  /* since when nobody can lead; 0: no; -1: it was said */
 };
 
 /* Of a worker.  It is in struct child. */

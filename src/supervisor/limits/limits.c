@@ -59,11 +59,9 @@ static const char *group_of(const struct child *c)
  * beside it. */
 static void invent_name(struct child *c)
 {
-	if (asprintf(&c->limited.group,
-		    "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
-		    c->service->sup->settings->name, c->service->name, c->slot,
-		    c->serial, (uint64_t)(clock_now() / MSEC),
-		    (int)getpid()) == -1)
+	if (asprintf(&c->limited.group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
+		    c->service->sup->settings->name, c->service->name, c->slot, c->serial,
+		    (uint64_t)(clock_now() / MSEC), (int)getpid()) == -1)
 		c->limited.group = NULL;
 }
 
@@ -81,8 +79,7 @@ static bool is_used(void *context, const char *name, const char *worker)
 
 		for (int k = 0; k < 2 && slot < s->child_slots; k++)
 			if (s->children[slot][k] != NULL &&
-				strcmp(group_of(s->children[slot][k]), group) ==
-					0)
+				strcmp(group_of(s->children[slot][k]), group) == 0)
 				return true;
 	}
 	return false;
@@ -92,11 +89,9 @@ static unsigned sweep(struct supervisor *sup)
 {
 	char prefix[NAME_SIZE];
 
-	(void)snprintf(
-		prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
-	return sup->limits->tree.base != -1
-		? cgroup_sweep(&sup->limits->tree, prefix, is_used, sup)
-		: 0;
+	(void)snprintf(prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
+	return sup->limits->tree.base != -1 ? cgroup_sweep(&sup->limits->tree, prefix, is_used, sup)
+					    : 0;
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -139,8 +134,7 @@ static struct cgroup_limits limits_of(const struct cluster_settings *s)
 
 /* The group above those of workers, ready for limits of these kinds; `err` says what
  * is wrong with some.  NULL: there is none. */
-static const struct cgroup_tree *tree_for(
-	struct supervisor *sup, unsigned kinds, struct error *err)
+static const struct cgroup_tree *tree_for(struct supervisor *sup, unsigned kinds, struct error *err)
 {
 	struct limits *l = sup->limits;
 	char own[NAME_SIZE];
@@ -179,13 +173,11 @@ static void tell(struct child *c, const char *how_many, const char *why)
 }
 
 /* Make the worker's group: what is written to, to get in; or -1. */
-static int make_group(
-	struct child *c, const struct cgroup_limits *l, bool fresh)
+static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh)
 {
 	struct error err;
 	struct error first;
-	const struct cgroup_tree *t =
-		tree_for(c->service->sup, cgroup_kinds(l), &first);
+	const struct cgroup_tree *t = tree_for(c->service->sup, cgroup_kinds(l), &first);
 	scoped_fd dir = -1;
 
 	if (t != NULL && (t->kinds & cgroup_kinds(l)) != 0) {
@@ -215,8 +207,7 @@ static void set_limits(struct child *c, const struct cgroup_limits *l)
 		c->service->life.limits_told = false;
 }
 
-static int limits_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int limits_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	struct cgroup_limits l = limits_of(birth->place.recipe->settings);
 
@@ -260,11 +251,10 @@ static void look_inside(struct child *c)
 	if (s == NULL || cgroup_has(c->pid, group_of(c)) != 0)
 		return;
 	if (!c->limited.left_told)
-		log_warn("%s.%" PRIu32 ": worker %d has left its cgroup; %s",
-			c->service->name, c->slot, (int)c->pid,
-			c->kept.adopted
-				? "it has no limits until it is replaced"
-				: "nclust puts it back");
+		log_warn("%s.%" PRIu32 ": worker %d has left its cgroup; %s", c->service->name,
+			c->slot, (int)c->pid,
+			c->kept.adopted ? "it has no limits until it is replaced"
+					: "nclust puts it back");
 	c->limited.left_told = true;
 	l = limits_of(s);
 	if (c->kept.adopted)
@@ -348,12 +338,10 @@ static void put_number(struct json_writer *w, const char *key, double n)
 		json_put_null(w, key);
 }
 
-static void limits_on_status_worker(
-	struct json_writer *w, const struct child *child)
+static void limits_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	/* what is looked at may be mended */
-	struct child *c =
-		child_find(child->service, child->slot, child->worker);
+	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
 	if (c == NULL || !c->limited.grouped)
@@ -380,8 +368,7 @@ static void limits_on_status_worker(
 
 /* A fork that was refused long ago is no cause, unless there is still no room:
  * the worker itself may count no more. */
-static bool has_lacked_pids(
-	const struct child *c, unsigned most, const struct group_use *use)
+static bool has_lacked_pids(const struct child *c, unsigned most, const struct group_use *use)
 {
 	return most != 0 && c->limited.refused > 0 &&
 		(is_fresh(c->limited.refused_at) || use->pids + 1 >= most);
@@ -400,25 +387,21 @@ static void limits_on_dying(struct child *child)
 	killed = child->life.sigkilled && is_fresh(child->limited.killed_at);
 	if (use.killed >= 0)
 		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
-	if (child->life.cause != NULL ||
-		child_view(child).state == SLOT_STOPPING)
+	if (child->life.cause != NULL || child_view(child).state == SLOT_STOPPING)
 		return;
 	if (killed && use.reached > 0 && s != NULL && s->memory_max != 0)
-		trouble_set_cause(child,
-			"it needs more than memory-max, %" PRIu64 " MiB",
+		trouble_set_cause(child, "it needs more than memory-max, %" PRIu64 " MiB",
 			s->memory_max >> 20);
 	else if (s != NULL && has_lacked_pids(child, s->pids_max, &use))
-		trouble_set_cause(child,
-			"it has reached pids-max, %u processes and threads",
-			s->pids_max);
+		trouble_set_cause(
+			child, "it has reached pids-max, %u processes and threads", s->pids_max);
 }
 
 static void limits_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct error ignored;
-	const struct cgroup_tree *t =
-		child->limited.grouped ? tree_for(sup, 0, &ignored) : NULL;
+	const struct cgroup_tree *t = child->limited.grouped ? tree_for(sup, 0, &ignored) : NULL;
 
 	if (t != NULL && !cgroup_end(t, group_of(child)))
 		arm_sweep(sup);
@@ -432,17 +415,14 @@ static void limits_on_resumed(struct child *c)
 {
 	char prefix[NAME_SIZE];
 	char worker[40];
-	int len = snprintf(worker, sizeof(worker), "/%" PRIu32 ".%" PRIu64,
-		c->slot, c->serial);
+	int len = snprintf(worker, sizeof(worker), "/%" PRIu32 ".%" PRIu64, c->slot, c->serial);
 	char text[4096];
 	const char *slash;
 	struct group_use use;
 
-	(void)snprintf(prefix, sizeof(prefix), "/nclust@%s@",
-		c->service->sup->settings->name);
+	(void)snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
 	/* an nclust that did not keep the name may have handed it over */
-	if (c->limited.group != NULL ||
-		(!c->limited.grouped && !c->kept.adopted))
+	if (c->limited.group != NULL || (!c->limited.grouped && !c->kept.adopted))
 		return;
 	c->limited.grouped = false;
 	if (process_read(c->pid, "cgroup", text, sizeof(text)) <= 0)
@@ -450,8 +430,7 @@ static void limits_on_resumed(struct child *c)
 	for (const char *at = text; (at = strstr(at, prefix)) != NULL;) {
 		at++;
 		slash = at + strcspn(at, "/\n");
-		if (strncmp(slash, worker, (size_t)len) != 0 ||
-			strchr("./\n", slash[len]) == NULL)
+		if (strncmp(slash, worker, (size_t)len) != 0 || strchr("./\n", slash[len]) == NULL)
 			continue;
 		slash += 1 + strcspn(slash + 1, "/\n");
 		c->limited.group = strndup(at, (size_t)(slash - at));
@@ -469,8 +448,7 @@ static void limits_on_adopt(struct child *child, struct kept *kept)
 	limits_on_resumed(child);
 }
 
-static void limits_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+static void limits_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
 	for (size_t i = 0; i < sup->service_count && !failed; i++)

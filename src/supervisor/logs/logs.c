@@ -29,8 +29,7 @@ static bool send_sink(struct service *service, size_t i)
 		.worker = s->log_size,
 		.stream = (uint32_t)(s->log_age / SECOND),
 		.quiet = value_log_is_by_slot(sink),
-		.address_in_use =
-			sink->facility + (sink->old ? LOGWIRE_OLD_SYSLOG : 0),
+		.address_in_use = sink->facility + (sink->old ? LOGWIRE_OLD_SYSLOG : 0),
 	};
 	static const char *const names[] = {[SINK_PREFIX] = "prefix",
 		[SINK_JSON] = "json",
@@ -38,15 +37,14 @@ static bool send_sink(struct service *service, size_t i)
 		[SINK_JOURNAL] = "journal",
 		[SINK_SYSLOG] = "syslog"};
 
-	_Static_assert(SINK_PREFIX == (int)LOGWIRE_TO_PREFIX &&
-			SINK_JSON == (int)LOGWIRE_TO_JSON &&
+	_Static_assert(SINK_PREFIX == (int)LOGWIRE_TO_PREFIX && SINK_JSON == (int)LOGWIRE_TO_JSON &&
 			SINK_FILE == (int)LOGWIRE_TO_FILE &&
 			SINK_JOURNAL == (int)LOGWIRE_TO_JOURNAL &&
 			SINK_SYSLOG == (int)LOGWIRE_TO_SYSLOG,
 		"the kinds of sinks are the wire's");
 	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
-	(void)text_copy(p.text, sizeof(p.text),
-		sink->path != NULL ? sink->path : names[sink->kind]);
+	(void)text_copy(
+		p.text, sizeof(p.text), sink->path != NULL ? sink->path : names[sink->kind]);
 	return logger_send(service->sup, &p, NULL, 0);
 }
 
@@ -159,8 +157,7 @@ void logs_reopen(struct service *service)
 
 /* ---- what it asks ---- */
 
-static void logs_on_logger_asks(
-	struct supervisor *sup, const struct logwire_packet *p)
+static void logs_on_logger_asks(struct supervisor *sup, const struct logwire_packet *p)
 {
 	if (p->what == LOGWIRE_ASK_ROTATED)
 		opener_pack(sup, p);
@@ -181,8 +178,7 @@ static void logs_on_go_on(struct supervisor *sup)
 		tell(sup->services[i]);
 }
 
-static void logs_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+static void logs_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
 	for (size_t i = 0; !failed && i < sup->service_count; i++)

@@ -26,15 +26,14 @@
 
 /* ---- in the process of its own ---- */
 
-static int open_it(const struct service *service,
-	const struct logwire_packet *p, struct logfile *file, struct error *err)
+static int open_it(const struct service *service, const struct logwire_packet *p,
+	struct logfile *file, struct error *err)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	const struct log_sink *sink = &s->log_sinks[p->which];
 
 	return p->what == LOGWIRE_ASK_ROTATE
-		? logfile_rotate(file, sink, service->name, p->slot, p->worker,
-			  s->log_keep, err)
+		? logfile_rotate(file, sink, service->name, p->slot, p->worker, s->log_keep, err)
 		: logfile_open(file, sink, service->name, p->slot, err);
 }
 
@@ -43,14 +42,12 @@ static bool send_answer(const struct logwire_packet *p, int fd)
 	struct pollfd at = {.fd = ASIDE_FD, .events = POLLOUT};
 
 	while (fdpass_send(ASIDE_FD, p, sizeof(*p), &fd, fd != -1) == -1)
-		if ((errno != EAGAIN && errno != ENOBUFS) ||
-			poll(&at, 1, CHANNEL_MS) != 1)
+		if ((errno != EAGAIN && errno != ENOBUFS) || poll(&at, 1, CHANNEL_MS) != 1)
 			return false;
 	return true;
 }
 
-static bool answer(
-	const struct service *service, const struct logwire_packet *p)
+static bool answer(const struct service *service, const struct logwire_packet *p)
 {
 	struct logwire_packet back = *p;
 	struct logfile file = {.fd = -1};
@@ -64,14 +61,11 @@ static bool answer(
 	if (open_it(service, p, &file, &err) == -1) {
 		back.stream = err.sys > 0 ? (uint32_t)err.sys : ENXIO;
 		log_warn("%s: log: %s%s", service->name, err.text,
-			p->what == LOGWIRE_ASK_ROTATE
-				? "; still writing to the old file"
-				: "");
+			p->what == LOGWIRE_ASK_ROTATE ? "; still writing to the old file" : "");
 		return send_answer(&back, -1);
 	}
 	back.what = file.rotated ? LOGWIRE_ASK_ROTATE : LOGWIRE_ASK_OPEN;
-	(void)buffer_printf(&facts,
-		"%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode,
+	(void)buffer_printf(&facts, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode,
 		file.size, file.born, file.dev);
 	(void)text_copy(back.text, sizeof(back.text), buffer_text(&facts));
 	sent = send_answer(&back, file.fd);
@@ -84,8 +78,7 @@ static int work(void *owner)
 	const struct opener *o = owner;
 
 	for (const struct ask *a = o->sup->logs->asks; a != NULL; a = a->next)
-		if (a->opener == o &&
-			!answer(service_named(o->sup, a->p.cluster), &a->p))
+		if (a->opener == o && !answer(service_named(o->sup, a->p.cluster), &a->p))
 			break;
 	return 0;
 }
@@ -93,8 +86,7 @@ static int work(void *owner)
 /* ---- in nclust ---- */
 
 /* The sink that is asked for; NULL: there is none any more. */
-static const struct log_sink *sink_of(
-	const struct supervisor *sup, const struct logwire_packet *p)
+static const struct log_sink *sink_of(const struct supervisor *sup, const struct logwire_packet *p)
 {
 	const struct service *service = service_named(sup, p->cluster);
 	const struct cluster_settings *s;
@@ -102,22 +94,20 @@ static const struct log_sink *sink_of(
 	if (service == NULL)
 		return NULL;
 	s = cluster_settings(service->core);
-	if (p->which >= s->log_sink_count ||
-		s->log_sinks[p->which].kind < SINK_FILE ||
+	if (p->which >= s->log_sink_count || s->log_sinks[p->which].kind < SINK_FILE ||
 		p->slot >= WORKERS_MAX)
 		return NULL;
 	return &s->log_sinks[p->which];
 }
 
-static bool is_same(
-	const struct logwire_packet *a, const struct logwire_packet *b)
+static bool is_same(const struct logwire_packet *a, const struct logwire_packet *b)
 {
 	return a->which == b->which && strcmp(a->cluster, b->cluster) == 0;
 }
 
 /* The path of its last old file; false: it has none. */
-static bool old_path(char path[PATH_MAX], const struct supervisor *sup,
-	const struct logwire_packet *p)
+static bool old_path(
+	char path[PATH_MAX], const struct supervisor *sup, const struct logwire_packet *p)
 {
 	const struct log_sink *sink = sink_of(sup, p);
 	size_t len;
@@ -131,14 +121,12 @@ static bool old_path(char path[PATH_MAX], const struct supervisor *sup,
 }
 
 /* Does a command work on it, also one that was started before an upgrade? */
-static bool is_packed(
-	const struct supervisor *sup, const struct logwire_packet *p)
+static bool is_packed(const struct supervisor *sup, const struct logwire_packet *p)
 {
 	const struct helper *h = sup->commands.helpers;
 	char path[PATH_MAX];
 
-	if (h == NULL || p->what != LOGWIRE_ASK_ROTATE ||
-		!old_path(path, sup, p))
+	if (h == NULL || p->what != LOGWIRE_ASK_ROTATE || !old_path(path, sup, p))
 		return false;
 	while (h != NULL && (h->file == NULL || strcmp(h->file, path) != 0))
 		h = h->next;
@@ -159,8 +147,7 @@ static bool has_place(const struct supervisor *sup, const char *cluster)
  * change; nor while a process is at the same sink. */
 static bool is_free(const struct supervisor *sup, const struct ask *ask)
 {
-	if (ask->opener != NULL || !has_place(sup, ask->p.cluster) ||
-		is_packed(sup, &ask->p))
+	if (ask->opener != NULL || !has_place(sup, ask->p.cluster) || is_packed(sup, &ask->p))
 		return false;
 	for (const struct ask *a = sup->logs->asks; a != NULL; a = a->next)
 		if (a->opener != NULL && is_same(&a->p, &ask->p))
@@ -176,8 +163,7 @@ static void drop(struct supervisor *sup, const struct opener *o)
 	while (*at != NULL) {
 		struct ask *ask = *at;
 
-		if (ask->opener != o ||
-			(o == NULL && sink_of(sup, &ask->p) != NULL)) {
+		if (ask->opener != o || (o == NULL && sink_of(sup, &ask->p) != NULL)) {
 			at = &ask->next;
 			continue;
 		}
@@ -228,12 +214,9 @@ static bool assign(struct supervisor *sup, struct opener *o)
 	while (first != NULL && !is_free(sup, first))
 		first = first->next;
 	if (first != NULL)
-		(void)text_copy(
-			o->cluster, sizeof(o->cluster), first->p.cluster);
-	for (struct ask *a = first; a != NULL && count < ASKS_OF_ONE;
-		a = a->next)
-		if (a->opener == NULL && is_same(&a->p, &first->p) &&
-			!is_packed(sup, &a->p)) {
+		(void)text_copy(o->cluster, sizeof(o->cluster), first->p.cluster);
+	for (struct ask *a = first; a != NULL && count < ASKS_OF_ONE; a = a->next)
+		if (a->opener == NULL && is_same(&a->p, &first->p) && !is_packed(sup, &a->p)) {
 			a->opener = o;
 			count++;
 		}
@@ -277,8 +260,7 @@ void opener_take(struct supervisor *sup, const struct logwire_packet *p)
 	if (logs == NULL || sink_of(sup, p) == NULL || logs->count >= ASKS_MOST)
 		return;
 	for (end = &logs->asks; *end != NULL; end = &(*end)->next)
-		if (is_same(&(*end)->p, p) && (*end)->p.slot == p->slot &&
-			(*end)->opener == NULL) {
+		if (is_same(&(*end)->p, p) && (*end)->p.slot == p->slot && (*end)->opener == NULL) {
 			(*end)->p = *p; /* once is enough */
 			return;
 		}
@@ -295,8 +277,8 @@ void opener_finish(struct supervisor *sup, nsec_t span)
 {
 	nsec_t until = clock_now() + span;
 
-	while (sup->logs != NULL && sup->logs->asks != NULL &&
-		sup->logger.watcher.fd != -1 && clock_now() < until) {
+	while (sup->logs != NULL && sup->logs->asks != NULL && sup->logger.watcher.fd != -1 &&
+		clock_now() < until) {
 		struct pollfd wait[OPENERS];
 
 		opener_run(sup);
@@ -374,8 +356,7 @@ static struct packing *packing_new(struct supervisor *sup)
 	return k;
 }
 
-static int run_command(
-	struct service *service, struct packing *k, struct error *err)
+static int run_command(struct service *service, struct packing *k, struct error *err)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 	struct strings command = {0};
@@ -395,8 +376,7 @@ static int run_command(
 	bool whole = true;
 
 	for (size_t i = 0; i < s->log_compress.command.count; i++)
-		whole &= strings_add(&command,
-				 s->log_compress.command.list[i]) == 0;
+		whole &= strings_add(&command, s->log_compress.command.list[i]) == 0;
 	whole &= strings_add(&command, k->path) == 0;
 	helper_facts(&facts, service);
 	if (!whole || facts.failed)
@@ -419,9 +399,7 @@ void opener_pack(struct supervisor *sup, const struct logwire_packet *p)
 	/* since then there may be another one in its place; an earlier nclust's logger
 	 * does not say which it was */
 	if (sink == NULL || sink->path == NULL ||
-		(*p->text != '\0' &&
-			strncmp(p->text, sink->path, sizeof(p->text) - 1) !=
-				0) ||
+		(*p->text != '\0' && strncmp(p->text, sink->path, sizeof(p->text) - 1) != 0) ||
 		cluster_settings(service->core)->log_compress.text == NULL)
 		return;
 	k = packing_new(sup);

@@ -47,8 +47,7 @@ static void watch(struct broker *b)
 
 	if (!ev_is_active(&b->rest))
 		events |= EV_READ;
-	if (ev_is_active(&b->io) &&
-		(b->io.events & (EV_READ | EV_WRITE)) == events)
+	if (ev_is_active(&b->io) && (b->io.events & (EV_READ | EV_WRITE)) == events)
 		return;
 	ev_io_stop(sup_of(b)->loop, &b->io);
 	if (b->io.fd == -1 || events == 0)
@@ -67,8 +66,7 @@ static void flush(struct broker *b)
 
 	b->dirty = false;
 	while (b->io.fd != -1 && (len = queue_piece(&b->out, &data, &fd)) > 0) {
-		ssize_t sent =
-			send(b->io.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t sent = send(b->io.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (sent <= 0)
 			break; /* it is full, or its end will be seen */
@@ -81,8 +79,7 @@ void brokers_flush(struct supervisor *sup)
 {
 	sup->channels.brokers_dirty = false;
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->broker != NULL &&
-			sup->services[i]->broker->dirty)
+		if (sup->services[i]->broker != NULL && sup->services[i]->broker->dirty)
 			flush(sup->services[i]->broker);
 }
 
@@ -100,17 +97,16 @@ static void drop(struct broker *b)
 	b->dropped_told = b->dropped;
 }
 
-void broker_send(struct broker *b, const char *origin, size_t origin_len,
-	const char *line, size_t len)
+void broker_send(
+	struct broker *b, const char *origin, size_t origin_len, const char *line, size_t len)
 {
-	size_t most = queue_len(&b->out) == 0 ? CHANNEL_QUEUE_MUST
-					      : CHANNEL_QUEUE_MAX;
+	size_t most = queue_len(&b->out) == 0 ? CHANNEL_QUEUE_MUST : CHANNEL_QUEUE_MAX;
 
 	if (b->head.len == 0)
 		natswire_head(&b->head, b->id);
 	if (queue_put(&b->out,
-		    (struct queue_part[]){{b->head.data, b->head.len},
-			    {origin, origin_len}, {line, len}, {"}", 1}},
+		    (struct queue_part[]){{b->head.data, b->head.len}, {origin, origin_len},
+			    {line, len}, {"}", 1}},
 		    4, -1, most) == -1) {
 		drop(b);
 		return;
@@ -129,8 +125,7 @@ static void take_message(struct broker *b, const char *line, size_t len)
 	unsigned format = 0;
 	const struct child *child;
 
-	switch (natswire_read(
-		line, len, b->service->name, b->id, &from, &format)) {
+	switch (natswire_read(line, len, b->service->name, b->id, &from, &format)) {
 	case NATSWIRE_OWN:
 		return;
 	case NATSWIRE_OTHER:
@@ -143,9 +138,8 @@ static void take_message(struct broker *b, const char *line, size_t len)
 		return;
 	case NATSWIRE_NONSENSE:
 		if (b->invalid++ == b->other)
-			log_warn(
-				"%s: the broker sends what no nclust has sent: "
-				"it is dropped",
+			log_warn("%s: the broker sends what no nclust has sent: "
+				 "it is dropped",
 				b->service->name);
 		return;
 	case NATSWIRE_MESSAGE:
@@ -156,8 +150,7 @@ static void take_message(struct broker *b, const char *line, size_t len)
 	for_each_child (child, children_of(b->service))
 		if (child->channel != NULL && child->channel->io.fd != -1)
 			(void)channel_send_parts(child->channel,
-				(struct queue_part[]){{"{", 1}, {from, len}}, 2,
-				-1, false);
+				(struct queue_part[]){{"{", 1}, {from, len}}, 2, -1, false);
 }
 
 static void is_up(struct broker *b, uint64_t most)
@@ -167,8 +160,7 @@ static void is_up(struct broker *b, uint64_t most)
 	b->most = most;
 	if (b->down_told)
 		news_say_of(b->service, LOG_NOTE, "relay-up",
-			"messages reach other machines again; %" PRIu64
-			" were dropped",
+			"messages reach other machines again; %" PRIu64 " were dropped",
 			b->dropped - b->dropped_told);
 	else
 		log_info("%s: connected to the broker", b->service->name);
@@ -222,10 +214,9 @@ static void take_line(struct broker *b, const char *line, size_t len)
 		b->dropped++;
 		b->dropped_told++;
 		if (b->large++ == 0)
-			log_warn(
-				"%s: a message is larger than the %" PRIu64
-				" bytes that the broker takes ('max_payload'): "
-				"it is dropped",
+			log_warn("%s: a message is larger than the %" PRIu64
+				 " bytes that the broker takes ('max_payload'): "
+				 "it is dropped",
 				b->service->name, b->most);
 		break;
 	case NATSROLE_MISSED:
@@ -282,12 +273,10 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 		flush(b);
 	if ((revents & EV_READ) != 0)
 		hear(b);
-	b->whole_at = (b->whole_at > now ? b->whole_at : now) +
-		(clock_worked() - begun) * PART;
+	b->whole_at = (b->whole_at > now ? b->whole_at : now) + (clock_worked() - begun) * PART;
 	if (b->whole_at - now < AHEAD_MOST)
 		return;
-	timer_arm(
-		sup_of(b)->loop, &b->rest, b->whole_at - now - AHEAD_MOST / 2);
+	timer_arm(sup_of(b)->loop, &b->rest, b->whole_at - now - AHEAD_MOST / 2);
 	watch(b);
 }
 
@@ -312,9 +301,8 @@ static char *setup_of(const struct service *s)
 		natsurl_parse(&url, c->relay, &err) == -1)
 		return NULL;
 	buffer_init(&text, 0);
-	(void)buffer_printf(&text, "%s.%s\n%.*s\n%.*s\nnclust %s\n", url.prefix,
-		s->name, (int)url.user_len, url.user, (int)url.hosts_len,
-		url.hosts, s->name);
+	(void)buffer_printf(&text, "%s.%s\n%.*s\n%.*s\nnclust %s\n", url.prefix, s->name,
+		(int)url.user_len, url.user, (int)url.hosts_len, url.hosts, s->name);
 	if (buffer_text(&text) == NULL)
 		buffer_fini(&text);
 	return text.data;
@@ -360,8 +348,7 @@ static void leave(struct broker *b)
 	lineup_init(&b->in, LINE_MOST);
 	if (b->out.in_line && len > 0) {
 		end = memchr(data, '\n', len);
-		queue_sent(
-			&b->out, end != NULL ? (size_t)(end - data) + 1 : len);
+		queue_sent(&b->out, end != NULL ? (size_t)(end - data) + 1 : len);
 		b->dropped++;
 	}
 	b->out.in_line = false;
@@ -376,8 +363,7 @@ static void ended(struct broker *b)
 	hear(b); /* its last words */
 	leave(b);
 	if (!sup_of(b)->instance.over &&
-		role_again(
-			sup_of(b), ROLE_NATS, &b->life, &end, b->service->name))
+		role_again(sup_of(b), ROLE_NATS, &b->life, &end, b->service->name))
 		start(b);
 }
 
@@ -491,8 +477,7 @@ void broker_on_go_on(struct supervisor *sup)
 	brokers_begin(sup);
 }
 
-void broker_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+void broker_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
 	(void)failed;
@@ -505,8 +490,7 @@ void broker_on_end(struct supervisor *sup)
 	struct broker *b;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		if ((b = sup->services[i]->broker) != NULL &&
-			b->life.pid != 0) {
+		if ((b = sup->services[i]->broker) != NULL && b->life.pid != 0) {
 			flush(b);
 			(void)shutdown(b->io.fd, SHUT_RDWR);
 		}
@@ -514,8 +498,7 @@ void broker_on_end(struct supervisor *sup)
 		nsec_t left = until - clock_now();
 
 		if ((b = sup->services[i]->broker) != NULL)
-			role_end(sup, &b->life,
-				left > 0 ? (int)(left / MSEC) : 0);
+			role_end(sup, &b->life, left > 0 ? (int)(left / MSEC) : 0);
 		broker_on_drop(sup->services[i]);
 	}
 }

@@ -55,13 +55,12 @@ void brokers_flush(struct supervisor *sup);
 
 /* Send a message of a worker to other machines.  `origin`: from `"from":` to the
  * value. */
-void broker_send(struct broker *b, const char *origin, size_t origin_len,
-	const char *line, size_t len);
+void broker_send(
+	struct broker *b, const char *origin, size_t origin_len, const char *line, size_t len);
 
 /* The hooks of messages_part. */
 void broker_on_go_on(struct supervisor *sup);
-void broker_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed);
+void broker_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed);
 void broker_on_end(struct supervisor *sup);
 void broker_on_drop(struct service *service);
 bool broker_on_owns(const struct supervisor *sup, pid_t pid);

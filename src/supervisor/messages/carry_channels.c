@@ -106,8 +106,7 @@ static void put_channel(struct carry_writer *c, const void *of)
 		put_half(c, &channel->in.part);
 	if (lineup_waits(&channel->in)) {
 		c->queued += channel->in.left;
-		handover_put_bytes(
-			&c->w, CARRY_DATA, channel->in.at, channel->in.left);
+		handover_put_bytes(&c->w, CARRY_DATA, channel->in.at, channel->in.left);
 	}
 	put_queue(c, &channel->out, len);
 }
@@ -134,8 +133,7 @@ static int take_out(struct queue *q, const struct handover_field *f)
 	return buffer_append(&q->bytes, f->data, f->len) == 0 ? 1 : -1;
 }
 
-static int take_mark(
-	struct carry_reader *r, struct queue *q, const struct handover_field *f)
+static int take_mark(struct carry_reader *r, struct queue *q, const struct handover_field *f)
 {
 	struct queue_mark mark;
 
@@ -144,8 +142,7 @@ static int take_mark(
 	return queue_mark(q, mark.at, mark.fd) == 0 ? 1 : -1;
 }
 
-static int take_of_channel(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_channel(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct channel *c = to;
 
@@ -180,22 +177,18 @@ static void put_broker(struct carry_writer *c, const void *of)
 	if (b->in.part.len > 0)
 		put_half(c, &b->in.part);
 	put_queue(c, &b->out,
-		c->queued + queue_len(&b->out) > QUEUED_MOST
-			? rest_of_line(&b->out)
-			: queue_len(&b->out));
+		c->queued + queue_len(&b->out) > QUEUED_MOST ? rest_of_line(&b->out)
+							     : queue_len(&b->out));
 }
 
-static int take_of_broker(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_broker(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct broker *b = to;
 
 	(void)r;
 	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
 		return take_in(&b->in, f);
-	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES
-		? take_out(&b->out, f)
-		: 0;
+	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES ? take_out(&b->out, f) : 0;
 }
 
 const struct carried carried_broker = {

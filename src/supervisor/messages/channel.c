@@ -37,14 +37,12 @@
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents);
 
 /* Each line is a message. */
-static const struct channel_speaker plain_speaker = {
-	CHANNEL_PLAIN, messages_from, messages_on_end};
+static const struct channel_speaker plain_speaker = {CHANNEL_PLAIN, messages_from, messages_on_end};
 
 static const struct channel_speaker *speaker_of(const struct channel *c)
 {
 	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->speaker != NULL &&
-			parts[i]->speaker->kind == c->kind)
+		if (parts[i]->speaker != NULL && parts[i]->speaker->kind == c->kind)
 			return parts[i]->speaker;
 	return &plain_speaker;
 }
@@ -86,8 +84,7 @@ static void watch(struct channel *c, int events)
 	struct ev_loop *loop = sup_of(c)->loop;
 
 	if (c->io.fd == -1 ||
-		(ev_is_active(&c->io) &&
-			(c->io.events & (EV_READ | EV_WRITE)) == events))
+		(ev_is_active(&c->io) && (c->io.events & (EV_READ | EV_WRITE)) == events))
 		return;
 	ev_io_stop(loop, &c->io);
 	ev_io_set(&c->io, c->io.fd, events);
@@ -183,8 +180,8 @@ static void tell_overlong(struct channel *c)
 
 	c->overlong_told = true;
 	log_line(told ? LOG_DEBUG : LOG_WARN,
-		"%s.%" PRIu32 ": skipped a message of more than 1 MiB",
-		c->child->service->name, c->child->slot);
+		"%s.%" PRIu32 ": skipped a message of more than 1 MiB", c->child->service->name,
+		c->child->slot);
 }
 
 static bool turn_is_over(const struct channel *c)
@@ -210,8 +207,7 @@ static void hear(struct channel *c)
 		c->lines++;
 		speaker_of(c)->on_line(c, line, n);
 		if (turn_is_over(c) && lineup_keep(&c->in)) {
-			timer_arm_within(
-				sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
+			timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 			break;
 		}
 	}
@@ -279,8 +275,7 @@ static int read_charged(struct channel *c)
 	c->lines = c->answers = 0;
 	got = read_some(c);
 	if (c->lines == 0 || c->answers < c->lines)
-		allowance_end(
-			&c->allowance, c->child, rest, begun, "sends messages");
+		allowance_end(&c->allowance, c->child, rest, begun, "sends messages");
 	return got;
 }
 
@@ -325,8 +320,7 @@ static void tell_recovery(struct channel *c)
 		return;
 	c->stuck_told = false;
 	news_say_worker(c->child, LOG_WARN, "messages-dropped",
-		"reads its messages again; %" PRIu64 " were dropped",
-		c->dropped - c->dropped_told);
+		"reads its messages again; %" PRIu64 " were dropped", c->dropped - c->dropped_told);
 	c->dropped_told = c->dropped;
 }
 
@@ -349,9 +343,7 @@ static int send_some(struct channel *c)
 			continue;
 		if (sent == -1 && errno == EAGAIN)
 			return 0;
-		if (sent == -1 &&
-			(errno == ETOOMANYREFS || errno == ENOBUFS ||
-				errno == ENOMEM))
+		if (sent == -1 && (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM))
 			hold(c);
 		else
 			lose_queue(c); /* the next read reports the end */
@@ -434,12 +426,11 @@ static void refuse(struct channel *c, bool must)
 /* An empty queue has room for any line, with what relaying puts around it. */
 static size_t limit_of(const struct channel *c, bool must)
 {
-	return must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST
-					       : CHANNEL_QUEUE_MAX;
+	return must || queue_len(&c->out) == 0 ? CHANNEL_QUEUE_MUST : CHANNEL_QUEUE_MAX;
 }
 
-int channel_send_parts(struct channel *c, const struct queue_part *pieces,
-	size_t count, int fd, bool must)
+int channel_send_parts(
+	struct channel *c, const struct queue_part *pieces, size_t count, int fd, bool must)
 {
 	if (c->io.fd == -1) {
 		errno = EPIPE;
@@ -456,8 +447,7 @@ int channel_send_parts(struct channel *c, const struct queue_part *pieces,
 	return 0;
 }
 
-int channel_send(
-	struct channel *c, const char *line, size_t len, int fd, bool must)
+int channel_send(struct channel *c, const char *line, size_t len, int fd, bool must)
 {
 	const struct queue_part whole = {line, len};
 
@@ -473,8 +463,7 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)loop;
 	if ((revents & EV_WRITE) != 0)
 		flush(c);
-	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 &&
-		read_charged(c) == -1)
+	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 && read_charged(c) == -1)
 		end(c);
 }
 
@@ -491,8 +480,7 @@ static struct channel *channel_new(struct child *child, enum channel_kind kind)
 	return c;
 }
 
-static int messages_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int messages_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	enum channel_kind kind = channel_kind_of(birth->place.recipe);
 	struct channel *c;
@@ -566,8 +554,7 @@ static void messages_on_resumed(struct child *child)
 		return;
 	watch(c, EV_READ);
 	if (lineup_waits(&c->in))
-		timer_arm_within(
-			sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
+		timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 	if (queue_len(&c->out) > 0)
 		make_dirty(c);
 }
@@ -585,8 +572,7 @@ static void messages_on_adopt(struct child *child, struct kept *kept)
 
 	if (kept->channel == -1)
 		return;
-	c = channel_new(child,
-		(flags & STATE_NODE) != 0 ? CHANNEL_NODE : CHANNEL_PLAIN);
+	c = channel_new(child, (flags & STATE_NODE) != 0 ? CHANNEL_NODE : CHANNEL_PLAIN);
 	if (c == NULL)
 		return;
 	ev_io_set(&c->io, fd_release(&kept->channel), EV_READ);

@@ -51,7 +51,7 @@ struct channel {
 	unsigned lines;             /* of the last read … */
 	unsigned answers;           /* … that answer what nclust has sent */
 	bool last;                  /* the worker is dead: nothing else comes */
-	nsec_t hold_until; /* no descriptors are sent before that; or 0 */
+	nsec_t hold_until;          /* no descriptors are sent before that; or 0 */
 };
 
 /* Handles the lines of one kind of channel: a room names it in its part. */
@@ -75,10 +75,9 @@ extern const struct part messages_part;
  * `must`: the protocol needs the line; it is not counted, and there is room for
  * it where messages have none.
  */
-int channel_send(
-	struct channel *c, const char *line, size_t len, int fd, bool must);
-int channel_send_parts(struct channel *c, const struct queue_part *pieces,
-	size_t count, int fd, bool must);
+int channel_send(struct channel *c, const char *line, size_t len, int fd, bool must);
+int channel_send_parts(
+	struct channel *c, const struct queue_part *pieces, size_t count, int fd, bool must);
 
 /* The descriptor that came last, which is the caller's then; -1: none came (or
  * it was lost: c->passed_lost, which this clears). */

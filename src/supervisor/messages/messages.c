@@ -13,8 +13,7 @@
 
 static bool is_open(const struct child *child)
 {
-	return child != NULL && child->channel != NULL &&
-		child->channel->io.fd != -1;
+	return child != NULL && child->channel != NULL && child->channel->io.fd != -1;
 }
 
 /* ---- relaying ---- */
@@ -39,8 +38,8 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 }
 
 /* Returns how many workers the message was for. */
-static unsigned relay_to(const struct service *to, const struct child *from,
-	const char *line, size_t len)
+static unsigned relay_to(
+	const struct service *to, const struct child *from, const char *line, size_t len)
 {
 	char origin[256] untouched;
 	const struct queue_part pieces[] = {
@@ -55,12 +54,10 @@ static unsigned relay_to(const struct service *to, const struct child *from,
 		if (child == from || !is_open(child))
 			continue;
 		reached++;
-		(void)channel_send_parts(
-			child->channel, pieces, COUNT_OF(pieces), -1, false);
+		(void)channel_send_parts(child->channel, pieces, COUNT_OF(pieces), -1, false);
 	}
 	if (from->service->broker != NULL && to == from->service) {
-		broker_send(
-			to->broker, origin + 1, pieces[0].len - 1, line, len);
+		broker_send(to->broker, origin + 1, pieces[0].len - 1, line, len);
 		reached++;
 	}
 	return reached;
@@ -108,8 +105,8 @@ void messages_from(struct channel *c, const char *line, size_t len)
 
 void messages_on_end(struct channel *c)
 {
-	log_debug("%s.%" PRIu32 ": its message channel is closed",
-		c->child->service->name, c->child->slot);
+	log_debug("%s.%" PRIu32 ": its message channel is closed", c->child->service->name,
+		c->child->slot);
 }
 
 /* ---- messages from outside ---- */
@@ -125,8 +122,7 @@ bool messages_possible(const struct service *service)
 }
 
 /* The worker that has the slot: its successor only once that is ready. */
-static struct child *holder(
-	const struct service *service, uint32_t slot, bool ready_only)
+static struct child *holder(const struct service *service, uint32_t slot, bool ready_only)
 {
 	struct slot_view view;
 	struct child *child;
@@ -146,9 +142,7 @@ static unsigned send_next(struct service *service, const char *line, size_t len)
 		uint32_t slot = (service->message_turn + i) % slots;
 		const struct child *child = holder(service, slot, true);
 
-		if (child == NULL ||
-			channel_send(child->channel, line, len, -1, false) ==
-				-1)
+		if (child == NULL || channel_send(child->channel, line, len, -1, false) == -1)
 			continue; /* the next one then */
 		service->message_turn = slot + 1;
 		return 1;
@@ -156,8 +150,8 @@ static unsigned send_next(struct service *service, const char *line, size_t len)
 	return 0;
 }
 
-unsigned messages_send(struct service *service, uint32_t slot, bool all,
-	const char *line, size_t len, unsigned *asked)
+unsigned messages_send(struct service *service, uint32_t slot, bool all, const char *line,
+	size_t len, unsigned *asked)
 {
 	uint32_t slots = cluster_slots(service->core);
 	unsigned reached = 0;
@@ -175,8 +169,7 @@ unsigned messages_send(struct service *service, uint32_t slot, bool all,
 		if (child == NULL)
 			continue;
 		++*asked;
-		reached +=
-			channel_send(child->channel, line, len, -1, false) == 0;
+		reached += channel_send(child->channel, line, len, -1, false) == 0;
 	}
 	return reached;
 }

@@ -22,13 +22,12 @@ void messages_on_end(struct channel *c);
 /* Send a message from outside, one JSON value on one line: to the worker of a
  * slot, to the next ready one in turn (SLOT_ALL), or to `all`.  Returns how
  * many have it in their queues; *asked: how many it was meant for. */
-unsigned messages_send(struct service *service, uint32_t slot, bool all,
-	const char *line, size_t len, unsigned *asked);
+unsigned messages_send(struct service *service, uint32_t slot, bool all, const char *line,
+	size_t len, unsigned *asked);
 /* Has any worker of the service a channel? */
 bool messages_possible(const struct service *service);
 
 /* Show a message to clients that follow events; `valid`: it is JSON. */
-void messages_show(
-	const struct channel *c, const char *line, size_t len, bool valid);
+void messages_show(const struct channel *c, const char *line, size_t len, bool valid);
 
 #endif

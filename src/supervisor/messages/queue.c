@@ -44,8 +44,7 @@ int queue_mark(struct queue *q, size_t at, int fd)
 	return 0;
 }
 
-int queue_put(struct queue *q, const struct queue_part *pieces, size_t count,
-	int fd, size_t limit)
+int queue_put(struct queue *q, const struct queue_part *pieces, size_t count, int fd, size_t limit)
 {
 	size_t len = 1;
 	char *to;
@@ -91,8 +90,7 @@ void queue_sent(struct queue *q, size_t len)
 		gone = 1;
 	}
 	for (size_t i = gone; i < q->mark_count; i++)
-		q->marks[i - gone] = (struct queue_mark){
-			q->marks[i].at - len, q->marks[i].fd};
+		q->marks[i - gone] = (struct queue_mark){q->marks[i].at - len, q->marks[i].fd};
 	q->mark_count -= gone;
 	q->in_line = q->bytes.data[q->from + len - 1] != '\n';
 	q->from += len;

@@ -17,8 +17,8 @@ struct queue_mark {
 
 struct queue {
 	struct buffer bytes;
-	size_t from;  /* the first of them that is not sent */
-	bool in_line; /* the first unsent byte is not the first of a line */
+	size_t from;              /* the first of them that is not sent */
+	bool in_line;             /* the first unsent byte is not the first of a line */
 	struct queue_mark *marks; /* heap, in order */
 	size_t mark_count;
 	size_t mark_cap;
@@ -46,8 +46,7 @@ struct queue_part {
 	const char *data;
 	size_t len;
 };
-int queue_put(struct queue *q, const struct queue_part *pieces, size_t count,
-	int fd, size_t limit);
+int queue_put(struct queue *q, const struct queue_part *pieces, size_t count, int fd, size_t limit);
 
 /* The bytes to send in one piece: up to the next descriptor or the end.  *fd is
  * to be sent with the first of them, or -1.  0: the queue is empty. */

@@ -13,10 +13,10 @@ struct channel;
 struct channels {
 	struct channel *dirty; /* those that have something to send */
 	bool brokers_dirty;    /* so have some of broker.h */
-	ev_timer retry;   /* for those that could not send a descriptor, or have
+	ev_timer retry;        /* for those that could not send a descriptor, or have
 			   lines that were put off */
-	unsigned turn;    /* of the loop (ev_iteration()) … */
-	nsec_t turn_ends; /* … and when no more lines are obeyed in it */
+	unsigned turn;         /* of the loop (ev_iteration()) … */
+	nsec_t turn_ends;      /* … and when no more lines are obeyed in it */
 };
 
 #endif

@@ -111,12 +111,10 @@ struct use {
 
 static void put_use(struct carry_writer *c, const void *of)
 {
-	handover_put_u64(&c->w, CARRY_INDEX,
-		((const struct node_use *)of)->server->number);
+	handover_put_u64(&c->w, CARRY_INDEX, ((const struct node_use *)of)->server->number);
 }
 
-static int take_number(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_number(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct use *u = to;
 
@@ -139,9 +137,7 @@ static int flight_done(struct carry_reader *r, void *to)
 	const struct node_flight *flight = to;
 
 	(void)r;
-	return (flight->kind == NODE_FLIGHT_CONNECTION) == (flight->fd != -1)
-		? 0
-		: -1;
+	return (flight->kind == NODE_FLIGHT_CONNECTION) == (flight->fd != -1) ? 0 : -1;
 }
 
 const struct carried carried_node_flight = {
@@ -150,8 +146,7 @@ const struct carried carried_node_flight = {
 	.done = flight_done,
 };
 
-static int get_use(struct carry_reader *r, struct node_worker *w,
-	const struct handover_field *f)
+static int get_use(struct carry_reader *r, struct node_worker *w, const struct handover_field *f)
 {
 	struct use u = {.cluster = w->child->service->node};
 
@@ -164,8 +159,7 @@ static int get_use(struct carry_reader *r, struct node_worker *w,
 	return 1;
 }
 
-static int get_flight(struct carry_reader *r, struct node_worker *w,
-	const struct handover_field *f)
+static int get_flight(struct carry_reader *r, struct node_worker *w, const struct handover_field *f)
 {
 	struct node_flight flight;
 
@@ -174,8 +168,7 @@ static int get_flight(struct carry_reader *r, struct node_worker *w,
 	return node_flight_add(w, &flight) == 0 ? 1 : -1;
 }
 
-static int take_of_worker(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_of_worker(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	if (f->tag == CARRY_NODE_USE)
 		return get_use(r, to, f);

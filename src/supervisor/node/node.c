@@ -113,8 +113,7 @@ static void node_on_gone(struct child *child)
 
 /* ---- sending ---- */
 
-struct nodeipc_writer node_writer(
-	const struct node_worker *w, struct buffer *out)
+struct nodeipc_writer node_writer(const struct node_worker *w, struct buffer *out)
 {
 	buffer_init(out, 0);
 	return (struct nodeipc_writer){out, w->bun};
@@ -148,8 +147,7 @@ static void start_without(struct child *child)
 
 	if (child->life.killed_by_us)
 		return;
-	log_note("%s.%" PRIu32
-		 ": it has no script that can be a worker of Node's cluster "
+	log_note("%s.%" PRIu32 ": it has no script that can be a worker of Node's cluster "
 		 "('node -e'?): started again without the message channel",
 		child->service->name, child->slot);
 	if (r != NULL)
@@ -171,8 +169,7 @@ static void leave(struct node_worker *w, int64_t query)
 	child_tell(w->child, EVENT_LEAVING, WHY_ITSELF);
 }
 
-static void take_handle(struct node_worker *w, struct channel *c,
-	const struct nodeipc_message *m)
+static void take_handle(struct node_worker *w, struct channel *c, const struct nodeipc_message *m)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
@@ -194,8 +191,7 @@ static void hear_user(struct channel *c, const struct nodeipc_message *m)
 		child_tell(c->child, EVENT_READY, WHY_ITSELF);
 }
 
-static void hear_own(
-	struct node_worker *w, struct channel *c, struct nodeipc_message *m)
+static void hear_own(struct node_worker *w, struct channel *c, struct nodeipc_message *m)
 {
 	w->bun |= m->bun;
 	switch (m->kind) {
@@ -245,8 +241,7 @@ static bool keep_query(struct node_worker *w, const char *line, size_t len)
 	size_t had = w->queries != NULL ? strlen(w->queries) : 0;
 	char *grown;
 
-	if (!w->online || w->bun || !gate_is_shut(w->child) ||
-		had + len > QUERIES_KEPT)
+	if (!w->online || w->bun || !gate_is_shut(w->child) || had + len > QUERIES_KEPT)
 		return false;
 	grown = realloc(w->queries, had + len + 2);
 	if (grown == NULL)
@@ -284,8 +279,7 @@ static void node_on_release(struct child *child)
 
 	if (w != NULL)
 		w->queries = NULL;
-	while (line != NULL && child->channel != NULL &&
-		(end = strchr(line, '\n')) != NULL) {
+	while (line != NULL && child->channel != NULL && (end = strchr(line, '\n')) != NULL) {
 		on_line(child->channel, line, (size_t)(end - line));
 		line = end + 1;
 	}
@@ -322,8 +316,7 @@ static bool has_adopted(const struct service *service)
 	const struct child *c;
 
 	for_each_child (c, children_of(service))
-		if (c->kept.adopted && node_is_worker(c) &&
-			c->listening.uses != 0)
+		if (c->kept.adopted && node_is_worker(c) && c->listening.uses != 0)
 			return true;
 	return false;
 }
@@ -363,8 +356,7 @@ static const char *by_kernel(const struct service *service)
 /* How its connections are spread. */
 static void node_on_status(struct json_writer *w, const struct service *service)
 {
-	const struct node_server *s =
-		service->node != NULL ? service->node->servers : NULL;
+	const struct node_server *s = service->node != NULL ? service->node->servers : NULL;
 
 	while (s != NULL && !s->rr)
 		s = s->next;
@@ -372,8 +364,7 @@ static void node_on_status(struct json_writer *w, const struct service *service)
 }
 
 /* It is a worker of Node's cluster: its id there, and what it has asked for. */
-static void node_on_status_worker(
-	struct json_writer *w, const struct child *child)
+static void node_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct node_worker *n = child->node;
 
@@ -437,8 +428,7 @@ static void node_on_go_on(struct supervisor *sup)
 			node_arm(sup->services[i]->node, clock_now());
 }
 
-static const struct channel_speaker node_speaker = {
-	CHANNEL_NODE, on_line, on_end};
+static const struct channel_speaker node_speaker = {CHANNEL_NODE, on_line, on_end};
 
 static void node_on_given(const struct child *child, struct dealt *to)
 {

@@ -32,8 +32,8 @@ static void tell_bound(const struct node_worker *w, const struct listener *l)
 
 	if (news_spares(c))
 		news_say_of(c->service, LOG_NOTE, "listening",
-			"listening on %s (opened by %s.%" PRIu32 ")",
-			listener_text(l), c->service->name, c->slot);
+			"listening on %s (opened by %s.%" PRIu32 ")", listener_text(l),
+			c->service->name, c->slot);
 }
 
 /* Make it nonblocking: libuv polls, and would otherwise hang in accept(2). */
@@ -49,12 +49,10 @@ static struct listener *ready(struct listener *l, int *error)
 
 static struct listener *find_passed(const struct node_worker *w, int fd)
 {
-	const struct recipe *r =
-		recipe_of(w->child->service, w->child->generation);
+	const struct recipe *r = recipe_of(w->child->service, w->child->generation);
 
 	return r != NULL && fd >= FIRST_FD
-		? listeners_at(&r->listeners, w->child->slot,
-			  (size_t)(fd - FIRST_FD))
+		? listeners_at(&r->listeners, w->child->slot, (size_t)(fd - FIRST_FD))
 		: NULL;
 }
 
@@ -98,8 +96,7 @@ static int read_ip(struct socket_key *key, const char *address)
 	return inet_pton(key->family, ip, key->ip) == 1 ? 0 : -1;
 }
 
-static int make_key(struct socket_key *key, const struct nodeipc_place *place,
-	const char *address)
+static int make_key(struct socket_key *key, const struct nodeipc_place *place, const char *address)
 {
 	bool udp = place->family == NODEIPC_UDP;
 
@@ -120,8 +117,7 @@ static int make_key(struct socket_key *key, const struct nodeipc_place *place,
 	return 0;
 }
 
-static struct listener *find_held(
-	const struct child *child, const struct socket_key *key)
+static struct listener *find_held(const struct child *child, const struct socket_key *key)
 {
 	struct listener *l;
 
@@ -141,13 +137,12 @@ static int open_key(const struct socket_key *key, uid_t uid, unsigned flags)
 {
 	if (key->type != SOCK_DGRAM)
 		return socket_key_open(key, uid, false);
-	return socket_key_open_as(key, uid, (flags & NODEIPC_REUSEADDR) != 0,
-		(flags & NODEIPC_REUSEPORT) != 0);
+	return socket_key_open_as(
+		key, uid, (flags & NODEIPC_REUSEADDR) != 0, (flags & NODEIPC_REUSEPORT) != 0);
 }
 
 /* If unused learned listeners have the address, close them first. */
-static int open_either(const struct node_worker *w,
-	const struct socket_key *key, unsigned flags)
+static int open_either(const struct node_worker *w, const struct socket_key *key, unsigned flags)
 {
 	struct vfork_user user;
 	int fd;
@@ -163,8 +158,7 @@ static int open_either(const struct node_worker *w,
 	return -1;
 }
 
-static struct listener *keep(
-	struct node_worker *w, struct socket_key *key, int fd, int *error)
+static struct listener *keep(struct node_worker *w, struct socket_key *key, int fd, int *error)
 {
 	struct listener *l = NULL;
 	struct error err = {0};
@@ -202,10 +196,10 @@ static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
 	if (fd != -1)
 		return keep(w, key, fd, error);
 	*error = errno;
-	if (place->has_address || key->family != AF_INET6 ||
-		*error == EADDRINUSE || *error == EACCES) {
-		trouble_cannot_bind(w->child, key->type, key->port,
-			socket_key_text(key, text), *error, NULL);
+	if (place->has_address || key->family != AF_INET6 || *error == EADDRINUSE ||
+		*error == EACCES) {
+		trouble_cannot_bind(
+			w->child, key->type, key->port, socket_key_text(key, text), *error, NULL);
 		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
 		return NULL;
 	}
@@ -214,8 +208,8 @@ static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
 	return bind_new(w, key, place, error);
 }
 
-static struct listener *bind_internet(struct node_worker *w,
-	const struct nodeipc_place *place, const char *address, int *error)
+static struct listener *bind_internet(
+	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error)
 {
 	struct socket_key key;
 	struct socket_key v4;
@@ -236,12 +230,10 @@ static struct listener *bind_internet(struct node_worker *w,
 
 /* ---- unix ---- */
 
-static int open_unix(const struct node_worker *w,
-	const struct nodeipc_place *place, const char *path,
-	struct socket_file *made)
+static int open_unix(const struct node_worker *w, const struct nodeipc_place *place,
+	const char *path, struct socket_file *made)
 {
-	const struct cluster_settings *s =
-		cluster_settings(w->child->service->core);
+	const struct cluster_settings *s = cluster_settings(w->child->service->core);
 	struct vfork_user user;
 	struct socket_plan plan = {
 		.family = AF_UNIX,
@@ -262,8 +254,8 @@ static int open_unix(const struct node_worker *w,
 	int fd;
 
 	if (place->readable_all || place->writable_all)
-		plan.mode = 0755 | (place->readable_all ? 0444 : 0) |
-			(place->writable_all ? 0222 : 0);
+		plan.mode =
+			0755 | (place->readable_all ? 0444 : 0) | (place->writable_all ? 0222 : 0);
 	if (read_user(w, &user) == -1)
 		return -1;
 	if (user.uid == geteuid() && (*path == '@' || s->chroot == NULL)) {
@@ -271,16 +263,15 @@ static int open_unix(const struct node_worker *w,
 		errno = err.sys != 0 ? err.sys : EADDRINUSE;
 		return fd;
 	}
-	if (*path != '@' &&
-		s->chroot != NULL) { /* the path is below its root, not ours */
+	if (*path != '@' && s->chroot != NULL) { /* the path is below its root, not ours */
 		errno = EACCES;
 		return -1;
 	}
 	return socket_unix_open_as(path, &user, made);
 }
 
-static struct listener *bind_unix(struct node_worker *w,
-	const struct nodeipc_place *place, const char *path, int *error)
+static struct listener *bind_unix(
+	struct node_worker *w, const struct nodeipc_place *place, const char *path, int *error)
 {
 	struct service *service = w->child->service;
 	struct listener *l = learned_find_unix(w->child, path);
@@ -293,8 +284,7 @@ static struct listener *bind_unix(struct node_worker *w,
 	fd = open_unix(w, place, path, &made);
 	if (fd == -1) {
 		*error = errno;
-		trouble_cannot_bind(
-			w->child, SOCK_STREAM, 0, path, *error, NULL);
+		trouble_cannot_bind(w->child, SOCK_STREAM, 0, path, *error, NULL);
 		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
 		return NULL;
 	}
@@ -310,8 +300,7 @@ static struct listener *bind_unix(struct node_worker *w,
 }
 
 /* Clients are told the ids of who listens: the worker's, not ours. */
-int node_listen(
-	const struct node_worker *w, const struct listener *l, int backlog)
+int node_listen(const struct node_worker *w, const struct listener *l, int backlog)
 {
 	struct vfork_user user;
 
@@ -319,15 +308,14 @@ int node_listen(
 		return socket_backlog(l->fd, backlog);
 	if (read_user(w, &user) == -1)
 		return -1;
-	return user.uid == geteuid()
-		? socket_backlog(l->fd, backlog)
-		: socket_unix_listen_as(l->fd, backlog, &user);
+	return user.uid == geteuid() ? socket_backlog(l->fd, backlog)
+				     : socket_unix_listen_as(l->fd, backlog, &user);
 }
 
 /* ---- all ---- */
 
-struct listener *node_bind(struct node_worker *w,
-	const struct nodeipc_place *place, const char *address, int *error)
+struct listener *node_bind(
+	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error)
 {
 	struct listener *l = NULL;
 

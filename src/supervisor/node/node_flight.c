@@ -27,8 +27,7 @@ int node_flight_add(struct node_worker *w, const struct node_flight *f)
 		return -1;
 	if (w->flight_count == w->flight_room) {
 		size_t room = w->flight_room > 0 ? 2 * w->flight_room : 8;
-		struct node_flight *more =
-			realloc(w->flights, room * sizeof(*more));
+		struct node_flight *more = realloc(w->flights, room * sizeof(*more));
 
 		if (more == NULL)
 			return -1;
@@ -46,8 +45,8 @@ static struct node_flight take(struct node_worker *w, size_t i)
 	struct node_flight f = w->flights[i];
 
 	w->flight_count--;
-	(void)memmove(&w->flights[i], &w->flights[i + 1],
-		(w->flight_count - i) * sizeof(*w->flights));
+	(void)memmove(
+		&w->flights[i], &w->flights[i + 1], (w->flight_count - i) * sizeof(*w->flights));
 	w->connections -= f.kind == NODE_FLIGHT_CONNECTION;
 	return f;
 }
@@ -99,8 +98,7 @@ void node_flight_nacked(struct node_worker *w)
 /* The connection was not taken: give it to another worker. */
 static void pass_on(struct node_worker *w, const struct node_flight *f)
 {
-	struct node_server *s =
-		node_server_numbered(w->child->service->node, f->server);
+	struct node_server *s = node_server_numbered(w->child->service->node, f->server);
 	int fd = f->fd;
 
 	if (s != NULL)
@@ -111,8 +109,7 @@ static void pass_on(struct node_worker *w, const struct node_flight *f)
 
 static void send_again(struct node_worker *w, struct node_flight f)
 {
-	struct node_server *s =
-		node_server_numbered(w->child->service->node, f.server);
+	struct node_server *s = node_server_numbered(w->child->service->node, f.server);
 
 	if (f.kind == NODE_FLIGHT_CONNECTION) {
 		pass_on(w, &f);
@@ -156,8 +153,8 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted)
 	size_t i = 0;
 
 	while (i < w->flight_count &&
-		(w->flights[i].kind != NODE_FLIGHT_CONNECTION ||
-			w->flights[i].seq != ack || !w->flights[i].arrived))
+		(w->flights[i].kind != NODE_FLIGHT_CONNECTION || w->flights[i].seq != ack ||
+			!w->flights[i].arrived))
 		i++;
 	if (i == w->flight_count)
 		return; /* it was given no such connection */
@@ -205,8 +202,7 @@ void node_answer_error(struct node_worker *w, int64_t ack, int error)
 	(void)node_send(w, &line, -1);
 }
 
-void node_answer_shared(struct node_worker *w, struct node_server *s,
-	int64_t ack, unsigned lost)
+void node_answer_shared(struct node_worker *w, struct node_server *s, int64_t ack, unsigned lost)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
@@ -224,8 +220,7 @@ void node_answer_shared(struct node_worker *w, struct node_server *s,
 		.fd = -1,
 		.lost = lost,
 	};
-	int fd = fcntl(group_fd(s->listener, w->child->traffic.lane),
-		F_DUPFD_CLOEXEC, 3);
+	int fd = fcntl(group_fd(s->listener, w->child->traffic.lane), F_DUPFD_CLOEXEC, 3);
 
 	if (fd == -1 || node_flight_add(w, &f) == -1) {
 		fd_close(&fd);

@@ -116,8 +116,7 @@ struct node_cluster {
 /* The service's cluster, made on first use; NULL: no memory. */
 struct node_cluster *node_cluster_of(struct service *service);
 struct node_worker *node_worker_of(struct child *child);
-struct nodeipc_writer node_writer(
-	const struct node_worker *w, struct buffer *out);
+struct nodeipc_writer node_writer(const struct node_worker *w, struct buffer *out);
 /* Send `line` to the worker with `fd`, which is taken over in any case.  -1:
  * there is no channel, or it has no room. */
 int node_send(struct node_worker *w, struct buffer *line, int fd);
@@ -130,10 +129,8 @@ void node_arm(struct node_cluster *n, nsec_t at);
 void node_query(struct node_worker *w, const struct nodeipc_message *m);
 void node_listening(struct node_worker *w, const struct nodeipc_place *place);
 void node_close(struct node_worker *w, const char *key);
-struct node_server *node_server_numbered(
-	const struct node_cluster *n, uint64_t number);
-struct node_use *node_use_of(
-	const struct node_worker *w, const struct node_server *s);
+struct node_server *node_server_numbered(const struct node_cluster *n, uint64_t number);
+struct node_use *node_use_of(const struct node_worker *w, const struct node_server *s);
 int node_use_add(struct node_worker *w, struct node_server *s);
 /* Remove a use: the worker has `closed` its server, or is gone. */
 void node_use_drop(struct node_worker *w, size_t i, bool closed);
@@ -145,11 +142,10 @@ void node_server_free(struct node_server *s);
 
 /* The listener for an address: one that nclust holds, or a new one.  NULL:
  * *error says why, as an errno(3). */
-struct listener *node_bind(struct node_worker *w,
-	const struct nodeipc_place *place, const char *address, int *error);
+struct listener *node_bind(
+	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error);
 /* Listen on it for the worker.  -1 and errno. */
-int node_listen(
-	const struct node_worker *w, const struct listener *l, int backlog);
+int node_listen(const struct node_worker *w, const struct listener *l, int backlog);
 
 /* ---- node_flight.c ---- */
 
@@ -161,16 +157,14 @@ void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted);
 void node_flights_again(struct node_worker *w, nsec_t now);
 void node_flights_drop(struct node_worker *w);
 /* Answer a query with a shared socket. */
-void node_answer_shared(struct node_worker *w, struct node_server *s,
-	int64_t ack, unsigned lost);
+void node_answer_shared(struct node_worker *w, struct node_server *s, int64_t ack, unsigned lost);
 void node_answer_error(struct node_worker *w, int64_t ack, int error);
 
 /* ---- node_rr.c ---- */
 
 /* Does nclust accept connections for workers of this generation (rr)? */
 bool node_rr_wanted(const struct child *child);
-int node_rr_begin(
-	const struct node_worker *w, struct node_server *s, int backlog);
+int node_rr_begin(const struct node_worker *w, struct node_server *s, int backlog);
 void node_rr_watch(struct node_server *s);
 void node_rr_end(struct node_server *s);  /* no worker has it any more */
 void node_rr_room(struct node_server *s); /* a worker may have room again */

@@ -46,8 +46,7 @@ bool node_rr_wanted(const struct child *child)
 
 static bool is_sticky(const struct node_server *s)
 {
-	return cluster_settings(s->cluster->service->core)->sticky ==
-		STICKY_CLIENT_ADDRESS;
+	return cluster_settings(s->cluster->service->core)->sticky == STICKY_CLIENT_ADDRESS;
 }
 
 static unsigned window_of(const struct node_server *s)
@@ -55,14 +54,12 @@ static unsigned window_of(const struct node_server *s)
 	return is_sticky(s) ? WINDOW_STICKY : WINDOW;
 }
 
-static bool has_room(
-	const struct node_server *s, const struct node_worker *w, nsec_t now)
+static bool has_room(const struct node_server *s, const struct node_worker *w, nsec_t now)
 {
 	const struct node_use *use = node_use_of(w, s);
 
-	return w->connections < window_of(s) && !w->leaving &&
-		w->stopping == NODE_RUNS && w->hold_until == 0 &&
-		use->refused_until <= now && w->child->channel != NULL &&
+	return w->connections < window_of(s) && !w->leaving && w->stopping == NODE_RUNS &&
+		w->hold_until == 0 && use->refused_until <= now && w->child->channel != NULL &&
 		w->child->channel->io.fd != -1;
 }
 
@@ -90,27 +87,23 @@ static uint64_t hash_of(const union endpoint *peer)
 	return len > 0 ? hash : 0;
 }
 
-static struct node_worker *in_slot(
-	const struct node_server *s, uint32_t slot, nsec_t now)
+static struct node_worker *in_slot(const struct node_server *s, uint32_t slot, nsec_t now)
 {
 	/* the newest: during a rollout there are two */
 	for (size_t i = s->user_count; i-- > 0;)
-		if (s->users[i]->child->slot == slot &&
-			has_room(s, s->users[i], now))
+		if (s->users[i]->child->slot == slot && has_room(s, s->users[i], now))
 			return s->users[i];
 	return NULL;
 }
 
 /* The worker in the client's slot, or in the next slot that has one. */
-static struct node_worker *by_address(
-	struct node_server *s, const union endpoint *peer, nsec_t now)
+static struct node_worker *by_address(struct node_server *s, const union endpoint *peer, nsec_t now)
 {
 	uint32_t slots = cluster_wanted(s->cluster->service->core);
 	uint64_t hash = hash_of(peer);
 
 	for (uint32_t i = 0; hash != 0 && i < slots; i++) {
-		struct node_worker *w =
-			in_slot(s, (uint32_t)((hash + i) % slots), now);
+		struct node_worker *w = in_slot(s, (uint32_t)((hash + i) % slots), now);
 
 		if (w != NULL)
 			return w;
@@ -119,8 +112,7 @@ static struct node_worker *by_address(
 }
 
 /* `refused`: a worker has had the connection. */
-static struct node_worker *choose(
-	struct node_server *s, int fd, bool refused, nsec_t now)
+static struct node_worker *choose(struct node_server *s, int fd, bool refused, nsec_t now)
 {
 	union endpoint peer;
 
@@ -217,10 +209,9 @@ static void pause_accept(struct node_server *s)
 
 static bool is_passing(int error)
 {
-	return error == ECONNABORTED || error == EINTR || error == EPROTO ||
-		error == EPERM || error == ENETDOWN || error == EHOSTDOWN ||
-		error == EHOSTUNREACH || error == ENETUNREACH ||
-		error == ENOPROTOOPT;
+	return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM ||
+		error == ENETDOWN || error == EHOSTDOWN || error == EHOSTUNREACH ||
+		error == ENETUNREACH || error == ENOPROTOOPT;
 }
 
 /* May a worker have the socket, too?  It gets a named one at its birth. */
@@ -234,9 +225,8 @@ static void tell_held(struct listener *l, nsec_t now)
 	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
 		return;
 	l->healed_at = now;
-	log_warn(
-		"listener '%s': a worker holds its socket, so that nothing can "
-		"be accepted; it is tried again",
+	log_warn("listener '%s': a worker holds its socket, so that nothing can "
+		 "be accepted; it is tried again",
 		l->address.name);
 }
 
@@ -272,8 +262,7 @@ static int accept_some(struct node_server *s)
 			return -1;
 		fd = is_lent(s->listener)
 			? accept_lent(s, now)
-			: accept4(s->listener->fd, NULL, NULL,
-				  SOCK_NONBLOCK | SOCK_CLOEXEC);
+			: accept4(s->listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -1 && is_passing(errno))
 			continue;
 		if (fd == -1 && (errno == EAGAIN || errno == EINVAL))
@@ -307,8 +296,7 @@ void node_rr_room(struct node_server *s)
 {
 	struct ev_loop *loop = s->cluster->service->sup->loop;
 
-	if (s->user_count == 0 ||
-		(s->waiting == NULL && ev_is_active(&s->accept)))
+	if (s->user_count == 0 || (s->waiting == NULL && ev_is_active(&s->accept)))
 		return;
 	if (accept_some(s) == -1) {
 		pause_accept(s);
@@ -356,14 +344,12 @@ void node_rr_timer(struct node_server *s, nsec_t now)
 
 /* ---- life ---- */
 
-int node_rr_begin(
-	const struct node_worker *w, struct node_server *s, int backlog)
+int node_rr_begin(const struct node_worker *w, struct node_server *s, int backlog)
 {
 	struct listener *l = s->listener;
 
 	if (!l->facts.listening) {
-		if (l->facts.type != SOCK_STREAM ||
-			node_listen(w, l, backlog) == -1)
+		if (l->facts.type != SOCK_STREAM || node_listen(w, l, backlog) == -1)
 			return -1;
 		l->address.backlog = backlog; /* for heal.c */
 		heal_listening(l);

@@ -25,24 +25,21 @@
 /* ---- finding a server ---- */
 
 /* Write the address as `listen` does: with '@' in place of a first NUL. */
-static void read_address(
-	const struct nodeipc_place *place, char to[NODEIPC_ADDRESS_MAX])
+static void read_address(const struct nodeipc_place *place, char to[NODEIPC_ADDRESS_MAX])
 {
 	(void)memcpy(to, place->address, NODEIPC_ADDRESS_MAX);
 	if (place->has_address && to[0] == '\0' && place->address_len > 0)
 		to[0] = '@';
 }
 
-static bool is_same(const struct node_server *s,
-	const struct nodeipc_place *place, const char *address)
+static bool is_same(
+	const struct node_server *s, const struct nodeipc_place *place, const char *address)
 {
 	const char *mine = s->address != NULL ? s->address : "";
 
-	return s->family == place->family && s->v6 == place->v6 &&
-		s->index == place->index && s->fd == place->fd &&
-		s->flags == place->flags &&
-		(s->address != NULL) == place->has_address &&
-		strcmp(mine, address) == 0;
+	return s->family == place->family && s->v6 == place->v6 && s->index == place->index &&
+		s->fd == place->fd && s->flags == place->flags &&
+		(s->address != NULL) == place->has_address && strcmp(mine, address) == 0;
 }
 
 /* Not one of another slot's own address. */
@@ -58,22 +55,19 @@ static bool may_have(const struct child *child, const struct listener *l)
 	return of != NULL;
 }
 
-static struct node_server *find(const struct node_cluster *n,
-	const struct child *child, const struct nodeipc_place *place,
-	const char *address, bool rr)
+static struct node_server *find(const struct node_cluster *n, const struct child *child,
+	const struct nodeipc_place *place, const char *address, bool rr)
 {
 	struct node_server *s = n->servers;
 
 	while (s != NULL &&
-		(s->rr != rr || s->port != place->port ||
-			!may_have(child, s->listener) ||
+		(s->rr != rr || s->port != place->port || !may_have(child, s->listener) ||
 			!is_same(s, place, address)))
 		s = s->next;
 	return s;
 }
 
-struct node_server *node_server_numbered(
-	const struct node_cluster *n, uint64_t number)
+struct node_server *node_server_numbered(const struct node_cluster *n, uint64_t number)
 {
 	struct node_server *s = n->servers;
 
@@ -126,13 +120,11 @@ static void unlink_use(struct node_worker *w, struct node_use *use)
 	while (s->users[at] != w)
 		at++;
 	s->user_count--;
-	(void)memmove(&s->users[at], &s->users[at + 1],
-		(s->user_count - at) * sizeof(*s->users));
+	(void)memmove(&s->users[at], &s->users[at + 1], (s->user_count - at) * sizeof(*s->users));
 	if (s->turn > at)
 		s->turn--;
 	w->use_count--;
-	(void)memmove(use, use + 1,
-		(size_t)(w->uses + w->use_count - use) * sizeof(*use));
+	(void)memmove(use, use + 1, (size_t)(w->uses + w->use_count - use) * sizeof(*use));
 }
 
 void node_server_free(struct node_server *s)
@@ -156,9 +148,8 @@ void node_server_free(struct node_server *s)
 	free(s);
 }
 
-static struct node_server *make(struct node_worker *w,
-	const struct nodeipc_message *m, const char *address,
-	struct listener *l, bool rr)
+static struct node_server *make(struct node_worker *w, const struct nodeipc_message *m,
+	const char *address, struct listener *l, bool rr)
 {
 	struct node_cluster *n = w->child->service->node;
 	struct node_server *s = node_server_new(n);
@@ -179,10 +170,7 @@ static struct node_server *make(struct node_worker *w,
 		if (s->address == NULL)
 			goto fail;
 	}
-	if (rr &&
-		node_rr_begin(w, s,
-			m->place.backlog > 0 ? m->place.backlog : BACKLOG) ==
-			-1)
+	if (rr && node_rr_begin(w, s, m->place.backlog > 0 ? m->place.backlog : BACKLOG) == -1)
 		goto fail;
 	return s;
 fail:
@@ -192,8 +180,7 @@ fail:
 
 /* ---- its users ---- */
 
-struct node_use *node_use_of(
-	const struct node_worker *w, const struct node_server *s)
+struct node_use *node_use_of(const struct node_worker *w, const struct node_server *s)
 {
 	for (size_t i = 0; i < w->use_count; i++)
 		if (w->uses[i].server == s)
@@ -244,10 +231,9 @@ void node_use_drop(struct node_worker *w, size_t i, bool closed)
 	struct listener *l = s->listener;
 
 	unlink_use(w, &w->uses[i]);
-	if (closed && !uses_listener(w, l) && learned_unuse(w->child, l) &&
-		!w->leaving && learned_only(l))
-		learned_close(
-			w->child->service, l, w->child); /* by its last user */
+	if (closed && !uses_listener(w, l) && learned_unuse(w->child, l) && !w->leaving &&
+		learned_only(l))
+		learned_close(w->child->service, l, w->child); /* by its last user */
 	else if (s->rr)
 		node_rr_room(s); /* others may take what waits */
 }
@@ -257,8 +243,7 @@ void node_close(struct node_worker *w, const char *key)
 	char mine[NODEIPC_KEY_MAX];
 
 	for (size_t i = 0; i < w->use_count; i++) {
-		(void)snprintf(mine, sizeof(mine), "%" PRIu64,
-			w->uses[i].server->number);
+		(void)snprintf(mine, sizeof(mine), "%" PRIu64, w->uses[i].server->number);
 		if (strcmp(mine, key) == 0) {
 			node_use_drop(w, i, true);
 			return;
@@ -268,8 +253,7 @@ void node_close(struct node_worker *w, const char *key)
 
 /* ---- queries ---- */
 
-static void answer_faux(
-	struct node_worker *w, const struct node_server *s, int64_t ack)
+static void answer_faux(struct node_worker *w, const struct node_server *s, int64_t ack)
 {
 	const struct socket_key *key = &s->listener->key;
 	struct buffer line;
@@ -284,8 +268,8 @@ static void answer_faux(
 
 	if (s->listener->has_key)
 		(void)inet_ntop(key->family, key->ip, text, sizeof(text));
-	nodeipc_put_faux(&to, &a, s->listener->has_key ? text : NULL,
-		key->family == AF_INET6, key->port);
+	nodeipc_put_faux(
+		&to, &a, s->listener->has_key ? text : NULL, key->family == AF_INET6, key->port);
 	(void)node_send(w, &line, -1);
 }
 
@@ -315,9 +299,7 @@ static struct node_server *find_or_make(
 	s = find(n, w->child, &m->place, address, rr);
 	if (s != NULL) {
 		*error = EADDRINUSE;
-		return node_use_of(w, s) == NULL && !is_taken(w, s->listener)
-			? s
-			: NULL;
+		return node_use_of(w, s) == NULL && !is_taken(w, s->listener) ? s : NULL;
 	}
 	l = node_bind(w, &m->place, address, error);
 	if (l == NULL)
@@ -359,12 +341,11 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m)
 /* ---- listening ---- */
 
 /* Is it this server?  The port may have been chosen after the query. */
-static bool is_meant(const struct node_server *s,
-	const struct nodeipc_place *place, const char *address)
+static bool is_meant(
+	const struct node_server *s, const struct nodeipc_place *place, const char *address)
 {
 	return is_same(s, place, address) &&
-		(s->port == place->port ||
-			s->listener->facts.port == place->port);
+		(s->port == place->port || s->listener->facts.port == place->port);
 }
 
 static void note_kernel(struct listener *l)

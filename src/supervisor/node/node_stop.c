@@ -22,9 +22,7 @@
 static bool is_reachable(const struct node_worker *w)
 {
 	return w != NULL && w->online &&
-		(w->use_count > 0 ||
-			(w->child->kept.adopted &&
-				w->child->listening.uses != 0)) &&
+		(w->use_count > 0 || (w->child->kept.adopted && w->child->listening.uses != 0)) &&
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 
@@ -67,8 +65,7 @@ bool node_is_away(const struct child *child)
 	const struct node_worker *w = child->node;
 
 	return w != NULL &&
-		(w->stopping == NODE_PRESSED ||
-			(w->stopping == NODE_DRAINS && has_only_rr(w)));
+		(w->stopping == NODE_PRESSED || (w->stopping == NODE_DRAINS && has_only_rr(w)));
 }
 
 bool node_is_given(const struct child *child)
@@ -90,8 +87,7 @@ bool node_drain_unseen(struct child *child)
 {
 	struct node_worker *w = child->node;
 
-	if (!is_reachable(w) ||
-		(!node_lives_on(child) && !node_is_away(child)) ||
+	if (!is_reachable(w) || (!node_lives_on(child) && !node_is_away(child)) ||
 		!tell_to_leave(w))
 		return false;
 	w->stopping = NODE_PRESSED;
@@ -104,8 +100,7 @@ static bool begins_stop(const struct child *child, int signal)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	return s != NULL && signal == s->stop[0].signal &&
-		s->drain_timeout > 0 &&
+	return s != NULL && signal == s->stop[0].signal && s->drain_timeout > 0 &&
 		(s->drain == DRAIN_AUTO || s->drain == DRAIN_QUIET);
 }
 
@@ -115,9 +110,8 @@ bool node_on_stop(struct child *child, int signal)
 
 	if (w == NULL)
 		return false;
-	if ((w->stopping != NODE_RUNS && w->stopping != NODE_DRAINS) ||
-		!is_reachable(w) || !begins_stop(child, signal) ||
-		!tell_to_leave(w)) {
+	if ((w->stopping != NODE_RUNS && w->stopping != NODE_DRAINS) || !is_reachable(w) ||
+		!begins_stop(child, signal) || !tell_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;
 		w->signal_at = 0;
 		return false;
@@ -154,7 +148,6 @@ void node_stop_due(struct node_worker *w, nsec_t now)
 		child_stop(w->child, w->signal);
 	} else {
 		w->stopping = NODE_SIGNALLED;
-		child_tell(w->child, EVENT_DRAINED,
-			WHY_ITSELF); /* the core asks for the signal */
+		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
 	}
 }

@@ -34,8 +34,8 @@ static enum met look_at(const struct service *of, bool done)
 }
 
 /* The next one that is not met; NULL: there is none. */
-static const struct service *next_missing(const struct service *s,
-	const char **at, struct dependency *d, enum met *met)
+static const struct service *next_missing(
+	const struct service *s, const char **at, struct dependency *d, enum met *met)
 {
 	while (after_next(at, d)) {
 		const struct service *of = service_named(s->sup, d->name);
@@ -80,27 +80,22 @@ static bool is_lost(const struct service *s, bool by_itself)
 /* nclust is to end with it: it can never start. */
 static bool is_essential_lost(const struct service *s)
 {
-	return cluster_settings(s->core)->essential && !s->stage.leaving &&
-		!s->stage.stop_asked && !cluster_was_stopped(s->core) &&
-		is_lost(s, true);
+	return cluster_settings(s->core)->essential && !s->stage.leaving && !s->stage.stop_asked &&
+		!cluster_was_stopped(s->core) && is_lost(s, true);
 }
 
 /* "db (starting)", "job, which ended with status 3". */
-static void say_missing(char *to, size_t size, const struct service *of,
-	const struct dependency *d, enum met met)
+static void say_missing(
+	char *to, size_t size, const struct service *of, const struct dependency *d, enum met met)
 {
 	if (met == LOST && of->stage.ended && of->stage.status != 0)
-		(void)snprintf(to, size, "%s (ended with status %d)", d->name,
-			of->stage.status);
+		(void)snprintf(to, size, "%s (ended with status %d)", d->name, of->stage.status);
 	else if (met == LOST && !d->done && !cluster_was_stopped(of->core))
-		(void)snprintf(to, size,
-			"%s (ended; 'after = %s: done' waits for that)",
-			d->name, d->name);
+		(void)snprintf(to, size, "%s (ended; 'after = %s: done' waits for that)", d->name,
+			d->name);
 	else
 		(void)snprintf(to, size, "%s (%s)", d->name,
-			of->stage.held
-				? "waiting"
-				: cluster_state_name(cluster_state(of->core)));
+			of->stage.held ? "waiting" : cluster_state_name(cluster_state(of->core)));
 }
 
 static void say_all(char *to, size_t size, const struct service *s)
@@ -112,8 +107,7 @@ static void say_all(char *to, size_t size, const struct service *s)
 	size_t used = 0;
 
 	*to = '\0';
-	while ((of = next_missing(s, &at, &d, &met)) != NULL &&
-		used + 2 < size) {
+	while ((of = next_missing(s, &at, &d, &met)) != NULL && used + 2 < size) {
 		if (used > 0)
 			used += (size_t)snprintf(to + used, size - used, ", ");
 		say_missing(to + used, size - used, of, &d, met);
@@ -128,11 +122,11 @@ static const char *name_of(const struct cluster_settings *settings)
 	return settings->before_of_all ? "release" : "before";
 }
 
-static void say_failed(char *to, size_t size,
-	const struct cluster_settings *settings, const char *how)
+static void say_failed(
+	char *to, size_t size, const struct cluster_settings *settings, const char *how)
 {
-	(void)snprintf(to, size, "'%s' ('%s') failed: %s", name_of(settings),
-		settings->before.text, how);
+	(void)snprintf(
+		to, size, "'%s' ('%s') failed: %s", name_of(settings), settings->before.text, how);
 }
 
 static void fail_start(struct service *s, const char *how)
@@ -140,8 +134,7 @@ static void fail_start(struct service *s, const char *how)
 	char why[400];
 
 	say_failed(why, sizeof(why), cluster_next_settings(s->core), how);
-	news_say_of(
-		s, LOG_ERROR, "before-failed", "%s; it is not started", why);
+	news_say_of(s, LOG_ERROR, "before-failed", "%s; it is not started", why);
 	if (s->sup->settings->daemon && !s->sup->instance.ready_once)
 		lifecycle_fail(s->sup, 1, "the start failed");
 }
@@ -183,8 +176,7 @@ static enum step_kind kind_of_start(const struct service *s)
 {
 	struct rollout_view view = cluster_view_rollout(s->core);
 
-	return view.unprepared && (!s->stage.held || view.fresh) ? STEP_ROLLOUT
-								 : STEP_START;
+	return view.unprepared && (!s->stage.held || view.fresh) ? STEP_ROLLOUT : STEP_START;
 }
 
 static void share(const struct service *of)
@@ -211,8 +203,7 @@ static void begin(struct service *s)
 	s->order.kind = kind_of_start(s);
 	if (settings->before.text == NULL)
 		prepared(s, NULL, 0);
-	else if (step_begin(s, s->order.kind, generation, settings, prepared,
-			 &err) == -1)
+	else if (step_begin(s, s->order.kind, generation, settings, prepared, &err) == -1)
 		prepared(s, err.text, 0);
 	else if (settings->before_of_all)
 		share(s);
@@ -236,8 +227,7 @@ static void look_at_start(struct service *s)
 	if (!is_due(s) || is_taken(s))
 		return;
 	/* only the first start waits: an operator's restart is meant */
-	if (!s->stage.held || cluster_view_rollout(s->core).fresh ||
-		!waits(s)) {
+	if (!s->stage.held || cluster_view_rollout(s->core).fresh || !waits(s)) {
 		begin(s);
 		return;
 	}
@@ -292,12 +282,12 @@ static bool begin_stop_step(struct service *s)
 	if (settings->before_stop.text == NULL ||
 		(service_counts(s).alive == 0 && s->accepting == NULL))
 		return false;
-	if (step_begin(s, STEP_STOP, cluster_generation(s->core), settings,
-		    on_stop_step, &err) == 0)
+	if (step_begin(s, STEP_STOP, cluster_generation(s->core), settings, on_stop_step, &err) ==
+		0)
 		return true;
 	news_say_of(s, LOG_WARN, "before-failed",
-		"'before-stop' ('%s') failed: %s; it is stopped anyway",
-		settings->before_stop.text, err.text);
+		"'before-stop' ('%s') failed: %s; it is stopped anyway", settings->before_stop.text,
+		err.text);
 	return false;
 }
 
@@ -348,10 +338,8 @@ static void look_if_lost(struct supervisor *sup)
 	if (lost == NULL || (others && !at_once))
 		return;
 	say_all(text, sizeof(text), lost);
-	(void)snprintf(why, sizeof(why), "%s cannot start: it waits for %s",
-		lost->name, text);
-	lifecycle_fail(
-		sup, sup->instance.status != 0 ? sup->instance.status : 1, why);
+	(void)snprintf(why, sizeof(why), "%s cannot start: it waits for %s", lost->name, text);
+	lifecycle_fail(sup, sup->instance.status != 0 ? sup->instance.status : 1, why);
 }
 
 void order_look(struct supervisor *sup)
@@ -391,8 +379,7 @@ static void order_on_report(struct service *s, const struct report *r)
 			step_forget(s);
 		break;
 	case REPORT_STATE:
-		if (r->state != CLUSTER_STOPPING &&
-			r->state != CLUSTER_STOPPED &&
+		if (r->state != CLUSTER_STOPPING && r->state != CLUSTER_STOPPED &&
 			r->state != CLUSTER_FAILED && !s->stage.stop_held)
 			s->stage.stop_asked = false; /* it was begun anew */
 		break;
@@ -420,11 +407,10 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 	if (step_runs(s, STEP_STOP))
 		(void)snprintf(text, sizeof(text), "its 'before-stop'");
 	else if (s->order.step != NULL)
-		(void)snprintf(text, sizeof(text), "its '%s'",
-			name_of(cluster_next_settings(s->core)));
-	else if (s->stage.stop_held)
 		(void)snprintf(
-			text, sizeof(text), "those that depend on it, to stop");
+			text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
+	else if (s->stage.stop_held)
+		(void)snprintf(text, sizeof(text), "those that depend on it, to stop");
 	json_put_text(w, "waits_for", text);
 }
 

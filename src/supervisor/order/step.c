@@ -18,8 +18,7 @@ struct step {
 };
 
 /* Of those that wait for it, one that does no longer; NULL: there is none. */
-static struct service *take_waiter(
-	const struct supervisor *sup, const struct step *step)
+static struct service *take_waiter(const struct supervisor *sup, const struct step *step)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->order.step == step) {
@@ -52,8 +51,7 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	if (late)
 		(void)snprintf(how, sizeof(how), "killed, it took too long");
 	else if (end->signalled)
-		(void)snprintf(how, sizeof(how), "killed by %s",
-			text_signal_name(name, end->code));
+		(void)snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
 	else if (end->code != 0)
 		(void)snprintf(how, sizeof(how), "exit %d", end->code);
 	if (step->output.output[0] != -1 && capture_ask_last(&step->output))
@@ -84,9 +82,8 @@ static int start(struct step *step, struct helper_plan *plan, struct error *err)
 	return 0;
 }
 
-int step_begin(struct service *service, enum step_kind kind,
-	unsigned generation, const struct cluster_settings *settings,
-	step_over *over, struct error *err)
+int step_begin(struct service *service, enum step_kind kind, unsigned generation,
+	const struct cluster_settings *settings, step_over *over, struct error *err)
 {
 	struct step *step = calloc(1, sizeof(*step));
 	scoped_buffer facts = {0};
@@ -95,8 +92,7 @@ int step_begin(struct service *service, enum step_kind kind,
 		.command = kind == STEP_STOP ? &settings->before_stop.command
 					     : &settings->before.command,
 		.facts = &facts,
-		.patience = kind == STEP_STOP ? settings->stop_timeout
-					      : settings->start_timeout,
+		.patience = kind == STEP_STOP ? settings->stop_timeout : settings->start_timeout,
 		.over = on_over,
 		.owner = step,
 	};
@@ -112,8 +108,7 @@ int step_begin(struct service *service, enum step_kind kind,
 		.pidfd = -1,
 		.output = {-1, -1},
 	};
-	helper_fact(&facts, "NCLUST_EVENT",
-		kind == STEP_STOP ? "before-stop" : "before");
+	helper_fact(&facts, "NCLUST_EVENT", kind == STEP_STOP ? "before-stop" : "before");
 	helper_facts(&facts, service);
 	helper_number(&facts, "NCLUST_GENERATION", generation);
 	plan.recipe = recipe_get(service, generation, settings, err);
@@ -126,8 +121,7 @@ int step_begin(struct service *service, enum step_kind kind,
 	return got;
 }
 
-void step_share(
-	struct service *service, enum step_kind kind, const struct service *of)
+void step_share(struct service *service, enum step_kind kind, const struct service *of)
 {
 	service->order.step = of->order.step;
 	service->order.kind = kind;
@@ -138,8 +132,7 @@ void step_forget(struct service *service)
 	struct step *step = service->order.step;
 
 	service->order.step = NULL;
-	if (step == NULL || step->output.service != service ||
-		step->helper == NULL)
+	if (step == NULL || step->output.service != service || step->helper == NULL)
 		return;
 	helper_forget(step->helper);
 	release(step);

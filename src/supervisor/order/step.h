@@ -13,16 +13,13 @@
 
 /* It has ended; `how` is NULL, or says why that is a failure, and `serial` is what
  * its last output is called (news_expect()), or 0. */
-typedef void step_over(
-	struct service *service, const char *how, uint64_t serial);
+typedef void step_over(struct service *service, const char *how, uint64_t serial);
 
 /* Start it, for workers of that generation.  -1 and `err`. */
-int step_begin(struct service *service, enum step_kind kind,
-	unsigned generation, const struct cluster_settings *settings,
-	step_over *over, struct error *err);
+int step_begin(struct service *service, enum step_kind kind, unsigned generation,
+	const struct cluster_settings *settings, step_over *over, struct error *err);
 /* Let it wait for that of another cluster. */
-void step_share(
-	struct service *service, enum step_kind kind, const struct service *of);
+void step_share(struct service *service, enum step_kind kind, const struct service *of);
 /* Kill it, if one runs that is its own; nobody is called. */
 void step_forget(struct service *service);
 /* A new logger is to get their output. */

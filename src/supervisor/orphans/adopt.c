@@ -40,14 +40,12 @@ static int is_itself(struct supervisor *sup, const struct state_entry *e)
 
 /* The order matters: if the process is checked after its pidfd was opened, and is
  * still alive then, the pidfd refers to that process. */
-static int look_by_number(
-	struct supervisor *sup, struct inmate *in, struct error *err)
+static int look_by_number(struct supervisor *sup, struct inmate *in, struct error *err)
 {
 	const struct state_entry *e = in->entry;
 	/* one that is not kept is ended, and not watched for long */
-	scoped_fd fd = (e->flags & STATE_KEEP) != 0
-		? pidfd_to_watch(e->birth.pid)
-		: pidfd_of(e->birth.pid);
+	scoped_fd fd = (e->flags & STATE_KEEP) != 0 ? pidfd_to_watch(e->birth.pid)
+						    : pidfd_of(e->birth.pid);
 	int error = errno;
 	int itself;
 
@@ -59,8 +57,7 @@ static int look_by_number(
 		itself = -1;
 	}
 	if (itself == -1)
-		return error_set(err, errno,
-			"worker %d of an earlier nclust cannot be taken over",
+		return error_set(err, errno, "worker %d of an earlier nclust cannot be taken over",
 			(int)e->birth.pid);
 	if (itself == 0 || pidfd_has_ended(fd))
 		return 0;
@@ -70,16 +67,14 @@ static int look_by_number(
 }
 
 /* The keeper's pidfd dates from the worker's birth, so it is the worker's. */
-static bool look_by_keeper(
-	struct supervisor *sup, struct heritage *h, struct inmate *in)
+static bool look_by_keeper(struct supervisor *sup, struct heritage *h, struct inmate *in)
 {
-	struct given *given =
-		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
+	struct given *given = givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
 	int fd = given_take(given, LOGWIRE_PIDFD);
 	pid_t pid = fd != -1 ? pidfd_pid(fd) : -1;
 	/* that of one that was reaped tells no number, but how it ended */
-	bool reaped = fd != -1 && pid == -1 && pidfd_has_ended(fd) &&
-		is_itself(sup, in->entry) == 0;
+	bool reaped =
+		fd != -1 && pid == -1 && pidfd_has_ended(fd) && is_itself(sup, in->entry) == 0;
 
 	if (!reaped && (fd == -1 || pid != in->entry->birth.pid)) {
 		fd_close(&fd);
@@ -95,21 +90,19 @@ static void tell_end(struct supervisor *sup, const struct inmate *in)
 	const struct state_entry *e = in->entry;
 	struct pidfd_end end = {0};
 	struct ending ending = {.kind = ENDING_UNKNOWN};
-	struct service *service = in->cluster != NULL
-		? service_named(sup, in->cluster->name)
-		: NULL;
+	struct service *service =
+		in->cluster != NULL ? service_named(sup, in->cluster->name) : NULL;
 	char text[64];
 
-	if (in->pidfd != -1 &&
-		pidfd_look(in->pidfd, e->birth.pid, e->birth.start, &end) == 1)
+	if (in->pidfd != -1 && pidfd_look(in->pidfd, e->birth.pid, e->birth.start, &end) == 1)
 		ending = (struct ending){
 			.kind = end.signalled ? ENDING_SIGNAL : ENDING_EXIT,
 			.code = end.code,
 		};
 	if (service != NULL)
 		news_say_slot(service, e->slot, LOG_NOTE, "ended-meanwhile",
-			"worker %d ended while no nclust was there (%s)",
-			(int)e->birth.pid, news_ending_text(text, &ending));
+			"worker %d ended while no nclust was there (%s)", (int)e->birth.pid,
+			news_ending_text(text, &ending));
 	else if (in->cluster != NULL)
 		news_say(sup, LOG_NOTE, "ended-meanwhile",
 			"%s.%" PRIu32 ": worker %d ended while no nclust was "
@@ -118,8 +111,7 @@ static void tell_end(struct supervisor *sup, const struct inmate *in)
 			news_ending_text(text, &ending));
 }
 
-static const struct estate_cluster *cluster_of(
-	const struct heritage *h, uint32_t number)
+static const struct estate_cluster *cluster_of(const struct heritage *h, uint32_t number)
 {
 	for (size_t i = 0; i < h->estate.cluster_count; i++)
 		if (h->estate.clusters[i].number == number)
@@ -127,8 +119,7 @@ static const struct estate_cluster *cluster_of(
 	return NULL;
 }
 
-const struct estate_cluster *heritage_named(
-	const struct heritage *h, const char *name)
+const struct estate_cluster *heritage_named(const struct heritage *h, const char *name)
 {
 	for (size_t i = 0; i < h->estate.cluster_count; i++)
 		if (strcmp(h->estate.clusters[i].name, name) == 0)
@@ -136,8 +127,7 @@ const struct estate_cluster *heritage_named(
 	return NULL;
 }
 
-static bool is_wanted(
-	const struct supervisor *sup, const struct estate_cluster *c)
+static bool is_wanted(const struct supervisor *sup, const struct estate_cluster *c)
 {
 	for (size_t i = 0; c != NULL && i < sup->settings->cluster_count; i++) {
 		const struct cluster_settings *s = sup->settings->clusters[i];
@@ -148,15 +138,13 @@ static bool is_wanted(
 	return false;
 }
 
-static int look_who_lives(
-	struct supervisor *sup, struct heritage *h, struct error *err)
+static int look_who_lives(struct supervisor *sup, struct heritage *h, struct error *err)
 {
 	h->inmates = calloc(h->past.count + 1, sizeof(*h->inmates));
 	if (h->inmates == NULL)
 		return error_set(err, ENOMEM, "the workers");
 	for (size_t i = 0; i < h->past.count; i++)
-		h->inmates[i] = (struct inmate){
-			.entry = &h->past.entries[i], .pidfd = -1};
+		h->inmates[i] = (struct inmate){.entry = &h->past.entries[i], .pidfd = -1};
 	for (size_t i = 0; i < h->past.count; i++) {
 		struct inmate *in = &h->inmates[i];
 		const struct state_entry *e = in->entry;
@@ -166,8 +154,7 @@ static int look_who_lives(
 			sup->births.next_serial = e->serial;
 		if (e->birth.pid == 0)
 			continue;
-		if (!look_by_keeper(sup, h, in) &&
-			look_by_number(sup, in, err) == -1)
+		if (!look_by_keeper(sup, h, in) && look_by_number(sup, in, err) == -1)
 			return -1;
 		if (in->lives && (e->flags & STATE_KEEP) != 0) {
 			in->ours = is_wanted(sup, in->cluster);
@@ -181,8 +168,7 @@ static int look_who_lives(
 
 /* ---- reading ---- */
 
-static int read_estate(
-	struct supervisor *sup, struct heritage *h, struct error *err)
+static int read_estate(struct supervisor *sup, struct heritage *h, struct error *err)
 {
 	size_t size;
 	void *data = estatefile_read(sup->rundir.dir, &size, err);
@@ -223,8 +209,7 @@ static int stop_for_the_living(
 static void take_history(struct supervisor *sup, struct heritage *h)
 {
 	int fd = given_take(
-		givens_find(&h->givens, LOGWIRE_A_SEGMENT, NEWS_HISTORY),
-		LOGWIRE_MEMORY);
+		givens_find(&h->givens, LOGWIRE_A_SEGMENT, NEWS_HISTORY), LOGWIRE_MEMORY);
 
 	if (news_take_history(sup, fd))
 		sup->news.held = NEWS_HISTORY;
@@ -245,8 +230,7 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	if (logger_take_over(sup, h->givens.channel, h->givens.pid) == -1) {
 		log_syserr("cannot go on with the logger, starting another");
 		/* we have all that it keeps: it ends when `givens` is freed */
-		(void)fdpass_send(
-			h->givens.channel, &leave, sizeof(leave), NULL, 0);
+		(void)fdpass_send(h->givens.channel, &leave, sizeof(leave), NULL, 0);
 		return;
 	}
 	h->givens.channel = -1;
@@ -257,8 +241,7 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	take_history(sup, h);
 }
 
-static int take_past(
-	struct supervisor *sup, struct heritage *h, struct error *err)
+static int take_past(struct supervisor *sup, struct heritage *h, struct error *err)
 {
 	struct error why = {0};
 	int told = read_estate(sup, h, &why);
@@ -276,8 +259,7 @@ static int take_past(
 	return 0;
 }
 
-static int refuse_past(
-	struct supervisor *sup, const struct error *why, struct error *err)
+static int refuse_past(struct supervisor *sup, const struct error *why, struct error *err)
 {
 	pid_t pid = remains_find(sup);
 
@@ -292,19 +274,16 @@ static int refuse_past(
 
 /* Workers that are taken over keep their entries in the file: if nclust is killed
  * now, the next one finds them. */
-static int open_own(
-	struct supervisor *sup, const struct heritage *h, struct error *err)
+static int open_own(struct supervisor *sup, const struct heritage *h, struct error *err)
 {
 	bool go_on = h->ours > 0;
 	struct error why;
 
-	if (statefile_open(&sup->orphans.file, sup->rundir.dir, go_on, &why) ==
-		0) {
+	if (statefile_open(&sup->orphans.file, sup->rundir.dir, go_on, &why) == 0) {
 		for (size_t i = 0; go_on && i < h->past.count; i++)
 			if (!h->inmates[i].ours)
 				statefile_free(&sup->orphans.file,
-					statefile_at(&sup->orphans.file,
-						(unsigned)i));
+					statefile_at(&sup->orphans.file, (unsigned)i));
 		return 0;
 	}
 	if (go_on || keeper_wanted(sup)) {
@@ -324,8 +303,7 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 	int got;
 
 	if (h == NULL)
-		return error_set(
-			err, ENOMEM, "what an earlier nclust has left");
+		return error_set(err, ENOMEM, "what an earlier nclust has left");
 	h->givens.channel = h->givens.socket = -1;
 	h->began = clock_now();
 	sup->orphans.heritage = h;
@@ -378,9 +356,8 @@ void adopt_finish(struct supervisor *sup)
 		news_say(sup, LOG_NOTE, "adopted",
 			"%s: took over %u worker%s of nclust %d, which is "
 			"gone, in %.1f ms",
-			sup->settings->name, h->adopted,
-			h->adopted == 1 ? "" : "s", (int)h->past.header.pid,
-			nsec_seconds(clock_now() - h->began) * 1000);
+			sup->settings->name, h->adopted, h->adopted == 1 ? "" : "s",
+			(int)h->past.header.pid, nsec_seconds(clock_now() - h->began) * 1000);
 	if (had_any(h))
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
 	logger_redirect(sup);

@@ -23,9 +23,7 @@
 static const struct inmate *holder(const struct heritage *h, uint32_t cluster)
 {
 	for (size_t i = 0; i < h->past.count; i++)
-		if (h->inmates[i].ours &&
-			(cluster == 0 ||
-				h->inmates[i].entry->cluster == cluster))
+		if (h->inmates[i].ours && (cluster == 0 || h->inmates[i].entry->cluster == cluster))
 			return &h->inmates[i];
 	return NULL;
 }
@@ -46,16 +44,15 @@ static bool is_it(const struct wanted *w, int fd)
 
 	if (s == NULL)
 		return socket_cookie(fd) == w->cookie;
-	return sharedmem_look(fd, &facts) == 0 && facts.dev == s->dev &&
-		facts.ino == s->ino && facts.size == s->size;
+	return sharedmem_look(fd, &facts) == 0 && facts.dev == s->dev && facts.ino == s->ino &&
+		facts.size == s->size;
 }
 
 static int from_manager(struct supervisor *sup, uint64_t cookie)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
 		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
-			return fcntl(sup->sockets.inherited.list[i]->fd,
-				F_DUPFD_CLOEXEC, 3);
+			return fcntl(sup->sockets.inherited.list[i]->fd, F_DUPFD_CLOEXEC, 3);
 	return -1;
 }
 
@@ -63,11 +60,9 @@ static int from_keeper(struct heritage *h, const struct wanted *w)
 {
 	const struct estate_segment *s = w->segment;
 	int fd = s == NULL
-		? given_take(givens_find(
-				     &h->givens, LOGWIRE_A_LISTENER, w->cookie),
-			  LOGWIRE_SOCKET)
-		: given_take(givens_find(&h->givens, LOGWIRE_A_SEGMENT,
-				     sharedmem_id(s->dev, s->ino)),
+		? given_take(givens_find(&h->givens, LOGWIRE_A_LISTENER, w->cookie), LOGWIRE_SOCKET)
+		: given_take(
+			  givens_find(&h->givens, LOGWIRE_A_SEGMENT, sharedmem_id(s->dev, s->ino)),
 			  LOGWIRE_MEMORY);
 
 	if (!is_it(w, fd))
@@ -125,9 +120,7 @@ static int find_left(struct supervisor *sup, const struct wanted *w)
 		fd = from_keeper(h, w);
 	for (size_t i = 0; fd == -1 && i < h->past.count; i++)
 		if (h->inmates[i].ours &&
-			(w->segment == NULL ||
-				h->inmates[i].entry->cluster ==
-					w->segment->cluster))
+			(w->segment == NULL || h->inmates[i].entry->cluster == w->segment->cluster))
 			fd = from_worker(&h->inmates[i], w);
 	return fd;
 }
@@ -141,15 +134,14 @@ static int find_socket(struct supervisor *sup, uint64_t cookie, uint64_t inode)
 
 /* Get back the listener's socket, or if that is closed another of its group.
  * 1: *fd; 0: no worker needs it; -1 and `err`. */
-static int have_back(struct supervisor *sup, const struct estate_listener *l,
-	int *fd, struct error *err)
+static int have_back(
+	struct supervisor *sup, const struct estate_listener *l, int *fd, struct error *err)
 {
 	const struct inmate *in = holder(sup->orphans.heritage, l->cluster);
 
 	*fd = find_socket(sup, l->cookie, l->inode);
 	for (uint32_t i = 0; *fd == -1 && i < l->socket_count; i++)
-		*fd = find_socket(
-			sup, l->sockets[i].cookie, l->sockets[i].inode);
+		*fd = find_socket(sup, l->sockets[i].cookie, l->sockets[i].inode);
 	if (*fd != -1 || in == NULL)
 		return *fd != -1;
 	(void)error_set(err, 0,
@@ -163,8 +155,7 @@ static int have_back(struct supervisor *sup, const struct estate_listener *l,
 
 /* ---- named ones ---- */
 
-static const struct estate_listener *find(
-	const struct heritage *h, const struct address *address)
+static const struct estate_listener *find(const struct heritage *h, const struct address *address)
 {
 	for (size_t i = 0; i < h->estate.listener_count; i++) {
 		const struct estate_listener *l = &h->estate.listeners[i];
@@ -218,23 +209,20 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 		return;
 	l->asked = calloc(1, sizeof(*l->asked));
 	if (l->asked != NULL)
-		(void)vfork_call_on(
-			fd, read_options, &(struct reading){l->asked, fd});
+		(void)vfork_call_on(fd, read_options, &(struct reading){l->asked, fd});
 }
 
 /* Where that is not known, all of them were bound, or none: if some are left out that
  * workers use, their clients wait for ever. */
-static bool was_bound(
-	const struct estate_listener *l, const struct estate_socket *s)
+static bool was_bound(const struct estate_listener *l, const struct estate_socket *s)
 {
-	return s->bound == ESTATE_UNKNOWN ? l->learned || l->given
-					  : s->bound == ESTATE_BOUND;
+	return s->bound == ESTATE_UNKNOWN ? l->learned || l->given : s->bound == ESTATE_BOUND;
 }
 
 /* Take all of its sockets, in the order of the kernel's group.  Where one was
  * closed, the last one has got its place. */
-static void take_group(struct supervisor *sup, struct listener *l,
-	const struct estate_listener *from)
+static void take_group(
+	struct supervisor *sup, struct listener *l, const struct estate_listener *from)
 {
 	struct estate_socket list[ESTATE_SOCKETS_MAX];
 	uint64_t own = socket_cookie(l->fd);
@@ -243,9 +231,8 @@ static void take_group(struct supervisor *sup, struct listener *l,
 
 	(void)memcpy(list, from->sockets, sizeof(list));
 	for (uint32_t i = 0; i < count;) {
-		fds[i] = list[i].cookie == own
-			? l->fd
-			: find_socket(sup, list[i].cookie, list[i].inode);
+		fds[i] = list[i].cookie == own ? l->fd
+					       : find_socket(sup, list[i].cookie, list[i].inode);
 		if (fds[i] != -1)
 			i++;
 		else
@@ -260,11 +247,9 @@ static void take_group(struct supervisor *sup, struct listener *l,
 	}
 }
 
-static int adopt_socket(
-	struct supervisor *sup, struct listener *l, struct error *err)
+static int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 {
-	const struct estate_listener *from =
-		find(sup->orphans.heritage, &l->address);
+	const struct estate_listener *from = find(sup->orphans.heritage, &l->address);
 	int fd;
 	int got = from != NULL ? have_back(sup, from, &fd, err) : 0;
 
@@ -272,9 +257,8 @@ static int adopt_socket(
 		return got;
 	fill(l, from, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
-		return err->sys == ETIMEDOUT
-			? error_hint(err, "a worker holds it; end it first")
-			: -1;
+		return err->sys == ETIMEDOUT ? error_hint(err, "a worker holds it; end it first")
+					     : -1;
 	if (l->facts.listening)
 		(void)socket_backlog(fd, l->address.backlog);
 	take_group(sup, l, from);
@@ -283,8 +267,8 @@ static int adopt_socket(
 
 /* ---- those that workers have bound ---- */
 
-static int take_learned(struct service *service,
-	const struct estate_listener *from, struct error *err)
+static int take_learned(
+	struct service *service, const struct estate_listener *from, struct error *err)
 {
 	const struct socket_file file = file_of(from);
 	struct socket_key key;
@@ -298,8 +282,7 @@ static int take_learned(struct service *service,
 	if (socket_key_look(&key, fd) == 0)
 		l = learned_add(service, &key, fd, err);
 	else if (strncmp(from->address, "unix:", 5) == 0)
-		l = learned_add_unix(
-			service, from->address + 5, fd, &file, err);
+		l = learned_add_unix(service, from->address + 5, fd, &file, err);
 	else
 		known = false; /* it has no address */
 	if (l == NULL) {
@@ -350,8 +333,8 @@ static const struct estate_segment *find_segment(const struct heritage *h,
 	return NULL;
 }
 
-static int adopt_segment(struct segment *s,
-	const struct cluster_settings *settings, struct error *err)
+static int adopt_segment(
+	struct segment *s, const struct cluster_settings *settings, struct error *err)
 {
 	struct heritage *h = s->sup->orphans.heritage;
 	const struct wanted wanted = {.segment = find_segment(h, settings, s)};
@@ -376,12 +359,10 @@ static int adopt_segment(struct segment *s,
 
 int orphans_on_left_over(struct holding *h, struct error *err)
 {
-	struct supervisor *sup =
-		h->listener != NULL ? h->listener->sup : h->segment->sup;
+	struct supervisor *sup = h->listener != NULL ? h->listener->sup : h->segment->sup;
 
 	if (sup->orphans.heritage == NULL)
 		return 0;
-	return h->listener != NULL
-		? adopt_socket(sup, h->listener, err)
-		: adopt_segment(h->segment, h->settings, err);
+	return h->listener != NULL ? adopt_socket(sup, h->listener, err)
+				   : adopt_segment(h->segment, h->settings, err);
 }

@@ -19,13 +19,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static bool was_born_so(
-	const struct estate_cluster *c, unsigned generation, uint64_t digest)
+static bool was_born_so(const struct estate_cluster *c, unsigned generation, uint64_t digest)
 {
 	for (uint32_t i = 0; i < c->generation_count; i++)
 		if (c->generations[i].number == generation)
-			return c->generations[i].digest == digest &&
-				digest != 0;
+			return c->generations[i].digest == digest && digest != 0;
 	return false;
 }
 
@@ -67,8 +65,7 @@ static void fill(struct child *c, const struct inmate *in)
 	struct supervisor *sup = c->service->sup;
 	const struct state_entry *e = in->entry;
 	struct heritage *heritage = sup->orphans.heritage;
-	struct given *given =
-		givens_find(&heritage->givens, LOGWIRE_A_WORKER, e->serial);
+	struct given *given = givens_find(&heritage->givens, LOGWIRE_A_WORKER, e->serial);
 	struct kept kept = {
 		.entry = e,
 		.trap = given_take(given, LOGWIRE_TRAP),
@@ -85,14 +82,12 @@ static void fill(struct child *c, const struct inmate *in)
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
 	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
-	c->kept.entry = statefile_at(
-		&sup->orphans.file, (unsigned)(e - heritage->past.entries));
+	c->kept.entry = statefile_at(&sup->orphans.file, (unsigned)(e - heritage->past.entries));
 	if (c->kept.entry != NULL && was_ready(e)) {
 		c->kept.entry->phase = STATE_READY;
 		c->kept.entry->ready_at = clock_now();
 		c->kept.entry->flags &= ~(uint32_t)STATE_SAID_READY;
-	} else if (c->kept.entry != NULL &&
-		c->kept.entry->phase == STATE_CLAIMED) {
+	} else if (c->kept.entry != NULL && c->kept.entry->phase == STATE_CLAIMED) {
 		c->kept.entry->phase = STATE_STARTING;
 	}
 	c->kept.held = given != NULL && (given->which & LOGWIRE_NOTIFY) != 0;
@@ -109,22 +104,19 @@ static void fill(struct child *c, const struct inmate *in)
 }
 
 /* 1: it is ours; 0: there is no place for it; -1: out of memory. */
-static int take_worker(
-	struct service *service, struct inmate *in, unsigned generation)
+static int take_worker(struct service *service, struct inmate *in, unsigned generation)
 {
 	const struct state_entry *e = in->entry;
 	bool visits = service->kind->by_connection;
 	nsec_t now = clock_now();
 	struct adoption a = {
 		.slot = e->slot,
-		.generation =
-			e->generation < generation ? e->generation : generation,
+		.generation = e->generation < generation ? e->generation : generation,
 		.pid = e->birth.pid,
 		.restarts = e->restarts,
 		.now = now,
 		.born = nsec_min(e->born, now),
-		.ready_at =
-			e->phase == STATE_READY || e->phase == STATE_STOPPING
+		.ready_at = e->phase == STATE_READY || e->phase == STATE_STOPPING
 			? nsec_min(e->ready_at, now)
 			: was_ready(e) ? now
 				       : NSEC_NEVER,
@@ -132,8 +124,7 @@ static int take_worker(
 	uint64_t worker = e->serial; /* unless the core gives an id */
 	struct child *c;
 
-	if (e->slot >= WORKERS_MAX ||
-		service_reserve(service, e->slot + 1) == -1)
+	if (e->slot >= WORKERS_MAX || service_reserve(service, e->slot + 1) == -1)
 		return -1;
 	a.generation = a.generation > 0 ? a.generation : 1;
 	if (!visits)
@@ -150,8 +141,8 @@ static int take_worker(
 	return 1;
 }
 
-static size_t list_of(struct heritage *h, const struct estate_cluster *cluster,
-	struct inmate **list)
+static size_t list_of(
+	struct heritage *h, const struct estate_cluster *cluster, struct inmate **list)
 {
 	size_t count = 0;
 
@@ -167,20 +158,17 @@ static size_t list_of(struct heritage *h, const struct estate_cluster *cluster,
  * answered: its next bind(2) or listen(2) fails. */
 static bool is_deaf(struct heritage *h, const struct inmate *in)
 {
-	const struct given *given =
-		givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
+	const struct given *given = givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
 
 	if ((in->entry->flags & STATE_TRAPPED) == 0)
 		return false;
 	return given == NULL || (given->which & LOGWIRE_TRAP) == 0;
 }
 
-static int take_workers(struct service *service, const struct estate_cluster *c,
-	struct error *err)
+static int take_workers(struct service *service, const struct estate_cluster *c, struct error *err)
 {
 	struct heritage *h = service->sup->orphans.heritage;
-	const struct cluster_settings *settings =
-		cluster_settings(service->core);
+	const struct cluster_settings *settings = cluster_settings(service->core);
 	uint64_t digest = config_digest(settings);
 	struct inmate **list = calloc(h->past.count + 1, sizeof(*list));
 	unsigned generation = c->generation > 0 ? c->generation : 1;
@@ -200,16 +188,14 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 	/* workers of other settings belong to earlier generations */
 	if (!same)
 		generation++;
-	if (cluster_adopt_begin(
-		    service->core, generation, c->says_ready, c->listens) == -1)
+	if (cluster_adopt_begin(service->core, generation, c->says_ready, c->listens) == -1)
 		count = 0;
 	for (size_t i = 0; i < count; i++) {
 		int got = take_worker(service, list[i], generation);
 
 		if (got == -1) {
 			free(list);
-			return error_set(
-				err, ENOMEM, "workers of '%s'", service->name);
+			return error_set(err, ENOMEM, "workers of '%s'", service->name);
 		}
 		h->adopted += got == 1;
 		if (got == 0)
@@ -230,16 +216,14 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 /* The number of workers that the operator or the load has asked for is kept if the
  * setting has not changed. */
-static void follow_scale(
-	struct service *service, const struct estate_cluster *c)
+static void follow_scale(struct service *service, const struct estate_cluster *c)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
-	const struct scale_step to = {.wanted = c->wanted,
-		.why = c->scaled ? SCALE_BY_HAND : SCALE_KEPT};
+	const struct scale_step to = {
+		.wanted = c->wanted, .why = c->scaled ? SCALE_BY_HAND : SCALE_KEPT};
 	struct error err;
 
-	if ((c->scaled || s->workers.range) &&
-		c->workers == config_digest_workers(s) &&
+	if ((c->scaled || s->workers.range) && c->workers == config_digest_workers(s) &&
 		service_step(service, &to, &err) == -1)
 		log_warn("%s: %s", service->name, err.text);
 }
@@ -250,8 +234,8 @@ static void take_logs(struct service *service, struct givens *givens)
 {
 	uint64_t leader = slotlog_id(service, WORKERS_MAX);
 
-	service->leadership.fd = given_take(
-		givens_find(givens, LOGWIRE_A_SEGMENT, leader), LOGWIRE_MEMORY);
+	service->leadership.fd =
+		given_take(givens_find(givens, LOGWIRE_A_SEGMENT, leader), LOGWIRE_MEMORY);
 	if (service->leadership.fd != -1)
 		service->leadership.held = leader;
 	for (size_t i = 0; i < givens->count; i++) {
@@ -259,8 +243,7 @@ static void take_logs(struct service *service, struct givens *givens)
 		uint32_t slot = slotlog_slot(service, g->id);
 
 		if (g->what == LOGWIRE_A_SEGMENT && slot != SLOT_ALL)
-			slotlog_take(
-				service, slot, given_take(g, LOGWIRE_MEMORY));
+			slotlog_take(service, slot, given_take(g, LOGWIRE_MEMORY));
 	}
 }
 

@@ -45,8 +45,7 @@ static void put_sockets(struct estate_listener *e, const struct listener *l)
 
 	if (count < 1 || count > ESTATE_SOCKETS_MAX)
 		return;
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		e->sockets[s->place] = (struct estate_socket){
 			.cookie = socket_cookie(s->fd),
 			.inode = s->inode,
@@ -56,8 +55,7 @@ static void put_sockets(struct estate_listener *e, const struct listener *l)
 	e->socket_count = count;
 }
 
-static void hold(struct writing *w, enum logwire_what what, uint64_t id, int fd,
-	uint64_t *held)
+static void hold(struct writing *w, enum logwire_what what, uint64_t id, int fd, uint64_t *held)
 {
 	if (w->fresh)
 		*held = 0;
@@ -69,8 +67,7 @@ static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
 	hold(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->kept.held);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
-			hold(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd,
-				&s->held);
+			hold(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->held);
 }
 
 static void put_listener(struct writing *w, struct listener *l)
@@ -117,8 +114,7 @@ static void put_segment(struct writing *w, struct segment *s)
 		if (w->estate->segments[i].ino == s->facts.ino &&
 			w->estate->segments[i].dev == s->facts.dev)
 			return;
-	hold(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino),
-		s->fd, &s->held);
+	hold(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd, &s->held);
 	e = estate_add_segment(w->estate);
 	if (e == NULL) {
 		w->failed = true;
@@ -138,8 +134,8 @@ static void put_segment(struct writing *w, struct segment *s)
 
 /* Write down a generation whose settings are known.  A worker of any other will
  * be replaced, and so will one that knows its cluster by an earlier name. */
-static void put_generation(struct estate_cluster *c, unsigned number,
-	const struct cluster_settings *settings)
+static void put_generation(
+	struct estate_cluster *c, unsigned number, const struct cluster_settings *settings)
 {
 	bool renamed = strcmp(settings->name, c->name) != 0;
 
@@ -148,14 +144,12 @@ static void put_generation(struct estate_cluster *c, unsigned number,
 			return;
 	if (c->generation_count < ESTATE_GENERATIONS_MAX)
 		c->generations[c->generation_count++] =
-			(struct estate_generation){
-				number, renamed ? 0 : config_digest(settings)};
+			(struct estate_generation){number, renamed ? 0 : config_digest(settings)};
 }
 
 /* The command that a restart gave: without it the next nclust would replace the
  * workers by those of the configuration's. */
-static bool put_command(
-	struct estate_cluster *c, const struct cluster_settings *s)
+static bool put_command(struct estate_cluster *c, const struct cluster_settings *s)
 {
 	if (s->configured == NULL)
 		return true;
@@ -201,30 +195,25 @@ static void put_service(struct writing *w, struct service *s)
 	}
 	for_each_listener (l, listeners_of(s, LISTENERS_ALL))
 		put_listener(w, l);
-	if (settings->orphans == ORPHANS_KEEP && s->leadership.fd != -1 &&
-		!s->leadership.blocked)
-		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, WORKERS_MAX),
-			s->leadership.fd, &s->leadership.held);
-	for (struct slotlog *log = s->life.logs;
-		settings->orphans == ORPHANS_KEEP && log != NULL;
+	if (settings->orphans == ORPHANS_KEEP && s->leadership.fd != -1 && !s->leadership.blocked)
+		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, WORKERS_MAX), s->leadership.fd,
+			&s->leadership.held);
+	for (struct slotlog *log = s->life.logs; settings->orphans == ORPHANS_KEEP && log != NULL;
 		log = log->next)
-		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd,
-			&log->held);
+		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd, &log->held);
 }
 
 static int write_all(struct supervisor *sup)
 {
 	struct estate estate = {.serial = sup->births.next_serial};
-	struct writing w = {
-		.sup = sup, .estate = &estate, .fresh = sup->orphans.fresh};
+	struct writing w = {.sup = sup, .estate = &estate, .fresh = sup->orphans.fresh};
 	scoped_buffer bytes = {0};
 	int got = -1;
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		put_service(&w, sup->services[i]);
 	if (news_history_fd(sup) != -1)
-		hold(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup),
-			&sup->news.held);
+		hold(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup), &sup->news.held);
 	sup->orphans.fresh &= w.failed;
 	errno = ENOMEM;
 	if (!w.failed && estate_encode(&bytes, &estate) == 0)
@@ -238,8 +227,7 @@ void bequest_look(struct supervisor *sup)
 	if (sup->orphans.settled)
 		statefile_rest(&sup->orphans.file);
 	sup->orphans.settled = false;
-	if (!sup->orphans.changed || sup->orphans.heritage != NULL ||
-		sup->instance.over)
+	if (!sup->orphans.changed || sup->orphans.heritage != NULL || sup->instance.over)
 		return;
 	sup->orphans.changed = false;
 	if (!keeper_wanted(sup))
@@ -271,8 +259,8 @@ static void orphans_on_write_down(struct supervisor *sup)
 /* ---- workers ---- */
 
 /* A worker's entry.  NULL: there is no state file. */
-static struct state_entry *bequest_claim(const struct child *child,
-	const struct cluster_settings *settings, unsigned generation)
+static struct state_entry *bequest_claim(
+	const struct child *child, const struct cluster_settings *settings, unsigned generation)
 {
 	const struct service *service = child->service;
 	struct state_entry *e = statefile_claim(&service->sup->orphans.file);
@@ -283,8 +271,7 @@ static struct state_entry *bequest_claim(const struct child *child,
 	service_view_slot(service, child->slot, &view);
 	e->flags = settings->orphans == ORPHANS_KEEP ? STATE_KEEP : 0;
 	e->serial = child->serial;
-	e->user =
-		(uint32_t)(settings->uid >= 0 ? settings->uid : geteuid()) + 1;
+	e->user = (uint32_t)(settings->uid >= 0 ? settings->uid : geteuid()) + 1;
 	e->cluster = service->kept.number;
 	e->slot = child->slot;
 	e->lane = child->traffic.lane;
@@ -295,8 +282,7 @@ static struct state_entry *bequest_claim(const struct child *child,
 	return e;
 }
 
-static void note_phase(
-	struct service *service, const struct report *r, enum state_phase phase)
+static void note_phase(struct service *service, const struct report *r, enum state_phase phase)
 {
 	struct child *c = child_find(service, r->slot, r->worker);
 
@@ -312,10 +298,8 @@ static void orphans_on_report(struct service *service, const struct report *r)
 	switch (r->kind) {
 	case REPORT_READY:
 		note_phase(service, r, STATE_READY);
-		if (cluster_knows_notify(service->core) !=
-				service->kept.knows_notify ||
-			cluster_knows_listen(service->core) !=
-				service->kept.knows_listen)
+		if (cluster_knows_notify(service->core) != service->kept.knows_notify ||
+			cluster_knows_listen(service->core) != service->kept.knows_listen)
 			service->sup->orphans.changed = true;
 		break;
 	case REPORT_DRAINING:
@@ -362,8 +346,7 @@ void orphans_on_settings(struct service *service)
 
 void bequest_forget(struct service *service)
 {
-	for (struct slotlog *log = service->life.logs; log != NULL;
-		log = log->next)
+	for (struct slotlog *log = service->life.logs; log != NULL; log = log->next)
 		keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &log->held);
 	keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &service->leadership.held);
 	statefile_free(&service->sup->orphans.file, service->kept.anchor);
@@ -387,8 +370,7 @@ static int orphans_on_renew(struct supervisor *sup, struct error *err)
 static void find_entry(struct supervisor *sup, const struct state_past *past)
 {
 	for (size_t i = 0; i < past->count; i++) {
-		struct state_entry *e =
-			statefile_at(&sup->orphans.file, (unsigned)i);
+		struct state_entry *e = statefile_at(&sup->orphans.file, (unsigned)i);
 		struct child *c;
 
 		if (past->entries[i].phase == STATE_FREE)
@@ -441,8 +423,7 @@ static void number(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->kept.number == 0)
-			sup->services[i]->kept.number =
-				++sup->orphans.last_number;
+			sup->services[i]->kept.number = ++sup->orphans.last_number;
 }
 
 static void orphans_on_go_on(struct supervisor *sup)
@@ -456,8 +437,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 	if (!sup->has_rundir)
 		return;
 	got = statefile_read(sup->rundir.dir, &past, &err);
-	if (statefile_open(
-		    &sup->orphans.file, sup->rundir.dir, got == 1, &err) == -1)
+	if (statefile_open(&sup->orphans.file, sup->rundir.dir, got == 1, &err) == -1)
 		log_warn("%s", err.text);
 	find_entry(sup, &past);
 	for_each_child (child, children_of_all(sup))
@@ -474,8 +454,7 @@ static void orphans_on_go_on(struct supervisor *sup)
 /* The process that becomes the worker writes its own number into its entry.  The
  * keeper has the notify socket from now on: a worker is often ready before we have
  * done what orphans_on_born() does. */
-static int orphans_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	const struct recipe *r = birth->place.recipe;
 
@@ -509,8 +488,7 @@ static void orphans_on_let_go(struct holding *h)
 	struct listener *l = h->listener;
 
 	if (h->segment != NULL)
-		keeper_drop(
-			h->segment->sup, LOGWIRE_A_SEGMENT, &h->segment->held);
+		keeper_drop(h->segment->sup, LOGWIRE_A_SEGMENT, &h->segment->held);
 	else
 		keeper_drop(l->sup, LOGWIRE_A_LISTENER,
 			h->socket != NULL ? &h->socket->held : &l->kept.held);

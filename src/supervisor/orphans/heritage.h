@@ -12,7 +12,7 @@ struct inmate {
 	const struct state_entry *entry;
 	int pidfd; /* -1: the process is gone, or the pidfd was taken */
 	bool lives;
-	bool ours; /* to be taken over; else to be ended */
+	bool ours;                            /* to be taken over; else to be ended */
 	const struct estate_cluster *cluster; /* NULL: not known */
 };
 
@@ -29,15 +29,13 @@ struct heritage {
 };
 
 /* The cluster of that name, as it was written down; or NULL. */
-const struct estate_cluster *heritage_named(
-	const struct heritage *h, const char *name);
+const struct estate_cluster *heritage_named(const struct heritage *h, const char *name);
 
 /* The serial of a worker of this name, as its environment says.  Anybody may
  * have put that there, so only a process of that user (uid + 1) is believed; 0:
  * of any user that workers have.  1; 0: the process is none, or none that we may
  * look at; -1 and errno: cannot be told. */
-int remains_serial(
-	struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial);
+int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial);
 /* End workers that are not taken over, and processes that such workers have
  * left: SIGTERM, then SIGKILL, within three seconds.  Returns their number. */
 unsigned remains_end(struct supervisor *sup, struct heritage *h);

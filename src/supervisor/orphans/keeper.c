@@ -48,8 +48,7 @@ void keeper_hold_child(struct child *child)
 	};
 	struct kept kept = {child->kept.entry, -1, -1};
 	/* before its birth there is no pidfd, and so nothing that lives */
-	int fds[LOGWIRE_FDS_MAX] = {
-		child->pidfd != -1 ? child->pidfd : sup->null_fd};
+	int fds[LOGWIRE_FDS_MAX] = {child->pidfd != -1 ? child->pidfd : sup->null_fd};
 	size_t count = 1;
 
 	if (sup->orphans.keeper_socket == -1 || child->kept.entry == NULL ||
@@ -86,8 +85,7 @@ static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 
 void keeper_drop_child(const struct child *child)
 {
-	if (child->kept.entry != NULL &&
-		(child->kept.entry->flags & STATE_KEEP) != 0)
+	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_KEEP) != 0)
 		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
@@ -98,14 +96,13 @@ void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held)
 	*held = 0;
 }
 
-void keeper_hold(struct supervisor *sup, enum logwire_what what, uint64_t id,
-	int fd, uint64_t *held)
+void keeper_hold(
+	struct supervisor *sup, enum logwire_what what, uint64_t id, int fd, uint64_t *held)
 {
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_HOLD,
 		.what = what,
-		.which = what == LOGWIRE_A_SEGMENT ? LOGWIRE_MEMORY
-						   : LOGWIRE_SOCKET,
+		.which = what == LOGWIRE_A_SEGMENT ? LOGWIRE_MEMORY : LOGWIRE_SOCKET,
 		.worker = id,
 	};
 
@@ -136,8 +133,8 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 	if (!keeper_wanted(sup))
 		return;
 	if (sup->orphans.keeper_socket == -1)
-		sup->orphans.keeper_socket = socket_open_at(sup->rundir.dir,
-			name, SOCK_SEQPACKET, 0600, -1, -1, &err);
+		sup->orphans.keeper_socket =
+			socket_open_at(sup->rundir.dir, name, SOCK_SEQPACKET, 0600, -1, -1, &err);
 	if (sup->orphans.keeper_socket == -1) {
 		log_warn("if nclust is killed, nothing is kept: %s", err.text);
 		return;
@@ -165,8 +162,7 @@ void keeper_leave(struct supervisor *sup)
 
 /* ---- calling an earlier nclust's keeper ---- */
 
-static int take(struct givens *g, const struct logwire_packet *p,
-	struct fdpass_message *m)
+static int take(struct givens *g, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	struct given given = {
 		.what = (enum logwire_what)p->what,
@@ -179,9 +175,7 @@ static int take(struct givens *g, const struct logwire_packet *p,
 		errno = EMFILE; /* they did not fit in */
 		return -1;
 	}
-	list = g->count < GIVENS_MAX
-		? reallocarray(g->list, g->count + 1, sizeof(*list))
-		: NULL;
+	list = g->count < GIVENS_MAX ? reallocarray(g->list, g->count + 1, sizeof(*list)) : NULL;
 	if (list == NULL)
 		return -1;
 	for (size_t i = 0; i < COUNT_OF(given.fds); i++)
@@ -200,8 +194,7 @@ static int receive(struct givens *g, nsec_t until)
 	struct fdpass_message m;
 	int got = 0;
 
-	if (now >= until ||
-		poll(&one, 1, (int)((until - now) / MSEC) + 1) < 1) {
+	if (now >= until || poll(&one, 1, (int)((until - now) / MSEC) + 1) < 1) {
 		errno = ETIMEDOUT;
 		return -1;
 	}
@@ -239,8 +232,7 @@ static int is_ours(struct givens *g)
 		return -1;
 	g->pid = peer.pid;
 	if (peer.uid == geteuid() ||
-		(geteuid() == 0 && peer.uid >= ROLE_UID_FIRST &&
-			peer.uid <= NOBODY))
+		(geteuid() == 0 && peer.uid >= ROLE_UID_FIRST && peer.uid <= NOBODY))
 		return 0;
 	errno = EPERM;
 	return -1;
@@ -256,8 +248,7 @@ static int by_name(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-int keeper_call(
-	struct supervisor *sup, struct givens *givens, struct error *err)
+int keeper_call(struct supervisor *sup, struct givens *givens, struct error *err)
 {
 	nsec_t until = nsec_add(clock_now(), PATIENCE);
 	int got;
@@ -271,8 +262,7 @@ int keeper_call(
 		got = receive(givens, until);
 	if (got == 1) {
 		if (givens->count > 1)
-			qsort(givens->list, givens->count,
-				sizeof(*givens->list), by_name);
+			qsort(givens->list, givens->count, sizeof(*givens->list), by_name);
 		return 0;
 	}
 	(void)error_set(err, errno, "the keeper did not return everything");
@@ -319,8 +309,7 @@ int given_take(struct given *given, enum logwire_which which)
 	return at < LOGWIRE_FDS_MAX ? fd_release(&given->fds[at]) : -1;
 }
 
-struct given *givens_find(
-	struct givens *givens, enum logwire_what what, uint64_t id)
+struct given *givens_find(struct givens *givens, enum logwire_what what, uint64_t id)
 {
 	const struct given key = {.what = what, .id = id};
 

@@ -19,10 +19,9 @@ void keeper_hold_child(struct child *child);
 void keeper_drop_child(const struct child *child);
 /* Hold a socket, by its cookie, or a segment, by its sharedmem_id().  *held
  * becomes that id, by which it is dropped; a different one is dropped first. */
-void keeper_hold(struct supervisor *sup, enum logwire_what what, uint64_t id,
-	int fd, uint64_t *held);
-void keeper_drop(
-	struct supervisor *sup, enum logwire_what what, uint64_t *held);
+void keeper_hold(
+	struct supervisor *sup, enum logwire_what what, uint64_t id, int fd, uint64_t *held);
+void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held);
 
 /* What the keeper gave back for one worker, listener or segment. */
 struct given {
@@ -43,8 +42,7 @@ struct givens {
 };
 /* Get all descriptors from the keeper of an earlier nclust.  -1 and `err`;
  * err->sys is ENOENT or ECONNREFUSED if there is no keeper. */
-int keeper_call(
-	struct supervisor *sup, struct givens *givens, struct error *err);
+int keeper_call(struct supervisor *sup, struct givens *givens, struct error *err);
 /* Let the keeper close the sockets and segments of those that nobody took. */
 void keeper_drop_rest(struct supervisor *sup, const struct givens *givens);
 /* Ask a keeper to exit, without taking what it holds; wait for it, bounded. */
@@ -53,7 +51,6 @@ void givens_fini(struct givens *givens);
 /* Take one of the descriptors; -1: it was not given, or `given` is NULL.  The
  * caller owns it. */
 int given_take(struct given *given, enum logwire_which which);
-struct given *givens_find(
-	struct givens *givens, enum logwire_what what, uint64_t id);
+struct given *givens_find(struct givens *givens, enum logwire_what what, uint64_t id);
 
 #endif

@@ -72,8 +72,7 @@ static size_t list_above(pid_t *above, size_t most)
  * because it may be anybody's. */
 static bool is_nobody(int error)
 {
-	return error == ENOENT || error == ESRCH || error == EACCES ||
-		error == EPERM;
+	return error == ENOENT || error == ESRCH || error == EACCES || error == EPERM;
 }
 
 static int look_for(struct environ_look *look, pid_t pid, const char *key)
@@ -98,14 +97,11 @@ static bool has_a_user(const struct supervisor *sup, pid_t pid, uint32_t user)
 	return uid == geteuid();
 }
 
-int remains_serial(
-	struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial)
+int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *serial)
 {
 	struct environ_look look untouched;
 	size_t len = strlen(sup->rundir.path);
-	int got = has_a_user(sup, pid, user)
-		? look_for(&look, pid, "NCLUST_SOCKET")
-		: 0;
+	int got = has_a_user(sup, pid, user) ? look_for(&look, pid, "NCLUST_SOCKET") : 0;
 
 	if (got == 1 &&
 		(strncmp(look.value, sup->rundir.path, len) != 0 ||
@@ -126,10 +122,8 @@ static uint64_t serial_of(struct supervisor *sup, pid_t pid, uint32_t user)
 	uint64_t serial;
 
 	remote_of(&r, pid);
-	return remote_shares(&r, "pid") &&
-			remains_serial(sup, pid, user, &serial) == 1
-		? serial
-		: 0;
+	return remote_shares(&r, "pid") && remains_serial(sup, pid, user, &serial) == 1 ? serial
+											: 0;
 }
 
 /* Is it that worker's session?  Its number is no other's while anybody is in it. */
@@ -138,15 +132,14 @@ static bool is_session_of(pid_t session, const struct state_birth *birth)
 	struct process_facts leader;
 
 	return session == birth->pid &&
-		(process_look(session, &leader) == -1
-				? is_nobody(errno)
-				: leader.start == birth->start);
+		(process_look(session, &leader) == -1 ? is_nobody(errno)
+						      : leader.start == birth->start);
 }
 
 /* Has a worker that is not taken over left the process?  It is younger, and is in
  * its session or has its serial: servers that set their title overwrite that. */
-static bool is_left_by(struct supervisor *sup, const struct heritage *h,
-	pid_t pid, const struct process_facts *facts)
+static bool is_left_by(struct supervisor *sup, const struct heritage *h, pid_t pid,
+	const struct process_facts *facts)
 {
 	uint64_t serial = 0;
 	uint64_t asked = UINT64_MAX; /* a user */
@@ -159,8 +152,7 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h,
 			continue;
 		if (in->lives && pid == birth->pid)
 			return false; /* on the list already */
-		if (is_session_of(facts->session, birth) &&
-			has_a_user(sup, pid, in->entry->user))
+		if (is_session_of(facts->session, birth) && has_a_user(sup, pid, in->entry->user))
 			return true;
 		if (asked != in->entry->user)
 			serial = serial_of(sup, pid, in->entry->user);
@@ -199,15 +191,13 @@ static bool look_at(void *context, pid_t pid)
 		return true;
 	fd = pidfd_of(pid);
 	/* is it still the process that was looked at? */
-	if (fd != -1 && process_look(pid, &now) == 0 &&
-		now.start == facts.start)
+	if (fd != -1 && process_look(pid, &now) == 0 && now.start == facts.start)
 		add(s->found, fd_release(&fd));
 	return false;
 }
 
 /* Returns the last process that fitted; or 0. */
-static pid_t search(
-	struct supervisor *sup, const struct heritage *h, struct remains *found)
+static pid_t search(struct supervisor *sup, const struct heritage *h, struct remains *found)
 {
 	struct search s = {.sup = sup, .h = h, .found = found};
 
@@ -260,15 +250,13 @@ unsigned remains_end(struct supervisor *sup, struct heritage *h)
 	(void)search(sup, h, &r);
 	count = (unsigned)wait_for(&r, 0);
 	if (count > 0) {
-		log_note("%s: ending %u process%s that nclust %d has left",
-			sup->settings->name, count, count == 1 ? "" : "es",
-			(int)h->past.header.pid);
+		log_note("%s: ending %u process%s that nclust %d has left", sup->settings->name,
+			count, count == 1 ? "" : "es", (int)h->past.header.pid);
 		signal_all(&r, SIGTERM);
 		if (wait_for(&r, GRACE_TERM) > 0) {
 			signal_all(&r, SIGKILL);
 			if (wait_for(&r, GRACE_KILL) > 0)
-				log_warn(
-					"%zu of them cannot be ended", r.count);
+				log_warn("%zu of them cannot be ended", r.count);
 		}
 	}
 	for (size_t i = 0; i < r.count; i++)

@@ -15,16 +15,16 @@ struct heritage;
 
 struct orphans {
 	struct statefile file;
-	bool changed;  /* what the next nclust must know: to be written when
+	bool changed;              /* what the next nclust must know: to be written when
 			  this turn ends */
-	bool settled;  /* all workers of a cluster are ready, since this turn */
-	bool has_past; /* somebody else's workers may live: nothing of theirs is
+	bool settled;              /* all workers of a cluster are ready, since this turn */
+	bool has_past;             /* somebody else's workers may live: nothing of theirs is
 			  removed, should we fail to take them over */
-	bool failed;   /* a failed write was reported */
+	bool failed;               /* a failed write was reported */
 	uint32_t last_number;      /* of a service */
 	struct heritage *heritage; /* what an earlier one has left; or NULL */
 	int keeper_socket;         /* on which the next nclust calls, or -1 */
-	bool fresh; /* the keeper holds no listener and no segment yet */
+	bool fresh;                /* the keeper holds no listener and no segment yet */
 };
 
 /* Of a cluster, as it was written down (bequest.h). */

@@ -21,8 +21,8 @@ void store_put(struct supervisor *sup, struct listener *l)
 	if (l->kept.stored == cookie || cookie == 0)
 		return;
 	store_remove(sup, l);
-	(void)snprintf(text, sizeof(text),
-		"FDSTORE=1\nFDPOLL=0\nFDNAME=" PREFIX "%" PRIx64, cookie);
+	(void)snprintf(
+		text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=" PREFIX "%" PRIx64, cookie);
 	if (manager_send_fd(sup, text, l->fd))
 		l->kept.stored = cookie;
 }
@@ -31,8 +31,7 @@ static void forget(struct supervisor *sup, uint64_t cookie)
 {
 	char text[80];
 
-	(void)snprintf(text, sizeof(text),
-		"FDSTOREREMOVE=1\nFDNAME=" PREFIX "%" PRIx64, cookie);
+	(void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=" PREFIX "%" PRIx64, cookie);
 	(void)manager_send_fd(sup, text, -1);
 }
 
@@ -50,8 +49,7 @@ static struct listener *find(const struct supervisor *sup, uint64_t cookie)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct listener *l;
 
-		for_each_listener (
-			l, listeners_of(sup->services[i], LISTENERS_ALL))
+		for_each_listener (l, listeners_of(sup->services[i], LISTENERS_ALL))
 			if (socket_cookie(l->fd) == cookie)
 				return l;
 	}
@@ -68,13 +66,11 @@ void store_sort_out(struct supervisor *sup)
 		uint64_t cookie;
 
 		if (given->address.kind != ADDRESS_INHERIT ||
-			strncmp(given->address.name, PREFIX, strlen(PREFIX)) !=
-				0) {
+			strncmp(given->address.name, PREFIX, strlen(PREFIX)) != 0) {
 			sup->sockets.inherited.list[kept++] = given;
 			continue;
 		}
-		cookie = strtoull(
-			given->address.name + strlen(PREFIX), NULL, 16);
+		cookie = strtoull(given->address.name + strlen(PREFIX), NULL, 16);
 		l = find(sup, cookie);
 		if (l != NULL)
 			l->kept.stored = cookie;

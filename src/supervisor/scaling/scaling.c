@@ -65,11 +65,9 @@ struct scaling {
 /* Does the load decide how many workers there are? */
 static bool follows(const struct service *s)
 {
-	return cluster_next_settings(s->core)->workers.range &&
-		!s->stage.scaled && !s->stage.leaving &&
-		!s->kind->by_connection && !s->sup->instance.stopping &&
-		cluster_state(s->core) != CLUSTER_STOPPING &&
-		!service_is_over(s);
+	return cluster_next_settings(s->core)->workers.range && !s->stage.scaled &&
+		!s->stage.leaving && !s->kind->by_connection && !s->sup->instance.stopping &&
+		cluster_state(s->core) != CLUSTER_STOPPING && !service_is_over(s);
 }
 
 /* ---- doors: listeners that are watched ---- */
@@ -147,8 +145,7 @@ static void doors_open(struct scaling *a)
 	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++) {
 		if (l->sockets == NULL)
 			door_open(a, l->fd);
-		for (const struct listener_socket *k = l->sockets; k != NULL;
-			k = k->next)
+		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 			door_open(a, k->fd);
 	}
 }
@@ -160,8 +157,7 @@ static void settle(struct scaling *a)
 	struct service *s = a->service;
 	bool asleep = follows(s) && cluster_wanted(s->core) == 0;
 	bool watched = follows(s) &&
-		(a->scale.least == 0 ||
-			(!a->quick && cluster_wanted(s->core) < a->scale.most));
+		(a->scale.least == 0 || (!a->quick && cluster_wanted(s->core) < a->scale.most));
 
 	if (s->held.asleep && !asleep) {
 		s->held.asleep = false;
@@ -180,8 +176,7 @@ static unsigned waiting_at(const struct listener *l, bool *full)
 	struct queue_facts queue;
 	bool any = l->sockets == NULL && sockdiag_has_queue(l->fd);
 
-	for (const struct listener_socket *k = l->sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		any |= sockdiag_has_queue(k->fd);
 	if (!any)
 		return 0;
@@ -222,9 +217,7 @@ static long busy_of(struct scaling *a, const struct child *child, nsec_t now)
 	if (was.serial != child->serial || now <= was.at)
 		return -1;
 	/* a process that has ended takes its time away */
-	return seen->cpu > was.cpu
-		? (long)((seen->cpu - was.cpu) * 1000 / (now - was.at))
-		: 0;
+	return seen->cpu > was.cpu ? (long)((seen->cpu - was.cpu) * 1000 / (now - was.at)) : 0;
 }
 
 static bool reserve_seen(struct scaling *a)
@@ -237,8 +230,7 @@ static bool reserve_seen(struct scaling *a)
 	more = realloc(a->seen, slots * sizeof(*more));
 	if (more == NULL)
 		return false;
-	(void)memset(more + a->seen_slots, 0,
-		(slots - a->seen_slots) * sizeof(*more));
+	(void)memset(more + a->seen_slots, 0, (slots - a->seen_slots) * sizeof(*more));
 	a->seen = more;
 	a->seen_slots = slots;
 	return true;
@@ -255,8 +247,7 @@ static void measure_workers(struct scaling *a, struct load *l)
 	while ((child = child_next(&a->walk)) != NULL) {
 		long busy = -1;
 
-		if (child->slot < a->seen_slots &&
-			child_view(child).state == SLOT_READY)
+		if (child->slot < a->seen_slots && child_view(child).state == SLOT_READY)
 			busy = busy_of(a, child, clock_now());
 		if (busy >= 0) {
 			sum += (uint64_t)busy;
@@ -283,8 +274,7 @@ static void measure_pressure(struct scaling *a, struct load *l)
 		return; /* the kernel has no PSI */
 	a->pressed = total * USEC;
 	if (was > 0 && a->pressed > was && l->now > a->measured_at)
-		l->pressure = (unsigned)((a->pressed - was) * 1000 /
-			(l->now - a->measured_at));
+		l->pressure = (unsigned)((a->pressed - was) * 1000 / (l->now - a->measured_at));
 }
 
 /* Has anybody a connection that came by a listener of the cluster?  In doubt: yes.
@@ -311,8 +301,7 @@ static bool has_clients(struct scaling *a)
 
 static bool is_held(const struct service *s)
 {
-	return cluster_view_rollout(s->core).under_way ||
-		s->sup->upgrade.reexec != NULL;
+	return cluster_view_rollout(s->core).under_way || s->sup->upgrade.reexec != NULL;
 }
 
 /* False: it has failed. */
@@ -329,8 +318,7 @@ static bool step(struct scaling *a)
 		.held = is_held(s),
 		/* its first worker starts, whoever answers meanwhile */
 		.in_use = a->came_at != 0 || deaf ||
-			(cluster_ready(s->core) == 0 &&
-				cluster_alive(s->core) > 0),
+			(cluster_ready(s->core) == 0 && cluster_alive(s->core) > 0),
 		.came_at = a->came_at,
 		.spare = cluster_has_spare(s->core),
 	};
@@ -344,8 +332,7 @@ static bool step(struct scaling *a)
 		measure_pressure(a, &l);
 		a->measured_at = l.now;
 	}
-	if (!l.in_use && !l.held && l.wanted > 0 &&
-		autoscale_may_sleep(&a->scale, l.now))
+	if (!l.in_use && !l.held && l.wanted > 0 && autoscale_may_sleep(&a->scale, l.now))
 		l.in_use = has_clients(a);
 	if (!autoscale_look(&a->scale, &l, &to))
 		return true;
@@ -414,10 +401,8 @@ static void look_soon(struct scaling *a, nsec_t wait)
 /* The cluster or its settings are new. */
 static void begin(struct service *s)
 {
-	const struct cluster_settings *settings =
-		cluster_next_settings(s->core);
-	struct workers_range range =
-		cluster_range(settings, s->sup->launch.cpus);
+	const struct cluster_settings *settings = cluster_next_settings(s->core);
+	struct workers_range range = cluster_range(settings, s->sup->launch.cpus);
 	struct scaling *a = s->scaling;
 
 	if (a == NULL && !settings->workers.range)
@@ -435,8 +420,7 @@ static void begin(struct service *s)
 		a->look_at = NSEC_NEVER;
 		a->wanted = cluster_wanted(s->core);
 	}
-	autoscale_limits(
-		&a->scale, range.least, range.most, settings->idle_after);
+	autoscale_limits(&a->scale, range.least, range.most, settings->idle_after);
 	doors_close(a); /* there may be others now */
 	look_soon(a, 0);
 }
@@ -459,8 +443,7 @@ static void note_step(struct scaling *a, const struct report *r)
 
 static void scaling_on_report(struct service *service, const struct report *r)
 {
-	if ((service->scaling == NULL &&
-		    (r->kind == REPORT_STATE || r->kind == REPORT_STARTED)) ||
+	if ((service->scaling == NULL && (r->kind == REPORT_STATE || r->kind == REPORT_STARTED)) ||
 		r->kind == REPORT_ROLLOUT_DONE ||
 		r->kind == REPORT_ROLLOUT_FAILED) /* the old settings again */
 		begin(service);
@@ -474,8 +457,7 @@ void scaling_limits(struct supervisor *sup)
 		begin(sup->services[i]);
 }
 
-static void scaling_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+static void scaling_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
 	if (failed)
@@ -529,8 +511,7 @@ static void scaling_on_end(struct supervisor *sup)
 	cpus_end(sup);
 }
 
-static void scaling_on_status(
-	struct json_writer *w, const struct service *service)
+static void scaling_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct scaling *a = service->scaling;
 
@@ -557,8 +538,7 @@ static void scaling_on_status(
 		json_put_int(w, "to", a->last.wanted);
 		json_put_text(w, "reason", scale_why_name(a->last.why));
 		json_put_int(w, "measure", a->last.measure);
-		json_put_real(
-			w, "ago", nsec_seconds(clock_now() - a->last_at), 3);
+		json_put_real(w, "ago", nsec_seconds(clock_now() - a->last_at), 3);
 		json_close_object(w);
 	}
 	json_close_object(w);

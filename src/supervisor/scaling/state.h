@@ -7,8 +7,8 @@
 /* What only this room knows of the instance: it is in struct supervisor of
  * common/state.h. */
 struct scaler {
-	ev_timer look; /* the next one at any cluster */
-	ev_io written; /* its fd: inotify on the quota (cpus.c); data NULL: none */
+	ev_timer look;    /* the next one at any cluster */
+	ev_io written;    /* its fd: inotify on the quota (cpus.c); data NULL: none */
 	ev_timer recount; /* a moment after it was written */
 };
 

@@ -99,15 +99,12 @@ static void put_listener(struct carry_writer *c, const void *of)
 		c->out.failed = true;
 	handover_put_text(&c->w, CARRY_TEXT, address);
 	if (l->asked != NULL)
-		handover_put_bytes(
-			&c->w, CARRY_OPTIONS, l->asked, sizeof(*l->asked));
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
+		handover_put_bytes(&c->w, CARRY_OPTIONS, l->asked, sizeof(*l->asked));
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		carry_put_one(c, CARRY_SOCKET, &carried_socket, s);
 }
 
-static int take_address(struct carry_reader *r, struct listener *l,
-	const struct handover_field *f)
+static int take_address(struct carry_reader *r, struct listener *l, const struct handover_field *f)
 {
 	scoped_str text = handover_text(f);
 	int backlog = l->address.backlog;
@@ -124,8 +121,7 @@ static int take_address(struct carry_reader *r, struct listener *l,
 static int take_options(struct listener *l, const struct handover_field *f)
 {
 	/* another version knows others: go on as if none were set yet */
-	if (f->type != HANDOVER_BYTES || f->len != sizeof(*l->asked) ||
-		l->asked != NULL)
+	if (f->type != HANDOVER_BYTES || f->len != sizeof(*l->asked) || l->asked != NULL)
 		return 1;
 	l->asked = malloc(sizeof(*l->asked));
 	if (l->asked == NULL)
@@ -134,8 +130,7 @@ static int take_options(struct listener *l, const struct handover_field *f)
 	return 1;
 }
 
-static int take_listener(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_listener(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	switch (f->tag) {
 	case CARRY_TEXT:
@@ -165,16 +160,14 @@ static int listener_done(struct carry_reader *r, void *to)
 	bool twice = false;
 
 	begin(r, l);
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next) {
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		twice |= taken[s->place];
 		taken[s->place] = true;
 		most = s->place > most ? s->place : most;
 		has_own |= s->fd == l->fd;
 		count++;
 	}
-	return has_own && !twice && (count == 0 || most == count - 1) &&
-			l->address.name != NULL
+	return has_own && !twice && (count == 0 || most == count - 1) && l->address.name != NULL
 		? 0
 		: -1;
 }
@@ -234,8 +227,7 @@ const struct carried carried_segment = {
 /* ---- references to listeners ---- */
 
 static const struct plain_row set_rows[] = {
-	CARRY_REFERENCES(
-		CARRY_INDEX, listener_set, list, CARRY_OF_LISTENERS, count),
+	CARRY_REFERENCES(CARRY_INDEX, listener_set, list, CARRY_OF_LISTENERS, count),
 	PLAIN(1, listener_set, row, UNSIGNED),
 	PLAIN(2, listener_set, own, UNSIGNED),
 };
@@ -246,8 +238,7 @@ static int set_done(struct carry_reader *r, void *to)
 
 	(void)r;
 	return set->row > 0 &&
-			(set->count < set->row || set->own == 0 ||
-				set->row > 64 ||
+			(set->count < set->row || set->own == 0 || set->row > 64 ||
 				(set->row < 64 && set->own >> set->row != 0))
 		? -1
 		: 0;

@@ -66,8 +66,7 @@ int group_fd(const struct listener *l, unsigned lane)
 
 bool group_has_inode(const struct listener *l, uint64_t inode)
 {
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->inode == inode)
 			return true;
 	return l->inode == inode;
@@ -85,8 +84,7 @@ unsigned group_size(const struct listener *l)
 {
 	unsigned count = 0;
 
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		count++;
 	return count > 0 ? count : 1;
 }
@@ -107,8 +105,7 @@ const char *group_balance(const struct listener *l)
 void group_queue(const struct listener *l, struct queue_facts *facts)
 {
 	sockdiag_queue(l->fd, facts);
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next) {
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		struct queue_facts more;
 
 		if (s->fd == l->fd)
@@ -146,13 +143,11 @@ int group_listen(const struct listener *l, unsigned lane, int backlog)
 }
 
 /* The shares of all sockets, by their places.  Returns how many there are. */
-static unsigned shares_of(
-	const struct listener *l, unsigned weights[REUSEPORT_MAX])
+static unsigned shares_of(const struct listener *l, unsigned weights[REUSEPORT_MAX])
 {
 	unsigned count = 0;
 
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next) {
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		weights[s->place] = s->weight;
 		count++;
 	}
@@ -167,8 +162,7 @@ static int stay(const struct listener *l, int fd)
 
 	for (unsigned i = 0; i < l->seats; i++)
 		places[i] = -1;
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next) {
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		if (s->weight == 0 || s->seat >= l->seats ||
 			(places[s->seat] != -1 && lanes[s->seat] > s->lane))
 			continue;
@@ -178,8 +172,8 @@ static int stay(const struct listener *l, int fd)
 	return reuseport_stay(fd, places, l->seats, l->spread == SPREAD_FLOWS);
 }
 
-static int choose_so(const struct listener *l, enum spread way, int fd,
-	const unsigned *weights, unsigned count)
+static int choose_so(
+	const struct listener *l, enum spread way, int fd, const unsigned *weights, unsigned count)
 {
 	switch (way) {
 	case SPREAD_TURNS:
@@ -194,8 +188,7 @@ static int choose_so(const struct listener *l, enum spread way, int fd,
 
 /* How the kernel chooses from now on: as it is to or, if it does not, in the next best
  * way; then *why is the errno of it.  -1: it cannot choose at all. */
-static int choose(const struct listener *l, const unsigned *weights,
-	unsigned count, int *why)
+static int choose(const struct listener *l, const unsigned *weights, unsigned count, int *why)
 {
 	static const enum spread instead[] = {
 		[SPREAD_TURNS] = SPREAD_CHANCE,
@@ -205,8 +198,7 @@ static int choose(const struct listener *l, const unsigned *weights,
 
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		/* one alone gets all: it is to be counted */
-		enum spread way = count == 1 && l->turns != NULL ? SPREAD_TURNS
-								 : l->spread;
+		enum spread way = count == 1 && l->turns != NULL ? SPREAD_TURNS : l->spread;
 		int got = choose_so(l, way, s->fd, weights, count);
 
 		*why = got == -1 ? errno : 0;
@@ -245,8 +237,7 @@ void group_apply(struct listener *l)
 	const int why_before = l->chosen_why;
 	int way;
 
-	if (l->own_group ||
-		(!l->facts.listening && l->facts.type != SOCK_DGRAM))
+	if (l->own_group || (!l->facts.listening && l->facts.type != SOCK_DGRAM))
 		return;
 	turns_prepare(l);
 	way = choose(l, weights, count, &l->chosen_why);
@@ -255,8 +246,7 @@ void group_apply(struct listener *l)
 		l->chosen = l->spread;
 		l->chosen_why = 0;
 	} else if (way == -1) {
-		log_syserr("listener '%s': cannot choose among its sockets",
-			l->address.name);
+		log_syserr("listener '%s': cannot choose among its sockets", l->address.name);
 	} else if (l->chosen != l->spread && l->chosen_why != EBUSY &&
 		(l->chosen != before || why_before == 0)) {
 		tell_instead(l);
@@ -265,8 +255,7 @@ void group_apply(struct listener *l)
 
 bool group_has_stranger(const struct listener *l)
 {
-	return l->facts.type == SOCK_STREAM &&
-		sockdiag_listeners(l->fd) > (long)group_size(l);
+	return l->facts.type == SOCK_STREAM && sockdiag_listeners(l->fd) > (long)group_size(l);
 }
 
 /* The client's own address is that of the server, with a port for it alone. */
@@ -283,8 +272,8 @@ static int bind_client(int client, const struct sockaddr *to, socklen_t size)
 	return bind(client, &from.any, size);
 }
 
-int group_connect(const struct listener *l, unsigned lane, int client,
-	const struct sockaddr *to, socklen_t size)
+int group_connect(const struct listener *l, unsigned lane, int client, const struct sockaddr *to,
+	socklen_t size)
 {
 	const struct listener_socket *k = group_socket(l, lane);
 	unsigned weights[REUSEPORT_MAX] = {0};
@@ -312,8 +301,7 @@ int group_connect(const struct listener *l, unsigned lane, int client,
 	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
 	if (choose(l, weights, count, &why) == -1)
-		log_syserr("listener '%s': cannot choose among its sockets",
-			l->address.name);
+		log_syserr("listener '%s': cannot choose among its sockets", l->address.name);
 	errno = error;
 	return got;
 }
@@ -396,8 +384,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	heal_forget_also(l, s->fd);
 	if (!few)
 		group_apply(l);
-	(void)memmove(&l->closed[1], &l->closed[0],
-		sizeof(l->closed) - sizeof(l->closed[0]));
+	(void)memmove(&l->closed[1], &l->closed[0], sizeof(l->closed) - sizeof(l->closed[0]));
 	l->closed[0] = s->inode;
 	reuseport_leave(s->fd);
 	if (few)
@@ -408,8 +395,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 /* The kernel has woken nobody for the connections that it moved. */
 static void wake_all(struct listener *l)
 {
-	for (const struct listener_socket *k = l->sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		if (k->weight > 0)
 			group_wake(l, k->lane);
 }
@@ -497,8 +483,7 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 /* ---- old sockets ---- */
 
 /* A queue whose clients have all left, as our own checks do, does not count. */
-bool group_has_queue(
-	const struct listener *l, const struct listener_socket *socket)
+bool group_has_queue(const struct listener *l, const struct listener_socket *socket)
 {
 	return l->facts.listening && sockdiag_has_queue(socket->fd) &&
 		sockdiag_waiting(l->key.port, NULL, 0) != 0;
@@ -510,18 +495,15 @@ static unsigned retries_since(nsec_t span)
 {
 	unsigned retries = 0;
 
-	while (span >= (nsec_t)(((2ULL << retries) - 1) * 5 / 4 * SECOND) &&
-		retries < 5)
+	while (span >= (nsec_t)(((2ULL << retries) - 1) * 5 / 4 * SECOND) && retries < 5)
 		retries++;
 	return retries;
 }
 
-static bool ask_half_open(
-	const struct listener *l, struct listener_socket *k, nsec_t span)
+static bool ask_half_open(const struct listener *l, struct listener_socket *k, nsec_t span)
 {
 	/* with TCP_DEFER_ACCEPT no SYN-ACK is repeated */
-	unsigned retries =
-		l->address.defer_accept > 0 ? 0 : retries_since(span);
+	unsigned retries = l->address.defer_accept > 0 ? 0 : retries_since(span);
 	nsec_t began = clock_now();
 	long count = sockdiag_half_open(k->fd, retries);
 	nsec_t now = clock_now();
@@ -589,8 +571,7 @@ void group_wake(struct listener *l, unsigned lane)
 {
 	struct listener_socket *k = group_socket(l, lane);
 
-	if (!l->facts.listening || l->own_group ||
-		!sockdiag_has_queue(k != NULL ? k->fd : l->fd))
+	if (!l->facts.listening || l->own_group || !sockdiag_has_queue(k != NULL ? k->fd : l->fd))
 		return;
 	if (k == NULL || group_size(l) == 1)
 		reuseport_knock(l->fd);

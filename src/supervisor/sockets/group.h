@@ -22,8 +22,8 @@ int group_fd(const struct listener *l, unsigned lane);
 /* connect(2) to the socket of that lane, even if it gets no connections at the
  * moment: a check must reach its workers.  `to` is an address of this machine,
  * `client` nonblocking.  -1 and errno; EAGAIN: try again later. */
-int group_connect(const struct listener *l, unsigned lane, int client,
-	const struct sockaddr *to, socklen_t size);
+int group_connect(const struct listener *l, unsigned lane, int client, const struct sockaddr *to,
+	socklen_t size);
 bool group_has_inode(const struct listener *l, uint64_t inode);
 /* The same, also for the sockets that were closed last. */
 bool group_had_inode(const struct listener *l, uint64_t inode);
@@ -76,8 +76,7 @@ bool group_weigh(struct listener_socket *socket, unsigned weight);
 void group_apply(struct listener *l);
 
 /* Does a client wait in the socket's queue? */
-bool group_has_queue(
-	const struct listener *l, const struct listener_socket *socket);
+bool group_has_queue(const struct listener *l, const struct listener_socket *socket);
 /* The socket gets no new connections: are its queue and its handshakes over,
  * too? */
 bool group_is_dry(const struct listener *l, struct listener_socket *k);

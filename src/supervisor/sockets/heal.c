@@ -25,8 +25,7 @@ void heal_tell(struct listener *l, const char *text)
 	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
 		return;
 	l->healed_at = now;
-	news_say(l->sup, LOG_WARN, "listener-harmed", "listener '%s': %s",
-		l->address.name, text);
+	news_say(l->sup, LOG_WARN, "listener-harmed", "listener '%s': %s", l->address.name, text);
 }
 
 /* ---- listening again ---- */
@@ -49,8 +48,7 @@ static int revive_all(struct listener *l)
 {
 	int got = revive(l, l->fd);
 
-	for (struct listener_socket *s = l->sockets; s != NULL && got != -1;
-		s = s->next)
+	for (struct listener_socket *s = l->sockets; s != NULL && got != -1; s = s->next)
 		if (revive(l, s->fd) == -1)
 			got = -1;
 	return got;
@@ -62,8 +60,7 @@ static struct service *service_of(const struct listener *l)
 	for (size_t i = 0; i < l->sup->service_count; i++) {
 		const struct listener *next;
 
-		for_each_listener (
-			next, listeners_of(l->sup->services[i], LISTENERS_ALL))
+		for_each_listener (next, listeners_of(l->sup->services[i], LISTENERS_ALL))
 			if (next == l)
 				return l->sup->services[i];
 	}
@@ -80,8 +77,7 @@ static void heal(struct listener *l, const struct service *service)
 		return;
 	}
 	if (revive_all(l) != -1) {
-		heal_tell(l,
-			"a worker has shut it down for all; listening again");
+		heal_tell(l, "a worker has shut it down for all; listening again");
 		return;
 	}
 	log_syserr("listener '%s': a worker has shut it down", l->address.name);
@@ -128,8 +124,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct listener *l;
 
-		for_each_listener (
-			l, listeners_of(sup->services[i], LISTENERS_ALL)) {
+		for_each_listener (l, listeners_of(sup->services[i], LISTENERS_ALL)) {
 			if (!l->heal_rests)
 				continue;
 			l->heal_rests = false;
@@ -180,22 +175,19 @@ static bool is_healed(const struct listener *l)
 {
 	if (l->facts.family == AF_UNIX)
 		return renew_can(l);
-	return l->facts.listening &&
-		(l->facts.family == AF_INET || l->facts.family == AF_INET6);
+	return l->facts.listening && (l->facts.family == AF_INET || l->facts.family == AF_INET6);
 }
 
 void heal_watch(struct listener *l)
 {
 	const struct sockets *s = &l->sup->sockets;
 
-	if (l->heal != -1 || l->heal_rests || !ev_is_active(&s->heal) ||
-		!is_healed(l))
+	if (l->heal != -1 || l->heal_rests || !ev_is_active(&s->heal) || !is_healed(l))
 		return;
 	l->heal = s->listening.set;
 	heal_watch_also(l, l->fd);
 	/* one that was taken over may have several sockets */
-	for (const struct listener_socket *also = l->sockets; also != NULL;
-		also = also->next)
+	for (const struct listener_socket *also = l->sockets; also != NULL; also = also->next)
 		if (also->fd != l->fd)
 			heal_watch_also(l, also->fd);
 }
@@ -213,8 +205,7 @@ void heal_listening(struct listener *l)
 void heal_forget(struct listener *l)
 {
 	heal_forget_also(l, l->fd);
-	for (const struct listener_socket *s = l->sockets; s != NULL;
-		s = s->next)
+	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		heal_forget_also(l, s->fd);
 	l->heal = -1;
 }
@@ -227,10 +218,8 @@ void heal_watch_also(struct listener *l, int fd)
 		.data.ptr = l,
 	};
 
-	if (l->heal != -1 &&
-		epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)
-		log_syserr(
-			"listener '%s': cannot watch over it", l->address.name);
+	if (l->heal != -1 && epoll_ctl(l->heal, EPOLL_CTL_ADD, fd, &event) == -1)
+		log_syserr("listener '%s': cannot watch over it", l->address.name);
 }
 
 void heal_forget_also(const struct listener *l, int fd)

@@ -13,17 +13,14 @@ int holding_left_over(struct holding *holding, struct error *err)
 	return got;
 }
 
-struct listener_walk listeners_of(
-	const struct service *service, enum listener_sets sets)
+struct listener_walk listeners_of(const struct service *service, enum listener_sets sets)
 {
 	return (struct listener_walk){.service = service, .sets = sets};
 }
 
-struct listener_walk listeners_for(
-	const struct child *child, enum listener_sets sets)
+struct listener_walk listeners_for(const struct child *child, enum listener_sets sets)
 {
-	return (struct listener_walk){
-		.service = child->service, .sets = sets, .child = child};
+	return (struct listener_walk){.service = child->service, .sets = sets, .child = child};
 }
 
 /* The next set to walk through; NULL: that was the last one. */
@@ -42,9 +39,7 @@ static const struct listener_set *next_set(struct listener_walk *w)
 		w->recipe = r->next;
 		return &r->listeners;
 	}
-	return w->sets != LISTENERS_NAMED && w->set != &s->held.learned
-		? &s->held.learned
-		: NULL;
+	return w->sets != LISTENERS_NAMED && w->set != &s->held.learned ? &s->held.learned : NULL;
 }
 
 struct listener *listener_next(struct listener_walk *w)

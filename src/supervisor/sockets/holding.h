@@ -28,21 +28,18 @@ enum listener_sets {
 struct listener_walk {
 	const struct service *service;
 	enum listener_sets sets;
-	const struct child *child; /* leave out other slots' own; or NULL */
+	const struct child *child;      /* leave out other slots' own; or NULL */
 	const struct listener_set *set; /* current; NULL: at the start */
 	const struct recipe *recipe;    /* whose set is the next */
 	size_t at;
 };
 
-struct listener_walk listeners_of(
-	const struct service *service, enum listener_sets sets);
+struct listener_walk listeners_of(const struct service *service, enum listener_sets sets);
 /* Only those that this worker may have. */
-struct listener_walk listeners_for(
-	const struct child *child, enum listener_sets sets);
+struct listener_walk listeners_for(const struct child *child, enum listener_sets sets);
 /* The next listener; NULL: there is none. */
 struct listener *listener_next(struct listener_walk *walk);
 #define for_each_listener(l, walk) \
-	for (struct listener_walk l##_walk = (walk); \
-		((l) = listener_next(&l##_walk)) != NULL;)
+	for (struct listener_walk l##_walk = (walk); ((l) = listener_next(&l##_walk)) != NULL;)
 
 #endif

@@ -31,14 +31,12 @@ bool incoming_has(const struct incoming *in, uint16_t port)
 static bool is_listener(const struct supervisor *sup, const char *path)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
-		const struct listener_set *set =
-			&sup->services[i]->held.listeners;
+		const struct listener_set *set = &sup->services[i]->held.listeners;
 
 		for (size_t k = 0; k < set->count; k++) {
 			const struct address *at = &set->list[k]->address;
 
-			if (at->kind == ADDRESS_UNIX &&
-				strcmp(at->path, path) == 0)
+			if (at->kind == ADDRESS_UNIX && strcmp(at->path, path) == 0)
 				return true;
 		}
 	}
@@ -47,8 +45,8 @@ static bool is_listener(const struct supervisor *sup, const char *path)
 
 /* A line: number, five words, 03 for one that is connected, the inode, the path, which
  * is that of the listener (unix_seq_show() of the kernel). */
-void incoming_each_unix(const struct supervisor *sup,
-	void (*each)(void *context, uint64_t inode), void *context)
+void incoming_each_unix(
+	const struct supervisor *sup, void (*each)(void *context, uint64_t inode), void *context)
 {
 	FILE *file = fopen("/proc/self/net/unix", "re");
 	char *line = NULL;
@@ -59,9 +57,8 @@ void incoming_each_unix(const struct supervisor *sup,
 		int at = 0;
 
 		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%*s %*s %*s %*s %*s 03 %lu %n", &inode,
-			    &at) == 1 &&
-			at > 0 && is_listener(sup, line + at))
+		if (sscanf(line, "%*s %*s %*s %*s %*s 03 %lu %n", &inode, &at) == 1 && at > 0 &&
+			is_listener(sup, line + at))
 			each(context, inode);
 	}
 	free(line);

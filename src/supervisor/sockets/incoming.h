@@ -15,7 +15,7 @@ void incoming_init(struct incoming *in, const struct supervisor *sup);
 bool incoming_has(const struct incoming *in, uint16_t port);
 
 /* The inodes of connections to its unix sockets. */
-void incoming_each_unix(const struct supervisor *sup,
-	void (*each)(void *context, uint64_t inode), void *context);
+void incoming_each_unix(
+	const struct supervisor *sup, void (*each)(void *context, uint64_t inode), void *context);
 
 #endif

@@ -32,8 +32,7 @@
 
 typedef bool fits_fn(const struct listener *l, const void *what);
 
-static struct listener *first(
-	struct listener_walk walk, fits_fn *fits, const void *what)
+static struct listener *first(struct listener_walk walk, fits_fn *fits, const void *what)
 {
 	struct listener *l = listener_next(&walk);
 
@@ -42,8 +41,7 @@ static struct listener *first(
 	return l;
 }
 
-static bool is_in(
-	struct listener *const *list, size_t count, const struct listener *l)
+static bool is_in(struct listener *const *list, size_t count, const struct listener *l)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i] == l)
@@ -54,8 +52,7 @@ static bool is_in(
 size_t learned_find(const struct child *child, const struct socket_key *key,
 	struct listener **found, size_t most)
 {
-	bool (*same)(const struct socket_key *, const struct socket_key *) =
-		socket_key_equal;
+	bool (*same)(const struct socket_key *, const struct socket_key *) = socket_key_equal;
 	size_t count = 0;
 
 	for (int i = 0; count == 0 && i < 2; i++) {
@@ -63,8 +60,7 @@ size_t learned_find(const struct child *child, const struct socket_key *key,
 		struct listener *l;
 
 		while (count < most && (l = listener_next(&walk)) != NULL)
-			if (l->has_key && same(&l->key, key) &&
-				!is_in(found, count, l))
+			if (l->has_key && same(&l->key, key) && !is_in(found, count, l))
 				found[count++] = l;
 		same = socket_key_like;
 	}
@@ -80,8 +76,7 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 	/* Java binds 127.0.0.1 by a socket for both families */
 	if (socket_key_unmap(&plain) && socket_key_like(l, &plain))
 		return true;
-	if (l->type != key->type || l->port != key->port ||
-		!socket_key_is_any(key))
+	if (l->type != key->type || l->port != key->port || !socket_key_is_any(key))
 		return false;
 	if (l->family == key->family)
 		return !socket_key_is_any(l) || key->family == AF_INET6;
@@ -93,8 +88,7 @@ static bool covers(const struct listener *l, const void *key)
 	return l->has_key && stands_for(&l->key, key);
 }
 
-struct listener *learned_cover(
-	const struct child *child, const struct socket_key *key)
+struct listener *learned_cover(const struct child *child, const struct socket_key *key)
 {
 	return first(listeners_for(child, LISTENERS_NAMED), covers, key);
 }
@@ -106,13 +100,11 @@ static bool names(const struct listener *l, const void *what)
 	if (!l->has_key)
 		return false;
 	return key == NULL || socket_key_equal(&l->key, key) ||
-		(l->address.kind == ADDRESS_TCP &&
-			l->address.family == AF_UNSPEC &&
+		(l->address.kind == ADDRESS_TCP && l->address.family == AF_UNSPEC &&
 			l->key.port == key->port);
 }
 
-struct listener *learned_named(
-	const struct child *child, const struct socket_key *key)
+struct listener *learned_named(const struct child *child, const struct socket_key *key)
 {
 	return first(listeners_for(child, LISTENERS_NAMED), names, key);
 }
@@ -126,16 +118,13 @@ static bool has_inode(const struct listener *l, const void *what)
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	return inode != 0
-		? first(listeners_of(service, LISTENERS_ALL), has_inode, &inode)
-		: NULL;
+	return inode != 0 ? first(listeners_of(service, LISTENERS_ALL), has_inode, &inode) : NULL;
 }
 
 /* ---- keeping ---- */
 
 /* As a user would have written it, so that a reload that names it finds it. */
-static int make_address(struct address *address, const struct socket_key *key,
-	struct error *err)
+static int make_address(struct address *address, const struct socket_key *key, struct error *err)
 {
 	char place[SOCKET_KEY_TEXT];
 	char text[SOCKET_KEY_TEXT + 16];
@@ -143,11 +132,8 @@ static int make_address(struct address *address, const struct socket_key *key,
 	if (key->family == AF_INET6 && socket_key_is_any(key) && !key->v6only)
 		(void)snprintf(text, sizeof(text), "tcp:%u", key->port);
 	else
-		(void)snprintf(text, sizeof(text), "%s%s",
-			socket_key_text(key, place),
-			key->family == AF_INET6 && socket_key_is_any(key)
-				? ", v6only=yes"
-				: "");
+		(void)snprintf(text, sizeof(text), "%s%s", socket_key_text(key, place),
+			key->family == AF_INET6 && socket_key_is_any(key) ? ", v6only=yes" : "");
 	return address_parse(address, text, err);
 }
 
@@ -164,8 +150,7 @@ static unsigned free_bit(const struct service *service)
 }
 
 /* A copy of `model`, whose address it takes over. */
-static struct listener *learn(
-	struct service *service, struct listener *model, struct error *err)
+static struct listener *learn(struct service *service, struct listener *model, struct error *err)
 {
 	struct listener_set *set = &service->held.learned;
 	unsigned bit = free_bit(service);
@@ -195,8 +180,8 @@ static struct listener *learn(
 	return l;
 }
 
-struct listener *learned_add(struct service *service,
-	const struct socket_key *key, int fd, struct error *err)
+struct listener *learned_add(
+	struct service *service, const struct socket_key *key, int fd, struct error *err)
 {
 	struct listener model = {
 		.fd = fd,
@@ -227,8 +212,8 @@ struct listener *learned_find_unix(const struct child *child, const char *path)
 	return first(listeners_for(child, LISTENERS_ALL), is_path, path);
 }
 
-struct listener *learned_add_unix(struct service *service, const char *path,
-	int fd, const struct socket_file *made, struct error *err)
+struct listener *learned_add_unix(struct service *service, const char *path, int fd,
+	const struct socket_file *made, struct error *err)
 {
 	struct listener model = {.fd = fd, .made = true, .file = *made};
 	scoped_str text = NULL;
@@ -241,8 +226,7 @@ struct listener *learned_add_unix(struct service *service, const char *path,
 	if (address_parse(&model.address, text, err) == -1)
 		return NULL;
 	/* a comma begins an option: nobody could name it */
-	if (!is_path(&model, path) ||
-		socket_look(fd, &model.facts, err) == -1) {
+	if (!is_path(&model, path) || socket_look(fd, &model.facts, err) == -1) {
 		address_fini(&model.address);
 		return NULL;
 	}
@@ -270,8 +254,7 @@ void learned_note(const struct child *child)
 void learned_use(struct child *child, struct listener *l, pid_t thread)
 {
 	l->binder = thread;
-	l->ranged |= child->listening.refused != 0 &&
-		l->key.port > child->listening.refused &&
+	l->ranged |= child->listening.refused != 0 && l->key.port > child->listening.refused &&
 		l->key.port - child->listening.refused <= RANGE_STEP;
 	if (!l->learned || learned_has(child, l))
 		return;
@@ -283,8 +266,7 @@ void learned_use(struct child *child, struct listener *l, pid_t thread)
 
 bool learned_is_used(const struct listener *l, const struct child *not_this)
 {
-	return l->workers >
-		(not_this != NULL && learned_has(not_this, l) ? 1U : 0U);
+	return l->workers > (not_this != NULL && learned_has(not_this, l) ? 1U : 0U);
 }
 
 static void forget(struct child *child, const struct listener *l)
@@ -303,8 +285,8 @@ void learned_drop(struct service *service, struct listener *l)
 		if (set->list[i] != l)
 			continue;
 		set->count--;
-		(void)memmove(&set->list[i], &set->list[i + 1],
-			(set->count - i) * sizeof(*set->list));
+		(void)memmove(
+			&set->list[i], &set->list[i + 1], (set->count - i) * sizeof(*set->list));
 		break;
 	}
 	/* its bit may be another's from now on */
@@ -328,12 +310,11 @@ void learned_drop_all(struct service *service)
 
 /* The keeper may hold the socket for a moment yet, so shut it down: without
  * listening it is in nobody's way (inet_csk_bind_conflict()). */
-void learned_close(
-	struct service *service, struct listener *l, struct child *by)
+void learned_close(struct service *service, struct listener *l, struct child *by)
 {
 	if (by == NULL || news_spares(by))
-		log_note("%s: %s closed: no worker uses it any more",
-			service->name, listener_text(l));
+		log_note("%s: %s closed: no worker uses it any more", service->name,
+			listener_text(l));
 	group_forget(l);
 	heal_forget(l);
 	socket_deafen(l->fd);
@@ -348,8 +329,8 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 	for (size_t i = service->held.learned.count; i-- > 0;) {
 		struct listener *l = service->held.learned.list[i];
 
-		if (l->key.port != key->port || l->key.type != key->type ||
-			!learned_only(l) || learned_is_used(l, NULL))
+		if (l->key.port != key->port || l->key.type != key->type || !learned_only(l) ||
+			learned_is_used(l, NULL))
 			continue;
 		learned_close(service, l, child);
 		made = true;
@@ -362,8 +343,8 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 static bool has_clients_without(const struct service *s)
 {
 	return s->held.asleep ||
-		(cluster_next_settings(s->core)->fallback != NULL &&
-			cluster_wanted(s->core) == 0 && !s->stage.leaving);
+		(cluster_next_settings(s->core)->fallback != NULL && cluster_wanted(s->core) == 0 &&
+			!s->stage.leaving);
 }
 
 /* The listener has lost its last worker.  If that worker's slot was scaled
@@ -375,8 +356,7 @@ static void note_unused(struct child *child, struct listener *l)
 		!has_clients_without(child->service);
 
 	l->unused_since = clock_now() - (for_good ? UNUSED_MAX : 0);
-	timer_arm_within(
-		sup->loop, &sup->sockets.trim, for_good ? 0 : UNUSED_MAX);
+	timer_arm_within(sup->loop, &sup->sockets.trim, for_good ? 0 : UNUSED_MAX);
 }
 
 bool learned_unuse(struct child *child, struct listener *l)
@@ -406,8 +386,7 @@ static nsec_t trim(struct service *service, nsec_t now)
 		if (l->unused_since == 0)
 			continue;
 		if (!settled || left > 0)
-			again = nsec_min(
-				again, left > LOOK_AGAIN ? left : LOOK_AGAIN);
+			again = nsec_min(again, left > LOOK_AGAIN ? left : LOOK_AGAIN);
 		else if (learned_only(l))
 			learned_close(service, l, NULL);
 		else
@@ -441,8 +420,8 @@ void learned_resume(struct service *service)
 {
 	for (size_t i = 0; i < service->held.learned.count; i++)
 		if (service->held.learned.list[i]->unused_since != 0)
-			timer_arm_within(service->sup->loop,
-				&service->sup->sockets.trim, LOOK_AGAIN);
+			timer_arm_within(
+				service->sup->loop, &service->sup->sockets.trim, LOOK_AGAIN);
 }
 
 void learned_init(struct supervisor *sup)

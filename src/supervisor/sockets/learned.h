@@ -14,24 +14,21 @@ size_t learned_find(const struct child *child, const struct socket_key *key,
 	struct listener **found, size_t most);
 /* The named listener for a worker that binds all addresses of a port, when the
  * user has named one of these addresses.  NULL: there is none. */
-struct listener *learned_cover(
-	const struct child *child, const struct socket_key *key);
+struct listener *learned_cover(const struct child *child, const struct socket_key *key);
 /* The listener that the user has named for this worker and key (NULL: for any), also
  * by its port alone. */
-struct listener *learned_named(
-	const struct child *child, const struct socket_key *key);
+struct listener *learned_named(const struct child *child, const struct socket_key *key);
 /* The listener that has a socket with this inode, or NULL. */
-struct listener *learned_by_inode(
-	const struct service *service, uint64_t inode);
+struct listener *learned_by_inode(const struct service *service, uint64_t inode);
 
 /* Keep a bound socket; on success the listener owns `fd`.  NULL and `err`:
  * there are too many, or no memory. */
-struct listener *learned_add(struct service *service,
-	const struct socket_key *key, int fd, struct error *err);
+struct listener *learned_add(
+	struct service *service, const struct socket_key *key, int fd, struct error *err);
 /* Keep a unix socket that was bound for a worker ('@': abstract); find the
  * listener, named or learned, of such a path. */
-struct listener *learned_add_unix(struct service *service, const char *path,
-	int fd, const struct socket_file *made, struct error *err);
+struct listener *learned_add_unix(struct service *service, const char *path, int fd,
+	const struct socket_file *made, struct error *err);
 struct listener *learned_find_unix(const struct child *child, const char *path);
 /* Is it learned, and has no reload named it since? */
 static inline bool learned_only(const struct listener *l)
@@ -49,8 +46,7 @@ bool learned_unuse(struct child *child, struct listener *l);
 bool learned_has(const struct child *child, const struct listener *l);
 /* Close a listener that nobody uses any more.  `by` is the worker that caused
  * it, or NULL. */
-void learned_close(
-	struct service *service, struct listener *l, struct child *by);
+void learned_close(struct service *service, struct listener *l, struct child *by);
 /* Does any worker use it, apart from `not_this` (or NULL)? */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
 /* Drop the unused listeners of this port, because the command has changed, and

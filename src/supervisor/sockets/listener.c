@@ -22,18 +22,15 @@
 
 /* ---- what we were started with ---- */
 
-static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd,
-	const char *name)
+static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd, const char *name)
 {
 	struct listener_set *set = &sup->sockets.inherited;
-	struct listener **list =
-		reallocarray(set->list, set->count + 1, sizeof(*list));
+	struct listener **list = reallocarray(set->list, set->count + 1, sizeof(*list));
 	struct listener *l = calloc(1, sizeof(*l));
 
 	if (list != NULL)
 		set->list = list;
-	if (list == NULL || l == NULL ||
-		(l->address.name = strdup(name)) == NULL) {
+	if (list == NULL || l == NULL || (l->address.name = strdup(name)) == NULL) {
 		free(l);
 		return -1;
 	}
@@ -67,8 +64,7 @@ static int inherit_named(struct supervisor *sup)
 		for (size_t j = 0; j < c->listen_count; j++)
 			if (c->listen[j].kind == ADDRESS_FD &&
 				fcntl(c->listen[j].fd, F_GETFD) != -1 &&
-				inherit_one(sup, ADDRESS_FD, c->listen[j].fd,
-					"") == -1)
+				inherit_one(sup, ADDRESS_FD, c->listen[j].fd, "") == -1)
 				return -1;
 	}
 	return 0;
@@ -88,15 +84,14 @@ static void close_strangers(const struct supervisor *sup)
 {
 	const int most = sup->sockets.inherited.count > 0 ? 4096 : 0;
 
-	for (int fd = FIRST_INHERITED; fd == FIRST_INHERITED || fd < most;
-		fd++) {
+	for (int fd = FIRST_INHERITED; fd == FIRST_INHERITED || fd < most; fd++) {
 		int end = fd;
 
 		while (end < most && !is_given(sup, end))
 			end++;
 		if (end > fd || most == 0)
-			(void)descriptors_close((unsigned)fd,
-				end >= most ? ~0U : (unsigned)end - 1);
+			(void)descriptors_close(
+				(unsigned)fd, end >= most ? ~0U : (unsigned)end - 1);
 		fd = end;
 	}
 }
@@ -115,10 +110,8 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 
 		if (name == NULL || *name == '\0')
 			name = "unknown";
-		if (inherit_one(sup, ADDRESS_INHERIT, FIRST_INHERITED + i,
-			    name) == -1)
-			return error_set(
-				err, ENOMEM, "cannot take over LISTEN_FDS");
+		if (inherit_one(sup, ADDRESS_INHERIT, FIRST_INHERITED + i, name) == -1)
+			return error_set(err, ENOMEM, "cannot take over LISTEN_FDS");
 	}
 	close_strangers(sup);
 	return 0;
@@ -126,12 +119,10 @@ int listeners_inherit(struct supervisor *sup, struct error *err)
 
 /* ---- opening ---- */
 
-static int open_given(const struct supervisor *sup, struct listener *l, int fd,
-	struct error *err)
+static int open_given(const struct supervisor *sup, struct listener *l, int fd, struct error *err)
 {
 	if (!is_given(sup, fd))
-		return error_set(err, 0,
-			"descriptor %d is not open; start nclust with it", fd);
+		return error_set(err, 0, "descriptor %d is not open; start nclust with it", fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return -1;
 	l->fd = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_INHERITED);
@@ -142,8 +133,7 @@ static int open_given(const struct supervisor *sup, struct listener *l, int fd,
 	return 0;
 }
 
-static int open_inherited(
-	struct supervisor *sup, struct listener *l, struct error *err)
+static int open_inherited(struct supervisor *sup, struct listener *l, struct error *err)
 {
 	unsigned passed = 0;
 	unsigned found = 0;
@@ -185,8 +175,7 @@ static int refuse_taken(const struct socket_plan *plan, struct error *err)
 	return *who != '\0' ? error_hint(err, "in use by %s", who) : -1;
 }
 
-int listener_bind(
-	const struct address *a, struct socket_file *made, struct error *err)
+int listener_bind(const struct address *a, struct socket_file *made, struct error *err)
 {
 	struct socket_plan plan = {
 		.family = a->family,
@@ -251,8 +240,8 @@ void listener_release(struct listener *l)
 	free(l);
 }
 
-static struct listener *listener_open(struct supervisor *sup,
-	const struct address *address, struct error *err)
+static struct listener *listener_open(
+	struct supervisor *sup, const struct address *address, struct error *err)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 	struct holding holding = {.listener = l};
@@ -283,17 +272,15 @@ static struct listener *listener_open(struct supervisor *sup,
 	}
 	/* a worker that binds there by itself is to get this one; nobody has one
 	 * that we have just made */
-	l->has_key =
-		(l->made && !l->left_over ? socket_key_bound : socket_key_look)(
-			&l->key, l->fd) == 0;
+	l->has_key = (l->made && !l->left_over ? socket_key_bound : socket_key_look)(
+			     &l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
 	heal_watch(l);
 	sup->orphans.changed = true;
 	return l;
 }
 
-struct listener *listeners_find(
-	const struct listener_set *set, const struct address *address)
+struct listener *listeners_find(const struct listener_set *set, const struct address *address)
 {
 	for (size_t i = 0; set != NULL && i < set->count; i++)
 		if (address_same_place(&set->list[i]->address, address))
@@ -301,8 +288,7 @@ struct listener *listeners_find(
 	return NULL;
 }
 
-static struct listener *find_next(
-	struct listener_walk *walk, const struct address *address)
+static struct listener *find_next(struct listener_walk *walk, const struct address *address)
 {
 	struct listener *l = listener_next(walk);
 
@@ -313,8 +299,7 @@ static struct listener *find_next(
 
 /* Of a socket in use only the backlog can change.  Other options require a new
  * socket, and the old one is in its way. */
-static int check_kept(const struct listener *l, const struct address *address,
-	struct error *err)
+static int check_kept(const struct listener *l, const struct address *address, struct error *err)
 {
 	struct address want = *address;
 
@@ -352,14 +337,12 @@ static size_t place_of(const struct listener_set *set, size_t slot, size_t n)
 {
 	if (slot == 0 || (set->own >> n & 1) == 0)
 		return n;
-	return set->row + (slot - 1) * bits(set->own) +
-		bits(set->own & ((UINT64_C(1) << n) - 1));
+	return set->row + (slot - 1) * bits(set->own) + bits(set->own & ((UINT64_C(1) << n) - 1));
 }
 
 size_t listeners_slots(const struct listener_set *set)
 {
-	return set->own != 0 ? 1 + (set->count - set->row) / bits(set->own)
-			     : SIZE_MAX;
+	return set->own != 0 ? 1 + (set->count - set->row) / bits(set->own) : SIZE_MAX;
 }
 
 uint32_t listeners_slot(const struct listener_set *set, size_t at)
@@ -369,19 +352,17 @@ uint32_t listeners_slot(const struct listener_set *set, size_t at)
 	return set->own != 0 && (set->own >> at & 1) != 0 ? 0 : SLOT_ALL;
 }
 
-struct listener *listeners_at(
-	const struct listener_set *set, uint32_t slot, size_t n)
+struct listener *listeners_at(const struct listener_set *set, uint32_t slot, size_t n)
 {
 	if (set->row == 0)
 		return n < set->count ? set->list[n] : NULL;
-	return n < set->row && slot < listeners_slots(set)
-		? set->list[place_of(set, slot, n)]
-		: NULL;
+	return n < set->row && slot < listeners_slots(set) ? set->list[place_of(set, slot, n)]
+							   : NULL;
 }
 
 /* An empty set with room for the listeners of so many slots. */
-static int make_rows(struct listener_set *set,
-	const struct cluster_settings *settings, size_t slots)
+static int make_rows(
+	struct listener_set *set, const struct cluster_settings *settings, size_t slots)
 {
 	uint64_t own = 0;
 	size_t more;
@@ -405,8 +386,7 @@ struct source {
 	const struct service *service;    /* only what it has; or NULL */
 };
 
-static struct listener *find_known(
-	const struct source *from, const struct address *address)
+static struct listener *find_known(const struct source *from, const struct address *address)
 {
 	struct listener *l = listeners_find(from->known, address);
 
@@ -414,8 +394,7 @@ static struct listener *find_known(
 		const struct service *s = from->sup->services[i];
 		bool own = from->known == &s->held.listeners;
 		/* during a rollout also those of the former settings */
-		struct listener_walk walk =
-			listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED);
+		struct listener_walk walk = listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED);
 
 		if (own || !from->alone)
 			l = find_next(&walk, address);
@@ -423,9 +402,8 @@ static struct listener *find_known(
 	return l;
 }
 
-static struct listener *get(const struct source *from,
-	const struct listener_set *set, const struct address *address,
-	struct error *err)
+static struct listener *get(const struct source *from, const struct listener_set *set,
+	const struct address *address, struct error *err)
 {
 	struct listener_walk walk;
 	struct listener *l;
@@ -434,16 +412,13 @@ static struct listener *get(const struct source *from,
 		walk = listeners_of(from->service, LISTENERS_NAMED);
 		l = find_next(&walk, address);
 		if (l == NULL)
-			(void)error_set(
-				err, ENOENT, "listener '%s'", address->text);
+			(void)error_set(err, ENOENT, "listener '%s'", address->text);
 	} else {
 		l = find_known(from, address);
 		if (l == NULL)
 			return listener_open(from->sup, address, err);
-		if (address->each != NULL &&
-			listeners_find(set, address) != NULL) {
-			(void)error_set(err, EADDRINUSE, "listener '%s'",
-				address->text);
+		if (address->each != NULL && listeners_find(set, address) != NULL) {
+			(void)error_set(err, EADDRINUSE, "listener '%s'", address->text);
 			l = NULL;
 		} else if (check_kept(l, address, err) == -1) {
 			l = NULL;
@@ -454,8 +429,8 @@ static struct listener *get(const struct source *from,
 	return l;
 }
 
-static int add_next(struct listener_set *set, const struct address *a,
-	unsigned slot, const struct source *from, struct error *err)
+static int add_next(struct listener_set *set, const struct address *a, unsigned slot,
+	const struct source *from, struct error *err)
 {
 	struct address own untouched;
 	struct listener *l;
@@ -470,18 +445,15 @@ static int add_next(struct listener_set *set, const struct address *a,
 	return 0;
 }
 
-static int fill(struct listener_set *set,
-	const struct cluster_settings *settings, size_t slots,
+static int fill(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
 	const struct source *from, struct error *err)
 {
 	if (make_rows(set, settings, slots) == -1)
 		return error_set(err, ENOMEM, "listeners");
-	for (unsigned slot = 0; slot == 0 || (set->row > 0 && slot < slots);
-		slot++)
+	for (unsigned slot = 0; slot == 0 || (set->row > 0 && slot < slots); slot++)
 		for (size_t i = 0; i < settings->listen_count; i++)
 			if ((slot == 0 || (set->own >> i & 1) != 0) &&
-				add_next(set, &settings->listen[i], slot, from,
-					err) == -1) {
+				add_next(set, &settings->listen[i], slot, from, err) == -1) {
 				listeners_release(set);
 				return -1;
 			}
@@ -489,21 +461,19 @@ static int fill(struct listener_set *set,
 }
 
 int listeners_open(struct supervisor *sup, struct listener_set *set,
-	const struct cluster_settings *settings, size_t slots,
-	const struct listener_set *known, struct error *err)
+	const struct cluster_settings *settings, size_t slots, const struct listener_set *known,
+	struct error *err)
 {
 	const struct source from = {.sup = sup, .known = known};
 
 	return fill(set, settings, slots, &from, err);
 }
 
-int listeners_grow(struct listener_set *set,
-	const struct cluster_settings *settings, size_t slots,
+int listeners_grow(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
 	const struct service *service, struct error *err)
 {
-	const struct source from = {.sup = service->sup,
-		.known = &service->held.listeners,
-		.alone = true};
+	const struct source from = {
+		.sup = service->sup, .known = &service->held.listeners, .alone = true};
 	struct listener_set fresh;
 
 	if (listeners_slots(set) >= slots)
@@ -527,8 +497,7 @@ void listeners_trim(struct listener_set *set, size_t slots)
 	}
 }
 
-const struct listener *listeners_common(
-	const struct listener_set *a, const struct listener_set *b)
+const struct listener *listeners_common(const struct listener_set *a, const struct listener_set *b)
 {
 	for (size_t i = 0; a->row + b->row > 0 && i < a->count; i++)
 		for (size_t k = 0; k < b->count; k++)
@@ -545,34 +514,29 @@ static void adopt(struct listener *l, struct address *fresh)
 	}
 	address_fini(&l->address);
 	l->address = *fresh;
-	if (l->facts.listening &&
-		group_set_backlog(l, l->address.backlog) == -1)
+	if (l->facts.listening && group_set_backlog(l, l->address.backlog) == -1)
 		log_syserr("listener '%s': backlog", l->address.name);
 }
 
-void listeners_adopt(
-	const struct listener_set *set, const struct cluster_settings *settings)
+void listeners_adopt(const struct listener_set *set, const struct cluster_settings *settings)
 {
 	size_t at = 0;
 
-	for (unsigned slot = 0; at < set->count && (slot == 0 || set->row > 0);
-		slot++)
+	for (unsigned slot = 0; at < set->count && (slot == 0 || set->row > 0); slot++)
 		for (size_t i = 0; i < settings->listen_count; i++) {
 			struct address fresh untouched;
 			struct error err untouched;
 
 			if (slot > 0 && (set->own >> i & 1) == 0)
 				continue;
-			if (address_of_slot(&fresh, &settings->listen[i], slot,
-				    &err) == 0)
+			if (address_of_slot(&fresh, &settings->listen[i], slot, &err) == 0)
 				adopt(set->list[at], &fresh);
 			at++;
 		}
 }
 
-int listeners_pick(struct listener_set *to,
-	const struct cluster_settings *settings, const struct service *service,
-	struct error *err)
+int listeners_pick(struct listener_set *to, const struct cluster_settings *settings,
+	const struct service *service, struct error *err)
 {
 	const struct source from = {.service = service};
 	size_t slots = listeners_slots(&service->held.listeners);
@@ -607,8 +571,7 @@ int listeners_share(struct listener_set *to, const struct listener_set *from)
 
 const char *listener_text(const struct listener *l)
 {
-	return l->made && l->address.kind == ADDRESS_UNIX ? l->address.text
-							  : l->facts.text;
+	return l->made && l->address.kind == ADDRESS_UNIX ? l->address.text : l->facts.text;
 }
 
 const char *listener_common_text(const struct listener *l)
@@ -618,8 +581,7 @@ const char *listener_common_text(const struct listener *l)
 
 static bool is_type(const struct listener *l, int type)
 {
-	return l->facts.type == type &&
-		(l->facts.family == AF_INET || l->facts.family == AF_INET6);
+	return l->facts.type == type && (l->facts.family == AF_INET || l->facts.family == AF_INET6);
 }
 
 uint16_t listeners_port(const struct listener_set *set)

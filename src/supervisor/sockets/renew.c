@@ -29,8 +29,7 @@ static bool has_former(const struct child *child)
 	const struct listener *l;
 
 	for_each_listener (l, listeners_for(child, LISTENERS_ALL))
-		if (l->renewed >= child->serial &&
-			(!learned_only(l) || learned_has(child, l)))
+		if (l->renewed >= child->serial && (!learned_only(l) || learned_has(child, l)))
 			return true;
 	return false;
 }
@@ -74,14 +73,12 @@ static bool is_shut(int fd)
 {
 	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
 
-	return poll(&look, 1, 0) == 1 &&
-		(look.revents & (POLLHUP | POLLRDHUP)) != 0;
+	return poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0;
 }
 
 /* What a worker has bound with its user's rights is bound again so.  What we have: only
  * where no worker can have led us elsewhere since. */
-static int bind_again(
-	struct listener *l, struct socket_file *made, struct error *err)
+static int bind_again(struct listener *l, struct socket_file *made, struct error *err)
 {
 	const struct vfork_user user = {.uid = l->file.uid, .gid = l->file.gid};
 	scoped_fd fd = -1;
@@ -96,8 +93,7 @@ static int bind_again(
 			l->address.path);
 	}
 	fd = socket_unix_open_as(l->address.path, &user, made);
-	if (fd != -1 &&
-		socket_unix_listen_as(fd, l->address.backlog, &user) == 0)
+	if (fd != -1 && socket_unix_listen_as(fd, l->address.backlog, &user) == 0)
 		return fd_release(&fd);
 	(void)error_set(err, errno, "cannot listen on '%s'", l->address.path);
 	(void)socket_unlink(l->address.path, made);
@@ -143,8 +139,7 @@ static int replace(struct listener *l, struct error *err)
 		return -1;
 	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
 	heal_forget(l);
-	if (old == -1 || follow_flags(fd, old) == -1 ||
-		dup3(fd, l->fd, O_CLOEXEC) == -1) {
+	if (old == -1 || follow_flags(fd, old) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		(void)error_set(err, errno, "cannot put another in its place");
 		(void)socket_unlink(l->address.path, &made);
 		foreign_close_now(l->sup, NULL, &old);
@@ -233,8 +228,7 @@ void renew_look_at(struct listener *l)
 {
 	if (l->facts.type == SOCK_DGRAM && l->made) {
 		look_at_peer(l, l->fd);
-		for (const struct listener_socket *s = l->sockets; s != NULL;
-			s = s->next)
+		for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 			look_at_peer(l, s->fd);
 	}
 	if (renew_can(l))

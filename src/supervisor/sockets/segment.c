@@ -32,16 +32,13 @@ static struct segment *use(struct segment *segment)
 
 /* ---- which one ---- */
 
-static bool is_wanted(
-	const struct segment *segment, const struct cluster_settings *settings)
+static bool is_wanted(const struct segment *segment, const struct cluster_settings *settings)
 {
-	return segment != NULL &&
-		segment->wanted == settings->shared_memory.size &&
+	return segment != NULL && segment->wanted == settings->shared_memory.size &&
 		segment->huge == settings->shared_memory.huge;
 }
 
-static struct segment *find(
-	const struct service *service, const struct cluster_settings *settings)
+static struct segment *find(const struct service *service, const struct cluster_settings *settings)
 {
 	if (service == NULL)
 		return NULL;
@@ -49,39 +46,33 @@ static struct segment *find(
 		return service->held.segment;
 	if (is_wanted(service->held.former, settings))
 		return service->held.former;
-	for (const struct recipe *r = service->life.recipes; r != NULL;
-		r = r->next)
+	for (const struct recipe *r = service->life.recipes; r != NULL; r = r->next)
 		if (is_wanted(r->segment, settings))
 			return r->segment;
 	return NULL;
 }
 
-static int make(struct segment *s, const struct cluster_settings *settings,
-	struct error *err)
+static int make(struct segment *s, const struct cluster_settings *settings, struct error *err)
 {
 	struct error why;
 
 	s->fd = -1;
 	if (s->huge != HUGE_NO) {
-		s->fd = sharedmem_make(
-			settings->name, s->wanted, true, SEGMENT_MODE, &why);
+		s->fd = sharedmem_make(settings->name, s->wanted, true, SEGMENT_MODE, &why);
 		if (s->fd == -1 && s->huge == HUGE_YES) {
 			*err = why;
 			return -1;
 		}
 		if (s->fd == -1)
-			log_warn("%s: ordinary pages are used: %s",
-				settings->name, why.text);
+			log_warn("%s: ordinary pages are used: %s", settings->name, why.text);
 	}
 	if (s->fd == -1)
-		s->fd = sharedmem_make(
-			settings->name, s->wanted, false, SEGMENT_MODE, err);
+		s->fd = sharedmem_make(settings->name, s->wanted, false, SEGMENT_MODE, err);
 	return s->fd != -1 ? 0 : -1;
 }
 
 int segment_open(struct supervisor *sup, struct segment **segment,
-	const struct cluster_settings *settings, const struct service *known,
-	struct error *err)
+	const struct cluster_settings *settings, const struct service *known, struct error *err)
 {
 	struct segment *s = use(find(known, settings));
 	struct holding holding = {.settings = settings};
@@ -125,8 +116,7 @@ static void tell_change(struct service *service)
 	else
 		news_say_of(service, LOG_NOTE, "shared-memory",
 			"new workers share %" PRIu64 "k of memory, which is %s",
-			s->facts.size / 1024,
-			s->facts.used == 0 ? "empty" : "as others left it");
+			s->facts.size / 1024, s->facts.used == 0 ? "empty" : "as others left it");
 }
 
 void segment_change(struct service *service, struct segment *segment)

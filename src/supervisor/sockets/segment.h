@@ -18,8 +18,7 @@
  * the service is new), one of an earlier nclust, or a new one.  *segment is
  * NULL if they ask for none.  -1 and `err`. */
 int segment_open(struct supervisor *sup, struct segment **segment,
-	const struct cluster_settings *settings, const struct service *known,
-	struct error *err);
+	const struct cluster_settings *settings, const struct service *known, struct error *err);
 void segment_release(struct segment *segment); /* NULL: nothing */
 
 /* The settings that ask for this segment come into force; takes over the

@@ -61,25 +61,24 @@ struct listener {
 	bool made;      /* we bound it (else it came from outside) */
 	struct socket_file file;
 	struct socket_facts facts;
-	nsec_t healed_at; /* when a harm done to it was last reported */
-	int heal;         /* the epoll set it is in (heal.h), or -1 */
-	bool heal_rests; /* it is in none for a while: it was shut down so often */
-	nsec_t renew_at; /* it gets no other socket before that … */
-	nsec_t renew_pause; /* … which was so long after the last one (renew.c) */
-	uint64_t
-		renewed; /* workers up to this serial have a former socket of it
+	nsec_t healed_at;                /* when a harm done to it was last reported */
+	int heal;                        /* the epoll set it is in (heal.h), or -1 */
+	bool heal_rests;                 /* it is in none for a while: it was shut down so often */
+	nsec_t renew_at;                 /* it gets no other socket before that … */
+	nsec_t renew_pause;              /* … which was so long after the last one (renew.c) */
+	uint64_t renewed;                /* workers up to this serial have a former socket of it
 			     (renew.h); or 0 */
-	unsigned users;  /* services' sets that hold it */
+	unsigned users;                  /* services' sets that hold it */
 	struct listener_socket *sockets; /* NULL: there is but `fd` */
 	uint64_t closed[4];              /* inodes of the latest that were */
-	bool own_group; /* a server has joined them by itself: not steered */
-	enum spread spread; /* how the kernel is to choose among them … */
-	unsigned seats;     /* … and how many there are, or are to be; … */
-	enum spread chosen; /* … what it does instead, or the same, and … */
-	int chosen_why;     /* … why (an errno); or 0 */
-	bool counted; /* `max-requests`: the sockets' `given` is kept … */
-	struct turns *turns; /* … with that; or NULL */
-	bool alone_told;     /* that workers share it, though they were to have
+	bool own_group;                  /* a server has joined them by itself: not steered */
+	enum spread spread;              /* how the kernel is to choose among them … */
+	unsigned seats;                  /* … and how many there are, or are to be; … */
+	enum spread chosen;              /* … what it does instead, or the same, and … */
+	int chosen_why;                  /* … why (an errno); or 0 */
+	bool counted;                    /* `max-requests`: the sockets' `given` is kept … */
+	struct turns *turns;             /* … with that; or NULL */
+	bool alone_told;                 /* that workers share it, though they were to have
 			    sockets of their own */
 
 	/* A worker that binds by itself gets it where the key is the same. */
@@ -95,8 +94,8 @@ struct listener {
 	bool limit_told;
 	bool ranged; /* a worker took it after the one before was in use */
 	bool beside_told;
-	bool ours_alone; /* no worker got it by other means than a bind */
-	pid_t binder;    /* the thread that bound it last */
+	bool ours_alone;             /* no worker got it by other means than a bind */
+	pid_t binder;                /* the thread that bound it last */
 	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
 	struct kept_listener kept;
@@ -131,33 +130,33 @@ struct held {
 	struct listener_set listeners; /* in force, and for new recipes */
 	struct listener_set learned;   /* room for LEARNED_MAX; none is named,
 					unless a reload has named it since */
-	struct segment *segment; /* in force, as above; NULL: none is wanted */
-	struct segment *former;  /* what a rollout may go back to; or NULL */
-	bool asleep; /* no worker is wanted until a client comes: learned
+	struct segment *segment;       /* in force, as above; NULL: none is wanted */
+	struct segment *former;        /* what a rollout may go back to; or NULL */
+	bool asleep;                   /* no worker is wanted until a client comes: learned
 			listeners stay (scaling.h) */
 };
 
 /* Where a worker listens by itself.  It is in struct child. */
 struct listening {
-	uint64_t uses;     /* learned listeners that it has bound, … */
-	uint64_t listens;  /* … and called listen(2) on */
-	uint64_t ports;    /* addresses that it listens on (ports.h), … */
-	uint64_t lasting;  /* … and did when it became ready */
-	uint64_t mates;    /* those where one of its generation has by itself */
-	uint64_t expected; /* those that workers before it listen on, … */
+	uint64_t uses;        /* learned listeners that it has bound, … */
+	uint64_t listens;     /* … and called listen(2) on */
+	uint64_t ports;       /* addresses that it listens on (ports.h), … */
+	uint64_t lasting;     /* … and did when it became ready */
+	uint64_t mates;       /* those where one of its generation has by itself */
+	uint64_t expected;    /* those that workers before it listen on, … */
 	unsigned expected_of; /* … of that generation */
 	pid_t bound_by;       /* the thread that bound one, last */
-	bool awaited;     /* without a port it is not known if it is ready */
-	unsigned refused; /* the last port that was in use; or 0 */
+	bool awaited;         /* without a port it is not known if it is ready */
+	unsigned refused;     /* the last port that was in use; or 0 */
 };
 
 /* What this room alone watches: it is in struct supervisor of common/state.h. */
 struct sockets {
-	struct eventset listening; /* see heal.h */
-	ev_io heal;                /* it has something */
-	ev_timer heal_again;       /* for those that rest */
-	ev_timer renewed;          /* workers have a former socket (renew.h) */
-	ev_timer trim; /* learned listeners that nobody uses (learned.h) */
+	struct eventset listening;     /* see heal.h */
+	ev_io heal;                    /* it has something */
+	ev_timer heal_again;           /* for those that rest */
+	ev_timer renewed;              /* workers have a former socket (renew.h) */
+	ev_timer trim;                 /* learned listeners that nobody uses (learned.h) */
 	struct listener_set inherited; /* open at start: of our own LISTEN_FDS,
 					  or named by an `fd:N` */
 };

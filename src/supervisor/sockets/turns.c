@@ -62,8 +62,7 @@ static bool make_group(struct turns *t, int fd)
 	return true;
 }
 
-int turns_choose(const struct listener *l, int fd, const unsigned *weights,
-	unsigned count)
+int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsigned count)
 {
 	struct turns *t = l->turns;
 	struct reuseport_turns new;
@@ -72,8 +71,7 @@ int turns_choose(const struct listener *l, int fd, const unsigned *weights,
 	if (t == NULL)
 		return reuseport_turn(fd, weights, count, NULL);
 	got = reuseport_turn(fd, weights, count, &new);
-	if (got == -1 && errno == EINVAL && count == 1 && weights[0] > 0 &&
-		make_group(t, fd))
+	if (got == -1 && errno == EINVAL && count == 1 && weights[0] > 0 && make_group(t, fd))
 		got = reuseport_turn(fd, weights, count, &new);
 	t->error = got == -1 ? errno : 0;
 	(void)turns_count(l); /* of the program before, to its end */

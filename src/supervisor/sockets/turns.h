@@ -17,8 +17,7 @@
 /* Before turns_choose(): allocate or free what it needs, by l->counted. */
 void turns_prepare(struct listener *l);
 /* Let the kernel choose in turn among the sockets, as reuseport_turn(). */
-int turns_choose(const struct listener *l, int fd, const unsigned *weights,
-	unsigned count);
+int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsigned count);
 /* Bring the sockets' `given` up to date.  -1 and errno: the kernel does not count. */
 int turns_count(const struct listener *l);
 

@@ -104,16 +104,14 @@ const struct carried carried_supervisor = {
 
 /* ---- all of it ---- */
 
-static int take_whole(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_whole(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	(void)to;
 	switch (f->tag) {
 	case CARRY_BINARY:
 		return carry_get_one(r, &carried_binary, &r->binary, f);
 	case CARRY_DESCRIPTORS:
-		if (f->type != HANDOVER_BYTES ||
-			f->len % sizeof(*r->descriptors) != 0)
+		if (f->type != HANDOVER_BYTES || f->len % sizeof(*r->descriptors) != 0)
 			return error_set(r->err, 0,
 				"the state of the descriptors is not "
 				"understood");
@@ -129,11 +127,9 @@ static int whole_done(struct carry_reader *r, void *to)
 {
 	const struct supervisor *sup = to;
 
-	if (sup->settings == NULL || sup->control.clients == NULL ||
-		sup->news.history == NULL || r->binary.pid == 0 ||
-		sup->null_fd == -1)
-		return error_set(
-			r->err, 0, "the state lacks what nclust needs");
+	if (sup->settings == NULL || sup->control.clients == NULL || sup->news.history == NULL ||
+		r->binary.pid == 0 || sup->null_fd == -1)
+		return error_set(r->err, 0, "the state lacks what nclust needs");
 	return 0;
 }
 
@@ -163,28 +159,26 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	handover_begin(&c->w, &c->out);
 	carry_put_one(c, CARRY_BINARY, &carried_binary, binary);
 	carry_put_all(c, &whole, sup);
-	handover_put_bytes(&c->w, CARRY_DESCRIPTORS, c->descriptors.data,
-		c->descriptors.len);
+	handover_put_bytes(&c->w, CARRY_DESCRIPTORS, c->descriptors.data, c->descriptors.len);
 	if (carry_variant.more) {
 		handover_open(&c->w, CARRY_UNKNOWN);
 		handover_put_u64(&c->w, 1, 1);
 		handover_close(&c->w);
 	}
-	if (c->descriptors.failed ||
-		handover_end(&c->w, &carry_variant.version) == -1)
+	if (c->descriptors.failed || handover_end(&c->w, &carry_variant.version) == -1)
 		return error_set(err, ENOMEM, "cannot write the state down");
 	return 0;
 }
 
-int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data,
-	size_t len, struct error *err)
+int carry_load(struct carry_reader *r, struct supervisor *sup, const void *data, size_t len,
+	struct error *err)
 {
 	struct handover_reader in;
 
 	*r = (struct carry_reader){.sup = sup, .err = err};
 	*err->text = '\0';
-	if (handover_open_for_reading(&in, data, len,
-		    carry_variant.version.major, &r->version, err) == -1)
+	if (handover_open_for_reading(
+		    &in, data, len, carry_variant.version.major, &r->version, err) == -1)
 		return -1;
 	return carry_get_all(r, &whole, sup, &in) == 1 ? 0 : -1;
 }

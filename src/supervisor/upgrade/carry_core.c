@@ -11,14 +11,12 @@ static const unsigned tags[IMAGE_PARTS] = {
 	[IMAGE_GENERATION] = CARRY_GENERATION,
 };
 
-static void put_part(struct carry_writer *c, const struct cluster *core,
-	enum image_part part, uint32_t n)
+static void put_part(
+	struct carry_writer *c, const struct cluster *core, enum image_part part, uint32_t n)
 {
 	handover_open(&c->w, tags[part]);
-	handover_put_plain(
-		&c->w, &image_tables[part], image_part(core, part, n));
-	carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS,
-		image_settings(core, part, n));
+	handover_put_plain(&c->w, &image_tables[part], image_part(core, part, n));
+	carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS, image_settings(core, part, n));
 	if (part == IMAGE_SLOT && image_due(core, n) != NSEC_NEVER)
 		handover_put_i64(&c->w, CARRY_DUE, image_due(core, n));
 	handover_close(&c->w);
@@ -30,19 +28,17 @@ static void put_core(struct carry_writer *c, const void *of)
 
 	handover_open(&c->w, CARRY_CORE);
 	handover_put_u64(&c->w, CARRY_SLOTS, image_count(core, IMAGE_SLOT));
-	handover_put_u64(
-		&c->w, CARRY_GENERATIONS, image_count(core, IMAGE_GENERATION));
+	handover_put_u64(&c->w, CARRY_GENERATIONS, image_count(core, IMAGE_GENERATION));
 	for (int part = 0; part < IMAGE_PARTS; part++)
-		for (uint32_t n = 0;
-			n < image_count(core, (enum image_part)part); n++)
+		for (uint32_t n = 0; n < image_count(core, (enum image_part)part); n++)
 			put_part(c, core, (enum image_part)part, n);
 	handover_close(&c->w);
 }
 
 /* ---- loading ---- */
 
-static int get_part(struct carry_reader *r, struct cluster *core,
-	enum image_part part, const struct handover_field *f)
+static int get_part(struct carry_reader *r, struct cluster *core, enum image_part part,
+	const struct handover_field *f)
 {
 	void *to = image_add(core, part);
 	uint32_t last = image_count(core, IMAGE_SLOT) - 1;
@@ -55,25 +51,21 @@ static int get_part(struct carry_reader *r, struct cluster *core,
 	handover_enter(&in, f);
 	while (handover_next(&in, &m)) {
 		if (m.tag == CARRY_INDEX && part != IMAGE_SLOT) {
-			struct cluster_settings *settings =
-				carry_at(r, CARRY_OF_SETTINGS, &m);
+			struct cluster_settings *settings = carry_at(r, CARRY_OF_SETTINGS, &m);
 
 			if (settings == NULL)
 				return -1;
-			image_set_settings(
-				core, part, cluster_settings_ref(settings));
+			image_set_settings(core, part, cluster_settings_ref(settings));
 		} else if (m.tag == CARRY_DUE && part == IMAGE_SLOT) {
 			image_set_due(core, last, m.i);
-		} else if (handover_take_plain(&image_tables[part], to, &m) ==
-			-1) {
+		} else if (handover_take_plain(&image_tables[part], to, &m) == -1) {
 			return -1;
 		}
 	}
 	return 0;
 }
 
-static int take_part(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_part(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	for (int part = 0; part < IMAGE_PARTS; part++)
 		if (f->tag == tags[part])
@@ -85,9 +77,7 @@ static int core_done(struct carry_reader *r, void *to)
 {
 	const char *wrong = image_finish(to);
 
-	return wrong == NULL
-		? 0
-		: error_set(r->err, 0, "the state does not add up: %s", wrong);
+	return wrong == NULL ? 0 : error_set(r->err, 0, "the state does not add up: %s", wrong);
 }
 
 static const struct carried parts = {
@@ -97,8 +87,7 @@ static const struct carried parts = {
 };
 
 /* The core is made with the size that its group gives. */
-static int take_core(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_core(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct service *s = to;
 	struct handover_reader in;

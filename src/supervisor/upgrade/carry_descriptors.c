@@ -10,14 +10,12 @@
 
 /* The descriptors that the state names: kept over the exec, and verified. */
 
-int carry_keep_descriptors(
-	const struct carry_descriptor *list, size_t count, bool keep)
+int carry_keep_descriptors(const struct carry_descriptor *list, size_t count, bool keep)
 {
 	for (size_t i = 0; i < count; i++) {
 		int fd = (int)(uint32_t)list[i].fd_and_type;
 
-		if (fd > STDERR_FILENO &&
-			fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC) == -1)
+		if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, keep ? 0 : FD_CLOEXEC) == -1)
 			return -1;
 	}
 	return 0;
@@ -30,10 +28,8 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 
 		for (; c != NULL; c = c->next) {
 			/* one that is adopted is no child of ours */
-			if (!c->kept.adopted &&
-				!pidfd_is_child(c->pidfd, c->pid))
-				return error_set(err, errno,
-					"worker %d is not a child of ours",
+			if (!c->kept.adopted && !pidfd_is_child(c->pidfd, c->pid))
+				return error_set(err, errno, "worker %d is not a child of ours",
 					(int)c->pid);
 		}
 	}
@@ -50,12 +46,10 @@ int carry_verify(const struct carry_reader *r, struct error *err)
 		if (d->dev == 0 && d->ino == 0)
 			continue; /* a pidfd */
 		if (fstat(fd, &st) == -1)
-			return error_set(
-				err, errno, "descriptor %d is missing", fd);
-		if ((st.st_mode & S_IFMT) != d->fd_and_type >> 32 ||
-			st.st_dev != d->dev || st.st_ino != d->ino)
-			return error_set(err, 0,
-				"descriptor %d is not what the state says", fd);
+			return error_set(err, errno, "descriptor %d is missing", fd);
+		if ((st.st_mode & S_IFMT) != d->fd_and_type >> 32 || st.st_dev != d->dev ||
+			st.st_ino != d->ino)
+			return error_set(err, 0, "descriptor %d is not what the state says", fd);
 	}
 	return verify_children(r->sup, err);
 }

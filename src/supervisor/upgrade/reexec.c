@@ -68,15 +68,13 @@ static bool is_same_file(const char *path, const struct stat *st)
 {
 	struct stat found;
 
-	return stat(path, &found) == 0 && found.st_dev == st->st_dev &&
-		found.st_ino == st->st_ino;
+	return stat(path, &found) == 0 && found.st_dev == st->st_dev && found.st_ino == st->st_ino;
 }
 
 /* Keep the path as it was called, so that each upgrade follows links anew. */
 void reexec_find_path(struct supervisor *sup)
 {
-	const char *called =
-		(const char *)(uintptr_t)getauxval(AT_EXECFN); /* NOLINT */
+	const char *called = (const char *)(uintptr_t)getauxval(AT_EXECFN); /* NOLINT */
 	scoped_str whole = called != NULL ? cwd_whole(called) : NULL;
 	char path[PATH_MAX];
 	struct stat st;
@@ -99,22 +97,19 @@ void reexec_find_path(struct supervisor *sup)
 
 /* Anybody who can write to the binary could act as us: allow only our own user,
  * root, and the owner of the running binary. */
-static int check_owner(
-	const struct supervisor *sup, const struct stat *st, struct error *err)
+static int check_owner(const struct supervisor *sup, const struct stat *st, struct error *err)
 {
 	mode_t others = geteuid() == 0 ? S_IWGRP | S_IWOTH : S_IWOTH;
 	struct stat ours;
 
 	if ((st->st_mode & others) != 0)
-		return error_set(err, 0,
-			"'%s' can be written to by others (mode %03o)",
+		return error_set(err, 0, "'%s' can be written to by others (mode %03o)",
 			sup->upgrade.exe_path, (unsigned)st->st_mode & 0777);
 	if (st->st_uid == 0 || st->st_uid == geteuid() ||
-		(fstat(sup->launch.self_exe, &ours) == 0 &&
-			ours.st_uid == st->st_uid))
+		(fstat(sup->launch.self_exe, &ours) == 0 && ours.st_uid == st->st_uid))
 		return 0;
-	return error_set(err, 0, "'%s' belongs to another user (uid %u)",
-		sup->upgrade.exe_path, (unsigned)st->st_uid);
+	return error_set(err, 0, "'%s' belongs to another user (uid %u)", sup->upgrade.exe_path,
+		(unsigned)st->st_uid);
 }
 
 static int open_binary(const struct supervisor *sup, struct error *err)
@@ -123,11 +118,9 @@ static int open_binary(const struct supervisor *sup, struct error *err)
 	struct stat st;
 
 	if (fd == -1 || fstat(fd, &st) == -1)
-		return error_set(
-			err, errno, "cannot open '%s'", sup->upgrade.exe_path);
+		return error_set(err, errno, "cannot open '%s'", sup->upgrade.exe_path);
 	if (!S_ISREG(st.st_mode))
-		return error_set(err, 0, "'%s' is not a plain file",
-			sup->upgrade.exe_path);
+		return error_set(err, 0, "'%s' is not a plain file", sup->upgrade.exe_path);
 	if (check_owner(sup, &st, err) == -1)
 		return -1;
 	return fd_release(&fd);
@@ -170,8 +163,8 @@ void reexec_fini(struct supervisor *sup)
 
 void reexec_tell(struct supervisor *sup, const char *text, bool failed)
 {
-	news_say(sup, failed ? LOG_ERROR : LOG_NOTE,
-		failed ? "upgrade-failed" : "upgraded", "%s", text);
+	news_say(sup, failed ? LOG_ERROR : LOG_NOTE, failed ? "upgrade-failed" : "upgraded", "%s",
+		text);
 	PARTS(upgraded, sup, text, failed);
 }
 
@@ -180,8 +173,7 @@ static void fail(struct supervisor *sup, const char *why)
 	char text[600];
 
 	reexec_fini(sup);
-	(void)snprintf(text, sizeof(text),
-		"%s: upgrade failed, nothing was changed: %s",
+	(void)snprintf(text, sizeof(text), "%s: upgrade failed, nothing was changed: %s",
 		sup->settings->name, why);
 	reexec_tell(sup, text, true);
 }
@@ -197,8 +189,8 @@ static uint64_t our_capabilities(void)
 }
 
 /* Write the state to a descriptor; *c is to be freed in either case. */
-static int write_state(struct supervisor *sup, struct carry_writer *c,
-	bool lasting, struct error *err)
+static int write_state(
+	struct supervisor *sup, struct carry_writer *c, bool lasting, struct error *err)
 {
 	struct carry_binary binary = {
 		.image = sup->launch.self_exe,
@@ -210,10 +202,8 @@ static int write_state(struct supervisor *sup, struct carry_writer *c,
 	};
 
 	reap_end_all(sup);
-	(void)text_copy(
-		binary.version, sizeof(binary.version), carry_variant.program);
-	(void)text_copy(
-		binary.path, sizeof(binary.path), sup->upgrade.exe_path);
+	(void)text_copy(binary.version, sizeof(binary.version), carry_variant.program);
+	(void)text_copy(binary.path, sizeof(binary.path), sup->upgrade.exe_path);
 	if (carry_save(c, sup, lasting, &binary, err) == -1)
 		return -1;
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
@@ -292,20 +282,18 @@ static void check_ended(struct supervisor *sup)
 	}
 	(void)last_words(u, said, sizeof(said));
 	if (u->late)
-		(void)snprintf(why, sizeof(why),
-			"the new nclust did not answer within 30 s");
+		(void)snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
 	else if (end.signalled)
 		(void)snprintf(why, sizeof(why),
 			"the new nclust was killed by %s while it looked at "
 			"our state",
 			text_signal_name(name, end.code));
 	else if (*said != '\0' && end.code != 0)
-		(void)snprintf(
-			why, sizeof(why), "the new nclust says: %s", said);
+		(void)snprintf(why, sizeof(why), "the new nclust says: %s", said);
 	else
 		(void)snprintf(why, sizeof(why),
-			"'%s' is not an nclust that can take over (exit %d)",
-			sup->upgrade.exe_path, end.code);
+			"'%s' is not an nclust that can take over (exit %d)", sup->upgrade.exe_path,
+			end.code);
 	fail(sup, why);
 }
 
@@ -320,13 +308,11 @@ static void on_checked(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static bool upgrade_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return sup->upgrade.reexec != NULL &&
-		sup->upgrade.reexec->pidfd != -1 &&
+	return sup->upgrade.reexec != NULL && sup->upgrade.reexec->pidfd != -1 &&
 		sup->upgrade.reexec->pid == pid;
 }
 
-static int run_check(
-	struct reexec *u, int state, int output, struct spawn_failure *failure)
+static int run_check(struct reexec *u, int state, int output, struct spawn_failure *failure)
 {
 	static char *const argv[] = {"nclust", "--check-state", "3", NULL};
 	struct spawn_plan plan = {
@@ -353,8 +339,7 @@ static int run_check(
 static void wait_for_writer(struct reexec *u)
 {
 	if (u->step != REEXEC_BUSY)
-		news_say(u->sup, LOG_INFO, "upgrade-waits",
-			"%s: '%s' is being written to, waiting",
+		news_say(u->sup, LOG_INFO, "upgrade-waits", "%s: '%s' is being written to, waiting",
 			u->sup->settings->name, u->sup->upgrade.exe_path);
 	u->step = REEXEC_BUSY;
 	timer_arm(u->sup->loop, &u->patience, BUSY_PAUSE);
@@ -423,8 +408,7 @@ static void start_check(struct supervisor *sup)
 	(void)close(ends[0]);
 	if (u->step != REEXEC_BUSY)
 		u->busy_since = clock_now();
-	if (failure.error == ETXTBSY &&
-		clock_now() - u->busy_since < BUSY_PATIENCE) {
+	if (failure.error == ETXTBSY && clock_now() - u->busy_since < BUSY_PATIENCE) {
 		wait_for_writer(u);
 		return;
 	}
@@ -456,8 +440,7 @@ static int keep_all(void)
 	struct rlimit limit;
 	int most = 1 << 20;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-		limit.rlim_cur < (rlim_t)most)
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < (rlim_t)most)
 		most = (int)limit.rlim_cur;
 	for (int fd = STDERR_FILENO + 1; fd < most; fd++)
 		(void)fcntl(fd, F_SETFD, 0);
@@ -474,16 +457,15 @@ static int keep(const struct carry_descriptor *descriptors, size_t count)
 	return carry_keep_descriptors(descriptors, count, true);
 }
 
-void reexec_into(int image, int state,
-	const struct carry_descriptor *descriptors, size_t count, char **argv,
-	int image_back, const char *why)
+void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
+	char **argv, int image_back, const char *why)
 {
 	char variable[700];
 	char **envp;
 	int error;
 
-	(void)snprintf(variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s",
-		state, image_back, why);
+	(void)snprintf(
+		variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s", state, image_back, why);
 	envp = with_variable(variable);
 	if (envp == NULL)
 		return;
@@ -510,10 +492,9 @@ static void go(struct supervisor *sup)
 			"closed (a file server that does not answer?)");
 	} else if (state != -1) {
 		reexec_into(u->binary, state, (const void *)c.descriptors.data,
-			c.descriptors.len / sizeof(struct carry_descriptor),
-			sup->launch.argv, sup->launch.self_exe, "");
-		(void)error_set(&err, errno, "cannot execute '%s'",
-			sup->upgrade.exe_path);
+			c.descriptors.len / sizeof(struct carry_descriptor), sup->launch.argv,
+			sup->launch.self_exe, "");
+		(void)error_set(&err, errno, "cannot execute '%s'", sup->upgrade.exe_path);
 	}
 	carry_fini(&c);
 	fail(sup, err.text);
@@ -541,13 +522,11 @@ static const struct service *who_rolls(const struct supervisor *sup)
 
 /* The state has no place for a worker whose main process has ended: the others would
  * be killed.  Those of later deaths are, or a crash loop might put it off for ever. */
-static const struct child *who_leaves(
-	const struct supervisor *sup, nsec_t asked)
+static const struct child *who_leaves(const struct supervisor *sup, nsec_t asked)
 {
 	const struct child *c = sup->reaper.left;
 
-	while (c != NULL &&
-		(c->left->since > asked || c->left->signal == SIGKILL))
+	while (c != NULL && (c->left->since > asked || c->left->signal == SIGKILL))
 		c = c->left->next;
 	return c;
 }
@@ -579,8 +558,7 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 	if (sup->instance.stopping)
 		return error_set(err, EBUSY, "nclust is stopping");
 	if (sup->upgrade.exe_path == NULL)
-		return error_set(err, 0,
-			"the file that nclust was started from is not known");
+		return error_set(err, 0, "the file that nclust was started from is not known");
 	u = calloc(1, sizeof(*u));
 	if (u == NULL)
 		return error_set(err, ENOMEM, "upgrade");
@@ -601,8 +579,7 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 		news_say(sup, LOG_NOTE, "upgrade-waits",
 			"%s: the upgrade waits for what worker %d of '%s' has "
 			"left",
-			sup->settings->name, (int)leaves->pid,
-			leaves->service->name);
+			sup->settings->name, (int)leaves->pid, leaves->service->name);
 	return 0;
 }
 

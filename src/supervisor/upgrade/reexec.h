@@ -38,9 +38,8 @@ void reexec_fini(struct supervisor *sup);
  * one may go back to; -1: this is the way back, and `why` is its reason.
  * Returns only on failure: errno, and all is CLOEXEC as before.
  */
-void reexec_into(int image, int state,
-	const struct carry_descriptor *descriptors, size_t count, char **argv,
-	int image_back, const char *why);
+void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
+	char **argv, int image_back, const char *why);
 
 /* The environment variable for the new binary: "STATE:IMAGE:WHY". */
 #define REEXEC_VARIABLE "NCLUST_HANDOVER"

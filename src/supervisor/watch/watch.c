@@ -99,8 +99,8 @@ static bool may_roll(const struct service *s)
 {
 	enum cluster_state state = cluster_state(s->core);
 
-	return !s->stage.leaving && !s->sup->instance.stopping &&
-		state != CLUSTER_STOPPING && state != CLUSTER_STOPPED;
+	return !s->stage.leaving && !s->sup->instance.stopping && state != CLUSTER_STOPPING &&
+		state != CLUSTER_STOPPED;
 }
 
 /* Does a rollout go on that no change has begun? */
@@ -124,8 +124,7 @@ static void roll(struct watching *w)
 			s->name, w->path);
 	if (w->due || !may_roll(s))
 		return;
-	news_say_of(s, LOG_NOTE, "file-changed", "'%s' has changed: restarting",
-		w->path);
+	news_say_of(s, LOG_NOTE, "file-changed", "'%s' has changed: restarting", w->path);
 	if (service_roll(s, &all, &err) == -1)
 		log_warn("%s: %s", s->name, err.text);
 	w->rollout = cluster_last_rollout(s->core);
@@ -290,14 +289,12 @@ static void watch_on_report(struct service *s, const struct report *r)
 	struct watching *w = s->watching;
 
 	if (w != NULL && w->due &&
-		(r->kind == REPORT_ROLLOUT_DONE ||
-			r->kind == REPORT_ROLLOUT_FAILED ||
+		(r->kind == REPORT_ROLLOUT_DONE || r->kind == REPORT_ROLLOUT_FAILED ||
 			r->kind == REPORT_ROLLOUT_SUPERSEDED))
 		timer_arm(s->sup->loop, &w->again, 0); /* not in its midst */
 }
 
-static void watch_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+static void watch_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	(void)result;
 	(void)failed;
@@ -315,8 +312,7 @@ static bool watch_on_rolls(const struct service *s)
 	return s->watching != NULL && s->watching->due;
 }
 
-static void watch_on_upgraded(
-	struct supervisor *sup, const char *text, bool failed)
+static void watch_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 {
 	(void)text;
 	if (failed)

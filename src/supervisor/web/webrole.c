@@ -57,8 +57,7 @@ static void socket_drop(struct web_socket *s)
 }
 
 /* A port alone is one of ::1, too, which some clients ask alone.  One is enough. */
-static void open_also(
-	struct web_socket *s, const struct address *at, const char *key)
+static void open_also(struct web_socket *s, const struct address *at, const char *key)
 {
 	struct address v6 = *at;
 	struct socket_facts facts;
@@ -66,8 +65,7 @@ static void open_also(
 	struct error err;
 	char text[32];
 
-	if (at->each == NULL || s->also != -1 ||
-		socket_look_own(s->fd, &facts, &err) == -1)
+	if (at->each == NULL || s->also != -1 || socket_look_own(s->fd, &facts, &err) == -1)
 		return;
 	v6.family = AF_INET6;
 	(void)memset(v6.ip, 0, sizeof(v6.ip));
@@ -83,8 +81,8 @@ static void open_also(
 		log_warn("%s: not at ::1: %s", key, err.text);
 }
 
-static int open_at(struct web_socket *s, const struct address *at,
-	const char *key, struct error *err)
+static int open_at(
+	struct web_socket *s, const struct address *at, const char *key, struct error *err)
 {
 	struct socket_facts facts;
 
@@ -108,8 +106,8 @@ static int open_at(struct web_socket *s, const struct address *at,
 }
 
 /* After a crash of nclust its web process may still have the address. */
-static int open_first(struct supervisor *sup, struct web_socket *s,
-	const struct address *at, const char *key, struct error *err)
+static int open_first(struct supervisor *sup, struct web_socket *s, const struct address *at,
+	const char *key, struct error *err)
 {
 	int left = sup->orphans.has_past ? ALONE_MS / ALONE_LOOK_MS : 0;
 
@@ -129,8 +127,7 @@ static int tell_token(const struct supervisor *sup, int channel)
 {
 	const char *secret = sup->settings->http_secret;
 	char line[512];
-	int len = snprintf(line, sizeof(line), "%s%s\n",
-		sup->settings->http_open ? "open " : "",
+	int len = snprintf(line, sizeof(line), "%s%s\n", sup->settings->http_open ? "open " : "",
 		secret != NULL ? secret : "");
 
 	return send(channel, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
@@ -158,8 +155,8 @@ static int start(struct supervisor *sup, int *channel)
 	else
 		got = role_live(sup, ROLE_WEB,
 			(int[]){pairs[0][1], fd_or(sup, web->socket.also),
-				fd_or(sup, web->socket.fd), pairs[1][1],
-				pairs[2][1], fd_or(sup, web->agent.fd)},
+				fd_or(sup, web->socket.fd), pairs[1][1], pairs[2][1],
+				fd_or(sup, web->agent.fd)},
 			CHANNELS + 3, &web->life);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		fd_close(&pairs[i][1]);
@@ -178,14 +175,14 @@ static int start(struct supervisor *sup, int *channel)
 /* A process that strangers have taken over can shut it down for good. */
 static bool is_shut_down(const struct web_socket *s)
 {
-	struct pollfd look[] = {{.fd = s->fd, .events = POLLRDHUP},
-		{.fd = s->also, .events = POLLRDHUP}};
+	struct pollfd look[] = {
+		{.fd = s->fd, .events = POLLRDHUP}, {.fd = s->also, .events = POLLRDHUP}};
 
 	return poll(look, COUNT_OF(look), 0) > 0;
 }
 
-static int open_anew(struct web_socket *s, const struct address *at,
-	const char *key, struct error *err)
+static int open_anew(
+	struct web_socket *s, const struct address *at, const char *key, struct error *err)
 {
 	if (is_shut_down(s))
 		socket_drop(s);
@@ -198,8 +195,7 @@ static int open_anew(struct web_socket *s, const struct address *at,
 /* Is there anything to answer? */
 static bool is_wanted(const struct supervisor *sup)
 {
-	return sup->settings->http.text != NULL ||
-		sup->settings->agent.text != NULL;
+	return sup->settings->http.text != NULL || sup->settings->agent.text != NULL;
 }
 
 /* For messages. */
@@ -264,8 +260,8 @@ static void replace(struct supervisor *sup)
 /* Its first byte says that it can answer. */
 static int await(struct supervisor *sup, int channel, struct error *err)
 {
-	struct pollfd wait[] = {{.fd = channel, .events = POLLIN},
-		{.fd = sup->web.life.pidfd, .events = POLLIN}};
+	struct pollfd wait[] = {
+		{.fd = channel, .events = POLLIN}, {.fd = sup->web.life.pidfd, .events = POLLIN}};
 	struct pidfd_end end = {0};
 	const char *lacks;
 	char byte;
@@ -288,13 +284,12 @@ static int begin(struct supervisor *sup, struct error *err)
 	const struct settings *s = sup->settings;
 
 	if (config_read_token(sup->settings, err) == -1 ||
-		open_first(sup, &sup->web.socket, &s->http, "http", err) ==
-			-1 ||
+		open_first(sup, &sup->web.socket, &s->http, "http", err) == -1 ||
 		open_first(sup, &sup->web.agent, &s->agent, "agent", err) == -1)
 		return -1;
 	if (start(sup, &channel) == -1)
-		return error_fail(err, EX_OSERR,
-			"%s: the web server could not start", name_of(sup));
+		return error_fail(
+			err, EX_OSERR, "%s: the web server could not start", name_of(sup));
 	return await(sup, channel, err);
 }
 
@@ -367,8 +362,8 @@ static bool is_same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static int prepare(const struct address *old, const struct address *new,
-	const char *key, struct web_move *move, struct error *err)
+static int prepare(const struct address *old, const struct address *new, const char *key,
+	struct web_move *move, struct error *err)
 {
 	move->moves = !is_same_text(old->text, new->text);
 	if (new->text == NULL)
@@ -383,8 +378,7 @@ static int prepare(const struct address *old, const struct address *new,
 		key);
 }
 
-static int web_on_reload(struct supervisor *sup,
-	const struct settings *settings, struct error *err)
+static int web_on_reload(struct supervisor *sup, const struct settings *settings, struct error *err)
 {
 	const struct settings *old = sup->settings;
 	struct web_change *change = calloc(1, sizeof(*change));
@@ -401,11 +395,9 @@ static int web_on_reload(struct supervisor *sup,
 	sup->web.change = change;
 	change->renewed = old->http_open != settings->http_open ||
 		!is_same_text(old->http_secret, settings->http_secret);
-	if (prepare(&old->http, &settings->http, "http", &change->http, err) ==
-		-1)
+	if (prepare(&old->http, &settings->http, "http", &change->http, err) == -1)
 		return -1;
-	return prepare(
-		&old->agent, &settings->agent, "agent", &change->agent, err);
+	return prepare(&old->agent, &settings->agent, "agent", &change->agent, err);
 }
 
 static void move_to(struct web_socket *s, struct web_move *move)
@@ -426,8 +418,7 @@ static void commit(struct supervisor *sup, struct web_change *change)
 	start_again(sup);
 }
 
-static void web_on_reloaded(
-	struct supervisor *sup, struct reload_result *result, bool failed)
+static void web_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
 {
 	struct web_change *change = sup->web.change;
 

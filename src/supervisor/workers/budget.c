@@ -18,8 +18,8 @@ static unsigned begin_of(unsigned part, unsigned parts, unsigned cpus)
 	return (unsigned)((uint64_t)part * cpus / parts);
 }
 
-struct budget_range budget_range(const struct cluster_settings *settings,
-	uint32_t slot, unsigned workers, unsigned cpus)
+struct budget_range budget_range(
+	const struct cluster_settings *settings, uint32_t slot, unsigned workers, unsigned cpus)
 {
 	struct budget_range all_alone = {.first = slot, .count = 1};
 	unsigned first;
@@ -28,8 +28,7 @@ struct budget_range budget_range(const struct cluster_settings *settings,
 		return all_alone;
 	if (settings->threads != THREADS_AUTO)
 		return (struct budget_range){
-			.first = (unsigned)((uint64_t)slot * settings->threads %
-				cpus),
+			.first = (unsigned)((uint64_t)slot * settings->threads % cpus),
 			.count = settings->threads,
 		};
 	if (workers == 0 || cpus < workers || slot >= workers)
@@ -42,8 +41,7 @@ struct budget_range budget_range(const struct cluster_settings *settings,
 	};
 }
 
-cpu_set_t *budget_cpus(const struct worker_place *place,
-	struct affinity_map **map, size_t *size)
+cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **map, size_t *size)
 {
 	const struct cluster_settings *s = place->recipe->settings;
 	struct budget_range range;

@@ -19,12 +19,11 @@ struct budget_range {
 	unsigned count;
 	bool whole; /* the slots share them all out: affinity_sort() */
 };
-struct budget_range budget_range(const struct cluster_settings *settings,
-	uint32_t slot, unsigned workers, unsigned cpus);
+struct budget_range budget_range(
+	const struct cluster_settings *settings, uint32_t slot, unsigned workers, unsigned cpus);
 
 /* The CPUs that the worker is pinned to (heap, CPU_ALLOC); NULL: it is not
  * pinned, or they cannot be found out.  `map`: as for affinity_some(). */
-cpu_set_t *budget_cpus(const struct worker_place *place,
-	struct affinity_map **map, size_t *size);
+cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **map, size_t *size);
 
 #endif

@@ -70,8 +70,7 @@ static bool is_quiet(const struct service *service)
 {
 	enum log_mode mode = cluster_settings(service->core)->log;
 
-	return mode == LOG_OFF ||
-		(mode == LOG_AUTO && service->sup->settings->daemon);
+	return mode == LOG_OFF || (mode == LOG_AUTO && service->sup->settings->daemon);
 }
 
 /*
@@ -84,9 +83,8 @@ static bool is_copied(const struct service *service)
 {
 	const struct supervisor *sup = service->sup;
 
-	return cluster_settings(service->core)->log == LOG_AUTO &&
-		!sup->settings->daemon && !sup->logger.stdout_is_terminal &&
-		!service->kind->by_connection &&
+	return cluster_settings(service->core)->log == LOG_AUTO && !sup->settings->daemon &&
+		!sup->logger.stdout_is_terminal && !service->kind->by_connection &&
 		(sup->logger.pid == 0 || sup->logger.copies);
 }
 
@@ -99,8 +97,7 @@ bool capture_wanted(const struct service *service)
 		return true;
 	case LOG_AUTO:
 		if (sup->settings->daemon)
-			return !service->kind->by_connection ||
-				!sup->instance.ready_once;
+			return !service->kind->by_connection || !sup->instance.ready_once;
 		return sup->logger.stdout_is_terminal || is_copied(service);
 	case LOG_OFF:
 		return !service->kind->by_connection;
@@ -145,9 +142,7 @@ static int take_pipe(struct remote *r, int number)
 {
 	struct output_look l = {.number = number};
 
-	return remote_each_fd(r, (unsigned)number + 1, look_at_output, &l) ==
-				0 &&
-			l.is_pipe
+	return remote_each_fd(r, (unsigned)number + 1, look_at_output, &l) == 0 && l.is_pipe
 		? remote_fd(r, number)
 		: -1;
 }
@@ -181,8 +176,8 @@ static int reopen(const struct child *child, struct remote *r, int number)
 	struct opening o = {.r = r, .number = number, .fd = -1};
 
 	if (remote_have(r, -1, open_pipe_again, &o, &o.fd) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot open its output",
-			child->service->name, child->slot);
+		log_syserr("%s.%" PRIu32 ": cannot open its output", child->service->name,
+			child->slot);
 	return o.fd;
 }
 
@@ -207,8 +202,8 @@ void capture_drop(struct child *child)
 	for (int i = 0; i < 2; i++) {
 		/* the logger has it, too, so that it would stay in the set */
 		if (child->output[i] != -1)
-			(void)epoll_ctl(sup->logger.pipes.set, EPOLL_CTL_DEL,
-				child->output[i], NULL);
+			(void)epoll_ctl(
+				sup->logger.pipes.set, EPOLL_CTL_DEL, child->output[i], NULL);
 		foreign_close(sup, child, &child->output[i]);
 	}
 }
@@ -231,9 +226,7 @@ static int open_pipe(const struct service *service, int *write_end)
 /* The same for a terminal, or where there is none for a pipe. */
 static int open_output(const struct child *child, int stream, int *write_end)
 {
-	int end = ptys_are_wanted(child, stream)
-		? ptys_open(child, stream, write_end)
-		: -1;
+	int end = ptys_are_wanted(child, stream) ? ptys_open(child, stream, write_end) : -1;
 
 	return end != -1 ? end : open_pipe(child->service, write_end);
 }
@@ -256,19 +249,15 @@ static bool is_room(struct service *service, int fd)
 		struct service_counts counts = service_counts(sup->services[i]);
 
 		all += counts.workers;
-		to_come += counts.workers > counts.alive
-			? counts.workers - counts.alive
-			: 0;
+		to_come += counts.workers > counts.alive ? counts.workers - counts.alive : 0;
 	}
-	if ((rlim_t)fd + to_come * DESCRIPTORS_BARE + DESCRIPTORS_LEFT <
-		sup->launch.descriptors)
+	if ((rlim_t)fd + to_come * DESCRIPTORS_BARE + DESCRIPTORS_LEFT < sup->launch.descriptors)
 		return true;
 	if (!service->life.crowd_told)
 		log_note("%s: the output of some workers is not captured, but "
 			 "goes where nclust's own goes: %u workers need "
 			 "RLIMIT_NOFILE %u, it is %llu",
-			service->name, all,
-			all * DESCRIPTORS_CAPTURED + 2 * DESCRIPTORS_LEFT,
+			service->name, all, all * DESCRIPTORS_CAPTURED + 2 * DESCRIPTORS_LEFT,
 			(unsigned long long)sup->launch.descriptors);
 	service->life.crowd_told = true;
 	return false;
@@ -285,23 +274,20 @@ void capture_open(struct service *service, struct child *child, int output[2])
 			output[0] = output[1] = sup->null_fd;
 		return;
 	}
-	if (!service->kind->by_connection &&
-		!is_room(service, child->life.notify))
+	if (!service->kind->by_connection && !is_room(service, child->life.notify))
 		return;
 	/* the stdout of a connection's process is its answer */
 	for (int i = service->kind->by_connection; i < 2; i++) {
 		/* one pipe keeps the order of what goes to one place; a
 		 * terminal stays what the worker sees */
-		if (i == 1 && copied &&
-			descriptors_same(STDOUT_FILENO, STDERR_FILENO))
+		if (i == 1 && copied && descriptors_same(STDOUT_FILENO, STDERR_FILENO))
 			output[1] = output[0];
 		if (i == 1 && copied && (output[1] != -1 || isatty(2) == 1))
 			return;
 		child->output[i] = open_output(child, i, &output[i]);
 		/* without a pipe the worker writes where we write */
 		if (child->output[i] == -1) {
-			log_syserr("cannot capture the output of '%s'",
-				service->name);
+			log_syserr("cannot capture the output of '%s'", service->name);
 			return;
 		}
 	}
@@ -326,8 +312,8 @@ static void give_up_on_it(struct supervisor *sup)
 	timer_arm(sup->loop, &sup->logger.look, LOGGER_ENDS_IN);
 }
 
-bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
-	const int *fds, size_t count)
+bool logger_send(
+	struct supervisor *sup, const struct logwire_packet *p, const int *fds, size_t count)
 {
 	int channel = sup->logger.watcher.fd;
 	struct pollfd wait = {.fd = channel, .events = POLLOUT};
@@ -336,8 +322,7 @@ bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
 		return false;
 	if (fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
-	if ((errno == EAGAIN || errno == ENOBUFS) &&
-		poll(&wait, 1, LOGGER_PATIENCE_MS) == 1 &&
+	if ((errno == EAGAIN || errno == ENOBUFS) && poll(&wait, 1, LOGGER_PATIENCE_MS) == 1 &&
 		fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
 	if (errno != EPIPE && errno != ECONNRESET)
@@ -345,8 +330,7 @@ bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
 	return false;
 }
 
-static bool send_packet(
-	struct supervisor *sup, const struct logwire_packet *p, int fd)
+static bool send_packet(struct supervisor *sup, const struct logwire_packet *p, int fd)
 {
 	return logger_send(sup, p, &fd, fd != -1);
 }
@@ -421,8 +405,7 @@ static void watch_pipe(struct supervisor *sup, int pipe)
 
 	if (pipe != -1)
 		(void)epoll_ctl(sup->logger.pipes.set,
-			is_at_its_end(pipe) ? EPOLL_CTL_DEL : EPOLL_CTL_ADD,
-			pipe, &event);
+			is_at_its_end(pipe) ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, pipe, &event);
 }
 
 static void stop_watching(struct supervisor *sup)
@@ -442,8 +425,7 @@ static void watch_work(struct supervisor *sup)
 	const struct child *child;
 
 	stop_watching(sup);
-	if (sup->logger.pipes.set == -1 &&
-		eventset_open(&sup->logger.pipes) == -1) {
+	if (sup->logger.pipes.set == -1 && eventset_open(&sup->logger.pipes) == -1) {
 		log_syserr("cannot watch over the logger");
 		return;
 	}
@@ -524,7 +506,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 			return;
 		for (size_t k = 0; k < m.fd_count; k++)
 			(void)close(m.fds[k]); /* none is expected */
-		if (m.len == 0) { /* closed: its pidfd tells the rest */
+		if (m.len == 0) {              /* closed: its pidfd tells the rest */
 			ev_io_stop(loop, watcher);
 			return;
 		}
@@ -536,8 +518,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		} else if (p.kind == LOGWIRE_DROPPED || p.kind == LOGWIRE_LINES)
 			count_lines(sup, &p);
 		else if (p.kind == LOGWIRE_LAST)
-			reap_last_output(
-				sup, p.worker, p.text, p.address_in_use != 0);
+			reap_last_output(sup, p.worker, p.text, p.address_in_use != 0);
 		else if (p.kind == LOGWIRE_ASK)
 			PARTS(logger_asks, sup, &p);
 	}
@@ -606,8 +587,7 @@ static void set_sink(struct supervisor *sup)
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_SINK,
 		.sink = LOGWIRE_PREFIX,
-		.colour = sup->logger.stdout_is_terminal &&
-			getenv("NO_COLOR") == NULL,
+		.colour = sup->logger.stdout_is_terminal && getenv("NO_COLOR") == NULL,
 	};
 
 	(void)send_packet(sup, &p, -1);
@@ -636,10 +616,8 @@ static int start(struct supervisor *sup)
 	if (sup->logger.pid != 0)
 		return 0;
 	if (ev_is_active(&sup->logger.restart) || sup->instance.over)
-		return sup->instance.over ? -1
-					  : 0; /* its pipes are kept for it */
-	if (role_start(sup, ROLE_LOGGER, &channel, &sup->logger.pid,
-		    &sup->logger.pidfd) == -1) {
+		return sup->instance.over ? -1 : 0; /* its pipes are kept for it */
+	if (role_start(sup, ROLE_LOGGER, &channel, &sup->logger.pid, &sup->logger.pidfd) == -1) {
 		sup->logger.pid = 0;
 		return -1;
 	}
@@ -660,8 +638,7 @@ static int start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
-	if (sup->logger.started != 0 || service->kind->by_connection ||
-		carry_variant.less ||
+	if (sup->logger.started != 0 || service->kind->by_connection || carry_variant.less ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.started == 0)
 			ev_timer_stop(sup->loop, &sup->logger.restart);
@@ -705,8 +682,7 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 void logger_redirect(struct supervisor *sup)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_OUTPUT};
-	const int fds[] = {daemon_output(sup, STDOUT_FILENO),
-		daemon_output(sup, STDERR_FILENO)};
+	const int fds[] = {daemon_output(sup, STDOUT_FILENO), daemon_output(sup, STDERR_FILENO)};
 
 	if (!sup->logger.taken)
 		return;
@@ -780,30 +756,25 @@ static bool waits_in_the_kernel(pid_t pid)
 {
 	struct process_facts facts;
 
-	return process_look(pid, &facts) == 0 &&
-		(facts.state == 'D' || facts.state == 'Z');
+	return process_look(pid, &facts) == 0 && (facts.state == 'D' || facts.state == 'Z');
 }
 
 /* Wait until it has written all, and closes the channel; and then for its exit,
  * unless a thread of it can never exit. */
 static void await_end(const struct supervisor *sup)
 {
-	struct pollfd channel = {
-		.fd = sup->logger.watcher.fd, .events = POLLIN};
+	struct pollfd channel = {.fd = sup->logger.watcher.fd, .events = POLLIN};
 	struct pollfd wait = {.fd = sup->logger.pidfd, .events = POLLIN};
 	nsec_t until = clock_now() + LOGGER_DRAINS;
 	char packet[64];
 
 	(void)shutdown(channel.fd, SHUT_WR);
-	while (channel.fd != -1 && clock_now() < until &&
-		poll(&channel, 1, MOMENT_MS) != -1)
+	while (channel.fd != -1 && clock_now() < until && poll(&channel, 1, MOMENT_MS) != -1)
 		if (channel.revents != 0 &&
-			recv(channel.fd, packet, sizeof(packet),
-				MSG_DONTWAIT) <= 0)
+			recv(channel.fd, packet, sizeof(packet), MSG_DONTWAIT) <= 0)
 			break;
 	while (poll(&wait, 1, MOMENT_MS) == 0)
-		if (clock_now() >= until ||
-			waits_in_the_kernel(sup->logger.pid))
+		if (clock_now() >= until || waits_in_the_kernel(sup->logger.pid))
 			return;
 }
 

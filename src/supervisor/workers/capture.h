@@ -29,8 +29,8 @@ void capture_hand_over(struct service *service, const struct child *child);
 bool capture_ask_last(const struct child *child);
 
 /* Send the logger a packet with descriptors; false: none runs, or it hangs. */
-bool logger_send(struct supervisor *sup, const struct logwire_packet *p,
-	const int *fds, size_t count);
+bool logger_send(
+	struct supervisor *sup, const struct logwire_packet *p, const int *fds, size_t count);
 /* Start the logger now, if it does not run: it is to be the keeper. */
 void logger_begin(struct supervisor *sup);
 /* Use the logger of an earlier nclust; takes over the channel.  -1 and errno:

@@ -243,8 +243,7 @@ const struct carried carried_children = {
 /* ---- a cluster ---- */
 
 /* The number of slots cannot change once there is room for those. */
-static int take_service(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_service(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	(void)r;
 	return ((struct service *)to)->children != NULL && f->tag < CARRY_TEXT;
@@ -255,10 +254,8 @@ static int service_done(struct carry_reader *r, void *to)
 	struct service *s = to;
 
 	(void)r;
-	return s->core != NULL && reserve(s) == 0 &&
-			s->child_slots >= cluster_slots(s->core)
-		? 0
-		: -1;
+	return s->core != NULL && reserve(s) == 0 && s->child_slots >= cluster_slots(s->core) ? 0
+											      : -1;
 }
 
 const struct carried carried_service = {
@@ -274,20 +271,17 @@ static void put_early(struct carry_writer *c, const void *of)
 {
 	const struct service *s = of;
 
-	handover_put_bytes(
-		&c->w, CARRY_EARLY, s->life.early_deaths, s->child_slots);
+	handover_put_bytes(&c->w, CARRY_EARLY, s->life.early_deaths, s->child_slots);
 }
 
-static int take_early(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_early(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct service *s = to;
 
 	(void)r;
 	if (f->tag != CARRY_EARLY)
 		return 0;
-	if (reserve(s) == -1 || f->type != HANDOVER_BYTES ||
-		f->len != s->child_slots)
+	if (reserve(s) == -1 || f->type != HANDOVER_BYTES || f->len != s->child_slots)
 		return -1;
 	if (f->len > 0)
 		(void)memcpy(s->life.early_deaths, f->data, f->len);
@@ -305,14 +299,10 @@ const struct carried carried_early = {
 static const struct plain_row holdings_rows[] = {
 	CARRY_INSIDE(CARRY_SET, service, held.listeners, &carried_set),
 	CARRY_INSIDE(CARRY_LEARNED, service, held.learned, &carried_learned),
-	CARRY_REFERENCE(
-		CARRY_MEMORY, service, held.segment, CARRY_OF_SEGMENTS, false),
-	CARRY_REFERENCE(
-		CARRY_FORMER, service, held.former, CARRY_OF_SEGMENTS, false),
-	CARRY_LIST(CARRY_RECIPE, service, life.recipes, &carried_recipe, recipe,
-		next),
-	CARRY_LIST(CARRY_SLOTLOG, service, life.logs, &carried_slotlog, slotlog,
-		next),
+	CARRY_REFERENCE(CARRY_MEMORY, service, held.segment, CARRY_OF_SEGMENTS, false),
+	CARRY_REFERENCE(CARRY_FORMER, service, held.former, CARRY_OF_SEGMENTS, false),
+	CARRY_LIST(CARRY_RECIPE, service, life.recipes, &carried_recipe, recipe, next),
+	CARRY_LIST(CARRY_SLOTLOG, service, life.logs, &carried_slotlog, slotlog, next),
 };
 
 const struct carried carried_holdings = {
@@ -326,12 +316,10 @@ static void put_services(struct carry_writer *c, const void *of)
 	const struct supervisor *sup = of;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		carry_put_one(
-			c, CARRY_SERVICE, &carried_service, sup->services[i]);
+		carry_put_one(c, CARRY_SERVICE, &carried_service, sup->services[i]);
 }
 
-static int take_services(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_services(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct service *s;
 
@@ -340,8 +328,7 @@ static int take_services(
 	s = service_carried(to);
 	if (carry_get_one(r, &carried_service, s, f) == 1)
 		return 1;
-	return error_wrap(r->err, "cluster '%s'",
-		s != NULL && s->name != NULL ? s->name : "?");
+	return error_wrap(r->err, "cluster '%s'", s != NULL && s->name != NULL ? s->name : "?");
 }
 
 const struct carried carried_services = {

@@ -65,8 +65,7 @@ static void hear_exit(struct child *child)
 		return;
 	child_ended(child);
 	/* who traces it has not taken its end yet: then SIGCHLD comes (ptrace(2)) */
-	if (child->service != NULL && child->serial == serial &&
-		pidfd_has_ended(child->pidfd))
+	if (child->service != NULL && child->serial == serial && pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
 	sup->turn.ends += clock_now() - begun;
 }
@@ -83,8 +82,8 @@ static void workers_on_readable(struct child *child, enum child_fd which)
 static void watch_exit(struct child *child)
 {
 	if (childset_add(child, CHILD_EXIT, child->pidfd) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot watch worker %d",
-			child->service->name, child->slot, (int)child->pid);
+		log_syserr("%s.%" PRIu32 ": cannot watch worker %d", child->service->name,
+			child->slot, (int)child->pid);
 }
 
 struct child *child_new(struct service *service)
@@ -133,8 +132,7 @@ static void child_release(struct child *c)
 	sup->births.spare = c;
 }
 
-void child_plan(
-	struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
+void child_plan(struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r)
 {
 	const struct cluster_settings *s = r->settings;
 
@@ -149,15 +147,13 @@ void child_plan(
 		.limit_resources = r->limit_resources,
 		.limit_count = r->limit_count,
 		.nice = s->nice,
-		.oom_score_adj = *sup->births.oom_score_adj != '\0'
-			? sup->births.oom_score_adj
-			: NULL,
+		.oom_score_adj =
+			*sup->births.oom_score_adj != '\0' ? sup->births.oom_score_adj : NULL,
 		.own_score = sup->births.own_score,
 		.umask = s->umask,
 		.chroot = s->chroot,
 		.directory = s->directory,
-		.directory_first =
-			s->directory_of_file || s->directory_of_nclust,
+		.directory_first = s->directory_of_file || s->directory_of_nclust,
 		.uid = s->uid,
 		.gid = s->gid,
 		.groups = r->groups,
@@ -173,8 +169,8 @@ void child_plan(
 /* Tell the core that no worker was started.  `step` is the step of spawn() that
  * failed, or -1: its recipe could not be made.  The core carries only numbers,
  * so the service's kind gets the reason as `text`, unless that is NULL. */
-static void fail(struct service *service, struct event *answer, int error,
-	int step, const char *text)
+static void fail(
+	struct service *service, struct event *answer, int error, int step, const char *text)
 {
 	answer->kind = EVENT_SPAWN_FAILED;
 	answer->ending = (struct ending){
@@ -186,8 +182,8 @@ static void fail(struct service *service, struct event *answer, int error,
 		service->kind->explain(service, text, step == -1);
 }
 
-static void fail_spawn(struct service *service, struct event *answer,
-	const struct recipe *r, const struct spawn_failure *failure)
+static void fail_spawn(struct service *service, struct event *answer, const struct recipe *r,
+	const struct spawn_failure *failure)
 {
 	struct error err;
 	bool permanent = spawn_exit_status(failure) != 0;
@@ -228,8 +224,7 @@ static int open_all(struct child *c, struct birth *birth, struct error *err)
 		birth->place.notify = c->life.notify;
 	}
 	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->prepare != NULL &&
-			parts[i]->prepare(c, birth, err) == -1)
+		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
 			return -1;
 	if (leave_spare(sup, c->life.notify, err) == -1)
 		return -1;
@@ -287,8 +282,7 @@ static int fill(struct child *c, struct making *m)
 		capture_close(sup, birth->place.output);
 		return -1;
 	}
-	m->affinity = budget_cpus(
-		&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
+	m->affinity = budget_cpus(&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
 	birth->plan.affinity = m->affinity;
 	if (service->life.hung)
 		birth->plan.patience = SPAWN_PATIENCE_AGAIN;
@@ -297,15 +291,12 @@ static int fill(struct child *c, struct making *m)
 
 /* Make what a worker in the slot of m->birth.place needs, of that generation;
  * `worker` is its id for the core, or 0: its serial. */
-static void make_ready(struct service *service, struct making *m,
-	uint64_t worker, unsigned generation,
-	const struct cluster_settings *settings)
+static void make_ready(struct service *service, struct making *m, uint64_t worker,
+	unsigned generation, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
 	struct worker_place *place = &m->birth.place;
-	struct child *c = place_in_slot(service, place->slot) != NULL
-		? child_new(service)
-		: NULL;
+	struct child *c = place_in_slot(service, place->slot) != NULL ? child_new(service) : NULL;
 	struct error err;
 
 	m->child = NULL;
@@ -346,14 +337,12 @@ static void note_directory(struct service *service, const char *entered)
 	service->life.entered = strdup(entered);
 	if (was != NULL)
 		news_say_of(service, LOG_NOTE, "directory-moved",
-			"workers start in '%s' now, no longer in '%s'", entered,
-			was);
+			"workers start in '%s' now, no longer in '%s'", entered, was);
 	free(was);
 }
 
 /* It has been spawned, or not. */
-static struct child *complete(
-	struct service *service, struct making *m, const struct spawning *it)
+static struct child *complete(struct service *service, struct making *m, const struct spawning *it)
 {
 	struct child *c = m->child;
 
@@ -364,8 +353,7 @@ static struct child *complete(
 	capture_close(service->sup, m->birth.place.output);
 	leave_birth(&m->birth);
 	if (it->pidfd == -1) {
-		fail_spawn(service, m->answer, m->birth.place.recipe,
-			&it->failure);
+		fail_spawn(service, m->answer, m->birth.place.recipe, &it->failure);
 		child_release(c);
 		return NULL;
 	}
@@ -379,29 +367,25 @@ static struct child *complete(
 	return c;
 }
 
-static void make_all(
-	struct service *service, struct making *list, unsigned count)
+static void make_all(struct service *service, struct making *list, unsigned count)
 {
 	struct spawning spawnings[SPAWN_MANY] untouched;
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < count; i++)
 		if (list[i].child != NULL)
-			spawnings[n++] =
-				(struct spawning){.plan = &list[i].birth.plan};
+			spawnings[n++] = (struct spawning){.plan = &list[i].birth.plan};
 	spawn_many(spawnings, n);
 	n = 0;
 	for (unsigned i = 0; i < count; i++)
 		if (list[i].child != NULL)
-			list[i].child =
-				complete(service, &list[i], &spawnings[n++]);
+			list[i].child = complete(service, &list[i], &spawnings[n++]);
 }
 
-struct child *child_serve(struct service *service,
-	const struct worker_place *place, struct ending *why)
+struct child *child_serve(
+	struct service *service, const struct worker_place *place, struct ending *why)
 {
-	const struct cluster_settings *settings =
-		cluster_settings(service->core);
+	const struct cluster_settings *settings = cluster_settings(service->core);
 	struct event answer = {.slot = place->slot};
 	struct making m = {.birth = {.place = *place}, .answer = &answer};
 
@@ -411,9 +395,8 @@ struct child *child_serve(struct service *service,
 	return m.child;
 }
 
-void children_spawn(struct service *service,
-	const struct action *const *actions, struct event *answers,
-	unsigned count)
+void children_spawn(struct service *service, const struct action *const *actions,
+	struct event *answers, unsigned count)
 {
 	struct making list[SPAWN_MANY] untouched;
 
@@ -427,8 +410,7 @@ void children_spawn(struct service *service,
 				{
 					.nth = i,
 					.slot = a->slot,
-					.workers =
-						cluster_wanted(service->core),
+					.workers = cluster_wanted(service->core),
 					.output = {-1, -1},
 					.notify = -1,
 					.channel = -1,
@@ -440,8 +422,7 @@ void children_spawn(struct service *service,
 			.slot = a->slot,
 			.worker = a->worker,
 		};
-		make_ready(service, &list[i], a->worker, a->generation,
-			a->settings);
+		make_ready(service, &list[i], a->worker, a->generation, a->settings);
 	}
 	make_all(service, list, count);
 	for (unsigned i = 0; i < count; i++) {
@@ -455,8 +436,7 @@ void children_spawn(struct service *service,
 
 const struct cluster_settings *child_settings(const struct child *child)
 {
-	return cluster_generation_settings(
-		child->service->core, child->generation);
+	return cluster_generation_settings(child->service->core, child->generation);
 }
 
 /* ---- carried ---- */
@@ -481,8 +461,8 @@ void child_resume(struct child *child)
 
 /* ---- adopted ---- */
 
-struct child *child_adopt(struct service *service, uint32_t slot,
-	uint64_t worker, pid_t pid, int pidfd)
+struct child *child_adopt(
+	struct service *service, uint32_t slot, uint64_t worker, pid_t pid, int pidfd)
 {
 	struct child **at = place_in_slot(service, slot);
 	struct child *c = at != NULL ? child_new(service) : NULL;
@@ -507,8 +487,8 @@ void child_signal(struct child *child, int signal)
 		child->life.killed_by_us = true;
 	/* ESRCH: it has ended, and its pidfd is about to say so */
 	if (pidfd_signal(child->pidfd, signal) == -1 && errno != ESRCH)
-		log_syserr("%s.%" PRIu32 ": cannot signal worker %d",
-			child->service->name, child->slot, (int)child->pid);
+		log_syserr("%s.%" PRIu32 ": cannot signal worker %d", child->service->name,
+			child->slot, (int)child->pid);
 }
 
 void child_stop(struct child *child, int signal)
@@ -553,14 +533,13 @@ void child_kill_group(struct child *child, int signal)
 	else if (signal == SIGKILL)
 		leftovers_kill_below(child, child->pid, child->pidfd);
 	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
-		log_syserr("%s.%" PRIu32 ": cannot signal group %d",
-			child->service->name, child->slot, (int)child->pid);
+		log_syserr("%s.%" PRIu32 ": cannot signal group %d", child->service->name,
+			child->slot, (int)child->pid);
 }
 
 /* ---- death ---- */
 
-static void describe_end(
-	struct child *c, const struct pidfd_end *end, struct ending *ending)
+static void describe_end(struct child *c, const struct pidfd_end *end, struct ending *ending)
 {
 	*ending = (struct ending){
 		.kind = end->signalled ? ENDING_SIGNAL : ENDING_EXIT,
@@ -587,9 +566,7 @@ static void finish(struct child *child, const struct ending *ending)
 
 	if (!service->kind->by_connection)
 		news_expect(service->sup, child->life.cause,
-			child->output[0] != -1 && capture_ask_last(child)
-				? child->serial
-				: 0);
+			child->output[0] != -1 && capture_ask_last(child) ? child->serial : 0);
 	if (child->left == NULL)
 		pids_remove(&service->sup->pids, child);
 	for (int i = 0; i < 2; i++)
@@ -617,11 +594,10 @@ bool child_is_stopping(const struct child *child)
 }
 
 /* Did it exit with 0 though nobody had asked it to? */
-static bool may_be_daemon(
-	const struct child *child, const struct ending *ending)
+static bool may_be_daemon(const struct child *child, const struct ending *ending)
 {
-	return ending->kind == ENDING_EXIT && ending->code == 0 &&
-		!child->life.killed_by_us && !child_is_stopping(child);
+	return ending->kind == ENDING_EXIT && ending->code == 0 && !child->life.killed_by_us &&
+		!child_is_stopping(child);
 }
 
 static void tell_daemon(struct child *child, unsigned count)
@@ -632,8 +608,7 @@ static void tell_daemon(struct child *child, unsigned count)
 	trouble_set_cause(child,
 		"the command went to the background (daemonised): turn its "
 		"daemon mode off");
-	if (reaper->daemon_told_at != 0 &&
-		now - reaper->daemon_told_at < SECOND)
+	if (reaper->daemon_told_at != 0 && now - reaper->daemon_told_at < SECOND)
 		return;
 	reaper->daemon_told_at = now;
 	news_say_worker(child, LOG_WARN, "daemonised",
@@ -668,8 +643,7 @@ static void leave(struct child *child, const struct ending *ending)
 }
 
 /* systemd signals all processes of a unit, unless KillMode= says otherwise. */
-static void tell_stopped_by_others(
-	const struct child *child, const struct pidfd_end *end)
+static void tell_stopped_by_others(const struct child *child, const struct pidfd_end *end)
 {
 	struct supervisor *sup = child->service->sup;
 	sigset_t pending;
@@ -678,12 +652,10 @@ static void tell_stopped_by_others(
 		(child->life.stopped_by != 0 && !child->life.ended_before) ||
 		sup->instance.others_told ||
 		(!sup->instance.stopping &&
-			(sigpending(&pending) == -1 ||
-				sigismember(&pending, SIGTERM) != 1)))
+			(sigpending(&pending) == -1 || sigismember(&pending, SIGTERM) != 1)))
 		return;
 	sup->instance.others_told = true;
-	log_warn("%s.%" PRIu32
-		 ": worker %d got SIGTERM from somebody else than "
+	log_warn("%s.%" PRIu32 ": worker %d got SIGTERM from somebody else than "
 		 "nclust, and what it had in hand is lost; in a systemd unit "
 		 "'KillMode=mixed' avoids that",
 		child->service->name, child->slot, (int)child->pid);
@@ -698,19 +670,18 @@ void child_ended(struct child *child)
 
 	if (child->left != NULL)
 		return;
-	ended = child->kept.adopted
-		? pidfd_look(child->pidfd, child->pid, child->kept.start, &end)
-		: pidfd_peek(child->pidfd, &end);
+	ended = child->kept.adopted ? pidfd_look(child->pidfd, child->pid, child->kept.start, &end)
+				    : pidfd_peek(child->pidfd, &end);
 	if (ended == 0)
 		return;
 	if (ended == -1 && !child->kept.adopted) {
-		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d",
-			service->name, child->slot, (int)child->pid);
+		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d", service->name, child->slot,
+			(int)child->pid);
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
 	tell_stopped_by_others(child, &end);
-	child->life.sigkilled = ended == -1 ||
-		end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
+	child->life.sigkilled =
+		ended == -1 || end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
 	leftovers_on_end(child, &end);
 	readiness_drain(child); /* what it said before it died counts */
 	PARTS(dying, child);
@@ -775,8 +746,7 @@ static void workers_on_go_on(struct supervisor *sup)
 
 static bool workers_on_owns(const struct supervisor *sup, pid_t pid)
 {
-	return logger_is(sup, pid) || foreign_owns(sup, pid) ||
-		aside_by_pid(sup, pid) != NULL;
+	return logger_is(sup, pid) || foreign_owns(sup, pid) || aside_by_pid(sup, pid) != NULL;
 }
 
 static void workers_on_reap(struct supervisor *sup, pid_t pid)

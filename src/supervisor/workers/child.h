@@ -15,21 +15,19 @@ extern const struct part workers_part;
 
 /* Start the workers that the core asked for, SPAWN_MANY at most; answers[] are the
  * events for the core: SPAWNED or SPAWN_FAILED. */
-void children_spawn(struct service *service,
-	const struct action *const *actions, struct event *answers,
-	unsigned count);
+void children_spawn(struct service *service, const struct action *const *actions,
+	struct event *answers, unsigned count);
 
 /* accept: start a process in the slot of `place`, for its connection; fills in
  * recipe and serial.  NULL: it could not be started; `why` says more, and the
  * kind's `explain` was called. */
 struct worker_place;
-struct child *child_serve(struct service *service,
-	const struct worker_place *place, struct ending *why);
+struct child *child_serve(
+	struct service *service, const struct worker_place *place, struct ending *why);
 
 /* Fill a spawn plan with the user, directory and limits of a recipe's workers;
  * the caller adds the command and descriptors. */
-void child_plan(struct supervisor *sup, struct spawn_plan *plan,
-	const struct recipe *r);
+void child_plan(struct supervisor *sup, struct spawn_plan *plan, const struct recipe *r);
 
 /* The settings that apply to a worker: those in force, if it is of that
  * generation, else those that it was started with.  NULL: they are gone,
@@ -37,8 +35,8 @@ void child_plan(struct supervisor *sup, struct spawn_plan *plan,
 const struct cluster_settings *child_settings(const struct child *child);
 /* The child of a living worker of an earlier nclust; takes over the pidfd.
  * NULL: out of memory, or the slot is full. */
-struct child *child_adopt(struct service *service, uint32_t slot,
-	uint64_t worker, pid_t pid, int pidfd);
+struct child *child_adopt(
+	struct service *service, uint32_t slot, uint64_t worker, pid_t pid, int pidfd);
 
 /* Stop the worker by this signal, or as a room does it (`stop` in part.h). */
 void child_stop(struct child *child, int signal);

@@ -78,18 +78,13 @@ static bool put_template(struct writer *w, const char *word, size_t len)
 	int fd;
 
 	if (expand_is_slot(word, len, &plus))
-		return (void)buffer_number(
-			       out, (uint64_t)w->place->slot + plus, 10),
-		       true;
+		return (void)buffer_number(out, (uint64_t)w->place->slot + plus, 10), true;
 	if ((len == 7 && strncmp(word, "cluster", len) == 0) ||
 		(len == 4 && strncmp(word, "name", len) == 0))
-		return (void)buffer_string(
-			       out, w->place->recipe->settings->name),
-		       true;
+		return (void)buffer_string(out, w->place->recipe->settings->name), true;
 	if (len == 4 && strncmp(word, "port", len) == 0 && port != 0)
 		return (void)buffer_printf(out, "%u", port), true;
-	if (len == 2 && strncmp(word, "fd", len) == 0 &&
-		w->listeners->count == 1)
+	if (len == 2 && strncmp(word, "fd", len) == 0 && w->listeners->count == 1)
 		return (void)buffer_printf(out, "%d", FIRST_FD), true;
 	if (len > 3 && strncmp(word, "fd:", 3) == 0) {
 		fd = fd_named(w, word + 3, len - 3);
@@ -110,8 +105,7 @@ static void put_replaced(struct writer *w, const char *text)
 		if (*text == '\0')
 			break;
 		end = strchr(text, '}');
-		if (end != NULL &&
-			put_template(w, text + 1, (size_t)(end - text) - 1)) {
+		if (end != NULL && put_template(w, text + 1, (size_t)(end - text) - 1)) {
 			text = end + 1;
 		} else {
 			(void)buffer_append(w->out, text, 1);
@@ -152,8 +146,7 @@ static void put_systemd(struct writer *w)
 		put_pid(w, "LISTEN_PID=");
 	(void)buffer_string(w->out, "LISTEN_FDNAMES=");
 	for (size_t i = 0; i < set->count; i++) {
-		const struct address *a =
-			&w->place->recipe->settings->listen[i];
+		const struct address *a = &w->place->recipe->settings->listen[i];
 
 		(void)buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
 			a->each != NULL ? set->list[i]->address.name : a->name);
@@ -175,8 +168,7 @@ static void put_server_starter(struct writer *w)
 		if (l->facts.type != SOCK_STREAM || where == NULL)
 			continue;
 		(void)buffer_string(w->out, first ? "" : ";");
-		if (l->address.kind == ADDRESS_TCP &&
-			l->address.family == AF_UNSPEC)
+		if (l->address.kind == ADDRESS_TCP && l->address.family == AF_UNSPEC)
 			(void)buffer_printf(w->out, "%u", l->facts.port);
 		else
 			(void)buffer_string(w->out, where + 1);
@@ -204,8 +196,7 @@ static void put_port(struct writer *w)
 	unsigned found = 0;
 
 	for (size_t i = 0; i < set->count; i++)
-		if (set->list[i]->facts.type == SOCK_STREAM &&
-			set->list[i]->facts.port != 0)
+		if (set->list[i]->facts.type == SOCK_STREAM && set->list[i]->facts.port != 0)
 			found++;
 	if (found == 1 && !w->place->recipe->has_port)
 		put(w, "PORT=%u", listeners_port(set));
@@ -218,8 +209,7 @@ static void put_text(struct writer *w, const char *key, const char *text)
 	end_string(w);
 }
 
-static void put_number(
-	struct writer *w, const char *key, uint64_t n, unsigned base)
+static void put_number(struct writer *w, const char *key, uint64_t n, unsigned base)
 {
 	(void)buffer_string(w->out, key);
 	(void)buffer_number(w->out, n, base);
@@ -230,17 +220,14 @@ static void put_number(
  * one as stdin instead. */
 static bool are_numbered(const struct recipe *r)
 {
-	const unsigned numbered =
-		PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
+	const unsigned numbered = PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
 
-	return (r->settings->pass & PASS_STDIN) == 0 ||
-		(r->settings->pass & numbered) != 0;
+	return (r->settings->pass & PASS_STDIN) == 0 || (r->settings->pass & numbered) != 0;
 }
 
 static int channel_number(const struct recipe *r)
 {
-	return FIRST_FD +
-		(are_numbered(r) ? (int)r->settings->listen_count : 0);
+	return FIRST_FD + (are_numbered(r) ? (int)r->settings->listen_count : 0);
 }
 
 static void put_channel(struct writer *w)
@@ -343,9 +330,8 @@ static void put_java(struct writer *w, unsigned threads)
 /* A variable that the user has set is left alone. */
 static void put_threads(struct writer *w, unsigned threads)
 {
-	static const char *const keys[] = {"UV_THREADPOOL_SIZE=", "GOMAXPROCS=",
-		"OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=",
-		"RAYON_NUM_THREADS="};
+	static const char *const keys[] = {"UV_THREADPOOL_SIZE=", "GOMAXPROCS=", "OMP_NUM_THREADS=",
+		"OPENBLAS_NUM_THREADS=", "MKL_NUM_THREADS=", "RAYON_NUM_THREADS="};
 
 	if (threads == 0)
 		return;
@@ -358,8 +344,8 @@ static void put_threads(struct writer *w, unsigned threads)
 
 /* ---- putting it together ---- */
 
-static int make_lists(struct supervisor *sup, const struct writer *w,
-	size_t arguments, struct spawn_plan *plan)
+static int make_lists(
+	struct supervisor *sup, const struct writer *w, size_t arguments, struct spawn_plan *plan)
 {
 	const struct recipe *r = w->place->recipe;
 	struct scratch *scratch = &sup->births.scratch[w->place->nth];
@@ -398,8 +384,8 @@ static void give(struct spawn_plan *plan, int fd, int number)
 	plan->fds[plan->fd_count++] = (struct spawn_fd){fd, number};
 }
 
-static void fill_descriptors(const struct worker_place *place,
-	const struct listener_set *set, struct spawn_plan *plan)
+static void fill_descriptors(
+	const struct worker_place *place, const struct listener_set *set, struct spawn_plan *plan)
 {
 	const struct recipe *r = place->recipe;
 
@@ -412,8 +398,7 @@ static void fill_descriptors(const struct worker_place *place,
 	if ((r->settings->pass & PASS_STDIN) != 0 && set->count > 0)
 		give(plan, group_fd(set->list[0], place->lane), 0);
 	for (int i = 0; i < 2; i++)
-		give(plan, place->output[i] != -1 ? place->output[i] : i + 1,
-			i + 1);
+		give(plan, place->output[i] != -1 ? place->output[i] : i + 1, i + 1);
 	if (place->channel != -1)
 		give(plan, place->channel, channel_number(r));
 	if (r->segment != NULL)
@@ -422,14 +407,12 @@ static void fill_descriptors(const struct worker_place *place,
 		give(plan, place->leader, leader_number(place));
 	if (!are_numbered(r))
 		return;
-	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX;
-		i++)
-		give(plan, group_fd(set->list[i], place->lane),
-			FIRST_FD + (int)i);
+	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX; i++)
+		give(plan, group_fd(set->list[i], place->lane), FIRST_FD + (int)i);
 }
 
-int environment_fill(struct supervisor *sup, const struct worker_place *place,
-	struct spawn_plan *plan)
+int environment_fill(
+	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan)
 {
 	const struct cluster_settings *s = place->recipe->settings;
 	struct listener *list[SPAWN_FDS_MAX] untouched;
@@ -442,16 +425,15 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	size_t arguments;
 
 	while (own.count < SPAWN_FDS_MAX &&
-		(list[own.count] = listeners_at(&place->recipe->listeners,
-			 place->slot, own.count)) != NULL)
+		(list[own.count] = listeners_at(
+			 &place->recipe->listeners, place->slot, own.count)) != NULL)
 		own.count++;
 	buffer_clear(w.out);
 	for (size_t i = 0; i < s->command.count; i++)
 		put_argument(&w, s->command.list[i]);
 	arguments = w.strings;
 	if (place->peer != NULL) {
-		w.strings += peer_environment(
-			w.out, place->peer, place->path, place->same);
+		w.strings += peer_environment(w.out, place->peer, place->path, place->same);
 	} else if (w.listeners->count > 0) {
 		if ((s->pass & PASS_SYSTEMD) != 0)
 			put_systemd(&w);
@@ -466,9 +448,7 @@ int environment_fill(struct supervisor *sup, const struct worker_place *place,
 	put_channel(&w);
 	put_segment(&w);
 	if (place->leader != -1)
-		put_number(&w,
-			"NCLUST_LEADER_FD=", (uint64_t)leader_number(place),
-			10);
+		put_number(&w, "NCLUST_LEADER_FD=", (uint64_t)leader_number(place), 10);
 	put_threads(&w, cluster_threads(s, sup->launch.cpus, place->workers));
 	put_variables(&w);
 	if (w.out->failed || make_lists(sup, &w, arguments, plan) == -1)

@@ -48,8 +48,8 @@ struct birth {
 	struct spawn_trap trap; /* plan.trap, if it has one */
 };
 
-int environment_fill(struct supervisor *sup, const struct worker_place *place,
-	struct spawn_plan *plan);
+int environment_fill(
+	struct supervisor *sup, const struct worker_place *place, struct spawn_plan *plan);
 
 /* Find a variable in the environment of any process, with its rights and within
  * a time limit (os/look/remote.h).  0; -1 and errno: as environ_find(). */

@@ -35,8 +35,7 @@ static bool was_told(const struct worker_life *life, pid_t pid)
 /* Without memory it may be told a second time. */
 static void note_told(struct worker_life *life, pid_t pid)
 {
-	pid_t *told = realloc(
-		life->told, (life->told_count + 1) * sizeof(*life->told));
+	pid_t *told = realloc(life->told, (life->told_count + 1) * sizeof(*life->told));
 
 	if (told == NULL)
 		return;
@@ -48,8 +47,8 @@ static void note_told(struct worker_life *life, pid_t pid)
 
 static bool is_shell(pid_t pid)
 {
-	static const char *const shells[] = {"sh", "dash", "bash", "ash",
-		"busybox", "ksh", "ksh93", "mksh", "zsh", "yash"};
+	static const char *const shells[] = {
+		"sh", "dash", "bash", "ash", "busybox", "ksh", "ksh93", "mksh", "zsh", "yash"};
 	char path[256];
 	const char *name;
 
@@ -71,16 +70,14 @@ void leftovers_on_signal(struct child *child, int signal)
 	if (child->service->kind->by_connection)
 		return;
 	due = child_view(child).due;
-	life->ended_before =
-		life->stopped_by == 0 && pidfd_has_ended(child->pidfd);
+	life->ended_before = life->stopped_by == 0 && pidfd_has_ended(child->pidfd);
 	life->stopped_by = signal;
-	life->tell_at =
-		due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
+	life->tell_at = due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
 	life->handles = process_catches(child->pid, signal);
 	life->shell_waits = life->handles && is_shell(child->pid);
 	if (life->shell_waits)
-		timer_arm_within(child->service->sup->loop, &reaper->half_time,
-			life->tell_at - now);
+		timer_arm_within(
+			child->service->sup->loop, &reaper->half_time, life->tell_at - now);
 }
 
 /* Who dies of the signal has not waited for its children: it had no handler, or does as
@@ -114,10 +111,9 @@ static unsigned signal_below(pid_t pid, int signal, bool all)
 	for (size_t i = 1; i < count; i++) {
 		scoped_fd fd = pidfd_of(tree[i]);
 
-		if (fd != -1 &&
-			process_status(tree[i], "PPid:", 10, &parent) == 0 &&
-			is_among(tree, all ? i : 1, (pid_t)parent) &&
-			!pidfd_has_ended(fd) && pidfd_signal(fd, signal) == 0)
+		if (fd != -1 && process_status(tree[i], "PPid:", 10, &parent) == 0 &&
+			is_among(tree, all ? i : 1, (pid_t)parent) && !pidfd_has_ended(fd) &&
+			pidfd_signal(fd, signal) == 0)
 			told++;
 	}
 	return told;
@@ -127,8 +123,7 @@ void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	if (!pidfd_has_ended(pidfd) &&
-		(s == NULL || s->leftovers != LEFTOVERS_KEEP))
+	if (!pidfd_has_ended(pidfd) && (s == NULL || s->leftovers != LEFTOVERS_KEEP))
 		(void)signal_below(pid, SIGKILL, true);
 }
 
@@ -144,8 +139,8 @@ static void tell_below(struct child *child)
 			 "of the time; 'exec' before the last command of the "
 			 "script avoids that",
 			child->service->name, child->slot, (int)child->pid,
-			text_signal_name(name, child->life.stopped_by),
-			told == 1 ? "" : "es", told == 1 ? "s" : "");
+			text_signal_name(name, child->life.stopped_by), told == 1 ? "" : "es",
+			told == 1 ? "s" : "");
 }
 
 static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -212,8 +207,7 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
 
 static bool is_to_be_told(const struct worker_life *life, pid_t pid, int signal)
 {
-	return signal != 0 && clock_now() >= life->tell_at &&
-		!was_told(life, pid);
+	return signal != 0 && clock_now() >= life->tell_at && !was_told(life, pid);
 }
 
 static void tell(struct child *child, pid_t pid, int pidfd, int signal)
@@ -227,8 +221,7 @@ static void tell(struct child *child, pid_t pid, int pidfd, int signal)
 		log_note("%s.%u: its main process has ended by itself after "
 			 "%s: what it has left gets that now, at half of the "
 			 "time",
-			child->service->name, child->slot,
-			text_signal_name(name, signal));
+			child->service->name, child->slot, text_signal_name(name, signal));
 	if (pidfd_signal(pidfd, signal) == 0)
 		note_told(life, pid);
 }
@@ -260,8 +253,7 @@ unsigned leftovers_of_group(struct child *child)
 
 	if (!child->kept.adopted || child_signal_group(child, 0) == -1)
 		return 0;
-	if (is_to_be_told(life, child->pid, signal) &&
-		child_signal_group(child, signal) == 0)
+	if (is_to_be_told(life, child->pid, signal) && child_signal_group(child, signal) == 0)
 		note_told(life, child->pid);
 	return signal != SIGKILL;
 }

@@ -73,8 +73,7 @@ static bool is_launcher(const char *path)
 		"npm npx yarn yarnpkg pnpm pnpx corepack tsx nodemon pm2 "
 		"pm2-runtime pm2-dev forever bunx turbo nx lerna concurrently "
 		"cross-env dotenv";
-	static const char *const ends[] = {
-		".js", ".cjs", ".mjs", "-cli", "-runner"};
+	static const char *const ends[] = {".js", ".cjs", ".mjs", "-cli", "-runner"};
 	char name[64];
 	size_t len = text_copy(name, sizeof(name), base_of(path));
 
@@ -104,25 +103,22 @@ static const struct {
 				  "--watch-path --run --help --version "
 				  "--v8-options --prof-process "
 				  "--completion-bash --build-snapshot",
-		.with_value =
-			"-r --require --import --loader --experimental-loader "
-			"-C --conditions --title --env-file "
-			"--env-file-if-exists --input-type --inspect-port "
-			"--openssl-config --redirect-warnings "
-			"--diagnostic-dir --icu-data-dir --dns-result-order "
-			"--unhandled-rejections --disable-warning "
-			"--max-http-header-size --trace-event-categories "
-			"--report-dir --report-directory --report-filename "
-			"--report-signal --heapsnapshot-signal "
-			"--tls-cipher-list --localstorage-file"},
-	[NODE_BUN] = {.refused =
-			      "-e -p --eval --print --watch -h --help -v "
-			      "--version "
-			      "--revision --filter -F --parallel --sequential",
-		.with_value =
-			"-r --preload --require --import --cwd -c --config "
-			"--env-file --inspect-port -d --define -l --loader "
-			"--tsconfig-override --conditions"},
+		.with_value = "-r --require --import --loader --experimental-loader "
+			      "-C --conditions --title --env-file "
+			      "--env-file-if-exists --input-type --inspect-port "
+			      "--openssl-config --redirect-warnings "
+			      "--diagnostic-dir --icu-data-dir --dns-result-order "
+			      "--unhandled-rejections --disable-warning "
+			      "--max-http-header-size --trace-event-categories "
+			      "--report-dir --report-directory --report-filename "
+			      "--report-signal --heapsnapshot-signal "
+			      "--tls-cipher-list --localstorage-file"},
+	[NODE_BUN] = {.refused = "-e -p --eval --print --watch -h --help -v "
+				 "--version "
+				 "--revision --filter -F --parallel --sequential",
+		.with_value = "-r --preload --require --import --cwd -c --config "
+			      "--env-file --inspect-port -d --define -l --loader "
+			      "--tsconfig-override --conditions"},
 };
 
 /* The script among the words after the program; NULL: there is none, or options
@@ -136,11 +132,9 @@ static char *const *find_script(enum node_runtime runtime, char *const *words)
 			return words[1] != NULL ? words + 1 : NULL;
 		if (*word != '-')
 			return words;
-		if (word[1] == '\0' ||
-			is_listed(word, "=", options[runtime].refused))
+		if (word[1] == '\0' || is_listed(word, "=", options[runtime].refused))
 			return NULL; /* "-": a script on stdin */
-		if (strchr(word, '=') == NULL &&
-			is_listed(word, "", options[runtime].with_value)) {
+		if (strchr(word, '=') == NULL && is_listed(word, "", options[runtime].with_value)) {
 			if (words[1] == NULL)
 				return NULL;
 			words++;
@@ -157,15 +151,12 @@ static bool is_file(const char *word)
 
 static enum node_runtime judge(enum node_runtime runtime, char *const *words)
 {
-	char *const *script =
-		runtime != NODE_NONE ? find_script(runtime, words) : NULL;
+	char *const *script = runtime != NODE_NONE ? find_script(runtime, words) : NULL;
 
-	if (script != NULL && runtime != NODE_NODE &&
-		strcmp(*script, "run") == 0)
+	if (script != NULL && runtime != NODE_NODE && strcmp(*script, "run") == 0)
 		script = find_script(runtime, script + 1);
 	if (script == NULL || is_launcher(*script) ||
-		(runtime == NODE_NODE ? strcmp(*script, "inspect") == 0
-				      : !is_file(*script)))
+		(runtime == NODE_NODE ? strcmp(*script, "inspect") == 0 : !is_file(*script)))
 		return NODE_NONE;
 	return runtime;
 }
@@ -187,8 +178,7 @@ static size_t split_first(char *first, char **words, size_t most)
 			continue;
 		if (n == 0 && !env && strcmp(base_of(word), "env") == 0)
 			env = true;
-		else if (n > 0 || !env ||
-			(*word != '-' && strchr(word, '=') == NULL))
+		else if (n > 0 || !env || (*word != '-' && strchr(word, '=') == NULL))
 			words[n++] = word;
 	}
 	words[n] = NULL;
@@ -212,8 +202,7 @@ static enum node_runtime of_script(const char *program, const char *first)
 	return judge(runtime_named(words[0]), words + 1);
 }
 
-enum node_runtime nodecommand_of(
-	const char *program, const char *first, char *const *argv)
+enum node_runtime nodecommand_of(const char *program, const char *first, char *const *argv)
 {
 	enum node_runtime runtime = runtime_named(argv[0]);
 
@@ -280,9 +269,7 @@ enum node_runtime nodecommand_look(const struct recipe *r)
 	if (path[0] == '\0')
 		return NODE_NONE;
 	real = realpath(path, NULL);
-	if (read_first(path, first, sizeof(first)) < 2 ||
-		strncmp(first, "#!", 2) != 0)
+	if (read_first(path, first, sizeof(first)) < 2 || strncmp(first, "#!", 2) != 0)
 		first[0] = '\0';
-	return nodecommand_of(real != NULL ? real : path,
-		first[0] != '\0' ? first : NULL, argv);
+	return nodecommand_of(real != NULL ? real : path, first[0] != '\0' ? first : NULL, argv);
 }

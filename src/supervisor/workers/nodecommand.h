@@ -16,8 +16,7 @@
 
 /* By words alone.  `program`: the file that is run, without links; `first`: its
  * first line, if it is a script, else NULL. */
-enum node_runtime nodecommand_of(
-	const char *program, const char *first, char *const *argv);
+enum node_runtime nodecommand_of(const char *program, const char *first, char *const *argv);
 
 /* Does a shell's command line (sh -c '…') run Node somewhere?  Used if the user
  * has asked for a channel. */

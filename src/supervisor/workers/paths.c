@@ -25,13 +25,9 @@ static char *whole_of(const struct child *child, const char *path)
 	char cwd[PATH_MAX] = "";
 	char *whole;
 
-	if (*path != '/' &&
-		process_link(child->pid, "cwd", cwd, sizeof(cwd)) == -1)
+	if (*path != '/' && process_link(child->pid, "cwd", cwd, sizeof(cwd)) == -1)
 		return NULL;
-	return asprintf(&whole, "%s%s%s", cwd, *path != '/' ? "/" : "", path) !=
-			-1
-		? whole
-		: NULL;
+	return asprintf(&whole, "%s%s%s", cwd, *path != '/' ? "/" : "", path) != -1 ? whole : NULL;
 }
 
 /* Takes over the name.  NULL: out of memory, or it has too many. */
@@ -77,8 +73,7 @@ void paths_keep(struct child *child, const char *path)
 		learned_find_unix(child, path) != NULL ||
 		process_status(child->pid, "Uid:", 10, &uid) == -1)
 		return;
-	if (mate != NULL && mate->life.paths != NULL &&
-		mate->life.paths->file.gid == number)
+	if (mate != NULL && mate->life.paths != NULL && mate->life.paths->file.gid == number)
 		number++;
 	name = whole_of(child, path);
 	if (name != NULL)
@@ -95,12 +90,11 @@ void paths_look(struct service *service)
 
 	for_each_child (child, children_of(service))
 		if (child->life.paths != NULL &&
-			(youngest == NULL ||
-				child->serial > youngest->serial) &&
+			(youngest == NULL || child->serial > youngest->serial) &&
 			!child_is_stopping(child))
 			youngest = child;
-	for (struct path *p = youngest != NULL ? youngest->life.paths : NULL;
-		p != NULL; p = p->next)
+	for (struct path *p = youngest != NULL ? youngest->life.paths : NULL; p != NULL;
+		p = p->next)
 		if (socket_keep_name(p->name, &p->file) == 1)
 			news_say_of(service, LOG_NOTE, "listener-harmed",
 				"a worker that ends has removed '%s', where "
@@ -120,8 +114,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	life->paths_pause = nsec_min(2 * life->paths_pause, PAUSE_MOST);
 	do {
 		child = child_next(&walk);
-	} while (child != NULL &&
-		(child->life.paths == NULL || !child_is_stopping(child)));
+	} while (child != NULL && (child->life.paths == NULL || !child_is_stopping(child)));
 	if (child != NULL)
 		timer_arm(loop, timer, life->paths_pause);
 }

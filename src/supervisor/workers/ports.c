@@ -48,8 +48,7 @@ static uint64_t in_use(const struct service *service)
 	for (uint32_t i = 0; i < ports->slots; i++)
 		used |= ports->formers[i].ports;
 	for_each_child (child, children_of(service))
-		used |= child->listening.ports | child->listening.expected |
-			child->listening.mates;
+		used |= child->listening.ports | child->listening.expected | child->listening.mates;
 	return used;
 }
 
@@ -132,8 +131,7 @@ static bool is_early(const struct child *child)
 	const struct cluster_settings *s = child_settings(child);
 	nsec_t ready_at = child_view(child).ready_at;
 
-	return s == NULL || ready_at == NSEC_NEVER ||
-		clock_now() - ready_at <= s->stable_after;
+	return s == NULL || ready_at == NSEC_NEVER || clock_now() - ready_at <= s->stable_after;
 }
 
 /* If there are too many addresses, the last is not compared. */
@@ -181,8 +179,7 @@ void ports_tell(struct child *child, uint64_t bit)
 	struct child_walk walk = children_of(child->service);
 	struct child *mate;
 
-	while ((child->listening.mates & bit) == 0 &&
-		(mate = child_next(&walk)) != NULL)
+	while ((child->listening.mates & bit) == 0 && (mate = child_next(&walk)) != NULL)
 		if (mate != child && mate->generation == child->generation &&
 			!mate->kept.adopted) /* its ports are not known */
 			mate->listening.mates |= bit;
@@ -195,8 +192,7 @@ uint64_t ports_bit(const struct service *service, const struct listener *l)
 	const char *text = listener_common_text(l);
 
 	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
-		if (ports->list[i].text != NULL &&
-			strcmp(ports->list[i].text, text) == 0)
+		if (ports->list[i].text != NULL && strcmp(ports->list[i].text, text) == 0)
 			return UINT64_C(1) << i;
 	return 0;
 }
@@ -211,8 +207,7 @@ bool ports_any_tcp(const struct service *service)
 	const struct ports *ports = service->life.ports;
 
 	for (unsigned i = 0; i < PORTS_MAX && ports != NULL; i++)
-		if (ports->list[i].text != NULL &&
-			strncmp(ports->list[i].text, "tcp:", 4) == 0)
+		if (ports->list[i].text != NULL && strncmp(ports->list[i].text, "tcp:", 4) == 0)
 			return true;
 	return false;
 }
@@ -223,8 +218,7 @@ static bool differs(const struct ports *ports, const struct port *p)
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *o = &ports->list[i];
 
-		if (o != p && o->text != NULL && is_unix(o) && !o->shared &&
-			o->worker != p->worker)
+		if (o != p && o->text != NULL && is_unix(o) && !o->shared && o->worker != p->worker)
 			return true;
 	}
 	return false;
@@ -267,13 +261,11 @@ void ports_expect(struct child *child)
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
 	ask_mates(child);
-	if (ports == NULL || !rollout.under_way || rollout.going_back ||
-		rollout.drops_ports || rollout.to != child->generation ||
-		cluster_state(service->core) != CLUSTER_ROLLING)
+	if (ports == NULL || !rollout.under_way || rollout.going_back || rollout.drops_ports ||
+		rollout.to != child->generation || cluster_state(service->core) != CLUSTER_ROLLING)
 		return;
 	if (old != NULL)
-		former = (struct former){
-			old->generation, old->listening.lasting};
+		former = (struct former){old->generation, old->listening.lasting};
 	else if (child->slot < ports->slots)
 		former = ports->formers[child->slot];
 	if (former.generation >= child->generation)
@@ -285,9 +277,7 @@ void ports_expect(struct child *child)
 static bool is_named_still(const struct service *service, const struct port *p)
 {
 	for (size_t i = 0; i < service->held.listeners.count; i++)
-		if (strcmp(listener_common_text(
-				   service->held.listeners.list[i]),
-			    p->text) == 0)
+		if (strcmp(listener_common_text(service->held.listeners.list[i]), p->text) == 0)
 			return true;
 	return false;
 }
@@ -311,19 +301,16 @@ bool ports_lacks_one(const struct child *child)
 		others |= mate->listening.lasting;
 	others &= ~child->listening.ports;
 	for (unsigned i = 0; others != 0 && i < PORTS_MAX; i++)
-		if ((others >> i & 1) != 0 &&
-			*child->service->life.ports->list[i].text == 't')
+		if ((others >> i & 1) != 0 && *child->service->life.ports->list[i].text == 't')
 			return true;
 	return false;
 }
 
 /* The first of `ports` on which the next generation must listen, too. */
-static const struct port *first_of(
-	const struct service *service, uint64_t ports)
+static const struct port *first_of(const struct service *service, uint64_t ports)
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++)
-		if ((ports >> i & 1) != 0 &&
-			has_to_stay(service, &service->life.ports->list[i]))
+		if ((ports >> i & 1) != 0 && has_to_stay(service, &service->life.ports->list[i]))
 			return &service->life.ports->list[i];
 	return NULL;
 }
@@ -335,8 +322,8 @@ bool ports_expects(const struct child *child)
 
 const char *ports_missing(const struct child *child)
 {
-	const struct port *p = first_of(child->service,
-		child->listening.expected & ~child->listening.ports);
+	const struct port *p =
+		first_of(child->service, child->listening.expected & ~child->listening.ports);
 
 	return p != NULL ? p->text : NULL;
 }
@@ -354,13 +341,11 @@ void ports_on_ready(const struct child *child)
 		more = realloc(ports->formers, count * sizeof(*more));
 		if (more == NULL)
 			return;
-		(void)memset(more + ports->slots, 0,
-			(count - ports->slots) * sizeof(*more));
+		(void)memset(more + ports->slots, 0, (count - ports->slots) * sizeof(*more));
 		ports->formers = more;
 		ports->slots = count;
 	}
-	ports->formers[child->slot] =
-		(struct former){child->generation, child->listening.lasting};
+	ports->formers[child->slot] = (struct former){child->generation, child->listening.lasting};
 }
 
 /* ---- life ---- */
@@ -380,20 +365,18 @@ static void put_ports(struct carry_writer *c, const void *of)
 		handover_put_u64(&c->w, PORTS_INDEX, i);
 		handover_put_u64(&c->w, PORTS_WORKER, p->worker);
 		handover_put_u64(&c->w, PORTS_FLAGS,
-			(p->shared ? FLAG_SHARED : 0U) |
-				(p->named ? FLAG_NAMED : 0U));
+			(p->shared ? FLAG_SHARED : 0U) | (p->named ? FLAG_NAMED : 0U));
 		handover_put_text(&c->w, PORTS_TEXT, p->text);
 	}
-	handover_put_bytes(&c->w, PORTS_FORMERS, ports->formers,
-		ports->slots * sizeof(*ports->formers));
+	handover_put_bytes(
+		&c->w, PORTS_FORMERS, ports->formers, ports->slots * sizeof(*ports->formers));
 }
 
 static int load_formers(struct ports *ports, const struct handover_field *f)
 {
 	size_t size = sizeof(*ports->formers);
 
-	if (f->type != HANDOVER_BYTES || f->len % size != 0 ||
-		ports->formers != NULL)
+	if (f->type != HANDOVER_BYTES || f->len % size != 0 || ports->formers != NULL)
 		return -1;
 	if (f->len == 0)
 		return 1;
@@ -405,8 +388,7 @@ static int load_formers(struct ports *ports, const struct handover_field *f)
 	return 1;
 }
 
-static int take_ports(
-	struct carry_reader *r, void *to, const struct handover_field *f)
+static int take_ports(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct ports *ports = to;
 	struct port *p = ports->taken;

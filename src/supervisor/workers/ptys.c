@@ -23,8 +23,7 @@ static bool is_prefixed(const struct service *service)
 
 static bool is_terminal(const struct supervisor *sup, int stream)
 {
-	return stream == 0 ? sup->logger.stdout_is_terminal
-			   : isatty(STDERR_FILENO) == 1;
+	return stream == 0 ? sup->logger.stdout_is_terminal : isatty(STDERR_FILENO) == 1;
 }
 
 bool ptys_are_wanted(const struct child *child, int stream)

@@ -50,8 +50,8 @@ static int watch(struct child *child)
 static void go_on(struct child *child)
 {
 	if (watch(child) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot watch its notify socket",
-			child->service->name, child->slot);
+		log_syserr("%s.%" PRIu32 ": cannot watch its notify socket", child->service->name,
+			child->slot);
 }
 
 static void rest(struct child *child, bool over)
@@ -71,8 +71,8 @@ void readiness_hear(struct child *child)
 		return;
 	begun = allowance_begin();
 	readiness_drain(child);
-	sup->turn.heard += allowance_end(&child->life.notify_allowance, child,
-		rest, begun, "sends notify messages");
+	sup->turn.heard += allowance_end(
+		&child->life.notify_allowance, child, rest, begun, "sends notify messages");
 }
 
 void readiness_resume(struct child *child)
@@ -121,16 +121,14 @@ void readiness_drop_posts(struct service *service)
 }
 
 /* Is the file as one that was made for this worker? */
-static bool is_fit(
-	int dir, const char *name, const struct cluster_settings *settings)
+static bool is_fit(int dir, const char *name, const struct cluster_settings *settings)
 {
 	uid_t uid = settings->uid >= 0 ? (uid_t)settings->uid : geteuid();
 	gid_t gid = settings->gid >= 0 ? (gid_t)settings->gid : getegid();
 	struct stat st;
 
 	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_mode == (S_IFSOCK | 0600) && st.st_uid == uid &&
-		st.st_gid == gid;
+		st.st_mode == (S_IFSOCK | 0600) && st.st_uid == uid && st.st_gid == gid;
 }
 
 /* Nobody has said anything that the next worker would have to hear. */
@@ -143,8 +141,7 @@ static bool is_silent(int fd)
 }
 
 /* -1: there is none. */
-static int take_post(
-	struct child *child, const struct cluster_settings *settings)
+static int take_post(struct child *child, const struct cluster_settings *settings)
 {
 	struct service *service = child->service;
 	struct post *post = service->life.posts;
@@ -177,8 +174,7 @@ static bool keep_post(const struct child *child, int fd)
 	struct post *post;
 
 	if (!service->sup->has_rundir || service->sup->instance.over ||
-		service->life.post_count >= cluster_wanted(service->core) ||
-		!is_silent(fd))
+		service->life.post_count >= cluster_wanted(service->core) || !is_silent(fd))
 		return false;
 	post = malloc(sizeof(*post));
 	if (post == NULL)
@@ -191,8 +187,8 @@ static bool keep_post(const struct child *child, int fd)
 
 /* ---- a worker's socket ---- */
 
-static int bind_notify(const struct child *child,
-	const struct cluster_settings *settings, struct error *err)
+static int bind_notify(
+	const struct child *child, const struct cluster_settings *settings, struct error *err)
 {
 	const struct supervisor *sup = child->service->sup;
 	char name[NAME_SIZE];
@@ -200,19 +196,17 @@ static int bind_notify(const struct child *child,
 	if (!sup->has_rundir)
 		return socket_open_nowhere(err);
 	name_of(child->serial, name);
-	return socket_open_at(sup->rundir.notify_dir, name, SOCK_DGRAM, 0600,
-		settings->uid, settings->gid, err);
+	return socket_open_at(
+		sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid, settings->gid, err);
 }
 
-int readiness_open(struct child *child, const struct cluster_settings *settings,
-	struct error *err)
+int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)
 {
 	int fd = take_post(child, settings);
 
 	if (fd == -1)
 		fd = bind_notify(child, settings, err);
-	if (fd == -1 && err->sys == ENOENT &&
-		guard_make_place(child->service->sup, err) == 0)
+	if (fd == -1 && err->sys == ENOENT && guard_make_place(child->service->sup, err) == 0)
 		fd = bind_notify(child, settings, err);
 	child->life.notify = fd;
 	if (fd != -1 && watch(child) == -1)
@@ -248,10 +242,8 @@ void readiness_adopt(struct child *child, int fd)
 	struct error err;
 
 	if (fd == -1) {
-		if (readiness_open(child,
-			    cluster_settings(child->service->core), &err) == -1)
-			log_warn("%s.%" PRIu32 ": %s", child->service->name,
-				child->slot, err.text);
+		if (readiness_open(child, cluster_settings(child->service->core), &err) == -1)
+			log_warn("%s.%" PRIu32 ": %s", child->service->name, child->slot, err.text);
 		return;
 	}
 	child->life.notify = fd;
@@ -269,15 +261,12 @@ void readiness_renew(struct child *child)
 	int fd;
 
 	name_of(child->serial, name);
-	if (old == -1 ||
-		fstatat(sup->rundir.notify_dir, name, &st,
-			AT_SYMLINK_NOFOLLOW) == 0)
+	if (old == -1 || fstatat(sup->rundir.notify_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return;
 	readiness_drain(child);
 	fd = bind_notify(child, cluster_settings(child->service->core), &err);
 	if (fd == -1) {
-		log_warn("%s.%" PRIu32 ": %s", child->service->name,
-			child->slot, err.text);
+		log_warn("%s.%" PRIu32 ": %s", child->service->name, child->slot, err.text);
 		return;
 	}
 	allowance_stop(&child->life.notify_allowance, sup->loop);
@@ -292,8 +281,7 @@ void readiness_renew(struct child *child)
  * a master's child).  Sessions are named by their leader's pid, and the
  * worker is not reaped, so the number cannot belong to another session.
  */
-static bool is_from_worker(
-	const struct child *child, const struct fdpass_message *m)
+static bool is_from_worker(const struct child *child, const struct fdpass_message *m)
 {
 	struct process_facts facts;
 
@@ -330,13 +318,11 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 static void pass_on(struct child *child, const struct notify_message *m)
 {
 	if (m->has_errno && news_spares(child))
-		news_say_worker(child, LOG_WARN, "worker-errno",
-			"worker %d says: %s", (int)child->pid,
-			strerror(m->error));
+		news_say_worker(child, LOG_WARN, "worker-errno", "worker %d says: %s",
+			(int)child->pid, strerror(m->error));
 	if (m->reloading && news_spares(child))
 		news_say_worker(child, LOG_INFO, "worker-reloading",
-			"worker %d is reloading its configuration",
-			(int)child->pid);
+			"worker %d is reloading its configuration", (int)child->pid);
 }
 
 static void obey(struct child *child, const struct notify_message *m)
@@ -349,8 +335,7 @@ static void obey(struct child *child, const struct notify_message *m)
 	if (m->ready)
 		tell_core(child, EVENT_READY, 0);
 	if (m->has_watchdog_time)
-		tell_core(child, EVENT_WATCHDOG,
-			nsec_min(m->watchdog_time, WATCHDOG_MAX));
+		tell_core(child, EVENT_WATCHDOG, nsec_min(m->watchdog_time, WATCHDOG_MAX));
 	if (m->watchdog)
 		tell_core(child, EVENT_ALIVE, 0);
 	if (m->trigger)
@@ -368,8 +353,7 @@ static void refuse(struct child *child, const struct fdpass_message *m)
 	child->life.stranger_told = true;
 	log_warn("%s.%" PRIu32 ": refused a notify message from process %d "
 		 "(uid %d): %s worker %d",
-		child->service->name, child->slot, (int)m->cred.pid,
-		(int)m->cred.uid,
+		child->service->name, child->slot, (int)m->cred.pid, (int)m->cred.uid,
 		process_look(m->cred.pid, &facts) == 0
 			? "not of"
 			: "it ended before nclust read it (it should wait for "
@@ -413,24 +397,22 @@ static bool look_at_next(struct child *child, struct said *said)
 	said->whole = !m.cut && m.len > 0 && m.len <= NOTIFY_MAX &&
 		notify_decode(&said->message, data, (size_t)m.len) == 0;
 	said->counts = said->whole && is_from_worker(child, &m);
-	if (said->counts && said->message.ready && e != NULL &&
-		e->phase < STATE_READY)
+	if (said->counts && said->message.ready && e != NULL && e->phase < STATE_READY)
 		note_ready(child, true);
 	if (said->whole && !said->counts)
 		refuse(child, &m);
 	return true;
 }
 
-static bool take(
-	struct child *child, const struct said *said, struct fdpass_message *m)
+static bool take(struct child *child, const struct said *said, struct fdpass_message *m)
 {
 	char data[NOTIFY_MAX + 1];
 	int fd = child->life.notify;
 
 	m->fd_count = 0;
 	return (said->alone ? fdpass_skip(fd)
-			    : foreign_receive(child->service->sup, child, fd,
-				      data, sizeof(data), m)) == 1;
+			    : foreign_receive(
+				      child->service->sup, child, fd, data, sizeof(data), m)) == 1;
 }
 
 void readiness_drain(struct child *child)

@@ -7,8 +7,7 @@
 /* A private NOTIFY_SOCKET per worker.  A message counts if its sender, by
  * SCM_CREDENTIALS, is the worker or belongs to the worker's session; all
  * others are refused, which is reported once. */
-int readiness_open(struct child *child, const struct cluster_settings *settings,
-	struct error *err);
+int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err);
 /* Bind it anew if its file was removed. */
 void readiness_renew(struct child *child);
 /* Its socket can be read. */

@@ -112,8 +112,8 @@ static bool is_first(const struct supervisor *sup, pid_t pid)
  * deaths need for a moment. */
 static pid_t *list_children(size_t *count)
 {
-	pid_t *list = mmap(NULL, LIST_SIZE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t *list =
+		mmap(NULL, LIST_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long n;
 
 	*count = 0;
@@ -141,8 +141,7 @@ static bool is_kept(const struct supervisor *sup, pid_t pid)
 	bool any = false;
 
 	for (size_t i = 0; i < sup->service_count && !any; i++)
-		any = cluster_settings(sup->services[i]->core)->leftovers ==
-			LEFTOVERS_KEEP;
+		any = cluster_settings(sup->services[i]->core)->leftovers == LEFTOVERS_KEEP;
 	if (!any || process_look(pid, &facts) == -1 || facts.state == 'Z' ||
 		child_by_pid(sup, facts.session) != NULL ||
 		leftovers_of_session(sup, facts.session) != NULL)
@@ -150,8 +149,7 @@ static bool is_kept(const struct supervisor *sup, pid_t pid)
 	if (environment_look(&look, pid, "NCLUST_CLUSTER") == -1)
 		return errno == ENOENT;
 	service = service_named(sup, look.value);
-	return service != NULL &&
-		cluster_settings(service->core)->leftovers == LEFTOVERS_KEEP;
+	return service != NULL && cluster_settings(service->core)->leftovers == LEFTOVERS_KEEP;
 }
 
 static bool is_stray(const struct supervisor *sup, pid_t pid)
@@ -172,8 +170,7 @@ static void signal_stray(pid_t pid, int signal)
 }
 
 /* Signal those that live, and reap those that have ended. */
-static unsigned look_at_strays(
-	struct supervisor *sup, int signal, unsigned *ended)
+static unsigned look_at_strays(struct supervisor *sup, int signal, unsigned *ended)
 {
 	size_t count;
 	pid_t *list = list_children(&count);
@@ -213,8 +210,7 @@ unsigned reap_kill_strays(struct supervisor *sup)
 	nsec_t until = clock_now() + KILLING_A_TURN;
 	unsigned left;
 
-	while ((left = reap_signal_strays(sup, SIGKILL)) > 0 &&
-		clock_now() < until)
+	while ((left = reap_signal_strays(sup, SIGKILL)) > 0 && clock_now() < until)
 		(void)sched_yield();
 	return left;
 }
@@ -285,17 +281,15 @@ static bool has_older(const struct service *service, uint64_t start)
 	const struct child *c;
 
 	for_each_child (c, children_of(service))
-		if (process_look(c->pid, &facts) == 0
-				? facts.start <= start
-				: errno != ESRCH && errno != ENOENT)
+		if (process_look(c->pid, &facts) == 0 ? facts.start <= start
+						      : errno != ESRCH && errno != ENOENT)
 			/* in doubt, yes */
 			return true;
 	return false;
 }
 
 /* `from`: where to begin to look; set to where to go on, if it is not known yet. */
-static bool is_left_nameless(
-	const struct supervisor *sup, pid_t pid, uint64_t start, int *from)
+static bool is_left_nameless(const struct supervisor *sup, pid_t pid, uint64_t start, int *from)
 {
 	struct nameless n = {.sup = sup};
 	struct remote remote;
@@ -312,8 +306,7 @@ static bool is_left_nameless(
 
 /* Anybody may name a living worker: what that one has left is younger than it, and
  * has no sockets of a cluster all of whose workers are younger still. */
-static bool is_others(
-	struct supervisor *sup, const struct child *owner, pid_t pid, int *from)
+static bool is_others(struct supervisor *sup, const struct child *owner, pid_t pid, int *from)
 {
 	struct process_facts facts;
 	struct process_facts its = {.start = 0};
@@ -339,8 +332,7 @@ static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 
 	if (process_look(pid, &facts) == 0)
 		owner = leftovers_of_session(sup, facts.session);
-	if (owner != NULL ||
-		environment_look(&look, pid, "NCLUST_WORKER") == -1)
+	if (owner != NULL || environment_look(&look, pid, "NCLUST_WORKER") == -1)
 		return owner;
 	errno = 0;
 	return child_by_serial(sup, strtoull(look.value, NULL, 16));
@@ -371,8 +363,7 @@ static void look_at_stray(struct supervisor *sup, struct strays *s)
 	}
 	if (owner == NULL && errno != 0 && errno != ENOENT)
 		return;
-	if ((owner != NULL || errno == ENOENT) &&
-		is_others(sup, owner, pid, &from)) {
+	if ((owner != NULL || errno == ENOENT) && is_others(sup, owner, pid, &from)) {
 		s->from = from;
 		return;
 	}
@@ -434,9 +425,7 @@ static void read_oom_kills(struct supervisor *sup)
 	/* kept open: a search without free descriptors would find another
 	 * file, with another count */
 	sup->reaper.oom_fd = cgroup_oom_open("");
-	sup->reaper.oom_kills = sup->reaper.oom_fd != -1
-		? cgroup_oom_read(sup->reaper.oom_fd)
-		: -1;
+	sup->reaper.oom_kills = sup->reaper.oom_fd != -1 ? cgroup_oom_read(sup->reaper.oom_fd) : -1;
 }
 
 /*
@@ -473,8 +462,7 @@ void reap_look_soon(struct supervisor *sup)
 	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
 
 	sup->reaper.pause = LOOK_AGAIN;
-	timer_arm_within(sup->loop, &sup->reaper.look,
-		wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
+	timer_arm_within(sup->loop, &sup->reaper.look, wait > LOOK_AGAIN ? wait : LOOK_AGAIN);
 }
 
 void reap_on_sigchld(struct supervisor *sup, pid_t pid)
@@ -497,8 +485,7 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
  * group may be about to end and still have what a successor needs. */
 static bool is_all_over(const struct child *child)
 {
-	if (pidfd_signal_group(child->pidfd, child->pid, 0) == 0 ||
-		errno != ESRCH)
+	if (pidfd_signal_group(child->pidfd, child->pid, 0) == 0 || errno != ESRCH)
 		return false;
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->all_over != NULL && parts[i]->all_over(child))
@@ -538,8 +525,8 @@ unsigned reap_count_left(struct child *child)
 	"shows it, or for Python 'env = PYTHONUNBUFFERED=1'"
 
 /* Complete the report that waits for this output. */
-void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
-	bool address_in_use)
+void reap_last_output(
+	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use)
 {
 	struct news *n = news_awaiting(sup, serial);
 	const struct service *service;
@@ -548,16 +535,14 @@ void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
 		return;
 	service = service_named(sup, n->cluster);
 	(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
-	n->bind_hint = address_in_use && service != NULL &&
-		service_holds_its_port(service, &n->report);
-	if (address_in_use && !n->bind_hint && *n->explain == '\0' &&
-		service != NULL)
-		trouble_guess_in_use(service, n->report.worker, n->explain,
-			sizeof(n->explain), n->last);
+	n->bind_hint =
+		address_in_use && service != NULL && service_holds_its_port(service, &n->report);
+	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL)
+		trouble_guess_in_use(
+			service, n->report.worker, n->explain, sizeof(n->explain), n->last);
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
-		cluster_settings(service->core)->pty != PTY_YES &&
-		!sup->logger.stdout_is_terminal)
+		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)
 		(void)text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
 	news_answered(sup, n);
 }
@@ -640,8 +625,7 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 	if (list != NULL && count > 0) {
 		sup->reaper.first_children = malloc(count * sizeof(*list));
 		if (sup->reaper.first_children != NULL)
-			(void)memcpy(sup->reaper.first_children, list,
-				count * sizeof(*list));
+			(void)memcpy(sup->reaper.first_children, list, count * sizeof(*list));
 	}
 	drop_list(list);
 	if (list == NULL || (count > 0 && sup->reaper.first_children == NULL))

@@ -28,8 +28,8 @@ unsigned reap_count_left(struct child *child);
 void reap_look_soon(struct supervisor *sup);
 /* The logger has sent the last output of that worker: add it to the report of
  * its end. */
-void reap_last_output(struct supervisor *sup, uint64_t serial, const char *text,
-	bool address_in_use);
+void reap_last_output(
+	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use);
 /* End the workers whose main process has ended, though others may live. */
 void reap_end_all(struct supervisor *sup);
 /* Signal every child that is neither worker nor role; returns their number.  0: they

@@ -24,8 +24,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define DEFAULT_PATH \
-	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 extern char **environ;
 
@@ -34,11 +33,10 @@ extern char **environ;
 /* Is it a variable about nclust itself, or one that is set for each worker? */
 static bool is_private(const char *entry)
 {
-	static const char *const names[] = {"LISTEN_",
-		"NOTIFY_SOCKET=", "WATCHDOG_", "NCLUST_", "SERVER_STARTER_",
-		"EINHORN_", "INVOCATION_ID=", "SYSTEMD_EXEC_PID=", "FDSTORE=",
-		"NODE_APP_INSTANCE=", "NODE_CHANNEL_FD=",
-		"NODE_CHANNEL_SERIALIZATION_MODE=", "NODE_UNIQUE_ID="};
+	static const char *const names[] = {"LISTEN_", "NOTIFY_SOCKET=", "WATCHDOG_", "NCLUST_",
+		"SERVER_STARTER_", "EINHORN_",
+		"INVOCATION_ID=", "SYSTEMD_EXEC_PID=", "FDSTORE=", "NODE_APP_INSTANCE=",
+		"NODE_CHANNEL_FD=", "NODE_CHANNEL_SERIALIZATION_MODE=", "NODE_UNIQUE_ID="};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (strncmp(entry, names[i], strlen(names[i])) == 0)
@@ -99,17 +97,15 @@ static int put_pair(struct recipe *r, const char *key, const char *value)
 	return put_env(r, entry);
 }
 
-static char *read_env_file(
-	long uid, const char *path, bool patient, struct error *err)
+static char *read_env_file(long uid, const char *path, bool patient, struct error *err)
 {
 	char *text = read_for(uid, path, ENV_FILE_MAX, patient);
 
 	if (text != NULL)
 		return text;
 	if (errno == EFBIG) {
-		(void)error_set(err, 0,
-			"env-file '%s': wanted a regular file of at most 1 MB",
-			path);
+		(void)error_set(
+			err, 0, "env-file '%s': wanted a regular file of at most 1 MB", path);
 		return NULL;
 	}
 	(void)error_set(err, errno, "cannot read env-file '%s'", path);
@@ -122,8 +118,7 @@ static char *read_env_file(
 	return NULL;
 }
 
-static int put_env_file(
-	struct recipe *r, const char *path, bool patient, struct error *err)
+static int put_env_file(struct recipe *r, const char *path, bool patient, struct error *err)
 {
 	scoped_str text = read_env_file(r->settings->uid, path, patient, err);
 	struct envfile f = {.rest = text};
@@ -146,8 +141,7 @@ static int put_home(struct recipe *r)
 
 	if (s->login == NULL)
 		return 0;
-	if (put_pair(r, "HOME", s->home) == -1 ||
-		put_pair(r, "USER", s->login) == -1 ||
+	if (put_pair(r, "HOME", s->home) == -1 || put_pair(r, "USER", s->login) == -1 ||
 		put_pair(r, "LOGNAME", s->login) == -1)
 		return -1;
 	return 0;
@@ -162,9 +156,7 @@ static void set_templates_apart(struct recipe *r)
 	for (size_t i = 0; i < env->count; i++) {
 		const char *entry = env->list[i];
 		char **at = find(r, entry, key_length(entry));
-		char **last =
-			&r->environment
-				 .list[r->environment.count - 1 - r->templates];
+		char **last = &r->environment.list[r->environment.count - 1 - r->templates];
 		char *moved;
 
 		if (at == NULL || strchr(entry, '{') == NULL)
@@ -181,8 +173,7 @@ static int make_environment(struct recipe *r, bool patient, struct error *err)
 	const struct cluster_settings *s = r->settings;
 
 	for (char **e = environ; !s->clear_env && *e != NULL; e++)
-		if (!is_private(*e) && !(s->accept && peer_is_variable(*e)) &&
-			put_env(r, *e) == -1)
+		if (!is_private(*e) && !(s->accept && peer_is_variable(*e)) && put_env(r, *e) == -1)
 			goto memory;
 	if (s->user != NULL && s->uid >= 0 && put_home(r) == -1)
 		goto memory;
@@ -201,8 +192,8 @@ memory:
 
 /* ---- where the program may be ---- */
 
-int recipe_candidates(struct strings *to, const struct recipe *r,
-	const char *name, struct error *err)
+int recipe_candidates(
+	struct strings *to, const struct recipe *r, const char *name, struct error *err)
 {
 	const char *path = recipe_env(r, "PATH=");
 	scoped_str dirs = strdup(path != NULL ? path : DEFAULT_PATH);
@@ -230,8 +221,7 @@ memory:
 	return error_set(err, ENOMEM, "PATH");
 }
 
-void recipe_path(
-	const struct recipe *r, const char *candidate, char to[PATH_MAX])
+void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX])
 {
 	const struct cluster_settings *s = r->settings;
 	const char *root = s->chroot != NULL ? s->chroot : "";
@@ -239,8 +229,7 @@ void recipe_path(
 
 	if (*candidate != '/' && s->directory != NULL)
 		at = s->directory;
-	(void)snprintf(to, PATH_MAX, "%s%s%s%s",
-		*candidate == '/' || *at != '\0' ? root : "", at,
+	(void)snprintf(to, PATH_MAX, "%s%s%s%s", *candidate == '/' || *at != '\0' ? root : "", at,
 		*at != '\0' ? "/" : "", candidate);
 }
 
@@ -302,11 +291,9 @@ static struct recipe *recipe_new(const struct cluster_settings *settings,
 	}
 	r->settings = cluster_settings_ref(settings);
 	recipe_limits(r, nofile);
-	if (make_environment(r, patient, err) == -1 ||
-		make_groups(r, err) == -1 ||
+	if (make_environment(r, patient, err) == -1 || make_groups(r, err) == -1 ||
 		(command->count > 0 &&
-			recipe_candidates(&r->candidates, r, command->list[0],
-				err) == -1)) {
+			recipe_candidates(&r->candidates, r, command->list[0], err) == -1)) {
 		recipe_free(r);
 		return NULL;
 	}
@@ -343,15 +330,13 @@ static int check_program(const struct recipe *r, struct error *err)
 		char whole[PATH_MAX] untouched;
 		struct stat st;
 
-		if (**path != '/' && s->directory != NULL &&
-			!s->directory_of_nclust)
+		if (**path != '/' && s->directory != NULL && !s->directory_of_nclust)
 			return 0; /* it is looked for there */
 		recipe_path(r, *path, whole);
 		if (stat(whole, &st) == -1)
 			continue;
 		error = EISDIR;
-		if (!S_ISDIR(st.st_mode) &&
-			(s->uid >= 0 || access(whole, X_OK) == 0))
+		if (!S_ISDIR(st.st_mode) && (s->uid >= 0 || access(whole, X_OK) == 0))
 			return 0;
 		if (!S_ISDIR(st.st_mode))
 			error = EACCES;
@@ -365,11 +350,9 @@ static int check_rights(const struct cluster_settings *s, struct error *err)
 {
 	const char *what = NULL;
 
-	if (s->uid >= 0 && (uid_t)s->uid != geteuid() &&
-		!privilege_has(CAP_SETUID))
+	if (s->uid >= 0 && (uid_t)s->uid != geteuid() && !privilege_has(CAP_SETUID))
 		what = "user";
-	else if (s->gid >= 0 && (gid_t)s->gid != getegid() &&
-		!privilege_has(CAP_SETGID))
+	else if (s->gid >= 0 && (gid_t)s->gid != getegid() && !privilege_has(CAP_SETGID))
 		what = "group";
 	else if (s->chroot != NULL && !privilege_has(CAP_SYS_CHROOT))
 		what = "chroot";
@@ -380,8 +363,8 @@ static int check_rights(const struct cluster_settings *s, struct error *err)
 	return error_status(err, EX_NOPERM);
 }
 
-static int check_orphans(const struct supervisor *sup,
-	const struct cluster_settings *settings, struct error *err)
+static int check_orphans(
+	const struct supervisor *sup, const struct cluster_settings *settings, struct error *err)
 {
 	if (sup->has_rundir || settings->orphans != ORPHANS_KEEP)
 		return 0;
@@ -392,9 +375,8 @@ static int check_orphans(const struct supervisor *sup,
 	return error_hint(err, "set 'runtime-directory' or NCLUST_RUNTIME_DIR");
 }
 
-int recipe_check(const struct supervisor *sup,
-	const struct cluster_settings *settings, bool patient,
-	struct error *err)
+int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,
+	bool patient, struct error *err)
 {
 	struct rlimit none = {0, 0};
 	/* counted for the time of the check only */
@@ -422,8 +404,8 @@ static enum node_runtime find_runtime(const struct recipe *r)
 
 bool settings_spread(const struct cluster_settings *s)
 {
-	return (s->balance != BALANCE_AUTO && !settings_share(s)) ||
-		s->sticky != STICKY_OFF || s->max_requests != 0;
+	return (s->balance != BALANCE_AUTO && !settings_share(s)) || s->sticky != STICKY_OFF ||
+		s->max_requests != 0;
 }
 
 bool recipe_spreads(const struct recipe *r)
@@ -452,13 +434,11 @@ struct recipe *recipe_of(const struct service *service, unsigned generation)
 	return r;
 }
 
-static int open_holdings(
-	struct service *service, struct recipe *r, struct error *err)
+static int open_holdings(struct service *service, struct recipe *r, struct error *err)
 {
 	if (listeners_pick(&r->listeners, r->settings, service, err) == -1)
 		return error_wrap(err, "generation %u", r->generation);
-	return segment_open(
-		service->sup, &r->segment, r->settings, service, err);
+	return segment_open(service->sup, &r->segment, r->settings, service, err);
 }
 
 struct recipe *recipe_get(struct service *service, unsigned generation,
@@ -491,8 +471,7 @@ static bool is_needed(const struct service *service, const struct recipe *r)
 
 	return r->generation == cluster_generation(core) ||
 		(rollout.under_way && r->generation == rollout.to) ||
-		cluster_generation_settings(core, r->generation) ==
-		cluster_settings(core);
+		cluster_generation_settings(core, r->generation) == cluster_settings(core);
 }
 
 void recipes_trim(struct service *service)

@@ -38,19 +38,17 @@ struct recipe *recipe_of(const struct service *service, unsigned generation);
 const char *recipe_env(const struct recipe *r, const char *key);
 /* Where a program of that name may be, by the PATH of the recipe's environment.
  * -1 and `err`. */
-int recipe_candidates(struct strings *to, const struct recipe *r,
-	const char *name, struct error *err);
+int recipe_candidates(
+	struct strings *to, const struct recipe *r, const char *name, struct error *err);
 
 /* The path by which the kernel will look for such a candidate: in the directory
  * and below the root of the worker. */
-void recipe_path(
-	const struct recipe *r, const char *candidate, char to[PATH_MAX]);
+void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX]);
 
 /* Can a recipe be made of these settings (env-file readable …), and does this
  * system have what they ask for?  For checks before a reload.  `patient`: a file
  * server may take its time, as the loop does not run. */
-int recipe_check(const struct supervisor *sup,
-	const struct cluster_settings *settings, bool patient,
-	struct error *err);
+int recipe_check(const struct supervisor *sup, const struct cluster_settings *settings,
+	bool patient, struct error *err);
 
 #endif

@@ -42,21 +42,17 @@ static bool gives_named(const struct service *service)
 		service->sup->intercept.way != WAY_NONE;
 }
 
-bool service_holds_its_port(
-	const struct service *service, const struct report *r)
+bool service_holds_its_port(const struct service *service, const struct report *r)
 {
-	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
-		!r->was_ready && service->held.listeners.count > 0 &&
-		!gives_named(service);
+	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF && !r->was_ready &&
+		service->held.listeners.count > 0 && !gives_named(service);
 }
 
 /* Without the worker's output nclust cannot know; say what to look for. */
 static void hint_at_bind(struct service *service, const struct report *r)
 {
-	if (service->life.bind_hint_told ||
-		!service_holds_its_port(service, r) ||
-		r->ending.kind != ENDING_EXIT || r->ending.code == 0 ||
-		capture_wanted(service))
+	if (service->life.bind_hint_told || !service_holds_its_port(service, r) ||
+		r->ending.kind != ENDING_EXIT || r->ending.code == 0 || capture_wanted(service))
 		return;
 	service->life.bind_hint_told = true;
 	log_note("%s: if it says 'address already in "
@@ -119,8 +115,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 
 	if (child == NULL || child->life.cause != NULL ||
 		cluster_settings(core)->ready != READY_AUTO ||
-		child->generation != cluster_generation(core) ||
-		child->trap.listening_told)
+		child->generation != cluster_generation(core) || child->trap.listening_told)
 		return;
 	if (cluster_settings(core)->spare > 0 && cluster_ready(core) > 0) {
 		trouble_set_cause(child,
@@ -137,8 +132,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		return;
 	}
 	if (!cluster_knows_notify(core) && other != NULL)
-		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does",
-			service->name, other->slot);
+		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does", service->name, other->slot);
 	trouble_set_cause(child,
 		"it did not %s, but %s, and 'ready = auto' expects the same of "
 		"every worker: set 'ready = alive:1s', or make it a cluster of "
@@ -152,8 +146,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 static void follow_settings(struct service *service)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
-	const struct recipe *r =
-		recipe_of(service, cluster_generation(service->core));
+	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
 	struct listener_set set;
 	struct error err;
 	int got;
@@ -161,9 +154,8 @@ static void follow_settings(struct service *service)
 	if (r != NULL)
 		got = listeners_share(&set, &r->listeners);
 	else
-		got = listeners_open(service->sup, &set, s,
-			cluster_slots(service->core), &service->held.listeners,
-			&err);
+		got = listeners_open(service->sup, &set, s, cluster_slots(service->core),
+			&service->held.listeners, &err);
 	if (got == 0) {
 		listeners_release(&service->held.listeners);
 		service->held.listeners = set;
@@ -243,8 +235,8 @@ _Static_assert(SPAWNS_AT_ONCE <= SPAWN_MANY, "more than can be made together");
 
 /* A start takes time; a spare that is to serve does not wait for that of the next
  * one. */
-static unsigned spawn_all(struct service *service,
-	const struct actions *actions, struct event *answers)
+static unsigned spawn_all(
+	struct service *service, const struct actions *actions, struct event *answers)
 {
 	const struct action *spawns[SPAWN_MANY];
 	unsigned count = 0;
@@ -322,23 +314,19 @@ static int reserve_children(struct service *service, unsigned slots)
 	service->life.early_deaths = early;
 	(void)memset(children + service->child_slots, 0,
 		(slots - service->child_slots) * sizeof(*children));
-	(void)memset(
-		early + service->child_slots, 0, slots - service->child_slots);
+	(void)memset(early + service->child_slots, 0, slots - service->child_slots);
 	service->child_slots = slots;
 	return 0;
 }
 
 /* Slots that have listeners of their own need them before their first worker. */
-static int open_for_slots(
-	struct service *service, size_t slots, struct error *err)
+static int open_for_slots(struct service *service, size_t slots, struct error *err)
 {
-	int got = listeners_grow(&service->held.listeners,
-		cluster_next_settings(service->core), slots, service, err);
+	int got = listeners_grow(&service->held.listeners, cluster_next_settings(service->core),
+		slots, service, err);
 
-	for (struct recipe *r = service->life.recipes; got == 0 && r != NULL;
-		r = r->next)
-		got = listeners_grow(
-			&r->listeners, r->settings, slots, service, err);
+	for (struct recipe *r = service->life.recipes; got == 0 && r != NULL; r = r->next)
+		got = listeners_grow(&r->listeners, r->settings, slots, service, err);
 	return got;
 }
 
@@ -355,16 +343,14 @@ static void close_for_slots(struct service *service)
 }
 
 /* More spares need more slots; without memory there are fewer. */
-static void reserve_for(
-	struct service *service, const struct cluster_settings *settings)
+static void reserve_for(struct service *service, const struct cluster_settings *settings)
 {
 	unsigned slots = cluster_wanted(service->core);
 
 	if (settings == NULL || settings->spare == 0)
 		return;
 	slots += settings->spare;
-	if (reserve_children(service, slots) == -1 ||
-		service->kind->reserve(service, slots) == -1)
+	if (reserve_children(service, slots) == -1 || service->kind->reserve(service, slots) == -1)
 		log_error("%s: out of memory for its spares", service->name);
 }
 
@@ -409,25 +395,21 @@ nsec_t service_deadline(const struct service *service)
 	if (service->stage.held)
 		return NSEC_NEVER;
 	/* the core has no slot whose deadline would begin it */
-	if (cluster_slots(service->core) == 0 &&
-		cluster_state(service->core) == CLUSTER_STARTING)
+	if (cluster_slots(service->core) == 0 && cluster_state(service->core) == CLUSTER_STARTING)
 		return 0;
 	return cluster_next_deadline(service->core);
 }
 
 /* ---- life ---- */
 
-unsigned service_wanted(
-	const struct supervisor *sup, const struct cluster_settings *settings)
+unsigned service_wanted(const struct supervisor *sup, const struct cluster_settings *settings)
 {
 	return cluster_workers(settings, sup->launch.cpus);
 }
 
-unsigned service_wanted_now(
-	const struct service *service, const struct cluster_settings *settings)
+unsigned service_wanted_now(const struct service *service, const struct cluster_settings *settings)
 {
-	struct workers_range range =
-		cluster_range(settings, service->sup->launch.cpus);
+	struct workers_range range = cluster_range(settings, service->sup->launch.cpus);
 	unsigned now = service_counts(service).workers;
 
 	if (!settings->workers.range)
@@ -447,9 +429,8 @@ static uint64_t random_seed(void)
 	return seed;
 }
 
-struct service *service_new(struct supervisor *sup,
-	struct cluster_settings *settings, struct listener_set *listeners,
-	struct segment *segment)
+struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
+	struct listener_set *listeners, struct segment *segment)
 {
 	struct service *s = calloc(1, sizeof(*s));
 	struct service **list;
@@ -481,8 +462,7 @@ struct service *service_new(struct supervisor *sup,
 	s->held.listeners = *listeners;
 	*listeners = (struct listener_set){0};
 	s->held.segment = segment;
-	s->stage.held =
-		settings->after != NULL || settings->before.text != NULL;
+	s->stage.held = settings->after != NULL || settings->before.text != NULL;
 	s->index = sup->service_count;
 	sup->services[sup->service_count++] = s;
 	return s;
@@ -490,8 +470,7 @@ struct service *service_new(struct supervisor *sup,
 
 struct service *service_carried(struct supervisor *sup)
 {
-	struct service **list = realloc(
-		sup->services, (sup->service_count + 1) * sizeof(*list));
+	struct service **list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
 	struct service *s = calloc(1, sizeof(*s));
 
 	if (list != NULL)
@@ -552,8 +531,7 @@ struct service_counts service_counts(const struct service *service)
 	return service->kind->count(service);
 }
 
-void service_view_slot(
-	const struct service *service, uint32_t slot, struct slot_view *view)
+void service_view_slot(const struct service *service, uint32_t slot, struct slot_view *view)
 {
 	service->kind->view_slot(service, slot, view);
 }
@@ -605,14 +583,13 @@ int service_reserve(struct service *service, unsigned slots)
 	return service->kind->reserve(service, slots);
 }
 
-int service_step(
-	struct service *service, const struct scale_step *to, struct error *err)
+int service_step(struct service *service, const struct scale_step *to, struct error *err)
 {
 	if (refuse_if_stopping(service, err) == -1)
 		return -1;
 	if (to->wanted > WORKERS_MAX)
-		return error_set(err, 0, "wanted 0 to %d workers, found %u",
-			WORKERS_MAX, to->wanted);
+		return error_set(
+			err, 0, "wanted 0 to %d workers, found %u", WORKERS_MAX, to->wanted);
 	if (service_reserve(service, to->wanted) == -1)
 		return error_set(err, ENOMEM, "%u workers", to->wanted);
 	if (open_for_slots(service, to->wanted, err) == -1)
@@ -631,10 +608,8 @@ static void follow_cpus(struct service *s)
 	};
 	struct error err;
 
-	if (!s->stage.scaled && !service_is_over(s) &&
-		to.wanted != service_counts(s).workers &&
-		refuse_if_stopping(s, &err) == 0 &&
-		service_step(s, &to, &err) == -1)
+	if (!s->stage.scaled && !service_is_over(s) && to.wanted != service_counts(s).workers &&
+		refuse_if_stopping(s, &err) == 0 && service_step(s, &to, &err) == -1)
 		log_warn("%s: %s", s->name, err.text);
 }
 
@@ -672,12 +647,10 @@ bool service_wake(struct service *s, bool moves)
 	return false;
 }
 
-static int refuse_part(const struct service *service, const struct roll *roll,
-	struct error *err)
+static int refuse_part(const struct service *service, const struct roll *roll, struct error *err)
 {
 	if (!service->kind->by_connection ||
-		(roll->slot == SLOT_ALL &&
-			(!roll->has_canary || roll->canary == 0)))
+		(roll->slot == SLOT_ALL && (!roll->has_canary || roll->canary == 0)))
 		return 0;
 	return error_set(err, 0,
 		"'%s' has a process for each connection: it is restarted as a "
@@ -688,32 +661,27 @@ static int refuse_part(const struct service *service, const struct roll *roll,
 /* Can nclust see what a worker listens on? */
 static bool sees_listens(const struct service *service, const struct roll *roll)
 {
-	const struct cluster_settings *s = roll->settings != NULL
-		? roll->settings
-		: cluster_next_settings(service->core);
+	const struct cluster_settings *s =
+		roll->settings != NULL ? roll->settings : cluster_next_settings(service->core);
 
-	return s->intercept != INTERCEPT_OFF &&
-		service->sup->intercept.way != WAY_NONE;
+	return s->intercept != INTERCEPT_OFF && service->sup->intercept.way != WAY_NONE;
 }
 
-int service_roll(
-	struct service *service, const struct roll *roll, struct error *err)
+int service_roll(struct service *service, const struct roll *roll, struct error *err)
 {
 	struct event event = {
 		.kind = EVENT_ROLL,
 		.slot = roll->slot,
 		.settings = roll->settings,
 		.command_changed = roll->command_changed,
-		.drops_ports =
-			roll->drops_ports || !sees_listens(service, roll),
+		.drops_ports = roll->drops_ports || !sees_listens(service, roll),
 		.has_canary = roll->has_canary,
 		.count = roll->canary,
 		.has_bake = roll->has_bake,
 		.span = roll->bake,
 	};
 
-	if (refuse_if_stopping(service, err) == -1 ||
-		refuse_part(service, roll, err) == -1) {
+	if (refuse_if_stopping(service, err) == -1 || refuse_part(service, roll, err) == -1) {
 		cluster_settings_unref(roll->settings);
 		return -1;
 	}
@@ -727,8 +695,7 @@ void service_stop(struct service *service, bool at_once)
 {
 	service->stage.stop_asked = true;
 	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->stopping != NULL &&
-			parts[i]->stopping(service, at_once)) {
+		if (parts[i]->stopping != NULL && parts[i]->stopping(service, at_once)) {
 			service->stage.stop_held = true;
 			return;
 		}
@@ -773,6 +740,5 @@ unsigned service_signal_next(struct service *service, int signal, bool first)
 {
 	uint32_t slot = service->kind->next_in_turn(service, first);
 
-	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal)
-				: 0;
+	return slot != SLOT_ALL ? service_signal_slot(service, slot, signal) : 0;
 }

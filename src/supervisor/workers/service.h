@@ -10,9 +10,8 @@
 
 /* Make a service and put it into sup->services; takes over `listeners` and
  * `segment` (or NULL).  NULL: out of memory, and they stay the caller's. */
-struct service *service_new(struct supervisor *sup,
-	struct cluster_settings *settings, struct listener_set *listeners,
-	struct segment *segment);
+struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
+	struct listener_set *listeners, struct segment *segment);
 /* Make an empty service, to be filled by an upgrade; NULL: no memory. */
 struct service *service_carried(struct supervisor *sup);
 /* So many starts in a row fail before that is told, or ends a start with -d. */
@@ -35,18 +34,15 @@ int service_reserve(struct service *service, unsigned slots);
 
 /* How many workers its settings want at a start, given the CPUs; and now: of a range
  * as many as there are, within it. */
-unsigned service_wanted(
-	const struct supervisor *sup, const struct cluster_settings *settings);
-unsigned service_wanted_now(
-	const struct service *service, const struct cluster_settings *settings);
+unsigned service_wanted(const struct supervisor *sup, const struct cluster_settings *settings);
+unsigned service_wanted_now(const struct service *service, const struct cluster_settings *settings);
 /* Count the CPUs anew.  True: there are others, and clusters that follow them have
  * more or fewer workers, unless their number was set by hand. */
 bool service_recount(struct supervisor *sup);
 
 /* How many workers and slots it has; the content of a slot. */
 struct service_counts service_counts(const struct service *service);
-void service_view_slot(
-	const struct service *service, uint32_t slot, struct slot_view *view);
+void service_view_slot(const struct service *service, uint32_t slot, struct slot_view *view);
 /* What is known of the worker; `state` is SLOT_EMPTY if it is in no slot. */
 struct worker_view child_view(const struct child *child);
 
@@ -58,14 +54,12 @@ void service_change(struct service *service, struct event *event);
 
 /* May the worker have failed because it binds its port by itself while nclust
  * holds that port and does not hand it over? */
-bool service_holds_its_port(
-	const struct service *service, const struct report *r);
+bool service_holds_its_port(const struct service *service, const struct report *r);
 
 /* Commands, from clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
 /* The same by nclust itself: a reload may change it. */
-int service_step(struct service *service, const struct scale_step *to,
-	struct error *err);
+int service_step(struct service *service, const struct scale_step *to, struct error *err);
 /* A cluster that is asleep, or was when it was stopped, may have to start a worker
  * that opens its port by itself: nobody could wake it there.  True: it starts one.
  * `moves`: it may be another port than before. */
@@ -80,8 +74,7 @@ struct roll {
 	bool has_bake; /* in place of the setting */
 	nsec_t bake;
 };
-int service_roll(
-	struct service *service, const struct roll *roll, struct error *err);
+int service_roll(struct service *service, const struct roll *roll, struct error *err);
 /* Stop it, when those have ended that are to stop before it (supervisor/order); and
  * now. */
 void service_stop(struct service *service, bool at_once);
@@ -89,8 +82,7 @@ void service_stop_now(struct service *service, bool at_once);
 /* A signal to one worker (slot != SLOT_ALL), to all, or to the next in turn.
  * Returns how many it reached. */
 unsigned service_signal_all(struct service *service, int signal);
-unsigned service_signal_slot(
-	struct service *service, uint32_t slot, int signal);
+unsigned service_signal_slot(struct service *service, uint32_t slot, int signal);
 unsigned service_signal_next(struct service *service, int signal, bool first);
 
 /* ---- kinds (common/kind.h) ---- */
@@ -101,7 +93,7 @@ extern const struct worker_kind slots_kind;
 /* The kind of a cluster with these settings. */
 const struct worker_kind *kind_of(const struct cluster_settings *settings);
 /* Can a cluster of this kind have these listeners?  -1 and `err`. */
-int kind_check(const struct cluster_settings *settings,
-	const struct listener_set *set, struct error *err);
+int kind_check(
+	const struct cluster_settings *settings, const struct listener_set *set, struct error *err);
 
 #endif

@@ -53,8 +53,7 @@ static struct slotlog *make(struct service *service, uint32_t slot)
 	struct error err;
 	char name[96];
 
-	(void)snprintf(
-		name, sizeof(name), "log-%s.%" PRIu32, service->name, slot);
+	(void)snprintf(name, sizeof(name), "log-%s.%" PRIu32, service->name, slot);
 	if (linering_make(&ring, &linering_output, name, &err) == 0)
 		log = add(service, slot, ring.fd);
 	else if (!service->life.log_told)
@@ -98,9 +97,8 @@ void slotlog_free(struct service *service)
 	}
 }
 
-const struct slotlog *slotlog_after(const struct supervisor *sup,
-	uint64_t number, const struct service *only, uint32_t slot,
-	const struct service **of)
+const struct slotlog *slotlog_after(const struct supervisor *sup, uint64_t number,
+	const struct service *only, uint32_t slot, const struct service **of)
 {
 	const struct slotlog *first = NULL;
 
@@ -109,10 +107,8 @@ const struct slotlog *slotlog_after(const struct supervisor *sup,
 
 		if (only != NULL && service != only)
 			continue;
-		for (const struct slotlog *log = service->life.logs;
-			log != NULL; log = log->next) {
-			if (log->number <= number ||
-				(slot != SLOT_ALL && log->slot != slot) ||
+		for (const struct slotlog *log = service->life.logs; log != NULL; log = log->next) {
+			if (log->number <= number || (slot != SLOT_ALL && log->slot != slot) ||
 				(first != NULL && first->number < log->number))
 				continue;
 			first = log;
@@ -141,8 +137,7 @@ void slotlog_take(struct service *service, uint32_t slot, int fd)
 	struct linering ring;
 	struct slotlog *log = NULL;
 
-	if (find(service, slot) == NULL &&
-		linering_take(&ring, &linering_output, fd))
+	if (find(service, slot) == NULL && linering_take(&ring, &linering_output, fd))
 		log = add(service, slot, fd_release(&fd));
 	if (log != NULL)
 		log->held = slotlog_id(service, slot);

@@ -18,9 +18,8 @@ void slotlog_free(struct service *service);
 
 /* The one that comes after this number, of all clusters or of one, or of one slot
  * of it (or SLOT_ALL); NULL: that was the last. */
-const struct slotlog *slotlog_after(const struct supervisor *sup,
-	uint64_t number, const struct service *only, uint32_t slot,
-	const struct service **of);
+const struct slotlog *slotlog_after(const struct supervisor *sup, uint64_t number,
+	const struct service *only, uint32_t slot, const struct service **of);
 
 /* The name of one for the keeper of `orphans = keep`; the slot of such a name, or
  * SLOT_ALL if it is of another cluster. */

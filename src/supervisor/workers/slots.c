@@ -22,8 +22,7 @@ static struct service_counts slots_count(const struct service *service)
 	};
 }
 
-static void slots_view(
-	const struct service *service, uint32_t slot, struct slot_view *view)
+static void slots_view(const struct service *service, uint32_t slot, struct slot_view *view)
 {
 	cluster_view_slot(service->core, slot, view);
 }
@@ -40,8 +39,7 @@ static void slots_scale(struct service *service, const struct scale_step *to)
 	service_change(service, &event);
 }
 
-static void slots_explain(
-	struct service *service, const char *text, bool permanent)
+static void slots_explain(struct service *service, const char *text, bool permanent)
 {
 	(void)permanent;
 	news_expect(service->sup, text, 0);
@@ -65,8 +63,8 @@ const struct worker_kind *kind_of(const struct cluster_settings *settings)
 	return &slots_kind;
 }
 
-int kind_check(const struct cluster_settings *settings,
-	const struct listener_set *set, struct error *err)
+int kind_check(
+	const struct cluster_settings *settings, const struct listener_set *set, struct error *err)
 {
 	const struct worker_kind *kind = kind_of(settings);
 

@@ -132,12 +132,12 @@ struct scratch {
 /* What a worker is made with (child.h, environment.h). */
 struct births {
 	uint64_t next_serial;
-	struct child *spare; /* freed structs, to be used again */
+	struct child *spare;                /* freed structs, to be used again */
 	struct scratch scratch[SPAWN_MANY]; /* of those that are made at once */
-	struct affinity_map *cpus; /* for `cpu`, as found last; or NULL */
-	struct rlimit nofile;      /* as we found it; workers get it back */
-	char oom_score_adj[16];    /* of workers; "": as ours */
-	int own_score;             /* where ours is read; 0: not open */
+	struct affinity_map *cpus;          /* for `cpu`, as found last; or NULL */
+	struct rlimit nofile;               /* as we found it; workers get it back */
+	char oom_score_adj[16];             /* of workers; "": as ours */
+	int own_score;                      /* where ours is read; 0: not open */
 };
 
 /* A unix path that a worker has bound by itself (paths.h). */
@@ -152,23 +152,19 @@ struct worker_life {
 	struct path *paths; /* heap */
 	int notify;         /* its notify socket, or -1 */
 	struct allowance notify_allowance;
-	char *status; /* STATUS=, heap, or NULL */
-	char *cause;  /* why it will end, heap (trouble.h); or NULL */
-	char *waits;  /* the lock it waits for, heap (startwait.h); or NULL */
+	char *status;                /* STATUS=, heap, or NULL */
+	char *cause;                 /* why it will end, heap (trouble.h); or NULL */
+	char *waits;                 /* the lock it waits for, heap (startwait.h); or NULL */
 	struct last_look *last_look; /* heap (use.h), or NULL */
-	nsec_t said_at;     /* what it does was told (news_spares()) … */
-	unsigned unsaid;    /* … so often it was not, … */
-	uint8_t said;       /* … and so often it was, since then … */
-	uint8_t said_span;  /* … for so long: 2^n seconds */
-	bool stranger_told; /* a refused notify message was logged */
-	bool bind_told;     /* that it could not bind */
+	nsec_t said_at;              /* what it does was told (news_spares()) … */
+	unsigned unsaid;             /* … so often it was not, … */
+	uint8_t said;                /* … and so often it was, since then … */
+	uint8_t said_span;           /* … for so long: 2^n seconds */
+	bool stranger_told;          /* a refused notify message was logged */
+	bool bind_told;              /* that it could not bind */
 	bool killed_by_us;
 	bool sigkilled; /* it has ended by that, or its program did, in a shell */
-	enum SMALL {
-		OOM_UNKNOWN,
-		OOM_KILLED,
-		OOM_NOT_KILLED
-	} oom;             /* in its cgroup */
+	enum SMALL { OOM_UNKNOWN, OOM_KILLED, OOM_NOT_KILLED } oom; /* in its cgroup */
 	bool paused;       /* nclust sent SIGSTOP (job control) */
 	bool handles;      /* it has a handler for its stop signal */
 	bool shell_waits;  /* it may wait for its child before it ends */
@@ -209,22 +205,22 @@ struct cluster_life {
 	int stop_signal;             /* in place of the first one; or 0 */
 	nsec_t whole_at;             /* its allowance (allowance.h) */
 	bool greed_told;             /* that its workers have used it up */
-	bool bind_hint_told; /* that its workers may bind it themselves */
-	bool hung;           /* its last spawn: a file server? */
-	bool goes_well;      /* its last spawn: no command that cannot be run */
-	nsec_t drop_told;    /* when the loss of output was told last; or 0 */
-	uint64_t drop_known; /* so many lines in all were told */
-	nsec_t unborn_told;  /* when a failed start was logged, … */
-	unsigned unborn;     /* … how many failed since then, … */
-	int unborn_error;    /* … and the errno of the last one */
-	bool limits_told;    /* what is wrong with its cgroups */
-	bool log_told;       /* that its output cannot be kept */
-	bool crowd_told;     /* that it is not captured of all */
-	bool trap_told;      /* why a worker's port was not taken over */
-	bool portless_told;  /* that the port of a worker is waited for */
-	char *entered; /* where the last worker was started; heap, or NULL */
-	ev_timer paths_look; /* (paths.h) */
-	nsec_t paths_pause;  /* the next one; 0: it has no timer */
+	bool bind_hint_told;         /* that its workers may bind it themselves */
+	bool hung;                   /* its last spawn: a file server? */
+	bool goes_well;              /* its last spawn: no command that cannot be run */
+	nsec_t drop_told;            /* when the loss of output was told last; or 0 */
+	uint64_t drop_known;         /* so many lines in all were told */
+	nsec_t unborn_told;          /* when a failed start was logged, … */
+	unsigned unborn;             /* … how many failed since then, … */
+	int unborn_error;            /* … and the errno of the last one */
+	bool limits_told;            /* what is wrong with its cgroups */
+	bool log_told;               /* that its output cannot be kept */
+	bool crowd_told;             /* that it is not captured of all */
+	bool trap_told;              /* why a worker's port was not taken over */
+	bool portless_told;          /* that the port of a worker is waited for */
+	char *entered;               /* where the last worker was started; heap, or NULL */
+	ev_timer paths_look;         /* (paths.h) */
+	nsec_t paths_pause;          /* the next one; 0: it has no timer */
 };
 
 /* What a command runs that can be a worker of Node's cluster (nodecommand.h). */
@@ -244,7 +240,7 @@ struct recipe {
 	unsigned generation;
 	struct cluster_settings *settings; /* a reference */
 	struct strings candidates;         /* where its program may be */
-	struct strings environment; /* the last `templates` differ by worker */
+	struct strings environment;        /* the last `templates` differ by worker */
 	unsigned templates;
 	bool has_port;
 	gid_t *groups;

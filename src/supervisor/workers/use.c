@@ -81,8 +81,7 @@ static bool look_at(const struct child *child, struct tree_use *use)
 	*use = (struct tree_use){
 		.processes = (unsigned)count,
 		.cpu = cpu_of(tree, count),
-		.memory =
-			memory_of(tree, count, limit != 0 ? limit : UINT64_MAX),
+		.memory = memory_of(tree, count, limit != 0 ? limit : UINT64_MAX),
 		.rss = facts.rss,
 		.stopped = facts.state == 'T' || facts.state == 't',
 	};
@@ -99,11 +98,10 @@ static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 {
 	if (is_fresh(last))
 		return true;
-	if (last != NULL && last->took > MSEC &&
-		clock_now() - last->at < LOOK_SHARE * last->took)
+	if (last != NULL && last->took > MSEC && clock_now() - last->at < LOOK_SHARE * last->took)
 		return true;
-	return last != NULL && ran != 0 && ran == last->ran &&
-		last->use.processes == 1 && clock_now() - last->at < LOOK_HOLDS;
+	return last != NULL && ran != 0 && ran == last->ran && last->use.processes == 1 &&
+		clock_now() - last->at < LOOK_HOLDS;
 }
 
 void use_keep(struct child *child, const struct last_look *look)
@@ -117,8 +115,7 @@ void use_keep(struct child *child, const struct last_look *look)
 
 bool use_look(struct child *child, struct tree_use *use)
 {
-	nsec_t ran =
-		is_fresh(child->life.last_look) ? 0 : process_ran(child->pid);
+	nsec_t ran = is_fresh(child->life.last_look) ? 0 : process_ran(child->pid);
 	nsec_t began = clock_now();
 
 	if (is_as_it_was(child->life.last_look, ran)) {

@@ -49,9 +49,7 @@ REPLACED(int, peer_accept)(int listener, struct peer *peer)
 	(void)memcpy(peer->ip, &far.sin_addr, sizeof(far.sin_addr));
 	if (!lingers)
 		return fd;
-	ck_assert_int_eq(
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)),
-		0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
 	while (send(fd, much, sizeof(much), MSG_DONTWAIT) > 0)
 		;
 	return fd;

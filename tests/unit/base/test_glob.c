@@ -32,8 +32,7 @@ static const struct {
 	{"/a/**/*.js", "/a/b/node_modules/c/x.js", 0},
 	{"/a/**/*.js", "/a/.git/x.js", 0},
 	{"/a/node_modules/mine/**", "/a/node_modules", GLOB_BELOW},
-	{"/a/node_modules/mine/**", "/a/node_modules/mine/x",
-		GLOB_FILE | GLOB_BELOW},
+	{"/a/node_modules/mine/**", "/a/node_modules/mine/x", GLOB_FILE | GLOB_BELOW},
 	/* at the end it is all that is below */
 	{"/a/**", "/a", GLOB_BELOW},
 	{"/a/**", "/a/x", GLOB_FILE | GLOB_BELOW},
@@ -45,8 +44,6 @@ static const struct {
 
 TEST_LOOP(a_path_matches_name_by_name, 0, (int)(sizeof(cases) / sizeof(*cases)))
 {
-	ck_assert_msg(
-		glob_match(cases[_i].pattern, cases[_i].path) == cases[_i].got,
-		"%s, %s: %u", cases[_i].pattern, cases[_i].path,
-		glob_match(cases[_i].pattern, cases[_i].path));
+	ck_assert_msg(glob_match(cases[_i].pattern, cases[_i].path) == cases[_i].got, "%s, %s: %u",
+		cases[_i].pattern, cases[_i].path, glob_match(cases[_i].pattern, cases[_i].path));
 }

@@ -25,8 +25,7 @@ TEST(a_full_socket_drops_lines)
 	char line[64] = "";
 	int ends[2];
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	log_to(ends[1], "nclust: ", LOG_NOTE);
 	for (int i = 0; i < 100000; i++)
 		log_note("much");

@@ -9,15 +9,13 @@
 static const struct {
 	nsec_t age;
 	const char *text;
-} ages[] = {{-1, "0.0 s"}, {0, "0.0 s"}, {49 * MSEC, "0.0 s"},
-	{50 * MSEC, "0.1 s"}, {1234 * MSEC, "1.2 s"}, {9949 * MSEC, "9.9 s"},
-	{9950 * MSEC, "10 s"}, {179 * SECOND, "179 s"}, {180 * SECOND, "3 min"},
-	{629 * SECOND, "10 min"}, {179 * MINUTE, "179 min"},
-	{180 * MINUTE, "3 h"}, {71 * HOUR, "71 h"}, {72 * HOUR, "3 d"},
+} ages[] = {{-1, "0.0 s"}, {0, "0.0 s"}, {49 * MSEC, "0.0 s"}, {50 * MSEC, "0.1 s"},
+	{1234 * MSEC, "1.2 s"}, {9949 * MSEC, "9.9 s"}, {9950 * MSEC, "10 s"},
+	{179 * SECOND, "179 s"}, {180 * SECOND, "3 min"}, {629 * SECOND, "10 min"},
+	{179 * MINUTE, "179 min"}, {180 * MINUTE, "3 h"}, {71 * HOUR, "71 h"}, {72 * HOUR, "3 d"},
 	{NSEC_NEVER, "106751 d"}};
 
-TEST_LOOP(
-	an_age_has_two_or_three_digits, 0, (int)(sizeof(ages) / sizeof(*ages)))
+TEST_LOOP(an_age_has_two_or_three_digits, 0, (int)(sizeof(ages) / sizeof(*ages)))
 {
 	char text[16];
 
@@ -28,9 +26,8 @@ static const struct {
 	uint64_t n;
 	unsigned base;
 	const char *text;
-} numbers[] = {{0, 10, "0"}, {0, 16, "0"}, {7, 10, "7"},
-	{1234567890, 10, "1234567890"}, {0xbeef, 16, "beef"},
-	{UINT64_MAX, 10, "18446744073709551615"},
+} numbers[] = {{0, 10, "0"}, {0, 16, "0"}, {7, 10, "7"}, {1234567890, 10, "1234567890"},
+	{0xbeef, 16, "beef"}, {UINT64_MAX, 10, "18446744073709551615"},
 	{UINT64_MAX, 16, "ffffffffffffffff"}};
 
 TEST_LOOP(a_number_has_its_digits, 0, (int)(sizeof(numbers) / sizeof(*numbers)))
@@ -38,8 +35,7 @@ TEST_LOOP(a_number_has_its_digits, 0, (int)(sizeof(numbers) / sizeof(*numbers)))
 	struct buffer out;
 
 	buffer_init(&out, 0);
-	ck_assert_int_eq(
-		buffer_number(&out, numbers[_i].n, numbers[_i].base), 0);
+	ck_assert_int_eq(buffer_number(&out, numbers[_i].n, numbers[_i].base), 0);
 	ck_assert_str_eq(buffer_text(&out), numbers[_i].text);
 	buffer_fini(&out);
 }
@@ -65,8 +61,7 @@ static const struct {
 	{"\xe2\x81\xa9", "\\xe2\\x81\\xa9", "\xe2\x81\xa9"},
 };
 
-TEST_LOOP(what_is_not_harmless_is_escaped, 0,
-	(int)(sizeof(escapes) / sizeof(*escapes)))
+TEST_LOOP(what_is_not_harmless_is_escaped, 0, (int)(sizeof(escapes) / sizeof(*escapes)))
 {
 	const char *from = escapes[_i].from;
 	const char *line = escapes[_i].line;
@@ -83,6 +78,6 @@ TEST(a_hash_is_that_of_all_bytes_in_pieces_or_not)
 	uint64_t hash = text_hash(TEXT_HASH, "foo", 3);
 
 	ck_assert_uint_eq(text_hash(TEXT_HASH, "", 0), TEXT_HASH);
-	ck_assert_uint_eq(text_hash(hash, "bar", 3),
-		UINT64_C(0x85944171f73967e8)); /* of FNV's own vectors */
+	ck_assert_uint_eq(
+		text_hash(hash, "bar", 3), UINT64_C(0x85944171f73967e8)); /* of FNV's own vectors */
 }

@@ -14,10 +14,7 @@ static inline json_t *json_of(const char *text)
 	return value;
 }
 
-#define has(text, piece) \
-	ck_assert_msg( \
-		strstr(text, piece) != NULL, "no '%s' in: %s", piece, text)
-#define has_no(text, piece) \
-	ck_assert_msg(strstr(text, piece) == NULL, "'%s' in: %s", piece, text)
+#define has(text, piece) ck_assert_msg(strstr(text, piece) != NULL, "no '%s' in: %s", piece, text)
+#define has_no(text, piece) ck_assert_msg(strstr(text, piece) == NULL, "'%s' in: %s", piece, text)
 
 #endif

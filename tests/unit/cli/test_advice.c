@@ -34,8 +34,8 @@ static const char *advise(const char *members)
 	char json[2000];
 	json_t *status;
 
-	(void)snprintf(json, sizeof(json),
-		"{'name':'shop','clusters':[{'name':'web',%s}]}", members);
+	(void)snprintf(
+		json, sizeof(json), "{'name':'shop','clusters':[{'name':'web',%s}]}", members);
 	status = json_of(json);
 	advice = (struct advice){.runtime_directory = advice.runtime_directory};
 	advice_on_status(&advice, status, "", false);
@@ -47,13 +47,12 @@ FIXTURE(setup, teardown)
 
 TEST(there_is_none_where_all_is_well)
 {
-	ck_assert_str_eq(
-		advise("'state':'running','workers':[{'slot':0,'state':'ready',"
-		       "'restarts':9,'checks':{'ok':1000,'failed':1},"
-		       "'last_failure':{'text':'exit 1','after':9,'ago':100}},"
-		       "{'slot':1,'state':'starting'}],'listeners':["
-		       "{'address':'tcp:*:80','queue':3,'queue_limit':128,"
-		       "'dropped':0}],'failed_restart':null"),
+	ck_assert_str_eq(advise("'state':'running','workers':[{'slot':0,'state':'ready',"
+				"'restarts':9,'checks':{'ok':1000,'failed':1},"
+				"'last_failure':{'text':'exit 1','after':9,'ago':100}},"
+				"{'slot':1,'state':'starting'}],'listeners':["
+				"{'address':'tcp:*:80','queue':3,'queue_limit':128,"
+				"'dropped':0}],'failed_restart':null"),
 		"");
 }
 
@@ -102,10 +101,8 @@ TEST_LOOP(what_is_wrong_has_its_advice, 0, (int)COUNT_OF(advised))
 
 TEST(a_worker_whose_exits_are_remembered)
 {
-	json_t *other = json_of(
-		"{'event':'exited','cluster':'web','slot':3,'time':1000}");
-	json_t *exited = json_of(
-		"{'event':'exited','cluster':'web','slot':2,'time':1000}");
+	json_t *other = json_of("{'event':'exited','cluster':'web','slot':3,'time':1000}");
+	json_t *exited = json_of("{'event':'exited','cluster':'web','slot':2,'time':1000}");
 
 	(void)advise("'workers':[{'slot':2,'state':'backoff','restarts':7}]");
 	advice_on_event(&advice, "shop", other, 1001);
@@ -133,8 +130,7 @@ static const struct {
 	{"hang", "web.1: worker 5 hangs", 1020,
 		NEXT "web.1 hung 20 s ago; what nclust saw: nclust events "
 		     "shop/web.1\n"},
-	{"unwell", "web.1: worker 5 sent no WATCHDOG=1 in time: replacing it",
-		1020,
+	{"unwell", "web.1: worker 5 sent no WATCHDOG=1 in time: replacing it", 1020,
 		NEXT "web.1 sent no WATCHDOG=1 20 s ago; what nclust saw: "
 		     "nclust events shop/web.1\n"},
 	/* an old one, one of another kind, and of a process that has ended */
@@ -145,9 +141,8 @@ static const struct {
 
 TEST_LOOP(what_the_events_tell, 0, (int)COUNT_OF(events))
 {
-	json_t *event = json_pack("{s:s,s:s,s:i,s:i,s:s,s:i}", "event",
-		events[_i].event, "cluster", "web", "slot", 1, "time", 1000,
-		"text", events[_i].text, "pid", 2147483646);
+	json_t *event = json_pack("{s:s,s:s,s:i,s:i,s:s,s:i}", "event", events[_i].event, "cluster",
+		"web", "slot", 1, "time", 1000, "text", events[_i].text, "pid", 2147483646);
 
 	advice_on_event(&advice, "shop", event, events[_i].now);
 	json_decref(event);
@@ -156,9 +151,8 @@ TEST_LOOP(what_the_events_tell, 0, (int)COUNT_OF(events))
 
 TEST(a_target_is_as_short_as_it_can_be)
 {
-	json_t *status =
-		json_of("{'name':'web','clusters':[{'name':'web','workers':["
-			"{'slot':1,'state':'backoff','restarts':2}]}]}");
+	json_t *status = json_of("{'name':'web','clusters':[{'name':'web','workers':["
+				 "{'slot':1,'state':'backoff','restarts':2}]}]}");
 
 	advice_on_status(&advice, status, "", false);
 	json_decref(status);
@@ -175,17 +169,15 @@ TEST(the_directory_that_was_given_is_part_of_the_command)
 
 TEST(no_more_than_four_and_none_for_others)
 {
-	const char *all =
-		"'state':'running','failed_restart':{},'listeners':["
-		"{'address':'a','dropped':1}],'workers':[{'slot':0,"
-		"'state':'backoff','restarts':5,'next_try':9},{'slot':1,"
-		"'state':'ready','stopped':true}]";
+	const char *all = "'state':'running','failed_restart':{},'listeners':["
+			  "{'address':'a','dropped':1}],'workers':[{'slot':0,"
+			  "'state':'backoff','restarts':5,'next_try':9},{'slot':1,"
+			  "'state':'ready','stopped':true}]";
 	const char *text = advise(all);
 	json_t *status;
 	size_t count = 0;
 
-	for (const char *at = text; (at = strstr(at, ": nclust ")) != NULL;
-		at++)
+	for (const char *at = text; (at = strstr(at, ": nclust ")) != NULL; at++)
 		count++;
 	ck_assert_uint_eq(count, ADVICE_MOST);
 	/* a target that was named is all that is looked at */

@@ -45,31 +45,27 @@ static void describe(struct buffer *out)
 	static const struct {
 		unsigned bit;
 		const char *name;
-	} options[] = {{OPTION_JSON, "json"}, {OPTION_WATCH, "watch"},
-		{OPTION_NO_WAIT, "no-wait"}, {OPTION_NOW, "now"},
-		{OPTION_ALL, "all"}, {OPTION_FOLLOW, "follow"},
-		{OPTION_CHECK, "check"}, {OPTION_HELP, "help"},
-		{OPTION_EACH, "each"}};
+	} options[] = {{OPTION_JSON, "json"}, {OPTION_WATCH, "watch"}, {OPTION_NO_WAIT, "no-wait"},
+		{OPTION_NOW, "now"}, {OPTION_ALL, "all"}, {OPTION_FOLLOW, "follow"},
+		{OPTION_CHECK, "check"}, {OPTION_HELP, "help"}, {OPTION_EACH, "each"}};
 
 	put(out, "target", got.target);
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (arguments_has(&got, options[i].bit))
 			(void)buffer_printf(out, " %s", options[i].name);
 	if (got.verb->words == WORDS_COUNT)
-		(void)buffer_printf(out, " %s=%d",
-			got.scale_kind == SCALE_BY ? "by" : "to", got.count);
+		(void)buffer_printf(
+			out, " %s=%d", got.scale_kind == SCALE_BY ? "by" : "to", got.count);
 	if (got.signal != 0)
 		(void)buffer_printf(out, " signal=%d", got.signal);
 	if (got.lines != -1)
 		(void)buffer_printf(out, " lines=%d", got.lines);
 	if (got.since != 0)
-		(void)buffer_printf(
-			out, " since=%lldms", (long long)(got.since / MSEC));
+		(void)buffer_printf(out, " since=%lldms", (long long)(got.since / MSEC));
 	if (arguments_has(&got, OPTION_CANARY))
 		(void)buffer_printf(out, " canary=%d", got.canary);
 	if (arguments_has(&got, OPTION_BAKE))
-		(void)buffer_printf(
-			out, " bake=%lldms", (long long)(got.bake / MSEC));
+		(void)buffer_printf(out, " bake=%lldms", (long long)(got.bake / MSEC));
 	put(out, "cluster", got.cluster);
 	put(out, "kinds", got.kinds);
 	put(out, "message", got.message);
@@ -106,11 +102,9 @@ static const struct {
 	{"status --runtime-directory /y shop", "target=shop directory=/y"},
 	{"events -fn20 web", "target=web follow lines=20"},
 	{"events -n 0", "lines=0"},
-	{"events --since @7.5 --cluster web --kind a,b",
-		"since=7500ms cluster=web kinds=a,b"},
+	{"events --since @7.5 --cluster web --kind a,b", "since=7500ms cluster=web kinds=a,b"},
 	{"status -- --json", "target=--json"},
-	{"restart web --canary 2 --bake=1500ms",
-		"target=web canary=2 bake=1500ms"},
+	{"restart web --canary 2 --bake=1500ms", "target=web canary=2 bake=1500ms"},
 	{"restart --bake 0", "bake=0ms"},
 	/* the number stands on either side */
 	{"scale web 4", "target=web to=4"},
@@ -135,8 +129,7 @@ static const struct {
 	{"exec -- -- x", "word=-- word=x"},
 	{"doctor", ""},
 	{"doctor -- ./server a b", "word=./server word=a word=b"},
-	{"doctor -l 80 --listen=unix:/x -- ./server",
-		"listen=80 listen=unix:/x word=./server"},
+	{"doctor -l 80 --listen=unix:/x -- ./server", "listen=80 listen=unix:/x word=./server"},
 	{"help scale", "topic=scale"},
 	{"scale --help", "help to=0"},
 };
@@ -145,13 +138,11 @@ TEST_LOOP(what_is_right_is_taken, 0, (int)COUNT_OF(taken))
 {
 	struct buffer out;
 
-	ck_assert_msg(parse(quoted(taken[_i].line)) == 0, "'%s': %s",
-		taken[_i].line, err.text);
+	ck_assert_msg(parse(quoted(taken[_i].line)) == 0, "'%s': %s", taken[_i].line, err.text);
 	buffer_init(&out, 0);
 	(void)buffer_string(&out, "");
 	describe(&out);
-	ck_assert_str_eq(
-		out.len > 0 ? buffer_text(&out) + 1 : "", quoted(taken[_i].is));
+	ck_assert_str_eq(out.len > 0 ? buffer_text(&out) + 1 : "", quoted(taken[_i].is));
 	buffer_fini(&out);
 }
 
@@ -202,22 +193,19 @@ TEST_LOOP(what_is_wrong_is_told, 0, (int)COUNT_OF(refused))
 
 	ck_assert_int_eq(parse(refused[_i].line), -1);
 	ck_assert_int_eq(err.status, 64);
-	ck_assert_msg(
-		strncmp(err.text, told, strlen(told)) == 0, "%s", err.text);
+	ck_assert_msg(strncmp(err.text, told, strlen(told)) == 0, "%s", err.text);
 }
 
 TEST(every_verb_that_asks_takes_json_and_a_runtime_directory)
 {
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
-		if (v->words == WORDS_COMMAND || v->words == WORDS_VERB ||
-			v->words == WORDS_NONE)
+		if (v->words == WORDS_COMMAND || v->words == WORDS_VERB || v->words == WORDS_NONE)
 			continue;
 		ck_assert_msg((v->options & OPTION_JSON) != 0 ||
 				v->run == verb_top || /* draws on a terminal */
-				v->run == verb_ask, /* shows a worker's words */
+				v->run == verb_ask,   /* shows a worker's words */
 			"%s", v->name);
-		ck_assert_msg(
-			(v->options & OPTION_RUNTIME) != 0, "%s", v->name);
+		ck_assert_msg((v->options & OPTION_RUNTIME) != 0, "%s", v->name);
 	}
 }
 
@@ -265,8 +253,7 @@ TEST(help_has_each_verb_and_fits_a_screen)
 	}
 	ck_assert_uint_le(lines, 25);
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
-		(void)snprintf(
-			verb, sizeof(verb), " %-8s %s", v->name, v->help);
+		(void)snprintf(verb, sizeof(verb), " %-8s %s", v->name, v->help);
 		ck_assert_msg(strstr(text, verb) != NULL, "%s", v->name);
 	}
 	has(text, "  -n, --workers count");
@@ -287,7 +274,6 @@ TEST(the_manual_has_every_option)
 	has(text, "\nExits 0 if all wanted");
 	/* no line begins with a request that was not meant */
 	for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1)
-		ck_assert(at[0] != '\'' &&
-			(at[0] != '.' || strncmp(at, ".It Cm ", 7) == 0));
+		ck_assert(at[0] != '\'' && (at[0] != '.' || strncmp(at, ".It Cm ", 7) == 0));
 	buffer_fini(&out);
 }

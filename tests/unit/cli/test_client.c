@@ -23,8 +23,7 @@ static void setup(void)
 {
 	int ends[2];
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	server = ends[0];
 	mine = ends[1];
 	client_init(&client);
@@ -43,8 +42,7 @@ static void say(const char *json)
 {
 	const char *text = quoted(json);
 
-	ck_assert_int_eq(send(server, text, strlen(text), MSG_NOSIGNAL),
-		(ssize_t)strlen(text));
+	ck_assert_int_eq(send(server, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
 static void hang_up(void)
@@ -54,8 +52,7 @@ static void hang_up(void)
 
 static int greet(void)
 {
-	return client_greet(
-		&client, mine, nsec_add(clock_now(), 10 * SECOND), &err);
+	return client_greet(&client, mine, nsec_add(clock_now(), 10 * SECOND), &err);
 }
 
 static int call(client_event *on_event, void *data)
@@ -101,9 +98,8 @@ static const struct {
 	{"{'jsonrpc':'2.0','method':'hello','params':{'name':'shop',"
 	 "'protocol':2}}\n",
 		69, "'shop' speaks control protocol 2, this nclust 1"},
-	{"\n", 0, NULL}, {"{}\n", 0, NULL}, {"[]\n", 0, NULL},
-	{"SSH-2.0-x\n", 0, NULL}, {"{'method':'event'}\n", 0, NULL},
-	{"{'method':'hello','params':7}\n", 0, NULL}};
+	{"\n", 0, NULL}, {"{}\n", 0, NULL}, {"[]\n", 0, NULL}, {"SSH-2.0-x\n", 0, NULL},
+	{"{'method':'event'}\n", 0, NULL}, {"{'method':'hello','params':7}\n", 0, NULL}};
 
 TEST_LOOP(a_greeting_may_be_refused, 0, (int)COUNT_OF(refusals))
 {
@@ -120,11 +116,9 @@ TEST(a_silent_server_is_given_up)
 	nsec_t begun = clock_now();
 
 	say("{'jsonrpc':'2.0',"); /* half a line is none */
-	ck_assert_int_eq(
-		client_greet(&client, mine, begun + 50 * MSEC, &err), -1);
+	ck_assert_int_eq(client_greet(&client, mine, begun + 50 * MSEC, &err), -1);
 	ck_assert_int_eq(err.status, 75);
-	ck_assert_str_eq(
-		err.text, "'shop' accepts connections but does not answer");
+	ck_assert_str_eq(err.text, "'shop' accepts connections but does not answer");
 	ck_assert_int_ge(clock_now() - begun, 50 * MSEC);
 }
 
@@ -150,17 +144,14 @@ TEST(cancel_ends_the_wait)
 
 TEST(a_request_is_one_line)
 {
-	struct control_request request = {.method = METHOD_SCALE,
-		.target = "web",
-		.scale_kind = SCALE_BY,
-		.count = -1};
+	struct control_request request = {
+		.method = METHOD_SCALE, .target = "web", .scale_kind = SCALE_BY, .count = -1};
 	char line[200];
 	ssize_t n;
 
 	say(HELLO RESULT("{}"));
 	ck_assert_int_eq(greet(), 0);
-	ck_assert_int_eq(
-		client_call(&client, &request, NULL, NULL, &answer, &err), 0);
+	ck_assert_int_eq(client_call(&client, &request, NULL, NULL, &answer, &err), 0);
 	n = recv(server, line, sizeof(line) - 1, 0);
 	ck_assert_int_gt(n, 0);
 	line[n] = '\0';
@@ -191,8 +182,7 @@ static const struct {
 	 "'message':'shop.ini:1: a\\nshop.ini:2: b'}}\n",
 		"", CONTROL_BAD_CONFIG, "shop.ini:1: a\nshop.ini:2: b"},
 	/* in another shape */
-	{"{'id': 1, 'result': {'a' : 1}, 'jsonrpc': '2.0'}\n", "", 0,
-		"{'a':1}"},
+	{"{'id': 1, 'result': {'a' : 1}, 'jsonrpc': '2.0'}\n", "", 0, "{'a':1}"},
 	/* others' are passed over */
 	{"{'jsonrpc':'2.0','id':11,'result':'no'}\n"
 	 "{'jsonrpc':'2.0','id':'1','result':'no'}\n" RESULT("'yes'"),
@@ -216,8 +206,7 @@ TEST_LOOP(the_answer_comes_after_its_progress, 0, (int)COUNT_OF(answers))
 
 TEST(an_error_without_a_code_is_still_one)
 {
-	ck_assert_int_eq(
-		asked("{'jsonrpc':'2.0','id':1,'error':{}}\n", NULL, NULL), 0);
+	ck_assert_int_eq(asked("{'jsonrpc':'2.0','id':1,'error':{}}\n", NULL, NULL), 0);
 	ck_assert_int_ne(answer.code, 0);
 }
 

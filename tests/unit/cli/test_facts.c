@@ -25,8 +25,7 @@ FIXTURE(setup, teardown)
 TEST(facts_are_aligned_lines)
 {
 	facts_add(&facts, FACT_OK, "ports", "", "any");
-	facts_add(&facts, FACT_WARN, "runtime directory", "set it", "%s",
-		"/nowhere");
+	facts_add(&facts, FACT_WARN, "runtime directory", "set it", "%s", "/nowhere");
 	facts_format(&facts, 0, &out, 0, false);
 	ck_assert_str_eq(buffer_text(&out),
 		"ok    ports              any\n"
@@ -35,8 +34,7 @@ TEST(facts_are_aligned_lines)
 
 TEST(long_ones_are_broken_under_themselves)
 {
-	facts_add(&facts, FACT_NOTE, "ports", "ask somebody for it",
-		"from 1024 on");
+	facts_add(&facts, FACT_NOTE, "ports", "ask somebody for it", "from 1024 on");
 	facts_format(&facts, 0, &out, 48, false);
 	ck_assert_str_eq(buffer_text(&out),
 		"note  ports              from 1024 on; ask\n"

@@ -6,27 +6,26 @@
 #include <limits.h>
 #include <wchar.h>
 
-static const char shop[] =
-	"{'name':'shop','pid':77,'version':'1.0.0','uptime':7205.5,'clusters':["
-	"{'name':'web','wanted':2,'ready':1,'generation':3,'balance':'share',"
-	"'state':'degraded','listeners':[{'name':'http',"
-	"'address':'tcp:0.0.0.0:8000','queue':0,'queue_limit':1024,"
-	"'dropped':2}],'workers':[{'slot':0,'pid':81,'state':'ready',"
-	"'generation':3,'uptime':11.9,'restarts':1,'cpu_percent':3.14,"
-	"'memory_bytes':9437184,'next_try':null,'last_exit':{"
-	"'text':'killed by SIGSEGV','after':4.2}},{'slot':1,'pid':null,"
-	"'state':'backoff','generation':3,'uptime':null,'restarts':12,"
-	"'cpu_percent':null,'memory_bytes':null,'next_try':0.4,'last_exit':{"
-	"'text':'exit 1','after':0.3},'checks':{'ok':38,'failed':2,"
-	"'last':'status 500'}}],'rollout':null},{'name':'thumbs','wanted':2,"
-	"'ready':2,'generation':1,'balance':'rr','state':'rolling',"
-	"'listeners':[{'name':'u','address':'unix:/run/u','queue':null}],"
-	"'workers':[{'slot':0,'pid':100001,'state':'ready','generation':2,"
-	"'uptime':0.2,'restarts':0,'cpu_percent':100,'memory_bytes':524288,"
-	"'last_exit':null},{'slot':0,'pid':90,'state':'draining',"
-	"'generation':1,'uptime':100000,'restarts':0,'cpu_percent':0,"
-	"'memory_bytes':2147483648,'last_exit':null}],'rollout':{'to':2,"
-	"'done':1,'of':2,'step':'waiting for thumbs.1','since':0.8}}]}";
+static const char shop[] = "{'name':'shop','pid':77,'version':'1.0.0','uptime':7205.5,'clusters':["
+			   "{'name':'web','wanted':2,'ready':1,'generation':3,'balance':'share',"
+			   "'state':'degraded','listeners':[{'name':'http',"
+			   "'address':'tcp:0.0.0.0:8000','queue':0,'queue_limit':1024,"
+			   "'dropped':2}],'workers':[{'slot':0,'pid':81,'state':'ready',"
+			   "'generation':3,'uptime':11.9,'restarts':1,'cpu_percent':3.14,"
+			   "'memory_bytes':9437184,'next_try':null,'last_exit':{"
+			   "'text':'killed by SIGSEGV','after':4.2}},{'slot':1,'pid':null,"
+			   "'state':'backoff','generation':3,'uptime':null,'restarts':12,"
+			   "'cpu_percent':null,'memory_bytes':null,'next_try':0.4,'last_exit':{"
+			   "'text':'exit 1','after':0.3},'checks':{'ok':38,'failed':2,"
+			   "'last':'status 500'}}],'rollout':null},{'name':'thumbs','wanted':2,"
+			   "'ready':2,'generation':1,'balance':'rr','state':'rolling',"
+			   "'listeners':[{'name':'u','address':'unix:/run/u','queue':null}],"
+			   "'workers':[{'slot':0,'pid':100001,'state':'ready','generation':2,"
+			   "'uptime':0.2,'restarts':0,'cpu_percent':100,'memory_bytes':524288,"
+			   "'last_exit':null},{'slot':0,'pid':90,'state':'draining',"
+			   "'generation':1,'uptime':100000,'restarts':0,'cpu_percent':0,"
+			   "'memory_bytes':2147483648,'last_exit':null}],'rollout':{'to':2,"
+			   "'done':1,'of':2,'step':'waiting for thumbs.1','since':0.8}}]}";
 
 static const char shop_table[] =
 	"shop  pid 77, version 1.0.0, up 120 min\n"
@@ -80,8 +79,7 @@ static void teardown(void)
 	buffer_fini(&out);
 }
 
-static const char *show_status(
-	const json_t *status, const char *target, bool slot)
+static const char *show_status(const json_t *status, const char *target, bool slot)
 {
 	buffer_clear(&out);
 	render_status(&render, status, target, slot);
@@ -159,15 +157,12 @@ static const struct {
 	 "'asked':true},'last_failure':{'text':'exit 7','after':0.5,'ago':61,"
 	 "'cause':'no disk'}},{'slot':1,'state':'failed','generation':null}],"
 	 "'rollout':{'to':3,'done':1,'of':2,'going_back':true}",
-		{"ready, stopped",
-			"exit 7 after 0.5 s, 61 s ago, says 'warm'\n",
+		{"ready, stopped", "exit 7 after 0.5 s, 61 s ago, says 'warm'\n",
 			"rolling back from generation 3"},
 		{"no disk", "GEN"}},
 	{"'workers':[{'slot':0,'state':'ready','cgroup':{'pressure':{'cpu':9.9,"
 	 "'memory':23.4,'io':10}}}]",
-		{"waits for memory 23% of the time",
-			"waits for io 10% of the time"},
-		{"a CPU"}},
+		{"waits for memory 23% of the time", "waits for io 10% of the time"}, {"a CPU"}},
 };
 
 TEST_LOOP(what_is_known_is_shown, 0, (int)COUNT_OF(shown))
@@ -175,8 +170,7 @@ TEST_LOOP(what_is_known_is_shown, 0, (int)COUNT_OF(shown))
 	char json[1000];
 	const char *text;
 
-	(void)snprintf(json, sizeof(json), "{'clusters':[{'name':'w',%s}]}",
-		shown[_i].members);
+	(void)snprintf(json, sizeof(json), "{'clusters':[{'name':'w',%s}]}", shown[_i].members);
 	text = show(json, "", false);
 	for (size_t i = 0; shown[_i].pieces[i] != NULL; i++)
 		has(text, shown[_i].pieces[i]);
@@ -194,8 +188,7 @@ TEST(colours_wrap_words_and_no_padding)
 TEST(narrow_lines_go_on_below)
 {
 	lines.width = 40;
-	ck_assert_str_eq(
-		strstr(show(shop, "web", false), "\n\n") + 2, web_in_40);
+	ck_assert_str_eq(strstr(show(shop, "web", false), "\n\n") + 2, web_in_40);
 }
 
 TEST(long_names_are_cut_in_the_middle)
@@ -221,10 +214,9 @@ TEST(long_names_are_cut_in_the_middle)
 
 static json_t *worker_of(long slot, const char *state)
 {
-	return json_pack("{s:I,s:I,s:s,s:i,s:f,s:i,s:f,s:i,s:n}", "slot",
-		(json_int_t)slot, "pid", (json_int_t)(1000 + slot), "state",
-		state, "generation", 3, "uptime", 7200. + (double)slot,
-		"restarts", 1, "cpu_percent", 0.5, "memory_bytes", 1 << 20,
+	return json_pack("{s:I,s:I,s:s,s:i,s:f,s:i,s:f,s:i,s:n}", "slot", (json_int_t)slot, "pid",
+		(json_int_t)(1000 + slot), "state", state, "generation", 3, "uptime",
+		7200. + (double)slot, "restarts", 1, "cpu_percent", 0.5, "memory_bytes", 1 << 20,
 		"last_failure");
 }
 
@@ -234,10 +226,9 @@ static json_t *cluster_of(long count)
 
 	for (long i = 0; i < count; i++)
 		(void)json_array_append_new(workers, worker_of(i, "ready"));
-	return json_pack("{s:s,s:[{s:s,s:s,s:I,s:I,s:i,s:o}]}", "name", "shop",
-		"clusters", "name", "web", "state", "running", "wanted",
-		(json_int_t)count, "ready", (json_int_t)count, "generation", 3,
-		"workers", workers);
+	return json_pack("{s:s,s:[{s:s,s:s,s:I,s:I,s:i,s:o}]}", "name", "shop", "clusters", "name",
+		"web", "state", "running", "wanted", (json_int_t)count, "ready", (json_int_t)count,
+		"generation", 3, "workers", workers);
 }
 
 static json_t *cluster_in(const json_t *status)
@@ -251,8 +242,7 @@ static void set(json_t *status, size_t worker, const char *members)
 	json_t *workers = json_object_get(cluster_in(status), "workers");
 	json_t *value = json_of(members);
 
-	ck_assert_int_eq(
-		json_object_update(json_array_get(workers, worker), value), 0);
+	ck_assert_int_eq(json_object_update(json_array_get(workers, worker), value), 0);
 	json_decref(value);
 }
 
@@ -302,34 +292,29 @@ TEST(few_have_a_row_each)
 {
 	json_t *status = cluster_of(RENDER_MANY);
 
-	ck_assert_uint_eq(
-		line_count(show_status(status, "", false)), RENDER_MANY + 4);
+	ck_assert_uint_eq(line_count(show_status(status, "", false)), RENDER_MANY + 4);
 	/* not where the screen has too few lines */
 	render.rows = 12;
 	has(show_status(status, "", false), "\n  web.0-15  16 pids");
 	render.each = true;
-	ck_assert_uint_eq(
-		line_count(show_status(status, "", false)), RENDER_MANY + 4);
+	ck_assert_uint_eq(line_count(show_status(status, "", false)), RENDER_MANY + 4);
 	json_decref(status);
 }
 
 TEST(what_is_not_ordinary_has_its_own_row)
 {
-	static const char *const pieces[] = {"\n  web.0-9 ", "\n  web.10 ",
-		"ready, stopped", "\n  web.20 ", "\n  web.30 ", "\n  web.40 ",
-		"\n  web.41-59 ", "50: exit 8 after 17 min, 8 h ago",
-		"\n  web.60-99 "};
+	static const char *const pieces[] = {"\n  web.0-9 ", "\n  web.10 ", "ready, stopped",
+		"\n  web.20 ", "\n  web.30 ", "\n  web.40 ", "\n  web.41-59 ",
+		"50: exit 8 after 17 min, 8 h ago", "\n  web.60-99 "};
 	json_t *status = cluster_of(100);
 	const char *text;
 
 	set(status, 10, "{'stopped':true}");
 	set(status, 20, "{'state':'starting'}");
 	set(status, 30, "{'checks':{'ok':5,'failed':1,'last':'status 500'}}");
-	set(status, 40,
-		"{'last_failure':{'text':'exit 9','after':1000,'ago':300}}");
+	set(status, 40, "{'last_failure':{'text':'exit 9','after':1000,'ago':300}}");
 	/* an old failure is part of the group, and so is a check of thousands */
-	set(status, 50,
-		"{'last_failure':{'text':'exit 8','after':1000,'ago':30000}}");
+	set(status, 50, "{'last_failure':{'text':'exit 8','after':1000,'ago':30000}}");
 	set(status, 51, "{'checks':{'ok':5000,'failed':1}}");
 	for (size_t i = 60; i < 100; i++)
 		set(status, i, "{'generation':4}");
@@ -382,9 +367,9 @@ static json_t *some_text(unsigned *seed, unsigned most)
 	static const char *const kinds[] = {"a", "database", "/var/lib/a",
 		"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", /* wide */
 		"e\xcc\x81",                            /* combining */
-		"\xf0\x9f\x98\x80", "\\x1b", "x", "\033[2J", "\xff\xfe", "\r\n",
-		"\t", "\xe2\x80\xae", "\xc2\x9b", "\xe6\x97", "\x01", "\x10",
-		"\x06", "   ", "\xf3\xb0\x80\x80", "\xed\xa0\x80", "\x7f"};
+		"\xf0\x9f\x98\x80", "\\x1b", "x", "\033[2J", "\xff\xfe", "\r\n", "\t",
+		"\xe2\x80\xae", "\xc2\x9b", "\xe6\x97", "\x01", "\x10", "\x06", "   ",
+		"\xf3\xb0\x80\x80", "\xed\xa0\x80", "\x7f"};
 	unsigned count = dice(seed, most + 1);
 	struct buffer text;
 	json_t *value;
@@ -400,8 +385,7 @@ static json_t *some_text(unsigned *seed, unsigned most)
 		if (dice(seed, 4) > 0)
 			(void)buffer_string(&text, " ");
 	}
-	value = json_stringn_nocheck(
-		text.data != NULL ? text.data : "", text.len);
+	value = json_stringn_nocheck(text.data != NULL ? text.data : "", text.len);
 	buffer_fini(&text);
 	return value;
 }
@@ -411,10 +395,9 @@ static json_t *some_worker(unsigned *seed, long slot)
 	json_t *worker = worker_of(slot, "backoff");
 
 	(void)json_object_update_new(worker,
-		json_pack("{s:{s:i,s:i,s:o,s:o,s:o},s:o}", "last_failure",
-			"after", dice(seed, 9999), "ago", dice(seed, 9999),
-			"text", some_text(seed, 4), "cause",
-			some_text(seed, 30 * dice(seed, 2)), "last_output",
+		json_pack("{s:{s:i,s:i,s:o,s:o,s:o},s:o}", "last_failure", "after",
+			dice(seed, 9999), "ago", dice(seed, 9999), "text", some_text(seed, 4),
+			"cause", some_text(seed, 30 * dice(seed, 2)), "last_output",
 			some_text(seed, 30), "status", some_text(seed, 9)));
 	if (dice(seed, 4) == 0)
 		(void)json_object_set_new(worker, "state", some_text(seed, 3));
@@ -431,13 +414,11 @@ static json_t *some_status(unsigned *seed)
 	for (long i = 0; i < (long)count; i++)
 		(void)json_array_append_new(workers, some_worker(seed, i));
 	(void)json_object_update_new(cluster,
-		json_pack("{s:[{s:o,s:o}],s:{s:o},s:{s:o},s:{s:o},s:o,s:o}",
-			"listeners", "address", some_text(seed, 4), "name",
-			some_text(seed, 4), "trouble", "text",
-			some_text(seed, 40), "failed_restart", "text",
-			some_text(seed, 40), "rollout", "step",
-			some_text(seed, 10), "name", some_text(seed, 5),
-			"state", some_text(seed, 5)));
+		json_pack("{s:[{s:o,s:o}],s:{s:o},s:{s:o},s:{s:o},s:o,s:o}", "listeners", "address",
+			some_text(seed, 4), "name", some_text(seed, 4), "trouble", "text",
+			some_text(seed, 40), "failed_restart", "text", some_text(seed, 40),
+			"rollout", "step", some_text(seed, 10), "name", some_text(seed, 5), "state",
+			some_text(seed, 5)));
 	(void)json_object_set_new(status, "name", some_text(seed, 5));
 	return status;
 }
@@ -485,8 +466,7 @@ TEST_LOOP(no_line_is_too_wide, 0, 300)
 
 TEST(missing_and_strange_fields_are_dashes)
 {
-	static const char *const strange[] = {"{}", "{'clusters':7}",
-		"{'clusters':[7,null,[]]}",
+	static const char *const strange[] = {"{}", "{'clusters':7}", "{'clusters':[7,null,[]]}",
 		"{'clusters':[{'workers':[7,{}],'listeners':[7,{}]}]}",
 		"{'name':7,'pid':'x','uptime':-1e300}",
 		("{'clusters':[{'workers':[{'slot':-1e300,'uptime':1e300,"
@@ -501,24 +481,21 @@ TEST(missing_and_strange_fields_are_dashes)
 
 TEST(the_exit_status_counts_ready_workers)
 {
-	static const char format[] =
-		"{'clusters':[{'name':'a','wanted':%d,'ready':%d},"
-		"{'name':'b','wanted':%d,'ready':%d}]}";
+	static const char format[] = "{'clusters':[{'name':'a','wanted':%d,'ready':%d},"
+				     "{'name':'b','wanted':%d,'ready':%d}]}";
 	static const struct {
 		int wanted[2], ready[2];
 		int status;
-	} table[] = {{{2, 1}, {2, 1}, 0}, {{2, 1}, {1, 1}, 1},
-		{{2, 1}, {0, 1}, 1}, {{2, 1}, {0, 0}, 2},
-		{{0, 0}, {0, 0}, 0}, /* parked: none is wanted */
-		{{2, 1}, {3, 0}, 1}, /* a surplus helps no other cluster */
+	} table[] = {{{2, 1}, {2, 1}, 0}, {{2, 1}, {1, 1}, 1}, {{2, 1}, {0, 1}, 1},
+		{{2, 1}, {0, 0}, 2}, {{0, 0}, {0, 0}, 0}, /* parked: none is wanted */
+		{{2, 1}, {3, 0}, 1},                      /* a surplus helps no other cluster */
 		{{2, 1}, {3, 1}, 0}};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		char json[200];
 
-		(void)snprintf(json, sizeof(json), format, table[i].wanted[0],
-			table[i].ready[0], table[i].wanted[1],
-			table[i].ready[1]);
+		(void)snprintf(json, sizeof(json), format, table[i].wanted[0], table[i].ready[0],
+			table[i].wanted[1], table[i].ready[1]);
 		ck_assert_int_eq(exit_of(json, "", false), table[i].status);
 	}
 	ck_assert_int_eq(exit_of("{'clusters':[]}", "", false), 0);

@@ -16,19 +16,16 @@ static const struct known running[] = {
 static struct resolved out;
 static struct error err;
 
-static void means(
-	const char *text, const char *instance, const char *target, bool slot)
+static void means(const char *text, const char *instance, const char *target, bool slot)
 {
-	ck_assert_msg(target_resolve(&out, text, running, COUNT_OF(running),
-			      &err) == 0,
-		"'%s': %s", text, err.text);
+	ck_assert_msg(target_resolve(&out, text, running, COUNT_OF(running), &err) == 0, "'%s': %s",
+		text, err.text);
 	ck_assert_str_eq(running[out.instance].instance, instance);
 	ck_assert_str_eq(out.target, target);
 	ck_assert_int_eq(out.slot, slot);
 }
 
-static void refuses(
-	const char *text, size_t count, int status, const char *sentence)
+static void refuses(const char *text, size_t count, int status, const char *sentence)
 {
 	ck_assert_int_eq(target_resolve(&out, text, running, count, &err), -1);
 	ck_assert_str_eq(err.text, sentence);
@@ -76,8 +73,7 @@ TEST(without_a_target_there_must_be_one)
 	ck_assert_uint_eq(out.instance, 0);
 	ck_assert_str_eq(out.target, "");
 	refuses(NULL, 0, 69, "no instance is running");
-	refuses(NULL, 3, 64,
-		"several instances are running; name one: shop, blog, solo");
+	refuses(NULL, 3, 64, "several instances are running; name one: shop, blog, solo");
 }
 
 TEST(what_is_not_there_is_told_with_what_is_near)
@@ -95,18 +91,15 @@ TEST(what_is_not_there_is_told_with_what_is_near)
 		"instance 'shop' has no cluster 'thumb.1'; did you mean "
 		"'shop/thumbs'?");
 	refuses("mars/web", 3, 69, "no instance 'mars' is running");
-	refuses("shop", 0, 69,
-		"no instance 'shop' is running, and none has such a cluster");
+	refuses("shop", 0, 69, "no instance 'shop' is running, and none has such a cluster");
 }
 
 TEST(what_is_no_target_is_a_usage_error)
 {
-	static const char *const bad[] = {
-		"", "/", "a/b/c", "../x", "a b", "-x", "shop/"};
+	static const char *const bad[] = {"", "/", "a/b/c", "../x", "a b", "-x", "shop/"};
 
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
-		ck_assert_msg(
-			target_resolve(&out, bad[i], running, 3, &err) == -1,
+		ck_assert_msg(target_resolve(&out, bad[i], running, 3, &err) == -1,
 			"'%s' was taken", bad[i]);
 		ck_assert_int_eq(err.status, 64);
 	}

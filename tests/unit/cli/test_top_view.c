@@ -25,8 +25,7 @@ static void teardown(void)
 static void begin(double uptime)
 {
 	buffer_clear(&json);
-	(void)buffer_printf(&json,
-		"{'name':'shop','pid':7,'uptime':%.1f,'clusters':[", uptime);
+	(void)buffer_printf(&json, "{'name':'shop','pid':7,'uptime':%.1f,'clusters':[", uptime);
 }
 
 static void cluster(const char *name)
@@ -40,8 +39,7 @@ static void cluster(const char *name)
 		first ? "" : "]},", name);
 }
 
-static void worker(unsigned slot, unsigned id, const char *state, double cpu,
-	double memory)
+static void worker(unsigned slot, unsigned id, const char *state, double cpu, double memory)
 {
 	bool first = json.data[json.len - 1] == '[';
 
@@ -115,9 +113,7 @@ TEST(a_cluster_has_its_lines_and_a_row_for_each_worker)
 	ck_assert_int_eq(view.rows[0].kind, TOP_INSTANCE);
 	ck_assert_int_eq(view.rows[1].kind, TOP_CLUSTER);
 	ck_assert_int_eq(view.rows[2].kind, TOP_TEXT);
-	ck_assert_int_eq(
-		strncmp(view.text.data + view.rows[2].text, "  tcp:*:80", 10),
-		0);
+	ck_assert_int_eq(strncmp(view.text.data + view.rows[2].text, "  tcp:*:80", 10), 0);
 	ck_assert_str_eq(slots(), "0 1 2");
 }
 
@@ -213,8 +209,7 @@ TEST(a_slot_can_be_restarted_but_only_a_cluster_scaled_or_stopped)
 /* Whatever is at the other end of the socket. */
 TEST(a_status_of_anything_is_shown_somehow)
 {
-	static const char *const all[] = {"{}", "{'clusters':7}",
-		"{'clusters':[7,null,{}]}",
+	static const char *const all[] = {"{}", "{'clusters':7}", "{'clusters':[7,null,{}]}",
 		"{'clusters':[{'name':7,'workers':{'a':1}}]}",
 		"{'name':'a\\u001b[2J\\n','clusters':["
 		"{'name':'\\u001b]0;x','workers':[7,[],{},{'slot':'x',"
@@ -227,8 +222,7 @@ TEST(a_status_of_anything_is_shown_somehow)
 		top_view_turn(&view);
 		top_view_move(&view, 100);
 		(void)target(METHOD_RESTART);
-		ck_assert_ptr_null(
-			memchr(view.text.data, '\033', view.text.len));
+		ck_assert_ptr_null(memchr(view.text.data, '\033', view.text.len));
 	}
 	ck_assert_uint_ne(view.count, 0);
 }

@@ -195,8 +195,7 @@ TEST(sockets_that_listen_are_found)
 	ck_assert_ptr_eq(held_alike(&held, s), s);
 	/* where pidfd_getfd(2) is refused (valgrind), they cannot be told */
 	ours = remote_fd(&ourselves, tcp);
-	ck_assert_str_eq(held_options(s, options, sizeof(options)),
-		ours != -1 ? "backlog 7" : "");
+	ck_assert_str_eq(held_options(s, options, sizeof(options)), ours != -1 ? "backlog 7" : "");
 	visit = held_visit(s);
 	ck_assert_int_ne(visit, -1);
 }
@@ -208,8 +207,7 @@ TEST(unix_sockets_are_found_by_their_path)
 	scoped_fd visit = -1;
 	struct held held;
 
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d x",
-		(int)getpid());
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d x", (int)getpid());
 	(void)unlink(at.sun_path);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
@@ -306,8 +304,8 @@ TEST(all_facts_fit_however_many_sockets_there_are)
 	exam.second_ready = true;
 	(void)strcpy(exam.refused, "x");
 	for (int i = 0; i < HELD_MAX; i++)
-		exam.places[exam.place_count++] = (struct exam_place){
-			.how = HOW_BOUND, .share = SHARE_SAME};
+		exam.places[exam.place_count++] =
+			(struct exam_place){.how = HOW_BOUND, .share = SHARE_SAME};
 	exam.quiet.tried = exam.busy.tried = true;
 	exam.threads = exam.computing = 2;
 	doctor_tell_start(&exam, &facts);

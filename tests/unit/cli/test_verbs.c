@@ -25,8 +25,8 @@ static const char *path_of(const char *name, const char *file)
 {
 	static char path[200];
 
-	(void)snprintf(path, sizeof(path), "%s/%s%s%s", place, name,
-		file[0] != '\0' ? "/" : "", file);
+	(void)snprintf(
+		path, sizeof(path), "%s/%s%s%s", place, name, file[0] != '\0' ? "/" : "", file);
 	return path;
 }
 
@@ -59,8 +59,7 @@ static int bind_control(void)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(mkdir(path_of("shop", ""), 0711), 0);
 	(void)strcpy(address.sun_path, path_of("shop", "control"));
-	ck_assert_int_eq(
-		bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
 
@@ -76,10 +75,8 @@ static void serve(int fd, const char *hello, const char *reply)
 		(void)send(c, hello, strlen(hello), MSG_NOSIGNAL);
 		while ((n = recv(c, line, sizeof(line) - 1, 0)) > 0) {
 			line[n] = '\0';
-			for (const char *end = line;
-				(end = strchr(end, '\n')) != NULL; end++)
-				(void)send(
-					c, reply, strlen(reply), MSG_NOSIGNAL);
+			for (const char *end = line; (end = strchr(end, '\n')) != NULL; end++)
+				(void)send(c, reply, strlen(reply), MSG_NOSIGNAL);
 			if (strchr(reply, '\n') == NULL)
 				break; /* half an answer */
 		}
@@ -213,8 +210,8 @@ TEST(nothing_is_sent_to_a_stranger)
 	if (server == 0) {
 		int c;
 
-		if (setresuid(65534, 65534, 65534) == -1 ||
-			listen(fd, 1) == -1 || write(ready[1], "x", 1) != 1)
+		if (setresuid(65534, 65534, 65534) == -1 || listen(fd, 1) == -1 ||
+			write(ready[1], "x", 1) != 1)
 			_exit(2);
 		c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 		_exit(c != -1 && recv(c, &byte, 1, 0) == 0 ? 0 : 1);

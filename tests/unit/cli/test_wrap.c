@@ -59,8 +59,7 @@ static const struct {
 		"  01234567890123456789012345678901234567\n"
 		"  89abc d\n"},
 	/* it is never too wide for its first line's spaces */
-	{"                              01234567890123456789", 2,
-		"  01234567890123456789\n"},
+	{"                              01234567890123456789", 2, "  01234567890123456789\n"},
 	/* 19 wide ones fill 38 columns; one more does not stand half outside */
 	{WIDE19 "x" WIDE, 0, WIDE19 "x\n" WIDE "\n"},
 	/* what is no text is shown as its bytes */
@@ -76,8 +75,7 @@ static const struct {
 
 TEST_LOOP(words_that_do_not_fit_begin_a_line, 0, (int)COUNT_OF(wrapped))
 {
-	ck_assert_str_eq(
-		line(wrapped[_i].text, wrapped[_i].indent), wrapped[_i].lines);
+	ck_assert_str_eq(line(wrapped[_i].text, wrapped[_i].indent), wrapped[_i].lines);
 }
 
 TEST(without_a_width_nothing_is_wrapped)
@@ -96,16 +94,14 @@ TEST(what_is_joined_stands_in_one_line)
 	wrap_put(&w, PLAIN, "or in 12 hours");
 	wrap_join(&w, mark);
 	wrap_end(&w, 2);
-	ck_assert_str_eq(buffer_text(&out),
-		"it will be tried once more,\n  or in 12 hours\n");
+	ck_assert_str_eq(buffer_text(&out), "it will be tried once more,\n  or in 12 hours\n");
 	/* unless no line is wide enough */
 	buffer_clear(&out);
 	mark = wrap_mark(&w);
 	wrap_put(&w, PLAIN, "nclust restart a-cluster-of-a-long-name-too");
 	wrap_join(&w, mark);
 	wrap_end(&w, 2);
-	ck_assert_str_eq(buffer_text(&out),
-		"nclust\n  restart a-cluster-of-a-long-name-too\n");
+	ck_assert_str_eq(buffer_text(&out), "nclust\n  restart a-cluster-of-a-long-name-too\n");
 }
 
 TEST(columns_are_those_of_a_terminal)
@@ -133,8 +129,7 @@ TEST(a_colour_does_not_cover_the_spaces_around_it)
 	wrap_put(&w, RED, "two three");
 	wrap_put(&w, PLAIN, ", four");
 	wrap_end(&w, 4);
-	ck_assert_str_eq(
-		buffer_text(&out), "one  \033[31mtwo three\033[0m, four\n");
+	ck_assert_str_eq(buffer_text(&out), "one  \033[31mtwo three\033[0m, four\n");
 	/* it ends with the line, and begins anew in the next one */
 	buffer_clear(&out);
 	wrap_put(&w, RED, "these words are forty columns in a line, not these");

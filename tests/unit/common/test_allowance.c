@@ -96,8 +96,7 @@ static unsigned count_of(const char *piece)
 {
 	unsigned n = 0;
 
-	for (const char *at = room_log(); (at = strstr(at, piece)) != NULL;
-		at++)
+	for (const char *at = room_log(); (at = strstr(at, piece)) != NULL; at++)
 		n++;
 	return n;
 }

@@ -123,9 +123,8 @@ TEST(the_history_has_the_latest_of_it)
 			i, 4000 + i);
 	ck_assert_int_eq(news_history(&room, 0, &t), 0);
 	for (size_t at = 0, len; at < t.len; at += len, lines++) {
-		len = (size_t)((const char *)memchr(
-				       t.text + at, '\n', t.len - at) +
-			1 - (t.text + at));
+		len = (size_t)((const char *)memchr(t.text + at, '\n', t.len - at) + 1 -
+			(t.text + at));
 		ck_assert(news_is_whole(t.text + at, len - 1));
 		ck_assert(!news_is_whole(t.text + at, len - 2));
 	}
@@ -141,8 +140,7 @@ TEST(a_killed_ones_history_is_gone_on_with)
 	struct linering before;
 	struct error err;
 
-	ck_assert_int_eq(
-		linering_make(&before, &linering_events, "test", &err), 0);
+	ck_assert_int_eq(linering_make(&before, &linering_events, "test", &err), 0);
 	ck_assert_int_eq(linering_add(&before, "{\"time\":1,\"a\":2}", 16), 0);
 	ck_assert(!news_take_history(&room, -1));
 	ck_assert(!news_take_history(&room, STDOUT_FILENO));
@@ -173,8 +171,8 @@ TEST(without_a_history_it_is_said_once)
 	ck_assert_int_eq(news_history(&room, 0, &t), 0);
 	ck_assert_uint_eq(t.len, 0);
 	ck_assert(room_logged("events are not kept"));
-	ck_assert_ptr_null(strstr(strstr(room_log(), "events are not kept") + 1,
-		"events are not kept"));
+	ck_assert_ptr_null(
+		strstr(strstr(room_log(), "events are not kept") + 1, "events are not kept"));
 }
 
 /* ---- each kind: a sentence and an object from one record ---- */
@@ -210,8 +208,7 @@ static void report(struct report r)
 	ck_assert_msg(object != NULL, "no JSON: %s", last_json);
 	heard[strcspn(heard, "\n")] = '\0';
 	ck_assert_str_eq(text_of("text"), heard);
-	ck_assert_msg(is_kind(text_of("event")), "'%s' is not in the table",
-		text_of("event"));
+	ck_assert_msg(is_kind(text_of("event")), "'%s' is not in the table", text_of("event"));
 	ck_assert_str_eq(text_of("cluster"), "web");
 	ck_assert(real("time") > 0);
 	ck_assert_str_ne(text_of("level"), "");
@@ -255,8 +252,7 @@ TEST(a_step_of_a_range_says_why)
 	for (int why = 0; why < SCALE_WHYS; why++) {
 		r.scale_why = (enum scale_why)why;
 		report(r);
-		ck_assert_str_eq(
-			text_of("reason"), scale_why_name(r.scale_why));
+		ck_assert_str_eq(text_of("reason"), scale_why_name(r.scale_why));
 		ck_assert(json_is_integer(json_object_get(object, "count")));
 		ck_assert_double_eq(real("measure"), 70);
 	}
@@ -273,12 +269,10 @@ TEST(one_that_is_unfit_again_is_replaced_later)
 
 	r.wait = 0;
 	report(r);
-	ck_assert_str_eq(
-		heard, "web.1: worker 4242 fails its checks: replacing it");
+	ck_assert_str_eq(heard, "web.1: worker 4242 fails its checks: replacing it");
 	r.wait = 12 * SECOND;
 	report(r);
-	ck_assert_str_eq(heard,
-		"web.1: worker 4242 fails its checks: replacing it in 12 s");
+	ck_assert_str_eq(heard, "web.1: worker 4242 fails its checks: replacing it in 12 s");
 	ck_assert_double_eq(real("replaced_in"), 12);
 }
 
@@ -307,9 +301,7 @@ static const struct {
 	{"crash", WHY_ITSELF, {.kind = ENDING_SIGNAL, .code = SIGSEGV}},
 	{"done", WHY_ITSELF, {.kind = ENDING_EXIT}},
 	{"out-of-memory", WHY_ITSELF,
-		{.kind = ENDING_SIGNAL,
-			.code = SIGKILL,
-			.out_of_memory = true}},
+		{.kind = ENDING_SIGNAL, .code = SIGKILL, .out_of_memory = true}},
 	{"not-started", WHY_ITSELF, {.kind = ENDING_SPAWN}},
 	{"asked", WHY_STOP, {.kind = ENDING_SIGNAL, .code = SIGTERM}},
 	{"replaced", WHY_ROLL, {.kind = ENDING_EXIT}},
@@ -346,8 +338,7 @@ TEST(what_is_no_report_says_whom_it_is_about)
 	news_say_numbers(c, LOG_NOTE, "drained", numbers, 1, "drained so");
 	ck_assert_ptr_eq(heard_of, web);
 	ck_assert_ptr_nonnull(strstr(heard, "web.1: drained so\n"));
-	ck_assert_ptr_nonnull(strstr(
-		last_json, "\"cluster\":\"web\",\"slot\":1,\"worker\":"));
+	ck_assert_ptr_nonnull(strstr(last_json, "\"cluster\":\"web\",\"slot\":1,\"worker\":"));
 	ck_assert_ptr_nonnull(strstr(last_json, "\"freezes\":2"));
 	news_say_slot(web, 9, LOG_NOTE, "ended-meanwhile", "so");
 	ck_assert_ptr_nonnull(strstr(heard, "web.9: so\n"));
@@ -380,8 +371,7 @@ TEST(what_went_wrong_is_kept_for_the_status)
 	json_open_object(&w);
 	trouble_put(&w, web, room.launch.started);
 	json_close_object(&w);
-	ck_assert_ptr_nonnull(
-		strstr(buffer_text(&out), "not ready at the first try"));
+	ck_assert_ptr_nonnull(strstr(buffer_text(&out), "not ready at the first try"));
 	buffer_fini(&out);
 }
 
@@ -446,8 +436,7 @@ TEST(what_was_left_out_of_one_that_ends_is_counted_before)
 
 	(void)told_of(c, NEWS_SPARED + 1);
 	room_killed(c, SIGSEGV);
-	ck_assert_uint_lt(
-		place_of("web.0: 1 message about worker 4194305 left out"),
+	ck_assert_uint_lt(place_of("web.0: 1 message about worker 4194305 left out"),
 		place_of("web.0: worker 4194305 killed by SIGSEGV"));
 }
 
@@ -459,8 +448,7 @@ TEST(of_many_starts_that_fail_one_is_logged_and_the_others_are_counted)
 	room_pass(500 * MSEC); /* each slot tries, and is told of */
 	(void)place_of("web.0: cannot execute");
 	(void)place_of("web.1: cannot execute");
-	ck_assert(!room_logged("web.0: cannot execute") ||
-		!room_logged("web.1: cannot execute"));
+	ck_assert(!room_logged("web.0: cannot execute") || !room_logged("web.1: cannot execute"));
 	ck_assert(room_logged("Resource temporarily unavailable"));
 	ck_assert(!room_logged("more attempts to start a worker"));
 	room_pass(SECOND);

@@ -49,8 +49,7 @@ __attribute__((format(printf, 1, 2))) static inline struct reading read_format(
 	va_list args;
 
 	va_start(args, format);
-	ck_assert_int_lt(
-		vsnprintf(text, sizeof(text), format, args), (int)sizeof(text));
+	ck_assert_int_lt(vsnprintf(text, sizeof(text), format, args), (int)sizeof(text));
 	va_end(args);
 	return read_text(text);
 }
@@ -58,8 +57,7 @@ __attribute__((format(printf, 1, 2))) static inline struct reading read_format(
 /* A command line behind "nclust"; the last argument is NULL. */
 static inline struct reading read_argv(const char *first, ...)
 {
-	static const char *const verbs[] = {
-		"status", "restart", "stop", "help", NULL};
+	static const char *const verbs[] = {"status", "restart", "stop", "help", NULL};
 	struct reading r = {0};
 	struct invocation inv;
 	char *argv[40] = {(char[]){"nclust"}};
@@ -103,8 +101,7 @@ static inline char *described(const struct settings *s)
 }
 
 /* The values of "web.env", as a user would write them, with " | " between several. */
-static inline void ck_assert_value(
-	const struct settings *s, const char *name, const char *values)
+static inline void ck_assert_value(const struct settings *s, const char *name, const char *values)
 {
 	const char *key = strrchr(name, '.') + 1;
 	size_t len = (size_t)(key - name) - 1;
@@ -130,8 +127,8 @@ static inline void ck_assert_value(
 			(void)buffer_string(&out, " | ");
 		ck_assert_int_eq(field_format(row, base, n, &out), 0);
 	}
-	ck_assert_msg(strcmp(out.len > 0 ? buffer_text(&out) : "", values) == 0,
-		"%s: %s", name, out.len > 0 ? buffer_text(&out) : "");
+	ck_assert_msg(strcmp(out.len > 0 ? buffer_text(&out) : "", values) == 0, "%s: %s", name,
+		out.len > 0 ? buffer_text(&out) : "");
 	buffer_fini(&out);
 }
 
@@ -156,8 +153,7 @@ static inline void expect_values(struct reading r, const char *lines)
 }
 
 /* Exactly these faults, each ended by '\n'; "" for none. */
-#define ck_assert_faults(reading, expected) \
-	ck_assert_str_eq(faults_of(&(reading)), expected)
+#define ck_assert_faults(reading, expected) ck_assert_str_eq(faults_of(&(reading)), expected)
 
 /* So many faults as these lines, and they begin so. */
 static inline void ck_assert_begins(struct reading *r, const char *start)
@@ -167,9 +163,8 @@ static inline void ck_assert_begins(struct reading *r, const char *start)
 
 	for (size_t i = 0; i < len; i++)
 		lines += start[i] == '\n';
-	ck_assert_msg(r->faults.count == lines &&
-			strncmp(faults_of(r), start, len) == 0,
-		"%s", faults_of(r));
+	ck_assert_msg(r->faults.count == lines && strncmp(faults_of(r), start, len) == 0, "%s",
+		faults_of(r));
 }
 
 static inline void expect_faults(const char *text, const char *faults)

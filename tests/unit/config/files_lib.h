@@ -19,8 +19,7 @@ static inline void enter(void)
 	ck_assert_int_eq(chdir(dir), 0);
 }
 
-static inline int remove_one(
-	const char *path, const struct stat *st, int kind, struct FTW *at)
+static inline int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
 {
 	(void)st;
 	(void)kind;

@@ -21,23 +21,17 @@ static const struct {
 	{"127.0.0.1:80", ADDRESS_TCP, AF_INET, 80, "80", "tcp:127.0.0.1:80"},
 	{"0.0.0.0:80", ADDRESS_TCP, AF_INET, 80, "80", "tcp:0.0.0.0:80"},
 	{"[::1]:80", ADDRESS_TCP, AF_INET6, 80, "80", "tcp:[::1]:80"},
-	{"[0:0:0:0:0:0:0:1]:80", ADDRESS_TCP, AF_INET6, 80, "80",
-		"tcp:[::1]:80"},
-	{"[fe80::1%1]:80", ADDRESS_TCP, AF_INET6, 80, "80",
-		"tcp:[fe80::1%1]:80"},
-	{"[fe80::1%lo]:80", ADDRESS_TCP, AF_INET6, 80, "80",
-		"tcp:[fe80::1%1]:80"},
+	{"[0:0:0:0:0:0:0:1]:80", ADDRESS_TCP, AF_INET6, 80, "80", "tcp:[::1]:80"},
+	{"[fe80::1%1]:80", ADDRESS_TCP, AF_INET6, 80, "80", "tcp:[fe80::1%1]:80"},
+	{"[fe80::1%lo]:80", ADDRESS_TCP, AF_INET6, 80, "80", "tcp:[fe80::1%1]:80"},
 	{"udp:53", ADDRESS_UDP, AF_UNSPEC, 53, "53", "udp:*:53"},
 	{"udp:[::]:53", ADDRESS_UDP, AF_INET6, 53, "53", "udp:[::]:53"},
 	{"unix:/run/shop/web.sock", ADDRESS_UNIX, AF_UNIX, 0, "web.sock",
 		"unix:/run/shop/web.sock"},
-	{"unix:/run/a:b c", ADDRESS_UNIX, AF_UNIX, 0, "a_b_c",
-		"unix:/run/a:b c"},
+	{"unix:/run/a:b c", ADDRESS_UNIX, AF_UNIX, 0, "a_b_c", "unix:/run/a:b c"},
 	{"unix:@shop", ADDRESS_UNIX, AF_UNIX, 0, "shop", "unix:@shop"},
-	{"unix-dgram:/run/log", ADDRESS_UNIX, AF_UNIX, 0, "log",
-		"unix-dgram:/run/log"},
-	{"unix-seqpacket:@x", ADDRESS_UNIX, AF_UNIX, 0, "x",
-		"unix-seqpacket:@x"},
+	{"unix-dgram:/run/log", ADDRESS_UNIX, AF_UNIX, 0, "log", "unix-dgram:/run/log"},
+	{"unix-seqpacket:@x", ADDRESS_UNIX, AF_UNIX, 0, "x", "unix-seqpacket:@x"},
 	{"fd:3", ADDRESS_FD, AF_UNSPEC, 0, "fd3", "fd:3"},
 	{"fd:0", ADDRESS_FD, AF_UNSPEC, 0, "fd0", "fd:0"},
 	{"inherit:http", ADDRESS_INHERIT, AF_UNSPEC, 0, "http", "inherit:http"},
@@ -48,8 +42,7 @@ static struct address parsed(const char *text)
 	struct address a;
 	struct error err;
 
-	ck_assert_msg(
-		address_parse(&a, text, &err) == 0, "%s: %s", text, err.text);
+	ck_assert_msg(address_parse(&a, text, &err) == 0, "%s: %s", text, err.text);
 	return a;
 }
 
@@ -80,10 +73,9 @@ TEST(the_bytes_of_an_address_are_in_network_order)
 
 TEST(options_are_kept)
 {
-	struct address a = parsed(
-		"[::]:80 , name=http,backlog=1024, v6only, interface=eth0, "
-		"freebind, defer-accept=5s, nonblock=yes, rcvbuf=64k, "
-		"sndbuf=1M");
+	struct address a = parsed("[::]:80 , name=http,backlog=1024, v6only, interface=eth0, "
+				  "freebind, defer-accept=5s, nonblock=yes, rcvbuf=64k, "
+				  "sndbuf=1M");
 
 	ck_assert_str_eq(a.name, "http");
 	ck_assert_int_eq(a.backlog, 1024);
@@ -103,15 +95,13 @@ TEST(options_are_kept)
 	address_fini(&a);
 }
 
-static const char *const whole[] = {"8000", "127.0.0.1:0",
-	"[fe80::1%1]:80, name=a", "udp:[::]:53, v6only=no, rcvbuf=1000",
+static const char *const whole[] = {"8000", "127.0.0.1:0", "[fe80::1%1]:80, name=a",
+	"udp:[::]:53, v6only=no, rcvbuf=1000",
 	"tcp:0.0.0.0:1, backlog=7, interface=lo, freebind, defer-accept=1m",
-	"unix:/a b/c, mode=0600, owner=#1, group=#2, nonblock",
-	"unix:@x, sndbuf=2M, backlog=1", "unix-dgram:/x, mode=0600, rcvbuf=64k",
-	"unix-seqpacket:@x, backlog=3",
-	"8000, nodelay, keepalive, fastopen=5, mark=0xffffffff",
-	"8000, keepalive=60s", "udp:53, mark=7", "fd:9, name=nine, backlog=5",
-	"inherit:web, nonblock"};
+	"unix:/a b/c, mode=0600, owner=#1, group=#2, nonblock", "unix:@x, sndbuf=2M, backlog=1",
+	"unix-dgram:/x, mode=0600, rcvbuf=64k", "unix-seqpacket:@x, backlog=3",
+	"8000, nodelay, keepalive, fastopen=5, mark=0xffffffff", "8000, keepalive=60s",
+	"udp:53, mark=7", "fd:9, name=nine, backlog=5", "inherit:web, nonblock"};
 
 TEST_LOOP(what_is_formatted_parses_to_the_same, 0, (int)COUNT_OF(whole))
 {
@@ -166,8 +156,7 @@ static const struct {
 	{"[::1", FORMS "'[::1'; write an IPv6 address in [ and ]"},
 	{"[::g]:80", FORMS "'::g'"},
 	{"[]:80", FORMS "''"},
-	{"[fe80::1%nosuchdevice]:80",
-		"wanted an interface that exists after '%', found"},
+	{"[fe80::1%nosuchdevice]:80", "wanted an interface that exists after '%', found"},
 	{"/run/x", FORMS "'/run/x'; write a path after 'unix:'"},
 	{"unix:run/x", "wanted an absolute path or '@name' after 'unix:', "},
 	{"unix:", "wanted an absolute path or '@name' after 'unix:', found ''"},
@@ -206,8 +195,7 @@ TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
 	struct error err;
 
 	ck_assert_int_eq(address_parse(&a, mistakes[_i].text, &err), -1);
-	ck_assert_msg(
-		strncmp(err.text, start, strlen(start)) == 0, "%s", err.text);
+	ck_assert_msg(strncmp(err.text, start, strlen(start)) == 0, "%s", err.text);
 }
 
 TEST(an_abstract_name_fills_sun_path_and_no_more)

@@ -12,11 +12,10 @@ CASE(all)
 
 TEST(a_command_line_is_one_cluster)
 {
-	struct reading r = read_argv("-n", "4", "-l8000", "-dl",
-		"unix:/run/x, mode=0600", "--env", "A=1", "--env=B=2",
-		"--clear-env", "--listen-pid=no", "--stop-timeout=5s",
-		"--signal-USR1", "stop", "--log-level", "debug", "--",
-		"/usr/bin/python3", "-n", "a b", NULL);
+	struct reading r = read_argv("-n", "4", "-l8000", "-dl", "unix:/run/x, mode=0600", "--env",
+		"A=1", "--env=B=2", "--clear-env", "--listen-pid=no", "--stop-timeout=5s",
+		"--signal-USR1", "stop", "--log-level", "debug", "--", "/usr/bin/python3", "-n",
+		"a b", NULL);
 
 	ck_assert(r.s->daemon);
 	ck_assert_ptr_null(r.s->config_file);
@@ -33,8 +32,7 @@ TEST(a_command_line_is_one_cluster)
 		"python3.stop-timeout = 5s\n"
 		"python3.signal-USR1 = stop");
 	/* the last of two counts, and the command may be an option, too */
-	expect_values(read_argv("-n", "4", "-n", "5", "--name=a", "--command",
-			      "./b 'c d'", NULL),
+	expect_values(read_argv("-n", "4", "-n", "5", "--name=a", "--command", "./b 'c d'", NULL),
 		"nclust.name = a\na.command = ./b 'c d'\na.workers = 5");
 }
 
@@ -59,8 +57,7 @@ static const struct {
 TEST_LOOP(an_instance_is_named_after_its_script, 0, COUNT_OF(named))
 {
 	const char *const *w = named[_i].words;
-	struct reading r =
-		read_argv(w[0], w[1], w[2], w[3], w[4], w[5], w[6], NULL);
+	struct reading r = read_argv(w[0], w[1], w[2], w[3], w[4], w[5], w[6], NULL);
 
 	ck_assert_faults(r, "");
 	ck_assert_str_eq(r.s->name, named[_i].name);
@@ -78,15 +75,12 @@ static const struct {
 		"missing '--' before the command; use: nclust -n 4 -- node "
 		"'a b'\n"},
 	{{"staus"}, "unknown verb 'staus'; did you mean 'nclust status'?\n"},
-	{{"./staus"},
-		"missing '--' before the command; use: nclust -n auto -- "},
+	{{"./staus"}, "missing '--' before the command; use: nclust -n auto -- "},
 	/* other tools' words */
 	{{"ls"}, "unknown verb 'ls'; use: nclust status\n"},
 	{{"ps"}, "unknown verb 'ps'; use: nclust status\n"},
-	{{"list", "--json"},
-		"unknown verb 'list'; use: nclust status --json\n"},
-	{{"log", "web.2", "-f"},
-		"unknown verb 'log'; use: nclust logs web.2 -f\n"},
+	{{"list", "--json"}, "unknown verb 'list'; use: nclust status --json\n"},
+	{{"log", "web.2", "-f"}, "unknown verb 'log'; use: nclust logs web.2 -f\n"},
 	{{"kill", "web"}, "unknown verb 'kill'; use: nclust stop web\n"},
 	{{"delete", "a b"}, "unknown verb 'delete'; use: nclust stop 'a b'\n"},
 	{{"start", "--", "node", "server.js"},
@@ -95,17 +89,13 @@ static const struct {
 	{{"start", "node", "server.js"},
 		"unknown verb 'start'; use: nclust -n auto -- node "
 		"server.js\n"},
-	{{"start", "-n", "2", "--", "x"},
-		"unknown verb 'start'; use: nclust -n 2 -- x\n"},
-	{{"start", "shop.ini"},
-		"unknown verb 'start'; use: nclust -c shop.ini\n"},
-	{{"start"},
-		"unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
+	{{"start", "-n", "2", "--", "x"}, "unknown verb 'start'; use: nclust -n 2 -- x\n"},
+	{{"start", "shop.ini"}, "unknown verb 'start'; use: nclust -c shop.ini\n"},
+	{{"start"}, "unknown verb 'start'; use: nclust -n auto -- COMMAND, or "},
 	{{"-i", "4", "--", "x"}, "-i: unknown option; use -n\n"},
 	{{"-p8000", "--", "x"}, "-p: unknown option; use -l\n"},
 	{{"--instances", "4", "--", "x"}, "--instances: unknown option; use"},
-	{{"-n", "4", "status"},
-		"options go after the verb: nclust status ...\n"},
+	{{"-n", "4", "status"}, "options go after the verb: nclust status ...\n"},
 	{{"-n", "4"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--"}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
 	{{"--", ""}, "no command: nclust -n auto -- COMMAND [ARG]...\n"},
@@ -113,18 +103,13 @@ static const struct {
 		"--workers: wanted a number from 1 to 10000, 'auto', "
 		"'auto-1', 'auto/2', '2x+1', '50%' or a range, found '4q'\n"
 		"--nice: wanted a whole number from -20 to 19, found '40'\n"},
-	{{"--wrokers", "4", "--", "x"},
-		"--wrokers: unknown option; did you mean '--workers'?\n"},
-	{{"--wrokers=4", "--", "x"},
-		"--wrokers: unknown option; did you mean '--workers'?\n"},
+	{{"--wrokers", "4", "--", "x"}, "--wrokers: unknown option; did you mean '--workers'?\n"},
+	{{"--wrokers=4", "--", "x"}, "--wrokers: unknown option; did you mean '--workers'?\n"},
 	{{"--zzz", "--", "x"}, "--zzz: unknown option; see nclust --help\n"},
 	{{"-x", "--", "x"}, "-x: unknown option; see nclust --help\n"},
-	{{"--replicas=yes", "--", "x"},
-		"--replicas: unknown option; see nclust --help\n"},
-	{{"--on-redy", "x", "--", "x"},
-		"--on-redy: unknown option; did you mean '--on-ready'?\n"},
-	{{"--signal-USR3", "stop", "--", "x"},
-		"--signal-USR3: unknown signal\n"},
+	{{"--replicas=yes", "--", "x"}, "--replicas: unknown option; see nclust --help\n"},
+	{{"--on-redy", "x", "--", "x"}, "--on-redy: unknown option; did you mean '--on-ready'?\n"},
+	{{"--signal-USR3", "stop", "--", "x"}, "--signal-USR3: unknown signal\n"},
 	{{"--signal-HUP=nxet", "--", "x"},
 		"--signal-HUP: wanted 'next', 'all', 'first', 'restart', "},
 	{{"--daemon=yes", "--", "x"}, "--daemon: takes no value\n"},
@@ -138,8 +123,7 @@ static const struct {
 	{{"--log", "prefix", "--log=file:/x", "--", "x"},
 		"--log: given twice; write several in one: --log 'prefix "
 		"file:PATH'\n"},
-	{{"--", "x", "{port}"},
-		"--command: '{port}' needs exactly one tcp or udp listener"},
+	{{"--", "x", "{port}"}, "--command: '{port}' needs exactly one tcp or udp listener"},
 	{{"-c", "/x.ini", "--", "x"},
 		"--config: wanted either a file or '-- COMMAND', found both\n"},
 	{{"-c", "/x.ini", "--config=/y.ini"},
@@ -182,9 +166,8 @@ TEST(a_verb_and_help_are_seen)
 	static const struct {
 		const char *words[3];
 		enum invocation_kind kind;
-	} cases[] = {{{"status", "--json", "-n"}, INVOKE_VERB},
-		{{"--help"}, INVOKE_HELP}, {{"-h"}, INVOKE_HELP},
-		{{"-n", "x", "--help"}, INVOKE_HELP},
+	} cases[] = {{{"status", "--json", "-n"}, INVOKE_VERB}, {{"--help"}, INVOKE_HELP},
+		{{"-h"}, INVOKE_HELP}, {{"-n", "x", "--help"}, INVOKE_HELP},
 		{{"--version"}, INVOKE_VERSION}, {{"-V"}, INVOKE_VERSION}};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -196,8 +179,7 @@ TEST(a_verb_and_help_are_seen)
 		for (int j = 0; j < 3 && cases[i].words[j] != NULL; j++)
 			argv[argc++] = strdup(cases[i].words[j]);
 		faults_init(&faults);
-		ck_assert_int_eq(
-			config_read(&inv, argc, argv, verbs, &faults), 0);
+		ck_assert_int_eq(config_read(&inv, argc, argv, verbs, &faults), 0);
 		ck_assert_int_eq(inv.kind, cases[i].kind);
 		if (inv.kind == INVOKE_VERB) {
 			ck_assert_int_eq(inv.verb_argc, 3);
@@ -230,8 +212,8 @@ FIXTURE(set_up, leave)
 
 TEST(the_command_line_wins_in_every_cluster)
 {
-	expect_values(read_argv("-c", "shop.ini", "--name", "b", "-n", "7",
-			      "--env", "B=2", "--env", "C=2", NULL),
+	expect_values(read_argv("-c", "shop.ini", "--name", "b", "-n", "7", "--env", "B=2", "--env",
+			      "C=2", NULL),
 		"nclust.name = b\n"
 		"x.workers = 7\n"
 		"y.workers = 7\n"
@@ -266,8 +248,7 @@ TEST(mistakes_of_both_are_told_once_each)
 	r = read_argv("-c", "shop.ini", "-n", "0", NULL);
 	ck_assert_uint_eq(r.faults.count, 2);
 	ck_assert_ptr_eq(strstr(faults_of(&r), "--workers: "), faults_of(&r));
-	ck_assert_ptr_nonnull(
-		strstr(faults_of(&r), "\nshop.ini:3: cluster:x.n"));
+	ck_assert_ptr_nonnull(strstr(faults_of(&r), "\nshop.ini:3: cluster:x.n"));
 	ck_assert_int_eq(r.faults.status, EX_USAGE);
 	forget(&r);
 }
@@ -293,9 +274,8 @@ CASE(all)
 
 TEST(secrets_are_described_to_those_who_may_have_them)
 {
-	struct reading r =
-		read_argv("--env", "A=se=cret", "--env", "B=", "--relay",
-			"nats://me:sec@cret@host:1/x", "--", "x", "said", NULL);
+	struct reading r = read_argv("--env", "A=se=cret", "--env", "B=", "--relay",
+		"nats://me:sec@cret@host:1/x", "--", "x", "said", NULL);
 	struct buffer out;
 
 	ck_assert_faults(r, "");
@@ -304,8 +284,7 @@ TEST(secrets_are_described_to_those_who_may_have_them)
 			"A=***", "B=***", "nats://***@host:1/x", "x said"};
 
 		buffer_init(&out, 0);
-		ck_assert_int_eq(
-			describe_settings(&out, r.s, json != 0, false), 0);
+		ck_assert_int_eq(describe_settings(&out, r.s, json != 0, false), 0);
 		ck_assert_ptr_null(strstr(buffer_text(&out), "cret"));
 		for (size_t i = 0; i < COUNT_OF(pieces); i++)
 			ck_assert_ptr_nonnull(strstr(out.data, pieces[i]));
@@ -318,12 +297,10 @@ TEST(settings_are_described_as_json)
 {
 	static const char *const values[][2] = {{"workers", "\"auto\""},
 		{"listen", "[\"tcp:*:80\",\"tcp:*:81\"]"},
-		{"env", "[\"A=\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa4\"]"},
-		{"chroot", "null"}, {"watchdog", "\"off\""},
-		{"on-EVENT", "[\"on-exit = a b\"]"}, {"env-file", "[]"}};
-	struct reading r = read_argv("-l", "80", "-l", "81", "--env",
-		"A=\"\\\n\x01\xff\xc3\xa4", "--signal-USR1=stop",
-		"--on-exit=a b", "--", "x", NULL);
+		{"env", "[\"A=\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa4\"]"}, {"chroot", "null"},
+		{"watchdog", "\"off\""}, {"on-EVENT", "[\"on-exit = a b\"]"}, {"env-file", "[]"}};
+	struct reading r = read_argv("-l", "80", "-l", "81", "--env", "A=\"\\\n\x01\xff\xc3\xa4",
+		"--signal-USR1=stop", "--on-exit=a b", "--", "x", NULL);
 	struct buffer out;
 	json_error_t error;
 	json_t *root;
@@ -337,13 +314,13 @@ TEST(settings_are_described_as_json)
 	web = json_object_get(root, "cluster:x");
 	for (size_t i = 0; i < COUNT_OF(values); i++) {
 		json_t *key = json_object_get(web, values[i][0]);
-		scoped_str value = json_dumps(json_object_get(key, "value"),
-			JSON_ENCODE_ANY | JSON_COMPACT);
+		scoped_str value =
+			json_dumps(json_object_get(key, "value"), JSON_ENCODE_ANY | JSON_COMPACT);
 
 		ck_assert_str_eq(value, values[i][1]);
 	}
-	ck_assert_str_eq(json_string_value(json_object_get(
-				 json_object_get(web, "listen"), "origin")),
+	ck_assert_str_eq(
+		json_string_value(json_object_get(json_object_get(web, "listen"), "origin")),
 		"command line");
 	json_decref(root);
 	buffer_fini(&out);
@@ -371,8 +348,7 @@ TEST(every_setting_is_in_the_manual_and_the_completion)
 
 		(void)snprintf(word, sizeof(word), ".It Cm %s ", row->name);
 		if (row->section != NULL)
-			ck_assert_msg(strstr(buffer_text(&keys), word) != NULL,
-				"%s", word);
+			ck_assert_msg(strstr(buffer_text(&keys), word) != NULL, "%s", word);
 		for (size_t n = 0; (key = option_key(row, n)) != NULL; n++) {
 			(void)snprintf(word, sizeof(word), "--%s", key);
 			ck_assert_ptr_nonnull(strstr(bash.data, word));

@@ -40,37 +40,28 @@ static const struct {
 	{"start-timeout = 1m\n", "start-timeout = 60s\n", "", CHANGE_NONE},
 	{"listen = 80\n", "listen = tcp:*:80 , name=80\n", "", CHANGE_NONE},
 	{"", "stop-timeout = 3s\n", "stop-timeout", CHANGE_LIVE},
-	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME",
-		CHANGE_LIVE},
-	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = 1\n", "", "",
-		CHANGE_NONE},
+	{"signal-HUP = stop\n", "signal-HUP = ignore\n", "signal-NAME", CHANGE_LIVE},
+	{"drain = auto\ndrain-timeout = 30s\ncheck = off\nsurge = 1\n", "", "", CHANGE_NONE},
 	{"check = http:/a\n", "check = http:/b\n", "check", CHANGE_LIVE},
-	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n",
-		"stall, max-memory, max-age", CHANGE_LIVE},
+	{"", "max-age = 1h\nmax-memory = 1G\nstall = 1m\n", "stall, max-memory, max-age",
+		CHANGE_LIVE},
 	/* each worker gets a socket of its own, or has one already */
 	{"", "max-requests = 10\n", "max-requests", CHANGE_ROLL},
 	{"max-requests = 10\n", "", "max-requests", CHANGE_ROLL},
-	{"max-requests = 10\n", "max-requests = 20\n", "max-requests",
-		CHANGE_LIVE},
-	{"balance = rr\n", "balance = rr\nmax-requests = 20\n", "max-requests",
-		CHANGE_LIVE},
-	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready",
-		CHANGE_LIVE},
+	{"max-requests = 10\n", "max-requests = 20\n", "max-requests", CHANGE_LIVE},
+	{"balance = rr\n", "balance = rr\nmax-requests = 20\n", "max-requests", CHANGE_LIVE},
+	{"ready = tcp\nlisten = 80\n", "ready = exec:x\nlisten = 80\n", "ready", CHANGE_LIVE},
 	{"shared-memory = 1M\n", "shared-memory = 1024k\n", "", CHANGE_NONE},
-	{"shared-memory = 1M\n", "shared-memory = 1M, huge\n", "shared-memory",
-		CHANGE_ROLL},
-	{"before = a\n", "before = b\nbefore-stop = b\n", "before, before-stop",
-		CHANGE_LIVE},
+	{"shared-memory = 1M\n", "shared-memory = 1M, huge\n", "shared-memory", CHANGE_ROLL},
+	{"before = a\n", "before = b\nbefore-stop = b\n", "before, before-stop", CHANGE_LIVE},
 	{"on-exit = a\n", "on-crash = a\n", "on-EVENT", CHANGE_LIVE},
 	{"on-exit = a\n", "on-exit = a b\n", "on-EVENT", CHANGE_LIVE},
 	{"", "env = A=b\n", "env", CHANGE_ROLL},
 	{"env = A=b\n", "env = A=c\n", "env", CHANGE_ROLL},
 	{"env = A=b\n", "", "env", CHANGE_ROLL},
 	{"listen = 80\n", "listen = 80, backlog=7\n", "listen", CHANGE_ROLL},
-	{"limit-nofile = 5\n", "limit-nofile = 5:6\n", "limit-nofile",
-		CHANGE_ROLL},
-	{"limit-nofile = 5\n", "limit-nproc = 5\n", "limit-nofile, limit-nproc",
-		CHANGE_ROLL},
+	{"limit-nofile = 5\n", "limit-nofile = 5:6\n", "limit-nofile", CHANGE_ROLL},
+	{"limit-nofile = 5\n", "limit-nproc = 5\n", "limit-nofile, limit-nproc", CHANGE_ROLL},
 	{"", "workers = 3\nnice = 3\n", "workers, nice", CHANGE_ROLL},
 };
 
@@ -84,8 +75,8 @@ TEST_LOOP(each_key_says_what_its_change_needs, 0, (int)COUNT_OF(changes))
 	ck_assert_int_eq(diff.clusters[0].change, changes[_i].change);
 	ck_assert_int_eq(diff.instance, CHANGE_NONE);
 	ck_assert(!diff.clusters[0].command_changed);
-	ck_assert_int_eq(diff.clusters[0].workers_changed,
-		strstr(changes[_i].keys, "workers") != NULL);
+	ck_assert_int_eq(
+		diff.clusters[0].workers_changed, strstr(changes[_i].keys, "workers") != NULL);
 	finish();
 }
 
@@ -100,8 +91,7 @@ TEST(another_command_is_noted)
 
 TEST(clusters_come_and_go_by_name)
 {
-	compare(WEB "[cluster:old]\ncommand = x\n",
-		"[cluster:new]\ncommand = x\n" WEB);
+	compare(WEB "[cluster:old]\ncommand = x\n", "[cluster:new]\ncommand = x\n" WEB);
 	ck_assert_uint_eq(diff.count, 3);
 	ck_assert_ptr_null(diff.clusters[0].old);
 	ck_assert_str_eq(diff.clusters[0].new->name, "new");
@@ -142,18 +132,15 @@ TEST(no_key_is_blind)
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 
-		if (row->section == NULL || row->example == NULL ||
-			row->type == OPT_COMMAND ||
+		if (row->section == NULL || row->example == NULL || row->type == OPT_COMMAND ||
 			strcmp(row->section, "cluster") != 0)
 			continue;
 		old = read_text(WEB DB);
-		new = read_format(
-			WEB "%s = %s\n" DB, option_key(row, 0), row->example);
+		new = read_format(WEB "%s = %s\n" DB, option_key(row, 0), row->example);
 		compare_read();
 		/* in another root nobody is beside the file */
 		ck_assert_str_eq(diff.clusters[0].keys,
-			strcmp(row->name, "chroot") == 0 ? "directory, chroot"
-							 : row->name);
+			strcmp(row->name, "chroot") == 0 ? "directory, chroot" : row->name);
 		ck_assert_int_eq(diff.clusters[0].change, row->change);
 		finish();
 	}

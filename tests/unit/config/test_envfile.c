@@ -19,8 +19,8 @@ static void read_all(const char *text, char *to, size_t size)
 	ck_assert_ptr_nonnull(copy);
 	*to = '\0';
 	while ((got = envfile_next(&f, &entry, &err)) == 1)
-		(void)snprintf(to + strlen(to), size - strlen(to), "%s%s",
-			*to != '\0' ? "|" : "", entry);
+		(void)snprintf(
+			to + strlen(to), size - strlen(to), "%s%s", *to != '\0' ? "|" : "", entry);
 	if (got == -1)
 		(void)snprintf(to, size, "%u: %s", f.line, err.text);
 	free(copy);
@@ -76,8 +76,7 @@ static const struct {
 	{"A='it\\'s'", "1: wanted a line's end"},
 };
 
-TEST_LOOP(what_they_disagree_on_is_a_mistake_with_its_line, 0,
-	COUNT_OF(different))
+TEST_LOOP(what_they_disagree_on_is_a_mistake_with_its_line, 0, COUNT_OF(different))
 {
 	char got[600];
 

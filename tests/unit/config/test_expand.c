@@ -46,8 +46,7 @@ static const struct {
 	{"env", "A=$ONE $$ $", {"A=$ONE $$ $"}},
 	{"env", "A={\"b\": [1]}", {"A={\"b\": [1]}"}},
 	{"env", "A=b=c", {"A=b=c"}},
-	{"command", "x ${ONE}${ONE} a${EMPTY}b ${EMPTY}",
-		{"x", "11", "ab", ""}},
+	{"command", "x ${ONE}${ONE} a${EMPTY}b ${EMPTY}", {"x", "11", "ab", ""}},
 	{"command", "x ${WORDS}", {"x", WORDS_ARE}},
 	{"command", "x \"${WORDS}!\"", {"x", WORDS_ARE "!"}},
 	{"command", "sh -c 'echo ${NONE:-1}'", {"sh", "-c", "echo ${NONE:-1}"}},
@@ -55,8 +54,7 @@ static const struct {
 	{"command", "${ONE} \"'${ONE}'\"", {"1", "'1'"}},
 };
 
-static void ck_assert_words(
-	struct reading *r, const char *key, const char *const *words)
+static void ck_assert_words(struct reading *r, const char *key, const char *const *words)
 {
 	struct cluster_settings *c = r->s->clusters[0];
 	struct strings *is = strcmp(key, "env") == 0 ? &c->env : &c->command;
@@ -71,8 +69,7 @@ TEST_LOOP(a_variable_is_never_split_into_words, 0, (int)COUNT_OF(values))
 {
 	const char *key = values[_i].key;
 	struct reading r = read_format("[cluster:web]\n%s%s = %s\n",
-		strcmp(key, "env") == 0 ? "command = x\n" : "", key,
-		values[_i].value);
+		strcmp(key, "env") == 0 ? "command = x\n" : "", key, values[_i].value);
 	scoped_str shown = described(r.s);
 	struct reading again = read_text(shown);
 
@@ -85,8 +82,7 @@ TEST_LOOP(a_variable_is_never_split_into_words, 0, (int)COUNT_OF(values))
 	"nclust from replacing it\n"
 #define NO_VARIABLE "wanted a variable such as '${HOME}', found "
 #define NO_NUMBER "wanted a number such as '{slot+9229}', found '{slot+x}'\n"
-#define NO_PORT \
-	"wanted a port from 1 to 65535, or a name after 'inherit:', found "
+#define NO_PORT "wanted a port from 1 to 65535, or a name after 'inherit:', found "
 #define SLOT "cannot be used with '{slot}' in 'listen': "
 
 static const struct {
@@ -112,8 +108,7 @@ static const struct {
 	{"balance = rr\nlisten = {slot+80}\n", "balance: " SLOT},
 	{"spare = 1\nlisten = {slot+80}\n", "spare: " SLOT},
 	{"accept = yes\nlisten = {slot+80}\n", "accept: " SLOT},
-	{"listen = unix:/{cluster}/\n",
-		"listen: wanted an absolute path or '@name' after 'unix:'"},
+	{"listen = unix:/{cluster}/\n", "listen: wanted an absolute path or '@name' after 'unix:'"},
 };
 
 TEST_LOOP(what_cannot_be_replaced_is_a_mistake, 0, (int)COUNT_OF(wrong))
@@ -121,8 +116,7 @@ TEST_LOOP(what_cannot_be_replaced_is_a_mistake, 0, (int)COUNT_OF(wrong))
 	struct reading r = read_format(WEB "%s", wrong[_i].line);
 	char start[200];
 
-	(void)snprintf(start, sizeof(start), "shop.ini:3: cluster:web.%s",
-		wrong[_i].fault);
+	(void)snprintf(start, sizeof(start), "shop.ini:3: cluster:web.%s", wrong[_i].fault);
 	ck_assert_begins(&r, start);
 	forget(&r);
 }
@@ -289,19 +283,18 @@ TEST(mistakes_name_the_included_file_and_its_line)
 		    "[cluster:a]\ncommand = x\n",
 		"[nclust]\nname = b\n[cluster:a]\ncommand = x\n",
 		"[cluster:b]\nfoo = 1\ninclude = x\nsurge = 0\n");
-	expect_shop_faults(
-		"conf.d/a.ini:2: nclust.name: given twice, first in "
-		"shop.ini:2\n"
-		"conf.d/a.ini:3: section [cluster:a] is given twice, first in "
-		"shop.ini:4\n"
-		"conf.d/b.ini:2: cluster:b.foo: unknown key\n"
-		"conf.d/b.ini:3: cluster:b.include: this key belongs in "
-		"[nclust]\n"
-		"conf.d/b.ini:1: cluster:b.command: wanted a command, found "
-		"none\n"
-		"conf.d/b.ini:4: cluster:b.surge: 'surge' and "
-		"'max-unavailable' are both 0: no worker could ever be "
-		"replaced\n");
+	expect_shop_faults("conf.d/a.ini:2: nclust.name: given twice, first in "
+			   "shop.ini:2\n"
+			   "conf.d/a.ini:3: section [cluster:a] is given twice, first in "
+			   "shop.ini:4\n"
+			   "conf.d/b.ini:2: cluster:b.foo: unknown key\n"
+			   "conf.d/b.ini:3: cluster:b.include: this key belongs in "
+			   "[nclust]\n"
+			   "conf.d/b.ini:1: cluster:b.command: wanted a command, found "
+			   "none\n"
+			   "conf.d/b.ini:4: cluster:b.surge: 'surge' and "
+			   "'max-unavailable' are both 0: no worker could ever be "
+			   "replaced\n");
 }
 
 #define ALREADY "is read already; a file is included once, and not by itself\n"
@@ -317,16 +310,15 @@ TEST(an_include_that_cannot_be_is_a_mistake)
 		"[nclust]\ninclude = b.ini\ninclude = sub.ini\n",
 		"[nclust]\ninclude = ../conf.d/a.ini\n");
 	ck_assert_int_eq(mkdir("conf.d/sub.ini", 0755), 0);
-	expect_shop_faults(
-		"shop.ini:3: nclust.include: 'conf.d/none*' matches no file\n"
-		"shop.ini:4: nclust.include: wanted a path, found ''\n"
-		"shop.ini:2: nclust.include: 'conf.d/none.ini': cannot open: "
-		"No such file or directory\n"
-		"shop.ini:5: nclust.include: 'shop.ini': " ALREADY
-		"conf.d/a.ini:3: nclust.include: 'conf.d/sub.ini': not a "
-		"regular file\n"
-		"conf.d/b.ini:2: nclust.include: "
-		"'conf.d/../conf.d/a.ini': " ALREADY);
+	expect_shop_faults("shop.ini:3: nclust.include: 'conf.d/none*' matches no file\n"
+			   "shop.ini:4: nclust.include: wanted a path, found ''\n"
+			   "shop.ini:2: nclust.include: 'conf.d/none.ini': cannot open: "
+			   "No such file or directory\n"
+			   "shop.ini:5: nclust.include: 'shop.ini': " ALREADY
+			   "conf.d/a.ini:3: nclust.include: 'conf.d/sub.ini': not a "
+			   "regular file\n"
+			   "conf.d/b.ini:2: nclust.include: "
+			   "'conf.d/../conf.d/a.ini': " ALREADY);
 }
 
 TEST(more_than_100_included_files_are_refused)
@@ -340,8 +332,8 @@ TEST(more_than_100_included_files_are_refused)
 	write_file("shop.ini", text, 0644);
 	r = read_argv("-c", "shop.ini", NULL);
 	ck_assert_uint_eq(r.faults.count, 101);
-	ck_assert_ptr_nonnull(strstr(faults_of(&r),
-		"shop.ini:102: nclust.include: wanted at most 100 files\n"));
+	ck_assert_ptr_nonnull(
+		strstr(faults_of(&r), "shop.ini:102: nclust.include: wanted at most 100 files\n"));
 	forget(&r);
 }
 
@@ -353,12 +345,10 @@ TEST(root_includes_only_what_root_alone_can_change)
 		(void)fprintf(stderr, "left out, needs root\n");
 		return;
 	}
-	write_files("[nclust]\ninclude = conf.d/*.ini\n" WEB,
-		"[cluster:a]\ncommand = x\n", NULL);
+	write_files("[nclust]\ninclude = conf.d/*.ini\n" WEB, "[cluster:a]\ncommand = x\n", NULL);
 	ck_assert_int_eq(chmod("conf.d/a.ini", 0646), 0);
-	expect_shop_faults(
-		"shop.ini:2: nclust.include: 'conf.d/a.ini': writable by "
-		"others than its owner, refused for root; try chmod go-w\n");
+	expect_shop_faults("shop.ini:2: nclust.include: 'conf.d/a.ini': writable by "
+			   "others than its owner, refused for root; try chmod go-w\n");
 	ck_assert_int_eq(chmod("conf.d/a.ini", 0644), 0);
 	ck_assert_int_eq(chmod("conf.d", 0777), 0);
 	r = read_argv("-c", "shop.ini", NULL);
@@ -371,18 +361,17 @@ TEST(root_includes_only_what_root_alone_can_change)
 
 TEST(a_path_is_beside_its_file)
 {
-	static const char expected[] =
-		"nclust.pidfile = ~/conf.d/run/pid\n"
-		"nclust.http-token = /x\n"
-		"web.directory = ~/conf.d\n"
-		"web.env-file = ~/conf.d/a.env | /etc/b.env\n"
-		"web.log = prefix file:~/conf.d/{slot}.log file:/var/log/x\n"
-		"web.listen = unix:~/conf.d/web.sock, mode=0660 | "
-		"unix-dgram:~/conf.d/d.sock | unix:/run/w.sock | unix:@w\n"
-		"own.directory = ~/conf.d/own\n"
-		"own.fallback = 503\n"
-		"jail.chroot = ~/conf.d/jail\n"
-		"jail.directory = ";
+	static const char expected[] = "nclust.pidfile = ~/conf.d/run/pid\n"
+				       "nclust.http-token = /x\n"
+				       "web.directory = ~/conf.d\n"
+				       "web.env-file = ~/conf.d/a.env | /etc/b.env\n"
+				       "web.log = prefix file:~/conf.d/{slot}.log file:/var/log/x\n"
+				       "web.listen = unix:~/conf.d/web.sock, mode=0660 | "
+				       "unix-dgram:~/conf.d/d.sock | unix:/run/w.sock | unix:@w\n"
+				       "own.directory = ~/conf.d/own\n"
+				       "own.fallback = 503\n"
+				       "jail.chroot = ~/conf.d/jail\n"
+				       "jail.directory = ";
 	struct buffer absolute;
 	struct reading r;
 
@@ -404,13 +393,12 @@ TEST(a_path_is_beside_its_file)
 			(void)buffer_string(&absolute, dir);
 		else
 			(void)buffer_append(&absolute, c, 1);
-	expect_values(
-		read_argv("-c", "conf.d/a.ini", NULL), buffer_text(&absolute));
+	expect_values(read_argv("-c", "conf.d/a.ini", NULL), buffer_text(&absolute));
 	buffer_fini(&absolute);
 
 	/* of the command line, where it was written */
-	expect_values(read_argv("-c", "conf.d/a.ini", "--pidfile", "mine",
-			      "--directory", "here", NULL),
+	expect_values(
+		read_argv("-c", "conf.d/a.ini", "--pidfile", "mine", "--directory", "here", NULL),
 		"nclust.pidfile = mine\nweb.directory = here");
 
 	/* also beside one that is named without a directory */

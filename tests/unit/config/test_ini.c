@@ -44,8 +44,7 @@ static const struct {
 		"web.signal-USR1 = restart\n"
 		"web.limit-nofile = 10:20\n"
 		"shop.command = ./other"},
-	{"[cluster]\ncommand=x\n[nclust]\nname=a.b\n",
-		"nclust.name = a.b\na.b.command = x"},
+	{"[cluster]\ncommand=x\n[nclust]\nname=a.b\n", "nclust.name = a.b\na.b.command = x"},
 	/* a ';' that cuts nothing */
 	{"[cluster:web]\n"
 	 "command = sh -c 'a; b' \\; c;d\n"
@@ -104,26 +103,20 @@ static const struct {
 
 	{"workers = 3\nworkers = 4\n", 4, "workers", "twice, first in line 3"},
 	{"env = A=1\nenv = B=1\nenv = A=2\n", 5, "env", "given twice"},
-	{"signal-USR1 = all\nsignal-SIGUSR1 = all\n", 4, "signal-SIGUSR1",
-		"given twice"},
-	{"on-exit = a\non-stop = a\non-exit = b\n", 5, "on-exit",
-		"given twice"},
-	{"listen = 80\nlisten = tcp:*:80\n", 3, "listen",
-		"'tcp:*:80' is given twice"},
+	{"signal-USR1 = all\nsignal-SIGUSR1 = all\n", 4, "signal-SIGUSR1", "given twice"},
+	{"on-exit = a\non-stop = a\non-exit = b\n", 5, "on-exit", "given twice"},
+	{"listen = 80\nlisten = tcp:*:80\n", 3, "listen", "'tcp:*:80' is given twice"},
 
 	/* what does not go together */
-	{"workers = 1..2\n" ACCEPT, 3, "workers",
-		"a range cannot be used with"},
+	{"workers = 1..2\n" ACCEPT, 3, "workers", "a range cannot be used with"},
 	{"surge = 0\n", 3, "surge", "'surge' and 'max-unavailable' are both 0"},
 	{"memory-high = 65M\nmemory-max = 64M\n", 3, "memory-high",
 		"'memory-high' is more than 'memory-max'"},
 	{"backoff-max = 50ms\n", 3, "backoff-max",
 		"'backoff-min', 100ms, is more than 'backoff-max', 50ms"},
-	{"chroot = /srv\nready = notify\n", 4, "ready",
-		"'notify' cannot be used with 'chroot'"},
+	{"chroot = /srv\nready = notify\n", 4, "ready", "'notify' cannot be used with 'chroot'"},
 	{"canary = x\nbake = 1s\n", 3, "canary", "from 0 to 10000, found 'x'"},
-	{"chroot = /srv\nwatchdog = 5s\n", 4, "watchdog",
-		"cannot be used with 'chroot'"},
+	{"chroot = /srv\nwatchdog = 5s\n", 4, "watchdog", "cannot be used with 'chroot'"},
 	{"metrics = 1\n", 3, "metrics", "wanted 'off' or 'http:/path'"},
 	{"listen = udp:53\nlisten = unix:/a\nmetrics = http:/m\n", 5, "metrics",
 		"asked over TCP only, and the first listener is a unix"},
@@ -133,8 +126,7 @@ static const struct {
 	{"user = #3999999999\n", 3, "user", "has no group of its own"},
 	{"user = #65520\ngroup = #65534\n", 3, "user", "65520 to 65533 are"},
 	{"accept = yes\n", 3, "accept", "has nothing to accept on"},
-	{"accept = yes\nlisten = udp:53\n", 4, "listen",
-		"'udp:*:53' cannot be used with 'accept'"},
+	{"accept = yes\nlisten = udp:53\n", 4, "listen", "'udp:*:53' cannot be used with 'accept'"},
 	{ACCEPT "max-age = 1h\n", 5, "max-age", "it is for workers that last"},
 	{ACCEPT "max-requests = 9\n", 5, "max-requests", "workers that last"},
 	{ACCEPT "intercept = on\n", 5, "intercept", "nclust listens"},
@@ -144,10 +136,8 @@ static const struct {
 	{"accept-per-address = 3\n", 3, "accept-per-address", "needs 'accept'"},
 	{"accept-timeout = 3s\n", 3, "accept-timeout", "needs 'accept'"},
 	{"log = inherit\npty = yes\n", 4, "pty", "with 'log = inherit'"},
-	{"balance = share\nmax-requests = 9\n", 4, "max-requests",
-		"needs 'balance = rr'"},
-	{"balance = random\nmax-requests = 9\n", 4, "max-requests",
-		"needs 'balance = rr'"},
+	{"balance = share\nmax-requests = 9\n", 4, "max-requests", "needs 'balance = rr'"},
+	{"balance = random\nmax-requests = 9\n", 4, "max-requests", "needs 'balance = rr'"},
 	{"listen = unix:/run/x udp:53\nmax-requests = 9\n", 4, "max-requests",
 		"needs a TCP 'listen'"},
 
@@ -176,13 +166,11 @@ TEST_LOOP(a_mistake_is_told_with_its_line_and_key, 0, (int)COUNT_OF(in_web))
 	struct reading r = read_format(WEB "%s", in_web[_i].text);
 	char start[80];
 
-	(void)snprintf(start, sizeof(start),
-		"shop.ini:%u: cluster:web.%s: ", in_web[_i].line,
+	(void)snprintf(start, sizeof(start), "shop.ini:%u: cluster:web.%s: ", in_web[_i].line,
 		in_web[_i].key);
 	ck_assert_uint_eq(r.faults.count, 1);
 	ck_assert_ptr_eq(strstr(faults_of(&r), start), faults_of(&r));
-	ck_assert_msg(strstr(faults_of(&r), in_web[_i].told) != NULL, "%s",
-		faults_of(&r));
+	ck_assert_msg(strstr(faults_of(&r), in_web[_i].told) != NULL, "%s", faults_of(&r));
 	ck_assert_ptr_null(strstr(faults_of(&r), "secret"));
 	ck_assert_int_eq(r.faults.status, EX_CONFIG);
 	forget(&r);
@@ -201,8 +189,7 @@ static const struct {
 	{WEB "= 3\n", "3: wanted 'key = value', found '= 3'\n"},
 	{WEB "workers ; = 3\n", "3: wanted 'key = value', found 'workers ;"},
 	{WEB "[cluster:a\n", "3: wanted a ']', found '[cluster:a'\n"},
-	{WEB "[cluster:a] command = x\n",
-		"3: wanted nothing after ']', found 'command = x'\n"},
+	{WEB "[cluster:a] command = x\n", "3: wanted nothing after ']', found 'command = x'\n"},
 	{"workers = 3\n" WEB, "1: wanted a section such as [cluster:web]"},
 	{"", " wanted a [cluster:NAME] section, found none\n"},
 	{"\n; nothing\n[nclust]\n", " wanted a [cluster:NAME] section, found"},
@@ -211,24 +198,17 @@ static const struct {
 	{WEB "listen = 80\n  listen = 81\n", "4: " BLANK},
 	{WEB " [nclust]\n", "3: " BLANK},
 
-	{"[cluster:web]\ncommand = ./web ;x\n",
-		"2: cluster:web.command: " SEMICOLON},
-	{"[cluster:web]\ncommand = sh -c 'a ; b'\n",
-		"2: cluster:web.command: " SEMICOLON},
-	{"[cluster:web]\ncommand = ; none\n",
-		"2: cluster:web.command: " SEMICOLON},
+	{"[cluster:web]\ncommand = ./web ;x\n", "2: cluster:web.command: " SEMICOLON},
+	{"[cluster:web]\ncommand = sh -c 'a ; b'\n", "2: cluster:web.command: " SEMICOLON},
+	{"[cluster:web]\ncommand = ; none\n", "2: cluster:web.command: " SEMICOLON},
 
 	/* names */
-	{WEB "[nclust]\nworkers = 3\n",
-		"4: nclust.workers: this key belongs in a [cluster:NAME]"},
-	{WEB "[nclust]\non-exit = x\n",
-		"4: nclust.on-exit: this key belongs in a [cluster:NAME]"},
+	{WEB "[nclust]\nworkers = 3\n", "4: nclust.workers: this key belongs in a [cluster:NAME]"},
+	{WEB "[nclust]\non-exit = x\n", "4: nclust.on-exit: this key belongs in a [cluster:NAME]"},
 	{WEB "[clutser:a]\ncommand = x\nfoo = bar\n",
 		"3: unknown section [clutser:a]; did you mean [cluster:a]?\n"},
-	{WEB "[ncluts]\n",
-		"3: unknown section [ncluts]; did you mean [nclust]?\n"},
-	{WEB "[programs]\n",
-		"3: unknown section [programs]; wanted [nclust], "},
+	{WEB "[ncluts]\n", "3: unknown section [ncluts]; did you mean [nclust]?\n"},
+	{WEB "[programs]\n", "3: unknown section [programs]; wanted [nclust], "},
 	{WEB "[cluster:-a]\ncommand = x\n", "3: wanted a cluster's name of 1 "},
 
 	/* twice */
@@ -236,18 +216,15 @@ static const struct {
 		"3: cluster:web.workers: wanted a number from 1 to 10000\n"
 		"4: cluster:web.workers: given twice, first in line 3"},
 	{WEB WEB, "3: section [cluster:web] is given twice, first in line 1\n"},
-	{WEB "[nclust]\n[nclust]\n",
-		"4: section [nclust] is given twice, first in line 3\n"},
+	{WEB "[nclust]\n[nclust]\n", "4: section [nclust] is given twice, first in line 3\n"},
 	{"[cluster]\ncommand = x\n[cluster:shop]\ncommand = x\n",
 		"3: cluster 'shop' is given twice, first in line 1\n"},
 	{WEB "listen = 80\n[cluster:b]\ncommand = x\nlisten = 80\n",
 		"6: cluster:b.listen: 'tcp:*:80' is already used by cluster "},
 
 	/* what does not go together */
-	{"[cluster:web]\nworkers = 2\n",
-		"1: cluster:web.command: wanted a command, found none\n"},
-	{"[cluster:web]\ncommand =\n",
-		"2: cluster:web.command: wanted a command, found ''\n"},
+	{"[cluster:web]\nworkers = 2\n", "1: cluster:web.command: wanted a command, found none\n"},
+	{"[cluster:web]\ncommand =\n", "2: cluster:web.command: wanted a command, found ''\n"},
 	{WEB "intercept = off\nlisten = udp:53\nready = tcp\ncheck = http:/\n",
 		"5: cluster:web.ready: 'tcp' has nothing to connect to\n"
 		"6: cluster:web.check: 'http' has nothing to connect to"},
@@ -277,8 +254,7 @@ static const struct {
 		"12: cluster:d.after: 'd' cannot wait for itself"},
 	{"[cluster:a]\ncommand = x\nafter = b, b: done\n",
 		"3: cluster:a.after: 'b' is given twice\n"},
-	{"[cluster:a]\ncommand = x\nafter = b,\n",
-		"3: cluster:a.after: wanted names of clusters"},
+	{"[cluster:a]\ncommand = x\nafter = b,\n", "3: cluster:a.after: wanted names of clusters"},
 	{"[cluster:a]\ncommand = x\nafter = b: soon\n",
 		"3: cluster:a.after: wanted names of clusters"},
 	{WEB "listen = 127.0.0.1:9100\nlisten = 9101\n"
@@ -314,16 +290,13 @@ TEST_LOOP(every_mistake_is_told, 0, (int)COUNT_OF(mistakes))
 static const struct {
 	const char *given;
 	const char *is; /* NULL: off */
-} https[] = {{"9100", "tcp:127.0.0.1:9100"},
-	{"9100, backlog=9", "tcp:127.0.0.1:9100"},
-	{"[::1]:9100", "tcp:[::1]:9100"},
-	{"127.9.9.9:9100", "tcp:127.9.9.9:9100"},
+} https[] = {{"9100", "tcp:127.0.0.1:9100"}, {"9100, backlog=9", "tcp:127.0.0.1:9100"},
+	{"[::1]:9100", "tcp:[::1]:9100"}, {"127.9.9.9:9100", "tcp:127.9.9.9:9100"},
 	{"unix:/run/x", "unix:/run/x"}, {"off", NULL}};
 
 TEST_LOOP(http_is_on_loopback_unless_it_is_said, 0, COUNT_OF(https))
 {
-	struct reading r =
-		read_format(WEB "[nclust]\nhttp = %s\n", https[_i].given);
+	struct reading r = read_format(WEB "[nclust]\nhttp = %s\n", https[_i].given);
 
 	ck_assert_faults(r, "");
 	ck_assert_pstr_eq(r.s->http.text, https[_i].is);
@@ -335,17 +308,15 @@ static const char *const reached[] = {
 
 TEST_LOOP(http_for_other_machines_needs_a_token_or_a_word, 0, COUNT_OF(reached))
 {
-	static const char *const more[] = {
-		"", "http-open = yes\n", "http-token = /x\n"};
+	static const char *const more[] = {"", "http-open = yes\n", "http-token = /x\n"};
 
 	for (int i = 0; i < 3; i++) {
-		struct reading r = read_format(
-			WEB "[nclust]\nhttp = %s\n%s", reached[_i], more[i]);
+		struct reading r = read_format(WEB "[nclust]\nhttp = %s\n%s", reached[_i], more[i]);
 
 		ck_assert_uint_eq(r.faults.count, i == 0);
 		if (i == 0)
-			ck_assert_ptr_nonnull(strstr(faults_of(&r),
-				"shop.ini:4: nclust.http: other machines "));
+			ck_assert_ptr_nonnull(
+				strstr(faults_of(&r), "shop.ini:4: nclust.http: other machines "));
 		forget(&r);
 	}
 }
@@ -386,9 +357,7 @@ TEST(a_long_section_name_is_not_cut)
 	struct reading r;
 
 	(void)memset(a, 'a', 64);
-	r = read_format(
-		"[cluster:%s]\ncommand = x\n[cluster:%.63sb]\ncommand = y\n", a,
-		a);
+	r = read_format("[cluster:%s]\ncommand = x\n[cluster:%.63sb]\ncommand = y\n", a, a);
 	ck_assert_faults(r, "");
 	ck_assert_uint_eq(r.s->cluster_count, 2);
 	ck_assert_str_eq(r.s->clusters[0]->name, a);
@@ -405,12 +374,9 @@ static const struct {
 } bytes[] = {
 	{BYTES("env = A=\0b\n"), "wanted text, found a NUL byte\n"},
 	{BYTES("; \0\n"), "wanted text, found a NUL byte\n"},
-	{BYTES("env = A=\xff\n"),
-		"wanted UTF-8 text, found the byte 0xff in column 9\n"},
-	{BYTES("# \xc3\n"),
-		"wanted UTF-8 text, found the byte 0xc3 in column 3\n"},
-	{BYTES("env = A=\033[0m\n"),
-		"wanted text, found the control byte 0x1b in column 9\n"},
+	{BYTES("env = A=\xff\n"), "wanted UTF-8 text, found the byte 0xff in column 9\n"},
+	{BYTES("# \xc3\n"), "wanted UTF-8 text, found the byte 0xc3 in column 3\n"},
+	{BYTES("env = A=\033[0m\n"), "wanted text, found the control byte 0x1b in column 9\n"},
 	{BYTES("env = A=b\rworkers = 3\n"),
 		"wanted text, found the control byte 0x0d in column 10\n"},
 };
@@ -429,8 +395,8 @@ TEST(more_than_60_listeners_are_too_many)
 	char text[4000] = WEB;
 
 	for (int i = 1; i <= 61; i++)
-		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
-			"listen = %d\n", i);
+		(void)snprintf(
+			text + strlen(text), sizeof(text) - strlen(text), "listen = %d\n", i);
 	expect_faults(text,
 		"shop.ini:3: cluster:web.listen: wanted at most 60 "
 		"listeners, found 61\n");
@@ -438,8 +404,7 @@ TEST(more_than_60_listeners_are_too_many)
 
 TEST(a_step_without_a_time_takes_the_stop_timeout)
 {
-	struct reading r = read_text(
-		WEB "stop-signal = QUIT:10s INT TERM:0\nstop-timeout = 7s\n");
+	struct reading r = read_text(WEB "stop-signal = QUIT:10s INT TERM:0\nstop-timeout = 7s\n");
 	struct cluster_settings *c = r.s->clusters[0];
 
 	ck_assert_faults(r, "");
@@ -499,8 +464,7 @@ TEST(the_sample_is_accepted_as_it_is_and_uncommented)
 		if (row->section == NULL)
 			continue;
 		at = strcmp(row->section, "nclust") == 0 ? INSTANCE : 0;
-		ck_assert_int_eq(
-			settings_origin(r.s, at, row)->kind, ORIGIN_FILE);
+		ck_assert_int_eq(settings_origin(r.s, at, row)->kind, ORIGIN_FILE);
 		given++;
 	}
 	ck_assert_uint_gt(given, 40);
@@ -540,8 +504,7 @@ static void expect_refused(const char *path, const char *who, const char *why)
 {
 	char expected[400];
 
-	(void)snprintf(
-		expected, sizeof(expected), "%s: '%s' %s\n", path, who, why);
+	(void)snprintf(expected, sizeof(expected), "%s: '%s' %s\n", path, who, why);
 	expect_file_faults(path, expected);
 }
 
@@ -596,8 +559,7 @@ TEST(root_reads_only_what_root_alone_can_change)
 	/* a link is a name that its owner can turn elsewhere, and so is what is
 	 * on the way to where it leads */
 	(void)snprintf(way, sizeof(way), "%s/way", below);
-	(void)snprintf(
-		by_link, sizeof(by_link), "%s/way/../way//it.ini", below);
+	(void)snprintf(by_link, sizeof(by_link), "%s/way/../way//it.ini", below);
 	ck_assert_int_eq(symlink(".//own/", way), 0);
 	expect_read(by_link);
 	given_away(way, 65534);
@@ -615,8 +577,8 @@ TEST(root_reads_only_what_root_alone_can_change)
 	{
 		struct reading r = read_argv("-c", by_link, NULL);
 
-		ck_assert_ptr_nonnull(strstr(buffer_text(&r.faults.text),
-			"cannot open: Too many levels"));
+		ck_assert_ptr_nonnull(
+			strstr(buffer_text(&r.faults.text), "cannot open: Too many levels"));
 		forget(&r);
 	}
 }
@@ -693,8 +655,7 @@ TEST(a_descriptor_of_ours_is_read_by_its_name)
 	expect_read(name);
 	if (geteuid() == 0) {
 		ck_assert_int_eq(fchown(fd, 65534, (gid_t)-1), 0);
-		(void)snprintf(
-			its, sizeof(its), "/proc/%d/fd/%d", (int)getpid(), fd);
+		(void)snprintf(its, sizeof(its), "/proc/%d/fd/%d", (int)getpid(), fd);
 		expect_refused(name, its, OWNED);
 	}
 	(void)close(fd);

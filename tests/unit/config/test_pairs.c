@@ -15,8 +15,8 @@ static void put_cluster(void *to, const char *key, const char *text)
 {
 	struct error err;
 
-	ck_assert_msg(pairs_put(PAIRS_CLUSTER, to, key, text, &err) == 0,
-		"%s = %s: %s", key, text, err.text);
+	ck_assert_msg(pairs_put(PAIRS_CLUSTER, to, key, text, &err) == 0, "%s = %s: %s", key, text,
+		err.text);
 }
 
 static void put_instance(void *to, const char *key, const char *text)
@@ -32,15 +32,12 @@ static void set_all(struct settings *s, size_t at, const char *section)
 {
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
-		const char *text =
-			row->example != NULL ? row->example : row->fallback;
-		struct origin origin = {
-			.kind = ORIGIN_FILE, .line = (unsigned)i + 1};
+		const char *text = row->example != NULL ? row->example : row->fallback;
+		struct origin origin = {.kind = ORIGIN_FILE, .line = (unsigned)i + 1};
 		struct error err;
 		int signal = 0;
 
-		if (row->section == NULL ||
-			strcmp(row->section, section) != 0 || text == NULL)
+		if (row->section == NULL || strcmp(row->section, section) != 0 || text == NULL)
 			continue;
 		if (row->type == OPT_USER || row->type == OPT_GROUP ||
 			row->type == OPT_CONTROL_GROUP)
@@ -49,8 +46,7 @@ static void set_all(struct settings *s, size_t at, const char *section)
 			signal = 12;
 			text = "upgrade";
 		}
-		ck_assert_msg(settings_set(s, at, row, signal, text, origin,
-				      &err) == 0,
+		ck_assert_msg(settings_set(s, at, row, signal, text, origin, &err) == 0,
 			"%s = %s: %s", row->name, text, err.text);
 	}
 }
@@ -61,8 +57,7 @@ static struct settings *made(void)
 	struct faults faults;
 
 	ck_assert_ptr_nonnull(s);
-	ck_assert_uint_eq(
-		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	ck_assert_uint_eq(settings_add_cluster(s, "web", (struct origin){0}), 0);
 	ck_assert_int_eq(pairs_set_file(s, "shop.ini"), 0);
 	set_all(s, INSTANCE, "nclust");
 	set_all(s, 0, "cluster");
@@ -106,8 +101,8 @@ static void expect_no_change(struct settings *s, struct cluster_settings *again)
 	with.clusters = &again;
 	with.cluster_count = 1;
 	ck_assert_int_eq(diff_settings(&d, s, &with), 0);
-	ck_assert_msg(d.count == 1 && d.clusters[0].change == CHANGE_NONE,
-		"changed: %s", d.clusters[0].keys);
+	ck_assert_msg(d.count == 1 && d.clusters[0].change == CHANGE_NONE, "changed: %s",
+		d.clusters[0].keys);
 	diff_fini(&d);
 	cluster_settings_unref(again);
 	settings_free(s);
@@ -124,16 +119,14 @@ TEST(every_key_of_a_cluster_comes_back)
 	ck_assert_ptr_nonnull(strstr(after, "stop-signal"));
 	ck_assert_int_eq(again->stop_count, s->clusters[0]->stop_count);
 	for (unsigned i = 0; i < again->stop_count; i++)
-		ck_assert_int_eq(
-			again->stop[i].wait, s->clusters[0]->stop[i].wait);
+		ck_assert_int_eq(again->stop[i].wait, s->clusters[0]->stop[i].wait);
 	expect_no_change(s, again);
 }
 
-static void put_origin(void *to, const char *key, enum origin_kind kind,
-	unsigned line, const char *file)
+static void put_origin(
+	void *to, const char *key, enum origin_kind kind, unsigned line, const char *file)
 {
-	ck_assert_int_eq(
-		pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line, file), 0);
+	ck_assert_int_eq(pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line, file), 0);
 }
 
 TEST(the_instance_comes_back_with_its_origins)
@@ -164,20 +157,14 @@ TEST(unknown_keys_and_bad_values_are_told)
 	struct settings *s = settings_new();
 	struct error err;
 
-	ck_assert_int_eq(
-		pairs_put(PAIRS_CLUSTER, c, "no-such-key", "1", &err), 1);
-	ck_assert_int_eq(
-		pairs_put(PAIRS_CLUSTER, c, "signal-NOSUCH", "all", &err), 1);
-	ck_assert_int_eq(
-		pairs_put(PAIRS_CLUSTER, c, "workers", "many", &err), -1);
+	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "no-such-key", "1", &err), 1);
+	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "signal-NOSUCH", "all", &err), 1);
+	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "workers", "many", &err), -1);
 	ck_assert_int_eq(pairs_put(PAIRS_NCLUST, s, "workers", "2", &err), 1);
 	/* who is gone meanwhile was somebody once */
-	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "user",
-				 "nobody-of-that-name", &err),
-		0);
-	ck_assert_int_eq(pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key",
-				 ORIGIN_FILE, 1, NULL),
-		0);
+	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "user", "nobody-of-that-name", &err), 0);
+	ck_assert_int_eq(
+		pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key", ORIGIN_FILE, 1, NULL), 0);
 	cluster_settings_unref(c);
 	settings_free(s);
 }

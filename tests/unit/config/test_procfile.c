@@ -40,9 +40,8 @@ static void ck_assert_words(size_t at, const char *want)
 	char got[200] = "";
 
 	for (size_t i = 0; i < s->clusters[at]->command.count; i++)
-		(void)snprintf(got + strlen(got), sizeof(got) - strlen(got),
-			"%s%s", i > 0 ? "|" : "",
-			s->clusters[at]->command.list[i]);
+		(void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s",
+			i > 0 ? "|" : "", s->clusters[at]->command.list[i]);
 	ck_assert_str_eq(got, want);
 }
 
@@ -83,8 +82,7 @@ TEST(release_is_no_cluster_but_comes_before_all_of_them)
 	ck_assert_uint_eq(s->cluster_count, 2);
 	for (size_t i = 0; i < 2; i++) {
 		ck_assert(s->clusters[i]->before_of_all);
-		ck_assert_str_eq(
-			s->clusters[i]->before.text, "bin/migrate 'x y'");
+		ck_assert_str_eq(s->clusters[i]->before.text, "bin/migrate 'x y'");
 	}
 	read_lines("release: c\nrelease: d\n");
 	ck_assert_str_eq(buffer_text(&faults.text),
@@ -139,12 +137,10 @@ TEST_LOOP(each_has_a_port_of_its_own, 0, 2)
 	struct error ignored;
 	int member;
 
-	ck_assert_int_eq(
-		_i == 0 ? unsetenv("PORT") : setenv("PORT", "3000", 1), 0);
+	ck_assert_int_eq(_i == 0 ? unsetenv("PORT") : setenv("PORT", "3000", 1), 0);
 	read_lines("web: a\nworker: b\napi: c\n");
-	ck_assert_int_eq(
-		settings_set(s, 2, option_find("cluster", "listen", &member), 0,
-			"8000", (struct origin){.kind = ORIGIN_ARGV}, &ignored),
+	ck_assert_int_eq(settings_set(s, 2, option_find("cluster", "listen", &member), 0, "8000",
+				 (struct origin){.kind = ORIGIN_ARGV}, &ignored),
 		0);
 	ck_assert_int_eq(procfile_finish(s), 0);
 	ck_assert_value(s, "web.env", _i == 0 ? "PORT=5000" : "PORT=3000");
@@ -156,8 +152,7 @@ TEST(it_is_known_by_its_name)
 {
 	static const char *const yes[] = {
 		"Procfile", "/a/Procfile", "a/Procfile.dev", "dev.Procfile"};
-	static const char *const no[] = {
-		"Procfile/x.ini", "Procfiles", "myProcfile", "shop.ini"};
+	static const char *const no[] = {"Procfile/x.ini", "Procfiles", "myProcfile", "shop.ini"};
 
 	for (size_t i = 0; i < 4; i++) {
 		ck_assert(procfile_is(yes[i]));

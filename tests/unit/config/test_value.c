@@ -11,52 +11,41 @@
 static const struct {
 	const char *key;
 	const char *texts[21];
-} good[] = {
-	{"workers",
-		{"1", "10000", "auto", "auto-1", "auto/2", "2x", "1x => auto",
-			"auto*2 => 2x", "auto+1", "2x+1", "auto*3-2 => 3x-2",
-			"auto/4+1", "50%", "150%-1", "2..8", "0..4", "3..3",
-			"2..auto*2 => 2..2x", "50%..2x+1", "auto..4"}},
+} good[] = {{"workers",
+		    {"1", "10000", "auto", "auto-1", "auto/2", "2x", "1x => auto", "auto*2 => 2x",
+			    "auto+1", "2x+1", "auto*3-2 => 3x-2", "auto/4+1", "50%", "150%-1",
+			    "2..8", "0..4", "3..3", "2..auto*2 => 2..2x", "50%..2x+1", "auto..4"}},
 	{"command", {"a 'b c' d\\ e"}},
-	{"listen",
-		{"8000 => tcp:*:8000",
-			"[::1]:80, name=x => tcp:[::1]:80, name=x"}},
+	{"listen", {"8000 => tcp:*:8000", "[::1]:80, name=x => tcp:[::1]:80, name=x"}},
 	{"pass",
 		{"port systemd => systemd port",
 			"systemd,server-starter,einhorn,port,stdin => systemd "
 			"server-starter einhorn port stdin",
 			"none"}},
-	{"listen-pid", {"no", "TRUE => yes", "off => no"}},
-	{"directory", {"/srv/a b"}}, {"user", {"root", "#0", "#4294967294"}},
-	{"group", {"#12"}},
-	{"umask", {"022 => 0022", "0777 => 0777", "0 => 0000"}},
-	{"nice", {"-20", "19", "-0 => 0"}}, {"env", {"A=b c=d", "A="}},
-	{"env-file", {"/etc/x"}},
+	{"listen-pid", {"no", "TRUE => yes", "off => no"}}, {"directory", {"/srv/a b"}},
+	{"user", {"root", "#0", "#4294967294"}}, {"group", {"#12"}},
+	{"umask", {"022 => 0022", "0777 => 0777", "0 => 0000"}}, {"nice", {"-20", "19", "-0 => 0"}},
+	{"env", {"A=b c=d", "A="}}, {"env-file", {"/etc/x"}},
 	{"capabilities",
-		{"CAP_SYS_NICE net_bind_service => net_bind_service sys_nice",
-			"none", "checkpoint_restore"}},
+		{"CAP_SYS_NICE net_bind_service => net_bind_service sys_nice", "none",
+			"checkpoint_restore"}},
 	{"limit-nofile",
-		{"1024", "1024:4096", "0:infinity", "infinity",
-			"unlimited:unlimited => infinity"}},
-	{"limit-as", {"4G => 4294967296", "64k:1M => 65536:1048576"}},
-	{"cpu", {"spread"}}, {"signal-USR1", {"reopen-logs", "next", "ignore"}},
+		{"1024", "1024:4096", "0:infinity", "infinity", "unlimited:unlimited => infinity"}},
+	{"limit-as", {"4G => 4294967296", "64k:1M => 65536:1048576"}}, {"cpu", {"spread"}},
+	{"signal-USR1", {"reopen-logs", "next", "ignore"}},
 	{"log",
-		{"auto", "inherit", "prefix", "off",
-			"json file:/var/log/{cluster}/{slot}.log",
-			"journal, syslog => journal syslog",
-			"syslog:daemon => syslog",
+		{"auto", "inherit", "prefix", "off", "json file:/var/log/{cluster}/{slot}.log",
+			"journal, syslog => journal syslog", "syslog:daemon => syslog",
 			"syslog:local7:rfc3164:/run/x => "
 			"syslog:rfc3164:local7:/run/x",
 			"journal:/run/y file:relative"}},
 	{"log-size", {"never", "0 => never", "64M"}}, {"log-keep", {"0"}},
 	{"log-age", {"24h", "off"}}, {"log-compress", {"gzip -9"}},
 	{"shared-memory",
-		{"off", "0 => off", "4096 => 4k", "5000", "64M", "64T",
-			"64M,huge => 64M, huge",
+		{"off", "0 => off", "4096 => 4k", "5000", "64M", "64T", "64M,huge => 64M, huge",
 			"1G , huge=try => 1G, huge=try"}},
-	{"threads", {"off", "0 => off", "auto", "1", "10000"}},
-	{"memory-max", {"64M", "off"}}, {"memory-high", {"1G"}},
-	{"cpu-max", {"50%", "150%", "off"}}, {"cpu-weight", {"10000"}},
+	{"threads", {"off", "0 => off", "auto", "1", "10000"}}, {"memory-max", {"64M", "off"}},
+	{"memory-high", {"1G"}}, {"cpu-max", {"50%", "150%", "off"}}, {"cpu-weight", {"10000"}},
 	{"io-weight", {"1"}}, {"pids-max", {"off"}},
 	{"ready",
 		{"auto", "notify", "listen", "alive:200ms", "alive => alive:1s",
@@ -66,32 +55,24 @@ static const struct {
 	{"check",
 		{"off", "tcp", "http:/", "http://[::1]:80/a",
 			"exec:a 'b ; c' => exec:a 'b '\\;' c'"}},
-	{"check-header", {"X-A: b"}}, {"check-interval", {"10ms"}},
-	{"check-timeout", {"500ms"}}, {"metrics", {"off", "http:/m?a=b"}},
-	{"check-failures", {"1"}}, {"watchdog", {"off", "0 => off", "30s"}},
-	{"stall", {"0ms => off", "60s => 1m"}},
+	{"check-header", {"X-A: b"}}, {"check-interval", {"10ms"}}, {"check-timeout", {"500ms"}},
+	{"metrics", {"off", "http:/m?a=b"}}, {"check-failures", {"1"}},
+	{"watchdog", {"off", "0 => off", "30s"}}, {"stall", {"0ms => off", "60s => 1m"}},
 	{"max-memory",
-		{"off", "0 => off", "512M", "1048577", "2048k => 2M",
-			"500M for 30s", "2048k for 60s => 2M for 1m"}},
+		{"off", "0 => off", "512M", "1048577", "2048k => 2M", "500M for 30s",
+			"2048k for 60s => 2M for 1m"}},
 	{"max-age", {"off", "8760h"}}, {"max-requests", {"off", "1000000000"}},
-	{"start-timeout", {"1500ms", "60s => 1m"}},
-	{"stop-timeout", {"0 => 0s"}},
-	{"stop-signal",
-		{"TERM", "SIGQUIT:10s, 15:5s kill => QUIT:10s TERM:5s KILL",
-			"RTMIN+3:1m"}},
+	{"start-timeout", {"1500ms", "60s => 1m"}}, {"stop-timeout", {"0 => 0s"}},
+	{"stop-signal", {"TERM", "SIGQUIT:10s, 15:5s kill => QUIT:10s TERM:5s KILL", "RTMIN+3:1m"}},
 	{"backoff-jitter", {"0%", "100%"}},
 	{"success-exit", {"0 3 10-12", "12,11 10 0-0 3 => 0 3 10-12", "0-255"}},
-	{"give-up", {"never", "5/1m", "1000/24h"}},
-	{"surge", {"0", "all", "9999", "10000 => all"}},
-	{"start-at-once", {"all"}},
-	{"drain", {"auto", "quiet", "signal", "off"}},
-	{"drain-timeout", {"0 => 0s"}}, {"canary", {"3"}},
-	{"bake", {"5m", "auto"}}, {"on-ready", {"a"}},
-	{"on-exit", {"tell \"it's\" now"}},
-	{"on-crash", {"sh -c 'a ; b' => sh -c 'a '\\;' b'"}},
-	{"on-rollout", {"a b"}}, {"on-scale", {"a;b"}}, {"on-stop", {"a"}},
-	{"restart", {"on-failure"}}, {"pty", {"yes", "no"}},
-	{"balance", {"share", "rr", "least", "random"}},
+	{"give-up", {"never", "5/1m", "1000/24h"}}, {"surge", {"0", "all", "9999", "10000 => all"}},
+	{"start-at-once", {"all"}}, {"drain", {"auto", "quiet", "signal", "off"}},
+	{"drain-timeout", {"0 => 0s"}}, {"canary", {"3"}}, {"bake", {"5m", "auto"}},
+	{"on-ready", {"a"}}, {"on-exit", {"tell \"it's\" now"}},
+	{"on-crash", {"sh -c 'a ; b' => sh -c 'a '\\;' b'"}}, {"on-rollout", {"a b"}},
+	{"on-scale", {"a;b"}}, {"on-stop", {"a"}}, {"restart", {"on-failure"}},
+	{"pty", {"yes", "no"}}, {"balance", {"share", "rr", "least", "random"}},
 	{"sticky", {"off", "client-address"}}, {"orphans", {"stop", "keep"}},
 	{"ipc", {"auto", "on", "off"}},
 	{"signal-TERM", {"TERM->QUIT", "SIGTERM->SIGINT => TERM->INT"}},
@@ -103,13 +84,12 @@ static struct settings *of_one_cluster(void)
 	struct settings *s = settings_new();
 
 	ck_assert_ptr_nonnull(s);
-	ck_assert_uint_eq(
-		settings_add_cluster(s, "web", (struct origin){0}), 0);
+	ck_assert_uint_eq(settings_add_cluster(s, "web", (struct origin){0}), 0);
 	return s;
 }
 
-static void set_and_format(const char *key, struct cluster_settings *c,
-	const char *text, struct buffer *out)
+static void set_and_format(
+	const char *key, struct cluster_settings *c, const char *text, struct buffer *out)
 {
 	int signal;
 	const struct option_row *row = option_find("cluster", key, &signal);
@@ -117,8 +97,8 @@ static void set_and_format(const char *key, struct cluster_settings *c,
 
 	ck_assert_ptr_nonnull(row);
 	field_clear(row, c);
-	ck_assert_msg(field_set(row, c, signal, text, &err) == 0, "%s = %s: %s",
-		key, text, err.text);
+	ck_assert_msg(
+		field_set(row, c, signal, text, &err) == 0, "%s = %s: %s", key, text, err.text);
 	ck_assert_uint_eq(field_count(row, c), 1);
 	buffer_clear(out);
 	ck_assert_int_eq(field_format(row, c, 0, out), 0);
@@ -155,8 +135,7 @@ TEST_LOOP(what_is_parsed_is_formatted_and_parses_again, 0, (int)COUNT_OF(good))
 /* ---- and what is refused ---- */
 
 /* That is told, beginning so, and changes nothing. */
-static void expect_refused(
-	const char *key, const char *text, const char *start, const char *piece)
+static void expect_refused(const char *key, const char *text, const char *start, const char *piece)
 {
 	struct settings *s = of_one_cluster();
 	scoped_str before = described(s);
@@ -167,10 +146,10 @@ static void expect_refused(
 
 	row = option_find("cluster", key, &signal);
 	ck_assert_ptr_nonnull(row);
-	ck_assert_msg(field_set(row, s->clusters[0], signal, text, &err) == -1,
-		"%s = %s", key, text);
-	ck_assert_msg(strncmp(err.text, start, strlen(start)) == 0 &&
-			strstr(err.text, piece) != NULL,
+	ck_assert_msg(
+		field_set(row, s->clusters[0], signal, text, &err) == -1, "%s = %s", key, text);
+	ck_assert_msg(
+		strncmp(err.text, start, strlen(start)) == 0 && strstr(err.text, piece) != NULL,
 		"%s = %s: %s", key, text, err.text);
 	after = described(s);
 	ck_assert_str_eq(before, after);
@@ -184,23 +163,20 @@ static const struct {
 } refused[] = {
 	{"idle-after", "wanted a time from 1s to 8760h such as 5s,", {"300ms"}},
 	{"workers", "wanted a number from 1 to 10000, 'auto',",
-		{"0", "", "-1", "+1", " 1", "1.5", "4q", "1e9", "10001",
-			"18446744073709551617", "auto-0", "auto/0", "auto*0",
-			"auto+", "auto+0", "auto+1+1", "autox", "0%", "50%%",
-			"100001%", "1001x", "3+1", "0x", "x", "many"}},
+		{"0", "", "-1", "+1", " 1", "1.5", "4q", "1e9", "10001", "18446744073709551617",
+			"auto-0", "auto/0", "auto*0", "auto+", "auto+0", "auto+1+1", "autox", "0%",
+			"50%%", "100001%", "1001x", "3+1", "0x", "x", "many"}},
 	{"workers", "wanted a range such as '2..8', '0..4' or",
 		{"2..", "..8", "2...8", "0..0", "2..8..9", "00..4"}},
 	{"workers", "wanted a range whose first number is not above ",
 		{"8..2", "2x..auto", "auto+1..auto"}},
 	{"command", "wanted a command", {"", "''"}},
 	{"command", "wanted a character after the backslash", {"a\\"}},
-	{"pass", "wanted some of 'systemd server-starter einhorn",
-		{"systemd upstart", ""}},
+	{"pass", "wanted some of 'systemd server-starter einhorn", {"systemd upstart", ""}},
 	{"listen-pid", "wanted 'yes' or 'no'", {"maybe", ""}},
 	{"directory", "wanted a path", {""}},
 	{"user", "wanted a user that exists", {"nosuchuser", "0day"}},
-	{"user", "wanted a user's name, or '#NUMBER'",
-		{"#0day", "#-1", "#4294967295", ""}},
+	{"user", "wanted a user's name, or '#NUMBER'", {"#0day", "#-1", "#4294967295", ""}},
 	{"group", "wanted a group that exists", {"nosuchgroup"}},
 	{"umask", "wanted an octal number from 0 to 0777", {"8", "01000"}},
 	{"nice", "wanted a whole number from -20 to 19", {"20", "-21", "--1"}},
@@ -215,46 +191,37 @@ static const struct {
 	{"intercept", "wanted 'auto', 'on' or 'off'", {"yes"}},
 	{"share-ports", "wanted 'all' or ports such as '8000 8443'",
 		{"0", "8000-8010", "8000 all", "", "800000000"}},
-	{"ready",
-		"wanted a path after 'http:' or 'http://HOST', of at most 1000",
-		{"http:", "http:x", "http:/a b", "http:/a#b", "http://a",
-			"http:///a", "http://me@a/b"}},
+	{"ready", "wanted a path after 'http:' or 'http://HOST', of at most 1000",
+		{"http:", "http:x", "http:/a b", "http:/a#b", "http://a", "http:///a",
+			"http://me@a/b"}},
 	{"check-header", "wanted a header line of at most 500 bytes, such as",
 		{"", "a", ": b", "a b: c"}},
 	{"check", "wanted 'off', 'tcp', 'http:/path' or", {"", "on", "notify"}},
 	{"check-failures", "wanted a whole number from 1 to 1000", {"0"}},
-	{"check-interval", "wanted a time from 10ms to 24h such as",
-		{"off", "0"}},
-	{"watchdog", "wanted 'off' or a time from 10ms to 24h such",
-		{"5ms", "no"}},
+	{"check-interval", "wanted a time from 10ms to 24h such as", {"off", "0"}},
+	{"watchdog", "wanted 'off' or a time from 10ms to 24h such", {"5ms", "no"}},
 	{"stall", "wanted 'off' or a time from 100ms to 24h such as ", {""}},
 	{"max-age", "wanted 'off' or a time from 1s to 8760h such", {"0d"}},
 	{"max-memory", "wanted 'off' or a size of at least 1048576", {"512k"}},
 	{"max-memory", "wanted 'off' alone", {"off for 1s"}},
-	{"max-memory", "wanted 'off' or a size such as 4096, 64k,",
-		{"64M for", "1P", "9999999T"}},
+	{"max-memory", "wanted 'off' or a size such as 4096, 64k,", {"64M for", "1P", "9999999T"}},
 	{"shared-memory", "wanted 'off', or a size from 4k to 64T",
-		{"4095", "65T", "64", "", "-1", "64M huge", "64M,", "64M, big",
-			"64M, huge, huge", "off, huge",
-			"000000000000000000000000000064M"}},
+		{"4095", "65T", "64", "", "-1", "64M huge", "64M,", "64M, big", "64M, huge, huge",
+			"off, huge", "000000000000000000000000000064M"}},
 	{"threads", "wanted 'off', 'auto' or a whole number from 1", {"10001"}},
-	{"cpu-max", "wanted 'off' or a share from 1% to 1000000%",
-		{"150", "12.5%"}},
+	{"cpu-max", "wanted 'off' or a share from 1% to 1000000%", {"150", "12.5%"}},
 	{"cpu-max", "wanted 'off' or a share from 1% to", {"0%"}},
 	{"cpu-weight", "wanted 'off' or a whole number from 1 to 10000", {"0"}},
 	{"io-weight", "wanted 'off' or a whole number from 1 to 10000", {"0"}},
 	{"pids-max", "wanted 'off' or a whole number from 1 to", {"0"}},
 	{"max-requests", "wanted 'off' or a whole number from 1 to", {"0"}},
 	{"start-timeout", "wanted a time from 1ms to 24h such as",
-		{"5", "0", "1.5s", "-5s", "5 s", "5sec", "25h",
-			"9999999999999999999h"}},
+		{"5", "0", "1.5s", "-5s", "5 s", "5sec", "25h", "9999999999999999999h"}},
 	{"stop-signal", "wanted a signal, or a list such as", {""}},
 	{"stop-signal", "wanted a signal", {"TREM", "32"}},
 	{"stop-signal", "wanted at most 8 signals", {"1 2 3 4 5 6 7 8 10"}},
-	{"backoff-jitter", "wanted a share from 0% to 100%",
-		{"20", "101%", "%"}},
-	{"success-exit", "wanted exit statuses from 0 to 255 such",
-		{"256", "3-1", "", "1-"}},
+	{"backoff-jitter", "wanted a share from 0% to 100%", {"20", "101%", "%"}},
+	{"success-exit", "wanted exit statuses from 0 to 255 such", {"256", "3-1", "", "1-"}},
 	{"give-up", "wanted 'never', or 1 to 1000 deaths in 1s to",
 		{"5", "0/1m", "1001/1m", "5/1"}},
 	{"surge", "wanted 'all' or a whole number from 0 to 10000", {"10001"}},
@@ -270,17 +237,12 @@ static const struct {
 	{"orphans", "wanted 'stop' or 'keep'", {"kill"}},
 	{"ipc", "wanted 'auto', 'on' or 'off'", {"yes"}},
 	{"signal-USR1", "wanted 'next', 'all', 'first', 'restart',",
-		{"nxet", "", "rotate", "TERM->QUIT", "USR1->",
-			"stop USR1->HUP"}},
-	{"log", "wanted 'auto', 'inherit' or 'off' alone, or one or ",
-		{"", "file", "prefix:x"}},
+		{"nxet", "", "rotate", "TERM->QUIT", "USR1->", "stop USR1->HUP"}},
+	{"log", "wanted 'auto', 'inherit' or 'off' alone, or one or ", {"", "file", "prefix:x"}},
 	{"log", "wanted a path of at most 400 bytes after 'file:'", {"file:"}},
-	{"log", "wanted a path of at most 400 bytes after 'journal:'",
-		{"journal:x"}},
-	{"log", "wanted 'syslog', and after colons 'rfc3164', a",
-		{"syslog:local9"}},
-	{"log", "wanted at most 8 places",
-		{"json json json json json json json json json"}},
+	{"log", "wanted a path of at most 400 bytes after 'journal:'", {"journal:x"}},
+	{"log", "wanted 'syslog', and after colons 'rfc3164', a", {"syslog:local9"}},
+	{"log", "wanted at most 8 places", {"json json json json json json json json json"}},
 	{"log-size", "wanted 'never' or a size of at least 4096", {"4095"}},
 };
 
@@ -310,12 +272,9 @@ static const struct {
 	{"check-header", "host: a", "is set by 'http://HOST/path'"},
 	{"check-header", "a: b\r\nc: d", "found 'a: b\\x0d\\x0ac: d'"},
 	{"ready", "exec:", "wanted a command, found ''"},
-	{"max-memory", "512k for 1s",
-		"at least 1048576 bytes, such as 64M, found '512k'"},
-	{"max-memory", "64M for 0s",
-		"from 1s to 24h such as 5s, 2m or 1h, found '0s'"},
-	{"max-memory", "64M for ever",
-		"from 1s to 24h such as 5s, 2m or 1h, found 'ever'"},
+	{"max-memory", "512k for 1s", "at least 1048576 bytes, such as 64M, found '512k'"},
+	{"max-memory", "64M for 0s", "from 1s to 24h such as 5s, 2m or 1h, found '0s'"},
+	{"max-memory", "64M for ever", "from 1s to 24h such as 5s, 2m or 1h, found 'ever'"},
 	{"ready", "alive:x",
 		"wanted a time from 0s to 1h such as 200ms, 5s, 2m or 1h, "
 		"found 'x'"},
@@ -340,20 +299,17 @@ TEST(workers_are_counted_by_cpus)
 		const char *text;
 		unsigned cpus;
 		unsigned workers;
-	} cases[] = {{"4", 1, 4}, {"auto", 8, 8}, {"auto", 0, 1},
-		{"auto-1", 8, 7}, {"auto-1", 1, 1}, {"auto-100", 8, 1},
-		{"auto/2", 9, 4}, {"auto/2", 1, 1}, {"1000x", 1024, 10000},
-		{"2x+1", 8, 17}, {"2x-17", 8, 1}, {"auto+1", 8, 9},
-		{"auto*2", 8, 16}, {"50%", 1, 1}, {"50%+1", 7, 4},
-		{"150%", 2, 3}, {"100000%", 10000, 10000}};
+	} cases[] = {{"4", 1, 4}, {"auto", 8, 8}, {"auto", 0, 1}, {"auto-1", 8, 7},
+		{"auto-1", 1, 1}, {"auto-100", 8, 1}, {"auto/2", 9, 4}, {"auto/2", 1, 1},
+		{"1000x", 1024, 10000}, {"2x+1", 8, 17}, {"2x-17", 8, 1}, {"auto+1", 8, 9},
+		{"auto*2", 8, 16}, {"50%", 1, 1}, {"50%+1", 7, 4}, {"150%", 2, 3},
+		{"100000%", 10000, 10000}};
 	struct cluster_settings c = {0};
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		ck_assert_int_eq(
-			value_workers(&c.workers, cases[i].text, &err), 0);
-		ck_assert_uint_eq(
-			cluster_workers(&c, cases[i].cpus), cases[i].workers);
+		ck_assert_int_eq(value_workers(&c.workers, cases[i].text, &err), 0);
+		ck_assert_uint_eq(cluster_workers(&c, cases[i].cpus), cases[i].workers);
 	}
 }
 
@@ -364,26 +320,23 @@ TEST(a_range_has_two_ends)
 		unsigned cpus;
 		unsigned least, most;
 		unsigned first, first_without_listener;
-	} cases[] = {{"2..8", 4, 2, 8, 2, 2}, {"0..4", 4, 0, 4, 0, 1},
-		{"auto..2x", 4, 4, 8, 4, 4}, {"auto..4", 16, 4, 4, 4, 4},
-		{"4", 16, 4, 4, 4, 4}};
+	} cases[] = {{"2..8", 4, 2, 8, 2, 2}, {"0..4", 4, 0, 4, 0, 1}, {"auto..2x", 4, 4, 8, 4, 4},
+		{"auto..4", 16, 4, 4, 4, 4}, {"4", 16, 4, 4, 4, 4}};
 	struct cluster_settings c = {0};
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct workers_range range;
 
-		ck_assert_int_eq(
-			value_workers(&c.workers, cases[i].text, &err), 0);
+		ck_assert_int_eq(value_workers(&c.workers, cases[i].text, &err), 0);
 		range = cluster_range(&c, cases[i].cpus);
 		ck_assert_uint_eq(range.least, cases[i].least);
 		ck_assert_uint_eq(range.most, cases[i].most);
 		c.listen_count = 0;
-		ck_assert_uint_eq(cluster_workers(&c, cases[i].cpus),
-			cases[i].first_without_listener);
-		c.listen_count = 1;
 		ck_assert_uint_eq(
-			cluster_workers(&c, cases[i].cpus), cases[i].first);
+			cluster_workers(&c, cases[i].cpus), cases[i].first_without_listener);
+		c.listen_count = 1;
+		ck_assert_uint_eq(cluster_workers(&c, cases[i].cpus), cases[i].first);
 	}
 }
 
@@ -394,18 +347,15 @@ TEST(threads_are_the_cpus_divided_by_the_workers)
 		unsigned cpus;
 		unsigned workers;
 		unsigned threads;
-	} cases[] = {{"off", 8, 2, 0}, {"3", 8, 2, 3}, {"auto", 8, 1, 8},
-		{"auto", 8, 2, 4}, {"auto", 8, 9, 1}, {"auto", 8, 0, 1},
-		{"auto", 0, 0, 1}};
+	} cases[] = {{"off", 8, 2, 0}, {"3", 8, 2, 3}, {"auto", 8, 1, 8}, {"auto", 8, 2, 4},
+		{"auto", 8, 9, 1}, {"auto", 8, 0, 1}, {"auto", 0, 0, 1}};
 	struct cluster_settings c = {0};
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		ck_assert_int_eq(
-			value_threads(&c.threads, cases[i].text, &err), 0);
+		ck_assert_int_eq(value_threads(&c.threads, cases[i].text, &err), 0);
 		ck_assert_uint_eq(
-			cluster_threads(&c, cases[i].cpus, cases[i].workers),
-			cases[i].threads);
+			cluster_threads(&c, cases[i].cpus, cases[i].workers), cases[i].threads);
 	}
 }
 
@@ -430,9 +380,8 @@ TEST(a_command_is_split_as_a_shell_would)
 
 TEST(what_is_quoted_for_a_shell_is_left_to_no_expansion)
 {
-	static const char *const words[][2] = {{"", "''"}, {"a-b", "a-b"},
-		{"a ;b", "'a ;b'"}, {"it's", "'it'\\''s'"},
-		{"*.[ch]", "'*.[ch]'"}, {"~", "'~'"}, {"a#", "'a#'"},
+	static const char *const words[][2] = {{"", "''"}, {"a-b", "a-b"}, {"a ;b", "'a ;b'"},
+		{"it's", "'it'\\''s'"}, {"*.[ch]", "'*.[ch]'"}, {"~", "'~'"}, {"a#", "'a#'"},
 		{"{fd:http}", "{fd:http}"}};
 	struct buffer line;
 
@@ -446,8 +395,8 @@ TEST(what_is_quoted_for_a_shell_is_left_to_no_expansion)
 
 TEST(a_quoted_word_is_split_into_itself)
 {
-	static const char *const words[] = {"", "a", "a b", "it's", "\"", "\\",
-		"a ;b", ";", "$HOME `x`", "{fd:http}", "\xc3\xa4", "a\tb"};
+	static const char *const words[] = {"", "a", "a b", "it's", "\"", "\\", "a ;b", ";",
+		"$HOME `x`", "{fd:http}", "\xc3\xa4", "a\tb"};
 	struct strings got = {0};
 	struct buffer line;
 	struct error err;
@@ -455,8 +404,7 @@ TEST(a_quoted_word_is_split_into_itself)
 	for (size_t i = 0; i < COUNT_OF(words); i++) {
 		buffer_init(&line, 0);
 		ck_assert_int_eq(value_quote(&line, words[i]), 0);
-		ck_assert_int_eq(
-			value_split(&got, buffer_text(&line), &err), 0);
+		ck_assert_int_eq(value_split(&got, buffer_text(&line), &err), 0);
 		ck_assert_uint_eq(got.count, 1);
 		ck_assert_str_eq(got.list[0], words[i]);
 		ck_assert_ptr_null(strstr(line.data, " ;"));
@@ -473,8 +421,7 @@ TEST(success_exits_are_bits)
 	ck_assert_int_eq(value_exits(c.success_exit, "0 63-64 255", &err), 0);
 	for (unsigned status = 0; status <= 256; status++)
 		ck_assert_int_eq(cluster_is_success(&c, status),
-			status == 0 || status == 63 || status == 64 ||
-				status == 255);
+			status == 0 || status == 63 || status == 64 || status == 255);
 }
 
 TEST(each_event_has_a_command_of_its_own)
@@ -515,25 +462,20 @@ TEST(every_row_is_whole_and_its_texts_are_accepted)
 		ck_assert_ptr_nonnull(row->help);
 		ck_assert_msg(strlen(row->help) <= 55, "%s", row->name);
 		for (size_t j = 0; row->section != NULL && j < 2; j++) {
-			void *base = settings_base(s,
-				strcmp(row->section, "nclust") == 0 ? INSTANCE
-								    : 0);
+			void *base = settings_base(
+				s, strcmp(row->section, "nclust") == 0 ? INSTANCE : 0);
 
 			if (texts[j] == NULL)
 				continue;
-			ck_assert_ptr_eq(option_find(row->section,
-						 option_key(row, 0), &member),
-				row);
-			ck_assert_msg(field_set(row, base, member, texts[j],
-					      &err) == 0,
-				"%s: %s", row->name, err.text);
+			ck_assert_ptr_eq(
+				option_find(row->section, option_key(row, 0), &member), row);
+			ck_assert_msg(field_set(row, base, member, texts[j], &err) == 0, "%s: %s",
+				row->name, err.text);
 		}
 		ck_assert_msg(row->section == NULL || row->fallback != NULL ||
 				(row->unset != NULL && row->example != NULL),
 			"%s", row->name);
-		ck_assert_msg(
-			row->section == NULL || row->change != CHANGE_NONE,
-			"%s", row->name);
+		ck_assert_msg(row->section == NULL || row->change != CHANGE_NONE, "%s", row->name);
 		for (size_t j = 0; j < i; j++)
 			ck_assert_str_ne(option_rows[j].name, row->name);
 		settings_free(s);
@@ -556,10 +498,9 @@ TEST(a_name_is_made_from_any_path)
 	static const struct {
 		const char *path;
 		const char *name;
-	} cases[] = {{"/etc/nclust/shop.ini", "shop"}, {"shop", "shop"},
-		{"my shop.ini", "my-shop"}, {".ini", "ini"}, {"/a/-x", "x"},
-		{"", "nclust"}, {"///", "nclust"}, {"\xc3\xa4.ini", "nclust"},
-		{"x\xc3\xa4", "x--"}};
+	} cases[] = {{"/etc/nclust/shop.ini", "shop"}, {"shop", "shop"}, {"my shop.ini", "my-shop"},
+		{".ini", "ini"}, {"/a/-x", "x"}, {"", "nclust"}, {"///", "nclust"},
+		{"\xc3\xa4.ini", "nclust"}, {"x\xc3\xa4", "x--"}};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		scoped_str name = name_from_path(cases[i].path, ".ini");
@@ -580,10 +521,8 @@ static const struct {
 	{"--inspect", 9229, "--inspect={slot+9229}", true},
 	{"--inspect", 8000, NULL, false},
 	{"--inspect=0.0.0.0", 9229, NULL, true},
-	{"NODE_OPTIONS=--inspect", 9229, "NODE_OPTIONS=--inspect={slot+9229}",
-		true},
-	{"-agentlib:jdwp=address=*:5006", 5006,
-		"-agentlib:jdwp=address=*:{slot+5006}", true},
+	{"NODE_OPTIONS=--inspect", 9229, "NODE_OPTIONS=--inspect={slot+9229}", true},
+	{"-agentlib:jdwp=address=*:5006", 5006, "-agentlib:jdwp=address=*:{slot+5006}", true},
 	{"ADMIN_PORT=9100", 9100, "ADMIN_PORT={slot+9100}", false},
 	{"DATABASE=db://user:secret@host:9100", 9100, NULL, false},
 };
@@ -599,7 +538,6 @@ TEST(a_word_is_changed_so_that_each_slot_has_a_port_of_its_own)
 			(slot_words[i].own != NULL));
 		if (slot_words[i].own != NULL)
 			ck_assert_str_eq(own, slot_words[i].own);
-		ck_assert(slotword_inspects(words, port) ==
-			slot_words[i].inspects);
+		ck_assert(slotword_inspects(words, port) == slot_words[i].inspects);
 	}
 }

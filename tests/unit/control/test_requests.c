@@ -68,8 +68,8 @@ REPLACED(void, foreign_close_all)
 }
 
 REPLACED(ssize_t, foreign_read)
-(struct supervisor *sup, const struct child *by, int fd, void *data,
-	size_t size, enum fdpass_take take, struct fdpass_message *m)
+(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
+	enum fdpass_take take, struct fdpass_message *m)
 {
 	(void)sup;
 	(void)by;
@@ -93,8 +93,7 @@ static int call(void)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control",
-		room.rundir.path);
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control", room.rundir.path);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	return fd;
 }
@@ -131,8 +130,7 @@ static bool is_answered(int fd)
 
 static void say(int fd, const char *line)
 {
-	ck_assert_int_eq(
-		send(fd, line, strlen(line), MSG_NOSIGNAL), (int)strlen(line));
+	ck_assert_int_eq(send(fd, line, strlen(line), MSG_NOSIGNAL), (int)strlen(line));
 	turn();
 }
 
@@ -301,8 +299,7 @@ static const char *events(const char *params)
 
 	ask(fd, "events", params);
 	got_all[0] = '\0';
-	for (int i = 0; i < 200 && !strstr(got_all, "\"result\"") &&
-		!strstr(got_all, "\"error\"");
+	for (int i = 0; i < 200 && !strstr(got_all, "\"result\"") && !strstr(got_all, "\"error\"");
 		i++)
 		used += strlen(strcpy(got_all + used, heard(fd)));
 	(void)close(fd);
@@ -346,26 +343,21 @@ TEST(events_are_those_that_were_asked_for)
 	(void)events("\"kinds\":[\"exited\"],\"last\":1");
 	ck_assert_uint_eq(count_of("\"cluster\":\"job\""), 1);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
-	(void)snprintf(
-		since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
+	(void)snprintf(since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
 	(void)events(since);
 	ck_assert_uint_eq(count_of("\"exited\""), 2);
-	(void)snprintf(
-		since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
+	(void)snprintf(since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
 	(void)events(since);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
 }
 
 TEST(events_of_what_is_gone_can_be_asked_for)
 {
-	ck_assert_ptr_nonnull(
-		strstr(events("\"target\":\"old\""), "there is no cluster"));
-	ck_assert_ptr_nonnull(
-		strstr(events("\"target\":\"web.7\""), "'web' has slot"));
+	ck_assert_ptr_nonnull(strstr(events("\"target\":\"old\""), "there is no cluster"));
+	ck_assert_ptr_nonnull(strstr(events("\"target\":\"web.7\""), "'web' has slot"));
 	/* a name that is in a text is nobody's */
 	news_say(&room, LOG_NOTE, "reloaded", "\"cluster\":\"old\"");
-	ck_assert_ptr_nonnull(
-		strstr(events("\"target\":\"old\""), "there is no cluster"));
+	ck_assert_ptr_nonnull(strstr(events("\"target\":\"old\""), "there is no cluster"));
 	news_say_slot(web, 7, LOG_NOTE, "ended-meanwhile", "one");
 	(void)events("\"target\":\"web.7\"");
 	ck_assert_uint_eq(count_of("web.7: one"), 1);
@@ -393,8 +385,7 @@ TEST(a_long_history_comes_in_order_and_then_what_happens)
 	got_all[0] = '\0';
 	for (int i = 0; i < 400; i++) {
 		if (i < 100)
-			news_say_of(web, LOG_NOTE, "listening",
-				"number %d of many", 2000 + i);
+			news_say_of(web, LOG_NOTE, "listening", "number %d of many", 2000 + i);
 		used += strlen(strcpy(got_all + used, heard(fd)));
 	}
 	while ((at = strstr(at, "web: number ")) != NULL) {

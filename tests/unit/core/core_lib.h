@@ -58,8 +58,7 @@ static inline struct cluster_settings *canaries(
 }
 
 /* New workers are watched where their readiness is but guessed. */
-static inline struct cluster_settings *guessing(
-	struct cluster_settings *s, enum ready_mode ready)
+static inline struct cluster_settings *guessing(struct cluster_settings *s, enum ready_mode ready)
 {
 	s->ready = ready;
 	s->bake = BAKE_AUTO;
@@ -174,8 +173,7 @@ static inline uint64_t worker_in(uint32_t slot, enum slot_state state)
 	for (unsigned k = 0; k < view.workers; k++)
 		if (view.worker[k].state == state)
 			return view.worker[k].id;
-	ck_abort_msg("slot %u has no worker that is %s", slot,
-		slot_state_name(state));
+	ck_abort_msg("slot %u has no worker that is %s", slot, slot_state_name(state));
 	return 0;
 }
 
@@ -273,14 +271,12 @@ static inline void ends(uint32_t slot, uint64_t worker, struct ending ending)
 
 static inline void exits(uint32_t slot, enum slot_state state, int status)
 {
-	ends(slot, worker_in(slot, state),
-		(struct ending){.kind = ENDING_EXIT, .code = status});
+	ends(slot, worker_in(slot, state), (struct ending){.kind = ENDING_EXIT, .code = status});
 }
 
 static inline void dies(uint32_t slot, uint64_t worker)
 {
-	ends(slot, worker,
-		(struct ending){.kind = ENDING_SIGNAL, .code = SIGSEGV});
+	ends(slot, worker, (struct ending){.kind = ENDING_SIGNAL, .code = SIGSEGV});
 }
 
 static inline void crashes(uint32_t slot, enum slot_state state)
@@ -334,8 +330,7 @@ static inline void restart_so(struct event how)
 }
 
 /* Other settings; the bench has a reference. */
-static inline void deploy_so(
-	struct cluster_settings *settings, struct event how)
+static inline void deploy_so(struct cluster_settings *settings, struct event how)
 {
 	if (fresh != NULL)
 		cluster_settings_unref(fresh);

@@ -78,8 +78,7 @@ TEST(of_two_in_a_slot_the_newer_one_stays)
 	settle();
 	ck_assert_uint_eq(actions(ACTION_SPAWN), 0);
 	for (unsigned i = 0; i < b.count; i++)
-		if (b.kept[i].kind == ACTION_SIGNAL ||
-			b.kept[i].kind == ACTION_DRAIN)
+		if (b.kept[i].kind == ACTION_SIGNAL || b.kept[i].kind == ACTION_DRAIN)
 			ck_assert_uint_eq(b.kept[i].worker, old);
 	ck_assert_uint_eq(actions(ACTION_SIGNAL) + actions(ACTION_DRAIN), 1);
 }
@@ -89,12 +88,10 @@ static void oblige(void)
 {
 	for (unsigned i = 0; i < b.count; i++) {
 		const struct action *a = &b.kept[i];
-		struct event e = {.slot = a->slot,
-			.worker = a->worker,
-			.ending = {.kind = ENDING_EXIT}};
+		struct event e = {
+			.slot = a->slot, .worker = a->worker, .ending = {.kind = ENDING_EXIT}};
 
-		ck_assert(a->kind != ACTION_REPORT ||
-			a->report.kind != REPORT_SURPRISE);
+		ck_assert(a->kind != ACTION_REPORT || a->report.kind != REPORT_SURPRISE);
 		if (a->kind == ACTION_SPAWN)
 			e.kind = EVENT_READY;
 		else if (a->kind == ACTION_DRAIN)

@@ -13,11 +13,8 @@ static void set_up(void)
 {
 	scale = (struct autoscale){0};
 	autoscale_limits(&scale, 2, 16, 600 * SECOND);
-	load = (struct load){.now = 100 * SECOND,
-		.wanted = 4,
-		.ready = 4,
-		.cpus = 8,
-		.measured = true};
+	load = (struct load){
+		.now = 100 * SECOND, .wanted = 4, .ready = 4, .cpus = 8, .measured = true};
 }
 
 /* Look so often, a second apart; how often was there a step? */
@@ -99,8 +96,7 @@ TEST(many_clients_are_a_queue_at_once_if_no_fewer_wait_after_it)
 	load.came_at = load.now - SCALE_LOOK_FIRST;
 	ck_assert(!autoscale_look(&scale, &load, &step));
 	load.came_at = 0;
-	ck_assert_int_eq(
-		autoscale_wait(&scale, 4) / MSEC, 8); /* 250 ms * 4 / 100 - 2 */
+	ck_assert_int_eq(autoscale_wait(&scale, 4) / MSEC, 8); /* 250 ms * 4 / 100 - 2 */
 	load.now += autoscale_wait(&scale, 4);
 	load.waiting = 74;
 	ck_assert(!autoscale_look(&scale, &load, &step));

@@ -98,10 +98,8 @@ TEST(without_a_bake_time_the_others_follow_once_the_canaries_are_ready)
 TEST(a_request_may_have_canaries_of_its_own)
 {
 	start_ready(3);
-	restart_so((struct event){.has_canary = true,
-		.count = 2,
-		.has_bake = true,
-		.span = 5 * SECOND});
+	restart_so((struct event){
+		.has_canary = true, .count = 2, .has_bake = true, .span = 5 * SECOND});
 	gets_ready(0);
 	gets_ready(1);
 	ck_assert_int_eq(last(REPORT_BAKING)->span, 5 * SECOND);
@@ -257,8 +255,8 @@ TEST_LOOP(a_canary_that_does_not_start_ends_the_rollout, 0, 2)
 	else
 		pass(60 * SECOND);
 	check_all_as_before(3);
-	ck_assert_int_eq(last(REPORT_ROLLOUT_FAILED)->why,
-		_i == 0 ? WHY_ITSELF : WHY_START_TIMEOUT);
+	ck_assert_int_eq(
+		last(REPORT_ROLLOUT_FAILED)->why, _i == 0 ? WHY_ITSELF : WHY_START_TIMEOUT);
 }
 
 TEST_LOOP(a_canary_that_is_not_well_ends_the_rollout, 0, 3)
@@ -374,10 +372,8 @@ TEST(a_restart_that_waits_keeps_its_canaries)
 	start_ready(2);
 	restart();
 	step_through(0);
-	restart_so((struct event){.has_canary = true,
-		.count = 2,
-		.has_bake = true,
-		.span = SECOND});
+	restart_so(
+		(struct event){.has_canary = true, .count = 2, .has_bake = true, .span = SECOND});
 	step_through(1);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
 	ck_assert_uint_eq(rollout_now().canary, 2);

@@ -130,8 +130,7 @@ TEST_LOOP(auto_waits_for_a_port, 0, 6)
 	b.s->ready = READY_AUTO;
 	start(1);
 	pass(at);
-	happens((struct event){
-		.kind = rows[_i].kind, .worker = 1, .held = rows[_i].held});
+	happens((struct event){.kind = rows[_i].kind, .worker = 1, .held = rows[_i].held});
 	if (ready > at) {
 		pass(ready - at - 1);
 		ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
@@ -276,9 +275,7 @@ TEST(a_death_for_memory_is_replaced_a_moment_later)
 {
 	struct event killed = {
 		.kind = EVENT_EXITED,
-		.ending = {.kind = ENDING_SIGNAL,
-			.code = SIGKILL,
-			.out_of_memory = true},
+		.ending = {.kind = ENDING_SIGNAL, .code = SIGKILL, .out_of_memory = true},
 	};
 
 	start_ready(1);
@@ -312,8 +309,7 @@ TEST(a_slot_in_backoff_says_when_it_tries_again)
 TEST(a_command_that_cannot_be_run_fails_the_cluster_at_once)
 {
 	b.failing = 1;
-	b.failure = (struct ending){
-		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
+	b.failure = (struct ending){.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
 	start(3);
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_FAILED);
 	goes(1);
@@ -326,8 +322,7 @@ TEST(a_command_that_could_be_run_once_is_tried_again)
 {
 	start_ready(1);
 	b.failing = 1;
-	b.failure = (struct ending){
-		.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
+	b.failure = (struct ending){.kind = ENDING_SPAWN, .permanent = true, .exit_status = 127};
 	exits(0, SLOT_READY, 0);
 	ck_assert_int_eq(slot_at(0).state, SLOT_BACKOFF);
 	pass(100 * MSEC);

@@ -147,8 +147,7 @@ TEST(a_stop_ends_a_replacement)
 	ck_assert_uint_eq(actions(ACTION_ENDED), 1);
 	restart();
 	all_get_ready();
-	tell_why(
-		EVENT_UNWELL, 1, WHY_CHECK); /* and the next one has its turn */
+	tell_why(EVENT_UNWELL, 1, WHY_CHECK); /* and the next one has its turn */
 	ck_assert_uint_eq(slot_at(1).workers, 2);
 }
 
@@ -174,8 +173,7 @@ TEST(a_rollout_replaces_an_unwell_one_when_its_gate_is_shut)
 /* Its worker becomes unfit, and is replaced after that time. */
 static void unfit_for(enum why why, nsec_t wait)
 {
-	enum report_kind kind =
-		why == WHY_MEMORY ? REPORT_OUTGROWN : REPORT_UNWELL;
+	enum report_kind kind = why == WHY_MEMORY ? REPORT_OUTGROWN : REPORT_UNWELL;
 
 	tell_why(why == WHY_MEMORY ? EVENT_OUTGROWN : EVENT_UNWELL, 0, why);
 	ck_assert_int_eq(last(kind)->wait, wait);
@@ -192,8 +190,7 @@ static void unfit_for(enum why why, nsec_t wait)
 	goes(0);
 }
 
-TEST_LOOP(
-	one_whose_successor_is_unfit_soon_again_serves_longer_and_longer, 0, 2)
+TEST_LOOP(one_whose_successor_is_unfit_soon_again_serves_longer_and_longer, 0, 2)
 {
 	static const enum why whys[] = {WHY_CHECK, WHY_MEMORY};
 	nsec_t wait = b.s->backoff_min;
@@ -204,8 +201,7 @@ TEST_LOOP(
 	for (int k = 0; k < 6; k++) {
 		pass(9 * SECOND);
 		unfit_for(whys[_i], wait);
-		wait = wait > b.s->backoff_max / 2 ? b.s->backoff_max
-						   : 2 * wait;
+		wait = wait > b.s->backoff_max / 2 ? b.s->backoff_max : 2 * wait;
 	}
 	ck_assert_uint_eq(slot_at(0).restarts, 0);
 }

@@ -21,8 +21,7 @@ struct gap {
 };
 #define GAP(type, member) \
 	{ \
-		offsetof(struct type, member), \
-			sizeof(((struct type *)NULL)->member) \
+		offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
 	}
 
 static void mark(char *seen, const struct plain_table *table, size_t base)
@@ -48,8 +47,8 @@ static bool is_padding(size_t from, size_t to)
 	return to - from < align;
 }
 
-static void check_covered(const char *name, const struct plain_table *table,
-	const struct gap *gaps, size_t count)
+static void check_covered(
+	const char *name, const struct plain_table *table, const struct gap *gaps, size_t count)
 {
 	char *seen = calloc(1, table->size + 1);
 	size_t from = 0;
@@ -62,9 +61,8 @@ static void check_covered(const char *name, const struct plain_table *table,
 	for (size_t at = 0; at <= table->size; at++) {
 		if (seen[at] == 0)
 			continue;
-		ck_assert_msg(is_padding(from, at),
-			"struct %s: bytes %zu to %zu are in no row", name, from,
-			at);
+		ck_assert_msg(is_padding(from, at), "struct %s: bytes %zu to %zu are in no row",
+			name, from, at);
 		from = at + 1;
 	}
 	free(seen);
@@ -78,21 +76,17 @@ TEST(no_member_is_forgotten)
 		GAP(cluster, count), /* so too */
 		GAP(cluster, due),   /* by slot */
 		GAP(cluster, line),  /* slot.waits */
-		GAP(cluster, places), GAP(cluster, released),
-		GAP(cluster, spares), /* counted */
-		GAP(cluster, told_to_wait), GAP(cluster, out),
-		GAP(cluster, waiting.settings), GAP(cluster, generations),
-		GAP(cluster, surprises), /* may be told once more */
+		GAP(cluster, places), GAP(cluster, released), GAP(cluster, spares), /* counted */
+		GAP(cluster, told_to_wait), GAP(cluster, out), GAP(cluster, waiting.settings),
+		GAP(cluster, generations), GAP(cluster, surprises), /* may be told once more */
 	};
 	static const struct gap generation[] = {
-		GAP(generation, settings),
-		GAP(generation, starting), /* counted */
+		GAP(generation, settings), GAP(generation, starting), /* counted */
 	};
 
 	check_covered("cluster", &image_tables[IMAGE_CLUSTER], cluster, 14);
 	check_covered("slot", &image_tables[IMAGE_SLOT], NULL, 0);
-	check_covered(
-		"generation", &image_tables[IMAGE_GENERATION], generation, 2);
+	check_covered("generation", &image_tables[IMAGE_GENERATION], generation, 2);
 	check_covered("report", &image_report_table, NULL, 0);
 }
 
@@ -101,11 +95,9 @@ static void check_tags(const struct plain_table *table)
 	for (uint32_t i = 0; i < table->count; i++) {
 		ck_assert_uint_gt(table->rows[i].tag, 0);
 		for (uint32_t k = 0; k < i; k++)
-			ck_assert_uint_ne(
-				table->rows[i].tag, table->rows[k].tag);
+			ck_assert_uint_ne(table->rows[i].tag, table->rows[k].tag);
 		if (table->rows[i].kind == PLAIN_STRUCT) {
-			ck_assert_uint_eq(table->rows[i].size,
-				table->rows[i].inner->size);
+			ck_assert_uint_eq(table->rows[i].size, table->rows[i].inner->size);
 			check_tags(table->rows[i].inner);
 		}
 	}

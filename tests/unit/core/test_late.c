@@ -110,8 +110,7 @@ TEST(each_is_watched_for_stable_after_and_no_longer)
 
 TEST(one_that_ends_as_it_should_is_no_failure)
 {
-	struct cluster_settings *newer =
-		guessing(plain_settings(), READY_LISTEN);
+	struct cluster_settings *newer = guessing(plain_settings(), READY_LISTEN);
 
 	start_two();
 	newer->restart = RESTART_ON_FAILURE;
@@ -122,8 +121,7 @@ TEST(one_that_ends_as_it_should_is_no_failure)
 
 TEST_LOOP(what_is_asked_for_next_ends_the_watch, 0, 2)
 {
-	struct cluster_settings *newer =
-		guessing(plain_settings(), READY_LISTEN);
+	struct cluster_settings *newer = guessing(plain_settings(), READY_LISTEN);
 
 	start_two();
 	be_done(guessing(plain_settings(), READY_LISTEN));
@@ -157,8 +155,7 @@ TEST(a_carried_one_that_has_lost_its_way_back_is_refused)
 	before[1].number = 3;
 	b.c->last_generation = 3;
 	b.c->generation = 3;
-	ck_assert_str_eq(image_finish(b.c),
-		"the generation before the rollout is missing");
+	ck_assert_str_eq(image_finish(b.c), "the generation before the rollout is missing");
 	before->number = 1;
 	before[1].number = 2;
 	b.c->generation = 2;

@@ -28,8 +28,7 @@ static uint32_t first_starting(void)
 {
 	uint32_t i = 0;
 
-	while (slot_at(i).workers == 0 ||
-		slot_at(i).worker[0].state != SLOT_STARTING)
+	while (slot_at(i).workers == 0 || slot_at(i).worker[0].state != SLOT_STARTING)
 		i++;
 	return i;
 }

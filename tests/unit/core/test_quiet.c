@@ -176,14 +176,11 @@ TEST(other_sockets_are_quiet_when_they_have_been_for_a_while)
 	struct quiet_memory third;
 
 	ck_assert(!quiet_connection(&f, NULL, 0, TICK, false, &first));
-	ck_assert(!quiet_connection(
-		&f, &first, QUIET_UNSEEN_MS - 1, TICK, false, &second));
+	ck_assert(!quiet_connection(&f, &first, QUIET_UNSEEN_MS - 1, TICK, false, &second));
 	ck_assert(quiet_connection(&f, &second, 1, TICK, false, &third));
 	/* that was a doubt */
-	ck_assert(quiet_connection(
-		&f, &first, QUIET_GAP_MS, TICK, true, &second));
-	ck_assert(!quiet_connection(
-		&f, &first, QUIET_GAP_MS - 1, TICK, true, &second));
+	ck_assert(quiet_connection(&f, &first, QUIET_GAP_MS, TICK, true, &second));
+	ck_assert(!quiet_connection(&f, &first, QUIET_GAP_MS - 1, TICK, true, &second));
 	f.unread = 1;
 	ck_assert(!quiet_connection(&f, &third, 1, TICK, false, &first));
 	f.unread = 0;
@@ -414,8 +411,7 @@ TEST_LOOP(what_is_pushed_after_a_quiet_look_is_no_answer, 0, 3)
 
 TEST(memory_is_found_by_cookie_in_order)
 {
-	const struct quiet_memory list[] = {
-		{.cookie = 4}, {.cookie = 5}, {.cookie = 7}};
+	const struct quiet_memory list[] = {{.cookie = 4}, {.cookie = 5}, {.cookie = 7}};
 	size_t at = 0;
 
 	ck_assert_ptr_null(quiet_find(list, 3, &at, 3));

@@ -121,8 +121,7 @@ TEST(a_rollout_ends_with_all_new_and_restarts_uncounted)
 	for (uint32_t i = 0; i < 3; i++)
 		step_through(i);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(
-		last(REPORT_ROLLOUT_DONE)->rollout, cluster_last_rollout(b.c));
+	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->rollout, cluster_last_rollout(b.c));
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 	ck_assert_uint_eq(cluster_generation(b.c), 2);
 	/* memory is for as many as are beside another at a time */
@@ -242,9 +241,7 @@ TEST(a_death_for_memory_is_a_failure_and_then_there_is_a_moment)
 	happens((struct event){
 		.kind = EVENT_EXITED,
 		.worker = worker_in(0, SLOT_READY),
-		.ending = {.kind = ENDING_SIGNAL,
-			.code = SIGKILL,
-			.out_of_memory = true},
+		.ending = {.kind = ENDING_SIGNAL, .code = SIGKILL, .out_of_memory = true},
 	});
 	ck_assert_int_eq(last(REPORT_EXITED)->wait, 50 * MSEC);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_FAILED), 1);
@@ -316,8 +313,7 @@ TEST(a_second_request_supersedes_the_first)
 	ck_assert_uint_eq(slot_at(0).workers, 2);
 	step_through(0);
 	step_through(1);
-	ck_assert_uint_eq(
-		last(REPORT_ROLLOUT_DONE)->rollout, cluster_last_rollout(b.c));
+	ck_assert_uint_eq(last(REPORT_ROLLOUT_DONE)->rollout, cluster_last_rollout(b.c));
 	ck_assert_ptr_eq(cluster_settings(b.c), fresh);
 }
 
@@ -337,8 +333,7 @@ TEST(what_would_make_too_many_generations_waits)
 	step_through(1);
 	step_through(2);
 	ck_assert_uint_eq(reports(REPORT_ROLLOUT_DONE), 1);
-	ck_assert_uint_eq(last(REPORT_ROLLOUT_STARTED)->rollout,
-		cluster_last_rollout(b.c));
+	ck_assert_uint_eq(last(REPORT_ROLLOUT_STARTED)->rollout, cluster_last_rollout(b.c));
 }
 
 TEST(who_waits_is_not_overtaken)
@@ -372,8 +367,7 @@ TEST(a_request_while_stopping_is_refused)
 	start_ready(1);
 	stop(false);
 	deploy(plain_settings());
-	ck_assert_uint_eq(last(REPORT_ROLLOUT_FAILED)->rollout,
-		cluster_last_rollout(b.c));
+	ck_assert_uint_eq(last(REPORT_ROLLOUT_FAILED)->rollout, cluster_last_rollout(b.c));
 }
 
 TEST(settings_without_a_rollout_hold_for_who_runs)
@@ -415,8 +409,7 @@ static void start_mute(void)
 static void deploy_auto(bool command_changed, bool drops_ports)
 {
 	deploy_so(by_itself(plain_settings()),
-		(struct event){.command_changed = command_changed,
-			.drops_ports = drops_ports});
+		(struct event){.command_changed = command_changed, .drops_ports = drops_ports});
 }
 
 TEST(the_old_one_is_kept_until_the_new_one_listens)

@@ -70,8 +70,7 @@ static const char *const next[WORKER_STATES] = {
 
 FIXTURE(set_up, NULL)
 
-TEST_LOOP(every_state_knows_its_events_and_no_other, 0,
-	WORKER_STATES *WORKER_EVENTS)
+TEST_LOOP(every_state_knows_its_events_and_no_other, 0, WORKER_STATES *WORKER_EVENTS)
 {
 	enum worker_state from = (enum worker_state)(_i / WORKER_EVENTS);
 	enum worker_event event = (enum worker_event)(_i % WORKER_EVENTS);
@@ -111,12 +110,10 @@ TEST_LOOP(a_life_is_a_proof_where_no_other_is_demanded, 0, 6)
 	at.says_ready = rows[_i].says_ready;
 	at.listens = rows[_i].listens;
 	be(WORKER_STARTING);
+	ck_assert_int_eq(w.proven_at, rows[_i].proves ? 101 * SECOND : NSEC_NEVER);
+	ck_assert_int_eq(worker_due(&w, 0), rows[_i].proves ? 101 * SECOND : 160 * SECOND);
 	ck_assert_int_eq(
-		w.proven_at, rows[_i].proves ? 101 * SECOND : NSEC_NEVER);
-	ck_assert_int_eq(worker_due(&w, 0),
-		rows[_i].proves ? 101 * SECOND : 160 * SECOND);
-	ck_assert_int_eq(worker_due_event(&w, &settings),
-		rows[_i].proves ? ON_PROVEN : ON_DEADLINE);
+		worker_due_event(&w, &settings), rows[_i].proves ? ON_PROVEN : ON_DEADLINE);
 }
 
 TEST(a_start_timeout_does_not_come_before_the_proof)

@@ -14,13 +14,11 @@
  * A room in which each worker gets the lane of its slot, and one cluster, `web`,
  * with one listener.
  */
-static int lanes_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int lanes_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)birth;
 	(void)err;
-	child->traffic.lane =
-		steer_lane(child->service, child->generation, child->slot);
+	child->traffic.lane = steer_lane(child->service, child->generation, child->slot);
 	return 0;
 }
 

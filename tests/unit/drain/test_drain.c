@@ -25,8 +25,7 @@ static size_t has_count;
 static unsigned ended;
 static unsigned asked_late;
 static bool refused;
-static enum activity
-	does; /* UNKNOWN: it goes on with what a stop has interrupted */
+static enum activity does; /* UNKNOWN: it goes on with what a stop has interrupted */
 static pid_t tracer;
 
 REPLACED(int, connections_add)
@@ -47,8 +46,7 @@ REPLACED(int, connections_add)
 }
 
 REPLACED(unsigned, connections_end)
-(struct remote *r, int pidfd, const struct connections *all, unsigned *late,
-	unsigned *asked)
+(struct remote *r, int pidfd, const struct connections *all, unsigned *late, unsigned *asked)
 {
 	(void)asked;
 	(void)r;
@@ -206,8 +204,7 @@ TEST(a_request_that_comes_while_it_stands_still_is_answered)
 	room_pass(SECOND);
 	ck_assert(!is_asked());
 	ck_assert_uint_ge(room_signalled(pid, SIGSTOP), 1);
-	ck_assert_uint_eq(
-		room_signalled(pid, SIGCONT), room_signalled(pid, SIGSTOP));
+	ck_assert_uint_eq(room_signalled(pid, SIGCONT), room_signalled(pid, SIGSTOP));
 	asked_late = 0;
 	room_pass(SECOND);
 	ck_assert(is_asked());

@@ -20,8 +20,7 @@ REPLACED(nsec_t, process_ran)(pid_t pid)
 {
 	for (uint32_t slot = 0; slot < web->child_slots; slot++)
 		for (int k = 0; k < 2; k++)
-			if (web->children[slot][k] != NULL &&
-				web->children[slot][k]->pid == pid)
+			if (web->children[slot][k] != NULL && web->children[slot][k]->pid == pid)
 				return ran[slot];
 	return 0;
 }
@@ -61,15 +60,14 @@ TEST_LOOP(one_that_has_most_of_it_is_a_reason, 0, 6)
 		{2, 0, {7 * SECOND, 3 * SECOND}, 5 * SECOND, false},
 	};
 
-	begin(rows[_i].workers == 2 ? WEB("2", "") : WEB("3", ""),
-		rows[_i].workers, rows[_i].before);
+	begin(rows[_i].workers == 2 ? WEB("2", "") : WEB("3", ""), rows[_i].workers,
+		rows[_i].before);
 	for (uint32_t slot = 0; slot < 3; slot++)
 		ran[slot] += rows[_i].used[slot];
 	room_pass(rows[_i].later);
 	restart();
 	ck_assert_int_eq(spreads(), rows[_i].spreads);
-	ck_assert_int_eq(room_logged("web.1 has 75 % of the CPU time"),
-		rows[_i].spreads);
+	ck_assert_int_eq(room_logged("web.1 has 75 % of the CPU time"), rows[_i].spreads);
 	if (!rows[_i].spreads)
 		ck_assert_uint_eq(group_size(l), 1);
 }

@@ -7,8 +7,7 @@
  */
 #define WEB(way, drain) \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 3\nready = notify\n" \
-	"listen = 127.0.0.1:0\ndrain-timeout = 60s\nbalance = " way \
-	"\ndrain = " drain "\n"
+	"listen = 127.0.0.1:0\ndrain-timeout = 60s\nbalance = " way "\ndrain = " drain "\n"
 
 static void begin(const char *ini)
 {
@@ -70,14 +69,12 @@ TEST(if_nobody_is_ready_all_have_a_share_until_one_is)
 	for (uint32_t slot = 0; slot < 3; slot++)
 		room_killed(room_child(web, slot), SIGSEGV);
 	room_pass(MSEC);
-	for (const struct listener_socket *k = l->sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		ck_assert_uint_eq(k->weight, 1);
 	room_pass(SECOND);
 	room_tell(room_child(web, 1), EVENT_READY);
 	/* a client that comes now must not wait for one that only starts */
-	for (const struct listener_socket *k = l->sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
 		ck_assert_uint_eq(k->weight, k->fd == fd_of(1));
 }
 
@@ -94,8 +91,7 @@ TEST(one_that_is_emptied_keeps_its_own_to_the_end)
 		ck_assert_ptr_nonnull(old);
 		ck_assert_uint_eq(share(slot), 1);
 		ck_assert_int_ne(group_fd(l, old->traffic.lane), fd_of(slot));
-		ck_assert_uint_eq(
-			group_socket(l, old->traffic.lane)->weight, 0);
+		ck_assert_uint_eq(group_socket(l, old->traffic.lane)->weight, 0);
 		room_tell(old, EVENT_DRAINED);
 		room_exits(old, 0);
 		room_tick(web);

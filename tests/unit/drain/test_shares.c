@@ -96,8 +96,7 @@ TEST(the_last_of_the_old_ones_get_nothing_more)
 	replace(2);
 	ck_assert_uint_eq(share(1), 0);
 	ck_assert_uint_eq(share(2), 3);
-	ck_assert(steer_is_away(web->children[2][0]) !=
-		steer_is_away(web->children[2][1]));
+	ck_assert(steer_is_away(web->children[2][0]) != steer_is_away(web->children[2][1]));
 }
 
 TEST(one_that_does_not_become_quiet_is_helped)
@@ -128,8 +127,7 @@ static unsigned arrived(unsigned lane)
 	unsigned count = 0;
 	int fd;
 
-	while ((fd = accept4(group_fd(l, lane), NULL, NULL, SOCK_CLOEXEC)) !=
-		-1) {
+	while ((fd = accept4(group_fd(l, lane), NULL, NULL, SOCK_CLOEXEC)) != -1) {
 		(void)close(fd);
 		count++;
 	}
@@ -152,12 +150,10 @@ TEST(a_client_comes_to_those_who_have_a_share)
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	for (int i = 0; i < 40; i++) {
 		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		ck_assert_int_eq(
-			connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
+		ck_assert_int_eq(connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
 	}
 	for (unsigned lane = 0; lane < 2; lane++)
-		ck_assert_int_eq(
-			socket_set_nonblock(group_fd(l, lane), true), 0);
+		ck_assert_int_eq(socket_set_nonblock(group_fd(l, lane), true), 0);
 	ck_assert_uint_eq(arrived(old_lane), 0);
 	ck_assert_uint_eq(arrived(room_child(web, 0)->traffic.lane), 40);
 	for (int i = 0; i < 40; i++)

@@ -40,8 +40,7 @@ static unsigned open_sockets(void)
 {
 	unsigned count = 0;
 
-	for (const struct listener_socket *k = l.sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l.sockets; k != NULL; k = k->next)
 		count++;
 	return count;
 }
@@ -63,11 +62,10 @@ static void check_all(void)
 	if (steered)
 		count_workers();
 	for (unsigned i = 0; i < WORKERS; i++) {
-		ck_assert_msg(!worker[i].has->settled,
-			"%s: worker %u has a closed socket", story, i);
+		ck_assert_msg(
+			!worker[i].has->settled, "%s: worker %u has a closed socket", story, i);
 		ck_assert_msg(socket_for(worker[i].lane) == worker[i].has,
-			"%s: worker %u has another socket than lane %u", story,
-			i, worker[i].lane);
+			"%s: worker %u has another socket than lane %u", story, i, worker[i].lane);
 	}
 }
 
@@ -84,8 +82,7 @@ static void begin(void)
 	steered = true;
 	for (unsigned i = 0; i < WORKERS; i++)
 		steer_add_lane(&s, worker[i].lane);
-	for (const struct listener_socket *k = l.sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l.sockets; k != NULL; k = k->next)
 		steer_add_lane(&s, k->lane);
 	for (unsigned g = 0; g <= last; g++)
 		for (unsigned i = 0; i < WORKERS; i++)
@@ -106,8 +103,7 @@ static unsigned open_lane(void)
 
 	if (lane == 0 || open_sockets() == LANES_MAX)
 		return 0;
-	for (const struct listener_socket *k = l.sockets; k != NULL;
-		k = k->next)
+	for (const struct listener_socket *k = l.sockets; k != NULL; k = k->next)
 		ck_assert_uint_ne(k->lane, lane);
 	if (l.sockets == NULL)
 		push(0, 0);
@@ -181,8 +177,7 @@ static void restart_slot(void)
 
 static void one_dies(void)
 {
-	start(1, worker[1].generation,
-		steered ? steer_lane_of(&s, worker[1].generation) : 0);
+	start(1, worker[1].generation, steered ? steer_lane_of(&s, worker[1].generation) : 0);
 }
 
 /* All that is kept are the lanes of workers and sockets. */
@@ -203,8 +198,7 @@ static void close_old(void)
 	steer_move_home(&s, steer_lane_of(&s, in_force));
 	drop(in_force);
 	while (*at != NULL)
-		if (open_sockets() > 1 &&
-			!steer_is_needed(&s, &l, *at, in_force, in_force)) {
+		if (open_sockets() > 1 && !steer_is_needed(&s, &l, *at, in_force, in_force)) {
 			(*at)->settled = true; /* closed, here */
 			*at = (*at)->next;
 		} else {

@@ -12,8 +12,7 @@
  * Who is asked how he is, how often, and what comes of the answers: by commands, of
  * which none is run.
  */
-#define WEB(more) \
-	"[cluster:web]\ncommand = /bin/web\nworkers = 2\ndrain = off\n" more
+#define WEB(more) "[cluster:web]\ncommand = /bin/web\nworkers = 2\ndrain = off\n" more
 #define READY WEB("ready = exec:ask\ncheck-timeout = 2s\nstart-timeout = 30s\n")
 #define RARE WEB("ready = exec:ask\ncheck = exec:ask\ncheck-interval = 20m\n")
 #define CHECK \
@@ -79,8 +78,7 @@ static void answer(const struct child *only, int status)
 	for (unsigned i = 0; i < asked; i++) {
 		struct question *q = &questions[i];
 
-		if (q->answered || q->of == NULL ||
-			(only != NULL && q->of != only))
+		if (q->answered || q->of == NULL || (only != NULL && q->of != only))
 			continue;
 		q->answered = true;
 		q->over(q->of, &end, false);

@@ -43,8 +43,7 @@ REPLACED(struct helper *, helper_start)
 		return NULL;
 	}
 	ck_assert_uint_lt(run_count, RUNS_MAX);
-	(void)snprintf(run->command, sizeof(run->command), "%s",
-		plan->command->list[0]);
+	(void)snprintf(run->command, sizeof(run->command), "%s", plan->command->list[0]);
 	run->over = plan->over;
 	run->owner = plan->owner;
 	run->is_over = false;
@@ -144,8 +143,7 @@ TEST(a_failure_is_told_once_until_it_goes_well)
 	tell_scales(4);
 	over(0, 1);
 	over(1, 1);
-	first = strstr(
-		room_log(), "web: the hook on-scale ('scale') failed: exit 1");
+	first = strstr(room_log(), "web: the hook on-scale ('scale') failed: exit 1");
 	ck_assert_ptr_nonnull(first);
 	ck_assert_ptr_null(strstr(first + 1, "web: the hook on-scale"));
 	over(2, 0);

@@ -18,8 +18,7 @@
 /* A room that has something under way. */
 static bool is_at_work;
 
-static bool worker_on_busy(
-	struct supervisor *sup, const struct service *service)
+static bool worker_on_busy(struct supervisor *sup, const struct service *service)
 {
 	(void)sup;
 	(void)service;
@@ -192,8 +191,7 @@ TEST(an_essential_cluster_ends_all_with_its_status)
 	ck_assert_int_eq(room.instance.status, 7);
 }
 
-TEST_LOOP(
-	an_essential_cluster_that_is_stopped_or_removed_ends_nothing_else, 0, 2)
+TEST_LOOP(an_essential_cluster_that_is_stopped_or_removed_ends_nothing_else, 0, 2)
 {
 	begin_essential();
 	web->stage.leaving = _i == 1;

@@ -14,8 +14,7 @@
 /* What a reload changes, by the difference between two files. */
 
 #define WEB_AS(command, workers) \
-	"[cluster:web]\nready = notify\ndrain = off\ncommand = " command \
-	"\nworkers = " workers "\n"
+	"[cluster:web]\nready = notify\ndrain = off\ncommand = " command "\nworkers = " workers "\n"
 #define WEB WEB_AS("/bin/web", "2")
 #define JOB \
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = " \
@@ -32,9 +31,7 @@ static void begin(void)
 	for (size_t i = 0; i < room.service_count; i++) {
 		room_tick(room.services[i]);
 		for (uint32_t k = 0;
-			k < service_wanted(&room,
-				    cluster_settings(room.services[i]->core));
-			k++) {
+			k < service_wanted(&room, cluster_settings(room.services[i]->core)); k++) {
 			room_tell(room_child(room.services[i], k), EVENT_READY);
 			room_tick(room.services[i]);
 		}
@@ -60,8 +57,7 @@ static int reload(const char *now)
 	} else {
 		room_simplify(r.s);
 	}
-	got = reload_run(
-		&room, r.s, buffer_text(&r.faults.text), false, false, &result);
+	got = reload_run(&room, r.s, buffer_text(&r.faults.text), false, false, &result);
 	faults_fini(&r.faults);
 	for (size_t i = 0; i < room.service_count; i++)
 		room_tick(room.services[i]);
@@ -91,8 +87,7 @@ TEST(another_command_replaces_the_workers_of_that_cluster_alone)
 	struct child *job = room_child(room_cluster("job"), 0);
 
 	ck_assert_int_eq(reload(WEB_AS("/bin/web2", "2") JOB), 0);
-	ck_assert_str_eq(
-		said(), "web: command: rolling restart; job: no change");
+	ck_assert_str_eq(said(), "web: command: rolling restart; job: no change");
 	ck_assert_uint_eq(room_spawned(), spawned + 1); /* one at a time */
 	ck_assert_uint_eq(room_child(web, 0)->generation, 2);
 	ck_assert_ptr_eq(room_child(room_cluster("job"), 0), job);
@@ -155,11 +150,10 @@ TEST(an_address_that_cannot_be_had_changes_nothing_at_all)
 	unsigned spawned = room_spawned();
 
 	/* 192.0.2.0/24 is nobody's (RFC 5737) */
-	ck_assert_int_eq(
-		reload("[cluster:web]\ncommand = /bin/web4\n"
-		       "workers = 5\nlisten = 127.0.0.1:0\n"
-		       "[cluster:new]\ncommand = /bin/new\nworkers = 1\n"
-		       "listen = 192.0.2.1:0\n"),
+	ck_assert_int_eq(reload("[cluster:web]\ncommand = /bin/web4\n"
+				"workers = 5\nlisten = 127.0.0.1:0\n"
+				"[cluster:new]\ncommand = /bin/new\nworkers = 1\n"
+				"listen = 192.0.2.1:0\n"),
 		-1);
 	ck_assert_ptr_nonnull(strstr(said(), "cluster 'new'"));
 	room_pass(10 * SECOND);

@@ -55,8 +55,7 @@ static bool without_tee;
 static void forbid_tee(void)
 {
 	struct sock_filter rules[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			offsetof(struct seccomp_data, nr)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_tee, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -89,8 +88,7 @@ static void start_on(int its_out, int its_err)
 {
 	int pair[2];
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	start_at(pair[1], its_out, its_err);
 	channel = pair[0];
 	(void)close(pair[1]);
@@ -101,8 +99,7 @@ static void start_on_socket(void)
 {
 	int pair[2];
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	start_on(pair[1], pair[1]);
 	(void)close(pair[1]);
 	out = pair[0];
@@ -153,13 +150,10 @@ static struct logwire_packet receive(void)
 	/* what is counted is told whenever it is */
 	do {
 		await_input(channel);
-		ck_assert_int_eq(
-			fdpass_receive(channel, &packet, sizeof(packet), &m),
-			1);
+		ck_assert_int_eq(fdpass_receive(channel, &packet, sizeof(packet), &m), 1);
 		ck_assert_uint_eq(m.fd_count, 0);
 		ck_assert(logwire_check(&packet, (size_t)m.len));
-	} while (
-		packet.kind == LOGWIRE_DROPPED || packet.kind == LOGWIRE_LINES);
+	} while (packet.kind == LOGWIRE_DROPPED || packet.kind == LOGWIRE_LINES);
 	return packet;
 }
 
@@ -167,8 +161,7 @@ static void send_packet(const struct logwire_packet *packet, const int *fd)
 {
 	struct pollfd at = {.fd = channel, .events = POLLOUT};
 
-	while (fdpass_send(channel, packet, sizeof(*packet), fd,
-		       fd != NULL ? 1 : 0) == -1) {
+	while (fdpass_send(channel, packet, sizeof(*packet), fd, fd != NULL ? 1 : 0) == -1) {
 		ck_assert_int_eq(errno, EAGAIN);
 		ck_assert_int_eq(poll(&at, 1, PATIENCE), 1);
 	}
@@ -176,8 +169,7 @@ static void send_packet(const struct logwire_packet *packet, const int *fd)
 
 static void choose_sink(enum logwire_sink sink, bool colour)
 {
-	struct logwire_packet packet = {
-		.kind = LOGWIRE_SINK, .sink = sink, .colour = colour};
+	struct logwire_packet packet = {.kind = LOGWIRE_SINK, .sink = sink, .colour = colour};
 
 	ck_assert_uint_eq(receive().kind, LOGWIRE_HELLO);
 	send_packet(&packet, NULL);
@@ -232,10 +224,8 @@ static int add_copied(uint32_t stream, int *read_end)
 
 static void end_worker(void)
 {
-	struct logwire_packet packet = {.kind = LOGWIRE_ENDED,
-		.slot = 2,
-		.worker = 7,
-		.cluster = "web"};
+	struct logwire_packet packet = {
+		.kind = LOGWIRE_ENDED, .slot = 2, .worker = 7, .cluster = "web"};
 
 	send_packet(&packet, NULL);
 }
@@ -282,8 +272,7 @@ static void expect(int fd, const char *text)
 	struct buffer *got = &said[fd == err ? 1 : 0];
 
 	while (!ends_with(got, text))
-		ck_assert_msg(read_more(fd, got), "wanted '%s', got '%s'", text,
-			buffer_text(got));
+		ck_assert_msg(read_more(fd, got), "wanted '%s', got '%s'", text, buffer_text(got));
 	ck_assert_str_eq(buffer_text(got), text);
 	buffer_clear(got);
 }
@@ -303,11 +292,8 @@ FIXTURE(setup, teardown)
 
 TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 {
-	const struct logwire_packet packet = {.kind = LOGWIRE_ADD,
-		.slot = 2,
-		.worker = 7,
-		.stream = 3,
-		.cluster = "web"};
+	const struct logwire_packet packet = {
+		.kind = LOGWIRE_ADD, .slot = 2, .worker = 7, .stream = 3, .cluster = "web"};
 	struct linering ring;
 	struct linering_text lines;
 	struct error error;
@@ -317,8 +303,7 @@ TEST(both_pipes_come_at_once_with_the_memory_of_the_slot)
 	start_prefixed();
 	ck_assert_int_eq(pipe2(o, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
-	ck_assert_int_eq(
-		linering_make(&ring, &linering_output, "test", &error), 0);
+	ck_assert_int_eq(linering_make(&ring, &linering_output, "test", &error), 0);
 	ck_assert_int_eq(fdpass_send(channel, &packet, sizeof(packet),
 				 (const int[]){o[0], e[0], ring.fd}, 3),
 		0);
@@ -393,9 +378,7 @@ TEST(a_long_line_comes_in_pieces_that_are_marked)
 
 	(void)memset(line, 'x', sizeof(line));
 	start_prefixed();
-	ck_assert_int_eq(
-		dprintf(add(1), "%.*s\nend\n", (int)sizeof(line), line),
-		sizeof(line) + 5);
+	ck_assert_int_eq(dprintf(add(1), "%.*s\nend\n", (int)sizeof(line), line), sizeof(line) + 5);
 	while (!ends_with(&said[0], "\nweb.2 | end\n"))
 		ck_assert(read_more(out, &said[0]));
 	ck_assert_mem_eq(said[0].data, "web.2 | xx", 10);
@@ -431,8 +414,7 @@ TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
 		{0, false, "\x1b[1;31mred\x1b[m \x1b[31 \x1b[2J\n",
 			"web.2 | \x1b[1;31mred\x1b[m "
 			"\\x1b[31 \\x1b[2J\x1b[0m\r\n"},
-		{LOGWIRE_COPY, false, "\x1b]0;title\a\n",
-			"web.2 | \\x1b]0;title\\x07\r\n"},
+		{LOGWIRE_COPY, false, "\x1b]0;title\a\n", "web.2 | \\x1b]0;title\\x07\r\n"},
 	};
 	int fds[2];
 	int terminal;
@@ -447,16 +429,14 @@ TEST_LOOP(on_a_terminal_bytes_are_harmless, 0, 3)
 		ck_assert(read_more(out, &said[0]));
 	if (rows[_i].colour)
 		ck_assert_mem_eq(said[0].data, "\x1b[3", 3);
-	ck_assert_str_eq(buffer_text(&said[0]) + (rows[_i].colour ? 5 : 0),
-		rows[_i].shown);
+	ck_assert_str_eq(buffer_text(&said[0]) + (rows[_i].colour ? 5 : 0), rows[_i].shown);
 	(void)close(terminal);
 }
 
 /* --- Slow readers --- */
 
 /* Lines that came, and lines of which was said that they did not. */
-static void count(
-	const struct buffer *b, unsigned long *came, unsigned long *dropped)
+static void count(const struct buffer *b, unsigned long *came, unsigned long *dropped)
 {
 	static const char notice[] = "nclust: ";
 	const char *at = b->data;
@@ -514,8 +494,7 @@ static void flood(int fd, unsigned long lines)
 
 	for (int i = 0; i < 50; i++)
 		for (int j = 0; j < 100; j++)
-			block[i * 100 + j] =
-				j == 99 ? '\n' : (char)('a' + i % 26);
+			block[i * 100 + j] = j == 99 ? '\n' : (char)('a' + i % 26);
 	for (unsigned long i = 0; i < lines / 50; i++)
 		say(fd, block);
 }
@@ -525,8 +504,7 @@ TEST(a_supervisor_that_has_ended_is_nothing_to_complain_of)
 	int pair[2];
 	int e[2];
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	ck_assert_int_eq(pipe2(e, O_CLOEXEC), 0);
 	(void)close(pair[0]);
 	start_at(pair[1], e[1], e[1]);
@@ -612,8 +590,7 @@ TEST(what_is_copied_passes_at_once_and_as_it_is)
 
 enum { TO_PIPE, TO_SOCKET, TEE_FORBIDDEN, KILLED };
 
-TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE,
-	KILLED + 1)
+TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE, KILLED + 1)
 {
 	struct logwire_packet last;
 	size_t written;
@@ -768,8 +745,7 @@ TEST_LOOP(a_complaint_in_the_middle_of_much_is_forgotten, 0, 4)
 
 TEST(a_crowd_of_deaths_gets_all_its_answers)
 {
-	struct logwire_packet packet = {
-		.kind = LOGWIRE_ENDED, .cluster = "web"};
+	struct logwire_packet packet = {.kind = LOGWIRE_ENDED, .cluster = "web"};
 
 	start_discarding();
 	for (uint64_t i = 0; i < 2000; i++) {
@@ -799,8 +775,8 @@ TEST(it_ends_with_its_channel_even_if_a_pipe_stays_open)
 
 TEST(signals_of_a_terminal_do_not_end_it)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP,
-		SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2};
+	static const int signals[] = {
+		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2};
 	int o;
 
 	start_prefixed();

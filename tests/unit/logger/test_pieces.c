@@ -56,8 +56,7 @@ FIXTURE(set_up, tear_down)
 static void split(const char *text, size_t len, size_t step)
 {
 	for (size_t at = 0; at < len; at += step)
-		lines_split(&lines, text + at,
-			len - at < step ? len - at : step, note_line, NULL);
+		lines_split(&lines, text + at, len - at < step ? len - at : step, note_line, NULL);
 }
 
 TEST_LOOP(lines_do_not_depend_on_how_they_were_read, 1, 16)
@@ -96,8 +95,7 @@ static void check_pieces(const char *text, size_t len)
 
 static const size_t steps[] = {1, 7, 4096, 8191, 8192, 8193, 65536};
 
-TEST_LOOP(long_lines_are_cut_between_characters_and_nothing_is_lost, 0,
-	COUNT_OF(steps))
+TEST_LOOP(long_lines_are_cut_between_characters_and_nothing_is_lost, 0, COUNT_OF(steps))
 {
 	static char text[3 * LINES_MAX + 5];
 
@@ -211,25 +209,21 @@ static const struct {
 	const char *told;
 } endings[] = {
 	/* Node */
-	{{"starting", "node:events:502",
-		 "      throw er; // Unhandled 'error' event", "",
+	{{"starting", "node:events:502", "      throw er; // Unhandled 'error' event", "",
 		 "Error: bind EADDRINUSE null:80", "    at listen (node:net:1)",
-		 "Emitted 'error' event on Server instance at:", "}",
-		 "Node.js v20.20.2"},
+		 "Emitted 'error' event on Server instance at:", "}", "Node.js v20.20.2"},
 		"Error: bind EADDRINUSE null:80"},
 	/* Python */
 	{{"Traceback (most recent call last):", "  File \"a.py\", line 1",
-		 "    raise ValueError('error: no')",
-		 "OSError: [Errno 98] Address already in use"},
+		 "    raise ValueError('error: no')", "OSError: [Errno 98] Address already in use"},
 		"OSError: [Errno 98] Address already in use"},
 	/* Java: the last cause is the first one */
 	{{"Exception in thread \"main\" java.lang.RuntimeException: x",
-		 "\tat Main.main(Main.java:3)",
-		 "Caused by: java.net.BindException: in use", "\t... 1 more"},
+		 "\tat Main.main(Main.java:3)", "Caused by: java.net.BindException: in use",
+		 "\t... 1 more"},
 		"Caused by: java.net.BindException: in use"},
 	/* Go */
-	{{"panic: no database", "", "goroutine 1 [running]:", "main.main()",
-		 "\t/a.go:3 +0x1d"},
+	{{"panic: no database", "", "goroutine 1 [running]:", "main.main()", "\t/a.go:3 +0x1d"},
 		"panic: no database"},
 	/* Rust says what it is on the next line */
 	{{"thread 'main' panicked at src/main.rs:2:5:", "no database",
@@ -239,11 +233,9 @@ static const struct {
 	{{"Permission denied", "Access denied", "bye"}, "Permission denied"},
 	{{"error[E0308]: types", "2 tasks failed"}, "error[E0308]: types"},
 	{{"all is well", "bye"}, "all is well / bye"},
-	{{"\x1b[31m  indented error: no\x1b[0m", "bye"},
-		"indented error: no / bye"},
+	{{"\x1b[31m  indented error: no\x1b[0m", "bye"}, "indented error: no / bye"},
 	/* php-fpm, redis: the first says why, the others that it cannot start */
-	{{"NOTICE: hi", "ERROR: /a.sock: in use", "ERROR: init failed"},
-		"ERROR: /a.sock: in use"},
+	{{"NOTICE: hi", "ERROR: /a.sock: in use", "ERROR: init failed"}, "ERROR: /a.sock: in use"},
 	{{"bind: Address already in use", "so", "", "Failed listening", "bye"},
 		"bind: Address already in use"},
 	{{"error: 1", "error: 2", "a", "b", "c", "error: 3"}, "error: 2"},
@@ -409,8 +401,7 @@ FIXTURE(loop_open, loop_close)
 
 static void put(const char *line)
 {
-	const struct sink_mark mark = {
-		.cluster = "web", .before = "web.0 | ", .before_len = 8};
+	const struct sink_mark mark = {.cluster = "web", .before = "web.0 | ", .before_len = 8};
 
 	sink_put(&sink, &mark, line, strlen(line));
 	sink_flush(&sink);

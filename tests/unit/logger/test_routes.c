@@ -35,9 +35,7 @@ static void setup(void)
 {
 	int pair[2];
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair),
-		0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
 	supervisor = pair[0];
 	loop = ev_loop_new(EVFLAG_AUTO);
 	ck_assert_int_eq(relay_init(&relay, loop), 0);
@@ -88,8 +86,7 @@ static struct routing *route(const char *cluster)
 
 static struct source_pipe *worker(struct routing *g, uint32_t slot)
 {
-	struct source *s =
-		source_get(&sources, sources.count, slot, g->cluster);
+	struct source *s = source_get(&sources, sources.count, slot, g->cluster);
 
 	s->group->routing = g;
 	routes_begin(&routes, g, slot);
@@ -253,6 +250,5 @@ TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
 	ck_assert_ptr_null(routes.leaving);
 	ck_assert_uint_eq(dropped("web"), 36);
 	ck_assert_int_gt(read(said, text, sizeof(text) - 1), 0);
-	ck_assert_ptr_nonnull(
-		strstr(text, "web: 36 lines of output were dropped"));
+	ck_assert_ptr_nonnull(strstr(text, "web: 36 lines of output were dropped"));
 }

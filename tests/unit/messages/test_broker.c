@@ -110,8 +110,7 @@ TEST(it_is_told_what_it_needs_and_gets_what_workers_send)
 {
 	char expected[256];
 
-	ck_assert_str_eq(
-		heard(process()), "shop.web\nme:secret\na:1,b\nnclust web\n");
+	ck_assert_str_eq(heard(process()), "shop.web\nme:secret\na:1,b\nnclust web\n");
 	SAY(worker(1), "{'x': 1}\n");
 	(void)snprintf(expected, sizeof(expected),
 		"{'nclust':1,'id':'%s','from':{'cluster':'web','slot':1,"
@@ -161,8 +160,7 @@ TEST(ups_and_downs_are_told_once_with_what_was_dropped)
 
 	(void)heard(process());
 	SAY(process(), "+1000\n-gone\x1b[2J\n-gone again\n");
-	ck_assert(room_logged(
-		"messages do not reach other machines: gone\\x1b[2J;"));
+	ck_assert(room_logged("messages do not reach other machines: gone\\x1b[2J;"));
 	ck_assert(!room_logged("gone again"));
 	(void)memset(big, '1', sizeof(big));
 	big[sizeof(big) - 1] = '\n';
@@ -210,8 +208,7 @@ TEST(it_does_not_get_the_rest_of_anothers_line)
 TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 {
 	struct cluster_settings *s =
-		(struct cluster_settings *)(uintptr_t)cluster_next_settings(
-			web->core);
+		(struct cluster_settings *)(uintptr_t)cluster_next_settings(web->core);
 
 	its_end = (struct pidfd_end){.code = EX_CONFIG};
 	(void)eventfd_write(b->life.pidfd, 1); /* the library refuses the URL */

@@ -58,8 +58,7 @@ static int channel_of(uint32_t slot)
 
 static void say(uint32_t slot, const char *text)
 {
-	ck_assert_int_eq(send(channel_of(slot), text, strlen(text), 0),
-		(int)strlen(text));
+	ck_assert_int_eq(send(channel_of(slot), text, strlen(text), 0), (int)strlen(text));
 }
 
 /* What the worker has got by now, which is all that is there. */

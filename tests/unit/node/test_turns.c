@@ -74,8 +74,7 @@ static int channel_of(uint32_t slot)
 
 static void say(uint32_t slot, const char *line)
 {
-	ck_assert_int_eq(send(channel_of(slot), quoted(line), strlen(line), 0),
-		(int)strlen(line));
+	ck_assert_int_eq(send(channel_of(slot), quoted(line), strlen(line), 0), (int)strlen(line));
 	turn();
 }
 
@@ -165,8 +164,7 @@ static void ask_for_server(uint32_t slot)
 	ck_assert_msg(strstr(line, "'ack':1") != NULL, "%s", line);
 	ck_assert_uint_eq(number_behind(line, "'errno':"), 0);
 	ck_assert(!has_fd);
-	(void)snprintf(key, sizeof(key), "%.40s",
-		strstr(line, "'key':'") + strlen("'key':'"));
+	(void)snprintf(key, sizeof(key), "%.40s", strstr(line, "'key':'") + strlen("'key':'"));
 	*strchr(key, '\'') = '\0';
 	(void)snprintf(line, sizeof(line),
 		"{'cmd':'NODE_CLUSTER','act':'listening','index':0,"
@@ -219,8 +217,7 @@ static void connect_some(unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-		ck_assert_int_eq(
-			connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+		ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
 		clients[client_count++] = fd;
 	}
 	turn();

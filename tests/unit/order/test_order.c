@@ -135,8 +135,7 @@ TEST(a_job_that_was_stopped_is_not_done)
 
 TEST(who_waits_for_what_is_lost_ends_with_the_last)
 {
-	begin(WEB("after = mid\n") "[cluster:mid]\ncommand = x\n" REST
-				   "after = job: done\n" JOB);
+	begin(WEB("after = mid\n") "[cluster:mid]\ncommand = x\n" REST "after = job: done\n" JOB);
 	room_exits(room_child(room_cluster("job"), 0), 7);
 	turn();
 	ck_assert(room.instance.stopping);
@@ -153,8 +152,7 @@ TEST(at_once_waits_for_nobody)
 	ck_assert_uint_eq(step.runs, 1);
 	lifecycle_stop(&room, true);
 	ck_assert_uint_eq(step.forgotten, 1);
-	ck_assert_int_eq(
-		cluster_state(room_cluster("db")->core), CLUSTER_STOPPING);
+	ck_assert_int_eq(cluster_state(room_cluster("db")->core), CLUSTER_STOPPING);
 	ck_assert_int_eq(cluster_state(web->core), CLUSTER_STOPPING);
 }
 

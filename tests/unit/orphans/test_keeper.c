@@ -35,8 +35,7 @@ static struct service *web;
 static int keeper; /* the other end of the next call */
 
 REPLACED(bool, logger_send)
-(struct supervisor *sup, const struct logwire_packet *p, const int *fds,
-	size_t count)
+(struct supervisor *sup, const struct logwire_packet *p, const int *fds, size_t count)
 {
 	(void)sup;
 	ck_assert(logwire_check(p, sizeof(*p)));
@@ -70,8 +69,7 @@ REPLACED(int, socket_connect_packets_at)
 	(void)dirfd;
 	(void)name;
 	(void)err;
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
 	ck_assert_int_ne(dup2(fds[1], keeper), -1);
 	(void)close(fds[1]);
 	return fds[0];
@@ -106,8 +104,7 @@ static unsigned count(enum logwire_kind kind, enum logwire_what what)
 	unsigned found = 0;
 
 	for (size_t i = 0; i < told_count; i++)
-		found += told[i].kind == (uint32_t)kind &&
-			told[i].what == (uint32_t)what;
+		found += told[i].kind == (uint32_t)kind && told[i].what == (uint32_t)what;
 	return found;
 }
 
@@ -125,8 +122,7 @@ TEST(a_worker_is_held_by_its_serial_with_all_that_it_has)
 	ck_assert_uint_eq(told[0].worker, c->serial);
 	ck_assert_uint_eq(told[0].slot, 1);
 	ck_assert_str_eq(told[0].cluster, "web");
-	ck_assert_uint_eq(told[0].which,
-		LOGWIRE_PIDFD | LOGWIRE_NOTIFY | LOGWIRE_CHANNEL);
+	ck_assert_uint_eq(told[0].which, LOGWIRE_PIDFD | LOGWIRE_NOTIFY | LOGWIRE_CHANNEL);
 	ck_assert_uint_eq(told_fds[0], logwire_count(told[0].which));
 }
 
@@ -166,8 +162,7 @@ TEST(another_socket_takes_the_place_of_the_first)
 	int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	uint64_t held = 0;
 
-	keeper_hold(&room, LOGWIRE_A_LISTENER, 5,
-		web->held.listeners.list[0]->fd, &held);
+	keeper_hold(&room, LOGWIRE_A_LISTENER, 5, web->held.listeners.list[0]->fd, &held);
 	keeper_hold(&room, LOGWIRE_A_LISTENER, 6, other, &held);
 	ck_assert_uint_eq(told_count, 3);
 	ck_assert_uint_eq(told[1].kind, LOGWIRE_DROP);
@@ -203,8 +198,8 @@ TEST(a_fresh_keeper_hears_all_again)
 static struct givens givens;
 static struct error err;
 
-static void give(enum logwire_kind kind, enum logwire_what what, uint64_t id,
-	uint32_t which, size_t fds)
+static void give(
+	enum logwire_kind kind, enum logwire_what what, uint64_t id, uint32_t which, size_t fds)
 {
 	const struct logwire_packet p = {
 		.kind = kind,
@@ -246,8 +241,7 @@ static void end_call(void)
 static void all_in_any_order(void)
 {
 	give(LOGWIRE_HELLO, 0, 0, 0, 1);
-	give(LOGWIRE_HOLD, LOGWIRE_A_WORKER, 9, LOGWIRE_PIDFD | LOGWIRE_CHANNEL,
-		2);
+	give(LOGWIRE_HOLD, LOGWIRE_A_WORKER, 9, LOGWIRE_PIDFD | LOGWIRE_CHANNEL, 2);
 	give(LOGWIRE_HOLD, LOGWIRE_A_LISTENER, 500, LOGWIRE_SOCKET, 1);
 	give(LOGWIRE_HOLD, LOGWIRE_A_WORKER, 2, LOGWIRE_PIDFD, 1);
 	give(LOGWIRE_GIVEN, 0, 0, 0, 0);
@@ -277,8 +271,7 @@ TEST(all_that_comes_back_is_found_by_its_name)
 
 static void too_few(void)
 {
-	give(LOGWIRE_HOLD, LOGWIRE_A_WORKER, 9, LOGWIRE_PIDFD | LOGWIRE_CHANNEL,
-		1);
+	give(LOGWIRE_HOLD, LOGWIRE_A_WORKER, 9, LOGWIRE_PIDFD | LOGWIRE_CHANNEL, 1);
 	give(LOGWIRE_GIVEN, 0, 0, 0, 0);
 }
 

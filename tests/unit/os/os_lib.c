@@ -32,8 +32,7 @@ void os_make_dir(void)
 	ck_assert_int_eq(chmod(os_dir, 0755), 0);
 }
 
-static int remove_one(
-	const char *path, const struct stat *st, int flag, struct FTW *walk)
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *walk)
 {
 	(void)st;
 	(void)flag;
@@ -71,8 +70,7 @@ void os_put(const char *path, const char *text)
 	char whole[512];
 
 	(void)snprintf(whole, sizeof(whole), "%s/%s", os_dir, path);
-	for (char *at = whole + strlen(os_dir) + 2; (at = strchr(at, '/'));
-		at++) {
+	for (char *at = whole + strlen(os_dir) + 2; (at = strchr(at, '/')); at++) {
 		*at = '\0';
 		(void)mkdir(whole, 0755); /* there already: fine */
 		*at = '/';
@@ -156,8 +154,8 @@ static int tell(void)
 	tell_file("/proc/self/oom_score_adj", "oom: ");
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
 	(void)prctl(PR_GET_PDEATHSIG, &death);
-	(void)printf("sid: %d\npgid: %d\npid: %d\nppid: %d\n", (int)getsid(0),
-		(int)getpgid(0), (int)getpid(), (int)getppid());
+	(void)printf("sid: %d\npgid: %d\npid: %d\nppid: %d\n", (int)getsid(0), (int)getpgid(0),
+		(int)getpid(), (int)getppid());
 	(void)printf("umask: %04o\nnice: %d\nnofile: %lu\n", (unsigned)mask,
 		getpriority(PRIO_PROCESS, 0), (unsigned long)limit.rlim_cur);
 	(void)printf("cwd: %s\ndeath: %d\n", getcwd(cwd, sizeof(cwd)), death);
@@ -297,8 +295,7 @@ int os_get(int fd, int level, int option)
 
 void os_set(int fd, int level, int option, int value)
 {
-	ck_assert_int_eq(
-		setsockopt(fd, level, option, &value, sizeof(value)), 0);
+	ck_assert_int_eq(setsockopt(fd, level, option, &value, sizeof(value)), 0);
 }
 
 void os_ignore_signals(void)
@@ -308,8 +305,7 @@ void os_ignore_signals(void)
 
 	for (int n = 1; n < _NSIG; n++) /* 32 and 33 too */
 		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
-			(void)syscall(
-				SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
+			(void)syscall(SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 }
@@ -410,13 +406,11 @@ int os_run(struct spawn_plan *plan, char *out, size_t size)
 		stdout_fd->from = ends[1];
 	}
 	if (spawn(plan, &pid, &pidfd, &failure) == -1)
-		ck_abort_msg("step %d, errno %d, '%s'", failure.step,
-			failure.error, failure.what);
+		ck_abort_msg("step %d, errno %d, '%s'", failure.step, failure.error, failure.what);
 	if (stdout_fd) /* the number is nobody's from here on */
 		stdout_fd->from = before;
 	ck_assert_int_eq(close(ends[1]), 0);
-	while (used + 1 < size &&
-		(n = read(ends[0], out + used, size - used - 1)) > 0)
+	while (used + 1 < size && (n = read(ends[0], out + used, size - used - 1)) > 0)
 		used += (size_t)n;
 	out[used] = '\0';
 	ck_assert_int_eq(close(ends[0]), 0);

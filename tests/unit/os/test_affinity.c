@@ -19,8 +19,7 @@ static void put_core(unsigned cpu, const char *siblings)
 {
 	char path[64];
 
-	(void)snprintf(path, sizeof(path),
-		"cpu/cpu%u/topology/thread_siblings_list", cpu);
+	(void)snprintf(path, sizeof(path), "cpu/cpu%u/topology/thread_siblings_list", cpu);
 	put(path, siblings);
 }
 
@@ -50,8 +49,7 @@ static const char *order(const char *allowed, bool whole)
 	affinity_locate(os_dir, list, count);
 	affinity_sort(list, count, whole);
 	for (unsigned i = 0; i < count; i++)
-		len += (size_t)snprintf(
-			text + len, sizeof(text) - len, " %u", list[i].cpu);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, " %u", list[i].cpu);
 	return text + 1;
 }
 
@@ -134,8 +132,7 @@ TEST(cpus_are_counted_and_chosen_by_turn)
 	CPU_FREE(set);
 	for (unsigned n = 1; n <= count + 1; n++) { /* and across it */
 		set = affinity_some(&map, count - 1, n, true, &size);
-		ck_assert_int_eq(
-			CPU_COUNT_S(size, set), (int)(n < count ? n : count));
+		ck_assert_int_eq(CPU_COUNT_S(size, set), (int)(n < count ? n : count));
 		ck_assert(n < 2 || CPU_ISSET_S(first, size, set));
 		CPU_FREE(set);
 	}
@@ -156,8 +153,7 @@ static uint64_t slice_of(pid_t pid)
 {
 	uint64_t words[7] = {0};
 
-	ck_assert_int_eq(
-		syscall(SYS_sched_getattr, pid, words, sizeof(words), 0), 0);
+	ck_assert_int_eq(syscall(SYS_sched_getattr, pid, words, sizeof(words), 0), 0);
 	return words[3];
 }
 
@@ -166,8 +162,7 @@ static uint64_t usual;
 
 static int is_usual(void)
 {
-	return slice_of(0) != usual ||
-		getpriority(PRIO_PROCESS, 0) != nice_value;
+	return slice_of(0) != usual || getpriority(PRIO_PROCESS, 0) != nice_value;
 }
 
 static int have_a_child(void)

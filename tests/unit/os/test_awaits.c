@@ -44,8 +44,7 @@ static int set_with(int fd)
 	struct epoll_event event = {.events = EPOLLIN};
 	int set = epoll_create1(EPOLL_CLOEXEC);
 
-	if (set == -1 ||
-		(fd != -1 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == -1))
+	if (set == -1 || (fd != -1 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == -1))
 		_exit(9);
 	return set;
 }

@@ -41,10 +41,9 @@ TEST(the_quota_is_rounded_up)
 	static const struct {
 		const char *text;
 		unsigned cpus;
-	} quotas[] = {{"1000 100000", 1}, {"100000 100000", 1},
-		{"100001 100000", 2}, {"250000 50000", 5}, {"max 100000", 0},
-		{"0 100000", 0}, {"5 0", 0}, {"garbage", 0}, {"", 0},
-		{"-1 100000", 0}};
+	} quotas[] = {{"1000 100000", 1}, {"100000 100000", 1}, {"100001 100000", 2},
+		{"250000 50000", 5}, {"max 100000", 0}, {"0 100000", 0}, {"5 0", 0}, {"garbage", 0},
+		{"", 0}, {"-1 100000", 0}};
 
 	put_v2("0::/a\n");
 	for (size_t i = 0; i < COUNT_OF(quotas); i++) {
@@ -83,11 +82,9 @@ static void put_v1(void)
 	os_put("/cg roots/cpu/box/cpu.cfs_period_us", "100000\n");
 	os_put("/cg roots/cpu/box/inner/cpu.cfs_quota_us", "-1\n");
 	os_put("/cg roots/cpu/box/inner/cpu.cfs_period_us", "100000\n");
-	os_put("/cg roots/memory/memory.limit_in_bytes",
-		"9223372036854771712\n");
+	os_put("/cg roots/memory/memory.limit_in_bytes", "9223372036854771712\n");
 	os_put("/cg roots/memory/box/memory.limit_in_bytes", "5000000\n");
-	os_put("/cg roots/memory/box/inner/memory.limit_in_bytes",
-		"9223372036854771712\n");
+	os_put("/cg roots/memory/box/inner/memory.limit_in_bytes", "9223372036854771712\n");
 	os_put("/cg roots/memory/box/inner/memory.oom_control",
 		"oom_kill_disable 0\nunder_oom 0\noom_kill 4\n");
 	os_put("/cg roots/pids/box/pids.max", "max\n");
@@ -106,8 +103,7 @@ TEST(v1_takes_each_controller_from_its_hierarchy)
 
 TEST(hybrid_takes_what_v1_has_from_v1_and_the_rest_from_v2)
 {
-	os_put("/proc/self/cgroup",
-		"4:memory:/box\n1:name=systemd:/\n0::/unit\n");
+	os_put("/proc/self/cgroup", "4:memory:/box\n1:name=systemd:/\n0::/unit\n");
 	os_put("/proc/self/mountinfo",
 		"33 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup "
 		"rw,memory\n"

@@ -75,8 +75,7 @@ static void put_tree(const char *below)
 		"30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 "
 		"rw,nsdelegate\n");
 	os_put(BASE "/cgroup.controllers", "cpuset cpu io memory pids\n");
-	os_put(BASE "/nclust@shop@web/cgroup.subtree_control",
-		"cpu io memory pids\n");
+	os_put(BASE "/nclust@shop@web/cgroup.subtree_control", "cpu io memory pids\n");
 	for (size_t i = 0; i < COUNT_OF(empty); i++)
 		os_put(empty[i], "");
 }
@@ -104,8 +103,7 @@ static void expect_written(bool all)
 	for (size_t i = 0; i < COUNT_OF(written); i++) {
 		(void)snprintf(path, sizeof(path), BASE "/%s", written[i].file);
 		if (all || written[i].later)
-			ck_assert_str_eq(
-				content(path), all ? written[i].text : "");
+			ck_assert_str_eq(content(path), all ? written[i].text : "");
 	}
 }
 
@@ -149,8 +147,7 @@ TEST(only_our_controllers_are_switched_off)
 	ck_assert_uint_eq(open_trees(1U << CGROUP_MEMORY | 1U << CGROUP_PIDS),
 		1U << CGROUP_MEMORY | 1U << CGROUP_PIDS);
 	cgroup_tree_close(&t, OWN);
-	ck_assert_str_eq(content(BASE "/cgroup.subtree_control"),
-		"cpuset memory pids\n");
+	ck_assert_str_eq(content(BASE "/cgroup.subtree_control"), "cpuset memory pids\n");
 
 	(void)open_trees(1U << CGROUP_CPU);
 	ck_assert_uint_eq(t.enabled, 1U << CGROUP_CPU);
@@ -287,18 +284,11 @@ TEST(only_what_is_ours_and_unused_is_swept)
 	os_put(BASE "/nclust@shop@web/5.19/busy", "");
 	tree.base = open(os_path(BASE), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	/* no link is followed, whoever has put it there */
-	ck_assert_int_eq(
-		symlink(os_path("outside"), os_path(BASE "/nclust@shop@link")),
-		0);
-	ck_assert_int_eq(
-		symlink(os_path("outside"), os_path(BASE "/" WORKER "/link")),
-		0);
-	ck_assert_uint_eq(
-		cgroup_sweep(&tree, "nclust@shop@", is_used, (char[]){"3.17"}),
-		1);
+	ck_assert_int_eq(symlink(os_path("outside"), os_path(BASE "/nclust@shop@link")), 0);
+	ck_assert_int_eq(symlink(os_path("outside"), os_path(BASE "/" WORKER "/link")), 0);
+	ck_assert_uint_eq(cgroup_sweep(&tree, "nclust@shop@", is_used, (char[]){"3.17"}), 1);
 	for (size_t i = 0; i < COUNT_OF(swept); i++)
-		ck_assert_msg(access(os_path(swept[i].path), F_OK) ==
-				(swept[i].stays ? 0 : -1),
+		ck_assert_msg(access(os_path(swept[i].path), F_OK) == (swept[i].stays ? 0 : -1),
 			"%s", swept[i].path);
 }
 
@@ -306,8 +296,7 @@ TEST(numbers_of_groups_are_read)
 {
 	int dir;
 
-	os_put("/g/memory.events",
-		"low 0\nhigh 0\nmax 3\noom 2\noom_kill 5\noom_group_kill 7\n");
+	os_put("/g/memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 5\noom_group_kill 7\n");
 	os_put("/g/pids.current", "12\n");
 	os_put("/g/memory.pressure",
 		"some avg10=1.25 avg60=0.00 avg300=0.00 total=9\n"
@@ -333,8 +322,7 @@ static int real_base(const char *place, const char *file, char name[64])
 	if (!unit_is_valgrind())
 		at = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)snprintf(name, 64, "nclust-unit.%d", (int)getpid());
-	if (at != -1 && faccessat(at, file, F_OK, 0) == 0 &&
-		mkdirat(at, name, 0755) == 0)
+	if (at != -1 && faccessat(at, file, F_OK, 0) == 0 && mkdirat(at, name, 0755) == 0)
 		return at;
 	(void)fprintf(stderr, "left out: '%s' is not to be written\n", place);
 	fd_close(&at);
@@ -345,9 +333,8 @@ static const char *place; /* where v2 is */
 
 static int real_base_of_v2(char name[64])
 {
-	place = access("/sys/fs/cgroup/unified", F_OK) == 0
-		? "/sys/fs/cgroup/unified"
-		: "/sys/fs/cgroup";
+	place = access("/sys/fs/cgroup/unified", F_OK) == 0 ? "/sys/fs/cgroup/unified"
+							    : "/sys/fs/cgroup";
 	return real_base(place, "cgroup.controllers", name);
 }
 
@@ -457,22 +444,18 @@ TEST(a_process_is_born_in_its_group_and_ends_with_it)
 		ck_assert(cgroup_number(dir, "cpu.pressure", "avg10=") >= 0);
 	while (count_processes(dir) < 2)
 		(void)usleep(5000);
-	ck_assert_uint_eq(
-		cgroup_sweep(&tree, "nclust@shop@", is_used, (char[]){"3.17"}),
+	ck_assert_uint_eq(cgroup_sweep(&tree, "nclust@shop@", is_used, (char[]){"3.17"}),
 		1); /* kills nothing */
 	ck_assert(cgroup_number(dir, "cgroup.events", "populated ") == 1);
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	(void)os_wait(pidfd);
 	(void)cgroup_end(&tree, "nclust@shop@web/0.1");
-	for (int i = 0; i < 2000 && !cgroup_end(&tree, "nclust@shop@web/0.1");
-		i++)
+	for (int i = 0; i < 2000 && !cgroup_end(&tree, "nclust@shop@web/0.1"); i++)
 		(void)usleep(5000);
 	ck_assert_int_eq(cgroup_open(&tree, "nclust@shop@web/0.1"), -1);
 	/* again: that it is gone already is as good */
 	ck_assert(cgroup_end(&tree, "nclust@shop@web/0.1"));
-	ck_assert_uint_eq(
-		cgroup_sweep(&tree, "nclust@shop@", is_used, (char[]){"3.17"}),
-		0);
+	ck_assert_uint_eq(cgroup_sweep(&tree, "nclust@shop@", is_used, (char[]){"3.17"}), 0);
 	(void)close(dir);
 	(void)close(tree.base);
 	ck_assert_int_eq(unlinkat(at, name, AT_REMOVEDIR), 0);
@@ -497,10 +480,8 @@ static pid_t child_in(int dir)
  * than are killed in a turn, and some below; what is in a group that was not ended lives
  * on. */
 #define LEFT 600
-static const char *const controllers[] = {
-	"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory"};
-TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0,
-	COUNT_OF(controllers))
+static const char *const controllers[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup/memory"};
+TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0, COUNT_OF(controllers))
 {
 	const struct cgroup_limits none = {{0}};
 	struct cgroup_tree tree = {.base = -1};
@@ -516,8 +497,7 @@ TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0,
 		return;
 	tree.base = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dir[0] = cgroup_make(&tree, "nclust@shop@web/0.1", true, &none, &err);
-	dir[1] = cgroup_make(
-		&tree, "nclust@shop@web/0.1/by-it", true, &none, &err);
+	dir[1] = cgroup_make(&tree, "nclust@shop@web/0.1/by-it", true, &none, &err);
 	dir[2] = cgroup_make(&tree, "nclust@shop@web/1.2", true, &none, &err);
 	for (int i = 0; i < LEFT; i++)
 		(void)child_in(dir[i % 2]);
@@ -528,17 +508,14 @@ TEST_LOOP(without_cgroup_kill_what_is_left_is_killed_in_some_turns, 0,
 
 	ck_assert(!cgroup_end(&tree, "nclust@shop@web/0.1"));
 	for (; turns < 2000 &&
-		(ended < LEFT ||
-			faccessat(tree.base, "nclust@shop@web/0.1", F_OK, 0) ==
-				0);
+		(ended < LEFT || faccessat(tree.base, "nclust@shop@web/0.1", F_OK, 0) == 0);
 		turns++) {
 		(void)usleep(5000);
 		while (waitpid(-1, &status, WNOHANG) > 0) {
 			ck_assert(WIFSIGNALED(status));
 			ended++;
 		}
-		ck_assert_uint_ge(
-			cgroup_sweep(&tree, "nclust@shop@", is_used, NULL), 1);
+		ck_assert_uint_ge(cgroup_sweep(&tree, "nclust@shop@", is_used, NULL), 1);
 	}
 	ck_assert_uint_eq(ended, LEFT);
 	ck_assert_uint_ge(turns, 2);

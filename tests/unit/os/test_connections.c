@@ -234,8 +234,7 @@ TEST(a_connection_is_ended_from_outside)
 
 	order(ACCEPT);
 	(void)only(CONNECTION_TCP);
-	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked),
-		0); /* unmarked */
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0); /* unmarked */
 	c = the_marked();
 	c->cookie++;
 	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), 0);
@@ -277,16 +276,13 @@ TEST_LOOP(one_whose_next_request_lies_unread_is_ended_without_it, 0, 9)
 	char text[8];
 
 	order(ACCEPT);
-	ck_assert_int_eq(
-		write(visitor, rows[_i].text, length), (ssize_t)length);
+	ck_assert_int_eq(write(visitor, rows[_i].text, length), (ssize_t)length);
 	the_marked()->asks = true;
 	asked = late = 0;
-	ck_assert_uint_eq(
-		connections_end(&r, pidfd, &all, &late, &asked), rows[_i].ends);
+	ck_assert_uint_eq(connections_end(&r, pidfd, &all, &late, &asked), rows[_i].ends);
 	ck_assert_uint_eq(asked, rows[_i].ends);
 	ck_assert_uint_eq(late, 0);
-	ck_assert_uint_eq(
-		only(CONNECTION_TCP)->queue, rows[_i].ends ? 0 : length);
+	ck_assert_uint_eq(only(CONNECTION_TCP)->queue, rows[_i].ends ? 0 : length);
 	if (rows[_i].ends)
 		ck_assert_int_eq(read(visitor, text, sizeof(text)), 0);
 }
@@ -300,13 +296,9 @@ TEST(its_peer_is_named)
 	char got[64];
 
 	order(ACCEPT);
-	ck_assert_int_eq(
-		getsockname(visitor, (struct sockaddr *)&own, &size), 0);
-	(void)snprintf(
-		wanted, sizeof(wanted), "127.0.0.1:%u", ntohs(own.sin_port));
-	ck_assert_str_eq(
-		connections_peer(&r, only(CONNECTION_TCP), got, sizeof(got)),
-		wanted);
+	ck_assert_int_eq(getsockname(visitor, (struct sockaddr *)&own, &size), 0);
+	(void)snprintf(wanted, sizeof(wanted), "127.0.0.1:%u", ntohs(own.sin_port));
+	ck_assert_str_eq(connections_peer(&r, only(CONNECTION_TCP), got, sizeof(got)), wanted);
 	/* what is had of it is given back at once: its close(2) is heard */
 	order(CLOSE);
 	ck_assert(os_is_readable(visitor, 5000));
@@ -396,9 +388,8 @@ static const struct {
 	enum order order;
 	enum activity activity;
 } activities[] = {
-	{WRITE, ACTIVITY_WAITS}, /* for a byte, afterwards */
-	{SLEEP, ACTIVITY_SLEEPS},
-	{THREAD, ACTIVITY_WAITS}, /* one of a pool, on a futex */
+	{WRITE, ACTIVITY_WAITS},                            /* for a byte, afterwards */
+	{SLEEP, ACTIVITY_SLEEPS}, {THREAD, ACTIVITY_WAITS}, /* one of a pool, on a futex */
 };
 
 TEST_LOOP(what_it_does_is_known, 0, COUNT_OF(activities))
@@ -472,8 +463,7 @@ ROOT_TEST(it_is_looked_at_by_a_child_that_has_the_rights)
 static void refuse_getfd(void)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			offsetof(struct seccomp_data, nr)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -481,8 +471,7 @@ static void refuse_getfd(void)
 	struct sock_fprog program = {.len = 4, .filter = code};
 
 	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	ck_assert_int_eq(
-		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
 TEST(the_kernel_tells_where_no_descriptor_can_be_had)

@@ -160,8 +160,7 @@ TEST(all_descriptors_that_a_message_can_bring_are_received)
 	before = os_open_count();
 	for (size_t i = 0; i < COUNT_OF(counts); i++) {
 		ck_assert(send_many("x", 2, counts[i], 0));
-		ck_assert_int_eq(
-			fdpass_receive(pair[1], data, sizeof(data), &m), 1);
+		ck_assert_int_eq(fdpass_receive(pair[1], data, sizeof(data), &m), 1);
 		ck_assert_uint_eq(m.fd_count, counts[i]);
 		ck_assert(m.has_cred);
 		ck_assert(!m.lost);
@@ -170,9 +169,7 @@ TEST(all_descriptors_that_a_message_can_bring_are_received)
 			ck_assert_int_eq(close(m.fds[k]), 0);
 		ck_assert_uint_eq(os_open_count(), before);
 	}
-	os_fails(fdpass_send(pair[0], "x", 1, (int[FDPASS_MOST + 1]){0},
-			 FDPASS_MOST + 1),
-		EINVAL);
+	os_fails(fdpass_send(pair[0], "x", 1, (int[FDPASS_MOST + 1]){0}, FDPASS_MOST + 1), EINVAL);
 }
 
 NATIVE_TEST(what_finds_no_number_is_said_to_be_lost)
@@ -201,8 +198,7 @@ TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 	struct error err;
 	int dir = open(os_dir, O_PATH | O_CLOEXEC);
 	int fd = socket_open_at(dir, "notify", SOCK_DGRAM, 0600, -1, -1, &err);
-	struct socket_plan plan =
-		os_socket_plan(AF_UNIX, SOCK_DGRAM, "@nclust-test-fdpass");
+	struct socket_plan plan = os_socket_plan(AF_UNIX, SOCK_DGRAM, "@nclust-test-fdpass");
 	struct socket_file made;
 
 	ck_assert_int_ne(fd, -1);
@@ -223,8 +219,7 @@ TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 static int receive_apart(void)
 {
 	(void)memset(data, 0, sizeof(data));
-	return fdpass_receive_apart(
-		pair[1], data, sizeof(data), FDPASS_NOTHING, &m);
+	return fdpass_receive_apart(pair[1], data, sizeof(data), FDPASS_NOTHING, &m);
 }
 
 static ssize_t read_apart(enum fdpass_take take)
@@ -401,8 +396,7 @@ TEST(what_cannot_be_received_brings_nothing)
 
 	ck_assert_int_eq(pipe(ends), 0);
 	(void)memset(&m, 1, sizeof(m)); /* as memory is before its use */
-	os_fails(fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m),
-		ENOTSOCK);
+	os_fails(fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m), ENOTSOCK);
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
 	ck_assert_int_eq(m.stuck, 0);

@@ -13,8 +13,7 @@ static struct error err;
 
 static void begin(void)
 {
-	ck_assert_int_eq(
-		linering_make(&ring, &linering_events, "test", &err), 0);
+	ck_assert_int_eq(linering_make(&ring, &linering_events, "test", &err), 0);
 }
 
 static void end(void)
@@ -26,8 +25,7 @@ static void end(void)
 static void add(int number)
 {
 	char line[120];
-	int len = snprintf(line, sizeof(line), "number %d %.*s.", number,
-		number % 80,
+	int len = snprintf(line, sizeof(line), "number %d %.*s.", number, number % 80,
 		"--------------------------------------------------------------"
 		"------------------");
 
@@ -49,12 +47,11 @@ static int check_lines(void)
 	int n;
 
 	while (at < t.text + t.len) {
-		const char *stop =
-			memchr(at, '\n', (size_t)(t.text + t.len - at));
+		const char *stop = memchr(at, '\n', (size_t)(t.text + t.len - at));
 
 		/* an assertion costs more than all the rest */
-		if (stop == NULL || sscanf(at, "number %d ", &n) != 1 ||
-			stop[-1] != '.' || (last != -1 && n != last + 1))
+		if (stop == NULL || sscanf(at, "number %d ", &n) != 1 || stop[-1] != '.' ||
+			(last != -1 && n != last + 1))
 			ck_abort_msg("after %d: '%.40s'", last, at);
 		last = n;
 		at = stop + 1;
@@ -110,10 +107,8 @@ static void write_part(const char *line, size_t n)
 	size_t room = LINERING_SIZE - HEAD - place;
 	size_t first = room < n ? room : n;
 
-	ck_assert(pwrite(ring.fd, line, first, (off_t)(HEAD + place)) ==
-		(ssize_t)first);
-	ck_assert(pwrite(ring.fd, line + first, n - first, HEAD) ==
-		(ssize_t)(n - first));
+	ck_assert(pwrite(ring.fd, line, first, (off_t)(HEAD + place)) == (ssize_t)first);
+	ck_assert(pwrite(ring.fd, line + first, n - first, HEAD) == (ssize_t)(n - first));
 }
 
 /* Killed after each byte of the longest line that there is, or when a shorter one
@@ -130,8 +125,7 @@ TEST(a_write_that_is_cut_off_harms_no_line)
 		for (int whole = 0; whole < 2; whole++) {
 			line[n - 1] = whole ? '\n' : 'x';
 			write_part(line, n);
-			ck_assert(linering_take(
-				&other, &linering_events, ring.fd));
+			ck_assert(linering_take(&other, &linering_events, ring.fd));
 			ck_assert_uint_eq(other.end, ring.end);
 			read_from(0);
 			ck_assert_int_eq(check_lines(), 8999);
@@ -170,8 +164,7 @@ TEST(what_is_none_is_not_taken)
 	ck_assert(!linering_take(&other, &linering_events, -1));
 	ck_assert(!linering_take(&other, &linering_events, zero));
 	ck_assert_int_eq(ftruncate(plain, LINERING_SIZE), 0);
-	ck_assert(!linering_take(
-		&other, &linering_events, plain)); /* it can be cut off */
+	ck_assert(!linering_take(&other, &linering_events, plain)); /* it can be cut off */
 	ck_assert_int_eq(pwrite(ring.fd, "?", 1, 0), 1);
 	ck_assert(!linering_take(&other, &linering_events, ring.fd));
 }
@@ -234,8 +227,7 @@ TEST(without_room_there_is_none)
 	struct linering other;
 
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
-	ck_assert_int_eq(
-		linering_make(&other, &linering_events, "test", &err), -1);
+	ck_assert_int_eq(linering_make(&other, &linering_events, "test", &err), -1);
 	ck_assert_int_eq(other.fd, -1);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &all), 0);
 	ck_assert_int_eq(linering_read(&other, 0, &t), 0);

@@ -65,13 +65,11 @@ TEST(all_of_a_file_is_read)
 	for (int patient = 0; patient < 2; patient++) {
 		must_read(os_path("much"), patient, much);
 		must_read(os_path("none"), patient, "");
-		ck_assert_ptr_null(
-			read_for(-1, os_path("much"), 39999, patient));
+		ck_assert_ptr_null(read_for(-1, os_path("much"), 39999, patient));
 		ck_assert_int_eq(errno, EFBIG);
 		ck_assert_ptr_null(read_for(-1, os_dir, 40000, patient));
 		ck_assert_int_eq(errno, EFBIG);
-		ck_assert_ptr_null(
-			read_for(-1, os_path("absent"), 40000, patient));
+		ck_assert_ptr_null(read_for(-1, os_path("absent"), 40000, patient));
 		ck_assert_int_eq(errno, ENOENT);
 	}
 }

@@ -31,8 +31,7 @@ static void check_strings(size_t count)
 
 	for (size_t at = 0; at < out.len; at += strlen(out.data + at) + 1) {
 		ck_assert_ptr_nonnull(strchr(out.data + at, '='));
-		ck_assert_msg(
-			peer_is_variable(out.data + at), "%s", out.data + at);
+		ck_assert_msg(peer_is_variable(out.data + at), "%s", out.data + at);
 		found++;
 	}
 	ck_assert_uint_eq(found, count);
@@ -70,8 +69,8 @@ TEST(an_ipv4_client_is_told_as_ucspi_and_systemd_do)
 
 	tell(&p, NULL, 0);
 	must_have("PROTO=TCP", "TCPREMOTEIP=192.0.2.7", "TCPREMOTEPORT=4711",
-		"TCPLOCALIP=198.51.100.1", "TCPLOCALPORT=80",
-		"REMOTE_ADDR=192.0.2.7", "REMOTE_PORT=4711");
+		"TCPLOCALIP=198.51.100.1", "TCPLOCALPORT=80", "REMOTE_ADDR=192.0.2.7",
+		"REMOTE_PORT=4711");
 	ck_assert(!has("TCPCONNNUM=0"));
 	ck_assert_str_eq(peer_text(text, &p), "192.0.2.7:4711");
 	tell(&p, NULL, 3);
@@ -84,9 +83,8 @@ TEST(an_ipv6_client_has_its_variables_too)
 	char text[PEER_TEXT_MAX];
 
 	tell(&p, NULL, 0);
-	must_have("PROTO=TCP6", "TCP6REMOTEIP=2001:db8::7",
-		"TCPREMOTEIP=2001:db8::7", "TCP6LOCALIP=::1",
-		"TCP6LOCALPORT=80", "REMOTE_ADDR=2001:db8::7");
+	must_have("PROTO=TCP6", "TCP6REMOTEIP=2001:db8::7", "TCPREMOTEIP=2001:db8::7",
+		"TCP6LOCALIP=::1", "TCP6LOCALPORT=80", "REMOTE_ADDR=2001:db8::7");
 	ck_assert_str_eq(peer_text(text, &p), "[2001:db8::7]:4711");
 	p.scope = 1; /* lo */
 	tell(&p, NULL, 0);
@@ -99,8 +97,8 @@ TEST(a_unix_client_is_told_by_its_credentials)
 	char text[PEER_TEXT_MAX];
 
 	tell(&p, "/run/x", 0);
-	must_have("PROTO=UNIX", "UNIXLOCALPATH=/run/x", "UNIXREMOTEPID=12",
-		"UNIXREMOTEEUID=34", "UNIXREMOTEEGID=56", "IPCREMOTEEUID=34");
+	must_have("PROTO=UNIX", "UNIXLOCALPATH=/run/x", "UNIXREMOTEPID=12", "UNIXREMOTEEUID=34",
+		"UNIXREMOTEEGID=56", "IPCREMOTEEUID=34");
 	ck_assert_str_eq(peer_text(text, &p), "pid 12, uid 34");
 	/* of another pid namespace: it has no number here */
 	p.pid = 0;
@@ -132,8 +130,8 @@ TEST(only_the_host_makes_two_the_same)
 
 		b.port = 1;
 
-		ck_assert_msg(peer_is_same(&a, &b) == pairs[i].same, "%s, %s",
-			pairs[i].a, pairs[i].b);
+		ck_assert_msg(
+			peer_is_same(&a, &b) == pairs[i].same, "%s, %s", pairs[i].a, pairs[i].b);
 	}
 	ck_assert(!peer_is_same(&un, &un));
 }

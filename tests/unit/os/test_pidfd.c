@@ -109,8 +109,7 @@ static const struct {
 };
 
 /* Its stop is not its end, and it does not stay stopped. */
-NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0,
-	(int)(sizeof(traced) / sizeof(*traced)))
+NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0, (int)(sizeof(traced) / sizeof(*traced)))
 {
 	char how[8];
 	pthread_t thread;
@@ -142,8 +141,8 @@ NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0,
 /* It has to wait, and hides nobody meanwhile. */
 NATIVE_TEST(one_that_wants_to_be_traced_again_and_again_has_to_wait)
 {
-	volatile unsigned *asked = mmap(NULL, sizeof(*asked),
-		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile unsigned *asked = mmap(
+		NULL, sizeof(*asked), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid = fork();
 	unsigned before;
 	pid_t other;

@@ -16,8 +16,7 @@ TEST(capabilities_are_known)
 	struct capset set;
 
 	ck_assert_int_eq(capset_get(&set), 0);
-	ck_assert_int_eq(privilege_has(CAP_SETUID),
-		(set.effective >> CAP_SETUID & 1) != 0);
+	ck_assert_int_eq(privilege_has(CAP_SETUID), (set.effective >> CAP_SETUID & 1) != 0);
 	set.effective = 0;
 	ck_assert_int_eq(capset_put(&set), 0);
 	ck_assert(!privilege_has(CAP_SETUID));
@@ -108,8 +107,7 @@ TEST(orphans_of_a_child_come_to_us)
 		(void)!write(ends[1], &orphan, sizeof(orphan));
 		_exit(0);
 	}
-	ck_assert_int_eq(read(ends[0], &orphan, sizeof(orphan)),
-		(ssize_t)sizeof(orphan));
+	ck_assert_int_eq(read(ends[0], &orphan, sizeof(orphan)), (ssize_t)sizeof(orphan));
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 	ck_assert_int_eq(waitpid(orphan, NULL, 0), orphan);
 }

@@ -36,8 +36,7 @@ NATIVE_TEST(a_process_is_looked_at)
 	ck_assert_int_eq(facts.parent, getppid());
 	ck_assert_int_eq(facts.session, getsid(0));
 	ck_assert_uint_gt(facts.rss, 100000);
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert(memory != MAP_FAILED);
 	(void)memset(memory, 1, size);
 	while (clock() - start < CLOCKS_PER_SEC / 10)
@@ -125,8 +124,7 @@ TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 	pid = fork(); /* whom we may know nothing of */
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
-		if (setuid(65534) == -1 ||
-			variable(getppid(), "PATH", value, sizeof(value)) != -1)
+		if (setuid(65534) == -1 || variable(getppid(), "PATH", value, sizeof(value)) != -1)
 			_exit(1);
 		_exit(errno == EACCES ? 0 : 2);
 	}

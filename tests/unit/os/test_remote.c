@@ -46,8 +46,8 @@ static pid_t other;
 
 static void set_up(void)
 {
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(
+		NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert(shared != MAP_FAILED);
 	ck_assert_int_eq(pipe2(made, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
@@ -70,8 +70,7 @@ static void look_by(int wanted)
 
 static void become(uid_t user)
 {
-	if (setresgid(user, user, user) == -1 ||
-		setresuid(user, user, user) == -1 ||
+	if (setresgid(user, user, user) == -1 || setresuid(user, user, user) == -1 ||
 		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == -1)
 		_exit(12);
 }
@@ -136,8 +135,7 @@ static bool could_not(const char *what)
 {
 	if (shared->error == 0)
 		return false;
-	(void)fprintf(
-		stderr, "left out: %s: %s\n", what, strerror(shared->error));
+	(void)fprintf(stderr, "left out: %s: %s\n", what, strerror(shared->error));
 	finish();
 	return true;
 }
@@ -150,8 +148,7 @@ static void make_pipe(void)
 	int ends[2];
 
 	if (pipe2(ends, O_NONBLOCK) == -1 ||
-		write(ends[1], &value, sizeof(value)) != sizeof(value) ||
-		dup2(ends[0], 77) != 77)
+		write(ends[1], &value, sizeof(value)) != sizeof(value) || dup2(ends[0], 77) != 77)
 		give_up();
 	(void)close(ends[0]);
 	shared->fd = 77;
@@ -283,8 +280,7 @@ static void main_thread_ends(void)
 static void (*const threads[])(void) = {
 	thread_makes_pipe, thread_has_its_own_table, main_thread_ends};
 
-NATIVE_TEST_LOOP(a_thread_that_is_not_the_main_one_will_do, 0,
-	WAYS_HERE *(int)COUNT_OF(threads))
+NATIVE_TEST_LOOP(a_thread_that_is_not_the_main_one_will_do, 0, WAYS_HERE *(int)COUNT_OF(threads))
 {
 	void (*thread)(void) = threads[_i / WAYS_HERE];
 
@@ -295,8 +291,7 @@ NATIVE_TEST_LOOP(a_thread_that_is_not_the_main_one_will_do, 0,
 		return;
 	ck_assert_int_ne(shared->tid, other);
 	expect_pipe(remote_fd(&r, shared->fd));
-	ck_assert_int_eq(
-		remote_fd_flags(&r, shared->fd) & O_NONBLOCK, O_NONBLOCK);
+	ck_assert_int_eq(remote_fd_flags(&r, shared->fd) & O_NONBLOCK, O_NONBLOCK);
 	os_fails(remote_fd(&r, 78), EBADF);
 	if (thread == thread_has_its_own_table) {
 		r.tid = other; /* whose main thread has it not */
@@ -314,8 +309,7 @@ static int take(void)
 	become(65534);
 	for (int patient = 0; patient < 2; patient++) {
 		it.aside = patient == 1;
-		if (remote_read(&it, (uintptr_t)&other, &byte, 1) != -1 ||
-			errno != EPERM)
+		if (remote_read(&it, (uintptr_t)&other, &byte, 1) != -1 || errno != EPERM)
 			return 1 + patient;
 	}
 	return remote_fd(&it, 0) == -1 && errno == EPERM ? 0 : 3;
@@ -464,8 +458,7 @@ TEST_LOOP(what_an_epoll_waits_for_can_be_read, 0, WAYS_HERE)
 	ck_assert_uint_eq(remote_epoll_items(&r, shared->epoll, items, 8), 2);
 	item = item_of(items, 2, 90);
 	ck_assert_uint_eq(item->data, DATA);
-	ck_assert_uint_eq(item->events & (EPOLLIN | EPOLLRDHUP | EPOLLOUT),
-		EPOLLIN | EPOLLRDHUP);
+	ck_assert_uint_eq(item->events & (EPOLLIN | EPOLLRDHUP | EPOLLOUT), EPOLLIN | EPOLLRDHUP);
 	ck_assert_uint_ne(item->events & (uint32_t)EPOLLET, 0);
 	item = item_of(items, 2, 91);
 	ck_assert_uint_eq(item->data, 0);
@@ -488,8 +481,8 @@ static void wait_and_look(void)
 	if (dup2(ours, 95) == -1 || close(ours) == -1)
 		give_up();
 	show();
-	if (epoll_wait(shared->epoll, &event, 1, 20000) != 1 ||
-		event.data.u64 != DATA || event.events != EPOLLIN)
+	if (epoll_wait(shared->epoll, &event, 1, 20000) != 1 || event.data.u64 != DATA ||
+		event.events != EPOLLIN)
 		_exit(20);
 	/* it is the one of this number: it can be changed, and removed */
 	event.events = 0;
@@ -559,8 +552,7 @@ NATIVE_TEST(what_cannot_be_added_is_told)
 
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), 0);
 	os_fails(remote_epoll_add(&r, epoll, ours, &item), EEXIST);
-	os_fails(remote_epoll_add(&r, epoll, null, &item),
-		EPERM); /* it cannot be waited for */
+	os_fails(remote_epoll_add(&r, epoll, null, &item), EPERM); /* it cannot be waited for */
 	os_fails(remote_epoll_add(&r, null, ours, &item), EINVAL);
 	item.fd = -1;
 	ck_assert_int_eq(remote_epoll_add(&r, epoll, ours, &item), -1);
@@ -598,11 +590,10 @@ static const char text[] = "what stands there";
 static void make_memory(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (memory == MAP_FAILED ||
-		mprotect(memory + page, page, PROT_NONE) == -1)
+	if (memory == MAP_FAILED || mprotect(memory + page, page, PROT_NONE) == -1)
 		give_up();
 	memory += page - sizeof(text);
 	(void)memcpy(memory, text, sizeof(text));
@@ -638,14 +629,12 @@ static void make_page_to_wait_for(void)
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	struct uffdio_api api = {.api = UFFD_API};
 	struct uffdio_register page = {.mode = UFFDIO_REGISTER_MODE_MISSING};
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
 	page.range.start = (uintptr_t)memory;
 	page.range.len = size;
-	if (memory == MAP_FAILED || fd == -1 ||
-		ioctl(fd, UFFDIO_API, &api) == -1 ||
+	if (memory == MAP_FAILED || fd == -1 || ioctl(fd, UFFDIO_API, &api) == -1 ||
 		ioctl(fd, UFFDIO_REGISTER, &page) == -1)
 		give_up();
 	shared->at = page.range.start;
@@ -666,8 +655,7 @@ NATIVE_TEST(memory_that_is_to_be_waited_for_is_given_up)
 	/* less and less is waited for that user, and then not at all */
 	for (int i = 0; vfork_patience(USER) > 0; i++) {
 		ck_assert_int_lt(i, 150);
-		ck_assert_int_eq(
-			vfork_patience(USER), i == 0 ? 100 * MSEC : 2 * MSEC);
+		ck_assert_int_eq(vfork_patience(USER), i == 0 ? 100 * MSEC : 2 * MSEC);
 		r.late = false;
 		os_fails(remote_read(&r, shared->at, got, 4), ETIMEDOUT);
 		ck_assert(r.late);
@@ -799,8 +787,7 @@ static bool awaits(int fd)
 
 NATIVE_TEST_LOOP(who_waits_for_a_connection_can_be_seen, 0, WAYS_HERE)
 {
-	static const char *const ways[] = {
-		"accept", "accept4", "poll", "select"};
+	static const char *const ways[] = {"accept", "accept4", "poll", "select"};
 
 	for (size_t i = 0; i < COUNT_OF(ways); i++) {
 		awaits_by = ways[i];
@@ -863,8 +850,7 @@ static void make_names(void)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	const socklen_t head = offsetof(struct sockaddr_un, sun_path);
-	int len = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "t\n%d",
-		(int)getpid());
+	int len = snprintf(at.sun_path + 1, sizeof(at.sun_path) - 1, "t\n%d", (int)getpid());
 
 	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 70);
 	(void)dup2(socket(AF_UNIX, SOCK_STREAM, 0), 71);

@@ -148,8 +148,7 @@ TEST(each_flow_has_its_own)
 		unsigned got = 0;
 
 		for (unsigned i = 0; i < 3; i++)
-			ck_assert_int_eq(
-				sendto(fd, "x", 1, 0, &to.any, size), 1);
+			ck_assert_int_eq(sendto(fd, "x", 1, 0, &to.any, size), 1);
 		(void)close(fd);
 		while (recv(first, &to.v4.sin_zero, 1, MSG_DONTWAIT) == 1)
 			got++;
@@ -211,8 +210,7 @@ TEST(nothing_reaches_a_new_one_before_it_is_told_to_hear)
 {
 	int first = first_of(AF_INET);
 	int second = join(first);
-	int late =
-		socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int late = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct pollfd look = {.fd = late, .events = POLLOUT};
 
 	share(second, 0, 1);

@@ -38,8 +38,7 @@ static const char *must_refuse(const char *name)
 
 static void open_socket(int dir, const char *name, int type)
 {
-	ck_assert_int_ne(
-		socket_open_at(dir, name, type, 0600, -1, -1, &err), -1);
+	ck_assert_int_ne(socket_open_at(dir, name, type, 0600, -1, -1, &err), -1);
 }
 
 static void must_not_find(void)
@@ -66,10 +65,8 @@ TEST(the_directories_are_made_with_their_modes_and_removed)
 	r = must_open("shop");
 	ck_assert_int_eq(os_stat(base).st_mode & 07777, 0755);
 	ck_assert_int_eq(os_stat(os_path("run/shop")).st_mode & 07777, 0711);
-	ck_assert_int_eq(
-		os_stat(os_path("run/shop/notify")).st_mode & 07777, 0711);
-	ck_assert_int_eq(
-		os_stat(os_path("run/shop/lock")).st_mode & 07777, 0600);
+	ck_assert_int_eq(os_stat(os_path("run/shop/notify")).st_mode & 07777, 0711);
+	ck_assert_int_eq(os_stat(os_path("run/shop/lock")).st_mode & 07777, 0600);
 	ck_assert_str_eq(r.path, os_path("run/shop"));
 	ck_assert_int_ne(fcntl(r.dir, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_ne(fcntl(r.lock, F_GETFD) & FD_CLOEXEC, 0);
@@ -155,8 +152,8 @@ TEST(starts_and_ends_in_a_row_never_share)
 
 			if (rundir_open(&r, base, "shop", &err) == -1)
 				continue; /* not within its second: fair */
-			alone = open(os_path("alone"),
-				O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+			alone = open(
+				os_path("alone"), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 			if (alone == -1)
 				_exit(1);
 			(void)close(alone);
@@ -177,8 +174,7 @@ TEST(names_that_are_paths_are_refused)
 		"../x", "/", "", ".", "..", "-x", "a/b", "a\nb", ".hidden"};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		ck_assert_ptr_nonnull(
-			strstr(must_refuse(names[i]), "not a name"));
+		ck_assert_ptr_nonnull(strstr(must_refuse(names[i]), "not a name"));
 		ck_assert_int_eq(rundir_find(base, names[i], &err), -1);
 	}
 	ck_assert_int_eq(access(base, F_OK), -1); /* nothing was made */
@@ -208,11 +204,9 @@ TEST_LOOP(links_are_refused, 0, COUNT_OF(links))
 	if (_i > 1)
 		ck_assert_int_eq(mkdir(os_path("run/shop"), 0711), 0);
 	if (links[_i].target == NULL)
-		ck_assert_int_eq(
-			link(os_path("target/file"), os_path(links[_i].at)), 0);
+		ck_assert_int_eq(link(os_path("target/file"), os_path(links[_i].at)), 0);
 	else
-		ck_assert_int_eq(
-			symlink(links[_i].target, os_path(links[_i].at)), 0);
+		ck_assert_int_eq(symlink(links[_i].target, os_path(links[_i].at)), 0);
 	refuse_for(links[_i].why);
 	if (_i < 2)
 		must_not_find();
@@ -241,8 +235,7 @@ TEST(directories_that_others_may_write_to_are_refused)
 
 ROOT_TEST(what_belongs_to_others_is_refused)
 {
-	static const char *const theirs[] = {
-		"", "run", "run/shop", "run/shop/lock"};
+	static const char *const theirs[] = {"", "run", "run/shop", "run/shop/lock"};
 
 	os_mkdir(base, 0755);
 	os_mkdir(os_path("run/shop"), 0711);
@@ -363,9 +356,8 @@ TEST(where_it_is)
 	ck_assert_str_eq(place(NULL, true, 1), "none");
 	ck_assert_str_eq(place("here", false, 0), "error");
 	ck_assert_ptr_nonnull(strstr(err.text, "not an absolute path"));
-	ck_assert_int_eq(rundir_place("/longer-than-that", false, 0, small,
-				 sizeof(small), &err),
-		-1);
+	ck_assert_int_eq(
+		rundir_place("/longer-than-that", false, 0, small, sizeof(small), &err), -1);
 	(void)unsetenv("NCLUST_RUNTIME_DIR");
 	ck_assert_str_eq(place(NULL, true, 0), "/there");
 	ck_assert_str_ne(place(NULL, false, 0), "/there");
@@ -386,9 +378,7 @@ TEST(where_it_is)
 	ck_assert_str_ne(place(NULL, false, 0), "//nclust");
 	(void)setenv("XDG_RUNTIME_DIR", os_path(""), 1);
 	ck_assert_ptr_nonnull(strstr(place(NULL, false, 0), "/nclust"));
-	ck_assert_int_eq(strncmp(place(NULL, false, 0), os_path(""),
-				 strlen(os_path("")) - 1),
-		0);
+	ck_assert_int_eq(strncmp(place(NULL, false, 0), os_path(""), strlen(os_path("")) - 1), 0);
 }
 
 TEST(a_missing_parent_says_what_to_set)
@@ -403,8 +393,7 @@ TEST(a_removed_place_is_made_anew)
 	struct rundir r = must_open("shop");
 	struct rundir other;
 
-	ck_assert_int_eq(
-		rundir_renew(&r, NULL, &err), 0); /* nothing was missing */
+	ck_assert_int_eq(rundir_renew(&r, NULL, &err), 0); /* nothing was missing */
 	ck_assert_int_eq(unlink(os_path("run/shop/lock")), 0);
 	ck_assert_int_eq(rmdir(os_path("run/shop/notify")), 0);
 	ck_assert_int_eq(rmdir(os_path("run/shop")), 0);

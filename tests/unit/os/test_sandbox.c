@@ -23,8 +23,7 @@ static int in_child(void (*what)(int fds[2]))
 	int status = -1;
 	pid_t pid;
 
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
 	pid = fork();
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
@@ -48,13 +47,11 @@ static void use_what_is_there(int fds[2])
 	MUST(send(fds[0], &byte, 1, MSG_NOSIGNAL) == 1);
 	MUST(poll(&wait, 1, 0) == 1);
 	MUST(recv(fds[1], &byte, 1, 0) == 1 && byte == 'x');
-	much = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	much = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST(much != MAP_FAILED);
 	*much = 1;
 	MUST(munmap(much, 1 << 20) == 0);
-	MUST(setsockopt(fds[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ==
-			-1 &&
+	MUST(setsockopt(fds[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == -1 &&
 		errno != EPERM); /* it is no socket of TCP */
 	MUST(close(fds[0]) == 0);
 }
@@ -66,10 +63,8 @@ static void reach_out(int fds[2])
 	const struct sock_fprog filter = {1, &none};
 	const int one = 1;
 
-	MUST_NOT(setsockopt(
-		fds[0], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)));
-	MUST_NOT(setsockopt(
-		fds[0], IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one)));
+	MUST_NOT(setsockopt(fds[0], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)));
+	MUST_NOT(setsockopt(fds[0], IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one)));
 	MUST_NOT(open("/dev/null", O_RDONLY));
 	MUST_NOT(socket(AF_INET, SOCK_STREAM, 0));
 	MUST_NOT(connect(fds[0], NULL, 0));
@@ -80,8 +75,8 @@ static void reach_out(int fds[2])
 	MUST_NOT(prctl(PR_SET_DUMPABLE, 1));
 	MUST_NOT(setuid(0));
 	MUST_NOT(syscall(SYS_pidfd_open, 1, 0));
-	MUST(mmap(NULL, 4096, PROT_READ | PROT_EXEC,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+	MUST(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+		MAP_FAILED);
 }
 
 /* Valgrind and the sanitizers need more themselves. */

@@ -42,8 +42,7 @@ static void set_up(void)
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS | low, -1, 0);
 	ck_assert(shared != MAP_FAILED);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, channel), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, channel), 0);
 	ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
 	shared->loopback.sin_family = AF_INET;
 	shared->loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -65,8 +64,7 @@ static int open_socket(int family)
 
 static int bind_it(int fd)
 {
-	return bind(fd, (const struct sockaddr *)&shared->loopback,
-		sizeof(shared->loopback));
+	return bind(fd, (const struct sockaddr *)&shared->loopback, sizeof(shared->loopback));
 }
 
 static void become_caller(bool v6only_too)
@@ -158,8 +156,7 @@ static void finish_with(const long *said, size_t count)
 }
 
 #define finish(...) \
-	finish_with((const long[]){__VA_ARGS__}, \
-		sizeof((const long[]){__VA_ARGS__}) / sizeof(long))
+	finish_with((const long[]){__VA_ARGS__}, sizeof((const long[]){__VA_ARGS__}) / sizeof(long))
 
 /* ---- what waits, and how it is answered ---- */
 
@@ -170,8 +167,7 @@ static void do_all_and_bind(void)
 	int fd = open_socket(AF_INET);
 
 	say(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &shared->on, sizeof(int)));
-	say(setsockopt(open_socket(AF_INET6), IPPROTO_IPV6, IPV6_V6ONLY,
-		&shared->on, sizeof(int)));
+	say(setsockopt(open_socket(AF_INET6), IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, sizeof(int)));
 	shared->fd = fd;
 	say(getsockname(fd, (struct sockaddr *)&name, &size));
 	say(shutdown(fd, SHUT_RD));
@@ -192,8 +188,7 @@ NATIVE_TEST(only_bind_and_listen_wait_and_tell_what_they_are_about)
 	ck_assert(!os_is_readable(calls, 0));
 	seccomp_answer(calls, n.id, 0);
 	seccomp_answer(calls, hear_listen(17).id, EOPNOTSUPP);
-	finish(ANY, ANY, ANY, ANY, ANY, -EOPNOTSUPP,
-		EINVAL); /* nobody has listened */
+	finish(ANY, ANY, ANY, ANY, ANY, -EOPNOTSUPP, EINVAL); /* nobody has listened */
 }
 
 static void bind_and_tell_the_port(void)
@@ -210,8 +205,7 @@ static void bind_and_tell_the_port(void)
 
 static const int errors[] = {0, EADDRINUSE, EACCES, EINVAL, ENOMEM};
 
-NATIVE_TEST_LOOP(an_answer_is_what_the_caller_gets_and_nothing_is_done, 0,
-	COUNT_OF(errors))
+NATIVE_TEST_LOOP(an_answer_is_what_the_caller_gets_and_nothing_is_done, 0, COUNT_OF(errors))
 {
 	call_with(bind_and_tell_the_port, _i % 2 == 0);
 	seccomp_answer(calls, hear_bind().id, errors[_i]);
@@ -231,8 +225,7 @@ static void bind_with_odd_sizes(void)
 {
 	int fd = open_socket(AF_INET);
 
-	say(bind(
-		fd, (const struct sockaddr *)&shared->loopback, (socklen_t)-1));
+	say(bind(fd, (const struct sockaddr *)&shared->loopback, (socklen_t)-1));
 	say(listen(fd, -1));
 }
 
@@ -254,11 +247,9 @@ static void set_options(void)
 	int fd4 = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	/* one of these shares the level, another the number */
-	say(setsockopt(
-		fd6, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &(int){9}, sizeof(int)));
+	say(setsockopt(fd6, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &(int){9}, sizeof(int)));
 	say(setsockopt(fd4, IPPROTO_TCP, IPV6_V6ONLY, &shared->on, 4) == -1);
-	say(setsockopt(
-		fd6, IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, sizeof(int)));
+	say(setsockopt(fd6, IPPROTO_IPV6, IPV6_V6ONLY, &shared->on, sizeof(int)));
 }
 
 NATIVE_TEST(v6only_waits_only_where_it_is_asked_for)
@@ -421,9 +412,7 @@ static void have_friend(void)
 	if (pid == 0) {
 		(void)alarm(60); /* whatever becomes of us */
 		if (read(go[0], &byte, 1) == 1)
-			_exit(bind_it(socket(AF_INET, SOCK_STREAM, 0)) == -1
-					? errno
-					: 0);
+			_exit(bind_it(socket(AF_INET, SOCK_STREAM, 0)) == -1 ? errno : 0);
 		_exit(200);
 	}
 	shared->friend = pid;
@@ -585,8 +574,7 @@ static void become_harmless(void)
 
 static void install_first(void)
 {
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-		seccomp_install(true) == -1)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 || seccomp_install(true) == -1)
 		_exit(204);
 }
 

@@ -87,8 +87,7 @@ TEST(a_port_in_use_is_said_to_be)
 	plan.port = look(open_plan()).port;
 	before = os_open_count();
 	must_refuse(EADDRINUSE);
-	ck_assert_str_eq(err.text,
-		"cannot listen on 'the address': Address already in use");
+	ck_assert_str_eq(err.text, "cannot listen on 'the address': Address already in use");
 	ck_assert_uint_eq(os_open_count(), before);
 	plan = plan_on(AF_UNSPEC, SOCK_STREAM, plan.port);
 	must_refuse(EADDRINUSE); /* and no second try with v4 */
@@ -291,8 +290,8 @@ TEST(what_overflows_is_counted)
 	fd = open_plan();
 	at.v4.sin_port = htons(look(fd).port);
 	for (int i = 0; i < 8; i++)
-		(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0),
-			&at.any, os_size(&at));
+		(void)connect(
+			socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), &at.any, os_size(&at));
 	while (queue.drops == 0 && clock_now() < deadline)
 		sockdiag_queue(fd, &queue);
 	ck_assert_int_gt(queue.drops, 0);
@@ -307,8 +306,7 @@ TEST(what_has_no_queue_tells_none)
 	sockdiag_queue(os_null(), &queue);
 	ck_assert_int_eq(queue.depth, -1);
 	ck_assert_int_eq(queue.drops, -1);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	sockdiag_queue(pair[0], &queue);
 	ck_assert_int_eq(queue.depth, -1);
 }
@@ -384,8 +382,7 @@ TEST(among_many_on_one_port_the_one_that_is_shut_is_found)
 	int list[100];
 
 	for (int i = 0; i < 100; i++)
-		list[i] = listen_somewhere(
-			SO_REUSEPORT, i == 0 ? 0 : look(list[0]).port);
+		list[i] = listen_somewhere(SO_REUSEPORT, i == 0 ? 0 : look(list[0]).port);
 	for (int i = 1; i < 100; i += 7) { /* the first has no own port */
 		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), 0);
 		ck_assert_int_eq(shutdown(list[i], SHUT_RDWR), -1);

@@ -115,8 +115,7 @@ static void check_listener(const char *path)
 	ck_assert_uint_eq(st.st_uid, USER);
 	ck_assert_int_eq(socket_unix_listen_as(fd, 3, &user), 0);
 	ck_assert_int_eq(socket_unix_address(path, &at, &size), 0);
-	ck_assert_int_eq(
-		connect(client, (const struct sockaddr *)&at, size), 0);
+	ck_assert_int_eq(connect(client, (const struct sockaddr *)&at, size), 0);
 	ck_assert_int_eq(socket_peer(client, &cred), 0);
 	ck_assert_uint_eq(cred.uid, USER);
 	ck_assert_uint_eq(cred.gid, GROUP);

@@ -143,8 +143,7 @@ TEST_LOOP(sizes_that_bind_takes_are_taken, 0, COUNT_OF(sizes))
 	if (family == AF_INET6 && !os_has_v6())
 		return;
 	ck_assert_int_eq(
-		socket_key_of(&key, open_socket(family, SOCK_STREAM, -1),
-			&p.room, sizes[_i].size),
+		socket_key_of(&key, open_socket(family, SOCK_STREAM, -1), &p.room, sizes[_i].size),
 		sizes[_i].taken ? 0 : -1);
 	if (!sizes[_i].taken)
 		return;
@@ -170,8 +169,7 @@ TEST(what_could_not_be_bound_has_no_key)
 		return;
 	fd = open_socket(AF_INET6, SOCK_STREAM, 0);
 	p = place("127.0.0.1", 80);
-	ck_assert_int_eq(
-		socket_key_of(&key, fd, &p.room, SOCKET_ADDRESS_MAX), -1);
+	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, SOCKET_ADDRESS_MAX), -1);
 }
 
 /* A socket of a network namespace of its own, from a child; -1: there cannot be
@@ -189,13 +187,11 @@ static int foreign_socket(void)
 	pid = fork();
 	if (pid == 0) {
 		/* an ordinary user has one only in a user namespace */
-		if (unshare(CLONE_NEWNET) == -1 &&
-			unshare(CLONE_NEWUSER | CLONE_NEWNET) == -1)
+		if (unshare(CLONE_NEWNET) == -1 && unshare(CLONE_NEWUSER | CLONE_NEWNET) == -1)
 			error = errno;
 		else
 			fd = socket(AF_INET, SOCK_STREAM, 0);
-		_exit(fdpass_send(pair[1], &error, sizeof(error), &fd,
-			      fd != -1 ? 1 : 0) == -1);
+		_exit(fdpass_send(pair[1], &error, sizeof(error), &fd, fd != -1 ? 1 : 0) == -1);
 	}
 	one.fd = pair[0];
 	ck_assert_int_eq(poll(&one, 1, 20000), 1);
@@ -224,8 +220,7 @@ TEST(a_socket_of_another_network_namespace_is_refused)
 
 /* ---- by the name of a protocol ---- */
 
-static int guess(struct socket_key *key, const char *protocol, const char *ip,
-	int v6only)
+static int guess(struct socket_key *key, const char *protocol, const char *ip, int v6only)
 {
 	struct place p = place(ip, 8000);
 
@@ -292,8 +287,8 @@ TEST(multipath_tcp_is_guessed_to_be_another_protocol)
 	ck_assert(key.v6only);
 }
 
-static const char *const others[] = {"UDP", "UDPv6", "UNIX", "UNIX-STREAM",
-	"RAW", "SMC", "TC", "TCPv", "TCPv66", "tcp", ""};
+static const char *const others[] = {
+	"UDP", "UDPv6", "UNIX", "UNIX-STREAM", "RAW", "SMC", "TC", "TCPv", "TCPv66", "tcp", ""};
 
 TEST_LOOP(of_other_protocols_nothing_is_guessed, 0, COUNT_OF(others))
 {
@@ -359,17 +354,14 @@ TEST(a_key_is_told_as_an_address_is_written)
 	int fd = open_socket(AF_INET, SOCK_DGRAM, -1);
 
 	expect_text(key_for("0.0.0.0", 80, -1), "tcp:0.0.0.0:80");
-	expect_text(key_for("192.168.100.255", 65535, -1),
-		"tcp:192.168.100.255:65535");
+	expect_text(key_for("192.168.100.255", 65535, -1), "tcp:192.168.100.255:65535");
 	expect_text(key_of(fd, "127.0.0.1", 53), "udp:127.0.0.1:53");
 	if (!os_has_v6())
 		return;
 	expect_text(key_for("::", 80, 0), "tcp:*:80");
 	expect_text(key_for("::", 80, 1), "tcp:[::]:80");
 	expect_text(key_for("::1", 80, 0), "tcp:[::1]:80");
-	ck_assert_int_eq(guess(&key, "TCPv6",
-				 "1111:2222:3333:4444:5555:6666:7777:8888", 1),
-		0);
+	ck_assert_int_eq(guess(&key, "TCPv6", "1111:2222:3333:4444:5555:6666:7777:8888", 1), 0);
 	expect_text(key, "tcp:[1111:2222:3333:4444:5555:6666:7777:8888]:8000");
 }
 

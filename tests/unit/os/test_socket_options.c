@@ -130,12 +130,10 @@ TEST_LOOP(buffers_do_not_double_on_the_way, 0, 2)
 	ck_assert_int_eq(os_get(ours, SOL_SOCKET, other), left);
 }
 
-static void set_more(
-	const int *fd, int level, int option, const void *value, socklen_t size)
+static void set_more(const int *fd, int level, int option, const void *value, socklen_t size)
 {
 	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(
-			setsockopt(fd[i], level, option, value, size), 0);
+		ck_assert_int_eq(setsockopt(fd[i], level, option, value, size), 0);
 }
 
 TEST(values_of_more_than_a_word_are_followed)

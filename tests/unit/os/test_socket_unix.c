@@ -44,8 +44,7 @@ static void must_be(const char *path, uid_t user, gid_t group, mode_t mode)
 
 static void open_at(int dir, const char *name)
 {
-	ck_assert_int_ne(
-		socket_open_at(dir, name, SOCK_STREAM, 0600, -1, -1, &err), -1);
+	ck_assert_int_ne(socket_open_at(dir, name, SOCK_STREAM, 0600, -1, -1, &err), -1);
 }
 
 static int connect_to(const char *path)
@@ -330,9 +329,7 @@ static int race(int starters)
 	char byte;
 
 	ck_assert_int_eq(close(open_plan()), 0);
-	ck_assert_int_eq(pipe2(go, O_CLOEXEC) | pipe2(told, O_CLOEXEC) |
-			pipe2(stay, O_CLOEXEC),
-		0);
+	ck_assert_int_eq(pipe2(go, O_CLOEXEC) | pipe2(told, O_CLOEXEC) | pipe2(stay, O_CLOEXEC), 0);
 	for (int i = 0; i < starters; i++) {
 		if (fork() != 0)
 			continue;
@@ -379,10 +376,8 @@ TEST(control_and_notify_sockets_in_a_directory)
 {
 	int dir = open(os_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int owner = geteuid() == 0 ? 65534 : -1; /* the worker's */
-	int stream =
-		socket_open_at(dir, "control", SOCK_STREAM, 0660, -1, -1, &err);
-	int dgram = socket_open_at(
-		dir, "notify", SOCK_DGRAM, 0600, owner, -1, &err);
+	int stream = socket_open_at(dir, "control", SOCK_STREAM, 0660, -1, -1, &err);
+	int dgram = socket_open_at(dir, "notify", SOCK_DGRAM, 0600, owner, -1, &err);
 	int passcred = 0;
 	socklen_t size = sizeof(passcred);
 	struct ucred peer;
@@ -394,11 +389,8 @@ TEST(control_and_notify_sockets_in_a_directory)
 	ck_assert_int_ne(fcntl(stream, F_GETFL) & O_NONBLOCK, 0);
 	ck_assert_int_ne(fcntl(stream, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_eq(os_stat(os_path("control")).st_mode & 07777, 0660);
-	must_be(os_path("notify"), owner == -1 ? geteuid() : 65534, getegid(),
-		0600);
-	ck_assert_int_eq(
-		getsockopt(dgram, SOL_SOCKET, SO_PASSCRED, &passcred, &size),
-		0);
+	must_be(os_path("notify"), owner == -1 ? geteuid() : 65534, getegid(), 0600);
+	ck_assert_int_eq(getsockopt(dgram, SOL_SOCKET, SO_PASSCRED, &passcred, &size), 0);
 	ck_assert_int_eq(passcred, 1);
 	client = socket_connect_at(dir, "control", &err);
 	ck_assert_int_ne(client, -1);
@@ -424,8 +416,7 @@ TEST(in_a_directory_what_is_there_is_replaced)
 	ck_assert(S_ISSOCK(os_stat(os_path("s")).st_mode));
 	ck_assert_int_eq(os_stat(os_path("target")).st_size, 8);
 	ck_assert_int_eq(mkdir(os_path("d"), 0700), 0);
-	ck_assert_int_eq(
-		socket_open_at(dir, "d", SOCK_STREAM, 0600, -1, -1, &err), -1);
+	ck_assert_int_eq(socket_open_at(dir, "d", SOCK_STREAM, 0600, -1, -1, &err), -1);
 	ck_assert_int_eq(socket_connect_at(dir, "none", &err), -1);
 	ck_assert_int_eq(err.sys, ENOENT);
 }
@@ -438,8 +429,7 @@ ROOT_TEST(a_member_of_many_groups_is_known)
 	for (size_t i = 0; i < COUNT_OF(groups); i++)
 		groups[i] = (gid_t)(1000 + i);
 	ck_assert_int_eq(setgroups(COUNT_OF(groups), groups), 0);
-	ck_assert_int_eq(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	ck_assert(socket_peer_in_group(pair[0], 1199));
 	ck_assert(socket_peer_in_group(pair[0], 1000));
 	ck_assert(!socket_peer_in_group(pair[0], 1200));

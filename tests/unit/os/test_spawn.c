@@ -79,8 +79,8 @@ TEST(what_no_candidate_is_is_told_by_its_name)
 
 	plan.candidates = candidates;
 	f = os_spawn_fails(&plan);
-	ck_assert_str_eq(explain(&f, "no-such"),
-		"cannot execute 'no-such': No such file or directory");
+	ck_assert_str_eq(
+		explain(&f, "no-such"), "cannot execute 'no-such': No such file or directory");
 	plan.candidates = none;
 	f = os_spawn_fails(&plan);
 	ck_assert_int_eq(spawn_exit_status(&f), 127);
@@ -98,8 +98,7 @@ NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 	ck_assert_int_eq(f.error, ENOENT);
 	ck_assert_str_eq(f.what, "/nonexistent/python");
 	ck_assert_int_eq(spawn_exit_status(&f), 126);
-	ck_assert_ptr_nonnull(
-		strstr(explain(&f, "x"), "interpreter '/nonexistent/"));
+	ck_assert_ptr_nonnull(strstr(explain(&f, "x"), "interpreter '/nonexistent/"));
 	candidates[0] = os_path("script"); /* what comes later tells less */
 	plan.candidates = candidates;
 	f = os_spawn_fails(&plan);
@@ -261,8 +260,7 @@ TEST(the_pipe_and_null_may_stand_where_targets_are)
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	for (int to = 3; to < 16; to++)
 		ck_assert(leads_to(to, "a"));
-	ck_assert_str_eq(os_field(out, "fds"),
-		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
 TEST(holes_between_the_targets_stay_holes)
@@ -394,17 +392,12 @@ NATIVE_TEST(its_oom_score_is_set_when_spawn_returns)
 	plan.oom_score_adj = "123";
 	plan.own_score = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	ck_assert_int_gt(plan.own_score, 0);
-	ck_assert_int_gt(
-		process_read(getpid(), "oom_score_adj", before, sizeof(before)),
-		0);
+	ck_assert_int_gt(process_read(getpid(), "oom_score_adj", before, sizeof(before)), 0);
 	ck_assert_int_eq(spawn(&plan, &pid, &pidfd, &failure), 0);
 	ck_assert_int_ne(fcntl(pidfd, F_GETFD) & FD_CLOEXEC, 0);
-	ck_assert_int_gt(
-		process_read(pid, "oom_score_adj", score, sizeof(score)), 0);
+	ck_assert_int_gt(process_read(pid, "oom_score_adj", score, sizeof(score)), 0);
 	ck_assert_str_eq(score, "123\n");
-	ck_assert_int_gt(
-		process_read(getpid(), "oom_score_adj", score, sizeof(score)),
-		0);
+	ck_assert_int_gt(process_read(getpid(), "oom_score_adj", score, sizeof(score)), 0);
 	ck_assert_str_eq(score, before);
 	(void)close(plan.own_score);
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
@@ -427,8 +420,7 @@ NATIVE_TEST(limits_nice_umask_and_directory)
 	plan.directory = os_dir;
 	plan.no_new_privs = true;
 	/* above the limit that the child is to have */
-	plan.fds[plan.fd_count++] =
-		(struct spawn_fd){fcntl(file, F_DUPFD_CLOEXEC, 50), 3};
+	plan.fds[plan.fd_count++] = (struct spawn_fd){fcntl(file, F_DUPFD_CLOEXEC, 50), 3};
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "nofile"), "20");
 	ck_assert_str_eq(os_field(out, "nice"), "7");
@@ -452,8 +444,7 @@ TEST(the_pid_is_written_into_the_environment)
 		char wanted[64];
 
 		ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-		(void)snprintf(wanted, sizeof(wanted),
-			"\nenv-LISTEN_PID=%s\nenv-WATCHDOG_PID=%s\n",
+		(void)snprintf(wanted, sizeof(wanted), "\nenv-LISTEN_PID=%s\nenv-WATCHDOG_PID=%s\n",
 			os_field(out, "pid"), os_field(out, "pid"));
 		ck_assert_ptr_nonnull(strstr(out, wanted));
 	}
@@ -494,12 +485,10 @@ static const struct waiting *waiting;
 static bool make_it_wait(void)
 {
 	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			offsetof(struct seccomp_data, nr)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, waiting->call,
 			waiting->call == SYS_prctl ? 0 : 2, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			offsetof(struct seccomp_data, args)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_PDEATHSIG, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -507,8 +496,8 @@ static bool make_it_wait(void)
 	const struct sock_fprog program = {COUNT_OF(code), code};
 
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) != -1;
+		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+			&program) != -1;
 }
 
 static int spawn_one_that_waits(void)
@@ -523,9 +512,8 @@ static int spawn_one_that_waits(void)
 	plan.patience = 50 * MSEC;
 	if (!make_it_wait())
 		return 1;
-	if (spawn(&plan, &pid, &pidfd, &failure) != -1 ||
-		failure.error != ETIMEDOUT || failure.step != waiting->step ||
-		strcmp(failure.what, waiting->what) != 0 ||
+	if (spawn(&plan, &pid, &pidfd, &failure) != -1 || failure.error != ETIMEDOUT ||
+		failure.step != waiting->step || strcmp(failure.what, waiting->what) != 0 ||
 		spawn_exit_status(&failure) != 0) /* try again */
 		return 2;
 	/* its end may still be on its way */

@@ -81,16 +81,14 @@ NATIVE_TEST(the_channel_may_stand_where_targets_are)
 	for (int to = 3; to < 20; to++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){2, to};
 	run_and_expect_trap();
-	ck_assert_str_eq(os_field(out, "fds"),
-		"0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
+	ck_assert_str_eq(os_field(out, "fds"), "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19");
 }
 
 /* What is one's and what another's, of those that are made together. */
 static void make_together(unsigned bad)
 {
 	static const char *const argv[] = {"sleep", "1000", NULL};
-	static const char *const good[] = {
-		"/no/sleep", "/nor/sleep", "/bin/sleep", NULL};
+	static const char *const good[] = {"/no/sleep", "/nor/sleep", "/bin/sleep", NULL};
 	static const char *const none[] = {"/no/sleep", NULL};
 	char pids[SPAWN_MANY][24];
 	char *envp[SPAWN_MANY][2];

@@ -21,8 +21,7 @@ static void set_up(void)
 /* It runs so, and has these capabilities, in hexadecimal. */
 static void run_as_nobody(const char *capabilities)
 {
-	static const char *const sets[] = {
-		"CapPrm", "CapEff", "CapInh", "CapAmb"};
+	static const char *const sets[] = {"CapPrm", "CapEff", "CapInh", "CapAmb"};
 
 	ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
 	ck_assert_str_eq(os_field(out, "Uid"), "65534\t65534\t65534\t65534");

@@ -86,11 +86,9 @@ static unsigned resident(void)
 
 	ck_assert_ptr_nonnull(maps);
 	(void)snprintf(start, sizeof(start), "%08lx-", (unsigned long)f.map);
-	while (fgets(line, sizeof(line), maps) != NULL &&
-		strncmp(line, start, strlen(start)) != 0)
+	while (fgets(line, sizeof(line), maps) != NULL && strncmp(line, start, strlen(start)) != 0)
 		;
-	while (fgets(line, sizeof(line), maps) != NULL &&
-		sscanf(line, "Rss: %u kB", &rss) != 1)
+	while (fgets(line, sizeof(line), maps) != NULL && sscanf(line, "Rss: %u kB", &rss) != 1)
 		;
 	(void)fclose(maps);
 	return rss;
@@ -185,8 +183,7 @@ TEST(what_is_cut_or_foreign_is_refused)
 	make_sample();
 	expect(1);
 	for (size_t size = 0; size < sizeof(sample); size++) {
-		if (size >= sizeof(struct state_header) &&
-			size % sizeof(struct state_entry) == 0)
+		if (size >= sizeof(struct state_header) && size % sizeof(struct state_entry) == 0)
 			continue;
 		ck_assert_int_eq(parse(size), -1);
 	}

@@ -24,8 +24,7 @@ static void wait_for_child(int said)
 	static _Alignas(16) char stack[16384];
 
 	(void)setpgid(0, 0);
-	(void)clone(say_and_pause, stack + sizeof(stack), CLONE_VFORK | SIGCHLD,
-		&said);
+	(void)clone(say_and_pause, stack + sizeof(stack), CLONE_VFORK | SIGCHLD, &said);
 }
 
 static void sleep_on(int said)
@@ -46,9 +45,7 @@ NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 	end(pid);
 	ck_assert_msg(strncmp(text, begin, strlen(begin)) == 0, "%s", text);
 	ck_assert_msg(
-		strstr(text, ") is still there: it waits in the kernel (") !=
-			NULL,
-		"%s", text);
+		strstr(text, ") is still there: it waits in the kernel (") != NULL, "%s", text);
 	ck_assert_msg(strstr(text, "state D)") != NULL, "%s", text);
 }
 
@@ -66,8 +63,7 @@ NATIVE_TEST(so_is_the_state_of_another)
 		(void)usleep(1000);
 	}
 	end(pid);
-	ck_assert_msg(strstr(text, ") is still there: it is in ") != NULL, "%s",
-		text);
+	ck_assert_msg(strstr(text, ") is still there: it is in ") != NULL, "%s", text);
 	ck_assert_int_lt(i, 2000);
 }
 

@@ -24,8 +24,7 @@ struct deed {
 	sigset_t mask;
 };
 
-typedef int vfork_fn(
-	void (*deed)(void *argument), void *argument, nsec_t patience);
+typedef int vfork_fn(void (*deed)(void *argument), void *argument, nsec_t patience);
 
 static struct deed deed;
 
@@ -174,8 +173,7 @@ NATIVE_TEST(its_saved_group_is_ours_where_memory_stays_dumpable)
 	int fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY | O_CLOEXEC);
 
 	ck_assert_int_ge(read(fd, text, sizeof(text) - 1), 0);
-	ck_assert_uint_eq(vfork_saved_group(GROUP),
-		*text == '1' ? (gid_t)-1 : (gid_t)GROUP);
+	ck_assert_uint_eq(vfork_saved_group(GROUP), *text == '1' ? (gid_t)-1 : (gid_t)GROUP);
 }
 
 NATIVE_TEST(who_may_not_be_somebody_else_does_nothing)
@@ -278,9 +276,7 @@ NATIVE_TEST_LOOP(children_of_ours_are_left_alone, 0, COUNT_OF(ways))
 
 	if (pid == 0)
 		_exit(9);
-	ck_assert_int_eq(
-		waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT),
-		0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
 	ck_assert_int_eq(ways[_i](note_all, &deed, LONG), 0);
 	os_reap(pid, 9 << 8);
 }
@@ -293,13 +289,12 @@ static int run_without_processes(void)
 	const struct rlimit none = {0, 0};
 	sigset_t mask;
 
-	if (setrlimit(RLIMIT_NPROC, &none) == -1 ||
-		setresuid(54321, 54321, 54321) == -1)
+	if (setrlimit(RLIMIT_NPROC, &none) == -1 || setresuid(54321, 54321, 54321) == -1)
 		return 1;
 	if (way(note_all, &deed, LONG) != -1 || errno != EAGAIN)
 		return 2;
-	if (sigprocmask(SIG_SETMASK, NULL, &mask) == -1 ||
-		sigismember(&mask, SIGTERM) != 0 || deed.got != 0)
+	if (sigprocmask(SIG_SETMASK, NULL, &mask) == -1 || sigismember(&mask, SIGTERM) != 0 ||
+		deed.got != 0)
 		return 3;
 	return 0;
 }
@@ -345,11 +340,9 @@ NATIVE_TEST(a_kernel_that_does_not_tell_of_an_exec_will_do)
 
 	ck_assert(vfork_is_shared());
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(vfork_begin(&child, start_untold, &elsewhere,
-					 SIGCHLD, NULL),
-			0);
+		ck_assert_int_eq(vfork_begin(&child, start_untold, &elsewhere, SIGCHLD, NULL), 0);
 		ck_assert(vfork_wait(&child, PATIENCE));
-		ck_assert(!vfork_is_shared()); /* as after vfork(2) */
+		ck_assert(!vfork_is_shared());                 /* as after vfork(2) */
 		ck_assert_int_eq(kill(child.pid, SIGKILL), 0); /* it lives */
 		os_reap(child.pid, SIGKILL);
 	}

@@ -68,20 +68,18 @@ static void expect_refused(const char *line, int why, const char *id)
 static const struct {
 	const char *id;
 	const char *kept; /* NULL: refused */
-} ids[] = {{"7", "7"}, {"-9223372036854775808", "-9223372036854775808"},
-	{"'abc'", "'abc'"}, {"'a\\'\\u001b'", "'a\\'\\u001b'"},
-	{"'\\u00fc'", "'\xc3\xbc'"}, {"null", NULL}, {"1.5", NULL},
-	{"true", NULL}, {"[]", NULL}, {"{}", NULL},
+} ids[] = {{"7", "7"}, {"-9223372036854775808", "-9223372036854775808"}, {"'abc'", "'abc'"},
+	{"'a\\'\\u001b'", "'a\\'\\u001b'"}, {"'\\u00fc'", "'\xc3\xbc'"}, {"null", NULL},
+	{"1.5", NULL}, {"true", NULL}, {"[]", NULL}, {"{}", NULL},
 	{"'" DIGITS50 "01234567890123456789012345678'", NULL},
-	{"'" DIGITS50 "012345678901234567890123456'",
-		"'" DIGITS50 "012345678901234567890123456'"}};
+	{"'" DIGITS50 "012345678901234567890123456'", "'" DIGITS50 "012345678901234567890123456'"}};
 
 TEST_LOOP(ids_are_kept_as_text_or_refused, 0, COUNT_OF(ids))
 {
 	char line[300];
 
-	(void)snprintf(line, sizeof(line),
-		"{'jsonrpc':'2.0','method':'status','id':%s}", ids[_i].id);
+	(void)snprintf(
+		line, sizeof(line), "{'jsonrpc':'2.0','method':'status','id':%s}", ids[_i].id);
 	if (ids[_i].kept == NULL) {
 		expect_refused(line, CONTROL_INVALID, "null");
 		return;
@@ -107,8 +105,7 @@ static const struct {
 	{CONTROL_PARSE, "null", HEAD "'sta\xfftus'}"},
 	{CONTROL_PARSE, "null", HEAD "'stat\\u0000us'}"},
 	{CONTROL_PARSE, "null", HEAD "'\\ud800'}"},
-	{CONTROL_PARSE, "null",
-		HEAD "'scale','params':{'count':99999999999999999999999}}"},
+	{CONTROL_PARSE, "null", HEAD "'scale','params':{'count':99999999999999999999999}}"},
 	{CONTROL_INVALID, "null", "[]"},
 	{CONTROL_INVALID, "null", "[" HEAD "'status'}]"},
 	{CONTROL_INVALID, "null", "{'jsonrpc':'2.0','method':'status'}"},
@@ -132,28 +129,24 @@ TEST_LOOP(wrong_requests_are_refused_with_a_reason, 0, COUNT_OF(refused))
 static const struct {
 	const char *method;
 	const char *params;
-} wrong_params[] = {{"restart", "{'bake':true}"},
-	{"restart", "{'canary':1,'bake':-5}"}, {"status", "[]"},
-	{"status", "null"}, {"status", "{'now':true}"}, {"status", "{'x':1}"},
-	{"stop", "{'now':1}"}, {"stop", "{'target':7}"},
-	{"stop", "{'target':''}"}, {"stop", "{'target':'../x'}"},
-	{"scale", "{}"}, {"scale", "{'count':1,'by':1}"},
-	{"scale", "{'count':-1}"}, {"scale", "{'count':10001}"},
-	{"scale", "{'count':4294967297}"}, {"scale", "{'count':1.0}"},
-	{"scale", "{'count':'1'}"}, {"scale", "{'by':-10001}"},
-	{"signal", "{}"}, {"signal", "{'signal':10}"},
-	{"signal", "{'signal':'NONE'}"}, {"events", "{'last':-2}"},
-	{"events", "{'since':-1}"}, {"events", "{'since':1e10}"},
-	{"events", "{'since':'10m'}"}, {"events", "{'kinds':[]}"},
-	{"events", "{'kinds':'ready'}"}, {"events", "{'kinds':[7]}"},
-	{"events", "{'kinds':['exit']}"}, {"status", "{'kinds':['ready']}"}};
+} wrong_params[] = {{"restart", "{'bake':true}"}, {"restart", "{'canary':1,'bake':-5}"},
+	{"status", "[]"}, {"status", "null"}, {"status", "{'now':true}"}, {"status", "{'x':1}"},
+	{"stop", "{'now':1}"}, {"stop", "{'target':7}"}, {"stop", "{'target':''}"},
+	{"stop", "{'target':'../x'}"}, {"scale", "{}"}, {"scale", "{'count':1,'by':1}"},
+	{"scale", "{'count':-1}"}, {"scale", "{'count':10001}"}, {"scale", "{'count':4294967297}"},
+	{"scale", "{'count':1.0}"}, {"scale", "{'count':'1'}"}, {"scale", "{'by':-10001}"},
+	{"signal", "{}"}, {"signal", "{'signal':10}"}, {"signal", "{'signal':'NONE'}"},
+	{"events", "{'last':-2}"}, {"events", "{'since':-1}"}, {"events", "{'since':1e10}"},
+	{"events", "{'since':'10m'}"}, {"events", "{'kinds':[]}"}, {"events", "{'kinds':'ready'}"},
+	{"events", "{'kinds':[7]}"}, {"events", "{'kinds':['exit']}"},
+	{"status", "{'kinds':['ready']}"}};
 
 TEST_LOOP(wrong_params_are_refused, 0, COUNT_OF(wrong_params))
 {
 	char line[200];
 
-	(void)snprintf(line, sizeof(line), HEAD "'%s','params':%s}",
-		wrong_params[_i].method, wrong_params[_i].params);
+	(void)snprintf(line, sizeof(line), HEAD "'%s','params':%s}", wrong_params[_i].method,
+		wrong_params[_i].params);
 	expect_refused(line, CONTROL_PARAMS, "1");
 }
 
@@ -165,16 +158,14 @@ TEST(a_mistyped_method_gets_a_hint)
 
 TEST(raw_nul_bytes_are_refused)
 {
-	static const char *const lines[] = {
-		HEAD "'stop\xff'}", HEAD "'stop'}\xff{"};
+	static const char *const lines[] = {HEAD "'stop\xff'}", HEAD "'stop'}\xff{"};
 
 	for (size_t i = 0; i < COUNT_OF(lines); i++) {
 		scoped_str line = strdup(quoted(lines[i]));
 		size_t len = strlen(line);
 
 		*strchr(line, '\xff') = '\0';
-		ck_assert_int_eq(
-			control_decode(&r, line, len, &code, &err), -1);
+		ck_assert_int_eq(control_decode(&r, line, len, &code, &err), -1);
 		ck_assert_int_eq(code, CONTROL_PARSE);
 	}
 }
@@ -189,9 +180,7 @@ TEST(deep_nesting_is_refused_before_it_is_parsed)
 
 		for (size_t i = 0; i < sizeof(line); i++)
 			line[i] = fill[f][i % n];
-		ck_assert_int_eq(
-			control_decode(&r, line, sizeof(line) - 1, &code, &err),
-			-1);
+		ck_assert_int_eq(control_decode(&r, line, sizeof(line) - 1, &code, &err), -1);
 		ck_assert_int_eq(code, CONTROL_INVALID);
 		ck_assert_ptr_nonnull(strstr(err.text, "deep"));
 	}
@@ -203,11 +192,9 @@ TEST(depth_is_counted_outside_of_strings_only)
 			    "'{{{{{{{{{{{{'}}",
 		CONTROL_PARAMS, "1");
 	/* 2 and 14 levels: just allowed; the fields are not */
-	expect_refused(HEAD
-		"'stop','params':{'x':[[[[[[[[[[[[[[]]]]]]]]]]]]]]}}",
-		CONTROL_PARAMS, "1");
-	expect_refused(HEAD
-		"'stop','params':{'x':[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}}",
+	expect_refused(
+		HEAD "'stop','params':{'x':[[[[[[[[[[[[[[]]]]]]]]]]]]]]}}", CONTROL_PARAMS, "1");
+	expect_refused(HEAD "'stop','params':{'x':[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]}}",
 		CONTROL_INVALID, "null");
 }
 
@@ -218,10 +205,8 @@ TEST(a_line_over_the_limit_is_refused)
 
 	(void)memset(line, ' ', sizeof(line));
 	(void)memcpy(line, request, strlen(request));
-	ck_assert_int_eq(
-		control_decode(&r, line, CONTROL_LINE_MAX - 1, &code, &err), 0);
-	ck_assert_int_eq(
-		control_decode(&r, line, CONTROL_LINE_MAX, &code, &err), -1);
+	ck_assert_int_eq(control_decode(&r, line, CONTROL_LINE_MAX - 1, &code, &err), 0);
+	ck_assert_int_eq(control_decode(&r, line, CONTROL_LINE_MAX, &code, &err), -1);
 	ck_assert_int_eq(code, CONTROL_INVALID);
 }
 
@@ -238,8 +223,7 @@ static const struct {
 	{"1", "restart", "{'canary':2,'bake':1.500}"},
 	{"1", "restart", "{'canary':0}"},
 	{"1", "restart", "{'bake':0.000}"},
-	{"1", "restart",
-		"{'target':'web','command':['./a b','','\\'\\\\\\n\xc3\xa4']}"},
+	{"1", "restart", "{'target':'web','command':['./a b','','\\'\\\\\\n\xc3\xa4']}"},
 	{"1", "reload", "{'drop_ports':true}"},
 	{"1", "reload", "{}"},
 	{"1", "scale", "{'count':10000}"},
@@ -253,8 +237,7 @@ static const struct {
 	{"1", "events", "{'last':20}"},
 	{"1", "events", "{'since':1795167360.500,'kinds':['exited','ready']}"},
 	{"1", "config", "{'target':'web'}"},
-	{"1", "send",
-		"{'target':'web.2','message':'{\\'a\\':[1,\\'\\\\ud800\\']}'}"},
+	{"1", "send", "{'target':'web.2','message':'{\\'a\\':[1,\\'\\\\ud800\\']}'}"},
 	{"1", "send", "{'all':true,'message':'1'}"},
 	{"1", "ask", "{'target':'web.2','first':'P'}"},
 	{"1", "drain", "{'no_wait':true}"},
@@ -267,8 +250,7 @@ TEST_LOOP(what_is_decoded_is_encoded_to_the_same, 0, COUNT_OF(trips))
 	struct buffer out;
 	char line[300];
 
-	(void)snprintf(line, sizeof(line),
-		"{'jsonrpc':'2.0','id':%s,'method':'%s','params':%s}\n",
+	(void)snprintf(line, sizeof(line), "{'jsonrpc':'2.0','id':%s,'method':'%s','params':%s}\n",
 		trips[_i].id, trips[_i].method, trips[_i].params);
 	ck_assert_msg(decode(line) == 0, "%s: %s", line, err.text);
 	buffer_init(&out, 0);
@@ -299,11 +281,9 @@ TEST(the_lines_of_the_server_are_as_documented)
 	struct buffer out;
 
 	buffer_init(&out, 0);
+	ck_assert_int_eq(control_put_hello(&out, "shop", 77, "1.0.0", clusters, 2), 0);
 	ck_assert_int_eq(
-		control_put_hello(&out, "shop", 77, "1.0.0", clusters, 2), 0);
-	ck_assert_int_eq(control_put_error(&out, quoted("'x'"), CONTROL_BUSY,
-				 quoted("web: 'busy'\x1b")),
-		0);
+		control_put_error(&out, quoted("'x'"), CONTROL_BUSY, quoted("web: 'busy'\x1b")), 0);
 	ck_assert_int_eq(control_begin_result(&out, "4"), 0);
 	ck_assert_int_eq(buffer_string(&out, "true"), 0);
 	ck_assert_int_eq(control_end_result(&out), 0);
@@ -349,43 +329,35 @@ TEST(what_changes_something_is_known)
 
 /* --- Targets --- */
 
-#define NAME64 \
-	"a123456789012345678901234567890123456789012345678901234567890123"
+#define NAME64 "a123456789012345678901234567890123456789012345678901234567890123"
 
 static const struct {
 	const char *text;
 	const char *instance, *whole, *cluster; /* NULL: no target */
 	long slot;
 } targets[] = {{"web", "", "web", "web", -1}, {"web.2", "", "web.2", "web", 2},
-	{"web.0", "", "web.0", "web", 0},
-	{"web.00", "", "web.00", "web.00", -1},
-	{"web.007", "", "web.007", "web.007", -1},
-	{"web.x", "", "web.x", "web.x", -1}, {"web.", "", "web.", "web.", -1},
-	{"v1.2.3", "", "v1.2.3", "v1.2", 3},
+	{"web.0", "", "web.0", "web", 0}, {"web.00", "", "web.00", "web.00", -1},
+	{"web.007", "", "web.007", "web.007", -1}, {"web.x", "", "web.x", "web.x", -1},
+	{"web.", "", "web.", "web.", -1}, {"v1.2.3", "", "v1.2.3", "v1.2", 3},
 	{"web.1234567", "", "web.1234567", "web.1234567", -1},
-	{"shop/web", "shop", "web", "web", -1},
-	{"shop/web.12", "shop", "web.12", "web", 12},
+	{"shop/web", "shop", "web", "web", -1}, {"shop/web.12", "shop", "web.12", "web", 12},
 	{NAME64 "/" NAME64 ".9999", NAME64, NAME64 ".9999", NAME64, 9999},
-	{"", NULL, NULL, NULL, 0}, {"/", NULL, NULL, NULL, 0},
-	{"shop/", NULL, NULL, NULL, 0}, {"/web", NULL, NULL, NULL, 0},
-	{"a/b/c", NULL, NULL, NULL, 0}, {".2", NULL, NULL, NULL, 0},
-	{"-x", NULL, NULL, NULL, 0}, {"../x", NULL, NULL, NULL, 0},
-	{"web 2", NULL, NULL, NULL, 0}, {"web\n", NULL, NULL, NULL, 0},
+	{"", NULL, NULL, NULL, 0}, {"/", NULL, NULL, NULL, 0}, {"shop/", NULL, NULL, NULL, 0},
+	{"/web", NULL, NULL, NULL, 0}, {"a/b/c", NULL, NULL, NULL, 0}, {".2", NULL, NULL, NULL, 0},
+	{"-x", NULL, NULL, NULL, 0}, {"../x", NULL, NULL, NULL, 0}, {"web 2", NULL, NULL, NULL, 0},
+	{"web\n", NULL, NULL, NULL, 0},
 	{"w\xc3\xa9"
 	 "b",
 		NULL, NULL, NULL, 0},
-	{NAME64 "b", NULL, NULL, NULL, 0},
-	{NAME64 "b/web", NULL, NULL, NULL, 0},
-	{NAME64 ".x", NULL, NULL, NULL, 0},
-	{NAME64 NAME64, NULL, NULL, NULL, 0}};
+	{NAME64 "b", NULL, NULL, NULL, 0}, {NAME64 "b/web", NULL, NULL, NULL, 0},
+	{NAME64 ".x", NULL, NULL, NULL, 0}, {NAME64 NAME64, NULL, NULL, NULL, 0}};
 
 TEST_LOOP(targets_are_split_or_refused, 0, COUNT_OF(targets))
 {
 	struct control_target t;
 	int got = control_parse_target(&t, targets[_i].text, &err);
 
-	ck_assert_msg(got == (targets[_i].whole != NULL ? 0 : -1), "'%s'",
-		targets[_i].text);
+	ck_assert_msg(got == (targets[_i].whole != NULL ? 0 : -1), "'%s'", targets[_i].text);
 	if (got == -1)
 		return;
 	ck_assert_str_eq(t.instance, targets[_i].instance);

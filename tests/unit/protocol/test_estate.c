@@ -45,8 +45,7 @@ static struct estate sample(void)
 	l->sockets[0] = (struct estate_socket){5, 6, 0, ESTATE_BOUND};
 	l->sockets[1] = (struct estate_socket){7, 8, 3, ESTATE_NOT_BOUND};
 	l->socket_count = 2;
-	*estate_add_segment(&e) =
-		(struct estate_segment){3, 1 << 20, 2, 26, UINT64_MAX, 2 << 20};
+	*estate_add_segment(&e) = (struct estate_segment){3, 1 << 20, 2, 26, UINT64_MAX, 2 << 20};
 	return e;
 }
 
@@ -60,19 +59,16 @@ TEST(all_comes_back)
 	ck_assert_uint_eq(back.serial, 77);
 	ck_assert_uint_eq(back.upgrades, 2);
 	ck_assert_uint_eq(back.cluster_count, 2);
-	ck_assert_mem_eq(
-		&back.clusters[0], &e.clusters[0], sizeof(e.clusters[0]));
+	ck_assert_mem_eq(&back.clusters[0], &e.clusters[0], sizeof(e.clusters[0]));
 	ck_assert_str_eq(back.clusters[1].name, "empty");
 	ck_assert_str_eq(back.clusters[1].command, "./server --new");
 	ck_assert_str_eq(back.clusters[1].configured, "./server");
 	ck_assert_uint_eq(back.listener_count, 2);
 	for (size_t i = 0; i < 2; i++) {
-		ck_assert_str_eq(
-			back.listeners[i].address, e.listeners[i].address);
+		ck_assert_str_eq(back.listeners[i].address, e.listeners[i].address);
 		free(back.listeners[i].address);
 		back.listeners[i].address = e.listeners[i].address;
-		ck_assert_mem_eq(&back.listeners[i], &e.listeners[i],
-			sizeof(e.listeners[i]));
+		ck_assert_mem_eq(&back.listeners[i], &e.listeners[i], sizeof(e.listeners[i]));
 		back.listeners[i].address = NULL;
 	}
 	ck_assert_uint_eq(back.segment_count, 1);
@@ -100,8 +96,7 @@ TEST(no_bit_of_it_may_change_and_no_byte_be_missing)
 			continue;
 		bytes.data[i] ^= 4;
 		ck_assert_msg(
-			estate_decode(&back, bytes.data, bytes.len, &err) == -1,
-			"byte %zu", i);
+			estate_decode(&back, bytes.data, bytes.len, &err) == -1, "byte %zu", i);
 		bytes.data[i] ^= 4;
 	}
 	estate_fini(&e);

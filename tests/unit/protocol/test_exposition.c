@@ -99,31 +99,26 @@ TEST(escapes_stay_and_a_wrong_one_in_a_help_is_mended)
 		"a{slot=\"0\",x=\"\\\"\\\\\\n}\"} NaN\n");
 }
 
-static const char *const well[] = {"", "\n\n", "# a comment\n#\n# EOF\n",
-	"# TYPE a unknown\n", "# HELP a\n", "a +Inf\n", "a -inf\n", "a 1e-3\n",
-	"a .5\n", "  a\t1 \n", "a{} 1\n", "a{b=\"\"}1\n", "a:b_c9 1 -1\n",
-	"a{b=\"\xc3\xa9\"} 1\n"};
+static const char *const well[] = {"", "\n\n", "# a comment\n#\n# EOF\n", "# TYPE a unknown\n",
+	"# HELP a\n", "a +Inf\n", "a -inf\n", "a 1e-3\n", "a .5\n", "  a\t1 \n", "a{} 1\n",
+	"a{b=\"\"}1\n", "a:b_c9 1 -1\n", "a{b=\"\xc3\xa9\"} 1\n"};
 
 TEST_LOOP(what_is_that_format_is_taken, 0, sizeof(well) / sizeof(*well))
 {
 	ck_assert_msg(add(0, well[_i]) == 0, "'%s': %s", well[_i], why.text);
 }
 
-static const char *const bad[] = {"a\n", "a b\n", "9a 1\n", "a{b=\"c\" 1\n",
-	"a{b=c} 1\n", "a{b=\"c\"d=\"e\"} 1\n", "a{b=\"\\x\"} 1\n",
-	"a{b=\"\xff\"} 1\n", "a{b=\"1\",b=\"2\"} 1\n", "a{__name__=\"b\"} 1\n",
-	"a_bucket{le=\"x\"} 1\n", "a{\"b\"} 1\n", "a{=\"b\"} 1\n",
-	"a{b=\"c\"} 1 2 3\n", "a 1 2.5\n", "a 0x1\n", "a 1e999\n", "a nan(1)\n",
-	"a 1\r\n", "# TYPE 9 gauge\n", "# HELP a \xff\n", "<html>\n",
-	"good 1\nbad\n"};
+static const char *const bad[] = {"a\n", "a b\n", "9a 1\n", "a{b=\"c\" 1\n", "a{b=c} 1\n",
+	"a{b=\"c\"d=\"e\"} 1\n", "a{b=\"\\x\"} 1\n", "a{b=\"\xff\"} 1\n", "a{b=\"1\",b=\"2\"} 1\n",
+	"a{__name__=\"b\"} 1\n", "a_bucket{le=\"x\"} 1\n", "a{\"b\"} 1\n", "a{=\"b\"} 1\n",
+	"a{b=\"c\"} 1 2 3\n", "a 1 2.5\n", "a 0x1\n", "a 1e999\n", "a nan(1)\n", "a 1\r\n",
+	"# TYPE 9 gauge\n", "# HELP a \xff\n", "<html>\n", "good 1\nbad\n"};
 
-TEST_LOOP(what_is_not_is_refused_and_nothing_of_it_stays, 0,
-	sizeof(bad) / sizeof(*bad))
+TEST_LOOP(what_is_not_is_refused_and_nothing_of_it_stays, 0, sizeof(bad) / sizeof(*bad))
 {
 	ck_assert_int_eq(add(0, "c 1\n"), 0);
 	ck_assert_msg(add(1, bad[_i]) == -1, "'%s'", bad[_i]);
-	ck_assert_ptr_nonnull(
-		strstr(why.text, "is not Prometheus' text format"));
+	ck_assert_ptr_nonnull(strstr(why.text, "is not Prometheus' text format"));
 	ck_assert_str_eq(written(), "c{slot=\"0\"} 1\n");
 }
 
@@ -136,9 +131,7 @@ TEST(reserved_names_and_bytes_of_zero_do_not_pass)
 				 "gauge\n",
 				 32, "ours_", &why),
 		0);
-	ck_assert_int_eq(
-		exposition_add(&all, 1, zero, sizeof(zero) - 1, NULL, &why),
-		-1);
+	ck_assert_int_eq(exposition_add(&all, 1, zero, sizeof(zero) - 1, NULL, &why), -1);
 	ck_assert_str_eq(written(), "our{slot=\"0\"} 1\n");
 }
 

@@ -37,10 +37,9 @@ static const struct plain_table point_table = PLAIN_TABLE(point_rows, point);
 static const struct plain_row thing_rows[] = {PLAIN(1, thing, on, BOOL),
 	PLAIN(2, thing, small, UNSIGNED), PLAIN(3, thing, middle, UNSIGNED),
 	PLAIN(4, thing, count, UNSIGNED), PLAIN(5, thing, big, UNSIGNED),
-	PLAIN(6, thing, number, SIGNED), PLAIN(7, thing, far, SIGNED),
-	PLAIN(8, thing, due, WHEN), PLAIN(9, thing, name, TEXT),
-	PLAIN(10, thing, times, WORDS), PLAIN_IN(11, thing, at, &point_table),
-	PLAIN(12, thing, fd, FD)};
+	PLAIN(6, thing, number, SIGNED), PLAIN(7, thing, far, SIGNED), PLAIN(8, thing, due, WHEN),
+	PLAIN(9, thing, name, TEXT), PLAIN(10, thing, times, WORDS),
+	PLAIN_IN(11, thing, at, &point_table), PLAIN(12, thing, fd, FD)};
 static const struct plain_table thing_table = PLAIN_TABLE(thing_rows, thing);
 
 static void open_reader(struct handover_reader *r, const struct buffer *in)
@@ -48,9 +47,8 @@ static void open_reader(struct handover_reader *r, const struct buffer *in)
 	struct handover_version version;
 	struct error err;
 
-	ck_assert_msg(handover_open_for_reading(
-			      r, in->data, in->len, 1, &version, &err) == 0,
-		"%s", err.text);
+	ck_assert_msg(handover_open_for_reading(r, in->data, in->len, 1, &version, &err) == 0, "%s",
+		err.text);
 	ck_assert_uint_eq(version.major, ours.major);
 	ck_assert_uint_eq(version.minor, ours.minor);
 }
@@ -83,10 +81,8 @@ static int read_thing(const struct buffer *in, struct thing *thing)
 
 TEST(fields_of_every_type_come_back)
 {
-	static const uint64_t numbers[] = {
-		0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX};
-	static const int64_t signs[] = {
-		0, -1, 1, 63, -64, 64, INT64_MIN, INT64_MAX, NSEC_NEVER};
+	static const uint64_t numbers[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX};
+	static const int64_t signs[] = {0, -1, 1, 63, -64, 64, INT64_MIN, INT64_MAX, NSEC_NEVER};
 	struct handover_reader r;
 	struct handover_field f;
 	char *text;
@@ -294,18 +290,18 @@ TEST(fields_that_are_none_are_refused)
 {
 #define REFUSED(text) ck_assert(fields_are_refused(text, sizeof(text) - 1))
 	ck_assert(!fields_are_refused("\x08\x01", 2));
-	REFUSED("\x08");         /* no value */
-	REFUSED("\x08\x80");     /* cut */
-	REFUSED("\x08\x80\x00"); /* longer than needed */
+	REFUSED("\x08");                                         /* no value */
+	REFUSED("\x08\x80");                                     /* cut */
+	REFUSED("\x08\x80\x00");                                 /* longer than needed */
 	REFUSED("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"); /* too big */
 	REFUSED("\x00\x01");                                     /* number 0 */
-	REFUSED("\x80\x80\x04\x01");      /* number 8192 */
-	REFUSED("\x0d\x01");              /* no such type */
-	REFUSED("\x0b\x02x");             /* text beyond the end */
-	REFUSED("\x0b\x02x\0");           /* NUL in a text */
-	REFUSED("\x0c\x01\0\0");          /* length cut */
-	REFUSED("\x0c\x01\0\0\0\x08");    /* a field cut by its group */
-	REFUSED("\x0c\xff\xff\xff\xffx"); /* group beyond the end */
+	REFUSED("\x80\x80\x04\x01");                             /* number 8192 */
+	REFUSED("\x0d\x01");                                     /* no such type */
+	REFUSED("\x0b\x02x");                                    /* text beyond the end */
+	REFUSED("\x0b\x02x\0");                                  /* NUL in a text */
+	REFUSED("\x0c\x01\0\0");                                 /* length cut */
+	REFUSED("\x0c\x01\0\0\0\x08");                           /* a field cut by its group */
+	REFUSED("\x0c\xff\xff\xff\xffx");                        /* group beyond the end */
 	REFUSED("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x");
 #undef REFUSED
 }
@@ -328,11 +324,9 @@ TEST(groups_go_so_deep_and_no_deeper)
 	buffer_init(&deeper, 0);
 	handover_begin(&w, &deeper);
 	handover_open(&w, 1);
-	(void)buffer_append(
-		&deeper, deep.data + HANDOVER_HEAD, deep.len - HANDOVER_HEAD);
+	(void)buffer_append(&deeper, deep.data + HANDOVER_HEAD, deep.len - HANDOVER_HEAD);
 	handover_close(&w);
-	ck_assert(fields_are_refused(
-		deeper.data + HANDOVER_HEAD, deeper.len - HANDOVER_HEAD));
+	ck_assert(fields_are_refused(deeper.data + HANDOVER_HEAD, deeper.len - HANDOVER_HEAD));
 	buffer_fini(&deep);
 	buffer_fini(&deeper);
 }

@@ -8,8 +8,7 @@
 /* An answer is the same, in however many pieces it comes. */
 
 #define OK "HTTP/1.1 200 OK\r\n"
-#define HEAD_LONG \
-	"0123456789012345678901234567890123456789012345678901234567890123"
+#define HEAD_LONG "0123456789012345678901234567890123456789012345678901234567890123"
 
 static const struct {
 	const char *text;
@@ -18,27 +17,20 @@ static const struct {
 	bool whole; /* if the connection ends then */
 	const char *body;
 } answers[] = {
-	{OK "Content-Length: 3\r\n\r\nabcd", 200, HTTPANSWER_WHOLE, true,
-		"abc"},
+	{OK "Content-Length: 3\r\n\r\nabcd", 200, HTTPANSWER_WHOLE, true, "abc"},
 	{OK "content-length:3 \n\nab", 200, HTTPANSWER_BODY, false, "ab"},
 	{OK "Content-Length: 0\r\n\r\n", 200, HTTPANSWER_WHOLE, true, ""},
 	{OK "\r\nab", 200, HTTPANSWER_OPEN_BODY, true, "ab"},
 	{OK "Transfer-Encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n"
 	    "X: y\r\n\r\n",
 		200, HTTPANSWER_WHOLE, true, "abcde"},
-	{OK "Transfer-Encoding: chunked\r\n\r\n3\r\nab", 200, HTTPANSWER_CHUNK,
-		false, "ab"},
-	{OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 200,
-		HTTPANSWER_BAD, false, "abc"},
-	{OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", 200, HTTPANSWER_BAD,
-		false, ""},
-	{OK "Transfer-Encoding: gzip, chunked\r\n\r\n", 200, HTTPANSWER_BAD,
-		false, ""},
-	{OK "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", 200,
-		HTTPANSWER_BAD, false, ""},
+	{OK "Transfer-Encoding: chunked\r\n\r\n3\r\nab", 200, HTTPANSWER_CHUNK, false, "ab"},
+	{OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 200, HTTPANSWER_BAD, false, "abc"},
+	{OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", 200, HTTPANSWER_BAD, false, ""},
+	{OK "Transfer-Encoding: gzip, chunked\r\n\r\n", 200, HTTPANSWER_BAD, false, ""},
+	{OK "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", 200, HTTPANSWER_BAD, false, ""},
 	{OK "Content-Length: -3\r\n\r\n", 200, HTTPANSWER_BAD, false, ""},
-	{OK "Content-Length: 99999999999999999999\r\n\r\n", 200, HTTPANSWER_BAD,
-		false, ""},
+	{OK "Content-Length: 99999999999999999999\r\n\r\n", 200, HTTPANSWER_BAD, false, ""},
 	{OK "X: " HEAD_LONG HEAD_LONG HEAD_LONG HEAD_LONG HEAD_LONG
 	    "\r\nContent-Length: 1\r\n\r\na",
 		200, HTTPANSWER_WHOLE, true, "a"},
@@ -60,8 +52,7 @@ static void take(const char *text, size_t len)
 	const char *piece;
 	size_t n;
 
-	while ((kind = httpanswer_next(&h, &text, &len, &piece, &n)) !=
-		PIECE_NONE)
+	while ((kind = httpanswer_next(&h, &text, &len, &piece, &n)) != PIECE_NONE)
 		if (kind == PIECE_BODY)
 			(void)buffer_append(&body, piece, n);
 }
@@ -75,8 +66,7 @@ static void expect(size_t i)
 	buffer_fini(&body);
 }
 
-TEST_LOOP(an_answer_is_read_at_once_and_byte_by_byte, 0,
-	sizeof(answers) / sizeof(*answers))
+TEST_LOOP(an_answer_is_read_at_once_and_byte_by_byte, 0, sizeof(answers) / sizeof(*answers))
 {
 	const char *text = answers[_i].text;
 

@@ -23,10 +23,8 @@ static const struct {
 	{"HTTP/1.1 20\n", HTTPSTATUS_NONE, 0},
 	{"SSH-2.0-x", HTTPSTATUS_NONE, 0},
 	{"HTTP/1.1 100 Continue\r\n", HTTPSTATUS_MORE, 0},
-	{"HTTP/1.1 103 x\r\nLink: y\r\n\r\nHTTP/1.1 204 \r\n", HTTPSTATUS_CODE,
-		204},
-	{"HTTP/1.1 100 x\n\nHTTP/1.1 100 x\n\nHTTP/1.1 500 x\n",
-		HTTPSTATUS_CODE, 500},
+	{"HTTP/1.1 103 x\r\nLink: y\r\n\r\nHTTP/1.1 204 \r\n", HTTPSTATUS_CODE, 204},
+	{"HTTP/1.1 100 x\n\nHTTP/1.1 100 x\n\nHTTP/1.1 500 x\n", HTTPSTATUS_CODE, 500},
 	{"HTTP/1.1 101 Switching\r\n", HTTPSTATUS_CODE, 101},
 };
 
@@ -35,8 +33,7 @@ TEST_LOOP(the_first_line_says_it, 0, (int)COUNT_OF(answers))
 	const char *text = answers[_i].text;
 	unsigned code = 0;
 
-	ck_assert_int_eq(
-		httpstatus_parse(text, strlen(text), &code), answers[_i].kind);
+	ck_assert_int_eq(httpstatus_parse(text, strlen(text), &code), answers[_i].kind);
 	if (answers[_i].kind == HTTPSTATUS_CODE)
 		ck_assert_uint_eq(code, answers[_i].code);
 }
@@ -44,8 +41,7 @@ TEST_LOOP(the_first_line_says_it, 0, (int)COUNT_OF(answers))
 TEST(a_request_ends_with_what_a_server_waits_for)
 {
 	char to[HTTPREQUEST_MAX];
-	size_t len = httpstatus_request(
-		to, sizeof(to), "/a?b=c", "[::1]:80", NULL, 0);
+	size_t len = httpstatus_request(to, sizeof(to), "/a?b=c", "[::1]:80", NULL, 0);
 
 	ck_assert_uint_eq(len, strlen(to));
 	ck_assert_ptr_nonnull(strstr(to, "GET /a?b=c HTTP/1.1\r\n"));
@@ -60,11 +56,9 @@ TEST(a_request_has_the_host_and_the_lines_that_are_wanted)
 	char *lines[] = {"X-A: b", "user-agent: me"};
 	char to[HTTPREQUEST_MAX];
 
-	ck_assert_uint_gt(httpstatus_request(to, sizeof(to), "//s.org:8/a", "h",
-				  lines, COUNT_OF(lines)),
-		0);
-	ck_assert_ptr_eq(
-		strstr(to, "GET /a HTTP/1.1\r\nHost: s.org:8\r\n"), to);
+	ck_assert_uint_gt(
+		httpstatus_request(to, sizeof(to), "//s.org:8/a", "h", lines, COUNT_OF(lines)), 0);
+	ck_assert_ptr_eq(strstr(to, "GET /a HTTP/1.1\r\nHost: s.org:8\r\n"), to);
 	ck_assert_ptr_nonnull(strstr(to, "\r\nX-A: b\r\nuser-agent: me\r\n"));
 	ck_assert_ptr_null(strstr(to, "nclust-check"));
 }
@@ -73,11 +67,8 @@ TEST(no_path_begins_another_line)
 {
 	char to[HTTPREQUEST_MAX];
 
-	ck_assert_uint_eq(
-		httpstatus_request(to, sizeof(to), "/a\r\nX: y", "h", NULL, 0),
-		0);
-	ck_assert_uint_eq(
-		httpstatus_request(to, sizeof(to), "/a b", "h", NULL, 0), 0);
+	ck_assert_uint_eq(httpstatus_request(to, sizeof(to), "/a\r\nX: y", "h", NULL, 0), 0);
+	ck_assert_uint_eq(httpstatus_request(to, sizeof(to), "/a b", "h", NULL, 0), 0);
 	ck_assert_uint_eq(httpstatus_request(to, 40, "/a", "h", NULL, 0), 0);
 }
 

@@ -89,8 +89,7 @@ TEST(numbers_without_a_json_form_become_null)
 	json_decimal(&w, -0.25, 2);
 	json_decimal(&w, 1e300, 0);
 	json_close_array(&w);
-	ck_assert_int_eq(
-		strncmp(buffer_text(&out), "[null,null,-0.25,1", 18), 0);
+	ck_assert_int_eq(strncmp(buffer_text(&out), "[null,null,-0.25,1", 18), 0);
 	ck_assert_uint_eq(out.len, 18 + 300 + 1);
 }
 
@@ -98,16 +97,13 @@ static const struct {
 	double from;
 	int decimals;
 	const char *to;
-} decimals[] = {{0, 0, "0"}, {0, 3, "0.000"}, {0.0004, 3, "0.000"},
-	{0.0006, 3, "0.001"}, {-0.0004, 3, "0.000"}, {-0.0006, 3, "-0.001"},
-	{0.05, 2, "0.05"}, {0.999, 2, "1.00"}, {9.96, 1, "10.0"},
-	{100, 1, "100.0"}, {-12.345, 0, "-12"},
-	{1795176707.125, 3, "1795176707.125"},
-	{999999999999999.0, 0, "999999999999999"},
+} decimals[] = {{0, 0, "0"}, {0, 3, "0.000"}, {0.0004, 3, "0.000"}, {0.0006, 3, "0.001"},
+	{-0.0004, 3, "0.000"}, {-0.0006, 3, "-0.001"}, {0.05, 2, "0.05"}, {0.999, 2, "1.00"},
+	{9.96, 1, "10.0"}, {100, 1, "100.0"}, {-12.345, 0, "-12"},
+	{1795176707.125, 3, "1795176707.125"}, {999999999999999.0, 0, "999999999999999"},
 	{4e15, 0, "4000000000000000"}, {-4e15, 1, "-4000000000000000.0"}};
 
-TEST_LOOP(decimals_have_the_digits_asked_for, 0,
-	(int)(sizeof(decimals) / sizeof(*decimals)))
+TEST_LOOP(decimals_have_the_digits_asked_for, 0, (int)(sizeof(decimals) / sizeof(*decimals)))
 {
 	json_decimal(&w, decimals[_i].from, decimals[_i].decimals);
 	ck_assert_str_eq(buffer_text(&out), decimals[_i].to);

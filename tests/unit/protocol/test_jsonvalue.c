@@ -17,13 +17,11 @@ static bool is_value(const char *text, size_t len)
 }
 
 static const char *const good[] = {
-	"null", "true", "false", "0", "-0",
-	"1234567890123456789012345678901234567890", "-1.5e-300", "1E+9", "\"\"",
-	"\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"",
+	"null", "true", "false", "0", "-0", "1234567890123456789012345678901234567890", "-1.5e-300",
+	"1E+9", "\"\"", "\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\"",
 	"\"\\ud800\"", /* lone: JSON.stringify() writes it so */
-	"\"\\u0000\"", "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x98 \x7f\"", "[]",
-	"{}", " [ 1 , [ ] , { } , \"x\" ]\t",
-	"{\"a\":{\"b\":[{\"c\":null}]},\"\":1}\r",
+	"\"\\u0000\"", "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x98 \x7f\"", "[]", "{}",
+	" [ 1 , [ ] , { } , \"x\" ]\t", "{\"a\":{\"b\":[{\"c\":null}]},\"\":1}\r",
 	"{\"a\":1,\"a\":2}", /* whose value it is is not our business */
 };
 
@@ -33,8 +31,7 @@ TEST_LOOP(values_are_taken, 0, COUNT_OF(good))
 
 	ck_assert_msg(is_value(good[_i], len), "%s", good[_i]);
 	/* and no value is a value cut short, but for numbers */
-	if (strchr("-0123456789 ", *good[_i]) == NULL && len > 1 &&
-		good[_i][len - 1] != '\r')
+	if (strchr("-0123456789 ", *good[_i]) == NULL && len > 1 && good[_i][len - 1] != '\r')
 		ck_assert_msg(!is_value(good[_i], len - 1), "%s", good[_i]);
 }
 
@@ -44,25 +41,23 @@ TEST(each_byte_of_a_long_string_is_seen)
 
 	for (size_t at = 1; at < sizeof(text) - 2; at++)
 		for (int byte = 0; byte < 256; byte++) {
-			bool plain = byte >= 0x20 && byte < 0x80 &&
-				byte != '"' && byte != '\\';
+			bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 
 			(void)memset(text, 'x', sizeof(text));
 			text[0] = text[sizeof(text) - 1] = '"';
 			text[at] = (char)byte;
-			ck_assert_msg(is_value(text, sizeof(text)) == plain,
-				"byte %d at %zu", byte, at);
+			ck_assert_msg(
+				is_value(text, sizeof(text)) == plain, "byte %d at %zu", byte, at);
 		}
 }
 
-static const char *const bad[] = {"", " ", "nul", "nulll", "True", "NaN",
-	"Infinity", "+1", "01", "1.", ".5", "1e", "1e+", "-", "0x10", "'a'",
-	"\"\\qtrue", "\"a", "\"a\tb\"", "\"\\x41\"", "\"\\u12g4\"",
-	"\"\\u123\"", "\"\\", "\"\xff\"", "\"\xc3\"",
+static const char *const bad[] = {"", " ", "nul", "nulll", "True", "NaN", "Infinity", "+1", "01",
+	"1.", ".5", "1e", "1e+", "-", "0x10", "'a'", "\"\\qtrue", "\"a", "\"a\tb\"", "\"\\x41\"",
+	"\"\\u12g4\"", "\"\\u123\"", "\"\\", "\"\xff\"", "\"\xc3\"",
 	"\"\xed\xa0\x80\"", /* a surrogate in UTF-8 */
-	"\xef\xbb\xbf[1]", "[1,]", "[,1]", "[1 2]", "[1}", "[", "]", "{",
-	"{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}",
-	"{\"a\":1]", "1 2", "{} {}", "[]]", "\"a\"x", "// c\n1"};
+	"\xef\xbb\xbf[1]", "[1,]", "[,1]", "[1 2]", "[1}", "[", "]", "{", "{\"a\"}", "{\"a\":}",
+	"{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1]", "1 2", "{} {}", "[]]", "\"a\"x",
+	"// c\n1"};
 
 TEST_LOOP(all_else_is_refused, 0, COUNT_OF(bad))
 {

@@ -5,11 +5,8 @@
 
 static struct logwire_packet packet(uint32_t kind)
 {
-	struct logwire_packet p = {.kind = kind,
-		.worker = 7,
-		.stream = 1,
-		.cluster = "web",
-		.which = LOGWIRE_SOCKET};
+	struct logwire_packet p = {
+		.kind = kind, .worker = 7, .stream = 1, .cluster = "web", .which = LOGWIRE_SOCKET};
 
 	return p;
 }

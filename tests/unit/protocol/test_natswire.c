@@ -29,8 +29,8 @@ static enum natswire_kind read_it(const char *text, size_t len)
 TEST(a_message_of_another_is_taken)
 {
 	ck_assert_int_eq(read_it(GOOD, strlen(GOOD)), NATSWIRE_MESSAGE);
-	ck_assert_int_eq(strncmp(from, quoted(FROM "'message':{'a':[1,2]}}"),
-				 strlen(GOOD) - strlen(OTHER)),
+	ck_assert_int_eq(
+		strncmp(from, quoted(FROM "'message':{'a':[1,2]}}"), strlen(GOOD) - strlen(OTHER)),
 		0);
 }
 
@@ -48,8 +48,8 @@ TEST(what_is_written_is_its_own)
 	natswire_head(&text, ID);
 	ck_assert_int_eq(buffer_string(&text, quoted(FROM "'message':1}")), 0);
 	ck_assert_int_eq(read_it(buffer_text(&text), text.len), NATSWIRE_OWN);
-	ck_assert_int_eq(natswire_read(text.data, text.len, "web",
-				 "fedcba9876543210", &from, &format),
+	ck_assert_int_eq(
+		natswire_read(text.data, text.len, "web", "fedcba9876543210", &from, &format),
 		NATSWIRE_MESSAGE);
 	buffer_fini(&text);
 }
@@ -65,16 +65,14 @@ TEST(formats_are_compared_both_ways)
 	ck_assert_uint_eq(format, 12);
 }
 
-static const char *const bad[] = {"[]", "{'nclust':}", "{'nclust':1}",
-	"{'nclust':-1,", "{'nclust':99999999,'id':'a'}",
-	"{'nclust': 1,'id':'fedcba9876543210'," FROM "'message':1}",
+static const char *const bad[] = {"[]", "{'nclust':}", "{'nclust':1}", "{'nclust':-1,",
+	"{'nclust':99999999,'id':'a'}", "{'nclust': 1,'id':'fedcba9876543210'," FROM "'message':1}",
 	"{'nclust':1,'id':'a\\'b'," FROM "'message':1}",
 	"{'nclust':1,'id':'fedcba98765432100'," FROM "'message':1}",
 	/* a worker of Node must not take it for something else */
 	OTHER FROM "'message':1,'cmd':'NODE_CLUSTER'}",
-	OTHER FROM "'cmd':'NODE_CLUSTER','message':1}",
-	OTHER FROM "'message':}", OTHER FROM "'message':1}}",
-	OTHER FROM "'message':nul}",
+	OTHER FROM "'cmd':'NODE_CLUSTER','message':1}", OTHER FROM "'message':}",
+	OTHER FROM "'message':1}}", OTHER FROM "'message':nul}",
 	OTHER "'from':{'cluster':'job','slot':7,'host':'a'},"
 	      "'message':1}",
 	OTHER "'from':{'cluster':'web','slot':07,'host':'a'},"
@@ -87,8 +85,7 @@ static const char *const bad[] = {"[]", "{'nclust':}", "{'nclust':1}",
 
 TEST_LOOP(nonsense_is_seen, 0, (int)(sizeof(bad) / sizeof(*bad)))
 {
-	ck_assert_msg(read_it(bad[_i], strlen(bad[_i])) == NATSWIRE_NONSENSE,
-		"%s", bad[_i]);
+	ck_assert_msg(read_it(bad[_i], strlen(bad[_i])) == NATSWIRE_NONSENSE, "%s", bad[_i]);
 }
 
 TEST(any_host_has_a_name_without_escapes)

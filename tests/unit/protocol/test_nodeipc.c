@@ -20,8 +20,7 @@ static struct nodeipc_message decode(const char *text)
 
 TEST(a_message_of_the_user_is_not_parsed)
 {
-	static const char *const lines[] = {"\"ready\"",
-		"{\"a\":\"\\ud800 \\u0000\"}",
+	static const char *const lines[] = {"\"ready\"", "{\"a\":\"\\ud800 \\u0000\"}",
 		"{\"cmd\":\"nothing of node's\"}", "not json at all", "",
 		"\x02 and then nothing of bun's"};
 
@@ -71,12 +70,9 @@ static const struct {
 		"query seq 5 tcp4 all:1 fd -1 data {'a':[1,2]}"},
 	/* what makes no sense may be answered */
 	{QUERY "'port':1,'addressType':7,'seq':5}", "broken seq 5"},
-	{QUERY "'address':'1.2.3.4','port':70000,'addressType':4,'seq':5}",
-		"broken seq 5"},
-	{QUERY "'address':'/\\ud800','port':-1,'addressType':-1,'seq':5}",
-		"broken seq 5"},
-	{QUERY "'address':null,'port':-1,'addressType':-1,'seq':5}",
-		"broken seq 5"},
+	{QUERY "'address':'1.2.3.4','port':70000,'addressType':4,'seq':5}", "broken seq 5"},
+	{QUERY "'address':'/\\ud800','port':-1,'addressType':-1,'seq':5}", "broken seq 5"},
+	{QUERY "'address':null,'port':-1,'addressType':-1,'seq':5}", "broken seq 5"},
 
 	{C "'ack':41,'accepted':true,'seq':10}", "taken seq 10 ack 41"},
 	{C "'ack':42,'accepted':false,'seq':11}", "refused seq 11 ack 42"},
@@ -86,8 +82,7 @@ static const struct {
 	{C "'ack':99999999999999999999,'accepted':true,'seq':1}", "broken"},
 	/* a key that is none of ours is no key */
 	{C "'act':'close','key':'7','seq':9}", "close seq 9 key 7"},
-	{C "'act':'close','key':'0123456789012345678901234567890','seq':9}",
-		"close seq 9 key "},
+	{C "'act':'close','key':'0123456789012345678901234567890','seq':9}", "close seq 9 key "},
 };
 
 static void describe_place(const struct nodeipc_place *p, FILE *out)
@@ -95,12 +90,11 @@ static void describe_place(const struct nodeipc_place *p, FILE *out)
 	const char *a = p->address;
 
 	if (p->family == NODEIPC_UNIX)
-		(void)fprintf(out, " unix %s%.*s", *a == '\0' ? "@" : "",
-			(int)p->address_len, *a == '\0' ? a + 1 : a);
+		(void)fprintf(out, " unix %s%.*s", *a == '\0' ? "@" : "", (int)p->address_len,
+			*a == '\0' ? a + 1 : a);
 	if (p->family == NODEIPC_TCP || p->family == NODEIPC_UDP)
-		(void)fprintf(out, " %s%d %s:%u",
-			p->family == NODEIPC_TCP ? "tcp" : "udp", p->v6 ? 6 : 4,
-			p->has_address ? a : "all", p->port);
+		(void)fprintf(out, " %s%d %s:%u", p->family == NODEIPC_TCP ? "tcp" : "udp",
+			p->v6 ? 6 : 4, p->has_address ? a : "all", p->port);
 	(void)fprintf(out, " fd %d", p->fd);
 	if (p->flags != 0)
 		(void)fprintf(out, " flags %u", p->flags);
@@ -128,8 +122,7 @@ static void describe(const struct nodeipc_message *m, char *to, size_t size)
 	FILE *out = fmemopen(to, size, "w");
 
 	(void)fprintf(out, "%s%s", m->bun ? "bun " : "",
-		m->kind == NODEIPC_TAKEN && !m->accepted ? "refused"
-							 : kinds[m->kind]);
+		m->kind == NODEIPC_TAKEN && !m->accepted ? "refused" : kinds[m->kind]);
 	if (m->seq != -1)
 		(void)fprintf(out, " seq %d", (int)m->seq);
 	if (m->kind == NODEIPC_QUERY)
@@ -159,8 +152,7 @@ TEST(data_is_kept_within_a_bound)
 	char line[NODEIPC_DATA_MAX + 200];
 	struct nodeipc_message m;
 
-	(void)snprintf(line, sizeof(line),
-		QUERY "'data':'%*s','port':1,'addressType':4,'seq':5}",
+	(void)snprintf(line, sizeof(line), QUERY "'data':'%*s','port':1,'addressType':4,'seq':5}",
 		NODEIPC_DATA_MAX, "x");
 	m = decode(line);
 	ck_assert_int_eq(m.kind, NODEIPC_QUERY);
@@ -184,9 +176,8 @@ TEST(a_long_address_says_how_long_it_was)
 
 TEST(the_message_beside_a_handle_is_found)
 {
-	struct nodeipc_message m =
-		decode("{'cmd':'NODE_HANDLE','type':'net.Socket','msg':{'a':["
-		       "']\\'}']},'key':'x'}");
+	struct nodeipc_message m = decode("{'cmd':'NODE_HANDLE','type':'net.Socket','msg':{'a':["
+					  "']\\'}']},'key':'x'}");
 
 	ck_assert_int_eq(m.kind, NODEIPC_HANDLE);
 	ck_assert_uint_eq(m.body_len, strlen("{'a':[']\\'}']}"));

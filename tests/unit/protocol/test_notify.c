@@ -21,21 +21,18 @@ static const struct {
 	 "up\nERRNO=2\nEXTEND_TIMEOUT_USEC=5000000\nMAINPID=77\n",
 		"ready reloading stopping watchdog status=warming up errno=2 "
 		"extend=5000000000"},
-	{"WATCHDOG=trigger\nWATCHDOG_USEC=2000000",
-		"trigger watchdog_time=2000000000"},
+	{"WATCHDOG=trigger\nWATCHDOG_USEC=2000000", "trigger watchdog_time=2000000000"},
 	{"WATCHDOG=Trigger\nWATCHDOG_USEC=0", ""},
 	/* the last newline may be missing */
 	{"STATUS=\nREADY=1", "ready status="},
 	/* of equal keys the last counts */
 	{"STATUS=a\nREADY=1\nSTATUS=b\nREADY=0\n", "status=b"},
 	/* unknown keys, and lines without one */
-	{"X_FOO=1\n\nnonsense\n=\n=1\nREADYX=1\nREAD=1\n READY=1\nready=1\n",
-		""},
+	{"X_FOO=1\n\nnonsense\n=\n=1\nREADYX=1\nREAD=1\n READY=1\nready=1\n", ""},
 	/* a status is made harmless */
 	{"STATUS=\x1b[31m\xff\tx\xc2\x9b", "status=\\x1b[31m\\xff x\\xc2\\x9b"},
 	/* an endless extension does not overflow */
-	{"EXTEND_TIMEOUT_USEC=18446744073709551615",
-		"extend=9223372036854775807"},
+	{"EXTEND_TIMEOUT_USEC=18446744073709551615", "extend=9223372036854775807"},
 	{"EXTEND_TIMEOUT_USEC=9223372036854775", "extend=9223372036854775000"},
 	{"EXTEND_TIMEOUT_USEC=9223372036854776", "extend=9223372036854775807"},
 };
@@ -45,12 +42,11 @@ static const char *meaning(void)
 	static char text[400];
 	FILE *out = fmemopen(text, sizeof(text), "w");
 
-	(void)fprintf(out, "%s%s%s%s%s", m.ready ? " ready" : "",
-		m.reloading ? " reloading" : "", m.stopping ? " stopping" : "",
-		m.watchdog ? " watchdog" : "", m.trigger ? " trigger" : "");
+	(void)fprintf(out, "%s%s%s%s%s", m.ready ? " ready" : "", m.reloading ? " reloading" : "",
+		m.stopping ? " stopping" : "", m.watchdog ? " watchdog" : "",
+		m.trigger ? " trigger" : "");
 	if (m.has_watchdog_time)
-		(void)fprintf(
-			out, " watchdog_time=%lld", (long long)m.watchdog_time);
+		(void)fprintf(out, " watchdog_time=%lld", (long long)m.watchdog_time);
 	if (m.has_status)
 		(void)fprintf(out, " status=%s", m.status);
 	if (m.has_errno)
@@ -67,27 +63,23 @@ TEST_LOOP(keys_are_read, 0, (int)COUNT_OF(messages))
 	ck_assert_str_eq(meaning(), messages[_i].means);
 }
 
-static const char *const garbage[] = {"READY=", "READY=yes", "READY=11",
-	"READY=1 ", "READY= 1", "READY", "ERRNO=", "ERRNO=-1", "ERRNO=4096",
-	"ERRNO=2x", "ERRNO= 2", "ERRNO=+2", "ERRNO=0x2",
-	"ERRNO=99999999999999999999999", "EXTEND_TIMEOUT_USEC=-1",
+static const char *const garbage[] = {"READY=", "READY=yes", "READY=11", "READY=1 ", "READY= 1",
+	"READY", "ERRNO=", "ERRNO=-1", "ERRNO=4096", "ERRNO=2x", "ERRNO= 2", "ERRNO=+2",
+	"ERRNO=0x2", "ERRNO=99999999999999999999999", "EXTEND_TIMEOUT_USEC=-1",
 	"EXTEND_TIMEOUT_USEC=", "EXTEND_TIMEOUT_USEC=1s",
 	"EXTEND_TIMEOUT_USEC=18446744073709551616"};
 
-TEST_LOOP(values_that_are_none_are_ignored, 0,
-	(int)(sizeof(garbage) / sizeof(garbage[0])))
+TEST_LOOP(values_that_are_none_are_ignored, 0, (int)(sizeof(garbage) / sizeof(garbage[0])))
 {
 	ck_assert_int_eq(decode(garbage[_i]), 0);
-	ck_assert_msg(
-		!m.ready && !m.has_errno && !m.has_extend, "%s", garbage[_i]);
+	ck_assert_msg(!m.ready && !m.has_errno && !m.has_extend, "%s", garbage[_i]);
 }
 
 TEST(what_is_no_message_is_refused_whole)
 {
 	char big[NOTIFY_MAX + 2];
 
-	ck_assert_int_eq(
-		notify_decode(&m, "READY=1", 8), 0); /* a NUL ends it */
+	ck_assert_int_eq(notify_decode(&m, "READY=1", 8), 0); /* a NUL ends it */
 	ck_assert(m.ready);
 	ck_assert_int_eq(notify_decode(&m, "", 0), -1);
 	ck_assert_int_eq(notify_decode(&m, "", 1), -1);
@@ -132,8 +124,7 @@ TEST(what_is_written_can_be_read)
 
 TEST(a_status_cannot_smuggle_a_key)
 {
-	struct notify_message from = {
-		.has_status = true, .status = "a\nREADY=1"};
+	struct notify_message from = {.has_status = true, .status = "a\nREADY=1"};
 	char text[512];
 	size_t len = notify_encode(text, sizeof(text), &from, 0);
 

@@ -79,12 +79,10 @@ TEST(who_asks_for_the_same_gets_the_same)
 	struct socket_key other = key_of("127.0.0.2", l->key.port);
 	struct listener *found[4];
 
-	ck_assert_uint_eq(
-		learned_find(room_child(web, 0), &l->key, found, 4), 1);
+	ck_assert_uint_eq(learned_find(room_child(web, 0), &l->key, found, 4), 1);
 	ck_assert_ptr_eq(found[0], l);
 	ck_assert_ptr_eq(learned_by_inode(web, l->inode), l);
-	ck_assert_uint_eq(
-		learned_find(room_child(web, 0), &other, found, 4), 0);
+	ck_assert_uint_eq(learned_find(room_child(web, 0), &other, found, 4), 0);
 }
 
 TEST(a_named_one_stands_for_all_addresses_of_its_port)

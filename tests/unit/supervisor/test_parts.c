@@ -25,12 +25,9 @@ static unsigned place_of(const char *name)
 		unsigned a_ = place_of(first); \
 		unsigned b_ = place_of(second); \
 \
-		ck_assert_msg(parts[a_]->deed != NULL, \
-			first " has no " #deed " any more"); \
-		ck_assert_msg(parts[b_]->deed != NULL, \
-			second " has no " #deed " any more"); \
-		ck_assert_msg(a_ < b_, \
-			#deed ": " first " has to come before " second); \
+		ck_assert_msg(parts[a_]->deed != NULL, first " has no " #deed " any more"); \
+		ck_assert_msg(parts[b_]->deed != NULL, second " has no " #deed " any more"); \
+		ck_assert_msg(a_ < b_, #deed ": " first " has to come before " second); \
 	} while (0)
 
 TEST(the_list_is_whole)

@@ -31,8 +31,7 @@ struct gap {
 };
 #define NOT(type, member) \
 	{ \
-		offsetof(struct type, member), \
-			sizeof(((struct type *)NULL)->member) \
+		offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
 	}
 
 static const struct gap supervisor_gaps[] = {
@@ -128,8 +127,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, traffic.turn_left),
 	NOT(supervisor, traffic.seen),
 	NOT(supervisor, traffic.thaw_pipe),
-	NOT(supervisor,
-		traffic.thawer), /* the exec is the end that it waits for */
+	NOT(supervisor, traffic.thawer),   /* the exec is the end that it waits for */
 	NOT(supervisor, commands.helpers), /* parts of those they run for */
 	NOT(supervisor, commands.hooks),
 	NOT(supervisor, instance.stopping), /* no upgrade then */
@@ -176,41 +174,31 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs),     /* beside */
 	NOT(service, life.log_told), /* tried anew */
-	NOT(service, life.crowd_told), NOT(service, life.drop_told),
-	NOT(service, life.unborn_told),
-	NOT(service, life.unborn), /* the next one is told */
-	NOT(service, life.unborn_error),
-	NOT(service, life.limits_told), /* once more */
-	NOT(service, held.listeners), NOT(service, held.learned),
-	NOT(service, children), NOT(service, life.early_deaths),
-	NOT(service, life.ports), /* ports_save() */
-	NOT(service, life.posts), /* closed before */
-	NOT(service, life.post_count),
-	NOT(service, life.paths_look), /* begun anew */
-	NOT(service, life.paths_pause),
-	NOT(service, life.begun),    /* for -d, whose start is over */
-	NOT(service, life.whole_at), /* begun anew */
+	NOT(service, life.crowd_told), NOT(service, life.drop_told), NOT(service, life.unborn_told),
+	NOT(service, life.unborn),                                       /* the next one is told */
+	NOT(service, life.unborn_error), NOT(service, life.limits_told), /* once more */
+	NOT(service, held.listeners), NOT(service, held.learned), NOT(service, children),
+	NOT(service, life.early_deaths), NOT(service, life.ports),    /* ports_save() */
+	NOT(service, life.posts),                                     /* closed before */
+	NOT(service, life.post_count), NOT(service, life.paths_look), /* begun anew */
+	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
+	NOT(service, life.whole_at),                              /* begun anew */
 	NOT(service, life.greed_told), NOT(service, life.hung),
-	NOT(service, life.goes_well), /* tried anew */
-	NOT(service, outcome.text),
-	NOT(service, stage.awaited), /* of a moment */
-	NOT(service, trouble), NOT(service, scaling),
-	NOT(service, watching),      /* begun anew */
+	NOT(service, life.goes_well),                                         /* tried anew */
+	NOT(service, outcome.text), NOT(service, stage.awaited),              /* of a moment */
+	NOT(service, trouble), NOT(service, scaling), NOT(service, watching), /* begun anew */
 	NOT(service, outage.number), /* of the process that has ended */
 	NOT(service, outage.order),  /* so too */
 	NOT(service, held.asleep),   /* as `wanted` says */
 	NOT(service, asks.of),       /* made anew */
 	NOT(service, asks.refused_told), NOT(service, asks.uncounted_told),
-	NOT(service, kind),                /* as the settings say */
-	NOT(service, traffic.asked_again), /* counted anew */
-	NOT(service, traffic.steer),
-	NOT(service, accepting), /* parts of their own */
-	NOT(service, broker), NOT(service, held.segment),
-	NOT(service, held.former),                         /* beside */
-	NOT(service, node), NOT(service, stage.stop_held), /* no upgrade then */
-	NOT(service, order),
-	NOT(service, leadership.held),    /* the keeper is sent all anew */
-	NOT(service, leadership.refused), /* counted anew */
+	NOT(service, kind),                                   /* as the settings say */
+	NOT(service, traffic.asked_again),                    /* counted anew */
+	NOT(service, traffic.steer), NOT(service, accepting), /* parts of their own */
+	NOT(service, broker), NOT(service, held.segment), NOT(service, held.former), /* beside */
+	NOT(service, node), NOT(service, stage.stop_held),  /* no upgrade then */
+	NOT(service, order), NOT(service, leadership.held), /* the keeper is sent all anew */
+	NOT(service, leadership.refused),                   /* counted anew */
 };
 
 static const struct gap child_gaps[] = {
@@ -262,19 +250,17 @@ static const struct gap channel_gaps[] = {
 
 static const struct gap client_gaps[] = {
 	NOT(client, events_at), /* the answer is complete before */
-	NOT(client, events_skip), NOT(client, sup), NOT(client, io),
-	NOT(client, next), NOT(client, in), /* beside */
+	NOT(client, events_skip), NOT(client, sup), NOT(client, io), NOT(client, next),
+	NOT(client, in), /* beside */
 	NOT(client, out), NOT(client, expected), NOT(client, expected_count),
 	NOT(client, status_service), NOT(client, writer.out),
 	NOT(client, expects_reload),     /* no upgrade then */
 	NOT(client, request.scale_kind), /* done with */
-	NOT(client, request.has_canary), NOT(client, request.canary),
-	NOT(client, request.has_bake), NOT(client, request.drop_ports),
-	NOT(client, request.bake), NOT(client, request.message),
-	NOT(client, request.command), NOT(client, request.first),
-	NOT(client, request.metrics), NOT(client, request.readiness),
-	NOT(client, request.has_timeout), NOT(client, request.timeout),
-	NOT(client, served), NOT(client, waits_in),
+	NOT(client, request.has_canary), NOT(client, request.canary), NOT(client, request.has_bake),
+	NOT(client, request.drop_ports), NOT(client, request.bake), NOT(client, request.message),
+	NOT(client, request.command), NOT(client, request.first), NOT(client, request.metrics),
+	NOT(client, request.readiness), NOT(client, request.has_timeout),
+	NOT(client, request.timeout), NOT(client, served), NOT(client, waits_in),
 	NOT(client, reach), /* it is answered before */
 };
 
@@ -314,8 +300,8 @@ static const struct gap helper_gaps[] = {
 
 static const struct gap hooks_gaps[] = {
 	NOT(hooks, head), /* parts of their own */
-	NOT(hooks, tail), NOT(hooks, runs), NOT(hooks, queued),
-	NOT(hooks, running), NOT(hooks, start),    /* made anew */
+	NOT(hooks, tail), NOT(hooks, runs), NOT(hooks, queued), NOT(hooks, running),
+	NOT(hooks, start),                         /* made anew */
 	NOT(hooks, last_moment), NOT(hooks, over), /* no upgrade then */
 };
 
@@ -345,9 +331,8 @@ static const struct gap socket_gaps[] = {
 };
 
 static const struct gap segment_gaps[] = {
-	NOT(segment, facts.used), /* of a moment */
-	NOT(segment, users), NOT(segment, sup),
-	NOT(segment, held), /* told anew */
+	NOT(segment, facts.used),                                   /* of a moment */
+	NOT(segment, users), NOT(segment, sup), NOT(segment, held), /* told anew */
 };
 
 static const struct gap news_gaps[] = {NOT(news, next)};
@@ -399,8 +384,7 @@ static const struct {
 		GAPS(supervisor_gaps)},
 	{"load balancer", &carried_asker, "1t 2i 3i 4i 5u", NULL, 0},
 	{"binary", &carried_binary, "1t 2t 3f 4i 5i 6i 7u 8f", NULL, 0},
-	{"settings", &carried_cluster,
-		"1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 11b 124x 100t", NULL, 0},
+	{"settings", &carried_cluster, "1i 2i 3i 4t 5t 6t 7t 8b 9t 10b 11b 124x 100t", NULL, 0},
 	{"instance", &carried_instance, "1i 2b 3t 100t", NULL, 0},
 	{"listener", &carried_listener,
 		"1f 2b 3u 4u 5i 6i 7b 8u 9t 10i 11b 12i 13i 14i 15x 16u "
@@ -408,8 +392,7 @@ static const struct {
 		"28u 34t 35u 36b 37b 132g",
 		GAPS(listener_gaps)},
 	{"set", &carried_set, "105u 1u 2u", NULL, 0},
-	{"recipe", &carried_recipe, "1u 2b 3u 4u 105u 102t 123t 124x 113g 135u",
-		GAPS(recipe_gaps)},
+	{"recipe", &carried_recipe, "1u 2b 3u 4u 105u 102t 123t 124x 113g 135u", GAPS(recipe_gaps)},
 	{"service", &carried_service,
 		"1b 2u 3b 4i 5b 6b 7b 8u 9i 10b 12u 13b 14b 15u 16b 17b "
 		"18b 19b 20u 21u 22x 23u 24i 25x 26i 27i 28u 29u 30i 31u "
@@ -428,21 +411,17 @@ static const struct {
 	{"helper", &carried_helper, "1i 2f 3i 4b 5t 6i", GAPS(helper_gaps)},
 	{"hooks", &carried_hooks, "1u 130g 130g", GAPS(hooks_gaps)},
 	{"hook", &carried_hook, "1u 105u 119u 129g 131x", GAPS(hook_gaps)},
-	{"channel", &carried_channel,
-		"1u 2f 3f 4b 5b 6b 7u 8u 9u 10u 11u 12b 13u 14b 15u 16b 17i",
+	{"channel", &carried_channel, "1u 2f 3f 4b 5b 6b 7u 8u 9u 10u 11u 12b 13u 14b 15u 16b 17i",
 		GAPS(channel_gaps)},
 	{"mark", &carried_mark, "1u 2f", NULL, 0},
-	{"segment", &carried_segment, "1f 2u 3u 4u 5u 6u 7u",
-		GAPS(segment_gaps)},
+	{"segment", &carried_segment, "1f 2u 3u 4u 5u 6u 7u", GAPS(segment_gaps)},
 	{"node_cluster", &carried_node_cluster, "1u 2i 138g", NULL, 0},
-	{"node_server", &carried_node_server,
-		"1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL, 0},
-	{"node_wait", &carried_node_wait, "1f", NULL, 0},
-	{"node_worker", &carried_node_worker,
-		"1b 2b 3b 4b 5u 6i 7i 8i 9u 100t 139g 140g", NULL, 0},
-	{"node_use", &carried_node_use, "1b 2i", NULL, 0},
-	{"node_flight", &carried_node_flight, "1u 2u 3i 4i 5f 6b 7u 8i", NULL,
+	{"node_server", &carried_node_server, "1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL,
 		0},
+	{"node_wait", &carried_node_wait, "1f", NULL, 0},
+	{"node_worker", &carried_node_worker, "1b 2b 3b 4b 5u 6i 7i 8i 9u 100t 139g 140g", NULL, 0},
+	{"node_use", &carried_node_use, "1b 2i", NULL, 0},
+	{"node_flight", &carried_node_flight, "1u 2u 3i 4i 5f 6b 7u 8i", NULL, 0},
 	{"clients", &carried_clients, "1f 2u 3u", GAPS(clients_gaps)},
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
@@ -453,22 +432,19 @@ static const struct {
 		GAPS(expectation_gaps)},
 	{"news", &carried_event, "1t 2g 3u 4i 5t 6t 7b 8u", GAPS(news_gaps)},
 	{"visit", &carried_visit, "105u 1g 2u 3u 4i 5w 6b", no_gaps, 0},
-	{"accepting", &carried_accepting,
-		"1u 2u 3b 4b 5f 6g 7u 8u 9u 10u 11u 12x 13x 14u",
+	{"accepting", &carried_accepting, "1u 2u 3b 4b 5f 6g 7u 8u 9u 10u 11u 12x 13x 14u",
 		GAPS(accepting_gaps)},
 };
 
 /* ---- */
 
-static void mark(
-	char *seen, const struct plain_row *rows, size_t count, size_t base)
+static void mark(char *seen, const struct plain_row *rows, size_t count, size_t base)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct plain_row *row = &rows[i];
 
 		if (row->kind == PLAIN_STRUCT)
-			mark(seen, row->inner->rows, row->inner->count,
-				base + row->offset);
+			mark(seen, row->inner->rows, row->inner->count, base + row->offset);
 		else
 			(void)memset(seen + base + row->offset, 1, row->size);
 	}
@@ -485,8 +461,7 @@ static bool is_padding(size_t from, size_t to)
 	return to - from < align;
 }
 
-TEST_LOOP(each_member_is_carried_or_named_here, 0,
-	sizeof(structs) / sizeof(structs[0]))
+TEST_LOOP(each_member_is_carried_or_named_here, 0, sizeof(structs) / sizeof(structs[0]))
 {
 	const struct carried *what = structs[_i].what;
 	char *seen = calloc(1, what->size + 1U);
@@ -498,21 +473,19 @@ TEST_LOOP(each_member_is_carried_or_named_here, 0,
 		(void)memset(seen, 1, what->size);
 	mark(seen, what->rows, what->row_count, 0);
 	for (size_t i = 0; i < structs[_i].count; i++)
-		(void)memset(seen + structs[_i].gaps[i].offset, 1,
-			structs[_i].gaps[i].size);
+		(void)memset(seen + structs[_i].gaps[i].offset, 1, structs[_i].gaps[i].size);
 	for (size_t at = 0; at <= what->size; at++) {
 		if (seen[at] == 0)
 			continue;
 		ck_assert_msg(is_padding(from, at),
-			"struct %s, bytes %zu to %zu: see the head of %s",
-			structs[_i].name, from, at, __FILE__);
+			"struct %s, bytes %zu to %zu: see the head of %s", structs[_i].name, from,
+			at, __FILE__);
 		from = at + 1;
 	}
 	free(seen);
 }
 
-TEST_LOOP(
-	numbers_and_kinds_are_for_ever, 0, sizeof(structs) / sizeof(structs[0]))
+TEST_LOOP(numbers_and_kinds_are_for_ever, 0, sizeof(structs) / sizeof(structs[0]))
 {
 	static const char kinds[] = {
 		[PLAIN_BOOL] = 'b',
@@ -545,9 +518,8 @@ TEST_LOOP(
 	for (uint32_t i = 0; i < what->row_count; i++) {
 		if (what->rows[i].kind == CARRY_ROW_BESIDE)
 			continue;
-		used += (size_t)snprintf(rows + used, sizeof(rows) - used,
-			"%s%u%c", used > 0 ? " " : "", what->rows[i].tag,
-			kinds[what->rows[i].kind]);
+		used += (size_t)snprintf(rows + used, sizeof(rows) - used, "%s%u%c",
+			used > 0 ? " " : "", what->rows[i].tag, kinds[what->rows[i].kind]);
 	}
 	ck_assert_str_eq(rows, structs[_i].rows);
 }
@@ -619,9 +591,8 @@ static int there_and_back(struct both *b, struct error *err)
 	handover_begin(&b->c.w, &b->c.out);
 	carry_put_all(&b->c, &instance, &b->before);
 	ck_assert_int_eq(handover_end(&b->c.w, &version), 0);
-	ck_assert_int_eq(handover_open_for_reading(&in, b->c.out.data,
-				 b->c.out.len, 1, &found, err),
-		0);
+	ck_assert_int_eq(
+		handover_open_for_reading(&in, b->c.out.data, b->c.out.len, 1, &found, err), 0);
 	b->r.err = err;
 	*err->text = '\0';
 	return carry_get_all(&b->r, &instance, &b->after, &in);
@@ -629,8 +600,7 @@ static int there_and_back(struct both *b, struct error *err)
 
 static void clear(struct supervisor *sup)
 {
-	struct hook_run *lists[2] = {
-		sup->commands.hooks->runs, sup->commands.hooks->head};
+	struct hook_run *lists[2] = {sup->commands.hooks->runs, sup->commands.hooks->head};
 
 	for (int i = 0; i < 2; i++)
 		while (lists[i] != NULL) {
@@ -660,8 +630,7 @@ static void finish(struct both *b)
 
 TEST(hooks_go_on_where_they_were)
 {
-	struct helper helper = {
-		.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true};
+	struct helper helper = {.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true};
 	const struct carry_descriptor *kept;
 	const struct hooks *hooks;
 	struct error err;

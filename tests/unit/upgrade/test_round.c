@@ -72,8 +72,7 @@ static struct carry_writer write_down(struct supervisor *sup)
 	struct carry_writer c;
 	struct error err = {0};
 
-	ck_assert_msg(
-		carry_save(&c, sup, true, &binary, &err) == 0, "%s", err.text);
+	ck_assert_msg(carry_save(&c, sup, true, &binary, &err) == 0, "%s", err.text);
 	return c;
 }
 
@@ -85,8 +84,7 @@ static void pass_on(void)
 	struct error err = {0};
 
 	supervisor_blank(next, 0, NULL);
-	ck_assert_msg(carry_load(&readers[test++], next, first.out.data,
-			      first.out.len, &err) == 0,
+	ck_assert_msg(carry_load(&readers[test++], next, first.out.data, first.out.len, &err) == 0,
 		"%s", err.text);
 	second = write_down(next);
 	ck_assert_uint_eq(second.out.len, first.out.len);
@@ -161,8 +159,7 @@ TEST(sockets_stay_what_they_are_and_whose)
 	learned_use(c, learned_add(web, &key, fd, &err), c->pid);
 	pass_on();
 	ck_assert_uint_eq(next_web()->held.listeners.count, 1);
-	ck_assert_int_eq(next_web()->held.listeners.list[0]->fd,
-		web->held.listeners.list[0]->fd);
+	ck_assert_int_eq(next_web()->held.listeners.list[0]->fd, web->held.listeners.list[0]->fd);
 	ck_assert_uint_eq(next_web()->held.learned.count, 1);
 	l = next_web()->held.learned.list[0];
 	ck_assert_int_eq(l->fd, fd);
@@ -266,9 +263,8 @@ TEST(the_lines_of_an_earlier_release_are_taken)
 	c = write_down(&room);
 	supervisor_blank(older, 0, NULL);
 	without_descriptor(&c);
-	ck_assert_msg(carry_load(&readers[15], older, c.out.data, c.out.len,
-			      &err) == 0,
-		"%s", err.text);
+	ck_assert_msg(
+		carry_load(&readers[15], older, c.out.data, c.out.len, &err) == 0, "%s", err.text);
 	older->loop = room.loop;
 	ck_assert_int_eq(news_history_fd(older), -1);
 	news_part.go_on(older);

@@ -68,8 +68,7 @@ static const char *const samples[] = {
 	"nclust_scale_steps_total{" CLUSTER ",direction='up'} 3",
 	"nclust_ready_seconds_sum{" CLUSTER "} 0.25",
 	"nclust_ready_seconds_count{" CLUSTER "} 4",
-	"nclust_listener_queue{" CLUSTER
-	",listener='n',address='unix:/x\\ny'} 7",
+	"nclust_listener_queue{" CLUSTER ",listener='n',address='unix:/x\\ny'} 7",
 	"nclust_exits_total{" CLUSTER ",reason='signal'} 3",
 	"nclust_worker_oom_kills_total{" CLUSTER ",slot='0'} 2",
 	"nclust_worker_memory_pressure_percent{" CLUSTER ",slot='0'} 23.5",

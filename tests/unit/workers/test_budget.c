@@ -5,8 +5,7 @@
 
 #include <stdlib.h>
 
-static struct budget_range range(
-	unsigned threads, uint32_t slot, unsigned workers, unsigned cpus)
+static struct budget_range range(unsigned threads, uint32_t slot, unsigned workers, unsigned cpus)
 {
 	const struct cluster_settings s = {.threads = threads};
 
@@ -31,8 +30,8 @@ TEST_LOOP(a_slot_has_as_many_cpus_as_threads, 0, 10)
 		{THREADS_AUTO, 5, 2, 8, 5, 1}, /* one too many */
 		{THREADS_AUTO, 1, 0, 8, 1, 1},
 	};
-	struct budget_range r = range(rows[_i].threads, rows[_i].slot,
-		rows[_i].workers, rows[_i].cpus);
+	struct budget_range r =
+		range(rows[_i].threads, rows[_i].slot, rows[_i].workers, rows[_i].cpus);
 
 	ck_assert_uint_eq(r.first, rows[_i].first);
 	ck_assert_uint_eq(r.count, rows[_i].count);
@@ -45,8 +44,7 @@ TEST(shares_are_all_of_the_cpus_and_none_is_in_two)
 			unsigned next = 0;
 
 			for (uint32_t slot = 0; slot < workers; slot++) {
-				struct budget_range r = range(
-					THREADS_AUTO, slot, workers, cpus);
+				struct budget_range r = range(THREADS_AUTO, slot, workers, cpus);
 
 				ck_assert_uint_eq(r.first, next);
 				ck_assert_uint_ge(r.count, cpus / workers);

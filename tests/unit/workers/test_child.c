@@ -29,8 +29,8 @@ static void note(const char *room_name, const char *deed)
 {
 	size_t used = strlen(heard);
 
-	(void)snprintf(heard + used, sizeof(heard) - used, "%s%s%s",
-		used > 0 ? " " : "", room_name, deed);
+	(void)snprintf(
+		heard + used, sizeof(heard) - used, "%s%s%s", used > 0 ? " " : "", room_name, deed);
 }
 
 static void a_on_blank(struct child *child)
@@ -39,8 +39,7 @@ static void a_on_blank(struct child *child)
 	note("a", ".blank");
 }
 
-static int a_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int a_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)child;
 	(void)birth;
@@ -49,8 +48,7 @@ static int a_on_prepare(
 	return 0;
 }
 
-static int b_on_prepare(
-	struct child *child, struct birth *birth, struct error *err)
+static int b_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)child;
 	(void)birth;
@@ -84,8 +82,7 @@ static void a_on_dying(struct child *child)
 static void b_on_left(struct child *child)
 {
 	ck_assert_ptr_null(child_by_pid(&room, child->pid));
-	ck_assert_ptr_null(
-		child_find(child->service, child->slot, child->worker));
+	ck_assert_ptr_null(child_find(child->service, child->slot, child->worker));
 	note("b", ".left");
 }
 

@@ -22,13 +22,11 @@ static const struct {
 	{{"/opt/node-20.1/bin/node", "a.js"}, "/opt/x", NULL, NODE_NODE},
 	{{"node20", "app.js"}, "/usr/bin/node20", NULL, NODE_NODE},
 	{{"server", "app.js"}, "/usr/bin/node", NULL, NODE_NODE},
-	{{"node", "--inspect", "app.js", "-e"}, "/usr/bin/node", NULL,
-		NODE_NODE},
+	{{"node", "--inspect", "app.js", "-e"}, "/usr/bin/node", NULL, NODE_NODE},
 	{{"node", "-r", "./test", "app.js"}, "/usr/bin/node", NULL, NODE_NODE},
 	{{"node", "--", "app.js"}, "/usr/bin/node", NULL, NODE_NODE},
 	{{"./app.js", "-e"}, "/srv/app.js", ENV, NODE_NODE},
-	{{"./app.js"}, "/srv/app.js", "#!/usr/bin/env -S node --x\n",
-		NODE_NODE},
+	{{"./app.js"}, "/srv/app.js", "#!/usr/bin/env -S node --x\n", NODE_NODE},
 	{{"./app"}, "/srv/app", "#!/usr/bin/node\n", NODE_NODE},
 	{{"bun", "app.ts"}, "/opt/bun", NULL, NODE_BUN},
 	{{"bun", "run", "./app.ts"}, "/opt/bun", NULL, NODE_BUN},
@@ -46,8 +44,7 @@ static const struct {
 	{{"node", "-c", "a.js"}, "/usr/bin/node", NULL, NODE_NONE},
 	{{"node", "inspect", "a.js"}, "/usr/bin/node", NULL, NODE_NONE},
 	{{"npm", "start"}, "/usr/share/npm/bin/npm-cli.js", ENV, NODE_NONE},
-	{{"node", "/usr/share/npm/bin/npm-cli.js", "start"}, "/usr/bin/node",
-		NULL, NODE_NONE},
+	{{"node", "/usr/share/npm/bin/npm-cli.js", "start"}, "/usr/bin/node", NULL, NODE_NONE},
 	{{"tsx", "a.ts"}, "/srv/tsx/dist/cli.mjs", ENV, NODE_NONE},
 	{{"./nodemon", "a.js"}, "/srv/nodemon.js", ENV, NODE_NONE},
 	{{"pm2-runtime", "a.js"}, "/srv/pm2-runtime", ENV, NODE_NONE},
@@ -65,8 +62,7 @@ TEST_LOOP(a_command_runs_node_or_it_does_not, 0, COUNT_OF(commands))
 {
 	char *const *argv = (char *const *)(uintptr_t)commands[_i].argv;
 
-	ck_assert_int_eq(
-		nodecommand_of(commands[_i].program, commands[_i].first, argv),
+	ck_assert_int_eq(nodecommand_of(commands[_i].program, commands[_i].first, argv),
 		commands[_i].runtime);
 }
 

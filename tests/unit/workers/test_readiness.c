@@ -61,8 +61,7 @@ REPLACED(int, fdpass_skip)(int fd)
 }
 
 REPLACED(int, fdpass_receive_apart)
-(int fd, void *data, size_t size, enum fdpass_take take,
-	struct fdpass_message *m)
+(int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
 	(void)take;
 	return fdpass_receive(fd, data, size, m);
@@ -189,8 +188,8 @@ TEST(who_talks_without_end_does_not_fill_the_log)
 	say("READY=1");
 	for (int i = 0; i < 1000; i++)
 		say("ERRNO=5");
-	for (const char *at = room_log();
-		(at = strstr(at, "web.0: worker 4194305 says")) != NULL; at++)
+	for (const char *at = room_log(); (at = strstr(at, "web.0: worker 4194305 says")) != NULL;
+		at++)
 		told++;
 	ck_assert_uint_ge(told, 1);
 	ck_assert_uint_le(told, 10);
