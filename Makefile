@@ -156,7 +156,6 @@ SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% co
 	health/reach% health/recycle% health/sight% health/stall% health/volley% \
 	logs/% leader/% scaling/% control/census% limits/% instance/leave% instance/reload% instance/rename% \
 	intercept/putover% intercept/takeover% \
-	orphans/adopt% orphans/remains% orphans/store% sockets/carry% sockets/incoming% \
 	sockets/segment% workers/budget% workers/carry% workers/nodecommand% \
 	web/% watch/% instance/command% workers/recipe% workers/capture% workers/slotlog% workers/use%)
 # A file that has moved would be ordered as if nobody had thought of it.

@@ -404,13 +404,3 @@ void manager_status(struct supervisor *sup)
 	sup->instance.manager->changed = true;
 	tell_status(sup);
 }
-
-bool manager_send_fd(struct supervisor *sup, const char *text, int fd)
-{
-	scoped_fd to = -1;
-
-	if (sup->instance.manager == NULL)
-		return false;
-	to = socket_connect_datagrams(sup->instance.manager->path);
-	return to != -1 && fdpass_send(to, text, strlen(text), &fd, fd != -1) == 0;
-}

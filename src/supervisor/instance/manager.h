@@ -19,8 +19,4 @@ void manager_stopping(struct supervisor *sup);
 /* "web: 2 of 2 ready" has changed: send it soon, at most ten times a second. */
 void manager_status(struct supervisor *sup);
 
-/* Send a message with a descriptor (-1: none), now or not at all.  false: there
- * is no manager, or its queue is full. */
-bool manager_send_fd(struct supervisor *sup, const char *text, int fd);
-
 #endif

@@ -12,7 +12,6 @@
 #include "supervisor/common/news.h"
 #include "supervisor/workers/capture.h"
 #include "supervisor/workers/service.h"
-#include "supervisor/orphans/store.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -361,7 +360,6 @@ void adopt_finish(struct supervisor *sup)
 	if (had_any(h))
 		rundir_empty_notify(&sup->rundir, has_notify, sup);
 	logger_redirect(sup);
-	store_sort_out(sup);
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
 		/* else a port that no setting names any more would stay open,

@@ -48,7 +48,8 @@ static bool is_it(const struct wanted *w, int fd)
 		facts.size == s->size;
 }
 
-static int from_manager(struct supervisor *sup, uint64_t cookie)
+/* A socket unit of the service manager may have it. */
+static int from_inherited(const struct supervisor *sup, uint64_t cookie)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
 		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
@@ -107,7 +108,7 @@ static int from_worker(const struct inmate *in, const struct wanted *w)
 	return -1;
 }
 
-/* Get it from the service manager, the keeper, or a worker.  -1: none of them
+/* Get it from our LISTEN_FDS, the keeper, or a worker.  -1: none of them
  * has it. */
 static int find_left(struct supervisor *sup, const struct wanted *w)
 {
@@ -115,7 +116,7 @@ static int find_left(struct supervisor *sup, const struct wanted *w)
 	int fd = -1;
 
 	if (w->segment == NULL)
-		fd = from_manager(sup, w->cookie);
+		fd = from_inherited(sup, w->cookie);
 	if (fd == -1)
 		fd = from_keeper(h, w);
 	for (size_t i = 0; fd == -1 && i < h->past.count; i++)

@@ -15,7 +15,6 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/learned.h"
-#include "supervisor/orphans/store.h"
 #include "supervisor/workers/environment.h"
 
 #include <errno.h>
@@ -64,7 +63,7 @@ static void hold(struct writing *w, enum logwire_what what, uint64_t id, int fd,
 
 static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
 {
-	hold(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->kept.held);
+	hold(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->held);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
 			hold(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->held);
@@ -81,7 +80,6 @@ static void put_listener(struct writing *w, struct listener *l)
 	if (is_there(w->estate, cookie))
 		return;
 	hold_sockets(w, l, cookie);
-	store_put(w->sup, l);
 	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
 	if (e == NULL) {
 		w->failed = true;
@@ -491,9 +489,7 @@ static void orphans_on_let_go(struct holding *h)
 		keeper_drop(h->segment->sup, LOGWIRE_A_SEGMENT, &h->segment->held);
 	else
 		keeper_drop(l->sup, LOGWIRE_A_LISTENER,
-			h->socket != NULL ? &h->socket->held : &l->kept.held);
-	if (l != NULL && h->socket == NULL)
-		store_remove(l->sup, l);
+			h->socket != NULL ? &h->socket->held : &l->held);
 }
 
 static void orphans_on_end(struct supervisor *sup)

@@ -45,10 +45,4 @@ struct worker_kept {
 	bool held;                 /* by the keeper */
 };
 
-/* Who holds a listener besides us, by this cookie; or 0. */
-struct kept_listener {
-	uint64_t held;   /* the keeper */
-	uint64_t stored; /* the service manager */
-};
-
 #endif

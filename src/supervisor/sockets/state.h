@@ -98,7 +98,7 @@ struct listener {
 	pid_t binder;                /* the thread that bound it last */
 	struct node_server *servers; /* Node's, that have it (node.h) */
 	struct supervisor *sup;
-	struct kept_listener kept;
+	uint64_t held; /* the cookie by which the keeper has it; or 0 */
 };
 
 /* Memory that workers share (segment.h). */

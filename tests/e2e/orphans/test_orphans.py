@@ -281,23 +281,6 @@ def test_nclust_its_keeper_and_a_worker_are_killed_at_once():
     assert it.cluster().ready == 3
 
 
-def test_a_service_managers_descriptor_store_has_the_sockets_too():
-    os.environ["PLACE"] = path("manager")
-    it = launch("-n 3 -l 8000 --orphans keep --ready notify --intercept off", *SERVING, under=(
-        "python3", os.path.join(os.path.dirname(__file__), "keepstore.py"), path("manager"),
-        path("pid")))
-    it.wait_there().wait_ready()
-    pids = it.pids()
-    assert it.pid == int(read("pid"))
-    freeze(*pids)
-    request = Request()
-    wait(lambda: queued() == 1)
-    kill_keeper_and(it, *pids)  # nobody but the manager has the socket now
-    assert request.answer().slot in range(3)
-    wait(lambda: int(read("pid")) != it.pid)
-    assert it.reconnect().wait_ready().pid == int(read("pid"))
-
-
 def test_a_socket_that_cannot_be_taken_back_is_named_and_nobody_is_harmed():
     need_root()
     it = kept("--intercept off")

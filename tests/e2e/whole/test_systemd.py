@@ -165,7 +165,7 @@ class TestUnit:
 
     def test_orphans_keep_nclust_is_killed_systemd_starts_it_the_workers_serve_on(self):
         unit = Unit("keep", f"[cluster:web]\n{READY}workers = 2\norphans = keep\n",
-                    service="KillMode=process\nFileDescriptorStoreMax=64\n").start()
+                    service="KillMode=process\n").start()
         pids, main = unit.pids(), unit.show("MainPID")
         unit.run("kill", "-KILL", main).ok()
         wait(lambda: unit.show("MainPID") not in ("0", main)

@@ -144,27 +144,18 @@ static const struct gap supervisor_gaps[] = {
 };
 
 static const struct gap listener_gaps[] = {
-	NOT(listener, address), /* as words */
-	NOT(listener, asked),   /* beside */
-	NOT(listener, heal),    /* made anew */
-	NOT(listener, heal_rests),
-	NOT(listener, renew_at), /* begun anew */
-	NOT(listener, renew_pause),
-	NOT(listener, users),
-	NOT(listener, left_over), /* of a start */
-	NOT(listener, sup),
-	NOT(listener, sockets), /* beside */
-	NOT(listener, closed),  /* who has one is harmless */
-	NOT(listener, servers), /* beside */
-	NOT(listener, spread),
-	NOT(listener, seats), /* shared out anew */
-	NOT(listener, chosen),
-	NOT(listener, chosen_why),
-	NOT(listener, counted),
-	NOT(listener, turns),
-	NOT(listener, alone_told), /* once more */
-	NOT(listener, kept.held),  /* told anew */
-	NOT(listener, kept.stored),
+	NOT(listener, address),                                                     /* as words */
+	NOT(listener, asked),                                                       /* beside */
+	NOT(listener, heal),                                                        /* made anew */
+	NOT(listener, heal_rests), NOT(listener, renew_at),                         /* begun anew */
+	NOT(listener, renew_pause), NOT(listener, users), NOT(listener, left_over), /* of a start */
+	NOT(listener, sup), NOT(listener, sockets),                                 /* beside */
+	NOT(listener, closed),                       /* who has one is harmless */
+	NOT(listener, servers),                      /* beside */
+	NOT(listener, spread), NOT(listener, seats), /* shared out anew */
+	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, counted),
+	NOT(listener, turns), NOT(listener, alone_told), /* once more */
+	NOT(listener, held),                             /* told anew */
 };
 
 static const struct gap service_gaps[] = {
