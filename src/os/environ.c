@@ -2,6 +2,7 @@
 #include "os/environ.h"
 
 #include "base/scope.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,24 +40,50 @@ static bool feed(struct environ_look *l, struct scan *s, char c)
 	return false;
 }
 
-int environ_find(void *argument)
+/* 0: found; -1 and errno: ENOENT: not there, and `*used` bytes are. */
+static int scan_environment(struct environ_look *l, size_t *used)
 {
-	struct environ_look *l = argument;
 	struct scan scan = {.fits = true};
 	char data[4096];
-	size_t used = 0;
 	ssize_t got = 1;
 
+	*used = 0;
 	(void)snprintf(data, sizeof(data), "/proc/%d/environ", (int)l->pid);
 	scoped_fd fd = open(data, O_RDONLY | O_CLOEXEC);
-	while (fd != -1 && got > 0 && used < ENVIRON_MAX) {
+	while (fd != -1 && got > 0 && *used < ENVIRON_MAX) {
 		got = read(fd, data, sizeof(data));
 		for (ssize_t i = 0; i < got; i++)
 			if (feed(l, &scan, data[i]))
 				return 0;
-		used += got > 0 ? (size_t)got : 0;
+		*used += got > 0 ? (size_t)got : 0;
 	}
 	if (fd != -1 && got != -1)
 		errno = ENOENT;
 	return -1;
+}
+
+/* execve(2) gives a process new memory first, and says later where its arguments and its
+ * environment are in it: until then both read as empty (fs/proc/base.c, environ_read()). */
+static bool is_executing(pid_t pid)
+{
+	char text[16];
+
+	return process_read(pid, "cmdline", text, sizeof(text)) == 0 &&
+		process_link(pid, "exe", text, sizeof(text)) > 0 && process_is_runnable(pid);
+}
+
+int environ_find(void *argument)
+{
+	struct environ_look *l = argument;
+	size_t used;
+
+	if (scan_environment(l, &used) == 0)
+		return 0;
+	if (errno != ENOENT || used > 0)
+		return -1;
+	if (is_executing(l->pid)) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return scan_environment(l, &used); /* it may have been, until now */
 }

@@ -16,7 +16,8 @@ struct environ_look {
 };
 
 /* Fill in the value of a struct environ_look; a deed for remote_run().  0; -1 and
- * errno: ENOENT: it has no such variable, or is gone; else it cannot be read. */
+ * errno: ENOENT: it has no such variable, or is gone; EAGAIN: it is in the middle of
+ * execve(2), look again soon; else it cannot be read. */
 int environ_find(void *look);
 
 #endif

@@ -23,6 +23,8 @@
 #define GRACE_TERM (2 * SECOND)
 #define GRACE_KILL (1 * SECOND)
 #define REMAINS_MAX 65536U
+#define AGAIN_MOST 4U
+#define EXECUTES_MOST 500U /* looks at one that is in the middle of execve(2) */
 
 struct remains {
 	int *list; /* heap: pidfds */
@@ -75,11 +77,17 @@ static bool is_nobody(int error)
 	return error == ENOENT || error == ESRCH || error == EACCES || error == EPERM;
 }
 
+/* 1, 0; -1 and errno: it cannot be told. */
 static int look_for(struct environ_look *look, pid_t pid, const char *key)
 {
-	if (environment_look(look, pid, key) == 0)
-		return 1;
-	return is_nobody(errno) ? 0 : -1;
+	const struct timespec pause = {.tv_nsec = 2 * MSEC};
+
+	for (unsigned i = 0; environment_look(look, pid, key) == -1; i++) {
+		if (errno != EAGAIN || i == EXECUTES_MOST)
+			return is_nobody(errno) ? 0 : -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 1;
 }
 
 static bool has_a_user(const struct supervisor *sup, pid_t pid, uint32_t user)
@@ -237,10 +245,29 @@ static void signal_all(const struct remains *r, int signal)
 	}
 }
 
+/* Empties the list.  False: some cannot be ended. */
+static bool end_all(struct remains *r)
+{
+	size_t left = 0;
+
+	signal_all(r, SIGTERM);
+	if (wait_for(r, GRACE_TERM) > 0) {
+		signal_all(r, SIGKILL);
+		left = wait_for(r, GRACE_KILL);
+	}
+	for (size_t i = 0; i < left; i++)
+		(void)close(r->list[i]);
+	r->count = 0;
+	if (left > 0)
+		log_warn("%zu of them cannot be ended", left);
+	return left == 0;
+}
+
 unsigned remains_end(struct supervisor *sup, struct heritage *h)
 {
 	struct remains r = {0};
 	unsigned count;
+	unsigned again = 0;
 
 	if (h->others == 0)
 		return 0;
@@ -249,18 +276,12 @@ unsigned remains_end(struct supervisor *sup, struct heritage *h)
 			add(&r, fd_release(&h->inmates[i].pidfd));
 	(void)search(sup, h, &r);
 	count = (unsigned)wait_for(&r, 0);
-	if (count > 0) {
+	if (count > 0)
 		log_note("%s: ending %u process%s that nclust %d has left", sup->settings->name,
 			count, count == 1 ? "" : "es", (int)h->past.header.pid);
-		signal_all(&r, SIGTERM);
-		if (wait_for(&r, GRACE_TERM) > 0) {
-			signal_all(&r, SIGKILL);
-			if (wait_for(&r, GRACE_KILL) > 0)
-				log_warn("%zu of them cannot be ended", r.count);
-		}
-	}
-	for (size_t i = 0; i < r.count; i++)
-		(void)close(r.list[i]);
+	/* those that live may have forked behind the search */
+	while (r.count > 0 && end_all(&r) && again++ < AGAIN_MOST)
+		(void)search(sup, h, &r);
 	free(r.list);
 	return count;
 }

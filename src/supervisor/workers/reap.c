@@ -147,7 +147,7 @@ static bool is_kept(const struct supervisor *sup, pid_t pid)
 		leftovers_of_session(sup, facts.session) != NULL)
 		return false;
 	if (environment_look(&look, pid, "NCLUST_CLUSTER") == -1)
-		return errno == ENOENT;
+		return errno == ENOENT || errno == EAGAIN;
 	service = service_named(sup, look.value);
 	return service != NULL && cluster_settings(service->core)->leftovers == LEFTOVERS_KEEP;
 }
@@ -361,8 +361,10 @@ static void look_at_stray(struct supervisor *sup, struct strays *s)
 		leftovers_found(owner, pid, fd);
 		return;
 	}
-	if (owner == NULL && errno != 0 && errno != ENOENT)
+	if (owner == NULL && errno != 0 && errno != ENOENT) {
+		s->execs |= errno == EAGAIN;
 		return;
+	}
 	if ((owner != NULL || errno == ENOENT) && is_others(sup, owner, pid, &from)) {
 		s->from = from;
 		return;
@@ -516,7 +518,7 @@ unsigned reap_count_left(struct child *child)
 	if (!look_on(sup, s))
 		return 1;
 	end_look(sup);
-	return child->left->found + s->ended;
+	return child->left->found + s->ended + s->execs;
 }
 
 #define WROTE_NOTHING \
@@ -576,7 +578,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	end_look(sup);
 	if (s->killed || s->ended)
 		arm_sweep(sup, SWEEP_INTERVAL);
-	if (s->ended) { /* what it has left is our child only now */
+	if (s->ended || s->execs) { /* what has ended may have left others, which are ours now */
 		(void)reap_some(sup);
 		reap_look_soon(sup);
 		return;

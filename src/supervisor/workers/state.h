@@ -37,6 +37,7 @@ struct strays {
 	int from;    /* … and of its descriptors */
 	bool alive;  /* any is, also another's */
 	bool ended;  /* any has, and is not reaped */
+	bool execs;  /* whose any is, cannot be read for a moment */
 	bool killed; /* any was, here */
 	nsec_t took;
 };

@@ -108,6 +108,26 @@ static int variable(pid_t pid, const char *key, char *to, size_t size)
 	return got;
 }
 
+static void execute_for_ever(int said)
+{
+	char *again[] = {"sh", "-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\"", NULL};
+
+	(void)!write(said, "x", 1);
+	(void)execv("/bin/sh", again);
+	_exit(127);
+}
+
+TEST(a_process_that_is_being_executed_has_its_variables)
+{
+	char value[64];
+	pid_t pid = os_start(execute_for_ever);
+
+	for (int i = 0; i < 2000; i++)
+		if (variable(pid, "PATH", value, sizeof(value)) == -1)
+			ck_assert_int_eq(errno, EAGAIN);
+	end(pid);
+}
+
 TEST(a_variable_that_is_not_there_is_not_one_that_cannot_be_read)
 {
 	char value[64];
