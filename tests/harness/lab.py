@@ -28,6 +28,8 @@ SANITIZED = "SANITIZED" in os.environ
 # What the caller has must not reach nclust.
 FOREIGN = ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC",
            "WATCHDOG_PID", "NCLUST_SOCKET", "NODE_OPTIONS", "NODE_CHANNEL_FD")
+for ignored in (signal.SIGHUP, signal.SIGQUIT):  # by nohup(1), or below a shell's `&`
+    signal.signal(ignored, signal.SIG_DFL)
 
 
 def begin(directory):
