@@ -27,15 +27,14 @@ class Life:
     shuts       it calls shutdown(2) on its listener when it stops, which takes that from all
                 until nclust has healed it: who connects in that moment is refused
     addresses   how many it binds, and how many sockets at each of them (copies)
-    taken       what the log says behind the address
     who         the worker that has given an answer"""
 
     def __init__(self, it, port=PORT, say="GET / HTTP/1.0\r\n\r\n", want="pid=", six=False,
                  at_once=1, drains=False, shuts=False, addresses=1, copies=1,
-                 taken=", taken over from it", who=worker_of):
+                 who=worker_of):
         self.it, self.port, self.say, self.six, self.who = it, port, say, six, who
         self.at_once, self.drains, self.shuts = at_once, drains, shuts
-        self.addresses, self.copies, self.taken = addresses, copies, taken
+        self.addresses, self.copies = addresses, copies
         self.visit = ["--say", say, "--want", want, *(["--six"] if six else [])]
 
     def lead(self):
@@ -81,7 +80,7 @@ class Life:
                    if x.learned and x.address.endswith(f":{self.port}")]
         assert len(set(learned)) == self.addresses
         assert len(learned) == self.addresses * self.copies
-        said = rf"listening on tcp:.*:{self.port}{re.escape(self.taken)}"
+        said = rf"listening on tcp:.*:{self.port}, taken over from it"
         assert len(re.findall(said, self.it.log())) == len(learned)
 
     def queue_survives_all(self):

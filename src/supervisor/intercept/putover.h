@@ -29,6 +29,7 @@ struct takeover {
 	struct socket_key key;
 	struct socket_options asked; /* what the worker has set on it */
 	bool reuseport;
+	bool again; /* of UDP: with SO_REUSEADDR */
 	bool fresh; /* neither bound nor connected, as far as can be seen */
 	bool tried; /* the child that has looked at it has bound it, too … */
 	int got;    /* … or tried to */

@@ -58,15 +58,10 @@ static unsigned first_free_port(void)
 }
 
 /* nclust may have the right to bind low ports where the worker does not. */
-bool takeover_may(const struct child *child, const struct socket_key *key, struct remote *worker)
-{
-	return key->port >= first_free_port() || learned_named(child, key) != NULL ||
-		!privilege_has(CAP_NET_BIND_SERVICE) || remote_may(worker, CAP_NET_BIND_SERVICE);
-}
-
 static bool may_bind(struct takeover *t)
 {
-	return takeover_may(t->child, &t->key, t->remote);
+	return t->key.port >= first_free_port() || learned_named(t->child, &t->key) != NULL ||
+		!privilege_has(CAP_NET_BIND_SERVICE) || remote_may(t->remote, CAP_NET_BIND_SERVICE);
 }
 
 /* Which listener of ours holds the port, and of which cluster? */
@@ -157,9 +152,10 @@ static int bind_own(const struct takeover *t, bool first)
 	return remote_run(t->remote, t->sock, make_binding, &b);
 }
 
-/* Bind a new socket with the worker's uid: we cannot duplicate its own. */
+/* Bind a new socket with the worker's uid: we cannot duplicate its own, or it has none. */
 static int bind_new(struct takeover *t, bool first)
 {
+	bool again = t->key.type == SOCK_STREAM || t->again;
 	uint64_t uid;
 	int fd;
 
@@ -167,7 +163,9 @@ static int bind_new(struct takeover *t, bool first)
 		errno = EACCES;
 		return -1;
 	}
-	fd = socket_key_open(&t->key, (uid_t)uid, !first);
+	fd = socket_key_open_as(&t->key, (uid_t)uid, again, !first);
+	if (!t->reuseport)
+		return fd;
 	/* the worker's IPV6_V6ONLY cannot be seen; a program that binds one
 	 * socket for each family has set it */
 	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
@@ -206,12 +204,12 @@ static int bind_either(struct takeover *t, bool first)
 	return bind_once(t, first);
 }
 
-static void tell_taken(const struct takeover *t, const struct listener *l)
+void takeover_tell(struct child *c, const struct listener *l)
 {
-	if (news_spares(t->child))
-		news_say_of(t->service, LOG_NOTE, "listening",
+	if (news_spares(c))
+		news_say_of(c->service, LOG_NOTE, "listening",
 			"listening on %s, taken over from %s.%" PRIu32, listener_text(l),
-			t->service->name, t->child->slot);
+			c->service->name, c->slot);
 }
 
 static void keep_options(struct listener *l, const struct takeover *t)
@@ -221,6 +219,27 @@ static void keep_options(struct listener *l, const struct takeover *t)
 	l->asked = malloc(sizeof(*l->asked));
 	if (l->asked != NULL)
 		*l->asked = t->asked;
+}
+
+/* Keep the socket that was bound.  NULL: it is still the caller's. */
+static struct listener *keep(struct takeover *t, int fd)
+{
+	struct error err;
+	struct listener *l = learned_add(t->service, &t->key, fd, &err);
+
+	if (l == NULL) {
+		if (news_spares(t->child))
+			log_warn("%s: a port cannot be taken over: %s", t->service->name, err.text);
+		return NULL;
+	}
+	keep_options(l, t);
+	takeover_tell(t->child, l);
+	if (learned_named(t->child, NULL) != NULL && learned_named(t->child, &t->key) == NULL &&
+		news_spares(t->child))
+		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
+			 "name",
+			t->service->name, t->child->slot, listener_text(l));
+	return l;
 }
 
 /* Answer the worker: it keeps its own socket, or gets the kept one for it. */
@@ -240,7 +259,6 @@ static void learn(struct takeover *t, bool first)
 {
 	bool own = t->sock != -1;
 	struct listener *l;
-	struct error err;
 	int got;
 
 	if ((!t->tried && !may_bind(t)) || !takeover_waits(t)) {
@@ -257,10 +275,8 @@ static void learn(struct takeover *t, bool first)
 	}
 	for (size_t i = 0; !first && i < t->found_count; i++)
 		group_give_up(t->found[i]);
-	l = learned_add(t->service, &t->key, own ? t->sock : got, &err);
+	l = keep(t, own ? t->sock : got);
 	if (l == NULL) {
-		if (news_spares(t->child))
-			log_warn("%s: a port cannot be taken over: %s", t->service->name, err.text);
 		if (own) {
 			takeover_answer(t, 0); /* it is bound, as the worker wished */
 		} else {
@@ -269,13 +285,6 @@ static void learn(struct takeover *t, bool first)
 		}
 		return;
 	}
-	keep_options(l, t);
-	tell_taken(t, l);
-	if (learned_named(t->child, NULL) != NULL && learned_named(t->child, &t->key) == NULL &&
-		news_spares(t->child))
-		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
-			 "name",
-			t->service->name, t->child->slot, listener_text(l));
 	hand_out(t, l);
 	t->sock = -1; /* the listener's */
 }
@@ -337,8 +346,59 @@ static void supersede(struct takeover *t, struct listener *l)
 	if (socket_look(l->fd, &l->facts, &err) == -1)
 		log_warn("%s", err.text);
 	keep_options(l, t);
-	tell_taken(t, l);
+	takeover_tell(t->child, l);
 	hand_out(t, l);
+}
+
+/* ---- binding for a worker that asks ---- */
+
+static int bind_asked(struct takeover *t)
+{
+	bool any = t->key.family == AF_INET6 && socket_key_is_any(&t->key) && !t->key.v6only;
+	int fd;
+
+	errno = EACCES;
+	if (t->key.port != 0 && !may_bind(t))
+		return -1;
+	fd = bind_either(t, true);
+	if (fd != -1 || !any || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
+		return fd;
+	t->key.family = AF_INET; /* there is no IPv6 here */
+	return bind_either(t, true);
+}
+
+struct listener *takeover_open(
+	struct child *child, const struct socket_key *key, bool again, int *error)
+{
+	const struct seccomp_notice notice = {.tid = child->pid};
+	struct remote remote;
+	struct takeover t = {
+		.child = child,
+		.service = child->service,
+		.notice = &notice,
+		.remote = &remote,
+		.trap = -1,
+		.sock = -1,
+		.key = *key,
+		.again = again,
+	};
+	struct listener *l = NULL;
+	int fd;
+
+	remote_of(&remote, child->pid);
+	fd = bind_asked(&t);
+	if (fd == -1) {
+		*error = errno;
+		tell_failed(&t, *error);
+		return NULL;
+	}
+	if (socket_key_bound(&t.key, fd) == 0)
+		l = keep(&t, fd);
+	if (l == NULL) {
+		(void)close(fd);
+		*error = EMFILE;
+	}
+	return l;
 }
 
 /* ---- deciding ---- */

@@ -24,7 +24,12 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice, str
 /* Is it one that workers share (`share-ports`, `listen`)? */
 bool takeover_shares(const struct child *child, const struct socket_key *key);
 
-/* May a worker bind this, by its own right or because the user has named it? */
-bool takeover_may(const struct child *child, const struct socket_key *key, struct remote *worker);
+/* A worker of Node's cluster asks for that address, which no listener has, instead of
+ * binding it: bind it as above.  `again`: SO_REUSEADDR, which a socket of TCP has in any
+ * case.  NULL: *error is told to the worker, as an errno(3). */
+struct listener *takeover_open(
+	struct child *child, const struct socket_key *key, bool again, int *error);
+/* Say that a worker has opened that address. */
+void takeover_tell(struct child *c, const struct listener *l);
 
 #endif

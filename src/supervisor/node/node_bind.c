@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-#include "base/log.h"
 #include "base/scope.h"
 #include "os/process.h"
 #include "os/socket/socket_as.h"
 #include "os/socket/socket_key.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
-#include "supervisor/common/news.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/intercept/takeover.h"
@@ -17,24 +15,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Finds or makes the listener for an address that a Node worker asks for. */
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
-
-static void tell_bound(const struct node_worker *w, const struct listener *l)
-{
-	struct child *c = w->child;
-
-	if (news_spares(c))
-		news_say_of(c->service, LOG_NOTE, "listening",
-			"listening on %s (opened by %s.%" PRIu32 ")", listener_text(l),
-			c->service->name, c->slot);
-}
 
 /* Make it nonblocking: libuv polls, and would otherwise hang in accept(2). */
 static struct listener *ready(struct listener *l, int *error)
@@ -45,8 +33,6 @@ static struct listener *ready(struct listener *l, int *error)
 	return NULL;
 }
 
-/* ---- sockets passed at the start ---- */
-
 static struct listener *find_passed(const struct node_worker *w, int fd)
 {
 	const struct recipe *r = recipe_of(w->child->service, w->child->generation);
@@ -54,30 +40,6 @@ static struct listener *find_passed(const struct node_worker *w, int fd)
 	return r != NULL && fd >= FIRST_FD
 		? listeners_at(&r->listeners, w->child->slot, (size_t)(fd - FIRST_FD))
 		: NULL;
-}
-
-/* ---- as which user ---- */
-
-/* Sockets are made as the user that the worker is now, because it may have
- * given up some of the rights with which it was started. */
-static int read_user(const struct node_worker *w, struct vfork_user *user)
-{
-	const struct child *c = w->child;
-	const struct recipe *r = recipe_of(c->service, c->generation);
-	uint64_t uid;
-	uint64_t gid;
-
-	if (process_status(c->pid, "Uid:", 10, &uid) == -1 ||
-		process_status(c->pid, "Gid:", 10, &gid) == -1) {
-		errno = EACCES;
-		return -1;
-	}
-	*user = (struct vfork_user){.uid = (uid_t)uid, .gid = (gid_t)gid};
-	if (r != NULL && r->settings->uid == (long)uid) {
-		user->groups = r->groups;
-		user->group_count = r->group_count;
-	}
-	return 0;
 }
 
 /* ---- internet ---- */
@@ -132,82 +94,6 @@ static struct listener *find_held(const struct child *child, const struct socket
 	return l;
 }
 
-/* For datagrams the worker says whether others may have the address, too. */
-static int open_key(const struct socket_key *key, uid_t uid, unsigned flags)
-{
-	if (key->type != SOCK_DGRAM)
-		return socket_key_open(key, uid, false);
-	return socket_key_open_as(
-		key, uid, (flags & NODEIPC_REUSEADDR) != 0, (flags & NODEIPC_REUSEPORT) != 0);
-}
-
-/* If unused learned listeners have the address, close them first. */
-static int open_either(const struct node_worker *w, const struct socket_key *key, unsigned flags)
-{
-	struct vfork_user user;
-	int fd;
-
-	if (read_user(w, &user) == -1)
-		return -1;
-	fd = open_key(key, user.uid, flags);
-	if (fd != -1 || errno != EADDRINUSE)
-		return fd;
-	if (learned_make_way(w->child, key))
-		return open_key(key, user.uid, flags);
-	errno = EADDRINUSE;
-	return -1;
-}
-
-static struct listener *keep(struct node_worker *w, struct socket_key *key, int fd, int *error)
-{
-	struct listener *l = NULL;
-	struct error err = {0};
-
-	if (socket_key_bound(key, fd) == 0)
-		l = learned_add(w->child->service, key, fd, &err);
-	if (l == NULL) {
-		(void)close(fd);
-		*error = EMFILE;
-		return NULL;
-	}
-	tell_bound(w, l);
-	return l;
-}
-
-static bool may_bind(const struct node_worker *w, const struct socket_key *key)
-{
-	struct remote r;
-
-	if (key->port == 0)
-		return true;
-	remote_of(&r, w->child->pid);
-	return takeover_may(w->child, key, &r);
-}
-
-static struct listener *bind_new(struct node_worker *w, struct socket_key *key,
-	const struct nodeipc_place *place, int *error)
-{
-	char text[SOCKET_KEY_TEXT];
-	int fd = -1;
-
-	errno = EACCES;
-	if (may_bind(w, key))
-		fd = open_either(w, key, place->flags);
-	if (fd != -1)
-		return keep(w, key, fd, error);
-	*error = errno;
-	if (place->has_address || key->family != AF_INET6 || *error == EADDRINUSE ||
-		*error == EACCES) {
-		trouble_cannot_bind(
-			w->child, key->type, key->port, socket_key_text(key, text), *error, NULL);
-		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
-		return NULL;
-	}
-	/* no IPv6 here: as net.js does */
-	key->family = AF_INET;
-	return bind_new(w, key, place, error);
-}
-
 static struct listener *bind_internet(
 	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error)
 {
@@ -225,55 +111,80 @@ static struct listener *bind_internet(
 		v4.family = AF_INET;
 		l = find_held(w->child, &v4);
 	}
-	return l != NULL ? l : bind_new(w, &key, place, error);
+	return l != NULL
+		? l
+		: takeover_open(w->child, &key, (place->flags & NODEIPC_REUSEADDR) != 0, error);
 }
 
 /* ---- unix ---- */
 
-static int open_unix(const struct node_worker *w, const struct nodeipc_place *place,
-	const char *path, struct socket_file *made)
+/* The file is made as the user that the worker is now, because it may have
+ * given up some of the rights with which it was started. */
+static int read_user(const struct node_worker *w, struct vfork_user *user)
 {
-	const struct cluster_settings *s = cluster_settings(w->child->service->core);
-	struct vfork_user user;
-	struct socket_plan plan = {
-		.family = AF_UNIX,
-		.type = SOCK_STREAM,
-		.path = path,
-		.backlog = place->backlog > 0 ? place->backlog : -1,
-		.mode = -1,
-		.owner = -1,
-		.group = -1,
-		.v6only = -1,
-		.defer_accept = -1,
-		.nonblock = true,
-		.rcvbuf = -1,
-		.sndbuf = -1,
-		.text = path,
-	};
-	struct error err = {0};
-	int fd;
+	const struct child *c = w->child;
+	const struct recipe *r = recipe_of(c->service, c->generation);
+	uint64_t uid;
+	uint64_t gid;
 
-	if (place->readable_all || place->writable_all)
-		plan.mode =
-			0755 | (place->readable_all ? 0444 : 0) | (place->writable_all ? 0222 : 0);
-	if (read_user(w, &user) == -1)
-		return -1;
-	if (user.uid == geteuid() && (*path == '@' || s->chroot == NULL)) {
-		fd = socket_open(&plan, made, &err);
-		errno = err.sys != 0 ? err.sys : EADDRINUSE;
-		return fd;
-	}
-	if (*path != '@' && s->chroot != NULL) { /* the path is below its root, not ours */
+	if (process_status(c->pid, "Uid:", 10, &uid) == -1 ||
+		process_status(c->pid, "Gid:", 10, &gid) == -1) {
 		errno = EACCES;
 		return -1;
 	}
-	return socket_unix_open_as(path, &user, made);
+	*user = (struct vfork_user){.uid = (uid_t)uid, .gid = (gid_t)gid};
+	if (r != NULL && r->settings->uid == (long)uid) {
+		user->groups = r->groups;
+		user->group_count = r->group_count;
+	}
+	return 0;
+}
+
+static int open_own(const struct nodeipc_place *place, const char *path, struct socket_file *made)
+{
+	scoped_str text = NULL;
+	struct address address;
+	struct error err = {0};
+	int fd = -1;
+
+	if (asprintf(&text, "unix:%s", path) == -1) {
+		text = NULL;
+		errno = ENOMEM;
+		return -1;
+	}
+	if (address_parse(&address, text, &err) == -1) {
+		errno = EINVAL;
+		return -1;
+	}
+	address.backlog = place->backlog > 0 ? place->backlog : -1;
+	address.nonblock = true;
+	if (place->readable_all || place->writable_all)
+		address.mode =
+			0755 | (place->readable_all ? 0444 : 0) | (place->writable_all ? 0222 : 0);
+	err.sys = EINVAL; /* a comma in it begins an option */
+	if (strcmp(address.path, path) == 0)
+		fd = listener_bind(&address, made, &err);
+	address_fini(&address);
+	errno = err.sys != 0 ? err.sys : EADDRINUSE;
+	return fd;
+}
+
+static int open_unix(const struct node_worker *w, const struct nodeipc_place *place,
+	const char *path, struct socket_file *made)
+{
+	struct vfork_user user;
+
+	errno = EACCES; /* with a `chroot` the path is below its root, not ours */
+	if ((*path != '@' && cluster_settings(w->child->service->core)->chroot != NULL) ||
+		read_user(w, &user) == -1)
+		return -1;
+	return user.uid == geteuid() ? open_own(place, path, made)
+				     : socket_unix_open_as(path, &user, made);
 }
 
 static struct listener *bind_unix(
 	struct node_worker *w, const struct nodeipc_place *place, const char *path, int *error)
 {
-	struct service *service = w->child->service;
 	struct listener *l = learned_find_unix(w->child, path);
 	struct socket_file made = {0};
 	struct error err = {0};
@@ -288,14 +199,14 @@ static struct listener *bind_unix(
 		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
 		return NULL;
 	}
-	l = learned_add_unix(service, path, fd, &made, &err);
+	l = learned_add_unix(w->child->service, path, fd, &made, &err);
 	if (l == NULL) {
 		(void)socket_unlink(path, &made);
 		(void)close(fd);
 		*error = EMFILE;
 		return NULL;
 	}
-	tell_bound(w, l);
+	takeover_tell(w->child, l);
 	return l;
 }
 

@@ -76,7 +76,7 @@ BINDS = {
         {"at_once": CLIENTS, "addresses": 2}),
     "a worker of Node's cluster": (
         "", lambda: ("node", server("plain.js"), PORT),
-        {"at_once": CLIENTS, "taken": " (opened by it"}),
+        {"at_once": CLIENTS}),
     "a child binds and serves": ("--stop-timeout 2s", lambda: (UNWELL, "--fork", "--port", PORT), {}),
 }
 

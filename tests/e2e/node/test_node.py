@@ -28,7 +28,7 @@ def test_a_server_that_has_never_heard_of_clusters_leads_a_life(program):
     it = node("plain.js", PORT, program=program)
     assert it.cluster().listeners[0].address == f"tcp:*:{PORT}"
     each_is_worker(it)
-    Life(it, drains=True, at_once=3, taken=" (opened by it").lead()
+    Life(it, drains=True, at_once=3).lead()
 
 
 @pytest.mark.parametrize("program", ("node", *OTHERS))
