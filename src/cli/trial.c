@@ -2,11 +2,11 @@
 #include "cli/trial.h"
 
 #include "base/scope.h"
+#include "base/trusted.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/place/rundir.h"
 #include "os/place/rundir_place.h"
-#include "os/place/rundir_walk.h"
 #include "os/spawn/spawn.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@
 static int make_directory(struct trial *t, const char *base, const char *name)
 {
 	struct error err;
-	scoped_fd fd = rundir_walk(base, 0, &err);
+	scoped_fd fd = trusted_directory(base, 0, &err);
 	int n = snprintf(t->directory, sizeof(t->directory), "%s/%s", base, name);
 
 	if (fd != -1 && n > 0 && (size_t)n < sizeof(t->directory) && mkdtemp(t->directory) != NULL)

@@ -9,7 +9,6 @@
 #include "config/expand.h"
 #include "config/logfile.h"
 #include "config/login.h"
-#include "config/page.h"
 #include "config/pairs.h"
 #include "config/procfile.h"
 #include "config/value.h"

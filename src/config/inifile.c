@@ -3,19 +3,17 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "config/expand.h"
 #include "config/pairs.h"
 #include "config/procfile.h"
-#include "config/rootsown.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 
 /*
@@ -605,89 +603,37 @@ static void file_fault(
 			origin_path(t, by), by->line, path, text);
 }
 
-/* What keeps us from reading it, or NULL. */
-static const char *refusal(struct reader *all, int fd, const struct stat *st)
+/* Was the file read before? */
+static bool is_seen(struct reader *all, const struct stat *st)
 {
 	for (size_t i = 0; i < all->seen_count; i++)
 		if (all->seen[i].dev == st->st_dev && all->seen[i].ino == st->st_ino)
-			return "is read already; a file is included once, and "
-			       "not by itself";
+			return true;
 	all->seen[all->seen_count++] = (struct identity){st->st_dev, st->st_ino};
-	if (!S_ISREG(st->st_mode))
-		return "not a regular file";
-	if (st->st_size > (off_t)FILE_MAX)
-		return "larger than 1 MiB";
-	if (geteuid() == 0 && rootsown_is_shared(fd, st))
-		return "writable by others than its owner, refused for root; "
-		       "try chmod go-w";
-	return NULL;
-}
-
-/* As many bytes as there are up to `size`, or -1. */
-static ssize_t read_all(int fd, char *data, size_t size)
-{
-	size_t len = 0;
-
-	while (len < size) {
-		ssize_t n = read(fd, data + len, size - len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	return false;
 }
 
 static void read_file(struct reader *all, const char *path, unsigned file)
 {
-	struct error err;
-	scoped_fd fd = rootsown_open(path, &err);
-	scoped_str data = NULL;
-	const char *bad;
-	struct stat before;
-	struct stat after;
-	ssize_t len;
+	struct error err = {0};
+	struct stat st;
+	size_t len;
+	scoped_str data = trusted_read(path, FILE_MAX, &len, &st, &err);
 
-	if (fd == -1) {
-		if (err.sys == EACCES)
-			(void)error_hint(&err, "let the user who starts nclust read it");
-		file_fault(all, file, EX_CONFIG, path, err.text);
-		return;
+	if (data == NULL && err.sys == EACCES)
+		(void)error_hint(&err, "let the user who starts nclust read it");
+	if (data != NULL && is_seen(all, &st)) {
+		free(data);
+		data = NULL;
+		(void)error_set(
+			&err, 0, "is read already; a file is included once, and not by itself");
 	}
-	if (fstat(fd, &before) == -1) {
-		file_fault(all, file, EX_CONFIG, path, "cannot read");
-		return;
-	}
-	bad = refusal(all, fd, &before);
-	if (bad != NULL) {
-		file_fault(all, file, EX_CONFIG, path, bad);
-		return;
-	}
-	/* one byte more, to see that it grew, and one for the last line's end */
-	data = malloc((size_t)before.st_size + 2);
-	if (data == NULL) {
-		file_fault(all, file, EX_OSERR, path, "out of memory");
-		return;
-	}
-	len = read_all(fd, data, (size_t)before.st_size + 1);
-	if (len == -1 || fstat(fd, &after) == -1)
-		file_fault(all, file, EX_CONFIG, path, "cannot read");
-	else if (len != before.st_size || !is_same(&before, &after))
-		file_fault(all, file, EX_CONFIG, path, "changed while it was read; try again");
+	if (data == NULL)
+		file_fault(all, file, err.sys == ENOMEM ? EX_OSERR : EX_CONFIG, path, err.text);
 	else if (file == 0 && procfile_is(path))
-		procfile_parse(all->s, path, data, (size_t)len, all->faults);
+		procfile_parse(all->s, path, data, len, all->faults);
 	else
-		parse(all, path, file, data, (size_t)len);
+		parse(all, path, file, data, len);
 }
 
 void inifile_read(struct settings *s, const char *path, struct faults *faults)

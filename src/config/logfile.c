@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/rootsown.h"
+#include "base/trusted.h"
 #include "config/value.h"
 
 #include <dirent.h>
@@ -36,7 +36,7 @@ static int check_directory(const struct place *at, struct error *err)
 
 	if (fstat(at->dir, &st) == -1)
 		return error_set(err, errno, "cannot open");
-	if (geteuid() != 0 || !rootsown_is_shared(at->dir, &st))
+	if (geteuid() != 0 || !trusted_is_shared(at->dir, &st))
 		return 0;
 	return error_set(err, 0,
 		"its directory is writable by others than its owner, refused "
@@ -54,7 +54,7 @@ static int find_place(struct place *at, struct error *err)
 		(void)snprintf(way, sizeof(way), "%.*s", (int)(slash - at->path) + 1, at->path);
 	if (*at->name == '\0')
 		return error_set(err, EISDIR, "cannot open");
-	at->dir = rootsown_open(way, err);
+	at->dir = trusted_open(way, err);
 	if (at->dir == -1)
 		return -1;
 	if (check_directory(at, err) == 0)

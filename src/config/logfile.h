@@ -13,7 +13,7 @@
  * not answer keeps these calls for as long as it likes.
  *
  * A file is a regular one or a FIFO, made with mode 0640, and never a symbolic link.
- * As root, only what root alone can change is opened, as with rootsown_open(), and
+ * As root, only what root alone can change is opened, as with trusted_open(), and
  * the file's own directory may not be writable by others even if it is sticky.  So
  * it is with a socket whose path was given.
  */

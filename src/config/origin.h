@@ -97,6 +97,9 @@ void inifile_read(struct settings *s, const char *path, struct faults *faults);
 void inifile_parse(
 	struct settings *s, const char *path, char *data, size_t len, struct faults *faults);
 
+/* Read the file that `fallback` names: text of 1 byte to 64 KiB.  -1 and `err`. */
+int page_read(struct cluster_settings *c, struct error *err);
+
 /* "web": the last part of a path, made a valid name.  Heap, or NULL. */
 char *name_from_path(const char *path, const char *suffix);
 

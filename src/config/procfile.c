@@ -3,9 +3,9 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "config/envfile.h"
 #include "config/option.h"
-#include "config/rootsown.h"
 #include "config/value.h"
 
 #include <errno.h>
@@ -286,18 +286,15 @@ static unsigned port_in(const char *text)
 static unsigned port_of_file(const char *path)
 {
 	struct error err;
-	scoped_fd fd = rootsown_open(path, &err);
-	scoped_str text = calloc(1, ENV_FILE_MAX + 1);
-	struct stat st;
+	size_t len;
+	scoped_str text = trusted_read(path, ENV_FILE_MAX, &len, NULL, &err);
 	struct envfile f = {.rest = text};
-	ssize_t len;
 	char *entry;
 	unsigned port = 0;
 
-	if (fd == -1 || text == NULL || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
+	if (text == NULL)
 		return 0;
-	len = read(fd, text, ENV_FILE_MAX);
-	f.rest += text_bom(text, len > 0 ? (size_t)len : 0);
+	f.rest += text_bom(text, len);
 	while (envfile_next(&f, &entry, &err) == 1)
 		if (strncmp(entry, "PORT=", 5) == 0)
 			port = port_in(entry + 5);

@@ -3,9 +3,9 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "os/clock.h"
 #include "os/place/rundir_place.h"
-#include "os/place/rundir_walk.h"
 #include "os/vfork.h"
 
 #include <dirent.h>
@@ -91,7 +91,7 @@ static int enter_instance(struct rundir *r, int base, const char *name, struct e
 {
 	struct stat st;
 
-	r->dir = rundir_enter(base, name, true, 0711, r->path, err);
+	r->dir = trusted_enter(base, name, 0711, r->path, err);
 	if (r->dir == -1)
 		return -1;
 	if (fstat(r->dir, &st) == -1)
@@ -107,7 +107,7 @@ static int enter_notify(struct rundir *r, struct error *err)
 	char path[sizeof(r->path) + 8];
 
 	(void)snprintf(path, sizeof(path), "%s/notify", r->path);
-	r->notify_dir = rundir_enter(r->dir, "notify", true, 0711, path, err);
+	r->notify_dir = trusted_enter(r->dir, "notify", 0711, path, err);
 	return r->notify_dir != -1 ? 0 : -1;
 }
 
@@ -334,7 +334,7 @@ int rundir_find(const char *wanted, const char *name, struct error *err)
 
 		(void)snprintf(whole, sizeof(whole), "%s/%s", path, name);
 		if (base != -1)
-			fd = rundir_enter(base, name, false, 0, whole, err);
+			fd = trusted_enter(base, name, 0, whole, err);
 		if (fd != -1)
 			return fd;
 		keep_refusal(&refusal, err);
@@ -358,7 +358,7 @@ static bool is_instance(int base, const char *name)
 
 	if (!text_is_name(name))
 		return false;
-	dir = rundir_enter(base, name, false, 0, name, &err);
+	dir = trusted_enter(base, name, 0, name, &err);
 	return dir != -1 && fstatat(dir, "control", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		S_ISSOCK(st.st_mode);
 }

@@ -2,7 +2,7 @@
 #include "os/place/rundir.h"
 
 #include "base/scope.h"
-#include "os/place/rundir_walk.h"
+#include "base/trusted.h"
 #include "os/vfork.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static int open_parent(const char *path, const char **name, struct error *err)
 	(void)memcpy(dir, path, len);
 	dir[len] = '\0';
 	*name = slash + 1;
-	return rundir_walk(len == 0 ? "/" : dir, 0, err);
+	return trusted_directory(len == 0 ? "/" : dir, 0, err);
 }
 
 int rundir_replace(int dirfd, const char *temporary, const char *name, mode_t mode,

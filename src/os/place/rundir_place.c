@@ -3,8 +3,8 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "base/trusted.h"
 #include "os/descriptors.h"
-#include "os/place/rundir_walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,8 +117,8 @@ static int check_shared(int fd, const char *path, mode_t mode, struct error *err
 	if (fstat(fd, &st) == -1)
 		return error_set(err, errno, "cannot look at '%s'", path);
 	if (st.st_uid != geteuid())
-		return error_set(err, 0, "'%s' is not safe: it belongs to uid %u, not to us", path,
-			(unsigned)st.st_uid);
+		return error_set(
+			err, 0, "'%s' belongs to user %u, not to us", path, (unsigned)st.st_uid);
 	if ((st.st_mode & 0777 & ~mode) != 0)
 		return error_set(err, 0, "'%s' is not safe: its mode is %04o, not %04o", path,
 			(unsigned)(st.st_mode & 07777), (unsigned)mode);
@@ -136,7 +136,7 @@ int rundir_open_place(const char *path, bool make, struct error *err)
 	shared = strcmp(path, text) == 0;
 	if (shared)
 		mode = geteuid() == 0 ? 0711 : 0700;
-	fd = rundir_walk(path, make ? mode : 0, err);
+	fd = trusted_directory(path, make ? mode : 0, err);
 	if (fd != -1 && shared && check_shared(fd, path, mode, err) == -1)
 		fd_close(&fd);
 	return fd;

@@ -2,6 +2,7 @@
 #include "os/place/statefile.h"
 
 #include "base/scope.h"
+#include "base/trusted.h"
 #include "os/descriptors.h"
 #include "os/place/rundir.h"
 
@@ -150,36 +151,21 @@ static int open_ours(
 	return fd_release(&fd);
 }
 
-static void *read_all(int dirfd, const char *which, size_t most, size_t *size, struct error *err)
+static void *read_ours(int dirfd, const char *which, size_t most, size_t *size, struct error *err)
 {
 	struct stat st;
 	scoped_fd fd = open_ours(dirfd, which, O_RDONLY, most, &st, err);
-	char *data;
-	ssize_t got = 0;
+	void *data = fd != -1 ? read_whole(fd, most, size) : NULL;
 
-	*size = 0;
-	if (fd == -1)
-		return NULL;
-	data = malloc((size_t)st.st_size + 1);
-	if (data == NULL) {
-		(void)error_set(err, ENOMEM, "the state");
-		return NULL;
-	}
-	while (*size < (size_t)st.st_size &&
-		(got = read(fd, data + *size, (size_t)st.st_size - *size)) > 0)
-		*size += (size_t)got;
-	if (got == -1) {
+	if (fd != -1 && data == NULL)
 		(void)error_set(err, errno, "cannot read it");
-		free(data);
-		return NULL;
-	}
 	return data;
 }
 
 int statefile_read(int dirfd, struct state_past *past, struct error *err)
 {
 	size_t size;
-	void *data = read_all(dirfd, name, size_for(STATE_ENTRIES_MAX), &size, err);
+	void *data = read_ours(dirfd, name, size_for(STATE_ENTRIES_MAX), &size, err);
 	int result;
 
 	*past = (struct state_past){0};
@@ -192,7 +178,7 @@ int statefile_read(int dirfd, struct state_past *past, struct error *err)
 
 void *estatefile_read(int dirfd, size_t *size, struct error *err)
 {
-	return read_all(dirfd, estate_name, ESTATE_MAX, size, err);
+	return read_ours(dirfd, estate_name, ESTATE_MAX, size, err);
 }
 
 int estatefile_write(int dirfd, const void *data, size_t size)

@@ -3,9 +3,9 @@
 
 #include "base/log.h"
 #include "base/scope.h"
+#include "base/trusted.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "os/place/rundir_walk.h"
 #include "os/socket/socket_as.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/kind.h"
@@ -76,6 +76,16 @@ static bool is_shut(int fd)
 	return poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLRDHUP)) != 0;
 }
 
+static int check_way(void *path)
+{
+	struct error err;
+
+	if (trusted_way(path, &err) == 0)
+		return 0;
+	errno = err.sys != 0 ? err.sys : EPERM;
+	return -1;
+}
+
 /* What a worker has bound with its user's rights is bound again so.  What we have: only
  * where no worker can have led us elsewhere since. */
 static int bind_again(struct listener *l, struct socket_file *made, struct error *err)
@@ -84,7 +94,7 @@ static int bind_again(struct listener *l, struct socket_file *made, struct error
 	scoped_fd fd = -1;
 
 	if (l->file.uid == 0 || l->file.uid == geteuid()) {
-		if (rundir_check_way(l->address.path) == 0)
+		if (vfork_call_in(-1, check_way, l->address.path) == 0)
 			return listener_bind(&l->address, made, err);
 		return error_set(err, errno,
 			errno == EPERM ? "another user can replace a directory "

@@ -337,11 +337,11 @@ def test_the_files_have_their_modes_from_the_start_whatever_the_umask(umask, use
 # ---- where it is ----
 
 @pytest.mark.parametrize("laid_out, says", (
-    ("chmod 757 run", "others may write"), ("chmod 1777 run", "others may write"),
-    ("mkdir run/it; chmod 770 run/it", "others may write"),
+    ("chmod 757 run", "writable by others"), ("chmod 1777 run", "writable by others"),
+    ("mkdir run/it; chmod 772 run/it", "writable by others"),
     ("ln -s ../elsewhere run/it", "symbolic link"),
     ("rmdir run; ln -s elsewhere run", "symbolic link"),
-    ("chown 65534 run", "uid 65534"), ("mkdir run/it; chown 65534 run/it", "uid 65534"),
+    ("chown 65534 run", "user 65534"), ("mkdir run/it; chown 65534 run/it", "user 65534"),
     ("mkdir -m 711 run/it; ln -s ../../precious run/it/lock", "lock"),
     ("mkdir -m 711 run/it; mkdir run/it/lock", "lock"),
     ("mkdir -m 711 run/it; ln -s ../../elsewhere run/it/notify", "notify")))

@@ -99,8 +99,8 @@ def test_somebody_elses_place_in_tmp_is_refused_and_named(user):
     make(SHARED)
     for owner in (0, 65534):
         os.chown(SHARED, owner, -1)
-        refused(f"'{SHARED}' is not safe: it belongs to uid {owner}", "NCLUST_RUNTIME_DIR")
-        run(*user("status")).fails(1, f"uid {owner}")
+        refused(f"'{SHARED}' belongs to user {owner}", "NCLUST_RUNTIME_DIR")
+        run(*user("status")).fails(1, f"user {owner}")
     os.chown(SHARED, UID, -1)
     refused(f"'{SHARED}' is not safe: its mode is 0755, not 0700")
     os.rmdir(SHARED)

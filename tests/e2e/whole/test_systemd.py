@@ -134,7 +134,7 @@ class TestUnit:
                  "/opt/nclust/nclust", "restart", unit.name).ok()
         unit.get(8105)
         unit.systemctl("reload", unit.unit).ok()
-        assert "it belongs to uid" in unit.run("env", at, "/opt/nclust/nclust", "status").err
+        assert "belongs to user" in unit.run("env", at, "/opt/nclust/nclust", "status").err
 
     def test_reload_takes_the_new_settings_and_a_bad_file_changes_nothing(self):
         unit = Unit("reload", f"[cluster:web]\n{READY}workers = 1\n").start()

@@ -315,8 +315,8 @@ TEST(an_include_that_cannot_be_is_a_mistake)
 			   "shop.ini:2: nclust.include: 'conf.d/none.ini': cannot open: "
 			   "No such file or directory\n"
 			   "shop.ini:5: nclust.include: 'shop.ini': " ALREADY
-			   "conf.d/a.ini:3: nclust.include: 'conf.d/sub.ini': not a "
-			   "regular file\n"
+			   "conf.d/a.ini:3: nclust.include: 'conf.d/sub.ini': is "
+			   "not a regular file\n"
 			   "conf.d/b.ini:2: nclust.include: "
 			   "'conf.d/../conf.d/a.ini': " ALREADY);
 }

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/trusted.h"
+
+#include "base/cwd.h"
+#include "base/scope.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+
+enum {
+	/* O_NONBLOCK: a FIFO must not keep us waiting for its writer */
+	TO_READ = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+	AS_IT_IS = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	LINKS_MOST = 40, /* as the kernel has it */
+	NOBODY = 65534,
+};
+
+/* ---- one file or directory ---- */
+
+static int cannot_open(int error, struct error *err)
+{
+	return error_set(err, error, "cannot open");
+}
+
+static int refuse(struct error *err, const char *path, const char *why, const char *cure)
+{
+	return error_set(err, 0, "'%s' %s, refused%s; try %s", *path != '\0' ? path : "/", why,
+		geteuid() == 0 ? " for root" : "", cure);
+}
+
+/* Has the owner of this file no uid here?  Then not even root may do what only an
+ * owner may, which is tried. */
+static bool is_strangers(int fd)
+{
+	char path[40];
+	scoped_fd again = -1;
+
+	if (prctl(PR_CAPBSET_READ, CAP_FOWNER) != 1)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, TO_READ | O_NOATIME);
+	return again == -1 && errno == EPERM;
+}
+
+/* In a user namespace all who are not in it have this uid: whoever made the
+ * namespace is master of it anyway, and / mostly belongs to one of these.  It may
+ * have a user of that uid as well. */
+static bool is_outside(int fd, uid_t uid)
+{
+	FILE *map = uid == NOBODY ? fopen("/proc/self/uid_map", "re") : NULL;
+	unsigned long inside;
+	unsigned long count = UINT32_MAX; /* there is no namespace */
+	bool found = map == NULL;
+
+	while (!found && fscanf(map, "%lu %*u %lu", &inside, &count) == 2)
+		found = uid >= inside && uid - inside < count;
+	if (map != NULL)
+		(void)fclose(map);
+	return !found || (count < UINT32_MAX && is_strangers(fd));
+}
+
+static int check_owner(const char *path, int fd, const struct stat *st, struct error *err)
+{
+	char why[40];
+
+	if (st->st_uid == 0 || st->st_uid == geteuid() || is_outside(fd, st->st_uid))
+		return 0;
+	(void)snprintf(why, sizeof(why), "belongs to user %u", (unsigned)st->st_uid);
+	return refuse(err, path, why, "chown root");
+}
+
+/* What the mode shows as the group's may be others' rights then (acl(5)). */
+static bool has_list(int fd)
+{
+	char path[40];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return getxattr(path, "system.posix_acl_access", NULL, 0) != -1 ||
+		(errno != ENODATA && errno != EOPNOTSUPP);
+}
+
+bool trusted_is_shared(int fd, const struct stat *st)
+{
+	return (st->st_mode & S_IWOTH) != 0 ||
+		((st->st_mode & S_IWGRP) != 0 && (st->st_gid != 0 || has_list(fd)));
+}
+
+static int check_directory(
+	const char *path, int fd, const struct stat *st, bool sticky_will_do, struct error *err)
+{
+	if (check_owner(path, fd, st, err) == -1)
+		return -1;
+	if (!trusted_is_shared(fd, st) || (sticky_will_do && (st->st_mode & S_ISVTX) != 0))
+		return 0;
+	return refuse(err, path, "is writable by others than its owner", "chmod go-w");
+}
+
+/* ---- the way to it ---- */
+
+struct way {
+	int dir;                 /* where we are, O_PATH */
+	char done[PATH_MAX];     /* the same in words, for messages; "": / */
+	char room[PATH_MAX];     /* at its end is what is left of the way, ... */
+	char *rest;              /* ... from here on */
+	char name[NAME_MAX + 1]; /* the last one */
+	int links;
+};
+
+static int enter(struct way *w, int dir, struct error *err)
+{
+	struct stat st;
+
+	fd_close(&w->dir);
+	w->dir = dir;
+	if (dir == -1 || fstat(dir, &st) == -1)
+		return cannot_open(errno, err);
+	return check_directory(w->done, dir, &st, true, err);
+}
+
+static int begin(struct way *w, struct error *err)
+{
+	*w->done = '\0';
+	return enter(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
+}
+
+/* Put a part before what is left of the way. */
+static int put_before(struct way *w, const char *part, size_t len, struct error *err)
+{
+	if (len + 1 > (size_t)(w->rest - w->room))
+		return cannot_open(ENAMETOOLONG, err);
+	*--w->rest = '/';
+	w->rest -= len;
+	(void)memcpy(w->rest, part, len);
+	return 0;
+}
+
+/* To the first `len` bytes of a path. */
+static int set_out(struct way *w, const char *path, size_t len, struct error *err)
+{
+	scoped_str here = *path != '/' ? cwd_name() : NULL;
+
+	w->dir = -1;
+	w->links = 0;
+	w->rest = w->room + sizeof(w->room) - 1;
+	*w->rest = '\0';
+	if (*path == '\0' || (*path != '/' && here == NULL))
+		return cannot_open(*path == '\0' ? ENOENT : errno, err);
+	if (put_before(w, path, len, err) == -1 ||
+		(here != NULL && put_before(w, here, strlen(here), err) == -1))
+		return -1;
+	return begin(w, err);
+}
+
+static int follow(struct way *w, int link, struct error *err)
+{
+	char target[PATH_MAX] untouched;
+	ssize_t len = readlinkat(link, "", target, sizeof(target));
+
+	if (len <= 0 || ++w->links > LINKS_MOST)
+		return cannot_open(len == -1 ? errno : ELOOP, err);
+	if (put_before(w, target, (size_t)len, err) == -1)
+		return -1;
+	return *target == '/' ? begin(w, err) : 0;
+}
+
+/* Slashes, and dots that lead nowhere. */
+static char *skip_nothing(char *at)
+{
+	while (*at == '/' || (*at == '.' && (at[1] == '/' || at[1] == '\0')))
+		at++;
+	return at;
+}
+
+/* Take the next name off the way.  Is it the last one? */
+static bool next_name(struct way *w)
+{
+	char *at = skip_nothing(w->rest);
+	size_t len = strcspn(at, "/");
+
+	(void)snprintf(
+		w->name, sizeof(w->name), "%.*s", len > 0 ? (int)len : 1, len > 0 ? at : ".");
+	w->rest = skip_nothing(at + len);
+	return *w->rest == '\0';
+}
+
+/* Open what has that name as it is, and put it behind w->done. */
+static int open_name(struct way *w, struct stat *st, struct error *err)
+{
+	scoped_fd fd = openat(w->dir, w->name, AS_IT_IS);
+	size_t len = strlen(w->done);
+
+	if (fd == -1 || fstat(fd, st) == -1)
+		return cannot_open(errno, err);
+	if (len + 1 + strlen(w->name) >= sizeof(w->done))
+		return cannot_open(ENAMETOOLONG, err);
+	(void)snprintf(w->done + len, sizeof(w->done) - len, "/%s", w->name);
+	return fd_release(&fd);
+}
+
+static int follow_name(struct way *w, int fd, const struct stat *st, struct error *err)
+{
+	if (check_owner(w->done, fd, st, err) == -1)
+		return -1;
+	*strrchr(w->done, '/') = '\0';
+	return follow(w, fd, err);
+}
+
+/* Up to the last name, which is left. */
+static int walk(struct way *w, struct error *err)
+{
+	while (!next_name(w)) {
+		struct stat st = {0};
+		scoped_fd fd = open_name(w, &st, err);
+
+		if (fd == -1 ||
+			(S_ISLNK(st.st_mode) ? follow_name(w, fd, &st, err)
+					     : enter(w, fd_release(&fd), err)) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- files ---- */
+
+/* A descriptor of somebody's, /proc/self/fd/N: what it names is no path. */
+static bool is_magic(int link)
+{
+	struct statfs fs;
+
+	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
+static int open_last(const struct way *w, int flags, struct error *err)
+{
+	scoped_fd fd = openat(w->dir, w->name, TO_READ | flags);
+	struct stat st;
+
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return cannot_open(errno, err);
+	if (check_owner(w->done, fd, &st, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+static int find_file(struct way *w, struct error *err)
+{
+	while (walk(w, err) == 0) {
+		struct stat st = {0};
+		scoped_fd fd = open_name(w, &st, err);
+		bool magic = fd != -1 && S_ISLNK(st.st_mode) && is_magic(fd);
+
+		if (fd == -1)
+			return -1;
+		if (!S_ISLNK(st.st_mode) || magic)
+			return open_last(w, magic ? 0 : O_NOFOLLOW, err);
+		if (follow_name(w, fd, &st, err) == -1)
+			return -1;
+	}
+	return -1;
+}
+
+int trusted_open(const char *path, struct error *err)
+{
+	struct way w untouched;
+	int fd;
+
+	if (geteuid() != 0) {
+		fd = open(path, TO_READ);
+		return fd != -1 ? fd : cannot_open(errno, err);
+	}
+	fd = set_out(&w, path, strlen(path), err) == 0 ? find_file(&w, err) : -1;
+	fd_close(&w.dir);
+	return fd;
+}
+
+char *read_whole(int fd, size_t most, size_t *len)
+{
+	scoped_str data = NULL;
+	struct stat st;
+	ssize_t got = 1;
+
+	if (fstat(fd, &st) == -1)
+		return NULL;
+	errno = EFBIG;
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)most)
+		return NULL;
+	data = malloc((size_t)st.st_size + 1);
+	if (data == NULL)
+		return NULL;
+	for (*len = 0; got > 0 && *len < (size_t)st.st_size; *len += (size_t)got) {
+		got = pread(fd, data + *len, (size_t)st.st_size - *len, (off_t)*len);
+		if (got == -1)
+			return NULL;
+	}
+	data[*len] = '\0';
+	return str_release(&data);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+char *trusted_read(const char *path, size_t most, size_t *len, struct stat *st, struct error *err)
+{
+	scoped_fd fd = trusted_open(path, err);
+	scoped_str data = NULL;
+	struct stat before;
+	struct stat after;
+
+	if (fd == -1)
+		return NULL;
+	if (fstat(fd, &before) == -1 || !S_ISREG(before.st_mode)) {
+		(void)error_set(err, 0, "is not a regular file");
+		return NULL;
+	}
+	if (geteuid() == 0 && trusted_is_shared(fd, &before)) {
+		(void)error_set(err, 0,
+			"writable by others than its owner, refused for root; try chmod go-w");
+		return NULL;
+	}
+	data = read_whole(fd, most, len);
+	if (data == NULL && errno == EFBIG)
+		(void)error_set(err, 0, "larger than %zu KiB", most / 1024);
+	else if (data == NULL || fstat(fd, &after) == -1)
+		(void)error_set(err, errno, "cannot read");
+	else if (*len != (size_t)before.st_size || !is_same(&before, &after))
+		(void)error_set(err, 0, "changed while it was read; try again");
+	else {
+		if (st != NULL)
+			*st = after;
+		return str_release(&data);
+	}
+	return NULL;
+}
+
+/* ---- directories ---- */
+
+/* The umask is the process's; the mode must not depend on it. */
+static int make_directory(int dirfd, const char *name, mode_t mode)
+{
+	mode_t before = umask(0);
+	int done = mkdirat(dirfd, name, mode);
+	int saved = errno;
+
+	(void)umask(before);
+	errno = saved;
+	return done == -1 && errno != EEXIST ? -1 : 0;
+}
+
+int trusted_enter(int dirfd, const char *name, mode_t mode, const char *path, struct error *err)
+{
+	scoped_fd fd = -1;
+	struct stat st;
+
+	fd = openat(dirfd, name, AS_IT_IS);
+	/* a look comes first: mkdir(2) takes the directory's lock, which others may hold */
+	if (fd == -1 && errno == ENOENT && mode != 0) {
+		if (make_directory(dirfd, name, mode) == -1)
+			return error_set(err, errno, "cannot make '%s'", path);
+		fd = openat(dirfd, name, AS_IT_IS);
+	}
+	if (fd == -1 || fstat(fd, &st) == -1)
+		return error_set(err, errno, "cannot open '%s'", path);
+	if (S_ISLNK(st.st_mode))
+		return error_set(err, 0, "'%s' is not safe: it is a symbolic link", path);
+	if (!S_ISDIR(st.st_mode))
+		return error_set(err, ENOTDIR, "cannot use '%s'", path);
+	if (check_directory(path, fd, &st, false, err) == -1)
+		return -1;
+	return fd_release(&fd);
+}
+
+int trusted_directory(const char *path, mode_t mode, struct error *err)
+{
+	struct way w untouched;
+	int fd = -1;
+
+	if (*path != '/')
+		return error_set(err, 0, "'%s' is not an absolute path", path);
+	if (set_out(&w, path, strlen(path), err) == 0 && walk(&w, err) == 0)
+		fd = trusted_enter(w.dir, w.name, mode, path, err);
+	else if (err->sys != 0)
+		(void)error_set(err, err->sys, "cannot open '%s'", path);
+	fd_close(&w.dir);
+	return fd;
+}
+
+/* The last name: who owns it cannot turn it elsewhere, but in a sticky directory. */
+static int pass_last(struct way *w, struct error *err)
+{
+	while (walk(w, err) == 0) {
+		struct stat dir;
+		struct stat st = {0};
+		scoped_fd fd = open_name(w, &st, err);
+
+		if (fd == -1)
+			return -1;
+		if (fstat(w->dir, &dir) == -1)
+			return cannot_open(errno, err);
+		if (S_ISLNK(st.st_mode) && follow_name(w, fd, &st, err) == -1)
+			return -1;
+		if (!S_ISLNK(st.st_mode))
+			return trusted_is_shared(w->dir, &dir) ? check_owner(w->done, fd, &st, err)
+							       : 0;
+	}
+	return -1;
+}
+
+int trusted_way(const char *path, struct error *err)
+{
+	struct way w untouched;
+	const char *slash = strrchr(path, '/');
+	size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+	int got = set_out(&w, len > 0 ? path : ".", len > 0 ? len : 1, err);
+
+	if (got == 0)
+		got = pass_last(&w, err);
+	fd_close(&w.dir);
+	return got;
+}
