@@ -33,8 +33,7 @@
  *   new worker's descriptors in that order, as its protocol requires.
  * - messages before node, and `gone` the other way: node gives things back over
  *   the channel.  In `adopt` node looks which channel there is.
- * - node before drain: a Node worker is told to close its servers, and the
- *   drain need not do what that does.  Of `stop` node takes what it can.
+ * - node before drain: of `stop` node takes what it can.
  * - drain before orphans: the state file's entry of a new worker has its lane.
  * - drain and accept before news: they log first what they do for a report.
  * - news before instance and hooks: the line about a report comes before the

@@ -282,11 +282,11 @@ static void note_busy(struct drain *d)
 		d->most = d->view.busy;
 }
 
-/* If nclust cannot see whether the worker is quiet, node asks it to disconnect
- * by itself.  True: it was asked, and `d` was freed. */
+/* A worker of Node's cluster can be asked to disconnect, and waits for its clients
+ * itself.  True: it was asked, and `d` was freed. */
 static bool leaves_by_itself(struct drain *d)
 {
-	if ((!d->view.blind && d->view.unseen == 0) || !node_drain_unseen(d->child))
+	if (!node_leave(d->child))
 		return false;
 	drain_free(d);
 	return true;
@@ -296,7 +296,7 @@ static bool leaves_by_itself(struct drain *d)
  * are over; otherwise it may close them in its own way. */
 static bool is_to_notice(struct drain *d, unsigned ended, nsec_t now)
 {
-	if ((ended == 0 && d->view.open == d->view.alive) || !node_lives_on(d->child))
+	if ((ended == 0 && d->view.open == d->view.alive) || !node_may_leave(d->child))
 		return false;
 	if (d->quiet_at == 0) {
 		d->quiet_at = now;
@@ -314,7 +314,8 @@ static bool looked_is_all(struct drain *d)
 		look_later(d);
 		return true;
 	}
-	if (leaves_by_itself(d))
+	/* nobody can see whether it is quiet */
+	if ((d->view.blind || d->view.unseen > 0) && leaves_by_itself(d))
 		return true;
 	if (!d->view.blind)
 		return false;
@@ -491,6 +492,8 @@ static void look(struct drain *d)
 		freeze(d);
 		return;
 	}
+	if (drain_is_half_over(d, now) && leaves_by_itself(d))
+		return;
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
 	d->between = may_end_between(d, now);
@@ -591,7 +594,7 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 unsigned drain_count_stay(struct child *child)
 {
 	struct drain *d = glance(child);
-	bool may = d != NULL && d->goes_on && (d->own || node_serves(child->service));
+	bool may = d != NULL && d->own;
 	unsigned stay = may ? d->view.still : 0;
 
 	if (d != NULL)

@@ -254,7 +254,7 @@ static void ask_for_handler(struct drain *d)
 	const struct cluster *core = d->child->service->core;
 	int first = cluster_settings(core)->stop[0].signal;
 
-	d->goes_on = d->own = node_lives_on(d->child);
+	d->goes_on = d->own = node_may_leave(d->child);
 	for (size_t i = 0; i < d->process_count; i++) {
 		pid_t pid = d->processes[i].pid;
 

@@ -265,8 +265,7 @@ static bool drains_by_looking(const struct service *service)
 {
 	enum drain_mode drain = cluster_settings(service->core)->drain;
 
-	/* workers of Node's cluster close their connections themselves */
-	return (drain == DRAIN_QUIET || drain == DRAIN_AUTO) && !node_serves(service);
+	return drain == DRAIN_QUIET || drain == DRAIN_AUTO;
 }
 
 static bool is_for_all(const struct service *service, const struct rollout_view *rollout)
@@ -320,7 +319,7 @@ static bool have_stay(const struct service *service)
  * rollout is over already. */
 static bool is_whole(const struct service *service, const struct rollout_view *rollout)
 {
-	return rollout->whole && is_for_all(service, rollout) && !node_serves(service);
+	return rollout->whole && is_for_all(service, rollout);
 }
 
 void steer_begin(struct service *service, unsigned generation)

@@ -181,7 +181,7 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN(2, node_worker, bun, BOOL),
 	PLAIN(3, node_worker, leaving, BOOL),
 	PLAIN(4, node_worker, told_full, BOOL),
-	PLAIN_ENUM(5, node_worker, stopping, NODE_PRESSED),
+	PLAIN_ENUM(5, node_worker, stopping, NODE_LEAVES),
 	PLAIN(6, node_worker, signal, SIGNED),
 	PLAIN(7, node_worker, signal_at, SIGNED),
 	PLAIN(8, node_worker, hold_until, SIGNED),

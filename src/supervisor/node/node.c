@@ -333,6 +333,21 @@ bool node_serves(const struct service *service)
 	return s != NULL || has_adopted(service);
 }
 
+bool node_is_away(const struct child *child)
+{
+	const struct node_worker *w = child->node;
+
+	for (size_t i = 0; w != NULL && i < w->use_count; i++)
+		if (!w->uses[i].server->rr)
+			return false;
+	return w != NULL && w->use_count > 0;
+}
+
+bool node_is_given(const struct child *child)
+{
+	return child->node != NULL && child->node->connections > 0;
+}
+
 bool node_accepts(const struct listener *l)
 {
 	const struct node_server *s = l->servers;
@@ -444,7 +459,6 @@ const struct part node_part = {
 	.name = "node",
 	.status = node_on_status,
 	.status_worker = node_on_status_worker,
-	.drain = node_on_drain,
 	.given = node_on_given,
 	.release = node_on_release,
 	.stop = node_on_stop,

@@ -33,15 +33,15 @@ bool node_accepts(const struct listener *l);
  * it is asked to disconnect; if it does not exit then, it gets its stop
  * signal. */
 
-/* Will the worker run for a while after its drain, to disconnect? */
-bool node_lives_on(const struct child *child);
-/* Does it get no new connections, because it was asked to disconnect or gets
- * all of them from nclust? */
+/* Will the worker be asked, and so run for a while after its drain? */
+bool node_may_leave(const struct child *child);
+/* Ask it now, in place of its drain; EVENT_DRAINED follows.  False: it cannot be
+ * asked. */
+bool node_leave(struct child *child);
+/* Does it get all its connections from nclust, which gives none to a worker that is
+ * drained? */
 bool node_is_away(const struct child *child);
 /* Has nclust sent it connections that it has not confirmed yet? */
 bool node_is_given(const struct child *child);
-/* Its connections cannot be seen from outside: ask it to disconnect by itself;
- * EVENT_DRAINED follows.  False: it cannot be asked. */
-bool node_drain_unseen(struct child *child);
 
 #endif

@@ -74,11 +74,10 @@ struct node_flight {
 };
 
 enum node_stopping {
-	NODE_RUNS,
-	NODE_DRAINS, /* it is drained from outside, without being asked */
-	NODE_STOPS,  /* asked to disconnect, in place of its stop signal */
+	NODE_RUNS,      /* so does 1, of an earlier version */
+	NODE_STOPS = 2, /* asked to disconnect, in place of its stop signal */
 	NODE_SIGNALLED,
-	NODE_PRESSED, /* asked to disconnect during its drain */
+	NODE_LEAVES, /* asked to disconnect, in place of its drain */
 };
 
 /* The cluster's half of a worker's channel. */
@@ -182,7 +181,6 @@ extern const struct carried carried_node_flight;
 
 /* ---- node_stop.c ---- */
 
-void node_on_drain(struct child *child, nsec_t span);
 /* Ask the worker to disconnect, in place of its stop signal.  False: it has no
  * servers, was asked already, or must get the signal. */
 bool node_on_stop(struct child *child, int signal);

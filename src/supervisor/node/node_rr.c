@@ -9,6 +9,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/group.h"
 
@@ -58,7 +59,7 @@ static bool has_room(const struct node_server *s, const struct node_worker *w, n
 {
 	const struct node_use *use = node_use_of(w, s);
 
-	return w->connections < window_of(s) && !w->leaving && w->stopping == NODE_RUNS &&
+	return w->connections < window_of(s) && !w->leaving && !child_is_stopping(w->child) &&
 		w->hold_until == 0 && use->refused_until <= now && w->child->channel != NULL &&
 		w->child->channel->io.fd != -1;
 }

@@ -8,16 +8,13 @@
 /*
  * A worker that is asked to disconnect closes its servers and its idle
  * connections; a request that arrives on one of these at that moment is lost.
- * So nclust first drains the worker from outside, like any other: it gets no
- * new connections, and those of HTTP/1 are ended when they are quiet.  Then
- * it is asked.  It closes its servers, finishes its requests, closes the
- * channel and exits.  A worker that has more to do (a timer, a database, a
- * server of its own) does not exit: it gets its stop signal a moment after it
- * has closed the channel.  A worker whose clients stay (WebSockets) is asked
- * when half of the time is over, so that it can close them.
+ * So it is drained first, like any other worker, and asked in place of its stop
+ * signal.  It closes its servers, finishes its requests, closes the channel and
+ * exits.  A worker that has more to do (a timer, a database, a server of its
+ * own) does not exit: it gets its stop signal a moment after it has closed the
+ * channel, or a moment after it was asked.
  */
-#define AFTER_END (500 * MSEC)
-#define BY_ITSELF (500 * MSEC)
+#define PATIENCE (500 * MSEC)
 
 static bool is_reachable(const struct node_worker *w)
 {
@@ -27,7 +24,7 @@ static bool is_reachable(const struct node_worker *w)
 }
 
 /* Ask it once; it may be leaving by itself.  False: it cannot be asked. */
-static bool tell_to_leave(struct node_worker *w)
+static bool ask_to_leave(struct node_worker *w)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
@@ -41,57 +38,22 @@ static bool tell_to_leave(struct node_worker *w)
 	return true;
 }
 
-static void be_due(struct node_worker *w, nsec_t wait)
+static void be_due(struct node_worker *w)
 {
-	w->signal_at = nsec_add(clock_now(), wait);
+	w->signal_at = nsec_add(clock_now(), PATIENCE);
 	node_arm(w->child->service->node, w->signal_at);
 }
 
-static bool has_only_rr(const struct node_worker *w)
+bool node_may_leave(const struct child *child)
 {
-	for (size_t i = 0; i < w->use_count; i++)
-		if (!w->uses[i].server->rr)
-			return false;
-	return w->use_count > 0;
+	return is_reachable(child->node) && child->node->stopping < NODE_STOPS;
 }
 
-bool node_lives_on(const struct child *child)
+bool node_leave(struct child *child)
 {
-	return child->node != NULL && child->node->stopping == NODE_DRAINS;
-}
-
-bool node_is_away(const struct child *child)
-{
-	const struct node_worker *w = child->node;
-
-	return w != NULL &&
-		(w->stopping == NODE_PRESSED || (w->stopping == NODE_DRAINS && has_only_rr(w)));
-}
-
-bool node_is_given(const struct child *child)
-{
-	return child->node != NULL && child->node->connections > 0;
-}
-
-void node_on_drain(struct child *child, nsec_t span)
-{
-	struct node_worker *w = child->node;
-
-	if (!is_reachable(w) || w->stopping != NODE_RUNS)
-		return;
-	w->stopping = NODE_DRAINS;
-	be_due(w, span / 2);
-}
-
-bool node_drain_unseen(struct child *child)
-{
-	struct node_worker *w = child->node;
-
-	if (!is_reachable(w) || (!node_lives_on(child) && !node_is_away(child)) ||
-		!tell_to_leave(w))
+	if (!node_may_leave(child) || !ask_to_leave(child->node))
 		return false;
-	w->stopping = NODE_PRESSED;
-	w->signal_at = 0;
+	child->node->stopping = NODE_LEAVES;
 	return true;
 }
 
@@ -110,28 +72,25 @@ bool node_on_stop(struct child *child, int signal)
 
 	if (w == NULL)
 		return false;
-	if ((w->stopping != NODE_RUNS && w->stopping != NODE_DRAINS) || !is_reachable(w) ||
-		!begins_stop(child, signal) || !tell_to_leave(w)) {
+	if (!node_may_leave(child) || !begins_stop(child, signal) || !ask_to_leave(w)) {
 		w->stopping = NODE_SIGNALLED;
-		w->signal_at = 0;
 		return false;
 	}
 	w->stopping = NODE_STOPS;
 	w->signal = signal;
-	be_due(w, BY_ITSELF);
+	be_due(w);
 	return true;
 }
 
 void node_stop_ended(struct node_worker *w)
 {
-	if (w->stopping == NODE_STOPS || w->stopping == NODE_PRESSED)
-		be_due(w, AFTER_END);
+	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
+		be_due(w);
 }
 
 void node_stop_due(struct node_worker *w, nsec_t now)
 {
-	const struct channel *c = w->child->channel;
-	bool ended = c == NULL || c->io.fd == -1;
+	const enum node_stopping before = w->stopping;
 
 	if (w->signal_at == 0)
 		return;
@@ -140,13 +99,10 @@ void node_stop_due(struct node_worker *w, nsec_t now)
 		return;
 	}
 	w->signal_at = 0;
-	if (w->stopping == NODE_DRAINS) {
-		if (!ended && tell_to_leave(w))
-			w->stopping = NODE_PRESSED;
-	} else if (w->stopping == NODE_STOPS) {
+	if (before == NODE_STOPS) {
 		w->stopping = NODE_SIGNALLED;
 		child_stop(w->child, w->signal);
-	} else {
+	} else if (before == NODE_LEAVES) {
 		w->stopping = NODE_SIGNALLED;
 		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
 	}
