@@ -66,6 +66,11 @@
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
+/* Time for the worker to say goodbye.  Then it is looked at so often, and for so long it stands
+ * still, until a request is seen. */
+#define GOODBYE_PATIENCE (300 * MSEC)
+#define LOOK_AFTER (20 * MSEC)
+#define LINGERS_AFTER 250 /* then its clients do not speak HTTP/1 */
 /* Processes below a worker stay frozen so long after its stop signal. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
@@ -199,6 +204,26 @@ static void tell_blind(const struct drain *d)
 		service->name);
 }
 
+/* Where clients were to be told goodbye, those stay that were quiet.  A server that goes on to
+ * answer them, and waits until they leave, would not end. */
+static void stay_after(struct drain *d)
+{
+	if (!d->keeps) {
+		drain_free(d);
+		return;
+	}
+	drain_thaw(d);
+	d->signalled = false;
+	d->after = true;
+	d->began = clock_now();
+	d->until = NSEC_NEVER;
+	d->wait = LOOK_AFTER;
+	d->moved_at = 0;
+	d->linger = LOOK_AFTER;
+	d->asked = d->freezes = 0;
+	again_in(d, GOODBYE_PATIENCE);
+}
+
 /* Report the worker as drained.  The core answers with the stop signal. */
 static void finish(struct drain *d, bool forced)
 {
@@ -207,6 +232,10 @@ static void finish(struct drain *d, bool forced)
 	uint32_t slot = c->slot;
 	uint64_t worker = c->worker;
 
+	if (d->after) {
+		drain_free(d);
+		return;
+	}
 	tell(d, forced);
 	service->traffic.asked_again += d->asked;
 	tally_drained(service, clock_now() - d->began, forced);
@@ -217,9 +246,12 @@ static void finish(struct drain *d, bool forced)
 	d->told = true;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
-	/* the core sends no signal: it no longer wants the drain */
-	if (c != NULL && c->traffic.drain != NULL && !c->traffic.drain->signalled)
-		drain_free(c->traffic.drain);
+	if (c == NULL || c->traffic.drain == NULL || d->signalled || d->after)
+		return;
+	if (c->life.stopped_by != 0) /* by the room of Node */
+		stay_after(d);
+	else /* the core no longer wants the drain */
+		drain_free(d);
 }
 
 /* ---- looking ---- */
@@ -315,7 +347,7 @@ static bool looked_is_all(struct drain *d)
 		return true;
 	}
 	/* nobody can see whether it is quiet */
-	if ((d->view.blind || d->view.unseen > 0) && leaves_by_itself(d))
+	if (d->view.blind && !d->after && leaves_by_itself(d))
 		return true;
 	if (!d->view.blind)
 		return false;
@@ -352,6 +384,26 @@ static void step(struct drain *d)
 	freeze(d);
 }
 
+/* It has had its stop signal, and stands still: who is quiet is ended, once it was seen that its
+ * clients speak HTTP/1, by the head of a request that comes meanwhile; after a while also who is
+ * not, between two requests. */
+static void end_after(struct drain *d)
+{
+	bool between = clock_now() - d->began > SECOND;
+	unsigned late = 0;
+
+	if (!d->lingers && (!d->asks || (d->view.busy > 0 && between))) {
+		d->lingers = true;
+		d->lingered++;
+		again_in(d, LINGER_LAST);
+		return;
+	}
+	(void)drain_end(d, &late, d->lingers && between);
+	d->child->service->traffic.asked_again += d->asked;
+	d->asked = 0;
+	look_later(d);
+}
+
 /* All processes of the worker are frozen: look again, and decide. */
 static void on_frozen(struct drain *d)
 {
@@ -362,6 +414,10 @@ static void on_frozen(struct drain *d)
 	d->unstoppable = 0;
 	if (looked_is_all(d))
 		return;
+	if (d->after) {
+		end_after(d);
+		return;
+	}
 	now = clock_now();
 	if (is_quiet(d, now)) {
 		/* the worker may take long to end: a client that sees its
@@ -475,6 +531,19 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 	return true;
 }
 
+/* Do its clients ask it still? */
+static void look_after(struct drain *d)
+{
+	bool asked = clock_now() - d->moved_at < SECOND && (d->view.busy > 0 || !d->asks);
+
+	if (is_traced(d) || d->lingered > LINGERS_AFTER)
+		drain_free(d);
+	else if (asked || (d->asks && d->view.ripe > 0))
+		freeze(d);
+	else
+		again_in(d, LOOK_AFTER);
+}
+
 static void look(struct drain *d)
 {
 	nsec_t now;
@@ -485,6 +554,10 @@ static void look(struct drain *d)
 	}
 	if (looked_is_all(d))
 		return;
+	if (d->after) {
+		look_after(d);
+		return;
+	}
 	now = clock_now();
 	if (turn_away_first(d, now))
 		return;
@@ -512,7 +585,7 @@ static void learn(struct drain *d)
 	drain_thaw(d);
 	if (d->flight_count == 0 || drain_look_at_flights(d)) {
 		drain_judge(d);
-		drain_free(d);
+		stay_after(d);
 		return;
 	}
 	again_in(d, 5 * MSEC);
@@ -650,7 +723,7 @@ static bool drain_on_stop(struct child *child, int signal)
 	if (d->frozen || d->flight_count > 0)
 		again_in(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
-		drain_free(d);
+		stay_after(d);
 	return true;
 }
 

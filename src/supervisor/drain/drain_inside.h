@@ -53,8 +53,10 @@ struct drain {
 	ev_timer timer; /* the next look */
 	nsec_t began;
 	nsec_t until;
-	nsec_t wait;    /* before the next look */
-	bool told;      /* the core has EVENT_DRAINED */
+	nsec_t wait; /* before the next look */
+	bool told;   /* the core has EVENT_DRAINED */
+	bool after;  /* it was signalled a while ago, and goes on */
+	unsigned lingered;
 	bool signalled; /* the stop signal was sent: see drain_learn.c */
 
 	struct drain_process *processes;

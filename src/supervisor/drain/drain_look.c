@@ -182,7 +182,7 @@ static bool may_end(const struct drain *d, const struct quiet_memory *m)
 		return false;
 	if (!d->keeps || m->http)
 		return true;
-	return m->spoke && !d->talks && (d->last ? d->asks : d->waited);
+	return m->spoke && !d->talks && (d->last || d->after ? d->asks : d->waited);
 }
 
 /* Several processes may have the same socket: it is quiet if all say so. */

@@ -39,3 +39,22 @@ def test_old_workers_help_a_new_one_that_cannot_take_all():
     restart()
     for request in (hung, *others):
         request.answer()
+
+
+def test_a_client_of_http_that_asks_again_and_again_does_not_keep_a_server_that_waits_for_it():
+    it = cluster("-n 1 --ready listen --bake 0 --drain-timeout 10m --stop-timeout 10m", "python3",
+                 server("goodbye.py"), PORT, "patient")
+    client = idle()
+    restart = it.begin("restart")
+    it.event("stopping", slot=0)
+
+    def is_over():
+        return select.select([client.socket], [], [], 0)[0] != []
+
+    for _ in range(100):
+        wait(lambda: is_over() or silence(client.socket) > 200)
+        if is_over():
+            break
+        assert client.ask().answer().status == 200
+    client.wait_end()
+    restart()

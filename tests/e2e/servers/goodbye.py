@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
-it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until somebody writes to the FIFO "hang":
-goodbye.py PORT"""
+it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until somebody writes to the FIFO "hang";
+with "patient" it then waits until a client leaves: goodbye.py PORT [patient]"""
 import asyncio
 import signal
 import sys
 
 talks = set()
+patient = sys.argv[2:] != []
 
 
 async def serve(reader, writer):
@@ -24,6 +25,8 @@ async def serve(reader, writer):
             writer.write(bytes((0x81, size)) + text)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+        if patient:
+            asyncio.get_running_loop().stop()
 
 
 def hang():
@@ -34,7 +37,8 @@ def hang():
 def leave(loop):
     for writer in talks:
         writer.write(b"\x88\x02\x03\xf4")
-    loop.call_later(0.05, loop.stop)
+    if not patient:
+        loop.call_later(0.05, loop.stop)
 
 
 async def main():
