@@ -41,8 +41,9 @@
 #define LINGER_LAST (16 * MSEC)
 /* Where that has not sufficed for so long, it also runs for a moment, in which it sends an
  * answer that is due. */
-#define STEPS_AFTER (2 * SECOND)
+#define STEPS_AFTER (400 * MSEC)
 #define STEP (200 * USEC)
+#define STEPS_MOST 10
 /* Each freeze interrupts a system call: after so many, look less often; later where
  * connections of HTTP/1 can be ended so. */
 #define FREEZES_AT_EASE 100
@@ -151,7 +152,7 @@ static void look_later(struct drain *d)
 	drain_thaw(d);
 	d->between = d->lingers = d->steps = false;
 	d->took_before = d->view.took;
-	if (d->freezes > FREEZES_AT_EASE * (d->asks ? 5 : 1))
+	if (d->freezes > FREEZES_AT_EASE * (d->asks ? 20 : 1))
 		wait = WAIT_TIRED;
 	if (wait < least)
 		wait = least;
@@ -371,14 +372,25 @@ static bool may_end_between(const struct drain *d, nsec_t now)
 
 static void freeze(struct drain *d);
 
-/* An answer that was due while it stood still goes out as soon as it runs: it is stopped again
- * before it reads the next request, which comes at once. */
+static nsec_t count_ran(const struct drain *d)
+{
+	nsec_t ran = 0;
+
+	for (size_t i = 0; i < d->process_count; i++)
+		ran += process_ran(d->processes[i].pid);
+	return ran;
+}
+
+/* An answer that was due while it stood still goes out as soon as it runs, which takes a CPU: it
+ * is stopped again before it reads the next request, which comes at once. */
 static void step(struct drain *d)
 {
 	const struct timespec pause = {.tv_nsec = STEP};
+	nsec_t ran = count_ran(d);
 
 	drain_thaw(d);
-	(void)nanosleep(&pause, NULL);
+	for (int i = 0; i < STEPS_MOST && (i == 0 || count_ran(d) == ran); i++)
+		(void)nanosleep(&pause, NULL);
 	d->lingers = false;
 	d->steps = true;
 	freeze(d);
