@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "logger/drops.h"
 #include "logger/keep.h"
+#include "logger/offload.h"
 #include "logger/remember.h"
-#include "logger/relay.h"
 #include "logger/route.h"
 #include "logger/sink.h"
 #include "logger/source.h"
@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #define PIPES_MAX 40000U
-#define TURN_MAX RELAY_DATA      /* read of one pipe in one loop turn */
+#define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one loop turn */
 #define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
 #define ENDED_TURNS 16           /* times TURN_MAX is a pipe's largest usual buffer */
 #define EVENTS_MAX 64            /* pipes read in one loop turn */
@@ -43,7 +43,7 @@
 #define REDRAWN_EACH 1.0
 #define FAR_AWAY (10.0 * 365 * 86400)
 
-enum stage { RUNNING, DRAINING, FLUSHING, OVER };
+enum stage { RUNNING, DRAINING, FLUSHING };
 
 /* By what their pipes wait for: nothing, or until the sink of the stream that
  * they are copied to takes more. */
@@ -75,18 +75,16 @@ struct logger {
 	struct source **due_end;
 	struct keep keep;
 	struct source_pipe *reading;
-	struct source *ending; /* its last output is being read */
-	uint64_t reads;        /* made so far */
+	uint64_t reads; /* made so far */
 	struct memories memories;
 	struct drops drops;
-	struct relay relay;
+	struct offload offload;
 	struct routes routes;
-	unsigned width;      /* of the longest name before a line */
-	bool has_others;     /* workers may be other users' */
-	bool look_at_size;   /* that of our terminal */
-	struct winsize size; /* that the workers' terminals are to have */
-	uint64_t to_size;    /* from this worker on; 0: all have it */
-	int over;            /* the channel, when the supervisor has closed it */
+	unsigned width;    /* of the longest name before a line */
+	bool has_others;   /* workers may be other users' */
+	bool look_at_size; /* that of our terminal */
+	bool is_sized;     /* the workers' terminals have got one */
+	int over;          /* the channel, when the supervisor has closed it */
 };
 
 /* --- Lines --- */
@@ -246,9 +244,9 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 	put_prefixed(logger, pipe, &line);
 }
 
-static char *data_of(const struct logger *logger)
+static const char *data_of(const struct logger *logger)
 {
-	return logger->relay.running->data;
+	return logger->offload.last->data;
 }
 
 /* `len` bytes of it are made lines now. */
@@ -294,84 +292,45 @@ static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 	remember_end(&logger->memories);
 	routes_end(&logger->routes, pipe);
 	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
-	relay_close(&logger->relay, &pipe->fd);
+	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
 	if (pipe->source->ended)
 		logger->held--;
 }
 
-/* What is in the pipe, and stays there. */
-static ssize_t peek(struct logger *logger, struct source_pipe *pipe)
-{
-	struct relay *relay = &logger->relay;
-	ssize_t n = relay_peek(relay, pipe, pipe->fd);
+static void note_hang(struct logger *logger, struct source_pipe *pipe);
 
-	return n > 0 ? read(relay->running->peek[0], data_of(logger), (size_t)n) : n;
+static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
+{
+	const struct offload_call call = {
+		.kind = OFFLOAD_READ,
+		.is_safe = pipe->source->is_safe,
+		.about = pipe,
+		.fd = pipe->fd,
+		.len = len,
+		.by_pieces = pipe->is_pty,
+	};
+
+	return offload_run(&logger->offload, &call);
 }
 
-/* Where a sandbox forbids tee(2). */
-static ssize_t copy_through_queue(
-	struct logger *logger, struct sink *sink, struct source_pipe *pipe)
-{
-	ssize_t n;
-
-	pipe->passes = true;
-	n = relay_read(&logger->relay, pipe, pipe->fd, TURN_MAX, pipe->is_pty);
-	pipe->passes = false;
-	if (n > 0)
-		sink_queue(sink, data_of(logger), (size_t)n);
-	return n;
-}
-
-/* To a sink that is a pipe, too.  (Its lock may not be held while somebody waits
- * for that of a worker's pipe.) */
-static ssize_t copy_to_pipe(struct logger *logger, struct sink *sink, struct source_pipe *pipe)
-{
-	const int *between = logger->relay.running->peek;
-	ssize_t copied;
-	ssize_t n;
-	int error;
-
-	if (!logger->relay.on)
-		return sink_copy(sink, pipe->fd, TURN_MAX);
-	n = relay_peek(&logger->relay, pipe, pipe->fd);
-	if (n <= 0)
-		return n;
-	copied = sink_copy(sink, between[0], (size_t)n);
-	error = errno;
-	if (read(between[0], data_of(logger), (size_t)n) == -1)
-		return -1; /* cannot be */
-	errno = error;
-	return copied;
-}
-
-/* As read(), but only what is written. */
+/* As read(), but no more than the sink takes now. */
 static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 {
 	struct sink *sink = sink_of(logger, pipe);
-	unsigned long dropped;
-	ssize_t n = -1;
+	size_t room = sink_room(sink);
+	unsigned long dropped = sink->dropped;
+	ssize_t n;
 
 	errno = EAGAIN;
-	if (!sink_is_ready(sink))
+	if (room == 0)
 		return -1;
-	if (sink->is_pipe)
-		n = copy_to_pipe(logger, sink, pipe);
-	/* no other pipe, or nobody reads it */
-	if (n == -1 && (!sink->is_pipe || errno != EAGAIN)) {
-		n = peek(logger, pipe);
-		if (n == -1 && errno != EAGAIN)
-			return copy_through_queue(logger, sink, pipe);
-		if (n <= 0)
-			return n;
-		dropped = sink->dropped;
-		n = (ssize_t)sink_write(sink, data_of(logger), (size_t)n);
-		drops_add(&logger->drops, pipe->source->cluster, sink->dropped - dropped);
-		errno = EAGAIN;
-		if (n == 0)
-			return -1;
-	}
-	return n > 0 ? relay_read(&logger->relay, pipe, pipe->fd, (size_t)n, false) : n;
+	n = read_some(logger, pipe, room);
+	if (n <= 0)
+		return n;
+	sink_copy(sink, data_of(logger), (size_t)n);
+	drops_add(&logger->drops, pipe->source->cluster, sink->dropped - dropped);
+	return n;
 }
 
 /* What has come of a call that reads.  false: nothing more is there now, or
@@ -383,7 +342,9 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe, const cha
 		split(logger, pipe, data, (size_t)n);
 		return true;
 	}
-	if (n == 0 || errno != EAGAIN)
+	if (n == -1 && errno == EINPROGRESS)
+		note_hang(logger, pipe);
+	else if (n == 0 || errno != EAGAIN)
 		end_pipe(logger, pipe);
 	return false;
 }
@@ -400,11 +361,9 @@ static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 	/* what was written before the end of a terminal may come after it, once
 	 * (n_tty_read() of the kernel looks for it first) */
 	do {
-		n = is_copied(logger, pipe)
-			? copy(logger, pipe)
-			: relay_read(&logger->relay, pipe, pipe->fd, most, pipe->is_pty);
+		n = is_copied(logger, pipe) ? copy(logger, pipe) : read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	return take_data(logger, pipe, data_of(logger), n);
+	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
 }
 
 static bool goes_to_files_alone(const struct source_group *group)
@@ -472,9 +431,17 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 /* Note what the sink does not take yet: it may be the last words. */
 static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
 {
-	ssize_t n = peek(logger, pipe);
+	const struct offload_call call = {
+		.kind = OFFLOAD_PEEK,
+		.is_safe = pipe->source->is_safe,
+		.about = pipe,
+		.fd = pipe->fd,
+	};
+	ssize_t n = offload_run(&logger->offload, &call);
 	struct lines lines = {.cut = pipe->lines.cut};
 
+	if (n == -1 && errno == EINPROGRESS)
+		note_hang(logger, pipe);
 	if (n <= 0)
 		return;
 	if (is_copied(logger, pipe)) {
@@ -585,11 +552,8 @@ static void drain(struct logger *logger, struct source *source)
 	}
 }
 
-static void finish_ending(struct logger *logger)
+static void finish_ending(struct logger *logger, struct source *source)
 {
-	struct source *source = logger->ending;
-
-	logger->ending = NULL;
 	note_partial_lines(source);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		routes_end(&logger->routes, &source->pipes[i]);
@@ -615,10 +579,9 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	}
 	if (source->ended)
 		return;
-	logger->ending = source;
 	source->tail.started = p->quiet != 0;
 	drain(logger, source);
-	finish_ending(logger);
+	finish_ending(logger, source);
 }
 
 /* --- Pipes that hang --- */
@@ -632,7 +595,8 @@ static int add_to_set(const struct logger *logger, struct source_pipe *pipe, int
 
 static bool too_many_hang(const struct logger *logger, const struct source_group *group)
 {
-	return group->hanging >= (logger->relay.stuck < RELAY_MOST ? HUNG_OF_ONE : HUNG_THEN);
+	return group->hanging >=
+		(logger->offload.stuck < OFFLOAD_MOST ? OFFLOAD_OF_ONE : HUNG_THEN);
 }
 
 /* `why`: one of the group's two reasons not to be read. */
@@ -669,17 +633,10 @@ static void on_pause(void *owner, const char *cluster, bool paused)
 		set_unread(logger, group, &group->paused, paused);
 }
 
-static void on_hang(void *owner, const struct relay_call *call)
+static void note_hang(struct logger *logger, struct source_pipe *pipe)
 {
-	struct logger *logger = owner;
-	struct source_pipe *pipe = call->about;
-	struct source_group *group;
+	struct source_group *group = pipe->source->group;
 
-	if (call->kind == RELAY_WRITE) {
-		routes_hang(call->about, true);
-		return;
-	}
-	group = pipe->source->group;
 	pipe->hangs = true;
 	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
 	group->hanging++;
@@ -694,18 +651,16 @@ static void on_hang(void *owner, const struct relay_call *call)
 			group->cluster);
 		set_unread(logger, group, &group->unread, true);
 	}
-	if (logger->ending != NULL)
-		finish_ending(logger);
 }
 
-static void on_goes_on(void *owner, const struct relay_call *call)
+static void on_goes_on(void *owner, const struct offload_call *call)
 {
 	struct logger *logger = owner;
 	struct source_pipe *pipe = call->about;
 	struct source *source;
 	struct source_group *group;
 
-	if (call->kind == RELAY_WRITE) {
+	if (call->kind == OFFLOAD_WRITE) {
 		outlet_goes_on(call->about, call);
 		return;
 	}
@@ -713,11 +668,10 @@ static void on_goes_on(void *owner, const struct relay_call *call)
 	group = source->group;
 	pipe->hangs = false;
 	group->hanging--;
-	if (pipe->passes && call->got > 0)
-		sink_queue(sink_of(logger, pipe), call->data, (size_t)call->got);
-	pipe->passes = false;
+	if (call->kind == OFFLOAD_READ && call->got > 0 && is_copied(logger, pipe))
+		sink_copy(sink_of(logger, pipe), call->data, (size_t)call->got);
 	errno = call->error;
-	if (call->kind == RELAY_READ)
+	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
 	if (pipe->fd != -1 && group_is_read(group))
 		(void)add_to_set(logger, pipe, pipe->fd);
@@ -734,28 +688,24 @@ static bool is_sized(const struct logger *logger, const struct source_pipe *pipe
 	return pipe->is_pty && is_readable(pipe) && sink_of(logger, pipe)->is_terminal;
 }
 
-/* Any of these calls may hang: this goes on in another thread then, where it has
- * been. */
-static void size_terminals(struct logger *logger)
+/* All of them get that size. */
+static void size_terminals(struct logger *logger, const struct winsize *size)
 {
-	const struct source_table *table = &logger->sources;
-	size_t at = source_place(table, logger->to_size);
+	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
+		struct source_pipe *pipe = &logger->sources.list[i / 2]->pipes[i % 2];
+		const struct offload_call call = {
+			.kind = OFFLOAD_WINSIZE,
+			.is_safe = pipe->source->is_safe,
+			.about = pipe,
+			.fd = pipe->fd,
+			.request = TIOCSWINSZ,
+			.size = *size,
+		};
 
-	if (logger->to_size == 0)
-		return;
-	for (; at < table->count && logger->relay.stuck < RELAY_MOST; at++) {
-		struct source *source = table->list[at];
-
-		logger->to_size = source->worker + 1;
-		for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
-			if (!is_sized(logger, &source->pipes[i]))
-				continue;
-			memcpy(data_of(logger), &logger->size, sizeof(logger->size));
-			(void)relay_ioctl(
-				&logger->relay, &source->pipes[i], source->pipes[i].fd, TIOCSWINSZ);
-		}
+		if (is_sized(logger, pipe) && logger->offload.stuck < OFFLOAD_MOST &&
+			offload_run(&logger->offload, &call) == -1 && errno == EINPROGRESS)
+			note_hang(logger, pipe);
 	}
-	logger->to_size = 0;
 }
 
 /* How much of our terminal is left for a line. */
@@ -764,16 +714,23 @@ static void look_at_size(struct logger *logger)
 	const struct sink *sink =
 		logger->by_stream[0]->is_terminal ? logger->by_stream[0] : logger->by_stream[1];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
+	const struct offload_call call = {
+		.kind = OFFLOAD_WINSIZE,
+		.fd = sink->fd,
+		.request = TIOCGWINSZ,
+	};
+	struct winsize size;
 
 	logger->look_at_size = false;
-	if (!sink->is_terminal || relay_ioctl(&logger->relay, NULL, sink->fd, TIOCGWINSZ) == -1)
+	if (!sink->is_terminal || offload_run(&logger->offload, &call) == -1)
 		return;
-	memcpy(&logger->size, data_of(logger), sizeof(logger->size));
-	if (logger->size.ws_col > width)
-		logger->size.ws_col -= (unsigned short)width;
-	else if (logger->size.ws_col > 0)
-		logger->size.ws_col = 1;
-	logger->to_size = 1;
+	size = logger->offload.last->size;
+	if (size.ws_col > width)
+		size.ws_col -= (unsigned short)width;
+	else if (size.ws_col > 0)
+		size.ws_col = 1;
+	logger->is_sized = true;
+	size_terminals(logger, &size);
 }
 
 /* --- The channel --- */
@@ -843,8 +800,6 @@ static void take_pipes(
 	struct source *source;
 	size_t at = 0;
 
-	if (logger->has_others)
-		relay_watch(&logger->relay);
 	if (logger->pipes >= PIPES_MAX || logger->sources.count >= PIPES_MAX) {
 		log_error("%s.%" PRIu32 ": too many pipes for its output; %u of %u are held "
 			  "open by processes that dead workers left",
@@ -854,6 +809,8 @@ static void take_pipes(
 	source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 	if (source != NULL && !source_is_open(source))
 		source->copied = p->sink == LOGWIRE_COPY;
+	if (source != NULL)
+		source->is_safe = p->flag || !logger->has_others;
 	if (source == NULL || watch_pipes(logger, source, p->stream, m, &at) == -1) {
 		log_error("%s.%" PRIu32 ": cannot take its output", p->cluster, p->slot);
 		return;
@@ -865,7 +822,7 @@ static void take_pipes(
 	if (source_width(source) > logger->width) {
 		logger->width = source_width(source);
 		/* those who have got a size have got too much */
-		logger->look_at_size |= logger->size.ws_row > 0;
+		logger->look_at_size |= logger->is_sized;
 	}
 	route_source(logger, source);
 	if (at < m->fd_count)
@@ -875,7 +832,7 @@ static void take_pipes(
 static void take_sink(struct logger *logger, const struct logwire_packet *p)
 {
 	logger->sink = (enum logwire_sink)p->sink;
-	logger->colour = p->colour == 1;
+	logger->colour = p->flag == 1;
 	logger->look_at_size = true;
 }
 
@@ -954,7 +911,7 @@ static void take_packet(
 	else if (!sound || !keep_take(&logger->keep, p, m))
 		log_error("logger: refused a malformed packet");
 	for (size_t i = 0; i < m->fd_count; i++)
-		relay_close(&logger->relay, &m->fds[i]);
+		offload_close(&logger->offload, &m->fds[i], false);
 }
 
 /* The supervisor is gone for good: read what is in the pipes, and end. */
@@ -1091,8 +1048,6 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	routes_turn(&logger->routes);
 	if (logger->look_at_size)
 		look_at_size(logger);
-	size_terminals(logger);
-	relay_close_all(&logger->relay);
 	for (int i = 0; i < 2; i++)
 		read_or_wait(logger, i);
 	if (is_behind(logger))
@@ -1120,29 +1075,23 @@ static void close_ends(struct logger *logger)
 	(void)close(STDERR_FILENO);
 }
 
-static void serve(void *owner)
+static void serve(struct logger *logger)
 {
-	struct logger *logger = owner;
-
-	if (logger->stage != OVER) {
-		(void)ev_run(logger->loop, 0);
-		logger->stage = OVER;
-		keep_fini(&logger->keep);
-		close_all_pipes(logger);
-		routes_fini(&logger->routes);
-		sink_close(&logger->sinks[0]);
-		sink_close(&logger->sinks[1]);
-	}
-	if (logger->relay.stuck > 0)
+	(void)ev_run(logger->loop, 0);
+	keep_fini(&logger->keep);
+	close_all_pipes(logger);
+	routes_fini(&logger->routes);
+	sink_close(&logger->sinks[0]);
+	sink_close(&logger->sinks[1]);
+	if (logger->offload.stuck > 0)
 		close_ends(logger);
-	relay_close_all(&logger->relay);
 }
 
 static void close_later(void *owner, int *fd)
 {
 	struct logger *logger = owner;
 
-	relay_close(&logger->relay, fd);
+	offload_close(&logger->offload, fd, false);
 }
 
 /* --- The beginning --- */
@@ -1201,7 +1150,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	struct logwire_packet hello = logwire_hello();
 
 	watch(logger, channel);
-	routes_init(&logger->routes, logger->loop, &logger->relay, &logger->channel);
+	routes_init(&logger->routes, logger->loop, &logger->offload, &logger->channel);
 	logger->routes.drops = &logger->drops;
 	logger->routes.owner = logger;
 	logger->routes.pause = on_pause;
@@ -1213,7 +1162,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	/* one that has ended already has told why */
 	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");
-	relay_run(&logger->relay);
+	serve(logger);
 }
 
 /* What it fails with it leaves to its end. */
@@ -1230,7 +1179,7 @@ static int open_loop(struct logger *logger)
 	}
 	/* poll(2): our sets are in no other one (os/eventset.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
-	return logger->loop != NULL ? relay_init(&logger->relay, logger->loop) : -1;
+	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
 }
 
 int logger_main(int channel, uid_t user)
@@ -1246,10 +1195,8 @@ int logger_main(int channel, uid_t user)
 		return 1;
 	}
 	ev_set_userdata(logger->loop, logger);
-	logger->relay.owner = logger;
-	logger->relay.serve = serve;
-	logger->relay.hangs = on_hang;
-	logger->relay.goes_on = on_goes_on;
+	logger->offload.owner = logger;
+	logger->offload.goes_on = on_goes_on;
 	logger->has_others = privilege_has(CAP_SETUID);
 	logger->over = -1;
 	logger->due_end = &logger->due;
@@ -1261,9 +1208,9 @@ int logger_main(int channel, uid_t user)
 	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);
 	run(logger, channel, owner);
-	if (logger->relay.on)
-		return 0; /* who watches has it, too */
-	relay_fini(&logger->relay);
+	if (logger->offload.has_threads)
+		return 0; /* they have it, too */
+	offload_fini(&logger->offload);
 	drops_fini(&logger->drops);
 	free(logger->sources.list);
 	ev_loop_destroy(logger->loop);

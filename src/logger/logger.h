@@ -16,8 +16,8 @@
  *
  * A line is "web.2 | line"; what is over 8 KiB of it follows as "web.2 + rest".
  * A worker that is added with LOGWIRE_COPY is copied byte for byte, and waits
- * when the reader of the sink does: nothing is taken out of its pipe before it
- * is written, so that a logger that is killed loses nothing either.
+ * when the reader of the sink does: no more is taken out of its pipe than the
+ * sink takes at once, so that a logger that is killed meanwhile loses nothing.
  * Until LOGWIRE_SINK says otherwise, lines are only kept for LOGWIRE_LAST.  The
  * pipes become non-blocking for all who hold their read ends, the supervisor
  * too.  A worker is known by its id alone, as its cluster may have got another

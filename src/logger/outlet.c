@@ -23,12 +23,13 @@
 #define ASK_UNANSWERED 10.0 /* the supervisor may have been killed */
 #define ROTATE_AGAIN 60.0
 #define NEXT_PATIENCE 0.5 /* a full file waits so long for the next one */
+#define HANGS_THEN 0.5    /* seconds of one write */
 #define HURRY 10.0
 #define TELL_AGAIN 60.0
 
 size_t outlet_waiting(const struct outlet *o)
 {
-	return o->out.len - o->head;
+	return o->out.len - o->head + o->in.len;
 }
 
 static ev_tstamp now_of(const struct outlet *o)
@@ -60,6 +61,7 @@ struct outlet *outlet_new(struct routes *routes, struct routing *of, uint32_t in
 		.fd = -1,
 		.next_fd = -1,
 	};
+	buffer_init(&o->in, WAITING_MOST);
 	buffer_init(&o->out, WAITING_MOST);
 	ev_io_init(&o->writable, on_writable, -1, EV_WRITE);
 	o->writable.data = o;
@@ -68,14 +70,16 @@ struct outlet *outlet_new(struct routes *routes, struct routing *of, uint32_t in
 
 static void close_fd(struct outlet *o, int *fd)
 {
-	relay_close(o->routes->relay, fd);
+	offload_close(o->routes->offload, fd, false);
 }
 
 static void count_memory(struct outlet *o)
 {
-	o->routes->memory += o->out.cap - o->memory;
-	o->of->memory += o->out.cap - o->memory;
-	o->memory = o->out.cap;
+	size_t memory = o->in.cap + o->out.cap;
+
+	o->routes->memory += memory - o->memory;
+	o->of->memory += memory - o->memory;
+	o->memory = memory;
 }
 
 /* ---- asking ---- */
@@ -182,7 +186,7 @@ void outlet_opened(struct outlet *o, const struct logwire_packet *p, int *fd)
 	o->next_fd = fd_release(fd);
 	take_facts(o, p->text);
 	o->rotates |= rotates;
-	if (!o->hung && (o->fd == -1 || !o->mid_written))
+	if (!o->writes && (o->fd == -1 || !o->mid_written))
 		change(o);
 	outlet_flush(o);
 }
@@ -211,7 +215,7 @@ static bool is_put_off(const struct outlet *o)
 
 static const char *reason_of(const struct outlet *o)
 {
-	if (o->hung)
+	if (o->writes && now_of(o) >= o->written_at + HANGS_THEN)
 		return "its disk does not answer";
 	return o->sys != 0 ? strerror(o->sys) : "it was too slow";
 }
@@ -258,8 +262,10 @@ static void recover(struct outlet *o)
 {
 	o->head = 0;
 	buffer_clear(&o->out);
-	if (o->out.cap > IDLE_MEMORY || routes_are_tight(o->routes, o->of))
+	if (o->out.cap + o->in.cap > IDLE_MEMORY || routes_are_tight(o->routes, o->of)) {
+		buffer_fini(&o->in);
 		buffer_fini(&o->out);
+	}
 	count_memory(o);
 	o->full_since = 0.;
 	if (!o->dropping)
@@ -274,45 +280,50 @@ static bool may_grow(const struct outlet *o, size_t len)
 {
 	size_t most = OUTLET_LEAST;
 
-	while (most < o->out.len + len)
+	while (most < o->in.len + len)
 		most *= 2; /* as base/buffer.c does */
-	return o->out.len + len <= o->out.cap || most == OUTLET_LEAST ||
-		o->of->memory - o->memory + most <= routes_share_of(o->routes, o->of);
+	return o->in.len + len <= o->in.cap || most == OUTLET_LEAST ||
+		o->of->memory - o->in.cap + most <= routes_share_of(o->routes, o->of);
+}
+
+/* Is there more than is taken soon?  Who puts it waits then, as long as enough is
+ * taken in each second. */
+static bool is_behind(const struct outlet *o)
+{
+	return outlet_waiting(o) >= OUTLET_HIGH ||
+		(outlet_waiting(o) > 0 && !may_grow(o, OUTLET_LEAST));
 }
 
 bool outlet_is_full(struct outlet *o)
 {
 	ev_tstamp now = now_of(o);
+	bool behind = !o->dropping && !o->leaving && is_behind(o);
 
-	if (o->dropping || o->leaving ||
-		(!o->hung && outlet_waiting(o) < OUTLET_HIGH &&
-			(outlet_waiting(o) == 0 || may_grow(o, OUTLET_LEAST))))
-		return false;
-	if (o->full_since == 0.) {
+	if (behind && o->full_since == 0.) {
 		o->full_since = now;
+		o->taken = 0;
 		routes_need(o->routes);
 	}
-	if (now >= o->hurry && now < o->full_since + OUTLET_PATIENCE)
+	if (behind && now >= o->hurry && now < o->full_since + OUTLET_PATIENCE)
 		return true;
-	begin_dropping(o);
-	return false;
+	if (behind && (now < o->hurry || o->taken < OUTLET_TAKES))
+		begin_dropping(o);
+	if (o->dropping || now >= o->full_since + OUTLET_PATIENCE)
+		o->full_since = 0.;
+	return behind && !o->dropping;
 }
 
 /* ---- putting ---- */
 
 static bool make_room(struct outlet *o, size_t len)
 {
-	if (o->hung || o->dropping)
+	if (o->dropping)
 		return false;
-	if (o->head > 0 && o->out.len + len > o->out.cap) {
-		buffer_consume(&o->out, o->head);
-		o->head = 0;
-	}
-	if (may_grow(o, len) && buffer_reserve(&o->out, len) == 0) {
+	if (may_grow(o, len) && buffer_reserve(&o->in, len) == 0) {
 		count_memory(o);
 		return true;
 	}
-	o->out.failed = false;
+	o->in.failed = false;
 	begin_dropping(o);
 	return false;
 }
@@ -328,8 +339,8 @@ void outlet_put(struct outlet *o, uint64_t author, const char *data, size_t len)
 		return;
 	}
 	if (torn)
-		(void)buffer_append(&o->out, "\n", 1);
-	(void)buffer_append(&o->out, data, len);
+		(void)buffer_append(&o->in, "\n", 1);
+	(void)buffer_append(&o->in, data, len);
 	o->author = author;
 	o->mid_line = data[len - 1] != '\n';
 }
@@ -342,8 +353,8 @@ void outlet_send(struct outlet *o, const char *data, size_t len)
 		lose(o, 1);
 		return;
 	}
-	(void)buffer_append(&o->out, &size, sizeof(size));
-	(void)buffer_append(&o->out, data, len);
+	(void)buffer_append(&o->in, &size, sizeof(size));
+	(void)buffer_append(&o->in, data, len);
 	if (outlet_waiting(o) >= OUTLET_HIGH)
 		outlet_flush(o);
 }
@@ -365,9 +376,23 @@ static void lose_daemon(struct outlet *o)
 	routes_need(o->routes);
 }
 
+/* Is there something in `out`? */
+static bool has_more(struct outlet *o)
+{
+	struct buffer written = o->out;
+
+	if (o->head < o->out.len)
+		return true;
+	buffer_clear(&written);
+	o->out = o->in;
+	o->in = written;
+	o->head = 0;
+	return o->out.len > 0;
+}
+
 static void send_some(struct outlet *o)
 {
-	while (outlet_waiting(o) > 0) {
+	while (has_more(o)) {
 		const char *at = o->out.data + o->head;
 		uint32_t size;
 		ssize_t n;
@@ -387,6 +412,7 @@ static void send_some(struct outlet *o)
 			continue;
 		lose(o, n == -1);
 		o->head += sizeof(size) + size;
+		o->taken += size;
 	}
 	recover(o);
 }
@@ -395,7 +421,7 @@ static void send_some(struct outlet *o)
 static size_t next_write(const struct outlet *o)
 {
 	const char *data = o->out.data + o->head;
-	size_t len = outlet_waiting(o);
+	size_t len = o->out.len - o->head;
 	size_t from = 0; /* the first newline after that */
 	const char *end;
 
@@ -407,34 +433,28 @@ static size_t next_write(const struct outlet *o)
 	return end != NULL ? (size_t)(end - data) + 1 : len;
 }
 
-/* false: it takes no more now. */
-static bool written(struct outlet *o, ssize_t n, int error)
+static void fail(struct outlet *o, int error)
 {
-	if (n == -1 && error == EINTR)
-		return true;
-	if (n == -1 && error == EAGAIN) {
-		wait_for_room(o);
-		return false;
-	}
-	if (n <= 0) {
-		o->sys = n == -1 ? error : ENOSPC;
-		o->write_again = now_of(o) + WRITE_AGAIN;
-		routes_need(o->routes);
-		return false;
-	}
+	o->sys = error;
+	o->write_again = now_of(o) + WRITE_AGAIN;
+	routes_need(o->routes);
+}
+
+static void note_written(struct outlet *o, size_t len)
+{
 	if (!o->dropping)
 		o->sys = 0;
-	o->head += (size_t)n;
-	o->size += (uint64_t)n;
+	o->head += len;
+	o->taken += len;
+	o->size += len;
 	o->mid_written = o->out.data[o->head - 1] != '\n';
 	if (o->next_fd != -1) {
-		o->late += (size_t)n;
+		o->late += len;
 		if (!o->mid_written || o->late > LATE_MOST)
 			change(o);
 	}
 	if (outlet_waiting(o) == 0)
 		recover(o);
-	return true;
 }
 
 /* Not if somebody else writes to the same file, whose lines would be lost. */
@@ -450,53 +470,67 @@ static void rotate(struct outlet *o)
 	o->ask_again = now_of(o) + ROTATE_AGAIN;
 }
 
+static void begin_write(struct outlet *o)
+{
+	const struct offload_call call = {
+		.kind = OFFLOAD_WRITE,
+		.about = o,
+		.fd = o->fd,
+		.from = o->out.data + o->head,
+		.len = next_write(o),
+	};
+
+	o->writes = routes_may_write(o) && offload_begin(o->routes->offload, &call);
+	if (!o->writes) { /* until another one has returned */
+		routes_need(o->routes);
+		return;
+	}
+	o->written_at = now_of(o);
+	o->of->writes++;
+}
+
 void outlet_flush(struct outlet *o)
 {
-	if (o->hung || ev_is_active(&o->writable) ||
+	if (o->writes || ev_is_active(&o->writable) ||
 		(o->fd != -1 && o->sys != 0 && now_of(o) < o->write_again))
 		return;
 	if (o->fd == -1 && outlet_waiting(o) > 0 && now_of(o) >= o->ask_again)
 		outlet_ask(o, LOGWIRE_ASK_OPEN);
-	for (;;) {
-		ssize_t n;
-
-		if (is_due(o) && now_of(o) >= o->ask_again)
-			rotate(o);
-		if (o->fd == -1 || outlet_waiting(o) == 0 || awaits_next(o))
-			break;
-		if (o->kind == LOGWIRE_TO_FILE && !routes_may_write(o))
-			return;
-
-		if (o->kind != LOGWIRE_TO_FILE) {
+	if (is_due(o) && now_of(o) >= o->ask_again)
+		rotate(o);
+	if (o->fd != -1 && !awaits_next(o) && has_more(o)) {
+		if (o->kind == LOGWIRE_TO_FILE)
+			begin_write(o);
+		else
 			send_some(o);
-			return;
-		}
-		o->hung = true; /* if it does not return */
-		n = relay_write(o->routes->relay, o, o->fd, o->out.data + o->head, next_write(o));
-		o->hung = false;
-		if (!written(o, n, errno))
-			return;
 	}
 	if (is_put_off(o))
 		routes_need(o->routes);
 }
 
-void outlet_goes_on(struct outlet *o, const struct relay_call *call)
+void outlet_goes_on(struct outlet *o, const struct offload_call *call)
 {
-	o->hung = false;
-	routes_hang(o, false);
-	(void)written(o, call->got, call->error);
+	o->writes = false;
+	o->of->writes--;
+	o->of->dirty = true; /* others may wait for their turn */
+	if (call->got > 0)
+		note_written(o, (size_t)call->got);
+	else if (call->got == 0 || (call->error != EAGAIN && call->error != EINTR))
+		fail(o, call->got == 0 ? ENOSPC : call->error);
+	else if (call->error == EAGAIN)
+		wait_for_room(o);
+	outlet_flush(o);
 }
 
-static unsigned long waiting_lines(const struct outlet *o)
+static unsigned long lines_in(const struct outlet *o, const struct buffer *b, size_t at)
 {
-	unsigned long lines = o->mid_line;
+	unsigned long lines = 0;
 	uint32_t size;
 
 	if (o->kind == LOGWIRE_TO_FILE)
-		return lines + text_lines(o->out.data + o->head, outlet_waiting(o));
-	for (size_t at = o->head; at < o->out.len; at += sizeof(size) + size) {
-		(void)memcpy(&size, o->out.data + at, sizeof(size));
+		return text_lines(b->data + at, b->len - at);
+	for (; at < b->len; at += sizeof(size) + size) {
+		(void)memcpy(&size, b->data + at, sizeof(size));
 		lines++;
 	}
 	return lines;
@@ -504,7 +538,8 @@ static unsigned long waiting_lines(const struct outlet *o)
 
 void outlet_free(struct outlet *o)
 {
-	unsigned long lines = outlet_waiting(o) > 0 ? waiting_lines(o) : 0;
+	unsigned long lines = lines_in(o, &o->out, o->head) + lines_in(o, &o->in, 0) +
+		(outlet_waiting(o) > 0 && o->mid_line);
 	char text[200];
 
 	lose(o, lines);
@@ -513,6 +548,7 @@ void outlet_free(struct outlet *o)
 	ev_io_stop(o->routes->loop, &o->writable);
 	close_fd(o, &o->fd);
 	close_fd(o, &o->next_fd);
+	buffer_fini(&o->in);
 	buffer_fini(&o->out);
 	count_memory(o);
 	free(o);
@@ -522,6 +558,6 @@ bool outlet_look(struct outlet *o)
 {
 	outlet_flush(o);
 	(void)outlet_is_full(o);
-	return o->dropping || o->full_since != 0. || o->sys != 0 ||
-		(o->fd == -1 && outlet_waiting(o) > 0) || is_put_off(o);
+	return o->dropping || o->full_since != 0. || o->sys != 0 || is_put_off(o) ||
+		(outlet_waiting(o) > 0 && !o->writes && !ev_is_active(&o->writable));
 }

@@ -3,7 +3,7 @@
 #define LOGGER_OUTLET_H
 
 #include "base/buffer.h"
-#include "logger/relay.h"
+#include "logger/offload.h"
 #include "protocol/logwire.h"
 
 #include <ev.h>
@@ -17,13 +17,14 @@
  *
  * A file gets blocks of whole lines, a daemon a datagram for each line.  When a file
  * is full it goes on until another one comes, and then changes between two lines.
- * write(2) of a file goes through the relay, because its disk may hang.
+ * write(2) of a file is made by a thread (logger/offload.h), because its disk may hang.
  *
  * One that has taken too little for OUTLET_PATIENCE drops what comes, counts the
- * lines, and tells the number in their place when it takes some again.
+ * lines, and tells the number in their place when it has taken what waited.
  */
 #define OUTLET_HIGH ((size_t)128 * 1024) /* it is full */
 #define OUTLET_PATIENCE 1.0
+#define OUTLET_TAKES ((size_t)1024 * 1024) /* in that time, or it drops */
 /* All of them have so much memory together, of which a cluster gets half of what the
  * others leave; and when that is used up, each still has this. */
 #define OUTLETS_MOST ((size_t)16 * 1024 * 1024)
@@ -58,18 +59,21 @@ struct outlet {
 	ev_tstamp ask_again;   /* not before */
 	ev_tstamp write_again; /* if `sys` */
 	ev_io writable;        /* active: it takes no more now */
-	bool hung;             /* in a call of the relay */
+	bool writes;           /* a thread writes `out` */
+	ev_tstamp written_at;  /* when it began to */
 	bool leaving;          /* to be freed when all is written */
 	int sys;               /* why it takes nothing; 0: it is slow */
-	struct buffer out;
-	size_t memory;        /* of it, as counted in routes->memory */
-	size_t head;          /* so much of it is written */
-	uint64_t author;      /* of what was put last … */
-	bool mid_line;        /* … which does not end with a newline */
-	bool mid_written;     /* the same of what was written */
-	size_t late;          /* bytes written since next_fd came */
-	ev_tstamp full_since; /* 0: it is not */
-	ev_tstamp hurry;      /* until then nobody waits for it */
+	struct buffer in;      /* what is put … */
+	struct buffer out;     /* … and goes here when all of this is written */
+	size_t head;           /* so much of that is */
+	size_t memory;         /* of both, as counted in routes->memory */
+	uint64_t author;       /* of what was put last … */
+	bool mid_line;         /* … which does not end with a newline */
+	bool mid_written;      /* the same of what was written */
+	size_t late;           /* bytes written since next_fd came */
+	ev_tstamp full_since;  /* 0: it is not */
+	size_t taken;          /* since then */
+	ev_tstamp hurry;       /* until then nobody waits for it */
 	bool dropping;
 	const char *why; /* … since then */
 	unsigned long dropped;
@@ -89,10 +93,10 @@ void outlet_opened(struct outlet *o, const struct logwire_packet *p, int *fd);
 void outlet_put(struct outlet *o, uint64_t author, const char *data, size_t len);
 /* One line, as a daemon wants it. */
 void outlet_send(struct outlet *o, const char *data, size_t len);
-/* Write what waits.  If the call hangs, this does not return. */
+/* Write what waits. */
 void outlet_flush(struct outlet *o);
-/* The call that has hung has returned. */
-void outlet_goes_on(struct outlet *o, const struct relay_call *call);
+/* A write has returned. */
+void outlet_goes_on(struct outlet *o, const struct offload_call *call);
 /* Each second while it is in need: true, it is still. */
 bool outlet_look(struct outlet *o);
 

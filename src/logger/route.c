@@ -149,8 +149,6 @@ static void put_in_force(struct routes *r, struct routing *g, size_t count)
 			(void)get(r, g, route, 0);
 	}
 	g->dirty = true;
-	if (g->by_block)
-		relay_watch(r->relay);
 	routes_need(r);
 }
 
@@ -421,9 +419,9 @@ static void let_go(struct routes *r)
 	while (*at != NULL) {
 		struct outlet *o = *at;
 
-		if (!o->hung)
+		if (!o->writes)
 			outlet_flush(o);
-		if (o->hung ||
+		if (o->writes ||
 			(o->fd != -1 && outlet_waiting(o) > 0 && o->sys == 0 &&
 				!ev_is_active(&o->writable))) {
 			at = &o->next;
@@ -447,21 +445,7 @@ bool routes_share(const struct outlet *one)
 
 bool routes_may_write(const struct outlet *o)
 {
-	return !o->routes->held && o->of->hung < HUNG_OF_ONE &&
-		o->routes->relay->stuck < RELAY_MOST / 2;
-}
-
-void routes_hang(const struct outlet *o, bool hangs)
-{
-	struct routing *g = o->of;
-
-	o->routes->held |= hangs;
-	routes_need(o->routes);
-	g->dirty = true;
-	if (hangs)
-		g->hung++;
-	else if (g->hung > 0)
-		g->hung--;
+	return o->of->writes < OFFLOAD_OF_ONE && o->routes->offload->stuck < OFFLOAD_MOST / 2;
 }
 
 static void settle(struct routes *r, struct routing *g)
@@ -482,11 +466,6 @@ static void settle(struct routes *r, struct routing *g)
 
 void routes_turn(struct routes *r)
 {
-	/* a write takes up to 0.2 s to be known to hang: others have a turn then */
-	if (r->held) {
-		r->held = false;
-		return;
-	}
 	for (struct routing *g = r->list; g != NULL; g = g->next)
 		if (g->dirty || g->paused)
 			settle(r, g);
@@ -530,9 +509,10 @@ bool routes_are_empty(const struct routes *r)
 
 /* ---- life ---- */
 
-void routes_init(struct routes *r, struct ev_loop *loop, struct relay *relay, struct ev_io *channel)
+void routes_init(
+	struct routes *r, struct ev_loop *loop, struct offload *offload, struct ev_io *channel)
 {
-	*r = (struct routes){.loop = loop, .relay = relay, .channel = channel};
+	*r = (struct routes){.loop = loop, .offload = offload, .channel = channel};
 	buffer_init(&r->scratch, 0);
 	ev_init(&r->look, on_look);
 	r->look.repeat = LOOK;
@@ -578,8 +558,8 @@ void routes_fini(struct routes *r)
 		struct outlet *o = r->leaving;
 
 		r->leaving = o->next;
-		used |= o->hung; /* a thread does, and what it is of */
-		if (!o->hung)
+		used |= o->writes; /* a thread does, and what it is of */
+		if (!o->writes)
 			outlet_free(o);
 	}
 	while (!used && r->list != NULL)

@@ -35,14 +35,14 @@ struct routing {
 	bool by_block;                           /* … and some blocks */
 	bool dirty;                              /* something was put */
 	bool paused;                             /* its pipes are not read now */
-	unsigned hung;                           /* writes to files of it */
+	unsigned writes;                         /* to files of it, under way */
 	size_t memory;                           /* of its outlets */
 	size_t resting;                          /* lines without an end, in buffers of sources */
 };
 
 struct routes {
 	struct ev_loop *loop;
-	struct relay *relay;
+	struct offload *offload;
 	struct ev_io *channel;
 	struct drops *drops; /* the logger's */
 	struct routing *list;
@@ -51,13 +51,12 @@ struct routes {
 	ev_timer look;          /* an outlet is in need */
 	struct buffer scratch;
 	size_t memory; /* of all outlets */
-	bool held;     /* a write has hung since the loop waited last */
 	void *owner;
 	void (*pause)(void *owner, const char *cluster, bool paused);
 };
 
 void routes_init(
-	struct routes *r, struct ev_loop *loop, struct relay *relay, struct ev_io *channel);
+	struct routes *r, struct ev_loop *loop, struct offload *offload, struct ev_io *channel);
 void routes_fini(struct routes *r);
 /* A packet of the supervisor's, checked.  false: it is none for us. */
 bool routes_take(struct routes *r, const struct logwire_packet *p, struct fdpass_message *m);
@@ -81,24 +80,21 @@ void routes_line(struct routes *r, struct routing *g, const struct format_line *
 /* One of nclust's own, to a daemon. */
 void route_tell(struct outlet *o, const char *text, size_t len);
 
-/* Write where much has come together, which may not return (logger/relay.h).
- * false: one takes no more now. */
+/* Write where much has come together.  false: one takes no more now. */
 bool routes_flush_enough(struct routes *r, struct routing *g);
 bool routes_have_room(struct routing *g);
 /* The outlets of a cluster may have so much memory; they have nearly all of it: read and
  * write little at a time. */
 size_t routes_share_of(const struct routes *r, const struct routing *g);
 bool routes_are_tight(const struct routes *r, const struct routing *g);
-/* Each time before the loop waits.  It may not return (logger/relay.h). */
+/* Each time before the loop waits. */
 void routes_turn(struct routes *r);
 bool routes_are_empty(const struct routes *r);
 /* Look after an outlet soon. */
 void routes_need(struct routes *r);
-/* A write to this file hangs, or does no longer.  May it be written to?  Not if too
- * many hang. */
-void routes_hang(const struct outlet *o, bool hangs);
 /* Is its file another one's, too? */
 bool routes_share(const struct outlet *o);
+/* May one more write be begun?  Not while too many are under way. */
 bool routes_may_write(const struct outlet *o);
 
 #endif

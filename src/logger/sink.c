@@ -93,10 +93,9 @@ void sink_open(struct sink *sink, struct ev_loop *loop, int original)
 	 * torn by a message of the supervisor's. */
 	sink->batch = S_ISFIFO(st.st_mode) ? PIPE_BUF : ENOUGH;
 	holds = fcntl(sink->fd, F_GETPIPE_SZ); /* -1: it is no pipe */
-	if (holds / 2 > PIPE_BUF)
-		sink->batch_if_empty = size_min(ENOUGH, (size_t)holds / 2);
-	else
-		sink->batch_if_empty = sink->batch;
+	sink->holds = holds > 0 ? (size_t)holds : 0;
+	sink->batch_if_empty =
+		sink->holds / 2 > PIPE_BUF ? size_min(ENOUGH, sink->holds / 2) : sink->batch;
 	buffer_init(&sink->queue, SINK_QUEUE_MAX);
 	lanes_init(&sink->lanes, SINK_LANES_MAX);
 	ev_io_init(&sink->writable, on_writable, sink->fd, EV_WRITE);
@@ -379,55 +378,46 @@ void sink_turn(struct sink *sink)
 	ev_io_start(sink->loop, &sink->writable);
 }
 
-bool sink_is_ready(struct sink *sink)
+static bool is_writable(struct sink *sink)
+{
+	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};
+
+	if (poll(&at, 1, 0) != 0)
+		return true;
+	wait_for_room(sink);
+	return false;
+}
+
+/* A pipe takes so many pages, and each write that is none leaves one that is not full. */
+static size_t room_of(struct sink *sink)
+{
+	int waiting;
+	size_t used;
+
+	if (!sink->is_pipe || ioctl(sink->fd, FIONREAD, &waiting) == -1)
+		return sink->batch;
+	if (waiting == 0)
+		sink->pieces = 1;
+	used = (size_t)waiting + sink->pieces * PIPE_BUF;
+	return sink->holds > used + PIPE_BUF ? (sink->holds - used) / PIPE_BUF * PIPE_BUF
+					     : PIPE_BUF;
+}
+
+size_t sink_room(struct sink *sink)
 {
 	if (sink->dropped > 0)
 		tell(sink);
 	write_queue(sink);
-	return queue_is_empty(sink) && !sink->full;
+	if (queue_is_empty(sink) && !sink->full && is_writable(sink))
+		return room_of(sink);
+	sink->copy_is_next = true; /* the next room is the caller's */
+	return 0;
 }
 
-size_t sink_write(struct sink *sink, const char *data, size_t len)
+void sink_copy(struct sink *sink, const char *data, size_t len)
 {
-	size_t done = 0;
-
 	sink->is_copied_to = true;
-	while (done < len && !sink->full) {
-		ssize_t n = write_batch(sink, data + done, len - done);
-
-		if (n == -1) {
-			note_loss(sink, errno);
-			/* at least what was begun is one */
-			sink->dropped += text_lines(data + done, len - done - 1) + 1;
-			return len;
-		}
-		done += (size_t)n;
-	}
-	sink->copy_is_next |= done == 0; /* the next room is the caller's */
-	return done;
-}
-
-void sink_queue(struct sink *sink, const char *data, size_t len)
-{
-	size_t done = sink_write(sink, data, len);
-
-	/* it is empty, so there is room */
-	(void)buffer_append(&sink->queue, data + done, len - done);
-}
-
-ssize_t sink_copy(struct sink *sink, int pipe, size_t len)
-{
-	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};
-	/* unlike a write it waits for nobody, whatever the flags are */
-	ssize_t n = tee(pipe, sink->fd, len, SPLICE_F_NONBLOCK);
-
-	sink->is_copied_to = true;
-	if (n != -1 || errno != EAGAIN)
-		return n;
-	if (poll(&at, 1, 0) == 0) {
-		wait_for_room(sink);
-		sink->copy_is_next = true; /* the next room is the caller's */
-	}
-	errno = EAGAIN;
-	return -1;
+	sink->pieces += len % PIPE_BUF != 0;
+	(void)buffer_append(&sink->queue, data, len); /* it is empty, so there is room */
+	write_queue(sink);
 }

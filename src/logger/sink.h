@@ -19,8 +19,7 @@
  * and counted, and the count is written, as a line among the others.  The same happens
  * when a write fails (a full disk), with the reason.
  *
- * Bytes that are copied (sink_copy(), sink_write()) are not queued: what the
- * sink does not take stays with the caller, who waits until it is ready.
+ * Who copies bytes asks for the room there is, and waits where there is none.
  *
  * A sink watches its descriptor only while it is full.  It must not move in
  * memory.
@@ -49,6 +48,8 @@ struct sink {
 	size_t taken;          /* in this second */
 	ev_tstamp hurry;       /* until then nobody waits again */
 	int sys;               /* why the last lines were dropped; 0: slow */
+	size_t holds;          /* a pipe, so many bytes */
+	size_t pieces;         /* written there that were no whole pages, since it was empty */
 	size_t batch;          /* so much is written at once */
 	size_t batch_if_empty; /* … to a pipe in which nothing is */
 	size_t head;           /* written already of the queue */
@@ -79,18 +80,11 @@ struct sink_mark {
 void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text, size_t len);
 /* Should nobody read more lines for it now? */
 bool sink_is_behind(struct sink *sink);
-/* Would it take something now?  What waits in the queue goes first. */
-bool sink_is_ready(struct sink *sink);
-/* Bytes as they are; the number that was written, or was dropped because the
- * write failed. */
-size_t sink_write(struct sink *sink, const char *data, size_t len);
-/* All of it, and no more until the sink is ready again. */
-void sink_queue(struct sink *sink, const char *data, size_t len);
-/* What is in a pipe, up to `len` bytes, to a sink that is one too; it stays in
- * the pipe.  What was written there in one piece is not torn.  The number of
- * bytes, 0 at the pipe's end, or -1 and errno (EAGAIN: one of them is to be
- * waited for). */
-ssize_t sink_copy(struct sink *sink, int pipe, size_t len);
+/* So many bytes would be taken now; 0: it is to be waited for.  What waits in the queue
+ * goes first. */
+size_t sink_room(struct sink *sink);
+/* Bytes as they are, which are no more than that. */
+void sink_copy(struct sink *sink, const char *data, size_t len);
 void sink_flush(struct sink *sink);
 /* The same, by turns with those who copy: each time before the loop waits. */
 void sink_turn(struct sink *sink);

@@ -21,8 +21,7 @@ struct source_pipe {
 	struct source *source;
 	int fd;      /* -1: there is none, or it was at its end */
 	bool is_pty; /* the end of a terminal, and no pipe */
-	bool hangs;  /* who reads it does (logger/relay.h) */
-	bool passes; /* … and what that has got is still to be written */
+	bool hangs;  /* a call for it does (logger/offload.h) */
 	struct lines lines;
 	double redrawn_at;  /* when a line of it was last shown before its end */
 	struct buffer rest; /* a line without its end, for files (route.h) */
@@ -57,6 +56,7 @@ struct source {
 	bool due;
 	bool quiet;                 /* only its last lines are kept */
 	bool copied;                /* it goes on as it is, but to a terminal */
+	bool is_safe;               /* it has nclust's own user, which can stop us anyway */
 	struct memory *memory;      /* of its slot; NULL: none */
 	char before[SOURCE_PREFIX]; /* source_prefix(), made once */
 	size_t before_len;

@@ -47,7 +47,7 @@ bool logwire_check(const struct logwire_packet *p, size_t len)
 		return p->stream >= 1 && p->stream <= 3 && p->quiet <= 1 &&
 			(p->sink == 0 || p->sink == LOGWIRE_COPY) && text_is_name(p->cluster);
 	case LOGWIRE_SINK:
-		return p->sink <= LOGWIRE_PREFIX && p->colour <= 1;
+		return p->sink <= LOGWIRE_PREFIX && p->flag <= 1;
 	case LOGWIRE_DROPPED:
 	case LOGWIRE_LINES:
 		return p->worker > 0 && text_is_name(p->cluster);

@@ -19,6 +19,7 @@
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/tally.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/ptys.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
@@ -335,6 +336,13 @@ static bool send_packet(struct supervisor *sup, const struct logwire_packet *p, 
 	return logger_send(sup, p, &fd, fd != -1);
 }
 
+static bool has_own_user(const struct child *child)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL && (s->uid < 0 || (uid_t)s->uid == geteuid());
+}
+
 void capture_hand_over(struct service *service, const struct child *child)
 {
 	struct supervisor *sup = service->sup;
@@ -346,6 +354,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 		.sink = is_copied(service) ? LOGWIRE_COPY : 0,
 		.what = child->pid > 0 ? (uint32_t)child->pid : 0,
 		.which = child->generation,
+		.flag = has_own_user(child),
 	};
 	int fds[3];
 	size_t count = 0;
@@ -587,7 +596,7 @@ static void set_sink(struct supervisor *sup)
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_SINK,
 		.sink = LOGWIRE_PREFIX,
-		.colour = sup->logger.stdout_is_terminal && getenv("NO_COLOR") == NULL,
+		.flag = sup->logger.stdout_is_terminal && getenv("NO_COLOR") == NULL,
 	};
 
 	(void)send_packet(sup, &p, -1);

@@ -14,7 +14,7 @@
  *   - its last close, which hangs up the slave (tty_vhangup() of the kernel),
  *   - TIOCSWINSZ (pty_resize()),
  * so that nclust has the first done as for a pipe (foreign.h), and leaves the second
- * to the logger, which survives it (logger/relay.h).  To read or poll takes locks of
+ * to the logger, which survives it (logger/offload.h).  To read or poll takes locks of
  * that end alone, and waits for a worker of the kernel's that does (n_tty_poll()).
  */
 

@@ -169,7 +169,7 @@ static void send_packet(const struct logwire_packet *packet, const int *fd)
 
 static void choose_sink(enum logwire_sink sink, bool colour)
 {
-	struct logwire_packet packet = {.kind = LOGWIRE_SINK, .sink = sink, .colour = colour};
+	struct logwire_packet packet = {.kind = LOGWIRE_SINK, .sink = sink, .flag = colour};
 
 	ck_assert_uint_eq(receive().kind, LOGWIRE_HELLO);
 	send_packet(&packet, NULL);

@@ -93,6 +93,6 @@ TEST(fields_out_of_range_are_refused)
 	p.sink = LOGWIRE_PREFIX + 1;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 	p = packet(LOGWIRE_SINK);
-	p.colour = 2;
+	p.flag = 2;
 	ck_assert(!logwire_check(&p, sizeof(p)));
 }

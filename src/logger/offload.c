@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/offload.h"
+
+#include "base/scope.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* None of these calls sleeps, if all is well. */
+#define PATIENCE_NS 100000000
+#define STACK_SIZE ((size_t)64 * 1024)
+
+enum state { HAS_NONE, IS_AWAITED, IS_LEFT };
+
+struct offload_thread {
+	struct offload_thread *next;
+	struct offload *of;
+	_Atomic uint32_t state;
+	_Atomic pid_t tid;
+	int peek[2]; /* a pipe of its own, for what is in another and stays there */
+	struct offload_call call;
+	char data[OFFLOAD_DATA];
+};
+
+/* ---- in the thread ---- */
+
+/* false: that has taken too long. */
+static bool wait_while(_Atomic uint32_t *state, uint32_t is, const struct timespec *most)
+{
+	return syscall(SYS_futex, state, FUTEX_WAIT_PRIVATE, is, most, NULL, 0) == 0 ||
+		errno != ETIMEDOUT;
+}
+
+static void wake(_Atomic uint32_t *state)
+{
+	(void)syscall(SYS_futex, state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static ssize_t read_pieces(const struct offload_call *call)
+{
+	ssize_t all = read(call->fd, call->data, call->len);
+	ssize_t n = all;
+
+	while (call->by_pieces && n > 0 && (size_t)all < call->len) {
+		n = read(call->fd, call->data + all, call->len - (size_t)all);
+		all += n > 0 ? n : 0;
+	}
+	return all;
+}
+
+/* By a pipe that nobody else has: tee(2) waits for one lock while it holds the other. */
+static ssize_t peek(struct offload_thread *self)
+{
+	ssize_t n;
+
+	if (self->peek[0] == -1 && pipe2(self->peek, O_CLOEXEC | O_NONBLOCK) == -1)
+		return -1;
+	n = tee(self->call.fd, self->peek[1], OFFLOAD_DATA, SPLICE_F_NONBLOCK);
+	return n > 0 ? read(self->peek[0], self->data, (size_t)n) : n;
+}
+
+static void make(struct offload_thread *self)
+{
+	struct offload_call *call = &self->call;
+
+	switch (call->kind) {
+	case OFFLOAD_CLOSE:
+		call->got = close(call->fd);
+		break;
+	case OFFLOAD_PEEK:
+		call->got = peek(self);
+		break;
+	case OFFLOAD_READ:
+		call->got = read_pieces(call);
+		break;
+	case OFFLOAD_WRITE:
+		call->got = write(call->fd, call->from, call->len);
+		break;
+	case OFFLOAD_WINSIZE:
+		call->got = ioctl(call->fd, call->request, &call->size);
+		break;
+	}
+	call->error = errno;
+}
+
+static void return_late(struct offload_thread *self)
+{
+	struct offload *o = self->of;
+
+	self->state = HAS_NONE;
+	self->next = o->late;
+	while (!atomic_compare_exchange_weak(&o->late, &self->next, self))
+		continue;
+	ev_async_send(o->loop, &o->returned);
+}
+
+static void *serve(void *argument)
+{
+	struct offload_thread *self = argument;
+
+	self->tid = (pid_t)syscall(SYS_gettid);
+	for (;;) {
+		uint32_t state = IS_AWAITED;
+
+		while (self->state == HAS_NONE)
+			(void)wait_while(&self->state, HAS_NONE, NULL);
+		make(self);
+		if (atomic_compare_exchange_strong(&self->state, &state, HAS_NONE))
+			wake(&self->state);
+		else
+			return_late(self);
+	}
+	return NULL;
+}
+
+/* ---- in the loop ---- */
+
+static struct offload_thread *thread_new(struct offload *o)
+{
+	struct offload_thread *thread = malloc(sizeof(*thread));
+
+	if (thread == NULL)
+		return NULL;
+	thread->of = o;
+	thread->state = HAS_NONE;
+	thread->tid = 0; /* until it runs */
+	thread->peek[0] = thread->peek[1] = -1;
+	return thread;
+}
+
+static bool start(struct offload_thread *thread)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	bool started;
+
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
+	started = pthread_create(&id, &attr, serve, thread) == 0;
+	(void)pthread_attr_destroy(&attr);
+	return started;
+}
+
+/* NULL: there is none, and no memory for one. */
+static struct offload_thread *take_idle(struct offload *o)
+{
+	struct offload_thread *thread = o->idle;
+
+	if (thread != NULL) {
+		o->idle = thread->next;
+		return thread;
+	}
+	thread = thread_new(o);
+	if (thread != NULL && !start(thread)) {
+		free(thread);
+		thread = NULL;
+	}
+	return thread;
+}
+
+static void put_idle(struct offload *o, struct offload_thread *thread)
+{
+	thread->next = o->idle;
+	o->idle = thread;
+}
+
+/* false: the call hangs. */
+static bool has_returned(struct offload_thread *thread)
+{
+	const struct timespec patience = {.tv_nsec = PATIENCE_NS};
+	uint32_t state = IS_AWAITED;
+
+	while (thread->state == IS_AWAITED)
+		if (!wait_while(&thread->state, IS_AWAITED, &patience) && thread->tid != 0 &&
+			!process_is_runnable(thread->tid) &&
+			atomic_compare_exchange_strong(&thread->state, &state, IS_LEFT))
+			return false;
+	return true;
+}
+
+static void take_call(struct offload_thread *thread, const struct offload_call *call)
+{
+	thread->call = *call;
+	thread->call.data = thread->data;
+}
+
+static void give_call(
+	struct offload_thread *thread, const struct offload_call *call, enum state state)
+{
+	take_call(thread, call);
+	thread->state = state;
+	wake(&thread->state);
+}
+
+bool offload_begin(struct offload *o, const struct offload_call *call)
+{
+	struct offload_thread *thread = take_idle(o);
+
+	if (thread == NULL)
+		return false;
+	o->has_threads = true;
+	o->stuck++;
+	give_call(thread, call, IS_LEFT);
+	return true;
+}
+
+ssize_t offload_run(struct offload *o, const struct offload_call *call)
+{
+	struct offload_thread *thread = call->is_safe ? NULL : take_idle(o);
+	bool is_here = thread == NULL;
+
+	o->has_threads |= !is_here;
+	if (is_here) {
+		thread = o->here;
+		take_call(thread, call);
+		make(thread);
+	} else {
+		give_call(thread, call, IS_AWAITED);
+		if (!has_returned(thread)) {
+			o->stuck++;
+			errno = EINPROGRESS;
+			return -1;
+		}
+		put_idle(o, thread);
+	}
+	o->last = &thread->call;
+	errno = thread->call.error;
+	return thread->call.got;
+}
+
+void offload_close(struct offload *o, int *fd, bool is_safe)
+{
+	const struct offload_call call = {
+		.kind = OFFLOAD_CLOSE,
+		.fd = fd_release(fd),
+		.is_safe = is_safe,
+	};
+
+	if (call.fd != -1 && (is_safe || o->stuck < OFFLOAD_MOST))
+		(void)offload_run(o, &call);
+}
+
+static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
+{
+	struct offload *o = watcher->data;
+	struct offload_thread *thread = atomic_exchange(&o->late, NULL);
+
+	(void)loop;
+	(void)revents;
+	while (thread != NULL) {
+		struct offload_thread *next = thread->next;
+
+		o->stuck--;
+		if (thread->call.about != NULL)
+			o->goes_on(o->owner, &thread->call);
+		put_idle(o, thread);
+		thread = next;
+	}
+}
+
+/* ---- life ---- */
+
+int offload_init(struct offload *o, struct ev_loop *loop)
+{
+	o->loop = loop;
+	o->here = thread_new(o);
+	if (o->here == NULL)
+		return -1;
+	ev_async_init(&o->returned, on_returned);
+	o->returned.data = o;
+	ev_async_start(loop, &o->returned);
+	return 0;
+}
+
+void offload_fini(struct offload *o)
+{
+	ev_async_stop(o->loop, &o->returned);
+	free(o->here);
+}
