@@ -138,7 +138,7 @@ EACH_TURN := main base/buffer base/error base/log base/text core/canary \
 	core/cluster core/heap os/clock os/memory \
 	$(addprefix supervisor/,supervisor workers/service instance/lifecycle \
 	orphans/bequest control/clients workers/reap)
-SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% core/adopt% core/recount% \
+SELDOM := config/% logger/% cli/% web/% nats/% protocol/natswire% core/image% core/adopt% \
 	core/deploy% protocol/estate% protocol/eventkind% protocol/handover% \
 	protocol/exposition% protocol/httpanswer% protocol/httpstatus% \
 	protocol/jsonvalue% protocol/lineup% base/glob% protocol/logline% \
@@ -221,6 +221,9 @@ $(B)/unit/%: $$(addprefix $(B)/,$$(addsuffix .o,$$(basename \
 	@mkdir -p $(@D)
 	$(call say,LD)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -Wl,-z,muldefs \
 		$(if $(filter $*,$(BELOW)),,$(WRAPPED)) -o $@ $^ $(LIBS) $(CHECK_LIBS)
+
+# What the core counts is counted again there, too.
+$(B)/unit/core $(B)/fleet/fleet: $(B)/tests/sim/recount.o
 
 $(B)/sim/sim: $(SIM_SOURCES:%.c=$(B)/%.o) $(ARCHIVE)
 	@mkdir -p $(@D)

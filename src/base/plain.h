@@ -16,17 +16,16 @@
  */
 enum plain_kind {
 	PLAIN_BOOL,
-	PLAIN_UNSIGNED,  /* of 1, 2, 4 or 8 bytes; enums too */
-	PLAIN_SIGNED,    /* of 4 or 8 bytes */
-	PLAIN_WHEN,      /* nsec_t that is NSEC_NEVER more often than not */
-	PLAIN_FD,        /* int: a descriptor of ours, or -1 */
-	PLAIN_PIDFD,     /* the same of a process */
-	PLAIN_TEXT,      /* char [N], with a NUL inside */
-	PLAIN_HEAP,      /* char *: a text on the heap, or NULL */
-	PLAIN_BUFFER,    /* struct buffer; what comes is appended to it */
-	PLAIN_WORDS,     /* uint64_t [N] or nsec_t [N] */
-	PLAIN_STRUCT,    /* a struct by value, with a table of its own */
-	PLAIN_STRUCT_AT, /* the same, by a pointer that is never NULL */
+	PLAIN_UNSIGNED, /* of 1, 2, 4 or 8 bytes; enums too */
+	PLAIN_SIGNED,   /* of 4 or 8 bytes */
+	PLAIN_WHEN,     /* nsec_t that is NSEC_NEVER more often than not */
+	PLAIN_FD,       /* int: a descriptor of ours, or -1 */
+	PLAIN_PIDFD,    /* the same of a process */
+	PLAIN_TEXT,     /* char [N], with a NUL inside */
+	PLAIN_HEAP,     /* char *: a text on the heap, or NULL */
+	PLAIN_BUFFER,   /* struct buffer; what comes is appended to it */
+	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
+	PLAIN_STRUCT,   /* a struct by value, with a table of its own */
 };
 
 struct plain_table;
@@ -83,12 +82,6 @@ struct plain_table {
 #define PLAIN_IN(number, type, member_of, table) \
 	{ \
 		.tag = (number), .kind = PLAIN_STRUCT, .offset = offsetof(struct type, member_of), \
-		.size = sizeof(((struct type *)NULL)->member_of), .inner = (table) \
-	}
-#define PLAIN_AT(number, type, member_of, table) \
-	{ \
-		.tag = (number), .kind = PLAIN_STRUCT_AT, \
-		.offset = offsetof(struct type, member_of), \
 		.size = sizeof(((struct type *)NULL)->member_of), .inner = (table) \
 	}
 #define PLAIN_TABLE(list, type) \

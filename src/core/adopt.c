@@ -2,7 +2,6 @@
 #include "core/cluster.h"
 
 #include "base/scope.h"
-#include "core/beside.h"
 #include "core/inside.h"
 
 /*
@@ -53,7 +52,7 @@ static struct worker *place_for(struct cluster *c, uint32_t i)
 
 	if (s->main.state == WORKER_NONE)
 		return &s->main;
-	return s->other->state == WORKER_NONE ? beside_take(c, s) : NULL;
+	return s->other.state == WORKER_NONE ? &s->other : NULL;
 }
 
 uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)

@@ -45,7 +45,6 @@ void cluster_free(struct cluster *c)
 	heap_fini(&c->due);
 	heap_fini(&c->line);
 	free(c->slots);
-	free(c->beside.list);
 	free(c);
 }
 
@@ -57,16 +56,14 @@ int cluster_reserve(struct cluster *c, unsigned count)
 		return 0;
 	/* each worker of another generation, one in force, one to come */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
-		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1 ||
-		beside_reserve(c, count) == -1)
+		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1)
 		return -1;
 	slots = realloc(c->slots, count * sizeof(*slots));
 	if (slots == NULL)
 		return -1;
 	(void)memset(slots + c->cap, 0, (count - c->cap) * sizeof(*slots));
 	c->slots = slots;
-	for (; c->cap < count; c->cap++)
-		slots[c->cap].other = c->beside.list;
+	c->cap = count;
 	return 0;
 }
 
@@ -268,13 +265,12 @@ static void trim(struct cluster *c)
 	while (c->count > c->places && c->count > c->shrink) {
 		struct slot *s = &c->slots[c->count - 1];
 
-		if (s->main.state != WORKER_NONE || s->other->state != WORKER_NONE)
+		if (s->main.state != WORKER_NONE || s->other.state != WORKER_NONE)
 			break;
 		c->count--;
 		heap_set(&c->due, c->count, NSEC_NEVER);
 		line_leave(c, c->count);
-		beside_drop(c, s);
-		*s = (struct slot){.life = c->life, .other = s->other};
+		*s = (struct slot){.life = c->life};
 	}
 }
 

@@ -161,9 +161,6 @@ struct rollout_view cluster_view_rollout(const struct cluster *c);
 unsigned cluster_last_rollout(const struct cluster *c);
 uint64_t cluster_last_worker(const struct cluster *c); /* id; 0: none yet */
 
-/* For tests: count everything again.  NULL, or what does not add up. */
-const char *cluster_check(const struct cluster *c);
-
 const char *cluster_state_name(enum cluster_state state);
 const char *slot_state_name(enum slot_state state);
 

@@ -33,7 +33,7 @@ void gate_drop_slot(struct cluster *c, struct slot *s)
 static bool is_wanted(const struct slot *s)
 {
 	return s->main.state == WORKER_READY && s->main.unfit != WHY_ITSELF &&
-		s->other->state == WORKER_NONE;
+		s->other.state == WORKER_NONE;
 }
 
 /* The unwell cost requests, the outgrown can wait: they go one by one, and
@@ -76,7 +76,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->gate != GATE_SHUT && s->other->state == WORKER_NONE) {
+	if (s->gate != GATE_SHUT && s->other.state == WORKER_NONE) {
 		if (s->main.state == WORKER_READY && s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
 		shut(c, s);
@@ -105,7 +105,7 @@ bool gate_advance(struct cluster *c)
 	if (line_holds(c, i, slot_generation(c, s))) /* its worker serves: the others come first */
 		return false;
 	gate = gate_for(s->main.unfit);
-	if (!slot_spawn(c, i, s->other, slot_generation(c, s))) {
+	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {
 		heap_set(&c->due, i, c->now);
 		return false;
 	}

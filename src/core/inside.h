@@ -2,7 +2,6 @@
 #ifndef CORE_INSIDE_H
 #define CORE_INSIDE_H
 
-#include "core/beside.h"
 #include "core/cluster.h"
 #include "core/generation.h"
 #include "core/heap.h"
@@ -17,7 +16,6 @@
  */
 struct cluster {
 	struct slot *slots;
-	struct beside beside;
 	uint32_t cap;
 	uint32_t count;   /* in use: a place, or leaving */
 	uint32_t wanted;  /* to serve */

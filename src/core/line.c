@@ -75,7 +75,7 @@ void line_restore(struct cluster *c)
 		const struct slot *s = &c->slots[i];
 
 		for (int k = 0; k < 2; k++) {
-			const struct worker *w = k == 0 ? &s->main : s->other;
+			const struct worker *w = k == 0 ? &s->main : &s->other;
 
 			count(c, w);
 			c->spares += w->state == WORKER_SPARE;

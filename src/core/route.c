@@ -4,7 +4,7 @@
 /* Who has the place: one beside it where there is nobody else. */
 static const struct worker *has_place(const struct slot *s)
 {
-	return s->main.state != WORKER_NONE ? &s->main : s->other;
+	return s->main.state != WORKER_NONE ? &s->main : &s->other;
 }
 
 uint32_t cluster_next_in_turn(struct cluster *c, bool first)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/slot.h"
 
-#include "core/beside.h"
 #include "core/canary.h"
 #include "core/gate.h"
 #include "core/health.h"
@@ -15,7 +14,7 @@
 /* Take a worker out of the cluster's counters, or put it in. */
 static void count_worker(struct cluster *c, uint32_t i, const struct worker *w, int by)
 {
-	bool beside = w == c->slots[i].other;
+	bool beside = w == &c->slots[i].other;
 	struct generation *g;
 
 	if (w->state == WORKER_NONE)
@@ -49,8 +48,8 @@ struct worker *slot_find(struct cluster *c, uint32_t i, uint64_t id)
 	s = &c->slots[i];
 	if (s->main.state != WORKER_NONE && s->main.id == id)
 		return &s->main;
-	if (s->other->state != WORKER_NONE && s->other->id == id)
-		return s->other;
+	if (s->other.state != WORKER_NONE && s->other.id == id)
+		return &s->other;
 	return NULL;
 }
 
@@ -217,8 +216,6 @@ bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place, unsigned ge
 	if (c->spawns_left == 0)
 		return false;
 	c->spawns_left--;
-	if (place != &c->slots[i].main)
-		place = beside_take(c, &c->slots[i]);
 	worker_init(place, ++c->last_worker, generation);
 	count_worker(c, i, place, 1);
 	action = actions_add(c->out, ACTION_SPAWN, i, place->id);
@@ -239,11 +236,11 @@ static void dismiss(struct cluster *c, uint32_t i)
 	}
 	if (c->at_once) {
 		kill_worker(c, i, &s->main);
-		kill_worker(c, i, s->other);
+		kill_worker(c, i, &s->other);
 		return;
 	}
 	slot_stop(c, i, &s->main, WHY_STOP);
-	slot_stop(c, i, s->other, WHY_STOP);
+	slot_stop(c, i, &s->other, WHY_STOP);
 }
 
 bool slot_is_rejected(const struct cluster *c, const struct worker *w)
@@ -257,7 +254,7 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w)
 static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 {
 	const struct slot *s = &c->slots[i];
-	bool spare = w == s->other && (s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
+	bool spare = w == &s->other && (s->main.state == WORKER_READY || s->ended != SLOT_GOES_ON);
 
 	if (slot_is_rejected(c, w) && (worker_is_coming(w) || w->state == WORKER_SPARE || spare))
 		slot_stop(c, i, w, cluster_find_generation(c, w->generation)->rejected);
@@ -270,30 +267,30 @@ static void promote(struct cluster *c, uint32_t i)
 	struct worker old = s->main;
 	bool held = canary_is_held(c, s);
 
-	if (s->other->state == WORKER_NONE || worker_is_going(s->other) ||
-		slot_is_rejected(c, s->other))
+	if (s->other.state == WORKER_NONE || worker_is_going(&s->other) ||
+		slot_is_rejected(c, &s->other))
 		return;
-	if ((old.state != WORKER_NONE || held) && !worker_is_serving(s->other) &&
+	if ((old.state != WORKER_NONE || held) && !worker_is_serving(&s->other) &&
 		!spare_replaces(s))
 		return;
 	if (old.state != WORKER_NONE && held)
 		return;
-	count_worker(c, i, s->other, -1);
+	count_worker(c, i, &s->other, -1);
 	count_worker(c, i, &s->main, -1);
-	s->main = *s->other;
-	*s->other = old;
+	s->main = s->other;
+	s->other = old;
 	s->busy = false;
-	count_worker(c, i, s->other, 1);
+	count_worker(c, i, &s->other, 1);
 	count_worker(c, i, &s->main, 1);
 	s->mend_at = 0;
-	slot_stop(c, i, s->other,
+	slot_stop(c, i, &s->other,
 		s->gate != GATE_SHUT && old.unfit != WHY_ITSELF ? old.unfit : WHY_ROLL);
 }
 
 unsigned slot_generation(const struct cluster *c, const struct slot *s)
 {
 	/* a new one is there already: the other one is as of old */
-	if (s->other->state != WORKER_NONE && canary_is_one(c, s, s->other))
+	if (s->other.state != WORKER_NONE && canary_is_one(c, s, &s->other))
 		return c->generation;
 	return rollout_has_turned(c, s) ? c->rollout.to : c->generation;
 }
@@ -303,12 +300,12 @@ static bool replace(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (!rollout_has_turned(c, s) || s->other->state != WORKER_NONE ||
+	if (!rollout_has_turned(c, s) || s->other.state != WORKER_NONE ||
 		s->main.state == WORKER_NONE || worker_is_going(&s->main) ||
 		!rollout_replaces(c, &s->main))
 		return true;
 	if (s->step != STEP_FEWER && !(s->step == STEP_HELD && canary_is_alone(c)))
-		return slot_spawn(c, i, s->other, c->rollout.to);
+		return slot_spawn(c, i, &s->other, c->rollout.to);
 	slot_stop(c, i, &s->main, WHY_ROLL);
 	return true;
 }
@@ -329,12 +326,12 @@ static bool fill(struct cluster *c, uint32_t i)
 static void arm(struct cluster *c, uint32_t i, bool done)
 {
 	const struct slot *s = &c->slots[i];
-	nsec_t due = nsec_min(worker_due(&s->main, c->lost), worker_due(s->other, c->lost));
+	nsec_t due = nsec_min(worker_due(&s->main, c->lost), worker_due(&s->other, c->lost));
 
 	due = nsec_min(due, line_waits_until(&s->main));
-	due = nsec_min(due, line_waits_until(s->other));
+	due = nsec_min(due, line_waits_until(&s->other));
 	due = nsec_min(due, health_due(&s->main, c->lost));
-	due = nsec_min(due, health_due(s->other, c->lost));
+	due = nsec_min(due, health_due(&s->other, c->lost));
 	if (cluster_wants(c, i))
 		due = nsec_min(due, gate_due(c, s));
 	if (cluster_wants(c, i) && s->main.state == WORKER_NONE && s->ended == SLOT_GOES_ON &&
@@ -363,12 +360,12 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	c->told_to_wait = false;
 	forget_older_life(c, s);
 	tick(c, i, &s->main);
-	tick(c, i, s->other);
+	tick(c, i, &s->other);
 	health_look(c, i, &s->main);
-	health_look(c, i, s->other);
+	health_look(c, i, &s->other);
 	if (cluster_wants(c, i)) {
 		remove_rejected(c, i, &s->main);
-		remove_rejected(c, i, s->other);
+		remove_rejected(c, i, &s->other);
 		if (s->step == STEP_HELD && rollout_has_turned(c, s) && c->rollout.wave == 0)
 			canary_let_go(c, s);
 		spare_settle(c, i);
@@ -381,7 +378,6 @@ bool slot_settle(struct cluster *c, uint32_t i)
 	}
 	if (done && !c->told_to_wait)
 		line_leave(c, i);
-	beside_drop(c, s);
 	arm(c, i, done);
 	return done;
 }

@@ -41,7 +41,7 @@ enum SMALL gate { /* a successor of its unfit worker is on the way (gate.h) */
 
 struct slot {
 	struct worker main;
-	struct worker *other; /* never NULL (beside.h) */
+	struct worker other; /* WORKER_NONE: there is none */
 	struct backoff backoff;
 	struct backoff mends; /* of replacing workers that are unfit (health.c) */
 	nsec_t retry;         /* not filled before */

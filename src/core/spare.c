@@ -51,14 +51,14 @@ void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w)
 
 bool spare_replaces(const struct slot *s)
 {
-	return s->other->state == WORKER_SPARE && !worker_is_serving(&s->main);
+	return s->other.state == WORKER_SPARE && !worker_is_serving(&s->main);
 }
 
 /* A spare in this slot that may serve, of that generation (0: of any). */
 static struct worker *spare_of(struct cluster *c, uint32_t i, unsigned of)
 {
 	struct slot *s = &c->slots[i];
-	struct worker *both[] = {&s->main, s->other};
+	struct worker *both[] = {&s->main, &s->other};
 
 	for (int k = 0; k < 2; k++)
 		if (both[k]->state == WORKER_SPARE && !slot_is_rejected(c, both[k]) &&
@@ -84,7 +84,7 @@ bool spare_release(struct cluster *c, unsigned generation)
 /* Is it the successor of one that serves?  It is to serve before that one goes. */
 static bool succeeds(const struct slot *s, const struct worker *w)
 {
-	return w == s->other && worker_is_serving(&s->main);
+	return w == &s->other && worker_is_serving(&s->main);
 }
 
 static bool is_missing(const struct cluster *c)
@@ -102,9 +102,9 @@ void spare_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->other->state == WORKER_SPARE && succeeds(s, s->other) &&
-		!slot_is_rejected(c, s->other))
-		(void)slot_tell(c, i, s->other, ON_RELEASE, NULL);
+	if (s->other.state == WORKER_SPARE && succeeds(s, &s->other) &&
+		!slot_is_rejected(c, &s->other))
+		(void)slot_tell(c, i, &s->other, ON_RELEASE, NULL);
 }
 
 /* Fewer are wanted, and it was a spare that left. */
@@ -116,7 +116,7 @@ static bool stop_surplus(struct cluster *c)
 	for (uint32_t i = c->places; i-- > 0;) {
 		struct slot *s = &c->slots[i];
 
-		if (s->main.state != WORKER_READY || s->other->state != WORKER_NONE)
+		if (s->main.state != WORKER_READY || s->other.state != WORKER_NONE)
 			continue;
 		slot_stop(c, i, &s->main, WHY_STOP);
 		heap_set(&c->due, i, c->now);

@@ -68,15 +68,6 @@ static bool set_signed(void *at, size_t size, int64_t n)
 	return get_signed(at, size) == n;
 }
 
-/* Where the struct of a PLAIN_STRUCT_AT is. */
-static void *pointed(const void *at)
-{
-	void *to;
-
-	(void)memcpy(&to, at, sizeof(to));
-	return to;
-}
-
 /* ---- writing ---- */
 
 /* As many bytes as are not 0, in whole words. */
@@ -130,9 +121,6 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 		if (used > 0)
 			handover_put_bytes(w, row->tag, at, used);
 		break;
-	case PLAIN_STRUCT_AT:
-		at = pointed(at);
-		/* fall through */
 	case PLAIN_STRUCT:
 		handover_open(w, row->tag);
 		handover_put_plain(w, row->inner, at);
@@ -198,9 +186,6 @@ static bool take(const struct plain_row *row, char *at, const struct handover_fi
 		return f->type == HANDOVER_BYTES && buffer_append((void *)at, f->data, f->len) == 0;
 	case PLAIN_WORDS:
 		return take_data(row, at, f, HANDOVER_BYTES);
-	case PLAIN_STRUCT_AT:
-		at = pointed(at);
-		/* fall through */
 	case PLAIN_STRUCT:
 		return f->type == HANDOVER_GROUP && handover_get_plain(row->inner, at, f) == 0;
 	}
@@ -232,8 +217,6 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 			(void)set_signed(at, row->size, -1);
 		else if (row->kind == PLAIN_STRUCT)
 			handover_clear_plain(row->inner, at);
-		else if (row->kind == PLAIN_STRUCT_AT)
-			handover_clear_plain(row->inner, pointed(at));
 		else if (row->kind != PLAIN_BUFFER)
 			(void)memset(at, 0, row->size);
 	}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "fleet.h"
 
+#include "../sim/recount.h"
+
 #include <signal.h>
 #include <stdlib.h>
 

@@ -2,6 +2,8 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
+#include "recount.h"
+
 #include "core/cluster.h"
 
 #include <stdbool.h>

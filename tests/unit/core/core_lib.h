@@ -2,6 +2,7 @@
 #ifndef TESTS_CORE_LIB_H
 #define TESTS_CORE_LIB_H
 
+#include "../../sim/recount.h"
 #include "../unit.h"
 
 #include "core/cluster.h"

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SIM_RECOUNT_H
+#define SIM_RECOUNT_H
+
+#include "core/cluster.h"
+
+/* Count again all that the core keeps in counters and heaps.  NULL, or what does not
+ * add up. */
+const char *cluster_check(const struct cluster *c);
+
+#endif
