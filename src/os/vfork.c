@@ -246,6 +246,14 @@ static bool wants_to_run(pid_t pid, nsec_t work)
 	return process_ran(pid) < work && process_is_runnable(pid);
 }
 
+/* Has it slept for less than that, since it has waited for a CPU for a good part of its
+ * time? */
+static bool has_time_left(pid_t pid, nsec_t work, nsec_t age, nsec_t patience)
+{
+	return process_ran(pid) < work &&
+		(process_is_runnable(pid) || age - process_awake(pid) < patience);
+}
+
 /* Nothing here may fail while it runs: its errno is ours. */
 static bool await(const struct vfork *child, nsec_t patience)
 {
@@ -264,7 +272,8 @@ static bool await(const struct vfork *child, nsec_t patience)
 
 		if (patience > 0 && now >= until) {
 			if (now > begun + BUSY ||
-				!wants_to_run(child->pid, child->work > 0 ? child->work : patience))
+				!has_time_left(child->pid, child->work > 0 ? child->work : patience,
+					now - begun, patience))
 				break;
 			until = now + MSEC;
 			continue;

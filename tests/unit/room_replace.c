@@ -9,7 +9,9 @@
 #include "os/process.h"
 #include "os/socket/peer.h"
 #include "os/socket/socket.h"
+#include "os/spawn/seccomp.h"
 #include "os/spawn/spawn.h"
+#include "os/vfork.h"
 #include "protocol/responder.h"
 #include "supervisor/common/aside.h"
 #include "supervisor/common/foreign.h"
@@ -73,7 +75,6 @@ REPLACEABLE(helper_forget)
 REPLACEABLE(helper_number)
 REPLACEABLE(helper_start)
 REPLACEABLE(helpers_free)
-REPLACEABLE(privilege_has)
 REPLACEABLE(logger_send)
 REPLACEABLE(messages_show)
 REPLACEABLE(nodecommand_look)
@@ -84,7 +85,10 @@ REPLACEABLE(pidfd_peek)
 REPLACEABLE(pidfd_reap)
 REPLACEABLE(pidfd_signal)
 REPLACEABLE(pidfd_signal_group)
+REPLACEABLE(privilege_has)
+REPLACEABLE(process_awake)
 REPLACEABLE(process_children)
+REPLACEABLE(process_is_runnable)
 REPLACEABLE(process_look)
 REPLACEABLE(process_memory)
 REPLACEABLE(process_memory_share)
@@ -95,9 +99,13 @@ REPLACEABLE(reap_kill_strays)
 REPLACEABLE(reap_signal_strays)
 REPLACEABLE(remote_each_fd_from)
 REPLACEABLE(remote_fd)
+REPLACEABLE(remote_fd_flags)
+REPLACEABLE(seccomp_answer)
+REPLACEABLE(seccomp_waits)
 REPLACEABLE(socket_connect_packets_at)
 REPLACEABLE(socket_peer)
 REPLACEABLE(spawn)
 REPLACEABLE(spawn_many)
 REPLACEABLE(statefile_free)
 REPLACEABLE(timer_arm)
+REPLACEABLE(vfork_run)

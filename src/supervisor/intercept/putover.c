@@ -93,13 +93,18 @@ static int put(struct putting *p)
 	nsec_t patience = again ? PUT_PATIENCE_AGAIN : PUT_PATIENCE;
 	unsigned tries = r->others ? PUT_TRIES_OTHERS : PUT_TRIES;
 	nsec_t begun = clock_now();
+	nsec_t awake = process_awake(p->t->notice->tid);
 
 	for (unsigned i = 0; i < tries; i++) {
+		nsec_t before = awake;
+
 		if (vfork_run(put_all, p, patience) == 0)
 			return 0;
 		if (errno != ETIMEDOUT)
 			return -1;
-		if (!process_is_runnable(p->t->notice->tid))
+		/* it may have taken them just now, after a long wait for a CPU */
+		awake = process_awake(p->t->notice->tid);
+		if (awake == before && !process_is_runnable(p->t->notice->tid))
 			break;
 	}
 	r->late = true;
