@@ -170,6 +170,8 @@ static void read_address(struct nodeipc_place *place, const json_t *object)
 		len = sizeof(place->address) - 1;
 	(void)memcpy(place->address, json_string_value(value), len);
 	place->address[len] = '\0';
+	if (len > 0 && place->address[0] == '\0')
+		place->address[0] = '@';
 }
 
 /* 4, 6, -1, "udp4", "udp6"; where it is something else a descriptor is asked

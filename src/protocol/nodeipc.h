@@ -57,8 +57,8 @@ struct nodeipc_place {
 	enum nodeipc_family family;
 	bool v6;
 	bool has_address;                  /* TCP: else all addresses of both families */
-	char address[NODEIPC_ADDRESS_MAX]; /* NUL behind it; a unix path may
-					      have one in front (abstract) */
+	char address[NODEIPC_ADDRESS_MAX]; /* "": none; of an abstract unix path
+					      with '@' in place of its first NUL */
 	size_t address_len;                /* as it came: may be more than there is room */
 	uint16_t port;
 	int fd;

@@ -6,7 +6,6 @@
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/service.h"
@@ -30,6 +29,14 @@
 static bool is_auto(const struct cluster_settings *s)
 {
 	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF && s->max_requests == 0;
+}
+
+/* Each connection wakes all workers of Node's cluster: those are even, and stay so. */
+static bool may_judge(const struct service *service)
+{
+	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
+
+	return is_auto(cluster_settings(service->core)) && (r == NULL || r->runtime == NODE_NONE);
 }
 
 void evidence_begin(struct child *child)
@@ -103,13 +110,13 @@ void evidence_decide(struct service *service, unsigned generation)
 	struct uneven found;
 	const char *name = service->name;
 
-	if (known->generation != 0 || node_serves(service))
+	if (known->generation != 0)
 		return;
 	if (asks_spares(service, generation)) {
 		decide_for_spares(service, generation);
 		return;
 	}
-	if (!is_auto(cluster_settings(service->core)) || !is_uneven(service, &found))
+	if (!may_judge(service) || !is_uneven(service, &found))
 		return;
 	if (try_turns() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
@@ -159,8 +166,7 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 		json_put_text(w, "balance_why", text);
 		return;
 	}
-	if (!is_auto(cluster_settings(service->core)) || node_serves(service) ||
-		service->kind->by_connection)
+	if (!may_judge(service) || service->kind->by_connection)
 		return;
 	if (known->generation == 0 && !is_uneven(service, &found))
 		return;

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "os/clock.h"
 #include "supervisor/common/timer.h"
-#include "supervisor/node/node.h"
 #include "supervisor/workers/ports.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/workers/service.h"
@@ -286,11 +285,11 @@ bool steer_spreads(const struct service *service, unsigned generation)
 {
 	const struct recipe *r = recipe_of(service, generation);
 
-	if (evidence_spreads(service, generation) && !node_serves(service))
+	if (evidence_spreads(service, generation))
 		return true;
 	if (r != NULL)
 		return recipe_spreads(r);
-	return settings_spread(cluster_settings(service->core)) && !node_serves(service);
+	return settings_spread(cluster_settings(service->core));
 }
 
 static unsigned count_seats(const struct steer *s)

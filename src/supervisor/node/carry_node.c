@@ -9,21 +9,10 @@ static const struct plain_row node_wait_rows[] = {
 };
 
 static const struct plain_row node_use_rows[] = {
-	PLAIN(1, node_use, listening, BOOL),
-	PLAIN(2, node_use, refused_until, SIGNED),
+	/* 1 and 2 were whether it listens, and what it had refused */
+	PLAIN(3, node_use, query, SIGNED),
+	PLAIN(4, node_use, sent, SIGNED),
 };
-
-static const struct plain_row node_flight_rows[] = {
-	PLAIN_ENUM(1, node_flight, kind, NODE_FLIGHT_CONNECTION),
-	PLAIN(2, node_flight, server, UNSIGNED),
-	PLAIN(3, node_flight, seq, SIGNED),
-	PLAIN(4, node_flight, ack, SIGNED),
-	PLAIN(5, node_flight, fd, FD),
-	PLAIN(6, node_flight, arrived, BOOL),
-	PLAIN(7, node_flight, lost, UNSIGNED),
-	PLAIN(8, node_flight, again, SIGNED),
-};
-
 /* clang-format on */
 
 /* ---- a server ---- */
@@ -36,16 +25,16 @@ const struct carried carried_node_wait = {
 /* clang-format off */
 static const struct plain_row node_server_rows[] = {
 	PLAIN_MUST(1, node_server, number, UNSIGNED),
-	PLAIN_ENUM(2, node_server, family, NODEIPC_FD),
-	PLAIN(3, node_server, v6, BOOL),
+	PLAIN_ENUM(2, node_server, place.family, NODEIPC_FD),
+	PLAIN(3, node_server, place.v6, BOOL),
 	PLAIN(4, node_server, rr, BOOL),
-	PLAIN(5, node_server, port, UNSIGNED),
-	PLAIN(6, node_server, fd, SIGNED), /* the worker's number */
-	PLAIN(7, node_server, flags, UNSIGNED),
-	PLAIN(8, node_server, index, UNSIGNED),
+	PLAIN(5, node_server, place.port, UNSIGNED),
+	PLAIN(6, node_server, place.fd, SIGNED), /* the worker's number */
+	PLAIN(7, node_server, place.flags, UNSIGNED),
+	PLAIN(8, node_server, place.index, UNSIGNED),
 	CARRY_REFERENCE(CARRY_INDEX, node_server, listener, CARRY_OF_LISTENERS,
 		true),
-	PLAIN(CARRY_TEXT, node_server, address, HEAP),
+	PLAIN(CARRY_TEXT, node_server, place.address, TEXT),
 	PLAIN(CARRY_DATA, node_server, data, HEAP),
 	CARRY_LIST(CARRY_NODE_WAIT, node_server, waiting, &carried_node_wait,
 		node_wait, next),
@@ -132,20 +121,6 @@ const struct carried carried_node_use = {
 	.take = take_number,
 };
 
-static int flight_done(struct carry_reader *r, void *to)
-{
-	const struct node_flight *flight = to;
-
-	(void)r;
-	return (flight->kind == NODE_FLIGHT_CONNECTION) == (flight->fd != -1) ? 0 : -1;
-}
-
-const struct carried carried_node_flight = {
-	.called = "a worker of Node",
-	CARRIED_ROWS(node_flight_rows, node_flight),
-	.done = flight_done,
-};
-
 static int get_use(struct carry_reader *r, struct node_worker *w, const struct handover_field *f)
 {
 	struct use u = {.cluster = w->child->service->node};
@@ -159,20 +134,9 @@ static int get_use(struct carry_reader *r, struct node_worker *w, const struct h
 	return 1;
 }
 
-static int get_flight(struct carry_reader *r, struct node_worker *w, const struct handover_field *f)
-{
-	struct node_flight flight;
-
-	if (carry_get_one(r, &carried_node_flight, &flight, f) == -1)
-		return -1;
-	return node_flight_add(w, &flight) == 0 ? 1 : -1;
-}
-
 static int take_of_worker(struct carry_reader *r, void *to, const struct handover_field *f)
 {
-	if (f->tag == CARRY_NODE_USE)
-		return get_use(r, to, f);
-	return f->tag == CARRY_NODE_FLIGHT ? get_flight(r, to, f) : 0;
+	return f->tag == CARRY_NODE_USE ? get_use(r, to, f) : 0;
 }
 
 /* clang-format off */
@@ -184,14 +148,16 @@ static const struct plain_row node_worker_rows[] = {
 	PLAIN_ENUM(5, node_worker, stopping, NODE_LEAVES),
 	PLAIN(6, node_worker, signal, SIGNED),
 	PLAIN(7, node_worker, signal_at, SIGNED),
-	PLAIN(8, node_worker, hold_until, SIGNED),
+	PLAIN(8, node_worker, rests_until, SIGNED),
 	PLAIN(9, node_worker, taken, UNSIGNED),
 	/* 10 was the time until which it drained */
+	PLAIN(11, node_worker, given, FD),
+	PLAIN(12, node_worker, given_by, UNSIGNED),
+	PLAIN(13, node_worker, given_seq, SIGNED),
+	PLAIN(14, node_worker, given_arrived, BOOL),
 	PLAIN(CARRY_TEXT, node_worker, queries, HEAP),
 	CARRY_ARRAY(CARRY_NODE_USE, node_worker, uses, &carried_node_use,
 		use_count),
-	CARRY_ARRAY(CARRY_NODE_FLIGHT, node_worker, flights,
-		&carried_node_flight, flight_count),
 };
 /* clang-format on */
 

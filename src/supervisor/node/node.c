@@ -34,13 +34,15 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	for_each_child (c, children_of(n->service))
-		if (c->node != NULL) {
-			node_flights_again(c->node, now);
-			node_stop_due(c->node, now);
-		}
+	for_each_child (c, children_of(n->service)) {
+		if (c->node == NULL)
+			continue;
+		if (c->node->rests_until > now)
+			node_arm(n, c->node->rests_until);
+		node_stop_due(c->node, now);
+	}
 	for (struct node_server *s = n->servers; s != NULL; s = s->next)
-		node_rr_timer(s, now);
+		node_rr_go_on(s);
 }
 
 void node_arm(struct node_cluster *n, nsec_t at)
@@ -91,6 +93,7 @@ struct node_worker *node_worker_of(struct child *child)
 	if (w == NULL)
 		return NULL;
 	w->child = child;
+	w->given = -1;
 	child->node = w;
 	return w;
 }
@@ -103,10 +106,9 @@ static void node_on_gone(struct child *child)
 		return;
 	while (w->use_count > 0)
 		node_use_drop(w, w->use_count - 1, false);
-	node_flights_drop(w);
+	node_rr_left(w);
 	free(w->queries);
 	free(w->uses);
-	free(w->flights);
 	free(w);
 	child->node = NULL;
 }
@@ -218,16 +220,16 @@ static void hear_own(struct node_worker *w, struct channel *c, struct nodeipc_me
 		leave(w, m->seq);
 		break;
 	case NODEIPC_TAKEN:
-		node_flight_taken(w, m->ack, m->accepted);
+		node_rr_answered(w, m->ack, m->accepted);
 		break;
 	case NODEIPC_HANDLE:
 		take_handle(w, c, m);
 		break;
 	case NODEIPC_HANDLE_ACK:
-		node_flight_acked(w);
+		node_handle_acked(w);
 		break;
 	case NODEIPC_HANDLE_NACK:
-		node_flight_nacked(w);
+		node_handle_nacked(w);
 		break;
 	case NODEIPC_USER:
 	case NODEIPC_UNKNOWN:
@@ -293,7 +295,7 @@ static void on_end(struct channel *c)
 	messages_on_end(c);
 	if (w == NULL)
 		return;
-	node_flights_drop(w);
+	node_rr_left(w);
 	node_stop_ended(w);
 }
 
@@ -311,28 +313,6 @@ static bool node_on_keeps_own(const struct child *child)
 	return node_is_worker(child) && !child->node->bun;
 }
 
-static bool has_adopted(const struct service *service)
-{
-	const struct child *c;
-
-	for_each_child (c, children_of(service))
-		if (c->kept.adopted && node_is_worker(c) && c->listening.uses != 0)
-			return true;
-	return false;
-}
-
-bool node_serves(const struct service *service)
-{
-	const struct node_server *s;
-
-	if (service->node == NULL)
-		return false;
-	s = service->node->servers;
-	while (s != NULL && s->user_count == 0)
-		s = s->next;
-	return s != NULL || has_adopted(service);
-}
-
 bool node_is_away(const struct child *child)
 {
 	const struct node_worker *w = child->node;
@@ -345,14 +325,14 @@ bool node_is_away(const struct child *child)
 
 bool node_is_given(const struct child *child)
 {
-	return child->node != NULL && child->node->connections > 0;
+	return child->node != NULL && child->node->given != -1;
 }
 
 bool node_accepts(const struct listener *l)
 {
 	const struct node_server *s = l->servers;
 
-	while (s != NULL && !s->rr)
+	while (s != NULL && (!s->rr || s->user_count == 0))
 		s = s->next_of_listener;
 	return s != NULL;
 }
@@ -410,29 +390,32 @@ static void node_on_adopt(struct child *child, struct kept *kept)
 		w->online = true;
 }
 
-/* Like recipe_wants_rr(), for the time before there are recipes. */
-static bool may_be_rr(const struct cluster_settings *s)
-{
-	if (s->balance != BALANCE_AUTO)
-		return !settings_share(s);
-	for (size_t i = 0; i < s->env.count; i++)
-		if (strcmp(s->env.list[i], "NODE_CLUSTER_SCHED_POLICY=rr") == 0)
-			return true;
-	return s->sticky != STICKY_OFF || s->max_requests != 0;
-}
-
 /* With `rr` adopted workers get no connections: they are replaced. */
 static void node_on_adopted(struct service *service)
 {
-	if (service->node != NULL && may_be_rr(cluster_settings(service->core)))
+	static const char policy[] = "NODE_CLUSTER_SCHED_POLICY=";
+	const struct cluster_settings *s = cluster_settings(service->core);
+	const char *given = NULL;
+
+	for (size_t i = 0; i < s->env.count; i++)
+		if (strncmp(s->env.list[i], policy, sizeof(policy) - 1) == 0)
+			given = s->env.list[i] + sizeof(policy) - 1;
+	if (service->node != NULL && settings_accept(s, given))
 		service->kept.roll = true;
 }
 
 static void node_on_let_go(struct holding *h)
 {
-	struct listener *l = h->socket == NULL ? h->listener : NULL;
+	struct listener *l = h->listener;
 
-	while (l != NULL && l->servers != NULL)
+	if (l == NULL)
+		return;
+	for (struct node_server *s = l->servers; h->socket != NULL && s != NULL;
+		s = s->next_of_listener) {
+		node_rr_rest(s); /* another socket may be the listener's own from now on */
+		node_arm(s->cluster, clock_now());
+	}
+	while (h->socket == NULL && l->servers != NULL)
 		node_server_free(l->servers);
 }
 

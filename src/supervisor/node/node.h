@@ -24,8 +24,6 @@ extern const struct part node_part;
 extern const struct carried carried_node_cluster;
 extern const struct carried carried_node_worker;
 
-/* Has any living worker of the service a server here? */
-bool node_serves(const struct service *service);
 /* Does nclust accept the connections of this listener (rr)? */
 bool node_accepts(const struct listener *l);
 

@@ -5,6 +5,7 @@
 #include "os/process.h"
 #include "os/socket/socket_as.h"
 #include "os/socket/socket_key.h"
+#include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
@@ -24,14 +25,7 @@
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
-/* Make it nonblocking: libuv polls, and would otherwise hang in accept(2). */
-static struct listener *ready(struct listener *l, int *error)
-{
-	if (fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0)
-		return l;
-	*error = errno;
-	return NULL;
-}
+#define BACKLOG 511 /* Node's default (net.js) */
 
 static struct listener *find_passed(const struct node_worker *w, int fd)
 {
@@ -58,7 +52,7 @@ static int read_ip(struct socket_key *key, const char *address)
 	return inet_pton(key->family, ip, key->ip) == 1 ? 0 : -1;
 }
 
-static int make_key(struct socket_key *key, const struct nodeipc_place *place, const char *address)
+static int make_key(struct socket_key *key, const struct nodeipc_place *place)
 {
 	bool udp = place->family == NODEIPC_UDP;
 
@@ -71,7 +65,7 @@ static int make_key(struct socket_key *key, const struct nodeipc_place *place, c
 	};
 	if (udp && !place->has_address)
 		key->family = place->v6 ? AF_INET6 : AF_INET;
-	if (place->has_address && read_ip(key, address) == -1)
+	if (place->has_address && read_ip(key, place->address) == -1)
 		return -1;
 	/* as bind(2) sets it (socket_key.c) */
 	if (key->family == AF_INET6 && !socket_key_is_any(key))
@@ -95,13 +89,13 @@ static struct listener *find_held(const struct child *child, const struct socket
 }
 
 static struct listener *bind_internet(
-	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error)
+	struct node_worker *w, const struct nodeipc_place *place, int *error)
 {
 	struct socket_key key;
 	struct socket_key v4;
 	struct listener *l;
 
-	if (make_key(&key, place, address) == -1) {
+	if (make_key(&key, place) == -1) {
 		*error = EINVAL;
 		return NULL;
 	}
@@ -140,14 +134,14 @@ static int read_user(const struct node_worker *w, struct vfork_user *user)
 	return 0;
 }
 
-static int open_own(const struct nodeipc_place *place, const char *path, struct socket_file *made)
+static int open_own(const struct nodeipc_place *place, struct socket_file *made)
 {
 	scoped_str text = NULL;
 	struct address address;
 	struct error err = {0};
 	int fd = -1;
 
-	if (asprintf(&text, "unix:%s", path) == -1) {
+	if (asprintf(&text, "unix:%s", place->address) == -1) {
 		text = NULL;
 		errno = ENOMEM;
 		return -1;
@@ -162,29 +156,31 @@ static int open_own(const struct nodeipc_place *place, const char *path, struct 
 		address.mode =
 			0755 | (place->readable_all ? 0444 : 0) | (place->writable_all ? 0222 : 0);
 	err.sys = EINVAL; /* a comma in it begins an option */
-	if (strcmp(address.path, path) == 0)
+	if (strcmp(address.path, place->address) == 0)
 		fd = listener_bind(&address, made, &err);
 	address_fini(&address);
 	errno = err.sys != 0 ? err.sys : EADDRINUSE;
 	return fd;
 }
 
-static int open_unix(const struct node_worker *w, const struct nodeipc_place *place,
-	const char *path, struct socket_file *made)
+static int open_unix(
+	const struct node_worker *w, const struct nodeipc_place *place, struct socket_file *made)
 {
+	const char *path = place->address;
 	struct vfork_user user;
 
 	errno = EACCES; /* with a `chroot` the path is below its root, not ours */
 	if ((*path != '@' && cluster_settings(w->child->service->core)->chroot != NULL) ||
 		read_user(w, &user) == -1)
 		return -1;
-	return user.uid == geteuid() ? open_own(place, path, made)
+	return user.uid == geteuid() ? open_own(place, made)
 				     : socket_unix_open_as(path, &user, made);
 }
 
 static struct listener *bind_unix(
-	struct node_worker *w, const struct nodeipc_place *place, const char *path, int *error)
+	struct node_worker *w, const struct nodeipc_place *place, int *error)
 {
+	const char *path = place->address;
 	struct listener *l = learned_find_unix(w->child, path);
 	struct socket_file made = {0};
 	struct error err = {0};
@@ -192,7 +188,7 @@ static struct listener *bind_unix(
 
 	if (l != NULL)
 		return l;
-	fd = open_unix(w, place, path, &made);
+	fd = open_unix(w, place, &made);
 	if (fd == -1) {
 		*error = errno;
 		trouble_cannot_bind(w->child, SOCK_STREAM, 0, path, *error, NULL);
@@ -210,23 +206,26 @@ static struct listener *bind_unix(
 	return l;
 }
 
-/* Clients are told the ids of who listens: the worker's, not ours. */
-int node_listen(const struct node_worker *w, const struct listener *l, int backlog)
-{
-	struct vfork_user user;
-
-	if (!l->learned || l->facts.family != AF_UNIX)
-		return socket_backlog(l->fd, backlog);
-	if (read_user(w, &user) == -1)
-		return -1;
-	return user.uid == geteuid() ? socket_backlog(l->fd, backlog)
-				     : socket_unix_listen_as(l->fd, backlog, &user);
-}
-
 /* ---- all ---- */
 
-struct listener *node_bind(
-	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error)
+/* Clients of a unix socket are told the ids of who listens: the worker's, not ours. */
+static int begin_listening(const struct node_worker *w, struct listener *l, int backlog)
+{
+	struct vfork_user user = {.uid = geteuid()};
+
+	if (l->facts.type != SOCK_STREAM || l->facts.listening)
+		return 0;
+	if (l->learned && l->facts.family == AF_UNIX && read_user(w, &user) == -1)
+		return -1;
+	if ((user.uid == geteuid() ? socket_backlog(l->fd, backlog)
+				   : socket_unix_listen_as(l->fd, backlog, &user)) == -1)
+		return -1;
+	l->address.backlog = backlog; /* for heal.c */
+	heal_listening(l);
+	return 0;
+}
+
+struct listener *node_bind(struct node_worker *w, const struct nodeipc_place *place, int *error)
 {
 	struct listener *l = NULL;
 
@@ -236,12 +235,18 @@ struct listener *node_bind(
 		l = find_passed(w, place->fd);
 		break;
 	case NODEIPC_UNIX:
-		l = bind_unix(w, place, address, error);
+		l = bind_unix(w, place, error);
 		break;
 	case NODEIPC_TCP:
 	case NODEIPC_UDP:
-		l = bind_internet(w, place, address, error);
+		l = bind_internet(w, place, error);
 		break;
 	}
-	return l != NULL ? ready(l, error) : NULL;
+	/* libuv polls, and would otherwise hang in accept(2) */
+	if (l == NULL ||
+		(fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0 &&
+			begin_listening(w, l, place->backlog > 0 ? place->backlog : BACKLOG) == 0))
+		return l;
+	*error = errno;
+	return NULL;
 }

@@ -9,25 +9,17 @@
 
 #define NODE_SERVERS_MAX 128 /* of a cluster */
 #define NODE_USES_MAX 128    /* of a worker */
-#define NODE_FLIGHTS_MAX 256 /* sent to a worker and not confirmed */
 
-/* One address that workers have asked for, with the parameters of their
- * query. */
+/* One address that workers have asked for. */
 struct node_server {
 	struct node_server *next;
 	struct node_server *next_of_listener;
 	struct node_cluster *cluster;
 	uint64_t number; /* its key */
 	struct listener *listener;
-	enum nodeipc_family family;
-	bool v6;
+	struct nodeipc_place place; /* of the query; `port` may be 0 */
+	char *data;                 /* heap: the first worker's, echoed to all; or NULL */
 	bool rr;
-	char *address; /* heap; abstract unix paths with '@'; NULL: none */
-	uint16_t port; /* that was asked for */
-	int fd;        /* NODEIPC_FD */
-	unsigned flags;
-	uint32_t index;
-	char *data; /* heap: the first worker's, echoed to all; or NULL */
 
 	/* workers that have the server, in the order in which they asked */
 	struct node_worker **users;
@@ -35,12 +27,12 @@ struct node_server {
 	size_t user_room;
 
 	/* rr: */
-	ev_io accept;              /* active while a worker has room */
+	ev_io accept;              /* active while a worker is free */
 	size_t turn;               /* index in `users` of the next worker */
-	struct node_wait *waiting; /* accepted, and refused by a worker */
+	struct node_wait *waiting; /* accepted, and not given to a worker */
 };
 
-/* A connection that no worker has taken yet. */
+/* A connection that no worker has. */
 struct node_wait {
 	struct node_wait *next;
 	int fd;
@@ -49,28 +41,8 @@ struct node_wait {
 /* A worker's use of a server. */
 struct node_use {
 	struct node_server *server;
-	bool listening;       /* the worker has reported that it listens */
-	nsec_t refused_until; /* rr: offer it nothing before that; or 0 */
-};
-
-enum node_flight_kind {
-	NODE_FLIGHT_ANSWER,     /* a shared socket */
-	NODE_FLIGHT_CONNECTION, /* fd: kept until it is taken */
-	NODE_FLIGHT_KINDS,
-};
-
-/* A descriptor that was sent and is not confirmed.  The worker acknowledges
- * them in the order in which they were sent; it takes or refuses connections in
- * any. */
-struct node_flight {
-	enum node_flight_kind kind;
-	uint64_t server; /* its number */
-	int64_t seq;
-	int64_t ack;   /* ANSWER: number of the query */
-	int fd;        /* CONNECTION: our descriptor of it */
-	bool arrived;  /* acknowledged */
-	unsigned lost; /* how often it was sent and did not arrive */
-	nsec_t again;  /* when to send it again; or 0 */
+	int64_t query; /* its number */
+	int64_t sent;  /* that of the answer with a socket, until it has arrived; or 0 */
 };
 
 enum node_stopping {
@@ -93,12 +65,14 @@ struct node_worker {
 	nsec_t signal_at; /* when node_stop_due() has to act; or 0 */
 	struct node_use *uses;
 	size_t use_count;
-	struct node_flight *flights;
-	size_t flight_count;
-	size_t flight_room;
-	unsigned connections; /* rr: flights that are connections */
-	nsec_t hold_until;    /* it ran out of descriptors: pause; or 0 */
-	uint64_t taken;       /* rr: connections that it has taken so far */
+
+	/* rr: */
+	int given; /* a connection that it has not confirmed; or -1 */
+	uint64_t given_by;
+	int64_t given_seq;
+	bool given_arrived; /* the worker has it, and is to say whether it takes it */
+	nsec_t rests_until; /* it gets none before that */
+	uint64_t taken;     /* so many so far */
 };
 
 struct node_cluster {
@@ -137,47 +111,36 @@ struct node_server *node_server_new(struct node_cluster *n);
 void node_server_link(struct node_server *s, struct listener *l);
 void node_server_free(struct node_server *s);
 
+/* A socket or connection that was sent has arrived, or was lost for want of a
+ * descriptor. */
+void node_handle_acked(struct node_worker *w);
+void node_handle_nacked(struct node_worker *w);
+void node_answer_error(struct node_worker *w, int64_t ack, int error);
+
 /* ---- node_bind.c ---- */
 
-/* The listener for an address: one that nclust holds, or a new one.  NULL:
- * *error says why, as an errno(3). */
-struct listener *node_bind(
-	struct node_worker *w, const struct nodeipc_place *place, const char *address, int *error);
-/* Listen on it for the worker.  -1 and errno. */
-int node_listen(const struct node_worker *w, const struct listener *l, int backlog);
-
-/* ---- node_flight.c ---- */
-
-/* Note a descriptor that was sent.  -1: no memory, or too many. */
-int node_flight_add(struct node_worker *w, const struct node_flight *f);
-void node_flight_acked(struct node_worker *w);
-void node_flight_nacked(struct node_worker *w);
-void node_flight_taken(struct node_worker *w, int64_t ack, bool accepted);
-void node_flights_again(struct node_worker *w, nsec_t now);
-void node_flights_drop(struct node_worker *w);
-/* Answer a query with a shared socket. */
-void node_answer_shared(struct node_worker *w, struct node_server *s, int64_t ack, unsigned lost);
-void node_answer_error(struct node_worker *w, int64_t ack, int error);
+/* The listener for an address: one that nclust holds, or a new one, which listens if it
+ * is for streams.  NULL: *error says why, as an errno(3). */
+struct listener *node_bind(struct node_worker *w, const struct nodeipc_place *place, int *error);
 
 /* ---- node_rr.c ---- */
 
-/* Does nclust accept connections for workers of this generation (rr)? */
-bool node_rr_wanted(const struct child *child);
-int node_rr_begin(const struct node_worker *w, struct node_server *s, int backlog);
+/* Watch the listener for the server (`rr`), and stop that. */
 void node_rr_watch(struct node_server *s);
-void node_rr_end(struct node_server *s);  /* no worker has it any more */
-void node_rr_room(struct node_server *s); /* a worker may have room again */
-void node_rr_room_of(struct node_worker *w);
-/* Give a connection that a worker has refused to another one. */
-void node_rr_again(struct node_server *s, int fd);
-void node_rr_timer(struct node_server *s, nsec_t now);
+void node_rr_rest(struct node_server *s);
+void node_rr_end(struct node_server *s);
+/* A worker may be free: accept, if the server is one of `rr`. */
+void node_rr_go_on(struct node_server *s);
+/* The worker takes the connection of that number, or refuses it. */
+void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted);
+/* It will not take what it was given, if it was: that is for another one. */
+void node_rr_left(struct node_worker *w);
 
 /* ---- carry_node.c ---- */
 
 extern const struct carried carried_node_server;
 extern const struct carried carried_node_wait;
 extern const struct carried carried_node_use;
-extern const struct carried carried_node_flight;
 
 /* ---- node_stop.c ---- */
 

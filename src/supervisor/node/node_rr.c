@@ -1,168 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-#include "base/log.h"
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/clock.h"
-#include "os/socket/endpoint.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/recipe.h"
-#include "supervisor/sockets/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 /*
- * Round robin: nclust accepts, and gives each connection to the next worker in
- * turn that has room.  Connections that no worker has confirmed yet are bounded,
- * and nothing is accepted while nobody has room: the rest waits in the kernel's
- * queue, where it costs no descriptor and survives an upgrade.
+ * Round robin as Node's own primary has it: nclust accepts, and gives each
+ * connection to the next worker in turn that has taken the one before.  While no
+ * worker is free, nothing is accepted: the rest waits in the kernel's queue, where
+ * it costs no descriptor and survives an upgrade.
+ *
+ * The kernel cannot do that: it takes turns for who has CAP_BPF alone, and a worker
+ * cannot give back what it was given (maxConnections).
  */
-#define WINDOW 8 /* connections that a worker may have unconfirmed */
-/* The window for sticky clients; when it is full they go to another worker. */
-#define WINDOW_STICKY 128
-/* Accepted in one turn of the loop, so that a flood delays nothing else for
- * long. */
+
+/* So many sockets are accepted from in a turn of the loop, and connections at a time
+ * from one that workers have, too: a child is made for each time. */
 #define ACCEPTS_A_TURN 64
-/* Of a socket that workers have, too: a child is made for each time. */
-#define LENT_AT_ONCE 8
-/* The pause after a lack of descriptors or memory. */
+#define ACCEPTS_AT_ONCE 8
+/* The pause after a lack of descriptors or memory, and of a worker that refused a
+ * connection or lacks them itself: it would be offered thousands a second. */
 #define PAUSE (100 * MSEC)
-
-bool node_rr_wanted(const struct child *child)
-{
-	const struct recipe *r = recipe_of(child->service, child->generation);
-
-	return r != NULL && recipe_wants_rr(r);
-}
+#define REST (20 * MSEC)
 
 /* ---- who is next ---- */
 
-static bool is_sticky(const struct node_server *s)
+static bool is_free(const struct node_worker *w, nsec_t now)
 {
-	return cluster_settings(s->cluster->service->core)->sticky == STICKY_CLIENT_ADDRESS;
-}
-
-static unsigned window_of(const struct node_server *s)
-{
-	return is_sticky(s) ? WINDOW_STICKY : WINDOW;
-}
-
-static bool has_room(const struct node_server *s, const struct node_worker *w, nsec_t now)
-{
-	const struct node_use *use = node_use_of(w, s);
-
-	return w->connections < window_of(s) && !w->leaving && !child_is_stopping(w->child) &&
-		w->hold_until == 0 && use->refused_until <= now && w->child->channel != NULL &&
+	return w->given == -1 && w->rests_until <= now && !w->leaving &&
+		!child_is_stopping(w->child) && w->child->channel != NULL &&
 		w->child->channel->io.fd != -1;
 }
 
-static struct node_worker *next_in_turn(struct node_server *s, nsec_t now)
+/* Its index; `user_count`: nobody is free. */
+static size_t next_in_turn(const struct node_server *s, nsec_t now)
 {
 	for (size_t i = 0; i < s->user_count; i++) {
 		size_t at = (s->turn + i) % s->user_count;
 
-		if (has_room(s, s->users[at], now)) {
-			s->turn = at + 1;
-			return s->users[at];
-		}
+		if (is_free(s->users[at], now))
+			return at;
 	}
-	return NULL;
-}
-
-/* Of the peer's address without its port; 0: it has none. */
-static uint64_t hash_of(const union endpoint *peer)
-{
-	size_t len;
-	const unsigned char *at = endpoint_ip(peer, &len);
-	uint64_t hash = text_hash(TEXT_HASH, at, len);
-
-	hash ^= hash >> 32; /* its low bits choose */
-	return len > 0 ? hash : 0;
-}
-
-static struct node_worker *in_slot(const struct node_server *s, uint32_t slot, nsec_t now)
-{
-	/* the newest: during a rollout there are two */
-	for (size_t i = s->user_count; i-- > 0;)
-		if (s->users[i]->child->slot == slot && has_room(s, s->users[i], now))
-			return s->users[i];
-	return NULL;
-}
-
-/* The worker in the client's slot, or in the next slot that has one. */
-static struct node_worker *by_address(struct node_server *s, const union endpoint *peer, nsec_t now)
-{
-	uint32_t slots = cluster_wanted(s->cluster->service->core);
-	uint64_t hash = hash_of(peer);
-
-	for (uint32_t i = 0; hash != 0 && i < slots; i++) {
-		struct node_worker *w = in_slot(s, (uint32_t)((hash + i) % slots), now);
-
-		if (w != NULL)
-			return w;
-	}
-	return next_in_turn(s, now);
-}
-
-/* `refused`: a worker has had the connection. */
-static struct node_worker *choose(struct node_server *s, int fd, bool refused, nsec_t now)
-{
-	union endpoint peer;
-
-	if (!is_sticky(s))
-		return next_in_turn(s, now);
-	/* none, if it is gone again */
-	(void)(refused ? socket_other(fd, &peer) : endpoint_peer(fd, &peer));
-	return by_address(s, &peer, now);
+	return s->user_count;
 }
 
 /* ---- giving ---- */
-
-static int send_it(struct node_worker *w, const struct node_server *s, int fd)
-{
-	struct node_flight f = {
-		.kind = NODE_FLIGHT_CONNECTION,
-		.server = s->number,
-		.seq = node_next_seq(w),
-		.fd = fd,
-	};
-	struct buffer line;
-	struct nodeipc_writer to = node_writer(w, &line);
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	if (copy == -1 || node_flight_add(w, &f) == -1) {
-		fd_close(&copy);
-		return -1;
-	}
-	nodeipc_put_connection(&to, s->number, f.seq);
-	if (node_send(w, &line, copy) == 0)
-		return 0;
-	w->flight_count--;
-	w->connections--;
-	return -1;
-}
-
-/* A worker that has had it may have a duplicate. */
-static void drop(const struct node_server *s, int fd)
-{
-	foreign_close(s->cluster->service->sup, NULL, &fd);
-}
 
 static void keep_waiting(struct node_server *s, int fd)
 {
 	struct node_wait *wait = malloc(sizeof(*wait));
 	struct node_wait **at = &s->waiting;
 
-	if (wait == NULL) {
-		drop(s, fd);
+	if (wait == NULL) { /* a worker that has had it may have a duplicate */
+		foreign_close(s->cluster->service->sup, NULL, &fd);
 		return;
 	}
 	*wait = (struct node_wait){.fd = fd};
@@ -171,194 +70,114 @@ static void keep_waiting(struct node_server *s, int fd)
 	*at = wait;
 }
 
-/* 0: it is on its way; -1: nobody has room. */
-static int give(struct node_server *s, int fd, bool refused, nsec_t now)
+/* Give it to the worker, which is to confirm it.  -1: it was not sent. */
+static int give(const struct node_server *s, struct node_worker *w, int fd)
 {
-	struct node_worker *w = choose(s, fd, refused, now);
+	const int64_t seq = node_next_seq(w);
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	return w != NULL ? send_it(w, s, fd) : -1;
+	if (copy == -1)
+		return -1;
+	nodeipc_put_connection(&to, s->number, seq);
+	if (node_send(w, &line, copy) == -1)
+		return -1;
+	w->given = fd;
+	w->given_by = s->number;
+	w->given_seq = seq;
+	w->given_arrived = false;
+	return 0;
 }
 
-/* Refused connections are given away first.  False: some are left. */
-static bool give_waiting(struct node_server *s, nsec_t now)
+/* Give away what waits.  False: nobody is free any more, or there is a lack of
+ * something. */
+static bool give_waiting(struct node_server *s)
 {
-	while (s->waiting != NULL) {
+	nsec_t now = clock_now();
+	size_t at = next_in_turn(s, now);
+
+	while (s->waiting != NULL && at < s->user_count) {
 		struct node_wait *wait = s->waiting;
 
-		if (give(s, wait->fd, true, now) == -1)
+		if (give(s, s->users[at], wait->fd) == -1) {
+			node_arm(s->cluster, nsec_add(now, PAUSE));
 			return false;
+		}
+		s->turn = at + 1;
 		s->waiting = wait->next;
 		free(wait);
+		at = next_in_turn(s, now);
 	}
-	return true;
+	return at < s->user_count;
 }
 
 /* ---- accepting ---- */
 
-static bool anybody(struct node_server *s, nsec_t now)
+static int accept_some(const struct listener *l, int fds[ACCEPTS_AT_ONCE])
 {
-	for (size_t i = 0; i < s->user_count; i++)
-		if (has_room(s, s->users[i], now))
-			return true;
+	/* workers have it, too: a named one they get at their birth */
+	if (!l->learned || l->asked != NULL || !l->ours_alone)
+		return socket_accept(l->fd, fds, ACCEPTS_AT_ONCE);
+	fds[0] = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return fds[0] != -1 ? 1 : -1;
+}
+
+static bool is_lack(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+		error == ETIMEDOUT;
+}
+
+/* Accept until no client waits.  False: the listener is to rest, because nobody is free,
+ * or there is a lack of something. */
+static bool serve(struct node_server *s)
+{
+	int fds[ACCEPTS_AT_ONCE];
+	int count = 1;
+
+	for (int i = 0; i < ACCEPTS_A_TURN && count > 0; i++) {
+		if (!give_waiting(s))
+			return false;
+		count = accept_some(s->listener, fds);
+		for (int k = 0; k < count; k++)
+			keep_waiting(s, fds[k]);
+	}
+	if (count > 0)
+		return give_waiting(s);
+	if (!is_lack(errno))
+		return true;
+	if (errno == ETIMEDOUT)
+		heal_tell(s->listener,
+			"a worker holds its socket, so that nothing can be accepted; "
+			"it is tried again");
+	node_arm(s->cluster, nsec_add(clock_now(), PAUSE));
 	return false;
-}
-
-static void pause_accept(struct node_server *s)
-{
-	ev_io_stop(s->cluster->service->sup->loop, &s->accept);
-}
-
-static bool is_passing(int error)
-{
-	return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM ||
-		error == ENETDOWN || error == EHOSTDOWN || error == EHOSTUNREACH ||
-		error == ENETUNREACH || error == ENOPROTOOPT;
-}
-
-/* May a worker have the socket, too?  It gets a named one at its birth. */
-static bool is_lent(const struct listener *l)
-{
-	return !l->learned || l->asked != NULL || !l->ours_alone;
-}
-
-static void tell_held(struct listener *l, nsec_t now)
-{
-	if (l->healed_at != 0 && now - l->healed_at < MINUTE)
-		return;
-	l->healed_at = now;
-	log_warn("listener '%s': a worker holds its socket, so that nothing can "
-		 "be accepted; it is tried again",
-		l->address.name);
-}
-
-static int accept_lent(struct node_server *s, nsec_t now)
-{
-	int fds[LENT_AT_ONCE];
-	int count = socket_accept(s->listener->fd, fds, LENT_AT_ONCE);
-
-	for (int i = 1; i < count; i++)
-		if (give(s, fds[i], false, now) == -1) {
-			keep_waiting(s, fds[i]);
-			node_arm(s->cluster, nsec_add(now, PAUSE));
-		}
-	if (count == -1 && errno == ETIMEDOUT) {
-		tell_held(s->listener, now);
-		errno = ETIMEDOUT;
-	}
-	return count > 0 ? fds[0] : -1;
-}
-
-/* Accept until no client waits or no worker has room.  1: more may wait; 0:
- * none; -1: no worker has room, or there are no descriptors. */
-static int accept_some(struct node_server *s)
-{
-	nsec_t now = clock_now();
-
-	if (!give_waiting(s, now))
-		return -1;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int fd;
-
-		if (!anybody(s, now))
-			return -1;
-		fd = is_lent(s->listener)
-			? accept_lent(s, now)
-			: accept4(s->listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd == -1 && is_passing(errno))
-			continue;
-		if (fd == -1 && (errno == EAGAIN || errno == EINVAL))
-			return 0;
-		if (fd == -1) {
-			node_arm(s->cluster, nsec_add(now, PAUSE));
-			return -1;
-		}
-		if (give(s, fd, false, now) == -1) {
-			keep_waiting(s, fd);
-			node_arm(s->cluster, nsec_add(now, PAUSE));
-			return -1;
-		}
-	}
-	return 1;
 }
 
 static void on_accept(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct node_server *s = watcher->data;
-
 	(void)loop;
 	(void)revents;
-	if (accept_some(s) == -1)
-		pause_accept(s);
+	node_rr_go_on(watcher->data);
 }
 
-/* A worker may have room: give it what waits, and watch the socket again if
- * that was stopped because all were busy. */
-void node_rr_room(struct node_server *s)
+void node_rr_rest(struct node_server *s)
 {
-	struct ev_loop *loop = s->cluster->service->sup->loop;
-
-	if (s->user_count == 0 || (s->waiting == NULL && ev_is_active(&s->accept)))
-		return;
-	if (accept_some(s) == -1) {
-		pause_accept(s);
-		return;
-	}
-	if (ev_is_active(&s->accept))
-		return;
-	ev_io_set(&s->accept, s->listener->fd, EV_READ);
-	ev_io_start(loop, &s->accept);
+	if (s->rr)
+		ev_io_stop(s->cluster->service->sup->loop, &s->accept);
 }
 
-void node_rr_room_of(struct node_worker *w)
-{
-	for (size_t i = 0; i < w->use_count; i++)
-		if (w->uses[i].server->rr)
-			node_rr_room(w->uses[i].server);
-}
-
-void node_rr_again(struct node_server *s, int fd)
-{
-	nsec_t now = clock_now();
-
-	if (!s->rr) {
-		drop(s, fd);
-		return;
-	}
-	if (s->waiting != NULL || give(s, fd, true, now) == -1)
-		keep_waiting(s, fd);
-	if (s->user_count == 0)
-		pause_accept(s);
-}
-
-void node_rr_timer(struct node_server *s, nsec_t now)
+void node_rr_go_on(struct node_server *s)
 {
 	if (!s->rr)
 		return;
-	for (size_t i = 0; i < s->user_count; i++) {
-		nsec_t until = node_use_of(s->users[i], s)->refused_until;
-
-		if (until > now)
-			node_arm(s->cluster, until);
+	if (s->user_count == 0 || !serve(s)) {
+		node_rr_rest(s);
+	} else if (!ev_is_active(&s->accept)) {
+		ev_io_set(&s->accept, s->listener->fd, EV_READ);
+		ev_io_start(s->cluster->service->sup->loop, &s->accept);
 	}
-	node_rr_room(s);
-}
-
-/* ---- life ---- */
-
-int node_rr_begin(const struct node_worker *w, struct node_server *s, int backlog)
-{
-	struct listener *l = s->listener;
-
-	if (!l->facts.listening) {
-		if (l->facts.type != SOCK_STREAM || node_listen(w, l, backlog) == -1)
-			return -1;
-		l->address.backlog = backlog; /* for heal.c */
-		heal_listening(l);
-	}
-	/* only one socket is watched, and it must not be replaced */
-	group_forget(l);
-	node_rr_watch(s);
-	return 0;
 }
 
 void node_rr_watch(struct node_server *s)
@@ -369,13 +188,46 @@ void node_rr_watch(struct node_server *s)
 
 void node_rr_end(struct node_server *s)
 {
-	pause_accept(s);
+	node_rr_rest(s);
 	while (s->waiting != NULL) {
 		struct node_wait *wait = s->waiting;
 
 		s->waiting = wait->next;
-		drop(s, wait->fd);
+		foreign_close(s->cluster->service->sup, NULL, &wait->fd);
 		free(wait);
 	}
-	s->rr = false;
+}
+
+/* ---- what became of it ---- */
+
+void node_rr_left(struct node_worker *w)
+{
+	struct node_cluster *n = w->child->service->node;
+	struct node_server *s = node_server_numbered(n, w->given_by);
+
+	if (w->given == -1)
+		return;
+	w->rests_until = nsec_add(clock_now(), REST);
+	node_arm(n, w->rests_until);
+	if (s == NULL) {
+		foreign_close(n->service->sup, w->child, &w->given);
+		return;
+	}
+	keep_waiting(s, fd_release(&w->given));
+	node_rr_go_on(s);
+}
+
+void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted)
+{
+	if (w->given == -1 || !w->given_arrived || w->given_seq != seq)
+		return; /* it was given no such connection */
+	w->child->channel->answers++;
+	if (!accepted) {
+		node_rr_left(w);
+		return;
+	}
+	w->taken++;
+	foreign_close(w->child->service->sup, w->child, &w->given);
+	for (size_t i = 0; i < w->use_count; i++)
+		node_rr_go_on(w->uses[i].server);
 }

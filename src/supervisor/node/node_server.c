@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
+#include "base/log.h"
 #include "base/scope.h"
-#include "supervisor/sockets/heal.h"
-#include "supervisor/sockets/holding.h"
+#include "supervisor/common/part.h"
+#include "supervisor/intercept/listens.h"
 #include "supervisor/intercept/takeover.h"
+#include "supervisor/sockets/group.h"
+#include "supervisor/sockets/holding.h"
 #include "supervisor/sockets/learned.h"
 #include "supervisor/sockets/renew.h"
-#include "supervisor/intercept/listens.h"
+#include "supervisor/workers/recipe.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -20,26 +24,12 @@
 
 /* Servers: the addresses that Node workers ask for, and who has them. */
 
-#define BACKLOG 511 /* Node's default (net.js) */
-
 /* ---- finding a server ---- */
 
-/* Write the address as `listen` does: with '@' in place of a first NUL. */
-static void read_address(const struct nodeipc_place *place, char to[NODEIPC_ADDRESS_MAX])
+static bool is_same(const struct nodeipc_place *a, const struct nodeipc_place *b)
 {
-	(void)memcpy(to, place->address, NODEIPC_ADDRESS_MAX);
-	if (place->has_address && to[0] == '\0' && place->address_len > 0)
-		to[0] = '@';
-}
-
-static bool is_same(
-	const struct node_server *s, const struct nodeipc_place *place, const char *address)
-{
-	const char *mine = s->address != NULL ? s->address : "";
-
-	return s->family == place->family && s->v6 == place->v6 && s->index == place->index &&
-		s->fd == place->fd && s->flags == place->flags &&
-		(s->address != NULL) == place->has_address && strcmp(mine, address) == 0;
+	return a->family == b->family && a->v6 == b->v6 && a->index == b->index && a->fd == b->fd &&
+		a->flags == b->flags && strcmp(a->address, b->address) == 0;
 }
 
 /* Not one of another slot's own address. */
@@ -56,13 +46,13 @@ static bool may_have(const struct child *child, const struct listener *l)
 }
 
 static struct node_server *find(const struct node_cluster *n, const struct child *child,
-	const struct nodeipc_place *place, const char *address, bool rr)
+	const struct nodeipc_place *place, bool rr)
 {
 	struct node_server *s = n->servers;
 
 	while (s != NULL &&
-		(s->rr != rr || s->port != place->port || !may_have(child, s->listener) ||
-			!is_same(s, place, address)))
+		(s->rr != rr || s->place.port != place->port || !may_have(child, s->listener) ||
+			!is_same(&s->place, place)))
 		s = s->next;
 	return s;
 }
@@ -88,7 +78,7 @@ struct node_server *node_server_new(struct node_cluster *n)
 	if (s == NULL)
 		return NULL;
 	s->cluster = n;
-	s->fd = -1;
+	s->place.fd = -1;
 	s->next = n->servers;
 	n->servers = s;
 	n->server_count++;
@@ -123,6 +113,8 @@ static void unlink_use(struct node_worker *w, struct node_use *use)
 	(void)memmove(&s->users[at], &s->users[at + 1], (s->user_count - at) * sizeof(*s->users));
 	if (s->turn > at)
 		s->turn--;
+	if (s->user_count == 0)
+		node_rr_rest(s);
 	w->use_count--;
 	(void)memmove(use, use + 1, (size_t)(w->uses + w->use_count - use) * sizeof(*use));
 }
@@ -134,8 +126,7 @@ void node_server_free(struct node_server *s)
 	/* workers that have it still have their own descriptors of it */
 	while (s->user_count > 0)
 		unlink_use(s->users[0], node_use_of(s->users[0], s));
-	if (s->rr)
-		node_rr_end(s);
+	node_rr_end(s);
 	if (s->listener != NULL)
 		unlink_listener(s);
 	while (*at != s)
@@ -143,39 +134,27 @@ void node_server_free(struct node_server *s)
 	*at = s->next;
 	s->cluster->server_count--;
 	free(s->users);
-	free(s->address);
 	free(s->data);
 	free(s);
 }
 
-static struct node_server *make(struct node_worker *w, const struct nodeipc_message *m,
-	const char *address, struct listener *l, bool rr)
+static struct node_server *make(
+	struct node_cluster *n, const struct nodeipc_message *m, struct listener *l, bool rr)
 {
-	struct node_cluster *n = w->child->service->node;
 	struct node_server *s = node_server_new(n);
 
 	if (s == NULL)
 		return NULL;
 	s->number = ++n->last_number;
-	s->family = m->place.family;
-	s->v6 = m->place.v6;
-	s->port = m->place.port;
-	s->fd = m->place.fd;
-	s->flags = m->place.flags;
-	s->index = m->place.index;
+	s->place = m->place;
 	s->data = m->data != NULL ? strdup(m->data) : NULL;
 	node_server_link(s, l);
-	if (m->place.has_address) {
-		s->address = strdup(address);
-		if (s->address == NULL)
-			goto fail;
+	if (rr) {
+		/* only one socket is watched, and it must not be replaced */
+		group_forget(l);
+		node_rr_watch(s);
 	}
-	if (rr && node_rr_begin(w, s, m->place.backlog > 0 ? m->place.backlog : BACKLOG) == -1)
-		goto fail;
 	return s;
-fail:
-	node_server_free(s);
-	return NULL;
 }
 
 /* ---- its users ---- */
@@ -234,8 +213,8 @@ void node_use_drop(struct node_worker *w, size_t i, bool closed)
 	if (closed && !uses_listener(w, l) && learned_unuse(w->child, l) && !w->leaving &&
 		learned_only(l))
 		learned_close(w->child->service, l, w->child); /* by its last user */
-	else if (s->rr)
-		node_rr_room(s); /* others may take what waits */
+	else
+		node_rr_go_on(s); /* others may take what waits */
 }
 
 void node_close(struct node_worker *w, const char *key)
@@ -251,27 +230,126 @@ void node_close(struct node_worker *w, const char *key)
 	}
 }
 
-/* ---- queries ---- */
+/* ---- answers ---- */
 
-static void answer_faux(struct node_worker *w, const struct node_server *s, int64_t ack)
+void node_answer_error(struct node_worker *w, int64_t ack, int error)
+{
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+	const struct nodeipc_answer a = {
+		.ack = ack,
+		.seq = node_next_seq(w),
+	};
+
+	nodeipc_put_error(&to, &a, error);
+	(void)node_send(w, &line, -1);
+}
+
+/* nclust will accept and hand over. */
+static void answer_faux(
+	struct node_worker *w, const struct node_server *s, const struct nodeipc_answer *a)
 {
 	const struct socket_key *key = &s->listener->key;
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
 	char text[INET6_ADDRSTRLEN] = "";
-	const struct nodeipc_answer a = {
-		.key = s->number,
-		.ack = ack,
-		.seq = node_next_seq(w),
-		.data = s->data,
-	};
 
 	if (s->listener->has_key)
 		(void)inet_ntop(key->family, key->ip, text, sizeof(text));
 	nodeipc_put_faux(
-		&to, &a, s->listener->has_key ? text : NULL, key->family == AF_INET6, key->port);
+		&to, a, s->listener->has_key ? text : NULL, key->family == AF_INET6, key->port);
 	(void)node_send(w, &line, -1);
 }
+
+/* -1: the worker cannot get the socket. */
+static int answer_shared(
+	struct node_worker *w, struct node_use *use, const struct nodeipc_answer *a)
+{
+	struct listener *l = use->server->listener;
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+	int fd;
+
+	PARTS(provide, w->child, l, false);
+	fd = fcntl(group_fd(l, w->child->traffic.lane), F_DUPFD_CLOEXEC, 3);
+	if (fd == -1)
+		return -1;
+	l->ours_alone = false;
+	use->sent = a->seq;
+	nodeipc_put_shared(&to, a, l->facts.type == SOCK_DGRAM);
+	(void)node_send(w, &line, fd);
+	return 0;
+}
+
+/* It was not sent, or has not arrived. */
+static void refuse(struct node_worker *w, const struct node_use *use)
+{
+	node_answer_error(w, use->query, EMFILE);
+	node_use_drop(w, (size_t)(use - w->uses), true);
+}
+
+static void answer(struct node_worker *w, struct node_use *use)
+{
+	const struct nodeipc_answer a = {
+		.key = use->server->number,
+		.ack = use->query,
+		.seq = node_next_seq(w),
+		.data = use->server->data,
+	};
+
+	if (use->server->rr) {
+		answer_faux(w, use->server, &a);
+		node_rr_go_on(use->server);
+	} else if (answer_shared(w, use, &a) == -1) {
+		refuse(w, use);
+	}
+}
+
+/* The oldest answer with a socket that has not arrived; NULL: there is none, or
+ * a connection was sent before it. */
+static struct node_use *find_sent(const struct node_worker *w)
+{
+	size_t i = 0;
+
+	while (i < w->use_count && w->uses[i].sent == 0)
+		i++;
+	if (i == w->use_count)
+		return NULL;
+	return w->given != -1 && !w->given_arrived && w->given_seq < w->uses[i].sent ? NULL
+										     : &w->uses[i];
+}
+
+void node_handle_acked(struct node_worker *w)
+{
+	struct node_use *use = find_sent(w);
+
+	if (use == NULL && (w->given == -1 || w->given_arrived))
+		return; /* nothing was sent: ignore it */
+	w->child->channel->answers++;
+	if (use != NULL)
+		use->sent = 0;
+	else
+		w->given_arrived = true;
+}
+
+void node_handle_nacked(struct node_worker *w)
+{
+	struct node_use *use = find_sent(w);
+
+	if (use == NULL && (w->given == -1 || w->given_arrived))
+		return;
+	if (!w->told_full)
+		log_warn("%s.%" PRIu32 ": has no descriptor left for what nclust "
+			 "passes it (limit-nofile?)",
+			w->child->service->name, w->child->slot);
+	w->told_full = true;
+	if (use != NULL)
+		refuse(w, use);
+	else
+		node_rr_left(w);
+}
+
+/* ---- queries ---- */
 
 /* Is it another worker's alone, as `share-ports` does not name it? */
 static bool is_taken(const struct node_worker *w, const struct listener *l)
@@ -283,94 +361,71 @@ static bool is_taken(const struct node_worker *w, const struct listener *l)
 static struct node_server *find_or_make(
 	struct node_worker *w, const struct nodeipc_message *m, int *error)
 {
-	struct node_cluster *n = w->child->service->node;
-	bool rr = m->place.family != NODEIPC_UDP && node_rr_wanted(w->child);
-	char address[NODEIPC_ADDRESS_MAX];
+	const struct child *child = w->child;
+	const struct recipe *r = recipe_of(child->service, child->generation);
+	bool rr = m->place.family != NODEIPC_UDP && r != NULL && recipe_accepts(r);
+	struct node_cluster *n = child->service->node;
 	struct node_server *s;
 	struct listener *l;
 
 	*error = ENAMETOOLONG;
-	if (m->place.address_len >= sizeof(address))
+	if (m->place.address_len >= sizeof(m->place.address))
 		return NULL;
-	read_address(&m->place, address);
 	*error = EINVAL; /* a NUL inside: path.resolve() of an abstract one */
-	if (strlen(address) != m->place.address_len)
+	if (strlen(m->place.address) != m->place.address_len)
 		return NULL;
-	s = find(n, w->child, &m->place, address, rr);
+	s = find(n, child, &m->place, rr);
 	if (s != NULL) {
 		*error = EADDRINUSE;
 		return node_use_of(w, s) == NULL && !is_taken(w, s->listener) ? s : NULL;
 	}
-	l = node_bind(w, &m->place, address, error);
+	l = node_bind(w, &m->place, error);
 	if (l == NULL)
 		return NULL;
 	*error = EADDRINUSE; /* it has another server there */
 	if (uses_listener(w, l) || is_taken(w, l))
 		return NULL;
 	*error = ENOMEM;
-	return make(w, m, address, l, rr);
+	return make(n, m, l, rr);
 }
 
 void node_query(struct node_worker *w, const struct nodeipc_message *m)
 {
-	struct node_server *s;
+	struct node_server *s = NULL;
 	int error = EMFILE;
 
-	if (w->use_count >= NODE_USES_MAX) {
-		node_answer_error(w, m->seq, error);
-		return;
+	if (w->use_count < NODE_USES_MAX)
+		s = find_or_make(w, m, &error);
+	if (s != NULL && node_use_add(w, s) == -1) {
+		error = ENOMEM;
+		s = NULL;
 	}
-	s = find_or_make(w, m, &error);
 	if (s == NULL) {
 		node_answer_error(w, m->seq, error);
 		return;
 	}
-	if (node_use_add(w, s) == -1) {
-		node_answer_error(w, m->seq, ENOMEM);
-		return;
-	}
 	learned_use(w->child, s->listener, w->child->pid);
-	if (!s->rr) {
-		node_answer_shared(w, s, m->seq, 0);
-		return;
-	}
-	answer_faux(w, s, m->seq);
-	node_rr_room(s);
+	w->uses[w->use_count - 1].query = m->seq;
+	answer(w, &w->uses[w->use_count - 1]);
 }
 
 /* ---- listening ---- */
 
-/* Is it this server?  The port may have been chosen after the query. */
-static bool is_meant(
-	const struct node_server *s, const struct nodeipc_place *place, const char *address)
+/* The port may have been chosen after the query. */
+static bool is_meant(const struct node_server *s, const struct nodeipc_place *place)
 {
-	return is_same(s, place, address) &&
-		(s->port == place->port || s->listener->facts.port == place->port);
-}
-
-static void note_kernel(struct listener *l)
-{
-	if (!l->facts.listening && l->facts.type == SOCK_STREAM &&
-		socket_option(l->fd, SOL_SOCKET, SO_ACCEPTCONN) != 0)
-		heal_listening(l);
+	return is_same(&s->place, place) &&
+		(s->place.port == place->port || s->listener->facts.port == place->port);
 }
 
 void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 {
-	char address[NODEIPC_ADDRESS_MAX];
-	struct node_use *use = NULL;
+	struct listener *l = NULL; /* one that it has bound by itself */
 
-	read_address(place, address);
-	for (size_t i = 0; i < w->use_count && use == NULL; i++)
-		if (is_meant(w->uses[i].server, place, address))
-			use = &w->uses[i];
-	if (use == NULL) { /* one that it has bound by itself */
-		listens_told(w->child, NULL);
-		return;
-	}
-	use->listening = true;
-	note_kernel(use->server->listener);
-	/* it may have removed the file of one that others had already */
-	renew_look_at(use->server->listener);
-	listens_told(w->child, use->server->listener);
+	for (size_t i = 0; i < w->use_count && l == NULL; i++)
+		if (is_meant(w->uses[i].server, place))
+			l = w->uses[i].server->listener;
+	if (l != NULL) /* it may have removed the file of one that others had already */
+		renew_look_at(l);
+	listens_told(w->child, l);
 }

@@ -410,19 +410,22 @@ bool settings_spread(const struct cluster_settings *s)
 
 bool recipe_spreads(const struct recipe *r)
 {
-	return r->runtime == NODE_NONE && settings_spread(r->settings);
+	return settings_spread(r->settings) && !recipe_accepts(r);
 }
 
-bool recipe_wants_rr(const struct recipe *r)
+bool settings_accept(const struct cluster_settings *s, const char *policy)
 {
-	const struct cluster_settings *s = r->settings;
-	const char *policy;
-
+	if (s->sticky != STICKY_OFF)
+		return false;
 	if (s->balance != BALANCE_AUTO)
-		return !settings_share(s);
-	policy = recipe_env(r, "NODE_CLUSTER_SCHED_POLICY=");
-	return s->sticky != STICKY_OFF || s->max_requests != 0 ||
-		(policy != NULL && strcmp(policy, "rr") == 0);
+		return s->balance == BALANCE_RR;
+	return s->max_requests != 0 || (policy != NULL && strcmp(policy, "rr") == 0);
+}
+
+bool recipe_accepts(const struct recipe *r)
+{
+	return r->runtime != NODE_NONE &&
+		settings_accept(r->settings, recipe_env(r, "NODE_CLUSTER_SCHED_POLICY="));
 }
 
 struct recipe *recipe_of(const struct service *service, unsigned generation)

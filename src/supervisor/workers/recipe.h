@@ -26,11 +26,15 @@ void recipes_free(struct service *service);
 struct recipe *recipe_ours(const struct supervisor *sup, struct error *err);
 void recipe_free(struct recipe *r);
 
-/* Does nclust hand connections to its workers in turn, if they are Node's? */
-bool recipe_wants_rr(const struct recipe *r);
-/* Is the kernel to spread connections, over a socket for each worker? */
+/* Does nclust accept for its workers, if they are Node's, and hand each connection to
+ * the next in turn?  The second: without a recipe, with NODE_CLUSTER_SCHED_POLICY or
+ * NULL. */
+bool recipe_accepts(const struct recipe *r);
+bool settings_accept(const struct cluster_settings *s, const char *policy);
+/* Is the kernel to spread connections, over a socket for each worker?  The second: but
+ * for where nclust accepts. */
 bool recipe_spreads(const struct recipe *r);
-bool settings_spread(const struct cluster_settings *s); /* but for Node */
+bool settings_spread(const struct cluster_settings *s);
 
 /* The recipe of a generation, or NULL; never makes one. */
 struct recipe *recipe_of(const struct service *service, unsigned generation);

@@ -18,6 +18,17 @@ class Page(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Page).serve_forever()"""
 
+NODE = """
+const fs = require("fs"), release = fs.readFileSync("release", "utf8");
+const server = require("http").createServer((request, response) => {
+  response.statusCode = ["/", "/asset-" + release].includes(request.url) ? 200 : 404;
+  response.end(release);
+});
+(function listen() {
+  if (fs.existsSync(`go.${release}.${process.env.NCLUST_SLOT}`)) server.listen(8000, "127.0.0.1");
+  else setTimeout(listen, 10);
+})();"""
+
 
 def goes_to(release):
     write("release", release)
@@ -37,9 +48,18 @@ def releases(count=30):
 @pytest.mark.parametrize("options", ("--drain auto", "--balance rr", "--drain off",
                                      "--sticky client-address"))
 def test_all_clients_go_over_to_the_new_release_once_all_of_it_is_ready(options):
+    goes_over(options, "python3", "-c", RELEASE)
+
+
+@pytest.mark.parametrize("options", ("--drain auto", "--balance random"))
+def test_so_they_do_with_workers_of_nodes_cluster(options):
+    goes_over(options, "node", write("server.js", NODE))
+
+
+def goes_over(options, *command):
     goes_to("old")
     write("go.old.1", "")
-    it = cluster(f"-n 2 --surge all {options}", "python3", "-c", RELEASE)
+    it = cluster(f"-n 2 --surge all --ready listen {options}", *command)
     goes_to("new")
     restart = it.begin("restart")
     it.event("ready", slot=0, n=2)

@@ -119,14 +119,8 @@ elif what == "handles":
     tell("after", errno_of(**tcp))
 elif what == "nack":
     ask(1, **tcp)
-    count = 0
-    while "errno" not in (message := hear()[0]):
-        if message.get("cmd") == "NODE_HANDLE":
-            count += 1
-            channel.sendall(b'{"cmd":"NODE_HANDLE_NACK"}\n')
-            tell("sent", count)
-        else:
-            tell(message)
-    tell("errno", message["errno"])
+    hear()
+    channel.sendall(b'{"cmd":"NODE_HANDLE_NACK"}\n')
+    tell("errno", hear()[0]["errno"])
 while True:
     hear()

@@ -236,12 +236,12 @@ TEST(each_gets_one_in_turn)
 	}
 }
 
-TEST(who_does_not_answer_gets_no_more_than_a_few)
+TEST(who_does_not_answer_gets_no_more)
 {
 	connect_some(60);
-	ck_assert_uint_eq(got(0), 8);
-	ck_assert_uint_eq(got(1), 8);
-	ck_assert_uint_eq(got(2), 8);
+	ck_assert_uint_eq(got(0), 1);
+	ck_assert_uint_eq(got(1), 1);
+	ck_assert_uint_eq(got(2), 1);
 }
 
 TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
@@ -254,7 +254,7 @@ TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
 	ck_assert_int_eq(service_scale(web, 2, &err), 0);
 	connect_some(4);
 	ck_assert_uint_eq(got(2), 0);
-	ck_assert_uint_eq(got(0) + got(1), 4);
+	ck_assert_uint_eq(got(0) + got(1), 2);
 	room_tell(room_child(web, 2), EVENT_DRAINED);
 	ck_assert(hear(2, line, &has_fd));
 	ck_assert_ptr_nonnull(strstr(line, "'act':'disconnect'"));

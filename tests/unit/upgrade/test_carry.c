@@ -410,9 +410,9 @@ static const struct {
 	{"node_server", &carried_node_server, "1u 2u 3b 4b 5u 6i 7u 8u 105u 100t 142t 141g", NULL,
 		0},
 	{"node_wait", &carried_node_wait, "1f", NULL, 0},
-	{"node_worker", &carried_node_worker, "1b 2b 3b 4b 5u 6i 7i 8i 9u 100t 139g 140g", NULL, 0},
-	{"node_use", &carried_node_use, "1b 2i", NULL, 0},
-	{"node_flight", &carried_node_flight, "1u 2u 3i 4i 5f 6b 7u 8i", NULL, 0},
+	{"node_worker", &carried_node_worker,
+		"1b 2b 3b 4b 5u 6i 7i 8i 9u 11f 12u 13i 14b 100t 139g", NULL, 0},
+	{"node_use", &carried_node_use, "3i 4i", NULL, 0},
 	{"clients", &carried_clients, "1f 2u 3u", GAPS(clients_gaps)},
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
