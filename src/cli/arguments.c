@@ -206,6 +206,17 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
 }
 
+/* Options that a verb does not have, and their values, are those of the command line
+ * that it is to try. */
+static int keep_given(struct arguments *a, const char *word, struct error *err)
+{
+	if (a->given_count == GIVEN_MAX)
+		return error_fail(
+			err, EX_USAGE, "%s: at most %d options", a->verb->name, GIVEN_MAX);
+	a->given[a->given_count++] = word;
+	return 0;
+}
+
 /* One option, given as `row` with `value` behind a '=' or letter, or NULL;
  * then the next word is taken where one is needed. */
 static int take_option(struct arguments *a, const struct verb_option_row *row, const char *value,
@@ -233,6 +244,8 @@ static int take_long(struct arguments *a, int argc, char **argv, int *at, struct
 	size_t len = strcspn(name, "=");
 	const struct verb_option_row *row = find_long(a->verb, name, len);
 
+	if (row == NULL && a->verb->words == WORDS_TRIAL)
+		return keep_given(a, argv[*at], err);
 	if (row == NULL)
 		return unknown_option(a->verb, argv[*at], err);
 	return take_option(a, row, name[len] == '=' ? name + len + 1 : NULL, argc, argv, at, err);
@@ -247,6 +260,8 @@ static int take_letters(struct arguments *a, int argc, char **argv, int *at, str
 		const struct verb_option_row *row = find_letter(a->verb, *p);
 		const char *rest = NULL;
 
+		if (row == NULL && a->verb->words == WORDS_TRIAL && p == word + 1)
+			return keep_given(a, word, err);
 		if (row == NULL)
 			return unknown_option(a->verb, word, err);
 		if (row->argument != NULL && p[1] != '\0')
@@ -392,6 +407,8 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 {
 	if (words[0] != NULL && strcmp(words[0], "--") == 0)
 		words++;
+	if (words[0] == NULL && a->given_count > 0)
+		return unknown_option(a->verb, a->given[0], err);
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
 		return 0;
 	if (words[0] == NULL) {
@@ -446,9 +463,12 @@ int arguments_parse(
 			only_words || word[0] != '-' || word[1] == '\0' || is_negative(verb, word);
 		int got = 0;
 
-		if (takes_command(verb) && (plain || strcmp(word, "--") == 0))
+		if (takes_command(verb) &&
+			((plain && a->given_count == 0) || strcmp(word, "--") == 0))
 			return take_command(a, argv + i, err);
-		if (plain && count < (int)COUNT_OF(words))
+		if (plain && a->given_count > 0)
+			got = keep_given(a, word, err);
+		else if (plain && count < (int)COUNT_OF(words))
 			words[count++] = word;
 		else if (plain)
 			continue;

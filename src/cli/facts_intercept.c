@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/look/remote.h"
 #include "os/spawn/seccomp.h"
 #include "os/vfork.h"
@@ -65,7 +66,8 @@ static void try_all(struct ways *w)
 	if (vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1)
 		t.error = errno;
 	w->listener = t.error;
-	(void)facts_read("/proc/sys/kernel/yama/ptrace_scope", w->yama, sizeof(w->yama));
+	(void)process_read_path("/proc/sys/kernel/yama/ptrace_scope", w->yama, sizeof(w->yama));
+	w->yama[strcspn(w->yama, "\n")] = '\0';
 }
 
 static bool yama_refuses(const struct ways *w)
@@ -73,7 +75,7 @@ static bool yama_refuses(const struct ways *w)
 	return w->yama[0] >= '3' || (w->yama[0] == '2' && !privilege_has(CAP_SYS_PTRACE));
 }
 
-static void look_at_taking_over(struct facts *f, const struct ways *w)
+static void look_at_taking_over(json_t *facts, const struct ways *w)
 {
 	static const char name[] = "taking over ports";
 	char why[40] = "";
@@ -85,62 +87,63 @@ static void look_at_taking_over(struct facts *f, const struct ways *w)
 	else if (yama_refuses(w))
 		(void)snprintf(why, sizeof(why), "ptrace_scope is %c", w->yama[0]);
 	if (w->listener == EBUSY)
-		facts_add(f, FACT_WARN, name,
+		facts_add(facts, FACT_WARN, name,
 			"if that is an nclust, it does it for all; else "
 			"servers that bind by themselves run as one copy",
 			"not by this nclust: another supervisor above it "
 			"does so");
 	else if (why[0] != '\0')
-		facts_add(f, FACT_WARN, name,
+		facts_add(facts, FACT_WARN, name,
 			"servers that bind by themselves run as one copy, "
 			"those that take LISTEN_FDS as many",
 			"not possible: %s", why);
 	else if (w->descriptor != 0)
-		facts_add(f, FACT_NOTE, name,
+		facts_add(facts, FACT_NOTE, name,
 			"servers that bind by themselves share their port, "
 			"without the options that they set before bind",
 			"by sockets of nclust's in the place of their own");
 	else
-		facts_add(f, FACT_OK, name, "servers that bind by themselves share their port",
+		facts_add(facts, FACT_OK, name, "servers that bind by themselves share their port",
 			"by their own sockets");
 }
 
-static void look_at_listener(struct facts *f, int error)
+static void look_at_listener(json_t *facts, int error)
 {
 	static const char name[] = "seccomp notify";
 
 	if (error == 0 && privilege_has(CAP_SYS_ADMIN))
-		facts_add(f, FACT_OK, name, "", "works, by CAP_SYS_ADMIN");
+		facts_add(facts, FACT_OK, name, "", "works, by CAP_SYS_ADMIN");
 	else if (error == 0)
-		facts_add(f, FACT_OK, name,
+		facts_add(facts, FACT_OK, name,
 			"set-user-ID programs gain nothing in workers, unless "
 			"intercept = off",
 			"works, with no_new_privs");
 	else if (error == EBUSY)
-		facts_add(f, FACT_NOTE, name,
+		facts_add(facts, FACT_NOTE, name,
 			"a container manager that does so can be told not to "
 			"(LXD: security.syscalls.intercept.*)",
 			"in use: a process can have only one such listener");
 	else if (error == EINVAL || error == ENOSYS)
-		facts_add(f, FACT_NOTE, name, "requires Linux 5.9, and no sandbox such as gVisor",
-			"missing: %s", strerror(error));
+		facts_add(facts, FACT_NOTE, name,
+			"requires Linux 5.9, and no sandbox such as gVisor", "missing: %s",
+			strerror(error));
 	else
-		facts_add(f, FACT_NOTE, name, "let the container's profile allow seccomp(2)",
+		facts_add(facts, FACT_NOTE, name, "let the container's profile allow seccomp(2)",
 			"refused: %s", strerror(error));
 }
 
-static void add_look(struct facts *f, const char *name, int error)
+static void add_look(json_t *facts, const char *name, int error)
 {
 	if (error == 0)
-		facts_add(f, FACT_OK, name, "", "works");
+		facts_add(facts, FACT_OK, name, "", "works");
 	else
-		facts_add(f, FACT_NOTE, name,
+		facts_add(facts, FACT_NOTE, name,
 			"run the container with --cap-add SYS_PTRACE, or a "
 			"profile that allows it",
 			"refused: %s", strerror(error));
 }
 
-static void look_at_yama(struct facts *f, const struct ways *w)
+static void look_at_yama(json_t *facts, const struct ways *w)
 {
 	const char *does = "";
 
@@ -154,30 +157,18 @@ static void look_at_yama(struct facts *f, const struct ways *w)
 		does = "nclust has CAP_SYS_PTRACE, which it requires";
 	else if (w->yama[0] != '\0')
 		does = "nclust looks at its own workers only";
-	facts_add(f, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope", does, "%s",
+	facts_add(facts, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope", does, "%s",
 		w->yama[0] != '\0' ? w->yama : "no Yama");
 }
 
-static void look_at_capability(struct facts *f)
+void facts_intercept(json_t *facts)
 {
-	bool any_user = privilege_has(CAP_SETUID) && privilege_has(CAP_SETGID);
-
-	facts_held(f, FACT_OK, CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "",
-		any_user ? "workers of another user are looked at with that "
-			   "user's rights; the port of an unreadable program "
-			   "stays its own"
-			 : "the port of an unreadable program stays its own");
-}
-
-void facts_intercept(struct facts *f)
-{
-	struct ways w;
+	struct ways w = {.yama = ""};
 
 	try_all(&w);
-	look_at_taking_over(f, &w);
-	look_at_listener(f, w.listener);
-	add_look(f, "pidfd_getfd", w.descriptor);
-	add_look(f, "process_vm_readv", w.memory);
-	look_at_yama(f, &w);
-	look_at_capability(f);
+	look_at_taking_over(facts, &w);
+	look_at_listener(facts, w.listener);
+	add_look(facts, "pidfd_getfd", w.descriptor);
+	add_look(facts, "process_vm_readv", w.memory);
+	look_at_yama(facts, &w);
 }

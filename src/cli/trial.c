@@ -2,9 +2,9 @@
 #include "cli/trial.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "base/trusted.h"
 #include "os/clock.h"
-#include "os/process.h"
 #include "os/place/rundir.h"
 #include "os/place/rundir_place.h"
 #include "os/spawn/spawn.h"
@@ -18,42 +18,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define NAME "doctor"
-#define PAUSE_MS 20
+#define MOMENT_MS 20
+#define MOMENT_MOST (100 * MSEC)
+/* However long the machine lets us wait. */
+#define TRIAL_MOST (10 * TRIAL_TIME)
 /* From SIGTERM to SIGQUIT, and from there to SIGKILL. */
-#define STOP_PATIENCE_MS 1000
-/* One round takes less; of what is more, or is spent in waiting for a CPU, so much
- * counts all the same: there has to be an end. */
-#define ROUND_MOST (100 * MSEC)
-#define LAG_SHARE 10
-#define PROCESSES_MAX 256
+#define STOP_PATIENCE (1 * SECOND)
+#define FOLLOWS_MS 1000
+#define LOG_MOST ((size_t)64 * 1024)
 
 /* ---- the directory ---- */
 
-static int make_directory(struct trial *t, const char *base, const char *name)
-{
-	struct error err;
-	scoped_fd fd = trusted_directory(base, 0, &err);
-	int n = snprintf(t->directory, sizeof(t->directory), "%s/%s", base, name);
-
-	if (fd != -1 && n > 0 && (size_t)n < sizeof(t->directory) && mkdtemp(t->directory) != NULL)
-		return 0;
-	t->directory[0] = '\0';
-	return -1;
-}
-
 /* Beside the instances, under a name that lists of them leave out; or else in
  * /tmp, which is safe because mkdtemp(3) makes it 0700 under a new name. */
-static int open_directory(struct trial *t, const char *wanted, struct error *err)
+static int make_directory(struct trial *t, const char *wanted, struct error *err)
 {
 	char base[PATH_MAX];
 
-	if (rundir_place(wanted, false, 0, base, sizeof(base), err) == 1 &&
-		make_directory(t, base, ".doctor-XXXXXX") == 0)
-		return 0;
-	/* the nclust will look at what is above it */
-	(void)snprintf(t->directory, sizeof(t->directory), "/tmp/nclust-doctor-XXXXXX");
+	if (rundir_place(wanted, false, 0, base, sizeof(base), err) == 1) {
+		scoped_fd fd = trusted_directory(base, 0, err);
+		int n = snprintf(t->directory, sizeof(t->directory), "%s/.doctor-XXXXXX", base);
+
+		if (fd != -1 && n < (int)sizeof(t->directory) && mkdtemp(t->directory) != NULL)
+			return 0;
+	}
+	(void)text_copy(t->directory, sizeof(t->directory), "/tmp/nclust-doctor-XXXXXX");
 	if (mkdtemp(t->directory) != NULL)
 		return 0;
 	t->directory[0] = '\0';
@@ -69,14 +61,6 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 	return 0;
 }
 
-/* With what an nclust that was killed has left in it. */
-static void remove_directory(struct trial *t)
-{
-	if (t->directory[0] != '\0')
-		(void)nftw(t->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-	t->directory[0] = '\0';
-}
-
 /* ---- start ---- */
 
 /* Variables that are meant for us, and not for the nclust that we start. */
@@ -89,54 +73,66 @@ static void clean_environment(void)
 		(void)unsetenv(names[i]);
 }
 
-static size_t count_words(const char *const *words)
-{
-	size_t count = 0;
+struct words {
+	const char **list; /* heap, NULL-terminated; the words are borrowed */
+	size_t count;
+};
 
-	while (words[count] != NULL)
-		count++;
-	return count;
+static int add_words(struct words *to, const char *const *words)
+{
+	for (; *words != NULL; words++) {
+		const char **list = reallocarray(to->list, to->count + 2, sizeof(*list));
+
+		if (list == NULL)
+			return -1;
+		to->list = list;
+		list[to->count++] = *words;
+		list[to->count] = NULL;
+	}
+	return 0;
 }
 
-/* What all trials have in common, the options of this one, and the command.
- * Heap; the words are not. */
-static const char **command_line(
-	const struct trial *t, const char *const *options, const char *const *command)
+static bool has_option(const char *const *options, const char *name)
 {
-	const char *const common[] = {"nclust", "--name", NAME, "--runtime-directory", t->directory,
-		"--log", "prefix", "--stop-timeout", TRIAL_STOP_TIMEOUT,
+	for (; *options != NULL; options++)
+		if (strncmp(*options, name, strlen(name)) == 0)
+			return true;
+	return false;
+}
+
+/* The later of two options counts; of `log` there may be but one. */
+static int make_command_line(struct words *words, const struct trial *t, const char *const *options,
+	const char *const *own, const char *const *command)
+{
+	const char *const common[] = {"--name", NAME, "--runtime-directory", t->directory,
 		/* what it does on its stop signal is to be seen */
-		"--drain", "off",
+		"--drain", "signal", "--drain-timeout", TRIAL_STOP_TIMEOUT, "--stop-timeout",
+		TRIAL_STOP_TIMEOUT,
 		/* one failed start is enough */
-		"--backoff-min", "1m", "--backoff-max", "1m"};
-	size_t option_count = count_words(options);
-	size_t command_count = count_words(command);
-	const char **words =
-		calloc(COUNT_OF(common) + option_count + 1 + command_count + 1, sizeof(*words));
-	const char **to = words;
+		"--backoff-min", "1m", "--backoff-max", "1m", "-n", "1",
+		has_option(options, "--log") ? NULL : "--log=off", NULL};
 
-	if (words == NULL)
-		return NULL;
-	to = mempcpy(to, common, sizeof(common));
-	to = mempcpy(to, options, option_count * sizeof(*to));
-	*to++ = "--";
-	(void)memcpy(to, command, command_count * sizeof(*to));
-	return words;
+	return add_words(words, (const char *const[]){"nclust", NULL}) == -1 ||
+			add_words(words, options) == -1 || add_words(words, common) == -1 ||
+			add_words(words, own) == -1 ||
+			add_words(words, (const char *const[]){"--", NULL}) == -1 ||
+			add_words(words, command) == -1
+		? -1
+		: 0;
 }
 
-static int run(struct trial *t, const char **words, struct error *err)
+static int start_instance(struct trial *t, const char **words, struct error *err)
 {
 	struct spawn_failure failure;
 	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	scoped_fd self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	scoped_fd output = trial_output_open(&t->output);
 	struct spawn_plan plan = {
 		.argv = (char *const *)(uintptr_t)words, /* only read */
 		.envp = environ,
 		.exec_fd = self,
 		.null_fd = null,
-		.fds = {{output, STDOUT_FILENO}, {output, STDERR_FILENO}},
-		.fd_count = 2,
+		.fds = {{t->log, STDERR_FILENO}},
+		.fd_count = 1,
 		.new_session = true,
 		.nice = INT_MIN,
 		.umask = -1,
@@ -145,7 +141,7 @@ static int run(struct trial *t, const char **words, struct error *err)
 		.death_signal = SIGTERM,
 	};
 
-	if (words == NULL || null == -1 || self == -1 || output == -1)
+	if (null == -1 || self == -1 || t->log == -1)
 		return error_set(err, errno, "cannot start an nclust");
 	if (spawn(&plan, &t->pid, &t->pidfd, &failure) == 0)
 		return 0;
@@ -154,92 +150,134 @@ static int run(struct trial *t, const char **words, struct error *err)
 	return -1;
 }
 
-/* It has ended: say so, in its own words. */
-static int tell_ended(struct trial *t, struct error *err)
+static bool has_ended(struct trial *t)
 {
-	char text[400];
-	int status = t->ended.signalled ? 128 + t->ended.code : t->ended.code;
+	if (t->pidfd != -1 && pidfd_reap(t->pidfd, &t->ended) == 1)
+		fd_close(&t->pidfd);
+	return t->pidfd == -1;
+}
 
-	if (trial_logged(t, "cannot ", text, sizeof(text)) ||
-		trial_logged(t, "", text, sizeof(text)))
-		(void)error_set(err, 0, "%s", text);
-	else
-		(void)error_set(err, 0, "the nclust on trial has ended");
+/* What the instance has said itself; heap, or NULL. */
+static char *read_log(const struct trial *t)
+{
+	char *log = calloc(1, LOG_MOST + 1);
+
+	if (log != NULL && pread(t->log, log, LOG_MOST, 0) > 0)
+		return log;
+	free(log);
+	return NULL;
+}
+
+bool trial_logged(const struct trial *t, const char *words, char *to, size_t size)
+{
+	scoped_str log = read_log(t);
+	const char *last = NULL;
+
+	for (const char *at = log; at != NULL && (at = strstr(at, words)) != NULL; at++)
+		last = at;
+	if (last != NULL)
+		(void)text_escape(to, size, last, strcspn(last, "\n"));
+	return last != NULL;
+}
+
+/* Say why it has ended, by what it has said last. */
+static int tell_end(const struct trial *t, struct error *err)
+{
+	static const char own[] = "nclust: ";
+	scoped_str log = read_log(t);
+	size_t len = log != NULL ? strlen(log) : 0;
+	int status = t->ended.signalled ? 128 + t->ended.code : t->ended.code;
+	const char *line;
+
+	if (len > 0)
+		log[len - 1] = '\0'; /* its newline */
+	line = len > 0 ? strrchr(log, '\n') : NULL;
+	line = line != NULL ? line + 1 : len > 0 ? log : "the nclust on trial has ended";
+	if (strncmp(line, own, strlen(own)) == 0)
+		line += strlen(own);
+	(void)error_set(err, 0, "%s", line);
 	return error_status(err, status != 0 ? status : 1);
 }
 
-static bool has_ended(struct trial *t)
+/* ---- asking ---- */
+
+static int take_event(json_t *params, void *data)
 {
-	if (t->pidfd == -1)
-		return true;
-	if (pidfd_reap(t->pidfd, &t->ended) != 1)
-		return false;
-	fd_close(&t->pidfd);
-	trial_output_drain(&t->output);
-	return true;
+	const struct trial *t = data;
+
+	return json_array_append(t->events, params);
 }
 
-/* Of all that the instance runs: what they have used, and does one want more? */
-static bool wants_cpu(const struct trial *t, nsec_t *cpu)
+/* The result as JSON, which the caller frees, is left in *result if that is wanted. */
+static int call(
+	struct trial *t, struct control_request *request, json_t **result, struct error *err)
 {
-	pid_t tree[PROCESSES_MAX];
-	size_t count = process_tree(t->pid, tree, COUNT_OF(tree));
-	bool wants = false;
+	struct answer answer;
 
-	*cpu = 0;
-	for (size_t i = 0; i < count; i++) {
-		struct process_facts facts;
+	if (client_call(&t->client, request, take_event, t, &answer, err) == -1) {
+		struct pollfd ended = {.fd = t->pidfd, .events = POLLIN};
 
-		if (process_look(tree[i], &facts) == -1)
-			continue;
-		*cpu += facts.cpu;
-		wants |= facts.state == 'R';
+		if (err->sys == ECANCELED)
+			return -1;
+		/* the connection goes first, the process follows */
+		(void)poll(&ended, 1, FOLLOWS_MS);
+		return has_ended(t) ? tell_end(t, err) : -1;
 	}
-	return wants;
+	if (answer.code != 0)
+		return error_set(err, 0, "%s", answer.message);
+	if (result != NULL)
+		*result = json_loadb(answer.result, answer.len, 0, NULL);
+	return 0;
 }
 
-nsec_t trial_lag(nsec_t passed, bool wants, nsec_t used)
+int trial_scale(struct trial *t, int count, struct error *err)
 {
-	nsec_t counts = passed < ROUND_MOST ? passed : ROUND_MOST;
+	struct control_request request = {
+		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = count, .no_wait = true};
 
-	/* if all of it was used, nothing has waited */
-	if (wants && used < counts)
-		counts = used;
-	if (counts < passed / LAG_SHARE)
-		counts = passed / LAG_SHARE;
-	return passed - counts;
+	return call(t, &request, NULL, err);
 }
 
-static void pass_time(struct trial *t)
+int trial_signal(struct trial *t, int slot, int signal, struct error *err)
 {
-	nsec_t now = clock_now();
-	nsec_t cpu;
-	bool wants = wants_cpu(t, &cpu);
-	nsec_t lag = trial_lag(now - t->paused, wants, cpu - t->cpu);
+	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
 
-	t->paused = now;
-	t->cpu = cpu;
-	t->lag += lag;
-	t->client.end += lag;
+	(void)snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
+	return call(t, &request, NULL, err);
 }
 
-nsec_t trial_clock(const struct trial *t)
+static int look(struct trial *t, struct error *err)
 {
-	return clock_now() - t->lag;
+	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
+	struct control_request status = {.method = METHOD_STATUS};
+	json_t *result = NULL;
+
+	(void)json_array_clear(t->events);
+	if (call(t, &events, NULL, err) == -1 || call(t, &status, &result, err) == -1)
+		return -1;
+	json_decref(t->status);
+	t->status = result;
+	return 0;
 }
 
-/* 0: something has come, or the time is over; -1 and `err`. */
-static int pause_for(struct trial *t, int ms, struct error *err)
+static int pass_moment(struct trial *t, struct error *err)
 {
 	struct pollfd fds[] = {
 		{.fd = t->stop, .events = POLLIN}, {.fd = t->pidfd, .events = POLLIN}};
+	nsec_t now;
 
-	(void)poll(fds, COUNT_OF(fds), ms);
-	trial_output_drain(&t->output);
-	pass_time(t);
-	if (fds[0].revents != 0 || clock_now() >= t->client.end)
+	(void)poll(fds, COUNT_OF(fds), MOMENT_MS);
+	now = clock_now();
+	t->now += nsec_min(now - t->looked, MOMENT_MOST);
+	t->looked = now;
+	if (fds[0].revents != 0 || t->now >= TRIAL_TIME || now >= t->end)
 		return error_set(err, ECANCELED, "ended");
-	return has_ended(t) ? tell_ended(t, err) : 0;
+	return has_ended(t) ? tell_end(t, err) : 0;
+}
+
+int trial_wait(struct trial *t, struct error *err)
+{
+	return pass_moment(t, err) == -1 ? -1 : look(t, err);
 }
 
 static int join(struct trial *t, struct error *err)
@@ -250,87 +288,98 @@ static int join(struct trial *t, struct error *err)
 		client_fini(&t->client);
 		client_init(&t->client);
 		t->client.cancel = t->stop;
-		t->client.end = nsec_add(t->end, t->lag);
+		t->client.end = t->end;
 		if (dir != -1 && client_open(&t->client, dir, NAME, err) == 0)
-			return 0;
-		if (err->sys == ECANCELED || pause_for(t, PAUSE_MS, err) == -1)
+			return look(t, err);
+		if (err->sys == ECANCELED || pass_moment(t, err) == -1)
 			return -1;
 	}
 }
 
-int trial_start(
-	struct trial *t, const char *const *options, const char *const *command, struct error *err)
+int trial_start(struct trial *t, const char *const *options, const char *const *own,
+	const char *const *command, struct error *err)
 {
-	const char **words = command_line(t, options, command);
-	int got;
+	struct words words = {0};
+	int got = make_command_line(&words, t, options, own, command);
 
-	(void)memset(t->lives, 0, sizeof(t->lives));
-	t->listener_count = 0;
-	t->says_ready = t->listens = false;
-	got = run(t, words, err);
-	free(words);
+	t->log = memfd_create("doctor", MFD_CLOEXEC);
+	if (got == -1)
+		(void)error_set(err, ENOMEM, "cannot start an nclust");
+	else
+		got = start_instance(t, words.list, err);
+	free(words.list);
 	return got == -1 ? -1 : join(t, err);
 }
 
-/* ---- asking ---- */
+/* ---- what is known ---- */
 
-static int on_event(json_t *params, void *data)
+const char *trial_text(json_t *object, const char *key)
 {
-	trial_take_event(data, params);
-	return 0;
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
 }
 
-static int call(
-	struct trial *t, struct control_request *request, struct answer *answer, struct error *err)
+bool trial_is(json_t *object, const char *key)
 {
-	if (client_call(&t->client, request, on_event, t, answer, err) == -1) {
-		/* the connection goes first, the process follows */
-		if (err->sys != ECANCELED)
-			(void)pause_for(t, STOP_PATIENCE_MS, err);
-		return -1;
-	}
-	return answer->code != 0 ? error_set(err, 0, "%s", answer->message) : 0;
+	return json_is_true(json_object_get(object, key));
 }
 
-int trial_scale(struct trial *t, int count, struct error *err)
+static uint64_t number_of(json_t *object, const char *key)
 {
-	struct control_request request = {
-		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = count, .no_wait = true};
-	struct answer answer;
-
-	return call(t, &request, &answer, err);
+	return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
-int trial_signal(struct trial *t, int slot, int signal, struct error *err)
+json_t *trial_event(const struct trial *t, uint64_t worker, const char *name)
 {
-	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
-	struct answer answer;
+	size_t i;
+	json_t *event;
 
-	(void)snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
-	return call(t, &request, &answer, err);
+	json_array_foreach(t->events, i, event) if (number_of(event, "worker") == worker &&
+		strcmp(trial_text(event, "event"), name) == 0) return event;
+	return NULL;
 }
 
-int trial_look(struct trial *t, struct error *err)
+double trial_time(const struct trial *t, uint64_t worker, const char *name)
 {
-	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
-	struct control_request status = {.method = METHOD_STATUS};
-	struct answer answer;
-	json_t *object;
-
-	trial_output_drain(&t->output);
-	if (call(t, &events, &answer, err) == -1 || call(t, &status, &answer, err) == -1)
-		return -1;
-	object = json_loadb(answer.result, answer.len, 0, NULL);
-	trial_take_status(t, object);
-	json_decref(object);
-	return 0;
+	return json_number_value(json_object_get(trial_event(t, worker, name), "time"));
 }
 
-int trial_wait(struct trial *t, struct error *err)
+uint64_t trial_worker(const struct trial *t, int slot)
 {
-	if (pause_for(t, PAUSE_MS, err) == -1)
-		return -1;
-	return trial_look(t, err);
+	size_t i;
+	json_t *event;
+	uint64_t last = 0;
+
+	json_array_foreach(
+		t->events, i, event) if (strcmp(trial_text(event, "event"), "started") == 0 &&
+		number_of(event, "slot") == (uint64_t)slot) last = number_of(event, "worker");
+	return last;
+}
+
+pid_t trial_pid(const struct trial *t, uint64_t worker)
+{
+	return (pid_t)number_of(trial_event(t, worker, "started"), "pid");
+}
+
+json_t *trial_cluster(const struct trial *t)
+{
+	return json_array_get(json_object_get(t->status, "clusters"), 0);
+}
+
+json_t *trial_listeners(const struct trial *t)
+{
+	return json_object_get(trial_cluster(t), "listeners");
+}
+
+json_t *trial_listener(const struct trial *t, uint64_t inode)
+{
+	size_t i;
+	json_t *listener;
+
+	json_array_foreach(trial_listeners(t), i,
+		listener) if (number_of(listener, "inode") == inode) return listener;
+	return NULL;
 }
 
 /* ---- end ---- */
@@ -343,42 +392,37 @@ void trial_stop(struct trial *t)
 	struct pollfd ended = {.events = POLLIN};
 
 	for (size_t i = 0; t->pidfd != -1 && i < COUNT_OF(signals); i++) {
-		nsec_t until = nsec_add(clock_now(), STOP_PATIENCE_MS * MSEC);
+		nsec_t until = nsec_add(clock_now(), STOP_PATIENCE);
 
 		ended.fd = t->pidfd;
 		(void)pidfd_signal(t->pidfd, signals[i]);
-		/* nclust does not end while its pipe is full */
-		while (!has_ended(t) && (signals[i] == SIGKILL || clock_now() < until)) {
-			(void)poll(&ended, 1, PAUSE_MS);
-			trial_output_drain(&t->output);
-		}
+		while (!has_ended(t) && (signals[i] == SIGKILL || clock_now() < until))
+			(void)poll(&ended, 1, MOMENT_MS);
 	}
 	client_fini(&t->client);
-	fd_close(&t->output.fd);
+	fd_close(&t->log);
 }
 
 int trial_begin(struct trial *t, const char *runtime_directory, struct error *err)
 {
-	*t = (struct trial){.pidfd = -1, .paused = clock_now(), .output.fd = -1};
-	t->end = nsec_add(t->paused, TRIAL_TIME);
+	*t = (struct trial){.pidfd = -1, .log = -1, .looked = clock_now(), .events = json_array()};
 	client_init(&t->client);
-	buffer_init(&t->output.own, 0);
-	buffer_init(&t->output.workers, 0);
+	t->end = nsec_add(t->looked, TRIAL_MOST);
 	/* our reader may go: we still have to clean up */
 	(void)signal(SIGPIPE, SIG_IGN);
 	clean_environment();
 	t->stop = client_cancel_open(err);
 	if (t->stop == -1)
 		return -1;
-	return open_directory(t, runtime_directory, err);
+	return make_directory(t, runtime_directory, err);
 }
 
 void trial_end(struct trial *t)
 {
 	trial_stop(t);
-	remove_directory(t);
+	if (t->directory[0] != '\0')
+		(void)nftw(t->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	fd_close(&t->stop);
-	lineup_fini(&t->output.lines);
-	buffer_fini(&t->output.own);
-	buffer_fini(&t->output.workers);
+	json_decref(t->events);
+	json_decref(t->status);
 }

@@ -52,7 +52,7 @@ enum verb_words {
 	WORDS_SIGNAL,  /* [TARGET] SIGNAL, in either order */
 	WORDS_VERB,    /* [VERB] */
 	WORDS_COMMAND, /* all that follows, options of others included */
-	WORDS_TRIAL,   /* the same, or nothing */
+	WORDS_TRIAL,   /* the same, after options that are to be tried with it; or nothing */
 	WORDS_RESTART, /* [TARGET] [-- COMMAND] */
 	WORDS_MESSAGE, /* [TARGET] JSON */
 	WORDS_ASK,     /* TARGET METHOD PATH */
@@ -62,6 +62,7 @@ struct arguments;
 
 #define LISTEN_MAX 16 /* addresses of one trial */
 #define FIELDS_MAX 32 /* of one request's head */
+#define GIVEN_MAX 128 /* words of one trial */
 
 struct verb {
 	const char *name;
@@ -101,6 +102,10 @@ struct arguments {
 	const char *runtime_directory;
 	const char *listen[LISTEN_MAX];
 	size_t listen_count;
+	/* WORDS_TRIAL: options of the command line that is tried, with their values;
+	 * ends with a NULL */
+	const char *given[GIVEN_MAX + 1];
+	size_t given_count;
 	const char *http_method; /* WORDS_ASK */
 	const char *path;
 	const char *headers[FIELDS_MAX]; /* OPTION_HEADER */

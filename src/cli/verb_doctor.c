@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "cli/doctor.h"
 #include "cli/output.h"
+#include "config/value.h"
 #include "os/trycall.h"
 
 #include <errno.h>
@@ -12,13 +13,11 @@
 #include <sys/ioctl.h>
 #include <sysexits.h>
 
-#define LAST_LINES 10
-
 struct doctor {
-	const struct arguments *arguments;
+	bool json;
 	struct trial trial;
 	struct exam exam;
-	struct facts facts;
+	json_t *facts;
 	size_t shown;
 };
 
@@ -33,129 +32,76 @@ static size_t width(void)
 }
 
 /* From the n-th on. */
-static int show_facts(const struct facts *f, size_t n)
+static int show_facts(const json_t *facts, size_t n)
 {
 	struct buffer out;
 
 	buffer_init(&out, 0);
-	facts_format(f, n, &out, width(), output_wants_colour(STDOUT_FILENO));
+	facts_format(facts, n, &out, width(), output_wants_colour(STDOUT_FILENO));
 	return output_buffer(STDOUT_FILENO, &out, output_write);
 }
 
 /* ---- a command ---- */
 
-static bool is_json(const struct doctor *d)
-{
-	return arguments_has(d->arguments, OPTION_JSON);
-}
-
 /* Print new facts at once, unless the output is JSON. */
 static void show(struct doctor *d)
 {
-	if (!is_json(d))
-		(void)show_facts(&d->facts, d->shown);
-	d->shown = d->facts.count;
-}
-
-/* Print the last output of a command that fails. */
-static void show_output(struct doctor *d)
-{
-	struct buffer lines;
-
-	if (is_json(d))
-		return;
-	trial_output_drain(&d->trial.output);
-	buffer_init(&lines, 0);
-	trial_last_lines(&d->trial, LAST_LINES, &lines);
-	if (lines.len > 0)
-		(void)output_line(STDERR_FILENO, "--- its last output", 19);
-	(void)output_buffer(STDERR_FILENO, &lines, output_lines);
-}
-
-/* Is it a program that runs another command and waits for it? */
-static bool is_wrapper(const char *command)
-{
-	static const char *const names[] = {
-		"sh", "bash", "dash", "ash", "ksh", "zsh", "npm", "npx", "yarn", "pnpm"};
-	const char *slash = strrchr(command, '/');
-
-	for (size_t i = 0; i < COUNT_OF(names); i++)
-		if (strcmp(slash != NULL ? slash + 1 : command, names[i]) == 0)
-			return true;
-	return false;
-}
-
-/* Another way to try after the usual one has failed; WAY_PASSED: there is
- * none. */
-static enum exam_way other_way(const struct exam *e)
-{
-	if (e->life == LIFE_SERVING || e->in_use[0] != '\0')
-		return WAY_PASSED;
-	if (e->processes > 1 || (e->life == LIFE_ENDED && is_wrapper(e->command[0])))
-		return WAY_NO_PID;
-	/* FastCGI without its socket is CGI: it does its work, and ends */
-	if (e->life == LIFE_ENDED && e->listen_count <= 1 && strcmp(e->exit, "exit 0") == 0)
-		return WAY_STDIN;
-	return WAY_PASSED;
-}
-
-/* The result of the first way stays, unless the other one works better. */
-static int try_other_way(struct doctor *d, struct error *err)
-{
-	struct exam first = d->exam;
-	enum exam_way way = other_way(&first);
-
-	if (way == WAY_PASSED)
-		return 0;
-	trial_stop(&d->trial);
-	if (exam_start(&d->exam, way, err) == -1)
-		return -1;
-	if (d->exam.life == LIFE_SERVING && d->exam.takes_passed)
-		return 0;
-	first.first = d->exam.first; /* it does as the first did */
-	if (first.life == LIFE_ENDED || first.life == d->exam.life)
-		d->exam = first;
-	return 0;
+	if (!d->json)
+		(void)show_facts(d->facts, d->shown);
+	d->shown = json_array_size(d->facts);
 }
 
 static int examine(struct doctor *d, struct error *err)
 {
-	if (exam_start(&d->exam, WAY_PASSED, err) == -1 || try_other_way(d, err) == -1)
+	struct exam *e = &d->exam;
+
+	if (exam_start(e, err) == -1)
 		return -1;
-	doctor_tell_start(&d->exam, &d->facts);
+	doctor_tell_start(e, d->facts);
 	show(d);
-	if (d->exam.life == LIFE_ENDED) {
-		show_output(d);
+	if (e->life == LIFE_ENDED)
 		return 0;
-	}
-	if (exam_copy(&d->exam, err) == -1)
+	if (exam_copy(e, err) == -1)
 		return -1;
-	doctor_tell_copy(&d->exam, &d->facts);
+	doctor_tell_copy(e, d->facts);
 	show(d);
-	if (!d->exam.second_ready)
-		show_output(d);
-	if (exam_stop(&d->exam, err) == -1)
+	if (exam_stop(e, err) == -1 || exam_untold(e, err) == -1)
 		return -1;
-	doctor_tell_stop(&d->exam, &d->facts);
-	if (exam_needs_address(&d->exam)) {
-		if (exam_untold(&d->exam, err) == -1)
-			return -1;
-		doctor_tell_untold(&d->exam, &d->facts);
-	}
+	doctor_tell_stop(e, d->facts);
 	show(d);
 	return 0;
 }
 
-static int show_end(struct doctor *d)
+/* The command line to use, on a line of its own. */
+static int show_command_line(const struct exam *e)
 {
+	scoped_buffer words = {0};
 	struct buffer out;
 
+	doctor_command_line(e, &words);
 	buffer_init(&out, 0);
-	if (is_json(d))
-		doctor_encode(&d->exam, &d->facts, &out);
-	else if (doctor_command_line(&d->exam, &out))
-		(void)output_write(STDOUT_FILENO, "\n", 1);
-	return output_buffer(STDOUT_FILENO, &out, is_json(d) ? output_json : output_lines);
+	for (size_t at = 0; at < words.len; at += strlen(words.data + at) + 1) {
+		(void)buffer_string(&out, at == 0 ? "\n" : " ");
+		(void)value_quote_shell(&out, words.data + at);
+	}
+	if (words.len > 0)
+		(void)buffer_string(&out, "\n");
+	out.failed |= words.failed;
+	return output_buffer(STDOUT_FILENO, &out, output_lines);
+}
+
+/* As JSON, and free it. */
+static int show_object(json_t *object)
+{
+	int got = object != NULL ? output_object(STDOUT_FILENO, object) : -1;
+
+	json_decref(object);
+	return got;
+}
+
+static int show_end(const struct doctor *d)
+{
+	return d->json ? show_object(doctor_pack(&d->exam, d->facts)) : show_command_line(&d->exam);
 }
 
 /* The trial could not be finished. */
@@ -169,10 +115,9 @@ static int tell_over(struct doctor *d, const struct error *err)
 		log_error("%s", err->text);
 		return error_exit_status(err);
 	}
-	facts_add(&d->facts, FACT_BAD, "time", "", "not all was seen within %d s",
+	facts_add(d->facts, FACT_BAD, "time", "", "not all was seen within %d s",
 		(int)(TRIAL_TIME / SECOND));
 	show(d);
-	show_output(d);
 	(void)show_end(d);
 	return 1;
 }
@@ -183,53 +128,48 @@ static int try_command(const struct arguments *a)
 	struct error err;
 	int status;
 
-	d.arguments = a;
-	d.exam.trial = &d.trial;
-	d.exam.command = a->command;
-	d.exam.cpus = facts_cpus();
-	d.exam.listen = a->listen;
-	d.exam.listen_count = a->listen_count;
+	d.json = arguments_has(a, OPTION_JSON);
+	d.facts = json_array();
+	d.exam = (struct exam){.trial = &d.trial, .arguments = a, .cpus = facts_cpus()};
 	if (trial_begin(&d.trial, a->runtime_directory, &err) == -1) {
 		log_error("%s", err.text);
 		status = error_exit_status(&err);
 	} else if (examine(&d, &err) == -1) {
 		status = tell_over(&d, &err);
 	} else {
-		status = exam_copies_work(&d.exam) ? 0 : 1;
-		if (show_end(&d) == -1)
-			status = 1;
+		status = show_end(&d) == 0 && exam_copies_work(&d.exam) ? 0 : 1;
 	}
 	trial_end(&d.trial);
+	json_decref(d.facts);
 	return status;
 }
 
 /* ---- this machine ---- */
 
-int verb_doctor(const struct arguments *a)
+static int look_at_machine(const struct arguments *a)
 {
-	struct facts facts = {.count = 0};
-	struct buffer out;
+	json_t *facts = json_array();
+	bool bad;
 	int got;
 
+	facts_machine(facts, a->runtime_directory);
+	bad = facts_bad(facts);
+	if (arguments_has(a, OPTION_JSON))
+		got = show_object(json_pack("{s:b, s:O}", "ok", !bad, "facts", facts));
+	else
+		got = show_facts(facts, 0);
+	json_decref(facts);
+	return got == 0 && !bad ? 0 : 1;
+}
+
+int verb_doctor(const struct arguments *a)
+{
 	trycall_probe();
 	if (a->command != NULL)
 		return try_command(a);
-	if (a->listen_count > 0) {
-		log_error("doctor: --listen is for a command to be tried: "
-			  "'nclust doctor -l ADDRESS -- COMMAND'");
-		return EX_USAGE;
-	}
-	facts_kernel(&facts);
-	facts_resources(&facts);
-	facts_privileges(&facts);
-	facts_intercept(&facts);
-	facts_place(&facts, a->runtime_directory);
-	if (arguments_has(a, OPTION_JSON)) {
-		buffer_init(&out, 0);
-		facts_encode(&facts, &out);
-		got = output_buffer(STDOUT_FILENO, &out, output_json);
-	} else {
-		got = show_facts(&facts, 0);
-	}
-	return got == 0 && !facts_bad(&facts) ? 0 : 1;
+	if (a->listen_count == 0)
+		return look_at_machine(a);
+	log_error("doctor: --listen is for a command to be tried: 'nclust doctor -l ADDRESS -- "
+		  "COMMAND'");
+	return EX_USAGE;
 }

@@ -7,7 +7,7 @@
 #include "cli/verb.h"
 #include "os/clock.h"
 
-#define WORDS_MAX 8
+#define WORDS_MAX 12
 
 static char *words[WORDS_MAX + 1];
 static struct arguments got;
@@ -74,6 +74,8 @@ static void describe(struct buffer *out)
 	put(out, "topic", got.topic);
 	for (size_t i = 0; i < got.listen_count; i++)
 		put(out, "listen", got.listen[i]);
+	for (size_t i = 0; i < got.given_count; i++)
+		put(out, "given", got.given[i]);
 	for (char **w = got.command; w != NULL && *w != NULL; w++)
 		put(out, "word", *w);
 }
@@ -129,7 +131,11 @@ static const struct {
 	{"exec -- -- x", "word=-- word=x"},
 	{"doctor", ""},
 	{"doctor -- ./server a b", "word=./server word=a word=b"},
+	{"doctor ./server -l", "word=./server word=-l"},
 	{"doctor -l 80 --listen=unix:/x -- ./server", "listen=80 listen=unix:/x word=./server"},
+	/* options of the command line that is tried */
+	{"doctor --user www --json -n2 -l 80 -- x",
+		"json listen=80 given=--user given=www given=-n2 word=x"},
 	{"help scale", "topic=scale"},
 	{"scale --help", "help to=0"},
 };
@@ -170,6 +176,7 @@ static const struct {
 	{"exec", "exec: which command? e.g. nclust exec ./server"},
 	{"exec --", "exec: which command? e.g. nclust exec ./server"},
 	{"doctor -l", "--listen needs a ADDRESS"},
+	{"doctor --jsn", "'doctor' takes no option '--jsn'; did you mean"},
 	{"status -l 80", "'status' takes no option '-l'"},
 	{"status --jsn", "'status' takes no option '--jsn'; did you mean"},
 	{"status --now", "'status' takes no option '--now'"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/trial_exam.h"
+#include "cli/exam.h"
 
 #include "base/scope.h"
 #include "base/text.h"
@@ -28,8 +28,8 @@
 
 void files_compare(struct exam *e, const struct held *second)
 {
-	for (size_t i = 0; i < e->first_held.file_count; i++) {
-		const struct held_file *a = &e->first_held.files[i];
+	for (size_t i = 0; i < e->held.file_count; i++) {
+		const struct held_file *a = &e->held.files[i];
 		const struct held_file *b = held_file(second, a->path);
 
 		if (b != NULL)
@@ -118,17 +118,20 @@ static void search_beside(struct search *s, const char *file)
 
 void files_made(struct exam *e)
 {
-	const struct trial_life *life = trial_life(e->trial, e->first);
 	struct search s = {
-		.exam = e, .leader = life->pid, .since = life->started - TICK, .left = ENTRIES_MAX};
+		.exam = e,
+		.leader = trial_pid(e->trial, e->first),
+		.since = trial_time(e->trial, e->first, "started") - TICK,
+		.left = ENTRIES_MAX,
+	};
 	char cwd[PATH_MAX];
-	ssize_t len = process_link(life->pid, "cwd", cwd, sizeof(cwd));
+	ssize_t len = process_link(s.leader, "cwd", cwd, sizeof(cwd));
 
 	search(&s, "/run", 1);
 	search(&s, "/tmp", 0);
-	for (size_t i = 0; i < e->first_held.file_count; i++)
-		search_beside(&s, e->first_held.files[i].path);
-	for (char *const *word = e->command; *word != NULL; word++)
+	for (size_t i = 0; i < e->held.file_count; i++)
+		search_beside(&s, e->held.files[i].path);
+	for (char *const *word = e->arguments->command; *word != NULL; word++)
 		search_beside(&s, *word);
 	if (len > 1)
 		search(&s, cwd, is_public(cwd) ? 0 : 2);

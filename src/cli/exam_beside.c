@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/trial_exam.h"
+#include "cli/exam.h"
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "cli/trial_visit.h"
 #include "config/slotword.h"
-#include "os/clock.h"
 #include "os/process.h"
 
 #include <signal.h>
@@ -17,70 +15,67 @@
  * before there is a second, the second while the first is stopped, and the first again.
  */
 
-#define ASKED_MOST 4             /* places */
-#define ANSWER_MOST (2 * SECOND) /* longer ones are streams */
+#define ASKED_MOST 4   /* places */
+#define PIECES_MOST 20 /* longer answers are streams */
 
 static const char *const paths[] = {"/", "/metrics", "/json/list"};
 
-/* ---- which is the first? ---- */
-
-static unsigned port_of(const struct exam_place *p)
+/* One that the user has named comes first, then one that is for clients. */
+static bool is_before(const struct exam_place *a, const struct exam_place *b)
 {
-	return p->socket.kind == HELD_TCP ? endpoint_port(&p->socket.at) : 0;
+	if (a->named != b->named)
+		return a->named;
+	return a->port == PORT_ANY && b->port != PORT_ANY;
 }
 
 static bool is_beside(const struct exam *e, const struct exam_place *p)
 {
 	const struct exam_place *first = NULL;
 
-	for (size_t i = 0; i < e->place_count; i++) {
-		const struct exam_place *o = &e->places[i];
-
-		if (port_of(o) != 0 &&
-			(first == NULL || (o->named && !first->named) ||
-				(o->named == first->named && o->port == PORT_ANY &&
-					first->port != PORT_ANY)))
-			first = o;
-	}
-	return first != NULL && port_of(p) != 0 && port_of(p) != port_of(first);
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].socket.port != 0 &&
+			(first == NULL || is_before(&e->places[i], first)))
+			first = &e->places[i];
+	return first != NULL && p->socket.port != 0 && p->socket.port != first->socket.port;
 }
-
-/* ---- asking ---- */
 
 static bool has(const struct visitor *v, const char *text)
 {
-	return memmem(v->answer, v->len, text, strlen(text)) != NULL;
+	size_t len = v->len < sizeof(v->answer) ? v->len : sizeof(v->answer);
+
+	return memmem(v->answer, len, text, strlen(text)) != NULL;
 }
 
 /* The status, and what follows the headers. */
 static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 {
-	const char *body = memmem(v->answer, v->len, "\r\n\r\n", 4);
+	size_t len = v->len < sizeof(v->answer) ? v->len : sizeof(v->answer);
+	const char *body = memmem(v->answer, len, "\r\n\r\n", 4);
 	size_t head = strlen("HTTP/1.0 200");
 
-	sum = text_hash(sum, v->answer, head < v->len ? head : v->len);
-	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
+	sum = text_hash(sum, v->answer, head < len ? head : len);
+	return body != NULL ? text_hash(sum, body, len - (size_t)(body - v->answer)) : sum;
 }
 
 /* A sum over all answers; 0: it gives none. */
-static uint64_t ask(struct exam_place *p, const struct trial_life *life)
+static uint64_t ask(const struct exam *e, struct exam_place *p, uint64_t worker)
 {
 	uint64_t sum = 1;
 
 	for (size_t i = 0; i < COUNT_OF(paths); i++) {
-		struct visitor v = {.fd = held_visit(&p->socket)};
-		nsec_t until;
+		struct visitor v = {.fd = held_visit(p->socket.text)};
+		size_t len = SIZE_MAX;
 		char request[80];
 
 		(void)snprintf(request, sizeof(request),
 			"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", paths[i]);
 		visitor_say(&v, request);
-		visitor_await(&v, life);
-		until = clock_now() + ANSWER_MOST;
-		while (v.got && !v.closed && clock_now() < until)
-			visitor_await(&v, life);
+		for (int piece = 0; !v.closed && v.len != len && piece < PIECES_MOST; piece++) {
+			len = v.len;
+			visitor_await(&v, e, worker);
+		}
 		fd_close(&v.fd);
-		if (!visitor_is_answered(&v) || (v.got && !v.closed))
+		if (!visitor_is_answered(&v) || !v.closed)
 			return 0;
 		if (has(&v, "webSocketDebuggerUrl"))
 			p->port = PORT_INSPECTOR;
@@ -93,20 +88,19 @@ static uint64_t ask(struct exam_place *p, const struct trial_life *life)
 
 void beside_ask_first(struct exam *e)
 {
-	const struct trial_life *life = trial_life(e->trial, e->first);
 	bool several = false;
 
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
 
 		several |= is_beside(e, p);
-		if (slotword_inspects(e->command, port_of(p)) ||
-			slotword_inspects(environ, port_of(p)))
+		if (slotword_inspects(e->arguments->command, p->socket.port) ||
+			slotword_inspects(environ, p->socket.port))
 			p->port = PORT_INSPECTOR;
 	}
 	for (size_t i = 0; several && i < e->place_count && i < ASKED_MOST; i++)
-		if (port_of(&e->places[i]) != 0 && e->places[i].port == PORT_ANY)
-			e->places[i].answers = ask(&e->places[i], life);
+		if (e->places[i].socket.port != 0 && e->places[i].port == PORT_ANY)
+			e->places[i].answers = ask(e, &e->places[i], e->first);
 }
 
 struct sending {
@@ -126,22 +120,20 @@ static bool send_signal(void *context, pid_t pid)
 
 /* While the other copy is stopped. */
 static uint64_t ask_alone(
-	struct exam_place *p, const struct trial_life *life, const struct trial_life *other)
+	const struct exam *e, struct exam_place *p, uint64_t worker, uint64_t other)
 {
-	struct sending s = {other->pid, SIGSTOP};
+	struct sending s = {trial_pid(e->trial, other), SIGSTOP};
 	uint64_t sum;
 
 	(void)process_each(0, send_signal, &s);
-	sum = ask(p, life);
+	sum = ask(e, p, worker);
 	s.signal = SIGCONT;
 	(void)process_each(0, send_signal, &s);
 	return sum;
 }
 
-void beside_ask_second(struct exam *e, const struct trial_life *second)
+void beside_ask_second(struct exam *e, uint64_t second)
 {
-	const struct trial_life *first = trial_life(e->trial, e->first);
-
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
 
@@ -151,7 +143,7 @@ void beside_ask_second(struct exam *e, const struct trial_life *second)
 		if (p->differs || p->answers == 0)
 			continue;
 		/* an answer that also tells of the time says nothing of copies */
-		p->differs = ask_alone(p, second, first) != p->answers &&
-			ask_alone(p, first, second) == p->answers;
+		p->differs = ask_alone(e, p, second, e->first) != p->answers &&
+			ask_alone(e, p, e->first, second) == p->answers;
 	}
 }

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/exam.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A program may open more sockets after its first: it is watched for so long after each;
+ * after READY=1 it has opened all. */
+#define LOOK_ON (2 * SECOND)
+#define SETTLED (300 * MSEC)
+/* A program that has used no CPU for so long waits for something that the trial
+ * cannot give; one that is busy is given up on later. */
+#define IDLE (2 * SECOND)
+#define BUSY_MOST (10 * SECOND)
+
+/* ---- the instance ---- */
+
+static int start_instance(const struct exam *e, struct error *err)
+{
+	const struct arguments *a = e->arguments;
+	const char *own[2 * LISTEN_MAX + 8] = {NULL};
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->listen_count; i++) {
+		own[n++] = "-l";
+		own[n++] = a->listen[i];
+	}
+	if (a->listen_count == 0 && e->way != WAY_UNTOLD) {
+		own[n++] = "-l";
+		own[n++] = "127.0.0.1:0";
+		/* PORT would tell of one that nobody has asked for */
+		own[n++] = "--pass";
+		own[n++] = "systemd server-starter einhorn";
+	}
+	if (e->way == WAY_NO_PID)
+		own[n++] = "--listen-pid=no";
+	if (e->way == WAY_STDIN) {
+		own[n++] = "--pass";
+		own[n++] = "stdin";
+	}
+	return trial_start(
+		e->trial, a->given, own, (const char *const *)(uintptr_t)a->command, err);
+}
+
+/* ---- sockets of ours ---- */
+
+/* A connection in the queue of each listener: a worker that uses the sockets
+ * that it was given accepts it. */
+struct visits {
+	int fds[LISTEN_MAX];
+	uint64_t inodes[LISTEN_MAX];
+	size_t count;
+};
+
+static void send_visitors(const struct exam *e, struct visits *v)
+{
+	size_t i;
+	json_t *listener;
+
+	json_array_foreach(trial_listeners(e->trial), i, listener)
+	{
+		const char *address = trial_text(listener, "address");
+
+		if (v->count == LISTEN_MAX || trial_is(listener, "learned") ||
+			strncmp(address, "udp:", 4) == 0)
+			continue;
+		v->fds[v->count] = held_visit(address);
+		v->inodes[v->count++] =
+			(uint64_t)json_integer_value(json_object_get(listener, "inode"));
+	}
+}
+
+static void call_back(struct visits *v)
+{
+	for (size_t i = 0; i < v->count; i++)
+		fd_close(&v->fds[i]);
+}
+
+/* Was it taken out of the queue (a refused one never was in it)? */
+static bool is_taken(const struct visits *v, uint64_t inode, json_t *listener)
+{
+	json_t *queue = json_object_get(listener, "queue");
+
+	for (size_t i = 0; i < v->count; i++)
+		if (v->inodes[i] == inode)
+			return v->fds[i] != -1 && json_is_integer(queue) &&
+				json_integer_value(queue) == 0;
+	return false;
+}
+
+/* ---- what it has opened ---- */
+
+/* All that it waits at, but for the sockets of ours that it has not asked
+ * for. */
+static void find_places(struct exam *e, const struct visits *v)
+{
+	e->place_count = 0;
+	e->takes_passed = false;
+	for (size_t i = 0; i < e->held.count; i++) {
+		const struct held_socket *s = &e->held.list[i];
+		json_t *l = trial_listener(e->trial, s->inode);
+		bool learned = trial_is(l, "learned");
+		bool bound = learned || trial_is(l, "bound");
+
+		if (l != NULL && !bound && !is_taken(v, s->inode, l))
+			continue;
+		e->takes_passed |= l != NULL && !bound;
+		e->places[e->place_count++] = (struct exam_place){
+			.socket = *s,
+			.how = l == NULL ? HOW_OWN
+				: bound  ? HOW_BOUND
+					 : HOW_PASSED,
+			.named = l != NULL && !learned && e->arguments->listen_count > 0,
+		};
+	}
+}
+
+static enum exam_sign find_sign(const struct exam *e)
+{
+	if (trial_is(trial_cluster(e->trial), "notify_seen"))
+		return SIGN_NOTIFY;
+	if (trial_is(trial_cluster(e->trial), "listen_seen"))
+		return SIGN_LISTEN;
+	return e->place_count > 0 ? SIGN_ALIVE : SIGN_NONE;
+}
+
+/* ---- waiting ---- */
+
+/* Times of the trial. */
+struct watch {
+	struct visits visits;
+	nsec_t began;
+	nsec_t changed; /* the last time that something was new … */
+	nsec_t worked;  /* … that it used the CPU */
+};
+
+/* It serves others than its own: paths may be for its own use. */
+static bool is_public(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (strncmp(e->places[i].socket.text, "unix:", 5) != 0)
+			return true;
+	return e->sign == SIGN_NOTIFY;
+}
+
+static bool is_settled(const struct exam *e, const struct watch *w)
+{
+	nsec_t now = e->trial->now;
+
+	if (is_public(e))
+		return now - w->changed >= (e->sign == SIGN_NOTIFY ? SETTLED : LOOK_ON);
+	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
+}
+
+/* A thread that computes in two successive looks does not only start up. */
+static void note_threads(struct exam *e, unsigned running_before)
+{
+	unsigned lasting = e->held.running < running_before ? e->held.running : running_before;
+
+	if (e->held.threads > e->threads)
+		e->threads = e->held.threads;
+	if (lasting > e->computing)
+		e->computing = lasting;
+}
+
+static void look_at_worker(struct exam *e, struct watch *w)
+{
+	unsigned running = e->held.running;
+	nsec_t cpu = e->held.cpu;
+	size_t places = e->place_count;
+	enum exam_sign sign = e->sign;
+	nsec_t now = e->trial->now;
+
+	held_look(&e->held, e->trial, trial_pid(e->trial, e->first));
+	if (e->held.cpu != cpu || e->held.running > 0)
+		w->worked = now;
+	note_threads(e, running);
+	find_places(e, &w->visits);
+	e->sign = find_sign(e);
+	if (e->sign != sign || e->place_count != places)
+		w->changed = now;
+	if (e->sign != sign)
+		e->ready_after = clock_wall() - trial_time(e->trial, e->first, "started");
+}
+
+static int watch_worker(struct exam *e, struct watch *w, struct error *err)
+{
+	while ((e->first = trial_worker(e->trial, 0)) == 0)
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+	w->began = w->worked = e->trial->now;
+	while (trial_event(e->trial, e->first, "exited") == NULL) {
+		look_at_worker(e, w);
+		if (is_settled(e, w))
+			break;
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- what came of it ---- */
+
+void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end)
+{
+	json_t *event = trial_event(e->trial, worker, "exited");
+
+	(void)text_copy(end->exit, sizeof(end->exit), trial_text(event, "exit"));
+	(void)text_copy(end->cause, sizeof(end->cause), trial_text(event, "cause"));
+	(void)text_copy(
+		end->last_output, sizeof(end->last_output), trial_text(event, "last_output"));
+	end->after = json_number_value(json_object_get(event, "after"));
+}
+
+static bool asks_for_servers(const struct trial *t)
+{
+	json_t *worker = json_array_get(json_object_get(trial_cluster(t), "workers"), 0);
+
+	return json_array_size(json_object_get(json_object_get(worker, "node"), "servers")) > 0;
+}
+
+static void conclude(struct exam *e, const struct watch *w)
+{
+	char ignored[8];
+
+	exam_note_end(e, e->first, &e->first_end);
+	e->node = asks_for_servers(e->trial);
+	e->unprivileged =
+		trial_logged(e->trial, "run with no_new_privs ", ignored, sizeof(ignored));
+	if (!trial_logged(e->trial, "ports that workers bind by themselves ", e->refused,
+		    sizeof(e->refused)))
+		(void)trial_logged(
+			e->trial, "the port that it binds ", e->refused, sizeof(e->refused));
+	e->waited = nsec_seconds(e->trial->now - w->began);
+	if (e->first_end.exit[0] != '\0')
+		e->life = LIFE_ENDED;
+	else
+		e->life = e->sign != SIGN_NONE ? LIFE_SERVING : LIFE_WAITING;
+}
+
+static int try_way(struct exam *e, enum exam_way way, struct error *err)
+{
+	struct watch w = {.began = 0};
+	int got;
+
+	*e = (struct exam){
+		.trial = e->trial, .arguments = e->arguments, .cpus = e->cpus, .way = way};
+	if (start_instance(e, err) == -1)
+		return -1;
+	send_visitors(e, &w.visits);
+	got = trial_wait(e->trial, err); /* they are in the queue now */
+	if (got == 0)
+		got = watch_worker(e, &w, err);
+	if (got == 0)
+		conclude(e, &w);
+	call_back(&w.visits);
+	return got;
+}
+
+/* May it serve if it learns of its socket in that way? */
+static bool may_help(const struct exam *e, enum exam_way way)
+{
+	bool ended = e->life == LIFE_ENDED;
+
+	if (e->life == LIFE_SERVING || e->first_end.cause[0] != '\0')
+		return false;
+	if (way == WAY_NO_PID)
+		return ended || e->held.processes > 1;
+	/* FastCGI without its socket is CGI: it does its work, and ends */
+	return ended && strcmp(e->first_end.exit, "exit 0") == 0 && e->arguments->listen_count <= 1;
+}
+
+int exam_start(struct exam *e, struct error *err)
+{
+	if (try_way(e, WAY_PASSED, err) == -1)
+		return -1;
+	for (enum exam_way way = WAY_NO_PID; way <= WAY_STDIN; way++) {
+		struct exam before = *e;
+
+		if (!may_help(e, way))
+			continue;
+		trial_stop(e->trial);
+		if (try_way(e, way, err) == -1)
+			return -1;
+		if (e->takes_passed)
+			return 0;
+		before.first = e->first; /* it does as the one before did */
+		if (before.life == LIFE_ENDED || before.life == e->life)
+			*e = before;
+	}
+	return 0;
+}
+
+/* ---- an address of its own ---- */
+
+/* The bare addresses of `from`, in the manner of the option. */
+static void take_addresses(struct exam *e, const struct exam *from)
+{
+	for (size_t i = 0; i < from->place_count && e->own_count < OWN_MAX; i++) {
+		const struct exam_place *p = &from->places[i];
+		bool any = strncmp(p->socket.text, "tcp:*:", 6) == 0;
+
+		/* one that stays its own may be any that was free */
+		if (p->socket.port != 0 && (p->how != HOW_OWN || from->refused[0] != '\0'))
+			(void)text_copy(
+				e->own[e->own_count++], HELD_TEXT, p->socket.text + (any ? 6 : 4));
+	}
+}
+
+bool exam_needs_address(const struct exam *e)
+{
+	for (size_t i = 0; i < e->place_count; i++)
+		if (e->places[i].how == HOW_BOUND)
+			return false;
+	return e->takes_passed && e->arguments->listen_count == 0;
+}
+
+int exam_untold(struct exam *e, struct error *err)
+{
+	struct exam other = *e;
+
+	if (!exam_needs_address(e))
+		return 0;
+	trial_stop(e->trial);
+	/* it may be that it cannot do without, or that there is no time left */
+	if (try_way(&other, WAY_UNTOLD, err) == -1)
+		return client_cancel_signal() != 0 ? -1 : 0;
+	if (other.life == LIFE_SERVING)
+		take_addresses(e, &other);
+	return 0;
+}

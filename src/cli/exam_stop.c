@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/exam.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What a stop signal does to an idle worker, and to one that has read the first
+ * half of a request. */
+
+#define ACCEPT_MOST (1 * SECOND)
+#define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
+#define OTHER_MOST (3 * SECOND) /* another signal need not */
+#define ANSWER_MOST (3 * SECOND)
+/* A worker that answers or closes at all does so in less, if it gets a CPU;
+ * while it waits for one, we wait so many times. */
+#define MOMENT_MS 150
+#define MOMENTS_MOST 20
+
+/* Some answer as soon as they have the first line. */
+static const char *const halves[][2] = {
+	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
+	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
+};
+
+/* ---- a visitor ---- */
+
+static void read_answer(struct visitor *v)
+{
+	char block[4096];
+
+	while (!v->closed && v->fd != -1) {
+		ssize_t n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT);
+
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			v->closed = true;
+			return;
+		}
+		if (v->len < sizeof(v->answer))
+			(void)memcpy(v->answer + v->len, block,
+				(size_t)n < sizeof(v->answer) - v->len
+					? (size_t)n
+					: sizeof(v->answer) - v->len);
+		v->len += (size_t)n;
+	}
+}
+
+void visitor_await(struct visitor *v, const struct exam *e, uint64_t worker)
+{
+	struct pollfd p = {.fd = v->fd, .events = POLLIN};
+	struct held held untouched;
+	size_t len = v->len;
+
+	for (int i = 0; i < MOMENTS_MOST && !v->closed && v->len == len; i++) {
+		(void)poll(&p, 1, MOMENT_MS);
+		read_answer(v);
+		held_look(&held, e->trial, trial_pid(e->trial, worker));
+		if (held.running == 0)
+			return;
+	}
+}
+
+void visitor_say(struct visitor *v, const char *text)
+{
+	if (v->fd == -1 || send(v->fd, text, strlen(text), MSG_NOSIGNAL) == -1)
+		v->closed = true;
+}
+
+bool visitor_is_answered(const struct visitor *v)
+{
+	return v->len >= 5 && memcmp(v->answer, "HTTP/", 5) == 0;
+}
+
+/* ---- half a request ---- */
+
+/* False too where we know none. */
+static bool waits_in_queue(const struct exam *e, uint64_t inode)
+{
+	json_t *listener = trial_listener(e->trial, inode);
+
+	return json_integer_value(json_object_get(listener, "queue")) > 0;
+}
+
+static const struct exam_place *place_to_visit(const struct exam *e)
+{
+	const struct exam_place *found = NULL;
+
+	for (size_t i = 0; i < e->place_count; i++) {
+		const struct exam_place *p = &e->places[i];
+
+		if (p->socket.port != 0)
+			return p;
+		if (found == NULL && !p->socket.datagrams)
+			found = p;
+	}
+	return found;
+}
+
+/* Come, and be accepted.  False: nobody has. */
+static int come(struct exam *e, struct visitor *v, const struct exam_place *p, struct error *err)
+{
+	nsec_t until = e->trial->now + ACCEPT_MOST;
+
+	*v = (struct visitor){.fd = held_visit(p->socket.text)};
+	while (v->fd != -1) {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+		if (!waits_in_queue(e, p->socket.inode))
+			return 1;
+		if (e->trial->now >= until)
+			break;
+	}
+	return 0;
+}
+
+/* Say the first half of a request.  *rest: the other one, or NULL if nobody waits for
+ * it. */
+static int begin_request(struct exam *e, struct visitor *v, uint64_t worker, struct exam_stop *stop,
+	const char **rest, struct error *err)
+{
+	const struct exam_place *p = place_to_visit(e);
+
+	stop->request = REQUEST_UNTRIED;
+	for (size_t i = 0; p != NULL && *rest == NULL && i < COUNT_OF(halves); i++) {
+		int got;
+
+		fd_close(&v->fd);
+		got = come(e, v, p, err);
+		if (got != 1)
+			return got;
+		visitor_say(v, halves[i][0]);
+		visitor_await(v, e, worker);
+		stop->request = REQUEST_NO_HTTP;
+		if (v->len == 0 && !v->closed)
+			*rest = halves[i][1];
+		else if (!visitor_is_answered(v))
+			break;
+	}
+	return 0;
+}
+
+/* The signal is on its way: say the rest. */
+static int end_request(struct exam *e, struct visitor *v, uint64_t worker, struct exam_stop *stop,
+	const char *rest, struct error *err)
+{
+	nsec_t until = e->trial->now + ANSWER_MOST;
+
+	visitor_await(v, e, worker);
+	if (!v->closed)
+		visitor_say(v, rest);
+	while (!v->closed && e->trial->now < until) {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+		read_answer(v);
+	}
+	if (visitor_is_answered(v))
+		stop->request = REQUEST_ANSWERED;
+	else
+		stop->request = v->closed ? REQUEST_LOST : REQUEST_FORGOTTEN;
+	return 0;
+}
+
+/* ---- the signal ---- */
+
+/* Until it has ended, or, if it need only be asked for that, until the signal is sent. */
+static int await_stop(struct exam *e, uint64_t worker, bool asked, nsec_t until, struct error *err)
+{
+	while (trial_event(e->trial, worker, "exited") == NULL && e->trial->now < until &&
+		!(asked && trial_event(e->trial, worker, "stopping") != NULL))
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+	return 0;
+}
+
+/* End the latest worker of a slot: by SIGTERM as it will be, SIGKILL at the end
+ * included. */
+static int end_worker(
+	struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop, struct error *err)
+{
+	uint64_t worker = trial_worker(e->trial, slot);
+	bool term = signal == SIGTERM;
+	struct visitor v = {.fd = -1};
+	struct exam_end end = {.exit = ""};
+	const char *rest = NULL;
+	nsec_t until;
+	int got = 0;
+
+	if (worker == 0 || trial_event(e->trial, worker, "exited") != NULL)
+		return 0;
+	*stop = (struct exam_stop){.signal = signal};
+	if (visit)
+		got = begin_request(e, &v, worker, stop, &rest, err);
+	until = e->trial->now + (term ? END_MOST : OTHER_MOST);
+	if (got == 0)
+		got = term ? trial_scale(e->trial, slot, err)
+			   : trial_signal(e->trial, slot, signal, err);
+	if (got == 0 && term)
+		got = await_stop(e, worker, true, until, err);
+	if (got == 0 && rest != NULL)
+		got = end_request(e, &v, worker, stop, rest, err);
+	fd_close(&v.fd);
+	if (got == 0)
+		got = await_stop(e, worker, false, until, err);
+	if (got == -1)
+		return -1;
+	exam_note_end(e, worker, &end);
+	stop->tried = true;
+	stop->ended = end.exit[0] != '\0' && trial_event(e->trial, worker, "stop-timeout") == NULL;
+	stop->after =
+		trial_time(e->trial, worker, "exited") - trial_time(e->trial, worker, "stopping");
+	(void)text_copy(stop->exit, sizeof(stop->exit), end.exit);
+	return 0;
+}
+
+/* ---- is there a better signal? ---- */
+
+/* One that is ready, after the one that has ended.  1; 0: there is none. */
+static int start_another(struct exam *e, struct error *err)
+{
+	nsec_t until = e->trial->now + END_MOST;
+	uint64_t before = trial_worker(e->trial, 0);
+	uint64_t worker;
+
+	if (trial_scale(e->trial, 1, err) == -1)
+		return -1;
+	do {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
+		worker = trial_worker(e->trial, 0);
+		if (worker != before && trial_event(e->trial, worker, "ready") != NULL)
+			return 1;
+	} while (e->trial->now < until);
+	return 0;
+}
+
+/* As many servers drain at SIGQUIT (nginx), or at SIGINT (lighttpd). */
+static int try_others(struct exam *e, uint64_t caught, struct error *err)
+{
+	static const int signals[] = {SIGQUIT, SIGINT};
+
+	for (size_t i = 0; i < COUNT_OF(signals); i++) {
+		int got;
+
+		if ((caught >> (signals[i] - 1) & 1) == 0)
+			continue;
+		got = start_another(e, err);
+		if (got == 1)
+			got = end_worker(e, 0, signals[i], true, &e->other, err);
+		if (got == -1)
+			return -1;
+		if (e->other.ended && e->other.request == REQUEST_ANSWERED)
+			return 0;
+	}
+	return 0;
+}
+
+int exam_stop(struct exam *e, struct error *err)
+{
+	uint64_t caught = 0;
+
+	(void)process_status(trial_pid(e->trial, e->first), "SigCgt:", 16, &caught);
+	files_keep(e, true);
+	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
+		return -1;
+	files_keep(e, false);
+	/* if it ignores SIGTERM when idle, it does so with a request, too */
+	if (e->quiet.tried && !e->quiet.ended)
+		return 0;
+	if (end_worker(e, 0, SIGTERM, true, &e->busy, err) == -1)
+		return -1;
+	return e->busy.tried && e->busy.request == REQUEST_LOST ? try_others(e, caught, err) : 0;
+}

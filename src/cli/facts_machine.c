@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/facts.h"
+
+#include "base/error.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "os/affinity.h"
+#include "os/cgroup.h"
+#include "os/cgroup_tree.h"
+#include "os/descriptors.h"
+#include "os/pidfd.h"
+#include "os/place/rundir_place.h"
+#include "os/privilege.h"
+#include "os/process.h"
+#include "os/trycall.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* What this machine allows: one table, and what cannot be one of its rows. */
+
+#define LEAST_MAJOR 5
+#define LEAST_MINOR 10
+#define OWN_DESCRIPTORS 64 /* nclust's own, listeners and clients included */
+#define QUIET_DESCRIPTORS 2
+#define CAPTURED_DESCRIPTORS 4
+#define FEW_WORKERS 100
+#define SMALL_BACKLOG 1024
+
+#ifndef CAP_BPF
+#define CAP_BPF 39 /* linux/capability.h, 5.8 */
+#endif
+
+#define FOUND_TEXT 320
+
+/* Writes what it finds, and returns whether that is as it should be. */
+typedef bool look_at(char found[FOUND_TEXT]);
+
+/* ---- kernel ---- */
+
+static bool find_kernel(char found[FOUND_TEXT])
+{
+	struct utsname name;
+	int major = 0;
+	int minor = 0;
+
+	(void)uname(&name); /* fails only for a bad pointer */
+	(void)snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
+	return sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+		(major > LEAST_MAJOR || (major == LEAST_MAJOR && minor >= LEAST_MINOR));
+}
+
+static bool find_pidfd(char found[FOUND_TEXT])
+{
+	scoped_fd fd = pidfd_to_watch(getpid());
+	bool works = fd != -1 && trycall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) != -1;
+
+	(void)snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
+	return works;
+}
+
+static bool find_proc(char found[FOUND_TEXT])
+{
+	struct process_facts own;
+
+	if (process_look(getpid(), &own) == -1) {
+		(void)snprintf(found, FOUND_TEXT, "cannot be read: %s", strerror(errno));
+		return false;
+	}
+	(void)snprintf(found, FOUND_TEXT, "readable");
+	return true;
+}
+
+/* ---- CPUs, memory, limits ---- */
+
+unsigned facts_cpus(void)
+{
+	unsigned allowed = affinity_count();
+	unsigned quota = cgroup_cpu_quota("");
+
+	return quota != 0 && quota < allowed ? quota : allowed;
+}
+
+static bool find_cpus(char found[FOUND_TEXT])
+{
+	unsigned quota = cgroup_cpu_quota("");
+	int n = snprintf(found, FOUND_TEXT, "%ld online, %u allowed by affinity",
+		sysconf(_SC_NPROCESSORS_ONLN), affinity_count());
+
+	if (quota != 0)
+		n += snprintf(found + n, FOUND_TEXT - (size_t)n, ", %u by cgroup", quota);
+	(void)snprintf(
+		found + n, FOUND_TEXT - (size_t)n, ": workers = auto gives %u", facts_cpus());
+	return true;
+}
+
+static bool find_tree(char found[FOUND_TEXT])
+{
+	struct error err;
+	bool works = cgroup_tree_check("", &err) != -1;
+
+	(void)snprintf(found, FOUND_TEXT, "%.*s", FOUND_TEXT - 1,
+		works ? "nclust may make cgroups" : err.text);
+	return works;
+}
+
+/* The number in a small file; `missing` where there is no such file. */
+static long read_number(const char *path, long missing)
+{
+	char text[32];
+
+	return process_read_path(path, text, sizeof(text)) > 0 ? strtol(text, NULL, 10) : missing;
+}
+
+static bool find_somaxconn(char found[FOUND_TEXT])
+{
+	long most = read_number("/proc/sys/net/core/somaxconn", 0);
+
+	(void)snprintf(found, FOUND_TEXT, "at most %ld connections", most);
+	return most >= SMALL_BACKLOG;
+}
+
+/* "soft 1024, hard unlimited" */
+static int put_limits(char *to, size_t size, const struct rlimit *limit)
+{
+	const rlim_t values[] = {limit->rlim_cur, limit->rlim_max};
+	char text[COUNT_OF(values)][24];
+
+	for (size_t i = 0; i < COUNT_OF(values); i++)
+		if (values[i] == RLIM_INFINITY)
+			(void)text_copy(text[i], sizeof(text[i]), "unlimited");
+		else
+			(void)snprintf(
+				text[i], sizeof(text[i]), "%llu", (unsigned long long)values[i]);
+	return snprintf(to, size, "soft %s, hard %s", text[0], text[1]);
+}
+
+static bool find_descriptors(char found[FOUND_TEXT])
+{
+	struct rlimit limit = {0};
+	unsigned long long left;
+	int n;
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	left = limit.rlim_max > OWN_DESCRIPTORS ? limit.rlim_max - OWN_DESCRIPTORS : 0;
+	n = put_limits(found, FOUND_TEXT, &limit);
+	(void)snprintf(found + n, FOUND_TEXT - (size_t)n,
+		": about %llu workers, %llu with captured output", left / QUIET_DESCRIPTORS,
+		left / CAPTURED_DESCRIPTORS);
+	return left / CAPTURED_DESCRIPTORS >= FEW_WORKERS;
+}
+
+static bool find_processes(char found[FOUND_TEXT])
+{
+	struct rlimit limit = {0};
+	bool is_root = geteuid() == 0;
+	unsigned long long pids = cgroup_pids_limit("");
+	int n;
+
+	(void)getrlimit(RLIMIT_NPROC, &limit);
+	n = put_limits(found, FOUND_TEXT, &limit);
+	if (is_root)
+		n += snprintf(found + n, FOUND_TEXT - (size_t)n, ", which does not bind root");
+	if (pids != 0)
+		(void)snprintf(found + n, FOUND_TEXT - (size_t)n, "; %llu by cgroup", pids);
+	return (is_root || limit.rlim_cur >= FEW_WORKERS) && (pids == 0 || pids >= FEW_WORKERS);
+}
+
+/* ---- privileges ---- */
+
+static bool find_user(char found[FOUND_TEXT])
+{
+	(void)snprintf(found, FOUND_TEXT, "uid %u acting as %u, gid %u", (unsigned)getuid(),
+		(unsigned)geteuid(), (unsigned)getegid());
+	if (privilege_is_setuid())
+		return false;
+	(void)snprintf(
+		found, FOUND_TEXT, "uid %u, gid %u", (unsigned)geteuid(), (unsigned)getegid());
+	return true;
+}
+
+static bool find_ports(char found[FOUND_TEXT])
+{
+	/* 1024 where it cannot be set (before 4.11) */
+	long first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
+	bool any = first <= 1 || privilege_has(CAP_NET_BIND_SERVICE);
+
+	(void)snprintf(found, FOUND_TEXT, any ? "any" : "from %ld on", first);
+	return any;
+}
+
+static bool find_seccomp(char found[FOUND_TEXT])
+{
+	uint64_t mode = 0; /* 0 none, 1 strict, 2 filter */
+
+	(void)process_status(getpid(), "Seccomp:", 10, &mode);
+	(void)snprintf(found, FOUND_TEXT, mode == 0 ? "no filter" : "a filter is in place");
+	return mode == 0;
+}
+
+static bool find_variable(char found[FOUND_TEXT])
+{
+	static const char *const names[] = {"NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"};
+	size_t n = 0;
+
+	found[0] = '\0';
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (getenv(names[i]) != NULL)
+			n += (size_t)snprintf(found + n, FOUND_TEXT - n, "%s%s=%.80s",
+				n > 0 ? ", " : "", names[i], getenv(names[i]));
+	if (n == 0)
+		(void)snprintf(found, FOUND_TEXT, "none");
+	return n == 0;
+}
+
+/* ---- the runtime directory ---- */
+
+/* Where it is not there yet: could it be made?  0, or why not. */
+static int could_be_made(const char *path)
+{
+	scoped_str above = strdup(path);
+	char *slash = above != NULL ? strrchr(above, '/') : NULL;
+
+	if (slash == NULL)
+		return ENOMEM;
+	*slash = '\0';
+	return access(slash == above ? "/" : above, W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+/* Is this the place that an instance would get?  Else `err`. */
+static bool is_usable(const char *path, struct error *err)
+{
+	scoped_fd fd = rundir_open_place(path, false, err);
+	int why = 0;
+
+	if (fd == -1 && err->sys != ENOENT)
+		return false;
+	if (fd == -1)
+		why = could_be_made(path);
+	else if (access_in(fd, ".", W_OK | X_OK) == -1)
+		why = errno;
+	if (why != 0)
+		(void)error_set(err, why, fd == -1 ? "%s cannot be made" : "%s", path);
+	return why == 0;
+}
+
+static void look_at_directory(json_t *facts, const char *wanted)
+{
+	struct error err;
+	char path[4096];
+	char why[sizeof(err.text)] = "";
+	int got;
+
+	for (unsigned n = 0; (got = rundir_place(wanted, false, n, path, sizeof(path), &err)) == 1;
+		n++) {
+		if (is_usable(path, &err)) {
+			facts_add(facts, FACT_OK, "runtime directory", "", "%s", path);
+			return;
+		}
+		if (*why == '\0')
+			(void)text_copy(why, sizeof(why), err.text);
+	}
+	facts_add(facts, FACT_BAD, "runtime directory",
+		"set NCLUST_RUNTIME_DIR or runtime-directory to one that is yours; without one "
+		"there is no control socket",
+		"%s", got == -1 ? err.text : why);
+}
+
+/* ---- all ---- */
+
+static const struct {
+	const char *name;
+	look_at *look;
+	const char *good;    /* what nclust makes of it */
+	enum fact_mark mark; /* if it is not as it should be … */
+	const char *bad;
+} table[] = {
+	{"kernel", find_kernel, "", FACT_BAD, "nclust needs 5.10 or later"},
+	{"pidfd", find_pidfd, "no process is ever signalled by a reused number", FACT_NOTE,
+		"processes are signalled by number, after a look; workers that a killed nclust has "
+		"left may not be taken over"},
+	{"/proc", find_proc, "", FACT_WARN, "status shows no CPU and memory of workers"},
+	{"CPUs", find_cpus, "", FACT_OK, ""},
+	{"worker limits", find_tree, "memory-max, cpu-max, pids-max work", FACT_NOTE,
+		"not all of memory-max, cpu-max, pids-max work"},
+	{"accept queue", find_somaxconn, "the default backlog, and the largest", FACT_WARN,
+		"longer backlogs are cut; raise net.core.somaxconn"},
+	{"descriptors", find_descriptors,
+		"nclust may use the hard limit, workers keep the soft one", FACT_WARN,
+		"nclust may use the hard limit: raise it for more workers"},
+	{"processes", find_processes, "", FACT_WARN,
+		"a worker that cannot be started is tried again later"},
+	{"user", find_user, "", FACT_BAD, "nclust does not run setuid or setgid"},
+	{"ports", find_ports, "", FACT_NOTE,
+		"for lower ones: a socket unit, CAP_NET_BIND_SERVICE, or "
+		"ip_unprivileged_port_start"},
+	{"seccomp", find_seccomp, "", FACT_NOTE, "its refusals show here; workers inherit it"},
+	{"service manager", find_variable, "", FACT_NOTE,
+		"nclust reports to it, and takes its sockets by listen = inherit:NAME"},
+};
+
+static const struct {
+	const char *name;
+	int capability;
+	const char *held;
+	const char *missing;
+} capabilities[] = {
+	{"CAP_SETUID", CAP_SETUID, "workers may have a user of their own",
+		"workers run as this user: 'user' is refused"},
+	{"CAP_SETGID", CAP_SETGID, "workers may have a group of their own",
+		"workers run with this group: 'group' is refused"},
+	{"CAP_KILL", CAP_KILL, "", "workers of another user cannot be stopped"},
+	{"CAP_SYS_RESOURCE", CAP_SYS_RESOURCE, "limit-KEY may raise hard limits",
+		"limit-KEY stays below the hard limits"},
+	{"CAP_SYS_PTRACE", CAP_SYS_PTRACE, "",
+		"workers of another user are looked at with that user's rights; the port of an "
+		"unreadable program stays its own"},
+	{"CAP_BPF", CAP_BPF, "balance = rr", "balance = rr is random; a shared socket needs none"},
+};
+
+void facts_machine(json_t *facts, const char *runtime_directory)
+{
+	char found[FOUND_TEXT];
+
+	for (size_t i = 0; i < COUNT_OF(table); i++) {
+		bool good = table[i].look(found);
+
+		facts_add(facts, good ? FACT_OK : table[i].mark, table[i].name,
+			good ? table[i].good : table[i].bad, "%s", found);
+	}
+	for (size_t i = 0; i < COUNT_OF(capabilities); i++) {
+		bool held = privilege_has(capabilities[i].capability);
+
+		facts_add(facts, held ? FACT_OK : FACT_NOTE, capabilities[i].name,
+			held ? capabilities[i].held : capabilities[i].missing,
+			held ? "held" : "not held");
+	}
+	facts_intercept(facts);
+	look_at_directory(facts, runtime_directory);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/held.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/address.h"
+#include "os/look/remote.h"
+#include "os/process.h"
+#include "os/socket/endpoint.h"
+#include "os/socket/sockdiag.h"
+#include "os/socket/socket.h"
+#include "os/socket/socket_options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_MAX 4096 /* of one process */
+
+struct look {
+	struct held *held;
+	const struct trial *trial;
+	pid_t leader; /* of the session */
+	pid_t pid;    /* looked at just now */
+	struct {
+		int fd;
+		uint64_t inode; /* of a socket; 0: it is a file */
+	} descriptors[DESCRIPTORS_MAX];
+	size_t count;
+};
+
+const struct held_socket *held_by_inode(const struct held *held, uint64_t inode)
+{
+	for (size_t i = 0; i < held->count; i++)
+		if (held->list[i].inode == inode)
+			return &held->list[i];
+	return NULL;
+}
+
+const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket)
+{
+	for (size_t i = 0; i < held->count; i++)
+		if (strcmp(held->list[i].text, socket->text) == 0)
+			return &held->list[i];
+	return NULL;
+}
+
+const struct held_file *held_file(const struct held *held, const char *path)
+{
+	for (size_t i = 0; i < held->file_count; i++)
+		if (strcmp(held->files[i].path, path) == 0)
+			return &held->files[i];
+	return NULL;
+}
+
+/* ---- sockets ---- */
+
+/* Where the kernel chooses ports: who has such a UDP port asks, and waits for
+ * an answer. */
+static bool is_ephemeral(unsigned port)
+{
+	unsigned least = 32768;
+	unsigned most = 60999;
+	char text[40];
+
+	if (process_read_path("/proc/sys/net/ipv4/ip_local_port_range", text, sizeof(text)) > 0)
+		(void)sscanf(text, "%u %u", &least, &most);
+	return port >= least && port <= most;
+}
+
+/* Does anybody wait at it for others to come? */
+static bool is_place(int fd, const struct socket_facts *facts)
+{
+	union endpoint peer;
+
+	if (facts->family == AF_UNIX || facts->type != SOCK_DGRAM)
+		return facts->listening;
+	return facts->port != 0 && !is_ephemeral(facts->port) && socket_other(fd, &peer) == 0;
+}
+
+static void note_options(struct held_socket *s, int fd)
+{
+	struct queue_facts queue;
+	size_t used = 0;
+
+	sockdiag_queue(fd, &queue);
+	if (queue.limit >= 0)
+		used = (size_t)snprintf(s->options, sizeof(s->options), "backlog %ld", queue.limit);
+	if (s->port != 0 && socket_has_reuseport(fd))
+		(void)snprintf(s->options + used, sizeof(s->options) - used, "%sSO_REUSEPORT",
+			used > 0 ? ", " : "");
+}
+
+static unsigned port_of(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+
+	return strncmp(text, "tcp:", 4) == 0 ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+/* Where the descriptor cannot be duplicated, a listener of the instance is known
+ * all the same. */
+static void note_socket(struct look *look, int number, uint64_t inode)
+{
+	struct held *held = look->held;
+	struct held_socket *s = &held->list[held->count];
+	json_t *listener = trial_listener(look->trial, inode);
+	struct socket_facts facts = {.text = ""};
+	struct remote r;
+	struct error err;
+	scoped_fd fd = -1;
+
+	if (held->count == HELD_MAX || held_by_inode(held, inode) != NULL)
+		return;
+	remote_of(&r, look->pid);
+	fd = remote_fd(&r, number);
+	if (fd != -1 && (socket_look(fd, &facts, &err) == -1 || !is_place(fd, &facts)))
+		facts.text[0] = '\0';
+	if (listener != NULL)
+		(void)text_copy(facts.text, sizeof(facts.text), trial_text(listener, "address"));
+	if (facts.text[0] != '\0') {
+		*s = (struct held_socket){
+			.inode = inode,
+			.port = port_of(facts.text),
+			.datagrams = strncmp(facts.text, "udp:", 4) == 0,
+		};
+		(void)text_copy(s->text, sizeof(s->text), facts.text);
+		if (fd != -1 && !s->datagrams)
+			note_options(s, fd);
+		held->count++;
+	}
+}
+
+/* ---- files ---- */
+
+/* `path`: of a regular file, in /proc. */
+static bool is_sqlite(const char *path)
+{
+	static const char magic[] = "SQLite format 3";
+	char head[sizeof(magic)];
+	scoped_fd fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	return fd != -1 && pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+		memcmp(head, magic, sizeof(magic)) == 0;
+}
+
+/* An empty file may be a lock; one that has no name any more is nobody else's. */
+static void note_file(struct look *look, int fd)
+{
+	struct held *held = look->held;
+	struct held_file *file = &held->files[held->file_count];
+	char name[24];
+	char in_proc[48];
+	char path[HELD_PATH];
+	struct stat st;
+	struct remote r;
+	int flags;
+
+	(void)snprintf(name, sizeof(name), "fd/%d", fd);
+	(void)snprintf(in_proc, sizeof(in_proc), "/proc/%d/%s", (int)look->pid, name);
+	if (stat(in_proc, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
+		st.st_nlink == 0 ||
+		process_link(look->pid, name, path, sizeof(path)) >= HELD_PATH - 1 ||
+		strncmp(path, "/dev/", 5) == 0)
+		return;
+	if (is_sqlite(in_proc)) {
+		if (held->store[0] == '\0')
+			(void)text_copy(held->store, sizeof(held->store), path);
+		return;
+	}
+	remote_of(&r, look->pid);
+	flags = remote_fd_flags(&r, fd);
+	if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY || held->file_count == HELD_FILES ||
+		held_file(held, path) != NULL)
+		return;
+	*file = (struct held_file){.inode = st.st_ino, .appends = (flags & O_APPEND) != 0};
+	(void)text_copy(file->path, HELD_PATH, path);
+	held->file_count++;
+}
+
+static void note_name(struct look *look)
+{
+	static const char *const names[] = {"redis-server", "valkey-server", "memcached", "mongod",
+		"postgres", "mysqld", "mariadbd", "etcd"};
+	char name[PROCESS_NAME];
+
+	(void)process_name(look->pid, name);
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			(void)text_copy(look->held->store, sizeof(look->held->store), name);
+}
+
+/* ---- processes ---- */
+
+/* It may run in a child that has our memory (os/look/remote.h). */
+static bool list_descriptor(void *context, int fd, const char *target)
+{
+	struct look *look = context;
+	uint64_t inode = remote_socket_inode(target);
+
+	if (look->count < DESCRIPTORS_MAX && (inode != 0 || target[0] == '/')) {
+		look->descriptors[look->count].fd = fd;
+		look->descriptors[look->count++].inode = inode;
+	}
+	return false;
+}
+
+struct threads {
+	unsigned count;
+	unsigned running;
+};
+
+static bool count_thread(void *context, pid_t tid)
+{
+	struct threads *t = context;
+	struct process_facts facts;
+
+	t->count++;
+	t->running += process_look(tid, &facts) == 0 && facts.state == 'R';
+	return false;
+}
+
+static bool look_at_process(void *context, pid_t pid)
+{
+	struct look *look = context;
+	struct held *held = look->held;
+	struct process_facts facts;
+	struct threads threads = {0};
+	struct remote r;
+
+	if (process_look(pid, &facts) == -1 || facts.session != look->leader || facts.state == 'Z')
+		return false;
+	look->pid = pid;
+	held->processes++;
+	held->cpu += facts.cpu;
+	(void)process_each(pid, count_thread, &threads);
+	if (threads.count > held->threads)
+		held->threads = threads.count;
+	if (threads.running > held->running)
+		held->running = threads.running;
+	note_name(look);
+	look->count = 0;
+	remote_of(&r, pid);
+	(void)remote_each_fd(&r, DESCRIPTORS_MAX, list_descriptor, look);
+	for (size_t i = 0; i < look->count; i++)
+		if (look->descriptors[i].inode != 0)
+			note_socket(look, look->descriptors[i].fd, look->descriptors[i].inode);
+		else
+			note_file(look, look->descriptors[i].fd);
+	return false;
+}
+
+void held_look(struct held *held, const struct trial *t, pid_t leader)
+{
+	struct look look untouched;
+
+	(void)memset(held, 0, sizeof(*held));
+	look.held = held;
+	look.trial = t;
+	look.leader = leader;
+	if (process_each(0, look_at_process, &look) == -1)
+		(void)look_at_process(&look, leader);
+}
+
+/* ---- visits ---- */
+
+static socklen_t make_endpoint(union endpoint *at, const struct address *a)
+{
+	socklen_t size = sizeof(sa_family_t);
+	size_t len;
+
+	if (a->path == NULL) /* what listens at all addresses listens at this one, too */
+		return endpoint_make(at, a->family == AF_UNSPEC ? AF_INET : a->family, a->ip,
+			a->port, a->scope_id);
+	len = strlen(a->path);
+	if (len >= sizeof(at->un.sun_path))
+		return 0;
+	*at = (union endpoint){.un = {.sun_family = AF_UNIX}};
+	(void)memcpy(at->un.sun_path, a->path, len);
+	if (a->path[0] != '@')
+		return size + (socklen_t)len + 1;
+	at->un.sun_path[0] = '\0';
+	return size + (socklen_t)len;
+}
+
+int held_visit(const char *address)
+{
+	union endpoint at;
+	struct address a;
+	struct error err;
+	socklen_t size;
+	scoped_fd fd = -1;
+
+	if (address_parse(&a, address, &err) == -1)
+		return -1;
+	size = make_endpoint(&at, &a);
+	address_fini(&a);
+	if (size > 0)
+		fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1 || (connect(fd, &at.any, size) == -1 && errno != EINPROGRESS))
+		return -1;
+	return fd_release(&fd);
+}
