@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/expand.h"
-#include "config/value.h"
+#include "config/types.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,14 +19,13 @@
 #define PATH_LENGTH_MAX 4095
 #define FD_MAX 1048575
 #define NAME_MAX_LENGTH 255 /* of an fd's name: sd_listen_fds(3) */
-#define BACKLOG_MAX 1048576
+#define COUNT_MAX 1048576
 #define DEFER_MAX (HOUR)
 #define KEEPALIVE_MAX (32767 * SECOND) /* tcp(7) */
 #define BUFFER_MAX (UINT64_C(1) << 30)
 
-static const char forms[] = "an address such as '8000', '127.0.0.1:8000', "
-			    "'[::1]:8000', 'udp:53', 'unix:/run/x.sock', "
-			    "'unix:@name', 'fd:3' or 'inherit:http'";
+static const char forms[] = "an address such as '8000', '127.0.0.1:8000', '[::1]:8000', 'udp:53', "
+			    "'unix:/run/x.sock', 'unix:@name', 'fd:3' or 'inherit:http'";
 
 static const char hint_v6[] = "write an IPv6 address in [ and ]: '[::1]:8000'";
 
@@ -149,9 +148,7 @@ static int parse_unix(struct address *a, const char *path, struct error *err)
 	if (path[0] == '@') {
 		if (len < 2 || len > ABSTRACT_MAX + 1)
 			return value_wanted(err, path,
-				"an abstract name of 1 to %d bytes after "
-				"'unix:@'",
-				ABSTRACT_MAX);
+				"an abstract name of 1 to %d bytes after 'unix:@'", ABSTRACT_MAX);
 	} else if (path[0] != '/' || path[len - 1] == '/') {
 		return value_wanted(err, path, "an absolute path or '@name' after 'unix:'");
 	} else if (len > PATH_LENGTH_MAX) {
@@ -268,7 +265,7 @@ enum kind_set {
 
 enum option_kind {
 	KIND_NAME,
-	KIND_BACKLOG,
+	KIND_COUNT,
 	KIND_MODE,
 	KIND_OWNER,
 	KIND_GROUP,
@@ -277,11 +274,12 @@ enum option_kind {
 	KIND_FLAG,
 	KIND_SECONDS,
 	KIND_KEEPALIVE,
-	KIND_FASTOPEN,
 	KIND_MARK,
 	KIND_SIZE,
 };
 
+/* The first two are no part of a->options. */
+enum { OPTION_NAME, OPTION_BACKLOG };
 static const struct place_option {
 	const char *name;
 	enum option_kind kind;
@@ -289,7 +287,7 @@ static const struct place_option {
 	size_t offset;
 } place_options[] = {
 	{"name", KIND_NAME, ON_ALL, offsetof(struct address, name)},
-	{"backlog", KIND_BACKLOG, ON_TCP | ON_UNIX | ON_GIVEN, offsetof(struct address, backlog)},
+	{"backlog", KIND_COUNT, ON_TCP | ON_UNIX | ON_GIVEN, offsetof(struct address, backlog)},
 	{"mode", KIND_MODE, ON_UNIX, offsetof(struct address, mode)},
 	{"owner", KIND_OWNER, ON_UNIX, offsetof(struct address, owner)},
 	{"group", KIND_GROUP, ON_UNIX, offsetof(struct address, group)},
@@ -300,7 +298,7 @@ static const struct place_option {
 	{"nonblock", KIND_FLAG, ON_ALL, offsetof(struct address, nonblock)},
 	{"nodelay", KIND_FLAG, ON_TCP, offsetof(struct address, nodelay)},
 	{"keepalive", KIND_KEEPALIVE, ON_TCP, offsetof(struct address, keepalive)},
-	{"fastopen", KIND_FASTOPEN, ON_TCP, offsetof(struct address, fastopen)},
+	{"fastopen", KIND_COUNT, ON_TCP, offsetof(struct address, fastopen)},
 	{"mark", KIND_MARK, ON_INET, offsetof(struct address, mark)},
 	{"rcvbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, rcvbuf)},
 	{"sndbuf", KIND_SIZE, ON_OPEN, offsetof(struct address, sndbuf)},
@@ -313,32 +311,16 @@ static bool is_interface(const char *s)
 	return len > 0 && len < IF_NAMESIZE && strpbrk(s, " \t/:") == NULL;
 }
 
-static int parse_seconds(int *to, const char *value, struct error *err)
+static int parse_seconds(int *to, char **text, nsec_t most, struct error *err)
 {
 	nsec_t t;
 
-	if (value_duration(&t, value, SECOND, DEFER_MAX, err) == -1)
+	if (value_duration(&t, *text, SECOND, most, err) == -1)
 		return -1;
 	if (t % SECOND != 0)
-		return value_wanted(err, value, "whole seconds");
+		return value_wanted(err, *text, "whole seconds");
 	*to = (int)(t / SECOND);
-	return 0;
-}
-
-/* "60s", or nothing for the system's time. */
-static int parse_keepalive(int *to, const char *value, struct error *err)
-{
-	nsec_t t;
-
-	*to = 0;
-	if (strcmp(value, "yes") == 0)
-		return 0;
-	if (value_duration(&t, value, SECOND, KEEPALIVE_MAX, err) == -1)
-		return -1;
-	if (t % SECOND != 0)
-		return value_wanted(err, value, "whole seconds");
-	*to = (int)(t / SECOND);
-	return 0;
+	return text_become(text, err, "%ds", *to);
 }
 
 /* "66", "0x42" */
@@ -355,8 +337,8 @@ static int parse_mark(long long *to, const char *value, struct error *err)
 	return 0;
 }
 
-static int parse_value(
-	const struct place_option *o, void *field, const char *value, struct error *err)
+/* The text becomes the one way to write the value; "": the option's name says it all. */
+static int parse_value(const struct place_option *o, void *field, char **text, struct error *err)
 {
 	unsigned n = 0;
 	uint64_t size = 0;
@@ -364,50 +346,54 @@ static int parse_value(
 
 	switch (o->kind) {
 	case KIND_NAME:
-		if (!is_name(value))
-			return value_wanted(err, value,
-				"a name of 1 to %d printable characters "
-				"without ':', ',' and blanks",
+		if (!is_name(*text))
+			return value_wanted(err, *text,
+				"a name of 1 to %d printable characters without ':', ',' and "
+				"blanks",
 				NAME_MAX_LENGTH);
-		return set_text(field, value, err);
-	case KIND_BACKLOG:
-		if (value_count(&n, value, 1, BACKLOG_MAX, err) == -1)
+		return set_text(field, *text, err);
+	case KIND_COUNT:
+		if (value_count(&n, *text, 1, COUNT_MAX, err) == -1)
 			return -1;
 		*(int *)field = (int)n;
-		return 0;
+		return text_become(text, err, "%u", n);
 	case KIND_MODE:
-		return value_octal(field, value, err);
+		if (value_octal(field, *text, err) == -1)
+			return -1;
+		return text_become(text, err, "0%03o", *(unsigned *)field);
 	case KIND_OWNER:
-		return value_user(field, NULL, value, err);
 	case KIND_GROUP:
-		return value_group(field, value, err);
+		if ((o->kind == KIND_OWNER ? value_user(field, NULL, *text, err)
+					   : value_group(field, *text, err)) == -1)
+			return -1;
+		return text_become(text, err, "#%ld", *(long *)field);
 	case KIND_TRISTATE:
-		if (value_bool(&on, value, err) == -1)
+		if (value_bool(&on, *text, err) == -1)
 			return -1;
 		*(int *)field = on;
-		return 0;
+		return text_become(text, err, "%s", on ? "yes" : "no");
 	case KIND_INTERFACE:
-		if (!is_interface(value))
-			return value_wanted(err, value, "an interface's name");
-		return set_text(field, value, err);
+		if (!is_interface(*text))
+			return value_wanted(err, *text, "an interface's name");
+		return set_text(field, *text, err);
 	case KIND_FLAG:
-		return value_bool(field, value, err);
+		return value_bool(field, *text, err) == -1 ? -1 : text_become(text, err, "%s", "");
 	case KIND_SECONDS:
-		return parse_seconds(field, value, err);
+		return parse_seconds(field, text, DEFER_MAX, err);
 	case KIND_KEEPALIVE:
-		return parse_keepalive(field, value, err);
-	case KIND_FASTOPEN:
-		if (value_count(&n, value, 1, BACKLOG_MAX, err) == -1)
-			return -1;
-		*(int *)field = (int)n;
-		return 0;
+		if (strcmp(*text, "yes") != 0)
+			return parse_seconds(field, text, KEEPALIVE_MAX, err);
+		*(int *)field = 0; /* as the system says */
+		return text_become(text, err, "%s", "");
 	case KIND_MARK:
-		return parse_mark(field, value, err);
+		if (parse_mark(field, *text, err) == -1)
+			return -1;
+		return text_become(text, err, "0x%llx", *(long long *)field);
 	case KIND_SIZE:
-		if (value_size(&size, value, BUFFER_MAX, err) == -1)
+		if (value_size(&size, *text, BUFFER_MAX, err) == -1)
 			return -1;
 		*(int *)field = (int)size;
-		return 0;
+		return text_become(text, err, "%d", (int)size);
 	}
 	return -1;
 }
@@ -442,22 +428,25 @@ static bool fits(const struct address *a, const struct place_option *o)
 		return false;
 	if (o->kind == KIND_TRISTATE)
 		return a->family == AF_INET6;
-	if (o->kind == KIND_BACKLOG && a->type == SOCK_DGRAM)
+	if (o == &place_options[OPTION_BACKLOG] && a->type == SOCK_DGRAM)
 		return false; /* nobody waits to be accepted */
 	if (o->on == ON_UNIX)
 		return a->path[0] != '@'; /* there is no file */
 	return true;
 }
 
-static int parse_option(struct address *a, const char *text, unsigned *seen, struct error *err)
+/* By place_options: the values that are given. */
+typedef char *option_texts[COUNT_OF(place_options)];
+
+static int parse_option(struct address *a, const char *text, option_texts texts, struct error *err)
 {
 	const char *equals = strchr(text, '=');
-	scoped_str name = NULL;
+	scoped_str name = strndup(text, strcspn(text, "="));
+	scoped_str value = strdup(equals != NULL ? equals + 1 : "yes");
 	const struct place_option *o;
-	const char *value = equals != NULL ? equals + 1 : "yes";
+	char **place;
 
-	name = strndup(text, equals != NULL ? (size_t)(equals - text) : strlen(text));
-	if (name == NULL)
+	if (name == NULL || value == NULL)
 		return out_of_memory(err);
 	o = find_option(name);
 	if (o == NULL)
@@ -467,79 +456,30 @@ static int parse_option(struct address *a, const char *text, unsigned *seen, str
 		return error_set(err, 0, "option '%s' needs '=value'", name);
 	if (!fits(a, o))
 		return error_set(err, 0, "option '%s' does not fit this kind of address", name);
-	if ((*seen & 1U << (o - place_options)) != 0)
+	place = &texts[o - place_options];
+	if (*place != NULL)
 		return error_set(err, 0, "option '%s' is given twice", name);
-	*seen |= 1U << (o - place_options);
-	if (parse_value(o, (char *)a + o->offset, value, err) == -1)
+	if (parse_value(o, (char *)a + o->offset, &value, err) == -1)
 		return error_wrap(err, "%s", name);
+	*place = str_release(&value);
 	return 0;
 }
 
-static int format_value(const struct place_option *o, const void *field, struct buffer *out)
+/* In the order of the table, so that what is the same is written the same. */
+static char *join_options(const struct address *a, const option_texts texts)
 {
-	const char *text;
-	int n;
+	scoped_buffer out = {0};
 
-	switch (o->kind) {
-	case KIND_NAME:
-		return 0;
-	case KIND_OWNER:
-	case KIND_GROUP:
-		if (*(const long *)field == -1)
-			return 0;
-		return buffer_printf(out, ", %s=#%ld", o->name, *(const long *)field);
-	case KIND_INTERFACE:
-		text = *(char *const *)field;
-		return text == NULL ? 0 : buffer_printf(out, ", %s=%s", o->name, text);
-	case KIND_FLAG:
-		return *(const bool *)field ? buffer_printf(out, ", %s", o->name) : 0;
-	case KIND_MARK:
-		if (*(const long long *)field == -1)
-			return 0;
-		return buffer_printf(out, ", %s=0x%llx", o->name, *(const long long *)field);
-	case KIND_BACKLOG:
-	case KIND_MODE:
-	case KIND_TRISTATE:
-	case KIND_SECONDS:
-	case KIND_KEEPALIVE:
-	case KIND_FASTOPEN:
-	case KIND_SIZE:
-		break;
+	for (size_t i = OPTION_BACKLOG + 1; i < COUNT_OF(place_options); i++) {
+		const struct place_option *o = &place_options[i];
+
+		if (texts[i] == NULL ||
+			(o->kind == KIND_FLAG && !*((const bool *)((const char *)a + o->offset))))
+			continue;
+		(void)buffer_printf(
+			&out, ", %s%s%s", o->name, *texts[i] != '\0' ? "=" : "", texts[i]);
 	}
-	n = *(const int *)field;
-	if (n == -1)
-		return 0;
-	if (o->kind == KIND_KEEPALIVE && n == 0)
-		return buffer_printf(out, ", %s", o->name);
-	if (o->kind == KIND_MODE)
-		return buffer_printf(out, ", %s=0%03o", o->name, (unsigned)n);
-	if (o->kind == KIND_TRISTATE)
-		return buffer_printf(out, ", %s=%s", o->name, n != 0 ? "yes" : "no");
-	return buffer_printf(out, ", %s=%d%s", o->name, n,
-		o->kind == KIND_SECONDS || o->kind == KIND_KEEPALIVE ? "s" : "");
-}
-
-static int format_options(const struct address *a, struct buffer *out)
-{
-	for (size_t i = 0; i < COUNT_OF(place_options); i++)
-		(void)format_value(
-			&place_options[i], (const char *)a + place_options[i].offset, out);
-	return out->failed ? -1 : 0;
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool is_same_options(const struct address *a, const struct address *b)
-{
-	return is_same_text(a->interface, b->interface) && is_same_text(a->each, b->each) &&
-		a->backlog == b->backlog && a->mode == b->mode && a->owner == b->owner &&
-		a->group == b->group && a->v6only == b->v6only && a->freebind == b->freebind &&
-		a->defer_accept == b->defer_accept && a->nodelay == b->nodelay &&
-		a->keepalive == b->keepalive && a->fastopen == b->fastopen && a->mark == b->mark &&
-		a->nonblock == b->nonblock && a->rcvbuf == b->rcvbuf && a->sndbuf == b->sndbuf;
+	return out.failed ? NULL : strdup(out.len > 0 && buffer_text(&out) != NULL ? out.data : "");
 }
 
 /* ---- the whole ---- */
@@ -584,9 +524,8 @@ static char *trimmed(const char *from, size_t len)
 	return strndup(from, len);
 }
 
-static int parse_parts(struct address *a, const char *text, struct error *err)
+static int parse_parts(struct address *a, const char *text, option_texts texts, struct error *err)
 {
-	unsigned seen = 0;
 	bool first = true;
 
 	for (;;) {
@@ -599,7 +538,7 @@ static int parse_parts(struct address *a, const char *text, struct error *err)
 		if (first)
 			result = parse_place(a, part, err);
 		else
-			result = parse_option(a, part, &seen, err);
+			result = parse_option(a, part, texts, err);
 		if (result == -1)
 			return -1;
 		first = false;
@@ -626,19 +565,24 @@ int address_parse(struct address *to, const char *text, struct error *err)
 		.sndbuf = -1,
 	};
 
-	if (parse_parts(&a, text, err) == -1) {
-		address_fini(&a);
-		return -1;
+	option_texts texts = {NULL};
+	int got = parse_parts(&a, text, texts, err);
+
+	if (got == 0) {
+		a.text = make_text(&a);
+		a.options = join_options(&a, texts);
+		if (a.name == NULL)
+			a.name = default_name(&a);
+		if (a.text == NULL || a.name == NULL || a.options == NULL)
+			got = out_of_memory(err);
 	}
-	a.text = make_text(&a);
-	if (a.name == NULL)
-		a.name = default_name(&a);
-	if (a.text == NULL || a.name == NULL) {
+	for (size_t i = 0; i < COUNT_OF(texts); i++)
+		free(texts[i]);
+	if (got == 0)
+		*to = a;
+	else
 		address_fini(&a);
-		return out_of_memory(err);
-	}
-	*to = a;
-	return 0;
+	return got;
 }
 
 int address_parse_slot(struct address *to, const char *text, unsigned slot, struct error *err)
@@ -669,32 +613,35 @@ int address_of_slot(struct address *to, const struct address *a, unsigned slot, 
 	return 0;
 }
 
-void address_fini(struct address *a)
+/* What is heap. */
+static const size_t heap[] = {offsetof(struct address, path), offsetof(struct address, name),
+	offsetof(struct address, interface), offsetof(struct address, text),
+	offsetof(struct address, options), offsetof(struct address, each)};
+
+static char **heap_at(struct address *a, size_t i)
 {
-	free(a->path);
-	free(a->name);
-	free(a->interface);
-	free(a->text);
-	free(a->each);
-	*a = (struct address){0};
+	return (char **)(void *)((char *)a + heap[i]);
 }
 
-static int copy_text(char **to, const char *from)
+void address_fini(struct address *a)
 {
-	*to = from != NULL ? strdup(from) : NULL;
-	return from != NULL && *to == NULL ? -1 : 0;
+	for (size_t i = 0; i < COUNT_OF(heap); i++)
+		free(*heap_at(a, i));
+	*a = (struct address){0};
 }
 
 int address_copy(struct address *to, const struct address *from)
 {
 	struct address a = *from;
-	int path = copy_text(&a.path, from->path);
-	int name = copy_text(&a.name, from->name);
-	int interface = copy_text(&a.interface, from->interface);
-	int text = copy_text(&a.text, from->text);
-	int each = copy_text(&a.each, from->each);
+	bool failed = false;
 
-	if (path == -1 || name == -1 || interface == -1 || text == -1 || each == -1) {
+	for (size_t i = 0; i < COUNT_OF(heap); i++) {
+		char **text = heap_at(&a, i);
+
+		if (*text != NULL)
+			failed |= (*text = strdup(*text)) == NULL;
+	}
+	if (failed) {
 		address_fini(&a);
 		return -1;
 	}
@@ -709,7 +656,10 @@ bool address_same_place(const struct address *a, const struct address *b)
 
 bool address_equal(const struct address *a, const struct address *b)
 {
-	return address_same_place(a, b) && strcmp(a->name, b->name) == 0 && is_same_options(a, b);
+	return address_same_place(a, b) && strcmp(a->name, b->name) == 0 &&
+		a->backlog == b->backlog && strcmp(a->options, b->options) == 0 &&
+		(a->each == NULL || b->each == NULL ? a->each == b->each
+						    : strcmp(a->each, b->each) == 0);
 }
 
 char *address_format(const struct address *a)
@@ -723,7 +673,9 @@ char *address_format(const struct address *a)
 	(void)buffer_string(&out, a->text);
 	if (strcmp(usual, a->name) != 0)
 		(void)buffer_printf(&out, ", name=%s", a->name);
-	(void)format_options(a, &out);
+	if (a->backlog != -1)
+		(void)buffer_printf(&out, ", backlog=%d", a->backlog);
+	(void)buffer_string(&out, a->options);
 	if (out.failed || buffer_text(&out) == NULL)
 		buffer_fini(&out);
 	return out.data;

@@ -54,6 +54,8 @@ struct address {
 	/* canonical, without options: "tcp:0.0.0.0:8000", "tcp:*:8000" (bare
 	 * port), "tcp:[::1]:80", "unix:/run/x", "unix-dgram:/run/x", "fd:3", "inherit:http" */
 	char *text;
+	/* canonical, but for name and backlog: ", v6only=yes, freebind" */
+	char *options;
 	/* heap: the whole as it was given, with "{slot}", where each slot has
 	 * such an address of its own, and the rest is that of one slot; NULL:
 	 * all slots share it.  Of `http`: a port alone, which is at ::1, too */

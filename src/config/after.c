@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/after.h"
 
-#include "base/buffer.h"
+#include "base/scope.h"
 #include "base/text.h"
-#include "config/value.h"
+#include "config/types.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define BLANK " \t"
@@ -58,6 +57,12 @@ bool after_next(const char **at, struct dependency *d)
 	return next(at, d) == 1;
 }
 
+static void put(struct buffer *out, const struct dependency *d)
+{
+	(void)buffer_printf(
+		out, "%s%s%s", out->len > 0 ? ", " : "", d->name, d->done ? ": done" : "");
+}
+
 static bool is_twice(const char *list, const char *name)
 {
 	struct dependency d;
@@ -68,54 +73,40 @@ static bool is_twice(const char *list, const char *name)
 	return false;
 }
 
-int after_parse(char **field, const char *text, struct error *err)
+int parse_after(const struct field *f, char **text, struct error *err)
 {
-	const char *at = text;
+	const char *at = *text;
 	struct dependency d;
 	scoped_buffer out = {0};
-	const char *sofar = "";
-	char *copy;
-	int got;
+	bool none = strcmp(*text, "none") == 0;
+	int got = 0;
 
-	while ((got = next(&at, &d)) == 1) {
-		if (is_twice(sofar, d.name))
+	while (!none && (got = next(&at, &d)) == 1) {
+		if (out.len > 0 && is_twice(buffer_text(&out), d.name))
 			return error_set(err, 0, "'%s' is given twice", d.name);
-		(void)buffer_printf(
-			&out, "%s%s%s", out.len > 0 ? ", " : "", d.name, d.done ? ": done" : "");
-		sofar = buffer_text(&out);
-		if (sofar == NULL)
-			break;
+		put(&out, &d);
 	}
-	if (got == -1 || (got == 0 && out.len == 0))
-		return value_wanted(err, text, "names of clusters, as in 'db, job: done'");
-	copy = sofar != NULL ? strdup(sofar) : NULL;
-	if (copy == NULL)
-		return error_set(err, ENOMEM, "cannot keep a setting");
-	free(*field);
-	*field = copy;
+	if (!none && (got == -1 || out.len == 0))
+		return value_wanted(err, *text, "names of clusters, as in 'db, job: done'");
+	if (!none && text_take(text, &out, err) == -1)
+		return -1;
+	if (none)
+		text_none(text);
+	*(const char **)f->at = *text;
 	return 0;
 }
 
-void after_drop(char **field, const char *name)
+int after_drop(struct cluster_settings *c, const char *name, struct error *err)
 {
-	char *from = *field;
-	const char *at = from;
+	const char *at = c->after;
+	scoped_buffer out = {0};
 	struct dependency d;
 
-	while (from != NULL && after_next(&at, &d)) {
-		size_t here = (size_t)(at - *field);
-
-		if (strcmp(d.name, name) == 0) {
-			at += strspn(at, BLANK);
-			(void)memmove(from, at, strlen(at) + 1);
-			if (*at == '\0' && from > *field)
-				from[-2] = '\0'; /* the ", " before it */
-			break;
-		}
-		from = *field + here + strspn(*field + here, BLANK);
-	}
-	if (*field != NULL && **field == '\0') {
-		free(*field);
-		*field = NULL;
-	}
+	while (after_next(&at, &d))
+		if (strcmp(d.name, name) != 0)
+			put(&out, &d);
+	if (out.len == 0)
+		(void)buffer_string(&out, "none");
+	return buffer_text(&out) != NULL ? field_set_key("cluster", c, "after", out.data, err)
+					 : error_set(err, ENOMEM, "cannot keep a setting");
 }

@@ -2,7 +2,7 @@
 #ifndef CONFIG_AFTER_H
 #define CONFIG_AFTER_H
 
-#include "base/error.h"
+#include "config/settings.h"
 
 #include <stdbool.h>
 
@@ -13,16 +13,11 @@ struct dependency {
 			  ready */
 };
 
-/* Check the text and put a copy into *field, written in the one usual way; the former
- * one is freed.  -1 and `err`: nothing is changed. */
-int after_parse(char **field, const char *text, struct error *err);
-
-/* The next one of such a copy, from *at on, which moves (NULL: there is none).
+/* The next one of such a text, from *at on, which moves (NULL: there is none).
  * False: that was the last. */
 bool after_next(const char **at, struct dependency *d);
 
-/* Take the one of this name out of such a copy; *field is NULL if it was the only
- * one. */
-void after_drop(char **field, const char *name);
+/* Take the one of this name out of the cluster's.  -1 and `err`. */
+int after_drop(struct cluster_settings *c, const char *name, struct error *err);
 
 #endif

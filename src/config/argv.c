@@ -67,8 +67,7 @@ static void keep(struct words *w, const struct given *g)
 	if (is_row(g->row, "config")) {
 		if (w->config != NULL)
 			usage(w, "config",
-				"is given twice; one nclust runs the "
-				"clusters of one file");
+				"is given twice; one nclust runs the clusters of one file");
 		w->config = g->value;
 		return;
 	}
@@ -404,18 +403,21 @@ static size_t add_cluster(struct settings *s, struct words *w)
 
 static void read_command(struct settings *s, struct words *w)
 {
+	const struct strings words = {w->command, (size_t)w->command_argc};
 	size_t at = add_cluster(s, w);
+	scoped_str text = NULL;
+	struct error err;
 	int member;
 
 	if (at == SIZE_MAX || !w->separator)
 		return;
 	if (w->command_argc == 0 || w->command[0][0] == '\0')
 		return; /* told by settings_check() */
-	if (value_command_words(&s->clusters[at]->command, &s->clusters[at]->command_text,
-		    w->command, (size_t)w->command_argc) == -1)
+	text = value_join(&words);
+	if (text == NULL ||
+		settings_set(s, at, option_find("cluster", "command", &member), 0, text,
+			(struct origin){.kind = ORIGIN_ARGV}, &err) == -1)
 		no_memory(w->faults);
-	*settings_origin(s, at, option_find("cluster", "command", &member)) =
-		(struct origin){.kind = ORIGIN_ARGV};
 }
 
 /* Try the words on a cluster that is thrown away, so that each mistake is told
@@ -449,8 +451,7 @@ static void read_file(struct settings *s, struct words *w)
 {
 	if (w->separator) {
 		faults_add(w->faults, EX_USAGE,
-			"--config: wanted either a file or '-- COMMAND', found "
-			"both");
+			"--config: wanted either a file or '-- COMMAND', found both");
 		return;
 	}
 	/* not realpath(3): a symlink may point elsewhere at the next reload */
@@ -491,8 +492,8 @@ static struct settings *build(struct words *w)
 	return s;
 }
 
-static const char nothing[] = "nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c "
-			      "FILE; see nclust --help";
+static const char nothing[] =
+	"nothing to run: nclust -n auto -- COMMAND [ARG]..., or nclust -c FILE; see nclust --help";
 
 int config_read(struct invocation *out, int argc, char **argv, const char *const *verbs,
 	struct faults *faults)

@@ -125,8 +125,7 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 			err, 0, "wanted a number such as '{slot+9229}', found '%s'", shown);
 	if (c->accept && strncmp(s, "{fd", 3) == 0 && (s[3] == ':' || s[3] == '}'))
 		return error_set(err, 0,
-			"'%s' cannot be used with 'accept': the connection is "
-			"descriptor 0 and 1",
+			"'%s' cannot be used with 'accept': the connection is descriptor 0 and 1",
 			shown);
 	if (strncmp(s, "{fd:", 4) == 0) {
 		count = listeners_named(c, s + 4, len - 5);
@@ -135,16 +134,13 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 				count == 0 ? "no listener" : "several listeners");
 	} else if (len == 4 && memcmp(s, "{fd}", 4) == 0) {
 		if (c->listen_count != 1)
-			return error_set(err, 0,
-				"'{fd}' needs exactly one listener, there are "
-				"%zu",
+			return error_set(err, 0, "'{fd}' needs exactly one listener, there are %zu",
 				c->listen_count);
 	} else if (len == 6 && memcmp(s, "{port}", 6) == 0) {
 		count = listeners_with_port(c);
 		if (count != 1)
 			return error_set(err, 0,
-				"'{port}' needs exactly one tcp or udp "
-				"listener, there are %zu",
+				"'{port}' needs exactly one tcp or udp listener, there are %zu",
 				count);
 	}
 	return 0;
@@ -189,25 +185,25 @@ static void check_templates(const struct check *k, const char *key, const struct
 /* The cluster's name is known now. */
 static void fill_in_name(const struct check *k)
 {
-	for (size_t i = 0; i < k->c->listen_count; i++) {
-		struct address *a = &k->c->listen[i];
-		scoped_str text = a->each != NULL ? strdup(a->each) : address_format(a);
-		scoped_str whole = NULL;
-		struct address made;
-		struct error err;
+	int member;
+	const struct option_row *row = option_find("cluster", "listen", &member);
+	size_t count = k->c->listen_count;
+	struct strings texts = {0};
+	struct error err;
 
-		if (text == NULL || strstr(text, "{cluster}") == NULL)
-			continue;
-		whole = expand_cluster(text, k->c->name);
-		if (whole == NULL)
-			continue;
-		if (address_parse_slot(&made, whole, 0, &err) == -1) {
-			fault(k, "listen", "%s", err.text);
-			continue;
-		}
-		address_fini(a);
-		*a = made;
+	for (size_t i = 0; i < count; i++) {
+		scoped_str whole = expand_cluster(field_at(row, k->c, i), k->c->name);
+
+		if (whole != NULL)
+			(void)strings_add(&texts, whole);
 	}
+	if (texts.count == count && count > 0) {
+		field_clear(row, k->c);
+		for (size_t i = 0; i < count; i++)
+			if (field_set(row, k->c, member, texts.list[i], &err) == -1)
+				fault(k, "listen", "%s", err.text);
+	}
+	strings_clear(&texts);
 }
 
 /* Where a file says nothing, its workers start beside it, so that
@@ -230,11 +226,15 @@ static void choose_directory(const struct check *k)
 {
 	const struct origin_table *t = k->s->origins;
 	struct cluster_settings *c = k->c;
+	scoped_str directory = NULL;
+	struct error err;
 	int member;
 
 	if (c->directory != NULL || c->chroot != NULL || is_bad(k, "directory"))
 		return;
-	c->directory = usual_directory(k);
+	directory = usual_directory(k);
+	if (directory != NULL && field_set_key("cluster", c, "directory", directory, &err) == -1)
+		fault(k, "directory", "%s", err.text);
 	c->directory_of_file = t->file != NULL && c->directory != NULL;
 	c->directory_of_nclust = t->file == NULL;
 	/* shown as if set, so that what is shown means the same elsewhere */
@@ -265,8 +265,7 @@ static void check_own(const struct check *k)
 		bool all;
 		const char *why;
 	} keys[] = {{"accept", c->accept, false,
-			    "there are no slots, each connection has its own "
-			    "process"},
+			    "there are no slots, each connection has its own process"},
 		{"spare", c->spare > 0, false, "a spare takes the place of a worker in any slot"},
 		{"balance", c->balance != BALANCE_AUTO && !settings_share(c), true,
 			"workers share no listener"},
@@ -413,8 +412,7 @@ static void check_user(const struct check *k)
 
 	if (c->uid >= ROLE_UID_FIRST && c->uid <= ROLE_UID_LAST)
 		fault(k, "user",
-			"the uids %d to %d are those of nclust's own "
-			"processes: take another one",
+			"the uids %d to %d are those of nclust's own processes: take another one",
 			ROLE_UID_FIRST, ROLE_UID_LAST);
 	if (c->user != NULL && c->group == NULL) {
 		c->gid = c->user_gid;
@@ -431,8 +429,7 @@ static void check_spare(const struct check *k)
 		return;
 	if (k->c->restart != RESTART_ALWAYS)
 		fault(k, given_of(k, "restart", "spare"),
-			"'spare' cannot be used with a 'restart' other than "
-			"'always'");
+			"'spare' cannot be used with a 'restart' other than 'always'");
 }
 
 static bool has_stream(const struct cluster_settings *c)
@@ -451,8 +448,7 @@ static void check_probe(const struct check *k, const char *key, const struct pro
 		has_stream(k->c) || k->c->intercept != INTERCEPT_OFF)
 		return;
 	fault(k, key,
-		"'%s' has nothing to connect to: there is no listener, and "
-		"'intercept' is off",
+		"'%s' has nothing to connect to: there is no listener, and 'intercept' is off",
 		p->kind == PROBE_TCP ? "tcp" : "http");
 }
 
@@ -474,13 +470,10 @@ static void check_metrics(const struct check *k)
 		fault(k, "metrics", "wanted 'off' or 'http:/path', found '%s'",
 			p->kind == PROBE_TCP ? "tcp" : p->text);
 	else if (p->kind != PROBE_NONE && k->c->accept)
-		fault(k, "metrics",
-			"cannot be used with 'accept': there is no worker to "
-			"ask");
+		fault(k, "metrics", "cannot be used with 'accept': there is no worker to ask");
 	else if (p->kind != PROBE_NONE && is_first_unix(k->c))
 		fault(k, "metrics",
-			"workers are asked over TCP only, and the first "
-			"listener is a unix socket");
+			"workers are asked over TCP only, and the first listener is a unix socket");
 	else
 		check_probe(k, "metrics", p);
 }
@@ -494,8 +487,7 @@ static void check_fallback(const struct check *k)
 		return;
 	if (!is_bad(k, "listen") && !has_stream(c) && c->intercept == INTERCEPT_OFF)
 		fault(k, "fallback",
-			"has nowhere to answer: there is no listener, and "
-			"'intercept' is off");
+			"has nowhere to answer: there is no listener, and 'intercept' is off");
 	if (strcmp(c->fallback, "503") != 0 && page_read(c, &err) == -1)
 		fault(k, "fallback", "%s", err.text);
 }
@@ -504,16 +496,13 @@ static void check_ready(const struct check *k)
 {
 	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
 		fault(k, "ready",
-			"'notify' cannot be used with 'chroot': the socket "
-			"cannot be seen inside");
+			"'notify' cannot be used with 'chroot': the socket cannot be seen inside");
 	if (k->c->watchdog > 0 && k->c->chroot != NULL)
 		fault(k, "watchdog",
-			"cannot be used with 'chroot': the socket cannot be "
-			"seen inside");
+			"cannot be used with 'chroot': the socket cannot be seen inside");
 	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
 		fault(k, given_of(k, "intercept", "ready"),
-			"'ready' is 'listen', which nclust cannot see with "
-			"'intercept' off");
+			"'ready' is 'listen', which nclust cannot see with 'intercept' off");
 }
 
 /* What tells how workers last that take many connections. */
@@ -536,27 +525,26 @@ static void check_lasting(const struct check *k)
 		if (origin_of(k, keys[i])->kind != ORIGIN_DEFAULT &&
 			!origin_of(k, keys[i])->from_defaults)
 			fault(k, keys[i],
-				"cannot be used with 'accept': it is for "
-				"workers that last, but here each connection "
-				"has its own process");
+				"cannot be used with 'accept': it is for workers that last, but "
+				"here each connection has its own process");
 	if (k->c->intercept == INTERCEPT_ON)
 		fault(k, "intercept",
-			"'on' cannot be used with 'accept': nclust listens, "
-			"and the command gets a connection");
+			"'on' cannot be used with 'accept': nclust listens, and the command gets a "
+			"connection");
 	if (k->c->leader)
 		fault(k, "leader",
-			"cannot be used with 'accept': a process for one "
-			"connection cannot be the leader");
+			"cannot be used with 'accept': a process for one connection cannot be the "
+			"leader");
 	if (k->c->ipc == IPC_ON)
 		fault(k, "ipc",
-			"'on' cannot be used with 'accept': a process for one "
-			"connection has no channel");
+			"'on' cannot be used with 'accept': a process for one connection has no "
+			"channel");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		if (k->c->hooks[hooks[i].event].text != NULL &&
 			!origin_of(k, hooks[i].key)->from_defaults)
 			fault(k, hooks[i].key,
-				"cannot be used with 'accept': let the command "
-				"itself do it for each connection");
+				"cannot be used with 'accept': let the command itself do it for "
+				"each connection");
 }
 
 static void check_accept(const struct check *k)
@@ -574,20 +562,18 @@ static void check_accept(const struct check *k)
 		fault(k, "accept", "has nothing to accept on: set 'listen'");
 	if (c->workers.range)
 		fault(k, "workers",
-			"a range cannot be used with 'accept': it starts a "
-			"process for each connection anyway, and 'workers' is "
-			"the most at once");
+			"a range cannot be used with 'accept': it starts a process for each "
+			"connection anyway, and 'workers' is the most at once");
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listen[i].kind == ADDRESS_UNIX && c->listen[i].type != SOCK_STREAM)
 			fault(k, "listen",
-				"'%s' cannot be used with 'accept', which "
-				"gives "
-				"the command a stream: let workers take it",
+				"'%s' cannot be used with 'accept', which gives the command a "
+				"stream: let workers take it",
 				c->listen[i].text);
 		else if (c->listen[i].kind == ADDRESS_UDP)
 			fault(k, "listen",
-				"'%s' cannot be used with 'accept': there are "
-				"no connections on UDP, let workers take it",
+				"'%s' cannot be used with 'accept': there are no connections on "
+				"UDP, let workers take it",
 				c->listen[i].text);
 	check_lasting(k);
 }
@@ -598,12 +584,10 @@ static void check_pty(const struct check *k)
 		return;
 	if (k->c->log == LOG_INHERIT)
 		fault(k, "pty",
-			"'yes' cannot be used with 'log = inherit', which "
-			"gives the workers nclust's own output");
+			"'yes' cannot be used with 'log = inherit', which gives the workers "
+			"nclust's own output");
 	if (k->c->accept)
-		fault(k, "pty",
-			"'yes' cannot be used with 'accept': the output is the "
-			"connection");
+		fault(k, "pty", "'yes' cannot be used with 'accept': the output is the connection");
 }
 
 static void check_numbers(const struct check *k)
@@ -615,12 +599,11 @@ static void check_numbers(const struct check *k)
 	pairs_finish_cluster(c);
 	if (c->surge == 0 && c->max_unavailable == 0)
 		fault(k, given_of(k, "surge", "max-unavailable"),
-			"'surge' and 'max-unavailable' are both 0: no worker "
-			"could ever be replaced");
+			"'surge' and 'max-unavailable' are both 0: no worker could ever be "
+			"replaced");
 	if (c->memory_max != 0 && c->memory_high > c->memory_max)
 		fault(k, given_of(k, "memory-high", "memory-max"),
-			"'memory-high' is more than 'memory-max', which would "
-			"be reached first");
+			"'memory-high' is more than 'memory-max', which would be reached first");
 	if (c->backoff_min > c->backoff_max)
 		fault(k, given_of(k, "backoff-min", "backoff-max"),
 			"'backoff-min', %s, is more than 'backoff-max', %s",
@@ -633,12 +616,11 @@ static void check_sticky(const struct check *k)
 		return;
 	if (settings_share(k->c))
 		fault(k, "sticky",
-			"needs 'balance = rr': with 'share' any free worker "
-			"takes a connection");
+			"needs 'balance = rr': with 'share' any free worker takes a connection");
 	else if (k->c->balance != BALANCE_AUTO && k->c->balance != BALANCE_RR)
 		fault(k, "sticky",
-			"needs 'balance = rr': a client that stays at its "
-			"worker cannot be moved at random");
+			"needs 'balance = rr': a client that stays at its worker cannot be moved "
+			"at random");
 }
 
 /* nclust counts what the kernel, or itself, gives to each worker. */
@@ -663,16 +645,12 @@ static void check_relay(const struct check *k)
 	const struct cluster_settings *to = c;
 	size_t at;
 
-	if (c->relay != NULL && strcmp(c->relay, "off") == 0) {
-		free(c->relay);
-		c->relay = NULL;
-	}
 	if (c->relay == NULL)
 		return;
 	if (natsurl_is(c->relay) && !natsurl_is_subject(c->name))
 		fault(k, "relay",
-			"the name '%s' cannot be part of a subject of NATS: "
-			"its dots need letters between them",
+			"the name '%s' cannot be part of a subject of NATS: its dots need letters "
+			"between them",
 			c->name);
 	if (strcmp(c->relay, "others") != 0 && !natsurl_is(c->relay)) {
 		at = settings_find(k->s, k->s->cluster_count, c->relay);
@@ -680,8 +658,8 @@ static void check_relay(const struct check *k)
 	}
 	if (to == NULL)
 		fault(k, "relay",
-			"wanted 'off', 'others', a cluster of this file or "
-			"'nats://HOST', found '%s'",
+			"wanted 'off', 'others', a cluster of this file or 'nats://HOST', found "
+			"'%s'",
 			c->relay);
 	else if (to == c && strcmp(c->relay, c->name) == 0)
 		fault(k, "relay", "'%s' is this cluster: 'others' are its other workers", c->relay);
@@ -724,8 +702,7 @@ static void check_cycle(const struct check *k)
 
 	if (seen != NULL && leads_back(k, k->at, seen, &way) && way.len > 0)
 		fault(k, "after",
-			"these clusters would wait for each other, and none "
-			"would start: %s",
+			"these clusters would wait for each other, and none would start: %s",
 			buffer_text(&way));
 	free(seen);
 }
@@ -735,9 +712,11 @@ static void check_after(const struct check *k)
 {
 	const char *list;
 	struct dependency d;
+	struct error err;
 
-	if (origin_of(k, "after")->from_defaults)
-		after_drop(&k->c->after, k->c->name); /* meant for the others */
+	/* meant for the others */
+	if (origin_of(k, "after")->from_defaults && after_drop(k->c, k->c->name, &err) == -1)
+		fault(k, "after", "%s", err.text);
 	list = k->c->after;
 	while (after_next(&list, &d)) {
 		size_t at = cluster_named(k, d.name);
@@ -748,8 +727,8 @@ static void check_after(const struct check *k)
 			fault(k, "after", "'%s' cannot wait for itself", d.name);
 		else if (d.done && k->s->clusters[at]->restart == RESTART_ALWAYS)
 			fault(k, "after",
-				"'%s' is never done: its 'restart' is "
-				"'always', and not 'on-failure' or 'never'",
+				"'%s' is never done: its 'restart' is 'always', and not "
+				"'on-failure' or 'never'",
 				d.name);
 	}
 	check_cycle(k);
@@ -806,8 +785,8 @@ static void check_http(const struct settings *s, struct faults *faults)
 	if (s->http.text == NULL || is_local(&s->http) || s->http_token != NULL || s->http_open)
 		return;
 	(void)snprintf(text, sizeof(text),
-		"other machines can reach '%s': set 'http-token' to a file "
-		"with a token, or 'http-open = yes' to let anyone look",
+		"other machines can reach '%s': set 'http-token' to a file with a token, or "
+		"'http-open = yes' to let anyone look",
 		s->http.text);
 	instance_fault(s, faults, "http", text);
 }
@@ -892,13 +871,19 @@ static char *instance_name(const struct settings *s)
 	return name_from_path(path, suffix);
 }
 
+static int set_name(struct settings *s)
+{
+	scoped_str name = instance_name(s);
+	struct error err;
+
+	return name != NULL ? field_set_key("nclust", s, "name", name, &err) : -1;
+}
+
 void settings_check(struct settings *s, struct faults *faults)
 {
 	struct check k = {.s = s, .faults = faults};
 
-	if (s->name == NULL)
-		s->name = instance_name(s);
-	if (s->name == NULL) {
+	if (s->name == NULL && set_name(s) == -1) {
 		faults_add(faults, EX_OSERR, "out of memory");
 		return;
 	}
@@ -953,8 +938,7 @@ void config_note_files(const struct settings *s, struct faults *faults)
 			if (access(k.c->env_file.list[i], F_OK) == -1 &&
 				(errno == ENOENT || errno == ENOTDIR))
 				fault(&k, "env-file",
-					"there is no file '%.300s' (yet), and "
-					"no start without it",
+					"there is no file '%.300s' (yet), and no start without it",
 					k.c->env_file.list[i]);
 	}
 }
@@ -997,8 +981,8 @@ static bool is_of_another(const struct check *k, const struct log_sink *sink,
 		(!rotates(o->c) && !rotates(k->c)))
 		return false;
 	fault(k, "log",
-		"'%.200s' is a file of cluster '%s' already; use {cluster}, or "
-		"'log-size = never' and no 'log-age' in both",
+		"'%.200s' is a file of cluster '%s' already; use {cluster}, or 'log-size = never' "
+		"and no 'log-age' in both",
 		sink->path, o->c->name);
 	return true;
 }

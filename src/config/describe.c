@@ -44,91 +44,85 @@ static void put_origin(
 		put_place(out, s, o);
 }
 
-/* How they are shown, beside their names. */
+/* How they are shown. */
 struct view {
 	const struct settings *s;
 	bool secrets;
-	struct buffer value; /* of what is being shown */
 };
 
-/* "nats://", three asterisks, "@HOST" */
-static void mask_user(struct buffer *value)
+/* The n-th text, with three asterisks for what is secret: "NAME=", "nats://", "@HOST". */
+static void put_value(struct buffer *out, const struct view *view, const struct option_row *row,
+	const void *base, size_t n)
 {
-	const char *text = buffer_text(value);
-	struct error err;
+	const char *text = field_at(row, base, n);
+	const char *secret = NULL;
+	const char *rest = "";
 	struct natsurl url;
-	scoped_str rest = NULL;
 
-	if (!natsurl_is(text) || natsurl_parse(&url, text, &err) == -1 || url.user_len == 0)
-		return;
-	rest = strdup(url.user + url.user_len);
-	value->len = (size_t)(url.user - text);
-	(void)buffer_printf(value, "***%s", rest != NULL ? rest : "");
+	if (view->secrets)
+		;
+	else if (row->type == OPT_ENV || row->type == OPT_HEADER)
+		secret = strchr(text, row->type == OPT_ENV ? '=' : ':') + 1;
+	else if (row->type == OPT_RELAY && natsurl_is(text) &&
+		natsurl_parse(&url, text, &(struct error){0}) == 0 && url.user_len > 0) {
+		secret = url.user;
+		rest = url.user + url.user_len;
+	}
+	if (secret == NULL)
+		(void)buffer_string(out, text);
+	else
+		(void)buffer_printf(out, "%.*s***%s", (int)(secret - text), text, rest);
 }
 
-/* Into view->value. */
-static void format_value(
-	struct view *view, const struct option_row *row, const void *base, size_t n)
+static void put_json(struct buffer *out, struct buffer *text)
 {
-	struct buffer *value = &view->value;
-	const char *equals;
-
-	(void)field_format(row, base, n, value);
-	if (!view->secrets && row->type == OPT_RELAY)
-		mask_user(value);
-	if (view->secrets || value->len == 0 || (row->type != OPT_ENV && row->type != OPT_HEADER))
-		return;
-	equals = memchr(value->data, row->type == OPT_ENV ? '=' : ':', value->len);
-	if (equals == NULL)
-		return;
-	value->len = (size_t)(equals - value->data) + 1;
-	(void)buffer_string(value, "***");
+	(void)buffer_json(out, text->data, text->len);
+	out->failed |= text->failed;
 }
 
 static void put_json_values(
-	struct buffer *out, struct view *view, const struct option_row *row, const void *base)
+	struct buffer *out, const struct view *view, const struct option_row *row, const void *base)
 {
-	struct buffer *value = &view->value;
 	size_t count = field_count(row, base);
 	char key[40];
 
 	if (count == 0)
 		(void)buffer_string(out, row->repeatable ? "[]" : "null");
 	for (size_t n = 0; n < count; n++) {
+		scoped_buffer value = {0};
+
 		if (row->repeatable)
 			(void)buffer_string(out, n == 0 ? "[" : ",");
-		buffer_clear(value);
 		if (option_is_family(row))
-			(void)buffer_printf(value, "%s = ", field_key(row, base, n, key));
-		format_value(view, row, base, n);
-		(void)buffer_json(out, value->data, value->len);
+			(void)buffer_printf(&value, "%s = ", field_key(row, base, n, key));
+		put_value(&value, view, row, base, n);
+		put_json(out, &value);
 		if (row->repeatable && n + 1 == count)
 			(void)buffer_string(out, "]");
 	}
 }
 
-static void put_json_section(struct buffer *out, struct view *view, size_t at)
+static void put_json_section(struct buffer *out, const struct view *view, size_t at)
 {
 	const struct settings *s = view->s;
-	struct buffer *value = &view->value;
 	const struct option_row *row = NULL;
-	const char *comma = "";
+	const char *comma = "{";
 
-	(void)buffer_string(out, "{");
 	while ((row = option_next(section_of(at), row)) != NULL) {
+		scoped_buffer origin = {0};
+
 		(void)buffer_printf(out, "%s\"%s\":{\"value\":", comma, row->name);
 		put_json_values(out, view, row, settings_base(s, at));
 		(void)buffer_string(out, ",\"origin\":");
-		buffer_clear(value);
-		put_origin(value, s, at, row);
-		(void)buffer_json(out, value->data, value->len);
+		put_origin(&origin, s, at, row);
+		put_json(out, &origin);
 		(void)buffer_string(out, "}");
 		comma = ",";
 	}
 	(void)buffer_string(out, "}");
 }
 
-static void describe_json(struct buffer *out, struct view *view)
+static void describe_json(struct buffer *out, const struct view *view)
 {
 	const struct settings *s = view->s;
 
@@ -141,39 +135,29 @@ static void describe_json(struct buffer *out, struct view *view)
 	(void)buffer_string(out, "}");
 }
 
-/* Of an environment variable, as a file has it. */
-static void quote_env(struct buffer *value)
-{
-	scoped_str plain = strdup(buffer_text(value) != NULL ? buffer_text(value) : "");
-
-	buffer_clear(value);
-	if (plain == NULL || expand_quote_env(value, plain) == -1)
-		value->failed = true;
-}
-
 /* "key = value", one line each, control bytes made visible. */
-static void put_ini_line(struct buffer *out, struct view *view, const struct option_row *row,
+static void put_ini_line(struct buffer *out, const struct view *view, const struct option_row *row,
 	const void *base, size_t n)
 {
-	struct buffer *value = &view->value;
+	scoped_buffer value = {0};
+	scoped_buffer quoted = {0};
+	struct buffer *whole = row->type == OPT_ENV ? &quoted : &value;
+	scoped_str text = NULL;
 	char key[40];
-	char *text;
 
-	buffer_clear(value);
-	format_value(view, row, base, n);
-	if (row->type == OPT_ENV)
-		quote_env(value);
-	text = malloc(4 * value->len + 1);
-	if (text == NULL) {
+	put_value(&value, view, row, base, n);
+	if (buffer_text(&value) != NULL && row->type == OPT_ENV)
+		(void)expand_quote_env(&quoted, value.data);
+	text = malloc(4 * whole->len + 1);
+	if (text == NULL || value.failed || whole->failed) {
 		out->failed = true;
 		return;
 	}
-	(void)text_escape(text, 4 * value->len + 1, value->data, value->len);
+	(void)text_escape(text, 4 * whole->len + 1, whole->data, whole->len);
 	(void)buffer_printf(out, "%s = %s\n", field_key(row, base, n, key), text);
-	free(text);
 }
 
-static void put_ini_section(struct buffer *out, struct view *view, size_t at)
+static void put_ini_section(struct buffer *out, const struct view *view, size_t at)
 {
 	const struct settings *s = view->s;
 	const struct option_row *row = NULL;
@@ -192,7 +176,7 @@ static void put_ini_section(struct buffer *out, struct view *view, size_t at)
 	}
 }
 
-static void describe_ini(struct buffer *out, struct view *view)
+static void describe_ini(struct buffer *out, const struct view *view)
 {
 	const struct settings *s = view->s;
 
@@ -206,28 +190,18 @@ static void describe_ini(struct buffer *out, struct view *view)
 
 int describe_settings(struct buffer *out, const struct settings *s, bool json, bool secrets)
 {
-	struct view view = {.s = s, .secrets = secrets};
-	bool failed;
+	const struct view view = {.s = s, .secrets = secrets};
 
-	buffer_init(&view.value, 0);
-	if (json)
-		describe_json(out, &view);
-	else
-		describe_ini(out, &view);
-	failed = view.value.failed || out->failed;
-	buffer_fini(&view.value);
-	return failed ? -1 : 0;
+	(json ? describe_json : describe_ini)(out, &view);
+	return out->failed ? -1 : 0;
 }
 
 int describe_help(struct buffer *out)
 {
 	(void)buffer_string(out,
-		"usage: nclust [OPTION]... -- COMMAND [ARG]...  "
-		"run copies of a command\n"
-		"       nclust [OPTION]... -c FILE              "
-		"run the clusters of a file\n"
-		"       nclust VERB [TARGET] [OPTION]...        "
-		"talk to a running nclust\n\n");
+		"usage: nclust [OPTION]... -- COMMAND [ARG]...  run copies of a command\n"
+		"       nclust [OPTION]... -c FILE              run the clusters of a file\n"
+		"       nclust VERB [TARGET] [OPTION]...        talk to a running nclust\n\n");
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 		char left[40];

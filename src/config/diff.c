@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 #include "config/option.h"
 #include "config/origin.h"
 
@@ -10,15 +11,38 @@
 
 /* What differs between two settings, and numbers that tell if they do. */
 
-/* 1: the same, 0: not, -1: out of memory.  What is written the same way is
- * the same, as each value is written in one way only. */
+/* All texts of a setting, and what they stand for on this machine: the same where the
+ * values are. */
+static void put_all(struct buffer *out, const struct option_row *row, const void *base)
+{
+	const struct cluster_settings *c = base;
+	size_t count = field_count(row, base);
+	char key[40];
+
+	for (size_t n = 0; n < count; n++)
+		(void)buffer_printf(
+			out, "%s=%s%c", field_key(row, base, n, key), field_at(row, base, n), '\0');
+	/* what the file says may have changed */
+	if (row->type == OPT_FALLBACK && c->fallback_page != NULL)
+		(void)buffer_string(out, c->fallback_page);
+	/* the same name may have become another id */
+	if (row->type == OPT_USER) {
+		(void)buffer_append(out, &c->uid, sizeof(c->uid));
+		(void)buffer_append(out, &c->user_gid, sizeof(c->user_gid));
+		(void)buffer_append(out, c->groups, c->group_count * sizeof(*c->groups));
+	}
+	if (row->type == OPT_GROUP && c->group != NULL)
+		(void)buffer_append(out, &c->gid, sizeof(c->gid));
+}
+
+/* 1: the same, 0: not, -1: out of memory. */
 static int is_same(const struct option_row *row, const void *a, const void *b)
 {
 	scoped_buffer x = {0};
 	scoped_buffer y = {0};
 
-	field_put_all(row, a, &x);
-	field_put_all(row, b, &y);
+	put_all(&x, row, a);
+	put_all(&y, row, b);
 	if (x.failed || y.failed)
 		return -1;
 	return x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0);
@@ -114,19 +138,8 @@ void diff_fini(struct diff *d)
 
 /* ---- digests ---- */
 
-/* FNV-1a. */
-static uint64_t stir(uint64_t sum, const void *data, size_t size)
-{
-	const unsigned char *at = data;
-
-	for (size_t i = 0; i < size; i++)
-		sum = (sum ^ at[i]) * UINT64_C(1099511628211);
-	return sum;
-}
-
 static uint64_t digest(const struct cluster_settings *c, bool workers)
 {
-	uint64_t sum = UINT64_C(14695981039346656037);
 	const struct option_row *row = NULL;
 	scoped_buffer text = {0};
 
@@ -134,9 +147,9 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 		if ((workers ? row->type == OPT_WORKERS : row->change >= CHANGE_ROLL) &&
 			/* the next nclust may be started elsewhere */
 			!(c->directory_of_nclust && strcmp(row->name, "directory") == 0))
-			field_put_all(row, c, &text);
+			put_all(&text, row, c);
 	/* 0: unlike any other */
-	return text.failed ? 0 : stir(sum, text.data, text.len);
+	return text.failed ? 0 : text_hash(UINT64_C(14695981039346656037), text.data, text.len);
 }
 
 uint64_t config_digest(const struct cluster_settings *c)

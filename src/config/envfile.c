@@ -21,9 +21,8 @@ static char *take_quoted(struct envfile *f, char *value, struct error *err)
 	for (; *s != quote; s++) {
 		if (quote == '"' && *s == '\\' && (*++s == '\0' || strchr("\"\\$`", *s) == NULL)) {
 			(void)error_set(err, 0,
-				"between double quotes a '\\' can only stand "
-				"before \" \\ $ or `, as systemd and others "
-				"differ in the rest; use single quotes, or "
+				"between double quotes a '\\' can only stand before \" \\ $ or `, "
+				"as systemd and others differ in the rest; use single quotes, or "
 				"break the line itself in place of '\\n'");
 			return NULL;
 		}
@@ -56,9 +55,8 @@ static char *take_plain(char *value, struct error *err)
 	for (const char *s = value; s < end; s++)
 		if (*s == '\\' || (*s == '#' && is_blank(s[-1]))) {
 			(void)error_set(err, 0,
-				"systemd and others differ in what '%s' means "
-				"without quotes; put the value in single "
-				"quotes",
+				"systemd and others differ in what '%s' means without quotes; put "
+				"the value in single quotes",
 				*s == '\\' ? "\\" : " #");
 			return NULL;
 		}

@@ -106,17 +106,13 @@ static bool is_text(const struct ini *ini, const char *line, size_t len)
 			return false;
 		}
 		if (n == 0) {
-			fault(ini,
-				"wanted UTF-8 text, found the byte 0x%02x in "
-				"column %zu",
-				c, i + 1);
+			fault(ini, "wanted UTF-8 text, found the byte 0x%02x in column %zu", c,
+				i + 1);
 			return false;
 		}
 		if ((c < ' ' && c != '\t') || c == 0x7f) {
-			fault(ini,
-				"wanted text, found the control byte 0x%02x in "
-				"column %zu",
-				c, i + 1);
+			fault(ini, "wanted text, found the control byte 0x%02x in column %zu", c,
+				i + 1);
 			return false;
 		}
 		i += n;
@@ -143,8 +139,8 @@ static void open_cluster(struct ini *ini, const char *name)
 		name != NULL ? shown(text, name) : "");
 	if (!good)
 		fault(ini,
-			"wanted a cluster's name of 1 to 64 of 'A-Z a-z 0-9 . "
-			"_ -', not beginning with '.' or '-', found '%s'",
+			"wanted a cluster's name of 1 to 64 of 'A-Z a-z 0-9 . _ -', not beginning "
+			"with '.' or '-', found '%s'",
 			shown(text, name));
 	first = good ? settings_find(ini->s, ini->s->cluster_count, name) : SIZE_MAX;
 	if (first != SIZE_MAX) {
@@ -215,8 +211,8 @@ static void unknown_section(struct ini *ini, const char *name)
 			strcmp(near, "cluster") == 0 ? name + len : "");
 	else
 		fault(ini,
-			"unknown section [%s]; wanted [nclust], [defaults], "
-			"[cluster] or [cluster:NAME]",
+			"unknown section [%s]; wanted [nclust], [defaults], [cluster] or "
+			"[cluster:NAME]",
 			shown(text, name));
 }
 
@@ -333,8 +329,8 @@ static bool take_key(struct ini *ini, char *line)
 
 	if (*line == ' ' || *line == '\t') {
 		fault(ini,
-			"wanted a key at the beginning of the line, found a "
-			"blank; a value cannot continue on the next line");
+			"wanted a key at the beginning of the line, found a blank; a value cannot "
+			"continue on the next line");
 		return false;
 	}
 	if (equals == NULL || equals == line || strcspn(line, ":;") < (size_t)(equals - line)) {
@@ -343,17 +339,15 @@ static bool take_key(struct ini *ini, char *line)
 	}
 	if (ini->section == NULL) {
 		if (!ini->refused)
-			fault(ini,
-				"wanted a section such as [cluster:web] "
-				"before the first key");
+			fault(ini, "wanted a section such as [cluster:web] before the first key");
 		return false;
 	}
 	comment = comment_in(equals + 1);
 	if (comment != NULL && (is_command(line, equals + 1) || is_quoted(equals + 1, comment))) {
 		fault(ini,
-			"%s.%.*s: a ';' after a blank would begin a comment "
-			"here; write it as '\\;' outside of quotes, or without "
-			"the blank, and comments on lines of their own",
+			"%s.%.*s: a ';' after a blank would begin a comment here; write it as "
+			"'\\;' outside of quotes, or without the blank, and comments on lines of "
+			"their own",
 			ini->where, (int)strcspn(line, " \t="), line);
 		refuse_key(ini, line);
 		return false;
@@ -557,10 +551,8 @@ static void give_defaults(struct reader *all)
 	if (at == SIZE_MAX)
 		return;
 	for (size_t i = 0; i < s->cluster_count; i++)
-		if (i != at &&
-			pairs_take(PAIRS_CLUSTER, s->clusters[at], give, &(struct gift){all, i}) ==
-				-1)
-			faults_add(all->faults, EX_OSERR, "out of memory");
+		if (i != at)
+			pairs_take(PAIRS_CLUSTER, s->clusters[at], give, &(struct gift){all, i});
 	cluster_settings_unref(s->clusters[at]);
 	s->cluster_count--;
 	for (; at < s->cluster_count; at++) {

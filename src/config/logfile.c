@@ -39,8 +39,8 @@ static int check_directory(const struct place *at, struct error *err)
 	if (geteuid() != 0 || !trusted_is_shared(at->dir, &st))
 		return 0;
 	return error_set(err, 0,
-		"its directory is writable by others than its owner, refused "
-		"for root; try chmod go-w");
+		"its directory is writable by others than its owner, refused for root; try chmod "
+		"go-w");
 }
 
 /* at->path is set. */
@@ -72,8 +72,8 @@ static int examine(struct logfile *out, const struct place *at, int fd, struct e
 		return error_set(err, errno, "cannot open");
 	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		return error_set(err, 0,
-			"it is neither a file nor a FIFO; to write to nclust's "
-			"own output, use 'prefix' or 'json'");
+			"it is neither a file nor a FIFO; to write to nclust's own output, use "
+			"'prefix' or 'json'");
 	*out = (struct logfile){.fd = fd};
 	if (!S_ISREG(st.st_mode))
 		return 0;
@@ -88,9 +88,8 @@ static int examine(struct logfile *out, const struct place *at, int fd, struct e
 
 static int is_link(struct error *err)
 {
-	return error_set(err, 0,
-		"it is a symbolic link, which is not followed; name the file "
-		"itself");
+	return error_set(
+		err, 0, "it is a symbolic link, which is not followed; name the file itself");
 }
 
 static int open_in(struct logfile *out, const struct place *at, struct error *err)

@@ -94,13 +94,10 @@ int natsurl_parse(struct natsurl *url, const char *text, struct error *err)
 	else if (!are_hosts(url->hosts, url->hosts_len))
 		wrong = url->hosts_len == 0 ? "it has no host" : "a host or port is not valid";
 	else if (!natsurl_is_subject(url->prefix) || strlen(url->prefix) > PREFIX_MAX)
-		wrong = "its prefix may have words of 'A-Z a-z 0-9 _ -', with "
-			"dots between them";
+		wrong = "its prefix may have words of 'A-Z a-z 0-9 _ -', with dots between them";
 	if (wrong == NULL)
 		return 0;
 	(void)error_set(err, 0,
-		"wanted '" SCHEME "[USER:PASSWORD@]HOST[:PORT],"
-		"...[/PREFIX]', but %s",
-		wrong);
+		"wanted '" SCHEME "[USER:PASSWORD@]HOST[:PORT],...[/PREFIX]', but %s", wrong);
 	return -1;
 }

@@ -117,25 +117,31 @@ const struct option_row *option_find_letter(char letter);
 const char *option_nearest(const char *section, const char *name);
 
 /*
- * One field of `base` (struct settings or struct cluster_settings, as the
- * row's section says).  field_set() parses and stores, or leaves the field
- * as it was and returns -1; repeatable fields grow, until field_clear().
+ * One setting of `base` (struct settings or struct cluster_settings, as the row's section
+ * says): a value, and the text that it was made of, in the one way in which that value is
+ * written.  field_set() parses and stores, or leaves the setting as it was and returns -1;
+ * repeatable ones grow, until field_clear().
  */
 int field_set(
 	const struct option_row *row, void *base, int member, const char *text, struct error *err);
+/* By its key, which there is. */
+int field_set_key(
+	const char *section, void *base, const char *key, const char *text, struct error *err);
+/* The same for what another nclust has set: its users and groups are not looked up, their
+ * numbers are carried. */
+int field_carry(
+	const struct option_row *row, void *base, int member, const char *text, struct error *err);
 /* Repeatable ones: is there already what `text` would take the place of? */
 bool field_has(const struct option_row *row, const void *base, int member, const char *text);
+/* Forget it, with all that it has on the heap. */
 void field_clear(const struct option_row *row, void *base);
 
-/* How many values it has; 0: not set (inherited, none). */
+/* How many texts it has; 0: not set (inherited, none).  One that is not kept is the
+ * default's. */
 size_t field_count(const struct option_row *row, const void *base);
-/* The n-th as a user would write it: field_set() of it gives the same. */
-int field_format(const struct option_row *row, const void *base, size_t n, struct buffer *out);
-/* Append all of them, so that what is appended is the same where the values are,
- * the numbers of users and groups included. */
-void field_put_all(const struct option_row *row, const void *base, struct buffer *out);
-/* The key of the n-th: the row's name, or a family's "signal-USR1".
- * Returned. */
+/* The n-th: field_set() of it gives the same. */
+const char *field_at(const struct option_row *row, const void *base, size_t n);
+/* The key of the n-th: the row's name, or a family's "signal-USR1".  Returned. */
 const char *field_key(const struct option_row *row, const void *base, size_t n, char to[40]);
 
 #endif

@@ -1,60 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/pairs.h"
 
-#include "base/scope.h"
 #include "config/option.h"
 #include "config/origin.h"
 
-#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* ---- taking apart ---- */
-
-int pairs_take(const char *section, const void *base, pair_taker *take, void *to)
+void pairs_take(const char *section, const void *base, pair_taker *take, void *to)
 {
 	const struct option_row *row = NULL;
-	scoped_buffer text = {0};
 	char key[40];
-	int got = 0;
 
-	while (got == 0 && (row = option_next(section, row)) != NULL)
-		for (size_t n = 0; n < field_count(row, base) && got == 0; n++) {
-			buffer_clear(&text);
-			(void)field_format(row, base, n, &text);
-			if (text.failed || buffer_text(&text) == NULL)
-				got = -1;
-			else
-				take(to, field_key(row, base, n, key), buffer_text(&text));
-		}
-	return got;
-}
-
-/* ---- putting together ---- */
-
-/* Its number is carried: a user who is gone meanwhile is no mistake. */
-static bool is_looked_up(const struct option_row *row)
-{
-	return row->type == OPT_USER || row->type == OPT_GROUP || row->type == OPT_CONTROL_GROUP;
+	while ((row = option_next(section, row)) != NULL)
+		for (size_t n = 0; n < field_count(row, base); n++)
+			take(to, field_key(row, base, n, key), field_at(row, base, n));
 }
 
 int pairs_put(const char *section, void *base, const char *key, const char *text, struct error *err)
 {
 	int signal;
 	const struct option_row *row = option_find(section, key, &signal);
-	char **field;
-	char *copy;
 
-	if (row == NULL || signal == -1)
-		return 1;
-	if (!is_looked_up(row))
-		return field_set(row, base, signal, text, err);
-	field = (char **)(void *)((char *)base + row->offset);
-	copy = strdup(text);
-	if (copy == NULL)
-		return error_set(err, ENOMEM, "cannot keep '%s'", key);
-	free(*field);
-	*field = copy;
-	return 0;
+	return row == NULL || signal == -1 ? 1 : field_carry(row, base, signal, text, err);
 }
 
 void pairs_finish_cluster(struct cluster_settings *c)

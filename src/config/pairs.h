@@ -20,8 +20,7 @@
 /* Called for each value, in the order of the table.  A key that may be
  * repeated comes several times. */
 typedef void pair_taker(void *to, const char *key, const char *text);
-/* 0, or -1 when out of memory. */
-int pairs_take(const char *section, const void *base, pair_taker *take, void *to);
+void pairs_take(const char *section, const void *base, pair_taker *take, void *to);
 
 /* 0; 1: no such key here; -1 and `err`. */
 int pairs_put(

@@ -50,53 +50,44 @@ static int set(struct settings *s, size_t at, const char *key, const char *text,
 		s, at, row, member, text, (struct origin){.kind = ORIGIN_FILE, .line = line}, err);
 }
 
-/* "exec" saves a process, and lets signals reach the program; a command that is
- * several, or begins with variables, cannot have it in front. */
-static int set_in_shell(struct strings *command, char **whole, const char *text, struct error *err)
+/* A command that a shell has to read.  "exec" saves a process, and lets signals reach the
+ * program; one that is several, or begins with variables, cannot have it in front. */
+static char *in_shell(const char *text)
 {
 	size_t word = strcspn(text, " \t=");
 	const char *exec = strpbrk(text, ";&|()<>`\n") != NULL ? ""
 		: text[word] == '='                            ? "exec env "
 							       : "exec ";
-	scoped_str line = NULL;
-	char *const words[] = {"/bin/sh", "-c", NULL};
-	char *all[COUNT_OF(words)];
+	scoped_buffer line = {0};
+	scoped_buffer whole = {0};
 
-	if (asprintf(&line, "%s%s", exec, text) == -1)
-		line = NULL;
-	(void)memcpy(all, words, sizeof(words));
-	all[2] = line;
-	return line != NULL && value_command_words(command, whole, all, COUNT_OF(all)) == 0
-		? 0
-		: error_set(err, ENOMEM, "cannot keep a command");
+	(void)buffer_printf(&line, "%s%s", exec, text);
+	(void)buffer_string(&whole, "/bin/sh -c ");
+	if (buffer_text(&line) != NULL)
+		(void)value_quote(&whole, line.data);
+	return line.failed || whole.failed || buffer_text(&whole) == NULL ? NULL
+									  : strdup(whole.data);
 }
 
 static bool is_plain(const char *text)
 {
-	return strpbrk(text, "$;&|()<>`*?[]~#=") == NULL;
+	struct strings words = {0};
+	bool plain = strpbrk(text, "$;&|()<>`*?[]~#=") == NULL &&
+		/* quotes that do not end are for the shell to tell */
+		value_split(&words, text, &(struct error){0}) == 0;
+
+	strings_clear(&words);
+	return plain;
 }
 
-static int set_command(
-	struct settings *s, size_t at, const char *text, unsigned line, struct error *err)
+static int set_command(struct settings *s, size_t at, const char *key, const char *text,
+	unsigned line, struct error *err)
 {
-	struct cluster_settings *c = s->clusters[at];
+	scoped_str whole = is_plain(text) ? strdup(text) : in_shell(text);
 
-	if (set(s, at, "command", text, line, err) == 0 && is_plain(text))
-		return 0;
-	/* quotes that do not end are for the shell to tell */
-	return set_in_shell(&c->command, &c->command_text, text, err);
-}
-
-/* "release: command" is none of the clusters, but comes before all of them. */
-static int set_release(
-	struct settings *s, size_t at, const char *text, unsigned line, struct error *err)
-{
-	struct hook *before = &s->clusters[at]->before;
-
-	s->clusters[at]->before_of_all = true;
-	if (set(s, at, "before", text, line, err) == 0 && is_plain(text))
-		return 0;
-	return set_in_shell(&before->command, &before->text, text, err);
+	if (whole == NULL)
+		return error_set(err, ENOMEM, "cannot keep a command");
+	return set(s, at, key, whole, line, err);
 }
 
 static int set_variables(struct settings *s, size_t at, unsigned line, struct error *err)
@@ -136,8 +127,7 @@ static int take_line(
 	colon += strspn(colon, " \t");
 	if (!text_is_name(line))
 		return error_set(err, 0,
-			"wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' and a "
-			"':', found '%s'",
+			"wanted a name of 1 to 64 of 'A-Z a-z 0-9 . _ -' and a ':', found '%s'",
 			shown);
 	is_release = strcmp(line, "release") == 0;
 	at = settings_find(s, s->cluster_count, line);
@@ -156,7 +146,7 @@ static int take_line(
 	if (set(s, at, "workers", "1", number, err) == -1 ||
 		set_variables(s, at, number, err) == -1)
 		return -1;
-	return set_command(s, at, colon, number, err);
+	return set_command(s, at, "command", colon, number, err);
 }
 
 static bool is_text(const char *line, size_t len)
@@ -198,9 +188,12 @@ void procfile_parse(
 			take_line(s, &release, line, number, &err) == -1)
 			faults_add(faults, EX_CONFIG, "%s:%u: %s", path, number, err.text);
 	}
-	for (size_t i = 0; release.command != NULL && i < s->cluster_count; i++)
-		if (set_release(s, i, release.command, release.line, &err) == -1)
+	/* "release: command" is none of the clusters, but comes before all of them */
+	for (size_t i = 0; release.command != NULL && i < s->cluster_count; i++) {
+		s->clusters[i]->before_of_all = true;
+		if (set_command(s, i, "before", release.command, release.line, &err) == -1)
 			faults_add(faults, EX_OSERR, "%s", err.text);
+	}
 	if (s->cluster_count == 0 && faults->count == before)
 		faults_add(
 			faults, EX_CONFIG, "%s: wanted a line 'name: command', found none", path);

@@ -59,6 +59,7 @@ static void clear_all(const char *section, void *base)
 
 	while ((row = option_next(section, row)) != NULL)
 		field_clear(row, base);
+	free(((struct texts *)base)->list);
 }
 
 struct settings *settings_new(void)
@@ -255,9 +256,8 @@ int settings_set(struct settings *s, size_t at, const struct option_row *row, in
 			err, 0, "given twice, first in %s", origin_text(first, s, was, &origin));
 	/* of other keys the last one counts, but of places none is to get lost */
 	if (origin.kind == ORIGIN_ARGV && was->kind == ORIGIN_ARGV && row->type == OPT_LOG)
-		return error_set(err, 0,
-			"given twice; write several in one: --log 'prefix "
-			"file:PATH'");
+		return error_set(
+			err, 0, "given twice; write several in one: --log 'prefix file:PATH'");
 	if (origin.kind == ORIGIN_FILE && field_has(row, base, member, text))
 		return error_set(err, 0, "given twice");
 	/* what the command line says takes the place of a file's list, but for

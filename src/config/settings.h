@@ -39,6 +39,17 @@ struct strings {
 	size_t count;
 };
 
+/* What was set, as text: config/ alone looks inside (option.h). */
+struct kept_text {
+	unsigned short row; /* of the table */
+	short member;       /* of a family */
+	char *text;
+};
+struct texts {
+	struct kept_text *list;
+	size_t count;
+};
+
 /* "4", "auto", "auto/2", "2x+1", "50%": fixed, or CPUs * multiply / divide +
  * plus, at least 1. */
 struct workers_count {
@@ -123,7 +134,7 @@ struct memory_limit {
 enum probe_kind { PROBE_NONE, PROBE_TCP, PROBE_HTTP, PROBE_EXEC };
 struct probe {
 	enum probe_kind kind;
-	char *text;             /* PROBE_HTTP: "/path" or "//HOST/path"; PROBE_EXEC: as
+	const char *text;       /* PROBE_HTTP: "/path" or "//HOST/path"; PROBE_EXEC: as
 		       written */
 	struct strings command; /* PROBE_EXEC: argv */
 };
@@ -150,7 +161,7 @@ enum hook_event {
 	HOOK_EVENTS,
 };
 struct hook {
-	char *text; /* as written; NULL: none */
+	const char *text; /* as written; NULL: none */
 	struct strings command;
 };
 
@@ -194,12 +205,14 @@ struct limit {
 };
 #define LIMITS_MAX 16
 
+/* A value that is a `const char *` is a part of `texts`. */
 struct cluster_settings {
+	struct texts texts; /* first */
 	unsigned refs;
 
 	char *name;
-	struct strings command; /* argv; templates not yet replaced */
-	char *command_text;     /* as the user wrote it */
+	struct strings command;   /* argv; templates not yet replaced */
+	const char *command_text; /* as the user wrote it */
 	/* the one of the configuration, where 'nclust restart -- COMMAND' gave
 	 * another; else NULL */
 	char *configured;
@@ -209,7 +222,7 @@ struct cluster_settings {
 	unsigned pass; /* enum pass_dialect, or-ed */
 	bool listen_pid;
 	enum intercept_mode intercept;
-	char *share_ports; /* "8000 8443"; NULL: all */
+	const char *share_ports; /* "8000 8443"; NULL: all */
 	enum balance_mode balance;
 	nsec_t idle_after;           /* of a range from 0: without clients for so long */
 	bool accept;                 /* a process per connection, `workers` at most */
@@ -217,7 +230,7 @@ struct cluster_settings {
 	nsec_t accept_timeout;       /* of one connection; 0: off */
 	enum sticky_mode sticky;
 
-	char *directory; /* NULL: inherited */
+	const char *directory; /* NULL: inherited */
 	/* it is that of the file, or where nclust was started, as nothing else
 	 * was said: nclust enters it with its own rights, as it would be
 	 * inherited */
@@ -225,9 +238,9 @@ struct cluster_settings {
 	bool directory_of_nclust;
 	/* where it leads when a reload finds that it has moved; or NULL */
 	char *directory_now;
-	char *chroot;
-	char *user; /* as written; the ids are resolved */
-	char *group;
+	const char *chroot;
+	const char *user; /* as written; the ids are resolved */
+	const char *group;
 	long uid;      /* -1: inherited */
 	long gid;      /* -1: inherited; with `user` alone: that user's */
 	long user_gid; /* the group of `user` itself; -1: not known */
@@ -261,7 +274,7 @@ struct cluster_settings {
 	nsec_t start_timeout;
 
 	struct probe metrics; /* PROBE_HTTP, or PROBE_NONE */
-	char *fallback;       /* "503", a file, or NULL: off */
+	const char *fallback; /* "503", a file, or NULL: off */
 	char *fallback_page;  /* what that file says; NULL: our own page */
 	nsec_t fallback_after;
 	struct probe check;          /* PROBE_NONE: none */
@@ -312,7 +325,7 @@ struct cluster_settings {
 	nsec_t log_age; /* 0: off */
 	struct hook log_compress;
 	enum pty_mode pty;
-	char *after; /* "db, migrate: done" (after.h), or NULL */
+	const char *after; /* "db, migrate: done" (after.h), or NULL */
 	struct hook before;
 	bool before_of_all; /* one run of it is for all clusters: `release` */
 	struct hook before_stop;
@@ -321,10 +334,9 @@ struct cluster_settings {
 	enum orphans_mode orphans;
 	enum leftovers_mode leftovers;
 	enum ipc_mode ipc;
-	char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
+	const char *relay; /* "others", the name of a cluster, a URL (natsurl.h), or
 			NULL: off */
 	struct hook hooks[HOOK_EVENTS];
-	unsigned hooks_none; /* bit n: said to be none, in spite of [defaults] */
 };
 #define GIVE_UP_MAX 1000
 #define WORKERS_MAX 10000
@@ -336,17 +348,18 @@ struct cluster_settings {
 enum origin_kind { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ARGV };
 
 struct settings {
-	char *name;              /* of the instance; never NULL */
-	char *runtime_directory; /* NULL: as os/rundir chooses */
-	char *control_group;     /* as written, or NULL */
-	long control_gid;        /* -1: none */
-	int log_level;           /* enum log_level */
-	char *pidfile;           /* NULL: none */
-	struct address http;     /* its text NULL: off */
-	struct address agent;    /* so too */
-	char *http_token;        /* the file; NULL: no token is asked for */
-	char *http_secret;       /* the token: config_read_token() */
-	bool http_open;          /* without a token, and not on loopback alone */
+	struct texts texts;            /* first, as in struct cluster_settings */
+	const char *name;              /* of the instance; never NULL */
+	const char *runtime_directory; /* NULL: as os/rundir chooses */
+	const char *control_group;     /* as written, or NULL */
+	long control_gid;              /* -1: none */
+	int log_level;                 /* enum log_level */
+	const char *pidfile;           /* NULL: none */
+	struct address http;           /* its text NULL: off */
+	struct address agent;          /* so too */
+	const char *http_token;        /* the file; NULL: no token is asked for */
+	char *http_secret;             /* the token: config_read_token() */
+	bool http_open;                /* without a token, and not on loopback alone */
 
 	bool daemon;       /* -d; command line only */
 	char *config_file; /* NULL for a cluster of argv; absolute */

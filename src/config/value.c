@@ -137,7 +137,7 @@ bad:
 	return value_wanted(err, text, "a size such as 4096, 64k, 10M or 1G");
 }
 
-int value_format_size(struct buffer *out, uint64_t bytes)
+const char *value_format_size(char to[32], uint64_t bytes)
 {
 	static const char letters[] = "kMGT";
 	size_t n = 0;
@@ -146,7 +146,8 @@ int value_format_size(struct buffer *out, uint64_t bytes)
 		bytes /= 1024;
 		n++;
 	}
-	return buffer_printf(out, "%" PRIu64 "%.*s", bytes, n > 0, n > 0 ? letters + n - 1 : "");
+	(void)snprintf(to, 32, "%" PRIu64 "%.*s", bytes, n > 0, n > 0 ? letters + n - 1 : "");
+	return to;
 }
 
 int value_bool(bool *out, const char *text, struct error *err)

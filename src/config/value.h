@@ -34,7 +34,7 @@ int value_count(unsigned *out, const char *text, unsigned least, unsigned most, 
 int value_duration(nsec_t *out, const char *text, nsec_t least, nsec_t most, struct error *err);
 /* Bytes: "4096", "64k", "10M", "1G" (powers of 1024). */
 int value_size(uint64_t *out, const char *text, uint64_t most, struct error *err);
-int value_format_size(struct buffer *out, uint64_t bytes);
+const char *value_format_size(char to[32], uint64_t bytes); /* returned */
 int value_bool(bool *out, const char *text, struct error *err);
 int value_octal(int *out, const char *text, struct error *err);
 int value_percent(
@@ -59,73 +59,19 @@ char *value_join(const struct strings *words);
 /* So that a shell gives it back. */
 int value_quote_shell(struct buffer *out, const char *word);
 
-/* Split into `words`, and `text` as it was written (kept so that it reads the
- * same out of an INI line); both take the place of what is there. */
-int value_command(struct strings *words, char **text, const char *from, struct error *err);
-/* So too of words that are split already.  -1: out of memory. */
-int value_command_words(struct strings *words, char **text, char *const *from, size_t count);
-void value_command_clear(struct strings *words, char **text);
-
-/* "tcp", "http:/path", "exec:CMD"; PROBE_NONE is written "off". */
-bool value_is_probe(const char *text); /* by its first word */
-int value_probe(struct probe *out, const char *text, struct error *err);
-int value_format_probe(struct buffer *out, const struct probe *p);
-void value_probe_clear(struct probe *p);
-/* Is it "Name: value", which may stand in what is asked by HTTP?  -1: no. */
-int value_header(const char *text, struct error *err);
 #define HEADERS_MAX 8
 
 /* As text_signal(), without those that the C library keeps for itself. */
 int value_signal(const char *name);
 
-int value_workers(struct workers_wanted *out, const char *text, struct error *err);
-int value_format_workers(struct buffer *out, const struct workers_wanted *w);
-
-/* "QUIT:10s TERM"; a step without a time has wait -1. */
-int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count, const char *text,
-	struct error *err);
-
-/* "0 3 10-12" */
-int value_exits(uint64_t out[4], const char *text, struct error *err);
-int value_format_exits(struct buffer *out, const uint64_t bits[4]);
-
-/* "net_bind_service sys_nice", "none"; bit n is CAP_n. */
-int value_capabilities(uint64_t *out, const char *text, struct error *err);
-int value_format_capabilities(struct buffer *out, uint64_t bits);
-
-/* "systemd port", "none" */
-int value_pass(unsigned *out, const char *text, struct error *err);
-int value_format_pass(struct buffer *out, unsigned dialects);
-
 /* "8000 8443"; is one of them this? */
-int value_ports(const char *text, struct error *err);
 bool value_ports_have(const char *text, unsigned port);
 
-/* "1024", "1024:4096", "infinity"; `bytes`: "64M" too. */
-int value_limit(struct limit *out, const char *text, bool bytes, struct error *err);
-int value_format_limit(struct buffer *out, const struct limit *l);
-
-/* "next", "TERM->QUIT", "all USR1->HUP"; out->signal is given. */
-int value_signal_rule(struct signal_rule *out, const char *text, struct error *err);
-int value_format_signal_rule(struct buffer *out, const struct signal_rule *r);
-
-/* "64M", "64M, huge", "64M, huge=try", "off" */
-int value_shared_memory(struct shared_memory *out, const char *text, struct error *err);
-int value_format_shared_memory(struct buffer *out, const struct shared_memory *m);
-
-/* "auto", "prefix file:/var/log/{cluster}.log": log, log_sinks; -1: as it was. */
-int value_log(struct cluster_settings *c, const char *text, struct error *err);
-int value_format_log(struct buffer *out, const struct cluster_settings *c);
-void value_log_clear(struct cluster_settings *c);
 /* A sink's path with {cluster} and {slot} replaced; false: it is too long. */
 bool value_log_path(
 	const struct log_sink *sink, const char *cluster, unsigned slot, char *to, size_t size);
 /* Is it a file for each slot? */
 bool value_log_is_by_slot(const struct log_sink *sink);
-
-/* "auto", "4", "off" */
-int value_threads(unsigned *out, const char *text, struct error *err);
-int value_format_threads(struct buffer *out, unsigned threads);
 
 int strings_add(struct strings *s, const char *text);
 void strings_clear(struct strings *s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/value.h"
+#include "config/types.h"
 
 #include "base/scope.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,76 +14,102 @@
 #define PATH_LENGTH_MAX 1000
 #define HEADER_LENGTH_MAX 500
 
-static int no_memory(struct error *err)
+/* An INI line would be cut at a ';' after a blank: then the words are quoted. */
+static int split(struct strings *words, char **text, struct error *err)
 {
-	return error_set(err, ENOMEM, "cannot keep a command");
-}
+	char *whole;
 
-/* As the user wrote it, unless an INI line would be cut there: then the words
- * as value_quote() writes them.  Heap, or NULL. */
-static char *text_of(const struct strings *words, const char *text)
-{
-	if (strstr(text, " ;") == NULL && strstr(text, "\t;") == NULL)
-		return strdup(text);
-	return value_join(words);
-}
-
-int value_command(struct strings *words, char **text, const char *from, struct error *err)
-{
-	struct strings got = {0};
-	char *copy;
-
-	if (value_split(&got, from, err) == -1)
+	if (value_split(words, *text, err) == -1)
 		return -1;
-	if (got.count == 0 || got.list[0][0] == '\0') {
-		strings_clear(&got);
-		return value_wanted(err, from, "a command");
+	if (words->count == 0 || words->list[0][0] == '\0') {
+		strings_clear(words);
+		return value_wanted(err, *text, "a command");
 	}
-	copy = text_of(&got, from);
-	if (copy == NULL) {
-		strings_clear(&got);
-		return no_memory(err);
+	if (strstr(*text, " ;") == NULL && strstr(*text, "\t;") == NULL)
+		return 0;
+	whole = value_join(words);
+	if (whole == NULL) {
+		strings_clear(words);
+		return error_set(err, ENOMEM, "cannot keep a command");
 	}
-	value_command_clear(words, text);
-	*words = got;
-	*text = copy;
+	free(*text);
+	*text = whole;
 	return 0;
 }
 
-int value_command_words(struct strings *words, char **text, char *const *from, size_t count)
+static int set_command(struct strings *words, const char **to, char **text, struct error *err)
 {
 	struct strings got = {0};
-	char *joined;
 
-	for (size_t i = 0; i < count; i++)
-		if (strings_add(&got, from[i]) == -1)
-			goto fail;
-	joined = value_join(&got);
-	if (joined == NULL)
-		goto fail;
-	value_command_clear(words, text);
-	*words = got;
-	*text = joined;
-	return 0;
-fail:
-	strings_clear(&got);
-	return -1;
-}
-
-void value_command_clear(struct strings *words, char **text)
-{
-	free(*text);
+	if (split(&got, text, err) == -1)
+		return -1;
 	strings_clear(words);
-	*text = NULL;
+	*words = got;
+	*to = *text;
+	return 0;
 }
 
-void value_probe_clear(struct probe *p)
+int parse_command(const struct field *f, char **text, struct error *err)
 {
-	value_command_clear(&p->command, &p->text);
-	p->kind = PROBE_NONE;
+	struct cluster_settings *c = f->base;
+
+	return set_command(&c->command, &c->command_text, text, err);
 }
 
-bool value_is_probe(const char *text)
+void free_command(const struct field *f)
+{
+	struct cluster_settings *c = f->base;
+
+	strings_clear(&c->command);
+	c->command_text = NULL;
+}
+
+static void clear_hook(struct hook *hook)
+{
+	strings_clear(&hook->command);
+	hook->text = NULL;
+}
+
+/* "none" takes back the one of [defaults]. */
+static int set_hook(struct hook *hook, char **text, struct error *err)
+{
+	if (strcmp(*text, "none") != 0)
+		return set_command(&hook->command, &hook->text, text, err);
+	clear_hook(hook);
+	text_none(text);
+	return 0;
+}
+
+int parse_run(const struct field *f, char **text, struct error *err)
+{
+	return set_hook(f->at, text, err);
+}
+
+void free_run(const struct field *f)
+{
+	clear_hook(f->at);
+}
+
+int parse_hook(const struct field *f, char **text, struct error *err)
+{
+	return set_hook((struct hook *)f->at + f->member, text, err);
+}
+
+void free_hooks(const struct field *f)
+{
+	for (size_t i = 0; i < HOOK_EVENTS; i++)
+		clear_hook((struct hook *)f->at + i);
+}
+
+/* ---- probes ---- */
+
+static void clear_probe(struct probe *p)
+{
+	strings_clear(&p->command);
+	*p = (struct probe){.kind = PROBE_NONE};
+}
+
+static bool is_probe(const char *text)
 {
 	return strcmp(text, "tcp") == 0 || strncmp(text, "http:", 5) == 0 ||
 		strncmp(text, "exec:", 5) == 0;
@@ -105,67 +132,106 @@ static bool is_http_path(const char *path)
 	return path[0] == '/' && path[1] != '/' && len <= PATH_LENGTH_MAX;
 }
 
-static int parse_http(struct probe *out, const char *text, struct error *err)
-{
-	const char *path = text + strlen("http:");
-
-	if (!is_http_path(path))
-		return value_wanted(err, text,
-			"a path after 'http:' or 'http://HOST', of at most %d "
-			"bytes and without blanks, such as 'http:/health'",
-			PATH_LENGTH_MAX);
-	out->text = strdup(path);
-	return out->text != NULL ? 0 : no_memory(err);
-}
-
-int value_header(const char *text, struct error *err)
-{
-	size_t len = strspn(text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
-
-	if (strncasecmp(text, "Host:", 5) == 0)
-		return error_set(err, 0, "the Host of the request is set by 'http://HOST/path'");
-	for (const char *at = text; *at != '\0'; at++)
-		if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
-			len = 0;
-	if (len == 0 || text[len] != ':' || strlen(text) > HEADER_LENGTH_MAX)
-		return value_wanted(err, text,
-			"a header line of at most %d bytes, such as "
-			"'X-Forwarded-Proto: https'",
-			HEADER_LENGTH_MAX);
-	return 0;
-}
-
-int value_probe(struct probe *out, const char *text, struct error *err)
+/* The text is that of a probe. */
+static int set_probe(struct probe *to, char **text, struct error *err)
 {
 	struct probe got = {.kind = PROBE_TCP};
 
-	if (strncmp(text, "http:", 5) == 0) {
+	if (strncmp(*text, "http:", 5) == 0) {
 		got.kind = PROBE_HTTP;
-		if (parse_http(&got, text, err) == -1)
-			return -1;
-	} else if (strncmp(text, "exec:", 5) == 0) {
+		if (!is_http_path(*text + 5))
+			return value_wanted(err, *text,
+				"a path after 'http:' or 'http://HOST', of at most %d bytes and "
+				"without blanks, such as 'http:/health'",
+				PATH_LENGTH_MAX);
+	} else if (strncmp(*text, "exec:", 5) == 0) {
+		scoped_str command = strdup(*text + 5);
+
 		got.kind = PROBE_EXEC;
-		if (value_command(&got.command, &got.text, text + 5, err) == -1)
+		if (command == NULL || split(&got.command, &command, err) == -1)
+			return command == NULL ? error_set(err, ENOMEM, "cannot keep a probe") : -1;
+		if (text_become(text, err, "exec:%s", command) == -1) {
+			strings_clear(&got.command);
 			return -1;
-	} else if (strcmp(text, "tcp") != 0) {
-		return value_wanted(err, text, "'tcp', 'http:/path' or 'exec:COMMAND'");
+		}
 	}
-	value_probe_clear(out);
-	*out = got;
+	clear_probe(to);
+	*to = got;
+	to->text = got.kind != PROBE_TCP ? *text + 5 : NULL;
 	return 0;
 }
 
-int value_format_probe(struct buffer *out, const struct probe *p)
+int parse_probe(const struct field *f, char **text, struct error *err)
 {
-	switch (p->kind) {
-	case PROBE_NONE:
-		return buffer_string(out, "off");
-	case PROBE_TCP:
-		return buffer_string(out, "tcp");
-	case PROBE_HTTP:
-		return buffer_printf(out, "http:%s", p->text);
-	case PROBE_EXEC:
-		return buffer_printf(out, "exec:%s", p->text);
+	bool http = strcmp(f->row->argument, "http:/path") == 0;
+
+	if (strcmp(*text, "off") == 0) {
+		clear_probe(f->at);
+		return 0;
 	}
+	if (is_probe(*text))
+		return set_probe(f->at, text, err);
+	return value_wanted(err, *text,
+		http ? "'off' or 'http:/path'" : "'off', 'tcp', 'http:/path' or 'exec:COMMAND'");
+}
+
+void free_probe(const struct field *f)
+{
+	clear_probe(f->at);
+}
+
+int parse_ready(const struct field *f, char **text, struct error *err)
+{
+	static const char *const modes[] = {[READY_AUTO] = "auto",
+		[READY_NOTIFY] = "notify",
+		[READY_ALIVE] = "alive",
+		[READY_LISTEN] = "listen",
+		[READY_PROBE] = NULL};
+	struct cluster_settings *c = f->base;
+	bool timed = strncmp(*text, "alive:", 6) == 0;
+	int mode = is_probe(*text) ? READY_PROBE : timed ? READY_ALIVE : READY_AUTO;
+	nsec_t alive = SECOND;
+	char shown[24];
+
+	while (mode != READY_PROBE && !timed && modes[mode] != NULL &&
+		strcmp(modes[mode], *text) != 0)
+		mode++;
+	if (modes[mode] == NULL && !is_probe(*text))
+		return value_wanted(err, *text,
+			"'auto', 'notify', 'listen', 'alive', a time alive such as 'alive:5s', "
+			"'tcp', 'http:/path' or 'exec:COMMAND'");
+	if (timed && value_duration(&alive, *text + 6, 0, HOUR, err) == -1)
+		return -1;
+	if (mode == READY_ALIVE &&
+		text_become(text, err, "alive:%s", text_duration(shown, alive)) == -1)
+		return -1;
+	if (mode == READY_PROBE && set_probe(&c->ready_probe, text, err) == -1)
+		return -1;
+	if (mode != READY_PROBE)
+		clear_probe(&c->ready_probe);
+	c->ready = (enum ready_mode)mode;
+	c->ready_alive = alive;
+	return 0;
+}
+
+void free_ready(const struct field *f)
+{
+	clear_probe(&((struct cluster_settings *)f->base)->ready_probe);
+}
+
+int parse_header(const struct field *f, char **text, struct error *err)
+{
+	size_t len = strspn(*text, ALPHANUMERIC "!#$%&'*+-.^_`|~");
+
+	(void)f;
+	if (strncasecmp(*text, "Host:", 5) == 0)
+		return error_set(err, 0, "the Host of the request is set by 'http://HOST/path'");
+	for (const char *at = *text; *at != '\0'; at++)
+		if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7f)
+			len = 0;
+	if (len == 0 || (*text)[len] != ':' || strlen(*text) > HEADER_LENGTH_MAX)
+		return value_wanted(err, *text,
+			"a header line of at most %d bytes, such as 'X-Forwarded-Proto: https'",
+			HEADER_LENGTH_MAX);
 	return 0;
 }

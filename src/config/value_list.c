@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/value.h"
+#include "config/types.h"
 
 #include "base/scope.h"
 #include "base/text.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,20 +16,22 @@ int value_signal(const char *name)
 	return signal > SIGSYS && signal < SIGRTMIN ? -1 : signal;
 }
 
-int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count, const char *text,
-	struct error *err)
+int parse_stop_signal(const struct field *f, char **text, struct error *err)
 {
+	struct cluster_settings *c = f->base;
 	struct stop_step got[STOP_STEPS_MAX];
-	const char *at = text;
+	scoped_buffer out = {0};
+	const char *at = *text;
 	char word[48];
+	char shown[24];
 	bool cut;
 	unsigned n = 0;
 
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
+	for (; value_next_word(&at, word, sizeof(word), &cut); n++) {
 		char *time = strchr(word, ':');
 
 		if (n == STOP_STEPS_MAX)
-			return value_wanted(err, text, "at most %d signals", STOP_STEPS_MAX);
+			return value_wanted(err, *text, "at most %d signals", STOP_STEPS_MAX);
 		if (time != NULL)
 			*time++ = '\0';
 		got[n].wait = -1;
@@ -38,22 +40,47 @@ int value_stop_steps(struct stop_step steps[STOP_STEPS_MAX], unsigned *count, co
 			return value_wanted(err, word, "a signal");
 		if (time != NULL && value_duration(&got[n].wait, time, 0, 24 * HOUR, err) == -1)
 			return -1;
-		n++;
+		(void)buffer_printf(&out, "%s%s%s%s", n > 0 ? " " : "",
+			text_signal_name(word, got[n].signal) + 3, time != NULL ? ":" : "",
+			time != NULL ? text_duration(shown, got[n].wait) : "");
 	}
 	if (cut || n == 0)
-		return value_wanted(err, text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
-	(void)memcpy(steps, got, n * sizeof(*got));
-	*count = n;
+		return value_wanted(err, *text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
+	if (text_take(text, &out, err) == -1)
+		return -1;
+	(void)memcpy(c->stop, got, n * sizeof(*got));
+	c->stop_count = n;
 	return 0;
 }
 
-int value_exits(uint64_t out[4], const char *text, struct error *err)
+static bool exit_bit(const uint64_t bits[4], unsigned n)
+{
+	return n < 256 && (bits[n / 64] >> (n % 64) & 1) != 0;
+}
+
+static void put_exits(struct buffer *out, const uint64_t bits[4])
+{
+	for (unsigned low = 0; low < 256; low++) {
+		unsigned high = low;
+
+		if (!exit_bit(bits, low))
+			continue;
+		while (exit_bit(bits, high + 1))
+			high++;
+		(void)buffer_printf(out, "%s%u", out->len > 0 ? " " : "", low);
+		if (high > low)
+			(void)buffer_printf(out, "-%u", high);
+		low = high;
+	}
+}
+
+int parse_exits(const struct field *f, char **text, struct error *err)
 {
 	uint64_t bits[4] = {0};
-	const char *at = text;
+	scoped_buffer out = {0};
+	const char *at = *text;
 	char word[16];
 	bool cut;
-	bool any = false;
 
 	while (value_next_word(&at, word, sizeof(word), &cut)) {
 		uint64_t low;
@@ -67,39 +94,16 @@ int value_exits(uint64_t out[4], const char *text, struct error *err)
 			goto bad;
 		for (; low <= high; low++)
 			bits[low / 64] |= UINT64_C(1) << (low % 64);
-		any = true;
 	}
-	if (cut || !any)
+	put_exits(&out, bits);
+	if (cut || out.len == 0)
 		goto bad;
-	(void)memcpy(out, bits, sizeof(bits));
+	if (text_take(text, &out, err) == -1)
+		return -1;
+	(void)memcpy(f->at, bits, sizeof(bits));
 	return 0;
 bad:
-	return value_wanted(err, text, "exit statuses from 0 to 255 such as '0 3 10-12'");
-}
-
-static bool exit_bit(const uint64_t bits[4], unsigned n)
-{
-	return n < 256 && (bits[n / 64] >> (n % 64) & 1) != 0;
-}
-
-int value_format_exits(struct buffer *out, const uint64_t bits[4])
-{
-	const char *gap = "";
-
-	for (unsigned low = 0; low < 256; low++) {
-		unsigned high = low;
-
-		if (!exit_bit(bits, low))
-			continue;
-		while (exit_bit(bits, high + 1))
-			high++;
-		(void)buffer_printf(out, "%s%u", gap, low);
-		if (high > low)
-			(void)buffer_printf(out, "-%u", high);
-		low = high;
-		gap = " ";
-	}
-	return out->failed ? -1 : 0;
+	return value_wanted(err, *text, "exit statuses from 0 to 255 such as '0 3 10-12'");
 }
 
 /* ---- names, each of which is a bit ---- */
@@ -136,19 +140,15 @@ static bool parse_names(uint64_t *out, const char *text, const struct names *n, 
 	return none || (!cut && bits != 0);
 }
 
-static int format_names(struct buffer *out, uint64_t bits, const struct names *n)
+static int become_names(char **text, uint64_t bits, const struct names *n, struct error *err)
 {
-	const char *gap = "";
+	scoped_buffer out = {0};
 
-	if (bits == 0)
-		return buffer_string(out, "none");
-	for (size_t i = 0; i < n->count; i++) {
-		if ((bits >> i & 1) == 0)
-			continue;
-		(void)buffer_printf(out, "%s%s", gap, n->list[i]);
-		gap = " ";
-	}
-	return out->failed ? -1 : 0;
+	for (size_t i = 0; i < n->count; i++)
+		if ((bits >> i & 1) != 0)
+			(void)buffer_printf(&out, "%s%s", out.len > 0 ? " " : "", n->list[i]);
+	(void)buffer_string(&out, bits == 0 ? "none" : "");
+	return text_take(text, &out, err);
 }
 
 /* By number, as in linux/capability.h. */
@@ -199,24 +199,26 @@ static const char *const capabilities[] = {
 static const struct names capability_names = {
 	capabilities, COUNT_OF(capabilities), strcasecmp, "cap_"};
 
-int value_capabilities(uint64_t *out, const char *text, struct error *err)
+int parse_capabilities(const struct field *f, char **text, struct error *err)
 {
+	struct cluster_settings *c = f->base;
 	char word[40];
 	const char *near;
+	uint64_t bits;
 
-	if (parse_names(out, text, &capability_names, word))
+	if (parse_names(&bits, *text, &capability_names, word)) {
+		if (become_names(text, bits, &capability_names, err) == -1)
+			return -1;
+		c->capabilities = bits;
+		c->capabilities_given = true;
 		return 0;
+	}
 	near = text_nearest(word, capabilities, COUNT_OF(capabilities));
-	(void)value_wanted(err, word[0] != '\0' ? word : text,
+	(void)value_wanted(err, word[0] != '\0' ? word : *text,
 		"capabilities such as 'net_bind_service', or 'none'");
 	if (word[0] != '\0' && near != NULL)
 		(void)error_hint(err, "did you mean '%s'?", near);
 	return -1;
-}
-
-int value_format_capabilities(struct buffer *out, uint64_t bits)
-{
-	return format_names(out, bits, &capability_names);
 }
 
 /* By the bits of enum pass_dialect. */
@@ -224,38 +226,38 @@ static const char *const dialects[] = {"systemd", "server-starter", "einhorn", "
 static const struct names dialect_names = {dialects, COUNT_OF(dialects), strcmp, ""};
 _Static_assert(PASS_STDIN == 1U << (COUNT_OF(dialects) - 1), "a bit for each");
 
-int value_pass(unsigned *out, const char *text, struct error *err)
+int parse_pass(const struct field *f, char **text, struct error *err)
 {
 	uint64_t bits;
 	char word[40];
 
-	if (!parse_names(&bits, text, &dialect_names, word))
-		return value_wanted(err, text,
-			"some of 'systemd server-starter einhorn port stdin', "
-			"or 'none'");
-	*out = (unsigned)bits;
+	if (!parse_names(&bits, *text, &dialect_names, word))
+		return value_wanted(err, *text,
+			"some of 'systemd server-starter einhorn port stdin', or 'none'");
+	if (become_names(text, bits, &dialect_names, err) == -1)
+		return -1;
+	*(unsigned *)f->at = (unsigned)bits;
 	return 0;
 }
 
-int value_format_pass(struct buffer *out, unsigned bits)
+int parse_ports(const struct field *f, char **text, struct error *err)
 {
-	return format_names(out, bits, &dialect_names);
-}
-
-int value_ports(const char *text, struct error *err)
-{
-	const char *at = text;
+	bool all = strcmp(*text, "all") == 0;
+	const char *at = *text;
 	char word[8];
 	uint64_t port;
 	bool cut = false;
 	bool any = false;
 
-	while (value_next_word(&at, word, sizeof(word), &cut)) {
+	while (!all && value_next_word(&at, word, sizeof(word), &cut)) {
 		any = value_digits(&port, word, 1, 65535);
 		if (!any)
 			break;
 	}
-	return any && !cut ? 0 : value_wanted(err, text, "'all' or ports such as '8000 8443'");
+	if (!all && (!any || cut))
+		return value_wanted(err, *text, "'all' or ports such as '8000 8443'");
+	*(const char **)f->at = all ? NULL : *text;
+	return 0;
 }
 
 bool value_ports_have(const char *text, unsigned port)
@@ -292,45 +294,52 @@ static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 	return true;
 }
 
-int value_limit(struct limit *out, const char *text, bool bytes, struct error *err)
-{
-	struct rlimit l;
-	char soft[32];
-	const char *colon = strchr(text, ':');
-	size_t len = colon != NULL ? (size_t)(colon - text) : strlen(text);
-
-	if (len >= sizeof(soft))
-		goto bad;
-	(void)text_copy(soft, len + 1, text);
-	if (!parse_rlim(&l.rlim_cur, soft, bytes))
-		goto bad;
-	l.rlim_max = l.rlim_cur;
-	if (colon != NULL && !parse_rlim(&l.rlim_max, colon + 1, bytes))
-		goto bad;
-	if (l.rlim_cur > l.rlim_max)
-		return value_wanted(err, text, "a soft limit not above the hard one");
-	*out = (struct limit){.value = l, .given = true};
-	return 0;
-bad:
-	return value_wanted(err, text, "a limit such as '1024', '1024:4096'%s or 'infinity'",
-		bytes ? ", '64M'" : "");
-}
-
-static int format_rlim(struct buffer *out, rlim_t value)
+static void put_rlim(struct buffer *out, rlim_t value)
 {
 	if (value == RLIM_INFINITY)
-		return buffer_string(out, "infinity");
-	return buffer_printf(out, "%" PRIu64, (uint64_t)value);
+		(void)buffer_string(out, "infinity");
+	else
+		(void)buffer_number(out, value, 10);
 }
 
-int value_format_limit(struct buffer *out, const struct limit *l)
+int parse_limit(const struct field *f, char **text, struct error *err)
 {
-	(void)format_rlim(out, l->value.rlim_cur);
-	if (l->value.rlim_max != l->value.rlim_cur) {
-		(void)buffer_string(out, ":");
-		(void)format_rlim(out, l->value.rlim_max);
+	const char *colon = strchr(*text, ':');
+	scoped_str soft = strndup(*text, strcspn(*text, ":"));
+	scoped_buffer out = {0};
+	struct rlimit l;
+
+	if (soft == NULL || !parse_rlim(&l.rlim_cur, soft, f->row->bytes) ||
+		!parse_rlim(&l.rlim_max, colon != NULL ? colon + 1 : soft, f->row->bytes))
+		return value_wanted(err, *text,
+			"a limit such as '1024', '1024:4096'%s or 'infinity'",
+			f->row->bytes ? ", '64M'" : "");
+	if (l.rlim_cur > l.rlim_max)
+		return value_wanted(err, *text, "a soft limit not above the hard one");
+	put_rlim(&out, l.rlim_cur);
+	if (l.rlim_max != l.rlim_cur) {
+		(void)buffer_string(&out, ":");
+		put_rlim(&out, l.rlim_max);
 	}
-	return out->failed ? -1 : 0;
+	if (text_take(text, &out, err) == -1)
+		return -1;
+	*(struct limit *)f->at = (struct limit){.value = l, .given = true};
+	return 0;
+}
+
+/* ---- signals that nclust receives ---- */
+
+/* What no rule can be made for: cannot be caught, is nclust's own business, or
+ * means that nclust itself has crashed. */
+static bool is_received(int signal)
+{
+	static const int never[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGWINCH, SIGSEGV, SIGBUS,
+		SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
+
+	for (size_t i = 0; i < COUNT_OF(never); i++)
+		if (never[i] == signal)
+			return false;
+	return true;
 }
 
 /* What a user can ask for. */
@@ -355,7 +364,7 @@ static int parse_translation(int received, char *word, char *arrow)
 	return value_signal(arrow + 2);
 }
 
-int value_signal_rule(struct signal_rule *out, const char *text, struct error *err)
+static int read_rule(struct signal_rule *out, const char *text, struct error *err)
 {
 	struct signal_rule rule = {.signal = out->signal};
 	const char *at = text;
@@ -388,24 +397,57 @@ int value_signal_rule(struct signal_rule *out, const char *text, struct error *e
 	return 0;
 bad:
 	return value_wanted(err, text,
-		"'next', 'all', 'first', 'restart', 'reload', 'stop', "
-		"'reopen-logs', 'upgrade', 'ignore', or a translation such as "
-		"'%s->QUIT'",
+		"'next', 'all', 'first', 'restart', 'reload', 'stop', 'reopen-logs', 'upgrade', "
+		"'ignore', or a translation such as '%s->QUIT'",
 		text_signal_name(name, rule.signal) + 3);
 }
 
-int value_format_signal_rule(struct buffer *out, const struct signal_rule *r)
+/* The rule of that signal, or room for it at the end of the list; or NULL. */
+static struct signal_rule *place_of(struct cluster_settings *c, int signal)
 {
-	const char *gap = "";
+	struct signal_rule *list;
+
+	for (size_t i = 0; i < c->signal_count; i++)
+		if (c->signals[i].signal == signal)
+			return &c->signals[i];
+	list = reallocarray(c->signals, c->signal_count + 1, sizeof(*list));
+	if (list == NULL)
+		return NULL;
+	c->signals = list;
+	return &list[c->signal_count];
+}
+
+int parse_signal_rule(const struct field *f, char **text, struct error *err)
+{
+	struct cluster_settings *c = f->base;
+	struct signal_rule rule = {.signal = f->member};
+	struct signal_rule *place;
 	char from[16];
 	char to[16];
 
-	if (deeds[r->deed] != NULL) {
-		(void)buffer_string(out, deeds[r->deed]);
-		gap = " ";
-	}
-	if (r->translated != 0)
-		(void)buffer_printf(out, "%s%s->%s", gap, text_signal_name(from, r->signal) + 3,
-			text_signal_name(to, r->translated) + 3);
-	return out->failed ? -1 : 0;
+	(void)text_signal_name(from, f->member);
+	if (!is_received(f->member))
+		return error_set(err, 0, "no rule can be made for %s", from);
+	if (read_rule(&rule, *text, err) == -1)
+		return -1;
+	place = place_of(c, f->member);
+	if (place == NULL ||
+		(rule.translated == 0 ? text_become(text, err, "%s", deeds[rule.deed])
+				      : text_become(text, err, "%s%s%s->%s",
+						deeds[rule.deed] != NULL ? deeds[rule.deed] : "",
+						deeds[rule.deed] != NULL ? " " : "", from + 3,
+						text_signal_name(to, rule.translated) + 3)) == -1)
+		return error_set(err, ENOMEM, "cannot keep a setting");
+	c->signal_count += place == &c->signals[c->signal_count];
+	*place = rule;
+	return 0;
+}
+
+void free_rules(const struct field *f)
+{
+	struct cluster_settings *c = f->base;
+
+	free(c->signals);
+	c->signals = NULL;
+	c->signal_count = 0;
 }

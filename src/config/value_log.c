@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/value.h"
+#include "config/types.h"
 
 #include "base/scope.h"
 
@@ -50,16 +50,18 @@ static const struct {
 static const char slot_word[] = "{slot}";
 static const char cluster_word[] = "{cluster}";
 
-static void clear(struct log_sink *list, size_t count)
+static void clear_sinks(struct log_sink *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		free(list[i].path);
 	free(list);
 }
 
-void value_log_clear(struct cluster_settings *c)
+void free_log(const struct field *f)
 {
-	clear(c->log_sinks, c->log_sink_count);
+	struct cluster_settings *c = f->base;
+
+	clear_sinks(c->log_sinks, c->log_sink_count);
 	c->log_sinks = NULL;
 	c->log_sink_count = 0;
 }
@@ -67,8 +69,8 @@ void value_log_clear(struct cluster_settings *c)
 static int wanted(struct error *err, const char *text)
 {
 	return value_wanted(err, text,
-		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', "
-		"'json', 'file:PATH', 'journal' and 'syslog'");
+		"'auto', 'inherit' or 'off' alone, or one or more of 'prefix', 'json', "
+		"'file:PATH', 'journal' and 'syslog'");
 }
 
 /* "rfc3164", "local0", or the rest is a path. */
@@ -99,9 +101,8 @@ static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
 		if (sink->kind == SINK_SYSLOG && *rest != '/') {
 			if (parse_syslog(sink, &rest) == -1)
 				return value_wanted(err, text,
-					"'syslog', and after colons 'rfc3164', "
-					"a facility such as 'local0', or the "
-					"path of its socket");
+					"'syslog', and after colons 'rfc3164', a facility such as "
+					"'local0', or the path of its socket");
 			continue;
 		}
 		if (*rest == '\0' || strlen(rest) > LOG_PATH_MAX ||
@@ -157,33 +158,10 @@ static int parse_sinks(struct log_sink *list, size_t *count, const char *text, s
 	return cut || *count == 0 ? wanted(err, text) : 0;
 }
 
-int value_log(struct cluster_settings *c, const char *text, struct error *err)
+static void put_sink(struct buffer *out, const struct log_sink *sink)
 {
-	enum log_mode mode = LOG_SINKS;
-	struct log_sink *list = NULL;
-	size_t count = 0;
-
-	if (!is_mode(&mode, text)) {
-		list = calloc(LOG_SINKS_MAX, sizeof(*list));
-		if (list == NULL)
-			return error_set(err, ENOMEM, "cannot keep a setting");
-		if (parse_sinks(list, &count, text, err) == -1) {
-			clear(list, count);
-			return -1;
-		}
-	}
-	value_log_clear(c);
-	c->log = mode;
-	c->log_sinks = list;
-	c->log_sink_count = count;
-	return 0;
-}
-
-static void format_sink(struct buffer *out, const struct log_sink *sink)
-{
-	(void)buffer_string(out, kinds[sink->kind]);
-	if (sink->old)
-		(void)buffer_string(out, ":rfc3164");
+	(void)buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", kinds[sink->kind],
+		sink->old ? ":rfc3164" : "");
 	for (size_t i = 1; i < COUNT_OF(facilities); i++)
 		if (sink->kind == SINK_SYSLOG && facilities[i].number == sink->facility)
 			(void)buffer_printf(out, ":%s", facilities[i].name);
@@ -191,16 +169,33 @@ static void format_sink(struct buffer *out, const struct log_sink *sink)
 		(void)buffer_printf(out, ":%s", sink->path);
 }
 
-int value_format_log(struct buffer *out, const struct cluster_settings *c)
+int parse_log(const struct field *f, char **text, struct error *err)
 {
-	if (c->log != LOG_SINKS)
-		return buffer_string(out, modes[c->log]);
-	for (size_t i = 0; i < c->log_sink_count; i++) {
-		if (i > 0)
-			(void)buffer_string(out, " ");
-		format_sink(out, &c->log_sinks[i]);
+	struct cluster_settings *c = f->base;
+	enum log_mode mode = LOG_SINKS;
+	struct log_sink *list = NULL;
+	scoped_buffer out = {0};
+	size_t count = 0;
+
+	if (!is_mode(&mode, *text)) {
+		list = calloc(LOG_SINKS_MAX, sizeof(*list));
+		if (list == NULL)
+			return error_set(err, ENOMEM, "cannot keep a setting");
+		if (parse_sinks(list, &count, *text, err) == -1)
+			goto fail;
+		for (size_t i = 0; i < count; i++)
+			put_sink(&out, &list[i]);
+		if (text_take(text, &out, err) == -1)
+			goto fail;
 	}
-	return out->failed ? -1 : 0;
+	free_log(f);
+	c->log = mode;
+	c->log_sinks = list;
+	c->log_sink_count = count;
+	return 0;
+fail:
+	clear_sinks(list, count);
+	return -1;
 }
 
 bool value_log_is_by_slot(const struct log_sink *sink)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/value.h"
+#include "config/types.h"
 
+#include "base/scope.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -81,51 +82,103 @@ static int parse_range(
 	return 0;
 }
 
-int value_workers(struct workers_wanted *out, const char *text, struct error *err)
-{
-	struct workers_wanted w = {.range = false};
-	const char *dots = strstr(text, "..");
-
-	if (dots != NULL) {
-		if (parse_range(&w, text, dots, err) == -1)
-			return -1;
-	} else if (parse_count(&w.least, text)) {
-		w.most = w.least;
-	} else {
-		return value_wanted(err, text,
-			"a number from 1 to %d, 'auto', 'auto-1', 'auto/2', "
-			"'2x+1', '50%%' or a range",
-			WORKERS_MAX);
-	}
-	*out = w;
-	return 0;
-}
-
-static int format_count(struct buffer *out, const struct workers_count *c)
+static void put_count(struct buffer *out, const struct workers_count *c)
 {
 	if (c->fixed > 0)
-		return buffer_printf(out, "%u", c->fixed);
-	if (c->divide == 100)
+		(void)buffer_printf(out, "%u", c->fixed);
+	else if (c->divide == 100)
 		(void)buffer_printf(out, "%u%%", c->multiply);
 	else if (c->divide > 1)
 		(void)buffer_printf(out, "auto/%u", c->divide);
 	else if (c->multiply > 1)
 		(void)buffer_printf(out, "%ux", c->multiply);
 	else
-		(void)buffer_string(out, "auto");
+		(void)buffer_string(out, c->multiply > 0 ? "auto" : "0");
 	if (c->plus != 0)
 		(void)buffer_printf(out, "%+d", c->plus);
-	return out->failed ? -1 : 0;
 }
 
-int value_format_workers(struct buffer *out, const struct workers_wanted *w)
+int parse_workers(const struct field *f, char **text, struct error *err)
 {
-	if (!w->range)
-		return format_count(out, &w->least);
-	if (w->least.fixed == 0 && w->least.multiply == 0)
-		(void)buffer_string(out, "0");
-	else
-		(void)format_count(out, &w->least);
-	(void)buffer_string(out, "..");
-	return format_count(out, &w->most);
+	struct workers_wanted w = {.range = false};
+	const char *dots = strstr(*text, "..");
+	scoped_buffer out = {0};
+
+	if (dots != NULL) {
+		if (parse_range(&w, *text, dots, err) == -1)
+			return -1;
+	} else if (parse_count(&w.least, *text)) {
+		w.most = w.least;
+	} else {
+		return value_wanted(err, *text,
+			"a number from 1 to %d, 'auto', 'auto-1', 'auto/2', '2x+1', '50%%' or a "
+			"range",
+			WORKERS_MAX);
+	}
+	put_count(&out, &w.least);
+	(void)buffer_string(&out, w.range ? ".." : "");
+	if (w.range)
+		put_count(&out, &w.most);
+	if (text_take(text, &out, err) == -1)
+		return -1;
+	*(struct workers_wanted *)f->at = w;
+	return 0;
+}
+
+/* ---- what they share ---- */
+
+#define SHARED_MEMORY_MOST (UINT64_C(1) << 46)
+
+static const char *const huge_words[] = {
+	[HUGE_NO] = "",
+	[HUGE_TRY] = "huge=try",
+	[HUGE_YES] = "huge",
+};
+
+static bool is_huge_word(const char *text, enum huge_pages *huge)
+{
+	text += strspn(text, " \t");
+	for (size_t i = HUGE_TRY; i < COUNT_OF(huge_words); i++) {
+		if (strcmp(text, huge_words[i]) != 0)
+			continue;
+		*huge = (enum huge_pages)i;
+		return true;
+	}
+	return false;
+}
+
+int parse_shared_memory(const struct field *f, char **text, struct error *err)
+{
+	struct shared_memory m = {0};
+	size_t len = strcspn(*text, ", \t");
+	const char *rest = *text + len + strspn(*text + len, " \t");
+	scoped_str size = strndup(*text, len);
+	char shown[32];
+
+	if (strcmp(*text, "off") != 0 && strcmp(*text, "0") != 0 &&
+		(size == NULL || len > 23 ||
+			value_size(&m.size, size, SHARED_MEMORY_MOST, &(struct error){0}) == -1 ||
+			m.size < SHARED_MEMORY_LEAST ||
+			(*rest != '\0' && (*rest != ',' || !is_huge_word(rest + 1, &m.huge)))))
+		return value_wanted(err, *text,
+			"'off', or a size from 4k to 64T such as '64M', '64M, huge' or '64M, "
+			"huge=try'");
+	if (text_become(text, err, "%s%s%s", m.size > 0 ? value_format_size(shown, m.size) : "off",
+		    m.huge != HUGE_NO ? ", " : "", huge_words[m.huge]) == -1)
+		return -1;
+	*(struct shared_memory *)f->at = m;
+	return 0;
+}
+
+int parse_threads(const struct field *f, char **text, struct error *err)
+{
+	uint64_t n = THREADS_AUTO;
+
+	if (strcmp(*text, "off") == 0 || strcmp(*text, "0") == 0)
+		n = THREADS_OFF;
+	else if (strcmp(*text, "auto") != 0 && !value_digits(&n, *text, 1, THREADS_MAX))
+		return value_wanted(
+			err, *text, "'off', 'auto' or a whole number from 1 to %u", THREADS_MAX);
+	*(unsigned *)f->at = (unsigned)n;
+	return n == THREADS_OFF ? text_become(text, err, "off") : 0;
 }

@@ -88,9 +88,7 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 		return 0;
 	if (p.odd)
 		return error_set(err, 0,
-			"cannot write pid file '%s': it exists and is not a "
-			"plain file",
-			path);
+			"cannot write pid file '%s': it exists and is not a plain file", path);
 	(void)error_set(err, errno, "cannot write pid file '%s'", path);
 	if (err->sys == EACCES)
 		(void)error_hint(err, "choose a directory of this user's");

@@ -62,19 +62,17 @@ static int check_size(uint64_t size, struct error *err)
 
 	if (pages > 0 && size > machine)
 		return error_set(err, 0,
-			"%" PRIu64 "M of shared memory are more than the "
-			"machine has, %" PRIu64 "M",
+			"%" PRIu64 "M of shared memory are more than the machine has, %" PRIu64 "M",
 			megabytes(size), machine >> 20);
 	if (group > 0 && size >= group)
 		return error_set(err, 0,
-			"%" PRIu64 "M of shared memory are too much for the "
-			"control group, which has %" PRIu64 "M",
+			"%" PRIu64
+			"M of shared memory are too much for the control group, which has %" PRIu64
+			"M",
 			megabytes(size), group >> 20);
 	/* growing beyond it is SIGXFSZ */
 	if (getrlimit(RLIMIT_FSIZE, &files) == 0 && size > files.rlim_cur)
-		return error_set(err, 0,
-			"%" PRIu64 "M of shared memory are beyond "
-			"RLIMIT_FSIZE",
+		return error_set(err, 0, "%" PRIu64 "M of shared memory are beyond RLIMIT_FSIZE",
 			megabytes(size));
 	return 0;
 }

@@ -133,8 +133,7 @@ static void put_cluster(struct carry_writer *c, const void *of)
 {
 	const struct cluster_settings *s = of;
 
-	if (pairs_take(PAIRS_CLUSTER, s, put_pair, c) == -1)
-		c->out.failed = true;
+	pairs_take(PAIRS_CLUSTER, s, put_pair, c);
 	if (carry_variant.more)
 		put_pair(c, "of-a-later-version", "yes");
 	for (size_t i = 0; i < s->command.count; i++)
@@ -197,8 +196,7 @@ static void put_instance(struct carry_writer *c, const void *of)
 	const struct settings *s = of;
 
 	handover_put_text(&c->w, CARRY_WORD, pairs_file(s));
-	if (pairs_take(PAIRS_NCLUST, s, put_pair, c) == -1)
-		c->out.failed = true;
+	pairs_take(PAIRS_NCLUST, s, put_pair, c);
 	pairs_origins(s, PAIRS_INSTANCE, put_origin, c);
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		handover_open(&c->w, CARRY_CLUSTER);
@@ -343,9 +341,7 @@ struct cluster_settings *settings_copy(const struct cluster_settings *of, struct
 	struct carry_writer c = {0};
 
 	(void)error_set(err, ENOMEM, "the settings of '%s'", of->name);
-	if (alone != NULL)
-		alone->name = strdup(of->name);
-	if (alone != NULL && alone->name != NULL &&
+	if (alone != NULL && pairs_put(PAIRS_NCLUST, alone, "name", of->name, err) == 0 &&
 		pairs_add_cluster(alone, cluster_settings_ref(of)) == 0 &&
 		settings_write(&c, alone) == 0)
 		read = settings_read(c.out.data, c.out.len, err);

@@ -697,14 +697,14 @@ static bool is_past(struct client *c, struct target *target)
 
 static int config(struct client *c, const struct target *t, struct error *err)
 {
-	struct command_view view;
+	struct settings view;
 	scoped_buffer ini = {.limit = CLIENT_OUT_MAX / 4};
 	struct json_writer w;
 	const char *text;
 
 	(void)t;
 	if (command_view(&view, c->sup) == -1 ||
-		describe_settings(&ini, &view.settings, false, c->may_write) == -1 ||
+		describe_settings(&ini, &view, false, c->may_write) == -1 ||
 		(text = buffer_text(&ini)) == NULL) {
 		command_view_fini(&view);
 		return refuse(err, CONTROL_INTERNAL, "out of memory");
@@ -715,7 +715,7 @@ static int config(struct client *c, const struct target *t, struct error *err)
 	json_put_text(&w, "ini", text);
 	json_key(&w, "settings");
 	buffer_clear(&ini);
-	if (describe_settings(&ini, &view.settings, true, c->may_write) == 0 &&
+	if (describe_settings(&ini, &view, true, c->may_write) == 0 &&
 		(text = buffer_text(&ini)) != NULL)
 		json_raw(&w, text);
 	else

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "config/config.h"
+#include "config/option.h"
 #include "config/value.h"
 #include "supervisor/common/carry_settings.h"
 #include "supervisor/common/registry.h"
@@ -34,17 +35,25 @@ static bool is_configured(const struct cluster_settings *s)
 	return same;
 }
 
+static int set_command(struct cluster_settings *s, const char *text, struct error *err)
+{
+	return field_set_key("cluster", s, "command", text, err);
+}
+
 static int give(struct cluster_settings *s, char **words, struct error *err)
 {
-	size_t count = 0;
+	struct strings list = {.list = words};
+	scoped_str text = NULL;
 
 	if (s->configured == NULL)
 		s->configured = strdup(s->command_text);
-	while (words[count] != NULL)
-		count++;
-	if (s->configured == NULL ||
-		value_command_words(&s->command, &s->command_text, words, count) == -1)
+	while (words[list.count] != NULL)
+		list.count++;
+	text = value_join(&list);
+	if (s->configured == NULL || text == NULL)
 		return error_set(err, ENOMEM, "cannot keep a command");
+	if (set_command(s, text, err) == -1)
+		return -1;
 	if (is_configured(s)) {
 		free(s->configured);
 		s->configured = NULL;
@@ -70,36 +79,48 @@ struct cluster_settings *command_settings(
 	return NULL;
 }
 
-int command_view(struct command_view *v, const struct supervisor *sup)
+/* The configured settings of a cluster, with the command that it runs. */
+static struct cluster_settings *view_cluster(
+	const struct supervisor *sup, const struct cluster_settings *c)
 {
-	size_t count = sup->settings->cluster_count;
+	const struct service *s = service_named(sup, c->name);
+	const struct cluster_settings *runs = s != NULL ? cluster_settings(s->core) : c;
+	struct cluster_settings *copy;
+	struct error err;
 
-	v->settings = *sup->settings;
-	v->clusters = calloc(count + 1, sizeof(*v->clusters));
-	v->settings.clusters = calloc(count + 1, sizeof(*v->settings.clusters));
-	if (v->clusters == NULL || v->settings.clusters == NULL)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		struct cluster_settings *c = &v->clusters[i];
-		const struct service *s;
-
-		*c = *sup->settings->clusters[i];
-		v->settings.clusters[i] = c;
-		s = service_named(sup, c->name);
-		if (s == NULL ||
-			(c->configured == NULL && cluster_settings(s->core)->configured == NULL))
-			continue;
-		c->command = cluster_settings(s->core)->command;
-		c->command_text = cluster_settings(s->core)->command_text;
-		c->configured = cluster_settings(s->core)->configured;
-	}
-	return 0;
+	if (c->configured == runs->configured)
+		return cluster_settings_ref(c);
+	copy = settings_copy(c, &err);
+	if (copy == NULL || set_command(copy, runs->command_text, &err) == -1)
+		goto fail;
+	free(copy->configured);
+	copy->configured = NULL;
+	if (runs->configured == NULL || (copy->configured = strdup(runs->configured)) != NULL)
+		return copy;
+fail:
+	cluster_settings_unref(copy);
+	return NULL;
 }
 
-void command_view_fini(struct command_view *v)
+int command_view(struct settings *view, const struct supervisor *sup)
 {
-	free(v->clusters);
-	free(v->settings.clusters);
+	*view = *sup->settings;
+	view->cluster_count = 0;
+	view->clusters = calloc(sup->settings->cluster_count + 1, sizeof(*view->clusters));
+	for (size_t i = 0; view->clusters != NULL && i < sup->settings->cluster_count; i++) {
+		view->clusters[i] = view_cluster(sup, sup->settings->clusters[i]);
+		if (view->clusters[i] == NULL)
+			return -1;
+		view->cluster_count++;
+	}
+	return view->clusters != NULL ? 0 : -1;
+}
+
+void command_view_fini(struct settings *view)
+{
+	for (size_t i = 0; view->clusters != NULL && i < view->cluster_count; i++)
+		cluster_settings_unref(view->clusters[i]);
+	free(view->clusters);
 }
 
 void command_keep(struct cluster_settings *settings, const char *has, const char *configured)
@@ -110,8 +131,7 @@ void command_keep(struct cluster_settings *settings, const char *has, const char
 	if (configured == NULL || strcmp(configured, settings->command_text) != 0)
 		return;
 	own = strdup(configured);
-	if (own == NULL ||
-		value_command(&settings->command, &settings->command_text, has, &err) == -1) {
+	if (own == NULL || set_command(settings, has, &err) == -1) {
 		log_warn("%s: its command is the configuration's again: out of "
 			 "memory",
 			settings->name);

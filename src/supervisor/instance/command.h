@@ -32,11 +32,7 @@ void command_keep(struct cluster_settings *settings, const char *has, const char
  * look at them; all else is borrowed.  -1: out of memory.  Call
  * command_view_fini() in either case.
  */
-struct command_view {
-	struct settings settings;
-	struct cluster_settings *clusters;
-};
-int command_view(struct command_view *v, const struct supervisor *sup);
-void command_view_fini(struct command_view *v);
+int command_view(struct settings *view, const struct supervisor *sup);
+void command_view_fini(struct settings *view);
 
 #endif

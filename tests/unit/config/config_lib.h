@@ -125,7 +125,7 @@ static inline void ck_assert_value(const struct settings *s, const char *name, c
 			continue;
 		if (out.len > 0)
 			(void)buffer_string(&out, " | ");
-		ck_assert_int_eq(field_format(row, base, n, &out), 0);
+		(void)buffer_string(&out, field_at(row, base, n));
 	}
 	ck_assert_msg(strcmp(out.len > 0 ? buffer_text(&out) : "", values) == 0, "%s: %s", name,
 		out.len > 0 ? buffer_text(&out) : "");

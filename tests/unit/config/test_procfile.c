@@ -84,6 +84,8 @@ TEST(release_is_no_cluster_but_comes_before_all_of_them)
 		ck_assert(s->clusters[i]->before_of_all);
 		ck_assert_str_eq(s->clusters[i]->before.text, "bin/migrate 'x y'");
 	}
+	end();
+	begin();
 	read_lines("release: c\nrelease: d\n");
 	ck_assert_str_eq(buffer_text(&faults.text),
 		"Procfile:2: 'release' is given twice, first in line 1\n");

@@ -101,7 +101,7 @@ static void set_and_format(
 		field_set(row, c, signal, text, &err) == 0, "%s = %s: %s", key, text, err.text);
 	ck_assert_uint_eq(field_count(row, c), 1);
 	buffer_clear(out);
-	ck_assert_int_eq(field_format(row, c, 0, out), 0);
+	(void)buffer_string(out, field_at(row, c, 0));
 	ck_assert_ptr_nonnull(buffer_text(out));
 }
 
@@ -304,13 +304,14 @@ TEST(workers_are_counted_by_cpus)
 		{"1000x", 1024, 10000}, {"2x+1", 8, 17}, {"2x-17", 8, 1}, {"auto+1", 8, 9},
 		{"auto*2", 8, 16}, {"50%", 1, 1}, {"50%+1", 7, 4}, {"150%", 2, 3},
 		{"100000%", 10000, 10000}};
-	struct cluster_settings c = {0};
+	struct cluster_settings *c = cluster_settings_new();
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		ck_assert_int_eq(value_workers(&c.workers, cases[i].text, &err), 0);
-		ck_assert_uint_eq(cluster_workers(&c, cases[i].cpus), cases[i].workers);
+		ck_assert_int_eq(field_set_key("cluster", c, "workers", cases[i].text, &err), 0);
+		ck_assert_uint_eq(cluster_workers(c, cases[i].cpus), cases[i].workers);
 	}
+	cluster_settings_unref(c);
 }
 
 TEST(a_range_has_two_ends)
@@ -322,22 +323,24 @@ TEST(a_range_has_two_ends)
 		unsigned first, first_without_listener;
 	} cases[] = {{"2..8", 4, 2, 8, 2, 2}, {"0..4", 4, 0, 4, 0, 1}, {"auto..2x", 4, 4, 8, 4, 4},
 		{"auto..4", 16, 4, 4, 4, 4}, {"4", 16, 4, 4, 4, 4}};
-	struct cluster_settings c = {0};
+	struct cluster_settings *c = cluster_settings_new();
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		struct workers_range range;
 
-		ck_assert_int_eq(value_workers(&c.workers, cases[i].text, &err), 0);
-		range = cluster_range(&c, cases[i].cpus);
+		ck_assert_int_eq(field_set_key("cluster", c, "workers", cases[i].text, &err), 0);
+		range = cluster_range(c, cases[i].cpus);
 		ck_assert_uint_eq(range.least, cases[i].least);
 		ck_assert_uint_eq(range.most, cases[i].most);
-		c.listen_count = 0;
+		c->listen_count = 0;
 		ck_assert_uint_eq(
-			cluster_workers(&c, cases[i].cpus), cases[i].first_without_listener);
-		c.listen_count = 1;
-		ck_assert_uint_eq(cluster_workers(&c, cases[i].cpus), cases[i].first);
+			cluster_workers(c, cases[i].cpus), cases[i].first_without_listener);
+		c->listen_count = 1;
+		ck_assert_uint_eq(cluster_workers(c, cases[i].cpus), cases[i].first);
 	}
+	c->listen_count = 0;
+	cluster_settings_unref(c);
 }
 
 TEST(threads_are_the_cpus_divided_by_the_workers)
@@ -349,14 +352,15 @@ TEST(threads_are_the_cpus_divided_by_the_workers)
 		unsigned threads;
 	} cases[] = {{"off", 8, 2, 0}, {"3", 8, 2, 3}, {"auto", 8, 1, 8}, {"auto", 8, 2, 4},
 		{"auto", 8, 9, 1}, {"auto", 8, 0, 1}, {"auto", 0, 0, 1}};
-	struct cluster_settings c = {0};
+	struct cluster_settings *c = cluster_settings_new();
 	struct error err;
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		ck_assert_int_eq(value_threads(&c.threads, cases[i].text, &err), 0);
+		ck_assert_int_eq(field_set_key("cluster", c, "threads", cases[i].text, &err), 0);
 		ck_assert_uint_eq(
-			cluster_threads(&c, cases[i].cpus, cases[i].workers), cases[i].threads);
+			cluster_threads(c, cases[i].cpus, cases[i].workers), cases[i].threads);
 	}
+	cluster_settings_unref(c);
 }
 
 TEST(a_command_is_split_as_a_shell_would)
@@ -415,13 +419,14 @@ TEST(a_quoted_word_is_split_into_itself)
 
 TEST(success_exits_are_bits)
 {
-	struct cluster_settings c = {0};
+	struct cluster_settings *c = cluster_settings_new();
 	struct error err;
 
-	ck_assert_int_eq(value_exits(c.success_exit, "0 63-64 255", &err), 0);
+	ck_assert_int_eq(field_set_key("cluster", c, "success-exit", "0 63-64 255", &err), 0);
 	for (unsigned status = 0; status <= 256; status++)
-		ck_assert_int_eq(cluster_is_success(&c, status),
+		ck_assert_int_eq(cluster_is_success(c, status),
 			status == 0 || status == 63 || status == 64 || status == 255);
+	cluster_settings_unref(c);
 }
 
 TEST(each_event_has_a_command_of_its_own)

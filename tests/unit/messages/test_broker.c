@@ -2,6 +2,7 @@
 #include "../quoted.h"
 #include "../room_lib.h"
 
+#include "config/option.h"
 #include "os/clock.h"
 #include "os/pidfd.h"
 #include "supervisor/common/news.h"
@@ -209,14 +210,14 @@ TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 {
 	struct cluster_settings *s =
 		(struct cluster_settings *)(uintptr_t)cluster_next_settings(web->core);
+	struct error err;
 
 	its_end = (struct pidfd_end){.code = EX_CONFIG};
 	(void)eventfd_write(b->life.pidfd, 1); /* the library refuses the URL */
 	room_pass(0);
 	ck_assert(room_logged("trying again in a minute"));
 	ck_assert_int_eq(b->life.pid, 0);
-	free(s->relay);
-	s->relay = strdup("nats://c/shop");
+	ck_assert_int_eq(field_set_key("cluster", s, "relay", "nats://c/shop", &err), 0);
 	brokers_begin(&room);
 	ck_assert_int_ne(b->life.pid, 0);
 	ck_assert(!ev_is_active(&b->life.again));
