@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/verb.h"
 
+#include "base/cmdline.h"
 #include "base/scope.h"
 #include "base/text.h"
 #include "cli/when.h"
@@ -52,22 +53,18 @@ const struct verb_option_row *verb_option_row(size_t n)
 }
 
 /* Those that the verb takes: a name may mean something else to another one. */
-static const struct verb_option_row *find_long(
-	const struct verb *verb, const char *name, size_t len)
+static const void *find(const void *table, const char *name, size_t len, enum cmdline_takes *takes)
 {
-	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if ((verb->options & rows[i].option) != 0 && strlen(rows[i].name) == len &&
-			strncmp(rows[i].name, name, len) == 0)
-			return &rows[i];
-	return NULL;
-}
+	const struct verb *verb = table;
 
-static const struct verb_option_row *find_letter(const struct verb *verb, char letter)
-{
-	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if ((verb->options & rows[i].option) != 0 && rows[i].letter != 0 &&
-			rows[i].letter == letter)
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		if ((verb->options & rows[i].option) == 0)
+			continue;
+		*takes = rows[i].argument != NULL ? TAKES_VALUE : TAKES_NOTHING;
+		if (len == 0 ? rows[i].letter == *name
+			     : strlen(rows[i].name) == len && strncmp(rows[i].name, name, len) == 0)
 			return &rows[i];
+	}
 	return NULL;
 }
 
@@ -185,9 +182,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		if (is_field(value))
 			break;
 		return error_fail(err, EX_USAGE,
-			"--header: wanted 'Name: value' on one line, found "
-			"'%s'",
-			value);
+			"--header: wanted 'Name: value' on one line, found '%s'", value);
 	case OPTION_RUNTIME:
 		a->runtime_directory = value;
 		break;
@@ -217,61 +212,23 @@ static int keep_given(struct arguments *a, const char *word, struct error *err)
 	return 0;
 }
 
-/* One option, given as `row` with `value` behind a '=' or letter, or NULL;
- * then the next word is taken where one is needed. */
-static int take_option(struct arguments *a, const struct verb_option_row *row, const char *value,
-	int argc, char **argv, int *at, struct error *err)
+static int take_option(
+	struct arguments *a, const struct cmdline *line, enum cmdline_part part, struct error *err)
 {
-	a->options |= row->option;
-	if (row->argument == NULL) {
-		if (value == NULL)
-			return 0;
+	const struct verb_option_row *row = line->row;
+	const char *word = line->argv[line->next - 1];
+
+	if (part == CMDLINE_UNKNOWN && a->verb->words == WORDS_TRIAL &&
+		(line->len > 0 || line->name == word + 1))
+		return keep_given(a, word, err);
+	if (part == CMDLINE_UNKNOWN)
+		return unknown_option(a->verb, word, err);
+	if (part == CMDLINE_VALUE)
 		return error_fail(err, EX_USAGE, "--%s takes no value", row->name);
-	}
-	if (value == NULL) {
-		if (*at + 1 >= argc) {
-			return error_fail(
-				err, EX_USAGE, "--%s needs a %s", row->name, row->argument);
-		}
-		value = argv[++*at];
-	}
-	return take_value(a, row, value, err);
-}
-
-static int take_long(struct arguments *a, int argc, char **argv, int *at, struct error *err)
-{
-	const char *name = argv[*at] + 2;
-	size_t len = strcspn(name, "=");
-	const struct verb_option_row *row = find_long(a->verb, name, len);
-
-	if (row == NULL && a->verb->words == WORDS_TRIAL)
-		return keep_given(a, argv[*at], err);
-	if (row == NULL)
-		return unknown_option(a->verb, argv[*at], err);
-	return take_option(a, row, name[len] == '=' ? name + len + 1 : NULL, argc, argv, at, err);
-}
-
-/* "-f", "-fn5", "-n 5" */
-static int take_letters(struct arguments *a, int argc, char **argv, int *at, struct error *err)
-{
-	const char *word = argv[*at];
-
-	for (const char *p = word + 1; *p != '\0'; p++) {
-		const struct verb_option_row *row = find_letter(a->verb, *p);
-		const char *rest = NULL;
-
-		if (row == NULL && a->verb->words == WORDS_TRIAL && p == word + 1)
-			return keep_given(a, word, err);
-		if (row == NULL)
-			return unknown_option(a->verb, word, err);
-		if (row->argument != NULL && p[1] != '\0')
-			rest = p + 1;
-		if (take_option(a, row, rest, argc, argv, at, err) == -1)
-			return -1;
-		if (row->argument != NULL)
-			break;
-	}
-	return 0;
+	if (part == CMDLINE_NO_VALUE)
+		return error_fail(err, EX_USAGE, "--%s needs a %s", row->name, row->argument);
+	a->options |= row->option;
+	return row->argument == NULL ? 0 : take_value(a, row, line->value, err);
 }
 
 static int take_count(struct arguments *a, const char *word, struct error *err)
@@ -334,9 +291,7 @@ static int take_message(struct arguments *a, char **words, int count, struct err
 	a->message = words[count - 1];
 	if (!is_json(a->message)) {
 		return error_fail(err, EX_USAGE,
-			"send: wanted one value of JSON on one line, found "
-			"'%.64s'",
-			a->message);
+			"send: wanted one value of JSON on one line, found '%.64s'", a->message);
 	}
 	return 0;
 }
@@ -347,8 +302,7 @@ static int take_ask(struct arguments *a, char **words, int count, struct error *
 
 	if (count < 3)
 		return error_fail(err, EX_USAGE,
-			"ask: which worker, method and path? e.g. nclust ask "
-			"web.2 GET /");
+			"ask: which worker, method and path? e.g. nclust ask web.2 GET /");
 	a->target = words[0];
 	a->http_method = words[1];
 	a->path = words[2];
@@ -405,8 +359,6 @@ static bool takes_command(const struct verb *verb)
 
 static int take_command(struct arguments *a, char **words, struct error *err)
 {
-	if (words[0] != NULL && strcmp(words[0], "--") == 0)
-		words++;
 	if (words[0] == NULL && a->given_count > 0)
 		return unknown_option(a->verb, a->given[0], err);
 	if (words[0] == NULL && a->verb->words == WORDS_TRIAL)
@@ -424,68 +376,65 @@ static int take_new_command(struct arguments *a, char **words, struct error *err
 {
 	if (*words == NULL || **words == '\0')
 		return error_fail(err, EX_USAGE,
-			"%s: no command after '--'; try: nclust %s web -- "
-			"./myserver --new",
+			"%s: no command after '--'; try: nclust %s web -- ./myserver --new",
 			a->verb->name, a->verb->name);
 	for (char **word = words; *word != NULL; word++)
 		for (size_t at = 0, n, len = strlen(*word); at < len; at += n) {
 			n = text_utf8(*word + at, len - at);
 			if (n == 0)
 				return error_fail(err, EX_USAGE,
-					"%s: the command is not UTF-8, and "
-					"cannot be sent",
+					"%s: the command is not UTF-8, and cannot be sent",
 					a->verb->name);
 		}
 	a->command = words;
 	return 0;
 }
 
-static int take_rest(struct arguments *a, char **words, int count, char **rest, struct error *err)
-{
-	if (arguments_has(a, OPTION_HELP))
-		return 0;
-	if (take_words(a, words, count, err) == -1)
-		return -1;
-	return take_new_command(a, rest, err);
-}
-
 int arguments_parse(
 	struct arguments *a, const struct verb *verb, int argc, char **argv, struct error *err)
 {
+	struct cmdline line = {.argc = argc, .argv = argv, .next = 1, .find = find, .table = verb};
+	char **rest = argv + argc; /* the command */
+	enum cmdline_part part;
 	char *words[4];
 	int count = 0;
 	bool only_words = false;
 
 	*a = (struct arguments){.verb = verb, .lines = -1};
-	for (int i = 1; i < argc; i++) {
-		char *word = argv[i];
-		bool plain =
-			only_words || word[0] != '-' || word[1] == '\0' || is_negative(verb, word);
+	for (;;) {
 		int got = 0;
 
-		if (takes_command(verb) &&
-			((plain && a->given_count == 0) || strcmp(word, "--") == 0))
-			return take_command(a, argv + i, err);
-		if (plain && a->given_count > 0)
-			got = keep_given(a, word, err);
-		else if (plain && count < (int)COUNT_OF(words))
-			words[count++] = word;
-		else if (plain)
-			continue;
-		else if (strcmp(word, "--") == 0 && verb->words == WORDS_RESTART)
-			return take_rest(a, words, count, argv + i + 1, err);
-		else if (strcmp(word, "--") == 0)
+		if (line.next < argc && line.letters == NULL &&
+			(only_words || is_negative(verb, argv[line.next]))) {
+			part = CMDLINE_WORD;
+			line.next++;
+		} else {
+			part = cmdline_next(&line);
+		}
+		if (part == CMDLINE_END)
+			break;
+		if (part == CMDLINE_WORD && a->given_count > 0)
+			got = keep_given(a, argv[line.next - 1], err);
+		else if (part <= CMDLINE_SEPARATOR && takes_command(verb))
+			break;
+		else if (part == CMDLINE_WORD && count < (int)COUNT_OF(words))
+			words[count++] = argv[line.next - 1];
+		else if (part == CMDLINE_SEPARATOR && verb->words == WORDS_RESTART)
+			break;
+		else if (part == CMDLINE_SEPARATOR)
 			only_words = true;
-		else if (word[1] == '-')
-			got = take_long(a, argc, argv, &i, err);
-		else
-			got = take_letters(a, argc, argv, &i, err);
+		else if (part != CMDLINE_WORD)
+			got = take_option(a, &line, part, err);
 		if (got == -1)
 			return -1;
 	}
-	if (arguments_has(a, OPTION_HELP))
+	if (part != CMDLINE_END)
+		rest = argv + line.next - (part == CMDLINE_WORD);
+	if (arguments_has(a, OPTION_HELP) && (!takes_command(verb) || part == CMDLINE_END))
 		return 0;
 	if (takes_command(verb))
-		return take_command(a, argv + argc, err);
-	return take_words(a, words, count, err);
+		return take_command(a, rest, err);
+	if (take_words(a, words, count, err) == -1)
+		return -1;
+	return part == CMDLINE_SEPARATOR ? take_new_command(a, rest, err) : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/config.h"
 
+#include "base/cmdline.h"
 #include "base/cwd.h"
 #include "base/scope.h"
 #include "base/text.h"
@@ -24,9 +25,7 @@ struct given {
 
 /* A command line, split but not yet understood. */
 struct words {
-	int argc;
-	char **argv;
-	int next;
+	struct cmdline line;
 	struct faults *faults;
 	unsigned before; /* faults that are none of ours */
 	const char *const *verbs;
@@ -35,10 +34,9 @@ struct words {
 	size_t count;
 	const char *config;
 	bool daemon;
-	bool separator; /* "--" was there */
-	char **command; /* behind it */
-	int command_argc;
-	bool stopped; /* nothing further is of interest */
+	bool separator;         /* "--" was there */
+	struct strings command; /* behind it */
+	bool stopped;           /* nothing further is of interest */
 	enum invocation_kind kind;
 };
 
@@ -105,108 +103,66 @@ static const char *own_option(const char *name)
 	return NULL;
 }
 
-static void unknown_option(struct words *w, const char *name)
+static const void *find(const void *table, const char *name, size_t len, enum cmdline_takes *takes)
 {
-	const char *own = own_option(name);
-	const char *near = option_nearest(NULL, name);
-	char text[160];
+	const struct option_row *row = NULL;
+	scoped_str whole = len > 0 ? strndup(name, len) : NULL;
+	int member;
 
+	(void)table;
+	if (len == 0)
+		row = option_find_letter(*name);
+	else if (whole != NULL)
+		row = option_find(NULL, whole, &member);
+	if (row != NULL && row->type != OPT_FLAG)
+		*takes = row->type == OPT_BOOL && len > 0 ? TAKES_YES : TAKES_VALUE;
+	return row;
+}
+
+static void unknown_option(struct words *w)
+{
+	char name[120];
+	size_t len = w->line.len > 0 ? w->line.len : 1;
+	const char *near;
+	const char *own;
+	char text[160] = "unknown option; see nclust --help";
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)len, w->line.name);
+	own = own_option(text);
+	near = w->line.len > 0 ? option_nearest(NULL, text) : NULL;
+	(void)text_escape(name, sizeof(name), w->line.name, len);
 	if (own != NULL)
 		(void)snprintf(text, sizeof(text), "unknown option; use %s", own);
 	else if (near != NULL)
 		(void)snprintf(text, sizeof(text), "unknown option; did you mean '--%s'?", near);
 	else
 		(void)snprintf(text, sizeof(text), "unknown option; see nclust --help");
-	usage(w, name, text);
+	faults_add(w->faults, EX_USAGE, "%s%s: %s", w->line.len > 0 ? "--" : "-", name, text);
+	/* what follows may be its value: no news */
+	if (w->line.value == NULL && w->line.name[len] == '\0' && w->line.next < w->line.argc &&
+		w->line.argv[w->line.next][0] != '-')
+		w->line.next++;
 }
 
-/* What follows an unknown option may be its value: no news. */
-static void skip_value(struct words *w, const struct given *g)
+static void take_option(struct words *w)
 {
-	if (g->value == NULL && w->next < w->argc && w->argv[w->next][0] != '-')
-		w->next++;
-}
+	const struct cmdline *line = &w->line;
+	struct given g = {.row = line->row, .name = line->name, .value = line->value};
 
-/* "--workers=4", "--workers 4", "--clear-env" */
-static void take_long(struct words *w, const char *word)
-{
-	struct given g = {.value = strchr(word, '=')};
-	scoped_str name = NULL;
-
-	name = strndup(word, g.value != NULL ? (size_t)(g.value - word) : strlen(word));
-	if (name == NULL) {
-		no_memory(w->faults);
-		return;
-	}
-	if (g.value != NULL)
-		g.value++;
-	g.row = option_find(NULL, name, &g.member);
-	g.name = word;
-	if (g.row == NULL) {
-		unknown_option(w, name);
-		skip_value(w, &g);
-		return;
-	}
-	if (g.member == -1) {
-		usage(w, name, "unknown signal");
-		skip_value(w, &g);
-		return;
-	}
 	if (g.row->type == OPT_FLAG) {
-		if (g.value != NULL)
-			usage(w, name, "takes no value");
-		else
-			take_flag(w, g.row);
-		return;
-	}
-	if (g.value == NULL && g.row->type == OPT_BOOL)
-		g.value = "yes"; /* its value only stands behind '=' */
-	else if (g.value == NULL && w->next < w->argc)
-		g.value = w->argv[w->next++];
-	if (g.value == NULL)
-		usage(w, name, "wanted a value, found none");
-	else
+		take_flag(w, g.row);
+	} else if (line->len == 0) {
+		g.name = g.row->name;
 		keep(w, &g);
-}
+	} else {
+		scoped_str name = strndup(line->name, line->len);
 
-static void unknown_letter(struct words *w, const char *letter)
-{
-	const char *own = own_option(letter);
-
-	if (own != NULL)
-		faults_add(w->faults, EX_USAGE, "-%s: unknown option; use %s", letter, own);
-	else
-		faults_add(w->faults, EX_USAGE, "-%s: unknown option; see nclust --help", letter);
-}
-
-/* "-n4", "-n 4", "-dn 4" */
-static void take_short(struct words *w, const char *word)
-{
-	while (*word != '\0' && !w->stopped) {
-		const struct option_row *row = option_find_letter(*word);
-		char letter[8];
-
-		if (row == NULL) {
-			(void)text_escape(letter, sizeof(letter), word, 1);
-			unknown_letter(w, letter);
-			if (word[1] == '\0')
-				skip_value(w, &(struct given){0});
-			return;
-		}
-		word++;
-		if (row->type == OPT_FLAG) {
-			take_flag(w, row);
-			continue;
-		}
-		if (*word == '\0')
-			word = w->next < w->argc ? w->argv[w->next++] : NULL;
-		else if (*word == '=')
-			word++;
-		if (word == NULL)
-			usage(w, row->name, "wanted a value, found none");
+		if (name == NULL)
+			no_memory(w->faults);
+		else if (option_find(NULL, name, &g.member) == NULL || g.member == -1)
+			usage(w, name, "unknown signal");
 		else
-			keep(w, &(struct given){.row = row, .name = row->name, .value = word});
-		return;
+			keep(w, &g);
 	}
 }
 
@@ -270,16 +226,16 @@ static bool is_start(const char *word)
 
 static void put_words(struct buffer *line, const struct words *w, int at)
 {
-	for (; at < w->argc; at++) {
+	for (; at < w->line.argc; at++) {
 		(void)buffer_string(line, " ");
-		(void)value_quote(line, w->argv[at]);
+		(void)value_quote(line, w->line.argv[at]);
 	}
 }
 
 /* "start -n 2 -- node x", "start node x", "start shop.ini", "start" */
 static void put_run(struct buffer *line, const struct words *w)
 {
-	const char *first = w->argc > 2 ? w->argv[2] : "COMMAND";
+	const char *first = w->line.argc > 2 ? w->line.argv[2] : "COMMAND";
 	size_t len = strlen(first);
 	bool is_file = len > 4 && strcmp(first + len - 4, ".ini") == 0;
 
@@ -289,7 +245,7 @@ static void put_run(struct buffer *line, const struct words *w)
 		(void)buffer_string(line, " -n auto");
 	else if (*first != '-')
 		(void)buffer_string(line, " -n auto --");
-	if (w->argc == 2)
+	if (w->line.argc == 2)
 		(void)buffer_string(line, " COMMAND, or nclust -c FILE");
 	put_words(line, w, 2);
 }
@@ -298,7 +254,7 @@ static void put_run(struct buffer *line, const struct words *w)
  * meant. */
 static void lost_word(struct words *w, int index)
 {
-	const char *word = w->argv[index];
+	const char *word = w->line.argv[index];
 	bool is_first = index == 1 && strpbrk(word, "/.") == NULL;
 	const char *near = is_first ? nearest_verb(w, word) : NULL;
 	const char *own = is_first ? own_verb(word) : NULL;
@@ -324,7 +280,7 @@ static void lost_word(struct words *w, int index)
 		(void)buffer_string(&line, "missing '--' before the command; use: nclust");
 		for (int i = 1; i < index; i++) {
 			(void)buffer_string(&line, " ");
-			(void)value_quote(&line, w->argv[i]);
+			(void)value_quote(&line, w->line.argv[i]);
 		}
 		(void)buffer_string(&line, index == 1 ? " -n auto --" : " --");
 		put_words(&line, w, index);
@@ -335,21 +291,34 @@ static void lost_word(struct words *w, int index)
 
 static void split(struct words *w)
 {
-	for (w->next = 1; w->next < w->argc && !w->stopped;) {
-		const char *word = w->argv[w->next++];
+	struct cmdline *line = &w->line;
+	const struct option_row *row;
+	enum cmdline_part part;
 
-		if (strcmp(word, "--") == 0) {
+	while (!w->stopped && (part = cmdline_next(line)) != CMDLINE_END) {
+		row = line->row;
+		switch (part) {
+		case CMDLINE_OPTION:
+			take_option(w);
+			break;
+		case CMDLINE_UNKNOWN:
+			unknown_option(w);
+			break;
+		case CMDLINE_NO_VALUE:
+			usage(w, row->name, "wanted a value, found none");
+			break;
+		case CMDLINE_VALUE:
+			usage(w, row->name, "takes no value");
+			break;
+		case CMDLINE_SEPARATOR:
 			w->separator = true;
-			w->command = w->argv + w->next;
-			w->command_argc = w->argc - w->next;
+			w->command = (struct strings){
+				line->argv + line->next, (size_t)(line->argc - line->next)};
 			return;
+		default:
+			if (!is_value_of(w, line->argv[line->next - 2], line->argv[line->next - 1]))
+				lost_word(w, line->next - 1);
 		}
-		if (strncmp(word, "--", 2) == 0)
-			take_long(w, word + 2);
-		else if (word[0] == '-' && word[1] != '\0')
-			take_short(w, word + 1);
-		else if (!is_value_of(w, w->argv[w->next - 2], word))
-			lost_word(w, w->next - 1);
 	}
 }
 
@@ -403,7 +372,6 @@ static size_t add_cluster(struct settings *s, struct words *w)
 
 static void read_command(struct settings *s, struct words *w)
 {
-	const struct strings words = {w->command, (size_t)w->command_argc};
 	size_t at = add_cluster(s, w);
 	scoped_str text = NULL;
 	struct error err;
@@ -411,9 +379,9 @@ static void read_command(struct settings *s, struct words *w)
 
 	if (at == SIZE_MAX || !w->separator)
 		return;
-	if (w->command_argc == 0 || w->command[0][0] == '\0')
+	if (w->command.count == 0 || w->command.list[0][0] == '\0')
 		return; /* told by settings_check() */
-	text = value_join(&words);
+	text = value_join(&w->command);
 	if (text == NULL ||
 		settings_set(s, at, option_find("cluster", "command", &member), 0, text,
 			(struct origin){.kind = ORIGIN_ARGV}, &err) == -1)
@@ -499,8 +467,7 @@ int config_read(struct invocation *out, int argc, char **argv, const char *const
 	struct faults *faults)
 {
 	struct words w = {
-		.argc = argc,
-		.argv = argv,
+		.line = {.argc = argc, .argv = argv, .next = 1, .find = find},
 		.faults = faults,
 		.before = faults->count,
 		.verbs = verbs,
