@@ -9,7 +9,6 @@
 #include "config/expand.h"
 #include "config/logfile.h"
 #include "config/login.h"
-#include "config/pairs.h"
 #include "config/procfile.h"
 #include "config/value.h"
 
@@ -596,7 +595,7 @@ static void check_numbers(const struct check *k)
 	char min[24];
 	char max[24];
 
-	pairs_finish_cluster(c);
+	cluster_settings_finish(c);
 	if (c->surge == 0 && c->max_unavailable == 0)
 		fault(k, given_of(k, "surge", "max-unavailable"),
 			"'surge' and 'max-unavailable' are both 0: no worker could ever be "

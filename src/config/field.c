@@ -481,117 +481,82 @@ static const struct type {
 	[OPT_HOOK] = {parse_hook, free_hooks},
 };
 
-/* ---- what is kept: the texts, by row and, of a family, by member ---- */
+/* ---- what is kept ---- */
 
 static struct texts *texts_of(const void *base)
 {
 	return (struct texts *)(uintptr_t)base; /* both structs begin with them */
 }
 
-static unsigned short number_of(const struct option_row *row)
+static bool is_of(const struct option_row *row, const struct kept_text *k)
 {
-	return (unsigned short)(row - option_rows);
+	return &option_rows[k->row] == row;
 }
 
-/* Where the row's begin, or would. */
-static size_t find_first(const struct option_row *row, const struct texts *t)
+/* That whose place `text` takes; or NULL. */
+static struct kept_text *find_same(
+	const struct option_row *row, const void *base, int member, const char *text)
 {
-	size_t at = 0;
+	const struct texts *t = texts_of(base);
 
-	while (at < t->count && t->list[at].row < number_of(row))
-		at++;
-	return at;
+	for (struct kept_text *k = t->list; k < t->list + t->count; k++)
+		if (is_of(row, k) &&
+			(row->type == OPT_ENV ? strncmp(k->text, text, strcspn(text, "=") + 1) == 0
+					      : !row->repeatable ||
+						(option_is_family(row) && k->member == member)))
+			return k;
+	return NULL;
 }
 
-/* Behind the row's. */
-static size_t find_end(const struct option_row *row, const struct texts *t)
+static void remove_kept(struct texts *t, struct kept_text *k)
 {
-	size_t at = find_first(row, t);
-
-	while (at < t->count && t->list[at].row == number_of(row))
-		at++;
-	return at;
+	free(k->text);
+	t->count--;
+	(void)memmove(k, k + 1, (size_t)(t->list + t->count - k) * sizeof(*k));
 }
 
-/* Is it what `text` takes the place of? */
-static bool is_replaced(
-	const struct option_row *row, const struct kept_text *k, int member, const char *text)
-{
-	if (row->type == OPT_ENV)
-		return strncmp(k->text, text, strcspn(text, "=") + 1) == 0;
-	return !row->repeatable || (option_is_family(row) && k->member == member);
-}
-
-/* Where a text stands or is to stand, and if there is one whose place it takes. */
-static size_t find_place(const struct option_row *row, const struct texts *t, int member,
-	const char *text, bool *is_there)
-{
-	size_t at = find_first(row, t);
-	size_t end = find_end(row, t);
-
-	for (size_t i = at; i < end; i++)
-		if ((*is_there = is_replaced(row, &t->list[i], member, text)))
-			return i;
-	*is_there = false;
-	while (option_is_family(row) && at < end && t->list[at].member < member)
-		at++;
-	return option_is_family(row) ? at : end;
-}
-
-static void remove_kept(struct texts *t, size_t at, size_t count)
-{
-	for (size_t i = at; i < at + count; i++)
-		free(t->list[i].text);
-	t->count -= count;
-	(void)memmove(&t->list[at], &t->list[at + count], (t->count - at) * sizeof(*t->list));
-}
-
-/* Make a list of texts of what is kept. */
+/* Make a list of the texts that are kept. */
 static int list_kept(const struct field *f)
 {
 	const struct texts *t = texts_of(f->base);
-	size_t first = find_first(f->row, t);
-	size_t count = find_end(f->row, t) - first;
 	struct strings *s = f->at;
-	char **list = reallocarray(s->list, count + 1, sizeof(*list));
+	char **list = reallocarray(s->list, t->count + 1, sizeof(*list));
 
 	if (list == NULL)
 		return -1;
-	for (size_t i = 0; i < count; i++)
-		list[i] = t->list[first + i].text;
-	list[count] = NULL;
-	*s = (struct strings){list, count};
+	*s = (struct strings){.list = list};
+	for (size_t i = 0; i < t->count; i++)
+		if (is_of(f->row, &t->list[i]))
+			list[s->count++] = t->list[i].text;
+	list[s->count] = NULL;
 	return 0;
 }
 
 static int keep(const struct field *f, char **text)
 {
 	struct texts *t = texts_of(f->base);
-	bool is_there;
-	size_t at = find_place(f->row, t, f->member, *text, &is_there);
+	struct kept_text *k = find_same(f->row, f->base, f->member, *text);
 
-	if (is_there)
-		remove_kept(t, at, 1);
+	if (k != NULL) {
+		free(k->text);
+	} else {
+		k = &t->list[t->count++];
+		k->row = (unsigned short)(f->row - option_rows);
+		k->member = (short)f->member;
+	}
+	k->text = str_release(text);
 	/* what is not kept is the default, or none */
-	if (*text == NULL ? !option_is_family(f->row)
-			  : f->row->fallback != NULL && strcmp(f->row->fallback, *text) == 0)
-		return 0;
-	(void)memmove(&t->list[at + 1], &t->list[at], (t->count++ - at) * sizeof(*t->list));
-	t->list[at] = (struct kept_text){number_of(f->row), (short)f->member, str_release(text)};
+	if (k->text == NULL ? !option_is_family(f->row)
+			    : f->row->fallback != NULL && strcmp(f->row->fallback, k->text) == 0)
+		remove_kept(t, k);
 	return types[f->row->type].free == free_list ? list_kept(f) : 0;
 }
 
-static struct field field_of(const struct option_row *row, const void *base, int member)
+static int set(const struct option_row *row, void *base, int member, bool known, const char *given,
+	struct error *err)
 {
-	return (struct field){.row = row,
-		.base = (void *)(uintptr_t)base,
-		.at = (char *)(uintptr_t)base + row->offset,
-		.member = member};
-}
-
-static int set(const struct field *f, const char *given, struct error *err)
-{
-	struct texts *t = texts_of(f->base);
+	struct texts *t = base;
+	const struct field f = {row, base, (char *)base + row->offset, member, known};
 	struct kept_text *list = reallocarray(t->list, t->count + 1, sizeof(*list));
 	scoped_str text = strdup(given);
 
@@ -599,23 +564,21 @@ static int set(const struct field *f, const char *given, struct error *err)
 		t->list = list;
 	if (list == NULL || text == NULL)
 		return no_memory(err);
-	if (types[f->row->type].parse(f, &text, err) == -1)
+	if (types[row->type].parse(&f, &text, err) == -1)
 		return -1;
-	return keep(f, &text) == -1 ? no_memory(err) : 0;
+	return keep(&f, &text) == -1 ? no_memory(err) : 0;
 }
 
 int field_set(
 	const struct option_row *row, void *base, int member, const char *text, struct error *err)
 {
-	const struct field f = field_of(row, base, member);
-
 	if (row->repeatable && row->word != NULL && strcmp(text, row->word) == 0) {
 		field_clear(row, base);
 		return 0;
 	}
 	if (row->type == OPT_HEADER && field_count(row, base) == HEADERS_MAX)
 		return error_set(err, 0, "at most %d lines can be given", HEADERS_MAX);
-	return set(&f, text, err);
+	return set(row, base, member, false, text, err);
 }
 
 int field_set_key(
@@ -628,30 +591,29 @@ int field_set_key(
 }
 
 int field_carry(
-	const struct option_row *row, void *base, int member, const char *text, struct error *err)
+	const char *section, void *base, const char *key, const char *text, struct error *err)
 {
-	struct field f = field_of(row, base, member);
+	int member;
+	const struct option_row *row = option_find(section, key, &member);
 
-	f.known = true;
-	return set(&f, text, err);
+	return row == NULL || member == -1 ? 1 : set(row, base, member, true, text, err);
 }
 
 bool field_has(const struct option_row *row, const void *base, int member, const char *text)
 {
-	bool is_there;
-
-	(void)find_place(row, texts_of(base), member, text, &is_there);
-	return is_there && row->repeatable;
+	return row->repeatable && find_same(row, base, member, text) != NULL;
 }
 
 void field_clear(const struct option_row *row, void *base)
 {
-	const struct field f = field_of(row, base, 0);
-	struct texts *t = texts_of(base);
+	const struct field f = {.row = row, .base = base, .at = (char *)base + row->offset};
+	struct texts *t = base;
 
 	if (types[row->type].free != NULL)
 		types[row->type].free(&f);
-	remove_kept(t, find_first(row, t), find_end(row, t) - find_first(row, t));
+	for (size_t i = t->count; i-- > 0;)
+		if (is_of(row, &t->list[i]))
+			remove_kept(t, &t->list[i]);
 }
 
 /* The n-th that is not none; or NULL. */
@@ -659,9 +621,9 @@ static const struct kept_text *find_kept(const struct option_row *row, const voi
 {
 	const struct texts *t = texts_of(base);
 
-	for (size_t at = find_first(row, t); at < find_end(row, t); at++)
-		if (t->list[at].text != NULL && n-- == 0)
-			return &t->list[at];
+	for (const struct kept_text *k = t->list; k < t->list + t->count; k++)
+		if (is_of(row, k) && k->text != NULL && n-- == 0)
+			return k;
 	return NULL;
 }
 
@@ -691,4 +653,14 @@ const char *field_key(const struct option_row *row, const void *base, size_t n, 
 	else
 		(void)text_copy(to, 40, option_key(row, k != NULL ? (size_t)k->member : 0));
 	return to;
+}
+
+void field_each(const char *section, const void *base, field_taker *take, void *to)
+{
+	const struct option_row *row = NULL;
+	char key[40];
+
+	while ((row = option_next(section, row)) != NULL)
+		for (size_t n = 0; n < field_count(row, base); n++)
+			take(to, field_key(row, base, n, key), field_at(row, base, n));
 }

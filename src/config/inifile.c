@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "base/trusted.h"
 #include "config/expand.h"
-#include "config/pairs.h"
 #include "config/procfile.h"
 
 #include <errno.h>
@@ -552,13 +551,8 @@ static void give_defaults(struct reader *all)
 		return;
 	for (size_t i = 0; i < s->cluster_count; i++)
 		if (i != at)
-			pairs_take(PAIRS_CLUSTER, s->clusters[at], give, &(struct gift){all, i});
-	cluster_settings_unref(s->clusters[at]);
-	s->cluster_count--;
-	for (; at < s->cluster_count; at++) {
-		s->clusters[at] = s->clusters[at + 1];
-		s->origins->clusters[at] = s->origins->clusters[at + 1];
-	}
+			field_each("cluster", s->clusters[at], give, &(struct gift){all, i});
+	settings_drop_cluster(s, at);
 }
 
 static void finish(struct reader *all, const char *path, unsigned before)

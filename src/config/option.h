@@ -127,10 +127,10 @@ int field_set(
 /* By its key, which there is. */
 int field_set_key(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
-/* The same for what another nclust has set: its users and groups are not looked up, their
- * numbers are carried. */
+/* The same for what another nclust has set, whose table may be another: 1: there is no such
+ * key.  Users and groups are not looked up, their numbers are carried. */
 int field_carry(
-	const struct option_row *row, void *base, int member, const char *text, struct error *err);
+	const char *section, void *base, const char *key, const char *text, struct error *err);
 /* Repeatable ones: is there already what `text` would take the place of? */
 bool field_has(const struct option_row *row, const void *base, int member, const char *text);
 /* Forget it, with all that it has on the heap. */
@@ -143,5 +143,9 @@ size_t field_count(const struct option_row *row, const void *base);
 const char *field_at(const struct option_row *row, const void *base, size_t n);
 /* The key of the n-th: the row's name, or a family's "signal-USR1".  Returned. */
 const char *field_key(const struct option_row *row, const void *base, size_t n, char to[40]);
+
+/* Called for each text of a section's settings, in the order of the table. */
+typedef void field_taker(void *to, const char *key, const char *text);
+void field_each(const char *section, const void *base, field_taker *take, void *to);
 
 #endif

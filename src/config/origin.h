@@ -59,6 +59,15 @@ const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 char *origin_whole(const struct settings *s, const char *path, size_t len);
 int origin_include(struct origin_table *t, const char *path, struct origin by);
 
+/* Where the values came from, but for the defaults.  `file`: the included one that it was,
+ * or NULL. */
+typedef void origin_taker(
+	void *to, const char *key, enum origin_kind kind, unsigned line, const char *file);
+void origins_each(const struct settings *s, size_t at, origin_taker *take, void *to);
+/* A key that is not known here is forgotten.  -1: no memory. */
+int origins_set(struct settings *s, size_t at, const char *key, enum origin_kind kind,
+	unsigned line, const char *file);
+
 static inline const char *section_of(size_t at)
 {
 	return at == INSTANCE ? "nclust" : "cluster";
@@ -67,6 +76,10 @@ static inline const char *section_of(size_t at)
 /* Add a cluster with defaults; the name may be NULL until settings_check().
  * Returns its index, or SIZE_MAX when out of memory. */
 size_t settings_add_cluster(struct settings *s, const char *name, struct origin head);
+
+/* The same for one that is there: the reference is handed over. */
+size_t settings_take_cluster(struct settings *s, struct cluster_settings *c, struct origin head);
+void settings_drop_cluster(struct settings *s, size_t at);
 
 /* The first of the clusters before `end` that has this name (NULL: none yet), but
  * for those of refused sections; or SIZE_MAX. */

@@ -201,16 +201,6 @@ void procfile_parse(
 
 /* ---- how many ---- */
 
-static void leave_out(struct settings *s, size_t at)
-{
-	cluster_settings_unref(s->clusters[at]);
-	s->cluster_count--;
-	for (size_t i = at; i < s->cluster_count; i++) {
-		s->clusters[i] = s->clusters[i + 1];
-		s->origins->clusters[i] = s->origins->clusters[i + 1];
-	}
-}
-
 /* "2" for the cluster of that name, or for all. */
 static int form(struct settings *s, const char *name, const char *count, struct error *err)
 {
@@ -259,7 +249,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 	}
 	for (size_t i = s->cluster_count; i-- > 0;)
 		if (is_none(&s->clusters[i]->workers))
-			leave_out(s, i);
+			settings_drop_cluster(s, i);
 	return s->cluster_count > 0 ? 0 : error_set(err, 0, "nothing is left to run");
 }
 

@@ -153,23 +153,43 @@ static int grow(struct settings *s)
 	return 0;
 }
 
-size_t settings_add_cluster(struct settings *s, const char *name, struct origin head)
+size_t settings_take_cluster(struct settings *s, struct cluster_settings *c, struct origin head)
 {
-	struct cluster_settings *c = cluster_settings_new();
-
-	if (c == NULL || grow(s) == -1)
-		goto fail;
-	if (name != NULL) {
-		c->name = strdup(name);
-		if (c->name == NULL)
-			goto fail;
+	if (c == NULL || grow(s) == -1) {
+		cluster_settings_unref(c);
+		return SIZE_MAX;
 	}
 	s->origins->clusters[s->cluster_count] = (struct origin_group){.head = head};
 	s->clusters[s->cluster_count] = c;
 	return s->cluster_count++;
-fail:
-	cluster_settings_unref(c);
-	return SIZE_MAX;
+}
+
+size_t settings_add_cluster(struct settings *s, const char *name, struct origin head)
+{
+	struct cluster_settings *c = cluster_settings_new();
+
+	if (c != NULL && name != NULL && (c->name = strdup(name)) == NULL) {
+		cluster_settings_unref(c);
+		return SIZE_MAX;
+	}
+	return settings_take_cluster(s, c, head);
+}
+
+void settings_drop_cluster(struct settings *s, size_t at)
+{
+	cluster_settings_unref(s->clusters[at]);
+	s->cluster_count--;
+	for (; at < s->cluster_count; at++) {
+		s->clusters[at] = s->clusters[at + 1];
+		s->origins->clusters[at] = s->origins->clusters[at + 1];
+	}
+}
+
+void cluster_settings_finish(struct cluster_settings *c)
+{
+	for (unsigned i = 0; i < c->stop_count; i++)
+		if (c->stop[i].wait == -1)
+			c->stop[i].wait = c->stop_timeout;
 }
 
 size_t settings_find(const struct settings *s, size_t end, const char *name)
@@ -241,6 +261,50 @@ int origin_include(struct origin_table *t, const char *path, struct origin by)
 		return -1;
 	}
 	list[t->included_count++] = (struct included){copy, by};
+	return 0;
+}
+
+void origins_each(const struct settings *s, size_t at, origin_taker *take, void *to)
+{
+	const struct option_row *row = NULL;
+
+	while ((row = option_next(section_of(at), row)) != NULL) {
+		const struct origin *o = settings_origin(s, at, row);
+
+		if (o->kind != ORIGIN_DEFAULT)
+			take(to, row->name, o->kind, o->line,
+				o->file > 0 ? origin_path(s->origins, o) : NULL);
+	}
+}
+
+/* The number of a file, which is noted if it is new; or -1. */
+static int file_of(struct origin_table *t, const char *file)
+{
+	size_t n = 0;
+
+	if (file == NULL)
+		return 0;
+	while (n < t->included_count && strcmp(t->included[n].path, file) != 0)
+		n++;
+	if (n == t->included_count && origin_include(t, file, (struct origin){0}) == -1)
+		return -1;
+	return (int)n + 1;
+}
+
+int origins_set(struct settings *s, size_t at, const char *key, enum origin_kind kind,
+	unsigned line, const char *file)
+{
+	const struct option_row *row = NULL;
+	int number = file_of(s->origins, file);
+
+	if (number == -1)
+		return -1;
+
+	/* by the row's name, which for signals is none that can be set */
+	while ((row = option_next(section_of(at), row)) != NULL)
+		if (strcmp(row->name, key) == 0)
+			*settings_origin(s, at, row) = (struct origin){
+				.kind = kind, .line = line, .file = (unsigned)number};
 	return 0;
 }
 

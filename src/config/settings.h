@@ -375,6 +375,8 @@ struct settings *settings_new(void);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
 struct cluster_settings *cluster_settings_new(void); /* so too, without a name */
+/* All its values are there: fill in what depends on several. */
+void cluster_settings_finish(struct cluster_settings *c);
 /* Of those that are read only, too: but for the count they never change. */
 struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
 /* Do all workers accept from one socket? */

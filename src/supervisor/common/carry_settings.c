@@ -4,13 +4,13 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "config/login.h"
-#include "config/pairs.h"
+#include "config/origin.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The settings of clusters and of the instance, as pairs of key and text. */
+/* The settings of clusters and of the instance, as keys and texts. */
 
 /* What no option of the table sets. */
 static const struct plain_row settings_rows[] = {
@@ -103,7 +103,7 @@ static int get_pair(
 	int got = carry_get_one(r, &carried_pair, &p, f);
 
 	if (got == 1) {
-		got = pairs_put(section, base, p.key, p.text, r->err);
+		got = field_carry(section, base, p.key, p.text, r->err);
 		if (got == 1)
 			note_skipped(r, p.key);
 		if (got == -1)
@@ -120,7 +120,7 @@ static int get_origin(
 	struct pair p = {0};
 	int got = carry_get_one(r, &carried_origin, &p, f);
 
-	if (got == 1 && pairs_set_origin(s, at, p.key, p.kind, p.line, p.file) == -1)
+	if (got == 1 && origins_set(s, at, p.key, p.kind, p.line, p.file) == -1)
 		got = error_set(r->err, ENOMEM, "an origin");
 	free(p.key);
 	free(p.file);
@@ -133,7 +133,7 @@ static void put_cluster(struct carry_writer *c, const void *of)
 {
 	const struct cluster_settings *s = of;
 
-	pairs_take(PAIRS_CLUSTER, s, put_pair, c);
+	field_each("cluster", s, put_pair, c);
 	if (carry_variant.more)
 		put_pair(c, "of-a-later-version", "yes");
 	for (size_t i = 0; i < s->command.count; i++)
@@ -157,7 +157,7 @@ static int take_word(
 static int take_of_cluster(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	if (f->tag == CARRY_PAIR)
-		return get_pair(r, f, PAIRS_CLUSTER, to);
+		return get_pair(r, f, "cluster", to);
 	return f->tag == CARRY_WORD ? take_word(r, to, f) : 0;
 }
 
@@ -166,7 +166,7 @@ static int cluster_done(struct carry_reader *r, void *to)
 	struct cluster_settings *s = to;
 
 	(void)r;
-	pairs_finish_cluster(s);
+	cluster_settings_finish(s);
 	/* an older nclust has not carried what it knew of the user */
 	if (s->uid >= 0 && s->groups == NULL && login_find(s) == -1)
 		return -1;
@@ -195,13 +195,13 @@ static void put_instance(struct carry_writer *c, const void *of)
 {
 	const struct settings *s = of;
 
-	handover_put_text(&c->w, CARRY_WORD, pairs_file(s));
-	pairs_take(PAIRS_NCLUST, s, put_pair, c);
-	pairs_origins(s, PAIRS_INSTANCE, put_origin, c);
+	handover_put_text(&c->w, CARRY_WORD, s->origins->file);
+	field_each("nclust", s, put_pair, c);
+	origins_each(s, INSTANCE, put_origin, c);
 	for (size_t i = 0; i < s->cluster_count; i++) {
 		handover_open(&c->w, CARRY_CLUSTER);
 		carry_put_index(c, CARRY_INDEX, CARRY_OF_SETTINGS, s->clusters[i]);
-		pairs_origins(s, i, put_origin, c);
+		origins_each(s, i, put_origin, c);
 		handover_close(&c->w);
 	}
 }
@@ -217,7 +217,11 @@ static int take_member(struct carry_reader *r, void *to, const struct handover_f
 	if (f->tag != CARRY_INDEX)
 		return 0;
 	cluster = carry_at(r, CARRY_OF_SETTINGS, f);
-	return cluster != NULL && pairs_add_cluster(s, cluster_settings_ref(cluster)) == 0 ? 1 : -1;
+	return cluster != NULL &&
+			settings_take_cluster(
+				s, cluster_settings_ref(cluster), (struct origin){0}) != SIZE_MAX
+		? 1
+		: -1;
 }
 
 static const struct carried carried_member = {
@@ -236,9 +240,9 @@ static int get_member(struct carry_reader *r, struct settings *s, const struct h
 
 static int take_file(struct settings *s, const struct handover_field *f)
 {
-	scoped_str file = handover_text(f);
-
-	return file != NULL && pairs_set_file(s, file) == 0 ? 1 : -1;
+	free(s->origins->file);
+	s->origins->file = handover_text(f);
+	return s->origins->file != NULL ? 1 : -1;
 }
 
 static int take_of_instance(struct carry_reader *r, void *to, const struct handover_field *f)
@@ -247,9 +251,9 @@ static int take_of_instance(struct carry_reader *r, void *to, const struct hando
 
 	switch (f->tag) {
 	case CARRY_PAIR:
-		return get_pair(r, f, PAIRS_NCLUST, s);
+		return get_pair(r, f, "nclust", s);
 	case CARRY_ORIGIN:
-		return get_origin(r, s, PAIRS_INSTANCE, f);
+		return get_origin(r, s, INSTANCE, f);
 	case CARRY_CLUSTER:
 		return get_member(r, s, f);
 	case CARRY_WORD:
@@ -341,8 +345,9 @@ struct cluster_settings *settings_copy(const struct cluster_settings *of, struct
 	struct carry_writer c = {0};
 
 	(void)error_set(err, ENOMEM, "the settings of '%s'", of->name);
-	if (alone != NULL && pairs_put(PAIRS_NCLUST, alone, "name", of->name, err) == 0 &&
-		pairs_add_cluster(alone, cluster_settings_ref(of)) == 0 &&
+	if (alone != NULL && field_set_key("nclust", alone, "name", of->name, err) == 0 &&
+		settings_take_cluster(alone, cluster_settings_ref(of), (struct origin){0}) !=
+			SIZE_MAX &&
 		settings_write(&c, alone) == 0)
 		read = settings_read(c.out.data, c.out.len, err);
 	if (read != NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/pairs.h"
+#include "config/origin.h"
 
 #include "config/login.h"
 #include "config/option.h"
@@ -15,7 +15,7 @@ static void put_cluster(void *to, const char *key, const char *text)
 {
 	struct error err;
 
-	ck_assert_msg(pairs_put(PAIRS_CLUSTER, to, key, text, &err) == 0, "%s = %s: %s", key, text,
+	ck_assert_msg(field_carry("cluster", to, key, text, &err) == 0, "%s = %s: %s", key, text,
 		err.text);
 }
 
@@ -23,7 +23,7 @@ static void put_instance(void *to, const char *key, const char *text)
 {
 	struct error err;
 
-	ck_assert_int_eq(pairs_put(PAIRS_NCLUST, to, key, text, &err), 0);
+	ck_assert_int_eq(field_carry("nclust", to, key, text, &err), 0);
 }
 
 /* As a user would set it, with another value than its default if there is one
@@ -58,7 +58,7 @@ static struct settings *made(void)
 
 	ck_assert_ptr_nonnull(s);
 	ck_assert_uint_eq(settings_add_cluster(s, "web", (struct origin){0}), 0);
-	ck_assert_int_eq(pairs_set_file(s, "shop.ini"), 0);
+	s->origins->file = strdup("shop.ini");
 	set_all(s, INSTANCE, "nclust");
 	set_all(s, 0, "cluster");
 	faults_init(&faults);
@@ -72,8 +72,8 @@ static struct cluster_settings *rebuilt(const struct cluster_settings *c)
 	struct cluster_settings *again = cluster_settings_new();
 
 	ck_assert_ptr_nonnull(again);
-	pairs_take(PAIRS_CLUSTER, c, put_cluster, again);
-	pairs_finish_cluster(again);
+	field_each("cluster", c, put_cluster, again);
+	cluster_settings_finish(again);
 	again->name = strdup(c->name);
 	again->uid = c->uid;
 	again->gid = c->gid;
@@ -87,7 +87,7 @@ static char *pairs_of(const struct cluster_settings *c)
 	struct buffer out;
 
 	buffer_init(&out, 0);
-	pairs_take(PAIRS_CLUSTER, c, take, &out);
+	field_each("cluster", c, take, &out);
 	ck_assert_ptr_nonnull(buffer_text(&out));
 	return out.data;
 }
@@ -126,7 +126,7 @@ TEST(every_key_of_a_cluster_comes_back)
 static void put_origin(
 	void *to, const char *key, enum origin_kind kind, unsigned line, const char *file)
 {
-	ck_assert_int_eq(pairs_set_origin(to, PAIRS_INSTANCE, key, kind, line, file), 0);
+	ck_assert_int_eq(origins_set(to, INSTANCE, key, kind, line, file), 0);
 }
 
 TEST(the_instance_comes_back_with_its_origins)
@@ -136,9 +136,9 @@ TEST(the_instance_comes_back_with_its_origins)
 	scoped_str before = NULL;
 	scoped_str after = NULL;
 
-	pairs_take(PAIRS_NCLUST, s, put_instance, again);
-	ck_assert_int_eq(pairs_set_file(again, pairs_file(s)), 0);
-	pairs_origins(s, PAIRS_INSTANCE, put_origin, again);
+	field_each("nclust", s, put_instance, again);
+	again->origins->file = strdup(s->origins->file);
+	origins_each(s, INSTANCE, put_origin, again);
 	s->cluster_count = 0; /* of these the other tests tell */
 	s->config_file = strdup("/x/shop.ini");
 	again->config_file = strdup("/x/shop.ini");
@@ -157,14 +157,13 @@ TEST(unknown_keys_and_bad_values_are_told)
 	struct settings *s = settings_new();
 	struct error err;
 
-	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "no-such-key", "1", &err), 1);
-	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "signal-NOSUCH", "all", &err), 1);
-	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "workers", "many", &err), -1);
-	ck_assert_int_eq(pairs_put(PAIRS_NCLUST, s, "workers", "2", &err), 1);
+	ck_assert_int_eq(field_carry("cluster", c, "no-such-key", "1", &err), 1);
+	ck_assert_int_eq(field_carry("cluster", c, "signal-NOSUCH", "all", &err), 1);
+	ck_assert_int_eq(field_carry("cluster", c, "workers", "many", &err), -1);
+	ck_assert_int_eq(field_carry("nclust", s, "workers", "2", &err), 1);
 	/* who is gone meanwhile was somebody once */
-	ck_assert_int_eq(pairs_put(PAIRS_CLUSTER, c, "user", "nobody-of-that-name", &err), 0);
-	ck_assert_int_eq(
-		pairs_set_origin(s, PAIRS_INSTANCE, "no-such-key", ORIGIN_FILE, 1, NULL), 0);
+	ck_assert_int_eq(field_carry("cluster", c, "user", "nobody-of-that-name", &err), 0);
+	ck_assert_int_eq(origins_set(s, INSTANCE, "no-such-key", ORIGIN_FILE, 1, NULL), 0);
 	cluster_settings_unref(c);
 	settings_free(s);
 }
