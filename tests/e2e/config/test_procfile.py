@@ -142,7 +142,8 @@ def test_what_is_restarted_while_release_runs_waits_for_a_run_of_its_own():
     assert it.cluster("web").waits_for == "its 'release'" and len(lines("shop/ran")) == 2
     os.unlink("shop/hold")
     answer()
-    assert it.cluster("web").generation == 2 and len(lines("shop/ran")) == 3
+    wait(lambda: it.cluster("web").generation == 2)
+    assert len(lines("shop/ran")) == 3
 
 
 def test_a_command_of_the_shell_variables_pipes_several_quotes_that_do_not_end():

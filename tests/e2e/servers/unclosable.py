@@ -143,9 +143,9 @@ if how == "client":
         time.sleep(0.005)
     offer(s, b" / HTTP/1.0\r\n\r\n")
     print("sent", flush=True)
-    while s.recv(4096):
-        pass
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        while s.recv(4096):
+            pass
         while True:  # until it is closed
             s.send(b"x")
             time.sleep(0.05)
