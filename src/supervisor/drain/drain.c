@@ -67,11 +67,14 @@
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
-/* Time for the worker to say goodbye.  Then it is looked at so often, and for so long it stands
- * still, until a request is seen. */
+/* Time for the worker to say goodbye.  Then it runs for so long, and stands still for so long
+ * or until a request comes, for which it is looked at so often; in all so many times. */
 #define GOODBYE_PATIENCE (300 * MSEC)
-#define LOOK_AFTER (20 * MSEC)
-#define LINGERS_AFTER 250 /* then its clients do not speak HTTP/1 */
+#define LOOK_AFTER (8 * MSEC)
+#define LINGER_AFTER (64 * MSEC)
+#define LINGER_LOOK (4 * MSEC)
+#define LINGERS_AFTER 1000U
+#define BETWEEN_AFTER (2 * SECOND)
 /* Processes below a worker stay frozen so long after its stop signal. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
@@ -220,7 +223,7 @@ static void stay_after(struct drain *d)
 	d->until = NSEC_NEVER;
 	d->wait = LOOK_AFTER;
 	d->moved_at = 0;
-	d->linger = LOOK_AFTER;
+	d->linger = 0;
 	d->asked = d->freezes = 0;
 	again_in(d, GOODBYE_PATIENCE);
 }
@@ -396,23 +399,24 @@ static void step(struct drain *d)
 	freeze(d);
 }
 
-/* It has had its stop signal, and stands still: who is quiet is ended, once it was seen that its
- * clients speak HTTP/1, by the head of a request that comes meanwhile; after a while also who is
- * not, between two requests. */
+/* It has had its stop signal, and stands still until a request comes, whose head tells if its
+ * client speaks HTTP/1: those that do are ended when they are quiet; over a unix socket, where
+ * nobody can see that, after a while between two requests. */
 static void end_after(struct drain *d)
 {
-	bool between = clock_now() - d->began > SECOND;
+	bool between = clock_now() - d->began > BETWEEN_AFTER;
 	unsigned late = 0;
 
-	if (!d->lingers && (!d->asks || (d->view.busy > 0 && between))) {
-		d->lingers = true;
+	if (d->view.ripe == 0 && d->view.heads == 0 && d->linger < LINGER_AFTER) {
+		d->linger += LINGER_LOOK;
 		d->lingered++;
-		again_in(d, LINGER_LAST);
+		again_in(d, LINGER_LOOK);
 		return;
 	}
-	(void)drain_end(d, &late, d->lingers && between);
+	(void)drain_end(d, &late, between);
 	d->child->service->traffic.asked_again += d->asked;
 	d->asked = 0;
+	d->linger = 0;
 	look_later(d);
 }
 
@@ -546,11 +550,9 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 /* Do its clients ask it still? */
 static void look_after(struct drain *d)
 {
-	bool asked = clock_now() - d->moved_at < SECOND && (d->view.busy > 0 || !d->asks);
-
 	if (is_traced(d) || d->lingered > LINGERS_AFTER)
 		drain_free(d);
-	else if (asked || (d->asks && d->view.ripe > 0))
+	else if (d->view.ripe > 0 || clock_now() - d->moved_at < SECOND)
 		freeze(d);
 	else
 		again_in(d, LOOK_AFTER);
@@ -573,12 +575,12 @@ static void look(struct drain *d)
 	now = clock_now();
 	if (turn_away_first(d, now))
 		return;
+	if (drain_is_half_over(d, now) && leaves_by_itself(d))
+		return;
 	if (is_quiet(d, now) || is_best(d, now)) {
 		freeze(d);
 		return;
 	}
-	if (drain_is_half_over(d, now) && leaves_by_itself(d))
-		return;
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
 	d->between = may_end_between(d, now);

@@ -29,6 +29,7 @@ struct drain_view {
 	unsigned unseen;  /* busy ones that may be quiet: the kernel hides it */
 	unsigned still;   /* alive and for 100 ms without a word (TCP) */
 	unsigned ripe;    /* alive ones that may be ended now */
+	unsigned heads;   /* whose next request, or message, lies unread */
 	unsigned waiting; /* not accepted yet, where it listens */
 	bool blind;       /* its connections cannot be seen */
 	bool gone;        /* it has ended */
@@ -53,11 +54,11 @@ struct drain {
 	ev_timer timer; /* the next look */
 	nsec_t began;
 	nsec_t until;
-	nsec_t wait; /* before the next look */
-	bool told;   /* the core has EVENT_DRAINED */
-	bool after;  /* it was signalled a while ago, and goes on */
-	unsigned lingered;
-	bool signalled; /* the stop signal was sent: see drain_learn.c */
+	nsec_t wait;       /* before the next look */
+	bool told;         /* the core has EVENT_DRAINED */
+	bool after;        /* it was signalled a while ago, and goes on */
+	unsigned lingered; /* looks since then, while it stood still */
+	bool signalled;    /* the stop signal was sent: see drain_learn.c */
 
 	struct drain_process *processes;
 	size_t process_count;

@@ -180,9 +180,11 @@ static bool may_end(const struct drain *d, const struct quiet_memory *m)
 {
 	if (!m->quiet || (d->goes_on && m->frames))
 		return false;
+	if (d->after)
+		return m->http;
 	if (!d->keeps || m->http)
 		return true;
-	return m->spoke && !d->talks && (d->last || d->after ? d->asks : d->waited);
+	return m->spoke && !d->talks && (d->last ? d->asks : d->waited);
 }
 
 /* Several processes may have the same socket: it is quiet if all say so. */
@@ -210,6 +212,7 @@ static void count(struct drain *d, const struct connections *seen)
 		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
 		v->ripe += is_alive(c) && may_end(d, &d->memory[i]);
+		v->heads += c->http || c->frames;
 	}
 }
 
@@ -306,7 +309,8 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 		struct quiet_facts facts = facts_of(c);
 
 		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
-			(!d->keeps || d->waited || !d->memory[i].rested) &&
+			(d->after ? !facts.is_tcp
+				  : !d->keeps || d->waited || !d->memory[i].rested) &&
 			quiet_asks_anew(&facts, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A server that catches SIGTERM can say goodbye to those of its clients that stay."""
 import select
+import socket
 
 from drains import *
 
@@ -41,10 +42,23 @@ def test_old_workers_help_a_new_one_that_cannot_take_all():
         request.answer()
 
 
-def test_a_client_of_http_that_asks_again_and_again_does_not_keep_a_server_that_waits_for_it():
+class Talk:
+    """A client of a WebSocket, whose messages are echoed."""
+
+    def __init__(self):
+        self.socket = socket.create_connection(("127.0.0.1", PORT))
+        self.socket.sendall(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
+        assert self.socket.recv(100).startswith(b"HTTP/1.1 101 ")
+
+    def say(self):
+        self.socket.sendall(b"\x81\x85\0\0\0\0hello")
+        assert self.socket.recv(100) == b"\x81\x05hello"
+
+
+def test_a_server_that_waits_for_its_clients_loses_those_of_http_alone():
     it = cluster("-n 1 --ready listen --bake 0 --drain-timeout 10m --stop-timeout 10m", "python3",
                  server("goodbye.py"), PORT, "patient")
-    client = idle()
+    talk, client = Talk(), idle()
     restart = it.begin("restart")
     it.event("stopping", slot=0)
 
@@ -56,5 +70,8 @@ def test_a_client_of_http_that_asks_again_and_again_does_not_keep_a_server_that_
         if is_over():
             break
         assert client.ask().answer().status == 200
+        talk.say()
     client.wait_end()
+    talk.say()
+    talk.socket.close()
     restart()

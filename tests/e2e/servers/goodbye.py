@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
 it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until somebody writes to the FIFO "hang";
-with "patient" it then waits until a client leaves: goodbye.py PORT [patient]"""
+with "patient" it then waits until all clients leave: goodbye.py PORT [patient]"""
 import asyncio
 import signal
 import sys
 
+clients = set()
 talks = set()
 patient = sys.argv[2:] != []
+leaving = False
 
 
 async def serve(reader, writer):
+    clients.add(writer)
     try:
         while b"Upgrade:" not in (head := await reader.readuntil(b"\r\n\r\n")):
             if b"/hang" in head:
@@ -25,8 +28,9 @@ async def serve(reader, writer):
             writer.write(bytes((0x81, size)) + text)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
-        if patient:
-            asyncio.get_running_loop().stop()
+    clients.remove(writer)
+    if leaving and not clients:
+        asyncio.get_running_loop().stop()
 
 
 def hang():
@@ -35,7 +39,9 @@ def hang():
 
 
 def leave(loop):
-    for writer in talks:
+    global leaving
+    leaving = True
+    for writer in () if patient else talks:
         writer.write(b"\x88\x02\x03\xf4")
     if not patient:
         loop.call_later(0.05, loop.stop)
