@@ -6,6 +6,7 @@
 #include "os/process.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
+#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/service.h"
@@ -153,6 +154,20 @@ static int why_instead(const struct service *service)
 	return 0;
 }
 
+/* How connections are spread: those of its first listener that is not shared. */
+static const char *balance_of(const struct service *service)
+{
+	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
+	const struct listener *l;
+
+	if (r != NULL && recipe_accepts(r))
+		return "rr";
+	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
+		if (l->spread != SPREAD_LANES)
+			return group_balance(l);
+	return "share";
+}
+
 void evidence_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct uneven *known = &service->traffic.uneven;
@@ -160,6 +175,7 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 	struct uneven found;
 	char text[128];
 
+	json_put_text(w, "balance", balance_of(service));
 	if (error != 0) {
 		(void)snprintf(text, sizeof(text), "the settings ask for another way: %s",
 			strerror(error));

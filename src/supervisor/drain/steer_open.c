@@ -8,7 +8,6 @@
 #include "supervisor/drain/evidence.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/common/news.h"
-#include "supervisor/node/node.h"
 #include "supervisor/drain/steer_lanes.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
@@ -124,9 +123,12 @@ static const char *obstacle(const struct steer *s, const struct listener *l)
 	return group_size(l) < LANES_MAX ? NULL : "it has too many sockets";
 }
 
+/* Not while nclust accepts, from one socket alone. */
 static bool can_steer(const struct steer *s, const struct listener *l)
 {
-	return l->facts.listening && !node_accepts(l) && obstacle(s, l) == NULL;
+	const struct recipe *r = recipe_of(s->service, cluster_generation(s->service->core));
+
+	return l->facts.listening && (r == NULL || !recipe_accepts(r)) && obstacle(s, l) == NULL;
 }
 
 /* Open one for that lane.  -1 and errno. */

@@ -85,7 +85,7 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	for (size_t i = service->held.learned.count; whole && i-- > 0;) {
 		struct listener *l = service->held.learned.list[i];
 
-		if (!learned_has(child, l) || l->servers != NULL || (s.held >> l->bit & 1) != 0 ||
+		if (!learned_has(child, l) || l->of_node || (s.held >> l->bit & 1) != 0 ||
 			(but != NULL && socket_key_equal(&l->key, but)) ||
 			(l->facts.listening && may_have_strayed(child, &s, l)))
 			continue;

@@ -477,7 +477,7 @@ static bool has_probes(const struct takeover *t)
 		return false;
 	for (size_t i = 0; i < set->count; i++)
 		if ((!set->list[i]->facts.listening || set->count > LEARNED_FEW) &&
-			set->list[i]->servers == NULL && learned_has(t->child, set->list[i]) &&
+			!set->list[i]->of_node && learned_has(t->child, set->list[i]) &&
 			!socket_key_equal(&set->list[i]->key, &t->key))
 			return true;
 	return false;

@@ -10,6 +10,7 @@ static const struct plain_row node_wait_rows[] = {
 
 static const struct plain_row node_use_rows[] = {
 	/* 1 and 2 were whether it listens, and what it had refused */
+	PLAIN_MUST(CARRY_INDEX, node_use, server, UNSIGNED),
 	PLAIN(3, node_use, query, SIGNED),
 	PLAIN(4, node_use, sent, SIGNED),
 };
@@ -48,7 +49,7 @@ static int server_done(struct carry_reader *r, void *to)
 
 	(void)r;
 	s->listener->users--;
-	node_server_link(s, s->listener);
+	s->listener->of_node = true;
 	if (s->rr)
 		node_rr_watch(s);
 	return 0;
@@ -92,52 +93,10 @@ const struct carried carried_node_cluster = {
 
 /* ---- a worker ---- */
 
-/* A use, with the cluster in which its server's number is looked up. */
-struct use {
-	struct node_use use;
-	const struct node_cluster *cluster;
-};
-
-static void put_use(struct carry_writer *c, const void *of)
-{
-	handover_put_u64(&c->w, CARRY_INDEX, ((const struct node_use *)of)->server->number);
-}
-
-static int take_number(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	struct use *u = to;
-
-	(void)r;
-	if (f->tag != CARRY_INDEX)
-		return 0;
-	u->use.server = node_server_numbered(u->cluster, f->u);
-	return 1;
-}
-
 const struct carried carried_node_use = {
 	.called = "a worker of Node",
 	CARRIED_ROWS(node_use_rows, node_use),
-	.put = put_use,
-	.take = take_number,
 };
-
-static int get_use(struct carry_reader *r, struct node_worker *w, const struct handover_field *f)
-{
-	struct use u = {.cluster = w->child->service->node};
-
-	if (carry_get_one(r, &carried_node_use, &u, f) == -1)
-		return -1;
-	if (u.use.server == NULL || node_use_of(w, u.use.server) != NULL ||
-		node_use_add(w, u.use.server) == -1)
-		return -1;
-	w->uses[w->use_count - 1] = u.use;
-	return 1;
-}
-
-static int take_of_worker(struct carry_reader *r, void *to, const struct handover_field *f)
-{
-	return f->tag == CARRY_NODE_USE ? get_use(r, to, f) : 0;
-}
 
 /* clang-format off */
 static const struct plain_row node_worker_rows[] = {
@@ -171,5 +130,4 @@ const struct carried carried_node_worker = {
 	.called = "a worker of Node",
 	CARRIED_ROWS(node_worker_rows, node_worker),
 	.make = make_worker,
-	.take = take_of_worker,
 };

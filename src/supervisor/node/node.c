@@ -104,8 +104,7 @@ static void node_on_gone(struct child *child)
 
 	if (w == NULL)
 		return;
-	while (w->use_count > 0)
-		node_use_drop(w, w->use_count - 1, false);
+	w->use_count = 0;
 	node_rr_left(w);
 	free(w->queries);
 	free(w->uses);
@@ -318,7 +317,7 @@ bool node_is_away(const struct child *child)
 	const struct node_worker *w = child->node;
 
 	for (size_t i = 0; w != NULL && i < w->use_count; i++)
-		if (!w->uses[i].server->rr)
+		if (node_used(w, i) == NULL || !node_used(w, i)->rr)
 			return false;
 	return w != NULL && w->use_count > 0;
 }
@@ -326,36 +325,6 @@ bool node_is_away(const struct child *child)
 bool node_is_given(const struct child *child)
 {
 	return child->node != NULL && child->node->given != -1;
-}
-
-bool node_accepts(const struct listener *l)
-{
-	const struct node_server *s = l->servers;
-
-	while (s != NULL && (!s->rr || s->user_count == 0))
-		s = s->next_of_listener;
-	return s != NULL;
-}
-
-/* How those of its first listener that are not shared are spread. */
-static const char *by_kernel(const struct service *service)
-{
-	struct listener_walk walk = listeners_of(service, LISTENERS_IN_FORCE);
-	const struct listener *l = listener_next(&walk);
-
-	while (l != NULL && l->spread == SPREAD_LANES)
-		l = listener_next(&walk);
-	return l != NULL ? group_balance(l) : "share";
-}
-
-/* How its connections are spread. */
-static void node_on_status(struct json_writer *w, const struct service *service)
-{
-	const struct node_server *s = service->node != NULL ? service->node->servers : NULL;
-
-	while (s != NULL && !s->rr)
-		s = s->next;
-	json_put_text(w, "balance", s != NULL ? "rr" : by_kernel(service));
 }
 
 /* It is a worker of Node's cluster: its id there, and what it has asked for. */
@@ -371,7 +340,8 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 	json_key(w, "servers");
 	json_open_array(w);
 	for (size_t i = 0; i < n->use_count; i++)
-		json_text(w, listener_text(n->uses[i].server->listener));
+		if (node_used(n, i) != NULL)
+			json_text(w, listener_text(node_used(n, i)->listener));
 	json_close_array(w);
 	json_close_object(w);
 }
@@ -406,17 +376,24 @@ static void node_on_adopted(struct service *service)
 
 static void node_on_let_go(struct holding *h)
 {
-	struct listener *l = h->listener;
+	const struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
-	if (l == NULL)
-		return;
-	for (struct node_server *s = l->servers; h->socket != NULL && s != NULL;
-		s = s->next_of_listener) {
-		node_rr_rest(s); /* another socket may be the listener's own from now on */
-		node_arm(s->cluster, clock_now());
+	for (size_t i = 0; sup != NULL && i < sup->service_count; i++) {
+		struct node_cluster *n = sup->services[i]->node;
+		struct node_server *s = n != NULL ? n->servers : NULL;
+
+		while (s != NULL) {
+			struct node_server *after = s->next;
+
+			if (s->listener == h->listener && h->socket == NULL)
+				node_server_free(s);
+			else if (s->listener == h->listener)
+				node_rr_rest(s); /* its own socket may be another one then */
+			s = after;
+		}
+		if (n != NULL)
+			node_arm(n, clock_now());
 	}
-	while (h->socket == NULL && l->servers != NULL)
-		node_server_free(l->servers);
 }
 
 static void node_on_go_on(struct supervisor *sup)
@@ -433,14 +410,12 @@ static void node_on_given(const struct child *child, struct dealt *to)
 	const struct node_worker *w = child->node;
 
 	for (size_t i = 0; w != NULL && i < w->use_count; i++)
-		to->known |= w->uses[i].server->rr;
-	if (w != NULL)
-		to->count += w->taken;
+		to->known |= node_used(w, i) != NULL && node_used(w, i)->rr;
+	to->count += w != NULL ? w->taken : 0;
 }
 
 const struct part node_part = {
 	.name = "node",
-	.status = node_on_status,
 	.status_worker = node_on_status_worker,
 	.given = node_on_given,
 	.release = node_on_release,

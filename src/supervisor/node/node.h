@@ -24,9 +24,6 @@ extern const struct part node_part;
 extern const struct carried carried_node_cluster;
 extern const struct carried carried_node_worker;
 
-/* Does nclust accept the connections of this listener (rr)? */
-bool node_accepts(const struct listener *l);
-
 /* A worker is stopped as Node's primary does it: once it is drained (drain.h)
  * it is asked to disconnect; if it does not exit then, it gets its stop
  * signal. */

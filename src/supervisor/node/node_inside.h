@@ -13,7 +13,6 @@
 /* One address that workers have asked for. */
 struct node_server {
 	struct node_server *next;
-	struct node_server *next_of_listener;
 	struct node_cluster *cluster;
 	uint64_t number; /* its key */
 	struct listener *listener;
@@ -21,14 +20,9 @@ struct node_server {
 	char *data;                 /* heap: the first worker's, echoed to all; or NULL */
 	bool rr;
 
-	/* workers that have the server, in the order in which they asked */
-	struct node_worker **users;
-	size_t user_count;
-	size_t user_room;
-
 	/* rr: */
 	ev_io accept;              /* active while a worker is free */
-	size_t turn;               /* index in `users` of the next worker */
+	uint32_t turn;             /* the slot that is the next */
 	struct node_wait *waiting; /* accepted, and not given to a worker */
 };
 
@@ -40,9 +34,9 @@ struct node_wait {
 
 /* A worker's use of a server. */
 struct node_use {
-	struct node_server *server;
-	int64_t query; /* its number */
-	int64_t sent;  /* that of the answer with a socket, until it has arrived; or 0 */
+	uint64_t server; /* its number */
+	int64_t query;   /* so too */
+	int64_t sent;    /* so too, of the answer with a socket, until that has arrived; or 0 */
 };
 
 enum node_stopping {
@@ -103,12 +97,10 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m);
 void node_listening(struct node_worker *w, const struct nodeipc_place *place);
 void node_close(struct node_worker *w, const char *key);
 struct node_server *node_server_numbered(const struct node_cluster *n, uint64_t number);
-struct node_use *node_use_of(const struct node_worker *w, const struct node_server *s);
-int node_use_add(struct node_worker *w, struct node_server *s);
-/* Remove a use: the worker has `closed` its server, or is gone. */
-void node_use_drop(struct node_worker *w, size_t i, bool closed);
+/* What the worker uses; NULL: it is gone.  And whether it uses that one. */
+struct node_server *node_used(const struct node_worker *w, size_t i);
+bool node_uses(const struct node_worker *w, const struct node_server *s);
 struct node_server *node_server_new(struct node_cluster *n);
-void node_server_link(struct node_server *s, struct listener *l);
 void node_server_free(struct node_server *s);
 
 /* A socket or connection that was sent has arrived, or was lost for want of a

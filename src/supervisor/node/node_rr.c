@@ -34,23 +34,26 @@
 
 /* ---- who is next ---- */
 
-static bool is_free(const struct node_worker *w, nsec_t now)
+static bool is_free(const struct node_worker *w, const struct node_server *s, nsec_t now)
 {
-	return w->given == -1 && w->rests_until <= now && !w->leaving &&
-		!child_is_stopping(w->child) && w->child->channel != NULL &&
+	return w != NULL && node_uses(w, s) && w->given == -1 && w->rests_until <= now &&
+		!w->leaving && !child_is_stopping(w->child) && w->child->channel != NULL &&
 		w->child->channel->io.fd != -1;
 }
 
-/* Its index; `user_count`: nobody is free. */
-static size_t next_in_turn(const struct node_server *s, nsec_t now)
+/* NULL: nobody is free. */
+static struct node_worker *next_in_turn(const struct node_server *s, nsec_t now)
 {
-	for (size_t i = 0; i < s->user_count; i++) {
-		size_t at = (s->turn + i) % s->user_count;
+	const struct service *service = s->cluster->service;
 
-		if (is_free(s->users[at], now))
-			return at;
+	for (uint32_t i = 0; i < 2 * service->child_slots; i++) {
+		struct child *child =
+			service->children[(s->turn + i / 2) % service->child_slots][i % 2];
+
+		if (child != NULL && is_free(child->node, s, now))
+			return child->node;
 	}
-	return s->user_count;
+	return NULL;
 }
 
 /* ---- giving ---- */
@@ -95,21 +98,21 @@ static int give(const struct node_server *s, struct node_worker *w, int fd)
 static bool give_waiting(struct node_server *s)
 {
 	nsec_t now = clock_now();
-	size_t at = next_in_turn(s, now);
+	struct node_worker *w = next_in_turn(s, now);
 
-	while (s->waiting != NULL && at < s->user_count) {
+	while (s->waiting != NULL && w != NULL) {
 		struct node_wait *wait = s->waiting;
 
-		if (give(s, s->users[at], wait->fd) == -1) {
+		if (give(s, w, wait->fd) == -1) {
 			node_arm(s->cluster, nsec_add(now, PAUSE));
 			return false;
 		}
-		s->turn = at + 1;
+		s->turn = w->child->slot + 1;
 		s->waiting = wait->next;
 		free(wait);
-		at = next_in_turn(s, now);
+		w = next_in_turn(s, now);
 	}
-	return at < s->user_count;
+	return w != NULL;
 }
 
 /* ---- accepting ---- */
@@ -172,7 +175,7 @@ void node_rr_go_on(struct node_server *s)
 {
 	if (!s->rr)
 		return;
-	if (s->user_count == 0 || !serve(s)) {
+	if (!serve(s)) {
 		node_rr_rest(s);
 	} else if (!ev_is_active(&s->accept)) {
 		ev_io_set(&s->accept, s->listener->fd, EV_READ);
@@ -228,6 +231,10 @@ void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted)
 	}
 	w->taken++;
 	foreign_close(w->child->service->sup, w->child, &w->given);
-	for (size_t i = 0; i < w->use_count; i++)
-		node_rr_go_on(w->uses[i].server);
+	for (size_t i = 0; i < w->use_count; i++) {
+		struct node_server *s = node_used(w, i);
+
+		if (s != NULL)
+			node_rr_go_on(s);
+	}
 }

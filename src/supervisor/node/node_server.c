@@ -85,55 +85,15 @@ struct node_server *node_server_new(struct node_cluster *n)
 	return s;
 }
 
-void node_server_link(struct node_server *s, struct listener *l)
-{
-	s->listener = l;
-	s->next_of_listener = l->servers;
-	l->servers = s;
-}
-
-static void unlink_listener(struct node_server *s)
-{
-	struct node_server **at = &s->listener->servers;
-
-	while (*at != s)
-		at = &(*at)->next_of_listener;
-	*at = s->next_of_listener;
-	s->listener = NULL;
-}
-
-static void unlink_use(struct node_worker *w, struct node_use *use)
-{
-	struct node_server *s = use->server;
-	size_t at = 0;
-
-	while (s->users[at] != w)
-		at++;
-	s->user_count--;
-	(void)memmove(&s->users[at], &s->users[at + 1], (s->user_count - at) * sizeof(*s->users));
-	if (s->turn > at)
-		s->turn--;
-	if (s->user_count == 0)
-		node_rr_rest(s);
-	w->use_count--;
-	(void)memmove(use, use + 1, (size_t)(w->uses + w->use_count - use) * sizeof(*use));
-}
-
 void node_server_free(struct node_server *s)
 {
 	struct node_server **at = &s->cluster->servers;
 
-	/* workers that have it still have their own descriptors of it */
-	while (s->user_count > 0)
-		unlink_use(s->users[0], node_use_of(s->users[0], s));
 	node_rr_end(s);
-	if (s->listener != NULL)
-		unlink_listener(s);
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
 	s->cluster->server_count--;
-	free(s->users);
 	free(s->data);
 	free(s);
 }
@@ -148,7 +108,8 @@ static struct node_server *make(
 	s->number = ++n->last_number;
 	s->place = m->place;
 	s->data = m->data != NULL ? strdup(m->data) : NULL;
-	node_server_link(s, l);
+	s->listener = l;
+	l->of_node = true;
 	if (rr) {
 		/* only one socket is watched, and it must not be replaced */
 		group_forget(l);
@@ -157,64 +118,54 @@ static struct node_server *make(
 	return s;
 }
 
-/* ---- its users ---- */
+/* ---- what a worker uses ---- */
 
-struct node_use *node_use_of(const struct node_worker *w, const struct node_server *s)
+struct node_server *node_used(const struct node_worker *w, size_t i)
 {
-	for (size_t i = 0; i < w->use_count; i++)
-		if (w->uses[i].server == s)
-			return &w->uses[i];
-	return NULL;
+	return node_server_numbered(w->child->service->node, w->uses[i].server);
 }
 
-static bool uses_listener(const struct node_worker *w, const struct listener *l)
+bool node_uses(const struct node_worker *w, const struct node_server *s)
 {
 	for (size_t i = 0; i < w->use_count; i++)
-		if (w->uses[i].server->listener == l)
+		if (w->uses[i].server == s->number)
 			return true;
 	return false;
 }
 
-static int grow_users(struct node_server *s)
+static bool uses_listener(const struct node_worker *w, const struct listener *l)
 {
-	size_t room = s->user_room > 0 ? 2 * s->user_room : 8;
-	struct node_worker **more;
+	for (size_t i = 0; i < w->use_count; i++) {
+		const struct node_server *s = node_used(w, i);
 
-	if (s->user_count < s->user_room)
-		return 0;
-	more = realloc(s->users, room * sizeof(*more));
-	if (more == NULL)
-		return -1;
-	s->users = more;
-	s->user_room = room;
-	return 0;
-}
-
-int node_use_add(struct node_worker *w, struct node_server *s)
-{
-	if (w->uses == NULL) {
-		w->uses = calloc(NODE_USES_MAX, sizeof(*w->uses));
-		if (w->uses == NULL)
-			return -1;
+		if (s != NULL && s->listener == l)
+			return true;
 	}
-	if (w->use_count >= NODE_USES_MAX || grow_users(s) == -1)
-		return -1;
-	s->users[s->user_count++] = w;
-	w->uses[w->use_count++] = (struct node_use){.server = s};
-	return 0;
+	return false;
 }
 
-void node_use_drop(struct node_worker *w, size_t i, bool closed)
+/* NULL: out of memory. */
+static struct node_use *add_use(struct node_worker *w, const struct node_server *s, int64_t query)
 {
-	struct node_server *s = w->uses[i].server;
-	struct listener *l = s->listener;
+	struct node_use *more = realloc(w->uses, (w->use_count + 1) * sizeof(*more));
 
-	unlink_use(w, &w->uses[i]);
-	if (closed && !uses_listener(w, l) && learned_unuse(w->child, l) && !w->leaving &&
-		learned_only(l))
-		learned_close(w->child->service, l, w->child); /* by its last user */
-	else
-		node_rr_go_on(s); /* others may take what waits */
+	if (more == NULL)
+		return NULL;
+	w->uses = more;
+	more += w->use_count++;
+	*more = (struct node_use){.server = s->number, .query = query};
+	return more;
+}
+
+static void drop_use(struct node_worker *w, size_t i)
+{
+	const struct node_server *s = node_used(w, i);
+
+	w->use_count--;
+	(void)memmove(&w->uses[i], &w->uses[i + 1], (w->use_count - i) * sizeof(*w->uses));
+	if (s != NULL && !uses_listener(w, s->listener) && learned_unuse(w->child, s->listener) &&
+		!w->leaving && learned_only(s->listener))
+		learned_close(w->child->service, s->listener, w->child); /* by its last user */
 }
 
 void node_close(struct node_worker *w, const char *key)
@@ -222,9 +173,9 @@ void node_close(struct node_worker *w, const char *key)
 	char mine[NODEIPC_KEY_MAX];
 
 	for (size_t i = 0; i < w->use_count; i++) {
-		(void)snprintf(mine, sizeof(mine), "%" PRIu64, w->uses[i].server->number);
+		(void)snprintf(mine, sizeof(mine), "%" PRIu64, w->uses[i].server);
 		if (strcmp(mine, key) == 0) {
-			node_use_drop(w, i, true);
+			drop_use(w, i);
 			return;
 		}
 	}
@@ -263,9 +214,9 @@ static void answer_faux(
 
 /* -1: the worker cannot get the socket. */
 static int answer_shared(
-	struct node_worker *w, struct node_use *use, const struct nodeipc_answer *a)
+	struct node_worker *w, const struct node_server *s, const struct nodeipc_answer *a)
 {
-	struct listener *l = use->server->listener;
+	struct listener *l = s->listener;
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
 	int fd;
@@ -275,7 +226,6 @@ static int answer_shared(
 	if (fd == -1)
 		return -1;
 	l->ours_alone = false;
-	use->sent = a->seq;
 	nodeipc_put_shared(&to, a, l->facts.type == SOCK_DGRAM);
 	(void)node_send(w, &line, fd);
 	return 0;
@@ -285,24 +235,26 @@ static int answer_shared(
 static void refuse(struct node_worker *w, const struct node_use *use)
 {
 	node_answer_error(w, use->query, EMFILE);
-	node_use_drop(w, (size_t)(use - w->uses), true);
+	drop_use(w, (size_t)(use - w->uses));
 }
 
-static void answer(struct node_worker *w, struct node_use *use)
+static void answer(struct node_worker *w, struct node_server *s, struct node_use *use)
 {
 	const struct nodeipc_answer a = {
-		.key = use->server->number,
+		.key = s->number,
 		.ack = use->query,
 		.seq = node_next_seq(w),
-		.data = use->server->data,
+		.data = s->data,
 	};
 
-	if (use->server->rr) {
-		answer_faux(w, use->server, &a);
-		node_rr_go_on(use->server);
-	} else if (answer_shared(w, use, &a) == -1) {
-		refuse(w, use);
+	if (s->rr) {
+		answer_faux(w, s, &a);
+		node_rr_go_on(s);
+		return;
 	}
+	use->sent = a.seq;
+	if (answer_shared(w, s, &a) == -1)
+		refuse(w, use);
 }
 
 /* The oldest answer with a socket that has not arrived; NULL: there is none, or
@@ -377,7 +329,7 @@ static struct node_server *find_or_make(
 	s = find(n, child, &m->place, rr);
 	if (s != NULL) {
 		*error = EADDRINUSE;
-		return node_use_of(w, s) == NULL && !is_taken(w, s->listener) ? s : NULL;
+		return !node_uses(w, s) && !is_taken(w, s->listener) ? s : NULL;
 	}
 	l = node_bind(w, &m->place, error);
 	if (l == NULL)
@@ -391,22 +343,20 @@ static struct node_server *find_or_make(
 
 void node_query(struct node_worker *w, const struct nodeipc_message *m)
 {
+	struct node_use *use = NULL;
 	struct node_server *s = NULL;
 	int error = EMFILE;
 
 	if (w->use_count < NODE_USES_MAX)
 		s = find_or_make(w, m, &error);
-	if (s != NULL && node_use_add(w, s) == -1) {
-		error = ENOMEM;
-		s = NULL;
-	}
-	if (s == NULL) {
-		node_answer_error(w, m->seq, error);
+	if (s != NULL)
+		use = add_use(w, s, m->seq);
+	if (use == NULL) {
+		node_answer_error(w, m->seq, s != NULL ? ENOMEM : error);
 		return;
 	}
 	learned_use(w->child, s->listener, w->child->pid);
-	w->uses[w->use_count - 1].query = m->seq;
-	answer(w, &w->uses[w->use_count - 1]);
+	answer(w, s, use);
 }
 
 /* ---- listening ---- */
@@ -422,9 +372,12 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 {
 	struct listener *l = NULL; /* one that it has bound by itself */
 
-	for (size_t i = 0; i < w->use_count && l == NULL; i++)
-		if (is_meant(w->uses[i].server, place))
-			l = w->uses[i].server->listener;
+	for (size_t i = 0; i < w->use_count && l == NULL; i++) {
+		const struct node_server *s = node_used(w, i);
+
+		if (s != NULL && is_meant(s, place))
+			l = s->listener;
+	}
 	if (l != NULL) /* it may have removed the file of one that others had already */
 		renew_look_at(l);
 	listens_told(w->child, l);

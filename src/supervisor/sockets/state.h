@@ -18,7 +18,6 @@
 #include <sys/types.h>
 
 /* What nclust holds for its workers: all rooms see it, this one makes it. */
-struct node_server;
 struct supervisor;
 struct turns;
 
@@ -94,9 +93,9 @@ struct listener {
 	bool limit_told;
 	bool ranged; /* a worker took it after the one before was in use */
 	bool beside_told;
-	bool ours_alone;             /* no worker got it by other means than a bind */
-	pid_t binder;                /* the thread that bound it last */
-	struct node_server *servers; /* Node's, that have it (node.h) */
+	bool ours_alone; /* no worker got it by other means than a bind */
+	pid_t binder;    /* the thread that bound it last */
+	bool of_node;    /* Node's workers have asked for it, and say if they close it */
 	struct supervisor *sup;
 	uint64_t held; /* the cookie by which the keeper has it; or 0 */
 };

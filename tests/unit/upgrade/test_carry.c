@@ -151,7 +151,7 @@ static const struct gap listener_gaps[] = {
 	NOT(listener, renew_pause), NOT(listener, users), NOT(listener, left_over), /* of a start */
 	NOT(listener, sup), NOT(listener, sockets),                                 /* beside */
 	NOT(listener, closed),                       /* who has one is harmless */
-	NOT(listener, servers),                      /* beside */
+	NOT(listener, of_node),                      /* beside */
 	NOT(listener, spread), NOT(listener, seats), /* shared out anew */
 	NOT(listener, chosen), NOT(listener, chosen_why), NOT(listener, counted),
 	NOT(listener, turns), NOT(listener, alone_told), /* once more */
@@ -412,7 +412,7 @@ static const struct {
 	{"node_wait", &carried_node_wait, "1f", NULL, 0},
 	{"node_worker", &carried_node_worker,
 		"1b 2b 3b 4b 5u 6i 7i 8i 9u 11f 12u 13i 14b 100t 139g", NULL, 0},
-	{"node_use", &carried_node_use, "3i 4i", NULL, 0},
+	{"node_use", &carried_node_use, "105u 3i 4i", NULL, 0},
 	{"clients", &carried_clients, "1f 2u 3u", GAPS(clients_gaps)},
 	{"client", &carried_client,
 		"1f 2b 3b 4u 5w 6w 7w 8t 9u 10t 11b 12i 13i 14b 15b 16b "
