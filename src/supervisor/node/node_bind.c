@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "os/process.h"
-#include "os/socket/socket_as.h"
 #include "os/socket/socket_key.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/learned.h"
@@ -122,10 +121,8 @@ static int read_user(const struct node_worker *w, struct vfork_user *user)
 	uint64_t gid;
 
 	if (process_status(c->pid, "Uid:", 10, &uid) == -1 ||
-		process_status(c->pid, "Gid:", 10, &gid) == -1) {
-		errno = EACCES;
+		process_status(c->pid, "Gid:", 10, &gid) == -1)
 		return -1;
-	}
 	*user = (struct vfork_user){.uid = (uid_t)uid, .gid = (gid_t)gid};
 	if (r != NULL && r->settings->uid == (long)uid) {
 		user->groups = r->groups;
@@ -134,47 +131,28 @@ static int read_user(const struct node_worker *w, struct vfork_user *user)
 	return 0;
 }
 
-static int open_own(const struct nodeipc_place *place, struct socket_file *made)
+/* -1: no listener can have it. */
+static int make_address(struct address *address, const struct nodeipc_place *place)
 {
 	scoped_str text = NULL;
-	struct address address;
-	struct error err = {0};
-	int fd = -1;
+	struct error err;
 
 	if (asprintf(&text, "unix:%s", place->address) == -1) {
 		text = NULL;
-		errno = ENOMEM;
 		return -1;
 	}
-	if (address_parse(&address, text, &err) == -1) {
-		errno = EINVAL;
+	if (address_parse(address, text, &err) == -1)
+		return -1;
+	if (strcmp(address->path, place->address) != 0) { /* a comma begins an option */
+		address_fini(address);
 		return -1;
 	}
-	address.backlog = place->backlog > 0 ? place->backlog : -1;
-	address.nonblock = true;
+	address->backlog = place->backlog > 0 ? place->backlog : BACKLOG;
+	address->nonblock = true;
 	if (place->readable_all || place->writable_all)
-		address.mode =
+		address->mode =
 			0755 | (place->readable_all ? 0444 : 0) | (place->writable_all ? 0222 : 0);
-	err.sys = EINVAL; /* a comma in it begins an option */
-	if (strcmp(address.path, place->address) == 0)
-		fd = listener_bind(&address, made, &err);
-	address_fini(&address);
-	errno = err.sys != 0 ? err.sys : EADDRINUSE;
-	return fd;
-}
-
-static int open_unix(
-	const struct node_worker *w, const struct nodeipc_place *place, struct socket_file *made)
-{
-	const char *path = place->address;
-	struct vfork_user user;
-
-	errno = EACCES; /* with a `chroot` the path is below its root, not ours */
-	if ((*path != '@' && cluster_settings(w->child->service->core)->chroot != NULL) ||
-		read_user(w, &user) == -1)
-		return -1;
-	return user.uid == geteuid() ? open_own(place, made)
-				     : socket_unix_open_as(path, &user, made);
+	return 0;
 }
 
 static struct listener *bind_unix(
@@ -182,15 +160,21 @@ static struct listener *bind_unix(
 {
 	const char *path = place->address;
 	struct listener *l = learned_find_unix(w->child, path);
+	struct error err = {.sys = EACCES}; /* a `chroot` has other paths */
 	struct socket_file made = {0};
-	struct error err = {0};
-	int fd;
+	struct vfork_user user;
+	struct address address;
+	int fd = -1;
 
-	if (l != NULL)
+	*error = EINVAL;
+	if (l != NULL || make_address(&address, place) == -1)
 		return l;
-	fd = open_unix(w, place, &made);
+	if ((*path == '@' || cluster_settings(w->child->service->core)->chroot == NULL) &&
+		read_user(w, &user) == 0)
+		fd = listener_bind_as(&address, &user, &made, &err);
+	address_fini(&address);
 	if (fd == -1) {
-		*error = errno;
+		*error = err.sys != 0 ? err.sys : EADDRINUSE;
 		trouble_cannot_bind(w->child, SOCK_STREAM, 0, path, *error, NULL);
 		child_tell(w->child, EVENT_REFUSED, WHY_ITSELF);
 		return NULL;
@@ -208,17 +192,11 @@ static struct listener *bind_unix(
 
 /* ---- all ---- */
 
-/* Clients of a unix socket are told the ids of who listens: the worker's, not ours. */
-static int begin_listening(const struct node_worker *w, struct listener *l, int backlog)
+static int begin_listening(struct listener *l, int backlog)
 {
-	struct vfork_user user = {.uid = geteuid()};
-
 	if (l->facts.type != SOCK_STREAM || l->facts.listening)
 		return 0;
-	if (l->learned && l->facts.family == AF_UNIX && read_user(w, &user) == -1)
-		return -1;
-	if ((user.uid == geteuid() ? socket_backlog(l->fd, backlog)
-				   : socket_unix_listen_as(l->fd, backlog, &user)) == -1)
+	if (socket_backlog(l->fd, backlog) == -1)
 		return -1;
 	l->address.backlog = backlog; /* for heal.c */
 	heal_listening(l);
@@ -245,7 +223,7 @@ struct listener *node_bind(struct node_worker *w, const struct nodeipc_place *pl
 	/* libuv polls, and would otherwise hang in accept(2) */
 	if (l == NULL ||
 		(fcntl(l->fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0 &&
-			begin_listening(w, l, place->backlog > 0 ? place->backlog : BACKLOG) == 0))
+			begin_listening(l, place->backlog > 0 ? place->backlog : BACKLOG) == 0))
 		return l;
 	*error = errno;
 	return NULL;

@@ -6,6 +6,7 @@
 #include "os/descriptors.h"
 #include "os/look/holder.h"
 #include "os/look/remote.h"
+#include "os/socket/socket_as.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/sockets/group.h"
@@ -207,6 +208,21 @@ int listener_bind(const struct address *a, struct socket_file *made, struct erro
 	(void)memcpy(plan.ip, a->ip, sizeof(plan.ip));
 	fd = socket_open(&plan, made, err);
 	return fd != -1 ? fd : refuse_taken(&plan, err);
+}
+
+int listener_bind_as(const struct address *a, const struct vfork_user *user,
+	struct socket_file *made, struct error *err)
+{
+	scoped_fd fd = -1;
+
+	if (user->uid == geteuid())
+		return listener_bind(a, made, err);
+	fd = socket_unix_open_as(a->path, user, made);
+	if (fd != -1 && socket_unix_listen_as(fd, a->backlog, user) == 0)
+		return fd_release(&fd);
+	(void)error_set(err, errno, "cannot listen on '%s'", a->path);
+	(void)socket_unlink(a->path, made);
+	return -1;
 }
 
 static int open_made(struct listener *l, struct error *err)

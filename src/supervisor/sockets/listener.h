@@ -42,6 +42,11 @@ void listeners_adopt(const struct listener_set *set, const struct cluster_settin
 /* Bind what is to be no cluster's listener, with the same reasons on failure.
  * The descriptor, the caller's; or -1 and `err`. */
 int listener_bind(const struct address *a, struct socket_file *made, struct error *err);
+/* The same of a unix socket, with the rights of that user: clients are told its ids, and
+ * not ours. */
+struct vfork_user;
+int listener_bind_as(const struct address *a, const struct vfork_user *user,
+	struct socket_file *made, struct error *err);
 /* The listener of that address; NULL: there is none (`set` may be NULL). */
 struct listener *listeners_find(const struct listener_set *set, const struct address *address);
 /* The listeners of these settings, in their order, among those that the

@@ -6,7 +6,7 @@
 #include "base/trusted.h"
 #include "os/clock.h"
 #include "os/look/remote.h"
-#include "os/socket/socket_as.h"
+#include "os/vfork.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/common/news.h"
@@ -91,7 +91,6 @@ static int check_way(void *path)
 static int bind_again(struct listener *l, struct socket_file *made, struct error *err)
 {
 	const struct vfork_user user = {.uid = l->file.uid, .gid = l->file.gid};
-	scoped_fd fd = -1;
 
 	if (l->file.uid == 0 || l->file.uid == geteuid()) {
 		if (vfork_call_in(-1, check_way, l->address.path) == 0)
@@ -102,12 +101,7 @@ static int bind_again(struct listener *l, struct socket_file *made, struct error
 				       : "cannot open the directory of '%s'",
 			l->address.path);
 	}
-	fd = socket_unix_open_as(l->address.path, &user, made);
-	if (fd != -1 && socket_unix_listen_as(fd, l->address.backlog, &user) == 0)
-		return fd_release(&fd);
-	(void)error_set(err, errno, "cannot listen on '%s'", l->address.path);
-	(void)socket_unlink(l->address.path, made);
-	return -1;
+	return listener_bind_as(&l->address, &user, made, err);
 }
 
 static void on_nothing(struct ev_loop *loop, ev_io *watcher, int revents)
