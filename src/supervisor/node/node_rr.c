@@ -73,28 +73,36 @@ static void keep_waiting(struct node_server *s, int fd)
 	*at = wait;
 }
 
-/* Give it to the worker, which is to confirm it.  -1: it was not sent. */
-static int give(const struct node_server *s, struct node_worker *w, int fd)
+static void pause_worker(struct node_worker *w, nsec_t span)
+{
+	w->rests_until = nsec_add(clock_now(), span);
+	node_arm(w->child->service->node, w->rests_until);
+}
+
+/* Give it to the worker, which is to confirm it.  False: it was not sent, as the worker
+ * does not read, or there is a lack of descriptors or memory. */
+static bool give(struct node_server *s, struct node_worker *w, int fd)
 {
 	const int64_t seq = node_next_seq(w);
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	if (copy == -1)
-		return -1;
-	nodeipc_put_connection(&to, s->number, seq);
-	if (node_send(w, &line, copy) == -1)
-		return -1;
+	s->turn = w->child->slot + 1;
+	if (copy != -1)
+		nodeipc_put_connection(&to, s->number, seq);
+	if (copy == -1 || node_send(w, &line, copy) == -1) {
+		pause_worker(w, PAUSE);
+		return false;
+	}
 	w->given = fd;
 	w->given_by = s->number;
 	w->given_seq = seq;
 	w->given_arrived = false;
-	return 0;
+	return true;
 }
 
-/* Give away what waits.  False: nobody is free any more, or there is a lack of
- * something. */
+/* Give away what waits.  False: nobody is free any more. */
 static bool give_waiting(struct node_server *s)
 {
 	nsec_t now = clock_now();
@@ -103,13 +111,10 @@ static bool give_waiting(struct node_server *s)
 	while (s->waiting != NULL && w != NULL) {
 		struct node_wait *wait = s->waiting;
 
-		if (give(s, w, wait->fd) == -1) {
-			node_arm(s->cluster, nsec_add(now, PAUSE));
-			return false;
+		if (give(s, w, wait->fd)) {
+			s->waiting = wait->next;
+			free(wait);
 		}
-		s->turn = w->child->slot + 1;
-		s->waiting = wait->next;
-		free(wait);
 		w = next_in_turn(s, now);
 	}
 	return w != NULL;
@@ -210,8 +215,7 @@ void node_rr_left(struct node_worker *w)
 
 	if (w->given == -1)
 		return;
-	w->rests_until = nsec_add(clock_now(), REST);
-	node_arm(n, w->rests_until);
+	pause_worker(w, REST);
 	if (s == NULL) {
 		foreign_close(n->service->sup, w->child, &w->given);
 		return;

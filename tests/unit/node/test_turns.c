@@ -244,6 +244,29 @@ TEST(who_does_not_answer_gets_no_more)
 	ck_assert_uint_eq(got(2), 1);
 }
 
+/* It asks for what cannot be had, until nclust keeps no more answers for it. */
+static void be_deaf(uint32_t slot)
+{
+	static const char line[] = "{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\",\"seq\":1}\n";
+	const struct channel *c = room_child(web, slot)->channel;
+
+	for (int i = 0; i < 2000 && c->out.bytes.len < CHANNEL_QUEUE_MUST - 64; i++) {
+		for (int k = 0; k < 500; k++)
+			(void)send(channel_of(slot), line, strlen(line), MSG_DONTWAIT);
+		turn();
+	}
+	ck_assert_uint_gt(c->out.bytes.len, CHANNEL_QUEUE_MUST - 64);
+}
+
+TEST(who_does_not_read_keeps_nothing_from_others)
+{
+	be_deaf(0);
+	connect_some(2);
+	room_pass(SECOND);
+	ck_assert_uint_eq(got(1), 1);
+	ck_assert_uint_eq(got(2), 1);
+}
+
 TEST(who_is_to_go_is_told_to_disconnect_and_gets_none)
 {
 	char line[2048];
