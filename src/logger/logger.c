@@ -5,13 +5,12 @@
 #include "base/scope.h"
 #include "base/terminal.h"
 #include "base/text.h"
-#include "logger/drops.h"
+#include "logger/cluster.h"
 #include "logger/keep.h"
 #include "logger/offload.h"
 #include "logger/remember.h"
-#include "logger/route.h"
-#include "logger/sink.h"
 #include "logger/source.h"
+#include "logger/stream.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
@@ -45,10 +44,6 @@
 
 enum stage { RUNNING, DRAINING, FLUSHING };
 
-/* By what their pipes wait for: nothing, or until the sink of the stream that
- * they are copied to takes more. */
-enum set { SET_ALWAYS, SET_STDOUT, SET_STDERR, SETS };
-
 struct logger {
 	struct ev_loop *loop;
 	struct ev_io channel;
@@ -59,15 +54,14 @@ struct logger {
 	 * set, and libev relies on that: a closed one would go on being
 	 * reported, and libev would build its set anew each time.
 	 */
-	struct ev_io readable[SETS];
+	struct ev_io readable;
 	struct ev_prepare turn;
 	struct ev_periodic far;
 	struct ev_timer deadline;
 	enum stage stage;
 	enum logwire_sink sink;
 	bool colour;
-	struct sink sinks[2];
-	struct sink *by_stream[2]; /* the same one twice for `2>&1` */
+	struct stream streams[2];
 	struct source_table sources;
 	unsigned pipes; /* open */
 	unsigned held;  /* of these, by something a dead worker left behind */
@@ -75,11 +69,9 @@ struct logger {
 	struct source **due_end;
 	struct keep keep;
 	struct source_pipe *reading;
-	uint64_t reads; /* made so far */
 	struct memories memories;
-	struct drops drops;
 	struct offload offload;
-	struct routes routes;
+	struct clusters clusters;
 	unsigned width;    /* of the longest name before a line */
 	bool has_others;   /* workers may be other users' */
 	bool look_at_size; /* that of our terminal */
@@ -89,23 +81,15 @@ struct logger {
 
 /* --- Lines --- */
 
-static struct sink *sink_of(const struct logger *logger, const struct source_pipe *pipe)
+static struct stream *stream_of(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return logger->by_stream[pipe - pipe->source->pipes];
-}
-
-static int set_of(const struct logger *logger, const struct source_pipe *pipe)
-{
-	const struct source *source = pipe->source;
-	long set = source->copied ? SET_STDOUT + (pipe - source->pipes) : SET_ALWAYS;
-
-	return logger->readable[set].fd;
+	return logger->clusters.streams[pipe - pipe->source->pipes];
 }
 
 /* A terminal gets lines, whose control bytes are escaped, and no copy. */
 static bool is_copied(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->source->copied && !sink_of(logger, pipe)->is_terminal;
+	return pipe->source->copied && !stream_of(logger, pipe)->is_terminal;
 }
 
 /* Has a carriage return begun it anew?  At the end it belongs to the newline. */
@@ -114,51 +98,52 @@ static bool is_redrawn(const struct line *line)
 	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
 }
 
-static void put_prefixed(struct logger *logger, struct source_pipe *pipe, const struct line *line)
+static void put_prefixed(struct logger *logger, struct source_pipe *pipe, struct route *route,
+	const struct line *line)
 {
 	struct source *source = pipe->source;
-	struct sink *sink = sink_of(logger, pipe);
-	struct sink_mark mark = {
-		.cluster = source->cluster,
-		.worker = source->worker,
-	};
+	struct sink *sink = cluster_sink(
+		&logger->clusters, source->cluster, route, (uint32_t)(pipe - source->pipes));
 	const char *text = line->text;
 	size_t len = line->len;
 	bool goes_on = line->goes_on;
+	const char *before;
+	size_t before_len;
 
-	if (sink->is_terminal && is_redrawn(line)) {
+	if (sink == NULL)
+		return;
+	if (sink->stream->is_terminal && is_redrawn(line)) {
 		if (!line->ends)
 			return;
 		goes_on = false;
 	}
-	if (sink->is_terminal)
+	if (sink->stream->is_terminal)
 		len = terminal_redrawn(&text, len);
-	mark.before_len = source_prefix(
-		source, &mark.before, logger->width, goes_on, logger->colour && sink->is_terminal);
-	sink_put(sink, &mark, text, len);
+	before_len = source_prefix(source, &before, logger->width, goes_on,
+		logger->colour && sink->stream->is_terminal);
+	sink_line(sink, before, before_len, text, len);
+	source->cluster->dirty = true;
 }
 
-static void put_json(struct logger *logger, const struct format_line *line)
+/* The route for lines with prefixes; NULL: they go elsewhere. */
+static struct route *prefix_route(const struct logger *logger, struct cluster *c)
 {
-	const struct sink_mark mark = {
-		.cluster = line->cluster,
-		.worker = line->worker,
-		.before = "",
-	};
-	struct buffer *scratch = &logger->routes.scratch;
-
-	buffer_clear(scratch);
-	format_json(scratch, line);
-	sink_put(logger->by_stream[0], &mark, scratch->data, scratch->len);
+	if (c->count == 0)
+		return logger->sink == LOGWIRE_PREFIX ? &c->list[ROUTE_STANDARD] : NULL;
+	for (size_t i = 0; i < c->count; i++)
+		if (c->list[i].kind == SINK_PREFIX)
+			return &c->list[i];
+	return NULL;
 }
 
 /* To all sinks of its cluster that take lines. */
 static void route_line(struct logger *logger, struct source_pipe *pipe, const struct line *line)
 {
 	struct source *source = pipe->source;
-	struct routing *routing = source->group->routing;
+	struct cluster *c = source->cluster;
+	struct route *prefix = prefix_route(logger, c);
 	const struct format_line whole = {
-		.cluster = source->cluster,
+		.cluster = c->name,
 		.slot = source->slot,
 		.pid = source->pid,
 		.generation = source->generation,
@@ -169,14 +154,11 @@ static void route_line(struct logger *logger, struct source_pipe *pipe, const st
 		.len = line->len,
 	};
 
-	if (!routing->by_line)
-		return;
-	for (size_t i = 0; i < routing->count; i++)
-		if (routing->list[i].kind == LOGWIRE_TO_PREFIX)
-			put_prefixed(logger, pipe, line);
-		else if (routing->list[i].kind == LOGWIRE_TO_JSON)
-			put_json(logger, &whole);
-	routes_line(&logger->routes, routing, &whole);
+	if (prefix != NULL)
+		put_prefixed(logger, pipe, prefix, line);
+	for (size_t i = 0; i < c->count; i++)
+		if (c->list[i].kind != SINK_PREFIX && c->list[i].kind != SINK_FILE)
+			cluster_line(&logger->clusters, c, &c->list[i], &whole);
 }
 
 static void note_line(void *context, const struct line *line)
@@ -193,37 +175,12 @@ static void take_line(void *context, const struct line *line)
 {
 	struct logger *logger = context;
 	struct source_pipe *pipe = logger->reading;
-	struct source *source = pipe->source;
-	struct routing *routing = source->group->routing;
 
-	if (!line->goes_on && source->group->counts != NULL)
-		drops_line(&logger->drops, source->group->counts);
+	if (!line->goes_on)
+		cluster_count_line(&logger->clusters, pipe->source->cluster);
 	note_line(context, line);
-	if (source->quiet || is_copied(logger, pipe))
-		return;
-	if (routing != NULL && routing->count > 0)
+	if (!pipe->source->quiet && !is_copied(logger, pipe))
 		route_line(logger, pipe, line);
-	else if (logger->sink == LOGWIRE_PREFIX)
-		put_prefixed(logger, pipe, line);
-}
-
-static bool routing_has(const struct routing *routing, enum logwire_to kind)
-{
-	for (size_t i = 0; i < routing->count; i++)
-		if (routing->list[i].kind == kind)
-			return true;
-	return false;
-}
-
-static bool is_prefixed(const struct logger *logger, const struct source_pipe *pipe)
-{
-	const struct routing *routing = pipe->source->group->routing;
-
-	if (pipe->source->quiet || is_copied(logger, pipe))
-		return false;
-	if (routing == NULL || routing->count == 0)
-		return logger->sink == LOGWIRE_PREFIX;
-	return routing_has(routing, LOGWIRE_TO_PREFIX);
 }
 
 /* A progress bar has no end of a line for long: show how far it is by a line each
@@ -235,13 +192,14 @@ static void show_progress(struct logger *logger, struct source_pipe *pipe)
 		.len = pipe->lines.part.len,
 		.ends = true,
 	};
+	struct route *prefix = prefix_route(logger, pipe->source->cluster);
 	ev_tstamp now = ev_now(logger->loop);
 
-	if (!sink_of(logger, pipe)->is_terminal || !is_redrawn(&line) ||
-		now < pipe->redrawn_at + REDRAWN_EACH || !is_prefixed(logger, pipe))
+	if (prefix == NULL || pipe->source->quiet || !stream_of(logger, pipe)->is_terminal ||
+		!is_redrawn(&line) || now < pipe->redrawn_at + REDRAWN_EACH)
 		return;
 	pipe->redrawn_at = now;
-	put_prefixed(logger, pipe, &line);
+	put_prefixed(logger, pipe, prefix, &line);
 }
 
 static const char *data_of(const struct logger *logger)
@@ -262,12 +220,10 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 /* What was read of a pipe, as lines. */
 static void split(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
-	const struct source *source = pipe->source;
-
 	begin_lines(logger, pipe, len);
 	lines_split(&pipe->lines, data, len, take_line, logger);
-	if (source->group->routing != NULL && !source->quiet && !is_copied(logger, pipe))
-		routes_put(&logger->routes, pipe, data, len);
+	if (!pipe->source->quiet && !is_copied(logger, pipe))
+		cluster_put(&logger->clusters, pipe, data, len);
 	show_progress(logger, pipe);
 	remember_end(&logger->memories);
 }
@@ -284,14 +240,72 @@ static void forget_if_over(struct logger *logger, struct source *source)
 		free_source(logger, source);
 }
 
+static void watch(const struct logger *logger, struct source_pipe *pipe)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
+
+	(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_ADD, pipe->fd, &event);
+}
+
+static bool is_read(const struct cluster *c)
+{
+	return !c->too_many && !c->paused;
+}
+
+/* Its cluster is not read now: others are not to wait for it. */
+static void put_aside(const struct logger *logger, struct source_pipe *pipe)
+{
+	struct cluster *c = pipe->source->cluster;
+
+	(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_DEL, pipe->fd, NULL);
+	pipe->is_unread = pipe->has_waited = true;
+	pipe->next_unread = NULL;
+	*c->unread_end = pipe;
+	c->unread_end = &pipe->next_unread;
+}
+
+/* Those that have waited come in the order in which they began to. */
+static void on_resume(void *owner, struct cluster *c)
+{
+	const struct logger *logger = owner;
+
+	while (is_read(c) && c->unread_pipes != NULL) {
+		struct source_pipe *pipe = c->unread_pipes;
+
+		c->unread_pipes = pipe->next_unread;
+		if (c->unread_pipes == NULL)
+			c->unread_end = &c->unread_pipes;
+		pipe->is_unread = false;
+		watch(logger, pipe);
+	}
+}
+
+static void unwatch(const struct logger *logger, struct source_pipe *pipe)
+{
+	struct cluster *c = pipe->source->cluster;
+	struct source_pipe **at = &c->unread_pipes;
+
+	if (!pipe->is_unread) {
+		(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_DEL, pipe->fd, NULL);
+		return;
+	}
+	while (*at != pipe)
+		at = &(*at)->next_unread;
+	*at = pipe->next_unread;
+	if (*at == NULL)
+		c->unread_end = at;
+	pipe->is_unread = false;
+}
+
 /* A pipe is at its end: close it. */
 static void end_pipe(struct logger *logger, struct source_pipe *pipe)
 {
 	begin_lines(logger, pipe, 0);
 	lines_end(&pipe->lines, take_line, logger);
 	remember_end(&logger->memories);
-	routes_end(&logger->routes, pipe);
-	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
+	cluster_end(&logger->clusters, pipe);
+	if (!pipe->hangs)
+		unwatch(logger, pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
 	if (pipe->source->ended)
@@ -314,23 +328,32 @@ static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t
 	return offload_run(&logger->offload, &call);
 }
 
-/* As read(), but no more than the sink takes now. */
-static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
+static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
 {
-	struct sink *sink = sink_of(logger, pipe);
-	size_t room = sink_room(sink);
-	unsigned long dropped = sink->dropped;
-	ssize_t n;
+	struct cluster *c = pipe->source->cluster;
 
-	errno = EAGAIN;
-	if (room == 0)
-		return -1;
-	n = read_some(logger, pipe, room);
-	if (n <= 0)
-		return n;
-	sink_copy(sink, data_of(logger), (size_t)n);
-	drops_add(&logger->drops, pipe->source->cluster, sink->dropped - dropped);
-	return n;
+	return cluster_sink(
+		&logger->clusters, c, &c->list[ROUTE_COPY], (uint32_t)(pipe - pipe->source->pipes));
+}
+
+/* So much may be read at once. */
+static size_t room_of(struct logger *logger, const struct source_pipe *pipe)
+{
+	struct sink *sink;
+
+	if (!is_copied(logger, pipe))
+		return cluster_is_tight(&logger->clusters, pipe->source->cluster) ? TIGHT_MAX
+										  : TURN_MAX;
+	sink = copy_sink(logger, pipe);
+	return sink != NULL ? sink_room(sink, TURN_MAX) : 0;
+}
+
+static void copy(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
+{
+	struct sink *sink = copy_sink(logger, pipe);
+
+	if (sink != NULL)
+		sink_copy(sink, data, len);
 }
 
 /* What has come of a call that reads.  false: nothing more is there now, or
@@ -338,7 +361,8 @@ static ssize_t copy(struct logger *logger, struct source_pipe *pipe)
 static bool take_data(struct logger *logger, struct source_pipe *pipe, const char *data, ssize_t n)
 {
 	if (n > 0) {
-		pipe->source->read_at = pipe->source->group->read_at = ++logger->reads;
+		if (is_copied(logger, pipe))
+			copy(logger, pipe, data, (size_t)n);
 		split(logger, pipe, data, (size_t)n);
 		return true;
 	}
@@ -352,77 +376,58 @@ static bool take_data(struct logger *logger, struct source_pipe *pipe, const cha
 /* One turn's share.  false: nothing more is there now, or ever. */
 static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
 {
-	const struct routing *routing = pipe->source->group->routing;
-	size_t most = routing != NULL && routes_are_tight(&logger->routes, routing) ? TIGHT_MAX
-										    : TURN_MAX;
+	size_t most = room_of(logger, pipe);
 	unsigned ends = 0;
 	ssize_t n;
 
+	if (most == 0) { /* who copies waits */
+		pipe->source->cluster->dirty = true;
+		return false;
+	}
 	/* what was written before the end of a terminal may come after it, once
 	 * (n_tty_read() of the kernel looks for it first) */
 	do {
-		n = is_copied(logger, pipe) ? copy(logger, pipe) : read_some(logger, pipe, most);
+		n = read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
 }
 
-static bool goes_to_files_alone(const struct source_group *group)
-{
-	const struct routing *routing = group->routing;
-
-	if (routing == NULL || routing->count == 0)
-		return false;
-	return !routing_has(routing, LOGWIRE_TO_PREFIX) && !routing_has(routing, LOGWIRE_TO_JSON);
-}
-
-/* Is more written than what they go to has taken?  A cluster of which nothing goes
- * there does not wait for it: then too much is dropped instead. */
-static bool is_behind(struct logger *logger)
-{
-	for (const struct source_group *group = logger->sources.groups; group != NULL;
-		group = group->next)
-		if (goes_to_files_alone(group))
-			return false;
-	return sink_is_behind(logger->by_stream[0]) || sink_is_behind(logger->by_stream[1]);
-}
-
-/* Who has waited longest comes first: the cluster, and of one the worker. */
+/* Those that have waited come first: a sink that has room for little has it for them. */
 static int by_waiting(const void *a, const void *b)
 {
-	const struct epoll_event *events[] = {a, b};
-	const struct source *s[2];
+	const struct source_pipe *one = ((const struct epoll_event *)a)->data.ptr;
+	const struct source_pipe *other = ((const struct epoll_event *)b)->data.ptr;
 
-	for (int i = 0; i < 2; i++)
-		s[i] = ((struct source_pipe *)events[i]->data.ptr)->source;
-	if (s[0]->group->read_at != s[1]->group->read_at)
-		return s[0]->group->read_at < s[1]->group->read_at ? -1 : 1;
-	return s[0]->read_at < s[1]->read_at ? -1 : s[0]->read_at > s[1]->read_at;
+	return other->has_waited - one->has_waited;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct epoll_event events[EVENTS_MAX];
 	struct logger *logger = ev_userdata(loop);
-	bool copied = watcher != &logger->readable[SET_ALWAYS];
 	int count = epoll_wait(watcher->fd, events, EVENTS_MAX, 0);
 
 	(void)revents;
-	/* a sink that has room for little has it for the first */
 	if (count > 1)
 		qsort(events, (size_t)count, sizeof(*events), by_waiting);
 	for (int i = 0; i < count; i++) {
 		struct source_pipe *pipe = events[i].data.ptr;
 		struct source *source = pipe->source;
-		struct routing *routing;
+		struct cluster *c = source->cluster;
 
+		if (pipe->hangs)
+			continue;
+		if (!is_read(c)) {
+			put_aside(logger, pipe);
+			continue;
+		}
+		pipe->has_waited = false;
 		(void)read_pipe(logger, pipe);
-		routing = source->group->routing;
+		/* before the loop waits it is settled, and perhaps no more read */
+		c->paused |= !cluster_flush_enough(&logger->clusters, c);
 		/* both pipes of one worker may be among the events */
 		if (!source_is_open(source))
 			forget_if_over(logger, source);
-		if ((routing != NULL && !routes_flush_enough(&logger->routes, routing)) ||
-			(!copied && is_behind(logger)))
-			break; /* before the loop waits it is paused */
 	}
 }
 
@@ -477,7 +482,7 @@ static int send_last(struct logger *logger, struct source *source)
 		.address_in_use = tail_says_in_use(&source->tail),
 	};
 
-	(void)text_copy(packet.cluster, sizeof(packet.cluster), source->cluster);
+	(void)text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
 	tail_text(&source->tail, packet.text);
 	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
 }
@@ -510,30 +515,9 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 	send_answers(ev_userdata(loop));
 }
 
-static void for_sinks(struct logger *logger, void (*what)(struct sink *sink))
-{
-	what(logger->by_stream[0]);
-	if (logger->by_stream[1] != logger->by_stream[0])
-		what(logger->by_stream[1]);
-}
-
-static bool group_is_read(const struct source_group *group)
-{
-	return !group->unread && !group->paused;
-}
-
 static bool is_readable(const struct source_pipe *pipe)
 {
-	return pipe->fd != -1 && !pipe->hangs && group_is_read(pipe->source->group);
-}
-
-/* Do all its sinks take more? */
-static bool has_room(struct logger *logger, const struct source *source)
-{
-	const struct routing *routing = source->group->routing;
-
-	return (source->copied || !is_behind(logger)) &&
-		(routing == NULL || routes_have_room(source->group->routing));
+	return pipe->fd != -1 && !pipe->hangs && is_read(pipe->source->cluster);
 }
 
 static void drain(struct logger *logger, struct source *source)
@@ -542,21 +526,27 @@ static void drain(struct logger *logger, struct source *source)
 		struct source_pipe *pipe = &source->pipes[i];
 		int turns = ENDED_TURNS;
 
-		while (is_readable(pipe) && turns-- > 0 && has_room(logger, source))
+		while (is_readable(pipe) && turns-- > 0 && cluster_has_room(source->cluster))
 			if (!read_pipe(logger, pipe))
 				break;
 		if (pipe->fd != -1 && !pipe->hangs &&
-			(is_copied(logger, pipe) || !group_is_read(source->group) ||
-				!has_room(logger, source)))
+			(is_copied(logger, pipe) || !is_read(source->cluster) ||
+				!cluster_has_room(source->cluster)))
 			note_what_waits(logger, pipe);
 	}
+}
+
+static void flush_streams(struct logger *logger)
+{
+	for (int i = 0; i < 2; i++)
+		sinks_flush(&logger->streams[i]);
 }
 
 static void finish_ending(struct logger *logger, struct source *source)
 {
 	note_partial_lines(source);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
-		routes_end(&logger->routes, &source->pipes[i]);
+		cluster_end(&logger->clusters, &source->pipes[i]);
 	source->ended = true;
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++)
 		logger->held += source->pipes[i].fd != -1;
@@ -564,7 +554,8 @@ static void finish_ending(struct logger *logger, struct source *source)
 	*logger->due_end = source;
 	logger->due_end = &source->next_due;
 	/* its lines stand before what the supervisor says of its death */
-	for_sinks(logger, sink_flush);
+	cluster_settle(&logger->clusters, source->cluster);
+	flush_streams(logger);
 	send_answers(logger);
 }
 
@@ -586,71 +577,28 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 
 /* --- Pipes that hang --- */
 
-static int add_to_set(const struct logger *logger, struct source_pipe *pipe, int fd)
+static bool too_many_hang(const struct logger *logger, const struct cluster *c)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
-
-	return epoll_ctl(set_of(logger, pipe), EPOLL_CTL_ADD, fd, &event);
-}
-
-static bool too_many_hang(const struct logger *logger, const struct source_group *group)
-{
-	return group->hanging >=
-		(logger->offload.stuck < OFFLOAD_MOST ? OFFLOAD_OF_ONE : HUNG_THEN);
-}
-
-/* `why`: one of the group's two reasons not to be read. */
-static void set_unread(struct logger *logger, struct source_group *group, bool *why, bool unread)
-{
-	bool was = !group_is_read(group);
-
-	*why = unread;
-	unread = !group_is_read(group);
-	if (unread == was)
-		return;
-	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
-		struct source *source = logger->sources.list[i / 2];
-		struct source_pipe *pipe = &source->pipes[i % 2];
-
-		if (source->group != group || pipe->fd == -1 || pipe->hangs)
-			continue;
-		if (unread)
-			(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
-		else
-			(void)add_to_set(logger, pipe, pipe->fd);
-	}
-}
-
-/* A sink takes no more, or does again. */
-static void on_pause(void *owner, const char *cluster, bool paused)
-{
-	struct logger *logger = owner;
-	struct source_group *group = logger->sources.groups;
-
-	while (group != NULL && strcmp(group->cluster, cluster) != 0)
-		group = group->next;
-	if (group != NULL)
-		set_unread(logger, group, &group->paused, paused);
+	return c->hanging >= (logger->offload.stuck < OFFLOAD_MOST ? OFFLOAD_OF_ONE : HUNG_THEN);
 }
 
 static void note_hang(struct logger *logger, struct source_pipe *pipe)
 {
-	struct source_group *group = pipe->source->group;
+	struct cluster *c = pipe->source->cluster;
 
+	unwatch(logger, pipe);
 	pipe->hangs = true;
-	(void)epoll_ctl(set_of(logger, pipe), EPOLL_CTL_DEL, pipe->fd, NULL);
-	group->hanging++;
-	if (!group->told)
+	c->hanging++;
+	if (!c->told)
 		log_warn("%s.%" PRIu32 ": a process keeps its output from "
 			 "being read (does its file server answer?)",
-			group->cluster, pipe->source->slot);
-	group->told = true;
-	if (!group->unread && too_many_hang(logger, group)) {
-		log_warn("%s: its output is not read until that ends, because "
-			 "so much of it is kept",
-			group->cluster);
-		set_unread(logger, group, &group->unread, true);
-	}
+			c->name, pipe->source->slot);
+	c->told = true;
+	if (c->too_many || !too_many_hang(logger, c))
+		return;
+	log_warn("%s: its output is not read until that ends, because so much of it is kept",
+		c->name);
+	c->too_many = true;
 }
 
 static void on_goes_on(void *owner, const struct offload_call *call)
@@ -658,25 +606,24 @@ static void on_goes_on(void *owner, const struct offload_call *call)
 	struct logger *logger = owner;
 	struct source_pipe *pipe = call->about;
 	struct source *source;
-	struct source_group *group;
+	struct cluster *c;
 
 	if (call->kind == OFFLOAD_WRITE) {
-		outlet_goes_on(call->about, call);
+		sink_goes_on(call->about, call);
 		return;
 	}
 	source = pipe->source;
-	group = source->group;
+	c = source->cluster;
 	pipe->hangs = false;
-	group->hanging--;
-	if (call->kind == OFFLOAD_READ && call->got > 0 && is_copied(logger, pipe))
-		sink_copy(sink_of(logger, pipe), call->data, (size_t)call->got);
+	c->hanging--;
+	watch(logger, pipe);
 	errno = call->error;
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
-	if (pipe->fd != -1 && group_is_read(group))
-		(void)add_to_set(logger, pipe, pipe->fd);
-	if (group->unread && !too_many_hang(logger, group))
-		set_unread(logger, group, &group->unread, false);
+	if (c->too_many && !too_many_hang(logger, c)) {
+		c->too_many = false;
+		on_resume(logger, c);
+	}
 	if (!source_is_open(source))
 		forget_if_over(logger, source);
 }
@@ -685,7 +632,7 @@ static void on_goes_on(void *owner, const struct offload_call *call)
 
 static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->is_pty && is_readable(pipe) && sink_of(logger, pipe)->is_terminal;
+	return pipe->is_pty && is_readable(pipe) && stream_of(logger, pipe)->is_terminal;
 }
 
 /* All of them get that size. */
@@ -711,18 +658,17 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 /* How much of our terminal is left for a line. */
 static void look_at_size(struct logger *logger)
 {
-	const struct sink *sink =
-		logger->by_stream[0]->is_terminal ? logger->by_stream[0] : logger->by_stream[1];
+	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
 	unsigned width = logger->width + (unsigned)strlen(" | ");
 	const struct offload_call call = {
 		.kind = OFFLOAD_WINSIZE,
-		.fd = sink->fd,
+		.fd = stream->fd,
 		.request = TIOCGWINSZ,
 	};
 	struct winsize size;
 
 	logger->look_at_size = false;
-	if (!sink->is_terminal || offload_run(&logger->offload, &call) == -1)
+	if (!stream->is_terminal || offload_run(&logger->offload, &call) == -1)
 		return;
 	size = logger->offload.last->size;
 	if (size.ws_col > width)
@@ -743,10 +689,10 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 
 	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
 	 * writes to the other end */
-	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		(group_is_read(source->group) && add_to_set(logger, pipe, fd) == -1))
+	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
 		return -1;
 	pipe->fd = fd;
+	watch(logger, pipe);
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
 	logger->pipes++;
 	if (source->ended)
@@ -768,20 +714,6 @@ static int watch_pipes(struct logger *logger, struct source *source, uint32_t st
 	return 0;
 }
 
-/* Where does its output go?  What it needs is opened. */
-static void route_source(struct logger *logger, struct source *source)
-{
-	struct source_group *group = source->group;
-
-	group->counts = drops_of(&logger->drops, source->cluster);
-	group->routing = routes_of(&logger->routes, source->cluster);
-	if (group->routing == NULL)
-		return;
-	if (!source->quiet)
-		routes_begin(&logger->routes, group->routing, source->slot);
-	set_unread(logger, group, &group->paused, group->routing->paused);
-}
-
 /* Where its latest lines are kept, too. */
 static void take_memory(struct logger *logger, struct source *source, int *fd)
 {
@@ -790,7 +722,7 @@ static void take_memory(struct logger *logger, struct source *source, int *fd)
 	if (source->memory == NULL)
 		log_error("%s.%" PRIu32 ": its output cannot be kept for "
 			  "'nclust logs'",
-			source->cluster, source->slot);
+			source->cluster->name, source->slot);
 }
 
 /* A worker's pipes; the descriptors are ours now. */
@@ -824,7 +756,8 @@ static void take_pipes(
 		/* those who have got a size have got too much */
 		logger->look_at_size |= logger->is_sized;
 	}
-	route_source(logger, source);
+	if (!source->quiet)
+		cluster_begin(&logger->clusters, source->cluster, source->slot);
 	if (at < m->fd_count)
 		take_memory(logger, source, &m->fds[at]);
 }
@@ -836,59 +769,32 @@ static void take_sink(struct logger *logger, const struct logwire_packet *p)
 	logger->look_at_size = true;
 }
 
-static void open_sinks(struct logger *logger);
+static void open_streams(struct logger *logger);
 
-/* The supervisor that has taken over writes elsewhere.  What is still queued
- * for the old sinks, and cannot be written now, is lost. */
+static void close_streams(struct logger *logger)
+{
+	stream_close(&logger->streams[0]);
+	stream_close(&logger->streams[1]);
+}
+
+/* The supervisor that has taken over writes elsewhere, and so does what waits. */
 static void take_output(struct logger *logger, struct fdpass_message *m)
 {
-	for_sinks(logger, sink_flush);
-	sink_close(&logger->sinks[0]);
-	sink_close(&logger->sinks[1]);
+	clusters_turn(&logger->clusters);
+	flush_streams(logger);
+	close_streams(logger);
 	(void)dup2(m->fds[0], STDOUT_FILENO);
 	(void)dup2(m->fds[1], STDERR_FILENO);
-	open_sinks(logger);
-}
-
-/* A cluster may have got its first sinks while its workers run. */
-static void route_group(struct logger *logger, const char *cluster)
-{
-	struct source_group *group = logger->sources.groups;
-
-	while (group != NULL && strcmp(group->cluster, cluster) != 0)
-		group = group->next;
-	if (group != NULL)
-		group->routing = routes_of(&logger->routes, cluster);
-}
-
-/* A cluster is removed: forget it, and those before it whose workers have ended. */
-static void forget_removed(struct logger *logger)
-{
-	for (struct source_group *group = logger->sources.groups; group != NULL;
-		group = group->next) {
-		if (group->routing != NULL)
-			group->routing->used = true;
-		if (group->counts != NULL)
-			group->counts->used = true;
-	}
-	routes_sweep(&logger->routes);
-	drops_sweep(&logger->drops);
+	open_streams(logger);
 }
 
 /* Its files may have other names, too. */
 static void rename_cluster(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
-	routes_rename(&logger->routes, p->text, p->cluster);
-	sources_rename(&logger->sources, p->text, p->cluster);
-	(void)routes_take(&logger->routes, p, m);
-}
-
-static void routed(struct logger *logger, const struct logwire_packet *p)
-{
-	route_group(logger, p->cluster);
-	if (p->kind == LOGWIRE_ROUTE && p->slot == 0)
-		forget_removed(logger);
+	clusters_rename(&logger->clusters, p->text, p->cluster);
+	sources_rename(&logger->sources);
+	(void)clusters_take(&logger->clusters, p, m);
 }
 
 static void take_packet(
@@ -906,9 +812,8 @@ static void take_packet(
 		take_output(logger, m);
 	else if (sound && p->kind == LOGWIRE_REOPEN && *p->text != '\0')
 		rename_cluster(logger, p, m);
-	else if (sound && routes_take(&logger->routes, p, m))
-		routed(logger, p);
-	else if (!sound || !keep_take(&logger->keep, p, m))
+	else if (!sound ||
+		(!clusters_take(&logger->clusters, p, m) && !keep_take(&logger->keep, p, m)))
 		log_error("logger: refused a malformed packet");
 	for (size_t i = 0; i < m->fd_count; i++)
 		offload_close(&logger->offload, &m->fds[i], false);
@@ -928,7 +833,6 @@ static void close_channel(struct logger *logger)
 	ev_io_stop(logger->loop, &logger->channel);
 	ev_io_stop(logger->loop, &logger->answers);
 	logger->over = logger->channel.fd;
-	logger->drops.channel = -1;
 	ev_io_set(&logger->channel, -1, EV_READ);
 	if (!keep_wait(&logger->keep)) {
 		begin_draining(logger);
@@ -976,8 +880,7 @@ static void resume(void *context, int channel)
 	ev_io_set(&logger->channel, channel, EV_READ);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_set(&logger->answers, channel, EV_WRITE);
-	logger->drops.channel = channel;
-	routes_forget_asked(&logger->routes);
+	clusters_forget_asked(&logger->clusters);
 }
 
 static void give_up(void *context)
@@ -1024,17 +927,6 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 		ev_break(loop, EVBREAK_ALL);
 }
 
-/* Do not read pipes that are copied to a sink that is full. */
-static void read_or_wait(struct logger *logger, int stream)
-{
-	const struct sink *sink = logger->by_stream[stream];
-
-	if (sink->full && !sink->is_terminal)
-		ev_io_stop(logger->loop, &logger->readable[SET_STDOUT + stream]);
-	else
-		ev_io_start(logger->loop, &logger->readable[SET_STDOUT + stream]);
-}
-
 /* Each time before the loop waits. */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
@@ -1044,18 +936,14 @@ static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	(void)revents;
 	if (logger->stage == DRAINING && logger->pipes == 0)
 		begin_flushing(logger);
-	for_sinks(logger, sink_turn);
-	routes_turn(&logger->routes);
+	for (int i = 0; i < 2; i++)
+		sinks_turn(&logger->streams[i]);
+	clusters_turn(&logger->clusters);
 	if (logger->look_at_size)
 		look_at_size(logger);
 	for (int i = 0; i < 2; i++)
-		read_or_wait(logger, i);
-	if (is_behind(logger))
-		ev_io_stop(loop, &logger->readable[SET_ALWAYS]);
-	else
-		ev_io_start(loop, &logger->readable[SET_ALWAYS]);
-	if (logger->stage == FLUSHING && sink_is_empty(logger->by_stream[0]) &&
-		sink_is_empty(logger->by_stream[1]) && routes_are_empty(&logger->routes))
+		sinks_watch(&logger->streams[i]);
+	if (logger->stage == FLUSHING && clusters_are_empty(&logger->clusters))
 		ev_break(loop, EVBREAK_ALL);
 }
 
@@ -1080,9 +968,8 @@ static void serve(struct logger *logger)
 	(void)ev_run(logger->loop, 0);
 	keep_fini(&logger->keep);
 	close_all_pipes(logger);
-	routes_fini(&logger->routes);
-	sink_close(&logger->sinks[0]);
-	sink_close(&logger->sinks[1]);
+	clusters_fini(&logger->clusters);
+	close_streams(logger);
 	if (logger->offload.stuck > 0)
 		close_ends(logger);
 }
@@ -1114,28 +1001,25 @@ static void ignore_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static void open_sinks(struct logger *logger)
+static void open_streams(struct logger *logger)
 {
-	sink_open(&logger->sinks[0], logger->loop, STDOUT_FILENO);
-	sink_open(&logger->sinks[1], logger->loop, STDERR_FILENO);
-	for (int i = 0; i < 2; i++)
-		sink_count(&logger->sinks[i], &logger->drops);
-	logger->by_stream[0] = &logger->sinks[0];
-	logger->by_stream[1] = &logger->sinks[1];
 	/* two queues before one pipe would tear each other's lines */
-	if (descriptors_same(STDOUT_FILENO, STDERR_FILENO))
-		logger->by_stream[1] = &logger->sinks[0];
-	log_to(logger->by_stream[1]->fd, "nclust: ", log_level());
+	bool same = descriptors_same(STDOUT_FILENO, STDERR_FILENO);
+
+	stream_open(&logger->streams[0], logger->loop, STDOUT_FILENO);
+	stream_open(&logger->streams[1], logger->loop, STDERR_FILENO);
+	logger->clusters.streams[0] = &logger->streams[0];
+	logger->clusters.streams[1] = &logger->streams[same ? 0 : 1];
+	log_to(logger->clusters.streams[1]->fd, "nclust: ", log_level());
 }
 
-static void watch(struct logger *logger, int channel)
+static void start_watching(struct logger *logger, int channel)
 {
 	ev_io_init(&logger->channel, on_channel, channel, EV_READ);
 	ev_set_priority(&logger->channel, EV_MAXPRI);
 	ev_io_start(logger->loop, &logger->channel);
 	ev_io_init(&logger->answers, on_answerable, channel, EV_WRITE);
-	for (int i = 0; i < SETS; i++)
-		ev_io_start(logger->loop, &logger->readable[i]);
+	ev_io_start(logger->loop, &logger->readable);
 	ev_init(&logger->deadline, on_deadline);
 	ev_prepare_init(&logger->turn, on_turn);
 	ev_prepare_start(logger->loop, &logger->turn);
@@ -1149,11 +1033,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 {
 	struct logwire_packet hello = logwire_hello();
 
-	watch(logger, channel);
-	routes_init(&logger->routes, logger->loop, &logger->offload, &logger->channel);
-	logger->routes.drops = &logger->drops;
-	logger->routes.owner = logger;
-	logger->routes.pause = on_pause;
+	start_watching(logger, channel);
 	keep_init(&logger->keep, logger->loop, owner, logger);
 	logger->keep.close = close_later;
 	logger->keep.pipes = pipes_of;
@@ -1168,15 +1048,11 @@ static void run(struct logger *logger, int channel, uid_t owner)
 /* What it fails with it leaves to its end. */
 static int open_loop(struct logger *logger)
 {
-	for (int i = 0; i < SETS; i++) {
-		int set = epoll_create1(EPOLL_CLOEXEC);
+	int set = epoll_create1(EPOLL_CLOEXEC);
 
-		if (set == -1)
-			return -1;
-		ev_io_init(&logger->readable[i], on_readable, set, EV_READ);
-		/* what is copied has its turn before the lanes of the sink */
-		ev_set_priority(&logger->readable[i], 1);
-	}
+	if (set == -1)
+		return -1;
+	ev_io_init(&logger->readable, on_readable, set, EV_READ);
 	/* poll(2): our sets are in no other one (os/eventset.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
 	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
@@ -1201,8 +1077,11 @@ int logger_main(int channel, uid_t user)
 	logger->over = -1;
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
-	drops_init(&logger->drops, logger->loop, channel);
-	open_sinks(logger);
+	clusters_init(&logger->clusters, logger->loop, &logger->offload, &logger->channel);
+	logger->clusters.owner = logger;
+	logger->clusters.resume = on_resume;
+	logger->sources.clusters = &logger->clusters;
+	open_streams(logger);
 	descriptors_allow_many();
 	/* It must run all the same: workers block when nobody reads. */
 	if (privilege_shed(user, &err) == -1)
@@ -1211,11 +1090,9 @@ int logger_main(int channel, uid_t user)
 	if (logger->offload.has_threads)
 		return 0; /* they have it, too */
 	offload_fini(&logger->offload);
-	drops_fini(&logger->drops);
 	free(logger->sources.list);
 	ev_loop_destroy(logger->loop);
-	for (int i = 0; i < SETS; i++)
-		(void)close(logger->readable[i].fd);
+	(void)close(logger->readable.fd);
 	fd_close(&logger->over);
 	free(logger);
 	return 0;

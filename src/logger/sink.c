@@ -1,423 +1,521 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/sink.h"
+#include "logger/sink_inside.h"
 
 #include "base/log.h"
-#include "base/text.h"
 #include "base/terminal.h"
-#include "logger/drops.h"
+#include "base/text.h"
+#include "logger/cluster.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define ENOUGH ((size_t)32 * 1024)      /* is written at once */
-#define QUEUE_FULL (SINK_QUEUE_MAX / 4) /* the rest is for the lanes */
-#define IDLE_MEMORY ((size_t)64 * 1024) /* kept by an empty queue */
-#define TURN PIPE_BUF                   /* as much as who copies gets of a pipe that is full */
-#define NOTICE_MAX 200
-#define PATIENCE 1.0
+#define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
+#define IDLE_EACH ((size_t)64 * 1024)      /* of memory kept while nothing waits … */
+#define IDLE_ALL ((size_t)1024 * 1024)     /* … unless all sinks have so much */
+#define ENOUGH ((size_t)32 * 1024)         /* is written at once */
+#define TRY_AGAIN 1.0
+#define HANGS_THEN 0.5 /* seconds of one write */
 #define HURRY 10.0
+#define TELL_AGAIN 60.0
+#define COPIER 1 /* the author of copies; nclust itself is 0 */
 
-static void write_queue(struct sink *sink);
-
-static size_t size_min(size_t a, size_t b)
+size_t sink_waiting(const struct sink *o)
 {
-	return a < b ? a : b;
+	return o->out.len - o->head + o->in.len;
+}
+
+static ev_tstamp now_of(const struct sink *o)
+{
+	return ev_now(o->all->loop);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct sink *sink = watcher->data;
-
 	(void)revents;
 	ev_io_stop(loop, watcher);
-	sink->full = false;
-	write_queue(sink); /* before the loop waits sink_turn() goes on */
+	sink_flush(watcher->data);
 }
 
-static bool is_full(const struct sink *sink)
+struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind kind, uint32_t slot,
+	struct stream *stream)
 {
-	return sink->queue.len - sink->head + sink->lanes.waiting >= QUEUE_FULL;
+	struct sink *o = calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return NULL;
+	o->all = all;
+	o->of = of;
+	o->kind = kind;
+	o->slot = slot;
+	o->stream = stream;
+	o->file.fd = o->later.fd = -1;
+	buffer_init(&o->in, WAITING_MOST);
+	buffer_init(&o->out, WAITING_MOST);
+	ev_io_init(&o->writable, on_writable, -1, EV_WRITE);
+	o->writable.data = o;
+	return o;
 }
 
-static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
+static void count_memory(struct sink *o)
 {
-	struct sink *sink = timer->data;
+	size_t memory = o->in.cap + o->out.cap;
 
-	(void)revents;
-	if (!is_full(sink)) { /* nobody waits for it */
-		ev_timer_stop(loop, timer);
-	} else if (sink->taken < SINK_TAKES) {
-		ev_timer_stop(loop, timer);
-		sink->drops_rest = true;
-	}
-	sink->taken = 0;
+	o->all->memory += memory - o->memory;
+	o->of->memory += memory - o->memory;
+	o->memory = memory;
 }
 
-/* A description of our own: O_NONBLOCK on the given one would be seen by all
- * who share it, the user's shell among them. */
-static int reopen(int original)
+static bool is_daemon(const struct sink *o)
 {
-	char path[32];
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
-	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+	return o->kind == SINK_JOURNAL || o->kind == SINK_SYSLOG;
 }
 
-void sink_open(struct sink *sink, struct ev_loop *loop, int original)
-{
-	struct stat st = {0};
-	int fd = -1;
-	int holds;
+/* ---- what is lost ---- */
 
-	*sink = (struct sink){.loop = loop, .fd = original};
-	/* a closed one takes nothing: every write fails, and that is counted */
-	(void)fstat(original, &st);
-	if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))
-		fd = reopen(original);
-	sink->is_ours = fd != -1;
-	if (fd != -1)
-		sink->fd = fd;
-	sink->is_socket = S_ISSOCK(st.st_mode);
-	sink->is_pipe = S_ISFIFO(st.st_mode);
-	sink->is_terminal = isatty(sink->fd) == 1;
-	sink->can_block = !sink->is_ours && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode));
-	/* A pipe takes up to PIPE_BUF whole or not at all: no line of ours is
-	 * torn by a message of the supervisor's. */
-	sink->batch = S_ISFIFO(st.st_mode) ? PIPE_BUF : ENOUGH;
-	holds = fcntl(sink->fd, F_GETPIPE_SZ); /* -1: it is no pipe */
-	sink->holds = holds > 0 ? (size_t)holds : 0;
-	sink->batch_if_empty =
-		sink->holds / 2 > PIPE_BUF ? size_min(ENOUGH, sink->holds / 2) : sink->batch;
-	buffer_init(&sink->queue, SINK_QUEUE_MAX);
-	lanes_init(&sink->lanes, SINK_LANES_MAX);
-	ev_io_init(&sink->writable, on_writable, sink->fd, EV_WRITE);
-	sink->writable.data = sink;
-	ev_timer_init(&sink->patience, on_patience, 0., PATIENCE);
-	sink->patience.data = sink;
+static const char *reason_of(const struct sink *o)
+{
+	if (o->writes && now_of(o) >= o->writes_since + HANGS_THEN)
+		return "its disk does not answer";
+	if (o->sys != 0)
+		return strerror(o->sys);
+	return o->stream != NULL ? "the reader was too slow" : "it was too slow";
 }
 
-void sink_count(struct sink *sink, struct drops *drops)
+static void begin_dropping(struct sink *o)
 {
-	sink->drops = sink->lanes.drops = drops;
+	o->dropping = true;
+	o->why = reason_of(o);
+	if (o->stream != NULL || (o->told != 0. && now_of(o) < o->told + TELL_AGAIN))
+		return;
+	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
+		o->name, o->why);
+	o->told = now_of(o);
 }
 
-void sink_close(struct sink *sink)
+static void lose(struct sink *o, unsigned long lines)
 {
-	ev_io_stop(sink->loop, &sink->writable);
-	ev_timer_stop(sink->loop, &sink->patience);
-	if (sink->is_ours)
-		(void)close(sink->fd);
-	buffer_fini(&sink->queue);
-	lanes_fini(&sink->lanes);
+	o->dropped += lines;
+	cluster_lose(o->all, o->of, lines);
 }
 
-static bool queue_is_empty(const struct sink *sink)
+/* "nclust: 3 lines of output were dropped, WHY" */
+static size_t say_loss(char *to, size_t size, unsigned long lines, const char *why)
 {
-	return sink->head == sink->queue.len;
+	int n = snprintf(to, size, "nclust: %lu line%s of output %s dropped, %s", lines,
+		lines == 1 ? "" : "s", lines == 1 ? "was" : "were", why);
+
+	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
-bool sink_is_empty(const struct sink *sink)
+/* Write how much was lost in the place where it was; a daemon gets a message of its own. */
+static void tell_loss(struct sink *o)
 {
-	return queue_is_empty(sink) && lanes_are_empty(&sink->lanes);
-}
+	char text[200];
+	size_t len = o->dropped > 0 ? say_loss(text, sizeof(text) - 1, o->dropped, o->why) : 0;
 
-/* Room for so many bytes more, or not. */
-static bool make_room(struct sink *sink, size_t more)
-{
-	if (sink->queue.len + more > SINK_QUEUE_MAX && sink->head > 0) {
-		buffer_consume(&sink->queue, sink->head);
-		sink->notice -= size_min(sink->notice, sink->head);
-		sink->notice_end -= size_min(sink->notice_end, sink->head);
-		sink->head = 0;
-	}
-	return buffer_reserve(&sink->queue, more) == 0;
-}
-
-/* Say once how much was lost, in the place where it was. */
-static void tell(struct sink *sink)
-{
-	char text[NOTICE_MAX];
-
-	if (!drops_say(text, sizeof(text), sink->dropped,
-		    sink->sys == 0 ? "the reader was too slow" : strerror(sink->sys)) ||
-		!make_room(sink, strlen(text) + 2))
-		return; /* later, with what is lost until then */
-	sink->notice = sink->queue.len;
-	if (sink->torn)
-		(void)buffer_append(&sink->queue, "\n", 1);
-	(void)buffer_string(&sink->queue, text);
-	(void)buffer_append(&sink->queue, "\n", 1);
-	sink->notice_end = sink->queue.len;
-	sink->telling = sink->dropped;
-	sink->dropped = 0;
-	sink->torn = false;
-	sink->sys = 0;
-}
-
-void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text, size_t len)
-{
-	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour
-	 * costs an end */
-	size_t room = mark->before_len + (sink->is_terminal ? 4 * len + 4 : len) + 2;
-	struct buffer *queue = &sink->queue;
-	size_t start;
-
-	if (sink->dropped > 0)
-		tell(sink);
-	if (!make_room(sink, room)) {
-		sink->dropped++;
-		if (sink->drops != NULL)
-			drops_add(sink->drops, mark->cluster, 1);
-		queue->failed = false;
+	if (len == 0)
+		return;
+	o->dropped = 0;
+	if (is_daemon(o)) {
+		cluster_tell(o, text, len);
 		return;
 	}
-	start = queue->len;
-	(void)buffer_append(queue, mark->before, mark->before_len);
-	if (sink->is_terminal)
-		(void)terminal_put(queue, text, len);
-	else
-		(void)buffer_append(queue, text, len);
-	(void)buffer_append(queue, "\n", 1);
-	if (!lanes_are_empty(&sink->lanes) || queue->len - sink->head > QUEUE_FULL) {
-		lanes_put(&sink->lanes, mark->cluster, mark->worker, queue->data + start,
-			queue->len - start);
-		queue->len = start;
-	} else if (queue->len - sink->head >= ENOUGH) {
-		write_queue(sink);
+	text[len++] = '\n';
+	sink_put(o, 0, text, len);
+}
+
+void sink_recover(struct sink *o)
+{
+	o->head = 0;
+	buffer_clear(&o->out);
+	if (o->memory > IDLE_EACH || o->all->memory > IDLE_ALL) {
+		buffer_fini(&o->in);
+		buffer_fini(&o->out);
+		count_memory(o);
 	}
-}
-
-/* An empty pipe takes half of what it holds, whatever others write meanwhile: its
- * reader is woken up less often then. */
-static size_t batch_of(const struct sink *sink)
-{
-	int waiting;
-
-	return sink->is_pipe && ioctl(sink->fd, FIONREAD, &waiting) == 0 && waiting == 0
-		? sink->batch_if_empty
-		: sink->batch;
-}
-
-/* Whole lines up to the batch's size; a longer one alone. */
-static size_t next_batch(const struct sink *sink, const char *start, size_t len)
-{
-	const char *end;
-	size_t most;
-
-	if (len <= sink->batch)
-		return len;
-	most = batch_of(sink);
-	if (len <= most)
-		return len;
-	end = memrchr(start, '\n', most);
-	if (end == NULL)
-		end = memchr(start, '\n', len);
-	return end != NULL ? (size_t)(end - start) + 1 : len;
-}
-
-static ssize_t write_some(const struct sink *sink, const char *data, size_t len)
-{
-	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};
-
-	if (sink->is_socket)
-		return send(sink->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (!sink->can_block)
-		return write(sink->fd, data, len);
-	/* a terminal that is writable takes a little, a pipe PIPE_BUF */
-	if (poll(&at, 1, 0) == 0) {
-		errno = EAGAIN;
-		return -1;
-	}
-	return write(sink->fd, data, len < 256 ? len : 256);
-}
-
-static void empty(struct sink *sink)
-{
-	sink->head = 0;
-	sink->notice = 0;
-	sink->notice_end = 0;
-	buffer_clear(&sink->queue);
-	if (sink->queue.cap > IDLE_MEMORY)
-		buffer_fini(&sink->queue);
-}
-
-/* It has taken all. */
-static void calm(struct sink *sink)
-{
-	ev_timer_stop(sink->loop, &sink->patience);
-	if (sink->drops_rest)
-		sink->hurry = ev_now(sink->loop) + HURRY;
-	sink->drops_rest = false;
-}
-
-bool sink_is_behind(struct sink *sink)
-{
-	if (sink->drops_rest || !is_full(sink))
-		return false;
-	if (!ev_is_active(&sink->patience)) {
-		sink->drops_rest = ev_now(sink->loop) < sink->hurry;
-		sink->taken = 0;
-		ev_timer_again(sink->loop, &sink->patience);
-	}
-	return !sink->drops_rest;
-}
-
-static void note_loss(struct sink *sink, int why)
-{
-	sink->sys = why;
-	sink->torn = sink->mid_line;
-	sink->mid_line = false;
-	if (why == EPIPE && !sink->is_dead)
-		log_warn("nobody reads the workers' output: it is dropped");
-	sink->is_dead |= why == EPIPE;
-}
-
-/* The sink does not take this, now or later: what waits is lost. */
-static void lose_queue(struct sink *sink, int why)
-{
-	const char *data = sink->queue.data;
-
-	if (sink->head < sink->notice_end) {
-		sink->dropped += sink->telling;
-		if (sink->head < sink->notice)
-			sink->dropped += text_lines(data + sink->head, sink->notice - sink->head);
-		sink->head = sink->notice_end;
-	}
-	sink->dropped += text_lines(data + sink->head, sink->queue.len - sink->head);
-	if (sink->drops != NULL)
-		drops_add_named(sink->drops, data + sink->head, sink->queue.len - sink->head);
-	note_loss(sink, why);
-	empty(sink);
-}
-
-static void wait_for_room(struct sink *sink)
-{
-	sink->full = true;
-	ev_io_start(sink->loop, &sink->writable);
-}
-
-/* How much of it was written, perhaps nothing now; -1 and errno. */
-static ssize_t write_batch(struct sink *sink, const char *data, size_t len)
-{
-	ssize_t n = write_some(sink, data, next_batch(sink, data, len));
-
-	if (n > 0) {
-		sink->taken += (size_t)n;
-		sink->mid_line = data[n - 1] != '\n';
-		return n;
-	}
-	if (n == 0)
-		errno = EIO;
-	else if (errno == EAGAIN)
-		wait_for_room(sink);
-	return n == 0 || (errno != EAGAIN && errno != EINTR) ? -1 : 0;
-}
-
-static void write_queue(struct sink *sink)
-{
-	while (!queue_is_empty(sink) && !sink->full) {
-		ssize_t n = write_batch(
-			sink, sink->queue.data + sink->head, sink->queue.len - sink->head);
-
-		if (n == -1)
-			lose_queue(sink, errno);
-		else
-			sink->head += (size_t)n;
-	}
-	if (!queue_is_empty(sink))
+	o->full_since = 0.;
+	if (!o->dropping)
 		return;
-	empty(sink);
-	if (lanes_are_empty(&sink->lanes))
-		calm(sink);
+	o->dropping = false;
+	o->hurry = now_of(o) + HURRY;
+	tell_loss(o);
+	o->sys = 0;
 }
 
-/* The queue is empty and more is to follow: write some of it. */
-static void refill(struct sink *sink, size_t len)
-{
-	lanes_take(&sink->lanes, &sink->queue, len);
-	if (sink->lanes.over) {
-		sink->dropped += sink->lanes.dropped;
-		sink->lanes.dropped = 0;
-		sink->lanes.over = false;
-		tell(sink);
-	}
-	write_queue(sink);
-}
+/* ---- what waits ---- */
 
-static bool wants_more(const struct sink *sink)
+static bool may_grow(const struct sink *o, size_t len)
 {
-	return queue_is_empty(sink) && !sink->full && !lanes_are_empty(&sink->lanes);
-}
+	size_t most = SINK_LEAST;
 
-void sink_flush(struct sink *sink)
-{
-	write_queue(sink);
-	while (wants_more(sink))
-		refill(sink, ENOUGH);
-}
-
-void sink_turn(struct sink *sink)
-{
-	write_queue(sink);
-	if (wants_more(sink) && !sink->copy_is_next) {
-		refill(sink, sink->is_copied_to ? TURN : ENOUGH);
-		sink->copy_is_next = true;
-	}
-	if (!wants_more(sink))
-		return;
-	/* at once, but for what is copied */
-	sink->copy_is_next = false;
-	ev_io_start(sink->loop, &sink->writable);
-}
-
-static bool is_writable(struct sink *sink)
-{
-	struct pollfd at = {.fd = sink->fd, .events = POLLOUT};
-
-	if (poll(&at, 1, 0) != 0)
+	if (o->in.len + len <= o->in.cap)
 		return true;
-	wait_for_room(sink);
+	while (most < o->in.len + len)
+		most *= 2; /* as base/buffer.c does */
+	return most == SINK_LEAST ||
+		o->of->memory - o->in.cap + most <= clusters_share_of(o->all, o->of);
+}
+
+static bool is_behind(const struct sink *o)
+{
+	if (o->kind == SINK_COPY)
+		return sink_waiting(o) > 0 || o->stream->is_full || o->stream->mid != NULL;
+	return sink_waiting(o) >= SINK_HIGH || (sink_waiting(o) > 0 && !may_grow(o, SINK_LEAST));
+}
+
+bool sink_is_full(struct sink *o)
+{
+	ev_tstamp now = now_of(o);
+	bool behind = !o->dropping && !o->leaving && is_behind(o);
+
+	if (o->kind == SINK_COPY && o->sys == 0)
+		return behind;
+	if (behind && o->full_since == 0.) {
+		o->full_since = now;
+		o->taken = 0;
+		clusters_need(o->all);
+	}
+	if (behind && now >= o->hurry && now < o->full_since + SINK_PATIENCE)
+		return true;
+	if (behind && (now < o->hurry || o->taken < SINK_TAKES))
+		begin_dropping(o);
+	if (o->dropping || now >= o->full_since + SINK_PATIENCE)
+		o->full_since = 0.;
+	return behind && !o->dropping;
+}
+
+static bool make_room(struct sink *o, size_t len)
+{
+	if (o->dropping)
+		return false;
+	if (may_grow(o, len) && buffer_reserve(&o->in, len) == 0) {
+		count_memory(o);
+		return true;
+	}
+	o->in.failed = false;
+	begin_dropping(o);
 	return false;
 }
 
-/* A pipe takes so many pages, and each write that is none leaves one that is not full. */
-static size_t room_of(struct sink *sink)
+void sink_put(struct sink *o, uint64_t author, const char *data, size_t len)
 {
-	int waiting;
-	size_t used;
+	bool torn = o->mid_line && o->author != author;
 
-	if (!sink->is_pipe || ioctl(sink->fd, FIONREAD, &waiting) == -1)
-		return sink->batch;
-	if (waiting == 0)
-		sink->pieces = 1;
-	used = (size_t)waiting + sink->pieces * PIPE_BUF;
-	return sink->holds > used + PIPE_BUF ? (sink->holds - used) / PIPE_BUF * PIPE_BUF
-					     : PIPE_BUF;
+	if (len == 0)
+		return;
+	if (!make_room(o, len + torn)) {
+		lose(o, text_lines(data, len - 1) + 1);
+		return;
+	}
+	if (torn)
+		(void)buffer_append(&o->in, "\n", 1);
+	(void)buffer_append(&o->in, data, len);
+	o->author = author;
+	o->mid_line = data[len - 1] != '\n';
 }
 
-size_t sink_room(struct sink *sink)
+void sink_send(struct sink *o, const char *data, size_t len)
 {
-	if (sink->dropped > 0)
-		tell(sink);
-	write_queue(sink);
-	if (queue_is_empty(sink) && !sink->full && is_writable(sink))
-		return room_of(sink);
-	sink->copy_is_next = true; /* the next room is the caller's */
-	return 0;
+	uint32_t size = (uint32_t)len;
+
+	if (!make_room(o, len + sizeof(size))) {
+		lose(o, 1);
+		return;
+	}
+	(void)buffer_append(&o->in, &size, sizeof(size));
+	(void)buffer_append(&o->in, data, len);
+	if (sink_waiting(o) >= ENOUGH)
+		sink_flush(o);
 }
 
-void sink_copy(struct sink *sink, const char *data, size_t len)
+void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len)
 {
-	sink->is_copied_to = true;
-	sink->pieces += len % PIPE_BUF != 0;
-	(void)buffer_append(&sink->queue, data, len); /* it is empty, so there is room */
-	write_queue(sink);
+	bool escapes = o->stream->is_terminal;
+
+	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour
+	 * costs an end */
+	if (!make_room(o, before_len + (escapes ? 4 * len + 4 : len) + 2)) {
+		lose(o, 1);
+		return;
+	}
+	(void)buffer_append(&o->in, before, before_len);
+	if (escapes)
+		(void)terminal_put(&o->in, text, len);
+	else
+		(void)buffer_append(&o->in, text, len);
+	(void)buffer_append(&o->in, "\n", 1);
+	if (o->in.len >= ENOUGH)
+		sink_flush(o);
+}
+
+size_t sink_room(struct sink *o, size_t most)
+{
+	size_t room;
+
+	if (o->dropping)
+		return most;
+	o->stream->is_copied_to = true;
+	if (is_behind(o))
+		return 0;
+	room = stream_room(o->stream);
+	return room < most ? room : most;
+}
+
+/* ---- writing ---- */
+
+bool sink_has_more(struct sink *o)
+{
+	struct buffer written = o->out;
+
+	if (o->head < o->out.len)
+		return true;
+	buffer_clear(&written);
+	o->out = o->in;
+	o->in = written;
+	o->head = 0;
+	return o->out.len > 0;
+}
+
+void sink_note_taken(struct sink *o, size_t len)
+{
+	if (!o->dropping)
+		o->sys = 0;
+	o->head += len;
+	o->taken += len;
+	o->mid_written = o->out.data[o->head - 1] != '\n';
+}
+
+void sink_fail(struct sink *o, int error)
+{
+	o->sys = error;
+	o->try_again = now_of(o) + TRY_AGAIN;
+	clusters_need(o->all);
+}
+
+/* ---- the writer of streams ---- */
+
+static void join_turns(struct sink *o)
+{
+	struct stream *s = o->stream;
+
+	if (o->has_turn)
+		return;
+	o->has_turn = true;
+	o->next_turn = NULL;
+	if (s->last_turn != NULL)
+		s->last_turn->next_turn = o;
+	else
+		s->turns = o;
+	s->last_turn = o;
+}
+
+static void leave_turns(struct sink *o)
+{
+	struct sink **at = &o->stream->turns;
+	struct sink *before = NULL;
+
+	if (!o->has_turn)
+		return;
+	while (*at != o) {
+		before = *at;
+		at = &before->next_turn;
+	}
+	*at = o->next_turn;
+	if (o->stream->last_turn == o)
+		o->stream->last_turn = before;
+	o->has_turn = false;
+	if (o->stream->mid == o)
+		o->stream->mid = NULL;
+}
+
+/* Nobody waits for a stream that fails, as its reader may never come back. */
+static void fail_to_write(struct sink *o, int error)
+{
+	struct stream *s = o->stream;
+
+	sink_fail(o, error);
+	begin_dropping(o);
+	if (error == EPIPE && !s->is_dead)
+		log_warn("nobody reads the workers' output: it is dropped");
+	s->is_dead |= error == EPIPE;
+}
+
+static size_t write_turn(struct sink *o)
+{
+	size_t done = 0;
+
+	while (done < ENOUGH && !o->stream->is_full && sink_has_more(o)) {
+		ssize_t n = stream_write(o->stream, o->out.data + o->head, o->out.len - o->head,
+			o->kind == SINK_COPY);
+
+		if (n == -1) {
+			fail_to_write(o, errno);
+			break;
+		}
+		if (n > 0)
+			sink_note_taken(o, (size_t)n);
+		done += (size_t)n;
+	}
+	if (sink_waiting(o) == 0)
+		sink_recover(o);
+	return done;
+}
+
+/* The first one has its turn, and is the last one then. */
+static size_t serve_next(struct stream *s)
+{
+	struct sink *o = s->turns;
+	size_t done = write_turn(o);
+	bool is_mid = o->sys == 0 && o->head < o->out.len && o->mid_written;
+
+	s->mid = is_mid ? o : NULL;
+	if (is_mid || (s->is_full && done == 0))
+		return done;
+	leave_turns(o);
+	if (sink_waiting(o) > 0 && o->sys == 0)
+		join_turns(o);
+	return done;
+}
+
+static void serve(struct stream *s, size_t most)
+{
+	size_t done = 0;
+
+	while (s->turns != NULL && !s->is_full && done < most)
+		done += serve_next(s);
+}
+
+void sink_copy(struct sink *o, const char *data, size_t len)
+{
+	struct stream *s = o->stream;
+
+	sink_put(o, COPIER, data, len);
+	if (o->dropping || o->has_turn)
+		return;
+	if (s->mid != NULL) {
+		join_turns(o);
+		return;
+	}
+	o->has_turn = true;
+	o->next_turn = s->turns;
+	if (s->last_turn == NULL)
+		s->last_turn = o;
+	s->turns = o;
+	(void)serve_next(s);
+}
+
+void sinks_flush(struct stream *s)
+{
+	serve(s, SIZE_MAX);
+}
+
+void sinks_turn(struct stream *s)
+{
+	if (!s->copies_next)
+		serve(s, s->is_copied_to ? PIPE_BUF : SIZE_MAX);
+}
+
+void sinks_watch(struct stream *s)
+{
+	if (s->turns != NULL)
+		ev_io_start(s->loop, &s->writable);
+}
+
+/* ---- the writer of daemons ---- */
+
+/* A daemon is gone: it is connected anew. */
+static void lose_daemon(struct sink *o)
+{
+	sink_fail(o, errno);
+	sink_file_close(o);
+	o->ask_again = o->try_again;
+	o->asked = false;
+}
+
+static void send_all(struct sink *o)
+{
+	while (sink_has_more(o)) {
+		const char *at = o->out.data + o->head;
+		uint32_t size;
+		ssize_t n;
+
+		(void)memcpy(&size, at, sizeof(size));
+		n = send(o->file.fd, at + sizeof(size), size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n == -1 && (errno == EAGAIN || errno == ENOBUFS)) {
+			ev_io_start(o->all->loop, &o->writable);
+			return;
+		}
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno != EMSGSIZE) {
+			lose_daemon(o);
+			return;
+		}
+		lose(o, n == -1);
+		sink_note_taken(o, sizeof(size) + size);
+	}
+	sink_recover(o);
+}
+
+/* ---- all of them ---- */
+
+void sink_flush(struct sink *o)
+{
+	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && now_of(o) < o->try_again))
+		return;
+	if (o->stream != NULL && sink_waiting(o) > 0) {
+		join_turns(o);
+		if (!o->stream->is_copied_to)
+			serve(o->stream, SIZE_MAX);
+	} else if (o->stream == NULL && sink_file_is_ready(o)) {
+		if (is_daemon(o))
+			send_all(o);
+		else
+			sink_file_write(o);
+	}
+}
+
+static unsigned long lines_in(const struct sink *o, const struct buffer *b, size_t at)
+{
+	unsigned long lines = 0;
+	uint32_t size;
+
+	if (!is_daemon(o))
+		return text_lines(b->data + at, b->len - at);
+	for (; at < b->len; at += sizeof(size) + size) {
+		(void)memcpy(&size, b->data + at, sizeof(size));
+		lines++;
+	}
+	return lines;
+}
+
+void sink_free(struct sink *o)
+{
+	unsigned long lines = lines_in(o, &o->out, o->head) + lines_in(o, &o->in, 0) +
+		(sink_waiting(o) > 0 && o->mid_line);
+	char text[200];
+
+	lose(o, lines);
+	if (o->stream != NULL)
+		leave_turns(o);
+	else if (lines > 0 && say_loss(text, sizeof(text), lines, reason_of(o)) > 0)
+		log_warn("%s: %s", o->of->name, text + strlen("nclust: "));
+	sink_file_close(o);
+	buffer_fini(&o->in);
+	buffer_fini(&o->out);
+	count_memory(o);
+	free(o);
+}
+
+bool sink_look(struct sink *o)
+{
+	sink_flush(o);
+	(void)sink_is_full(o);
+	return o->dropping || o->full_since != 0. || o->sys != 0 || sink_file_is_put_off(o) ||
+		(o->stream == NULL && sink_waiting(o) > 0 && !o->writes &&
+			!ev_is_active(&o->writable));
 }

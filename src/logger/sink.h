@@ -3,91 +3,140 @@
 #define LOGGER_SINK_H
 
 #include "base/buffer.h"
-#include "logger/lanes.h"
+#include "logger/offload.h"
+#include "logger/stream.h"
+#include "protocol/logwire.h"
 
 #include <ev.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <sys/types.h>
+#include <stdint.h>
 
 /*
- * Where lines go: stdout or stderr.  Writing never blocks and never fails for
- * the caller.  What the reader does not take yet waits in a bounded queue, and
- * behind that in lanes (logger/lanes.h), from which clusters and workers have
- * equal turns.  The caller waits while there is too much, but only as long as the
- * reader takes SINK_TAKES a second.  Then, when these are full, lines are dropped
- * and counted, and the count is written, as a line among the others.  The same happens
- * when a write fails (a full disk), with the reason.
+ * Where output of one cluster goes: stdout or stderr, which it shares with others; or a
+ * file, a FIFO or the socket of a log daemon that the supervisor opens for us, since we
+ * have no rights.  What is not taken yet waits in a buffer of bounded size.
  *
- * Who copies bytes asks for the room there is, and waits where there is none.
+ * While too much waits, the cluster's pipes are not read, but only as long as SINK_TAKES
+ * is taken in each second.  Then the sink drops what comes, counts the lines, and tells
+ * the number in their place when it has taken what waited.  A write that fails (a full
+ * disk) is tried again each second; for a stream nobody waits meanwhile.  Bytes that are
+ * copied are no lines: who writes them waits for their reader, however long that takes.
  *
- * A sink watches its descriptor only while it is full.  It must not move in
- * memory.
+ * By its writer (stream, file, daemon) a sink gives whole lines, by turns with those of
+ * the same stream; blocks of whole lines; or a datagram for each line.
  */
-#define SINK_QUEUE_MAX (256U * 1024)
-#define SINK_LANES_MAX (512U * 1024) /* what one read of short lines becomes */
-#define SINK_TAKES (1024U * 1024)
+#define SINK_HIGH ((size_t)128 * 1024) /* too much */
+#define SINK_PATIENCE 1.0
+#define SINK_TAKES ((size_t)1024 * 1024)
+/* All of them have so much memory together, of which a cluster gets half of what the
+ * others leave; and when that is used up, each still has this. */
+#define SINKS_MOST ((size_t)16 * 1024 * 1024)
+#define SINK_LEAST ((size_t)16 * 1024)
+
+struct clusters;
+struct cluster;
+
+enum sink_kind {
+	SINK_PREFIX = LOGWIRE_TO_PREFIX,
+	SINK_JSON = LOGWIRE_TO_JSON,
+	SINK_FILE = LOGWIRE_TO_FILE,
+	SINK_JOURNAL = LOGWIRE_TO_JOURNAL,
+	SINK_SYSLOG = LOGWIRE_TO_SYSLOG,
+	SINK_COPY, /* to a stream, as it is */
+};
+
+/* A file as the supervisor's child has found it. */
+struct sink_file {
+	int fd;         /* -1: there is none */
+	uint64_t inode; /* 0: it is no regular file */
+	uint64_t dev;
+	uint64_t size;
+	ev_tstamp born; /* 0: not known */
+};
 
 struct sink {
-	struct ev_loop *loop;
-	struct ev_io writable;
-	int fd;
-	bool is_ours; /* a descriptor of its own, to be closed */
-	bool is_socket;
-	bool is_pipe;
-	bool is_terminal;  /* control bytes are escaped */
-	bool can_block;    /* it could not be opened anew */
-	bool full;         /* it took no more; wait until it is writable */
-	bool is_copied_to; /* with turns for those who do */
-	bool copy_is_next; /* from the lanes; who copies has the next turn */
-	bool mid_line;     /* what was written last is a line without its end */
-	bool torn;         /* … and the rest of it was lost */
-	bool is_dead;      /* nobody will ever read it, and it was told */
-	bool drops_rest;   /* nobody waits until it has taken all */
-	struct ev_timer patience;
-	size_t taken;          /* in this second */
-	ev_tstamp hurry;       /* until then nobody waits again */
-	int sys;               /* why the last lines were dropped; 0: slow */
-	size_t holds;          /* a pipe, so many bytes */
-	size_t pieces;         /* written there that were no whole pages, since it was empty */
-	size_t batch;          /* so much is written at once */
-	size_t batch_if_empty; /* … to a pipe in which nothing is */
-	size_t head;           /* written already of the queue */
-	unsigned long dropped; /* lines, not told yet */
-	unsigned long telling; /* … and those told by the notice in the queue */
-	size_t notice;         /* where that stands */
-	size_t notice_end;
-	struct drops *drops; /* or NULL: counts them by cluster, too */
-	struct buffer queue;
-	struct lanes lanes; /* what is to follow it */
+	struct sink *next;
+	struct clusters *all;
+	struct cluster *of;
+	enum sink_kind kind;
+	const char *name; /* for messages: what it was given as */
+	uint32_t index;   /* in the list of the cluster */
+	uint32_t slot;    /* of a stream: which one it is */
+	bool leaving;     /* to be freed when all is written */
+
+	struct buffer in;  /* what is put … */
+	struct buffer out; /* … and goes here when all of this is written */
+	size_t head;       /* so much of that is */
+	size_t memory;     /* of both, as counted in all->memory */
+	uint64_t author;   /* of what was put last … */
+	bool mid_line;     /* … which does not end with a newline */
+	bool mid_written;  /* the same of what was written */
+
+	ev_tstamp full_since; /* 0: it is not */
+	size_t taken;         /* since then */
+	ev_tstamp hurry;      /* until then nobody waits for it */
+	int sys;              /* why it takes nothing; 0: it is slow */
+	ev_tstamp try_again;  /* if `sys` */
+	bool dropping;
+	const char *why; /* … since then */
+	unsigned long dropped;
+	ev_tstamp told; /* that it drops */
+
+	struct stream *stream; /* or NULL, and it has what follows */
+	struct sink *next_turn;
+	bool has_turn;
+
+	struct sink_file file;
+	ev_io writable; /* active: it takes no more now */
+	bool asked;
+	ev_tstamp ask_again; /* not before */
+	unsigned failures;   /* to open it, in a row */
+
+	struct sink_file later; /* to be used from the next line on */
+	size_t late;            /* bytes written since that came */
+	bool rotates;           /* … and then the old one is complete */
+	bool writes;            /* a thread writes `out` */
+	ev_tstamp writes_since;
+	uint64_t size_max; /* 0: never */
+	ev_tstamp age_max; /* 0: never */
 };
 
-/* Write to what `original` (stays the caller's) is, by a descriptor of our
- * own where that can be had, so that nobody else's becomes non-blocking. */
-void sink_open(struct sink *sink, struct ev_loop *loop, int original);
-void sink_close(struct sink *sink);
-/* Count what is lost by cluster, too. */
-void sink_count(struct sink *sink, struct drops *drops);
-/* Whose line it is, and what stands before it. */
-struct sink_mark {
-	const char *cluster;
-	uint64_t worker;
-	const char *before;
-	size_t before_len;
-};
-/* One line; it leaves with sink_flush(), or earlier when much has come
- * together. */
-void sink_put(struct sink *sink, const struct sink_mark *mark, const char *text, size_t len);
-/* Should nobody read more lines for it now? */
-bool sink_is_behind(struct sink *sink);
-/* So many bytes would be taken now; 0: it is to be waited for.  What waits in the queue
- * goes first. */
-size_t sink_room(struct sink *sink);
-/* Bytes as they are, which are no more than that. */
-void sink_copy(struct sink *sink, const char *data, size_t len);
-void sink_flush(struct sink *sink);
-/* The same, by turns with those who copy: each time before the loop waits. */
-void sink_turn(struct sink *sink);
-bool sink_is_empty(const struct sink *sink);
+/* `stream`: NULL, it is none. */
+struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind kind, uint32_t slot,
+	struct stream *stream);
+void sink_free(struct sink *o);
+
+/* A block of `author`'s: whole lines, or a piece of a long one. */
+void sink_put(struct sink *o, uint64_t author, const char *data, size_t len);
+/* One line, as a daemon wants it. */
+void sink_send(struct sink *o, const char *data, size_t len);
+/* One for a stream, with what stands before it. */
+void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len);
+/* So much may be read for it now, to be copied at once. */
+size_t sink_room(struct sink *o, size_t most);
+void sink_copy(struct sink *o, const char *data, size_t len);
+
+/* Write what waits. */
+void sink_flush(struct sink *o);
+size_t sink_waiting(const struct sink *o);
+/* Should nobody read more for it now? */
+bool sink_is_full(struct sink *o);
+/* Each 0.25 s while it is in need: true, it is still. */
+bool sink_look(struct sink *o);
+
+/* Write what waits for a stream; or for each time before the loop waits its share. */
+void sinks_flush(struct stream *s);
+void sinks_turn(struct stream *s);
+/* Does something still wait that it may take?  Then the loop comes back at once. */
+void sinks_watch(struct stream *s);
+
+/* ---- of its own descriptor (sink_file.c) ---- */
+
+/* Ask for a descriptor, unless that was done. */
+void sink_ask(struct sink *o, enum logwire_ask what);
+/* It has come (taken, and -1 then), or not. */
+void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
+/* A write has returned. */
+void sink_goes_on(struct sink *o, const struct offload_call *call);
 
 #endif

@@ -49,36 +49,6 @@ static int make_room(struct source_table *table)
 	return 0;
 }
 
-static struct source_group *join_group(struct source_table *table, const char *cluster)
-{
-	struct source_group *group = table->groups;
-
-	while (group != NULL && strcmp(group->cluster, cluster) != 0)
-		group = group->next;
-	if (group == NULL) {
-		group = calloc(1, sizeof(*group));
-		if (group == NULL)
-			return NULL;
-		(void)text_copy(group->cluster, sizeof(group->cluster), cluster);
-		group->next = table->groups;
-		table->groups = group;
-	}
-	group->count++;
-	return group;
-}
-
-static void leave_group(struct source_table *table, struct source_group *group)
-{
-	struct source_group **at = &table->groups;
-
-	if (--group->count > 0)
-		return;
-	while (*at != group)
-		at = &(*at)->next;
-	*at = group->next;
-	free(group);
-}
-
 struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster)
 {
@@ -89,11 +59,11 @@ struct source *source_get(
 		return source;
 	source = calloc(1, sizeof(*source));
 	if (source == NULL || make_room(table) == -1 ||
-		(source->group = join_group(table, cluster)) == NULL) {
+		(source->cluster = clusters_get(table->clusters, cluster)) == NULL) {
 		free(source);
 		return NULL;
 	}
-	source->cluster = source->group->cluster;
+	source->cluster->sources++;
 	source->worker = worker;
 	source->slot = slot;
 	tail_init(&source->tail);
@@ -109,13 +79,8 @@ struct source *source_get(
 	return source;
 }
 
-void sources_rename(struct source_table *table, const char *from, const char *to)
+void sources_rename(struct source_table *table)
 {
-	for (struct source_group *g = table->groups; g != NULL; g = g->next)
-		if (strcmp(g->cluster, from) == 0)
-			(void)text_copy(g->cluster, sizeof(g->cluster), to);
-		else if (strcmp(g->cluster, to) == 0)
-			(void)text_copy(g->cluster, sizeof(g->cluster), from);
 	for (size_t i = 0; i < table->count; i++)
 		table->list[i]->before_len = 0;
 }
@@ -126,7 +91,8 @@ void source_free(struct source_table *table, struct source *source)
 
 	(void)memmove(table->list + at, table->list + at + 1,
 		(--table->count - at) * sizeof(struct source *));
-	leave_group(table, source->group);
+	source->cluster->sources--;
+	table->clusters->sweep = true;
 	tail_fini(&source->tail);
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		lines_fini(&source->pipes[i].lines);
@@ -142,7 +108,7 @@ bool source_is_open(const struct source *source)
 
 unsigned source_width(const struct source *source)
 {
-	unsigned width = (unsigned)strlen(source->cluster) + 2;
+	unsigned width = (unsigned)strlen(source->cluster->name) + 2;
 
 	for (uint32_t slot = source->slot; slot > 9; slot /= 10)
 		width++;
@@ -158,13 +124,13 @@ static void make_prefix(struct source *source, unsigned width, bool colour)
 	char before[16] = "";
 	int n;
 
-	for (const char *c = source->cluster; *c != '\0'; c++)
+	for (const char *c = source->cluster->name; *c != '\0'; c++)
 		pick += (unsigned char)*c;
 	if (colour)
 		(void)snprintf(
 			before, sizeof(before), "\x1b[%um", colours[pick % COUNT_OF(colours)]);
 	n = snprintf(source->before, SOURCE_PREFIX, "%s%s.%" PRIu32 " %*s|%s ", before,
-		source->cluster, source->slot, width > own ? (int)(width - own) : 0, "",
+		source->cluster->name, source->slot, width > own ? (int)(width - own) : 0, "",
 		colour ? "\x1b[0m" : "");
 	source->before_len = n > 0 && n < SOURCE_PREFIX ? (size_t)n : 0;
 	source->before_mark = source->before_len - (colour ? sizeof("|\x1b[0m ") - 1 : 2);

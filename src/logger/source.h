@@ -2,6 +2,7 @@
 #ifndef LOGGER_SOURCE_H
 #define LOGGER_SOURCE_H
 
+#include "logger/cluster.h"
 #include "logger/lines.h"
 #include "logger/tail.h"
 
@@ -19,29 +20,18 @@
  */
 struct source_pipe {
 	struct source *source;
-	int fd;      /* -1: there is none, or it was at its end */
-	bool is_pty; /* the end of a terminal, and no pipe */
-	bool hangs;  /* a call for it does (logger/offload.h) */
+	int fd;         /* -1: there is none, or it was at its end */
+	bool is_pty;    /* the end of a terminal, and no pipe */
+	bool hangs;     /* a call for it does (logger/offload.h) */
+	bool is_unread; /* it is not watched while its cluster is not read */
+	bool has_waited;
+	struct source_pipe *next_unread;
 	struct lines lines;
 	double redrawn_at;  /* when a line of it was last shown before its end */
-	struct buffer rest; /* a line without its end, for files (route.h) */
+	struct buffer rest; /* a line without its end, for files (cluster.h) */
 };
 
 struct memory;
-
-/* The sources of one cluster. */
-struct source_group {
-	struct source_group *next;
-	char cluster[65];
-	unsigned count;
-	uint64_t read_at;
-	unsigned hanging;        /* pipes */
-	bool told;               /* that one does */
-	bool unread;             /* too many do */
-	bool paused;             /* a sink of theirs is full */
-	struct drops_of *counts; /* of their lines; or NULL */
-	struct routing *routing; /* where their output goes (route.h); or NULL */
-};
 
 struct source {
 	struct source *next_due; /* of those whose last words are to be told */
@@ -49,9 +39,7 @@ struct source {
 	uint32_t slot;
 	uint32_t pid; /* 0: not known */
 	uint32_t generation;
-	const char *cluster; /* the group's */
-	struct source_group *group;
-	uint64_t read_at; /* when it last had its turn */
+	struct cluster *cluster;
 	bool ended;
 	bool due;
 	bool quiet;                 /* only its last lines are kept */
@@ -68,12 +56,12 @@ struct source {
 };
 
 /* All of them, sorted by worker: a new one comes last, as ids only grow.  The
- * owner zeroes it, and frees the list. */
+ * owner sets the clusters, zeroes the rest, and frees the list. */
 struct source_table {
 	struct source **list; /* heap */
 	size_t count;
 	size_t room;
-	struct source_group *groups; /* heap; gone with their last source */
+	struct clusters *clusters;
 };
 
 /* Where a worker stands in the list, or would stand. */
@@ -82,8 +70,8 @@ struct source *source_find(const struct source_table *table, uint64_t worker);
 /* The one of this worker, or a new one; NULL: out of memory. */
 struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster);
-/* That cluster has another name now.  What had that before has the old one. */
-void sources_rename(struct source_table *table, const char *from, const char *to);
+/* Clusters have other names now. */
+void sources_rename(struct source_table *table);
 void source_free(struct source_table *table, struct source *source);
 
 bool source_is_open(const struct source *source);

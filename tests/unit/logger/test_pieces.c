@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "../unit.h"
 
-/* What the logger is made of: lines, last words, sinks. */
+/* What the logger is made of: lines, last words, sources. */
 #include "logger/lines.h"
-#include "logger/sink.h"
 #include "logger/source.h"
 #include "logger/tail.h"
-#include "os/descriptors.h"
 
 #include "base/scope.h"
 
@@ -22,19 +20,16 @@
 static struct buffer taken;
 static struct lines lines;
 static struct tail tail;
-static struct lanes lanes;
 
 static void set_up(void)
 {
 	buffer_init(&taken, 0);
 	lines_init(&lines);
 	tail_init(&tail);
-	lanes_init(&lanes, 100000);
 }
 
 static void tear_down(void)
 {
-	lanes_fini(&lanes);
 	tail_fini(&tail);
 	lines_fini(&lines);
 	buffer_fini(&taken);
@@ -303,261 +298,12 @@ TEST(pieces_of_a_line_are_no_lines)
 	ck_assert(tail_says_in_use(&tail));
 }
 
-/* --- Lanes --- */
-
-static void put_lines(const char *cluster, uint64_t worker, int count)
-{
-	char line[101];
-
-	(void)memset(line, 'x', sizeof(line));
-	line[0] = cluster[0];
-	line[1] = (char)('0' + worker);
-	line[99] = '\n';
-	for (int i = 0; i < count; i++)
-		lanes_put(&lanes, cluster, worker, line, 100);
-}
-
-/* How many lines of what was taken begin like that. */
-static int taken_of(const char *begin)
-{
-	int count = 0;
-
-	for (size_t at = 0; at < taken.len; at += 100)
-		count += memcmp(taken.data + at, begin, strlen(begin)) == 0;
-	return count;
-}
-
-TEST(one_that_floods_costs_its_own_lines)
-{
-	put_lines("a", 1, 5000);
-	ck_assert_uint_eq(lanes.dropped, 4000);
-	put_lines("b", 2, 300);
-	put_lines("a", 1, 5000);
-	put_lines("a", 3, 100); /* another one of the same cluster */
-	ck_assert_uint_le(lanes.waiting, 100000);
-	ck_assert(!lanes.over);
-	lanes_take(&lanes, &taken, SIZE_MAX);
-	ck_assert(lanes_are_empty(&lanes) && lanes.over);
-	ck_assert_int_eq(taken_of("b2"), 300);
-	ck_assert_int_eq(taken_of("a3"), 100);
-	ck_assert_int_eq(taken_of("a1"), 600);
-	ck_assert_uint_eq(lanes.dropped, 9400);
-}
-
-TEST(clusters_have_equal_turns_and_so_have_workers_of_one)
-{
-	lanes_init(&lanes, 400000);
-	for (uint64_t worker = 1; worker <= 4; worker++)
-		put_lines("a", worker, 500);
-	put_lines("b", 5, 2000);
-	lanes_take(&lanes, &taken, 160000);
-	ck_assert_int_ge(taken_of("b"), 760);
-	ck_assert_int_ge(taken_of("a"), 760);
-	for (int i = 1; i <= 4; i++) {
-		const char begin[] = {'a', (char)('0' + i), '\0'};
-
-		ck_assert_int_ge(taken_of(begin), 160);
-	}
-}
-
-TEST(a_line_longer_than_a_turn_waits_for_some)
-{
-	static char line[9000];
-
-	(void)memset(line, 'l', sizeof(line));
-	line[sizeof(line) - 1] = '\n';
-	lanes_put(&lanes, "a", 1, line, sizeof(line));
-	put_lines("b", 2, 200);
-	lanes_take(&lanes, &taken, 8000);
-	ck_assert_int_eq(taken_of("b2"), 81);
-	lanes_take(&lanes, &taken, SIZE_MAX);
-	ck_assert_uint_eq(taken.len, 29000);
-}
-
-/* --- Sinks --- */
-
-static struct ev_loop *loop;
-static struct sink sink;
-static int fds[2]; /* a pipe */
-static const struct sink_mark nobodys = {.cluster = "", .before = ""};
-
-static void loop_open(void)
-{
-	(void)signal(SIGPIPE, SIG_IGN);
-	loop = ev_loop_new(EVFLAG_NOENV);
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-}
-
-static void loop_close(void)
-{
-	sink_close(&sink);
-	ev_loop_destroy(loop);
-	(void)close(fds[0]);
-	(void)close(fds[1]);
-}
-
-CASE(sinks)
-FIXTURE(loop_open, loop_close)
-
-static void put(const char *line)
-{
-	const struct sink_mark mark = {.cluster = "web", .before = "web.0 | ", .before_len = 8};
-
-	sink_put(&sink, &mark, line, strlen(line));
-	sink_flush(&sink);
-}
-
-static void expect(int fd, const char *wanted)
-{
-	char got[1000] = "";
-
-	(void)!read(fd, got, sizeof(got) - 1);
-	ck_assert_str_eq(got, wanted);
-}
-
-TEST(a_reader_that_comes_back_is_told_what_it_missed)
-{
-	char path[] = "/tmp/test_logger.XXXXXX";
-	char fifo[64];
-	int reader;
-	int writer;
-
-	ck_assert_ptr_nonnull(mkdtemp(path));
-	(void)snprintf(fifo, sizeof(fifo), "%s/fifo", path);
-	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
-	reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	writer = open(fifo, O_WRONLY | O_CLOEXEC);
-	sink_open(&sink, loop, writer);
-	put("one");
-	expect(reader, "web.0 | one\n");
-	(void)close(reader);
-	put("two");
-	put("three");
-	reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	put("four");
-	expect(reader,
-		"nclust: 2 lines of output were dropped, Broken pipe\n"
-		"web.0 | four\n");
-	put("five");
-	expect(reader, "web.0 | five\n");
-	(void)unlink(fifo);
-	(void)rmdir(path);
-	(void)close(reader);
-	(void)close(writer);
-}
-
-TEST(a_full_disk_is_counted_line_by_line)
-{
-	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
-
-	sink_open(&sink, loop, full);
-	for (int i = 0; i < 10; i++)
-		put("line");
-	ck_assert_uint_eq(sink.dropped, 10);
-	for (int i = 0; i < 3; i++)
-		sink_put(&sink, &nobodys, "more", 4);
-	sink_flush(&sink);
-	ck_assert_uint_eq(sink.dropped, 13);
-	ck_assert_uint_eq(sink.queue.len, 0);
-	(void)close(full);
-}
-
-TEST(what_is_given_is_never_made_non_blocking)
-{
-	sink_open(&sink, loop, fds[1]);
-	ck_assert(sink.is_ours && !sink.can_block);
-	ck_assert_int_eq(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_ne(fcntl(sink.fd, F_GETFL) & O_NONBLOCK, 0);
-	ck_assert_int_ne(fcntl(sink.fd, F_GETFD) & FD_CLOEXEC, 0);
-	for (int i = 0; i < 100000; i++)
-		put("nobody reads this"); /* and it does not block */
-	ck_assert(sink.full);
-	ck_assert_uint_le(sink.queue.len, SINK_QUEUE_MAX);
-	ck_assert_uint_gt(sink.lanes.dropped, 50000);
-}
-
-static void fill(void)
-{
-	for (int i = 0; i < 20000; i++)
-		put("somebody reads this");
-}
-
-TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
-{
-	char got[4096];
-
-	ck_assert_int_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
-	sink_open(&sink, loop, fds[1]);
-	put("a line");
-	ck_assert(!sink_is_behind(&sink));
-	fill();
-	sink.patience.repeat = 0.01;
-	ck_assert(sink_is_behind(&sink));
-	/* as much in each period as it has to take */
-	for (int i = 0; i < 5; i++) {
-		sink.taken = SINK_TAKES;
-		(void)ev_run(loop, EVRUN_ONCE);
-		ck_assert(sink_is_behind(&sink));
-	}
-	while (sink_is_behind(&sink))
-		(void)ev_run(loop, EVRUN_ONCE);
-	ck_assert(!sink_is_empty(&sink));
-	/* it reads again; but so soon it is not waited for again */
-	while (read(fds[0], got, sizeof(got)) > 0 || !sink_is_empty(&sink)) {
-		(void)ev_run(loop, EVRUN_NOWAIT);
-		sink_flush(&sink);
-	}
-	fill();
-	ck_assert(!sink_is_behind(&sink));
-}
-
-TEST(one_that_cannot_be_opened_anew_is_asked_first)
-{
-	sink_open(&sink, loop, fds[1]);
-	(void)close(sink.fd);
-	sink.fd = fds[1]; /* as if it had been refused */
-	sink.is_ours = false;
-	sink.can_block = true;
-	ev_io_set(&sink.writable, fds[1], EV_WRITE);
-	for (int i = 0; i < 100000; i++)
-		put("nobody reads this");
-	ck_assert(sink.full);
-}
-
-TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
-{
-	char got[70000];
-	ssize_t n = 0;
-
-	sink_open(&sink, loop, fds[1]);
-	for (int i = 0; i < 20000; i++)
-		sink_put(&sink, &nobodys, "a line of the pipe", 18);
-	sink_flush(&sink);
-	n = read(fds[0], got, sizeof(got));
-	ck_assert_int_gt(n, 60000);
-	ck_assert_int_eq(got[n - 1], '\n');
-}
-
-TEST(one_file_under_two_descriptors_is_known)
-{
-	struct sink other;
-
-	sink_open(&sink, loop, fds[1]);
-	sink_open(&other, loop, fds[1]);
-	ck_assert(descriptors_same(sink.fd, other.fd));
-	sink_close(&other);
-	sink_open(&other, loop, STDOUT_FILENO);
-	ck_assert(!descriptors_same(sink.fd, other.fd));
-	sink_close(&other);
-}
-
 /* --- Sources --- */
-
-CASE(parts)
 
 TEST(sources_are_found_by_worker)
 {
-	struct source_table table = {.count = 0};
+	struct clusters clusters = {0};
+	struct source_table table = {.clusters = &clusters};
 	struct source *s;
 	const char *prefix;
 

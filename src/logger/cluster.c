@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/cluster.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "logger/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A line up to this length is not mixed with others; and all of a cluster. */
+#define REST_MOST ((size_t)256 * 1024)
+#define RESTS_MOST ((size_t)1024 * 1024)
+#define ENOUGH ((size_t)32 * 1024)
+#define LOOK 0.25
+#define REPORT_EACH 1.0
+#define REPORT_SOON 0.01
+
+/* For each sink of a cluster. */
+#define EACH_SINK(c, route, o) \
+	for (struct route *route = (c)->list; route < (c)->list + ROUTES; route++) \
+		for (struct sink *o = route->sinks; o != NULL; o = o->next)
+
+static bool is_stream(enum sink_kind kind)
+{
+	return kind == SINK_PREFIX || kind == SINK_JSON || kind == SINK_COPY;
+}
+
+struct cluster *clusters_find(const struct clusters *all, const char *name)
+{
+	struct cluster *c = all->list;
+
+	while (c != NULL && strcmp(c->name, name) != 0)
+		c = c->next;
+	return c;
+}
+
+struct cluster *clusters_get(struct clusters *all, const char *name)
+{
+	struct cluster *c = clusters_find(all, name);
+
+	if (c != NULL)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return NULL;
+	(void)text_copy(c->name, sizeof(c->name), name);
+	c->unread_end = &c->unread_pipes;
+	c->list[ROUTE_STANDARD] = (struct route){.kind = SINK_PREFIX, .by_slot = true};
+	c->list[ROUTE_COPY] = (struct route){.kind = SINK_COPY, .by_slot = true};
+	c->next = all->list;
+	all->list = c;
+	return c;
+}
+
+/* ---- its sinks ---- */
+
+static struct sink *find(const struct route *route, uint32_t slot)
+{
+	struct sink *o = route->sinks;
+
+	while (o != NULL && route->by_slot && o->slot != slot)
+		o = o->next;
+	return o;
+}
+
+static void adjust(struct sink *o, const struct route *route, size_t index)
+{
+	o->index = (uint32_t)index;
+	o->name = route->name;
+	o->size_max = route->size;
+	o->age_max = route->age;
+}
+
+struct sink *cluster_sink(
+	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot)
+{
+	struct sink *o;
+
+	if (!route->by_slot)
+		slot = 0;
+	else if (is_stream(route->kind) && all->streams[0] == all->streams[1])
+		slot = 0;
+	o = find(route, slot);
+	if (o != NULL)
+		return o;
+	o = sink_new(all, c, route->kind, slot, is_stream(route->kind) ? all->streams[slot] : NULL);
+	if (o == NULL)
+		return NULL;
+	adjust(o, route, (size_t)(route - c->list));
+	o->next = route->sinks;
+	route->sinks = o;
+	if (o->stream == NULL)
+		sink_ask(o, LOGWIRE_ASK_OPEN);
+	return o;
+}
+
+void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (!is_stream(c->list[i].kind))
+			(void)cluster_sink(all, c, &c->list[i], slot);
+}
+
+bool cluster_has(const struct cluster *c, enum sink_kind kind)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->list[i].kind == kind)
+			return true;
+	return false;
+}
+
+static void retire_sinks(struct clusters *all, struct route *route)
+{
+	while (route->sinks != NULL) {
+		struct sink *o = route->sinks;
+
+		route->sinks = o->next;
+		o->leaving = true;
+		o->name = "";
+		o->of->leaving++;
+		o->next = all->leaving;
+		all->leaving = o;
+	}
+}
+
+/* ---- what the supervisor says ---- */
+
+/* What is the same as before keeps its descriptors and what waits there. */
+static void inherit(struct cluster *c, struct route *route)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct route *old = &c->list[i];
+
+		if (old->name == NULL || old->kind != route->kind ||
+			strcmp(old->name, route->name) != 0)
+			continue;
+		route->sinks = old->sinks;
+		old->sinks = NULL;
+		return;
+	}
+}
+
+/* An nclust that was replaced has forgotten what it was asked for, and an answer to
+ * what was asked before is not taken: the file may be there under another name. */
+static void adjust_and_ask(struct sink *o, const struct route *route, size_t index)
+{
+	bool asked = o->asked;
+
+	adjust(o, route, index);
+	o->asked = false;
+	o->ask_again = 0.;
+	if (asked)
+		sink_ask(o, LOGWIRE_ASK_OPEN);
+}
+
+static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		inherit(c, &c->staged[i]);
+	for (size_t i = 0; i < c->count; i++) {
+		retire_sinks(all, &c->list[i]);
+		free(c->list[i].name);
+		c->list[i] = (struct route){0};
+	}
+	if (count > 0)
+		(void)memcpy(c->list, c->staged, count * sizeof(*c->list));
+	free(c->staged);
+	c->staged = NULL;
+	c->count = count;
+	c->version = ++all->versions;
+	c->by_block = cluster_has(c, SINK_FILE);
+	for (size_t i = 0; i < count; i++) {
+		struct route *route = &c->list[i];
+
+		for (struct sink *o = route->sinks; o != NULL; o = o->next)
+			adjust_and_ask(o, route, i);
+		if (!is_stream(route->kind) && !route->by_slot)
+			(void)cluster_sink(all, c, route, 0);
+	}
+	c->dirty = true;
+	all->sweep = true;
+	clusters_need(all);
+}
+
+static void stage(struct clusters *all, const struct logwire_packet *p)
+{
+	struct cluster *c = clusters_get(all, p->cluster);
+	struct route *route;
+
+	if (c != NULL && p->slot > 0 && c->staged == NULL)
+		c->staged = calloc(LOGWIRE_ROUTES_MAX, sizeof(*c->staged));
+	if (c == NULL || (p->slot > 0 && c->staged == NULL))
+		return;
+	if (p->slot == 0) {
+		put_in_force(all, c, 0);
+		return;
+	}
+	route = &c->staged[p->which];
+	free(route->name);
+	*route = (struct route){
+		.kind = (enum sink_kind)p->what,
+		.by_slot = p->quiet != 0 || p->what == LOGWIRE_TO_PREFIX,
+		.size = p->worker,
+		.age = (ev_tstamp)p->stream,
+		.facility = p->address_in_use % LOGWIRE_OLD_SYSLOG,
+		.old = p->address_in_use >= LOGWIRE_OLD_SYSLOG,
+		.name = strdup(p->text),
+	};
+	for (uint32_t i = 0; i < p->slot; i++)
+		if (c->staged[i].name == NULL)
+			return; /* more are to come */
+	put_in_force(all, c, p->slot);
+}
+
+static void take_opened(
+	struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m)
+{
+	struct cluster *c = clusters_find(all, p->cluster);
+	int none = -1;
+	struct sink *o = NULL;
+
+	if (c != NULL && p->which < c->count && p->sink == c->version)
+		o = c->list[p->which].sinks;
+	while (o != NULL && o->slot != p->slot)
+		o = o->next;
+	if (o != NULL && o->stream == NULL)
+		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
+}
+
+static void reopen(struct clusters *all, const char *name)
+{
+	struct cluster *c = clusters_find(all, name);
+
+	if (c == NULL)
+		return;
+	EACH_SINK(c, route, o)
+	{
+		if (o->kind != SINK_FILE)
+			continue;
+		o->asked = false;
+		sink_ask(o, LOGWIRE_ASK_OPEN);
+	}
+}
+
+void clusters_rename(struct clusters *all, const char *from, const char *to)
+{
+	struct cluster *c = clusters_find(all, from);
+	struct cluster *before = clusters_find(all, to);
+
+	if (before != NULL)
+		(void)text_copy(before->name, sizeof(before->name), from);
+	if (c != NULL)
+		(void)text_copy(c->name, sizeof(c->name), to);
+}
+
+void clusters_forget_asked(struct clusters *all)
+{
+	for (struct cluster *c = all->list; c != NULL; c = c->next)
+		EACH_SINK(c, route, o)
+		{
+			if (o->asked)
+				o->ask_again = 0.;
+			o->asked = false;
+		}
+	clusters_need(all);
+}
+
+bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m)
+{
+	if (p->kind == LOGWIRE_ROUTE)
+		stage(all, p);
+	else if (p->kind == LOGWIRE_OPENED)
+		take_opened(all, p, m);
+	else if (p->kind == LOGWIRE_REOPEN)
+		reopen(all, p->cluster);
+	else
+		return false;
+	return true;
+}
+
+/* ---- putting ---- */
+
+static void put_block(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len)
+{
+	struct source *source = pipe->source;
+	struct cluster *c = source->cluster;
+	uint64_t author = source->worker * 2 + (uint64_t)(pipe - source->pipes);
+
+	for (size_t i = 0; i < c->count; i++) {
+		struct sink *o;
+
+		if (c->list[i].kind != SINK_FILE)
+			continue;
+		o = cluster_sink(all, c, &c->list[i], source->slot);
+		if (o == NULL)
+			continue;
+		sink_put(o, author, pipe->rest.data, pipe->rest.len);
+		sink_put(o, author, data, len);
+	}
+	c->resting -= pipe->rest.len;
+	buffer_fini(&pipe->rest);
+	c->dirty = true;
+}
+
+/* May the pipe have so much?  Not more than half of what the cluster's others leave:
+ * so there is always some for one more. */
+static bool may_rest(const struct cluster *c, const struct source_pipe *pipe, size_t more)
+{
+	size_t len = pipe->rest.len + more;
+	size_t others = c->resting - pipe->rest.len;
+
+	return len <= REST_MOST && len <= (RESTS_MOST - others) / 2;
+}
+
+void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len)
+{
+	const char *end = memrchr(data, '\n', len);
+	size_t whole = end != NULL ? (size_t)(end - data) + 1 : 0;
+	size_t left = len - whole;
+	struct cluster *c = pipe->source->cluster;
+
+	if (!c->by_block)
+		return;
+	if (whole > 0)
+		put_block(all, pipe, data, whole);
+	if (left == 0)
+		return;
+	if (!may_rest(c, pipe, left) || buffer_append(&pipe->rest, data + whole, left) == -1) {
+		put_block(all, pipe, data + whole, left);
+		return;
+	}
+	c->resting += left;
+}
+
+void cluster_end(struct clusters *all, struct source_pipe *pipe)
+{
+	if (pipe->rest.len > 0)
+		put_block(all, pipe, NULL, 0);
+}
+
+void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
+	const struct format_line *line)
+{
+	struct sink *o = cluster_sink(all, c, route, line->slot);
+	struct buffer *scratch = &all->scratch;
+
+	if (o == NULL)
+		return;
+	c->dirty = true;
+	buffer_clear(scratch);
+	if (route->kind == SINK_JSON) {
+		format_json(scratch, line);
+		(void)buffer_append(scratch, "\n", 1);
+		sink_put(o, 0, scratch->data, scratch->len);
+		return;
+	}
+	if (route->kind == SINK_JOURNAL)
+		format_journal(scratch, line);
+	else
+		format_syslog(scratch, line, route->facility, route->old);
+	sink_send(o, scratch->data, scratch->len);
+}
+
+void cluster_tell(struct sink *o, const char *text, size_t len)
+{
+	const struct format_line line = {
+		.cluster = o->of->name,
+		.slot = o->slot,
+		.is_stderr = true,
+		.text = text,
+		.len = len,
+	};
+
+	if (!o->leaving)
+		cluster_line(o->all, o->of, &o->of->list[o->index], &line);
+}
+
+/* ---- counting ---- */
+
+static void arm_report(struct clusters *all, double after)
+{
+	ev_timer_stop(all->loop, &all->report);
+	ev_timer_set(&all->report, after, 0.0);
+	ev_timer_start(all->loop, &all->report);
+}
+
+/* True: there were any.  What the channel does not take goes later. */
+static bool report(struct clusters *all, enum logwire_kind kind, const char *name, uint64_t *lines)
+{
+	struct logwire_packet p = {.kind = kind, .worker = *lines};
+
+	if (*lines == 0 || all->channel->fd == -1)
+		return false;
+	(void)text_copy(p.cluster, sizeof(p.cluster), name);
+	if (fdpass_send(all->channel->fd, &p, sizeof(p), NULL, 0) == 0)
+		*lines = 0;
+	return true;
+}
+
+static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct clusters *all = timer->data;
+	bool more = false;
+
+	(void)loop;
+	(void)revents;
+	all->hurried = false;
+	for (struct cluster *c = all->list; c != NULL; c = c->next) {
+		all->hurried |= report(all, LOGWIRE_DROPPED, c->name, &c->lost);
+		more |= report(all, LOGWIRE_LINES, c->name, &c->read);
+	}
+	if (more || all->hurried)
+		arm_report(all, REPORT_EACH);
+	all->sweep = true;
+}
+
+void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
+{
+	c->lost += lines;
+	if (lines == 0 || all->hurried)
+		return;
+	/* what is lost in the same moment goes with it */
+	all->hurried = true;
+	arm_report(all, REPORT_SOON);
+}
+
+void cluster_count_line(struct clusters *all, struct cluster *c)
+{
+	c->read++;
+	if (!ev_is_active(&all->report))
+		arm_report(all, REPORT_EACH);
+}
+
+/* ---- writing ---- */
+
+/* Half of what the others leave: so there is always some for one more. */
+size_t clusters_share_of(const struct clusters *all, const struct cluster *c)
+{
+	size_t others = all->memory - c->memory;
+
+	return others < SINKS_MOST ? (SINKS_MOST - others) / 2 : 0;
+}
+
+bool cluster_is_tight(const struct clusters *all, const struct cluster *c)
+{
+	size_t share = clusters_share_of(all, c);
+
+	return c->memory > share - share / 8;
+}
+
+bool cluster_may_write(const struct clusters *all, const struct cluster *c)
+{
+	return c->writes < OFFLOAD_OF_ONE && all->offload->stuck < OFFLOAD_MOST / 2;
+}
+
+bool clusters_share_file(const struct sink *one)
+{
+	for (struct cluster *c = one->all->list; c != NULL; c = c->next)
+		EACH_SINK(c, route, o)
+		{
+			if (o != one && o->file.inode != 0 && o->file.dev == one->file.dev &&
+				o->file.inode == one->file.inode)
+				return true;
+		}
+	return false;
+}
+
+bool cluster_flush_enough(struct clusters *all, struct cluster *c)
+{
+	size_t enough = cluster_is_tight(all, c) ? 1 : ENOUGH;
+	bool full = false;
+
+	EACH_SINK(c, route, o)
+	{
+		if (sink_waiting(o) >= enough)
+			sink_flush(o);
+		full |= sink_is_full(o);
+	}
+	return !full;
+}
+
+bool cluster_has_room(struct cluster *c)
+{
+	EACH_SINK(c, route, o)
+	{
+		if (sink_is_full(o))
+			return false;
+	}
+	return true;
+}
+
+void cluster_settle(struct clusters *all, struct cluster *c)
+{
+	bool was = c->paused;
+
+	c->dirty = false;
+	c->paused = false;
+	EACH_SINK(c, route, o)
+	{
+		sink_flush(o);
+		c->paused |= sink_is_full(o);
+	}
+	if (was && !c->paused)
+		all->resume(all->owner, c);
+}
+
+static void let_go(struct clusters *all)
+{
+	struct sink **at = &all->leaving;
+
+	while (*at != NULL) {
+		struct sink *o = *at;
+
+		if (!o->writes)
+			sink_flush(o);
+		if (o->writes ||
+			(o->stream == NULL && o->file.fd != -1 && sink_waiting(o) > 0 &&
+				o->sys == 0 && !ev_is_active(&o->writable)) ||
+			(o->stream != NULL && sink_waiting(o) > 0 && o->sys == 0)) {
+			at = &o->next;
+			continue;
+		}
+		*at = o->next;
+		o->of->leaving--;
+		sink_free(o);
+		all->sweep = true;
+	}
+}
+
+static void free_cluster(struct cluster *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		free(c->list[i].name);
+	for (size_t i = 0; c->staged != NULL && i < LOGWIRE_ROUTES_MAX; i++)
+		free(c->staged[i].name);
+	free(c->staged);
+	free(c);
+}
+
+/* Forget those that are over: no worker is left, no sink is named. */
+static void sweep(struct clusters *all)
+{
+	struct cluster **at = &all->list;
+
+	all->sweep = false;
+	while (*at != NULL) {
+		struct cluster *c = *at;
+
+		if (c->sources > 0 || c->count > 0) {
+			at = &c->next;
+			continue;
+		}
+		retire_sinks(all, &c->list[ROUTE_STANDARD]);
+		retire_sinks(all, &c->list[ROUTE_COPY]);
+		if (c->leaving > 0 || c->lost > 0 || c->read > 0 || c->staged != NULL) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		free_cluster(c);
+	}
+}
+
+void clusters_turn(struct clusters *all)
+{
+	for (struct cluster *c = all->list; c != NULL; c = c->next)
+		if (c->dirty || c->paused)
+			cluster_settle(all, c);
+	if (all->sweep)
+		sweep(all);
+	if (all->leaving != NULL)
+		let_go(all);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct clusters *all = timer->data;
+	bool needed = false;
+
+	(void)revents;
+	for (struct cluster *c = all->list; c != NULL; c = c->next) {
+		needed |= c->paused;
+		EACH_SINK(c, route, o)
+		{
+			needed |= sink_look(o);
+		}
+	}
+	if (!needed && all->leaving == NULL)
+		ev_timer_stop(loop, timer);
+}
+
+void clusters_need(struct clusters *all)
+{
+	if (!ev_is_active(&all->look))
+		ev_timer_again(all->loop, &all->look);
+}
+
+bool clusters_are_empty(const struct clusters *all)
+{
+	for (struct cluster *c = all->list; c != NULL; c = c->next)
+		EACH_SINK(c, route, o)
+		{
+			if (sink_waiting(o) > 0 && (o->stream == NULL || o->sys == 0))
+				return false;
+		}
+	return all->leaving == NULL;
+}
+
+/* ---- life ---- */
+
+void clusters_init(
+	struct clusters *all, struct ev_loop *loop, struct offload *offload, struct ev_io *channel)
+{
+	all->loop = loop;
+	all->offload = offload;
+	all->channel = channel;
+	buffer_init(&all->scratch, 0);
+	ev_init(&all->look, on_look);
+	all->look.repeat = LOOK;
+	ev_init(&all->report, on_report);
+	all->look.data = all->report.data = all;
+}
+
+void clusters_fini(struct clusters *all)
+{
+	bool used = false;
+
+	for (struct cluster *c = all->list; c != NULL; c = c->next)
+		for (size_t i = 0; i < ROUTES; i++)
+			retire_sinks(all, &c->list[i]);
+	while (all->leaving != NULL) {
+		struct sink *o = all->leaving;
+
+		all->leaving = o->next;
+		used |= o->writes; /* a thread has it, and what it is of */
+		if (!o->writes)
+			sink_free(o);
+	}
+	while (!used && all->list != NULL) {
+		struct cluster *c = all->list;
+
+		all->list = c->next;
+		free_cluster(c);
+	}
+	ev_timer_stop(all->loop, &all->look);
+	ev_timer_stop(all->loop, &all->report);
+	buffer_fini(&all->scratch);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include "logger/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ENOUGH ((size_t)32 * 1024) /* is written at once */
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct stream *s = watcher->data;
+
+	(void)revents;
+	ev_io_stop(loop, watcher);
+	s->is_full = false; /* before the loop waits the next one has its turn */
+	s->copies_next = s->is_copied_to && !s->copies_next;
+}
+
+/* A description of our own: O_NONBLOCK on the given one would be seen by all
+ * who share it, the user's shell among them. */
+static int reopen(int original)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
+}
+
+/* A pipe takes up to PIPE_BUF whole or not at all: no line of ours is torn by a
+ * message of the supervisor's. */
+static void choose_batch(struct stream *s)
+{
+	int holds = fcntl(s->fd, F_GETPIPE_SZ); /* -1: it is no pipe */
+
+	s->batch = s->batch_if_empty = s->is_pipe ? PIPE_BUF : ENOUGH;
+	s->holds = holds > 0 ? (size_t)holds : 0;
+	if (s->holds / 2 > PIPE_BUF)
+		s->batch_if_empty = s->holds / 2 < ENOUGH ? s->holds / 2 : ENOUGH;
+}
+
+void stream_open(struct stream *s, struct ev_loop *loop, int original)
+{
+	struct stat st = {0};
+	bool blocks;
+
+	/* a closed one takes nothing: every write fails, and that is counted */
+	(void)fstat(original, &st);
+	blocks = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
+	s->loop = loop;
+	s->fd = blocks ? reopen(original) : -1;
+	s->is_ours = s->fd != -1;
+	if (!s->is_ours)
+		s->fd = original;
+	s->is_socket = S_ISSOCK(st.st_mode);
+	s->is_pipe = S_ISFIFO(st.st_mode);
+	s->is_terminal = isatty(s->fd) == 1;
+	s->can_block = !s->is_ours && blocks;
+	s->is_full = s->is_dead = false;
+	s->mid = NULL;
+	choose_batch(s);
+	ev_io_init(&s->writable, on_writable, s->fd, EV_WRITE);
+	s->writable.data = s;
+}
+
+void stream_close(struct stream *s)
+{
+	ev_io_stop(s->loop, &s->writable);
+	if (s->is_ours)
+		(void)close(s->fd);
+}
+
+/* An empty pipe takes half of what it holds, whatever others write meanwhile: its
+ * reader is woken up less often then. */
+static size_t batch_of(const struct stream *s)
+{
+	int waiting;
+
+	return s->is_pipe && ioctl(s->fd, FIONREAD, &waiting) == 0 && waiting == 0
+		? s->batch_if_empty
+		: s->batch;
+}
+
+/* Whole lines up to the batch's size; a longer one alone. */
+static size_t next_batch(const struct stream *s, const char *start, size_t len)
+{
+	const char *end;
+	size_t most;
+
+	if (len <= s->batch)
+		return len;
+	most = batch_of(s);
+	if (len <= most)
+		return len;
+	end = memrchr(start, '\n', most);
+	if (end == NULL)
+		end = memchr(start, '\n', len);
+	return end != NULL ? (size_t)(end - start) + 1 : len;
+}
+
+static void wait_for_room(struct stream *s)
+{
+	s->is_full = true;
+	ev_io_start(s->loop, &s->writable);
+}
+
+static bool is_writable(const struct stream *s)
+{
+	struct pollfd at = {.fd = s->fd, .events = POLLOUT};
+
+	return poll(&at, 1, 0) != 0;
+}
+
+static ssize_t write_some(const struct stream *s, const char *data, size_t len)
+{
+	if (s->is_socket)
+		return send(s->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (!s->can_block)
+		return write(s->fd, data, len);
+	/* a terminal that is writable takes a little, a pipe PIPE_BUF */
+	if (is_writable(s))
+		return write(s->fd, data, len < 256 ? len : 256);
+	errno = EAGAIN;
+	return -1;
+}
+
+ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is)
+{
+	ssize_t n = write_some(s, data, as_is ? len : next_batch(s, data, len));
+
+	if (n > 0) {
+		s->pieces += n % PIPE_BUF != 0;
+		return n;
+	}
+	if (n == 0) {
+		errno = EIO;
+		return -1;
+	}
+	if (errno == EAGAIN)
+		wait_for_room(s);
+	return errno == EAGAIN || errno == EINTR ? 0 : -1;
+}
+
+/* A pipe holds so many pages, and each piece that was none leaves one that is not full. */
+size_t stream_room(struct stream *s)
+{
+	int waiting;
+	size_t used;
+
+	if (s->is_full || !is_writable(s)) {
+		wait_for_room(s);
+		return 0;
+	}
+	if (!s->is_pipe || ioctl(s->fd, FIONREAD, &waiting) == -1)
+		return s->batch;
+	if (waiting == 0)
+		s->pieces = 0;
+	used = (size_t)waiting + (s->pieces + 1) * PIPE_BUF;
+	return s->holds > used + PIPE_BUF ? (s->holds - used) / PIPE_BUF * PIPE_BUF : PIPE_BUF;
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+#include "../unit.h"
+
+/* Sinks: what waits for them, who waits, and what is lost. */
+#include "base/log.h"
+#include "base/scope.h"
+#include "base/text.h"
+#include "logger/cluster.h"
+#include "logger/source.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct ev_loop *loop;
+static struct offload offload;
+static struct ev_io channel;
+static int supervisor;
+static struct clusters clusters;
+static struct stream stream;
+static struct source_table sources;
+static int said; /* nclust's own lines */
+
+static void goes_on(void *owner, const struct offload_call *call)
+{
+	(void)owner;
+	sink_goes_on(call->about, call);
+}
+
+/* All that can be written is. */
+static void turn(void)
+{
+	clusters_turn(&clusters);
+	while (offload.stuck > 0) {
+		(void)ev_run(loop, EVRUN_ONCE);
+		clusters_turn(&clusters);
+	}
+}
+
+static void no_resume(void *owner, struct cluster *c)
+{
+	(void)owner;
+	(void)c;
+}
+
+static void setup(void)
+{
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	supervisor = pair[0];
+	loop = ev_loop_new(EVFLAG_AUTO);
+	offload.goes_on = goes_on;
+	ck_assert_int_eq(offload_init(&offload, loop), 0);
+	ev_io_init(&channel, NULL, pair[1], EV_READ);
+	clusters_init(&clusters, loop, &offload, &channel);
+	clusters.resume = no_resume;
+	sources.clusters = &clusters;
+	(void)signal(SIGPIPE, SIG_IGN);
+	ck_assert_int_eq(pipe2(pair, O_NONBLOCK), 0);
+	said = pair[0];
+	log_to(pair[1], "", LOG_NOTE);
+}
+
+static void teardown(void)
+{
+	while (sources.count > 0)
+		source_free(&sources, sources.list[0]);
+	free(sources.list);
+	clusters_fini(&clusters);
+	if (stream.loop != NULL)
+		stream_close(&stream);
+	ev_loop_destroy(loop);
+}
+
+static void take(const struct logwire_packet *p, int fd)
+{
+	struct fdpass_message m = {.fds = {fd}, .fd_count = fd != -1};
+
+	ck_assert(logwire_check(p, sizeof(*p)));
+	ck_assert(clusters_take(&clusters, p, &m));
+}
+
+/* A cluster whose workers write to a FIFO each. */
+static struct cluster *route(const char *cluster)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_ROUTE,
+		.slot = 1,
+		.what = LOGWIRE_TO_FILE,
+		.quiet = 1,
+		.text = "fifo-{slot}",
+	};
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), cluster);
+	take(&p, -1);
+	return clusters_find(&clusters, cluster);
+}
+
+static struct source_pipe *worker(struct cluster *g, uint32_t slot)
+{
+	struct source *s = source_get(&sources, sources.count, slot, g->name);
+
+	cluster_begin(&clusters, g, slot);
+	return &s->pipes[0];
+}
+
+/* What was asked for comes: a pipe; its other end. */
+static int open_pipe(const struct cluster *g, uint32_t slot)
+{
+	struct logwire_packet p = {
+		.kind = LOGWIRE_OPENED,
+		.slot = slot,
+		.sink = g->version,
+		.text = "0 0 0",
+	};
+	int pair[2];
+
+	(void)text_copy(p.cluster, sizeof(p.cluster), g->name);
+	ck_assert_int_eq(pipe2(pair, O_NONBLOCK), 0);
+	take(&p, pair[1]);
+	return pair[0];
+}
+
+static void put_lines(struct source_pipe *pipe, unsigned kib)
+{
+	char line[1024];
+
+	(void)memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	for (unsigned i = 0; i < kib; i++) {
+		cluster_put(&clusters, pipe, line, sizeof(line));
+		if (!cluster_flush_enough(&clusters, pipe->source->cluster))
+			ev_now_update(loop);
+	}
+	turn();
+}
+
+static unsigned long dropped(const char *cluster)
+{
+	return clusters_find(&clusters, cluster)->lost;
+}
+
+FIXTURE(setup, teardown)
+
+TEST(many_that_take_nothing_have_a_common_bound_of_memory)
+{
+	struct cluster *g = route("web");
+	struct cluster *good = route("good");
+	struct source_pipe *other = worker(good, 0);
+	int end = open_pipe(good, 0);
+	static char data[65536];
+
+	for (uint32_t slot = 0; slot < 300; slot++) {
+		struct source_pipe *pipe = worker(g, slot);
+
+		put_lines(pipe, 300);
+	}
+	ck_assert_uint_gt(dropped("web"), 0);
+	ck_assert_uint_gt(clusters.memory, SINKS_MOST / 4);
+	ck_assert_uint_le(clusters.memory, SINKS_MOST / 2 + 301 * SINK_LEAST);
+	/* … and one that does has what it needs */
+	for (int i = 0; i < 100; i++) {
+		put_lines(other, 16);
+		while (read(end, data, sizeof(data)) > 0)
+			;
+	}
+	ck_assert_uint_eq(dropped("good"), 0);
+}
+
+TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
+{
+	struct cluster *g = route("web");
+	struct cluster *good = route("good");
+	struct source_pipe *other = worker(good, 0);
+	int end = open_pipe(good, 0);
+	static char data[256 * 1024];
+	static char got[65536];
+
+	for (uint32_t slot = 0; slot < 100; slot++)
+		put_lines(worker(g, slot), 300);
+	ck_assert_uint_gt(dropped("web"), 0);
+	(void)memset(data, 'x', sizeof(data));
+	data[sizeof(data) - 1] = '\n';
+	for (int i = 0; i < 3; i++) {
+		cluster_put(&clusters, other, data, sizeof(data));
+		turn();
+		while (sink_waiting(good->list[0].sinks) > 0 && read(end, got, sizeof(got)) > 0) {
+			ev_io_stop(loop, &good->list[0].sinks->writable);
+			sink_flush(good->list[0].sinks);
+			turn();
+		}
+		while (read(end, got, sizeof(got)) > 0)
+			;
+	}
+	ck_assert_uint_eq(dropped("good"), 0);
+}
+
+TEST(clusters_that_are_removed_are_forgotten)
+{
+	struct cluster *kept = route("kept");
+	struct logwire_packet none = {.kind = LOGWIRE_ROUTE};
+
+	for (int i = 0; i < 10; i++) {
+		(void)snprintf(none.cluster, sizeof(none.cluster), "web%d", i);
+		(void)route(none.cluster);
+		if (i == 5) /* its worker still writes */
+			(void)worker(clusters_find(&clusters, none.cluster), 0);
+		take(&none, -1);
+	}
+	turn();
+	ck_assert_str_eq(clusters.list->name, "web5");
+	ck_assert_ptr_eq(clusters.list->next, kept);
+	ck_assert_ptr_null(kept->next);
+	source_free(&sources, sources.list[0]);
+	turn();
+	ck_assert_ptr_eq(clusters.list, kept);
+}
+
+TEST(unfinished_lines_of_others_do_not_break_one)
+{
+	struct cluster *g = route("web");
+	struct cluster *two = route("two");
+	static char half[256 * 1024];
+	struct source_pipe *pipe;
+
+	(void)memset(half, 'x', sizeof(half));
+	for (uint32_t slot = 0; slot < 10; slot++)
+		cluster_put(&clusters, worker(g, slot), half, sizeof(half));
+	/* of another cluster: as if there were none */
+	pipe = worker(two, 0);
+	cluster_put(&clusters, pipe, half, sizeof(half));
+	ck_assert_uint_eq(pipe->rest.len, sizeof(half));
+	/* of the same one: something */
+	pipe = worker(g, 10);
+	cluster_put(&clusters, pipe, half, 16 * 1024);
+	ck_assert_uint_eq(pipe->rest.len, 16 * 1024);
+}
+
+TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
+{
+	struct cluster *g = route("web");
+	struct logwire_packet none = {.kind = LOGWIRE_ROUTE, .cluster = "web"};
+	char text[1024] = "";
+
+	(void)open_pipe(g, 0);
+	put_lines(worker(g, 0), 100);
+	(void)open_pipe(g, 0);
+	turn();
+	take(&none, -1);
+	turn();
+	ck_assert_ptr_null(clusters.leaving);
+	ck_assert_uint_eq(dropped("web"), 36);
+	ck_assert_int_gt(read(said, text, sizeof(text) - 1), 0);
+	ck_assert_ptr_nonnull(strstr(text, "web: 36 lines of output were dropped"));
+}
+
+/* ---- streams ---- */
+
+static int end; /* of a pipe that is the stream */
+
+static void open_stream(int fd)
+{
+	stream_open(&stream, loop, fd);
+	clusters.streams[0] = clusters.streams[1] = &stream;
+}
+
+static void open_piped(void)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	end = fds[0];
+	ck_assert_int_eq(fcntl(end, F_SETFL, O_NONBLOCK), 0);
+	open_stream(fds[1]);
+	(void)close(fds[1]);
+}
+
+static struct sink *sink_of(const char *cluster)
+{
+	struct cluster *c = clusters_get(&clusters, cluster);
+
+	return cluster_sink(&clusters, c, &c->list[ROUTE_STANDARD], 0);
+}
+
+static void put(const char *cluster, const char *line)
+{
+	struct sink *o = sink_of(cluster);
+
+	sink_line(o, "web.0 | ", 8, line, strlen(line));
+	o->of->dirty = true;
+}
+
+/* So many lines of 100 bytes that begin with that. */
+static void fill(const char *cluster, const char *begin, int count)
+{
+	char line[92];
+
+	(void)snprintf(line, sizeof(line), "%-91s", begin);
+	for (int i = 0; i < count; i++)
+		put(cluster, line);
+	turn();
+}
+
+static char got[1 << 20];
+
+/* What comes as long as something does: how many lines have that in them? */
+static int read_all(const char *text)
+{
+	size_t len = 0;
+	ssize_t n;
+	int count = 0;
+
+	do {
+		n = read(end, got + len, sizeof(got) - 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+		(void)ev_run(loop, EVRUN_NOWAIT);
+		sinks_turn(&stream);
+		turn();
+	} while (n > 0);
+	got[len] = '\0';
+	for (const char *at = got; (at = strstr(at, text)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* The time comes in which it is tried again. */
+static void wait_a_second(void)
+{
+	for (struct sink *o = clusters.list->list[ROUTE_STANDARD].sinks; o != NULL; o = o->next) {
+		o->try_again = 0.;
+		o->full_since -= o->full_since > 0. ? SINK_PATIENCE : 0.;
+		(void)sink_look(o);
+	}
+}
+
+TEST(what_is_given_is_never_made_non_blocking)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	open_stream(fds[1]);
+	ck_assert(stream.is_ours && !stream.can_block);
+	ck_assert_int_eq(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(stream.fd, F_GETFL) & O_NONBLOCK, 0);
+	ck_assert_int_ne(fcntl(stream.fd, F_GETFD) & FD_CLOEXEC, 0);
+	fill("web", "nobody reads this", 20000); /* and it does not block */
+	ck_assert(stream.is_full);
+}
+
+TEST(one_that_cannot_be_opened_anew_is_asked_first)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	open_stream(fds[1]);
+	(void)close(stream.fd);
+	stream.fd = fds[1]; /* as if it had been refused */
+	stream.is_ours = false;
+	stream.can_block = true;
+	ev_io_set(&stream.writable, fds[1], EV_WRITE);
+	fill("web", "nobody reads this", 20000);
+	ck_assert(stream.is_full);
+}
+
+TEST(lines_stay_whole_in_a_pipe_that_others_write_to)
+{
+	char text[70000];
+	ssize_t n;
+
+	open_piped();
+	fill("web", "a line", 3000);
+	n = read(end, text, sizeof(text));
+	ck_assert_int_gt(n, 60000);
+	ck_assert_int_eq(text[n - 1], '\n');
+}
+
+TEST(who_writes_waits_for_a_reader_that_reads_and_no_other)
+{
+	struct sink *o;
+
+	open_piped();
+	o = sink_of("web");
+	put("web", "a line");
+	ck_assert(!sink_is_full(o));
+	fill("web", "line", 3000);
+	ck_assert(sink_is_full(o));
+	/* as much in each period as it has to take */
+	for (int i = 0; i < 5; i++) {
+		o->taken = SINK_TAKES;
+		wait_a_second();
+		ck_assert(sink_is_full(o));
+	}
+	wait_a_second();
+	ck_assert(!sink_is_full(o) && o->dropping);
+	put("web", "lost");
+	ck_assert_int_eq(read_all("web.0 | lost"), 0);
+	ck_assert_ptr_nonnull(
+		strstr(got, "\nnclust: 1 line of output was dropped, the reader was too slow\n"));
+	ck_assert_uint_eq(dropped("web"), 1);
+	/* it reads again; but so soon it is not waited for again */
+	fill("web", "line", 3000);
+	ck_assert(!sink_is_full(o));
+}
+
+TEST(a_cluster_that_floods_costs_its_own_lines)
+{
+	open_piped();
+	fill("flood", "flood", 20000);
+	fill("quiet", "quiet", 300);
+	ck_assert_uint_gt(dropped("flood"), 5000);
+	ck_assert_uint_eq(dropped("quiet"), 0);
+	/* by turns */
+	for (size_t len = 0; len < 256 * 1024; len += 4096)
+		if (read(end, got, 4096) > 0) {
+			(void)ev_run(loop, EVRUN_NOWAIT);
+			sinks_turn(&stream);
+		}
+	ck_assert_uint_eq(sink_waiting(sink_of("quiet")), 0);
+	ck_assert_uint_gt(sink_waiting(sink_of("flood")), 0);
+}
+
+TEST(a_full_disk_is_counted_line_by_line)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	open_stream(full);
+	for (int i = 0; i < 10; i++) {
+		put("web", "line");
+		turn();
+	}
+	/* what waits is still to be written, as soon as that can be */
+	ck_assert_uint_eq(dropped("web"), 9);
+	ck_assert(!sink_is_full(sink_of("web")));
+	clusters_fini(&clusters);
+	(void)close(full);
+	ck_assert_uint_eq(clusters.memory, 0);
+}
+
+TEST(a_reader_that_comes_back_is_told_what_it_missed)
+{
+	char path[] = "/tmp/test_sinks.XXXXXX";
+	char fifo[64];
+	int writer;
+
+	ck_assert_ptr_nonnull(mkdtemp(path));
+	(void)snprintf(fifo, sizeof(fifo), "%s/fifo", path);
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	end = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	writer = open(fifo, O_WRONLY | O_CLOEXEC);
+	open_stream(writer);
+	fill("web", "one", 1);
+	ck_assert_int_eq(read_all("one"), 1);
+	(void)close(end);
+	fill("web", "two", 1);
+	fill("web", "three", 2);
+	end = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	wait_a_second();
+	fill("web", "four", 1);
+	ck_assert_int_eq(read_all("four"), 1);
+	ck_assert_ptr_nonnull(strstr(got, "two"));
+	ck_assert_ptr_nonnull(
+		strstr(got, "\nnclust: 2 lines of output were dropped, Broken pipe\n"));
+	(void)unlink(fifo);
+	(void)rmdir(path);
+	(void)close(writer);
+}
