@@ -22,7 +22,135 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUERIES_KEPT 65536 /* of a spare */
+#define QUERIES_KEPT 65536    /* of a spare */
+#define PATIENCE (500 * MSEC) /* with a worker that was asked to disconnect, or has */
+
+/* ---- sending ---- */
+
+struct nodeipc_writer node_writer(const struct node_worker *w, struct buffer *out)
+{
+	buffer_init(out, 0);
+	return (struct nodeipc_writer){out, w->bun};
+}
+
+int node_send(struct node_worker *w, struct buffer *line, int fd)
+{
+	struct channel *c = w->child->channel;
+	int got = -1;
+
+	if (c != NULL && !line->failed)
+		got = channel_send(c, line->data, line->len, fd, true);
+	if (got == -1)
+		fd_close(&fd);
+	buffer_fini(line);
+	return got;
+}
+
+int64_t node_next_seq(struct node_worker *w)
+{
+	return w->child->service->node->last_seq++;
+}
+
+/* ---- stopping ---- */
+
+/*
+ * A worker that is asked to disconnect closes its servers and its idle
+ * connections; a request that arrives on one of these at that moment is lost.
+ * So it is drained first, like any other worker, and asked in place of its stop
+ * signal.  It closes its servers, finishes its requests, closes the channel and
+ * exits.  A worker that has more to do (a timer, a database, a server of its
+ * own) does not exit: it gets its stop signal a moment after it has closed the
+ * channel, or a moment after it was asked.
+ */
+static bool is_reachable(const struct node_worker *w)
+{
+	return w != NULL && w->online &&
+		(w->use_count > 0 || (w->child->kept.adopted && w->child->listening.uses != 0)) &&
+		w->child->channel != NULL && w->child->channel->io.fd != -1;
+}
+
+/* Ask it once; it may be leaving by itself.  False: it cannot be asked. */
+static bool ask_to_leave(struct node_worker *w)
+{
+	struct buffer line;
+	struct nodeipc_writer to = node_writer(w, &line);
+
+	if (w->leaving)
+		return true;
+	nodeipc_put_disconnect(&to, node_next_seq(w));
+	if (node_send(w, &line, -1) == -1)
+		return false;
+	w->leaving = true;
+	return true;
+}
+
+static void be_due(struct node_worker *w)
+{
+	w->signal_at = nsec_add(clock_now(), PATIENCE);
+	node_arm(w->child->service->node, w->signal_at);
+}
+
+bool node_may_leave(const struct child *child)
+{
+	return is_reachable(child->node) && child->node->stopping < NODE_STOPS;
+}
+
+bool node_leave(struct child *child)
+{
+	if (!node_may_leave(child) || !ask_to_leave(child->node))
+		return false;
+	child->node->stopping = NODE_LEAVES;
+	return true;
+}
+
+/* Does this signal begin a stop in which the worker has time to drain? */
+static bool begins_stop(const struct child *child, int signal)
+{
+	const struct cluster_settings *s = child_settings(child);
+
+	return s != NULL && signal == s->stop[0].signal && s->drain_timeout > 0 &&
+		(s->drain == DRAIN_AUTO || s->drain == DRAIN_QUIET);
+}
+
+static bool node_on_stop(struct child *child, int signal)
+{
+	struct node_worker *w = child->node;
+
+	if (w == NULL)
+		return false;
+	if (!node_may_leave(child) || !begins_stop(child, signal) || !ask_to_leave(w)) {
+		w->stopping = NODE_SIGNALLED;
+		return false;
+	}
+	w->stopping = NODE_STOPS;
+	w->signal = signal;
+	be_due(w);
+	return true;
+}
+
+/* It has closed its channel. */
+static void stop_ended(struct node_worker *w)
+{
+	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
+		be_due(w);
+}
+
+static void stop_due(struct node_worker *w, nsec_t now)
+{
+	const enum node_stopping before = w->stopping;
+
+	if (w->signal_at > now)
+		node_arm(w->child->service->node, w->signal_at);
+	if (w->signal_at == 0 || w->signal_at > now)
+		return;
+	w->signal_at = 0;
+	if (before >= NODE_STOPS)
+		w->stopping = NODE_SIGNALLED;
+	if (before == NODE_STOPS)
+		child_stop(w->child, w->signal);
+	else if (before == NODE_LEAVES)
+		child_tell(w->child, EVENT_DRAINED, WHY_ITSELF); /* the core asks for the signal */
+}
 
 /* ---- life ---- */
 
@@ -39,7 +167,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 			continue;
 		if (c->node->rests_until > now)
 			node_arm(n, c->node->rests_until);
-		node_stop_due(c->node, now);
+		stop_due(c->node, now);
 	}
 	for (struct node_server *s = n->servers; s != NULL; s = s->next)
 		node_rr_go_on(s);
@@ -110,32 +238,6 @@ static void node_on_gone(struct child *child)
 	free(w->uses);
 	free(w);
 	child->node = NULL;
-}
-
-/* ---- sending ---- */
-
-struct nodeipc_writer node_writer(const struct node_worker *w, struct buffer *out)
-{
-	buffer_init(out, 0);
-	return (struct nodeipc_writer){out, w->bun};
-}
-
-int node_send(struct node_worker *w, struct buffer *line, int fd)
-{
-	struct channel *c = w->child->channel;
-	int got = -1;
-
-	if (c != NULL && !line->failed)
-		got = channel_send(c, line->data, line->len, fd, true);
-	if (got == -1)
-		fd_close(&fd);
-	buffer_fini(line);
-	return got;
-}
-
-int64_t node_next_seq(struct node_worker *w)
-{
-	return w->child->service->node->last_seq++;
 }
 
 /* ---- what a worker says ---- */
@@ -295,7 +397,7 @@ static void on_end(struct channel *c)
 	if (w == NULL)
 		return;
 	node_rr_left(w);
-	node_stop_ended(w);
+	stop_ended(w);
 }
 
 /* ---- questions ---- */

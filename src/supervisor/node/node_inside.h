@@ -56,7 +56,7 @@ struct node_worker {
 	bool told_full;
 	enum node_stopping stopping;
 	int signal;       /* NODE_STOPS: the stop signal */
-	nsec_t signal_at; /* when node_stop_due() has to act; or 0 */
+	nsec_t signal_at; /* when the signal, or EVENT_DRAINED, is due; or 0 */
 	struct node_use *uses;
 	size_t use_count;
 
@@ -133,13 +133,5 @@ void node_rr_left(struct node_worker *w);
 extern const struct carried carried_node_server;
 extern const struct carried carried_node_wait;
 extern const struct carried carried_node_use;
-
-/* ---- node_stop.c ---- */
-
-/* Ask the worker to disconnect, in place of its stop signal.  False: it has no
- * servers, was asked already, or must get the signal. */
-bool node_on_stop(struct child *child, int signal);
-void node_stop_ended(struct node_worker *w); /* its channel was closed */
-void node_stop_due(struct node_worker *w, nsec_t now);
 
 #endif
