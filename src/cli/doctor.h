@@ -2,7 +2,6 @@
 #ifndef CLI_DOCTOR_H
 #define CLI_DOCTOR_H
 
-#include "base/buffer.h"
 #include "cli/exam.h"
 #include "cli/facts.h"
 
@@ -16,9 +15,9 @@ void doctor_tell_start(const struct exam *e, json_t *facts);
 void doctor_tell_copy(const struct exam *e, json_t *facts);
 void doctor_tell_stop(const struct exam *e, json_t *facts);
 
-/* The words to run it with, each with its NUL: so many copies as work, and what it
- * takes.  Empty: there is no way to run it. */
-void doctor_command_line(const struct exam *e, struct buffer *words);
+/* The words to run it with: so many copies as work, and what it takes.  null: there is no
+ * way to run it.  The caller frees it. */
+json_t *doctor_command_line(const struct exam *e);
 /* All of it in one object, which the caller frees. */
 json_t *doctor_pack(const struct exam *e, json_t *facts);
 

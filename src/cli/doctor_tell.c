@@ -27,11 +27,12 @@ struct finding {
 
 static const char guessed[] = "one that lives for 1 s is taken as ready";
 
+/* What follows the time. */
 static const struct finding signs[] = {
 	[SIGN_NONE] = {NULL, FACT_NOTE, "ready", "nothing tells when", guessed},
-	[SIGN_ALIVE] = {"alive", FACT_NOTE, "ready", "which it does not say", guessed},
-	[SIGN_LISTEN] = {"listen", FACT_OK, "ready", "when it calls listen", ""},
-	[SIGN_NOTIFY] = {"notify", FACT_OK, "ready", "by READY=1", ""},
+	[SIGN_ALIVE] = {"alive", FACT_NOTE, "ready", ", which it does not say", guessed},
+	[SIGN_LISTEN] = {"listen", FACT_OK, "ready", ", when it calls listen", ""},
+	[SIGN_NOTIFY] = {"notify", FACT_OK, "ready", ", by READY=1", ""},
 };
 
 static const struct finding ways[] = {
@@ -84,6 +85,13 @@ static const struct finding requests[] = {
 	[REQUEST_FORGOTTEN] = {"forgotten", FACT_NOTE, "request in flight",
 		"neither answered nor closed within 3 s", ""},
 };
+
+/* The subject, and what is said of it. */
+static void tell(json_t *facts, const struct finding *f, const char *subject)
+{
+	if (f->name != NULL)
+		facts_add(facts, f->mark, f->name, f->advice, "%s%s", subject, f->found);
+}
 
 static const char *seconds_text(char to[24], double seconds)
 {
@@ -167,22 +175,20 @@ static void tell_sockets(const struct exam *e, json_t *facts)
 			"no port, nor does it accept from the socket that nclust passes",
 			"opens none within %s", seconds_text(waited, e->waited));
 	else if (e->takes_passed)
-		facts_add(facts, ways[e->way].mark, ways[e->way].name, ways[e->way].advice, "%s",
-			ways[e->way].found);
+		tell(facts, &ways[e->way], "");
 	else
 		facts_add(facts, FACT_OK, "passed sockets", "not needed", "ignored");
 }
 
 static void tell_ready(const struct exam *e, json_t *facts)
 {
-	const struct finding *sign = &signs[e->sign];
+	char subject[40] = "";
 	char after[24];
 
-	if (e->sign == SIGN_NONE)
-		facts_add(facts, sign->mark, sign->name, sign->advice, "%s", sign->found);
-	else
-		facts_add(facts, sign->mark, sign->name, sign->advice, "after %s, %s",
-			seconds_text(after, e->ready_after), sign->found);
+	if (e->sign != SIGN_NONE)
+		(void)snprintf(
+			subject, sizeof(subject), "after %s", seconds_text(after, e->ready_after));
+	tell(facts, &signs[e->sign], subject);
 }
 
 /* Copies of it do not know of each other's data. */
@@ -254,14 +260,14 @@ static void tell_second(const struct exam *e, json_t *facts)
 		facts_add(facts, FACT_BAD, "first copy", "", "ended when the second one came");
 }
 
-/* How each place is shared; what is bad is but a warning where copies work. */
+/* How a place is shared; what is bad is but a warning where copies work. */
 static void tell_share(const struct exam_place *p, json_t *facts, bool works)
 {
-	const struct finding *share = &shares[p->share];
+	struct finding share = shares[p->share];
 
-	if (p->share != SHARE_UNKNOWN)
-		facts_add(facts, share->mark == FACT_BAD && works ? FACT_WARN : share->mark,
-			share->name, share->advice, "%s%s", p->socket.text, share->found);
+	if (works && share.mark == FACT_BAD)
+		share.mark = FACT_WARN;
+	tell(facts, &share, p->socket.text);
 }
 
 static void tell_beside(const struct exam *e, const struct exam_place *p, json_t *facts)
@@ -352,11 +358,8 @@ static void tell_signal(const struct exam_stop *s, json_t *facts)
 
 static void tell_request(const struct exam *e, json_t *facts)
 {
-	const struct finding *end = &requests[e->busy.request];
-
-	if (!e->busy.tried)
-		return;
-	facts_add(facts, end->mark, end->name, end->advice, "%s", end->found);
+	if (e->busy.tried)
+		tell(facts, &requests[e->busy.request], "");
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
 		facts_add(facts, FACT_OK, e->other.signal == SIGQUIT ? "SIGQUIT" : "SIGINT", "",
 			"%s, and a request in flight is answered before", e->other.exit);
@@ -381,13 +384,20 @@ void doctor_tell_stop(const struct exam *e, json_t *facts)
 
 /* ---- the command line ---- */
 
-/* Words are appended each with its NUL. */
-static void add(struct buffer *words, const char *word)
+/* What is no UTF-8 is shown escaped. */
+static void add(json_t *words, const char *word)
 {
-	(void)buffer_append(words, word, strlen(word) + 1);
+	json_t *string = json_string(word);
+	char escaped[512];
+
+	if (string == NULL) {
+		(void)text_escape(escaped, sizeof(escaped), word, strlen(word));
+		string = json_string(escaped);
+	}
+	(void)json_array_append_new(words, string);
 }
 
-static void add_option(struct buffer *words, const char *name, const char *value)
+static void add_option(json_t *words, const char *name, const char *value)
 {
 	add(words, name);
 	add(words, value);
@@ -402,7 +412,7 @@ static bool takes_named(const struct exam *e)
 	return false;
 }
 
-static void add_addresses(const struct exam *e, struct buffer *w)
+static void add_addresses(const struct exam *e, json_t *w)
 {
 	const struct arguments *a = e->arguments;
 
@@ -416,8 +426,7 @@ static void add_addresses(const struct exam *e, struct buffer *w)
 
 /* The words, in which each slot gets a port of its own where copies would answer
  * differently.  With `option` only those that are changed, each after it. */
-static void add_own_ports(
-	const struct exam *e, char *const *words, const char *option, struct buffer *w)
+static void add_own_ports(const struct exam *e, char *const *words, const char *option, json_t *w)
 {
 	for (; *words != NULL; words++) {
 		char own[512];
@@ -433,10 +442,13 @@ static void add_own_ports(
 	}
 }
 
-void doctor_command_line(const struct exam *e, struct buffer *words)
+json_t *doctor_command_line(const struct exam *e)
 {
+	json_t *words;
+
 	if (e->life == LIFE_ENDED)
-		return;
+		return json_null();
+	words = json_array();
 	add(words, "nclust");
 	for (const char *const *word = e->arguments->given; *word != NULL; word++)
 		add(words, *word);
@@ -458,6 +470,7 @@ void doctor_command_line(const struct exam *e, struct buffer *words)
 	add_own_ports(e, environ, "--env", words);
 	add(words, "--");
 	add_own_ports(e, e->arguments->command, NULL, words);
+	return words;
 }
 
 /* ---- JSON ---- */
@@ -496,18 +509,6 @@ static json_t *pack_stop(const struct exam_stop *s)
 		requests[s->request].json);
 }
 
-static json_t *pack_command_line(const struct exam *e)
-{
-	scoped_buffer words = {0};
-	json_t *list;
-
-	doctor_command_line(e, &words);
-	list = words.len > 0 ? json_array() : json_null();
-	for (size_t at = 0; at < words.len; at += strlen(words.data + at) + 1)
-		(void)json_array_append_new(list, json_string(words.data + at));
-	return list;
-}
-
 json_t *doctor_pack(const struct exam *e, json_t *facts)
 {
 	json_t *ready = json_null();
@@ -519,5 +520,5 @@ json_t *doctor_pack(const struct exam *e, json_t *facts)
 		exam_copies_work(e), "facts", facts, "sockets", pack_sockets(e), "ready", ready,
 		"threads", "count", (int)e->threads, "computing", (int)e->computing, "cpus",
 		(int)e->cpus, "stop", pack_stop(&e->quiet), "stop_in_request", pack_stop(&e->busy),
-		"run", pack_command_line(e));
+		"run", doctor_command_line(e));
 }

@@ -141,8 +141,8 @@ int exam_stop(struct exam *e, struct error *err);
 int exam_untold(struct exam *e, struct error *err);
 
 /* Parts of exam_copy(): exam_beside.c, exam_files.c. */
-void beside_ask_first(struct exam *e);
-void beside_ask_second(struct exam *e, uint64_t second);
+int beside_ask_first(struct exam *e, struct error *err);
+int beside_ask_second(struct exam *e, uint64_t second, struct error *err);
 void files_compare(struct exam *e, const struct held *second);
 void files_made(struct exam *e);
 /* Forget those of `made` of which that is not so. */
@@ -156,12 +156,11 @@ struct visitor {
 	int fd; /* -1: there is none */
 	bool closed;
 	char answer[2048]; /* the beginning */
-	size_t len;        /* of all of it */
+	size_t len;
 };
 void visitor_say(struct visitor *v, const char *text);
-/* Take what comes, until it is closed, or nothing comes and the worker does not
- * work. */
-void visitor_await(struct visitor *v, const struct exam *e, uint64_t worker);
+/* Until something comes, or, with `all`, until it is closed.  -1 and `err`. */
+int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err);
 bool visitor_is_answered(const struct visitor *v); /* by HTTP */
 
 /* Does it take passed sockets, and no other? */

@@ -15,8 +15,8 @@
  * before there is a second, the second while the first is stopped, and the first again.
  */
 
-#define ASKED_MOST 4   /* places */
-#define PIECES_MOST 20 /* longer answers are streams */
+#define ASKED_MOST 4             /* places */
+#define ANSWER_MOST (2 * SECOND) /* longer answers are streams */
 
 static const char *const paths[] = {"/", "/metrics", "/json/list"};
 
@@ -41,54 +41,48 @@ static bool is_beside(const struct exam *e, const struct exam_place *p)
 
 static bool has(const struct visitor *v, const char *text)
 {
-	size_t len = v->len < sizeof(v->answer) ? v->len : sizeof(v->answer);
-
-	return memmem(v->answer, len, text, strlen(text)) != NULL;
+	return memmem(v->answer, v->len, text, strlen(text)) != NULL;
 }
 
 /* The status, and what follows the headers. */
 static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 {
-	size_t len = v->len < sizeof(v->answer) ? v->len : sizeof(v->answer);
-	const char *body = memmem(v->answer, len, "\r\n\r\n", 4);
+	const char *body = memmem(v->answer, v->len, "\r\n\r\n", 4);
 	size_t head = strlen("HTTP/1.0 200");
 
-	sum = text_hash(sum, v->answer, head < len ? head : len);
-	return body != NULL ? text_hash(sum, body, len - (size_t)(body - v->answer)) : sum;
+	sum = text_hash(sum, v->answer, head < v->len ? head : v->len);
+	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
 }
 
-/* A sum over all answers; 0: it gives none. */
-static uint64_t ask(const struct exam *e, struct exam_place *p, uint64_t worker)
+/* Leaves in *sum one over all answers; 0: it gives none.  -1 and `err`. */
+static int ask(struct exam *e, struct exam_place *p, uint64_t *sum, struct error *err)
 {
-	uint64_t sum = 1;
-
-	for (size_t i = 0; i < COUNT_OF(paths); i++) {
+	*sum = 1;
+	for (size_t i = 0; *sum != 0 && i < COUNT_OF(paths); i++) {
 		struct visitor v = {.fd = held_visit(p->socket.text)};
-		size_t len = SIZE_MAX;
 		char request[80];
+		int got;
 
 		(void)snprintf(request, sizeof(request),
 			"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", paths[i]);
 		visitor_say(&v, request);
-		for (int piece = 0; !v.closed && v.len != len && piece < PIECES_MOST; piece++) {
-			len = v.len;
-			visitor_await(&v, e, worker);
-		}
+		got = visitor_await(e, &v, true, ANSWER_MOST, err);
 		fd_close(&v.fd);
-		if (!visitor_is_answered(&v) || !v.closed)
-			return 0;
-		if (has(&v, "webSocketDebuggerUrl"))
+		if (got == -1)
+			return -1;
+		*sum = v.closed && visitor_is_answered(&v) ? add_answer(*sum, &v) : 0;
+		if (*sum != 0 && has(&v, "webSocketDebuggerUrl"))
 			p->port = PORT_INSPECTOR;
-		else if (has(&v, "\n# TYPE "))
+		else if (*sum != 0 && has(&v, "\n# TYPE "))
 			p->port = PORT_METRICS;
-		sum = add_answer(sum, &v);
 	}
-	return sum;
+	return 0;
 }
 
-void beside_ask_first(struct exam *e)
+int beside_ask_first(struct exam *e, struct error *err)
 {
 	bool several = false;
+	int got = 0;
 
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
@@ -98,44 +92,37 @@ void beside_ask_first(struct exam *e)
 			slotword_inspects(environ, p->socket.port))
 			p->port = PORT_INSPECTOR;
 	}
-	for (size_t i = 0; several && i < e->place_count && i < ASKED_MOST; i++)
+	for (size_t i = 0; several && got == 0 && i < e->place_count && i < ASKED_MOST; i++)
 		if (e->places[i].socket.port != 0 && e->places[i].port == PORT_ANY)
-			e->places[i].answers = ask(e, &e->places[i], e->first);
+			got = ask(e, &e->places[i], &e->places[i].answers, err);
+	return got;
 }
 
-struct sending {
-	pid_t leader;
-	int signal;
-};
-
-static bool send_signal(void *context, pid_t pid)
+/* Does it answer as the first copy did, while one copy, which leads a process group, is
+ * stopped? */
+static int ask_without(
+	struct exam *e, struct exam_place *p, uint64_t stopped, bool *same, struct error *err)
 {
-	const struct sending *s = context;
-	struct process_facts facts;
+	pid_t group = trial_pid(e->trial, stopped);
+	uint64_t sum = 0;
+	int got = 0;
 
-	if (process_look(pid, &facts) == 0 && facts.session == s->leader)
-		(void)kill(pid, s->signal);
-	return false;
+	(void)kill(-group, SIGSTOP);
+	while (got == 0 && !process_is_stopped(group))
+		got = trial_wait(e->trial, err);
+	if (got == 0)
+		got = ask(e, p, &sum, err);
+	(void)kill(-group, SIGCONT);
+	*same = sum == p->answers;
+	return got;
 }
 
-/* While the other copy is stopped. */
-static uint64_t ask_alone(
-	const struct exam *e, struct exam_place *p, uint64_t worker, uint64_t other)
-{
-	struct sending s = {trial_pid(e->trial, other), SIGSTOP};
-	uint64_t sum;
-
-	(void)process_each(0, send_signal, &s);
-	sum = ask(e, p, worker);
-	s.signal = SIGCONT;
-	(void)process_each(0, send_signal, &s);
-	return sum;
-}
-
-void beside_ask_second(struct exam *e, uint64_t second)
+int beside_ask_second(struct exam *e, uint64_t second, struct error *err)
 {
 	for (size_t i = 0; i < e->place_count; i++) {
 		struct exam_place *p = &e->places[i];
+		bool of_second = false;
+		bool of_first = false;
 
 		if (p->share != SHARE_SAME || !is_beside(e, p))
 			continue;
@@ -143,7 +130,10 @@ void beside_ask_second(struct exam *e, uint64_t second)
 		if (p->differs || p->answers == 0)
 			continue;
 		/* an answer that also tells of the time says nothing of copies */
-		p->differs = ask_alone(e, p, second, e->first) != p->answers &&
-			ask_alone(e, p, e->first, second) == p->answers;
+		if (ask_without(e, p, e->first, &of_second, err) == -1 ||
+			ask_without(e, p, second, &of_first, err) == -1)
+			return -1;
+		p->differs = of_first && !of_second;
 	}
+	return 0;
 }

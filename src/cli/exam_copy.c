@@ -90,8 +90,8 @@ int exam_copy(struct exam *e, struct error *err)
 	nsec_t until;
 
 	files_made(e);
-	beside_ask_first(e);
-	if (trial_scale(e->trial, 2, err) == -1 || await_second(e, &second, err) == -1)
+	if (beside_ask_first(e, err) == -1 || trial_scale(e->trial, 2, err) == -1 ||
+		await_second(e, &second, err) == -1)
 		return -1;
 	if (second != 0 && trial_event(e->trial, second, "ready") != NULL) {
 		e->second_ready = true;
@@ -106,9 +106,7 @@ int exam_copy(struct exam *e, struct error *err)
 	exam_note_end(e, second, &e->second_end);
 	exam_note_end(e, e->first, &e->first_end);
 	e->second_ready &= e->second_end.exit[0] == '\0' && !find_lock(e, second);
-	if (e->second_ready)
-		beside_ask_second(e, second);
-	return 0;
+	return e->second_ready ? beside_ask_second(e, second, err) : 0;
 }
 
 bool exam_is_alone(const struct exam *e)

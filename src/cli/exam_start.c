@@ -48,11 +48,10 @@ static int start_instance(const struct exam *e, struct error *err)
 
 /* ---- sockets of ours ---- */
 
-/* A connection in the queue of each listener: a worker that uses the sockets
- * that it was given accepts it. */
+/* Connections in the queues of the listeners: a worker that uses the sockets that it was
+ * given accepts them. */
 struct visits {
 	int fds[LISTEN_MAX];
-	uint64_t inodes[LISTEN_MAX];
 	size_t count;
 };
 
@@ -61,17 +60,9 @@ static void send_visitors(const struct exam *e, struct visits *v)
 	size_t i;
 	json_t *listener;
 
-	json_array_foreach(trial_listeners(e->trial), i, listener)
-	{
-		const char *address = trial_text(listener, "address");
-
-		if (v->count == LISTEN_MAX || trial_is(listener, "learned") ||
-			strncmp(address, "udp:", 4) == 0)
-			continue;
-		v->fds[v->count] = held_visit(address);
-		v->inodes[v->count++] =
-			(uint64_t)json_integer_value(json_object_get(listener, "inode"));
-	}
+	json_array_foreach(trial_listeners(e->trial), i,
+		listener) if (v->count < LISTEN_MAX && !trial_is(listener, "learned"))
+		v->fds[v->count++] = held_visit(trial_text(listener, "address"));
 }
 
 static void call_back(struct visits *v)
@@ -80,23 +71,18 @@ static void call_back(struct visits *v)
 		fd_close(&v->fds[i]);
 }
 
-/* Was it taken out of the queue (a refused one never was in it)? */
-static bool is_taken(const struct visits *v, uint64_t inode, json_t *listener)
+static bool is_taken(json_t *listener)
 {
 	json_t *queue = json_object_get(listener, "queue");
 
-	for (size_t i = 0; i < v->count; i++)
-		if (v->inodes[i] == inode)
-			return v->fds[i] != -1 && json_is_integer(queue) &&
-				json_integer_value(queue) == 0;
-	return false;
+	return json_is_integer(queue) && json_integer_value(queue) == 0;
 }
 
 /* ---- what it has opened ---- */
 
 /* All that it waits at, but for the sockets of ours that it has not asked
  * for. */
-static void find_places(struct exam *e, const struct visits *v)
+static void find_places(struct exam *e)
 {
 	e->place_count = 0;
 	e->takes_passed = false;
@@ -106,7 +92,7 @@ static void find_places(struct exam *e, const struct visits *v)
 		bool learned = trial_is(l, "learned");
 		bool bound = learned || trial_is(l, "bound");
 
-		if (l != NULL && !bound && !is_taken(v, s->inode, l))
+		if (l != NULL && !bound && !is_taken(l))
 			continue;
 		e->takes_passed |= l != NULL && !bound;
 		e->places[e->place_count++] = (struct exam_place){
@@ -132,7 +118,6 @@ static enum exam_sign find_sign(const struct exam *e)
 
 /* Times of the trial. */
 struct watch {
-	struct visits visits;
 	nsec_t began;
 	nsec_t changed; /* the last time that something was new … */
 	nsec_t worked;  /* … that it used the CPU */
@@ -179,7 +164,7 @@ static void look_at_worker(struct exam *e, struct watch *w)
 	if (e->held.cpu != cpu || e->held.running > 0)
 		w->worked = now;
 	note_threads(e, running);
-	find_places(e, &w->visits);
+	find_places(e);
 	e->sign = find_sign(e);
 	if (e->sign != sign || e->place_count != places)
 		w->changed = now;
@@ -245,19 +230,20 @@ static void conclude(struct exam *e, const struct watch *w)
 static int try_way(struct exam *e, enum exam_way way, struct error *err)
 {
 	struct watch w = {.began = 0};
+	struct visits v = {.count = 0};
 	int got;
 
 	*e = (struct exam){
 		.trial = e->trial, .arguments = e->arguments, .cpus = e->cpus, .way = way};
 	if (start_instance(e, err) == -1)
 		return -1;
-	send_visitors(e, &w.visits);
+	send_visitors(e, &v);
 	got = trial_wait(e->trial, err); /* they are in the queue now */
 	if (got == 0)
 		got = watch_worker(e, &w, err);
 	if (got == 0)
 		conclude(e, &w);
-	call_back(&w.visits);
+	call_back(&v);
 	return got;
 }
 

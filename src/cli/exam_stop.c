@@ -6,7 +6,6 @@
 #include "os/process.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,10 +17,7 @@
 #define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
 #define OTHER_MOST (3 * SECOND) /* another signal need not */
 #define ANSWER_MOST (3 * SECOND)
-/* A worker that answers or closes at all does so in less, if it gets a CPU;
- * while it waits for one, we wait so many times. */
-#define MOMENT_MS 150
-#define MOMENTS_MOST 20
+#define SILENCE (300 * MSEC) /* who answers or closes at all does so in less */
 
 /* Some answer as soon as they have the first line. */
 static const char *const halves[][2] = {
@@ -34,38 +30,28 @@ static const char *const halves[][2] = {
 static void read_answer(struct visitor *v)
 {
 	char block[4096];
+	ssize_t n;
 
-	while (!v->closed && v->fd != -1) {
-		ssize_t n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT);
+	while ((n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT)) > 0) {
+		size_t room = sizeof(v->answer) - v->len;
 
-		if (n == -1 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) {
-			v->closed = true;
-			return;
-		}
-		if (v->len < sizeof(v->answer))
-			(void)memcpy(v->answer + v->len, block,
-				(size_t)n < sizeof(v->answer) - v->len
-					? (size_t)n
-					: sizeof(v->answer) - v->len);
-		v->len += (size_t)n;
+		(void)memcpy(v->answer + v->len, block, (size_t)n < room ? (size_t)n : room);
+		v->len += (size_t)n < room ? (size_t)n : room;
 	}
+	v->closed = n == 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-void visitor_await(struct visitor *v, const struct exam *e, uint64_t worker)
+int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err)
 {
-	struct pollfd p = {.fd = v->fd, .events = POLLIN};
-	struct held held untouched;
+	nsec_t until = e->trial->now + most;
 	size_t len = v->len;
 
-	for (int i = 0; i < MOMENTS_MOST && !v->closed && v->len == len; i++) {
-		(void)poll(&p, 1, MOMENT_MS);
+	while (!v->closed && (all || v->len == len) && e->trial->now < until) {
+		if (trial_wait(e->trial, err) == -1)
+			return -1;
 		read_answer(v);
-		held_look(&held, e->trial, trial_pid(e->trial, worker));
-		if (held.running == 0)
-			return;
 	}
+	return 0;
 }
 
 void visitor_say(struct visitor *v, const char *text)
@@ -104,26 +90,26 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 	return found;
 }
 
-/* Come, and be accepted.  False: nobody has. */
-static int come(struct exam *e, struct visitor *v, const struct exam_place *p, struct error *err)
+/* Come, be accepted, and say the first half.  1; 0: nobody accepts it; -1 and `err`. */
+static int come(struct exam *e, struct visitor *v, const struct exam_place *p, const char *half,
+	struct error *err)
 {
 	nsec_t until = e->trial->now + ACCEPT_MOST;
 
 	*v = (struct visitor){.fd = held_visit(p->socket.text)};
-	while (v->fd != -1) {
+	do
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
-		if (!waits_in_queue(e, p->socket.inode))
-			return 1;
-		if (e->trial->now >= until)
-			break;
-	}
-	return 0;
+	while (waits_in_queue(e, p->socket.inode) && e->trial->now < until);
+	if (v->fd == -1 || waits_in_queue(e, p->socket.inode))
+		return 0;
+	visitor_say(v, half);
+	return visitor_await(e, v, false, SILENCE, err) == -1 ? -1 : 1;
 }
 
 /* Say the first half of a request.  *rest: the other one, or NULL if nobody waits for
  * it. */
-static int begin_request(struct exam *e, struct visitor *v, uint64_t worker, struct exam_stop *stop,
+static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *stop,
 	const char **rest, struct error *err)
 {
 	const struct exam_place *p = place_to_visit(e);
@@ -133,11 +119,9 @@ static int begin_request(struct exam *e, struct visitor *v, uint64_t worker, str
 		int got;
 
 		fd_close(&v->fd);
-		got = come(e, v, p, err);
+		got = come(e, v, p, halves[i][0], err);
 		if (got != 1)
 			return got;
-		visitor_say(v, halves[i][0]);
-		visitor_await(v, e, worker);
 		stop->request = REQUEST_NO_HTTP;
 		if (v->len == 0 && !v->closed)
 			*rest = halves[i][1];
@@ -148,19 +132,15 @@ static int begin_request(struct exam *e, struct visitor *v, uint64_t worker, str
 }
 
 /* The signal is on its way: say the rest. */
-static int end_request(struct exam *e, struct visitor *v, uint64_t worker, struct exam_stop *stop,
-	const char *rest, struct error *err)
+static int end_request(struct exam *e, struct visitor *v, struct exam_stop *stop, const char *rest,
+	struct error *err)
 {
-	nsec_t until = e->trial->now + ANSWER_MOST;
-
-	visitor_await(v, e, worker);
+	if (visitor_await(e, v, false, SILENCE, err) == -1)
+		return -1;
 	if (!v->closed)
 		visitor_say(v, rest);
-	while (!v->closed && e->trial->now < until) {
-		if (trial_wait(e->trial, err) == -1)
-			return -1;
-		read_answer(v);
-	}
+	if (visitor_await(e, v, true, ANSWER_MOST, err) == -1)
+		return -1;
 	if (visitor_is_answered(v))
 		stop->request = REQUEST_ANSWERED;
 	else
@@ -197,7 +177,7 @@ static int end_worker(
 		return 0;
 	*stop = (struct exam_stop){.signal = signal};
 	if (visit)
-		got = begin_request(e, &v, worker, stop, &rest, err);
+		got = begin_request(e, &v, stop, &rest, err);
 	until = e->trial->now + (term ? END_MOST : OTHER_MOST);
 	if (got == 0)
 		got = term ? trial_scale(e->trial, slot, err)
@@ -205,7 +185,7 @@ static int end_worker(
 	if (got == 0 && term)
 		got = await_stop(e, worker, true, until, err);
 	if (got == 0 && rest != NULL)
-		got = end_request(e, &v, worker, stop, rest, err);
+		got = end_request(e, &v, stop, rest, err);
 	fd_close(&v.fd);
 	if (got == 0)
 		got = await_stop(e, worker, false, until, err);

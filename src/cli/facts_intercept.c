@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -41,134 +41,128 @@ static void install_listener(void *argument)
 	t->error = seccomp_install(false) == -1 ? errno : 0;
 }
 
-/* Those of a worker's socket and of its memory, tried on ours. */
-struct ways {
-	int listener; /* 0, or an errno */
-	int descriptor;
-	int memory;
-	char yama[16]; /* ptrace_scope; "": there is none */
-};
-
-static void try_all(struct ways *w)
+static int try_listener(void)
 {
-	struct listener_trial t = {
-		.privileged = privilege_has(CAP_SYS_ADMIN),
-		.error = EPERM,
-	};
+	struct listener_trial t = {.privileged = privilege_has(CAP_SYS_ADMIN), .error = EPERM};
+
+	return vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1 ? errno : t.error;
+}
+
+/* A look at a worker's socket and at its memory, tried on ours; a closed one is no
+ * refusal. */
+static int try_descriptor(void)
+{
 	struct remote ourselves = {.tid = getpid()};
 	scoped_fd fd = remote_fd(&ourselves, STDERR_FILENO);
+
+	return fd == -1 && errno != EBADF ? errno : 0;
+}
+
+static int try_memory(void)
+{
+	struct remote ourselves = {.tid = getpid()};
 	char from = '\0';
 	char to;
 
-	/* a closed one is no refusal */
-	w->descriptor = fd == -1 && errno != EBADF ? errno : 0;
-	w->memory = remote_read(&ourselves, (uintptr_t)&from, &to, 1) == -1 ? errno : 0;
-	if (vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1)
-		t.error = errno;
-	w->listener = t.error;
-	(void)process_read_path("/proc/sys/kernel/yama/ptrace_scope", w->yama, sizeof(w->yama));
-	w->yama[strcspn(w->yama, "\n")] = '\0';
+	return remote_read(&ourselves, (uintptr_t)&from, &to, 1) == -1 ? errno : 0;
 }
 
-static bool yama_refuses(const struct ways *w)
+/* ptrace_scope; -1: there is none. */
+static int read_yama(void)
 {
-	return w->yama[0] >= '3' || (w->yama[0] == '2' && !privilege_has(CAP_SYS_PTRACE));
+	char text[16];
+
+	return process_read_path("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text)) > 0
+		? (int)strtol(text, NULL, 10)
+		: -1;
 }
 
-static void look_at_taking_over(json_t *facts, const struct ways *w)
+static bool yama_refuses(int scope)
+{
+	return scope > 2 || (scope == 2 && !privilege_has(CAP_SYS_PTRACE));
+}
+
+static void tell_taking_over(json_t *facts, int listener, int memory, int descriptor)
 {
 	static const char name[] = "taking over ports";
-	char why[40] = "";
+	const char *why = listener != 0 ? "no seccomp notifications"
+		: memory != 0           ? "addresses cannot be read"
+					: "ptrace_scope is too strict";
 
-	if (w->listener != 0)
-		(void)text_copy(why, sizeof(why), "no seccomp notifications");
-	else if (w->memory != 0)
-		(void)text_copy(why, sizeof(why), "addresses cannot be read");
-	else if (yama_refuses(w))
-		(void)snprintf(why, sizeof(why), "ptrace_scope is %c", w->yama[0]);
-	if (w->listener == EBUSY)
+	if (listener == EBUSY)
 		facts_add(facts, FACT_WARN, name,
-			"if that is an nclust, it does it for all; else "
-			"servers that bind by themselves run as one copy",
-			"not by this nclust: another supervisor above it "
-			"does so");
-	else if (why[0] != '\0')
+			"if that is an nclust, it does it for all; else servers that bind by "
+			"themselves run as one copy",
+			"not by this nclust: another supervisor above it does so");
+	else if (listener != 0 || memory != 0 || yama_refuses(read_yama()))
 		facts_add(facts, FACT_WARN, name,
-			"servers that bind by themselves run as one copy, "
-			"those that take LISTEN_FDS as many",
+			"servers that bind by themselves run as one copy, those that take "
+			"LISTEN_FDS as many",
 			"not possible: %s", why);
-	else if (w->descriptor != 0)
+	else if (descriptor != 0)
 		facts_add(facts, FACT_NOTE, name,
-			"servers that bind by themselves share their port, "
-			"without the options that they set before bind",
+			"servers that bind by themselves share their port, without the options "
+			"that they set before bind",
 			"by sockets of nclust's in the place of their own");
 	else
 		facts_add(facts, FACT_OK, name, "servers that bind by themselves share their port",
 			"by their own sockets");
 }
 
-static void look_at_listener(json_t *facts, int error)
+static void tell_listener(json_t *facts, int error)
 {
 	static const char name[] = "seccomp notify";
+	const char *advice = "let the container's profile allow seccomp(2)";
 
-	if (error == 0 && privilege_has(CAP_SYS_ADMIN))
-		facts_add(facts, FACT_OK, name, "", "works, by CAP_SYS_ADMIN");
-	else if (error == 0)
+	if (error == 0) {
+		bool privileged = privilege_has(CAP_SYS_ADMIN);
+
 		facts_add(facts, FACT_OK, name,
-			"set-user-ID programs gain nothing in workers, unless "
-			"intercept = off",
-			"works, with no_new_privs");
-	else if (error == EBUSY)
-		facts_add(facts, FACT_NOTE, name,
-			"a container manager that does so can be told not to "
-			"(LXD: security.syscalls.intercept.*)",
-			"in use: a process can have only one such listener");
+			privileged ? ""
+				   : "set-user-ID programs gain nothing in workers, unless "
+				     "intercept = off",
+			"works, %s", privileged ? "by CAP_SYS_ADMIN" : "with no_new_privs");
+		return;
+	}
+	if (error == EBUSY)
+		advice = "a container manager that does so can be told not to (LXD: "
+			 "security.syscalls.intercept.*)";
 	else if (error == EINVAL || error == ENOSYS)
-		facts_add(facts, FACT_NOTE, name,
-			"requires Linux 5.9, and no sandbox such as gVisor", "missing: %s",
-			strerror(error));
-	else
-		facts_add(facts, FACT_NOTE, name, "let the container's profile allow seccomp(2)",
-			"refused: %s", strerror(error));
+		advice = "requires Linux 5.9, and no sandbox such as gVisor";
+	facts_add(facts, FACT_NOTE, name, advice, "%s: %s",
+		error == EBUSY                               ? "in use"
+			: error == EINVAL || error == ENOSYS ? "missing"
+							     : "refused",
+		strerror(error));
 }
 
-static void add_look(json_t *facts, const char *name, int error)
+static void tell_look(json_t *facts, const char *name, int error)
 {
 	if (error == 0)
 		facts_add(facts, FACT_OK, name, "", "works");
 	else
 		facts_add(facts, FACT_NOTE, name,
-			"run the container with --cap-add SYS_PTRACE, or a "
-			"profile that allows it",
+			"run the container with --cap-add SYS_PTRACE, or a profile that allows it",
 			"refused: %s", strerror(error));
-}
-
-static void look_at_yama(json_t *facts, const struct ways *w)
-{
-	const char *does = "";
-
-	if (w->yama[0] >= '3')
-		does = "no process may look at another until the machine is "
-		       "started with kernel.yama.ptrace_scope=1";
-	else if (yama_refuses(w))
-		does = "give nclust CAP_SYS_PTRACE, or set "
-		       "kernel.yama.ptrace_scope=1";
-	else if (w->yama[0] == '2')
-		does = "nclust has CAP_SYS_PTRACE, which it requires";
-	else if (w->yama[0] != '\0')
-		does = "nclust looks at its own workers only";
-	facts_add(facts, yama_refuses(w) ? FACT_NOTE : FACT_OK, "ptrace_scope", does, "%s",
-		w->yama[0] != '\0' ? w->yama : "no Yama");
 }
 
 void facts_intercept(json_t *facts)
 {
-	struct ways w = {.yama = ""};
+	int listener = try_listener();
+	int descriptor = try_descriptor();
+	int memory = try_memory();
+	int scope = read_yama();
 
-	try_all(&w);
-	look_at_taking_over(facts, &w);
-	look_at_listener(facts, w.listener);
-	add_look(facts, "pidfd_getfd", w.descriptor);
-	add_look(facts, "process_vm_readv", w.memory);
-	look_at_yama(facts, &w);
+	tell_taking_over(facts, listener, memory, descriptor);
+	tell_listener(facts, listener);
+	tell_look(facts, "pidfd_getfd", descriptor);
+	tell_look(facts, "process_vm_readv", memory);
+	if (yama_refuses(scope))
+		facts_add(facts, FACT_NOTE, "ptrace_scope",
+			"give nclust CAP_SYS_PTRACE, or start the machine with "
+			"kernel.yama.ptrace_scope=1",
+			"%d", scope);
+	else
+		facts_add(
+			facts, FACT_OK, "ptrace_scope", "", scope == -1 ? "no Yama" : "%d", scope);
 }

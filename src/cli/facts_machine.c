@@ -126,50 +126,37 @@ static bool find_somaxconn(char found[FOUND_TEXT])
 	return most >= SMALL_BACKLOG;
 }
 
-/* "soft 1024, hard unlimited" */
-static int put_limits(char *to, size_t size, const struct rlimit *limit)
+/* The hard one, which nclust may use. */
+static unsigned long long hard_limit(int resource)
 {
-	const rlim_t values[] = {limit->rlim_cur, limit->rlim_max};
-	char text[COUNT_OF(values)][24];
+	struct rlimit limit = {0};
 
-	for (size_t i = 0; i < COUNT_OF(values); i++)
-		if (values[i] == RLIM_INFINITY)
-			(void)text_copy(text[i], sizeof(text[i]), "unlimited");
-		else
-			(void)snprintf(
-				text[i], sizeof(text[i]), "%llu", (unsigned long long)values[i]);
-	return snprintf(to, size, "soft %s, hard %s", text[0], text[1]);
+	(void)getrlimit((__rlimit_resource_t)resource, &limit);
+	return limit.rlim_max;
 }
 
 static bool find_descriptors(char found[FOUND_TEXT])
 {
-	struct rlimit limit = {0};
-	unsigned long long left;
-	int n;
+	unsigned long long most = hard_limit(RLIMIT_NOFILE);
+	unsigned long long left = most > OWN_DESCRIPTORS ? most - OWN_DESCRIPTORS : 0;
 
-	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	left = limit.rlim_max > OWN_DESCRIPTORS ? limit.rlim_max - OWN_DESCRIPTORS : 0;
-	n = put_limits(found, FOUND_TEXT, &limit);
-	(void)snprintf(found + n, FOUND_TEXT - (size_t)n,
-		": about %llu workers, %llu with captured output", left / QUIET_DESCRIPTORS,
-		left / CAPTURED_DESCRIPTORS);
+	(void)snprintf(found, FOUND_TEXT,
+		"at most %llu: about %llu workers, %llu with captured output", most,
+		left / QUIET_DESCRIPTORS, left / CAPTURED_DESCRIPTORS);
 	return left / CAPTURED_DESCRIPTORS >= FEW_WORKERS;
 }
 
+/* root is bound by the cgroup alone. */
 static bool find_processes(char found[FOUND_TEXT])
 {
-	struct rlimit limit = {0};
-	bool is_root = geteuid() == 0;
 	unsigned long long pids = cgroup_pids_limit("");
-	int n;
+	unsigned long long most = geteuid() != 0 ? hard_limit(RLIMIT_NPROC) : RLIM_INFINITY;
 
-	(void)getrlimit(RLIMIT_NPROC, &limit);
-	n = put_limits(found, FOUND_TEXT, &limit);
-	if (is_root)
-		n += snprintf(found + n, FOUND_TEXT - (size_t)n, ", which does not bind root");
-	if (pids != 0)
-		(void)snprintf(found + n, FOUND_TEXT - (size_t)n, "; %llu by cgroup", pids);
-	return (is_root || limit.rlim_cur >= FEW_WORKERS) && (pids == 0 || pids >= FEW_WORKERS);
+	if (pids != 0 && pids < most)
+		most = pids;
+	(void)snprintf(
+		found, FOUND_TEXT, most == RLIM_INFINITY ? "no limit" : "at most %llu", most);
+	return most >= FEW_WORKERS;
 }
 
 /* ---- privileges ---- */

@@ -11,12 +11,12 @@
 #include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_MAX 4096 /* of one process */
@@ -289,6 +289,7 @@ static socklen_t make_endpoint(union endpoint *at, const struct address *a)
 
 int held_visit(const char *address)
 {
+	const struct timeval patience = {.tv_sec = 1};
 	union endpoint at;
 	struct address a;
 	struct error err;
@@ -297,11 +298,13 @@ int held_visit(const char *address)
 
 	if (address_parse(&a, address, &err) == -1)
 		return -1;
-	size = make_endpoint(&at, &a);
+	size = a.type == SOCK_STREAM ? make_endpoint(&at, &a) : 0;
 	address_fini(&a);
 	if (size > 0)
-		fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1 || (connect(fd, &at.any, size) == -1 && errno != EINPROGRESS))
+		fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd == -1 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == -1 ||
+		connect(fd, &at.any, size) == -1)
 		return -1;
 	return fd_release(&fd);
 }

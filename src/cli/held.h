@@ -57,8 +57,8 @@ const struct held_socket *held_by_inode(const struct held *held, uint64_t inode)
 const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket);
 const struct held_file *held_file(const struct held *held, const char *path);
 
-/* Connect to an address, "tcp:*:80", from this machine: nonblocking, and done at once or
- * refused.  The descriptor, or -1. */
+/* Connect to an address, "tcp:*:80", from this machine.  The descriptor; -1: it was refused,
+ * or waits for more than 1 s. */
 int held_visit(const char *address);
 
 #endif

@@ -73,23 +73,13 @@ static void clean_environment(void)
 		(void)unsetenv(names[i]);
 }
 
-struct words {
-	const char **list; /* heap, NULL-terminated; the words are borrowed */
-	size_t count;
-};
-
-static int add_words(struct words *to, const char *const *words)
+static size_t count_words(const char *const *words)
 {
-	for (; *words != NULL; words++) {
-		const char **list = reallocarray(to->list, to->count + 2, sizeof(*list));
+	size_t count = 0;
 
-		if (list == NULL)
-			return -1;
-		to->list = list;
-		list[to->count++] = *words;
-		list[to->count] = NULL;
-	}
-	return 0;
+	while (words[count] != NULL)
+		count++;
+	return count;
 }
 
 static bool has_option(const char *const *options, const char *name)
@@ -100,8 +90,9 @@ static bool has_option(const char *const *options, const char *name)
 	return false;
 }
 
-/* The later of two options counts; of `log` there may be but one. */
-static int make_command_line(struct words *words, const struct trial *t, const char *const *options,
+/* The later of two options counts; of `log` there may be but one.  Heap, or NULL; the words
+ * are borrowed. */
+static const char **make_command_line(const struct trial *t, const char *const *options,
 	const char *const *own, const char *const *command)
 {
 	const char *const common[] = {"--name", NAME, "--runtime-directory", t->directory,
@@ -111,17 +102,22 @@ static int make_command_line(struct words *words, const struct trial *t, const c
 		/* one failed start is enough */
 		"--backoff-min", "1m", "--backoff-max", "1m", "-n", "1",
 		has_option(options, "--log") ? NULL : "--log=off", NULL};
+	const char *const first[] = {"nclust", NULL};
+	const char *const last[] = {"--", NULL};
+	const char *const *const parts[] = {first, options, common, own, last, command};
+	size_t count = 0;
+	const char **words;
 
-	return add_words(words, (const char *const[]){"nclust", NULL}) == -1 ||
-			add_words(words, options) == -1 || add_words(words, common) == -1 ||
-			add_words(words, own) == -1 ||
-			add_words(words, (const char *const[]){"--", NULL}) == -1 ||
-			add_words(words, command) == -1
-		? -1
-		: 0;
+	for (size_t i = 0; i < COUNT_OF(parts); i++)
+		count += count_words(parts[i]);
+	words = calloc(count + 1, sizeof(*words));
+	for (size_t i = 0, at = 0; words != NULL && i < COUNT_OF(parts); i++)
+		for (const char *const *word = parts[i]; *word != NULL; word++)
+			words[at++] = *word;
+	return words;
 }
 
-static int start_instance(struct trial *t, const char **words, struct error *err)
+static int start_instance(struct trial *t, const char *const *words, struct error *err)
 {
 	struct spawn_failure failure;
 	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -141,7 +137,7 @@ static int start_instance(struct trial *t, const char **words, struct error *err
 		.death_signal = SIGTERM,
 	};
 
-	if (null == -1 || self == -1 || t->log == -1)
+	if (words == NULL || null == -1 || self == -1 || t->log == -1)
 		return error_set(err, errno, "cannot start an nclust");
 	if (spawn(&plan, &t->pid, &t->pidfd, &failure) == 0)
 		return 0;
@@ -299,15 +295,12 @@ static int join(struct trial *t, struct error *err)
 int trial_start(struct trial *t, const char *const *options, const char *const *own,
 	const char *const *command, struct error *err)
 {
-	struct words words = {0};
-	int got = make_command_line(&words, t, options, own, command);
+	const char **words = make_command_line(t, options, own, command);
+	int got;
 
 	t->log = memfd_create("doctor", MFD_CLOEXEC);
-	if (got == -1)
-		(void)error_set(err, ENOMEM, "cannot start an nclust");
-	else
-		got = start_instance(t, words.list, err);
-	free(words.list);
+	got = start_instance(t, words, err);
+	free(words);
 	return got == -1 ? -1 : join(t, err);
 }
 

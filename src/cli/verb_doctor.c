@@ -72,21 +72,22 @@ static int examine(struct doctor *d, struct error *err)
 	return 0;
 }
 
-/* The command line to use, on a line of its own. */
-static int show_command_line(const struct exam *e)
+/* The command line to use, after an empty line; and free it. */
+static int show_words(json_t *words)
 {
-	scoped_buffer words = {0};
 	struct buffer out;
+	size_t i;
+	json_t *word;
 
-	doctor_command_line(e, &words);
 	buffer_init(&out, 0);
-	for (size_t at = 0; at < words.len; at += strlen(words.data + at) + 1) {
-		(void)buffer_string(&out, at == 0 ? "\n" : " ");
-		(void)value_quote_shell(&out, words.data + at);
+	json_array_foreach(words, i, word)
+	{
+		(void)buffer_string(&out, i == 0 ? "\n" : " ");
+		(void)value_quote_shell(&out, json_string_value(word));
 	}
-	if (words.len > 0)
+	if (out.len > 0)
 		(void)buffer_string(&out, "\n");
-	out.failed |= words.failed;
+	json_decref(words);
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
@@ -101,7 +102,8 @@ static int show_object(json_t *object)
 
 static int show_end(const struct doctor *d)
 {
-	return d->json ? show_object(doctor_pack(&d->exam, d->facts)) : show_command_line(&d->exam);
+	return d->json ? show_object(doctor_pack(&d->exam, d->facts))
+		       : show_words(doctor_command_line(&d->exam));
 }
 
 /* The trial could not be finished. */
