@@ -130,6 +130,18 @@ const char *buffer_text(struct buffer *b)
 	return b->data;
 }
 
+char *buffer_take(struct buffer *b)
+{
+	char *text = NULL;
+
+	if (!b->failed && buffer_text(b) != NULL)
+		text = realloc(b->data, b->len + 1);
+	if (text != NULL)
+		b->data = NULL;
+	buffer_fini(b);
+	return text;
+}
+
 /* ---- JSON ---- */
 
 /* The escaped form of the `n` bytes at `s` (0: one byte of no UTF-8), or NULL

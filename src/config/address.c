@@ -240,13 +240,10 @@ static int format_place(const struct address *a, struct buffer *out)
 
 static char *make_text(const struct address *a)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 
-	buffer_init(&out, 0);
 	(void)format_place(a, &out);
-	if (out.failed || buffer_text(&out) == NULL)
-		buffer_fini(&out);
-	return out.data;
+	return buffer_take(&out);
 }
 
 /* ---- options: what may stand behind a comma ---- */
@@ -479,7 +476,7 @@ static char *join_options(const struct address *a, const option_texts texts)
 		(void)buffer_printf(
 			&out, ", %s%s%s", o->name, *texts[i] != '\0' ? "=" : "", texts[i]);
 	}
-	return out.failed ? NULL : strdup(out.len > 0 && buffer_text(&out) != NULL ? out.data : "");
+	return buffer_take(&out);
 }
 
 /* ---- the whole ---- */
@@ -665,18 +662,15 @@ bool address_equal(const struct address *a, const struct address *b)
 char *address_format(const struct address *a)
 {
 	scoped_str usual = default_name(a);
-	struct buffer out;
+	scoped_buffer out = {0};
 
 	if (usual == NULL)
 		return NULL;
-	buffer_init(&out, 0);
 	(void)buffer_string(&out, a->text);
 	if (strcmp(usual, a->name) != 0)
 		(void)buffer_printf(&out, ", name=%s", a->name);
 	if (a->backlog != -1)
 		(void)buffer_printf(&out, ", backlog=%d", a->backlog);
 	(void)buffer_string(&out, a->options);
-	if (out.failed || buffer_text(&out) == NULL)
-		buffer_fini(&out);
-	return out.data;
+	return buffer_take(&out);
 }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/after.h"
 #include "config/natsurl.h"
 #include "config/origin.h"
 
@@ -8,7 +7,6 @@
 #include "base/text.h"
 #include "config/expand.h"
 #include "config/logfile.h"
-#include "config/login.h"
 #include "config/procfile.h"
 #include "config/value.h"
 

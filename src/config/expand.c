@@ -20,11 +20,11 @@ static int no_memory(struct error *err)
 /* The text of a buffer, which is given away; NULL and `err`. */
 static char *text_of(struct buffer *out, struct error *err)
 {
-	if (!out->failed && buffer_text(out) != NULL)
-		return out->data;
-	buffer_fini(out);
-	(void)no_memory(err);
-	return NULL;
+	char *text = buffer_take(out);
+
+	if (text == NULL)
+		(void)no_memory(err);
+	return text;
 }
 
 /* ---- variables ---- */

@@ -40,11 +40,12 @@ void text_none(char **text)
 
 int text_take(char **text, struct buffer *out, struct error *err)
 {
-	if (out->failed || buffer_text(out) == NULL)
+	char *taken = buffer_take(out);
+
+	if (taken == NULL)
 		return no_memory(err);
 	free(*text);
-	*text = out->data;
-	*out = (struct buffer){0};
+	*text = taken;
 	return 0;
 }
 

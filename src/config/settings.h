@@ -375,6 +375,19 @@ struct settings *settings_new(void);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
 struct cluster_settings *cluster_settings_new(void); /* so too, without a name */
+/*
+ * What the user database tells of a cluster's user: the name, the home and the
+ * supplementary groups.  It is asked when the settings are read and never later,
+ * because a directory service may hang.
+ */
+
+enum { LOGIN_NOBODY = 65534 }; /* the group of a uid that is in no database */
+
+/* Look up c->uid, with c->gid as the first group (-1: the user's own).  A uid
+ * without an entry has only that group.  -1: out of memory. */
+int login_find(struct cluster_settings *c);
+void login_clear(struct cluster_settings *c);
+
 /* All its values are there: fill in what depends on several. */
 void cluster_settings_finish(struct cluster_settings *c);
 /* Of those that are read only, too: but for the count they never change. */

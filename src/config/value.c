@@ -360,17 +360,13 @@ int value_quote(struct buffer *out, const char *word)
 
 char *value_join(const struct strings *words)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 
-	buffer_init(&out, 0);
 	for (size_t i = 0; i < words->count; i++) {
-		if (i > 0)
-			(void)buffer_string(&out, " ");
+		(void)buffer_string(&out, i > 0 ? " " : "");
 		(void)value_quote(&out, words->list[i]);
 	}
-	if (out.failed || buffer_text(&out) == NULL)
-		buffer_fini(&out);
-	return out.data;
+	return buffer_take(&out);
 }
 
 int value_quote_shell(struct buffer *out, const char *word)

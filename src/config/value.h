@@ -73,6 +73,20 @@ bool value_log_path(
 /* Is it a file for each slot? */
 bool value_log_is_by_slot(const struct log_sink *sink);
 
+/* The value of `after`: "db, cache, migrate: done". */
+struct dependency {
+	char name[65]; /* of a cluster */
+	bool done;     /* wait until it has ended with success, not until it is
+			  ready */
+};
+
+/* The next one of such a text, from *at on, which moves (NULL: there is none).
+ * False: that was the last. */
+bool after_next(const char **at, struct dependency *d);
+
+/* Take the one of this name out of the cluster's.  -1 and `err`. */
+int after_drop(struct cluster_settings *c, const char *name, struct error *err);
+
 int strings_add(struct strings *s, const char *text);
 void strings_clear(struct strings *s);
 

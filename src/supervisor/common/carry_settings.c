@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/login.h"
 #include "config/origin.h"
 
 #include <errno.h>

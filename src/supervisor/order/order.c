@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/order/order.h"
 
-#include "config/after.h"
+#include "config/value.h"
 #include "protocol/json.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/registry.h"

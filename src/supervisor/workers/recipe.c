@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/scope.h"
 #include "base/text.h"
-#include "config/envfile.h"
+#include "config/procfile.h"
 #include "config/value.h"
 #include "os/place/open_for.h"
 #include "os/socket/peer.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config/envfile.h"
+#include "config/procfile.h"
 
 #include "../unit.h"
 

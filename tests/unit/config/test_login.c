@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config_lib.h"
 
-#include "config/login.h"
+#include "config/settings.h"
 
 #include <grp.h>
 #include <pwd.h>

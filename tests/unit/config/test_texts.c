@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/origin.h"
 
-#include "config/login.h"
 #include "config/option.h"
 #include "config_lib.h"
 
