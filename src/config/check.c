@@ -420,21 +420,78 @@ static void check_user(const struct check *k)
 		faults_add(k->faults, EX_OSERR, "out of memory");
 }
 
-static void check_spare(const struct check *k)
-{
-	if (k->c->spare == 0 || k->c->accept)
-		return;
-	if (k->c->restart != RESTART_ALWAYS)
-		fault(k, given_of(k, "restart", "spare"),
-			"'spare' cannot be used with a 'restart' other than 'always'");
-}
-
 static bool has_stream(const struct cluster_settings *c)
 {
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listen[i].type == SOCK_STREAM || c->listen[i].type == 0)
 			return true;
 	return false;
+}
+
+/* What does not go together. */
+static void check_rules(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+	bool is_mute = !has_stream(c) && c->intercept == INTERCEPT_OFF && !is_bad(k, "listen");
+	const struct {
+		bool is_broken;
+		const char *key;
+		const char *other; /* it is told of the one that was given; or NULL */
+		const char *why;
+	} rules[] = {
+		{c->ready == READY_NOTIFY && c->chroot != NULL, "ready", NULL,
+			"'notify' cannot be used with 'chroot': the socket cannot be seen inside"},
+		{c->watchdog > 0 && c->chroot != NULL, "watchdog", NULL,
+			"cannot be used with 'chroot': the socket cannot be seen inside"},
+		{c->ready == READY_LISTEN && c->intercept == INTERCEPT_OFF, "intercept", "ready",
+			"'ready' is 'listen', which nclust cannot see with 'intercept' off"},
+		{c->spare > 0 && !c->accept && c->restart != RESTART_ALWAYS, "restart", "spare",
+			"'spare' cannot be used with a 'restart' other than 'always'"},
+		{!c->accept && c->accept_per_address > 0, "accept-per-address", NULL,
+			"needs 'accept'"},
+		{!c->accept && c->accept_timeout > 0, "accept-timeout", NULL, "needs 'accept'"},
+		{c->accept && c->listen_count == 0 && !is_bad(k, "listen"), "accept", NULL,
+			"has nothing to accept on: set 'listen'"},
+		{c->accept && c->workers.range, "workers", NULL,
+			"a range cannot be used with 'accept': it starts a process for each "
+			"connection anyway, and 'workers' is the most at once"},
+		{c->accept && c->intercept == INTERCEPT_ON, "intercept", NULL,
+			"'on' cannot be used with 'accept': nclust listens, and the command gets a "
+			"connection"},
+		{c->accept && c->leader, "leader", NULL,
+			"cannot be used with 'accept': a process for one connection cannot be the "
+			"leader"},
+		{c->accept && c->ipc == IPC_ON, "ipc", NULL,
+			"'on' cannot be used with 'accept': a process for one connection has no "
+			"channel"},
+		{c->accept && c->metrics.kind == PROBE_HTTP, "metrics", NULL,
+			"cannot be used with 'accept': there is no worker to ask"},
+		{c->accept && c->pty == PTY_YES, "pty", NULL,
+			"'yes' cannot be used with 'accept': the output is the connection"},
+		{c->log == LOG_INHERIT && c->pty == PTY_YES, "pty", NULL,
+			"'yes' cannot be used with 'log = inherit', which gives the workers "
+			"nclust's own output"},
+		{c->sticky != STICKY_OFF && settings_share(c), "sticky", NULL,
+			"needs 'balance = rr': with 'share' any free worker takes a connection"},
+		{c->sticky != STICKY_OFF && c->balance == BALANCE_RANDOM, "sticky", NULL,
+			"needs 'balance = rr': a client that stays at its worker cannot be moved "
+			"at "
+			"random"},
+		{c->fallback != NULL && is_mute, "fallback", NULL,
+			"has nowhere to answer: there is no listener, and 'intercept' is off"},
+		{c->surge == 0 && c->max_unavailable == 0, "surge", "max-unavailable",
+			"'surge' and 'max-unavailable' are both 0: no worker could ever be "
+			"replaced"},
+		{c->memory_max != 0 && c->memory_high > c->memory_max, "memory-high", "memory-max",
+			"'memory-high' is more than 'memory-max', which would be reached first"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rules); i++)
+		if (rules[i].is_broken)
+			fault(k,
+				rules[i].other != NULL ? given_of(k, rules[i].key, rules[i].other)
+						       : rules[i].key,
+				"%s", rules[i].why);
 }
 
 /* A probe by a connection needs somewhere to connect to: a listener, or the
@@ -466,12 +523,10 @@ static void check_metrics(const struct check *k)
 	if (p->kind != PROBE_NONE && p->kind != PROBE_HTTP)
 		fault(k, "metrics", "wanted 'off' or 'http:/path', found '%s'",
 			p->kind == PROBE_TCP ? "tcp" : p->text);
-	else if (p->kind != PROBE_NONE && k->c->accept)
-		fault(k, "metrics", "cannot be used with 'accept': there is no worker to ask");
-	else if (p->kind != PROBE_NONE && is_first_unix(k->c))
+	else if (p->kind != PROBE_NONE && !k->c->accept && is_first_unix(k->c))
 		fault(k, "metrics",
 			"workers are asked over TCP only, and the first listener is a unix socket");
-	else
+	else if (!k->c->accept)
 		check_probe(k, "metrics", p);
 }
 
@@ -482,24 +537,8 @@ static void check_fallback(const struct check *k)
 
 	if (c->fallback == NULL)
 		return;
-	if (!is_bad(k, "listen") && !has_stream(c) && c->intercept == INTERCEPT_OFF)
-		fault(k, "fallback",
-			"has nowhere to answer: there is no listener, and 'intercept' is off");
 	if (strcmp(c->fallback, "503") != 0 && page_read(c, &err) == -1)
 		fault(k, "fallback", "%s", err.text);
-}
-
-static void check_ready(const struct check *k)
-{
-	if (k->c->ready == READY_NOTIFY && k->c->chroot != NULL)
-		fault(k, "ready",
-			"'notify' cannot be used with 'chroot': the socket cannot be seen inside");
-	if (k->c->watchdog > 0 && k->c->chroot != NULL)
-		fault(k, "watchdog",
-			"cannot be used with 'chroot': the socket cannot be seen inside");
-	if (k->c->ready == READY_LISTEN && k->c->intercept == INTERCEPT_OFF)
-		fault(k, given_of(k, "intercept", "ready"),
-			"'ready' is 'listen', which nclust cannot see with 'intercept' off");
 }
 
 /* What tells how workers last that take many connections. */
@@ -524,18 +563,6 @@ static void check_lasting(const struct check *k)
 			fault(k, keys[i],
 				"cannot be used with 'accept': it is for workers that last, but "
 				"here each connection has its own process");
-	if (k->c->intercept == INTERCEPT_ON)
-		fault(k, "intercept",
-			"'on' cannot be used with 'accept': nclust listens, and the command gets a "
-			"connection");
-	if (k->c->leader)
-		fault(k, "leader",
-			"cannot be used with 'accept': a process for one connection cannot be the "
-			"leader");
-	if (k->c->ipc == IPC_ON)
-		fault(k, "ipc",
-			"'on' cannot be used with 'accept': a process for one connection has no "
-			"channel");
 	for (size_t i = 0; i < COUNT_OF(hooks); i++)
 		if (k->c->hooks[hooks[i].event].text != NULL &&
 			!origin_of(k, hooks[i].key)->from_defaults)
@@ -548,19 +575,8 @@ static void check_accept(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
 
-	if (!c->accept) {
-		if (c->accept_per_address > 0)
-			fault(k, "accept-per-address", "needs 'accept'");
-		if (c->accept_timeout > 0)
-			fault(k, "accept-timeout", "needs 'accept'");
+	if (!c->accept)
 		return;
-	}
-	if (c->listen_count == 0 && !is_bad(k, "listen"))
-		fault(k, "accept", "has nothing to accept on: set 'listen'");
-	if (c->workers.range)
-		fault(k, "workers",
-			"a range cannot be used with 'accept': it starts a process for each "
-			"connection anyway, and 'workers' is the most at once");
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listen[i].kind == ADDRESS_UNIX && c->listen[i].type != SOCK_STREAM)
 			fault(k, "listen",
@@ -575,49 +591,16 @@ static void check_accept(const struct check *k)
 	check_lasting(k);
 }
 
-static void check_pty(const struct check *k)
-{
-	if (k->c->pty != PTY_YES)
-		return;
-	if (k->c->log == LOG_INHERIT)
-		fault(k, "pty",
-			"'yes' cannot be used with 'log = inherit', which gives the workers "
-			"nclust's own output");
-	if (k->c->accept)
-		fault(k, "pty", "'yes' cannot be used with 'accept': the output is the connection");
-}
-
-static void check_numbers(const struct check *k)
+static void check_backoff(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
 	char min[24];
 	char max[24];
 
-	cluster_settings_finish(c);
-	if (c->surge == 0 && c->max_unavailable == 0)
-		fault(k, given_of(k, "surge", "max-unavailable"),
-			"'surge' and 'max-unavailable' are both 0: no worker could ever be "
-			"replaced");
-	if (c->memory_max != 0 && c->memory_high > c->memory_max)
-		fault(k, given_of(k, "memory-high", "memory-max"),
-			"'memory-high' is more than 'memory-max', which would be reached first");
 	if (c->backoff_min > c->backoff_max)
 		fault(k, given_of(k, "backoff-min", "backoff-max"),
 			"'backoff-min', %s, is more than 'backoff-max', %s",
 			text_duration(min, c->backoff_min), text_duration(max, c->backoff_max));
-}
-
-static void check_sticky(const struct check *k)
-{
-	if (k->c->sticky == STICKY_OFF)
-		return;
-	if (settings_share(k->c))
-		fault(k, "sticky",
-			"needs 'balance = rr': with 'share' any free worker takes a connection");
-	else if (k->c->balance != BALANCE_AUTO && k->c->balance != BALANCE_RR)
-		fault(k, "sticky",
-			"needs 'balance = rr': a client that stays at its worker cannot be moved "
-			"at random");
 }
 
 /* nclust counts what the kernel, or itself, gives to each worker. */
@@ -902,17 +885,15 @@ void settings_check(struct settings *s, struct faults *faults)
 		check_own(&k);
 		check_places(&k);
 		check_user(&k);
-		check_ready(&k);
-		check_spare(&k);
+		cluster_settings_finish(k.c);
 		check_accept(&k);
-		check_pty(&k);
-		check_sticky(&k);
+		check_rules(&k);
 		check_requests(&k);
 		check_probe(&k, "ready", &k.c->ready_probe);
 		check_probe(&k, "check", &k.c->check);
 		check_metrics(&k);
 		check_fallback(&k);
-		check_numbers(&k);
+		check_backoff(&k);
 	}
 	/* when all have their names */
 	for (k.at = 0; k.at < s->cluster_count; k.at++) {
