@@ -154,49 +154,32 @@ static int make_older(const struct place *at, const char *entry, unsigned n)
 	return renameat(at->dir, entry, at->dir, older);
 }
 
-/* The old files with that number (two, if a command was interrupted that
- * compressed one): older by one, or removed.  -1 and errno. */
-static int shift(const struct place *at, DIR *dir, unsigned n, bool remove)
+/* All old files: older by one, or removed; the oldest first.  (Of one number there are two
+ * if a command was interrupted that compressed it.)  -1 and errno. */
+static int shift(const struct place *at, unsigned keep)
 {
-	const struct dirent *entry;
-	int got = 0;
+	struct dirent **list;
+	int count = scandirat(at->dir, ".", &list, NULL, versionsort);
+	int got = count == -1 ? -1 : 0;
 
-	rewinddir(dir);
-	while (got == 0 && (entry = readdir(dir)) != NULL)
-		if (number_of(entry->d_name, at->name) == n)
-			got = remove ? unlinkat(at->dir, entry->d_name, 0)
-				     : make_older(at, entry->d_name, n);
+	for (int i = count - 1; i >= 0; i--) {
+		const char *entry = list[i]->d_name;
+		unsigned n = number_of(entry, at->name);
+
+		if (n > 0 && got == 0)
+			got = n >= keep ? unlinkat(at->dir, entry, 0) : make_older(at, entry, n);
+		free(list[i]);
+	}
+	if (count != -1)
+		free(list);
 	return got;
-}
-
-/* Which numbers there are. */
-static void look(const struct place *at, DIR *dir, bool has[NUMBER_MOST + 1])
-{
-	const struct dirent *entry;
-
-	while ((entry = readdir(dir)) != NULL)
-		has[number_of(entry->d_name, at->name)] = true;
-	has[0] = false;
 }
 
 static int rotate(const struct place *at, unsigned keep)
 {
 	char first[NAME_MAX + 1];
-	bool has[NUMBER_MOST + 1] = {false};
-	int fd = openat(at->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd != -1 ? fdopendir(fd) : NULL;
-	int got = 0;
 
-	if (dir == NULL) {
-		fd_close(&fd);
-		return -1;
-	}
-	look(at, dir, has);
-	for (unsigned n = NUMBER_MOST; got == 0 && n > 0; n--)
-		if (has[n])
-			got = shift(at, dir, n, n >= keep);
-	(void)closedir(dir);
-	if (got == -1)
+	if (shift(at, keep) == -1)
 		return -1;
 	if (keep == 0)
 		return unlinkat(at->dir, at->name, 0);
