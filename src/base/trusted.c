@@ -107,11 +107,11 @@ static int check_directory(
 /* ---- the way to it ---- */
 
 struct way {
-	int dir;                 /* where we are, O_PATH */
-	char done[PATH_MAX];     /* the same in words, for messages; "": / */
-	char room[PATH_MAX];     /* at its end is what is left of the way, ... */
-	char *rest;              /* ... from here on */
-	char name[NAME_MAX + 1]; /* the last one */
+	int dir;             /* where we are, O_PATH */
+	char done[PATH_MAX]; /* the same in words, for messages; "": / */
+	char room[PATH_MAX]; /* what is left of the way is at its end, from `rest` on */
+	char *rest;
+	char name[NAME_MAX + 1]; /* the last one that was taken off it */
 	int links;
 };
 
@@ -229,8 +229,6 @@ static int walk(struct way *w, struct error *err)
 	return 0;
 }
 
-/* ---- files ---- */
-
 /* A descriptor of somebody's, /proc/self/fd/N: what it names is no path. */
 static bool is_magic(int link)
 {
@@ -239,33 +237,36 @@ static bool is_magic(int link)
 	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-static int open_last(const struct way *w, int flags, struct error *err)
+/* To what the whole way leads to: opened as it is. */
+static int arrive(struct way *w, struct stat *st, struct error *err)
 {
-	scoped_fd fd = openat(w->dir, w->name, TO_READ | flags);
-	struct stat st;
+	while (walk(w, err) == 0) {
+		scoped_fd fd = open_name(w, st, err);
 
+		if (fd == -1 || !S_ISLNK(st->st_mode) || is_magic(fd))
+			return fd_release(&fd);
+		if (follow_name(w, fd, st, err) == -1)
+			return -1;
+	}
+	return -1;
+}
+
+/* ---- files ---- */
+
+static int find_file(struct way *w, struct error *err)
+{
+	struct stat st = {0};
+	scoped_fd found = arrive(w, &st, err);
+	scoped_fd fd = -1;
+
+	if (found == -1)
+		return -1;
+	fd = openat(w->dir, w->name, TO_READ | (S_ISLNK(st.st_mode) ? 0 : O_NOFOLLOW));
 	if (fd == -1 || fstat(fd, &st) == -1)
 		return cannot_open(errno, err);
 	if (check_owner(w->done, fd, &st, err) == -1)
 		return -1;
 	return fd_release(&fd);
-}
-
-static int find_file(struct way *w, struct error *err)
-{
-	while (walk(w, err) == 0) {
-		struct stat st = {0};
-		scoped_fd fd = open_name(w, &st, err);
-		bool magic = fd != -1 && S_ISLNK(st.st_mode) && is_magic(fd);
-
-		if (fd == -1)
-			return -1;
-		if (!S_ISLNK(st.st_mode) || magic)
-			return open_last(w, magic ? 0 : O_NOFOLLOW, err);
-		if (follow_name(w, fd, &st, err) == -1)
-			return -1;
-	}
-	return -1;
 }
 
 int trusted_open(const char *path, struct error *err)
@@ -396,36 +397,20 @@ int trusted_directory(const char *path, mode_t mode, struct error *err)
 	return fd;
 }
 
-/* The last name: who owns it cannot turn it elsewhere, but in a sticky directory. */
-static int pass_last(struct way *w, struct error *err)
-{
-	while (walk(w, err) == 0) {
-		struct stat dir;
-		struct stat st = {0};
-		scoped_fd fd = open_name(w, &st, err);
-
-		if (fd == -1)
-			return -1;
-		if (fstat(w->dir, &dir) == -1)
-			return cannot_open(errno, err);
-		if (S_ISLNK(st.st_mode) && follow_name(w, fd, &st, err) == -1)
-			return -1;
-		if (!S_ISLNK(st.st_mode))
-			return trusted_is_shared(w->dir, &dir) ? check_owner(w->done, fd, &st, err)
-							       : 0;
-	}
-	return -1;
-}
-
 int trusted_way(const char *path, struct error *err)
 {
 	struct way w untouched;
+	struct stat last = {0};
+	struct stat dir;
 	const char *slash = strrchr(path, '/');
 	size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
 	int got = set_out(&w, len > 0 ? path : ".", len > 0 ? len : 1, err);
+	scoped_fd fd = got == 0 ? arrive(&w, &last, err) : -1;
 
-	if (got == 0)
-		got = pass_last(&w, err);
+	if (fd == -1 || fstat(w.dir, &dir) == -1)
+		got = -1;
+	else if (trusted_is_shared(w.dir, &dir)) /* it is sticky: its owner can turn it elsewhere */
+		got = check_owner(w.done, fd, &last, err);
 	fd_close(&w.dir);
 	return got;
 }

@@ -88,20 +88,27 @@ static void take_flag(struct words *w, const struct option_row *row)
 	w->stopped = true;
 }
 
-/* What other tools call it: the option of ours, or NULL. */
-static const char *own_option(const char *name)
-{
-	static const struct {
-		const char *name;
-		const char *ours;
-	} others[] = {{"i", "-n"}, {"w", "-n"}, {"instances", "-n"}, {"p", "-l"}, {"b", "-l"},
-		{"port", "-l"}, {"bind", "-l"}, {"cwd", "--directory"}, {"chdir", "--directory"}};
+/* What other tools call an option or verb, and what it is here. */
+struct other_name {
+	const char *name;
+	const char *ours;
+};
 
-	for (size_t i = 0; i < COUNT_OF(others); i++)
-		if (strcmp(others[i].name, name) == 0)
-			return others[i].ours;
+static const char *find_own(const struct other_name *list, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(list[i].name, name) == 0)
+			return list[i].ours;
 	return NULL;
 }
+
+static const struct other_name other_options[] = {{"i", "-n"}, {"w", "-n"}, {"instances", "-n"},
+	{"p", "-l"}, {"b", "-l"}, {"port", "-l"}, {"bind", "-l"}, {"cwd", "--directory"},
+	{"chdir", "--directory"}};
+static const struct other_name other_verbs[] = {{"ls", "status"}, {"ps", "status"},
+	{"list", "status"}, {"info", "status"}, {"show", "status"}, {"log", "logs"},
+	{"tail", "logs"}, {"kill", "stop"}, {"delete", "stop"}, {"rm", "stop"}, {"down", "stop"},
+	{"shutdown", "stop"}, {"monit", "top"}, {"update", "reload"}};
 
 static const void *find(const void *table, const char *name, size_t len, enum cmdline_takes *takes)
 {
@@ -128,7 +135,7 @@ static void unknown_option(struct words *w)
 	char text[160] = "unknown option; see nclust --help";
 
 	(void)snprintf(text, sizeof(text), "%.*s", (int)len, w->line.name);
-	own = own_option(text);
+	own = find_own(other_options, COUNT_OF(other_options), text);
 	near = w->line.len > 0 ? option_nearest(NULL, text) : NULL;
 	(void)text_escape(name, sizeof(name), w->line.name, len);
 	if (own != NULL)
@@ -202,23 +209,6 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 	return true;
 }
 
-/* How other tools call it. */
-static const char *own_verb(const char *word)
-{
-	static const struct {
-		const char *word;
-		const char *verb;
-	} others[] = {{"ls", "status"}, {"ps", "status"}, {"list", "status"}, {"info", "status"},
-		{"show", "status"}, {"log", "logs"}, {"tail", "logs"}, {"kill", "stop"},
-		{"delete", "stop"}, {"rm", "stop"}, {"down", "stop"}, {"shutdown", "stop"},
-		{"monit", "top"}, {"update", "reload"}};
-
-	for (size_t i = 0; i < COUNT_OF(others); i++)
-		if (strcmp(others[i].word, word) == 0)
-			return others[i].verb;
-	return NULL;
-}
-
 static bool is_start(const char *word)
 {
 	return strcmp(word, "start") == 0 || strcmp(word, "run") == 0 || strcmp(word, "up") == 0;
@@ -257,7 +247,7 @@ static void lost_word(struct words *w, int index)
 	const char *word = w->line.argv[index];
 	bool is_first = index == 1 && strpbrk(word, "/.") == NULL;
 	const char *near = is_first ? nearest_verb(w, word) : NULL;
-	const char *own = is_first ? own_verb(word) : NULL;
+	const char *own = is_first ? find_own(other_verbs, COUNT_OF(other_verbs), word) : NULL;
 	scoped_buffer line = {.limit = 600};
 	char shown[100];
 

@@ -26,27 +26,10 @@ static const char *const kinds[] = {
 static const struct {
 	const char *name;
 	unsigned number;
-} facilities[] = {
-	{"daemon", 3},
-	{"user", 1},
-	{"auth", 4},
-	{"authpriv", 10},
-	{"cron", 9},
-	{"ftp", 11},
-	{"lpr", 6},
-	{"mail", 2},
-	{"news", 7},
-	{"syslog", 5},
-	{"uucp", 8},
-	{"local0", 16},
-	{"local1", 17},
-	{"local2", 18},
-	{"local3", 19},
-	{"local4", 20},
-	{"local5", 21},
-	{"local6", 22},
-	{"local7", 23},
-};
+} facilities[] = {{"daemon", 3}, {"user", 1}, {"auth", 4}, {"authpriv", 10}, {"cron", 9},
+	{"ftp", 11}, {"lpr", 6}, {"mail", 2}, {"news", 7}, {"syslog", 5}, {"uucp", 8},
+	{"local0", 16}, {"local1", 17}, {"local2", 18}, {"local3", 19}, {"local4", 20},
+	{"local5", 21}, {"local6", 22}, {"local7", 23}};
 static const char slot_word[] = "{slot}";
 static const char cluster_word[] = "{cluster}";
 
