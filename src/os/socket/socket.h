@@ -59,6 +59,8 @@ int socket_unlink(const char *path, const struct socket_file *made);
  * and has its name again; -1 and errno; ENOENT: it is gone, EEXIST: something else
  * is there. */
 int socket_keep_name(const char *path, const struct socket_file *made);
+/* Is there another file of that name?  In doubt: no. */
+bool socket_is_replaced(const char *path, const struct socket_file *made);
 
 /* The file of a socket that a worker has bound, who may be that user alone (0: any): note
  * which it is, and give it a spare name of that number, by which it can be kept.  -1 and

@@ -388,6 +388,24 @@ int socket_keep_name(const char *path, const struct socket_file *made)
 	return made->ino == 0 ? 0 : vfork_call_in(-1, keep_name, &k);
 }
 
+static int is_replaced(void *argument)
+{
+	const struct keeping *k = argument;
+	const char *name;
+	scoped_fd dir = socket_unix_parent(k->path, &name);
+	struct stat st;
+
+	return dir != -1 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		!is_it(&st, k->made);
+}
+
+bool socket_is_replaced(const char *path, const struct socket_file *made)
+{
+	struct keeping k = {path, made};
+
+	return made->ino != 0 && vfork_call_in(-1, is_replaced, &k) == 1;
+}
+
 /* Replaced whatever it is but a directory: the place is ours. */
 static int remove_old(int dirfd, const char *name)
 {

@@ -10,6 +10,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/leftovers.h"
+#include "supervisor/workers/paths.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/drain/host.h"
 #include "supervisor/drain/evidence.h"
@@ -67,6 +68,7 @@
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
+#define PATHS_AGAIN (50 * MSEC)
 /* Time for the worker to say goodbye.  Then it runs for so long, and stands still for so long
  * or until a request comes, for which it is looked at so often; in all so many times. */
 #define GOODBYE_PATIENCE (300 * MSEC)
@@ -264,7 +266,8 @@ static void finish(struct drain *d, bool forced)
  * may be ended one by one? */
 static bool is_away(const struct drain *d)
 {
-	return d->child->traffic.withdrawn || steer_is_away(d->child) || node_is_away(d->child);
+	return d->child->traffic.withdrawn || d->unreachable || steer_is_away(d->child) ||
+		node_is_away(d->child);
 }
 
 /*
@@ -558,6 +561,19 @@ static void look_after(struct drain *d)
 		again_in(d, LOOK_AFTER);
 }
 
+/* A worker that has bound a unix path itself, and no port, gets no new connections when others
+ * have bound it after it. */
+static void look_at_paths(struct drain *d, nsec_t now)
+{
+	const struct child *c = d->child;
+
+	if (d->unreachable || now < d->paths_at || c->life.paths == NULL ||
+		c->listening.uses != 0 || c->service->held.listeners.count != 0)
+		return;
+	d->unreachable = paths_are_others(c);
+	d->paths_at = now + PATHS_AGAIN;
+}
+
 static void look(struct drain *d)
 {
 	nsec_t now;
@@ -583,6 +599,7 @@ static void look(struct drain *d)
 	}
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
+	look_at_paths(d, now);
 	d->between = may_end_between(d, now);
 	if ((is_away(d) && d->view.ripe > 0) || d->between) {
 		freeze(d);

@@ -94,6 +94,8 @@ struct drain {
 	nsec_t linger;      /* … for so long the next time */
 	nsec_t quiet_at;    /* it has been quiet at each look since; or 0 */
 	bool turned_away;   /* new connections were kept away, once */
+	bool unreachable;   /* others have its unix paths */
+	nsec_t paths_at;    /* when to look at these again */
 	nsec_t withdraw_at; /* when to call drain_withdraw() again */
 
 	struct drain_flight flights[DRAIN_FLIGHTS];

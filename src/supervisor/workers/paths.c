@@ -82,6 +82,15 @@ void paths_keep(struct child *child, const char *path)
 		(void)socket_spare_name(p->name, (uid_t)uid, number, &p->file);
 }
 
+bool paths_are_others(const struct child *child)
+{
+	const struct path *p = child->life.paths;
+
+	while (p != NULL && socket_is_replaced(p->name, &p->file))
+		p = p->next;
+	return child->life.paths != NULL && p == NULL;
+}
+
 /* What has stopped has removed its path for good reason: it shall not be reached. */
 void paths_look(struct service *service)
 {

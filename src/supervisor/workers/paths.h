@@ -17,6 +17,8 @@ void paths_keep(struct child *child, const char *path);
  * youngest one gets it.  And: look until this one has ended, which is asked to. */
 void paths_look(struct service *service);
 void paths_watch(const struct child *child);
+/* Do all of its paths lead to others by now, which have bound them anew? */
+bool paths_are_others(const struct child *child);
 /* It has ended: its files go. */
 void paths_drop(struct child *child);
 

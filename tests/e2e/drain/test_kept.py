@@ -16,12 +16,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
 """
+UNIX = """
+import os, socketserver
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+if os.path.exists("own"):
+    os.unlink("own")
+Server(os.path.abspath("own"), Handler).serve_forever()
+"""
 SERVERS = {
     "threads": ("", ("python3", "-c", KEPT), PORT),
     "an event loop": ("-l 8000", (RUDE,), PORT),
     "poll": ("-l 8000", (RUDE, "--poll"), PORT),
     "Node": ("", ("node", server("plain.js"), 8000), PORT),
     "a unix socket": ("-l unix:{dir}/socket", (RUDE,), "socket"),
+    "a unix path of its own": (
+        "--ready listen", ("python3", "-c", KEPT[:KEPT.rindex("http.server.")] + UNIX), "own"),
 }
 
 
@@ -31,7 +41,7 @@ def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
     if kind == "Node":
         need("node")
     it = cluster(f"-n 2 --bake 0 --drain-timeout 10m {options.format(dir=path())}", *command)
-    loads = without_a_pause(path(at) if at == "socket" else at)
+    loads = without_a_pause(path(at) if isinstance(at, str) else at)
     it.call("restart")
     all_quiet(it, 2)
     assert asked_again(it) > 0
