@@ -408,7 +408,6 @@ static void fire(struct checker *c, const struct look *look)
 
 	if (volley_is_busy(&c->volley) || c->tries >= most)
 		return;
-	c->volley.straight = true;
 	/* later one for each worker: one that is awake wakes no other */
 	if (volley_fire(&c->volley, aim_of(look->ask), s, &s->check,
 		    c->tries == 0 ? look->left : look->alive, &err) == -1) {

@@ -82,7 +82,6 @@ static void fire(struct volley *v, const struct child *first, unsigned alive)
 
 	if (volley_is_busy(v) && volley_is_at(v, first))
 		return;
-	v->straight = true; /* who has a socket of its own is asked by that */
 	v->in_lane = true;
 	v->lane = first->traffic.lane;
 	if (volley_fire(v, aim_of(first), child_settings(first), probe_of(first), alive, &err) == 0)

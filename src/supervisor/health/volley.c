@@ -778,8 +778,7 @@ int volley_fire(struct volley *v, const struct listener *l, const struct cluster
 	v->looked = 0;
 	v->in_part = 0;
 	v->step = STEP_FIRST;
-	if (v->straight || aim_is_own(l))
-		count = ask_straight(v, l, count);
+	count = ask_straight(v, l, count);
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
 		if (v->asks[i].state != ASKING_OVER)
 			continue;

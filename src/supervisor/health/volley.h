@@ -60,7 +60,6 @@ struct volley {
 			  waits for data; 0: the request but for its end */
 	bool in_lane;  /* ask only workers of `lane`, … */
 	unsigned lane; /* … even if it gets no connections (steer.h) */
-	bool straight; /* ask those that have a socket of their own by it */
 
 	ev_timer look;
 	nsec_t step;        /* to the next look */

@@ -91,7 +91,6 @@ static void step(struct asker *a, nsec_t now)
 		next = nsec_min(next, now + PAUSE);
 		first = volley_next(v, first, child);
 	}
-	v->straight = true;
 	if (first != NULL) /* if there is nowhere to ask, there is nobody */
 		(void)volley_fire(
 			v, aim_of(first), child_settings(first), probe_of(first), 0, &err);

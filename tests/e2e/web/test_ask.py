@@ -27,6 +27,15 @@ def begin_ask(*args, to):
     return process
 
 
+def test_with_a_socket_for_each_only_the_worker_that_is_asked_has_to_answer():
+    it = app("-n 3 --balance random")
+    first, *others = it.pids()
+    freeze(*others)
+    for _ in range(10):
+        assert ask("GET /debug", target="it.0").ok().startswith(f"pid={first} ")
+    assert queued() == 0
+
+
 def test_it_asks_the_worker_of_that_slot_with_what_was_given():
     it = app("-n 4")
     for slot in (3, 0, 2, 1, 1):
