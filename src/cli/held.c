@@ -72,14 +72,38 @@ static bool is_ephemeral(unsigned port)
 	return port >= least && port <= most;
 }
 
-/* Does anybody wait at it for others to come? */
-static bool is_place(int fd, const struct socket_facts *facts)
+/* Leaves where it waits for others to come; "": it does not. */
+static void find_place(int fd, char text[HELD_TEXT])
 {
+	struct socket_facts facts;
 	union endpoint peer;
+	struct error err;
+	bool is_place;
 
-	if (facts->family == AF_UNIX || facts->type != SOCK_DGRAM)
-		return facts->listening;
-	return facts->port != 0 && !is_ephemeral(facts->port) && socket_other(fd, &peer) == 0;
+	if (socket_look(fd, &facts, &err) == -1)
+		return;
+	if (facts.family == AF_UNIX || facts.type != SOCK_DGRAM)
+		is_place = facts.listening;
+	else
+		is_place = facts.port != 0 && !is_ephemeral(facts.port) &&
+			socket_other(fd, &peer) == 0;
+	if (is_place)
+		(void)text_copy(text, HELD_TEXT, facts.text);
+}
+
+/* The same where its descriptor cannot be duplicated, as in many containers. */
+static void find_place_by_inode(uint64_t inode, char text[HELD_TEXT])
+{
+	char address[ENDPOINT_TEXT];
+	union endpoint at;
+	size_t len;
+	int type;
+
+	if (sockdiag_waits_at(inode, &type, &at) &&
+		(type == SOCK_STREAM || !is_ephemeral(endpoint_port(&at))))
+		(void)snprintf(text, HELD_TEXT, "%s:%s", type == SOCK_STREAM ? "tcp" : "udp",
+			endpoint_text(address, at.any.sa_family, endpoint_ip(&at, &len),
+				endpoint_port(&at)));
 }
 
 static void note_options(struct held_socket *s, int fd)
@@ -102,37 +126,36 @@ static unsigned port_of(const char *text)
 	return strncmp(text, "tcp:", 4) == 0 ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
 }
 
-/* Where the descriptor cannot be duplicated, a listener of the instance is known
- * all the same. */
 static void note_socket(struct look *look, int number, uint64_t inode)
 {
 	struct held *held = look->held;
 	struct held_socket *s = &held->list[held->count];
 	json_t *listener = trial_listener(look->trial, inode);
-	struct socket_facts facts = {.text = ""};
+	char text[HELD_TEXT] = "";
 	struct remote r;
-	struct error err;
 	scoped_fd fd = -1;
 
 	if (held->count == HELD_MAX || held_by_inode(held, inode) != NULL)
 		return;
 	remote_of(&r, look->pid);
 	fd = remote_fd(&r, number);
-	if (fd != -1 && (socket_look(fd, &facts, &err) == -1 || !is_place(fd, &facts)))
-		facts.text[0] = '\0';
 	if (listener != NULL)
-		(void)text_copy(facts.text, sizeof(facts.text), trial_text(listener, "address"));
-	if (facts.text[0] != '\0') {
-		*s = (struct held_socket){
-			.inode = inode,
-			.port = port_of(facts.text),
-			.datagrams = strncmp(facts.text, "udp:", 4) == 0,
-		};
-		(void)text_copy(s->text, sizeof(s->text), facts.text);
-		if (fd != -1 && !s->datagrams)
-			note_options(s, fd);
-		held->count++;
-	}
+		(void)text_copy(text, sizeof(text), trial_text(listener, "address"));
+	else if (fd != -1)
+		find_place(fd, text);
+	else
+		find_place_by_inode(inode, text);
+	if (text[0] == '\0')
+		return;
+	*s = (struct held_socket){
+		.inode = inode,
+		.port = port_of(text),
+		.datagrams = strncmp(text, "udp:", 4) == 0,
+	};
+	(void)text_copy(s->text, sizeof(s->text), text);
+	if (fd != -1 && !s->datagrams)
+		note_options(s, fd);
+	held->count++;
 }
 
 /* ---- files ---- */

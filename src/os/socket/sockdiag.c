@@ -489,3 +489,27 @@ size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t m
 	}
 	return count;
 }
+
+bool sockdiag_waits_at(uint64_t inode, int *type, union endpoint *at)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+	const struct inet_diag_msg *one;
+	struct list l untouched;
+
+	for (size_t i = 0; i < COUNT_OF(families) * COUNT_OF(types); i++) {
+		*type = types[i % COUNT_OF(types)];
+		list_inet(&l, families[i / COUNT_OF(types)],
+			*type == SOCK_DGRAM ? IPPROTO_UDP : IPPROTO_TCP, 0,
+			1U << (*type == SOCK_DGRAM ? STATE_CLOSE : STATE_LISTEN), 0);
+		do
+			one = list_next(&l);
+		while (one != NULL && one->idiag_inode != (uint32_t)inode);
+		if (one == NULL)
+			continue;
+		(void)list_close(&l, false);
+		(void)endpoint_make(
+			at, one->idiag_family, one->id.idiag_src, ntohs(one->id.idiag_sport), 0);
+		return true;
+	}
+	return false;
+}

@@ -87,4 +87,8 @@ struct port_socket {
 };
 size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t most);
 
+/* Where a socket of our network namespace waits for others: a TCP socket that listens, or
+ * a UDP socket without a peer.  False: it does not, or nobody can tell. */
+bool sockdiag_waits_at(uint64_t inode, int *type, union endpoint *at);
+
 #endif

@@ -360,6 +360,10 @@ REAL = (
     ("", SERVE, {"ok": True}, None, 0, f"{CONFINED} gvisor --"),
     ("", f"{PLAIN} PORT --loopback", {"sockets.0.shared": "same"}, "nclust -n auto --", 0,
      f"{CONFINED} docker --"),
+    # whose descriptors cannot be duplicated there
+    ("", f"{BINDER} udp4 bind=127.0.0.1:PORT pause", {
+        "sockets.0.address": "udp:127.0.0.1:PORT", "sockets.0.how": "own",
+        "=second copy": "^bad ends with exit 1.*in use"}, None, 1, f"{CONFINED} docker --"),
     ("", f"sh -c 'yes & exec {PLAIN} PORT --loopback'", {}, None, 0, nightly),
     ("", "redis-server --port PORT --save '' --bind 127.0.0.1",
      {"stop_in_request.request": "no HTTP"}, "nclust -n auto --", 0, nightly),
