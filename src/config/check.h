@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+
+#include "config/origin.h"
+
+/* What concerns several settings: inside of settings_check(). */
+struct check {
+	struct settings *s;
+	struct faults *faults;
+	size_t at; /* the cluster */
+	struct cluster_settings *c;
+};
+
+/* Where the cluster's key came from. */
+const struct origin *check_origin(const struct check *k, const char *key);
+/* Was the key refused already?  Then what follows from it is no news. */
+bool check_is_bad(const struct check *k, const char *key);
+/* A mistake in `key` of the cluster, told where the key stands, or, where it
+ * does not stand anywhere, at the head of its section. */
+void check_fault(const struct check *k, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* What a cluster listens on. */
+void check_listen(const struct check *k);
+/* Has each slot an address of its own, where it is to have one? */
+void check_slots(const struct settings *s, unsigned cpus, struct faults *faults);
+/* What nclust itself listens on. */
+void check_http(const struct settings *s, struct faults *faults);
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+#include "config/check.h"
+
+#include "base/scope.h"
+#include "base/text.h"
+#include "config/expand.h"
+#include "config/value.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+
+/* Where clusters and nclust itself listen, and what refers to that. */
+
+#define LISTENERS_MAX 60 /* what a spawn plan has room for */
+
+/* "{fd:NAME}": how many listeners have that name. */
+static size_t listeners_named(const struct cluster_settings *c, const char *name, size_t len)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->listen_count; i++)
+		count += strlen(c->listen[i].name) == len &&
+			memcmp(c->listen[i].name, name, len) == 0;
+	return count;
+}
+
+static size_t listeners_with_port(const struct cluster_settings *c)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->listen_count; i++)
+		count += c->listen[i].kind == ADDRESS_TCP || c->listen[i].kind == ADDRESS_UDP;
+	return count;
+}
+
+/* `s` begins with '{': does it fit what the cluster listens on?  -1 and `err`. */
+static int check_template(const struct cluster_settings *c, const char *s, struct error *err)
+{
+	const char *close = strchr(s, '}');
+	char shown[100];
+	unsigned plus;
+	size_t count;
+	size_t len;
+
+	if (close == NULL)
+		return 0;
+	len = (size_t)(close - s) + 1;
+	(void)text_escape(shown, sizeof(shown), s, len);
+	if (strncmp(s, "{slot+", 6) == 0 && !expand_is_slot(s + 1, len - 2, &plus))
+		return error_set(
+			err, 0, "wanted a number such as '{slot+9229}', found '%s'", shown);
+	if (c->accept && strncmp(s, "{fd", 3) == 0 && (s[3] == ':' || s[3] == '}'))
+		return error_set(err, 0,
+			"'%s' cannot be used with 'accept': the connection is descriptor 0 and 1",
+			shown);
+	if (strncmp(s, "{fd:", 4) == 0) {
+		count = listeners_named(c, s + 4, len - 5);
+		if (count != 1)
+			return error_set(err, 0, "'%s' names %s", shown,
+				count == 0 ? "no listener" : "several listeners");
+	} else if (len == 4 && memcmp(s, "{fd}", 4) == 0) {
+		if (c->listen_count != 1)
+			return error_set(err, 0, "'{fd}' needs exactly one listener, there are %zu",
+				c->listen_count);
+	} else if (len == 6 && memcmp(s, "{port}", 6) == 0) {
+		count = listeners_with_port(c);
+		if (count != 1)
+			return error_set(err, 0,
+				"'{port}' needs exactly one tcp or udp listener, there are %zu",
+				count);
+	}
+	return 0;
+}
+
+/* The next one that does not fit, from *at on, or in a later word.  -1 and `err`. */
+static int next_template(const struct cluster_settings *c, const struct strings *words,
+	size_t *word, const char **at, struct error *err)
+{
+	for (; *word < words->count; (*word)++, *at = NULL) {
+		const char *s = *at != NULL ? *at : words->list[*word];
+
+		while ((s = strchr(s, '{')) != NULL)
+			if (check_template(c, s++, err) == -1) {
+				*at = s;
+				return -1;
+			}
+	}
+	return 0;
+}
+
+int config_check_command(const struct cluster_settings *c, struct error *err)
+{
+	const char *at = NULL;
+	size_t word = 0;
+
+	return next_template(c, &c->command, &word, &at, err);
+}
+
+static void check_templates(const struct check *k, const char *key, const struct strings *words)
+{
+	const char *at = NULL;
+	size_t word = 0;
+	struct error err;
+
+	if (check_is_bad(k, "listen") || check_is_bad(k, key))
+		return;
+	while (next_template(k->c, words, &word, &at, &err) == -1)
+		check_fault(k, key, "%s", err.text);
+}
+
+/* The cluster's name is known now. */
+static void fill_in_name(const struct check *k)
+{
+	int member;
+	const struct option_row *row = option_find("cluster", "listen", &member);
+	size_t count = k->c->listen_count;
+	struct strings texts = {0};
+	struct error err;
+
+	for (size_t i = 0; i < count; i++) {
+		scoped_str whole = expand_cluster(field_at(row, k->c, i), k->c->name);
+
+		if (whole != NULL)
+			(void)strings_add(&texts, whole);
+	}
+	if (texts.count == count && count > 0) {
+		field_clear(row, k->c);
+		for (size_t i = 0; i < count; i++)
+			if (field_set(row, k->c, member, texts.list[i], &err) == -1)
+				check_fault(k, "listen", "%s", err.text);
+	}
+	strings_clear(&texts);
+}
+
+static void check_listeners(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+
+	if (c->listen_count > LISTENERS_MAX)
+		check_fault(k, "listen", "wanted at most %d listeners, found %zu", LISTENERS_MAX,
+			c->listen_count);
+	if ((c->pass & PASS_STDIN) != 0 && c->listen_count != 1 && !check_is_bad(k, "listen"))
+		check_fault(k, "pass", "'stdin' needs exactly one listener, there are %zu",
+			c->listen_count);
+}
+
+/* What is for listeners that workers share, or moves a worker to another slot. */
+static void check_own(const struct check *k)
+{
+	const struct cluster_settings *c = k->c;
+	const struct {
+		const char *key;
+		bool given;
+		bool all;
+		const char *why;
+	} keys[] = {{"accept", c->accept, false,
+			    "there are no slots, each connection has its own process"},
+		{"spare", c->spare > 0, false, "a spare takes the place of a worker in any slot"},
+		{"balance", c->balance != BALANCE_AUTO && !settings_share(c), true,
+			"workers share no listener"},
+		{"sticky", c->sticky != STICKY_OFF, true, "workers share no listener"},
+		{"max-requests", c->max_requests != 0, true, "workers share no listener"}};
+
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (keys[i].given && cluster_has_own(c, keys[i].all) &&
+			!(keys[i].all && check_origin(k, keys[i].key)->from_defaults))
+			check_fault(k, keys[i].key, "cannot be used with '{slot}' in 'listen': %s",
+				keys[i].why);
+}
+
+static bool takes_any_port(const struct address *a)
+{
+	return (a->kind == ADDRESS_TCP || a->kind == ADDRESS_UDP) && a->port == 0;
+}
+
+/* The first listener before (cluster, n) that wants the same place. */
+static const struct cluster_settings *holder_of(const struct settings *s, const struct address *a)
+{
+	for (size_t i = 0; i < s->cluster_count; i++) {
+		const struct cluster_settings *c = s->clusters[i];
+
+		if (s->origins->clusters[i].shadow)
+			continue;
+		for (size_t j = 0; j < c->listen_count; j++) {
+			if (&c->listen[j] == a)
+				return NULL;
+			if (address_same_place(&c->listen[j], a))
+				return c;
+		}
+	}
+	return NULL;
+}
+
+static bool is_any(const struct address *a)
+{
+	static const uint8_t any[16];
+
+	return a->family == AF_UNSPEC || memcmp(a->ip, any, sizeof(any)) == 0;
+}
+
+/* Would the one keep nclust from opening the other? */
+static bool is_taken_by(const struct address *a, const struct address *by)
+{
+	if (takes_any_port(a) || a->interface != NULL || by->interface != NULL)
+		return false;
+	if (address_same_place(a, by))
+		return true;
+	return a->kind == ADDRESS_TCP && by->kind == ADDRESS_TCP && a->port == by->port &&
+		(a->family == by->family || a->family == AF_UNSPEC || by->family == AF_UNSPEC) &&
+		(is_any(a) || is_any(by));
+}
+
+static void check_places(const struct check *k)
+{
+	const struct settings *s = k->s;
+
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		const struct address *a = &k->c->listen[i];
+		bool http = s->http.text != NULL && is_taken_by(a, &s->http);
+
+		if (http || (s->agent.text != NULL && is_taken_by(a, &s->agent)))
+			check_fault(k, "listen", "'%s' is already used by '%s'", a->text,
+				http ? "http" : "agent");
+	}
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		const struct address *a = &k->c->listen[i];
+		const struct cluster_settings *other;
+
+		if (takes_any_port(a))
+			continue;
+		other = holder_of(k->s, a);
+		if (other == k->c)
+			check_fault(k, "listen", "'%s' is given twice", a->text);
+		else if (other != NULL)
+			check_fault(k, "listen", "'%s' is already used by cluster '%s'", a->text,
+				other->name);
+	}
+}
+
+/* Note where that slot listens; a mistake if it is noted for another. */
+static void note_place(const struct check *k, const struct address *own, struct buffer *all)
+{
+	scoped_str line = NULL;
+	const char *first;
+
+	if (asprintf(&line, "\n%s\t", own->text) == -1) {
+		line = NULL;
+		return;
+	}
+	first = buffer_text(all) != NULL ? strstr(all->data, line) : NULL;
+	if (first == NULL) {
+		(void)buffer_printf(all, "%s%s", line, k->c->name);
+		return;
+	}
+	first += strlen(line);
+	check_fault(k, "listen", "'%s' is already used by cluster '%.*s'", own->text,
+		(int)strcspn(first, "\n"), first);
+}
+
+static void note_places(const struct check *k, unsigned slots, struct buffer *all)
+{
+	for (size_t i = 0; i < k->c->listen_count; i++) {
+		const struct address *a = &k->c->listen[i];
+		unsigned most = a->each != NULL ? slots : 1;
+		/* check_places() has told that */
+		unsigned slot = holder_of(k->s, a) != NULL;
+
+		for (; slot < most && !takes_any_port(a); slot++) {
+			struct address own untouched;
+			struct error err untouched;
+
+			if (address_of_slot(&own, a, slot, &err) == -1) {
+				check_fault(k, "listen", "%s", err.text);
+				break;
+			}
+			note_place(k, &own, all);
+			address_fini(&own);
+		}
+	}
+}
+
+void check_slots(const struct settings *s, unsigned cpus, struct faults *faults)
+{
+	struct check k = {.s = (struct settings *)(uintptr_t)s, .faults = faults};
+	scoped_buffer all = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < s->cluster_count; i++)
+		any |= cluster_has_own(s->clusters[i], false);
+	for (k.at = 0; any && k.at < s->cluster_count; k.at++) {
+		k.c = s->clusters[k.at];
+		if (!s->origins->clusters[k.at].shadow)
+			note_places(&k, cluster_range(k.c, cpus).most, &all);
+	}
+}
+
+static bool is_local(const struct address *a)
+{
+	static const uint8_t v6[16] = {[15] = 1};
+
+	return a->kind == ADDRESS_UNIX || (a->family == AF_INET && a->ip[0] == 127) ||
+		(a->family == AF_INET6 && memcmp(a->ip, v6, sizeof(v6)) == 0);
+}
+
+/* A mistake in a key of [nclust]. */
+static void instance_fault(
+	const struct settings *s, struct faults *faults, const char *key, const char *text)
+{
+	int member;
+	const struct origin *o = settings_origin(s, INSTANCE, option_find("nclust", key, &member));
+
+	if (o->kind == ORIGIN_FILE)
+		faults_add(faults, EX_CONFIG, "%s:%u: nclust.%s: %s", origin_path(s->origins, o),
+			o->line, key, text);
+	else
+		faults_add(faults, EX_USAGE, "--%s: %s", key, text);
+}
+
+/* Commands with all their words are nothing for every machine around. */
+static void check_reach(const struct settings *s, struct faults *faults)
+{
+	char text[400];
+
+	if (s->http.text == NULL || is_local(&s->http) || s->http_token != NULL || s->http_open)
+		return;
+	(void)snprintf(text, sizeof(text),
+		"other machines can reach '%s': set 'http-token' to a file with a token, or "
+		"'http-open = yes' to let anyone look",
+		s->http.text);
+	instance_fault(s, faults, "http", text);
+}
+
+static void check_agent(const struct settings *s, struct faults *faults)
+{
+	char text[200];
+
+	if (s->agent.text == NULL || s->http.text == NULL || !is_taken_by(&s->agent, &s->http))
+		return;
+	(void)snprintf(text, sizeof(text), "'%.100s' is already used by 'http'", s->agent.text);
+	instance_fault(s, faults, "agent", text);
+}
+
+void check_http(const struct settings *s, struct faults *faults)
+{
+	check_reach(s, faults);
+	check_agent(s, faults);
+}
+
+void check_listen(const struct check *k)
+{
+	fill_in_name(k);
+	check_templates(k, "command", &k->c->command);
+	check_templates(k, "env", &k->c->env);
+	check_listeners(k);
+	check_own(k);
+	check_places(k);
+}
