@@ -544,7 +544,6 @@ static void let_go(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		accepting_close(sup->services[i]);
-		readiness_drop_posts(sup->services[i]);
 		recipes_free(sup->services[i]);
 		segment_drop(sup->services[i]);
 		listeners_release(&sup->services[i]->held.listeners);

@@ -206,12 +206,6 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 		(unsigned long long)sup->launch.descriptors);
 }
 
-static void drop_posts(struct supervisor *sup)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		readiness_drop_posts(sup->services[i]);
-}
-
 /* Open what the worker is to get: its notify socket, and what each room has for
  * it. */
 static int open_all(struct child *c, struct birth *birth, struct error *err)
@@ -231,15 +225,6 @@ static int open_all(struct child *c, struct birth *birth, struct error *err)
 	if (leave_spare(sup, birth->place.channel, err) == -1)
 		return -1;
 	return leave_spare(sup, birth->place.leader, err);
-}
-
-static int prepare(struct child *c, struct birth *birth, struct error *err)
-{
-	int got = open_all(c, birth, err);
-
-	if (got == -1) /* perhaps for want of descriptors */
-		drop_posts(c->service->sup);
-	return got;
 }
 
 /* The worker runs: put it into its slot, to be found and watched. */
@@ -272,7 +257,7 @@ static int fill(struct child *c, struct making *m)
 	struct birth *birth = &m->birth;
 	struct error err;
 
-	if (prepare(c, birth, &err) == -1) {
+	if (open_all(c, birth, &err) == -1) {
 		fail(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}
@@ -724,18 +709,8 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 
 static void workers_on_settle(struct supervisor *sup)
 {
-	drop_posts(sup);
 	foreign_settle(sup);
 	children_go_on(true); /* the next nclust does not know them */
-}
-
-/* Nobody is about to be born who could have them. */
-static void workers_on_report(struct service *service, const struct report *r)
-{
-	if (r->kind == REPORT_SCALED ||
-		(!cluster_view_rollout(service->core).under_way &&
-			cluster_is_settled(service->core)))
-		readiness_drop_posts(service);
 }
 
 static void workers_on_go_on(struct supervisor *sup)
@@ -780,7 +755,6 @@ const struct part workers_part = {
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,
 	.settle = workers_on_settle,
-	.report = workers_on_report,
 	.end = workers_on_end,
 	.owns = workers_on_owns,
 	.reap = workers_on_reap,

@@ -88,103 +88,6 @@ static void name_of(uint64_t serial, char name[NAME_SIZE])
 	(void)snprintf(name, NAME_SIZE, "%" PRIx64, serial);
 }
 
-/* ---- sockets of workers that are gone ---- */
-
-/* To make a socket's file and to remove it takes longer on a disk than all else
- * that a birth asks of the file system; to give it another name does not. */
-struct post {
-	struct post *next;
-	uint64_t serial; /* of the worker that had it */
-	int fd;
-};
-
-static void drop_post(struct supervisor *sup, struct post *post)
-{
-	char name[NAME_SIZE];
-
-	name_of(post->serial, name);
-	foreign_close(sup, NULL, &post->fd);
-	/* it may be gone already: somebody cleaned up */
-	(void)unlinkat(sup->rundir.notify_dir, name, 0);
-	free(post);
-}
-
-void readiness_drop_posts(struct service *service)
-{
-	struct post *post;
-
-	while ((post = service->life.posts) != NULL) {
-		service->life.posts = post->next;
-		drop_post(service->sup, post);
-	}
-	service->life.post_count = 0;
-}
-
-/* Is the file as one that was made for this worker? */
-static bool is_fit(int dir, const char *name, const struct cluster_settings *settings)
-{
-	uid_t uid = settings->uid >= 0 ? (uid_t)settings->uid : geteuid();
-	gid_t gid = settings->gid >= 0 ? (gid_t)settings->gid : getegid();
-	struct stat st;
-
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_mode == (S_IFSOCK | 0600) && st.st_uid == uid && st.st_gid == gid;
-}
-
-/* Nobody has said anything that the next worker would have to hear. */
-static bool is_silent(int fd)
-{
-	struct fdpass_message m;
-	char byte;
-
-	return fdpass_look(fd, &byte, sizeof(byte), &m) == 0;
-}
-
-/* -1: there is none. */
-static int take_post(struct child *child, const struct cluster_settings *settings)
-{
-	struct service *service = child->service;
-	struct post *post = service->life.posts;
-	int dir = service->sup->rundir.notify_dir;
-	char old[NAME_SIZE];
-	char name[NAME_SIZE];
-	int fd = -1;
-
-	if (post == NULL)
-		return -1;
-	service->life.posts = post->next;
-	service->life.post_count--;
-	name_of(post->serial, old);
-	name_of(child->serial, name);
-	if (is_fit(dir, old, settings) && is_silent(post->fd) &&
-		renameat(dir, old, dir, name) == 0) {
-		fd = post->fd;
-		free(post);
-	} else {
-		drop_post(service->sup, post);
-	}
-	return fd;
-}
-
-/* Keep the socket of a worker that is gone for one that comes; false: there are
- * enough, or something is in it. */
-static bool keep_post(const struct child *child, int fd)
-{
-	struct service *service = child->service;
-	struct post *post;
-
-	if (!service->sup->has_rundir || service->sup->instance.over ||
-		service->life.post_count >= cluster_wanted(service->core) || !is_silent(fd))
-		return false;
-	post = malloc(sizeof(*post));
-	if (post == NULL)
-		return false;
-	*post = (struct post){service->life.posts, child->serial, fd};
-	service->life.posts = post;
-	service->life.post_count++;
-	return true;
-}
-
 /* ---- a worker's socket ---- */
 
 static int bind_notify(
@@ -202,10 +105,8 @@ static int bind_notify(
 
 int readiness_open(struct child *child, const struct cluster_settings *settings, struct error *err)
 {
-	int fd = take_post(child, settings);
+	int fd = bind_notify(child, settings, err);
 
-	if (fd == -1)
-		fd = bind_notify(child, settings, err);
 	if (fd == -1 && err->sys == ENOENT && guard_make_place(child->service->sup, err) == 0)
 		fd = bind_notify(child, settings, err);
 	child->life.notify = fd;
@@ -227,8 +128,6 @@ void readiness_close(struct child *child)
 	allowance_stop(&child->life.notify_allowance, sup->loop);
 	childset_remove(child, fd);
 	child->life.notify = -1;
-	if (keep_post(child, fd))
-		return;
 	foreign_close(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;

@@ -20,7 +20,5 @@ void readiness_drain(struct child *child);
  * new one in its place. */
 void readiness_adopt(struct child *child, int fd);
 void readiness_close(struct child *child);
-/* Close those that wait for the cluster's next workers. */
-void readiness_drop_posts(struct service *service);
 
 #endif

@@ -506,7 +506,6 @@ void service_free(struct service *s)
 	PARTS_BACKWARDS(drop, s);
 	recipes_free(s);
 	slotlog_free(s);
-	readiness_drop_posts(s);
 	segment_drop(s);
 	listeners_release(&s->held.listeners);
 	learned_drop_all(s);

@@ -27,7 +27,6 @@ struct affinity_map;
 struct child;
 struct last_look;
 struct ports;
-struct post;
 
 /* A look at our children for what dead workers have left (reap.c). */
 struct strays {
@@ -196,11 +195,9 @@ struct slotlog {
 
 /* Of a cluster. */
 struct cluster_life {
-	struct ports *ports;    /* heap (ports.h); NULL: nobody listens */
-	struct recipe *recipes; /* newest first */
-	struct slotlog *logs;   /* heap; newest first */
-	struct post *posts;     /* heap (readiness.h) */
-	unsigned post_count;
+	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
+	struct recipe *recipes;      /* newest first */
+	struct slotlog *logs;        /* heap; newest first */
 	unsigned char *early_deaths; /* by slot, before one of it was ready */
 	nsec_t begun;                /* its first worker was started; or 0 */
 	int stop_signal;             /* in place of the first one; or 0 */

@@ -169,11 +169,10 @@ static const struct gap service_gaps[] = {
 	NOT(service, life.unborn),                                       /* the next one is told */
 	NOT(service, life.unborn_error), NOT(service, life.limits_told), /* once more */
 	NOT(service, held.listeners), NOT(service, held.learned), NOT(service, children),
-	NOT(service, life.early_deaths), NOT(service, life.ports),    /* ports_save() */
-	NOT(service, life.posts),                                     /* closed before */
-	NOT(service, life.post_count), NOT(service, life.paths_look), /* begun anew */
-	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
-	NOT(service, life.whole_at),                              /* begun anew */
+	NOT(service, life.early_deaths), NOT(service, life.ports), /* ports_save() */
+	NOT(service, life.paths_look),                             /* begun anew */
+	NOT(service, life.paths_pause), NOT(service, life.begun),  /* for -d, whose start is over */
+	NOT(service, life.whole_at),                               /* begun anew */
 	NOT(service, life.greed_told), NOT(service, life.hung),
 	NOT(service, life.goes_well),                                         /* tried anew */
 	NOT(service, outcome.text), NOT(service, stage.awaited),              /* of a moment */
