@@ -21,6 +21,7 @@
 #include "supervisor/messages/messages.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/capture.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
 #include "supervisor/workers/nodecommand.h"
 #include "supervisor/workers/reap.h"
@@ -50,6 +51,7 @@
 REPLACEABLE(aside_begin)
 REPLACEABLE(aside_end)
 REPLACEABLE(capture_ask_last)
+REPLACEABLE(child_has_left_trap)
 REPLACEABLE(child_peek)
 REPLACEABLE(clock_now)
 REPLACEABLE(clock_wall)
@@ -97,7 +99,7 @@ REPLACEABLE(process_status)
 REPLACEABLE(process_tree)
 REPLACEABLE(reap_kill_strays)
 REPLACEABLE(reap_signal_strays)
-REPLACEABLE(remote_each_fd_from)
+REPLACEABLE(remote_each_fd)
 REPLACEABLE(remote_fd)
 REPLACEABLE(remote_fd_flags)
 REPLACEABLE(seccomp_answer)

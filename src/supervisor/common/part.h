@@ -41,8 +41,6 @@ struct part {
 
 	/* ---- a worker's life, in this order ---- */
 
-	/* The child's struct was made; no descriptor is open yet. */
-	void (*blank)(struct child *child);
 	/* The worker is about to be started: put what it is to get into
 	 * `birth`.  -1 and `err`: it is not started; `gone` follows, in all
 	 * rooms. */
@@ -78,12 +76,8 @@ struct part {
 	bool (*stop)(struct child *child, int signal);
 	/* The worker is dead but not reaped: its pid is still its own. */
 	void (*dying)(struct child *child);
-	/* It is reaped: does no process run any more that it has started, or
-	 * that these have?  True: this room is sure of it. */
-	bool (*all_over)(const struct child *child);
-	/* It was removed from its slot and from the table of pids. */
-	void (*left)(struct child *child);
-	/* Release all of it.  Backwards; after that the core gets the event. */
+	/* It was removed from its slot and from the table of pids, or was never
+	 * there: release all of it.  Backwards; after that the core gets the event. */
 	void (*gone)(struct child *child);
 
 	/* ---- a worker that outlives nclust (`orphans = keep`) ---- */

@@ -816,10 +816,10 @@ static void drain_on_resumed(struct child *child)
 		(void)pidfd_signal(child->pidfd, SIGKILL);
 }
 
-static void drain_on_left(struct child *child)
+static void drain_on_gone(struct child *child)
 {
 	steer_left(child);
-	if (!child->service->kind->by_connection)
+	if (!child->service->kind->by_connection && child->pid != 0)
 		steer_wake_others(child->service, child->traffic.lane);
 }
 
@@ -841,7 +841,7 @@ const struct part drain_part = {
 	.drain = drain_on_drain,
 	.stop = drain_on_stop,
 	.dying = drain_on_dying,
-	.left = drain_on_left,
+	.gone = drain_on_gone,
 	.adopt = drain_on_adopt,
 	.adopted = steer_on_adopted,
 	.report = steer_on_report,

@@ -302,15 +302,6 @@ static struct heard *receive(struct child *child)
 	return NULL;
 }
 
-/* The kernel hangs up when nobody is under the filter of the trap, and nobody
- * leaves it. */
-static bool intercept_on_all_over(const struct child *child)
-{
-	struct pollfd trap = {.fd = child->trap.fd};
-
-	return poll(&trap, 1, 0) == 1 && (trap.revents & POLLHUP) != 0;
-}
-
 static void intercept_on_readable(struct child *child, enum child_fd which)
 {
 	struct intercept *in;
@@ -320,7 +311,7 @@ static void intercept_on_readable(struct child *child, enum child_fd which)
 	in = &child->service->sup->intercept;
 	child->trap.heard = receive(child);
 	if (child->trap.heard == NULL) {
-		if (!intercept_on_all_over(child))
+		if (!child_has_left_trap(child))
 			await_call(child);
 		return;
 	}
@@ -330,11 +321,6 @@ static void intercept_on_readable(struct child *child, enum child_fd which)
 }
 
 /* ---- life ---- */
-
-static void intercept_on_blank(struct child *child)
-{
-	child->trap.fd = -1;
-}
 
 /* The spawn has succeeded: watch the child's calls, or log why we cannot. */
 static void watch(struct child *child, struct spawn_trap *trap)
@@ -466,14 +452,12 @@ static void intercept_on_go_on(struct supervisor *sup)
 
 const struct part intercept_part = {
 	.name = "intercept",
-	.blank = intercept_on_blank,
 	.readable = intercept_on_readable,
 	.prepare = intercept_on_prepare,
 	.born = intercept_on_born,
 	.resumed = intercept_on_resumed,
 	.release = intercept_on_release,
 	.stop = intercept_on_stop,
-	.all_over = intercept_on_all_over,
 	.gone = intercept_on_gone,
 	.hold = intercept_on_hold,
 	.adopt = intercept_on_adopt,

@@ -157,11 +157,6 @@ static void choose_soon(struct service *s)
 
 /* ---- the life of workers ---- */
 
-static void leader_on_blank(struct child *c)
-{
-	c->leading.fd = -1;
-}
-
 static int open_file(struct service *s)
 {
 	if (s->leadership.fd != -1)
@@ -298,7 +293,6 @@ static void leader_on_status(struct json_writer *w, const struct service *s)
 
 const struct part leader_part = {
 	.name = "leader",
-	.blank = leader_on_blank,
 	.prepare = leader_on_prepare,
 	.gone = leader_on_gone,
 	.adopt = leader_on_adopt,

@@ -29,6 +29,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,8 +105,9 @@ struct child *child_new(struct service *service)
 		.pidfd = -1,
 		.output = {-1, -1},
 		.life.notify = -1,
+		.trap.fd = -1,
+		.leading.fd = -1,
 	};
-	PARTS(blank, c);
 	return c;
 }
 
@@ -557,7 +559,6 @@ static void finish(struct child *child, const struct ending *ending)
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
-	PARTS(left, child);
 	child_release(child); /* before the core hears: it may spawn */
 	service->kind->ended(service, &event);
 }
@@ -569,6 +570,13 @@ void child_over(struct child *child)
 	if (child->kept.adopted)
 		(void)child_signal_group(child, SIGKILL);
 	finish(child, &ending);
+}
+
+bool child_has_left_trap(const struct child *child)
+{
+	struct pollfd trap = {.fd = child->trap.fd};
+
+	return poll(&trap, 1, 0) == 1 && (trap.revents & POLLHUP) != 0;
 }
 
 bool child_is_stopping(const struct child *child)

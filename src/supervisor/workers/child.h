@@ -46,6 +46,10 @@ void child_kill_group(struct child *child, int signal); /* its group */
  * or a log line.  -1 and errno. */
 int child_signal_group(const struct child *child, int signal);
 
+/* Is nobody under the filter of its trap any more?  Nobody leaves it, and the kernel
+ * hangs up then. */
+bool child_has_left_trap(const struct child *child);
+
 /* Was it asked to stop? */
 bool child_is_stopping(const struct child *child);
 

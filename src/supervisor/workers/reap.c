@@ -40,7 +40,7 @@
 #define LOOKS_MOST 64
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
-/* Descriptors of a process that are looked at for sockets of ours, at a time. */
+/* Descriptors of a process that are looked at for sockets of ours. */
 #define NAMELESS_FDS 4096
 #define NAMELESS_SERVICES 8 /* whose sockets it may have */
 
@@ -238,8 +238,6 @@ struct nameless {
 	const struct supervisor *sup;
 	const struct service *services[NAMELESS_SERVICES];
 	size_t count;
-	unsigned seen; /* descriptors */
-	int next;
 };
 
 static bool is_of(const struct service *service, uint64_t inode)
@@ -266,8 +264,7 @@ static bool is_held(void *context, int fd, const char *target)
 	struct nameless *n = context;
 	uint64_t inode = remote_socket_inode(target);
 
-	n->seen++;
-	n->next = fd + 1;
+	(void)fd;
 	for (size_t i = 0; inode != 0 && i < n->sup->service_count; i++)
 		if (is_of(n->sup->services[i], inode))
 			note_service(n, n->sup->services[i]);
@@ -288,16 +285,13 @@ static bool has_older(const struct service *service, uint64_t start)
 	return false;
 }
 
-/* `from`: where to begin to look; set to where to go on, if it is not known yet. */
-static bool is_left_nameless(const struct supervisor *sup, pid_t pid, uint64_t start, int *from)
+static bool is_left_nameless(const struct supervisor *sup, pid_t pid, uint64_t start)
 {
 	struct nameless n = {.sup = sup};
 	struct remote remote;
 
 	remote_of(&remote, pid);
-	(void)remote_each_fd_from(&remote, *from, NAMELESS_FDS, is_held, &n);
-	/* some may have been closed just before they were looked at */
-	*from = n.count == 0 && n.seen > NAMELESS_FDS / 2 ? n.next : 0;
+	(void)remote_each_fd(&remote, NAMELESS_FDS, is_held, &n);
 	for (size_t i = 0; i < n.count; i++)
 		if (has_older(n.services[i], start))
 			return false;
@@ -306,20 +300,17 @@ static bool is_left_nameless(const struct supervisor *sup, pid_t pid, uint64_t s
 
 /* Anybody may name a living worker: what that one has left is younger than it, and
  * has no sockets of a cluster all of whose workers are younger still. */
-static bool is_others(struct supervisor *sup, const struct child *owner, pid_t pid, int *from)
+static bool is_others(const struct supervisor *sup, const struct child *owner, pid_t pid)
 {
 	struct process_facts facts;
 	struct process_facts its = {.start = 0};
-	int at = *from;
 
-	*from = 0;
 	if (process_look(pid, &facts) == -1 || facts.state == 'Z' ||
 		(owner != NULL && process_look(owner->pid, &its) == -1))
 		return true;
 	if (facts.start < its.start)
 		return false;
-	*from = at;
-	return !is_left_nameless(sup, pid, facts.start, from);
+	return !is_left_nameless(sup, pid, facts.start);
 }
 
 /* The worker that has left it; NULL: errno is ENOENT if it has no name of one, else
@@ -340,16 +331,13 @@ static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 
 /* End a process if a dead worker has left it.  One whose worker cannot be read is
  * left to a later look. */
-static void look_at_stray(struct supervisor *sup, struct strays *s)
+static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 {
-	pid_t pid = s->list[s->at];
-	int from = s->from;
 	scoped_fd fd = is_stray(sup, pid) ? pidfd_of(pid) : -1;
 	struct pidfd_end end;
 	struct child *owner;
 	int ended;
 
-	s->from = 0;
 	/* the number may be another process's since the list was read */
 	ended = fd != -1 ? child_peek(pid, &end) : -1;
 	s->ended |= ended == 1;
@@ -365,10 +353,8 @@ static void look_at_stray(struct supervisor *sup, struct strays *s)
 		s->execs |= errno == EAGAIN;
 		return;
 	}
-	if ((owner != NULL || errno == ENOENT) && is_others(sup, owner, pid, &from)) {
-		s->from = from;
+	if ((owner != NULL || errno == ENOENT) && is_others(sup, owner, pid))
 		return;
-	}
 	(void)pidfd_signal(fd, SIGKILL);
 	s->killed = true;
 }
@@ -381,8 +367,7 @@ static bool look_on(struct supervisor *sup, struct strays *s)
 	nsec_t now = begun;
 
 	while (s->at < s->count && now - begun < LOOK_A_TURN) {
-		look_at_stray(sup, s);
-		s->at += s->from == 0;
+		look_at_stray(sup, s->list[s->at++], s);
 		now = clock_now();
 	}
 	s->took += now - begun;
@@ -489,10 +474,7 @@ static bool is_all_over(const struct child *child)
 {
 	if (pidfd_signal_group(child->pidfd, child->pid, 0) == 0 || errno != ESRCH)
 		return false;
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->all_over != NULL && parts[i]->all_over(child))
-			return true;
-	return false;
+	return child_has_left_trap(child);
 }
 
 bool reap_is_over(struct child *child)

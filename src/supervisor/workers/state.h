@@ -32,8 +32,7 @@ struct ports;
 struct strays {
 	pid_t *list; /* NULL: no look is under way */
 	size_t count;
-	size_t at;   /* the next one … */
-	int from;    /* … and of its descriptors */
+	size_t at;   /* the next one */
 	bool alive;  /* any is, also another's */
 	bool ended;  /* any has, and is not reaped */
 	bool execs;  /* whose any is, cannot be read for a moment */

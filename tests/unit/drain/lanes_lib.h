@@ -32,7 +32,7 @@ static const struct part lanes_part = {
 	.name = "lanes",
 	.prepare = lanes_on_prepare,
 	.born = lanes_on_born,
-	.left = steer_left,
+	.gone = steer_left,
 	.report = steer_on_report,
 	.drop = steer_on_drop,
 };

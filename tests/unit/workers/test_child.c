@@ -33,12 +33,6 @@ static void note(const char *room_name, const char *deed)
 		heard + used, sizeof(heard) - used, "%s%s%s", used > 0 ? " " : "", room_name, deed);
 }
 
-static void a_on_blank(struct child *child)
-{
-	ck_assert_int_eq(child->pidfd, -1);
-	note("a", ".blank");
-}
-
 static int a_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)child;
@@ -79,13 +73,6 @@ static void a_on_dying(struct child *child)
 	note("a", ".dying");
 }
 
-static void b_on_left(struct child *child)
-{
-	ck_assert_ptr_null(child_by_pid(&room, child->pid));
-	ck_assert_ptr_null(child_find(child->service, child->slot, child->worker));
-	note("b", ".left");
-}
-
 /* The core has not heard yet. */
 static void a_on_gone(struct child *child)
 {
@@ -95,13 +82,13 @@ static void a_on_gone(struct child *child)
 
 static void b_on_gone(struct child *child)
 {
-	(void)child;
+	ck_assert_ptr_null(child_by_pid(&room, child->pid));
+	ck_assert_ptr_null(child_find(child->service, child->slot, child->worker));
 	note("b", ".gone");
 }
 
 static const struct part a_part = {
 	.name = "a",
-	.blank = a_on_blank,
 	.prepare = a_on_prepare,
 	.born = a_on_born,
 	.stop = a_on_stop,
@@ -111,7 +98,6 @@ static const struct part a_part = {
 static const struct part b_part = {
 	.name = "b",
 	.prepare = b_on_prepare,
-	.left = b_on_left,
 	.gone = b_on_gone,
 };
 
@@ -152,7 +138,7 @@ TEST(who_dies_is_replaced_in_its_slot)
 TEST(a_death_is_told_in_order_and_given_back_backwards)
 {
 	room_exits(room_child(web, 0), 1);
-	ck_assert_str_eq(heard, "a.dying b.left b.gone a.gone");
+	ck_assert_str_eq(heard, "a.dying b.gone a.gone");
 	ck_assert_uint_eq(alive_when_gone, 2);
 	ck_assert_uint_eq(service_counts(web).alive, 1);
 }
@@ -162,7 +148,7 @@ TEST(a_birth_is_told_in_order)
 	room_exits(room_child(web, 0), 1);
 	heard[0] = '\0';
 	room_pass(SECOND);
-	ck_assert_str_eq(heard, "a.blank a.prepare b.prepare a.born");
+	ck_assert_str_eq(heard, "a.prepare b.prepare a.born");
 	ck_assert_ptr_eq(last, room_child(web, 0));
 }
 
@@ -172,7 +158,7 @@ TEST(a_room_that_refuses_a_birth_is_the_reason_that_is_told)
 	room_exits(room_child(web, 0), 1);
 	heard[0] = '\0';
 	room_pass(150 * MSEC);
-	ck_assert_str_eq(heard, "a.blank a.prepare b.prepare b.gone a.gone");
+	ck_assert_str_eq(heard, "a.prepare b.prepare b.gone a.gone");
 	ck_assert_uint_eq(room_spawned(), 2);
 	ck_assert(room_logged("no room: No space left on device"));
 	refuses = false;

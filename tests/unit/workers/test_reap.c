@@ -6,6 +6,7 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "supervisor/common/news.h"
+#include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/environment.h"
@@ -27,18 +28,13 @@ static bool all_over;
 static bool remote_has;
 static unsigned looks;
 
-static bool knows_all_over(const struct child *child)
+REPLACED(bool, child_has_left_trap)(const struct child *child)
 {
 	(void)child;
 	return all_over;
 }
 
-static const struct part knowing_part = {
-	.name = "knowing",
-	.all_over = knows_all_over,
-};
-
-ROOM_PARTS(&news_part, &plain_part, &knowing_part)
+ROOM_PARTS(&news_part, &plain_part)
 
 static bool are_there;
 static bool ended[STRAYS];
@@ -120,13 +116,12 @@ REPLACED(int, environment_look)
 	return -1;
 }
 
-REPLACED(int, remote_each_fd_from)
-(struct remote *r, int from, unsigned most, remote_each *each, void *context)
+REPLACED(int, remote_each_fd)
+(struct remote *r, unsigned most, remote_each *each, void *context)
 {
 	const struct timespec span = {.tv_nsec = LOOK_TAKES};
 
 	(void)r;
-	(void)from;
 	(void)most;
 	(void)nanosleep(&span, NULL); /* the bench's time */
 	if (remote_has)
