@@ -481,16 +481,6 @@ bool cluster_flush_enough(struct clusters *all, struct cluster *c)
 	return !full;
 }
 
-bool cluster_has_room(struct cluster *c)
-{
-	EACH_SINK(c, route, o)
-	{
-		if (sink_is_full(o))
-			return false;
-	}
-	return true;
-}
-
 void cluster_settle(struct clusters *all, struct cluster *c)
 {
 	bool was = c->paused;

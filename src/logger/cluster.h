@@ -109,7 +109,6 @@ void cluster_count_line(struct clusters *all, struct cluster *c); /* that was re
 
 /* Write where much has come together.  false: one takes no more now. */
 bool cluster_flush_enough(struct clusters *all, struct cluster *c);
-bool cluster_has_room(struct cluster *c);
 /* Write all that waits, and see whether its pipes may be read. */
 void cluster_settle(struct clusters *all, struct cluster *c);
 /* It has nearly all memory it may have: read and write little at a time. */

@@ -526,12 +526,13 @@ static void drain(struct logger *logger, struct source *source)
 		struct source_pipe *pipe = &source->pipes[i];
 		int turns = ENDED_TURNS;
 
-		while (is_readable(pipe) && turns-- > 0 && cluster_has_room(source->cluster))
+		while (is_readable(pipe) && turns-- > 0 &&
+			cluster_flush_enough(&logger->clusters, source->cluster))
 			if (!read_pipe(logger, pipe))
 				break;
 		if (pipe->fd != -1 && !pipe->hangs &&
 			(is_copied(logger, pipe) || !is_read(source->cluster) ||
-				!cluster_has_room(source->cluster)))
+				!cluster_flush_enough(&logger->clusters, source->cluster)))
 			note_what_waits(logger, pipe);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/sink_inside.h"
+#include "logger/sink.h"
 
 #include "base/log.h"
 #include "base/terminal.h"
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
-#define IDLE_EACH ((size_t)64 * 1024)      /* of memory kept while nothing waits … */
+#define IDLE_EACH ((size_t)256 * 1024)     /* of memory kept while nothing waits … */
 #define IDLE_ALL ((size_t)1024 * 1024)     /* … unless all sinks have so much */
 #define ENOUGH ((size_t)32 * 1024)         /* is written at once */
 #define TRY_AGAIN 1.0

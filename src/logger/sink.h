@@ -139,4 +139,21 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
 /* A write has returned. */
 void sink_goes_on(struct sink *o, const struct offload_call *call);
 
+/* ---- between the engine (sink.c) and the writer of files (sink_file.c) ---- */
+
+/* Is there something in `out`? */
+bool sink_has_more(struct sink *o);
+void sink_note_taken(struct sink *o, size_t len);
+/* It has taken all of what waited. */
+void sink_recover(struct sink *o);
+/* It takes nothing, because of that. */
+void sink_fail(struct sink *o, int error);
+
+/* May some be written now, and is there something?  What is needed is asked for. */
+bool sink_file_is_ready(struct sink *o);
+void sink_file_write(struct sink *o);
+/* It waits for the next file. */
+bool sink_file_is_put_off(const struct sink *o);
+void sink_file_close(struct sink *o);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "logger/sink_inside.h"
+#include "logger/sink.h"
 
 #include "base/log.h"
 #include "base/scope.h"
