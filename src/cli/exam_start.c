@@ -52,17 +52,28 @@ static int start_instance(const struct exam *e, struct error *err)
  * given accepts them. */
 struct visits {
 	int fds[LISTEN_MAX];
+	uint64_t inodes[LISTEN_MAX];
 	size_t count;
 };
+
+static uint64_t inode_of(json_t *listener)
+{
+	return (uint64_t)json_integer_value(json_object_get(listener, "inode"));
+}
 
 static void send_visitors(const struct exam *e, struct visits *v)
 {
 	size_t i;
 	json_t *listener;
 
-	json_array_foreach(trial_listeners(e->trial), i,
-		listener) if (v->count < LISTEN_MAX && !trial_is(listener, "learned"))
-		v->fds[v->count++] = held_visit(trial_text(listener, "address"));
+	json_array_foreach(trial_listeners(e->trial), i, listener)
+	{
+		if (v->count == LISTEN_MAX || trial_is(listener, "learned"))
+			continue;
+		v->fds[v->count] = held_visit(trial_text(listener, "address"));
+		v->inodes[v->count] = inode_of(listener);
+		v->count += v->fds[v->count] != -1;
+	}
 }
 
 static void call_back(struct visits *v)
@@ -71,18 +82,22 @@ static void call_back(struct visits *v)
 		fd_close(&v->fds[i]);
 }
 
-static bool is_taken(json_t *listener)
+/* Was a visitor taken out of the queue? */
+static bool is_taken(const struct visits *v, json_t *listener)
 {
 	json_t *queue = json_object_get(listener, "queue");
 
-	return json_is_integer(queue) && json_integer_value(queue) == 0;
+	for (size_t i = 0; i < v->count; i++)
+		if (v->inodes[i] == inode_of(listener))
+			return json_is_integer(queue) && json_integer_value(queue) == 0;
+	return false;
 }
 
 /* ---- what it has opened ---- */
 
 /* All that it waits at, but for the sockets of ours that it has not asked
  * for. */
-static void find_places(struct exam *e)
+static void find_places(struct exam *e, const struct visits *v)
 {
 	e->place_count = 0;
 	e->takes_passed = false;
@@ -92,7 +107,7 @@ static void find_places(struct exam *e)
 		bool learned = trial_is(l, "learned");
 		bool bound = learned || trial_is(l, "bound");
 
-		if (l != NULL && !bound && !is_taken(l))
+		if (l != NULL && !bound && !is_taken(v, l))
 			continue;
 		e->takes_passed |= l != NULL && !bound;
 		e->places[e->place_count++] = (struct exam_place){
@@ -118,13 +133,14 @@ static enum exam_sign find_sign(const struct exam *e)
 
 /* Times of the trial. */
 struct watch {
+	struct visits visits;
 	nsec_t began;
 	nsec_t changed; /* the last time that something was new … */
 	nsec_t worked;  /* … that it used the CPU */
 };
 
-/* It serves others than its own: paths may be for its own use. */
-static bool is_public(const struct exam *e)
+/* Does it serve?  A unix socket alone may be for the program's own use. */
+static bool is_serving(const struct exam *e)
 {
 	for (size_t i = 0; i < e->place_count; i++)
 		if (strncmp(e->places[i].socket.text, "unix:", 5) != 0)
@@ -136,7 +152,7 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 {
 	nsec_t now = e->trial->now;
 
-	if (is_public(e))
+	if (is_serving(e))
 		return now - w->changed >= (e->sign == SIGN_NOTIFY ? SETTLED : LOOK_ON);
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
@@ -164,7 +180,7 @@ static void look_at_worker(struct exam *e, struct watch *w)
 	if (e->held.cpu != cpu || e->held.running > 0)
 		w->worked = now;
 	note_threads(e, running);
-	find_places(e);
+	find_places(e, &w->visits);
 	e->sign = find_sign(e);
 	if (e->sign != sign || e->place_count != places)
 		w->changed = now;
@@ -230,20 +246,19 @@ static void conclude(struct exam *e, const struct watch *w)
 static int try_way(struct exam *e, enum exam_way way, struct error *err)
 {
 	struct watch w = {.began = 0};
-	struct visits v = {.count = 0};
 	int got;
 
 	*e = (struct exam){
 		.trial = e->trial, .arguments = e->arguments, .cpus = e->cpus, .way = way};
 	if (start_instance(e, err) == -1)
 		return -1;
-	send_visitors(e, &v);
+	send_visitors(e, &w.visits);
 	got = trial_wait(e->trial, err); /* they are in the queue now */
 	if (got == 0)
 		got = watch_worker(e, &w, err);
 	if (got == 0)
 		conclude(e, &w);
-	call_back(&v);
+	call_back(&w.visits);
 	return got;
 }
 

@@ -46,11 +46,9 @@ static const char *text_of(const json_t *fact, const char *key)
 
 bool facts_bad(const json_t *facts)
 {
-	size_t i;
-	json_t *fact;
-
-	json_array_foreach(facts, i,
-		fact) if (strcmp(text_of(fact, "mark"), marks[FACT_BAD].name) == 0) return true;
+	for (size_t i = 0; i < json_array_size(facts); i++)
+		if (strcmp(text_of(json_array_get(facts, i), "mark"), marks[FACT_BAD].name) == 0)
+			return true;
 	return false;
 }
 

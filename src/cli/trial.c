@@ -325,11 +325,13 @@ static uint64_t number_of(json_t *object, const char *key)
 
 json_t *trial_event(const struct trial *t, uint64_t worker, const char *name)
 {
-	size_t i;
-	json_t *event;
+	for (size_t i = 0; i < json_array_size(t->events); i++) {
+		json_t *event = json_array_get(t->events, i);
 
-	json_array_foreach(t->events, i, event) if (number_of(event, "worker") == worker &&
-		strcmp(trial_text(event, "event"), name) == 0) return event;
+		if (number_of(event, "worker") == worker &&
+			strcmp(trial_text(event, "event"), name) == 0)
+			return event;
+	}
 	return NULL;
 }
 
@@ -340,13 +342,15 @@ double trial_time(const struct trial *t, uint64_t worker, const char *name)
 
 uint64_t trial_worker(const struct trial *t, int slot)
 {
-	size_t i;
-	json_t *event;
 	uint64_t last = 0;
 
-	json_array_foreach(
-		t->events, i, event) if (strcmp(trial_text(event, "event"), "started") == 0 &&
-		number_of(event, "slot") == (uint64_t)slot) last = number_of(event, "worker");
+	for (size_t i = 0; i < json_array_size(t->events); i++) {
+		json_t *event = json_array_get(t->events, i);
+
+		if (strcmp(trial_text(event, "event"), "started") == 0 &&
+			number_of(event, "slot") == (uint64_t)slot)
+			last = number_of(event, "worker");
+	}
 	return last;
 }
 
@@ -367,11 +371,11 @@ json_t *trial_listeners(const struct trial *t)
 
 json_t *trial_listener(const struct trial *t, uint64_t inode)
 {
-	size_t i;
-	json_t *listener;
+	json_t *all = trial_listeners(t);
 
-	json_array_foreach(trial_listeners(t), i,
-		listener) if (number_of(listener, "inode") == inode) return listener;
+	for (size_t i = 0; i < json_array_size(all); i++)
+		if (number_of(json_array_get(all, i), "inode") == inode)
+			return json_array_get(all, i);
 	return NULL;
 }
 
