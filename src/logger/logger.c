@@ -240,11 +240,11 @@ static void forget_if_over(struct logger *logger, struct source *source)
 		free_source(logger, source);
 }
 
-static void watch(const struct logger *logger, struct source_pipe *pipe)
+static int watch(const struct logger *logger, struct source_pipe *pipe, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
 
-	(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_ADD, pipe->fd, &event);
+	return epoll_ctl(logger->readable.fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 static bool is_read(const struct cluster *c)
@@ -276,7 +276,7 @@ static void on_resume(void *owner, struct cluster *c)
 		if (c->unread_pipes == NULL)
 			c->unread_end = &c->unread_pipes;
 		pipe->is_unread = false;
-		watch(logger, pipe);
+		(void)watch(logger, pipe, pipe->fd);
 	}
 }
 
@@ -617,7 +617,7 @@ static void on_goes_on(void *owner, const struct offload_call *call)
 	c = source->cluster;
 	pipe->hangs = false;
 	c->hanging--;
-	watch(logger, pipe);
+	(void)watch(logger, pipe, pipe->fd);
 	errno = call->error;
 	if (call->kind == OFFLOAD_READ)
 		(void)take_data(logger, pipe, call->data, call->got);
@@ -690,10 +690,10 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 
 	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
 	 * writes to the other end */
-	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
+	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
+		watch(logger, pipe, fd) == -1)
 		return -1;
 	pipe->fd = fd;
-	watch(logger, pipe);
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
 	logger->pipes++;
 	if (source->ended)
@@ -979,7 +979,7 @@ static void close_later(void *owner, int *fd)
 {
 	struct logger *logger = owner;
 
-	offload_close(&logger->offload, fd, false);
+	offload_close(&logger->offload, fd, !logger->has_others);
 }
 
 /* --- The beginning --- */
