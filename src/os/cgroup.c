@@ -307,11 +307,6 @@ unsigned cgroup_cpu_watch(const char *root, int inotify)
 		watch_levels(root, inotify, "cpu", "cpu.cfs_quota_us", "cpu.max");
 }
 
-int cgroup_version(const char *root)
-{
-	return find_home(root, "memory").version;
-}
-
 unsigned long long cgroup_memory_limit(const char *root)
 {
 	return smallest(root, "memory", limit_here, "memory.limit_in_bytes", "memory.max");
@@ -362,11 +357,4 @@ long cgroup_oom_read(int fd)
 		at += line - text;
 	}
 	return -1;
-}
-
-long cgroup_oom_kills(const char *root)
-{
-	scoped_fd fd = cgroup_oom_open(root);
-
-	return fd == -1 ? -1 : cgroup_oom_read(fd);
 }

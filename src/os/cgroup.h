@@ -14,18 +14,14 @@ unsigned cgroup_cpu_quota(const char *root);
 /* Let inotify(7) report each write to these quotas and to the sets of CPUs.  How
  * many such files there are. */
 unsigned cgroup_cpu_watch(const char *root, int inotify);
-/* 0: none found, 1 or 2 (the one that limits memory). */
-int cgroup_version(const char *root);
 /* The smallest memory limit over all ancestors, in bytes; 0: none. */
 unsigned long long cgroup_memory_limit(const char *root);
 /* The pids limit; 0: none. */
 unsigned long long cgroup_pids_limit(const char *root);
 /* How many processes the OOM killer has ended in our cgroup (v2:
  * memory.events oom_kill, v1: memory.oom_control), else on the whole machine
- * (/proc/vmstat oom_kill); -1: cannot be told. */
-long cgroup_oom_kills(const char *root);
-/* The same in two steps, for a caller that asks often: the file stays open and
- * is read anew each time.  A descriptor, or -1; the count, or -1. */
+ * (/proc/vmstat oom_kill): the file stays open and is read anew each time.  A
+ * descriptor, or -1; the count, or -1: cannot be told. */
 int cgroup_oom_open(const char *root);
 long cgroup_oom_read(int fd);
 
