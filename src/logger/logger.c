@@ -3,21 +3,13 @@
 
 #include "base/log.h"
 #include "base/scope.h"
-#include "base/terminal.h"
 #include "base/text.h"
-#include "logger/cluster.h"
-#include "logger/keep.h"
-#include "logger/offload.h"
-#include "logger/remember.h"
-#include "logger/source.h"
-#include "logger/stream.h"
+#include "logger/reading.h"
 #include "os/descriptors.h"
 #include "os/fdpass.h"
 #include "os/privilege.h"
-#include "protocol/logwire.h"
 
 #include <errno.h>
-#include <ev.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/capability.h>
@@ -30,437 +22,13 @@
 #include <unistd.h>
 
 #define PIPES_MAX 40000U
-#define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one loop turn */
-#define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
-#define ENDED_TURNS 16           /* times TURN_MAX is a pipe's largest usual buffer */
-#define EVENTS_MAX 64            /* pipes read in one loop turn */
-#define PACKETS_MAX 64           /* taken in one loop turn */
-#define DRAIN_TIME 2.0           /* seconds after the channel has closed */
-#define FLUSH_TIME 1.0           /* and then for the sinks */
-/* So many pipes of a cluster may hang if too many do in all. */
-#define HUNG_THEN 1
-#define REDRAWN_EACH 1.0
+#define ENDED_TURNS 16 /* times OFFLOAD_DATA is a pipe's largest usual buffer */
+#define PACKETS_MAX 64 /* taken in one loop turn */
+#define DRAIN_TIME 2.0 /* seconds after the channel has closed */
+#define FLUSH_TIME 1.0 /* and then for the sinks */
 #define FAR_AWAY (10.0 * 365 * 86400)
 
-enum stage { RUNNING, DRAINING, FLUSHING };
-
-struct logger {
-	struct ev_loop *loop;
-	struct ev_io channel;
-	struct ev_io answers; /* the channel again, while it takes no more */
-	/*
-	 * Pipes that have something, by epoll sets of our own.  The supervisor
-	 * has them open too, so that closing ours does not take them out of a
-	 * set, and libev relies on that: a closed one would go on being
-	 * reported, and libev would build its set anew each time.
-	 */
-	struct ev_io readable;
-	struct ev_prepare turn;
-	struct ev_periodic far;
-	struct ev_timer deadline;
-	enum stage stage;
-	enum logwire_sink sink;
-	bool colour;
-	struct stream streams[2];
-	struct source_table sources;
-	unsigned pipes; /* open */
-	unsigned held;  /* of these, by something a dead worker left behind */
-	struct source *due;
-	struct source **due_end;
-	struct keep keep;
-	struct source_pipe *reading;
-	struct memories memories;
-	struct offload offload;
-	struct clusters clusters;
-	unsigned width;    /* of the longest name before a line */
-	bool has_others;   /* workers may be other users' */
-	bool look_at_size; /* that of our terminal */
-	bool is_sized;     /* the workers' terminals have got one */
-	int over;          /* the channel, when the supervisor has closed it */
-};
-
-/* --- Lines --- */
-
-static struct stream *stream_of(const struct logger *logger, const struct source_pipe *pipe)
-{
-	return logger->clusters.streams[pipe - pipe->source->pipes];
-}
-
-/* A terminal gets lines, whose control bytes are escaped, and no copy. */
-static bool is_copied(const struct logger *logger, const struct source_pipe *pipe)
-{
-	return pipe->source->copied && !stream_of(logger, pipe)->is_terminal;
-}
-
-/* Has a carriage return begun it anew?  At the end it belongs to the newline. */
-static bool is_redrawn(const struct line *line)
-{
-	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
-}
-
-static void put_prefixed(struct logger *logger, struct source_pipe *pipe, struct route *route,
-	const struct line *line)
-{
-	struct source *source = pipe->source;
-	struct sink *sink = cluster_sink(
-		&logger->clusters, source->cluster, route, (uint32_t)(pipe - source->pipes));
-	const char *text = line->text;
-	size_t len = line->len;
-	bool goes_on = line->goes_on;
-	const char *before;
-	size_t before_len;
-
-	if (sink == NULL)
-		return;
-	if (sink->stream->is_terminal && is_redrawn(line)) {
-		if (!line->ends)
-			return;
-		goes_on = false;
-	}
-	if (sink->stream->is_terminal)
-		len = terminal_redrawn(&text, len);
-	before_len = source_prefix(source, &before, logger->width, goes_on,
-		logger->colour && sink->stream->is_terminal);
-	sink_line(sink, before, before_len, text, len);
-	source->cluster->dirty = true;
-}
-
-/* The route for lines with prefixes; NULL: they go elsewhere. */
-static struct route *prefix_route(const struct logger *logger, struct cluster *c)
-{
-	if (c->count == 0)
-		return logger->sink == LOGWIRE_PREFIX ? &c->list[ROUTE_STANDARD] : NULL;
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].kind == SINK_PREFIX)
-			return &c->list[i];
-	return NULL;
-}
-
-/* To all sinks of its cluster that take lines. */
-static void route_line(struct logger *logger, struct source_pipe *pipe, const struct line *line)
-{
-	struct source *source = pipe->source;
-	struct cluster *c = source->cluster;
-	struct route *prefix = prefix_route(logger, c);
-	const struct format_line whole = {
-		.cluster = c->name,
-		.slot = source->slot,
-		.pid = source->pid,
-		.generation = source->generation,
-		.worker = source->worker,
-		.is_stderr = pipe != source->pipes,
-		.goes_on = line->goes_on,
-		.text = line->text,
-		.len = line->len,
-	};
-
-	if (prefix != NULL)
-		put_prefixed(logger, pipe, prefix, line);
-	for (size_t i = 0; i < c->count; i++)
-		if (c->list[i].kind != SINK_PREFIX && c->list[i].kind != SINK_FILE)
-			cluster_line(&logger->clusters, c, &c->list[i], &whole);
-}
-
-static void note_line(void *context, const struct line *line)
-{
-	struct logger *logger = context;
-	struct source *source = logger->reading->source;
-
-	if (!source->ended || source->due)
-		tail_note(&source->tail, line->text, line->len, line->goes_on, line->behind);
-	remember_note(&logger->memories, line);
-}
-
-static void take_line(void *context, const struct line *line)
-{
-	struct logger *logger = context;
-	struct source_pipe *pipe = logger->reading;
-
-	if (!line->goes_on)
-		cluster_count_line(&logger->clusters, pipe->source->cluster);
-	note_line(context, line);
-	if (!pipe->source->quiet && !is_copied(logger, pipe))
-		route_line(logger, pipe, line);
-}
-
-/* A progress bar has no end of a line for long: show how far it is by a line each
- * second, which is no part of what is kept. */
-static void show_progress(struct logger *logger, struct source_pipe *pipe)
-{
-	const struct line line = {
-		.text = pipe->lines.part.data,
-		.len = pipe->lines.part.len,
-		.ends = true,
-	};
-	struct route *prefix = prefix_route(logger, pipe->source->cluster);
-	ev_tstamp now = ev_now(logger->loop);
-
-	if (prefix == NULL || pipe->source->quiet || !stream_of(logger, pipe)->is_terminal ||
-		!is_redrawn(&line) || now < pipe->redrawn_at + REDRAWN_EACH)
-		return;
-	pipe->redrawn_at = now;
-	put_prefixed(logger, pipe, prefix, &line);
-}
-
-static const char *data_of(const struct logger *logger)
-{
-	return logger->offload.last->data;
-}
-
-/* `len` bytes of it are made lines now. */
-static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t len)
-{
-	const struct source *source = pipe->source;
-
-	logger->reading = pipe;
-	remember_begin(&logger->memories, source->memory, 1 + (unsigned)(pipe - source->pipes),
-		(int)source->pid, len);
-}
-
-/* What was read of a pipe, as lines. */
-static void split(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
-{
-	begin_lines(logger, pipe, len);
-	lines_split(&pipe->lines, data, len, take_line, logger);
-	if (!pipe->source->quiet && !is_copied(logger, pipe))
-		cluster_put(&logger->clusters, pipe, data, len);
-	show_progress(logger, pipe);
-	remember_end(&logger->memories);
-}
-
-static void free_source(struct logger *logger, struct source *source)
-{
-	remember_release(&logger->memories, source->memory);
-	source_free(&logger->sources, source);
-}
-
-static void forget_if_over(struct logger *logger, struct source *source)
-{
-	if (source->ended && !source->due && !source_is_open(source))
-		free_source(logger, source);
-}
-
-static int watch(const struct logger *logger, struct source_pipe *pipe, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = pipe};
-
-	return epoll_ctl(logger->readable.fd, EPOLL_CTL_ADD, fd, &event);
-}
-
-static bool is_read(const struct cluster *c)
-{
-	return !c->too_many && !c->paused;
-}
-
-/* Its cluster is not read now: others are not to wait for it. */
-static void put_aside(const struct logger *logger, struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_DEL, pipe->fd, NULL);
-	pipe->is_unread = pipe->has_waited = true;
-	pipe->next_unread = NULL;
-	*c->unread_end = pipe;
-	c->unread_end = &pipe->next_unread;
-}
-
-/* Those that have waited come in the order in which they began to. */
-static void on_resume(void *owner, struct cluster *c)
-{
-	const struct logger *logger = owner;
-
-	while (is_read(c) && c->unread_pipes != NULL) {
-		struct source_pipe *pipe = c->unread_pipes;
-
-		c->unread_pipes = pipe->next_unread;
-		if (c->unread_pipes == NULL)
-			c->unread_end = &c->unread_pipes;
-		pipe->is_unread = false;
-		(void)watch(logger, pipe, pipe->fd);
-	}
-}
-
-static void unwatch(const struct logger *logger, struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-	struct source_pipe **at = &c->unread_pipes;
-
-	if (!pipe->is_unread) {
-		(void)epoll_ctl(logger->readable.fd, EPOLL_CTL_DEL, pipe->fd, NULL);
-		return;
-	}
-	while (*at != pipe)
-		at = &(*at)->next_unread;
-	*at = pipe->next_unread;
-	if (*at == NULL)
-		c->unread_end = at;
-	pipe->is_unread = false;
-}
-
-/* A pipe is at its end: close it. */
-static void end_pipe(struct logger *logger, struct source_pipe *pipe)
-{
-	begin_lines(logger, pipe, 0);
-	lines_end(&pipe->lines, take_line, logger);
-	remember_end(&logger->memories);
-	cluster_end(&logger->clusters, pipe);
-	if (!pipe->hangs)
-		unwatch(logger, pipe);
-	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
-	logger->pipes--;
-	if (pipe->source->ended)
-		logger->held--;
-}
-
-static void note_hang(struct logger *logger, struct source_pipe *pipe);
-
-static ssize_t read_some(struct logger *logger, struct source_pipe *pipe, size_t len)
-{
-	const struct offload_call call = {
-		.kind = OFFLOAD_READ,
-		.is_safe = pipe->source->is_safe,
-		.about = pipe,
-		.fd = pipe->fd,
-		.len = len,
-		.by_pieces = pipe->is_pty,
-	};
-
-	return offload_run(&logger->offload, &call);
-}
-
-static struct sink *copy_sink(struct logger *logger, const struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	return cluster_sink(
-		&logger->clusters, c, &c->list[ROUTE_COPY], (uint32_t)(pipe - pipe->source->pipes));
-}
-
-/* So much may be read at once. */
-static size_t room_of(struct logger *logger, const struct source_pipe *pipe)
-{
-	struct sink *sink;
-
-	if (!is_copied(logger, pipe))
-		return cluster_is_tight(&logger->clusters, pipe->source->cluster) ? TIGHT_MAX
-										  : TURN_MAX;
-	sink = copy_sink(logger, pipe);
-	return sink != NULL ? sink_room(sink, TURN_MAX) : 0;
-}
-
-static void copy(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
-{
-	struct sink *sink = copy_sink(logger, pipe);
-
-	if (sink != NULL)
-		sink_copy(sink, data, len);
-}
-
-/* What has come of a call that reads.  false: nothing more is there now, or
- * ever. */
-static bool take_data(struct logger *logger, struct source_pipe *pipe, const char *data, ssize_t n)
-{
-	if (n > 0) {
-		if (is_copied(logger, pipe))
-			copy(logger, pipe, data, (size_t)n);
-		split(logger, pipe, data, (size_t)n);
-		return true;
-	}
-	if (n == -1 && errno == EINPROGRESS)
-		note_hang(logger, pipe);
-	else if (n == 0 || errno != EAGAIN)
-		end_pipe(logger, pipe);
-	return false;
-}
-
-/* One turn's share.  false: nothing more is there now, or ever. */
-static bool read_pipe(struct logger *logger, struct source_pipe *pipe)
-{
-	size_t most = room_of(logger, pipe);
-	unsigned ends = 0;
-	ssize_t n;
-
-	if (most == 0) { /* who copies waits */
-		pipe->source->cluster->dirty = true;
-		return false;
-	}
-	/* what was written before the end of a terminal may come after it, once
-	 * (n_tty_read() of the kernel looks for it first) */
-	do {
-		n = read_some(logger, pipe, most);
-	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
-	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
-}
-
-/* Those that have waited come first: a sink that has room for little has it for them. */
-static int by_waiting(const void *a, const void *b)
-{
-	const struct source_pipe *one = ((const struct epoll_event *)a)->data.ptr;
-	const struct source_pipe *other = ((const struct epoll_event *)b)->data.ptr;
-
-	return other->has_waited - one->has_waited;
-}
-
-static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct epoll_event events[EVENTS_MAX];
-	struct logger *logger = ev_userdata(loop);
-	int count = epoll_wait(watcher->fd, events, EVENTS_MAX, 0);
-
-	(void)revents;
-	if (count > 1)
-		qsort(events, (size_t)count, sizeof(*events), by_waiting);
-	for (int i = 0; i < count; i++) {
-		struct source_pipe *pipe = events[i].data.ptr;
-		struct source *source = pipe->source;
-		struct cluster *c = source->cluster;
-
-		if (pipe->hangs)
-			continue;
-		if (!is_read(c)) {
-			put_aside(logger, pipe);
-			continue;
-		}
-		pipe->has_waited = false;
-		(void)read_pipe(logger, pipe);
-		/* before the loop waits it is settled, and perhaps no more read */
-		c->paused |= !cluster_flush_enough(&logger->clusters, c);
-		/* both pipes of one worker may be among the events */
-		if (!source_is_open(source))
-			forget_if_over(logger, source);
-	}
-}
-
 /* --- Last words --- */
-
-/* Note what the sink does not take yet: it may be the last words. */
-static void note_what_waits(struct logger *logger, struct source_pipe *pipe)
-{
-	const struct offload_call call = {
-		.kind = OFFLOAD_PEEK,
-		.is_safe = pipe->source->is_safe,
-		.about = pipe,
-		.fd = pipe->fd,
-	};
-	ssize_t n = offload_run(&logger->offload, &call);
-	struct lines lines = {.cut = pipe->lines.cut};
-
-	if (n == -1 && errno == EINPROGRESS)
-		note_hang(logger, pipe);
-	if (n <= 0)
-		return;
-	if (is_copied(logger, pipe)) {
-		/* … and is remembered then */
-		logger->reading = pipe;
-		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line, logger);
-		return;
-	}
-	/* it is read again, for the sinks */
-	lines_init(&lines);
-	logger->reading = pipe;
-	lines_split(&lines, data_of(logger), (size_t)n, note_line, logger);
-	lines_end(&lines, note_line, logger);
-}
 
 /* Note lines without a newline: they may be the worker's last words. */
 static void note_partial_lines(struct source *source)
@@ -504,7 +72,7 @@ static void send_answers(struct logger *logger)
 			logger->due_end = &logger->due;
 		source->due = false;
 		tail_fini(&source->tail);
-		forget_if_over(logger, source);
+		reading_forget_if_over(logger, source);
 	}
 }
 
@@ -517,7 +85,7 @@ static void on_answerable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 static bool is_readable(const struct source_pipe *pipe)
 {
-	return pipe->fd != -1 && !pipe->hangs && is_read(pipe->source->cluster);
+	return pipe->fd != -1 && !pipe->hangs && reading_is_on(pipe->source->cluster);
 }
 
 static void drain(struct logger *logger, struct source *source)
@@ -528,12 +96,12 @@ static void drain(struct logger *logger, struct source *source)
 
 		while (is_readable(pipe) && turns-- > 0 &&
 			cluster_flush_enough(&logger->clusters, source->cluster))
-			if (!read_pipe(logger, pipe))
+			if (!reading_pipe(logger, pipe))
 				break;
 		if (pipe->fd != -1 && !pipe->hangs &&
-			(is_copied(logger, pipe) || !is_read(source->cluster) ||
+			(reading_is_copied(logger, pipe) || !reading_is_on(source->cluster) ||
 				!cluster_flush_enough(&logger->clusters, source->cluster)))
-			note_what_waits(logger, pipe);
+			reading_peek(logger, pipe);
 	}
 }
 
@@ -576,64 +144,11 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	finish_ending(logger, source);
 }
 
-/* --- Pipes that hang --- */
-
-static bool too_many_hang(const struct logger *logger, const struct cluster *c)
-{
-	return c->hanging >= (logger->offload.stuck < OFFLOAD_MOST ? OFFLOAD_OF_ONE : HUNG_THEN);
-}
-
-static void note_hang(struct logger *logger, struct source_pipe *pipe)
-{
-	struct cluster *c = pipe->source->cluster;
-
-	unwatch(logger, pipe);
-	pipe->hangs = true;
-	c->hanging++;
-	if (!c->told)
-		log_warn("%s.%" PRIu32 ": a process keeps its output from "
-			 "being read (does its file server answer?)",
-			c->name, pipe->source->slot);
-	c->told = true;
-	if (c->too_many || !too_many_hang(logger, c))
-		return;
-	log_warn("%s: its output is not read until that ends, because so much of it is kept",
-		c->name);
-	c->too_many = true;
-}
-
-static void on_goes_on(void *owner, const struct offload_call *call)
-{
-	struct logger *logger = owner;
-	struct source_pipe *pipe = call->about;
-	struct source *source;
-	struct cluster *c;
-
-	if (call->kind == OFFLOAD_WRITE) {
-		sink_goes_on(call->about, call);
-		return;
-	}
-	source = pipe->source;
-	c = source->cluster;
-	pipe->hangs = false;
-	c->hanging--;
-	(void)watch(logger, pipe, pipe->fd);
-	errno = call->error;
-	if (call->kind == OFFLOAD_READ)
-		(void)take_data(logger, pipe, call->data, call->got);
-	if (c->too_many && !too_many_hang(logger, c)) {
-		c->too_many = false;
-		on_resume(logger, c);
-	}
-	if (!source_is_open(source))
-		forget_if_over(logger, source);
-}
-
 /* --- Terminals --- */
 
 static bool is_sized(const struct logger *logger, const struct source_pipe *pipe)
 {
-	return pipe->is_pty && is_readable(pipe) && stream_of(logger, pipe)->is_terminal;
+	return pipe->is_pty && is_readable(pipe) && reading_stream_of(logger, pipe)->is_terminal;
 }
 
 /* All of them get that size. */
@@ -652,7 +167,7 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 
 		if (is_sized(logger, pipe) && logger->offload.stuck < OFFLOAD_MOST &&
 			offload_run(&logger->offload, &call) == -1 && errno == EINPROGRESS)
-			note_hang(logger, pipe);
+			reading_note_hang(logger, pipe);
 	}
 }
 
@@ -691,7 +206,7 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
 	 * writes to the other end */
 	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
-		watch(logger, pipe, fd) == -1)
+		reading_watch(logger, pipe, fd) == -1)
 		return -1;
 	pipe->fd = fd;
 	pipe->is_pty = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
@@ -901,9 +416,9 @@ static void close_all_pipes(struct logger *logger)
 			if (source->pipes[i].hangs)
 				hangs = true;
 			else if (source->pipes[i].fd != -1)
-				end_pipe(logger, &source->pipes[i]);
+				reading_end(logger, &source->pipes[i]);
 		if (!hangs)
-			free_source(logger, source);
+			reading_free(logger, source);
 	}
 }
 
@@ -1053,7 +568,7 @@ static int open_loop(struct logger *logger)
 
 	if (set == -1)
 		return -1;
-	ev_io_init(&logger->readable, on_readable, set, EV_READ);
+	ev_io_init(&logger->readable, reading_on_readable, set, EV_READ);
 	/* poll(2): our sets are in no other one (os/eventset.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
 	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
@@ -1073,14 +588,14 @@ int logger_main(int channel, uid_t user)
 	}
 	ev_set_userdata(logger->loop, logger);
 	logger->offload.owner = logger;
-	logger->offload.goes_on = on_goes_on;
+	logger->offload.goes_on = reading_goes_on;
 	logger->has_others = privilege_has(CAP_SETUID);
 	logger->over = -1;
 	logger->due_end = &logger->due;
 	(void)fcntl(channel, F_SETFD, FD_CLOEXEC);
 	clusters_init(&logger->clusters, logger->loop, &logger->offload, &logger->channel);
 	logger->clusters.owner = logger;
-	logger->clusters.resume = on_resume;
+	logger->clusters.resume = reading_resume;
 	logger->sources.clusters = &logger->clusters;
 	open_streams(logger);
 	descriptors_allow_many();
