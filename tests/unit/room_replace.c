@@ -18,6 +18,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/drain/drain.h"
 #include "supervisor/hooks/helper.h"
+#include "supervisor/hooks/hooks.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/workers/capture.h"
@@ -77,6 +78,7 @@ REPLACEABLE(helper_forget)
 REPLACEABLE(helper_number)
 REPLACEABLE(helper_start)
 REPLACEABLE(helpers_free)
+REPLACEABLE(hooks_are_under_way)
 REPLACEABLE(logger_send)
 REPLACEABLE(messages_show)
 REPLACEABLE(nodecommand_look)

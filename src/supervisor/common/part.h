@@ -128,9 +128,6 @@ struct part {
 
 	/* ---- the instance ---- */
 
-	/* Must the end of that cluster (NULL: of the instance) wait for
-	 * something that is under way? */
-	bool (*busy)(struct supervisor *sup, const struct service *service);
 	/* After an upgrade: resume.  All workers were `resumed` before. */
 	void (*go_on)(struct supervisor *sup);
 	/* The instance has ended, or could not start: release all.  Backwards;

@@ -424,7 +424,7 @@ static bool are_over(struct supervisor *sup)
 	return false;
 }
 
-static bool hooks_on_busy(struct supervisor *sup, const struct service *service)
+bool hooks_are_under_way(struct supervisor *sup, const struct service *service)
 {
 	return service != NULL ? wait_for(service) : !are_over(sup);
 }
@@ -469,7 +469,6 @@ const struct part hooks_part = {
 	.name = "hooks",
 	.report = hooks_on_report,
 	.drop = hooks_on_drop,
-	.busy = hooks_on_busy,
 	.owns = hooks_on_owns,
 	.reap = hooks_on_reap,
 	.go_on = hooks_on_go_on,

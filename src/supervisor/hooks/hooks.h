@@ -41,6 +41,9 @@ struct hooks {
 	bool over;
 };
 
+/* Must the end of that cluster (NULL: of the instance) wait for one? */
+bool hooks_are_under_way(struct supervisor *sup, const struct service *service);
+
 /* How all hooks, and one command, go through an upgrade. */
 extern const struct carried carried_hooks;
 extern const struct carried carried_hook;

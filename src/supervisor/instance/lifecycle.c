@@ -8,6 +8,7 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/common/trouble.h"
 #include "supervisor/common/daemon.h"
+#include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/leave.h"
 #include "supervisor/instance/manager.h"
 #include "supervisor/common/news.h"
@@ -230,20 +231,13 @@ static bool has_children(const struct service *s)
 	return child_next(&walk) != NULL;
 }
 
-static bool is_busy(struct supervisor *sup, const struct service *service)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->busy != NULL && parts[i]->busy(sup, service))
-			return true;
-	return false;
-}
-
 static void drop_left(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count;) {
 		struct service *s = sup->services[i];
 
-		if (s->stage.leaving && s->stage.ended && !has_children(s) && !is_busy(sup, s))
+		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
+			!hooks_are_under_way(sup, s))
 			service_free(s); /* the next one is at `i` now */
 		else
 			i++;
@@ -274,7 +268,8 @@ void lifecycle_look(struct supervisor *sup)
 	drop_left(sup);
 	if (!sup->instance.ready_once && !sup->instance.stopping)
 		look_if_ready(sup);
-	if (!is_all_ended(sup) || is_busy(sup, NULL) || !strays_are_gone(sup) || news_pending(sup))
+	if (!is_all_ended(sup) || hooks_are_under_way(sup, NULL) || !strays_are_gone(sup) ||
+		news_pending(sup))
 		return;
 	if (!sup->instance.stopping && was_stopped(sup))
 		log_note("%s: no cluster runs any more: nclust ends", sup->settings->name);

@@ -119,10 +119,10 @@ TEST(so_many_run_at_once_and_the_others_wait)
 	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE);
 	over(0, 0);
 	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE + 1);
-	ck_assert(hooks_part.busy(&room, web));
+	ck_assert(hooks_are_under_way(&room, web));
 	over(1, 0);
 	over(2, 0);
-	ck_assert(!hooks_part.busy(&room, web));
+	ck_assert(!hooks_are_under_way(&room, web));
 	ck_assert_uint_eq(run_count, HOOKS_AT_ONCE + 3);
 }
 
@@ -157,15 +157,15 @@ TEST(one_that_cannot_be_started_holds_nothing_up)
 	tell_scales(3);
 	ck_assert(room_logged("the hook on-scale ('scale') failed: cannot "
 			      "execute 'it': No such file or directory"));
-	ck_assert(!hooks_part.busy(&room, NULL));
+	ck_assert(!hooks_are_under_way(&room, NULL));
 }
 
 TEST(the_end_waits_for_a_moment_and_no_longer)
 {
 	tell_scales(1);
-	ck_assert(hooks_part.busy(&room, NULL));
+	ck_assert(hooks_are_under_way(&room, NULL));
 	room_pass(SECOND);
-	ck_assert(hooks_part.busy(&room, NULL));
+	ck_assert(hooks_are_under_way(&room, NULL));
 	room_pass(2 * SECOND);
-	ck_assert(!hooks_part.busy(&room, NULL));
+	ck_assert(!hooks_are_under_way(&room, NULL));
 }

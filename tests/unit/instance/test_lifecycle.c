@@ -2,6 +2,7 @@
 #include "../room_lib.h"
 
 #include "supervisor/common/news.h"
+#include "supervisor/hooks/hooks.h"
 #include "supervisor/instance/lifecycle.h"
 #include "supervisor/workers/reap.h"
 #include "supervisor/workers/service.h"
@@ -15,22 +16,17 @@
 	"[cluster:job]\ncommand = /bin/job\nworkers = 1\nready = notify\n" \
 	"drain = off\n"
 
-/* A room that has something under way. */
+/* A command is under way. */
 static bool is_at_work;
 
-static bool worker_on_busy(struct supervisor *sup, const struct service *service)
+REPLACED(bool, hooks_are_under_way)(struct supervisor *sup, const struct service *service)
 {
 	(void)sup;
 	(void)service;
 	return is_at_work;
 }
 
-static const struct part work_part = {
-	.name = "work",
-	.busy = worker_on_busy,
-};
-
-ROOM_PARTS(&news_part, &instance_part, &work_part, &plain_part)
+ROOM_PARTS(&news_part, &instance_part, &plain_part)
 
 /* Processes that went to the background, and the last signal to them. */
 static unsigned strays;

@@ -210,9 +210,9 @@ TEST(what_was_asked_for_and_what_went_wrong_is_remembered)
 TEST(hooks_that_wait_have_their_turn_there)
 {
 	room_killed(room_child(web, 0), SIGSEGV);
-	ck_assert(hooks_part.busy(&room, web));
+	ck_assert(hooks_are_under_way(&room, web));
 	pass_on();
-	ck_assert(hooks_part.busy(next, next_web()));
+	ck_assert(hooks_are_under_way(next, next_web()));
 }
 
 /* The next one has the descriptor, and all that an earlier release reads. */
