@@ -120,20 +120,10 @@ static int parse_user(const struct field *f, char **text, struct error *err)
 
 static int parse_group(const struct field *f, char **text, struct error *err)
 {
-	struct cluster_settings *c = f->base;
+	long *gid = f->row->type == OPT_GROUP ? &((struct cluster_settings *)f->base)->gid
+					      : &((struct settings *)f->base)->control_gid;
 
-	if (!f->known && value_group(&c->gid, *text, err) == -1)
-		return -1;
-	return hold(f, *text);
-}
-
-static int parse_control_group(const struct field *f, char **text, struct error *err)
-{
-	struct settings *s = f->base;
-
-	if (!f->known && value_group(&s->control_gid, *text, err) == -1)
-		return -1;
-	return hold(f, *text);
+	return !f->known && value_group(gid, *text, err) == -1 ? -1 : hold(f, *text);
 }
 
 /* ---- lists of texts: they are made of what is kept ---- */
@@ -463,7 +453,7 @@ static const struct type {
 	[OPT_PORTS] = {parse_ports, free_text},
 	[OPT_USER] = {parse_user, free_text},
 	[OPT_GROUP] = {parse_group, free_text},
-	[OPT_CONTROL_GROUP] = {parse_control_group, free_text},
+	[OPT_CONTROL_GROUP] = {parse_group, free_text},
 	[OPT_HTTP] = {parse_http, free_http},
 	[OPT_UMASK] = {parse_umask, NULL},
 	[OPT_NICE] = {parse_nice, NULL},

@@ -53,10 +53,10 @@ static inline bool origin_is_same(const struct origin *a, const struct origin *b
 #define ORIGIN_TEXT_MAX 120
 const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	const struct origin *first, const struct origin *second);
-/* Note one more included file.  -1: no memory. */
 /* The first `len` bytes of a file's path, made a whole path; the caller's, NULL:
  * out of memory. */
 char *origin_whole(const struct settings *s, const char *path, size_t len);
+/* Note one more included file.  -1: no memory. */
 int origin_include(struct origin_table *t, const char *path, struct origin by);
 
 /* Where the values came from, but for the defaults.  `file`: the included one that it was,
