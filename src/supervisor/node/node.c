@@ -489,12 +489,12 @@ static void node_on_let_go(struct holding *h)
 
 			if (s->listener == h->listener && h->socket == NULL)
 				node_server_free(s);
-			else if (s->listener == h->listener)
+			else if (s->listener == h->listener && s->rr) {
 				node_rr_rest(s); /* its own socket may be another one then */
+				node_arm(n, clock_now());
+			}
 			s = after;
 		}
-		if (n != NULL)
-			node_arm(n, clock_now());
 	}
 }
 
