@@ -49,8 +49,10 @@
  * connections of HTTP/1 can be ended so. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* All drains together may spend a tenth of the time on looks. */
+/* All drains together may spend a tenth of the time on looks; but a machine that stands
+ * still in one makes nobody wait for long. */
 #define LOOKS_SHARE 10
+#define LOOK_PAUSE_MOST (10 * SECOND)
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
 #define TURN_FOR_LOOKS (2 * MSEC)
 #define TURN (6 * MSEC)
@@ -151,7 +153,7 @@ static void look_later(struct drain *d)
 	/* one look alone may be long because others had the CPU */
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took ? d->took_before
 									   : d->view.took;
-	nsec_t least = took * LOOKS_SHARE * (nsec_t)d->all->drain_count;
+	nsec_t least = nsec_min(took * LOOKS_SHARE * (nsec_t)d->all->drain_count, LOOK_PAUSE_MOST);
 	nsec_t wait = d->lingers ? d->linger / (d->keeps ? 4 : 1) : d->wait;
 
 	drain_thaw(d);
