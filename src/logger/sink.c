@@ -484,6 +484,8 @@ static unsigned long lines_in(const struct sink *o, const struct buffer *b, size
 	unsigned long lines = 0;
 	uint32_t size;
 
+	if (at >= b->len)
+		return 0;
 	if (!is_daemon(o))
 		return text_lines(b->data + at, b->len - at);
 	for (; at < b->len; at += sizeof(size) + size) {

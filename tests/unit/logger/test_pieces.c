@@ -332,4 +332,10 @@ TEST(sources_are_found_by_worker)
 	while (table.count > 0)
 		source_free(&table, table.list[0]);
 	free(table.list);
+	while (clusters.list != NULL) {
+		struct cluster *c = clusters.list;
+
+		clusters.list = c->next;
+		free(c);
+	}
 }
