@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <time.h>
 
 /*
  * When a worker that is to go gets its stop signal.  Its connections are what a test
@@ -16,7 +17,7 @@
  */
 #define WEB \
 	"[cluster:web]\ncommand = /bin/web\nworkers = 1\nready = notify\n" \
-	"drain = quiet\ndrain-timeout = 10s\n"
+	"drain = quiet\ndrain-timeout = "
 
 ROOM_PARTS(&drain_part, &news_part)
 
@@ -24,6 +25,7 @@ static struct connection has[4];
 static size_t has_count;
 static unsigned ended;
 static unsigned asked_late;
+static unsigned leaps; /* so many looks take 20 s each */
 static bool refused;
 static enum activity does; /* UNKNOWN: it goes on with what a stop has interrupted */
 static pid_t tracer;
@@ -42,6 +44,10 @@ REPLACED(int, connections_add)
 	for (size_t i = 0; i < has_count; i++)
 		all->list[i].pid = r->tid;
 	all->count = has_count;
+	if (leaps > 0) {
+		(void)nanosleep(&(struct timespec){.tv_sec = 20}, NULL);
+		leaps--;
+	}
 	return 0;
 }
 
@@ -84,18 +90,23 @@ REPLACED(int, process_status)
 static struct service *web;
 static pid_t pid;
 
-static void begin(void)
+static void begin_with(const char *ini)
 {
 	has_count = 0;
-	ended = asked_late = 0;
+	ended = asked_late = leaps = 0;
 	refused = false;
 	does = ACTIVITY_WAITS;
 	tracer = 0;
-	room_begin(WEB);
+	room_begin(ini);
 	web = room_cluster("web");
 	room_tick(web);
 	room_tell(room_child(web, 0), EVENT_READY);
 	pid = room_child(web, 0)->pid;
+}
+
+static void begin(void)
+{
+	begin_with(WEB "10s\n");
 }
 
 /* A connection whose last word was the worker's, that long ago. */
@@ -160,6 +171,22 @@ TEST(a_request_under_way_is_waited_for)
 	has_count = 1;
 	c->cookie = 1;
 	room_pass(200 * MSEC);
+	ck_assert(is_asked());
+}
+
+TEST(when_looks_took_long_it_is_looked_at_again_soon)
+{
+	room_end();
+	begin_with(WEB "1h\n");
+	(void)connect_busy();
+	service_stop(web, false);
+	room_pass(SECOND);
+	leaps = 3;
+	room_pass(100 * SECOND);
+	ck_assert_uint_eq(leaps, 0);
+	ck_assert(!is_asked());
+	has_count = 0;
+	room_pass(15 * SECOND);
 	ck_assert(is_asked());
 }
 
