@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -158,7 +159,9 @@ size_t stream_room(struct stream *s)
 		wait_for_room(s);
 		return 0;
 	}
-	if (!s->is_pipe || ioctl(s->fd, FIONREAD, &waiting) == -1)
+	if (!s->is_pipe)
+		return s->is_socket ? s->batch : SIZE_MAX;
+	if (ioctl(s->fd, FIONREAD, &waiting) == -1)
 		return s->batch;
 	if (waiting == 0)
 		s->pieces = 0;

@@ -43,7 +43,7 @@ void stream_close(struct stream *s);
 /* Some of that; 0: nothing now; -1 and errno.  `as_is`: they are no lines, which are not to
  * be torn by what others write to the same pipe. */
 ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is);
-/* So many bytes would be taken whole; 0: nothing now. */
+/* So many bytes would be taken whole; 0: nothing now; SIZE_MAX: all, as by a file. */
 size_t stream_room(struct stream *s);
 
 #endif
