@@ -13,6 +13,10 @@
 #define REST_MOST ((size_t)256 * 1024)
 #define RESTS_MOST ((size_t)1024 * 1024)
 #define ENOUGH ((size_t)32 * 1024)
+/* One that says little: bytes in a second, and at once. */
+#define QUIET_SAYS 16384.
+#define QUIET_BURST 16384.
+#define DEBT_MOST 65536. /* after a flood it is loud for three seconds */
 #define LOOK 0.25
 #define REPORT_EACH 1.0
 #define REPORT_SOON 0.01
@@ -281,6 +285,18 @@ bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct 
 }
 
 /* ---- putting ---- */
+
+void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len)
+{
+	ev_tstamp now = ev_now(all->loop);
+	double paid = (now - pipe->debt_at) * QUIET_SAYS;
+
+	pipe->debt = (paid < pipe->debt ? pipe->debt - paid : 0.) + (double)len;
+	if (pipe->debt > DEBT_MOST)
+		pipe->debt = DEBT_MOST;
+	pipe->debt_at = now;
+	all->is_quiet = pipe->debt <= QUIET_BURST;
+}
 
 static void put_block(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len)
 {

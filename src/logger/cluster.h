@@ -70,6 +70,7 @@ struct clusters {
 	bool hurried; /* it reports, or has just reported, lost lines */
 	struct buffer scratch;
 	size_t memory; /* of all sinks */
+	bool is_quiet; /* who has written what is put now says little */
 	void *owner;
 	void (*resume)(void *owner, struct cluster *c); /* its pipes are read again */
 };
@@ -94,6 +95,8 @@ bool cluster_has(const struct cluster *c, enum sink_kind kind);
 /* The sink of a route for that slot, or that stream; NULL: out of memory. */
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
+/* So many bytes of a pipe are put now, as lines or as they are: has it said little? */
+void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
 /* Bytes of a pipe, for sinks that take blocks. */
 void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len);
 /* No more comes of it, or not soon: hand on the line that has no end yet. */

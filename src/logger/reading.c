@@ -160,6 +160,7 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 static void split(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	begin_lines(logger, pipe, len);
+	cluster_begin_lines(&logger->clusters, pipe, len);
 	lines_split(&pipe->lines, data, len, take_line, logger);
 	if (!pipe->source->quiet && !reading_is_copied(logger, pipe))
 		cluster_put(&logger->clusters, pipe, data, len);

@@ -88,6 +88,7 @@ static const char *reason_of(const struct sink *o)
 static void begin_dropping(struct sink *o)
 {
 	o->dropping = true;
+	o->spared = 0;
 	o->why = reason_of(o);
 	if (o->stream != NULL || (o->told != 0. && now_of(o) < o->told + TELL_AGAIN))
 		return;
@@ -188,16 +189,24 @@ bool sink_is_full(struct sink *o)
 	return behind && !o->dropping;
 }
 
+/* One that fails takes nothing of anybody. */
+static bool is_spared(const struct sink *o, size_t len)
+{
+	return o->all->is_quiet && o->sys == 0 && o->spared + len <= SINK_HIGH;
+}
+
 static bool make_room(struct sink *o, size_t len)
 {
-	if (o->dropping)
+	if (o->dropping && !is_spared(o, len))
 		return false;
 	if (may_grow(o, len) && buffer_reserve(&o->in, len) == 0) {
 		count_memory(o);
+		o->spared += o->dropping ? len : 0;
 		return true;
 	}
 	o->in.failed = false;
-	begin_dropping(o);
+	if (!o->dropping)
+		begin_dropping(o);
 	return false;
 }
 

@@ -18,9 +18,11 @@
  *
  * While too much waits, the cluster's pipes are not read, but only as long as SINK_TAKES
  * is taken in each second.  Then the sink drops what comes, counts the lines, and tells
- * the number in their place when it has taken what waited.  A write that fails (a full
- * disk) is tried again each second; for a stream nobody waits meanwhile.  Bytes that are
- * copied are no lines: who writes them waits for their reader, however long that takes.
+ * the number in their place when it has taken what waited.  Of workers that say little it
+ * still takes SINK_HIGH, so that one that floods costs its own lines.  A write that fails
+ * (a full disk) is tried again each second; for a stream nobody waits meanwhile.  Bytes
+ * that are copied are no lines: who writes them waits for their reader, however long that
+ * takes.
  *
  * By its writer (stream, file, daemon) a sink gives whole lines, by turns with those of
  * the same stream; blocks of whole lines; or a datagram for each line.
@@ -78,7 +80,8 @@ struct sink {
 	int sys;              /* why it takes nothing; 0: it is slow */
 	ev_tstamp try_again;  /* if `sys` */
 	bool dropping;
-	const char *why; /* … since then */
+	size_t spared;   /* bytes of workers that say little, taken since then */
+	const char *why; /* it drops */
 	unsigned long dropped;
 	ev_tstamp told; /* that it drops */
 

@@ -25,6 +25,8 @@ struct source_pipe {
 	bool hangs;     /* a call for it does (logger/offload.h) */
 	bool is_unread; /* it is not watched while its cluster is not read */
 	bool has_waited;
+	double debt;    /* bytes read of it, less what one may that says little … */
+	double debt_at; /* … at that time */
 	struct source_pipe *next_unread;
 	struct lines lines;
 	double redrawn_at;  /* when a line of it was last shown before its end */

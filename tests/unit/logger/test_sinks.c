@@ -425,6 +425,31 @@ TEST(a_cluster_that_floods_costs_its_own_lines)
 	ck_assert_uint_gt(sink_waiting(sink_of("flood")), 0);
 }
 
+TEST(a_worker_that_floods_costs_no_line_of_a_quiet_one_of_its_cluster)
+{
+	struct source_pipe *flood;
+	struct source_pipe *quiet;
+
+	open_piped();
+	(void)sink_of("web");
+	flood = worker(clusters_find(&clusters, "web"), 0);
+	quiet = worker(clusters_find(&clusters, "web"), 1);
+	cluster_begin_lines(&clusters, flood, 65536);
+	fill("web", "flood", 3000);
+	ck_assert(sink_is_full(sink_of("web")));
+	wait_a_second();
+	fill("web", "flood", 655);
+	ck_assert_uint_eq(dropped("web"), 655);
+	cluster_begin_lines(&clusters, quiet, 400);
+	fill("web", "quiet", 4);
+	ck_assert_uint_eq(dropped("web"), 655);
+	/* … as long as it is one */
+	cluster_begin_lines(&clusters, quiet, 65536);
+	fill("web", "loud", 655);
+	ck_assert_uint_eq(dropped("web"), 2 * 655);
+	ck_assert_int_eq(read_all("quiet"), 4);
+}
+
 TEST(a_full_disk_is_counted_line_by_line)
 {
 	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
