@@ -405,8 +405,8 @@ static void step(struct drain *d)
 }
 
 /* It has had its stop signal, and stands still until a request comes, whose head tells if its
- * client speaks HTTP/1: those that do are ended when they are quiet; over a unix socket, where
- * nobody can see that, after a while between two requests. */
+ * client speaks HTTP/1: those that do are ended when they have been quiet for long (TCP), or
+ * after a while between two requests. */
 static void end_after(struct drain *d)
 {
 	bool between = clock_now() - d->began > BETWEEN_AFTER;

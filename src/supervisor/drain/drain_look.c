@@ -18,6 +18,8 @@
 
 /* Those that speak prevent a moment at which all are quiet: so long it is waited for. */
 #define KEEP_PATIENCE (500 * MSEC)
+/* A worker that finishes its answers after the stop signal may pause for so long in one. */
+#define FINISHED_MS 3000
 
 /* ---- what counts ---- */
 
@@ -176,12 +178,12 @@ static void judge(
 /* Where the worker may say goodbye to who is quiet, those alone are ended that are of
  * HTTP/1, or are in the way of a moment at which all are quiet.  At that moment who has
  * spoken is of HTTP/1 if nothing else was seen. */
-static bool may_end(const struct drain *d, const struct quiet_memory *m)
+static bool may_end(const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
 	if (!m->quiet || (d->goes_on && m->frames))
 		return false;
 	if (d->after)
-		return m->http;
+		return m->http && c->sent_ago >= FINISHED_MS;
 	if (!d->keeps || m->http)
 		return true;
 	return m->spoke && !d->talks && (d->last ? d->asks : d->waited);
@@ -211,7 +213,7 @@ static void count(struct drain *d, const struct connections *seen)
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
 		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
-		v->ripe += is_alive(c) && may_end(d, &d->memory[i]);
+		v->ripe += is_alive(c) && may_end(d, c, &d->memory[i]);
 		v->heads += c->http || c->frames;
 	}
 }
@@ -309,12 +311,11 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 		struct quiet_facts facts = facts_of(c);
 
 		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
-			(d->after ? !facts.is_tcp
-				  : !d->keeps || d->waited || !d->memory[i].rested) &&
+			(d->after || !d->keeps || d->waited || !d->memory[i].rested) &&
 			quiet_asks_anew(&facts, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
-			(may_end(d, &d->memory[i]) || c->asks);
+			(may_end(d, c, &d->memory[i]) || c->asks);
 		any |= c->marked;
 	}
 	for (size_t i = 0; any && i < d->process_count; i++)
