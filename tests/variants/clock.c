@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -52,7 +53,7 @@ int clock_gettime(clockid_t which, struct timespec *to)
 	if (now == 0)
 		now = (int64_t)to->tv_sec * SECOND + to->tv_nsec + page->ahead;
 	else
-		now += crept += CREEP;
+		now += atomic_fetch_add(&crept, CREEP) + CREEP;
 	if (which == CLOCK_REALTIME)
 		now += page->wall;
 	to->tv_sec = now / SECOND;

@@ -44,8 +44,8 @@ TEST(a_life_is_put_together_from_events)
 	static const char *const events[] = {
 		"{'event':'started','time':5,'slot':1,'worker':2,'pid':77}",
 		"{'event':'listening','time':6}", "{'event':'ready','time':7,'slot':1,'worker':2}",
-		"{'event':'exited','time':9,'slot':1,'worker':2,'exit':'exit 3','after':4.5,"
-		"'last_output':'so'}",
+		("{'event':'exited','time':9,'slot':1,'worker':2,'exit':'exit 3','after':4.5,"
+		 "'last_output':'so'}"),
 		"{'event':'started','time':10,'slot':1,'worker':4,'pid':78}"};
 	struct exam_end end;
 
