@@ -61,7 +61,7 @@ static void draw_settings(struct world *w, struct cluster_settings *s)
 	s->old_generations = 1 + (unsigned)world_random(w, 3);
 	s->start_at_once = (unsigned)world_random(w, 5);
 	if (world_chance(w, 150))
-		s->before.text = strdup("migrate");
+		s->before.text = "migrate";
 }
 
 static void draw_ends(struct world *w, struct cluster_settings *s)

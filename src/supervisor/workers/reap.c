@@ -41,7 +41,7 @@
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
 /* Descriptors of a process that are looked at for sockets of ours. */
-#define NAMELESS_FDS 4096
+#define NAMELESS_FDS 16384
 #define NAMELESS_SERVICES 8 /* whose sockets it may have */
 
 /* The wait between two looks for what dead workers have left: as long as

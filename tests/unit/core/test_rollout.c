@@ -10,7 +10,7 @@ static void deploy_with_command(void)
 {
 	struct cluster_settings *s = plain_settings();
 
-	s->before.text = strdup("migrate");
+	s->before.text = "migrate";
 	deploy(s);
 }
 
