@@ -468,7 +468,7 @@ def test_many_files_on_a_disk_that_hangs_other_clusters_open_theirs():
             os.unlink(name)
         block()
         kill(it.pid, SIGUSR1)
-        wait(lambda: sum(state(p) == "D" for p in living() if stat(p)[1] == str(it.pid)) == 4)
+        wait(lambda: sum(stat(p)[:2] == ["D", str(it.pid)] for p in living()) == 4)
         it.call("scale", target="two", count=2)
         say("two", slot=1)
         wait_in("two-1", "two")
