@@ -104,7 +104,8 @@ static int put(struct putting *p)
 			return -1;
 		/* it may have taken them just now, after a long wait for a CPU */
 		awake = process_awake(p->t->notice->tid);
-		if (awake == before && !process_is_runnable(p->t->notice->tid))
+		if ((awake == before && !process_is_runnable(p->t->notice->tid)) ||
+			vfork_stays(STAY_PATIENCE))
 			break;
 	}
 	r->late = true;
