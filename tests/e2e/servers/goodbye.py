@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Echoes what comes by WebSocket, answers other requests, and says goodbye to its WebSockets when
 it gets SIGTERM (RFC 6455, 7.4: 1012); /hang lasts until somebody writes to the FIFO "hang",
-the second half of /piecesN until there is the file N;
+the second half of /pieces comes when somebody writes a byte to the FIFO "pieces";
 with "patient" it then waits until all clients leave: goodbye.py PORT [patient]"""
 import asyncio
 import os
@@ -21,8 +21,8 @@ async def serve(reader, writer):
             if b"/hang" in head:
                 hang()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhel")
-            while b"/pieces" in head and not os.path.exists(head.split()[1][7:]):
-                await asyncio.sleep(0.02)
+            if b"/pieces" in head:
+                await asyncio.to_thread(lambda: os.read(os.open("pieces", os.O_RDONLY), 1))
             writer.write(b"lo\n")
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
         talks.add(writer)
