@@ -10,7 +10,6 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/leftovers.h"
-#include "supervisor/workers/paths.h"
 #include "supervisor/drain/drain_inside.h"
 #include "supervisor/drain/host.h"
 #include "supervisor/drain/evidence.h"
@@ -49,8 +48,8 @@
  * connections of HTTP/1 can be ended so. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* All drains together may spend a tenth of the time on looks; but a machine that stands
- * still in one makes nobody wait for long. */
+/* All drains together may spend a tenth of the time on looks; but after a look in which the
+ * machine stood still, the next one comes within LOOK_PAUSE_MOST. */
 #define LOOKS_SHARE 10
 #define LOOK_PAUSE_MOST (10 * SECOND)
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
@@ -70,14 +69,15 @@
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
-#define PATHS_AGAIN (50 * MSEC)
-/* Time for the worker to say goodbye.  Then it runs for so long, and stands still for so long
- * or until a request comes, for which it is looked at so often; in all so many times. */
+/* After its stop signal the worker has GOODBYE_PATIENCE to say goodbye to its clients.  From
+ * then on it runs for LOOK_AFTER and is stopped until a request comes, for LINGER_AFTER at
+ * most; meanwhile nclust looks at it each LINGER_LOOK, LINGERS_AFTER times in all. */
 #define GOODBYE_PATIENCE (300 * MSEC)
 #define LOOK_AFTER (8 * MSEC)
 #define LINGER_AFTER (64 * MSEC)
 #define LINGER_LOOK (4 * MSEC)
 #define LINGERS_AFTER 1000U
+/* And so much later its connections are also ended between two requests. */
 #define BETWEEN_AFTER (2 * SECOND)
 /* Processes below a worker stay frozen so long after its stop signal. */
 #define LEAVE_PATIENCE (30 * MSEC)
@@ -212,8 +212,9 @@ static void tell_blind(const struct drain *d)
 		service->name);
 }
 
-/* Where clients were to be told goodbye, those stay that were quiet.  A server that goes on to
- * answer them, and waits until they leave, would not end. */
+/* Where the worker may say goodbye to its clients, quiet connections have stayed open until the
+ * stop signal.  A server that waits until these clients leave would not end, so that the drain
+ * goes on after the signal. */
 static void stay_after(struct drain *d)
 {
 	if (!d->keeps) {
@@ -254,9 +255,10 @@ static void finish(struct drain *d, bool forced)
 	d->told = true;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
-	if (c == NULL || c->traffic.drain == NULL || d->signalled || d->after)
+	d = c != NULL ? c->traffic.drain : NULL; /* it may have been freed */
+	if (d == NULL || d->signalled || d->after)
 		return;
-	if (c->life.stopped_by != 0) /* by the room of Node */
+	if (c->life.stopped_by != 0) /* node/ has asked it to disconnect */
 		stay_after(d);
 	else /* the core no longer wants the drain */
 		drain_free(d);
@@ -404,9 +406,9 @@ static void step(struct drain *d)
 	freeze(d);
 }
 
-/* It has had its stop signal, and stands still until a request comes, whose head tells if its
- * client speaks HTTP/1: those that do are ended when they have been quiet for long (TCP), or
- * after a while between two requests. */
+/* After the stop signal: the worker is stopped until a request comes, whose head tells whether
+ * that client speaks HTTP/1.  The connection of a client that does is ended when it has been
+ * quiet for long (TCP), or between two requests. */
 static void end_after(struct drain *d)
 {
 	bool between = clock_now() - d->began > BETWEEN_AFTER;
@@ -552,28 +554,15 @@ static bool turn_away_first(struct drain *d, nsec_t now)
 	return true;
 }
 
-/* Do its clients ask it still? */
+/* After the stop signal: stop the worker again as long as its clients ask it. */
 static void look_after(struct drain *d)
 {
-	if (is_traced(d) || d->lingered > LINGERS_AFTER)
+	if (d->lingered > LINGERS_AFTER)
 		drain_free(d);
 	else if (d->view.ripe > 0 || clock_now() - d->moved_at < SECOND)
 		freeze(d);
 	else
 		again_in(d, LOOK_AFTER);
-}
-
-/* A worker that has bound a unix path itself, and no port, gets no new connections when others
- * have bound it after it. */
-static void look_at_paths(struct drain *d, nsec_t now)
-{
-	const struct child *c = d->child;
-
-	if (d->unreachable || now < d->paths_at || c->life.paths == NULL ||
-		c->listening.uses != 0 || c->service->held.listeners.count != 0)
-		return;
-	d->unreachable = paths_are_others(c);
-	d->paths_at = now + PATHS_AGAIN;
 }
 
 static void look(struct drain *d)
@@ -601,7 +590,6 @@ static void look(struct drain *d)
 	}
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
-	look_at_paths(d, now);
 	d->between = may_end_between(d, now);
 	if ((is_away(d) && d->view.ripe > 0) || d->between) {
 		freeze(d);

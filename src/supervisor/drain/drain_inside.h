@@ -29,7 +29,7 @@ struct drain_view {
 	unsigned unseen;  /* busy ones that may be quiet: the kernel hides it */
 	unsigned still;   /* alive and for 100 ms without a word (TCP) */
 	unsigned ripe;    /* alive ones that may be ended now */
-	unsigned heads;   /* whose next request, or message, lies unread */
+	unsigned heads;   /* those with an unread head of HTTP/1 or message of a WebSocket */
 	unsigned waiting; /* not accepted yet, where it listens */
 	bool blind;       /* its connections cannot be seen */
 	bool gone;        /* it has ended */
@@ -56,8 +56,8 @@ struct drain {
 	nsec_t until;
 	nsec_t wait;       /* before the next look */
 	bool told;         /* the core has EVENT_DRAINED */
-	bool after;        /* it was signalled a while ago, and goes on */
-	unsigned lingered; /* looks since then, while it stood still */
+	bool after;        /* the worker goes on after its stop signal, and is still drained */
+	unsigned lingered; /* looks since the signal while it was stopped */
 	bool signalled;    /* the stop signal was sent: see drain_learn.c */
 
 	struct drain_process *processes;
@@ -94,8 +94,7 @@ struct drain {
 	nsec_t linger;      /* … for so long the next time */
 	nsec_t quiet_at;    /* it has been quiet at each look since; or 0 */
 	bool turned_away;   /* new connections were kept away, once */
-	bool unreachable;   /* others have its unix paths */
-	nsec_t paths_at;    /* when to look at these again */
+	bool unreachable;   /* its unix paths lead to other workers by now */
 	nsec_t withdraw_at; /* when to call drain_withdraw() again */
 
 	struct drain_flight flights[DRAIN_FLIGHTS];
@@ -140,7 +139,7 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 /* drain_withdraw.c */
 /* Remove the listeners from the worker's epoll sets, if other workers take
  * their connections or the cluster stops; repeated, because a server may add
- * them again.  Sets child->withdrawn when one was removed. */
+ * them again.  Sets child->withdrawn when one was removed, and d->unreachable. */
 void drain_withdraw(struct drain *d, nsec_t now);
 /* Does the worker wait for all of its listeners by epoll(7)? */
 bool drain_can_withdraw(struct drain *d);

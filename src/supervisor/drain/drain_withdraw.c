@@ -8,6 +8,7 @@
 #include "supervisor/drain/steer.h"
 #include "supervisor/sockets/group.h"
 #include "supervisor/sockets/holding.h"
+#include "supervisor/workers/paths.h"
 
 #include <sys/socket.h>
 
@@ -137,6 +138,16 @@ bool drain_can_withdraw(struct drain *d)
 	return held != 0 && by_epoll == held;
 }
 
+/* A worker that listens at unix paths of its own alone gets no new connections any more when
+ * another worker has bound these paths after it. */
+static void look_at_paths(struct drain *d)
+{
+	const struct child *c = d->child;
+
+	if (!d->unreachable && c->listening.uses == 0 && c->service->held.listeners.count == 0)
+		d->unreachable = paths_are_others(c);
+}
+
 void drain_withdraw(struct drain *d, nsec_t now)
 {
 	nsec_t took;
@@ -155,6 +166,7 @@ void drain_withdraw(struct drain *d, nsec_t now)
 		for (size_t k = 0; k < has.epoll_count; k++)
 			withdraw_from(d->child, p, &has, has.epolls[k]);
 	}
+	look_at_paths(d);
 	took = (clock_now() - now) * WITHDRAW_SHARE;
 	d->withdraw_at = clock_now() + (took > WITHDRAW_AGAIN ? took : WITHDRAW_AGAIN);
 }
