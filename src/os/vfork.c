@@ -246,8 +246,8 @@ static bool wants_to_run(pid_t pid, nsec_t work)
 	return process_ran(pid) < work && process_is_runnable(pid);
 }
 
-/* Has it slept for less than that, since it has waited for a CPU for a good part of its
- * time? */
+/* Time in which the child waits for a CPU does not count: has it slept for less than its
+ * patience? */
 static bool has_time_left(pid_t pid, nsec_t work, nsec_t age, nsec_t patience)
 {
 	return process_ran(pid) < work &&

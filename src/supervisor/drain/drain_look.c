@@ -18,7 +18,8 @@
 
 /* Those that speak prevent a moment at which all are quiet: so long it is waited for. */
 #define KEEP_PATIENCE (500 * MSEC)
-/* A worker that finishes its answers after the stop signal may pause for so long in one. */
+/* A worker that finishes its answers after the stop signal may pause for less than this within
+ * an answer. */
 #define FINISHED_MS 3000
 
 /* ---- what counts ---- */

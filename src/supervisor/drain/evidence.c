@@ -32,7 +32,7 @@ static bool is_auto(const struct cluster_settings *s)
 	return s->balance == BALANCE_AUTO && s->sticky == STICKY_OFF && s->max_requests == 0;
 }
 
-/* Each connection wakes all workers of Node's cluster: those are even, and stay so. */
+/* In Node's cluster module each connection wakes all workers, which keeps their load even. */
 static bool may_judge(const struct service *service)
 {
 	const struct recipe *r = recipe_of(service, cluster_generation(service->core));

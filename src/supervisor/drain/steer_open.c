@@ -123,7 +123,7 @@ static const char *obstacle(const struct steer *s, const struct listener *l)
 	return group_size(l) < LANES_MAX ? NULL : "it has too many sockets";
 }
 
-/* Not while nclust accepts, from one socket alone. */
+/* Where nclust itself accepts for the workers there is one socket alone. */
 static bool can_steer(const struct steer *s, const struct listener *l)
 {
 	const struct recipe *r = recipe_of(s->service, cluster_generation(s->service->core));

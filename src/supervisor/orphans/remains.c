@@ -23,7 +23,7 @@
 #define GRACE_TERM (2 * SECOND)
 #define GRACE_KILL (1 * SECOND)
 #define REMAINS_MAX 65536U
-#define AGAIN_MOST 4U
+#define AGAIN_MOST 4U      /* searches after the first */
 #define EXECUTES_MOST 500U /* looks at one that is in the middle of execve(2) */
 
 struct remains {
@@ -77,7 +77,7 @@ static bool is_nobody(int error)
 	return error == ENOENT || error == ESRCH || error == EACCES || error == EPERM;
 }
 
-/* 1, 0; -1 and errno: it cannot be told. */
+/* 1: the process has the variable; 0: it has not, or is nobody's; -1 and errno: unknown. */
 static int look_for(struct environ_look *look, pid_t pid, const char *key)
 {
 	const struct timespec pause = {.tv_nsec = 2 * MSEC};
@@ -279,7 +279,7 @@ unsigned remains_end(struct supervisor *sup, struct heritage *h)
 	if (count > 0)
 		log_note("%s: ending %u process%s that nclust %d has left", sup->settings->name,
 			count, count == 1 ? "" : "es", (int)h->past.header.pid);
-	/* those that live may have forked behind the search */
+	/* a process may have forked when the search had passed its place in /proc */
 	while (r.count > 0 && end_all(&r) && again++ < AGAIN_MOST)
 		(void)search(sup, h, &r);
 	free(r.list);

@@ -560,7 +560,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	end_look(sup);
 	if (s->killed || s->ended)
 		arm_sweep(sup, SWEEP_INTERVAL);
-	if (s->ended || s->execs) { /* what has ended may have left others, which are ours now */
+	if (s->ended || s->execs) { /* children of those that have ended are ours only now */
 		(void)reap_some(sup);
 		reap_look_soon(sup);
 		return;

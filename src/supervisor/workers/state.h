@@ -35,7 +35,7 @@ struct strays {
 	size_t at;   /* the next one */
 	bool alive;  /* any is, also another's */
 	bool ended;  /* any has, and is not reaped */
-	bool execs;  /* whose any is, cannot be read for a moment */
+	bool execs;  /* any is in execve(2): whose it is can be read in a moment */
 	bool killed; /* any was, here */
 	nsec_t took;
 };
