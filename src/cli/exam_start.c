@@ -3,9 +3,9 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/fields.h"
 #include "os/clock.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A program may open more sockets after its first: it is watched for so long after each;
@@ -56,11 +56,6 @@ struct visits {
 	size_t count;
 };
 
-static uint64_t inode_of(json_t *listener)
-{
-	return (uint64_t)json_integer_value(json_object_get(listener, "inode"));
-}
-
 static void send_visitors(const struct exam *e, struct visits *v)
 {
 	size_t i;
@@ -68,10 +63,10 @@ static void send_visitors(const struct exam *e, struct visits *v)
 
 	json_array_foreach(trial_listeners(e->trial), i, listener)
 	{
-		if (v->count == LISTEN_MAX || trial_is(listener, "learned"))
+		if (v->count == LISTEN_MAX || field_is_true(listener, "learned"))
 			continue;
-		v->fds[v->count] = held_visit(trial_text(listener, "address"));
-		v->inodes[v->count] = inode_of(listener);
+		v->fds[v->count] = held_visit(field_raw(listener, "address"));
+		v->inodes[v->count] = (uint64_t)field_number(listener, "inode");
 		v->count += v->fds[v->count] != -1;
 	}
 }
@@ -83,13 +78,12 @@ static void call_back(struct visits *v)
 }
 
 /* Was a visitor taken out of the queue? */
-static bool is_taken(const struct visits *v, json_t *listener)
+static bool is_taken(const struct visits *v, const json_t *listener)
 {
-	json_t *queue = json_object_get(listener, "queue");
-
 	for (size_t i = 0; i < v->count; i++)
-		if (v->inodes[i] == inode_of(listener))
-			return json_is_integer(queue) && json_integer_value(queue) == 0;
+		if (v->inodes[i] == (uint64_t)field_number(listener, "inode"))
+			return field_is_number(listener, "queue") &&
+				field_number(listener, "queue") == 0;
 	return false;
 }
 
@@ -104,8 +98,8 @@ static void find_places(struct exam *e, const struct visits *v)
 	for (size_t i = 0; i < e->held.count; i++) {
 		const struct held_socket *s = &e->held.list[i];
 		json_t *l = trial_listener(e->trial, s->inode);
-		bool learned = trial_is(l, "learned");
-		bool bound = learned || trial_is(l, "bound");
+		bool learned = field_is_true(l, "learned");
+		bool bound = learned || field_is_true(l, "bound");
 
 		if (l != NULL && !bound && !is_taken(v, l))
 			continue;
@@ -122,9 +116,9 @@ static void find_places(struct exam *e, const struct visits *v)
 
 static enum exam_sign find_sign(const struct exam *e)
 {
-	if (trial_is(trial_cluster(e->trial), "notify_seen"))
+	if (field_is_true(trial_cluster(e->trial), "notify_seen"))
 		return SIGN_NOTIFY;
-	if (trial_is(trial_cluster(e->trial), "listen_seen"))
+	if (field_is_true(trial_cluster(e->trial), "listen_seen"))
 		return SIGN_LISTEN;
 	return e->place_count > 0 ? SIGN_ALIVE : SIGN_NONE;
 }
@@ -210,10 +204,10 @@ void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end)
 {
 	json_t *event = trial_event(e->trial, worker, "exited");
 
-	(void)text_copy(end->exit, sizeof(end->exit), trial_text(event, "exit"));
-	(void)text_copy(end->cause, sizeof(end->cause), trial_text(event, "cause"));
+	(void)text_copy(end->exit, sizeof(end->exit), field_raw(event, "exit"));
+	(void)text_copy(end->cause, sizeof(end->cause), field_raw(event, "cause"));
 	(void)text_copy(
-		end->last_output, sizeof(end->last_output), trial_text(event, "last_output"));
+		end->last_output, sizeof(end->last_output), field_raw(event, "last_output"));
 	end->after = json_number_value(json_object_get(event, "after"));
 }
 

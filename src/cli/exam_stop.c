@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/fields.h"
 #include "os/process.h"
 
 #include <errno.h>
@@ -70,9 +71,7 @@ bool visitor_is_answered(const struct visitor *v)
 /* False too where we know none. */
 static bool waits_in_queue(const struct exam *e, uint64_t inode)
 {
-	json_t *listener = trial_listener(e->trial, inode);
-
-	return json_integer_value(json_object_get(listener, "queue")) > 0;
+	return field_number(trial_listener(e->trial, inode), "queue") > 0;
 }
 
 static const struct exam_place *place_to_visit(const struct exam *e)

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "base/text.h"
+#include "cli/fields.h"
 #include "config/address.h"
 #include "os/look/remote.h"
 #include "os/process.h"
@@ -140,7 +141,7 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 	remote_of(&r, look->pid);
 	fd = remote_fd(&r, number);
 	if (listener != NULL)
-		(void)text_copy(text, sizeof(text), trial_text(listener, "address"));
+		(void)text_copy(text, sizeof(text), field_raw(listener, "address"));
 	else if (fd != -1)
 		find_place(fd, text);
 	else

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/text.h"
 #include "base/trusted.h"
+#include "cli/fields.h"
 #include "os/clock.h"
 #include "os/place/rundir.h"
 #include "os/place/rundir_place.h"
@@ -306,30 +307,13 @@ int trial_start(struct trial *t, const char *const *options, const char *const *
 
 /* ---- what is known ---- */
 
-const char *trial_text(json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
-bool trial_is(json_t *object, const char *key)
-{
-	return json_is_true(json_object_get(object, key));
-}
-
-static uint64_t number_of(json_t *object, const char *key)
-{
-	return (uint64_t)json_integer_value(json_object_get(object, key));
-}
-
 json_t *trial_event(const struct trial *t, uint64_t worker, const char *name)
 {
 	for (size_t i = 0; i < json_array_size(t->events); i++) {
 		json_t *event = json_array_get(t->events, i);
 
-		if (number_of(event, "worker") == worker &&
-			strcmp(trial_text(event, "event"), name) == 0)
+		if ((uint64_t)field_number(event, "worker") == worker &&
+			strcmp(field_raw(event, "event"), name) == 0)
 			return event;
 	}
 	return NULL;
@@ -347,16 +331,16 @@ uint64_t trial_worker(const struct trial *t, int slot)
 	for (size_t i = 0; i < json_array_size(t->events); i++) {
 		json_t *event = json_array_get(t->events, i);
 
-		if (strcmp(trial_text(event, "event"), "started") == 0 &&
-			number_of(event, "slot") == (uint64_t)slot)
-			last = number_of(event, "worker");
+		if (strcmp(field_raw(event, "event"), "started") == 0 &&
+			field_number(event, "slot") == slot)
+			last = (uint64_t)field_number(event, "worker");
 	}
 	return last;
 }
 
 pid_t trial_pid(const struct trial *t, uint64_t worker)
 {
-	return (pid_t)number_of(trial_event(t, worker, "started"), "pid");
+	return (pid_t)field_number(trial_event(t, worker, "started"), "pid");
 }
 
 json_t *trial_cluster(const struct trial *t)
@@ -374,7 +358,7 @@ json_t *trial_listener(const struct trial *t, uint64_t inode)
 	json_t *all = trial_listeners(t);
 
 	for (size_t i = 0; i < json_array_size(all); i++)
-		if (number_of(json_array_get(all, i), "inode") == inode)
+		if ((uint64_t)field_number(json_array_get(all, i), "inode") == inode)
 			return json_array_get(all, i);
 	return NULL;
 }

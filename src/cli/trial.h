@@ -76,10 +76,6 @@ json_t *trial_cluster(const struct trial *t);
 json_t *trial_listeners(const struct trial *t);
 json_t *trial_listener(const struct trial *t, uint64_t inode);
 
-/* Members of a JSON object: "" and false where there is none. */
-const char *trial_text(json_t *object, const char *key);
-bool trial_is(json_t *object, const char *key);
-
 /* The last line of the instance's own that has these words in it, from there on.  False:
  * none. */
 bool trial_logged(const struct trial *t, const char *words, char *to, size_t size);
