@@ -11,6 +11,7 @@
 #include "os/socket/sockdiag.h"
 #include "os/socket/socket.h"
 #include "os/socket/socket_options.h"
+#include "os/socket/socket_unix.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -292,23 +293,18 @@ void held_look(struct held *held, const struct trial *t, pid_t leader)
 
 /* ---- visits ---- */
 
+/* Its size; 0: nothing can be connected to it.  A socket at all addresses is reached by
+ * that of IPv4, which connect(2) takes for this machine. */
 static socklen_t make_endpoint(union endpoint *at, const struct address *a)
 {
-	socklen_t size = sizeof(sa_family_t);
-	size_t len;
+	socklen_t size;
 
-	if (a->path == NULL) /* what listens at all addresses listens at this one, too */
-		return endpoint_make(at, a->family == AF_UNSPEC ? AF_INET : a->family, a->ip,
-			a->port, a->scope_id);
-	len = strlen(a->path);
-	if (len >= sizeof(at->un.sun_path))
+	if (a->type != SOCK_STREAM)
 		return 0;
-	*at = (union endpoint){.un = {.sun_family = AF_UNIX}};
-	(void)memcpy(at->un.sun_path, a->path, len);
-	if (a->path[0] != '@')
-		return size + (socklen_t)len + 1;
-	at->un.sun_path[0] = '\0';
-	return size + (socklen_t)len;
+	if (a->path != NULL)
+		return socket_unix_address(a->path, &at->un, &size) == 0 ? size : 0;
+	return endpoint_make(
+		at, a->family == AF_UNSPEC ? AF_INET : a->family, a->ip, a->port, a->scope_id);
 }
 
 int held_visit(const char *address)
@@ -322,7 +318,7 @@ int held_visit(const char *address)
 
 	if (address_parse(&a, address, &err) == -1)
 		return -1;
-	size = a.type == SOCK_STREAM ? make_endpoint(&at, &a) : 0;
+	size = make_endpoint(&at, &a);
 	address_fini(&a);
 	if (size > 0)
 		fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
