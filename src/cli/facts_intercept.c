@@ -2,7 +2,6 @@
 #include "cli/facts.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/look/remote.h"
@@ -77,12 +76,13 @@ static int read_yama(void)
 		: -1;
 }
 
-static bool yama_refuses(int scope)
+static bool is_too_strict(int scope)
 {
 	return scope > 2 || (scope == 2 && !privilege_has(CAP_SYS_PTRACE));
 }
 
-static void tell_taking_over(json_t *facts, int listener, int memory, int descriptor)
+static void tell_taking_over(
+	json_t *facts, int listener, int memory, int descriptor, bool yama_refuses)
 {
 	static const char name[] = "taking over ports";
 	const char *why = listener != 0 ? "no seccomp notifications"
@@ -94,7 +94,7 @@ static void tell_taking_over(json_t *facts, int listener, int memory, int descri
 			"if that is an nclust, it does it for all; else servers that bind by "
 			"themselves run as one copy",
 			"not by this nclust: another supervisor above it does so");
-	else if (listener != 0 || memory != 0 || yama_refuses(read_yama()))
+	else if (listener != 0 || memory != 0 || yama_refuses)
 		facts_add(facts, FACT_WARN, name,
 			"servers that bind by themselves run as one copy, those that take "
 			"LISTEN_FDS as many",
@@ -152,12 +152,13 @@ void facts_intercept(json_t *facts)
 	int descriptor = try_descriptor();
 	int memory = try_memory();
 	int scope = read_yama();
+	bool yama_refuses = is_too_strict(scope);
 
-	tell_taking_over(facts, listener, memory, descriptor);
+	tell_taking_over(facts, listener, memory, descriptor, yama_refuses);
 	tell_listener(facts, listener);
 	tell_look(facts, "pidfd_getfd", descriptor);
 	tell_look(facts, "process_vm_readv", memory);
-	if (yama_refuses(scope))
+	if (yama_refuses)
 		facts_add(facts, FACT_NOTE, "ptrace_scope",
 			"give nclust CAP_SYS_PTRACE, or start the machine with "
 			"kernel.yama.ptrace_scope=1",
