@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/exam.h"
 
-#include "base/scope.h"
 #include "base/text.h"
 #include "os/process.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -137,10 +137,11 @@ static int start_instance(struct trial *t, const char *const *words, struct erro
 		.gid = -1,
 		.death_signal = SIGTERM,
 	};
+	pid_t pid;
 
 	if (words == NULL || null == -1 || self == -1 || t->log == -1)
 		return error_set(err, errno, "cannot start an nclust");
-	if (spawn(&plan, &t->pid, &t->pidfd, &failure) == 0)
+	if (spawn(&plan, &pid, &t->pidfd, &failure) == 0)
 		return 0;
 	t->pidfd = -1;
 	spawn_explain(&failure, "nclust", err);

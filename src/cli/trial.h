@@ -31,7 +31,6 @@ struct trial {
 
 	/* one start of the instance */
 	int pidfd; /* -1: it does not run */
-	pid_t pid;
 	struct pidfd_end ended;
 	int log; /* a file in memory: its stderr */
 	struct client client;

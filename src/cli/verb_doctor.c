@@ -2,14 +2,12 @@
 #include "cli/verb.h"
 
 #include "base/log.h"
-#include "base/scope.h"
 #include "cli/doctor.h"
 #include "cli/output.h"
 #include "config/value.h"
 #include "os/trycall.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sysexits.h>
 

@@ -11,7 +11,6 @@
 #include "supervisor/intercept/gate.h"
 #include "supervisor/messages/messages.h"
 #include "supervisor/node/node_inside.h"
-#include "supervisor/sockets/group.h"
 #include "supervisor/sockets/listener.h"
 #include "supervisor/workers/recipe.h"
 #include "supervisor/sockets/holding.h"
