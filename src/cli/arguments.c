@@ -201,7 +201,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
 }
 
-/* Options that a verb does not have, and their values, are those of the command line
+/* Options that a verb does not have, and the words after them, belong to the command line
  * that it is to try. */
 static int keep_given(struct arguments *a, const char *word, struct error *err)
 {
@@ -218,6 +218,7 @@ static int take_option(
 	const struct verb_option_row *row = line->row;
 	const char *word = line->argv[line->next - 1];
 
+	/* but no letter that stands behind one of ours */
 	if (part == CMDLINE_UNKNOWN && a->verb->words == WORDS_TRIAL &&
 		(line->len > 0 || line->name == word + 1))
 		return keep_given(a, word, err);

@@ -136,7 +136,7 @@ static void tell_place(const struct exam *e, const struct exam_place *p, json_t 
 {
 	bool expected = p->named || e->arguments->listen_count == 0;
 	const char *advice = "it stays its own";
-	/* of ours the options are no news */
+	/* the user knows what options a socket of nclust has */
 	bool options = !p->named && p->socket.options[0] != '\0';
 
 	if (p->how == HOW_PASSED) {

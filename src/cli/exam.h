@@ -17,7 +17,7 @@ enum exam_way {
 	WAY_PASSED, /* as nclust does by itself */
 	WAY_NO_PID, /* --listen-pid=no: for wrappers that fork */
 	WAY_STDIN,  /* --pass stdin */
-	WAY_UNTOLD, /* there is none */
+	WAY_UNTOLD, /* nclust holds none */
 };
 
 /* The sign by which it is ready. */
@@ -48,7 +48,7 @@ struct exam_place {
 	enum exam_how how;
 	enum exam_share share;
 	enum exam_port port;
-	uint64_t answers; /* a sum over those of the first copy; or 0 */
+	uint64_t answers; /* a hash of what the first copy answers there; or 0 */
 	bool differs;     /* each copy answers for itself, beside the first port */
 	bool named;       /* the user has given its address */
 };
@@ -74,13 +74,13 @@ enum exam_request {
 struct exam_stop {
 	bool tried;
 	int signal;
-	bool ended; /* of that signal */
+	bool ended; /* by that signal, without SIGKILL */
 	double after;
 	char exit[64];
 	enum exam_request request;
 };
 
-/* How a copy has ended, as nclust tells it; exit "": it lives. */
+/* How a copy has ended, as nclust reports it; `exit` is "" while it lives. */
 struct exam_end {
 	char exit[64]; /* "exit 1", "killed by SIGTERM" */
 	double after;
@@ -101,7 +101,7 @@ struct exam {
 	uint64_t first; /* the worker's id */
 	struct exam_end first_end;
 	double ready_after;
-	double waited;      /* until it was given up on */
+	double waited;      /* for so long it was watched, in seconds */
 	bool takes_passed;  /* it has accepted from a socket of ours */
 	bool node;          /* it asks for its servers as Node's workers do */
 	bool unprivileged;  /* set-user-ID programs have no effect in it */
@@ -117,8 +117,9 @@ struct exam {
 	size_t own_count;
 
 	enum exam_file files[HELD_FILES]; /* of `held` */
-	char made[MADE_MAX][HELD_PATH];   /* the first has made them; … */
-	size_t made_count;                /* … once one has stopped: which it removes */
+	/* Files that the first copy has made; once a copy has stopped, those that it has removed. */
+	char made[MADE_MAX][HELD_PATH];
+	size_t made_count;
 
 	bool second_ready;
 	double second_after;
@@ -137,7 +138,7 @@ int exam_start(struct exam *e, struct error *err);
 int exam_copy(struct exam *e, struct error *err);
 /* Stop the one and the other. */
 int exam_stop(struct exam *e, struct error *err);
-/* Of one that needs an address: which would it open by itself? */
+/* If it needs an address: find the one that it opens if it is given none (`own`). */
 int exam_untold(struct exam *e, struct error *err);
 
 /* Parts of exam_copy(): exam_beside.c, exam_files.c. */
@@ -145,7 +146,8 @@ int beside_ask_first(struct exam *e, struct error *err);
 int beside_ask_second(struct exam *e, uint64_t second, struct error *err);
 void files_compare(struct exam *e, const struct held *second);
 void files_made(struct exam *e);
-/* Forget those of `made` of which that is not so. */
+/* Of the files in `made`, forget those that are gone; or, with `there` false, those that
+ * are still there. */
 void files_keep(struct exam *e, bool there);
 
 /* The end of a worker, if it has ended. */
@@ -159,7 +161,8 @@ struct visitor {
 	size_t len;
 };
 void visitor_say(struct visitor *v, const char *text);
-/* Until something comes, or, with `all`, until it is closed.  -1 and `err`. */
+/* Wait until an answer comes or, with `all`, until the connection is closed, but no longer
+ * than `most`.  -1 and `err`. */
 int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err);
 bool visitor_is_answered(const struct visitor *v); /* by HTTP */
 

@@ -54,7 +54,7 @@ static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
 }
 
-/* Leaves in *sum one over all answers; 0: it gives none.  -1 and `err`. */
+/* Leaves in *sum a hash of all answers; 0: one did not come.  -1 and `err`. */
 static int ask(struct exam *e, struct exam_place *p, uint64_t *sum, struct error *err)
 {
 	*sum = 1;
@@ -129,7 +129,7 @@ int beside_ask_second(struct exam *e, uint64_t second, struct error *err)
 		p->differs = p->port != PORT_ANY;
 		if (p->differs || p->answers == 0)
 			continue;
-		/* an answer that also tells of the time says nothing of copies */
+		/* an answer that changes with each request says nothing about copies */
 		if (ask_without(e, p, e->first, &of_second, err) == -1 ||
 			ask_without(e, p, second, &of_first, err) == -1)
 			return -1;

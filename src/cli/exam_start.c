@@ -32,7 +32,7 @@ static int start_instance(const struct exam *e, struct error *err)
 	if (a->listen_count == 0 && e->way != WAY_UNTOLD) {
 		own[n++] = "-l";
 		own[n++] = "127.0.0.1:0";
-		/* PORT would tell of one that nobody has asked for */
+		/* PORT would name a port that nobody has asked for */
 		own[n++] = "--pass";
 		own[n++] = "systemd server-starter einhorn";
 	}
@@ -89,8 +89,7 @@ static bool is_taken(const struct visits *v, const json_t *listener)
 
 /* ---- what it has opened ---- */
 
-/* All that it waits at, but for the sockets of ours that it has not asked
- * for. */
+/* The sockets at which others can reach it, without those of nclust that it does not use. */
 static void find_places(struct exam *e, const struct visits *v)
 {
 	e->place_count = 0;
@@ -321,7 +320,7 @@ int exam_untold(struct exam *e, struct error *err)
 	if (!exam_needs_address(e))
 		return 0;
 	trial_stop(e->trial);
-	/* it may be that it cannot do without, or that there is no time left */
+	/* a worker without a socket may end at once, and there may be no time left */
 	if (try_way(&other, WAY_UNTOLD, err) == -1)
 		return client_cancel_signal() != 0 ? -1 : 0;
 	if (other.life == LIFE_SERVING)

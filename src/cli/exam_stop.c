@@ -16,11 +16,11 @@
 
 #define ACCEPT_MOST (1 * SECOND)
 #define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
-#define OTHER_MOST (3 * SECOND) /* another signal need not */
+#define OTHER_MOST (3 * SECOND) /* another signal may not end it at all */
 #define ANSWER_MOST (3 * SECOND)
-#define SILENCE (300 * MSEC) /* who answers or closes at all does so in less */
+#define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
 
-/* Some answer as soon as they have the first line. */
+/* Some servers answer as soon as they have the first line. */
 static const char *const halves[][2] = {
 	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
 	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
@@ -68,7 +68,7 @@ bool visitor_is_answered(const struct visitor *v)
 
 /* ---- half a request ---- */
 
-/* False too where we know none. */
+/* False also where it is no listener of the trial. */
 static bool waits_in_queue(const struct exam *e, uint64_t inode)
 {
 	return field_number(trial_listener(e->trial, inode), "queue") > 0;
@@ -89,7 +89,8 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 	return found;
 }
 
-/* Come, be accepted, and say the first half.  1; 0: nobody accepts it; -1 and `err`. */
+/* Connect, wait until that is accepted, and send the first half.  1; 0: nobody accepts it;
+ * -1 and `err`. */
 static int come(struct exam *e, struct visitor *v, const struct exam_place *p, const char *half,
 	struct error *err)
 {
@@ -106,7 +107,7 @@ static int come(struct exam *e, struct visitor *v, const struct exam_place *p, c
 	return visitor_await(e, v, false, SILENCE, err) == -1 ? -1 : 1;
 }
 
-/* Say the first half of a request.  *rest: the other one, or NULL if nobody waits for
+/* Send the first half of a request.  *rest: the other half, or NULL if nobody waits for
  * it. */
 static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *stop,
 	const char **rest, struct error *err)
@@ -130,7 +131,7 @@ static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *st
 	return 0;
 }
 
-/* The signal is on its way: say the rest. */
+/* The signal is on its way: send the rest. */
 static int end_request(struct exam *e, struct visitor *v, struct exam_stop *stop, const char *rest,
 	struct error *err)
 {
@@ -149,7 +150,7 @@ static int end_request(struct exam *e, struct visitor *v, struct exam_stop *stop
 
 /* ---- the signal ---- */
 
-/* Until it has ended, or, if it need only be asked for that, until the signal is sent. */
+/* Wait until the worker has ended or, with `asked`, until its stop signal was sent. */
 static int await_stop(struct exam *e, uint64_t worker, bool asked, nsec_t until, struct error *err)
 {
 	while (trial_event(e->trial, worker, "exited") == NULL && e->trial->now < until &&
@@ -159,8 +160,8 @@ static int await_stop(struct exam *e, uint64_t worker, bool asked, nsec_t until,
 	return 0;
 }
 
-/* End the latest worker of a slot: by SIGTERM as it will be, SIGKILL at the end
- * included. */
+/* End the latest worker of a slot; by SIGTERM as nclust does it, with SIGKILL after the
+ * stop timeout. */
 static int end_worker(
 	struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop, struct error *err)
 {
@@ -201,7 +202,8 @@ static int end_worker(
 
 /* ---- is there a better signal? ---- */
 
-/* One that is ready, after the one that has ended.  1; 0: there is none. */
+/* Start a worker in the place of the one that has ended.  1: it is ready; 0: it is not, in
+ * time; -1 and `err`. */
 static int start_another(struct exam *e, struct error *err)
 {
 	nsec_t until = e->trial->now + END_MOST;
@@ -220,7 +222,7 @@ static int start_another(struct exam *e, struct error *err)
 	return 0;
 }
 
-/* As many servers drain at SIGQUIT (nginx), or at SIGINT (lighttpd). */
+/* Many servers drain at SIGQUIT (nginx), or at SIGINT (lighttpd). */
 static int try_others(struct exam *e, uint64_t caught, struct error *err)
 {
 	static const int signals[] = {SIGQUIT, SIGINT};

@@ -61,8 +61,8 @@ const struct held_file *held_file(const struct held *held, const char *path)
 
 /* ---- sockets ---- */
 
-/* Where the kernel chooses ports: who has such a UDP port asks, and waits for
- * an answer. */
+/* Is it one of the ports that the kernel chooses?  A UDP socket at one of these asks, and
+ * waits for the answer. */
 static bool is_ephemeral(unsigned port)
 {
 	unsigned least = 32768;
@@ -74,7 +74,8 @@ static bool is_ephemeral(unsigned port)
 	return port >= least && port <= most;
 }
 
-/* Leaves where it waits for others to come; "": it does not. */
+/* Write the address at which others can reach the socket; where they cannot, `text` stays as
+ * it is. */
 static void find_place(int fd, char text[HELD_TEXT])
 {
 	struct socket_facts facts;
@@ -93,7 +94,7 @@ static void find_place(int fd, char text[HELD_TEXT])
 		(void)text_copy(text, HELD_TEXT, facts.text);
 }
 
-/* The same where its descriptor cannot be duplicated, as in many containers. */
+/* The same for a socket whose descriptor cannot be duplicated, as in many containers. */
 static void find_place_by_inode(uint64_t inode, char text[HELD_TEXT])
 {
 	char address[ENDPOINT_TEXT];

@@ -11,8 +11,9 @@
 #include <sys/types.h>
 
 /*
- * What a worker on trial has: the sockets that it waits at for others to come (those
- * that listen, and UDP sockets at a port of somebody's choice), files, threads.
+ * What a worker on trial has open: the sockets at which others can reach it (those that
+ * listen, and UDP sockets at a port that the kernel did not choose), the files that it
+ * writes to, and its threads.
  */
 #define HELD_MAX 32
 #define HELD_TEXT 128
@@ -40,7 +41,7 @@ struct held {
 	size_t count;
 	unsigned processes;
 	unsigned threads; /* of the process that has the most … */
-	unsigned running; /* … and of the one of which the most compute */
+	unsigned running; /* … and those that compute, of the process with most of these */
 	nsec_t cpu;       /* that they have used, all together */
 	/* What keeps its state in itself: "redis-server", or the path of a
 	 * database file that is open; "": nothing that is known. */
@@ -49,11 +50,11 @@ struct held {
 	size_t file_count;
 };
 
-/* The trial knows the listeners of the instance by their address. */
+/* A socket that is one of the listeners of the trial gets the address of that listener. */
 void held_look(struct held *held, const struct trial *t, pid_t leader);
 
 const struct held_socket *held_by_inode(const struct held *held, uint64_t inode);
-/* The one of another worker that has the same address. */
+/* The socket at the same address, of another worker. */
 const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket);
 const struct held_file *held_file(const struct held *held, const char *path);
 

@@ -26,15 +26,15 @@ struct trial {
 	char directory[4096]; /* "": none was made */
 	int stop;             /* readable: no more waiting (client_cancel_open()) */
 	nsec_t now;           /* since the beginning, for all bounds; see trial_wait() */
-	nsec_t looked;        /* the clock, when that was counted */
-	nsec_t end;           /* the clock, however little was counted */
+	nsec_t looked;        /* when `now` was brought up to date, by the clock */
+	nsec_t end;           /* when all ends, by the clock, whatever `now` is */
 
 	/* one start of the instance */
 	int pidfd; /* -1: it does not run */
 	struct pidfd_end ended;
 	int log; /* a file in memory: its stderr */
 	struct client client;
-	json_t *events; /* all that it has told */
+	json_t *events; /* all that it has reported */
 	json_t *status;
 };
 

@@ -140,7 +140,7 @@ static void check_rules(const struct check *k)
 	const struct {
 		bool is_broken;
 		const char *key;
-		const char *other; /* it is told of the one that was given; or NULL */
+		const char *other; /* has the fault where `key` is not given; or NULL */
 		const char *why;
 	} rules[] = {
 		{c->ready == READY_NOTIFY && c->chroot != NULL, "ready", NULL,

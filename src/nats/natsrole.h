@@ -17,9 +17,9 @@
  * nclust; nor while others that were connected before are not, up to a bound: for that
  * each of these processes publishes its number under SUBJECT.here when it connects, and
  * the others answer by theirs.  What others publish it writes to the channel as lines
- * that begin with '{'; other lines begin with one of the signs below.  It ends when nclust has closed the
- * channel, after what it has read is published.  Returns the exit status: EX_CONFIG if
- * the library cannot be loaded, EX_NOPERM if the rights stay.
+ * that begin with '{'; other lines begin with one of the signs below.  It ends when
+ * nclust has closed the channel, after what it has read is published.  Returns the exit
+ * status: EX_CONFIG if the library cannot be loaded, EX_NOPERM if the rights stay.
  */
 enum {
 	NATSROLE_UP = '+',     /* connected; the most bytes of a message */

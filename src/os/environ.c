@@ -85,5 +85,5 @@ int environ_find(void *argument)
 		errno = EAGAIN;
 		return -1;
 	}
-	return scan_environment(l, &used); /* it may have been, until now */
+	return scan_environment(l, &used); /* it may have been executing until now */
 }

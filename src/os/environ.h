@@ -15,7 +15,7 @@ struct environ_look {
 	char value[4200]; /* a longer one is cut */
 };
 
-/* Fill in the value of a struct environ_look; a deed for remote_run().  0; -1 and
+/* Fill in the value of a struct environ_look; to be called by remote_run().  0; -1 and
  * errno: ENOENT: it has no such variable, or is gone; EAGAIN: it is in the middle of
  * execve(2), look again soon; else it cannot be read. */
 int environ_find(void *look);

@@ -22,7 +22,7 @@
 #include <string.h>
 
 #define QUERIES_KEPT 65536    /* of a spare */
-#define PATIENCE (500 * MSEC) /* with a worker that was asked to disconnect, or has */
+#define PATIENCE (500 * MSEC) /* with a worker that was asked to disconnect, or did so */
 
 /* ---- sending ---- */
 

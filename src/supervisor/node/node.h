@@ -36,7 +36,7 @@ bool node_leave(struct child *child);
 /* Does it get all its connections from nclust, which gives none to a worker that is
  * drained? */
 bool node_is_away(const struct child *child);
-/* Has nclust sent it connections that it has not confirmed yet? */
+/* Has nclust sent it a connection that it has not confirmed yet? */
 bool node_is_given(const struct child *child);
 
 #endif

@@ -22,7 +22,7 @@ struct node_server {
 
 	/* rr: */
 	ev_io accept;              /* active while a worker is free */
-	uint32_t turn;             /* the slot that is the next */
+	uint32_t turn;             /* the slot that is asked first */
 	struct node_wait *waiting; /* accepted, and not given to a worker */
 };
 
@@ -35,12 +35,12 @@ struct node_wait {
 /* A worker's use of a server. */
 struct node_use {
 	uint64_t server; /* its number */
-	int64_t query;   /* so too */
-	int64_t sent;    /* so too, of the answer with a socket, until that has arrived; or 0 */
+	int64_t query;   /* the number of the worker's message */
+	int64_t sent;    /* of our answer, while its socket has not arrived; else 0 */
 };
 
 enum node_stopping {
-	NODE_RUNS,      /* so does 1, of an earlier version */
+	NODE_RUNS,      /* 1, of an earlier version, means the same */
 	NODE_STOPS = 2, /* asked to disconnect, in place of its stop signal */
 	NODE_SIGNALLED,
 	NODE_LEAVES, /* asked to disconnect, in place of its drain */
@@ -65,8 +65,8 @@ struct node_worker {
 	uint64_t given_by;
 	int64_t given_seq;
 	bool given_arrived; /* the worker has it, and is to say whether it takes it */
-	nsec_t rests_until; /* it gets none before that */
-	uint64_t taken;     /* so many so far */
+	nsec_t rests_until; /* it gets no connection before that */
+	uint64_t taken;     /* connections, so far */
 };
 
 struct node_cluster {
@@ -97,7 +97,7 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m);
 void node_listening(struct node_worker *w, const struct nodeipc_place *place);
 void node_close(struct node_worker *w, const char *key);
 struct node_server *node_server_numbered(const struct node_cluster *n, uint64_t number);
-/* What the worker uses; NULL: it is gone.  And whether it uses that one. */
+/* The i-th server that the worker uses; NULL: it is gone.  And: does it use this one? */
 struct node_server *node_used(const struct node_worker *w, size_t i);
 bool node_uses(const struct node_worker *w, const struct node_server *s);
 struct node_server *node_server_new(struct node_cluster *n);
@@ -125,7 +125,7 @@ void node_rr_end(struct node_server *s);
 void node_rr_go_on(struct node_server *s);
 /* The worker takes the connection of that number, or refuses it. */
 void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted);
-/* It will not take what it was given, if it was: that is for another one. */
+/* The worker will not take the connection that it was given, if any: another one gets it. */
 void node_rr_left(struct node_worker *w);
 
 /* ---- carry_node.c ---- */

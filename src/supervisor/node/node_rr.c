@@ -19,16 +19,16 @@
  * worker is free, nothing is accepted: the rest waits in the kernel's queue, where
  * it costs no descriptor and survives an upgrade.
  *
- * The kernel cannot do that: it takes turns for who has CAP_BPF alone, and a worker
- * cannot give back what it was given (maxConnections).
+ * The kernel cannot do that: it takes turns only with CAP_BPF, and a worker cannot give
+ * back a connection that it has accepted (maxConnections).
  */
 
-/* So many sockets are accepted from in a turn of the loop, and connections at a time
- * from one that workers have, too: a child is made for each time. */
+/* How often nclust accepts in a turn of the loop; and how many connections at a time from a
+ * socket that workers have, too, because each time requires a child process. */
 #define ACCEPTS_A_TURN 64
 #define ACCEPTS_AT_ONCE 8
-/* The pause after a lack of descriptors or memory, and of a worker that refused a
- * connection or lacks them itself: it would be offered thousands a second. */
+/* The pause after a lack of descriptors or memory; and that of a worker which refused a
+ * connection, or has no descriptor for it: else it would be offered thousands a second. */
 #define PAUSE (100 * MSEC)
 #define REST (20 * MSEC)
 
@@ -79,8 +79,8 @@ static void pause_worker(struct node_worker *w, nsec_t span)
 	node_arm(w->child->service->node, w->rests_until);
 }
 
-/* Give it to the worker, which is to confirm it.  False: it was not sent, as the worker
- * does not read, or there is a lack of descriptors or memory. */
+/* Give a connection to the worker, which is to confirm it.  False: it was not sent, because
+ * the worker does not read, or there is a lack of descriptors or memory. */
 static bool give(struct node_server *s, struct node_worker *w, int fd)
 {
 	const int64_t seq = node_next_seq(w);

@@ -231,7 +231,7 @@ static int answer_shared(
 	return 0;
 }
 
-/* It was not sent, or has not arrived. */
+/* The socket was not sent, or has not arrived. */
 static void refuse(struct node_worker *w, const struct node_use *use)
 {
 	node_answer_error(w, use->query, EMFILE);
