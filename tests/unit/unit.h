@@ -59,6 +59,14 @@ void unit_add_case(const char *file, const char *name);
 
 bool unit_is_valgrind(void);
 
+#if defined(__SANITIZE_ADDRESS__)
+#define UNIT_IS_SANITIZED true
+#elif defined(__has_feature)
+#define UNIT_IS_SANITIZED __has_feature(address_sanitizer)
+#else
+#define UNIT_IS_SANITIZED false
+#endif
+
 /* What main() does first and last; a folder's lib may define it. */
 void unit_begin(int argc, char **argv);
 void unit_end(void);

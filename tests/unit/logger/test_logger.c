@@ -5,7 +5,6 @@
 #include "logger/logger.h"
 
 #include "base/buffer.h"
-#include "base/scope.h"
 #include "os/clock.h"
 #include "os/fdpass.h"
 #include "os/place/linering.h"
@@ -20,8 +19,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -29,17 +26,6 @@
 #include <unistd.h>
 
 #define PATIENCE 20000 /* ms; a bound, never waited for when all is well */
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
 
 static pid_t logger;
 static int channel;
@@ -530,7 +516,7 @@ TEST(a_slow_reader_costs_lines_but_no_memory_and_no_time)
 	flood(o, lines); /* nobody reads; it comes to its end all the same */
 	dropped = expect_all(lines);
 	ck_assert_uint_gt(dropped, lines / 2);
-	if (!SANITIZED)
+	if (!UNIT_IS_SANITIZED)
 		ck_assert_uint_lt(kib_of("VmHWM:"), before + 1536);
 	buffer_clear(&said[0]);
 	say(o, "after\n");

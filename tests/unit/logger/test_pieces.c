@@ -6,17 +6,6 @@
 #include "logger/source.h"
 #include "logger/tail.h"
 
-#include "base/scope.h"
-
-#include <fcntl.h>
-#include <inttypes.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 static struct buffer taken;
 static struct lines lines;
 static struct tail tail;

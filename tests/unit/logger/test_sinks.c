@@ -3,7 +3,6 @@
 
 /* Sinks: what waits for them, who waits, and what is lost. */
 #include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "logger/cluster.h"
 #include "logger/source.h"
@@ -11,10 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static struct ev_loop *loop;
@@ -355,15 +351,9 @@ TEST(what_is_given_is_never_made_non_blocking)
 
 TEST(one_that_cannot_be_opened_anew_is_asked_first)
 {
-	int fds[2];
-
-	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-	open_stream(fds[1]);
-	(void)close(stream.fd);
-	stream.fd = fds[1]; /* as if it had been refused */
-	stream.is_ours = false;
-	stream.can_block = true;
-	ev_io_set(&stream.writable, fds[1], EV_WRITE);
+	open_piped();
+	ck_assert_int_eq(fcntl(stream.fd, F_SETFL, 0), 0);
+	stream.can_block = true; /* as if it had been refused */
 	fill("web", "nobody reads this", 20000);
 	ck_assert(stream.is_full);
 }
@@ -469,29 +459,20 @@ TEST(a_full_disk_is_counted_line_by_line)
 
 TEST(a_reader_that_comes_back_is_told_what_it_missed)
 {
-	char path[] = "/tmp/test_sinks.XXXXXX";
-	char fifo[64];
-	int writer;
+	char path[32];
 
-	ck_assert_ptr_nonnull(mkdtemp(path));
-	(void)snprintf(fifo, sizeof(fifo), "%s/fifo", path);
-	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
-	end = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	writer = open(fifo, O_WRONLY | O_CLOEXEC);
-	open_stream(writer);
+	open_piped();
 	fill("web", "one", 1);
 	ck_assert_int_eq(read_all("one"), 1);
 	(void)close(end);
 	fill("web", "two", 1);
 	fill("web", "three", 2);
-	end = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", stream.fd);
+	end = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	wait_a_second();
 	fill("web", "four", 1);
 	ck_assert_int_eq(read_all("four"), 1);
 	ck_assert_ptr_nonnull(strstr(got, "two"));
 	ck_assert_ptr_nonnull(
 		strstr(got, "\nnclust: 2 lines of output were dropped, Broken pipe\n"));
-	(void)unlink(fifo);
-	(void)rmdir(path);
-	(void)close(writer);
 }

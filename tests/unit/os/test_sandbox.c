@@ -82,14 +82,7 @@ static void reach_out(int fds[2])
 /* Valgrind and the sanitizers need more themselves. */
 static bool is_alone(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
-	return false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-	return false;
-#endif
-#endif
-	return !unit_is_valgrind();
+	return !UNIT_IS_SANITIZED && !unit_is_valgrind();
 }
 
 TEST(it_can_use_what_it_has)
