@@ -129,7 +129,8 @@ static void tell_loss(struct sink *o)
 	sink_put(o, 0, text, len);
 }
 
-void sink_recover(struct sink *o)
+/* It has taken all of what waited. */
+static void recover(struct sink *o)
 {
 	o->head = 0;
 	buffer_clear(&o->out);
@@ -144,7 +145,6 @@ void sink_recover(struct sink *o)
 	o->dropping = false;
 	o->hurry = now_of(o) + HURRY;
 	tell_loss(o);
-	o->sys = 0;
 }
 
 /* ---- what waits ---- */
@@ -291,11 +291,12 @@ bool sink_has_more(struct sink *o)
 
 void sink_note_taken(struct sink *o, size_t len)
 {
-	if (!o->dropping)
-		o->sys = 0;
+	o->sys = 0;
 	o->head += len;
 	o->taken += len;
 	o->mid_written = o->out.data[o->head - 1] != '\n';
+	if (sink_waiting(o) == 0)
+		recover(o);
 }
 
 void sink_fail(struct sink *o, int error)
@@ -369,8 +370,6 @@ static size_t write_turn(struct sink *o)
 			sink_note_taken(o, (size_t)n);
 		done += (size_t)n;
 	}
-	if (sink_waiting(o) == 0)
-		sink_recover(o);
 	return done;
 }
 
@@ -467,7 +466,6 @@ static void send_all(struct sink *o)
 		lose(o, n == -1);
 		sink_note_taken(o, sizeof(size) + size);
 	}
-	sink_recover(o);
 }
 
 /* ---- all of them ---- */

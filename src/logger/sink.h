@@ -146,9 +146,8 @@ void sink_goes_on(struct sink *o, const struct offload_call *call);
 
 /* Is there something in `out`? */
 bool sink_has_more(struct sink *o);
+/* It has taken so much of that. */
 void sink_note_taken(struct sink *o, size_t len);
-/* It has taken all of what waited. */
-void sink_recover(struct sink *o);
 /* It takes nothing, because of that. */
 void sink_fail(struct sink *o, int error);
 

@@ -70,8 +70,7 @@ static void change(struct sink *o)
 		o->file.born = now_of(o);
 	o->mid_written = false;
 	o->try_again = 0.;
-	if (!o->dropping)
-		o->sys = 0;
+	o->sys = 0;
 	o->late = 0;
 }
 
@@ -218,8 +217,6 @@ static void note_written(struct sink *o, size_t len)
 		if (!o->mid_written || o->late > LATE_MOST)
 			change(o);
 	}
-	if (sink_waiting(o) == 0)
-		sink_recover(o);
 }
 
 void sink_goes_on(struct sink *o, const struct offload_call *call)

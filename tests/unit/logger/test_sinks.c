@@ -457,6 +457,27 @@ TEST(a_full_disk_is_counted_line_by_line)
 	ck_assert_uint_eq(clusters.memory, 0);
 }
 
+TEST(what_waits_for_a_full_disk_is_written_without_a_pause_when_it_has_room)
+{
+	int writer;
+
+	open_piped();
+	writer = dup(stream.fd);
+	stream.is_full = true;
+	for (int i = 0; i < 20000; i++)
+		put("web", "line");
+	ck_assert_int_ne(dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), stream.fd), -1);
+	stream.is_full = false;
+	sinks_flush(&stream);
+	put("web", "lost");
+	ck_assert_uint_eq(dropped("web"), 1);
+	ck_assert_int_ne(dup2(writer, stream.fd), -1);
+	wait_a_second();
+	ck_assert_int_eq(read_all("web.0 | line\n"), 20000);
+	ck_assert_ptr_nonnull(
+		strstr(got, "\nnclust: 1 line of output was dropped, No space left on device\n"));
+}
+
 TEST(a_reader_that_comes_back_is_told_what_it_missed)
 {
 	char path[32];
