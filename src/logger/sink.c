@@ -474,6 +474,9 @@ void sink_flush(struct sink *o)
 {
 	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && now_of(o) < o->try_again))
 		return;
+	/* what it dropped was too long for the memory that is left, and nothing else waits */
+	if (o->dropping && sink_waiting(o) == 0)
+		recover(o);
 	if (o->stream != NULL && sink_waiting(o) > 0) {
 		join_turns(o);
 		if (!o->stream->is_copied_to)

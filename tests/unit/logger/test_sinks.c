@@ -256,6 +256,26 @@ TEST(what_a_place_that_is_gone_did_not_take_is_counted_and_told)
 	ck_assert_ptr_nonnull(strstr(text, "web: 36 lines of output were dropped"));
 }
 
+TEST(one_that_has_nothing_to_write_drops_no_more_than_what_was_too_long)
+{
+	struct cluster *g = route("web");
+	struct source_pipe *other;
+	static char data[65537];
+	int reader;
+
+	for (uint32_t slot = 0; slot < 100; slot++)
+		put_lines(worker(g, slot), 300);
+	other = worker(g, 100);
+	reader = open_pipe(g, 100);
+	(void)memset(data, 'x', 65535);
+	data[65535] = '\n';
+	cluster_put(&clusters, other, data, 65536);
+	turn();
+	put_lines(other, 1);
+	ck_assert_int_gt(read(reader, data, 65536), 1024);
+	ck_assert_ptr_nonnull(strstr(data, "nclust: 1 line of output was dropped, "));
+}
+
 /* ---- streams ---- */
 
 static int end; /* of a pipe that is the stream */
