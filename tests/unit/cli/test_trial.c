@@ -2,6 +2,7 @@
 #include "cli_lib.h"
 
 #include "cli/doctor.h"
+#include "cli/fields.h"
 #include "os/look/remote.h"
 
 #include <arpa/inet.h>
@@ -191,9 +192,11 @@ static const char *about_threads(unsigned count, unsigned computing, unsigned cp
 	exam.computing = computing;
 	exam.cpus = cpus;
 	doctor_tell_start(&exam, facts);
-	json_array_foreach(facts, i,
-		fact) if (strcmp(json_string_value(json_object_get(fact, "name")), "threads") ==
-		0) return json_string_value(json_object_get(fact, "found"));
+	json_array_foreach(facts, i, fact)
+	{
+		if (strcmp(field_raw(fact, "name"), "threads") == 0)
+			return field_raw(fact, "found");
+	}
 	return NULL;
 }
 
