@@ -70,6 +70,7 @@ struct putting {
 	int ours;
 	bool cloexec[SAME_MAX];
 	int error;
+	bool stays; /* the child that puts it cannot be ended */
 };
 
 static void put_all(void *argument)
@@ -91,21 +92,20 @@ static int put(struct putting *p)
 	struct remote *r = p->t->remote;
 	bool again = r->others && vfork_patience(r->uid) < PUT_PATIENCE;
 	nsec_t patience = again ? PUT_PATIENCE_AGAIN : PUT_PATIENCE;
-	unsigned tries = r->others ? PUT_TRIES_OTHERS : PUT_TRIES;
 	nsec_t begun = clock_now();
 	nsec_t awake = process_awake(p->t->notice->tid);
 
-	for (unsigned i = 0; i < tries; i++) {
+	for (unsigned i = 0; i < (r->others ? PUT_TRIES_OTHERS : PUT_TRIES); i++) {
 		nsec_t before = awake;
 
 		if (vfork_run(put_all, p, patience) == 0)
 			return 0;
 		if (errno != ETIMEDOUT)
 			return -1;
-		/* it may have taken them just now, after a long wait for a CPU */
+		p->stays = vfork_stays(STAY_PATIENCE);
+		/* the worker may have taken them just now, after a long wait for a CPU */
 		awake = process_awake(p->t->notice->tid);
-		if ((awake == before && !process_is_runnable(p->t->notice->tid)) ||
-			vfork_stays(STAY_PATIENCE))
+		if (p->stays || (awake == before && !process_is_runnable(p->t->notice->tid)))
 			break;
 	}
 	r->late = true;
@@ -211,7 +211,7 @@ void putover(struct takeover *t, struct listener *l)
 	follow_options(t, l);
 	if (put(&p) == -1) {
 		/* to end, the child needs the lock that we need to answer */
-		if (t->remote->late && vfork_stays(STAY_PATIENCE)) {
+		if (p.stays) {
 			t->trap = -1;
 			intercept_abandon(t->child);
 		} else {
