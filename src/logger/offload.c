@@ -162,8 +162,9 @@ static struct offload_thread *take_idle(struct offload *o)
 	thread = thread_new(o);
 	if (thread != NULL && !start(thread)) {
 		free(thread);
-		thread = NULL;
+		return NULL;
 	}
+	o->has_threads |= thread != NULL;
 	return thread;
 }
 
@@ -207,7 +208,6 @@ bool offload_begin(struct offload *o, const struct offload_call *call)
 
 	if (thread == NULL)
 		return false;
-	o->has_threads = true;
 	o->stuck++;
 	give_call(thread, call, IS_LEFT);
 	return true;
@@ -216,10 +216,8 @@ bool offload_begin(struct offload *o, const struct offload_call *call)
 ssize_t offload_run(struct offload *o, const struct offload_call *call)
 {
 	struct offload_thread *thread = call->is_safe ? NULL : take_idle(o);
-	bool is_here = thread == NULL;
 
-	o->has_threads |= !is_here;
-	if (is_here) {
+	if (thread == NULL) {
 		thread = o->here;
 		take_call(thread, call);
 		make(thread);
