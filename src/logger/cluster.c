@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "logger/cluster.h"
 
-#include "base/log.h"
-#include "base/scope.h"
 #include "base/text.h"
 #include "logger/source.h"
 
@@ -12,7 +10,6 @@
 /* A line up to this length is not mixed with others; and all of a cluster. */
 #define REST_MOST ((size_t)256 * 1024)
 #define RESTS_MOST ((size_t)1024 * 1024)
-#define ENOUGH ((size_t)32 * 1024)
 /* One that says little: bytes in a second, and at once. */
 #define QUIET_SAYS 16384.
 #define QUIET_BURST 16384.
@@ -64,7 +61,7 @@ static struct sink *find(const struct route *route, uint32_t slot)
 {
 	struct sink *o = route->sinks;
 
-	while (o != NULL && route->by_slot && o->slot != slot)
+	while (o != NULL && o->slot != slot)
 		o = o->next;
 	return o;
 }
@@ -82,9 +79,7 @@ struct sink *cluster_sink(
 {
 	struct sink *o;
 
-	if (!route->by_slot)
-		slot = 0;
-	else if (is_stream(route->kind) && all->streams[0] == all->streams[1])
+	if (!route->by_slot || (is_stream(route->kind) && all->streams[0] == all->streams[1]))
 		slot = 0;
 	o = find(route, slot);
 	if (o != NULL)
@@ -107,7 +102,7 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot)
 			(void)cluster_sink(all, c, &c->list[i], slot);
 }
 
-bool cluster_has(const struct cluster *c, enum sink_kind kind)
+static bool has_kind(const struct cluster *c, enum sink_kind kind)
 {
 	for (size_t i = 0; i < c->count; i++)
 		if (c->list[i].kind == kind)
@@ -174,7 +169,6 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 	c->staged = NULL;
 	c->count = count;
 	c->version = ++all->versions;
-	c->by_block = cluster_has(c, SINK_FILE);
 	for (size_t i = 0; i < count; i++) {
 		struct route *route = &c->list[i];
 
@@ -193,14 +187,16 @@ static void stage(struct clusters *all, const struct logwire_packet *p)
 	struct cluster *c = clusters_get(all, p->cluster);
 	struct route *route;
 
-	if (c != NULL && p->slot > 0 && c->staged == NULL)
-		c->staged = calloc(LOGWIRE_ROUTES_MAX, sizeof(*c->staged));
-	if (c == NULL || (p->slot > 0 && c->staged == NULL))
+	if (c == NULL)
 		return;
 	if (p->slot == 0) {
 		put_in_force(all, c, 0);
 		return;
 	}
+	if (c->staged == NULL)
+		c->staged = calloc(LOGWIRE_ROUTES_MAX, sizeof(*c->staged));
+	if (c->staged == NULL)
+		return;
 	route = &c->staged[p->which];
 	free(route->name);
 	*route = (struct route){
@@ -223,12 +219,11 @@ static void take_opened(
 {
 	struct cluster *c = clusters_find(all, p->cluster);
 	int none = -1;
-	struct sink *o = NULL;
+	struct sink *o;
 
-	if (c != NULL && p->which < c->count && p->sink == c->version)
-		o = c->list[p->which].sinks;
-	while (o != NULL && o->slot != p->slot)
-		o = o->next;
+	if (c == NULL || p->which >= c->count || p->sink != c->version)
+		return;
+	o = find(&c->list[p->which], p->slot);
 	if (o != NULL && o->stream == NULL)
 		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
 }
@@ -337,7 +332,7 @@ void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *dat
 	size_t left = len - whole;
 	struct cluster *c = pipe->source->cluster;
 
-	if (!c->by_block)
+	if (!has_kind(c, SINK_FILE))
 		return;
 	if (whole > 0)
 		put_block(all, pipe, data, whole);
@@ -483,9 +478,9 @@ bool clusters_share_file(const struct sink *one)
 	return false;
 }
 
-bool cluster_flush_enough(struct clusters *all, struct cluster *c)
+/* Write to each sink for which so much waits.  false: one of the sinks is full. */
+static bool flush(struct cluster *c, size_t enough)
 {
-	size_t enough = cluster_is_tight(all, c) ? 1 : ENOUGH;
 	bool full = false;
 
 	EACH_SINK(c, route, o)
@@ -497,19 +492,28 @@ bool cluster_flush_enough(struct clusters *all, struct cluster *c)
 	return !full;
 }
 
+bool cluster_flush_enough(struct clusters *all, struct cluster *c)
+{
+	return flush(c, cluster_is_tight(all, c) ? 1 : STREAM_ENOUGH);
+}
+
 void cluster_settle(struct clusters *all, struct cluster *c)
 {
 	bool was = c->paused;
 
 	c->dirty = false;
-	c->paused = false;
-	EACH_SINK(c, route, o)
-	{
-		sink_flush(o);
-		c->paused |= sink_is_full(o);
-	}
+	c->paused = !flush(c, 0);
 	if (was && !c->paused)
 		all->resume(all->owner, c);
+}
+
+/* Is all of it written that can be? */
+static bool is_over(const struct sink *o)
+{
+	bool takes_more = o->sys == 0 && !ev_is_active(&o->writable) &&
+		(o->stream != NULL || o->file.fd != -1);
+
+	return !o->writes && (sink_waiting(o) == 0 || !takes_more);
 }
 
 static void let_go(struct clusters *all)
@@ -519,12 +523,8 @@ static void let_go(struct clusters *all)
 	while (*at != NULL) {
 		struct sink *o = *at;
 
-		if (!o->writes)
-			sink_flush(o);
-		if (o->writes ||
-			(o->stream == NULL && o->file.fd != -1 && sink_waiting(o) > 0 &&
-				o->sys == 0 && !ev_is_active(&o->writable)) ||
-			(o->stream != NULL && sink_waiting(o) > 0 && o->sys == 0)) {
+		sink_flush(o);
+		if (!is_over(o)) {
 			at = &o->next;
 			continue;
 		}

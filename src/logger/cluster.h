@@ -46,7 +46,6 @@ struct cluster {
 	size_t count;         /* of those that are named */
 	struct route *staged; /* heap: until all have come */
 	uint32_t version;     /* of that list: what was asked for before is no more */
-	bool by_block;        /* some want blocks */
 	bool dirty;           /* something was put */
 	unsigned writes;      /* to files of it, under way */
 	size_t memory;        /* of its sinks */
@@ -90,8 +89,6 @@ void clusters_forget_asked(struct clusters *all);
 
 /* Open what that slot needs. */
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);
-/* Has it a sink of that kind? */
-bool cluster_has(const struct cluster *c, enum sink_kind kind);
 /* The sink of a route for that slot, or that stream; NULL: out of memory. */
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);

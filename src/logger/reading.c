@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one loop turn */
 #define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
@@ -401,21 +400,20 @@ void reading_peek(struct logger *logger, struct source_pipe *pipe)
 		.fd = pipe->fd,
 	};
 	ssize_t n = offload_run(&logger->offload, &call);
-	struct lines lines = {.cut = pipe->lines.cut};
+	struct lines lines;
 
 	if (n == -1 && errno == EINPROGRESS)
 		reading_note_hang(logger, pipe);
 	if (n <= 0)
 		return;
+	logger->reading = pipe;
 	if (reading_is_copied(logger, pipe)) {
 		/* … and is remembered then */
-		logger->reading = pipe;
 		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line, logger);
 		return;
 	}
 	/* it is read again, for the sinks */
 	lines_init(&lines);
-	logger->reading = pipe;
 	lines_split(&lines, data_of(logger), (size_t)n, note_line, logger);
 	lines_end(&lines, note_line, logger);
 }

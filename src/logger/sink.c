@@ -16,7 +16,6 @@
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
 #define IDLE_EACH ((size_t)256 * 1024)     /* of memory kept while nothing waits … */
 #define IDLE_ALL ((size_t)1024 * 1024)     /* … unless all sinks have so much */
-#define ENOUGH ((size_t)32 * 1024)         /* is written at once */
 #define TRY_AGAIN 1.0
 #define HANGS_THEN 0.5 /* seconds of one write */
 #define HURRY 10.0
@@ -28,7 +27,7 @@ size_t sink_waiting(const struct sink *o)
 	return o->out.len - o->head + o->in.len;
 }
 
-static ev_tstamp now_of(const struct sink *o)
+ev_tstamp sink_now(const struct sink *o)
 {
 	return ev_now(o->all->loop);
 }
@@ -78,7 +77,7 @@ static bool is_daemon(const struct sink *o)
 
 static const char *reason_of(const struct sink *o)
 {
-	if (o->writes && now_of(o) >= o->writes_since + HANGS_THEN)
+	if (o->writes && sink_now(o) >= o->writes_since + HANGS_THEN)
 		return "its disk does not answer";
 	if (o->sys != 0)
 		return strerror(o->sys);
@@ -90,11 +89,11 @@ static void begin_dropping(struct sink *o)
 	o->dropping = true;
 	o->spared = 0;
 	o->why = reason_of(o);
-	if (o->stream != NULL || (o->told != 0. && now_of(o) < o->told + TELL_AGAIN))
+	if (o->stream != NULL || (o->told != 0. && sink_now(o) < o->told + TELL_AGAIN))
 		return;
 	log_warn("%s: lines for '%s' are dropped until it takes them again: %s", o->of->name,
 		o->name, o->why);
-	o->told = now_of(o);
+	o->told = sink_now(o);
 }
 
 static void lose(struct sink *o, unsigned long lines)
@@ -143,7 +142,7 @@ static void recover(struct sink *o)
 	if (!o->dropping)
 		return;
 	o->dropping = false;
-	o->hurry = now_of(o) + HURRY;
+	o->hurry = sink_now(o) + HURRY;
 	tell_loss(o);
 }
 
@@ -170,10 +169,10 @@ static bool is_behind(const struct sink *o)
 
 bool sink_is_full(struct sink *o)
 {
-	ev_tstamp now = now_of(o);
+	ev_tstamp now = sink_now(o);
 	bool behind = !o->dropping && !o->leaving && is_behind(o);
 
-	if (o->kind == SINK_COPY && o->sys == 0)
+	if (o->kind == SINK_COPY)
 		return behind;
 	if (behind && o->full_since == 0.) {
 		o->full_since = now;
@@ -237,7 +236,7 @@ void sink_send(struct sink *o, const char *data, size_t len)
 	}
 	(void)buffer_append(&o->in, &size, sizeof(size));
 	(void)buffer_append(&o->in, data, len);
-	if (sink_waiting(o) >= ENOUGH)
+	if (sink_waiting(o) >= STREAM_ENOUGH)
 		sink_flush(o);
 }
 
@@ -257,7 +256,7 @@ void sink_line(struct sink *o, const char *before, size_t before_len, const char
 	else
 		(void)buffer_append(&o->in, text, len);
 	(void)buffer_append(&o->in, "\n", 1);
-	if (o->in.len >= ENOUGH)
+	if (o->in.len >= STREAM_ENOUGH)
 		sink_flush(o);
 }
 
@@ -302,7 +301,7 @@ void sink_note_taken(struct sink *o, size_t len)
 void sink_fail(struct sink *o, int error)
 {
 	o->sys = error;
-	o->try_again = now_of(o) + TRY_AGAIN;
+	o->try_again = sink_now(o) + TRY_AGAIN;
 	clusters_need(o->all);
 }
 
@@ -358,7 +357,7 @@ static size_t write_turn(struct sink *o)
 {
 	size_t done = 0;
 
-	while (done < ENOUGH && !o->stream->is_full && sink_has_more(o)) {
+	while (done < STREAM_ENOUGH && !o->stream->is_full && sink_has_more(o)) {
 		ssize_t n = stream_write(o->stream, o->out.data + o->head, o->out.len - o->head,
 			o->kind == SINK_COPY);
 
@@ -472,7 +471,7 @@ static void send_all(struct sink *o)
 
 void sink_flush(struct sink *o)
 {
-	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && now_of(o) < o->try_again))
+	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && sink_now(o) < o->try_again))
 		return;
 	/* what it dropped was too long for the memory that is left, and nothing else waits */
 	if (o->dropping && sink_waiting(o) == 0)

@@ -144,6 +144,7 @@ void sink_goes_on(struct sink *o, const struct offload_call *call);
 
 /* ---- between the engine (sink.c) and the writer of files (sink_file.c) ---- */
 
+ev_tstamp sink_now(const struct sink *o);
 /* Is there something in `out`? */
 bool sink_has_more(struct sink *o);
 /* It has taken so much of that. */

@@ -18,11 +18,6 @@
 #define ROTATE_AGAIN 60.0
 #define NEXT_PATIENCE 0.5 /* a full file waits so long for the next one */
 
-static ev_tstamp now_of(const struct sink *o)
-{
-	return ev_now(o->all->loop);
-}
-
 /* ---- asking ---- */
 
 static int send_ask(const struct sink *o, enum logwire_ask what, const char *text)
@@ -43,15 +38,15 @@ static int send_ask(const struct sink *o, enum logwire_ask what, const char *tex
 
 void sink_ask(struct sink *o, enum logwire_ask what)
 {
-	if ((o->asked && now_of(o) < o->ask_again) || o->leaving)
+	if ((o->asked && sink_now(o) < o->ask_again) || o->leaving)
 		return;
 	if (send_ask(o, what, "") == -1) {
-		o->ask_again = now_of(o) + ASK_AGAIN;
+		o->ask_again = sink_now(o) + ASK_AGAIN;
 		clusters_need(o->all);
 		return;
 	}
 	o->asked = true;
-	o->ask_again = now_of(o) + ASK_UNANSWERED;
+	o->ask_again = sink_now(o) + ASK_UNANSWERED;
 }
 
 /* From now on it is the next one. */
@@ -67,7 +62,7 @@ static void change(struct sink *o)
 	o->later.fd = -1;
 	ev_io_set(&o->writable, o->file.fd, EV_WRITE);
 	if (o->file.born == 0.)
-		o->file.born = now_of(o);
+		o->file.born = sink_now(o);
 	o->mid_written = false;
 	o->try_again = 0.;
 	o->sys = 0;
@@ -103,9 +98,9 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	o->asked = false;
 	o->ask_again = 0.;
 	if (*fd == -1) {
-		o->ask_again = now_of(o) + again_in(o);
+		o->ask_again = sink_now(o) + again_in(o);
 		if (rotates)
-			o->ask_again = now_of(o) + ROTATE_AGAIN;
+			o->ask_again = sink_now(o) + ROTATE_AGAIN;
 		if (o->file.fd == -1 && o->sys == 0)
 			o->sys = p->stream != 0 ? (int)p->stream : ENXIO;
 		clusters_need(o->all);
@@ -113,7 +108,7 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	}
 	o->failures = 0;
 	if (rotates)
-		o->ask_again = now_of(o) + ROTATE_LEAST;
+		o->ask_again = sink_now(o) + ROTATE_LEAST;
 	offload_close(o->all->offload, &o->later.fd, false);
 	o->later.fd = fd_release(fd);
 	take_facts(o, p->text);
@@ -129,14 +124,14 @@ static bool is_due(const struct sink *o)
 {
 	return o->file.inode != 0 && o->later.fd == -1 && o->file.size > 0 &&
 		((o->size_max != 0 && o->file.size >= o->size_max) ||
-			(o->age_max > 0. && now_of(o) >= o->file.born + o->age_max));
+			(o->age_max > 0. && sink_now(o) >= o->file.born + o->age_max));
 }
 
 /* The next one has been asked for: no more is written before it comes. */
 static bool awaits_next(const struct sink *o)
 {
-	return is_due(o) && o->asked && !o->leaving && now_of(o) >= o->hurry &&
-		now_of(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
+	return is_due(o) && o->asked && !o->leaving && sink_now(o) >= o->hurry &&
+		sink_now(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
 }
 
 /* Or it is due again so soon that it has to wait. */
@@ -155,16 +150,16 @@ static void rotate(struct sink *o)
 	log_warn("%s: no new file is begun for '%s', because another place of "
 		 "'log' is the same file",
 		o->of->name, o->name);
-	o->ask_again = now_of(o) + ROTATE_AGAIN;
+	o->ask_again = sink_now(o) + ROTATE_AGAIN;
 }
 
 /* ---- writing ---- */
 
 bool sink_file_is_ready(struct sink *o)
 {
-	if (o->file.fd == -1 && sink_waiting(o) > 0 && now_of(o) >= o->ask_again)
+	if (o->file.fd == -1 && sink_waiting(o) > 0 && sink_now(o) >= o->ask_again)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
-	if (is_due(o) && now_of(o) >= o->ask_again)
+	if (is_due(o) && sink_now(o) >= o->ask_again)
 		rotate(o);
 	if (sink_file_is_put_off(o))
 		clusters_need(o->all);
@@ -204,7 +199,7 @@ void sink_file_write(struct sink *o)
 		clusters_need(o->all);
 		return;
 	}
-	o->writes_since = now_of(o);
+	o->writes_since = sink_now(o);
 	o->of->writes++;
 }
 

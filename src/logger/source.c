@@ -11,7 +11,8 @@
 
 #define FEWEST 64
 
-size_t source_place(const struct source_table *table, uint64_t worker)
+/* Where a worker stands in the list, or would stand. */
+static size_t place_of(const struct source_table *table, uint64_t worker)
 {
 	size_t from = 0;
 	size_t to = table->count;
@@ -29,7 +30,7 @@ size_t source_place(const struct source_table *table, uint64_t worker)
 
 struct source *source_find(const struct source_table *table, uint64_t worker)
 {
-	size_t at = source_place(table, worker);
+	size_t at = place_of(table, worker);
 
 	return at < table->count && table->list[at]->worker == worker ? table->list[at] : NULL;
 }
@@ -53,7 +54,7 @@ struct source *source_get(
 	struct source_table *table, uint64_t worker, uint32_t slot, const char *cluster)
 {
 	struct source *source = source_find(table, worker);
-	size_t at = source_place(table, worker);
+	size_t at = place_of(table, worker);
 
 	if (source != NULL)
 		return source;
@@ -87,7 +88,7 @@ void sources_rename(struct source_table *table)
 
 void source_free(struct source_table *table, struct source *source)
 {
-	size_t at = source_place(table, source->worker);
+	size_t at = place_of(table, source->worker);
 
 	(void)memmove(table->list + at, table->list + at + 1,
 		(--table->count - at) * sizeof(struct source *));

@@ -66,8 +66,6 @@ struct source_table {
 	struct clusters *clusters;
 };
 
-/* Where a worker stands in the list, or would stand. */
-size_t source_place(const struct source_table *table, uint64_t worker);
 struct source *source_find(const struct source_table *table, uint64_t worker);
 /* The one of this worker, or a new one; NULL: out of memory. */
 struct source *source_get(

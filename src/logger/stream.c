@@ -13,8 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ENOUGH ((size_t)32 * 1024) /* is written at once */
-
 static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	struct stream *s = watcher->data;
@@ -41,10 +39,10 @@ static void choose_batch(struct stream *s)
 {
 	int holds = fcntl(s->fd, F_GETPIPE_SZ); /* -1: it is no pipe */
 
-	s->batch = s->batch_if_empty = s->is_pipe ? PIPE_BUF : ENOUGH;
+	s->batch = s->batch_if_empty = s->is_pipe ? PIPE_BUF : STREAM_ENOUGH;
 	s->holds = holds > 0 ? (size_t)holds : 0;
 	if (s->holds / 2 > PIPE_BUF)
-		s->batch_if_empty = s->holds / 2 < ENOUGH ? s->holds / 2 : ENOUGH;
+		s->batch_if_empty = s->holds / 2 < STREAM_ENOUGH ? s->holds / 2 : STREAM_ENOUGH;
 }
 
 void stream_open(struct stream *s, struct ev_loop *loop, int original)

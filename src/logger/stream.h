@@ -11,6 +11,8 @@
  * stdout or stderr, to which sinks write by turns (logger/sink.h).  Writing never
  * blocks.  Its descriptor is watched only while it is full.  It must not move in memory.
  */
+#define STREAM_ENOUGH ((size_t)32 * 1024) /* is written at once */
+
 struct sink;
 
 struct stream {
