@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A line up to this length is not mixed with others; and all of a cluster. */
+/* So much is kept of an unfinished line; and of all those of a cluster. */
 #define REST_MOST ((size_t)256 * 1024)
 #define RESTS_MOST ((size_t)1024 * 1024)
-/* One that says little: bytes in a second, and at once. */
+/* A worker that writes no more writes little: bytes in a second, and at once. */
 #define QUIET_SAYS 16384.
 #define QUIET_BURST 16384.
-#define DEBT_MOST 65536. /* after a flood it is loud for three seconds */
+#define DEBT_MOST 65536. /* three seconds after a flood it is forgotten */
 #define LOOK 0.25
 #define REPORT_EACH 1.0
 #define REPORT_SOON 0.01
@@ -126,7 +126,7 @@ static void retire_sinks(struct clusters *all, struct route *route)
 
 /* ---- what the supervisor says ---- */
 
-/* What is the same as before keeps its descriptors and what waits there. */
+/* A route that was there before keeps its sinks: their descriptors and what waits. */
 static void inherit(struct cluster *c, struct route *route)
 {
 	for (size_t i = 0; i < c->count; i++) {
@@ -141,8 +141,8 @@ static void inherit(struct cluster *c, struct route *route)
 	}
 }
 
-/* An nclust that was replaced has forgotten what it was asked for, and an answer to
- * what was asked before is not taken: the file may be there under another name. */
+/* What was asked for is asked again: an nclust that was replaced has forgotten it, and
+ * answers about the old list are ignored, because an index may mean another route now. */
 static void adjust_and_ask(struct sink *o, const struct route *route, size_t index)
 {
 	bool asked = o->asked;
@@ -315,8 +315,8 @@ static void put_block(struct clusters *all, struct source_pipe *pipe, const char
 	c->dirty = true;
 }
 
-/* May the pipe have so much?  Not more than half of what the cluster's others leave:
- * so there is always some for one more. */
+/* May so much more of an unfinished line be kept?  A pipe has at most half of what the
+ * cluster's other pipes leave, so that there is always some for one more. */
 static bool may_rest(const struct cluster *c, const struct source_pipe *pipe, size_t more)
 {
 	size_t len = pipe->rest.len + more;
@@ -397,7 +397,7 @@ static void arm_report(struct clusters *all, double after)
 	ev_timer_start(all->loop, &all->report);
 }
 
-/* True: there were any.  What the channel does not take goes later. */
+/* true: there were any.  If the channel is full they are reported later. */
 static bool report(struct clusters *all, enum logwire_kind kind, const char *name, uint64_t *lines)
 {
 	struct logwire_packet p = {.kind = kind, .worker = *lines};
@@ -432,7 +432,7 @@ void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
 	c->lost += lines;
 	if (lines == 0 || all->hurried)
 		return;
-	/* what is lost in the same moment goes with it */
+	/* what is lost in the same moment is reported with it */
 	all->hurried = true;
 	arm_report(all, REPORT_SOON);
 }
@@ -446,7 +446,7 @@ void cluster_count_line(struct clusters *all, struct cluster *c)
 
 /* ---- writing ---- */
 
-/* Half of what the others leave: so there is always some for one more. */
+/* Half of what other clusters leave, so that there is always some for one more. */
 size_t clusters_share_of(const struct clusters *all, const struct cluster *c)
 {
 	size_t others = all->memory - c->memory;
@@ -545,7 +545,7 @@ static void free_cluster(struct cluster *c)
 	free(c);
 }
 
-/* Forget those that are over: no worker is left, no sink is named. */
+/* Forget clusters that have no worker and no named sink any more. */
 static void sweep(struct clusters *all)
 {
 	struct cluster **at = &all->list;

@@ -8,10 +8,9 @@
 
 /*
  * What the logger knows of each cluster: its sinks, which the supervisor names
- * (LOGWIRE_ROUTE), and what was read and lost of its lines, which is counted for the
- * supervisor.  Lost ones are reported at once, and all at most once a second
- * (LOGWIRE_DROPPED, LOGWIRE_LINES).  A cluster for which none is named goes where
- * LOGWIRE_SINK says.
+ * (LOGWIRE_ROUTE), and how many of its lines were read and lost.  These numbers are
+ * reported at most once a second, but the first lost lines at once (LOGWIRE_LINES,
+ * LOGWIRE_DROPPED).  Lines of a cluster without a named sink go where LOGWIRE_SINK says.
  */
 struct source_pipe;
 
@@ -22,34 +21,34 @@ struct route {
 	ev_tstamp age;
 	unsigned facility;
 	bool old;
-	char *name; /* heap: as it was given */
+	char *name; /* heap: as the settings say it */
 	struct sink *sinks;
 };
 
-/* Behind those that are named: lines with prefixes where none is, and copies. */
+/* After the named ones: one for lines with prefixes if there are none, one for copies. */
 enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTES };
 
 struct cluster {
 	struct cluster *next;
 	char name[65];
 	unsigned sources;
-	unsigned leaving; /* of its sinks */
+	unsigned leaving; /* its sinks in the list of that name */
 
-	struct source_pipe *unread_pipes; /* that have something meanwhile */
+	struct source_pipe *unread_pipes; /* not watched, although they have something */
 	struct source_pipe **unread_end;
-	unsigned hanging; /* pipes */
-	bool told;        /* that one does */
-	bool too_many;    /* … and so many that none is read */
-	bool paused;      /* a sink of it is full */
+	unsigned hanging; /* pipes of which a call hangs */
+	bool told;        /* the log says that one does */
+	bool too_many;    /* so many hang that none is read */
+	bool paused;      /* none is read because a sink is full */
 
 	struct route list[ROUTES];
-	size_t count;         /* of those that are named */
-	struct route *staged; /* heap: until all have come */
-	uint32_t version;     /* of that list: what was asked for before is no more */
-	bool dirty;           /* something was put */
-	unsigned writes;      /* to files of it, under way */
+	size_t count;         /* of the named ones */
+	struct route *staged; /* heap: the next list, until all of it has come */
+	uint32_t version;     /* of the list: answers about an older one are ignored */
+	bool dirty;           /* something was put since it was last settled */
+	unsigned writes;      /* under way to its files */
 	size_t memory;        /* of its sinks */
-	size_t resting;       /* lines without an end, in buffers of sources */
+	size_t resting;       /* bytes of unfinished lines, kept by its pipes */
 
 	uint64_t lost; /* lines, not reported yet */
 	uint64_t read;
@@ -62,14 +61,14 @@ struct clusters {
 	struct stream *streams[2]; /* the same one twice for `2>&1` */
 	struct cluster *list;
 	uint32_t versions;    /* of all their lists */
-	struct sink *leaving; /* until all of theirs is written */
-	bool sweep;           /* one may be over */
-	ev_timer look;        /* a sink is in need */
+	struct sink *leaving; /* removed ones, until what waits is written */
+	bool sweep;           /* a cluster may be ready to be forgotten */
+	ev_timer look;        /* while a sink is to be looked after */
 	ev_timer report;
 	bool hurried; /* it reports, or has just reported, lost lines */
 	struct buffer scratch;
 	size_t memory; /* of all sinks */
-	bool is_quiet; /* who has written what is put now says little */
+	bool is_quiet; /* the worker whose output is put now writes little */
 	void *owner;
 	void (*resume)(void *owner, struct cluster *c); /* its pipes are read again */
 };
@@ -80,11 +79,11 @@ void clusters_fini(struct clusters *all);
 struct cluster *clusters_find(const struct clusters *all, const char *name);
 /* The one of that name, or a new one; NULL: out of memory. */
 struct cluster *clusters_get(struct clusters *all, const char *name);
-/* That cluster has another name now.  What had that before has the old one. */
+/* That cluster has another name now.  If another cluster has that name it gets the old one. */
 void clusters_rename(struct clusters *all, const char *from, const char *to);
-/* A packet of the supervisor's, checked.  false: it is none for us. */
+/* A packet of the supervisor's, checked.  false: it is about something else. */
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m);
-/* Another supervisor is there: what was asked for must be asked again. */
+/* Another supervisor has taken over: what the old one did not answer is asked again. */
 void clusters_forget_asked(struct clusters *all);
 
 /* Open what that slot needs. */
@@ -92,31 +91,32 @@ void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);
 /* The sink of a route for that slot, or that stream; NULL: out of memory. */
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
-/* So many bytes of a pipe are put now, as lines or as they are: has it said little? */
+/* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
-/* Bytes of a pipe, for sinks that take blocks. */
+/* Bytes of a pipe, for files. */
 void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len);
-/* No more comes of it, or not soon: hand on the line that has no end yet. */
+/* No more comes from the pipe, or not soon: put its unfinished line. */
 void cluster_end(struct clusters *all, struct source_pipe *pipe);
 /* A line, for a sink that wants it formatted. */
 void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 	const struct format_line *line);
-/* One of nclust's own, to a daemon. */
+/* A line of nclust's own, to a daemon. */
 void cluster_tell(struct sink *o, const char *text, size_t len);
 
 void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines);
 void cluster_count_line(struct clusters *all, struct cluster *c); /* that was read */
 
-/* Write where much has come together.  false: one takes no more now. */
+/* Write to sinks for which much waits.  false: one of the sinks is full. */
 bool cluster_flush_enough(struct clusters *all, struct cluster *c);
-/* Write all that waits, and see whether its pipes may be read. */
+/* Write all that waits, and decide whether its pipes are read. */
 void cluster_settle(struct clusters *all, struct cluster *c);
-/* It has nearly all memory it may have: read and write little at a time. */
+/* Its sinks have nearly all memory they may have: read and write little at a time. */
 bool cluster_is_tight(const struct clusters *all, const struct cluster *c);
+/* How much memory its sinks may have. */
 size_t clusters_share_of(const struct clusters *all, const struct cluster *c);
 /* May one more write to a file be begun?  Not while too many are under way. */
 bool cluster_may_write(const struct clusters *all, const struct cluster *c);
-/* Is its file another one's, too? */
+/* Does another sink write to the same file? */
 bool clusters_share_file(const struct sink *one);
 
 /* Each time before the loop waits. */

@@ -561,7 +561,7 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	serve(logger);
 }
 
-/* What it fails with it leaves to its end. */
+/* After a failure the process ends: nothing is undone here. */
 static int open_loop(struct logger *logger)
 {
 	int set = epoll_create1(EPOLL_CLOEXEC);

@@ -32,7 +32,7 @@ struct offload_thread {
 
 /* ---- in the thread ---- */
 
-/* false: that has taken too long. */
+/* false: that has taken `most`. */
 static bool wait_while(_Atomic uint32_t *state, uint32_t is, const struct timespec *most)
 {
 	return syscall(SYS_futex, state, FUTEX_WAIT_PRIVATE, is, most, NULL, 0) == 0 ||
@@ -56,7 +56,7 @@ static ssize_t read_pieces(const struct offload_call *call)
 	return all;
 }
 
-/* By a pipe that nobody else has: tee(2) waits for one lock while it holds the other. */
+/* Through a pipe that nobody else has, because tee(2) holds one lock while it waits for the other. */
 static ssize_t peek(struct offload_thread *self)
 {
 	ssize_t n;

@@ -18,7 +18,7 @@
  *
  * The loop waits for the thread, but not for long: a call that hangs is left to its
  * thread, and the next one is made by another.  For a write it does not wait at all.
- * What has come of a call for which it has not waited is told when it returns.
+ * The result of a call for which it has not waited goes to goes_on() then.
  */
 #define OFFLOAD_DATA ((size_t)64 * 1024)
 #define OFFLOAD_MOST 64  /* calls that hang: more are not risked */
@@ -58,15 +58,15 @@ struct offload {
 	void (*goes_on)(void *owner, const struct offload_call *call);
 };
 
-/* -1 and errno.  The functions above are to be set. */
+/* -1 and errno.  The caller has set `owner` and `goes_on`. */
 int offload_init(struct offload *o, struct ev_loop *loop);
-/* If there never were threads. */
+/* Only if there never were threads. */
 void offload_fini(struct offload *o);
 /* What the call returns; or -1 and EINPROGRESS: it hangs. */
 ssize_t offload_run(struct offload *o, const struct offload_call *call);
 /* Do not wait for it.  false: no thread can be made now. */
 bool offload_begin(struct offload *o, const struct offload_call *call);
-/* One that cannot be risked stays open. */
+/* While too many calls hang the descriptor stays open. */
 void offload_close(struct offload *o, int *fd, bool is_safe);
 
 #endif

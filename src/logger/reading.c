@@ -193,7 +193,7 @@ bool reading_is_on(const struct cluster *c)
 	return !c->too_many && !c->paused;
 }
 
-/* Its cluster is not read now: others are not to wait for it. */
+/* Its cluster is not read now: do not watch the pipe, so that the loop sleeps. */
 static void put_aside(const struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
@@ -340,7 +340,7 @@ bool reading_pipe(struct logger *logger, struct source_pipe *pipe)
 	unsigned ends = 0;
 	ssize_t n;
 
-	if (most == 0) { /* who copies waits */
+	if (most == 0) { /* the worker waits */
 		pipe->source->cluster->dirty = true;
 		return false;
 	}

@@ -64,13 +64,13 @@ bool reading_is_copied(const struct logger *logger, const struct source_pipe *pi
 /* Read that descriptor from now on; -1 and errno. */
 int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd);
 void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents);
-/* Are the cluster's pipes read? */
+/* May the cluster's pipes be read now? */
 bool reading_is_on(const struct cluster *c);
-/* They are again: those that have waited come in the order in which they began to. */
+/* Watch those again that were put aside, in the order in which they were. */
 void reading_resume(void *owner, struct cluster *c);
 /* One turn's share.  false: nothing more is there now, or ever. */
 bool reading_pipe(struct logger *logger, struct source_pipe *pipe);
-/* Note what stays in the pipe, as the sink does not take it yet: it may be the last words. */
+/* Note what stays in the pipe because a sink is full: it may be the last words. */
 void reading_peek(struct logger *logger, struct source_pipe *pipe);
 /* A pipe is at its end: close it. */
 void reading_end(struct logger *logger, struct source_pipe *pipe);

@@ -128,7 +128,7 @@ static void tell_loss(struct sink *o)
 	sink_put(o, 0, text, len);
 }
 
-/* It has taken all of what waited. */
+/* All that waited is written. */
 static void recover(struct sink *o)
 {
 	o->head = 0;
@@ -188,7 +188,7 @@ bool sink_is_full(struct sink *o)
 	return behind && !o->dropping;
 }
 
-/* One that fails takes nothing of anybody. */
+/* A sink that fails spares nobody. */
 static bool is_spared(const struct sink *o, size_t len)
 {
 	return o->all->is_quiet && o->sys == 0 && o->spared + len <= SINK_HIGH;
@@ -341,7 +341,7 @@ static void leave_turns(struct sink *o)
 		o->stream->mid = NULL;
 }
 
-/* Nobody waits for a stream that fails, as its reader may never come back. */
+/* The workers do not wait for a stream that fails: its reader may never come back. */
 static void fail_to_write(struct sink *o, int error)
 {
 	struct stream *s = o->stream;
@@ -372,7 +372,7 @@ static size_t write_turn(struct sink *o)
 	return done;
 }
 
-/* The first one has its turn, and is the last one then. */
+/* The first sink has its turn, and is the last one then. */
 static size_t serve_next(struct stream *s)
 {
 	struct sink *o = s->turns;
@@ -434,7 +434,7 @@ void sinks_watch(struct stream *s)
 
 /* ---- the writer of daemons ---- */
 
-/* A daemon is gone: it is connected anew. */
+/* The daemon is gone: ask for a new connection. */
 static void lose_daemon(struct sink *o)
 {
 	sink_fail(o, errno);
@@ -473,7 +473,7 @@ void sink_flush(struct sink *o)
 {
 	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && sink_now(o) < o->try_again))
 		return;
-	/* what it dropped was too long for the memory that is left, and nothing else waits */
+	/* nothing waits: it dropped one line that was too long for the memory that is left */
 	if (o->dropping && sink_waiting(o) == 0)
 		recover(o);
 	if (o->stream != NULL && sink_waiting(o) > 0) {

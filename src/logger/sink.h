@@ -17,21 +17,21 @@
  * have no rights.  What is not taken yet waits in a buffer of bounded size.
  *
  * While too much waits, the cluster's pipes are not read, but only as long as SINK_TAKES
- * is taken in each second.  Then the sink drops what comes, counts the lines, and tells
- * the number in their place when it has taken what waited.  Of workers that say little it
- * still takes SINK_HIGH, so that one that floods costs its own lines.  A write that fails
- * (a full disk) is tried again each second; for a stream nobody waits meanwhile.  Bytes
- * that are copied are no lines: who writes them waits for their reader, however long that
- * takes.
+ * is taken in each second.  After that the sink drops what comes, counts the lines, and
+ * writes their number in their place when all that waited is written.  Meanwhile it still
+ * takes SINK_HIGH of workers that write little, so that a flood costs its own lines alone.
+ * A write that fails (a full disk) is tried again each second; the workers do not wait for
+ * a stream that fails.  Bytes that are copied are no lines: their worker waits for the
+ * reader, however long that takes.
  *
- * By its writer (stream, file, daemon) a sink gives whole lines, by turns with those of
- * the same stream; blocks of whole lines; or a datagram for each line.
+ * A stream gets whole lines, and its sinks write by turns; a file gets blocks of whole
+ * lines; a daemon gets a datagram for each line.
  */
 #define SINK_HIGH ((size_t)128 * 1024) /* too much */
 #define SINK_PATIENCE 1.0
 #define SINK_TAKES ((size_t)1024 * 1024)
-/* All of them have so much memory together, of which a cluster gets half of what the
- * others leave; and when that is used up, each still has this. */
+/* The memory of all sinks together, of which a cluster gets half of what the others
+ * leave; and what each sink has even when that is used up. */
 #define SINKS_MOST ((size_t)16 * 1024 * 1024)
 #define SINK_LEAST ((size_t)16 * 1024)
 
@@ -61,7 +61,7 @@ struct sink {
 	struct clusters *all;
 	struct cluster *of;
 	enum sink_kind kind;
-	const char *name; /* for messages: what it was given as */
+	const char *name; /* for messages: as the settings say it */
 	uint32_t index;   /* in the list of the cluster */
 	uint32_t slot;    /* of a stream: which one it is */
 	bool leaving;     /* to be freed when all is written */
@@ -76,16 +76,16 @@ struct sink {
 
 	ev_tstamp full_since; /* 0: it is not */
 	size_t taken;         /* since then */
-	ev_tstamp hurry;      /* until then nobody waits for it */
-	int sys;              /* why it takes nothing; 0: it is slow */
+	ev_tstamp hurry;      /* until then the workers do not wait for it */
+	int sys;              /* errno of the last write or opening; 0: none */
 	ev_tstamp try_again;  /* if `sys` */
 	bool dropping;
-	size_t spared;   /* bytes of workers that say little, taken since then */
-	const char *why; /* it drops */
+	size_t spared;   /* bytes of workers that write little, taken since then */
+	const char *why; /* why it drops */
 	unsigned long dropped;
-	ev_tstamp told; /* that it drops */
+	ev_tstamp told; /* when the log last said that it drops */
 
-	struct stream *stream; /* or NULL, and it has what follows */
+	struct stream *stream; /* NULL: a file or a daemon, which has what follows these */
 	struct sink *next_turn;
 	bool has_turn;
 
@@ -104,7 +104,7 @@ struct sink {
 	ev_tstamp age_max; /* 0: never */
 };
 
-/* `stream`: NULL, it is none. */
+/* `stream`: NULL for a file or a daemon. */
 struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind kind, uint32_t slot,
 	struct stream *stream);
 void sink_free(struct sink *o);
@@ -113,31 +113,31 @@ void sink_free(struct sink *o);
 void sink_put(struct sink *o, uint64_t author, const char *data, size_t len);
 /* One line, as a daemon wants it. */
 void sink_send(struct sink *o, const char *data, size_t len);
-/* One for a stream, with what stands before it. */
+/* A line for a stream, with its prefix. */
 void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len);
-/* So much may be read for it now, to be copied at once. */
+/* So much of `most` may be read now to be copied to it at once. */
 size_t sink_room(struct sink *o, size_t most);
 void sink_copy(struct sink *o, const char *data, size_t len);
 
 /* Write what waits. */
 void sink_flush(struct sink *o);
 size_t sink_waiting(const struct sink *o);
-/* Should nobody read more for it now? */
+/* Should nothing be read for it now? */
 bool sink_is_full(struct sink *o);
-/* Each 0.25 s while it is in need: true, it is still. */
+/* Look after it, each 0.25 s since clusters_need().  false: that is not needed any more. */
 bool sink_look(struct sink *o);
 
 /* Write what waits for a stream; or for each time before the loop waits its share. */
 void sinks_flush(struct stream *s);
 void sinks_turn(struct stream *s);
-/* Does something still wait that it may take?  Then the loop comes back at once. */
+/* If something still waits the loop comes back as soon as the stream takes it. */
 void sinks_watch(struct stream *s);
 
 /* ---- of its own descriptor (sink_file.c) ---- */
 
 /* Ask for a descriptor, unless that was done. */
 void sink_ask(struct sink *o, enum logwire_ask what);
-/* It has come (taken, and -1 then), or not. */
+/* The answer: the descriptor, which is taken (and -1 then); or -1: it cannot be opened. */
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
 /* A write has returned. */
 void sink_goes_on(struct sink *o, const struct offload_call *call);
@@ -147,12 +147,12 @@ void sink_goes_on(struct sink *o, const struct offload_call *call);
 ev_tstamp sink_now(const struct sink *o);
 /* Is there something in `out`? */
 bool sink_has_more(struct sink *o);
-/* It has taken so much of that. */
+/* So much of that is written. */
 void sink_note_taken(struct sink *o, size_t len);
-/* It takes nothing, because of that. */
+/* A write has failed with that errno. */
 void sink_fail(struct sink *o, int error);
 
-/* May some be written now, and is there something?  What is needed is asked for. */
+/* May something be written now?  A descriptor that is missing is asked for. */
 bool sink_file_is_ready(struct sink *o);
 void sink_file_write(struct sink *o);
 /* It waits for the next file. */

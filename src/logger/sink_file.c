@@ -49,7 +49,7 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 	o->ask_again = sink_now(o) + ASK_UNANSWERED;
 }
 
-/* From now on it is the next one. */
+/* Write to the next file from now on. */
 static void change(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
@@ -84,7 +84,7 @@ static void take_facts(struct sink *o, const char *text)
 	o->later.dev = facts[3];
 }
 
-/* Each try logs why it failed: it may not be often. */
+/* Each failed try is logged, so it is not to be tried often. */
 static ev_tstamp again_in(struct sink *o)
 {
 	o->failures += o->failures < ASK_DOUBLED;
@@ -140,7 +140,7 @@ bool sink_file_is_put_off(const struct sink *o)
 	return awaits_next(o) || (is_due(o) && !o->asked && o->failures == 0);
 }
 
-/* Not if somebody else writes to the same file, whose lines would be lost. */
+/* Not if another sink writes to the same file: its lines would be lost. */
 static void rotate(struct sink *o)
 {
 	if (!clusters_share_file(o)) {

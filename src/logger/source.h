@@ -20,13 +20,13 @@
  */
 struct source_pipe {
 	struct source *source;
-	int fd;         /* -1: there is none, or it was at its end */
-	bool is_pty;    /* the end of a terminal, and no pipe */
-	bool hangs;     /* a call for it does (logger/offload.h) */
-	bool is_unread; /* it is not watched while its cluster is not read */
-	bool has_waited;
-	double debt;    /* bytes read of it, less what one may that says little … */
-	double debt_at; /* … at that time */
+	int fd;          /* -1: there is none, or it was at its end */
+	bool is_pty;     /* the end of a terminal, and no pipe */
+	bool hangs;      /* a call for it does (logger/offload.h) */
+	bool is_unread;  /* it is not watched while its cluster is not read */
+	bool has_waited; /* it was not watched, and was not read since */
+	double debt;     /* bytes read of it, less QUIET_SAYS (cluster.c) a second … */
+	double debt_at;  /* … until then */
 	struct source_pipe *next_unread;
 	struct lines lines;
 	double redrawn_at;  /* when a line of it was last shown before its end */

@@ -25,7 +25,7 @@ struct stream {
 	bool is_terminal;      /* control bytes are escaped */
 	bool can_block;        /* it could not be opened anew */
 	bool is_full;          /* it took no more */
-	bool is_dead;          /* nobody will ever read it, and it was told */
+	bool is_dead;          /* nobody reads it any more, and the log says so */
 	size_t batch;          /* so much is written at once */
 	size_t batch_if_empty; /* … to a pipe in which nothing is */
 	size_t holds;          /* a pipe, so many bytes */
@@ -33,9 +33,9 @@ struct stream {
 
 	struct sink *turns; /* that have something to write */
 	struct sink *last_turn;
-	struct sink *mid;  /* it has written a part of a line: it goes on first */
-	bool is_copied_to; /* the next turn may be one of those who copy … */
-	bool copies_next;  /* … and is */
+	struct sink *mid;  /* a part of its line is written: it goes on first */
+	bool is_copied_to; /* workers are copied to it, in each second turn … */
+	bool copies_next;  /* … such as the next one */
 };
 
 /* Write to what `original` (stays the caller's) is, by a descriptor of our
