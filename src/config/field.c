@@ -489,10 +489,11 @@ static struct kept_text *find_same(
 	const struct option_row *row, const void *base, int member, const char *text)
 {
 	const struct texts *t = texts_of(base);
+	size_t name = row->type == OPT_ENV ? strcspn(text, "=") + 1 : 0;
 
 	for (struct kept_text *k = t->list; k < t->list + t->count; k++)
 		if (is_of(row, k) &&
-			(row->type == OPT_ENV ? strncmp(k->text, text, strcspn(text, "=") + 1) == 0
+			(row->type == OPT_ENV ? strncmp(k->text, text, name) == 0
 					      : !row->repeatable ||
 						(option_is_family(row) && k->member == member)))
 			return k;
@@ -620,10 +621,11 @@ static const struct kept_text *find_kept(const struct option_row *row, const voi
 
 size_t field_count(const struct option_row *row, const void *base)
 {
+	const struct texts *t = texts_of(base);
 	size_t count = 0;
 
-	while (find_kept(row, base, count) != NULL)
-		count++;
+	for (size_t i = 0; i < t->count; i++)
+		count += is_of(row, &t->list[i]) && t->list[i].text != NULL;
 	return count == 0 && row->fallback != NULL ? 1 : count;
 }
 
@@ -651,7 +653,10 @@ void field_each(const char *section, const void *base, field_taker *take, void *
 	const struct option_row *row = NULL;
 	char key[40];
 
-	while ((row = option_next(section, row)) != NULL)
-		for (size_t n = 0; n < field_count(row, base); n++)
+	while ((row = option_next(section, row)) != NULL) {
+		size_t count = field_count(row, base);
+
+		for (size_t n = 0; n < count; n++)
 			take(to, field_key(row, base, n, key), field_at(row, base, n));
+	}
 }
