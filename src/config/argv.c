@@ -132,7 +132,7 @@ static void unknown_option(struct words *w)
 	size_t len = w->line.len > 0 ? w->line.len : 1;
 	const char *near;
 	const char *own;
-	char text[160] = "unknown option; see nclust --help";
+	char text[160];
 
 	(void)snprintf(text, sizeof(text), "%.*s", (int)len, w->line.name);
 	own = find_own(other_options, COUNT_OF(other_options), text);

@@ -323,6 +323,11 @@ static void check_requests(const struct check *k)
 		check_fault(k, "max-requests", "needs a TCP 'listen'");
 }
 
+static size_t cluster_named(const struct check *k, const char *name)
+{
+	return settings_find(k->s, k->s->cluster_count, name);
+}
+
 static void check_relay(const struct check *k)
 {
 	struct cluster_settings *c = k->c;
@@ -337,7 +342,7 @@ static void check_relay(const struct check *k)
 			"between them",
 			c->name);
 	if (strcmp(c->relay, "others") != 0 && !natsurl_is(c->relay)) {
-		at = settings_find(k->s, k->s->cluster_count, c->relay);
+		at = cluster_named(k, c->relay);
 		to = at != SIZE_MAX ? k->s->clusters[at] : NULL;
 	}
 	if (to == NULL)
@@ -351,11 +356,6 @@ static void check_relay(const struct check *k)
 	else if (c->ipc == IPC_OFF || to->ipc == IPC_OFF)
 		check_fault(k, "relay", "needs message channels, but 'ipc' of '%s' is off",
 			c->ipc == IPC_OFF ? c->name : to->name);
-}
-
-static size_t cluster_named(const struct check *k, const char *name)
-{
-	return settings_find(k->s, k->s->cluster_count, name);
 }
 
 /* Does a way from `at` lead back to this cluster?  Then `way` names it, in reverse.

@@ -149,7 +149,7 @@ static uint64_t digest(const struct cluster_settings *c, bool workers)
 			!(c->directory_of_nclust && strcmp(row->name, "directory") == 0))
 			put_all(&text, row, c);
 	/* 0: unlike any other */
-	return text.failed ? 0 : text_hash(UINT64_C(14695981039346656037), text.data, text.len);
+	return text.failed ? 0 : text_hash(TEXT_HASH, text.data, text.len);
 }
 
 uint64_t config_digest(const struct cluster_settings *c)
