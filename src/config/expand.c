@@ -74,10 +74,9 @@ static const char *put_variable(
 /* `is_shell`: quotes and backslashes are those of value_split(). */
 static char *variables(const char *text, bool is_shell, struct error *err)
 {
-	struct buffer out;
+	scoped_buffer out = {.limit = VALUE_MAX};
 	char quote = '\0';
 
-	buffer_init(&out, VALUE_MAX);
 	while (*text != '\0' && !out.failed) {
 		size_t len = 1;
 
@@ -89,17 +88,14 @@ static char *variables(const char *text, bool is_shell, struct error *err)
 			quote = *text;
 		else if (*text == '$' && text[1] == '{' && quote != '\'') {
 			text = put_variable(&out, text, is_shell, quote, err);
-			if (text == NULL) {
-				buffer_fini(&out);
+			if (text == NULL)
 				return NULL;
-			}
 			continue;
 		}
 		(void)buffer_append(&out, text, len);
 		text += len;
 	}
 	if (out.failed) {
-		buffer_fini(&out);
 		(void)error_set(err, 0, "longer than 1 MiB with its variables");
 		return NULL;
 	}
@@ -120,7 +116,7 @@ static char *environment(const char *text, struct error *err)
 	const char *value = text + key + (text[key] == '=');
 	struct strings words = {0};
 	scoped_str whole = NULL;
-	struct buffer out;
+	scoped_buffer out = {0};
 
 	if (is_quote(*text))
 		value = text;
@@ -134,7 +130,6 @@ static char *environment(const char *text, struct error *err)
 		(void)value_wanted(err, value, "one value, in quotes as a whole");
 		return NULL;
 	}
-	buffer_init(&out, 0);
 	(void)buffer_append(&out, text, (size_t)(value - text));
 	(void)buffer_string(&out, words.list[0]);
 	strings_clear(&words);
@@ -166,9 +161,8 @@ static bool is_relative(const char *path)
 
 static char *join(const char *dir, const char *path, struct error *err)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 
-	buffer_init(&out, 0);
 	(void)buffer_string(&out, is_relative(path) ? dir : "");
 	(void)buffer_string(&out, path);
 	return text_of(&out, err);
@@ -179,7 +173,7 @@ static char *listener(const char *text, const char *dir, struct error *err)
 {
 	static const char *const kinds[] = {"unix:", "unix-dgram:", "unix-seqpacket:"};
 	scoped_str value = variables(text, false, err);
-	struct buffer out;
+	scoped_buffer out = {0};
 	size_t kind = 0;
 
 	if (value == NULL)
@@ -189,7 +183,6 @@ static char *listener(const char *text, const char *dir, struct error *err)
 			kind = strlen(kinds[i]);
 	if (kind > 0 && strchr("/@,", value[kind]) != NULL)
 		kind = 0; /* it is whole, or nothing */
-	buffer_init(&out, 0);
 	(void)buffer_append(&out, value, kind);
 	(void)buffer_string(&out, kind > 0 ? dir : "");
 	(void)buffer_string(&out, value + kind);
@@ -201,10 +194,9 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 {
 	static const char file[] = "file:";
 	const size_t len = sizeof(file) - 1;
-	struct buffer out;
+	scoped_buffer out = {0};
 	bool begins = true; /* a word */
 
-	buffer_init(&out, 0);
 	for (; *text != '\0'; text++) {
 		if (begins && strncmp(text, file, len) == 0 && is_relative(text + len)) {
 			(void)buffer_string(&out, file);
@@ -274,10 +266,9 @@ bool expand_is_slot(const char *word, size_t len, unsigned *plus)
 char *expand_cluster(const char *text, const char *cluster)
 {
 	static const char word[] = "{cluster}";
-	struct buffer out;
+	scoped_buffer out = {0};
 	const char *next;
 
-	buffer_init(&out, 0);
 	for (; (next = strstr(text, word)) != NULL; text = next + sizeof(word) - 1) {
 		(void)buffer_append(&out, text, (size_t)(next - text));
 		(void)buffer_string(&out, cluster);
@@ -288,10 +279,9 @@ char *expand_cluster(const char *text, const char *cluster)
 
 char *expand_slot(const char *text, unsigned slot, struct error *err)
 {
-	struct buffer out;
+	scoped_buffer out = {0};
 	unsigned plus;
 
-	buffer_init(&out, 0);
 	while (*text != '\0') {
 		size_t plain = strcspn(text, "{");
 		size_t len;
@@ -303,7 +293,6 @@ char *expand_slot(const char *text, unsigned slot, struct error *err)
 			(void)buffer_number(&out, (uint64_t)slot + plus, 10);
 			text += len + 1;
 		} else if (strncmp(text, "{slot+", 6) == 0) {
-			buffer_fini(&out);
 			(void)value_wanted(err, text, "a number such as '{slot+9229}'");
 			return NULL;
 		} else {

@@ -26,8 +26,8 @@ static bool is_token(const char *text, size_t len)
 
 int config_read_token(struct settings *s, struct error *err)
 {
+	scoped_str text = NULL;
 	size_t len;
-	char *text;
 
 	if (s->http.text == NULL || s->http_token == NULL)
 		return 0;
@@ -36,7 +36,7 @@ int config_read_token(struct settings *s, struct error *err)
 		text[--len] = '\0';
 	if (text != NULL && is_token(text, len)) {
 		free(s->http_secret);
-		s->http_secret = text;
+		s->http_secret = str_release(&text);
 		return 0;
 	}
 	if (text != NULL)
@@ -44,7 +44,6 @@ int config_read_token(struct settings *s, struct error *err)
 			"wanted one line of %d to %d printable characters without spaces, such as "
 			"'openssl rand -hex 32' makes",
 			TOKEN_LEAST, TOKEN_MOST);
-	free(text);
 	(void)error_wrap(err, "http-token '%s'", s->http_token);
 	return error_status(err, EX_CONFIG);
 }
@@ -52,17 +51,16 @@ int config_read_token(struct settings *s, struct error *err)
 int page_read(struct cluster_settings *c, struct error *err)
 {
 	size_t len;
-	char *text = trusted_read(c->fallback, FILE_MOST, &len, NULL, err);
+	scoped_str text = trusted_read(c->fallback, FILE_MOST, &len, NULL, err);
 
 	if (text != NULL && len > 0 && memchr(text, '\0', len) == NULL) {
 		free(c->fallback_page);
-		c->fallback_page = text;
+		c->fallback_page = str_release(&text);
 		return 0;
 	}
 	if (text != NULL)
 		(void)error_set(err, 0, "wanted %s",
 			len > 0 ? "text, found a NUL byte"
 				: "a file of 1 byte to 64k, found an empty one");
-	free(text);
 	return error_wrap(err, "'%s'", c->fallback);
 }
