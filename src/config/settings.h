@@ -181,21 +181,21 @@ struct stop_step {
 #define STOP_STEPS_MAX 8
 
 /* What a received signal does (INTERFACE.md, section 4). */
-enum signal_deed {
-	DEED_DEFAULT, /* as the built-in table says */
-	DEED_NEXT,    /* to the next worker in turn */
-	DEED_ALL,
-	DEED_FIRST,
-	DEED_RESTART,
-	DEED_RELOAD,
-	DEED_STOP,
-	DEED_REOPEN_LOGS,
-	DEED_UPGRADE,
-	DEED_IGNORE,
+enum signal_action {
+	SIGNAL_DEFAULT, /* as the built-in table says */
+	SIGNAL_NEXT,    /* to the next worker in turn */
+	SIGNAL_ALL,
+	SIGNAL_FIRST,
+	SIGNAL_RESTART,
+	SIGNAL_RELOAD,
+	SIGNAL_STOP,
+	SIGNAL_REOPEN_LOGS,
+	SIGNAL_UPGRADE,
+	SIGNAL_IGNORE,
 };
 struct signal_rule {
 	int signal; /* that nclust receives */
-	enum signal_deed deed;
+	enum signal_action action;
 	int translated; /* what the worker gets in its place; 0: the same */
 };
 

@@ -307,16 +307,16 @@ static bool is_received(int signal)
 }
 
 /* What a user can ask for. */
-static const char *const deeds[] = {
-	[DEED_NEXT] = "next",
-	[DEED_ALL] = "all",
-	[DEED_FIRST] = "first",
-	[DEED_RESTART] = "restart",
-	[DEED_RELOAD] = "reload",
-	[DEED_STOP] = "stop",
-	[DEED_REOPEN_LOGS] = "reopen-logs",
-	[DEED_UPGRADE] = "upgrade",
-	[DEED_IGNORE] = "ignore",
+static const char *const actions[] = {
+	[SIGNAL_NEXT] = "next",
+	[SIGNAL_ALL] = "all",
+	[SIGNAL_FIRST] = "first",
+	[SIGNAL_RESTART] = "restart",
+	[SIGNAL_RELOAD] = "reload",
+	[SIGNAL_STOP] = "stop",
+	[SIGNAL_REOPEN_LOGS] = "reopen-logs",
+	[SIGNAL_UPGRADE] = "upgrade",
+	[SIGNAL_IGNORE] = "ignore",
 };
 
 /* "TERM->QUIT": what the worker gets, or -1. */
@@ -346,16 +346,17 @@ static int read_rule(struct signal_rule *out, const char *text, struct error *er
 				goto bad;
 			continue;
 		}
-		while (i < COUNT_OF(deeds) && (deeds[i] == NULL || strcmp(deeds[i], word) != 0))
+		while (i < COUNT_OF(actions) &&
+			(actions[i] == NULL || strcmp(actions[i], word) != 0))
 			i++;
-		if (i == COUNT_OF(deeds) || rule.deed != DEED_DEFAULT || rule.translated != 0)
+		if (i == COUNT_OF(actions) || rule.action != SIGNAL_DEFAULT || rule.translated != 0)
 			goto bad;
-		rule.deed = (enum signal_deed)i;
+		rule.action = (enum signal_action)i;
 	}
-	if (cut || (rule.deed == DEED_DEFAULT && rule.translated == 0))
+	if (cut || (rule.action == SIGNAL_DEFAULT && rule.translated == 0))
 		goto bad;
-	if (rule.translated != 0 && rule.deed != DEED_DEFAULT && rule.deed != DEED_NEXT &&
-		rule.deed != DEED_ALL && rule.deed != DEED_FIRST)
+	if (rule.translated != 0 && rule.action != SIGNAL_DEFAULT && rule.action != SIGNAL_NEXT &&
+		rule.action != SIGNAL_ALL && rule.action != SIGNAL_FIRST)
 		goto bad;
 	*out = rule;
 	return 0;
@@ -396,11 +397,12 @@ int parse_signal_rule(const struct field *f, char **text, struct error *err)
 		return -1;
 	place = place_of(c, f->member);
 	if (place == NULL ||
-		(rule.translated == 0 ? text_become(text, err, "%s", deeds[rule.deed])
-				      : text_become(text, err, "%s%s%s->%s",
-						deeds[rule.deed] != NULL ? deeds[rule.deed] : "",
-						deeds[rule.deed] != NULL ? " " : "", from + 3,
-						text_signal_name(to, rule.translated) + 3)) == -1)
+		(rule.translated == 0
+				? text_become(text, err, "%s", actions[rule.action])
+				: text_become(text, err, "%s%s%s->%s",
+					  actions[rule.action] != NULL ? actions[rule.action] : "",
+					  actions[rule.action] != NULL ? " " : "", from + 3,
+					  text_signal_name(to, rule.translated) + 3)) == -1)
 		return error_set(err, ENOMEM, "cannot keep a setting");
 	c->signal_count += place == &c->signals[c->signal_count];
 	*place = rule;

@@ -61,7 +61,7 @@ static void upgrade(struct supervisor *sup)
 		log_warn("upgrade refused: %s", err.text);
 }
 
-/* Do what the cluster's rule says.  True: that replaces the built-in deed. */
+/* Do what the cluster's rule says.  True: that replaces the built-in action. */
 static bool obey_rule(struct service *service, int signal, bool *reload)
 {
 	const struct signal_rule *rule = rule_of(service, signal);
@@ -70,8 +70,8 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 	if (rule == NULL)
 		return false;
 	passed = rule->translated != 0 ? rule->translated : signal;
-	switch (rule->deed) {
-	case DEED_DEFAULT:
+	switch (rule->action) {
+	case SIGNAL_DEFAULT:
 		if (rule->translated == 0)
 			return false;
 		/* the stop goes its way, but begins with that signal */
@@ -84,31 +84,31 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 		else
 			(void)service_signal_all(service, passed);
 		break;
-	case DEED_NEXT:
+	case SIGNAL_NEXT:
 		(void)service_signal_next(service, passed, false);
 		break;
-	case DEED_FIRST:
+	case SIGNAL_FIRST:
 		(void)service_signal_next(service, passed, true);
 		break;
-	case DEED_ALL:
+	case SIGNAL_ALL:
 		(void)service_signal_all(service, passed);
 		break;
-	case DEED_RESTART:
+	case SIGNAL_RESTART:
 		restart(service);
 		break;
-	case DEED_RELOAD:
+	case SIGNAL_RELOAD:
 		*reload = true;
 		break;
-	case DEED_STOP:
+	case SIGNAL_STOP:
 		service_stop(service, false);
 		break;
-	case DEED_UPGRADE:
+	case SIGNAL_UPGRADE:
 		upgrade(service->sup);
 		break;
-	case DEED_REOPEN_LOGS:
+	case SIGNAL_REOPEN_LOGS:
 		logs_reopen(service);
 		break;
-	case DEED_IGNORE:
+	case SIGNAL_IGNORE:
 		break;
 	}
 	return true;
