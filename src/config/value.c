@@ -50,6 +50,14 @@ bool value_next_word(const char **at, char *to, size_t size, bool *cut)
 	return n > 0 && !*cut;
 }
 
+int value_index(const char *text, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (words[i] != NULL && strcmp(words[i], text) == 0)
+			return (int)i;
+	return -1;
+}
+
 size_t value_number(uint64_t *out, const char *text, uint64_t most)
 {
 	return text_number(out, text, strlen(text), most);

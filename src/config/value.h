@@ -23,6 +23,9 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
  * (too long for `to`, which then holds its beginning) *cut is set. */
 bool value_next_word(const char **at, char *to, size_t size, bool *cut);
 
+/* The number of the word in a list that `text` is, or -1; the list may have gaps (NULL). */
+int value_index(const char *text, const char *const *words, size_t count);
+
 /* The decimal number at the beginning: how many bytes it has; 0: there is none, or
  * it is more than `most`. */
 size_t value_number(uint64_t *out, const char *text, uint64_t most);

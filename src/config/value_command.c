@@ -185,18 +185,16 @@ int parse_ready(const struct field *f, char **text, struct error *err)
 	static const char *const modes[] = {[READY_AUTO] = "auto",
 		[READY_NOTIFY] = "notify",
 		[READY_ALIVE] = "alive",
-		[READY_LISTEN] = "listen",
-		[READY_PROBE] = NULL};
+		[READY_LISTEN] = "listen"};
 	struct cluster_settings *c = f->base;
 	bool timed = strncmp(*text, "alive:", 6) == 0;
-	int mode = is_probe(*text) ? READY_PROBE : timed ? READY_ALIVE : READY_AUTO;
+	int mode = is_probe(*text) ? READY_PROBE
+		: timed            ? READY_ALIVE
+				   : value_index(*text, modes, COUNT_OF(modes));
 	nsec_t alive = SECOND;
 	char shown[24];
 
-	while (mode != READY_PROBE && !timed && modes[mode] != NULL &&
-		strcmp(modes[mode], *text) != 0)
-		mode++;
-	if (modes[mode] == NULL && !is_probe(*text))
+	if (mode == -1)
 		return value_wanted(err, *text,
 			"'auto', 'notify', 'listen', 'alive', a time alive such as 'alive:5s', "
 			"'tcp', 'http:/path' or 'exec:COMMAND'");
@@ -205,10 +203,10 @@ int parse_ready(const struct field *f, char **text, struct error *err)
 	if (mode == READY_ALIVE &&
 		text_become(text, err, "alive:%s", text_duration(shown, alive)) == -1)
 		return -1;
-	if (mode == READY_PROBE && set_probe(&c->ready_probe, text, err) == -1)
-		return -1;
 	if (mode != READY_PROBE)
 		clear_probe(&c->ready_probe);
+	else if (set_probe(&c->ready_probe, text, err) == -1)
+		return -1;
 	c->ready = (enum ready_mode)mode;
 	c->ready_alive = alive;
 	return 0;

@@ -338,7 +338,7 @@ static int read_rule(struct signal_rule *out, const char *text, struct error *er
 
 	while (value_next_word(&at, word, sizeof(word), &cut)) {
 		char *arrow = strstr(word, "->");
-		size_t i = 0;
+		int action;
 
 		if (arrow != NULL && rule.translated == 0) {
 			rule.translated = parse_translation(rule.signal, word, arrow);
@@ -346,12 +346,10 @@ static int read_rule(struct signal_rule *out, const char *text, struct error *er
 				goto bad;
 			continue;
 		}
-		while (i < COUNT_OF(actions) &&
-			(actions[i] == NULL || strcmp(actions[i], word) != 0))
-			i++;
-		if (i == COUNT_OF(actions) || rule.action != SIGNAL_DEFAULT || rule.translated != 0)
+		action = value_index(word, actions, COUNT_OF(actions));
+		if (action == -1 || rule.action != SIGNAL_DEFAULT || rule.translated != 0)
 			goto bad;
-		rule.action = (enum signal_action)i;
+		rule.action = (enum signal_action)action;
 	}
 	if (cut || (rule.action == SIGNAL_DEFAULT && rule.translated == 0))
 		goto bad;
@@ -387,6 +385,7 @@ int parse_signal_rule(const struct field *f, char **text, struct error *err)
 	struct cluster_settings *c = f->base;
 	struct signal_rule rule = {.signal = f->member};
 	struct signal_rule *place;
+	scoped_buffer out = {0};
 	char from[16];
 	char to[16];
 
@@ -396,13 +395,12 @@ int parse_signal_rule(const struct field *f, char **text, struct error *err)
 	if (read_rule(&rule, *text, err) == -1)
 		return -1;
 	place = place_of(c, f->member);
-	if (place == NULL ||
-		(rule.translated == 0
-				? text_become(text, err, "%s", actions[rule.action])
-				: text_become(text, err, "%s%s%s->%s",
-					  actions[rule.action] != NULL ? actions[rule.action] : "",
-					  actions[rule.action] != NULL ? " " : "", from + 3,
-					  text_signal_name(to, rule.translated) + 3)) == -1)
+	if (rule.action != SIGNAL_DEFAULT)
+		(void)buffer_string(&out, actions[rule.action]);
+	if (rule.translated != 0)
+		(void)buffer_printf(&out, "%s%s->%s", out.len > 0 ? " " : "", from + 3,
+			text_signal_name(to, rule.translated) + 3);
+	if (place == NULL || text_take(text, &out, err) == -1)
 		return error_set(err, ENOMEM, "cannot keep a setting");
 	c->signal_count += place == &c->signals[c->signal_count];
 	*place = rule;

@@ -114,17 +114,6 @@ static int parse_sink(struct log_sink *sink, const char *text, struct error *err
 	return parse_rest(sink, text, text + len, err);
 }
 
-static bool is_mode(enum log_mode *mode, const char *text)
-{
-	for (size_t i = 0; i < COUNT_OF(modes); i++) {
-		if (modes[i] == NULL || strcmp(modes[i], text) != 0)
-			continue;
-		*mode = (enum log_mode)i;
-		return true;
-	}
-	return false;
-}
-
 static int parse_sinks(struct log_sink *list, size_t *count, const char *text, struct error *err)
 {
 	char word[LOG_PATH_MAX + 64];
@@ -155,12 +144,13 @@ static void put_sink(struct buffer *out, const struct log_sink *sink)
 int parse_log(const struct field *f, char **text, struct error *err)
 {
 	struct cluster_settings *c = f->base;
-	enum log_mode mode = LOG_SINKS;
+	int mode = value_index(*text, modes, COUNT_OF(modes));
 	struct log_sink *list = NULL;
 	scoped_buffer out = {0};
 	size_t count = 0;
 
-	if (!is_mode(&mode, *text)) {
+	if (mode == -1) {
+		mode = LOG_SINKS;
 		list = calloc(LOG_SINKS_MAX, sizeof(*list));
 		if (list == NULL)
 			return error_set(err, ENOMEM, "cannot keep a setting");
@@ -172,7 +162,7 @@ int parse_log(const struct field *f, char **text, struct error *err)
 			goto fail;
 	}
 	free_log(f);
-	c->log = mode;
+	c->log = (enum log_mode)mode;
 	c->log_sinks = list;
 	c->log_sink_count = count;
 	return 0;

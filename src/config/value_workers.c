@@ -137,14 +137,12 @@ static const char *const huge_words[] = {
 
 static bool is_huge_word(const char *text, enum huge_pages *huge)
 {
-	text += strspn(text, " \t");
-	for (size_t i = HUGE_TRY; i < COUNT_OF(huge_words); i++) {
-		if (strcmp(text, huge_words[i]) != 0)
-			continue;
-		*huge = (enum huge_pages)i;
-		return true;
-	}
-	return false;
+	int word = value_index(text + strspn(text, " \t"), huge_words, COUNT_OF(huge_words));
+
+	if (word <= HUGE_NO)
+		return false;
+	*huge = (enum huge_pages)word;
+	return true;
 }
 
 int parse_shared_memory(const struct field *f, char **text, struct error *err)
