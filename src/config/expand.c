@@ -2,7 +2,6 @@
 #include "config/expand.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 #include "config/value.h"
 
 #include <errno.h>

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/trusted.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sysexits.h>
 

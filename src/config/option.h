@@ -2,7 +2,6 @@
 #ifndef CONFIG_OPTION_H
 #define CONFIG_OPTION_H
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "config/config.h"
 

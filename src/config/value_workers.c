@@ -2,7 +2,6 @@
 #include "config/types.h"
 
 #include "base/scope.h"
-#include "base/text.h"
 
 #include <stdio.h>
 #include <string.h>
