@@ -50,24 +50,29 @@ struct view {
 	bool secrets;
 };
 
-/* The n-th text, with three asterisks for what is secret: "NAME=", "nats://", "@HOST". */
+/* Where the secret part of a text begins, and what follows it; NULL: nothing is secret. */
+static const char *find_secret(const struct option_row *row, const char *text, const char **rest)
+{
+	struct natsurl url;
+
+	*rest = "";
+	if (row->type == OPT_ENV || row->type == OPT_HEADER)
+		return strchr(text, row->type == OPT_ENV ? '=' : ':') + 1;
+	if (row->type != OPT_RELAY || !natsurl_is(text) ||
+		natsurl_parse(&url, text, &(struct error){0}) == -1 || url.user_len == 0)
+		return NULL;
+	*rest = url.user + url.user_len;
+	return url.user;
+}
+
+/* The n-th text, with three asterisks in the place of what is secret. */
 static void put_value(struct buffer *out, const struct view *view, const struct option_row *row,
 	const void *base, size_t n)
 {
 	const char *text = field_at(row, base, n);
-	const char *secret = NULL;
 	const char *rest = "";
-	struct natsurl url;
+	const char *secret = view->secrets ? NULL : find_secret(row, text, &rest);
 
-	if (view->secrets)
-		;
-	else if (row->type == OPT_ENV || row->type == OPT_HEADER)
-		secret = strchr(text, row->type == OPT_ENV ? '=' : ':') + 1;
-	else if (row->type == OPT_RELAY && natsurl_is(text) &&
-		natsurl_parse(&url, text, &(struct error){0}) == 0 && url.user_len > 0) {
-		secret = url.user;
-		rest = url.user + url.user_len;
-	}
 	if (secret == NULL)
 		(void)buffer_string(out, text);
 	else
