@@ -4,17 +4,11 @@
 #include "base/scope.h"
 #include "config/value.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SLOT_DIGITS 9
 #define VALUE_MAX ((size_t)1 << 20)
-
-static int no_memory(struct error *err)
-{
-	return error_set(err, ENOMEM, "cannot keep a setting");
-}
 
 /* The text of a buffer, which is given away; NULL and `err`. */
 static char *text_of(struct buffer *out, struct error *err)
@@ -22,7 +16,7 @@ static char *text_of(struct buffer *out, struct error *err)
 	char *text = buffer_take(out);
 
 	if (text == NULL)
-		(void)no_memory(err);
+		(void)value_no_memory(err);
 	return text;
 }
 
@@ -51,7 +45,7 @@ static const char *put_variable(
 	const char *value;
 
 	if (name == NULL)
-		return (void)no_memory(err), NULL;
+		return (void)value_no_memory(err), NULL;
 	if (len == 0 || at[2 + len] != '}') {
 		(void)value_wanted(err, at, "a variable such as '${HOME}'");
 		(void)error_hint(err, "single quotes keep nclust from replacing it");

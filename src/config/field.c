@@ -5,16 +5,10 @@
 #include "base/text.h"
 #include "config/natsurl.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-static int no_memory(struct error *err)
-{
-	return error_set(err, ENOMEM, "cannot keep a setting");
-}
 
 int text_become(char **text, struct error *err, const char *format, ...)
 {
@@ -26,7 +20,7 @@ int text_become(char **text, struct error *err, const char *format, ...)
 	n = vasprintf(&made, format, args);
 	va_end(args);
 	if (n == -1)
-		return no_memory(err);
+		return value_no_memory(err);
 	free(*text);
 	*text = made;
 	return 0;
@@ -43,7 +37,7 @@ int text_take(char **text, struct buffer *out, struct error *err)
 	char *taken = buffer_take(out);
 
 	if (taken == NULL)
-		return no_memory(err);
+		return value_no_memory(err);
 	free(*text);
 	*text = taken;
 	return 0;
@@ -307,7 +301,7 @@ static int parse_memory_limit(const struct field *f, char **text, struct error *
 	int64_t bytes = 0;
 
 	if (size == NULL)
-		return no_memory(err);
+		return value_no_memory(err);
 	if (read_named(f->row, &bytes, size, err) == -1)
 		return -1;
 	if (at != NULL && bytes == 0)
@@ -354,7 +348,7 @@ static int become_address(char **text, const struct address *a, struct error *er
 	scoped_str whole = a->each != NULL ? NULL : address_format(a);
 
 	if (a->each == NULL && whole == NULL)
-		return no_memory(err);
+		return value_no_memory(err);
 	return text_become(text, err, "%s", whole != NULL ? whole : a->each);
 }
 
@@ -365,7 +359,7 @@ static int parse_listen(const struct field *f, char **text, struct error *err)
 	struct address a;
 
 	if (list == NULL)
-		return no_memory(err);
+		return value_no_memory(err);
 	c->listen = list;
 	if (address_parse_slot(&a, *text, 0, err) == -1)
 		return -1;
@@ -400,7 +394,7 @@ static int read_http(const struct field *f, struct address *a, const char *text,
 	if (address_parse(a, alone ? local : text, err) == -1)
 		return -1;
 	if (alone && (a->each = strdup(text)) == NULL)
-		return no_memory(err);
+		return value_no_memory(err);
 	return a->kind == ADDRESS_TCP || a->kind == ADDRESS_UNIX
 		? 0
 		: value_wanted(err, text, "'off', a port, an address with a port, or 'unix:PATH'");
@@ -555,10 +549,10 @@ static int set(const struct option_row *row, void *base, int member, bool known,
 	if (list != NULL)
 		t->list = list;
 	if (list == NULL || text == NULL)
-		return no_memory(err);
+		return value_no_memory(err);
 	if (types[row->type].parse(&f, &text, err) == -1)
 		return -1;
-	return keep(&f, &text) == -1 ? no_memory(err) : 0;
+	return keep(&f, &text) == -1 ? value_no_memory(err) : 0;
 }
 
 int field_set(

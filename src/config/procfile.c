@@ -234,7 +234,7 @@ int procfile_form(struct settings *s, const char *formation, struct error *err)
 	char *one;
 
 	if (copy == NULL)
-		return error_set(err, ENOMEM, "cannot keep a setting");
+		return value_no_memory(err);
 	while ((one = strsep(&rest, ",")) != NULL) {
 		char *count = strchr(one, '=');
 

@@ -26,6 +26,11 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
 	return error_set(err, 0, "wanted %s, found '%s'", wanted, shown);
 }
 
+int value_no_memory(struct error *err)
+{
+	return error_set(err, ENOMEM, "cannot keep a setting");
+}
+
 static bool is_gap(char c)
 {
 	return c == ' ' || c == '\t' || c == ',';

@@ -19,6 +19,9 @@
 int value_wanted(struct error *err, const char *found, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* "cannot keep a setting", for lack of memory.  Returns -1. */
+int value_no_memory(struct error *err);
+
 /* The next of the words that blanks or commas part; false: there is none, or
  * (too long for `to`, which then holds its beginning) *cut is set. */
 bool value_next_word(const char **at, char *to, size_t size, bool *cut);

@@ -4,7 +4,6 @@
 #include "base/scope.h"
 #include "base/text.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -401,7 +400,7 @@ int parse_signal_rule(const struct field *f, char **text, struct error *err)
 		(void)buffer_printf(&out, "%s%s->%s", out.len > 0 ? " " : "", from + 3,
 			text_signal_name(to, rule.translated) + 3);
 	if (place == NULL || text_take(text, &out, err) == -1)
-		return error_set(err, ENOMEM, "cannot keep a setting");
+		return value_no_memory(err);
 	c->signal_count += place == &c->signals[c->signal_count];
 	*place = rule;
 	return 0;
@@ -518,5 +517,5 @@ int after_drop(struct cluster_settings *c, const char *name, struct error *err)
 	if (out.len == 0)
 		(void)buffer_string(&out, "none");
 	return buffer_text(&out) != NULL ? field_set_key("cluster", c, "after", out.data, err)
-					 : error_set(err, ENOMEM, "cannot keep a setting");
+					 : value_no_memory(err);
 }

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +92,7 @@ static int parse_rest(struct log_sink *sink, const char *text, const char *rest,
 			return value_wanted(err, text, "a path of at most %u bytes after '%s:'",
 				LOG_PATH_MAX, kinds[sink->kind]);
 		sink->path = strdup(rest);
-		return sink->path != NULL ? 0 : error_set(err, ENOMEM, "cannot keep a setting");
+		return sink->path != NULL ? 0 : value_no_memory(err);
 	}
 	return 0;
 }
@@ -153,7 +152,7 @@ int parse_log(const struct field *f, char **text, struct error *err)
 		mode = LOG_SINKS;
 		list = calloc(LOG_SINKS_MAX, sizeof(*list));
 		if (list == NULL)
-			return error_set(err, ENOMEM, "cannot keep a setting");
+			return value_no_memory(err);
 		if (parse_sinks(list, &count, *text, err) == -1)
 			goto fail;
 		for (size_t i = 0; i < count; i++)
