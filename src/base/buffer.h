@@ -38,7 +38,7 @@ void buffer_consume(struct buffer *b, size_t len); /* from the front */
 
 /* The content with a NUL behind it; NULL when out of memory. */
 const char *buffer_text(struct buffer *b);
-/* The same as heap of its own, the buffer is empty then; NULL too where an append failed. */
+/* The same as the caller's heap block, the buffer is empty then; NULL if an append failed. */
 char *buffer_take(struct buffer *b);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* `value`: what stands behind the name in the same word, or NULL. */
+/* `value`: what follows the name in the same word, or NULL. */
 static enum cmdline_part take_value(struct cmdline *c, const char *value, enum cmdline_takes takes)
 {
 	c->value = value;

@@ -40,7 +40,8 @@ int text_signal(const char *name);
 /* "SIGTERM", "SIGRTMIN+3".  `to` holds at least 16 bytes; returned. */
 const char *text_signal_name(char to[16], int signal);
 
-/* FNV-1a of these bytes after those of which `hash` is; TEXT_HASH: of none. */
+/* The FNV-1a hash of all bytes so far: `hash` is that of the bytes before these, or
+ * TEXT_HASH if these are the first. */
 #define TEXT_HASH UINT64_C(0xcbf29ce484222325)
 uint64_t text_hash(uint64_t hash, const void *bytes, size_t len);
 

@@ -37,8 +37,8 @@ static int refuse(struct error *err, const char *path, const char *why, const ch
 		geteuid() == 0 ? " for root" : "", cure);
 }
 
-/* Has the owner of this file no uid here?  Then not even root may do what only an
- * owner may, which is tried. */
+/* Has the owner of this file no uid in our user namespace?  Then not even root may do what
+ * only an owner may, such as to open it with O_NOATIME. */
 static bool is_strangers(int fd)
 {
 	char path[40];
@@ -51,9 +51,9 @@ static bool is_strangers(int fd)
 	return again == -1 && errno == EPERM;
 }
 
-/* In a user namespace all who are not in it have this uid: whoever made the
- * namespace is master of it anyway, and / mostly belongs to one of these.  It may
- * have a user of that uid as well. */
+/* Does the file belong to a user outside of our user namespace?  All of these have the same
+ * uid here, and a user inside may have it as well.  The one of them who made the namespace
+ * controls it anyway, and / mostly belongs to one of them. */
 static bool is_outside(int fd, uid_t uid)
 {
 	FILE *map = uid == NOBODY ? fopen("/proc/self/uid_map", "re") : NULL;
@@ -78,7 +78,8 @@ static int check_owner(const char *path, int fd, const struct stat *st, struct e
 	return refuse(err, path, why, "chown root");
 }
 
-/* What the mode shows as the group's may be others' rights then (acl(5)). */
+/* Has the file an access list?  Then the mode's bits of the group may be rights of other
+ * users (acl(5)). */
 static bool has_list(int fd)
 {
 	char path[40];
@@ -108,10 +109,10 @@ static int check_directory(
 
 struct way {
 	int dir;             /* where we are, O_PATH */
-	char done[PATH_MAX]; /* the same in words, for messages; "": / */
-	char room[PATH_MAX]; /* what is left of the way is at its end, from `rest` on */
+	char done[PATH_MAX]; /* the path of `dir`, for messages; "": / */
+	char room[PATH_MAX]; /* its end, from `rest` on, is the way that is left */
 	char *rest;
-	char name[NAME_MAX + 1]; /* the last one that was taken off it */
+	char name[NAME_MAX + 1]; /* the last one taken off `rest` */
 	int links;
 };
 
@@ -132,7 +133,7 @@ static int begin(struct way *w, struct error *err)
 	return enter(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
 }
 
-/* Put a part before what is left of the way. */
+/* Put a part before the way that is left. */
 static int put_before(struct way *w, const char *part, size_t len, struct error *err)
 {
 	if (len + 1 > (size_t)(w->rest - w->room))
@@ -143,7 +144,7 @@ static int put_before(struct way *w, const char *part, size_t len, struct error 
 	return 0;
 }
 
-/* To the first `len` bytes of a path. */
+/* Begin the way to the path of these `len` bytes. */
 static int set_out(struct way *w, const char *path, size_t len, struct error *err)
 {
 	scoped_str here = *path != '/' ? cwd_name() : NULL;
@@ -192,7 +193,7 @@ static bool next_name(struct way *w)
 	return *w->rest == '\0';
 }
 
-/* Open what has that name as it is, and put it behind w->done. */
+/* Open the file w->name itself, even if it is a link, and append the name to w->done. */
 static int open_name(struct way *w, struct stat *st, struct error *err)
 {
 	scoped_fd fd = openat(w->dir, w->name, AS_IT_IS);
@@ -214,7 +215,7 @@ static int follow_name(struct way *w, int fd, const struct stat *st, struct erro
 	return follow(w, fd, err);
 }
 
-/* Up to the last name, which is left. */
+/* Go to the directory of the last name, which stays in w->name. */
 static int walk(struct way *w, struct error *err)
 {
 	while (!next_name(w)) {
@@ -229,7 +230,7 @@ static int walk(struct way *w, struct error *err)
 	return 0;
 }
 
-/* A descriptor of somebody's, /proc/self/fd/N: what it names is no path. */
+/* Is it a link of /proc, such as /proc/self/fd/N, whose text need not be a path? */
 static bool is_magic(int link)
 {
 	struct statfs fs;
@@ -237,7 +238,7 @@ static bool is_magic(int link)
 	return fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
-/* To what the whole way leads to: opened as it is. */
+/* Go the whole way, and open what is at its end, O_PATH. */
 static int arrive(struct way *w, struct stat *st, struct error *err)
 {
 	while (walk(w, err) == 0) {

@@ -35,7 +35,7 @@ struct words {
 	const char *config;
 	bool daemon;
 	bool separator;         /* "--" was there */
-	struct strings command; /* behind it */
+	struct strings command; /* after it */
 	bool stopped;           /* nothing further is of interest */
 	enum invocation_kind kind;
 };
@@ -88,7 +88,7 @@ static void take_flag(struct words *w, const struct option_row *row)
 	w->stopped = true;
 }
 
-/* What other tools call an option or verb, and what it is here. */
+/* The name of an option or verb in other tools, and its name here. */
 struct other_name {
 	const char *name;
 	const char *ours;

@@ -245,7 +245,7 @@ static void check_fallback(const struct check *k)
 		check_fault(k, "fallback", "%s", err.text);
 }
 
-/* What tells how workers last that take many connections. */
+/* Keys that are for workers which take many connections. */
 static void check_lasting(const struct check *k)
 {
 	static const char *const keys[] = {"ready", "start-timeout", "check", "check-header",
@@ -604,7 +604,7 @@ static bool rotates(const struct cluster_settings *c)
 	return c->log_size > 0 || c->log_age > 0;
 }
 
-/* Who rotates a file takes it from the other, whose lines would be lost. */
+/* The cluster that rotates a file takes it from the other, whose lines would be lost. */
 static bool is_of_another(const struct check *k, const struct log_sink *sink,
 	const struct opened *o, const struct logfile *file)
 {

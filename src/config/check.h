@@ -4,7 +4,7 @@
 
 #include "config/origin.h"
 
-/* What concerns several settings: inside of settings_check(). */
+/* The parts of settings_check(), each of which looks at several settings. */
 struct check {
 	struct settings *s;
 	struct faults *faults;
@@ -16,8 +16,8 @@ struct check {
 const struct origin *check_origin(const struct check *k, const char *key);
 /* Was the key refused already?  Then what follows from it is no news. */
 bool check_is_bad(const struct check *k, const char *key);
-/* A mistake in `key` of the cluster, told where the key stands, or, where it
- * does not stand anywhere, at the head of its section. */
+/* Report a mistake in `key` of the cluster, at the key's line or, if no line has the key, at
+ * the head of the section. */
 void check_fault(const struct check *k, const char *key, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -146,7 +146,7 @@ static void check_listeners(const struct check *k)
 			c->listen_count);
 }
 
-/* What is for listeners that workers share, or moves a worker to another slot. */
+/* Keys that are for shared listeners, or that move a worker to another slot. */
 static void check_own(const struct check *k)
 {
 	const struct cluster_settings *c = k->c;
@@ -264,7 +264,7 @@ static void note_places(const struct check *k, unsigned slots, struct buffer *al
 	for (size_t i = 0; i < k->c->listen_count; i++) {
 		const struct address *a = &k->c->listen[i];
 		unsigned most = a->each != NULL ? slots : 1;
-		/* check_places() has told that */
+		/* check_places() has reported that */
 		unsigned slot = holder_of(k->s, a) != NULL;
 
 		for (; slot < most && !takes_any_port(a); slot++) {
@@ -318,7 +318,7 @@ static void instance_fault(
 		faults_add(faults, EX_USAGE, "--%s: %s", key, text);
 }
 
-/* Commands with all their words are nothing for every machine around. */
+/* The commands that `http` shows, with all arguments, are not for other machines. */
 static void check_reach(const struct settings *s, struct faults *faults)
 {
 	char text[400];

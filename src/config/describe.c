@@ -44,7 +44,7 @@ static void put_origin(
 		put_place(out, s, o);
 }
 
-/* How they are shown. */
+/* How settings are shown. */
 struct view {
 	const struct settings *s;
 	bool secrets;

@@ -11,8 +11,8 @@
 
 /* What differs between two settings, and numbers that tell if they do. */
 
-/* All texts of a setting, and what they stand for on this machine: the same where the
- * values are. */
+/* All texts of a setting, and what they stand for on this machine: equal where the values
+ * are equal. */
 static void put_all(struct buffer *out, const struct option_row *row, const void *base)
 {
 	const struct cluster_settings *c = base;
@@ -77,7 +77,7 @@ static enum change change_of(const struct option_row *row, const void *a, const 
 										      : row->change;
 }
 
-/* All rows of a section; `cluster` is told of what matters there. */
+/* Compare all settings of a section.  `cluster`: to note what matters there, or NULL. */
 static int compare(const char *section, const void *a, const void *b, enum change *change,
 	char keys[256], struct diff_cluster *cluster)
 {

@@ -53,7 +53,7 @@ static int hold(const struct field *f, char *text)
 
 static void free_text(const struct field *f)
 {
-	(void)hold(f, NULL); /* it is freed with all that is kept */
+	(void)hold(f, NULL); /* the text is freed with all that is kept */
 }
 
 static int parse_name(const struct field *f, char **text, struct error *err)
@@ -120,7 +120,7 @@ static int parse_group(const struct field *f, char **text, struct error *err)
 	return !f->known && value_group(gid, *text, err) == -1 ? -1 : hold(f, *text);
 }
 
-/* ---- lists of texts: they are made of what is kept ---- */
+/* ---- lists of texts: list_kept() makes them ---- */
 
 static int parse_list_path(const struct field *f, char **text, struct error *err)
 {
@@ -478,7 +478,7 @@ static bool is_of(const struct option_row *row, const struct kept_text *k)
 	return &option_rows[k->row] == row;
 }
 
-/* That whose place `text` takes; or NULL. */
+/* The kept text that `text` would replace, or NULL. */
 static struct kept_text *find_same(
 	const struct option_row *row, const void *base, int member, const char *text)
 {
@@ -531,7 +531,8 @@ static int keep(const struct field *f, char **text)
 		k->member = (short)f->member;
 	}
 	k->text = str_release(text);
-	/* what is not kept is the default, or none */
+	/* what is not kept is the default, or none; but a family's "none" replaces the value
+	 * that [defaults] has for the key */
 	if (k->text == NULL ? !option_is_family(f->row)
 			    : f->row->fallback != NULL && strcmp(f->row->fallback, k->text) == 0)
 		remove_kept(t, k);
@@ -602,7 +603,7 @@ void field_clear(const struct option_row *row, void *base)
 			remove_kept(t, &t->list[i]);
 }
 
-/* The n-th that is not none; or NULL. */
+/* The n-th kept text that is not NULL ("none"); or NULL. */
 static const struct kept_text *find_kept(const struct option_row *row, const void *base, size_t n)
 {
 	const struct texts *t = texts_of(base);

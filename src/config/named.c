@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* What is in the small files that settings name. */
+/* The small files that settings name. */
 
 /* Shorter ones can be guessed; longer ones are no token but some other file. */
 #define TOKEN_LEAST 16

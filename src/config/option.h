@@ -117,17 +117,17 @@ const char *option_nearest(const char *section, const char *name);
 
 /*
  * One setting of `base` (struct settings or struct cluster_settings, as the row's section
- * says): a value, and the text that it was made of, in the one way in which that value is
- * written.  field_set() parses and stores, or leaves the setting as it was and returns -1;
- * repeatable ones grow, until field_clear().
+ * says): its value, and that value as text, which is written in one way only.  field_set()
+ * parses and stores, or leaves the setting as it was and returns -1; repeatable settings
+ * grow, until field_clear().
  */
 int field_set(
 	const struct option_row *row, void *base, int member, const char *text, struct error *err);
-/* By its key, which there is. */
+/* The same by the key, which is known to exist. */
 int field_set_key(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
-/* The same for what another nclust has set, whose table may be another: 1: there is no such
- * key.  Users and groups are not looked up, their numbers are carried. */
+/* The same for a setting of another nclust, whose table may have other keys; 1: there is no
+ * such key here.  Users and groups are not looked up, because their numbers are carried. */
 int field_carry(
 	const char *section, void *base, const char *key, const char *text, struct error *err);
 /* Repeatable ones: is there already what `text` would take the place of? */
@@ -135,10 +135,9 @@ bool field_has(const struct option_row *row, const void *base, int member, const
 /* Forget it, with all that it has on the heap. */
 void field_clear(const struct option_row *row, void *base);
 
-/* How many texts it has; 0: not set (inherited, none).  One that is not kept is the
- * default's. */
+/* How many texts it has; 0: not set (inherited, none).  A setting at its default has one. */
 size_t field_count(const struct option_row *row, const void *base);
-/* The n-th: field_set() of it gives the same. */
+/* The n-th text: field_set() of it gives the same value. */
 const char *field_at(const struct option_row *row, const void *base, size_t n);
 /* The key of the n-th: the row's name, or a family's "signal-USR1".  Returned. */
 const char *field_key(const struct option_row *row, const void *base, size_t n, char to[40]);

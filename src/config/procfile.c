@@ -70,7 +70,7 @@ static bool is_plain(const char *text)
 {
 	struct strings words = {0};
 	bool plain = strpbrk(text, "$;&|()<>`*?[]~#=") == NULL &&
-		/* quotes that do not end are for the shell to tell */
+		/* the shell reports quotes that do not end */
 		value_split(&words, text, &(struct error){0}) == 0;
 
 	strings_clear(&words);
@@ -185,7 +185,7 @@ void procfile_parse(
 			take_line(s, &release, line, number, &err) == -1)
 			faults_add(faults, EX_CONFIG, "%s:%u: %s", path, number, err.text);
 	}
-	/* "release: command" is none of the clusters, but comes before all of them */
+	/* "release: command" is no cluster: it runs before all of them */
 	for (size_t i = 0; release.command != NULL && i < s->cluster_count; i++) {
 		s->clusters[i]->before_of_all = true;
 		if (set_command(s, i, "before", release.command, release.line, &err) == -1)

@@ -39,7 +39,7 @@ struct strings {
 	size_t count;
 };
 
-/* What was set, as text: config/ alone looks inside (option.h). */
+/* The texts of what is set; config/ alone looks inside (option.h). */
 struct kept_text {
 	unsigned short row; /* of the table */
 	short member;       /* of a family */
@@ -244,7 +244,7 @@ struct cluster_settings {
 	long uid;      /* -1: inherited */
 	long gid;      /* -1: inherited; with `user` alone: that user's */
 	long user_gid; /* the group of `user` itself; -1: not known */
-	char *login;   /* of `uid` (login.h); NULL: it has no entry */
+	char *login;   /* of `uid` (login_find()); NULL: it has no entry */
 	char *home;
 	gid_t *groups; /* the supplementary ones; NULL: inherited */
 	size_t group_count;
@@ -325,7 +325,7 @@ struct cluster_settings {
 	nsec_t log_age; /* 0: off */
 	struct hook log_compress;
 	enum pty_mode pty;
-	const char *after; /* "db, migrate: done" (after.h), or NULL */
+	const char *after; /* "db, migrate: done" (value.h), or NULL */
 	struct hook before;
 	bool before_of_all; /* one run of it is for all clusters: `release` */
 	struct hook before_stop;
@@ -356,7 +356,7 @@ struct settings {
 	int log_level;                 /* enum log_level */
 	const char *pidfile;           /* NULL: none */
 	struct address http;           /* its text NULL: off */
-	struct address agent;          /* so too */
+	struct address agent;          /* its text NULL: off */
 	const char *http_token;        /* the file; NULL: no token is asked for */
 	char *http_secret;             /* the token: config_read_token() */
 	bool http_open;                /* without a token, and not on loopback alone */
@@ -374,31 +374,28 @@ struct settings {
 struct settings *settings_new(void);
 void settings_free(struct settings *s); /* drops its clusters' references */
 
-struct cluster_settings *cluster_settings_new(void); /* so too, without a name */
-/*
- * What the user database tells of a cluster's user: the name, the home and the
- * supplementary groups.  It is asked when the settings are read and never later,
- * because a directory service may hang.
- */
+/* With everything at its default, and no name; NULL when out of memory. */
+struct cluster_settings *cluster_settings_new(void);
+/* All its values are there: fill in what depends on several. */
+void cluster_settings_finish(struct cluster_settings *c);
+/* Also of settings that are read only: nothing but the count changes. */
+struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
+void cluster_settings_unref(struct cluster_settings *c);
 
 enum { LOGIN_NOBODY = 65534 }; /* the group of a uid that is in no database */
 
-/* Look up c->uid, with c->gid as the first group (-1: the user's own).  A uid
- * without an entry has only that group.  -1: out of memory. */
+/* Look up c->uid in the user database: the login name, the home and the supplementary
+ * groups, of which c->gid is the first (-1: the user's own group).  A uid without an entry
+ * has only that group.  -1: out of memory.  This is done when the settings are read and
+ * never later, because a directory service may hang. */
 int login_find(struct cluster_settings *c);
 void login_clear(struct cluster_settings *c);
 
-/* All its values are there: fill in what depends on several. */
-void cluster_settings_finish(struct cluster_settings *c);
-/* Of those that are read only, too: but for the count they never change. */
-struct cluster_settings *cluster_settings_ref(const struct cluster_settings *c);
 /* Do all workers accept from one socket? */
 static inline bool settings_share(const struct cluster_settings *s)
 {
 	return s->balance == BALANCE_SHARE || s->balance == BALANCE_LEAST;
 }
-
-void cluster_settings_unref(struct cluster_settings *c);
 
 static inline bool cluster_is_success(const struct cluster_settings *c, unsigned status)
 {

@@ -20,7 +20,7 @@ static bool goes_on(char c)
 	return c != '\0' && (isalnum((unsigned char)c) || strchr("_.-+", c));
 }
 
-/* The word with `by` in the place of `part`, which stands by itself in it ("9100" in
+/* Copy a word with `by` in the place of `part`, which must stand by itself there ("9100" in
  * "--metrics=:9100").  False: it does not, or `to` is too small. */
 static bool swap_part(char *to, size_t size, const char *word, const char *part, const char *by)
 {

@@ -7,9 +7,9 @@
 
 /* How a command is changed so that each slot has a port of its own. */
 
-/* The word with {slot+PORT} in the place of that port, which stands by itself in it ("9100"
- * in "--metrics=:9100"), or which the word of a debugger leaves out:
- * "--inspect={slot+9229}" of "--inspect".  False: it has none, or `to` is too small. */
+/* Copy a word with {slot+PORT} in the place of that port, which must stand by itself there
+ * ("9100" in "--metrics=:9100").  A debugger's word may leave it out: "--inspect" becomes
+ * "--inspect={slot+9229}".  False: the word has no such port, or `to` is too small. */
 bool slotword_port(char *to, size_t size, const char *word, unsigned port);
 /* Of the first of the words (NULL-terminated, or NULL) of which that can be made. */
 bool slotword_find(char *to, size_t size, char *const *words, unsigned port);

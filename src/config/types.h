@@ -5,7 +5,7 @@
 #include "config/option.h"
 #include "config/value.h"
 
-/* What is set. */
+/* The setting that a text is for. */
 struct field {
 	const struct option_row *row;
 	void *base; /* struct settings or struct cluster_settings */
@@ -15,10 +15,10 @@ struct field {
 };
 
 /*
- * A type of settings.  parse() makes a value of the text, which is heap, and puts in its
- * place the one way in which that value is written; or it leaves the field as it was and
- * returns -1.  The text stays as long as the value, which may point into it.  What else
- * the value has on the heap is freed by free().
+ * A type of settings.  parse() makes a value of the text, which is a heap block, and
+ * replaces the text by the one way in which that value is written; or it leaves the
+ * setting as it was and returns -1.  The value may point into the text, which is kept as
+ * long.  free() frees whatever else the value has on the heap.
  */
 typedef int type_parse(const struct field *f, char **text, struct error *err);
 typedef void type_free(const struct field *f);
@@ -29,11 +29,12 @@ type_parse parse_stop_signal, parse_exits, parse_capabilities, parse_pass, parse
 type_parse parse_limit, parse_signal_rule, parse_log, parse_after;
 type_free free_command, free_run, free_hooks, free_probe, free_ready, free_rules, free_log;
 
-/* Put another text, what is in `out`, or NULL, which says that the setting is none, in
- * the place of one. */
+/* Replace a text by a formatted one. */
 int text_become(char **text, struct error *err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void text_none(char **text);
+/* By what is in `out`. */
 int text_take(char **text, struct buffer *out, struct error *err);
+/* By NULL: the setting has no value. */
+void text_none(char **text);
 
 #endif

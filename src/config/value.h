@@ -82,8 +82,7 @@ bool value_log_is_by_slot(const struct log_sink *sink);
 /* The value of `after`: "db, cache, migrate: done". */
 struct dependency {
 	char name[65]; /* of a cluster */
-	bool done;     /* wait until it has ended with success, not until it is
-			  ready */
+	bool done;     /* wait until it has ended with success, not until it is ready */
 };
 
 /* The next one of such a text, from *at on, which moves (NULL: there is none).

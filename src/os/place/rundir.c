@@ -436,7 +436,7 @@ long rundir_list(const char *wanted, char ***names, struct error *err)
 
 /* ---- files that are replaced as a whole ---- */
 
-/* A directory for an absolute path's last component; *name points to it. */
+/* Open the directory of an absolute path's last component; *name points to that. */
 static int open_parent(const char *path, const char **name, struct error *err)
 {
 	const char *slash = strrchr(path, '/');
