@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define ENVIRON_MAX (256U * 1024)
+#define LOOKS_MOST 4
 
 struct scan {
 	size_t at; /* in the entry "KEY=VALUE" */
@@ -77,13 +78,17 @@ int environ_find(void *argument)
 	struct environ_look *l = argument;
 	size_t used;
 
-	if (scan_environment(l, &used) == 0)
-		return 0;
-	if (errno != ENOENT || used > 0)
-		return -1;
-	if (is_executing(l->pid)) {
-		errno = EAGAIN;
-		return -1;
+	/* an empty one is looked at again: it may have been executing until now */
+	for (int looks = 0; looks < LOOKS_MOST; looks++) {
+		if (scan_environment(l, &used) == 0)
+			return 0;
+		if (errno != ENOENT || used > 0)
+			return -1;
+		if (is_executing(l->pid)) {
+			errno = EAGAIN;
+			return -1;
+		}
 	}
-	return scan_environment(l, &used); /* it may have been executing until now */
+	errno = ENOENT;
+	return -1;
 }
