@@ -264,8 +264,19 @@ static int let_go(void *fd)
 	return close(*(const int *)fd);
 }
 
+/*
+ * The kernel takes a socket out of its group first, then off the list by which it finds
+ * those that listen (reuseport_detach_sock() in inet_unhash()).  In between it still finds
+ * the socket, and gives it a client, whom it resets a moment later or lets ask again after
+ * 1 s: once in some hundred times on a busy machine.  So bind it to a device that is not
+ * there first, and no client matches it.  Where it has a device already, that requires
+ * CAP_NET_RAW.
+ */
 static int leave(void *fd)
 {
+	const int nowhere = INT_MAX;
+
+	(void)setsockopt(*(const int *)fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof(nowhere));
 	(void)shutdown(*(const int *)fd, SHUT_RD);
 	return let_go(fd);
 }

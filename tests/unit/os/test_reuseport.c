@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 
 #define CLIENTS 40
+#define CONNECTS 4000
 
 static union os_address at; /* where the sockets of a test listen */
 
@@ -292,6 +293,60 @@ TEST(what_waits_moves_to_another)
 		ck_assert_uint_eq(waiting(second), CLIENTS);
 		reuseport_leave(second);
 	}
+}
+
+/* Each is answered by an end, and no SYN is dropped and sent again. */
+static void connect_again_and_again(int said)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+	char byte;
+
+	(void)!write(said, "x", 1);
+	for (int i = 0; i < CONNECTS; i++) {
+		int fd = os_connect(&at);
+
+		if (fd == -1 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == -1 ||
+			info.tcpi_total_retrans > 0 || read(fd, &byte, 1) != 0)
+			_exit(1);
+		(void)close(fd);
+	}
+}
+
+static int shared; /* with the children of a test */
+
+static void accept_again_and_again(int said)
+{
+	(void)!write(said, "x", 1);
+	for (;;)
+		(void)close(accept(shared, NULL, NULL));
+}
+
+/* The kernel still finds it for a moment when it has left its group: of the sockets of
+ * IPv4 the newest comes first. */
+TEST(one_that_leaves_gets_no_client)
+{
+	pid_t server;
+	pid_t client;
+	pid_t ended;
+	int status;
+
+	shared = first_of(AF_INET);
+	reuseport_leave(join(shared)); /* from now on it is in a group */
+	share(shared, 1, 0);
+	server = os_start(accept_again_and_again);
+	client = os_start(connect_again_and_again);
+	do {
+		int second = join(shared);
+
+		ck_assert_int_eq(reuseport_hear(second, shared), 0);
+		reuseport_leave(second);
+		ended = waitpid(client, &status, WNOHANG);
+	} while (ended == 0);
+	ck_assert_int_eq(ended, client);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(kill(server, SIGKILL), 0);
+	os_reap(server, SIGKILL);
 }
 
 /* Nothing that only root may do, as it would not be noticed. */
