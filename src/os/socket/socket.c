@@ -442,16 +442,6 @@ bool socket_peer_in_group(int fd, gid_t gid)
 	return found;
 }
 
-bool socket_is_loopback(int fd)
-{
-	union endpoint at;
-
-	(void)socket_own(fd, &at);
-	if (at.any.sa_family == AF_INET)
-		return ntohl(at.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-	return at.any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&at.v6.sin6_addr);
-}
-
 uint64_t socket_cookie(int fd)
 {
 	uint64_t cookie = 0;

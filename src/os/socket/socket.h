@@ -131,10 +131,6 @@ int socket_connect_packets_at(int dirfd, const char *name, struct error *err);
  * -1 and errno. */
 int socket_connect_datagrams(const char *path);
 
-/* Is it bound to an address that only this machine can reach, 127.0.0.0/8 or ::1?
- * False where that cannot be told. */
-bool socket_is_loopback(int fd);
-
 /* SO_COOKIE: which socket it is, since boot; 0: none. */
 uint64_t socket_cookie(int fd);
 

@@ -22,8 +22,6 @@
 /* A SYN may be on its way through the kernel when a socket's share becomes
  * 0. */
 #define AWAY_LEAST (3 * MSEC)
-/* A handshake within this machine takes microseconds, more under load. */
-#define HANDSHAKE_MOST (5 * MSEC)
 /* To find half-open connections the kernel walks through all of the machine:
  * spend at most this part of the time on it. */
 #define ASKING_SHARE 20
@@ -521,13 +519,10 @@ bool group_is_dry(const struct listener *l, struct listener_socket *k)
 		return false;
 	if (l->facts.type == SOCK_DGRAM)
 		return !sockdiag_has_queue(k->fd);
-	if (k->settled || span >= HALF_OPEN_MAX)
-		return true;
-	if (l->address.defer_accept == 0 && socket_is_loopback(k->fd))
-		k->settled = span >= HANDSHAKE_MOST;
-	else if (clock_now() >= k->ask_at)
+	if (!k->settled && span < HALF_OPEN_MAX && clock_now() >= k->ask_at)
 		k->settled = ask_half_open(l, k, span);
-	return k->settled;
+	/* what was half open at the first look may be in the queue by now */
+	return (k->settled || span >= HALF_OPEN_MAX) && !group_has_queue(l, k);
 }
 
 /*

@@ -113,22 +113,6 @@ TEST(a_bare_port_is_all_addresses_by_one_socket)
 	ck_assert_int_eq(os_get(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
 }
 
-TEST(what_only_this_machine_reaches_is_known)
-{
-	ck_assert(socket_is_loopback(open_plan()));
-	plan.ip[3] = 7;
-	ck_assert(socket_is_loopback(open_plan()));
-	(void)memset(plan.ip, 0, sizeof(plan.ip));
-	ck_assert(!socket_is_loopback(open_plan()));
-	ck_assert(!socket_is_loopback(-1));
-	if (!os_has_v6())
-		return;
-	plan = plan_on(AF_INET6, SOCK_STREAM, 0);
-	ck_assert(socket_is_loopback(open_plan()));
-	(void)memset(plan.ip, 0, sizeof(plan.ip));
-	ck_assert(!socket_is_loopback(open_plan()));
-}
-
 TEST(a_privileged_port_says_what_would_help)
 {
 	struct socket_file made;
