@@ -76,19 +76,17 @@ static bool is_executing(pid_t pid)
 int environ_find(void *argument)
 {
 	struct environ_look *l = argument;
+	int error = ENOENT;
 	size_t used;
 
 	/* an empty one is looked at again: it may have been executing until now */
-	for (int looks = 0; looks < LOOKS_MOST; looks++) {
+	for (int looks = 0; looks < LOOKS_MOST && error == ENOENT; looks++) {
 		if (scan_environment(l, &used) == 0)
 			return 0;
 		if (errno != ENOENT || used > 0)
 			return -1;
-		if (is_executing(l->pid)) {
-			errno = EAGAIN;
-			return -1;
-		}
+		error = is_executing(l->pid) ? EAGAIN : ENOENT;
 	}
-	errno = ENOENT;
+	errno = error;
 	return -1;
 }
