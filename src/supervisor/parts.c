@@ -18,7 +18,6 @@
 #include "supervisor/order/order.h"
 #include "supervisor/orphans/bequest.h"
 #include "supervisor/scaling/scaling.h"
-#include "supervisor/upgrade/reexec.h"
 #include "supervisor/watch/watch.h"
 #include "supervisor/web/webrole.h"
 #include "supervisor/workers/child.h"
@@ -63,7 +62,6 @@ const struct part *const parts[] = {
 	&hooks_part,
 	&order_part,
 	&logs_part,
-	&upgrade_part,
 	&control_part,
 	&web_part,
 	&scaling_part,

@@ -600,7 +600,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.launch.self_exe = -1,
 		.daemon.log_fd = -1,
 		.reaper.oom_fd = -1,
-		.logger.pidfd = -1,
+		.logger.life.job.pidfd = -1,
 		.orphans.keeper_socket = -1,
 		.traffic.thawer = -1,
 		.traffic.thaw_pipe = -1,
@@ -608,7 +608,7 @@ void supervisor_blank(struct supervisor *sup, int argc, char **argv)
 		.daemon.pipe = -1,
 		.web = {.socket = {.fd = -1, .also = -1},
 			.agent = {.fd = -1, .also = -1},
-			.life.pidfd = -1},
+			.life.job.pidfd = -1},
 	};
 	for (size_t i = 0; i < SPAWN_MANY; i++)
 		buffer_init(&sup->births.scratch[i].text, 0);

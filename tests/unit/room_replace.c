@@ -13,7 +13,7 @@
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
 #include "protocol/responder.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/drain/drain.h"
@@ -50,7 +50,7 @@
 		"__wrap_" #f ":\n" JUMP(f));
 
 REPLACEABLE(aside_begin)
-REPLACEABLE(aside_end)
+REPLACEABLE(job_end)
 REPLACEABLE(capture_ask_last)
 REPLACEABLE(child_has_left_trap)
 REPLACEABLE(child_peek)

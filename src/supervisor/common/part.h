@@ -170,13 +170,6 @@ struct part {
 	 * new in it, instead of at the end of the turn (sup->orphans.changed). */
 	void (*write_down)(struct supervisor *sup);
 
-	/* ---- processes that are no workers ---- */
-
-	/* Is this process one of the room's own? */
-	bool (*owns)(const struct supervisor *sup, pid_t pid);
-	/* A process that it owns has ended. */
-	void (*reap)(struct supervisor *sup, pid_t pid);
-
 	/* ---- what only some rooms have ---- */
 
 	/* Understands the lines of one kind of channel (messages/channel.h). */

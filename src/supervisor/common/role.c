@@ -123,63 +123,33 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 
 /* ---- its life ---- */
 
-void role_init(struct role_life *l, void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
-	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *data)
+void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
+	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner)
 {
-	if (l->pid == 0)
-		l->pidfd = -1;
-	io_init(&l->exit, on_exit, l->pidfd, data);
-	timer_init(&l->again, on_again, data);
+	job_init(&l->job, sup, over, owner);
+	timer_init(&l->again, on_again, owner);
 }
 
-void role_watch(struct supervisor *sup, struct role_life *l)
+void role_watch(struct role_life *l)
 {
-	ev_io_set(&l->exit, l->pidfd, EV_READ);
-	ev_io_start(sup->loop, &l->exit);
+	job_begin(&l->job, NSEC_NEVER);
 }
 
-void role_begun(struct supervisor *sup, struct role_life *l)
+void role_begun(struct role_life *l)
 {
 	l->started = clock_now();
-	role_watch(sup, l);
+	role_watch(l);
 }
 
 int role_live(
 	struct supervisor *sup, enum role role, const int *fds, size_t count, struct role_life *l)
 {
-	if (role_run(sup, role, fds, count, &l->pid, &l->pidfd) == -1) {
-		l->pid = 0;
+	if (role_run(sup, role, fds, count, &l->job.pid, &l->job.pidfd) == -1) {
+		l->job.pid = 0;
 		return -1;
 	}
-	role_begun(sup, l);
+	role_begun(l);
 	return 0;
-}
-
-bool role_owns(const struct role_life *l, pid_t pid)
-{
-	return l->pid != 0 && l->pid == pid;
-}
-
-void role_kill(const struct role_life *l)
-{
-	if (l->pid != 0)
-		(void)pidfd_signal(l->pidfd, SIGKILL);
-}
-
-void role_forget(struct supervisor *sup, struct role_life *l)
-{
-	ev_io_stop(sup->loop, &l->exit);
-	fd_close(&l->pidfd);
-	l->pid = 0;
-}
-
-bool role_ended(struct supervisor *sup, struct role_life *l, struct pidfd_end *end)
-{
-	*end = (struct pidfd_end){0};
-	if (pidfd_reap(l->pidfd, end) == 0)
-		return false;
-	role_forget(sup, l);
-	return true;
 }
 
 const char *role_lacks(enum role role, const struct pidfd_end *end)
@@ -195,37 +165,37 @@ const char *role_lacks(enum role role, const struct pidfd_end *end)
 					 : NULL;
 }
 
-bool role_again(struct supervisor *sup, enum role role, struct role_life *l,
-	const struct pidfd_end *end, const char *key)
+bool role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key)
 {
+	struct ev_loop *loop = l->job.sup->loop;
 	bool hurries = clock_now() - l->started < ROLE_RESTART;
 	bool waits = hurries && l->hurried; /* at once, but not over and over */
 	const char *lacks = role_lacks(role, end);
 
 	if (lacks != NULL) {
 		log_error("%s: %s %s; trying again in a minute", key, roles[role].who, lacks);
-		timer_arm(sup->loop, &l->again, ROLE_TRY_AGAIN);
+		timer_arm(loop, &l->again, ROLE_TRY_AGAIN);
 		return false;
 	}
 	log_warn("%s: %s ended (%s %d), starting it again", key, roles[role].who,
 		end->signalled ? "signal" : "exit", end->code);
 	l->hurried = hurries;
 	if (waits)
-		timer_arm(sup->loop, &l->again, ROLE_RESTART);
+		timer_arm(loop, &l->again, ROLE_RESTART);
 	return !waits;
 }
 
-void role_end(struct supervisor *sup, struct role_life *l, int ms)
+void role_end(struct role_life *l, int ms)
 {
-	struct pollfd wait = {.fd = l->pidfd, .events = POLLIN};
-	struct pidfd_end end;
+	struct pollfd wait = {.fd = l->job.pidfd, .events = POLLIN};
 
-	ev_timer_stop(sup->loop, &l->again);
-	if (l->pid == 0)
+	if (l->job.sup == NULL)
+		return; /* it never began */
+	ev_timer_stop(l->job.sup->loop, &l->again);
+	if (l->job.pid == 0)
 		return;
 	if (poll(&wait, 1, ms) != 1)
-		role_kill(l);
+		job_kill(&l->job);
 	(void)poll(&wait, 1, KILLED_MS);
-	(void)pidfd_reap(l->pidfd, &end);
-	role_forget(sup, l);
+	job_end(&l->job);
 }

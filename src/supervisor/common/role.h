@@ -2,15 +2,9 @@
 #ifndef SUPERVISOR_ROLE_H
 #define SUPERVISOR_ROLE_H
 
-#include "base/nsec.h"
+#include "supervisor/common/job.h"
 
-#include <ev.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
-
-struct pidfd_end;
-struct supervisor;
 
 /*
  * Processes that nclust starts from its own binary.  Besides standard input,
@@ -35,12 +29,10 @@ int role_start(struct supervisor *sup, enum role role, int *channel, pid_t *pid,
 
 /* The life of one that is to run as long as it is wanted. */
 struct role_life {
-	pid_t pid; /* 0: it does not run */
-	int pidfd;
+	struct job job;
 	nsec_t started;
 	bool hurried;   /* the one before ended just after its start */
-	ev_io exit;     /* calls role_ended() … */
-	ev_timer again; /* … and starts it again */
+	ev_timer again; /* starts it again */
 };
 /* After so long it is started again, if it ended sooner … */
 #define ROLE_RESTART (1 * SECOND)
@@ -48,26 +40,20 @@ struct role_life {
 #define ROLE_TRY_AGAIN (60 * SECOND)
 
 /* After an upgrade, too: then role_watch(), if it runs. */
-void role_init(struct role_life *l, void (*on_exit)(struct ev_loop *loop, ev_io *io, int revents),
-	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *data);
-void role_watch(struct supervisor *sup, struct role_life *l);
+void role_init(struct role_life *l, struct supervisor *sup, job_over *over,
+	void (*on_again)(struct ev_loop *loop, ev_timer *timer, int revents), void *owner);
+void role_watch(struct role_life *l);
 /* It has been started by role_start(). */
-void role_begun(struct supervisor *sup, struct role_life *l);
+void role_begun(struct role_life *l);
 /* As role_run(), and that. */
 int role_live(
 	struct supervisor *sup, enum role role, const int *fds, size_t count, struct role_life *l);
-bool role_owns(const struct role_life *l, pid_t pid);
-void role_kill(const struct role_life *l); /* if it runs */
-/* It has ended, and was forgotten.  False: it lives. */
-bool role_ended(struct supervisor *sup, struct role_life *l, struct pidfd_end *end);
-void role_forget(struct supervisor *sup, struct role_life *l);
 /* What it cannot do, so that it ended; NULL: that is not known. */
 const char *role_lacks(enum role role, const struct pidfd_end *end);
 /* One that has ended is wanted: log that.  True: start it now; else `again` runs.
  * `key`: what it is for. */
-bool role_again(struct supervisor *sup, enum role role, struct role_life *l,
-	const struct pidfd_end *end, const char *key);
+bool role_again(enum role role, struct role_life *l, const struct pidfd_end *end, const char *key);
 /* It knows that it is to end: wait so long, then kill it. */
-void role_end(struct supervisor *sup, struct role_life *l, int ms);
+void role_end(struct role_life *l, int ms);
 
 #endif

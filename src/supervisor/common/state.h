@@ -252,7 +252,7 @@ struct guard {
 	bool failed; /* files could not be made; that was logged */
 };
 
-struct aside;
+struct job;
 
 struct supervisor {
 	struct ev_loop *loop;
@@ -275,7 +275,7 @@ struct supervisor {
 	struct signals signals;
 
 	struct reaper reaper;
-	struct aside *asides; /* those that run (aside.h) */
+	struct job *jobs; /* those that run (job.h) */
 	struct logger logger;
 	struct closer closer;
 	struct intercept intercept;

@@ -5,7 +5,7 @@
 #include "os/look/remote.h"
 #include "os/process.h"
 #include "os/socket/sockdiag.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/sockets/incoming.h"
@@ -40,7 +40,7 @@ struct census {
 	struct supervisor *sup;
 	struct counted *list; /* mapped; NULL: nothing was counted yet */
 	size_t count;
-	struct aside aside; /* the process that counts */
+	struct job job; /* the process that counts */
 	nsec_t began;
 	nsec_t counted; /* when the last one ended well */
 	nsec_t again;   /* not before */
@@ -206,7 +206,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	nsec_t now = clock_now();
 	nsec_t holds = SHARE * (now - x->began);
 
-	aside_end(&x->aside);
+	job_end(&x->job);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
 	/* of one that took too long, those whom it has looked at */
 	if (well || (x->count > 0 && x->list[0].seen))
@@ -227,7 +227,7 @@ void census_fini(struct supervisor *sup)
 
 	if (x == NULL)
 		return;
-	aside_end(&x->aside);
+	job_end(&x->job);
 	drop_list(x->list, x->count);
 	free(x);
 	sup->control.census = NULL;
@@ -269,12 +269,12 @@ bool census_begin(struct supervisor *sup)
 
 	if (x == NULL)
 		x = sup->control.census = calloc(1, sizeof(*x));
-	if (x == NULL || x->aside.pid != 0)
+	if (x == NULL || x->job.pid != 0)
 		return x != NULL;
 	x->sup = sup;
 	x->began = clock_now();
 	return x->began >= x->again && list_workers(x) == 0 &&
-		aside_begin(&x->aside, sup,
+		aside_begin(&x->job, sup,
 			&(struct aside_plan){
 				.work = count_beside,
 				.over = on_over,

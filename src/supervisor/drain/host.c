@@ -5,7 +5,7 @@
 #include "os/clock.h"
 #include "os/socket/sockdiag.h"
 #include "protocol/json.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/carried.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/common/news.h"
@@ -51,7 +51,7 @@ struct host_watch {
 	struct supervisor *sup;
 	nsec_t drained_for; /* as of the last undrain */
 	ev_timer timer;
-	struct aside aside;
+	struct job job;
 	struct host_seen *seen; /* mapped */
 	enum host_outcome outcome;
 	char text[320];
@@ -242,7 +242,7 @@ static void settle(struct host_watch *x, enum host_outcome outcome)
 	struct supervisor *sup = x->sup;
 	bool empty = outcome == HOST_DONE && sup->traffic.host.waits == HOST_EMPTIES;
 
-	aside_end(&x->aside);
+	job_end(&x->job);
 	ev_timer_stop(sup->loop, &x->timer);
 	x->outcome = outcome;
 	sup->traffic.host.waits = HOST_SETTLED;
@@ -303,7 +303,7 @@ static void on_looked(void *owner, const struct pidfd_end *end)
 		settle(x, HOST_DONE);
 		return;
 	}
-	aside_end(&x->aside);
+	job_end(&x->job);
 	say(x, false);
 	news_say(x->sup, LOG_INFO, "host-waits", "%s", x->text);
 	look(x);
@@ -311,9 +311,9 @@ static void on_looked(void *owner, const struct pidfd_end *end)
 
 static void look_for_empty(struct host_watch *x)
 {
-	if (x->aside.pid != 0 || who_has_not_heard(&x->sup->traffic.host) != NULL)
+	if (x->job.pid != 0 || who_has_not_heard(&x->sup->traffic.host) != NULL)
 		return;
-	(void)aside_begin(&x->aside, x->sup,
+	(void)aside_begin(&x->job, x->sup,
 		&(struct aside_plan){
 			.work = look_beside,
 			.over = on_looked,
@@ -406,7 +406,7 @@ static unsigned begin(struct supervisor *sup, enum host_waits waits, nsec_t pati
 
 	if (x == NULL)
 		return 0;
-	aside_end(&x->aside);
+	job_end(&x->job);
 	*x->seen = (struct host_seen){.used = 0};
 	(void)snprintf(x->text, sizeof(x->text), "%s: was not drained", sup->settings->name);
 	if (drained != (h->since != 0)) {
@@ -485,7 +485,7 @@ void host_end(struct supervisor *sup)
 	sup->traffic.host.asker_count = 0;
 	if (x == NULL)
 		return;
-	aside_end(&x->aside);
+	job_end(&x->job);
 	ev_timer_stop(sup->loop, &x->timer);
 	(void)munmap(x->seen, sizeof(*x->seen));
 	free(x);

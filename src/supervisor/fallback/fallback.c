@@ -123,10 +123,10 @@ static bool say(struct service *s, const int *fds, size_t count)
 	(void)text_copy(order.type, sizeof(order.type), type_of(page != NULL ? c->fallback : ""));
 	(void)buffer_append(&packet, &order, sizeof(order));
 	(void)buffer_append(&packet, page, order.page);
-	said = f->life.pid == 0 ||
+	said = f->life.job.pid == 0 ||
 		(!packet.failed &&
 			fdpass_send(f->channel, packet.data, packet.len, fds, count) == 0);
-	if (!said || f->life.pid == 0)
+	if (!said || f->life.job.pid == 0)
 		return said;
 	f->orders++;
 	s->outage.order = f->orders;
@@ -138,7 +138,7 @@ static bool say(struct service *s, const int *fds, size_t count)
 static void take_back(struct service *s)
 {
 	if (s->outage.answered && !say(s, NULL, 0))
-		role_kill(&s->sup->fallback.life);
+		job_kill(&s->sup->fallback.life.job);
 }
 
 /* ---- when ---- */
@@ -242,9 +242,9 @@ static void look(struct supervisor *sup)
 	nsec_t next = NSEC_NEVER;
 	nsec_t now = clock_now();
 
-	if (!is_wanted(sup) && sup->fallback.life.pid != 0)
+	if (!is_wanted(sup) && sup->fallback.life.job.pid != 0)
 		(void)shutdown(sup->fallback.channel, SHUT_RDWR); /* it ends */
-	else if (is_wanted(sup) && sup->fallback.life.pid == 0)
+	else if (is_wanted(sup) && sup->fallback.life.job.pid == 0)
 		start(sup);
 	for (size_t i = 0; i < sup->service_count; i++)
 		next = nsec_min(next, look_at(sup->services[i], now));
@@ -260,7 +260,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 }
 
 static void hear(struct supervisor *sup);
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents);
+static void ended(void *owner, const struct pidfd_end *end);
 
 static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -268,18 +268,18 @@ static void on_hangs(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)loop;
 	(void)revents;
-	if (sup->fallback.life.pid == 0)
+	if (sup->fallback.life.job.pid == 0)
 		return;
 	hear(sup); /* nclust itself may have stood still */
 	if (sup->fallback.heard != sup->fallback.orders)
-		role_kill(&sup->fallback.life);
+		job_kill(&sup->fallback.life.job);
 }
 
 static void look_soon(struct supervisor *sup, nsec_t wait)
 {
 	if (sup->fallback.look.data == NULL) {
 		timer_init(&sup->fallback.look, on_look, sup);
-		role_init(&sup->fallback.life, on_exit_of, on_look, sup);
+		role_init(&sup->fallback.life, sup, ended, on_look, sup);
 		timer_init(&sup->fallback.hangs, on_hangs, sup);
 	}
 	timer_arm_within(sup->loop, &sup->fallback.look, wait);
@@ -293,23 +293,13 @@ static void forget(struct supervisor *sup)
 	fd_close(&sup->fallback.channel);
 }
 
-static void ended(struct supervisor *sup)
+static void ended(void *owner, const struct pidfd_end *end)
 {
-	struct role_life *life = &sup->fallback.life;
-	struct pidfd_end end;
+	struct supervisor *sup = owner;
 
-	if (!role_ended(sup, life, &end))
-		return;
 	forget(sup);
-	if (is_wanted(sup) && role_again(sup, ROLE_FALLBACK, life, &end, "fallback"))
+	if (is_wanted(sup) && role_again(ROLE_FALLBACK, &sup->fallback.life, end, "fallback"))
 		look(sup);
-}
-
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	ended(watcher->data);
 }
 
 static void note_count(struct service *s, const struct responder_count *count)
@@ -367,13 +357,14 @@ static void start(struct supervisor *sup)
 
 	if (ev_is_active(&f->life.again))
 		return;
-	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->life.pid, &f->life.pidfd) == -1) {
-		f->life.pid = 0;
+	if (role_start(sup, ROLE_FALLBACK, &f->channel, &f->life.job.pid, &f->life.job.pidfd) ==
+		-1) {
+		f->life.job.pid = 0;
 		timer_arm(sup->loop, &f->life.again, ROLE_RESTART);
 		return;
 	}
 	f->heard = f->orders;
-	role_begun(sup, &f->life);
+	role_begun(&f->life);
 	io_init(&f->counts, on_counts, f->channel, sup);
 	ev_io_start(sup->loop, &f->counts);
 }
@@ -436,7 +427,7 @@ static void fallback_on_let_go(struct holding *h)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : NULL;
 
-	if (sup == NULL || sup->fallback.life.pid == 0)
+	if (sup == NULL || sup->fallback.life.job.pid == 0)
 		return;
 	for (size_t i = 0; i < sup->service_count; i++)
 		take_back(sup->services[i]);
@@ -455,13 +446,13 @@ static void fallback_on_provide(struct child *child, struct listener *l, bool ow
 /* It would let clients wait. */
 void fallback_stopped(struct supervisor *sup, pid_t pid)
 {
-	if (role_owns(&sup->fallback.life, pid))
-		role_kill(&sup->fallback.life);
+	if (sup->fallback.life.job.pid == pid)
+		job_kill(&sup->fallback.life.job);
 }
 
 static void fallback_on_drop(struct service *s)
 {
-	if (s->sup->fallback.life.pid != 0)
+	if (s->sup->fallback.life.job.pid != 0)
 		take_back(s);
 }
 
@@ -472,22 +463,11 @@ static void fallback_on_end(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &f->look);
 	ev_timer_stop(sup->loop, &f->hangs);
 	ev_timer_stop(sup->loop, &f->life.again);
-	if (f->life.pid == 0)
+	if (f->life.job.pid == 0)
 		return;
 	(void)shutdown(f->channel, SHUT_RDWR);
-	role_end(sup, &f->life, ENDING_MS);
+	role_end(&f->life, ENDING_MS);
 	forget(sup);
-}
-
-static bool fallback_on_owns(const struct supervisor *sup, pid_t pid)
-{
-	return role_owns(&sup->fallback.life, pid);
-}
-
-static void fallback_on_reap(struct supervisor *sup, pid_t pid)
-{
-	(void)pid;
-	ended(sup);
 }
 
 static void fallback_on_status(struct json_writer *w, const struct service *s)
@@ -500,7 +480,7 @@ static void fallback_on_status(struct json_writer *w, const struct service *s)
 		return;
 	}
 	json_open_object(w);
-	json_put_bool(w, "active", o->told && s->sup->fallback.life.pid != 0);
+	json_put_bool(w, "active", o->told && s->sup->fallback.life.job.pid != 0);
 	json_put_int(w, "answers", (int64_t)o->answers);
 	json_close_object(w);
 }
@@ -516,7 +496,5 @@ const struct part fallback_part = {
 	.provide = fallback_on_provide,
 	.go_on = fallback_on_go_on,
 	.reloaded = fallback_on_reloaded,
-	.owns = fallback_on_owns,
-	.reap = fallback_on_reap,
 	.end = fallback_on_end,
 };

@@ -9,12 +9,12 @@
 /* ---- commands ---- */
 
 static const struct plain_row helper_rows[] = {
-	PLAIN_MUST(1, helper, pid, SIGNED),
-	PLAIN_MUST(2, helper, pidfd, PIDFD),
-	PLAIN(3, helper, due, SIGNED),
-	PLAIN(4, helper, late, BOOL),
+	PLAIN_MUST(1, helper, job.pid, SIGNED),
+	PLAIN_MUST(2, helper, job.pidfd, PIDFD),
+	PLAIN(3, helper, job.due, SIGNED),
+	PLAIN(4, helper, job.late, BOOL),
 	PLAIN(5, helper, file, HEAP),
-	PLAIN(6, helper, span, SIGNED),
+	PLAIN(6, helper, job.span, SIGNED),
 };
 
 const struct carried carried_helper = {

@@ -2,8 +2,8 @@
 #ifndef SUPERVISOR_HELPER_H
 #define SUPERVISOR_HELPER_H
 
-#include "os/pidfd.h"
 #include "supervisor/common/carried.h"
+#include "supervisor/common/job.h"
 
 /*
  * A helper is a short-lived process that runs beside the workers of a cluster:
@@ -19,16 +19,7 @@ typedef void helper_over(void *owner, const struct pidfd_end *end, bool late);
 
 struct helper {
 	struct helper *next; /* in the list of all that run */
-	struct supervisor *sup;
-	pid_t pid;
-	int pidfd;
-	nsec_t due;      /* its time is over then, … */
-	nsec_t span;     /* … which is so long; 0: as an earlier nclust began it */
-	nsec_t wakes_at; /* nclust looks whether it comes late */
-	ev_io exit;
-	ev_timer patience;
-	bool late;
-	bool granted;      /* a moment more, as nclust came late at its end */
+	struct job job;
 	helper_over *over; /* NULL: the result is not needed */
 	void *owner;
 	char *file; /* heap: what it works on, or NULL */
@@ -66,10 +57,6 @@ int helpers_verify(const struct supervisor *sup, struct error *err);
 void helper_claim(struct helper *h, helper_over *over, void *owner);
 /* After an upgrade: watch all helpers again. */
 void helpers_resume(struct supervisor *sup);
-
-/* The helper with that pid, or NULL; and: it has ended. */
-struct helper *helper_by_pid(const struct supervisor *sup, pid_t pid);
-void helper_ended(struct helper *h);
 
 /* Add the variables of all helpers: NCLUST_NAME, NCLUST_CLUSTER,
  * NCLUST_SOCKET. */

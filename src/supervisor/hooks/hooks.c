@@ -455,22 +455,10 @@ static void hooks_on_end(struct supervisor *sup)
 	sup->commands.hooks = NULL;
 }
 
-static bool hooks_on_owns(const struct supervisor *sup, pid_t pid)
-{
-	return helper_by_pid(sup, pid) != NULL;
-}
-
-static void hooks_on_reap(struct supervisor *sup, pid_t pid)
-{
-	helper_ended(helper_by_pid(sup, pid));
-}
-
 const struct part hooks_part = {
 	.name = "hooks",
 	.report = hooks_on_report,
 	.drop = hooks_on_drop,
-	.owns = hooks_on_owns,
-	.reap = hooks_on_reap,
 	.go_on = hooks_on_go_on,
 	.end = hooks_on_end,
 };

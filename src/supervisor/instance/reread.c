@@ -5,7 +5,7 @@
 #include "base/scope.h"
 #include "config/config.h"
 #include "nats/natslib.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/carry_settings.h"
 #include "supervisor/common/registry.h"
 #include "supervisor/workers/budget.h"
@@ -27,7 +27,7 @@ enum { READ_SETTINGS, READ_MISTAKES, READ_FAILED };
 struct reread {
 	struct supervisor *sup;
 	reread_done *done;
-	struct aside aside;
+	struct job job;
 	int answer; /* memfd: settings, or lines */
 };
 
@@ -129,7 +129,7 @@ void reread_fini(struct supervisor *sup)
 
 	if (r == NULL)
 		return;
-	aside_end(&r->aside);
+	job_end(&r->job);
 	fd_close(&r->answer);
 	free(r);
 	sup->instance.reread = NULL;
@@ -184,7 +184,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 	r->answer = memfd_create("nclust-settings", MFD_CLOEXEC);
 	sup->instance.reread = r;
 	if (r->answer != -1 &&
-		aside_begin(&r->aside, sup,
+		aside_begin(&r->job, sup,
 			&(struct aside_plan){
 				.work = answer,
 				.over = on_over,

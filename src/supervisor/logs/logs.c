@@ -69,7 +69,7 @@ static bool can_route(struct service *service)
 	log_note("the logger of an earlier nclust is replaced: it cannot write "
 		 "where '%s' wants it",
 		service->name);
-	(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
+	job_kill(&sup->logger.life.job);
 	return false;
 }
 
@@ -82,10 +82,10 @@ static void forget_told(struct service *service)
 /* Whatever an earlier logger asked for, this one has not. */
 static void look_at_logger(struct supervisor *sup)
 {
-	if (sup->logs == NULL || sup->logs->logger == sup->logger.started)
+	if (sup->logs == NULL || sup->logs->logger == sup->logger.life.started)
 		return;
 	opener_forget(sup);
-	sup->logs->logger = sup->logger.started;
+	sup->logs->logger = sup->logger.life.started;
 }
 
 /* A logger that was told of no sinks does without them. */
@@ -108,13 +108,13 @@ static void tell(struct service *service)
 	if (!sent || s->log_sink_count == 0)
 		return;
 	service->routed.settings = cluster_settings_ref(s);
-	service->routed.logger = sup->logger.started;
+	service->routed.logger = sup->logger.life.started;
 }
 
 /* Before a worker's pipe is handed over, which may be the first one. */
 static void logs_on_handing(struct service *service)
 {
-	if (service->routed.logger != service->sup->logger.started)
+	if (service->routed.logger != service->sup->logger.life.started)
 		forget_told(service);
 	if (service->routed.settings != cluster_settings(service->core))
 		tell(service);

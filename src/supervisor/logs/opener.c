@@ -138,7 +138,7 @@ static bool has_place(const struct supervisor *sup, const char *cluster)
 	unsigned count = 0;
 
 	for (size_t i = 0; i < OPENERS; i++)
-		count += sup->logs->openers[i].aside.pid != 0 &&
+		count += sup->logs->openers[i].job.pid != 0 &&
 			strcmp(sup->logs->openers[i].cluster, cluster) == 0;
 	return count < OPENERS_OF_ONE;
 }
@@ -199,7 +199,7 @@ static void start(struct supervisor *sup, struct opener *o)
 		.keep = sup->logger.watcher.fd,
 	};
 
-	if (aside_begin(&o->aside, sup, &plan) == 0)
+	if (aside_begin(&o->job, sup, &plan) == 0)
 		return;
 	log_syserr("cannot open log files");
 	drop(sup, o); /* the logger asks again */
@@ -231,7 +231,7 @@ void opener_run(struct supervisor *sup)
 	for (size_t i = 0; i < OPENERS; i++) {
 		struct opener *o = &sup->logs->openers[i];
 
-		if (o->aside.pid != 0)
+		if (o->job.pid != 0)
 			continue;
 		o->sup = sup;
 		if (!assign(sup, o))
@@ -247,7 +247,7 @@ static struct logs *logs_of(struct supervisor *sup)
 	if (sup->logs == NULL)
 		log_error("no memory for the log files");
 	else if (sup->logs->asks == NULL)
-		sup->logs->logger = sup->logger.started;
+		sup->logs->logger = sup->logger.life.started;
 	return sup->logs;
 }
 
@@ -283,7 +283,7 @@ void opener_finish(struct supervisor *sup, nsec_t span)
 
 		opener_run(sup);
 		for (size_t i = 0; i < OPENERS; i++) {
-			const struct aside *a = &sup->logs->openers[i].aside;
+			const struct job *a = &sup->logs->openers[i].job;
 
 			wait[i] = (struct pollfd){
 				.fd = a->pid != 0 ? a->pidfd : -1,
@@ -292,8 +292,8 @@ void opener_finish(struct supervisor *sup, nsec_t span)
 		}
 		(void)poll(wait, OPENERS, 100);
 		for (size_t i = 0; i < OPENERS; i++)
-			if (sup->logs->openers[i].aside.pid != 0)
-				aside_look(&sup->logs->openers[i].aside);
+			if (sup->logs->openers[i].job.pid != 0)
+				job_look(&sup->logs->openers[i].job);
 	}
 }
 
@@ -323,7 +323,7 @@ void opener_free(struct supervisor *sup)
 	if (sup->logs == NULL)
 		return;
 	for (size_t i = 0; i < OPENERS; i++) {
-		aside_end(&sup->logs->openers[i].aside);
+		job_end(&sup->logs->openers[i].job);
 		drop(sup, &sup->logs->openers[i]);
 	}
 	opener_forget(sup);

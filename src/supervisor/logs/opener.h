@@ -3,7 +3,7 @@
 #define SUPERVISOR_OPENER_H
 
 #include "protocol/logwire.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/state.h"
 
 #include <limits.h>
@@ -26,7 +26,7 @@ struct ask {
 
 struct opener {
 	struct supervisor *sup;
-	struct aside aside;
+	struct job job;
 	char cluster[65];
 };
 

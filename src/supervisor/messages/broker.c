@@ -314,7 +314,7 @@ static void start(struct broker *b)
 	size_t len = strlen(b->setup);
 	int pair[2] = {-1, -1};
 
-	if (b->life.pid != 0)
+	if (b->life.job.pid != 0)
 		return;
 	ev_timer_stop(sup->loop, &b->life.again);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 &&
@@ -339,7 +339,7 @@ static void leave(struct broker *b)
 	int fd;
 	size_t len = queue_piece(&b->out, &data, &fd);
 
-	role_forget(sup_of(b), &b->life);
+	job_forget(&b->life.job);
 	ev_io_stop(sup_of(b)->loop, &b->io);
 	fd_close(&b->io.fd);
 	b->up = false;
@@ -354,24 +354,14 @@ static void leave(struct broker *b)
 	b->out.in_line = false;
 }
 
-static void ended(struct broker *b)
+static void ended(void *owner, const struct pidfd_end *end)
 {
-	struct pidfd_end end;
+	struct broker *b = owner;
 
-	if (!role_ended(sup_of(b), &b->life, &end))
-		return;
 	hear(b); /* its last words */
 	leave(b);
-	if (!sup_of(b)->instance.over &&
-		role_again(sup_of(b), ROLE_NATS, &b->life, &end, b->service->name))
+	if (!sup_of(b)->instance.over && role_again(ROLE_NATS, &b->life, end, b->service->name))
 		start(b);
-}
-
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	ended(watcher->data);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -399,7 +389,7 @@ static struct broker *broker_new(struct service *s)
 	natswire_host(b->host);
 	buffer_init(&b->head, 0);
 	lineup_init(&b->in, LINE_MOST);
-	role_init(&b->life, on_exit_of, on_again, b);
+	role_init(&b->life, s->sup, ended, on_again, b);
 	io_init(&b->io, on_io, -1, b);
 	timer_init(&b->rest, on_rested, b);
 	return b;
@@ -469,8 +459,8 @@ void broker_on_go_on(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct broker *b = sup->services[i]->broker;
 
-		if (b != NULL && b->life.pid != 0) {
-			role_watch(sup, &b->life);
+		if (b != NULL && b->life.job.pid != 0) {
+			role_watch(&b->life);
 			flush(b);
 		}
 	}
@@ -490,7 +480,7 @@ void broker_on_end(struct supervisor *sup)
 	struct broker *b;
 
 	for (size_t i = 0; i < sup->service_count; i++)
-		if ((b = sup->services[i]->broker) != NULL && b->life.pid != 0) {
+		if ((b = sup->services[i]->broker) != NULL && b->life.job.pid != 0) {
 			flush(b);
 			(void)shutdown(b->io.fd, SHUT_RDWR);
 		}
@@ -498,31 +488,9 @@ void broker_on_end(struct supervisor *sup)
 		nsec_t left = until - clock_now();
 
 		if ((b = sup->services[i]->broker) != NULL)
-			role_end(sup, &b->life, left > 0 ? (int)(left / MSEC) : 0);
+			role_end(&b->life, left > 0 ? (int)(left / MSEC) : 0);
 		broker_on_drop(sup->services[i]);
 	}
-}
-
-static struct broker *by_pid(const struct supervisor *sup, pid_t pid)
-{
-	for (size_t i = 0; i < sup->service_count; i++)
-		if (sup->services[i]->broker != NULL &&
-			role_owns(&sup->services[i]->broker->life, pid))
-			return sup->services[i]->broker;
-	return NULL;
-}
-
-bool broker_on_owns(const struct supervisor *sup, pid_t pid)
-{
-	return by_pid(sup, pid) != NULL;
-}
-
-void broker_on_reap(struct supervisor *sup, pid_t pid)
-{
-	struct broker *b = by_pid(sup, pid);
-
-	if (b != NULL)
-		ended(b);
 }
 
 void broker_on_status(struct json_writer *w, const struct service *s)

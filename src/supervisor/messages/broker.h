@@ -63,8 +63,6 @@ void broker_on_go_on(struct supervisor *sup);
 void broker_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed);
 void broker_on_end(struct supervisor *sup);
 void broker_on_drop(struct service *service);
-bool broker_on_owns(const struct supervisor *sup, pid_t pid);
-void broker_on_reap(struct supervisor *sup, pid_t pid);
 void broker_on_status(struct json_writer *w, const struct service *service);
 
 /* How it goes through an upgrade; the process goes on meanwhile. */

@@ -598,6 +598,4 @@ const struct part messages_part = {
 	.drop = broker_on_drop,
 	.status = broker_on_status,
 	.reloaded = broker_on_reloaded,
-	.owns = broker_on_owns,
-	.reap = broker_on_reap,
 };

@@ -77,7 +77,7 @@ static int start(struct step *step, struct helper_plan *plan, struct error *err)
 		capture_close(sup, plan->output);
 	if (step->helper == NULL)
 		return -1;
-	step->output.pid = step->helper->pid;
+	step->output.pid = step->helper->job.pid;
 	capture_hand_over(service, &step->output);
 	return 0;
 }

@@ -5,7 +5,7 @@
 #include "supervisor/common/state.h"
 
 /* Where clients come in: how a connection that the kernel lists is known to be one to
- * a listener of nclust.  Both are for a process of its own (common/aside.h). */
+ * a listener of nclust.  Both are for a process of its own (common/job.h). */
 
 /* The TCP ports of all listeners: a bit each. */
 struct incoming {

@@ -53,12 +53,9 @@ struct reexec {
 	nsec_t asked;
 	nsec_t busy_since;
 	int binary; /* O_PATH of the new one */
-	pid_t pid;  /* of the check */
-	int pidfd;
-	ev_io exit;
+	struct job check;
 	ev_io output; /* its fd: what it says, or -1 */
-	ev_timer patience;
-	bool late;
+	ev_timer pause;
 	struct buffer said;
 };
 
@@ -131,21 +128,13 @@ static int open_binary(const struct supervisor *sup, struct error *err)
 static void stop_check(struct reexec *u)
 {
 	struct ev_loop *loop = u->sup->loop;
-	struct pidfd_end end;
 	int pipe = u->output.fd;
 
-	ev_timer_stop(loop, &u->patience);
-	ev_io_stop(loop, &u->exit);
+	ev_timer_stop(loop, &u->pause);
 	ev_io_stop(loop, &u->output);
 	ev_io_set(&u->output, -1, EV_READ);
 	fd_close(&pipe);
-	if (u->pidfd != -1) {
-		(void)pidfd_signal_group(u->pidfd, u->pid, SIGKILL);
-		(void)pidfd_signal(u->pidfd, SIGKILL);
-		/* if it is not dead yet, it is reaped later as a stray */
-		(void)pidfd_reap(u->pidfd, &end);
-	}
-	fd_close(&u->pidfd);
+	job_end(&u->check);
 	buffer_fini(&u->said);
 }
 
@@ -264,52 +253,37 @@ static bool has_passed(struct reexec *u, const struct pidfd_end *end)
 		strstr(said, REEXEC_CHECKED) != NULL;
 }
 
-static void check_ended(struct supervisor *sup)
+static void check_ended(void *owner, const struct pidfd_end *end)
 {
-	struct reexec *u = sup->upgrade.reexec;
-	struct pidfd_end end;
+	struct reexec *u = owner;
+	struct supervisor *sup = u->sup;
 	char said[360];
 	char why[500];
 	char name[16];
 
-	if (pidfd_peek(u->pidfd, &end) != 1)
-		return;
+	if (end == NULL)
+		return; /* it was late: its exit is reported when it comes */
 	(void)read_output(u);
-	if (has_passed(u, &end)) {
+	if (has_passed(u, end)) {
 		stop_check(u);
 		u->step = REEXEC_GOES;
 		return;
 	}
 	(void)last_words(u, said, sizeof(said));
-	if (u->late)
+	if (u->check.late)
 		(void)snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
-	else if (end.signalled)
+	else if (end->signalled)
 		(void)snprintf(why, sizeof(why),
 			"the new nclust was killed by %s while it looked at "
 			"our state",
-			text_signal_name(name, end.code));
-	else if (*said != '\0' && end.code != 0)
+			text_signal_name(name, end->code));
+	else if (*said != '\0' && end->code != 0)
 		(void)snprintf(why, sizeof(why), "the new nclust says: %s", said);
 	else
 		(void)snprintf(why, sizeof(why),
 			"'%s' is not an nclust that can take over (exit %d)", sup->upgrade.exe_path,
-			end.code);
+			end->code);
 	fail(sup, why);
-}
-
-static void on_checked(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	struct reexec *u = watcher->data;
-
-	(void)loop;
-	(void)revents;
-	check_ended(u->sup);
-}
-
-static bool upgrade_on_owns(const struct supervisor *sup, pid_t pid)
-{
-	return sup->upgrade.reexec != NULL && sup->upgrade.reexec->pidfd != -1 &&
-		sup->upgrade.reexec->pid == pid;
 }
 
 static int run_check(struct reexec *u, int state, int output, struct spawn_failure *failure)
@@ -333,7 +307,7 @@ static int run_check(struct reexec *u, int state, int output, struct spawn_failu
 		.patience = EXEC_PATIENCE,
 	};
 
-	return spawn(&plan, &u->pid, &u->pidfd, failure);
+	return spawn(&plan, &u->check.pid, &u->check.pidfd, failure);
 }
 
 static void wait_for_writer(struct reexec *u)
@@ -342,24 +316,18 @@ static void wait_for_writer(struct reexec *u)
 		news_say(u->sup, LOG_INFO, "upgrade-waits", "%s: '%s' is being written to, waiting",
 			u->sup->settings->name, u->sup->upgrade.exe_path);
 	u->step = REEXEC_BUSY;
-	timer_arm(u->sup->loop, &u->patience, BUSY_PAUSE);
+	timer_arm(u->sup->loop, &u->pause, BUSY_PAUSE);
 }
 
 static void start_check(struct supervisor *sup);
 
-static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct reexec *u = timer->data;
 
 	(void)loop;
 	(void)revents;
-	if (u->step == REEXEC_BUSY) {
-		start_check(u->sup);
-		return;
-	}
-	u->late = true; /* its exit is reported when it comes */
-	(void)pidfd_signal_group(u->pidfd, u->pid, SIGKILL);
-	(void)pidfd_signal(u->pidfd, SIGKILL);
+	start_check(u->sup);
 }
 
 static void watch_check(struct reexec *u, int output)
@@ -369,9 +337,9 @@ static void watch_check(struct reexec *u, int output)
 	u->step = REEXEC_CHECKS;
 	ev_io_set(&u->output, output, EV_READ);
 	ev_io_start(loop, &u->output);
-	ev_io_set(&u->exit, u->pidfd, EV_READ);
-	ev_io_start(loop, &u->exit);
-	timer_arm(loop, &u->patience, CHECK_PATIENCE);
+	u->check.leads = true;
+	job_init(&u->check, u->sup, check_ended, u);
+	job_begin(&u->check, CHECK_PATIENCE);
 }
 
 static void start_check(struct supervisor *sup)
@@ -406,6 +374,7 @@ static void start_check(struct supervisor *sup)
 		return;
 	}
 	(void)close(ends[0]);
+	u->check.pid = 0;
 	if (u->step != REEXEC_BUSY)
 		u->busy_since = clock_now();
 	if (failure.error == ETXTBSY && clock_now() - u->busy_since < BUSY_PATIENCE) {
@@ -564,11 +533,10 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 		return error_set(err, ENOMEM, "upgrade");
 	u->sup = sup;
 	u->asked = u->busy_since = clock_now();
-	u->binary = u->pidfd = -1;
+	u->binary = -1;
 	buffer_init(&u->said, SAID_MAX + 512);
-	io_init(&u->exit, on_checked, -1, u);
 	io_init(&u->output, on_output, -1, u);
-	timer_init(&u->patience, on_patience_over, u);
+	timer_init(&u->pause, on_pause_over, u);
 	sup->upgrade.reexec = u;
 	if (rolls != NULL)
 		news_say(sup, LOG_NOTE, "upgrade-waits",
@@ -582,15 +550,3 @@ int reexec_begin(struct supervisor *sup, struct error *err)
 			sup->settings->name, (int)leaves->pid, leaves->service->name);
 	return 0;
 }
-
-static void upgrade_on_reap(struct supervisor *sup, pid_t pid)
-{
-	(void)pid;
-	check_ended(sup);
-}
-
-const struct part upgrade_part = {
-	.name = "upgrade",
-	.owns = upgrade_on_owns,
-	.reap = upgrade_on_reap,
-};

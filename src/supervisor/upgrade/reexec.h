@@ -3,9 +3,6 @@
 #define SUPERVISOR_REEXEC_H
 
 #include "supervisor/upgrade/carry.h"
-#include "supervisor/common/part.h"
-
-extern const struct part upgrade_part;
 
 /*
  * An upgrade: nclust replaces itself by the binary on disk, in the same

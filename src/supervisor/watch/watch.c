@@ -8,7 +8,7 @@
 #include "config/value.h"
 #include "os/clock.h"
 #include "os/watchtree.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/service.h"
@@ -32,7 +32,7 @@
 
 struct watching {
 	struct service *service;
-	struct aside aside;
+	struct job job;
 	ev_io news;       /* its fd: from the process */
 	ev_timer again;   /* start it again, or roll */
 	char *patterns;   /* that it was started with, as one text */
@@ -170,7 +170,7 @@ static void stop(struct watching *w)
 {
 	int fd = w->news.fd;
 
-	aside_end(&w->aside);
+	job_end(&w->job);
 	ev_io_stop(w->service->sup->loop, &w->news);
 	ev_timer_stop(w->service->sup->loop, &w->again);
 	fd_close(&fd);
@@ -212,7 +212,7 @@ static void start(struct watching *w)
 		return;
 	}
 	with.keep = pair[1];
-	if (aside_begin(&w->aside, sup, &with) == -1) {
+	if (aside_begin(&w->job, sup, &with) == -1) {
 		log_syserr("%s: watch: nothing is watched", w->service->name);
 		fd_close(&pair[0]);
 	} else {

@@ -168,7 +168,7 @@ static int start(struct supervisor *sup, int *channel)
 	*channel = pairs[0][0];
 	for (unsigned i = 0; i < CHANNELS; i++)
 		if (clients_add_own(sup, pairs[i][0]) == -1)
-			role_kill(&web->life);
+			job_kill(&web->life.job);
 	return 0;
 }
 
@@ -210,7 +210,7 @@ static void start_again(struct supervisor *sup)
 	struct error err;
 	int channel;
 
-	if (sup->web.life.pid != 0 || sup->instance.over || !is_wanted(sup))
+	if (sup->web.life.job.pid != 0 || sup->instance.over || !is_wanted(sup))
 		return;
 	if ((sup->web.socket.fd == -1 && s->http.text != NULL &&
 		    config_read_token(sup->settings, &err) == -1) ||
@@ -230,28 +230,19 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 	start_again(timer->data);
 }
 
-static void ended(struct supervisor *sup)
+static void ended(void *owner, const struct pidfd_end *end)
 {
-	struct pidfd_end end;
+	struct supervisor *sup = owner;
 
-	if (!role_ended(sup, &sup->web.life, &end))
-		return;
 	clients_drop_own(sup); /* else their end would end the next one */
 	if (is_wanted(sup) && !sup->instance.over &&
-		role_again(sup, ROLE_WEB, &sup->web.life, &end, name_of(sup)))
+		role_again(ROLE_WEB, &sup->web.life, end, name_of(sup)))
 		start_again(sup);
-}
-
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	ended(watcher->data);
 }
 
 static void replace(struct supervisor *sup)
 {
-	role_kill(&sup->web.life);
+	job_kill(&sup->web.life.job);
 	sup->web.life.hurried = false; /* the next one need not wait */
 }
 
@@ -260,8 +251,8 @@ static void replace(struct supervisor *sup)
 /* Its first byte says that it can answer. */
 static int await(struct supervisor *sup, int channel, struct error *err)
 {
-	struct pollfd wait[] = {
-		{.fd = channel, .events = POLLIN}, {.fd = sup->web.life.pidfd, .events = POLLIN}};
+	struct pollfd wait[] = {{.fd = channel, .events = POLLIN},
+		{.fd = sup->web.life.job.pidfd, .events = POLLIN}};
 	struct pidfd_end end = {0};
 	const char *lacks;
 	char byte;
@@ -269,9 +260,9 @@ static int await(struct supervisor *sup, int channel, struct error *err)
 	if (poll(wait, COUNT_OF(wait), GREETING_MS) > 0 &&
 		recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
 		return 0;
-	role_kill(&sup->web.life);
+	job_kill(&sup->web.life.job);
 	(void)poll(&wait[1], 1, GREETING_MS);
-	(void)role_ended(sup, &sup->web.life, &end);
+	(void)job_reap(&sup->web.life.job, &end);
 	lacks = role_lacks(ROLE_WEB, &end);
 	return error_fail(err, EX_CONFIG, "%s: the web server %s", name_of(sup),
 		lacks != NULL ? lacks : "could not start");
@@ -295,7 +286,7 @@ static int begin(struct supervisor *sup, struct error *err)
 
 int web_begin(struct supervisor *sup, struct error *err)
 {
-	role_init(&sup->web.life, on_exit_of, on_restart, sup);
+	role_init(&sup->web.life, sup, ended, on_restart, sup);
 	if (!is_wanted(sup))
 		return 0;
 #ifdef NCLUST_STATIC
@@ -318,9 +309,9 @@ int web_begin(struct supervisor *sup, struct error *err)
 
 static void web_on_go_on(struct supervisor *sup)
 {
-	role_init(&sup->web.life, on_exit_of, on_restart, sup);
-	if (sup->web.life.pid != 0)
-		role_watch(sup, &sup->web.life);
+	role_init(&sup->web.life, sup, ended, on_restart, sup);
+	if (sup->web.life.job.pid != 0)
+		role_watch(&sup->web.life);
 	else
 		start_again(sup);
 }
@@ -329,30 +320,19 @@ static void web_on_end(struct supervisor *sup)
 {
 	struct web *web = &sup->web;
 
-	if (web->life.pid != 0)
+	if (web->life.job.pid != 0)
 		/* it tells those who follow the events how all ended */
 		clients_drop_own(sup);
-	role_end(sup, &web->life, ENDING_MS);
+	role_end(&web->life, ENDING_MS);
 	socket_drop(&web->socket);
 	socket_drop(&web->agent);
-}
-
-static bool web_on_owns(const struct supervisor *sup, pid_t pid)
-{
-	return role_owns(&sup->web.life, pid);
-}
-
-static void web_on_reap(struct supervisor *sup, pid_t pid)
-{
-	(void)pid;
-	ended(sup);
 }
 
 /* It hangs and does not read, or it is dead already. */
 static void web_on_own_left(struct supervisor *sup)
 {
 	if (!sup->instance.over)
-		role_kill(&sup->web.life);
+		job_kill(&sup->web.life.job);
 }
 
 /* ---- a reload ---- */
@@ -439,7 +419,5 @@ const struct part web_part = {
 	.end = web_on_end,
 	.reload = web_on_reload,
 	.reloaded = web_on_reloaded,
-	.owns = web_on_owns,
-	.reap = web_on_reap,
 	.own_left = web_on_own_left,
 };

@@ -43,7 +43,6 @@
 
 /* A logger that takes no packet for so long hangs, and is replaced. */
 #define LOGGER_PATIENCE_MS 100
-#define LOGGER_RESTART (1 * SECOND)
 /* So long after there was something to read the logger is asked whether it
  * lives, and it has so many seconds to answer. */
 #define LOGGER_LOOK (2 * SECOND)
@@ -86,7 +85,7 @@ static bool is_copied(const struct service *service)
 
 	return cluster_settings(service->core)->log == LOG_AUTO && !sup->settings->daemon &&
 		!sup->logger.stdout_is_terminal && !service->kind->by_connection &&
-		(sup->logger.pid == 0 || sup->logger.copies);
+		(sup->logger.life.job.pid == 0 || sup->logger.copies);
 }
 
 bool capture_wanted(const struct service *service)
@@ -308,7 +307,7 @@ void capture_close(struct supervisor *sup, int output[2])
 static void give_up_on_it(struct supervisor *sup)
 {
 	log_warn("the logger does not answer: replacing it");
-	(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
+	job_kill(&sup->logger.life.job);
 	sup->logger.asked = LOGGER_KILLED;
 	timer_arm(sup->loop, &sup->logger.look, LOGGER_ENDS_IN);
 }
@@ -535,17 +534,12 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- the logger's life ---- */
 
-static void on_logger_exit(struct ev_loop *loop, ev_io *watcher, int revents)
-{
-	(void)loop;
-	(void)revents;
-	logger_ended(watcher->data);
-}
+static void ended(void *owner, const struct pidfd_end *end);
 
 /* Workers block once their pipes are full, so try until the logger runs. */
 static void start_later(struct supervisor *sup)
 {
-	timer_arm(sup->loop, &sup->logger.restart, LOGGER_RESTART);
+	timer_arm(sup->loop, &sup->logger.life.again, ROLE_RESTART);
 }
 
 static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -559,8 +553,7 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 static void init_watchers(struct supervisor *sup)
 {
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
-	io_init(&sup->logger.exit, on_logger_exit, sup->logger.pidfd, sup);
-	timer_init(&sup->logger.restart, on_restart, sup);
+	role_init(&sup->logger.life, sup, ended, on_restart, sup);
 	sup->logger.pipes.set = sup->logger.pipes.wake = -1;
 	io_init(&sup->logger.work, on_work, -1, sup);
 	timer_init(&sup->logger.look, on_look, sup);
@@ -569,7 +562,6 @@ static void init_watchers(struct supervisor *sup)
 
 void logger_init(struct supervisor *sup)
 {
-	sup->logger.pidfd = -1;
 	sup->logger.watcher.fd = -1;
 	init_watchers(sup);
 }
@@ -579,7 +571,7 @@ void logger_resume(struct supervisor *sup)
 	const struct child *child;
 
 	init_watchers(sup);
-	if (sup->logger.pid == 0) {
+	if (sup->logger.life.job.pid == 0) {
 		for_each_child (child, children_of_all(sup))
 			if (child->output[0] != -1 || child->output[1] != -1)
 				start_later(sup);
@@ -587,7 +579,7 @@ void logger_resume(struct supervisor *sup)
 	}
 	if (sup->logger.watcher.fd != -1)
 		ev_io_start(sup->loop, &sup->logger.watcher);
-	ev_io_start(sup->loop, &sup->logger.exit);
+	role_watch(&sup->logger.life);
 	watch_work(sup);
 }
 
@@ -609,25 +601,24 @@ void logger_resize(struct supervisor *sup)
 
 static void begin(struct supervisor *sup, int channel)
 {
-	sup->logger.started = clock_now();
+	role_begun(&sup->logger.life);
 	ev_io_set(&sup->logger.watcher, channel, EV_READ);
 	ev_io_start(sup->loop, &sup->logger.watcher);
-	ev_io_set(&sup->logger.exit, sup->logger.pidfd, EV_READ);
-	ev_io_start(sup->loop, &sup->logger.exit);
 	watch_work(sup);
 }
 
 static int start(struct supervisor *sup)
 {
+	struct job *job = &sup->logger.life.job;
 	struct child *child;
 	int channel;
 
-	if (sup->logger.pid != 0)
+	if (job->pid != 0)
 		return 0;
-	if (ev_is_active(&sup->logger.restart) || sup->instance.over)
+	if (ev_is_active(&sup->logger.life.again) || sup->instance.over)
 		return sup->instance.over ? -1 : 0; /* its pipes are kept for it */
-	if (role_start(sup, ROLE_LOGGER, &channel, &sup->logger.pid, &sup->logger.pidfd) == -1) {
-		sup->logger.pid = 0;
+	if (role_start(sup, ROLE_LOGGER, &channel, &job->pid, &job->pidfd) == -1) {
+		job->pid = 0;
 		return -1;
 	}
 	sup->logger.copies = sup->logger.remembers = !carry_variant.less;
@@ -647,13 +638,13 @@ static int start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
 
-	if (sup->logger.started != 0 || service->kind->by_connection || carry_variant.less ||
+	if (sup->logger.life.started != 0 || service->kind->by_connection || carry_variant.less ||
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
-		if (sup->logger.started == 0)
-			ev_timer_stop(sup->loop, &sup->logger.restart);
+		if (sup->logger.life.started == 0)
+			ev_timer_stop(sup->loop, &sup->logger.life.again);
 		return start(sup);
 	}
-	timer_arm_within(sup->loop, &sup->logger.restart, 0);
+	timer_arm_within(sup->loop, &sup->logger.life.again, 0);
 	return 0;
 }
 
@@ -661,9 +652,9 @@ static int start_soon(struct service *service)
  * pending, and not active. */
 static void begin_now(struct supervisor *sup)
 {
-	if (sup->logger.started != 0)
+	if (sup->logger.life.started != 0)
 		return;
-	ev_timer_stop(sup->loop, &sup->logger.restart);
+	ev_timer_stop(sup->loop, &sup->logger.life.again);
 	logger_begin(sup);
 }
 
@@ -681,8 +672,8 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 	 * the channel is closed */
 	if (pidfd == -1)
 		return -1;
-	sup->logger.pid = pid;
-	sup->logger.pidfd = pidfd;
+	sup->logger.life.job.pid = pid;
+	sup->logger.life.job.pidfd = pidfd;
 	sup->logger.taken = true;
 	begin(sup, channel);
 	return 0;
@@ -700,11 +691,6 @@ void logger_redirect(struct supervisor *sup)
 	(void)logger_send(sup, &p, fds, COUNT_OF(fds));
 }
 
-bool logger_is(const struct supervisor *sup, pid_t pid)
-{
-	return sup->logger.pid != 0 && sup->logger.pid == pid;
-}
-
 static void close_channel(struct supervisor *sup)
 {
 	int channel = sup->logger.watcher.fd;
@@ -718,46 +704,32 @@ static void close_channel(struct supervisor *sup)
 
 static void forget(struct supervisor *sup)
 {
-	ev_io_stop(sup->loop, &sup->logger.exit);
+	job_forget(&sup->logger.life.job);
 	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
 	close_channel(sup);
 	stop_watching(sup);
-	fd_close(&sup->logger.pidfd);
-	sup->logger.pid = 0;
 	news_stop_waiting(sup);
 }
 
 /* It has ended, or will end some time, and is reaped then. */
 static void replace(struct supervisor *sup)
 {
-	nsec_t age = clock_now() - sup->logger.started;
+	nsec_t age = clock_now() - sup->logger.life.started;
 
 	forget(sup);
-	if (!sup->instance.over && (age < LOGGER_RESTART || start(sup) == -1))
+	if (!sup->instance.over && (age < ROLE_RESTART || start(sup) == -1))
 		start_later(sup);
 }
 
-void logger_ended(struct supervisor *sup)
+static void ended(void *owner, const struct pidfd_end *end)
 {
-	struct pidfd_end end = {0};
-	bool known = true;
+	struct supervisor *sup = owner;
 
-	switch (pidfd_reap(sup->logger.pidfd, &end)) {
-	case 0:
-		return;
-	case -1: /* it was not our child */
-		known = false;
-		if (pidfd_look(sup->logger.pidfd, 0, 0, &end) == 0)
-			return;
-		break;
-	default:
-		break;
-	}
-	if (known && !sup->instance.over)
-		log_warn("the logger ended (%s %d), starting it again",
-			end.signalled ? "signal" : "exit", end.code);
-	else if (!sup->instance.over)
+	if (end->code == -1 && !sup->instance.over) /* it was not our child */
 		log_warn("the logger ended, starting it again");
+	else if (!sup->instance.over)
+		log_warn("the logger ended (%s %d), starting it again",
+			end->signalled ? "signal" : "exit", end->code);
 	replace(sup);
 }
 
@@ -773,7 +745,7 @@ static bool waits_in_the_kernel(pid_t pid)
 static void await_end(const struct supervisor *sup)
 {
 	struct pollfd channel = {.fd = sup->logger.watcher.fd, .events = POLLIN};
-	struct pollfd wait = {.fd = sup->logger.pidfd, .events = POLLIN};
+	struct pollfd wait = {.fd = sup->logger.life.job.pidfd, .events = POLLIN};
 	nsec_t until = clock_now() + LOGGER_DRAINS;
 	char packet[64];
 
@@ -783,24 +755,19 @@ static void await_end(const struct supervisor *sup)
 			recv(channel.fd, packet, sizeof(packet), MSG_DONTWAIT) <= 0)
 			break;
 	while (poll(&wait, 1, MOMENT_MS) == 0)
-		if (clock_now() >= until || waits_in_the_kernel(sup->logger.pid))
+		if (clock_now() >= until || waits_in_the_kernel(sup->logger.life.job.pid))
 			return;
 }
 
 void logger_fini(struct supervisor *sup)
 {
 	struct child *child;
-	struct pidfd_end end;
 
-	ev_timer_stop(sup->loop, &sup->logger.restart);
+	ev_timer_stop(sup->loop, &sup->logger.life.again);
 	stop_watching(sup);
-	if (sup->logger.pid != 0 && !sup->orphans.has_past) {
+	if (sup->logger.life.job.pid != 0 && !sup->orphans.has_past) {
 		await_end(sup);
-		(void)pidfd_signal(sup->logger.pidfd, SIGKILL);
-		(void)pidfd_reap(sup->logger.pidfd, &end);
-		ev_io_stop(sup->loop, &sup->logger.exit);
-		fd_close(&sup->logger.pidfd);
-		sup->logger.pid = 0;
+		job_end(&sup->logger.life.job);
 	} /* else it waits for the next nclust */
 	close_channel(sup);
 	/* of those that do not end, either */

@@ -42,7 +42,4 @@ void logger_redirect(struct supervisor *sup);
 /* The terminal may have another size: those of the workers get it, too. */
 void logger_resize(struct supervisor *sup);
 
-bool logger_is(const struct supervisor *sup, pid_t pid);
-void logger_ended(struct supervisor *sup);
-
 #endif

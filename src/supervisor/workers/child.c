@@ -8,7 +8,6 @@
 #include "os/privilege.h"
 #include "os/process.h"
 #include "os/spawn/spawn.h"
-#include "supervisor/common/aside.h"
 #include "supervisor/common/foreign.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/common/news.h"
@@ -727,23 +726,6 @@ static void workers_on_go_on(struct supervisor *sup)
 	reap_resume(sup);
 }
 
-static bool workers_on_owns(const struct supervisor *sup, pid_t pid)
-{
-	return logger_is(sup, pid) || foreign_owns(sup, pid) || aside_by_pid(sup, pid) != NULL;
-}
-
-static void workers_on_reap(struct supervisor *sup, pid_t pid)
-{
-	struct aside *aside = aside_by_pid(sup, pid);
-
-	if (logger_is(sup, pid))
-		logger_ended(sup);
-	else if (aside != NULL)
-		aside_look(aside);
-	else
-		foreign_reap(sup, pid);
-}
-
 static void workers_on_end(struct supervisor *sup)
 {
 	logger_fini(sup);
@@ -764,6 +746,4 @@ const struct part workers_part = {
 	.go_on = workers_on_go_on,
 	.settle = workers_on_settle,
 	.end = workers_on_end,
-	.owns = workers_on_owns,
-	.reap = workers_on_reap,
 };

@@ -10,6 +10,8 @@
 #include "os/pidfd.h"
 #include "os/process.h"
 #include "os/look/remote.h"
+#include "supervisor/common/foreign.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/environment.h"
@@ -54,19 +56,11 @@
 
 /* ---- exited processes ---- */
 
-/* The room that has started this process (no worker); NULL: none has. */
-static const struct part *owner_of(const struct supervisor *sup, pid_t pid)
-{
-	for (unsigned i = 0; i < part_count; i++)
-		if (parts[i]->owns != NULL && parts[i]->owns(sup, pid))
-			return parts[i];
-	return NULL;
-}
-
-/* Is it one that nclust started: a worker, or a room's? */
+/* Is it one that nclust started? */
 static bool is_known(const struct supervisor *sup, pid_t pid)
 {
-	return child_by_pid(sup, pid) != NULL || owner_of(sup, pid) != NULL;
+	return child_by_pid(sup, pid) != NULL || job_by_pid(sup, pid) != NULL ||
+		foreign_owns(sup, pid);
 }
 
 /* Reap exited processes, a bounded number; true: there may be more. */
@@ -76,17 +70,19 @@ static bool reap_some(struct supervisor *sup)
 
 	for (int i = 0; i < REAPED_A_TURN && clock_now() < until; i++) {
 		pid_t pid = child_peek_any();
-		const struct part *owner;
 		struct child *child;
+		struct job *job;
 
 		if (pid <= 0)
 			return false;
 		child = child_by_pid(sup, pid);
-		owner = owner_of(sup, pid);
+		job = job_by_pid(sup, pid);
 		if (child != NULL) {
 			child_ended(child); /* the same as its pidfd says */
-		} else if (owner != NULL) {
-			owner->reap(sup, pid);
+		} else if (job != NULL) {
+			job_look(job); /* so too */
+		} else if (foreign_owns(sup, pid)) {
+			foreign_reap(sup, pid);
 		} else {
 			if (child_reap(pid) == -1)
 				return false;

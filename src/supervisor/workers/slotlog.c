@@ -80,7 +80,7 @@ const char *slotlog_missing(const struct service *service)
 	if (!capture_wanted(service))
 		return "its workers write where nclust does, so that nothing "
 		       "is kept; set 'log = prefix'";
-	if (sup->logger.pid != 0 && !sup->logger.remembers)
+	if (sup->logger.life.job.pid != 0 && !sup->logger.remembers)
 		return "the logger is of an earlier release, and keeps "
 		       "nothing; the next one does, when it has ended";
 	return NULL;

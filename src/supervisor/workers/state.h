@@ -11,6 +11,7 @@
 #include "os/spawn/spawn.h"
 #include "os/vfork.h"
 #include "supervisor/common/allowance.h"
+#include "supervisor/common/role.h"
 #include "supervisor/sockets/state.h"
 
 #include <ev.h>
@@ -63,17 +64,13 @@ struct reaper {
 struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
-	pid_t pid;
-	bool taken;        /* it writes still where an earlier one did */
-	bool copies;       /* it knows LOGWIRE_COPY */
-	bool remembers;    /* LOGWIRE_CAN_REMEMBER */
-	uint64_t last_log; /* number of a slotlog */
-	bool routes;       /* it knows LOGWIRE_ROUTE */
-	bool no_pty;       /* the last one could not be opened */
-	int pidfd;
-	ev_io exit;
-	ev_timer restart;
-	nsec_t started;
+	struct role_life life;
+	bool taken;            /* it writes still where an earlier one did */
+	bool copies;           /* it knows LOGWIRE_COPY */
+	bool remembers;        /* LOGWIRE_CAN_REMEMBER */
+	uint64_t last_log;     /* number of a slotlog */
+	bool routes;           /* it knows LOGWIRE_ROUTE */
+	bool no_pty;           /* the last one could not be opened */
 	struct eventset pipes; /* of the workers */
 	ev_io work;            /* one of them has something */
 	ev_timer look;         /* there was work: does it live? */

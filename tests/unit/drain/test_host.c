@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../room_lib.h"
 
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
 #include "supervisor/common/news.h"
 #include "supervisor/common/timer.h"
 #include "supervisor/drain/host.h"
@@ -24,18 +24,18 @@ REPLACED(void, timer_arm)(struct ev_loop *loop, ev_timer *armed, nsec_t wait)
 }
 
 REPLACED(int, aside_begin)
-(struct aside *a, struct supervisor *sup, const struct aside_plan *plan)
+(struct job *j, struct supervisor *sup, const struct aside_plan *plan)
 {
 	(void)sup;
 	looks++;
 	looking = *plan;
-	a->pid = 1;
+	j->pid = 1;
 	return 0;
 }
 
-REPLACED(void, aside_end)(struct aside *a)
+REPLACED(void, job_end)(struct job *j)
 {
-	a->pid = 0;
+	j->pid = 0;
 }
 
 static struct service *web;

@@ -42,14 +42,17 @@ REPLACED(nsec_t, clock_worked)(void)
 /* Of the process the pidfd says how it has ended. */
 static struct pidfd_end its_end;
 
-REPLACED(int, pidfd_reap)(int pidfd, struct pidfd_end *end)
+REPLACED(int, pidfd_peek)(int pidfd, struct pidfd_end *end)
 {
 	struct pollfd look = {.fd = pidfd, .events = POLLIN};
 
-	if (b == NULL || pidfd != b->life.pidfd)
-		return pidfd_peek(pidfd, end);
 	*end = its_end;
-	return poll(&look, 1, 0);
+	return b != NULL && pidfd == b->life.job.pidfd ? poll(&look, 1, 0) : 0;
+}
+
+REPLACED(int, pidfd_reap)(int pidfd, struct pidfd_end *end)
+{
+	return pidfd_peek(pidfd, end);
 }
 
 /* What has come to that descriptor by now. */
@@ -69,7 +72,7 @@ static const char *heard(int fd)
 
 static int process(void)
 {
-	return room_fd(b->life.pid, CHANNEL);
+	return room_fd(b->life.job.pid, CHANNEL);
 }
 
 static int worker(uint32_t slot)
@@ -99,7 +102,7 @@ static void begin(void)
 
 static void end(void)
 {
-	(void)eventfd_write(b->life.pidfd, 1);
+	(void)eventfd_write(b->life.job.pidfd, 1);
 	room_stop();
 	broker_on_end(&room);
 	room_end();
@@ -193,10 +196,10 @@ TEST(it_does_not_get_the_rest_of_anothers_line)
 	room_pass(0);
 	channels_flush(&room);
 	ck_assert(b->out.in_line);
-	former = b->life.pid;
-	(void)eventfd_write(b->life.pidfd, 1); /* it has been killed */
+	former = b->life.job.pid;
+	(void)eventfd_write(b->life.job.pidfd, 1); /* it has been killed */
 	room_pass(0);
-	ck_assert_int_ne(b->life.pid, former);
+	ck_assert_int_ne(b->life.job.pid, former);
 	(void)snprintf(expected, sizeof(expected),
 		"shop.web\nme:secret\na:1,b\nnclust web\n"
 		"{'nclust':1,'id':'%s','from':{'cluster':'web','slot':0,"
@@ -213,13 +216,13 @@ TEST(after_a_reload_it_does_not_wait_for_the_next_try)
 	struct error err;
 
 	its_end = (struct pidfd_end){.code = EX_CONFIG};
-	(void)eventfd_write(b->life.pidfd, 1); /* the library refuses the URL */
+	(void)eventfd_write(b->life.job.pidfd, 1); /* the library refuses the URL */
 	room_pass(0);
 	ck_assert(room_logged("trying again in a minute"));
-	ck_assert_int_eq(b->life.pid, 0);
+	ck_assert_int_eq(b->life.job.pid, 0);
 	ck_assert_int_eq(field_set_key("cluster", s, "relay", "nats://c/shop", &err), 0);
 	brokers_begin(&room);
-	ck_assert_int_ne(b->life.pid, 0);
+	ck_assert_int_ne(b->life.job.pid, 0);
 	ck_assert(!ev_is_active(&b->life.again));
 	ck_assert_str_eq(heard(process()), "shop.web\n\nc\nnclust web\n");
 }

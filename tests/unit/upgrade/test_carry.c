@@ -34,6 +34,14 @@ struct gap {
 		offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
 	}
 
+/* A process that goes on is watched anew by its job, ... */
+#define BEGUN_ANEW(of, job) \
+	NOT(of, job.next), NOT(of, job.sup), NOT(of, job.over), NOT(of, job.owner), \
+		NOT(of, job.leads), NOT(of, job.wakes_at), NOT(of, job.granted), \
+		NOT(of, job.exit), NOT(of, job.patience)
+/* ... a role as long as it likes. */
+#define NO_TIME(of, job) NOT(of, job.late), NOT(of, job.due), NOT(of, job.span)
+
 static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, launch.argc), /* by the exec itself */
 	NOT(supervisor, launch.argv),
@@ -69,17 +77,20 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, news.timer),
 	NOT(supervisor, closer), /* all is closed before */
 	NOT(supervisor, logger.watcher),
-	NOT(supervisor, logger.exit),
-	NOT(supervisor, logger.restart),
+	BEGUN_ANEW(supervisor, logger.life.job),
+	NO_TIME(supervisor, logger.life.job),
+	NOT(supervisor, logger.life.again),
+	NOT(supervisor, logger.life.hurried),
 	NOT(supervisor, logger.pipes),
 	NOT(supervisor, logger.work),
 	NOT(supervisor, logger.look),
 	NOT(supervisor, logger.asked),
 	NOT(supervisor, limits), /* found again */
-	NOT(supervisor, asides), /* begun anew */
+	NOT(supervisor, jobs),   /* watched, or begun, anew */
 	NOT(supervisor, logs),   /* the logger asks again */
 	NOT(supervisor, sockets.trim),
-	NOT(supervisor, web.life.exit),
+	BEGUN_ANEW(supervisor, web.life.job),
+	NO_TIME(supervisor, web.life.job),
 	NOT(supervisor, web.life.again),
 	NOT(supervisor, web.life.hurried),
 	NOT(supervisor, web.change),           /* no upgrade then */
@@ -279,11 +290,7 @@ static const struct gap recipe_gaps[] = {
 
 static const struct gap helper_gaps[] = {
 	NOT(helper, next),
-	NOT(helper, sup),
-	NOT(helper, wakes_at), /* a new one wakes as it likes */
-	NOT(helper, granted),
-	NOT(helper, exit), /* made anew */
-	NOT(helper, patience),
+	BEGUN_ANEW(helper, job),
 	NOT(helper, over), /* follow from the group that it is in */
 	NOT(helper, owner),
 };
@@ -620,7 +627,7 @@ static void finish(struct both *b)
 
 TEST(hooks_go_on_where_they_were)
 {
-	struct helper helper = {.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true};
+	struct helper helper = {.job = {.pid = 77, .pidfd = 9, .due = 5 * SECOND, .late = true}};
 	const struct carry_descriptor *kept;
 	const struct hooks *hooks;
 	struct error err;
@@ -639,10 +646,10 @@ TEST(hooks_go_on_where_they_were)
 	ck_assert_uint_eq(hooks->running, 1);
 	ck_assert_uint_eq(hooks->queued, 1);
 	ck_assert_uint_eq(hooks->dropped, 3);
-	ck_assert_int_eq(hooks->runs->helper->pid, 77);
-	ck_assert_int_eq(hooks->runs->helper->pidfd, 9);
-	ck_assert_int_eq(hooks->runs->helper->due, 5 * SECOND);
-	ck_assert(hooks->runs->helper->late);
+	ck_assert_int_eq(hooks->runs->helper->job.pid, 77);
+	ck_assert_int_eq(hooks->runs->helper->job.pidfd, 9);
+	ck_assert_int_eq(hooks->runs->helper->job.due, 5 * SECOND);
+	ck_assert(hooks->runs->helper->job.late);
 	ck_assert_ptr_null(b.after.commands.helpers->next);
 	ck_assert_ptr_null(hooks->head->helper);
 	ck_assert_ptr_eq(hooks->head->service, &b.service);
@@ -659,9 +666,7 @@ TEST(hooks_go_on_where_they_were)
 TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
 {
 	char file[] = "/var/log/web.1"; /* it works on that */
-	struct helper helper = {.pid = 78,
-		.pidfd = 8,
-		.due = SECOND,
+	struct helper helper = {.job = {.pid = 78, .pidfd = 8, .due = SECOND},
 		.over = (helper_over *)(uintptr_t)_i,
 		.file = _i == 1 ? file : NULL};
 	struct error err;
@@ -671,7 +676,7 @@ TEST_LOOP(a_command_that_is_being_ended_is_watched_on, 0, 2)
 	b.before.commands.helpers = &helper;
 	(void)hooks_of(&b.before);
 	ck_assert_int_eq(there_and_back(&b, &err), 1);
-	ck_assert_int_eq(b.after.commands.helpers->pid, 78);
+	ck_assert_int_eq(b.after.commands.helpers->job.pid, 78);
 	ck_assert(b.after.commands.helpers->over == NULL);
 	ck_assert_pstr_eq(b.after.commands.helpers->file, helper.file);
 	finish(&b);

@@ -3,7 +3,8 @@
 
 #include "base/scope.h"
 #include "os/clock.h"
-#include "supervisor/common/aside.h"
+#include "supervisor/common/job.h"
+#include "supervisor/common/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@
 /* What is done in a process of its own while nclust goes on. */
 
 static struct supervisor sup;
-static struct aside aside;
+static struct job aside;
 static int pipe_of[2];
 static unsigned told;
 static bool late;
@@ -32,7 +33,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	}
 	late = true;
 	if (forget_late)
-		aside_end(&aside);
+		job_end(&aside);
 }
 
 static int answer(void *owner)
@@ -87,7 +88,7 @@ static struct aside_plan plan(aside_work *work, int keep)
 static void begin(const struct aside_plan *p)
 {
 	ck_assert_int_eq(aside_begin(&aside, &sup, p), 0);
-	ck_assert_ptr_eq(aside_by_pid(&sup, aside.pid), &aside);
+	ck_assert_ptr_eq(job_by_pid(&sup, aside.pid), &aside);
 }
 
 static void setup(void)
@@ -97,7 +98,7 @@ static void setup(void)
 		.null_fd = open("/dev/null", O_RDWR | O_CLOEXEC),
 		.daemon.log_fd = -1,
 	};
-	aside = (struct aside){.pid = 0};
+	aside = (struct job){.pid = 0};
 	told = 0;
 	late = forget_late = false;
 	ck_assert_int_eq(pipe(pipe_of), 0);
@@ -105,8 +106,8 @@ static void setup(void)
 
 static void teardown(void)
 {
-	aside_end(&aside);
-	ck_assert_ptr_null(sup.asides);
+	job_end(&aside);
+	ck_assert_ptr_null(sup.jobs);
 	ev_loop_destroy(sup.loop);
 	(void)close(sup.null_fd);
 	(void)close(pipe_of[0]);

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervisor/common/job.h"
+
+#include "base/log.h"
+#include "base/scope.h"
+#include "os/clock.h"
+#include "os/descriptors.h"
+#include "supervisor/common/state.h"
+#include "supervisor/common/timer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* nclust wakes so often in a job's time, to see whether it gets the CPU.  If it comes so
+ * late, the job has as much more time; at its end a moment, once. */
+#define WAKES 8
+#define LATE (10 * MSEC)
+#define MOMENT (500 * MSEC)
+
+struct job *job_by_pid(const struct supervisor *sup, pid_t pid)
+{
+	struct job *j = sup->jobs;
+
+	while (j != NULL && j->pid != pid)
+		j = j->next;
+	return j;
+}
+
+/* It is not reaped, so pid and group are still its own. */
+void job_kill(const struct job *j)
+{
+	if (j->pid == 0)
+		return;
+	if (j->leads && pidfd_signal_group(j->pidfd, j->pid, SIGKILL) == -1 && errno != ESRCH)
+		log_debug("cannot kill the group of process %d: %s", (int)j->pid, strerror(errno));
+	(void)pidfd_signal(j->pidfd, SIGKILL);
+}
+
+void job_forget(struct job *j)
+{
+	struct job **at;
+
+	if (j->pid == 0)
+		return;
+	at = &j->sup->jobs;
+	while (*at != NULL && *at != j)
+		at = &(*at)->next;
+	if (*at != NULL)
+		*at = j->next;
+	ev_io_stop(j->sup->loop, &j->exit);
+	ev_timer_stop(j->sup->loop, &j->patience);
+	fd_close(&j->pidfd);
+	j->pid = 0;
+}
+
+bool job_reap(struct job *j, struct pidfd_end *end)
+{
+	int got = pidfd_peek(j->pidfd, end);
+
+	if (got == 0)
+		return false;
+	if (got == -1) { /* it is no child of ours */
+		*end = (struct pidfd_end){.code = -1};
+		if (pidfd_look(j->pidfd, 0, 0, end) == 0)
+			return false;
+	} else {
+		if (j->leads)
+			job_kill(j); /* what it has left behind */
+		(void)pidfd_reap(j->pidfd, end);
+	}
+	job_forget(j);
+	return true;
+}
+
+void job_look(struct job *j)
+{
+	struct pidfd_end end;
+
+	if (job_reap(j, &end))
+		j->over(j->owner, &end);
+}
+
+void job_end(struct job *j)
+{
+	struct pidfd_end end;
+
+	if (j->pid == 0)
+		return;
+	job_kill(j);
+	(void)pidfd_reap(j->pidfd, &end);
+	job_forget(j);
+}
+
+static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	(void)loop;
+	(void)revents;
+	job_look(watcher->data);
+}
+
+/* ---- its time ---- */
+
+static void wait_for(struct job *j, nsec_t now)
+{
+	nsec_t left = j->due > now ? j->due - now : 0;
+
+	if (j->due == NSEC_NEVER)
+		return;
+	if (j->span > 0)
+		left = nsec_min(left, j->span / WAKES + LATE);
+	j->wakes_at = j->due < now ? j->due : now + left; /* after an upgrade */
+	timer_arm(j->sup->loop, &j->patience, left);
+}
+
+static void forgive(struct job *j, nsec_t now)
+{
+	nsec_t late = now - j->wakes_at;
+
+	if (late < LATE)
+		return;
+	j->due += late;
+	if (now < j->due || j->granted)
+		return;
+	j->granted = true;
+	j->due = now + (j->span > 0 ? nsec_min(MOMENT, j->span) : MOMENT);
+}
+
+/* Who has ended was in time, if nclust was not. */
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	struct job *j = timer->data;
+	nsec_t now = clock_now();
+	struct pidfd_end end;
+
+	(void)loop;
+	(void)revents;
+	if (pidfd_peek(j->pidfd, &end) == 1) {
+		job_look(j);
+		return;
+	}
+	forgive(j, now);
+	if (now < j->due) {
+		wait_for(j, now);
+		return;
+	}
+	j->late = true;
+	job_kill(j);
+	j->over(j->owner, NULL);
+}
+
+/* ---- its life ---- */
+
+void job_init(struct job *j, struct supervisor *sup, job_over *over, void *owner)
+{
+	j->sup = sup;
+	j->over = over;
+	j->owner = owner;
+	if (j->pid == 0)
+		j->pidfd = -1;
+	io_init(&j->exit, on_exit_of, j->pidfd, j);
+	timer_init(&j->patience, on_patience, j);
+}
+
+void job_resume(struct job *j)
+{
+	j->next = j->sup->jobs;
+	j->sup->jobs = j;
+	ev_io_set(&j->exit, j->pidfd, EV_READ);
+	ev_io_start(j->sup->loop, &j->exit);
+	wait_for(j, clock_now());
+}
+
+void job_begin(struct job *j, nsec_t patience)
+{
+	j->late = j->granted = false;
+	j->span = patience;
+	j->due = nsec_add(clock_now(), patience);
+	job_resume(j);
+}
+
+/* ---- work aside ---- */
+
+/* In that process. */
+static int arrange(const struct supervisor *sup, const struct aside_plan *p)
+{
+	int log = p->silent ? sup->null_fd : sup->daemon.log_fd;
+
+	for (int fd = 0; p->silent && fd < STDERR_FILENO; fd++)
+		if (dup2(sup->null_fd, fd) == -1)
+			return -1;
+	if ((log != -1 && dup2(log, STDERR_FILENO) == -1) ||
+		(p->keep != -1 && dup2(p->keep, ASIDE_FD) == -1))
+		return -1;
+	log_to(STDERR_FILENO, "nclust: ", log_level());
+	(void)descriptors_close(ASIDE_FD + (p->keep != -1), ~0U);
+	return 0;
+}
+
+static pid_t run(const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
+{
+	pid_t nclust = getpid();
+	pid_t pid = pidfd_fork(pidfd);
+
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(getppid() == nclust && arrange(sup, p) == 0 ? p->work(p->owner) : EX_OSERR);
+	}
+	return pid;
+}
+
+int aside_begin(struct job *j, struct supervisor *sup, const struct aside_plan *plan)
+{
+	int pidfd = -1;
+	pid_t pid = run(sup, plan, &pidfd);
+
+	if (pid == -1)
+		return -1;
+	*j = (struct job){.pid = pid, .pidfd = pidfd};
+	job_init(j, sup, plan->over, plan->owner);
+	job_begin(j, plan->patience);
+	return 0;
+}
+
+int aside_await(const struct supervisor *sup, const struct aside_plan *plan, struct pidfd_end *end)
+{
+	struct pollfd wait = {.fd = -1, .events = POLLIN};
+	scoped_fd pidfd = -1;
+
+	if (run(sup, plan, &pidfd) == -1)
+		return -1;
+	wait.fd = pidfd;
+	if (poll(&wait, 1, (int)(plan->patience / MSEC)) == 0) {
+		(void)pidfd_signal(pidfd, SIGKILL);
+		return 0;
+	}
+	return pidfd_reap(pidfd, end) == 1 ? 1 : -1;
+}
