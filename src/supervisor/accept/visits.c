@@ -9,7 +9,6 @@
 #include "supervisor/common/timer.h"
 #include "supervisor/workers/child.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +132,7 @@ static void tell_late(struct accepting *a, uint32_t slot)
 	char who[PEER_TEXT_MAX];
 	char age[16];
 
-	log_info("%s.%" PRIu32 ": %s: stopping worker %d after %s", a->service->name, slot,
+	log_slot(a->service, slot, LOG_INFO, "%s: stopping worker %d after %s",
 		peer_text(who, &v->peer), (int)child_at(a, slot)->pid,
 		text_age(age, clock_now() - v->born));
 }
@@ -156,9 +155,8 @@ static void on_deadline_of(struct accepting *a, uint32_t slot, nsec_t now)
 		send_step(a, slot, now);
 		break;
 	case VISIT_KILLED:
-		log_error("%s.%" PRIu32 ": worker %d is still there after "
-			  "SIGKILL",
-			a->service->name, slot, (int)child_at(a, slot)->pid);
+		log_slot(a->service, slot, LOG_ERROR, "worker %d is still there after SIGKILL",
+			(int)child_at(a, slot)->pid);
 		v->deadline = NSEC_NEVER;
 		break;
 	case VISIT_NONE:
@@ -238,17 +236,16 @@ static void tell_end(
 	(void)peer_text(who, &v->peer);
 	(void)text_age(age, clock_now() - v->born);
 	if (ending->kind != ENDING_SIGNAL) {
-		log_debug("%s.%" PRIu32 ": %s: exit %d after %s", a->service->name, slot, who,
-			ending->code, age);
+		log_slot(a->service, slot, LOG_DEBUG, "%s: exit %d after %s", who, ending->code,
+			age);
 		return;
 	}
 	(void)text_signal_name(name, ending->code);
 	if (!crash) {
-		log_debug("%s.%" PRIu32 ": %s: killed by %s after %s", a->service->name, slot, who,
-			name, age);
+		log_slot(a->service, slot, LOG_DEBUG, "%s: killed by %s after %s", who, name, age);
 		return;
 	}
-	log_warn("%s.%" PRIu32 ": %s: killed by %s%s after %s", a->service->name, slot, who, name,
+	log_slot(a->service, slot, LOG_WARN, "%s: killed by %s%s after %s", who, name,
 		ending->out_of_memory ? ", out of memory," : "", age);
 	if (a->untold[TROUBLE_CRASH] > 0)
 		log_warn("%s: %u more were killed since the last report", a->service->name,

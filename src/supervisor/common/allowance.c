@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/allowance.h"
+#include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "os/clock.h"
@@ -7,7 +8,6 @@
 #include "supervisor/common/state.h"
 #include "supervisor/common/timer.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 /* Both may be this far ahead of what comes back: a worker has used up 1 s of CPU
@@ -59,9 +59,10 @@ static nsec_t charge(nsec_t *whole_at, nsec_t now, nsec_t cost)
 static void tell_worker(const struct child *child, struct rest *rest, const char *what)
 {
 	if (!rest->told)
-		log_warn("%s.%" PRIu32 ": worker %d %s so much that it keeps nclust busy: "
-			 "nclust now spends at most a tenth of a CPU on it",
-			child->service->name, child->slot, (int)child->pid, what);
+		log_worker(child, LOG_WARN,
+			"worker %d %s so much that it keeps nclust busy: "
+			"nclust now spends at most a tenth of a CPU on it",
+			(int)child->pid, what);
 	rest->told = true;
 }
 

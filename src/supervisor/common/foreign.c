@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -60,8 +59,7 @@ static void kill_owner(struct supervisor *sup, uint64_t owner, const char *why)
 	if (by == NULL || sup->closer.killed == owner)
 		return;
 	sup->closer.killed = owner;
-	log_warn("%s.%" PRIu32 ": killing worker %d: it has given nclust %s", by->service->name,
-		by->slot, (int)by->pid, why);
+	log_worker(by, LOG_WARN, "killing worker %d: it has given nclust %s", (int)by->pid, why);
 	(void)pidfd_signal(by->pidfd, SIGKILL);
 }
 

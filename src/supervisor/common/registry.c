@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/registry.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,4 +149,20 @@ bool service_is_done(const struct service *service)
 	return service->stage.ended && service->stage.status == 0 &&
 		cluster_state(service->core) == CLUSTER_STOPPED &&
 		!cluster_was_stopped(service->core);
+}
+
+/* ---- what is said of one ---- */
+
+void log_slot(
+	const struct service *service, uint32_t slot, enum log_level level, const char *format, ...)
+{
+	char text[800];
+	va_list args;
+
+	if (level > log_level())
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_line(level, "%s.%" PRIu32 ": %s", service->name, slot, text);
 }

@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_REGISTRY_H
 #define SUPERVISOR_REGISTRY_H
 
+#include "base/log.h"
 #include "supervisor/common/state.h"
 
 /* The clusters and workers that exist: every room finds them here, or visits
@@ -40,5 +41,10 @@ bool child_has_own_lane(const struct child *child);
 
 /* Have all its workers ended with success, by themselves, and that is all there was to do? */
 bool service_is_done(const struct service *service);
+
+/* A line about the worker in a slot, "web.0: ...". */
+void log_slot(const struct service *service, uint32_t slot, enum log_level level,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+#define log_worker(child, ...) log_slot((child)->service, (child)->slot, __VA_ARGS__)
 
 #endif

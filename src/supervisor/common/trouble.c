@@ -366,8 +366,8 @@ void trouble_cannot_bind(
 			"-lntup 'sport = :%u')",
 			what, port);
 	if (child->life.cause != NULL)
-		log_line(error == EADDRINUSE ? LOG_WARN : LOG_NOTE, "%s.%" PRIu32 ": %s",
-			child->service->name, child->slot, child->life.cause);
+		log_worker(
+			child, error == EADDRINUSE ? LOG_WARN : LOG_NOTE, "%s", child->life.cause);
 }
 
 /* The number after a colon, or after "port "; 0: there is none. */

@@ -23,7 +23,6 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/environment.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -654,8 +653,7 @@ static void drain_on_drain(struct child *child, nsec_t span)
 		return;
 	d = drain_new(child, span);
 	if (d == NULL) { /* no memory: the core's deadline ends it */
-		log_warn("%s.%" PRIu32 ": out of memory: not drained", child->service->name,
-			child->slot);
+		log_worker(child, LOG_WARN, "out of memory: not drained");
 		return;
 	}
 	/* a worker that somebody has stopped could not act on its signal */

@@ -12,7 +12,6 @@
 #include "supervisor/common/trouble.h"
 #include "supervisor/workers/service.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -153,8 +152,8 @@ void check_failed(struct child *child, const char *why)
 	h->failed++;
 	h->failures++;
 	(void)text_copy(h->last, sizeof(h->last), why);
-	log_info("%s.%" PRIu32 ": worker %d failed a check, %s: %s", child->service->name,
-		child->slot, (int)child->pid, health_probe_text(text, &s->check), why);
+	log_worker(child, LOG_INFO, "worker %d failed a check, %s: %s", (int)child->pid,
+		health_probe_text(text, &s->check), why);
 	if (h->failures < s->check_failures)
 		return;
 	service_view_slot(child->service, child->slot, &view);
@@ -384,8 +383,7 @@ static void run(struct checker *c, struct child *child)
 		health_exec(child, &c->volley, &s->check, &err) == 0)
 		return;
 	/* nclust could not ask: that is no fault of the worker's */
-	log_warn("%s.%" PRIu32 ": cannot be checked: %s", child->service->name, child->slot,
-		err.text);
+	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
 	if (child->health != NULL)
 		child->health->round = c->round;
 }

@@ -16,7 +16,6 @@
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,9 +214,8 @@ static void health_on_report(struct service *service, const struct report *r)
 	case REPORT_START_TIMEOUT:
 		child = child_find(service, r->slot, r->worker);
 		if (child != NULL && child->health != NULL && *child->health->last != '\0')
-			log_note("%s.%" PRIu32 ": its last answer to 'ready': "
-				 "%s",
-				service->name, r->slot, child->health->last);
+			log_slot(service, r->slot, LOG_NOTE, "its last answer to 'ready': %s",
+				child->health->last);
 		break;
 	default:
 		break;

@@ -7,7 +7,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* `ready = tcp`, `http:/path` and `exec:CMD`: each worker is probed from its
@@ -57,8 +56,7 @@ static void answered(struct child *child, bool well, const char *why)
 	if (strcmp(h->last, why) == 0)
 		return;
 	(void)text_copy(h->last, sizeof(h->last), why);
-	log_info("%s.%" PRIu32 ": worker %d is not ready yet: %s", child->service->name,
-		child->slot, (int)child->pid, why);
+	log_worker(child, LOG_INFO, "worker %d is not ready yet: %s", (int)child->pid, why);
 }
 
 static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
@@ -137,9 +135,7 @@ void health_prove(struct child *child)
 	if (s == NULL || s->ready != READY_PROBE)
 		return;
 	if (health_of(child) == NULL || asker_of(child->service, ASKS_READY) == NULL) {
-		log_warn("%s.%" PRIu32 ": out of memory: it cannot be asked if "
-			 "it is ready",
-			child->service->name, child->slot);
+		log_worker(child, LOG_WARN, "out of memory: it cannot be asked if it is ready");
 		return;
 	}
 	child->health->proving = true;

@@ -6,8 +6,6 @@
 #include "supervisor/workers/child.h"
 #include "supervisor/workers/service.h"
 
-#include <inttypes.h>
-
 /*
  * A spare that listens, on a socket to which no client comes (intercept/gate.c), is
  * asked what `check` asks: at first without a pause, so that it has compiled, loaded
@@ -69,8 +67,7 @@ static void answered(struct child *child, bool well, const char *why)
 	}
 	check_passed(child);
 	if (h->warm < ENOUGH && ++h->warm == ENOUGH)
-		log_info("%s.%" PRIu32 ": spare worker %d is warm", child->service->name,
-			child->slot, (int)child->pid);
+		log_worker(child, LOG_INFO, "spare worker %d is warm", (int)child->pid);
 }
 
 static void step(struct asker *a, nsec_t now)

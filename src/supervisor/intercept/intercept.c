@@ -127,10 +127,11 @@ void intercept_tell_refused(struct child *child, int error)
 	if (service->life.trap_told)
 		return;
 	service->life.trap_told = true;
-	log_warn("%s.%" PRIu32 ": the port that it binds cannot be taken over, "
-		 "it stays its own: %s (another user's or an unreadable "
-		 "program, or Yama; nclust would need CAP_SYS_PTRACE)",
-		service->name, child->slot, strerror(error));
+	log_worker(child, LOG_WARN,
+		"the port that it binds cannot be taken over, "
+		"it stays its own: %s (another user's or an unreadable "
+		"program, or Yama; nclust would need CAP_SYS_PTRACE)",
+		strerror(error));
 }
 
 /* ---- receiving calls ---- */
@@ -149,9 +150,10 @@ void intercept_judge(struct child *child, const struct remote *r)
 	if (!r->late || child->trap.hostile)
 		return;
 	child->trap.hostile = true;
-	log_warn("%s.%" PRIu32 ": process %d cannot be looked at in time: "
-		 "nclust leaves its calls alone",
-		child->service->name, child->slot, (int)r->tid);
+	log_worker(child, LOG_WARN,
+		"process %d cannot be looked at in time: "
+		"nclust leaves its calls alone",
+		(int)r->tid);
 }
 
 /* Its next call is to be received. */
@@ -160,8 +162,7 @@ static void await_call(struct child *child)
 	if (child->trap.fd != -1 && child->trap.heard == NULL &&
 		!allowance_rests(&child->trap.allowance) &&
 		childset_add(child, CHILD_TRAP, child->trap.fd) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot watch its calls", child->service->name,
-			child->slot);
+		log_worker(child, LOG_ERROR, "cannot watch its calls: %s", strerror(errno));
 }
 
 static void rest(struct child *child, bool over)
@@ -296,8 +297,7 @@ static struct heard *receive(struct child *child)
 	if (got == 1)
 		return heard;
 	if (got == -1)
-		log_syserr("%s.%" PRIu32 ": cannot receive its calls", child->service->name,
-			child->slot);
+		log_worker(child, LOG_ERROR, "cannot receive its calls: %s", strerror(errno));
 	free(heard);
 	return NULL;
 }
@@ -333,9 +333,8 @@ static void watch(struct child *child, struct spawn_trap *trap)
 		if (is_for_good(trap->error))
 			tell_impossible(sup, trap->error);
 		else if (trap->error != EPROTO) /* killed early */
-			log_warn("%s.%" PRIu32 ": its port cannot be taken "
-				 "over: %s",
-				child->service->name, child->slot, strerror(trap->error));
+			log_worker(child, LOG_WARN, "its port cannot be taken over: %s",
+				strerror(trap->error));
 		return;
 	}
 	tell_own_filter(sup);
@@ -374,9 +373,10 @@ void intercept_abandon(struct child *child)
 	struct supervisor *sup = child->service->sup;
 	int trap = child->trap.fd;
 
-	log_warn("%s.%" PRIu32 ": killing worker %d: it replaced the socket that it binds by "
-		 "a descriptor that cannot be closed",
-		child->service->name, child->slot, (int)child->pid);
+	log_worker(child, LOG_WARN,
+		"killing worker %d: it replaced the socket that it binds by "
+		"a descriptor that cannot be closed",
+		(int)child->pid);
 	forget_heard(child);
 	child->trap.hostile = true;
 	allowance_stop(&child->trap.allowance, sup->loop);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/intercept/putover.h"
+#include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -18,7 +19,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -159,8 +159,8 @@ static void add_waiting(
 		if (added)
 			continue;
 		if (news_spares(t->child))
-			log_syserr("%s.%" PRIu32 ": cannot add %s to its epoll", t->service->name,
-				t->child->slot, listener_text(l));
+			log_worker(t->child, LOG_ERROR, "cannot add %s to its epoll: %s",
+				listener_text(l), strerror(errno));
 	}
 }
 

@@ -236,9 +236,8 @@ static struct listener *keep(struct takeover *t, int fd)
 	takeover_tell(t->child, l);
 	if (learned_named(t->child, NULL) != NULL && learned_named(t->child, &t->key) == NULL &&
 		news_spares(t->child))
-		log_warn("%s.%" PRIu32 ": binds %s, which 'listen' does not "
-			 "name",
-			t->service->name, t->child->slot, listener_text(l));
+		log_worker(t->child, LOG_WARN, "binds %s, which 'listen' does not name",
+			listener_text(l));
 	return l;
 }
 
@@ -414,10 +413,8 @@ static void limit(struct takeover *t, struct listener *l)
 	char text[SOCKET_KEY_TEXT];
 
 	if (!l->limit_told)
-		log_note("%s.%" PRIu32 ": binds %s; it gets %s, as 'listen' "
-			 "says",
-			t->service->name, t->child->slot, socket_key_text(&t->key, text),
-			listener_text(l));
+		log_worker(t->child, LOG_NOTE, "binds %s; it gets %s, as 'listen' says",
+			socket_key_text(&t->key, text), listener_text(l));
 	l->limit_told = true;
 	putover(t, l);
 }

@@ -251,8 +251,7 @@ static void look_inside(struct child *c)
 	if (s == NULL || cgroup_has(c->pid, group_of(c)) != 0)
 		return;
 	if (!c->limited.left_told)
-		log_warn("%s.%" PRIu32 ": worker %d has left its cgroup; %s", c->service->name,
-			c->slot, (int)c->pid,
+		log_worker(c, LOG_WARN, "worker %d has left its cgroup; %s", (int)c->pid,
 			c->kept.adopted ? "it has no limits until it is replaced"
 					: "nclust puts it back");
 	c->limited.left_told = true;

@@ -122,8 +122,7 @@ static void lose_queue(struct channel *c)
 	size_t lines = queue_lines(&c->out);
 
 	if (lines > 0)
-		log_info("%s.%" PRIu32 ": %zu message%s unread when it ended",
-			c->child->service->name, c->child->slot, lines,
+		log_worker(c->child, LOG_INFO, "%zu message%s unread when it ended", lines,
 			lines == 1 ? " was" : "s were");
 	queue_clear(&c->out);
 }
@@ -179,9 +178,7 @@ static void tell_overlong(struct channel *c)
 	bool told = c->overlong_told;
 
 	c->overlong_told = true;
-	log_line(told ? LOG_DEBUG : LOG_WARN,
-		"%s.%" PRIu32 ": skipped a message of more than 1 MiB", c->child->service->name,
-		c->child->slot);
+	log_worker(c->child, told ? LOG_DEBUG : LOG_WARN, "skipped a message of more than 1 MiB");
 }
 
 static bool turn_is_over(const struct channel *c)

@@ -8,7 +8,6 @@
 #include "protocol/jsonvalue.h"
 #include "supervisor/messages/broker.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 static bool is_open(const struct child *child)
@@ -82,9 +81,7 @@ static void tell_invalid(struct channel *c)
 {
 	if (c->invalid++ > 0)
 		return;
-	log_warn("%s.%" PRIu32 ": a message that is not one value of JSON is "
-		 "not relayed",
-		c->child->service->name, c->child->slot);
+	log_worker(c->child, LOG_WARN, "a message that is not one value of JSON is not relayed");
 }
 
 void messages_from(struct channel *c, const char *line, size_t len)
@@ -105,8 +102,7 @@ void messages_from(struct channel *c, const char *line, size_t len)
 
 void messages_on_end(struct channel *c)
 {
-	log_debug("%s.%" PRIu32 ": its message channel is closed", c->child->service->name,
-		c->child->slot);
+	log_worker(c->child, LOG_DEBUG, "its message channel is closed");
 }
 
 /* ---- messages from outside ---- */

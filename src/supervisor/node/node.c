@@ -17,7 +17,6 @@
 #include "supervisor/workers/service.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -249,9 +248,9 @@ static void start_without(struct child *child)
 
 	if (child->life.killed_by_us)
 		return;
-	log_note("%s.%" PRIu32 ": it has no script that can be a worker of Node's cluster "
-		 "('node -e'?): started again without the message channel",
-		child->service->name, child->slot);
+	log_worker(child, LOG_NOTE,
+		"it has no script that can be a worker of Node's cluster "
+		"('node -e'?): started again without the message channel");
 	if (r != NULL)
 		r->runtime = NODE_NONE;
 	child_kill_group(child, SIGKILL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
+#include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -291,9 +292,8 @@ void node_handle_nacked(struct node_worker *w)
 	if (use == NULL && (w->given == -1 || w->given_arrived))
 		return;
 	if (!w->told_full)
-		log_warn("%s.%" PRIu32 ": has no descriptor left for what nclust "
-			 "passes it (limit-nofile?)",
-			w->child->service->name, w->child->slot);
+		log_worker(w->child, LOG_WARN,
+			"has no descriptor left for what nclust passes it (limit-nofile?)");
 	w->told_full = true;
 	if (use != NULL)
 		refuse(w, use);

@@ -16,7 +16,6 @@
 #include "supervisor/common/kind.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 
 static bool was_born_so(const struct estate_cluster *c, unsigned generation, uint64_t digest)
@@ -199,9 +198,8 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 		}
 		h->adopted += got == 1;
 		if (got == 0)
-			log_warn("%s.%" PRIu32 ": worker %d is left alone: "
-				 "there is no place for it",
-				service->name, list[i]->entry->slot,
+			log_slot(service, list[i]->entry->slot, LOG_WARN,
+				"worker %d is left alone: there is no place for it",
 				(int)list[i]->entry->birth.pid);
 	}
 	if (!service->kind->by_connection) {

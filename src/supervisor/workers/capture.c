@@ -176,8 +176,7 @@ static int reopen(const struct child *child, struct remote *r, int number)
 	struct opening o = {.r = r, .number = number, .fd = -1};
 
 	if (remote_have(r, -1, open_pipe_again, &o, &o.fd) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot open its output", child->service->name,
-			child->slot);
+		log_worker(child, LOG_ERROR, "cannot open its output: %s", strerror(errno));
 	return o.fd;
 }
 

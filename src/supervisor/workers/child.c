@@ -82,8 +82,8 @@ static void workers_on_readable(struct child *child, enum child_fd which)
 static void watch_exit(struct child *child)
 {
 	if (childset_add(child, CHILD_EXIT, child->pidfd) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot watch worker %d", child->service->name,
-			child->slot, (int)child->pid);
+		log_worker(child, LOG_ERROR, "cannot watch worker %d: %s", (int)child->pid,
+			strerror(errno));
 }
 
 struct child *child_new(struct service *service)
@@ -473,8 +473,8 @@ void child_signal(struct child *child, int signal)
 		child->life.killed_by_us = true;
 	/* ESRCH: it has ended, and its pidfd is about to say so */
 	if (pidfd_signal(child->pidfd, signal) == -1 && errno != ESRCH)
-		log_syserr("%s.%" PRIu32 ": cannot signal worker %d", child->service->name,
-			child->slot, (int)child->pid);
+		log_worker(child, LOG_ERROR, "cannot signal worker %d: %s", (int)child->pid,
+			strerror(errno));
 }
 
 void child_stop(struct child *child, int signal)
@@ -519,8 +519,8 @@ void child_kill_group(struct child *child, int signal)
 	else if (signal == SIGKILL)
 		leftovers_kill_below(child, child->pid, child->pidfd);
 	if (child_signal_group(child, signal) == -1 && errno != ESRCH)
-		log_syserr("%s.%" PRIu32 ": cannot signal group %d", child->service->name,
-			child->slot, (int)child->pid);
+		log_worker(child, LOG_ERROR, "cannot signal group %d: %s", (int)child->pid,
+			strerror(errno));
 }
 
 /* ---- death ---- */
@@ -647,10 +647,11 @@ static void tell_stopped_by_others(const struct child *child, const struct pidfd
 			(sigpending(&pending) == -1 || sigismember(&pending, SIGTERM) != 1)))
 		return;
 	sup->instance.others_told = true;
-	log_warn("%s.%" PRIu32 ": worker %d got SIGTERM from somebody else than "
-		 "nclust, and what it had in hand is lost; in a systemd unit "
-		 "'KillMode=mixed' avoids that",
-		child->service->name, child->slot, (int)child->pid);
+	log_worker(child, LOG_WARN,
+		"worker %d got SIGTERM from somebody else than "
+		"nclust, and what it had in hand is lost; in a systemd unit "
+		"'KillMode=mixed' avoids that",
+		(int)child->pid);
 }
 
 void child_ended(struct child *child)
@@ -667,8 +668,8 @@ void child_ended(struct child *child)
 	if (ended == 0)
 		return;
 	if (ended == -1 && !child->kept.adopted) {
-		log_syserr("%s.%" PRIu32 ": cannot wait for worker %d", service->name, child->slot,
-			(int)child->pid);
+		log_worker(child, LOG_ERROR, "cannot wait for worker %d: %s", (int)child->pid,
+			strerror(errno));
 		end = (struct pidfd_end){.signalled = true, .code = SIGKILL};
 	}
 	tell_stopped_by_others(child, &end);

@@ -134,13 +134,13 @@ static void tell_below(struct child *child)
 	char name[16];
 
 	if (told > 0)
-		log_note("%s.%u: the shell (process %d) has not ended by %s: "
-			 "the process%s below it get%s the signal now, at half "
-			 "of the time; 'exec' before the last command of the "
-			 "script avoids that",
-			child->service->name, child->slot, (int)child->pid,
-			text_signal_name(name, child->life.stopped_by), told == 1 ? "" : "es",
-			told == 1 ? "s" : "");
+		log_worker(child, LOG_NOTE,
+			"the shell (process %d) has not ended by %s: "
+			"the process%s below it get%s the signal now, at half "
+			"of the time; 'exec' before the last command of the "
+			"script avoids that",
+			(int)child->pid, text_signal_name(name, child->life.stopped_by),
+			told == 1 ? "" : "es", told == 1 ? "s" : "");
 }
 
 static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -218,10 +218,11 @@ static void tell(struct child *child, pid_t pid, int pidfd, int signal)
 	if (!is_to_be_told(life, pid, signal))
 		return;
 	if (life->tell_at != 0 && life->told_count == 0)
-		log_note("%s.%u: its main process has ended by itself after "
-			 "%s: what it has left gets that now, at half of the "
-			 "time",
-			child->service->name, child->slot, text_signal_name(name, signal));
+		log_worker(child, LOG_NOTE,
+			"its main process has ended by itself after "
+			"%s: what it has left gets that now, at half of the "
+			"time",
+			text_signal_name(name, signal));
 	if (pidfd_signal(pidfd, signal) == 0)
 		note_told(life, pid);
 }

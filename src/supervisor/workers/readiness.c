@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/readiness.h"
+#include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -50,8 +51,7 @@ static int watch(struct child *child)
 static void go_on(struct child *child)
 {
 	if (watch(child) == -1)
-		log_syserr("%s.%" PRIu32 ": cannot watch its notify socket", child->service->name,
-			child->slot);
+		log_worker(child, LOG_ERROR, "cannot watch its notify socket: %s", strerror(errno));
 }
 
 static void rest(struct child *child, bool over)
@@ -142,7 +142,7 @@ void readiness_adopt(struct child *child, int fd)
 
 	if (fd == -1) {
 		if (readiness_open(child, cluster_settings(child->service->core), &err) == -1)
-			log_warn("%s.%" PRIu32 ": %s", child->service->name, child->slot, err.text);
+			log_worker(child, LOG_WARN, "%s", err.text);
 		return;
 	}
 	child->life.notify = fd;
@@ -165,7 +165,7 @@ void readiness_renew(struct child *child)
 	readiness_drain(child);
 	fd = bind_notify(child, cluster_settings(child->service->core), &err);
 	if (fd == -1) {
-		log_warn("%s.%" PRIu32 ": %s", child->service->name, child->slot, err.text);
+		log_worker(child, LOG_WARN, "%s", err.text);
 		return;
 	}
 	allowance_stop(&child->life.notify_allowance, sup->loop);
@@ -250,9 +250,10 @@ static void refuse(struct child *child, const struct fdpass_message *m)
 	if (child->life.stranger_told)
 		return;
 	child->life.stranger_told = true;
-	log_warn("%s.%" PRIu32 ": refused a notify message from process %d "
-		 "(uid %d): %s worker %d",
-		child->service->name, child->slot, (int)m->cred.pid, (int)m->cred.uid,
+	log_worker(child, LOG_WARN,
+		"refused a notify message from process %d "
+		"(uid %d): %s worker %d",
+		(int)m->cred.pid, (int)m->cred.uid,
 		process_look(m->cred.pid, &facts) == 0
 			? "not of"
 			: "it ended before nclust read it (it should wait for "

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/workers/slotlog.h"
+#include "supervisor/common/registry.h"
 
 #include "base/log.h"
 #include "base/scope.h"
@@ -57,9 +58,8 @@ static struct slotlog *make(struct service *service, uint32_t slot)
 	if (linering_make(&ring, &linering_output, name, &err) == 0)
 		log = add(service, slot, ring.fd);
 	else if (!service->life.log_told)
-		log_warn("%s.%" PRIu32 ": its output is not kept for 'nclust "
-			 "logs': %s",
-			service->name, slot, err.text);
+		log_slot(service, slot, LOG_WARN, "its output is not kept for 'nclust logs': %s",
+			err.text);
 	service->life.log_told = log == NULL;
 	return log;
 }
