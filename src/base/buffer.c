@@ -59,7 +59,7 @@ int buffer_append(struct buffer *b, const void *data, size_t len)
 		return 0;
 	if (buffer_reserve(b, len) == -1)
 		return -1;
-	(void)memcpy(b->data + b->len, data, len);
+	memcpy(b->data + b->len, data, len);
 	b->len += len;
 	return 0;
 }
@@ -100,7 +100,7 @@ int buffer_printf(struct buffer *b, const char *format, ...)
 	if (buffer_reserve(b, (size_t)n + 1) == -1)
 		return -1;
 	va_start(args, format);
-	(void)vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
+	vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
 	va_end(args);
 	b->len += (size_t)n;
 	return 0;
@@ -112,7 +112,7 @@ void buffer_consume(struct buffer *b, size_t len)
 		b->len = 0;
 		return;
 	}
-	(void)memmove(b->data, b->data + len, b->len - len);
+	memmove(b->data, b->data + len, b->len - len);
 	b->len -= len;
 }
 
@@ -166,7 +166,7 @@ static const char *escaped(char to[8], const char *s, size_t n)
 	case '\t':
 		return "\\t";
 	default:
-		(void)snprintf(to, 8, "\\u%04x", c);
+		snprintf(to, 8, "\\u%04x", c);
 		return to;
 	}
 }
@@ -194,7 +194,7 @@ int buffer_json(struct buffer *out, const char *text, size_t len)
 	char hex[8];
 	size_t i = 0;
 
-	(void)buffer_append(out, "\"", 1);
+	buffer_append(out, "\"", 1);
 	while (i < len && buffer_reserve(out, len - i) == 0) {
 		const char *other;
 		size_t n;
@@ -207,9 +207,9 @@ int buffer_json(struct buffer *out, const char *text, size_t len)
 		if (n == 0)
 			n = 1;
 		if (other == NULL)
-			(void)buffer_append(out, text + i, n);
+			buffer_append(out, text + i, n);
 		else
-			(void)buffer_string(out, other);
+			buffer_string(out, other);
 		i += n;
 	}
 	return buffer_append(out, "\"", 1);

@@ -13,12 +13,12 @@ int error_set(struct error *err, int sys, const char *format, ...)
 	err->sys = sys;
 	err->status = 0;
 	va_start(args, format);
-	(void)vsnprintf(err->text, sizeof(err->text), format, args);
+	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
 	if (sys == 0)
 		return -1;
 	used = strlen(err->text);
-	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s", strerror(sys));
 	return -1;
 }
 
@@ -29,7 +29,7 @@ int error_fail(struct error *err, int status, const char *format, ...)
 	err->sys = 0;
 	err->status = status;
 	va_start(args, format);
-	(void)vsnprintf(err->text, sizeof(err->text), format, args);
+	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
 	return -1;
 }
@@ -40,12 +40,12 @@ int error_wrap(struct error *err, const char *format, ...)
 	size_t used;
 	va_list args;
 
-	(void)memcpy(inner, err->text, sizeof(inner));
+	memcpy(inner, err->text, sizeof(inner));
 	va_start(args, format);
-	(void)vsnprintf(err->text, sizeof(err->text), format, args);
+	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
 	used = strlen(err->text);
-	(void)snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
 	return -1;
 }
 
@@ -56,9 +56,9 @@ int error_hint(struct error *err, const char *format, ...)
 
 	if (used + 2 >= sizeof(err->text))
 		return -1;
-	(void)memcpy(err->text + used, "; ", 3);
+	memcpy(err->text + used, "; ", 3);
 	va_start(args, format);
-	(void)vsnprintf(err->text + used + 2, sizeof(err->text) - used - 2, format, args);
+	vsnprintf(err->text + used + 2, sizeof(err->text) - used - 2, format, args);
 	va_end(args);
 	return -1;
 }

@@ -30,8 +30,8 @@ static bool matches_name(const char *pattern, const char *at)
 
 	if (name_length(pattern) > NAME_MAX || name_length(at) > NAME_MAX)
 		return false;
-	(void)memcpy(want, pattern, name_length(pattern));
-	(void)memcpy(name, at, name_length(at));
+	memcpy(want, pattern, name_length(pattern));
+	memcpy(name, at, name_length(at));
 	return fnmatch(want, name, FNM_PERIOD) == 0;
 }
 

@@ -64,12 +64,12 @@ static void __attribute__((format(printf, 1, 0))) say(const char *format, va_lis
 	char clean[1300];
 	size_t used;
 
-	(void)vsnprintf(raw, sizeof(raw), format, args);
+	vsnprintf(raw, sizeof(raw), format, args);
 	if (sys != 0) {
 		used = strlen(raw);
-		(void)snprintf(raw + used, sizeof(raw) - used, ": %s", strerror(sys));
+		snprintf(raw + used, sizeof(raw) - used, ": %s", strerror(sys));
 	}
-	(void)text_escape(clean, sizeof(clean), raw, strlen(raw));
+	text_escape(clean, sizeof(clean), raw, strlen(raw));
 	emit(clean);
 }
 

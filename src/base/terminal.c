@@ -48,7 +48,7 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 		const char *next = memchr(text + from, '\x1b', len - from);
 
 		if (n > 0) {
-			(void)buffer_append(out, text, n);
+			buffer_append(out, text, n);
 			coloured = true;
 			text += n;
 			len -= n;
@@ -66,7 +66,7 @@ int terminal_put(struct buffer *out, const char *text, size_t len)
 		len -= n;
 	}
 	if (coloured)
-		(void)buffer_append(out, plain, sizeof(plain) - 1);
+		buffer_append(out, plain, sizeof(plain) - 1);
 	return 0;
 }
 

@@ -17,7 +17,7 @@ size_t text_copy(char *to, size_t size, const char *from)
 
 	if (size == 0)
 		return len;
-	(void)memcpy(to, from, n);
+	memcpy(to, from, n);
 	to[n] = '\0';
 	return len;
 }
@@ -109,7 +109,7 @@ static size_t escape(char *to, size_t size, const char *from, size_t len, bool m
 		}
 		if (used + want >= size)
 			break;
-		(void)memcpy(to + used, put, want);
+		memcpy(to + used, put, want);
 		used += want;
 		n = n > 0 ? n : 1;
 		from += n;
@@ -196,13 +196,13 @@ const char *text_signal_name(char to[16], int signal)
 	const char *name = short_name(signal);
 
 	if (name != NULL)
-		(void)snprintf(to, 16, "SIG%s", name);
+		snprintf(to, 16, "SIG%s", name);
 	else if (signal == SIGRTMIN)
-		(void)snprintf(to, 16, "SIGRTMIN");
+		snprintf(to, 16, "SIGRTMIN");
 	else if (signal > SIGRTMIN && signal <= SIGRTMAX)
-		(void)snprintf(to, 16, "SIGRTMIN+%d", signal - SIGRTMIN);
+		snprintf(to, 16, "SIGRTMIN+%d", signal - SIGRTMIN);
 	else
-		(void)snprintf(to, 16, "signal %d", signal);
+		snprintf(to, 16, "signal %d", signal);
 	return to;
 }
 
@@ -222,13 +222,13 @@ const char *text_age(char to[16], nsec_t age)
 	size_t i = 0;
 
 	if (tenths < 100) {
-		(void)snprintf(to, 16, "%u.%u s", (unsigned)tenths / 10, (unsigned)tenths % 10);
+		snprintf(to, 16, "%u.%u s", (unsigned)tenths / 10, (unsigned)tenths % 10);
 		return to;
 	}
 	while (age >= units[i].below && i + 1 < COUNT_OF(units))
 		i++;
-	(void)snprintf(to, 16, "%u %s",
-		(unsigned)(nsec_add(age, units[i].unit / 2) / units[i].unit), units[i].name);
+	snprintf(to, 16, "%u %s", (unsigned)(nsec_add(age, units[i].unit / 2) / units[i].unit),
+		units[i].name);
 	return to;
 }
 
@@ -297,17 +297,17 @@ bool text_parse_duration(nsec_t *t, const char *text)
 const char *text_duration(char to[24], nsec_t t)
 {
 	if (t == NSEC_NEVER)
-		return (void)text_copy(to, 24, "never"), to;
+		return text_copy(to, 24, "never"), to;
 	if (t == 0)
-		return (void)text_copy(to, 24, "0s"), to;
+		return text_copy(to, 24, "0s"), to;
 	for (size_t i = 0; i < COUNT_OF(units_of_time); i++) {
 		if (t % units_of_time[i].unit != 0)
 			continue;
-		(void)snprintf(to, 24, "%lld%s", (long long)(t / units_of_time[i].unit),
+		snprintf(to, 24, "%lld%s", (long long)(t / units_of_time[i].unit),
 			units_of_time[i].name);
 		return to;
 	}
-	(void)snprintf(to, 24, "%lldns", (long long)t);
+	snprintf(to, 24, "%lldns", (long long)t);
 	return to;
 }
 

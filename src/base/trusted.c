@@ -46,7 +46,7 @@ static bool is_strangers(int fd)
 
 	if (prctl(PR_CAPBSET_READ, CAP_FOWNER) != 1)
 		return false;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = open(path, TO_READ | O_NOATIME);
 	return again == -1 && errno == EPERM;
 }
@@ -74,7 +74,7 @@ static int check_owner(const char *path, int fd, const struct stat *st, struct e
 
 	if (st->st_uid == 0 || st->st_uid == geteuid() || is_outside(fd, st->st_uid))
 		return 0;
-	(void)snprintf(why, sizeof(why), "belongs to user %u", (unsigned)st->st_uid);
+	snprintf(why, sizeof(why), "belongs to user %u", (unsigned)st->st_uid);
 	return refuse(err, path, why, "chown root");
 }
 
@@ -84,7 +84,7 @@ static bool has_list(int fd)
 {
 	char path[40];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return getxattr(path, "system.posix_acl_access", NULL, 0) != -1 ||
 		(errno != ENODATA && errno != EOPNOTSUPP);
 }
@@ -140,7 +140,7 @@ static int put_before(struct way *w, const char *part, size_t len, struct error 
 		return cannot_open(ENAMETOOLONG, err);
 	*--w->rest = '/';
 	w->rest -= len;
-	(void)memcpy(w->rest, part, len);
+	memcpy(w->rest, part, len);
 	return 0;
 }
 
@@ -187,8 +187,7 @@ static bool next_name(struct way *w)
 	char *at = skip_nothing(w->rest);
 	size_t len = strcspn(at, "/");
 
-	(void)snprintf(
-		w->name, sizeof(w->name), "%.*s", len > 0 ? (int)len : 1, len > 0 ? at : ".");
+	snprintf(w->name, sizeof(w->name), "%.*s", len > 0 ? (int)len : 1, len > 0 ? at : ".");
 	w->rest = skip_nothing(at + len);
 	return *w->rest == '\0';
 }
@@ -203,7 +202,7 @@ static int open_name(struct way *w, struct stat *st, struct error *err)
 		return cannot_open(errno, err);
 	if (len + 1 + strlen(w->name) >= sizeof(w->done))
 		return cannot_open(ENAMETOOLONG, err);
-	(void)snprintf(w->done + len, sizeof(w->done) - len, "/%s", w->name);
+	snprintf(w->done + len, sizeof(w->done) - len, "/%s", w->name);
 	return fd_release(&fd);
 }
 
@@ -323,21 +322,21 @@ char *trusted_read(const char *path, size_t most, size_t *len, struct stat *st, 
 	if (fd == -1)
 		return NULL;
 	if (fstat(fd, &before) == -1 || !S_ISREG(before.st_mode)) {
-		(void)error_set(err, 0, "is not a regular file");
+		error_set(err, 0, "is not a regular file");
 		return NULL;
 	}
 	if (geteuid() == 0 && trusted_is_shared(fd, &before)) {
-		(void)error_set(err, 0,
+		error_set(err, 0,
 			"writable by others than its owner, refused for root; try chmod go-w");
 		return NULL;
 	}
 	data = read_whole(fd, most, len);
 	if (data == NULL && errno == EFBIG)
-		(void)error_set(err, 0, "larger than %zu KiB", most / 1024);
+		error_set(err, 0, "larger than %zu KiB", most / 1024);
 	else if (data == NULL || fstat(fd, &after) == -1)
-		(void)error_set(err, errno, "cannot read");
+		error_set(err, errno, "cannot read");
 	else if (*len != (size_t)before.st_size || !is_same(&before, &after))
-		(void)error_set(err, 0, "changed while it was read; try again");
+		error_set(err, 0, "changed while it was read; try again");
 	else {
 		if (st != NULL)
 			*st = after;
@@ -393,7 +392,7 @@ int trusted_directory(const char *path, mode_t mode, struct error *err)
 	if (set_out(&w, path, strlen(path), err) == 0 && walk(&w, err) == 0)
 		fd = trusted_enter(w.dir, w.name, mode, path, err);
 	else if (err->sys != 0)
-		(void)error_set(err, err->sys, "cannot open '%s'", path);
+		error_set(err, err->sys, "cannot open '%s'", path);
 	fd_close(&w.dir);
 	return fd;
 }

@@ -33,9 +33,9 @@ struct place {
 static const char *place_name(const struct place *p, char to[96])
 {
 	if (p->slot < 0)
-		(void)snprintf(to, 96, "%s", p->cluster);
+		snprintf(to, 96, "%s", p->cluster);
 	else
-		(void)snprintf(to, 96, "%s.%lld", p->cluster, p->slot);
+		snprintf(to, 96, "%s.%lld", p->cluster, p->slot);
 	return to;
 }
 
@@ -53,7 +53,7 @@ static void say(struct advice *a, enum advice_kind kind, const char *format, ...
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(a->list[kind].text, sizeof(a->list[kind].text), format, args);
+	vsnprintf(a->list[kind].text, sizeof(a->list[kind].text), format, args);
 	va_end(args);
 }
 
@@ -76,7 +76,7 @@ static const char *place_target(const struct place *p, char to[TARGET_MAX])
 	bool same = strcmp(p->instance, p->cluster) == 0;
 	char name[96];
 
-	(void)snprintf(to, TARGET_MAX, "%s%s%s", same ? "" : p->instance, same ? "" : "/",
+	snprintf(to, TARGET_MAX, "%s%s%s", same ? "" : p->instance, same ? "" : "/",
 		place_name(p, name));
 	return to;
 }
@@ -89,13 +89,13 @@ static void command(struct advice *a, enum advice_kind kind, const char *verb,
 	size_t size = sizeof(a->list[kind].command);
 	char target[TARGET_MAX];
 
-	(void)snprintf(to, size, "nclust %s %s%s%s", verb, place_target(p, target),
+	snprintf(to, size, "nclust %s %s%s%s", verb, place_target(p, target),
 		*more != '\0' ? " " : "", more);
 	if (a->runtime_directory == NULL)
 		return;
-	(void)strncat(to, " --runtime-directory '", size - strlen(to) - 1);
+	strncat(to, " --runtime-directory '", size - strlen(to) - 1);
 	add_quoted(to, size, a->runtime_directory);
-	(void)strncat(to, "'", size - strlen(to) - 1);
+	strncat(to, "'", size - strlen(to) - 1);
 }
 
 static bool is_free(const struct advice *a, enum advice_kind kind)
@@ -120,7 +120,7 @@ static void on_failing(struct advice *a, const struct place *p, const json_t *wo
 	char name[96];
 
 	if (times > 1)
-		(void)snprintf(count, sizeof(count), " %lld times", times);
+		snprintf(count, sizeof(count), " %lld times", times);
 	say(a, ADVICE_FAILS, "%s has failed%s; to see its next exit:", place_name(p, name), count);
 	command(a, ADVICE_FAILS, "events -f", p, "");
 	(void)place_target(p, a->fails);
@@ -135,7 +135,7 @@ static void on_exited(struct advice *a, const struct place *p, const json_t *eve
 
 	if (end == NULL || strcmp(place_target(p, target), a->fails) != 0)
 		return;
-	(void)text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
+	text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
 		spoke ? "; its output:" : "; its exits:");
 	command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
 }
@@ -279,8 +279,7 @@ static void on_unkillable(struct advice *a, const struct place *p, const json_t 
 	say(a, ADVICE_UNKILLABLE,
 		"%s: process %s, and no signal ends it; where it is stuck:", place_name(p, name),
 		why);
-	(void)snprintf(
-		to, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d", (int)pid);
+	snprintf(to, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d", (int)pid);
 }
 
 void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now)

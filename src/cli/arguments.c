@@ -103,13 +103,13 @@ static int unknown_option(const struct verb *verb, const char *word, struct erro
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		if ((verb->options & rows[i].option) != 0)
 			names[count++] = rows[i].name;
-	(void)error_fail(err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
+	error_fail(err, EX_USAGE, "'%s' takes no option '%s'", verb->name, word);
 	if (strncmp(word, "--", 2) == 0) {
-		(void)text_copy(bare, sizeof(bare), word + 2);
+		text_copy(bare, sizeof(bare), word + 2);
 		bare[strcspn(bare, "=")] = '\0';
 		near = text_nearest(bare, names, count);
 		if (near != NULL)
-			(void)error_hint(err, "did you mean '--%s'?", near);
+			error_hint(err, "did you mean '--%s'?", near);
 	}
 	return -1;
 }
@@ -151,7 +151,7 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		if (value_duration(row->option == OPTION_BAKE ? &a->bake : &a->timeout, value, 0,
 			    24 * HOUR, err) == 0)
 			return 0;
-		(void)error_wrap(err, "--%s", row->name);
+		error_wrap(err, "--%s", row->name);
 		return error_status(err, EX_USAGE);
 	case OPTION_SINCE:
 		if (when_parse(&a->since, value, (nsec_t)(clock_wall() * SECOND), err) == 0)

@@ -26,9 +26,9 @@ int client_cancel_open(struct error *err)
 	sigset_t set;
 	int fd = -1;
 
-	(void)sigemptyset(&set);
+	sigemptyset(&set);
 	for (size_t i = 0; i < COUNT_OF(ends); i++)
-		(void)sigaddset(&set, ends[i]);
+		sigaddset(&set, ends[i]);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
 		fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
@@ -167,7 +167,7 @@ static int take_error(struct client *c, json_t *message, struct answer *answer)
 		answer->code = CONTROL_INTERNAL;
 	buffer_clear(&c->spare);
 	if (text != NULL)
-		(void)buffer_string(&c->spare, text);
+		buffer_string(&c->spare, text);
 	answer->message = text != NULL ? buffer_text(&c->spare) : NULL;
 	if (answer->message == NULL)
 		answer->message = "it was refused";
@@ -214,7 +214,7 @@ static int take_hello(struct client *c, json_t *message, struct error *err)
 			"'%s' speaks control protocol %lld, this nclust %d", c->name,
 			(long long)protocol, CONTROL_VERSION);
 	if (name != NULL && text_is_name(name))
-		(void)text_copy(c->name, sizeof(c->name), name);
+		text_copy(c->name, sizeof(c->name), name);
 	c->pid = (pid_t)json_integer_value(json_object_get(params, "pid"));
 	if (take_clusters(c, json_object_get(params, "clusters")) == -1)
 		return error_set(err, errno, "cannot keep what was said");
@@ -261,7 +261,7 @@ int client_open(struct client *c, int dirfd, const char *name, struct error *err
 {
 	scoped_fd fd = -1;
 
-	(void)text_copy(c->name, sizeof(c->name), name);
+	text_copy(c->name, sizeof(c->name), name);
 	fd = socket_connect_at(dirfd, "control", err);
 	if (fd == -1) {
 		int status = err->status;
@@ -272,9 +272,9 @@ int client_open(struct client *c, int dirfd, const char *name, struct error *err
 			status = EX_NOPERM;
 		else if (err->sys == EAGAIN)
 			status = EX_TEMPFAIL;
-		(void)error_wrap(err, "instance '%s'", name);
+		error_wrap(err, "instance '%s'", name);
 		if (status == EX_NOPERM)
-			(void)error_hint(err,
+			error_hint(err,
 				"ask as root (sudo) or as the user who started "
 				"it; members of its 'control-group' may look");
 		return error_status(err, status);
@@ -294,7 +294,7 @@ static int send_all(struct client *c, struct buffer *out, struct error *err)
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1) {
-			(void)error_set(err, errno, "cannot ask '%s'", c->name);
+			error_set(err, errno, "cannot ask '%s'", c->name);
 			return error_status(err, EX_TEMPFAIL);
 		}
 		sent += (size_t)n;
@@ -306,7 +306,7 @@ int client_ask(struct client *c, struct control_request *request, struct error *
 {
 	scoped_buffer out = {.limit = CONTROL_LINE_MAX};
 
-	(void)text_copy(request->id, sizeof(request->id), REQUEST_ID);
+	text_copy(request->id, sizeof(request->id), REQUEST_ID);
 	if (control_encode(&out, request) == 0 && !out.failed)
 		return send_all(c, &out, err);
 	if (errno == ENOBUFS)
@@ -376,8 +376,8 @@ static json_t *load(const char *line, size_t len)
 	if (at == NULL || len < value + 2 || memcmp(line + len - 2, "}}", 2) != 0 ||
 		memmem(line, head, kind, sizeof(kind) - 1) == NULL)
 		return json_loadb(line, len, 0, NULL);
-	(void)buffer_append(&rest, line, head);
-	(void)buffer_string(&rest, "}}");
+	buffer_append(&rest, line, head);
+	buffer_string(&rest, "}}");
 	message = rest.failed ? NULL : json_loadb(rest.data, rest.len, 0, NULL);
 	if (message != NULL)
 		(void)json_object_set_new(json_object_get(message, "params"), "message",
@@ -405,7 +405,7 @@ static int take_line(struct client *c, const char *line, size_t len, client_even
 
 static int was_cut(const struct client *c, struct error *err)
 {
-	(void)error_fail(err, EX_TEMPFAIL,
+	error_fail(err, EX_TEMPFAIL,
 		"the connection to '%s' (pid %ld) ended before the outcome was "
 		"known",
 		c->name, (long)c->pid);

@@ -98,9 +98,9 @@ static const char *seconds_text(char to[24], double seconds)
 	char age[16];
 
 	if (seconds < 0.1)
-		(void)snprintf(to, 24, "%.0f ms", seconds > 0 ? seconds * 1000 : 0);
+		snprintf(to, 24, "%.0f ms", seconds > 0 ? seconds * 1000 : 0);
 	else
-		(void)snprintf(to, 24, "%s", text_age(age, (nsec_t)(seconds * (double)SECOND)));
+		snprintf(to, 24, "%s", text_age(age, (nsec_t)(seconds * (double)SECOND)));
 	return to;
 }
 
@@ -109,7 +109,7 @@ static const char *end_text(char to[END_TEXT], const struct exam_end *end)
 {
 	char after[24];
 
-	(void)snprintf(to, END_TEXT, "ends with %s after %s%s%s%s%s", end->exit,
+	snprintf(to, END_TEXT, "ends with %s after %s%s%s%s%s", end->exit,
 		seconds_text(after, end->after), end->cause[0] != '\0' ? "; " : "", end->cause,
 		end->last_output[0] != '\0' ? "; last output: " : "", end->last_output);
 	return to;
@@ -186,8 +186,7 @@ static void tell_ready(const struct exam *e, json_t *facts)
 	char after[24];
 
 	if (e->sign != SIGN_NONE)
-		(void)snprintf(
-			subject, sizeof(subject), "after %s", seconds_text(after, e->ready_after));
+		snprintf(subject, sizeof(subject), "after %s", seconds_text(after, e->ready_after));
 	tell(facts, &signs[e->sign], subject);
 }
 
@@ -278,7 +277,7 @@ static void tell_beside(const struct exam *e, const struct exam_place *p, json_t
 		return;
 	if (!slotword_find(own, sizeof(own), e->arguments->command, p->socket.port) &&
 		!slotword_find(own, sizeof(own), environ, p->socket.port))
-		(void)snprintf(own, sizeof(own), "{slot+%u}", p->socket.port);
+		snprintf(own, sizeof(own), "{slot+%u}", p->socket.port);
 	facts_add(facts, ports[p->port].mark, ports[p->port].name, "",
 		"%s is shared, and copies answer differently: each request reaches any worker; %s "
 		"gives each its own",
@@ -292,7 +291,7 @@ static const char *slot_name(char to[HELD_PATH + 8], const char *path)
 	const char *dot = strrchr(name, '.');
 	int len = (int)(dot != NULL && dot != name ? (size_t)(dot - name) : strlen(name));
 
-	(void)snprintf(to, HELD_PATH + 8, "%.*s.{slot}%s", len, name, name + len);
+	snprintf(to, HELD_PATH + 8, "%.*s.{slot}%s", len, name, name + len);
 	return to;
 }
 
@@ -391,7 +390,7 @@ static void add(json_t *words, const char *word)
 	char escaped[512];
 
 	if (string == NULL) {
-		(void)text_escape(escaped, sizeof(escaped), word, strlen(word));
+		text_escape(escaped, sizeof(escaped), word, strlen(word));
 		string = json_string(escaped);
 	}
 	(void)json_array_append_new(words, string);

@@ -63,8 +63,8 @@ static int ask(struct exam *e, struct exam_place *p, uint64_t *sum, struct error
 		char request[80];
 		int got;
 
-		(void)snprintf(request, sizeof(request),
-			"GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n", paths[i]);
+		snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n",
+			paths[i]);
 		visitor_say(&v, request);
 		got = visitor_await(e, &v, true, ANSWER_MOST, err);
 		fd_close(&v.fd);

@@ -62,7 +62,7 @@ static bool find_lock(struct exam *e, uint64_t second)
 	if (second == 0 || trial_event(e->trial, second, "exited") != NULL ||
 		!lockwait_look(&lock, trial_pid(e->trial, second)))
 		return false;
-	(void)text_copy(e->second_lock, sizeof(e->second_lock), lock.path);
+	text_copy(e->second_lock, sizeof(e->second_lock), lock.path);
 	return true;
 }
 

@@ -74,7 +74,7 @@ static void note_file(
 	for (size_t i = 0; i < e->made_count; i++)
 		if (strcmp(e->made[i], path) == 0)
 			return;
-	(void)text_copy(e->made[e->made_count++], HELD_PATH, path);
+	text_copy(e->made[e->made_count++], HELD_PATH, path);
 }
 
 static void search(struct search *s, const char *directory, unsigned depth)
@@ -110,7 +110,7 @@ static void search_beside(struct search *s, const char *file)
 	if (from == NULL || slash == from || slash - from >= PATH_MAX ||
 		(from != file && from[-1] != '='))
 		return;
-	(void)text_copy(directory, (size_t)(slash - from) + 1, from);
+	text_copy(directory, (size_t)(slash - from) + 1, from);
 	search(s, directory, 0);
 }
 
@@ -143,7 +143,7 @@ void files_keep(struct exam *e, bool there)
 		if ((access(e->made[i], F_OK) == 0) != there)
 			continue;
 		if (kept != i)
-			(void)text_copy(e->made[kept], HELD_PATH, e->made[i]);
+			text_copy(e->made[kept], HELD_PATH, e->made[i]);
 		kept++;
 	}
 	e->made_count = kept;

@@ -203,10 +203,9 @@ void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end)
 {
 	json_t *event = trial_event(e->trial, worker, "exited");
 
-	(void)text_copy(end->exit, sizeof(end->exit), field_raw(event, "exit"));
-	(void)text_copy(end->cause, sizeof(end->cause), field_raw(event, "cause"));
-	(void)text_copy(
-		end->last_output, sizeof(end->last_output), field_raw(event, "last_output"));
+	text_copy(end->exit, sizeof(end->exit), field_raw(event, "exit"));
+	text_copy(end->cause, sizeof(end->cause), field_raw(event, "cause"));
+	text_copy(end->last_output, sizeof(end->last_output), field_raw(event, "last_output"));
 	end->after = json_number_value(json_object_get(event, "after"));
 }
 
@@ -300,7 +299,7 @@ static void take_addresses(struct exam *e, const struct exam *from)
 
 		/* one that stays its own may be any that was free */
 		if (p->socket.port != 0 && (p->how != HOW_OWN || from->refused[0] != '\0'))
-			(void)text_copy(
+			text_copy(
 				e->own[e->own_count++], HELD_TEXT, p->socket.text + (any ? 6 : 4));
 	}
 }

@@ -36,7 +36,7 @@ static void read_answer(struct visitor *v)
 	while ((n = recv(v->fd, block, sizeof(block), MSG_DONTWAIT)) > 0) {
 		size_t room = sizeof(v->answer) - v->len;
 
-		(void)memcpy(v->answer + v->len, block, (size_t)n < room ? (size_t)n : room);
+		memcpy(v->answer + v->len, block, (size_t)n < room ? (size_t)n : room);
 		v->len += (size_t)n < room ? (size_t)n : room;
 	}
 	v->closed = n == 0 || (errno != EAGAIN && errno != EINTR);
@@ -196,7 +196,7 @@ static int end_worker(
 	stop->ended = end.exit[0] != '\0' && trial_event(e->trial, worker, "stop-timeout") == NULL;
 	stop->after =
 		trial_time(e->trial, worker, "exited") - trial_time(e->trial, worker, "stopping");
-	(void)text_copy(stop->exit, sizeof(stop->exit), end.exit);
+	text_copy(stop->exit, sizeof(stop->exit), end.exit);
 	return 0;
 }
 

@@ -30,10 +30,10 @@ void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char 
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(raw, sizeof(raw), format, args);
+	vsnprintf(raw, sizeof(raw), format, args);
 	va_end(args);
 	/* paths and variables are whatever somebody made them */
-	(void)text_escape(found, sizeof(found), raw, strlen(raw));
+	text_escape(found, sizeof(found), raw, strlen(raw));
 	(void)json_array_append_new(facts,
 		json_pack("{s:s, s:s, s:s, s:s}", "name", name, "mark", marks[mark].name, "found",
 			found, "does", does));
@@ -66,11 +66,11 @@ static void put_fact(struct buffer *out, const json_t *fact, size_t width, bool 
 	const char *does = text_of(fact, "does");
 	char text[1024];
 
-	(void)buffer_printf(out, "%s%s%s%*s%-*s", colour ? colour_of(mark) : "", mark,
+	buffer_printf(out, "%s%s%s%*s%-*s", colour ? colour_of(mark) : "", mark,
 		colour ? "\033[0m" : "", NAME_COLUMN - (int)strlen(mark), "",
 		TEXT_COLUMN - NAME_COLUMN, text_of(fact, "name"));
-	(void)snprintf(text, sizeof(text), "%s%s%s", text_of(fact, "found"),
-		*does != '\0' ? "; " : "", does);
+	snprintf(text, sizeof(text), "%s%s%s", text_of(fact, "found"), *does != '\0' ? "; " : "",
+		does);
 	output_fill(out, text, TEXT_COLUMN, TEXT_COLUMN, width);
 }
 

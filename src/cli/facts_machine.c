@@ -51,7 +51,7 @@ static bool find_kernel(char found[FOUND_TEXT])
 	int minor = 0;
 
 	(void)uname(&name); /* fails only for a bad pointer */
-	(void)snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
+	snprintf(found, FOUND_TEXT, "%s %s, %s", name.sysname, name.release, name.machine);
 	return sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
 		(major > LEAST_MAJOR || (major == LEAST_MAJOR && minor >= LEAST_MINOR));
 }
@@ -61,7 +61,7 @@ static bool find_pidfd(char found[FOUND_TEXT])
 	scoped_fd fd = pidfd_to_watch(getpid());
 	bool works = fd != -1 && trycall(SYS_pidfd_send_signal, fd, 0, NULL, 0U) != -1;
 
-	(void)snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
+	snprintf(found, FOUND_TEXT, works ? "works" : "refused: %s", strerror(errno));
 	return works;
 }
 
@@ -70,10 +70,10 @@ static bool find_proc(char found[FOUND_TEXT])
 	struct process_facts own;
 
 	if (process_look(getpid(), &own) == -1) {
-		(void)snprintf(found, FOUND_TEXT, "cannot be read: %s", strerror(errno));
+		snprintf(found, FOUND_TEXT, "cannot be read: %s", strerror(errno));
 		return false;
 	}
-	(void)snprintf(found, FOUND_TEXT, "readable");
+	snprintf(found, FOUND_TEXT, "readable");
 	return true;
 }
 
@@ -95,8 +95,7 @@ static bool find_cpus(char found[FOUND_TEXT])
 
 	if (quota != 0)
 		n += snprintf(found + n, FOUND_TEXT - (size_t)n, ", %u by cgroup", quota);
-	(void)snprintf(
-		found + n, FOUND_TEXT - (size_t)n, ": workers = auto gives %u", facts_cpus());
+	snprintf(found + n, FOUND_TEXT - (size_t)n, ": workers = auto gives %u", facts_cpus());
 	return true;
 }
 
@@ -105,7 +104,7 @@ static bool find_tree(char found[FOUND_TEXT])
 	struct error err;
 	bool works = cgroup_tree_check("", &err) != -1;
 
-	(void)snprintf(found, FOUND_TEXT, "%.*s", FOUND_TEXT - 1,
+	snprintf(found, FOUND_TEXT, "%.*s", FOUND_TEXT - 1,
 		works ? "nclust may make cgroups" : err.text);
 	return works;
 }
@@ -122,7 +121,7 @@ static bool find_somaxconn(char found[FOUND_TEXT])
 {
 	long most = read_number("/proc/sys/net/core/somaxconn", 0);
 
-	(void)snprintf(found, FOUND_TEXT, "at most %ld connections", most);
+	snprintf(found, FOUND_TEXT, "at most %ld connections", most);
 	return most >= SMALL_BACKLOG;
 }
 
@@ -140,9 +139,8 @@ static bool find_descriptors(char found[FOUND_TEXT])
 	unsigned long long most = hard_limit(RLIMIT_NOFILE);
 	unsigned long long left = most > OWN_DESCRIPTORS ? most - OWN_DESCRIPTORS : 0;
 
-	(void)snprintf(found, FOUND_TEXT,
-		"at most %llu: about %llu workers, %llu with captured output", most,
-		left / QUIET_DESCRIPTORS, left / CAPTURED_DESCRIPTORS);
+	snprintf(found, FOUND_TEXT, "at most %llu: about %llu workers, %llu with captured output",
+		most, left / QUIET_DESCRIPTORS, left / CAPTURED_DESCRIPTORS);
 	return left / CAPTURED_DESCRIPTORS >= FEW_WORKERS;
 }
 
@@ -154,8 +152,7 @@ static bool find_processes(char found[FOUND_TEXT])
 
 	if (pids != 0 && pids < most)
 		most = pids;
-	(void)snprintf(
-		found, FOUND_TEXT, most == RLIM_INFINITY ? "no limit" : "at most %llu", most);
+	snprintf(found, FOUND_TEXT, most == RLIM_INFINITY ? "no limit" : "at most %llu", most);
 	return most >= FEW_WORKERS;
 }
 
@@ -163,12 +160,11 @@ static bool find_processes(char found[FOUND_TEXT])
 
 static bool find_user(char found[FOUND_TEXT])
 {
-	(void)snprintf(found, FOUND_TEXT, "uid %u acting as %u, gid %u", (unsigned)getuid(),
+	snprintf(found, FOUND_TEXT, "uid %u acting as %u, gid %u", (unsigned)getuid(),
 		(unsigned)geteuid(), (unsigned)getegid());
 	if (privilege_is_setuid())
 		return false;
-	(void)snprintf(
-		found, FOUND_TEXT, "uid %u, gid %u", (unsigned)geteuid(), (unsigned)getegid());
+	snprintf(found, FOUND_TEXT, "uid %u, gid %u", (unsigned)geteuid(), (unsigned)getegid());
 	return true;
 }
 
@@ -178,7 +174,7 @@ static bool find_ports(char found[FOUND_TEXT])
 	long first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
 	bool any = first <= 1 || privilege_has(CAP_NET_BIND_SERVICE);
 
-	(void)snprintf(found, FOUND_TEXT, any ? "any" : "from %ld on", first);
+	snprintf(found, FOUND_TEXT, any ? "any" : "from %ld on", first);
 	return any;
 }
 
@@ -187,7 +183,7 @@ static bool find_seccomp(char found[FOUND_TEXT])
 	uint64_t mode = 0; /* 0 none, 1 strict, 2 filter */
 
 	(void)process_status(getpid(), "Seccomp:", 10, &mode);
-	(void)snprintf(found, FOUND_TEXT, mode == 0 ? "no filter" : "a filter is in place");
+	snprintf(found, FOUND_TEXT, mode == 0 ? "no filter" : "a filter is in place");
 	return mode == 0;
 }
 
@@ -202,7 +198,7 @@ static bool find_variable(char found[FOUND_TEXT])
 			n += (size_t)snprintf(found + n, FOUND_TEXT - n, "%s%s=%.80s",
 				n > 0 ? ", " : "", names[i], getenv(names[i]));
 	if (n == 0)
-		(void)snprintf(found, FOUND_TEXT, "none");
+		snprintf(found, FOUND_TEXT, "none");
 	return n == 0;
 }
 
@@ -233,7 +229,7 @@ static bool is_usable(const char *path, struct error *err)
 	else if (access_in(fd, ".", W_OK | X_OK) == -1)
 		why = errno;
 	if (why != 0)
-		(void)error_set(err, why, fd == -1 ? "%s cannot be made" : "%s", path);
+		error_set(err, why, fd == -1 ? "%s cannot be made" : "%s", path);
 	return why == 0;
 }
 
@@ -251,7 +247,7 @@ static void look_at_directory(json_t *facts, const char *wanted)
 			return;
 		}
 		if (*why == '\0')
-			(void)text_copy(why, sizeof(why), err.text);
+			text_copy(why, sizeof(why), err.text);
 	}
 	facts_add(facts, FACT_BAD, "runtime directory",
 		"set NCLUST_RUNTIME_DIR or runtime-directory to one that is yours; without one "

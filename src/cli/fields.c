@@ -14,9 +14,9 @@ const char *field_text(
 	const json_t *value = json_object_get(object, key);
 
 	if (json_is_string(value))
-		(void)text_escape(to, size, json_string_value(value), json_string_length(value));
+		text_escape(to, size, json_string_value(value), json_string_length(value));
 	else
-		(void)text_copy(to, size, fallback);
+		text_copy(to, size, fallback);
 	return to;
 }
 

@@ -91,7 +91,7 @@ static void find_place(int fd, char text[HELD_TEXT])
 		is_place = facts.port != 0 && !is_ephemeral(facts.port) &&
 			socket_other(fd, &peer) == 0;
 	if (is_place)
-		(void)text_copy(text, HELD_TEXT, facts.text);
+		text_copy(text, HELD_TEXT, facts.text);
 }
 
 /* The same for a socket whose descriptor cannot be duplicated, as in many containers. */
@@ -104,7 +104,7 @@ static void find_place_by_inode(uint64_t inode, char text[HELD_TEXT])
 
 	if (sockdiag_waits_at(inode, &type, &at) &&
 		(type == SOCK_STREAM || !is_ephemeral(endpoint_port(&at))))
-		(void)snprintf(text, HELD_TEXT, "%s:%s", type == SOCK_STREAM ? "tcp" : "udp",
+		snprintf(text, HELD_TEXT, "%s:%s", type == SOCK_STREAM ? "tcp" : "udp",
 			endpoint_text(address, at.any.sa_family, endpoint_ip(&at, &len),
 				endpoint_port(&at)));
 }
@@ -118,7 +118,7 @@ static void note_options(struct held_socket *s, int fd)
 	if (queue.limit >= 0)
 		used = (size_t)snprintf(s->options, sizeof(s->options), "backlog %ld", queue.limit);
 	if (s->port != 0 && socket_has_reuseport(fd))
-		(void)snprintf(s->options + used, sizeof(s->options) - used, "%sSO_REUSEPORT",
+		snprintf(s->options + used, sizeof(s->options) - used, "%sSO_REUSEPORT",
 			used > 0 ? ", " : "");
 }
 
@@ -143,7 +143,7 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 	remote_of(&r, look->pid);
 	fd = remote_fd(&r, number);
 	if (listener != NULL)
-		(void)text_copy(text, sizeof(text), field_raw(listener, "address"));
+		text_copy(text, sizeof(text), field_raw(listener, "address"));
 	else if (fd != -1)
 		find_place(fd, text);
 	else
@@ -155,7 +155,7 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 		.port = port_of(text),
 		.datagrams = strncmp(text, "udp:", 4) == 0,
 	};
-	(void)text_copy(s->text, sizeof(s->text), text);
+	text_copy(s->text, sizeof(s->text), text);
 	if (fd != -1 && !s->datagrams)
 		note_options(s, fd);
 	held->count++;
@@ -186,8 +186,8 @@ static void note_file(struct look *look, int fd)
 	struct remote r;
 	int flags;
 
-	(void)snprintf(name, sizeof(name), "fd/%d", fd);
-	(void)snprintf(in_proc, sizeof(in_proc), "/proc/%d/%s", (int)look->pid, name);
+	snprintf(name, sizeof(name), "fd/%d", fd);
+	snprintf(in_proc, sizeof(in_proc), "/proc/%d/%s", (int)look->pid, name);
 	if (stat(in_proc, &st) == -1 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
 		st.st_nlink == 0 ||
 		process_link(look->pid, name, path, sizeof(path)) >= HELD_PATH - 1 ||
@@ -195,7 +195,7 @@ static void note_file(struct look *look, int fd)
 		return;
 	if (is_sqlite(in_proc)) {
 		if (held->store[0] == '\0')
-			(void)text_copy(held->store, sizeof(held->store), path);
+			text_copy(held->store, sizeof(held->store), path);
 		return;
 	}
 	remote_of(&r, look->pid);
@@ -204,7 +204,7 @@ static void note_file(struct look *look, int fd)
 		held_file(held, path) != NULL)
 		return;
 	*file = (struct held_file){.inode = st.st_ino, .appends = (flags & O_APPEND) != 0};
-	(void)text_copy(file->path, HELD_PATH, path);
+	text_copy(file->path, HELD_PATH, path);
 	held->file_count++;
 }
 
@@ -217,7 +217,7 @@ static void note_name(struct look *look)
 	(void)process_name(look->pid, name);
 	for (size_t i = 0; i < COUNT_OF(names); i++)
 		if (strcmp(name, names[i]) == 0)
-			(void)text_copy(look->held->store, sizeof(look->held->store), name);
+			text_copy(look->held->store, sizeof(look->held->store), name);
 }
 
 /* ---- processes ---- */
@@ -284,7 +284,7 @@ void held_look(struct held *held, const struct trial *t, pid_t leader)
 {
 	struct look look untouched;
 
-	(void)memset(held, 0, sizeof(*held));
+	memset(held, 0, sizeof(*held));
 	look.held = held;
 	look.trial = t;
 	look.leader = leader;

@@ -24,7 +24,7 @@ static int add_slot(struct logs *l, const json_t *of, int fd)
 		fd_close(&fd);
 		return -1;
 	}
-	(void)text_copy(slot->cluster, sizeof(slot->cluster), cluster);
+	text_copy(slot->cluster, sizeof(slot->cluster), cluster);
 	slot->number = (uint32_t)json_integer_value(json_object_get(of, "slot"));
 	l->slots[l->count++] = slot;
 	return 0;
@@ -57,7 +57,7 @@ struct control_request logs_request(const struct logs *l, const char *target, bo
 	struct control_request request = {
 		.method = METHOD_LOGS, .follow = follow, .after = l->last};
 
-	(void)text_copy(request.target, sizeof(request.target), target);
+	text_copy(request.target, sizeof(request.target), target);
 	return request;
 }
 

@@ -97,19 +97,19 @@ void output_fill(struct buffer *out, const char *text, size_t column, size_t ind
 		size_t word = strcspn(text, " ");
 
 		if (begun && width != 0 && column + 1 + word > width) {
-			(void)buffer_printf(out, "\n%*s", (int)indent, "");
+			buffer_printf(out, "\n%*s", (int)indent, "");
 			column = indent;
 		} else if (begun) {
-			(void)buffer_append(out, " ", 1);
+			buffer_append(out, " ", 1);
 			column++;
 		}
-		(void)buffer_append(out, text, word);
+		buffer_append(out, text, word);
 		column += word;
 		begun = true;
 		text += word;
 		text += strspn(text, " ");
 	}
-	(void)buffer_append(out, "\n", 1);
+	buffer_append(out, "\n", 1);
 }
 
 bool output_wants_colour(int fd)

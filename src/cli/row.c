@@ -123,8 +123,7 @@ void row_format_memory(char *to, size_t size, double bytes)
 		bytes /= 1024;
 		unit++;
 	}
-	(void)snprintf(
-		to, size, bytes < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c", bytes, units[unit]);
+	snprintf(to, size, bytes < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c", bytes, units[unit]);
 }
 
 static void add_number(const json_t *worker, const char *key, bool *has, double *sum)
@@ -164,9 +163,9 @@ static void format_age(char *to, size_t size, const struct sums *s)
 	char youngest[16];
 	char oldest[16];
 
-	(void)text_age(youngest, s->youngest);
-	(void)text_age(oldest, s->oldest);
-	(void)snprintf(to, size, "%s%s", youngest, strcmp(youngest, oldest) != 0 ? "+" : "");
+	text_age(youngest, s->youngest);
+	text_age(oldest, s->oldest);
+	snprintf(to, size, "%s%s", youngest, strcmp(youngest, oldest) != 0 ? "+" : "");
 }
 
 static void format_sums(struct row *row, const struct sums *s)
@@ -176,9 +175,9 @@ static void format_sums(struct row *row, const struct sums *s)
 	if (s->has_age)
 		format_age(row->cell[COLUMN_UP], size, s);
 	if (s->has_restarts)
-		(void)snprintf(row->cell[COLUMN_RESTARTS], size, "%lld", s->restarts);
+		snprintf(row->cell[COLUMN_RESTARTS], size, "%lld", s->restarts);
 	if (s->has_cpu)
-		(void)snprintf(row->cell[COLUMN_CPU], size, "%.1f", s->cpu);
+		snprintf(row->cell[COLUMN_CPU], size, "%.1f", s->cpu);
 	if (s->has_memory)
 		row_format_memory(row->cell[COLUMN_MEMORY], size, s->memory);
 }
@@ -189,8 +188,7 @@ static void format_state(char *to, size_t size, const json_t *worker)
 
 	(void)field_text(worker, "state", state, sizeof(state), "?");
 	wrap_shorten(state, STATE_MOST);
-	(void)snprintf(
-		to, size, "%s%s", state, field_is_true(worker, "stopped") ? ", stopped" : "");
+	snprintf(to, size, "%s%s", state, field_is_true(worker, "stopped") ? ", stopped" : "");
 }
 
 void row_sum(struct sums *s, const json_t *workers, const struct group *g)
@@ -208,20 +206,20 @@ void row_format(struct row *row, const json_t *workers, const struct group *g)
 	size_t size = sizeof(row->cell[0]);
 
 	for (size_t i = 0; i < COLUMNS; i++)
-		(void)text_copy(row->cell[i], size, "-");
+		text_copy(row->cell[i], size, "-");
 	row_sum(&sums, workers, g);
 	if (g->count > 1)
-		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld-%lld",
-			field_number(first, "slot"), field_number(last, "slot"));
+		snprintf(row->cell[COLUMN_SLOT], size, "%lld-%lld", field_number(first, "slot"),
+			field_number(last, "slot"));
 	else if (field_is_number(first, "slot"))
-		(void)snprintf(row->cell[COLUMN_SLOT], size, "%lld", field_number(first, "slot"));
+		snprintf(row->cell[COLUMN_SLOT], size, "%lld", field_number(first, "slot"));
 	if (field_is_number(first, "generation"))
-		(void)snprintf(row->cell[COLUMN_GENERATION], size, "%lld",
+		snprintf(row->cell[COLUMN_GENERATION], size, "%lld",
 			field_number(first, "generation"));
 	if (g->count > 1 && sums.pids > 0)
-		(void)snprintf(row->cell[COLUMN_PID], size, "%u pids", sums.pids);
+		snprintf(row->cell[COLUMN_PID], size, "%u pids", sums.pids);
 	else if (sums.pids > 0)
-		(void)snprintf(row->cell[COLUMN_PID], size, "%lld", field_number(first, "pid"));
+		snprintf(row->cell[COLUMN_PID], size, "%lld", field_number(first, "pid"));
 	format_state(row->cell[COLUMN_STATE], size, first);
 	format_sums(row, &sums);
 }

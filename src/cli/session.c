@@ -120,7 +120,7 @@ static int narrow(struct resolved *meant, const char *cluster, struct error *err
 	size_t len = strlen(cluster);
 
 	if (*meant->target == '\0' && len < sizeof(meant->target)) {
-		(void)text_copy(meant->target, sizeof(meant->target), cluster);
+		text_copy(meant->target, sizeof(meant->target), cluster);
 		return 0;
 	}
 	if (strcmp(meant->target, cluster) == 0 ||
@@ -154,8 +154,8 @@ static void say_where(const struct arguments *a, struct error *err)
 
 	for (unsigned n = 0;
 		rundir_place(a->runtime_directory, true, n, path, sizeof(path), &ignored) == 1; n++)
-		(void)error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
-	(void)error_hint(err, "to start one: nclust -n auto -- COMMAND");
+		error_hint(err, n == 0 ? "looked in '%s'" : "in '%s'", path);
+	error_hint(err, "to start one: nclust -n auto -- COMMAND");
 }
 
 int session_open(
@@ -198,7 +198,7 @@ static bool is_its_own(const struct session *s, const struct control_request *re
 		(request->method != METHOD_RESTART && request->method != METHOD_RELOAD &&
 			request->method != METHOD_STOP))
 		return false;
-	(void)snprintf(worker, sizeof(worker), "%s.%s", cluster, slot);
+	snprintf(worker, sizeof(worker), "%s.%s", cluster, slot);
 	return request->target[0] == '\0' || strcmp(request->target, cluster) == 0 ||
 		strcmp(request->target, worker) == 0;
 }
@@ -234,7 +234,7 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 		log_error("%s", err.text);
 		return error_exit_status(&err);
 	}
-	(void)text_copy(request->target, sizeof(request->target), s.meant.target);
+	text_copy(request->target, sizeof(request->target), s.meant.target);
 	if (is_its_own(&s, request)) {
 		request->no_wait = true;
 		log_note("this is a worker's own process, so the end is not "

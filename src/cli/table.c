@@ -164,7 +164,7 @@ static void put_row(struct table *t, const struct group *g)
 	struct row row;
 
 	row_format(&row, t->workers, g);
-	(void)snprintf(label, sizeof(label), "%s%s", dot, row.cell[COLUMN_SLOT]);
+	snprintf(label, sizeof(label), "%s%s", dot, row.cell[COLUMN_SLOT]);
 	put_cell(t, t->name, label, COLUMN_SLOT, PLAIN);
 	for (size_t i = COLUMN_SLOT + 1; i < COLUMNS; i++)
 		if (t->shown[i])

@@ -28,13 +28,13 @@ static bool has_cluster(const struct known *k, const char *name)
 static bool within(struct resolved *out, const struct known *k, const struct control_target *t)
 {
 	if (has_cluster(k, t->whole)) {
-		(void)text_copy(out->target, sizeof(out->target), t->whole);
+		text_copy(out->target, sizeof(out->target), t->whole);
 		out->slot = false;
 		return true;
 	}
 	if (t->slot < 0 || !has_cluster(k, t->cluster))
 		return false;
-	(void)snprintf(out->target, sizeof(out->target), "%s.%ld", t->cluster, t->slot);
+	snprintf(out->target, sizeof(out->target), "%s.%ld", t->cluster, t->slot);
 	out->slot = true;
 	return true;
 }
@@ -61,10 +61,9 @@ static int no_cluster(const struct known *k, const struct control_target *t, str
 	const char *word = t->slot >= 0 ? t->cluster : t->whole;
 	const char *near = text_nearest(word, k->clusters, k->count);
 
-	(void)error_fail(
-		err, EX_UNAVAILABLE, "instance '%s' has no cluster '%s'", k->instance, t->whole);
+	error_fail(err, EX_UNAVAILABLE, "instance '%s' has no cluster '%s'", k->instance, t->whole);
 	if (near != NULL)
-		(void)error_hint(err, "did you mean '%s/%s'?", k->instance, near);
+		error_hint(err, "did you mean '%s/%s'?", k->instance, near);
 	return -1;
 }
 
@@ -74,8 +73,8 @@ static int nothing_near(
 	const char *near = NULL;
 	char all[200];
 
-	(void)error_fail(err, EX_UNAVAILABLE,
-		"no instance '%s' is running, and none has such a cluster", t->whole);
+	error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running, and none has such a cluster",
+		t->whole);
 	for (size_t i = 0; i < count && near == NULL; i++) {
 		near = text_nearest(t->whole, &list[i].instance, 1);
 		if (near == NULL)
@@ -83,9 +82,9 @@ static int nothing_near(
 				list[i].count);
 	}
 	if (near != NULL)
-		(void)error_hint(err, "did you mean '%s'?", near);
+		error_hint(err, "did you mean '%s'?", near);
 	else if (count > 0)
-		(void)error_hint(err, "running: %s", list_all(all, sizeof(all), list, count));
+		error_hint(err, "running: %s", list_all(all, sizeof(all), list, count));
 	return -1;
 }
 

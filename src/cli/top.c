@@ -43,7 +43,7 @@ enum {
 
 static void say(struct top *t, enum colour tone, const char *text)
 {
-	(void)text_copy(t->message, sizeof(t->message), text);
+	text_copy(t->message, sizeof(t->message), text);
 	t->tone = tone;
 }
 
@@ -63,7 +63,7 @@ int top_reach(struct top *t, struct client *c, int cancel, struct error *err)
 	c->cancel = -1;
 	c->end = NSEC_NEVER;
 	if (got == -1 && err->sys == ECANCELED)
-		(void)error_set(err, 0, "'%s' does not answer", t->instance);
+		error_set(err, 0, "'%s' does not answer", t->instance);
 	return got;
 }
 
@@ -87,7 +87,7 @@ static int follow(struct top *t, struct error *err)
 
 	if (request.since > 0)
 		request.since += MSEC;
-	(void)text_copy(request.target, sizeof(request.target), t->target);
+	text_copy(request.target, sizeof(request.target), t->target);
 	return client_ask(&t->events, &request, err);
 }
 
@@ -139,7 +139,7 @@ static void ask_status(struct top *t)
 	struct control_request request = {.method = METHOD_STATUS};
 	struct error err;
 
-	(void)text_copy(request.target, sizeof(request.target), t->target);
+	text_copy(request.target, sizeof(request.target), t->target);
 	if (client_ask(&t->status, &request, &err) == -1)
 		lose(t, &err);
 	else
@@ -401,7 +401,7 @@ static void take_signals(struct top *t, int signals)
 	while (read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		switch (info.ssi_signo) {
 		case SIGWINCH:
-			(void)memset(t->width, 0, sizeof(t->width));
+			memset(t->width, 0, sizeof(t->width));
 			screen_measure(&t->screen);
 			break;
 		case SIGCONT:
@@ -493,9 +493,9 @@ static int open_signals(struct error *err)
 	sigset_t set;
 	int fd = -1;
 
-	(void)sigemptyset(&set);
+	sigemptyset(&set);
 	for (size_t i = 0; i < COUNT_OF(all); i++)
-		(void)sigaddset(&set, all[i]);
+		sigaddset(&set, all[i]);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) == 0)
 		fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
@@ -510,7 +510,7 @@ static int open_user(int signals, struct error *err)
 	if (fd != -1 && epoll_ctl(fd, EPOLL_CTL_ADD, signals, &event) == 0 &&
 		epoll_ctl(fd, EPOLL_CTL_ADD, STDIN_FILENO, &event) == 0)
 		return fd;
-	(void)error_set(err, errno, "cannot wait for keys");
+	error_set(err, errno, "cannot wait for keys");
 	fd_close(&fd);
 	return -1;
 }
@@ -522,8 +522,8 @@ static int find(struct top *t, const struct arguments *a, struct error *err)
 
 	if (session_open(&s, a, false, -1, err) == -1)
 		return -1;
-	(void)text_copy(t->instance, sizeof(t->instance), s.client->name);
-	(void)text_copy(t->target, sizeof(t->target), s.meant.target);
+	text_copy(t->instance, sizeof(t->instance), s.client->name);
+	text_copy(t->target, sizeof(t->target), s.meant.target);
 	session_close(&s);
 	return 0;
 }

@@ -120,7 +120,7 @@ static void draw_summary(struct pen *p, size_t line)
 	if (w->line.len == mark) {
 		wrap_putf(w, tally.lacking ? RED : GREEN, "%lu of %lu ready", tally.ready,
 			tally.wanted);
-		(void)snprintf(text, sizeof(text), "%.0f%%", all.cpu);
+		snprintf(text, sizeof(text), "%.0f%%", all.cpu);
 		put_use(w, "CPU", all.cpu / 100 / (double)sysconf(_SC_NPROCESSORS_ONLN), text, bar);
 		row_format_memory(text, sizeof(text), all.memory);
 		put_use(w, "MEM",
@@ -182,8 +182,8 @@ static void name_row(const struct top_row *row, struct row *cells)
 
 	if (wrap_columns(name) > NAME_MOST)
 		return;
-	(void)snprintf(label, sizeof(label), "%s.%s", name, cells->cell[COLUMN_SLOT]);
-	(void)text_copy(cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
+	snprintf(label, sizeof(label), "%s.%s", name, cells->cell[COLUMN_SLOT]);
+	text_copy(cells->cell[COLUMN_SLOT], sizeof(cells->cell[0]), label);
 }
 
 /* The rows of the list that are on the screen. */
@@ -268,7 +268,7 @@ static void put_title(
 	char text[24];
 
 	/* the mark stands in the gap between two columns */
-	(void)snprintf(text, sizeof(text), "%s%s", title, sorted ? mark : "");
+	snprintf(text, sizeof(text), "%s%s", title, sorted ? mark : "");
 	wrap_spaces(w, sorted && column_heads[column].right ? 1 : 2);
 	if (column_heads[column].right)
 		pad(w, l->width[column] + sorted, text);
@@ -424,7 +424,7 @@ static bool is_of(const json_t *event, const char *target)
 
 	if (*target == '\0' || strcmp(field_raw(event, "cluster"), target) == 0)
 		return true;
-	(void)snprintf(name, sizeof(name), "%s.%lld", field_raw(event, "cluster"),
+	snprintf(name, sizeof(name), "%s.%lld", field_raw(event, "cluster"),
 		field_number(event, "slot"));
 	return field_is_number(event, "slot") && strcmp(name, target) == 0;
 }

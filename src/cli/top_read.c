@@ -48,10 +48,10 @@ static void add_record(struct top *t, const struct log_record *r)
 	scoped_buffer text = {0};
 
 	if (strrchr(t->reading, '.') == NULL)
-		(void)buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster, r->slot->number);
+		buffer_printf(&text, "%s.%" PRIu32 " ", r->slot->cluster, r->slot->number);
 	(void)terminal_put(&text, shown, len);
 	if (r->line.kind == LOGLINE_LEFT_OUT)
-		(void)buffer_string(&text, " lines are not kept: too much at once");
+		buffer_string(&text, " lines are not kept: too much at once");
 	if (!text.failed)
 		add(t, (double)r->line.ms / 1000, "info", text.data,
 			drop_colours(text.data, text.len));

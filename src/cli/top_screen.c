@@ -74,7 +74,7 @@ static int load(struct screen *s, struct error *err)
 
 		found = at != NULL;
 		/* C knows no cast from a pointer to one of a function */
-		(void)memcpy((char *)s + calls[i].at, &at, sizeof(at));
+		memcpy((char *)s + calls[i].at, &at, sizeof(at));
 	}
 	if (found)
 		return 0;
@@ -123,7 +123,7 @@ static void add_string(const struct screen *s, struct rescue *r, const char *nam
 	len = strlen(text);
 	if (r->len + len > sizeof(r->text))
 		return;
-	(void)memcpy(r->text + r->len, text, len);
+	memcpy(r->text + r->len, text, len);
 	r->len += len;
 }
 
@@ -141,7 +141,7 @@ static void prepare_rescue(struct screen *s, const struct termios *modes)
 	s->stack = malloc(STACK_SIZE);
 	if (s->stack == NULL)
 		return;
-	(void)memcpy(s->stack, &r, sizeof(r));
+	memcpy(s->stack, &r, sizeof(r));
 	stack.ss_sp = s->stack;
 	if (sigaltstack(&stack, NULL) == -1)
 		return;
@@ -254,8 +254,8 @@ void screen_suspend(struct screen *s)
 {
 	sigset_t set;
 
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTSTP);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP);
 	(void)s->curs_set(1);
 	(void)s->endwin();
 	(void)raise(SIGTSTP);

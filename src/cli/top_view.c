@@ -54,7 +54,7 @@ static void put_percent(
 
 	if (!json_is_number(now))
 		return;
-	(void)snprintf(key, sizeof(key), "%s.%lld", cluster, field_number(worker, "id"));
+	snprintf(key, sizeof(key), "%s.%lld", cluster, field_number(worker, "id"));
 	then = json_object_get(v->seen, key);
 	/* too soon for another result: the one of before */
 	if (seen == v->seen && then != NULL)
@@ -176,7 +176,7 @@ static bool matches(const struct top_view *v, const json_t *cluster, const json_
 {
 	char name[128];
 
-	(void)snprintf(name, sizeof(name), "%s.%lld", field_raw(cluster, "name"),
+	snprintf(name, sizeof(name), "%s.%lld", field_raw(cluster, "name"),
 		field_number(worker, "slot"));
 	return strcasestr(name, v->filter) != NULL ||
 		strcasestr(field_raw(worker, "state"), v->filter) != NULL ||
@@ -287,7 +287,7 @@ static void remember(struct top_view *v)
 	if (row == NULL)
 		return;
 	v->pick = (struct top_pick){.kind = row->kind, .id = -1};
-	(void)text_copy(v->pick.cluster, sizeof(v->pick.cluster), field_raw(row->cluster, "name"));
+	text_copy(v->pick.cluster, sizeof(v->pick.cluster), field_raw(row->cluster, "name"));
 	if (row->kind != TOP_WORKERS)
 		return;
 	v->pick.slot = slot_at(row, 0);
@@ -405,8 +405,8 @@ const char *top_view_target(
 
 	if (row != NULL && row->kind == TOP_WORKERS && row->group.count == 1 &&
 		(method == METHOD_RESTART || method == METHOD_EVENTS))
-		(void)snprintf(to, TOP_TARGET, "%s.%lld", name, slot_at(row, 0));
+		snprintf(to, TOP_TARGET, "%s.%lld", name, slot_at(row, 0));
 	else
-		(void)text_copy(to, TOP_TARGET, name);
+		text_copy(to, TOP_TARGET, name);
 	return to;
 }

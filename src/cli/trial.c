@@ -46,7 +46,7 @@ static int make_directory(struct trial *t, const char *wanted, struct error *err
 		if (fd != -1 && n < (int)sizeof(t->directory) && mkdtemp(t->directory) != NULL)
 			return 0;
 	}
-	(void)text_copy(t->directory, sizeof(t->directory), "/tmp/nclust-doctor-XXXXXX");
+	text_copy(t->directory, sizeof(t->directory), "/tmp/nclust-doctor-XXXXXX");
 	if (mkdtemp(t->directory) != NULL)
 		return 0;
 	t->directory[0] = '\0';
@@ -174,7 +174,7 @@ bool trial_logged(const struct trial *t, const char *words, char *to, size_t siz
 	for (const char *at = log; at != NULL && (at = strstr(at, words)) != NULL; at++)
 		last = at;
 	if (last != NULL)
-		(void)text_escape(to, size, last, strcspn(last, "\n"));
+		text_escape(to, size, last, strcspn(last, "\n"));
 	return last != NULL;
 }
 
@@ -193,7 +193,7 @@ static int tell_end(const struct trial *t, struct error *err)
 	line = line != NULL ? line + 1 : len > 0 ? log : "the nclust on trial has ended";
 	if (strncmp(line, own, strlen(own)) == 0)
 		line += strlen(own);
-	(void)error_set(err, 0, "%s", line);
+	error_set(err, 0, "%s", line);
 	return error_status(err, status != 0 ? status : 1);
 }
 
@@ -240,7 +240,7 @@ int trial_signal(struct trial *t, int slot, int signal, struct error *err)
 {
 	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
 
-	(void)snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
+	snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
 	return call(t, &request, NULL, err);
 }
 

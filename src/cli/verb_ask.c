@@ -47,7 +47,7 @@ static bool has_field(const struct arguments *a, const char *name)
 static void put_field(struct asking *k, const char *name, const char *value)
 {
 	if (!has_field(k->arguments, name))
-		(void)buffer_printf(&k->request, "%s: %s\r\n", name, value);
+		buffer_printf(&k->request, "%s: %s\r\n", name, value);
 }
 
 static void make_request(struct asking *k, const char *host)
@@ -55,17 +55,17 @@ static void make_request(struct asking *k, const char *host)
 	const struct arguments *a = k->arguments;
 	struct buffer *to = &k->request;
 
-	(void)buffer_printf(to, "%s %s HTTP/1.1\r\n", a->http_method, a->path);
+	buffer_printf(to, "%s %s HTTP/1.1\r\n", a->http_method, a->path);
 	put_field(k, "Host", host);
 	put_field(k, "User-Agent", "nclust");
 	put_field(k, "Accept", "*/*");
 	for (size_t i = 0; i < a->header_count; i++)
-		(void)buffer_printf(to, "%s\r\n", a->headers[i]);
+		buffer_printf(to, "%s\r\n", a->headers[i]);
 	if (a->data != NULL) {
 		put_field(k, "Content-Type", "application/x-www-form-urlencoded");
-		(void)buffer_printf(to, "Content-Length: %zu\r\n", strlen(a->data));
+		buffer_printf(to, "Content-Length: %zu\r\n", strlen(a->data));
 	}
-	(void)buffer_printf(to, "Connection: close\r\n\r\n%s", a->data != NULL ? a->data : "");
+	buffer_printf(to, "Connection: close\r\n\r\n%s", a->data != NULL ? a->data : "");
 }
 
 /* The worker has a connection of ours. */
@@ -93,7 +93,7 @@ static void put_head(struct buffer *to, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (text[i] != '\r')
-			(void)buffer_append(to, &text[i], 1);
+			buffer_append(to, &text[i], 1);
 }
 
 /* What it says is for us, and not for the terminal to obey. */
@@ -108,7 +108,7 @@ static int end_line(struct asking *k, bool whole)
 	if (len > 0)
 		(void)terminal_put(&out, k->line.data, len);
 	if (whole)
-		(void)buffer_string(&out, "\n");
+		buffer_string(&out, "\n");
 	buffer_clear(&k->line);
 	return output_buffer(STDOUT_FILENO, &out, output_write);
 }
@@ -147,7 +147,7 @@ static int show(struct asking *k, struct httpanswer *h, const char *data, size_t
 		if (kind == PIECE_HEAD && head)
 			put_head(&k->head, piece, n);
 		else if (kind == PIECE_HEAD && begun)
-			(void)buffer_string(&k->head, h->first);
+			buffer_string(&k->head, h->first);
 		if (kind == PIECE_HEAD && begun)
 			(void)output_buffer(STDERR_FILENO, &k->head, output_lines);
 	}
@@ -201,7 +201,7 @@ static int ask(struct asking *k, struct session *s, struct error *err)
 	int tries = 3;
 	int got;
 
-	(void)text_copy(request.target, sizeof(request.target), s->meant.target);
+	text_copy(request.target, sizeof(request.target), s->meant.target);
 	k->client = s->client;
 	s->client->takes_passed = true;
 	/* nclust may be upgraded meanwhile, on the same connection */

@@ -28,7 +28,7 @@ static void drop_defaults(struct buffer *ini)
 		if (strchr(";[\n", *line) != NULL)
 			drop = len == sizeof(mark) - 1 && memcmp(line, mark, len) == 0;
 		if (!drop) {
-			(void)memmove(to, line, len);
+			memmove(to, line, len);
 			to += len;
 		}
 		line += len;
@@ -62,7 +62,7 @@ static int show_local(const struct arguments *a, const struct settings *s)
 	}
 	buffer_init(&out, 0);
 	if (json)
-		(void)buffer_string(&out, "{\"settings\":");
+		buffer_string(&out, "{\"settings\":");
 	if (describe_settings(&out, s, json, true) == -1)
 		out.failed = true;
 	if (!json && !arguments_has(a, OPTION_DEFAULTS))
@@ -70,7 +70,7 @@ static int show_local(const struct arguments *a, const struct settings *s)
 	while (json && out.len > 0 && out.data[out.len - 1] == '\n')
 		out.len--;
 	if (json)
-		(void)buffer_string(&out, "}");
+		buffer_string(&out, "}");
 	return output_buffer(STDOUT_FILENO, &out, json ? output_json : output_lines);
 }
 
@@ -114,7 +114,7 @@ static void section_of_target(char to[80], const struct wanted *wanted, json_t *
 	const char *target = wanted->request->target;
 	char *dot;
 
-	(void)snprintf(to, 80, "cluster:%.70s", target);
+	snprintf(to, 80, "cluster:%.70s", target);
 	dot = strrchr(to, '.');
 	if (*target == '\0')
 		*to = '\0';
@@ -129,7 +129,7 @@ static void keep_section(struct buffer *ini, const char *section)
 	const char *from;
 	const char *end;
 
-	(void)snprintf(head, sizeof(head), "[%s]\n", section);
+	snprintf(head, sizeof(head), "[%s]\n", section);
 	if (*section == '\0' || buffer_text(ini) == NULL)
 		return;
 	from = strstr(ini->data, head);
@@ -149,7 +149,7 @@ static int show_ini(json_t *result, const char *section, bool all)
 	if (!json_is_string(ini))
 		return -1;
 	buffer_init(&out, 0);
-	(void)buffer_append(&out, json_string_value(ini), json_string_length(ini));
+	buffer_append(&out, json_string_value(ini), json_string_length(ini));
 	keep_section(&out, section);
 	if (!all)
 		drop_defaults(&out);

@@ -80,11 +80,11 @@ static int show_words(json_t *words)
 	buffer_init(&out, 0);
 	json_array_foreach(words, i, word)
 	{
-		(void)buffer_string(&out, i == 0 ? "\n" : " ");
+		buffer_string(&out, i == 0 ? "\n" : " ");
 		(void)value_quote_shell(&out, json_string_value(word));
 	}
 	if (out.len > 0)
-		(void)buffer_string(&out, "\n");
+		buffer_string(&out, "\n");
 	json_decref(words);
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }

@@ -31,10 +31,10 @@ static int show_message(json_t *params)
 	text = json_dumps(params, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	buffer_init(&line, 0);
 	if (text != NULL)
-		(void)buffer_append(&line, text, strlen(text) - 1);
-	(void)buffer_string(&line, ",\"message\":");
-	(void)buffer_append(&line, json_string_value(message), json_string_length(message));
-	(void)buffer_string(&line, "}");
+		buffer_append(&line, text, strlen(text) - 1);
+	buffer_string(&line, ",\"message\":");
+	buffer_append(&line, json_string_value(message), json_string_length(message));
+	buffer_string(&line, "}");
 	line.failed |= text == NULL;
 	free(text);
 	json_decref(message);
@@ -65,11 +65,11 @@ static int show_sentence(json_t *params)
 	buffer_init(&line, 0);
 	if (json_is_number(when) && localtime_r(&at, &local) != NULL &&
 		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
-		(void)buffer_string(&line, stamp);
-	(void)buffer_string(&line, text);
+		buffer_string(&line, stamp);
+	buffer_string(&line, text);
 	if (message != NULL) {
-		(void)buffer_string(&line, ": ");
-		(void)buffer_string(&line, message);
+		buffer_string(&line, ": ");
+		buffer_string(&line, message);
 	}
 	return output_buffer(STDOUT_FILENO, &line, output_line);
 }
@@ -95,9 +95,9 @@ static void list_kinds(void)
 	struct buffer out;
 
 	buffer_init(&out, 0);
-	(void)buffer_string(&out, "the kinds are");
+	buffer_string(&out, "the kinds are");
 	for (size_t i = 0; i < event_kind_count; i++)
-		(void)buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
+		buffer_printf(&out, "%s %s", i > 0 ? "," : "", event_kinds[i]);
 	(void)output_buffer(STDERR_FILENO, &out, output_line);
 }
 

@@ -19,7 +19,7 @@ static int claim(const char *name)
 
 	if (getenv(name) == NULL)
 		return 0;
-	(void)snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
 	return setenv(name, pid, 1);
 }
 

@@ -25,19 +25,18 @@ static void put_verbs(struct buffer *out)
 		count++;
 	half = (count + 1) / 2;
 	for (size_t i = 0; i < half; i++) {
-		(void)buffer_printf(out, "  %-8s %-*s", verbs[i].name,
-			i + half < count ? HELP_HALF : 0, verbs[i].help);
+		buffer_printf(out, "  %-8s %-*s", verbs[i].name, i + half < count ? HELP_HALF : 0,
+			verbs[i].help);
 		if (i + half < count)
-			(void)buffer_printf(
-				out, "%-8s %s", verbs[i + half].name, verbs[i + half].help);
-		(void)buffer_string(out, "\n");
+			buffer_printf(out, "%-8s %s", verbs[i + half].name, verbs[i + half].help);
+		buffer_string(out, "\n");
 	}
 }
 
 int cli_describe_help(struct buffer *out)
 {
 	(void)describe_help(out);
-	(void)buffer_string(out, "\n");
+	buffer_string(out, "\n");
 	put_verbs(out);
 	return buffer_string(out,
 		"\nKeys of nclust.ini(5) are options, too.  "
@@ -50,26 +49,26 @@ static void put_option(struct buffer *out, const struct verb_option_row *row)
 	char text[64];
 
 	if (row->letter != 0)
-		(void)snprintf(letter, sizeof(letter), "-%c, ", row->letter);
-	(void)snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name,
+		snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+	snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name,
 		row->argument != NULL ? " " : "", row->argument != NULL ? row->argument : "");
-	(void)buffer_printf(out, "  %-*s%s\n", HELP_COLUMN - 2, text, row->help);
+	buffer_printf(out, "  %-*s%s\n", HELP_COLUMN - 2, text, row->help);
 }
 
 static void put_verb(struct buffer *out, const struct verb *v)
 {
-	(void)buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
+	buffer_printf(out, "usage: nclust %s%s%s%s\n\n", v->name,
 		v->words == WORDS_COMMAND ? "" : " [OPTION]...", *v->words_text != '\0' ? " " : "",
 		v->words_text);
 	output_fill(out, v->manual, 0, 0, HELP_WIDTH);
-	(void)buffer_append(out, "\n", 1);
+	buffer_append(out, "\n", 1);
 	for (size_t i = 0; verb_option_row(i) != NULL; i++)
 		if ((v->options & verb_option_row(i)->option) != 0)
 			put_option(out, verb_option_row(i));
 	if (v->words != WORDS_TARGET && v->words != WORDS_COUNT && v->words != WORDS_SIGNAL &&
 		v->words != WORDS_MESSAGE)
 		return;
-	(void)buffer_string(out,
+	buffer_string(out,
 		"\nTARGET is an instance (shop), a cluster in it (shop/web, or "
 		"web where that is\nunique), or a slot (web.2, shop/web.2). "
 		"Without one: the instance that runs.\n");

@@ -101,17 +101,17 @@ static void put_line(const struct show *l, struct buffer *out, const struct log_
 
 	if (localtime_r(&at, &local) != NULL &&
 		strftime(stamp, sizeof(stamp), "%F %T  ", &local) > 0)
-		(void)buffer_string(out, stamp);
-	(void)buffer_printf(
+		buffer_string(out, stamp);
+	buffer_printf(
 		out, "%s.%" PRIu32 " %c ", r->slot->cluster, r->slot->number, (char)r->line.kind);
 	if (l->terminal) {
 		len = terminal_redrawn(&text, len);
 		(void)terminal_put(out, text, len);
 	} else {
-		(void)buffer_append(out, text, len);
+		buffer_append(out, text, len);
 	}
 	if (r->line.kind == LOGLINE_LEFT_OUT)
-		(void)buffer_string(out, " lines are not kept: too much at once");
+		buffer_string(out, " lines are not kept: too much at once");
 }
 
 static int show(const struct show *l, size_t from)
@@ -124,7 +124,7 @@ static int show(const struct show *l, size_t from)
 			put_object(&out, &l->logs.records[i]);
 		else
 			put_line(l, &out, &l->logs.records[i]);
-		(void)buffer_append(&out, "\n", 1);
+		buffer_append(&out, "\n", 1);
 		if (out.len < (size_t)64 * 1024 && i + 1 < l->logs.record_count)
 			continue;
 		got = out.failed ? -1 : output_write(STDOUT_FILENO, out.data, out.len);

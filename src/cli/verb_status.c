@@ -68,11 +68,11 @@ static int add_answer(struct look *look, const struct session *s, const struct c
 		return error_set(err, 0, "the status of '%s' is no JSON object", c->name);
 	tally_add(&look->tally, status, target, slot);
 	if (arguments_has(look->arguments, OPTION_JSON)) {
-		(void)buffer_append(&look->text, answer->result, answer->len);
-		(void)buffer_append(&look->text, "\n", 1);
+		buffer_append(&look->text, answer->result, answer->len);
+		buffer_append(&look->text, "\n", 1);
 	} else {
 		if (look->text.len > 0)
-			(void)buffer_append(&look->text, "\n", 1);
+			buffer_append(&look->text, "\n", 1);
 		render_status(&look->render, status, target, slot);
 		advice_on_status(&look->advice, status, target, slot);
 	}
@@ -118,8 +118,8 @@ static int ask(struct look *look, const struct session *s, struct client *c, str
 	struct answer answer;
 
 	if (s->client != NULL)
-		(void)text_copy(status.target, sizeof(status.target), s->meant.target);
-	(void)text_copy(events.target, sizeof(events.target), status.target);
+		text_copy(status.target, sizeof(status.target), s->meant.target);
+	text_copy(events.target, sizeof(events.target), status.target);
 	if (client_ask(c, &status, err) == -1 || (advises && client_ask(c, &events, err) == -1) ||
 		client_take(c, NULL, NULL, &answer, err) == -1)
 		return -1;
@@ -199,9 +199,9 @@ static void draw_lines(struct buffer *screen, const char *text, size_t len, size
 		size_t line = end != NULL ? (size_t)(end - text) : len;
 
 		/* erased first: after a full line that takes its last column */
-		(void)buffer_string(screen, "\033[K");
-		(void)buffer_append(screen, text, line);
-		(void)buffer_string(screen, "\r\n");
+		buffer_string(screen, "\033[K");
+		buffer_append(screen, text, line);
+		buffer_string(screen, "\r\n");
 		line += end != NULL;
 		text += line;
 		len -= line;
@@ -221,18 +221,18 @@ static int draw(const struct look *look, size_t rows)
 	struct buffer screen;
 
 	buffer_init(&screen, 0);
-	(void)buffer_string(&screen, "\033[?7l\033[H");
+	buffer_string(&screen, "\033[?7l\033[H");
 	if (lines < rows) {
 		draw_lines(&screen, text->data, text->len, lines);
 	} else if (advice + 2 >= rows) {
 		draw_lines(&screen, text->data, text->len, rows - 1);
 	} else {
 		draw_lines(&screen, text->data, look->advice_at, rows - 2 - advice);
-		(void)buffer_string(&screen, "\033[K...\r\n");
+		buffer_string(&screen, "\033[K...\r\n");
 		draw_lines(
 			&screen, text->data + look->advice_at, text->len - look->advice_at, advice);
 	}
-	(void)buffer_string(&screen, "\033[J\033[?7h");
+	buffer_string(&screen, "\033[J\033[?7h");
 	return output_buffer(STDOUT_FILENO, &screen, output_write);
 }
 

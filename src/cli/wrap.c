@@ -131,8 +131,8 @@ void wrap_shorten(char *text, size_t most)
 		tail += glyph_at(text + tail, len - tail).bytes;
 	if (tail < head + strlen("..."))
 		return; /* what is left out is shown as \xNN: it has fewer bytes */
-	(void)memset(text + head, '.', strlen("..."));
-	(void)memmove(text + head + strlen("..."), text + tail, len - tail + 1);
+	memset(text + head, '.', strlen("..."));
+	memmove(text + head + strlen("..."), text + tail, len - tail + 1);
 }
 
 /* ---- pieces ---- */
@@ -152,18 +152,18 @@ static void put_mark(struct wrap *w, enum colour colour)
 {
 	char mark = (char)colour;
 
-	(void)buffer_append(&w->line, &mark, 1);
+	buffer_append(&w->line, &mark, 1);
 }
 
 static void put_glyph(struct wrap *w, const char *text, const struct glyph *g)
 {
 	if (*text == '\t')
-		(void)buffer_append(&w->line, " ", 1);
+		buffer_append(&w->line, " ", 1);
 	else if (!g->hex)
-		(void)buffer_append(&w->line, text, g->bytes);
+		buffer_append(&w->line, text, g->bytes);
 	else
 		for (size_t i = 0; i < g->bytes; i++)
-			(void)buffer_printf(&w->line, "\\x%02x", (unsigned)(unsigned char)text[i]);
+			buffer_printf(&w->line, "\\x%02x", (unsigned)(unsigned char)text[i]);
 }
 
 void wrap_bytes(struct wrap *w, enum colour colour, const char *text, size_t len)
@@ -202,14 +202,14 @@ void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	wrap_put(w, colour, text);
 }
 
 void wrap_spaces(struct wrap *w, size_t count)
 {
-	(void)buffer_printf(&w->line, "%*s", (int)count, "");
+	buffer_printf(&w->line, "%*s", (int)count, "");
 }
 
 /* ---- lines ---- */
@@ -240,11 +240,11 @@ static void dye(struct pen *p, char colour)
 	if (!p->wrap->colour || p->colour == colour)
 		return;
 	if (p->wrap->marks) {
-		(void)buffer_append(out, &colour, 1);
+		buffer_append(out, &colour, 1);
 	} else {
 		if (p->colour != PLAIN)
-			(void)buffer_string(out, "\033[0m");
-		(void)buffer_string(out, codes[(size_t)colour]);
+			buffer_string(out, "\033[0m");
+		buffer_string(out, codes[(size_t)colour]);
 	}
 	p->colour = colour;
 }
@@ -252,7 +252,7 @@ static void dye(struct pen *p, char colour)
 static void break_line(struct pen *p)
 {
 	dye(p, PLAIN);
-	(void)buffer_printf(p->wrap->out, "\n%*s", (int)p->indent, "");
+	buffer_printf(p->wrap->out, "\n%*s", (int)p->indent, "");
 	p->column = p->indent;
 }
 
@@ -295,7 +295,7 @@ static void put_word(struct pen *p, const char *text, size_t len)
 			if (is_full(p, columns))
 				break_line(p);
 			dye(p, p->wanted);
-			(void)buffer_append(p->wrap->out, hard ? " " : text, g.bytes);
+			buffer_append(p->wrap->out, hard ? " " : text, g.bytes);
 			p->column += columns;
 		}
 		text += g.bytes;
@@ -317,7 +317,7 @@ static void put_gap(struct pen *p, size_t spaces, size_t word)
 	/* a colour covers spaces within it only */
 	if (p->colour != p->wanted)
 		dye(p, PLAIN);
-	(void)buffer_printf(p->wrap->out, "%*s", (int)spaces, "");
+	buffer_printf(p->wrap->out, "%*s", (int)spaces, "");
 	p->column += spaces;
 }
 
@@ -347,7 +347,7 @@ void wrap_end(struct wrap *w, size_t indent)
 		at += word;
 	}
 	dye(&pen, PLAIN);
-	(void)buffer_append(w->out, "\n", 1);
+	buffer_append(w->out, "\n", 1);
 	w->out->failed |= w->line.failed;
 	buffer_clear(&w->line);
 }

@@ -73,7 +73,7 @@ static int parse_v6(struct address *a, const char *host, struct error *err)
 
 	if (len >= sizeof(ip))
 		return wanted_address(err, host);
-	(void)text_copy(ip, len + 1, host);
+	text_copy(ip, len + 1, host);
 	if (inet_pton(AF_INET6, ip, a->ip) != 1)
 		return wanted_address(err, host);
 	a->family = AF_INET6;
@@ -102,7 +102,7 @@ static int parse_host(struct address *a, const char *host, struct error *err)
 
 		if (len - 2 >= sizeof(inner))
 			return wanted_address(err, host);
-		(void)text_copy(inner, len - 1, host + 1);
+		text_copy(inner, len - 1, host + 1);
 		return parse_v6(a, inner, err);
 	}
 	if (inet_pton(AF_INET, host, a->ip) == 1) {
@@ -223,14 +223,14 @@ static int format_place(const struct address *a, struct buffer *out)
 {
 	char ip[INET6_ADDRSTRLEN];
 
-	(void)buffer_string(out, prefix_of(a));
+	buffer_string(out, prefix_of(a));
 	if (a->kind == ADDRESS_FD)
 		return buffer_printf(out, "%d", a->fd);
 	if (a->kind == ADDRESS_UNIX || a->kind == ADDRESS_INHERIT)
 		return buffer_string(out, a->path);
 	if (a->family == AF_UNSPEC)
 		return buffer_printf(out, "*:%u", a->port);
-	(void)inet_ntop(a->family, a->ip, ip, sizeof(ip)); /* it was parsed */
+	inet_ntop(a->family, a->ip, ip, sizeof(ip)); /* it was parsed */
 	if (a->family == AF_INET)
 		return buffer_printf(out, "%s:%u", ip, a->port);
 	if (a->scope_id != 0)
@@ -412,10 +412,10 @@ static int unknown_option(const char *name, struct error *err)
 	for (size_t i = 0; i < COUNT_OF(place_options); i++)
 		names[i] = place_options[i].name;
 	near = text_nearest(name, names, COUNT_OF(names));
-	(void)text_escape(shown, sizeof(shown), name, strlen(name));
-	(void)error_set(err, 0, "unknown option '%s'", shown);
+	text_escape(shown, sizeof(shown), name, strlen(name));
+	error_set(err, 0, "unknown option '%s'", shown);
 	if (near != NULL)
-		(void)error_hint(err, "did you mean '%s'?", near);
+		error_hint(err, "did you mean '%s'?", near);
 	return -1;
 }
 
@@ -473,8 +473,7 @@ static char *join_options(const struct address *a, const option_texts texts)
 		if (texts[i] == NULL ||
 			(o->kind == KIND_FLAG && !*((const bool *)((const char *)a + o->offset))))
 			continue;
-		(void)buffer_printf(
-			&out, ", %s%s%s", o->name, *texts[i] != '\0' ? "=" : "", texts[i]);
+		buffer_printf(&out, ", %s%s%s", o->name, *texts[i] != '\0' ? "=" : "", texts[i]);
 	}
 	return buffer_take(&out);
 }
@@ -490,10 +489,10 @@ static char *default_name(const struct address *a)
 	switch (a->kind) {
 	case ADDRESS_TCP:
 	case ADDRESS_UDP:
-		(void)snprintf(name, sizeof(name), "%u", a->port);
+		snprintf(name, sizeof(name), "%u", a->port);
 		break;
 	case ADDRESS_FD:
-		(void)snprintf(name, sizeof(name), "fd%d", a->fd);
+		snprintf(name, sizeof(name), "fd%d", a->fd);
 		break;
 	case ADDRESS_UNIX:
 	case ADDRESS_INHERIT:
@@ -501,7 +500,7 @@ static char *default_name(const struct address *a)
 		last = last != NULL && last[1] != '\0' ? last + 1 : a->path;
 		if (*last == '@')
 			last++;
-		(void)text_copy(name, sizeof(name), last);
+		text_copy(name, sizeof(name), last);
 		for (char *c = name; *c != '\0'; c++)
 			if (!is_name_byte(*c))
 				*c = '_';
@@ -666,11 +665,11 @@ char *address_format(const struct address *a)
 
 	if (usual == NULL)
 		return NULL;
-	(void)buffer_string(&out, a->text);
+	buffer_string(&out, a->text);
 	if (strcmp(usual, a->name) != 0)
-		(void)buffer_printf(&out, ", name=%s", a->name);
+		buffer_printf(&out, ", name=%s", a->name);
 	if (a->backlog != -1)
-		(void)buffer_printf(&out, ", backlog=%d", a->backlog);
-	(void)buffer_string(&out, a->options);
+		buffer_printf(&out, ", backlog=%d", a->backlog);
+	buffer_string(&out, a->options);
 	return buffer_take(&out);
 }

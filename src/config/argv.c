@@ -44,7 +44,7 @@ static void usage(struct words *w, const char *name, const char *text)
 {
 	char shown[120];
 
-	(void)text_escape(shown, sizeof(shown), name, strlen(name));
+	text_escape(shown, sizeof(shown), name, strlen(name));
 	faults_add(w->faults, EX_USAGE, "--%s: %s", shown, text);
 }
 
@@ -134,16 +134,16 @@ static void unknown_option(struct words *w)
 	const char *own;
 	char text[160];
 
-	(void)snprintf(text, sizeof(text), "%.*s", (int)len, w->line.name);
+	snprintf(text, sizeof(text), "%.*s", (int)len, w->line.name);
 	own = find_own(other_options, COUNT_OF(other_options), text);
 	near = w->line.len > 0 ? option_nearest(NULL, text) : NULL;
-	(void)text_escape(name, sizeof(name), w->line.name, len);
+	text_escape(name, sizeof(name), w->line.name, len);
 	if (own != NULL)
-		(void)snprintf(text, sizeof(text), "unknown option; use %s", own);
+		snprintf(text, sizeof(text), "unknown option; use %s", own);
 	else if (near != NULL)
-		(void)snprintf(text, sizeof(text), "unknown option; did you mean '--%s'?", near);
+		snprintf(text, sizeof(text), "unknown option; did you mean '--%s'?", near);
 	else
-		(void)snprintf(text, sizeof(text), "unknown option; see nclust --help");
+		snprintf(text, sizeof(text), "unknown option; see nclust --help");
 	faults_add(w->faults, EX_USAGE, "%s%s: %s", w->line.len > 0 ? "--" : "-", name, text);
 	/* what follows may be its value: no news */
 	if (w->line.value == NULL && w->line.name[len] == '\0' && w->line.next < w->line.argc &&
@@ -203,7 +203,7 @@ static bool is_value_of(struct words *w, const char *option, const char *word)
 	if (row == NULL || row->type != OPT_BOOL ||
 		value_bool(&value, word, &(struct error){0}) == -1)
 		return false;
-	(void)snprintf(text, sizeof(text), "wanted its value after '=': --%s=%s", row->name, word);
+	snprintf(text, sizeof(text), "wanted its value after '=': --%s=%s", row->name, word);
 	usage(w, row->name, text);
 	w->stopped = true;
 	return true;
@@ -217,7 +217,7 @@ static bool is_start(const char *word)
 static void put_words(struct buffer *line, const struct words *w, int at)
 {
 	for (; at < w->line.argc; at++) {
-		(void)buffer_string(line, " ");
+		buffer_string(line, " ");
 		(void)value_quote(line, w->line.argv[at]);
 	}
 }
@@ -230,13 +230,13 @@ static void put_run(struct buffer *line, const struct words *w)
 	bool is_file = len > 4 && strcmp(first + len - 4, ".ini") == 0;
 
 	if (is_file)
-		(void)buffer_string(line, " -c");
+		buffer_string(line, " -c");
 	else if (strcmp(first, "--") == 0)
-		(void)buffer_string(line, " -n auto");
+		buffer_string(line, " -n auto");
 	else if (*first != '-')
-		(void)buffer_string(line, " -n auto --");
+		buffer_string(line, " -n auto --");
 	if (w->line.argc == 2)
-		(void)buffer_string(line, " COMMAND, or nclust -c FILE");
+		buffer_string(line, " COMMAND, or nclust -c FILE");
 	put_words(line, w, 2);
 }
 
@@ -252,27 +252,26 @@ static void lost_word(struct words *w, int index)
 	char shown[100];
 
 	w->stopped = true;
-	(void)text_escape(shown, sizeof(shown), word, strlen(word));
+	text_escape(shown, sizeof(shown), word, strlen(word));
 	if (index > 1 && is_verb(w, word)) {
 		faults_add(w->faults, EX_USAGE, "options go after the verb: nclust %s ...", shown);
 		return;
 	}
 	if (own != NULL) {
-		(void)buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
+		buffer_printf(&line, "unknown verb '%s'; use: nclust %s", shown, own);
 		put_words(&line, w, 2);
 	} else if (is_first && is_start(word)) {
-		(void)buffer_printf(&line, "unknown verb '%s'; use: nclust", shown);
+		buffer_printf(&line, "unknown verb '%s'; use: nclust", shown);
 		put_run(&line, w);
 	} else if (near != NULL) {
-		(void)buffer_printf(
-			&line, "unknown verb '%s'; did you mean 'nclust %s'?", shown, near);
+		buffer_printf(&line, "unknown verb '%s'; did you mean 'nclust %s'?", shown, near);
 	} else {
-		(void)buffer_string(&line, "missing '--' before the command; use: nclust");
+		buffer_string(&line, "missing '--' before the command; use: nclust");
 		for (int i = 1; i < index; i++) {
-			(void)buffer_string(&line, " ");
+			buffer_string(&line, " ");
 			(void)value_quote(&line, w->line.argv[i]);
 		}
-		(void)buffer_string(&line, index == 1 ? " -n auto --" : " --");
+		buffer_string(&line, index == 1 ? " -n auto --" : " --");
 		put_words(&line, w, index);
 	}
 	if (buffer_text(&line) != NULL)

@@ -41,7 +41,7 @@ void check_fault(const struct check *k, const char *key, const char *format, ...
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (t->file == NULL)
 		faults_add(k->faults, EX_USAGE, "--%s: %s", key, text);
@@ -373,8 +373,7 @@ static bool leads_back(const struct check *k, size_t at, bool *seen, struct buff
 			continue;
 		if (to != k->at && !leads_back(k, to, seen, way))
 			continue;
-		(void)buffer_printf(
-			way, "%s%s", way->len > 0 ? ", " : "", k->s->clusters[at]->name);
+		buffer_printf(way, "%s%s", way->len > 0 ? ", " : "", k->s->clusters[at]->name);
 		return true;
 	}
 	return false;
@@ -632,7 +631,7 @@ static bool can_open(
 	for (size_t i = 0; i < all->len / sizeof(o); i++)
 		if (is_of_another(k, sink, (struct opened *)all->data + i, &o.file))
 			return false;
-	(void)buffer_append(all, &o, sizeof(o));
+	buffer_append(all, &o, sizeof(o));
 	return true;
 }
 

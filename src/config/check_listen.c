@@ -47,7 +47,7 @@ static int check_template(const struct cluster_settings *c, const char *s, struc
 	if (close == NULL)
 		return 0;
 	len = (size_t)(close - s) + 1;
-	(void)text_escape(shown, sizeof(shown), s, len);
+	text_escape(shown, sizeof(shown), s, len);
 	if (strncmp(s, "{slot+", 6) == 0 && !expand_is_slot(s + 1, len - 2, &plus))
 		return error_set(
 			err, 0, "wanted a number such as '{slot+9229}', found '%s'", shown);
@@ -251,7 +251,7 @@ static void note_place(const struct check *k, const struct address *own, struct 
 	}
 	first = buffer_text(all) != NULL ? strstr(all->data, line) : NULL;
 	if (first == NULL) {
-		(void)buffer_printf(all, "%s%s", line, k->c->name);
+		buffer_printf(all, "%s%s", line, k->c->name);
 		return;
 	}
 	first += strlen(line);
@@ -325,7 +325,7 @@ static void check_reach(const struct settings *s, struct faults *faults)
 
 	if (s->http.text == NULL || is_local(&s->http) || s->http_token != NULL || s->http_open)
 		return;
-	(void)snprintf(text, sizeof(text),
+	snprintf(text, sizeof(text),
 		"other machines can reach '%s': set 'http-token' to a file with a token, or "
 		"'http-open = yes' to let anyone look",
 		s->http.text);
@@ -338,7 +338,7 @@ static void check_agent(const struct settings *s, struct faults *faults)
 
 	if (s->agent.text == NULL || s->http.text == NULL || !is_taken_by(&s->agent, &s->http))
 		return;
-	(void)snprintf(text, sizeof(text), "'%.100s' is already used by 'http'", s->agent.text);
+	snprintf(text, sizeof(text), "'%.100s' is already used by 'http'", s->agent.text);
 	instance_fault(s, faults, "agent", text);
 }
 

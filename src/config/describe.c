@@ -25,8 +25,8 @@ static void put_place(struct buffer *out, const struct settings *s, const struct
 		out->failed = true;
 		return;
 	}
-	(void)text_escape(shown, sizeof(shown), whole, strlen(whole));
-	(void)buffer_printf(out, "%s:%u", shown, o->line);
+	text_escape(shown, sizeof(shown), whole, strlen(whole));
+	buffer_printf(out, "%s:%u", shown, o->line);
 }
 
 static void put_origin(
@@ -35,11 +35,11 @@ static void put_origin(
 	const struct origin *o = settings_origin(s, at, row);
 
 	if (row->type == OPT_COMMAND && s->clusters[at]->configured != NULL)
-		(void)buffer_string(out, "restart");
+		buffer_string(out, "restart");
 	else if (o->kind == ORIGIN_DEFAULT)
-		(void)buffer_string(out, "default");
+		buffer_string(out, "default");
 	else if (o->kind == ORIGIN_ARGV)
-		(void)buffer_string(out, "command line");
+		buffer_string(out, "command line");
 	else
 		put_place(out, s, o);
 }
@@ -74,14 +74,14 @@ static void put_value(struct buffer *out, const struct view *view, const struct 
 	const char *secret = view->secrets ? NULL : find_secret(row, text, &rest);
 
 	if (secret == NULL)
-		(void)buffer_string(out, text);
+		buffer_string(out, text);
 	else
-		(void)buffer_printf(out, "%.*s***%s", (int)(secret - text), text, rest);
+		buffer_printf(out, "%.*s***%s", (int)(secret - text), text, rest);
 }
 
 static void put_json(struct buffer *out, struct buffer *text)
 {
-	(void)buffer_json(out, text->data, text->len);
+	buffer_json(out, text->data, text->len);
 	out->failed |= text->failed;
 }
 
@@ -92,18 +92,18 @@ static void put_json_values(
 	char key[40];
 
 	if (count == 0)
-		(void)buffer_string(out, row->repeatable ? "[]" : "null");
+		buffer_string(out, row->repeatable ? "[]" : "null");
 	for (size_t n = 0; n < count; n++) {
 		scoped_buffer value = {0};
 
 		if (row->repeatable)
-			(void)buffer_string(out, n == 0 ? "[" : ",");
+			buffer_string(out, n == 0 ? "[" : ",");
 		if (option_is_family(row))
-			(void)buffer_printf(&value, "%s = ", field_key(row, base, n, key));
+			buffer_printf(&value, "%s = ", field_key(row, base, n, key));
 		put_value(&value, view, row, base, n);
 		put_json(out, &value);
 		if (row->repeatable && n + 1 == count)
-			(void)buffer_string(out, "]");
+			buffer_string(out, "]");
 	}
 }
 
@@ -116,28 +116,28 @@ static void put_json_section(struct buffer *out, const struct view *view, size_t
 	while ((row = option_next(section_of(at), row)) != NULL) {
 		scoped_buffer origin = {0};
 
-		(void)buffer_printf(out, "%s\"%s\":{\"value\":", comma, row->name);
+		buffer_printf(out, "%s\"%s\":{\"value\":", comma, row->name);
 		put_json_values(out, view, row, settings_base(s, at));
-		(void)buffer_string(out, ",\"origin\":");
+		buffer_string(out, ",\"origin\":");
 		put_origin(&origin, s, at, row);
 		put_json(out, &origin);
-		(void)buffer_string(out, "}");
+		buffer_string(out, "}");
 		comma = ",";
 	}
-	(void)buffer_string(out, "}");
+	buffer_string(out, "}");
 }
 
 static void describe_json(struct buffer *out, const struct view *view)
 {
 	const struct settings *s = view->s;
 
-	(void)buffer_string(out, "{\"nclust\":");
+	buffer_string(out, "{\"nclust\":");
 	put_json_section(out, view, INSTANCE);
 	for (size_t i = 0; i < s->cluster_count; i++) {
-		(void)buffer_printf(out, ",\"cluster:%s\":", s->clusters[i]->name);
+		buffer_printf(out, ",\"cluster:%s\":", s->clusters[i]->name);
 		put_json_section(out, view, i);
 	}
-	(void)buffer_string(out, "}");
+	buffer_string(out, "}");
 }
 
 /* "key = value", one line each, control bytes made visible. */
@@ -158,8 +158,8 @@ static void put_ini_line(struct buffer *out, const struct view *view, const stru
 		out->failed = true;
 		return;
 	}
-	(void)text_escape(text, 4 * whole->len + 1, whole->data, whole->len);
-	(void)buffer_printf(out, "%s = %s\n", field_key(row, base, n, key), text);
+	text_escape(text, 4 * whole->len + 1, whole->data, whole->len);
+	buffer_printf(out, "%s = %s\n", field_key(row, base, n, key), text);
 }
 
 static void put_ini_section(struct buffer *out, const struct view *view, size_t at)
@@ -173,9 +173,9 @@ static void put_ini_section(struct buffer *out, const struct view *view, size_t 
 
 		if (count == 0)
 			continue;
-		(void)buffer_string(out, "; ");
+		buffer_string(out, "; ");
 		put_origin(out, s, at, row);
-		(void)buffer_string(out, "\n");
+		buffer_string(out, "\n");
 		for (size_t n = 0; n < count; n++)
 			put_ini_line(out, view, row, base, n);
 	}
@@ -185,10 +185,10 @@ static void describe_ini(struct buffer *out, const struct view *view)
 {
 	const struct settings *s = view->s;
 
-	(void)buffer_string(out, "[nclust]\n");
+	buffer_string(out, "[nclust]\n");
 	put_ini_section(out, view, INSTANCE);
 	for (size_t i = 0; i < s->cluster_count; i++) {
-		(void)buffer_printf(out, "\n[cluster:%s]\n", s->clusters[i]->name);
+		buffer_printf(out, "\n[cluster:%s]\n", s->clusters[i]->name);
 		put_ini_section(out, view, i);
 	}
 }
@@ -203,7 +203,7 @@ int describe_settings(struct buffer *out, const struct settings *s, bool json, b
 
 int describe_help(struct buffer *out)
 {
-	(void)buffer_string(out,
+	buffer_string(out,
 		"usage: nclust [OPTION]... -- COMMAND [ARG]...  run copies of a command\n"
 		"       nclust [OPTION]... -c FILE              run the clusters of a file\n"
 		"       nclust VERB [TARGET] [OPTION]...        talk to a running nclust\n\n");
@@ -213,11 +213,11 @@ int describe_help(struct buffer *out)
 
 		if (!row->common)
 			continue;
-		(void)snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
+		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", row->letter != 0 ? '-' : ' ',
 			row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ',' : ' ',
 			row->name, row->argument != NULL ? " " : "",
 			row->argument != NULL ? row->argument : "");
-		(void)buffer_printf(out, "  %-25s %s\n", left, row->help);
+		buffer_printf(out, "  %-25s %s\n", left, row->help);
 	}
 	return out->failed ? -1 : 0;
 }

@@ -20,19 +20,19 @@ static void put_all(struct buffer *out, const struct option_row *row, const void
 	char key[40];
 
 	for (size_t n = 0; n < count; n++)
-		(void)buffer_printf(
+		buffer_printf(
 			out, "%s=%s%c", field_key(row, base, n, key), field_at(row, base, n), '\0');
 	/* what the file says may have changed */
 	if (row->type == OPT_FALLBACK && c->fallback_page != NULL)
-		(void)buffer_string(out, c->fallback_page);
+		buffer_string(out, c->fallback_page);
 	/* the same name may have become another id */
 	if (row->type == OPT_USER) {
-		(void)buffer_append(out, &c->uid, sizeof(c->uid));
-		(void)buffer_append(out, &c->user_gid, sizeof(c->user_gid));
-		(void)buffer_append(out, c->groups, c->group_count * sizeof(*c->groups));
+		buffer_append(out, &c->uid, sizeof(c->uid));
+		buffer_append(out, &c->user_gid, sizeof(c->user_gid));
+		buffer_append(out, c->groups, c->group_count * sizeof(*c->groups));
 	}
 	if (row->type == OPT_GROUP && c->group != NULL)
-		(void)buffer_append(out, &c->gid, sizeof(c->gid));
+		buffer_append(out, &c->gid, sizeof(c->gid));
 }
 
 /* 1: the same, 0: not, -1: out of memory. */
@@ -52,7 +52,7 @@ static void note_key(char keys[256], const char *name)
 {
 	size_t used = strlen(keys);
 
-	(void)snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
+	snprintf(keys + used, 256 - used, "%s%s", used > 0 ? ", " : "", name);
 }
 
 /* Do workers get sockets of their own, or lose them, for that alone? */

@@ -28,11 +28,11 @@ static void put_escaped(struct buffer *out, const char *value, char quote)
 	const char *special = quote == '"' ? "\"\\$`" : " \t\n'\"\\$";
 
 	if (*value == '\0' && quote == '\0')
-		(void)buffer_string(out, "''");
+		buffer_string(out, "''");
 	for (; *value != '\0'; value++) {
 		if (strchr(special, *value) != NULL)
-			(void)buffer_append(out, "\\", 1);
-		(void)buffer_append(out, value, 1);
+			buffer_append(out, "\\", 1);
+		buffer_append(out, value, 1);
 	}
 }
 
@@ -48,19 +48,19 @@ static const char *put_variable(
 		return (void)value_no_memory(err), NULL;
 	if (len == 0 || at[2 + len] != '}') {
 		(void)value_wanted(err, at, "a variable such as '${HOME}'");
-		(void)error_hint(err, "single quotes keep nclust from replacing it");
+		error_hint(err, "single quotes keep nclust from replacing it");
 		return NULL;
 	}
 	value = getenv(name);
 	if (value == NULL) {
-		(void)error_set(err, 0, "'${%.100s}' is not set in nclust's environment", name);
-		(void)error_hint(err, "single quotes keep nclust from replacing it");
+		error_set(err, 0, "'${%.100s}' is not set in nclust's environment", name);
+		error_hint(err, "single quotes keep nclust from replacing it");
 		return NULL;
 	}
 	if (is_shell)
 		put_escaped(out, value, quote);
 	else
-		(void)buffer_string(out, value);
+		buffer_string(out, value);
 	return at + 2 + len + 1;
 }
 
@@ -85,11 +85,11 @@ static char *variables(const char *text, bool is_shell, struct error *err)
 				return NULL;
 			continue;
 		}
-		(void)buffer_append(&out, text, len);
+		buffer_append(&out, text, len);
 		text += len;
 	}
 	if (out.failed) {
-		(void)error_set(err, 0, "longer than 1 MiB with its variables");
+		error_set(err, 0, "longer than 1 MiB with its variables");
 		return NULL;
 	}
 	return text_of(&out, err);
@@ -123,8 +123,8 @@ static char *environment(const char *text, struct error *err)
 		(void)value_wanted(err, value, "one value, in quotes as a whole");
 		return NULL;
 	}
-	(void)buffer_append(&out, text, (size_t)(value - text));
-	(void)buffer_string(&out, words.list[0]);
+	buffer_append(&out, text, (size_t)(value - text));
+	buffer_string(&out, words.list[0]);
 	strings_clear(&words);
 	return text_of(&out, err);
 }
@@ -141,7 +141,7 @@ int expand_quote_env(struct buffer *out, const char *entry)
 
 	if (plain)
 		return buffer_string(out, entry);
-	(void)buffer_append(out, entry, (size_t)(value - entry));
+	buffer_append(out, entry, (size_t)(value - entry));
 	return value_quote(out, value);
 }
 
@@ -156,8 +156,8 @@ static char *join(const char *dir, const char *path, struct error *err)
 {
 	scoped_buffer out = {0};
 
-	(void)buffer_string(&out, is_relative(path) ? dir : "");
-	(void)buffer_string(&out, path);
+	buffer_string(&out, is_relative(path) ? dir : "");
+	buffer_string(&out, path);
 	return text_of(&out, err);
 }
 
@@ -176,9 +176,9 @@ static char *listener(const char *text, const char *dir, struct error *err)
 			kind = strlen(kinds[i]);
 	if (kind > 0 && strchr("/@,", value[kind]) != NULL)
 		kind = 0; /* it is whole, or nothing */
-	(void)buffer_append(&out, value, kind);
-	(void)buffer_string(&out, kind > 0 ? dir : "");
-	(void)buffer_string(&out, value + kind);
+	buffer_append(&out, value, kind);
+	buffer_string(&out, kind > 0 ? dir : "");
+	buffer_string(&out, value + kind);
 	return text_of(&out, err);
 }
 
@@ -192,11 +192,11 @@ static char *log_paths(const char *text, const char *dir, struct error *err)
 
 	for (; *text != '\0'; text++) {
 		if (begins && strncmp(text, file, len) == 0 && is_relative(text + len)) {
-			(void)buffer_string(&out, file);
-			(void)buffer_string(&out, dir);
+			buffer_string(&out, file);
+			buffer_string(&out, dir);
 			text += len;
 		}
-		(void)buffer_append(&out, text, 1);
+		buffer_append(&out, text, 1);
 		begins = strchr(" \t,", *text) != NULL;
 	}
 	return text_of(&out, err);
@@ -263,10 +263,10 @@ char *expand_cluster(const char *text, const char *cluster)
 	const char *next;
 
 	for (; (next = strstr(text, word)) != NULL; text = next + sizeof(word) - 1) {
-		(void)buffer_append(&out, text, (size_t)(next - text));
-		(void)buffer_string(&out, cluster);
+		buffer_append(&out, text, (size_t)(next - text));
+		buffer_string(&out, cluster);
 	}
-	(void)buffer_string(&out, text);
+	buffer_string(&out, text);
 	return text_of(&out, &(struct error){0});
 }
 
@@ -279,17 +279,17 @@ char *expand_slot(const char *text, unsigned slot, struct error *err)
 		size_t plain = strcspn(text, "{");
 		size_t len;
 
-		(void)buffer_append(&out, text, plain);
+		buffer_append(&out, text, plain);
 		text += plain;
 		len = strcspn(text, "}");
 		if (len > 0 && text[len] == '}' && expand_is_slot(text + 1, len - 1, &plus)) {
-			(void)buffer_number(&out, (uint64_t)slot + plus, 10);
+			buffer_number(&out, (uint64_t)slot + plus, 10);
 			text += len + 1;
 		} else if (strncmp(text, "{slot+", 6) == 0) {
 			(void)value_wanted(err, text, "a number such as '{slot+9229}'");
 			return NULL;
 		} else {
-			(void)buffer_append(&out, text, len > 0);
+			buffer_append(&out, text, len > 0);
 			text += len > 0;
 		}
 	}

@@ -258,7 +258,7 @@ static int read_named(
 		return 0;
 	if (row->word == NULL)
 		return -1;
-	(void)text_copy(rest, sizeof(rest), err->text + strlen(wanted));
+	text_copy(rest, sizeof(rest), err->text + strlen(wanted));
 	return error_set(err, 0, "%s'%s' or %s", wanted, row->word, rest);
 }
 
@@ -498,7 +498,7 @@ static void remove_kept(struct texts *t, struct kept_text *k)
 {
 	free(k->text);
 	t->count--;
-	(void)memmove(k, k + 1, (size_t)(t->list + t->count - k) * sizeof(*k));
+	memmove(k, k + 1, (size_t)(t->list + t->count - k) * sizeof(*k));
 }
 
 /* Make a list of the texts that are kept. */
@@ -637,9 +637,9 @@ const char *field_key(const struct option_row *row, const void *base, size_t n, 
 	char name[16];
 
 	if (row->type == OPT_SIGNAL_RULE && k != NULL)
-		(void)snprintf(to, 40, "signal-%s", text_signal_name(name, k->member) + 3);
+		snprintf(to, 40, "signal-%s", text_signal_name(name, k->member) + 3);
 	else
-		(void)text_copy(to, 40, option_key(row, k != NULL ? (size_t)k->member : 0));
+		text_copy(to, 40, option_key(row, k != NULL ? (size_t)k->member : 0));
 	return to;
 }
 

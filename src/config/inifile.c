@@ -73,7 +73,7 @@ static void fault_status(const struct ini *ini, int status, const char *format, 
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	faults_add(ini->faults, status != 0 ? status : EX_CONFIG, "%s:%u: %s", ini->path, ini->line,
 		text);
@@ -121,7 +121,7 @@ static bool is_text(const struct ini *ini, const char *line, size_t len)
 
 static const char *shown(char to[100], const char *text)
 {
-	(void)text_escape(to, 100, text, strlen(text));
+	text_escape(to, 100, text, strlen(text));
 	return to;
 }
 
@@ -134,7 +134,7 @@ static void open_cluster(struct ini *ini, const char *name)
 	size_t first;
 
 	ini->section = "cluster";
-	(void)snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s", name != NULL ? ":" : "",
+	snprintf(ini->where, sizeof(ini->where), "cluster%s%.66s", name != NULL ? ":" : "",
 		name != NULL ? shown(text, name) : "");
 	if (!good)
 		fault(ini,
@@ -160,7 +160,7 @@ static void open_cluster(struct ini *ini, const char *name)
 /* [nclust], [defaults]: once in each file. */
 static void open_common(struct ini *ini, const char *name, struct origin *head)
 {
-	(void)text_copy(ini->where, sizeof(ini->where), name);
+	text_copy(ini->where, sizeof(ini->where), name);
 	if (head->kind == ORIGIN_FILE)
 		fault(ini, "section [%s] is given twice, first in line %u", name, head->line);
 	else
@@ -202,7 +202,7 @@ static void unknown_section(struct ini *ini, const char *name)
 	const char *near = NULL;
 
 	if (len < sizeof(word)) {
-		(void)text_copy(word, len + 1, name);
+		text_copy(word, len + 1, name);
 		near = text_nearest(word, names, COUNT_OF(names));
 	}
 	if (near != NULL)
@@ -386,7 +386,7 @@ static char *on_read(char *to, int size, void *stream)
 
 	if (line == NULL)
 		return NULL;
-	(void)text_copy(to, (size_t)size, "\n");
+	text_copy(to, (size_t)size, "\n");
 	if (!is_text(ini, line, len)) {
 		refuse_key(ini, line);
 		return to;
@@ -397,7 +397,7 @@ static char *on_read(char *to, int size, void *stream)
 	if (*line == '[')
 		take_section(ini, line);
 	else if (take_key(ini, line))
-		(void)snprintf(to, (size_t)size, "%.*s=\n", KEY_MAX, line);
+		snprintf(to, (size_t)size, "%.*s=\n", KEY_MAX, line);
 	return to;
 }
 
@@ -607,12 +607,11 @@ static void read_file(struct reader *all, const char *path, unsigned file)
 	scoped_str data = trusted_read(path, FILE_MAX, &len, &st, &err);
 
 	if (data == NULL && err.sys == EACCES)
-		(void)error_hint(&err, "let the user who starts nclust read it");
+		error_hint(&err, "let the user who starts nclust read it");
 	if (data != NULL && is_seen(all, &st)) {
 		free(data);
 		data = NULL;
-		(void)error_set(
-			&err, 0, "is read already; a file is included once, and not by itself");
+		error_set(&err, 0, "is read already; a file is included once, and not by itself");
 	}
 	if (data == NULL)
 		file_fault(all, file, err.sys == ENOMEM ? EX_OSERR : EX_CONFIG, path, err.text);

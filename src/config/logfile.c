@@ -51,7 +51,7 @@ static int find_place(struct place *at, struct error *err)
 
 	at->name = slash != NULL ? slash + 1 : at->path;
 	if (slash != NULL)
-		(void)snprintf(way, sizeof(way), "%.*s", (int)(slash - at->path) + 1, at->path);
+		snprintf(way, sizeof(way), "%.*s", (int)(slash - at->path) + 1, at->path);
 	if (*at->name == '\0')
 		return error_set(err, EISDIR, "cannot open");
 	at->dir = trusted_open(way, err);
@@ -220,7 +220,7 @@ int logfile_rotate(struct logfile *out, const struct log_sink *sink, const char 
 		rotated = true;
 	}
 	if (got == -1)
-		(void)error_set(err, errno, "cannot rename");
+		error_set(err, errno, "cannot rename");
 	else
 		got = open_in(out, &at, err);
 	(void)close(at.dir);
@@ -240,7 +240,7 @@ static int find_socket(const char *path, struct error *err)
 	struct stat st;
 	scoped_fd fd = -1;
 
-	(void)text_copy(at.path, sizeof(at.path), path);
+	text_copy(at.path, sizeof(at.path), path);
 	if (find_place(&at, err) == -1)
 		return -1;
 	fd = openat(at.dir, at.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -256,7 +256,7 @@ static int connect_at(int fd, const char *path, struct error *err)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
-	(void)text_copy(at.sun_path, sizeof(at.sun_path), path);
+	text_copy(at.sun_path, sizeof(at.sun_path), path);
 	return connect(fd, (const struct sockaddr *)&at, sizeof(at)) == -1
 		? error_set(err, errno, "cannot connect")
 		: 0;
@@ -267,7 +267,7 @@ static int connect_checked(int fd, const char *path, struct error *err)
 	scoped_fd found = find_socket(path, err);
 	char way[40];
 
-	(void)snprintf(way, sizeof(way), "/proc/self/fd/%d", found);
+	snprintf(way, sizeof(way), "/proc/self/fd/%d", found);
 	return found != -1 ? connect_at(fd, way, err) : -1;
 }
 
@@ -302,6 +302,6 @@ int logfile_open(struct logfile *out, const struct log_sink *sink, const char *c
 	got = open_in(out, &at, err);
 	(void)close(at.dir);
 	if (got == -1 && err->sys == EACCES)
-		(void)error_hint(err, "choose a directory of this user's");
+		error_hint(err, "choose a directory of this user's");
 	return got == -1 ? error_wrap(err, "'%s'", at.path) : 0;
 }

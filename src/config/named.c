@@ -39,11 +39,11 @@ int config_read_token(struct settings *s, struct error *err)
 		return 0;
 	}
 	if (text != NULL)
-		(void)error_set(err, 0,
+		error_set(err, 0,
 			"wanted one line of %d to %d printable characters without spaces, such as "
 			"'openssl rand -hex 32' makes",
 			TOKEN_LEAST, TOKEN_MOST);
-	(void)error_wrap(err, "http-token '%s'", s->http_token);
+	error_wrap(err, "http-token '%s'", s->http_token);
 	return error_status(err, EX_CONFIG);
 }
 
@@ -58,7 +58,7 @@ int page_read(struct cluster_settings *c, struct error *err)
 		return 0;
 	}
 	if (text != NULL)
-		(void)error_set(err, 0, "wanted %s",
+		error_set(err, 0, "wanted %s",
 			len > 0 ? "text, found a NUL byte"
 				: "a file of 1 byte to 64k, found an empty one");
 	return error_wrap(err, "'%s'", c->fallback);

@@ -59,8 +59,8 @@ static char *in_shell(const char *text)
 	scoped_buffer line = {0};
 	scoped_buffer whole = {0};
 
-	(void)buffer_printf(&line, "%s%s", exec, text);
-	(void)buffer_string(&whole, "/bin/sh -c ");
+	buffer_printf(&line, "%s%s", exec, text);
+	buffer_string(&whole, "/bin/sh -c ");
 	if (buffer_text(&line) != NULL)
 		(void)value_quote(&whole, line.data);
 	return line.failed ? NULL : buffer_take(&whole);
@@ -117,7 +117,7 @@ static int take_line(
 
 	while (end > line && strchr(" \t\r", end[-1]) != NULL)
 		*--end = '\0';
-	(void)text_escape(shown, sizeof(shown), line, strlen(line));
+	text_escape(shown, sizeof(shown), line, strlen(line));
 	if (colon == NULL)
 		return error_set(err, 0, "wanted 'name: command', found '%s'", shown);
 	*colon++ = '\0';
@@ -268,14 +268,14 @@ static char *take_quoted(struct envfile *f, char *value, struct error *err)
 
 	for (; *s != quote; s++) {
 		if (quote == '"' && *s == '\\' && (*++s == '\0' || strchr("\"\\$`", *s) == NULL)) {
-			(void)error_set(err, 0,
+			error_set(err, 0,
 				"between double quotes a '\\' can only stand before \" \\ $ or `, "
 				"as systemd and others differ in the rest; use single quotes, or "
 				"break the line itself in place of '\\n'");
 			return NULL;
 		}
 		if (*s == '\0') {
-			(void)error_set(err, 0, "the quote is not closed");
+			error_set(err, 0, "the quote is not closed");
 			return NULL;
 		}
 		f->more += *s == '\n';
@@ -288,7 +288,7 @@ static char *take_quoted(struct envfile *f, char *value, struct error *err)
 		s += strcspn(s, "\n");
 	if (*s == '\0' || *s == '\n')
 		return s;
-	(void)error_set(err, 0, "wanted a line's end or ' # comment' after the closing quote");
+	error_set(err, 0, "wanted a line's end or ' # comment' after the closing quote");
 	return NULL;
 }
 
@@ -302,7 +302,7 @@ static char *take_plain(char *value, struct error *err)
 		end--;
 	for (const char *s = value; s < end; s++)
 		if (*s == '\\' || (*s == '#' && is_blank(s[-1]))) {
-			(void)error_set(err, 0,
+			error_set(err, 0,
 				"systemd and others differ in what '%s' means without quotes; put "
 				"the value in single quotes",
 				*s == '\\' ? "\\" : " #");
@@ -354,7 +354,7 @@ int envfile_next(struct envfile *f, char **entry, struct error *err)
 	if (*next == '\n')
 		*f->rest++ = '\0';
 	key[len] = '=';
-	(void)memmove(key + len + 1, value, strlen(value) + 1);
+	memmove(key + len + 1, value, strlen(value) + 1);
 	*entry = key;
 	return 1;
 }
@@ -416,7 +416,7 @@ int procfile_finish(struct settings *s)
 		if (first == 0)
 			first = PORT_FIRST;
 		port = first + i * PORT_STEP;
-		(void)snprintf(text, sizeof(text), "PORT=%zu", port);
+		snprintf(text, sizeof(text), "PORT=%zu", port);
 		if (!has_port(c) && port <= UINT16_MAX && set(s, i, "env", text, line, &err) == -1)
 			return -1;
 	}

@@ -41,7 +41,7 @@ void faults_add(struct faults *f, int status, const char *format, ...)
 	if (f->count++ == 0 || f->status == EX_TEMPFAIL)
 		f->status = status;
 	/* out of memory: the count still tells that something is wrong */
-	(void)buffer_printf(&f->text, "%s\n", line != NULL ? line : "out of memory");
+	buffer_printf(&f->text, "%s\n", line != NULL ? line : "out of memory");
 }
 
 static void set_defaults(const char *section, void *base)
@@ -278,9 +278,9 @@ const char *origin_text(char to[ORIGIN_TEXT_MAX], const struct settings *s,
 	const struct origin *first, const struct origin *second)
 {
 	if (first->file == second->file)
-		(void)snprintf(to, ORIGIN_TEXT_MAX, "line %u", first->line);
+		snprintf(to, ORIGIN_TEXT_MAX, "line %u", first->line);
 	else
-		(void)snprintf(to, ORIGIN_TEXT_MAX, "%.100s:%u", origin_path(s->origins, first),
+		snprintf(to, ORIGIN_TEXT_MAX, "%.100s:%u", origin_path(s->origins, first),
 			first->line);
 	return to;
 }
@@ -295,8 +295,8 @@ char *origin_whole(const struct settings *s, const char *path, size_t len)
 	if (text == NULL)
 		return NULL;
 	if (before > 0) /* what made ours whole */
-		(void)memcpy(text, s->config_file, before);
-	(void)memcpy(text + before, path, len);
+		memcpy(text, s->config_file, before);
+	memcpy(text + before, path, len);
 	text[before + len] = '\0';
 	return text;
 }
@@ -481,7 +481,7 @@ char *name_from_path(const char *path, const char *suffix)
 	}
 	if (len > sizeof(name) - 1)
 		len = sizeof(name) - 1;
-	(void)memcpy(name, last, len);
+	memcpy(name, last, len);
 	name[len] = '\0';
 	for (char *c = name; *c != '\0'; c++) {
 		char one[3] = {'a', *c, '\0'};

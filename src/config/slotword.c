@@ -38,8 +38,8 @@ static bool swap_port(char *to, size_t size, const char *word, unsigned port)
 	char part[16];
 	char by[24];
 
-	(void)snprintf(part, sizeof(part), "%u", port);
-	(void)snprintf(by, sizeof(by), "{slot+%u}", port);
+	snprintf(part, sizeof(part), "%u", port);
+	snprintf(by, sizeof(by), "{slot+%u}", port);
 	return swap_part(to, size, word, part, by);
 }
 

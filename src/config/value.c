@@ -20,9 +20,9 @@ int value_wanted(struct error *err, const char *found, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(wanted, sizeof(wanted), format, args);
+	vsnprintf(wanted, sizeof(wanted), format, args);
 	va_end(args);
-	(void)text_escape(shown, sizeof(shown), found, strlen(found));
+	text_escape(shown, sizeof(shown), found, strlen(found));
 	return error_set(err, 0, "wanted %s, found '%s'", wanted, shown);
 }
 
@@ -159,7 +159,7 @@ const char *value_format_size(char to[32], uint64_t bytes)
 		bytes /= 1024;
 		n++;
 	}
-	(void)snprintf(to, 32, "%" PRIu64 "%.*s", bytes, n > 0, n > 0 ? letters + n - 1 : "");
+	snprintf(to, 32, "%" PRIu64 "%.*s", bytes, n > 0, n > 0 ? letters + n - 1 : "");
 	return to;
 }
 
@@ -213,7 +213,7 @@ static int parse_id(long *id, const char *text, const char *what, struct error *
 		return 1;
 	(void)value_wanted(err, text, "a %s, or '#NUMBER'", what);
 	if (text[0] != '#' && text[0] != '\0')
-		(void)error_hint(err, "for the number write '#%.20s'", text);
+		error_hint(err, "for the number write '#%.20s'", text);
 	return -1;
 }
 
@@ -356,12 +356,12 @@ static int quote(struct buffer *out, const char *word, const char *plain, char b
 {
 	if (*word != '\0' && word[strspn(word, plain)] == '\0')
 		return buffer_string(out, word);
-	(void)buffer_string(out, "'");
+	buffer_string(out, "'");
 	for (; *word != '\0'; word++) {
 		if (*word == '\'' || *word == bare)
-			(void)buffer_printf(out, "'\\%c'", *word);
+			buffer_printf(out, "'\\%c'", *word);
 		else
-			(void)buffer_append(out, word, 1);
+			buffer_append(out, word, 1);
 	}
 	return buffer_string(out, "'");
 }
@@ -376,7 +376,7 @@ char *value_join(const struct strings *words)
 	scoped_buffer out = {0};
 
 	for (size_t i = 0; i < words->count; i++) {
-		(void)buffer_string(&out, i > 0 ? " " : "");
+		buffer_string(&out, i > 0 ? " " : "");
 		(void)value_quote(&out, words->list[i]);
 	}
 	return buffer_take(&out);

@@ -39,7 +39,7 @@ int parse_stop_signal(const struct field *f, char **text, struct error *err)
 			return value_wanted(err, word, "a signal");
 		if (time != NULL && value_duration(&got[n].wait, time, 0, 24 * HOUR, err) == -1)
 			return -1;
-		(void)buffer_printf(&out, "%s%s%s%s", n > 0 ? " " : "",
+		buffer_printf(&out, "%s%s%s%s", n > 0 ? " " : "",
 			text_signal_name(word, got[n].signal) + 3, time != NULL ? ":" : "",
 			time != NULL ? text_duration(shown, got[n].wait) : "");
 	}
@@ -47,7 +47,7 @@ int parse_stop_signal(const struct field *f, char **text, struct error *err)
 		return value_wanted(err, *text, "a signal, or a list such as 'QUIT:10s TERM:5s'");
 	if (text_take(text, &out, err) == -1)
 		return -1;
-	(void)memcpy(c->stop, got, n * sizeof(*got));
+	memcpy(c->stop, got, n * sizeof(*got));
 	c->stop_count = n;
 	return 0;
 }
@@ -66,9 +66,9 @@ static void put_exits(struct buffer *out, const uint64_t bits[4])
 			continue;
 		while (exit_bit(bits, high + 1))
 			high++;
-		(void)buffer_printf(out, "%s%u", out->len > 0 ? " " : "", low);
+		buffer_printf(out, "%s%u", out->len > 0 ? " " : "", low);
 		if (high > low)
-			(void)buffer_printf(out, "-%u", high);
+			buffer_printf(out, "-%u", high);
 		low = high;
 	}
 }
@@ -99,7 +99,7 @@ int parse_exits(const struct field *f, char **text, struct error *err)
 		goto bad;
 	if (text_take(text, &out, err) == -1)
 		return -1;
-	(void)memcpy(f->at, bits, sizeof(bits));
+	memcpy(f->at, bits, sizeof(bits));
 	return 0;
 bad:
 	return value_wanted(err, *text, "exit statuses from 0 to 255 such as '0 3 10-12'");
@@ -145,8 +145,8 @@ static int become_names(char **text, uint64_t bits, const struct names *n, struc
 
 	for (size_t i = 0; i < n->count; i++)
 		if ((bits >> i & 1) != 0)
-			(void)buffer_printf(&out, "%s%s", out.len > 0 ? " " : "", n->list[i]);
-	(void)buffer_string(&out, bits == 0 ? "none" : "");
+			buffer_printf(&out, "%s%s", out.len > 0 ? " " : "", n->list[i]);
+	buffer_string(&out, bits == 0 ? "none" : "");
 	return text_take(text, &out, err);
 }
 
@@ -180,7 +180,7 @@ int parse_capabilities(const struct field *f, char **text, struct error *err)
 	(void)value_wanted(err, word[0] != '\0' ? word : *text,
 		"capabilities such as 'net_bind_service', or 'none'");
 	if (word[0] != '\0' && near != NULL)
-		(void)error_hint(err, "did you mean '%s'?", near);
+		error_hint(err, "did you mean '%s'?", near);
 	return -1;
 }
 
@@ -260,9 +260,9 @@ static bool parse_rlim(rlim_t *out, const char *text, bool bytes)
 static void put_rlim(struct buffer *out, rlim_t value)
 {
 	if (value == RLIM_INFINITY)
-		(void)buffer_string(out, "infinity");
+		buffer_string(out, "infinity");
 	else
-		(void)buffer_number(out, value, 10);
+		buffer_number(out, value, 10);
 }
 
 int parse_limit(const struct field *f, char **text, struct error *err)
@@ -281,7 +281,7 @@ int parse_limit(const struct field *f, char **text, struct error *err)
 		return value_wanted(err, *text, "a soft limit not above the hard one");
 	put_rlim(&out, l.rlim_cur);
 	if (l.rlim_max != l.rlim_cur) {
-		(void)buffer_string(&out, ":");
+		buffer_string(&out, ":");
 		put_rlim(&out, l.rlim_max);
 	}
 	if (text_take(text, &out, err) == -1)
@@ -388,16 +388,16 @@ int parse_signal_rule(const struct field *f, char **text, struct error *err)
 	char from[16];
 	char to[16];
 
-	(void)text_signal_name(from, f->member);
+	text_signal_name(from, f->member);
 	if (!is_received(f->member))
 		return error_set(err, 0, "no rule can be made for %s", from);
 	if (read_rule(&rule, *text, err) == -1)
 		return -1;
 	place = place_of(c, f->member);
 	if (rule.action != SIGNAL_DEFAULT)
-		(void)buffer_string(&out, actions[rule.action]);
+		buffer_string(&out, actions[rule.action]);
 	if (rule.translated != 0)
-		(void)buffer_printf(&out, "%s%s->%s", out.len > 0 ? " " : "", from + 3,
+		buffer_printf(&out, "%s%s->%s", out.len > 0 ? " " : "", from + 3,
 			text_signal_name(to, rule.translated) + 3);
 	if (place == NULL || text_take(text, &out, err) == -1)
 		return value_no_memory(err);
@@ -435,7 +435,7 @@ static bool parse_one(struct dependency *d, const char *from, size_t len)
 	}
 	if (name >= sizeof(d->name))
 		return false;
-	(void)memcpy(d->name, from, name);
+	memcpy(d->name, from, name);
 	d->name[name] = '\0';
 	d->done = rest == 4 && memcmp(word, "done", 4) == 0;
 	return text_is_name(d->name) &&
@@ -468,8 +468,7 @@ bool after_next(const char **at, struct dependency *d)
 
 static void put(struct buffer *out, const struct dependency *d)
 {
-	(void)buffer_printf(
-		out, "%s%s%s", out->len > 0 ? ", " : "", d->name, d->done ? ": done" : "");
+	buffer_printf(out, "%s%s%s", out->len > 0 ? ", " : "", d->name, d->done ? ": done" : "");
 }
 
 static bool is_twice(const char *list, const char *name)
@@ -515,7 +514,7 @@ int after_drop(struct cluster_settings *c, const char *name, struct error *err)
 		if (strcmp(d.name, name) != 0)
 			put(&out, &d);
 	if (out.len == 0)
-		(void)buffer_string(&out, "none");
+		buffer_string(&out, "none");
 	return buffer_text(&out) != NULL ? field_set_key("cluster", c, "after", out.data, err)
 					 : value_no_memory(err);
 }

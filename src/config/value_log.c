@@ -131,13 +131,13 @@ static int parse_sinks(struct log_sink *list, size_t *count, const char *text, s
 
 static void put_sink(struct buffer *out, const struct log_sink *sink)
 {
-	(void)buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", kinds[sink->kind],
+	buffer_printf(out, "%s%s%s", out->len > 0 ? " " : "", kinds[sink->kind],
 		sink->old ? ":rfc3164" : "");
 	for (size_t i = 1; i < COUNT_OF(facilities); i++)
 		if (sink->kind == SINK_SYSLOG && facilities[i].number == sink->facility)
-			(void)buffer_printf(out, ":%s", facilities[i].name);
+			buffer_printf(out, ":%s", facilities[i].name);
 	if (sink->path != NULL)
-		(void)buffer_printf(out, ":%s", sink->path);
+		buffer_printf(out, ":%s", sink->path);
 }
 
 int parse_log(const struct field *f, char **text, struct error *err)
@@ -182,18 +182,18 @@ bool value_log_path(
 
 	for (const char *at = sink->path; *at != '\0';) {
 		if (strncmp(at, slot_word, sizeof(slot_word) - 1) == 0) {
-			(void)buffer_number(&path, slot, 10);
+			buffer_number(&path, slot, 10);
 			at += sizeof(slot_word) - 1;
 		} else if (strncmp(at, cluster_word, sizeof(cluster_word) - 1) == 0) {
-			(void)buffer_string(&path, cluster);
+			buffer_string(&path, cluster);
 			at += sizeof(cluster_word) - 1;
 		} else {
-			(void)buffer_append(&path, at++, 1);
+			buffer_append(&path, at++, 1);
 		}
 	}
-	(void)buffer_append(&path, "", 1);
+	buffer_append(&path, "", 1);
 	if (path.failed)
 		return false;
-	(void)memcpy(to, path.data, path.len);
+	memcpy(to, path.data, path.len);
 	return true;
 }

@@ -70,8 +70,7 @@ static int parse_range(
 	char least[64];
 
 	w->range = true;
-	(void)snprintf(
-		least, sizeof(least), "%.*s", (int)(dots - text < 60 ? dots - text : 60), text);
+	snprintf(least, sizeof(least), "%.*s", (int)(dots - text < 60 ? dots - text : 60), text);
 	if ((strcmp(least, "0") != 0 && !parse_count(&w->least, least)) ||
 		!parse_count(&w->most, dots + 2))
 		return value_wanted(err, text, "a range such as '2..8', '0..4' or 'auto..2x'");
@@ -84,17 +83,17 @@ static int parse_range(
 static void put_count(struct buffer *out, const struct workers_count *c)
 {
 	if (c->fixed > 0)
-		(void)buffer_printf(out, "%u", c->fixed);
+		buffer_printf(out, "%u", c->fixed);
 	else if (c->divide == 100)
-		(void)buffer_printf(out, "%u%%", c->multiply);
+		buffer_printf(out, "%u%%", c->multiply);
 	else if (c->divide > 1)
-		(void)buffer_printf(out, "auto/%u", c->divide);
+		buffer_printf(out, "auto/%u", c->divide);
 	else if (c->multiply > 1)
-		(void)buffer_printf(out, "%ux", c->multiply);
+		buffer_printf(out, "%ux", c->multiply);
 	else
-		(void)buffer_string(out, c->multiply > 0 ? "auto" : "0");
+		buffer_string(out, c->multiply > 0 ? "auto" : "0");
 	if (c->plus != 0)
-		(void)buffer_printf(out, "%+d", c->plus);
+		buffer_printf(out, "%+d", c->plus);
 }
 
 int parse_workers(const struct field *f, char **text, struct error *err)
@@ -115,7 +114,7 @@ int parse_workers(const struct field *f, char **text, struct error *err)
 			WORKERS_MAX);
 	}
 	put_count(&out, &w.least);
-	(void)buffer_string(&out, w.range ? ".." : "");
+	buffer_string(&out, w.range ? ".." : "");
 	if (w.range)
 		put_count(&out, &w.most);
 	if (text_take(text, &out, err) == -1)

@@ -61,7 +61,7 @@ int cluster_reserve(struct cluster *c, unsigned count)
 	slots = realloc(c->slots, count * sizeof(*slots));
 	if (slots == NULL)
 		return -1;
-	(void)memset(slots + c->cap, 0, (count - c->cap) * sizeof(*slots));
+	memset(slots + c->cap, 0, (count - c->cap) * sizeof(*slots));
 	c->slots = slots;
 	c->cap = count;
 	return 0;

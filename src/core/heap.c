@@ -34,7 +34,7 @@ int heap_reserve(struct heap *h, uint32_t slots)
 	h->due = due;
 	if (failed != 0)
 		return -1;
-	(void)memset(h->where + h->cap, 0, sizeof(*h->where) * (slots - h->cap));
+	memset(h->where + h->cap, 0, sizeof(*h->where) * (slots - h->cap));
 	h->cap = slots;
 	return 0;
 }

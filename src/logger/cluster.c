@@ -46,7 +46,7 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return NULL;
-	(void)text_copy(c->name, sizeof(c->name), name);
+	text_copy(c->name, sizeof(c->name), name);
 	c->unread_end = &c->unread_pipes;
 	c->list[ROUTE_STANDARD] = (struct route){.kind = SINK_PREFIX, .by_slot = true};
 	c->list[ROUTE_COPY] = (struct route){.kind = SINK_COPY, .by_slot = true};
@@ -164,7 +164,7 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 		c->list[i] = (struct route){0};
 	}
 	if (count > 0)
-		(void)memcpy(c->list, c->staged, count * sizeof(*c->list));
+		memcpy(c->list, c->staged, count * sizeof(*c->list));
 	free(c->staged);
 	c->staged = NULL;
 	c->count = count;
@@ -249,9 +249,9 @@ void clusters_rename(struct clusters *all, const char *from, const char *to)
 	struct cluster *before = clusters_find(all, to);
 
 	if (before != NULL)
-		(void)text_copy(before->name, sizeof(before->name), from);
+		text_copy(before->name, sizeof(before->name), from);
 	if (c != NULL)
-		(void)text_copy(c->name, sizeof(c->name), to);
+		text_copy(c->name, sizeof(c->name), to);
 }
 
 void clusters_forget_asked(struct clusters *all)
@@ -363,7 +363,7 @@ void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 	buffer_clear(scratch);
 	if (route->kind == SINK_JSON) {
 		format_json(scratch, line);
-		(void)buffer_append(scratch, "\n", 1);
+		buffer_append(scratch, "\n", 1);
 		sink_put(o, 0, scratch->data, scratch->len);
 		return;
 	}
@@ -404,7 +404,7 @@ static bool report(struct clusters *all, enum logwire_kind kind, const char *nam
 
 	if (*lines == 0 || all->channel->fd == -1)
 		return false;
-	(void)text_copy(p.cluster, sizeof(p.cluster), name);
+	text_copy(p.cluster, sizeof(p.cluster), name);
 	if (fdpass_send(all->channel->fd, &p, sizeof(p), NULL, 0) == 0)
 		*lines = 0;
 	return true;

@@ -24,44 +24,44 @@ static void put_time(struct buffer *to)
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &tm);
 	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm);
-	(void)buffer_append(to, text, len);
+	buffer_append(to, text, len);
 	text[0] = (char)('0' + now.tv_nsec / 100000000);
 	text[1] = (char)('0' + now.tv_nsec / 10000000 % 10);
 	text[2] = (char)('0' + now.tv_nsec / 1000000 % 10);
 	text[3] = 'Z';
-	(void)buffer_append(to, text, 4);
+	buffer_append(to, text, 4);
 }
 
 static void put_number(struct buffer *to, const char *before, uint64_t n)
 {
-	(void)buffer_string(to, before);
-	(void)buffer_number(to, n, 10);
+	buffer_string(to, before);
+	buffer_number(to, n, 10);
 }
 
 void format_json(struct buffer *to, const struct format_line *l)
 {
-	(void)buffer_string(to, "{\"time\":\"");
+	buffer_string(to, "{\"time\":\"");
 	put_time(to);
-	(void)buffer_string(to, "\",\"cluster\":\"");
-	(void)buffer_string(to, l->cluster); /* a name: nothing to escape */
+	buffer_string(to, "\",\"cluster\":\"");
+	buffer_string(to, l->cluster); /* a name: nothing to escape */
 	put_number(to, "\",\"slot\":", l->slot);
 	if (l->pid != 0)
 		put_number(to, ",\"pid\":", l->pid);
-	(void)buffer_string(to, l->is_stderr ? ",\"stream\":\"stderr\"" : ",\"stream\":\"stdout\"");
+	buffer_string(to, l->is_stderr ? ",\"stream\":\"stderr\"" : ",\"stream\":\"stdout\"");
 	if (l->goes_on)
-		(void)buffer_string(to, ",\"goes_on\":true");
-	(void)buffer_string(to, ",\"message\":");
-	(void)buffer_json(to, l->text, l->len);
-	(void)buffer_string(to, "}");
+		buffer_string(to, ",\"goes_on\":true");
+	buffer_string(to, ",\"message\":");
+	buffer_json(to, l->text, l->len);
+	buffer_string(to, "}");
 }
 
 /* A value without a newline stands as it is, whatever bytes it has. */
 void format_journal(struct buffer *to, const struct format_line *l)
 {
-	(void)buffer_string(to, "SYSLOG_IDENTIFIER=");
-	(void)buffer_string(to, l->cluster);
-	(void)buffer_string(to, "\nNCLUST_CLUSTER=");
-	(void)buffer_string(to, l->cluster);
+	buffer_string(to, "SYSLOG_IDENTIFIER=");
+	buffer_string(to, l->cluster);
+	buffer_string(to, "\nNCLUST_CLUSTER=");
+	buffer_string(to, l->cluster);
 	put_number(to, "\nPRIORITY=", severity_of(l));
 	put_number(to, "\nNCLUST_SLOT=", l->slot);
 	if (l->worker != 0) {
@@ -72,12 +72,12 @@ void format_journal(struct buffer *to, const struct format_line *l)
 		put_number(to, "\nNCLUST_PID=", l->pid);
 		put_number(to, "\nSYSLOG_PID=", l->pid);
 	}
-	(void)buffer_string(to, l->is_stderr ? "\nNCLUST_STREAM=stderr" : "\nNCLUST_STREAM=stdout");
+	buffer_string(to, l->is_stderr ? "\nNCLUST_STREAM=stderr" : "\nNCLUST_STREAM=stdout");
 	if (l->goes_on)
-		(void)buffer_string(to, "\nNCLUST_GOES_ON=1");
-	(void)buffer_string(to, "\nMESSAGE=");
-	(void)buffer_append(to, l->text, l->len);
-	(void)buffer_string(to, "\n");
+		buffer_string(to, "\nNCLUST_GOES_ON=1");
+	buffer_string(to, "\nMESSAGE=");
+	buffer_append(to, l->text, l->len);
+	buffer_string(to, "\n");
 }
 
 static void put_host(struct buffer *to)
@@ -87,7 +87,7 @@ static void put_host(struct buffer *to)
 	if (gethostname(host, sizeof(host)) == -1)
 		*host = '\0';
 	host[sizeof(host) - 1] = '\0';
-	(void)buffer_string(to, *host != '\0' ? host : "-");
+	buffer_string(to, *host != '\0' ? host : "-");
 }
 
 static void put_old_time(struct buffer *to)
@@ -99,8 +99,8 @@ static void put_old_time(struct buffer *to)
 	char text[20];
 
 	(void)localtime_r(&now, &tm);
-	(void)buffer_append(to, months + (size_t)(3 * tm.tm_mon), 3);
-	(void)buffer_append(to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
+	buffer_append(to, months + (size_t)(3 * tm.tm_mon), 3);
+	buffer_append(to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
 }
 
 /* RFC 5424, 6.4: who receives a NUL may cut the line there. */
@@ -117,9 +117,9 @@ static void put_text(struct buffer *to, const char *text, size_t len)
 	for (; len > 0; text += n, len -= n) {
 		for (n = 0; n < len && !is_control((unsigned char)text[n]);)
 			n++;
-		(void)buffer_append(to, text, n);
+		buffer_append(to, text, n);
 		if (n < len)
-			(void)buffer_printf(to, "\\x%02x", (unsigned char)text[n++]);
+			buffer_printf(to, "\\x%02x", (unsigned char)text[n++]);
 	}
 }
 
@@ -127,28 +127,28 @@ void format_syslog(struct buffer *to, const struct format_line *l, unsigned faci
 {
 	put_number(to, "<", facility * 8 + severity_of(l));
 	if (old) {
-		(void)buffer_string(to, ">");
+		buffer_string(to, ">");
 		put_old_time(to);
 	} else {
-		(void)buffer_string(to, ">1 ");
+		buffer_string(to, ">1 ");
 		put_time(to);
-		(void)buffer_string(to, " ");
+		buffer_string(to, " ");
 		put_host(to);
-		(void)buffer_string(to, " ");
+		buffer_string(to, " ");
 	}
 	/* APP-NAME has 48 bytes at most */
-	(void)buffer_append(to, l->cluster, strnlen(l->cluster, old ? 64 : 40));
+	buffer_append(to, l->cluster, strnlen(l->cluster, old ? 64 : 40));
 	put_number(to, ".", l->slot);
 	if (!old) {
 		put_number(to, " ", l->pid);
 		if (l->pid == 0)
 			to->data[to->len - 1] = '-';
-		(void)buffer_string(to, " - - ");
+		buffer_string(to, " - - ");
 	} else if (l->pid != 0) {
 		put_number(to, "[", l->pid);
-		(void)buffer_string(to, "]: ");
+		buffer_string(to, "]: ");
 	} else {
-		(void)buffer_string(to, ": ");
+		buffer_string(to, ": ");
 	}
 	put_text(to, l->text, l->len);
 }

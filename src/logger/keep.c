@@ -110,7 +110,7 @@ static bool give(struct keep *k, int to, const struct held *h)
 	int pipes[2] = {-1, -1};
 	int fds[LOGWIRE_FDS_MAX];
 
-	(void)memcpy(fds, h->fds, first * sizeof(*fds));
+	memcpy(fds, h->fds, first * sizeof(*fds));
 	if (p.what == LOGWIRE_A_WORKER)
 		k->pipes(k->logger, &p, pipes);
 	for (int i = 0; i < 2; i++) {

@@ -50,7 +50,7 @@ static int send_last(struct logger *logger, struct source *source)
 		.address_in_use = tail_says_in_use(&source->tail),
 	};
 
-	(void)text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
+	text_copy(packet.cluster, sizeof(packet.cluster), source->cluster->name);
 	tail_text(&source->tail, packet.text);
 	return fdpass_send(logger->channel.fd, &packet, sizeof(packet), NULL, 0);
 }
@@ -512,8 +512,8 @@ static void ignore_signals(void)
 	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
 		(void)signal(i, SIG_IGN);
 	/* blocked, so that a terminal with TOSTOP lets us write */
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTTOU);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTTOU);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 

@@ -82,7 +82,7 @@ static void put(struct memories *m, enum logline_kind kind, const char *text, si
 	m->headed = true;
 	at = m->block + m->used;
 	*at = (char)kind;
-	(void)memcpy(at + 1, text, len);
+	memcpy(at + 1, text, len);
 	at[len + 1] = '\n';
 	m->used += len + 2;
 }

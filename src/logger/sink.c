@@ -220,8 +220,8 @@ void sink_put(struct sink *o, uint64_t author, const char *data, size_t len)
 		return;
 	}
 	if (torn)
-		(void)buffer_append(&o->in, "\n", 1);
-	(void)buffer_append(&o->in, data, len);
+		buffer_append(&o->in, "\n", 1);
+	buffer_append(&o->in, data, len);
 	o->author = author;
 	o->mid_line = data[len - 1] != '\n';
 }
@@ -234,8 +234,8 @@ void sink_send(struct sink *o, const char *data, size_t len)
 		lose(o, 1);
 		return;
 	}
-	(void)buffer_append(&o->in, &size, sizeof(size));
-	(void)buffer_append(&o->in, data, len);
+	buffer_append(&o->in, &size, sizeof(size));
+	buffer_append(&o->in, data, len);
 	if (sink_waiting(o) >= STREAM_ENOUGH)
 		sink_flush(o);
 }
@@ -250,12 +250,12 @@ void sink_line(struct sink *o, const char *before, size_t before_len, const char
 		lose(o, 1);
 		return;
 	}
-	(void)buffer_append(&o->in, before, before_len);
+	buffer_append(&o->in, before, before_len);
 	if (escapes)
 		(void)terminal_put(&o->in, text, len);
 	else
-		(void)buffer_append(&o->in, text, len);
-	(void)buffer_append(&o->in, "\n", 1);
+		buffer_append(&o->in, text, len);
+	buffer_append(&o->in, "\n", 1);
 	if (o->in.len >= STREAM_ENOUGH)
 		sink_flush(o);
 }
@@ -450,7 +450,7 @@ static void send_all(struct sink *o)
 		uint32_t size;
 		ssize_t n;
 
-		(void)memcpy(&size, at, sizeof(size));
+		memcpy(&size, at, sizeof(size));
 		n = send(o->file.fd, at + sizeof(size), size, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n == -1 && (errno == EAGAIN || errno == ENOBUFS)) {
 			ev_io_start(o->all->loop, &o->writable);
@@ -498,7 +498,7 @@ static unsigned long lines_in(const struct sink *o, const struct buffer *b, size
 	if (!is_daemon(o))
 		return text_lines(b->data + at, b->len - at);
 	for (; at < b->len; at += sizeof(size) + size) {
-		(void)memcpy(&size, b->data + at, sizeof(size));
+		memcpy(&size, b->data + at, sizeof(size));
 		lines++;
 	}
 	return lines;

@@ -31,8 +31,8 @@ static int send_ask(const struct sink *o, enum logwire_ask what, const char *tex
 		.sink = o->of->version,
 	};
 
-	(void)text_copy(p.cluster, sizeof(p.cluster), o->of->name);
-	(void)text_copy(p.text, sizeof(p.text), text);
+	text_copy(p.cluster, sizeof(p.cluster), o->of->name);
+	text_copy(p.text, sizeof(p.text), text);
 	return fdpass_send(o->all->channel->fd, &p, sizeof(p), NULL, 0);
 }
 

@@ -74,7 +74,7 @@ struct source *source_get(
 		lines_init(&source->pipes[i].lines);
 		buffer_init(&source->pipes[i].rest, 0);
 	}
-	(void)memmove(table->list + at + 1, table->list + at,
+	memmove(table->list + at + 1, table->list + at,
 		(table->count++ - at) * sizeof(struct source *));
 	table->list[at] = source;
 	return source;
@@ -90,7 +90,7 @@ void source_free(struct source_table *table, struct source *source)
 {
 	size_t at = place_of(table, source->worker);
 
-	(void)memmove(table->list + at, table->list + at + 1,
+	memmove(table->list + at, table->list + at + 1,
 		(--table->count - at) * sizeof(struct source *));
 	source->cluster->sources--;
 	table->clusters->sweep = true;
@@ -128,8 +128,7 @@ static void make_prefix(struct source *source, unsigned width, bool colour)
 	for (const char *c = source->cluster->name; *c != '\0'; c++)
 		pick += (unsigned char)*c;
 	if (colour)
-		(void)snprintf(
-			before, sizeof(before), "\x1b[%um", colours[pick % COUNT_OF(colours)]);
+		snprintf(before, sizeof(before), "\x1b[%um", colours[pick % COUNT_OF(colours)]);
 	n = snprintf(source->before, SOURCE_PREFIX, "%s%s.%" PRIu32 " %*s|%s ", before,
 		source->cluster->name, source->slot, width > own ? (int)(width - own) : 0, "",
 		colour ? "\x1b[0m" : "");

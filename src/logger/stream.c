@@ -29,7 +29,7 @@ static int reopen(int original)
 {
 	char path[32];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", original);
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }
 

@@ -80,7 +80,7 @@ static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
 	char plain[TAIL_TEXT];
 
 	if (is_plain(line, len)) {
-		(void)memcpy(to, line, len);
+		memcpy(to, line, len);
 		to[len] = '\0';
 		return len;
 	}
@@ -210,7 +210,7 @@ static void explain(struct tail *tail, const char *text, size_t len, bool indent
 			tail->errors = 0;
 		tail->errors |= 1;
 		buffer_clear(&tail->why);
-		(void)buffer_append(&tail->why, text, len);
+		buffer_append(&tail->why, text, len);
 		tail->why_at = tail->seen;
 		tail->why_strong = worth == SAYS_IT;
 		tail->why_open = text[len - 1] == ':';
@@ -219,8 +219,8 @@ static void explain(struct tail *tail, const char *text, size_t len, bool indent
 	if (!tail->why_open)
 		return;
 	tail->why_open = false;
-	(void)buffer_append(&tail->why, joint, sizeof(joint) - 1);
-	(void)buffer_append(&tail->why, text, len);
+	buffer_append(&tail->why, joint, sizeof(joint) - 1);
+	buffer_append(&tail->why, text, len);
 }
 
 static void remember(struct tail *tail, const char *line, size_t len)
@@ -240,9 +240,9 @@ static void remember(struct tail *tail, const char *line, size_t len)
 			count >= TAIL_LINES))
 		forget_oldest(&tail->lines);
 	if (tail->lines.len > 0)
-		(void)buffer_append(&tail->lines, "\n", 1);
+		buffer_append(&tail->lines, "\n", 1);
 	/* no memory: the death is told without it */
-	(void)buffer_append(&tail->lines, text, n);
+	buffer_append(&tail->lines, text, n);
 }
 
 static bool mentions_in_use(const char *line, size_t len)
@@ -298,7 +298,7 @@ static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
 		at = (char *)memchr(at, '\n', (size_t)(end - at)) + 1;
 	/* another one follows */
 	len = (size_t)((char *)memchr(at, '\n', (size_t)(end - at)) - at);
-	(void)memcpy(to, at, len);
+	memcpy(to, at, len);
 	to[len] = '\0';
 	return len;
 }
@@ -311,7 +311,7 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 		return;
 	if (tail->why.len > 0 && is_near(tail, tail->why_at)) {
 		used = tail->why.len < TAIL_TEXT ? tail->why.len : TAIL_TEXT - 1;
-		(void)memcpy(to, tail->why.data, used);
+		memcpy(to, tail->why.data, used);
 		to[used] = '\0';
 		return;
 	}
@@ -321,7 +321,7 @@ void tail_text(const struct tail *tail, char to[TAIL_TEXT])
 
 		if (used + n >= TAIL_TEXT)
 			break;
-		(void)memcpy(to + used, joins ? joint : tail->lines.data + i, n);
+		memcpy(to + used, joins ? joint : tail->lines.data + i, n);
 		used += n;
 	}
 	to[used] = '\0';

@@ -32,7 +32,7 @@ const char *natslib_open(struct natslib *lib)
 		if (found == NULL)
 			return "the library " LIBRARY " lacks functions";
 		/* C knows no cast from a pointer to one of a function */
-		(void)memcpy((char *)lib + calls[i].at, &found, sizeof(found));
+		memcpy((char *)lib + calls[i].at, &found, sizeof(found));
 	}
 	return handle != NULL ? NULL
 			      : "the library " LIBRARY " cannot be loaded: "

@@ -125,12 +125,12 @@ static void flush(struct role *r, int flags)
 
 static void say(struct role *r, int sign, const char *text)
 {
-	(void)buffer_printf(&r->out, "%c%.200s\n", sign, text);
+	buffer_printf(&r->out, "%c%.200s\n", sign, text);
 }
 
 static void say_number(struct role *r, int sign, int64_t number)
 {
-	(void)buffer_printf(&r->out, "%c%" PRId64 "\n", sign, number);
+	buffer_printf(&r->out, "%c%" PRId64 "\n", sign, number);
 }
 
 static void put(struct role *r, natsMsg *msg)
@@ -140,8 +140,8 @@ static void put(struct role *r, natsMsg *msg)
 
 	if (len > 0 && (size_t)len <= LINE_MOST && *data == '{' &&
 		memchr(data, '\n', (size_t)len) == NULL) {
-		(void)buffer_append(&r->out, data, (size_t)len);
-		(void)buffer_append(&r->out, "\n", 1);
+		buffer_append(&r->out, data, (size_t)len);
+		buffer_append(&r->out, "\n", 1);
 	} else {
 		say(r, NATSROLE_NONSENSE, "");
 	}
@@ -186,7 +186,7 @@ static void forget(struct others *o, const char *number)
 {
 	for (unsigned i = 0; i < o->count; i++)
 		if (strcmp(o->list[i], number) == 0)
-			(void)memcpy(o->list[i--], o->list[--o->count], NUMBER_SIZE);
+			memcpy(o->list[i--], o->list[--o->count], NUMBER_SIZE);
 }
 
 /* "+" and our number to all who are connected or to one of them; "-": we leave. */
@@ -194,7 +194,7 @@ static natsStatus call(struct role *r, const char *subject, char sign)
 {
 	char text[NUMBER_SIZE + 1];
 
-	(void)snprintf(text, sizeof(text), "%c%s", sign, r->number);
+	snprintf(text, sizeof(text), "%c%s", sign, r->number);
 	return r->lib.natsConnection_PublishString(r->connection, subject, text);
 }
 
@@ -209,8 +209,8 @@ static void hear(struct role *r, const char *text, bool is_answer)
 	if (*text == '-')
 		return;
 	if (r->known.count < OTHERS_MOST)
-		(void)memcpy(r->known.list[r->known.count++], number, NUMBER_SIZE);
-	(void)snprintf(to, sizeof(to), "%s.%s", r->here, number);
+		memcpy(r->known.list[r->known.count++], number, NUMBER_SIZE);
+	snprintf(to, sizeof(to), "%s.%s", r->here, number);
 	if (!is_answer)
 		(void)call(r, to, '+');
 }
@@ -222,8 +222,8 @@ static void hear_others(struct role *r)
 
 	for (int i = 0; i < 2; i++)
 		while (r->lib.natsSubscription_NextMsg(&msg, r->calls[i], 0) == NATS_OK) {
-			(void)snprintf(text, sizeof(text), "%.*s",
-				r->lib.natsMsg_GetDataLength(msg), r->lib.natsMsg_GetData(msg));
+			snprintf(text, sizeof(text), "%.*s", r->lib.natsMsg_GetDataLength(msg),
+				r->lib.natsMsg_GetData(msg));
 			r->lib.natsMsg_Destroy(msg);
 			if (strspn(text + 1, "0123456789abcdef") == NUMBER_SIZE - 1)
 				hear(r, text, i == 1);
@@ -259,7 +259,7 @@ static void miss_others(struct role *r)
 		r->missed.count = 0;
 	}
 	while (r->known.count > 0 && r->missed.count < OTHERS_MOST)
-		(void)memcpy(r->missed.list[r->missed.count++], r->known.list[--r->known.count],
+		memcpy(r->missed.list[r->missed.count++], r->known.list[--r->known.count],
 			NUMBER_SIZE);
 	r->known.count = 0;
 }
@@ -556,7 +556,7 @@ static natsStatus put_servers(struct role *r, char *hosts)
 
 	for (char *at = strtok_r(hosts, ",", &next); at != NULL && count < HOSTS_MOST;
 		at = strtok_r(NULL, ",", &next)) {
-		(void)snprintf(urls[count], sizeof(urls[count]), "nats://%s", at);
+		snprintf(urls[count], sizeof(urls[count]), "nats://%s", at);
 		list[count] = urls[count];
 		count++;
 	}
@@ -582,9 +582,9 @@ static void choose_number(struct role *r)
 
 	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) == -1)
 		number = (uint64_t)clock_now();
-	(void)snprintf(r->number, sizeof(r->number), "%016" PRIx64, number);
-	(void)snprintf(r->here, sizeof(r->here), "%.400s.here", r->subject);
-	(void)snprintf(r->answers, sizeof(r->answers), "%s.%s", r->here, r->number);
+	snprintf(r->number, sizeof(r->number), "%016" PRIx64, number);
+	snprintf(r->here, sizeof(r->here), "%.400s.here", r->subject);
+	snprintf(r->answers, sizeof(r->answers), "%s.%s", r->here, r->number);
 }
 
 static bool set_up(struct role *r)

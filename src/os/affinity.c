@@ -213,7 +213,7 @@ static struct affinity_map *make_map(cpu_set_t *set, size_t size, unsigned cpus)
 		if (CPU_ISSET_S(cpu, size, set))
 			map->list[n++] = (struct affinity_cpu){.cpu = cpu};
 	affinity_locate("", map->list, count);
-	(void)memcpy(map->list + count, map->list, count * sizeof(*map->list));
+	memcpy(map->list + count, map->list, count * sizeof(*map->list));
 	affinity_sort(map->list, count, false);
 	affinity_sort(map->list + count, count, true);
 	return map;

@@ -218,7 +218,7 @@ static bool read_file(const struct home *home, const char *name, char *text, siz
 {
 	char path[PATH_SIZE + 64];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", home->path, name);
+	snprintf(path, sizeof(path), "%s/%s", home->path, name);
 	return process_read_path(path, text, size) > 0;
 }
 
@@ -293,7 +293,7 @@ static unsigned watch_levels(
 	if (home.version == 0)
 		return 0;
 	do {
-		(void)snprintf(path, sizeof(path), "%s/%s", home.path, home.version == 1 ? v1 : v2);
+		snprintf(path, sizeof(path), "%s/%s", home.path, home.version == 1 ? v1 : v2);
 		count += inotify_add_watch(inotify, path, IN_MODIFY) != -1;
 	} while (go_up(&home)); /* the topmost of v2 has no such file */
 	return count;
@@ -324,14 +324,14 @@ int cgroup_oom_open(const char *root)
 	int fd = -1;
 
 	if (home.version != 0) {
-		(void)snprintf(path, sizeof(path), "%s/%s", home.path,
+		snprintf(path, sizeof(path), "%s/%s", home.path,
 			home.version == 1 ? "memory.oom_control" : "memory.events");
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	if (fd != -1 && cgroup_oom_read(fd) != -1)
 		return fd;
 	fd_close(&fd);
-	(void)snprintf(path, sizeof(path), "%s/proc/vmstat", root);
+	snprintf(path, sizeof(path), "%s/proc/vmstat", root);
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 

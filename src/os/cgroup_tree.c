@@ -177,7 +177,7 @@ static int choose_base(
 	}
 	if (!foreign && access(path, W_OK) == 0)
 		return 0;
-	(void)error_set(err, foreign ? 0 : errno, "nclust may not make cgroups in '%s'", path);
+	error_set(err, foreign ? 0 : errno, "nclust may not make cgroups in '%s'", path);
 	return error_hint(err,
 		err->sys == EROFS ? "mount /sys/fs/cgroup writable in this container"
 				  : "write 'Delegate=yes' under [Service] in its unit, "
@@ -258,7 +258,7 @@ static bool has_word(const char *words, unsigned kind)
 {
 	char word[16];
 
-	(void)snprintf(word, sizeof(word), " %s ", names[kind]);
+	snprintf(word, sizeof(word), " %s ", names[kind]);
 	return strstr(words, word) != NULL;
 }
 
@@ -276,7 +276,7 @@ static unsigned find_lack(const struct cgroup_tree *t, unsigned kinds)
 
 static int tell_lack(unsigned kind, struct error *err)
 {
-	(void)error_set(err, 0, "nclust's cgroup has no controller for '%s'", names[kind]);
+	error_set(err, 0, "nclust's cgroup has no controller for '%s'", names[kind]);
 	return error_hint(err,
 		"the group above it has to hand it down "
 		"(cgroup.subtree_control)");
@@ -317,7 +317,7 @@ static int find_base(
 	if (version == 0)
 		return error_set(err, 0, "nclust has no cgroup");
 	if (version == 1) {
-		(void)error_set(err, 0,
+		error_set(err, 0,
 			"the controllers of this machine are in cgroup v1, and "
 			"limits require v2");
 		return error_hint(err,
@@ -350,7 +350,7 @@ unsigned cgroup_tree_open(
 		missing &= ~t->kinds;
 	}
 	if (missing != 0 && lack == CGROUP_KINDS)
-		(void)error_set(err, 0, "other processes are in nclust's cgroup");
+		error_set(err, 0, "other processes are in nclust's cgroup");
 	return kinds & ~missing;
 }
 
@@ -407,7 +407,7 @@ static void set(const struct cgroup_tree *t, int dir, bool of_cluster,
 			continue;
 		if (put(dir, r->file, "%llu", n) == -1 &&
 			(r->other == NULL || put(dir, r->other, "%llu", n) == -1) && l->of[i] != 0)
-			(void)error_set(err, errno, "'%s' cannot be set", r->key);
+			error_set(err, errno, "'%s' cannot be set", r->key);
 	}
 }
 
@@ -418,7 +418,7 @@ int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	scoped_fd above = -1;
 	unsigned ignored = 0;
 
-	(void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(group, "/"), group);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(group, "/"), group);
 	above = make_dir(t->base, name, false, err);
 	if (above == -1)
 		return -1;
@@ -573,7 +573,7 @@ static bool sweep_group(int at, const char *name, const char *worker)
 {
 	char group[2 * NAME_MAX + 2];
 
-	(void)snprintf(group, sizeof(group), "%s/%s", name, worker);
+	snprintf(group, sizeof(group), "%s/%s", name, worker);
 	return remove_group(at, worker, is_ended(at, worker) ? group : NULL);
 }
 

@@ -49,7 +49,7 @@ static int scan_environment(struct environ_look *l, size_t *used)
 	ssize_t got = 1;
 
 	*used = 0;
-	(void)snprintf(data, sizeof(data), "/proc/%d/environ", (int)l->pid);
+	snprintf(data, sizeof(data), "/proc/%d/environ", (int)l->pid);
 	scoped_fd fd = open(data, O_RDONLY | O_CLOEXEC);
 	while (fd != -1 && got > 0 && *used < ENVIRON_MAX) {
 		got = read(fd, data, sizeof(data));

@@ -29,7 +29,7 @@ static void take_descriptors(struct fdpass_message *m, struct cmsghdr *c)
 
 	if (count > COUNT_OF(m->fds) - m->fd_count)
 		count = COUNT_OF(m->fds) - m->fd_count; /* cannot be */
-	(void)memcpy(m->fds + m->fd_count, CMSG_DATA(c), count * sizeof(int));
+	memcpy(m->fds + m->fd_count, CMSG_DATA(c), count * sizeof(int));
 	m->fd_count += count;
 }
 
@@ -42,7 +42,7 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 			take_descriptors(m, c);
 		} else if (c->cmsg_type == SCM_CREDENTIALS &&
 			c->cmsg_len == CMSG_LEN(sizeof(m->cred))) {
-			(void)memcpy(&m->cred, CMSG_DATA(c), sizeof(m->cred));
+			memcpy(&m->cred, CMSG_DATA(c), sizeof(m->cred));
 			m->has_cred = true;
 		}
 	}
@@ -287,12 +287,12 @@ static void put_descriptors(
 
 	msg->msg_control = control->bytes;
 	msg->msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-	(void)memset(control->bytes, 0, msg->msg_controllen);
+	memset(control->bytes, 0, msg->msg_controllen);
 	c = CMSG_FIRSTHDR(msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-	(void)memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 }
 
 static ssize_t transmit(int fd, const void *data, size_t len, const int *fds, size_t fd_count)

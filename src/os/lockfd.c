@@ -24,7 +24,7 @@ int lockfd_again(int fd)
 {
 	char path[40];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 

@@ -64,7 +64,7 @@ int pidfd_of(pid_t pid)
 
 	if (fd != -1 || !is_refused())
 		return fd;
-	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1 && errno == ENOENT)
 		errno = ESRCH;
@@ -91,12 +91,12 @@ pid_t pidfd_pid(int pidfd)
 
 	if (ioctl(pidfd, GET_INFO, &info) == 0 && info.ids[0] != 0)
 		return (pid_t)info.ids[0];
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
 	(void)process_read_path(path, text, sizeof(text));
 	at = strstr(text, "\nPid:");
 	if (at != NULL)
 		return (pid_t)strtol(at + 5, NULL, 10);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/stat", pidfd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/stat", pidfd);
 	return process_read_path(path, text, sizeof(text)) > 0 ? (pid_t)strtol(text, NULL, 10) : -1;
 }
 
@@ -206,7 +206,7 @@ static bool settle(const siginfo_t *stop)
 static int look(idtype_t type, id_t id, siginfo_t *info, int flags)
 {
 	for (unsigned i = 0; i < LET_GO_MOST;) {
-		(void)memset(info, 0, sizeof(*info));
+		memset(info, 0, sizeof(*info));
 		if (waitid(type, id, info, WNOHANG | flags) == -1) {
 			if (errno != EINTR)
 				return -1;

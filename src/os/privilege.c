@@ -89,7 +89,7 @@ static int reset_signals(void)
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t none;
 
-	(void)sigemptyset(&none);
+	sigemptyset(&none);
 	if (disposition_reset(DISPOSITION_ALL) == -1 || sigaction(SIGPIPE, &ignore, NULL) == -1)
 		return -1;
 	return sigprocmask(SIG_SETMASK, &none, NULL);
@@ -100,7 +100,7 @@ int privilege_clean_start(struct error *err)
 	if (fill_standard() == -1)
 		return error_set(err, errno, "cannot open '/dev/null'");
 	if (descriptors_cloexec(3, ~0U) == -1) {
-		(void)error_set(err, errno, "cannot mark the descriptors close-on-exec");
+		error_set(err, errno, "cannot mark the descriptors close-on-exec");
 		return error_hint(err, "mount /proc: nclust needs it");
 	}
 	if (reset_signals() == -1)

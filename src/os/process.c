@@ -27,10 +27,10 @@ static int open_of(pid_t pid, const char *file)
 		digits[--n] = (char)('0' + pid % 10);
 		pid /= 10;
 	} while (pid > 0 && n > 0);
-	(void)memcpy(path + len, digits + n, sizeof(digits) - n);
+	memcpy(path + len, digits + n, sizeof(digits) - n);
 	len += sizeof(digits) - n;
 	path[len++] = '/';
-	(void)text_copy(path + len, sizeof(path) - len, file);
+	text_copy(path + len, sizeof(path) - len, file);
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -61,7 +61,7 @@ ssize_t process_link(pid_t pid, const char *name, char *to, size_t size)
 	char path[64];
 	ssize_t n;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
 	n = readlink(path, to, size - 1);
 	to[n > 0 ? n : 0] = '\0';
 	return n;
@@ -209,9 +209,9 @@ const char *process_name(pid_t pid, char to[PROCESS_NAME])
 	while (n > 0 && name[n - 1] == '\n')
 		n--;
 	if (n > 0)
-		(void)text_escape(to, PROCESS_NAME, name, (size_t)n);
+		text_escape(to, PROCESS_NAME, name, (size_t)n);
 	else
-		(void)text_copy(to, PROCESS_NAME, "a process");
+		text_copy(to, PROCESS_NAME, "a process");
 	return to;
 }
 
@@ -223,7 +223,7 @@ long process_each(pid_t pid, process_visit *look, void *context)
 	ssize_t got = -1;
 
 	if (pid != 0)
-		(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+		snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	scoped_fd dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	while (dir != -1 && (got = getdents64(dir, room, sizeof(room))) > 0) {
 		for (ssize_t at = 0; at < got;) {
@@ -415,7 +415,7 @@ static int append_children_at(int dir, const char *task, pid_t *list, size_t mos
 	char name[32];
 	scoped_fd fd = -1;
 
-	(void)snprintf(name, sizeof(name), "%.16s/children", task);
+	snprintf(name, sizeof(name), "%.16s/children", task);
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	return fd != -1 ? append_children(fd, list, most, count) : -1;
 }
@@ -427,7 +427,7 @@ long process_children(pid_t *list, size_t most)
 	char task[16];
 	size_t count = 0;
 
-	(void)snprintf(task, sizeof(task), "%d", (int)gettid());
+	snprintf(task, sizeof(task), "%d", (int)gettid());
 	if (append_children_at(dir, task, list, most, &count) == -1)
 		return -1;
 	return (long)count;
@@ -444,7 +444,7 @@ static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
 	/* Nearly all have one thread, and then the directory is not to be read:
 	 * its links are two more than there are threads. */
 	if (dir != -1 && fstat(dir, &st) == 0 && st.st_nlink == 3) {
-		(void)snprintf(room, sizeof(room), "%d", (int)pid);
+		snprintf(room, sizeof(room), "%d", (int)pid);
 		(void)append_children_at(dir, room, list, most, count);
 		return;
 	}

@@ -218,7 +218,7 @@ int vfork_begin(
 	sigset_t before;
 	int saved;
 
-	(void)sigfillset(&all);
+	sigfillset(&all);
 	child->stack = take_stack(child->needed);
 	if (child->stack == NULL) {
 		errno = EAGAIN;

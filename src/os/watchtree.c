@@ -78,7 +78,7 @@ static void warn(const struct tree *t, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	t->plan->warn(t->plan->data, text);
 }
@@ -214,7 +214,7 @@ static void changed(struct tree *t, const char *path)
 {
 	if (*t->first != '\0')
 		return;
-	(void)text_copy(t->first, sizeof(t->first), below_base(t, path));
+	text_copy(t->first, sizeof(t->first), below_base(t, path));
 	t->began = clock_now();
 }
 
@@ -288,7 +288,7 @@ static void add_print(struct tree *t, const char *path, const struct stat *st)
 	if (written <= t->newest)
 		return;
 	t->newest = written;
-	(void)text_copy(t->newest_path, sizeof(t->newest_path), path);
+	text_copy(t->newest_path, sizeof(t->newest_path), path);
 }
 
 /* Watch the directory and those in it that may have files; `fresh`: it has just
@@ -472,7 +472,7 @@ static void take(struct tree *t, const struct inotify_event *e)
 		return;
 	if ((e->mask & EVENTS_ABOVE) != 0) {
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
-		(void)text_copy(path, sizeof(path), t->list[at].path);
+		text_copy(path, sizeof(path), t->list[at].path);
 		begin_anew(t, path);
 		return;
 	}

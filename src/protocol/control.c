@@ -144,7 +144,7 @@ static int take_target(struct control_request *r, const json_t *value, struct er
 		return error_set(err, 0, "wanted a string");
 	if (control_parse_target(&target, text, err) == -1)
 		return -1;
-	(void)text_copy(r->target, sizeof(r->target), text);
+	text_copy(r->target, sizeof(r->target), text);
 	return 0;
 }
 
@@ -397,9 +397,9 @@ static int take_id(struct control_request *r, const json_t *id, struct error *er
 		json_text(&w, json_string_value(id));
 	got = text.failed ? NULL : buffer_text(&text);
 	if (got == NULL) {
-		(void)error_set(err, 0, "id: too long");
+		error_set(err, 0, "id: too long");
 	} else {
-		(void)text_copy(r->id, sizeof(r->id), got);
+		text_copy(r->id, sizeof(r->id), got);
 		result = 0;
 	}
 	buffer_fini(&text);
@@ -442,10 +442,10 @@ static int take_method(struct control_request *r, const char *name, struct error
 		r->first = r->method == METHOD_ASK ? 'G' : '\0';
 		return 0;
 	}
-	(void)error_set(err, 0, "unknown method '%.32s'", name);
+	error_set(err, 0, "unknown method '%.32s'", name);
 	nearest = text_nearest(name, names, METHODS);
 	if (nearest != NULL)
-		(void)error_hint(err, "did you mean '%s'?", nearest);
+		error_hint(err, "did you mean '%s'?", nearest);
 	return -1;
 }
 
@@ -501,7 +501,7 @@ void control_fini(struct control_request *r)
 /* End a line that began at `start`: whole, or not there at all. */
 static int end_line(struct buffer *out, size_t start)
 {
-	(void)buffer_append(out, "\n", 1);
+	buffer_append(out, "\n", 1);
 	if (!out->failed)
 		return 0;
 	out->len = start;
@@ -512,9 +512,9 @@ static void put_signal(struct json_writer *w, int signal)
 {
 	char name[16];
 
-	(void)text_signal_name(name, signal);
+	text_signal_name(name, signal);
 	if (text_signal(name) != signal) /* it has no name */
-		(void)snprintf(name, sizeof(name), "%d", signal);
+		snprintf(name, sizeof(name), "%d", signal);
 	json_put_text(w, "signal", name);
 }
 
@@ -666,17 +666,17 @@ int control_put_event(struct buffer *out, const char *id, const char *params)
 {
 	size_t start = out->len;
 
-	(void)buffer_string(out, "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":");
+	buffer_string(out, "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":");
 	if (id == NULL) {
-		(void)buffer_string(out, params);
+		buffer_string(out, params);
 	} else {
-		(void)buffer_string(out, "{\"request\":");
-		(void)buffer_string(out, id);
+		buffer_string(out, "{\"request\":");
+		buffer_string(out, id);
 		if (params[1] != '}')
-			(void)buffer_append(out, ",", 1);
-		(void)buffer_string(out, params + 1);
+			buffer_append(out, ",", 1);
+		buffer_string(out, params + 1);
 	}
-	(void)buffer_append(out, "}", 1);
+	buffer_append(out, "}", 1);
 	return end_line(out, start);
 }
 
@@ -714,14 +714,14 @@ int control_parse_target(struct control_target *t, const char *text, struct erro
 	*t = (struct control_target){.slot = -1};
 	if (ahead >= sizeof(t->instance) || dot >= sizeof(t->whole))
 		return refuse_target(text, err);
-	(void)memcpy(t->instance, text, ahead);
-	(void)memcpy(t->whole, whole, dot);
+	memcpy(t->instance, text, ahead);
+	memcpy(t->whole, whole, dot);
 	if (slash != NULL && !text_is_name(t->instance))
 		return refuse_target(text, err);
 	t->slot = parse_slot(whole, &dot);
 	if (dot >= sizeof(t->cluster))
 		return refuse_target(text, err);
-	(void)memcpy(t->cluster, whole, dot);
+	memcpy(t->cluster, whole, dot);
 	if (text_is_name(t->cluster))
 		return 0;
 	return refuse_target(text, err);

@@ -117,7 +117,7 @@ struct estate_cluster *estate_add_cluster(struct estate *e, const char *name)
 	e->clusters = list;
 	list += e->cluster_count++;
 	*list = (struct estate_cluster){0};
-	(void)text_copy(list->name, sizeof(list->name), name);
+	text_copy(list->name, sizeof(list->name), name);
 	return list;
 }
 

@@ -53,18 +53,18 @@ int eventkind_add(char kinds[EVENTKINDS_TEXT], const char *name, size_t len, str
 	const char *near;
 	char one[32];
 
-	(void)snprintf(one, sizeof(one), "%.*s", (int)len, name);
+	snprintf(one, sizeof(one), "%.*s", (int)len, name);
 	if (len >= sizeof(one) || !is_kind(one)) {
-		(void)error_set(err, 0, "no event is called '%s'", one);
+		error_set(err, 0, "no event is called '%s'", one);
 		near = text_nearest(one, event_kinds, event_kind_count);
 		if (near != NULL)
-			(void)error_hint(err, "did you mean '%s'?", near);
+			error_hint(err, "did you mean '%s'?", near);
 		return -1;
 	}
 	if (eventkind_listed(kinds, one, len))
 		return 0;
 	if (used + len + 2 > EVENTKINDS_TEXT)
 		return error_set(err, 0, "these are too many kinds");
-	(void)snprintf(kinds + used, EVENTKINDS_TEXT - used, "%s%s", used > 0 ? "," : "", one);
+	snprintf(kinds + used, EVENTKINDS_TEXT - used, "%s%s", used > 0 ? "," : "", one);
 	return 0;
 }

@@ -168,7 +168,7 @@ static bool is_number(struct span s)
 
 	if (s.len == 0 || s.len >= sizeof(text) || memchr(s.at, '\0', s.len) != NULL)
 		return false;
-	(void)memcpy(text, s.at, s.len);
+	memcpy(text, s.at, s.len);
 	text[s.len] = '\0';
 	if (strspn(text, "0123456789+-.eE") != s.len) {
 		const char *word = text + (*text == '+' || *text == '-');
@@ -458,22 +458,22 @@ static bool has_label(struct span labels, struct span name, unsigned exported)
 
 static void put_span(struct buffer *out, struct span s)
 {
-	(void)buffer_append(out, s.at, s.len);
+	buffer_append(out, s.at, s.len);
 }
 
 static void put_label(struct buffer *out, const struct exposition_line *line, const struct label *l)
 {
 	unsigned exported = is_word(l->name, SLOT);
 
-	(void)buffer_string(out, ",");
+	buffer_string(out, ",");
 	while (exported > 0 && has_label(line->labels, l->name, exported))
 		exported++;
 	while (exported-- > 0)
-		(void)buffer_string(out, EXPORTED);
+		buffer_string(out, EXPORTED);
 	put_span(out, l->name);
-	(void)buffer_string(out, "=\"");
+	buffer_string(out, "=\"");
 	put_span(out, l->value);
-	(void)buffer_string(out, "\"");
+	buffer_string(out, "\"");
 }
 
 static void put_sample(struct buffer *out, const struct exposition_line *line)
@@ -482,14 +482,14 @@ static void put_sample(struct buffer *out, const struct exposition_line *line)
 	struct label l;
 
 	put_span(out, line->name);
-	(void)buffer_string(out, "{" SLOT "=\"");
-	(void)buffer_number(out, line->slot, 10);
-	(void)buffer_string(out, "\"");
+	buffer_string(out, "{" SLOT "=\"");
+	buffer_number(out, line->slot, 10);
+	buffer_string(out, "\"");
 	while (next_label(&left, &l) == 1)
 		put_label(out, line, &l);
-	(void)buffer_string(out, "} ");
+	buffer_string(out, "} ");
 	put_span(out, line->rest);
-	(void)buffer_string(out, "\n");
+	buffer_string(out, "\n");
 }
 
 /* A backslash that escapes nothing would be a mistake. */
@@ -497,26 +497,26 @@ static void put_help(struct buffer *out, const struct exposition_line *line)
 {
 	struct span s = line->rest;
 
-	(void)buffer_string(out, "# HELP ");
+	buffer_string(out, "# HELP ");
 	put_span(out, line->name);
-	(void)buffer_string(out, " ");
+	buffer_string(out, " ");
 	while (s.len > 0) {
 		bool escapes = *s.at == '\\' && s.len > 1 && (s.at[1] == '\\' || s.at[1] == 'n');
 
 		if (*s.at == '\\' && !escapes)
-			(void)buffer_string(out, "\\");
+			buffer_string(out, "\\");
 		put_span(out, take(&s, escapes ? 2 : 1));
 	}
-	(void)buffer_string(out, "\n");
+	buffer_string(out, "\n");
 }
 
 static void put_type(struct buffer *out, struct span name, enum type type)
 {
 	if (type == DISPUTED)
 		return;
-	(void)buffer_string(out, "# TYPE ");
+	buffer_string(out, "# TYPE ");
 	put_span(out, name);
-	(void)buffer_printf(out, " %s\n", types[type]);
+	buffer_printf(out, " %s\n", types[type]);
 }
 
 void exposition_write(struct exposition *e, struct buffer *out)

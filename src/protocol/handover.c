@@ -49,7 +49,7 @@ static uint64_t checksum(const void *data, size_t len)
 static void append(struct handover_writer *w, const void *data, size_t len)
 {
 	if (w->out != NULL)
-		(void)buffer_append(w->out, data, len);
+		buffer_append(w->out, data, len);
 }
 
 static size_t make_varint(char *to, uint64_t n)
@@ -96,7 +96,7 @@ int handover_end(struct handover_writer *w, const struct handover_version *versi
 	assert(w->depth == 0);
 	if (w->out->failed || len > HANDOVER_SIZE_MAX)
 		return -1;
-	(void)memcpy(head, magic, sizeof(magic));
+	memcpy(head, magic, sizeof(magic));
 	store(head + 8, version->major, 2);
 	store(head + 10, version->minor, 2);
 	store(head + 12, 0, 4);

@@ -109,7 +109,7 @@ void handover_put_member(struct handover_writer *w, const struct plain_row *row,
 			handover_put_text(w, row->tag, at);
 		break;
 	case PLAIN_HEAP:
-		(void)memcpy(&text, at, sizeof(text));
+		memcpy(&text, at, sizeof(text));
 		handover_put_text(w, row->tag, text);
 		break;
 	case PLAIN_BUFFER:
@@ -145,9 +145,9 @@ static bool take_data(const struct plain_row *row, char *at, const struct handov
 
 	if (f->type != type || f->len > room || (type == HANDOVER_BYTES && f->len % 8 != 0))
 		return false;
-	(void)memset(at, 0, row->size);
+	memset(at, 0, row->size);
 	if (f->len > 0)
-		(void)memcpy(at, f->data, f->len);
+		memcpy(at, f->data, f->len);
 	return true;
 }
 
@@ -156,10 +156,10 @@ static bool take_heap(char *at, const struct handover_field *f)
 {
 	char *text;
 
-	(void)memcpy(&text, at, sizeof(text));
+	memcpy(&text, at, sizeof(text));
 	if (text == NULL)
 		text = handover_text(f);
-	(void)memcpy(at, &text, sizeof(text));
+	memcpy(at, &text, sizeof(text));
 	return text != NULL;
 }
 
@@ -218,7 +218,7 @@ void handover_clear_plain(const struct plain_table *table, void *to)
 		else if (row->kind == PLAIN_STRUCT)
 			handover_clear_plain(row->inner, at);
 		else if (row->kind != PLAIN_BUFFER)
-			(void)memset(at, 0, row->size);
+			memset(at, 0, row->size);
 	}
 }
 

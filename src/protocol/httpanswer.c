@@ -34,7 +34,7 @@ static enum httpanswer_state take_status(struct httpanswer *h)
 	if (httpstatus_parse(h->line, len + 1, &h->status) == HTTPSTATUS_NONE || h->status == 101)
 		return HTTPANSWER_BAD;
 	h->line[len] = '\0';
-	(void)text_copy(h->first, sizeof(h->first), h->line);
+	text_copy(h->first, sizeof(h->first), h->line);
 	return HTTPANSWER_FIELDS;
 }
 
@@ -128,7 +128,7 @@ static size_t take_text(struct httpanswer *h, const char *data, size_t len)
 
 	if (text > room)
 		text = room;
-	(void)memcpy(h->line + h->line_len, data, text);
+	memcpy(h->line + h->line_len, data, text);
 	h->line_len += text;
 	h->head += taken;
 	if (end != NULL)

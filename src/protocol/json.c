@@ -23,14 +23,14 @@ static void separate(struct json_writer *w)
 		return;
 	}
 	if (w->depth > 0 && (w->started & here) != 0)
-		(void)buffer_append(w->out, ",", 1);
+		buffer_append(w->out, ",", 1);
 	w->started |= here;
 }
 
 static void literal(struct json_writer *w, const char *text)
 {
 	separate(w);
-	(void)buffer_string(w->out, text); /* failure: the buffer's flag */
+	buffer_string(w->out, text); /* failure: the buffer's flag */
 }
 
 static void open_level(struct json_writer *w, const char *bracket)
@@ -45,7 +45,7 @@ static void close_level(struct json_writer *w, const char *bracket)
 {
 	assert(w->depth > 0 && !w->keyed);
 	w->depth--;
-	(void)buffer_string(w->out, bracket);
+	buffer_string(w->out, bracket);
 }
 
 void json_open_object(struct json_writer *w)
@@ -72,15 +72,15 @@ void json_key(struct json_writer *w, const char *key)
 {
 	assert(!w->keyed && w->depth > 0);
 	separate(w);
-	(void)buffer_json(w->out, key, strlen(key));
-	(void)buffer_append(w->out, ":", 1);
+	buffer_json(w->out, key, strlen(key));
+	buffer_append(w->out, ":", 1);
 	w->keyed = true;
 }
 
 void json_bytes(struct json_writer *w, const char *text, size_t len)
 {
 	separate(w);
-	(void)buffer_json(w->out, text, len);
+	buffer_json(w->out, text, len);
 }
 
 void json_text(struct json_writer *w, const char *text)
@@ -95,8 +95,8 @@ void json_int(struct json_writer *w, int64_t n)
 {
 	separate(w);
 	if (n < 0)
-		(void)buffer_append(w->out, "-", 1);
-	(void)buffer_number(w->out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
+		buffer_append(w->out, "-", 1);
+	buffer_number(w->out, n < 0 ? -(uint64_t)n : (uint64_t)n, 10);
 }
 
 /* A time or a percentage, as all that we write are: small enough to be a whole
@@ -115,14 +115,14 @@ static bool small_decimal(struct json_writer *w, double d, int decimals)
 	n = (uint64_t)(whole + 0.5);
 	separate(w);
 	if (d < 0 && n > 0)
-		(void)buffer_append(w->out, "-", 1);
+		buffer_append(w->out, "-", 1);
 	for (int i = 0; i <= decimals || n > 0; i++) {
 		if (i == decimals && i > 0)
 			text[--at] = '.';
 		text[--at] = (char)('0' + n % 10);
 		n /= 10;
 	}
-	(void)buffer_append(w->out, text + at, sizeof(text) - at);
+	buffer_append(w->out, text + at, sizeof(text) - at);
 	return true;
 }
 
@@ -137,7 +137,7 @@ void json_decimal(struct json_writer *w, double d, int decimals)
 	assert(decimals >= 0 && decimals <= 20);
 	if (small_decimal(w, d, decimals))
 		return;
-	(void)snprintf(text, sizeof(text), "%.*f", decimals, d);
+	snprintf(text, sizeof(text), "%.*f", decimals, d);
 	/* the point is the locale's */
 	for (char *c = text; *c != '\0'; c++)
 		if (*c != '-' && (*c < '0' || *c > '9'))

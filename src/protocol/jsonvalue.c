@@ -125,7 +125,7 @@ static void skip_plain(struct scan *s)
 	} p;
 
 	for (; s->end - s->at >= (ptrdiff_t)sizeof(p); s->at += sizeof(p)) {
-		(void)memcpy(&p, s->at, sizeof(p));
+		memcpy(&p, s->at, sizeof(p));
 		/* those from 0x80 on are below 0 */
 		p.bytes = (p.bytes < ' ') | (p.bytes == '"') | (p.bytes == '\\');
 		if ((p.halves[0] | p.halves[1]) != 0)

@@ -54,11 +54,11 @@ static const char *take_of(struct scan *s, bool (*is)(char), size_t most, size_t
 
 void natswire_head(struct buffer *to, const char *id)
 {
-	(void)buffer_string(to, FORMAT);
-	(void)buffer_number(to, NATSWIRE_FORMAT, 10);
-	(void)buffer_string(to, ID);
-	(void)buffer_string(to, id);
-	(void)buffer_string(to, "\",");
+	buffer_string(to, FORMAT);
+	buffer_number(to, NATSWIRE_FORMAT, 10);
+	buffer_string(to, ID);
+	buffer_string(to, id);
+	buffer_string(to, "\",");
 }
 
 void natswire_host(char host[NATSWIRE_HOST])

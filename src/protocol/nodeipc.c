@@ -168,7 +168,7 @@ static void read_address(struct nodeipc_place *place, const json_t *object)
 	place->address_len = len = json_string_length(value);
 	if (len >= sizeof(place->address))
 		len = sizeof(place->address) - 1;
-	(void)memcpy(place->address, json_string_value(value), len);
+	memcpy(place->address, json_string_value(value), len);
 	place->address[len] = '\0';
 	if (len > 0 && place->address[0] == '\0')
 		place->address[0] = '@';
@@ -237,7 +237,7 @@ static void read_key(struct nodeipc_message *m, const json_t *object)
 	/* one of ours is short; another is no key of ours */
 	if (json_is_string(key) && json_string_length(key) < sizeof(m->key) &&
 		json_string_length(key) == strlen(json_string_value(key)))
-		(void)text_copy(m->key, sizeof(m->key), json_string_value(key));
+		text_copy(m->key, sizeof(m->key), json_string_value(key));
 }
 
 static const struct {
@@ -300,7 +300,7 @@ void nodeipc_decode(struct nodeipc_message *m, const char *line, size_t len)
 {
 	struct piece p = {line, len};
 
-	(void)memset(m, 0, sizeof(*m));
+	memset(m, 0, sizeof(*m));
 	m->seq = -1;
 	m->ack = -1;
 	m->place.fd = -1;
@@ -350,7 +350,7 @@ bool nodeipc_is_ready(const struct nodeipc_message *m)
 /* Keys are numbers, addresses are inet_ntop(3)'s, and data is JSON as it came:
  * nothing of it is to be escaped. */
 #define PUT(w, format, ...) \
-	((void)buffer_printf((w)->out, "%s" format, (w)->bun ? "\x02" : "", __VA_ARGS__))
+	(buffer_printf((w)->out, "%s" format, (w)->bun ? "\x02" : "", __VA_ARGS__))
 
 /* The last members of an answer, and what they are filled with. */
 #define ANSWER "\"ack\":%" PRId64 ",\"data\":%s,\"seq\":%" PRId64

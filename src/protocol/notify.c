@@ -55,7 +55,7 @@ static void take_trigger(struct notify_message *m, struct piece value)
 
 static void take_status(struct notify_message *m, struct piece value)
 {
-	(void)text_escape(m->status, sizeof(m->status), value.at, value.len);
+	text_escape(m->status, sizeof(m->status), value.at, value.len);
 	m->has_status = true;
 }
 
@@ -151,13 +151,13 @@ size_t notify_encode(char *to, size_t size, const struct notify_message *m, nsec
 	int n;
 
 	if (m->reloading)
-		(void)snprintf(reloading, sizeof(reloading),
-			"RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n", monotonic / USEC);
+		snprintf(reloading, sizeof(reloading), "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
+			monotonic / USEC);
 	if (m->has_extend)
-		(void)snprintf(extend, sizeof(extend), "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
+		snprintf(extend, sizeof(extend), "EXTEND_TIMEOUT_USEC=%" PRId64 "\n",
 			m->extend / USEC);
 	if (m->has_status) /* a newline in it would begin another key */
-		(void)text_escape(status, sizeof(status), m->status, strlen(m->status));
+		text_escape(status, sizeof(status), m->status, strlen(m->status));
 	n = snprintf(to, size, "%s%s%s%s%s%s%s%s", m->ready ? "READY=1\n" : "", reloading, extend,
 		m->stopping ? "STOPPING=1\n" : "", m->watchdog ? "WATCHDOG=1\n" : "",
 		m->has_status ? "STATUS=" : "", status, m->has_status ? "\n" : "");

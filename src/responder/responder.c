@@ -176,13 +176,13 @@ static void put_answer(const struct guest *g, struct buffer *out)
 				   "%u s\n"
 				 : "503 Service Unavailable: %s\n",
 			said->reason, wait);
-	(void)buffer_printf(out,
+	buffer_printf(out,
 		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\n"
 		"Content-Length: %zu\r\nRetry-After: %u\r\n"
 		"Cache-Control: no-store\r\nConnection: close\r\n\r\n",
 		said->type, len, wait);
 	if (!g->head)
-		(void)buffer_append(out, page, len);
+		buffer_append(out, page, len);
 }
 
 /* Send what is left.  When that is all, wait until the guest has closed: else it
@@ -207,7 +207,7 @@ static void answer(struct responder *r, struct guest *g, const char *refusal)
 {
 	buffer_init(&g->rest, 0);
 	if (refusal != NULL)
-		(void)buffer_string(&g->rest, refusal);
+		buffer_string(&g->rest, refusal);
 	else
 		put_answer(g, &g->rest);
 	if (g->rest.failed) {
@@ -380,7 +380,7 @@ static struct order *order_new(struct responder *r, const struct fdpass_message 
 
 	if (o == NULL)
 		return NULL;
-	(void)memcpy(&o->said, r->packet, sizeof(o->said));
+	memcpy(&o->said, r->packet, sizeof(o->said));
 	if (o->said.page > (size_t)m->len - sizeof(o->said))
 		o->said.page = 0; /* cannot be */
 	if (o->said.page > 0) {
@@ -389,7 +389,7 @@ static struct order *order_new(struct responder *r, const struct fdpass_message 
 			free(o);
 			return NULL;
 		}
-		(void)memcpy(o->page, r->packet + sizeof(o->said), o->said.page);
+		memcpy(o->page, r->packet + sizeof(o->said), o->said.page);
 	}
 	o->refs = 1;
 	o->next = r->orders;

@@ -62,7 +62,7 @@ static int parse(struct inheritance *in, const char *text)
 		return -1;
 	in->state = (int)state;
 	in->image = (int)image;
-	(void)text_escape(in->why, sizeof(in->why), end + 1, strlen(end + 1));
+	text_escape(in->why, sizeof(in->why), end + 1, strlen(end + 1));
 	return 0;
 }
 
@@ -164,7 +164,7 @@ static void tell_success(struct supervisor *sup, const struct carry_reader *r)
 			 "known to this one",
 			r->skipped, r->skipped == 1 ? "" : "s", r->skipped_key,
 			r->skipped == 1 ? "is" : "are");
-	(void)snprintf(text, sizeof(text), "%s: upgraded from %s to %s in %s, with %u worker%s",
+	snprintf(text, sizeof(text), "%s: upgraded from %s to %s in %s, with %u worker%s",
 		sup->settings->name, r->binary.version, carry_variant.program,
 		text_duration(took, (clock_now() - r->binary.asked) / MSEC * MSEC), workers,
 		workers == 1 ? "" : "s");
@@ -175,7 +175,7 @@ static void tell_failure(struct supervisor *sup, const char *why)
 {
 	char text[700];
 
-	(void)snprintf(text, sizeof(text), "%s: upgrade failed, the old nclust continues: %s",
+	snprintf(text, sizeof(text), "%s: upgrade failed, the old nclust continues: %s",
 		sup->settings->name, why);
 	reexec_tell(sup, text, true);
 }
@@ -211,7 +211,7 @@ static int go_back(const struct inheritance *in, char **argv, const char *why)
 		log_error("cannot continue after a failed upgrade: %s", why);
 		return EX_SOFTWARE;
 	}
-	(void)text_copy(text, sizeof(text), why);
+	text_copy(text, sizeof(text), why);
 	reexec_into(in->image, in->state, r->descriptors, r->descriptor_count, argv, -1, text);
 	log_syserr("%s; and the old nclust cannot be executed", why);
 	return EX_SOFTWARE;
@@ -296,7 +296,7 @@ int supervisor_check(const char *descriptor)
 		check_rights(&in.reader.binary, &err) == -1 || check_workers(&sup, &err) == -1) {
 		/* descriptors are not checked: they are not ours yet, and our
 		 * parent goes on meanwhile */
-		(void)fprintf(stderr, "%s\n", err.text);
+		fprintf(stderr, "%s\n", err.text);
 		return EX_DATAERR;
 	}
 	if (printf(REEXEC_CHECKED "%u.%u %s\n", carry_variant.version.major,

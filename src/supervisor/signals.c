@@ -295,11 +295,11 @@ int signals_init(struct supervisor *sup, struct error *err)
 	sigset_t all;
 	int fd;
 
-	(void)sigfillset(&all);
+	sigfillset(&all);
 	/* faults must kill us, and a debugger must be able to stop us */
 	static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
-		(void)sigdelset(&all, ours[i]);
+		sigdelset(&all, ours[i]);
 	if (sigprocmask(SIG_SETMASK, &all, NULL) == -1)
 		return error_set(err, errno, "cannot block signals");
 	fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -285,7 +285,7 @@ static void part_oom_scores(struct supervisor *sup)
 	theirs = ours;
 	if (lower >= ours || !write_oom_score(path, lower))
 		theirs += OOM_HANDICAP;
-	(void)snprintf(sup->births.oom_score_adj, sizeof(sup->births.oom_score_adj), "%d",
+	snprintf(sup->births.oom_score_adj, sizeof(sup->births.oom_score_adj), "%d",
 		theirs < OOM_MOST ? theirs : OOM_MOST);
 }
 
@@ -317,7 +317,7 @@ static int open_basics(struct supervisor *sup, struct error *err)
 	/* this stays our binary after a new one has taken its path */
 	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (sup->launch.self_exe == -1) {
-		(void)error_set(err, errno, "cannot open /proc/self/exe");
+		error_set(err, errno, "cannot open /proc/self/exe");
 		return err->sys == ENOENT ? error_hint(err, "mount /proc: nclust needs it") : -1;
 	}
 	reexec_find_path(sup);
@@ -416,11 +416,11 @@ static int check_notify_path(const struct supervisor *sup, struct error *err)
 	for (size_t i = 0; i < settings->cluster_count; i++) {
 		if (settings->clusters[i]->ready != READY_NOTIFY)
 			continue;
-		(void)error_set(err, 0,
+		error_set(err, 0,
 			"cluster '%s': ready = notify cannot work: '%s/notify' "
 			"is too long for a socket's address",
 			settings->clusters[i]->name, sup->rundir.path);
-		(void)error_hint(err, "set a shorter 'runtime-directory'");
+		error_hint(err, "set a shorter 'runtime-directory'");
 		return error_status(err, EX_CONFIG);
 	}
 	log_warn("'%s/notify' is too long for a socket's address: no worker "

@@ -112,7 +112,7 @@ static void put_weight(struct web *web, const json_t *clusters, char *line)
 	/* a few that come at once wait for a moment: only those who waited at
 	 * the look before, too, count */
 	percent = (int)(100 * ready * (free > before ? free : before) + .5);
-	(void)snprintf(line, AGENT_LINE_MAX, "ready up %d%%\n", percent > 1 ? percent : 1);
+	snprintf(line, AGENT_LINE_MAX, "ready up %d%%\n", percent > 1 ? percent : 1);
 }
 
 static void put_line(struct web *web, const json_t *status, char *line)
@@ -131,7 +131,7 @@ static void put_line(struct web *web, const json_t *status, char *line)
 		parked = parked && is_parked(cluster);
 		if (answer_is_ready(cluster) || state == NULL)
 			continue;
-		(void)snprintf(line, AGENT_LINE_MAX, "%s #%s: %d of %d workers ready\n",
+		snprintf(line, AGENT_LINE_MAX, "%s #%s: %d of %d workers ready\n",
 			strncmp(state, "stop", 4) == 0 ? "stopped" : "down",
 			json_string_value(json_object_get(cluster, "name")),
 			(int)number(cluster, "ready"), (int)number(cluster, "wanted"));
@@ -139,9 +139,9 @@ static void put_line(struct web *web, const json_t *status, char *line)
 			return;
 	}
 	if (json_is_object(json_object_get(status, "drained")))
-		(void)snprintf(line, AGENT_LINE_MAX, "drain\n");
+		snprintf(line, AGENT_LINE_MAX, "drain\n");
 	else if (*line == '\0' && parked)
-		(void)snprintf(line, AGENT_LINE_MAX, "maint\n");
+		snprintf(line, AGENT_LINE_MAX, "maint\n");
 	else if (*line == '\0')
 		put_weight(web, clusters, line);
 }

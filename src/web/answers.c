@@ -51,7 +51,7 @@ struct answer *answer_text(const struct web *web, unsigned status, const char *t
 	struct answer *a;
 
 	buffer_init(&body, 0);
-	(void)buffer_string(&body, text);
+	buffer_string(&body, text);
 	a = answer_new(web, status, plain, &body);
 	if (a != NULL && header != NULL)
 		(void)web->mhd.add_response_header(a->response, header, value);
@@ -83,14 +83,14 @@ static unsigned make_health(struct buffer *body, const char *json, size_t len)
 {
 	(void)json;
 	(void)len;
-	(void)buffer_string(body, "ok\n");
+	buffer_string(body, "ok\n");
 	return MHD_HTTP_OK;
 }
 
 static unsigned make_json(struct buffer *body, const char *json, size_t len)
 {
-	(void)buffer_append(body, json, len);
-	(void)buffer_append(body, "\n", 1);
+	buffer_append(body, json, len);
+	buffer_append(body, "\n", 1);
 	return MHD_HTTP_OK;
 }
 
@@ -135,7 +135,7 @@ bool answer_is_ready(const json_t *cluster)
 
 static void tell_why(struct buffer *body, const json_t *cluster)
 {
-	(void)buffer_printf(body,
+	buffer_printf(body,
 		"%s: %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " workers ready (%s)\n",
 		json_string_value(json_object_get(cluster, "name")),
 		json_integer_value(json_object_get(cluster, "ready")),
@@ -151,18 +151,18 @@ static unsigned make_readiness(struct buffer *body, const char *json, size_t len
 	size_t i;
 
 	if (json_is_object(json_object_get(status, "drained")))
-		(void)buffer_string(body, "drained by 'nclust drain'\n");
+		buffer_string(body, "drained by 'nclust drain'\n");
 	json_array_foreach(clusters, i, cluster)
 	{
 		if (!answer_is_ready(cluster))
 			tell_why(body, cluster);
 	}
 	if (!json_is_array(clusters))
-		(void)buffer_string(body, "the status cannot be read\n");
+		buffer_string(body, "the status cannot be read\n");
 	json_decref(status);
 	if (body->len > 0)
 		return MHD_HTTP_SERVICE_UNAVAILABLE;
-	(void)buffer_string(body, "ok\n");
+	buffer_string(body, "ok\n");
 	return MHD_HTTP_OK;
 }
 

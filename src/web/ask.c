@@ -33,8 +33,8 @@ static void take_event(struct ask *ask, const char *line, size_t len)
 	size_t head = strlen(event);
 	scoped_buffer json = {0};
 
-	(void)buffer_append(&json, "{", 1);
-	(void)buffer_append(&json, line + head, len - head - 1);
+	buffer_append(&json, "{", 1);
+	buffer_append(&json, line + head, len - head - 1);
 	if (!json.failed)
 		ask->happened(ask->context, json.data, json.len);
 }
@@ -122,7 +122,7 @@ void ask_send(struct ask *ask, struct control_request request)
 {
 	scoped_buffer out = {0};
 
-	(void)text_copy(request.id, sizeof(request.id), ID);
+	text_copy(request.id, sizeof(request.id), ID);
 	ask->under_way = !request.follow;
 	ask->asked = clock_now();
 	if (control_encode(&out, &request) == -1 ||

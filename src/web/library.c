@@ -11,7 +11,7 @@
 
 int library_open(struct library *library)
 {
-	(void)memset(library, 0, sizeof(*library));
+	memset(library, 0, sizeof(*library));
 	return -1;
 }
 
@@ -53,7 +53,7 @@ int library_open(struct library *library)
 		if (found == NULL)
 			return -1;
 		/* C knows no cast from a pointer to one of a function */
-		(void)memcpy((char *)library + calls[i].at, &found, sizeof(found));
+		memcpy((char *)library + calls[i].at, &found, sizeof(found));
 	}
 	return handle != NULL ? 0 : -1;
 }

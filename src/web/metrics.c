@@ -164,23 +164,23 @@ static void put_text(struct buffer *out, const char *text)
 	while (text != NULL && *text != '\0') {
 		size_t plain = strcspn(text, "\n\"\\");
 
-		(void)buffer_append(out, text, plain);
+		buffer_append(out, text, plain);
 		text += plain;
 		if (*text == '\n')
-			(void)buffer_string(out, "\\n");
+			buffer_string(out, "\\n");
 		else if (*text != '\0')
-			(void)buffer_printf(out, "\\%c", *text);
+			buffer_printf(out, "\\%c", *text);
 		text += *text != '\0';
 	}
 }
 
 static void put_label(struct buffer *out, const char **before, const char *key, const char *text)
 {
-	(void)buffer_string(out, *before);
-	(void)buffer_string(out, key);
-	(void)buffer_string(out, "=\"");
+	buffer_string(out, *before);
+	buffer_string(out, key);
+	buffer_string(out, "=\"");
 	put_text(out, text);
-	(void)buffer_string(out, "\"");
+	buffer_string(out, "\"");
 	*before = ",";
 }
 
@@ -195,8 +195,8 @@ static void begin_family(struct writer *w)
 	if (w->begun)
 		return;
 	w->begun = true;
-	(void)buffer_printf(w->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", f->name, total, f->help,
-		f->name, total, types[f->type]);
+	buffer_printf(w->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", f->name, total, f->help, f->name,
+		total, types[f->type]);
 }
 
 /* Whose number it is. */
@@ -221,14 +221,14 @@ static void put_labels(const struct writer *w, const struct subject *of)
 			json_string_value(json_object_get(of->listener, "address")));
 	}
 	if (of->slot >= 0) {
-		(void)buffer_string(out, ",slot=\"");
-		(void)buffer_number(out, (uint64_t)of->slot, 10);
-		(void)buffer_string(out, "\"");
+		buffer_string(out, ",slot=\"");
+		buffer_number(out, (uint64_t)of->slot, 10);
+		buffer_string(out, "\"");
 	}
 	if (of->label != NULL)
 		put_label(out, &before, w->family->label, of->label);
 	if (*before == ',')
-		(void)buffer_string(out, "}");
+		buffer_string(out, "}");
 }
 
 static void put_sample(
@@ -237,15 +237,15 @@ static void put_sample(
 	if (!json_is_number(value))
 		return;
 	begin_family(w);
-	(void)buffer_string(w->out, w->family->name);
-	(void)buffer_string(w->out, suffix);
+	buffer_string(w->out, w->family->name);
+	buffer_string(w->out, suffix);
 	put_labels(w, of);
 	if (json_is_integer(value) && json_integer_value(value) >= 0) {
-		(void)buffer_string(w->out, " ");
-		(void)buffer_number(w->out, (uint64_t)json_integer_value(value), 10);
-		(void)buffer_string(w->out, "\n");
+		buffer_string(w->out, " ");
+		buffer_number(w->out, (uint64_t)json_integer_value(value), 10);
+		buffer_string(w->out, "\n");
 	} else {
-		(void)buffer_printf(w->out, " %.15g\n", json_number_value(value));
+		buffer_printf(w->out, " %.15g\n", json_number_value(value));
 	}
 }
 
@@ -366,5 +366,5 @@ void metrics_write(struct buffer *out, const json_t *status, bool openmetrics)
 		put_family(&w);
 	}
 	if (openmetrics)
-		(void)buffer_string(out, "# EOF\n");
+		buffer_string(out, "# EOF\n");
 }

@@ -71,7 +71,7 @@ static bool is_right_host(const struct web *web, struct MHD_Connection *connecti
 	len = strcspn(host, ":");
 	if (len >= sizeof(name))
 		return false;
-	(void)memcpy(name, host, len);
+	memcpy(name, host, len);
 	name[len] = '\0';
 	if (inet_pton(AF_INET, name, &ip) == 1)
 		return true;
@@ -232,13 +232,13 @@ static void name_asker(struct control_request *r, const char *kind, int fd)
 		return; /* it has left */
 	bytes = endpoint_ip(&at, &len);
 	if (len > 0)
-		(void)inet_ntop(at.any.sa_family, bytes, ip, sizeof(ip));
+		inet_ntop(at.any.sa_family, bytes, ip, sizeof(ip));
 	len = (size_t)snprintf(who, sizeof(who), "%s %s", kind, ip);
 	same = strstr(r->readiness, who);
 	if ((same != NULL && strchr(",", same[len]) != NULL) ||
 		used + len + 2 > sizeof(r->readiness))
 		return;
-	(void)snprintf(
+	snprintf(
 		r->readiness + used, sizeof(r->readiness) - used, "%s%s", used > 0 ? "," : "", who);
 }
 
@@ -329,8 +329,8 @@ void requests_on_past(void *context, const char *json, size_t len)
 {
 	struct web *web = context;
 
-	(void)buffer_string(&web->past, web->past.len == 0 ? "[" : ",\n");
-	(void)buffer_append(&web->past, json, len);
+	buffer_string(&web->past, web->past.len == 0 ? "[" : ",\n");
+	buffer_append(&web->past, json, len);
 }
 
 void requests_on_answer(void *context, const char *json, size_t len)
@@ -346,7 +346,7 @@ void requests_on_answer(void *context, const char *json, size_t len)
 		return;
 	}
 	if (web->asked == WANTS_PAST && json != NULL) {
-		(void)buffer_string(&web->past, web->past.len == 0 ? "[]" : "]");
+		buffer_string(&web->past, web->past.len == 0 ? "[]" : "]");
 		json = web->past.failed ? NULL : web->past.data;
 		len = web->past.len;
 	}

@@ -63,7 +63,7 @@ struct scrape {
 
 static void put_comment(struct buffer *out, uint32_t slot, const char *why)
 {
-	(void)buffer_printf(out, "# slot %u: %s\n", (unsigned)slot, why);
+	buffer_printf(out, "# slot %u: %s\n", (unsigned)slot, why);
 }
 
 static const char our_heads[] =
@@ -125,8 +125,7 @@ static struct answer *make_answer(const struct scrape *s)
 
 	buffer_init(&body, 0);
 	if (refusal != NULL || !s->told) {
-		(void)buffer_printf(
-			&body, "%s\n", refusal != NULL ? refusal : "nclust does not answer");
+		buffer_printf(&body, "%s\n", refusal != NULL ? refusal : "nclust does not answer");
 		return answer_new(s->web,
 			refusal != NULL ? MHD_HTTP_NOT_FOUND : MHD_HTTP_SERVICE_UNAVAILABLE,
 			"text/plain; charset=utf-8", &body);
@@ -352,8 +351,8 @@ static void begin(struct web *web)
 		return;
 	s->web = web;
 	s->since = clock_now();
-	(void)text_copy(s->cluster, sizeof(s->cluster), oldest->cluster);
-	(void)text_copy(request.target, sizeof(request.target), oldest->cluster);
+	text_copy(s->cluster, sizeof(s->cluster), oldest->cluster);
+	text_copy(request.target, sizeof(request.target), oldest->cluster);
 	web->scrape = s;
 	arm(web, SCRAPE_WAIT);
 	ask_send(&web->workers, request);
@@ -386,7 +385,7 @@ bool scrape_is_full(const struct web *web)
 
 void scrape_want(struct web *web, struct guest *g, const char *cluster)
 {
-	(void)text_copy(g->cluster, sizeof(g->cluster), cluster);
+	text_copy(g->cluster, sizeof(g->cluster), cluster);
 	begin(web);
 }
 

@@ -66,7 +66,7 @@ static ssize_t on_read(void *cls, uint64_t at, char *to, size_t most)
 
 	(void)at;
 	if (len > 0) {
-		(void)memcpy(to, g->events.data, len);
+		memcpy(to, g->events.data, len);
 		buffer_consume(&g->events, len);
 		if (g->events.len == 0)
 			buffer_clear(&g->events);
@@ -114,7 +114,7 @@ struct answer *stream_begin(struct web *web, struct guest *g)
 	if (a == NULL)
 		return NULL;
 	buffer_init(&g->events, UNREAD_MAX);
-	(void)buffer_append(&g->events, hello, strlen(hello));
+	buffer_append(&g->events, hello, strlen(hello));
 	guest_set_phase(g, GUEST_FOLLOWS);
 	g->begun = g->since;
 	if (!web->following)
@@ -129,9 +129,9 @@ void stream_on_event(void *context, const char *json, size_t len)
 	struct web *web = context;
 	scoped_buffer text = {0};
 
-	(void)buffer_string(&text, "data: ");
-	(void)buffer_append(&text, json, len);
-	(void)buffer_string(&text, "\n\n");
+	buffer_string(&text, "data: ");
+	buffer_append(&text, json, len);
+	buffer_string(&text, "\n\n");
 	/* white space in a worker's message, but the end of a line here */
 	for (size_t i = 0; i < text.len; i++)
 		if (text.data[i] == '\r')

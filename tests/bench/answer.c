@@ -25,9 +25,9 @@ static void make_reply(bool keeps)
 	char body[32];
 
 	greeting = keeps ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.0 200 OK\r\n";
-	(void)snprintf(body, sizeof(body), "pid=%d\n", (int)getpid());
-	(void)snprintf(reply, sizeof(reply), "%sContent-Length: %zu\r\n\r\n%s",
-		greets ? "" : greeting, strlen(body), body);
+	snprintf(body, sizeof(body), "pid=%d\n", (int)getpid());
+	snprintf(reply, sizeof(reply), "%sContent-Length: %zu\r\n\r\n%s", greets ? "" : greeting,
+		strlen(body), body);
 }
 
 /* ---- one at a time ---- */

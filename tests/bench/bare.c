@@ -25,7 +25,7 @@ static void spawn(long i)
 	sigset_t none;
 	pid_t pid;
 
-	(void)sigemptyset(&none);
+	sigemptyset(&none);
 	pid = vfork();
 	if (pid == 0) {
 		(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 	long i;
 
 	if (argc < 3 || !directory) {
-		(void)fputs("usage: BENCH_DIR=… bare N PROGRAM…\n", stderr);
+		fputs("usage: BENCH_DIR=… bare N PROGRAM…\n", stderr);
 		return 64;
 	}
 	(void)alarm(600);
@@ -102,12 +102,12 @@ int main(int argc, char **argv)
 	workers = calloc((size_t)count, sizeof(*workers));
 	if (!workers)
 		bench_die("calloc");
-	(void)snprintf(path, sizeof(path), "%s/notify.%d", directory, (int)getpid());
+	snprintf(path, sizeof(path), "%s/notify.%d", directory, (int)getpid());
 	notify = bench_receiver(path);
 	(void)setenv("NOTIFY_SOCKET", path, 1);
-	(void)sigemptyset(&mask);
-	(void)sigaddset(&mask, SIGCHLD);
-	(void)sigaddset(&mask, SIGTERM);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	sigaddset(&mask, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &mask, NULL);
 	signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	for (i = 0; i < count; i++)

@@ -16,7 +16,7 @@ int main(void)
 	if (supervisor)
 		bench_send(supervisor, "READY=1");
 	if (observer) {
-		(void)snprintf(text, sizeof(text), "%d", (int)getpid());
+		snprintf(text, sizeof(text), "%d", (int)getpid());
 		bench_send(observer, text);
 	}
 	for (;;)

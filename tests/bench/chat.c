@@ -49,7 +49,7 @@ static void hear(void (*take)(const char *line, void *data), void *data)
 		at += len;
 		used -= len;
 	}
-	(void)memmove(room, at, used);
+	memmove(room, at, used);
 }
 
 /* ---- who answers ---- */
@@ -109,7 +109,7 @@ static void send_all(int64_t total, const char *file)
 	out = fopen(file, "w");
 	if (out == NULL)
 		bench_die(file);
-	(void)fprintf(out, "%.0f\n", 1e9 * (double)total / (double)(bench_now() - began));
+	fprintf(out, "%.0f\n", 1e9 * (double)total / (double)(bench_now() - began));
 	(void)fclose(out);
 }
 

@@ -27,7 +27,7 @@ static pid_t start(int fd, char **command)
 
 	if (child != 0)
 		return child;
-	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	if (setsid() == -1 || dup2(fd, FIRST_FD) == -1 || setenv("LISTEN_FDS", "1", 1) == -1 ||
 		setenv("LISTEN_PID", pid, 1) == -1)
 		_exit(126);
@@ -57,8 +57,8 @@ int main(int argc, char **argv)
 	}
 	if (own && reuseport_turn(fds[0], weights, count, NULL) == -1)
 		bench_die("bpf");
-	(void)sigemptyset(&ends);
-	(void)sigaddset(&ends, SIGTERM);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
 	for (unsigned i = 0; i < count; i++)
 		pids[i] = start(fds[i], argv + 4);
 	(void)sigprocmask(SIG_BLOCK, &ends, NULL);

@@ -17,7 +17,7 @@
 
 int main(void)
 {
-	(void)fputs("natsload: built without libnats-dev\n", stderr);
+	fputs("natsload: built without libnats-dev\n", stderr);
 	return 77;
 }
 
@@ -41,7 +41,7 @@ static char *message(void)
 
 	if (text == NULL)
 		bench_die("malloc");
-	(void)memset(text, 'x', (size_t)size);
+	memset(text, 'x', (size_t)size);
 	text[0] = text[size - 1] = '"';
 	text[size] = '\n';
 	text[size + 1] = '\0';
@@ -71,7 +71,7 @@ static void must(natsStatus s)
 {
 	if (s == NATS_OK)
 		return;
-	(void)fprintf(stderr, "natsload: %s\n", natsStatus_GetText(s));
+	fprintf(stderr, "natsload: %s\n", natsStatus_GetText(s));
 	exit(98);
 }
 
@@ -80,7 +80,7 @@ static natsConnection *join(const char *port, const char *subject, natsSubscript
 	natsConnection *c;
 	char url[64];
 
-	(void)snprintf(url, sizeof(url), "nats://127.0.0.1:%s", port);
+	snprintf(url, sizeof(url), "nats://127.0.0.1:%s", port);
 	must(natsConnection_ConnectTo(&c, url));
 	must(natsConnection_SubscribeSync(sub, c, subject));
 	must(natsConnection_Flush(c));
@@ -102,7 +102,7 @@ static void bare_take(const char *port)
 		natsMsg_Destroy(msg);
 		if (n % each != 0 && n != count)
 			continue;
-		(void)snprintf(text, sizeof(text), ACK "%ld}", n);
+		snprintf(text, sizeof(text), ACK "%ld}", n);
 		must(natsConnection_PublishString(c, "bench.back", text));
 	}
 	must(natsConnection_Flush(c));
@@ -121,8 +121,8 @@ static void bare_send(const char *port)
 	if (fork() == 0) {
 		char number[2][24];
 
-		(void)snprintf(number[0], sizeof(number[0]), "%ld", count);
-		(void)snprintf(number[1], sizeof(number[1]), "%ld", size);
+		snprintf(number[0], sizeof(number[0]), "%ld", count);
+		snprintf(number[1], sizeof(number[1]), "%ld", size);
 		(void)execl("/proc/self/exe", "natsload", "bare-take", port, number[0], number[1],
 			(char *)NULL);
 		_exit(99);
@@ -140,7 +140,7 @@ static void bare_send(const char *port)
 		acked = ack_of(natsMsg_GetData(msg));
 		natsMsg_Destroy(msg);
 	}
-	(void)printf("%.0f\n", rate(began));
+	printf("%.0f\n", rate(began));
 	(void)wait(NULL);
 }
 
@@ -181,7 +181,7 @@ static long hear(long *acked)
 		used -= (size_t)(end - at) + 1;
 		at = end + 1;
 	}
-	(void)memmove(room, at, used);
+	memmove(room, at, used);
 	return lines;
 }
 
@@ -232,7 +232,7 @@ static void give(const char *file)
 	out = fopen(file, "w");
 	if (out == NULL)
 		bench_die(file);
-	(void)fprintf(out, "%.0f\n", rate(began));
+	fprintf(out, "%.0f\n", rate(began));
 	(void)fclose(out);
 	for (;;)
 		(void)pause();

@@ -65,7 +65,7 @@ static double copy(char *memory, size_t size)
 	double began = now();
 
 	for (size_t at = 0; at < half; at += MEGABYTE)
-		(void)memcpy(memory + half + at, memory + at, MEGABYTE);
+		memcpy(memory + half + at, memory + at, MEGABYTE);
 	return (now() - began) / 1e3 / (double)(half / MEGABYTE);
 }
 
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 	if (memory[0] == MAP_FAILED || memory[1] == MAP_FAILED)
 		return 1;
 	for (int which = 0; which < 2; which++)
-		(void)memset(memory[which], 1, size);
+		memset(memory[which], 1, size);
 	for (int turn = 0; turn < 2 * TURNS; turn++)
 		for (int f = 0; f < FIGURES; f++) {
 			int which = (turn + f) % 2;
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	if (out == NULL)
 		return 1;
 	for (int f = 0; f < FIGURES; f++)
-		(void)fprintf(out, "%s %.3f %.3f\n", names[f], best[f][0], best[f][1]);
+		fprintf(out, "%s %.3f %.3f\n", names[f], best[f][0], best[f][1]);
 	(void)fclose(out);
 	(void)pause();
 	return 0;

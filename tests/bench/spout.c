@@ -22,7 +22,7 @@ static void say(const char *dir, const char *text)
 	char path[4096];
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "%s/said", dir);
+	snprintf(path, sizeof(path), "%s/said", dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	if (fd == -1 || write(fd, text, strlen(text)) == -1)
 		bench_die(path);
@@ -33,7 +33,7 @@ static void await(const char *dir, const char *name)
 {
 	char path[4096];
 
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	while (access(path, F_OK) == -1)
 		(void)usleep(2000);
 }
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
 	}
 	while (ioctl(STDOUT_FILENO, FIONREAD, &left) == 0 && left > 0)
 		(void)usleep(500);
-	(void)snprintf(text, sizeof(text), "%llu %llu %lld %lld\n", (unsigned long long)bytes,
+	snprintf(text, sizeof(text), "%llu %llu %lld %lld\n", (unsigned long long)bytes,
 		(unsigned long long)lines, (long long)begun, (long long)bench_now());
 	say(argv[1], text);
 	await(argv[1], "end");

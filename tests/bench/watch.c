@@ -48,7 +48,7 @@ static __attribute__((noreturn)) void give_up(const struct watch *w, const char 
 {
 	long i;
 
-	(void)fprintf(stderr, "watch: %s\n", what);
+	fprintf(stderr, "watch: %s\n", what);
 	(void)kill(w->supervisor, SIGKILL);
 	for (i = 0; i < w->count; i++) {
 		if (w->workers[i] > 0)
@@ -130,7 +130,7 @@ static void meet_all(struct watch *w)
 		w->workers[i] = next_beat(w);
 	if (w->notify != -1)
 		wait_for_ready(w);
-	(void)printf("%d %lld\n", (int)w->supervisor, (long long)((bench_now() - w->start) / 1000));
+	printf("%d %lld\n", (int)w->supervisor, (long long)((bench_now() - w->start) / 1000));
 	(void)fflush(stdout);
 }
 
@@ -160,7 +160,7 @@ static void respawn(struct watch *w, long rounds)
 		took[i] = bench_now() - began;
 	}
 	qsort(took, (size_t)rounds, sizeof(*took), by_size);
-	(void)printf("%lld %lld\n", (long long)(took[rounds / 2] / 1000),
+	printf("%lld %lld\n", (long long)(took[rounds / 2] / 1000),
 		(long long)(took[rounds * 9 / 10] / 1000));
 	free(took);
 }
@@ -174,7 +174,7 @@ static void massacre(struct watch *w)
 		(void)kill(w->workers[i], SIGKILL);
 	for (i = 0; i < w->count; i++)
 		w->workers[i] = next_beat(w);
-	(void)printf("%lld\n", (long long)((bench_now() - began) / 1000));
+	printf("%lld\n", (long long)((bench_now() - began) / 1000));
 }
 
 /* Ask once; the pid that answered, 0 when nobody did. */
@@ -235,7 +235,7 @@ static void first(struct watch *w, int port)
 		if (i == met)
 			w->workers[met++] = pid;
 	}
-	(void)printf("%lld\n", (long long)((bench_now() - w->start) / 1000));
+	printf("%lld\n", (long long)((bench_now() - w->start) / 1000));
 }
 
 static void obey(struct watch *w)
@@ -250,7 +250,7 @@ static void obey(struct watch *w)
 		else if (!strncmp(line, "first ", 6))
 			first(w, atoi(line + 6));
 		else
-			(void)puts("?");
+			puts("?");
 		(void)fflush(stdout);
 	}
 }
@@ -286,7 +286,7 @@ int main(int argc, char **argv)
 	if (!directory)
 		bench_die("BENCH_DIR");
 	(void)alarm(600);
-	(void)snprintf(path, sizeof(path), "%s/beats.%d", directory, (int)getpid());
+	snprintf(path, sizeof(path), "%s/beats.%d", directory, (int)getpid());
 	(void)setenv("BENCH_SOCKET", path, 1);
 	(void)unsetenv("NOTIFY_SOCKET");
 	w.beats = bench_receiver(path);
@@ -300,7 +300,7 @@ int main(int argc, char **argv)
 			(void)setenv("LISTEN_FDS", "1", 1);
 			break;
 		case 'r':
-			(void)snprintf(path, sizeof(path), "%s/ready.%d", directory, (int)getpid());
+			snprintf(path, sizeof(path), "%s/ready.%d", directory, (int)getpid());
 			w.notify = bench_receiver(path);
 			(void)setenv("NOTIFY_SOCKET", path, 1);
 			break;

@@ -79,7 +79,7 @@ static bool hear(struct client *c)
 	if (n > 0 && (!body || c->reply[c->used - 1] != '\n' || !body[4]))
 		return false;
 	if (!body || strncmp(body + 4, "pid=", 4) != 0) {
-		(void)fputs("weigh: no whole answer\n", stderr);
+		fputs("weigh: no whole answer\n", stderr);
 		_exit(1);
 	}
 	if (!keeps) {
@@ -102,7 +102,7 @@ static void run(struct server *s)
 	while (heard < requests) {
 		n = epoll_wait(s->epoll, events, CLIENTS_MAX, 5000);
 		if (n <= 0) {
-			(void)fputs("weigh: no answer for 5 s\n", stderr);
+			fputs("weigh: no answer for 5 s\n", stderr);
 			_exit(1);
 		}
 		for (i = 0; i < n; i++) {
@@ -164,7 +164,7 @@ static void open_server(struct server *s, const char *argument)
 	long i;
 
 	if (!pid || clock_getcpuclockid(atoi(pid + 1), &s->clock) != 0) {
-		(void)fprintf(stderr, "weigh: no process: %s\n", argument);
+		fprintf(stderr, "weigh: no process: %s\n", argument);
 		_exit(1);
 	}
 	set_cpu(atoi(pid + 1), true);
@@ -210,8 +210,8 @@ static void tell(struct server *servers, int count)
 	for (i = 0; i < count; i++) {
 		struct server *s = &servers[i];
 
-		(void)printf("%.0f %.0f %.4f %.4f\n", median(s->rate), median(s->cost),
-			median(s->rates), median(s->costs));
+		printf("%.0f %.0f %.4f %.4f\n", median(s->rate), median(s->cost), median(s->rates),
+			median(s->costs));
 	}
 }
 

@@ -117,7 +117,7 @@ static void read_fields(const uint8_t *data, size_t size)
 	buffer_init(&in, 0);
 	buffer_init(&out, 0);
 	handover_begin(&w, &in);
-	(void)buffer_append(&in, data, size);
+	buffer_append(&in, data, size);
 	require(handover_end(&w, &version) == 0);
 	if (handover_open_for_reading(&r, in.data, in.len, 1, &version, &err) == 0) {
 		require(version.minor == 3);

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		require(piece != NULL);
 		if (piece == NULL)
 			return 0;
-		(void)memcpy(piece, data, len);
+		memcpy(piece, data, len);
 		now = httpstatus_parse(piece, len, &code);
 		require(now == HTTPSTATUS_MORE ||
 			(now == kind && (now == HTTPSTATUS_NONE || code == whole)));

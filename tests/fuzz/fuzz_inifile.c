@@ -23,14 +23,14 @@ static void read_again(const struct settings *s)
 	inifile_parse(again, "shop.ini", out.data, out.len, &faults);
 	settings_check(again, &faults);
 	if (faults.count != 0) {
-		(void)fprintf(stderr, "%s", buffer_text(&faults.text));
+		fprintf(stderr, "%s", buffer_text(&faults.text));
 		abort();
 	}
 	if (diff_settings(&diff, s, again) == -1)
 		abort();
 	for (size_t i = 0; i < diff.count; i++)
 		if (diff.clusters[i].change != CHANGE_NONE) {
-			(void)fprintf(stderr, "differs: %s\n", diff.clusters[i].keys);
+			fprintf(stderr, "differs: %s\n", diff.clusters[i].keys);
 			abort();
 		}
 	diff_fini(&diff);
@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_init(&out, 0);
 	if (s == NULL || copy == NULL)
 		abort();
-	(void)memcpy(copy, data, size);
+	memcpy(copy, data, size);
 	s->origins->file = strdup("shop.ini");
 	s->config_file = strdup("/etc/shop.ini");
 	inifile_parse(s, "shop.ini", copy, size, &faults);

@@ -20,14 +20,14 @@ static void hear(
 		size_t len;
 		char copy[256];
 
-		(void)memcpy(copy, text + at, n);
+		memcpy(copy, text + at, n);
 		lineup_begin(&l, copy, n);
 		while (lineup_next(&l, &line, &len)) {
 			require(len <= MOST);
-			(void)buffer_string(heard, "[");
-			(void)buffer_append(heard, line, len);
+			buffer_string(heard, "[");
+			buffer_append(heard, line, len);
 			if (step < 256 && lineup_keep(&l))
-				(void)memset(copy, '\n', n);
+				memset(copy, '\n', n);
 		}
 		require(l.part.len <= MOST);
 	}

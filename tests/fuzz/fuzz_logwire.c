@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n = size < sizeof(p) ? size : sizeof(p);
 
 	if (n > 0)
-		(void)memcpy(&p, data, n);
+		memcpy(&p, data, n);
 	if (!logwire_check(&p, size))
 		return 0;
 	require(size == sizeof(p));

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buffer_init(&out, 0);
 	if (s == NULL || copy == NULL)
 		abort();
-	(void)memcpy(copy, data, size);
+	memcpy(copy, data, size);
 	s->origins->file = strdup("Procfile");
 	s->config_file = strdup("/nowhere/Procfile");
 	procfile_parse(s, "Procfile", copy, size, &faults);

@@ -18,9 +18,9 @@ static void take_table(const uint8_t *data, size_t size)
 
 	require(bytes != NULL);
 	require(state_header_here(&here, &err) == 0);
-	(void)memcpy(bytes, &here, sizeof(here));
+	memcpy(bytes, &here, sizeof(here));
 	if (size > 0)
-		(void)memcpy(bytes + sizeof(here), data, size);
+		memcpy(bytes + sizeof(here), data, size);
 	if (state_past_parse(&past, bytes, whole, &err) == 1) {
 		require(past.count <= size / sizeof(struct state_entry));
 		for (size_t i = 0; i < past.count; i++) {

@@ -73,9 +73,9 @@ static void forget(struct world *w)
 {
 	for (uint32_t i = 0; i < SLOTS_MAX; i++)
 		w->places[i] = (struct place){.refill_by = NSEC_NEVER};
-	(void)memset(w->asked_settings, 0, sizeof(w->asked_settings));
-	(void)memset(w->asked_canary, 0, sizeof(w->asked_canary));
-	(void)memset(w->outcome, 0, sizeof(w->outcome));
+	memset(w->asked_settings, 0, sizeof(w->asked_settings));
+	memset(w->asked_canary, 0, sizeof(w->asked_canary));
+	memset(w->outcome, 0, sizeof(w->outcome));
 	for (unsigned i = 0; i < PLANS_MAX; i++)
 		w->known[i].graceful = w->known[i].silent = false;
 	w->alive = w->ready = 0;
@@ -124,7 +124,7 @@ void kill_and_adopt(struct world *w)
 			to, generation, cluster_knows_notify(old), cluster_knows_listen(old)) == -1)
 		world_complain(w, "nothing can be taken over");
 	forget(w);
-	(void)memset(numbers, 0, sizeof(numbers));
+	memset(numbers, 0, sizeof(numbers));
 	w->last_worker = 0;
 	for (uint64_t id = 1; id <= last; id++) {
 		struct process from = w->processes[id];

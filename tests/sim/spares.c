@@ -337,7 +337,7 @@ void spares_run(uint64_t seed, bool verbose)
 	};
 	struct cluster_settings *s;
 
-	(void)memset(&h, 0, sizeof(h));
+	memset(&h, 0, sizeof(h));
 	h.w = &w;
 	h.gateless = world_chance(&w, 400);
 	s = draw(&h);

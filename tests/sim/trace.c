@@ -183,7 +183,7 @@ void world_complain(const struct world *w, const char *format, ...)
 		print_line(&w->lines[i % LINES_MAX]);
 	printf("seed %" PRIu64 ": at %.4f s: ", w->seed, nsec_seconds(w->now));
 	va_start(args, format);
-	(void)vprintf(format, args);
+	vprintf(format, args);
 	va_end(args);
 	printf("\n");
 	exit(1);

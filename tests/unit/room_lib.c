@@ -232,7 +232,7 @@ extern const unsigned part_count __attribute__((alias("used_count")));
 void room_use_parts(const struct part *const *list, size_t count)
 {
 	ck_assert_uint_le(count, COUNT_OF(used));
-	(void)memcpy(used, list, count * sizeof(*list));
+	memcpy(used, list, count * sizeof(*list));
 	used_count = (unsigned)count;
 }
 
@@ -338,7 +338,7 @@ void room_open_rundir(void)
 {
 	struct error err = {0};
 
-	(void)strcpy(place, "/tmp/test_room.XXXXXX");
+	strcpy(place, "/tmp/test_room.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(place));
 	ck_assert_msg(rundir_open(&room.rundir, place, "it", &err) == 0, "%s", err.text);
 	room.has_rundir = true;

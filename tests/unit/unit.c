@@ -35,7 +35,7 @@ static const char *name_of(const char *file)
 	if (base == NULL || used == COUNT_OF(names))
 		abort();
 	base += strlen("/test_");
-	(void)snprintf(to, sizeof(names[0]), "%.*s", (int)strcspn(base, "."), base);
+	snprintf(to, sizeof(names[0]), "%.*s", (int)strcspn(base, "."), base);
 	return to;
 }
 

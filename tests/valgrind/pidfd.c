@@ -36,7 +36,7 @@ static pid_t pid_of(long pidfd)
 	int pid = -1;
 	FILE *info;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%ld", pidfd);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%ld", pidfd);
 	info = fopen(path, "re");
 	while (info && fgets(line, sizeof(line), info)) {
 		if (sscanf(line, "Pid: %d", &pid) == 1)

@@ -136,12 +136,12 @@ static bool say_thread(void *context, pid_t tid)
 	remote_of(&r, tid);
 	call = remote_call(&r);
 	(void)remote_sleeps_in(&r, function, sizeof(function));
-	(void)buffer_printf(
+	buffer_printf(
 		&w->text, "%sthread %d: %c", w->told++ > 0 ? "; " : "", (int)tid, facts.state);
 	if (call >= 0)
-		(void)buffer_printf(&w->text, " in %s", remote_call_name(name, call));
+		buffer_printf(&w->text, " in %s", remote_call_name(name, call));
 	if (call >= 0 && *function != '0')
-		(void)buffer_printf(&w->text, " (%s)", function);
+		buffer_printf(&w->text, " (%s)", function);
 	return false;
 }
 
@@ -152,7 +152,7 @@ const char *awaits_threads_text(pid_t pid, char *to, size_t size)
 
 	(void)process_each(pid, say_thread, &w);
 	if (w.more > 0)
-		(void)buffer_printf(&w.text, "; and %u more", w.more);
+		buffer_printf(&w.text, "; and %u more", w.more);
 	to[w.text.len] = '\0';
 	return to;
 }

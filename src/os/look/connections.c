@@ -452,7 +452,7 @@ const char *connections_peer(struct remote *r, const struct connection *c, char 
 	ip = endpoint_ip(&l.at, &len);
 	if (len > 0)
 		(void)endpoint_text(text, l.at.any.sa_family, ip, endpoint_port(&l.at));
-	(void)snprintf(to, size, "%s", l.at.any.sa_family == AF_UNIX ? "a local peer" : text);
+	snprintf(to, size, "%s", l.at.any.sa_family == AF_UNIX ? "a local peer" : text);
 	return to;
 }
 

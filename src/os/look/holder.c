@@ -78,9 +78,8 @@ pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port)
 		return 0;
 	(void)process_each(0, look_at_process, &s);
 	if (s.found > 0)
-		(void)snprintf(
-			to, HOLDER_TEXT, "%s (pid %d)", process_name(s.found, name), (int)s.found);
+		snprintf(to, HOLDER_TEXT, "%s (pid %d)", process_name(s.found, name), (int)s.found);
 	else
-		(void)snprintf(to, HOLDER_TEXT, "a process of uid %u", list[0].uid);
+		snprintf(to, HOLDER_TEXT, "a process of uid %u", list[0].uid);
 	return s.found;
 }

@@ -26,7 +26,7 @@ static bool look_at_fd(void *context, int fd, const char *target)
 
 	if (fd != s->fd)
 		return false;
-	(void)text_escape(s->found->path, sizeof(s->found->path), target, strlen(target));
+	text_escape(s->found->path, sizeof(s->found->path), target, strlen(target));
 	s->waits = true;
 	return true;
 }

@@ -51,7 +51,7 @@ static int open_proc(pid_t tid, const char *name, int flags)
 {
 	char path[64];
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, name);
 	return open(path, O_RDONLY | O_CLOEXEC | flags);
 }
 
@@ -260,7 +260,7 @@ static int take_fd(void *argument)
 	char path[48];
 
 	/* ENOENT: if it is the process that is not there, that is ESRCH below */
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
 	if (others && !is_plain(path) && errno != ENOENT)
 		return -1;
 	scoped_fd pidfd = (int)trycall(SYS_pidfd_open, tid, PIDFD_THREAD);
@@ -273,7 +273,7 @@ static int take_fd(void *argument)
 		return -1;
 	l->fd = (int)trycall(SYS_pidfd_getfd, pidfd, l->number, 0U);
 	/* the process may have put another one in its place meanwhile */
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", l->fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", l->fd);
 	if (l->fd != -1 && others && !is_plain(path))
 		l->fd = -1; /* it goes with the child's table */
 	return l->fd;
@@ -402,7 +402,7 @@ static int read_text(void *argument)
 	if (got == -1)
 		return -1;
 	text[used] = '\0';
-	(void)memcpy(l->to, text, used + 1);
+	memcpy(l->to, text, used + 1);
 	return 0;
 }
 
@@ -414,10 +414,10 @@ static int read_path(
 	size_t room = l->size < sizeof(text) ? l->size : sizeof(text);
 	ssize_t len;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)l->r->tid, l->name);
 	len = get(path, text, room - 1);
 	if (len > 0)
-		(void)memcpy(l->to, text, (size_t)len);
+		memcpy(l->to, text, (size_t)len);
 	l->to[len > 0 ? len : 0] = '\0';
 	return len == -1 ? -1 : 0;
 }
@@ -452,7 +452,7 @@ static int look_at_fd(
 {
 	char name[24];
 
-	(void)snprintf(name, sizeof(name), "%s/%d", kind, fd);
+	snprintf(name, sizeof(name), "%s/%d", kind, fd);
 	return look_at_text(r, deed, name, to, size);
 }
 
@@ -500,7 +500,7 @@ static int find_unix_path(const struct remote *r, uint64_t inode, char *to, size
 	int got = -1;
 	FILE *file;
 
-	(void)snprintf(name, sizeof(name), "/proc/%d/net/unix", (int)r->tid);
+	snprintf(name, sizeof(name), "/proc/%d/net/unix", (int)r->tid);
 	file = inode != 0 ? fopen(name, "re") : NULL;
 	if (file == NULL)
 		return -1;
@@ -508,7 +508,7 @@ static int find_unix_path(const struct remote *r, uint64_t inode, char *to, size
 		const char *path = unix_path(line, inode);
 
 		if (path != NULL && strlen(path) < size) {
-			(void)text_escape(to, size, path, strlen(path));
+			text_escape(to, size, path, strlen(path));
 			got = 0;
 		}
 	}
@@ -545,7 +545,7 @@ static int read_unix_name(void *argument)
 		at.sun_path[0] = '@';
 	else
 		len = strnlen(at.sun_path, len);
-	(void)text_escape(l->to, l->size, at.sun_path, len);
+	text_escape(l->to, l->size, at.sun_path, len);
 	return 0;
 }
 
@@ -611,7 +611,7 @@ static int find_item(void *argument)
 	size_t used;
 	ssize_t got;
 
-	(void)snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
+	snprintf(name, sizeof(name), "fdinfo/%d", l->epoll);
 	scoped_fd fd = open_proc(l->r->tid, name, 0);
 	while ((got = read(fd, text + kept, sizeof(text) - 1 - kept)) > 0) {
 		used = kept + (size_t)got;
@@ -620,7 +620,7 @@ static int find_item(void *argument)
 		if (found)
 			break;
 		kept = used < sizeof(l->line) ? used : sizeof(l->line);
-		(void)memmove(text, text + used - kept, kept);
+		memmove(text, text + used - kept, kept);
 	}
 	return found;
 }
@@ -629,7 +629,7 @@ bool remote_epoll_has(struct remote *r, int epoll, int fd)
 {
 	struct item_look l = {.r = r, .epoll = epoll};
 
-	(void)snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
+	snprintf(l.line, sizeof(l.line), "tfd: %8d ", fd);
 	return remote_run(r, -1, find_item, &l) == 1;
 }
 
@@ -770,7 +770,7 @@ static int read_memory(void *argument)
 	ssize_t got = process_vm_readv(r->tid, &ours, 1, &r->theirs, 1, 0);
 
 	if (got == (ssize_t)ours.iov_len) {
-		(void)memcpy(r->to, bytes, ours.iov_len);
+		memcpy(r->to, bytes, ours.iov_len);
 		return 0;
 	}
 	if (got != -1)
@@ -886,7 +886,7 @@ const char *remote_call_name(char to[40], long call)
 	for (size_t i = 0; i < COUNT_OF(calls); i++)
 		if (calls[i].call == call && calls[i].name != NULL)
 			return calls[i].name;
-	(void)snprintf(to, 40, "system call %ld", call);
+	snprintf(to, 40, "system call %ld", call);
 	return to;
 }
 
@@ -963,7 +963,7 @@ bool remote_shares(struct remote *r, const char *kind)
 	char own[64];
 	char its[64];
 
-	(void)snprintf(name, sizeof(name), "ns/%s", kind);
+	snprintf(name, sizeof(name), "ns/%s", kind);
 	return process_link(getpid(), name, own, sizeof(own)) > 0 &&
 		look_at_text(r, read_link, name, its, sizeof(its)) == 0 && strcmp(own, its) == 0;
 }

@@ -58,7 +58,7 @@ static void read_place(void *argument)
 	char function[sizeof(p->function)];
 
 	if (process_read(p->tid, "wchan", function, sizeof(function)) > 0)
-		(void)text_copy(p->function, sizeof(p->function), function);
+		text_copy(p->function, sizeof(p->function), function);
 }
 
 const char *stays_why(pid_t pid, char *to, size_t size)
@@ -74,7 +74,7 @@ const char *stays_why(pid_t pid, char *to, size_t size)
 	place.tid = stay.tid;
 	known = vfork_run(read_place, &place, LOOK_PATIENCE) == 0 && place.function[0] != '\0' &&
 		strcmp(place.function, "0") != 0;
-	(void)snprintf(to, size, "%s%s%sstate %c%s",
+	snprintf(to, size, "%s%s%sstate %c%s",
 		stay.state == 'D' ? "it waits in the kernel (" : "it is in ",
 		known ? place.function : "", known ? ", " : "", stay.state,
 		stay.state == 'D' ? ")" : "");
@@ -88,7 +88,7 @@ const char *stays_text(pid_t pid, char to[STAYS_TEXT])
 
 	to[0] = '\0';
 	if (*stays_why(pid, why, sizeof(why)) != '\0')
-		(void)snprintf(to, STAYS_TEXT, "%d (%s) is still there: %s", (int)pid,
+		snprintf(to, STAYS_TEXT, "%d (%s) is still there: %s", (int)pid,
 			process_name(pid, name), why);
 	return to;
 }

@@ -46,7 +46,7 @@ static int mark(const struct linering *r, uint64_t end)
 {
 	struct head head = {.end = end};
 
-	(void)memcpy(head.magic, magic, sizeof(magic));
+	memcpy(head.magic, magic, sizeof(magic));
 	return put_at(r->fd, 0, &head, sizeof(head));
 }
 

@@ -74,7 +74,7 @@ static int read_all(struct reading *r)
 	while ((got = read(fd, bytes, sizeof(bytes))) > 0) {
 		if ((size_t)got > r->most - r->used)
 			return EFBIG;
-		(void)memcpy(r->to + r->used, bytes, (size_t)got);
+		memcpy(r->to + r->used, bytes, (size_t)got);
 		r->used += (size_t)got;
 	}
 	return got == -1 ? errno : 0;

@@ -107,7 +107,7 @@ static int enter_notify(struct rundir *r, struct error *err)
 {
 	char path[sizeof(r->path) + 8];
 
-	(void)snprintf(path, sizeof(path), "%s/notify", r->path);
+	snprintf(path, sizeof(path), "%s/notify", r->path);
 	r->notify_dir = trusted_enter(r->dir, "notify", 0711, path, err);
 	return r->notify_dir != -1 ? 0 : -1;
 }
@@ -137,10 +137,10 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 		(void)nanosleep(&pause, NULL);
 	}
 	if (holder > 0)
-		(void)error_set(err, 0, "instance '%s' is already running (pid %ld)", name, holder);
+		error_set(err, 0, "instance '%s' is already running (pid %ld)", name, holder);
 	else
-		(void)error_set(err, 0, "instance '%s' is already running", name);
-	(void)error_hint(err, "give this one another name by --name");
+		error_set(err, 0, "instance '%s' is already running", name);
+	error_hint(err, "give this one another name by --name");
 	return error_status(err, EX_TEMPFAIL);
 }
 
@@ -189,7 +189,7 @@ static void put_name(struct rundir *r, const char *name)
 {
 	size_t used = strlen(r->path);
 
-	(void)snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
+	snprintf(r->path + used, sizeof(r->path) - used, "/%s", name);
 }
 
 int rundir_open(struct rundir *r, const char *wanted, const char *name, struct error *err)
@@ -203,7 +203,7 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name, struct e
 	base = rundir_choose(wanted, name, r->path, PLACE_SIZE, &none, err);
 	if (base == -1) {
 		r->path[0] = '\0';
-		(void)error_hint(err, "%s", what_to_set);
+		error_hint(err, "%s", what_to_set);
 		return none ? 1 : -1;
 	}
 	put_name(r, name);
@@ -241,7 +241,7 @@ int rundir_renew(struct rundir *r, const char *wanted, struct error *err)
 	scoped_fd base = -1;
 	bool none;
 
-	(void)text_copy(fresh.path, sizeof(fresh.path), r->path);
+	text_copy(fresh.path, sizeof(fresh.path), r->path);
 	fresh.path[name - 1 - r->path] = '\0';
 	base = rundir_open_place(fresh.path, true, err);
 	/* it was a session's, which has ended */
@@ -333,7 +333,7 @@ int rundir_find(const char *wanted, const char *name, struct error *err)
 		scoped_fd base = rundir_open_place(path, false, err);
 		int fd = -1;
 
-		(void)snprintf(whole, sizeof(whole), "%s/%s", path, name);
+		snprintf(whole, sizeof(whole), "%s/%s", path, name);
 		if (base != -1)
 			fd = trusted_enter(base, name, 0, whole, err);
 		if (fd != -1)
@@ -346,7 +346,7 @@ int rundir_find(const char *wanted, const char *name, struct error *err)
 		*err = refusal;
 		return -1;
 	}
-	(void)error_set(err, 0, "no instance '%s' is running", name);
+	error_set(err, 0, "no instance '%s' is running", name);
 	err->sys = ENOENT;
 	return error_status(err, EX_UNAVAILABLE);
 }
@@ -448,7 +448,7 @@ static int open_parent(const char *path, const char **name, struct error *err)
 	len = (size_t)(slash - path);
 	if (len >= sizeof(dir))
 		return error_set(err, ENAMETOOLONG, "cannot write pid file '%s'", path);
-	(void)memcpy(dir, path, len);
+	memcpy(dir, path, len);
 	dir[len] = '\0';
 	*name = slash + 1;
 	return trusted_directory(len == 0 ? "/" : dir, 0, err);
@@ -502,7 +502,7 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 
 	if (dir == -1)
 		return error_wrap(err, "cannot write pid file '%s'", path);
-	(void)snprintf(text, sizeof(text), "%ld\n", (long)pid);
+	snprintf(text, sizeof(text), "%ld\n", (long)pid);
 	if (snprintf(temporary, sizeof(temporary), ".%s.%ld", name, (long)getpid()) >=
 		(int)sizeof(temporary))
 		return error_set(err, ENAMETOOLONG, "cannot write pid file '%s'", path);
@@ -511,9 +511,9 @@ int rundir_write_pidfile(const char *path, pid_t pid, struct error *err)
 	if (p.odd)
 		return error_set(err, 0,
 			"cannot write pid file '%s': it exists and is not a plain file", path);
-	(void)error_set(err, errno, "cannot write pid file '%s'", path);
+	error_set(err, errno, "cannot write pid file '%s'", path);
 	if (err->sys == EACCES)
-		(void)error_hint(err, "choose a directory of this user's");
+		error_hint(err, "choose a directory of this user's");
 	return -1;
 }
 

@@ -62,7 +62,7 @@ static int put_starter(char *path, size_t size)
 
 static void put_shared(char text[40])
 {
-	(void)snprintf(text, 40, "/tmp/nclust-%u", (unsigned)geteuid());
+	snprintf(text, 40, "/tmp/nclust-%u", (unsigned)geteuid());
 }
 
 enum { OF_STARTER, OF_ROOT, OF_SESSION, OF_USER, SHARED, PLACES };
@@ -83,7 +83,7 @@ static int put_place(unsigned which, bool seek, char *path, size_t size, struct 
 		return !root && is_ours(session) ? put_path(path, size, session, "/nclust", err)
 						 : 0;
 	case OF_USER:
-		(void)snprintf(text, sizeof(text), "/run/user/%u", (unsigned)geteuid());
+		snprintf(text, sizeof(text), "/run/user/%u", (unsigned)geteuid());
 		return !root && is_ours(text) ? put_path(path, size, text, "/nclust", err) : 0;
 	default:
 		put_shared(text);

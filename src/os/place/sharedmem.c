@@ -30,7 +30,7 @@ static int make_file(const char *name, unsigned flags)
 	int fd;
 
 	flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	(void)snprintf(text, sizeof(text), PREFIX "%s", name);
+	snprintf(text, sizeof(text), PREFIX "%s", name);
 	fd = memfd_create(text, flags | MFD_NOEXEC_SEAL);
 	if (fd == -1 && errno == EINVAL)
 		fd = memfd_create(text, flags);
@@ -82,7 +82,7 @@ static long free_pages(uint64_t page)
 	char path[100];
 	char text[24];
 
-	(void)snprintf(path, sizeof(path),
+	snprintf(path, sizeof(path),
 		"/sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB/free_hugepages", page / 1024);
 	(void)process_read_path(path, text, sizeof(text));
 	return strtol(text, NULL, 10);
@@ -98,7 +98,7 @@ static int reserve(int fd, uint64_t size, uint64_t page, struct error *err)
 		(void)munmap(map, (size_t)size);
 		return 0;
 	}
-	(void)error_set(err, errno,
+	error_set(err, errno,
 		"%" PRIu64 " huge pages of %" PRIu64 " kB for shared memory, of which %ld are free",
 		size / page, page / 1024, free_pages(page));
 	return error_hint(err, "reserve more of them in vm.nr_hugepages");

@@ -47,7 +47,7 @@ int state_header_here(struct state_header *h, struct error *err)
 		.entry_size = sizeof(struct state_entry),
 		.pid = getpid(),
 	};
-	(void)memcpy(h->magic, magic, sizeof(h->magic));
+	memcpy(h->magic, magic, sizeof(h->magic));
 	/* If the kernel has no such file, the id is always empty.  If one read
 	 * failed, living workers would seem to be of an earlier boot. */
 	if (fd == -1 ? errno != ENOENT && errno != EACCES : read(fd, h->boot, 36) != 36)
@@ -99,7 +99,7 @@ static int take_entries(struct state_past *past, const void *list, size_t count,
 	past->entries = calloc(count + 1, sizeof(*past->entries));
 	if (past->entries == NULL)
 		return error_set(err, ENOMEM, "the state");
-	(void)memcpy(past->entries, list, count * sizeof(*past->entries));
+	memcpy(past->entries, list, count * sizeof(*past->entries));
 	for (size_t i = 0; i < count; i++) {
 		struct state_entry *e = &past->entries[i];
 
@@ -121,7 +121,7 @@ int state_past_parse(struct state_past *past, const void *data, size_t size, str
 	*past = (struct state_past){0};
 	if (size < sizeof(past->header))
 		return error_set(err, 0, "it is cut short");
-	(void)memcpy(&past->header, bytes, sizeof(past->header));
+	memcpy(&past->header, bytes, sizeof(past->header));
 	now = check_header(&past->header, err);
 	if (now != 1)
 		return now;
@@ -158,7 +158,7 @@ static void *read_ours(int dirfd, const char *which, size_t most, size_t *size, 
 	void *data = fd != -1 ? read_whole(fd, most, size) : NULL;
 
 	if (fd != -1 && data == NULL)
-		(void)error_set(err, errno, "cannot read it");
+		error_set(err, errno, "cannot read it");
 	return data;
 }
 
@@ -277,14 +277,14 @@ int statefile_renew(struct statefile *f, int dirfd, struct error *err)
 		goto fail;
 	while (fresh.count < f->count)
 		if (grow(&fresh) == -1) {
-			(void)error_set(err, errno, "the state file");
+			error_set(err, errno, "the state file");
 			goto fail;
 		}
-	(void)memcpy(fresh.map, f->map, size_for(f->count));
+	memcpy(fresh.map, f->map, size_for(f->count));
 	/* the same addresses go on to be used */
 	if (mmap(f->map, size_for(STATE_ENTRIES_MAX), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED, fresh.fd, 0) == MAP_FAILED) {
-		(void)error_set(err, errno, "the state file");
+		error_set(err, errno, "the state file");
 		goto fail;
 	}
 	(void)munmap(fresh.map, size_for(STATE_ENTRIES_MAX));

@@ -11,7 +11,7 @@ static socklen_t get(get_name *name, int fd, union endpoint *at)
 {
 	socklen_t size = sizeof(*at);
 
-	(void)memset(at, 0, sizeof(*at));
+	memset(at, 0, sizeof(*at));
 	return name(fd, &at->any, &size) == 0 ? size : 0;
 }
 
@@ -28,16 +28,16 @@ socklen_t endpoint_peer(int fd, union endpoint *at)
 socklen_t endpoint_make(
 	union endpoint *at, int family, const void *ip, uint16_t port, uint32_t scope)
 {
-	(void)memset(at, 0, sizeof(*at));
+	memset(at, 0, sizeof(*at));
 	at->any.sa_family = (sa_family_t)family;
 	at->v4.sin_port = htons(port);
 	if (family == AF_INET) {
 		if (ip != NULL)
-			(void)memcpy(&at->v4.sin_addr, ip, 4);
+			memcpy(&at->v4.sin_addr, ip, 4);
 		return sizeof(at->v4);
 	}
 	if (ip != NULL)
-		(void)memcpy(&at->v6.sin6_addr, ip, 16);
+		memcpy(&at->v6.sin6_addr, ip, 16);
 	at->v6.sin6_scope_id = scope;
 	return sizeof(at->v6);
 }
@@ -64,7 +64,7 @@ const char *endpoint_text(char to[ENDPOINT_TEXT], int family, const void *ip, ui
 {
 	char text[INET6_ADDRSTRLEN] = "?";
 
-	(void)inet_ntop(family, ip, text, sizeof(text));
-	(void)snprintf(to, ENDPOINT_TEXT, family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
+	inet_ntop(family, ip, text, sizeof(text));
+	snprintf(to, ENDPOINT_TEXT, family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
 	return to;
 }

@@ -24,7 +24,7 @@ static int take_ip(const union endpoint *end, uint8_t ip[16], uint16_t *port)
 		from += 12;
 		len = 4;
 	}
-	(void)memcpy(ip, from, len);
+	memcpy(ip, from, len);
 	return len == 4 ? AF_INET : AF_INET6;
 }
 
@@ -90,14 +90,14 @@ const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer)
 {
 	if (peer->family != AF_UNIX)
 		return endpoint_text(to, peer->family, peer->ip, peer->port);
-	(void)snprintf(to, PEER_TEXT_MAX, "pid %d, uid %u", (int)peer->pid, peer->uid);
+	snprintf(to, PEER_TEXT_MAX, "pid %d, uid %u", (int)peer->pid, peer->uid);
 	return to;
 }
 
 /* ---- for programs ---- */
 
 /* One variable, with the NUL that ends it. */
-#define PUT(out, ...) ((void)buffer_printf(out, __VA_ARGS__), (void)buffer_append(out, "", 1))
+#define PUT(out, ...) (buffer_printf(out, __VA_ARGS__), buffer_append(out, "", 1))
 
 static void put_inet(struct buffer *out, const struct peer *peer, unsigned same)
 {
@@ -106,8 +106,8 @@ static void put_inet(struct buffer *out, const struct peer *peer, unsigned same)
 	char interface[IF_NAMESIZE];
 	bool six = peer->family == AF_INET6;
 
-	(void)inet_ntop(peer->family, peer->ip, far, sizeof(far));
-	(void)inet_ntop(peer->family, peer->local_ip, near, sizeof(near));
+	inet_ntop(peer->family, peer->ip, far, sizeof(far));
+	inet_ntop(peer->family, peer->local_ip, near, sizeof(near));
 	PUT(out, "PROTO=%s", six ? "TCP6" : "TCP");
 	PUT(out, "REMOTE_ADDR=%s", far);
 	PUT(out, "REMOTE_PORT=%u", peer->port);

@@ -335,7 +335,7 @@ static void put_aim(struct program *p, const union endpoint *from, unsigned plac
 	size_t len;
 	const void *its = endpoint_ip(from, &len);
 
-	(void)memcpy(ip, its, len);
+	memcpy(ip, its, len);
 	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_PROTOCOL);
 	put_match(p, v6 ? ETH_P_IPV6 : ETH_P_IP, end);
 	for (int i = 0; i < words; i++) {

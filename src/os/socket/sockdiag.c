@@ -174,7 +174,7 @@ int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t s
 	field = find_field(&l, type, size);
 	if (field == NULL)
 		return 0;
-	(void)memcpy(to, RTA_DATA(field), size);
+	memcpy(to, RTA_DATA(field), size);
 	return 1;
 }
 
@@ -183,7 +183,7 @@ static void put_end(const union endpoint *at, uint32_t ip[4], uint16_t *port)
 	size_t len;
 	const void *from = endpoint_ip(at, &len);
 
-	(void)memcpy(ip, from, len);
+	memcpy(ip, from, len);
 	*port = at->v4.sin_port;
 }
 
@@ -334,7 +334,7 @@ int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context)
 			if (size > sizeof(tcp))
 				size = sizeof(tcp);
 			if (size > 0)
-				(void)memcpy(&tcp, RTA_DATA(field), size);
+				memcpy(&tcp, RTA_DATA(field), size);
 			each(context, one, &tcp, size);
 		}
 		if (l.failed && families[i] == AF_INET)

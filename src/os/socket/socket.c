@@ -98,15 +98,15 @@ static int set_before(int fd, int family, const struct socket_plan *plan, const 
 
 static int cannot_listen(const struct socket_plan *plan, int error, struct error *err)
 {
-	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
+	error_set(err, error, "cannot listen on '%s'", plan->text);
 	if (error == EACCES && plan->port != 0 && plan->port < 1024)
-		(void)error_hint(err,
+		error_hint(err,
 			"a port below 1024 needs a socket unit, "
 			"AmbientCapabilities=CAP_NET_BIND_SERVICE, or sysctl "
 			"net.ipv4.ip_unprivileged_port_start=%u",
 			plan->port);
 	else if (error == EADDRNOTAVAIL && !plan->freebind)
-		(void)error_hint(err,
+		error_hint(err,
 			"no interface has this address; the "
 			"option 'freebind' does not wait for one");
 	return -1;
@@ -124,7 +124,7 @@ static int inet_open(int family, const struct socket_plan *plan, struct error *e
 	if (fd == -1)
 		return cannot_listen(plan, errno, err);
 	if (set_before(fd, family, plan, &what) == -1) {
-		(void)error_set(err, errno, "cannot set %s of '%s'", what, plan->text);
+		error_set(err, errno, "cannot set %s of '%s'", what, plan->text);
 		return err->sys == EPERM && plan->mark != 0
 			? error_hint(err, "a mark needs CAP_NET_ADMIN")
 			: -1;
@@ -252,7 +252,7 @@ static void tell_inet(const union endpoint *at, struct socket_facts *facts)
 	size_t len;
 
 	facts->port = endpoint_port(at);
-	(void)snprintf(facts->text, sizeof(facts->text), "%s:%s",
+	snprintf(facts->text, sizeof(facts->text), "%s:%s",
 		facts->type == SOCK_DGRAM ? "udp" : "tcp",
 		endpoint_text(text, facts->family, endpoint_ip(at, &len), facts->port));
 }
@@ -265,7 +265,7 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size, struct 
 	char name[sizeof(address->sun_path)];
 	size_t used;
 
-	(void)memcpy(name, address->sun_path, len);
+	memcpy(name, address->sun_path, len);
 	if (len > 0 && name[0] == '\0')
 		name[0] = '@';
 	else
@@ -274,7 +274,7 @@ static void tell_unix(const struct sockaddr_un *address, socklen_t size, struct 
 		facts->type == SOCK_DGRAM               ? "unix-dgram:"
 			: facts->type == SOCK_SEQPACKET ? "unix-seqpacket:"
 							: "unix:");
-	(void)text_escape(facts->text + used, sizeof(facts->text) - used, name, len);
+	text_escape(facts->text + used, sizeof(facts->text) - used, name, len);
 }
 
 struct naming {
@@ -378,7 +378,7 @@ static int look(int fd, int (*call)(int, int (*)(void *), void *), struct socket
 	struct naming name = {.fd = fd, .get = endpoint_own};
 	int listening;
 
-	(void)memset(facts, 0, sizeof(*facts));
+	memset(facts, 0, sizeof(*facts));
 	if (call(fd, read_name, &name) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_DOMAIN, &facts->family) == -1 ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &facts->type) == -1 ||
@@ -390,7 +390,7 @@ static int look(int fd, int (*call)(int, int (*)(void *), void *), struct socket
 	else if (facts->family == AF_INET || facts->family == AF_INET6)
 		tell_inet(&name.at, facts);
 	else
-		(void)snprintf(facts->text, sizeof(facts->text), "family %d", facts->family);
+		snprintf(facts->text, sizeof(facts->text), "family %d", facts->family);
 	return 0;
 }
 

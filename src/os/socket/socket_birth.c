@@ -116,7 +116,7 @@ static int give(int dirfd, const char *name, int mode, long uid, long gid)
 	}
 	if (fchownat(file, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) == -1)
 		return -1;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	return chmod(path, (mode_t)mode);
 }
 

@@ -30,20 +30,20 @@ static int take_address(struct socket_key *key, const void *any, socklen_t size)
 
 	if (size > sizeof(a) || size < sizeof(a.any.sa_family))
 		return -1;
-	(void)memset(&a, 0, sizeof(a));
-	(void)memcpy(&a, any, size);
+	memset(&a, 0, sizeof(a));
+	memcpy(&a, any, size);
 	if (a.any.sa_family != key->family)
 		return -1;
 	if (key->family == AF_INET && size >= sizeof(a.v4)) {
 		key->port = ntohs(a.v4.sin_port);
-		(void)memcpy(key->ip, &a.v4.sin_addr, 4);
+		memcpy(key->ip, &a.v4.sin_addr, 4);
 		return 0;
 	}
 	/* SIN6_LEN_RFC2133: without the scope */
 	if (key->family != AF_INET6 || size < offsetof(struct sockaddr_in6, sin6_scope_id))
 		return -1;
 	key->port = ntohs(a.v6.sin6_port);
-	(void)memcpy(key->ip, &a.v6.sin6_addr, 16);
+	memcpy(key->ip, &a.v6.sin6_addr, 16);
 	if (IN6_IS_ADDR_LINKLOCAL(&a.v6.sin6_addr))
 		key->scope = a.v6.sin6_scope_id;
 	/* bind(2) of one address sets IPV6_V6ONLY (inet6_bind() in the kernel's
@@ -76,7 +76,7 @@ int socket_key_of(struct socket_key *key, int fd, const void *any, socklen_t siz
 {
 	int v6only = 0;
 
-	(void)memset(key, 0, sizeof(*key));
+	memset(key, 0, sizeof(*key));
 	if (socket_get(fd, SOL_SOCKET, SO_DOMAIN, &key->family) == -1 ||
 		(key->family != AF_INET && key->family != AF_INET6) ||
 		socket_get(fd, SOL_SOCKET, SO_TYPE, &key->type) == -1 ||
@@ -132,7 +132,7 @@ static bool default_v6only(void)
 int socket_key_guess(
 	struct socket_key *key, const char *protocol, const void *any, socklen_t size, int v6only)
 {
-	(void)memset(key, 0, sizeof(*key));
+	memset(key, 0, sizeof(*key));
 	if (strcmp(protocol, "TCP") == 0 || strcmp(protocol, "TCPv6") == 0)
 		key->protocol = IPPROTO_TCP;
 	else if (strcmp(protocol, "MPTCP") == 0 || strcmp(protocol, "MPTCPv6") == 0)
@@ -180,8 +180,8 @@ bool socket_key_unmap(struct socket_key *key)
 	if (key->family != AF_INET6 || memcmp(key->ip, prefix, sizeof(prefix)) != 0)
 		return false;
 	key->family = AF_INET;
-	(void)memmove(key->ip, key->ip + 12, 4);
-	(void)memset(key->ip + 4, 0, 12);
+	memmove(key->ip, key->ip + 12, 4);
+	memset(key->ip + 4, 0, 12);
 	return true;
 }
 
@@ -191,9 +191,9 @@ const char *socket_key_text(const struct socket_key *key, char to[SOCKET_KEY_TEX
 	char text[ENDPOINT_TEXT];
 
 	if (key->family == AF_INET6 && socket_key_is_any(key) && !key->v6only)
-		(void)snprintf(to, SOCKET_KEY_TEXT, "%s:*:%u", kind, key->port);
+		snprintf(to, SOCKET_KEY_TEXT, "%s:*:%u", kind, key->port);
 	else
-		(void)snprintf(to, SOCKET_KEY_TEXT, "%s:%s", kind,
+		snprintf(to, SOCKET_KEY_TEXT, "%s:%s", kind,
 			endpoint_text(text, key->family, key->ip, key->port));
 	return to;
 }

@@ -57,7 +57,7 @@ void socket_options_read(struct socket_options *options, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
-	(void)memset(options, 0, sizeof(*options));
+	memset(options, 0, sizeof(*options));
 	options->nonblock = flags != -1 && (flags & O_NONBLOCK) != 0;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		socklen_t size = sizeof(options->list[i].data);
@@ -88,7 +88,7 @@ static int follow(void *argument)
 		if (now->list[i].size == 0 ||
 			memcmp(&before->list[i], &now->list[i], sizeof(now->list[i])) == 0)
 			continue;
-		(void)memcpy(data, now->list[i].data, sizeof(data));
+		memcpy(data, now->list[i].data, sizeof(data));
 		if (rows[i].halve)
 			data[0] /= 2;
 		(void)setsockopt(fd, rows[i].level, rows[i].name, data, now->list[i].size);

@@ -30,13 +30,13 @@ int socket_unix_address(const char *path, struct sockaddr_un *address, socklen_t
 {
 	size_t len = strlen(path);
 
-	(void)memset(address, 0, sizeof(*address));
+	memset(address, 0, sizeof(*address));
 	address->sun_family = AF_UNIX;
 	if (len == 0 || len >= sizeof(address->sun_path)) {
 		errno = len == 0 ? EINVAL : ENAMETOOLONG;
 		return -1;
 	}
-	(void)memcpy(address->sun_path, path, len);
+	memcpy(address->sun_path, path, len);
 	*size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 	if (path[0] == '@') {
 		address->sun_path[0] = '\0';
@@ -50,7 +50,7 @@ static int address_at(int dirfd, const char *name, struct sockaddr_un *address, 
 {
 	char path[PATH_MAX];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
 	return socket_unix_address(path, address, size);
 }
 
@@ -69,7 +69,7 @@ int socket_unix_parent(const char *path, const char **name)
 	if (slash == path)
 		len = 1;
 	if (len > 0) {
-		(void)memcpy(dir, path, len);
+		memcpy(dir, path, len);
 		dir[len] = '\0';
 	}
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -118,7 +118,7 @@ bool socket_unix_is_dead(int file, int *why)
 	socklen_t size;
 	char path[40];
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	if (probe == -1 || socket_unix_address(path, &address, &size) == -1) {
 		*why = errno;
 		return false;
@@ -149,7 +149,7 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
 	int len;
 
 	if (made->uid == 0 && made->gid != 0)
-		(void)snprintf(number, sizeof(number), ".%u", (unsigned)made->gid);
+		snprintf(number, sizeof(number), ".%u", (unsigned)made->gid);
 	len = snprintf(to, NAME_MAX + 1, ".%s%s.nclust", name, number);
 	return len >= 0 && len <= NAME_MAX ? 0 : -1;
 }
@@ -200,9 +200,9 @@ static int bind_path(
 
 static int cannot_listen(const struct socket_plan *plan, int error, struct error *err)
 {
-	(void)error_set(err, error, "cannot listen on '%s'", plan->text);
+	error_set(err, error, "cannot listen on '%s'", plan->text);
 	if (error == EPERM && (plan->owner != -1 || plan->group != -1))
-		(void)error_hint(err, "changing the socket's owner or group requires root");
+		error_hint(err, "changing the socket's owner or group requires root");
 	return -1;
 }
 
@@ -358,7 +358,7 @@ static int link_spare(int dir, const char *name, const struct socket_file *made)
 	struct stat st;
 	char at[40];
 
-	(void)snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
+	snprintf(at, sizeof(at), "/proc/self/fd/%d", file);
 	if (file != -1 && fstat(file, &st) == 0 && is_it(&st, made) &&
 		linkat(AT_FDCWD, at, dir, name, AT_SYMLINK_FOLLOW) == 0)
 		return 1;
@@ -435,9 +435,9 @@ static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, i
 /* The directory is reached by its descriptor, and that by /proc. */
 static int cannot_make(const char *name, int error, struct error *err)
 {
-	(void)error_set(err, error, "cannot make socket '%s'", name);
+	error_set(err, error, "cannot make socket '%s'", name);
 	if (error == ENOENT && access("/proc/self/fd", F_OK) == -1)
-		(void)error_hint(err, "mount /proc: nclust needs it");
+		error_hint(err, "mount /proc: nclust needs it");
 	return -1;
 }
 
@@ -453,7 +453,7 @@ int socket_open_at(
 		birth_at(fd, &address, size, dirfd, name, mode, uid, gid) == -1)
 		return cannot_make(name, errno, err);
 	if (type != SOCK_DGRAM && socket_listen(fd, -1) == -1) {
-		(void)error_set(err, errno, "cannot listen on '%s'", name);
+		error_set(err, errno, "cannot listen on '%s'", name);
 		(void)unlinkat(dirfd, name, 0);
 		return -1;
 	}
@@ -481,7 +481,7 @@ int socket_own_name(int fd, char *text, size_t size)
 	if (getsockname(fd, (struct sockaddr *)&own, &used) == -1 || own.sun_family != AF_UNIX ||
 		used <= before || own.sun_path[0] != '\0')
 		return -1;
-	(void)snprintf(text, size, "@%.*s", (int)(used - before), own.sun_path + 1);
+	snprintf(text, size, "@%.*s", (int)(used - before), own.sun_path + 1);
 	return 0;
 }
 
@@ -500,7 +500,7 @@ static int connect_at(int dirfd, const char *name, int type, struct error *err)
 		(type == SOCK_SEQPACKET && socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) == -1) ||
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	if (socket_unix_address(path, &address, &size) == -1 ||
 		connect(fd, (const struct sockaddr *)&address, size) == -1)
 		return error_set(err, errno, "cannot connect to '%s'", name);

@@ -148,7 +148,7 @@ static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 
 static void make(struct program *p, bool v6only_too)
 {
-	(void)memset(p, 0, sizeof(*p));
+	memset(p, 0, sizeof(*p));
 	load(p, offsetof(struct seccomp_data, arch));
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
 		add_row(p, &kinds[i], v6only_too);
@@ -277,7 +277,7 @@ int seccomp_receive(int fd, struct seccomp_notice *notice)
 		errno = EOVERFLOW;
 		return -1;
 	}
-	(void)memset(&m, 0, sizeof(m)); /* the kernel wants it so */
+	memset(&m, 0, sizeof(m)); /* the kernel wants it so */
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &m.notif) == -1)
 		return errno == ENOENT || errno == EINTR || errno == EAGAIN ? 0 : -1;
 	notice->id = m.notif.id;
@@ -295,7 +295,7 @@ static void respond(int fd, uint64_t id, int error, uint32_t flags)
 {
 	union message m;
 
-	(void)memset(&m, 0, sizeof(m));
+	memset(&m, 0, sizeof(m));
 	m.resp.id = id;
 	m.resp.error = -error;
 	m.resp.flags = flags;

@@ -23,7 +23,7 @@ int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what)
 {
 	f->step = step;
 	f->error = errno;
-	(void)text_copy(f->what, sizeof(f->what), what);
+	text_copy(f->what, sizeof(f->what), what);
 	return -1;
 }
 
@@ -34,7 +34,7 @@ int spawn_oom_score(pid_t pid, const char *text)
 	ssize_t n;
 	int saved;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd == -1)
 		return -1;
@@ -156,8 +156,8 @@ static void write_pid(const struct spawn_plan *plan)
 	for (int i = 0; i < 2; i++) {
 		if (!plan->pid_slots[i])
 			continue;
-		(void)memset(plan->pid_slots[i], 0, plan->pid_width);
-		(void)memcpy(plan->pid_slots[i], digits + n, sizeof(digits) - n);
+		memset(plan->pid_slots[i], 0, plan->pid_width);
+		memcpy(plan->pid_slots[i], digits + n, sizeof(digits) - n);
 	}
 }
 
@@ -189,7 +189,7 @@ static bool blame_interpreter(const char *path, int error, char *what)
 	line[end + strcspn(line + end, " \t\n")] = '\0';
 	if (error == EACCES && access_in(AT_FDCWD, line + end, X_OK) == 0)
 		return false;
-	(void)text_copy(what, sizeof(line), line + end);
+	text_copy(what, sizeof(line), line + end);
 	return true;
 }
 
@@ -227,10 +227,10 @@ static void note(struct spawn_failure *f, const char *path, int error)
 			return;
 		if (error == EACCES && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			error = EISDIR;
-		(void)text_copy(what, sizeof(what), path);
+		text_copy(what, sizeof(what), path);
 	}
 	f->error = error;
-	(void)text_copy(f->what, sizeof(f->what), what);
+	text_copy(f->what, sizeof(f->what), what);
 }
 
 /*
@@ -340,7 +340,7 @@ static int set_up(struct spawn_child *child, struct spawn_failure *f)
 	if (plan->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		return spawn_fail(f, SPAWN_NO_NEW_PRIVS, "");
 	write_pid(plan);
-	(void)sigemptyset(&none);
+	sigemptyset(&none);
 	if (sigprocmask(SIG_SETMASK, &none, NULL) == -1)
 		return spawn_fail(f, SPAWN_SIGNALS, "");
 	return 0;
@@ -354,7 +354,7 @@ static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
 		return 0;
 	(void)spawn_fail(f, SPAWN_DESCRIPTORS, "");
 	if (bad != -1)
-		(void)snprintf(f->what, sizeof(f->what), "%d", bad);
+		snprintf(f->what, sizeof(f->what), "%d", bad);
 	return -1;
 }
 

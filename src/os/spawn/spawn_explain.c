@@ -71,31 +71,30 @@ static void explain_deed(const struct spawn_failure *f, const char *name, struct
 	if (!deed)
 		deed = "go on";
 	if (f->what[0] != '\0')
-		(void)error_set(err, f->error, "cannot %s '%s' for '%s'", deed, f->what, name);
+		error_set(err, f->error, "cannot %s '%s' for '%s'", deed, f->what, name);
 	else
-		(void)error_set(err, f->error, "cannot %s for '%s'", deed, name);
+		error_set(err, f->error, "cannot %s for '%s'", deed, name);
 }
 
 void spawn_explain(const struct spawn_failure *f, const char *name, struct error *err)
 {
 	switch (f->step) {
 	case SPAWN_CLONE:
-		(void)error_set(err, f->error, "cannot start '%s'", name);
+		error_set(err, f->error, "cannot start '%s'", name);
 		break;
 	case SPAWN_EXEC:
-		(void)error_set(
+		error_set(
 			err, f->error, "cannot execute '%s'", f->what[0] != '\0' ? f->what : name);
 		break;
 	case SPAWN_INTERPRETER:
 		if (f->what[0] != '\0')
-			(void)error_set(err, f->error, "cannot execute '%s': its interpreter '%s'",
-				name, f->what);
+			error_set(err, f->error, "cannot execute '%s': its interpreter '%s'", name,
+				f->what);
 		else
-			(void)error_set(
-				err, f->error, "cannot execute '%s': its dynamic loader", name);
+			error_set(err, f->error, "cannot execute '%s': its dynamic loader", name);
 		break;
 	case SPAWN_REGAIN:
-		(void)error_set(err, 0,
+		error_set(err, 0,
 			"cannot start '%s': the new user could become root "
 			"again",
 			name);
@@ -106,6 +105,6 @@ void spawn_explain(const struct spawn_failure *f, const char *name, struct error
 	}
 	for (size_t i = 0; i < COUNT_OF(hints); i++)
 		if (hints[i].step == f->step && hints[i].error == f->error)
-			(void)error_hint(err, "%s", hints[i].text);
+			error_hint(err, "%s", hints[i].text);
 	(void)error_status(err, spawn_exit_status(f));
 }

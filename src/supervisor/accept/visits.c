@@ -62,7 +62,7 @@ int visits_reserve(struct accepting *a)
 	list = realloc(a->visits, slots * sizeof(*list));
 	if (list == NULL)
 		return -1;
-	(void)memset(list + a->visit_slots, 0, (slots - a->visit_slots) * sizeof(*list));
+	memset(list + a->visit_slots, 0, (slots - a->visit_slots) * sizeof(*list));
 	a->visits = list;
 	a->visit_slots = slots;
 	return 0;
@@ -234,13 +234,13 @@ static void tell_end(
 	if (crash ? !accepting_may_tell(a, TROUBLE_CRASH) : log_level() < LOG_DEBUG)
 		return;
 	(void)peer_text(who, &v->peer);
-	(void)text_age(age, clock_now() - v->born);
+	text_age(age, clock_now() - v->born);
 	if (ending->kind != ENDING_SIGNAL) {
 		log_slot(a->service, slot, LOG_DEBUG, "%s: exit %d after %s", who, ending->code,
 			age);
 		return;
 	}
-	(void)text_signal_name(name, ending->code);
+	text_signal_name(name, ending->code);
 	if (!crash) {
 		log_slot(a->service, slot, LOG_DEBUG, "%s: killed by %s after %s", who, name, age);
 		return;
@@ -337,7 +337,7 @@ static void put_counts(struct json_writer *w, const struct accepting *a)
 	json_key(w, "exits");
 	json_open_object(w);
 	for (int i = 0; i < 256; i++) {
-		(void)snprintf(key, sizeof(key), "%d", i);
+		snprintf(key, sizeof(key), "%d", i);
 		if (a->exits[i] > 0)
 			json_put_int(w, key, (int64_t)a->exits[i]);
 	}

@@ -21,14 +21,14 @@ static void note_descriptor(struct carry_writer *c, int fd, bool look)
 		d.dev = st.st_dev;
 		d.ino = st.st_ino;
 	}
-	(void)buffer_append(&c->descriptors, &d, sizeof(d));
+	buffer_append(&c->descriptors, &d, sizeof(d));
 }
 
 static void *pointer_at(const void *at)
 {
 	void *one;
 
-	(void)memcpy(&one, at, sizeof(one));
+	memcpy(&one, at, sizeof(one));
 	return one;
 }
 
@@ -66,7 +66,7 @@ static void put_member(struct carry_writer *c, const struct plain_row *row, cons
 	if (carry_variant.less && row->tag == CARRY_TEXT && !row->must)
 		return;
 	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
-		(void)memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
+		memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
 		/* carry_verify() checks a pidfd by waiting for it */
 		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
 	}
@@ -235,7 +235,7 @@ static int take_bytes(const struct plain_row *row, void *to, const struct handov
 	*at = malloc(f->len + 1);
 	if (*at == NULL)
 		return -1;
-	(void)memcpy(*at, f->data, f->len);
+	memcpy(*at, f->data, f->len);
 	*count_of(row, to) = f->len / row->each;
 	return 1;
 }

@@ -92,7 +92,7 @@ static void put_origin(
 static void note_skipped(struct carry_reader *r, const char *key)
 {
 	r->skipped++;
-	(void)text_copy(r->skipped_key, sizeof(r->skipped_key), key);
+	text_copy(r->skipped_key, sizeof(r->skipped_key), key);
 }
 
 static int get_pair(
@@ -106,7 +106,7 @@ static int get_pair(
 		if (got == 1)
 			note_skipped(r, p.key);
 		if (got == -1)
-			(void)error_wrap(r->err, "setting '%s'", p.key);
+			error_wrap(r->err, "setting '%s'", p.key);
 	}
 	free(p.key);
 	free(p.text);
@@ -343,7 +343,7 @@ struct cluster_settings *settings_copy(const struct cluster_settings *of, struct
 	struct cluster_settings *copy = NULL;
 	struct carry_writer c = {0};
 
-	(void)error_set(err, ENOMEM, "the settings of '%s'", of->name);
+	error_set(err, ENOMEM, "the settings of '%s'", of->name);
 	if (alone != NULL && field_set_key("nclust", alone, "name", of->name, err) == 0 &&
 		settings_take_cluster(alone, cluster_settings_ref(of), (struct origin){0}) !=
 			SIZE_MAX &&

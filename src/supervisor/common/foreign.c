@@ -90,8 +90,8 @@ static int close_batch(void *argument)
 	const struct itimerval bound = {{0, LINGER_US}, {0, LINGER_US}};
 	sigset_t others;
 
-	(void)sigfillset(&others);
-	(void)sigdelset(&others, SIGALRM);
+	sigfillset(&others);
+	sigdelset(&others, SIGALRM);
 	(void)sigaction(SIGALRM, &alarm, NULL);
 	(void)sigprocmask(SIG_SETMASK, &others, NULL);
 	(void)setitimer(ITIMER_REAL, &bound, NULL);

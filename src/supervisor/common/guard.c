@@ -25,7 +25,7 @@ static void watch(struct supervisor *sup)
 
 	if (fd == -1)
 		return;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", sup->rundir.dir);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", sup->rundir.dir);
 	watch = inotify_add_watch(fd, path, IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_ONLYDIR);
 	if (watch == -1)
 		log_debug("the runtime directory is not watched");

@@ -40,22 +40,22 @@ const char *news_ending_text(char to[64], const struct ending *e)
 
 	switch (e->kind) {
 	case ENDING_EXIT:
-		(void)snprintf(to, 64, "exit %d", e->code);
+		snprintf(to, 64, "exit %d", e->code);
 		break;
 	case ENDING_SIGNAL:
-		(void)text_signal_name(name, e->code);
+		text_signal_name(name, e->code);
 		if (e->out_of_memory)
-			(void)snprintf(to, 64, "%s, out of memory", name);
+			snprintf(to, 64, "%s, out of memory", name);
 		else
-			(void)snprintf(to, 64, "killed by %s%s", name,
+			snprintf(to, 64, "killed by %s%s", name,
 				e->core_dumped ? " (core dumped)" : "");
 		break;
 	case ENDING_SPAWN:
-		(void)snprintf(to, 64, "could not be started");
+		snprintf(to, 64, "could not be started");
 		break;
 	case ENDING_UNKNOWN:
 	case ENDING_NONE:
-		(void)snprintf(to, 64, "unknown");
+		snprintf(to, 64, "unknown");
 		break;
 	}
 	return to;
@@ -74,17 +74,17 @@ static void say_next_try(struct buffer *out, const struct report *r)
 	if (r->wait == NSEC_NEVER && (r->why != WHY_ITSELF || r->ending.permanent))
 		return;
 	if (r->wait == NSEC_NEVER)
-		(void)buffer_string(out, ", not started again");
+		buffer_string(out, ", not started again");
 	else if (r->wait == 0)
-		(void)buffer_string(out, ", replaced at once");
+		buffer_string(out, ", replaced at once");
 	else
-		(void)buffer_printf(out, ", next try in %s", text_age(age, r->wait));
+		buffer_printf(out, ", next try in %s", text_age(age, r->wait));
 }
 
 static void say_last(struct buffer *out, const struct news *n)
 {
 	if (*n->last != '\0')
-		(void)buffer_printf(out, "; last output: %s", n->last);
+		buffer_printf(out, "; last output: %s", n->last);
 }
 
 static const char *unwell(enum why why)
@@ -113,7 +113,7 @@ static const char *unwell(enum why why)
 
 static void say_unkillable(struct buffer *out, const struct news *n)
 {
-	(void)buffer_printf(out, "worker %d is still there after SIGKILL: unkillable%s%s",
+	buffer_printf(out, "worker %d is still there after SIGKILL: unkillable%s%s",
 		(int)n->report.pid, *n->explain != '\0' ? ", because " : "", n->explain);
 }
 
@@ -141,19 +141,19 @@ static void say_exited(struct buffer *out, const struct news *n)
 	char age[16];
 
 	if (r->ending.kind == ENDING_SPAWN)
-		(void)buffer_string(out, *n->explain != '\0' ? n->explain : "could not be started");
+		buffer_string(out, *n->explain != '\0' ? n->explain : "could not be started");
 	else
-		(void)buffer_printf(out, "worker %d %s%s after %s%s", (int)r->pid,
+		buffer_printf(out, "worker %d %s%s after %s%s", (int)r->pid,
 			r->ending.kind == ENDING_EXIT ? "ended with " : "",
 			news_ending_text(text, &r->ending), text_age(age, r->age), why[r->why]);
 	say_next_try(out, r);
 	if (r->ending.kind != ENDING_SPAWN &&
 		(r->why == WHY_ITSELF || r->why == WHY_START_TIMEOUT) && *n->explain != '\0')
-		(void)buffer_printf(out, "; %s", n->explain);
+		buffer_printf(out, "; %s", n->explain);
 	if (news_is_failure(r))
 		say_last(out, n);
 	if (n->bind_hint)
-		(void)buffer_string(out, "; " TROUBLE_BINDS_ITSELF);
+		buffer_string(out, "; " TROUBLE_BINDS_ITSELF);
 }
 
 /* Where and why: "web.0: exit 1 after 0.3 s; last output: …". */
@@ -164,24 +164,24 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 	char age[16];
 
 	if (r->slot != SLOT_ALL)
-		(void)buffer_printf(out, "%s.%" PRIu32 ": ", n->cluster, r->slot);
+		buffer_printf(out, "%s.%" PRIu32 ": ", n->cluster, r->slot);
 	if (r->why == WHY_START_TIMEOUT) {
-		(void)buffer_printf(out, "%s%snot ready after %s", n->explain,
+		buffer_printf(out, "%s%snot ready after %s", n->explain,
 			*n->explain != '\0' ? ", " : "", text_age(age, r->age));
 		say_last(out, n);
 		return;
 	}
 	if ((r->ending.kind == ENDING_SPAWN || r->why == WHY_BEFORE) && *n->explain != '\0')
-		(void)buffer_string(out, n->explain);
+		buffer_string(out, n->explain);
 	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
-		(void)buffer_printf(out, "its new worker %d %s", (int)r->pid, unwell(r->why));
+		buffer_printf(out, "its new worker %d %s", (int)r->pid, unwell(r->why));
 	else if (r->ending.kind == ENDING_NONE)
-		(void)buffer_string(out, "interrupted, the cluster stops");
+		buffer_string(out, "interrupted, the cluster stops");
 	else
-		(void)buffer_printf(out, "%s after %s", news_ending_text(text, &r->ending),
+		buffer_printf(out, "%s after %s", news_ending_text(text, &r->ending),
 			text_age(age, r->age));
 	if (r->ending.kind != ENDING_SPAWN && r->why != WHY_BEFORE && *n->explain != '\0')
-		(void)buffer_printf(out, "; %s", n->explain);
+		buffer_printf(out, "; %s", n->explain);
 	say_last(out, n);
 }
 
@@ -189,15 +189,15 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 static void say_who_serves(struct buffer *out, const struct report *r)
 {
 	if (r->others > 0)
-		(void)buffer_string(out, "; the old workers keep serving");
+		buffer_string(out, "; the old workers keep serving");
 	if (r->count > 0 && r->back)
-		(void)buffer_printf(out, "; replaced again by the previous settings: %u", r->count);
+		buffer_printf(out, "; replaced again by the previous settings: %u", r->count);
 	else if (r->others > 0)
 		return;
 	else if (r->count > 0)
-		(void)buffer_printf(out, "; workers ready: %u new", r->count);
+		buffer_printf(out, "; workers ready: %u new", r->count);
 	else
-		(void)buffer_string(out, "; no worker is ready");
+		buffer_string(out, "; no worker is ready");
 }
 
 static void say_rollout_done(struct buffer *out, const struct news *n)
@@ -205,15 +205,15 @@ static void say_rollout_done(struct buffer *out, const struct news *n)
 	const struct report *r = &n->report;
 	char age[16];
 
-	(void)buffer_printf(out, "rollout %u done: %u worker%s replaced", r->rollout, r->count,
+	buffer_printf(out, "rollout %u done: %u worker%s replaced", r->rollout, r->count,
 		r->count == 1 ? "" : "s");
 	if (r->took != NSEC_NEVER)
-		(void)buffer_printf(out, " in %s", text_age(age, r->took));
-	(void)buffer_printf(out, " (generation %u)", r->generation);
+		buffer_printf(out, " in %s", text_age(age, r->took));
+	buffer_printf(out, " (generation %u)", r->generation);
 	if (*n->explain != '\0')
-		(void)buffer_printf(out, ", in '%s'", n->explain);
+		buffer_printf(out, ", in '%s'", n->explain);
 	if (n->asked_again > 0)
-		(void)buffer_printf(out,
+		buffer_printf(out,
 			"; %u kept connection%s closed between two requests, "
 			"the second of which clients repeat",
 			n->asked_again, n->asked_again == 1 ? " was" : "s were");
@@ -225,23 +225,23 @@ static void say_rollout_failed(struct buffer *out, const struct news *n)
 	char age[16];
 
 	if (r->span != NSEC_NEVER) {
-		(void)buffer_printf(out, "restart failed %s after it was done: %s; %s",
+		buffer_printf(out, "restart failed %s after it was done: %s; %s",
 			text_age(age, r->span), n->explain,
 			r->back ? "going back to the previous settings"
 				: "the settings had not changed, so there is "
 				  "nothing to go back to");
 		return;
 	}
-	(void)buffer_printf(out, "restart failed: %s", n->explain);
+	buffer_printf(out, "restart failed: %s", n->explain);
 	if (r->why != WHY_STOP)
 		say_who_serves(out, r);
 	if (r->beside && !r->was_ready && r->ending.kind != ENDING_SPAWN)
-		(void)buffer_string(out, "; " TROUBLE_ONE_COPY);
+		buffer_string(out, "; " TROUBLE_ONE_COPY);
 }
 
 static void say_no_spare(struct buffer *out, const struct news *n)
 {
-	(void)buffer_printf(out,
+	buffer_printf(out,
 		"no spares are held: worker %d does not wait in listen(2) or, "
 		"for UDP, bind(2), such as with 'intercept = off' or a socket "
 		"that listens already (spare)",
@@ -266,10 +266,10 @@ static void say_scaled(struct buffer *out, const struct news *n)
 	};
 	const struct report *r = &n->report;
 
-	(void)buffer_printf(out, "scaled to %u worker%s%s", r->count, r->count == 1 ? "" : "s",
+	buffer_printf(out, "scaled to %u worker%s%s", r->count, r->count == 1 ? "" : "s",
 		words[r->scale_why].why);
 	if (words[r->scale_why].measure != NULL)
-		(void)buffer_printf(out, "%u%s", r->measure, words[r->scale_why].measure);
+		buffer_printf(out, "%u%s", r->measure, words[r->scale_why].measure);
 }
 
 /* What a report is called, how it is logged, and its sentence, without "web.2: ":
@@ -347,26 +347,26 @@ static void say_fact(struct buffer *out, const struct report *r, char which)
 
 	switch (which) {
 	case 'a':
-		(void)buffer_string(out, text_age(text, r->age));
+		buffer_string(out, text_age(text, r->age));
 		break;
 	case 's':
-		(void)buffer_string(out, text_duration(text, r->span));
+		buffer_string(out, text_duration(text, r->span));
 		break;
 	case 'S':
-		(void)buffer_string(out, text_signal_name(text, r->signal));
+		buffer_string(out, text_signal_name(text, r->signal));
 		break;
 	case 't':
-		(void)buffer_string(out, cluster_state_name(r->state));
+		buffer_string(out, cluster_state_name(r->state));
 		break;
 	case 'w':
-		(void)buffer_string(out, unwell(r->why));
+		buffer_string(out, unwell(r->why));
 		break;
 	case 'W':
 		if (r->wait != NSEC_NEVER && r->wait > 0)
-			(void)buffer_printf(out, " in %s", text_age(text, r->wait));
+			buffer_printf(out, " in %s", text_age(text, r->wait));
 		break;
 	default:
-		(void)buffer_number(out,
+		buffer_number(out,
 			which == 'p'           ? (uint64_t)r->pid
 				: which == 'c' ? r->count
 				: which == 'o' ? r->others
@@ -391,7 +391,7 @@ static void say(struct buffer *out, const struct news *n)
 	while (*at != '\0') {
 		size_t plain = strcspn(at, "%");
 
-		(void)buffer_append(out, at, plain);
+		buffer_append(out, at, plain);
 		at += plain;
 		if (*at == '\0')
 			break;
@@ -542,7 +542,7 @@ static void remember(struct supervisor *sup, const char *line, size_t len)
 	if (h->ring.fd != -1 || begin_history(sup, &err) == 0) {
 		if (linering_add(&h->ring, line, len) == 0)
 			return;
-		(void)error_set(&err, errno, "the history");
+		error_set(&err, errno, "the history");
 	}
 	if (!h->lost)
 		log_warn("events are not kept for 'nclust events': %s", err.text);
@@ -569,12 +569,12 @@ static void explain_rollout(const struct service *service, struct news *n)
 	const char *said;
 
 	if (end != NULL && end->cause != NULL && *n->explain == '\0')
-		(void)text_copy(n->explain, sizeof(n->explain), end->cause);
+		text_copy(n->explain, sizeof(n->explain), end->cause);
 	if (end != NULL && end->output != NULL)
-		(void)text_copy(n->last, sizeof(n->last), end->output);
+		text_copy(n->last, sizeof(n->last), end->output);
 	say_rollout_cause(&text, n);
 	said = buffer_text(&text);
-	(void)text_copy(n->explain, sizeof(n->explain), said != NULL ? said : "?");
+	text_copy(n->explain, sizeof(n->explain), said != NULL ? said : "?");
 }
 
 static void explain(const struct service *service, struct news *n)
@@ -587,12 +587,12 @@ static void explain(const struct service *service, struct news *n)
 		explain_rollout(service, n);
 	else if (r->kind == REPORT_EXITED && *n->explain == '\0' && r->why != WHY_ITSELF &&
 		news_is_failure(r))
-		(void)text_copy(n->explain, sizeof(n->explain),
+		text_copy(n->explain, sizeof(n->explain),
 			r->why == WHY_START_TIMEOUT ? "was not ready in time (start-timeout)"
 						    : unwell(r->why));
 	else if (r->kind == REPORT_ROLLOUT_DONE && in != NULL && by != NULL &&
 		strcmp(in, by) != 0) /* by a link, which may have moved */
-		(void)text_copy(n->explain, sizeof(n->explain), in);
+		text_copy(n->explain, sizeof(n->explain), in);
 }
 
 /* When nclust lacks something, as many slots try to start a worker as are empty:
@@ -626,12 +626,12 @@ static void publish(struct supervisor *sup, struct news *n)
 
 	if (service != NULL)
 		explain(service, n);
-	(void)buffer_string(&text, n->cluster);
+	buffer_string(&text, n->cluster);
 	if (kinds[r->kind].slot) {
-		(void)buffer_string(&text, ".");
-		(void)buffer_number(&text, r->slot, 10);
+		buffer_string(&text, ".");
+		buffer_number(&text, r->slot, 10);
 	}
-	(void)buffer_string(&text, ": ");
+	buffer_string(&text, ": ");
 	say(&text, n);
 	sentence = buffer_text(&text);
 	if (sentence != NULL) {
@@ -713,7 +713,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	/* the room accept reports that itself */
 	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)
 		return;
-	(void)text_copy(n.cluster, sizeof(n.cluster), service->name);
+	text_copy(n.cluster, sizeof(n.cluster), service->name);
 	/* the cluster does not try again */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
@@ -722,7 +722,7 @@ static void news_on_report(struct service *service, const struct report *report)
 	if (report->kind == REPORT_UNKILLABLE)
 		(void)stays_why(report->pid, n.explain, sizeof(n.explain));
 	if (is_expected(report))
-		(void)text_copy(n.explain, sizeof(n.explain), h->explain);
+		text_copy(n.explain, sizeof(n.explain), h->explain);
 	if (is_expected(report) && h->expect != 0) {
 		n.serial = h->expect;
 		n.patience = nsec_add(clock_now(), NEWS_PATIENCE);
@@ -776,7 +776,7 @@ static void tell(const struct saying *s, const char *format, va_list args)
 		used = snprintf(text, sizeof(text), "%s.%" PRIu32 ": ", s->service->name, s->slot);
 	else if (s->service != NULL)
 		used = snprintf(text, sizeof(text), "%s: ", s->service->name);
-	(void)vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
+	vsnprintf(text + used, sizeof(text) - (size_t)used, format, args);
 	log_line(s->level, "%s", text);
 	buffer_clear(&h->scratch);
 	begin_record(&w, &h->scratch, s->event, s->level);
@@ -897,7 +897,7 @@ void news_expect(struct supervisor *sup, const char *cause, uint64_t serial)
 {
 	struct history *h = sup->news.history;
 
-	(void)text_copy(h->explain, sizeof(h->explain), cause != NULL ? cause : "");
+	text_copy(h->explain, sizeof(h->explain), cause != NULL ? cause : "");
 	h->expect = serial;
 }
 
@@ -1065,7 +1065,7 @@ static void news_on_renamed(struct service *service, const char *old)
 {
 	for (struct news *n = service->sup->news.head; n != NULL; n = n->next)
 		if (strcmp(n->cluster, old) == 0)
-			(void)text_copy(n->cluster, sizeof(n->cluster), service->name);
+			text_copy(n->cluster, sizeof(n->cluster), service->name);
 }
 
 const struct part news_part = {

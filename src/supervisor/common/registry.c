@@ -162,7 +162,7 @@ void log_slot(
 	if (level > log_level())
 		return;
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	log_line(level, "%s.%" PRIu32 ": %s", service->name, slot, text);
 }

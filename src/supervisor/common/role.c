@@ -94,7 +94,7 @@ int role_run(struct supervisor *sup, enum role role, const int *fds, size_t coun
 	for (size_t i = 0; i < count; i++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
 	/* each has one of its own, so that they cannot signal each other */
-	(void)snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
+	snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
 	if (spawn(&plan, pid, pidfd, &failure) == 0)

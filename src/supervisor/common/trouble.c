@@ -47,7 +47,7 @@ static struct trouble_end *end_at(struct trouble *t, uint32_t slot)
 	ends = realloc(t->ends, (slot + 1) * sizeof(*ends));
 	if (ends == NULL)
 		return NULL;
-	(void)memset(ends + t->slots, 0, (slot + 1 - t->slots) * sizeof(*ends));
+	memset(ends + t->slots, 0, (slot + 1 - t->slots) * sizeof(*ends));
 	t->ends = ends;
 	t->slots = slot + 1;
 	return &ends[slot];
@@ -112,11 +112,11 @@ static void say_end(struct buffer *out, const struct trouble_end *end)
 	char age[16];
 
 	if (end->age > 0)
-		(void)buffer_printf(out, "%s after %s", end->text, text_age(age, end->age));
+		buffer_printf(out, "%s after %s", end->text, text_age(age, end->age));
 	if (end->cause != NULL)
-		(void)buffer_printf(out, "%s%s", end->age > 0 ? "; " : "", end->cause);
+		buffer_printf(out, "%s%s", end->age > 0 ? "; " : "", end->cause);
 	else if (end->output != NULL)
-		(void)buffer_printf(out, "; last output: %s", end->output);
+		buffer_printf(out, "; last output: %s", end->output);
 }
 
 static void say_tries(struct buffer *out, const struct service *service)
@@ -126,14 +126,14 @@ static void say_tries(struct buffer *out, const struct service *service)
 	bool ever = cluster_ever_ready(service->core);
 
 	if (t->tries == 1)
-		(void)buffer_printf(out, "not ready at the %s try", ever ? "last" : "first");
+		buffer_printf(out, "not ready at the %s try", ever ? "last" : "first");
 	else
-		(void)buffer_printf(out,
+		buffer_printf(out,
 			ever ? "none ready in the last %u tries" : "not once ready in %u tries",
 			t->tries);
 	if (end == NULL)
 		return;
-	(void)buffer_string(out, "; ");
+	buffer_string(out, "; ");
 	say_end(out, end);
 }
 
@@ -237,7 +237,7 @@ static void put_tries(struct json_writer *w, const struct service *service)
 	if (fails)
 		say_tries(&text, service);
 	else
-		(void)buffer_string(&text, t->check);
+		buffer_string(&text, t->check);
 	put_text_of(w, &text);
 	json_close_object(w);
 }
@@ -259,10 +259,10 @@ static void put_restart(struct json_writer *w, const struct service *service, ns
 	json_put_real(w, "ago", nsec_seconds(now - t->restart_at), 3);
 	json_put_text(w, "cause", t->restart);
 	buffer_init(&text, 2048);
-	(void)buffer_printf(&text, "last restart failed %s ago: %s",
-		text_age(age, now - t->restart_at), t->restart);
+	buffer_printf(&text, "last restart failed %s ago: %s", text_age(age, now - t->restart_at),
+		t->restart);
 	if (ready > 0)
-		(void)buffer_printf(
+		buffer_printf(
 			&text, "; generation %u keeps serving", cluster_generation(service->core));
 	put_text_of(w, &text);
 	json_close_object(w);
@@ -421,21 +421,20 @@ void trouble_guess_in_use(
 		if (holds->pid != 0)
 			c = child_by_pid(sup, getsid(holds->pid));
 		if (shared != NULL && !value_ports_have(shared, port))
-			(void)snprintf(
-				to, size, "port %u is in use by %s: " NOT_NAMED, port, holds->who);
+			snprintf(to, size, "port %u is in use by %s: " NOT_NAMED, port, holds->who);
 		else if (c == NULL || c->service != service)
-			(void)snprintf(to, size, "port %u is in use by %s", port, holds->who);
+			snprintf(to, size, "port %u is in use by %s", port, holds->who);
 		else
-			(void)snprintf(to, size, "port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT,
-				port, c->service->name, c->slot);
+			snprintf(to, size, "port %u is %s.%" PRIu32 "'s, and " ONE_HAS_IT, port,
+				c->service->name, c->slot);
 		return;
 	}
 	if (sup->intercept.way == WAY_NONE || shared != NULL)
 		c = other_than(service, worker);
 	if (c == NULL)
-		(void)text_copy(to, size, "its address is in use by another process");
+		text_copy(to, size, "its address is in use by another process");
 	else
-		(void)snprintf(to, size, "its address is in use, maybe by %s.%" PRIu32 ", as %s",
+		snprintf(to, size, "its address is in use, maybe by %s.%" PRIu32 ", as %s",
 			service->name, c->slot, shared != NULL ? NOT_NAMED : ONE_HAS_IT);
 }
 

@@ -74,7 +74,7 @@ static void answer(struct client *c, int code, const char *why)
 		client_done(c);
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "%s.%" PRIu32 " %s", r->service->name, r->slot, why);
+	snprintf(text, sizeof(text), "%s.%" PRIu32 " %s", r->service->name, r->slot, why);
 	end(c);
 	client_error(c, code, text);
 }

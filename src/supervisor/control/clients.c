@@ -224,7 +224,7 @@ void client_tell_missed(struct client *c)
 
 	if (c->missed == 0)
 		return;
-	(void)snprintf(json, sizeof(json),
+	snprintf(json, sizeof(json),
 		"{\"time\":%.3f,\"event\":\"messages-missed\",\"level\":"
 		"\"warn\",\"count\":%" PRIu64 ",\"text\":\"%" PRIu64
 		" messages are not shown: too many to read\"}",
@@ -713,8 +713,7 @@ static void control_on_renamed(struct service *service, const char *old)
 	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next)
 		if ((c->state == CLIENT_FOLLOWING || c->state == CLIENT_EVENTS) &&
 			strcmp(c->request.target, old) == 0)
-			(void)text_copy(
-				c->request.target, sizeof(c->request.target), service->name);
+			text_copy(c->request.target, sizeof(c->request.target), service->name);
 }
 
 static void control_on_drop(struct service *service)

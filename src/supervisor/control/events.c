@@ -29,12 +29,12 @@ static bool is_of_target(const struct client *c, const char *json, size_t len)
 
 	if (*c->request.target == '\0')
 		return true;
-	(void)snprintf(field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
+	snprintf(field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
 	if (!contains(json, len, field))
 		return false;
 	if (c->only_slot == SLOT_ALL)
 		return true;
-	(void)snprintf(field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
+	snprintf(field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
 	return contains(json, len, field);
 }
 
@@ -170,7 +170,7 @@ bool events_remember(struct client *c, const struct control_target *t)
 	const char *const names[] = {t->whole, t->cluster};
 
 	for (unsigned i = 0; i < (t->slot >= 0 ? 2 : 1); i++) {
-		(void)text_copy(c->request.target, sizeof(c->request.target), names[i]);
+		text_copy(c->request.target, sizeof(c->request.target), names[i]);
 		c->only_slot = i == 0 ? SLOT_ALL : (uint32_t)t->slot;
 		if (count(c, 1) > 0)
 			return true;

@@ -43,14 +43,14 @@ static int put_event(
 	if (!valid)
 		json_put_bool(&w, "json", false);
 	json_put_int(&w, "size", (int64_t)len);
-	(void)snprintf(text, sizeof(text), "%s.%" PRIu32 ": message of %zu bytes",
-		child->service->name, child->slot, len);
+	snprintf(text, sizeof(text), "%s.%" PRIu32 ": message of %zu bytes", child->service->name,
+		child->slot, len);
 	json_put_text(&w, "text", text);
 	if (len <= SHOWN_MAX) {
 		json_key(&w, "message");
 		if (valid) {
 			json_raw(&w, "");
-			(void)buffer_append(out, line, len);
+			buffer_append(out, line, len);
 		} else {
 			json_bytes(&w, line, len);
 		}

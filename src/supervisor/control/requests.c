@@ -81,7 +81,7 @@ static struct service *only_service(
 		return t->service;
 	if (c->sup->service_count == 1)
 		return c->sup->services[0];
-	(void)error_set(err, 0, "'%s' has %zu clusters; name one of them", c->sup->settings->name,
+	error_set(err, 0, "'%s' has %zu clusters; name one of them", c->sup->settings->name,
 		c->sup->service_count);
 	return NULL;
 }
@@ -91,7 +91,7 @@ static struct service *only_service(
 static void add_sentence(struct buffer *text, const char *sentence)
 {
 	if (*sentence != '\0')
-		(void)buffer_printf(text, "%s%s", text->len > 0 ? "; " : "", sentence);
+		buffer_printf(text, "%s%s", text->len > 0 ? "; " : "", sentence);
 }
 
 static void add_outcomes(const struct client *c, struct buffer *text, bool failed)
@@ -177,7 +177,7 @@ static struct expectation *expect(struct client *c, struct service *service, str
 	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
 
 	if (list == NULL) {
-		(void)error_set(err, 0, "out of memory");
+		error_set(err, 0, "out of memory");
 		return NULL;
 	}
 	c->expected = list;
@@ -274,7 +274,7 @@ static void look_at_host(struct client *c)
 		return;
 	c->expects_host = 0;
 	c->failed = outcome != HOST_DONE;
-	(void)text_copy(c->outcome, sizeof(c->outcome), text);
+	text_copy(c->outcome, sizeof(c->outcome), text);
 	if (outcome == HOST_LATE)
 		client_error(c, CONTROL_TIMED_OUT, c->outcome);
 	else
@@ -307,7 +307,7 @@ void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 			continue;
 		c->expects_upgrade = false;
 		c->failed = failed;
-		(void)text_copy(c->outcome, sizeof(c->outcome), text);
+		text_copy(c->outcome, sizeof(c->outcome), text);
 		if (c->state == CLIENT_WAITING && is_fulfilled(c))
 			request_finish(c);
 	}
@@ -324,7 +324,7 @@ typedef int method(struct client *c, const struct target *t, struct error *err);
 
 static int refuse(struct error *err, int code, const char *why)
 {
-	(void)error_set(err, 0, "%s", why);
+	error_set(err, 0, "%s", why);
 	return code;
 }
 
@@ -333,10 +333,10 @@ static int answer_reached(struct client *c, unsigned reached, const char *what)
 {
 	char json[128];
 
-	(void)snprintf(json, sizeof(json), "{\"reached\":%u,\"text\":\"%ssent to %u worker%s\"}",
-		reached, what, reached, reached == 1 ? "" : "s");
+	snprintf(json, sizeof(json), "{\"reached\":%u,\"text\":\"%ssent to %u worker%s\"}", reached,
+		what, reached, reached == 1 ? "" : "s");
 	(void)control_begin_result(&c->out, c->request.id);
-	(void)buffer_string(&c->out, json);
+	buffer_string(&c->out, json);
 	(void)control_end_result(&c->out);
 	client_done(c);
 	return ANSWERED;
@@ -425,7 +425,7 @@ static int restart(struct client *c, const struct target *t, struct error *err)
 
 static int scale_no_slot(const struct service *s, struct error *err)
 {
-	(void)error_set(err, 0,
+	error_set(err, 0,
 		"a slot cannot be scaled: 'nclust scale %s N' sets how many "
 		"workers the cluster has",
 		s->name);
@@ -446,7 +446,7 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 	if (c->request.scale_kind == SCALE_BY)
 		count += (long)service_counts(s).workers;
 	if (count < 0 || count > WORKERS_MAX) {
-		(void)error_set(err, 0,
+		error_set(err, 0,
 			"'%s' has %u worker%s, and %ld is not a number from 0 "
 			"to %d: nothing was changed",
 			s->name, service_counts(s).workers,
@@ -460,7 +460,7 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 		return CONTROL_FAILED;
 	e->fewer = fewer;
 	e->settled = !fewer;
-	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
+	snprintf(c->outcome, sizeof(c->outcome), "%s: %ld workers", s->name, count);
 	return UNDER_WAY;
 }
 
@@ -482,7 +482,7 @@ static int stop(struct client *c, const struct target *t, struct error *err)
 		return refuse(err, CONTROL_PARAMS,
 			"a slot cannot be stopped by itself: scale the "
 			"cluster, or restart the slot");
-	(void)snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
+	snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
 		s != NULL ? s->name : c->sup->settings->name);
 	if (s == NULL) {
 		c->expects_end = true;
@@ -490,7 +490,7 @@ static int stop(struct client *c, const struct target *t, struct error *err)
 		return UNDER_WAY;
 	}
 	if (is_last(c->sup, s))
-		(void)snprintf(c->outcome, sizeof(c->outcome),
+		snprintf(c->outcome, sizeof(c->outcome),
 			"%s: stopped; it was the last cluster, so nclust ends", s->name);
 	e = expect(c, s, err);
 	if (e == NULL)
@@ -526,7 +526,7 @@ static int signal_workers(struct client *c, const struct target *t, struct error
 			reached += send_signal(c, t, sup->services[i]);
 	if (reached == 0)
 		return refuse(err, CONTROL_FAILED, "no worker to signal");
-	(void)snprintf(what, sizeof(what), "%s ", text_signal_name(name, c->request.signal));
+	snprintf(what, sizeof(what), "%s ", text_signal_name(name, c->request.signal));
 	return answer_reached(c, reached, what);
 }
 
@@ -542,8 +542,7 @@ static int send_message(struct client *c, const struct target *t, struct error *
 	reached = messages_send(s, t->slot, c->request.all, line, strlen(line), &asked);
 	if (reached == asked && asked > 0)
 		return answer_reached(c, reached, "");
-	(void)error_set(err, 0, "%s: sent to %u worker%s: %s", s->name, reached,
-		reached == 1 ? "" : "s",
+	error_set(err, 0, "%s: sent to %u worker%s: %s", s->name, reached, reached == 1 ? "" : "s",
 		!messages_possible(s)                 ? "none of its workers has a message "
 							"channel (see 'ipc')"
 			: asked > 1 || c->request.all ? "the others do not read their messages"
@@ -575,7 +574,7 @@ static int reload(struct client *c, const struct target *t, struct error *err)
 		return CONTROL_FAILED;
 	c->expects_reload = true;
 	c->failed = true; /* unless it comes to something else */
-	(void)text_copy(c->outcome, sizeof(c->outcome),
+	text_copy(c->outcome, sizeof(c->outcome),
 		"nclust ended before it had read the configuration");
 	return UNDER_WAY;
 }
@@ -591,7 +590,7 @@ static void tell_reloaded(struct client *c, struct reload_result *result, bool f
 		client_error(c, result->bad_config ? CONTROL_BAD_CONFIG : CONTROL_FAILED, text);
 		return;
 	}
-	(void)text_copy(c->outcome, sizeof(c->outcome), text);
+	text_copy(c->outcome, sizeof(c->outcome), text);
 	for (size_t i = 0; i < c->sup->service_count; i++)
 		await_reload(c, c->sup->services[i]);
 	wait_or_finish(c);
@@ -628,7 +627,7 @@ static int turn_host(struct client *c, const struct target *t,
 		c->expects_host = 0;
 	else
 		c->failed = true; /* unless it comes to something else */
-	(void)text_copy(c->outcome, sizeof(c->outcome),
+	text_copy(c->outcome, sizeof(c->outcome),
 		c->failed ? "nclust ended before that was over" : "");
 	return UNDER_WAY;
 }
@@ -637,7 +636,7 @@ static int turn_host(struct client *c, const struct target *t,
 static int begun(struct client *c, const char *what, int code)
 {
 	if (code == UNDER_WAY && c->request.no_wait)
-		(void)text_copy(c->outcome, sizeof(c->outcome), what);
+		text_copy(c->outcome, sizeof(c->outcome), what);
 	return code;
 }
 
@@ -663,7 +662,7 @@ static void keep_target(struct client *c, const struct target *t)
 	if (t->service == NULL)
 		return;
 	c->only_slot = t->slot;
-	(void)text_copy(c->request.target, sizeof(c->request.target), t->service->name);
+	text_copy(c->request.target, sizeof(c->request.target), t->service->name);
 }
 
 static int events(struct client *c, const struct target *t, struct error *err)

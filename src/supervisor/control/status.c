@@ -239,15 +239,15 @@ static void put_rollout(struct json_writer *w, struct service *s, nsec_t now)
 		return;
 	}
 	if (view.baking > now)
-		(void)snprintf(step, sizeof(step), "watching the first %u for %s more",
+		snprintf(step, sizeof(step), "watching the first %u for %s more",
 			view.canary > 0 ? view.canary : view.of, text_age(age, view.baking - now));
 	else if (view.unprepared)
-		(void)snprintf(step, sizeof(step), "running '%s'",
+		snprintf(step, sizeof(step), "running '%s'",
 			view.settings->before_of_all ? "release" : "before");
 	else if (view.slot != SLOT_ALL)
-		(void)snprintf(step, sizeof(step), "waiting for %s.%u", s->name, view.slot);
+		snprintf(step, sizeof(step), "waiting for %s.%u", s->name, view.slot);
 	else
-		(void)snprintf(step, sizeof(step), "starting");
+		snprintf(step, sizeof(step), "starting");
 	json_open_object(w);
 	json_put_int(w, "id", view.id);
 	json_put_int(w, "to", view.to);

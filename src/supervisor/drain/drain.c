@@ -186,15 +186,15 @@ static void tell(struct drain *d, bool forced)
 	char text[700];
 
 	if (forced && d->view.busy == 0)
-		(void)snprintf(text, sizeof(text),
+		snprintf(text, sizeof(text),
 			"by force: it cannot be frozen, because a debugger "
 			"has it");
 	else if (forced)
-		(void)snprintf(text, sizeof(text), "by force: %u connection%s still busy: %s",
+		snprintf(text, sizeof(text), "by force: %u connection%s still busy: %s",
 			d->view.busy, d->view.busy == 1 ? "" : "s",
 			drain_busy_text(d, busy, sizeof(busy)));
 	else
-		(void)snprintf(text, sizeof(text), "in %.1f ms", took);
+		snprintf(text, sizeof(text), "in %.1f ms", took);
 	news_say_numbers(c, forced ? LOG_WARN : LOG_DEBUG, "drained", numbers, COUNT_OF(numbers),
 		"drained %s", text);
 }

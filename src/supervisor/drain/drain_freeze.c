@@ -93,7 +93,7 @@ static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
 			continue;
 		fd_close(&d->processes[i].pidfd);
 		d->process_count--;
-		(void)memmove(&d->processes[i], &d->processes[i + 1],
+		memmove(&d->processes[i], &d->processes[i + 1],
 			(d->process_count - i) * sizeof(*d->processes));
 	}
 }

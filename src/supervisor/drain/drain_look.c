@@ -333,11 +333,11 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 static const char *bytes_text(char to[24], uint64_t bytes)
 {
 	if (bytes < 10000)
-		(void)snprintf(to, 24, "%u bytes", (unsigned)bytes);
+		snprintf(to, 24, "%u bytes", (unsigned)bytes);
 	else if (bytes < 1000000)
-		(void)snprintf(to, 24, "%.1f kB", (double)bytes / 1e3);
+		snprintf(to, 24, "%.1f kB", (double)bytes / 1e3);
 	else
-		(void)snprintf(to, 24, "%.1f MB", (double)bytes / 1e6);
+		snprintf(to, 24, "%.1f MB", (double)bytes / 1e6);
 	return to;
 }
 
@@ -351,7 +351,7 @@ static void say_one(
 
 	if (p != NULL)
 		(void)connections_peer(&p->remote, c, peer, sizeof(peer));
-	(void)snprintf(to, size, "%s%s (%s, %s sent)", between, peer,
+	snprintf(to, size, "%s%s (%s, %s sent)", between, peer,
 		text_age(age, (nsec_t)c->received_ago * MSEC), bytes_text(bytes, c->bytes_out));
 }
 
@@ -369,7 +369,7 @@ const char *drain_busy_text(struct drain *d, char *to, size_t size)
 			(i > 0 && c->cookie == seen->list[i - 1].cookie))
 			continue;
 		if (told == TOLD_MOST) {
-			(void)snprintf(to + used, size - used, ", …");
+			snprintf(to + used, size - used, ", …");
 			break;
 		}
 		say_one(d, c, to + used, size - used, told > 0 ? ", " : "");

@@ -177,7 +177,7 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 
 	json_put_text(w, "balance", balance_of(service));
 	if (error != 0) {
-		(void)snprintf(text, sizeof(text), "the settings ask for another way: %s",
+		snprintf(text, sizeof(text), "the settings ask for another way: %s",
 			strerror(error));
 		json_put_text(w, "balance_why", text);
 		return;
@@ -187,12 +187,12 @@ void evidence_on_status(struct json_writer *w, const struct service *service)
 	if (known->generation == 0 && !is_uneven(service, &found))
 		return;
 	if (known->generation != 0 && known->workers == 0)
-		(void)snprintf(text, sizeof(text), "spares are asked");
+		snprintf(text, sizeof(text), "spares are asked");
 	else if (known->generation != 0)
-		(void)snprintf(text, sizeof(text), "%s.%u had %u %% of the CPU time of %u workers",
+		snprintf(text, sizeof(text), "%s.%u had %u %% of the CPU time of %u workers",
 			service->name, known->slot, known->percent, known->workers);
 	else
-		(void)snprintf(text, sizeof(text),
+		snprintf(text, sizeof(text),
 			"%s.%u has %u %% of the CPU time of %u workers; a "
 			"restart gives each a socket of its own",
 			service->name, found.slot, found.percent, found.workers);

@@ -111,7 +111,7 @@ static void count_unix(void *context, uint64_t inode)
 
 	(void)inode;
 	k->seen.used++;
-	(void)text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
+	text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
 }
 
 static int look_beside(void *owner)
@@ -174,7 +174,7 @@ static struct host_asker *place_of(struct host *h, const char *who, size_t len)
 		place += h->asker_count++;
 	}
 	*place = (struct host_asker){.last = 0};
-	(void)memcpy(place->who, who, len);
+	memcpy(place->who, who, len);
 	return place;
 }
 
@@ -281,7 +281,7 @@ static void say(struct host_watch *x, bool late)
 		len += snprintf(x->text + len, sizeof(x->text) - (size_t)len,
 			"no worker of %s is ready", s->name);
 	if (late && drains)
-		(void)snprintf(x->text + len, sizeof(x->text) - (size_t)len,
+		snprintf(x->text + len, sizeof(x->text) - (size_t)len,
 			"; it stays drained until 'nclust undrain %s'", name);
 }
 
@@ -289,7 +289,7 @@ static void say_empty(struct host_watch *x)
 {
 	char age[16];
 
-	(void)snprintf(x->text, sizeof(x->text),
+	snprintf(x->text, sizeof(x->text),
 		"%s: empty after %s: no connection is in use, and %u idle", x->sup->settings->name,
 		text_age(age, clock_now() - x->sup->traffic.host.began), x->seen->idle);
 }
@@ -408,11 +408,10 @@ static unsigned begin(struct supervisor *sup, enum host_waits waits, nsec_t pati
 		return 0;
 	job_end(&x->job);
 	*x->seen = (struct host_seen){.used = 0};
-	(void)snprintf(x->text, sizeof(x->text), "%s: was not drained", sup->settings->name);
+	snprintf(x->text, sizeof(x->text), "%s: was not drained", sup->settings->name);
 	if (drained != (h->since != 0)) {
 		turn_to(x, drained);
-		(void)snprintf(
-			x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
+		snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
 	}
 	if (h->turn == 0)
 		h->turn = 1;
@@ -472,7 +471,7 @@ void host_go_on(struct supervisor *sup)
 		h->waits = HOST_SETTLED;
 		return;
 	}
-	(void)snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
+	snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
 	timer_arm(sup->loop, &x->timer, 0);
 }
 

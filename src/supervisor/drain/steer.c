@@ -92,7 +92,7 @@ static unsigned sum_up(
 	const struct rollout_view rollout = cluster_view_rollout(s->service->core);
 	unsigned sum = 0;
 
-	(void)memset(sums, 0, LANES_MAX * sizeof(*sums));
+	memset(sums, 0, LANES_MAX * sizeof(*sums));
 	for (unsigned i = 0; i < s->count; i++) {
 		const struct lane *lane = &s->lanes[i];
 		const unsigned ready = ready_at(s, l, lane);

@@ -69,7 +69,7 @@ void steer_forget_before(struct steer *s, unsigned in_force)
 {
 	while (s->from_count > 1 && s->from[1].generation <= in_force) {
 		s->from_count--;
-		(void)memmove(&s->from[0], &s->from[1], s->from_count * sizeof(s->from[0]));
+		memmove(&s->from[0], &s->from[1], s->from_count * sizeof(s->from[0]));
 	}
 }
 

@@ -119,10 +119,10 @@ static bool say(struct service *s, const int *fds, size_t count)
 	scoped_buffer packet = {0};
 	bool said;
 
-	(void)text_copy(order.reason, sizeof(order.reason), reason_of(s, &order.wait));
-	(void)text_copy(order.type, sizeof(order.type), type_of(page != NULL ? c->fallback : ""));
-	(void)buffer_append(&packet, &order, sizeof(order));
-	(void)buffer_append(&packet, page, order.page);
+	text_copy(order.reason, sizeof(order.reason), reason_of(s, &order.wait));
+	text_copy(order.type, sizeof(order.type), type_of(page != NULL ? c->fallback : ""));
+	buffer_append(&packet, &order, sizeof(order));
+	buffer_append(&packet, page, order.page);
 	said = f->life.job.pid == 0 ||
 		(!packet.failed &&
 			fdpass_send(f->channel, packet.data, packet.len, fds, count) == 0);

@@ -56,14 +56,14 @@ static int set_unix(struct aim *aim, const struct listener *l)
 	const char *path = l->address.path;
 	struct sockaddr_un *to = &aim->address.un;
 
-	(void)text_copy(aim->host, sizeof(aim->host), "localhost");
+	text_copy(aim->host, sizeof(aim->host), "localhost");
 	/* the kernel's path may be relative to another directory */
 	if (path == NULL || *path != '/')
 		return 0;
 	if (strlen(path) >= sizeof(to->sun_path))
 		return -1;
 	*to = (struct sockaddr_un){.sun_family = AF_UNIX};
-	(void)text_copy(to->sun_path, sizeof(to->sun_path), path);
+	text_copy(to->sun_path, sizeof(to->sun_path), path);
 	aim->size = sizeof(*to);
 	aim->file = l->file;
 	return 0;
@@ -91,7 +91,7 @@ int aim_connect(const struct aim *aim, int fd)
 	file = open_file(aim);
 	if (file == -1)
 		return -1;
-	(void)snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
+	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", file);
 	return connect(fd, (const struct sockaddr *)&to, sizeof(to));
 }
 
@@ -102,7 +102,7 @@ static void set_inet(struct aim *aim, const struct socket_key *key)
 	struct sockaddr_in6 *in6 = &aim->address.v6;
 
 	aim->size = endpoint_make(&aim->address, key->family, key->ip, key->port, key->scope);
-	(void)snprintf(aim->host, sizeof(aim->host), "localhost:%u", key->port);
+	snprintf(aim->host, sizeof(aim->host), "localhost:%u", key->port);
 	if (in->sin_family == AF_INET) {
 		if (in->sin_addr.s_addr == htonl(INADDR_ANY))
 			in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);

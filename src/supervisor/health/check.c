@@ -81,7 +81,7 @@ static struct asks *check_of(const struct child *child)
 	(void)health_probe_text(text, &child_settings(child)->check);
 	if (strcmp(text, a->check) == 0)
 		return a;
-	(void)text_copy(a->check, sizeof(a->check), text);
+	text_copy(a->check, sizeof(a->check), text);
 	a->passed = a->blamed = 0;
 	(void)trouble_set_check(child->service, "");
 	return a;
@@ -113,7 +113,7 @@ static void doubt(const struct child *child, const char *check)
 	const char *last = child->health->last;
 	char text[512];
 
-	(void)snprintf(text, sizeof(text),
+	snprintf(text, sizeof(text),
 		"no worker of generation %u has ever passed its check (%s: "
 		"%s), so no other is replaced for it: is 'check' right?%s",
 		child->generation, check, last,
@@ -151,7 +151,7 @@ void check_failed(struct child *child, const char *why)
 
 	h->failed++;
 	h->failures++;
-	(void)text_copy(h->last, sizeof(h->last), why);
+	text_copy(h->last, sizeof(h->last), why);
 	log_worker(child, LOG_INFO, "worker %d failed a check, %s: %s", (int)child->pid,
 		health_probe_text(text, &s->check), why);
 	if (h->failures < s->check_failures)
@@ -173,7 +173,7 @@ static void note_away(struct child *child, nsec_t time)
 	char threads[512];
 
 	h->failed++;
-	(void)snprintf(h->last, sizeof(h->last), "took no connection, and did nothing else, for %s",
+	snprintf(h->last, sizeof(h->last), "took no connection, and did nothing else, for %s",
 		text_age(age, time));
 	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s", (int)child->pid,
 		h->last, awaits_threads_text(child->pid, threads, sizeof(threads)));
@@ -271,7 +271,7 @@ static void fail_silent(struct checker *c, const char *text)
 			continue;
 		h->failed++;
 		h->silent = false;
-		(void)text_copy(h->last, sizeof(h->last), text);
+		text_copy(h->last, sizeof(h->last), text);
 		give_up(child);
 	}
 }
@@ -314,7 +314,7 @@ static void judge_silence(struct checker *c, const struct look *look, nsec_t now
 	waited = now - c->volley.quiet_since;
 	if (!volley_waits(&c->volley) || waited < look->timeout)
 		return;
-	(void)text_age(age, waited);
+	text_age(age, waited);
 	if (!c->nobody_told) {
 		c->nobody_told = true;
 		news_say_of(service, LOG_WARN, "check-untaken",
@@ -327,12 +327,12 @@ static void judge_silence(struct checker *c, const struct look *look, nsec_t now
 	volley_stop(&c->volley);
 	c->nobody_told = false;
 	if (c->silent < c->asked)
-		(void)snprintf(all, sizeof(all), "%u of %u", c->silent, c->asked);
+		snprintf(all, sizeof(all), "%u of %u", c->silent, c->asked);
 	news_say_of(service, LOG_WARN, "check-failed",
 		"no worker has taken a check's connection for %s: %s have "
 		"failed",
 		age, all);
-	(void)text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
+	text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
 	fail_silent(c, text);
 }
 

@@ -46,7 +46,7 @@ static void tell(struct child *child, const struct sight *sight, const struct co
 	char threads[512];
 
 	remote_of(&r, c->pid);
-	(void)snprintf(h->hang, sizeof(h->hang), "no answer to %s for %s",
+	snprintf(h->hang, sizeof(h->hang), "no answer to %s for %s",
 		connections_peer(&r, c, peer, sizeof(peer)), text_age(age, age_of(c)));
 	child->hang = h->hang;
 	news_say_numbers(child, LOG_WARN, "hang", numbers, COUNT_OF(numbers),

@@ -85,12 +85,11 @@ bool health_same_probe(const struct probe *a, const struct probe *b)
 const char *health_probe_text(char to[96], const struct probe *probe)
 {
 	if (probe->kind == PROBE_TCP)
-		(void)text_copy(to, 96, "a connection");
+		text_copy(to, 96, "a connection");
 	else if (probe->kind == PROBE_HTTP)
-		(void)snprintf(
-			to, 96, "GET %s%.80s", probe->text[1] == '/' ? "http:" : "", probe->text);
+		snprintf(to, 96, "GET %s%.80s", probe->text[1] == '/' ? "http:" : "", probe->text);
 	else
-		(void)snprintf(to, 96, "'%.80s'", probe->text);
+		snprintf(to, 96, "'%.80s'", probe->text);
 	return to;
 }
 
@@ -106,11 +105,11 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	h->helper = NULL;
 	h->asks->running--;
 	if (late)
-		(void)snprintf(why, sizeof(why), "no answer in time");
+		snprintf(why, sizeof(why), "no answer in time");
 	else if (end->signalled)
-		(void)snprintf(why, sizeof(why), "killed by %s", text_signal_name(name, end->code));
+		snprintf(why, sizeof(why), "killed by %s", text_signal_name(name, end->code));
 	else
-		(void)snprintf(why, sizeof(why), "exit %d", end->code);
+		snprintf(why, sizeof(why), "exit %d", end->code);
 	h->asks->asker.kind->answered(child, !late && !end->signalled && end->code == 0, why);
 }
 
@@ -120,9 +119,9 @@ static void put_facts(struct buffer *facts, const struct child *child)
 	helper_number(facts, "NCLUST_CHECK_PID", (uint64_t)child->pid);
 	helper_number(facts, "NCLUST_SLOT", child->slot);
 	helper_number(facts, "NCLUST_GENERATION", child->generation);
-	(void)buffer_string(facts, "NCLUST_WORKER=");
-	(void)buffer_number(facts, child->serial, 16);
-	(void)buffer_append(facts, "", 1);
+	buffer_string(facts, "NCLUST_WORKER=");
+	buffer_number(facts, child->serial, 16);
+	buffer_append(facts, "", 1);
 }
 
 int health_exec(

@@ -145,12 +145,12 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	if (count == 0)
 		return;
 	if (at != NULL)
-		(void)snprintf(remedy, sizeof(remedy),
+		snprintf(remedy, sizeof(remedy),
 			": '%s%s,defer-accept=10s'%s keeps such clients from "
 			"them",
 			learned_only(at) ? "listen = " : "", at->facts.text,
 			learned_only(at) ? "" : " in 'listen'");
-	(void)snprintf(text, sizeof(text),
+	snprintf(text, sizeof(text),
 		"%s workers are held by clients that have connected and sent "
 		"nothing, for up to %s%s",
 		count == WORKERS_MOST ? "many" : "all", text_age(age, longest), remedy);

@@ -55,7 +55,7 @@ static void answered(struct child *child, bool well, const char *why)
 	}
 	if (strcmp(h->last, why) == 0)
 		return;
-	(void)text_copy(h->last, sizeof(h->last), why);
+	text_copy(h->last, sizeof(h->last), why);
 	log_worker(child, LOG_INFO, "worker %d is not ready yet: %s", (int)child->pid, why);
 }
 

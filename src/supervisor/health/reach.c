@@ -212,7 +212,7 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 		free(r->reached);
 		return error_set(err, ENOMEM, "%s", service->name);
 	}
-	(void)memcpy(r->host, aim.host, sizeof(r->host));
+	memcpy(r->host, aim.host, sizeof(r->host));
 	r->next = x->first;
 	x->first = r;
 	x->wait = WAIT_LEAST;

@@ -162,7 +162,7 @@ static void take_status(struct asking *a, unsigned code)
 	bool late = a->state == ASKING_LATE;
 	char why[96];
 
-	(void)snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
+	snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
 	a->state = ASKING_REST;
 	a->said_all = false;
 	tell(a, late, httpstatus_is_well(code), why);
@@ -241,8 +241,7 @@ static void judge_time(struct asking *a, nsec_t now)
 	}
 	a->state = ASKING_LATE;
 	a->since = now;
-	(void)snprintf(
-		why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
+	snprintf(why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
 	tell(a, late, false, why);
 }
 
@@ -563,7 +562,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		clock_now() > v->look_until || !silence_lasts(child, a->since, now) ||
 		waited < patience)
 		return;
-	(void)snprintf(why, sizeof(why), "took no connection for %s", text_age(time, waited));
+	snprintf(why, sizeof(why), "took no connection for %s", text_age(time, waited));
 	/* it has missed all of them */
 	if (health_of(child) != NULL)
 		child->health->failures = s->check_failures - 1;

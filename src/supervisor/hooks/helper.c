@@ -112,7 +112,7 @@ struct helper *helper_start(const struct helper_plan *p, struct error *err)
 	if (environment != NULL && p->file != NULL)
 		h->file = strdup(p->file);
 	if (environment == NULL || (p->file != NULL && h->file == NULL)) {
-		(void)error_set(err, ENOMEM, "'%s'", p->command->list[0]);
+		error_set(err, ENOMEM, "'%s'", p->command->list[0]);
 	} else {
 		h->over = p->over;
 		h->owner = p->owner;
@@ -176,18 +176,18 @@ void helpers_resume(struct supervisor *sup)
 
 void helper_fact(struct buffer *facts, const char *key, const char *value)
 {
-	(void)buffer_string(facts, key);
-	(void)buffer_string(facts, "=");
-	(void)buffer_string(facts, value);
-	(void)buffer_append(facts, "", 1);
+	buffer_string(facts, key);
+	buffer_string(facts, "=");
+	buffer_string(facts, value);
+	buffer_append(facts, "", 1);
 }
 
 void helper_number(struct buffer *facts, const char *key, uint64_t n)
 {
-	(void)buffer_string(facts, key);
-	(void)buffer_string(facts, "=");
-	(void)buffer_number(facts, n, 10);
-	(void)buffer_append(facts, "", 1);
+	buffer_string(facts, key);
+	buffer_string(facts, "=");
+	buffer_number(facts, n, 10);
+	buffer_append(facts, "", 1);
 }
 
 void helper_facts(struct buffer *facts, const struct service *service)
@@ -198,9 +198,9 @@ void helper_facts(struct buffer *facts, const struct service *service)
 	helper_fact(facts, "NCLUST_CLUSTER", service->name);
 	if (!sup->has_rundir)
 		return;
-	(void)buffer_string(facts, "NCLUST_SOCKET=");
-	(void)buffer_string(facts, sup->rundir.path);
-	(void)buffer_append(facts, "/control", sizeof("/control"));
+	buffer_string(facts, "NCLUST_SOCKET=");
+	buffer_string(facts, sup->rundir.path);
+	buffer_append(facts, "/control", sizeof("/control"));
 }
 
 /* ---- the end ---- */

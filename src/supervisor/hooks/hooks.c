@@ -83,11 +83,11 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 		return;
 	}
 	if (late)
-		(void)snprintf(how, sizeof(how), "killed because it ran for more than a minute");
+		snprintf(how, sizeof(how), "killed because it ran for more than a minute");
 	else if (end->signalled)
-		(void)snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
+		snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
 	else
-		(void)snprintf(how, sizeof(how), "exit %d", end->code);
+		snprintf(how, sizeof(how), "exit %d", end->code);
 	if (late || end->signalled || end->code != 0) {
 		tell_failure(run, how);
 	} else if (run->service != NULL) {

@@ -74,7 +74,7 @@ struct cluster_settings *command_settings(
 	}
 	if (config_check_command(s, err) == 0)
 		return s;
-	(void)error_wrap(err, "cluster '%s': command", s->name);
+	error_wrap(err, "cluster '%s': command", s->name);
 	cluster_settings_unref(s);
 	return NULL;
 }

@@ -43,7 +43,7 @@ static void say_tree_stays(struct staying *s, const struct child *child)
 	char what[120];
 
 	for (size_t i = 0; i < count; i++) {
-		(void)snprintf(what, sizeof(what), "%s.%" PRIu32 ": %s", child->service->name,
+		snprintf(what, sizeof(what), "%s.%" PRIu32 ": %s", child->service->name,
 			child->slot, i == 0 ? "worker" : "its process");
 		say_stays(s, what, tree[i]);
 	}

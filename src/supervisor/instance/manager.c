@@ -77,7 +77,7 @@ static void drop_first(struct manager *m)
 {
 	free(m->waiting[0]);
 	m->waiting_count--;
-	(void)memmove(&m->waiting[0], &m->waiting[1], m->waiting_count * sizeof(*m->waiting));
+	memmove(&m->waiting[0], &m->waiting[1], m->waiting_count * sizeof(*m->waiting));
 }
 
 static void keep(struct manager *m, const char *text, size_t len)
@@ -151,7 +151,7 @@ static void tell_status(struct supervisor *sup)
 	m->changed = !send_message(sup, &message, false);
 	if (m->changed)
 		return;
-	(void)text_copy(m->status, sizeof(m->status), message.status);
+	text_copy(m->status, sizeof(m->status), message.status);
 	timer_arm(sup->loop, &m->pause, STATUS_PAUSE);
 }
 
@@ -376,7 +376,7 @@ void manager_ready(struct supervisor *sup)
 		return;
 	m->ready = true;
 	fill_status(sup, &message);
-	(void)text_copy(m->status, sizeof(m->status), message.status);
+	text_copy(m->status, sizeof(m->status), message.status);
 	tell(sup, &message);
 }
 

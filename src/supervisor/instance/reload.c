@@ -81,8 +81,8 @@ static void add_key(struct diff_cluster *c, const char *key, const char *what)
 {
 	size_t used = strlen(c->keys);
 
-	(void)snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)", used > 0 ? ", " : "",
-		key, what);
+	snprintf(c->keys + used, sizeof(c->keys) - used, "%s%s %s)", used > 0 ? ", " : "", key,
+		what);
 	if (c->change < CHANGE_ROLL)
 		c->change = CHANGE_ROLL;
 }
@@ -241,15 +241,15 @@ static void describe(struct buffer *out, const struct diff_cluster *c)
 	const char *name = c->new != NULL ? c->new->name : c->old->name;
 
 	if (out->len > 0)
-		(void)buffer_string(out, "; ");
+		buffer_string(out, "; ");
 	if (c->old == NULL)
-		(void)buffer_printf(out, "%s: new", name);
+		buffer_printf(out, "%s: new", name);
 	else if (c->new == NULL)
-		(void)buffer_printf(out, "%s: removed", name);
+		buffer_printf(out, "%s: removed", name);
 	else if (c->change == CHANGE_NONE)
-		(void)buffer_printf(out, "%s: no change", name);
+		buffer_printf(out, "%s: no change", name);
 	else
-		(void)buffer_printf(out, "%s: %s: %s", name, c->keys, how[c->change]);
+		buffer_printf(out, "%s: %s: %s", name, c->keys, how[c->change]);
 }
 
 static void add(struct supervisor *sup, struct diff_cluster *c, struct listener_set *set,
@@ -383,13 +383,13 @@ int reload_run(struct supervisor *sup, struct settings *settings, const char *mi
 	*result = (struct reload_result){0};
 	buffer_init(&result->text, 60000);
 	if (settings == NULL) {
-		(void)buffer_string(&result->text, mistakes);
+		buffer_string(&result->text, mistakes);
 	} else if (look_at_old(sup, &plan) == -1) {
-		(void)buffer_string(&result->text, "out of memory");
+		buffer_string(&result->text, "out of memory");
 	} else if (check(sup, &plan, &err) == -1 || open_new(sup, &plan, &err) == -1) {
 		shrink_all(sup);
 		sup->launch.cpus = cpus;
-		(void)buffer_string(&result->text, err.text);
+		buffer_string(&result->text, err.text);
 	} else {
 		commit(sup, &plan, restart, result);
 		got = 0;

@@ -162,7 +162,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 	bool bad = text != NULL && how == READ_MISTAKES;
 
 	if (end == NULL)
-		(void)error_fail(&err, 0,
+		error_fail(&err, 0,
 			"the configuration was not read within 5 s: its file, "
 			"an env-file, or the name service that knows its users "
 			"and groups, does not answer");
@@ -193,7 +193,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 				.keep = r->answer,
 			}) == 0)
 		return 0;
-	(void)error_set(err, errno, "cannot start the process that reads the configuration");
+	error_set(err, errno, "cannot start the process that reads the configuration");
 	reread_fini(sup);
 	return -1;
 }
@@ -210,7 +210,7 @@ static int tell_mistakes(char *text, int status, struct error *err)
 		if (end[1] != '\0')
 			log_error("%s", line);
 		else
-			(void)error_fail(err, status, "%s", line);
+			error_fail(err, status, "%s", line);
 	}
 	return -1;
 }
@@ -238,7 +238,7 @@ static int try_beside(struct supervisor *sup, struct error *err)
 			"disk or a file server does not answer");
 	if (!end.signalled && end.code == 0)
 		return 0;
-	(void)error_fail(err, EX_OSERR, "cannot try the places of 'log'");
+	error_fail(err, EX_OSERR, "cannot try the places of 'log'");
 	if (!end.signalled)
 		text = text_of(answer, &len);
 	return text != NULL ? tell_mistakes(text, end.code, err) : -1;

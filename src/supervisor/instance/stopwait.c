@@ -27,21 +27,21 @@ static void say_worker(struct buffer *out, const struct service *s, uint32_t slo
 	char name[16];
 	char age[16];
 
-	(void)buffer_printf(out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
+	buffer_printf(out, "%s.%" PRIu32 " (worker %d) ", s->name, slot, (int)w->pid);
 	if (drains)
-		(void)buffer_string(out, "is being drained");
+		buffer_string(out, "is being drained");
 	else if (w->killed)
-		(void)buffer_string(out, "has got SIGKILL");
+		buffer_string(out, "has got SIGKILL");
 	else if (w->stop_step < steps)
-		(void)buffer_printf(out, "has got %s",
+		buffer_printf(out, "has got %s",
 			text_signal_name(name, settings->stop[w->stop_step].signal));
 	else
-		(void)buffer_string(out, "is to end");
+		buffer_string(out, "is to end");
 	if (busy > 0)
-		(void)buffer_printf(out, ", %u busy connection%s", busy, busy == 1 ? "" : "s");
+		buffer_printf(out, ", %u busy connection%s", busy, busy == 1 ? "" : "s");
 	if (w->killed || w->due == NSEC_NEVER || w->due <= now)
 		return;
-	(void)buffer_printf(out,
+	buffer_printf(out,
 		drains                              ? ", for %s at most"
 			: w->stop_step + 1 == steps ? ", SIGKILL follows in %s"
 						    : ", the next signal follows in %s",
@@ -60,12 +60,12 @@ static unsigned say_workers(struct buffer *out, const struct service *s, nsec_t 
 		for (unsigned i = 0; i < view.workers; i++) {
 			if (count++ >= NAMED)
 				continue;
-			(void)buffer_string(out, count > 1 ? "; " : "");
+			buffer_string(out, count > 1 ? "; " : "");
 			say_worker(out, s, slot, &view.worker[i], now);
 		}
 	}
 	if (count > NAMED)
-		(void)buffer_printf(out, "; and %u more", count - NAMED);
+		buffer_printf(out, "; and %u more", count - NAMED);
 	return count;
 }
 

@@ -61,7 +61,7 @@ static void look_at(struct child *child, struct listener *l)
 	for (size_t i = 0; i < COUNT_OF(words) && !found; i++)
 		found = slotword_find(own, sizeof(own), words[i], port);
 	if (!found)
-		(void)snprintf(own, sizeof(own), "{slot+%u}", port);
+		snprintf(own, sizeof(own), "{slot+%u}", port);
 	if (inspects)
 		news_say_of(child->service, LOG_NOTE, "listening",
 			"%s is shared: each request reaches any worker; %s "

@@ -593,9 +593,9 @@ void intercept_on_explain(
 		return;
 	text = ports_missing(child);
 	if (child->life.waits != NULL)
-		(void)snprintf(to, size, "waits for %s", child->life.waits);
+		snprintf(to, size, "waits for %s", child->life.waits);
 	else if (text != NULL)
-		(void)snprintf(to, size,
+		snprintf(to, size,
 			"does not listen on %s, unlike generation %u ('restart "
 			"--drop-ports' permits that)",
 			text, child->listening.expected_of);

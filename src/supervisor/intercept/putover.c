@@ -59,7 +59,7 @@ void putover_look(struct takeover *t)
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
 	t->epoll_count = 0;
-	(void)memset(t->held, 0, sizeof(t->held));
+	memset(t->held, 0, sizeof(t->held));
 	(void)remote_each_fd(t->remote, LOOK_MAX, look_at_fd, t);
 }
 

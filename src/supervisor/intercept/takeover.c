@@ -97,10 +97,10 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 	if (l == NULL)
 		return;
 	if (whose != t->service)
-		(void)snprintf(to, size, "in use by cluster '%s' of this nclust", whose->name);
+		snprintf(to, size, "in use by cluster '%s' of this nclust", whose->name);
 	else
-		(void)snprintf(to, size, "%s has %s already%s",
-			others ? "another slot" : "this cluster", listener_text(l),
+		snprintf(to, size, "%s has %s already%s", others ? "another slot" : "this cluster",
+			listener_text(l),
 			learned_only(l) || others ? ""
 						  : "; 'listen' should name the one "
 						    "that the server binds, or none");

@@ -45,7 +45,7 @@ struct limits {
 /* Of nclust's own group. */
 static void own_name(const struct supervisor *sup, char to[NAME_SIZE])
 {
-	(void)snprintf(to, NAME_SIZE, "nclust@%s", sup->settings->name);
+	snprintf(to, NAME_SIZE, "nclust@%s", sup->settings->name);
 }
 
 /* "": it has none. */
@@ -73,7 +73,7 @@ static bool is_used(void *context, const char *name, const char *worker)
 	unsigned long slot = strtoul(worker, NULL, 10);
 	char group[GROUP_SIZE];
 
-	(void)snprintf(group, sizeof(group), "%s/%s", name, worker);
+	snprintf(group, sizeof(group), "%s/%s", name, worker);
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
 
@@ -89,7 +89,7 @@ static unsigned sweep(struct supervisor *sup)
 {
 	char prefix[NAME_SIZE];
 
-	(void)snprintf(prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
+	snprintf(prefix, sizeof(prefix), "nclust@%s@", sup->settings->name);
 	return sup->limits->tree.base != -1 ? cgroup_sweep(&sup->limits->tree, prefix, is_used, sup)
 					    : 0;
 }
@@ -300,7 +300,7 @@ static void look_at_group(const struct child *c, struct group_use *use)
 	keep(&use->pids, dir, "pids.current", NULL);
 	keep(&use->refused, dir, "pids.events", "max ");
 	for (size_t k = 0; k < COUNT_OF(pressures); k++) {
-		(void)snprintf(file, sizeof(file), "%s.pressure", pressures[k]);
+		snprintf(file, sizeof(file), "%s.pressure", pressures[k]);
 		keep(&use->pressure[k], dir, file, "avg10=");
 	}
 }
@@ -419,7 +419,7 @@ static void limits_on_resumed(struct child *c)
 	const char *slash;
 	struct group_use use;
 
-	(void)snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
+	snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
 	/* an nclust that did not keep the name may have handed it over */
 	if (c->limited.group != NULL || (!c->limited.grouped && !c->kept.adopted))
 		return;

@@ -42,9 +42,8 @@ static bool send_sink(struct service *service, size_t i)
 			SINK_JOURNAL == (int)LOGWIRE_TO_JOURNAL &&
 			SINK_SYSLOG == (int)LOGWIRE_TO_SYSLOG,
 		"the kinds of sinks are the wire's");
-	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
-	(void)text_copy(
-		p.text, sizeof(p.text), sink->path != NULL ? sink->path : names[sink->kind]);
+	text_copy(p.cluster, sizeof(p.cluster), service->name);
+	text_copy(p.text, sizeof(p.text), sink->path != NULL ? sink->path : names[sink->kind]);
 	return logger_send(service->sup, &p, NULL, 0);
 }
 
@@ -52,7 +51,7 @@ static bool send_none(struct service *service)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_ROUTE};
 
-	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	return logger_send(service->sup, &p, NULL, 0);
 }
 
@@ -129,8 +128,8 @@ static void reopen(struct service *service, const char *old)
 {
 	struct logwire_packet p = {.kind = LOGWIRE_REOPEN};
 
-	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
-	(void)text_copy(p.text, sizeof(p.text), old);
+	text_copy(p.cluster, sizeof(p.cluster), service->name);
+	text_copy(p.text, sizeof(p.text), old);
 	(void)logger_send(service->sup, &p, NULL, 0);
 }
 

@@ -65,9 +65,9 @@ static bool answer(const struct service *service, const struct logwire_packet *p
 		return send_answer(&back, -1);
 	}
 	back.what = file.rotated ? LOGWIRE_ASK_ROTATE : LOGWIRE_ASK_OPEN;
-	(void)buffer_printf(&facts, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode,
-		file.size, file.born, file.dev);
-	(void)text_copy(back.text, sizeof(back.text), buffer_text(&facts));
+	buffer_printf(&facts, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, file.inode, file.size,
+		file.born, file.dev);
+	text_copy(back.text, sizeof(back.text), buffer_text(&facts));
 	sent = send_answer(&back, file.fd);
 	(void)close(file.fd);
 	return sent;
@@ -116,7 +116,7 @@ static bool old_path(
 		!value_log_path(sink, p->cluster, p->slot, path, PATH_MAX - 2))
 		return false;
 	len = strlen(path);
-	(void)text_copy(path + len, PATH_MAX - len, ".1");
+	text_copy(path + len, PATH_MAX - len, ".1");
 	return true;
 }
 
@@ -214,7 +214,7 @@ static bool assign(struct supervisor *sup, struct opener *o)
 	while (first != NULL && !is_free(sup, first))
 		first = first->next;
 	if (first != NULL)
-		(void)text_copy(o->cluster, sizeof(o->cluster), first->p.cluster);
+		text_copy(o->cluster, sizeof(o->cluster), first->p.cluster);
 	for (struct ask *a = first; a != NULL && count < ASKS_OF_ONE; a = a->next)
 		if (a->opener == NULL && is_same(&a->p, &first->p) && !is_packed(sup, &a->p)) {
 			a->opener = o;
@@ -380,7 +380,7 @@ static int run_command(struct service *service, struct packing *k, struct error 
 	whole &= strings_add(&command, k->path) == 0;
 	helper_facts(&facts, service);
 	if (!whole || facts.failed)
-		(void)error_set(err, ENOMEM, "cannot start it");
+		error_set(err, ENOMEM, "cannot start it");
 	else if (ours != NULL)
 		helper = helper_start(&plan, err);
 	if (ours != NULL)
@@ -420,7 +420,7 @@ void opener_resume(struct supervisor *sup)
 
 		if (k == NULL)
 			continue;
-		(void)text_copy(k->path, sizeof(k->path), h->file);
+		text_copy(k->path, sizeof(k->path), h->file);
 		helper_claim(h, on_packed, k);
 	}
 }

@@ -172,7 +172,7 @@ static void is_down(struct broker *b, const char *why, size_t len)
 {
 	char text[256];
 
-	(void)text_escape(text, sizeof(text), why, len);
+	text_escape(text, sizeof(text), why, len);
 	b->up = false;
 	b->awaits = 0;
 	if (!b->down_told)
@@ -187,7 +187,7 @@ static uint64_t number_of(const char *text, size_t len)
 {
 	char digits[24];
 
-	(void)text_escape(digits, sizeof(digits), text, len);
+	text_escape(digits, sizeof(digits), text, len);
 	return strtoull(digits, NULL, 10);
 }
 
@@ -301,7 +301,7 @@ static char *setup_of(const struct service *s)
 		natsurl_parse(&url, c->relay, &err) == -1)
 		return NULL;
 	buffer_init(&text, 0);
-	(void)buffer_printf(&text, "%s.%s\n%.*s\n%.*s\nnclust %s\n", url.prefix, s->name,
+	buffer_printf(&text, "%s.%s\n%.*s\n%.*s\nnclust %s\n", url.prefix, s->name,
 		(int)url.user_len, url.user, (int)url.hosts_len, url.hosts, s->name);
 	if (buffer_text(&text) == NULL)
 		buffer_fini(&text);
@@ -383,9 +383,9 @@ static struct broker *broker_new(struct service *s)
 	b->service = s;
 	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) == -1)
 		number ^= (uint64_t)getpid() << 40;
-	(void)snprintf(b->id, sizeof(b->id), "%016" PRIx64, number);
+	snprintf(b->id, sizeof(b->id), "%016" PRIx64, number);
 	if (gethostname(b->host, sizeof(b->host) - 1) == -1 || *b->host == '\0')
-		(void)text_copy(b->host, sizeof(b->host), "unknown");
+		text_copy(b->host, sizeof(b->host), "unknown");
 	natswire_host(b->host);
 	buffer_init(&b->head, 0);
 	lineup_init(&b->in, LINE_MOST);

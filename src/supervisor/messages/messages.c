@@ -23,16 +23,16 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 {
 	struct buffer b = {.data = to, .cap = size, .limit = size};
 
-	(void)buffer_string(&b, "{\"from\":{\"cluster\":\"");
-	(void)buffer_string(&b, from->service->name);
-	(void)buffer_string(&b, "\",\"slot\":");
-	(void)buffer_number(&b, from->slot, 10);
+	buffer_string(&b, "{\"from\":{\"cluster\":\"");
+	buffer_string(&b, from->service->name);
+	buffer_string(&b, "\",\"slot\":");
+	buffer_number(&b, from->slot, 10);
 	if (from->service->broker != NULL) {
-		(void)buffer_string(&b, ",\"host\":\"");
-		(void)buffer_string(&b, from->service->broker->host);
-		(void)buffer_string(&b, "\"");
+		buffer_string(&b, ",\"host\":\"");
+		buffer_string(&b, from->service->broker->host);
+		buffer_string(&b, "\"");
 	}
-	(void)buffer_string(&b, "},\"message\":");
+	buffer_string(&b, "},\"message\":");
 	return b.len;
 }
 

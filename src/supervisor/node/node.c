@@ -347,8 +347,8 @@ static bool keep_query(struct node_worker *w, const char *line, size_t len)
 	grown = realloc(w->queries, had + len + 2);
 	if (grown == NULL)
 		return false;
-	(void)memcpy(grown + had, line, len);
-	(void)memcpy(grown + had + len, "\n", 2);
+	memcpy(grown + had, line, len);
+	memcpy(grown + had + len, "\n", 2);
 	w->queries = grown;
 	if (had == 0)
 		gate_tell(w->child);

@@ -42,7 +42,7 @@ static int read_ip(struct socket_key *key, const char *address)
 	char ip[NODEIPC_ADDRESS_MAX];
 	char *scope;
 
-	(void)memcpy(ip, address, sizeof(ip));
+	memcpy(ip, address, sizeof(ip));
 	scope = strchr(ip, '%');
 	if (scope != NULL) {
 		*scope++ = '\0';

@@ -163,7 +163,7 @@ static void drop_use(struct node_worker *w, size_t i)
 	const struct node_server *s = node_used(w, i);
 
 	w->use_count--;
-	(void)memmove(&w->uses[i], &w->uses[i + 1], (w->use_count - i) * sizeof(*w->uses));
+	memmove(&w->uses[i], &w->uses[i + 1], (w->use_count - i) * sizeof(*w->uses));
 	if (s != NULL && !uses_listener(w, s->listener) && learned_unuse(w->child, s->listener) &&
 		!w->leaving && learned_only(s->listener))
 		learned_close(w->child->service, s->listener, w->child); /* by its last user */
@@ -174,7 +174,7 @@ void node_close(struct node_worker *w, const char *key)
 	char mine[NODEIPC_KEY_MAX];
 
 	for (size_t i = 0; i < w->use_count; i++) {
-		(void)snprintf(mine, sizeof(mine), "%" PRIu64, w->uses[i].server);
+		snprintf(mine, sizeof(mine), "%" PRIu64, w->uses[i].server);
 		if (strcmp(mine, key) == 0) {
 			drop_use(w, i);
 			return;
@@ -207,7 +207,7 @@ static void answer_faux(
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (s->listener->has_key)
-		(void)inet_ntop(key->family, key->ip, text, sizeof(text));
+		inet_ntop(key->family, key->ip, text, sizeof(text));
 	nodeipc_put_faux(
 		&to, a, s->listener->has_key ? text : NULL, key->family == AF_INET6, key->port);
 	(void)node_send(w, &line, -1);

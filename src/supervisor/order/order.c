@@ -89,12 +89,12 @@ static void say_missing(
 	char *to, size_t size, const struct service *of, const struct dependency *d, enum met met)
 {
 	if (met == LOST && of->stage.ended && of->stage.status != 0)
-		(void)snprintf(to, size, "%s (ended with status %d)", d->name, of->stage.status);
+		snprintf(to, size, "%s (ended with status %d)", d->name, of->stage.status);
 	else if (met == LOST && !d->done && !cluster_was_stopped(of->core))
-		(void)snprintf(to, size, "%s (ended; 'after = %s: done' waits for that)", d->name,
+		snprintf(to, size, "%s (ended; 'after = %s: done' waits for that)", d->name,
 			d->name);
 	else
-		(void)snprintf(to, size, "%s (%s)", d->name,
+		snprintf(to, size, "%s (%s)", d->name,
 			of->stage.held ? "waiting" : cluster_state_name(cluster_state(of->core)));
 }
 
@@ -125,8 +125,7 @@ static const char *name_of(const struct cluster_settings *settings)
 static void say_failed(
 	char *to, size_t size, const struct cluster_settings *settings, const char *how)
 {
-	(void)snprintf(
-		to, size, "'%s' ('%s') failed: %s", name_of(settings), settings->before.text, how);
+	snprintf(to, size, "'%s' ('%s') failed: %s", name_of(settings), settings->before.text, how);
 }
 
 static void fail_start(struct service *s, const char *how)
@@ -338,7 +337,7 @@ static void look_if_lost(struct supervisor *sup)
 	if (lost == NULL || (others && !at_once))
 		return;
 	say_all(text, sizeof(text), lost);
-	(void)snprintf(why, sizeof(why), "%s cannot start: it waits for %s", lost->name, text);
+	snprintf(why, sizeof(why), "%s cannot start: it waits for %s", lost->name, text);
 	lifecycle_fail(sup, sup->instance.status != 0 ? sup->instance.status : 1, why);
 }
 
@@ -405,12 +404,11 @@ static void order_on_status(struct json_writer *w, const struct service *s)
 		return;
 	say_all(text, sizeof(text), s);
 	if (step_runs(s, STEP_STOP))
-		(void)snprintf(text, sizeof(text), "its 'before-stop'");
+		snprintf(text, sizeof(text), "its 'before-stop'");
 	else if (s->order.step != NULL)
-		(void)snprintf(
-			text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
+		snprintf(text, sizeof(text), "its '%s'", name_of(cluster_next_settings(s->core)));
 	else if (s->stage.stop_held)
-		(void)snprintf(text, sizeof(text), "those that depend on it, to stop");
+		snprintf(text, sizeof(text), "those that depend on it, to stop");
 	json_put_text(w, "waits_for", text);
 }
 

@@ -49,11 +49,11 @@ static void on_over(void *owner, const struct pidfd_end *end, bool late)
 	char name[16];
 
 	if (late)
-		(void)snprintf(how, sizeof(how), "killed, it took too long");
+		snprintf(how, sizeof(how), "killed, it took too long");
 	else if (end->signalled)
-		(void)snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
+		snprintf(how, sizeof(how), "killed by %s", text_signal_name(name, end->code));
 	else if (end->code != 0)
-		(void)snprintf(how, sizeof(how), "exit %d", end->code);
+		snprintf(how, sizeof(how), "exit %d", end->code);
 	if (step->output.output[0] != -1 && capture_ask_last(&step->output))
 		serial = step->output.serial;
 	step->helper = NULL; /* it is gone */

@@ -196,11 +196,11 @@ static bool had_keep(const struct heritage *h)
 static int stop_for_the_living(
 	struct supervisor *sup, pid_t pid, const char *why, struct error *err)
 {
-	(void)error_set(err, 0,
+	error_set(err, 0,
 		"workers of an earlier '%s' are still running (pid %d) and "
 		"cannot be taken over: %s",
 		sup->settings->name, (int)pid, why);
-	(void)error_hint(err, "end them first");
+	error_hint(err, "end them first");
 	return error_status(err, EX_TEMPFAIL);
 }
 

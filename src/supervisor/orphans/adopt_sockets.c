@@ -145,7 +145,7 @@ static int have_back(
 		*fd = find_socket(sup, l->sockets[i].cookie, l->sockets[i].inode);
 	if (*fd != -1 || in == NULL)
 		return *fd != -1;
-	(void)error_set(err, 0,
+	error_set(err, 0,
 		"the socket %s cannot be taken back from worker %d, which is "
 		"still serving",
 		l->address, (int)in->entry->birth.pid);
@@ -230,7 +230,7 @@ static void take_group(
 	int fds[ESTATE_SOCKETS_MAX];
 	uint32_t count = from->socket_count;
 
-	(void)memcpy(list, from->sockets, sizeof(list));
+	memcpy(list, from->sockets, sizeof(list));
 	for (uint32_t i = 0; i < count;) {
 		fds[i] = list[i].cookie == own ? l->fd
 					       : find_socket(sup, list[i].cookie, list[i].inode);
@@ -349,7 +349,7 @@ static int adopt_segment(
 	in = holder(h, wanted.segment->cluster);
 	if (in == NULL)
 		return 0; /* nobody shares it any more */
-	(void)error_set(err, 0,
+	error_set(err, 0,
 		"the shared memory cannot be taken back from worker %d, which "
 		"is still running",
 		(int)in->entry->birth.pid);

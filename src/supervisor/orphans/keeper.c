@@ -54,7 +54,7 @@ void keeper_hold_child(struct child *child)
 	if (sup->orphans.keeper_socket == -1 || child->kept.entry == NULL ||
 		(child->kept.entry->flags & STATE_KEEP) == 0)
 		return;
-	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
+	text_copy(p.cluster, sizeof(p.cluster), child->service->name);
 	if (child->life.notify != -1) {
 		p.which |= LOGWIRE_NOTIFY;
 		fds[count++] = child->life.notify;
@@ -265,7 +265,7 @@ int keeper_call(struct supervisor *sup, struct givens *givens, struct error *err
 			qsort(givens->list, givens->count, sizeof(*givens->list), by_name);
 		return 0;
 	}
-	(void)error_set(err, errno, "the keeper did not return everything");
+	error_set(err, errno, "the keeper did not return everything");
 	givens_fini(givens);
 	return -1;
 }

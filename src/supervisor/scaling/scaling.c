@@ -230,7 +230,7 @@ static bool reserve_seen(struct scaling *a)
 	more = realloc(a->seen, slots * sizeof(*more));
 	if (more == NULL)
 		return false;
-	(void)memset(more + a->seen_slots, 0, (slots - a->seen_slots) * sizeof(*more));
+	memset(more + a->seen_slots, 0, (slots - a->seen_slots) * sizeof(*more));
 	a->seen = more;
 	a->seen_slots = slots;
 	return true;

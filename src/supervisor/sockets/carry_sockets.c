@@ -126,7 +126,7 @@ static int take_options(struct listener *l, const struct handover_field *f)
 	l->asked = malloc(sizeof(*l->asked));
 	if (l->asked == NULL)
 		return -1;
-	(void)memcpy(l->asked, f->data, f->len);
+	memcpy(l->asked, f->data, f->len);
 	return 1;
 }
 

@@ -265,7 +265,7 @@ static int bind_client(int client, const struct sockaddr *to, socklen_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	(void)memcpy(&from, to, size);
+	memcpy(&from, to, size);
 	from.v4.sin_port = 0;
 	return bind(client, &from.any, size);
 }
@@ -382,7 +382,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	heal_forget_also(l, s->fd);
 	if (!few)
 		group_apply(l);
-	(void)memmove(&l->closed[1], &l->closed[0], sizeof(l->closed) - sizeof(l->closed[0]));
+	memmove(&l->closed[1], &l->closed[0], sizeof(l->closed) - sizeof(l->closed[0]));
 	l->closed[0] = s->inode;
 	reuseport_leave(s->fd);
 	if (few)

@@ -130,9 +130,9 @@ static int make_address(struct address *address, const struct socket_key *key, s
 	char text[SOCKET_KEY_TEXT + 16];
 
 	if (key->family == AF_INET6 && socket_key_is_any(key) && !key->v6only)
-		(void)snprintf(text, sizeof(text), "tcp:%u", key->port);
+		snprintf(text, sizeof(text), "tcp:%u", key->port);
 	else
-		(void)snprintf(text, sizeof(text), "%s%s", socket_key_text(key, place),
+		snprintf(text, sizeof(text), "%s%s", socket_key_text(key, place),
 			key->family == AF_INET6 && socket_key_is_any(key) ? ", v6only=yes" : "");
 	return address_parse(address, text, err);
 }
@@ -159,9 +159,9 @@ static struct listener *learn(struct service *service, struct listener *model, s
 	if (set->list == NULL)
 		set->list = calloc(LEARNED_MAX, sizeof(*set->list));
 	if (bit >= LEARNED_MAX)
-		(void)error_set(err, 0, "at most %d listeners", LEARNED_MAX);
+		error_set(err, 0, "at most %d listeners", LEARNED_MAX);
 	else if (set->list == NULL || (l = malloc(sizeof(*l))) == NULL)
-		(void)error_set(err, ENOMEM, "a listener");
+		error_set(err, ENOMEM, "a listener");
 	if (l == NULL) {
 		address_fini(&model->address);
 		return NULL;
@@ -220,7 +220,7 @@ struct listener *learned_add_unix(struct service *service, const char *path, int
 
 	if (asprintf(&text, "unix:%s", path) == -1) {
 		text = NULL;
-		(void)error_set(err, ENOMEM, "a listener");
+		error_set(err, ENOMEM, "a listener");
 		return NULL;
 	}
 	if (address_parse(&model.address, text, err) == -1)
@@ -285,8 +285,7 @@ void learned_drop(struct service *service, struct listener *l)
 		if (set->list[i] != l)
 			continue;
 		set->count--;
-		(void)memmove(
-			&set->list[i], &set->list[i + 1], (set->count - i) * sizeof(*set->list));
+		memmove(&set->list[i], &set->list[i + 1], (set->count - i) * sizeof(*set->list));
 		break;
 	}
 	/* its bit may be another's from now on */

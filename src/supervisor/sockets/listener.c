@@ -205,7 +205,7 @@ int listener_bind(const struct address *a, struct socket_file *made, struct erro
 	};
 	int fd;
 
-	(void)memcpy(plan.ip, a->ip, sizeof(plan.ip));
+	memcpy(plan.ip, a->ip, sizeof(plan.ip));
 	fd = socket_open(&plan, made, err);
 	return fd != -1 ? fd : refuse_taken(&plan, err);
 }
@@ -220,7 +220,7 @@ int listener_bind_as(const struct address *a, const struct vfork_user *user,
 	fd = socket_unix_open_as(a->path, user, made);
 	if (fd != -1 && socket_unix_listen_as(fd, a->backlog, user) == 0)
 		return fd_release(&fd);
-	(void)error_set(err, errno, "cannot listen on '%s'", a->path);
+	error_set(err, errno, "cannot listen on '%s'", a->path);
 	(void)socket_unlink(a->path, made);
 	return -1;
 }
@@ -265,7 +265,7 @@ static struct listener *listener_open(
 
 	if (l == NULL || address_copy(&l->address, address) == -1) {
 		free(l);
-		(void)error_set(err, ENOMEM, "listener '%s'", address->text);
+		error_set(err, ENOMEM, "listener '%s'", address->text);
 		return NULL;
 	}
 	l->fd = -1;
@@ -282,7 +282,7 @@ static struct listener *listener_open(
 	else
 		got = open_made(l, err);
 	if (got == -1) {
-		(void)error_wrap(err, "listener '%s'", l->address.name);
+		error_wrap(err, "listener '%s'", l->address.name);
 		listener_release(l);
 		return NULL;
 	}
@@ -428,13 +428,13 @@ static struct listener *get(const struct source *from, const struct listener_set
 		walk = listeners_of(from->service, LISTENERS_NAMED);
 		l = find_next(&walk, address);
 		if (l == NULL)
-			(void)error_set(err, ENOENT, "listener '%s'", address->text);
+			error_set(err, ENOENT, "listener '%s'", address->text);
 	} else {
 		l = find_known(from, address);
 		if (l == NULL)
 			return listener_open(from->sup, address, err);
 		if (address->each != NULL && listeners_find(set, address) != NULL) {
-			(void)error_set(err, EADDRINUSE, "listener '%s'", address->text);
+			error_set(err, EADDRINUSE, "listener '%s'", address->text);
 			l = NULL;
 		} else if (check_kept(l, address, err) == -1) {
 			l = NULL;

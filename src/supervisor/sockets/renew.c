@@ -144,7 +144,7 @@ static int replace(struct listener *l, struct error *err)
 	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
 	heal_forget(l);
 	if (old == -1 || follow_flags(fd, old) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
-		(void)error_set(err, errno, "cannot put another in its place");
+		error_set(err, errno, "cannot put another in its place");
 		(void)socket_unlink(l->address.path, &made);
 		foreign_close_now(l->sup, NULL, &old);
 		return -1;
@@ -176,7 +176,7 @@ static void renew(struct listener *l, const char *why)
 		: nsec_min(2 * l->renew_pause, PAUSE_MOST);
 	l->renew_at = now + l->renew_pause;
 	if (replace(l, &err) == -1) {
-		(void)error_wrap(&err, "%s, and it cannot be bound again", why);
+		error_wrap(&err, "%s, and it cannot be bound again", why);
 		heal_tell(l, err.text);
 		heal_rest(l, l->renew_pause);
 		return;

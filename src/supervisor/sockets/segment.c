@@ -95,7 +95,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 		got = make(s, settings, err) == 0 ? 1 : -1;
 	if (got == -1 || sharedmem_look(s->fd, &s->facts) == -1) {
 		if (got != -1)
-			(void)error_set(err, errno, "shared memory");
+			error_set(err, errno, "shared memory");
 		segment_release(s);
 		return -1;
 	}

@@ -162,7 +162,7 @@ static void fail(struct supervisor *sup, const char *why)
 	char text[600];
 
 	reexec_fini(sup);
-	(void)snprintf(text, sizeof(text), "%s: upgrade failed, nothing was changed: %s",
+	snprintf(text, sizeof(text), "%s: upgrade failed, nothing was changed: %s",
 		sup->settings->name, why);
 	reexec_tell(sup, text, true);
 }
@@ -191,8 +191,8 @@ static int write_state(
 	};
 
 	reap_end_all(sup);
-	(void)text_copy(binary.version, sizeof(binary.version), carry_variant.program);
-	(void)text_copy(binary.path, sizeof(binary.path), sup->upgrade.exe_path);
+	text_copy(binary.version, sizeof(binary.version), carry_variant.program);
+	text_copy(binary.path, sizeof(binary.path), sup->upgrade.exe_path);
 	if (carry_save(c, sup, lasting, &binary, err) == -1)
 		return -1;
 	return sealed_make("nclust-state", c->out.data, c->out.len, err);
@@ -217,7 +217,7 @@ static const char *last_words(struct reexec *u, char *to, size_t size)
 	for (size_t i = 0; i < len; i++)
 		if (u->said.data[i] == '\n')
 			u->said.data[i] = ' ';
-	(void)text_escape(to, size, u->said.data, len);
+	text_escape(to, size, u->said.data, len);
 	return to;
 }
 
@@ -231,7 +231,7 @@ static bool read_output(struct reexec *u)
 		got = read(u->output.fd, data, sizeof(data));
 		if (got <= 0)
 			return got == -1 && (errno == EAGAIN || errno == EINTR);
-		(void)buffer_append(&u->said, data, (size_t)got);
+		buffer_append(&u->said, data, (size_t)got);
 	}
 	return false;
 }
@@ -271,18 +271,17 @@ static void check_ended(void *owner, const struct pidfd_end *end)
 	}
 	(void)last_words(u, said, sizeof(said));
 	if (u->check.late)
-		(void)snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
+		snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
 	else if (end->signalled)
-		(void)snprintf(why, sizeof(why),
+		snprintf(why, sizeof(why),
 			"the new nclust was killed by %s while it looked at "
 			"our state",
 			text_signal_name(name, end->code));
 	else if (*said != '\0' && end->code != 0)
-		(void)snprintf(why, sizeof(why), "the new nclust says: %s", said);
+		snprintf(why, sizeof(why), "the new nclust says: %s", said);
 	else
-		(void)snprintf(why, sizeof(why),
-			"'%s' is not an nclust that can take over (exit %d)", sup->upgrade.exe_path,
-			end->code);
+		snprintf(why, sizeof(why), "'%s' is not an nclust that can take over (exit %d)",
+			sup->upgrade.exe_path, end->code);
 	fail(sup, why);
 }
 
@@ -363,7 +362,7 @@ static void start_check(struct supervisor *sup)
 		return;
 	}
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1) {
-		(void)error_set(&err, errno, "cannot check the new nclust");
+		error_set(&err, errno, "cannot check the new nclust");
 		fail(sup, err.text);
 		return;
 	}
@@ -397,7 +396,7 @@ static char **with_variable(const char *value)
 	list = malloc((count + 2) * sizeof(*list));
 	if (list == NULL)
 		return NULL;
-	(void)memcpy(list, environ, count * sizeof(*list));
+	memcpy(list, environ, count * sizeof(*list));
 	list[count] = (char *)(uintptr_t)value;
 	list[count + 1] = NULL;
 	return list;
@@ -433,8 +432,7 @@ void reexec_into(int image, int state, const struct carry_descriptor *descriptor
 	char **envp;
 	int error;
 
-	(void)snprintf(
-		variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s", state, image_back, why);
+	snprintf(variable, sizeof(variable), REEXEC_VARIABLE "=%d:%d:%s", state, image_back, why);
 	envp = with_variable(variable);
 	if (envp == NULL)
 		return;
@@ -456,14 +454,14 @@ static void go(struct supervisor *sup)
 	PARTS(settle, sup);
 	scoped_fd state = write_state(sup, &c, true, &err);
 	if (state != -1 && !foreign_is_settled(sup)) {
-		(void)error_set(&err, EBUSY,
+		error_set(&err, EBUSY,
 			"a worker has passed descriptors that cannot be "
 			"closed (a file server that does not answer?)");
 	} else if (state != -1) {
 		reexec_into(u->binary, state, (const void *)c.descriptors.data,
 			c.descriptors.len / sizeof(struct carry_descriptor), sup->launch.argv,
 			sup->launch.self_exe, "");
-		(void)error_set(&err, errno, "cannot execute '%s'", sup->upgrade.exe_path);
+		error_set(&err, errno, "cannot execute '%s'", sup->upgrade.exe_path);
 	}
 	carry_fini(&c);
 	fail(sup, err.text);

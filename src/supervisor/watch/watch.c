@@ -134,12 +134,12 @@ static void take(struct watching *w, const char *packet, size_t len)
 {
 	char text[4 * PACKET_MAX];
 
-	(void)text_escape(text, sizeof(text), packet + 1, len - 1);
+	text_escape(text, sizeof(text), packet + 1, len - 1);
 	if (*packet == WARNING) {
 		log_warn("%s: watch: %s", w->service->name, text);
 		return;
 	}
-	(void)text_copy(w->path, sizeof(w->path), text);
+	text_copy(w->path, sizeof(w->path), text);
 	w->service->watched = now_on_the_wall();
 	roll(w);
 }

@@ -68,11 +68,11 @@ static void open_also(struct web_socket *s, const struct address *at, const char
 	if (at->each == NULL || s->also != -1 || socket_look_own(s->fd, &facts, &err) == -1)
 		return;
 	v6.family = AF_INET6;
-	(void)memset(v6.ip, 0, sizeof(v6.ip));
+	memset(v6.ip, 0, sizeof(v6.ip));
 	v6.ip[15] = 1;
 	v6.port = facts.port;
 	v6.nonblock = true;
-	(void)snprintf(text, sizeof(text), "tcp:[::1]:%u", v6.port);
+	snprintf(text, sizeof(text), "tcp:[::1]:%u", v6.port);
 	v6.text = text;
 	s->also = listener_bind(&v6, &none, &err);
 	if (s->also != -1)
@@ -101,7 +101,7 @@ static int open_at(
 		return 0;
 	}
 	socket_drop(s);
-	(void)error_wrap(err, "%s", key);
+	error_wrap(err, "%s", key);
 	return error_status(err, EX_CONFIG);
 }
 

@@ -114,7 +114,7 @@ static void open_both_ways(int *end)
 	char path[40];
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", *end);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", *end);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd == -1)
 		return;
@@ -165,7 +165,7 @@ static int open_pipe_again(void *argument)
 	if (both == -1 || fstat(both, &st) == -1 || !S_ISFIFO(st.st_mode) ||
 		(fcntl(both, F_GETFL) & O_ACCMODE) != O_RDWR)
 		return 0;
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", both);
 	o->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	return o->fd != -1 ? 0 : -1;
 }
@@ -360,7 +360,7 @@ void capture_hand_over(struct service *service, const struct child *child)
 	if (child->output[0] == -1 && child->output[1] == -1)
 		return;
 	PARTS(handing, service);
-	(void)text_copy(p.cluster, sizeof(p.cluster), service->name);
+	text_copy(p.cluster, sizeof(p.cluster), service->name);
 	for (int i = 0; i < 2; i++) {
 		if (child->output[i] == -1)
 			continue;
@@ -392,7 +392,7 @@ bool capture_ask_last(const struct child *child)
 	};
 
 	begin_now(child->service->sup);
-	(void)text_copy(p.cluster, sizeof(p.cluster), child->service->name);
+	text_copy(p.cluster, sizeof(p.cluster), child->service->name);
 	return send_packet(child->service->sup, &p, -1);
 }
 

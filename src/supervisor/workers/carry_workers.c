@@ -284,7 +284,7 @@ static int take_early(struct carry_reader *r, void *to, const struct handover_fi
 	if (reserve(s) == -1 || f->type != HANDOVER_BYTES || f->len != s->child_slots)
 		return -1;
 	if (f->len > 0)
-		(void)memcpy(s->life.early_deaths, f->data, f->len);
+		memcpy(s->life.early_deaths, f->data, f->len);
 	return 1;
 }
 

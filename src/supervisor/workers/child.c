@@ -202,7 +202,7 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 {
 	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->launch.descriptors)
 		return 0;
-	(void)error_set(err, EMFILE, "another worker");
+	error_set(err, EMFILE, "another worker");
 	return error_hint(err, "raise RLIMIT_NOFILE, it is %llu",
 		(unsigned long long)sup->launch.descriptors);
 }

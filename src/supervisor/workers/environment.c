@@ -35,21 +35,21 @@ struct writer {
 
 static void end_string(struct writer *w)
 {
-	(void)buffer_append(w->out, "", 1);
+	buffer_append(w->out, "", 1);
 	w->strings++;
 }
 
 #define put(w, ...) \
 	do { \
-		(void)buffer_printf((w)->out, __VA_ARGS__); \
+		buffer_printf((w)->out, __VA_ARGS__); \
 		end_string(w); \
 	} while (0)
 
 static void put_pid(struct writer *w, const char *key)
 {
-	(void)buffer_string(w->out, key);
+	buffer_string(w->out, key);
 	w->pid_at[w->pids++] = w->out->len;
-	(void)buffer_string(w->out, PID_SPACE);
+	buffer_string(w->out, PID_SPACE);
 	end_string(w);
 }
 
@@ -78,18 +78,18 @@ static bool put_template(struct writer *w, const char *word, size_t len)
 	int fd;
 
 	if (expand_is_slot(word, len, &plus))
-		return (void)buffer_number(out, (uint64_t)w->place->slot + plus, 10), true;
+		return buffer_number(out, (uint64_t)w->place->slot + plus, 10), true;
 	if ((len == 7 && strncmp(word, "cluster", len) == 0) ||
 		(len == 4 && strncmp(word, "name", len) == 0))
-		return (void)buffer_string(out, w->place->recipe->settings->name), true;
+		return buffer_string(out, w->place->recipe->settings->name), true;
 	if (len == 4 && strncmp(word, "port", len) == 0 && port != 0)
-		return (void)buffer_printf(out, "%u", port), true;
+		return buffer_printf(out, "%u", port), true;
 	if (len == 2 && strncmp(word, "fd", len) == 0 && w->listeners->count == 1)
-		return (void)buffer_printf(out, "%d", FIRST_FD), true;
+		return buffer_printf(out, "%d", FIRST_FD), true;
 	if (len > 3 && strncmp(word, "fd:", 3) == 0) {
 		fd = fd_named(w, word + 3, len - 3);
 		if (fd != -1)
-			return (void)buffer_printf(out, "%d", fd), true;
+			return buffer_printf(out, "%d", fd), true;
 	}
 	return false;
 }
@@ -100,7 +100,7 @@ static void put_replaced(struct writer *w, const char *text)
 		size_t plain = strcspn(text, "{");
 		const char *end;
 
-		(void)buffer_append(w->out, text, plain);
+		buffer_append(w->out, text, plain);
 		text += plain;
 		if (*text == '\0')
 			break;
@@ -108,7 +108,7 @@ static void put_replaced(struct writer *w, const char *text)
 		if (end != NULL && put_template(w, text + 1, (size_t)(end - text) - 1)) {
 			text = end + 1;
 		} else {
-			(void)buffer_append(w->out, text, 1);
+			buffer_append(w->out, text, 1);
 			text++;
 		}
 	}
@@ -144,11 +144,11 @@ static void put_systemd(struct writer *w)
 	put(w, "LISTEN_FDS=%zu", set->count);
 	if (w->place->recipe->settings->listen_pid)
 		put_pid(w, "LISTEN_PID=");
-	(void)buffer_string(w->out, "LISTEN_FDNAMES=");
+	buffer_string(w->out, "LISTEN_FDNAMES=");
 	for (size_t i = 0; i < set->count; i++) {
 		const struct address *a = &w->place->recipe->settings->listen[i];
 
-		(void)buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
+		buffer_printf(w->out, "%s%s", i > 0 ? ":" : "",
 			a->each != NULL ? set->list[i]->address.name : a->name);
 	}
 	end_string(w);
@@ -160,19 +160,19 @@ static void put_server_starter(struct writer *w)
 	const struct listener_set *set = w->listeners;
 	bool first = true;
 
-	(void)buffer_string(w->out, "SERVER_STARTER_PORT=");
+	buffer_string(w->out, "SERVER_STARTER_PORT=");
 	for (size_t i = 0; i < set->count; i++) {
 		const struct listener *l = set->list[i];
 		const char *where = strchr(listener_text(l), ':');
 
 		if (l->facts.type != SOCK_STREAM || where == NULL)
 			continue;
-		(void)buffer_string(w->out, first ? "" : ";");
+		buffer_string(w->out, first ? "" : ";");
 		if (l->address.kind == ADDRESS_TCP && l->address.family == AF_UNSPEC)
-			(void)buffer_printf(w->out, "%u", l->facts.port);
+			buffer_printf(w->out, "%u", l->facts.port);
 		else
-			(void)buffer_string(w->out, where + 1);
-		(void)buffer_printf(w->out, "=%d", FIRST_FD + (int)i);
+			buffer_string(w->out, where + 1);
+		buffer_printf(w->out, "=%d", FIRST_FD + (int)i);
 		first = false;
 	}
 	end_string(w);
@@ -204,15 +204,15 @@ static void put_port(struct writer *w)
 
 static void put_text(struct writer *w, const char *key, const char *text)
 {
-	(void)buffer_string(w->out, key);
-	(void)buffer_string(w->out, text);
+	buffer_string(w->out, key);
+	buffer_string(w->out, text);
 	end_string(w);
 }
 
 static void put_number(struct writer *w, const char *key, uint64_t n, unsigned base)
 {
-	(void)buffer_string(w->out, key);
-	(void)buffer_number(w->out, n, base);
+	buffer_string(w->out, key);
+	buffer_number(w->out, n, base);
 	end_string(w);
 }
 
@@ -273,8 +273,8 @@ static void put_notify(struct writer *w, const struct supervisor *sup)
 	char name[16];
 
 	if (sup->has_rundir) {
-		(void)buffer_string(w->out, "NOTIFY_SOCKET=");
-		(void)buffer_string(w->out, sup->rundir.path);
+		buffer_string(w->out, "NOTIFY_SOCKET=");
+		buffer_string(w->out, sup->rundir.path);
 		put_number(w, "/notify/", w->place->serial, 16);
 	} else if (socket_own_name(w->place->notify, name, sizeof(name)) == 0) {
 		put_text(w, "NOTIFY_SOCKET=", name);
@@ -295,7 +295,7 @@ static void put_own(struct writer *w, struct supervisor *sup)
 	put_number(w, "NCLUST_WORKERS=", p->workers, 10);
 	put_number(w, "NCLUST_GENERATION=", p->recipe->generation, 10);
 	if (sup->has_rundir) {
-		(void)buffer_string(w->out, "NCLUST_SOCKET=");
+		buffer_string(w->out, "NCLUST_SOCKET=");
 		put_text(w, sup->rundir.path, "/control");
 	}
 	put_number(w, "NCLUST_WORKER=", p->serial, 16);
@@ -319,10 +319,10 @@ static void put_java(struct writer *w, unsigned threads)
 	if (given != NULL && strstr(given, flag) != NULL)
 		return;
 	w->replaced = given != NULL ? given - strlen(key) : NULL;
-	(void)buffer_string(w->out, key);
+	buffer_string(w->out, key);
 	if (given != NULL && *given != '\0') {
 		put_replaced(w, given);
-		(void)buffer_append(w->out, " ", 1);
+		buffer_append(w->out, " ", 1);
 	}
 	put_number(w, flag, threads, 10);
 }
@@ -462,7 +462,7 @@ int environment_look(struct environ_look *look, pid_t pid, const char *key)
 	struct remote r;
 
 	look->pid = pid;
-	(void)text_copy(look->key, sizeof(look->key), key);
+	text_copy(look->key, sizeof(look->key), key);
 	remote_of(&r, pid);
 	return remote_run(&r, -1, environ_find, look);
 }

@@ -191,7 +191,7 @@ static enum node_runtime of_script(const char *program, const char *first)
 	char *words[SHEBANG_WORDS + 1];
 	size_t n;
 
-	(void)text_copy(line, sizeof(line), first);
+	text_copy(line, sizeof(line), first);
 	line[strcspn(line, "\n")] = '\0';
 	n = split_first(line, words, SHEBANG_WORDS);
 	if (n == 0)

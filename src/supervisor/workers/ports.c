@@ -341,7 +341,7 @@ void ports_on_ready(const struct child *child)
 		more = realloc(ports->formers, count * sizeof(*more));
 		if (more == NULL)
 			return;
-		(void)memset(more + ports->slots, 0, (count - ports->slots) * sizeof(*more));
+		memset(more + ports->slots, 0, (count - ports->slots) * sizeof(*more));
 		ports->formers = more;
 		ports->slots = count;
 	}
@@ -383,7 +383,7 @@ static int load_formers(struct ports *ports, const struct handover_field *f)
 	ports->formers = malloc(f->len);
 	if (ports->formers == NULL)
 		return -1;
-	(void)memcpy(ports->formers, f->data, f->len);
+	memcpy(ports->formers, f->data, f->len);
 	ports->slots = (uint32_t)(f->len / size);
 	return 1;
 }

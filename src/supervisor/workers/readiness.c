@@ -85,7 +85,7 @@ void readiness_resume(struct child *child)
 
 static void name_of(uint64_t serial, char name[NAME_SIZE])
 {
-	(void)snprintf(name, NAME_SIZE, "%" PRIx64, serial);
+	snprintf(name, NAME_SIZE, "%" PRIx64, serial);
 }
 
 /* ---- a worker's socket ---- */
@@ -111,7 +111,7 @@ int readiness_open(struct child *child, const struct cluster_settings *settings,
 		fd = bind_notify(child, settings, err);
 	child->life.notify = fd;
 	if (fd != -1 && watch(child) == -1)
-		(void)error_set(err, errno, "cannot watch it");
+		error_set(err, errno, "cannot watch it");
 	else if (fd != -1)
 		return 0;
 	return error_wrap(err, "notify socket");
@@ -196,7 +196,7 @@ static void set_status(struct child *child, const char *status)
 {
 	char clean[sizeof(((struct notify_message *)NULL)->status) * 4];
 
-	(void)text_escape(clean, sizeof(clean), status, strlen(status));
+	text_escape(clean, sizeof(clean), status, strlen(status));
 	free(child->life.status);
 	child->life.status = *clean != '\0' ? strdup(clean) : NULL;
 }

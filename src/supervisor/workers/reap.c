@@ -514,7 +514,7 @@ void reap_last_output(
 	if (n == NULL)
 		return;
 	service = service_named(sup, n->cluster);
-	(void)text_escape(n->last, sizeof(n->last), text, strlen(text));
+	text_escape(n->last, sizeof(n->last), text, strlen(text));
 	n->bind_hint =
 		address_in_use && service != NULL && service_holds_its_port(service, &n->report);
 	if (address_in_use && !n->bind_hint && *n->explain == '\0' && service != NULL)
@@ -523,7 +523,7 @@ void reap_last_output(
 	if (*text == '\0' && *n->explain == '\0' && service != NULL &&
 		n->report.why == WHY_ITSELF && n->report.ending.code != 0 &&
 		cluster_settings(service->core)->pty != PTY_YES && !sup->logger.stdout_is_terminal)
-		(void)text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
+		text_copy(n->explain, sizeof(n->explain), WROTE_NOTHING);
 	news_answered(sup, n);
 }
 
@@ -605,7 +605,7 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 	if (list != NULL && count > 0) {
 		sup->reaper.first_children = malloc(count * sizeof(*list));
 		if (sup->reaper.first_children != NULL)
-			(void)memcpy(sup->reaper.first_children, list, count * sizeof(*list));
+			memcpy(sup->reaper.first_children, list, count * sizeof(*list));
 	}
 	drop_list(list);
 	if (list == NULL || (count > 0 && sup->reaper.first_children == NULL))

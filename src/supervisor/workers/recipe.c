@@ -104,17 +104,16 @@ static char *read_env_file(long uid, const char *path, bool patient, struct erro
 	if (text != NULL)
 		return text;
 	if (errno == EFBIG) {
-		(void)error_set(
-			err, 0, "env-file '%s': wanted a regular file of at most 1 MB", path);
+		error_set(err, 0, "env-file '%s': wanted a regular file of at most 1 MB", path);
 		return NULL;
 	}
-	(void)error_set(err, errno, "cannot read env-file '%s'", path);
+	error_set(err, errno, "cannot read env-file '%s'", path);
 	if (err->sys == ELOOP)
-		(void)error_hint(err,
+		error_hint(err,
 			"root follows no links to a file for another user, "
 			"unless it is that user's");
 	else if (err->sys == ETIMEDOUT)
-		(void)error_hint(err, "does its file server answer?");
+		error_hint(err, "does its file server answer?");
 	return NULL;
 }
 
@@ -229,7 +228,7 @@ void recipe_path(const struct recipe *r, const char *candidate, char to[PATH_MAX
 
 	if (*candidate != '/' && s->directory != NULL)
 		at = s->directory;
-	(void)snprintf(to, PATH_MAX, "%s%s%s%s", *candidate == '/' || *at != '\0' ? root : "", at,
+	snprintf(to, PATH_MAX, "%s%s%s%s", *candidate == '/' || *at != '\0' ? root : "", at,
 		*at != '\0' ? "/" : "", candidate);
 }
 
@@ -263,7 +262,7 @@ static int make_groups(struct recipe *r, struct error *err)
 	r->groups = reallocarray(NULL, s->group_count, sizeof(*r->groups));
 	if (r->groups == NULL)
 		return error_set(err, ENOMEM, "groups of '%s'", s->user);
-	(void)memcpy(r->groups, s->groups, s->group_count * sizeof(*r->groups));
+	memcpy(r->groups, s->groups, s->group_count * sizeof(*r->groups));
 	r->group_count = s->group_count;
 	return 0;
 }
@@ -286,7 +285,7 @@ static struct recipe *recipe_new(const struct cluster_settings *settings,
 	const struct strings *command = &settings->command;
 
 	if (r == NULL) {
-		(void)error_set(err, ENOMEM, "cannot start a command");
+		error_set(err, ENOMEM, "cannot start a command");
 		return NULL;
 	}
 	r->settings = cluster_settings_ref(settings);
@@ -306,7 +305,7 @@ struct recipe *recipe_ours(const struct supervisor *sup, struct error *err)
 	struct recipe *r;
 
 	if (none == NULL) {
-		(void)error_set(err, ENOMEM, "cannot start a command");
+		error_set(err, ENOMEM, "cannot start a command");
 		return NULL;
 	}
 	r = recipe_new(none, &sup->births.nofile, false, err);
@@ -341,7 +340,7 @@ static int check_program(const struct recipe *r, struct error *err)
 		if (!S_ISDIR(st.st_mode))
 			error = EACCES;
 	}
-	(void)error_set(err, error, "cannot execute '%s'", s->command.list[0]);
+	error_set(err, error, "cannot execute '%s'", s->command.list[0]);
 	return error_status(err, error == ENOENT ? 127 : 126);
 }
 
@@ -358,8 +357,8 @@ static int check_rights(const struct cluster_settings *s, struct error *err)
 		what = "chroot";
 	if (what == NULL)
 		return 0;
-	(void)error_set(err, EPERM, "'%s' requires root", what);
-	(void)error_hint(err, "start nclust by sudo, or leave '%s' out", what);
+	error_set(err, EPERM, "'%s' requires root", what);
+	error_hint(err, "start nclust by sudo, or leave '%s' out", what);
 	return error_status(err, EX_NOPERM);
 }
 
@@ -368,7 +367,7 @@ static int check_orphans(
 {
 	if (sup->has_rundir || settings->orphans != ORPHANS_KEEP)
 		return 0;
-	(void)error_set(err, 0,
+	error_set(err, 0,
 		"cluster '%s': 'orphans = keep' needs a runtime directory, and "
 		"there is none",
 		settings->name);

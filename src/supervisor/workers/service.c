@@ -132,7 +132,7 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		return;
 	}
 	if (!cluster_knows_notify(core) && other != NULL)
-		(void)snprintf(as, sizeof(as), "%s.%" PRIu32 " does", service->name, other->slot);
+		snprintf(as, sizeof(as), "%s.%" PRIu32 " does", service->name, other->slot);
 	trouble_set_cause(child,
 		"it did not %s, but %s, and 'ready = auto' expects the same of "
 		"every worker: set 'ready = alive:1s', or make it a cluster of "
@@ -312,9 +312,9 @@ static int reserve_children(struct service *service, unsigned slots)
 	if (early == NULL)
 		return -1;
 	service->life.early_deaths = early;
-	(void)memset(children + service->child_slots, 0,
+	memset(children + service->child_slots, 0,
 		(slots - service->child_slots) * sizeof(*children));
-	(void)memset(early + service->child_slots, 0, slots - service->child_slots);
+	memset(early + service->child_slots, 0, slots - service->child_slots);
 	service->child_slots = slots;
 	return 0;
 }

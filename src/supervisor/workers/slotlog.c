@@ -54,7 +54,7 @@ static struct slotlog *make(struct service *service, uint32_t slot)
 	struct error err;
 	char name[96];
 
-	(void)snprintf(name, sizeof(name), "log-%s.%" PRIu32, service->name, slot);
+	snprintf(name, sizeof(name), "log-%s.%" PRIu32, service->name, slot);
 	if (linering_make(&ring, &linering_output, name, &err) == 0)
 		log = add(service, slot, ring.fd);
 	else if (!service->life.log_told)

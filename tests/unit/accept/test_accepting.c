@@ -46,7 +46,7 @@ REPLACED(int, peer_accept)(int listener, struct peer *peer)
 	if (fd == -1)
 		return -1;
 	ck_assert_int_eq(getpeername(fd, (struct sockaddr *)&far, &size), 0);
-	(void)memcpy(peer->ip, &far.sin_addr, sizeof(far.sin_addr));
+	memcpy(peer->ip, &far.sin_addr, sizeof(far.sin_addr));
 	if (!lingers)
 		return fd;
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);

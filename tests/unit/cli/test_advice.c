@@ -34,8 +34,7 @@ static const char *advise(const char *members)
 	char json[2000];
 	json_t *status;
 
-	(void)snprintf(
-		json, sizeof(json), "{'name':'shop','clusters':[{'name':'web',%s}]}", members);
+	snprintf(json, sizeof(json), "{'name':'shop','clusters':[{'name':'web',%s}]}", members);
 	status = json_of(json);
 	advice = (struct advice){.runtime_directory = advice.runtime_directory};
 	advice_on_status(&advice, status, "", false);

@@ -21,7 +21,7 @@ static int parse(const char *line)
 	int count = 0;
 
 	ck_assert_uint_lt(strlen(line), sizeof(copy));
-	(void)strcpy(copy, line);
+	strcpy(copy, line);
 	for (char *w = strtok(copy, " "); w != NULL; w = strtok(NULL, " ")) {
 		ck_assert_int_lt(count, WORDS_MAX);
 		words[count++] = w;
@@ -36,7 +36,7 @@ static int parse(const char *line)
 static void put(struct buffer *out, const char *name, const char *value)
 {
 	if (value != NULL)
-		(void)buffer_printf(out, " %s=%s", name, value);
+		buffer_printf(out, " %s=%s", name, value);
 }
 
 /* What was given, but for the verb. */
@@ -52,20 +52,19 @@ static void describe(struct buffer *out)
 	put(out, "target", got.target);
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (arguments_has(&got, options[i].bit))
-			(void)buffer_printf(out, " %s", options[i].name);
+			buffer_printf(out, " %s", options[i].name);
 	if (got.verb->words == WORDS_COUNT)
-		(void)buffer_printf(
-			out, " %s=%d", got.scale_kind == SCALE_BY ? "by" : "to", got.count);
+		buffer_printf(out, " %s=%d", got.scale_kind == SCALE_BY ? "by" : "to", got.count);
 	if (got.signal != 0)
-		(void)buffer_printf(out, " signal=%d", got.signal);
+		buffer_printf(out, " signal=%d", got.signal);
 	if (got.lines != -1)
-		(void)buffer_printf(out, " lines=%d", got.lines);
+		buffer_printf(out, " lines=%d", got.lines);
 	if (got.since != 0)
-		(void)buffer_printf(out, " since=%lldms", (long long)(got.since / MSEC));
+		buffer_printf(out, " since=%lldms", (long long)(got.since / MSEC));
 	if (arguments_has(&got, OPTION_CANARY))
-		(void)buffer_printf(out, " canary=%d", got.canary);
+		buffer_printf(out, " canary=%d", got.canary);
 	if (arguments_has(&got, OPTION_BAKE))
-		(void)buffer_printf(out, " bake=%lldms", (long long)(got.bake / MSEC));
+		buffer_printf(out, " bake=%lldms", (long long)(got.bake / MSEC));
 	put(out, "cluster", got.cluster);
 	put(out, "kinds", got.kinds);
 	put(out, "message", got.message);
@@ -146,7 +145,7 @@ TEST_LOOP(what_is_right_is_taken, 0, (int)COUNT_OF(taken))
 
 	ck_assert_msg(parse(quoted(taken[_i].line)) == 0, "'%s': %s", taken[_i].line, err.text);
 	buffer_init(&out, 0);
-	(void)buffer_string(&out, "");
+	buffer_string(&out, "");
 	describe(&out);
 	ck_assert_str_eq(out.len > 0 ? buffer_text(&out) + 1 : "", quoted(taken[_i].is));
 	buffer_fini(&out);
@@ -260,7 +259,7 @@ TEST(help_has_each_verb_and_fits_a_screen)
 	}
 	ck_assert_uint_le(lines, 25);
 	for (const struct verb *v = verbs; v->name != NULL; v++) {
-		(void)snprintf(verb, sizeof(verb), " %-8s %s", v->name, v->help);
+		snprintf(verb, sizeof(verb), " %-8s %s", v->name, v->help);
 		ck_assert_msg(strstr(text, verb) != NULL, "%s", v->name);
 	}
 	has(text, "  -n, --workers count");

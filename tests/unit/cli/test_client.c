@@ -27,7 +27,7 @@ static void setup(void)
 	server = ends[0];
 	mine = ends[1];
 	client_init(&client);
-	(void)strcpy(client.name, "shop");
+	strcpy(client.name, "shop");
 	answer = (struct answer){0};
 }
 
@@ -164,8 +164,8 @@ static int note(json_t *params, void *data)
 {
 	const char *text = json_string_value(json_object_get(params, "text"));
 
-	(void)strcat(data, text);
-	(void)strcat(data, ";");
+	strcat(data, text);
+	strcat(data, ";");
 	return strcmp(text, "enough") == 0 ? -1 : 0;
 }
 
@@ -253,7 +253,7 @@ TEST(a_large_result_comes_whole)
 
 		if (much == NULL)
 			_exit(2);
-		(void)memset(much, 'x', size);
+		memset(much, 'x', size);
 		say(HELLO);
 		say(before);
 		if (send(server, much, size, MSG_NOSIGNAL) != (ssize_t)size)

@@ -170,7 +170,7 @@ TEST_LOOP(what_is_known_is_shown, 0, (int)COUNT_OF(shown))
 	char json[1000];
 	const char *text;
 
-	(void)snprintf(json, sizeof(json), "{'clusters':[{'name':'w',%s}]}", shown[_i].members);
+	snprintf(json, sizeof(json), "{'clusters':[{'name':'w',%s}]}", shown[_i].members);
 	text = show(json, "", false);
 	for (size_t i = 0; shown[_i].pieces[i] != NULL; i++)
 		has(text, shown[_i].pieces[i]);
@@ -250,7 +250,7 @@ static void fail_worker(json_t *status, size_t i, const char *cause)
 {
 	char members[200];
 
-	(void)snprintf(members, sizeof(members),
+	snprintf(members, sizeof(members),
 		"{'state':'backoff','pid':null,'uptime':null,'last_failure':{"
 		"'text':'exit 1','after':0.1,'ago':2,'last_output':'%s'}}",
 		cause);
@@ -334,7 +334,7 @@ TEST(a_thousand_that_fail_fit_a_screen)
 	char cause[32];
 
 	for (size_t i = 0; i < 1000; i += 2) {
-		(void)snprintf(cause, sizeof(cause), "no disk for %zu", i);
+		snprintf(cause, sizeof(cause), "no disk for %zu", i);
 		fail_worker(status, i, cause);
 	}
 	text = show_status(status, "", false);
@@ -375,15 +375,15 @@ static json_t *some_text(unsigned *seed, unsigned most)
 	json_t *value;
 
 	buffer_init(&text, 0);
-	(void)buffer_string(&text, "");
+	buffer_string(&text, "");
 	for (unsigned i = 0; i < count; i++) {
 		unsigned times = dice(seed, 40) == 0 ? 60 : 1 + dice(seed, 3);
 		const char *word = kinds[dice(seed, COUNT_OF(kinds))];
 
 		for (unsigned k = 0; k < times; k++)
-			(void)buffer_string(&text, word);
+			buffer_string(&text, word);
 		if (dice(seed, 4) > 0)
-			(void)buffer_string(&text, " ");
+			buffer_string(&text, " ");
 	}
 	value = json_stringn_nocheck(text.data != NULL ? text.data : "", text.len);
 	buffer_fini(&text);
@@ -494,7 +494,7 @@ TEST(the_exit_status_counts_ready_workers)
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		char json[200];
 
-		(void)snprintf(json, sizeof(json), format, table[i].wanted[0], table[i].ready[0],
+		snprintf(json, sizeof(json), format, table[i].wanted[0], table[i].ready[0],
 			table[i].wanted[1], table[i].ready[1]);
 		ck_assert_int_eq(exit_of(json, "", false), table[i].status);
 	}

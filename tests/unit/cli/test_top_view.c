@@ -25,14 +25,14 @@ static void teardown(void)
 static void begin(double uptime)
 {
 	buffer_clear(&json);
-	(void)buffer_printf(&json, "{'name':'shop','pid':7,'uptime':%.1f,'clusters':[", uptime);
+	buffer_printf(&json, "{'name':'shop','pid':7,'uptime':%.1f,'clusters':[", uptime);
 }
 
 static void cluster(const char *name)
 {
 	bool first = json.data[json.len - 1] == '[';
 
-	(void)buffer_printf(&json,
+	buffer_printf(&json,
 		"%s{'name':'%s','state':'running','generation':1,"
 		"'listeners':[{'address':'tcp:*:80','name':'x','queue':3,"
 		"'queue_limit':4,'dropped':0}],'workers':[",
@@ -43,7 +43,7 @@ static void worker(unsigned slot, unsigned id, const char *state, double cpu, do
 {
 	bool first = json.data[json.len - 1] == '[';
 
-	(void)buffer_printf(&json,
+	buffer_printf(&json,
 		"%s{'slot':%u,'id':%u,'pid':1,'state':'%s',"
 		"'generation':1,'uptime':10,'restarts':0,"
 		"'cpu_seconds':%.3f,'memory_bytes':%.0f}",
@@ -54,7 +54,7 @@ static void end(void)
 {
 	json_t *status;
 
-	(void)buffer_string(&json, "]}]}");
+	buffer_string(&json, "]}]}");
 	status = json_of(buffer_text(&json));
 	ck_assert_int_eq(top_view_look(&view, status), 0);
 }
@@ -72,7 +72,7 @@ static const char *slots(void)
 		if (r->kind != TOP_WORKERS)
 			continue;
 		row_format(&cells, r->workers, &r->group);
-		(void)buffer_printf(&text, "%s%s%s", text.len > 0 ? " " : "",
+		buffer_printf(&text, "%s%s%s", text.len > 0 ? " " : "",
 			i == view.selected ? "*" : "", cells.cell[COLUMN_SLOT]);
 	}
 	return buffer_text(&text);

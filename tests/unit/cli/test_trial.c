@@ -115,7 +115,7 @@ TEST(sockets_that_listen_are_found)
 	held_look(&held, &trial, holder);
 	ck_assert_uint_eq(held.processes, 1);
 	ck_assert_uint_eq(held.count, 1); /* `idle` does not listen */
-	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", port);
+	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", port);
 	s = &held.list[0];
 	ck_assert_str_eq(s->text, text);
 	ck_assert_uint_eq(s->port, port);
@@ -136,7 +136,7 @@ TEST(unix_sockets_are_found_by_their_path)
 	scoped_fd visit = -1;
 	struct held held;
 
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d", (int)getpid());
+	snprintf(at.sun_path, sizeof(at.sun_path), "/tmp/nclust-t.%d", (int)getpid());
 	(void)unlink(at.sun_path);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	ck_assert_int_eq(listen(fd, 1), 0);
@@ -168,7 +168,7 @@ TEST(a_command_line_is_advised)
 	exam.places[exam.place_count++] =
 		(struct exam_place){.how = HOW_PASSED, .share = SHARE_SAME};
 	exam.own_count = 1;
-	(void)strcpy(exam.own[0], "127.0.0.1:80");
+	strcpy(exam.own[0], "127.0.0.1:80");
 	exam.way = WAY_STDIN;
 	ck_assert(exam_copies_work(&exam));
 	all = doctor_pack(&exam, facts);
@@ -177,7 +177,7 @@ TEST(a_command_line_is_advised)
 		"[\"nclust\",\"--nice=1\",\"-n\",\"auto\",\"-l\",\"127.0.0.1:80\","
 		"\"--pass\",\"stdin\",\"--ready\",\"notify\",\"--\",\"./server\",\"it's\"]");
 	json_decref(all);
-	(void)strcpy(exam.first_end.exit, "exit 0");
+	strcpy(exam.first_end.exit, "exit 0");
 	ck_assert(!exam_copies_work(&exam));
 }
 

@@ -25,14 +25,13 @@ static const char *path_of(const char *name, const char *file)
 {
 	static char path[200];
 
-	(void)snprintf(
-		path, sizeof(path), "%s/%s%s%s", place, name, file[0] != '\0' ? "/" : "", file);
+	snprintf(path, sizeof(path), "%s/%s%s%s", place, name, file[0] != '\0' ? "/" : "", file);
 	return path;
 }
 
 static void setup(void)
 {
-	(void)strcpy(place, "/tmp/nclust-verbs.XXXXXX");
+	strcpy(place, "/tmp/nclust-verbs.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(place));
 	ck_assert_int_eq(setenv("NCLUST_RUNTIME_DIR", place, 1), 0);
 	server = 0;
@@ -58,7 +57,7 @@ static int bind_control(void)
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(mkdir(path_of("shop", ""), 0711), 0);
-	(void)strcpy(address.sun_path, path_of("shop", "control"));
+	strcpy(address.sun_path, path_of("shop", "control"));
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
@@ -122,7 +121,7 @@ static int nclust(const char *line)
 	int status;
 	pid_t pid;
 
-	(void)strcpy(copy, line);
+	strcpy(copy, line);
 	for (char *w = strtok(copy, " "); w != NULL; w = strtok(NULL, " "))
 		words[count++] = w;
 	words[count] = NULL;

@@ -143,7 +143,7 @@ static const char *shortened(const char *text, size_t most)
 {
 	static char to[100];
 
-	(void)strcpy(to, text);
+	strcpy(to, text);
 	wrap_shorten(to, most);
 	return to;
 }

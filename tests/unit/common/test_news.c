@@ -33,10 +33,10 @@ static void ear_on_told(struct supervisor *sup, struct service *service,
 	(void)sup;
 	(void)report;
 	heard_of = service;
-	(void)snprintf(last_json, sizeof(last_json), "%s", json);
+	snprintf(last_json, sizeof(last_json), "%s", json);
 	if (strlen(heard) + strlen(sentence) + 2 > sizeof(heard))
 		heard[0] = '\0';
-	(void)strcat(strcat(heard, sentence), "\n");
+	strcat(strcat(heard, sentence), "\n");
 }
 
 static const struct part ear_part = {

@@ -28,7 +28,7 @@ static inline struct reading read_bytes(const char *text, size_t len)
 	faults_init(&r.faults);
 	ck_assert_ptr_nonnull(r.s);
 	ck_assert_ptr_nonnull(data);
-	(void)memcpy(data, text, len);
+	memcpy(data, text, len);
 	r.s->config_file = strdup("/etc/shop.ini");
 	r.s->origins->file = strdup("shop.ini");
 	inifile_parse(r.s, "shop.ini", data, len, &r.faults);
@@ -124,8 +124,8 @@ static inline void ck_assert_value(const struct settings *s, const char *name, c
 		if (strcmp(field_key(row, base, n, of_family), key) != 0)
 			continue;
 		if (out.len > 0)
-			(void)buffer_string(&out, " | ");
-		(void)buffer_string(&out, field_at(row, base, n));
+			buffer_string(&out, " | ");
+		buffer_string(&out, field_at(row, base, n));
 	}
 	ck_assert_msg(strcmp(out.len > 0 ? buffer_text(&out) : "", values) == 0, "%s: %s", name,
 		out.len > 0 ? buffer_text(&out) : "");
@@ -142,7 +142,7 @@ static inline void expect_values(struct reading r, const char *lines)
 		size_t len = strcspn(lines, "\n");
 		char *equals;
 
-		(void)snprintf(line, sizeof(line), "%.*s", (int)len, lines);
+		snprintf(line, sizeof(line), "%.*s", (int)len, lines);
 		equals = strstr(line, " = ");
 		*equals = '\0';
 		ck_assert_value(r.s, line, equals + 3);

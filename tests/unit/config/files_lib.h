@@ -14,7 +14,7 @@ static char dir[40];
 
 static inline void enter(void)
 {
-	(void)strcpy(dir, "/tmp/test_config.XXXXXX");
+	strcpy(dir, "/tmp/test_config.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(chdir(dir), 0);
 }

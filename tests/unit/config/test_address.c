@@ -204,7 +204,7 @@ TEST(an_abstract_name_fills_sun_path_and_no_more)
 	struct address a;
 	struct error err;
 
-	(void)memset(text + 6, 'x', 107);
+	memset(text + 6, 'x', 107);
 	ck_assert_int_eq(address_parse(&a, text, &err), 0);
 	address_fini(&a);
 	text[6 + 107] = 'x';

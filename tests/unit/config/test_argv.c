@@ -260,7 +260,7 @@ TEST(settings_are_described_with_their_origins)
 	char expected[240];
 
 	ck_assert_faults(r, "");
-	(void)snprintf(expected, sizeof(expected),
+	snprintf(expected, sizeof(expected),
 		"\n[cluster:x]\n; %s/shop.ini:4\ncommand = x\n"
 		"; command line\nworkers = 7\n; default\nidle-after = 10m\n"
 		"; %s/shop.ini:6\n"
@@ -346,11 +346,11 @@ TEST(every_setting_is_in_the_manual_and_the_completion)
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
 
-		(void)snprintf(word, sizeof(word), ".It Cm %s ", row->name);
+		snprintf(word, sizeof(word), ".It Cm %s ", row->name);
 		if (row->section != NULL)
 			ck_assert_msg(strstr(buffer_text(&keys), word) != NULL, "%s", word);
 		for (size_t n = 0; (key = option_key(row, n)) != NULL; n++) {
-			(void)snprintf(word, sizeof(word), "--%s", key);
+			snprintf(word, sizeof(word), "--%s", key);
 			ck_assert_ptr_nonnull(strstr(bash.data, word));
 			ck_assert_ptr_nonnull(strstr(zsh.data, word));
 		}

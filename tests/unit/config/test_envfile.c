@@ -19,10 +19,9 @@ static void read_all(const char *text, char *to, size_t size)
 	ck_assert_ptr_nonnull(copy);
 	*to = '\0';
 	while ((got = envfile_next(&f, &entry, &err)) == 1)
-		(void)snprintf(
-			to + strlen(to), size - strlen(to), "%s%s", *to != '\0' ? "|" : "", entry);
+		snprintf(to + strlen(to), size - strlen(to), "%s%s", *to != '\0' ? "|" : "", entry);
 	if (got == -1)
-		(void)snprintf(to, size, "%u: %s", f.line, err.text);
+		snprintf(to, size, "%u: %s", f.line, err.text);
 	free(copy);
 }
 

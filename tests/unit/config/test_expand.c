@@ -116,7 +116,7 @@ TEST_LOOP(what_cannot_be_replaced_is_a_mistake, 0, (int)COUNT_OF(wrong))
 	struct reading r = read_format(WEB "%s", wrong[_i].line);
 	char start[200];
 
-	(void)snprintf(start, sizeof(start), "shop.ini:3: cluster:web.%s", wrong[_i].fault);
+	snprintf(start, sizeof(start), "shop.ini:3: cluster:web.%s", wrong[_i].fault);
 	ck_assert_begins(&r, start);
 	forget(&r);
 }
@@ -141,10 +141,10 @@ TEST(variables_do_not_make_a_value_too_large)
 	static char big[100001];
 	static char line[8000] = "[cluster]\ncommand = ";
 
-	(void)memset(big, 'x', sizeof(big) - 1);
+	memset(big, 'x', sizeof(big) - 1);
 	ck_assert_int_eq(setenv("BIG", big, 1), 0);
 	for (int i = 0; i < 1000; i++)
-		(void)strcat(line, "${BIG}");
+		strcat(line, "${BIG}");
 	expect_faults(line,
 		"shop.ini:2: cluster.command: longer than 1 MiB with its "
 		"variables\n");
@@ -327,8 +327,8 @@ TEST(more_than_100_included_files_are_refused)
 	struct reading r;
 
 	for (int i = 0; i < 101; i++)
-		(void)strcat(text, "include = none\n");
-	(void)strcat(text, WEB);
+		strcat(text, "include = none\n");
+	strcat(text, WEB);
 	write_file("shop.ini", text, 0644);
 	r = read_argv("-c", "shop.ini", NULL);
 	ck_assert_uint_eq(r.faults.count, 101);
@@ -342,7 +342,7 @@ TEST(root_includes_only_what_root_alone_can_change)
 	struct reading r;
 
 	if (geteuid() != 0) {
-		(void)fprintf(stderr, "left out, needs root\n");
+		fprintf(stderr, "left out, needs root\n");
 		return;
 	}
 	write_files("[nclust]\ninclude = conf.d/*.ini\n" WEB, "[cluster:a]\ncommand = x\n", NULL);
@@ -390,9 +390,9 @@ TEST(a_path_is_beside_its_file)
 	buffer_init(&absolute, 0);
 	for (const char *c = expected; *c != '\0'; c++)
 		if (*c == '~')
-			(void)buffer_string(&absolute, dir);
+			buffer_string(&absolute, dir);
 		else
-			(void)buffer_append(&absolute, c, 1);
+			buffer_append(&absolute, c, 1);
 	expect_values(read_argv("-c", "conf.d/a.ini", NULL), buffer_text(&absolute));
 	buffer_fini(&absolute);
 

@@ -166,7 +166,7 @@ TEST_LOOP(a_mistake_is_told_with_its_line_and_key, 0, (int)COUNT_OF(in_web))
 	struct reading r = read_format(WEB "%s", in_web[_i].text);
 	char start[80];
 
-	(void)snprintf(start, sizeof(start), "shop.ini:%u: cluster:web.%s: ", in_web[_i].line,
+	snprintf(start, sizeof(start), "shop.ini:%u: cluster:web.%s: ", in_web[_i].line,
 		in_web[_i].key);
 	ck_assert_uint_eq(r.faults.count, 1);
 	ck_assert_ptr_eq(strstr(faults_of(&r), start), faults_of(&r));
@@ -330,8 +330,8 @@ TEST_LOOP(a_line_of_any_length_is_whole, 0, 6)
 	size_t word = lens[_i] - strlen("command = ");
 	struct reading r;
 
-	(void)memset(text + strlen(text), 'x', word);
-	(void)strcat(text, "\nworkers = 2\n");
+	memset(text + strlen(text), 'x', word);
+	strcat(text, "\nworkers = 2\n");
 	r = read_text(text);
 	ck_assert_faults(r, "");
 	ck_assert_uint_eq(strlen(r.s->clusters[0]->command.list[0]), word);
@@ -344,7 +344,7 @@ TEST(a_long_key_is_unknown_and_a_long_remark_harmless)
 	char long_word[501] = "";
 	struct reading r;
 
-	(void)memset(long_word, 'k', sizeof(long_word) - 1);
+	memset(long_word, 'k', sizeof(long_word) - 1);
 	r = read_format(WEB "; %s\n%s = x\n", long_word, long_word);
 	ck_assert_begins(&r, "shop.ini:4: cluster:web.kkk");
 	ck_assert_ptr_nonnull(strstr(faults_of(&r), "kkk: unknown key\n"));
@@ -356,7 +356,7 @@ TEST(a_long_section_name_is_not_cut)
 	char a[65] = "";
 	struct reading r;
 
-	(void)memset(a, 'a', 64);
+	memset(a, 'a', 64);
 	r = read_format("[cluster:%s]\ncommand = x\n[cluster:%.63sb]\ncommand = y\n", a, a);
 	ck_assert_faults(r, "");
 	ck_assert_uint_eq(r.s->cluster_count, 2);
@@ -395,8 +395,7 @@ TEST(more_than_60_listeners_are_too_many)
 	char text[4000] = WEB;
 
 	for (int i = 1; i <= 61; i++)
-		(void)snprintf(
-			text + strlen(text), sizeof(text) - strlen(text), "listen = %d\n", i);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "listen = %d\n", i);
 	expect_faults(text,
 		"shop.ini:3: cluster:web.listen: wanted at most 60 "
 		"listeners, found 61\n");
@@ -454,7 +453,7 @@ TEST(the_sample_is_accepted_as_it_is_and_uncommented)
 	uncomment(sample.data);
 	/* the cluster of the example of 'after' */
 	sample.len = strlen(sample.data);
-	(void)buffer_string(&sample, "\n[cluster:db]\ncommand = x\n");
+	buffer_string(&sample, "\n[cluster:db]\ncommand = x\n");
 	r = read_text(buffer_text(&sample));
 	ck_assert_faults(r, "");
 	for (size_t i = 0; i < option_count; i++) {
@@ -479,7 +478,7 @@ static char file[sizeof(dir) + 10];
 static void set_up(void)
 {
 	enter();
-	(void)snprintf(file, sizeof(file), "%s/a.ini", dir);
+	snprintf(file, sizeof(file), "%s/a.ini", dir);
 }
 
 static void expect_file_faults(const char *path, const char *expected)
@@ -504,7 +503,7 @@ static void expect_refused(const char *path, const char *who, const char *why)
 {
 	char expected[400];
 
-	(void)snprintf(expected, sizeof(expected), "%s: '%s' %s\n", path, who, why);
+	snprintf(expected, sizeof(expected), "%s: '%s' %s\n", path, who, why);
 	expect_file_faults(path, expected);
 }
 
@@ -527,7 +526,7 @@ TEST(root_reads_only_what_root_alone_can_change)
 	char in[300];
 
 	if (geteuid() != 0) {
-		(void)fprintf(stderr, "left out, needs root\n");
+		fprintf(stderr, "left out, needs root\n");
 		return;
 	}
 	write_file(file, WEB, 0644);
@@ -536,9 +535,9 @@ TEST(root_reads_only_what_root_alone_can_change)
 	given_away(file, 0);
 	expect_read(file);
 
-	(void)snprintf(below, sizeof(below), "%s.d", file);
-	(void)snprintf(own, sizeof(own), "%s/own", below);
-	(void)snprintf(in, sizeof(in), "%s/own/it.ini", below);
+	snprintf(below, sizeof(below), "%s.d", file);
+	snprintf(own, sizeof(own), "%s/own", below);
+	snprintf(in, sizeof(in), "%s/own/it.ini", below);
 	ck_assert_int_eq(mkdir(below, 0755), 0);
 	ck_assert_int_eq(mkdir(own, 0755), 0);
 	ck_assert_int_eq(rename(file, in), 0);
@@ -558,8 +557,8 @@ TEST(root_reads_only_what_root_alone_can_change)
 
 	/* a link is a name that its owner can turn elsewhere, and so is what is
 	 * on the way to where it leads */
-	(void)snprintf(way, sizeof(way), "%s/way", below);
-	(void)snprintf(by_link, sizeof(by_link), "%s/way/../way//it.ini", below);
+	snprintf(way, sizeof(way), "%s/way", below);
+	snprintf(by_link, sizeof(by_link), "%s/way/../way//it.ini", below);
 	ck_assert_int_eq(symlink(".//own/", way), 0);
 	expect_read(by_link);
 	given_away(way, 65534);
@@ -606,7 +605,7 @@ static bool in_full_namespace(void (*test)(void))
 	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
 	if (!WIFSTOPPED(status))
 		return false;
-	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
 	out = fopen(path, "we");
 	ck_assert(out != NULL && fputs(map, out) >= 0);
 	ck_assert_int_eq(fclose(out), 0);
@@ -629,13 +628,13 @@ static void refuse_nobodys(void)
 TEST(a_namespace_may_have_a_nobody_of_its_own)
 {
 	if (geteuid() != 0) {
-		(void)fprintf(stderr, "left out, needs root\n");
+		fprintf(stderr, "left out, needs root\n");
 		return;
 	}
 	write_file(file, WEB, 0644);
 	ck_assert_int_eq(chmod(dir, 0755), 0);
 	if (!in_full_namespace(read_the_hosts)) {
-		(void)fprintf(stderr, "left out, needs user namespaces\n");
+		fprintf(stderr, "left out, needs user namespaces\n");
 		return;
 	}
 	given_away(file, 100000 + 65534);
@@ -650,12 +649,12 @@ TEST(a_descriptor_of_ours_is_read_by_its_name)
 
 	write_file(file, WEB, 0644);
 	fd = open(file, O_RDONLY | O_CLOEXEC);
-	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	ck_assert_int_eq(unlink(file), 0);
 	expect_read(name);
 	if (geteuid() == 0) {
 		ck_assert_int_eq(fchown(fd, 65534, (gid_t)-1), 0);
-		(void)snprintf(its, sizeof(its), "/proc/%d/fd/%d", (int)getpid(), fd);
+		snprintf(its, sizeof(its), "/proc/%d/fd/%d", (int)getpid(), fd);
 		expect_refused(name, its, OWNED);
 	}
 	(void)close(fd);

@@ -40,8 +40,8 @@ static void ck_assert_words(size_t at, const char *want)
 	char got[200] = "";
 
 	for (size_t i = 0; i < s->clusters[at]->command.count; i++)
-		(void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s",
-			i > 0 ? "|" : "", s->clusters[at]->command.list[i]);
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s", i > 0 ? "|" : "",
+			s->clusters[at]->command.list[i]);
 	ck_assert_str_eq(got, want);
 }
 

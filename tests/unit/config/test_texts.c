@@ -7,7 +7,7 @@
 /* All pairs, a line each. */
 static void take(void *to, const char *key, const char *text)
 {
-	(void)buffer_printf(to, "%s = %s\n", key, text);
+	buffer_printf(to, "%s = %s\n", key, text);
 }
 
 static void put_cluster(void *to, const char *key, const char *text)

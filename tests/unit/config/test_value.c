@@ -101,7 +101,7 @@ static void set_and_format(
 		field_set(row, c, signal, text, &err) == 0, "%s = %s: %s", key, text, err.text);
 	ck_assert_uint_eq(field_count(row, c), 1);
 	buffer_clear(out);
-	(void)buffer_string(out, field_at(row, c, 0));
+	buffer_string(out, field_at(row, c, 0));
 	ck_assert_ptr_nonnull(buffer_text(out));
 }
 
@@ -251,7 +251,7 @@ TEST_LOOP(what_is_wrong_is_refused, 0, (int)COUNT_OF(refused))
 	for (const char *const *t = refused[_i].texts; *t != NULL; t++) {
 		char found[80];
 
-		(void)snprintf(found, sizeof(found), "found '%s'", *t);
+		snprintf(found, sizeof(found), "found '%s'", *t);
 		expect_refused(refused[_i].key, *t, refused[_i].told, found);
 	}
 }

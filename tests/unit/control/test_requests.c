@@ -93,7 +93,7 @@ static int call(void)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control", room.rundir.path);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%.80s/control", room.rundir.path);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	return fd;
 }
@@ -138,7 +138,7 @@ static void ask(int fd, const char *method, const char *params)
 {
 	char line[512];
 
-	(void)snprintf(line, sizeof(line),
+	snprintf(line, sizeof(line),
 		"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"%s\","
 		"\"params\":{%s}}\n",
 		method, params);
@@ -233,7 +233,7 @@ TEST(a_restart_of_all_tells_what_became_of_each)
 	}
 	(void)heard(peer);
 	ck_assert_ptr_nonnull(strstr(text, "\"id\":7,\"error\""));
-	(void)memmove(text, strstr(text, "\"id\":7,\"error\""),
+	memmove(text, strstr(text, "\"id\":7,\"error\""),
 		strlen(strstr(text, "\"id\":7,\"error\"")) + 1);
 	ck_assert_ptr_nonnull(strstr(text, "\"web: restart failed: "));
 	ck_assert_ptr_nonnull(strstr(text, "exit 3"));
@@ -343,10 +343,10 @@ TEST(events_are_those_that_were_asked_for)
 	(void)events("\"kinds\":[\"exited\"],\"last\":1");
 	ck_assert_uint_eq(count_of("\"cluster\":\"job\""), 1);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
-	(void)snprintf(since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
+	snprintf(since, sizeof(since), "\"since\":%.0f", clock_wall() - 1);
 	(void)events(since);
 	ck_assert_uint_eq(count_of("\"exited\""), 2);
-	(void)snprintf(since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
+	snprintf(since, sizeof(since), "\"since\":%.0f", clock_wall() + 1);
 	(void)events(since);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 0);
 }
@@ -362,9 +362,9 @@ TEST(events_of_what_is_gone_can_be_asked_for)
 	(void)events("\"target\":\"web.7\"");
 	ck_assert_uint_eq(count_of("web.7: one"), 1);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);
-	(void)text_copy(web->name, sizeof(web->name), "old");
+	text_copy(web->name, sizeof(web->name), "old");
 	news_say_of(web, LOG_NOTE, "renamed", "two");
-	(void)text_copy(web->name, sizeof(web->name), "web");
+	text_copy(web->name, sizeof(web->name), "web");
 	(void)events("\"target\":\"old\"");
 	ck_assert_uint_eq(count_of("old: two"), 1);
 	ck_assert_uint_eq(count_of("\"method\":\"event\""), 1);

@@ -32,7 +32,7 @@ static void mark(char *seen, const struct plain_table *table, size_t base)
 		if (row->kind == PLAIN_STRUCT)
 			mark(seen, row->inner, base + row->offset);
 		else
-			(void)memset(seen + base + row->offset, 1, row->size);
+			memset(seen + base + row->offset, 1, row->size);
 	}
 }
 
@@ -57,7 +57,7 @@ static void check_covered(
 	seen[table->size] = 1;
 	mark(seen, table, 0);
 	for (size_t i = 0; i < count; i++)
-		(void)memset(seen + gaps[i].offset, 1, gaps[i].size);
+		memset(seen + gaps[i].offset, 1, gaps[i].size);
 	for (size_t at = 0; at <= table->size; at++) {
 		if (seen[at] == 0)
 			continue;

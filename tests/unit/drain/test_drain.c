@@ -40,7 +40,7 @@ REPLACED(int, connections_add)
 	}
 	all->list = realloc(all->list, sizeof(has));
 	ck_assert_ptr_nonnull(all->list);
-	(void)memcpy(all->list, has, sizeof(has));
+	memcpy(all->list, has, sizeof(has));
 	for (size_t i = 0; i < has_count; i++)
 		all->list[i].pid = r->tid;
 	all->count = has_count;

@@ -129,7 +129,7 @@ TEST(a_crowd_of_addresses_harms_nobody)
 
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 40; i++) {
-			(void)snprintf(who, sizeof(who), "http 10.1.0.%d", i);
+			snprintf(who, sizeof(who), "http 10.1.0.%d", i);
 			host_asked(&room, who);
 		}
 		host_asked(&room, ",,http ,agent 10.0.0.1");

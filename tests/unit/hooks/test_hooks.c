@@ -39,11 +39,11 @@ REPLACED(struct helper *, helper_start)
 	struct run *run = &runs[run_count];
 
 	if (cannot_start != 0) {
-		(void)error_set(err, cannot_start, "cannot execute 'it'");
+		error_set(err, cannot_start, "cannot execute 'it'");
 		return NULL;
 	}
 	ck_assert_uint_lt(run_count, RUNS_MAX);
-	(void)snprintf(run->command, sizeof(run->command), "%s", plan->command->list[0]);
+	snprintf(run->command, sizeof(run->command), "%s", plan->command->list[0]);
 	run->over = plan->over;
 	run->owner = plan->owner;
 	run->is_over = false;

@@ -13,7 +13,7 @@ static void begin(const char *stop_signal)
 {
 	char ini[256];
 
-	(void)snprintf(ini, sizeof(ini),
+	snprintf(ini, sizeof(ini),
 		"[cluster:web]\ncommand = /bin/web\nworkers = 1\n"
 		"ready = notify\ndrain = off\nstop-signal = %s\n",
 		stop_signal);

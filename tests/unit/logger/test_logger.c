@@ -362,7 +362,7 @@ TEST(a_long_line_comes_in_pieces_that_are_marked)
 {
 	char line[10000];
 
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	start_prefixed();
 	ck_assert_int_eq(dprintf(add(1), "%.*s\nend\n", (int)sizeof(line), line), sizeof(line) + 5);
 	while (!ends_with(&said[0], "\nweb.2 | end\n"))
@@ -464,7 +464,7 @@ static unsigned long kib_of(const char *field)
 	unsigned long value = 0;
 	FILE *file;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
 	file = fopen(path, "re");
 	ck_assert_ptr_nonnull(file);
 	while (fgets(line, sizeof(line), file) != NULL)
@@ -599,7 +599,7 @@ TEST_LOOP(who_is_copied_waits_for_the_reader_and_loses_nothing, TO_PIPE, KILLED 
 
 		(void)kill(logger, SIGKILL);
 		ck_assert_int_eq(waitpid(logger, NULL, 0), logger);
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", out);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", out);
 		its_out = open(path, O_WRONLY | O_CLOEXEC);
 		start_on(its_out, its_out);
 		choose_sink(LOGWIRE_PREFIX, false);
@@ -816,7 +816,7 @@ TEST(it_has_no_privilege)
 	FILE *file;
 
 	start_prefixed();
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)logger);
 	file = fopen(path, "re");
 	ck_assert_ptr_nonnull(file);
 	(void)!fread(text, 1, sizeof(text) - 1, file);

@@ -30,8 +30,8 @@ static void tear_down(void)
 static void note_line(void *context, const struct line *line)
 {
 	(void)context;
-	(void)buffer_string(&taken, line->goes_on ? "+" : "|");
-	(void)buffer_append(&taken, line->text, line->len);
+	buffer_string(&taken, line->goes_on ? "+" : "|");
+	buffer_append(&taken, line->text, line->len);
 }
 
 CASE(parts)
@@ -98,7 +98,7 @@ TEST(a_line_of_exactly_the_limit_is_one_line)
 {
 	char text[LINES_MAX + 1];
 
-	(void)memset(text, 'x', sizeof(text));
+	memset(text, 'x', sizeof(text));
 	text[LINES_MAX] = '\n';
 	lines_split(&lines, text, LINES_MAX, note_line, NULL);
 	ck_assert_uint_eq(taken.len, 0);
@@ -145,7 +145,7 @@ TEST(long_lines_push_older_ones_out)
 {
 	char line[2000];
 
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\0';
 	note("old");
 	note(line);
@@ -248,7 +248,7 @@ TEST(what_explained_long_ago_explains_nothing)
 	char line[100];
 
 	note("Error: a bad request");
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\0';
 	for (size_t i = 0; i < TAIL_NEAR / sizeof(line) - 1; i++)
 		note(line);

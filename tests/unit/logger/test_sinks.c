@@ -93,7 +93,7 @@ static struct cluster *route(const char *cluster)
 		.text = "fifo-{slot}",
 	};
 
-	(void)text_copy(p.cluster, sizeof(p.cluster), cluster);
+	text_copy(p.cluster, sizeof(p.cluster), cluster);
 	take(&p, -1);
 	return clusters_find(&clusters, cluster);
 }
@@ -117,7 +117,7 @@ static int open_pipe(const struct cluster *g, uint32_t slot)
 	};
 	int pair[2];
 
-	(void)text_copy(p.cluster, sizeof(p.cluster), g->name);
+	text_copy(p.cluster, sizeof(p.cluster), g->name);
 	ck_assert_int_eq(pipe2(pair, O_NONBLOCK), 0);
 	take(&p, pair[1]);
 	return pair[0];
@@ -127,7 +127,7 @@ static void put_lines(struct source_pipe *pipe, unsigned kib)
 {
 	char line[1024];
 
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\n';
 	for (unsigned i = 0; i < kib; i++) {
 		cluster_put(&clusters, pipe, line, sizeof(line));
@@ -181,7 +181,7 @@ TEST(a_cluster_that_is_stuck_leaves_room_for_a_long_line_of_another)
 	for (uint32_t slot = 0; slot < 100; slot++)
 		put_lines(worker(g, slot), 300);
 	ck_assert_uint_gt(dropped("web"), 0);
-	(void)memset(data, 'x', sizeof(data));
+	memset(data, 'x', sizeof(data));
 	data[sizeof(data) - 1] = '\n';
 	for (int i = 0; i < 3; i++) {
 		cluster_put(&clusters, other, data, sizeof(data));
@@ -203,7 +203,7 @@ TEST(clusters_that_are_removed_are_forgotten)
 	struct logwire_packet none = {.kind = LOGWIRE_ROUTE};
 
 	for (int i = 0; i < 10; i++) {
-		(void)snprintf(none.cluster, sizeof(none.cluster), "web%d", i);
+		snprintf(none.cluster, sizeof(none.cluster), "web%d", i);
 		(void)route(none.cluster);
 		if (i == 5) /* its worker still writes */
 			(void)worker(clusters_find(&clusters, none.cluster), 0);
@@ -225,7 +225,7 @@ TEST(unfinished_lines_of_others_do_not_break_one)
 	static char half[256 * 1024];
 	struct source_pipe *pipe;
 
-	(void)memset(half, 'x', sizeof(half));
+	memset(half, 'x', sizeof(half));
 	for (uint32_t slot = 0; slot < 10; slot++)
 		cluster_put(&clusters, worker(g, slot), half, sizeof(half));
 	/* of another cluster: as if there were none */
@@ -267,7 +267,7 @@ TEST(one_that_has_nothing_to_write_drops_no_more_than_what_was_too_long)
 		put_lines(worker(g, slot), 300);
 	other = worker(g, 100);
 	reader = open_pipe(g, 100);
-	(void)memset(data, 'x', 65535);
+	memset(data, 'x', 65535);
 	data[65535] = '\n';
 	cluster_put(&clusters, other, data, 65536);
 	turn();
@@ -317,7 +317,7 @@ static void fill(const char *cluster, const char *begin, int count)
 {
 	char line[92];
 
-	(void)snprintf(line, sizeof(line), "%-91s", begin);
+	snprintf(line, sizeof(line), "%-91s", begin);
 	for (int i = 0; i < count; i++)
 		put(cluster, line);
 	turn();
@@ -508,7 +508,7 @@ TEST(a_reader_that_comes_back_is_told_what_it_missed)
 	(void)close(end);
 	fill("web", "two", 1);
 	fill("web", "three", 2);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", stream.fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", stream.fd);
 	end = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	wait_a_second();
 	fill("web", "four", 1);

@@ -97,7 +97,7 @@ static void begin(void)
 	brokers_begin(&room);
 	b = web->broker;
 	ck_assert_ptr_nonnull(b);
-	(void)strcpy(b->host, "a");
+	strcpy(b->host, "a");
 }
 
 static void end(void)
@@ -116,7 +116,7 @@ TEST(it_is_told_what_it_needs_and_gets_what_workers_send)
 
 	ck_assert_str_eq(heard(process()), "shop.web\nme:secret\na:1,b\nnclust web\n");
 	SAY(worker(1), "{'x': 1}\n");
-	(void)snprintf(expected, sizeof(expected),
+	snprintf(expected, sizeof(expected),
 		"{'nclust':1,'id':'%s','from':{'cluster':'web','slot':1,"
 		"'host':'a'},'message':{'x': 1}}\n",
 		b->id);
@@ -144,7 +144,7 @@ TEST(nonsense_goes_to_nobody)
 	SAY(process(), "\n\n+\n-\n~\n=x\n~x\n!\n?\nx\n{\n{}\n[]\n\x1b[2J\n");
 	SAY(process(), OTHER FROM "1,'cmd':'NODE_CLUSTER'}\n");
 	SAY(process(), "{'nclust':3,'id':'a'}\n{'nclust':0}\n");
-	(void)memset(line, '{', sizeof(line));
+	memset(line, '{', sizeof(line));
 	for (size_t at = 0; at < sizeof(line); at += 4096)
 		say(process(), line + at, 4096);
 	SAY(process(), "\n" OTHER FROM "'end'}\n");
@@ -166,7 +166,7 @@ TEST(ups_and_downs_are_told_once_with_what_was_dropped)
 	SAY(process(), "+1000\n-gone\x1b[2J\n-gone again\n");
 	ck_assert(room_logged("messages do not reach other machines: gone\\x1b[2J;"));
 	ck_assert(!room_logged("gone again"));
-	(void)memset(big, '1', sizeof(big));
+	memset(big, '1', sizeof(big));
 	big[sizeof(big) - 1] = '\n';
 	for (unsigned i = 0; i < 4; i++) {
 		for (size_t at = 0; at < sizeof(big); at += 4096)
@@ -188,7 +188,7 @@ TEST(it_does_not_get_the_rest_of_anothers_line)
 	int former;
 
 	(void)heard(process());
-	(void)memset(big, '1', sizeof(big));
+	memset(big, '1', sizeof(big));
 	big[sizeof(big) - 1] = '\n';
 	for (size_t at = 0; at < sizeof(big); at += 4096)
 		say(worker(0), big + at, 4096);
@@ -200,7 +200,7 @@ TEST(it_does_not_get_the_rest_of_anothers_line)
 	(void)eventfd_write(b->life.job.pidfd, 1); /* it has been killed */
 	room_pass(0);
 	ck_assert_int_ne(b->life.job.pid, former);
-	(void)snprintf(expected, sizeof(expected),
+	snprintf(expected, sizeof(expected),
 		"shop.web\nme:secret\na:1,b\nnclust web\n"
 		"{'nclust':1,'id':'%s','from':{'cluster':'web','slot':0,"
 		"'host':'a'},'message':'next'}\n",

@@ -118,7 +118,7 @@ TEST(its_room_is_used_again)
 {
 	char line[1000];
 
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	for (int i = 0; i < 10000; i++) {
 		ck_assert_int_eq(put(line, sizeof(line), -1, 1U << 20), 0);
 		if (i > 0)

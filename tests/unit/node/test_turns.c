@@ -124,7 +124,7 @@ static bool take(uint32_t slot)
 		return false;
 	ck_assert_msg(strstr(line, "'act':'newconn'") != NULL, "%s", line);
 	ck_assert(has_fd);
-	(void)snprintf(answer, sizeof(answer),
+	snprintf(answer, sizeof(answer),
 		"{'cmd':'NODE_HANDLE_ACK'}\n{'cmd':'NODE_CLUSTER',"
 		"'ack':%u,'accepted':true,'seq':%u}\n",
 		number_behind(line, "'seq':"), ++answers);
@@ -154,7 +154,7 @@ static void ask_for_server(uint32_t slot)
 	bool has_fd;
 
 	say(slot, "{'cmd':'NODE_CLUSTER','act':'online','seq':0}\n");
-	(void)snprintf(line, sizeof(line),
+	snprintf(line, sizeof(line),
 		"{'cmd':'NODE_CLUSTER','act':'queryServer','index':0,"
 		"'data':null,'address':'127.0.0.1','port':%u,"
 		"'addressType':4,'seq':1}\n",
@@ -164,9 +164,9 @@ static void ask_for_server(uint32_t slot)
 	ck_assert_msg(strstr(line, "'ack':1") != NULL, "%s", line);
 	ck_assert_uint_eq(number_behind(line, "'errno':"), 0);
 	ck_assert(!has_fd);
-	(void)snprintf(key, sizeof(key), "%.40s", strstr(line, "'key':'") + strlen("'key':'"));
+	snprintf(key, sizeof(key), "%.40s", strstr(line, "'key':'") + strlen("'key':'"));
 	*strchr(key, '\'') = '\0';
-	(void)snprintf(line, sizeof(line),
+	snprintf(line, sizeof(line),
 		"{'cmd':'NODE_CLUSTER','act':'listening','index':0,"
 		"'data':null,'address':'127.0.0.1','port':%u,"
 		"'addressType':4,'key':'%s','seq':2}\n",

@@ -50,7 +50,7 @@ REPLACED(struct helper *, helper_start)
 	static struct helper helper;
 
 	if (step.cannot_start != 0) {
-		(void)error_set(err, step.cannot_start, "cannot execute 'it'");
+		error_set(err, step.cannot_start, "cannot execute 'it'");
 		return NULL;
 	}
 	step.runs++;

@@ -20,14 +20,14 @@ static char all_dirs[32];
 
 static void make_all(void)
 {
-	(void)text_copy(all_dirs, sizeof(all_dirs), "/tmp/nclust-os-XXXXXX");
+	text_copy(all_dirs, sizeof(all_dirs), "/tmp/nclust-os-XXXXXX");
 	if (mkdtemp(all_dirs) == NULL || chmod(all_dirs, 0755) == -1)
 		abort();
 }
 
 void os_make_dir(void)
 {
-	(void)snprintf(os_dir, sizeof(os_dir), "%s/XXXXXX", all_dirs);
+	snprintf(os_dir, sizeof(os_dir), "%s/XXXXXX", all_dirs);
 	ck_assert_ptr_nonnull(mkdtemp(os_dir));
 	ck_assert_int_eq(chmod(os_dir, 0755), 0);
 }
@@ -51,7 +51,7 @@ const char *os_path(const char *name)
 	static unsigned turn;
 	char *room = rooms[turn++ % 4];
 
-	(void)snprintf(room, sizeof(rooms[0]), "%s/%s", os_dir, name);
+	snprintf(room, sizeof(rooms[0]), "%s/%s", os_dir, name);
 	return room;
 }
 
@@ -69,7 +69,7 @@ void os_put(const char *path, const char *text)
 {
 	char whole[512];
 
-	(void)snprintf(whole, sizeof(whole), "%s/%s", os_dir, path);
+	snprintf(whole, sizeof(whole), "%s/%s", os_dir, path);
 	for (char *at = whole + strlen(os_dir) + 2; (at = strchr(at, '/')); at++) {
 		*at = '\0';
 		(void)mkdir(whole, 0755); /* there already: fine */
@@ -100,7 +100,7 @@ bool os_has_v6(void)
 
 	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
 		return true;
-	(void)fprintf(stderr, "left out: no IPv6 here\n");
+	fprintf(stderr, "left out: no IPv6 here\n");
 	return false;
 }
 
@@ -108,26 +108,26 @@ bool os_is_root(const char *why)
 {
 	if (geteuid() == 0)
 		return true;
-	(void)fprintf(stderr, "left out, needs root: %s\n", why);
+	fprintf(stderr, "left out, needs root: %s\n", why);
 	return false;
 }
 
 static void tell_descriptors(void)
 {
-	(void)printf("fds:");
+	printf("fds:");
 	for (int fd = 0; fd < 4096; fd++)
 		if (fcntl(fd, F_GETFD) != -1)
-			(void)printf(" %d", fd);
-	(void)printf("\n");
+			printf(" %d", fd);
+	printf("\n");
 	for (int fd = 0; fd < 16; fd++) {
 		char link[32];
 		char target[256];
 		ssize_t n;
 
-		(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 		n = readlink(link, target, sizeof(target) - 1);
 		if (n > 0)
-			(void)printf("fd%d: %.*s\n", fd, (int)n, target);
+			printf("fd%d: %.*s\n", fd, (int)n, target);
 	}
 }
 
@@ -137,7 +137,7 @@ static void tell_file(const char *path, const char *key)
 	FILE *file = fopen(path, "re");
 
 	while (file && fgets(line, sizeof(line), file))
-		(void)printf("%s%s", key, line);
+		printf("%s%s", key, line);
 	if (file)
 		(void)fclose(file);
 }
@@ -154,13 +154,13 @@ static int tell(void)
 	tell_file("/proc/self/oom_score_adj", "oom: ");
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
 	(void)prctl(PR_GET_PDEATHSIG, &death);
-	(void)printf("sid: %d\npgid: %d\npid: %d\nppid: %d\n", (int)getsid(0), (int)getpgid(0),
+	printf("sid: %d\npgid: %d\npid: %d\nppid: %d\n", (int)getsid(0), (int)getpgid(0),
 		(int)getpid(), (int)getppid());
-	(void)printf("umask: %04o\nnice: %d\nnofile: %lu\n", (unsigned)mask,
-		getpriority(PRIO_PROCESS, 0), (unsigned long)limit.rlim_cur);
-	(void)printf("cwd: %s\ndeath: %d\n", getcwd(cwd, sizeof(cwd)), death);
+	printf("umask: %04o\nnice: %d\nnofile: %lu\n", (unsigned)mask, getpriority(PRIO_PROCESS, 0),
+		(unsigned long)limit.rlim_cur);
+	printf("cwd: %s\ndeath: %d\n", getcwd(cwd, sizeof(cwd)), death);
 	for (char **entry = environ; *entry; entry++)
-		(void)printf("env-%s\n", *entry);
+		printf("env-%s\n", *entry);
 	return 0;
 }
 
@@ -175,7 +175,7 @@ void unit_begin(int argc, char **argv)
 		_exit(0); /* as it was started it may be too bound for more */
 	}
 	if (geteuid() != 0)
-		(void)fprintf(stderr, "left out: all that needs root\n");
+		fprintf(stderr, "left out: all that needs root\n");
 	make_all();
 }
 
@@ -224,9 +224,9 @@ union os_address os_address(const char *text)
 	at.v4.sin_family = AF_INET;
 	if (inet_pton(AF_INET, text, &at.v4.sin_addr) == 1)
 		return at;
-	(void)memset(&at, 0, sizeof(at));
+	memset(&at, 0, sizeof(at));
 	at.un.sun_family = AF_UNIX;
-	(void)text_copy(at.un.sun_path, sizeof(at.un.sun_path), text);
+	text_copy(at.un.sun_path, sizeof(at.un.sun_path), text);
 	return at;
 }
 
@@ -268,7 +268,7 @@ struct socket_plan os_socket_plan(int family, int type, const char *path)
 	};
 
 	if (family == AF_INET)
-		(void)memcpy(plan.ip, (uint8_t[]){127, 0, 0, 1}, 4);
+		memcpy(plan.ip, (uint8_t[]){127, 0, 0, 1}, 4);
 	else if (family == AF_INET6)
 		plan.ip[15] = 1;
 	return plan;
@@ -306,7 +306,7 @@ void os_ignore_signals(void)
 	for (int n = 1; n < _NSIG; n++) /* 32 and 33 too */
 		if (n != SIGKILL && n != SIGSTOP && n != SIGALRM)
 			(void)syscall(SYS_rt_sigaction, n, ignore, NULL, _NSIG / 8);
-	(void)sigfillset(&all);
+	sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
@@ -432,7 +432,7 @@ const char *os_field(const char *out, const char *key)
 			continue;
 		at += len + 1;
 		at += strspn(at, " \t");
-		(void)text_copy(room, sizeof(rooms[0]), at);
+		text_copy(room, sizeof(rooms[0]), at);
 		room[strcspn(room, "\n")] = '\0';
 		break;
 	}

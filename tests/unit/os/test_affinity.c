@@ -11,7 +11,7 @@ static void put(const char *path, const char *text)
 {
 	char whole[128];
 
-	(void)snprintf(whole, sizeof(whole), "sys/devices/system/%s", path);
+	snprintf(whole, sizeof(whole), "sys/devices/system/%s", path);
 	os_put(whole, text);
 }
 
@@ -19,7 +19,7 @@ static void put_core(unsigned cpu, const char *siblings)
 {
 	char path[64];
 
-	(void)snprintf(path, sizeof(path), "cpu/cpu%u/topology/thread_siblings_list", cpu);
+	snprintf(path, sizeof(path), "cpu/cpu%u/topology/thread_siblings_list", cpu);
 	put(path, siblings);
 }
 

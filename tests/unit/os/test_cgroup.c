@@ -193,9 +193,9 @@ TEST(oom_kills_of_the_machine_stand_in)
 	fd = cgroup_oom_open(os_dir);
 	ck_assert_int_eq(cgroup_oom_read(fd), 11);
 	for (int i = 0; i < 150; i++) /* as far down as in earnest */
-		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			"nr_some_counter_%d %d\n", i, i * 1000);
-	(void)strncat(text, "oom_kill 12\nnr_x 3\n", 30);
+	strncat(text, "oom_kill 12\nnr_x 3\n", 30);
 	os_put("/proc/vmstat", text);
 	ck_assert_int_eq(cgroup_oom_read(fd), 12);
 	os_put("/proc/vmstat", "nothing\nof_the_kind 1\nno newline");

@@ -69,7 +69,7 @@ static void put_tree(const char *below)
 	};
 	char own[64];
 
-	(void)snprintf(own, sizeof(own), "0::/shop.service%s\n", below);
+	snprintf(own, sizeof(own), "0::/shop.service%s\n", below);
 	os_put("/proc/self/cgroup", own);
 	os_put("/proc/self/mountinfo",
 		"30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 "
@@ -101,7 +101,7 @@ static void expect_written(bool all)
 	char path[128];
 
 	for (size_t i = 0; i < COUNT_OF(written); i++) {
-		(void)snprintf(path, sizeof(path), BASE "/%s", written[i].file);
+		snprintf(path, sizeof(path), BASE "/%s", written[i].file);
 		if (all || written[i].later)
 			ck_assert_str_eq(content(path), all ? written[i].text : "");
 	}
@@ -173,10 +173,10 @@ TEST(we_move_to_a_leaf_and_others_stay)
 	char pid[16];
 	char pids[32];
 
-	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	put_tree("");
 	/* somebody else's stays where it is */
-	(void)snprintf(pids, sizeof(pids), "1\n%s\n", pid);
+	snprintf(pids, sizeof(pids), "1\n%s\n", pid);
 	os_put(BASE "/cgroup.procs", pids);
 	ck_assert_uint_eq(open_trees(ALL), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "other processes are in"));
@@ -253,7 +253,7 @@ static void make(const char *path)
 {
 	char file[512];
 
-	(void)snprintf(file, sizeof(file), "%s/x", path);
+	snprintf(file, sizeof(file), "%s/x", path);
 	os_put(file, "");
 	ck_assert_int_eq(unlink(os_path(file)), 0);
 }
@@ -321,10 +321,10 @@ static int real_base(const char *place, const char *file, char name[64])
 
 	if (!unit_is_valgrind())
 		at = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	(void)snprintf(name, 64, "nclust-unit.%d", (int)getpid());
+	snprintf(name, 64, "nclust-unit.%d", (int)getpid());
 	if (at != -1 && faccessat(at, file, F_OK, 0) == 0 && mkdirat(at, name, 0755) == 0)
 		return at;
-	(void)fprintf(stderr, "left out: '%s' is not to be written\n", place);
+	fprintf(stderr, "left out: '%s' is not to be written\n", place);
 	fd_close(&at);
 	return -1;
 }
@@ -374,13 +374,13 @@ TEST(all_of_ours_move_to_a_leaf_and_back)
 
 	if (at == -1)
 		return;
-	(void)snprintf(text, sizeof(text), "0::/%s\n", name);
+	snprintf(text, sizeof(text), "0::/%s\n", name);
 	os_put("/proc/self/cgroup", text);
 	os_put("/proc/self/mountinfo",
 		"30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 "
 		"rw\n");
 	make("/sys/fs");
-	(void)snprintf(whole, sizeof(whole), "%s/sys/fs/cgroup", os_dir);
+	snprintf(whole, sizeof(whole), "%s/sys/fs/cgroup", os_dir);
 	ck_assert_int_eq(symlink(place, whole), 0);
 	base = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	enter(base);

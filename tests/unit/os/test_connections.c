@@ -297,7 +297,7 @@ TEST(its_peer_is_named)
 
 	order(ACCEPT);
 	ck_assert_int_eq(getsockname(visitor, (struct sockaddr *)&own, &size), 0);
-	(void)snprintf(wanted, sizeof(wanted), "127.0.0.1:%u", ntohs(own.sin_port));
+	snprintf(wanted, sizeof(wanted), "127.0.0.1:%u", ntohs(own.sin_port));
 	ck_assert_str_eq(connections_peer(&r, only(CONNECTION_TCP), got, sizeof(got)), wanted);
 	/* what is had of it is given back at once: its close(2) is heard */
 	order(CLOSE);

@@ -110,7 +110,7 @@ TEST(odd_messages_are_said_to_be)
 	/* who is not told is nobody */
 	os_set(pair[1], SOL_SOCKET, SO_PASSCRED, 0);
 	put("a", 1);
-	(void)memset(&m, 0x55, sizeof(m));
+	memset(&m, 0x55, sizeof(m));
 	receive(1);
 	ck_assert(!m.has_cred);
 	ck_assert_int_eq(m.cred.pid, 0);
@@ -141,13 +141,13 @@ static bool send_many(const char *byte, int fd, size_t count, int flags)
 		.msg_controllen = CMSG_SPACE(count * sizeof(int))};
 	struct cmsghdr *c;
 
-	(void)memset(&control, 0, sizeof(control));
+	memset(&control, 0, sizeof(control));
 	c = CMSG_FIRSTHDR(&msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(count * sizeof(int));
 	for (size_t i = 0; i < count; i++)
-		(void)memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(fd));
+		memcpy(CMSG_DATA(c) + i * sizeof(int), &fd, sizeof(fd));
 	return sendmsg(pair[0], &msg, flags) == 1;
 }
 
@@ -218,13 +218,13 @@ TEST(a_datagram_reaches_a_path_and_an_abstract_name)
 
 static int receive_apart(void)
 {
-	(void)memset(data, 0, sizeof(data));
+	memset(data, 0, sizeof(data));
 	return fdpass_receive_apart(pair[1], data, sizeof(data), FDPASS_NOTHING, &m);
 }
 
 static ssize_t read_apart(enum fdpass_take take)
 {
-	(void)memset(data, 0, sizeof(data));
+	memset(data, 0, sizeof(data));
 	return fdpass_read_apart(pair[1], data, sizeof(data), take, &m);
 }
 
@@ -357,7 +357,7 @@ NATIVE_TEST(an_urgent_byte_is_one_of_the_others)
 
 	make_pair(SOCK_STREAM);
 	if (send(pair[0], "!", 1, MSG_OOB) == -1) {
-		(void)fprintf(stderr, "left out: needs Linux 5.15\n");
+		fprintf(stderr, "left out: needs Linux 5.15\n");
 		return;
 	}
 	ck_assert_int_eq(read_apart(FDPASS_SOCKET), 1); /* not: nothing there */
@@ -368,7 +368,7 @@ NATIVE_TEST(an_urgent_byte_is_one_of_the_others)
 		ck_assert_int_eq(fdpass_send(pair[0], "x", 1, &null, 1), 0);
 	}
 	while (read_apart(FDPASS_SOCKET) > 0) {
-		(void)strncat(all, data, sizeof(all) - strlen(all) - 1);
+		strncat(all, data, sizeof(all) - strlen(all) - 1);
 		lost += m.lost;
 		fdpass_drop(&m);
 		ck_assert_uint_eq(os_open_count(), before);
@@ -395,12 +395,12 @@ TEST(what_cannot_be_received_brings_nothing)
 	char byte;
 
 	ck_assert_int_eq(pipe(ends), 0);
-	(void)memset(&m, 1, sizeof(m)); /* as memory is before its use */
+	memset(&m, 1, sizeof(m)); /* as memory is before its use */
 	os_fails(fdpass_read_apart(ends[0], &byte, 1, FDPASS_LEAVE, &m), ENOTSOCK);
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);
 	ck_assert_int_eq(m.stuck, 0);
-	(void)memset(&m, 1, sizeof(m));
+	memset(&m, 1, sizeof(m));
 	ck_assert_int_eq(fdpass_look(ends[0], &byte, 1, &m), -1);
 	ck_assert_uint_eq(m.fd_count, 0);
 	ck_assert(!m.lost);

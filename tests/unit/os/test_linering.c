@@ -91,7 +91,7 @@ TEST(a_line_that_is_too_long_is_absent)
 {
 	static char line[LINERING_LINE];
 
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	add(1);
 	os_fails(linering_add(&ring, line, sizeof(line)), EMSGSIZE);
 	add(2);
@@ -118,7 +118,7 @@ TEST(a_write_that_is_cut_off_harms_no_line)
 	static char line[LINERING_LINE];
 	struct linering other;
 
-	(void)memset(line, 'x', sizeof(line));
+	memset(line, 'x', sizeof(line));
 	for (int i = 0; i < 9000; i++)
 		add(i);
 	for (size_t n = 1; n <= sizeof(line); n += n < 16 ? 1 : 509) {

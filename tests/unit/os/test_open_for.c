@@ -59,7 +59,7 @@ TEST(all_of_a_file_is_read)
 {
 	static char much[40001];
 
-	(void)memset(much, 'x', sizeof(much) - 1);
+	memset(much, 'x', sizeof(much) - 1);
 	os_write(os_path("much"), much, 0600);
 	os_write(os_path("none"), "", 0600);
 	for (int patient = 0; patient < 2; patient++) {

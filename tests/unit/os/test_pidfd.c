@@ -118,7 +118,7 @@ NATIVE_TEST_LOOP(one_that_wants_to_be_traced_goes_on, 0, (int)(sizeof(traced) / 
 
 	ck_assert_int_ne(pid, -1);
 	if (pid == 0) {
-		(void)strcpy(how, traced[_i].how);
+		strcpy(how, traced[_i].how);
 		if (strcmp(how, "thread") != 0)
 			(void)be_traced(how);
 		(void)pthread_create(&thread, NULL, be_traced, how);

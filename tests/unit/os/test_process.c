@@ -38,7 +38,7 @@ NATIVE_TEST(a_process_is_looked_at)
 	ck_assert_uint_gt(facts.rss, 100000);
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ck_assert(memory != MAP_FAILED);
-	(void)memset(memory, 1, size);
+	memset(memory, 1, size);
 	while (clock() - start < CLOCKS_PER_SEC / 10)
 		continue;
 	ck_assert_int_eq(process_look(getpid(), &then), 0);
@@ -101,10 +101,10 @@ static int variable(pid_t pid, const char *key, char *to, size_t size)
 	struct environ_look look = {.pid = pid};
 	int got;
 
-	(void)snprintf(look.key, sizeof(look.key), "%s", key);
+	snprintf(look.key, sizeof(look.key), "%s", key);
 	got = environ_find(&look);
 	if (got == 0)
-		(void)text_copy(to, size, look.value);
+		text_copy(to, size, look.value);
 	return got;
 }
 
@@ -159,7 +159,7 @@ NATIVE_TEST(our_children_are_listed)
 	int found = 0;
 
 	if (process_children(list, 0) == -1) {
-		(void)fprintf(stderr, "left out: no children file here\n");
+		fprintf(stderr, "left out: no children file here\n");
 		return;
 	}
 	ck_assert_int_eq(process_children(list, 0), 0);
@@ -191,7 +191,7 @@ NATIVE_TEST(what_is_shared_is_no_share_of_one)
 	char byte;
 
 	ck_assert_ptr_nonnull(memory);
-	(void)memset(memory, 1, size);
+	memset(memory, 1, size);
 	alone = process_memory(getpid());
 	ck_assert_uint_ge(alone, size);
 	ck_assert_int_eq(pipe(ends), 0);

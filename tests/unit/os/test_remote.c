@@ -101,7 +101,7 @@ static void start(int wanted, void (*make)(void))
 
 	look_by(wanted);
 	before = os_open_count();
-	(void)memset(shared, 0, sizeof(*shared));
+	memset(shared, 0, sizeof(*shared));
 	other = fork();
 	ck_assert_int_ne(other, -1);
 	if (other == 0) {
@@ -135,7 +135,7 @@ static bool could_not(const char *what)
 {
 	if (shared->error == 0)
 		return false;
-	(void)fprintf(stderr, "left out: %s: %s\n", what, strerror(shared->error));
+	fprintf(stderr, "left out: %s: %s\n", what, strerror(shared->error));
 	finish();
 	return true;
 }
@@ -244,7 +244,7 @@ static bool has_thread_pidfd(void)
 	int fd = (int)syscall(SYS_pidfd_open, getpid(), O_EXCL);
 
 	if (fd == -1) {
-		(void)fprintf(stderr, "left out: needs Linux 6.9\n");
+		fprintf(stderr, "left out: needs Linux 6.9\n");
 		return false;
 	}
 	ck_assert_int_eq(close(fd), 0);
@@ -257,7 +257,7 @@ static void *outlive_main(void *unused)
 	char line[128] = "";
 
 	/* the main thread is a zombie then, and has no descriptors */
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
 	while (strstr(line, ") Z ") == NULL) {
 		FILE *file = fopen(path, "re");
 
@@ -596,7 +596,7 @@ static void make_memory(void)
 	if (memory == MAP_FAILED || mprotect(memory + page, page, PROT_NONE) == -1)
 		give_up();
 	memory += page - sizeof(text);
-	(void)memcpy(memory, text, sizeof(text));
+	memcpy(memory, text, sizeof(text));
 	shared->at = (uintptr_t)memory;
 }
 
@@ -866,7 +866,7 @@ NATIVE_TEST_LOOP(how_its_unix_socket_is_called_can_be_seen, 0, WAYS_HERE)
 
 	start(_i, make_names);
 	ck_assert_int_eq(shared->error, 0);
-	(void)snprintf(wanted, sizeof(wanted), "@t\\x0a%d", (int)other);
+	snprintf(wanted, sizeof(wanted), "@t\\x0a%d", (int)other);
 	ck_assert_int_eq(remote_unix_path(&r, 70, name, sizeof(name)), 0);
 	ck_assert_str_eq(name, wanted);
 	ck_assert_int_eq(remote_unix_path(&r, 71, name, sizeof(name)), -1);

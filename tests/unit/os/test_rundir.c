@@ -14,7 +14,7 @@ static char base[512]; /* DIR/run: the runtime directory */
 
 static void set_up(void)
 {
-	(void)snprintf(base, sizeof(base), "%s", os_path("run"));
+	snprintf(base, sizeof(base), "%s", os_path("run"));
 }
 
 static struct rundir must_open(const char *name)
@@ -97,7 +97,7 @@ static int be_second(void)
 {
 	char wanted[128];
 
-	(void)snprintf(wanted, sizeof(wanted),
+	snprintf(wanted, sizeof(wanted),
 		"instance 'shop' is already running (pid %d); give this one "
 		"another name by --name",
 		(int)getppid());
@@ -255,7 +255,7 @@ ROOT_TEST(links_on_the_way_are_followed_only_where_trusted)
 
 	ck_assert_int_eq(mkdir(os_path("real"), 0755), 0);
 	ck_assert_int_eq(symlink("real", os_path("link")), 0);
-	(void)snprintf(base, sizeof(base), "%s", os_path("link/run"));
+	snprintf(base, sizeof(base), "%s", os_path("link/run"));
 	r = must_open("shop");
 	rundir_close(&r);
 	ck_assert_int_eq(lchown(os_path("link"), 1234, 1234), 0);
@@ -385,7 +385,7 @@ TEST(where_it_is)
 
 TEST(a_missing_parent_says_what_to_set)
 {
-	(void)snprintf(base, sizeof(base), "%s", os_path("no/such"));
+	snprintf(base, sizeof(base), "%s", os_path("no/such"));
 	refuse_for("runtime-directory");
 	ck_assert_int_eq(err.sys, ENOENT);
 }

@@ -317,7 +317,7 @@ static bool has_32(void)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	if (status == 0)
 		return true;
-	(void)fprintf(stderr, "left out: this kernel runs no 32-bit calls\n");
+	fprintf(stderr, "left out: this kernel runs no 32-bit calls\n");
 	return false;
 }
 
@@ -522,7 +522,7 @@ NATIVE_TEST(a_signal_does_not_make_a_call_that_was_heard_come_again)
 {
 	call(bind_with_handler);
 	if (shared->comes_again) {
-		(void)fprintf(stderr, "left out: needs Linux 5.19\n");
+		fprintf(stderr, "left out: needs Linux 5.19\n");
 		kill_caller();
 		return;
 	}

@@ -43,7 +43,7 @@ TEST(it_is_written_by_all_and_cut_by_nobody)
 	ck_assert_int_eq(ftruncate(fd, 0), -1);
 	ck_assert_int_eq(ftruncate(fd, 1 << 20), -1);
 	ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
-	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	again = open(name, O_RDWR | O_CLOEXEC);
 	ck_assert_int_ne(again, -1);
 	a = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -66,7 +66,7 @@ TEST(it_is_known_by_its_seals_and_its_name)
 	int other = make(4096);
 
 	ck_assert_uint_ne(id, sharedmem_id(facts.dev, facts.ino));
-	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	ck_assert_int_gt(readlink(name, target, sizeof(target) - 1), 0);
 	ck_assert(sharedmem_is_target(target));
 	ck_assert(!sharedmem_is_target("/memfd:other (deleted)"));

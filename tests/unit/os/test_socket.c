@@ -72,7 +72,7 @@ TEST(a_tcp_listener_listens)
 	ck_assert_int_eq(facts.type, SOCK_STREAM);
 	ck_assert(facts.listening);
 	ck_assert_uint_ne(facts.port, 0);
-	(void)snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", facts.port);
+	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u", facts.port);
 	ck_assert_str_eq(facts.text, text);
 	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
@@ -123,7 +123,7 @@ TEST(a_privileged_port_says_what_would_help)
 		ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
 	}
 	if (socket_open(&plan, &made, &err) != -1) {
-		(void)fprintf(stderr, "left out: any port is open to us\n");
+		fprintf(stderr, "left out: any port is open to us\n");
 		return;
 	}
 	ck_assert_int_eq(err.sys, EACCES);
@@ -134,14 +134,14 @@ TEST(a_privileged_port_says_what_would_help)
 
 TEST(an_address_of_another_machine)
 {
-	(void)memcpy(plan.ip, (uint8_t[]){192, 0, 2, 1}, 4); /* RFC 5737 */
+	memcpy(plan.ip, (uint8_t[]){192, 0, 2, 1}, 4); /* RFC 5737 */
 	must_refuse(EADDRNOTAVAIL);
 	ck_assert_ptr_nonnull(strstr(err.text, "freebind"));
 	plan.freebind = true;
 	ck_assert_int_ne(open_plan(), -1);
 	if (os_has_v6()) {
 		plan = plan_on(AF_INET6, SOCK_STREAM, 0);
-		(void)memcpy(plan.ip, (uint8_t[]){0x20, 1, 0xd, 0xb8}, 4);
+		memcpy(plan.ip, (uint8_t[]){0x20, 1, 0xd, 0xb8}, 4);
 		plan.freebind = true;
 		ck_assert_int_ne(open_plan(), -1);
 	}

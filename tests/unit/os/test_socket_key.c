@@ -23,7 +23,7 @@ static struct place place(const char *ip, uint16_t port)
 	struct place p = {.size = os_size(&at)};
 
 	at.v4.sin_port = htons(port); /* of IPv6 it is in the same place */
-	(void)memcpy(&p.room, &at, p.size);
+	memcpy(&p.room, &at, p.size);
 	return p;
 }
 
@@ -110,7 +110,7 @@ TEST(a_device_makes_it_another)
 	struct socket_key key;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) == -1) {
-		(void)fprintf(stderr, "left out: SO_BINDTODEVICE\n");
+		fprintf(stderr, "left out: SO_BINDTODEVICE\n");
 		return;
 	}
 	key = key_of(fd, "0.0.0.0", 80);
@@ -210,7 +210,7 @@ TEST(a_socket_of_another_network_namespace_is_refused)
 	socklen_t size = sizeof(cookie);
 
 	if (fd == -1 || getsockopt(fd, SOL_SOCKET, 71, &cookie, &size) == -1) {
-		(void)fprintf(stderr, "left out: a network namespace\n");
+		fprintf(stderr, "left out: a network namespace\n");
 		return;
 	}
 	ck_assert_int_eq(socket_key_of(&key, fd, &p.room, p.size), -1);
@@ -267,7 +267,7 @@ ROOT_TEST(what_is_not_known_of_v6only_is_the_systems_default)
 	int got = os_has_v6() ? os_in_child(guess_with_bindv6only) : 0;
 
 	if (got == 1)
-		(void)fprintf(stderr, "left out: a network namespace\n");
+		fprintf(stderr, "left out: a network namespace\n");
 	else
 		ck_assert_int_eq(got, 0);
 }

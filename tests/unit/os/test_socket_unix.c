@@ -58,7 +58,7 @@ static void set_up(void)
 {
 	static char path[512];
 
-	(void)snprintf(path, sizeof(path), "%s", os_path("s"));
+	snprintf(path, sizeof(path), "%s", os_path("s"));
 	plan = plan_on(path);
 }
 
@@ -75,7 +75,7 @@ TEST(a_path_is_listened_on_and_removed)
 	ck_assert_uint_eq(os_stat(plan.path).st_ino, made.ino);
 	ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
 	ck_assert_int_eq(socket_look(fd, &facts, &err), 0);
-	(void)snprintf(text, sizeof(text), "unix:%s", plan.path);
+	snprintf(text, sizeof(text), "unix:%s", plan.path);
 	ck_assert_str_eq(facts.text, text);
 	ck_assert(facts.listening);
 	socket_unlink(plan.path, &made);
@@ -257,19 +257,19 @@ TEST(a_path_too_long_for_an_address_works)
 	char deep[200];
 	int dir;
 
-	(void)memset(deep, 'd', sizeof(deep));
+	memset(deep, 'd', sizeof(deep));
 	deep[sizeof(deep) - 1] = '\0';
-	(void)snprintf(path, sizeof(path), "%s", os_path(deep));
+	snprintf(path, sizeof(path), "%s", os_path(deep));
 	ck_assert_int_eq(mkdir(path, 0755), 0);
 	dir = open(path, O_PATH | O_CLOEXEC);
-	(void)strncat(path, "/socket", sizeof(path) - strlen(path) - 1);
+	strncat(path, "/socket", sizeof(path) - strlen(path) - 1);
 	plan = plan_on(path);
 	plan.mode = 0600;
 	ck_assert_int_ne(open_plan(), -1);
 	ck_assert_int_ne(socket_connect_at(dir, "socket", &err), -1);
 	must_refuse(EADDRINUSE);
 	/* only the directory may be that long */
-	(void)memset(deep, 'n', sizeof(deep) - 1);
+	memset(deep, 'n', sizeof(deep) - 1);
 	plan = plan_on(os_path(deep));
 	must_refuse(ENAMETOOLONG);
 	plan = plan_on("/nonexistent/dir/s");

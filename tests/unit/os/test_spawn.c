@@ -106,7 +106,7 @@ NATIVE_TEST(an_interpreter_that_cannot_run_is_named)
 	ck_assert_str_eq(f.what, "/nonexistent/python");
 
 	os_write(os_path("interpreter"), "x", 0644);
-	(void)snprintf(text, sizeof(text), "#!%s\n", os_path("interpreter"));
+	snprintf(text, sizeof(text), "#!%s\n", os_path("interpreter"));
 	os_write(os_path("other"), text, 0755);
 	f = fail_with(os_path("other"));
 	ck_assert_int_eq(f.step, SPAWN_INTERPRETER);
@@ -118,7 +118,7 @@ TEST(the_search_passes_over_what_cannot_run)
 	const char *candidates[5] = {"/nonexistent", NULL};
 	char plain[512];
 
-	(void)text_copy(plain, sizeof(plain), os_path("plain"));
+	text_copy(plain, sizeof(plain), os_path("plain"));
 	os_write(plain, "#!/bin/sh\n", 0644);
 	candidates[1] = plain;
 	candidates[2] = "/etc";
@@ -138,7 +138,7 @@ NATIVE_TEST(too_large_an_environment_is_explained)
 	struct spawn_failure f;
 
 	ck_assert_ptr_nonnull(big);
-	(void)memset(big, 'x', 3 << 20);
+	memset(big, 'x', 3 << 20);
 	big[1] = '=';
 	big[(3 << 20) - 1] = '\0';
 	plan.envp = envp;
@@ -225,7 +225,7 @@ static bool leads_to(int fd, const char *name)
 {
 	char key[16];
 
-	(void)snprintf(key, sizeof(key), "fd%d", fd);
+	snprintf(key, sizeof(key), "fd%d", fd);
 	return strcmp(os_field(out, key), os_path(name)) == 0;
 }
 
@@ -444,7 +444,7 @@ TEST(the_pid_is_written_into_the_environment)
 		char wanted[64];
 
 		ck_assert_int_eq(os_run(&plan, out, sizeof(out)), 0);
-		(void)snprintf(wanted, sizeof(wanted), "\nenv-LISTEN_PID=%s\nenv-WATCHDOG_PID=%s\n",
+		snprintf(wanted, sizeof(wanted), "\nenv-LISTEN_PID=%s\nenv-WATCHDOG_PID=%s\n",
 			os_field(out, "pid"), os_field(out, "pid"));
 		ck_assert_ptr_nonnull(strstr(out, wanted));
 	}

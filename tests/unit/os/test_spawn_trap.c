@@ -97,7 +97,7 @@ static void make_together(unsigned bad)
 	struct spawning list[SPAWN_MANY];
 
 	for (unsigned i = 0; i < SPAWN_MANY; i++) {
-		(void)strcpy(pids[i], "LISTEN_PID=0000000000");
+		strcpy(pids[i], "LISTEN_PID=0000000000");
 		envp[i][0] = pids[i];
 		envp[i][1] = NULL;
 		traps[i] = trap;

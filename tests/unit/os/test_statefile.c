@@ -85,7 +85,7 @@ static unsigned resident(void)
 	unsigned rss = 0;
 
 	ck_assert_ptr_nonnull(maps);
-	(void)snprintf(start, sizeof(start), "%08lx-", (unsigned long)f.map);
+	snprintf(start, sizeof(start), "%08lx-", (unsigned long)f.map);
 	while (fgets(line, sizeof(line), maps) != NULL && strncmp(line, start, strlen(start)) != 0)
 		;
 	while (fgets(line, sizeof(line), maps) != NULL && sscanf(line, "Rss: %u kB", &rss) != 1)
@@ -165,7 +165,7 @@ static int parse(size_t size)
 
 static void make_sample(void)
 {
-	(void)memset(&sample, 0, sizeof(sample));
+	memset(&sample, 0, sizeof(sample));
 	ck_assert_int_eq(state_header_here(&sample.header, &err), 0);
 	fill(&sample.entries[0], 1, 100);
 	fill(&sample.entries[2], 2, 101);

@@ -40,7 +40,7 @@ NATIVE_TEST(one_that_waits_in_the_kernel_is_said_to)
 	char text[STAYS_TEXT];
 	char begin[64];
 
-	(void)snprintf(begin, sizeof(begin), "%d (", (int)pid);
+	snprintf(begin, sizeof(begin), "%d (", (int)pid);
 	(void)stays_text(pid, text);
 	end(pid);
 	ck_assert_msg(strncmp(text, begin, strlen(begin)) == 0, "%s", text);

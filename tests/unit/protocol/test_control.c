@@ -78,8 +78,7 @@ TEST_LOOP(ids_are_kept_as_text_or_refused, 0, COUNT_OF(ids))
 {
 	char line[300];
 
-	(void)snprintf(
-		line, sizeof(line), "{'jsonrpc':'2.0','method':'status','id':%s}", ids[_i].id);
+	snprintf(line, sizeof(line), "{'jsonrpc':'2.0','method':'status','id':%s}", ids[_i].id);
 	if (ids[_i].kept == NULL) {
 		expect_refused(line, CONTROL_INVALID, "null");
 		return;
@@ -145,7 +144,7 @@ TEST_LOOP(wrong_params_are_refused, 0, COUNT_OF(wrong_params))
 {
 	char line[200];
 
-	(void)snprintf(line, sizeof(line), HEAD "'%s','params':%s}", wrong_params[_i].method,
+	snprintf(line, sizeof(line), HEAD "'%s','params':%s}", wrong_params[_i].method,
 		wrong_params[_i].params);
 	expect_refused(line, CONTROL_PARAMS, "1");
 }
@@ -203,8 +202,8 @@ TEST(a_line_over_the_limit_is_refused)
 	static char line[CONTROL_LINE_MAX + 1];
 	const char *request = quoted(HEAD "'status'}");
 
-	(void)memset(line, ' ', sizeof(line));
-	(void)memcpy(line, request, strlen(request));
+	memset(line, ' ', sizeof(line));
+	memcpy(line, request, strlen(request));
 	ck_assert_int_eq(control_decode(&r, line, CONTROL_LINE_MAX - 1, &code, &err), 0);
 	ck_assert_int_eq(control_decode(&r, line, CONTROL_LINE_MAX, &code, &err), -1);
 	ck_assert_int_eq(code, CONTROL_INVALID);
@@ -250,7 +249,7 @@ TEST_LOOP(what_is_decoded_is_encoded_to_the_same, 0, COUNT_OF(trips))
 	struct buffer out;
 	char line[300];
 
-	(void)snprintf(line, sizeof(line), "{'jsonrpc':'2.0','id':%s,'method':'%s','params':%s}\n",
+	snprintf(line, sizeof(line), "{'jsonrpc':'2.0','id':%s,'method':'%s','params':%s}\n",
 		trips[_i].id, trips[_i].method, trips[_i].params);
 	ck_assert_msg(decode(line) == 0, "%s: %s", line, err.text);
 	buffer_init(&out, 0);

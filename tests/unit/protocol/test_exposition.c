@@ -141,7 +141,7 @@ TEST(there_is_an_end_to_it)
 
 	buffer_init(&many, 0);
 	for (unsigned i = 0; i < EXPOSITION_LINES_MAX; i++)
-		(void)buffer_string(&many, "a 1\n");
+		buffer_string(&many, "a 1\n");
 	all.share = 2;
 	ck_assert_int_eq(add(2, "b 1\nb{x=\"y\"} 1\nc 1\n"), -1);
 	ck_assert_str_eq(why.text, "it has over 2 lines, its share of 100000");

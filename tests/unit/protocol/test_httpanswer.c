@@ -54,7 +54,7 @@ static void take(const char *text, size_t len)
 
 	while ((kind = httpanswer_next(&h, &text, &len, &piece, &n)) != PIECE_NONE)
 		if (kind == PIECE_BODY)
-			(void)buffer_append(&body, piece, n);
+			buffer_append(&body, piece, n);
 }
 
 static void expect(size_t i)

@@ -10,7 +10,7 @@ static bool is_value(const char *text, size_t len)
 	bool got;
 
 	ck_assert_ptr_nonnull(copy);
-	(void)memcpy(copy, text, len);
+	memcpy(copy, text, len);
 	got = jsonvalue_check(copy, len);
 	free(copy);
 	return got;
@@ -43,7 +43,7 @@ TEST(each_byte_of_a_long_string_is_seen)
 		for (int byte = 0; byte < 256; byte++) {
 			bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
 
-			(void)memset(text, 'x', sizeof(text));
+			memset(text, 'x', sizeof(text));
 			text[0] = text[sizeof(text) - 1] = '"';
 			text[at] = (char)byte;
 			ck_assert_msg(
@@ -77,8 +77,8 @@ static bool nests(size_t depth, char open, char close)
 	bool got;
 
 	ck_assert_ptr_nonnull(text);
-	(void)memset(text, open, depth);
-	(void)memset(text + depth, close, depth);
+	memset(text, open, depth);
+	memset(text + depth, close, depth);
 	got = is_value(text, 2 * depth);
 	free(text);
 	return got;

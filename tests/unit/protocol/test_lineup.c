@@ -28,12 +28,12 @@ static void feed(const char *text)
 	size_t n;
 
 	ck_assert_ptr_nonnull(copy);
-	(void)memcpy(copy, text, len);
+	memcpy(copy, text, len);
 	lineup_begin(&l, copy, len);
 	while (lineup_next(&l, &line, &n)) {
-		(void)strcat(heard, "[");
-		(void)strncat(heard, n > 0 ? line : "", n);
-		(void)strcat(heard, "]");
+		strcat(heard, "[");
+		strncat(heard, n > 0 ? line : "", n);
+		strcat(heard, "]");
 	}
 	free(copy);
 }
@@ -90,7 +90,7 @@ TEST(the_rest_can_be_kept_between_any_two_lines)
 	ck_assert(lineup_next(&l, &line, &n));
 	ck_assert_uint_eq(n, 5);
 	ck_assert(lineup_keep(&l));
-	(void)memset(copy, '\n', sizeof(copy));
+	memset(copy, '\n', sizeof(copy));
 	ck_assert_ptr_null(l.part.data); /* the line before is done with */
 	ck_assert(!lineup_at_start(&l));
 	ck_assert(lineup_next(&l, &line, &n));

@@ -22,7 +22,7 @@ TEST(what_is_written_is_read)
 	char line[LOGLINE_HEAD + 8];
 	size_t n = logline_head(line, 1795167360007, 2, 4711);
 
-	(void)strcpy(line + n, "|a b");
+	strcpy(line + n, "|a b");
 	ck_assert_str_eq(line, "1795167360.007 2 4711 |a b");
 	ck_assert(parse(line));
 	ck_assert_int_eq(l.ms, 1795167360007);

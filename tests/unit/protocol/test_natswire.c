@@ -21,7 +21,7 @@ static enum natswire_kind read_it(const char *text, size_t len)
 	free(copy);
 	copy = malloc(len > 0 ? len : 1);
 	ck_assert_ptr_nonnull(copy);
-	(void)memcpy(copy, quoted(text), len);
+	memcpy(copy, quoted(text), len);
 	format = 0;
 	return natswire_read(copy, len, "web", ID, &from, &format);
 }

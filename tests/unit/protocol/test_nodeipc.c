@@ -90,19 +90,19 @@ static void describe_place(const struct nodeipc_place *p, FILE *out)
 	const char *a = p->address;
 
 	if (p->family == NODEIPC_UNIX)
-		(void)fprintf(out, " unix %s%.*s", *a == '\0' ? "@" : "", (int)p->address_len,
+		fprintf(out, " unix %s%.*s", *a == '\0' ? "@" : "", (int)p->address_len,
 			*a == '\0' ? a + 1 : a);
 	if (p->family == NODEIPC_TCP || p->family == NODEIPC_UDP)
-		(void)fprintf(out, " %s%d %s:%u", p->family == NODEIPC_TCP ? "tcp" : "udp",
-			p->v6 ? 6 : 4, p->has_address ? a : "all", p->port);
-	(void)fprintf(out, " fd %d", p->fd);
+		fprintf(out, " %s%d %s:%u", p->family == NODEIPC_TCP ? "tcp" : "udp", p->v6 ? 6 : 4,
+			p->has_address ? a : "all", p->port);
+	fprintf(out, " fd %d", p->fd);
 	if (p->flags != 0)
-		(void)fprintf(out, " flags %u", p->flags);
+		fprintf(out, " flags %u", p->flags);
 	if (p->backlog != 0)
-		(void)fprintf(out, " backlog %d", p->backlog);
+		fprintf(out, " backlog %d", p->backlog);
 	if (p->index != 0)
-		(void)fprintf(out, " index %u", p->index);
-	(void)fprintf(out, "%s%s", p->readable_all ? " readable" : "",
+		fprintf(out, " index %u", p->index);
+	fprintf(out, "%s%s", p->readable_all ? " readable" : "",
 		p->writable_all ? " writable" : "");
 }
 
@@ -121,18 +121,18 @@ static void describe(const struct nodeipc_message *m, char *to, size_t size)
 	};
 	FILE *out = fmemopen(to, size, "w");
 
-	(void)fprintf(out, "%s%s", m->bun ? "bun " : "",
+	fprintf(out, "%s%s", m->bun ? "bun " : "",
 		m->kind == NODEIPC_TAKEN && !m->accepted ? "refused" : kinds[m->kind]);
 	if (m->seq != -1)
-		(void)fprintf(out, " seq %d", (int)m->seq);
+		fprintf(out, " seq %d", (int)m->seq);
 	if (m->kind == NODEIPC_QUERY)
 		describe_place(&m->place, out);
 	if (m->kind == NODEIPC_TAKEN)
-		(void)fprintf(out, " ack %d", (int)m->ack);
+		fprintf(out, " ack %d", (int)m->ack);
 	if (m->kind == NODEIPC_CLOSE)
-		(void)fprintf(out, " key %s", m->key);
+		fprintf(out, " key %s", m->key);
 	if (m->data != NULL)
-		(void)fprintf(out, " data %s", m->data);
+		fprintf(out, " data %s", m->data);
 	(void)fclose(out);
 }
 
@@ -152,7 +152,7 @@ TEST(data_is_kept_within_a_bound)
 	char line[NODEIPC_DATA_MAX + 200];
 	struct nodeipc_message m;
 
-	(void)snprintf(line, sizeof(line), QUERY "'data':'%*s','port':1,'addressType':4,'seq':5}",
+	snprintf(line, sizeof(line), QUERY "'data':'%*s','port':1,'addressType':4,'seq':5}",
 		NODEIPC_DATA_MAX, "x");
 	m = decode(line);
 	ck_assert_int_eq(m.kind, NODEIPC_QUERY);
@@ -164,7 +164,7 @@ TEST(a_long_address_says_how_long_it_was)
 	char line[1024];
 	struct nodeipc_message m;
 
-	(void)snprintf(line, sizeof(line),
+	snprintf(line, sizeof(line),
 		QUERY "'address':'/%0500d','port':-1,"
 		      "'addressType':-1,'seq':5}",
 		0);

@@ -42,17 +42,17 @@ static const char *meaning(void)
 	static char text[400];
 	FILE *out = fmemopen(text, sizeof(text), "w");
 
-	(void)fprintf(out, "%s%s%s%s%s", m.ready ? " ready" : "", m.reloading ? " reloading" : "",
+	fprintf(out, "%s%s%s%s%s", m.ready ? " ready" : "", m.reloading ? " reloading" : "",
 		m.stopping ? " stopping" : "", m.watchdog ? " watchdog" : "",
 		m.trigger ? " trigger" : "");
 	if (m.has_watchdog_time)
-		(void)fprintf(out, " watchdog_time=%lld", (long long)m.watchdog_time);
+		fprintf(out, " watchdog_time=%lld", (long long)m.watchdog_time);
 	if (m.has_status)
-		(void)fprintf(out, " status=%s", m.status);
+		fprintf(out, " status=%s", m.status);
 	if (m.has_errno)
-		(void)fprintf(out, " errno=%d", m.error);
+		fprintf(out, " errno=%d", m.error);
 	if (m.has_extend)
-		(void)fprintf(out, " extend=%lld", (long long)m.extend);
+		fprintf(out, " extend=%lld", (long long)m.extend);
 	(void)fclose(out);
 	return *text == ' ' ? text + 1 : "";
 }
@@ -85,8 +85,8 @@ TEST(what_is_no_message_is_refused_whole)
 	ck_assert_int_eq(notify_decode(&m, "", 1), -1);
 	ck_assert_int_eq(notify_decode(&m, "READY=1\n\0X=1", 12), -1);
 	ck_assert(!m.ready);
-	(void)memset(big, '\n', sizeof(big));
-	(void)memcpy(big, "READY=1\n", 8);
+	memset(big, '\n', sizeof(big));
+	memcpy(big, "READY=1\n", 8);
 	ck_assert_int_eq(notify_decode(&m, big, NOTIFY_MAX), 0);
 	ck_assert(m.ready);
 	ck_assert_int_eq(notify_decode(&m, big, NOTIFY_MAX + 1), -1);
@@ -98,7 +98,7 @@ TEST(a_long_status_is_cut_between_characters)
 	char text[600] = "STATUS=";
 
 	for (int i = 0; i < 200; i++)
-		(void)strcat(text, "\xc3\xbc");
+		strcat(text, "\xc3\xbc");
 	ck_assert_int_eq(decode(text), 0);
 	ck_assert_uint_eq(strlen(m.status), 254);
 	ck_assert_int_eq(strncmp(m.status, text + 7, 254), 0);

@@ -443,7 +443,7 @@ static void mark(char *seen, const struct plain_row *rows, size_t count, size_t 
 		if (row->kind == PLAIN_STRUCT)
 			mark(seen, row->inner->rows, row->inner->count, base + row->offset);
 		else
-			(void)memset(seen + base + row->offset, 1, row->size);
+			memset(seen + base + row->offset, 1, row->size);
 	}
 }
 
@@ -467,10 +467,10 @@ TEST_LOOP(each_member_is_carried_or_named_here, 0, sizeof(structs) / sizeof(stru
 	ck_assert_ptr_nonnull(seen);
 	seen[what->size] = 1;
 	if (structs[_i].gaps == NULL)
-		(void)memset(seen, 1, what->size);
+		memset(seen, 1, what->size);
 	mark(seen, what->rows, what->row_count, 0);
 	for (size_t i = 0; i < structs[_i].count; i++)
-		(void)memset(seen + structs[_i].gaps[i].offset, 1, structs[_i].gaps[i].size);
+		memset(seen + structs[_i].gaps[i].offset, 1, structs[_i].gaps[i].size);
 	for (size_t at = 0; at <= what->size; at++) {
 		if (seen[at] == 0)
 			continue;

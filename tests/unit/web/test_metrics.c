@@ -40,7 +40,7 @@ static void ck_assert_line(const char *line)
 	char whole[200];
 	const char *at;
 
-	(void)snprintf(whole, sizeof(whole), "\n%s\n", quoted(line));
+	snprintf(whole, sizeof(whole), "\n%s\n", quoted(line));
 	at = strstr(text, whole);
 	ck_assert_msg(at != NULL && strstr(at + 1, whole) == NULL, "%s", line);
 }

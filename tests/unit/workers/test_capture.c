@@ -22,7 +22,7 @@ REPLACED(int, remote_fd)(struct remote *r, int fd)
 	char path[40];
 
 	taken |= 1U << fd;
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)r->tid, fd);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)r->tid, fd);
 	return open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 }
 
@@ -62,7 +62,7 @@ TEST(nothing_but_a_pipe_is_taken_from_a_worker)
 	int sockets[2];
 
 	ck_assert_int_eq(pipe(ends), 0);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[1]);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", ends[1]);
 	both = open(path, O_RDWR);
 	ck_assert_int_ne(both, -1);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);

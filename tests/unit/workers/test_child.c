@@ -29,7 +29,7 @@ static void note(const char *room_name, const char *deed)
 {
 	size_t used = strlen(heard);
 
-	(void)snprintf(
+	snprintf(
 		heard + used, sizeof(heard) - used, "%s%s%s", used > 0 ? " " : "", room_name, deed);
 }
 

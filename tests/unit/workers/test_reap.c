@@ -139,8 +139,8 @@ static void begin(void)
 {
 	room_begin(WEB);
 	ended_count = 0;
-	(void)memset(ended, 0, sizeof(ended));
-	(void)memset(pidfds, 0, sizeof(pidfds));
+	memset(ended, 0, sizeof(ended));
+	memset(pidfds, 0, sizeof(pidfds));
 	are_there = all_over = false;
 	remote_has = true;
 	looks = 0;
@@ -164,7 +164,7 @@ TEST(very_many_are_ended_in_several_turns)
 	}
 	room_pass(SECOND);
 	ck_assert_uint_eq(ended_count, STRAYS);
-	(void)memset(pidfds, 0, sizeof(pidfds)); /* the next worker has one */
+	memset(pidfds, 0, sizeof(pidfds)); /* the next worker has one */
 }
 
 TEST(nobody_is_looked_for_if_a_room_knows_that_all_is_over)
@@ -182,7 +182,7 @@ TEST(nobody_is_looked_for_if_a_room_knows_that_all_is_over)
 TEST(but_while_a_process_lives_that_nobody_knows_it_is)
 {
 	are_there = true;
-	(void)memset(ended, 1, sizeof(ended));
+	memset(ended, 1, sizeof(ended));
 	ended[0] = false;
 	remote_has = false;
 	room_exits(room_child(room_cluster("web"), 0), 1);
@@ -190,7 +190,7 @@ TEST(but_while_a_process_lives_that_nobody_knows_it_is)
 	ck_assert_uint_eq(ended_count, 0);
 	looks = 0;
 	all_over = true;
-	(void)memset(pidfds, 0, sizeof(pidfds)); /* the worker has a new one */
+	memset(pidfds, 0, sizeof(pidfds)); /* the worker has a new one */
 	room_exits(room_child(room_cluster("web"), 0), 1);
 	room_pass(5 * SECOND); /* looks are not to take all of the time */
 	ck_assert_uint_ge(looks, 1);
