@@ -11,6 +11,7 @@
 #include "os/sealed.h"
 #include "os/trycall.h"
 #include "supervisor/begin.h"
+#include "supervisor/sockets/renew.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/sockets/heal.h"
 #include "supervisor/hooks/helper.h"
@@ -107,6 +108,7 @@ static int prepare(struct supervisor *sup, struct inheritance *in, struct error 
 		signals_init(sup, err) == -1)
 		return -1;
 	heal_init(sup);
+	renew_init(sup, child_on_renewed);
 	intercept_init(sup);
 	return 0;
 }

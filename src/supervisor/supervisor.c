@@ -21,6 +21,7 @@
 #include "supervisor/messages/channel.h"
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/budget.h"
+#include "supervisor/sockets/renew.h"
 #include "supervisor/workers/child.h"
 #include "supervisor/control/clients.h"
 #include "supervisor/common/daemon.h"
@@ -470,6 +471,7 @@ static int start(struct supervisor *sup, struct error *err)
 	if (check_notify_path(sup, err) == -1)
 		return -1;
 	heal_init(sup);
+	renew_init(sup, child_on_renewed);
 	tell_deadly_calls();
 	intercept_init(sup);
 	if (signals_init(sup, err) == -1 || news_init(sup, err) == -1 ||

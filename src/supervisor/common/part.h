@@ -59,9 +59,6 @@ struct part {
 	void (*listens)(struct child *child);
 	/* Is its bind(2) left alone, so that nclust keeps nothing? */
 	bool (*keeps_own)(const struct child *child);
-	/* One of its listeners has got another socket, and it has the former
-	 * one. */
-	void (*cut_off)(struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */
 	void (*drain)(struct child *child, nsec_t span);
 	/* Add how many connections this room gave, or saw given, to it. */
@@ -152,8 +149,6 @@ struct part {
 	/* A reload has changed what `result` says; or `failed`, and nothing is
 	 * changed. */
 	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
-	/* The connection of one of our own roles as a client is closed. */
-	void (*own_left)(struct supervisor *sup);
 	/* Must an upgrade wait for something that this cluster does? */
 	bool (*rolls)(const struct service *service);
 

@@ -87,8 +87,8 @@ static void client_free(struct client *c)
 	buffer_fini(&c->out);
 	expect_no_more(c, NULL);
 	free(c->expected);
-	if (c->own)
-		PARTS(own_left, c->sup);
+	if (c->own && !c->sup->instance.over)
+		job_kill(&c->sup->web.life.job); /* it does not read, or is dead already */
 	free(c);
 }
 

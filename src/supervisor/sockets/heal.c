@@ -148,7 +148,6 @@ void heal_init(struct supervisor *sup)
 	struct eventset *set = &sup->sockets.listening;
 
 	timer_init(&sup->sockets.heal_again, on_again, sup);
-	renew_init(sup);
 	ev_init(&sup->sockets.heal, on_hang_up);
 	sup->sockets.heal.data = set;
 	/* first of all, because clients are refused until then */

@@ -24,7 +24,7 @@
 
 /* ---- workers that have a former socket ---- */
 
-static bool has_former(const struct child *child)
+bool renew_has_former(const struct child *child)
 {
 	const struct listener *l;
 
@@ -34,23 +34,13 @@ static bool has_former(const struct child *child)
 	return false;
 }
 
-static void on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct child *child;
-
-	(void)loop;
-	(void)revents;
-	for_each_child (child, children_of_all(timer->data))
-		if (!child->service->kind->by_connection && has_former(child))
-			PARTS(cut_off, child);
-}
-
 static void look_soon(struct supervisor *sup)
 {
 	timer_arm_within(sup->loop, &sup->sockets.renewed, 0);
 }
 
-void renew_init(struct supervisor *sup)
+void renew_init(struct supervisor *sup,
+	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents))
 {
 	timer_init(&sup->sockets.renewed, on_renewed, sup);
 	look_soon(sup); /* of those before an upgrade */
@@ -63,7 +53,7 @@ void renew_fini(struct supervisor *sup)
 
 void renew_ready(const struct child *child)
 {
-	if (has_former(child))
+	if (renew_has_former(child))
 		look_soon(child->service->sup);
 }
 

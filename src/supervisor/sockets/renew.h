@@ -15,12 +15,16 @@
  * Nobody says so in time, so nclust looks when a worker is about to be started,
  * when one has ended, and at a reload.
  */
-void renew_init(struct supervisor *sup);
+/* `on_renewed` is called when workers may have a former socket. */
+void renew_init(struct supervisor *sup,
+	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents));
 void renew_fini(struct supervisor *sup);
 /* Look at all listeners of the service, and mend them. */
 void renew_look(struct service *service);
 void renew_look_at(struct listener *l); /* the same for one of them */
-/* A worker is ready: replace it if it has a former socket. */
+/* Has a listener of the worker got another socket, and it has the former one? */
+bool renew_has_former(const struct child *child);
+/* A worker is ready: look at it for that. */
 void renew_ready(const struct child *child);
 /* Is it a unix socket that nclust has bound, in use? */
 bool renew_can(const struct listener *l);

@@ -328,13 +328,6 @@ static void web_on_end(struct supervisor *sup)
 	socket_drop(&web->agent);
 }
 
-/* It hangs and does not read, or it is dead already. */
-static void web_on_own_left(struct supervisor *sup)
-{
-	if (!sup->instance.over)
-		job_kill(&sup->web.life.job);
-}
-
 /* ---- a reload ---- */
 
 static bool is_same_text(const char *a, const char *b)
@@ -419,5 +412,4 @@ const struct part web_part = {
 	.end = web_on_end,
 	.reload = web_on_reload,
 	.reloaded = web_on_reloaded,
-	.own_left = web_on_own_left,
 };

@@ -734,14 +734,19 @@ static void workers_on_end(struct supervisor *sup)
 	reap_fini(sup);
 }
 
-static void workers_on_cut_off(struct child *child)
+void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-	child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
+	struct child *child;
+
+	(void)loop;
+	(void)revents;
+	for_each_child (child, children_of_all(timer->data))
+		if (!child->service->kind->by_connection && renew_has_former(child))
+			child_tell(child, EVENT_OUTGROWN, WHY_SOCKET);
 }
 
 const struct part workers_part = {
 	.name = "workers",
-	.cut_off = workers_on_cut_off,
 	.readable = workers_on_readable,
 	.renew = workers_on_renew,
 	.go_on = workers_on_go_on,

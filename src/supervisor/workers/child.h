@@ -66,4 +66,7 @@ void child_resume(struct child *child);
 
 void children_free(struct supervisor *sup); /* none may be alive */
 
+/* For renew_init(): replace those that have the former socket of a listener. */
+void child_on_renewed(struct ev_loop *loop, ev_timer *timer, int revents);
+
 #endif
