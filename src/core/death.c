@@ -71,22 +71,12 @@ static bool has_successor(const struct cluster *c, const struct slot *s)
 #define RESCUES 16
 #define RESCUE_AGAIN (5 * SECOND)
 
-/* Nobody is ready, nor about to be. */
-static bool is_deserted(const struct cluster *c)
-{
-	bool deserted = c->ready == 0 && c->spares == 0;
-
-	for (uint32_t i = 0; deserted && i < c->count; i++)
-		deserted = !worker_is_coming(&c->slots[i].main) &&
-			!worker_is_coming(&c->slots[i].other);
-	return deserted;
-}
-
+/* Is nobody at work?  One that starts may yet die, or take its time. */
 static bool is_rescued(struct cluster *c)
 {
 	nsec_t since = c->rescues_from > c->now ? c->rescues_from : c->now;
 
-	if (since - c->now > (RESCUES - 1) * RESCUE_AGAIN || !is_deserted(c))
+	if (c->ready > 0 || c->spares > 0 || since - c->now > (RESCUES - 1) * RESCUE_AGAIN)
 		return false;
 	c->rescues_from = nsec_add(since, RESCUE_AGAIN);
 	return true;

@@ -46,8 +46,7 @@ static void check_growth(struct world *w, struct place *place, const struct repo
 	place->failures++;
 }
 
-/* Nobody is at work, or about to be: then one is started at once, 16 times and then
- * each 5 s. */
+/* Nobody is at work: then one is started at once, 16 times and then each 5 s. */
 static bool is_rescue(struct world *w, const struct report *r)
 {
 	if (!r->was_ready)
@@ -57,8 +56,8 @@ static bool is_rescue(struct world *w, const struct report *r)
 	for (uint64_t id = 1; id <= w->last_worker; id++) {
 		const struct process *p = witness_process(w, id);
 
-		if (p != NULL && id != r->worker && p->life == LIFE_ALIVE && !p->going &&
-			!p->draining && !p->leaving && !p->killed)
+		if (p != NULL && id != r->worker && p->life == LIFE_ALIVE && p->ready &&
+			!p->going && !p->draining && !p->leaving && !p->killed)
 			return false;
 	}
 	if (w->rescues_from < w->now)

@@ -270,6 +270,20 @@ TEST(the_first_death_after_ready_is_replaced_at_once)
 	ck_assert_int_eq(cluster_state(b.c), CLUSTER_RUNNING);
 }
 
+/* One that starts is not at work: it may die, too. */
+TEST(the_last_ready_one_is_replaced_at_once_also_where_others_start)
+{
+	start_ready(2);
+	crashes(0, SLOT_READY);
+	gets_ready(0);
+	crashes(1, SLOT_READY); /* it starts again */
+	crashes(0, SLOT_READY);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 0);
+	crashes(1, SLOT_STARTING);
+	ck_assert_int_eq(last(REPORT_EXITED)->wait, 100 * MSEC);
+	ck_assert_int_eq(slot_at(0).state, SLOT_STARTING);
+}
+
 /* What it held is freed by the kernel a moment behind its exit. */
 TEST(a_death_for_memory_is_replaced_a_moment_later)
 {
