@@ -79,7 +79,7 @@ static const struct plain_row listener_rows[] = {
 	PLAIN(29, listener, own_group, BOOL),
 	PLAIN(30, listener, file.uid, UNSIGNED),
 	PLAIN(31, listener, file.gid, UNSIGNED),
-	PLAIN(33, listener, ours_alone, BOOL), /* and not 32 */
+	PLAIN(33, listener, ours_alone, BOOL), /* 32 is free: never use it again */
 	PLAIN(27, listener, address.backlog, SIGNED),
 	PLAIN_ENUM(28, listener, address.kind, ADDRESS_INHERIT),
 	PLAIN(34, listener, address.each, HEAP),
@@ -120,7 +120,7 @@ static int take_address(struct carry_reader *r, struct listener *l, const struct
 
 static int take_options(struct listener *l, const struct handover_field *f)
 {
-	/* another version knows others: go on as if none were set yet */
+	/* another version has other options: go on as if none were set */
 	if (f->type != HANDOVER_BYTES || f->len != sizeof(*l->asked) || l->asked != NULL)
 		return 1;
 	l->asked = malloc(sizeof(*l->asked));
@@ -142,14 +142,14 @@ static int take_listener(struct carry_reader *r, void *to, const struct handover
 	}
 }
 
-static void begin(struct carry_reader *r, struct listener *l)
+static void init_listener(struct carry_reader *r, struct listener *l)
 {
 	l->heal = -1;
 	l->users = 1;
 	l->sup = r->sup;
 }
 
-/* Check that each socket has its own place, and that one is the listener's. */
+/* Each socket must have its own place, and one of the sockets must be the listener's `fd`. */
 static int listener_done(struct carry_reader *r, void *to)
 {
 	struct listener *l = to;
@@ -159,7 +159,7 @@ static int listener_done(struct carry_reader *r, void *to)
 	bool has_own = l->sockets == NULL;
 	bool twice = false;
 
-	begin(r, l);
+	init_listener(r, l);
 	for (const struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
 		twice |= taken[s->place];
 		taken[s->place] = true;
@@ -182,7 +182,7 @@ const struct carried carried_listener = {
 
 /* ---- those that nclust was started with ---- */
 
-/* They have no address to parse, but a kind, a number and a name. */
+/* An inherited descriptor has no address to parse, but a kind, a number and a name. */
 static const struct carried without_name = {
 	CARRIED_ROWS(listener_rows, listener),
 };
@@ -195,7 +195,7 @@ static int inherited_done(struct carry_reader *r, void *to)
 {
 	struct listener *l = to;
 
-	begin(r, l);
+	init_listener(r, l);
 	if (l->address.kind == ADDRESS_FD)
 		l->address.fd = l->fd;
 	return 0;

@@ -4,14 +4,14 @@
 
 #include "supervisor/common/carried.h"
 
-/* How listeners and shared memory go through an upgrade.  Each is written once,
- * before the clusters, which refer to it. */
+/* How listeners and shared memory go through an upgrade.  Each is written once, before the clusters
+ * that refer to it. */
 extern const struct carried carried_listener;
-extern const struct carried carried_inherited; /* nclust was started with it */
-extern const struct carried carried_socket;    /* one of a listener's */
+extern const struct carried carried_inherited; /* LISTEN_FDS and fd:N */
+extern const struct carried carried_socket;    /* of a listener that has several */
 extern const struct carried carried_segment;
 
-/* A set is carried as references; the second has room for learned listeners. */
+/* Sets are carried as references to listeners; carried_learned has room for LEARNED_MAX. */
 extern const struct carried carried_set;
 extern const struct carried carried_learned;
 

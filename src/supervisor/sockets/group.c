@@ -22,14 +22,13 @@
 /* A SYN may be on its way through the kernel when a socket's share becomes
  * 0. */
 #define AWAY_LEAST (3 * MSEC)
-/* To find half-open connections the kernel walks through all of the machine:
- * spend at most this part of the time on it. */
-#define ASKING_SHARE 20
-/* The most knocks in a row: each adds a connection to the queue, and some
+/* To find half-open connections the kernel walks over all connections of the machine: spend at most
+ * 1/LOOKING_SHARE of the time on that. */
+#define LOOKING_SHARE 20
+/* How often nclust wakes a worker by a connection of its own: each one adds to the queue, and some
  * programs never accept from a socket that they hold. */
-#define KNOCKS_MOST 64
-/* No handshake takes longer: the kernel gives up 1 + 2 + 4 + … + 32 s after the
- * SYN (tcp_synack_retries). */
+#define WAKES_MOST 64
+/* The longest TCP handshake: the kernel gives up 63 s after the SYN (tcp_synack_retries). */
 #define HALF_OPEN_MAX (64 * SECOND)
 
 /* ---- sockets ---- */
@@ -140,7 +139,7 @@ int group_listen(const struct listener *l, unsigned lane, int backlog)
 		: group_set_backlog(l, backlog);
 }
 
-/* The shares of all sockets, by their places.  Returns how many there are. */
+/* Put the sockets' shares of new connections at their places.  Returns their number. */
 static unsigned shares_of(const struct listener *l, unsigned weights[REUSEPORT_MAX])
 {
 	unsigned count = 0;
@@ -152,8 +151,9 @@ static unsigned shares_of(const struct listener *l, unsigned weights[REUSEPORT_M
 	return count;
 }
 
-/* Where two have one seat, as before one of them leaves, the newest has it. */
-static int stay(const struct listener *l, int fd)
+/* Each part of the clients gets one socket.  If two sockets have the same seat, because one of them
+ * is about to be closed, the clients get the newer socket. */
+static int spread_by_client(const struct listener *l, int fd)
 {
 	int places[REUSEPORT_MAX];
 	unsigned lanes[REUSEPORT_MAX] = {0};
@@ -170,7 +170,7 @@ static int stay(const struct listener *l, int fd)
 	return reuseport_stay(fd, places, l->seats, l->spread == SPREAD_FLOWS);
 }
 
-static int choose_so(
+static int set_way(
 	const struct listener *l, enum spread way, int fd, const unsigned *weights, unsigned count)
 {
 	switch (way) {
@@ -178,15 +178,15 @@ static int choose_so(
 		return turns_choose(l, fd, weights, count);
 	case SPREAD_CLIENTS:
 	case SPREAD_FLOWS:
-		return stay(l, fd);
+		return spread_by_client(l, fd);
 	default:
 		return reuseport_share(fd, weights, count);
 	}
 }
 
-/* How the kernel chooses from now on: as it is to or, if it does not, in the next best
- * way; then *why is the errno of it.  -1: it cannot choose at all. */
-static int choose(const struct listener *l, const unsigned *weights, unsigned count, int *why)
+/* Let the kernel choose among the sockets by l->spread.  If the kernel refuses, *why is the errno
+ * and the next best way is set.  Returns the way; -1: none is possible. */
+static int set_spread(const struct listener *l, const unsigned *weights, unsigned count, int *why)
 {
 	static const enum spread instead[] = {
 		[SPREAD_TURNS] = SPREAD_CHANCE,
@@ -195,14 +195,14 @@ static int choose(const struct listener *l, const unsigned *weights, unsigned co
 	};
 
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next) {
-		/* one alone gets all: it is to be counted */
+		/* a single socket: the program in turn only counts */
 		enum spread way = count == 1 && l->turns != NULL ? SPREAD_TURNS : l->spread;
-		int got = choose_so(l, way, s->fd, weights, count);
+		int got = set_way(l, way, s->fd, weights, count);
 
 		*why = got == -1 ? errno : 0;
 		while (got == -1 && way > SPREAD_CHANCE) {
 			way = instead[way];
-			got = choose_so(l, way, s->fd, weights, count);
+			got = set_way(l, way, s->fd, weights, count);
 		}
 		if (got == 0)
 			return (int)way;
@@ -210,7 +210,7 @@ static int choose(const struct listener *l, const unsigned *weights, unsigned co
 	return -1;
 }
 
-static void tell_instead(const struct listener *l)
+static void log_other_way(const struct listener *l)
 {
 	static const char *const asked[] = {
 		[SPREAD_TURNS] = "in turn, because bpf(2) is refused",
@@ -238,16 +238,16 @@ void group_apply(struct listener *l)
 	if (l->own_group || (!l->facts.listening && l->facts.type != SOCK_DGRAM))
 		return;
 	turns_prepare(l);
-	way = choose(l, weights, count, &l->chosen_why);
+	way = set_spread(l, weights, count, &l->chosen_why);
 	l->chosen = way != -1 ? (enum spread)way : SPREAD_LANES;
-	if (count == 1) { /* it may never have been in a group */
+	if (count == 1) { /* a single socket may be in no group */
 		l->chosen = l->spread;
 		l->chosen_why = 0;
 	} else if (way == -1) {
 		log_syserr("listener '%s': cannot choose among its sockets", l->address.name);
 	} else if (l->chosen != l->spread && l->chosen_why != EBUSY &&
 		(l->chosen != before || why_before == 0)) {
-		tell_instead(l);
+		log_other_way(l);
 	}
 }
 
@@ -283,7 +283,7 @@ int group_connect(const struct listener *l, unsigned lane, int client, const str
 
 	if (k == NULL || count == 1 || l->own_group || count > REUSEPORT_MAX)
 		return connect(client, to, size);
-	if (!l->facts.listening) { /* it would only be in the way of who binds */
+	if (!l->facts.listening) { /* `client`'s address would only block a bind(2) */
 		errno = EAGAIN;
 		return -1;
 	}
@@ -293,12 +293,12 @@ int group_connect(const struct listener *l, unsigned lane, int client, const str
 		return -1;
 	got = connect(client, to, size);
 	error = errno;
-	/* within this machine it is there at once */
+	/* within this machine connect(2) never takes long */
 	if (got == -1 && error == EINPROGRESS)
 		error = EAGAIN;
 	if (got == -1 && error == EAGAIN && endpoint_peer(client, &peer) > 0)
 		got = 0;
-	if (choose(l, weights, count, &why) == -1)
+	if (set_spread(l, weights, count, &why) == -1)
 		log_syserr("listener '%s': cannot choose among its sockets", l->address.name);
 	errno = error;
 	return got;
@@ -314,13 +314,14 @@ static struct listener_socket *last_of(const struct listener *l)
 	return last;
 }
 
-/* Give the place of a closed socket to the last one. */
+/* The kernel moves the last socket of the group to the place of a closed one. */
 static void take_place(struct listener *l, unsigned place)
 {
 	last_of(l)->place = place;
 }
 
-/* Let others have the share of the last one for a moment.  False: there are none. */
+/* Give the last socket's connections to the other sockets for a moment.  False: no other socket
+ * gets any. */
 static bool stand_in(struct listener *l)
 {
 	struct listener_socket *last = last_of(l);
@@ -354,17 +355,15 @@ struct listener_socket *group_add(struct listener *l, int fd, unsigned lane)
 	return s;
 }
 
-/*
- * The last of three or more sockets gets the place of the closed one, so others get
- * its share meanwhile.  If there are none, the kernel gets the new place first, and
- * until it has closed the socket, that drops what comes in between.  Of two, the
- * other one gets all.
- */
+/* Closing a socket moves the last socket of the kernel's group to its place.  Until the kernel has
+ * done that, the last socket gets no new connections, because the closed one would get them; if no
+ * other socket can stand in, the kernel is told the new places first, and drops what comes
+ * meanwhile.  With two sockets the other one gets everything in any case. */
 void group_close(struct listener *l, struct listener_socket *s, bool moves)
 {
 	struct holding holding = {.listener = l, .socket = s};
 	struct listener_socket **at = &l->sockets;
-	/* there is one program, and no other moves a queue */
+	/* the program that moves the queue must stay until the socket is closed */
 	bool few = moves || group_size(l) <= 2 || stand_in(l);
 
 	if (!few)
@@ -374,7 +373,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 		at = &(*at)->next;
 	*at = s->next;
 	PARTS(let_go, &holding);
-	if (l->fd == s->fd) { /* another one becomes the listener's own */
+	if (l->fd == s->fd) { /* any other socket becomes the listener's `fd` */
 		l->fd = l->sockets->fd;
 		l->inode = l->sockets->inode;
 	}
@@ -390,7 +389,7 @@ void group_close(struct listener *l, struct listener_socket *s, bool moves)
 	free(s);
 }
 
-/* The kernel has woken nobody for the connections that it moved. */
+/* The kernel wakes no worker for connections that it moves to another queue. */
 static void wake_all(struct listener *l)
 {
 	for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
@@ -398,15 +397,15 @@ static void wake_all(struct listener *l)
 			group_wake(l, k->lane);
 }
 
-/* Will the kernel move the queue of one that leaves?  It asks the program to which. */
-static bool moves(const struct listener *l, const struct listener_socket *k)
+/* Will the kernel move this socket's queue when it is closed?  The program says to which socket. */
+static bool moves_queue(const struct listener *l, const struct listener_socket *k)
 {
 	return !l->own_group && reuseport_migrate(k->fd) == 0;
 }
 
 bool group_move_queue(struct listener *l, struct listener_socket *k)
 {
-	if (!moves(l, k))
+	if (!moves_queue(l, k))
 		return false;
 	group_close(l, k, true);
 	wake_all(l);
@@ -415,7 +414,7 @@ bool group_move_queue(struct listener *l, struct listener_socket *k)
 
 void group_rescue(struct listener *l, struct listener_socket *k)
 {
-	if (!moves(l, k))
+	if (!moves_queue(l, k))
 		return;
 	socket_deafen(k->fd);
 	if (socket_revive(k->fd, l->address.backlog) == -1)
@@ -480,15 +479,15 @@ bool group_weigh(struct listener_socket *socket, unsigned weight)
 
 /* ---- old sockets ---- */
 
-/* A queue whose clients have all left, as our own checks do, does not count. */
+/* A queue does not count if all its clients have closed, as nclust's own checks do. */
 bool group_has_queue(const struct listener *l, const struct listener_socket *socket)
 {
 	return l->facts.listening && sockdiag_has_queue(socket->fd) &&
 		sockdiag_waiting(l->key.port, NULL, 0) != 0;
 }
 
-/* How often the kernel has repeated the SYN-ACK of a handshake that began that
- * long ago: after 1, 3, 7 … s; timers may be late by an eighth. */
+/* How often the kernel has repeated the SYN-ACK of a handshake that began `span` ago: after 1, 3,
+ * 7, 15 and 31 s, each up to a quarter late. */
 static unsigned retries_since(nsec_t span)
 {
 	unsigned retries = 0;
@@ -498,7 +497,7 @@ static unsigned retries_since(nsec_t span)
 	return retries;
 }
 
-static bool ask_half_open(const struct listener *l, struct listener_socket *k, nsec_t span)
+static bool has_no_half_open(const struct listener *l, struct listener_socket *k, nsec_t span)
 {
 	/* with TCP_DEFER_ACCEPT no SYN-ACK is repeated */
 	unsigned retries = l->address.defer_accept > 0 ? 0 : retries_since(span);
@@ -506,11 +505,11 @@ static bool ask_half_open(const struct listener *l, struct listener_socket *k, n
 	long count = sockdiag_half_open(k->fd, retries);
 	nsec_t now = clock_now();
 
-	k->ask_at = now + (now - began) * ASKING_SHARE;
+	k->look_at = now + (now - began) * LOOKING_SHARE;
 	return count <= 0;
 }
 
-/* Will no connection come any more that a worker would have to take? */
+/* The socket is drained when its queue and all its handshakes are over. */
 bool group_is_dry(const struct listener *l, struct listener_socket *k)
 {
 	nsec_t span = clock_now() - k->away;
@@ -519,18 +518,16 @@ bool group_is_dry(const struct listener *l, struct listener_socket *k)
 		return false;
 	if (l->facts.type == SOCK_DGRAM)
 		return !sockdiag_has_queue(k->fd);
-	if (!k->settled && span < HALF_OPEN_MAX && clock_now() >= k->ask_at)
-		k->settled = ask_half_open(l, k, span);
-	/* what was half open at the first look may be in the queue by now */
+	if (!k->settled && span < HALF_OPEN_MAX && clock_now() >= k->look_at)
+		k->settled = has_no_half_open(l, k, span);
+	/* a handshake that ended since the first look of this function is in the queue */
 	return (k->settled || span >= HALF_OPEN_MAX) && !group_has_queue(l, k);
 }
 
-/*
- * A worker that is stopped or killed may have been woken for a connection that it
- * never took, and the kernel wakes only one (EPOLLEXCLUSIVE, accept(2)).  Usually
- * the next connection wakes another worker; here none comes, so nclust connects.
- */
-static void knock_at(struct listener *l, struct listener_socket *k)
+/* The kernel wakes one worker for each connection (EPOLLEXCLUSIVE, accept(2)).  If that worker was
+ * stopped or killed before it accepted, the next connection wakes another one.  A socket without
+ * new connections has no next one, so nclust connects to it. */
+static void wake_worker_at(struct listener *l, struct listener_socket *k)
 {
 	unsigned weights[REUSEPORT_MAX] = {0};
 
@@ -546,18 +543,18 @@ void group_knock(struct listener *l, struct listener_socket *k)
 
 	if (!group_has_queue(l, k)) {
 		k->waited = false;
-		k->knocks = 0;
+		k->wakes = 0;
 		return;
 	}
-	if (!k->waited) { /* it may be about to be taken */
+	if (!k->waited) { /* a worker may be about to accept */
 		k->waited = true;
 		return;
 	}
-	if (k->knocks >= KNOCKS_MOST || (k->knocks > 0 && now < k->knock_at))
+	if (k->wakes >= WAKES_MOST || (k->wakes > 0 && now < k->wake_at))
 		return;
-	knock_at(l, k);
-	k->knock_at = now + (k->knocks < 10 ? MSEC << k->knocks : SECOND);
-	k->knocks++;
+	wake_worker_at(l, k);
+	k->wake_at = now + (k->wakes < 10 ? MSEC << k->wakes : SECOND);
+	k->wakes++;
 	k->away = now;
 	k->settled = false;
 }
@@ -571,5 +568,5 @@ void group_wake(struct listener *l, unsigned lane)
 	if (k == NULL || group_size(l) == 1)
 		reuseport_knock(l->fd);
 	else
-		knock_at(l, k);
+		wake_worker_at(l, k);
 }

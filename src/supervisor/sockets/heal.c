@@ -30,8 +30,9 @@ void heal_tell(struct listener *l, const char *text)
 
 /* ---- listening again ---- */
 
-/* 1: revived; 0: it has not hung up (reviving would reset its queue); -1. */
-static int revive(struct listener *l, int fd)
+/* Listen again on a socket that was shut down.  1: done; 0: it was not shut down, and listen(2)
+ * would reset its queue; -1 and errno. */
+static int revive_socket(struct listener *l, int fd)
 {
 	struct pollfd look = {.fd = fd};
 
@@ -43,18 +44,17 @@ static int revive(struct listener *l, int fd)
 	return 1;
 }
 
-/* -1: one cannot be revived. */
-static int revive_all(struct listener *l)
+static int revive_sockets(struct listener *l)
 {
-	int got = revive(l, l->fd);
+	int got = revive_socket(l, l->fd);
 
 	for (struct listener_socket *s = l->sockets; s != NULL && got != -1; s = s->next)
-		if (revive(l, s->fd) == -1)
+		if (revive_socket(l, s->fd) == -1)
 			got = -1;
 	return got;
 }
 
-/* A listener has no service of its own. */
+/* Several services may share a listener: the first of them. */
 static struct service *service_of(const struct listener *l)
 {
 	for (size_t i = 0; i < l->sup->service_count; i++) {
@@ -67,21 +67,21 @@ static struct service *service_of(const struct listener *l)
 	return NULL;
 }
 
-static void heal(struct listener *l, const struct service *service)
+static void heal_listener(struct listener *l, const struct service *service)
 {
 	if (l->facts.family == AF_UNIX) {
 		heal_forget(l);
 		if (service == NULL || cluster_was_stopped(service->core))
-			return;   /* it is about to be closed */
-		renew_look_at(l); /* it is watched again if it is well */
+			return;   /* the listener is about to be closed */
+		renew_look_at(l); /* watches it again if nothing is wrong */
 		return;
 	}
-	if (revive_all(l) != -1) {
+	if (revive_sockets(l) != -1) {
 		heal_tell(l, "a worker has shut it down for all; listening again");
 		return;
 	}
 	log_syserr("listener '%s': a worker has shut it down", l->address.name);
-	heal_forget(l); /* else it would be reported for ever */
+	heal_forget(l); /* else EPOLLHUP would come for ever */
 }
 
 static void heal_within_allowance(struct listener *l, nsec_t begun)
@@ -89,7 +89,7 @@ static void heal_within_allowance(struct listener *l, nsec_t begun)
 	struct service *service = service_of(l);
 	nsec_t rest;
 
-	heal(l, service);
+	heal_listener(l, service);
 	rest = service != NULL ? allowance_end_any(service, begun) : 0;
 	if (rest > 0 && l->heal != -1)
 		heal_rest(l, rest);
@@ -115,7 +115,7 @@ static void on_hang_up(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- at rest ---- */
 
-static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	const struct supervisor *sup = timer->data;
 
@@ -147,10 +147,10 @@ void heal_init(struct supervisor *sup)
 {
 	struct eventset *set = &sup->sockets.listening;
 
-	timer_init(&sup->sockets.heal_again, on_again, sup);
+	timer_init(&sup->sockets.heal_again, on_rest_over, sup);
 	ev_init(&sup->sockets.heal, on_hang_up);
 	sup->sockets.heal.data = set;
-	/* first of all, because clients are refused until then */
+	/* before all other events, because clients are refused until then */
 	ev_set_priority(&sup->sockets.heal, EV_MAXPRI);
 	if (eventset_open(set) == -1) {
 		log_syserr("cannot watch over the listeners");
@@ -185,7 +185,7 @@ void heal_watch(struct listener *l)
 		return;
 	l->heal = s->listening.set;
 	heal_watch_also(l, l->fd);
-	/* one that was taken over may have several sockets */
+	/* a listener that was taken over may have several sockets */
 	for (const struct listener_socket *also = l->sockets; also != NULL; also = also->next)
 		if (also->fd != l->fd)
 			heal_watch_also(l, also->fd);
@@ -200,7 +200,7 @@ void heal_listening(struct listener *l)
 	l->sup->orphans.changed = true;
 }
 
-/* Workers hold the socket, too, so to close ours would leave it in the set. */
+/* close(2) alone would not remove the socket from the epoll set, because workers hold it too. */
 void heal_forget(struct listener *l)
 {
 	heal_forget_also(l, l->fd);
@@ -211,7 +211,7 @@ void heal_forget(struct listener *l)
 
 void heal_watch_also(struct listener *l, int fd)
 {
-	/* half of it is enough to make connect(2) to a unix one fail */
+	/* a unix socket refuses connect(2) as soon as its receiving half is shut down */
 	struct epoll_event event = {
 		.events = l->facts.family == AF_UNIX ? EPOLLRDHUP : 0,
 		.data.ptr = l,

@@ -5,25 +5,21 @@
 #include "supervisor/common/state.h"
 
 /*
- * Some servers call shutdown(2) on their listener when they stop.  The workers
- * share it, so it no longer listens for any of them.  nclust holds it too, sees
- * that, and calls listen(2) again; for a unix socket see renew.h.  What that costs
- * is limited as allowance.h says: beyond that, the listener has to wait.
- *
- * The sockets are in an epoll set of their own that asks for no events:
- * EPOLLHUP is always reported, and a connection does not wake nclust.
+ * Some servers call shutdown(2) on their listener when they stop, and so stop it for all workers
+ * that share it.  nclust sees EPOLLHUP and calls listen(2) again (a unix socket: renew.h), within
+ * an allowance (allowance.h).  The sockets are in an epoll set that asks for no events: EPOLLHUP is
+ * always reported, and connections do not wake nclust.
  */
 void heal_init(struct supervisor *sup);
 void heal_fini(struct supervisor *sup);
-void heal_watch(struct listener *l);     /* unless it is watched already */
-void heal_listening(struct listener *l); /* it does now, and is watched */
+void heal_watch(struct listener *l);     /* does nothing if it is watched already */
+void heal_listening(struct listener *l); /* it has begun to listen: watch it */
 void heal_forget(struct listener *l);    /* before its descriptor is closed */
-/* Leave it alone for that time, and look at it then. */
+/* Do not watch the listener for that time. */
 void heal_rest(struct listener *l, nsec_t span);
-/* Report a harm that was done to it, as `text` says.  A worker may do it again and
- * again: once a minute. */
+/* Report what a worker has done to the listener: `text` once a minute at most. */
 void heal_tell(struct listener *l, const char *text);
-/* The same for another socket of the listener (group.h). */
+/* The same for one more socket of the listener (group.h). */
 void heal_watch_also(struct listener *l, int fd);
 void heal_forget_also(const struct listener *l, int fd);
 

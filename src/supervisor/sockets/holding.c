@@ -23,7 +23,7 @@ struct listener_walk listeners_for(const struct child *child, enum listener_sets
 	return (struct listener_walk){.service = child->service, .sets = sets, .child = child};
 }
 
-/* The next set to walk through; NULL: that was the last one. */
+/* The next set of listeners; NULL: that was the last one. */
 static const struct listener_set *next_set(struct listener_walk *w)
 {
 	const struct service *s = w->service;

@@ -43,8 +43,8 @@ static bool is_listener(const struct supervisor *sup, const char *path)
 	return false;
 }
 
-/* A line: number, five words, 03 for one that is connected, the inode, the path, which
- * is that of the listener (unix_seq_show() of the kernel). */
+/* A line of /proc/net/unix (unix_seq_show() of the kernel): number, five words, the state (03:
+ * connected), the inode, and the path, which for an accepted socket is the listener's. */
 void incoming_each_unix(
 	const struct supervisor *sup, void (*each)(void *context, uint64_t inode), void *context)
 {

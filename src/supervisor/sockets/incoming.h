@@ -4,10 +4,10 @@
 
 #include "supervisor/common/state.h"
 
-/* Where clients come in: how a connection that the kernel lists is known to be one to
- * a listener of nclust.  Both are for a process of its own (common/job.h). */
+/* Which of the connections that the kernel lists have come to a listener of nclust?  Called in a
+ * process of its own (common/job.h). */
 
-/* The TCP ports of all listeners: a bit each. */
+/* The TCP ports of all listeners, a bit each. */
 struct incoming {
 	uint8_t ports[UINT16_MAX / 8 + 1];
 };

@@ -19,20 +19,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A listener without users is kept so long, because its last user may come
- * back. */
+/* How long a listener that no worker uses is kept: its last worker may be restarted. */
 #define UNUSED_MAX (10 * SECOND)
-/* If it will not come back: the wait until the other workers are settled. */
+/* When to look again, while some workers of the cluster are not settled. */
 #define LOOK_AGAIN (200 * MSEC)
 
-/* Who finds a port in use and tries further takes one of a range. */
+/* A program that finds its port in use tries the next ones, at most so far. */
 #define RANGE_STEP 16
 
 /* ---- finding ---- */
 
 typedef bool fits_fn(const struct listener *l, const void *what);
 
-static struct listener *first(struct listener_walk walk, fits_fn *fits, const void *what)
+static struct listener *first_listener(struct listener_walk walk, fits_fn *fits, const void *what)
 {
 	struct listener *l = listener_next(&walk);
 
@@ -73,7 +72,7 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 {
 	struct socket_key plain = *key;
 
-	/* Java binds 127.0.0.1 by a socket for both families */
+	/* Java binds 127.0.0.1 on a socket for both families */
 	if (socket_key_unmap(&plain) && socket_key_like(l, &plain))
 		return true;
 	if (l->type != key->type || l->port != key->port || !socket_key_is_any(key))
@@ -83,17 +82,17 @@ static bool stands_for(const struct socket_key *l, const struct socket_key *key)
 	return l->family == AF_INET && !key->v6only;
 }
 
-static bool covers(const struct listener *l, const void *key)
+static bool covers_key(const struct listener *l, const void *key)
 {
 	return l->has_key && stands_for(&l->key, key);
 }
 
 struct listener *learned_cover(const struct child *child, const struct socket_key *key)
 {
-	return first(listeners_for(child, LISTENERS_NAMED), covers, key);
+	return first_listener(listeners_for(child, LISTENERS_NAMED), covers_key, key);
 }
 
-static bool names(const struct listener *l, const void *what)
+static bool names_key(const struct listener *l, const void *what)
 {
 	const struct socket_key *key = what;
 
@@ -106,7 +105,7 @@ static bool names(const struct listener *l, const void *what)
 
 struct listener *learned_named(const struct child *child, const struct socket_key *key)
 {
-	return first(listeners_for(child, LISTENERS_NAMED), names, key);
+	return first_listener(listeners_for(child, LISTENERS_NAMED), names_key, key);
 }
 
 static bool has_inode(const struct listener *l, const void *what)
@@ -118,12 +117,13 @@ static bool has_inode(const struct listener *l, const void *what)
 
 struct listener *learned_by_inode(const struct service *service, uint64_t inode)
 {
-	return inode != 0 ? first(listeners_of(service, LISTENERS_ALL), has_inode, &inode) : NULL;
+	return inode != 0 ? first_listener(listeners_of(service, LISTENERS_ALL), has_inode, &inode)
+			  : NULL;
 }
 
 /* ---- keeping ---- */
 
-/* As a user would have written it, so that a reload that names it finds it. */
+/* Write the address as a user would, so that a reload that names it finds the listener. */
 static int make_address(struct address *address, const struct socket_key *key, struct error *err)
 {
 	char place[SOCKET_KEY_TEXT];
@@ -149,8 +149,9 @@ static unsigned free_bit(const struct service *service)
 	return bit;
 }
 
-/* A copy of `model`, whose address it takes over. */
-static struct listener *learn(struct service *service, struct listener *model, struct error *err)
+/* Add a copy of `model` to the learned listeners; takes over its address. */
+static struct listener *add_learned(
+	struct service *service, struct listener *model, struct error *err)
 {
 	struct listener_set *set = &service->held.learned;
 	unsigned bit = free_bit(service);
@@ -175,7 +176,7 @@ static struct listener *learn(struct service *service, struct listener *model, s
 	l->bit = bit;
 	l->inode = remote_own_inode(l->fd);
 	set->list[set->count++] = l;
-	/* before the worker gets it: the next nclust must know it then */
+	/* before the worker gets the listener, because a next nclust must know it */
 	PARTS(write_down, service->sup);
 	return l;
 }
@@ -198,7 +199,7 @@ struct listener *learned_add(
 	(void)socket_key_text(key, model.facts.text);
 	if (make_address(&model.address, key, err) == -1)
 		return NULL;
-	return learn(service, &model, err);
+	return add_learned(service, &model, err);
 }
 
 static bool is_path(const struct listener *l, const void *path)
@@ -209,7 +210,7 @@ static bool is_path(const struct listener *l, const void *path)
 
 struct listener *learned_find_unix(const struct child *child, const char *path)
 {
-	return first(listeners_for(child, LISTENERS_ALL), is_path, path);
+	return first_listener(listeners_for(child, LISTENERS_ALL), is_path, path);
 }
 
 struct listener *learned_add_unix(struct service *service, const char *path, int fd,
@@ -225,12 +226,12 @@ struct listener *learned_add_unix(struct service *service, const char *path, int
 	}
 	if (address_parse(&model.address, text, err) == -1)
 		return NULL;
-	/* a comma begins an option: nobody could name it */
+	/* no setting could name a path with a comma, which begins an option */
 	if (!is_path(&model, path) || socket_look(fd, &model.facts, err) == -1) {
 		address_fini(&model.address);
 		return NULL;
 	}
-	return learn(service, &model, err);
+	return add_learned(service, &model, err);
 }
 
 bool learned_has(const struct child *child, const struct listener *l)
@@ -269,7 +270,7 @@ bool learned_is_used(const struct listener *l, const struct child *not_this)
 	return l->workers > (not_this != NULL && learned_has(not_this, l) ? 1U : 0U);
 }
 
-static void forget(struct child *child, const struct listener *l)
+static void forget_use(struct child *child, const struct listener *l)
 {
 	child->listening.uses &= ~(UINT64_C(1) << l->bit);
 	child->listening.listens &= ~(UINT64_C(1) << l->bit);
@@ -288,11 +289,11 @@ void learned_drop(struct service *service, struct listener *l)
 		memmove(&set->list[i], &set->list[i + 1], (set->count - i) * sizeof(*set->list));
 		break;
 	}
-	/* its bit may be another's from now on */
+	/* another listener may get this bit */
 	for_each_child (child, children_of(service))
-		forget(child, l);
+		forget_use(child, l);
 	service->sup->orphans.changed = true;
-	if (l->users > 1) /* a reload has named it */
+	if (l->users > 1) /* a reload has named it since */
 		l->learned = false;
 	listener_release(l);
 }
@@ -307,8 +308,8 @@ void learned_drop_all(struct service *service)
 
 /* ---- those that nobody uses any more ---- */
 
-/* The keeper may hold the socket for a moment yet, so shut it down: without
- * listening it is in nobody's way (inet_csk_bind_conflict()). */
+/* The keeper may hold the socket for a moment yet.  So shut it down: a socket that does not listen
+ * blocks no bind(2) (inet_csk_bind_conflict()). */
 void learned_close(struct service *service, struct listener *l, struct child *by)
 {
 	if (by == NULL || news_spares(by))
@@ -337,8 +338,8 @@ bool learned_make_way(struct child *child, const struct socket_key *key)
 	return made;
 }
 
-/* Is it on purpose that nobody uses its listeners: the first client starts a worker,
- * or clients are answered by nclust (`fallback`)? */
+/* Is the cluster meant to have clients without workers: because the first client starts a worker,
+ * or nclust answers clients (`fallback`)? */
 static bool has_clients_without(const struct service *s)
 {
 	return s->held.asleep ||
@@ -346,8 +347,8 @@ static bool has_clients_without(const struct service *s)
 			!s->stage.leaving);
 }
 
-/* The listener has lost its last worker.  If that worker's slot was scaled
- * away, close it soon, because clients would wait in vain. */
+/* The listener has lost its last worker.  If that worker's slot was scaled away, close the listener
+ * soon, because its clients would wait in vain. */
 static void note_unused(struct child *child, struct listener *l)
 {
 	struct supervisor *sup = child->service->sup;
@@ -362,15 +363,16 @@ bool learned_unuse(struct child *child, struct listener *l)
 {
 	if (!learned_has(child, l))
 		return false;
-	forget(child, l);
+	forget_use(child, l);
 	if (--l->workers > 0)
 		return false;
 	note_unused(child, l);
 	return true;
 }
 
-/* Returns when to look again; NSEC_NEVER: all are in use. */
-static nsec_t trim(struct service *service, nsec_t now)
+/* Close the learned listeners that no worker uses.  Returns the time until the next look;
+ * NSEC_NEVER: workers use all of them. */
+static nsec_t close_unused(struct service *service, nsec_t now)
 {
 	bool settled = cluster_is_settled(service->core);
 	nsec_t again = NSEC_NEVER;
@@ -402,7 +404,7 @@ static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
-		again = nsec_min(again, trim(sup->services[i], clock_now()));
+		again = nsec_min(again, close_unused(sup->services[i], clock_now()));
 	if (again != NSEC_NEVER)
 		timer_arm_within(sup->loop, &sup->sockets.trim, again);
 }

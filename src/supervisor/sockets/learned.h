@@ -4,33 +4,32 @@
 
 #include "supervisor/common/state.h"
 
-/* Learned listeners: no setting names them, but a worker has bound them, and
- * nclust keeps them for the workers after it.  They belong to the service.
- * They are closed when no worker has used them for a while. */
+/* Learned listeners: a worker has bound an address that no setting names, and nclust keeps the
+ * socket for the workers after it.  The service owns its learned listeners, and closes one that no
+ * worker has used for a while. */
 
-/* Put all listeners with that key which the worker may have into `found`, each
- * once, named ones first.  Returns their number. */
+/* Put all listeners with that key which the worker may have into `found`, each once, named ones
+ * first.  Returns their number. */
 size_t learned_find(const struct child *child, const struct socket_key *key,
 	struct listener **found, size_t most);
 /* The named listener for a worker that binds all addresses of a port, when the
  * user has named one of these addresses.  NULL: there is none. */
 struct listener *learned_cover(const struct child *child, const struct socket_key *key);
-/* The listener that the user has named for this worker and key (NULL: for any), also
- * by its port alone. */
+/* The listener that a setting names for this worker and key (NULL: any), also by its port alone. */
 struct listener *learned_named(const struct child *child, const struct socket_key *key);
 /* The listener that has a socket with this inode, or NULL. */
 struct listener *learned_by_inode(const struct service *service, uint64_t inode);
 
-/* Keep a bound socket; on success the listener owns `fd`.  NULL and `err`:
- * there are too many, or no memory. */
+/* Keep a bound socket; on success the listener owns `fd`.  NULL and `err`: too many listeners, or
+ * no memory. */
 struct listener *learned_add(
 	struct service *service, const struct socket_key *key, int fd, struct error *err);
-/* Keep a unix socket that was bound for a worker ('@': abstract); find the
- * listener, named or learned, of such a path. */
+/* The same for a unix socket that nclust has bound for a worker ('@': abstract); and the listener,
+ * named or learned, of such a path. */
 struct listener *learned_add_unix(struct service *service, const char *path, int fd,
 	const struct socket_file *made, struct error *err);
 struct listener *learned_find_unix(const struct child *child, const char *path);
-/* Is it learned, and has no reload named it since? */
+/* Is the listener learned, and has no reload named it since? */
 static inline bool learned_only(const struct listener *l)
 {
 	return l->learned && l->users == 1;
@@ -38,24 +37,22 @@ static inline bool learned_only(const struct listener *l)
 
 /* Write the listeners that the worker uses into its entry of the state file. */
 void learned_note(const struct child *child);
-/* The worker's `thread` has bound this listener; only learned ones are
- * counted. */
+/* The worker's `thread` has bound this listener.  Users of learned listeners are counted. */
 void learned_use(struct child *child, struct listener *l, pid_t thread);
-/* The worker uses the listener no more.  True: it was the last one. */
+/* The worker uses the listener no more.  True: it was the last worker that did. */
 bool learned_unuse(struct child *child, struct listener *l);
 bool learned_has(const struct child *child, const struct listener *l);
-/* Close a listener that nobody uses any more.  `by` is the worker that caused
- * it, or NULL. */
+/* Close a listener that no worker uses any more.  `by` is the worker that caused that, or NULL. */
 void learned_close(struct service *service, struct listener *l, struct child *by);
-/* Does any worker use it, apart from `not_this` (or NULL)? */
+/* Does any worker but `not_this` (or NULL) use the listener? */
 bool learned_is_used(const struct listener *l, const struct child *not_this);
-/* Drop the unused listeners of this port, because the command has changed, and
- * the worker binds something else there.  Returns whether there were any. */
+/* The worker binds another address of this port: close the learned listeners of the port that no
+ * worker uses.  True: there were some. */
 bool learned_make_way(struct child *child, const struct socket_key *key);
 void learned_drop(struct service *service, struct listener *l);
 void learned_drop_all(struct service *service);
 
-/* A worker is gone: it uses its listeners no more. */
+/* A worker is gone, and uses no listener any more. */
 void learned_on_end(struct child *child);
 /* After an upgrade: resume the learned listeners of the service. */
 void learned_resume(struct service *service);

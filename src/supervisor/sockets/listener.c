@@ -37,7 +37,7 @@ static int inherit_one(struct supervisor *sup, enum address_kind kind, int fd, c
 	}
 	l->address.kind = kind;
 	l->fd = fd;
-	l->users = 1; /* ours, until the end: a reload may name it */
+	l->users = 1; /* never closed, because a reload may name it */
 	set->list[set->count++] = l;
 	return 0;
 }
@@ -54,7 +54,7 @@ static int listen_fds_count(void)
 	return count > 0 && count <= INHERITED_MAX ? (int)count : 0;
 }
 
-/* Note what `fd:N` names now: later we may open such a number ourselves. */
+/* Note which descriptors `fd:N` names before nclust opens files of these numbers. */
 static int inherit_named(struct supervisor *sup)
 {
 	const struct settings *settings = sup->settings;
@@ -71,7 +71,7 @@ static int inherit_named(struct supervisor *sup)
 	return 0;
 }
 
-/* Were we started with it, and is it open still? */
+/* Was nclust started with this descriptor, and is it still open? */
 static bool is_given(const struct supervisor *sup, int fd)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
@@ -80,7 +80,7 @@ static bool is_given(const struct supervisor *sup, int fd)
 	return false;
 }
 
-/* Close what no setting names: our caller may have leaked it. */
+/* Close descriptors that no setting names: nclust's caller may have leaked them. */
 static void close_strangers(const struct supervisor *sup)
 {
 	const int most = sup->sockets.inherited.count > 0 ? 4096 : 0;
@@ -165,7 +165,7 @@ static int open_inherited(struct supervisor *sup, struct listener *l, struct err
 		passed);
 }
 
-/* Say who has the port, where that can be known. */
+/* Add to the error which process has the port, if that can be found out. */
 static int refuse_taken(const struct socket_plan *plan, struct error *err)
 {
 	char who[HOLDER_TEXT];
@@ -286,8 +286,8 @@ static struct listener *listener_open(
 		listener_release(l);
 		return NULL;
 	}
-	/* a worker that binds there by itself is to get this one; nobody has one
-	 * that we have just made */
+	/* A worker that binds this address by itself gets this listener.  A socket that was just
+	 * made has no other owner who could change its options. */
 	l->has_key = (l->made && !l->left_over ? socket_key_bound : socket_key_look)(
 			     &l->key, l->fd) == 0;
 	l->inode = remote_own_inode(l->fd);
@@ -313,8 +313,8 @@ static struct listener *find_next(struct listener_walk *walk, const struct addre
 	return l;
 }
 
-/* Of a socket in use only the backlog can change.  Other options require a new
- * socket, and the old one is in its way. */
+/* Of a socket in use only the backlog can change.  Other options need a new socket, which could not
+ * be bound while the old one is open. */
 static int check_kept(const struct listener *l, const struct address *address, struct error *err)
 {
 	struct address want = *address;
@@ -330,8 +330,7 @@ static int check_kept(const struct listener *l, const struct address *address, s
 		address->name);
 }
 
-/* An empty set with room for so many. */
-static int make_room(struct listener_set *set, size_t room)
+static int make_set(struct listener_set *set, size_t room)
 {
 	*set = (struct listener_set){0};
 	if (room > 0)
@@ -339,7 +338,7 @@ static int make_room(struct listener_set *set, size_t room)
 	return room == 0 || set->list != NULL ? 0 : -1;
 }
 
-static size_t bits(uint64_t of)
+static size_t count_bits(uint64_t of)
 {
 	size_t count = 0;
 
@@ -348,23 +347,24 @@ static size_t bits(uint64_t of)
 	return count;
 }
 
-/* The place in the list of that slot's n-th one. */
+/* The index in the list of a slot's n-th listener. */
 static size_t place_of(const struct listener_set *set, size_t slot, size_t n)
 {
 	if (slot == 0 || (set->own >> n & 1) == 0)
 		return n;
-	return set->row + (slot - 1) * bits(set->own) + bits(set->own & ((UINT64_C(1) << n) - 1));
+	return set->row + (slot - 1) * count_bits(set->own) +
+		count_bits(set->own & ((UINT64_C(1) << n) - 1));
 }
 
 size_t listeners_slots(const struct listener_set *set)
 {
-	return set->own != 0 ? 1 + (set->count - set->row) / bits(set->own) : SIZE_MAX;
+	return set->own != 0 ? 1 + (set->count - set->row) / count_bits(set->own) : SIZE_MAX;
 }
 
 uint32_t listeners_slot(const struct listener_set *set, size_t at)
 {
 	if (set->own != 0 && at >= set->row)
-		return (uint32_t)(1 + (at - set->row) / bits(set->own));
+		return (uint32_t)(1 + (at - set->row) / count_bits(set->own));
 	return set->own != 0 && (set->own >> at & 1) != 0 ? 0 : SLOT_ALL;
 }
 
@@ -376,7 +376,7 @@ struct listener *listeners_at(const struct listener_set *set, uint32_t slot, siz
 							   : NULL;
 }
 
-/* An empty set with room for the listeners of so many slots. */
+/* Make an empty set with room for the listeners of so many slots. */
 static int make_rows(
 	struct listener_set *set, const struct cluster_settings *settings, size_t slots)
 {
@@ -386,20 +386,20 @@ static int make_rows(
 	for (size_t i = 0; i < settings->listen_count; i++)
 		if (settings->listen[i].each != NULL)
 			own |= UINT64_C(1) << i;
-	more = slots > 1 ? (slots - 1) * bits(own) : 0;
-	if (make_room(set, settings->listen_count + more) == -1)
+	more = slots > 1 ? (slots - 1) * count_bits(own) : 0;
+	if (make_set(set, settings->listen_count + more) == -1)
 		return -1;
 	set->row = own != 0 ? settings->listen_count : 0;
 	set->own = own;
 	return 0;
 }
 
-/* Where listeners come from. */
+/* Where the listeners of a new set come from. */
 struct source {
 	struct supervisor *sup;
-	const struct listener_set *known; /* of the cluster, or NULL */
-	bool alone;                       /* not from other clusters */
-	const struct service *service;    /* only what it has; or NULL */
+	const struct listener_set *known; /* the cluster's present set, or NULL */
+	bool alone;                       /* take none from other clusters */
+	const struct service *service;    /* take only listeners that this service has; or NULL */
 };
 
 static struct listener *find_known(const struct source *from, const struct address *address)
@@ -409,7 +409,7 @@ static struct listener *find_known(const struct source *from, const struct addre
 	for (size_t i = 0; l == NULL && i < from->sup->service_count; i++) {
 		const struct service *s = from->sup->services[i];
 		bool own = from->known == &s->held.listeners;
-		/* during a rollout also those of the former settings */
+		/* during a rollout the recipes have those of the former settings */
 		struct listener_walk walk = listeners_of(s, own ? LISTENERS_ALL : LISTENERS_NAMED);
 
 		if (own || !from->alone)
@@ -418,7 +418,7 @@ static struct listener *find_known(const struct source *from, const struct addre
 	return l;
 }
 
-static struct listener *get(const struct source *from, const struct listener_set *set,
+static struct listener *get_listener(const struct source *from, const struct listener_set *set,
 	const struct address *address, struct error *err)
 {
 	struct listener_walk walk;
@@ -453,7 +453,7 @@ static int add_next(struct listener_set *set, const struct address *a, unsigned 
 
 	if (address_of_slot(&own, a, slot, err) == -1)
 		return -1;
-	l = get(from, set, &own, err);
+	l = get_listener(from, set, &own, err);
 	address_fini(&own);
 	if (l == NULL)
 		return -1;
@@ -461,7 +461,7 @@ static int add_next(struct listener_set *set, const struct address *a, unsigned 
 	return 0;
 }
 
-static int fill(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
+static int fill_set(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
 	const struct source *from, struct error *err)
 {
 	if (make_rows(set, settings, slots) == -1)
@@ -482,7 +482,7 @@ int listeners_open(struct supervisor *sup, struct listener_set *set,
 {
 	const struct source from = {.sup = sup, .known = known};
 
-	return fill(set, settings, slots, &from, err);
+	return fill_set(set, settings, slots, &from, err);
 }
 
 int listeners_grow(struct listener_set *set, const struct cluster_settings *settings, size_t slots,
@@ -494,7 +494,7 @@ int listeners_grow(struct listener_set *set, const struct cluster_settings *sett
 
 	if (listeners_slots(set) >= slots)
 		return 0;
-	if (fill(&fresh, settings, slots, &from, err) == -1)
+	if (fill_set(&fresh, settings, slots, &from, err) == -1)
 		return -1;
 	listeners_release(set);
 	*set = fresh;
@@ -503,7 +503,7 @@ int listeners_grow(struct listener_set *set, const struct cluster_settings *sett
 
 void listeners_trim(struct listener_set *set, size_t slots)
 {
-	const size_t more = slots > 1 ? (slots - 1) * bits(set->own) : 0;
+	const size_t more = slots > 1 ? (slots - 1) * count_bits(set->own) : 0;
 
 	while (set->row > 0 && set->count > set->row + more) {
 		struct listener *l = set->list[--set->count];
@@ -522,7 +522,7 @@ const struct listener *listeners_common(const struct listener_set *a, const stru
 	return NULL;
 }
 
-static void adopt(struct listener *l, struct address *fresh)
+static void adopt_address(struct listener *l, struct address *fresh)
 {
 	if (address_equal(&l->address, fresh)) {
 		address_fini(fresh);
@@ -546,7 +546,7 @@ void listeners_adopt(const struct listener_set *set, const struct cluster_settin
 			if (slot > 0 && (set->own >> i & 1) == 0)
 				continue;
 			if (address_of_slot(&fresh, &settings->listen[i], slot, &err) == 0)
-				adopt(set->list[at], &fresh);
+				adopt_address(set->list[at], &fresh);
 			at++;
 		}
 }
@@ -559,7 +559,7 @@ int listeners_pick(struct listener_set *to, const struct cluster_settings *setti
 
 	if (slots == SIZE_MAX)
 		slots = cluster_slots(service->core);
-	return fill(to, settings, slots, &from, err);
+	return fill_set(to, settings, slots, &from, err);
 }
 
 void listeners_release(struct listener_set *set)
@@ -573,7 +573,7 @@ void listeners_release(struct listener_set *set)
 
 int listeners_share(struct listener_set *to, const struct listener_set *from)
 {
-	if (make_room(to, from->count) == -1)
+	if (make_set(to, from->count) == -1)
 		return -1;
 	for (size_t i = 0; i < from->count; i++) {
 		to->list[i] = from->list[i];

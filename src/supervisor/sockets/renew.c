@@ -43,7 +43,7 @@ void renew_init(struct supervisor *sup,
 	void (*on_renewed)(struct ev_loop *loop, ev_timer *timer, int revents))
 {
 	timer_init(&sup->sockets.renewed, on_renewed, sup);
-	look_soon(sup); /* of those before an upgrade */
+	look_soon(sup); /* workers from before an upgrade may have a former socket */
 }
 
 void renew_fini(struct supervisor *sup)
@@ -76,8 +76,8 @@ static int check_way(void *path)
 	return -1;
 }
 
-/* What a worker has bound with its user's rights is bound again so.  What we have: only
- * where no worker can have led us elsewhere since. */
+/* A path that a worker has bound is bound with that worker's rights again.  A path that nclust has
+ * bound is bound again only if no other user can replace a directory on the way to it. */
 static int bind_again(struct listener *l, struct socket_file *made, struct error *err)
 {
 	const struct vfork_user user = {.uid = l->file.uid, .gid = l->file.gid};
@@ -101,8 +101,8 @@ static void on_nothing(struct ev_loop *loop, ev_io *watcher, int revents)
 	(void)revents;
 }
 
-/* Who watches the descriptor in the loop (a cluster without workers) knows its
- * number: the loop learns that it is another socket now when a watcher is set. */
+/* A watcher of this descriptor (a cluster without workers) knows its number alone.  To set any
+ * watcher tells libev that the number is another socket now. */
 static void watch_anew(const struct listener *l)
 {
 	ev_io watcher;
@@ -112,7 +112,7 @@ static void watch_anew(const struct listener *l)
 	ev_io_stop(l->sup->loop, &watcher);
 }
 
-/* As the former one: nclust may accept from it itself, and must not wait there. */
+/* Copy O_NONBLOCK of the former socket: nclust may accept from it, and must not block. */
 static int follow_flags(int fd, int former)
 {
 	int flags = fcntl(former, F_GETFL);
@@ -120,7 +120,7 @@ static int follow_flags(int fd, int former)
 	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags);
 }
 
-static int replace(struct listener *l, struct error *err)
+static int replace_socket(struct listener *l, struct error *err)
 {
 	struct socket_file made = {0};
 	scoped_fd fd = -1;
@@ -131,7 +131,7 @@ static int replace(struct listener *l, struct error *err)
 	fd = bind_again(l, &made, err);
 	if (fd == -1)
 		return -1;
-	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
+	old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have the former socket, too */
 	heal_forget(l);
 	if (old == -1 || follow_flags(fd, old) == -1 || dup3(fd, l->fd, O_CLOEXEC) == -1) {
 		error_set(err, errno, "cannot put another in its place");
@@ -146,13 +146,13 @@ static int replace(struct listener *l, struct error *err)
 	return 0;
 }
 
-/* Workers may harm each new one, and are replaced then: so each pause is twice as long
- * as the one before it, until none was needed for a while. */
+/* Workers may harm each new socket, and are replaced each time: so the pause between two new
+ * sockets doubles, until none was needed for QUIET. */
 #define PAUSE_FIRST (100 * MSEC)
 #define PAUSE_MOST (5 * MINUTE)
 #define QUIET (10 * MINUTE)
 
-static void renew(struct listener *l, const char *why)
+static void renew_socket(struct listener *l, const char *why)
 {
 	const nsec_t now = clock_now();
 	struct error err = {0};
@@ -165,7 +165,7 @@ static void renew(struct listener *l, const char *why)
 		? PAUSE_FIRST
 		: nsec_min(2 * l->renew_pause, PAUSE_MOST);
 	l->renew_at = now + l->renew_pause;
-	if (replace(l, &err) == -1) {
+	if (replace_socket(l, &err) == -1) {
 		error_wrap(&err, "%s, and it cannot be bound again", why);
 		heal_tell(l, err.text);
 		heal_rest(l, l->renew_pause);
@@ -173,7 +173,7 @@ static void renew(struct listener *l, const char *why)
 	}
 	l->renewed = l->sup->births.next_serial;
 	heal_watch(l);
-	/* before a worker gets it: the next nclust must know it then */
+	/* before a worker gets the socket, because a next nclust must know it */
 	PARTS(write_down, l->sup);
 	look_soon(l->sup);
 	news_say(l->sup, LOG_WARN, "listener-harmed",
@@ -184,7 +184,7 @@ static void renew(struct listener *l, const char *why)
 
 /* ---- looking ---- */
 
-/* A connected one hears nobody else. */
+/* A datagram socket that is connected hears no other client: undo that. */
 static void look_at_peer(struct listener *l, int fd)
 {
 	if (socket_disconnect(fd) == 1)
@@ -205,9 +205,9 @@ static void look_at_path(struct listener *l)
 			"another file is in its place, and nclust leaves that "
 			"alone: clients do not reach the listener");
 	else if (is_shut(l->fd))
-		renew(l, "a worker has shut it down for all");
+		renew_socket(l, "a worker has shut it down for all");
 	else if (got == -1 && error == ENOENT)
-		renew(l, "its file was removed");
+		renew_socket(l, "its file was removed");
 	else
 		heal_watch(l);
 }
@@ -234,7 +234,7 @@ void renew_look(struct service *service)
 	struct listener *l;
 
 	if (cluster_was_stopped(service->core))
-		return; /* the file goes */
+		return; /* its files are removed anyway */
 	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
 		if (!l->heal_rests)
 			renew_look_at(l);

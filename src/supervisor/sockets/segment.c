@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define SEGMENT_MODE 0666 /* as whoever can open it has it already */
+#define SEGMENT_MODE 0666 /* a process can open it only by a descriptor that it has */
 
 void segment_release(struct segment *segment)
 {
@@ -23,7 +23,7 @@ void segment_release(struct segment *segment)
 	free(segment);
 }
 
-static struct segment *use(struct segment *segment)
+static struct segment *add_use(struct segment *segment)
 {
 	if (segment != NULL)
 		segment->users++;
@@ -38,7 +38,8 @@ static bool is_wanted(const struct segment *segment, const struct cluster_settin
 		segment->huge == settings->shared_memory.huge;
 }
 
-static struct segment *find(const struct service *service, const struct cluster_settings *settings)
+static struct segment *find_segment(
+	const struct service *service, const struct cluster_settings *settings)
 {
 	if (service == NULL)
 		return NULL;
@@ -52,7 +53,8 @@ static struct segment *find(const struct service *service, const struct cluster_
 	return NULL;
 }
 
-static int make(struct segment *s, const struct cluster_settings *settings, struct error *err)
+static int make_segment(
+	struct segment *s, const struct cluster_settings *settings, struct error *err)
 {
 	struct error why;
 
@@ -74,7 +76,7 @@ static int make(struct segment *s, const struct cluster_settings *settings, stru
 int segment_open(struct supervisor *sup, struct segment **segment,
 	const struct cluster_settings *settings, const struct service *known, struct error *err)
 {
-	struct segment *s = use(find(known, settings));
+	struct segment *s = add_use(find_segment(known, settings));
 	struct holding holding = {.settings = settings};
 	int got;
 
@@ -92,7 +94,7 @@ int segment_open(struct supervisor *sup, struct segment **segment,
 	holding.segment = s;
 	got = holding_left_over(&holding, err);
 	if (got == 0)
-		got = make(s, settings, err) == 0 ? 1 : -1;
+		got = make_segment(s, settings, err) == 0 ? 1 : -1;
 	if (got == -1 || sharedmem_look(s->fd, &s->facts) == -1) {
 		if (got != -1)
 			error_set(err, errno, "shared memory");
@@ -148,7 +150,7 @@ void segment_settle(struct service *service, bool failed)
 		struct segment *back;
 		struct error err;
 
-		/* the former one is gone since the rollout: open a new one */
+		/* the former segment was released during the rollout: open a new one */
 		if (segment_open(service->sup, &back, s, service, &err) == -1)
 			log_error("%s: %s", service->name, err.text);
 		segment_release(service->held.segment);

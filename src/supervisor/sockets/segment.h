@@ -14,15 +14,14 @@
  * while a rollout may still go back to it) and of each recipe.
  */
 
-/* A use of the segment that the settings ask for: one that `known` has (NULL:
- * the service is new), one of an earlier nclust, or a new one.  *segment is
- * NULL if they ask for none.  -1 and `err`. */
+/* Add a use of the segment that the settings ask for: a segment of `known` (NULL: the service is
+ * new), of an earlier nclust, or a new one.  *segment is NULL if they ask for none.  -1 and
+ * `err`. */
 int segment_open(struct supervisor *sup, struct segment **segment,
 	const struct cluster_settings *settings, const struct service *known, struct error *err);
 void segment_release(struct segment *segment); /* NULL: nothing */
 
-/* The settings that ask for this segment come into force; takes over the
- * use. */
+/* The settings that ask for this segment come into force; takes over the caller's use. */
 void segment_change(struct service *service, struct segment *segment);
 /* A rollout is over: release the former segment.  If the rollout has failed,
  * the former settings, and so the former segment, are in force again. */

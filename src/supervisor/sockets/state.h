@@ -17,17 +17,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What nclust holds for its workers: all rooms see it, this one makes it. */
+/* What nclust holds open for its workers: the room sockets makes it, and all rooms see it. */
 struct supervisor;
 struct turns;
 
 /* How the kernel chooses among several sockets of a listener. */
 enum spread {
-	SPREAD_LANES,   /* by chance, as many as a lane has workers */
-	SPREAD_CHANCE,  /* the same, where each slot has a lane */
-	SPREAD_CLIENTS, /* each client's address has its own */
-	SPREAD_FLOWS,   /* of UDP: each client's address and port */
-	SPREAD_TURNS,   /* as many as a lane has workers, in turn */
+	SPREAD_LANES,   /* at random, in proportion to the workers of each lane */
+	SPREAD_CHANCE,  /* at random, where each slot has a lane of its own */
+	SPREAD_CLIENTS, /* by the client's address: it always gets the same socket */
+	SPREAD_FLOWS,   /* UDP: by the client's address and port */
+	SPREAD_TURNS,   /* in turn, in proportion to the workers of each lane */
 };
 
 /* One of several sockets of a listener (steer.h). */
@@ -35,129 +35,123 @@ struct listener_socket {
 	struct listener_socket *next;
 	int fd;
 	uint64_t inode;
-	unsigned lane;   /* workers of this and later lanes get it */
-	unsigned place;  /* in the kernel's group */
-	unsigned weight; /* of new connections */
-	unsigned seat;   /* whose it is; SPREAD_CLIENTS alone */
-	bool served;     /* it ever had any */
-	bool bound;      /* its worker has asked for it, by a bind(2) */
-	nsec_t away;     /* since when it has none; or 0 */
-	bool settled;    /* nothing was half open since then */
-	nsec_t ask_at;   /* when to look for half-open ones */
-	bool waited;     /* somebody waited in its queue at the last look */
-	unsigned knocks; /* since its queue was empty */
-	nsec_t knock_at; /* the next, not before */
-	uint64_t held;   /* the cookie by which the keeper has it; or 0 */
-	uint64_t given;  /* connections, as far as that is counted */
-	unsigned turns;  /* of a round, in the program in force (turns.h) */
+	unsigned lane;   /* workers of this and later lanes get this socket */
+	unsigned place;  /* index in the kernel's SO_REUSEPORT group */
+	unsigned weight; /* its share of new connections */
+	unsigned seat;   /* which part of the clients it gets (CLIENTS, FLOWS) */
+	bool served;     /* its weight was above 0 at some time */
+	bool bound;      /* its worker has called bind(2) for it */
+	nsec_t away;     /* since when its weight is 0; or 0 */
+	bool settled;    /* since `away` a look has found no half-open connection */
+	nsec_t look_at;  /* when to look for half-open connections again */
+	bool waited;     /* the last look found a connection in its queue */
+	unsigned wakes;  /* how often nclust has woken a worker since the queue was empty */
+	nsec_t wake_at;  /* the next time to do that */
+	uint64_t held;   /* its SO_COOKIE, if the keeper holds it; or 0 */
+	uint64_t given;  /* connections that it got, as far as nclust counts them */
+	unsigned turns;  /* its share of a round of the BPF program (turns.h) */
 };
 
 /* A listening socket that nclust holds; workers come and go. */
 struct listener {
-	struct address address; /* a copy */
+	struct address address;
 	int fd;
-	bool left_over; /* an earlier nclust had it, which was killed */
-	bool made;      /* we bound it (else it came from outside) */
+	bool left_over; /* taken over from an nclust that was killed */
+	bool made;      /* nclust has bound it; false: it was passed to nclust */
 	struct socket_file file;
 	struct socket_facts facts;
-	nsec_t healed_at;                /* when a harm done to it was last reported */
-	int heal;                        /* the epoll set it is in (heal.h), or -1 */
-	bool heal_rests;                 /* it is in none for a while: it was shut down so often */
-	nsec_t renew_at;                 /* it gets no other socket before that … */
-	nsec_t renew_pause;              /* … which was so long after the last one (renew.c) */
-	uint64_t renewed;                /* workers up to this serial have a former socket of it
-			     (renew.h); or 0 */
-	unsigned users;                  /* services' sets that hold it */
-	struct listener_socket *sockets; /* NULL: there is but `fd` */
-	uint64_t closed[4];              /* inodes of the latest that were */
-	bool own_group;                  /* a server has joined them by itself: not steered */
-	enum spread spread;              /* how the kernel is to choose among them … */
-	unsigned seats;                  /* … and how many there are, or are to be; … */
-	enum spread chosen;              /* … what it does instead, or the same, and … */
-	int chosen_why;                  /* … why (an errno); or 0 */
-	bool counted;                    /* `max-requests`: the sockets' `given` is kept … */
-	struct turns *turns;             /* … with that; or NULL */
-	bool alone_told;                 /* that workers share it, though they were to have
-			    sockets of their own */
+	nsec_t healed_at;   /* when nclust last reported that a worker had harmed it */
+	int heal;           /* the epoll set that it is in (heal.h), or -1 */
+	bool heal_rests;    /* shut down too often: in no epoll set for a while */
+	nsec_t renew_at;    /* it gets no new socket before this time (renew.c) */
+	nsec_t renew_pause; /* between the last new socket and `renew_at` */
+	uint64_t renewed;   /* workers up to this serial have its former socket (renew.h); or 0 */
+	unsigned users;     /* listener sets that contain it */
+	struct listener_socket *sockets; /* NULL: `fd` is the only one */
+	uint64_t closed[4];              /* inodes of the sockets that were closed last */
+	bool own_group;      /* a server's own socket has joined the group: no steering */
+	enum spread spread;  /* how the kernel is to choose among the sockets */
+	unsigned seats;      /* into how many parts the clients are divided */
+	enum spread chosen;  /* how the kernel chooses now: `spread`, or the next best way */
+	int chosen_why;      /* why the kernel does not do `spread` (an errno); or 0 */
+	bool counted;        /* `max-requests`: count what each socket is given */
+	struct turns *turns; /* the counts of that; or NULL */
+	bool alone_told;     /* logged: workers share it, and were to have a socket each */
 
-	/* A worker that binds by itself gets it where the key is the same. */
+	/* A worker that binds an address with the same key gets this listener. */
 	bool has_key; /* TCP or UDP */
 	struct socket_key key;
 	uint64_t inode;
-	struct socket_options *asked; /* heap: what the last worker that got it
-					 had set before its bind, or NULL */
-	bool learned;                 /* of a worker's bind, not of a setting */
-	unsigned bit;                 /* learned: in listening.uses */
-	unsigned workers;             /* learned: so many have it … */
-	nsec_t unused_since;          /* … since when none; or 0 */
+	struct socket_options *asked; /* heap: options that its last worker had set */
+	bool learned;                 /* a worker has bound it, and no setting named it */
+	unsigned bit;                 /* learned: its bit in listening.uses */
+	unsigned workers;             /* learned: how many workers have it */
+	nsec_t unused_since;          /* learned: since when no worker has it; or 0 */
 	bool limit_told;
-	bool ranged; /* a worker took it after the one before was in use */
+	bool ranged; /* a worker bound it when a lower port was in use */
 	bool beside_told;
-	bool ours_alone; /* no worker got it by other means than a bind */
-	pid_t binder;    /* the thread that bound it last */
-	bool of_node;    /* Node's workers have asked for it, and say if they close it */
+	bool ours_alone; /* workers got it by bind(2) alone */
+	pid_t binder;    /* the thread that called bind(2) last */
+	bool of_node;    /* Node's workers use it, and say when they close it */
 	struct supervisor *sup;
-	uint64_t held; /* the cookie by which the keeper has it; or 0 */
+	uint64_t held; /* its SO_COOKIE, if the keeper holds it; or 0 */
 };
 
 /* Memory that workers share (segment.h). */
 struct segment {
 	int fd;
-	uint64_t wanted; /* by the settings; with … */
+	uint64_t wanted; /* the size that the settings ask for */
 	enum huge_pages huge;
 	struct sharedmem_facts facts;
 	unsigned users;
 	struct supervisor *sup;
-	uint64_t held; /* the sharedmem_id() by which the keeper has it; or 0 */
+	uint64_t held; /* its sharedmem_id(), if the keeper holds it; or 0 */
 };
 
-/* Listeners in their order; those of one settings version are counted in `users`.
- * Where some are each slot's own (`listen` has "{slot}"), those of slot 0 stand among
- * the others, and after all of them those of slot 1, of slot 2, ... */
+/* The listeners of one version of the settings, in the order of `listen`; each counts the set in
+ * its `users`.  If `listen` has "{slot}", the list begins with all listeners of slot 0, and the own
+ * listeners of slot 1, of slot 2 and so on follow. */
 struct listener_set {
 	struct listener **list;
 	size_t count;
-	size_t row;   /* so many has a slot; 0: all are for all slots */
-	uint64_t own; /* 1 << place, of those that are a slot's own */
+	size_t row;   /* listeners of each slot; 0: all slots share all listeners */
+	uint64_t own; /* 1 << place in the row: this listener is each slot's own */
 };
 
 /* Room for learned listeners: a bit each in `uses`. */
 #define LEARNED_MAX 64
 
-/* What a cluster's workers get.  It is in struct service. */
+/* The sockets and the memory of a cluster's workers: a member of struct service. */
 struct held {
-	struct listener_set listeners; /* in force, and for new recipes */
-	struct listener_set learned;   /* room for LEARNED_MAX; none is named,
-					unless a reload has named it since */
-	struct segment *segment;       /* in force, as above; NULL: none is wanted */
-	struct segment *former;        /* what a rollout may go back to; or NULL */
-	bool asleep;                   /* no worker is wanted until a client comes: learned
-			listeners stay (scaling.h) */
+	struct listener_set listeners; /* those of the settings in force, for new recipes */
+	struct listener_set learned;   /* room for LEARNED_MAX */
+	struct segment *segment;       /* of the settings in force; NULL: they ask for none */
+	struct segment *former; /* of the settings that a failed rollout returns to; or NULL */
+	bool asleep; /* no worker until a client comes (scaling.h): learned listeners stay open */
 };
 
-/* Where a worker listens by itself.  It is in struct child. */
+/* Where a worker listens by itself: a member of struct child. */
 struct listening {
-	uint64_t uses;        /* learned listeners that it has bound, … */
-	uint64_t listens;     /* … and called listen(2) on */
-	uint64_t ports;       /* addresses that it listens on (ports.h), … */
-	uint64_t lasting;     /* … and did when it became ready */
-	uint64_t mates;       /* those where one of its generation has by itself */
-	uint64_t expected;    /* those that workers before it listen on, … */
-	unsigned expected_of; /* … of that generation */
-	pid_t bound_by;       /* the thread that bound one, last */
-	bool awaited;         /* without a port it is not known if it is ready */
-	unsigned refused;     /* the last port that was in use; or 0 */
+	uint64_t uses;     /* bits of the learned listeners that it has bound */
+	uint64_t listens;  /* those of `uses` on which it has called listen(2) */
+	uint64_t ports;    /* bits of the addresses that it listens on (ports.h) */
+	uint64_t lasting;  /* those of `ports` that it had until shortly after it was ready */
+	uint64_t mates;    /* addresses on which a worker of its generation has called listen(2) */
+	uint64_t expected; /* addresses of the worker that it replaces */
+	unsigned expected_of; /* the generation of that worker */
+	pid_t bound_by;       /* the thread that called bind(2) last */
+	bool awaited;         /* its readiness is not known until it listens */
+	unsigned refused;     /* the last port that bind(2) found in use; or 0 */
 };
 
-/* What this room alone watches: it is in struct supervisor of common/state.h. */
+/* What the room sockets watches: a member of struct supervisor (common/state.h). */
 struct sockets {
-	struct eventset listening;     /* see heal.h */
-	ev_io heal;                    /* it has something */
-	ev_timer heal_again;           /* for those that rest */
-	ev_timer renewed;              /* workers have a former socket (renew.h) */
-	ev_timer trim;                 /* learned listeners that nobody uses (learned.h) */
-	struct listener_set inherited; /* open at start: of our own LISTEN_FDS,
-					  or named by an `fd:N` */
+	struct eventset listening; /* see heal.h */
+	ev_io heal;                /* `listening` has an event */
+	ev_timer heal_again;       /* ends the rest of listeners with `heal_rests` */
+	ev_timer renewed;          /* workers with a former socket must be replaced (renew.h) */
+	ev_timer trim;             /* closes learned listeners that no worker uses (learned.h) */
+	struct listener_set inherited; /* of LISTEN_FDS, or named by an `fd:N` */
 };
 
 #endif

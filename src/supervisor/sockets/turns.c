@@ -9,10 +9,10 @@
 #include <stdlib.h>
 
 struct turns {
-	struct reuseport_turns given; /* map: -1 if no program is in force */
-	uint64_t left;                /* turns of a round that is not over */
-	int error;                    /* why there is no program; or 0 */
-	bool grouped;                 /* alone: it was made a group of one */
+	struct reuseport_turns given; /* its map: -1 if no program is in force */
+	uint64_t left;                /* connections of the round that is not over */
+	int error;                    /* why no program is in force (errno); or 0 */
+	bool grouped;                 /* a single socket was put into a group of one */
 };
 
 void turns_prepare(struct listener *l)
@@ -49,8 +49,8 @@ int turns_count(const struct listener *l)
 	return 0;
 }
 
-/* A socket that never had another beside it is in no group, and the kernel runs no
- * program for it. */
+/* The kernel runs no program for a socket that is in no group.  A second socket, closed at once,
+ * makes a group. */
 static bool make_group(struct turns *t, int fd)
 {
 	int twin = t->grouped ? -1 : reuseport_join(fd);
@@ -74,7 +74,7 @@ int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsi
 	if (got == -1 && errno == EINVAL && count == 1 && weights[0] > 0 && make_group(t, fd))
 		got = reuseport_turn(fd, weights, count, &new);
 	t->error = got == -1 ? errno : 0;
-	(void)turns_count(l); /* of the program before, to its end */
+	(void)turns_count(l); /* the last counts of the program before */
 	fd_close(&t->given.map);
 	if (got == -1) {
 		errno = t->error;

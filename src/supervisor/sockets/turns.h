@@ -5,20 +5,17 @@
 #include "supervisor/common/state.h"
 
 /*
- * How many connections the kernel has given to each socket of a listener
- * (`max-requests`).  Where sockets get connections in turn, its program counts the turns,
- * and each socket has its known share of a round: nothing more is counted on the
- * path of a connection.
- *
- * Our own checks of one worker come by another program and are not counted.  A SYN
- * that is sent again counts twice.
+ * How many connections the kernel has given to each socket of a listener (`max-requests`).  The BPF
+ * program that chooses sockets in turn counts connections, and each socket has a known share of a
+ * round, so nothing else is counted for a connection.  nclust's own checks come by another program
+ * and do not count.  A SYN that is sent again counts twice.
  */
 
-/* Before turns_choose(): allocate or free what it needs, by l->counted. */
+/* Before turns_choose(): allocate or free what it needs, as l->counted says. */
 void turns_prepare(struct listener *l);
-/* Let the kernel choose in turn among the sockets, as reuseport_turn(). */
+/* Let the kernel choose sockets in turn, and count (see reuseport_turn()). */
 int turns_choose(const struct listener *l, int fd, const unsigned *weights, unsigned count);
-/* Bring the sockets' `given` up to date.  -1 and errno: the kernel does not count. */
+/* Bring each socket's `given` up to date.  -1 and errno: the kernel does not count. */
 int turns_count(const struct listener *l);
 
 #endif

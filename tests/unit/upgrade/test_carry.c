@@ -318,10 +318,10 @@ static const struct gap socket_gaps[] = {
 	NOT(listener_socket, served),
 	NOT(listener_socket, away),
 	NOT(listener_socket, settled),
-	NOT(listener_socket, ask_at),
+	NOT(listener_socket, look_at),
 	NOT(listener_socket, waited),
-	NOT(listener_socket, knocks),
-	NOT(listener_socket, knock_at),
+	NOT(listener_socket, wakes),
+	NOT(listener_socket, wake_at),
 	NOT(listener_socket, held), /* told anew */
 	NOT(listener_socket, given),
 	NOT(listener_socket, turns),
