@@ -29,56 +29,55 @@
 #include <time.h>
 
 #define WAIT_FIRST (2 * MSEC)
-/* Until a connection that the kernel has given to it just before is its own. */
+/* Time in which a worker accepts a connection that the kernel has already offered to it. */
 #define WAIT_AWAY (1 * MSEC)
 #define WAIT_LAST (16 * MSEC)
-/* So long silence is waited for, before connections in use are ended between two
- * requests.  A client asks anew within the first of these moments if it is on this host, a
- * slower one in a longer one; as long the worker runs in between. */
+/* Connections in use are ended between two requests when no quiet moment has come for
+ * SILENCE_FIRST. Frozen for LINGER_FIRST nclust sees the next request of a client on this host, up
+ * to LINGER_LAST that of a slower one; between freezes the worker runs for as long. */
 #define SILENCE_FIRST (120 * MSEC)
 #define LINGER_FIRST (1 * MSEC)
 #define LINGER_LAST (16 * MSEC)
-/* Where that has not sufficed for so long, it also runs for a moment, in which it sends an
- * answer that is due. */
+/* If that has not sufficed for STEPS_AFTER, the worker also runs for STEP, to send an answer. */
 #define STEPS_AFTER (400 * MSEC)
 #define STEP (200 * USEC)
 #define STEPS_MOST 10
-/* Each freeze interrupts a system call: after so many, look less often; later where
- * connections of HTTP/1 can be ended so. */
+/* Each freeze interrupts a system call, so after FREEZES_AT_EASE of them looks are rarer; with
+ * connections of HTTP/1, which can be ended, after 20 times as many. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* All drains together may spend a tenth of the time on looks; but after a look in which the
- * machine stood still, the next one comes within LOOK_PAUSE_MOST. */
+/* All drains together may spend a tenth of the time on looks. A look can take long because the
+ * machine stood still, so the next one comes within LOOK_PAUSE_MOST. */
 #define LOOKS_SHARE 10
 #define LOOK_PAUSE_MOST (10 * SECOND)
 /* With many drains, looks take TURN_FOR_LOOKS of each TURN at most. */
 #define TURN_FOR_LOOKS (2 * MSEC)
 #define TURN (6 * MSEC)
-/* Time for all processes to stop, which takes a CPU: longer after each freeze in vain.
- * At first we wait without the event loop. */
+/* Time for all processes to stop, for which each needs a CPU: longer after each freeze in vain.
+ * During STOP_AT_ONCE nclust polls without returning to the event loop. */
 #define STOP_PATIENCE (50 * MSEC)
 #define STOP_PATIENCE_MOST (500 * MSEC)
 #define STOP_AT_ONCE (1 * MSEC)
 #define STOP_POLL (20 * USEC)
-/* After so many freezes in vain of a worker that a debugger has we give up freezing. */
+/* nclust gives up freezing a traced worker after so many freezes in vain. */
 #define STOPS_IN_VAIN 3
 /* Time for the worker to close connections that may be quiet ("unseen"). */
 #define UNSEEN_PATIENCE (2 * SECOND)
-/* In this last part of the drain's time the least bad moment is taken. */
+/* In this last part of the drain's time the moment with the fewest busy connections is taken. */
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
-/* After its stop signal the worker has GOODBYE_PATIENCE to say goodbye to its clients.  From
- * then on it runs for LOOK_AFTER and is stopped until a request comes, for LINGER_AFTER at
- * most; meanwhile nclust looks at it each LINGER_LOOK, LINGERS_AFTER times in all. */
+/* After its stop signal the worker has GOODBYE_PATIENCE to say goodbye to its clients. Then it runs
+ * for LOOK_AFTER at a time, and in between is stopped until a request comes, for LINGER_AFTER at
+ * most, with a look each LINGER_LOOK: at most LINGERS_AFTER looks in all. */
 #define GOODBYE_PATIENCE (300 * MSEC)
 #define LOOK_AFTER (8 * MSEC)
 #define LINGER_AFTER (64 * MSEC)
 #define LINGER_LOOK (4 * MSEC)
 #define LINGERS_AFTER 1000U
-/* And so much later its connections are also ended between two requests. */
+/* So much later, connections are also ended between two requests. */
 #define BETWEEN_AFTER (2 * SECOND)
-/* Processes below a worker stay frozen so long after its stop signal. */
+/* Processes below a worker stay frozen for so long after the worker's stop signal. */
 #define LEAVE_PATIENCE (30 * MSEC)
 
 /* ---- life ---- */
@@ -103,15 +102,15 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 	if (d == NULL)
 		return NULL;
 	d->child = child;
-	d->all = &service->sup->traffic;
+	d->traffic = &service->sup->traffic;
 	d->began = clock_now();
 	d->until = nsec_add(d->began, span);
 	d->wait = WAIT_FIRST;
 	d->least = UINT32_MAX;
 	timer_init(&d->timer, on_timer, d);
-	d->next = d->all->drains;
-	d->all->drains = d;
-	d->all->drain_count++;
+	d->next = d->traffic->drains;
+	d->traffic->drains = d;
+	d->traffic->drain_count++;
 	child->traffic.drain = d;
 	note_ports(d);
 	return d;
@@ -119,7 +118,7 @@ static struct drain *drain_new(struct child *child, nsec_t span)
 
 static void drain_free(struct drain *d)
 {
-	struct traffic *all = d->all;
+	struct traffic *all = d->traffic;
 	struct drain **at = &all->drains;
 
 	drain_thaw(d);
@@ -141,35 +140,36 @@ static void drain_free(struct drain *d)
 	fd_close(&all->thaw_pipe);
 }
 
-static void again_in(struct drain *d, nsec_t wait)
+static void arm_drain_timer(struct drain *d, nsec_t wait)
 {
 	timer_arm(d->child->service->sup->loop, &d->timer, wait);
 }
 
-/* Let the worker continue until the next look. */
+/* Lets the worker run until the next look. */
 static void look_later(struct drain *d)
 {
 	/* one look alone may be long because others had the CPU */
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took ? d->took_before
 									   : d->view.took;
-	nsec_t least = nsec_min(took * LOOKS_SHARE * (nsec_t)d->all->drain_count, LOOK_PAUSE_MOST);
-	nsec_t wait = d->lingers ? d->linger / (d->keeps ? 4 : 1) : d->wait;
+	nsec_t least =
+		nsec_min(took * LOOKS_SHARE * (nsec_t)d->traffic->drain_count, LOOK_PAUSE_MOST);
+	nsec_t wait = d->stays_frozen ? d->stay_frozen / (d->keeps_quiet ? 4 : 1) : d->wait;
 
 	drain_thaw(d);
-	d->between = d->lingers = d->steps = false;
+	d->freeze_between = d->stays_frozen = d->after_step = false;
 	d->took_before = d->view.took;
-	if (d->freezes > FREEZES_AT_EASE * (d->asks ? 20 : 1))
+	if (d->freezes > FREEZES_AT_EASE * (d->saw_http ? 20 : 1))
 		wait = WAIT_TIRED;
 	if (wait < least)
 		wait = least;
 	if (d->wait < WAIT_LAST)
 		d->wait *= 2;
-	again_in(d, wait);
+	arm_drain_timer(d, wait);
 }
 
 /* ---- what is told ---- */
 
-static void tell(struct drain *d, bool forced)
+static void log_drained(struct drain *d, bool forced)
 {
 	const struct child *c = d->child;
 	const double took = nsec_seconds(clock_now() - d->began) * 1e3;
@@ -199,7 +199,7 @@ static void tell(struct drain *d, bool forced)
 		"drained %s", text);
 }
 
-static void tell_blind(const struct drain *d)
+static void log_blind(const struct drain *d)
 {
 	struct service *service = d->child->service;
 
@@ -212,75 +212,73 @@ static void tell_blind(const struct drain *d)
 }
 
 /* Where the worker may say goodbye to its clients, quiet connections have stayed open until the
- * stop signal.  A server that waits until these clients leave would not end, so that the drain
- * goes on after the signal. */
-static void stay_after(struct drain *d)
+ * stop signal. A server that waits until these clients leave would not end, so the drain goes on
+ * after the signal. */
+static void go_on_after_signal(struct drain *d)
 {
-	if (!d->keeps) {
+	if (!d->keeps_quiet) {
 		drain_free(d);
 		return;
 	}
 	drain_thaw(d);
 	d->signalled = false;
-	d->after = true;
+	d->after_signal = true;
 	d->began = clock_now();
 	d->until = NSEC_NEVER;
 	d->wait = LOOK_AFTER;
 	d->moved_at = 0;
-	d->linger = 0;
+	d->stay_frozen = 0;
 	d->asked = d->freezes = 0;
-	again_in(d, GOODBYE_PATIENCE);
+	arm_drain_timer(d, GOODBYE_PATIENCE);
 }
 
-/* Report the worker as drained.  The core answers with the stop signal. */
-static void finish(struct drain *d, bool forced)
+/* Reports the worker as drained to the core, which answers with the stop signal. */
+static void report_drained(struct drain *d, bool forced)
 {
 	struct service *service = d->child->service;
 	struct child *c = d->child;
 	uint32_t slot = c->slot;
 	uint64_t worker = c->worker;
 
-	if (d->after) {
+	if (d->after_signal) {
 		drain_free(d);
 		return;
 	}
-	tell(d, forced);
+	log_drained(d, forced);
 	service->traffic.asked_again += d->asked;
 	tally_drained(service, clock_now() - d->began, forced);
 	if (d->view.blind)
-		tell_blind(d);
+		log_blind(d);
 	if (forced)
 		drain_hold_flights(d);
-	d->told = true;
+	d->reported = true;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
 	d = c != NULL ? c->traffic.drain : NULL; /* it may have been freed */
-	if (d == NULL || d->signalled || d->after)
+	if (d == NULL || d->signalled || d->after_signal)
 		return;
 	if (c->life.stopped_by != 0) /* node/ has asked it to disconnect */
-		stay_after(d);
+		go_on_after_signal(d);
 	else /* the core no longer wants the drain */
 		drain_free(d);
 }
 
 /* ---- looking ---- */
 
-/* Do new connections go to other workers, so that the quiet ones of this worker
- * may be ended one by one? */
-static bool is_away(const struct drain *d)
+/* Do new connections go to other workers, so that this worker's quiet ones may be ended singly? */
+static bool is_bypassed(const struct drain *d)
 {
 	return d->child->traffic.withdrawn || d->unreachable || steer_is_away(d->child) ||
 		node_is_away(d->child);
 }
 
 /*
- * Must the worker accept what waits in the queue before it may end?  It may
- * have been frozen between epoll_wait(2) and accept(2).  If it catches the stop
- * signal, it may accept before it handles the signal.  And if no other worker
- * takes from the queue, the connections in it are lost.  This holds for half of
- * the drain's time only, because the queue of an overloaded cluster is never
- * empty.  If others take from the queue, they are woken when this worker has
- * ended, because the kernel may have woken it alone (steer_wake_others()).
+ * Must the worker accept what waits in its queue before it may end? The worker may have been frozen
+ * between epoll_wait(2) and accept(2). A worker that catches the stop signal may accept before it
+ * handles the signal. And if no other worker takes from the queue, the connections in the queue are
+ * lost. This holds for half of the drain's time only, because the queue of an overloaded cluster is
+ * never empty. If other workers take from the queue, nclust wakes them when this worker has ended,
+ * because the kernel may have woken this worker alone (steer_wake_others()).
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
@@ -293,21 +291,21 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		return false;
 	if (d->view.waiting == 0)
 		return !steer_may_stop(d->child);
-	return d->goes_on || steer_is_away(d->child) ||
+	return d->catches_signal || steer_is_away(d->child) ||
 		cluster_state(d->child->service->core) == CLUSTER_STOPPING;
 }
 
-/* After a while, connections that hide if an answer is to come are left to a
- * worker that catches its stop signal, most likely to finish them. */
+/* After UNSEEN_PATIENCE, a worker that catches its stop signal is left with the connections of
+ * which nclust cannot see whether an answer is due: most likely the worker finishes these. */
 static bool is_quiet(const struct drain *d, nsec_t now)
 {
-	bool leaves_some = d->goes_on && now - d->began > UNSEEN_PATIENCE;
+	bool leaves_some = d->catches_signal && now - d->began > UNSEEN_PATIENCE;
 
 	return d->view.busy <= (leaves_some ? d->view.unseen : 0) && !must_take_waiting(d, now);
 }
 
-/* The worker will not be quiet in time: is this the least bad moment? */
-static bool is_best(const struct drain *d, nsec_t now)
+/* Will the worker not be quiet in time, and has it now as few busy connections as ever? */
+static bool is_least_bad_moment(const struct drain *d, nsec_t now)
 {
 	nsec_t part = (d->until - d->began) / 4;
 
@@ -324,9 +322,9 @@ static void note_busy(struct drain *d)
 		d->most = d->view.busy;
 }
 
-/* A worker of Node's cluster can be asked to disconnect, and waits for its clients
- * itself.  True: it was asked, and `d` was freed. */
-static bool leaves_by_itself(struct drain *d)
+/* Node's cluster module can ask a worker to disconnect; such a worker waits for its clients itself.
+ * True: the worker was asked, and `d` was freed. */
+static bool asks_node_to_leave(struct drain *d)
 {
 	if (!node_leave(d->child))
 		return false;
@@ -334,9 +332,9 @@ static bool leaves_by_itself(struct drain *d)
 	return true;
 }
 
-/* A worker that runs on after its drain must first notice that its connections
- * are over; otherwise it may close them in its own way. */
-static bool is_to_notice(struct drain *d, unsigned ended, nsec_t now)
+/* A worker that runs on after its drain must first notice that its connections are closed;
+ * otherwise it may close them in its own way. */
+static bool must_notice_ends(struct drain *d, unsigned ended, nsec_t now)
 {
 	if ((ended == 0 && d->view.open == d->view.alive) || !node_may_leave(d->child))
 		return false;
@@ -347,8 +345,8 @@ static bool is_to_notice(struct drain *d, unsigned ended, nsec_t now)
 	return now - d->quiet_at < NOTICE_PATIENCE;
 }
 
-/* Look at the connections.  True: the caller has nothing more to do now. */
-static bool looked_is_all(struct drain *d)
+/* Looks at the connections. True: the caller has nothing more to do now. */
+static bool look_is_final(struct drain *d)
 {
 	drain_look(d);
 	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
@@ -357,31 +355,31 @@ static bool looked_is_all(struct drain *d)
 		return true;
 	}
 	/* nobody can see whether it is quiet */
-	if (d->view.blind && !d->after && leaves_by_itself(d))
+	if (d->view.blind && !d->after_signal && asks_node_to_leave(d))
 		return true;
 	if (!d->view.blind)
 		return false;
-	finish(d, false);
+	report_drained(d, false);
 	return true;
 }
 
-/* Silence does not come. */
-static bool is_in_use(const struct drain *d, nsec_t now)
+/* Has the drain waited in vain for a quiet moment? */
+static bool is_never_silent(const struct drain *d, nsec_t now)
 {
 	return now - d->began >= SILENCE_FIRST;
 }
 
-/* May connections be ended between two requests, or are to be told apart?  Not those
- * alone that wait for an answer. */
+/* May nclust freeze the worker to find connections that are between two requests? Not if all busy
+ * connections only wait for an answer: no request has come for a second. */
 static bool may_end_between(const struct drain *d, nsec_t now)
 {
-	return d->view.busy > 0 && is_away(d) && (d->keeps || is_in_use(d, now)) &&
+	return d->view.busy > 0 && is_bypassed(d) && (d->keeps_quiet || is_never_silent(d, now)) &&
 		now - d->moved_at < SECOND;
 }
 
-static void freeze(struct drain *d);
+static void freeze_worker(struct drain *d);
 
-static nsec_t count_ran(const struct drain *d)
+static nsec_t sum_cpu_time(const struct drain *d)
 {
 	nsec_t ran = 0;
 
@@ -390,39 +388,39 @@ static nsec_t count_ran(const struct drain *d)
 	return ran;
 }
 
-/* An answer that was due while it stood still goes out as soon as it runs, which takes a CPU: it
- * is stopped again before it reads the next request, which comes at once. */
-static void step(struct drain *d)
+/* A worker sends an answer that was due when it was frozen as soon as it runs, for which it needs a
+ * CPU. It is frozen again before it reads the next request, which follows at once. */
+static void run_one_step(struct drain *d)
 {
 	const struct timespec pause = {.tv_nsec = STEP};
-	nsec_t ran = count_ran(d);
+	nsec_t ran = sum_cpu_time(d);
 
 	drain_thaw(d);
-	for (int i = 0; i < STEPS_MOST && (i == 0 || count_ran(d) == ran); i++)
+	for (int i = 0; i < STEPS_MOST && (i == 0 || sum_cpu_time(d) == ran); i++)
 		(void)nanosleep(&pause, NULL);
-	d->lingers = false;
-	d->steps = true;
-	freeze(d);
+	d->stays_frozen = false;
+	d->after_step = true;
+	freeze_worker(d);
 }
 
-/* After the stop signal: the worker is stopped until a request comes, whose head tells whether
- * that client speaks HTTP/1.  The connection of a client that does is ended when it has been
- * quiet for long (TCP), or between two requests. */
-static void end_after(struct drain *d)
+/* After the stop signal: the worker is frozen until a request comes, whose head shows whether the
+ * client speaks HTTP/1. The connection of such a client is ended when it has been quiet for long
+ * (TCP), or between two requests. */
+static void end_after_signal(struct drain *d)
 {
 	bool between = clock_now() - d->began > BETWEEN_AFTER;
 	unsigned late = 0;
 
-	if (d->view.ripe == 0 && d->view.heads == 0 && d->linger < LINGER_AFTER) {
-		d->linger += LINGER_LOOK;
+	if (d->view.ripe == 0 && d->view.heads == 0 && d->stay_frozen < LINGER_AFTER) {
+		d->stay_frozen += LINGER_LOOK;
 		d->lingered++;
-		again_in(d, LINGER_LOOK);
+		arm_drain_timer(d, LINGER_LOOK);
 		return;
 	}
 	(void)drain_end(d, &late, between);
 	d->child->service->traffic.asked_again += d->asked;
 	d->asked = 0;
-	d->linger = 0;
+	d->stay_frozen = 0;
 	look_later(d);
 }
 
@@ -434,58 +432,58 @@ static void on_frozen(struct drain *d)
 	nsec_t now;
 
 	d->unstoppable = 0;
-	if (looked_is_all(d))
+	if (look_is_final(d))
 		return;
-	if (d->after) {
-		end_after(d);
+	if (d->after_signal) {
+		end_after_signal(d);
 		return;
 	}
 	now = clock_now();
 	if (is_quiet(d, now)) {
 		/* the worker may take long to end: a client that sees its
 		 * connection closed now can turn to another worker */
-		d->last = true;
+		d->is_last_look = true;
 		ended = drain_end(d, &late, false);
-		d->last = false;
-		if (late > 0 || is_to_notice(d, ended, now))
+		d->is_last_look = false;
+		if (late > 0 || must_notice_ends(d, ended, now))
 			look_later(d);
 		else
-			finish(d, false);
+			report_drained(d, false);
 		return;
 	}
 	d->quiet_at = 0;
-	if (is_best(d, now)) {
-		finish(d, true);
+	if (is_least_bad_moment(d, now)) {
+		report_drained(d, true);
 		return;
 	}
 	note_busy(d);
-	if (d->between && !d->lingers) {
-		d->lingers = true;
-		if (!d->steps)
-			d->linger = d->linger == 0 ? LINGER_FIRST
-						   : nsec_min(2 * d->linger, LINGER_LAST);
-		again_in(d, d->steps ? LINGER_FIRST : d->linger);
+	if (d->freeze_between && !d->stays_frozen) {
+		d->stays_frozen = true;
+		if (!d->after_step)
+			d->stay_frozen = d->stay_frozen == 0
+				? LINGER_FIRST
+				: nsec_min(2 * d->stay_frozen, LINGER_LAST);
+		arm_drain_timer(d, d->after_step ? LINGER_FIRST : d->stay_frozen);
 		return;
 	}
-	if (is_away(d))
-		d->ended += drain_end(d, &late, d->lingers && is_in_use(d, now));
-	if (d->lingers && !d->steps && now - d->began >= STEPS_AFTER)
-		step(d);
+	if (is_bypassed(d))
+		d->ended += drain_end(d, &late, d->stays_frozen && is_never_silent(d, now));
+	if (d->stays_frozen && !d->after_step && now - d->began >= STEPS_AFTER)
+		run_one_step(d);
 	else
 		look_later(d);
 }
 
-/* A freeze was in vain, but its stop signals may have interrupted system calls, and the
- * kernel does not tell in which call a process waits that goes on with one
- * (restart_syscall(2)).  Processes that have stopped still show it.  Nobody knows of the
- * others: they count as being at work. */
+/* A freeze was in vain, but SIGSTOP may have interrupted system calls, and the kernel does not show
+ * in which call a process waits that restarts one (restart_syscall(2)). A process that has stopped
+ * still shows its call; any other process counts as being at work. */
 static void note_interrupted(struct drain *d)
 {
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 
-		p->stopped_in = p->still ? connections_activity(&p->remote, p->stopped_in)
-					 : ACTIVITY_SLEEPS;
+		p->stopped_in = p->stopped ? connections_activity(&p->remote, p->stopped_in)
+					   : ACTIVITY_SLEEPS;
 	}
 }
 
@@ -507,7 +505,7 @@ static void await_stop(struct drain *d)
 		(void)nanosleep(&pause, NULL);
 	} while (clock_now() < until);
 	if (clock_now() - d->frozen_at < stop_patience(d)) {
-		again_in(d, MSEC);
+		arm_drain_timer(d, MSEC);
 		return;
 	}
 	d->unstoppable++;
@@ -515,7 +513,7 @@ static void await_stop(struct drain *d)
 	look_later(d);
 }
 
-/* Has a debugger one of its processes, which then does not stop for us? */
+/* Does a debugger trace a process of the worker, which then does not stop for SIGSTOP? */
 static bool is_traced(const struct drain *d)
 {
 	uint64_t tracer;
@@ -527,10 +525,10 @@ static bool is_traced(const struct drain *d)
 	return false;
 }
 
-static void freeze(struct drain *d)
+static void freeze_worker(struct drain *d)
 {
 	if (d->unstoppable >= STOPS_IN_VAIN && is_traced(d)) {
-		finish(d, true);
+		report_drained(d, true);
 		return;
 	}
 	drain_freeze(d);
@@ -538,33 +536,33 @@ static void freeze(struct drain *d)
 }
 
 /*
- * A worker that does not end by its stop signal alone could still accept
- * connections, and lose them at its end.  So new ones are kept away first.
+ * A worker that its stop signal alone does not end could still accept connections, and lose them at
+ * its end. So new connections are kept away first.
  */
 static bool turn_away_first(struct drain *d, nsec_t now)
 {
-	if (d->turned_away || !d->goes_on)
+	if (d->turned_away || !d->catches_signal)
 		return false;
 	d->turned_away = true;
 	drain_withdraw(d, now);
 	if (!d->child->traffic.withdrawn)
-		steer_press(d->child);
-	again_in(d, WAIT_AWAY);
+		steer_mute(d->child);
+	arm_drain_timer(d, WAIT_AWAY);
 	return true;
 }
 
 /* After the stop signal: stop the worker again as long as its clients ask it. */
-static void look_after(struct drain *d)
+static void look_after_signal(struct drain *d)
 {
 	if (d->lingered > LINGERS_AFTER)
 		drain_free(d);
 	else if (d->view.ripe > 0 || clock_now() - d->moved_at < SECOND)
-		freeze(d);
+		freeze_worker(d);
 	else
-		again_in(d, LOOK_AFTER);
+		arm_drain_timer(d, LOOK_AFTER);
 }
 
-static void look(struct drain *d)
+static void look_at_worker(struct drain *d)
 {
 	nsec_t now;
 
@@ -572,26 +570,26 @@ static void look(struct drain *d)
 		look_later(d);
 		return;
 	}
-	if (looked_is_all(d))
+	if (look_is_final(d))
 		return;
-	if (d->after) {
-		look_after(d);
+	if (d->after_signal) {
+		look_after_signal(d);
 		return;
 	}
 	now = clock_now();
 	if (turn_away_first(d, now))
 		return;
-	if (drain_is_half_over(d, now) && leaves_by_itself(d))
+	if (drain_is_half_over(d, now) && asks_node_to_leave(d))
 		return;
-	if (is_quiet(d, now) || is_best(d, now)) {
-		freeze(d);
+	if (is_quiet(d, now) || is_least_bad_moment(d, now)) {
+		freeze_worker(d);
 		return;
 	}
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
-	d->between = may_end_between(d, now);
-	if ((is_away(d) && d->view.ripe > 0) || d->between) {
-		freeze(d);
+	d->freeze_between = may_end_between(d, now);
+	if ((is_bypassed(d) && d->view.ripe > 0) || d->freeze_between) {
+		freeze_worker(d);
 		return;
 	}
 	note_busy(d);
@@ -600,21 +598,21 @@ static void look(struct drain *d)
 
 /* ---- after the signal ---- */
 
-static void learn(struct drain *d)
+static void learn_from_flights(struct drain *d)
 {
 	drain_thaw(d);
 	if (d->flight_count == 0 || drain_look_at_flights(d)) {
 		drain_judge(d);
-		stay_after(d);
+		go_on_after_signal(d);
 		return;
 	}
-	again_in(d, 5 * MSEC);
+	arm_drain_timer(d, 5 * MSEC);
 }
 
-/* Look, if looks have time left in this TURN; else wait for the next one. */
+/* Looks at the worker, if looks have time left in this TURN; else waits for the next TURN. */
 static void look_in_turn(struct drain *d)
 {
-	struct traffic *all = d->all;
+	struct traffic *all = d->traffic;
 	nsec_t began = clock_now();
 
 	if (began >= all->turn_ends) {
@@ -622,10 +620,10 @@ static void look_in_turn(struct drain *d)
 		all->turn_left = TURN_FOR_LOOKS;
 	}
 	if (all->turn_left <= 0) {
-		again_in(d, all->turn_ends - began);
+		arm_drain_timer(d, all->turn_ends - began);
 		return;
 	}
-	look(d);
+	look_at_worker(d);
 	all->turn_left -= clock_now() - began;
 }
 
@@ -636,7 +634,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	if (d->signalled)
-		learn(d);
+		learn_from_flights(d);
 	else if (d->frozen)
 		await_stop(d);
 	else
@@ -659,11 +657,11 @@ static void drain_on_drain(struct child *child, nsec_t span)
 	/* a worker that somebody has stopped could not act on its signal */
 	if (!child->life.paused && drain_is_stopped(child))
 		thaw_tree(child->pid, child->pidfd);
-	again_in(d, 0);
+	arm_drain_timer(d, 0);
 }
 
-/* Look at a worker without a drain; NULL: it has one.  The caller frees it. */
-static struct drain *glance(struct child *child)
+/* Looks at a worker without a drain; NULL: the worker has a drain. The caller frees the result. */
+static struct drain *look_once(struct child *child)
 {
 	struct drain *d = child->traffic.drain == NULL ? drain_new(child, 0) : NULL;
 
@@ -674,9 +672,9 @@ static struct drain *glance(struct child *child)
 
 bool drain_is_stubborn(struct child *child, unsigned least)
 {
-	struct drain *d = glance(child);
+	struct drain *d = look_once(child);
 	bool stubborn = d != NULL && !d->view.blind && !d->view.gone &&
-		(d->view.alive >= least || d->goes_on) && !drain_can_withdraw(d);
+		(d->view.alive >= least || d->catches_signal) && !drain_can_withdraw(d);
 
 	if (d != NULL)
 		drain_free(d);
@@ -685,8 +683,8 @@ bool drain_is_stubborn(struct child *child, unsigned least)
 
 unsigned drain_count_stay(struct child *child)
 {
-	struct drain *d = glance(child);
-	bool may = d != NULL && d->own;
+	struct drain *d = look_once(child);
+	bool may = d != NULL && d->own_handler;
 	unsigned stay = may ? d->view.still : 0;
 
 	if (d != NULL)
@@ -696,7 +694,7 @@ unsigned drain_count_stay(struct child *child)
 
 bool drain_is_busy(struct child *child)
 {
-	struct drain *d = glance(child);
+	struct drain *d = look_once(child);
 	bool busy = d != NULL && d->view.busy > 0;
 
 	if (d != NULL)
@@ -705,20 +703,19 @@ bool drain_is_busy(struct child *child)
 }
 
 /* The stop signal comes next: report connections that are still busy. */
-static void before_signal(struct drain *d)
+static void report_busy_before_signal(struct drain *d)
 {
-	if (d->told)
+	if (d->reported)
 		return;
 	drain_look(d);
 	if (d->view.blind || d->view.busy == 0)
 		return;
 	if (d->until > d->began) /* the core has stopped waiting */
-		tell(d, true);
+		log_drained(d, true);
 	drain_hold_flights(d);
 }
 
-/* Send the stop signal and continue the worker.  That ends its drain;
- * connections that are still busy are reported. */
+/* Sends the stop signal and continues the worker; reports connections that are still busy. */
 static bool drain_on_stop(struct child *child, int signal)
 {
 	struct drain *d = child->traffic.drain;
@@ -726,8 +723,8 @@ static bool drain_on_stop(struct child *child, int signal)
 	if (d == NULL && cluster_settings(child->service->core)->drain == DRAIN_SIGNAL)
 		d = drain_new(child, 0);
 	if (d != NULL && !d->signalled)
-		before_signal(d);
-	steer_part(child);
+		report_busy_before_signal(d);
+	steer_goodbye(child);
 	/* those below stay frozen until they have heard it of this one */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||
 		pidfd_signal_main(child->pidfd, child->pid, signal) == -1)
@@ -740,9 +737,9 @@ static bool drain_on_stop(struct child *child, int signal)
 	if (d->process_count <= 1)
 		drain_thaw(d);
 	if (d->frozen || d->flight_count > 0)
-		again_in(d, d->frozen ? LEAVE_PATIENCE : MSEC);
+		arm_drain_timer(d, d->frozen ? LEAVE_PATIENCE : MSEC);
 	else
-		stay_after(d);
+		go_on_after_signal(d);
 	return true;
 }
 
@@ -766,7 +763,7 @@ void drain_on_settle(struct supervisor *sup)
 	for (struct drain *d = sup->traffic.drains; d != NULL; d = d->next)
 		if (d->frozen) {
 			drain_thaw(d);
-			again_in(d, WAIT_LAST);
+			arm_drain_timer(d, WAIT_LAST);
 		}
 }
 
@@ -778,7 +775,7 @@ static void drain_on_end(struct supervisor *sup)
 	host_end(sup);
 }
 
-/* Choose the worker's lane, which its environment and the state file have. */
+/* Chooses the worker's lane, which goes into the worker's environment and the state file. */
 static int drain_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
@@ -800,7 +797,7 @@ static void drain_on_resumed(struct child *child)
 		drain_on_drain(child, left);
 	else if (child_view(child).state == SLOT_SPARE && !child->life.paused &&
 		drain_is_stopped(child))
-		/* as an earlier version held some: the next one is none */
+		/* an earlier version stopped spares in this way; the core starts another spare */
 		(void)pidfd_signal(child->pidfd, SIGKILL);
 }
 
@@ -811,7 +808,7 @@ static void drain_on_gone(struct child *child)
 		steer_wake_others(child->service, child->traffic.lane);
 }
 
-/* An earlier nclust may have left the worker frozen: continue it. */
+/* An earlier nclust may have left the worker frozen. */
 static void drain_on_adopt(struct child *child, struct kept *kept)
 {
 	if (kept->entry->phase == STATE_STOPPING)

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Freezes all processes of a worker (SIGSTOP), and continues them (SIGCONT). */
-
 /* ---- the worker's processes ---- */
 
 void drain_forget_processes(struct drain *d)
@@ -24,7 +22,7 @@ void drain_forget_processes(struct drain *d)
 	d->process_count = 0;
 }
 
-static int push(struct drain *d, struct drain_process p)
+static int push_process(struct drain *d, struct drain_process p)
 {
 	struct drain_process *list = realloc(d->processes, (d->process_count + 1) * sizeof(*list));
 
@@ -44,8 +42,8 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 	return NULL;
 }
 
-/* The process that had this pid when it was listed may have ended, and the pid
- * may be a stranger's.  So its parent is checked after its pidfd was opened. */
+/* The process that had this pid when it was listed may have ended, and the pid may belong to
+ * another process. So its parent is read after its pidfd was opened. */
 static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 {
 	struct process_facts facts;
@@ -59,17 +57,17 @@ static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 	return false;
 }
 
-static bool add(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
+static bool add_process(struct drain *d, pid_t pid, const pid_t *pids, size_t count)
 {
 	struct drain_process p = {.pid = pid, .pidfd = pidfd_of(pid)};
 
-	if (p.pidfd != -1 && is_below(&p, pids, count) && push(d, p) == 0)
+	if (p.pidfd != -1 && is_below(&p, pids, count) && push_process(d, p) == 0)
 		return true;
 	fd_close(&p.pidfd);
 	return false;
 }
 
-/* The pid of a worker that is not our child may be a stranger's by now. */
+/* The pid of a worker that is not nclust's child may belong to another process by now. */
 static size_t list_tree(const struct drain *d, pid_t *pids)
 {
 	const struct child *c = d->child;
@@ -78,8 +76,8 @@ static size_t list_tree(const struct drain *d, pid_t *pids)
 	return c->kept.adopted && pidfd_has_ended(c->pidfd) ? 0 : count;
 }
 
-/* Drop those not below the worker any more; parents stay before children. */
-static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
+/* Drops processes that are not below the worker any more; parents stay before children. */
+static void drop_gone_processes(struct drain *d, const pid_t *pids, size_t count)
 {
 	for (size_t i = d->process_count - 1; i > 0; i--) {
 		size_t k = 0;
@@ -88,7 +86,7 @@ static void drop_gone(struct drain *d, const pid_t *pids, size_t count)
 			k++;
 		if (k < count)
 			continue;
-		/* it has lost its parent, but nclust must still continue it */
+		/* the process has lost its parent, but nclust must still continue it */
 		if (d->frozen)
 			continue;
 		fd_close(&d->processes[i].pidfd);
@@ -105,21 +103,22 @@ size_t drain_list_processes(struct drain *d)
 	size_t count;
 
 	if (d->process_count == 0 &&
-		push(d, (struct drain_process){.pid = d->child->pid, .pidfd = d->child->pidfd}) ==
+		push_process(d,
+			(struct drain_process){.pid = d->child->pid, .pidfd = d->child->pidfd}) ==
 			-1)
 		return 0;
 	count = list_tree(d, pids);
 	d->too_many = count == DRAIN_PROCESSES_MOST;
-	drop_gone(d, pids, count);
+	drop_gone_processes(d, pids, count);
 	for (size_t i = 0; i < count; i++)
 		if (drain_process_of(d, pids[i]) == NULL)
-			added += add(d, pids[i], pids, count);
+			added += add_process(d, pids[i], pids, count);
 	return added;
 }
 
 /* ---- stop and go on ---- */
 
-/* Let the state file say that the worker must be continued if nclust dies. */
+/* Notes in the state file that the worker must be continued if nclust dies. */
 static void note_frozen(const struct drain *d, bool frozen)
 {
 	struct state_entry *e = d->child->kept.entry;
@@ -141,7 +140,7 @@ void drain_freeze(struct drain *d)
 	d->frozen_at = clock_now();
 	d->freezes++;
 	for (size_t i = 0; i < d->process_count; i++)
-		d->processes[i].asked = false;
+		d->processes[i].stop_sent = false;
 }
 
 bool drain_is_stopped(const struct child *child)
@@ -151,8 +150,8 @@ bool drain_is_stopped(const struct child *child)
 				   : pidfd_is_stopped(child->pidfd) == 1;
 }
 
-/* Stop parents first: otherwise one with job control (WUNTRACED) would believe
- * that somebody has suspended its child. */
+/* Stops parents first: otherwise a parent with job control (WUNTRACED) would see a suspended
+ * child. */
 bool drain_is_frozen(struct drain *d)
 {
 	bool all = true;
@@ -161,14 +160,14 @@ bool drain_is_frozen(struct drain *d)
 		struct drain_process *p = &d->processes[i];
 		const struct drain_process *parent = drain_process_of(d, p->parent);
 
-		if (!p->asked && (i == 0 || parent == NULL || parent->still)) {
-			p->asked = true;
-			/* ESRCH: its pidfd is about to say so */
+		if (!p->stop_sent && (i == 0 || parent == NULL || parent->stopped)) {
+			p->stop_sent = true;
+			/* ESRCH: the process has ended, and its pidfd is about to say so */
 			(void)pidfd_signal(p->pidfd, SIGSTOP);
 		}
-		p->still = p->asked &&
+		p->stopped = p->stop_sent &&
 			(i == 0 ? drain_is_stopped(d->child) : process_is_stopped(p->pid));
-		all &= p->still;
+		all &= p->stopped;
 	}
 	/* a process may have been forked before its parent stopped */
 	return all && drain_list_processes(d) == 0;

@@ -6,39 +6,39 @@
 #include "os/look/connections.h"
 #include "supervisor/drain/drain.h"
 
-/* What the files drain*.c share with each other alone. */
+/* Shared by the files drain*.c alone. */
 
-/* One process of the worker; the first is the worker's own. */
+/* One process of the worker; the first in the list is the worker itself. */
 struct drain_process {
 	pid_t pid;
 	pid_t parent;
-	int pidfd; /* of the first: the child's */
+	int pidfd; /* of the first process: the child's pidfd */
 	struct remote remote;
-	bool asked;               /* SIGSTOP is sent … */
-	bool still;               /* … and it has stopped */
-	enum activity does;       /* at the last look; WAITS if it has no busy one */
+	bool stop_sent;           /* nclust has sent SIGSTOP */
+	bool stopped;             /* the process has stopped */
+	enum activity activity;   /* at the last look; WAITS without a busy connection */
 	enum activity stopped_in; /* what the last freeze interrupted */
 };
 #define DRAIN_PROCESSES_MOST 256
 
-/* What one look has found. */
+/* What the last look at a worker has found. */
 struct drain_view {
-	unsigned open;    /* connections to the worker */
+	unsigned open;    /* connections of clients to the worker */
 	unsigned alive;   /* open ones that neither side has closed */
 	unsigned busy;    /* open ones that are not quiet */
-	unsigned unseen;  /* busy ones that may be quiet: the kernel hides it */
-	unsigned still;   /* alive and for 100 ms without a word (TCP) */
-	unsigned ripe;    /* alive ones that may be ended now */
-	unsigned heads;   /* those with an unread head of HTTP/1 or message of a WebSocket */
-	unsigned waiting; /* not accepted yet, where it listens */
-	bool blind;       /* its connections cannot be seen */
-	bool gone;        /* it has ended */
+	unsigned unseen;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
+	unsigned still;   /* alive, with nothing sent or received for 100 ms (TCP) */
+	unsigned ripe;    /* alive, and may be ended now */
+	unsigned heads;   /* with an unread HTTP/1 head or WebSocket frame */
+	unsigned waiting; /* not accepted yet, at the worker's ports */
+	bool blind;       /* nclust cannot see its connections */
+	bool gone;        /* the worker has ended */
 	nsec_t took;
 };
 
-/* A connection that was in flight at the stop signal; nclust holds a duplicate
- * to see how it ends.  Until that is closed the worker's close(2) sends no FIN,
- * so only a few are held, and not for long. */
+/* A connection that was in flight at the stop signal. nclust holds a duplicate to see how the
+ * connection ends. Until nclust closes the duplicate, the worker's close(2) sends no FIN, so nclust
+ * holds only a few, and not for long. */
 struct drain_flight {
 	int fd;
 	uint64_t cookie;
@@ -49,113 +49,110 @@ struct drain_flight {
 
 struct drain {
 	struct drain *next; /* in the list of all drains */
-	struct traffic *all;
+	struct traffic *traffic;
 	struct child *child;
 	ev_timer timer; /* the next look */
 	nsec_t began;
 	nsec_t until;
-	nsec_t wait;       /* before the next look */
-	bool told;         /* the core has EVENT_DRAINED */
-	bool after;        /* the worker goes on after its stop signal, and is still drained */
-	unsigned lingered; /* looks since the signal while it was stopped */
-	bool signalled;    /* the stop signal was sent: see drain_learn.c */
+	nsec_t wait;       /* time before the next look */
+	bool reported;     /* the core has EVENT_DRAINED */
+	bool after_signal; /* the worker runs on after its stop signal */
+	unsigned lingered; /* looks since the signal at which it was stopped */
+	bool signalled;    /* the stop signal is sent; flights are watched (drain_learn.c) */
 
 	struct drain_process *processes;
 	size_t process_count;
-	bool too_many; /* the worker has more processes */
+	bool too_many; /* the worker has more processes than DRAIN_PROCESSES_MOST */
 	bool frozen;   /* SIGSTOP is sent, and no SIGCONT since */
 	nsec_t frozen_at;
-	nsec_t frozen_longest; /* up to the last thaw */
+	nsec_t frozen_longest; /* until the last thaw */
 	unsigned freezes;
-	unsigned unstoppable; /* freezes in a row that did not stop it */
+	unsigned unstoppable; /* freezes in a row that did not stop all processes */
 
-	uint16_t *ports; /* where the worker listens */
+	uint16_t *ports; /* ports at which the worker listens */
 	size_t port_count;
-	bool goes_on;                /* it has a handler for its stop signal, or gets none … */
-	bool own;                    /* … that is for sure the program's own */
-	bool keeps;                  /* what is quiet stays open until its stop signal */
-	bool talks;                  /* a WebSocket was seen … */
-	bool asks;                   /* … or a request of HTTP/1 */
-	bool waited;                 /* all could have been quiet in the time since it began */
-	bool last;                   /* all are: the stop signal follows */
+	bool catches_signal; /* the worker handles its stop signal, or gets none */
+	bool own_handler;    /* that handler is the program's own, not a runtime's */
+	bool keeps_quiet;    /* quiet connections stay open until the stop signal */
+	bool saw_websocket;  /* a WebSocket was seen */
+	bool saw_http;       /* a request of HTTP/1 was seen */
+	bool waited_long;    /* KEEP_PATIENCE is over: all connections could have become quiet */
+	bool is_last_look;   /* all connections are quiet: the stop signal follows */
 	struct quiet_memory *memory; /* of connections at the last look */
 	size_t memory_count;
-	nsec_t looked_at; /* 0: not yet */
+	nsec_t looked_at; /* 0: there was no look yet */
 	struct drain_view view;
-	nsec_t took_before; /* duration of the look before the last; or 0 */
-	unsigned least;     /* the fewest busy connections of any look */
-	unsigned most;      /* … and the most */
-	unsigned ended;     /* quiet connections that were ended early, … */
-	unsigned asked;     /* … and those in use, between two requests */
-	nsec_t moved_at;    /* a request has come since the look before that */
-	bool between;       /* it is to be frozen between two requests … */
-	bool lingers;       /* … a moment longer, as a client may ask anew … */
-	bool steps;         /* … again, after it ran for a moment … */
-	nsec_t linger;      /* … for so long the next time */
-	nsec_t quiet_at;    /* it has been quiet at each look since; or 0 */
-	bool turned_away;   /* new connections were kept away, once */
-	bool unreachable;   /* its unix paths lead to other workers by now */
-	nsec_t withdraw_at; /* when to call drain_withdraw() again */
+	nsec_t took_before;  /* duration of the look before the last; or 0 */
+	unsigned least;      /* the fewest busy connections of any look */
+	unsigned most;       /* the most busy connections of any look */
+	unsigned ended;      /* quiet connections that were ended early */
+	unsigned asked;      /* connections in use that were ended between two requests */
+	nsec_t moved_at;     /* when a request came last, as seen by a look */
+	bool freeze_between; /* freeze it to end connections between two requests */
+	bool stays_frozen;   /* stay frozen a moment longer: a client may send its next request */
+	bool after_step;     /* it ran for one step, and is frozen again */
+	nsec_t stay_frozen;  /* how long it stays frozen so the next time */
+	nsec_t quiet_at;     /* when it became quiet, and stayed so; or 0 */
+	bool turned_away;    /* nclust has kept new connections away before the first freeze */
+	bool unreachable;    /* its unix paths belong to other workers by now */
+	nsec_t withdraw_at;  /* when to call drain_withdraw() again */
 
 	struct drain_flight flights[DRAIN_FLIGHTS];
 	size_t flight_count;
 };
 
-/* drain_look.c */
+/* Looks at the connections; fills d->view and traffic.seen. */
 void drain_look(struct drain *d); /* fills d->view and traffic.seen */
-/* The worker listens there, too. */
+/* Notes a port at which the worker listens. */
 void drain_add_port(struct drain *d, uint16_t port);
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
-/* End those of the connections seen that are quiet, and of those in use all the time
- * such as ask anew, whose request the client has to repeat (RFC 9112, 9.3.1).  Returns
- * their number; *late counts those that got a request meanwhile and stay open. */
+/* Ends the quiet ones of the connections seen. With `those_that_ask`, also connections in constant
+ * use, between two requests: the client has to repeat its request (RFC 9112, 9.3.1). Returns their
+ * number; *late counts those that got a request meanwhile and stay open. */
 unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask);
-/* The connections that were busy at the last look, for people: "127.0.0.1:4711
- * (3.2 s, 1.2 MB sent), …".  Returns `to`. */
+/* Describes the connections busy at the last look: "127.0.0.1:4711 (3.2 s, 1.2 MB sent)". */
 const char *drain_busy_text(struct drain *d, char *to, size_t size);
 /* Is half of the drain's time over? */
 bool drain_is_half_over(const struct drain *d, nsec_t now);
 
 /* drain.c */
-/* Look once: has the worker a busy connection? */
+/* Looks once: has the worker a busy connection? */
 bool drain_is_busy(struct child *child);
 
 /* drain_freeze.c */
-/* Bring the list of processes up to date; returns how many are new. */
+/* Brings the list of processes up to date; returns how many are new. */
 size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
-/* Begin a freeze; call drain_is_frozen() until all processes have stopped. */
+/* Begins a freeze; call drain_is_frozen() until all processes have stopped. */
 void drain_freeze(struct drain *d);
-/* Send SIGSTOP to processes whose parent has stopped.  True: all have
- * stopped. */
+/* Sends SIGSTOP to each process whose parent has stopped. True: all have stopped. */
 bool drain_is_frozen(struct drain *d);
 bool drain_is_stopped(const struct child *child);
 void drain_thaw(struct drain *d);
-/* The longest freeze of this drain so far. */
 nsec_t drain_frozen_longest(const struct drain *d);
 
 struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 
 /* drain_withdraw.c */
-/* Remove the listeners from the worker's epoll sets, if other workers take
- * their connections or the cluster stops; repeated, because a server may add
- * them again.  Sets child->withdrawn when one was removed, and d->unreachable. */
+/* Removes the listeners from the worker's epoll sets, if other workers take the connections or the
+ * cluster stops; called again and again, because a server may add a listener again. Sets
+ * child->traffic.withdrawn when a listener was removed, and d->unreachable. */
 void drain_withdraw(struct drain *d, nsec_t now);
 /* Does the worker wait for all of its listeners by epoll(7)? */
 bool drain_can_withdraw(struct drain *d);
 
 /* drain_learn.c */
-void drain_hold_flights(struct drain *d); /* some busy at the last look */
-/* Look how they ended; true: none is open any more. */
+void drain_hold_flights(struct drain *d); /* duplicates some that were busy at the last look */
+/* Checks how the flights ended; true: none is open any more. */
 bool drain_look_at_flights(struct drain *d);
-/* EVENT_GRACEFUL for the core if all were answered; forgets them. */
+/* Gives the core EVENT_GRACEFUL if all flights were answered; drops the flights. */
 void drain_judge(struct drain *d);
 void drain_drop_flights(struct drain *d);
 
 /* ---- drain_order.c ---- */
 
-/* Before a rollout picks its next slot: look at workers in turn up to the first
- * idle one and report each to the core, because busy ones take longer. */
+/* Before a rollout picks its next slot: looks at workers in turn up to the first idle one and
+ * reports each to the core, because busy workers take longer to drain. */
 void drain_on_choose(struct service *service);
 
 #endif

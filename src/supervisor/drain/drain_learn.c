@@ -10,15 +10,14 @@
 #include <sys/socket.h>
 
 /*
- * Does a worker finish its requests after its stop signal?  A handler for the
- * signal does not prove it.  So nclust keeps a few of the connections that were
- * in flight until the worker closes them, or exits, and sees if they were
- * answered.
+ * Does a worker finish its requests after its stop signal? A handler for the signal does not prove
+ * it. So nclust holds duplicates of a few connections that were in flight until the worker closes
+ * them, or exits, and checks whether the worker has answered.
  */
 
 void drain_hold_flights(struct drain *d)
 {
-	struct connections *seen = &d->all->seen;
+	struct connections *seen = &d->traffic->seen;
 
 	for (size_t i = 0; i < seen->count && i < d->memory_count; i++) {
 		const struct connection *c = &seen->list[i];
@@ -49,15 +48,15 @@ static int look_at_flight(void *argument)
 	return 0;
 }
 
-/* Note whether the worker has sent data on it after its stop signal. */
-static void note(struct drain_flight *f)
+/* Notes whether the worker has sent data on the connection after its stop signal. */
+static void note_answered(struct drain_flight *f)
 {
 	(void)vfork_call_on(f->fd, look_at_flight, f);
 }
 
-static bool still_has(const struct drain *d, uint64_t cookie)
+static bool has_connection(const struct drain *d, uint64_t cookie)
 {
-	const struct connections *seen = &d->all->seen;
+	const struct connections *seen = &d->traffic->seen;
 
 	for (size_t i = 0; i < seen->count; i++)
 		if (seen->list[i].cookie == cookie)
@@ -75,11 +74,11 @@ bool drain_look_at_flights(struct drain *d)
 
 		if (f->fd == -1)
 			continue;
-		if (still_has(d, f->cookie)) {
+		if (has_connection(d, f->cookie)) {
 			over = false;
 			continue;
 		}
-		note(f);
+		note_answered(f);
 		/* closing our copy lets the client see the end */
 		foreign_close(d->child->service->sup, d->child, &f->fd);
 	}
@@ -91,7 +90,7 @@ void drain_judge(struct drain *d)
 	bool graceful = d->flight_count > 0;
 
 	for (size_t i = 0; i < d->flight_count; i++) {
-		note(&d->flights[i]);
+		note_answered(&d->flights[i]);
 		graceful &= d->flights[i].answered;
 	}
 	drain_drop_flights(d);

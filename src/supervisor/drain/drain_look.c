@@ -14,12 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A look at a worker's connections from outside: which ones are quiet? */
+/* A look at a worker's connections from outside: which connections are quiet? */
 
-/* Those that speak prevent a moment at which all are quiet: so long it is waited for. */
+/* A WebSocket on which messages keep coming prevents a moment at which all connections are quiet:
+ * so long nclust waits for such a moment. */
 #define KEEP_PATIENCE (500 * MSEC)
-/* A worker that finishes its answers after the stop signal may pause for less than this within
- * an answer. */
+/* After the stop signal a worker pauses for less than this within an answer. */
 #define FINISHED_MS 3000
 
 /* ---- what counts ---- */
@@ -39,15 +39,15 @@ void drain_add_port(struct drain *d, uint16_t port)
 	if (has_port(d, port))
 		return;
 	ports = realloc(d->ports, (d->port_count + 1) * sizeof(*ports));
-	if (ports == NULL) /* no memory: its clients are not waited for */
+	if (ports == NULL) /* no memory: nclust does not wait for clients at this port */
 		return;
 	d->ports = ports;
 	ports[d->port_count++] = port;
 }
 
-/* Do requests come by it?  Not if it was reset, if the worker has made it
- * (after a database's last answer nothing follows), if no drain waits for it,
- * or if it is between the worker's own processes. */
+/* Does a client send requests over the connection? Not if the connection was reset, if the worker
+ * itself has made it (after a database's last answer nothing follows), if a check of nclust's own
+ * gave it up, or if both ends are the worker's own processes. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
 {
 	bool comes = c->kind == CONNECTION_UNIX ? c->has_name && !c->is_inner
@@ -57,8 +57,8 @@ bool drain_is_incoming(const struct drain *d, const struct connection *c)
 	return comes && health_given_up(d->child, c) == 0;
 }
 
-/* Find out what one connection alone does not show. */
-static void learn(struct drain *d, struct connections *seen)
+/* Notes which connections are between the worker's own processes, and where the worker listens. */
+static void complete_connections(struct drain *d, struct connections *seen)
 {
 	for (size_t i = 0; i < seen->count; i++) {
 		struct connection *c = &seen->list[i];
@@ -74,7 +74,7 @@ static bool is_open(const struct connection *c)
 	return c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT;
 }
 
-/* Can a request still arrive on it? */
+/* Can a request still arrive on the connection? */
 static bool is_alive(const struct connection *c)
 {
 	return c->kind == CONNECTION_UNIX || is_open(c);
@@ -111,36 +111,38 @@ bool drain_is_half_over(const struct drain *d, nsec_t now)
 
 static void look_at_process(struct drain *d, struct drain_process *p)
 {
-	const struct connections *seen = &d->all->seen;
+	const struct connections *seen = &d->traffic->seen;
 	bool has = false;
 
 	for (size_t i = 0; i < seen->count && !has; i++)
 		has = seen->list[i].pid == p->pid && drain_is_incoming(d, &seen->list[i]) &&
 			is_alive(&seen->list[i]);
-	p->does = has ? connections_activity(&p->remote, p->stopped_in) : ACTIVITY_WAITS;
+	p->activity = has ? connections_activity(&p->remote, p->stopped_in) : ACTIVITY_WAITS;
 	if (d->frozen)
-		p->stopped_in = has ? p->does : ACTIVITY_UNKNOWN;
+		p->stopped_in = has ? p->activity : ACTIVITY_UNKNOWN;
 }
 
-/* Is the process that has it at work, perhaps between two pieces of an answer?
- * A process that waits for the CPU is at work. */
+/* Is the process that has the connection at work, perhaps between two pieces of an answer? A
+ * process that waits for a CPU is at work. */
 static bool is_at_work(struct drain *d, const struct connection *c)
 {
 	const struct drain_process *p = drain_process_of(d, c->pid);
 
-	return is_alive(c) && p != NULL && (p->does == ACTIVITY_RUNS || p->does == ACTIVITY_SLEEPS);
+	return is_alive(c) && p != NULL &&
+		(p->activity == ACTIVITY_RUNS || p->activity == ACTIVITY_SLEEPS);
 }
 
 /* ---- what is quiet ---- */
 
-/* Is it a WebSocket?  So is each that speaks where one was seen and no HTTP/1. */
+/* Is the connection a WebSocket? So is each connection with data in both directions if the worker
+ * has WebSockets and no HTTP/1. */
 static bool is_talk(const struct drain *d, const struct quiet_memory *m)
 {
-	return m->frames || (d->talks && d->own && !d->asks && m->spoke);
+	return m->frames || (d->saw_websocket && d->own_handler && !d->saw_http && m->spoke);
 }
 
-/* Judge each connection.  The next look compares with the results (`fresh`). */
-static void judge(
+/* Judges each connection. The next look compares with the results (`fresh`). */
+static void judge_connections(
 	struct drain *d, const struct connections *seen, nsec_t now, struct quiet_memory *fresh)
 {
 	uint32_t since = d->looked_at != 0 ? (uint32_t)((now - d->looked_at) / MSEC) : 0;
@@ -162,11 +164,11 @@ static void judge(
 		if (!facts.is_tcp || facts.unread > 0 ||
 			(before != NULL && before->segments_in != facts.segments_in))
 			d->moved_at = now;
-		d->talks |= fresh[i].frames;
-		d->asks |= fresh[i].http;
-		if (d->goes_on)
+		d->saw_websocket |= fresh[i].frames;
+		d->saw_http |= fresh[i].http;
+		if (d->catches_signal)
 			fresh[i].quiet = quiet_stays(
-				&facts, before, d->waited && is_talk(d, &fresh[i]), &fresh[i]);
+				&facts, before, d->waited_long && is_talk(d, &fresh[i]), &fresh[i]);
 		if (!late && is_at_work(d, c))
 			fresh[i].quiet = false;
 	}
@@ -176,22 +178,23 @@ static void judge(
 	d->looked_at = now;
 }
 
-/* Where the worker may say goodbye to who is quiet, those alone are ended that are of
- * HTTP/1, or are in the way of a moment at which all are quiet.  At that moment who has
- * spoken is of HTTP/1 if nothing else was seen. */
-static bool may_end(const struct drain *d, const struct connection *c, const struct quiet_memory *m)
+/* A worker that may say goodbye to its quiet clients keeps their connections, but for those of
+ * HTTP/1 and those that prevent a moment at which all are quiet. In the last moment a connection on
+ * which data came counts as HTTP/1 if nothing else was seen. */
+static bool may_end_connection(
+	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
-	if (!m->quiet || (d->goes_on && m->frames))
+	if (!m->quiet || (d->catches_signal && m->frames))
 		return false;
-	if (d->after)
+	if (d->after_signal)
 		return m->http && c->sent_ago >= FINISHED_MS;
-	if (!d->keeps || m->http)
+	if (!d->keeps_quiet || m->http)
 		return true;
-	return m->spoke && !d->talks && (d->last ? d->asks : d->waited);
+	return m->spoke && !d->saw_websocket && (d->is_last_look ? d->saw_http : d->waited_long);
 }
 
-/* Several processes may have the same socket: it is quiet if all say so. */
-static void count(struct drain *d, const struct connections *seen)
+/* A socket that several processes have is quiet if it is quiet for each of them. */
+static void count_connections(struct drain *d, const struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
@@ -214,7 +217,7 @@ static void count(struct drain *d, const struct connections *seen)
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
 		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
-		v->ripe += is_alive(c) && may_end(d, c, &d->memory[i]);
+		v->ripe += is_alive(c) && may_end_connection(d, c, &d->memory[i]);
 		v->heads += c->http || c->frames;
 	}
 }
@@ -230,7 +233,7 @@ static bool has_ended(const struct drain_process *p)
 	return strchr("ZX", facts.state) != NULL;
 }
 
-static void gather(struct drain *d, struct connections *seen)
+static void gather_connections(struct drain *d, struct connections *seen)
 {
 	struct drain_view *v = &d->view;
 
@@ -252,28 +255,27 @@ static void gather(struct drain *d, struct connections *seen)
 	connections_sort(seen);
 }
 
-/* Has one of its processes a handler for the stop signal, or does it get none?  Go, Java
- * and Ruby catch that signal, and SIGSEGV, for every program, of which most then end at
- * once. */
-static void ask_for_handler(struct drain *d)
+/* Has a process of the worker a handler for the stop signal, or is no signal sent? The runtimes of
+ * Go, Java and Ruby catch the stop signal, and SIGSEGV, for every program. */
+static void find_handlers(struct drain *d)
 {
 	const struct cluster *core = d->child->service->core;
 	int first = cluster_settings(core)->stop[0].signal;
 
-	d->goes_on = d->own = node_may_leave(d->child);
+	d->catches_signal = d->own_handler = node_may_leave(d->child);
 	for (size_t i = 0; i < d->process_count; i++) {
 		pid_t pid = d->processes[i].pid;
 
 		if (!process_catches(pid, first))
 			continue;
-		d->goes_on = true;
-		d->own |= !process_catches(pid, SIGSEGV);
+		d->catches_signal = true;
+		d->own_handler |= !process_catches(pid, SIGSEGV);
 	}
 }
 
 void drain_look(struct drain *d)
 {
-	struct connections *seen = &d->all->seen;
+	struct connections *seen = &d->traffic->seen;
 	struct quiet_memory *fresh = NULL;
 	nsec_t began = clock_now();
 
@@ -281,18 +283,18 @@ void drain_look(struct drain *d)
 	if (!d->frozen)
 		(void)drain_list_processes(d);
 	if (d->looked_at == 0)
-		ask_for_handler(d);
-	d->keeps = d->goes_on && (d->own || !d->asks);
-	d->waited = began - d->began > KEEP_PATIENCE;
-	gather(d, seen);
+		find_handlers(d);
+	d->keeps_quiet = d->catches_signal && (d->own_handler || !d->saw_http);
+	d->waited_long = began - d->began > KEEP_PATIENCE;
+	gather_connections(d, seen);
 	if (!d->view.blind)
 		fresh = calloc(seen->count + 1, sizeof(*fresh));
 	if (fresh != NULL) {
-		learn(d, seen);
+		complete_connections(d, seen);
 		for (size_t i = 0; i < d->process_count; i++)
 			look_at_process(d, &d->processes[i]);
-		judge(d, seen, began, fresh);
-		count(d, seen);
+		judge_connections(d, seen, began, fresh);
+		count_connections(d, seen);
 	}
 	d->view.blind = fresh == NULL;
 	d->child->traffic.busy = d->view.busy;
@@ -303,7 +305,7 @@ void drain_look(struct drain *d)
 
 unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 {
-	struct connections *seen = &d->all->seen;
+	struct connections *seen = &d->traffic->seen;
 	unsigned ended = 0;
 	bool any = false;
 
@@ -312,11 +314,12 @@ unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask)
 		struct quiet_facts facts = facts_of(c);
 
 		c->asks = those_that_ask && d->frozen && !d->memory[i].quiet &&
-			(d->after || !d->keeps || d->waited || !d->memory[i].rested) &&
+			(d->after_signal || !d->keeps_quiet || d->waited_long ||
+				!d->memory[i].rested) &&
 			quiet_asks_anew(&facts, &d->memory[i]) &&
 			(i == 0 || c->cookie != seen->list[i - 1].cookie);
 		c->marked = drain_is_incoming(d, c) && is_alive(c) &&
-			(may_end(d, c, &d->memory[i]) || c->asks);
+			(may_end_connection(d, c, &d->memory[i]) || c->asks);
 		any |= c->marked;
 	}
 	for (size_t i = 0; any && i < d->process_count; i++)
@@ -341,7 +344,7 @@ static const char *bytes_text(char to[24], uint64_t bytes)
 	return to;
 }
 
-static void say_one(
+static void describe_connection(
 	struct drain *d, const struct connection *c, char *to, size_t size, const char *between)
 {
 	struct drain_process *p = drain_process_of(d, c->pid);
@@ -357,7 +360,7 @@ static void say_one(
 
 const char *drain_busy_text(struct drain *d, char *to, size_t size)
 {
-	struct connections *seen = &d->all->seen;
+	struct connections *seen = &d->traffic->seen;
 	unsigned told = 0;
 	size_t used = 0;
 
@@ -372,7 +375,7 @@ const char *drain_busy_text(struct drain *d, char *to, size_t size)
 			snprintf(to + used, size - used, ", …");
 			break;
 		}
-		say_one(d, c, to + used, size - used, told > 0 ? ", " : "");
+		describe_connection(d, c, to + used, size - used, told > 0 ? ", " : "");
 		used += strlen(to + used);
 		told++;
 	}

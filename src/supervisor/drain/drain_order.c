@@ -4,12 +4,12 @@
 #include "supervisor/workers/service.h"
 #include "supervisor/common/kind.h"
 
-/* Looks for idle workers, which a rollout drains first because it is quick. */
+/* Looks for idle workers, which a rollout drains first because that is quick. */
 
-/* A look at a worker takes 50 us and more; clients wait meanwhile. */
+/* A look at a worker takes 50 us and more, and clients wait meanwhile. */
 #define ORDER_BUDGET (2 * MSEC)
 
-static struct child *alone_in(const struct service *service, uint32_t slot)
+static struct child *only_worker_in(const struct service *service, uint32_t slot)
 {
 	struct child *const *in = service->children[slot];
 
@@ -18,8 +18,8 @@ static struct child *alone_in(const struct service *service, uint32_t slot)
 	return in[0] != NULL ? in[0] : in[1];
 }
 
-/* Is there a choice of workers, and will they be drained? */
-static bool is_wanted(const struct service *service, const struct rollout_view *rollout)
+/* Are there several workers to choose from, and will the rollout drain them? */
+static bool needs_order(const struct service *service, const struct rollout_view *rollout)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
 
@@ -35,10 +35,10 @@ void drain_on_choose(struct service *service)
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 	bool busy = true;
 
-	if (!is_wanted(service, &rollout))
+	if (!needs_order(service, &rollout))
 		return;
 	for (uint32_t i = 0; busy && i < service->child_slots && clock_now() < until; i++) {
-		struct child *child = alone_in(service, i);
+		struct child *child = only_worker_in(service, i);
 		struct event event = {.kind = EVENT_BUSY, .slot = i};
 
 		if (child == NULL || child->traffic.drain != NULL ||

@@ -13,22 +13,22 @@
 #include <sys/socket.h>
 
 /*
- * The kernel offers each new connection to all workers that share the socket.
- * A worker that is drained must get none of them.  If it waits by epoll(7),
- * nclust can do that from outside: a duplicate of its epoll descriptor is the
- * same set, and nclust has the socket as well.  The worker continues to serve
- * the connections that it has, and does not notice.
+ * The kernel offers each new connection to all workers that share the socket. A worker that is
+ * drained must get none of them. If the worker waits by epoll(7), nclust can arrange that from
+ * outside: a duplicate of the worker's epoll descriptor is the same set, and nclust has the socket
+ * as well. The worker continues to serve the connections that it has, and does not notice.
  *
  * A worker that waits in accept(2), poll(2) or select(2) has no such set.
  */
 
-/* A server that pauses accepting for a while may add its socket again. */
+/* A server that pauses accepting for a while may add its socket again. Withdrawing takes at most
+ * one part in WITHDRAW_SHARE of the time. */
 #define WITHDRAW_AGAIN (250 * MSEC)
 #define WITHDRAW_SHARE 20
 
-/* Is the cluster to have no workers any more?  Then nothing is lost: its queue
- * is unread, and reset by the last close or kept for the next workers. */
-static bool is_end(const struct child *child)
+/* Is the cluster to have no workers any more? Then nothing is lost: nobody reads its queue, which
+ * is reset by the last close or kept for the next workers. */
+static bool has_no_successors(const struct child *child)
 {
 	const struct cluster *core = child->service->core;
 	enum cluster_state state = cluster_state(core);
@@ -36,9 +36,10 @@ static bool is_end(const struct child *child)
 	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED || cluster_wanted(core) == 0;
 }
 
-/* The last worker with this port, in a slot that is not wanted any more, serves
- * the port as long as it lives; so does the only one of a slot. */
-static bool is_last(const struct child *child, const struct listener *l)
+/* Is this the only worker that serves the address? So it is for an address that each slot has
+ * apart, and for a learned port that only this worker, in a slot that is not wanted any more, has
+ * opened. */
+static bool serves_alone(const struct child *child, const struct listener *l)
 {
 	struct child *const *both = child->service->children[child->slot];
 
@@ -48,63 +49,63 @@ static bool is_last(const struct child *child, const struct listener *l)
 		!learned_is_used(l, child);
 }
 
-/* Do other workers have it too, and take what this worker does not? */
-static bool is_common(const struct child *child, const struct listener *l)
+/* May the worker be taken off this listener, because other workers take its connections? */
+static bool may_leave_listener(const struct child *child, const struct listener *l)
 {
-	if (is_last(child, l) && !is_end(child))
+	if (serves_alone(child, l) && !has_no_successors(child))
 		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening && !l->own_group &&
-		(group_size(l) == 1 || steer_has_mates(child, l) || is_end(child));
+		(group_size(l) == 1 || steer_has_mates(child, l) || has_no_successors(child));
 }
 
-/* The common listener with this inode; `bit`: its own, for the first 64. */
-static const struct listener *find(const struct child *child, uint64_t inode, uint64_t *bit)
+/* The common listener with this inode; *bit: a bit of its own, for the first 64. */
+static const struct listener *find_listener(
+	const struct child *child, uint64_t inode, uint64_t *bit)
 {
 	struct listener_walk walk = listeners_for(child, LISTENERS_IN_FORCE);
 	const struct listener *l;
 
 	for (*bit = 1; (l = listener_next(&walk)) != NULL; *bit <<= 1)
-		if (is_common(child, l) && group_has_inode(l, inode))
+		if (may_leave_listener(child, l) && group_has_inode(l, inode))
 			return l;
 	return NULL;
 }
 
-static bool is_door(const void *child, uint64_t inode)
+static bool is_listener_inode(const void *child, uint64_t inode)
 {
 	uint64_t bit;
 
-	return find(child, inode, &bit) != NULL;
+	return find_listener(child, inode, &bit) != NULL;
 }
 
-static int read_doors(struct drain *d, struct drain_process *p, struct remote_table *has)
+static int read_listener_fds(struct drain *d, struct drain_process *p, struct remote_table *has)
 {
-	return remote_read_table(
-		&p->remote, CONNECTIONS_MOST + CONNECTIONS_OTHERS, is_door, d->child, has);
+	return remote_read_table(&p->remote, CONNECTIONS_MOST + CONNECTIONS_OTHERS,
+		is_listener_inode, d->child, has);
 }
 
 static void withdraw_from(
 	struct child *child, struct drain_process *p, const struct remote_table *has, int epoll)
 {
 	int set = remote_fd(&p->remote, epoll);
-	/* otherwise the pid may be a stranger's, and so may the set */
+	/* if the process has ended, its pid and so the set may be another process's */
 	bool its = set != -1 && !pidfd_has_ended(p->pidfd);
 	uint64_t bit;
 
 	for (size_t i = 0; its && i < has->socket_count; i++) {
-		const struct listener *l = find(child, has->inodes[i], &bit);
+		const struct listener *l = find_listener(child, has->inodes[i], &bit);
 
 		if (remote_epoll_remove(&p->remote, set, group_fd(l, child->traffic.lane),
 			    has->sockets[i]) == -1)
 			continue;
 		child->traffic.withdrawn = true;
-		/* the kernel may have woken this one, and nobody else, for a
-		 * connection that it will not take now */
+		/* the kernel may have woken this worker alone, which takes nothing now */
 		steer_wake_others(child->service, child->traffic.lane);
 	}
 	foreign_close(child->service->sup, child, &set);
 }
 
-static bool can_be_had(
+static bool can_get_epoll(
 	const struct child *child, struct drain_process *p, const struct remote_table *has)
 {
 	int set = has->epoll_count > 0 ? remote_fd(&p->remote, has->epolls[0]) : -1;
@@ -114,7 +115,7 @@ static bool can_be_had(
 	return had;
 }
 
-/* Does each of its listeners have a process that waits for it by epoll(7)? */
+/* Does each of the worker's listeners have a process that waits for it by epoll(7)? */
 bool drain_can_withdraw(struct drain *d)
 {
 	uint64_t held = 0;
@@ -125,21 +126,21 @@ bool drain_can_withdraw(struct drain *d)
 		struct drain_process *p = &d->processes[i];
 		struct remote_table has;
 
-		if (read_doors(d, p, &has) == -1)
+		if (read_listener_fds(d, p, &has) == -1)
 			continue;
 		for (size_t k = 0; k < has.socket_count; k++) {
-			(void)find(d->child, has.inodes[k], &bit);
+			(void)find_listener(d->child, has.inodes[k], &bit);
 			held |= bit;
 			if (remote_table_waits(&p->remote, &has, has.sockets[k]) &&
-				can_be_had(d->child, p, &has))
+				can_get_epoll(d->child, p, &has))
 				by_epoll |= bit;
 		}
 	}
 	return held != 0 && by_epoll == held;
 }
 
-/* A worker that listens at unix paths of its own alone gets no new connections any more when
- * another worker has bound these paths after it. */
+/* A worker that listens only at unix paths of its own gets no new connections when another worker
+ * has bound these paths after it. */
 static void look_at_paths(struct drain *d)
 {
 	const struct child *c = d->child;
@@ -155,13 +156,13 @@ void drain_withdraw(struct drain *d, nsec_t now)
 	if (now < d->withdraw_at)
 		return;
 	/* no other worker is ready to serve */
-	if (cluster_ready(d->child->service->core) == 0 && !is_end(d->child))
+	if (cluster_ready(d->child->service->core) == 0 && !has_no_successors(d->child))
 		return;
 	for (size_t i = 0; i < d->process_count; i++) {
 		struct drain_process *p = &d->processes[i];
 		struct remote_table has;
 
-		if (read_doors(d, p, &has) == -1)
+		if (read_listener_fds(d, p, &has) == -1)
 			continue;
 		for (size_t k = 0; k < has.epoll_count; k++)
 			withdraw_from(d->child, p, &has, has.epolls[k]);

@@ -17,14 +17,14 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Less says nothing of the load. */
+/* Less CPU time of all workers says nothing about the load. */
 #define CPU_LEAST (200 * MSEC)
-/* In percent, of the CPU time of all: most of it; of two, one may well have more. */
+/* In percent of the CPU time of all workers. Of two workers one may well have more than half. */
 #define MOST 50
 #define MOST_OF_TWO 80
-/* What one does in its first seconds is not yet load. */
+/* CPU time in a worker's first seconds is not yet load. */
 #define WARM (5 * SECOND)
-/* Nor does it matter who does what can be done in less than this part of the time. */
+/* An imbalance does not matter while the busiest worker uses less than a quarter of a CPU. */
 #define BUSY 4
 
 static bool is_auto(const struct cluster_settings *s)
@@ -51,7 +51,7 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 	const struct child *child;
 	const nsec_t now = clock_now();
 	nsec_t most = 0;
-	nsec_t lived = 0; /* by that one */
+	nsec_t lived = 0; /* by the worker with most CPU time */
 	nsec_t sum = 0;
 
 	*found = (struct uneven){.workers = 0};
@@ -77,8 +77,8 @@ static bool is_uneven(const struct service *service, struct uneven *found)
 	return found->percent > (found->workers == 2 ? MOST_OF_TWO : MOST);
 }
 
-/* Can the kernel choose them in turn? */
-static int try_turns(void)
+/* Can the kernel choose workers in turn, by eBPF? */
+static int check_can_choose(void)
 {
 	if (privilege_has(CAP_BPF) || privilege_has(CAP_SYS_ADMIN))
 		return 0;
@@ -86,8 +86,8 @@ static int try_turns(void)
 	return -1;
 }
 
-/* A spare can be asked before it serves, if it has a socket of its own. */
-static bool asks_spares(const struct service *service, unsigned generation)
+/* A spare can be checked before it serves, if it has a socket of its own. */
+static bool checks_spares(const struct service *service, unsigned generation)
 {
 	const struct recipe *r = recipe_of(service, generation);
 
@@ -97,7 +97,7 @@ static bool asks_spares(const struct service *service, unsigned generation)
 
 static void decide_for_spares(struct service *service, unsigned generation)
 {
-	if (try_turns() == -1) {
+	if (check_can_choose() == -1) {
 		news_say_of(
 			service, LOG_NOTE, "balance", "spares are not asked: %s", strerror(errno));
 		return;
@@ -113,13 +113,13 @@ void evidence_decide(struct service *service, unsigned generation)
 
 	if (known->generation != 0)
 		return;
-	if (asks_spares(service, generation)) {
+	if (checks_spares(service, generation)) {
 		decide_for_spares(service, generation);
 		return;
 	}
 	if (!may_judge(service) || !is_uneven(service, &found))
 		return;
-	if (try_turns() == -1) {
+	if (check_can_choose() == -1) {
 		news_say_of(service, LOG_NOTE, "balance",
 			"%s.%u uses %u %% of the CPU time of all workers, but "
 			"they still share a socket: %s",
@@ -143,8 +143,8 @@ bool evidence_spreads(const struct service *service, unsigned generation)
 		is_auto(r != NULL ? r->settings : cluster_settings(service->core));
 }
 
-/* Why the kernel does not choose as the settings say; 0: it does. */
-static int why_instead(const struct service *service)
+/* Returns the errno for which workers are not chosen as the settings say; 0: they are. */
+static int why_not_as_set(const struct service *service)
 {
 	const struct listener *l;
 
@@ -154,7 +154,7 @@ static int why_instead(const struct service *service)
 	return 0;
 }
 
-/* How connections are spread: those of its first listener that is not shared. */
+/* Returns how connections are spread: those of the first listener that is not shared. */
 static const char *balance_of(const struct service *service)
 {
 	const struct recipe *r = recipe_of(service, cluster_generation(service->core));
@@ -171,7 +171,7 @@ static const char *balance_of(const struct service *service)
 void evidence_on_status(struct json_writer *w, const struct service *service)
 {
 	const struct uneven *known = &service->traffic.uneven;
-	const int error = why_instead(service);
+	const int error = why_not_as_set(service);
 	struct uneven found;
 	char text[128];
 

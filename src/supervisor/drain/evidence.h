@@ -5,19 +5,19 @@
 #include "supervisor/common/part.h"
 
 /*
- * `balance = auto`: workers share a socket unless one of them has most of the load,
- * as happens with servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the
- * same one again and again.  The evidence is the CPU time that each has used since it
- * was ready.  The kernel counts that anyway, so nothing is woken for it; it is
- * looked at when somebody asks for the status, and when a rollout begins: the workers
- * of that have a socket each (`balance = least`), and so have those after them.
+ * `balance = auto`: workers share a socket unless one of them has most of the load, as happens with
+ * servers that wait by EPOLLEXCLUSIVE, because the kernel wakes the same worker again and again.
+ * The evidence is the CPU time that each worker has used since it was ready. The kernel counts that
+ * anyway, so no process is woken for it; nclust reads it for the status, and when a rollout begins.
+ * If one worker has most, workers of the new generation and later ones have a socket each (`balance
+ * = least`).
  */
 
-/* A rollout to that generation begins. */
+/* Decides for that generation, at the start of its rollout. */
 void evidence_decide(struct service *service, unsigned generation);
-/* Was it decided that workers of that generation have a socket each? */
+/* Have workers of that generation a socket each, by that decision? */
 bool evidence_spreads(const struct service *service, unsigned generation);
-/* The worker is ready: count from now on. */
+/* Begins to count the CPU time of a worker that is ready. */
 void evidence_begin(struct child *child);
 void evidence_on_status(struct json_writer *w, const struct service *service);
 

@@ -21,30 +21,31 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Whoever asks less often, or has asked less than three times, is no load balancer. */
+/* A load balancer asks at least so often, and three times before it counts as one. */
 #define PERIOD_MOST (35 * SECOND)
-/* An asker may be so much later than twice its period. */
+/* A load balancer may be so much later than twice its period. */
 #define LATENESS (1 * SECOND)
-/* So many answers change its mind: HAProxy obeys an agent at once, and it and
- * Kubernetes want three of /readyz, if they are not told otherwise. */
+/* So many answers change a load balancer's mind: HAProxy obeys an agent at once; HAProxy and
+ * Kubernetes want three answers of /readyz, by their defaults. */
 #define AGENT_ANSWERS 1
 #define HTTP_ANSWERS 3
 
-/* A connection is idle if nothing has come or gone for so long; in doubt for so long. */
+/* A connection is idle if nothing has come or gone for IDLE_FOR_MS, or, where the order of the two
+ * is in doubt, for DOUBT_MS. */
 #define IDLE_FOR_MS 1000
 #define DOUBT_MS 5000
-/* It is empty if none is in use at each of the looks of a second. */
+/* The host is empty if no connection is in use at each of EMPTY_LOOKS looks. */
 #define LOOK_EVERY_MS 100
 #define EMPTY_LOOKS 10
-/* A process looks for so long, then the next one, which knows new listeners. */
+/* A process looks for so long; then the next process starts, which knows new listeners. */
 #define LOOKS_FOR (10 * SECOND)
 #define STEP (200 * MSEC)
 
-/* What the process that looks has found, in memory shared with it. */
+/* What the process that looks has found, in memory shared with that process. */
 struct host_seen {
-	unsigned used; /* connections in use, also those nobody has accepted */
+	unsigned used; /* connections in use, also those that are not accepted */
 	unsigned idle;
-	char peer[ENDPOINT_TEXT]; /* of one in use */
+	char peer[ENDPOINT_TEXT]; /* of a connection in use */
 };
 
 struct host_watch {
@@ -57,18 +58,18 @@ struct host_watch {
 	char text[320];
 };
 
-static void look(struct host_watch *x);
+static void look_at_host(struct host_watch *x);
 
 /* ---- in a process of its own ---- */
 
 enum { STATE_ESTABLISHED = 1, STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 };
 
-struct looking {
+struct host_count {
 	struct incoming in;
 	struct host_seen seen;
 };
 
-/* Nothing has come or gone for a while, and the last word was ours. */
+/* Is the connection idle: has nothing come or gone for a while, and was the last word ours? */
 static bool is_idle(const struct inet_diag_msg *one, const struct tcp_info *info)
 {
 	uint32_t sent = info->tcpi_last_data_sent;
@@ -78,18 +79,19 @@ static bool is_idle(const struct inet_diag_msg *one, const struct tcp_info *info
 	if (one->idiag_rqueue > (one->idiag_state == STATE_CLOSE_WAIT) ||
 		info->tcpi_notsent_bytes > 0 || sent < IDLE_FOR_MS || received < IDLE_FOR_MS)
 		return false;
-	/* what came within a jiffy of what left: an acknowledgement that is
-	 * later, but not that of a probe, is of an answer (core/quiet.h) */
+	/* data that came within a jiffy of data that left: a later acknowledgement, but not that of
+	 * a keepalive probe, shows that an answer was last (core/quiet.h) */
 	return info->tcpi_data_segs_in == 0 || sent < received ||
 		(sent == received &&
 			((acked < received && received - acked < 1000) || received >= DOUBT_MS));
 }
 
-static void look_at(void *context, const struct inet_diag_msg *one, const void *info, size_t size)
+static void count_connection(
+	void *context, const struct inet_diag_msg *one, const void *info, size_t size)
 {
-	struct looking *k = context;
+	struct host_count *k = context;
 	bool waits = one->idiag_inode == 0; /* to be accepted */
-	/* a client that has said all, and expects an answer; the end counts as 1 */
+	/* a client has sent its whole request and expects an answer; the FIN counts as 1 */
 	bool asks = one->idiag_state == STATE_CLOSE_WAIT && one->idiag_rqueue > 1;
 
 	if (!incoming_has(&k->in, ntohs(one->id.idiag_sport)) || one->idiag_state == STATE_LISTEN ||
@@ -104,27 +106,27 @@ static void look_at(void *context, const struct inet_diag_msg *one, const void *
 		k->seen.peer, one->idiag_family, one->id.idiag_dst, ntohs(one->id.idiag_dport));
 }
 
-/* What goes on there the kernel does not tell. */
+/* Counts a connection of a unix socket as in use: the kernel does not tell what goes on there. */
 static void count_unix(void *context, uint64_t inode)
 {
-	struct looking *k = context;
+	struct host_count *k = context;
 
 	(void)inode;
 	k->seen.used++;
 	text_copy(k->seen.peer, sizeof(k->seen.peer), "a unix socket");
 }
 
-static int look_beside(void *owner)
+static int look_in_child(void *owner)
 {
 	const struct host_watch *x = owner;
 	nsec_t end = clock_now() + LOOKS_FOR;
 	unsigned empty = 0; /* looks in a row */
-	struct looking k;
+	struct host_count k;
 
 	incoming_init(&k.in, x->sup);
 	do {
 		k.seen = (struct host_seen){.used = 0};
-		if (sockdiag_each_tcp(true, look_at, &k) == -1)
+		if (sockdiag_each_tcp(true, count_connection, &k) == -1)
 			return EXIT_FAILURE;
 		incoming_each_unix(x->sup, count_unix, &k);
 		*x->seen = k.seen;
@@ -153,8 +155,8 @@ const struct carried carried_asker = {
 	CARRIED_ROWS(asker_rows, host_asker),
 };
 
-/* Where the one is noted, or a new one; NULL: no memory. */
-static struct host_asker *place_of(struct host *h, const char *who, size_t len)
+/* Returns the entry of a load balancer, or a new one; NULL: no memory. */
+static struct host_asker *find_or_add_asker(struct host *h, const char *who, size_t len)
 {
 	struct host_asker *place = h->askers;
 
@@ -189,7 +191,7 @@ void host_asked(struct supervisor *sup, const char *askers)
 		len = strcspn(askers, ",");
 		if (len == 0 || len >= ASKER_TEXT)
 			continue;
-		a = place_of(&sup->traffic.host, askers, len);
+		a = find_or_add_asker(&sup->traffic.host, askers, len);
 		if (a == NULL)
 			return;
 		gap = a->last != 0 ? now - a->last : 0;
@@ -201,9 +203,9 @@ void host_asked(struct supervisor *sup, const char *askers)
 	}
 }
 
-/* One that has asked regularly, until the host was drained or undrained, and has not
- * had the answers yet that make it obey; NULL: there is none. */
-static const struct host_asker *who_has_not_heard(const struct host *h)
+/* Returns a load balancer that has asked regularly until the host was drained or undrained, and has
+ * not yet had as many answers as it needs to obey; NULL: there is none. */
+static const struct host_asker *find_uninformed_asker(const struct host *h)
 {
 	nsec_t turned = h->turned;
 	nsec_t now = clock_now();
@@ -223,7 +225,7 @@ static const struct host_asker *who_has_not_heard(const struct host *h)
 
 /* ---- the wait ---- */
 
-static const struct service *who_is_not_ready(const struct supervisor *sup)
+static const struct service *find_unready_service(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		const struct service *s = sup->services[i];
@@ -237,7 +239,7 @@ static const struct service *who_is_not_ready(const struct supervisor *sup)
 	return NULL;
 }
 
-static void settle(struct host_watch *x, enum host_outcome outcome)
+static void end_wait(struct host_watch *x, enum host_outcome outcome)
 {
 	struct supervisor *sup = x->sup;
 	bool empty = outcome == HOST_DONE && sup->traffic.host.waits == HOST_EMPTIES;
@@ -253,13 +255,13 @@ static void settle(struct host_watch *x, enum host_outcome outcome)
 		news_say(sup, LOG_NOTE, "host-empty", "%s", x->text);
 }
 
-/* What is still missing, after "empty after 3 s" or the like. */
-static void say(struct host_watch *x, bool late)
+/* Describes what is still missing, after "empty after 3 s" or the like. */
+static void describe_wait(struct host_watch *x, bool late)
 {
 	const struct host *h = &x->sup->traffic.host;
 	const char *name = x->sup->settings->name;
-	const struct host_asker *asker = who_has_not_heard(h);
-	const struct service *s = who_is_not_ready(x->sup);
+	const struct host_asker *asker = find_uninformed_asker(h);
+	const struct service *s = find_unready_service(x->sup);
 	bool drains = h->waits == HOST_EMPTIES;
 	struct host_seen seen = *x->seen;
 	char age[16];
@@ -285,7 +287,7 @@ static void say(struct host_watch *x, bool late)
 			"; it stays drained until 'nclust undrain %s'", name);
 }
 
-static void say_empty(struct host_watch *x)
+static void describe_empty(struct host_watch *x)
 {
 	char age[16];
 
@@ -299,23 +301,23 @@ static void on_looked(void *owner, const struct pidfd_end *end)
 	struct host_watch *x = owner;
 
 	if (end != NULL && !end->signalled && end->code == EXIT_SUCCESS) {
-		say_empty(x);
-		settle(x, HOST_DONE);
+		describe_empty(x);
+		end_wait(x, HOST_DONE);
 		return;
 	}
 	job_end(&x->job);
-	say(x, false);
+	describe_wait(x, false);
 	news_say(x->sup, LOG_INFO, "host-waits", "%s", x->text);
-	look(x);
+	look_at_host(x);
 }
 
 static void look_for_empty(struct host_watch *x)
 {
-	if (x->job.pid != 0 || who_has_not_heard(&x->sup->traffic.host) != NULL)
+	if (x->job.pid != 0 || find_uninformed_asker(&x->sup->traffic.host) != NULL)
 		return;
 	(void)aside_begin(&x->job, x->sup,
 		&(struct aside_plan){
-			.work = look_beside,
+			.work = look_in_child,
 			.over = on_looked,
 			.owner = x,
 			.patience = 2 * LOOKS_FOR,
@@ -323,20 +325,20 @@ static void look_for_empty(struct host_watch *x)
 		});
 }
 
-static void look(struct host_watch *x)
+static void look_at_host(struct host_watch *x)
 {
 	const struct host *h = &x->sup->traffic.host;
 	nsec_t now = clock_now();
 
 	if (now >= h->until) {
-		say(x, true);
-		settle(x, HOST_LATE);
+		describe_wait(x, true);
+		end_wait(x, HOST_LATE);
 		return;
 	}
 	if (h->waits == HOST_EMPTIES) {
 		look_for_empty(x);
-	} else if (who_has_not_heard(h) == NULL && who_is_not_ready(x->sup) == NULL) {
-		settle(x, HOST_DONE);
+	} else if (find_uninformed_asker(h) == NULL && find_unready_service(x->sup) == NULL) {
+		end_wait(x, HOST_DONE);
 		return;
 	}
 	timer_arm(x->sup->loop, &x->timer, nsec_min(h->until - now, STEP));
@@ -346,7 +348,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	look(timer->data);
+	look_at_host(timer->data);
 }
 
 static struct host_watch *watch_of(struct supervisor *sup)
@@ -372,7 +374,7 @@ static struct host_watch *watch_of(struct supervisor *sup)
 
 /* ---- the verbs ---- */
 
-static void turn_to(struct host_watch *x, bool drained)
+static void set_drained(struct host_watch *x, bool drained)
 {
 	struct supervisor *sup = x->sup;
 	struct host *h = &sup->traffic.host;
@@ -397,7 +399,7 @@ static void turn_to(struct host_watch *x, bool drained)
 			sup->settings->name, text_age(age, x->drained_for));
 }
 
-static unsigned begin(struct supervisor *sup, enum host_waits waits, nsec_t patience)
+static unsigned begin_wait(struct supervisor *sup, enum host_waits waits, nsec_t patience)
 {
 	struct host *h = &sup->traffic.host;
 	struct host_watch *x = watch_of(sup);
@@ -410,7 +412,7 @@ static unsigned begin(struct supervisor *sup, enum host_waits waits, nsec_t pati
 	*x->seen = (struct host_seen){.used = 0};
 	snprintf(x->text, sizeof(x->text), "%s: was not drained", sup->settings->name);
 	if (drained != (h->since != 0)) {
-		turn_to(x, drained);
+		set_drained(x, drained);
 		snprintf(x->text, sizeof(x->text), "%s: in service again", sup->settings->name);
 	}
 	if (h->turn == 0)
@@ -426,12 +428,12 @@ static unsigned begin(struct supervisor *sup, enum host_waits waits, nsec_t pati
 
 unsigned host_drain(struct supervisor *sup, nsec_t patience)
 {
-	return begin(sup, HOST_EMPTIES, patience);
+	return begin_wait(sup, HOST_EMPTIES, patience);
 }
 
 unsigned host_undrain(struct supervisor *sup, nsec_t patience)
 {
-	return begin(sup, HOST_RETURNS, patience);
+	return begin_wait(sup, HOST_RETURNS, patience);
 }
 
 enum host_outcome host_outcome(const struct supervisor *sup, unsigned turn, const char **text)

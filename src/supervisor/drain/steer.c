@@ -21,10 +21,9 @@
 
 /* Time for workers to become quiet before their lane gets no connections. */
 #define PRESS_AFTER (300 * MSEC)
-/* So long clients wait for the new generation alone, before old workers help it. */
+/* Old workers help the new generation when its clients have waited for so long. */
 #define CROWDED_AFTER (200 * MSEC)
-/* A queue that no worker takes from is reset after that, so that its clients
- * stop waiting and may try again. */
+/* A queue that no worker takes from is reset after that, so that its clients can try again. */
 #define ORPHAN_MAX (10 * SECOND)
 #define LOOK_EVERY (100 * MSEC)
 /* The first look is early: a client may wait for a worker to be woken. */
@@ -37,8 +36,8 @@ static unsigned in_force(const struct steer *s)
 	return cluster_generation(s->service->core);
 }
 
-/* The generation to which a rollout goes; without one, that in force. */
-static unsigned next(const struct steer *s)
+/* The generation to which a rollout goes; without a rollout, that in force. */
+static unsigned next_generation(const struct steer *s)
 {
 	struct rollout_view rollout = cluster_view_rollout(s->service->core);
 
@@ -47,8 +46,9 @@ static unsigned next(const struct steer *s)
 
 /* ---- shares of new connections ---- */
 
-/* Where each slot has a seat: a setting that names a port gives a socket to each of
- * them, but if one worker alone opens it, nobody takes connections from the others. */
+/* Is the socket used? With a seat for each slot, a setting that names a port gives each seat a
+ * socket, but perhaps one worker alone opens the port. So a socket that no worker has bound counts
+ * only if no worker has bound any. */
 static bool is_used(const struct listener *l, const struct listener_socket *k)
 {
 	bool bound = false;
@@ -58,8 +58,8 @@ static bool is_used(const struct listener *l, const struct listener_socket *k)
 	return k->bound || !bound;
 }
 
-/* How many workers of that lane take connections there.  Some servers open a port in
- * one of their workers alone, whether a setting names it or not. */
+/* How many workers of that lane take connections at the listener? Some servers open a port in one
+ * of their workers alone, whether a setting names the port or not. */
 static unsigned ready_at(const struct steer *s, const struct listener *l, const struct lane *lane)
 {
 	bool learned = learned_only(l);
@@ -78,15 +78,15 @@ static unsigned ready_at(const struct steer *s, const struct listener *l, const 
 	return ready;
 }
 
-/* Is another release alone to get new clients (surge = all)? */
+/* Is the other generation alone to get new clients (surge = all)? */
 static bool is_left_out(const struct lane *lane, const struct rollout_view *rollout)
 {
 	return lane->generation == rollout->to ? rollout->old_alone : rollout->new_alone;
 }
 
-/* How many ready workers each socket has, by its place.  Returns how many that
- * are.  `any`: also those that others are preferred to. */
-static unsigned sum_up(
+/* Counts the ready workers of each socket into `sums`, by the socket's place, and returns their
+ * sum. `any`: also workers that get connections only if there are no others. */
+static unsigned count_ready(
 	const struct steer *s, const struct listener *l, bool any, unsigned sums[LANES_MAX])
 {
 	const struct rollout_view rollout = cluster_view_rollout(s->service->core);
@@ -97,7 +97,7 @@ static unsigned sum_up(
 		const struct lane *lane = &s->lanes[i];
 		const unsigned ready = ready_at(s, l, lane);
 		const struct listener_socket *k =
-			ready > 0 && (any || (!lane->pressed && !is_left_out(lane, &rollout)))
+			ready > 0 && (any || (!lane->muted && !is_left_out(lane, &rollout)))
 			? steer_socket(l, lane)
 			: NULL;
 
@@ -109,8 +109,8 @@ static unsigned sum_up(
 	return sum;
 }
 
-/* Does a spare listen on it?  It would take clients at once. */
-static bool is_aside(const struct steer *s, const struct listener_socket *k)
+/* Does a spare listen on the socket? The spare would take clients at once. */
+static bool has_spare(const struct steer *s, const struct listener_socket *k)
 {
 	const struct child *child;
 
@@ -120,13 +120,14 @@ static bool is_aside(const struct steer *s, const struct listener_socket *k)
 	return false;
 }
 
-/* If nobody is ready, all that have a seat get some: one will be. */
-static bool waits_at(
+/* Gets the socket a share although no worker is ready? All sockets with a seat do: one of their
+ * workers will be ready. */
+static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
-	return s->seats > 0
-		? is_used(l, k) && !is_aside(s, k) && steer_is_needed(s, l, k, in_force(s), next(s))
-		: k == group_socket(l, steer_lane_of(s, in_force(s)));
+	return s->seats > 0 ? is_used(l, k) && !has_spare(s, k) &&
+			steer_is_needed(s, l, k, in_force(s), next_generation(s))
+			    : k == group_socket(l, steer_lane_of(s, in_force(s)));
 }
 
 enum spread steer_spread(const struct steer *s, const struct listener *l)
@@ -140,7 +141,7 @@ enum spread steer_spread(const struct steer *s, const struct listener *l)
 	return settings->balance == BALANCE_RANDOM ? SPREAD_CHANCE : SPREAD_TURNS;
 }
 
-/* True: it has changed. */
+/* True: the way in which the kernel spreads connections has changed. */
 static bool set_spread(const struct steer *s, struct listener *l)
 {
 	enum spread spread = s->seats == 0 ? SPREAD_LANES : steer_spread(s, l);
@@ -167,12 +168,13 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 
 	if (l->sockets == NULL)
 		return;
-	nobody = sum_up(s, l, false, sums) == 0 && /* only pressed ones left */
-		sum_up(s, l, true, sums) == 0;
+	nobody = count_ready(s, l, false, sums) == 0 && /* only muted lanes are left */
+		count_ready(s, l, true, sums) == 0;
 	changed |= set_spread(s, l);
-	changed |= l->counted && l->turns == NULL; /* it did not listen yet */
+	changed |= l->counted && l->turns == NULL; /* the listener did not listen yet */
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		changed |= group_weigh(k, nobody ? (waits_at(s, l, k) ? 1 : 0) : sums[k->place]);
+		changed |= group_weigh(
+			k, nobody ? (gets_share_unready(s, l, k) ? 1 : 0) : sums[k->place]);
 	if (changed)
 		group_apply(l);
 }
@@ -180,10 +182,9 @@ void steer_share_out(const struct steer *s, struct listener *l, bool changed)
 /* ---- old sockets ---- */
 
 /*
- * Do connections wait in a socket whose workers have all died, as happens
- * mostly with a new release?  Only a process that has this socket can take
- * them, so the next worker gets it.  The kernel moves them to another socket
- * only for a process that may load eBPF.
+ * Do connections wait in a socket whose workers have all died, as happens mostly with a new
+ * release? Only a process that has this socket can take the connections, so the next worker gets
+ * the socket. The kernel moves connections to another socket only for a process that may load eBPF.
  */
 bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 {
@@ -199,10 +200,10 @@ bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 	return false;
 }
 
-/* Close sockets that no worker has or will have.  If possible, the last worker
- * of such a socket was kept until its queue was empty.  Otherwise the queue is
- * moved or, after ORPHAN_MAX, reset.  True: one is still open, look again. */
-static bool close_old(struct steer *s, struct listener *l)
+/* Closes sockets that no worker has or will have. If possible, the last worker of such a socket was
+ * kept until the socket's queue was empty. Otherwise the queue is moved or, after ORPHAN_MAX,
+ * reset. True: such a socket is still open, look again. */
+static bool close_old_sockets(struct steer *s, struct listener *l)
 {
 	struct listener_socket *after = NULL;
 	bool waiting = false;
@@ -211,7 +212,7 @@ static bool close_old(struct steer *s, struct listener *l)
 	for (struct listener_socket *k = l->sockets; k != NULL; k = after) {
 		after = k->next;
 		if (k->weight > 0 || group_size(l) == 1 ||
-			steer_is_needed(s, l, k, in_force(s), next(s)))
+			steer_is_needed(s, l, k, in_force(s), next_generation(s)))
 			continue;
 		if (!steer_is_among_us(s, l))
 			waiting = true;
@@ -223,8 +224,8 @@ static bool close_old(struct steer *s, struct listener *l)
 	return waiting;
 }
 
-/* Has the socket but workers of a seat that only start?  They will look. */
-static bool only_start(const struct steer *s, const struct listener_socket *k)
+/* Have only workers of a seat that are starting the socket? They take from it soon. */
+static bool has_only_starting(const struct steer *s, const struct listener_socket *k)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].seated && s->lanes[i].id == k->lane)
@@ -232,19 +233,20 @@ static bool only_start(const struct steer *s, const struct listener_socket *k)
 	return false;
 }
 
-static void knock(const struct steer *s, struct listener *l)
+static void wake_unweighted(const struct steer *s, struct listener *l)
 {
 	if (group_size(l) == 1 || l->own_group)
 		return;
 	for (struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) && !only_start(s, k))
+		if (k->weight == 0 && k->served && steer_has_workers(s, l, k) &&
+			!has_only_starting(s, k))
 			group_knock(l, k);
 }
 
 /* ---- looking again ---- */
 
-/* Have clients waited at each look for the workers that alone get them?  These cannot take
- * all of them, as of HTTP/1 with many short connections beside those that stay. */
+/* Have clients waited at each look for the generation that alone gets connections? Its workers
+ * cannot take all clients, as of HTTP/1 with many short connections beside those that stay. */
 static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 {
 	struct listener *l;
@@ -257,19 +259,19 @@ static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 	return now - s->free_at >= CROWDED_AFTER;
 }
 
-static void press(struct steer *s)
+static void mute_lanes(struct steer *s)
 {
 	nsec_t now = clock_now();
-	unsigned to = steer_lane_of(s, next(s));
+	unsigned to = steer_lane_of(s, next_generation(s));
 
-	s->parts = s->parts && next(s) != in_force(s) && !is_crowded(s, to, now);
+	s->new_alone = s->new_alone && next_generation(s) != in_force(s) && !is_crowded(s, to, now);
 	for (unsigned i = 0; i < s->count; i++) {
 		struct lane *lane = &s->lanes[i];
 
-		lane->pressed = lane->draining > 0 &&
-			(s->press_at_once || lane->pressed || now - lane->since >= PRESS_AFTER);
-		s->press_at_once |= lane->pressed;
-		lane->pressed |= s->parts && lane->id != to;
+		lane->muted = lane->draining > 0 &&
+			(s->mute_at_once || lane->muted || now - lane->since >= PRESS_AFTER);
+		s->mute_at_once |= lane->muted;
+		lane->muted |= s->new_alone && lane->id != to;
 	}
 }
 
@@ -295,10 +297,10 @@ bool steer_spreads(const struct service *service, unsigned generation)
 static unsigned count_seats(const struct steer *s)
 {
 	const struct service *service = s->service;
-	/* which slots have the spares changes */
+	/* spares come and go in other slots, which count as well */
 	unsigned wanted = cluster_wanted(service->core) + cluster_spares(service->core);
 
-	if (!steer_spreads(service, in_force(s)) && !steer_spreads(service, next(s)))
+	if (!steer_spreads(service, in_force(s)) && !steer_spreads(service, next_generation(s)))
 		return 0;
 	return wanted < SEATS_MAX ? wanted : SEATS_MAX;
 }
@@ -310,7 +312,7 @@ void steer_drop_lanes(struct steer *s)
 	s->seats = count_seats(s);
 	steer_forget_before(s, in_force(s));
 	for (unsigned i = 0; i < s->count; i++)
-		if (steer_is_live(s, &s->lanes[i], in_force(s), next(s)) ||
+		if (steer_is_live(s, &s->lanes[i], in_force(s), next_generation(s)) ||
 			steer_is_orphaned(s, &s->lanes[i]))
 			s->lanes[kept++] = s->lanes[i];
 	s->count = kept;
@@ -322,16 +324,16 @@ void steer_look(struct steer *s)
 	struct listener *l;
 	bool waiting = false;
 
-	press(s);
-	if (next(s) == in_force(s))
+	mute_lanes(s);
+	if (next_generation(s) == in_force(s))
 		steer_move_home(s, steer_lane_of(s, in_force(s)));
 	steer_drop_lanes(s);
 	while ((l = listener_next(&walk)) != NULL)
 		steer_share_out(s, l, false);
 	walk = listeners_of(s->service, LISTENERS_ALL);
 	while ((l = listener_next(&walk)) != NULL)
-		waiting |= close_old(s, l);
-	waiting |= anybody_drains(s) || s->parts;
+		waiting |= close_old_sockets(s, l);
+	waiting |= anybody_drains(s) || s->new_alone;
 	if (!waiting) {
 		s->pace = LOOK_FIRST;
 	} else if (!ev_is_active(&s->timer)) {
@@ -339,7 +341,7 @@ void steer_look(struct steer *s)
 	}
 }
 
-/* Something has changed: look now, and more often for a while. */
+/* Something has changed: looks now, and more often for a while. */
 static void look_soon(struct steer *s)
 {
 	s->pace = LOOK_FIRST;
@@ -367,7 +369,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 		return;
 	}
 	for_each_listener (l, listeners_of(s->service, LISTENERS_ALL))
-		knock(s, l);
+		wake_unweighted(s, l);
 	s->pace = s->pace < LOOK_EVERY / 2 ? s->pace * 2 : LOOK_EVERY;
 	steer_look(s);
 }
@@ -416,7 +418,8 @@ void steer_left(struct child *child)
 }
 
 /* Does a living worker have the socket of that lane? */
-static bool is_had(const struct service *service, const struct listener *l, unsigned lane)
+static bool has_living_worker(
+	const struct service *service, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *socket = group_socket(l, lane);
 	const struct child *c;
@@ -434,7 +437,7 @@ void steer_wake_others(const struct service *service, unsigned lane)
 	if (cluster_state(service->core) == CLUSTER_STOPPING)
 		return;
 	for_each_listener (l, listeners_of(service, LISTENERS_IN_FORCE))
-		if (is_had(service, l, lane))
+		if (has_living_worker(service, l, lane))
 			group_wake(l, lane);
 }
 
@@ -468,35 +471,35 @@ bool steer_has_mates(const struct child *child, const struct listener *l)
 	return false;
 }
 
-void steer_press(struct child *child)
+void steer_mute(struct child *child)
 {
 	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || !child->traffic.in_lane || s->press_at_once)
+	if (s == NULL || !child->traffic.in_lane || s->mute_at_once)
 		return;
-	s->press_at_once = true;
+	s->mute_at_once = true;
 	look_soon(s);
 }
 
-void steer_part(struct child *child)
+void steer_goodbye(struct child *child)
 {
 	struct steer *s = child->service->traffic.steer;
 
-	if (s == NULL || s->parts || !s->stay || !child->traffic.in_lane ||
-		child->traffic.lane == steer_lane_of(s, next(s)))
+	if (s == NULL || s->new_alone || !s->clients_stay || !child->traffic.in_lane ||
+		child->traffic.lane == steer_lane_of(s, next_generation(s)))
 		return;
-	s->parts = true;
+	s->new_alone = true;
 	s->free_at = clock_now();
 	look_soon(s);
 }
 
-/* Can only workers of this lane take what is left in its socket's queue? */
-static bool is_last_of(const struct steer *s, const struct listener *l, unsigned lane)
+/* Can only workers of this lane take what is left in the queue of the lane's socket? */
+static bool is_only_taker(const struct steer *s, const struct listener *l, unsigned lane)
 {
 	const struct listener_socket *mine = group_socket(l, lane);
 
 	if (group_size(l) == 1 || mine->weight > 0)
-		return false; /* other workers take from it */
+		return false; /* workers of other lanes take from it */
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].id != lane && s->lanes[i].workers > 0 &&
 			group_socket(l, s->lanes[i].id) == mine)
@@ -516,17 +519,17 @@ bool steer_may_stop(const struct child *child)
 	for_each_child (c, children_of(child->service))
 		if (c != child && c->traffic.in_lane && c->traffic.lane == lane &&
 			!c->traffic.withdrawn)
-			return true; /* that one can take them */
+			return true; /* the other worker can take what waits */
 	for_each_listener (l, listeners_of(child->service, LISTENERS_ALL))
-		if (is_last_of(s, l, lane) && !group_is_dry(l, group_socket(l, lane)))
+		if (is_only_taker(s, l, lane) && !group_is_dry(l, group_socket(l, lane)))
 			return false;
 	return true;
 }
 
 /* ---- rollouts ---- */
 
-/* The first worker is ready.  New clients go to its socket at once, and then the
- * clients that came before, to sockets of workers that had died, are moved there. */
+/* The first worker is ready. New clients go to its socket at once, and then clients that wait at
+ * sockets of dead workers are moved there. */
 static void take_all_clients(struct steer *s)
 {
 	look_soon(s);
@@ -534,7 +537,7 @@ static void take_all_clients(struct steer *s)
 		steer_leave_seat(s, s->lanes[i].id);
 }
 
-static void note(struct service *service, const struct report *r)
+static void note_worker(struct service *service, const struct report *r)
 {
 	struct steer *s = service->traffic.steer;
 	struct child *child = child_find(service, r->slot, r->worker);
@@ -557,7 +560,7 @@ static void note(struct service *service, const struct report *r)
 void steer_on_report(struct service *service, const struct report *r)
 {
 	if (service->kind->by_connection)
-		return; /* it is nclust that accepts */
+		return; /* nclust itself accepts for the workers */
 	switch (r->kind) {
 	case REPORT_ROLLOUT_STARTED:
 		evidence_decide(service, r->generation);
@@ -567,7 +570,7 @@ void steer_on_report(struct service *service, const struct report *r)
 	case REPORT_READY:
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
-		note(service, r);
+		note_worker(service, r);
 		break;
 	case REPORT_ROLLOUT_DONE:
 	case REPORT_ROLLOUT_FAILED:
@@ -582,7 +585,7 @@ void steer_on_report(struct service *service, const struct report *r)
 
 /* ---- taken over, or begun ---- */
 
-/* Make it without any lane. */
+/* Makes the state of steering without any lane. */
 static struct steer *steer_new(struct service *service)
 {
 	struct steer *s = calloc(1, sizeof(*s));
@@ -596,8 +599,8 @@ static struct steer *steer_new(struct service *service)
 	return s;
 }
 
-/* Count the living workers into their lanes. */
-static void count_all(struct steer *s)
+/* Counts the living workers into their lanes. */
+static void count_workers(struct steer *s)
 {
 	struct child *child;
 
@@ -619,7 +622,7 @@ static void add_lanes(struct steer *s, struct listener *l)
 	}
 }
 
-/* Map a generation to the lane of its living workers. */
+/* Maps a generation to the lane of its living workers. */
 static void map_generation(struct steer *s, unsigned generation)
 {
 	const struct child *child;
@@ -659,9 +662,9 @@ struct steer *steer_begin_anew(struct service *service)
 		steer_add_lane(s, 0);
 	for (unsigned g = first; g <= generation; g++)
 		map_generation(s, g);
-	if (s->from_count == 0)
+	if (s->mapping_count == 0)
 		steer_map(s, 0, s->last);
-	count_all(s);
+	count_workers(s);
 	return s;
 }
 

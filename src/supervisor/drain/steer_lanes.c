@@ -23,28 +23,29 @@ void steer_add_lane(struct steer *s, unsigned id)
 
 unsigned steer_new_lane(const struct steer *s)
 {
-	return s->count < LANES_MAX && s->from_count < FROMS_MAX ? s->last + 1 : 0;
+	return s->count < LANES_MAX && s->mapping_count < MAPPINGS_MAX ? s->last + 1 : 0;
 }
 
 unsigned steer_lane_of(const struct steer *s, unsigned generation)
 {
-	unsigned lane = s->from[0].lane;
+	unsigned lane = s->mappings[0].lane;
 
-	for (unsigned i = 1; i < s->from_count; i++)
-		if (s->from[i].generation <= generation)
-			lane = s->from[i].lane;
+	for (unsigned i = 1; i < s->mapping_count; i++)
+		if (s->mappings[i].generation <= generation)
+			lane = s->mappings[i].lane;
 	return lane;
 }
 
 void steer_map(struct steer *s, unsigned generation, unsigned lane)
 {
-	if (s->from_count < FROMS_MAX)
-		s->from[s->from_count++] = (struct from){generation, lane};
+	if (s->mapping_count < MAPPINGS_MAX)
+		s->mappings[s->mapping_count++] = (struct mapping){generation, lane};
 }
 
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane)
 {
-	const struct from *last = s->from_count > 0 ? &s->from[s->from_count - 1] : NULL;
+	const struct mapping *last =
+		s->mapping_count > 0 ? &s->mappings[s->mapping_count - 1] : NULL;
 
 	if (last == NULL || (last->generation != generation && last->lane != lane))
 		steer_map(s, generation, lane);
@@ -60,16 +61,17 @@ void steer_move_home(struct steer *s, unsigned home)
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->lanes[i].ready > 0)
 			other = &s->lanes[i];
-	for (unsigned i = 0; other != NULL && i < s->from_count; i++)
-		if (s->from[i].lane == home)
-			s->from[i].lane = other->id;
+	for (unsigned i = 0; other != NULL && i < s->mapping_count; i++)
+		if (s->mappings[i].lane == home)
+			s->mappings[i].lane = other->id;
 }
 
 void steer_forget_before(struct steer *s, unsigned in_force)
 {
-	while (s->from_count > 1 && s->from[1].generation <= in_force) {
-		s->from_count--;
-		memmove(&s->from[0], &s->from[1], s->from_count * sizeof(s->from[0]));
+	while (s->mapping_count > 1 && s->mappings[1].generation <= in_force) {
+		s->mapping_count--;
+		memmove(&s->mappings[0], &s->mappings[1],
+			s->mapping_count * sizeof(s->mappings[0]));
 	}
 }
 
@@ -89,8 +91,8 @@ struct listener_socket *steer_socket(const struct listener *l, const struct lane
 	return lane->seated ? group_own(l, lane->id) : group_socket(l, lane->id);
 }
 
-/* Does, or will a worker sit there? */
-static bool is_taken(const struct steer *s, const struct lane *lane)
+/* Is the lane its seat's newest one, where a worker is or will be? */
+static bool is_seat_taken(const struct steer *s, const struct lane *lane)
 {
 	return lane->seated && lane->seat < s->seats &&
 		steer_seat((struct steer *)(uintptr_t)s, lane->seat) == lane;
@@ -98,8 +100,8 @@ static bool is_taken(const struct steer *s, const struct lane *lane)
 
 bool steer_is_live(const struct steer *s, const struct lane *lane, unsigned in_force, unsigned next)
 {
-	return lane->workers > 0 || is_taken(s, lane) || lane->id == steer_lane_of(s, in_force) ||
-		lane->id == steer_lane_of(s, next);
+	return lane->workers > 0 || is_seat_taken(s, lane) ||
+		lane->id == steer_lane_of(s, in_force) || lane->id == steer_lane_of(s, next);
 }
 
 bool steer_is_needed(const struct steer *s, const struct listener *l,

@@ -8,82 +8,79 @@
 
 #include <ev.h>
 
-/* What the files steer*.c share with each other alone. */
+/* Shared by the files steer*.c alone. */
 
 struct lane {
 	unsigned id;
 	unsigned workers;
-	unsigned generation; /* the latest of these */
+	unsigned generation; /* the latest one of its workers */
 	unsigned ready;      /* workers that take connections */
 	unsigned draining;
 	nsec_t since; /* when the first of these began to drain */
-	bool pressed; /* no new connections, so that these become quiet */
-	bool seated;  /* it is of one seat alone */
+	bool muted;   /* it gets no new connections, so that its workers become quiet */
+	bool seated;  /* it belongs to one seat */
 	unsigned seat;
 };
 
 /*
- * Where the kernel is to spread connections (`balance = rr`) each slot has a
- * seat, and each seat a lane: its workers have sockets of their own, one after
- * the other.  Beyond that many slots some share a seat.
+ * Where the kernel is to spread connections (`balance = rr`) each slot has a seat, and each seat a
+ * lane: the seat's workers, one after the other, have sockets of their own. Slots beyond SEATS_MAX
+ * share seats.
  */
 #define SEATS_MAX 60
 
-struct from {
-	unsigned generation; /* this generation and later ones … */
-	unsigned lane;       /* … have this lane */
+struct mapping {
+	unsigned generation; /* the first generation in that lane */
+	unsigned lane;
 };
-#define FROMS_MAX 12
+#define MAPPINGS_MAX 12
 
 struct steer {
 	struct service *service;
 	ev_timer timer;
-	nsec_t pace; /* from one look to the next */
+	nsec_t pace; /* time from one look to the next */
 	bool soon;   /* a worker became ready: look in the next turn */
 	struct lane lanes[LANES_MAX];
 	unsigned count;
-	unsigned last; /* the greatest id given so far */
-	struct from from[FROMS_MAX];
-	unsigned from_count;
-	unsigned seats;     /* that are, or will be, taken; 0: none has one */
-	bool press_at_once; /* a worker of this rollout had to be helped */
-	bool stay;          /* clients do, so the new generation has sockets of its own */
-	bool parts;         /* … and now it alone gets connections, … */
-	nsec_t free_at;     /* … of which none waited then */
+	unsigned last; /* the greatest lane id so far */
+	struct mapping mappings[MAPPINGS_MAX];
+	unsigned mapping_count;
+	unsigned seats;    /* how many seats the cluster uses; 0: lanes are not seated */
+	bool mute_at_once; /* a worker of this rollout did not become quiet by itself */
+	bool clients_stay; /* most clients keep their connections: the new generation has own sockets */
+	bool new_alone; /* the new generation alone gets connections */
+	nsec_t free_at; /* when no connection waited for it last */
 	bool stranger_told;
 };
 
-/*
- * ---- steer_lanes.c ----
+/* ---- steer_lanes.c ----
  *
- * Which worker has which socket: plain arithmetic.  Workers and sockets have a
- * lane; a worker has the socket of the greatest lane that is not greater than
- * its own (group_socket()).  So the id of a lane is not given again while a
- * worker or a socket has it.
+ * Plain arithmetic of lanes, workers and sockets.  A worker has the socket of the greatest lane
+ * that is not greater than its own (group_socket()).  So the id of a lane is not given again while
+ * a worker or a socket has it.
  */
 struct lane *steer_find_lane(struct steer *s, unsigned id);
-/* Add a lane that a worker or a socket has, or is about to have. */
+/* Adds a lane that a worker or a socket has, or is about to have. */
 void steer_add_lane(struct steer *s, unsigned id);
-/* The id for another lane; 0: there is no room for it. */
+/* Returns the id for another lane; 0: there is no room for another lane. */
 unsigned steer_new_lane(const struct steer *s);
-/* New workers of that generation, and of later ones, get this lane. */
+/* Puts new workers of that generation, and of later ones, into this lane. */
 void steer_map(struct steer *s, unsigned generation, unsigned lane);
-/* The newest lane of that seat; NULL: it has none. */
+/* Returns the newest lane of that seat; NULL: the seat has none. */
 struct lane *steer_seat(struct steer *s, unsigned seat);
-/* The socket that workers of this lane have; NULL: it has no own one there, but
- * was to have. */
+/* Returns the socket that workers of this lane have; NULL: the lane has a seat, but no socket of
+ * its own at this listener. */
 struct listener_socket *steer_socket(const struct listener *l, const struct lane *lane);
-/* The same, from a living worker; call it in the order of generations. */
+/* Like steer_map(), for the lane of a living worker; call it in the order of generations. */
 void steer_map_found(struct steer *s, unsigned generation, unsigned lane);
-/* The lane for workers of that generation. */
+/* Returns the lane for workers of that generation. */
 unsigned steer_lane_of(const struct steer *s, unsigned generation);
-/* If lane `home` has no workers left, map its generations to a lane that
- * has. */
+/* If lane `home` has no workers left, maps its generations to a lane that has workers. */
 void steer_move_home(struct steer *s, unsigned home);
-/* Forget the lanes of generations before the one in force: none is started. */
+/* Forgets the lanes of generations before that in force, of which no worker is started any more. */
 void steer_forget_before(struct steer *s, unsigned in_force);
-/* Has the lane workers, or will it get some?  New ones are of the generation in
- * force, or of `next`, to which a rollout goes (without one: the same). */
+/* Has the lane workers, or will it get some? New workers are of the generation in force, or of
+ * `next`, to which a rollout goes (without a rollout: the same). */
 bool steer_is_live(
 	const struct steer *s, const struct lane *lane, unsigned in_force, unsigned next);
 /* Is there a live lane whose workers have that socket? */
@@ -95,46 +92,44 @@ bool steer_has_workers(
 
 /* ---- steer.c ---- */
 
-/* Make it, with the lanes that living workers and sockets have. */
+/* Makes the state of steering, with the lanes that living workers and sockets have. */
 struct steer *steer_begin_anew(struct service *service);
-/* Drop lanes that no worker has or will get. */
+/* Drops lanes that no worker has or will get. */
 void steer_drop_lanes(struct steer *s);
 /* Have the lane's workers died, with connections in a queue of theirs? */
 bool steer_is_orphaned(const struct steer *s, const struct lane *lane);
-/* Set the sockets' shares of new connections in the kernel, if they or the
- * sockets have `changed`. */
+/* Sets the sockets' shares of new connections in the kernel, if they differ or with `changed`. */
 void steer_share_out(const struct steer *s, struct listener *l, bool changed);
-/* Something has changed: adjust shares, close old sockets, arm the timer. */
+/* Something has changed: adjusts shares, closes old sockets, arms the timer. */
 void steer_look(struct steer *s);
-/* The same in the next turn.  Mostly an old worker's drain follows in this one: then
- * one look is for both, and the kernel gets the new shares once. */
+/* Calls steer_look() in the next turn of the loop. Mostly an old worker's drain follows in this
+ * turn: one look is then for both, and the kernel gets the new shares once. */
 void steer_look_next_turn(struct steer *s);
 
-/* How the kernel is to choose among those that have seats. */
+/* Returns how the kernel is to choose among the sockets of seats. */
 enum spread steer_spread(const struct steer *s, const struct listener *l);
 /* Are workers of that generation to have seats? */
 bool steer_spreads(const struct service *service, unsigned generation);
 
 /* ---- steer_seats.c ---- */
 
-/* The lane for a worker of that generation which will start in that slot; it has
- * a seat. */
+/* Returns the seated lane for a worker of that generation that will start in that slot. */
 unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot);
-/* A worker of this lane has ended: what waits in its socket goes to others, if
- * the kernel moves it; else its successor finds it there. */
+/* A worker of this lane has ended: moves the connections that wait in its socket to other workers,
+ * if the kernel can do that; else the worker's successor finds them in that socket. */
 void steer_leave_seat(struct steer *s, unsigned lane);
 
 /* ---- steer_open.c ---- */
 
-/* Open a socket of this lane at the listener's address, if it is to have one and
- * has none; `own`: a worker of the lane alone has the one that there is.  True:
- * there is one more. */
+/* Opens a socket of this lane at the listener's address, if the lane is to have one and has
+ * none; `own`: a worker of the lane alone has the socket that there is. True: there is one
+ * socket more. */
 bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own);
 void steer_begin(struct service *service, unsigned generation);
-/* The older worker of that slot; NULL: there is none. */
+/* Returns the older worker of that slot; NULL: there is none. */
 struct child *steer_find_old(const struct service *service, uint32_t slot);
-/* May nclust open or close sockets of this listener?  Not while another program
- * listens at its address (group_has_stranger()). */
+/* May nclust open or close sockets of this listener? Not while another program listens at the same
+ * address (group_has_stranger()). */
 bool steer_is_among_us(struct steer *s, const struct listener *l);
 
 #endif

@@ -20,9 +20,8 @@
 #include <string.h>
 
 /*
- * Opening a second socket at a listener's address, for successors of workers
- * that cannot be taken off the first (drain.h): the new generation of a
- * rollout, or the successor of a single worker.
+ * Opens a second socket at a listener's address, for successors of workers that cannot be taken off
+ * the first (drain.h): the new generation of a rollout, or the successor of a single worker.
  */
 
 /* A look at a worker takes 50 us and more; clients wait meanwhile. */
@@ -30,15 +29,15 @@
 
 /* ---- who has it ---- */
 
-/* Did the worker get that listener?  Not if a reload has added it since. */
-static bool has(const struct child *child, const struct listener *l)
+/* Did the worker get that listener? Not if a reload has added the listener since. */
+static bool has_listener(const struct child *child, const struct listener *l)
 {
 	const struct service *service = child->service;
 	const struct recipe *r = recipe_of(service, child->generation);
 
 	if (learned_has(child, l))
 		return true;
-	if (r == NULL) /* an adopted one may be of other settings */
+	if (r == NULL) /* an adopted worker may be of other settings */
 		return !child->kept.adopted || l->left_over ||
 			child->generation == cluster_generation(service->core);
 	for (size_t i = 0; i < r->listeners.count; i++)
@@ -52,7 +51,7 @@ static bool all_have(const struct service *service, const struct listener *l)
 	struct child_walk walk = children_of(service);
 	const struct child *child = child_next(&walk);
 
-	while (child != NULL && has(child, l))
+	while (child != NULL && has_listener(child, l))
 		child = child_next(&walk);
 	return child == NULL;
 }
@@ -76,7 +75,7 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 	return false;
 }
 
-/* Do other clusters have it?  After a reload their workers may, for a while. */
+/* Do other clusters have the listener? After a reload their workers may, for a while. */
 static bool is_shared(
 	const struct supervisor *sup, const struct service *own, const struct listener *l)
 {
@@ -91,7 +90,7 @@ static bool is_shared(
 	return false;
 }
 
-/* Has the server its own SO_REUSEPORT group here?  It is left alone. */
+/* Has the server its own SO_REUSEPORT group here? nclust leaves such a group alone. */
 static bool has_twin(const struct service *service, const struct listener *l)
 {
 	const struct listener *other;
@@ -107,8 +106,8 @@ static bool is_udp(const struct listener *l)
 	return l->has_key && l->key.type == SOCK_DGRAM && l->key.protocol == IPPROTO_UDP;
 }
 
-/* Why nclust cannot open another socket there; NULL: it can. */
-static const char *obstacle(const struct steer *s, const struct listener *l)
+/* Returns why nclust cannot open another socket there; NULL: nclust can. */
+static const char *why_one_socket(const struct steer *s, const struct listener *l)
 {
 	if (!is_udp(l) && (!l->has_key || !socket_key_is_tcp(&l->key)))
 		return "it is neither TCP nor UDP";
@@ -123,16 +122,17 @@ static const char *obstacle(const struct steer *s, const struct listener *l)
 	return group_size(l) < LANES_MAX ? NULL : "it has too many sockets";
 }
 
-/* Where nclust itself accepts for the workers there is one socket alone. */
+/* Can the listener have another socket? Not where nclust itself accepts for the workers. */
 static bool can_steer(const struct steer *s, const struct listener *l)
 {
 	const struct recipe *r = recipe_of(s->service, cluster_generation(s->service->core));
 
-	return l->facts.listening && (r == NULL || !recipe_accepts(r)) && obstacle(s, l) == NULL;
+	return l->facts.listening && (r == NULL || !recipe_accepts(r)) &&
+		why_one_socket(s, l) == NULL;
 }
 
-/* Open one for that lane.  -1 and errno. */
-static int open_for(struct steer *s, struct listener *l, unsigned lane)
+/* Opens a socket for that lane. -1 and errno. */
+static int open_for_lane(struct steer *s, struct listener *l, unsigned lane)
 {
 	int fd = reuseport_join(l->fd);
 	int error = errno;
@@ -148,7 +148,7 @@ static int open_for(struct steer *s, struct listener *l, unsigned lane)
 	}
 	steer_share_out(s, l, true);
 	if (reuseport_hear(fd, l->fd) == 0)
-		group_apply(l); /* what it was given before it listened is gone */
+		group_apply(l); /* weights set before the socket listened are lost */
 	heal_watch_also(l, fd);
 	return 0;
 }
@@ -172,7 +172,7 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 		new->weight = 1;
 		new->served = true;
 	}
-	if (open_for(s, l, opening->lane) == -1) {
+	if (open_for_lane(s, l, opening->lane) == -1) {
 		log_info("listener '%s': old and new workers share it during "
 			 "this rollout: %s",
 			l->address.name, strerror(errno));
@@ -185,7 +185,7 @@ static void open_socket(struct steer *s, struct listener *l, void *context)
 
 /* ---- a socket of its own for each ---- */
 
-static void tell_alone(struct listener *l, const char *why)
+static void log_one_socket(struct listener *l, const char *why)
 {
 	if (!l->alone_told)
 		log_note("listener '%s': workers share it, though the "
@@ -194,7 +194,7 @@ static void tell_alone(struct listener *l, const char *why)
 	l->alone_told = true;
 }
 
-/* Do workers without a seat have it?  They have the one that there is. */
+/* Do workers without a seat have the listener? They share the socket that there is. */
 static bool is_had_by_others(struct steer *s, const struct listener *l)
 {
 	const struct child *child;
@@ -203,7 +203,7 @@ static bool is_had_by_others(struct steer *s, const struct listener *l)
 		const struct lane *lane =
 			child->traffic.in_lane ? steer_find_lane(s, child->traffic.lane) : NULL;
 
-		if (lane != NULL && !lane->seated && has(child, l))
+		if (lane != NULL && !lane->seated && has_listener(child, l))
 			return true;
 	}
 	return false;
@@ -211,7 +211,7 @@ static bool is_had_by_others(struct steer *s, const struct listener *l)
 
 bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own)
 {
-	const char *why = obstacle(s, l);
+	const char *why = why_one_socket(s, l);
 	struct listener_socket *first;
 
 	if (l->address.each != NULL || (l->sockets != NULL && group_own(l, lane) != NULL))
@@ -219,7 +219,7 @@ bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own
 	if (why == NULL && !is_udp(l) && l->key.protocol != IPPROTO_TCP)
 		why = "MPTCP cannot do that";
 	if (why != NULL) {
-		tell_alone(l, why);
+		log_one_socket(l, why);
 		return false;
 	}
 	if (!steer_is_among_us(s, l))
@@ -234,13 +234,13 @@ bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own
 		if (first->lane == lane)
 			return true;
 	}
-	if (open_for(s, l, lane) == 0)
+	if (open_for_lane(s, l, lane) == 0)
 		return true;
-	tell_alone(l, strerror(errno));
+	log_one_socket(l, strerror(errno));
 	return false;
 }
 
-/* A lane with sockets of its own; 0: none could be opened. */
+/* Opens a lane with sockets of its own; 0: no socket could be opened. */
 static unsigned open_lane(struct steer *s)
 {
 	const struct service *service = s->service;
@@ -283,8 +283,7 @@ struct child *steer_find_old(const struct service *service, uint32_t slot)
 						  : service->children[slot][1];
 }
 
-/* Do the old workers require another socket?  One is looked at for all, because they have
- * the same command. */
+/* Do the old workers require another socket? One of them is looked at for all. */
 static bool is_stubborn(const struct service *service)
 {
 	if (!drains_by_looking(service))
@@ -298,10 +297,10 @@ static bool is_stubborn(const struct service *service)
 	return false;
 }
 
-/* Are there more clients that stay than workers?  Those of WebSockets come back at once when
- * they are told goodbye.  Where nearly all connections are short the first new worker could
- * not take them alone. */
-static bool have_stay(const struct service *service)
+/* Are there more clients that stay than workers? Clients of WebSockets connect again as soon as a
+ * worker says goodbye to them. Where nearly all connections are short, the first new worker could
+ * not take all of them alone. */
+static bool most_clients_stay(const struct service *service)
 {
 	nsec_t until = clock_now() + STAY_BUDGET;
 	unsigned workers = 0;
@@ -317,8 +316,8 @@ static bool have_stay(const struct service *service)
 	return stay > workers;
 }
 
-/* Are the new workers to get all clients at once (surge = all)?  Without slots the
- * rollout is over already. */
+/* Are the new workers to get all clients at once (surge = all)? Not if the cluster has no slots:
+ * then the rollout is over already. */
 static bool is_whole(const struct service *service, const struct rollout_view *rollout)
 {
 	return rollout->whole && is_for_all(service, rollout);
@@ -332,8 +331,8 @@ void steer_begin(struct service *service, unsigned generation)
 	unsigned now;
 	bool all = !steer_spreads(service, generation) && !rollout.going_back &&
 		is_for_all(service, &rollout);
-	bool stay =
-		all && cluster_settings(service->core)->drain != DRAIN_OFF && have_stay(service);
+	bool stay = all && cluster_settings(service->core)->drain != DRAIN_OFF &&
+		most_clients_stay(service);
 	bool wanted = stay || (all && is_stubborn(service)) ||
 		(!steer_spreads(service, generation) && is_whole(service, &rollout));
 
@@ -341,8 +340,8 @@ void steer_begin(struct service *service, unsigned generation)
 		s = steer_begin_anew(service);
 	if (s == NULL)
 		return;
-	s->press_at_once = s->parts = s->stranger_told = false;
-	s->stay = stay;
+	s->mute_at_once = s->new_alone = s->stranger_told = false;
+	s->clients_stay = stay;
 	now = steer_lane_of(s, cluster_generation(service->core));
 	steer_drop_lanes(s);
 	if (wanted)
@@ -352,8 +351,8 @@ void steer_begin(struct service *service, unsigned generation)
 
 /* ---- a single one ---- */
 
-/* The old worker of a slot, if it will be drained once the new one is ready,
- * and would still get connections while other workers go on; or NULL. */
+/* Returns the old worker of a slot, if it will be drained once the new worker is ready, and would
+ * still get connections while other workers go on; or NULL. */
 static struct child *find_stubborn(const struct service *service, uint32_t slot)
 {
 	struct child *old = steer_find_old(service, slot);
@@ -365,8 +364,8 @@ static struct child *find_stubborn(const struct service *service, uint32_t slot)
 	return drain_is_stubborn(old, 2) ? old : NULL;
 }
 
-/* A lane for the successor of `old` that has other sockets than `old`. */
-static unsigned lane_beside(struct steer *s, const struct child *old, unsigned home)
+/* Returns a lane for the successor of `old` that has other sockets than `old`. */
+static unsigned find_lane_beside(struct steer *s, const struct child *old, unsigned home)
 {
 	unsigned opened;
 
@@ -400,10 +399,10 @@ unsigned steer_lane(struct service *service, unsigned generation, uint32_t slot)
 		s = steer_begin_anew(service);
 	if (s == NULL)
 		return 0;
-	/* connections wait where no worker is left: this one serves them */
+	/* connections wait at sockets without workers: this worker serves them */
 	for (unsigned i = 0; i < s->count; i++)
 		if (steer_is_orphaned(s, &s->lanes[i]))
 			return s->lanes[i].id;
-	return old != NULL ? lane_beside(s, old, steer_lane_of(s, generation))
+	return old != NULL ? find_lane_beside(s, old, steer_lane_of(s, generation))
 			   : steer_lane_of(s, generation);
 }

@@ -5,19 +5,19 @@
 #include "supervisor/workers/recipe.h"
 
 /*
- * A lane for each slot, so that the kernel can spread connections over workers
- * (`balance`).  nclust holds the sockets: what waits for a worker that has died
- * waits for the next one in its slot, which gets the same.
+ * A lane for each slot, so that the kernel can spread connections over workers (`balance`). nclust
+ * holds the sockets: a connection that waits for a worker that has died waits for the next worker
+ * in the slot, which gets the same socket.
  *
- * A worker that is looked at until it is quiet keeps its socket for itself, to
- * empty its queue, and a spare that listens (trap.aside), to get no client; its
- * successor gets another one.  Of any other worker the
- * successor has the same, so that somebody takes what it leaves.
+ * Two kinds of workers keep their socket for themselves, so that their successor gets another: a
+ * worker that is drained by looking, to empty its queue, and a spare that listens (trap.aside), to
+ * get no client. The successor of any other worker has the same socket, so that it takes what the
+ * worker leaves.
  */
 
-/* One that no seat has: of workers that are gone, or of those that share it, if
- * they leave it to us. */
-static struct lane *find_free(struct steer *s, bool keeps)
+/* Returns a lane without a seat that this slot can have: a lane of workers that are gone, or,
+ * unless the old worker `keeps` its socket, the lane that all workers share. */
+static struct lane *find_free_lane(struct steer *s, bool keeps)
 {
 	for (unsigned i = 0; i < s->count; i++) {
 		struct lane *lane = &s->lanes[i];
@@ -50,7 +50,7 @@ static void open_all(struct steer *s, const struct recipe *r, unsigned lane)
 		PARTS(write_down, s->service->sup);
 }
 
-/* The worker that will have the lane may open other ports than those before. */
+/* The worker that will have the lane may open other ports than the worker before. */
 static void forget_bound(const struct steer *s, unsigned lane)
 {
 	struct listener *l;
@@ -77,10 +77,10 @@ unsigned steer_take_seat(struct steer *s, unsigned generation, uint32_t slot)
 	steer_drop_lanes(s);
 	lane = steer_seat(s, seat);
 	if (lane == NULL || (keeps && lane->workers > 0))
-		lane = find_free(s, keeps);
+		lane = find_free_lane(s, keeps);
 	if (lane == NULL)
 		lane = open_another(s);
-	if (lane == NULL) /* there is no room for it */
+	if (lane == NULL) /* no other lane can be opened */
 		lane = steer_seat(s, seat);
 	if (lane == NULL)
 		return s->lanes[0].id;
@@ -97,7 +97,7 @@ void steer_on_listens(struct child *child)
 	struct steer *s = child->service->traffic.steer;
 
 	if (s != NULL && child->traffic.in_lane && child->traffic.takes)
-		steer_look_next_turn(s); /* it is ready already */
+		steer_look_next_turn(s); /* the worker is ready already */
 }
 
 void steer_on_provide(struct child *child, struct listener *l, bool own)
@@ -125,7 +125,7 @@ void steer_on_aside(struct child *child, struct listener *l)
 {
 	const struct steer *s = child->service->traffic.steer;
 
-	/* its share may be of a time when nobody was ready */
+	/* the share may be of a time when no worker was ready */
 	if (s != NULL)
 		steer_share_out(s, l, false);
 }

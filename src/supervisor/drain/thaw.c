@@ -16,8 +16,8 @@
 #define THAW_MOST 256 /* processes of a worker */
 #define LAST_WAIT_MS 1000
 
-/* The helper's descriptors: the pipe from nclust and the runtime directory. */
-enum { TOLD = 3, DIR };
+/* The helper's descriptors: the pipe from nclust, and the runtime directory. */
+enum { PIPE = 3, DIR };
 
 void thaw_tree(pid_t pid, int pidfd)
 {
@@ -29,15 +29,15 @@ void thaw_tree(pid_t pid, int pidfd)
 		if (fd != -1)
 			(void)pidfd_signal(fd, SIGCONT);
 	}
-	if (!pidfd_has_ended(pidfd)) /* else the number may be a stranger's */
+	if (!pidfd_has_ended(pidfd)) /* else the pid may belong to another process */
 		(void)pidfd_signal_group(pidfd, pid, SIGCONT);
 }
 
 /* ---- in the helper ---- */
 
-/* Facts that are read after the pidfd was opened are about the same process, so
- * the start time shows whether that is still the worker. */
-static void thaw(const struct state_entry *e)
+/* Facts that are read after the pidfd was opened are about the same process, so the start time
+ * shows whether that process is still the worker. */
+static void thaw_entry(const struct state_entry *e)
 {
 	scoped_fd fd = pidfd_of(e->birth.pid);
 	struct process_facts facts;
@@ -47,12 +47,12 @@ static void thaw(const struct state_entry *e)
 	thaw_tree(e->birth.pid, fd);
 }
 
-/* Keep only these, and not the lock, which the next nclust needs. */
-static int hold(int told, int dir)
+/* Keeps these descriptors only, and not the lock, which the next nclust needs. */
+static int keep_descriptors(int told, int dir)
 {
 	int kept = dup(dir);
 
-	if (kept == -1 || dup2(told, TOLD) == -1 || dup2(kept, DIR) == -1)
+	if (kept == -1 || dup2(told, PIPE) == -1 || dup2(kept, DIR) == -1)
 		return -1;
 	return descriptors_close(DIR + 1, ~0U);
 }
@@ -63,13 +63,13 @@ static void wait_and_thaw(void)
 	struct error err;
 	char byte;
 
-	while (read(TOLD, &byte, 1) == -1 && errno == EINTR)
+	while (read(PIPE, &byte, 1) == -1 && errno == EINTR)
 		;
 	if (statefile_read(DIR, &past, &err) != 1)
 		return;
 	for (size_t i = 0; i < past.count; i++)
 		if ((past.entries[i].flags & STATE_FROZEN) != 0 && past.entries[i].birth.pid > 0)
-			thaw(&past.entries[i]);
+			thaw_entry(&past.entries[i]);
 	state_past_fini(&past);
 }
 
@@ -87,7 +87,7 @@ void thaw_stand_by(struct supervisor *sup)
 		pid = pidfd_fork(&pidfd);
 	if (pid == 0) {
 		(void)close(ends[1]);
-		if (hold(ends[0], sup->rundir.dir) == 0)
+		if (keep_descriptors(ends[0], sup->rundir.dir) == 0)
 			wait_and_thaw();
 		_exit(0);
 	}
@@ -97,7 +97,7 @@ void thaw_stand_by(struct supervisor *sup)
 	}
 	fd_close(&ends[0]);
 	sup->traffic.thaw_pipe = ends[1];
-	fd_close(&sup->traffic.thawer); /* an earlier helper's: it exits */
+	fd_close(&sup->traffic.thawer); /* an earlier helper, which exits */
 	sup->traffic.thawer = pidfd;
 }
 
