@@ -11,11 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* As many as the kernel can be built for, and then some. */
+/* More CPUs than any kernel can be built for. */
 #define CPUS_MOST 65536U
 #define NODES_MOST 1024U
 
-/* linux/sched/types.h has it, and a name of the C library's with it. */
+/* linux/sched/types.h declares this struct, and another one of a name that the C library has. */
 struct scheduling {
 	uint32_t size;
 	uint32_t policy;
@@ -27,7 +27,7 @@ struct scheduling {
 	uint64_t period;
 };
 #define RESET_ON_FORK 1U
-/* A turn of the loop is much shorter; the usual slice is 3 ms. */
+/* A turn of the loop is much shorter; the kernel's usual slice is 3 ms. */
 #define SLICE 500000
 
 void affinity_be_prompt(void)
@@ -39,11 +39,11 @@ void affinity_be_prompt(void)
 		return;
 	s.flags = RESET_ON_FORK;
 	s.slice = SLICE;
-	(void)syscall(SYS_sched_setattr, 0, &s, 0); /* else as it is */
+	(void)syscall(SYS_sched_setattr, 0, &s, 0); /* the usual slice remains */
 }
 
-/* Our own set (heap), of whatever size this kernel takes; NULL. */
-static cpu_set_t *allowed(size_t *size, unsigned *cpus)
+/* The CPUs that nclust may use (heap), of the size that this kernel takes; or NULL. */
+static cpu_set_t *read_allowed_cpus(size_t *size, unsigned *cpus)
 {
 	for (*cpus = 1024; *cpus <= CPUS_MOST; *cpus *= 2) {
 		cpu_set_t *set = CPU_ALLOC(*cpus);
@@ -54,7 +54,7 @@ static cpu_set_t *allowed(size_t *size, unsigned *cpus)
 		if (sched_getaffinity(0, *size, set) == 0)
 			return set;
 		CPU_FREE(set);
-		if (errno != EINVAL) /* too small for this kernel */
+		if (errno != EINVAL) /* the set is too small for this kernel */
 			return NULL;
 	}
 	return NULL;
@@ -64,7 +64,7 @@ unsigned affinity_count(void)
 {
 	size_t size;
 	unsigned cpus;
-	cpu_set_t *set = allowed(&size, &cpus);
+	cpu_set_t *set = read_allowed_cpus(&size, &cpus);
 	long count;
 
 	if (set) {
@@ -108,7 +108,7 @@ static bool read_list(const char *root, const char *kind, unsigned number, const
 		process_read_path(path, list, size) > 0;
 }
 
-/* Number the nodes that have some of them. */
+/* Number the NUMA nodes to which the CPUs of the list belong. */
 static void find_nodes(const char *root, struct affinity_cpu *list, unsigned count)
 {
 	char path[1024];
@@ -149,7 +149,7 @@ void affinity_locate(const char *root, struct affinity_cpu *list, unsigned count
 	find_nodes(root, list, count);
 }
 
-static int compare(unsigned a, unsigned b)
+static int compare_numbers(unsigned a, unsigned b)
 {
 	return a < b ? -1 : a > b;
 }
@@ -158,18 +158,18 @@ static int by_neighbours(const void *left, const void *right)
 {
 	const struct affinity_cpu *a = left;
 	const struct affinity_cpu *b = right;
-	int order = compare(a->node, b->node);
+	int order = compare_numbers(a->node, b->node);
 
 	if (order == 0)
-		order = compare(a->core, b->core);
-	return order != 0 ? order : compare(a->cpu, b->cpu);
+		order = compare_numbers(a->core, b->core);
+	return order != 0 ? order : compare_numbers(a->cpu, b->cpu);
 }
 
 static int by_threads(const void *left, const void *right)
 {
 	const struct affinity_cpu *a = left;
 	const struct affinity_cpu *b = right;
-	int order = compare(a->thread, b->thread);
+	int order = compare_numbers(a->thread, b->thread);
 
 	return order != 0 ? order : by_neighbours(left, right);
 }
@@ -182,7 +182,7 @@ void affinity_sort(struct affinity_cpu *list, unsigned count, bool whole)
 /* ---- choosing ---- */
 
 struct affinity_map {
-	cpu_set_t *set; /* that we may use; as it is made of them */
+	cpu_set_t *set; /* the CPUs that nclust may use, when the map was made */
 	size_t size;
 	unsigned count;
 	struct affinity_cpu list[];
@@ -196,7 +196,7 @@ void affinity_free(struct affinity_map *map)
 	free(map);
 }
 
-/* Takes over the set. */
+/* The map owns `set` from now on. */
 static struct affinity_map *make_map(cpu_set_t *set, size_t size, unsigned cpus)
 {
 	unsigned count = (unsigned)CPU_COUNT_S(size, set);
@@ -219,12 +219,12 @@ static struct affinity_map *make_map(cpu_set_t *set, size_t size, unsigned cpus)
 	return map;
 }
 
-/* The map in force. */
-static struct affinity_map *look(struct affinity_map **map)
+/* The map for the CPUs that nclust may use now; made anew when they have changed. */
+static struct affinity_map *current_map(struct affinity_map **map)
 {
 	size_t size;
 	unsigned cpus;
-	cpu_set_t *set = allowed(&size, &cpus);
+	cpu_set_t *set = read_allowed_cpus(&size, &cpus);
 
 	if (set == NULL)
 		return NULL;
@@ -240,7 +240,7 @@ static struct affinity_map *look(struct affinity_map **map)
 cpu_set_t *affinity_some(
 	struct affinity_map **map, unsigned first, unsigned count, bool whole, size_t *size)
 {
-	const struct affinity_map *m = look(map);
+	const struct affinity_map *m = current_map(map);
 	cpu_set_t *set = m != NULL ? CPU_ALLOC(m->size * CHAR_BIT) : NULL;
 
 	if (set == NULL)

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static uint64_t join(uint32_t low, uint32_t high)
+static uint64_t join_halves(uint32_t low, uint32_t high)
 {
 	return (uint64_t)high << 32 | low;
 }
@@ -19,9 +19,9 @@ int capset_get(struct capset *set)
 
 	if (syscall(SYS_capget, &header, data) == -1)
 		return -1;
-	set->effective = join(data[0].effective, data[1].effective);
-	set->permitted = join(data[0].permitted, data[1].permitted);
-	set->inheritable = join(data[0].inheritable, data[1].inheritable);
+	set->effective = join_halves(data[0].effective, data[1].effective);
+	set->permitted = join_halves(data[0].permitted, data[1].permitted);
+	set->inheritable = join_halves(data[0].inheritable, data[1].inheritable);
 	return 0;
 }
 
@@ -42,7 +42,7 @@ int capset_put(const struct capset *set)
 		return -1;
 	if (capset_get(&now) == -1)
 		return -1;
-	/* bits that this kernel does not know are dropped without a word */
+	/* the kernel drops bits of capabilities that it does not know, without an error */
 	if (now.permitted == set->permitted && now.effective == set->effective)
 		return 0;
 	errno = EINVAL;
@@ -55,7 +55,7 @@ int capset_bound(uint64_t keep)
 		int there = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
 
 		if (there == -1)
-			break; /* EINVAL: past the last that there is */
+			break; /* EINVAL: beyond the last capability of this kernel */
 		if (there == 1 && !(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == -1)
 			return -1;
 	}

@@ -19,7 +19,7 @@ int capset_get(struct capset *set);
 int capset_put(const struct capset *set);
 /* Take all but `keep` out of the bounding set. */
 int capset_bound(uint64_t keep);
-/* Exactly `keep` (which must be inheritable and permitted) ambient. */
+/* Make exactly the capabilities `keep` ambient; they must be inheritable and permitted. */
 int capset_ambient(uint64_t keep);
 
 #endif

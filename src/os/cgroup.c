@@ -14,21 +14,21 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* No path of a cgroup comes near it; PATH_MAX for each would be a good part of
- * the memory that a supervisor takes. */
+/* No path of a cgroup comes near this length; PATH_MAX for each would be a good part
+ * of the supervisor's memory. */
 enum { PATH_SIZE = CGROUP_PATH };
 
 /*
- * Our directory for one controller: from `mount` (the hierarchy's root, as far
- * as we can see it) down to `path`, which begins with it.
+ * Our directory for one controller: from `mount` (the hierarchy's root, as far as
+ * we can see it) down to `path`, which begins with `mount`.
  */
 struct home {
-	int version; /* 0: there is none */
+	int version; /* of cgroups; 0: the kernel has no such controller */
 	char path[PATH_SIZE];
 	size_t mount_len;
 };
 
-/* Lines of a file; bounded, as nobody has megabytes of mounts. */
+/* Lines of a file; bounded, as no machine has megabytes of mounts. */
 struct lines {
 	FILE *file;
 	char line[4096];
@@ -93,7 +93,7 @@ static bool own_path(const char *root, const char *controller, char *path, size_
 }
 
 /* mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
-static void unescape(char *s)
+static void unescape_path(char *s)
 {
 	char *to = s;
 
@@ -134,15 +134,15 @@ static bool parse_mount(char *line, struct mount *m)
 	m->options = strtok_r(NULL, " ", &save);
 	if (!m->root || !m->point || !m->type || !m->options)
 		return false;
-	unescape(m->root);
-	unescape(m->point);
+	unescape_path(m->root);
+	unescape_path(m->point);
 	return true;
 }
 
 /*
- * A mount shows the hierarchy from its root on.  If we are below that, the
- * rest is the way to us; if not (another namespace's path), the mount point is
- * the nearest that we can see.
+ * A mount shows the hierarchy from the mount's root on.  If our group is below
+ * that root, the rest of its path leads to it; if not (another namespace's path),
+ * the mount point is the nearest directory that we can see.
  */
 static bool make_home(struct home *home, const char *root, const struct mount *m, const char *own)
 {
@@ -202,7 +202,7 @@ int cgroup_home(const char *root, const char *controller, char *path, size_t siz
 	return home.version != 0 && text_copy(path, size, home.path) < size ? home.version : 0;
 }
 
-/* One level up; false: that was the mount. */
+/* Go to the parent group; false: `home` is at the mount point already. */
 static bool go_up(struct home *home)
 {
 	char *slash;
@@ -240,7 +240,8 @@ static unsigned long long quota_here(const struct home *home, const char *name)
 	return (unsigned long long)((quota - 1) / period + 1);
 }
 
-/* A number; 0: "max", or so much that it is none (v1 has no word for it). */
+/* A limit in bytes or processes; 0: "max", or so large that it means no limit (v1 has no word for
+ * "max"). */
 static unsigned long long limit_here(const struct home *home, const char *name)
 {
 	char text[64];
@@ -252,15 +253,15 @@ static unsigned long long limit_here(const struct home *home, const char *name)
 	return limit;
 }
 
-static unsigned long long least(unsigned long long a, unsigned long long b)
+static unsigned long long lesser_limit(unsigned long long a, unsigned long long b)
 {
 	if (a == 0 || b == 0)
 		return a + b;
 	return a < b ? a : b;
 }
 
-/* Of this level and all above it; 0: there is none. */
-static unsigned long long smallest(const char *root, const char *controller,
+/* The smallest limit of this level and all above it; 0: no limit. */
+static unsigned long long smallest_limit(const char *root, const char *controller,
 	unsigned long long (*here)(const struct home *home, const char *name), const char *v1,
 	const char *v2)
 {
@@ -270,14 +271,15 @@ static unsigned long long smallest(const char *root, const char *controller,
 	if (home.version == 0)
 		return 0;
 	do {
-		limit = least(limit, here(&home, home.version == 1 ? v1 : v2));
+		limit = lesser_limit(limit, here(&home, home.version == 1 ? v1 : v2));
 	} while (go_up(&home));
 	return limit;
 }
 
 unsigned cgroup_cpu_quota(const char *root)
 {
-	unsigned long long quota = smallest(root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
+	unsigned long long quota =
+		smallest_limit(root, "cpu", quota_here, "cpu.cfs_quota_us", "cpu.max");
 
 	return quota > UINT_MAX ? 0 : (unsigned)quota;
 }
@@ -295,7 +297,7 @@ static unsigned watch_levels(
 	do {
 		snprintf(path, sizeof(path), "%s/%s", home.path, home.version == 1 ? v1 : v2);
 		count += inotify_add_watch(inotify, path, IN_MODIFY) != -1;
-	} while (go_up(&home)); /* the topmost of v2 has no such file */
+	} while (go_up(&home)); /* the topmost group of v2 has no such file */
 	return count;
 }
 
@@ -309,12 +311,12 @@ unsigned cgroup_cpu_watch(const char *root, int inotify)
 
 unsigned long long cgroup_memory_limit(const char *root)
 {
-	return smallest(root, "memory", limit_here, "memory.limit_in_bytes", "memory.max");
+	return smallest_limit(root, "memory", limit_here, "memory.limit_in_bytes", "memory.max");
 }
 
 unsigned long long cgroup_pids_limit(const char *root)
 {
-	return smallest(root, "pids", limit_here, "pids.max", "pids.max");
+	return smallest_limit(root, "pids", limit_here, "pids.max", "pids.max");
 }
 
 int cgroup_oom_open(const char *root)

@@ -23,10 +23,10 @@
 #include <unistd.h>
 
 #define PASSES_MOST 64U     /* to move all of a group to another */
-#define DEEP_MOST 256U      /* descendants */
-#define SUBGROUPS_DEEP 16U  /* that a worker has made in its own … */
-#define SUBGROUPS_MOST 256U /* … and that are removed at once */
-#define KILLS_MOST 256U     /* processes of a group, in a turn */
+#define DEEP_MOST 256U      /* generations between nclust and a descendant */
+#define SUBGROUPS_DEEP 16U  /* levels below a worker's group that are removed */
+#define SUBGROUPS_MOST 256U /* groups below a worker's that are removed at once */
+#define KILLS_MOST 256U     /* processes of a group that one sweep kills */
 
 static const char *const names[CGROUP_KINDS] = {
 	[CGROUP_MEMORY] = "memory",
@@ -35,14 +35,14 @@ static const char *const names[CGROUP_KINDS] = {
 	[CGROUP_IO] = "io",
 };
 
-/* Which files have them.  A quota is for a period of 100 ms. */
+/* Which file each limit is written to.  A CPU quota is for a period of 100 ms. */
 static const struct limit_row {
 	enum cgroup_kind kind;
 	bool of_cluster;
 	const char *key;
 	const char *file;
-	const char *other; /* in its place, with the I/O scheduler BFQ */
-	unsigned factor;   /* per cent */
+	const char *other; /* instead of `file`, with the I/O scheduler BFQ */
+	unsigned factor;   /* of what the file counts, in a per cent */
 } rows[CGROUP_LIMITS] = {
 	[CGROUP_MEMORY_MAX] = {CGROUP_MEMORY, false, "memory-max", "memory.max", NULL, 100},
 	[CGROUP_MEMORY_HIGH] = {CGROUP_MEMORY, false, "memory-high", "memory.high", NULL, 100},
@@ -69,10 +69,10 @@ static int open_dir(int at, const char *name)
 	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* -1 and errno. */
-static int put(int dir, const char *file, const char *format, ...)
+/* Write to a file of a group; -1 and errno. */
+static int write_file(int dir, const char *file, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-static int put(int dir, const char *file, const char *format, ...)
+static int write_file(int dir, const char *file, const char *format, ...)
 {
 	scoped_fd fd = openat(dir, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	char text[64];
@@ -87,7 +87,7 @@ static int put(int dir, const char *file, const char *format, ...)
 	return n == len ? 0 : -1;
 }
 
-static bool get(int dir, const char *file, char *text, size_t size)
+static bool read_file(int dir, const char *file, char *text, size_t size)
 {
 	scoped_fd fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n = fd != -1 ? read(fd, text, size - 1) : -1;
@@ -103,7 +103,7 @@ double cgroup_number(int dir, const char *file, const char *key)
 	char *end;
 	double number;
 
-	if (!get(dir, file, text, sizeof(text)))
+	if (!read_file(dir, file, text, sizeof(text)))
 		return -1;
 	if (key != NULL) {
 		at = strstr(text, key);
@@ -120,9 +120,7 @@ int cgroup_procs(int dir)
 	return openat(dir, "cgroup.procs", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* ---- ours ---- */
-
-/* Make and open it; unless it must be `fresh`, it may exist.  -1 and `err`. */
+/* Make and open a group's directory, which may exist unless it must be `fresh`.  -1 and `err`. */
 static int make_dir(int at, const char *name, bool fresh, struct error *err)
 {
 	int dir;
@@ -133,7 +131,7 @@ static int make_dir(int at, const char *name, bool fresh, struct error *err)
 	return dir != -1 ? dir : error_set(err, errno, "cannot open the cgroup '%s'", name);
 }
 
-/* systemd marks what it leaves to a unit; a user's it gives to that user. */
+/* Has systemd delegated the group to its unit?  A user's manager owns the group instead. */
 static bool is_marked(const char *path)
 {
 	char value[2] = "";
@@ -154,8 +152,8 @@ static bool is_systemds(const char *root)
 }
 
 /*
- * The group in which ours may be made: our own; or the one above it, if ours is a
- * leaf that was made for nclust, by itself (before an upgrade) or by systemd
+ * Choose the group in which clusters get theirs: our own group, or its parent if
+ * ours is a leaf made for nclust alone, by nclust before an upgrade or by systemd
  * (DelegateSubgroup=).
  */
 static int choose_base(
@@ -185,7 +183,7 @@ static int choose_base(
 				    "Delegate=yes'");
 }
 
-/* Ourselves, a descendant of ours, or who waits for our start? */
+/* Is the process nclust, a descendant of nclust, or the launcher that waits for nclust's start? */
 static bool is_ours(const struct cgroup_tree *t, pid_t pid)
 {
 	struct process_facts facts;
@@ -197,37 +195,37 @@ static bool is_ours(const struct cgroup_tree *t, pid_t pid)
 	return pid == getpid();
 }
 
-/* Move processes of a group to another: all, or ours.  False: none was moved.  A
- * read gets only the beginning of a long list. */
-static bool move(const struct cgroup_tree *t, int from, int to, bool all)
+/* Move processes of a group to another: all, or nclust's (is_ours()).  False: none
+ * was moved.  One read(2) returns only the beginning of a long list. */
+static bool move_processes(const struct cgroup_tree *t, int from, int to, bool all)
 {
 	char inside[16384];
 	char *end;
 	bool moved = false;
 
-	(void)get(from, "cgroup.procs", inside, sizeof(inside));
+	(void)read_file(from, "cgroup.procs", inside, sizeof(inside));
 	for (char *line = inside; (end = strchr(line, '\n')); line = end + 1) {
 		*end = '\0';
-		/* one that has ended meanwhile needs no move */
+		/* a process that has ended meanwhile needs no move */
 		if (all || is_ours(t, (pid_t)strtol(line, NULL, 10)))
-			moved |= put(to, "cgroup.procs", "%s", line) == 0;
+			moved |= write_file(to, "cgroup.procs", "%s", line) == 0;
 	}
 	return moved;
 }
 
-/* A controller that is handed down from a group with processes makes it "threaded", where
- * none of them can enter a group below, or is refused.  Only the root may have both. */
+/* A group with processes that enables a controller for its children makes them "threaded", so
+ * that no process can enter one, or the kernel refuses.  Only the root group may have both. */
 static bool is_empty(const struct cgroup_tree *t)
 {
 	char inside[16];
 
 	return access_in(t->base, "cgroup.type", F_OK) == -1 ||
-		!get(t->base, "cgroup.procs", inside, sizeof(inside));
+		!read_file(t->base, "cgroup.procs", inside, sizeof(inside));
 }
 
-/* Move ourselves and our descendants, which may fork meanwhile, to a leaf.  False: others
- * are left. */
-static bool settle(struct cgroup_tree *t, const char *own)
+/* Move nclust and its descendants, which may fork meanwhile, to a leaf.  False:
+ * other processes are left. */
+static bool settle_in_leaf(struct cgroup_tree *t, const char *own)
 {
 	struct error ignored;
 	scoped_fd dir = -1;
@@ -236,7 +234,7 @@ static bool settle(struct cgroup_tree *t, const char *own)
 		return true;
 	dir = make_dir(t->base, own, false, &ignored);
 	for (unsigned i = 0; dir != -1 && i < PASSES_MOST; i++)
-		if (!move(t, t->base, dir, false))
+		if (!move_processes(t, t->base, dir, false))
 			break;
 	t->place = CGROUP_IN_OWN;
 	return is_empty(t);
@@ -248,7 +246,7 @@ static void get_words(int dir, const char *file, char text[256])
 	size_t end;
 
 	text[0] = ' ';
-	(void)get(dir, file, text + 1, 254);
+	(void)read_file(dir, file, text + 1, 254);
 	end = strcspn(text, "\n");
 	text[end] = ' ';
 	text[end + 1] = '\0';
@@ -282,9 +280,9 @@ static int tell_lack(unsigned kind, struct error *err)
 		"(cgroup.subtree_control)");
 }
 
-/* Let the groups below have limits of these kinds.  Which of them can be;
- * `ours` gets those that could not before.  errno: why some cannot. */
-static unsigned enable(int dir, unsigned kinds, unsigned *ours)
+/* Let child groups have limits of these kinds.  Returns the kinds that are enabled;
+ * adds to `ours` those that were not enabled before. errno: why some cannot be. */
+static unsigned enable_kinds(int dir, unsigned kinds, unsigned *ours)
 {
 	char before[256];
 	int error = 0;
@@ -293,7 +291,7 @@ static unsigned enable(int dir, unsigned kinds, unsigned *ours)
 	for (unsigned k = 0; k < CGROUP_KINDS; k++) {
 		if ((kinds >> k & 1) == 0 || has_word(before, k))
 			continue;
-		if (put(dir, "cgroup.subtree_control", "+%s", names[k]) == 0) {
+		if (write_file(dir, "cgroup.subtree_control", "+%s", names[k]) == 0) {
 			*ours |= 1U << k;
 			continue;
 		}
@@ -345,8 +343,8 @@ unsigned cgroup_tree_open(
 	lack = find_lack(t, missing);
 	if (lack < CGROUP_KINDS)
 		(void)tell_lack(lack, err);
-	if (settle(t, own)) {
-		t->kinds |= enable(t->base, missing, &t->enabled);
+	if (settle_in_leaf(t, own)) {
+		t->kinds |= enable_kinds(t->base, missing, &t->enabled);
 		missing &= ~t->kinds;
 	}
 	if (missing != 0 && lack == CGROUP_KINDS)
@@ -368,16 +366,16 @@ int cgroup_tree_check(const char *root, struct error *err)
 	return got;
 }
 
-/* Back to the base, if nothing is left that has limits. */
-static void leave(const struct cgroup_tree *t, const char *own)
+/* Return to the base group, if no group with limits is left. */
+static void leave_leaf(const struct cgroup_tree *t, const char *own)
 {
 	scoped_fd dir = open_dir(t->base, own);
 
 	for (unsigned k = 0; k < CGROUP_KINDS; k++)
 		if ((t->enabled >> k & 1) != 0)
-			(void)put(t->base, "cgroup.subtree_control", "-%s", names[k]);
+			(void)write_file(t->base, "cgroup.subtree_control", "-%s", names[k]);
 	for (unsigned i = 0; dir != -1 && i < PASSES_MOST; i++)
-		if (!move(t, dir, t->base, true))
+		if (!move_processes(t, dir, t->base, true))
 			break;
 	(void)unlinkat(t->base, own, AT_REMOVEDIR);
 }
@@ -385,16 +383,16 @@ static void leave(const struct cgroup_tree *t, const char *own)
 void cgroup_tree_close(struct cgroup_tree *t, const char *own)
 {
 	if (t->base != -1 && t->place == CGROUP_IN_OWN)
-		leave(t, own);
+		leave_leaf(t, own);
 	fd_close(&t->base);
 	*t = (struct cgroup_tree){.base = -1};
 }
 
 /* ---- a group ---- */
 
-/* Set those of the cluster, where those that are not asked for may be in force, or
- * those of a worker. */
-static void set(const struct cgroup_tree *t, int dir, bool of_cluster,
+/* Write the limits of a cluster (`of_cluster`), or of a worker.  A cluster's that is 0 is
+ * written as the usual 100: an earlier value may be in force. */
+static void set_limits(const struct cgroup_tree *t, int dir, bool of_cluster,
 	const struct cgroup_limits *l, struct error *err)
 {
 	for (size_t i = 0; i < CGROUP_LIMITS; i++) {
@@ -405,8 +403,9 @@ static void set(const struct cgroup_tree *t, int dir, bool of_cluster,
 		if (n == 0 || r->of_cluster != of_cluster ||
 			(l->of[i] != 0 && (t->kinds >> r->kind & 1) == 0))
 			continue;
-		if (put(dir, r->file, "%llu", n) == -1 &&
-			(r->other == NULL || put(dir, r->other, "%llu", n) == -1) && l->of[i] != 0)
+		if (write_file(dir, r->file, "%llu", n) == -1 &&
+			(r->other == NULL || write_file(dir, r->other, "%llu", n) == -1) &&
+			l->of[i] != 0)
 			error_set(err, errno, "'%s' cannot be set", r->key);
 	}
 }
@@ -423,8 +422,8 @@ int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	if (above == -1)
 		return -1;
 	err->text[0] = '\0';
-	(void)enable(above, t->kinds & cgroup_kinds(l), &ignored);
-	set(t, above, true, l, err);
+	(void)enable_kinds(above, t->kinds & cgroup_kinds(l), &ignored);
+	set_limits(t, above, true, l, err);
 	return make_dir(t->base, group, fresh, err);
 }
 
@@ -432,10 +431,10 @@ void cgroup_limit(
 	const struct cgroup_tree *t, int dir, const struct cgroup_limits *l, struct error *err)
 {
 	err->text[0] = '\0';
-	/* a worker without one of its processes is none */
+	/* the OOM killer ends all of a worker: a part of one serves nobody */
 	if (l->of[CGROUP_MEMORY_MAX] != 0)
-		(void)put(dir, "memory.oom.group", "1");
-	set(t, dir, false, l, err);
+		(void)write_file(dir, "memory.oom.group", "1");
+	set_limits(t, dir, false, l, err);
 }
 
 int cgroup_open(const struct cgroup_tree *t, const char *group)
@@ -461,7 +460,7 @@ int cgroup_has(pid_t pid, const char *group)
 
 /* ---- removal ---- */
 
-/* The next directory in it, or NULL. */
+/* The next directory of the list, or NULL. */
 static const char *next_dir(DIR *list)
 {
 	const struct dirent *e;
@@ -482,7 +481,7 @@ static DIR *open_list(int at, const char *name)
 	return list;
 }
 
-/* The number may be another process's since the list was read. */
+/* The pid may be another process's since the list was read: check its group. */
 static void kill_one(pid_t pid, const char *group)
 {
 	scoped_fd fd = pid != getpid() ? pidfd_of(pid) : -1;
@@ -491,8 +490,8 @@ static void kill_one(pid_t pid, const char *group)
 		(void)pidfd_signal(fd, SIGKILL);
 }
 
-/* Some may wait in the kernel and stay: begin anywhere, so that all have their turn.
- * A read gets only the beginning of a long list. */
+/* Processes in uninterruptible sleep stay, so begin at a random place of the list, that
+ * all processes have their turn.  One read(2) returns only the beginning of a long list. */
 static void kill_some(int dir, const char *group)
 {
 	unsigned kills = KILLS_MOST;
@@ -501,7 +500,7 @@ static void kill_some(int dir, const char *group)
 	const char *at;
 	char *end;
 
-	if (!get(dir, "cgroup.procs", inside, sizeof(inside)))
+	if (!read_file(dir, "cgroup.procs", inside, sizeof(inside)))
 		return;
 	at = strchr(inside + (size_t)clock_now() % strlen(inside), '\n');
 	first = at = at != NULL && at[1] != '\0' ? at + 1 : inside;
@@ -511,8 +510,8 @@ static void kill_some(int dir, const char *group)
 	} while (--kills > 0 && at != first);
 }
 
-/* Remove what is below the directory as far as it can be, the deepest first, and kill
- * some of what is in it, unless `group` is NULL. */
+/* Remove the groups below the directory as far as possible, the deepest first, and
+ * kill some of their processes, unless `group` is NULL. */
 static void remove_below(int at, const char *name, const char *group, unsigned deep, unsigned *dirs)
 {
 	DIR *list = deep > 0 ? open_list(at, name) : NULL;
@@ -541,9 +540,9 @@ static bool remove_group(int at, const char *name, const char *group)
 	return unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
 }
 
-/* Where the kernel does not kill all of a group (before Linux 5.14), we kill some in each
- * sweep.  This bit of its directory, which has no effect there, says so also after an
- * upgrade. */
+/* Where the kernel cannot kill all of a group (before Linux 5.14), each sweep kills
+ * some processes.  This mode bit of the group's directory, which has no effect
+ * there, marks the group, so that it survives an upgrade. */
 #define IS_ENDED S_ISVTX
 
 static bool is_ended(int at, const char *name)
@@ -561,8 +560,8 @@ bool cgroup_end(const struct cgroup_tree *t, const char *group)
 	if (unlinkat(t->base, group, AT_REMOVEDIR) == 0 || errno == ENOENT)
 		return true;
 	dir = open_dir(t->base, group);
-	if (dir != -1 && put(dir, "cgroup.kill", "1") == -1) {
-		(void)put(dir, "pids.max", "0"); /* no more forks, if it can */
+	if (dir != -1 && write_file(dir, "cgroup.kill", "1") == -1) {
+		(void)write_file(dir, "pids.max", "0"); /* no more forks */
 		(void)fchmod(dir, 0755 | IS_ENDED);
 		kills = true;
 	}

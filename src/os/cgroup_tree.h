@@ -9,13 +9,12 @@
 #include <sys/types.h>
 
 /*
- * Groups for our children, below the cgroup that we are in: one for a cluster
- * (BASE/NAME), and in it one for each worker (BASE/NAME/WORKER).  This is for
- * cgroup v2 alone.
+ * Groups for our children, below our own cgroup: one for a cluster (BASE/NAME),
+ * and in it one for each worker (BASE/NAME/WORKER).  This is for cgroup v2 alone.
  *
- * Everything goes by descriptor from BASE on, which is our own.  Workers may run
- * as any user: what they can change in their groups is taken for no more than a
- * number, and no symbolic link is followed.
+ * Every path is relative to a descriptor of BASE, which is our own.  Workers may
+ * run as any user: what workers can change in their groups is taken for no more
+ * than a number, and no symbolic link is followed.
  */
 enum cgroup_kind {
 	CGROUP_MEMORY,
@@ -25,7 +24,7 @@ enum cgroup_kind {
 	CGROUP_KINDS,
 };
 
-/* What is asked for; 0: no limit. */
+/* The limits that can be set; 0: no limit. */
 enum cgroup_limit {
 	CGROUP_MEMORY_MAX, /* of a worker; bytes */
 	CGROUP_MEMORY_HIGH,
@@ -38,65 +37,66 @@ enum cgroup_limit {
 struct cgroup_limits {
 	uint64_t of[CGROUP_LIMITS];
 };
-/* The kinds that they need, 1 << enum cgroup_kind each; 0: there are none. */
+/* The kinds that the limits need, 1 << enum cgroup_kind each; 0: no limit is set. */
 unsigned cgroup_kinds(const struct cgroup_limits *l);
 
 struct cgroup_tree {
 	int base;       /* directory; -1: not open */
-	unsigned kinds; /* that it can limit */
-	pid_t launcher; /* waits for our start; 0: none does */
+	unsigned kinds; /* 1 << enum cgroup_kind each: those that can be limited */
+	pid_t launcher; /* the process that waits for nclust's start; 0: none */
 	enum {
 		CGROUP_IN_BASE,
-		CGROUP_IN_OWN,  /* a leaf below it that nclust has made */
-		CGROUP_IN_LEAF, /* … that systemd has */
-	} place;                /* where we are */
-	unsigned enabled;       /* kinds, by us: they go when we leave */
+		CGROUP_IN_OWN,  /* a leaf below the base that nclust has made */
+		CGROUP_IN_LEAF, /* a leaf below the base that systemd has made */
+	} place;                /* the group that nclust itself is in */
+	unsigned enabled;       /* kinds that nclust has enabled; it disables them at its end */
 };
 
 /*
- * Find our group on the first call, and make it ready for groups below it with
- * limits of these kinds.  The kernel wants processes in leaves alone: if need be, we
- * and our descendants move to BASE/`own`.  `root` is "" in earnest; tests give a
- * directory with a copy of /proc and /sys beneath it.  Which of the kinds can be
- * limited; where some cannot, `err` says why.
+ * Find our group on the first call, and enable limits of these kinds for groups
+ * below it.  The kernel wants processes in leaves alone: if need be, nclust and
+ * its descendants move to BASE/`own`.  `root` is "" in earnest; tests give a
+ * directory with a copy of /proc and /sys beneath it.  Returns the kinds that can
+ * be limited; where some cannot, `err` says why.
  */
 unsigned cgroup_tree_open(struct cgroup_tree *t, const char *root, unsigned kinds, const char *own,
 	struct error *err);
-/* Close it; without any groups left, we go back to where we were. */
+/* Close the tree; if no groups are left, nclust moves back to the base. */
 void cgroup_tree_close(struct cgroup_tree *t, const char *own);
-/* Could it be done, for memory, CPU time and processes?  Changes nothing.  -1 and
- * `err`. */
+/* Could memory, CPU time and processes be limited?  Changes nothing.  -1 and `err`:
+ * no. */
 int cgroup_tree_check(const char *root, struct error *err);
 
-/* Make the group of a worker, "NAME/WORKER", without limits, and that of its
- * cluster above it, which may exist; the worker's may unless it must be `fresh`.
- * Its directory, or -1.  `err` says what could not be done; its text is "" if
- * there is nothing of the kind. */
+/* Make the group of a worker, "NAME/WORKER", without limits, and its cluster's group
+ * above it, which may exist, as may the worker's unless it must be `fresh`.  Returns
+ * the worker's directory, or -1.  `err` says what failed; its text is "" if nothing
+ * did. */
 int cgroup_make(const struct cgroup_tree *t, const char *group, bool fresh,
 	const struct cgroup_limits *l, struct error *err);
-/* Set the limits of a worker; `err` as before.  Not before its exec: until then it
- * has our memory, and a kernel that finds too little for it kills all that have it. */
+/* Set the limits of a worker; `err` as for cgroup_make().  Call it only after the worker's exec:
+ * before that the child shares nclust's memory, and the OOM killer of the group would kill all
+ * processes that have this memory. */
 void cgroup_limit(
 	const struct cgroup_tree *t, int dir, const struct cgroup_limits *l, struct error *err);
-/* The directory of a worker's group that exists; or -1. */
+/* Open the directory of a worker's group that exists; or -1. */
 int cgroup_open(const struct cgroup_tree *t, const char *group);
-/* Where a process writes "0", or we its pid, to get in.  -1 and errno. */
+/* Open cgroup.procs of a group: a process that writes "0" enters, or we write its pid.  -1 and
+ * errno. */
 int cgroup_procs(int dir);
-/* The number after the first `key` (NULL: at the start) in one of the group's
- * files; -1: there is none. */
+/* The number after the first `key` (NULL: at the start) in one of the group's files;
+ * -1: no such file or key. */
 double cgroup_number(int dir, const char *file, const char *key);
 
-/* Is the process in the group of that name, or below it?  1 or 0; -1: cannot be
- * told. */
+/* Is the process in the group of that name, or below it?  1 or 0; -1: unknown. */
 int cgroup_has(pid_t pid, const char *group);
 
-/* Kill all in the group, and remove it with what is below it.  False: it still has
- * processes.  Since Linux 5.14 these end; before it is a part of them, and each
- * cgroup_sweep() kills more. */
+/* Kill all processes of the group, and remove it with the groups below it.  False:
+ * the group still has processes.  Since Linux 5.14 these will end; before that only
+ * a part was killed, and each cgroup_sweep() kills more. */
 bool cgroup_end(const struct cgroup_tree *t, const char *group);
-/* Remove the groups whose NAME begins with `prefix`, but for the workers' that
- * `is_used`; kills nothing in those that cgroup_end() was not called for.  How many
- * could not be removed. */
+/* Remove the groups whose NAME begins with `prefix`, except groups of workers for
+ * which `is_used` returns true; only in groups given to cgroup_end() are processes
+ * killed.  Returns how many groups could not be removed. */
 typedef bool cgroup_use(void *context, const char *name, const char *worker);
 unsigned cgroup_sweep(
 	const struct cgroup_tree *t, const char *prefix, cgroup_use *is_used, void *context);

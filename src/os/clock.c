@@ -43,7 +43,7 @@ nsec_t clock_worked(void)
 {
 	struct rusage children;
 
-	(void)getrusage(RUSAGE_CHILDREN, &children); /* nor can this */
+	(void)getrusage(RUSAGE_CHILDREN, &children); /* this cannot fail either */
 	return clock_read(CLOCK_THREAD_CPUTIME_ID) + of_timeval(children.ru_utime) +
 		of_timeval(children.ru_stime);
 }

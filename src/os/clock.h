@@ -8,11 +8,11 @@
 
 /* CLOCK_MONOTONIC: does not jump, stands still in suspend. */
 nsec_t clock_now(void);
-/* CLOCK_BOOTTIME in clock ticks, as a process's start is told (process.h). */
+/* CLOCK_BOOTTIME in clock ticks, the unit of a process's start time in /proc (process.h). */
 uint64_t clock_ticks(void);
-/* CLOCK_REALTIME, seconds and more since 1970; only to show to people. */
+/* CLOCK_REALTIME, in seconds since 1970; only for people to read. */
 double clock_wall(void);
-/* The CPU time that this thread has used, and the children that it awaited. */
+/* The CPU time of this thread and of the children that it has waited for. */
 nsec_t clock_worked(void);
 
 #endif

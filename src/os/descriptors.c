@@ -17,7 +17,7 @@
 #define CLOSE_RANGE_CLOEXEC (1U << 2)
 #endif
 
-static int mark(unsigned fd)
+static int mark_cloexec(unsigned fd)
 {
 	int flags = fcntl((int)fd, F_GETFD);
 
@@ -55,7 +55,7 @@ static int each_by_proc(unsigned first, unsigned last, int (*act)(unsigned fd))
 
 int descriptors_cloexec_by_proc(unsigned first, unsigned last)
 {
-	return each_by_proc(first, last, mark);
+	return each_by_proc(first, last, mark_cloexec);
 }
 
 int descriptors_cloexec(unsigned first, unsigned last)

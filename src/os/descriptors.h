@@ -5,20 +5,20 @@
 #include <stdbool.h>
 
 /*
- * Close whole ranges of descriptors, or mark them close-on-exec.  Safe between clone
- * and exec: no allocation, no lock.  They use close_range(2) (the flag is of Linux
- * 5.11), and where that is refused walk /proc/self/fd, as the third does.  -1 and
- * errno.
+ * Close whole ranges of descriptors, or mark them close-on-exec.  Safe between
+ * clone and exec: no allocation, no lock.  These functions call close_range(2)
+ * (the flag is of Linux 5.11), and where that is refused walk /proc/self/fd, as
+ * the third one does.  -1 and errno.
  */
 int descriptors_close(unsigned first, unsigned last);
 int descriptors_cloexec(unsigned first, unsigned last);
 int descriptors_cloexec_by_proc(unsigned first, unsigned last);
 
-/* As many as we may have; where that is refused, as many as before. */
+/* Raise RLIMIT_NOFILE to its hard limit; where that is refused, leave it. */
 void descriptors_allow_many(void);
 
-/* access(2) in that directory.  faccessat(3) is another system call with some libc,
- * which filters of containers refuse. */
+/* access(2) relative to a directory. faccessat(3) is another system call with some
+ * libc, which filters of containers refuse. */
 int access_in(int dir, const char *file, int mode);
 
 /* Are both open, and the same file? */

@@ -15,12 +15,12 @@
 #define LOOKS_MOST 4
 
 struct scan {
-	size_t at; /* in the entry "KEY=VALUE" */
-	bool fits; /* so far */
+	size_t at; /* position in the entry "KEY=VALUE" */
+	bool fits; /* all bytes so far match the key */
 };
 
-/* One more byte.  True: the value is whole. */
-static bool feed(struct environ_look *l, struct scan *s, char c)
+/* Compare one more byte of the environment.  True: the value is complete. */
+static bool feed_byte(struct environ_look *l, struct scan *s, char c)
 {
 	size_t key = strlen(l->key);
 	size_t value = s->at - key - 1;
@@ -41,7 +41,7 @@ static bool feed(struct environ_look *l, struct scan *s, char c)
 	return false;
 }
 
-/* 0: found; -1 and errno: ENOENT: not there, and `*used` bytes are. */
+/* 0: found; -1 and errno: ENOENT: no such variable among the `*used` bytes of the environment. */
 static int scan_environment(struct environ_look *l, size_t *used)
 {
 	struct scan scan = {.fits = true};
@@ -54,7 +54,7 @@ static int scan_environment(struct environ_look *l, size_t *used)
 	while (fd != -1 && got > 0 && *used < ENVIRON_MAX) {
 		got = read(fd, data, sizeof(data));
 		for (ssize_t i = 0; i < got; i++)
-			if (feed(l, &scan, data[i]))
+			if (feed_byte(l, &scan, data[i]))
 				return 0;
 		*used += got > 0 ? (size_t)got : 0;
 	}
@@ -63,8 +63,8 @@ static int scan_environment(struct environ_look *l, size_t *used)
 	return -1;
 }
 
-/* execve(2) gives a process new memory first, and says later where its arguments and its
- * environment are in it: until then both read as empty (fs/proc/base.c, environ_read()). */
+/* execve(2) gives a process new memory first, and sets later where its arguments and its
+ * environment are in this memory: until then both read as empty (fs/proc/base.c, environ_read()). */
 static bool is_executing(pid_t pid)
 {
 	char text[16];
@@ -79,7 +79,7 @@ int environ_find(void *argument)
 	int error = ENOENT;
 	size_t used;
 
-	/* an empty one is looked at again: it may have been executing until now */
+	/* an empty environment is read again: the process may be in execve(2) */
 	for (int looks = 0; looks < LOOKS_MOST && error == ENOENT; looks++) {
 		if (scan_environment(l, &used) == 0)
 			return 0;

@@ -5,9 +5,9 @@
 #include <sys/types.h>
 
 /*
- * A variable in the environment that a process was started with
- * (/proc/PID/environ, which requires the rights of ptrace(2)).  These are pages
- * of its own, so it can have changed them, and can make reading them block.
+ * Look up a variable in the environment that a process was started with
+ * (/proc/PID/environ, which requires the rights of ptrace(2)).  The process can
+ * have changed these pages, and can make reading them block.
  */
 struct environ_look {
 	pid_t pid;
@@ -15,9 +15,9 @@ struct environ_look {
 	char value[4200]; /* a longer one is cut */
 };
 
-/* Fill in the value of a struct environ_look; to be called by remote_run().  0; -1 and
- * errno: ENOENT: it has no such variable, or is gone; EAGAIN: it is in the middle of
- * execve(2), look again soon; else it cannot be read. */
+/* Fill in the value of a struct environ_look; to be called by remote_run().  0; -1
+ * and errno: ENOENT: the process has no such variable, or is gone; EAGAIN: the
+ * process is in execve(2), look again soon; else the environment cannot be read. */
 int environ_find(void *look);
 
 #endif

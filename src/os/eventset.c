@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static bool await(const struct eventset *s)
+static bool submit_poll(const struct eventset *s)
 {
 	struct iocb wait = {
 		.aio_lio_opcode = IOCB_CMD_POLL,
@@ -35,7 +35,7 @@ int eventset_open(struct eventset *s)
 	s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->wake != -1 && privilege_has(CAP_SETUID) &&
 		syscall(SYS_io_setup, 1L, &s->context) == 0) {
-		s->armed = await(s);
+		s->armed = submit_poll(s);
 		if (s->armed)
 			return 0;
 		(void)syscall(SYS_io_destroy, s->context);
@@ -58,8 +58,8 @@ void eventset_arm(struct eventset *s)
 {
 	if (s->context == 0 || s->armed)
 		return;
-	s->armed = await(s);
-	if (!s->armed) /* the kernel is short of memory: in the next turn */
+	s->armed = submit_poll(s);
+	if (!s->armed) /* the kernel is short of memory: try in the next turn */
 		(void)eventfd_write(s->wake, 1);
 }
 

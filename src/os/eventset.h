@@ -6,34 +6,34 @@
 #include <stdbool.h>
 
 /*
- * An epoll set beside that of the loop, which is told by an eventfd that it has
- * something.
+ * An epoll set beside that of the loop; an eventfd tells the loop that this set has
+ * events.
  *
- * To add anything to a set that is in another one, or a set to another one, the
- * kernel takes a lock that the whole machine shares (epnested_mutex in fs/eventpoll.c).
- * Any user's process can hold that for ever: it adds a set whose own lock it
- * holds, as epoll_wait(2) writes to memory that is a file of its own file server.
- * So our sets are in no other one.  The kernel's asynchronous I/O waits for them.
+ * To add anything to a set that is in another one, or a set to another one, the kernel
+ * takes a lock that the whole machine shares (epnested_mutex in fs/eventpoll.c).  Any
+ * user's process can hold that lock for ever: it adds a set whose own lock it holds,
+ * as epoll_wait(2) writes to memory that is a file of its own file server.  So no set
+ * of nclust is in another one: the kernel's asynchronous I/O waits for them.
  *
- * Without that (before Linux 4.18, in a sandbox, or if others have used up
- * fs.aio-max-nr) the set itself is what is to be watched; and where nobody has
- * fewer rights than we.  Other programs that add sets to sets wait all the same.
+ * Without asynchronous I/O (before Linux 4.18, in a sandbox, or if others have used up
+ * fs.aio-max-nr), and where no process has fewer rights than nclust, the loop watches
+ * the set itself.  Other programs that add sets to sets wait all the same.
  */
 struct eventset {
 	int set;  /* -1: there is none */
-	int wake; /* readable: there is something; the set itself, or an eventfd */
+	int wake; /* readable when the set has events: an eventfd, or the set itself */
 	aio_context_t context;
 	bool armed;
 };
 
 /* -1 and errno. */
 int eventset_open(struct eventset *s);
-/* At the end of the process: that alone frees all of it, in some 30 ms.  (So does an
- * exec.) */
+/* Call this only at the end of the process: io_destroy(2) takes some 30 ms, and exit
+ * and exec free all of the set by themselves. */
 void eventset_close(struct eventset *s);
-/* From now on `wake` says once that there is something. */
+/* From now on `wake` becomes readable once, when the set has an event. */
 void eventset_arm(struct eventset *s);
-/* It has said so. */
+/* Take the eventfd's notice, after `wake` was readable. */
 void eventset_take(struct eventset *s);
 
 #endif

@@ -28,7 +28,7 @@ static void take_descriptors(struct fdpass_message *m, struct cmsghdr *c)
 	size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
 	if (count > COUNT_OF(m->fds) - m->fd_count)
-		count = COUNT_OF(m->fds) - m->fd_count; /* cannot be */
+		count = COUNT_OF(m->fds) - m->fd_count; /* never more than SCM_MAX_FD */
 	memcpy(m->fds + m->fd_count, CMSG_DATA(c), count * sizeof(int));
 	m->fd_count += count;
 }
@@ -48,7 +48,7 @@ static void take_control(struct fdpass_message *m, struct msghdr *msg)
 	}
 }
 
-static void clear(struct fdpass_message *m)
+static void clear_message(struct fdpass_message *m)
 {
 	m->len = -1;
 	m->cut = false;
@@ -62,7 +62,7 @@ static void clear(struct fdpass_message *m)
  * unread; what it had sent before comes after that (unix_release_sock() of the kernel). */
 static ssize_t receive_with(int fd, struct msghdr *msg, int flags, struct fdpass_message *m)
 {
-	clear(m);
+	clear_message(m);
 	do {
 		m->len = recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
 	} while (m->len == -1 && (errno == EINTR || errno == ECONNRESET));
@@ -73,7 +73,7 @@ static ssize_t receive_with(int fd, struct msghdr *msg, int flags, struct fdpass
 	return m->len;
 }
 
-/* As recvmsg(2), with all that comes along. */
+/* recvmsg(2), with the sender and the descriptors. */
 static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct fdpass_message *m)
 {
 	union control control untouched;
@@ -90,8 +90,8 @@ static ssize_t receive_here(int fd, void *data, size_t size, int flags, struct f
 
 /* ---- from others ---- */
 
-/* As recvmsg(2), and nothing gets a number: what came along is `lost`.  After the
- * sender there is room for nothing else (scm_recv() of the kernel). */
+/* recvmsg(2) without room for descriptors: the kernel drops them, and `lost` is set.  Behind
+ * the sender's credentials there is no room for anything else (scm_recv() of the kernel). */
 static ssize_t receive_bare(
 	int fd, void *data, size_t size, int flags, bool sender, struct fdpass_message *m)
 {
@@ -107,8 +107,8 @@ static ssize_t receive_bare(
 	return receive_with(fd, &msg, flags, m);
 }
 
-/* Does the kernel tell who has sent a message?  1, 0 (so for what is no unix socket,
- * since 6.16 by EOPNOTSUPP); -1: errno. */
+/* Has the socket SO_PASSCRED set?  1, 0 (also for what is no unix socket, since 6.16
+ * by EOPNOTSUPP); -1: errno. */
 static int tells_sender(int fd)
 {
 	int on = 0;
@@ -123,7 +123,7 @@ int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m)
 {
 	int sender = tells_sender(fd);
 
-	clear(m);
+	clear_message(m);
 	m->stuck = 0;
 	if (sender == -1 ||
 		receive_bare(fd, data, size, MSG_PEEK | MSG_TRUNC, sender != 0, m) == -1)
@@ -145,12 +145,13 @@ struct apart {
 	int flags;
 	enum fdpass_take take;
 	struct fdpass_message *message;
-	bool is_socket; /* it brings one socket: nothing is received yet */
+	bool is_socket; /* the message brings one socket: nothing is received yet */
 	ssize_t got;
 	int error;
 };
 
-/* This call never asks who has made the file (sockfd_lookup() of the kernel). */
+/* getsockopt(2) calls no code of the file's owner, even for a file of FUSE (sockfd_lookup() of the
+ * kernel). */
 static bool is_socket(int fd)
 {
 	int type;
@@ -159,7 +160,7 @@ static bool is_socket(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
 }
 
-/* In a child; when it exits, the kernel closes all that it has received. */
+/* Runs in a child; when the child exits, the kernel closes all that it has received. */
 static int receive_apart(void *argument)
 {
 	struct apart *a = argument;
@@ -203,13 +204,13 @@ static bool has_number(int fd)
 }
 
 /*
- * We hold no descriptor that others have sent, but for a socket that the caller
- * wants (FDPASS_SOCKET).  Each child of ours would have a
- * copy of it and close that at its exec, and a file server (FUSE) can make close(2)
- * wait for ever.  So we look at the message first.  If it brings descriptors, a child
- * with a table of its own receives it and exits.
+ * nclust holds no descriptor that another process has sent, except a socket that
+ * the caller wants (FDPASS_SOCKET).  Each child of nclust would have a copy of
+ * the descriptor and close it at its exec, and a file server (FUSE) can make
+ * close(2) wait for ever.  So peek at the message first; if it brings
+ * descriptors, a child with a table of its own receives it and exits.
  */
-static ssize_t hear(
+static ssize_t receive_untrusted(
 	int fd, void *data, size_t size, int flags, enum fdpass_take take, struct fdpass_message *m)
 {
 	struct apart a = {fd, data, size, flags, take, m, false, -1, EBUSY};
@@ -217,16 +218,16 @@ static ssize_t hear(
 	bool sender = asked == 1;
 	int on = 1;
 
-	clear(m);
+	clear_message(m);
 	m->stuck = 0;
 	if (asked == -1)
 		return -1;
-	/* an urgent byte of a stream would be skipped by the look alone */
+	/* MSG_PEEK alone would skip an urgent byte of a stream */
 	if ((flags & MSG_TRUNC) == 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	if (receive_bare(fd, data, size, flags | MSG_PEEK, sender, m) == -1)
 		return -1;
-	/* no more of a stream than what was looked at */
+	/* of a stream, receive no more than was peeked at */
 	if (m->len < (ssize_t)size)
 		a.size = (size_t)m->len;
 	if (!m->lost)
@@ -237,7 +238,7 @@ static ssize_t hear(
 		run_apart(&a);
 	if (a.is_socket)
 		return receive_here(fd, data, a.size, flags, m);
-	m->fd_count = 0; /* they were the child's */
+	m->fd_count = 0; /* these descriptors were the child's */
 	m->lost = true;
 	errno = a.error;
 	return a.got;
@@ -246,7 +247,7 @@ static ssize_t hear(
 int fdpass_receive_apart(
 	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
-	if (hear(fd, data, size, MSG_TRUNC, take, m) == -1)
+	if (receive_untrusted(fd, data, size, MSG_TRUNC, take, m) == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 	return 1;
 }
@@ -254,7 +255,7 @@ int fdpass_receive_apart(
 ssize_t fdpass_read_apart(
 	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m)
 {
-	return hear(fd, data, size, 0, take, m);
+	return receive_untrusted(fd, data, size, 0, take, m);
 }
 
 /* ---- from ourselves ---- */
@@ -295,7 +296,7 @@ static void put_descriptors(
 	memcpy(CMSG_DATA(c), fds, fd_count * sizeof(int));
 }
 
-static ssize_t transmit(int fd, const void *data, size_t len, const int *fds, size_t fd_count)
+static ssize_t send_with(int fd, const void *data, size_t len, const int *fds, size_t fd_count)
 {
 	union control control untouched;
 	/* sendmsg() does not write to the data */
@@ -319,10 +320,10 @@ int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_
 		errno = EINVAL;
 		return -1;
 	}
-	n = transmit(fd, data, len, fds, fd_count);
+	n = send_with(fd, data, len, fds, fd_count);
 	if (n == -1 || (size_t)n == len)
 		return n == -1 ? -1 : 0;
-	errno = EMSGSIZE; /* a stream took a part; packets never do */
+	errno = EMSGSIZE; /* a stream took a part; packets are sent whole */
 	return -1;
 }
 
@@ -343,7 +344,7 @@ bool fdpass_refuses(int fd)
 
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed)
 {
-	return transmit(fd, data, len, &passed, passed != -1 ? 1 : 0);
+	return send_with(fd, data, len, &passed, passed != -1 ? 1 : 0);
 }
 
 int fdpass_pair(int *ours, int *theirs)
@@ -354,7 +355,7 @@ int fdpass_pair(int *ours, int *theirs)
 		return -1;
 	*ours = pair[0];
 	*theirs = pair[1];
-	/* each end has flags of its own */
+	/* O_NONBLOCK of one end does not concern the other end */
 	if (fcntl(pair[0], F_SETFL, O_RDWR | O_NONBLOCK) == 0)
 		return 0;
 	fd_close(ours);

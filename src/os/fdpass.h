@@ -12,54 +12,55 @@
 
 /* One datagram (or packet) with its sender and its descriptors. */
 struct fdpass_message {
-	ssize_t len; /* of the data; may be more than the buffer: cut */
+	ssize_t len; /* of the data; larger than the buffer: the data were cut */
 	bool cut;
 	bool has_cred;
 	struct ucred cred;    /* SCM_CREDENTIALS, if SO_PASSCRED is on; or 0 */
 	int fds[FDPASS_MOST]; /* CLOEXEC; the caller's to close */
 	size_t fd_count;
 	bool lost;   /* not all descriptors were taken */
-	pid_t stuck; /* the child that cannot close them (vfork_has()); or 0 */
+	pid_t stuck; /* the child that hangs in closing the descriptors (vfork_has()); or 0 */
 };
 
 /* Receive without blocking.  1: a message; 0: none now; -1: errno; a closed
  * SEQPACKET peer: 1 with len 0. */
 int fdpass_receive(int fd, void *data, size_t size, struct fdpass_message *m);
-/* The message that comes next, which stays there: its data and its sender. */
+/* Peek at the next message, which stays in the queue: its data and its sender. */
 int fdpass_look(int fd, void *data, size_t size, struct fdpass_message *m);
-/* Take it away, if nothing came along (it is not `lost`).  1; 0: there is none. */
+/* Remove the next message, if it brings no descriptors (it is not `lost`).  1; 0: the queue is
+ * empty. */
 int fdpass_skip(int fd);
 /* Read from a stream, as read(2), with the descriptors of one message at most: what
  * was sent before it may come along, what was sent after it does not. */
 ssize_t fdpass_read(int fd, void *data, size_t size, struct fdpass_message *m);
 /*
- * As these, from somebody who has fewer rights than we: what is sent along may be
- * such that close(2) of it never returns.  So a child receives it and goes with it
- * (it may get stuck), but for what `take` says.
+ * The same calls for a sender with fewer rights than nclust: close(2) of a
+ * descriptor that it sends may never return.  So a child receives the descriptors
+ * and exits with them (the child may hang), except as `take` says.
  */
 enum fdpass_take {
 	FDPASS_NOTHING,
-	FDPASS_SOCKET, /* one, if it is the only one */
-	FDPASS_LEAVE,  /* what has descriptors is not received at all: EBUSY */
+	FDPASS_SOCKET, /* receive a descriptor if it is the only one, and a socket */
+	FDPASS_LEAVE,  /* leave a message with descriptors in the queue: EBUSY */
 };
 int fdpass_receive_apart(
 	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m);
 ssize_t fdpass_read_apart(
 	int fd, void *data, size_t size, enum fdpass_take take, struct fdpass_message *m);
 
-/* Close what has come along, but those that are set to -1. */
+/* Close the descriptors of the message, except those that are -1. */
 void fdpass_drop(struct fdpass_message *m);
 /* Send one packet with up to FDPASS_MOST descriptors, without blocking and without
  * SIGPIPE; the descriptors stay the caller's.  0, or -1 and errno. */
 int fdpass_send(int fd, const void *data, size_t len, const int *fds, size_t fd_count);
-/* Who sends a descriptor to this socket, or to one that it accepts, gets EPERM
- * (SO_PASSRIGHTS of unix(7), Linux 6.16).  Before that nothing changes. */
+/* Senders of descriptors to this socket, or to one that it accepts, get EPERM from
+ * now on (SO_PASSRIGHTS of unix(7), Linux 6.16).  Does nothing on older kernels. */
 void fdpass_refuse(int fd);
-bool fdpass_refuses(int fd); /* and that is in force */
-/* As write(2), never blocking, without SIGPIPE; `passed` (or -1) was sent if a
- * byte was, and stays the caller's. */
+bool fdpass_refuses(int fd); /* fdpass_refuse() was called and is in force */
+/* write(2), never blocking, without SIGPIPE; `passed` (or -1) was sent if a byte
+ * was, and stays the caller's. */
 ssize_t fdpass_write(int fd, const void *data, size_t len, int passed);
-/* A pair of streams: ours, which does not block, and another's; CLOEXEC. */
+/* A pair of stream sockets: ours, which does not block, and another process's; CLOEXEC. */
 int fdpass_pair(int *ours, int *theirs);
 
 #endif

@@ -17,15 +17,15 @@ struct found {
 	size_t count;
 };
 
-/* Whole pages that nothing has been written to, or will be read from.  What is
- * not mapped there is no matter. */
-static void drop(uintptr_t from, uintptr_t to)
+/* Give back whole pages that nothing has been written to, or whose content nobody
+ * will read.  Ranges that are not mapped do no harm. */
+static void drop_pages(uintptr_t from, uintptr_t to)
 {
 	if (from < to)
 		(void)madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-/* Has the linker had to write to what is read-only (not position-independent)? */
+/* Has the linker written to read-only pages (code that is not position-independent)? */
 static bool is_altered(uintptr_t dynamic)
 {
 	const ElfW(Dyn) *d = (const void *)dynamic;
@@ -37,8 +37,8 @@ static bool is_altered(uintptr_t dynamic)
 	return false;
 }
 
-/* The C library is everybody's: nothing is gained there, and what was preloaded
- * may have put its hooks into it.  In a static program it is the program's. */
+/* All processes share the pages of the C library: nothing is gained there, and preloaded
+ * libraries may have put hooks into it.  In a static program it is a part of the program. */
 static bool is_dropped(const struct dl_phdr_info *info, bool is_program)
 {
 	uintptr_t libc = (uintptr_t)&madvise;
@@ -55,9 +55,9 @@ static bool is_dropped(const struct dl_phdr_info *info, bool is_program)
 	return true;
 }
 
-/* Nobody writes to code and constants but a debugger, whose breakpoints so far
- * are lost.  First all are found: to look for them is to touch them. */
-static int find(struct dl_phdr_info *info, size_t size, void *data)
+/* Nobody but a debugger writes to code and constants; breakpoints set so far are lost.
+ * All ranges are found before any is dropped: the search itself touches pages. */
+static int find_constants(struct dl_phdr_info *info, size_t size, void *data)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	struct found *found = data;
@@ -86,9 +86,9 @@ void memory_settle(void)
 	uintptr_t top = (uintptr_t)&found & ~(page - 1);
 
 	(void)malloc_trim(0);
-	/* below us nothing is alive; our own frame and what we call stay */
-	drop(top - STACK_DEPTH, (top - 16UL * 1024) & ~(page - 1));
-	(void)dl_iterate_phdr(find, &found);
+	/* below our frame nothing is alive; our own frame and those of called functions stay */
+	drop_pages(top - STACK_DEPTH, (top - 16UL * 1024) & ~(page - 1));
+	(void)dl_iterate_phdr(find_constants, &found);
 	for (size_t i = 0; i < found.count; i++)
-		drop(found.from[i], found.to[i]);
+		drop_pages(found.from[i], found.to[i]);
 }

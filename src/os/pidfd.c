@@ -27,8 +27,8 @@
 #define PIDFD_SIGNAL_PROCESS_GROUP (1UL << 2) /* linux/pidfd.h, 6.9 */
 #endif
 
-#define LET_GO_MOST 64U      /* at once: it may ask again each time … */
-#define LET_GO_A_SECOND 256U /* … and in all; then so many have to wait */
+#define LET_GO_MOST 64U      /* tracings that one call ends, maybe all of one process */
+#define LET_GO_A_SECOND 256U /* tracings that are ended in a second; others wait */
 #define ASIDE_MOST 256U
 
 /* linux/pidfd.h, 6.13; PIDFD_INFO_EXIT 6.15. */
@@ -46,7 +46,7 @@ static int send_signal(int pidfd, int signal, unsigned long flags)
 	return (int)trycall(SYS_pidfd_send_signal, pidfd, signal, NULL, (unsigned int)flags);
 }
 
-/* A container's filter that is older than a call refuses it. */
+/* Has a container's filter that is older than the call refused it? */
 static bool is_refused(void)
 {
 	return errno == ENOSYS || errno == EPERM;
@@ -108,7 +108,7 @@ int pidfd_signal(int pidfd, int signal)
 		return 0;
 	if (!is_refused())
 		return -1;
-	/* a child of ours keeps its number until we reap it */
+	/* a child of ours keeps its pid until we reap it */
 	pid = pidfd_pid(pidfd);
 	errno = ESRCH;
 	return pid > 0 ? kill(pid, signal) : -1;
@@ -119,7 +119,7 @@ int pidfd_signal_main(int pidfd, pid_t pid, int signal)
 	struct process_facts facts;
 	uint64_t blocked;
 
-	/* a main thread that has ended (Z) would never take it */
+	/* a main thread that has ended (Z) would never take the signal */
 	if (process_look(pid, &facts) == 0 && facts.state == 'T' &&
 		process_status(pid, "SigBlk:", 16, &blocked) == 0 &&
 		(blocked >> (signal - 1) & 1) == 0 &&
@@ -134,9 +134,9 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 		return 0;
 	if (errno != EINVAL && !is_refused())
 		return -1;
-	/* An older kernel, or an error that kill() tells again. */
+	/* An older kernel, or an error that kill() will report again. */
 	if (pid <= 1) {
-		errno = EINVAL; /* kill(-1) would reach everybody */
+		errno = EINVAL; /* kill(-1) would reach every process */
 		return -1;
 	}
 	return kill(-pid, signal);
@@ -144,18 +144,18 @@ int pidfd_signal_group(int pidfd, pid_t pid, int signal)
 
 /*
  * A process or thread may ask its parent to trace it (PTRACE_TRACEME).  It then
- * stops before it gets a signal, and waitid(2) reports that, asked for or not
- * (ptrace(2)).  End the tracing: it goes on, with the signal.  One is for a tracer
- * alone, the SIGTRAP of its exec.
+ * stops before each signal, and waitid(2) reports that, asked for or not
+ * (ptrace(2)).  So end the tracing: the process continues, with the signal,
+ * except the SIGTRAP of its exec, which is for a tracer alone.
  */
 struct traced {
 	pid_t pid;
-	int signal; /* before which it has stopped */
+	int signal; /* the signal before which it has stopped */
 };
 
 static struct {
 	nsec_t since;
-	unsigned count; /* let go since then */
+	unsigned count; /* processes let go since then */
 	struct traced aside[ASIDE_MOST];
 	size_t aside_count;
 } known;
@@ -182,7 +182,7 @@ static bool is_one_of_many(void)
 	return known.count++ >= LET_GO_A_SECOND;
 }
 
-/* It stays stopped for now.  Take the notice of that, as it would hide others. */
+/* The process stays stopped for now.  Take the notice of waitid(2), as it would hide others. */
 static bool put_aside(const siginfo_t *stop)
 {
 	siginfo_t info = {.si_pid = 0};
@@ -190,20 +190,20 @@ static bool put_aside(const siginfo_t *stop)
 	if (known.aside_count == ASIDE_MOST ||
 		waitid(P_PID, (id_t)stop->si_pid, &info, WSTOPPED | WNOHANG | (int)__WALL) == -1)
 		return false;
-	if (info.si_pid != 0) /* else it was killed just now */
+	if (info.si_pid != 0) /* 0: the process was killed just now */
 		known.aside[known.aside_count++] = (struct traced){info.si_pid, info.si_status};
 	return true;
 }
 
-static bool settle(const siginfo_t *stop)
+static bool settle_stop(const siginfo_t *stop)
 {
 	return is_one_of_many() ? put_aside(stop)
 				: let_go((struct traced){stop->si_pid, stop->si_status});
 }
 
-/* waitid(2) without blocking; si_pid is 0: there is nobody.  If it waits for the
- * end, one that is traced is let go. */
-static int look(idtype_t type, id_t id, siginfo_t *info, int flags)
+/* waitid(2) without blocking; si_pid is 0: no child has changed.  A wait for the end
+ * (WEXITED) lets a traced process go. */
+static int wait_nonblocking(idtype_t type, id_t id, siginfo_t *info, int flags)
 {
 	for (unsigned i = 0; i < LET_GO_MOST;) {
 		memset(info, 0, sizeof(*info));
@@ -214,7 +214,7 @@ static int look(idtype_t type, id_t id, siginfo_t *info, int flags)
 		}
 		if (info->si_code != CLD_TRAPPED || (flags & WEXITED) == 0)
 			return 0;
-		if (!settle(info)) /* it was killed just now */
+		if (!settle_stop(info)) /* the process was killed just now */
 			break;
 		i++;
 	}
@@ -226,7 +226,7 @@ static int wait_for(idtype_t type, id_t id, int flags, struct pidfd_end *end)
 {
 	siginfo_t info;
 
-	if (look(type, id, &info, WEXITED | (int)__WALL | flags) == -1)
+	if (wait_nonblocking(type, id, &info, WEXITED | (int)__WALL | flags) == -1)
 		return -1;
 	if (info.si_pid == 0)
 		return 0;
@@ -251,8 +251,8 @@ int pidfd_reap(int pidfd, struct pidfd_end *end)
 	return wait_for(P_PIDFD, (id_t)pidfd, 0, end);
 }
 
-/* Of one that is not our child.  Should its number be another's by now, then it
- * has ended, and the pidfd reports that. */
+/* Is a process stopped that is no child of ours?  Should its pid belong to another
+ * process by now, then the pidfd reports that it has ended. */
 static int looks_stopped(int pidfd)
 {
 	pid_t pid = pidfd_pid(pidfd);
@@ -265,7 +265,7 @@ bool pidfd_is_child(int pidfd, pid_t pid)
 	siginfo_t info;
 
 	errno = 0;
-	return look(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOWAIT) == 0 &&
+	return wait_nonblocking(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOWAIT) == 0 &&
 		(info.si_pid == 0 || info.si_pid == pid);
 }
 
@@ -273,13 +273,13 @@ int pidfd_is_stopped(int pidfd)
 {
 	siginfo_t info;
 
-	if (look(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WNOWAIT) == -1)
+	if (wait_nonblocking(P_PIDFD, (id_t)pidfd, &info, WSTOPPED | WNOWAIT) == -1)
 		return errno == ECHILD ? looks_stopped(pidfd) : -1;
 	return info.si_pid != 0 && info.si_code == CLD_STOPPED;
 }
 
-/* As wait(2) has it. */
-static int describe(int code, struct pidfd_end *end)
+/* Take apart a status of wait(2). */
+static int describe_end(int code, struct pidfd_end *end)
 {
 	end->signalled = (code & 0x7f) != 0;
 	end->core_dumped = (code & 0x80) != 0;
@@ -293,10 +293,10 @@ static int ask_kernel(int pidfd, struct pidfd_end *end)
 
 	if (ioctl(pidfd, GET_INFO, &info) == -1 || (info.mask & INFO_EXIT) == 0)
 		return -1;
-	return describe(info.exit_code, end);
+	return describe_end(info.exit_code, end);
 }
 
-/* Unlike a pidfd it can always be written to, says poll(2). */
+/* Unlike a pidfd a directory can always be written to, says poll(2). */
 bool pidfd_is_directory(int pidfd)
 {
 	struct pollfd one = {.fd = pidfd, .events = POLLOUT};
@@ -325,22 +325,23 @@ int pidfd_look(int pidfd, pid_t pid, uint64_t start, struct pidfd_end *end)
 	if (ask_kernel(pidfd, end) == 1)
 		return 1;
 	if (process_look(pid, &facts) == 0 && facts.start == start && facts.state == 'Z')
-		return describe(facts.exit_code, end);
-	return ask_kernel(pidfd, end); /* reaped between the two */
+		return describe_end(facts.exit_code, end);
+	return ask_kernel(pidfd, end); /* reaped between the two calls */
 }
 
 pid_t child_peek_any(void)
 {
 	siginfo_t info;
 
-	return look(P_ALL, 0, &info, WEXITED | WNOWAIT | (int)__WALL) == 0 ? info.si_pid : -1;
+	return wait_nonblocking(P_ALL, 0, &info, WEXITED | WNOWAIT | (int)__WALL) == 0 ? info.si_pid
+										       : -1;
 }
 
 void child_let_go(pid_t pid)
 {
 	siginfo_t info;
 
-	(void)look(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (int)__WALL);
+	(void)wait_nonblocking(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | (int)__WALL);
 }
 
 bool children_wait(void)
@@ -363,6 +364,6 @@ int child_reap(pid_t pid)
 	int n = wait_for(P_PID, (id_t)pid, 0, &end);
 
 	if (n == 0)
-		errno = EAGAIN; /* it lives */
+		errno = EAGAIN; /* the process lives */
 	return n == 1 ? 0 : -1;
 }

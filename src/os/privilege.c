@@ -33,7 +33,7 @@ static bool is_mapped(const char *map, unsigned long id)
 	FILE *file = fopen(map, "re");
 	unsigned long inside;
 	unsigned long count;
-	bool found = !file; /* no /proc: take it that there is no namespace */
+	bool found = !file; /* without /proc, assume that we are in no namespace */
 
 	while (file && !found && fscanf(file, "%lu %*u %lu", &inside, &count) == 2)
 		found = id >= inside && id - inside < count;
@@ -42,7 +42,7 @@ static bool is_mapped(const char *map, unsigned long id)
 	return found;
 }
 
-static int become(uid_t uid, struct error *err)
+static int become_user(uid_t uid, struct error *err)
 {
 	if (setgroups(0, NULL) == -1)
 		return error_set(err, errno, "cannot drop the groups");
@@ -60,10 +60,10 @@ int privilege_shed(uid_t uid, struct error *err)
 
 	if (privilege_has(CAP_SETPCAP) && capset_bound(0) == -1)
 		return error_set(err, errno, "cannot bound the capabilities");
-	/* A namespace with one user has no other: there root is no more than
-	 * that user, and what follows leaves it nothing. */
+	/* In a user namespace with one user root cannot become another user: root
+	 * has no more rights there than that user, and the code below drops those. */
 	if (root && is_mapped("/proc/self/uid_map", uid) && is_mapped("/proc/self/gid_map", uid) &&
-		become(uid, err) == -1)
+		become_user(uid, err) == -1)
 		return -1;
 	if (capset_put(&nothing) == -1 || capset_ambient(0) == -1)
 		return error_set(err, errno, "cannot drop the capabilities");
@@ -74,7 +74,7 @@ int privilege_shed(uid_t uid, struct error *err)
 	return 0;
 }
 
-/* Whoever opens a file first must not get the number of a closed stdout. */
+/* Otherwise the next file that is opened would get the number of a closed stdout. */
 static int fill_standard(void)
 {
 	for (int fd = 0; fd < 3; fd++)

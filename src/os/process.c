@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* /proc/PID/FILE.  By hand: status does it 5,000 times in a row. */
+/* Open /proc/PID/FILE.  The path is composed by hand: status opens 5,000 such files in a row. */
 static int open_of(pid_t pid, const char *file)
 {
 	char path[64] = "/proc/";
@@ -67,8 +67,8 @@ ssize_t process_link(pid_t pid, const char *name, char *to, size_t size)
 	return n;
 }
 
-/* A file of one line: the kernel gives all of it at once (proc_single_show()), so that
- * no second read(2) has to find its end. */
+/* Read a file of one line: the kernel returns all of it at once
+ * (proc_single_show()), so that no second read(2) has to find its end. */
 static ssize_t read_line(pid_t pid, const char *file, char *to, size_t size)
 {
 	scoped_fd fd = open_of(pid, file);
@@ -95,7 +95,7 @@ static unsigned long long next_number(const char **at)
 
 	while (*s == ' ')
 		s++;
-	negative = *s == '-'; /* of no field that is used: then 0 */
+	negative = *s == '-'; /* no field that is used can be negative: then 0 */
 	if (negative)
 		s++;
 	while (*s >= '0' && *s <= '9')
@@ -104,8 +104,8 @@ static unsigned long long next_number(const char **at)
 	return negative ? 0 : n;
 }
 
-/* Field 3 and on; proc(5) counts from 1.  The name in field 2 may hold
- * anything, also ')'. */
+/* Parse field 3 and the following ones; proc(5) counts from 1.  The name in field 2
+ * may hold anything, also ')'. */
 static int parse_stat(const char *text, struct process_facts *facts)
 {
 	const char *at = strrchr(text, ')');
@@ -141,9 +141,9 @@ int process_look_here(pid_t pid, struct process_facts *facts)
 }
 
 /*
- * Reading some files of /proc/PID waits as long as the process is in the midst of
- * exec (exec_update_lock of the kernel), and that may be for ever: exec closes
- * descriptors, and a file server does not answer.  `status` does not wait.
+ * Readers of some files of /proc/PID wait as long as the process is in exec
+ * (exec_update_lock of the kernel), and that may be for ever: exec closes descriptors,
+ * and a file server does not answer.  Readers of `status` do not wait.
  */
 static bool may_wait(pid_t pid, uid_t *uid)
 {
@@ -293,9 +293,8 @@ static const char *value_in(const char *line, const char *const *keys, size_t co
 	return NULL;
 }
 
-/* The sum of the numbers behind the keys; how many of them were there.  A line
- * may be longer than we have room for (of very many groups): then its beginning
- * is what counts. */
+/* Add up the numbers behind the keys; returns how many keys the file has.  A line
+ * may be longer than the buffer (of very many groups): then its beginning counts. */
 static size_t add_numbers(
 	pid_t pid, const char *file, const char *const *keys, size_t count, int base, uint64_t *sum)
 {
@@ -347,7 +346,7 @@ bool process_catches(pid_t pid, int signal)
 		(caught >> (signal - 1) & 1) != 0;
 }
 
-/* Lines "KEY:   123 kB". */
+/* Add up the lines "KEY: 123 kB". */
 static uint64_t sum_of(pid_t pid, const char *file, const char *const keys[2])
 {
 	uint64_t sum;
@@ -397,7 +396,7 @@ static int append_children(int fd, pid_t *list, size_t most, size_t *count)
 	ssize_t n;
 
 	while ((n = read(fd, block, sizeof(block))) > 0) {
-		for (ssize_t i = 0; i < n; i++) { /* a number may be cut */
+		for (ssize_t i = 0; i < n; i++) { /* the read may have cut a number */
 			if (block[i] >= '0' && block[i] <= '9') {
 				pid = pid * 10 + (block[i] - '0');
 				continue;
@@ -433,7 +432,7 @@ long process_children(pid_t *list, size_t most)
 	return (long)count;
 }
 
-/* Each thread has children of its own. */
+/* Append the children of each thread: every thread has children of its own. */
 static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
 {
 	scoped_fd dir = open_of(pid, "task");
@@ -441,8 +440,8 @@ static void append_threads(pid_t pid, pid_t *list, size_t most, size_t *count)
 	struct stat st;
 	ssize_t got;
 
-	/* Nearly all have one thread, and then the directory is not to be read:
-	 * its links are two more than there are threads. */
+	/* Nearly all processes have one thread, and then the directory need not be
+	 * read: its link count is two more than the threads. */
 	if (dir != -1 && fstat(dir, &st) == 0 && st.st_nlink == 3) {
 		snprintf(room, sizeof(room), "%d", (int)pid);
 		(void)append_children_at(dir, room, list, most, count);

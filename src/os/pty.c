@@ -10,7 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define MODE 0620 /* as grantpt(3) has it */
+#define MODE 0620 /* as grantpt(3) sets it */
 
 int pty_open(const struct winsize *size, uid_t uid, int *slave)
 {
@@ -37,7 +37,7 @@ struct look {
 	struct winsize size;
 };
 
-static int look(void *argument)
+static int read_size(void *argument)
 {
 	struct look *l = argument;
 	struct winsize size; /* on the child's stack */
@@ -52,6 +52,6 @@ struct winsize pty_size_of(int terminal)
 {
 	struct look l = {.terminal = terminal};
 
-	(void)vfork_call_on(terminal, look, &l);
+	(void)vfork_call_on(terminal, read_size, &l);
 	return l.size;
 }

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What sanitizers do at the end no filter lets pass. */
+/* No filter lets pass the system calls that sanitizers make at the end. */
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
 #elif defined(__has_feature)
@@ -30,7 +30,7 @@
 #define SANITIZED false
 #endif
 
-/* Other machines' numbers of system calls mean something else. */
+/* On other machines the same numbers mean other system calls. */
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
 #elif defined(__i386__)
@@ -67,7 +67,7 @@ static const uint32_t allowed[] = {
 #endif
 	SYS_epoll_pwait,
 	SYS_epoll_ctl,
-	SYS_epoll_create1, /* libev makes its set anew if that has gone wrong */
+	SYS_epoll_create1, /* libev makes its epoll set anew after an error */
 	SYS_ppoll,
 #ifdef SYS_poll
 	SYS_poll,
@@ -83,7 +83,7 @@ static const uint32_t allowed[] = {
 	SYS_gettimeofday,
 	SYS_getrandom,
 	SYS_getpid,
-	SYS_setitimer, /* ends an accept(2) of its own */
+	SYS_setitimer, /* an alarm that interrupts an accept(2) */
 	SYS_brk,
 	SYS_munmap,
 	SYS_mremap,
@@ -96,7 +96,7 @@ static const uint32_t allowed[] = {
 	SYS_exit_group,
 };
 
-/* Allowed, if their third argument does not ask for executable memory. */
+/* System calls that are allowed if their third argument does not ask for executable memory. */
 static const uint32_t of_memory[] = {
 #ifdef SYS_mmap2
 	SYS_mmap2,
@@ -120,10 +120,10 @@ static const uint32_t of_memory[] = {
 #define IF(test, k, yes, no) \
 	(struct sock_filter) BPF_JUMP(BPF_JMP | (test) | BPF_K, (k), (yes), (no))
 
-/* The head, two for each call, and the end. */
+/* The head, two instructions for each call, and the end. */
 #define PROGRAM_MAX (15 + 2 * (COUNT_OF(allowed) + COUNT_OF(of_memory)) + 4)
 
-/* Of a socket only how its data is sent: no filter, no other interface. */
+/* Allow the socket options that say how data are sent, and no filter or other interface. */
 static unsigned short make_setsockopt(struct sock_filter *code)
 {
 	unsigned short n = 0;
@@ -141,7 +141,7 @@ static unsigned short make_setsockopt(struct sock_filter *code)
 	return n;
 }
 
-static unsigned short make(struct sock_filter *code)
+static unsigned short make_program(struct sock_filter *code)
 {
 	unsigned short n = 0;
 
@@ -170,7 +170,7 @@ int sandbox_enter(struct error *err)
 	struct sock_filter code[PROGRAM_MAX];
 	struct sock_fprog program = {.filter = code};
 
-	program.len = make(code);
+	program.len = make_program(code);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
 		return error_set(err, errno, "cannot bind itself by seccomp(2)");

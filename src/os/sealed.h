@@ -11,8 +11,8 @@
 
 /* CLOEXEC; the caller's.  -1 and `err`. */
 int sealed_make(const char *name, const void *data, size_t len, struct error *err);
-/* Map its content; the caller calls munmap(2).  -1 and `err`: also if it is no
- * sealed file, or could still be changed. */
+/* Map the file's content; the caller calls munmap(2).  -1 and `err`: also if the
+ * file is not sealed, or could still be changed. */
 int sealed_map(int fd, const void **data, size_t *len, struct error *err);
 
 #endif

@@ -22,10 +22,10 @@ static const struct {
 	{SYS_seccomp, "seccomp"},
 };
 
-/* A bit for each: a fact about the process, as its filter stays. */
+/* A bit for each deadly call: a fact about the process, as its filter stays. */
 static unsigned deadly;
 
-/* In a child: none of them does anything with such arguments. */
+/* Runs in a child: with such arguments none of these calls has an effect. */
 static void try_from(size_t first, int report)
 {
 	(void)prctl(PR_SET_DUMPABLE, 0); /* no core file */
@@ -37,9 +37,9 @@ static void try_from(size_t first, int report)
 	_exit(0);
 }
 
-/* Returns how many of them from the first on have not ended the child.  It has a
- * memory of its own: a core dump ends all that share one, before Linux 5.16. */
-static size_t survived(size_t first)
+/* Returns how many calls from the first on have not ended the child.  The child has a
+ * memory of its own: before Linux 5.16 a core dump ends all processes that share one. */
+static size_t count_survived(size_t first)
 {
 	int ends[2] = {-1, -1};
 	char bytes[COUNT_OF(calls)];
@@ -62,9 +62,9 @@ void trycall_probe(void)
 {
 	if (prctl(PR_GET_SECCOMP) != SECCOMP_MODE_FILTER)
 		return;
-	for (size_t i = survived(0); i < COUNT_OF(calls);) {
+	for (size_t i = count_survived(0); i < COUNT_OF(calls);) {
 		deadly |= 1U << i++;
-		i += survived(i);
+		i += count_survived(i);
 	}
 }
 

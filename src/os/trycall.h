@@ -10,14 +10,14 @@
 
 /*
  * System calls that a filter may forbid by ending the process, as systemd's
- * SystemCallFilter= does without SystemCallErrorNumber=.  A child tries them first;
- * those that have ended it fail with EPERM, as other filters make them fail.
+ * SystemCallFilter= does without SystemCallErrorNumber=.  A child tries the calls first;
+ * those that have ended the child fail with EPERM, as other filters make them fail.
  */
 
-/* Try them, before the first is used.  Without a filter that is one system call. */
+/* Try the calls, before the first is used.  Without a filter that is one system call. */
 void trycall_probe(void);
 bool trycall_is_deadly(long number);
-/* The names of those that would end us, with a space between; "": none. */
+/* The names of the calls that would end this process, separated by spaces; "": none. */
 const char *trycall_deadly(char *to, size_t size);
 
 /* As syscall(2). */

@@ -34,64 +34,64 @@
 
 enum { STACK_SIZE = 64 * 1024 };
 
-/* From SIGKILL until we believe that it will not end soon; and from its own exit.
- * Long before that it has left its own code. */
+/* How long to wait for a child after SIGKILL, and after its own exit, before it
+ * counts as stuck.  Long before that the child runs no code of ours any more. */
 #define GRACE (1 * MSEC)
 #define EXIT_GRACE (10 * MSEC)
-/* Most exit within this time; then the CPU is left to others. */
+/* Most children exit within this time; after it, leave the CPU to others. */
 #define PROMPT (30 * USEC)
-/* And most calls are over before a CPU that sleeps could wake us up again. */
+/* Most calls return before a sleeping CPU could wake up again: spin for so long. */
 #define CALL_PROMPT (80 * USEC)
-/* An exit that takes longer sleeps, or has no CPU. */
+/* A child that has not exited after this time sleeps, or has no CPU. */
 #define MOMENT (300 * USEC)
-/* More than this for one that wants to run and gets no CPU. */
+/* The wait for a child that wants to run and gets no CPU. */
 #define BUSY (5 * SECOND)
-/* And one that has had so much CPU time does not come to an end. */
+/* A child that has used so much CPU time does not come to an end. */
 #define WORK_MOST (1 * SECOND)
-/* So many stuck ones are enough. */
+/* Stuck children of all users; beyond that no call is tried. */
 #define STUCK_MOST 256
-/* The patience with one call, and with the next ones after that was too long.  When
- * so much was spent on one user, there is none until the time is over. */
+/* The patience with one call, and with later calls after one was too late.  A user
+ * who has cost CALL_SPENT_MOST gets none until CALL_AGAIN is over. */
 #define CALL_PATIENCE (100 * MSEC)
 #define CALL_PATIENCE_AGAIN (2 * MSEC)
 #define CALL_SPENT_MOST (150 * MSEC)
-#define DIRECTORY_PATIENCE (2 * SECOND) /* the first one */
+#define DIRECTORY_PATIENCE (2 * SECOND) /* for the first call in a directory */
 #define CALL_AGAIN (10 * SECOND)
-#define LATE_USERS 16 /* the last ones are known */
-/* Nor is there any while so many children are stuck because of one. */
+#define LATE_USERS 16 /* the latest users that are remembered */
+/* With so many children stuck because of one user, that user gets no patience. */
 #define STUCK_OF_ONE 8
 
 /*
- * A stack, above a guard page; what we know of it is at its upper end.  They are
- * made when needed and kept, as one mmap and its page faults at each spawn would
- * be a good part of its cost.  One is enough, and another for each child that
- * could not be ended.
+ * A stack, above a guard page; this struct is at its upper end.  Stacks are made
+ * when needed and kept, as one mmap and its page faults at each spawn would be a
+ * good part of its cost.  One stack is enough, plus one for each child that could
+ * not be ended.
  */
 struct vfork_stack {
 	struct vfork_stack *next;
 	char *base;
-	pid_t stuck;   /* the child that still has it; 0: none */
-	uid_t blamed;  /* the user because of whom it is stuck; if it is known */
-	uint32_t runs; /* the kernel clears it at exec and exit, and wakes us */
+	pid_t stuck;   /* the child that still runs on the stack; 0: none */
+	uid_t blamed;  /* the user because of whom that child is stuck; or VFORK_SOMEBODY */
+	uint32_t runs; /* a futex: the kernel clears it at exec and exit, and wakes us */
 };
 
-/* A user for whom a child was too late. */
+/* A user for whose sake a child was too late. */
 struct late_user {
 	uid_t uid;
-	nsec_t since; /* 0: none */
-	nsec_t spent; /* on such children, since then */
+	nsec_t since; /* 0: the entry is free */
+	nsec_t spent; /* time that such children have cost since then */
 };
 
-/* Facts about the process, as its children are. */
+/* Facts about this process and its children. */
 static struct {
 	struct vfork_stack *stacks;
 	nsec_t slept; /* vfork_slept() */
 	struct late_user late[LATE_USERS];
 	bool asked;
-	bool shared;              /* a child has our memory: valgrind forks instead */
-	bool calls;               /* we wait for a vfork_call(): its own ones need no child */
+	bool shared;              /* children share our memory; under valgrind they are forks */
+	bool calls;               /* we are in vfork_call(): calls in it need no child */
 	bool left;                /* vfork_left() */
-	bool shares_table;        /* the last child: that of our descriptors */
+	bool shares_table;        /* the last child shares our table of descriptors */
 	struct vfork_stack *last; /* of the last vfork_run() */
 } known;
 
@@ -117,7 +117,7 @@ static struct vfork_stack *make_stack(void)
 	return stack;
 }
 
-/* Has its child ended at last?  Somebody else may have reaped it. */
+/* Has the stack's child ended at last?  Other code may have reaped it. */
 static bool is_free(struct vfork_stack *stack)
 {
 	if (stack->stuck != 0 && waitpid(stack->stuck, NULL, WNOHANG | (int)__WALL) != 0)
@@ -164,8 +164,8 @@ static struct vfork_stack *take_stack(bool needed)
 
 /* ---- children ---- */
 
-/* The emulation of a kernel may know vfork(2) alone: then there is no limit. */
-static pid_t start(
+/* clone(2).  The emulation of a kernel may know vfork(2) alone: then the wait has no limit. */
+static pid_t clone_child(
 	struct vfork_stack *stack, int (*deed)(void *), void *argument, int flags, int *pidfd)
 {
 	size_t size = (size_t)((char *)stack - stack->base);
@@ -192,9 +192,9 @@ static int note_sharing(void *argument)
 	return 0;
 }
 
-/* Can we see by our own memory what a child does?  If not, we run in valgrind, which
- * hides the vDSO: only without one is a child needed to see. */
-static void ask(struct vfork_stack *stack)
+/* Does a child share our memory?  If not, this is valgrind, which hides the vDSO: so
+ * only a process without a vDSO needs a child to find out. */
+static void ask_whether_shared(struct vfork_stack *stack)
 {
 	bool shared = getauxval(AT_SYSINFO_EHDR) != 0;
 	pid_t pid;
@@ -202,8 +202,8 @@ static void ask(struct vfork_stack *stack)
 	if (known.asked)
 		return;
 	if (!shared) {
-		pid = start(stack, note_sharing, &shared, 0, NULL);
-		if (pid == -1) /* no process now: ask again */
+		pid = clone_child(stack, note_sharing, &shared, 0, NULL);
+		if (pid == -1) /* no process now: ask again at the next call */
 			return;
 		(void)waitpid(pid, NULL, (int)__WALL);
 	}
@@ -226,9 +226,9 @@ int vfork_begin(
 	}
 	if (sigprocmask(SIG_SETMASK, &all, &before) == -1)
 		return -1;
-	ask(child->stack);
+	ask_whether_shared(child->stack);
 	known.shares_table = (flags & CLONE_FILES) != 0;
-	child->pid = start(child->stack, deed, argument, flags, pidfd);
+	child->pid = clone_child(child->stack, deed, argument, flags, pidfd);
 	saved = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL); /* as it was: valid */
 	errno = saved;
@@ -240,27 +240,27 @@ static bool has_left(const struct vfork_stack *stack)
 	return __atomic_load_n(&stack->runs, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* Does it only need more of the CPU?  These looks never wait. */
+/* Is the child runnable, and only short of CPU time?  These looks never wait. */
 static bool wants_to_run(pid_t pid, nsec_t work)
 {
 	return process_ran(pid) < work && process_is_runnable(pid);
 }
 
-/* Time in which the child waits for a CPU does not count: has it slept for less than its
- * patience? */
+/* Time in which the child waits for a CPU does not count: has the child slept for
+ * less than its patience? */
 static bool has_time_left(pid_t pid, nsec_t work, nsec_t age, nsec_t patience)
 {
 	return process_ran(pid) < work &&
 		(process_is_runnable(pid) || age - process_awake(pid) < patience);
 }
 
-/* Nothing here may fail while it runs: its errno is ours. */
-static bool await(const struct vfork *child, nsec_t patience)
+/* No call may fail while the child runs: both share one errno. */
+static bool await_end(const struct vfork *child, nsec_t patience)
 {
 	nsec_t begun = clock_now();
 	nsec_t until = begun + patience;
 
-	/* a call, and no program that is started */
+	/* spin only for a call, not for a program that is started */
 	while (child->work > 0 && !has_left(child->stack) && clock_now() < begun + CALL_PROMPT)
 		(void)sched_yield();
 	while (!has_left(child->stack)) {
@@ -284,7 +284,7 @@ static bool await(const struct vfork *child, nsec_t patience)
 	return has_left(child->stack);
 }
 
-/* Has it called exec?  Before that its memory is ours, with our command line. */
+/* Has the child called exec?  Before that its memory is ours, with our command line. */
 static bool has_execed(pid_t pid)
 {
 	char ours[256];
@@ -296,13 +296,13 @@ static bool has_execed(pid_t pid)
 }
 
 /* gVisor's kernel does not tell that a child has called exec
- * (pkg/sentry/kernel/task_exec.go): there we wait as after vfork(2), from the first
- * such child on. */
+ * (pkg/sentry/kernel/task_exec.go): there nclust waits as after vfork(2), from the
+ * first such child on. */
 static bool has_left_untold(const struct vfork *child)
 {
 	if (!known.shared || !has_execed(child->pid))
 		return false;
-	/* the kernel clears it before it changes the memory (exec_mmap()) */
+	/* the kernel clears `runs` before it changes the memory (exec_mmap()) */
 	if (has_left(child->stack))
 		return true;
 	known.shared = false;
@@ -312,35 +312,35 @@ static bool has_left_untold(const struct vfork *child)
 
 bool vfork_wait(struct vfork *child, nsec_t patience)
 {
-	return await(child, patience) || has_left_untold(child);
+	return await_end(child, patience) || has_left_untold(child);
 }
 
-/* Its stack is free before it has closed its descriptors, and that may wait. */
-static bool reap(struct vfork *child, nsec_t grace)
+/* The stack is free before the child has closed its descriptors, and close(2) may wait. */
+static bool reap_child(struct vfork *child, nsec_t grace)
 {
 	const struct timespec pause = {.tv_nsec = 50 * 1000};
 	nsec_t begun = clock_now();
 	nsec_t took = 0;
 	nsec_t now;
 
-	/* a fork that an emulation has made of it does nothing that may wait */
+	/* a child that is a fork, by an emulation, makes no calls that may wait */
 	while (took < grace || !known.shared ||
 		(took < BUSY && wants_to_run(child->pid, WORK_MOST))) {
 		if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
 			return true;
-		/* most have: a pause costs more than all the rest */
+		/* most children have exited by now: a pause costs more than all the rest */
 		if (took < PROMPT)
 			(void)sched_yield();
 		else
 			(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 		now = clock_now() - begun;
-		/* the rest of a long pause we have waited for a CPU */
+		/* of a long pause, all beyond MOMENT was our own wait for a CPU */
 		if (now >= MOMENT && !wants_to_run(child->pid, WORK_MOST))
 			known.slept += nsec_min(now - took, MOMENT);
 		took = now;
 	}
 	if (waitpid(child->pid, NULL, WNOHANG | (int)__WALL) != 0)
-		return true; /* since the last pause */
+		return true; /* the child was reaped since the last pause */
 	child->stack->stuck = child->pid;
 	child->stack->blamed = VFORK_SOMEBODY; /* until vfork_was_late() */
 	return false;
@@ -348,14 +348,14 @@ static bool reap(struct vfork *child, nsec_t grace)
 
 bool vfork_reap(struct vfork *child)
 {
-	return reap(child, EXIT_GRACE);
+	return reap_child(child, EXIT_GRACE);
 }
 
 bool vfork_kill(struct vfork *child)
 {
-	(void)kill(child->pid, SIGKILL); /* ours, and not reaped */
-	(void)await(child, GRACE);
-	return reap(child, GRACE);
+	(void)kill(child->pid, SIGKILL); /* a child of ours that is not reaped */
+	(void)await_end(child, GRACE);
+	return reap_child(child, GRACE);
 }
 
 nsec_t vfork_slept(void)
@@ -365,7 +365,7 @@ nsec_t vfork_slept(void)
 
 /* ---- patience ---- */
 
-/* The user's entry; else the one to be used for it. */
+/* The user's entry; else the oldest one, to be reused. */
 static struct late_user *late_user(uid_t uid)
 {
 	struct late_user *found = &known.late[0];
@@ -379,7 +379,7 @@ static struct late_user *late_user(uid_t uid)
 	return found;
 }
 
-static bool is_disgraced(const struct late_user *u)
+static bool is_penalised(const struct late_user *u)
 {
 	return u->since != 0 && clock_now() - u->since < CALL_AGAIN;
 }
@@ -393,14 +393,14 @@ static unsigned stuck_of(uid_t uid)
 	return count;
 }
 
-/* Users who have spent all of it make it shorter for others: one person may have very
- * many users. */
+/* The first call's patience.  Users who have used up theirs make it shorter for
+ * others: one person may have very many users. */
 static nsec_t first_patience(void)
 {
 	unsigned late = 0;
 
 	for (size_t i = 0; i < LATE_USERS; i++)
-		late += is_disgraced(&known.late[i]) && known.late[i].uid != VFORK_SOMEBODY &&
+		late += is_penalised(&known.late[i]) && known.late[i].uid != VFORK_SOMEBODY &&
 			known.late[i].spent >= CALL_SPENT_MOST;
 	return CALL_PATIENCE >> (late < 2 ? late : 2);
 }
@@ -409,10 +409,10 @@ nsec_t vfork_patience(uid_t uid)
 {
 	const struct late_user *u = late_user(uid);
 
-	/* whoever it was, there are also others among them */
+	/* VFORK_SOMEBODY stands for many users, so stuck children do not count against it */
 	if (uid != VFORK_SOMEBODY && stuck_of(uid) >= STUCK_OF_ONE)
 		return 0;
-	if (u->uid != uid || !is_disgraced(u))
+	if (u->uid != uid || !is_penalised(u))
 		return first_patience();
 	return u->spent >= CALL_SPENT_MOST && uid != VFORK_SOMEBODY ? 0 : CALL_PATIENCE_AGAIN;
 }
@@ -421,26 +421,24 @@ void vfork_was_late(uid_t uid, nsec_t waited)
 {
 	struct late_user *u = late_user(uid);
 
-	if (u->uid != uid || !is_disgraced(u))
+	if (u->uid != uid || !is_penalised(u))
 		*u = (struct late_user){.uid = uid, .since = clock_now()};
 	u->spent += waited;
 	if (known.last != NULL && known.last->stuck != 0)
 		known.last->blamed = uid;
 }
 
-/* ---- deeds ---- */
-
 struct run {
 	void (*deed)(void *argument);
 	void *argument;
-	const struct vfork_user *user; /* NULL: as ourselves */
+	const struct vfork_user *user; /* NULL: with our own ids */
 	bool needed;
-	volatile nsec_t done; /* when it was; or 0 */
+	volatile nsec_t done; /* the time when the deed returned; or 0 */
 	volatile bool slept;
-	volatile int error; /* why not */
+	volatile int error; /* why it did not run */
 };
 
-/* One that never sleeps waits for a CPU at most. */
+/* Has this thread slept?  One that has not may still have waited for a CPU. */
 static bool has_slept(void)
 {
 	struct rusage use;
@@ -448,10 +446,10 @@ static bool has_slept(void)
 	return getrusage(RUSAGE_THREAD, &use) == 0 && use.ru_nvcsw > 0;
 }
 
-/* A change of ids makes the memory not dumpable, so that the user cannot look
- * into it by the child; but not where fs.suid_dumpable is 1.  There our saved
- * group stays, as ptrace(2) wants all three of both ids.  (Else not: FUSE wants
- * all three as well.) */
+/* A change of ids makes the memory not dumpable, so that the user cannot read it
+ * through the child; but not where fs.suid_dumpable is 1.  There our saved group
+ * stays, as ptrace(2) wants all three of both ids.  (Elsewhere it changes: FUSE
+ * wants all three as well.) */
 gid_t vfork_saved_group(gid_t gid)
 {
 	char text[8];
@@ -461,8 +459,8 @@ gid_t vfork_saved_group(gid_t gid)
 	return dumpable ? (gid_t)-1 : gid;
 }
 
-/* Our own groups would open to the user what is closed to it. */
-static int become(const struct vfork_user *user)
+/* Set the user's groups too: ours would open files that are closed to the user. */
+static int become_user(const struct vfork_user *user)
 {
 	if (syscall(VFORK_SETGROUPS, user->group_count, user->groups) == -1 ||
 		syscall(VFORK_SETRESGID, user->gid, user->gid, vfork_saved_group(user->gid)) ==
@@ -476,7 +474,7 @@ static int run_deed(void *argument)
 {
 	struct run *run = argument;
 
-	if (run->user != NULL && become(run->user) == -1) {
+	if (run->user != NULL && become_user(run->user) == -1) {
 		run->error = errno;
 		return 0;
 	}
@@ -486,7 +484,7 @@ static int run_deed(void *argument)
 	return 0;
 }
 
-/* It has taken so long, and for a part of that it ran, or waited for a CPU. */
+/* Count the time that the child took, without what it ran or waited for a CPU. */
 static void note_sleep(pid_t pid, nsec_t took)
 {
 	nsec_t awake = process_awake(pid);
@@ -495,7 +493,7 @@ static void note_sleep(pid_t pid, nsec_t took)
 		known.slept += took - awake;
 }
 
-static int run(struct run *it, int flags, nsec_t patience)
+static int run_child(struct run *it, int flags, nsec_t patience)
 {
 	nsec_t begun = clock_now();
 	struct vfork child = {.work = WORK_MOST, .needed = it->needed};
@@ -504,7 +502,7 @@ static int run(struct run *it, int flags, nsec_t patience)
 	it->error = ETIMEDOUT;
 	it->slept = true;
 	known.left = false;
-	/* no signal at its end: nobody else shall take notice of it */
+	/* no signal at the child's end: no other code shall notice it */
 	if (vfork_begin(&child, run_deed, it, flags, NULL) == -1)
 		return -1;
 	known.last = child.stack;
@@ -524,12 +522,13 @@ int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience)
 {
 	struct run it = {.deed = deed, .argument = argument};
 
-	return run(&it, CLONE_FILES, patience);
+	return run_child(&it, CLONE_FILES, patience);
 }
 
 int vfork_table(void)
 {
-	/* there is no such number: this tells only whether there is the call */
+	/* close_range(2) from a number beyond all descriptors: this tests only whether the call
+	 * exists */
 	return trycall(SYS_close_range, ~0U, ~0U, 0U) == 0 ? CLONE_FILES : 0;
 }
 
@@ -537,7 +536,7 @@ int vfork_run_alone(void (*deed)(void *argument), void *argument, nsec_t patienc
 {
 	struct run it = {.deed = deed, .argument = argument};
 
-	return run(&it, vfork_table(), patience);
+	return run_child(&it, vfork_table(), patience);
 }
 
 bool vfork_left(void)
@@ -562,7 +561,7 @@ int vfork_run_apart(void (*deed)(void *argument), void *argument, nsec_t patienc
 {
 	struct run it = {.deed = deed, .argument = argument};
 
-	return run(&it, 0, patience);
+	return run_child(&it, 0, patience);
 }
 
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
@@ -570,7 +569,7 @@ int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 {
 	struct run it = {.deed = deed, .argument = argument, .user = user};
 
-	return run(&it, 0, patience);
+	return run_child(&it, 0, patience);
 }
 
 int vfork_leave_table(int keep, int also)
@@ -591,14 +590,14 @@ int vfork_leave_table(int keep, int also)
 struct call {
 	int (*deed)(void *argument);
 	void *argument;
-	int keep; /* vfork_leave_table(); KEEP_ALL: stay in it */
-	int also; /* another one to keep; or the same */
+	int keep; /* the descriptor to keep (vfork_leave_table()); KEEP_ALL: share the table */
+	int also; /* a second descriptor to keep; or the same */
 	bool patient;
 	int got;
 	int error;
 };
 #define KEEP_ALL (-2)
-#define DIRECTORIES ((uid_t)-2) /* who is in disgrace for them */
+#define DIRECTORIES ((uid_t)-2) /* in place of a uid: calls in directories */
 
 static void make_call(void *argument)
 {
@@ -615,7 +614,7 @@ bool vfork_is_shared(void)
 	struct vfork_stack *stack = known.asked ? NULL : take_stack(true);
 
 	if (stack != NULL)
-		ask(stack);
+		ask_whether_shared(stack);
 	return known.shared;
 }
 
@@ -624,7 +623,7 @@ bool vfork_calls(void)
 	return !known.calls && privilege_has(CAP_SETUID) && vfork_is_shared();
 }
 
-/* Who is in disgrace for calls on a socket: the socket.  (No uid is so high.) */
+/* In place of a uid: the inode of the socket, with a bit that no uid has set. */
 static uid_t key_of(int fd)
 {
 	struct stat st;
@@ -632,9 +631,9 @@ static uid_t key_of(int fd)
 	return fstat(fd, &st) == 0 ? (uid_t)st.st_ino | 0x80000000U : VFORK_SOMEBODY;
 }
 
-static int call(uid_t who, struct call *call)
+static int call_in_child(uid_t who, struct call *call)
 {
-	/* who does not only look, but closes, has to */
+	/* close(2) must run even if the user has used up the patience */
 	bool needed = call->keep == KEEP_ALL || call->patient;
 	struct run it = {.deed = make_call, .argument = call, .needed = needed};
 	nsec_t patience = vfork_patience(who);
@@ -654,7 +653,7 @@ static int call(uid_t who, struct call *call)
 		return -1;
 	begun = clock_now();
 	known.calls = true;
-	done = run(&it, call->keep == KEEP_ALL ? CLONE_FILES : vfork_table(), patience);
+	done = run_child(&it, call->keep == KEEP_ALL ? CLONE_FILES : vfork_table(), patience);
 	known.calls = false;
 	if (known.left) {
 		if (call->keep >= 0 && !call->patient)
@@ -672,33 +671,33 @@ int vfork_call(int (*deed)(void *argument), void *argument)
 {
 	struct call it = {.deed = deed, .argument = argument, .keep = KEEP_ALL};
 
-	return call(VFORK_SOMEBODY, &it);
+	return call_in_child(VFORK_SOMEBODY, &it);
 }
 
 int vfork_call_on(int fd, int (*deed)(void *argument), void *argument)
 {
 	struct call it = {deed, argument, fd, fd, false, -1, 0};
 
-	return call(key_of(fd), &it);
+	return call_in_child(key_of(fd), &it);
 }
 
 int vfork_call_through(int fd, int channel, int (*deed)(void *argument), void *argument)
 {
 	struct call it = {deed, argument, fd, channel, false, -1, 0};
 
-	return call(key_of(fd), &it);
+	return call_in_child(key_of(fd), &it);
 }
 
 int vfork_call_in(int keep, int (*deed)(void *argument), void *argument)
 {
 	struct call it = {deed, argument, keep, keep, true, -1, 0};
 
-	return call(DIRECTORIES, &it);
+	return call_in_child(DIRECTORIES, &it);
 }
 
 int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument)
 {
 	struct call it = {deed, argument, -1, -1, false, -1, 0};
 
-	return call(uid, &it);
+	return call_in_child(uid, &it);
 }

@@ -12,16 +12,16 @@
 
 /*
  * Children that run on our memory (CLONE_VM) for a short time, each on a stack of
- * its own, while we wait: as after vfork(2), but we need not wait for ever.
+ * its own, while we wait: as after vfork(2), but with a limit of time.
  *
- * What another user's process has made may keep a system call waiting as long as
- * that process likes, and SIGKILL does not end such a wait: for a file server
- * that does not answer (FUSE, NFS), or for a lock that it holds meanwhile.  So a
- * child does such calls.  One that takes too long is killed, and if that does not
- * end it, it is left alone with its stack until the kernel lets it go.
+ * Another user's process may keep a system call waiting as long as it likes, and
+ * SIGKILL does not end such a wait: for a file server that does not answer (FUSE,
+ * NFS), or for a lock that the process holds meanwhile.  So a child makes such
+ * calls.  A child that takes too long is killed, and if that does not end it, it
+ * is left alone with its stack until the kernel ends the wait.
  *
- * It then runs no code any more, but the call in which it waits may still write
- * where it was told to: in a child, a call that may wait writes only to the
+ * It then runs no code any more, but the system call in which it waits may still
+ * write to its buffers: in a child, a call that may wait writes only to the
  * child's stack.  The child's own code may write anywhere.
  */
 
@@ -39,59 +39,59 @@
 
 /* One such child. */
 struct vfork {
-	/* set by the caller: even if very many are stuck; the CPU time that it may
-	 * need, if that is more than the patience */
+	/* set by the caller: start the child even if very many are stuck; the CPU
+	 * time that it may need, if that is more than the patience */
 	bool needed;
 	nsec_t work;
 	struct vfork_stack *stack;
 	pid_t pid;
 };
 
-/* clone(2) a child, which runs `start`.  `flags`: more of them, with the signal
- * that tells its end (0: none); `pidfd`: where CLONE_PIDFD puts it, or NULL.  All
- * signals are blocked in the child, so that no handler or default action of ours
- * runs there.  -1 and errno.  vfork_wait() must follow.  Until then the two have one
- * errno, too. */
+/* clone(2) a child, which runs `start`.  `flags`: more of them, with the signal at
+ * its end (0: none); `pidfd`: where CLONE_PIDFD puts it, or NULL.  All signals are
+ * blocked in the child, so that no handler or default action of ours runs there.  -1
+ * and errno. vfork_wait() must follow.  Until then parent and child share one errno,
+ * too. */
 int vfork_begin(
 	struct vfork *child, int (*start)(void *argument), void *argument, int flags, int *pidfd);
-/* Wait until it has called exec or exited; `patience`
- * 0: however long that takes.  True: it has, and its stack is free again. */
+/* Wait until the child has called exec or exited; `patience` 0: however long that
+ * takes.  True: it has, and its stack is free again. */
 bool vfork_wait(struct vfork *child, nsec_t patience);
-/* Kill one that has not.  True: it has ended, and is reaped; else its stack stays
- * its own until it has. */
+/* Kill a child that has not.  True: it has ended, and is reaped; else its stack
+ * stays taken until it ends. */
 bool vfork_kill(struct vfork *child);
-/* Reap one that has exited, which may take time yet: as above. */
+/* Reap a child that has exited, which may take time.  Result as of vfork_kill(). */
 bool vfork_reap(struct vfork *child);
-/* Can a child be waited for in this way?  Not where it gets a copy of our memory
- * (valgrind); then we make all calls ourselves. */
+/* Can a child's memory show that it has ended?  Not where it gets a copy of our
+ * memory (valgrind); then nclust makes all calls itself. */
 bool vfork_is_shared(void);
-/* So many children were killed in vain, and are still there. */
+/* How many children were killed in vain, and are still there. */
 unsigned vfork_stuck(void);
-bool vfork_has(pid_t pid); /* is it one of them? */
+bool vfork_has(pid_t pid); /* is the process one of these children? */
 
 /*
  * Run `deed` in such a child, with our descriptors (CLONE_FILES), for no longer
- * than `patience`.  It must not lock or allocate.  0: it has returned; -1 and
- * errno (ETIMEDOUT: it was killed).
+ * than `patience`.  It must not lock or allocate.  0: `deed` has returned; -1 and
+ * errno (ETIMEDOUT: the child was killed).
  */
 int vfork_run(void (*deed)(void *argument), void *argument, nsec_t patience);
-/* How a child may be born that first calls vfork_leave_table(), a flag for vfork_begin():
- * CLONE_FILES; or 0 where close_range(2) is refused: the kernel copies the descriptors
- * at its birth then. */
+/* A flag for vfork_begin() of a child that first calls vfork_leave_table():
+ * CLONE_FILES; or 0 where close_range(2) is refused, so that the kernel copies the
+ * descriptors at clone. */
 int vfork_table(void);
-/* As vfork_run(), for what calls vfork_leave_table() first. */
+/* vfork_run() for a `deed` that calls vfork_leave_table() first. */
 int vfork_run_alone(void (*deed)(void *argument), void *argument, nsec_t patience);
-/* Was the last such child killed, or is it unable to end? */
+/* Was the last child killed, or is it unable to end? */
 bool vfork_left(void);
-/* Is it there still, so long after it was killed?  The time of it is waited for. */
+/* Is the last child still there, `patience` after it was killed?  Waits for so long at most. */
 bool vfork_stays(nsec_t patience);
-/* The same, with a copy of our descriptors, which `deed` may change. */
+/* vfork_run() with a copy of our descriptors, which `deed` may change. */
 int vfork_run_apart(void (*deed)(void *argument), void *argument, nsec_t patience);
-/* The same as a user: with all ids and the groups set to these, which requires
- * CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child: its
- * table of descriptors is its own, so that it leaves none behind.  From then on
- * the kernel makes our memory not dumpable, unless fs.suid_dumpable is 1; the
- * saved group of the child stays ours, so that in neither case the user can read
+/* vfork_run_apart() as a user: with all ids and the groups set to these, which
+ * requires CAP_SETUID and CAP_SETGID (EPERM).  That user may kill or stop the child:
+ * so the child has a table of descriptors of its own, and leaves none behind.  From
+ * then on the kernel makes our memory not dumpable, unless fs.suid_dumpable is 1;
+ * the saved group of the child stays ours, so that in neither case the user can read
  * our memory through the child, unless `gid` is our own group. */
 struct vfork_user {
 	uid_t uid;
@@ -104,38 +104,38 @@ gid_t vfork_saved_group(gid_t gid);
 int vfork_run_as(void (*deed)(void *argument), void *argument, nsec_t patience,
 	const struct vfork_user *user);
 
-/* Make a call that another process can make wait, since it has the same socket
- * and so the lock of it: in such a child if somebody may have fewer rights than
- * we, for as long as vfork_patience() says.  What `deed` returns, with its errno;
- * or -1 and errno (ETIMEDOUT). */
+/* Make a call that another process can make wait, since it has the same socket and
+ * so the socket's lock: in such a child if a process may have fewer rights than
+ * nclust, for as long as vfork_patience() says.  Returns the deed's result, with its
+ * errno; or -1 and errno (ETIMEDOUT). */
 int vfork_call(int (*deed)(void *argument), void *argument);
 /* The same with that descriptor alone of ours: a child that hangs would keep the
- * others, and their ports. */
+ * others open, and their ports. */
 int vfork_call_on(int fd, int (*deed)(void *argument), void *argument);
-/* The same with a channel, too, on which the child sends what it gets. */
+/* The same with a channel, too, on which the child sends its result. */
 int vfork_call_through(int fd, int channel, int (*deed)(void *argument), void *argument);
-/* The same for a change in a directory that others can read: who reads it has its
- * lock.  A disk may be slow: it takes 0.5 s at most.  `keep`: as below. */
+/* The same for a change in a directory that other users can read: a reader can hold the
+ * directory's lock.  A disk may be slow: it takes 0.5 s at most.  `keep`: as below. */
 int vfork_call_in(int keep, int (*deed)(void *argument), void *argument);
-/* The same with none of them, if a process of that user may make it wait. */
+/* The same without descriptors of ours, if a process of that user may make the call wait. */
 int vfork_call_alone(uid_t uid, int (*deed)(void *argument), void *argument);
-bool vfork_calls(void); /* does it use one? */
-/* In a child that shares our descriptors: leave them, but for these two (or one, or
- * -1), before something that may wait.  -1 and errno. */
+bool vfork_calls(void); /* does vfork_call() use a child? */
+/* In a child that shares our descriptors: leave the table, but keep these two (or
+ * one, or -1), before a call that may wait.  -1 and errno. */
 int vfork_leave_table(int keep, int also);
 
 /*
  * How long to wait for a child that sleeps, if a process of this user may be the
- * cause: 0.1 s.  For 10 s after a child was late, its user gets 2 ms; and 0 (no look
- * is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
+ * cause: 0.1 s.  For 10 s after a child was late, its user gets 2 ms; and 0 (no
+ * call is tried) when 0.15 s were spent so, or while 8 of its children are stuck.
  */
-#define VFORK_SOMEBODY ((uid_t)-1) /* it is not known whose */
-#define VFORK_FILES ((uid_t)-3)    /* who keeps a file of a worker's settings */
+#define VFORK_SOMEBODY ((uid_t)-1) /* the user is unknown */
+#define VFORK_FILES ((uid_t)-3)    /* in place of a uid: files of workers' settings */
 nsec_t vfork_patience(uid_t uid);
 void vfork_was_late(uid_t uid, nsec_t waited);
 
-/* All time that we have waited in vfork_run() and its like for a deed that slept.
- * What one waits for that only wants to run is the time of other processes. */
+/* All time that nclust has waited in vfork_run() and its like for a deed that slept.
+ * Waits for a deed that only lacked a CPU do not count. */
 nsec_t vfork_slept(void);
 
 #endif

@@ -24,12 +24,12 @@
 
 /* More directories than sources are in.  Each costs the kernel about 1 KiB. */
 #define DIRECTORIES_MAX 10000
-/* An editor that saves has done so when nothing has changed for QUIET; a build may
- * go on and on. */
+/* An editor has finished saving when nothing has changed for QUIET; a build may go
+ * on and on, so LONGEST bounds the wait. */
 #define QUIET (20 * MSEC)
 #define LONGEST (1 * SECOND)
-/* Looks at files whose changes nobody tells us: so often, but for 1/POLL_PART of the
- * time at most. */
+/* How often directories are polled that inotify does not cover, but for 1/POLL_PART
+ * of the time at most. */
 #define POLL_LEAST (1 * SECOND)
 #define POLL_PART 20
 /* The kernel stamps files by a clock that goes by its tick. */
@@ -37,17 +37,17 @@
 
 #define EVENTS \
 	(IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_EXCL_UNLINK)
-/* Of a directory above those, so that what happens in it wakes nobody. */
+/* The events of directories above the files, where other changes need not wake us. */
 #define EVENTS_ABOVE (IN_MOVE_SELF | IN_DELETE_SELF)
 
-/* Deeper ones are left out: a directory tree may be made to annoy. */
+/* Deeper directories are left out: a tree may be made deep to annoy. */
 #define DEPTH_MAX 64
 
 struct directory {
 	int watch;
 	bool scanned;
-	bool polled; /* what inotify reports of it is not all, and not used */
-	bool above;  /* it leads to the files: nobody may see it being replaced */
+	bool polled; /* inotify does not report all changes: its events are ignored */
+	bool above;  /* a directory on the way to the files, which may be moved or replaced */
 	char *path;
 };
 
@@ -56,23 +56,23 @@ struct tree {
 	int fd;
 	char **patterns; /* absolute */
 	size_t count;
-	size_t *found; /* files that match each */
+	size_t *found; /* for each pattern: how many files match */
 	struct directory *list;
 	size_t used;
 	size_t room;
-	bool full; /* that was told */
+	bool full; /* the warning that there are too many directories was given */
 	nsec_t since;
-	nsec_t poll_at; /* the next look at directories that are polled; 0: none is */
-	uint64_t print; /* of their files, at the last look … */
-	nsec_t newest;  /* … and the one that was written last */
+	nsec_t poll_at; /* the next look at polled directories; 0: there are none */
+	uint64_t print; /* hash of their files at the last look */
+	nsec_t newest;  /* time of the newest of these files */
 	char newest_path[PATH_MAX];
-	char first[PATH_MAX]; /* of the changes not told yet; "": none */
+	char first[PATH_MAX]; /* the first change that was not reported yet; "": none */
 	nsec_t began;
 };
 
-static void warn(const struct tree *t, const char *format, ...)
+static void warn_of(const struct tree *t, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-static void warn(const struct tree *t, const char *format, ...)
+static void warn_of(const struct tree *t, const char *format, ...)
 {
 	char text[480];
 	va_list args;
@@ -85,8 +85,8 @@ static void warn(const struct tree *t, const char *format, ...)
 
 /* ---- paths ---- */
 
-/* Of the patterns: which match, and may anything below? */
-static unsigned look(struct tree *t, const char *path, bool is_file)
+/* Match a path with all patterns: does one match, and may one match below? */
+static unsigned match_path(struct tree *t, const char *path, bool is_file)
 {
 	unsigned got = 0;
 
@@ -106,8 +106,8 @@ static const char *below_base(const struct tree *t, const char *path)
 	return strncmp(path, t->plan->base, len) == 0 && path[len] == '/' ? path + len + 1 : path;
 }
 
-/* "a//./b/" without what means nothing; ".." is what the kernel makes of it. */
-static char *clean(const char *base, const char *path)
+/* Normalise "a//./b/"; ".." stays, as the kernel follows links before it. */
+static char *clean_path(const char *base, const char *path)
 {
 	size_t size = strlen(base) + strlen(path) + 2;
 	char *to = calloc(1, size);
@@ -128,7 +128,7 @@ static char *clean(const char *base, const char *path)
 
 static int add_pattern(struct tree *t, const char *text)
 {
-	char *absolute = clean(t->plan->base, text);
+	char *absolute = clean_path(t->plan->base, text);
 
 	t->patterns[t->count] = absolute;
 	t->count += absolute != NULL;
@@ -137,7 +137,7 @@ static int add_pattern(struct tree *t, const char *text)
 
 /* ---- directories ---- */
 
-static size_t find(const struct tree *t, int watch)
+static size_t find_watch(const struct tree *t, int watch)
 {
 	size_t i = 0;
 
@@ -146,7 +146,7 @@ static size_t find(const struct tree *t, int watch)
 	return i;
 }
 
-static void forget(struct tree *t, size_t i)
+static void forget_directory(struct tree *t, size_t i)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
 	free(t->list[i].path);
@@ -161,7 +161,7 @@ static void tell_full(struct tree *t, const char *path)
 		return;
 	t->full = true;
 	if (t->used >= DIRECTORIES_MAX) {
-		warn(t,
+		warn_of(t,
 			"more than %d directories match, and only these are "
 			"watched; name fewer, as in 'src/**/*.js'",
 			DIRECTORIES_MAX);
@@ -169,15 +169,15 @@ static void tell_full(struct tree *t, const char *path)
 	}
 	(void)process_read_path("/proc/sys/fs/inotify/max_user_watches", most, sizeof(most));
 	most[strcspn(most, "\n")] = '\0';
-	warn(t,
+	warn_of(t,
 		"'%s' and the directories after it are not watched: the limit "
 		"of %s inotify watches is reached; raise it by 'sysctl "
 		"fs.inotify.max_user_watches=N'",
 		below_base(t, path), most);
 }
 
-/* Watch a directory.  It, until the next one is added; NULL: that cannot be. */
-static struct directory *add(struct tree *t, const char *path, uint32_t events)
+/* Watch a directory.  The pointer is valid until the next call; NULL: it cannot be watched. */
+static struct directory *add_directory(struct tree *t, const char *path, uint32_t events)
 {
 	struct directory d = {.path = NULL};
 	struct directory *list;
@@ -198,8 +198,8 @@ static struct directory *add(struct tree *t, const char *path, uint32_t events)
 		return NULL;
 	}
 	if (d.watch == -1)
-		return NULL; /* it is gone, or not for us */
-	at = find(t, d.watch);
+		return NULL; /* the directory is gone, or closed to us */
+	at = find_watch(t, d.watch);
 	if (at < t->used)
 		return &t->list[at];
 	d.path = strdup(path);
@@ -210,7 +210,7 @@ static struct directory *add(struct tree *t, const char *path, uint32_t events)
 	return &t->list[t->used++];
 }
 
-static void changed(struct tree *t, const char *path)
+static void note_change(struct tree *t, const char *path)
 {
 	if (*t->first != '\0')
 		return;
@@ -233,7 +233,7 @@ static unsigned depth_of(const char *path)
 	return depth;
 }
 
-/* File systems where others make changes that inotify does not report: those of other
+/* File systems whose changes by others inotify does not report: those of other
  * machines, and of the host of a virtual one. */
 static const struct {
 	const char *name;
@@ -251,7 +251,7 @@ static const struct {
 	{"vmhgfs", 0xbacbacbc},
 };
 
-/* Has it to be polled?  The first one is told. */
+/* Must the directory be polled?  Warns of the first one. */
 static bool is_polled(struct tree *t, const char *path)
 {
 	struct statfs fs;
@@ -262,7 +262,7 @@ static bool is_polled(struct tree *t, const char *path)
 		if ((unsigned)fs.f_type != remote_kinds[i].magic)
 			continue;
 		if (t->poll_at == 0)
-			warn(t,
+			warn_of(t,
 				"'%s' is on a file system (%s) that does not "
 				"report all changes: looking each second",
 				below_base(t, path), remote_kinds[i].name);
@@ -272,8 +272,8 @@ static bool is_polled(struct tree *t, const char *path)
 	return false;
 }
 
-/* Sums of these are prints, in any order.  Inode numbers are left out: many of these
- * file systems give new ones when the kernel's cache has become smaller. */
+/* Add a file to the hash, which does not depend on the order.  Inode numbers are left out:
+ * many of these file systems give new ones when the kernel's cache has become smaller. */
 static void add_print(struct tree *t, const char *path, const struct stat *st)
 {
 	const uint64_t facts[] = {(uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec,
@@ -291,11 +291,11 @@ static void add_print(struct tree *t, const char *path, const struct stat *st)
 	text_copy(t->newest_path, sizeof(t->newest_path), path);
 }
 
-/* Watch the directory and those in it that may have files; `fresh`: it has just
- * appeared, and so have its files. */
-static void scan(struct tree *t, const char *path, bool fresh)
+/* Watch the directory and those below it that may have files; `fresh`: it has just
+ * appeared, so all its files count as changed. */
+static void scan_directory(struct tree *t, const char *path, bool fresh)
 {
-	struct directory *d = depth_of(path) < DEPTH_MAX ? add(t, path, EVENTS) : NULL;
+	struct directory *d = depth_of(path) < DEPTH_MAX ? add_directory(t, path, EVENTS) : NULL;
 	char inner[PATH_MAX];
 	const struct dirent *entry;
 	bool polled;
@@ -314,24 +314,24 @@ static void scan(struct tree *t, const char *path, bool fresh)
 			snprintf(inner, sizeof(inner), "%s/%s", path[1] != '\0' ? path : "",
 				entry->d_name) >= (int)sizeof(inner))
 			continue;
-		got = look(t, inner, false);
+		got = match_path(t, inner, false);
 		if (got == 0 || lstat(inner, &st) == -1)
 			continue;
 		if (S_ISDIR(st.st_mode)) {
 			if ((got & GLOB_BELOW) != 0)
-				scan(t, inner, fresh);
-		} else if ((look(t, inner, true) & GLOB_FILE) != 0) {
+				scan_directory(t, inner, fresh);
+		} else if ((match_path(t, inner, true) & GLOB_FILE) != 0) {
 			if (polled)
 				add_print(t, inner, &st);
 			if (is_new(t, &st) || (fresh && !polled))
-				changed(t, inner);
+				note_change(t, inner);
 		}
 	}
 	if (dir != NULL)
 		(void)closedir(dir);
 }
 
-/* The way to a directory, and itself: these may be moved away, or replaced. */
+/* Watch the parents of a directory, and itself, which may be moved away or replaced. */
 static void watch_way(struct tree *t, char *path)
 {
 	struct directory *d;
@@ -342,16 +342,16 @@ static void watch_way(struct tree *t, char *path)
 		at += 1 + strcspn(at + 1, "/");
 		kept = *at;
 		*at = '\0';
-		d = add(t, path, EVENTS_ABOVE);
+		d = add_directory(t, path, EVENTS_ABOVE);
 		if (d != NULL)
 			d->above = true;
 		*at = kept;
 	} while (kept != '\0');
 }
 
-/* All that a pattern may match: from the directory before its first wildcard on, or
- * from what of it is there; and directories of the project on the way to it, which
- * may come and go. */
+/* Watch all that a pattern may match: from the directory before its first wildcard
+ * on, or from the existing part of that path; and the project's directories on the
+ * way to it, which may come and go. */
 static void scan_pattern(struct tree *t, const char *pattern)
 {
 	size_t base = strlen(t->plan->base);
@@ -373,10 +373,10 @@ static void scan_pattern(struct tree *t, const char *pattern)
 		for (size_t i = base; i < strlen(at); i++)
 			if (at[i] == '/') {
 				at[i] = '\0';
-				(void)add(t, *at != '\0' ? at : "/", EVENTS);
+				(void)add_directory(t, *at != '\0' ? at : "/", EVENTS);
 				at[i] = '/';
 			}
-	scan(t, at, false);
+	scan_directory(t, at, false);
 }
 
 static void scan_all(struct tree *t)
@@ -397,16 +397,16 @@ static void poll_files(struct tree *t)
 	for (size_t i = 0; i < t->used; i++)
 		t->list[i].scanned = false;
 	scan_all(t);
-	/* a file system out of reach has no files, for a while */
+	/* a file system out of reach shows no files for a while */
 	if (t->print == 0)
 		t->print = print;
 	else if (t->print != print)
-		changed(t, t->newest > newest ? t->newest_path : "files");
+		note_change(t, t->newest > newest ? t->newest_path : "files");
 	t->poll_at = begun + POLL_LEAST + POLL_PART * (clock_now() - begun);
 }
 
-/* The directory is no longer there by that name, nor what is in it. */
-static void unwatch(struct tree *t, const char *path)
+/* The path leads to no directory any more: stop watching it and those below. */
+static void unwatch_below(struct tree *t, const char *path)
 {
 	size_t len = strlen(path);
 
@@ -415,25 +415,26 @@ static void unwatch(struct tree *t, const char *path)
 
 		if (strncmp(at, path, len) != 0 || (at[len] != '/' && at[len] != '\0'))
 			continue;
-		changed(t, path);
+		note_change(t, path);
 		(void)inotify_rm_watch(t->fd, t->list[i].watch);
-		forget(t, i);
+		forget_directory(t, i);
 	}
 }
 
-/* Leave all directories, and find those that are there now. */
+/* Stop watching all directories, and start again with those that exist now. */
 static void begin_anew(struct tree *t, const char *what)
 {
-	changed(t, what);
+	note_change(t, what);
 	t->print = 0;
 	while (t->used > 0) {
 		(void)inotify_rm_watch(t->fd, t->list[t->used - 1].watch);
-		forget(t, t->used - 1);
+		forget_directory(t, t->used - 1);
 	}
 	scan_all(t);
 }
 
-/* One that was removed says so only when the last process has left it. */
+/* Check the parents by name: a removed directory sends an event only when the last process has
+ * left it. */
 static void look_at_way(struct tree *t)
 {
 	for (size_t i = 0; i < t->used; i++) {
@@ -450,7 +451,7 @@ static void look_at_way(struct tree *t)
 
 /* ---- events ---- */
 
-/* A file that is made is empty, and will be written; a link is whole. */
+/* A new file is empty, and will be written; a link is complete. */
 static bool is_empty_yet(const char *path)
 {
 	struct stat st;
@@ -458,10 +459,10 @@ static bool is_empty_yet(const char *path)
 	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
 }
 
-static void take(struct tree *t, const struct inotify_event *e)
+static void handle_event(struct tree *t, const struct inotify_event *e)
 {
 	char path[PATH_MAX];
-	size_t at = find(t, e->wd);
+	size_t at = find_watch(t, e->wd);
 	unsigned got;
 
 	if ((e->mask & IN_Q_OVERFLOW) != 0) {
@@ -477,7 +478,7 @@ static void take(struct tree *t, const struct inotify_event *e)
 		return;
 	}
 	if ((e->mask & IN_IGNORED) != 0) {
-		forget(t, at);
+		forget_directory(t, at);
 		return;
 	}
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): used > 0 */
@@ -487,14 +488,14 @@ static void take(struct tree *t, const struct inotify_event *e)
 			t->list[at].path[1] != '\0' ? t->list[at].path : "",
 			e->name) >= (int)sizeof(path))
 		return;
-	got = look(t, path, false);
+	got = match_path(t, path, false);
 	if ((e->mask & IN_ISDIR) == 0) {
 		if ((got & GLOB_FILE) != 0 && ((e->mask & IN_CREATE) == 0 || !is_empty_yet(path)))
-			changed(t, path);
+			note_change(t, path);
 	} else if ((e->mask & IN_MOVED_FROM) != 0) {
-		unwatch(t, path);
+		unwatch_below(t, path);
 	} else if ((e->mask & (IN_CREATE | IN_MOVED_TO)) != 0 && (got & GLOB_BELOW) != 0) {
-		scan(t, path, true);
+		scan_directory(t, path, true);
 	}
 }
 
@@ -507,12 +508,12 @@ static void take_all(struct tree *t)
 	while (at < got) {
 		const struct inotify_event *e = (const void *)(events + at);
 
-		take(t, e);
+		handle_event(t, e);
 		at += (ssize_t)(sizeof(*e) + e->len);
 	}
 }
 
-/* In ms, for poll(2). */
+/* Time until the next poll in ms, for poll(2). */
 static int until_poll(const struct tree *t)
 {
 	nsec_t left = t->poll_at - clock_now();
@@ -522,7 +523,7 @@ static int until_poll(const struct tree *t)
 	return left > 0 ? (int)(left / MSEC) + 1 : 0;
 }
 
-static void follow(struct tree *t)
+static void follow_events(struct tree *t)
 {
 	struct pollfd wait = {.fd = t->fd, .events = POLLIN};
 
@@ -546,7 +547,7 @@ static void tell_missing(const struct tree *t)
 {
 	for (size_t i = 0; i < t->count; i++)
 		if (t->found[i] == 0)
-			warn(t, "'%s' matches no file%s", below_base(t, t->patterns[i]),
+			warn_of(t, "'%s' matches no file%s", below_base(t, t->patterns[i]),
 				t->full ? "" : " yet");
 }
 
@@ -565,7 +566,7 @@ int watchtree_run(const struct watchtree_plan *plan)
 		fine = add_pattern(&t, plan->patterns[i]) == 0;
 	t.fd = fine ? inotify_init1(IN_CLOEXEC) : -1;
 	if (t.fd == -1) {
-		warn(&t, "nothing is watched: %s%s", strerror(errno),
+		warn_of(&t, "nothing is watched: %s%s", strerror(errno),
 			errno == EMFILE ? "; raise the limit by 'sysctl "
 					  "fs.inotify.max_user_instances=N'"
 					: "");
@@ -574,6 +575,6 @@ int watchtree_run(const struct watchtree_plan *plan)
 	scan_all(&t);
 	tell_missing(&t);
 	t.since = 0;
-	follow(&t);
+	follow_events(&t);
 	return 0;
 }

@@ -7,11 +7,11 @@
 #include <stddef.h>
 
 /*
- * Watch the files that match patterns (base/glob.h), by inotify(7), for a
- * process that does nothing else: it waits for changes as long as it lives.  It
- * looks at names and times alone and opens no file, so it does not matter whose
- * they are.  Directories that are made later are watched, too.  Symbolic links
- * are not followed, but for those of the names before a pattern's first wildcard.
+ * Watch the files that match patterns (base/glob.h), by inotify(7), for a process
+ * that does nothing else: it waits for changes as long as it lives.  The watch
+ * reads names and times and opens no file, so a file's owner does not matter.
+ * Directories that are made later are watched, too.  Symbolic links are followed
+ * only in the names before a pattern's first wildcard.
  */
 struct watchtree_plan {
 	const char *base;      /* absolute: the project's directory */
@@ -21,12 +21,12 @@ struct watchtree_plan {
 	/* Files have changed: `path` is the first of them, relative to the base
 	 * where it is below that. */
 	void (*changed)(void *data, const char *path);
-	/* What is wrong, in a sentence; the rest is watched. */
+	/* A sentence about something that cannot be watched; all else is watched. */
 	void (*warn)(void *data, const char *text);
 	void *data;
 };
 
-/* Returns only if nothing can be watched: -1, after warn(). */
+/* Returns only if no directory can be watched: -1, after warn(). */
 int watchtree_run(const struct watchtree_plan *plan);
 
 #endif

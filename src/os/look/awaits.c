@@ -9,17 +9,18 @@
 #define THREADS_MOST 1024
 #define DESCRIPTORS_MOST 32768
 
-/* ---- what it has ---- */
+/* ---- descriptors ---- */
 
 struct table {
 	remote_wanted *is_listener;
 	const void *context;
 	bool read;
 	int error;
-	struct remote_table has; /* listeners, that is */
+	struct remote_table has; /* its listeners */
 };
 
-/* Once a look, and only where it matters: there may be thousands. */
+/* Read the table once in a look, and only where it matters: a process may have thousands of
+ * descriptors. */
 static void read_table(struct remote *r, struct table *t)
 {
 	if (t->read)
@@ -37,7 +38,7 @@ static bool has_listener(struct remote *r, const struct remote_table *has, int e
 	return false;
 }
 
-/* It waits for something else where another set has the listener. */
+/* May this epoll set report a connection?  Not if another set of the process has the listener. */
 static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 {
 	const struct remote_table *has = &t->has;
@@ -52,7 +53,7 @@ static bool may_bring_one(struct remote *r, struct table *t, int epoll)
 	return true;
 }
 
-/* ---- what its threads do ---- */
+/* ---- threads ---- */
 
 static bool may_await(struct remote *thread, struct remote *process, struct table *t, bool *denied)
 {
@@ -71,7 +72,7 @@ struct search {
 	struct table table;
 	bool *denied;
 	bool found;
-	unsigned threads; /* looked at */
+	unsigned threads; /* how many threads were looked at */
 };
 
 static bool look_at_thread(void *context, pid_t tid)
@@ -96,7 +97,7 @@ enum awaits awaits_look(
 
 	if (process_look(process->tid, &facts) == -1)
 		return AWAITS_UNKNOWN;
-	/* a stopped one is in the call that it was in */
+	/* /proc shows of a stopped thread the system call that it was stopped in */
 	if (facts.state != 'T')
 		(void)process_each(process->tid, look_at_thread, &s);
 	if (s.threads == THREADS_MOST)

@@ -11,27 +11,27 @@
 
 /*
  * Does a process wait for a connection?  An idle server does, at almost any
- * moment; one that loops, is stopped, or whose threads wait for each other does
- * not.  A look is a sample: a process may wait between two looks.  It costs
- * some 10 us for each thread, and only reads.
+ * moment; a server that loops, is stopped, or whose threads wait for each other
+ * does not.  A look is a sample: a process may wait between two looks.  A look
+ * costs some 10 us for each thread, and only reads.
  */
 enum awaits {
-	AWAITS_NOTHING, /* it has the listener, and no thread waits for it */
+	AWAITS_NOTHING, /* the process has the listener, and no thread waits for it */
 	AWAITS_CONNECTION,
-	AWAITS_UNKNOWN, /* it has no such listener, or cannot be looked at */
+	AWAITS_UNKNOWN, /* the process has no such listener, or nclust may not look */
 };
 
 /*
  * In doubt the process waits: a thread in poll(2) or io_uring_enter(2) may wait
- * for anything; one in epoll_wait(2) waits for a connection unless the listener
- * is in another epoll set of the process.  *denied becomes true if we may not
- * look at it.
+ * for anything; a thread in epoll_wait(2) waits for a connection unless the
+ * listener is in another epoll set of the process.  *denied becomes true if
+ * nclust may not look at the process.
  */
 enum awaits awaits_look(
 	struct remote *process, remote_wanted *is_listener, const void *context, bool *denied);
 
-/* State, system call and function of the kernel of its threads: "thread 41: R;
- * thread 42: S in futex (futex_do_wait); and 6 more".  Returned. */
+/* State, system call and kernel function of the process's threads: "thread 41: R;
+ * thread 42: S in futex (futex_do_wait); and 6 more".  Returns `to`. */
 const char *awaits_threads_text(pid_t pid, char *to, size_t size);
 
 #endif

@@ -22,11 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* As in remote.c: what runs for remote_each_fd() may run in a child on our
- * memory, and takes no lock and no memory. */
+/* As in remote.c: functions called by remote_each_fd() may run in a child on our
+ * memory, and neither lock nor allocate. */
 
 #define ROOM_AT_FIRST 32
-#define THREADS_MOST 64 /* more are not looked at */
+#define THREADS_MOST 64 /* of a process that are looked at */
 
 enum { STATE_CLOSE_WAIT = 8, STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 
@@ -35,8 +35,6 @@ void connections_free(struct connections *all)
 	free(all->list);
 	*all = (struct connections){0};
 }
-
-/* ---- one socket ---- */
 
 static uint32_t queue_of(int fd)
 {
@@ -71,7 +69,7 @@ static bool is_unix_stream(int fd)
 		socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) == 0;
 }
 
-/* Does this begin with a head of HTTP/1 (RFC 9112, 3)? */
+/* Does the text begin with a head of HTTP/1 (RFC 9112, 3)? */
 static bool is_http(const char *text)
 {
 	const char *line_end = strstr(text, "\r\n");
@@ -80,13 +78,13 @@ static bool is_http(const char *text)
 		strncmp(line_end - 9, " HTTP/1.", 8) == 0;
 }
 
-/* Is this one message of a client's WebSocket (RFC 6455, 5.2)?  Its first six bytes are
- * there. */
+/* Are these bytes one message of a client's WebSocket (RFC 6455, 5.2)?  The caller
+ * has checked that its first six bytes are there. */
 static bool is_message(const char *text, uint32_t size)
 {
 	const unsigned char *head = (const unsigned char *)text;
 	uint32_t length = head[1] & 0x7fU;
-	unsigned kind = head[0] & 0xbfU; /* compressed or not */
+	unsigned kind = head[0] & 0xbfU; /* the opcode, compressed or not */
 
 	if ((kind != 0x81 && kind != 0x82) || head[1] < 0x80)
 		return false;
@@ -95,8 +93,8 @@ static bool is_message(const char *text, uint32_t size)
 	return size == 6 + length;
 }
 
-/* What lies unread; text is ended by NUL.  Returns how many bytes it is. */
-static size_t peek(int fd, char *text, size_t size)
+/* Copy the unread bytes of a socket, with a NUL.  Returns how many bytes these are. */
+static size_t peek_text(int fd, char *text, size_t size)
 {
 	ssize_t got = recv(fd, text, size - 1, MSG_PEEK | MSG_DONTWAIT);
 
@@ -112,12 +110,12 @@ static void read_kind(int fd, struct connection *c)
 
 	if (c->kind != CONNECTION_TCP || c->queue == 0)
 		return;
-	got = peek(fd, text, sizeof(text));
+	got = peek_text(fd, text, sizeof(text));
 	c->http = is_http(text);
 	c->frames = got >= 6 && is_message(text, c->queue);
 }
 
-/* False: it is none of those that matter. */
+/* Fill in what the kernel tells of a socket.  False: the socket is of no kind that matters. */
 static bool look_at(int fd, struct connection *c)
 {
 	struct tcp_info info = {0};
@@ -149,18 +147,18 @@ static bool look_at(int fd, struct connection *c)
 	return true;
 }
 
-/* ---- all of a process ---- */
+/* ---- all sockets of a process ---- */
 
 struct gathering {
 	struct connections *all;
 	pid_t pid;
 	int pidfd;
 	bool full;
-	bool refused; /* no descriptor can be had: inodes are all there is */
-	int error;    /* of the first that could not be had */
+	bool refused; /* no descriptor can be duplicated: only inodes are known */
+	int error;    /* of the first descriptor that could not be duplicated */
 };
 
-static bool gather(void *context, int number, const char *target)
+static bool gather_socket(void *context, int number, const char *target)
 {
 	struct gathering *g = context;
 	struct connections *all = g->all;
@@ -183,8 +181,8 @@ static bool gather(void *context, int number, const char *target)
 		g->refused |= errno == EPERM || errno == ENOSYS ||
 			(errno == EBADF && pidfd_is_directory(g->pidfd));
 		if (g->refused)
-			all->count++;    /* to be asked for otherwise */
-		else if (errno != EBADF) /* else it has just been closed */
+			all->count++;    /* ask_kernel() will look this socket up by its inode */
+		else if (errno != EBADF) /* EBADF: the process has just closed the descriptor */
 			g->error = errno;
 		return g->error != 0;
 	}
@@ -199,7 +197,7 @@ static bool gather(void *context, int number, const char *target)
 	return all->too_many;
 }
 
-/* ---- where no descriptor can be had ---- */
+/* ---- without descriptors, by inode ---- */
 
 static int by_inode(const void *a, const void *b)
 {
@@ -214,7 +212,8 @@ struct matching {
 	size_t count;
 };
 
-static void match(void *context, const struct inet_diag_msg *msg, const void *info, size_t size)
+static void match_socket(
+	void *context, const struct inet_diag_msg *msg, const void *info, size_t size)
 {
 	const struct matching *m = context;
 	const struct connection key = {.inode = msg->idiag_inode};
@@ -226,17 +225,17 @@ static void match(void *context, const struct inet_diag_msg *msg, const void *in
 	c->cookie = (uint64_t)msg->id.idiag_cookie[1] << 32 | msg->id.idiag_cookie[0];
 	c->port = ntohs(msg->id.idiag_sport);
 	c->queue = msg->idiag_rqueue;
-	/* here a FIN counts */
+	/* sock_diag(7) counts a FIN as a byte of the queue */
 	if (c->state == STATE_CLOSE_WAIT && c->queue > 0)
 		c->queue--;
 }
 
 static int ask_for_tcp(void *argument)
 {
-	return sockdiag_each_tcp(true, match, argument);
+	return sockdiag_each_tcp(true, match_socket, argument);
 }
 
-/* What is known of some by their inodes only. */
+/* Ask sock_diag(7) for the connections of which only the inode is known. */
 static void ask_kernel(struct connections *all, struct remote *r, size_t first)
 {
 	struct matching m = {all->list + first, all->count - first};
@@ -280,7 +279,7 @@ int connections_add(struct connections *all, struct remote *r, int pidfd)
 	if (all->room == 0 && make_room(all) == -1)
 		return -1;
 	for (;;) {
-		if (remote_each_fd_with(r, pidfd, UINT_MAX, gather, &g) == -1)
+		if (remote_each_fd_with(r, pidfd, UINT_MAX, gather_socket, &g) == -1)
 			return -1;
 		if (!g.full)
 			break;
@@ -316,7 +315,7 @@ void connections_sort(struct connections *all)
 		qsort(all->list, all->count, sizeof(*all->list), by_cookie);
 }
 
-/* ---- one of them ---- */
+/* ---- ending connections ---- */
 
 struct ending {
 	pid_t pid;
@@ -327,8 +326,8 @@ struct ending {
 	unsigned asked;
 };
 
-/* Of the one that is meant; -1 and errno. */
-static int have(int pidfd, const struct connection *c)
+/* A duplicate of the connection's descriptor, if it still is the same socket; -1 and errno. */
+static int duplicate_of(int pidfd, const struct connection *c)
 {
 	int fd = (int)trycall(SYS_pidfd_getfd, pidfd, c->fd, 0U);
 
@@ -341,7 +340,8 @@ static int have(int pidfd, const struct connection *c)
 	return -1;
 }
 
-/* Its worker would read what has come since, and its answer would go nowhere. */
+/* Has data come since the connection was looked at?  The worker would read them, and its answer
+ * would go nowhere. */
 static bool is_late(int fd, const struct connection *c)
 {
 	struct tcp_info info = {0};
@@ -359,9 +359,9 @@ static bool has_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Is this the beginning of one request that every client repeats?  Proxies do not repeat
- * a POST, nor what has a body that they no longer have.  Whatever follows the head is a
- * second one, or a body. */
+/* Is this the beginning of one request that every client repeats?  Proxies repeat no
+ * POST, and no request whose body they no longer have.  Bytes behind the head are a
+ * second request, or a body. */
 static bool is_request(const char *text)
 {
 	const char *head_end = strstr(text, "\r\n\r\n");
@@ -371,13 +371,13 @@ static bool is_request(const char *text)
 		is_http(text) && (head_end == NULL || head_end[4] == '\0');
 }
 
-/* The process is stopped, so nobody else reads. */
+/* Take the request out of the queue.  The process is stopped, so nobody else reads. */
 static bool take_request(int fd, uint32_t size)
 {
 	char text[4096] untouched;
 	ssize_t got = 1;
 
-	if (peek(fd, text, sizeof(text)) == 0 || !is_request(text))
+	if (peek_text(fd, text, sizeof(text)) == 0 || !is_request(text))
 		return false;
 	while (size > 0 && got > 0) {
 		got = recv(fd, text, size < sizeof(text) ? size : sizeof(text), MSG_DONTWAIT);
@@ -386,7 +386,7 @@ static bool take_request(int fd, uint32_t size)
 	return true;
 }
 
-static int end(void *argument)
+static int end_connections(void *argument)
 {
 	struct ending *e = argument;
 
@@ -395,7 +395,7 @@ static int end(void *argument)
 
 		if (!c->marked || c->pid != e->pid)
 			continue;
-		scoped_fd fd = have(e->pidfd, c);
+		scoped_fd fd = duplicate_of(e->pidfd, c);
 		if (fd == -1)
 			continue;
 		if (is_late(fd, c)) {
@@ -416,7 +416,7 @@ unsigned connections_end(
 {
 	struct ending e = {.pid = r->tid, .pidfd = pidfd, .all = all};
 
-	if (remote_run(r, pidfd, end, &e) == -1)
+	if (remote_run(r, pidfd, end_connections, &e) == -1)
 		return 0;
 	*late += e.late;
 	*asked += e.asked;
@@ -466,10 +466,10 @@ unsigned connections_tick(void)
 	return (unsigned)(tick.tv_sec * 1000000 + tick.tv_nsec / 1000);
 }
 
-/* ---- what it does ---- */
+/* ---- activity ---- */
 
-/* Those that sleep are of a pool that has nothing to do; where it is the only
- * thread, it is about to do something. */
+/* What a thread in this system call does.  Sleeping threads belong to a pool that
+ * has nothing to do; a process's only thread that sleeps will do something soon. */
 static enum activity of_call(long call)
 {
 	unsigned kind = remote_call_kind(call);
@@ -521,6 +521,6 @@ enum activity connections_activity(struct remote *r, enum activity stopped_in)
 	if (threads > 1)
 		return of_threads(r);
 	found = of_call(remote_call(r));
-	/* nothing that runs is gone on with */
+	/* a thread that ran when it was stopped has no call to restart */
 	return found == ACTIVITY_UNKNOWN && stopped_in != ACTIVITY_RUNS ? stopped_in : found;
 }

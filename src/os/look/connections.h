@@ -11,100 +11,99 @@
 
 /*
  * The sockets of another process, seen from outside.  Each is duplicated by
- * pidfd_getfd(2), asked for its state, and closed at once, because the
- * process's close(2) sends no FIN while we have it: 5 to 8 us each.  remote.h
- * says which rights that requires.  If descriptors cannot be duplicated
- * (Docker's default profile refuses the call) the kernel is asked for TCP
+ * pidfd_getfd(2), asked for its state, and closed at once, because the process's
+ * own close(2) sends no FIN while nclust has a duplicate: 5 to 8 us each.
+ * remote.h says which rights that requires.  If descriptors cannot be duplicated
+ * (Docker's default profile refuses the call) sock_diag(7) is asked for TCP
  * sockets by their inodes: slower, and good for looking only.
  */
 
 enum connection_kind {
 	CONNECTION_TCP,      /* TCP, MPTCP */
 	CONNECTION_UNIX,     /* a stream or sequenced packets */
-	CONNECTION_LISTENER, /* TCP: one that listens */
+	CONNECTION_LISTENER, /* a TCP socket that listens */
 };
 
-/* Times are in ms since then, of a resolution of connections_tick(). */
+/* A socket of a process.  Times are in ms, of a resolution of connections_tick(). */
 struct connection {
-	uint64_t cookie; /* SO_COOKIE: of no other one, ever */
+	uint64_t cookie; /* SO_COOKIE: unique since boot */
 	uint64_t inode;
-	uint64_t bytes_out; /* sent, retransmissions too */
-	uint64_t bytes_in;  /* received, also those in the queue */
-	pid_t pid;          /* whose … */
-	int fd;             /* … descriptor; -1: not by its descriptor */
-	pid_t peer;         /* CONNECTION_UNIX: who connected (SO_PEERCRED); 0: not known */
-	uint32_t queue;     /* bytes received, not read; connections that wait */
-	uint32_t unsent;    /* bytes written, not sent yet */
-	uint32_t unacked;   /* segments */
-	uint32_t sent_ago;  /* data; since the birth where nothing was */
+	uint64_t bytes_out; /* sent, retransmissions included */
+	uint64_t bytes_in;  /* received, those in the queue included */
+	pid_t pid;          /* the process that has the socket */
+	int fd;             /* its number in that process; -1: known by its inode only */
+	pid_t peer;         /* CONNECTION_UNIX: of the client (SO_PEERCRED); 0: unknown */
+	uint32_t queue;     /* bytes received and not read; of a listener: connections that wait */
+	uint32_t unsent;    /* bytes written and not sent yet */
+	uint32_t unacked;   /* segments without an ACK */
+	uint32_t sent_ago;  /* since data were sent last, or the connection began */
 	uint32_t received_ago;
 	uint32_t ack_ago;
-	uint32_t segments_in; /* with data */
+	uint32_t segments_in; /* segments with data that were received */
 	uint32_t segments_out;
-	uint32_t acks_out; /* segments without data */
-	uint32_t rtt;      /* us, smoothed */
-	uint16_t port;     /* our side's */
+	uint32_t acks_out; /* segments without data that were sent */
+	uint32_t rtt;      /* smoothed round-trip time, us */
+	uint16_t port;     /* the local port */
 	uint8_t kind;      /* enum connection_kind */
 	uint8_t state;     /* TCP_... of netinet/tcp.h */
-	bool marked;       /* set by the caller of connections_end() … */
-	bool asks;         /* … also, if its next request lies unread */
-	bool http;         /* what lies unread begins with a head of HTTP/1 … */
-	bool frames;       /* … or is a message of a WebSocket */
-	bool is_inner;     /* set by callers: the peer is one of the worker's */
-	bool prompt;       /* TCP_QUICKACK is off: its last answer carried the ACK */
-	bool has_name;     /* CONNECTION_UNIX: as those that were accepted have */
+	bool marked;       /* set by the caller: connections_end() is to shut the socket down */
+	bool asks;         /* set by the caller: also if the client's next request lies unread */
+	bool http;         /* unread bytes begin with a head of HTTP/1 */
+	bool frames;       /* unread bytes are a message of a WebSocket */
+	bool is_inner;     /* set by the caller: the peer is a process of the worker */
+	bool prompt;       /* TCP_QUICKACK is off: the last answer carried the ACK */
+	bool has_name;     /* CONNECTION_UNIX: the socket has a name, as accepted ones do */
 };
 
-/* More than that many of one worker are not looked at. */
+/* The most sockets of one worker that are looked at. */
 #define CONNECTIONS_MOST 16384
-/* Nor are more descriptors of other kinds, which take 5 us each. */
+/* The most descriptors of other kinds that are looked at, 5 us each. */
 #define CONNECTIONS_OTHERS 8192
 
-/* The owner zeroes it; the list is heap. */
+/* The owner zeroes this struct; the list is heap. */
 struct connections {
 	struct connection *list;
 	size_t count;
 	size_t room;
-	bool peeks;      /* set by callers: look at what lies unread */
+	bool peeks;      /* set by the caller: read unread bytes too */
 	unsigned others; /* descriptors that are no sockets */
-	bool too_many;   /* there are more */
-	bool refused;    /* they are there, and cannot be looked at */
+	bool too_many;   /* the process has more than CONNECTIONS_MOST */
+	bool refused;    /* the process has sockets that cannot be looked at */
 };
 void connections_free(struct connections *all);
 
-/* Add the sockets of a process (`r` is made from its pid, `pidfd` refers to
- * it).  0, or -1 and errno: it is gone (ESRCH, ENOENT), or may not be seen
- * (EACCES …). */
+/* Add the sockets of a process (`r` is made from its pid, `pidfd` refers to it).  0,
+ * or -1 and errno: ESRCH, ENOENT: the process is gone; EACCES, EPERM: nclust may not
+ * look at it. */
 int connections_add(struct connections *all, struct remote *r, int pidfd);
 
 /* Sort by cookie, so that entries of the same socket follow each other. */
 void connections_sort(struct connections *all);
 
-/* Shut down, in both directions, the marked connections of a process, and
- * return their number.  Connections on which data has come since they were
- * looked at stay, and are added to *late; a descriptor that is another socket
- * by now is left alone.  Of those that ask, which are added to *asked, the head of a
- * request of HTTP/1 is taken out of the queue first, or the process would act on it;
- * where something else is there they stay. */
+/* Shut down, in both directions, the marked connections of a process, and return
+ * their number.  A connection on which data has come since the look stays, and is
+ * added to *late; a descriptor that is another socket by now is left alone.
+ * Connections with `asks` are added to *asked: the head of a request of HTTP/1 is
+ * taken out of the queue first, or the process would act on it; a connection with
+ * other unread bytes stays. */
 unsigned connections_end(struct remote *r, int pidfd, const struct connections *all, unsigned *late,
 	unsigned *asked);
 
-/* "127.0.0.1:4711"; "a peer" where it cannot be told. */
+/* "127.0.0.1:4711"; "a peer" where the address is unknown. */
 const char *connections_peer(struct remote *r, const struct connection *c, char *to, size_t size);
 
 /* The resolution of the kernel's times (a jiffy), us. */
 unsigned connections_tick(void);
 
-/* What a process is seen to do, running or stopped. */
+/* What a process was seen to do, running or stopped. */
 enum activity {
 	ACTIVITY_UNKNOWN,
-	ACTIVITY_WAITS,  /* for a descriptor, a signal, a child; one of several
-			    threads for whatever else */
-	ACTIVITY_SLEEPS, /* for a time, or waits on a futex */
-	ACTIVITY_RUNS,   /* or writes, connects … */
+	ACTIVITY_WAITS,  /* for a descriptor, signal or child; several threads: for anything */
+	ACTIVITY_SLEEPS, /* until a time, or on a futex */
+	ACTIVITY_RUNS,   /* computes, or writes, connects and the like */
 };
-/* `stopped_in`: the activity at its last stop.  After a stop the kernel hides
- * which call was restarted (restart_syscall(2)): then that one is returned. */
+/* What the process does now.  `stopped_in`: its activity at its last stop.  After a stop the
+ * kernel hides which call was restarted (restart_syscall(2)): then `stopped_in` is returned. */
 enum activity connections_activity(struct remote *r, enum activity stopped_in);
 
 #endif

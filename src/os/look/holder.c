@@ -39,8 +39,8 @@ struct search {
 	const struct port_socket *list;
 	size_t count;
 	struct bound bound;
-	bool has;    /* the process that is looked at has one of them */
-	pid_t found; /* 0: nobody yet */
+	bool has;    /* the process that is looked at has one of the sockets */
+	pid_t found; /* the process that has the port; 0: not found yet */
 };
 
 static bool look_at_fd(void *context, int fd, const char *target)
@@ -57,7 +57,7 @@ static bool look_at_fd(void *context, int fd, const char *target)
 static bool look_at_process(void *context, pid_t pid)
 {
 	struct search *s = context;
-	struct remote r = {.tid = pid}; /* with the rights that we have */
+	struct remote r = {.tid = pid}; /* looked at with nclust's own rights */
 
 	(void)remote_each_fd(&r, UINT_MAX, look_at_fd, s);
 	if (s->has)

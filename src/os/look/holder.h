@@ -10,10 +10,10 @@
 
 /*
  * The process of our network namespace that has the port: "nginx (pid 77)" if
- * we may look at its descriptors, else "a process of uid 33"; "" if none has it
- * or the kernel does not tell.  `type` is SOCK_STREAM or SOCK_DGRAM.  The
- * search through /proc ends after 50 ms of CPU time or 200 ms in any case.
- * Returns its pid; 0: that is not known.
+ * nclust may look at its descriptors, else "a process of uid 33"; "" if no
+ * process has the port or the kernel does not tell.  `type` is SOCK_STREAM or
+ * SOCK_DGRAM.  The search through /proc ends after 50 ms of CPU time or 200 ms in
+ * any case.  Returns the pid; 0: unknown.
  */
 pid_t holder_of_port(char to[HOLDER_TEXT], int type, uint16_t port);
 

@@ -11,7 +11,7 @@
 
 #define TREE_MAX 64
 #define THREADS_MAX 64
-#define LOOK_MAX 4096 /* descriptors */
+#define LOOK_MAX 4096 /* descriptors of the process that are compared */
 
 struct search {
 	struct lockwait *found;
@@ -44,8 +44,8 @@ static bool look_at_thread(void *context, pid_t tid)
 	return s->waits || ++s->threads >= THREADS_MAX;
 }
 
-/* Which of these processes waits for a lock, and who has it?  In /proc/locks the one
- * stands below the other.  0: none does. */
+/* Which of these processes waits for a lock, and who has the lock? /proc/locks shows
+ * a waiting process below the holder of the lock.  0: none waits. */
 static pid_t find_waiting(const pid_t *list, size_t count, pid_t *holder)
 {
 	FILE *locks = fopen("/proc/locks", "re");
@@ -74,7 +74,7 @@ bool lockwait_look(struct lockwait *l, pid_t pid)
 	size_t count = process_tree(pid, tree, TREE_MAX);
 	pid_t waiting = find_waiting(tree, count, &l->holder);
 
-	/* only then is it looked at, which takes longer */
+	/* finding the file takes longer, so do it for a waiting process only */
 	if (waiting != 0)
 		(void)process_each(waiting, look_at_thread, &s);
 	return s.waits;

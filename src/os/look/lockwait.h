@@ -8,10 +8,10 @@
 /* The lock of a file for which a process waits, in flock(2) or fcntl(2). */
 struct lockwait {
 	char path[200]; /* escaped for people */
-	pid_t holder;   /* 0, -1: cannot be told */
+	pid_t holder;   /* 0, -1: unknown */
 };
 
-/* Does the process, or a descendant of it, wait so?  False: no, or it cannot be told. */
+/* Does the process, or a descendant of it, wait for a file lock?  False: no, or unknown. */
 bool lockwait_look(struct lockwait *l, pid_t pid);
 
 #endif

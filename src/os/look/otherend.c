@@ -11,8 +11,8 @@
 
 #define DESCRIPTORS_MAX 65536
 #define TREE_MAX 256
-#define WORK_LEAST 1024U /* descriptors; then the clock is read */
-#define WORK_PROCESS 32U /* a process without any counts for so many */
+#define WORK_LEAST 1024U /* descriptors that are looked at between two reads of the clock */
+#define WORK_PROCESS 32U /* a process without descriptors counts as so many */
 
 /* ---- which socket ---- */
 
@@ -26,7 +26,7 @@ static uint64_t inode_unix(int fd, bool other)
 	return got != -1 ? remote_own_inode(fd) : 0;
 }
 
-/* Both ends, seen from the one (`other`) or from ours. */
+/* The inode of our own end, or (`other`) of the other end. */
 static uint64_t inode_of(int fd, bool other)
 {
 	union endpoint ours;
@@ -51,19 +51,20 @@ bool otherend_works(int fd)
 	return inode_of(fd, false) != 0;
 }
 
-/* ---- whose it is ---- */
+/* ---- which process ---- */
 
 struct held {
 	const uint64_t *inodes;
 	size_t count;
 	uint32_t found;
 	nsec_t until;
-	unsigned work; /* in descriptors, since the clock was read */
+	unsigned work; /* descriptors looked at since the clock was read */
 	bool over;
 	struct otherend_place *place;
 };
 
-/* Each look does some, also if the list of processes has taken all of its time. */
+/* Is the time over?  Each look gets some work done, even if listing the processes has taken all of
+ * the time. */
 static bool is_over(struct held *held, unsigned work)
 {
 	held->work += work;

@@ -35,14 +35,14 @@
 #endif
 
 /*
- * Everything here that may run in a child on our memory (a deed) takes no lock
- * and no memory: it may be ended in the midst of it.
+ * Functions of this file that may run in a child on our memory neither lock nor
+ * allocate: the child may be killed at any point.
  */
 
-/* So long may all looks for one purpose take: a process can have very much that is to
- * be looked at. */
+/* The longest time of all looks for one purpose: a process can have very much to
+ * look at. */
 #define SPENT_MOST (500 * MSEC)
-/* So many unix sockets are looked through for one. */
+/* The most unix sockets of the list that are searched for one path. */
 #define UNIX_MOST 1000
 
 /* ---- files of /proc ---- */
@@ -55,7 +55,7 @@ static int open_proc(pid_t tid, const char *name, int flags)
 	return open(path, O_RDONLY | O_CLOEXEC | flags);
 }
 
-/* ---- with whose rights ---- */
+/* ---- rights ---- */
 
 void remote_of(struct remote *r, pid_t tid)
 {
@@ -78,7 +78,7 @@ void remote_of(struct remote *r, pid_t tid)
 	r->as_user = r->uid != geteuid() || r->gid != getegid();
 }
 
-/* A function for run_it() to call, and what it has returned. */
+/* A function that run_it() calls, and its result. */
 struct run {
 	struct remote *remote;
 	remote_deed *deed;
@@ -87,7 +87,7 @@ struct run {
 	int got;
 	int error;
 };
-#define LEAVES (-2) /* the function itself leaves our table */
+#define LEAVES (-2) /* run() leaves our table by itself */
 #define COPIES (-3) /* the child has a copy of our table */
 
 static void run_it(void *argument)
@@ -101,7 +101,7 @@ static void run_it(void *argument)
 	run->remote->inside = false;
 }
 
-/* In a child. */
+/* Run the function in a child. */
 static int run_aside(struct remote *r, struct run *run)
 {
 	const struct vfork_user user = {.uid = r->uid, .gid = r->gid};
@@ -122,7 +122,7 @@ static int run_aside(struct remote *r, struct run *run)
 	else
 		done = vfork_run_alone(run_it, run, patience);
 	r->spent += clock_worked() + vfork_slept() - worked;
-	r->inside = false; /* its user may have killed it in the midst */
+	r->inside = false; /* the child's user may have killed it before it reset this */
 	r->late |= done == -1 && errno == ETIMEDOUT;
 	if (vfork_left()) {
 		r->late = true;
@@ -135,7 +135,7 @@ static int run_aside(struct remote *r, struct run *run)
 	return run->got;
 }
 
-static int look(struct remote *r, bool aside, int keep, remote_deed *deed, void *argument)
+static int run_deed(struct remote *r, bool aside, int keep, remote_deed *deed, void *argument)
 {
 	struct run run = {.deed = deed, .argument = argument, .keep = keep};
 
@@ -149,7 +149,7 @@ static int look(struct remote *r, bool aside, int keep, remote_deed *deed, void 
 
 int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument)
 {
-	return look(r, r->others, keep, deed, argument);
+	return run_deed(r, r->others, keep, deed, argument);
 }
 
 struct having {
@@ -201,7 +201,7 @@ int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, i
 
 	*fd = -1;
 	if (r->inside || (!r->others && !r->as_user))
-		return look(r, false, -1, deed, argument);
+		return run_deed(r, false, -1, deed, argument);
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == -1)
 		return -1;
 	h.channel = ends[1];
@@ -212,7 +212,7 @@ int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, i
 	has = *fd != -1;
 	*fd = receive_it(ends[0]);
 	if (has && *fd == -1 && got != -1) {
-		error = EMFILE; /* or the like */
+		error = EMFILE; /* no descriptor was free, or the like */
 		got = -1;
 	}
 	fd_close(&ends[0]);
@@ -221,15 +221,15 @@ int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, i
 	return got;
 }
 
-/* ---- its descriptors ---- */
+/* ---- descriptors ---- */
 
 struct fd_look {
 	const struct remote *r;
 	int number;
-	int fd; /* what was taken */
+	int fd; /* the duplicate */
 };
 
-/* The process that a thread is of. */
+/* The process that a thread belongs to. */
 static pid_t process_of(pid_t tid)
 {
 	uint64_t group;
@@ -237,8 +237,8 @@ static pid_t process_of(pid_t tid)
 	return process_status(tid, "Tgid:", 10, &group) == 0 ? (pid_t)group : -1;
 }
 
-/* Is it a socket, an epoll set or a pipe?  With these no file server has anything to
- * do. */
+/* Does the path lead to a socket, an epoll set or a pipe?  None of these belongs to
+ * a file server, so close(2) cannot wait for one. */
 static bool is_plain(const char *path)
 {
 	char target[64];
@@ -259,12 +259,12 @@ static int take_fd(void *argument)
 	bool others = l->r->others || l->r->as_user;
 	char path[48];
 
-	/* ENOENT: if it is the process that is not there, that is ESRCH below */
+	/* ENOENT without the process is ESRCH: checked below */
 	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, l->number);
 	if (others && !is_plain(path) && errno != ENOENT)
 		return -1;
 	scoped_fd pidfd = (int)trycall(SYS_pidfd_open, tid, PIDFD_THREAD);
-	/* before 6.9 a process has one, a thread of it has not */
+	/* before 6.9 pidfd_open(2) takes a process, and no thread */
 	if (pidfd == -1 && errno == EINVAL)
 		pidfd = (int)trycall(SYS_pidfd_open, tid, 0U);
 	if (pidfd == -1 && (errno == EINVAL || errno == ENOENT))
@@ -272,10 +272,10 @@ static int take_fd(void *argument)
 	if (pidfd == -1)
 		return -1;
 	l->fd = (int)trycall(SYS_pidfd_getfd, pidfd, l->number, 0U);
-	/* the process may have put another one in its place meanwhile */
+	/* the process may have put another file in its place meanwhile */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", l->fd);
 	if (l->fd != -1 && others && !is_plain(path))
-		l->fd = -1; /* it goes with the child's table */
+		l->fd = -1; /* the kernel closes the duplicate with the child's table */
 	return l->fd;
 }
 
@@ -296,7 +296,7 @@ static int close_it(void *fd)
 void remote_close(int *fd)
 {
 	if (*fd != -1 && vfork_call(close_it, fd) == -1 && errno != ETIMEDOUT)
-		fd_close(fd); /* no child can be had */
+		fd_close(fd); /* no child can be started */
 }
 
 struct walk {
@@ -307,7 +307,7 @@ struct walk {
 	void *context;
 };
 
-/* True: that was enough. */
+/* Visit one entry of the directory.  True: the visitor has enough. */
 static bool look_at(const struct walk *w, int dir, const char *name)
 {
 	char target[64];
@@ -320,14 +320,14 @@ static bool look_at(const struct walk *w, int dir, const char *name)
 	return w->each(w->context, fd, target);
 }
 
-static int walk(void *argument)
+static int walk_entries(void *argument)
 {
 	struct walk *w = argument;
 	scoped_fd dir = open_proc(w->r->tid, "fd", O_DIRECTORY);
 	_Alignas(struct dirent64) char room[2048];
 	ssize_t got = -1;
 
-	/* the kernel's place is the number, behind "." and ".." */
+	/* in the kernel's listing of fd/, a number's position is number + 2, behind "." and ".." */
 	if (dir != -1 && w->from > 0)
 		(void)lseek(dir, w->from + 2, SEEK_SET);
 	while (dir != -1 && w->most > 0 && (got = getdents64(dir, room, sizeof(room))) > 0) {
@@ -349,14 +349,14 @@ int remote_each_fd_with(struct remote *r, int keep, unsigned most, remote_each *
 {
 	struct walk w = {r, 0, most, each, context};
 
-	return most > 0 ? remote_run(r, keep, walk, &w) : 0;
+	return most > 0 ? remote_run(r, keep, walk_entries, &w) : 0;
 }
 
 int remote_each_fd_from(struct remote *r, int from, unsigned most, remote_each *each, void *context)
 {
 	struct walk w = {r, from, most, each, context};
 
-	return remote_run(r, -1, walk, &w);
+	return remote_run(r, -1, walk_entries, &w);
 }
 
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context)
@@ -381,7 +381,7 @@ struct text_look {
 	size_t size;
 };
 
-/* What a call that may wait has read is on the child's stack first (vfork.h). */
+/* The most text that is read: a call that may wait writes to the child's stack first (vfork.h). */
 #define TEXT_MOST 8192
 
 static int read_text(void *argument)
@@ -446,7 +446,7 @@ static int look_at_text(
 	return remote_run(r, -1, deed, &l);
 }
 
-/* The same below /proc/TID/KIND, of one of its descriptors. */
+/* The same for the file of a descriptor below /proc/TID/KIND. */
 static int look_at_fd(
 	struct remote *r, remote_deed *deed, const char *kind, int fd, char *to, size_t size)
 {
@@ -477,7 +477,7 @@ int remote_protocol(struct remote *r, int fd, char *to, size_t size)
 	return look_at_fd(r, read_protocol, "fd", fd, to, size);
 }
 
-/* A line: number, six words, the inode, the path (unix_seq_show()). */
+/* The path in a line of /proc/net/unix: number, six words, the inode, the path (unix_seq_show()). */
 static const char *unix_path(char *line, uint64_t inode)
 {
 	unsigned long found;
@@ -490,7 +490,8 @@ static const char *unix_path(char *line, uint64_t inode)
 	return line[at] != '\0' ? line + at : NULL;
 }
 
-/* In the list of all, if it is among the first: the worker may have very many. */
+/* Search /proc/net/unix for the inode, among the first UNIX_MOST lines: the worker may have very
+ * many sockets. */
 static int find_unix_path(const struct remote *r, uint64_t inode, char *to, size_t size)
 {
 	unsigned lines = 0;
@@ -523,7 +524,7 @@ struct name_look {
 	size_t size;
 };
 
-/* By a duplicate of it, which goes with the child. */
+/* Runs in a child, with a duplicate of the socket that the kernel closes with the child. */
 static int read_unix_name(void *argument)
 {
 	struct name_look *l = argument;
@@ -555,7 +556,7 @@ int remote_unix_path(struct remote *r, int fd, char *to, size_t size)
 
 	if (remote_run(r, -1, read_unix_name, &l) == 0)
 		return 0;
-	/* here nobody can have a duplicate */
+	/* without the right to duplicate descriptors, the list of /proc is left */
 	return errno == EPERM || errno == ENOSYS ? find_unix_path(r, remote_inode(r, fd), to, size)
 						 : -1;
 }
@@ -597,10 +598,10 @@ size_t remote_epoll_items(struct remote *r, int epoll, struct remote_epoll_item 
 struct item_look {
 	struct remote *r;
 	int epoll;
-	char line[32]; /* how it begins (ep_show_fdinfo(), fs/eventpoll.c) */
+	char line[32]; /* how the line begins (ep_show_fdinfo(), fs/eventpoll.c) */
 };
 
-/* There may be thousands.  1: it is there. */
+/* Search the entries of the epoll set, of which there may be thousands.  1: found. */
 static int find_item(void *argument)
 {
 	const struct item_look *l = argument;
@@ -678,17 +679,17 @@ struct change {
 	int ours;
 	struct remote_epoll_item item;
 	pid_t parent; /* 0: the table is a copy of ours already */
-	bool alone;   /* of which no more is to be kept than needed */
+	bool alone;   /* keep no descriptor that the call does not need */
 };
 
-/* Leave our table, and take only what is needed: a child that hangs keeps open
- * what it has. */
+/* Leave our table of descriptors, and keep only what the change needs: a child that
+ * hangs keeps open what it has. */
 static int leave_table(struct change *c)
 {
 	int parent;
 
 	if (trycall(SYS_close_range, 3, ~0U, CLOSE_RANGE_UNSHARE) == -1)
-		return vfork_table() == 0 ? 0 : -1; /* then it is a copy */
+		return vfork_table() == 0 ? 0 : -1; /* the table is a copy already */
 	parent = (int)trycall(SYS_pidfd_open, c->parent, 0U);
 	c->epoll = (int)trycall(SYS_pidfd_getfd, parent, c->epoll, 0U);
 	c->ours = (int)trycall(SYS_pidfd_getfd, parent, c->ours, 0U);
@@ -707,7 +708,7 @@ static void close_but(int one, int other)
 	(void)descriptors_close(high + 1, ~0U);
 }
 
-/* In a table of its own, as it overwrites a number. */
+/* Runs in a child with a table of its own, as dup2(2) overwrites a number there. */
 static int change_item(void *argument)
 {
 	struct change *c = argument;
@@ -730,31 +731,31 @@ static int change_item(void *argument)
 	return epoll_ctl(epoll, c->what, item->fd, &event);
 }
 
-static int change(struct remote *r, struct change c)
+static int change_set(struct remote *r, struct change c)
 {
 	errno = EBADF;
 	if (c.item.fd < 0)
 		return -1;
 	c.parent = r->others ? getpid() : 0;
 	c.alone = r->as_user;
-	return look(r, true, r->others ? LEAVES : COPIES, change_item, &c);
+	return run_deed(r, true, r->others ? LEAVES : COPIES, change_item, &c);
 }
 
 int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item)
 {
-	return change(r,
+	return change_set(r,
 		(struct change){
 			.what = EPOLL_CTL_ADD, .epoll = epoll, .ours = ours, .item = *item});
 }
 
 int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd)
 {
-	return change(r,
+	return change_set(r,
 		(struct change){
 			.what = EPOLL_CTL_DEL, .epoll = epoll, .ours = ours, .item = {.fd = fd}});
 }
 
-/* ---- its memory ---- */
+/* ---- memory ---- */
 
 struct reading {
 	pid_t tid;
@@ -790,12 +791,12 @@ int remote_read(struct remote *r, uint64_t at, void *to, size_t size)
 		errno = EINVAL;
 		return -1;
 	}
-	return look(r, r->aside, -1, read_memory, &it);
+	return run_deed(r, r->aside, -1, read_memory, &it);
 }
 
-/* ---- what it does, and may ---- */
+/* ---- system calls and capabilities ---- */
 
-/* The call, and its first arguments.  See remote_call(). */
+/* The system call of the thread, and its first arguments.  See remote_call(). */
 static long read_call(struct remote *r, uint64_t args[2])
 {
 	char text[256];
@@ -890,8 +891,8 @@ const char *remote_call_name(char to[40], long call)
 	return to;
 }
 
-/* Those of poll(2) that wait for something to read. */
-static size_t polled(struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
+/* The descriptors that poll(2) watches for input. */
+static size_t read_poll_list(struct remote *r, uint64_t at, uint64_t count, int *fds, size_t most)
 {
 	struct pollfd some[REMOTE_READ_MOST / sizeof(struct pollfd)];
 	size_t n = 0;
@@ -906,8 +907,9 @@ static size_t polled(struct remote *r, uint64_t at, uint64_t count, int *fds, si
 	return n;
 }
 
-/* Those of select(2); the set is one of longs (select_tut(2), fs/select.c). */
-static size_t selected(struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
+/* The descriptors that select(2) watches for input; the set is an array of longs (select_tut(2),
+ * fs/select.c). */
+static size_t read_select_set(struct remote *r, uint64_t count, uint64_t at, int *fds, size_t most)
 {
 	unsigned long words[REMOTE_READ_MOST / sizeof(unsigned long)];
 	const size_t bits = 8 * sizeof(*words);
@@ -941,12 +943,12 @@ size_t remote_awaits(struct remote *r, int *fds, size_t most)
 	case SYS_poll:
 #endif
 	case SYS_ppoll:
-		return polled(r, args[0], args[1], fds, most);
+		return read_poll_list(r, args[0], args[1], fds, most);
 #ifdef SYS_select
 	case SYS_select:
 #endif
 	case SYS_pselect6:
-		return selected(r, args[0], args[1], fds, most);
+		return read_select_set(r, args[0], args[1], fds, most);
 	default:
 		return 0;
 	}

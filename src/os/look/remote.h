@@ -21,67 +21,67 @@
  */
 struct remote {
 	pid_t tid;
-	/* CAP_SYS_PTRACE is missing, but we may take any ids: each look is by a
-	 * short-lived child with those of the process. */
+	/* CAP_SYS_PTRACE is missing, but nclust may take any ids: a short-lived
+	 * child with the ids of the process makes each look. */
 	bool as_user;
-	uid_t uid; /* its own, if a child looks */
+	uid_t uid; /* of the process, if a child looks */
 	gid_t gid;
 	/* A process can make reading its memory wait for ever (userfaultfd(2), a
-	 * file of FUSE): so a short-lived child reads, and is given up
-	 * (vfork_patience()).  False: we read ourselves, without a limit, as Yama
-	 * would not let a child of ours look. */
+	 * file of FUSE): so a short-lived child reads, and is given up after
+	 * vfork_patience().  False: nclust itself reads, without a limit, as Yama
+	 * would not let a child look. */
 	bool aside;
-	/* It has another uid, and may want to harm us: by the locks of its sockets
-	 * and epoll sets it can make any look wait.  So a child makes them all. */
+	/* The process has another uid, and may want to harm nclust: by the locks of its
+	 * sockets and epoll sets it can make any look wait.  So a child makes all looks. */
 	bool others;
-	/* A look took too long (ETIMEDOUT): no other one is tried. */
+	/* A look took too long (ETIMEDOUT): no other look is tried. */
 	bool late;
-	/* The time of all looks in children; beyond a bound no other one is tried
-	 * (ETIMEDOUT).  The caller may set it to 0 again. */
+	/* The time of all looks in children; beyond a bound no other look is tried
+	 * (ETIMEDOUT).  The caller may reset it to 0. */
 	nsec_t spent;
-	/* A deed runs in a child: what it looks at itself needs no other one. */
+	/* We are in the child: further looks need no other child. */
 	bool inside;
 };
 void remote_of(struct remote *r, pid_t tid);
 
-/* Run `deed` with the rights to look at the process, here or in such a child:
- * it must not lock or allocate, and vfork.h says where it may write.  It may look
- * by other functions of this file.  Of our descriptors a child has only `keep`, or
- * none (-1).  What it returns, with its errno; or -1. */
+/* Run `deed` with the rights to look at the process, here or in such a child: it
+ * must not lock or allocate, and vfork.h says where it may write.  `deed` may call
+ * other functions of this file.  Of our descriptors a child has only `keep`, or none
+ * (-1).  Returns the deed's result, with its errno; or -1. */
 typedef int remote_deed(void *argument);
 int remote_run(struct remote *r, int keep, remote_deed *deed, void *argument);
-/* The same, and *fd, which the deed has set, is a descriptor for the caller to close;
- * or -1.  (A channel for it is kept as well.) */
+/* The same, and *fd, which the deed has set, is a descriptor for the caller to
+ * close; or -1.  (The child keeps a channel for passing it, too.) */
 int remote_have(struct remote *r, int keep, remote_deed *deed, void *argument, int *fd);
 
-/* A duplicate of its descriptor `fd` (CLOEXEC; the caller's).  -1 and errno:
- * EBADF: there is none, or it is another user's and neither a socket, an epoll set
- * nor a pipe (each exec of a child of ours would have to close a copy of it, and a
- * file server may let it wait); EPERM. */
+/* A duplicate of the process's descriptor `fd` (CLOEXEC; the caller's).  -1 and
+ * errno: EBADF: no such descriptor, or it is another user's and neither a socket, an
+ * epoll set nor a pipe (each exec of a child of ours would have to close a copy of
+ * it, and a file server may let close(2) wait); EPERM. */
 int remote_fd(struct remote *r, int fd);
-/* Close one; that may wait, too. */
+/* Close such a duplicate; in a child where close(2) may wait. */
 void remote_close(int *fd);
 
-/* Read its memory, at most REMOTE_READ_MOST bytes.  0, or -1 and errno (EFAULT;
- * ETIMEDOUT: see above). */
+/* Read the process's memory, at most REMOTE_READ_MOST bytes.  0, or -1 and errno
+ * (EFAULT; ETIMEDOUT: see above). */
 #define REMOTE_READ_MOST 256
 int remote_read(struct remote *r, uint64_t at, void *to, size_t size);
 
-/* Call `each` with the target of each of its first `most` descriptors, until it
- * says true: "socket:[…]", "anon_inode:[eventpoll]" …  It is part of a deed.  -1
- * and errno. */
+/* Call `each` with the targets of the process's first `most` descriptors
+ * ("socket:[4711]", "anon_inode:[eventpoll]") until it returns true.  Only for use
+ * in a deed.  -1 and errno. */
 typedef bool remote_each(void *context, int fd, const char *target);
 int remote_each_fd(struct remote *r, unsigned most, remote_each *each, void *context);
-/* The same of those with that number and higher ones. */
+/* The same for descriptors with the number `from` and higher ones. */
 int remote_each_fd_from(
 	struct remote *r, int from, unsigned most, remote_each *each, void *context);
-/* The same, and `each` may use that descriptor of ours. */
+/* The same, and `each` may use our descriptor `keep`. */
 int remote_each_fd_with(
 	struct remote *r, int keep, unsigned most, remote_each *each, void *context);
 
-/* The inode of a target "socket:[N]"; 0: it is no socket. */
+/* The inode of a target "socket:[N]"; 0: the target is no socket. */
 uint64_t remote_socket_inode(const char *target);
-/* The inode of one of its sockets, and of one of ours; 0: cannot be told. */
+/* The inode of a socket of the process, and of a socket of ours; 0: unknown. */
 uint64_t remote_inode(struct remote *r, int fd);
 uint64_t remote_own_inode(int fd);
 bool remote_is_epoll(const char *target);
@@ -93,10 +93,10 @@ struct remote_table {
 	int epolls[REMOTE_TABLE_MOST];
 	size_t epoll_count;
 	int sockets[REMOTE_TABLE_MOST];
-	uint64_t inodes[REMOTE_TABLE_MOST]; /* of the sockets */
+	uint64_t inodes[REMOTE_TABLE_MOST]; /* inodes of the sockets */
 	size_t socket_count;
 };
-/* Is the socket wanted?  The function may run in such a child, too. */
+/* Does the caller want the socket?  The function may run in such a child, too. */
 typedef bool remote_wanted(const void *context, uint64_t inode);
 /* Fill the table from the first `most` descriptors.  -1 and errno:
  * incomplete. */
@@ -105,26 +105,26 @@ int remote_read_table(struct remote *r, unsigned most, remote_wanted *wanted, co
 /* Is the socket (its descriptor) in one of these epoll sets? */
 bool remote_table_waits(struct remote *r, const struct remote_table *table, int socket);
 
-/* O_NONBLOCK, O_CLOEXEC and the rest of its descriptor; -1 and errno. */
+/* O_NONBLOCK, O_CLOEXEC and the other flags of the process's descriptor; -1 and errno. */
 int remote_fd_flags(struct remote *r, int fd);
 
 /* One entry of an epoll set. */
 struct remote_epoll_item {
-	int fd; /* its number when it was added */
+	int fd; /* number of the descriptor when it was added */
 	uint32_t events;
 	uint64_t data;
 };
-/* Returns how many were put into `items`, at most `most`. */
+/* Read the entries of an epoll set.  Returns how many were put into `items`, at most `most`. */
 size_t remote_epoll_items(
 	struct remote *r, int epoll, struct remote_epoll_item *items, size_t most);
-/* Has its epoll set an entry that was added under that number? */
+/* Has the process's epoll set an entry that was added under that number? */
 bool remote_epoll_has(struct remote *r, int epoll, int fd);
-/* Add `ours` to its epoll set (`epoll` is our duplicate) under the number
- * `item->fd`.  epoll_ctl(2) keys by number and file, so a child does it, in
- * which `ours` has that number. */
+/* Add `ours` to the process's epoll set (`epoll` is our duplicate) under the number
+ * `item->fd`. epoll_ctl(2) keys entries by number and file, so a child in which
+ * `ours` has that number makes the call. */
 int remote_epoll_add(struct remote *r, int epoll, int ours, const struct remote_epoll_item *item);
-/* Remove `ours` under the number `fd` from its epoll set; other entries stay.
- * ENOENT: it was not in it. */
+/* Remove `ours` under the number `fd` from the process's epoll set; other entries
+ * stay.  ENOENT: no such entry. */
 int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);
 
 /* The descriptors on which the thread waits for a connection, or for something to
@@ -133,40 +133,40 @@ int remote_epoll_remove(struct remote *r, int epoll, int ours, int fd);
 #define REMOTE_AWAITS_MOST 32
 size_t remote_awaits(struct remote *r, int *fds, size_t most);
 
-/* The system call in which the thread is, or was stopped; -1: in none, it runs;
- * -2 and errno: cannot be told. */
+/* The system call in which the thread is, or was stopped; -1: none, the thread runs;
+ * -2 and errno: unknown. */
 long remote_call(struct remote *r);
 /* The same, and the call's first argument, if that is a descriptor. */
 long remote_call_on(struct remote *r, int *fd);
 
-/* What a thread does in a system call; 0: it works, or will do so at once. */
+/* What a thread does in a system call; 0: it runs, or will do so at once. */
 enum remote_call_kind {
 	CALL_WAITS = 1,   /* for a descriptor, a signal, a child */
 	CALL_AWAITS = 2,  /* perhaps for a connection */
-	CALL_EPOLL = 4,   /* for what is in an epoll set, its first argument */
-	CALL_SLEEPS = 8,  /* for a time, or on a futex */
-	CALL_UNKNOWN = 16 /* restarted; the kernel hides which call */
+	CALL_EPOLL = 4,   /* for an event of the epoll set that is its first argument */
+	CALL_SLEEPS = 8,  /* until a time, or on a futex */
+	CALL_UNKNOWN = 16 /* a restarted call: the kernel hides which */
 };
 unsigned remote_call_kind(long call);
-/* "futex", "system call 4711".  Returned, or constant. */
+/* "futex", "system call 4711".  Returns `to`, or a constant. */
 const char *remote_call_name(char to[40], long call);
 
-/* The function of the kernel in which the thread sleeps ("futex_do_wait"); "0":
- * in none, or it is kept secret.  -1 and errno. */
+/* The kernel function in which the thread sleeps ("futex_do_wait"); "0": none, or
+ * the kernel keeps it secret.  -1 and errno. */
 int remote_sleeps_in(struct remote *r, char *to, size_t size);
 
 /* Has the thread the capability (CAP_...), in our user namespace? */
 bool remote_may(struct remote *r, int capability);
 
-/* Is it in our namespace of that kind ("user", "net")? */
+/* Is the thread in our namespace of that kind ("user", "net")? */
 bool remote_shares(struct remote *r, const char *kind);
 
-/* "TCP", "TCPv6", "UDP" …: what a socket of it is, where the descriptor itself
- * cannot be had (system.sockprotoname).  -1 and errno. */
+/* The protocol of a socket of the process, "TCP", "TCPv6" or "UDP", where the
+ * descriptor itself cannot be duplicated (system.sockprotoname).  -1 and errno. */
 int remote_protocol(struct remote *r, int fd, char *to, size_t size);
 
-/* The path of its unix socket: "/run/x", "@abstract", escaped for people.  -1: it has
- * none, or is no unix socket. */
+/* The path of a unix socket of the process: "/run/x", "@abstract", escaped for
+ * people.  -1: no path, or no unix socket. */
 int remote_unix_path(struct remote *r, int fd, char *to, size_t size);
 
 #endif

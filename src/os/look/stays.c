@@ -10,15 +10,15 @@
 #include <string.h>
 
 /*
- * Of a process that is kept in exec(2) the kernel shows stat, wchan and more only
- * when it goes on; status and comm can be read at any time.  SIGKILL ends the wait
- * for wchan, so that a child reads it, for no longer than this.
+ * While a process hangs in exec(2) the kernel lets readers of stat, wchan and
+ * others wait; status and comm can be read at any time.  SIGKILL ends the wait
+ * for wchan, so a child reads it, for no longer than this.
  */
 #define LOOK_PATIENCE (100 * MSEC)
 
 struct stay {
 	pid_t tid;
-	char state; /* '\0': all have ended */
+	char state; /* of the thread; '\0': all threads have ended */
 };
 
 static char state_of(pid_t tid)
@@ -33,8 +33,8 @@ static char state_of(pid_t tid)
 	return at != NULL ? at[sizeof(key) - 1] : '\0';
 }
 
-/* The first thread that has not ended, and rather one that no signal wakes: the
- * first of all may have exited before the others. */
+/* Find the first thread that has not ended, preferably one that no signal wakes
+ * (state D): the main thread may have exited before the others. */
 static bool look_at(void *context, pid_t tid)
 {
 	struct stay *stay = context;
@@ -51,7 +51,7 @@ struct place {
 	char function[64];
 };
 
-/* By way of its own stack: see os/vfork.h. */
+/* Writes to the child's own stack first: see os/vfork.h. */
 static void read_place(void *argument)
 {
 	struct place *p = argument;

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Why is a process still there after SIGKILL?  Returned: "it waits in the kernel (fuse_flush,
- * state D)"; "" if it has ended.  However the process waits, this does not wait for it. */
+/* Why is a process still there after SIGKILL?  Returns "it waits in the kernel (fuse_flush,
+ * state D)"; "" if it has ended.  This call itself never waits for the process. */
 const char *stays_why(pid_t pid, char *to, size_t size);
 
 /* "4711 (python3) is still there: it waits ...", or "". */

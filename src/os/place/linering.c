@@ -11,8 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The mark, all zeros before the first line, so that an empty one has no memory;
- * lines come after it, and go on there when the file is full. */
+/* The head of the file, all zeros before the first line, so that an empty ring has
+ * no memory; lines follow, and wrap around to the place behind it. */
 struct head {
 	char magic[8];
 	uint64_t end;
@@ -29,7 +29,7 @@ static size_t room_of(const struct linering *r)
 	return r->kind->size - HEAD;
 }
 
-/* What is only half written may have overwritten the rest. */
+/* How many bytes can be read: a line that is half written may have overwritten the oldest ones. */
 static size_t readable_of(const struct linering *r)
 {
 	return room_of(r) - r->kind->block;
@@ -42,7 +42,7 @@ static int put_at(int fd, off_t at, const void *data, size_t len)
 	return done == (ssize_t)len ? 0 : -1;
 }
 
-static int mark(const struct linering *r, uint64_t end)
+static int write_head(const struct linering *r, uint64_t end)
 {
 	struct head head = {.end = end};
 
@@ -53,7 +53,7 @@ static int mark(const struct linering *r, uint64_t end)
 int linering_make(
 	struct linering *r, const struct linering_kind *kind, const char *name, struct error *err)
 {
-	/* who has it for reading cannot open it for writing */
+	/* a process that has this descriptor for reading cannot open it for writing */
 	int fd = sharedmem_make(name, kind->size, false, 0600, err);
 
 	*r = (struct linering){.kind = kind, .fd = fd};
@@ -89,7 +89,7 @@ void linering_close(struct linering *r)
 	fd_close(&r->fd);
 }
 
-/* How much of `len` bytes fits in before the ring goes on at its beginning. */
+/* How many of `len` bytes fit before the end of the ring. */
 static size_t before_turn(const struct linering *r, uint64_t place, size_t len)
 {
 	size_t left = room_of(r) - (size_t)(place % room_of(r));
@@ -102,7 +102,7 @@ static off_t offset_of(const struct linering *r, uint64_t place)
 	return (off_t)(HEAD + place % room_of(r));
 }
 
-static int put(const struct linering *r, uint64_t place, const char *data, size_t len)
+static int write_bytes(const struct linering *r, uint64_t place, const char *data, size_t len)
 {
 	size_t first = before_turn(r, place, len);
 
@@ -112,13 +112,15 @@ static int put(const struct linering *r, uint64_t place, const char *data, size_
 			    : put_at(r->fd, offset_of(r, place + first), data + first, len - first);
 }
 
-/* At once, if it need not go on at the beginning. */
+/* Write the line with one call, if it need not wrap around. */
 static int put_line(const struct linering *r, const char *line, size_t len)
 {
 	struct iovec parts[] = {{(void *)(uintptr_t)line, len}, {"\n", 1}};
 
 	if (before_turn(r, r->end, len + 1) <= len)
-		return put(r, r->end, line, len) == -1 ? -1 : put(r, r->end + len, "\n", 1);
+		return write_bytes(r, r->end, line, len) == -1
+			? -1
+			: write_bytes(r, r->end + len, "\n", 1);
 	if (pwritev(r->fd, parts, 2, offset_of(r, r->end)) == (ssize_t)len + 1)
 		return 0;
 	return -1;
@@ -133,7 +135,7 @@ int linering_add(struct linering *r, const char *line, size_t len)
 		return -1;
 	}
 	errno = ENOSPC;
-	if (put_line(r, line, len) == -1 || mark(r, end) == -1)
+	if (put_line(r, line, len) == -1 || write_head(r, end) == -1)
 		return -1;
 	r->end = end;
 	return 0;
@@ -146,13 +148,13 @@ int linering_put(struct linering *r, const char *lines, size_t len)
 		return -1;
 	}
 	errno = ENOSPC;
-	if (put(r, r->end, lines, len) == -1 || mark(r, r->end + len) == -1)
+	if (write_bytes(r, r->end, lines, len) == -1 || write_head(r, r->end + len) == -1)
 		return -1;
 	r->end += len;
 	return 0;
 }
 
-static int copy(const struct linering *r, uint64_t place, char *to, size_t len)
+static int read_bytes(const struct linering *r, uint64_t place, char *to, size_t len)
 {
 	size_t first = before_turn(r, place, len);
 
@@ -165,13 +167,13 @@ static int copy(const struct linering *r, uint64_t place, char *to, size_t len)
 	return 0;
 }
 
-/* Where the oldest byte is that nobody is about to overwrite. */
+/* Place of the oldest byte that the writer is not about to overwrite. */
 static uint64_t oldest_of(const struct linering *r)
 {
 	return r->end > readable_of(r) ? r->end - readable_of(r) : 0;
 }
 
-/* Leave out what comes before that place, and the line that it is in. */
+/* Drop the text before that place, and the line that the place is in. */
 static void cut_before(struct linering_text *t, uint64_t place)
 {
 	size_t skip = place - t->at < t->len ? (size_t)(place - t->at) : t->len;
@@ -193,13 +195,13 @@ int linering_read(const struct linering *r, uint64_t from, struct linering_text 
 		return 0;
 	t->at = from > oldest ? from : oldest;
 	t->len = t->size = (size_t)(r->end - t->at);
-	/* not on the heap, which would keep it */
+	/* not from the heap, which would keep the memory */
 	t->map = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->map == MAP_FAILED) {
 		*t = (struct linering_text){.at = r->end};
 		return -1;
 	}
-	if (copy(r, t->at, t->map, t->len) == -1 || linering_look(&now) == -1) {
+	if (read_bytes(r, t->at, t->map, t->len) == -1 || linering_look(&now) == -1) {
 		linering_drop(t);
 		return -1;
 	}
@@ -207,7 +209,7 @@ int linering_read(const struct linering *r, uint64_t from, struct linering_text 
 	/* most likely the ring was cut in the midst of a line */
 	if (t->at != from)
 		cut_before(t, t->at);
-	/* its writer went on meanwhile */
+	/* the writer went on meanwhile */
 	if (oldest_of(&now) > t->at)
 		cut_before(t, oldest_of(&now));
 	return 0;

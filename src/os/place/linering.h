@@ -10,18 +10,18 @@
 
 /*
  * The latest lines of a text, in a file without a name (os/place/sharedmem.h).
- * It is never mapped, so it is not part of the process's own memory, and it
- * lasts as long as a process has the descriptor.  One process writes.  If that
- * is killed in the midst of a line, the line is absent and all others are whole:
- * a line counts once the mark at the file's beginning says where it ends, and
- * the lines that it overwrites are not read any more before it is written.
+ * The file is never mapped, so it is not part of the process's own memory, and it
+ * lasts as long as a process has the descriptor.  One process writes.  If the
+ * writer is killed in the midst of a line, that line is absent and all others are
+ * whole: a line counts once the head of the file says where it ends, and the
+ * lines that it overwrites are dropped from the head before it is written.
  *
- * Others may read meanwhile.  Who reads what a process with other rights writes
- * cannot rely on anything in it, but is safe with whatever it is.
+ * Others may read meanwhile.  A process that reads what another one with other
+ * rights writes cannot rely on any content, but is safe with whatever it is.
  */
 struct linering_kind {
 	uint32_t size;  /* of the file */
-	uint32_t block; /* is written at once at most, newline included */
+	uint32_t block; /* bytes that one line has at most, newline included */
 };
 extern const struct linering_kind linering_events; /* 128 KiB */
 /* What a worker writes (protocol/logline.h): 64 KiB. */
@@ -30,35 +30,35 @@ extern const struct linering_kind linering_output;
 
 struct linering {
 	const struct linering_kind *kind;
-	int fd;       /* -1: there is none */
+	int fd;       /* -1: no ring */
 	uint64_t end; /* bytes that were ever added */
 };
 
 /* `name`: for people who look at the descriptors of a process. */
 int linering_make(
 	struct linering *r, const struct linering_kind *kind, const char *name, struct error *err);
-/* Go on with one that another process has written.  False: it is none.  The
- * descriptor stays the caller's then. */
+/* Continue a ring that another process has written.  False: the descriptor is no
+ * such ring, and stays the caller's. */
 bool linering_take(struct linering *r, const struct linering_kind *kind, int fd);
 void linering_close(struct linering *r);
-/* Another process writes: see how far it is.  -1: it is none any more. */
+/* Another process writes: update `end`.  -1: the file is no such ring any more. */
 int linering_look(struct linering *r);
 
-/* Add a line, given without its newline; or several, each with its newline.
- * -1 and errno: absent. */
+/* Add a line, given without its newline; or several, each with its newline.  -1 and
+ * errno: nothing was added. */
 int linering_add(struct linering *r, const char *line, size_t len);
 int linering_put(struct linering *r, const char *lines, size_t len);
 
-/* A copy of what is there: whole lines, each with its newline. */
+/* A copy of the ring's text: whole lines, each with its newline. */
 struct linering_text {
 	const char *text;
 	size_t len;
-	uint64_t at; /* where it stands: `from` of who has read up to there */
+	uint64_t at; /* place of the text's beginning in all that was ever written */
 	void *map;
 	size_t size;
 };
-/* Read from a place on: 0, or one where a line began or is to begin.  If that is
- * overwritten, from the oldest line that is there.  -1 and errno. */
+/* Read from a place on: 0, or one where a line began or is to begin.  If that place
+ * is overwritten, from the oldest line on.  -1 and errno. */
 int linering_read(const struct linering *r, uint64_t from, struct linering_text *t);
 void linering_drop(struct linering_text *t);
 

@@ -80,7 +80,7 @@ static int read_all(struct reading *r)
 	return got == -1 ? errno : 0;
 }
 
-/* It may hang for ever, so it keeps nothing of ours. */
+/* The child may hang for ever, so it keeps no descriptor of ours. */
 static void read_alone(void *argument)
 {
 	struct reading *r = argument;
@@ -88,7 +88,7 @@ static void read_alone(void *argument)
 	r->error = vfork_leave_table(-1, -1) == -1 ? errno : read_all(r);
 }
 
-/* The file may be on a server that does not answer. */
+/* Read in a child: the file may be on a server that does not answer. */
 static int read_aside(struct reading *r)
 {
 	nsec_t patience = vfork_patience(VFORK_FILES);

@@ -17,9 +17,9 @@ int open_for(long uid, const char *path);
 
 /*
  * The content of such a file, with a NUL after it; the caller's.  NULL and errno:
- * EFBIG: it is no regular file, or has more than `most` bytes; ETIMEDOUT: it is on
- * a server that does not answer, and nobody waits for that any longer
- * (vfork_patience()) unless the caller is `patient`.
+ * EFBIG: no regular file, or more than `most` bytes; ETIMEDOUT: the file's server
+ * does not answer within vfork_patience(), which is longer for a `patient`
+ * caller.
  */
 char *read_for(long uid, const char *path, size_t most, bool patient);
 

@@ -23,7 +23,7 @@
 
 /* How long a second start waits for the first to be gone. */
 #define LOCK_PATIENCE (1 * SECOND)
-/* Of the place: a name follows. */
+/* Size of the place's path, so that a name fits behind it. */
 #define PLACE_SIZE (sizeof(((struct rundir *)NULL)->path) - 66)
 
 static const char what_to_set[] =
@@ -42,7 +42,7 @@ static long read_holder(int lock)
 	return pid > 0 ? pid : 0;
 }
 
-/* Is the open file still what its name leads to? */
+/* Does the name still lead to the open file? */
 static bool is_still(int dirfd, const char *name, int fd)
 {
 	struct stat st;
@@ -67,7 +67,7 @@ static int open_lock(int dirfd, const char *path, struct error *err)
 	return fd_release(&fd);
 }
 
-/* 1: taken; 0: somebody has it, or it has just been removed; -1 and `err`. */
+/* 1: locked; 0: another process has the lock, or it was just removed; -1 and `err`. */
 static int try_lock(struct rundir *r, long *holder, struct error *err)
 {
 	scoped_fd fd = open_lock(r->dir, r->path, err);
@@ -81,7 +81,7 @@ static int try_lock(struct rundir *r, long *holder, struct error *err)
 		return 0;
 	}
 	if (!is_still(r->dir, "lock", fd))
-		return 0; /* its holder took it away while we waited */
+		return 0; /* the lock's holder removed the file while we waited */
 	if (ftruncate(fd, 0) == -1 || dprintf(fd, "%ld\n", (long)getpid()) < 0)
 		return error_set(err, errno, "cannot write '%s/lock'", r->path);
 	r->lock = fd_release(&fd);
@@ -112,7 +112,7 @@ static int enter_notify(struct rundir *r, struct error *err)
 	return r->notify_dir != -1 ? 0 : -1;
 }
 
-static int take(struct rundir *r, int base, const char *name, struct error *err)
+static int take_lock(struct rundir *r, int base, const char *name, struct error *err)
 {
 	const struct timespec pause = {.tv_nsec = 10 * MSEC};
 	nsec_t deadline = nsec_add(clock_now(), LOCK_PATIENCE);
@@ -121,7 +121,7 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 	for (;;) {
 		int got;
 
-		/* anew each time: the holder removes it when it ends */
+		/* open it anew each time: the lock's holder removes it at its end */
 		if (enter_instance(r, base, name, err) == -1) {
 			if (err->sys != ENOENT)
 				return -1;
@@ -144,7 +144,7 @@ static int take(struct rundir *r, int base, const char *name, struct error *err)
 	return error_status(err, EX_TEMPFAIL);
 }
 
-/* What is in a directory; NULL and errno. */
+/* Open a directory for listing; NULL and errno. */
 static DIR *open_list(int dirfd)
 {
 	scoped_fd fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -155,7 +155,7 @@ static DIR *open_list(int dirfd)
 	return dir;
 }
 
-/* Remove the sockets in notify/: those of workers that are no more. */
+/* Remove the sockets in notify/ that belong to no worker any more. */
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context), const void *context)
 {
@@ -207,17 +207,17 @@ int rundir_open(struct rundir *r, const char *wanted, const char *name, struct e
 		return none ? 1 : -1;
 	}
 	put_name(r, name);
-	if (take(r, base, name, err) == -1 || enter_notify(r, err) == -1) {
+	if (take_lock(r, base, name, err) == -1 || enter_notify(r, err) == -1) {
 		let_go(r);
 		return -1;
 	}
-	/* those of workers that live may be wanted (supervisor/orphans/adopt.h) */
+	/* living workers of an earlier nclust may use theirs (supervisor/orphans/adopt.h) */
 	if (!rundir_has_state(r))
 		rundir_empty_notify(r, NULL, NULL);
 	return 0;
 }
 
-/* The lock that we hold, if its name still leads to it; else a new one. */
+/* Keep the lock that we hold, if its name still leads to it; else take a new lock. */
 static int renew_lock(struct rundir *r, struct rundir *fresh, struct error *err)
 {
 	long holder = 0;
@@ -244,7 +244,7 @@ int rundir_renew(struct rundir *r, const char *wanted, struct error *err)
 	text_copy(fresh.path, sizeof(fresh.path), r->path);
 	fresh.path[name - 1 - r->path] = '\0';
 	base = rundir_open_place(fresh.path, true, err);
-	/* it was a session's, which has ended */
+	/* the place was a session's, which has ended */
 	if (base == -1)
 		base = rundir_choose(wanted, name, fresh.path, PLACE_SIZE, &none, err);
 	if (base == -1)
@@ -281,7 +281,7 @@ int rundir_close(struct rundir *r)
 {
 	static const char *const files[] = {"keeper", "estate", "estate.new", "state", "state.new",
 		"control",
-		/* the last one, and while it is held: see try_lock() */
+		/* the lock goes last, while we hold it: see try_lock() */
 		"lock"};
 	char *slash = strrchr(r->path, '/');
 	scoped_fd base = -1;
@@ -291,7 +291,7 @@ int rundir_close(struct rundir *r)
 
 	if (r->dir == -1 || !slash)
 		return 0;
-	/* did somebody take it away, and another instance its place? */
+	/* was the lock removed, and did another instance take the place? */
 	if (!is_still(r->dir, "lock", r->lock)) {
 		let_go(r);
 		return 0;
@@ -303,7 +303,7 @@ int rundir_close(struct rundir *r)
 	*slash = '\0';
 	base = rundir_open_place(r->path, false, &err);
 	removal = (struct removal){base, slash + 1};
-	/* others can read that directory, but not what is below it */
+	/* other users can read that directory, but not what is below it */
 	if (base != -1 && is_still(base, slash + 1, r->dir))
 		done = vfork_call_in(base, remove_it, &removal);
 	done = done == -1 && errno == ETIMEDOUT ? -1 : 0;
@@ -369,7 +369,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Add a copy, unless it is there; false: out of memory. */
+/* Add a copy of the name, unless the list has it; false: out of memory. */
 static bool add_name(char ***names, long *count, const char *name)
 {
 	char **list;
@@ -436,7 +436,7 @@ long rundir_list(const char *wanted, char ***names, struct error *err)
 
 /* ---- files that are replaced as a whole ---- */
 
-/* Open the directory of an absolute path's last component; *name points to that. */
+/* Open the directory of an absolute path's last component; *name points to that component. */
 static int open_parent(const char *path, const char **name, struct error *err)
 {
 	const char *slash = strrchr(path, '/');
@@ -461,7 +461,7 @@ int rundir_replace(int dirfd, const char *temporary, const char *name, mode_t mo
 	ssize_t done;
 	int saved;
 
-	/* left by one that was killed here; nobody else can */
+	/* a file that a killed nclust left; no other process can have made it */
 	(void)unlinkat(dirfd, temporary, 0);
 	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	done = fd != -1 ? write(fd, data, size) : -1;
@@ -478,7 +478,7 @@ struct pidfile {
 	const char *name;
 	const char *temporary;
 	const char *text;
-	bool odd; /* what is there is no plain file */
+	bool odd; /* the path leads to no plain file */
 };
 
 static int write_it(void *argument)

@@ -10,62 +10,62 @@
 
 /*
  * The runtime directory (INTERFACE.md section 6).  It is checked by descriptor:
- * owned by root or us, not writable by others, no symlink; all below is reached
- * by *at() calls.
+ * owned by root or us, not writable by others, no symlink; files below are
+ * reached by *at() calls.
  *
- * Where it may be: os/place/rundir_place.h.
+ * Possible places: os/place/rundir_place.h.
  */
 
 /* An instance's place, held while it runs. */
 struct rundir {
-	char path[4096]; /* …/NAME */
-	int dir;         /* O_PATH | O_DIRECTORY of …/NAME */
-	int notify_dir;  /* of …/NAME/notify */
-	int lock;        /* the lock, held */
+	char path[4096]; /* PLACE/NAME */
+	int dir;         /* O_PATH | O_DIRECTORY of PLACE/NAME */
+	int notify_dir;  /* descriptor of PLACE/NAME/notify */
+	int lock;        /* descriptor of PLACE/NAME/lock, locked */
 };
 
 /*
  * Make and check the directories (0755, NAME 0711, notify 0711) and take the
- * lock, retried for 1 s.  If another process has it, err->status is 75 and the
- * text says its pid.  0; -1 and `err`; 1 and `err`: there is no place for a
- * runtime directory, and `r` has none.
+ * lock, retried for 1 s.  If another process has the lock, err->status is 75 and
+ * the text says its pid.  0; -1 and `err`; 1 and `err`: the machine has no place
+ * for a runtime directory, and `r` has none.
  */
 int rundir_open(struct rundir *r, const char *wanted, const char *name, struct error *err);
-/* Parts of it may have been removed: make, check and lock anew what is missing,
+/* Make, check and lock anew the parts of the directory that somebody has removed,
  * and leave the rest.  If the place itself is gone, as $XDG_RUNTIME_DIR is after a
  * logout, take the next one, where clients and another start look as well.  -1 and
  * `err`, with `r` unchanged: among others, another nclust has taken the name
  * meanwhile. */
 int rundir_renew(struct rundir *r, const char *wanted, struct error *err);
-/* Remove the sockets in notify/ that are not used; `is_used` NULL: all. */
+/* Remove the sockets in notify/ for which `is_used` returns false; NULL: all. */
 void rundir_empty_notify(const struct rundir *r,
 	bool (*is_used)(const char *name, const void *context), const void *context);
-/* Has an earlier instance of this name left a state (os/place/statefile.h)?  If that
- * cannot be told, yes. */
+/* Has an earlier instance of this name left a state (os/place/statefile.h)?  In
+ * doubt: yes. */
 bool rundir_has_state(const struct rundir *r);
-/* Remove what we made (notify/, control, state, lock, NAME) and close `r`.  -1: NAME
- * cannot be removed, because another process holds its directory. */
+/* Remove what nclust made (notify/, control, state, lock, NAME) and close `r`.  -1:
+ * NAME cannot be removed, because another process holds its directory. */
 int rundir_close(struct rundir *r);
 /* Close `r`, and leave all files as they are. */
 void rundir_leave(struct rundir *r);
 
-/* For clients: the directory of an existing instance, checked the same way
- * (owner root or us).  The O_PATH descriptor, or -1: err->status 69 where it
- * does not exist. */
+/* For clients: the directory of an existing instance, checked the same way (owner
+ * root or us).  Returns the O_PATH descriptor, or -1: err->status 69 where it does
+ * not exist. */
 int rundir_find(const char *wanted, const char *name, struct error *err);
 
 /* Names of all instances that have a control socket, sorted; heap list and
  * heap strings.  Returns how many, or -1. */
 long rundir_list(const char *wanted, char ***names, struct error *err);
 
-/* Replace a file in a directory as a whole, or not at all: it is written under
- * the `temporary` name and renamed.  -1 and errno. */
+/* Replace a file in a directory as a whole, or not at all: it is written under the
+ * `temporary` name and renamed.  -1 and errno. */
 int rundir_replace(int dirfd, const char *temporary, const char *name, mode_t mode,
 	const void *data, size_t size);
 /* Write a pid file by temporary name and rename; the directory must be ours
  * or root's.  -1 and `err`. */
 int rundir_write_pidfile(const char *path, pid_t pid, struct error *err);
-/* -1: it stays, because another process holds the directory. */
+/* -1: the file stays, because another process holds the directory. */
 int rundir_remove_pidfile(const char *path);
 
 #endif

@@ -28,14 +28,14 @@ static int put_path(char *path, size_t size, const char *base, const char *rest,
 	return 1;
 }
 
-static const char *given(const char *wanted)
+static const char *given_place(const char *wanted)
 {
 	const char *path = wanted ? wanted : secure_getenv("NCLUST_RUNTIME_DIR");
 
 	return path && path[0] != '\0' ? path : NULL;
 }
 
-/* Somebody else's, as `su` leaves it in the environment, is of no use. */
+/* A directory of another user, as `su` leaves it in the environment, is of no use. */
 static bool is_ours(const char *path)
 {
 	struct stat st;
@@ -43,14 +43,14 @@ static bool is_ours(const char *path)
 	return path && stat(path, &st) == 0 && st.st_uid == geteuid();
 }
 
-/* Below an nclust: the directory of the one that has started us. */
+/* Below an nclust: the directory of the nclust that has started us. */
 static int put_starter(char *path, size_t size)
 {
 	const char *told = secure_getenv("NCLUST_SOCKET");
 
 	if (!told || told[0] != '/' || text_copy(path, size, told) >= size)
 		return 0;
-	for (int i = 0; i < 2; i++) { /* NAME/control */
+	for (int i = 0; i < 2; i++) { /* cut NAME/control off */
 		char *slash = strrchr(path, '/');
 
 		if (slash == path)
@@ -94,7 +94,7 @@ static int put_place(unsigned which, bool seek, char *path, size_t size, struct 
 int rundir_place(
 	const char *wanted, bool seek, unsigned n, char *path, size_t size, struct error *err)
 {
-	const char *only = given(wanted);
+	const char *only = given_place(wanted);
 
 	if (only)
 		return n == 0 ? put_path(path, size, only, "", err) : 0;
@@ -109,7 +109,7 @@ int rundir_place(
 
 /* ---- one of them ---- */
 
-/* Anybody may have made it before us. */
+/* Check a directory below /tmp: another user may have made it before us. */
 static int check_shared(int fd, const char *path, mode_t mode, struct error *err)
 {
 	struct stat st;
@@ -144,7 +144,7 @@ int rundir_open_place(const char *path, bool make, struct error *err)
 
 /* ---- which one ---- */
 
-/* Open a place that a new instance can be made in. */
+/* Open a place in which a new instance can be made. */
 static int open_usable(const char *path, bool make, struct error *err)
 {
 	scoped_fd fd = rundir_open_place(path, make, err);
@@ -156,7 +156,7 @@ static int open_usable(const char *path, bool make, struct error *err)
 	return fd_release(&fd);
 }
 
-/* It exists but is not safe: an error, instead of a try at the next place. */
+/* The directory exists but is not safe: an error, instead of a try at the next place. */
 static bool is_refused(const char *path, const struct error *err)
 {
 	struct stat st;
@@ -164,8 +164,8 @@ static bool is_refused(const char *path, const struct error *err)
 	return (err->sys == 0 || err->sys == ENOTDIR) && lstat(path, &st) == 0;
 }
 
-/* The one that has an instance of that name, or else the first, if that can be used
- * as it is; -1: neither. */
+/* The place that has an instance of that name, or else the first one, if that can be
+ * used as it is; -1: neither. */
 static int find_named(const char *wanted, const char *name, char *path, size_t size)
 {
 	scoped_fd first = -1;
@@ -194,7 +194,7 @@ int rundir_choose(const char *wanted, const char *name, char *path, size_t size,
 	*none = false;
 	for (unsigned n = 0; fd == -1; n++) {
 		got = rundir_place(wanted, false, n, path, size, err);
-		*none = got == 0 && given(wanted) == NULL;
+		*none = got == 0 && given_place(wanted) == NULL;
 		if (got != 1)
 			return -1;
 		fd = open_usable(path, true, err);

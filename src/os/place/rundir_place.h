@@ -24,12 +24,12 @@
 int rundir_place(
 	const char *wanted, bool seek, unsigned n, char *path, size_t size, struct error *err);
 /* Open a place, checked; with `make`, a missing one is made, 0755, but
- * /tmp/nclust-UID 0700 (root's 0711: its workers may be other users), which
- * must be ours.  -1 and `err`. */
+ * /tmp/nclust-UID 0700 (root's 0711: its workers may be other users), which must be
+ * ours.  -1 and `err`. */
 int rundir_open_place(const char *path, bool make, struct error *err);
-/* Open the place of a new instance: the first that has one of that name, else
- * the first that can be had, made where it is missing.  -1 and `err`; *none:
- * because none can be had, not because one that is there is refused. */
+/* Open the place of a new instance: the first place that has an instance of that
+ * name, else the first that can be used, made where it is missing.  -1 and `err`;
+ * *none: no place can be used, as opposed to one that exists and is refused. */
 int rundir_choose(const char *wanted, const char *name, char *path, size_t size, bool *none,
 	struct error *err);
 

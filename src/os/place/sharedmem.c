@@ -23,7 +23,7 @@
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 #define PREFIX "nclust-"
 
-/* Where vm.memfd_noexec is 2, only one that cannot be executed is made. */
+/* With vm.memfd_noexec = 2 the kernel makes only files that cannot be executed. */
 static int make_file(const char *name, unsigned flags)
 {
 	char text[100];
@@ -44,15 +44,15 @@ static uint64_t page_of(int fd)
 	return fstatfs(fd, &fs) == 0 && fs.f_bsize > 0 ? (uint64_t)fs.f_bsize : 4096;
 }
 
-static uint64_t megabytes(uint64_t bytes)
+static uint64_t in_megabytes(uint64_t bytes)
 {
 	return (bytes + (1U << 20) - 1) >> 20;
 }
 
-/* Nobody's limit is so low, and to read them takes longer than all the rest. */
+/* No limit is so low, and reading the limits takes longer than all the rest. */
 #define SMALL (1U << 20)
 
-/* Refuse what there can never be, before a worker dies for lack of it. */
+/* Refuse a size that the limits rule out, before a worker dies for lack of memory. */
 static int check_size(uint64_t size, struct error *err)
 {
 	uint64_t pages = size > SMALL ? (uint64_t)sysconf(_SC_PHYS_PAGES) : 0;
@@ -63,17 +63,17 @@ static int check_size(uint64_t size, struct error *err)
 	if (pages > 0 && size > machine)
 		return error_set(err, 0,
 			"%" PRIu64 "M of shared memory are more than the machine has, %" PRIu64 "M",
-			megabytes(size), machine >> 20);
+			in_megabytes(size), machine >> 20);
 	if (group > 0 && size >= group)
 		return error_set(err, 0,
 			"%" PRIu64
 			"M of shared memory are too much for the control group, which has %" PRIu64
 			"M",
-			megabytes(size), group >> 20);
-	/* growing beyond it is SIGXFSZ */
+			in_megabytes(size), group >> 20);
+	/* to let a file grow beyond this limit is a SIGXFSZ */
 	if (getrlimit(RLIMIT_FSIZE, &files) == 0 && size > files.rlim_cur)
 		return error_set(err, 0, "%" PRIu64 "M of shared memory are beyond RLIMIT_FSIZE",
-			megabytes(size));
+			in_megabytes(size));
 	return 0;
 }
 
@@ -88,9 +88,9 @@ static long free_pages(uint64_t page)
 	return strtol(text, NULL, 10);
 }
 
-/* A shared mapping reserves the pages for the file, and they stay reserved when
- * it is gone: mm/hugetlb.c, hugetlb_reserve_pages(). */
-static int reserve(int fd, uint64_t size, uint64_t page, struct error *err)
+/* A shared mapping reserves the pages for the file, and they stay reserved when the
+ * mapping is gone: mm/hugetlb.c, hugetlb_reserve_pages(). */
+static int reserve_pages(int fd, uint64_t size, uint64_t page, struct error *err)
 {
 	void *map = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
@@ -116,8 +116,8 @@ int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, stru
 	if (check_size(size, err) == -1)
 		return -1;
 	if (ftruncate(fd, (off_t)size) == -1)
-		return error_set(err, errno, "%" PRIu64 "M of shared memory", megabytes(size));
-	if (huge && reserve(fd, size, page, err) == -1)
+		return error_set(err, errno, "%" PRIu64 "M of shared memory", in_megabytes(size));
+	if (huge && reserve_pages(fd, size, page, err) == -1)
 		return -1;
 	if (fchmod(fd, mode) == -1 || fcntl(fd, F_ADD_SEALS, SEALS) == -1)
 		return error_set(err, errno, "cannot seal shared memory");

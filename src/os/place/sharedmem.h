@@ -9,28 +9,28 @@
 #include <sys/types.h>
 
 /*
- * Memory for several processes, in a file without a name (memfd_create(2)).
- * Its size is sealed, because a mapping of what was cut off would raise SIGBUS;
- * each process that has the descriptor can write.  Pages are zero, and are
- * allocated when they are first written to.
+ * Memory for several processes, in a file without a name (memfd_create(2)).  Its
+ * size is sealed, because a mapping of a part that was cut off would raise
+ * SIGBUS; each process that has the descriptor can write.  Pages are zero, and
+ * are allocated when they are first written to.
  */
 struct sharedmem_facts {
 	uint64_t size; /* whole pages */
 	uint64_t used; /* bytes in pages that are allocated */
 	uint64_t page;
-	uint64_t dev; /* with the inode, its identity as long as … */
-	uint64_t ino; /* … a process has it */
+	uint64_t dev; /* dev and ino identify the segment while a process has it */
+	uint64_t ino; /* the inode */
 };
 
 /*
- * Make a segment of at least `size` bytes.  `huge`: in huge pages of the
- * kernel's usual size, all reserved here, so that no worker dies for lack of
- * one.  `mode`: who of those that can open it may write.  CLOEXEC; the caller's.
- * -1 and `err`: there is not enough memory, now or at all.
+ * Make a segment of at least `size` bytes.  `huge`: in huge pages of the kernel's
+ * usual size, all reserved here, so that no worker dies for lack of one.  `mode`:
+ * which of the users that can open the file may write.  CLOEXEC; the caller's.
+ * -1 and `err`: the machine has not enough memory, now or at all.
  */
 int sharedmem_make(const char *name, uint64_t size, bool huge, mode_t mode, struct error *err);
 
-/* -1 and errno; EINVAL: it is none, or its size could be changed. */
+/* -1 and errno; EINVAL: no such segment, or its size could be changed. */
 int sharedmem_look(int fd, struct sharedmem_facts *facts);
 
 /* Device and inode in one word, as a key of existing segments. */
@@ -39,7 +39,7 @@ static inline uint64_t sharedmem_id(uint64_t dev, uint64_t ino)
 	return dev << 48 ^ ino;
 }
 
-/* Of a descriptor's target in /proc: could it be one? */
+/* Could a descriptor with this target in /proc be a segment? */
 bool sharedmem_is_target(const char *target);
 
 #endif

@@ -17,7 +17,7 @@
 
 #define VERSION 1
 #define ESTATE_MAX ((size_t)4 * 1024 * 1024)
-#define GROW 32U /* entries at a time: a page */
+#define GROW 32U /* entries by which the file grows: a page */
 
 static const char magic[8] = "nclustS";
 static const char name[] = "state";
@@ -61,7 +61,7 @@ int state_header_here(struct state_header *h, struct error *err)
 	return 0;
 }
 
-/* 1: of here and now; 0: of an earlier boot; -1 and `err`. */
+/* 1: the file is of this machine and boot; 0: of an earlier boot; -1 and `err`. */
 static int check_header(const struct state_header *h, struct error *err)
 {
 	struct state_header here;
@@ -193,11 +193,11 @@ static struct state_entry *entries_of(const struct statefile *f)
 	return (struct state_entry *)(void *)((char *)f->map + sizeof(struct state_header));
 }
 
-/* The blocks are taken now: a store into a file that cannot have them would be
- * a SIGBUS. */
-static int grow(struct statefile *f)
+/* Allocate the blocks now: a store into a file whose blocks cannot be allocated is a
+ * SIGBUS. */
+static int grow_file(struct statefile *f)
 {
-	/* the header takes the place of one */
+	/* the header takes the place of one entry */
 	unsigned count = f->count == 0 ? GROW - 1 : f->count + GROW;
 	int error = ENOSPC;
 
@@ -211,7 +211,7 @@ static int grow(struct statefile *f)
 	return 0;
 }
 
-static int map(struct statefile *f, struct error *err)
+static int map_file(struct statefile *f, struct error *err)
 {
 	f->map = mmap(
 		NULL, size_for(STATE_ENTRIES_MAX), PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
@@ -221,14 +221,14 @@ static int map(struct statefile *f, struct error *err)
 	return error_set(err, errno, "cannot map the state file");
 }
 
-static int make(struct statefile *f, int dirfd, struct error *err)
+static int make_file(struct statefile *f, int dirfd, struct error *err)
 {
 	(void)unlinkat(dirfd, new_name, 0);
 	f->fd = openat(dirfd, new_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	f->count = 0;
-	if (f->fd == -1 || grow(f) == -1)
+	if (f->fd == -1 || grow_file(f) == -1)
 		return error_set(err, errno, "cannot make the state file");
-	return map(f, err);
+	return map_file(f, err);
 }
 
 static int put_in_place(int dirfd, struct error *err)
@@ -247,7 +247,7 @@ static int open_old(struct statefile *f, int dirfd, struct error *err)
 		return -1;
 	f->count = (unsigned)(((size_t)st.st_size - sizeof(struct state_header)) /
 		sizeof(struct state_entry));
-	return map(f, err);
+	return map_file(f, err);
 }
 
 int statefile_open(struct statefile *f, int dirfd, bool go_on, struct error *err)
@@ -257,7 +257,7 @@ int statefile_open(struct statefile *f, int dirfd, bool go_on, struct error *err
 
 	*f = (struct statefile){.fd = -1};
 	if (got == 0)
-		got = go_on ? open_old(f, dirfd, err) : make(f, dirfd, err);
+		got = go_on ? open_old(f, dirfd, err) : make_file(f, dirfd, err);
 	if (got == 0)
 		*(struct state_header *)f->map = here;
 	if (got == 0 && !go_on)
@@ -273,15 +273,15 @@ int statefile_renew(struct statefile *f, int dirfd, struct error *err)
 
 	if (f->map == NULL || access_in(dirfd, name, F_OK) == 0)
 		return 0;
-	if (make(&fresh, dirfd, err) == -1)
+	if (make_file(&fresh, dirfd, err) == -1)
 		goto fail;
 	while (fresh.count < f->count)
-		if (grow(&fresh) == -1) {
+		if (grow_file(&fresh) == -1) {
 			error_set(err, errno, "the state file");
 			goto fail;
 		}
 	memcpy(fresh.map, f->map, size_for(f->count));
-	/* the same addresses go on to be used */
+	/* the map keeps its addresses */
 	if (mmap(f->map, size_for(STATE_ENTRIES_MAX), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED, fresh.fd, 0) == MAP_FAILED) {
 		error_set(err, errno, "the state file");
@@ -320,7 +320,7 @@ struct state_entry *statefile_claim(struct statefile *f)
 	list = entries_of(f);
 	while (f->hint < f->count && list[f->hint].phase != STATE_FREE)
 		f->hint++;
-	if (f->hint == f->count && grow(f) == -1)
+	if (f->hint == f->count && grow_file(f) == -1)
 		return NULL;
 	list[f->hint] = (struct state_entry){.phase = STATE_CLAIMED};
 	return &list[f->hint++];

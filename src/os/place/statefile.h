@@ -22,7 +22,7 @@
 
 enum state_phase {
 	STATE_FREE,
-	STATE_CLAIMED, /* about to be born: pid and start come from itself */
+	STATE_CLAIMED, /* about to be born: the child itself writes its pid and start */
 	STATE_STARTING,
 	STATE_READY,
 	STATE_STOPPING,
@@ -30,25 +30,25 @@ enum state_phase {
 };
 
 enum state_flag {
-	STATE_KEEP = 1,      /* it is to outlive nclust */
-	STATE_TRAPPED = 2,   /* its bind and listen are trapped */
+	STATE_KEEP = 1,      /* the worker is to outlive nclust */
+	STATE_TRAPPED = 2,   /* its bind(2) and listen(2) are trapped */
 	STATE_LISTENING = 4, /* it was seen to listen */
-	/* of its message channel: */
-	STATE_NODE = 8,      /* it speaks as Node's cluster does */
-	STATE_IN_LINE = 16,  /* a part of a line was read … */
-	STATE_OUT_LINE = 32, /* … or sent */
-	/* it is stopped, for a look at its connections */
+	/* of the worker's message channel: */
+	STATE_NODE = 8,      /* the worker speaks the protocol of Node's cluster module */
+	STATE_IN_LINE = 16,  /* a part of a line was read */
+	STATE_OUT_LINE = 32, /* a part of a line was sent */
+	/* the worker is stopped, for a look at its connections */
 	STATE_FROZEN = 64,
-	STATE_HUNG = 128,       /* with its trap, which nobody may touch */
+	STATE_HUNG = 128,       /* it hangs in a trapped call, which nobody may answer */
 	STATE_GATED = 512,      /* a spare, which waits before it serves */
 	STATE_SAID_READY = 256, /* READY=1 is being obeyed */
-	STATE_LEADS = 1024,     /* it was told that it leads its cluster */
+	STATE_LEADS = 1024,     /* the worker was told that it leads its cluster */
 };
 
-/* Written by the new process itself only. */
+/* Only the new process itself writes here. */
 struct state_birth {
-	uint64_t start; /* process_facts.start; 0: not known yet */
-	int32_t pid;    /* 0: it was never born */
+	uint64_t start; /* process_facts.start; 0: unknown yet */
+	int32_t pid;    /* 0: the process was never born */
 };
 
 struct state_entry {
@@ -65,8 +65,8 @@ struct state_entry {
 	uint64_t uses; /* learned listeners, as in struct child */
 	uint64_t listens;
 	int32_t bound_by;
-	uint32_t lane; /* whose sockets it has */
-	uint32_t user; /* its uid + 1; 0: an older nclust did not tell */
+	uint32_t lane; /* number of the lane whose sockets the worker has */
+	uint32_t user; /* the worker's uid + 1; 0: an older nclust did not write it */
 	uint32_t spare[9];
 };
 
@@ -74,17 +74,17 @@ struct state_header {
 	char magic[8];
 	uint32_t version;
 	uint32_t entry_size;
-	char boot[40];      /* the kernel's id of it */
+	char boot[40];      /* the kernel's boot id */
 	uint64_t spaces[3]; /* pid, net, mnt namespace */
-	int32_t pid;        /* of the nclust that wrote it */
+	int32_t pid;        /* pid of the nclust that wrote the file */
 	uint32_t spare[11];
 };
 
 struct statefile {
 	int fd;
-	void *map;      /* NULL: there is none */
+	void *map;      /* NULL: no file */
 	unsigned count; /* entries that the file has room for */
-	unsigned hint;  /* none below is free */
+	unsigned hint;  /* no entry below this one is free */
 };
 
 /* ---- what an earlier one has left ---- */
@@ -95,31 +95,31 @@ struct state_past {
 	size_t count;
 };
 
-/* Read `state` in that directory.  1: something is there; 0: nothing, or
- * nothing that could still be alive (of an earlier boot); -1 and `err`: it is
- * there and cannot be used. */
+/* Read `state` in that directory.  1: there are entries; 0: no file, or only
+ * processes that cannot be alive (of an earlier boot); -1 and `err`: the file cannot
+ * be used. */
 int statefile_read(int dirfd, struct state_past *past, struct error *err);
 void state_past_fini(struct state_past *past);
-/* Fill in the header for this machine and boot.  -1 and `err`: not known. */
+/* Fill in the header for this machine and boot.  -1 and `err`: unknown. */
 int state_header_here(struct state_header *h, struct error *err);
 /* Read a state from memory, as statefile_read() does: 1, 0; -1 and `err`. */
 int state_past_parse(struct state_past *past, const void *data, size_t size, struct error *err);
 
 /* ---- our own ---- */
 
-/* Open it, as it is (`go_on`), or made anew in its place.  -1 and `err`; then
- * there is none, and every claim fails. */
+/* Open the file, as it is (`go_on`), or made anew in its place.  -1 and `err`; then
+ * every claim fails. */
 int statefile_open(struct statefile *f, int dirfd, bool go_on, struct error *err);
 void statefile_close(struct statefile *f);
-/* No entry is needed soon: their pages leave our memory.  They stay in the kernel's
- * cache, and come back when an entry is looked at. */
+/* No entry is needed soon: unmap the pages from our memory.  They stay in the
+ * kernel's cache, and come back when an entry is looked at. */
 void statefile_rest(const struct statefile *f);
 /* The file's name was removed: write its content to a new file. */
 int statefile_renew(struct statefile *f, int dirfd, struct error *err);
 
-/* A free entry, zeroed but for the phase CLAIMED, or NULL: there is none. */
+/* A free entry, zeroed but for the phase CLAIMED, or NULL: all are used. */
 struct state_entry *statefile_claim(struct statefile *f);
-/* The entry at a place that an earlier one used, or NULL. */
+/* The entry at a place that an earlier nclust used, or NULL. */
 struct state_entry *statefile_at(struct statefile *f, unsigned place);
 void statefile_free(struct statefile *f, struct state_entry *entry);
 
@@ -127,7 +127,7 @@ void statefile_free(struct statefile *f, struct state_entry *entry);
 
 /* Replace the file as a whole, or not at all.  -1 and errno. */
 int estatefile_write(int dirfd, const void *data, size_t size);
-/* Read it: heap; NULL and `err` (err->sys ENOENT: there is none). */
+/* Read the file: heap; NULL and `err` (err->sys ENOENT: no such file). */
 void *estatefile_read(int dirfd, size_t *size, struct error *err);
 
 #endif

@@ -7,7 +7,7 @@
 
 typedef int get_name(int fd, struct sockaddr *at, socklen_t *size);
 
-static socklen_t get(get_name *name, int fd, union endpoint *at)
+static socklen_t get_address(get_name *name, int fd, union endpoint *at)
 {
 	socklen_t size = sizeof(*at);
 
@@ -17,12 +17,12 @@ static socklen_t get(get_name *name, int fd, union endpoint *at)
 
 socklen_t endpoint_own(int fd, union endpoint *at)
 {
-	return get(getsockname, fd, at);
+	return get_address(getsockname, fd, at);
 }
 
 socklen_t endpoint_peer(int fd, union endpoint *at)
 {
-	return get(getpeername, fd, at);
+	return get_address(getpeername, fd, at);
 }
 
 socklen_t endpoint_make(

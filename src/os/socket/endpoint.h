@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* The address of one end of a socket, of any family.  The port of IPv6 is where
- * that of IPv4 is. */
+/* The address of one end of a socket, of any family.  The port of IPv6 is at the
+ * same offset as that of IPv4. */
 union endpoint {
 	struct sockaddr any;
 	struct sockaddr_in v4;
@@ -18,21 +18,21 @@ union endpoint {
 	struct sockaddr_storage room;
 };
 
-/* Where our end of a socket is, and where the other end is.  The size of the
- * address; 0 and errno: there is none, and *at has no family. */
+/* The address of our end of a socket, and of the other end.  Returns the size of the
+ * address; 0 and errno: no such end, and *at has no family. */
 socklen_t endpoint_own(int fd, union endpoint *at);
 socklen_t endpoint_peer(int fd, union endpoint *at);
 
-/* Make an internet address; `ip` NULL: all addresses.  Its size. */
+/* Make an internet address; `ip` NULL: all addresses.  Returns its size. */
 socklen_t endpoint_make(
 	union endpoint *at, int family, const void *ip, uint16_t port, uint32_t scope);
 
-/* In host order; 0: it has none. */
+/* The port in host order; 0: the family has none. */
 uint16_t endpoint_port(const union endpoint *at);
-/* *len bytes in network order: 4, 16, or 0 where it has none. */
+/* The IP address in network order, *len bytes: 4, 16, or 0 where the family has none. */
 const void *endpoint_ip(const union endpoint *at, size_t *len);
 
-/* "192.0.2.7:80", "[::1]:80".  Returned. */
+/* "192.0.2.7:80", "[::1]:80".  Returns `to`. */
 #define ENDPOINT_TEXT (INET6_ADDRSTRLEN + 8)
 const char *endpoint_text(char to[ENDPOINT_TEXT], int family, const void *ip, uint16_t port);
 

@@ -13,7 +13,7 @@
 
 /* ---- who it is ---- */
 
-/* Returns the family, AF_INET for what is only mapped into IPv6. */
+/* Returns the family, AF_INET for an IPv4 address that is mapped into IPv6. */
 static int take_ip(const union endpoint *end, uint8_t ip[16], uint16_t *port)
 {
 	size_t len;
@@ -66,7 +66,7 @@ int peer_accept(int listener, struct peer *peer)
 		return -1;
 	if (far.any.sa_family == AF_INET || far.any.sa_family == AF_INET6)
 		look_inet(fd, &far, peer);
-	else /* one without a name may come without a family, too */
+	else /* a unix socket without a name may come without a family */
 		look_unix(fd, peer);
 	return fd;
 }
@@ -77,8 +77,8 @@ bool peer_is_same(const struct peer *a, const struct peer *b)
 
 	if (a->family != b->family || a->family == AF_UNIX)
 		return false;
-	/* a host has a /64 to itself at least, and takes any address of it; but
-	 * all neighbours share that of link-local addresses, fe80::/10 */
+	/* a host has a /64 to itself at least, and takes any address of it; but all
+	 * neighbours share that of link-local addresses, fe80::/10 */
 	if (len == 16 && (a->ip[0] != 0xfe || (a->ip[1] & 0xc0) != 0x80))
 		len = 8;
 	return memcmp(a->ip, b->ip, len) == 0;
@@ -96,7 +96,7 @@ const char *peer_text(char to[PEER_TEXT_MAX], const struct peer *peer)
 
 /* ---- for programs ---- */
 
-/* One variable, with the NUL that ends it. */
+/* Append one variable, with the NUL that ends it. */
 #define PUT(out, ...) (buffer_printf(out, __VA_ARGS__), buffer_append(out, "", 1))
 
 static void put_inet(struct buffer *out, const struct peer *peer, unsigned same)

@@ -37,7 +37,7 @@
 
 /* ---- a socket like another ---- */
 
-/* What must be the same before the bind, and is 0 on most sockets. */
+/* Options that must be the same before the bind, and are 0 on most sockets. */
 static const struct {
 	int level;
 	int name;
@@ -56,7 +56,7 @@ static int copy_one(int to, int from, int level, int name)
 
 	if (socket_get(from, level, name, &want) == -1 ||
 		socket_get(to, level, name, &have) == -1 || want == have)
-		return 0; /* not of this family */
+		return 0; /* the family has no such option */
 	return socket_set(to, level, name, want);
 }
 
@@ -94,7 +94,7 @@ static int bind_beside(int to, int from)
 	return size > 0 ? bind(to, &at.any, size) : -1;
 }
 
-/* Workers have these sockets, too. */
+/* Arguments of a setsockopt(2) in a child: workers have these sockets, too. */
 struct setting {
 	int fd;
 	int level;
@@ -110,11 +110,11 @@ static int make_setting(void *argument)
 	return setsockopt(s->fd, s->level, s->name, s->value, s->size);
 }
 
-static int set(int fd, int level, int name, const void *value, socklen_t size)
+static int set_option(int fd, int level, int name, const void *value, socklen_t size)
 {
 	struct setting s = {fd, level, name, value, size};
 
-	return name == SO_ATTACH_REUSEPORT_EBPF /* its value is another one */
+	return name == SO_ATTACH_REUSEPORT_EBPF /* its value is a second descriptor */
 		? vfork_call(make_setting, &s)
 		: vfork_call_on(fd, make_setting, &s);
 }
@@ -123,14 +123,14 @@ static int set_filter(int fd, int name, struct sock_filter *list, size_t count)
 {
 	struct sock_fprog program = {(unsigned short)count, list};
 
-	return set(fd, SOL_SOCKET, name, &program, sizeof(program));
+	return set_option(fd, SOL_SOCKET, name, &program, sizeof(program));
 }
 
 /*
- * A SYN that has passed a router, or was sent with less than 255 hops to go as
- * nearly all are, is dropped.  A filter would do it, too (SO_ATTACH_FILTER), but
- * newer kernels want CAP_NET_ADMIN for it at TCP sockets (measured on 6.18), and
- * it also drops the ACK that ends a handshake.
+ * The kernel drops each SYN that has passed a router, or was sent with a hop
+ * limit below 255, as nearly all are.  A filter (SO_ATTACH_FILTER) would drop
+ * them, too, but newer kernels want CAP_NET_ADMIN for a filter at TCP sockets
+ * (measured on 6.18), and it also drops the ACK that ends a handshake.
  */
 static const struct {
 	int level;
@@ -138,17 +138,17 @@ static const struct {
 } hops[] = {{IPPROTO_IP, IP_MINTTL}, {IPPROTO_IPV6, IPV6_MINHOPCOUNT}};
 #define HOPS_MOST 255
 
-/* Before it listens, so that nothing is ever in its queue that was not meant
- * for it.  Where it fails some wait for the first who has the socket. */
+/* Mute the socket before it listens, so that no SYN is queued there before the group is
+ * complete.  If that fails, early connections wait for the first worker that has the socket. */
 void reuseport_deafen(int fd)
 {
 	const int most = HOPS_MOST;
 
 	for (size_t i = 0; i < COUNT_OF(hops); i++)
-		(void)set(fd, hops[i].level, hops[i].name, &most, sizeof(most));
+		(void)set_option(fd, hops[i].level, hops[i].name, &most, sizeof(most));
 }
 
-static int join(void *argument)
+static int join_beside(void *argument)
 {
 	const int fd = *(const int *)argument;
 	struct queue_facts queue;
@@ -183,7 +183,7 @@ static int join(void *argument)
 
 int reuseport_join(int fd)
 {
-	return vfork_call(join, &fd);
+	return vfork_call(join_beside, &fd);
 }
 
 struct pair {
@@ -191,7 +191,7 @@ struct pair {
 	int like;
 };
 
-static int hear(void *argument)
+static int unmute(void *argument)
 {
 	const int fd = ((const struct pair *)argument)->fd;
 	const int like = ((const struct pair *)argument)->like;
@@ -206,17 +206,17 @@ int reuseport_hear(int fd, int like)
 {
 	struct pair pair = {fd, like};
 
-	return vfork_call(hear, &pair);
+	return vfork_call(unmute, &pair);
 }
 
-static int knock(void *argument)
+static int connect_to_own(void *argument)
 {
 	const int fd = *(const int *)argument;
 	union endpoint at;
 	socklen_t size = endpoint_own(fd, &at);
 	scoped_fd own = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	/* all addresses mean this machine to who connects */
+	/* connect(2) to the wildcard address reaches this machine */
 	if (own != -1 && copy_device(own, fd) == 0)
 		(void)connect(own, &at.any, size);
 	return 0;
@@ -224,22 +224,22 @@ static int knock(void *argument)
 
 void reuseport_knock(int fd)
 {
-	(void)vfork_call_on(fd, knock, &fd);
+	(void)vfork_call_on(fd, connect_to_own, &fd);
 }
 
 int reuseport_attach(int fd, int program)
 {
-	return set(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program, sizeof(program));
+	return set_option(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, &program, sizeof(program));
 }
 
-static int bpf(int command, union bpf_attr *attr)
+static int bpf_call(int command, union bpf_attr *attr)
 {
 	return (int)trycall(SYS_bpf, command, attr, sizeof(*attr));
 }
 
 /*
- * A program that chooses nobody, and so leaves it to the hash: that it is there,
- * of that kind, makes the kernel move connections (reuseport_migrate_sock() in
+ * A program that chooses no member leaves the choice to the hash: a program of
+ * that kind makes the kernel move connections (reuseport_migrate_sock() in
  * net/core/sock_reuseport.c, 5.14).
  */
 int reuseport_migrate(int fd)
@@ -254,7 +254,7 @@ int reuseport_migrate(int fd)
 		.insn_cnt = COUNT_OF(nobody),
 		.license = (uintptr_t) "",
 	};
-	scoped_fd program = bpf(BPF_PROG_LOAD, &attr);
+	scoped_fd program = bpf_call(BPF_PROG_LOAD, &attr);
 
 	return program != -1 ? reuseport_attach(fd, program) : -1;
 }
@@ -265,14 +265,14 @@ static int let_go(void *fd)
 }
 
 /*
- * The kernel takes a socket out of its group first, then off the list by which it finds
- * those that listen (reuseport_detach_sock() in inet_unhash()).  In between it still finds
- * the socket, and gives it a client, whom it resets a moment later or lets ask again after
- * 1 s: once in some hundred times on a busy machine.  So bind it to a device that is not
- * there first, and no client matches it.  Where it has a device already, that requires
- * CAP_NET_RAW.
+ * The kernel takes a socket out of its group first, then off the list by which it
+ * finds listeners (reuseport_detach_sock() in inet_unhash()).  In between the kernel
+ * still finds the socket, and gives it a client, whose connection it resets a moment
+ * later or lets the client retry after 1 s: once in some hundred times on a busy
+ * machine.  So bind the socket to a device that does not exist first, and no client
+ * matches it.  Where the socket has a device already, that requires CAP_NET_RAW.
  */
-static int leave(void *fd)
+static int leave_group(void *fd)
 {
 	const int nowhere = INT_MAX;
 
@@ -283,19 +283,19 @@ static int leave(void *fd)
 
 void reuseport_leave(int fd)
 {
-	if (vfork_call(leave, &fd) == 0)
+	if (vfork_call(leave_group, &fd) == 0)
 		return;
 	if (errno == ETIMEDOUT)
 		(void)vfork_call(let_go, &fd);
-	else /* no child can be had */
-		(void)leave(&fd);
+	else /* no child can be started */
+		(void)leave_group(&fd);
 }
 
 /* ---- who gets new connections ---- */
 
-/* Of an IPv6 packet: its kind, four words of its source, its port. */
+/* Instructions for the client of an IPv6 packet: its family, four words of its source, its port. */
 #define AIM_MAX (6 * 2 + 1)
-/* More than that, and than what a number of an address takes. */
+/* No other program, and no number of an address, takes more instructions. */
 #define STAY_MAX 48
 static_assert(AIM_MAX + 2 < STAY_MAX, "room for each program");
 
@@ -304,27 +304,27 @@ struct program {
 	size_t n;
 };
 
-static void put(struct program *p, struct sock_filter one)
+static void put_instruction(struct program *p, struct sock_filter one)
 {
 	p->list[p->n++] = one;
 }
 
 static void put_load(struct program *p, unsigned size, int at)
 {
-	put(p,
+	put_instruction(p,
 		(struct sock_filter)BPF_STMT(
 			(unsigned short)(BPF_LD | size | BPF_ABS), (unsigned)at));
 }
 
-/* Go on if it is that value, else to the instruction `end`. */
+/* Compare: go on if the value is equal, else jump to the instruction `end`. */
 static void put_match(struct program *p, uint32_t value, size_t end)
 {
-	put(p,
+	put_instruction(p,
 		(struct sock_filter)BPF_JUMP(
 			BPF_JMP | BPF_JEQ | BPF_K, value, 0, (unsigned char)(end - p->n - 1)));
 }
 
-/* What comes from there goes to `place`.  Packets with options before their TCP
+/* Send packets from that address to `place`.  Packets with options before their TCP
  * header are none of ours. */
 static void put_aim(struct program *p, const union endpoint *from, unsigned place)
 {
@@ -344,11 +344,11 @@ static void put_aim(struct program *p, const union endpoint *from, unsigned plac
 	}
 	put_load(p, BPF_H, SKF_NET_OFF + (v6 ? 40 : 20));
 	put_match(p, endpoint_port(from), end);
-	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, place));
+	put_instruction(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, place));
 }
 
-/* A = random % sum; if (A < what the first i weigh together) return i.  -1:
- * nobody is to have any. */
+/* A = random % sum; if (A < the sum of the first i weights) return i.  -1: all
+ * weights are 0. */
 static int put_shares(struct program *p, const unsigned *weights, unsigned count)
 {
 	unsigned sum = 0;
@@ -361,16 +361,16 @@ static int put_shares(struct program *p, const unsigned *weights, unsigned count
 		return -1;
 	}
 	put_load(p, BPF_W, SKF_AD_OFF + SKF_AD_RANDOM);
-	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum));
+	put_instruction(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, sum));
 	for (unsigned i = 0; i < count; i++) {
 		if (weights[i] == 0)
 			continue;
 		before += weights[i];
 		if (before < sum)
-			put(p,
+			put_instruction(p,
 				(struct sock_filter)BPF_JUMP(
 					BPF_JMP | BPF_JGE | BPF_K, before, 1, 0));
-		put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i));
+		put_instruction(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, i));
 	}
 	return 0;
 }
@@ -386,7 +386,7 @@ int reuseport_share(int fd, const unsigned *weights, unsigned count)
 
 static void put_do(struct program *p, unsigned code, uint32_t k)
 {
-	put(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
+	put_instruction(p, (struct sock_filter)BPF_STMT((unsigned short)code, k));
 }
 
 /* X = the port of the packet's other end, and A ^= X. */
@@ -401,8 +401,7 @@ static void put_port(struct program *p, int at)
 }
 #define PUT_PORT 6 /* instructions */
 
-/* M[0] = a number that all packets of one address have in common, and few of
- * others. */
+/* M[0] = a hash of the client's address, and of its port with `ports`. */
 static void put_number(struct program *p, bool ports)
 {
 	const size_t more = ports ? PUT_PORT : 0;
@@ -428,8 +427,8 @@ static void put_number(struct program *p, bool ports)
 	put_do(p, BPF_ST, 0);
 }
 
-/* Of those that are there: the A-th of all, by its number among `count`, or among
- * themselves. */
+/* Choose the A-th of the places that are there: by its number among all `count`, or
+ * (`themselves`) among those alone. */
 static void put_places(struct program *p, const int *places, unsigned count, bool themselves)
 {
 	unsigned nth = 0;
@@ -457,7 +456,7 @@ int reuseport_stay(int fd, const int *places, unsigned count, bool ports)
 	put_number(&p, ports);
 	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, count);
 	put_places(&p, places, count, false);
-	/* who was meant is not there */
+	/* the member of this hash is not there */
 	put_do(&p, BPF_LD | BPF_MEM, 0);
 	put_do(&p, BPF_ALU | BPF_DIV | BPF_K, count);
 	put_do(&p, BPF_ALU | BPF_MOD | BPF_K, present);
@@ -466,15 +465,15 @@ int reuseport_stay(int fd, const int *places, unsigned count, bool ports)
 	return set_filter(fd, SO_ATTACH_REUSEPORT_CBPF, p.list, p.n);
 }
 
-/* What the program below knows: whose turn it is, and the places of a round. */
+/* The value of the program's map: whose turn it is, and the places of a round. */
 #define ROUND_MAX 1024 /* a power of 2 */
 struct turns {
 	uint64_t next;
 	uint8_t place[ROUND_MAX];
 };
 
-/* Those with more than one turn in a round do not have them in a row.  The length
- * of a round; 0: too long, or nobody is to have any. */
+/* Fill in a round; places with more than one turn do not have them in a row.  The
+ * length of the round; 0: too long, or all weights are 0. */
 static unsigned fill_turns(struct turns *t, const unsigned *weights, unsigned count)
 {
 	unsigned length = 0;
@@ -503,7 +502,7 @@ static int make_map(const struct turns *t)
 		.value_size = sizeof(*t),
 		.max_entries = 1,
 	};
-	scoped_fd map = bpf(BPF_MAP_CREATE, &attr);
+	scoped_fd map = bpf_call(BPF_MAP_CREATE, &attr);
 
 	if (map == -1)
 		return -1;
@@ -512,13 +511,13 @@ static int make_map(const struct turns *t)
 		.key = (uintptr_t)&key,
 		.value = (uintptr_t)t,
 	};
-	return bpf(BPF_MAP_UPDATE_ELEM, &attr) == 0 ? fd_release(&map) : -1;
+	return bpf_call(BPF_MAP_UPDATE_ELEM, &attr) == 0 ? fd_release(&map) : -1;
 }
 
 #define INSN(c, d, s, o, i) \
 	((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
 
-/* return turns->place[turns->next++ % length]; of an index beyond the group the
+/* return turns->place[turns->next++ % length]; for a place beyond the group the
  * kernel's hash chooses. */
 static int load_turns(int map, unsigned length)
 {
@@ -527,7 +526,7 @@ static int load_turns(int map, unsigned length)
 		INSN(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_2, BPF_REG_10, 0, 0),
 		INSN(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_2, 0, 0, -4),
 		INSN(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map),
-		INSN(0, 0, 0, 0, 0), /* the other half of the map's address */
+		INSN(0, 0, 0, 0, 0), /* the upper half of the map's address */
 		INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_map_lookup_elem),
 		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 7, 0),
 		INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_1, 0, 0, 1),
@@ -548,11 +547,11 @@ static int load_turns(int map, unsigned length)
 		.license = (uintptr_t) "",
 	};
 
-	return bpf(BPF_PROG_LOAD, &attr);
+	return bpf_call(BPF_PROG_LOAD, &attr);
 }
 
-/* Each change of the weights gets a program of its own; where the round begins is
- * left to chance, so that changes prefer nobody. */
+/* Each change of the weights gets a program of its own; a round begins at a random
+ * place, so that changes prefer no member. */
 int reuseport_turn(int fd, const unsigned *weights, unsigned count, struct reuseport_turns *given)
 {
 	struct turns turns = {.next = 0};
@@ -587,7 +586,7 @@ uint64_t reuseport_given(struct reuseport_turns *given)
 	};
 	uint64_t count;
 
-	if (bpf(BPF_MAP_LOOKUP_ELEM, &attr) == -1)
+	if (bpf_call(BPF_MAP_LOOKUP_ELEM, &attr) == -1)
 		return 0;
 	count = turns.next - given->next;
 	given->next = turns.next;
@@ -611,5 +610,5 @@ void reuseport_unshare(int fd)
 {
 	const int none = 0;
 
-	(void)set(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none));
+	(void)set_option(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof(none));
 }

@@ -20,56 +20,54 @@
 #define REUSEPORT_MAX 128
 
 /*
- * Open a second socket beside a bound TCP socket: same address, options, owner
- * and, if that listens, backlog; CLOEXEC.  It has its place at once, but drops each SYN
- * (the client sends it again after a second) until reuseport_hear() makes it
- * listen as `like` does.  Call reuseport_share() before that.  -1 and errno.
+ * Open a second socket beside a bound TCP socket: same address, options, owner and, if
+ * that listens, backlog; CLOEXEC.  It has its place at once, but drops each SYN (the
+ * client sends it again after a second) until reuseport_hear() makes it listen as
+ * `like` does.  Call reuseport_share() before that.  -1 and errno.
  *
- * One of UDP hears from the beginning: what comes waits in it.
+ * A UDP socket hears from the beginning: datagrams wait in it.
  */
 int reuseport_join(int fd);
 int reuseport_hear(int fd, int like);
 void reuseport_deafen(int fd);
 
-/* Let new connections go to place i in proportion to weights[i], of which one
- * at least is not 0.  `fd` is any member; MPTCP cannot (EOPNOTSUPP).  -1 and
- * errno. */
+/* Let new connections go to place i in proportion to weights[i]; at least one weight
+ * is not 0.  `fd` is any member; MPTCP cannot (EOPNOTSUPP).  -1 and errno. */
 int reuseport_share(int fd, const unsigned *weights, unsigned count);
-/* The same, but a connection from the address to which `client` is bound (TCP
- * of this machine) goes to `place`, whatever its weight. */
+/* reuseport_share(), but a connection from the address to which `client` is bound
+ * (TCP of this machine) goes to `place`, whatever its weight. */
 int reuseport_aim(int fd, const unsigned *weights, unsigned count, int client, unsigned place);
-/* The same in turn, not by chance: socket i gets weights[i] connections of each
- * round.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno.
- * `turns` (NULL: not wanted) is to see how many it has given: close its map. */
+/* The same in turn, not by chance: socket i gets weights[i] connections of each round.
+ * Requires CAP_BPF, and no seccomp filter against it; -1 and errno.  `turns` (NULL: not
+ * wanted) counts the connections for reuseport_given(); the caller closes its map. */
 struct reuseport_turns {
 	int map;
 	unsigned length; /* of a round: the sum of the weights */
-	uint64_t next;   /* the turn that was next, at the last look */
+	uint64_t next;   /* the next turn when reuseport_given() was called last */
 };
 int reuseport_turn(int fd, const unsigned *weights, unsigned count, struct reuseport_turns *turns);
-/* How many turns it has given since the last look. */
+/* How many turns were given since the last call. */
 uint64_t reuseport_given(struct reuseport_turns *turns);
 /* All connections of one address (`ports`: of one address and port, as a flow of UDP
- * is) go to places[i], where i < count is always the same; where that is -1 (nobody
- * is there now), to another one that there is.  -1 and errno. */
+ * is) go to places[i], i < count, where i is a hash of the address; where places[i]
+ * is -1 (not there now), to another place.  -1 and errno. */
 int reuseport_stay(int fd, const int *places, unsigned count, bool ports);
-/* A program of bpf(2) chooses.  -1 and errno. */
+/* Let a program of bpf(2) choose.  -1 and errno. */
 int reuseport_attach(int fd, int program);
 /* Let the kernel's hash choose again. */
 void reuseport_unshare(int fd);
 
-/* From now on, when a member leaves, its waiting and half-open connections move
- * to another one; the kernel's hash chooses until the next call of the above.
- * Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
+/* From now on, when a member leaves, its waiting and half-open connections move to
+ * another member; the kernel's hash chooses until one of the functions above is
+ * called.  Requires CAP_BPF, and no seccomp filter against it; -1 and errno. */
 int reuseport_migrate(int fd);
 
-/* Wake a process that waits on any stream socket, by connecting to its address
- * and closing.  Never blocks, and reports no error: the address may be
- * unreachable. */
+/* Wake a process that waits on any stream socket, by connecting to its address and
+ * closing.  Never blocks, and reports no error: the address may be unreachable. */
 void reuseport_knock(int fd);
 
-/* Leave the group, even if others hold the socket, and close it.  Connections
- * in its queue are reset, unless reuseport_migrate() was called. */
+/* Leave the group, even if other processes hold the socket, and close it.
+ * Connections in its queue are reset, unless reuseport_migrate() was called. */
 void reuseport_leave(int fd);
 
 #endif

@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* SK_MEMINFO_DROPS; the kernel may know more fields than we have room for. */
-static long drops(int fd)
+/* SK_MEMINFO_DROPS of a socket; the kernel may know more fields than this array has room for. */
+static long read_drops(int fd)
 {
 	uint32_t info[16];
 	socklen_t size = sizeof(info);
@@ -35,7 +35,7 @@ struct queue_look {
 	struct queue_facts *facts;
 };
 
-/* Only while it listens does this take no lock. */
+/* TCP_INFO takes no lock only while the socket listens. */
 static int look_tcp(void *argument)
 {
 	const struct queue_look *l = argument;
@@ -46,9 +46,9 @@ static int look_tcp(void *argument)
 		return -1;
 	l->facts->depth = (long)info.tcpi_unacked;
 	l->facts->limit = (long)info.tcpi_sacked;
-	/* each acknowledgement after which it waits for data counts as one */
+	/* with TCP_DEFER_ACCEPT each ACK after which the kernel waits for data is a drop */
 	if (socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0)
-		l->facts->drops = drops(l->fd);
+		l->facts->drops = read_drops(l->fd);
 	return 0;
 }
 
@@ -71,14 +71,14 @@ struct request {
 	};
 };
 
-/* The sockets that the kernel lists, read one by one. */
+/* The kernel's list of sockets, read one by one. */
 struct list {
 	int netlink;
-	size_t body;                   /* the least size of a message's fixed part */
-	const struct nlmsghdr *header; /* of the message that was read last … */
-	const struct nlmsghdr *next;   /* … and what has come behind it */
+	size_t body;                   /* least size of a message's fixed part */
+	const struct nlmsghdr *header; /* the message that list_next() returned */
+	const struct nlmsghdr *next;   /* the first byte behind that message */
 	size_t left;
-	bool failed; /* it has ended too early: nobody can tell */
+	bool failed; /* the list has ended too early: nothing is certain */
 	uint32_t packet[8192];
 };
 
@@ -105,8 +105,8 @@ static const void *list_close(struct list *l, bool failed)
 	return NULL;
 }
 
-/* The fixed part of the next message.  NULL: there are no more, or it has
- * failed; then the list is closed. */
+/* The fixed part of the next message.  NULL: the list is at its end or has failed,
+ * and is closed. */
 static const void *list_next(struct list *l)
 {
 	for (;;) {
@@ -124,8 +124,8 @@ static const void *list_next(struct list *l)
 				l->header->nlmsg_len >= NLMSG_LENGTH(l->body))
 				return NLMSG_DATA(l->header);
 		}
-		/* the kernel answers within send(2), and goes on with a list
-		 * within recv(2): there is nothing to wait for */
+		/* the kernel answers within send(2), and continues a list within
+		 * recv(2): this never waits */
 		n = recv(l->netlink, l->packet, sizeof(l->packet), MSG_DONTWAIT);
 		l->failed = n <= 0;
 		l->next = (const void *)l->packet;
@@ -133,8 +133,8 @@ static const void *list_next(struct list *l)
 	}
 }
 
-/* The attribute of that type, and of at least that size, of the message that was
- * read last; NULL: it has none. */
+/* The attribute of that type, and of at least that size, of the current message; or
+ * NULL. */
 static const struct rtattr *find_field(const struct list *l, unsigned short type, size_t least)
 {
 	const struct rtattr *field =
@@ -206,7 +206,7 @@ uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer)
 	if (one == NULL)
 		return 0;
 	(void)list_close(&l, false);
-	/* without a connection the kernel tells of the listener */
+	/* without such a connection the kernel returns the listener */
 	return one->idiag_state == STATE_LISTEN || one->id.idiag_dport != id->idiag_dport
 		? 0
 		: one->idiag_inode;
@@ -243,7 +243,7 @@ static void look_by(int (*tcp)(void *argument), int fd, struct queue_facts *fact
 	else if (family != AF_UNIX && listening)
 		(void)tcp(&look);
 	else if (socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_DGRAM && family != AF_UNIX)
-		facts->drops = drops(fd);
+		facts->drops = read_drops(fd);
 }
 
 void sockdiag_queue(int fd, struct queue_facts *facts)
@@ -260,14 +260,14 @@ bool sockdiag_has_queue(int fd)
 {
 	struct pollfd at = {.fd = fd, .events = POLLIN};
 
-	/* one that is shut down is readable, too, and hung up */
+	/* a socket that is shut down is readable, too, but has POLLHUP */
 	return poll(&at, 1, 0) == 1 && at.revents == POLLIN;
 }
 
 /* ---- lists of internet sockets ---- */
 
-/* `port` in network order, 0: all; `fields`: INET_DIAG_... that are wanted, too,
- * bit n-1 for n. */
+/* `port` in network order, 0: all; `fields`: further attributes INET_DIAG_..., bit
+ * n-1 for n. */
 static void list_inet(
 	struct list *l, int family, int protocol, uint16_t port, uint32_t states, unsigned fields)
 {
@@ -282,7 +282,7 @@ static void list_inet(
 	list_open(l, &request, sizeof(request.inet), NLM_F_DUMP, sizeof(struct inet_diag_msg));
 }
 
-/* Those of TCP in one state at the port of `fd`. */
+/* List TCP sockets in one state at the port of `fd`. */
 static void list_port(struct list *l, int fd, int family, unsigned state)
 {
 	union endpoint at;
@@ -312,7 +312,7 @@ bool sockdiag_is_shut(int fd)
 	return how != NULL && *(const uint8_t *)RTA_DATA(how) != 0;
 }
 
-/* Not those that no descriptor stands for: SYN_RECV, TIME_WAIT. */
+/* All states but those without a descriptor: SYN_RECV, TIME_WAIT. */
 #define STATES_HELD (~(1U << STATE_SYN_RECV | 1U << 6))
 
 static const int families[] = {AF_INET, AF_INET6};
@@ -338,7 +338,7 @@ int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context)
 			each(context, one, &tcp, size);
 		}
 		if (l.failed && families[i] == AF_INET)
-			return -1; /* there may be no IPv6 */
+			return -1; /* the kernel may have no IPv6 */
 	}
 	return 0;
 }
@@ -361,7 +361,7 @@ long sockdiag_half_open(int fd, unsigned retries)
 	return count;
 }
 
-/* Is it from this machine, and from one of these ports? */
+/* Does the connection come from this machine, and from one of these ports? */
 static bool is_from(const struct inet_diag_msg *one, const uint16_t *ports, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -388,7 +388,7 @@ long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count)
 	return count;
 }
 
-/* An accepted one has its listener's name. */
+/* An accepted unix socket has its listener's name. */
 static int has_accepted_unix(const char *name, size_t size)
 {
 	struct request request = {
@@ -466,7 +466,7 @@ long sockdiag_listeners(int fd)
 	return l.failed ? -1 : count;
 }
 
-/* TCP_BOUND_INACTIVE, of linux 6.8; others ignore it. */
+/* TCP_BOUND_INACTIVE, of Linux 6.8; older kernels ignore it. */
 #define STATE_BOUND 13
 
 size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t most)

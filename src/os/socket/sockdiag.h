@@ -11,10 +11,10 @@
 /*
  * Accept queue of a listening socket, read from its descriptor, unprivileged:
  * TCP: TCP_INFO (tcpi_unacked = depth, tcpi_sacked = limit) and
- * SO_MEMINFO[SK_MEMINFO_DROPS]; see KERNEL.md section 1.  Unix stream: depth
- * and limit by sock_diag(7) UNIX_DIAG_RQLEN for this inode.  UDP: the bytes in
- * the receive queue are not a queue of connections: depth and limit -1, drops
- * from SO_MEMINFO.  What cannot be told is -1.
+ * SO_MEMINFO[SK_MEMINFO_DROPS]; see KERNEL.md section 1.  Unix stream: depth and
+ * limit by sock_diag(7) UNIX_DIAG_RQLEN for this inode.  UDP: the bytes in the
+ * receive queue are not a queue of connections: depth and limit -1, drops from
+ * SO_MEMINFO.  Unknown values are -1.
  */
 struct queue_facts {
 	long depth;
@@ -22,27 +22,27 @@ struct queue_facts {
 	long drops;
 };
 void sockdiag_queue(int fd, struct queue_facts *facts);
-/* The same without a child of our own, in one: it may wait for the socket's lock. */
+/* The same for a caller that runs in a child already: this may wait for the socket's lock. */
 void sockdiag_queue_here(int fd, struct queue_facts *facts);
-/* Does something wait in it to be accepted?  This never takes the lock (tcp_poll(),
+/* Does a connection wait in the queue?  This never takes the lock (tcp_poll(),
  * unix_poll() of the kernel). */
 bool sockdiag_has_queue(int fd);
 
-/* The inode of the TCP socket of this machine that is at `at` and connected to
- * `peer`.  0: it is not accepted yet, or there is none. */
+/* The inode of the TCP socket of this machine with the address `at` that is
+ * connected to `peer`.  0: it is not accepted yet, or there is no such socket. */
 uint64_t sockdiag_inode(const union endpoint *at, const union endpoint *peer);
 /*
- * What the kernel tells of a unix socket of ours: the attribute `type`
- * (UNIX_DIAG_...), which comes where `show` (UDIAG_SHOW_...) asks for it, into `to`.
- * 1; 0: it has no such attribute; -1: it cannot be told.
+ * Read into `to` the attribute `type` (UNIX_DIAG_...) of a unix socket of ours,
+ * which the kernel adds where `show` (UDIAG_SHOW_...) asks for it.  1; 0: no such
+ * attribute; -1: unknown.
  */
 int sockdiag_unix(int fd, uint32_t show, unsigned short type, void *to, size_t size);
 
 /*
- * Does a TCP socket listen with its receiving half shut down?  shutdown(2) on one
+ * Does a TCP socket listen with its receiving half shut down? shutdown(2) on a socket
  * that does not listen fails and marks it all the same (inet_shutdown() in the
- * kernel's net/ipv4/af_inet.c); should it listen then, each connection that it
- * accepts is dead.  poll(2) does not tell.  False where nobody can tell.
+ * kernel's net/ipv4/af_inet.c); should the socket listen later, each connection that
+ * it accepts is dead. poll(2) does not tell.  False: no, or unknown.
  */
 bool sockdiag_is_shut(int fd);
 
@@ -51,44 +51,44 @@ struct inet_diag_msg;
 typedef void sockdiag_each(
 	void *context, const struct inet_diag_msg *socket, const void *tcp_info, size_t size);
 
-/* All TCP sockets that somebody may have as a descriptor, with their tcp_info, or a
- * size of 0.  It walks a table as large as the machine has memory for: 0.2 to 11 ms.
- * 0, or -1 and errno. */
+/* Visit all TCP sockets that have a descriptor, with their tcp_info, or a size of 0.
+ * The kernel walks through a table whose size grows with the machine's memory: 0.2
+ * to 11 ms.  0, or -1 and errno. */
 int sockdiag_each_tcp(bool info, sockdiag_each *each, void *context);
 
 /*
- * How many connections to this TCP listener's port are half open (SYN_RECV), those
- * whose SYN-ACK was sent again `retries` times at least; -1: nobody can tell.
- * The kernel walks through all connections there are, some ms on a busy machine.
+ * How many connections to this TCP listener's port are half open (SYN_RECV), with
+ * `retries` retransmissions of the SYN-ACK at least; -1: unknown.  The kernel
+ * walks through all connections of the machine, some ms on a busy one.
  */
 long sockdiag_half_open(int fd, unsigned retries);
 
 /*
- * How many connections to that TCP port nobody has accepted yet, without those that
- * the other end has closed, and those from this machine that come from one of the
- * ports `own`; -1: nobody can tell.  It walks through all of them, too.
+ * How many connections to that TCP port no process has accepted yet, without connections
+ * that the other end has closed, and those from this machine that come from one of the
+ * ports `own`; -1: unknown.  The kernel walks through all connections, too.
  */
 long sockdiag_waiting(uint16_t port, const uint16_t *own, size_t own_count);
 
-/* Has anybody a connection open that came by this listener, also a half closed one?
- * 1, 0; -1: nobody can tell.  It stops at the first. */
+/* Is a connection open (or half closed) that was accepted from this listener?  1, 0;
+ * -1: unknown.  Stops at the first one. */
 int sockdiag_has_accepted(int fd);
 
-/* How many sockets, this one among them, listen at the address of this TCP
- * listener, whoever has them (SO_REUSEPORT); -1: nobody can tell. */
+/* How many sockets, this one included, of all processes listen at the address of
+ * this TCP listener (SO_REUSEPORT); -1: unknown. */
 long sockdiag_listeners(int fd);
 
-/* Who has a port of our network namespace: TCP sockets that listen there or are
- * bound, or UDP sockets.  Returns how many were put into `list`, at most `most`;
- * 0 also where nobody can tell. */
+/* Find the sockets that have a port of our network namespace: TCP sockets that
+ * listen there or are bound, or UDP sockets.  Returns how many were put into `list`,
+ * at most `most`; 0 also if it is unknown. */
 struct port_socket {
 	uint64_t inode;
 	unsigned uid;
 };
 size_t sockdiag_port(int type, uint16_t port, struct port_socket *list, size_t most);
 
-/* Where a socket of our network namespace waits for others: a TCP socket that listens, or
- * a UDP socket without a peer.  False: it does not, or nobody can tell. */
+/* The address where a socket of our network namespace waits for clients: a TCP socket
+ * that listens, or a UDP socket without a peer.  False: it does not wait, or unknown. */
 bool sockdiag_waits_at(uint64_t inode, int *type, union endpoint *at);
 
 #endif

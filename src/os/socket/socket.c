@@ -50,7 +50,7 @@ int socket_listen(int fd, int backlog)
 	return listen(fd, backlog < 0 ? INT_MAX : backlog);
 }
 
-/* What must be set before the bind.  *what names the option that failed. */
+/* Set the options that must be set before the bind.  *what names the option that failed. */
 static int set_before(int fd, int family, const struct socket_plan *plan, const char **what)
 {
 	const bool stream = plan->type == SOCK_STREAM;
@@ -63,8 +63,8 @@ static int set_before(int fd, int family, const struct socket_plan *plan, const 
 		int option;
 		int value;
 	} rows[] = {
-		/* leftovers in TIME_WAIT must not keep the port; for UDP the
-		 * option would let strangers share it */
+		/* connections in TIME_WAIT must not keep the port; for UDP the
+		 * option would let strangers share the port */
 		{"SO_REUSEADDR", stream, SOL_SOCKET, SO_REUSEADDR, 1},
 		{"v6only", six && v6only != -1, IPPROTO_IPV6, IPV6_V6ONLY, v6only},
 		{"freebind", plan->freebind, six ? IPPROTO_IPV6 : IPPROTO_IP,
@@ -73,7 +73,7 @@ static int set_before(int fd, int family, const struct socket_plan *plan, const 
 		{"sndbuf", plan->sndbuf != -1, SOL_SOCKET, SO_SNDBUF, plan->sndbuf},
 		{"defer-accept", plan->defer_accept != -1 && stream, IPPROTO_TCP, TCP_DEFER_ACCEPT,
 			plan->defer_accept},
-		/* connections get these from the socket that accepts them */
+		/* connections inherit these from the socket that accepts them */
 		{"nodelay", plan->nodelay, IPPROTO_TCP, TCP_NODELAY, 1},
 		{"keepalive", plan->keepalive != 0 && stream, SOL_SOCKET, SO_KEEPALIVE, 1},
 		{"keepalive", plan->keepalive > 0 && stream, IPPROTO_TCP, TCP_KEEPIDLE,
@@ -171,17 +171,17 @@ int socket_backlog(int fd, int backlog)
 	return vfork_call_on(fd, begin_listening, &l);
 }
 
-static int deafen(void *fd)
+static int stop_listening(void *fd)
 {
 	return shutdown(*(const int *)fd, SHUT_RD);
 }
 
 void socket_deafen(int fd)
 {
-	(void)vfork_call_on(fd, deafen, &fd);
+	(void)vfork_call_on(fd, stop_listening, &fd);
 }
 
-static int revive(void *argument)
+static int listen_again(void *argument)
 {
 	const struct listening *l = argument;
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
@@ -189,12 +189,11 @@ static int revive(void *argument)
 	union endpoint at;
 	socklen_t size = endpoint_own(fd, &at);
 
-	/* a second shutdown(2), of another worker, may fall between the two */
+	/* shutdown(2) by another worker may fall between the two calls */
 	for (int i = 0; i < 4; i++) {
-		/* tcp_disconnect(): what was shut is open, the port stays */
+		/* tcp_disconnect(): undoes the shutdown and keeps the port */
 		(void)connect(fd, &none, sizeof(none));
-		/* but one that the kernel chose it has given back; EINVAL: it
-		 * has not */
+		/* but a port that the kernel chose is given back; EINVAL: it was not */
 		if (size > 0)
 			(void)bind(fd, &at.any, size);
 		if (begin_listening(argument) == -1)
@@ -210,10 +209,10 @@ int socket_revive(int fd, int backlog)
 {
 	struct listening l = {fd, backlog};
 
-	return vfork_call_on(fd, revive, &l);
+	return vfork_call_on(fd, listen_again, &l);
 }
 
-static int disconnect(void *argument)
+static int disconnect_datagrams(void *argument)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 	const int fd = *(const int *)argument;
@@ -234,7 +233,7 @@ static int disconnect(void *argument)
 
 int socket_disconnect(int fd)
 {
-	return vfork_call_on(fd, disconnect, &fd);
+	return vfork_call_on(fd, disconnect_datagrams, &fd);
 }
 
 int socket_set_nonblock(int fd, bool on)
@@ -331,7 +330,8 @@ static int accept_some(void *argument)
 	return fd == -1 && count == 0 ? -1 : 0;
 }
 
-/* A descriptor that is received while none is free is lost. */
+/* Take descriptor numbers before a receive: a descriptor that arrives while no number is free is
+ * lost. */
 static int reserve_numbers(int fd, int *numbers, int most)
 {
 	int count = 0;
@@ -372,7 +372,7 @@ int socket_accept(int fd, int *to, int most)
 	return count > 0 ? count : -1;
 }
 
-static int look(int fd, int (*call)(int, int (*)(void *), void *), struct socket_facts *facts,
+static int look_by(int fd, int (*call)(int, int (*)(void *), void *), struct socket_facts *facts,
 	struct error *err)
 {
 	struct naming name = {.fd = fd, .get = endpoint_own};
@@ -396,7 +396,7 @@ static int look(int fd, int (*call)(int, int (*)(void *), void *), struct socket
 
 int socket_look(int fd, struct socket_facts *facts, struct error *err)
 {
-	return look(fd, vfork_call_on, facts, err);
+	return look_by(fd, vfork_call_on, facts, err);
 }
 
 static int call_ourselves(int fd, int (*call)(void *argument), void *argument)
@@ -407,7 +407,7 @@ static int call_ourselves(int fd, int (*call)(void *argument), void *argument)
 
 int socket_look_own(int fd, struct socket_facts *facts, struct error *err)
 {
-	return look(fd, call_ourselves, facts, err);
+	return look_by(fd, call_ourselves, facts, err);
 }
 
 int socket_peer(int fd, struct ucred *cred)
@@ -428,7 +428,7 @@ bool socket_peer_in_group(int fd, gid_t gid)
 	if (socket_peer(fd, &cred) == 0 && cred.gid == gid)
 		return true;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == -1) {
-		if (errno != ERANGE) /* then `size` is what it takes */
+		if (errno != ERANGE) /* ERANGE: `size` is what the list takes */
 			return false;
 		groups = malloc(size);
 		if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == -1)

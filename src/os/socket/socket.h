@@ -31,64 +31,64 @@ struct socket_plan {
 	int keepalive;      /* seconds; 0: off; -1: as the system says */
 	int fastopen;       /* 0: off */
 	uint32_t mark;      /* 0: none */
-	int rcvbuf, sndbuf; /* -1 */
-	const char *text;   /* for messages */
+	int rcvbuf, sndbuf; /* -1: the system's */
+	const char *text;   /* the address, for messages */
 };
 
 /*
- * Open, set, bind and listen; CLOEXEC, SO_REUSEADDR.  A unix path: a stale
- * socket is replaced once connect(2) has proved it dead, a live one is refused
- * (EADDRINUSE), anything that is no socket is never touched; paths too long
- * for sun_path go through /proc/self/fd.  Mode and owner are right from the
- * first moment that the path exists.  *made (dev, ino) identifies the file.
- * Returns the descriptor, or -1 with `err`.
+ * Open, set, bind and listen; CLOEXEC, SO_REUSEADDR.  A unix path: a stale socket
+ * is replaced once connect(2) has proved it dead, a live one is refused
+ * (EADDRINUSE), a file that is no socket is never touched; paths too long for
+ * sun_path go through /proc/self/fd.  Mode and owner are right from the first
+ * moment that the path exists.  *made (dev, ino) identifies the file.  Returns
+ * the descriptor, or -1 with `err`.
  */
 struct socket_file {
 	dev_t dev;
 	ino_t ino; /* 0: no file */
-	uid_t uid; /* 0: it is ours; else it is removed with the rights … */
-	gid_t gid; /* … of these two.  Ours: a worker's, of that number; or 0 */
+	uid_t uid; /* 0: the file is nclust's; else it is removed with the rights of uid and gid */
+	gid_t gid; /* of the user; where uid is 0: a worker's number, or 0 */
 };
 int socket_open(const struct socket_plan *plan, struct socket_file *made, struct error *err);
 
-/* Remove the file if it still is the one we made (socket_as.h).  -1: it stays, because
- * another process holds the directory, or its file system keeps us waiting. */
+/* Remove the file if the path still leads to it (socket_as.h).  -1: the file stays,
+ * because another process holds the directory, or its file system keeps us waiting. */
 int socket_unlink(const char *path, const struct socket_file *made);
 
-/* Does the path lead to the file that we made?  0: it does; 1: the file was removed,
- * and has its name again; -1 and errno; ENOENT: it is gone, EEXIST: something else
- * is there. */
+/* Does the path lead to the file that nclust made?  0: yes; 1: it was removed, and
+ * has its name again; -1 and errno; ENOENT: the file is gone, EEXIST: another file
+ * has the name. */
 int socket_keep_name(const char *path, const struct socket_file *made);
-/* Is there another file of that name?  In doubt: no. */
+/* Has another file that name?  In doubt: no. */
 bool socket_is_replaced(const char *path, const struct socket_file *made);
 
-/* The file of a socket that a worker has bound, who may be that user alone (0: any): note
- * which it is, and give it a spare name of that number, by which it can be kept.  -1 and
- * errno. */
+/* Identify the file of a socket that a worker has bound, of that user alone (0:
+ * any), and give it a spare name of that number, by which nclust can keep it.  -1
+ * and errno. */
 int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_file *found);
 
-/* Is it a socket, of which type, and listening?  For descriptors that came
- * from outside.  -1 and `err`. */
+/* Is the descriptor, which came from another process, a socket; of which type, and
+ * listening?  -1 and `err`. */
 struct socket_facts {
 	int family;
 	int type;
 	bool listening;
-	uint16_t port;  /* 0: none */
+	uint16_t port;  /* 0: no port */
 	char text[128]; /* "tcp:127.0.0.1:80", "unix:/run/x" */
 };
 int socket_look(int fd, struct socket_facts *facts, struct error *err);
-/* The same of one that no other process has yet. */
+/* The same of a socket that no other process has yet. */
 int socket_look_own(int fd, struct socket_facts *facts, struct error *err);
 
-/* Options that are numbers.  0, or -1 and errno; then *value is 0. */
+/* Socket options that are numbers.  0, or -1 and errno; then *value is 0. */
 int socket_get(int fd, int level, int option, int *value);
-int socket_option(int fd, int level, int option); /* 0 where it has none */
+int socket_option(int fd, int level, int option); /* 0: the socket has no such option */
 int socket_set(int fd, int level, int option, int value);
 /*
- * Calls on a socket that a worker has, too, and so the lock of it, are made in a
- * child (vfork.h) where need be: else it could keep us waiting for ever.  These do
- * so: its own address and the other end's (0: it cannot be told); and accept4(2),
- * nonblocking: how many of at most `most` connections it has put into `to`, or -1
+ * The functions below take the socket's lock, which a worker that has the socket
+ * can hold for ever; where need be a child makes the calls (vfork.h).  The
+ * socket's own address and the other end's (0: unknown); and accept4(2),
+ * nonblocking: how many of at most `most` connections were put into `to`, or -1
  * and errno (ETIMEDOUT).
  */
 union endpoint;
@@ -97,41 +97,40 @@ socklen_t socket_other(int fd, union endpoint *at);
 int socket_accept(int fd, int *to, int most);
 /* Change the backlog of a listening socket. */
 int socket_backlog(int fd, int backlog);
-/* Let one listen that no other process has yet. */
+/* listen(2) on a socket that no other process has yet. */
 int socket_listen(int fd, int backlog);
-/* It listens no longer, for all who have it. */
+/* Stop listening, for all processes that have the socket. */
 void socket_deafen(int fd);
 /* Make a socket listen again after a shutdown(2).  -1 and errno. */
 int socket_revive(int fd, int backlog);
-/* Let a datagram socket hear everybody again, not only who it is connected to.
- * 1: it was connected; 0; -1 and errno. */
+/* Let a datagram socket receive from all peers again, not only from the one it is
+ * connected to.  1: it was connected; 0; -1 and errno. */
 int socket_disconnect(int fd);
 int socket_set_nonblock(int fd, bool on);
 
 /*
  * A unix stream or datagram socket bound to `name` in a directory: for control
- * and notify.  Born with `mode` and owned by uid:gid (-1: ours).  SO_PASSCRED
- * for datagrams.  Nonblocking, CLOEXEC.  An existing file is replaced: the
- * caller holds the lock.
+ * and notify.  Created with `mode` and owned by uid:gid (-1: ours).  SO_PASSCRED
+ * for datagrams.  Nonblocking, CLOEXEC.  An existing file is replaced: the caller
+ * holds the lock.
  */
 int socket_open_at(
 	int dirfd, const char *name, int type, mode_t mode, long uid, long gid, struct error *err);
-/* The same without a directory: a datagram socket with an abstract name that
- * the kernel chooses. */
+/* The same without a directory: a datagram socket with an abstract name that the
+ * kernel chooses. */
 int socket_open_nowhere(struct error *err);
-/* The socket's name as sd_notify(3) wants it, "@…"; -1: it has none. */
+/* The socket's name as sd_notify(3) wants it, "@NAME"; -1: it has none. */
 int socket_own_name(int fd, char *text, size_t size);
 /* Connect to `name` in a directory (stream, blocking, CLOEXEC).  EAGAIN when
- * it, or later a send(2), has not gone on for 10 s. */
+ * connect(2), or later a send(2), has made no progress for 10 s. */
 int socket_connect_at(int dirfd, const char *name, struct error *err);
 int socket_connect_packets_at(int dirfd, const char *name, struct error *err);
-/* A datagram socket connected to a unix path ('@': abstract), for
- * sd_notify(3); CLOEXEC, the caller's.  fdpass_send() on it fails with EAGAIN
- * while the receiver's queue is full, and poll(2) tells when it no longer is.
- * -1 and errno. */
+/* A datagram socket connected to a unix path ('@': abstract), for sd_notify(3);
+ * CLOEXEC, the caller's. fdpass_send() on it fails with EAGAIN while the receiver's
+ * queue is full, and poll(2) reports when there is room.  -1 and errno. */
 int socket_connect_datagrams(const char *path);
 
-/* SO_COOKIE: which socket it is, since boot; 0: none. */
+/* SO_COOKIE: unique since boot; 0: unknown. */
 uint64_t socket_cookie(int fd);
 
 /* SO_PEERCRED; and whether gid is among the peer's groups (SO_PEERGROUPS). */

@@ -12,19 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Nobody is to blame for a removal: all together may sleep for so long in a
- * second, and so may one.  A file that stays is replaced by the next bind. */
+/* The time that one removal, and all removals of a second together, may wait for
+ * unlink(2).  A file that stays is replaced by the next bind. */
 #define REMOVING_MOST (50 * MSEC)
 
 /*
- * Deeds of a child that has the user's ids: system calls and nothing else.  The
+ * What a child with the user's ids does: system calls and nothing else.  The
  * directory is looked up once and held.
  */
 struct deed {
 	void (*act)(struct deed *d);
 	const char *path;
 	const struct vfork_user *user;
-	int fd; /* ours, which the child keeps; or -1 */
+	int fd; /* our descriptor that the child keeps; or -1 */
 	int backlog;
 	struct sockaddr_un address;
 	socklen_t size;
@@ -32,7 +32,7 @@ struct deed {
 	int error;
 };
 
-/* It may hang in a file system, so it keeps no port and no pipe of ours. */
+/* The child may hang in a file system, so it keeps no port and no pipe of ours. */
 static void act_alone(void *argument)
 {
 	struct deed *d = argument;
@@ -43,8 +43,8 @@ static void act_alone(void *argument)
 		d->act(d);
 }
 
-/* -1 and errno; ETIMEDOUT also if that user may not make us wait any more. */
-static int run(struct deed *d, nsec_t patience)
+/* Run it in a child.  -1 and errno; ETIMEDOUT also if that user may not make nclust wait any more. */
+static int run_as_user(struct deed *d, nsec_t patience)
 {
 	nsec_t begun = clock_now();
 
@@ -64,7 +64,7 @@ static int run(struct deed *d, nsec_t patience)
 
 /* ---- making ---- */
 
-/* By its path, so that getsockname(2) tells that. */
+/* Bind by the path, so that getsockname(2) returns it. */
 static int bind_in(const struct deed *d, int dir, const char *name)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&d->address;
@@ -79,8 +79,8 @@ static int bind_in(const struct deed *d, int dir, const char *name)
 	return -1;
 }
 
-/* The group by which the user may remove the file again: the directory's, if
- * that is one of its own. */
+/* The group by which the user may remove the file again: the directory's, if the
+ * user is in that group. */
 static gid_t group_for(const struct vfork_user *user, const struct stat *dir)
 {
 	for (size_t i = 0; i < user->group_count; i++)
@@ -129,7 +129,7 @@ int socket_unix_open_as(const char *path, const struct vfork_user *user, struct 
 	};
 
 	if (fd == -1 || socket_unix_address(path, &d.address, &d.size) == -1 ||
-		run(&d, vfork_patience(user->uid)) == -1)
+		run_as_user(&d, vfork_patience(user->uid)) == -1)
 		return -1;
 	*made = d.file;
 	return fd_release(&fd);
@@ -152,7 +152,7 @@ int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user)
 		.backlog = backlog,
 	};
 
-	return run(&d, vfork_patience(user->uid));
+	return run_as_user(&d, vfork_patience(user->uid));
 }
 
 /* ---- removing ---- */
@@ -174,7 +174,7 @@ static void remove_it(struct deed *d)
 
 	if (dir == -1)
 		return;
-	/* what a worker has left may have the socket yet */
+	/* processes that a worker has left may still have the socket */
 	if (d->file.uid == 0 && d->file.gid != 0)
 		(void)socket_unix_remove_stale(dir, name);
 	else
@@ -207,7 +207,7 @@ static int remove_as(struct deed *d)
 	errno = ETIMEDOUT;
 	if (removing.slept >= REMOVING_MOST)
 		return -1;
-	got = run(d, nsec_min(patience, REMOVING_MOST));
+	got = run_as_user(d, nsec_min(patience, REMOVING_MOST));
 	removing.slept += vfork_slept() - slept;
 	return got;
 }
@@ -224,7 +224,7 @@ int socket_unlink(const char *path, const struct socket_file *made)
 	};
 
 	if (made->ino == 0)
-		return 0; /* nothing of ours can be there */
+		return 0; /* the directory is gone, and the file with it */
 	if ((made->uid == 0 || made->uid == geteuid() ? vfork_call_in(-1, remove_own, &d)
 						      : remove_as(&d)) == 0)
 		return 0;

@@ -6,19 +6,19 @@
 #include "os/vfork.h"
 
 /*
- * A unix stream socket of a user's, bound to a path ('@' first: abstract) with its
- * rights; not listening, CLOEXEC.  A socket file that nobody listens on is
- * replaced; what else is there stays (EADDRINUSE).  The file is the user's own.
- * Takes CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file system has
- * kept it waiting for too long (vfork_patience()).
+ * A unix stream socket of a user's, bound to a path ('@' first: abstract) with
+ * the user's rights; not listening, CLOEXEC.  A socket file on which no process
+ * listens is replaced; any other file stays (EADDRINUSE).  The file is the user's
+ * own.  Takes CAP_SETUID and CAP_SETGID.  -1 and errno: ETIMEDOUT: the file
+ * system took longer than vfork_patience().
  *
- * The user may change its directories at any time, so that a path leads
- * somewhere else at the next look.  That gains nothing: whatever is done there,
- * socket_unlink() of the file included, is done with the user's rights.
+ * The user may change the directories at any time, so that a path leads somewhere
+ * else at the next look.  The user gains nothing by that: all calls,
+ * socket_unlink() of the file included, are made with the user's rights.
  */
 int socket_unix_open_as(const char *path, const struct vfork_user *user, struct socket_file *made);
 
-/* listen(2) as that user: who connects is told its ids (SO_PEERCRED).  As above. */
+/* listen(2) as that user: clients see its ids (SO_PEERCRED).  Errors as above. */
 int socket_unix_listen_as(int fd, int backlog, const struct vfork_user *user);
 
 #endif

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* setfsuid(2) tells failure only to who asks again. */
+/* setfsuid(2) reports no failure: a second call tells which id is set. */
 static bool borrow_user(long uid, uid_t *before)
 {
 	*before = (uid_t)setfsuid((uid_t)uid);
@@ -30,7 +30,7 @@ int socket_born_to(uid_t uid, int family, int type, int protocol)
 		fd = socket(family, type | SOCK_CLOEXEC, protocol);
 		saved = errno;
 	}
-	(void)setfsuid(before); /* back to what we are: always allowed */
+	(void)setfsuid(before); /* back to our own id: always allowed */
 	errno = saved;
 	return fd;
 }
@@ -42,8 +42,8 @@ static bool borrow_group(long gid, gid_t *before)
 }
 
 /*
- * Leaving fsuid 0 costs the capabilities over files, and the directory need
- * not be the new owner's: make them effective again; coming back does so by
+ * Leaving fsuid 0 drops the capabilities over files, and the directory need not
+ * be the new owner's: make them effective again.  Returning to 0 restores them by
  * itself.
  */
 static int bind_as(int fd, const struct sockaddr *address, socklen_t size, long uid, long gid)
@@ -60,7 +60,7 @@ static int bind_as(int fd, const struct sockaddr *address, socklen_t size, long 
 		done = bind(fd, address, size);
 		saved = errno;
 	}
-	(void)setfsuid(user); /* back to what we are: always allowed */
+	(void)setfsuid(user); /* back to our own id: always allowed */
 	(void)setfsgid(group);
 	if (capset_put(&caps) == -1)
 		return -1;
@@ -79,8 +79,8 @@ static int bind_with_mode(
 
 	if (mode == -1)
 		return foreign ? bind_as(fd, address, size, uid, gid) : bind(fd, address, size);
-	/* a socket's own mode is 0777: this umask alone decides, and what the
-	 * caller set by fchmod(2) can only take away from it */
+	/* a socket's own mode is 0777: this umask alone decides, and a mode that the
+	 * caller set by fchmod(2) can only take bits away */
 	before = umask((mode_t)(0777 & ~mode));
 	done = foreign ? bind_as(fd, address, size, uid, gid) : bind(fd, address, size);
 	saved = errno;
@@ -98,10 +98,10 @@ static mode_t look_umask(void)
 }
 
 /*
- * Give the file that we have just bound away, by descriptor.  It is ours: a
- * socket, our uid, the mode that it was born with.
+ * Change the owner of the file that was just bound, by descriptor.  First check
+ * that it is ours: a socket, our uid, the mode that it was created with.
  */
-static int give(int dirfd, const char *name, int mode, long uid, long gid)
+static int change_owner(int dirfd, const char *name, int mode, long uid, long gid)
 {
 	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char path[40];
@@ -111,7 +111,7 @@ static int give(int dirfd, const char *name, int mode, long uid, long gid)
 		return -1;
 	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
 		(st.st_mode & 077) != 0) {
-		errno = ESTALE; /* somebody has put another there */
+		errno = ESTALE; /* another file has the name by now */
 		return -1;
 	}
 	if (fchownat(file, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) == -1)
@@ -129,7 +129,7 @@ static int bind_and_give(int fd, const struct sockaddr *address, socklen_t size,
 		mode = (int)(0777 & ~look_umask());
 	if (bind_with_mode(fd, address, size, mode & 0700, (long)geteuid(), (long)getegid()) == -1)
 		return -1;
-	if (give(dirfd, name, mode, uid, gid) == 0)
+	if (change_owner(dirfd, name, mode, uid, gid) == 0)
 		return 0;
 	saved = errno;
 	(void)unlinkat(dirfd, name, 0);
@@ -137,7 +137,7 @@ static int bind_and_give(int fd, const struct sockaddr *address, socklen_t size,
 	return -1;
 }
 
-/* May we take any filesystem ids? */
+/* May nclust set any filesystem ids? */
 static bool may_borrow(void)
 {
 	struct capset caps;

@@ -46,14 +46,14 @@ static int take_address(struct socket_key *key, const void *any, socklen_t size)
 	memcpy(key->ip, &a.v6.sin6_addr, 16);
 	if (IN6_IS_ADDR_LINKLOCAL(&a.v6.sin6_addr))
 		key->scope = a.v6.sin6_scope_id;
-	/* bind(2) of one address sets IPV6_V6ONLY (inet6_bind() in the kernel's
+	/* bind(2) to one address sets IPV6_V6ONLY (inet6_bind() in the kernel's
 	 * net/ipv6/af_inet6.c) */
 	if (!IN6_IS_ADDR_UNSPECIFIED(&a.v6.sin6_addr))
 		key->v6only = !IN6_IS_ADDR_V4MAPPED(&a.v6.sin6_addr);
 	return 0;
 }
 
-/* A socket of ours tells which network namespace is ours. */
+/* Compare the socket's network namespace with that of a socket of ours. */
 static bool is_in_our_namespace(int fd)
 {
 	static uint64_t own;
@@ -61,7 +61,7 @@ static bool is_in_our_namespace(int fd)
 	socklen_t size = sizeof(its);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &its, &size) == -1)
-		return true; /* before 5.14 nobody can tell */
+		return true; /* before 5.14 the kernel does not tell */
 	if (own == 0) {
 		scoped_fd ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -103,7 +103,7 @@ struct looking {
 	int fd;
 };
 
-static int look(void *argument)
+static int read_key(void *argument)
 {
 	const struct looking *l = argument;
 	struct socket_key key; /* on the child's stack (vfork.h) */
@@ -118,7 +118,7 @@ int socket_key_look(struct socket_key *key, int fd)
 {
 	struct looking l = {key, fd};
 
-	return vfork_call_on(fd, look, &l);
+	return vfork_call_on(fd, read_key, &l);
 }
 
 /* net.ipv6.bindv6only, as a new socket has it. */

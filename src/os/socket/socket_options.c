@@ -18,7 +18,7 @@
 struct row {
 	int level;
 	int name;
-	bool halve; /* the kernel doubles what is set (socket(7)) */
+	bool halve; /* the kernel doubles the value that is set (socket(7)) */
 };
 
 static const struct row rows[] = {
@@ -73,7 +73,7 @@ struct following {
 	const struct socket_options *now;
 };
 
-static int follow(void *argument)
+static int set_differing(void *argument)
 {
 	const struct following *f = argument;
 	const struct socket_options *before = f->before;
@@ -103,7 +103,7 @@ void socket_options_follow(
 
 	if (before->nonblock != now->nonblock ||
 		memcmp(before->list, now->list, sizeof(now->list)) != 0)
-		(void)vfork_call_on(fd, follow, &f);
+		(void)vfork_call_on(fd, set_differing, &f);
 }
 
 bool socket_has_reuseport(int fd)

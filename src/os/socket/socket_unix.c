@@ -45,7 +45,7 @@ int socket_unix_address(const char *path, struct sockaddr_un *address, socklen_t
 	return 0;
 }
 
-/* An address for a name in a directory that is always short enough. */
+/* An address for a name in a directory, short enough for any path. */
 static int address_at(int dirfd, const char *name, struct sockaddr_un *address, socklen_t *size)
 {
 	char path[PATH_MAX];
@@ -89,10 +89,10 @@ static int place_open(struct place *place, const char *path, struct error *err)
 }
 
 /*
- * Two that find the same stale socket at the same time must not both replace
- * it: a lock on the directory lets one look, remove and bind before the other
- * looks.  It is advice among nclusts; who holds it for long (it takes no
- * right to do so) is not waited for.
+ * Two processes that find the same stale socket at the same time must not both
+ * replace it: a lock on the directory lets one check, remove and bind before the
+ * other checks.  The lock is advisory among nclusts; nclust waits 0.3 s for it at
+ * most, because any process may take it.
  */
 static void place_lock(const struct place *place)
 {
@@ -106,10 +106,10 @@ static void place_lock(const struct place *place)
 }
 
 /*
- * Is nobody bound to this file?  Asked with a datagram socket, because that
+ * Is no process bound to this file?  Asked with a datagram socket, because that
  * leaves no connection in a living server's queue: a stream socket answers
- * EPROTOTYPE, also one that does not listen yet; only where no socket is left
- * is it ECONNREFUSED.
+ * EPROTOTYPE, also one that does not listen yet; only a file without a socket
+ * answers ECONNREFUSED.
  */
 bool socket_unix_is_dead(int file, int *why)
 {
@@ -129,7 +129,7 @@ bool socket_unix_is_dead(int file, int *why)
 	if (errno == ECONNREFUSED)
 		return true;
 	if (errno != EPROTOTYPE && errno != EPERM)
-		*why = errno; /* EACCES and its like: it cannot be told */
+		*why = errno; /* EACCES and its like: unknown */
 	return false;
 }
 
@@ -154,7 +154,7 @@ int socket_unix_spare(char to[NAME_MAX + 1], const char *name, const struct sock
 	return len >= 0 && len <= NAME_MAX ? 0 : -1;
 }
 
-/* Make the name free, if what is there is a dead socket. */
+/* Remove the file of that name, if it is a dead socket. */
 static int remove_stale(
 	const struct place *place, const struct socket_plan *plan, struct error *err)
 {
@@ -178,7 +178,7 @@ static int remove_stale(
 	return 0;
 }
 
-/* Under its own path where that fits, so that getsockname(2) tells it. */
+/* Bind by the path where it fits, so that getsockname(2) returns it. */
 static int bind_path(
 	int fd, const struct place *place, const struct socket_plan *plan, struct socket_file *made)
 {
@@ -225,7 +225,7 @@ static int open_file(
 
 	if (place_open(&place, plan->path, err) == -1)
 		return -1;
-	dir = place.dir; /* closing it drops the lock */
+	dir = place.dir; /* closing the directory drops the lock */
 	place_lock(&place);
 	if (remove_stale(&place, plan, err) == -1)
 		return -1;
@@ -255,7 +255,7 @@ static int open_it(void *argument)
 	return open_file(o->fd, o->plan, o->made, o->err);
 }
 
-/* Others may be able to read the directory, and so to hold its lock. */
+/* Open in a child: other users may be able to read the directory, and so to hold its lock. */
 static int open_aside(
 	int fd, const struct socket_plan *plan, struct socket_file *made, struct error *err)
 {
@@ -334,7 +334,7 @@ static int give_spare(void *argument)
 		errno = EEXIST;
 		return -1;
 	}
-	(void)unlinkat(dir, spare, 0); /* of an earlier one, of that number */
+	(void)unlinkat(dir, spare, 0); /* left by an earlier process of that number */
 	s->found->dev = st.st_dev;
 	s->found->ino = st.st_ino;
 	return linkat(dir, name, dir, spare, 0);
@@ -348,7 +348,8 @@ int socket_spare_name(const char *path, uid_t uid, gid_t number, struct socket_f
 	return vfork_call_in(-1, give_spare, &s);
 }
 
-/* By its descriptor, so that it is this file and no other.  It replaces none. */
+/* Link the file by its descriptor, so that the name leads to this file and no other.  Replaces no
+ * file. */
 static int link_spare(int dir, const char *name, const struct socket_file *made)
 {
 	char spare[NAME_MAX + 1];
@@ -406,7 +407,7 @@ bool socket_is_replaced(const char *path, const struct socket_file *made)
 	return made->ino != 0 && vfork_call_in(-1, is_replaced, &k) == 1;
 }
 
-/* Replaced whatever it is but a directory: the place is ours. */
+/* Remove any file but a directory: the parent directory is ours. */
 static int remove_old(int dirfd, const char *name)
 {
 	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
@@ -419,7 +420,7 @@ static int set_passcred(int fd, int type)
 	return type == SOCK_DGRAM ? socket_set(fd, SOL_SOCKET, SO_PASSCRED, 1) : 0;
 }
 
-/* An old file is the exception: it is looked for only when it is in the way. */
+/* Bind first, and look for an old file only when bind(2) fails with EADDRINUSE. */
 static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, int dirfd,
 	const char *name, mode_t mode, long uid, long gid)
 {
@@ -432,7 +433,7 @@ static int birth_at(int fd, const struct sockaddr_un *address, socklen_t size, i
 	return socket_birth(fd, plain, size, dirfd, name, (int)mode, uid, gid);
 }
 
-/* The directory is reached by its descriptor, and that by /proc. */
+/* The path goes through /proc, to the directory's descriptor. */
 static int cannot_make(const char *name, int error, struct error *err)
 {
 	error_set(err, error, "cannot make socket '%s'", name);
@@ -465,7 +466,7 @@ int socket_open_nowhere(struct error *err)
 	const struct sockaddr_un any = {.sun_family = AF_UNIX};
 	scoped_fd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	/* nothing but the family: unix(7), "Autobind feature" */
+	/* the address is the family alone: unix(7), "Autobind feature" */
 	if (fd == -1 || set_passcred(fd, SOCK_DGRAM) == -1 ||
 		bind(fd, (const struct sockaddr *)&any, sizeof(sa_family_t)) == -1)
 		return error_set(err, errno, "cannot make a socket");
@@ -489,8 +490,8 @@ static int connect_at(int dirfd, const char *name, int type, struct error *err)
 {
 	scoped_fd fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	scoped_fd file = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	/* it bounds connect(2) as well: the backlog of one that is stopped
-	 * fills up, and who came then would wait for ever */
+	/* SO_SNDTIMEO bounds connect(2) as well: the backlog of a stopped server
+	 * fills up, and later clients would wait for ever */
 	const struct timeval patience = {.tv_sec = CONNECT_PATIENCE};
 	struct sockaddr_un address;
 	socklen_t size;

@@ -22,7 +22,7 @@ enum { CALL_BIND = 2, CALL_LISTEN = 4 };
 
 enum { LEVEL_IPV6 = 41, OPTION_V6ONLY = 26 }; /* linux/in6.h */
 
-/* How one kind of system call is numbered; 0: it has no such call. */
+/* The numbers of one architecture's system calls; 0: no such call. */
 struct calls {
 	uint32_t arch;
 	uint32_t mask; /* of the number; x32 is x86-64 with a bit set */
@@ -44,7 +44,7 @@ static const struct calls kinds[] = {
 #elif defined(__riscv) && __riscv_xlen == 64
 	{AUDIT_ARCH_RISCV64, ~0U, 200, 201, {208, 0}, 0},
 #else
-	{0, 0, 0, 0, {0, 0}, 0}, /* nothing has this arch: not here */
+	{0, 0, 0, 0, {0, 0}, 0}, /* no call has this arch: not supported */
 #endif
 };
 
@@ -52,8 +52,8 @@ static const struct calls kinds[] = {
 
 /*
  * At each installation the kernel tries the filter with every number there is
- * (seccomp_cache_prepare()), and compiles it: most numbers are let go in a few steps,
- * and all rows share the ends.
+ * (seccomp_cache_prepare()), and compiles it: most numbers are let go in a few
+ * steps, and all rows share the ends.
  */
 enum label {
 	NEXT, /* the instruction after this one */
@@ -61,34 +61,34 @@ enum label {
 	V6ONLY,
 	TRAP,
 	ALLOW,
-	HIGH, /* of the present row: above what is looked for ... */
+	HIGH, /* of the present row: numbers above those looked for ... */
 	ROW,  /* ... and the next row */
 	LABELS
 };
 
 struct program {
 	struct sock_filter code[64];
-	unsigned char yes[64]; /* where a jump leads: labels */
+	unsigned char yes[64]; /* labels where the jumps lead */
 	unsigned char no[64];
 	unsigned short at[LABELS];
 	unsigned short count;
 };
 
-static void put(struct program *p, uint16_t code, uint32_t k)
+static void put_instruction(struct program *p, uint16_t code, uint32_t k)
 {
 	p->code[p->count++] = (struct sock_filter){code, 0, 0, k};
 }
 
-static void load(struct program *p, size_t offset)
+static void put_load(struct program *p, size_t offset)
 {
-	put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+	put_instruction(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
 }
 
-static void jump(struct program *p, uint16_t how, uint32_t k, enum label yes, enum label no)
+static void put_jump(struct program *p, uint16_t how, uint32_t k, enum label yes, enum label no)
 {
 	p->yes[p->count] = (unsigned char)yes;
 	p->no[p->count] = (unsigned char)no;
-	put(p, BPF_JMP | BPF_K | how, k);
+	put_instruction(p, BPF_JMP | BPF_K | how, k);
 }
 
 static void set_label(struct program *p, enum label label)
@@ -96,8 +96,8 @@ static void set_label(struct program *p, enum label label)
 	p->at[label] = p->count;
 }
 
-/* Jumps that lead to these labels are final. */
-static void resolve(struct program *p, enum label first, enum label last)
+/* Make jumps to these labels final. */
+static void resolve_labels(struct program *p, enum label first, enum label last)
 {
 	for (unsigned i = 0; i < p->count; i++) {
 		if (p->yes[i] >= first && p->yes[i] <= last) {
@@ -111,8 +111,8 @@ static void resolve(struct program *p, enum label first, enum label last)
 	}
 }
 
-/* The lower half: what these calls take are ints. */
-static size_t argument(unsigned n)
+/* Offset of the lower half of an argument: these calls take ints. */
+static size_t argument_offset(unsigned n)
 {
 	size_t at = offsetof(struct seccomp_data, args) + n * sizeof(uint64_t);
 
@@ -122,54 +122,54 @@ static size_t argument(unsigned n)
 	return at;
 }
 
-/* What is loaded is the kind of system calls, and so it is at the next row. */
+/* Add one architecture's calls.  The architecture is loaded, here and at the next row. */
 static void add_row(struct program *p, const struct calls *c, bool v6only_too)
 {
 	bool v6only = v6only_too && c->setsockopt[0] != 0;
 
-	jump(p, BPF_JEQ, c->arch, NEXT, ROW);
-	load(p, offsetof(struct seccomp_data, nr));
+	put_jump(p, BPF_JEQ, c->arch, NEXT, ROW);
+	put_load(p, offsetof(struct seccomp_data, nr));
 	if (c->mask != ~0U)
-		put(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
-	jump(p, BPF_JGT, v6only ? c->setsockopt[0] : c->listen, HIGH, NEXT);
+		put_instruction(p, BPF_ALU | BPF_AND | BPF_K, c->mask);
+	put_jump(p, BPF_JGT, v6only ? c->setsockopt[0] : c->listen, HIGH, NEXT);
 	if (c->socketcall != 0)
-		jump(p, BPF_JEQ, c->socketcall, SOCKETCALL, NEXT);
-	jump(p, BPF_JGE, c->bind, NEXT, ALLOW);
-	jump(p, BPF_JEQ, c->bind, TRAP, NEXT);
-	jump(p, BPF_JEQ, c->listen, TRAP, v6only ? NEXT : ALLOW);
+		put_jump(p, BPF_JEQ, c->socketcall, SOCKETCALL, NEXT);
+	put_jump(p, BPF_JGE, c->bind, NEXT, ALLOW);
+	put_jump(p, BPF_JEQ, c->bind, TRAP, NEXT);
+	put_jump(p, BPF_JEQ, c->listen, TRAP, v6only ? NEXT : ALLOW);
 	if (v6only)
-		jump(p, BPF_JEQ, c->setsockopt[0], V6ONLY, ALLOW);
+		put_jump(p, BPF_JEQ, c->setsockopt[0], V6ONLY, ALLOW);
 	set_label(p, HIGH);
-	jump(p, BPF_JEQ, v6only_too && c->setsockopt[1] != 0 ? c->setsockopt[1] : ~0U, V6ONLY,
+	put_jump(p, BPF_JEQ, v6only_too && c->setsockopt[1] != 0 ? c->setsockopt[1] : ~0U, V6ONLY,
 		ALLOW);
 	set_label(p, ROW);
-	resolve(p, HIGH, ROW);
+	resolve_labels(p, HIGH, ROW);
 }
 
-static void make(struct program *p, bool v6only_too)
+static void make_program(struct program *p, bool v6only_too)
 {
 	memset(p, 0, sizeof(*p));
-	load(p, offsetof(struct seccomp_data, arch));
+	put_load(p, offsetof(struct seccomp_data, arch));
 	for (size_t i = 0; i < COUNT_OF(kinds); i++)
 		add_row(p, &kinds[i], v6only_too);
-	put(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW); /* no row is of this kind */
+	put_instruction(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW); /* an architecture of no row */
 	set_label(p, SOCKETCALL);
-	load(p, argument(0));
-	jump(p, BPF_JEQ, CALL_BIND, TRAP, NEXT);
-	jump(p, BPF_JEQ, CALL_LISTEN, TRAP, ALLOW);
+	put_load(p, argument_offset(0));
+	put_jump(p, BPF_JEQ, CALL_BIND, TRAP, NEXT);
+	put_jump(p, BPF_JEQ, CALL_LISTEN, TRAP, ALLOW);
 	set_label(p, V6ONLY);
-	load(p, argument(1));
-	jump(p, BPF_JEQ, LEVEL_IPV6, NEXT, ALLOW);
-	load(p, argument(2));
-	jump(p, BPF_JEQ, OPTION_V6ONLY, TRAP, ALLOW);
+	put_load(p, argument_offset(1));
+	put_jump(p, BPF_JEQ, LEVEL_IPV6, NEXT, ALLOW);
+	put_load(p, argument_offset(2));
+	put_jump(p, BPF_JEQ, OPTION_V6ONLY, TRAP, ALLOW);
 	set_label(p, TRAP);
-	put(p, BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
+	put_instruction(p, BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
 	set_label(p, ALLOW);
-	put(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	resolve(p, SOCKETCALL, ALLOW);
+	put_instruction(p, BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	resolve_labels(p, SOCKETCALL, ALLOW);
 }
 
-/* Learnt at the first install. */
+/* Set at the first installation. */
 static bool comes_again;
 
 bool seccomp_comes_again(void)
@@ -188,7 +188,7 @@ int seccomp_install(bool v6only_too)
 		errno = ENOSYS;
 		return -1;
 	}
-	make(&program, v6only_too);
+	make_program(&program, v6only_too);
 	prog = (struct sock_fprog){program.count, program.code};
 	fd = trycall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 		flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
@@ -200,14 +200,14 @@ int seccomp_install(bool v6only_too)
 
 /* ---- the calls ---- */
 
-/* Kernels to come may tell more than the header knows: the rest is room. */
+/* A newer kernel may write more than the header knows: the rest is room. */
 union message {
 	struct seccomp_notif notif;
 	struct seccomp_notif_resp resp;
 	char room[512];
 };
 
-static bool fits(void)
+static bool fits_message(void)
 {
 	static int known; /* 0: not asked yet; 1: yes; -1: no */
 	struct seccomp_notif_sizes sizes;
@@ -230,7 +230,7 @@ static const struct calls *kind_of(uint32_t arch)
 	return NULL;
 }
 
-static void decode(struct seccomp_notice *n, const struct seccomp_data *data)
+static void decode_call(struct seccomp_notice *n, const struct seccomp_data *data)
 {
 	const struct calls *c = kind_of(data->arch);
 	uint32_t number = (uint32_t)data->nr & (c != NULL ? c->mask : ~0U);
@@ -251,7 +251,7 @@ static void decode(struct seccomp_notice *n, const struct seccomp_data *data)
 	}
 	if (c->socketcall != 0 && number == c->socketcall) {
 		n->call = SECCOMP_ARGUMENTS;
-		n->backlog = (int)data->args[0]; /* which */
+		n->backlog = (int)data->args[0]; /* of socketcall(2): which call */
 		n->size = SECCOMP_ARGUMENTS_MAX * sizeof(uint32_t);
 		if (data->args[0] == CALL_BIND)
 			n->size = 3 * sizeof(uint32_t);
@@ -273,16 +273,16 @@ int seccomp_receive(int fd, struct seccomp_notice *notice)
 {
 	union message m;
 
-	if (!fits()) {
+	if (!fits_message()) {
 		errno = EOVERFLOW;
 		return -1;
 	}
-	memset(&m, 0, sizeof(m)); /* the kernel wants it so */
+	memset(&m, 0, sizeof(m)); /* the kernel refuses anything but zeros */
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &m.notif) == -1)
 		return errno == ENOENT || errno == EINTR || errno == EAGAIN ? 0 : -1;
 	notice->id = m.notif.id;
 	notice->tid = (pid_t)m.notif.pid;
-	decode(notice, &m.notif.data);
+	decode_call(notice, &m.notif.data);
 	return 1;
 }
 
@@ -291,7 +291,7 @@ bool seccomp_waits(int fd, uint64_t id)
 	return ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-static void respond(int fd, uint64_t id, int error, uint32_t flags)
+static void send_response(int fd, uint64_t id, int error, uint32_t flags)
 {
 	union message m;
 
@@ -299,18 +299,18 @@ static void respond(int fd, uint64_t id, int error, uint32_t flags)
 	m.resp.id = id;
 	m.resp.error = -error;
 	m.resp.flags = flags;
-	/* ENOENT: the caller has gone; EINPROGRESS, EINVAL: cannot be */
+	/* ENOENT: the caller has gone; EINPROGRESS, EINVAL: impossible here */
 	(void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &m.resp);
 }
 
 void seccomp_answer(int fd, uint64_t id, int error)
 {
-	respond(fd, id, error, 0);
+	send_response(fd, id, error, 0);
 }
 
 void seccomp_continue(int fd, uint64_t id)
 {
-	respond(fd, id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+	send_response(fd, id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 }
 
 int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec)

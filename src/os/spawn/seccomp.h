@@ -18,8 +18,7 @@ enum seccomp_call {
 	SECCOMP_BIND,
 	SECCOMP_LISTEN,
 	SECCOMP_V6ONLY,
-	SECCOMP_ARGUMENTS, /* socketcall: which of them, and on what, stands in
-			      the caller's memory, see seccomp_arguments() */
+	SECCOMP_ARGUMENTS, /* socketcall(2): its arguments are in the caller's memory */
 };
 
 struct seccomp_notice {
@@ -27,42 +26,41 @@ struct seccomp_notice {
 	pid_t tid; /* the calling thread, in our pid namespace; 0: not in it */
 	enum seccomp_call call;
 	int fd;
-	uint64_t at;   /* BIND: of the address; V6ONLY: of the value;
-			ARGUMENTS: of them */
-	uint32_t size; /* of what is there */
+	uint64_t at;   /* BIND: of the sockaddr; V6ONLY: of the value; ARGUMENTS: of the words */
+	uint32_t size; /* bytes at that address */
 	int backlog;   /* LISTEN */
 };
 
 /*
- * In a child before exec: install the filter on this thread and all that it
- * will become.  Returns the notify descriptor (CLOEXEC).  -1 and errno: EBUSY:
- * another filter in force has a listener already; EACCES: neither
- * CAP_SYS_ADMIN nor no_new_privs; EINVAL, ENOSYS: not here.  Async-signal-safe.
+ * In a child before exec: install the filter on this thread and all that it will
+ * become.  Returns the notify descriptor (CLOEXEC).  -1 and errno: EBUSY: another
+ * filter in force has a listener already; EACCES: neither CAP_SYS_ADMIN nor
+ * no_new_privs; EINVAL, ENOSYS: not supported.  Async-signal-safe.
  */
 int seccomp_install(bool v6only_too);
 
-/* One call that waits.  1; 0: there is none, or its caller has gone; -1 and
- * errno.  Only when poll(2) has said that there is one: else it would wait. */
+/* Receive one trapped call.  1; 0: none waits, or its caller has gone; -1 and errno.
+ * Call it only when poll(2) has reported one: else it blocks. */
 int seccomp_receive(int fd, struct seccomp_notice *notice);
-/* What socketcall(2) was given: COUNT words of 32 bits. */
+/* Complete a notice with the words that socketcall(2) was given. */
 #define SECCOMP_ARGUMENTS_MAX 5
 void seccomp_arguments(struct seccomp_notice *notice, const uint32_t words[SECCOMP_ARGUMENTS_MAX]);
 
-/* Does the caller still wait?  If so, all that was seen of it (by its thread
- * id!) before this call was really its own. */
+/* Does the caller still wait?  If so, all that was read of it (by its thread id!)
+ * before this call was really its own. */
 bool seccomp_waits(int fd, uint64_t id);
 
-/* Answer: 0, or an errno.  That the caller has gone is no error. */
+/* Answer with 0, or an errno.  A caller that has gone is no error. */
 void seccomp_answer(int fd, uint64_t id, int error);
-/* Let the kernel do what was asked for. */
+/* Let the kernel make the call. */
 void seccomp_continue(int fd, uint64_t id);
 
-/* Replace the caller's descriptor `theirs` by ours; waits until the caller has
- * taken it.  -1 and errno (ENOENT: the caller has gone). */
+/* Replace the caller's descriptor `theirs` by ours; waits until the caller has taken
+ * it.  -1 and errno (ENOENT: the caller has gone). */
 int seccomp_put(int fd, uint64_t id, int ours, int theirs, bool cloexec);
 
-/* Could a call that was received come again (a signal interrupts it; before
- * Linux 5.19)? */
+/* Could a call that was received be trapped again, because a signal has interrupted
+ * it (before Linux 5.19)? */
 bool seccomp_comes_again(void);
 
 #endif

@@ -18,16 +18,16 @@
 #include <time.h>
 #include <unistd.h>
 
-static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
+static int start_child(struct spawn_child *child, struct vfork *v, int *pidfd)
 {
 	int flags = CLONE_PIDFD | SIGCHLD;
 	bool shared = child->table.first_other != 0;
 	int got;
 
-	/* The kernel gives all processes of one memory the same score, but for
-	 * one whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
-	 * all rights it is set after the exec, where that would be refused to us
-	 * it is set before, and then there is no limit of time. */
+	/* The kernel gives all processes that share memory the same score, but for a
+	 * child whose parent waits by vfork(2) (__set_oom_adj() in fs/proc).  With
+	 * all rights nclust sets the score after the exec; where that would be
+	 * refused the child sets it before, and then the wait has no limit of time. */
 	child->scored_later = child->plan->oom_score_adj != NULL && child->plan->own_score > 0 &&
 		vfork_calls() && privilege_has(CAP_DAC_OVERRIDE) && privilege_has(CAP_SYS_PTRACE);
 	if (child->plan->oom_score_adj != NULL && !child->scored_later)
@@ -35,20 +35,20 @@ static int start(struct spawn_child *child, struct vfork *v, int *pidfd)
 	child->ticks = child->plan->birth != NULL ? clock_ticks() : 0;
 	got = vfork_begin(v, spawn_child_run, child, shared ? flags | CLONE_FILES : flags, pidfd);
 
-	if (got == -1 && errno == EINVAL && shared) { /* an emulation */
+	if (got == -1 && errno == EINVAL && shared) { /* an emulation does not know the flag */
 		spawn_table_unshared(&child->table);
 		got = vfork_begin(v, spawn_child_run, child, flags, pidfd);
 	}
 	return got;
 }
 
-/* It waits in this step, and was killed. */
-static void blame(struct spawn_child *child, enum spawn_step step)
+/* The child has hung in this step, and was killed: note the failure. */
+static void note_timeout(struct spawn_child *child, enum spawn_step step)
 {
 	const struct spawn_plan *plan = child->plan;
 	const char *what = NULL;
 
-	/* it may wait in what follows such a step, without a directory */
+	/* the step may hang in a path other than the directory */
 	if (step == SPAWN_CHROOT)
 		what = plan->chroot;
 	else if (step == SPAWN_DIRECTORY)
@@ -71,8 +71,8 @@ static ssize_t read_report(int fd, struct spawn_failure *failure)
 }
 
 /*
- * The child tells of a failure by the memory that it shares with us, or, where it
- * does not (valgrind makes a fork of it), by a pipe that exec closes.
+ * The child reports a failure by the memory that it shares with nclust, or, where
+ * it does not share (valgrind makes a fork of it), by a pipe that exec closes.
  */
 static int open_report(int *reader, int *writer)
 {
@@ -87,8 +87,8 @@ static int open_report(int *reader, int *writer)
 	return 0;
 }
 
-/* The end of file says that exec closed the pipe; or that the child was killed
- * before, which its pidfd tells like any other death. */
+/* End of file: exec closed the pipe, or the child was killed before, which its pidfd
+ * reports like any other death. */
 static bool has_failed(struct spawn_child *child, int reader)
 {
 	if (reader == -1)
@@ -96,8 +96,8 @@ static bool has_failed(struct spawn_child *child, int reader)
 	return read_report(reader, &child->failure) == (ssize_t)sizeof(child->failure);
 }
 
-/* What children have sent of their traps; each sends one message, or none where it
- * did not get so far. */
+/* Receive the notify descriptors that children have sent; each child sends one
+ * message, or none where it did not get so far. */
 static void take_traps(int channel, struct spawning *list, unsigned count)
 {
 	struct fdpass_message m;
@@ -124,7 +124,7 @@ struct scoring {
 	int error;
 };
 
-/* With a table of its own, in which it makes room. */
+/* Runs in a child with a table of its own, in which it makes room. */
 static void write_score(void *argument)
 {
 	struct scoring *s = argument;
@@ -142,8 +142,8 @@ static void read_own(int fd, char score[16])
 
 enum { YIELDS = 8 };
 
-/* The futex says exec a moment before the memories are two: then our own score
- * has changed, too. */
+/* The futex is woken a moment before exec has separated the two memories: then
+ * nclust's own score has changed, too. */
 static int set_score(pid_t pid, const char *score, int own)
 {
 	struct scoring s = {.pid = pid, .score = score};
@@ -154,7 +154,7 @@ static int set_score(pid_t pid, const char *score, int own)
 
 	read_own(own, before);
 	if (*before != '\0' && strtol(before, NULL, 10) == strtol(score, NULL, 10))
-		return 0; /* it has inherited it */
+		return 0; /* the child has inherited the score */
 	for (int i = 0; i < 100; i++) {
 		s.error = 0;
 		got = spawn_oom_score(pid, score);
@@ -170,7 +170,7 @@ static int set_score(pid_t pid, const char *score, int own)
 		if (got == -1 || strcmp(before, after) == 0)
 			return got;
 		(void)spawn_oom_score(getpid(), before);
-		/* it needs a CPU for some µs, and a pause takes 0.9 ms */
+		/* exec needs a CPU for some µs, and a pause takes 0.9 ms */
 		if (i < YIELDS)
 			(void)sched_yield();
 		else
@@ -179,7 +179,7 @@ static int set_score(pid_t pid, const char *score, int own)
 	return got;
 }
 
-/* One that is on its way. */
+/* A spawn that has begun and not ended. */
 struct flight {
 	struct spawn_child child;
 	struct vfork v;
@@ -189,7 +189,7 @@ struct flight {
 	bool begun;
 };
 
-static void begin(struct flight *f, unsigned nth, struct spawning *it)
+static void begin_flight(struct flight *f, unsigned nth, struct spawning *it)
 {
 	const struct spawn_plan *plan = it->plan;
 
@@ -210,14 +210,14 @@ static void begin(struct flight *f, unsigned nth, struct spawning *it)
 		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
 		return;
 	}
-	f->begun = start(&f->child, &f->v, &f->handle) == 0;
+	f->begun = start_child(&f->child, &f->v, &f->handle) == 0;
 	if (!f->begun) {
 		(void)spawn_fail(&it->failure, SPAWN_CLONE, "");
 		spawn_table_return(&f->child.table);
 	}
 }
 
-/* Its patience began when all were on their way. */
+/* Wait for one exec; the time counts from when all children were started. */
 static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 {
 	const struct spawn_plan *plan = it->plan;
@@ -232,7 +232,7 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 	late = !vfork_wait(&f->v, left);
 	if (late) {
 		(void)vfork_kill(&f->v);
-		blame(&f->child, f->child.at);
+		note_timeout(&f->child, f->child.at);
 	}
 	spawn_table_return(&f->child.table);
 	spawn_table_note(f->handle);
@@ -254,7 +254,7 @@ static void await_exec(struct flight *f, struct spawning *it, nsec_t since)
 	it->pidfd = f->handle;
 }
 
-/* Where errno would be in the way (spawn_overlaps), one comes after the other. */
+/* Where children would overwrite errno (spawn_overlaps), they are started one after the other. */
 void spawn_many(struct spawning *list, unsigned count)
 {
 	struct flight flights[SPAWN_MANY] untouched;
@@ -262,7 +262,7 @@ void spawn_many(struct spawning *list, unsigned count)
 	nsec_t since;
 
 	for (unsigned i = 0; i < count; i++) {
-		begin(&flights[i], i, &list[i]);
+		begin_flight(&flights[i], i, &list[i]);
 		if (flights[i].begun && !spawn_overlaps)
 			await_exec(&flights[i], &list[i], clock_now());
 	}

@@ -15,16 +15,16 @@
 #include <sys/types.h>
 
 /*
- * Starting a process: a child on our memory (os/vfork.h), so that the cost does
- * not grow with that.  Between clone and exec nothing allocates or takes a lock,
- * and all signals are blocked.  The child tells which step failed and why (spawn.c).
+ * Starting a process: a child on our memory (os/vfork.h), so that the cost does not
+ * grow with that memory.  Between clone and exec no code allocates or takes a lock,
+ * and all signals are blocked.  The child reports which step failed and why (spawn.c).
  *
- * Everything is decided beforehand and stands in the plan, as plain data.
- * The order of the steps is that of FAULTS.md, section 3, rule 9.
+ * All decisions are made before and stand in the plan, as plain data.  The order of
+ * the steps is that of FAULTS.md, section 3, rule 9.
  */
 enum spawn_step {
 	SPAWN_CLONE, /* pipe2, clone: transient (EAGAIN, ENOMEM, EMFILE) */
-	SPAWN_TRAP,  /* bind and listen cannot be trapped */
+	SPAWN_TRAP,  /* bind(2) and listen(2) cannot be trapped */
 	SPAWN_SESSION,
 	SPAWN_SIGNALS,
 	SPAWN_LIMIT,
@@ -37,12 +37,12 @@ enum spawn_step {
 	SPAWN_USER,
 	SPAWN_REGAIN, /* privilege could be regained: refused */
 	SPAWN_DIRECTORY,
-	SPAWN_PARENT, /* PDEATHSIG, or nclust is gone already */
+	SPAWN_PARENT, /* PDEATHSIG, or nclust has ended already */
 	SPAWN_CAPABILITIES,
 	SPAWN_NO_NEW_PRIVS,
 	SPAWN_INTERPRETER, /* exec: the script is there, its #! is not */
 	SPAWN_EXEC,
-	SPAWN_CGROUP, /* last, as an upgrade carries the numbers */
+	SPAWN_CGROUP, /* last, as an upgrade carries these numbers */
 };
 
 struct spawn_fd {
@@ -53,47 +53,45 @@ struct spawn_fd {
 #define SPAWN_FDS_MAX 68
 #define SPAWN_ENTERED 512
 
-/* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The
- * notify descriptor is made in the child, and comes to us by a socket. */
+/* Trapping the child's bind(2) and listen(2), see os/spawn/seccomp.h.  The child
+ * makes the notify descriptor, and sends it to us by a socket. */
 struct spawn_trap {
-	int channel[2];  /* both ends of a pair of datagram sockets, which
-				serves all spawns; the caller's */
+	int channel[2];  /* the caller's pair of datagram sockets, for all spawns */
 	bool privileged; /* CAP_SYS_ADMIN; else no_new_privs is set */
 	bool v6only_too; /* trap setsockopt(IPV6_V6ONLY) as well */
-	bool must;       /* where it fails, so does the spawn */
-	int fd;          /* what came: the caller's, or -1, and then … */
-	int error;       /* … why */
+	bool must;       /* without the trap the spawn fails */
+	int fd;          /* the notify descriptor: the caller's, or -1 */
+	int error;       /* why `fd` is -1 */
 };
 
 struct spawn_plan {
-	/* What.  Either `candidates`, tried in order as execvp(3) does (ENOENT
-	 * and ENOTDIR go on, EACCES goes on and is remembered) but without a
-	 * fall-back to a shell, or `exec_fd` for execveat(AT_EMPTY_PATH). */
+	/* The program.  Either `candidates`, tried in order as execvp(3) does (after
+	 * ENOENT and ENOTDIR the next one, after EACCES too, but that is remembered)
+	 * without a fall-back to a shell, or `exec_fd` for execveat(AT_EMPTY_PATH). */
 	const char *const *candidates; /* NULL-terminated */
 	int exec_fd;                   /* -1: candidates */
 	char *const *argv;
 	char *const *envp;
 	/* Where the child writes its pid, or NULL: decimal digits and a NUL,
 	 * left-aligned, no leading zeros (sd_listen_fds(3) would read them as
-	 * octal): the end of LISTEN_PID= and WATCHDOG_PID= strings inside
-	 * envp, with room for `pid_width` bytes.  Shared memory, so the
-	 * parent sees the change. */
+	 * octal): the end of LISTEN_PID= and WATCHDOG_PID= strings inside envp, with
+	 * room for `pid_width` bytes.  Shared memory, so the parent sees the change. */
 	char *pid_slots[2];
 	size_t pid_width;
 
-	/* Descriptors: exactly these and none else reach the program.  0-2
-	 * missing: /dev/null, for which `null_fd` must be open. */
+	/* Descriptors: exactly these reach the program, and no others.  0-2 missing:
+	 * /dev/null, for which `null_fd` must be open. */
 	struct spawn_fd fds[SPAWN_FDS_MAX];
 	size_t fd_count;
 	int null_fd;
 
-	/* Which signals we ignore, bit n-1 for signal n, if that is known: only
-	 * these must be reset then, as exec(2) itself resets handlers.  Else
-	 * all are, at 62 system calls a spawn. */
+	/* The signals that we ignore, bit n-1 for signal n, if known: only these
+	 * must be reset then, as exec(2) itself resets handlers.  Else all are, at
+	 * 62 system calls a spawn. */
 	bool ignored_known;
 	uint64_t ignored;
 	bool new_session; /* setsid(): own session and process group */
-	/* It enters a cgroup: by this, its cgroup.procs as whoever opened it. */
+	/* The child enters a cgroup by writing to cgroup.procs, opened by its opener's rights. */
 	bool enters_cgroup;
 	int cgroup;
 	const struct rlimit *limits; /* pairs with limit_resources */
@@ -101,15 +99,15 @@ struct spawn_plan {
 	size_t limit_count;
 	int nice;                  /* absolute; INT_MIN: inherited */
 	const char *oom_score_adj; /* text to write, or NULL */
-	int own_score;             /* /proc/self/oom_score_adj, to read; 0: not open */
+	int own_score;             /* descriptor of /proc/self/oom_score_adj; 0: not open */
 	const cpu_set_t *affinity; /* or NULL */
 	size_t affinity_size;
 	int umask;             /* -1: inherited */
 	const char *chroot;    /* or NULL */
 	const char *directory; /* or NULL */
-	bool directory_first;  /* entered with our rights, not the user's */
-	/* Where the child says what `directory` has led to, or NULL: room for
-	 * SPAWN_ENTERED; a longer path is not told. */
+	bool directory_first;  /* entered with nclust's rights, not the user's */
+	/* Where the child writes the path that `directory` has led to, or NULL: room
+	 * for SPAWN_ENTERED; a longer path is not written. */
 	char *entered;
 	long uid; /* -1: inherited; then groups are too */
 	long gid;
@@ -117,16 +115,15 @@ struct spawn_plan {
 	size_t group_count;
 	int death_signal; /* PR_SET_PDEATHSIG; 0: none */
 	bool capabilities_given;
-	uint64_t capabilities; /* kept, also ambient; others leave all sets */
+	uint64_t capabilities; /* kept, also ambient; all others are dropped from all sets */
 	bool no_new_privs;
 	struct spawn_trap *trap; /* or NULL */
-	/* Where the child first writes its pid and start time, or NULL: in
-	 * memory that outlives us, so that no child is unknown to the next
-	 * nclust. */
+	/* Where the child first writes its pid and start time, or NULL: memory that
+	 * outlives nclust, so that the next nclust knows every child. */
 	struct state_birth *birth;
 	/* The longest wait for the exec: a child that is stopped, or waits for a
-	 * file server that does not answer, is killed after that (ETIMEDOUT, and
-	 * the step).  0: no limit. */
+	 * file server that does not answer, is killed after that (ETIMEDOUT, and the
+	 * step).  0: no limit. */
 	nsec_t patience;
 };
 
@@ -136,21 +133,20 @@ struct spawn_failure {
 	char what[128]; /* the path that failed, cut; may be "" */
 };
 
-/* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with
- * *failure; then nothing is left of the child, unless it cannot be killed.
- * Blocks until the exec. */
+/* Returns 0 with *pid and *pidfd (CLOEXEC; the caller's), or -1 with *failure; then
+ * the child is gone, unless it cannot be killed.  Blocks until the exec. */
 int spawn(const struct spawn_plan *plan, pid_t *pid, int *pidfd, struct spawn_failure *failure);
 
 /* One of several that are started together. */
 struct spawning {
 	const struct spawn_plan *plan;
-	pid_t pid; /* with pidfd as of spawn() … */
-	int pidfd; /* … or -1, and then `failure` */
+	pid_t pid; /* as of spawn(), with pidfd */
+	int pidfd; /* -1: the spawn failed, see `failure` */
 	struct spawn_failure failure;
 };
 
-/* The same for some: while one is set up, or waits for a CPU, the others are, too.
- * No more than SPAWN_MANY. */
+/* spawn() for several plans, at most SPAWN_MANY: while one child is set up, or waits
+ * for a CPU, the others go on, too. */
 #define SPAWN_MANY 4
 void spawn_many(struct spawning *list, unsigned count);
 

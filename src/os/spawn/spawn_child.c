@@ -45,8 +45,8 @@ int spawn_oom_score(pid_t pid, const char *text)
 	return n == -1 ? -1 : 0;
 }
 
-/* RLIMIT_NOFILE waits until the descriptors are in place: the way there may
- * need numbers above it. */
+/* Set resource limits.  RLIMIT_NOFILE is set when the descriptors are in place: the
+ * moves may need numbers above it. */
 static int set_limits(const struct spawn_plan *plan, bool descriptors, struct spawn_failure *f)
 {
 	static const char *const keys[] = {[RLIMIT_AS] = "limit-as",
@@ -129,8 +129,8 @@ static int set_place(struct spawn_child *child, struct spawn_failure *f)
 	return plan->directory_first ? 0 : set_directory(child, f);
 }
 
-/* The signal is set after the credentials have changed (the change clears
- * it), and the parent looked at after that: it may have died before. */
+/* PR_SET_PDEATHSIG follows the change of credentials (which clears it), and
+ * getppid(2) follows that: the parent may have died before. */
 static int follow_parent(const struct spawn_child *child)
 {
 	if (child->plan->death_signal == 0)
@@ -162,9 +162,9 @@ static void write_pid(const struct spawn_plan *plan)
 }
 
 /*
- * ENOENT for a file that exists means that its interpreter does not, and
- * EACCES for one that is executable often that its interpreter is not.  Who
- * that is goes to `what`; "" for the dynamic loader of a binary.
+ * ENOENT for a file that exists means that its interpreter does not exist, and
+ * EACCES for an executable file often that its interpreter is not executable.
+ * The interpreter's path goes to `what`; "" for the dynamic loader of a binary.
  */
 static bool blame_interpreter(const char *path, int error, char *what)
 {
@@ -193,8 +193,8 @@ static bool blame_interpreter(const char *path, int error, char *what)
 	return true;
 }
 
-/* As execvp(3): what is not there or may not be run is passed over, any other
- * failure ends the search. */
+/* As execvp(3): a missing or forbidden candidate is passed over, any other failure
+ * ends the search. */
 static bool goes_on(int error)
 {
 	switch (error) {
@@ -210,8 +210,8 @@ static bool goes_on(int error)
 	}
 }
 
-/* Say why this candidate failed, unless an earlier one has told more. */
-static void note(struct spawn_failure *f, const char *path, int error)
+/* Note why this candidate failed, unless an earlier failure says more. */
+static void note_candidate(struct spawn_failure *f, const char *path, int error)
 {
 	char what[sizeof(f->what)];
 	struct stat st;
@@ -234,8 +234,8 @@ static void note(struct spawn_failure *f, const char *path, int error)
 }
 
 /*
- * A search for the command fails often, and errno is that of all who have this
- * memory: here it is not touched.  Returns an error number.
+ * The search for the command fails often, and all processes that share this
+ * memory share errno: so the search does not touch it.  Returns an error number.
  */
 #if defined(__x86_64__) && defined(__LP64__)
 const bool spawn_overlaps = true;
@@ -273,7 +273,7 @@ static int exec_error(const char *path, char *const *argv, char *const *envp)
 }
 #endif
 
-static void execute(struct spawn_child *child, struct spawn_failure *f)
+static void execute_candidates(struct spawn_child *child, struct spawn_failure *f)
 {
 	const struct spawn_plan *plan = child->plan;
 	int exec_fd = child->table.exec_fd;
@@ -288,21 +288,21 @@ static void execute(struct spawn_child *child, struct spawn_failure *f)
 		return;
 	}
 	for (const char *const *path = plan->candidates; *path; path++) {
-		note(f, *path, exec_error(*path, plan->argv, plan->envp));
+		note_candidate(f, *path, exec_error(*path, plan->argv, plan->envp));
 		if (!goes_on(f->error) && f->error != EISDIR)
 			return;
 	}
 	if (f->error == 0)
-		f->error = ENOENT; /* no candidate at all */
-	/* of several that are not there none is worth naming */
+		f->error = ENOENT; /* the list of candidates is empty */
+	/* of several missing candidates none is worth naming */
 	if (f->step == SPAWN_EXEC && f->error == ENOENT && plan->candidates[0] &&
 		plan->candidates[1])
 		f->what[0] = '\0';
 }
 
 /*
- * Before the ids are changed, as CAP_SYS_ADMIN goes with them; without it
- * no_new_privs has to come first.  What comes behind binds nothing.
+ * Before the ids are changed, as CAP_SYS_ADMIN is dropped with them; without that
+ * capability no_new_privs has to come first.  Calls of later steps bind nothing.
  */
 static int set_trap(const struct spawn_child *child)
 {
@@ -314,8 +314,8 @@ static int set_trap(const struct spawn_child *child)
 		return -1;
 	fd = seccomp_install(trap->v6only_too);
 	told.error = fd == -1 ? errno : 0;
-	/* it is told in any case, so that each spawn has one message; a filter
-	 * whose listener nobody has would make each bind fail */
+	/* send a message in any case, so that each spawn has one; a filter whose
+	 * listener is closed would make each bind(2) fail */
 	if (fdpass_send(child->table.channel, &told, sizeof(told), &fd, fd != -1 ? 1 : 0) == -1)
 		return -1;
 	errno = told.error;
@@ -359,8 +359,8 @@ static int set_descriptors(struct spawn_child *child, struct spawn_failure *f)
 }
 
 /* Field 22 of our own stat, see proc(5).  By system calls alone and without a
- * sanitizer: what an earlier child has left of the stack's shadow, as an exec
- * does not return, is not that of this one. */
+ * sanitizer: the shadow of the stack is an earlier child's, as an exec does not
+ * return. */
 __attribute__((no_sanitize("address"))) static uint64_t own_start(void)
 {
 	char text[1024];
@@ -388,10 +388,10 @@ __attribute__((no_sanitize("address"))) static uint64_t own_start(void)
 }
 
 /*
- * The kernel takes the start from that clock in clone (copy_process() in
- * kernel/fork.c, do_task_stat() in fs/proc/array.c): if it shows the same before and
- * after, that is it.  /proc, which costs as much as ten other calls, has to say so
- * once.  A fact about the kernel; the child writes it for those that come.
+ * The kernel takes the start time from that clock in clone (copy_process() in
+ * kernel/fork.c, do_task_stat() in fs/proc/array.c): if the clock shows the same before and
+ * after, that is the start time. /proc, which costs as much as ten other calls, has to
+ * confirm it once.  A fact about the kernel; a child writes it for later ones.
  */
 static bool clock_is_right;
 
@@ -426,10 +426,10 @@ int spawn_child_run(void *argument)
 	note_birth(child);
 	if (set_process(child, failure) == 0 && set_descriptors(child, failure) == 0 &&
 		set_up(child, failure) == 0)
-		execute(child, failure);
+		execute_candidates(child, failure);
 	child->failed = true;
-	/* SIGPIPE is at its default now, but the reader lives: it is our
-	 * parent, and waits.  Returning, glibc's clone() calls _exit(2). */
+	/* SIGPIPE has its default action here, but the pipe's reader lives: our
+	 * parent, which waits.  On return glibc's clone() calls _exit(2). */
 	if (child->table.report != -1 &&
 		write(child->table.report, failure, sizeof(*failure)) != (ssize_t)sizeof(*failure))
 		return 125;

@@ -6,34 +6,33 @@
 #include "os/spawn/spawn_table.h"
 
 /*
- * The child's half of spawn(): what runs between clone and exec, on the
- * parent's memory while the parent waits, or makes others (spawn_many()).  They have
- * one errno: what fails as a matter of course, execve(2), leaves it alone.  Async-signal-safe calls
- * only; what glibc would spread over threads (setresuid and its like) goes to
- * the kernel directly.  Private to spawn.c.
+ * The child's half of spawn(): what runs between clone and exec, on the parent's
+ * memory while the parent waits, or starts others (spawn_many()).  All share one
+ * errno: the call that usually fails, execve(2), leaves it alone.
+ * Async-signal-safe calls only; calls that glibc would spread over threads
+ * (setresuid and its like) go to the kernel directly.  Private to spawn.c.
  */
 struct spawn_child {
 	const struct spawn_plan *plan;
-	struct spawn_table table; /* its `report`, if there is one, takes the
-				     failure too */
-	bool scored_later;        /* spawn() sets its oom_score_adj */
-	unsigned nth;             /* of those that are made at once */
-	pid_t parent;             /* to see whether it is gone already */
-	uint64_t ticks;           /* clock_ticks(), before it was made */
-	/* Written by the child.  The parent sees it only where clone(2) gave
-	 * them one memory. */
+	struct spawn_table table; /* its `report`, if there is one, takes the failure too */
+	bool scored_later;        /* spawn() sets the oom_score_adj */
+	unsigned nth;             /* index among children that are started at once */
+	pid_t parent;             /* getpid() of the parent, to see whether it has died */
+	uint64_t ticks;           /* clock_ticks() just before the clone */
+	/* Written by the child.  The parent sees it only where clone(2) gave both
+	 * one memory. */
 	bool failed;
-	volatile enum spawn_step at; /* of those that may wait for ever */
+	volatile enum spawn_step at; /* the latest step that may wait for ever */
 	struct spawn_failure failure;
 };
 
-/* What it sends of its trap, with the descriptor. */
+/* The message that the child sends with the notify descriptor of its trap. */
 struct spawn_trapped {
 	int error;
 	unsigned nth;
 };
 
-/* Can several run at once, as the search for the command leaves errno alone? */
+/* Can several children run at once, as the search for the command leaves errno alone? */
 extern const bool spawn_overlaps;
 /* The function for clone(2); `argument` is a struct spawn_child. */
 int spawn_child_run(void *argument);
@@ -44,11 +43,11 @@ int spawn_oom_score(pid_t pid, const char *text);
 /* Note the step, errno, and `what` it failed at.  Returns -1. */
 int spawn_fail(struct spawn_failure *f, enum spawn_step step, const char *what);
 
-/* The steps that have a file of their own.  0, or -1 and errno. */
+/* Steps in files of their own.  0, or -1 and errno. */
 
-/* Groups and user, proved; with failure->step set where it fails. */
+/* Set groups and user, and prove it; sets failure->step where it fails. */
 int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failure);
-/* The capabilities asked for, in all sets. */
+/* Set the capabilities of the plan, in all sets. */
 int spawn_capabilities(const struct spawn_plan *plan);
 
 #endif

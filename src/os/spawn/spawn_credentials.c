@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static bool lists(const gid_t *list, size_t count, gid_t gid)
+static bool has_group(const gid_t *list, size_t count, gid_t gid)
 {
 	for (size_t i = 0; i < count; i++)
 		if (list[i] == gid)
@@ -16,7 +16,7 @@ static bool lists(const gid_t *list, size_t count, gid_t gid)
 	return false;
 }
 
-/* Are they what we have already?  Then an ordinary user may ask for them. */
+/* Are the groups those that we have already?  Then an ordinary user may ask for them. */
 static bool has_groups(const struct spawn_plan *plan)
 {
 	gid_t now[256];
@@ -25,10 +25,10 @@ static bool has_groups(const struct spawn_plan *plan)
 	if (n == -1)
 		return false;
 	for (int i = 0; i < n; i++)
-		if (!lists(plan->groups, plan->group_count, now[i]))
+		if (!has_group(plan->groups, plan->group_count, now[i]))
 			return false;
 	for (size_t i = 0; i < plan->group_count; i++)
-		if (!lists(now, (size_t)n, plan->groups[i]))
+		if (!has_group(now, (size_t)n, plan->groups[i]))
 			return false;
 	return true;
 }
@@ -55,19 +55,19 @@ static int set_groups(const struct spawn_plan *plan)
 }
 
 /*
- * What the bounding set lacks nobody below can gain.  To shrink it takes a
- * right that an ordinary user has not; then no_new_privs must do the same.
+ * No descendant can gain a capability that the bounding set lacks.  Shrinking the
+ * set takes CAP_SETPCAP; without that, no_new_privs does the same.
  */
-static int bound(const struct spawn_plan *plan)
+static int bound_capabilities(const struct spawn_plan *plan)
 {
 	if (capset_bound(plan->capabilities) == 0)
 		return 0;
 	return errno == EPERM && plan->no_new_privs ? 0 : -1;
 }
 
-/* Between the ids and spawn_capabilities() nothing is effective: what comes
- * there is done, and the proof given, with the rights of the user alone. */
-static int reduce(const struct spawn_plan *plan)
+/* Between the ids and spawn_capabilities() no capability is effective: the steps in
+ * between, and the proof, have the rights of the user alone. */
+static int clear_effective(const struct spawn_plan *plan)
 {
 	const struct capset asleep = {
 		.permitted = plan->capabilities_given ? plan->capabilities : 0,
@@ -95,7 +95,7 @@ static int set_user(const struct spawn_plan *plan)
 
 int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failure)
 {
-	if (plan->capabilities_given && bound(plan) == -1)
+	if (plan->capabilities_given && bound_capabilities(plan) == -1)
 		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
 	if (set_groups(plan) == -1)
 		return spawn_fail(failure, SPAWN_GROUPS, "");
@@ -108,7 +108,7 @@ int spawn_credentials(const struct spawn_plan *plan, struct spawn_failure *failu
 		return spawn_fail(failure, SPAWN_USER, "");
 	if (plan->uid == 0)
 		return 0;
-	if (reduce(plan) == -1)
+	if (clear_effective(plan) == -1)
 		return spawn_fail(failure, SPAWN_CAPABILITIES, "");
 	if (syscall(VFORK_SETRESUID, 0, 0, 0) == -1)
 		return 0; /* as it must be; exec clears PR_SET_KEEPCAPS */

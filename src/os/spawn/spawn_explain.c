@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-/* What could not be done, for a sentence "cannot … for 'name'". */
+/* The step that failed, for a sentence "cannot STEP for 'name'". */
 static const char *const deeds[] = {
 	[SPAWN_TRAP] = "trap bind and listen",
 	[SPAWN_SESSION] = "make a session",

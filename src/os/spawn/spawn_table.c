@@ -13,38 +13,38 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* Below this a descriptor is low; so many low ones are kept to be lent. */
+/* A descriptor below LOW is low; KEPT low ones are reserved for lending. */
 enum { LOW = 256, KEPT = 10 };
 
 /*
- * The kept numbers (all on /dev/null), taken at the first spawn, when low
- * numbers are still free; and what we have learnt of the kernel.  Facts about
- * the process, not about anybody's work: a second copy could not be right.
+ * The reserved numbers (all on /dev/null), taken at the first spawn, when low
+ * numbers are still free; and what this process has learnt of the kernel.  These
+ * are facts about the process: a second copy could not be right.
  */
 static struct {
 	bool asked;
-	bool possible; /* close_range(2) is there */
-	bool full;     /* no more low ones are to be had */
-	bool worth_it; /* so many were open once that LOW was passed */
+	bool possible; /* close_range(2) works */
+	bool full;     /* no more low numbers can be reserved */
+	bool worth_it; /* so many descriptors were open once that LOW was passed */
 	unsigned count;
-	int low[KEPT]; /* the first is never lent: others become it again */
-	unsigned lent; /* a bit for each, of all children to be */
-	int highest;   /* descriptor seen */
-	int room;      /* the table has places below this */
+	int low[KEPT]; /* the first is never lent: dup3(2) of it restores the others */
+	unsigned lent; /* a bit for each number that children in the making have */
+	int highest;   /* highest descriptor seen */
+	int room;      /* the kernel's table has places below this number */
 } kept;
 
-static void ask(void)
+static void ask_kernel(void)
 {
 	struct rlimit limit;
 
 	kept.asked = true;
 	kept.possible = vfork_table() != 0;
-	/* without others than low ones there will be nothing to lend */
+	/* where all descriptors are low, no number will ever be lent */
 	kept.full =
 		!kept.possible || (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= LOW);
 }
 
-static void keep(int null_fd)
+static void keep_low_numbers(int null_fd)
 {
 	while (!kept.full && null_fd != -1 && kept.count < KEPT) {
 		int fd = fcntl(null_fd, F_DUPFD_CLOEXEC, 3);
@@ -58,10 +58,10 @@ static void keep(int null_fd)
 }
 
 /*
- * A table that has to grow while it is shared waits for all readers on all CPUs
- * first (expand_fdtable() in the kernel's fs/file.c): 10 ms and more.  The pidfd
- * of a clone is taken just then.  So let it grow before, to the next of its
- * sizes (powers of two), with a MARGIN for what is opened between two spawns.
+ * A table that has to grow while it is shared waits for all readers on all CPUs first
+ * (expand_fdtable() in the kernel's fs/file.c): 10 ms and more, and just then the pidfd of
+ * a clone is allocated.  So let the table grow before, to the next of its sizes (powers of
+ * two), with a MARGIN for descriptors that are opened between two spawns.
  */
 static void make_room(int null_fd)
 {
@@ -72,14 +72,14 @@ static void make_room(int null_fd)
 		kept.room = kept.room > 0 ? 2 * kept.room : LOW;
 	if (kept.highest + MARGIN < kept.room)
 		return;
-	/* beyond the limit no descriptor will be taken either */
+	/* beyond RLIMIT_NOFILE no descriptor can be opened either */
 	fd = fcntl(null_fd, F_DUPFD_CLOEXEC, kept.room);
 	if (fd != -1)
 		(void)close(fd);
 	kept.room *= 2;
 }
 
-/* Somebody may have closed all descriptors since, and use the number. */
+/* Some code may have closed all descriptors since, and use the number. */
 static bool is_ours(int fd)
 {
 	struct stat st;
@@ -87,8 +87,8 @@ static bool is_ours(int fd)
 	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 }
 
-/* Make *fd low.  False: there is no number left to lend. */
-static bool lower(struct spawn_table *t, int *fd)
+/* Make *fd low.  False: no number is left to lend. */
+static bool lend_low(struct spawn_table *t, int *fd)
 {
 	int low;
 
@@ -114,13 +114,13 @@ static bool lower(struct spawn_table *t, int *fd)
 static bool lower_all(struct spawn_table *t, const struct spawn_plan *plan)
 {
 	for (size_t i = 0; i < plan->fd_count; i++)
-		if (!lower(t, &t->from[i]))
+		if (!lend_low(t, &t->from[i]))
 			return false;
-	return lower(t, &t->null_fd) && lower(t, &t->exec_fd) && lower(t, &t->report) &&
-		lower(t, &t->channel);
+	return lend_low(t, &t->null_fd) && lend_low(t, &t->exec_fd) && lend_low(t, &t->report) &&
+		lend_low(t, &t->channel);
 }
 
-static void fill(struct spawn_table *t, const struct spawn_plan *plan, int report)
+static void fill_table(struct spawn_table *t, const struct spawn_plan *plan, int report)
 {
 	for (size_t i = 0; i < plan->fd_count; i++)
 		t->from[i] = plan->fds[i].from;
@@ -138,23 +138,23 @@ int spawn_table_lend(struct spawn_table *t, const struct spawn_plan *plan, int r
 		errno = EMFILE;
 		return -1;
 	}
-	fill(t, plan, report);
+	fill_table(t, plan, report);
 	if (!kept.asked)
-		ask();
-	keep(plan->null_fd);
+		ask_kernel();
+	keep_low_numbers(plan->null_fd);
 	if (!kept.possible || !kept.worth_it)
 		return 0;
 	make_room(plan->null_fd);
 	if (lower_all(t, plan))
 		return 0;
 	spawn_table_return(t);
-	fill(t, plan, report);
+	fill_table(t, plan, report);
 	return 0;
 }
 
 void spawn_table_note(int fd)
 {
-	if (fd >= LOW) /* it was the lowest free number, or nearly */
+	if (fd >= LOW) /* the lowest free number, or nearly */
 		kept.worth_it = true;
 	if (fd > kept.highest)
 		kept.highest = fd;
@@ -172,10 +172,10 @@ void spawn_table_return(struct spawn_table *t)
 void spawn_table_unshared(struct spawn_table *t)
 {
 	kept.possible = false;
-	t->first_other = 0; /* what is lent stays so until it is returned */
+	t->first_other = 0; /* lent numbers stay lent until they are returned */
 }
 
-/* Where the targets end: the lowest number that is none. */
+/* Where the targets end: the lowest number above all of them. */
 static int beyond_targets(const struct spawn_plan *plan)
 {
 	int top = 3;
@@ -186,8 +186,8 @@ static int beyond_targets(const struct spawn_plan *plan)
 	return top;
 }
 
-/* A descriptor that a target may overwrite moves above them all. */
-static int park(int *fd, int top)
+/* Move a descriptor that a target may overwrite above all targets. */
+static int move_above(int *fd, int top)
 {
 	int moved;
 
@@ -200,7 +200,7 @@ static int park(int *fd, int top)
 	return 0;
 }
 
-static int place(int from, int to)
+static int move_to(int from, int to)
 {
 	if (from == to)
 		return fcntl(to, F_SETFD, 0);
@@ -220,7 +220,7 @@ static int next_target(const struct spawn_plan *plan, int from)
 	return found;
 }
 
-/* All that is no target is closed by exec, the holes between them too. */
+/* Let exec close all descriptors that are no targets, in the holes between targets too. */
 static int close_others(const struct spawn_plan *plan)
 {
 	unsigned first = 3;
@@ -237,8 +237,8 @@ static int close_others(const struct spawn_plan *plan)
 	}
 }
 
-/* Nothing may touch the numbers before they are our own. */
-static int own(const struct spawn_table *t)
+/* Leave the shared table: no number may be changed before. */
+static int own_table(const struct spawn_table *t)
 {
 	if (t->first_other == 0)
 		return 0;
@@ -254,7 +254,7 @@ static int fill_standard(const struct spawn_plan *plan, int null_fd, int top, in
 			given[plan->fds[i].to] = true;
 	*bad = null_fd;
 	for (int n = 0; n < 3; n++)
-		if (!given[n] && (park(&null_fd, top) == -1 || place(null_fd, n) == -1))
+		if (!given[n] && (move_above(&null_fd, top) == -1 || move_to(null_fd, n) == -1))
 			return -1;
 	return 0;
 }
@@ -264,20 +264,20 @@ int spawn_table_take(struct spawn_table *t, const struct spawn_plan *plan, int *
 	int top = beyond_targets(plan);
 
 	*bad = -1;
-	if (own(t) == -1 || (t->report != -1 && park(&t->report, top) == -1) ||
-		(t->channel != -1 && park(&t->channel, top) == -1) ||
-		(t->exec_fd != -1 && park(&t->exec_fd, top) == -1))
+	if (own_table(t) == -1 || (t->report != -1 && move_above(&t->report, top) == -1) ||
+		(t->channel != -1 && move_above(&t->channel, top) == -1) ||
+		(t->exec_fd != -1 && move_above(&t->exec_fd, top) == -1))
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {
 		*bad = plan->fds[i].from;
-		if (t->from[i] != plan->fds[i].to && park(&t->from[i], top) == -1)
+		if (t->from[i] != plan->fds[i].to && move_above(&t->from[i], top) == -1)
 			return -1;
 	}
 	if (fill_standard(plan, t->null_fd, top, bad) == -1)
 		return -1;
 	for (size_t i = 0; i < plan->fd_count; i++) {
 		*bad = plan->fds[i].from;
-		if (place(t->from[i], plan->fds[i].to) == -1)
+		if (move_to(t->from[i], plan->fds[i].to) == -1)
 			return -1;
 	}
 	*bad = -1;
