@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* `user`: if not NULL, only learned ones of this worker. */
-static const struct listener *first_of(
+/* `user`: if not NULL, only learned listeners of this worker. */
+static const struct listener *find_first(
 	const struct listener_set *set, uint32_t slot, const struct child *user)
 {
 	const struct listener *l;
@@ -29,17 +29,17 @@ static const struct listener *first_of(
 	return l;
 }
 
-static const struct listener *first_or_learned(const struct listener_set *set,
+static const struct listener *find_first_or_learned(const struct listener_set *set,
 	const struct service *s, uint32_t slot, const struct child *user)
 {
-	const struct listener *l = first_of(set, slot, NULL);
+	const struct listener *l = find_first(set, slot, NULL);
 
-	return l != NULL ? l : first_of(&s->held.learned, slot, user);
+	return l != NULL ? l : find_first(&s->held.learned, slot, user);
 }
 
 const struct listener *aim_next(const struct service *s, uint32_t slot)
 {
-	return first_or_learned(&s->held.listeners, s, slot, NULL);
+	return find_first_or_learned(&s->held.listeners, s, slot, NULL);
 }
 
 const struct listener *aim_of(const struct child *child)
@@ -47,11 +47,11 @@ const struct listener *aim_of(const struct child *child)
 	const struct service *s = child->service;
 	const struct recipe *r = recipe_of(s, child->generation);
 
-	return first_or_learned(r != NULL ? &r->listeners : &s->held.listeners, s, child->slot,
+	return find_first_or_learned(r != NULL ? &r->listeners : &s->held.listeners, s, child->slot,
 		child->listening.uses != 0 ? child : NULL);
 }
 
-static int set_unix(struct aim *aim, const struct listener *l)
+static int set_unix_address(struct aim *aim, const struct listener *l)
 {
 	const char *path = l->address.path;
 	struct sockaddr_un *to = &aim->address.un;
@@ -69,7 +69,7 @@ static int set_unix(struct aim *aim, const struct listener *l)
 	return 0;
 }
 
-/* The file of the path, if it still is the listener's.  -1 and errno. */
+/* Opens the file of the path, if it still is the listener's. -1 and errno. */
 static int open_file(const struct aim *aim)
 {
 	scoped_fd file = open(aim->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -96,7 +96,7 @@ int aim_connect(const struct aim *aim, int fd)
 }
 
 /* A listener on all addresses is asked at the loopback address. */
-static void set_inet(struct aim *aim, const struct socket_key *key)
+static void set_inet_address(struct aim *aim, const struct socket_key *key)
 {
 	struct sockaddr_in *in = &aim->address.v4;
 	struct sockaddr_in6 *in6 = &aim->address.v6;
@@ -132,14 +132,14 @@ int aim_at(struct aim *aim, const struct listener *l, struct error *err)
 	aim->file = (struct socket_file){0};
 	aim->strange = false;
 	if (l->has_key) {
-		set_inet(aim, &l->key);
-		/* MPTCP would take the lock for it, which a worker may have */
+		set_inet_address(aim, &l->key);
+		/* MPTCP would take the socket's lock for it, which a worker may have */
 		aim->deferred = l->key.protocol == IPPROTO_TCP &&
 			socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) > 0;
 		return 0;
 	}
 	aim->size = endpoint_own(l->fd, &aim->address);
-	if (set_unix(aim, l) == -1)
+	if (set_unix_address(aim, l) == -1)
 		return error_set(err, 0, "the path of its listener is too long");
 	if (aim->file.ino != 0) {
 		scoped_fd file = open_file(aim);

@@ -22,7 +22,7 @@ static const struct asker_kind *const kinds[ASKERS] = {
 	[ASKS_COUNT] = &count_kind,
 };
 
-/* The asker's volley; NULL: it has none. */
+/* The asker's volley; NULL: the asker has none. */
 static struct volley *volley_of(struct asker *a)
 {
 	return a != NULL && a->kind->probe != NULL ? (struct volley *)a : NULL;
@@ -44,7 +44,7 @@ void asker_late(struct asker *a, nsec_t due, nsec_t now)
 	a->lost_until = now;
 }
 
-static void look_at_some(struct asker *a, nsec_t now)
+static void look_at_workers(struct asker *a, nsec_t now)
 {
 	nsec_t wait = a->kind->first;
 	struct child *child;
@@ -57,13 +57,13 @@ static void look_at_some(struct asker *a, nsec_t now)
 			return;
 		}
 	}
-	if (a->wait != NSEC_NEVER) /* else no worker needs it */
+	if (a->wait != NSEC_NEVER) /* else no worker needs a look */
 		asker_arm(a, a->wait > wait ? a->wait : wait);
 	a->walk = children_of(a->service);
 	a->wait = NSEC_NEVER;
 }
 
-static void forget_all(struct asker *a)
+static void forget_workers(struct asker *a)
 {
 	struct child *child;
 
@@ -82,9 +82,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	asker_late(a, a->due, now);
 	if (now > a->due + LATE && a->kind->forget != NULL)
-		forget_all(a);
+		forget_workers(a);
 	if (a->kind->look != NULL)
-		look_at_some(a, now);
+		look_at_workers(a, now);
 	else
 		a->kind->step(a, now);
 }
@@ -109,7 +109,7 @@ struct asker *asker_of(struct service *service, enum asks_for which)
 	return a;
 }
 
-static bool is_wanted(const struct service *service, const struct child *only, enum asks_for which)
+static bool is_needed(const struct service *service, const struct child *only, enum asks_for which)
 {
 	const struct child *child;
 
@@ -125,12 +125,12 @@ void asker_begin(struct service *service, const struct child *only, enum asks_fo
 {
 	struct asker *a = service->asks.of[which];
 
-	if (a == NULL && is_wanted(service, only, which))
+	if (a == NULL && is_needed(service, only, which))
 		a = asker_of(service, which);
 	if (a == NULL)
 		return;
 	if (a->kind->look != NULL && ev_is_active(&a->timer)) {
-		/* that may be late for a new one: it was set for the others */
+		/* the timer is set for older workers, and may be late for a new worker */
 		if (a->due > nsec_add(clock_now(), a->kind->first))
 			asker_arm(a, a->kind->first);
 		return;

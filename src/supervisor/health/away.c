@@ -11,7 +11,7 @@ static bool is_listener(const void *context, uint64_t inode)
 	return group_has_inode(context, inode);
 }
 
-/* Does no process of the worker wait for connections, though one should? */
+/* Does no process of the worker wait for connections, though a process should? */
 static bool is_away(const struct child *child, const struct listener *l, const struct sight *sight)
 {
 	/* connections come to a Node worker by its channel (node.h) */
@@ -49,7 +49,7 @@ bool away_look(struct child *child, const struct listener *l, nsec_t patience, n
 		away_forget(child);
 		return false;
 	}
-	/* connections cost more to see: only at the beginning and the end */
+	/* reading connections costs more: only at the beginning and the end */
 	if (h->away_found || (h->away_since != 0 && now - h->away_since < patience))
 		return false;
 	sight_connections(&sight, child);

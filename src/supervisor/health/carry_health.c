@@ -2,8 +2,7 @@
 #include "supervisor/health/health.h"
 #include "supervisor/hooks/helper.h"
 
-/* How what is known of a worker's health goes through an upgrade, with a probe
- * that runs. */
+/* What of a worker's health goes through an upgrade, with a probe that runs. */
 
 /* clang-format off */
 static const struct plain_row health_rows[] = {

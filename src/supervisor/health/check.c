@@ -16,34 +16,32 @@
 #include <string.h>
 
 /*
- * `check`: every ready worker is checked once in a round of `check-interval`.
- * Commands are run one after the other, spread over the round.  Connections are
- * made in volleys (volley.h), several in a round, until each worker has taken
- * one.  A worker that has taken none by chance has not failed.  If no worker
- * takes any for as long as a worker may fail its checks, those have failed that
- * take none of clients either.
+ * `check`: every ready worker is checked once in a round of `check-interval`.  Commands are run one
+ * after the other, spread over the round.  Connections are made in volleys (volley.h), several in a
+ * round, until each worker has taken one.  A worker that has taken none by chance has not failed.
+ * If no worker takes any for as long as a worker may fail its checks, workers fail that take none
+ * of clients either.
  */
 
-/* The most volleys of a round: TRIES, and one more per WORKERS_A_TRY
- * workers. */
+/* The most volleys of a round: TRIES, and one more per WORKERS_A_TRY workers. */
 #define TRIES 8
 #define WORKERS_A_TRY 8
 #define WAIT_LEAST (1 * MSEC)
 #define WAIT_PAUSED (1 * SECOND)
-/* At least so long, because a busy machine may give a worker no CPU. */
+/* A worker is away for at least so long, because a busy machine may give it no CPU. */
 #define AWAY_LEAST (1 * SECOND)
-/* The most time in a turn for looking at workers that take nothing. */
+/* The most time in a turn for looking at workers that take no connection. */
 #define SLICE (2 * MSEC)
 
 struct checker {
 	struct volley volley;
 	unsigned round; /* from 1 on; 0: none has begun */
 	nsec_t round_at;
-	unsigned tries; /* in it */
+	unsigned tries; /* volleys in this round */
 	bool nobody_told;
-	nsec_t looks_from;      /* it looks who takes none since then; or 0 … */
-	struct child_walk walk; /* … who is next … */
-	unsigned asked, silent; /* … and what was found */
+	nsec_t looks_from;      /* since when workers that take none are searched; or 0 */
+	struct child_walk walk; /* where to search on for workers that take none */
+	unsigned asked, silent; /* workers searched so far; of these, workers that take none */
 };
 
 static struct checker *checker_of(const struct service *service)
@@ -65,14 +63,14 @@ static bool is_answered(const struct child *child)
 	return child->health != NULL && child->health->round == checker_of(child->service)->round;
 }
 
-static const struct probe *to_ask(const struct child *child)
+static const struct probe *probe_to_send(const struct child *child)
 {
 	return is_answered(child) ? NULL : probe_of(child);
 }
 
 /* ---- results ---- */
 
-/* What is known of its check: nothing, if a reload has changed that. */
+/* Returns what is known of the worker's check: nothing, if a reload has changed the check. */
 static struct asks *check_of(const struct child *child)
 {
 	struct asks *a = &child->service->asks;
@@ -99,8 +97,8 @@ void check_passed(struct child *child)
 		(void)trouble_set_check(child->service, "");
 }
 
-/* If no worker of its generation has ever passed, then one alone is replaced: the check
- * may be wrong, and its successors would not pass either. */
+/* May the check itself be wrong?  If no worker of a generation has ever passed, one worker alone is
+ * replaced, because its successors would not pass either. */
 static bool is_doubted(const struct child *child)
 {
 	const struct asks *a = check_of(child);
@@ -108,7 +106,7 @@ static bool is_doubted(const struct child *child)
 	return a->passed < child->generation && a->blamed >= child->generation;
 }
 
-static void doubt(const struct child *child, const char *check)
+static void report_doubt(const struct child *child, const char *check)
 {
 	const char *last = child->health->last;
 	char text[512];
@@ -125,14 +123,14 @@ static void doubt(const struct child *child, const char *check)
 		news_say_of(child->service, LOG_WARN, "check-doubted", "%s", text);
 }
 
-static void give_up(struct child *child)
+static void report_unwell(struct child *child)
 {
 	struct asks *a = check_of(child);
 
 	/* count anew: the worker has to stay if its successor fails */
 	child->health->failures = 0;
 	if (is_doubted(child)) {
-		doubt(child, a->check);
+		report_doubt(child, a->check);
 		return;
 	}
 	if (a->passed < child->generation) {
@@ -157,15 +155,15 @@ void check_failed(struct child *child, const char *why)
 	if (h->failures < s->check_failures)
 		return;
 	service_view_slot(child->service, child->slot, &view);
-	if (view.mend_at == NSEC_NEVER && !is_doubted(child)) /* else said */
+	if (view.mend_at == NSEC_NEVER && !is_doubted(child)) /* else the log has it */
 		news_say_worker(child, LOG_WARN, "check-failed",
 			"worker %d failed %u check%s, %s: %s", (int)child->pid, h->failures,
 			h->failures == 1 ? "" : "s in a row", health_probe_text(text, &s->check),
 			why);
-	give_up(child);
+	report_unwell(child);
 }
 
-/* Report a worker that did not wait for connections at any look (away.h). */
+/* Reports a worker that did not wait for connections at any look (away.h). */
 static void note_away(struct child *child, nsec_t time)
 {
 	struct health *h = child->health;
@@ -177,10 +175,10 @@ static void note_away(struct child *child, nsec_t time)
 		text_age(age, time));
 	news_say_worker(child, LOG_WARN, "check-failed", "worker %d %s: %s", (int)child->pid,
 		h->last, awaits_threads_text(child->pid, threads, sizeof(threads)));
-	give_up(child);
+	report_unwell(child);
 }
 
-static void answered(struct child *child, bool well, const char *why)
+static void note_answer(struct child *child, bool well, const char *why)
 {
 	struct checker *c = checker_of(child->service);
 	struct health *h = health_of(child);
@@ -204,15 +202,15 @@ struct look {
 	unsigned left;    /* of these, not answered in this round */
 	unsigned alive;
 	bool paused;             /* some are stopped, by job control */
-	struct child *exec;      /* the first one left that has a command, … */
-	const struct child *ask; /* … or the one to ask by connection */
+	struct child *exec;      /* the first one left whose check is a command */
+	const struct child *ask; /* the one to ask first by a connection */
 	nsec_t interval;         /* the shortest */
 	nsec_t patience;         /* the shortest time in which a worker fails */
 	nsec_t timeout;
-	bool suspects; /* one may be away */
+	bool suspects; /* a worker may be away */
 };
 
-static void look_at(struct look *look, const struct volley *v, struct child *child)
+static void look_at_worker(struct look *look, const struct volley *v, struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 	const struct cluster_settings *s;
@@ -239,7 +237,7 @@ static void look_at(struct look *look, const struct volley *v, struct child *chi
 		look->exec = child;
 }
 
-static struct look look_at_all(const struct checker *c)
+static struct look look_at_workers(const struct checker *c)
 {
 	struct look look = {
 		.interval = NSEC_NEVER,
@@ -249,35 +247,35 @@ static struct look look_at_all(const struct checker *c)
 	struct child *child;
 
 	for_each_child (child, children_of(c->volley.asker.service))
-		look_at(&look, &c->volley, child);
+		look_at_worker(&look, &c->volley, child);
 	return look;
 }
 
-static bool is_asked(const struct checker *c, const struct child *child)
+static bool is_asked_here(const struct checker *c, const struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 
 	return probe != NULL && probe->kind != PROBE_EXEC && volley_is_at(&c->volley, child);
 }
 
-static void fail_silent(struct checker *c, const char *text)
+static void fail_silent_workers(struct checker *c, const char *text)
 {
 	struct child *child;
 
 	for_each_child (child, children_of(c->volley.asker.service)) {
 		struct health *h = child->health;
 
-		if (h == NULL || !h->silent || !is_asked(c, child))
+		if (h == NULL || !h->silent || !is_asked_here(c, child))
 			continue;
 		h->failed++;
 		h->silent = false;
 		text_copy(h->last, sizeof(h->last), text);
-		give_up(child);
+		report_unwell(child);
 	}
 }
 
-/* Who takes no connection at all?  A slice at a time; true: all were looked at. */
-static bool find_silent(struct checker *c, nsec_t now)
+/* Finds workers that take no connection, a slice at a time.  True: all were looked at. */
+static bool find_silent_workers(struct checker *c, nsec_t now)
 {
 	nsec_t from = c->volley.quiet_since;
 	nsec_t until = clock_now() + SLICE;
@@ -290,7 +288,7 @@ static bool find_silent(struct checker *c, nsec_t now)
 	}
 	c->looks_from = from;
 	while ((child = child_next(&c->walk)) != NULL) {
-		if (is_asked(c, child)) {
+		if (is_asked_here(c, child)) {
 			c->asked++;
 			c->silent += silence_lasts(child, from, now);
 		}
@@ -301,7 +299,8 @@ static bool find_silent(struct checker *c, nsec_t now)
 	return true;
 }
 
-/* If no worker takes our connections, all are at work, or all hang. */
+/* If no worker takes nclust's connections, all are at work, or all hang: fails workers that take
+ * none of clients either. */
 static void judge_silence(struct checker *c, const struct look *look, nsec_t now)
 {
 	struct service *service = c->volley.asker.service;
@@ -322,7 +321,7 @@ static void judge_silence(struct checker *c, const struct look *look, nsec_t now
 			"all are busy, or hung",
 			age);
 	}
-	if (!find_silent(c, now) || c->silent == 0 || waited < look->patience)
+	if (!find_silent_workers(c, now) || c->silent == 0 || waited < look->patience)
 		return;
 	volley_stop(&c->volley);
 	c->nobody_told = false;
@@ -333,10 +332,10 @@ static void judge_silence(struct checker *c, const struct look *look, nsec_t now
 		"failed",
 		age, all);
 	text_copy(text + strlen(text), sizeof(text) - strlen(text), age);
-	fail_silent(c, text);
+	fail_silent_workers(c, text);
 }
 
-/* Is this worker away?  Asked only if it has not answered in this round. */
+/* Is this worker away?  Looks only at a worker that has not answered in this round. */
 static void look_if_away(
 	struct checker *c, struct child *child, const struct listener *listener, nsec_t until)
 {
@@ -374,7 +373,7 @@ static void look_for_away(struct checker *c)
 	}
 }
 
-static void run(struct checker *c, struct child *child)
+static void run_command(struct checker *c, struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct error err;
@@ -382,23 +381,23 @@ static void run(struct checker *c, struct child *child)
 	if (c->volley.running >= HEALTH_EXEC_AT_ONCE ||
 		health_exec(child, &c->volley, &s->check, &err) == 0)
 		return;
-	/* nclust could not ask: that is no fault of the worker's */
+	/* that nclust could not ask is no fault of the worker's */
 	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
 	if (child->health != NULL)
 		child->health->round = c->round;
 }
 
-/* Those who are asked there cannot be. */
-static void fail_all(struct checker *c, const char *why)
+/* Fails all workers whose check nclust could not send. */
+static void fail_all_asked(struct checker *c, const char *why)
 {
 	struct child *child;
 
 	for_each_child (child, children_of(c->volley.asker.service))
-		if (is_asked(c, child) && !is_answered(child))
-			answered(child, false, why);
+		if (is_asked_here(c, child) && !is_answered(child))
+			note_answer(child, false, why);
 }
 
-static void fire(struct checker *c, const struct look *look)
+static void open_volley(struct checker *c, const struct look *look)
 {
 	const struct cluster_settings *s = child_settings(look->ask);
 	unsigned most = TRIES + look->checked / WORKERS_A_TRY;
@@ -406,11 +405,11 @@ static void fire(struct checker *c, const struct look *look)
 
 	if (volley_is_busy(&c->volley) || c->tries >= most)
 		return;
-	/* later one for each worker: one that is awake wakes no other */
+	/* later one for each worker, because an idle worker that is awake wakes no other */
 	if (volley_fire(&c->volley, aim_of(look->ask), s, &s->check,
 		    c->tries == 0 ? look->left : look->alive, &err) == -1) {
 		if (c->volley.aim.strange)
-			fail_all(c, err.text);
+			fail_all_asked(c, err.text);
 		else if (c->tries == 0)
 			log_debug("%s: cannot be checked: %s", c->volley.asker.service->name,
 				err.text);
@@ -418,7 +417,7 @@ static void fire(struct checker *c, const struct look *look)
 	c->tries++;
 }
 
-static nsec_t gap(const struct look *look)
+static nsec_t time_to_next(const struct look *look)
 {
 	unsigned steps =
 		look->exec != NULL ? look->checked + 1 : TRIES + look->checked / WORKERS_A_TRY + 1;
@@ -429,10 +428,10 @@ static nsec_t gap(const struct look *look)
 	return time > WAIT_LEAST ? time : WAIT_LEAST;
 }
 
-static void step(struct asker *a, nsec_t now)
+static void check_some(struct asker *a, nsec_t now)
 {
 	struct checker *c = (struct checker *)a;
-	struct look look = look_at_all(c);
+	struct look look = look_at_workers(c);
 	nsec_t end;
 
 	judge_silence(c, &look, now);
@@ -441,10 +440,10 @@ static void step(struct asker *a, nsec_t now)
 		c->round++;
 		c->round_at = now;
 		c->tries = 0;
-	} else { /* all had a chance in this round */
+	} else { /* all workers had a chance in this round */
 		look_for_away(c);
 	}
-	look = look_at_all(c); /* some may be gone, or the round new */
+	look = look_at_workers(c); /* workers may be gone, or the round new */
 	if (look.checked == 0) {
 		volley_stop(&c->volley);
 		if (look.paused)
@@ -452,19 +451,19 @@ static void step(struct asker *a, nsec_t now)
 		return;
 	}
 	if (look.exec != NULL)
-		run(c, look.exec);
+		run_command(c, look.exec);
 	else if (look.ask != NULL)
-		fire(c, &look);
+		open_volley(c, &look);
 	end = nsec_add(c->round_at, look.interval);
 	if (look.left > 0 || volley_waits(&c->volley)) {
-		nsec_t next = now + gap(&look);
+		nsec_t next = now + time_to_next(&look);
 
 		end = end > now ? nsec_min(end, next) : next;
 	}
 	asker_arm(a, end - now);
 }
 
-static bool wants(const struct child *child)
+static bool has_check(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
@@ -473,9 +472,9 @@ static bool wants(const struct child *child)
 
 const struct asker_kind check_kind = {
 	.size = sizeof(struct checker),
-	.wants = wants,
-	.step = step,
+	.wants = has_check,
+	.step = check_some,
 	.forget = away_forget,
-	.probe = to_ask,
-	.answered = answered,
+	.probe = probe_to_send,
+	.answered = note_answer,
 };

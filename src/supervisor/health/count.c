@@ -12,16 +12,15 @@
 #include <string.h>
 
 /*
- * `max-requests`: a worker that got so many connections is replaced.  The kernel
- * counts them, or nclust as it gives them out; here is looked how far they are: when
- * the worker may have reached its limit at the pace of late, within these bounds.
- * While none come, looks become rare.
+ * `max-requests`: a worker that got so many connections is replaced.  The kernel counts them, or
+ * nclust as it gives them out; this asker reads the count when the worker may have reached its
+ * limit at its latest pace, within these bounds.  While no connections come, looks become rare.
  */
 #define WAIT_LEAST (1 * SECOND)
 #define WAIT_MOST (10 * SECOND)
 #define WAIT_IDLE (1 * MINUTE)
-/* Not before it was ready for so many times `stable-after`: a flood is no reason to
- * replace one after the other. */
+/* A worker is not replaced before it was ready for so many times `stable-after`, so that a flood
+ * does not replace one worker after the other. */
 #define AGE_LEAST 10
 
 static unsigned limit_of(const struct child *child)
@@ -31,12 +30,12 @@ static unsigned limit_of(const struct child *child)
 	return s != NULL ? s->max_requests : 0;
 }
 
-static bool wants(const struct child *child)
+static bool has_limit(const struct child *child)
 {
 	return limit_of(child) != 0;
 }
 
-static struct dealt given_to(const struct child *child)
+static struct dealt connections_of(const struct child *child)
 {
 	struct dealt given = {.mates = 1};
 
@@ -44,7 +43,7 @@ static struct dealt given_to(const struct child *child)
 	return given;
 }
 
-static void tell_uncounted(struct service *service, const struct dealt *given)
+static void warn_uncounted(struct service *service, const struct dealt *given)
 {
 	if (service->asks.uncounted_told)
 		return;
@@ -58,12 +57,12 @@ static void tell_uncounted(struct service *service, const struct dealt *given)
 
 void health_count(struct child *child)
 {
-	struct health *h = wants(child) ? health_of(child) : NULL;
+	struct health *h = has_limit(child) ? health_of(child) : NULL;
 	struct dealt given;
 
 	if (h == NULL || h->counts)
 		return;
-	given = given_to(child);
+	given = connections_of(child);
 	h->counts = true;
 	h->counted = given.known;
 	h->given = given.count;
@@ -71,8 +70,9 @@ void health_count(struct child *child)
 	h->count_pause = WAIT_LEAST / 2;
 }
 
-/* When it may have got so many more. */
-static nsec_t pause_until(struct health *h, uint64_t more, uint64_t got, nsec_t span)
+/* Returns the time in which the worker may have got `more` connections, having `got` some in
+ * `span`. */
+static nsec_t time_to_reach(struct health *h, uint64_t more, uint64_t got, nsec_t span)
 {
 	uint64_t at;
 
@@ -87,9 +87,9 @@ static nsec_t pause_until(struct health *h, uint64_t more, uint64_t got, nsec_t 
 	return at < WAIT_MOST / MSEC ? (nsec_t)at * MSEC : WAIT_MOST;
 }
 
-static uint64_t add_up(struct health *h, const struct dealt *given)
+static uint64_t add_requests(struct health *h, const struct dealt *given)
 {
-	/* of a listener that was closed they are gone */
+	/* the count of a listener that was closed is gone */
 	uint64_t got = given->count > h->given ? (given->count - h->given) / given->mates : 0;
 
 	h->given = given->count;
@@ -97,7 +97,7 @@ static uint64_t add_up(struct health *h, const struct dealt *given)
 	return got;
 }
 
-static nsec_t look(struct child *child, nsec_t now)
+static nsec_t count_requests(struct child *child, nsec_t now)
 {
 	const struct cluster_settings *s = child_settings(child);
 	struct health *h = health_of(child);
@@ -113,18 +113,18 @@ static nsec_t look(struct child *child, nsec_t now)
 	view = child_view(child);
 	age = now - view.ready_at;
 	health_count(child);
-	given = given_to(child);
+	given = connections_of(child);
 	if (!given.known) {
-		tell_uncounted(child->service, &given);
+		warn_uncounted(child->service, &given);
 		return WAIT_IDLE;
 	}
 	h->counted = true;
-	got = add_up(h, &given);
+	got = add_requests(h, &given);
 	span = now - h->counted_at;
 	h->counted_at = now;
 	limit = (uint64_t)((int64_t)limit + (int64_t)limit * view.share / 1000);
 	if (h->requests < limit)
-		return pause_until(h, limit - h->requests, got, span);
+		return time_to_reach(h, limit - h->requests, got, span);
 	if (age < AGE_LEAST * s->stable_after)
 		return AGE_LEAST * s->stable_after - age;
 	h->outgrown = true;
@@ -135,6 +135,6 @@ static nsec_t look(struct child *child, nsec_t now)
 const struct asker_kind count_kind = {
 	.size = sizeof(struct asker),
 	.first = WAIT_LEAST,
-	.wants = wants,
-	.look = look,
+	.wants = has_limit,
+	.look = count_requests,
 };

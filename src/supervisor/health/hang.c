@@ -33,7 +33,7 @@ bool hang_exceeds(const struct child *child, const struct connection *c)
 	return patience != 0 && sight_owes(c) && age_of(c) >= patience;
 }
 
-static void tell(struct child *child, const struct sight *sight, const struct connection *c)
+static void report_hang(struct child *child, const struct sight *sight, const struct connection *c)
 {
 	struct health *h = child->health;
 	const struct news_number numbers[] = {
@@ -73,12 +73,12 @@ void hang_look(struct child *child, nsec_t now)
 		return;
 	sight_connections(&sight, child);
 	oldest = sight_oldest(&sight, child);
-	/* two looks must see it: the whole machine may have stood still */
+	/* two looks must see the request: the whole machine may have stood still */
 	if (oldest == NULL || age_of(oldest) < patience / 2)
 		h->hang_cookie = 0;
 	else if (age_of(oldest) < patience || h->hang_cookie != oldest->cookie)
 		h->hang_cookie = oldest->cookie;
 	else
-		tell(child, &sight, oldest);
+		report_hang(child, &sight, oldest);
 	sight_free(&sight);
 }

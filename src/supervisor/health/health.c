@@ -43,9 +43,9 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 			(*h->hang != '\0' && hang_exceeds(child, c)));
 }
 
-/* How many connections in the queue are our own?  They stay in the queue of a
- * worker that does not accept, even after they were given up. */
-static unsigned own_checks(const struct child *child, const struct connection *c)
+/* How many connections in the queue are nclust's own?  They stay in the queue of a worker that does
+ * not accept, even after nclust has given them up. */
+static unsigned count_own_checks(const struct child *child, const struct connection *c)
 {
 	const struct asker *checks = child->service->asks.of[ASKS_CHECK];
 	const struct asker *reaches = child->service->asks.of[ASKS_REACH];
@@ -69,7 +69,8 @@ static unsigned own_checks(const struct child *child, const struct connection *c
 
 unsigned health_given_up(const struct child *child, const struct connection *c)
 {
-	return c->kind == CONNECTION_LISTENER ? own_checks(child, c) : health_gives_up(child, c);
+	return c->kind == CONNECTION_LISTENER ? count_own_checks(child, c)
+					      : health_gives_up(child, c);
 }
 
 /* ---- probes ---- */
@@ -95,7 +96,7 @@ const char *health_probe_text(char to[96], const struct probe *probe)
 
 /* ---- exec ---- */
 
-static void on_over(void *owner, const struct pidfd_end *end, bool late)
+static void on_command_over(void *owner, const struct pidfd_end *end, bool late)
 {
 	struct child *child = owner;
 	struct health *h = child->health;
@@ -132,13 +133,13 @@ int health_exec(
 	scoped_buffer facts = {0};
 	struct helper_plan plan = {
 		.service = child->service,
-		/* of one that was taken over there is none yet */
+		/* a worker that was taken over has no recipe yet */
 		.recipe = recipe_get(child->service, child->generation, s, err),
 		.command = &probe->command,
 		.facts = &facts,
 		.silent = true,
 		.patience = s->check_timeout,
-		.over = on_over,
+		.over = on_command_over,
 		.owner = child,
 	};
 
@@ -155,8 +156,8 @@ int health_exec(
 	return 0;
 }
 
-/* After an upgrade: await the command that still runs. */
-static void exec_carried(struct child *child)
+/* After an upgrade: awaits the command that still runs. */
+static void go_on_with_command(struct child *child)
 {
 	struct health *h = child->health;
 
@@ -164,7 +165,7 @@ static void exec_carried(struct child *child)
 	if (h->asks == NULL)
 		return;
 	h->asks->running++;
-	helper_claim(h->helper, on_over, child);
+	helper_claim(h->helper, on_command_over, child);
 }
 
 /* ---- life ---- */
@@ -176,7 +177,8 @@ static void health_on_born(struct child *child, struct birth *birth)
 		health_prove(child);
 }
 
-static void begin_from(struct service *service, const struct child *only, enum asks_for which)
+static void begin_askers_from(
+	struct service *service, const struct child *only, enum asks_for which)
 {
 	for (; which < ASKERS; which++)
 		asker_begin(service, only, which);
@@ -204,7 +206,7 @@ static void health_on_report(struct service *service, const struct report *r)
 		if (child == NULL)
 			break;
 		health_count(child);
-		begin_from(service, child, ASKS_CHECK);
+		begin_askers_from(service, child, ASKS_CHECK);
 		break;
 	case REPORT_DRAINING:
 	case REPORT_STOPPING:
@@ -221,14 +223,14 @@ static void health_on_report(struct service *service, const struct report *r)
 	}
 }
 
-static void ask_again(struct child *child)
+static void go_on_with(struct child *child)
 {
 	const struct health *h = child->health;
 
 	if (h != NULL && *h->hang != '\0')
 		child->hang = h->hang;
 	if (h != NULL && h->helper != NULL && h->helper->over == NULL)
-		exec_carried(child);
+		go_on_with_command(child);
 	if (child_view(child).state == SLOT_STARTING)
 		health_prove(child);
 }
@@ -240,16 +242,16 @@ static void health_on_settings(struct service *service)
 	for_each_child (child, children_of(service))
 		if (health_is_ready(child))
 			health_count(child);
-	begin_from(service, NULL, ASKS_READY);
+	begin_askers_from(service, NULL, ASKS_READY);
 }
 
-/* Workers were carried through an upgrade, or taken over: ask them again. */
+/* Workers were carried through an upgrade, or taken over: asks them again. */
 static void health_on_adopted(struct service *service)
 {
 	struct child *child;
 
 	for_each_child (child, children_of(service))
-		ask_again(child);
+		go_on_with(child);
 	health_on_settings(service);
 }
 

@@ -16,22 +16,22 @@
 #include <stdio.h>
 
 /*
- * For `status`: a worker that serves one client at a time is held by one that has
- * connected and sends nothing.  The look ends at the first worker that is not, and is a
- * sample: nothing is kept of it.
+ * For `status`: a worker that serves one client at a time is held by a client that has connected
+ * and sends nothing.  The look ends at the first worker that is not held, and is a sample: nothing
+ * of it is kept.
  */
 #define WORKERS_MOST 16
-#define ROOM_MOST 4096U  /* for descriptors, of one … */
-#define LOOKS_MOST 4096U /* … and all that are looked at */
+#define ROOM_MOST 4096U  /* most descriptors of a worker that is looked at */
+#define LOOKS_MOST 4096U /* most connections that a status looks at */
 #define HELD_LEAST (1 * SECOND)
 
-/* The sockets that its processes of one thread wait for. */
+/* The sockets for which a worker's processes wait in a blocking call. */
 struct wait {
 	uint64_t inodes[REMOTE_AWAITS_MOST];
 	size_t count;
 };
 
-/* Has it several threads, or room for so many descriptors that to look at them would be
+/* Has the process several threads, or room for so many descriptors that looking at them would be
  * much work? */
 static bool serves_several(pid_t pid)
 {
@@ -43,8 +43,8 @@ static bool serves_several(pid_t pid)
 	return threads != 1 || room > ROOM_MOST;
 }
 
-/* false: others may take the next client. */
-static bool look_at_waits(struct wait *wait, const struct sight *sight)
+/* Finds the sockets that the worker waits for.  False: it may take the next client meanwhile. */
+static bool find_awaited(struct wait *wait, const struct sight *sight)
 {
 	wait->count = 0;
 	for (size_t i = 0; i < sight->tree_count; i++) {
@@ -73,9 +73,9 @@ static bool waits_for(const struct wait *wait, uint64_t inode)
 	return false;
 }
 
-/* The listener that the connection came by, if nothing has come by the connection, nor
- * has the server said anything first. */
-static const struct listener *silent_at(const struct child *child, const struct connection *c)
+/* Returns the connection's listener, if neither end has sent anything yet; else NULL. */
+static const struct listener *find_silent_listener(
+	const struct child *child, const struct connection *c)
 {
 	const struct listener *l;
 
@@ -97,7 +97,7 @@ static nsec_t held_for(const struct child *child, const struct listener **at, si
 	nsec_t time = 0;
 
 	sight_processes(&sight, child);
-	if (!look_at_waits(&wait, &sight))
+	if (!find_awaited(&wait, &sight))
 		return 0;
 	sight_connections(&sight, child);
 	*looks += sight.all.count + sight.all.others;
@@ -110,7 +110,7 @@ static nsec_t held_for(const struct child *child, const struct listener **at, si
 			time = 0; /* it waits for the next client, too */
 			break;
 		}
-		l = silent_at(child, c);
+		l = find_silent_listener(child, c);
 		if (l == NULL)
 			continue;
 		*at = socket_option(l->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT) == 0 ? l : NULL;
@@ -131,7 +131,7 @@ void held_on_status(struct json_writer *w, const struct service *service)
 	char text[300];
 	char age[16];
 
-	if (service->kind->by_connection) /* others get workers of their own */
+	if (service->kind->by_connection) /* each client gets a worker of its own */
 		return;
 	for_each_child (child, children_of(service)) {
 		nsec_t time = health_is_ready(child) ? held_for(child, &at, &looks) : 0;

@@ -9,16 +9,16 @@
 
 #include <string.h>
 
-/* `ready = tcp`, `http:/path` and `exec:CMD`: each worker is probed from its
- * start until a probe succeeds, often at first and every second in the end. */
+/* `ready = tcp`, `http:/path` and `exec:CMD`: each worker is probed from its start until a probe
+ * succeeds, often at first and every second in the end. */
 
 /* The next probe comes after a fifth of the time since the worker's start. */
 #define WAIT_LEAST (25 * MSEC)
 #define WAIT_MOST (1 * SECOND)
 #define WAIT_PART 5
 
-/* The probe that this worker has to pass; NULL: none, or not now: a spare that is held
- * in its listen(2) answers nobody. */
+/* The probe that this worker has to pass; NULL: none, or not now: a spare that is held in its
+ * listen(2) answers nobody. */
 static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s;
@@ -30,17 +30,17 @@ static const struct probe *probe_of(const struct child *child)
 	return s != NULL && s->ready == READY_PROBE ? &s->ready_probe : NULL;
 }
 
-static bool wants(const struct child *child)
+static bool has_probe(const struct child *child)
 {
 	return probe_of(child) != NULL;
 }
 
-static const struct probe *to_ask(const struct child *child)
+static const struct probe *probe_to_send(const struct child *child)
 {
 	return child->life.paused ? NULL : probe_of(child);
 }
 
-static void answered(struct child *child, bool well, const char *why)
+static void note_answer(struct child *child, bool well, const char *why)
 {
 	struct health *h = child->health;
 
@@ -59,7 +59,7 @@ static void answered(struct child *child, bool well, const char *why)
 	log_worker(child, LOG_INFO, "worker %d is not ready yet: %s", (int)child->pid, why);
 }
 
-static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
+static void run_command(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
 {
 	struct health *h = child->health;
 	struct error err;
@@ -69,11 +69,12 @@ static void run(struct volley *v, struct child *child, nsec_t now, nsec_t wait)
 		return;
 	h->tried_at = now;
 	if (health_exec(child, v, probe_of(child), &err) == -1)
-		answered(child, false, err.text);
+		note_answer(child, false, err.text);
 }
 
-/* As many connections as there are workers: one that is awake wakes no other. */
-static void fire(struct volley *v, const struct child *first, unsigned alive)
+/* Opens as many connections as there are workers, because an idle worker that is awake wakes no
+ * other. */
+static void open_volley(struct volley *v, const struct child *first, unsigned alive)
 {
 	struct child *child;
 	struct error err;
@@ -85,15 +86,15 @@ static void fire(struct volley *v, const struct child *first, unsigned alive)
 	if (volley_fire(v, aim_of(first), child_settings(first), probe_of(first), alive, &err) == 0)
 		return;
 	for_each_child (child, children_of(v->asker.service))
-		if (wants(child))
-			answered(child, false, err.text);
+		if (has_probe(child))
+			note_answer(child, false, err.text);
 }
 
-static void step(struct asker *a, nsec_t now)
+static void probe_workers(struct asker *a, nsec_t now)
 {
 	struct volley *v = (struct volley *)a;
 	struct child_walk walk = children_of(a->service);
-	const struct child *first = NULL; /* that is asked by connection */
+	const struct child *first = NULL; /* to be asked by a connection */
 	struct child *child;
 	unsigned alive = 0;
 	unsigned proving = 0;
@@ -103,16 +104,16 @@ static void step(struct asker *a, nsec_t now)
 		wait = WAIT_LEAST;
 	wait = nsec_min(wait, WAIT_MOST);
 	for (; (child = child_next(&walk)) != NULL; alive++) {
-		if (!wants(child))
+		if (!has_probe(child))
 			continue;
 		proving++;
 		if (probe_of(child)->kind == PROBE_EXEC)
-			run(v, child, now, wait);
+			run_command(v, child, now, wait);
 		else
 			first = volley_next(v, first, child);
 	}
 	if (first != NULL)
-		fire(v, first, alive);
+		open_volley(v, first, alive);
 	if (proving > 0)
 		asker_arm(a, wait);
 	else
@@ -122,10 +123,10 @@ static void step(struct asker *a, nsec_t now)
 const struct asker_kind prove_kind = {
 	.size = sizeof(struct volley),
 	.first = WAIT_LEAST,
-	.wants = wants,
-	.step = step,
-	.probe = to_ask,
-	.answered = answered,
+	.wants = has_probe,
+	.step = probe_workers,
+	.probe = probe_to_send,
+	.answered = note_answer,
 };
 
 void health_prove(struct child *child)

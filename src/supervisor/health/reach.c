@@ -13,23 +13,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* To the next volley: at once after one that has reached somebody, else later and
- * later, so that workers which cannot be reached have little of it. */
+/* Time to the next volley: none after a volley that has reached a worker, else longer and longer,
+ * so that nclust spends little on workers that cannot be reached. */
 #define WAIT_LEAST (2 * MSEC)
 #define WAIT_MOST (128 * MSEC)
 
-/* Many workers take so many times the patience of one. */
+/* Reaching all workers takes at most so many times the patience for one. */
 #define REACHES_MOST 7
 
 struct reacher {
 	struct volley volley;
 	struct reach *first;
 	nsec_t wait;
-	bool useful; /* the last volley has reached somebody */
-	bool traces; /* there may be connections that nobody has taken */
+	bool reached_any; /* the last volley has reached a wanted worker */
+	bool may_be_left; /* connections that nobody has taken may be left */
 };
 
-/* How a connection is opened to be handed on: as one of a check by HTTP. */
+/* A connection that will be handed on is opened like that of a check by HTTP. */
 static const struct probe probe = {.kind = PROBE_HTTP, .text = (char *)"/"};
 
 static struct reacher *reacher_of(const struct service *service)
@@ -52,8 +52,8 @@ bool reach_wants(const struct reach *r, const struct child *child)
 	return r->slot == SLOT_ALL ? health_is_ready(child) : r->slot == child->slot;
 }
 
-/* Where a byte was sent with the connection, it must be the right one. */
-static struct reach *who_wants(const struct reacher *x, const struct child *child, bool byte_sent)
+/* Returns who wants to reach this worker.  A byte that was sent must be theirs. */
+static struct reach *find_caller(const struct reacher *x, const struct child *child, bool byte_sent)
 {
 	for (struct reach *r = x->first; r != NULL; r = r->next)
 		if (reach_wants(r, child) && (!byte_sent || r->first == x->volley.first))
@@ -61,24 +61,24 @@ static struct reach *who_wants(const struct reacher *x, const struct child *chil
 	return NULL;
 }
 
-static const struct probe *to_reach(const struct child *child)
+static const struct probe *probe_to_send(const struct child *child)
 {
 	const struct reacher *x = reacher_of(child->service);
 	bool deferred = x->volley.aim.deferred;
 
-	return who_wants(x, child, deferred) != NULL ? &probe : NULL;
+	return find_caller(x, child, deferred) != NULL ? &probe : NULL;
 }
 
-static void taken(struct child *child, int fd, size_t sent)
+static void hand_on(struct child *child, int fd, size_t sent)
 {
 	struct reacher *x = reacher_of(child->service);
-	struct reach *r = who_wants(x, child, sent > 0);
+	struct reach *r = find_caller(x, child, sent > 0);
 
 	if (r == NULL || !r->got(r, child, fd, sent))
 		return;
 	r->reached[child->slot] = true;
 	r->until = nsec_min(nsec_add(clock_now(), r->patience), r->most);
-	x->useful = true;
+	x->reached_any = true;
 	x->wait = WAIT_LEAST;
 	asker_arm(&x->volley.asker, 0);
 }
@@ -99,9 +99,10 @@ static bool is_over(const struct reach *r, nsec_t now)
 	return true;
 }
 
-/* As many as there are workers, because one that is awake wakes no other; but where
- * connections wait already, fewer: a worker that hangs must not get more and more. */
-static unsigned how_many(const struct reacher *x, const struct listener *l)
+/* How many connections to open: as many as there are workers, because an idle worker that is awake
+ * wakes no other; fewer if connections wait already, because a worker that hangs must not get more
+ * and more. */
+static unsigned count_to_open(const struct reacher *x, const struct listener *l)
 {
 	const struct service *s = x->volley.asker.service;
 	struct child_walk walk = children_of(s);
@@ -115,7 +116,7 @@ static unsigned how_many(const struct reacher *x, const struct listener *l)
 		return 0;
 	group_queue(l, &queue);
 	if (queue.depth < 0 && count > 0)
-		return 1; /* nobody knows */
+		return 1; /* the queue's length is not known */
 	most = queue.limit > 0 ? queue.limit / 2 : VOLLEY_MAX;
 	if (count == 0 || queue.depth >= VOLLEY_MAX || queue.depth > most)
 		return 0;
@@ -123,36 +124,36 @@ static unsigned how_many(const struct reacher *x, const struct listener *l)
 	return most > 1 ? (unsigned)most : 1;
 }
 
-/* Where the next worker that is wanted can be asked. */
-static const struct listener *next_listener(const struct reacher *x)
+/* The listener at which the next wanted worker can be asked. */
+static const struct listener *find_next_listener(const struct reacher *x)
 {
 	const struct child *next = NULL;
 	const struct child *child;
 
 	for_each_child (child, children_of(x->volley.asker.service))
-		if (who_wants(x, child, false) != NULL)
+		if (find_caller(x, child, false) != NULL)
 			next = volley_next(&x->volley, next, child);
 	return next != NULL ? aim_of(next) : NULL;
 }
 
-static void fire(struct reacher *x)
+static void open_volley(struct reacher *x)
 {
 	struct volley *v = &x->volley;
-	const struct listener *l = next_listener(x);
-	unsigned count = how_many(x, l);
+	const struct listener *l = find_next_listener(x);
+	unsigned count = count_to_open(x, l);
 	struct error err;
 
-	x->wait = x->useful ? WAIT_LEAST : nsec_min(2 * x->wait, WAIT_MOST);
-	x->useful = false;
+	x->wait = x->reached_any ? WAIT_LEAST : nsec_min(2 * x->wait, WAIT_MOST);
+	x->reached_any = false;
 	if (v->first != x->first->first)
-		volley_stop(v); /* another letter was sent by those */
+		volley_stop(v); /* those were sent another first byte */
 	v->first = x->first->first;
 	if (count > 0)
 		(void)volley_fire(
 			v, l, cluster_settings(v->asker.service->core), &probe, count, &err);
 }
 
-static void step(struct asker *a, nsec_t now)
+static void reach_workers(struct asker *a, nsec_t now)
 {
 	struct reacher *x = (struct reacher *)a;
 	struct reach *next;
@@ -164,11 +165,11 @@ static void step(struct asker *a, nsec_t now)
 	}
 	if (x->first == NULL)
 		return;
-	fire(x);
+	open_volley(x);
 	asker_arm(a, x->wait);
 }
 
-static bool wants(const struct child *child)
+static bool is_wanted_by_settings(const struct child *child)
 {
 	(void)child;
 	return false; /* no setting asks for it */
@@ -176,10 +177,10 @@ static bool wants(const struct child *child)
 
 const struct asker_kind reach_kind = {
 	.size = sizeof(struct reacher),
-	.wants = wants,
-	.step = step,
-	.probe = to_reach,
-	.taken = taken,
+	.wants = is_wanted_by_settings,
+	.step = reach_workers,
+	.probe = probe_to_send,
+	.taken = hand_on,
 };
 
 /* ---- life ---- */
@@ -216,7 +217,7 @@ int reach_begin(struct reach *r, struct service *service, struct error *err)
 	r->next = x->first;
 	x->first = r;
 	x->wait = WAIT_LEAST;
-	x->traces = true;
+	x->may_be_left = true;
 	asker_arm(&x->volley.asker, 0);
 	return 0;
 }
@@ -239,7 +240,7 @@ bool reach_may_wait(const struct service *service)
 {
 	const struct reacher *x = reacher_of(service);
 
-	return x != NULL && x->traces;
+	return x != NULL && x->may_be_left;
 }
 
 void reach_cleared(const struct service *service)
@@ -247,7 +248,7 @@ void reach_cleared(const struct service *service)
 	struct reacher *x = reacher_of(service);
 
 	if (x != NULL && x->first == NULL)
-		x->traces = false;
+		x->may_be_left = false;
 }
 
 void reach_drop(struct service *service)

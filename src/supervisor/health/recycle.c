@@ -11,9 +11,8 @@
 
 #include <inttypes.h>
 
-/* `max-memory`: a worker that uses more (workers/use.h) is replaced.  Its use
- * is measured every 5 s, and every second once it has reached half of the
- * limit. */
+/* `max-memory`: a worker that uses more (workers/use.h) is replaced.  Its use is measured every 5
+ * s, and every second once it has reached half of the limit. */
 #define WAIT_FAR (5 * SECOND)
 #define WAIT_NEAR (1 * SECOND)
 #define MIB (1024U * 1024)
@@ -39,12 +38,12 @@ static bool is_too_much(struct health *h, const struct memory_limit *limit, uint
 	return now - h->above_since >= limit->span;
 }
 
-static bool wants(const struct child *child)
+static bool has_limit(const struct child *child)
 {
 	return limit_of(child).bytes != 0;
 }
 
-static nsec_t look(struct child *child, nsec_t unused)
+static nsec_t measure_memory(struct child *child, nsec_t unused)
 {
 	const struct memory_limit limit = limit_of(child);
 	struct health *h = health_of(child);
@@ -71,6 +70,6 @@ static nsec_t look(struct child *child, nsec_t unused)
 const struct asker_kind memory_kind = {
 	.size = sizeof(struct asker),
 	.first = WAIT_NEAR,
-	.wants = wants,
-	.look = look,
+	.wants = has_limit,
+	.look = measure_memory,
 };

@@ -33,13 +33,13 @@ void sight_connections(struct sight *sight, const struct child *child)
 			continue;
 		}
 		scoped_fd pidfd = pidfd_of(sight->tree[i]);
-		if (pidfd != -1) /* else it is gone */
+		if (pidfd != -1) /* else the process is gone */
 			(void)connections_add(&sight->all, &r, pidfd);
 	}
 }
 
-/* Does the worker listen at this port, or does nclust for it, as it does for Node's?
- * On a connection that it has made itself, what arrives are answers, not requests. */
+/* Does the worker listen at this port, or nclust for a worker of Node's?  Data that arrives on a
+ * connection that the worker has made itself are answers, not requests. */
 static bool is_served(const struct sight *sight, const struct child *child, uint16_t port)
 {
 	struct listener_walk walk = listeners_of(child->service, LISTENERS_ALL);
@@ -78,7 +78,7 @@ static bool is_waiting(
 }
 
 /* How many bytes of a connection the worker has read. */
-static uint64_t read_of(const struct connection *c)
+static uint64_t bytes_read(const struct connection *c)
 {
 	/* the kernel counts the other side's FIN as a received byte */
 	bool is_ended = c->kind == CONNECTION_TCP &&
@@ -87,8 +87,8 @@ static uint64_t read_of(const struct connection *c)
 	return c->bytes_in - c->queue - is_ended;
 }
 
-/* Sums of these are prints, in any order. */
-static uint64_t mix(uint64_t one)
+/* Scrambles a number; a print is the sum of such numbers, in any order. */
+static uint64_t scramble(uint64_t one)
 {
 	one *= 0x9e3779b97f4a7c15;
 	return one ^ one >> 29;
@@ -104,8 +104,8 @@ uint64_t sight_print(const struct sight *sight)
 
 		if (c->kind == CONNECTION_LISTENER)
 			continue;
-		one ^= read_of(c) << 42;
-		print += mix(one);
+		one ^= bytes_read(c) << 42;
+		print += scramble(one);
 	}
 	return print;
 }

@@ -9,15 +9,15 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* Has it been accepted there?  Of a unix socket the path is not compared. */
+/* Was the connection accepted at this listener?  Paths of unix sockets are not compared. */
 static bool is_from(const struct connection *c, const struct listener *at)
 {
 	return at->facts.family == AF_UNIX ? c->kind == CONNECTION_UNIX && c->has_name
 					   : c->kind == CONNECTION_TCP && c->port == at->facts.port;
 }
 
-/* The cookies of its connections there, in their order.  -1: no memory. */
-static int gather(const struct child *child, struct cookies *to, const struct listener *at)
+/* Lists the cookies of the worker's connections at this listener, sorted. -1: no memory. */
+static int list_cookies(const struct child *child, struct cookies *to, const struct listener *at)
 {
 	struct sight sight = {.cpu = 0};
 	int got = 0;
@@ -36,7 +36,7 @@ static int gather(const struct child *child, struct cookies *to, const struct li
 	return got;
 }
 
-/* Are all of `now` among those `before`?  Others may have ended. */
+/* Are all connections of `now` among those `before`?  Some of `before` may have ended. */
 static bool are_old(const struct cookies *now, const struct cookies *before)
 {
 	size_t k = 0;
@@ -65,7 +65,7 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 	begun = h->silent_looked >= since && h->silent_looked <= now;
 	if (begun && now - h->silent_looked < patience / SILENCE_LOOKS)
 		return h->silent;
-	if (gather(child, &seen, at) == -1) {
+	if (list_cookies(child, &seen, at) == -1) {
 		silence_forget(child);
 		return false;
 	}

@@ -14,16 +14,16 @@
 #include <inttypes.h>
 
 /*
- * `stall`: a ready worker has stalled if it has requests that it has not read
- * or not answered, or clients in a socket of its own, and has made no progress for that time: no byte moved on any
- * connection, and it used no more CPU time than housekeeping takes.  nclust
- * looks from outside at all of its processes, four times in that time, and at
- * the same time for requests that hang (hang.h).
+ * `stall`: a ready worker has stalled if it has requests that it has not read or not answered, or
+ * clients in a socket of its own, and has made no progress for that time: no byte moved on any
+ * connection, and it used no more CPU time than housekeeping takes. nclust looks from outside at
+ * all of its processes, four times in that time, and at the same time for requests that hang
+ * (hang.h).
  */
 #define LOOKS 4 /* in the time of `stall` */
 #define WAIT_LEAST (250 * MSEC)
-/* A timer that ticks in a program is no progress: allow it 1/HOUSEKEEPING of
- * the time, and one unit of /proc's clock. */
+/* A timer that ticks in a program is no progress: allow 1/HOUSEKEEPING of the time, and one unit of
+ * /proc's clock. */
 #define HOUSEKEEPING 100
 #define CPU_UNIT (10 * MSEC)
 static nsec_t stall_of(const struct child *child)
@@ -35,18 +35,18 @@ static nsec_t stall_of(const struct child *child)
 
 /* ---- judging it ---- */
 
-static void moved(struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
+static void note_progress(struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
 {
 	h->moved_at = now;
 	h->moved_cpu = sight->cpu;
 	h->moved_print = print;
 }
 
-static void unwell(struct child *child, nsec_t time)
+static void report_stall(struct child *child, nsec_t time)
 {
 	char age[16];
 
-	child->health->moved_at = 0; /* begin anew: it may have to stay */
+	child->health->moved_at = 0; /* begin anew: the worker may have to stay */
 	news_say_worker(child, LOG_WARN, "stalled",
 		"worker %d has requests waiting and has made no progress for "
 		"%s",
@@ -54,7 +54,7 @@ static void unwell(struct child *child, nsec_t time)
 	child_tell(child, EVENT_UNWELL, WHY_STALL);
 }
 
-static void tell_refused(struct service *service)
+static void warn_refused(struct service *service)
 {
 	if (service->asks.refused_told)
 		return;
@@ -78,7 +78,7 @@ static bool has_queue(const struct child *child)
 	return false;
 }
 
-static void judge(struct child *child, nsec_t now)
+static void judge_progress(struct child *child, nsec_t now)
 {
 	struct health *h = health_of(child);
 	struct sight sight = {.cpu = 0};
@@ -94,29 +94,29 @@ static void judge(struct child *child, nsec_t now)
 	sight_processes(&sight, child);
 	if (h->moved_at == 0 || sight.traced ||
 		sight.cpu > h->moved_cpu + CPU_UNIT + (now - h->moved_at) / HOUSEKEEPING) {
-		moved(h, &sight, 0, now);
+		note_progress(h, &sight, 0, now);
 		return;
 	}
 	sight_connections(&sight, child);
 	print = sight_print(&sight);
 	waits = sight_any_waits(&sight, child) || has_queue(child);
 	if (sight.all.refused)
-		tell_refused(child->service);
+		warn_refused(child->service);
 	sight_free(&sight);
 	if (!waits || print != h->moved_print)
-		moved(h, &sight, print, now);
+		note_progress(h, &sight, print, now);
 	else if (now - h->moved_at >= stall_of(child))
-		unwell(child, now - h->moved_at);
+		report_stall(child, now - h->moved_at);
 }
 
 /* ---- looking ---- */
 
-static bool wants(const struct child *child)
+static bool is_watched(const struct child *child)
 {
 	return stall_of(child) != 0 || hang_patience(child) != 0;
 }
 
-static nsec_t look(struct child *child, nsec_t now)
+static nsec_t look_at_worker(struct child *child, nsec_t now)
 {
 	struct service *service = child->service;
 	uint32_t slot = child->slot;
@@ -134,11 +134,11 @@ static nsec_t look(struct child *child, nsec_t now)
 		child = child_find(service, slot, worker);
 	}
 	if (stall != 0 && child != NULL)
-		judge(child, now);
+		judge_progress(child, now);
 	return wait;
 }
 
-static void forget(struct child *child)
+static void forget_progress(struct child *child)
 {
 	if (child->health == NULL)
 		return;
@@ -149,7 +149,7 @@ static void forget(struct child *child)
 const struct asker_kind stall_kind = {
 	.size = sizeof(struct asker),
 	.first = WAIT_LEAST,
-	.wants = wants,
-	.look = look,
-	.forget = forget,
+	.wants = is_watched,
+	.look = look_at_worker,
+	.forget = forget_progress,
 };

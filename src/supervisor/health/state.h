@@ -4,30 +4,30 @@
 
 #include <stdbool.h>
 
-/* What a cluster's workers are asked, or looked at, for. */
+/* Why a cluster's workers are asked, or looked at. */
 enum asks_for {
 	ASKS_READY,
 	ASKS_CHECK,
-	ASKS_WARM, /* a spare */
+	ASKS_WARM, /* a spare, before it serves */
 	ASKS_STALL,
 	ASKS_MEMORY,
-	ASKS_REACH, /* somebody else asks it (reach.h) */
+	ASKS_REACH, /* another room wants to reach them (reach.h) */
 	ASKS_COUNT,
 	ASKERS,
 };
 
 /*
- * What only this room knows of a cluster: the askers that look after its
- * workers.  It is a member of struct service (common/state.h).
+ * What only this room knows of a cluster: the askers that look after its workers.  This struct is a
+ * member of struct service (common/state.h).
  */
 struct asks {
 	struct asker *of[ASKERS]; /* asker.h; NULL: not needed yet */
-	bool denied_told;         /* reported: no check can be made */
-	bool refused_told;        /* reported: no stall can be seen */
-	bool uncounted_told;      /* reported: connections are not counted */
-	char check[96];           /* what is asked: this one … */
-	unsigned passed;          /* … a worker of that generation has passed, … */
-	unsigned blamed;          /* … and none had when one of that was replaced */
+	bool denied_told;         /* logged: no check can be made */
+	bool refused_told;        /* logged: no stall can be seen */
+	bool uncounted_told;      /* logged: connections are not counted */
+	char check[96];           /* the check whose results these are, as text */
+	unsigned passed;          /* latest generation of which a worker has passed the check */
+	unsigned blamed; /* generation of which a worker was replaced before any had passed */
 };
 
 #endif

@@ -18,31 +18,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The wait between two looks for who has taken a connection.  It is short
- * because that worker waits for the request meanwhile, and may serve one client
- * at a time. */
+/* Time between two looks at who has taken a connection.  It is short because that worker waits for
+ * the request meanwhile, and may serve one client at a time. */
 #define STEP_FIRST (1 * MSEC)
 #define STEP_MOST (16 * MSEC)
-/* The most time in a turn for finding out who has taken a connection, and as much for
- * workers that take none. */
+/* The most time in a turn for finding out who has taken a connection, and as much for workers that
+ * take none. */
 #define SLICE (2 * MSEC)
-/* While an answer is awaited nclust wakes so often in its time, to see whether it gets
- * the CPU. */
+/* While nclust waits for an answer, it wakes so often within check-timeout, to see whether it gets
+ * the CPU itself. */
 #define WAKES 8
-/* So much of an answer is read, and no more. */
+/* The most of an answer that nclust reads. */
 #define REST_MOST ((size_t)64 * 1024 * 1024)
 #define CLOSED "closed the connection without an answer"
 
-static void arm(struct volley *v);
+static void arm_look(struct volley *v);
 
-static nsec_t time_of(const struct volley *v)
+static nsec_t volley_time(const struct volley *v)
 {
 	return asker_time(&v->asker, clock_now());
 }
 
 /* ---- the end of one ---- */
 
-static struct child *asked_of(const struct asking *a)
+static struct child *find_asked(const struct asking *a)
 {
 	return a->state >= ASKING_TAKEN ? child_find(a->volley->asker.service, a->slot, a->worker)
 					: NULL;
@@ -59,13 +58,13 @@ static void close_asking(struct asking *a)
 	ev_io_stop(sup->loop, &a->io);
 	ev_io_set(&a->io, -1, 0);
 	if (a->is_unix)
-		foreign_hang_up(sup, asked_of(a), &fd);
+		foreign_hang_up(sup, find_asked(a), &fd);
 	fd_close(&fd);
 	a->state = ASKING_OVER;
 	v->open--;
 }
 
-/* Nothing is open any more. */
+/* Stops the timer when no connection is open any more. */
 static void look_if_over(struct volley *v)
 {
 	if (v->open > 0)
@@ -76,13 +75,14 @@ static void look_if_over(struct volley *v)
 	v->settings = NULL;
 }
 
-/* Is it asked, and has not answered? */
-static bool awaits(const struct asking *a)
+/* Was a worker asked by this connection, and has not answered? */
+static bool awaits_answer(const struct asking *a)
 {
 	return a->state == ASKING_TAKEN || a->state == ASKING_LATE;
 }
 
-/* Those that are aimed wait for one worker, and hold up no other. */
+/* Is an open connection in one of these states?  One that is aimed and not taken waits for one
+ * worker, and delays no other. */
 static bool has_state(const struct volley *v, unsigned states)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
@@ -105,52 +105,52 @@ bool volley_is_busy(const struct volley *v)
 }
 
 /* Must this worker be asked? */
-static bool wants(const struct volley *v, const struct child *child)
+static bool must_ask(const struct volley *v, const struct child *child)
 {
 	const struct probe *probe = v->asker.kind->probe(child);
 
 	return probe != NULL && health_same_probe(probe, v->probe);
 }
 
-static void tell(struct asking *a, bool late, bool well, const char *why)
+static void tell_result(struct asking *a, bool late, bool well, const char *why)
 {
 	struct volley *v = a->volley;
 	struct child *child = child_find(v->asker.service, a->slot, a->worker);
 
-	if (child != NULL && (!late || wants(v, child)))
+	if (child != NULL && (!late || must_ask(v, child)))
 		v->asker.kind->answered(child, well, why);
 }
 
-static void conclude(struct asking *a, bool well, const char *why)
+static void end_asking(struct asking *a, bool well, const char *why)
 {
 	bool late = a->state == ASKING_LATE;
 
 	close_asking(a);
-	tell(a, late, well, why);
+	tell_result(a, late, well, why);
 }
 
 /* ---- the answer ---- */
 
-/* False: nothing has come; n is 0 at its end. */
-static bool receive(struct asking *a, void *to, size_t size, ssize_t *n)
+/* False: nothing has come; *n is 0 at the connection's end. */
+static bool receive_some(struct asking *a, void *to, size_t size, ssize_t *n)
 {
 	struct fdpass_message m;
 
-	*n = foreign_read(
-		a->volley->asker.service->sup, asked_of(a), a->io.fd, to, size, FDPASS_NOTHING, &m);
+	*n = foreign_read(a->volley->asker.service->sup, find_asked(a), a->io.fd, to, size,
+		FDPASS_NOTHING, &m);
 	if (*n == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	a->got += *n > 0 ? (size_t)*n : 0;
 	return true;
 }
 
-/* A server that is cut in its answer reports that as an error. */
+/* Reads on, because a server that is cut in its answer reports that as an error. */
 static void read_rest(struct asking *a)
 {
 	char data[64U * 1024] untouched;
 	ssize_t n;
 
-	if (receive(a, data, sizeof(data), &n) && (n <= 0 || a->got > REST_MOST))
+	if (receive_some(a, data, sizeof(data), &n) && (n <= 0 || a->got > REST_MOST))
 		close_asking(a);
 }
 
@@ -165,7 +165,7 @@ static void take_status(struct asking *a, unsigned code)
 	snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
 	a->state = ASKING_REST;
 	a->said_all = false;
-	tell(a, late, httpstatus_is_well(code), why);
+	tell_result(a, late, httpstatus_is_well(code), why);
 }
 
 static void read_answer(struct asking *a)
@@ -173,10 +173,10 @@ static void read_answer(struct asking *a)
 	unsigned code;
 	ssize_t n;
 
-	if (!receive(a, a->answer + a->got, sizeof(a->answer) - a->got, &n))
+	if (!receive_some(a, a->answer + a->got, sizeof(a->answer) - a->got, &n))
 		return;
 	if (n <= 0) {
-		conclude(a, false,
+		end_asking(a, false,
 			a->got > 0 ? CLOSED
 				   : CLOSED ": the port may speak TLS or want "
 					    "the PROXY protocol");
@@ -185,10 +185,10 @@ static void read_answer(struct asking *a)
 	switch (httpstatus_parse(a->answer, a->got, &code)) {
 	case HTTPSTATUS_MORE:
 		if (a->got == sizeof(a->answer))
-			conclude(a, false, "its answer is too long");
+			end_asking(a, false, "its answer is too long");
 		return;
 	case HTTPSTATUS_NONE:
-		conclude(a, false, "its answer is not HTTP/1");
+		end_asking(a, false, "its answer is not HTTP/1");
 		return;
 	case HTTPSTATUS_CODE:
 		take_status(a, code);
@@ -209,8 +209,9 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 	look_if_over(a->volley);
 }
 
-/* Its time to say all is over: it is told so, and has as much time again. */
-static void end_rest(struct asking *a, nsec_t now)
+/* The time for the rest of an answer is over: tells the server so by a FIN, and gives it as much
+ * time again. */
+static void end_reading(struct asking *a, nsec_t now)
 {
 	if (a->said_all || shutdown(a->io.fd, SHUT_WR) == -1)
 		close_asking(a);
@@ -229,11 +230,11 @@ static void judge_time(struct asking *a, nsec_t now)
 	if (now - a->since < (late ? s->check_interval : s->check_timeout))
 		return;
 	if (a->state == ASKING_REST) {
-		end_rest(a, now);
+		end_reading(a, now);
 		return;
 	}
 	read_answer(a); /* the answer may have arrived while nclust was late */
-	if (!awaits(a))
+	if (!awaits_answer(a))
 		return;
 	if (child_find(v->asker.service, a->slot, a->worker) == NULL) {
 		close_asking(a);
@@ -242,7 +243,7 @@ static void judge_time(struct asking *a, nsec_t now)
 	a->state = ASKING_LATE;
 	a->since = now;
 	snprintf(why, sizeof(why), "no answer within %s", text_duration(time, s->check_timeout));
-	tell(a, late, false, why);
+	tell_result(a, late, false, why);
 }
 
 /* ---- which worker has a connection ---- */
@@ -250,13 +251,13 @@ static void judge_time(struct asking *a, nsec_t now)
 bool volley_asks(const struct volley *v, const struct child *child)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (awaits(&v->asks[i]) && v->asks[i].worker == child->worker &&
+		if (awaits_answer(&v->asks[i]) && v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot)
 			return true;
 	return false;
 }
 
-/* Send all but the last `kept` bytes.  -1: it cannot be sent. */
+/* Sends all but the last `kept` bytes. -1: it cannot be sent. */
 static int send_request(struct asking *a, size_t kept)
 {
 	const struct volley *v = a->volley;
@@ -273,22 +274,22 @@ static int send_request(struct asking *a, size_t kept)
 	return 0;
 }
 
-/* From now on no worker has taken any. */
-static void be_quiet(struct volley *v)
+/* Notes that no worker has taken a connection from now on. */
+static void note_taken_now(struct volley *v)
 {
-	v->quiet_since = time_of(v);
+	v->quiet_since = volley_time(v);
 }
 
-/* The worker has taken it: send the request, if it must be asked. */
-static void take(struct asking *a, struct child *child, bool closed)
+/* The worker has taken the connection: sends the request, if the worker must be asked. */
+static void give_to_worker(struct asking *a, struct child *child, bool closed)
 {
 	struct volley *v = a->volley;
 	bool is_http = v->probe->kind == PROBE_HTTP;
 
 	if (a->state != ASKING_WAITS)
 		return;
-	be_quiet(v);
-	if (!wants(v, child) || volley_asks(v, child)) {
+	note_taken_now(v);
+	if (!must_ask(v, child) || volley_asks(v, child)) {
 		close_asking(a);
 		return;
 	}
@@ -301,15 +302,15 @@ static void take(struct asking *a, struct child *child, bool closed)
 	a->slot = child->slot;
 	a->worker = child->worker;
 	if (!is_http) {
-		conclude(a, true, "");
+		end_asking(a, true, "");
 		return;
 	}
 	if (health_of(child) != NULL)
 		child->health->asked = a->inode;
 	a->state = ASKING_TAKEN;
-	a->since = time_of(v);
+	a->since = volley_time(v);
 	if (closed || send_request(a, 0) == -1) {
-		conclude(a, false, CLOSED);
+		end_asking(a, false, CLOSED);
 		return;
 	}
 	ev_io_start(v->asker.service->sup->loop, &a->io);
@@ -324,7 +325,7 @@ static struct child *only_child(const struct service *s)
 	return child_next(&walk) == NULL ? only : NULL;
 }
 
-static void tell_denied(struct volley *v)
+static void warn_denied(struct volley *v)
 {
 	struct service *s = v->asker.service;
 
@@ -339,8 +340,8 @@ static void tell_denied(struct volley *v)
 		v->asker.kind->taken != NULL ? "" : ": use exec:");
 }
 
-/* The connections that are taken, as inodes of their other ends, by place. */
-static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
+/* Lists the connections that are taken, as inodes of their other ends, by place. */
+static unsigned list_taken(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 {
 	unsigned count = 0;
 
@@ -353,7 +354,7 @@ static unsigned gather(const struct volley *v, uint64_t inodes[VOLLEY_MAX])
 	return count;
 }
 
-static void ask_child(struct volley *v, struct child *child, bool deep,
+static void find_in_worker(struct volley *v, struct child *child, bool deep,
 	const uint64_t inodes[VOLLEY_MAX], nsec_t until)
 {
 	uint32_t slot = child->slot;
@@ -369,60 +370,61 @@ static void ask_child(struct volley *v, struct child *child, bool deep,
 	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
 		if ((held >> i & 1) == 0)
 			continue;
-		take(&v->asks[i], child, false);
+		give_to_worker(&v->asks[i], child, false);
 		child = child_find(v->asker.service, slot, worker);
 	}
 }
 
-/* A path whose file nclust did not make may lead to another program. */
-static bool is_sure(const struct aim *aim)
+/* Does the address lead to the worker for sure?  A path whose file nclust did not make may lead to
+ * another program. */
+static bool is_certain(const struct aim *aim)
 {
 	return aim->address.any.sa_family != AF_UNIX || aim->file.ino != 0 ||
 		aim->address.un.sun_path[0] == '\0';
 }
 
-/* An only worker has taken all connections; but if nclust itself answers clients
- * (fallback), that has to be seen. */
+/* An only worker has taken all connections.  But if nclust itself answers clients (fallback), it
+ * must find out who has. */
 static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 {
 	bool given = false;
 
-	if (v->asker.service->outage.answered || !is_sure(&v->aim))
+	if (v->asker.service->outage.answered || !is_certain(&v->aim))
 		return false;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct child *only = only_child(v->asker.service);
 
 		if (only == NULL || inodes[i] == 0)
 			continue; /* the last answer may have ended it */
-		take(&v->asks[i], only, false);
+		give_to_worker(&v->asks[i], only, false);
 		given = true;
 	}
 	return given;
 }
 
-/* The worker at the cursor.  False: it was searched in part only. */
-static bool look_at_one(struct volley *v, nsec_t until)
+/* Searches the worker at the cursor.  False: the worker was searched in part only. */
+static bool find_at_cursor(struct volley *v, nsec_t until)
 {
 	const struct service *s = v->asker.service;
 	struct child *child = s->children[v->cursor / 2][v->cursor % 2];
-	/* first the kind that had the last one (`deep`), then the other */
+	/* first the kind that took the last connection (`deep`), then the other */
 	bool deep = v->deep_first == (v->looked < 2 * s->child_slots);
 	uint64_t inodes[VOLLEY_MAX];
 
-	if (child == NULL || gather(v, inodes) == 0)
+	if (child == NULL || list_taken(v, inodes) == 0)
 		return true;
-	ask_child(v, child, deep, inodes, until);
+	find_in_worker(v, child, deep, inodes, until);
 	return v->in_part == 0;
 }
 
-/* Find the workers that have them, a slice at a time.  True: there is more. */
+/* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
 static bool find_owners(struct volley *v)
 {
 	const struct service *s = v->asker.service;
 	nsec_t until = clock_now() + SLICE;
 	uint64_t inodes[VOLLEY_MAX];
 
-	if (gather(v, inodes) == 0 || give_to_only(v, inodes)) {
+	if (list_taken(v, inodes) == 0 || give_to_only(v, inodes)) {
 		v->in_part = 0;
 		return false;
 	}
@@ -435,8 +437,8 @@ static bool find_owners(struct volley *v)
 			return true;
 		if (v->cursor >= 2 * s->child_slots)
 			v->cursor = 0;
-		done = look_at_one(v, until);
-		if (gather(v, inodes) == 0) {
+		done = find_at_cursor(v, until);
+		if (list_taken(v, inodes) == 0) {
 			v->looked = 0;
 			v->in_part = 0;
 			return false;
@@ -446,18 +448,18 @@ static bool find_owners(struct volley *v)
 		v->cursor++;
 	}
 	v->looked = 0;
-	/* no worker has it: a stranger does, or it was passed on meanwhile */
+	/* no worker has it: another program does, or a worker has passed it on */
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
 			close_asking(&v->asks[i]);
-	tell_denied(v);
+	warn_denied(v);
 	return false;
 }
 
 /* ---- looking ---- */
 
-/* Accepting waits for data: send the request but for its last bytes, or what
- * shall be sent first.  -1: it cannot be sent. */
+/* If the kernel waits for data before a worker can accept: sends the request but for its last
+ * bytes, or the byte `first`. -1: it cannot be sent. */
 static int send_first(struct asking *a)
 {
 	const struct volley *v = a->volley;
@@ -470,9 +472,9 @@ static int send_first(struct asking *a)
 	return send(a->io.fd, &v->first, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
-/* The kernel tries TCP's again; a unix socket with a full queue says EAGAIN.  -1: it
- * cannot be had at all. */
-static int try_again(struct asking *a)
+/* The kernel tries a TCP connection again by itself; connect(2) to a unix socket with a full queue
+ * failed with EAGAIN. -1: the connection cannot be made at all. */
+static int connect_again(struct asking *a)
 {
 	struct volley *v = a->volley;
 	struct aim aim = v->aim;
@@ -489,13 +491,13 @@ static int try_again(struct asking *a)
 	return aim_connect(&aim, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
 }
 
-static void begin(struct asking *a)
+static void begin_asking(struct asking *a)
 {
 	struct volley *v = a->volley;
 	union endpoint peer;
 
 	if (endpoint_peer(a->io.fd, &peer) == 0) {
-		if (try_again(a) == -1)
+		if (connect_again(a) == -1)
 			close_asking(a);
 		return;
 	}
@@ -505,37 +507,37 @@ static void begin(struct asking *a)
 		close_asking(a);
 }
 
-/* nclust cannot see which worker has it, unless there is only one. */
-static bool take_unseen(struct asking *a, bool closed)
+/* nclust cannot see which worker has the connection, unless there is only one worker. */
+static bool give_to_unseen(struct asking *a, bool closed)
 {
 	struct child *only = only_child(a->volley->asker.service);
 
 	if (only != NULL)
-		take(a, only, closed);
+		give_to_worker(a, only, closed);
 	else
 		close_asking(a);
 	return only != NULL;
 }
 
-/* The workers in its slot. */
-static unsigned mates(const struct child *child)
+/* How many workers the worker's slot has, with itself. */
+static unsigned count_in_slot(const struct child *child)
 {
 	struct child *const *both = child->service->children[child->slot];
 
 	return both[0] != NULL && both[1] != NULL ? 2 : 1;
 }
 
-/* Has it been taken and closed, before it was seen who has it?  What waits in a queue
- * has neither bytes to read nor an end. */
-static bool is_over(const struct asking *a)
+/* Has a worker taken and closed the connection before nclust saw which worker?  A connection that
+ * waits in a queue has neither bytes to read nor an end. */
+static bool is_closed_unseen(const struct asking *a)
 {
 	char byte;
 
 	return recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
-/* Nobody but this worker takes it.  If that one does not, it is busy, or has failed in
- * the end, unless it takes others. */
+/* Only one worker can take this connection.  If it does not, it is busy; it has failed when it
+ * takes no connections of clients either for as long as it may fail its checks. */
 static void look_at_aimed(struct asking *a, nsec_t now)
 {
 	struct volley *v = a->volley;
@@ -551,11 +553,11 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		return;
 	}
 	a->inode = otherend_inode(a->io.fd);
-	if (a->own && mates(child) > 1) {
+	if (a->own && count_in_slot(child) > 1) {
 		if (v->blind || a->inode != 0)
-			return; /* or the other one of its slot has it */
-	} else if (v->blind || a->inode != 0 || (a->state == ASKING_WAITS && is_over(a))) {
-		take(a, child, !v->blind && a->inode == 0);
+			return; /* or the slot's other worker has it */
+	} else if (v->blind || a->inode != 0 || (a->state == ASKING_WAITS && is_closed_unseen(a))) {
+		give_to_worker(a, child, !v->blind && a->inode == 0);
 		return;
 	}
 	if (waited < s->check_timeout || v->asker.kind->answered == NULL ||
@@ -566,7 +568,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 	/* it has missed all of them */
 	if (health_of(child) != NULL)
 		child->health->failures = s->check_failures - 1;
-	conclude(a, false, why);
+	end_asking(a, false, why);
 }
 
 static void look_if_taken(struct asking *a, nsec_t now)
@@ -579,8 +581,8 @@ static void look_if_taken(struct asking *a, nsec_t now)
 		return;
 	}
 	if (a->volley->blind) {
-		if (!take_unseen(a, false))
-			tell_denied(a->volley);
+		if (!give_to_unseen(a, false))
+			warn_denied(a->volley);
 		return;
 	}
 	if (a->inode == 0)
@@ -590,7 +592,7 @@ static void look_if_taken(struct asking *a, nsec_t now)
 	n = recv(a->io.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n == 1 || (n == -1 && (errno == EAGAIN || errno == EINTR)))
 		return;
-	(void)take_unseen(a, true); /* closed before its owner was known */
+	(void)give_to_unseen(a, true); /* closed before its owner was known */
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -601,13 +603,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	asker_late(&v->asker, v->due, clock_now());
-	now = time_of(v);
+	now = volley_time(v);
 	v->look_until = clock_now() + SLICE;
 	for (size_t i = 0; i < VOLLEY_MAX && v->settings != NULL; i++) {
 		struct asking *a = &v->asks[i];
 
 		if (a->state == ASKING_CONNECTS)
-			begin(a);
+			begin_asking(a);
 		if (a->state == ASKING_WAITS || (a->state == ASKING_CONNECTS && a->aimed))
 			look_if_taken(a, now);
 		else if (a->state >= ASKING_TAKEN)
@@ -620,11 +622,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	else
 		v->step = v->step == 0 ? STEP_FIRST : nsec_min(2 * v->step, STEP_MOST);
 	if (v->open > 0)
-		arm(v);
+		arm_look(v);
 	look_if_over(v);
 }
 
-static void arm(struct volley *v)
+static void arm_look(struct volley *v)
 {
 	nsec_t now = clock_now();
 	nsec_t next = NSEC_NEVER;
@@ -634,7 +636,7 @@ static void arm(struct volley *v)
 		return;
 	if (ev_is_active(&v->look))
 		asker_late(&v->asker, v->due, now);
-	now = time_of(v);
+	now = volley_time(v);
 	timeout = v->settings->check_timeout;
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		const struct asking *a = &v->asks[i];
@@ -658,8 +660,8 @@ static void arm(struct volley *v)
 
 /* ---- life ---- */
 
-/* `own`: by the socket that this worker alone has; or NULL. */
-static void ask(
+/* Opens a connection; `own`: to the socket that this worker alone has; or NULL. */
+static void open_asking(
 	struct volley *v, struct asking *a, const struct listener *l, const struct child *own)
 {
 	struct aim aim = v->aim;
@@ -699,15 +701,15 @@ static void ask(
 	v->open++;
 }
 
-/* Has this worker a socket at that address that no other one has? */
-static bool has_own(const struct listener *l, const struct child *child)
+/* Has this worker a socket at that address that no other worker has? */
+static bool has_own_socket(const struct listener *l, const struct child *child)
 {
 	return group_size(l) > 1 && group_own(l, child->traffic.lane) != NULL &&
 		child_has_own_lane(child);
 }
 
-/* How many wait for this one already? */
-static unsigned aimed(const struct volley *v, const struct child *child)
+/* How many connections are aimed at this worker already? */
+static unsigned count_aimed(const struct volley *v, const struct child *child)
 {
 	unsigned count = 0;
 
@@ -718,8 +720,9 @@ static unsigned aimed(const struct volley *v, const struct child *child)
 	return count;
 }
 
-/* Ask those who have one by it.  Returns how many others are to be asked at `at`. */
-static unsigned ask_straight(struct volley *v, const struct listener *at, unsigned count)
+/* Connects to the sockets of workers that have their own.  Returns how many of `count` connections
+ * are left for other workers, which are asked at `at`. */
+static unsigned ask_own_sockets(struct volley *v, const struct listener *at, unsigned count)
 {
 	const struct child *child;
 	unsigned others = 0;
@@ -729,26 +732,26 @@ static unsigned ask_straight(struct volley *v, const struct listener *at, unsign
 		bool own = l != NULL && aim_is_own(l);
 		unsigned more;
 
-		if ((l != at && !own) || !wants(v, child) || volley_asks(v, child))
+		if ((l != at && !own) || !must_ask(v, child) || volley_asks(v, child))
 			continue;
-		if (!own && !has_own(l, child)) {
+		if (!own && !has_own_socket(l, child)) {
 			others++;
 			continue;
 		}
 		count -= count > 0;
-		/* its slot's other one may take one, too */
-		more = (own ? mates(child) : 1) - aimed(v, child);
+		/* the slot's other worker may take one, too */
+		more = (own ? count_in_slot(child) : 1) - count_aimed(v, child);
 		for (size_t i = 0; i < VOLLEY_MAX && (int)more > 0; i++) {
 			if (v->asks[i].state != ASKING_OVER)
 				continue;
-			ask(v, &v->asks[i], l, child);
+			open_asking(v, &v->asks[i], l, child);
 			more--;
 		}
 	}
 	return others > 0 ? count : 0;
 }
 
-/* Nobody is to take them any more. */
+/* Closes connections that nobody is to take any more. */
 static void close_waiting(struct volley *v)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
@@ -771,17 +774,17 @@ int volley_fire(struct volley *v, const struct listener *l, const struct cluster
 		cluster_settings_unref(v->settings);
 	v->settings = cluster_settings_ref(settings);
 	v->probe = probe;
-	be_quiet(v);
+	note_taken_now(v);
 	v->denied = false;
 	v->blind = false;
 	v->looked = 0;
 	v->in_part = 0;
 	v->step = STEP_FIRST;
-	count = ask_straight(v, l, count);
+	count = ask_own_sockets(v, l, count);
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
 		if (v->asks[i].state != ASKING_OVER)
 			continue;
-		ask(v, &v->asks[i], l, NULL);
+		open_asking(v, &v->asks[i], l, NULL);
 		count--;
 	}
 	if (v->open == 0) {
@@ -790,12 +793,12 @@ int volley_fire(struct volley *v, const struct listener *l, const struct cluster
 	}
 	for (unsigned i = 0; i < VOLLEY_MAX; i++)
 		if (v->asks[i].state == ASKING_CONNECTS)
-			begin(&v->asks[i]);
+			begin_asking(&v->asks[i]);
 	if (v->open == 0) {
 		volley_stop(v);
 		return error_set(err, 0, "nobody listens");
 	}
-	arm(v);
+	arm_look(v);
 	return 0;
 }
 
@@ -806,7 +809,7 @@ bool volley_is_at(const struct volley *v, const struct child *child)
 	return l != NULL && l->inode == v->aim.inode;
 }
 
-static unsigned rank(const struct volley *v, const struct child *child)
+static unsigned rank_worker(const struct volley *v, const struct child *child)
 {
 	if (aim_of(child) == NULL)
 		return 0;
@@ -816,7 +819,7 @@ static unsigned rank(const struct volley *v, const struct child *child)
 const struct child *volley_next(
 	const struct volley *v, const struct child *a, const struct child *b)
 {
-	return a == NULL || rank(v, b) > rank(v, a) ? b : a;
+	return a == NULL || rank_worker(v, b) > rank_worker(v, a) ? b : a;
 }
 
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX])
@@ -836,10 +839,11 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 	for (size_t i = 0; i < VOLLEY_MAX; i++) {
 		struct asking *a = &v->asks[i];
 
-		/* an untaken connection may wait in this worker's queue, if it
-		 * is not aimed at another slot's */
-		if (a->state < ASKING_TAKEN ? !a->aimed || a->slot == slot
-					    : awaits(a) && a->slot == slot && a->worker == worker)
+		/* an untaken connection may wait in this worker's queue, if it is not aimed at
+		 * another slot */
+		if (a->state < ASKING_TAKEN
+				? !a->aimed || a->slot == slot
+				: awaits_answer(a) && a->slot == slot && a->worker == worker)
 			close_asking(a);
 	}
 	look_if_over(v);

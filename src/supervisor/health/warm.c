@@ -7,22 +7,21 @@
 #include "supervisor/workers/service.h"
 
 /*
- * A spare that listens, on a socket to which no client comes (intercept/gate.c), is
- * asked what `check` asks: at first without a pause, so that it has compiled, loaded
- * and connected to what its first answers need before it serves; then as often as those
- * that serve.
+ * A spare that listens, on a socket to which no client comes (intercept/gate.c), is checked like
+ * other workers: at first without a pause, so that it has compiled, loaded and connected to what
+ * its first answers need before it serves; then as often as workers that serve.
  */
 
-/* A JVM is as quick after 20 as after 800. */
+/* A JVM is as quick after 20 requests as after 800. */
 #define ENOUGH 50
-/* Before the next step, if there is no result. */
+/* Time before the next step, if there is no result. */
 #define PAUSE (20 * MSEC)
 
 static const struct probe *probe_of(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
 
-	/* at the gate of another address it cannot answer */
+	/* a worker that is held in listen(2) of another address cannot answer */
 	return s != NULL && s->check.kind == PROBE_HTTP && child->trap.aside &&
 			child->trap.gate_count == 0 && !child->life.paused &&
 			child_view(child).state == SLOT_SPARE
@@ -30,12 +29,12 @@ static const struct probe *probe_of(const struct child *child)
 		: NULL;
 }
 
-static bool wants(const struct child *child)
+static bool is_warmed(const struct child *child)
 {
 	return probe_of(child) != NULL;
 }
 
-static nsec_t due(const struct child *child)
+static nsec_t next_check_at(const struct child *child)
 {
 	const struct health *h = child->health;
 
@@ -46,18 +45,18 @@ static nsec_t due(const struct child *child)
 		: nsec_add(h->warm_at, child_settings(child)->check_interval);
 }
 
-static const struct probe *to_ask(const struct child *child)
+static const struct probe *probe_to_send(const struct child *child)
 {
 	const struct probe *probe = probe_of(child);
 
-	return probe != NULL && due(child) <= clock_now() ? probe : NULL;
+	return probe != NULL && next_check_at(child) <= clock_now() ? probe : NULL;
 }
 
-static void answered(struct child *child, bool well, const char *why)
+static void note_answer(struct child *child, bool well, const char *why)
 {
 	struct health *h = health_of(child);
 
-	if (h == NULL || !wants(child))
+	if (h == NULL || !is_warmed(child))
 		return;
 	h->warm_at = clock_now();
 	asker_arm(child->service->asks.of[ASKS_WARM], 0);
@@ -70,7 +69,7 @@ static void answered(struct child *child, bool well, const char *why)
 		log_worker(child, LOG_INFO, "spare worker %d is warm", (int)child->pid);
 }
 
-static void step(struct asker *a, nsec_t now)
+static void warm_spares(struct asker *a, nsec_t now)
 {
 	struct volley *v = (struct volley *)a;
 	const struct child *first = NULL;
@@ -79,16 +78,16 @@ static void step(struct asker *a, nsec_t now)
 	struct error err;
 
 	for_each_child (child, children_of(a->service)) {
-		if (!wants(child))
+		if (!is_warmed(child))
 			continue;
-		if (due(child) > now) {
-			next = nsec_min(next, due(child));
+		if (next_check_at(child) > now) {
+			next = nsec_min(next, next_check_at(child));
 			continue;
 		}
 		next = nsec_min(next, now + PAUSE);
 		first = volley_next(v, first, child);
 	}
-	if (first != NULL) /* if there is nowhere to ask, there is nobody */
+	if (first != NULL) /* there is no address to ask at, or no worker */
 		(void)volley_fire(
 			v, aim_of(first), child_settings(first), probe_of(first), 0, &err);
 	if (next != NSEC_NEVER)
@@ -99,8 +98,8 @@ static void step(struct asker *a, nsec_t now)
 
 const struct asker_kind warm_kind = {
 	.size = sizeof(struct volley),
-	.wants = wants,
-	.step = step,
-	.probe = to_ask,
-	.answered = answered,
+	.wants = is_warmed,
+	.step = warm_spares,
+	.probe = probe_to_send,
+	.answered = note_answer,
 };
