@@ -10,22 +10,23 @@
 
 #include <stdlib.h>
 
-/* Both may be this far ahead of what comes back: a worker has used up 1 s of CPU
- * time then, a cluster 2 s.  An honest one that starts on a slow machine does not. */
+/* How far costs may be ahead of what comes back: 1 s of a worker's, 2 s of a cluster's.  An honest
+ * worker that starts on a slow machine does not reach this. */
 #define AHEAD_MOST (10 * SECOND)
 #define REST_LEAST (500 * MSEC)
-#define WORKER_PART 10 /* a tenth of the time that passes comes back */
+#define WORKER_PART 10 /* a tenth of the time that passes is given back */
 #define CLUSTER_PART 5
 
-/* Runs while nothing is read from the worker. */
+/* Made when a worker has to wait for the first time; its timer runs while nclust does not read from
+ * the worker. */
 struct rest {
 	ev_timer timer;
 	struct child *child;
 	void (*set)(struct child *child, bool over);
-	bool told; /* that this worker is made to wait */
+	bool told; /* logged: nclust makes this worker wait */
 };
 
-static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	const struct rest *rest = timer->data;
 
@@ -49,8 +50,8 @@ bool allowance_rests(const struct allowance *a)
 	return a->rest != NULL && ev_is_active(&a->rest->timer);
 }
 
-/* Returns the time until some of it is there again; 0: it is not used up. */
-static nsec_t charge(nsec_t *whole_at, nsec_t now, nsec_t cost)
+/* Returns how long the worker has to wait; 0: the allowance is not used up. */
+static nsec_t charge_cost(nsec_t *whole_at, nsec_t now, nsec_t cost)
 {
 	*whole_at = (*whole_at > now ? *whole_at : now) + cost;
 	return *whole_at - now < AHEAD_MOST ? 0 : *whole_at - now - AHEAD_MOST + REST_LEAST;
@@ -81,8 +82,8 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 	struct service *service = child->service;
 	nsec_t now = clock_now();
 	nsec_t cost = allowance_begin() - begun;
-	nsec_t alone = charge(&a->whole_at, now, cost * WORKER_PART);
-	nsec_t together = charge(&service->life.whole_at, now, cost * CLUSTER_PART);
+	nsec_t alone = charge_cost(&a->whole_at, now, cost * WORKER_PART);
+	nsec_t together = charge_cost(&service->life.whole_at, now, cost * CLUSTER_PART);
 
 	if ((alone == 0 && together == 0) || allowance_rests(a))
 		return cost;
@@ -90,7 +91,7 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 		a->rest = calloc(1, sizeof(*a->rest));
 		if (a->rest == NULL)
 			return cost; /* no memory: the next call tries again */
-		timer_init(&a->rest->timer, on_rested, a->rest);
+		timer_init(&a->rest->timer, on_rest_over, a->rest);
 		a->rest->child = child;
 		a->rest->set = rest;
 	}
@@ -105,8 +106,8 @@ nsec_t allowance_end(struct allowance *a, struct child *child,
 
 nsec_t allowance_end_any(struct service *service, nsec_t begun)
 {
-	/* it may be one worker that causes all of it */
-	nsec_t rest = charge(
+	/* a single worker may have caused all of the cost */
+	nsec_t rest = charge_cost(
 		&service->life.whole_at, clock_now(), (allowance_begin() - begun) * WORKER_PART);
 
 	if (rest > 0)

@@ -15,7 +15,7 @@ static void note_descriptor(struct carry_writer *c, int fd, bool look)
 
 	if (fd < 0)
 		return;
-	/* the reader notices a descriptor that is not open */
+	/* a descriptor that is not open gets no identity, and the reader refuses it */
 	if (look && fstat(fd, &st) == 0) {
 		d.fd_and_type |= (uint64_t)(st.st_mode & S_IFMT) << 32;
 		d.dev = st.st_dev;
@@ -32,7 +32,7 @@ static void *pointer_at(const void *at)
 	return one;
 }
 
-/* Where the length of the row's array is. */
+/* The member with the length of the row's array. */
 static size_t *count_of(const struct plain_row *row, const void *of)
 {
 	return (size_t *)((uintptr_t)of + row->most);
@@ -67,7 +67,7 @@ static void put_member(struct carry_writer *c, const struct plain_row *row, cons
 		return;
 	if (row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD) {
 		memcpy(&fd, (const char *)of + row->offset, sizeof(fd));
-		/* carry_verify() checks a pidfd by waiting for it */
+		/* the identity of a pidfd is checked by waitid(2) (carry_verify()) */
 		note_descriptor(c, fd, c->lasting && row->kind == PLAIN_FD);
 	}
 	handover_put_member(&c->w, row, of);
@@ -135,10 +135,9 @@ void carry_put_one(struct carry_writer *c, unsigned tag, const struct carried *w
 	handover_close(&c->w);
 }
 
-/* The index of an item in the list of its kind, to which it is added if it is
- * new.  The list is so short that it is searched.  SIZE_MAX: no memory; a
- * reader refuses such an index. */
-static size_t add(struct carry_list *list, const void *item)
+/* Returns the index of an item in the list of its kind; a new item is added.  The list is short
+ * enough to be searched.  SIZE_MAX, which readers refuse: no memory. */
+static size_t find_or_add(struct carry_list *list, const void *item)
 {
 	for (size_t i = 0; i < list->count; i++)
 		if (list->list[i] == item)
@@ -162,7 +161,7 @@ void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind,
 		return;
 	handover_put_u64(&c->w, tag,
 		kind == CARRY_OF_CLUSTERS ? ((const struct service *)item)->index
-					  : add(&c->lists[kind], item));
+					  : find_or_add(&c->lists[kind], item));
 }
 
 void carry_fini(struct carry_writer *c)
@@ -175,18 +174,18 @@ void carry_fini(struct carry_writer *c)
 
 /* ---- reading ---- */
 
-static void clear(const struct carried *what, void *to)
+static void clear_struct(const struct carried *what, void *to)
 {
 	const struct plain_table table = {what->rows, what->row_count, what->size};
 
 	handover_clear_plain(&table, to);
 	for (uint32_t i = 0; i < what->row_count; i++)
 		if (what->rows[i].kind == CARRY_ROW_BESIDE)
-			clear(what->rows[i].what, to);
+			clear_struct(what->rows[i].what, to);
 }
 
-/* What the field refers to, with a reference or use more; NULL: nothing. */
-static void *refer(
+/* The struct that the field refers to, with one more reference or use; or NULL. */
+static void *add_reference(
 	const struct carry_reader *r, enum carry_kind kind, const struct handover_field *f)
 {
 	void *one = carry_at(r, kind, f);
@@ -202,8 +201,8 @@ static void *refer(
 	return one;
 }
 
-/* Add an element of that size to the row's array, all zeros. */
-static void *grow(const struct plain_row *row, void *to, size_t size)
+/* Add an element of zeros to the row's array. */
+static void *grow_array(const struct plain_row *row, void *to, size_t size)
 {
 	void **at = (void **)((uintptr_t)to + row->offset);
 	size_t *count = count_of(row, to);
@@ -216,9 +215,9 @@ static void *grow(const struct plain_row *row, void *to, size_t size)
 }
 
 /* Add a pointer to the row's array.  1; -1: no memory, or `one` is NULL. */
-static int append(const struct plain_row *row, void *to, void *one)
+static int append_pointer(const struct plain_row *row, void *to, void *one)
 {
-	void **at = one != NULL ? grow(row, to, sizeof(one)) : NULL;
+	void **at = one != NULL ? grow_array(row, to, sizeof(one)) : NULL;
 
 	if (at == NULL)
 		return -1;
@@ -240,21 +239,21 @@ static int take_bytes(const struct plain_row *row, void *to, const struct handov
 	return 1;
 }
 
-/* Make an empty struct where the row says.  NULL: no memory. */
-static void *make(struct carry_reader *r, const struct plain_row *row, void *to)
+/* Make an empty struct in the place that the row says.  NULL: no memory. */
+static void *make_struct(struct carry_reader *r, const struct plain_row *row, void *to)
 {
 	void **at = (void **)((uintptr_t)to + row->offset);
 	bool made = row->what->make != NULL;
 	void *one;
 
 	if (row->kind == CARRY_ROW_ARRAY)
-		return grow(row, to, row->what->size);
+		return grow_array(row, to, row->what->size);
 	one = made ? row->what->make(r, to) : calloc(1, row->what->size);
 	if (one == NULL)
 		return NULL;
-	if (row->kind == CARRY_ROW_REFERRED && add(&r->lists[row->most], one) == SIZE_MAX)
+	if (row->kind == CARRY_ROW_REFERRED && find_or_add(&r->lists[row->most], one) == SIZE_MAX)
 		return NULL;
-	if (row->kind == CARRY_ROW_POINTERS && !made && append(row, to, one) == -1)
+	if (row->kind == CARRY_ROW_POINTERS && !made && append_pointer(row, to, one) == -1)
 		return NULL;
 	if (row->kind == CARRY_ROW_GROUP)
 		*at = one;
@@ -275,10 +274,10 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 	case CARRY_ROW_REFERENCE:
 		if (*at != NULL)
 			return -1;
-		*at = refer(r, (enum carry_kind)row->each, f);
+		*at = add_reference(r, (enum carry_kind)row->each, f);
 		return *at != NULL ? 1 : -1;
 	case CARRY_ROW_REFERENCES:
-		return append(row, to, refer(r, (enum carry_kind)row->each, f));
+		return append_pointer(row, to, add_reference(r, (enum carry_kind)row->each, f));
 	case CARRY_ROW_INSIDE:
 		return carry_get_one(r, row->what, at, f);
 	case CARRY_ROW_BYTES:
@@ -298,23 +297,23 @@ static int take_row(struct carry_reader *r, const struct plain_row *row, void *t
 	default:
 		return handover_take_member(row, to, f);
 	}
-	return carry_get_one(r, row->what, make(r, row, to), f);
+	return carry_get_one(r, row->what, make_struct(r, row, to), f);
 }
 
-static int take(struct carry_reader *r, const struct carried *what, void *to,
+static int take_field(struct carry_reader *r, const struct carried *what, void *to,
 	const struct handover_field *f)
 {
 	int got = what->take != NULL ? what->take(r, to, f) : 0;
 
 	for (uint32_t i = 0; got == 0 && i < what->row_count; i++)
 		if (what->rows[i].kind == CARRY_ROW_BESIDE)
-			got = take(r, what->rows[i].what, to, f);
+			got = take_field(r, what->rows[i].what, to, f);
 		else if (what->rows[i].tag == f->tag)
 			got = take_row(r, &what->rows[i], to, f);
 	return got;
 }
 
-/* Is the member set?  If not, a descriptor is -1, and all else is zeros. */
+/* Is the member set?  A descriptor that is not set is -1, other members are zeros. */
 static bool is_there(const struct plain_row *row, const char *at)
 {
 	char none = row->kind == PLAIN_FD || row->kind == PLAIN_PIDFD ? -1 : 0;
@@ -325,7 +324,7 @@ static bool is_there(const struct plain_row *row, const char *at)
 	return false;
 }
 
-/* Are all members set that must be? */
+/* Are all members set that a row requires? */
 static bool is_whole(const struct carried *what, const void *of)
 {
 	for (uint32_t i = 0; i < what->row_count; i++) {
@@ -339,13 +338,13 @@ static bool is_whole(const struct carried *what, const void *of)
 	return true;
 }
 
-static int fill(
+static int fill_struct(
 	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in)
 {
 	struct handover_field f;
 
 	while (handover_next(in, &f))
-		if (take(r, what, to, &f) == -1)
+		if (take_field(r, what, to, &f) == -1)
 			return -1;
 	if (!is_whole(what, to))
 		return -1;
@@ -355,8 +354,8 @@ static int fill(
 int carry_get_all(
 	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in)
 {
-	clear(what, to);
-	if (fill(r, what, to, in) != -1)
+	clear_struct(what, to);
+	if (fill_struct(r, what, to, in) != -1)
 		return 1;
 	if (*r->err->text != '\0')
 		return -1;

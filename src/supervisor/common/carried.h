@@ -6,27 +6,26 @@
 #include "supervisor/common/state.h"
 
 /*
- * What an upgrade carries.  nclust executes its successor in its own process,
- * and hands its state over as numbered fields, in groups (protocol/handover.h).
- * A room describes each struct that is to be carried by a `struct carried`, and
- * names that in supervisor/carries.c or in the one of the struct that contains
- * it.  The functions here write a struct as a group of fields, and read it
- * back.  Descriptors keep their numbers.
+ * What an upgrade carries.  nclust executes the new binary in its own process, and hands its state
+ * over as numbered fields, in groups (protocol/handover.h); descriptors keep their numbers.  Each
+ * struct that is carried has a `struct carried`, which supervisor/carries.c or the `struct carried`
+ * of the containing struct names.  The functions here write a struct as a group of fields, and read
+ * it back.
  *
- * Reading a state opens, watches and changes nothing, because it may be only a
- * check that it can be read.  supervisor/resume.c does the rest.
+ * Reading a state opens, watches and changes nothing, because it may be a mere check that the state
+ * can be read.  supervisor/resume.c does the rest.
  */
 
-/* The numbers of fields at the top, and of those in groups that no table of
- * plain members has.  A number is never changed or used again. */
+/* The numbers of fields at the top level, and of fields in groups that no table of rows has.  A
+ * number is never changed or used again. */
 enum carry_tag {
 	CARRY_BINARY = 1,
 	CARRY_SUPERVISOR,
-	CARRY_SETTINGS, /* of clusters; others refer to them by their order */
+	CARRY_SETTINGS, /* of a cluster; other groups refer to settings by their order */
 	CARRY_INSTANCE,
-	CARRY_LISTENER, /* referred to in the same way */
+	CARRY_LISTENER, /* referred to by order */
 	CARRY_INHERITED,
-	CARRY_SERVICE, /* referred to in the same way */
+	CARRY_SERVICE, /* referred to by order */
 	CARRY_CLIENT,
 	CARRY_CLIENTS, /* the control socket */
 	CARRY_HISTORY,
@@ -34,15 +33,15 @@ enum carry_tag {
 	CARRY_MANAGER,
 	CARRY_DESCRIPTORS,
 	CARRY_HOOKS,
-	CARRY_ENDING,  /* helpers that nobody waits for any more */
-	CARRY_SEGMENT, /* referred to in the same way */
+	CARRY_ENDING,  /* helpers that no hook waits for any more */
+	CARRY_SEGMENT, /* referred to by order */
 
-	/* in a group, after the numbers of its plain members */
+	/* in groups, above the numbers of rows */
 	CARRY_TEXT = 100,
-	CARRY_PAIR, /* key and value, with a NUL between: bytes */
+	CARRY_PAIR, /* bytes: key and value, with a NUL between */
 	CARRY_WORD,
 	CARRY_ORIGIN,
-	CARRY_CLUSTER, /* index in an instance: which of the settings */
+	CARRY_CLUSTER, /* of an instance: the index of a cluster's settings */
 	CARRY_INDEX,
 	CARRY_OPTIONS,
 	CARRY_CORE,
@@ -66,11 +65,11 @@ enum carry_tag {
 	CARRY_CHILDREN,
 	CARRY_HEALTH,
 	CARRY_CHANNEL,
-	CARRY_MARK, /* of a queue: where a descriptor goes, after CARRY_OUT */
+	CARRY_MARK, /* of a queue: at which byte a descriptor goes, after CARRY_OUT */
 	CARRY_HELPER,
 	CARRY_HOOK,
 	CARRY_FACTS,
-	CARRY_SOCKET, /* of several of a listener */
+	CARRY_SOCKET, /* one of several sockets of a listener */
 	CARRY_ACCEPTING,
 	CARRY_VISIT,
 	CARRY_MEMORY, /* index of a segment */
@@ -93,13 +92,13 @@ enum carry_tag {
 	CARRY_UNKNOWN = 8000,
 };
 
-/* What differs between the builds that tests use as versions (variant.c). */
+/* How the builds differ that tests use as other versions of nclust (variant.c). */
 struct carry_variant {
-	struct handover_version version; /* of the state that it writes */
-	const char *program;             /* NCLUST_VERSION, or so */
-	bool more;                       /* writes fields that no reader knows */
-	bool less; /* leaves out texts that a reader can do without; its logger
-		      cannot copy output */
+	struct handover_version version; /* of the state that this build writes */
+	const char *program;             /* NCLUST_VERSION, or what stands for it */
+	bool more;                       /* this build writes fields that no reader knows */
+	bool less; /* it leaves out texts that a reader can do without; its logger cannot copy
+		      output */
 	int fault; /* enum carry_fault */
 };
 enum carry_fault {
@@ -107,24 +106,24 @@ enum carry_fault {
 	FAULT_CHECK_CRASHES,
 	FAULT_CHECK_HANGS,
 	FAULT_RESTORE_FAILS,    /* after the exec */
-	FAULT_TAKEOVER_CRASHES, /* later, when nclust cannot go back */
+	FAULT_TAKEOVER_CRASHES, /* when nclust cannot go back any more */
 };
 extern const struct carry_variant carry_variant;
 
 /* What the state says of the program that wrote it. */
 struct carry_binary {
 	char version[64];
-	char path[4096]; /* by which it was started; an upgrade executes it */
-	int image;       /* O_PATH of the binary, to go back to */
+	char path[4096]; /* the path by which nclust was started; an upgrade executes it */
+	int image;       /* O_PATH of this binary, for the way back */
 	pid_t pid;
 	nsec_t written;
 	nsec_t asked; /* when the upgrade was asked for */
 	uint64_t capabilities;
 	int standby;     /* -1, or a pipe: see dismiss() in resume.c */
-	bool going_back; /* set by a binary that goes back to the old one */
+	bool going_back; /* set by a new binary that goes back to the old one */
 };
 
-/* What several structs refer to is written once, and referred to by its
+/* Kinds of structs to which several others refer: each is written once, and referred to by its
  * index. */
 enum carry_kind {
 	CARRY_OF_SETTINGS,
@@ -139,9 +138,9 @@ struct carry_list {
 	size_t cap;
 };
 
-/* A descriptor as the state has it, with its identity if that was noted. */
+/* A descriptor as the state has it; dev and ino are 0 if its identity was not noted. */
 struct carry_descriptor {
-	uint64_t fd_and_type; /* of st_mode, << 32 */
+	uint64_t fd_and_type; /* the type is that of st_mode, << 32 */
 	uint64_t dev;
 	uint64_t ino;
 } __attribute__((packed));
@@ -152,7 +151,7 @@ struct carry_writer {
 	struct buffer out;
 	struct carry_list lists[CARRY_KINDS];
 	struct buffer descriptors; /* struct carry_descriptor */
-	size_t queued;             /* bytes of the channels' queues */
+	size_t queued;             /* bytes of the queues of channels so far */
 	bool lasting;
 };
 
@@ -161,37 +160,36 @@ struct carry_reader {
 	struct error *err;
 	struct handover_version version;
 	struct carry_binary binary;
-	struct carry_list lists[CARRY_KINDS];       /* a reference or use each */
+	struct carry_list lists[CARRY_KINDS]; /* the reader has a reference or a use of each */
 	const struct carry_descriptor *descriptors; /* inside the state */
 	size_t descriptor_count;
-	const void *with_words; /* settings whose command comes */
-	unsigned skipped;       /* settings that are not known here */
+	const void *with_words; /* the settings that CARRY_WORD belongs to */
+	unsigned skipped;       /* keys that this version does not know */
 	char skipped_key[40];
 };
 
-/* How a struct is carried, as a group of fields. */
+/* How a struct is carried as a group of fields. */
 struct carried {
-	const struct plain_row *rows; /* those below, too */
+	const struct plain_row *rows; /* also of enum carry_row */
 	uint16_t row_count;           /* CARRIED_ROWS() */
 	uint16_t size;
-	const char *called; /* "the state of … is not understood" */
+	const char *called; /* for the error "the state of CALLED is not understood" */
 
-	/* These functions may be NULL.  Write fields that have no row; the
-	 * rows come before. */
+	/* All functions may be NULL.  `put` writes fields that have no row, after the rows. */
 	void (*put)(struct carry_writer *c, const void *of);
-	/* Read a field, before the rows are asked.  1: it was stored; 0: it is
-	 * none of these; -1: it is invalid (r->err may say more). */
+	/* Read a field that has no row.  1: it was stored; 0: it is not known; -1: it is invalid
+	 * (r->err may say more). */
 	int (*take)(struct carry_reader *r, void *to, const struct handover_field *f);
-	/* All fields of the group were read.  -1: invalid, as above. */
+	/* All fields of the group were read.  -1: the struct is invalid. */
 	int (*done)(struct carry_reader *r, void *to);
-	/* Make an empty struct for that owner.  NULL: no memory.  Without this
-	 * function it is all zeros, in the place that the owner's row says. */
+	/* Make an empty struct for that owner.  NULL: no memory.  Without this function the struct
+	 * is zeros, in the place that the owner's row says. */
 	void *(*make)(struct carry_reader *r, void *owner);
 };
 #define CARRIED_ROWS(list, type) \
 	.rows = (list), .row_count = sizeof(list) / sizeof((list)[0]), .size = sizeof(struct type)
 
-/* Rows beside those of base/plain.h. */
+/* Kinds of rows, in addition to those of base/plain.h. */
 enum carry_row {
 	CARRY_ROW_REFERENCE = 32,
 	CARRY_ROW_REFERENCES,
@@ -206,33 +204,33 @@ enum carry_row {
 	CARRY_ROW_BYTES,
 	CARRY_ROW_TEXTS,
 };
-/* A pointer to a shared struct.  Reading it adds a reference or use. */
+/* A pointer to a struct that others refer to.  Reading it adds a reference or a use. */
 #define CARRY_REFERENCE(number, type, member_of, kind_of, need) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_REFERENCE, \
 		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
 		.must = (need), .each = (kind_of) \
 	}
-/* An array of such pointers, and its length (a size_t). */
+/* An array of such pointers, and its length (size_t). */
 #define CARRY_REFERENCES(number, type, member_of, kind_of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_REFERENCES, \
 		.offset = offsetof(struct type, member_of), .size = sizeof(void *), \
 		.most = offsetof(struct type, count_of), .each = (kind_of) \
 	}
-/* All structs of a kind to which others refer. */
+/* All structs of a kind that others refer to. */
 #define CARRY_REFERRED(number, of, kind_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_REFERRED, .most = (kind_of), .what = (of) \
 	}
-/* A pointer to the first of a list, and where each has the next one. */
+/* A pointer to the first struct of a list, and the member that points to the next. */
 #define CARRY_LIST(number, type, member_of, of, element, next_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_LIST, \
 		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of), \
 		.most = offsetof(struct element, next_of) \
 	}
-/* A pointer to several, or to pointers to several, and how many (a size_t). */
+/* A pointer to an array of structs, or of pointers to structs, and its length (size_t). */
 #define CARRY_ARRAY(number, type, member_of, of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_ARRAY, \
@@ -251,7 +249,7 @@ enum carry_row {
 		.tag = (number), .kind = CARRY_ROW_GROUP, \
 		.offset = offsetof(struct type, member_of), .size = sizeof(void *), .what = (of) \
 	}
-/* A struct by value; and the same struct, in a group of its own. */
+/* A member that is a struct; and the containing struct again, in a group of its own. */
 #define CARRY_INSIDE(number, type, member_of, of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_INSIDE, \
@@ -261,18 +259,17 @@ enum carry_row {
 	{ \
 		.tag = (number), .kind = CARRY_ROW_INSIDE, .what = (of) \
 	}
-/* More fields of the same struct, in the same group. */
+/* More fields of the same struct, in the same group, which another `struct carried` describes. */
 #define CARRY_BESIDE(of) \
 	{ \
 		.kind = CARRY_ROW_BESIDE, .what = (of) \
 	}
-/* Groups that `put` writes.  Each is made by `make`, which puts it where it
- * belongs. */
+/* Groups that `put` writes; `make` of each puts the new struct where it belongs. */
 #define CARRY_EACH(number, of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_EACH, .what = (of) \
 	}
-/* A pointer to several numbers, and how many (a size_t); or NULL. */
+/* A pointer to an array of numbers, or NULL, and its length (size_t). */
 #define CARRY_BYTES(number, type, member_of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_BYTES, \
@@ -280,7 +277,7 @@ enum carry_row {
 		.most = offsetof(struct type, count_of), \
 		.each = sizeof(*((struct type *)NULL)->member_of) \
 	}
-/* A pointer to texts, and how many (a size_t).  A NULL is put after them. */
+/* A pointer to an array of texts, which ends with NULL, and its length (size_t). */
 #define CARRY_TEXTS(number, type, member_of, count_of) \
 	{ \
 		.tag = (number), .kind = CARRY_ROW_TEXTS, \
@@ -290,30 +287,29 @@ enum carry_row {
 
 /* ---- writing ---- */
 
-/* Write the fields of a group, without its head. */
+/* Write the fields of a group without its head. */
 void carry_put_all(struct carry_writer *c, const struct carried *what, const void *of);
 /* Write a group; `of` NULL: nothing. */
 void carry_put_one(
 	struct carry_writer *c, unsigned tag, const struct carried *what, const void *of);
-/* Write which one of its kind it is as a field; `item` NULL: nothing. */
+/* Write a field with the index of `item` among its kind; `item` NULL: nothing. */
 void carry_put_index(struct carry_writer *c, unsigned tag, enum carry_kind kind, const void *item);
 void carry_fini(struct carry_writer *c);
 
 /* ---- reading ---- */
 
-/* Fill *to with the fields of a group.  1; or -1 and r->err.  NULL: there was
- * no memory for it, and that is what r->err says. */
+/* Fill *to with the fields of a group.  1; or -1 and r->err.  `to` NULL: r->err says that there was
+ * no memory for it. */
 int carry_get_one(struct carry_reader *r, const struct carried *what, void *to,
 	const struct handover_field *f);
 /* The same without the group's head. */
 int carry_get_all(
 	struct carry_reader *r, const struct carried *what, void *to, struct handover_reader *in);
-/* What an index refers to, or NULL. */
+/* The struct that an index refers to, or NULL. */
 void *carry_at(const struct carry_reader *r, enum carry_kind kind, const struct handover_field *f);
-/* Add a text to a list that ends with NULL.  1; -1: the field is no text, or
- * there is no memory. */
+/* Add a text to a list that ends with NULL.  1; -1: the field is no text, or no memory. */
 int carry_take_word(char ***list, size_t *count, const struct handover_field *f);
-/* Say that there is no memory for it.  Returns -1. */
+/* Set r->err: there is no memory for `what`.  Returns -1. */
 int carry_no_memory(struct carry_reader *r, const char *what);
 
 /* ---- what rooms add to these groups: supervisor/carries.c ---- */
@@ -321,7 +317,7 @@ int carry_no_memory(struct carry_reader *r, const char *what);
 extern const struct carried carried_of_instance;
 extern const struct carried carried_of_cluster;
 extern const struct carried carried_of_worker;
-/* Of drain/, for the group of the supervisor. */
+/* Of the room drain, for the group of the supervisor. */
 extern const struct carried carried_asker;
 
 #endif

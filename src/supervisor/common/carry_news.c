@@ -4,7 +4,7 @@
 
 #include "core/image.h"
 
-/* How an event that waits to be published goes through an upgrade. */
+/* How events that wait to be published go through an upgrade. */
 
 static const struct plain_row news_rows[] = {
 	PLAIN(1, news, cluster, TEXT),

@@ -11,7 +11,7 @@
 
 /* The settings of clusters and of the instance, as keys and texts. */
 
-/* What no option of the table sets. */
+/* Members that no option of config's table sets. */
 static const struct plain_row settings_rows[] = {
 	PLAIN(1, cluster_settings, uid, SIGNED),
 	PLAIN(2, cluster_settings, gid, SIGNED),
@@ -42,7 +42,7 @@ struct pair {
 	char *text;
 	enum origin_kind kind;
 	unsigned line;
-	char *file; /* an included one, or NULL */
+	char *file; /* the included file that sets the option, or NULL */
 };
 
 enum { PAIR_KEY = 1, PAIR_TEXT };
@@ -88,7 +88,7 @@ static void put_origin(
 	carry_put_one(to, CARRY_ORIGIN, &carried_origin, &p);
 }
 
-/* A later version may know more keys than we do: its users are warned. */
+/* A later version may know more keys than this one: warn of those that are lost. */
 static void note_skipped(struct carry_reader *r, const char *key)
 {
 	r->skipped++;
@@ -139,8 +139,8 @@ static void put_cluster(struct carry_writer *c, const void *of)
 		handover_put_text(&c->w, CARRY_WORD, s->command.list[i]);
 }
 
-/* After the pairs the command comes once more, word by word, because its text
- * could be split into other words. */
+/* After the pairs the command comes again, word by word, because its text could be split into other
+ * words. */
 static int take_word(
 	struct carry_reader *r, struct cluster_settings *s, const struct handover_field *f)
 {
@@ -166,7 +166,7 @@ static int cluster_done(struct carry_reader *r, void *to)
 
 	(void)r;
 	cluster_settings_finish(s);
-	/* an older nclust has not carried what it knew of the user */
+	/* an older nclust does not carry the user's groups */
 	if (s->uid >= 0 && s->groups == NULL && login_find(s) == -1)
 		return -1;
 	return s->command.count > 0 ? 0 : -1;
@@ -205,7 +205,7 @@ static void put_instance(struct carry_writer *c, const void *of)
 	}
 }
 
-/* One of its clusters, which is put at the end of its list. */
+/* Read an index of a cluster's settings, and append them to the instance's list. */
 static int take_member(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct settings *s = to;
@@ -307,7 +307,7 @@ int settings_write(struct carry_writer *c, struct settings *s)
 	*c = (struct carry_writer){0};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
-	/* the first pass collects the clusters, which are written first */
+	/* the first pass collects the settings of clusters, which are written first */
 	handover_begin(&c->w, NULL);
 	carry_put_all(c, &carried_alone, &alone);
 	handover_begin(&c->w, &c->out);

@@ -9,13 +9,12 @@
 
 #define EVENTS_A_TURN 64
 
-static void hear(const struct epoll_event *event)
+static void call_readable(const struct epoll_event *event)
 {
 	unsigned which = (uintptr_t)event->data.ptr % _Alignof(struct child);
 	struct child *child = (void *)((char *)event->data.ptr - which);
 
-	/* It may have ended in this turn, and its struct be another's by now:
-	 * then there is nothing to read. */
+	/* The worker may have ended in this turn, and its struct may be free. */
 	if (child->service != NULL)
 		PARTS(readable, child, (enum child_fd)which);
 }
@@ -32,7 +31,7 @@ static void on_wake(struct ev_loop *loop, ev_io *watcher, int revents)
 	eventset_take(set);
 	count = epoll_wait(set->set, events, EVENTS_A_TURN, 0);
 	for (int i = 0; i < count; i++)
-		hear(&events[i]);
+		call_readable(&events[i]);
 	eventset_arm(set);
 }
 

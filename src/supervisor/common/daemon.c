@@ -21,7 +21,7 @@ static int wait_for_outcome(int fd, pid_t pid)
 	while (got == -1 && errno == EINTR);
 	if (got == 1)
 		return status;
-	/* it has ended without a report */
+	/* the background process has ended without a report */
 	if (waitpid(pid, &how, 0) == pid && WIFEXITED(how))
 		return WEXITSTATUS(how) != 0 ? WEXITSTATUS(how) : 1;
 	return 1;
@@ -52,14 +52,14 @@ int daemon_detach(int *pipe, int *status, struct error *err)
 	return 0;
 }
 
-static void replace(int from, int to)
+static void replace_fd(int from, int to)
 {
 	if (dup2(from, to) == -1)
 		log_syserr("cannot detach descriptor %d", to);
 }
 
-/* A daemon keeps a file, because the user wants the output there.  It must not
- * keep a terminal or a pipe open: `x=$(nclust -d …)` would never return. */
+/* A daemon keeps a file as its output.  It must not keep a terminal or a pipe open: x=$(nclust -d)
+ * would never return. */
 static bool is_kept(int fd)
 {
 	struct stat st;
@@ -81,14 +81,14 @@ static bool is_output_wanted(const struct supervisor *sup)
 	return false;
 }
 
-static bool lets_go(const struct supervisor *sup, int fd)
+static bool is_released(const struct supervisor *sup, int fd)
 {
 	return sup->settings->daemon && !is_output_wanted(sup) && !is_kept(fd);
 }
 
 int daemon_output(const struct supervisor *sup, int fd)
 {
-	return lets_go(sup, fd) ? sup->null_fd : fd;
+	return is_released(sup, fd) ? sup->null_fd : fd;
 }
 
 void daemon_release(struct supervisor *sup)
@@ -97,11 +97,11 @@ void daemon_release(struct supervisor *sup)
 
 	if (sup->daemon.pipe == -1)
 		return;
-	replace(sup->null_fd, STDIN_FILENO);
-	if (lets_go(sup, STDOUT_FILENO))
-		replace(sup->null_fd, STDOUT_FILENO);
-	if (lets_go(sup, STDERR_FILENO)) {
-		replace(sup->null_fd, STDERR_FILENO);
+	replace_fd(sup->null_fd, STDIN_FILENO);
+	if (is_released(sup, STDOUT_FILENO))
+		replace_fd(sup->null_fd, STDOUT_FILENO);
+	if (is_released(sup, STDERR_FILENO)) {
+		replace_fd(sup->null_fd, STDERR_FILENO);
 		log_to(STDERR_FILENO, "nclust: ", log_level());
 		fd_close(&sup->daemon.log_fd); /* the same file, opened anew */
 	}

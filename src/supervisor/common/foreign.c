@@ -21,24 +21,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A child must close one within this time. */
+/* How long a child may take to close one descriptor. */
 #define PATIENCE (5 * SECOND)
-/* If nclust itself waits for it, within this. */
+/* The same, if nclust itself waits for the child. */
 #define PROMPTLY (100 * MSEC)
 #define PROMPTLY_LEAST (10 * MSEC)
-/* What nobody waits for may stay open for so long, unless there is so much of it. */
+/* Descriptors whose close is not urgent may wait so long, up to UNHURRIED_MOST of them. */
 #define UNHURRIED (10 * MSEC)
 #define UNHURRIED_MOST 32
-/* Most are closed so soon that it is worth waiting. */
+/* Most batches are closed within this time, so nclust waits for them. */
 #define MOMENT (1 * MSEC)
 #define START_AGAIN (1 * SECOND)
-/* Before an upgrade and at the end nclust waits for all, for so long. */
+/* How long nclust waits before an upgrade and at its end, until everything is closed. */
 #define SETTLE_MOST (2 * SECOND)
-/* So long may the last data of one socket take to leave. */
+/* How long a socket with SO_LINGER may take to send its last data. */
 #define LINGER_US 20000
-/* If more descriptors of one worker wait than this, it is killed. */
+/* A worker is killed if more of its descriptors wait to be closed. */
 #define WAITING_MOST 512
-/* While so many children hang for a cluster, its workers can send no other one. */
+/* While so many children hang because of a cluster, nclust receives no more descriptors from its
+ * workers. */
 #define HUNG_OF_ONE 8
 
 struct foreign {
@@ -46,7 +47,7 @@ struct foreign {
 	uint64_t owner; /* the worker's serial, or 0 */
 };
 
-/* Has somebody fewer rights than nclust, but a way to pass descriptors? */
+/* Can a process with fewer rights than nclust pass descriptors to it? */
 static bool has_others(const struct supervisor *sup)
 {
 	return (sup->settings->control_gid >= 0 || privilege_has(CAP_SETUID)) && vfork_is_shared();
@@ -74,14 +75,14 @@ static void kill_endless(struct supervisor *sup, uint64_t owner)
 
 static void on_alarm(int signal)
 {
-	(void)signal; /* that it interrupts the wait is all */
+	(void)signal; /* the signal only interrupts the wait */
 }
 
 /*
- * Runs beside nclust, with its memory and its descriptors.  Nothing in it may
- * fail, as errno is nclust's.  dup3(2) takes the descriptor away from its number
- * and then closes it; the number is /dev/null from then on, until nclust takes
- * it back.  A signal ends the wait for SO_LINGER (tcp_close() of the kernel).
+ * Runs in the child, which shares nclust's memory and descriptor table.  No call here may fail,
+ * because errno is nclust's, too.  dup3(2) puts /dev/null at the descriptor's number and closes
+ * what was there; nclust closes the number later.  SIGALRM ends the wait for SO_LINGER (tcp_close()
+ * of the kernel).
  */
 static int close_batch(void *argument)
 {
@@ -106,7 +107,8 @@ static void put_back(struct closer *c, int fd, uint64_t owner)
 		c->list[c->count++] = (struct foreign){fd, owner};
 }
 
-/* The child has ended, or was killed: take the numbers back. */
+/* The child has ended, or was killed: close the numbers of what it has closed, and put the rest
+ * back on the list. */
 static void end_batch(struct closing_child *by)
 {
 	struct closing *it = &by->closing;
@@ -126,8 +128,8 @@ static void end_batch(struct closing_child *by)
 	}
 }
 
-/* False: the child has not ended. */
-static bool reap(struct closing_child *by)
+/* Reap the child if it has ended; false: it has not. */
+static bool reap_child(struct closing_child *by)
 {
 	if (waitpid(by->child.pid, NULL, WNOHANG | (int)__WCLONE) == 0)
 		return false;
@@ -143,9 +145,8 @@ static bool is_served(const struct closer *c, uint64_t owner)
 	return false;
 }
 
-/* Take some of the worker that has waited longest and has no such child.  If one
- * cannot be closed, those of other workers are not stuck behind it, and nclust knows
- * whose it is. */
+/* Take the descriptors of one worker: the first on the list that no other child works for.  So a
+ * descriptor that cannot be closed delays its own worker's alone, and nclust knows whose it is. */
 static bool take_batch(struct closing_child *by)
 {
 	struct closer *c = &by->sup->closer;
@@ -170,7 +171,7 @@ static bool take_batch(struct closing_child *by)
 	return true;
 }
 
-/* 1: the batch is closed; 0: its child is at it; -1: it cannot be started. */
+/* 1: the batch is closed; 0: the child goes on closing it; -1: no child can be started. */
 static int close_batch_of(struct closing_child *by, nsec_t patience)
 {
 	by->child.needed = true;
@@ -185,7 +186,7 @@ static int close_batch_of(struct closing_child *by, nsec_t patience)
 	return 1;
 }
 
-static void give_up(struct closing_child *by)
+static void give_up_batch(struct closing_child *by)
 {
 	if (by->child.pid == 0)
 		return;
@@ -195,7 +196,7 @@ static void give_up(struct closing_child *by)
 
 /* ---- in the loop ---- */
 
-static void watch(struct closing_child *by)
+static void watch_child(struct closing_child *by)
 {
 	struct ev_loop *loop = by->sup->loop;
 	int fd = pidfd_to_watch(by->child.pid);
@@ -207,7 +208,7 @@ static void watch(struct closing_child *by)
 	ev_io_start(loop, &by->ended);
 }
 
-static void go_on(struct supervisor *sup)
+static void start_batches(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
 
@@ -218,7 +219,7 @@ static void go_on(struct supervisor *sup)
 			int got = close_batch_of(by, MOMENT);
 
 			if (got == 0)
-				watch(by);
+				watch_child(by);
 			if (got != -1)
 				continue;
 			timer_arm(sup->loop, &c->start, START_AGAIN);
@@ -227,11 +228,11 @@ static void go_on(struct supervisor *sup)
 	}
 }
 
-static void on_start(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_start_due(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	go_on(timer->data);
+	start_batches(timer->data);
 }
 
 void foreign_reap(struct supervisor *sup, pid_t pid)
@@ -241,11 +242,11 @@ void foreign_reap(struct supervisor *sup, pid_t pid)
 
 		if (by->child.pid != pid)
 			continue;
-		if (reap(by))
-			go_on(sup);
+		if (reap_child(by))
+			start_batches(sup);
 		return;
 	}
-	(void)vfork_stuck(); /* one that hung */
+	(void)vfork_stuck(); /* a child that hung */
 }
 
 static void on_ended(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -257,26 +258,26 @@ static void on_ended(struct ev_loop *loop, ev_io *watcher, int revents)
 	foreign_reap(by->sup, by->child.pid);
 }
 
-/* The child should have closed one by now. */
+/* The child should have closed at least one descriptor by now. */
 static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct closing_child *by = timer->data;
 
 	(void)revents;
-	/* if it was not watched it may have ended */
-	if (!reap(by) && by->closing.done != by->seen) {
+	/* a child that could not be watched may have ended */
+	if (!reap_child(by) && by->closing.done != by->seen) {
 		by->seen = by->closing.done;
 		timer_arm(loop, timer, PATIENCE);
 		return;
 	}
 	if (by->child.pid != 0) {
-		give_up(by);
+		give_up_batch(by);
 		kill_endless(by->sup, by->owner);
 	}
-	go_on(by->sup);
+	start_batches(by->sup);
 }
 
-/* Nobody is blamed here: the worker may be about to go anyway. */
+/* No worker is killed here for a late close. */
 void foreign_settle(struct supervisor *sup)
 {
 	struct closer *c = &sup->closer;
@@ -285,7 +286,7 @@ void foreign_settle(struct supervisor *sup)
 	ev_timer_stop(sup->loop, &c->start);
 	do {
 		for (size_t i = 0; i < CLOSERS_MOST; i++)
-			give_up(&c->children[i]);
+			give_up_batch(&c->children[i]);
 		if (take_batch(&c->children[0]) && close_batch_of(&c->children[0], PROMPTLY) == -1)
 			break;
 	} while (!foreign_is_settled(sup) && clock_now() < until);
@@ -293,7 +294,7 @@ void foreign_settle(struct supervisor *sup)
 		timer_arm(sup->loop, &c->start, START_AGAIN);
 }
 
-static bool closes(const struct supervisor *sup, pid_t pid)
+static bool is_closing(const struct supervisor *sup, pid_t pid)
 {
 	for (size_t i = 0; i < CLOSERS_MOST; i++)
 		if (sup->closer.children[i].child.pid == pid)
@@ -311,12 +312,12 @@ bool foreign_is_settled(const struct supervisor *sup)
 
 /* ---- receiving ---- */
 
-/* Forget those that have ended at last. */
+/* Forget children that no longer hang. */
 static void look_at_hung(struct closer *c)
 {
 	unsigned kept = 0;
 
-	(void)vfork_stuck(); /* reaps them */
+	(void)vfork_stuck(); /* reaps children that have ended */
 	for (unsigned i = 0; i < c->hung_count; i++)
 		if (vfork_has(c->hung[i].pid))
 			c->hung[kept++] = c->hung[i];
@@ -337,7 +338,7 @@ static unsigned count_hung(const struct closer *c, const struct child *by)
 	return count;
 }
 
-/* May its cluster have another child that hangs? */
+/* May one more child hang because of the worker's cluster? */
 static bool may_hang(struct closer *c, const struct child *by)
 {
 	if (c->hung_count == HUNG_MOST || count_hung(c, by) >= HUNG_OF_ONE)
@@ -345,7 +346,7 @@ static bool may_hang(struct closer *c, const struct child *by)
 	return c->hung_count < HUNG_MOST && count_hung(c, by) < HUNG_OF_ONE;
 }
 
-/* A child hangs too long: whose it is goes, if it has not gone yet. */
+/* A child has hung too long: kill the worker to blame, if it still lives. */
 static void on_overdue(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
@@ -415,12 +416,12 @@ ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, voi
 
 /* ---- what it is given ---- */
 
-static int make_room(struct closer *c, size_t count)
+static int grow_list(struct closer *c, size_t count)
 {
 	size_t room = c->room > 0 ? c->room : 64;
 	struct foreign *list;
 
-	/* batches may come back */
+	/* batches may be put back on the list */
 	while (room < c->count + count + CLOSERS_MOST * CLOSING_BATCH)
 		room *= 2;
 	if (room == c->room)
@@ -440,13 +441,12 @@ static void bound_waiting(struct supervisor *sup, uint64_t owner)
 
 	for (size_t i = 0; i < c->count; i++)
 		n += c->list[i].owner == owner;
-	/* others may wait behind one that is slow to close */
+	/* `c->count` has those of other workers, too */
 	if (n > WAITING_MOST)
 		kill_owner(sup, owner, "more descriptors than can be closed in time");
 }
 
-/* The processes of connections come and go: those of a cluster are one owner, which
- * is no worker's serial. */
+/* `accept = yes`: all processes of the cluster are one owner, whose number is no serial. */
 static uint64_t owner_of(const struct child *by)
 {
 	if (by == NULL)
@@ -462,7 +462,7 @@ static void close_list(
 
 	if (count == 0)
 		return;
-	if (!has_others(sup) || make_room(c, count) == -1) {
+	if (!has_others(sup) || grow_list(c, count) == -1) {
 		for (size_t i = 0; i < count; i++)
 			fd_close(&fds[i]);
 		return;
@@ -472,7 +472,7 @@ static void close_list(
 	if (sup->loop != NULL)
 		timer_arm_within(sup->loop, &c->start, wait);
 	if (sup->loop != NULL && c->count >= UNHURRIED_MOST)
-		go_on(sup);
+		start_batches(sup);
 	if (c->count > WAITING_MOST)
 		bound_waiting(sup, owner);
 }
@@ -482,7 +482,8 @@ static void close_one(void *argument)
 	(void)close_batch(argument);
 }
 
-/* Who is known for late closes: the cluster.  (No uid is so high.) */
+/* os/vfork.h remembers by user who was late; here clusters take the place of users, with numbers
+ * that are no uid. */
 static uid_t key_of(const struct child *by)
 {
 	return (uid_t)0x80000000U | cluster_of(by);
@@ -502,7 +503,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 		fd_close(fd);
 		return;
 	}
-	if (patience < PROMPTLY_LEAST) { /* one was late just now */
+	if (patience < PROMPTLY_LEAST) { /* a close was late just now */
 		foreign_close(sup, by, fd);
 		return;
 	}
@@ -519,7 +520,7 @@ void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd)
 
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd)
 {
-	/* those of this turn at once */
+	/* 0: as soon as this turn ends, all together */
 	close_list(sup, by, fd, *fd != -1, 0);
 }
 
@@ -558,7 +559,7 @@ void foreign_init(struct supervisor *sup)
 		io_init(&by->ended, on_ended, -1, by);
 		timer_init(&by->patience, on_patience, by);
 	}
-	timer_init(&c->start, on_start, sup);
+	timer_init(&c->start, on_start_due, sup);
 	timer_init(&c->overdue, on_overdue, sup);
 }
 
@@ -571,5 +572,5 @@ void foreign_fini(struct supervisor *sup)
 
 bool foreign_owns(const struct supervisor *sup, pid_t pid)
 {
-	return pid != 0 && (closes(sup, pid) || vfork_has(pid));
+	return pid != 0 && (is_closing(sup, pid) || vfork_has(pid));
 }

@@ -6,44 +6,42 @@
 #include "supervisor/common/state.h"
 
 /*
- * Descriptors that others have made: close(2) of one may take any time.
+ * Descriptors that workers have made: close(2) of such a descriptor may block for any time (a file
+ * server that does not answer, SO_LINGER, the lock of an epoll set).  So a child that shares
+ * nclust's descriptor table closes them (os/vfork.h); if the child hangs, nclust kills the worker
+ * that the descriptor comes from.  Descriptors that are sent to nclust do not even get into its
+ * table (fdpass_receive_apart()), but for a socket where one is expected.
  *
- * What is sent to nclust does not get into its table (fdpass_receive_apart()), but
- * for a socket where one is asked for.  What nclust itself takes from a worker is a
- * socket, an epoll set or a pipe (remote_fd()).  To close one of those may wait, too:
- * for what SO_LINGER wants to be sent, for the lock of an epoll set.  So a child that
- * shares our descriptors closes them (os/vfork.h), beside the loop.  If a child hangs,
- * nclust kills the worker to blame.  Where nobody has fewer rights than nclust, all
- * this is done at once, and by itself: its own user can stop it anyway.
+ * If all workers run as nclust's own user, nclust calls close(2) directly.
  *
- * `by`: the worker that the descriptor comes from; NULL: not known.
+ * `by` is the worker that the descriptor comes from; NULL: not known.
  */
 
-/* As fdpass_receive() and, with at most one socket, fdpass_read().  -1 and EBUSY:
- * what came along cannot be received, and stays where it is. */
+/* As fdpass_receive(), and as fdpass_read() with at most one socket.  -1 and EBUSY: descriptors
+ * that came along cannot be received now, and the message stays in the socket. */
 int foreign_receive(struct supervisor *sup, const struct child *by, int fd, void *data, size_t size,
 	struct fdpass_message *m);
 ssize_t foreign_read(struct supervisor *sup, const struct child *by, int fd, void *data,
 	size_t size, enum fdpass_take take, struct fdpass_message *m);
 void foreign_close(struct supervisor *sup, const struct child *by, int *fd);
-/* The same within 10 ms, together with others, so that it costs less. */
+/* Close within 10 ms, together with others, which costs less. */
 void foreign_close_later(struct supervisor *sup, const struct child *by, int *fd);
-/* The same before it returns, unless that takes too long: if the address must
- * be free, or a worker waits for it. */
+/* Close before the function returns, unless that takes too long: for an address that must be free,
+ * or a worker that waits. */
 void foreign_close_now(struct supervisor *sup, const struct child *by, int *fd);
-/* The same of a unix connection that nobody else has; the other end may have sent
- * descriptors.  It sees the end before, and the number is free a moment later. */
+/* Shut down and close a unix connection that no other process has.  The peer sees the end at once;
+ * the number may be free a moment later, if the peer has sent descriptors. */
 void foreign_hang_up(struct supervisor *sup, const struct child *by, int *fd);
-/* All descriptors of a message. */
+/* Close all descriptors of a message. */
 void foreign_close_all(struct supervisor *sup, const struct child *by, struct fdpass_message *m);
-/* Before an upgrade, whose exec closes what is left: close all that waits. */
+/* Before an upgrade: close all that waits, because execve(2) would block on it. */
 void foreign_settle(struct supervisor *sup);
-/* Is nothing left?  Else that exec would wait for it. */
+/* Is everything closed? */
 bool foreign_is_settled(const struct supervisor *sup);
 
 void foreign_init(struct supervisor *sup);
 void foreign_fini(struct supervisor *sup);
-/* Is it a child that closes, or one that hangs? */
+/* Is `pid` a child of nclust that closes descriptors? */
 bool foreign_owns(const struct supervisor *sup, pid_t pid);
 void foreign_reap(struct supervisor *sup, pid_t pid);
 

@@ -16,8 +16,8 @@
 /* The wait before the next attempt, if the files cannot be made now. */
 #define RETRY (10 * SECOND)
 
-/* Watch the directory.  If it is the one watched already, nothing changes. */
-static void watch(struct supervisor *sup)
+/* Watch the runtime directory, unless the same directory is watched already. */
+static void watch_rundir(struct supervisor *sup)
 {
 	int fd = sup->guard.watcher.fd;
 	char path[40];
@@ -30,25 +30,25 @@ static void watch(struct supervisor *sup)
 	if (watch == -1)
 		log_debug("the runtime directory is not watched");
 	else if (sup->guard.watch != -1 && sup->guard.watch != watch)
-		/* fails if the kernel has dropped that watch already */
+		/* EINVAL: the kernel has dropped the watch of a removed directory */
 		(void)inotify_rm_watch(fd, sup->guard.watch);
 	sup->guard.watch = watch;
 }
 
-static int renew(struct supervisor *sup, struct error *err)
+static int renew_rundir(struct supervisor *sup, struct error *err)
 {
 	return rundir_renew(&sup->rundir, sup->settings->runtime_directory, err);
 }
 
-static int mend(struct supervisor *sup, struct error *err)
+static int remake_files(struct supervisor *sup, struct error *err)
 {
-	if (renew(sup, err) == -1)
+	if (renew_rundir(sup, err) == -1)
 		return -1;
-	/* the control socket first: it fails if no file can be made */
+	/* Backwards, so that the control socket comes first: if no file can be made, it fails. */
 	for (unsigned i = part_count; i-- > 0;)
 		if (parts[i]->renew != NULL && parts[i]->renew(sup, err) == -1)
 			return -1;
-	watch(sup);
+	watch_rundir(sup);
 	sup->guard.failed = false;
 	return 0;
 }
@@ -59,7 +59,7 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	struct error err;
 
 	(void)revents;
-	if (mend(sup, &err) == 0)
+	if (remake_files(sup, &err) == 0)
 		return;
 	if (!sup->guard.failed)
 		log_error("the control socket has been removed and cannot be "
@@ -70,7 +70,7 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	timer_arm(loop, timer, RETRY);
 }
 
-static void mend_soon(struct supervisor *sup)
+static void remake_soon(struct supervisor *sup)
 {
 	if (!ev_is_active(&sup->guard.timer))
 		timer_arm(sup->loop, &sup->guard.timer, SETTLE);
@@ -78,14 +78,14 @@ static void mend_soon(struct supervisor *sup)
 
 int guard_make_place(struct supervisor *sup, struct error *err)
 {
-	if (renew(sup, err) == -1)
+	if (renew_rundir(sup, err) == -1)
 		return -1;
-	mend_soon(sup);
+	remake_soon(sup);
 	return 0;
 }
 
-/* Does nclust itself rename this file over another (os/place/statefile.h)? */
-static bool is_our_doing(const char *name)
+/* Is it a file that nclust itself renames over another (os/place/statefile.h)? */
+static bool is_own_rename(const char *name)
 {
 	return strcmp(name, "estate.new") == 0 || strcmp(name, "state.new") == 0;
 }
@@ -101,9 +101,9 @@ static void on_removed(struct ev_loop *loop, ev_io *watcher, int revents)
 	while (at < got) {
 		const struct inotify_event *event = (const void *)(events + at);
 
-		/* whatever was removed, mend() finds out */
-		if (event->len == 0 || !is_our_doing(event->name))
-			mend_soon(watcher->data);
+		/* remake_files() finds out what was removed */
+		if (event->len == 0 || !is_own_rename(event->name))
+			remake_soon(watcher->data);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
 }
@@ -116,14 +116,14 @@ static void init_watchers(struct supervisor *sup)
 
 static void guard_on_go_on(struct supervisor *sup)
 {
-	bool mend = sup->guard.timer.active != 0; /* as it was carried */
+	bool remake = sup->guard.timer.active != 0; /* as the upgrade has carried it */
 
 	init_watchers(sup);
 	if (sup->guard.watcher.fd == -1)
 		return;
 	ev_io_start(sup->loop, &sup->guard.watcher);
-	if (mend)
-		mend_soon(sup);
+	if (remake)
+		remake_soon(sup);
 }
 
 void guard_init(struct supervisor *sup)
@@ -137,7 +137,7 @@ void guard_init(struct supervisor *sup)
 		return;
 	}
 	ev_io_start(sup->loop, &sup->guard.watcher);
-	watch(sup);
+	watch_rundir(sup);
 }
 
 static void guard_on_end(struct supervisor *sup)

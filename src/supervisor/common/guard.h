@@ -6,15 +6,12 @@
 
 extern const struct part guard_part;
 
-/*
- * Cleaners of temporary files remove runtime directories of running programs.
- * The guard learns that by inotify(7), without other wake-ups, and makes the
- * directories, the lock, the control socket and the workers' notify sockets
- * anew.  The workers do not notice.
- */
+/* Cleaners of temporary files remove the runtime directories of running programs.  The guard learns
+ * that by inotify(7) and makes the directories, the lock, the control socket and the workers'
+ * notify sockets anew, so that the workers do not notice. */
 void guard_init(struct supervisor *sup);
-/* The caller needs the directories and they are missing: make them now, and the
- * rest soon.  -1: they cannot be made. */
+/* The runtime directories are missing and the caller needs them: make them now, and the files in
+ * them soon.  -1 and `err`. */
 int guard_make_place(struct supervisor *sup, struct error *err);
 
 #endif

@@ -16,8 +16,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* nclust wakes so often in a job's time, to see whether it gets the CPU.  If it comes so
- * late, the job has as much more time; at its end a moment, once. */
+/* In a job's time nclust wakes WAKES times, to see whether it gets a CPU.  If it wakes LATE or more
+ * too late, the job gets as much more time, and at the end of its time MOMENT, once. */
 #define WAKES 8
 #define LATE (10 * MSEC)
 #define MOMENT (500 * MSEC)
@@ -31,7 +31,7 @@ struct job *job_by_pid(const struct supervisor *sup, pid_t pid)
 	return j;
 }
 
-/* It is not reaped, so pid and group are still its own. */
+/* The process is not reaped, so its pid and its group are still its own. */
 void job_kill(const struct job *j)
 {
 	if (j->pid == 0)
@@ -64,13 +64,13 @@ bool job_reap(struct job *j, struct pidfd_end *end)
 
 	if (got == 0)
 		return false;
-	if (got == -1) { /* it is no child of ours */
+	if (got == -1) { /* the process is no child of nclust */
 		*end = (struct pidfd_end){.code = -1};
 		if (pidfd_look(j->pidfd, 0, 0, end) == 0)
 			return false;
 	} else {
 		if (j->leads)
-			job_kill(j); /* what it has left behind */
+			job_kill(j); /* the rest of its group */
 		(void)pidfd_reap(j->pidfd, end);
 	}
 	job_forget(j);
@@ -96,7 +96,7 @@ void job_end(struct job *j)
 	job_forget(j);
 }
 
-static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
+static void on_process_exit(struct ev_loop *loop, ev_io *watcher, int revents)
 {
 	(void)loop;
 	(void)revents;
@@ -105,7 +105,7 @@ static void on_exit_of(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- its time ---- */
 
-static void wait_for(struct job *j, nsec_t now)
+static void arm_patience(struct job *j, nsec_t now)
 {
 	nsec_t left = j->due > now ? j->due - now : 0;
 
@@ -117,7 +117,7 @@ static void wait_for(struct job *j, nsec_t now)
 	timer_arm(j->sup->loop, &j->patience, left);
 }
 
-static void forgive(struct job *j, nsec_t now)
+static void add_lateness(struct job *j, nsec_t now)
 {
 	nsec_t late = now - j->wakes_at;
 
@@ -130,7 +130,7 @@ static void forgive(struct job *j, nsec_t now)
 	j->due = now + (j->span > 0 ? nsec_min(MOMENT, j->span) : MOMENT);
 }
 
-/* Who has ended was in time, if nclust was not. */
+/* A process that has ended was in time, even if nclust looks late. */
 static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct job *j = timer->data;
@@ -143,9 +143,9 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int revents)
 		job_look(j);
 		return;
 	}
-	forgive(j, now);
+	add_lateness(j, now);
 	if (now < j->due) {
-		wait_for(j, now);
+		arm_patience(j, now);
 		return;
 	}
 	j->late = true;
@@ -162,7 +162,7 @@ void job_init(struct job *j, struct supervisor *sup, job_over *over, void *owner
 	j->owner = owner;
 	if (j->pid == 0)
 		j->pidfd = -1;
-	io_init(&j->exit, on_exit_of, j->pidfd, j);
+	io_init(&j->exit, on_process_exit, j->pidfd, j);
 	timer_init(&j->patience, on_patience, j);
 }
 
@@ -172,7 +172,7 @@ void job_resume(struct job *j)
 	j->sup->jobs = j;
 	ev_io_set(&j->exit, j->pidfd, EV_READ);
 	ev_io_start(j->sup->loop, &j->exit);
-	wait_for(j, clock_now());
+	arm_patience(j, clock_now());
 }
 
 void job_begin(struct job *j, nsec_t patience)
@@ -185,8 +185,8 @@ void job_begin(struct job *j, nsec_t patience)
 
 /* ---- work aside ---- */
 
-/* In that process. */
-static int arrange(const struct supervisor *sup, const struct aside_plan *p)
+/* Set up descriptors and log in the fork. */
+static int set_up_aside(const struct supervisor *sup, const struct aside_plan *p)
 {
 	int log = p->silent ? sup->null_fd : sup->daemon.log_fd;
 
@@ -201,14 +201,15 @@ static int arrange(const struct supervisor *sup, const struct aside_plan *p)
 	return 0;
 }
 
-static pid_t run(const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
+static pid_t fork_aside(const struct supervisor *sup, const struct aside_plan *p, int *pidfd)
 {
 	pid_t nclust = getpid();
 	pid_t pid = pidfd_fork(pidfd);
 
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(getppid() == nclust && arrange(sup, p) == 0 ? p->work(p->owner) : EX_OSERR);
+		_exit(getppid() == nclust && set_up_aside(sup, p) == 0 ? p->work(p->owner)
+								       : EX_OSERR);
 	}
 	return pid;
 }
@@ -216,7 +217,7 @@ static pid_t run(const struct supervisor *sup, const struct aside_plan *p, int *
 int aside_begin(struct job *j, struct supervisor *sup, const struct aside_plan *plan)
 {
 	int pidfd = -1;
-	pid_t pid = run(sup, plan, &pidfd);
+	pid_t pid = fork_aside(sup, plan, &pidfd);
 
 	if (pid == -1)
 		return -1;
@@ -231,7 +232,7 @@ int aside_await(const struct supervisor *sup, const struct aside_plan *plan, str
 	struct pollfd wait = {.fd = -1, .events = POLLIN};
 	scoped_fd pidfd = -1;
 
-	if (run(sup, plan, &pidfd) == -1)
+	if (fork_aside(sup, plan, &pidfd) == -1)
 		return -1;
 	wait.fd = pidfd;
 	if (poll(&wait, 1, (int)(plan->patience / MSEC)) == 0) {

@@ -23,9 +23,9 @@
 #include <string.h>
 
 struct history {
-	struct linering ring; /* made for the first event */
-	bool lost;            /* one could not be kept: that was said */
-	const char *before;   /* lines of an earlier release, in its state */
+	struct linering ring; /* its file is made for the first event */
+	bool lost;            /* logged: an event could not be kept */
+	const char *before;   /* lines in the state of an earlier release */
 	size_t before_len;
 	struct buffer scratch;
 	char explain[256]; /* the cause of the next exit that is reported */
@@ -87,7 +87,7 @@ static void say_last(struct buffer *out, const struct news *n)
 		buffer_printf(out, "; last output: %s", n->last);
 }
 
-static const char *unwell(enum why why)
+static const char *unwell_text(enum why why)
 {
 	switch (why) {
 	case WHY_WATCHDOG:
@@ -156,7 +156,7 @@ static void say_exited(struct buffer *out, const struct news *n)
 		buffer_string(out, "; " TROUBLE_BINDS_ITSELF);
 }
 
-/* Where and why: "web.0: exit 1 after 0.3 s; last output: …". */
+/* Where and why: "web.0: exit 1 after 0.3 s; last output: ...". */
 static void say_rollout_cause(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
@@ -174,7 +174,7 @@ static void say_rollout_cause(struct buffer *out, const struct news *n)
 	if ((r->ending.kind == ENDING_SPAWN || r->why == WHY_BEFORE) && *n->explain != '\0')
 		buffer_string(out, n->explain);
 	else if (r->worker != 0 && r->ending.kind == ENDING_NONE)
-		buffer_printf(out, "its new worker %d %s", (int)r->pid, unwell(r->why));
+		buffer_printf(out, "its new worker %d %s", (int)r->pid, unwell_text(r->why));
 	else if (r->ending.kind == ENDING_NONE)
 		buffer_string(out, "interrupted, the cluster stops");
 	else
@@ -252,7 +252,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
 {
 	static const struct {
 		const char *why;
-		const char *measure; /* what follows the number; or NULL */
+		const char *measure; /* the words after the number; or NULL */
 	} words[SCALE_WHYS] = {
 		[SCALE_BY_HAND] = {"", NULL},
 		[SCALE_QUEUE] = {": connections wait to be accepted (", ")"},
@@ -272,8 +272,8 @@ static void say_scaled(struct buffer *out, const struct news *n)
 		buffer_printf(out, "%u%s", r->measure, words[r->scale_why].measure);
 }
 
-/* What a report is called, how it is logged, and its sentence, without "web.2: ":
- * `say`, or else `text`, or `one` where it counts to 1.  In a text stand
+/* What a report is called, how it is logged, and its sentence without "web.2: ": `say`, or else
+ * `text`, or `one` if its count is 1.  In a text stand
  *   %p its worker's pid      %a its age          %s a span of time
  *   %c its count             %o of how many
  *   %g the generation        %r the rollout
@@ -282,7 +282,7 @@ static void say_scaled(struct buffer *out, const struct news *n)
 static const struct kind {
 	const char *name;
 	enum log_level level;
-	bool slot; /* it is about a slot */
+	bool slot; /* the report is about a slot */
 	const char *text;
 	const char *one;
 	void (*say)(struct buffer *out, const struct news *n);
@@ -359,7 +359,7 @@ static void say_fact(struct buffer *out, const struct report *r, char which)
 		buffer_string(out, cluster_state_name(r->state));
 		break;
 	case 'w':
-		buffer_string(out, unwell(r->why));
+		buffer_string(out, unwell_text(r->why));
 		break;
 	case 'W':
 		if (r->wait != NSEC_NEVER && r->wait > 0)
@@ -378,7 +378,7 @@ static void say_fact(struct buffer *out, const struct report *r, char which)
 	}
 }
 
-static void say(struct buffer *out, const struct news *n)
+static void say_news(struct buffer *out, const struct news *n)
 {
 	const struct report *r = &n->report;
 	const struct kind *k = &kinds[r->kind];
@@ -524,7 +524,7 @@ static int begin_history(struct supervisor *sup, struct error *err)
 	h->before = NULL;
 	if (linering_make(&h->ring, &linering_events, "events", err) == -1)
 		return -1;
-	sup->orphans.changed = true; /* the keeper is to have it */
+	sup->orphans.changed = true; /* so that the keeper gets it */
 	while (at != NULL && h->before_len > 0 &&
 		(next = memchr(at, '\n', h->before_len)) != NULL) {
 		(void)linering_add(&h->ring, at, (size_t)(next - at));
@@ -534,7 +534,7 @@ static int begin_history(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-static void remember(struct supervisor *sup, const char *line, size_t len)
+static void add_to_history(struct supervisor *sup, const char *line, size_t len)
 {
 	struct history *h = sup->news.history;
 	struct error err;
@@ -549,18 +549,18 @@ static void remember(struct supervisor *sup, const char *line, size_t len)
 	h->lost = true;
 }
 
-static void hand_out(struct supervisor *sup, struct buffer *out, struct service *service,
+static void give_out_event(struct supervisor *sup, struct buffer *out, struct service *service,
 	const struct report *report, const char *sentence)
 {
 	const char *line = buffer_text(out);
 
 	if (line == NULL || out->failed)
 		return;
-	remember(sup, line, out->len);
+	add_to_history(sup, line, out->len);
 	PARTS(told, sup, service, report, line, sentence);
 }
 
-/* The failed worker's exit was published before; trouble.h keeps its cause. */
+/* The exit of the failed worker was published before, so trouble.h has its cause. */
 static void explain_rollout(const struct service *service, struct news *n)
 {
 	const struct report *r = &n->report;
@@ -577,7 +577,7 @@ static void explain_rollout(const struct service *service, struct news *n)
 	text_copy(n->explain, sizeof(n->explain), said != NULL ? said : "?");
 }
 
-static void explain(const struct service *service, struct news *n)
+static void explain_news(const struct service *service, struct news *n)
 {
 	const char *by = cluster_settings(service->core)->directory;
 	const char *in = service->life.entered;
@@ -589,14 +589,14 @@ static void explain(const struct service *service, struct news *n)
 		news_is_failure(r))
 		text_copy(n->explain, sizeof(n->explain),
 			r->why == WHY_START_TIMEOUT ? "was not ready in time (start-timeout)"
-						    : unwell(r->why));
+						    : unwell_text(r->why));
 	else if (r->kind == REPORT_ROLLOUT_DONE && in != NULL && by != NULL &&
-		strcmp(in, by) != 0) /* by a link, which may have moved */
+		strcmp(in, by) != 0) /* the setting is a symbolic link: say where it led */
 		text_copy(n->explain, sizeof(n->explain), in);
 }
 
-/* When nclust lacks something, as many slots try to start a worker as are empty:
- * the log has the first try, and then how many there were (say_unborn()). */
+/* If nclust lacks something, every empty slot tries in vain to start a worker: only the first try
+ * of a second is logged, and then their number (say_failed_starts()). */
 static bool is_logged(struct service *s, const struct report *r)
 {
 	nsec_t now = clock_now();
@@ -604,17 +604,17 @@ static bool is_logged(struct service *s, const struct report *r)
 	if (s == NULL || r->kind != REPORT_EXITED || r->ending.kind != ENDING_SPAWN ||
 		r->ending.permanent)
 		return true;
-	if (s->life.unborn == 0 && now - s->life.unborn_told >= SECOND) {
-		s->life.unborn_told = now;
+	if (s->life.start_fails == 0 && now - s->life.fail_told >= SECOND) {
+		s->life.fail_told = now;
 		return true;
 	}
-	s->life.unborn++;
-	s->life.unborn_error = r->ending.code;
-	timer_arm_within(s->sup->loop, &s->sup->news.spares, s->life.unborn_told + SECOND - now);
+	s->life.start_fails++;
+	s->life.fail_error = r->ending.code;
+	timer_arm_within(s->sup->loop, &s->sup->news.spares, s->life.fail_told + SECOND - now);
 	return false;
 }
 
-static void publish(struct supervisor *sup, struct news *n)
+static void publish_news(struct supervisor *sup, struct news *n)
 {
 	struct service *service = service_named(sup, n->cluster);
 	struct history *h = sup->news.history;
@@ -625,14 +625,14 @@ static void publish(struct supervisor *sup, struct news *n)
 	const char *sentence;
 
 	if (service != NULL)
-		explain(service, n);
+		explain_news(service, n);
 	buffer_string(&text, n->cluster);
 	if (kinds[r->kind].slot) {
 		buffer_string(&text, ".");
 		buffer_number(&text, r->slot, 10);
 	}
 	buffer_string(&text, ": ");
-	say(&text, n);
+	say_news(&text, n);
 	sentence = buffer_text(&text);
 	if (sentence != NULL) {
 		if (is_logged(service, r))
@@ -642,13 +642,13 @@ static void publish(struct supervisor *sup, struct news *n)
 		put_fields(&w, service, n);
 		json_put_text(&w, "text", sentence);
 		json_close_object(&w);
-		hand_out(sup, &h->scratch, service, r, sentence);
+		give_out_event(sup, &h->scratch, service, r, sentence);
 	}
 	if (service != NULL)
 		trouble_on_news(service, n);
 }
 
-static void flush_told(struct supervisor *sup)
+static void publish_waiting(struct supervisor *sup)
 {
 	while (sup->news.head != NULL && sup->news.head->serial == 0) {
 		struct news *n = sup->news.head;
@@ -656,7 +656,7 @@ static void flush_told(struct supervisor *sup)
 		sup->news.head = n->next;
 		if (sup->news.head == NULL)
 			sup->news.tail = NULL;
-		publish(sup, n);
+		publish_news(sup, n);
 		free(n);
 	}
 	ev_timer_stop(sup->loop, &sup->news.timer);
@@ -672,17 +672,17 @@ static void on_patience_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (sup->news.head != NULL)
 		sup->news.head->serial = 0;
-	flush_told(sup);
+	publish_waiting(sup);
 }
 
-static void enqueue(struct supervisor *sup, const struct news *n)
+static void enqueue_news(struct supervisor *sup, const struct news *n)
 {
 	struct news *last = sup->news.tail;
 	struct news **end = last != NULL ? &last->next : &sup->news.head;
 	struct news *copy = malloc(sizeof(*copy));
 
 	if (copy == NULL) {
-		/* it cannot be kept until its turn comes */
+		/* the event cannot wait in the list */
 		log_warn("out of memory: an event is lost");
 		return;
 	}
@@ -691,10 +691,10 @@ static void enqueue(struct supervisor *sup, const struct news *n)
 	while (*end != NULL) /* after an upgrade `tail` is not set yet */
 		end = &(*end)->next;
 	*end = sup->news.tail = copy;
-	flush_told(sup);
+	publish_waiting(sup);
 }
 
-/* Its cause was told by news_expect(). */
+/* Is it a report whose cause news_expect() has set? */
 static bool is_expected(const struct report *r)
 {
 	return r->kind == REPORT_EXITED ||
@@ -710,11 +710,11 @@ static void news_on_report(struct service *service, const struct report *report)
 		.asked_again = service->traffic.asked_again,
 	};
 
-	/* the room accept reports that itself */
+	/* the room accept publishes this event itself */
 	if (service->kind->by_connection && report->kind == REPORT_ALL_READY)
 		return;
 	text_copy(n.cluster, sizeof(n.cluster), service->name);
-	/* the cluster does not try again */
+	/* the cluster gives up: there is no next try */
 	if (report->ending.permanent && !cluster_ever_ready(service->core))
 		n.report.wait = NSEC_NEVER;
 	if (report->kind == REPORT_ROLLOUT_FAILED)
@@ -729,17 +729,17 @@ static void news_on_report(struct service *service, const struct report *report)
 		h->expect = 0;
 	}
 	if (n.serial == 0 && sup->news.head == NULL)
-		publish(sup, &n);
+		publish_news(sup, &n);
 	else
-		enqueue(sup, &n);
+		enqueue_news(sup, &n);
 }
 
-/* An event that is no report: what it is about, and its figures. */
+/* An event that is no report of the core: what it is about, and its numbers. */
 struct saying {
 	struct supervisor *sup;
 	struct service *service;   /* NULL: the instance */
 	uint32_t slot;             /* SLOT_ALL: the cluster as a whole */
-	const struct child *child; /* NULL: none that lives */
+	const struct child *child; /* NULL: no worker */
 	enum log_level level;
 	const char *event;
 	const struct news_number *numbers;
@@ -761,11 +761,11 @@ static void put_saying(struct json_writer *w, const struct saying *s)
 		json_put_real(w, s->numbers[i].name, s->numbers[i].value, 3);
 }
 
-/* The name of the cluster or worker comes before the sentence. */
-static void tell(const struct saying *s, const char *format, va_list args)
+/* Publish an event; the name of its cluster or slot is put before the sentence. */
+static void say_event(const struct saying *s, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
 
-static void tell(const struct saying *s, const char *format, va_list args)
+static void say_event(const struct saying *s, const char *format, va_list args)
 {
 	struct history *h = s->sup->news.history;
 	struct json_writer w;
@@ -783,14 +783,14 @@ static void tell(const struct saying *s, const char *format, va_list args)
 	put_saying(&w, s);
 	json_put_text(&w, "text", text);
 	json_close_object(&w);
-	hand_out(s->sup, &h->scratch, s->service, NULL, text);
+	give_out_event(s->sup, &h->scratch, s->service, NULL, text);
 }
 
 #define TELL(...) \
 	va_list args; \
 \
 	va_start(args, format); \
-	tell(&(struct saying){.level = level, .event = event, __VA_ARGS__}, format, args); \
+	say_event(&(struct saying){.level = level, .event = event, __VA_ARGS__}, format, args); \
 	va_end(args)
 
 void news_say(
@@ -816,14 +816,14 @@ void news_say_numbers(const struct child *child, enum log_level level, const cha
 
 static nsec_t span_end(const struct child *child)
 {
-	return child->life.said_at + (SECOND << child->life.said_span);
+	return child->life.span_began + (SECOND << child->life.span_log2);
 }
 
-static void say_unsaid(struct child *child)
+static void say_left_out(struct child *child)
 {
-	unsigned count = child->life.unsaid;
+	unsigned count = child->life.left_out;
 
-	child->life.unsaid = 0;
+	child->life.left_out = 0;
 	if (count > 0)
 		news_say_worker(child, LOG_WARN, "left-out",
 			"%u message%s about worker %d left out", count, count == 1 ? "" : "s",
@@ -832,13 +832,13 @@ static void say_unsaid(struct child *child)
 
 static void begin_span(struct child *child, nsec_t now)
 {
-	if (child->life.unsaid == 0)
-		child->life.said_span = 0;
-	else if (child->life.said_span < NEWS_SPAN_MOST)
-		child->life.said_span++;
-	say_unsaid(child);
-	child->life.said_at = now;
-	child->life.said = 0;
+	if (child->life.left_out == 0)
+		child->life.span_log2 = 0;
+	else if (child->life.span_log2 < NEWS_SPAN_MOST)
+		child->life.span_log2++;
+	say_left_out(child);
+	child->life.span_began = now;
+	child->life.published = 0;
 }
 
 bool news_spares(struct child *child)
@@ -849,29 +849,29 @@ bool news_spares(struct child *child)
 
 	if (now >= span_end(child))
 		begin_span(child, now);
-	if (child->life.said < NEWS_SPARED) {
-		child->life.said++;
+	if (child->life.published < NEWS_SPARED) {
+		child->life.published++;
 	} else {
-		child->life.unsaid++;
+		child->life.left_out++;
 		timer_arm_within(sup->loop, &sup->news.spares, span_end(child) - now);
 	}
-	errno = saved; /* the caller's line may contain it */
-	return child->life.unsaid == 0;
+	errno = saved; /* the caller's log line may contain %m */
+	return child->life.left_out == 0;
 }
 
-static void say_unborn(struct service *s, nsec_t now)
+static void say_failed_starts(struct service *s, nsec_t now)
 {
-	nsec_t end = s->life.unborn_told + SECOND;
-	unsigned count = s->life.unborn;
+	nsec_t end = s->life.fail_told + SECOND;
+	unsigned count = s->life.start_fails;
 
 	if (count > 0 && now < end)
 		timer_arm_within(s->sup->loop, &s->sup->news.spares, end - now);
 	if (count == 0 || now < end)
 		return;
-	s->life.unborn = 0;
-	s->life.unborn_told = now;
+	s->life.start_fails = 0;
+	s->life.fail_told = now;
 	news_say_of(s, LOG_WARN, "left-out", "%u more attempts to start a worker failed: %s", count,
-		strerror(s->life.unborn_error));
+		strerror(s->life.fail_error));
 }
 
 static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -883,12 +883,12 @@ static void on_spares(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	ev_timer_stop(loop, timer);
 	for_each_child (c, children_of_all(sup))
-		if (c->life.unsaid > 0 && now >= span_end(c))
+		if (c->life.left_out > 0 && now >= span_end(c))
 			begin_span(c, now);
-		else if (c->life.unsaid > 0)
+		else if (c->life.left_out > 0)
 			timer_arm_within(loop, timer, span_end(c) - now);
 	for (size_t i = 0; i < sup->service_count; i++)
-		say_unborn(sup->services[i], now);
+		say_failed_starts(sup->services[i], now);
 }
 
 /* ---- last words ---- */
@@ -913,14 +913,14 @@ struct news *news_awaiting(const struct supervisor *sup, uint64_t serial)
 void news_answered(struct supervisor *sup, struct news *n)
 {
 	n->serial = 0;
-	flush_told(sup);
+	publish_waiting(sup);
 }
 
 void news_stop_waiting(struct supervisor *sup)
 {
 	for (struct news *n = sup->news.head; n != NULL; n = n->next)
 		n->serial = 0;
-	flush_told(sup);
+	publish_waiting(sup);
 }
 
 bool news_pending(const struct supervisor *sup)
@@ -970,8 +970,7 @@ int news_init(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* Numbers in the group of the history.  Earlier releases have no file, but the
- * latest 20 KiB as bytes. */
+/* Tags in the group of the history.  Earlier releases have no file, but the latest 20 KiB. */
 enum { HISTORY_LINES = 1, HISTORY_FILE, HISTORY_END };
 #define LINES_MAX ((size_t)20 * 1024)
 
@@ -1040,10 +1039,10 @@ static void news_on_go_on(struct supervisor *sup)
 {
 	struct error err;
 
-	/* the state is still mapped */
+	/* `before` points into the state, which is still mapped */
 	if (sup->news.history->before != NULL && begin_history(sup, &err) == -1)
 		log_warn("%s", err.text);
-	flush_told(sup);
+	publish_waiting(sup);
 	on_spares(sup->loop, &sup->news.spares, 0);
 }
 
@@ -1060,7 +1059,7 @@ static void news_on_end(struct supervisor *sup)
 	sup->news.history = NULL;
 }
 
-/* Events that wait are published under the cluster's new name. */
+/* Events that wait are published with the cluster's new name. */
 static void news_on_renamed(struct service *service, const char *old)
 {
 	for (struct news *n = service->sup->news.head; n != NULL; n = n->next)
@@ -1070,7 +1069,7 @@ static void news_on_renamed(struct service *service, const char *old)
 
 const struct part news_part = {
 	.name = "news",
-	.dying = say_unsaid,
+	.dying = say_left_out,
 	.report = news_on_report,
 	.renamed = news_on_renamed,
 	.go_on = news_on_go_on,

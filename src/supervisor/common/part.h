@@ -23,17 +23,17 @@ struct reload_result;
 struct worker_kind;
 
 struct kept {
-	const struct state_entry *entry; /* of the state file */
-	int trap;                        /* its seccomp notify fd; or -1 */
-	int channel;                     /* or -1 */
+	const struct state_entry *entry; /* the worker's, in the state file */
+	int trap;                        /* the worker's seccomp notify fd; or -1 */
+	int channel;                     /* nclust's end of its message channel; or -1 */
 };
 
-/* How many connections a worker got, as far as nclust can know that. */
+/* How many connections a worker got, as far as nclust can know. */
 struct dealt {
 	bool known;
-	uint64_t count; /* since any time: only what it grows by matters … */
-	unsigned mates; /* … and so many workers got that together */
-	int error;      /* why the kernel does not count; or 0 */
+	uint64_t count; /* since some time: only its growth means something */
+	unsigned mates; /* the number of workers that share this count */
+	int error;      /* why the kernel does not count (errno); or 0 */
 };
 
 struct part {
@@ -41,62 +41,59 @@ struct part {
 
 	/* ---- a worker's life, in this order ---- */
 
-	/* The worker is about to be started: put what it is to get into
-	 * `birth`.  -1 and `err`: it is not started; `gone` follows, in all
-	 * rooms. */
+	/* The worker is about to be started: add to `birth` what this room gives it.  -1 and `err`:
+	 * it is not started, and `gone` of all rooms follows. */
 	int (*prepare)(struct child *child, struct birth *birth, struct error *err);
 	/* The worker runs, and is in its slot. */
 	void (*born)(struct child *child, struct birth *birth);
-	/* One of its descriptors can perhaps be read (childset.h).  Rooms whose
-	 * it is not may not look at the child: it may be released already. */
+	/* A descriptor of the worker may be readable (childset.h).  Only the room that watches
+	 * descriptor `which` may look at the child, because it may be released already. */
 	void (*readable)(struct child *child, enum child_fd which);
 	/* After an upgrade: watch the worker again. */
 	void (*resumed)(struct child *child);
-	/* The worker is about to get this listener by its bind(2), or it is
-	 * made of the worker's `own` socket. */
+	/* The worker is about to get this listener by its bind(2); `own`: the listener is made from
+	 * the worker's own socket. */
 	void (*provide)(struct child *child, struct listener *l, bool own);
-	/* It has called listen(2) there, and takes connections from now on. */
+	/* The worker has called listen(2), and takes connections from now on. */
 	void (*listens)(struct child *child);
-	/* Is its bind(2) left alone, so that nclust keeps nothing? */
+	/* Does nclust leave the worker's bind(2) alone, and keep no socket? */
 	bool (*keeps_own)(const struct child *child);
 	/* ACTION_DRAIN: drain the worker within that time. */
 	void (*drain)(struct child *child, nsec_t span);
-	/* Add how many connections this room gave, or saw given, to it. */
+	/* Add to *to the connections that this room knows the worker got. */
 	void (*given)(const struct child *child, struct dealt *to);
-	/* This spare is about to listen there, where no client may come until
-	 * its release. */
+	/* This spare is about to listen on `l`, where no client may come until its release. */
 	void (*aside)(struct child *child, struct listener *l);
-	/* ACTION_RELEASE: let the worker go on that waits at the gate. */
+	/* ACTION_RELEASE: let a worker go on that intercept holds in its listen(2). */
 	void (*release)(struct child *child);
-	/* ACTION_SIGNAL: send that stop signal.  True: this room does so, and
-	 * the next rooms are not asked. */
+	/* ACTION_SIGNAL: send this stop signal.  True: this room sends it, and no other room is
+	 * asked. */
 	bool (*stop)(struct child *child, int signal);
 	/* The worker is dead but not reaped: its pid is still its own. */
 	void (*dying)(struct child *child);
-	/* It was removed from its slot and from the table of pids, or was never
-	 * there: release all of it.  Backwards; after that the core gets the event. */
+	/* The worker is in no slot and in no table of pids any more: release all that this room has
+	 * of it.  Called from the last room to the first; then the core gets the event. */
 	void (*gone)(struct child *child);
 
 	/* ---- a worker that outlives nclust (`orphans = keep`) ---- */
 
-	/* Put the descriptors that the next nclust will need into `kept`. */
+	/* Put the descriptors that a next nclust would need into `kept`. */
 	void (*hold)(const struct child *child, struct kept *kept);
-	/* The worker of an earlier nclust, which was killed: take this room's
-	 * descriptors out of `kept`, by fd_release(). */
+	/* The worker is taken over from an nclust that was killed: take this room's descriptors out
+	 * of `kept`, by fd_release(). */
 	void (*adopt)(struct child *child, struct kept *kept);
-	/* All such workers of the cluster were taken over. */
+	/* All workers of the cluster that were to be taken over are. */
 	void (*adopted)(struct service *service);
 
 	/* ---- a cluster ---- */
 
-	/* It is about to stop, `at_once` or not.  True: that has to wait, and
-	 * this room calls service_stop_now() later; the next rooms are not
-	 * asked. */
+	/* The cluster is about to stop, `at_once` or not.  True: the stop has to wait, this room
+	 * calls service_stop_now() later, and no other room is asked. */
 	bool (*stopping)(struct service *service, bool at_once);
 	/* The core reports what has happened in the cluster. */
 	void (*report)(struct service *service, const struct report *report);
-	/* `report` says that a rollout has failed, or that there are no spares:
-	 * if this room knows more about the cause, write it into `to`. */
+	/* `report` says that a rollout has failed, or that there are no spares: if this room knows
+	 * the cause, write it into `to`. */
 	void (*explain)(
 		const struct service *service, const struct report *report, char *to, size_t size);
 	/* The core is about to choose which worker it drains next. */
@@ -107,74 +104,69 @@ struct part {
 	void (*settings)(struct service *service);
 	/* A reload has given the cluster another name. */
 	void (*renamed)(struct service *service, const char *old);
-	/* Write this room's members of a status: into the cluster's object, and
-	 * into the worker's (that backwards). */
+	/* Write this room's members of a status: into the cluster's object; and into the worker's,
+	 * from the last room to the first. */
 	void (*status)(struct json_writer *w, const struct service *service);
 	void (*status_worker)(struct json_writer *w, const struct child *child);
-	/* The service is about to be freed.  Backwards. */
+	/* The service is about to be freed.  Called from the last room to the first. */
 	void (*drop)(struct service *service);
 
 	/* ---- what is held for workers (sockets/holding.h) ---- */
 
-	/* It is about to be opened.  1: an earlier nclust had one, which was
-	 * put into `holding`; 0: there is none, or none is needed; -1 and
-	 * `err`. */
+	/* A listener or segment is about to be opened.  1: an earlier nclust had it, and its
+	 * descriptor is in `holding` now; 0: it is to be opened anew; -1 and `err`. */
 	int (*left_over)(struct holding *holding, struct error *err);
-	/* It is about to be closed. */
+	/* A listener, a socket of a listener, or a segment is about to be closed. */
 	void (*let_go)(struct holding *holding);
 
 	/* ---- the instance ---- */
 
-	/* After an upgrade: resume.  All workers were `resumed` before. */
+	/* Resume after an upgrade; the hook `resumed` was called for all workers before. */
 	void (*go_on)(struct supervisor *sup);
-	/* The instance has ended, or could not start: release all.  Backwards;
-	 * no address is held any more, and the name is free. */
+	/* The instance has ended, or could not start: release all.  Called from the last room to
+	 * the first, when all listeners are closed and the name is free. */
 	void (*end)(struct supervisor *sup);
-	/* An event was published (news.h), as a JSON object and as a sentence;
-	 * with its cluster and the core's report, or NULL. */
+	/* An event was published (news.h), as a JSON object and as a sentence; its cluster and the
+	 * core's report may be NULL. */
 	void (*told)(struct supervisor *sup, struct service *service, const struct report *report,
 		const char *json, const char *sentence);
-	/* Files were removed from the runtime directory, which exists again:
-	 * make this room's files anew.  Backwards; -1 and `err`: all of them are
-	 * called again later. */
+	/* Files were removed from the runtime directory: make this room's files anew.  Called from
+	 * the last room to the first.  -1 and `err`: all rooms are called again later. */
 	int (*renew)(struct supervisor *sup, struct error *err);
 
-	/* Just before an upgrade: complete what is half done. */
+	/* An upgrade is about to execute the new binary: complete what is half done. */
 	void (*settle)(struct supervisor *sup);
 	/* An upgrade is done, or has failed; `text` says more. */
 	void (*upgraded)(struct supervisor *sup, const char *text, bool failed);
-	/* A reload is about to put these settings in force: open what they
-	 * need.  -1 and `err`: nothing changes.  `reloaded` follows. */
+	/* A reload is about to put these settings in force: open what they need.  -1 and `err`: the
+	 * reload fails.  `reloaded` follows in both cases. */
 	int (*reload)(struct supervisor *sup, const struct settings *settings, struct error *err);
-	/* A reload has changed what `result` says; or `failed`, and nothing is
-	 * changed. */
+	/* A reload has changed what `result` says; or it has `failed`, and nothing has changed. */
 	void (*reloaded)(struct supervisor *sup, struct reload_result *result, bool failed);
-	/* Must an upgrade wait for something that this cluster does? */
+	/* Does this room roll workers of the cluster, so that an upgrade must wait? */
 	bool (*rolls)(const struct service *service);
 
-	/* The output of one more slot is kept (workers/slotlog.h). */
+	/* The output of another slot is kept from now on (workers/slotlog.h). */
 	void (*log_begun)(struct supervisor *sup);
-	/* A worker's output is about to be handed to the logger, which may be
-	 * another one than that of the worker before. */
+	/* A worker's output is about to be handed to the logger, which may be a new process. */
 	void (*handing)(struct service *service);
 	/* The logger asks for something (protocol/logwire.h). */
 	void (*logger_asks)(struct supervisor *sup, const struct logwire_packet *packet);
-	/* A logger was started, and has the pipes of the workers. */
+	/* A new logger has the pipes of all workers. */
 	void (*logger_up)(struct supervisor *sup);
-	/* Write the state for the next nclust now, before a worker gets what is
-	 * new in it, instead of at the end of the turn (sup->orphans.changed). */
+	/* Write the state for a next nclust now, because a worker is about to get what is new in
+	 * it, instead of at the end of the turn (sup->orphans.changed). */
 	void (*write_down)(struct supervisor *sup);
 
 	/* ---- what only some rooms have ---- */
 
-	/* Understands the lines of one kind of channel (messages/channel.h). */
+	/* Reads the lines of a kind of channel (messages/channel.h). */
 	const struct channel_speaker *speaker;
 	/* The kind of clusters whose slots this room fills (common/kind.h). */
 	const struct worker_kind *kind;
 };
 
-/* All parts, in the order in which hooks are called (parts.c); ends with
- * NULL. */
+/* All parts, in the order in which their hooks are called (parts.c); NULL ends the list. */
 extern const struct part *const parts[];
 extern const unsigned part_count;
 

@@ -34,7 +34,7 @@ int pids_grow(struct pid_table *t)
 		return 0;
 	bigger.buckets = calloc(bigger.size, sizeof(*bigger.buckets));
 	if (bigger.buckets == NULL)
-		return t->size != 0 ? 0 : -1; /* a fuller table still works */
+		return t->size != 0 ? 0 : -1; /* without memory a fuller table still works */
 	for (size_t i = 0; i < t->size; i++) {
 		while (t->buckets[i] != NULL) {
 			struct child *c = t->buckets[i];

@@ -21,7 +21,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define KILLED_MS 500 /* until a process that was killed has ended */
+#define KILLED_MS 500 /* how long a killed process may take to end */
 #define RIGHTS \
 	"cannot give up its rights, for which it needs CAP_SETUID, " \
 	"CAP_SETGID and CAP_SETPCAP"
@@ -31,9 +31,9 @@ static const struct {
 	const char *title;
 	const char *without; /* the effect if it cannot be started */
 	const char *who;
-	const char *lacks;  /* what EX_CONFIG is for, … */
-	const char *rights; /* … and EX_NOPERM */
-	bool writes;        /* to our standard output and error */
+	const char *lacks;  /* the meaning of EX_CONFIG */
+	const char *rights; /* the meaning of EX_NOPERM */
+	bool writes;        /* it has nclust's stdout and stderr */
 } roles[] = {
 	[ROLE_LOGGER] = {"logger", "nclust-logger", "output is not captured", NULL, NULL, NULL,
 		true},
@@ -80,7 +80,7 @@ int role_run(struct supervisor *sup, enum role role, const int *fds, size_t coun
 		.limits = &limit,
 		.limit_count = 1,
 		.nice = INT_MIN,
-		/* what strangers ask for is not worth more than a worker */
+		/* roles other than the logger are no more important than workers */
 		.oom_score_adj = role != ROLE_LOGGER && *sup->births.oom_score_adj != '\0'
 			? sup->births.oom_score_adj
 			: NULL,
@@ -93,7 +93,7 @@ int role_run(struct supervisor *sup, enum role role, const int *fds, size_t coun
 
 	for (size_t i = 0; i < count; i++)
 		plan.fds[plan.fd_count++] = (struct spawn_fd){fds[i], ROLE_FIRST_FD + (int)i};
-	/* each has one of its own, so that they cannot signal each other */
+	/* each role has a user of its own, so that roles cannot signal each other */
 	snprintf(user, sizeof(user), "%u", ROLE_UID_LAST - role);
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		plan.limit_count = 0;
@@ -169,7 +169,7 @@ bool role_again(enum role role, struct role_life *l, const struct pidfd_end *end
 {
 	struct ev_loop *loop = l->job.sup->loop;
 	bool hurries = clock_now() - l->started < ROLE_RESTART;
-	bool waits = hurries && l->hurried; /* at once, but not over and over */
+	bool waits = hurries && l->hurried; /* the first time it is started again at once */
 	const char *lacks = role_lacks(role, end);
 
 	if (lacks != NULL) {
@@ -190,7 +190,7 @@ void role_end(struct role_life *l, int ms)
 	struct pollfd wait = {.fd = l->job.pidfd, .events = POLLIN};
 
 	if (l->job.sup == NULL)
-		return; /* it never began */
+		return; /* role_init() was not called */
 	ev_timer_stop(l->job.sup->loop, &l->again);
 	if (l->job.pid == 0)
 		return;

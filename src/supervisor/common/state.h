@@ -35,11 +35,9 @@
 #include <sys/types.h>
 
 /*
- * What is common to all rooms of the supervisor.  Ownership is a tree: a
- * supervisor has services, a service has children and listeners.  Each of them
- * points to its owner.  What only one room uses is in a struct of its own,
- * declared in the state.h of that room and a member here; listeners and
- * segments are declared by sockets, recipes by workers.
+ * The state of the supervisor.  Ownership is a tree: a supervisor has services, a service has
+ * children and listeners, and each struct points to its owner.  What a single room uses is a struct
+ * in that room's state.h, which is a member here.
  */
 
 struct accepting;
@@ -51,22 +49,22 @@ struct scaling;
 struct watching;
 struct worker_kind;
 
-/* The system's half of a worker of the same id. */
+/* The process of a worker; the core knows the same worker by its id, `worker`. */
 struct child {
 	struct service *service; /* NULL: on the free list */
 	struct child *next;      /* in the pid table, or on the free list */
 	uint64_t worker;
-	uint64_t serial; /* unique in this instance: the name of its
-				    notify socket, NCLUST_WORKER */
+	uint64_t serial; /* unique in this instance: NCLUST_WORKER, and the name of its notify
+			    socket */
 	uint32_t slot;
 	unsigned generation;
 	pid_t pid;
 	int pidfd;
-	int output[2]; /* read ends of its pipes, or -1 */
+	int output[2]; /* read ends of its stdout and stderr, or -1 */
 	struct leading leading;
-	uint32_t census; /* its place in the last one (census.h) */
+	uint32_t census; /* its place in the last count of connections (census.h) */
 
-	/* small, as there is one child for each worker */
+	/* These structs are small, because there may be thousands of workers. */
 	struct worker_life life;
 	struct worker_kept kept;
 	struct listening listening;
@@ -74,26 +72,26 @@ struct child {
 	struct trapped trap;
 	struct worker_traffic traffic;
 	struct limited limited;
-	struct leftovers *left;   /* heap; NULL: its main process lives */
-	const char *hang;         /* what it does not answer (hang.h), or NULL */
-	struct health *health;    /* NULL: it was never asked how it is */
-	struct node_worker *node; /* heap; NULL: not Node's (node.h) */
+	struct leftovers *left;   /* heap; NULL: its main process has not ended */
+	const char *hang;         /* the request that it does not answer (hang.h), or NULL */
+	struct health *health;    /* NULL: it was never checked */
+	struct node_worker *node; /* heap; NULL: it is no worker of Node's cluster (node.h) */
 	struct channel *channel;  /* heap (channel.h); NULL: it has none */
 };
 
-/* How workers have ended: by themselves, … */
+/* How workers have ended: up to TALLY_UNKNOWN by themselves, then as nclust wanted. */
 enum tally_exit {
 	TALLY_SUCCESS,
 	TALLY_FAILURE,
 	TALLY_SIGNAL,
 	TALLY_OUT_OF_MEMORY,
-	TALLY_SPAWN, /* it could not even be started */
+	TALLY_SPAWN, /* could not be started */
 	TALLY_UNKNOWN,
-	TALLY_STOPPED, /* … or as nclust wanted it */
+	TALLY_STOPPED,
 	TALLY_REPLACED,
 	TALLY_START_TIMEOUT,
 	TALLY_UNHEALTHY,
-	TALLY_OUTGROWN, /* by memory or age */
+	TALLY_OUTGROWN, /* max-memory, max-age, max-requests */
 	TALLY_EXITS,
 };
 enum tally_rollout {
@@ -103,30 +101,30 @@ enum tally_rollout {
 	TALLY_ROLLOUTS,
 };
 
-/* What has happened in a cluster, counted (tally.h). */
+/* What has happened in a cluster so far (tally.h). */
 struct tally {
 	uint64_t started;
 	uint64_t exits[TALLY_EXITS];
-	uint64_t ready; /* workers that became so, and after what time */
-	nsec_t ready_time;
+	uint64_t ready;    /* workers that became ready */
+	nsec_t ready_time; /* the sum of the times that their starts took */
 	uint64_t rollouts[TALLY_ROLLOUTS];
 	nsec_t rollout_time;
-	nsec_t rollout_since; /* of the one under way; or 0 */
+	nsec_t rollout_since; /* when the present rollout began; or 0 */
 	uint64_t drained;
-	uint64_t drains_forced; /* of these */
+	uint64_t drains_forced; /* of `drained`: at the end of their time */
 	nsec_t drain_time;
 	uint64_t hangs;
-	uint64_t lines_lost; /* of output */
-	uint64_t lines;      /* of output that the logger has read */
+	uint64_t lines_lost; /* lines of output that were dropped */
+	uint64_t lines;      /* lines of output that the logger has read */
 };
 
 /* What the logger was told of its sinks (supervisor/logs). */
 struct routed {
-	struct cluster_settings *settings; /* a reference; NULL: nothing */
-	nsec_t logger;                     /* which one: when it was started */
+	struct cluster_settings *settings; /* a reference; NULL: it was told nothing */
+	nsec_t logger;                     /* when the logger was started that knows them */
 };
 
-/* The system's half of a cluster. */
+/* A cluster; `core` decides, the rest carries it out. */
 struct service {
 	struct supervisor *sup;
 	struct kept_cluster kept;
@@ -134,7 +132,7 @@ struct service {
 	const struct worker_kind *kind; /* never NULL */
 	char *name;
 	size_t index;                 /* in sup->services */
-	struct child *(*children)[2]; /* by slot */
+	struct child *(*children)[2]; /* by slot: two while a worker is being replaced */
 	uint32_t child_slots;
 	uint32_t message_turn; /* the slot that gets the next message */
 	unsigned hooks_told;   /* 1 << enum hook_event: failure was logged */
@@ -149,20 +147,20 @@ struct service {
 	struct outage outage;
 	struct leadership leadership;
 	struct order order;
-	/* The files of `watch` (watch/watch.h): heap, or NULL; and since when a
-	 * change of them has not been told: by the clock on the wall, or 0. */
+	/* The files of `watch` (watch/watch.h), heap or NULL; and since when a change of these
+	 * files waits to be reported: by CLOCK_REALTIME, or 0. */
 	struct watching *watching;
 	nsec_t watched;
 	struct scaling *scaling;     /* heap; NULL: `workers` was never a range */
-	struct trouble *trouble;     /* heap; NULL: it never had any (trouble.h) */
-	struct node_cluster *node;   /* heap; NULL: nobody asked (node.h) */
-	struct accepting *accepting; /* a process per connection; or NULL */
+	struct trouble *trouble;     /* heap; NULL: the cluster never had trouble (trouble.h) */
+	struct node_cluster *node;   /* heap; NULL: no worker uses Node's cluster (node.h) */
+	struct accepting *accepting; /* `accept = yes`: a process for each connection; or NULL */
 	struct broker *broker;       /* heap; NULL: `relay` is no URL (broker.h) */
 };
 
 #define PID_BUCKETS_MIN 64
 
-/* What is watched of workers (childset.h). */
+/* The descriptors of workers that nclust watches (childset.h). */
 struct childset {
 	struct eventset set;
 	ev_io wake;
@@ -178,7 +176,7 @@ struct pid_table {
 struct health;
 struct trouble;
 
-/* The process that has a port, as found last (trouble.h). */
+/* The process that was last found to have a port (trouble.h). */
 struct last_holder {
 	char who[HOLDER_TEXT];
 	pid_t pid; /* 0: not known */
@@ -191,53 +189,53 @@ struct last_holder {
 struct launch {
 	int argc;
 	char **argv;
-	char *directory; /* where (base/cwd.h): heap; NULL: it was removed */
+	char *directory; /* the working directory (base/cwd.h), heap; NULL: it was removed */
 	nsec_t started;
 	unsigned cpus;
 	bool had_terminal;
-	int self_exe;       /* O_PATH of our own binary */
-	rlim_t descriptors; /* the limit for nclust */
+	int self_exe;       /* O_PATH of nclust's binary */
+	rlim_t descriptors; /* RLIMIT_NOFILE of nclust itself */
 };
 
-/* When the loop waits, and until when (supervisor.c). */
+/* One turn of the loop, and how long the loop waits after it (supervisor.c). */
 struct turn {
 	ev_check wake;
 	ev_prepare prepare;
 	ev_timer deadline;
-	nsec_t armed_at; /* when the deadline was armed, and for when */
-	nsec_t armed_for;
-	nsec_t ends;          /* the time spent on ended workers in this turn */
-	nsec_t heard;         /* the same for what workers said … */
-	unsigned heard_in;    /* … in this iteration of the loop */
-	size_t ticked;        /* clusters, one after the other */
-	ev_periodic far_away; /* keeps libev's housekeeping asleep */
-	nsec_t woke;          /* when this turn began; or 0 */
-	uint64_t turns;       /* so many there were, … */
-	nsec_t busy;          /* … and so long they took, … */
-	nsec_t longest;       /* … the longest one of them */
+	nsec_t armed_at;   /* when `deadline` was armed */
+	nsec_t armed_for;  /* the time for which it was armed */
+	nsec_t ends;       /* the time spent on ended workers in this turn */
+	nsec_t heard;      /* the time spent on messages of workers in the iteration `heard_in` */
+	unsigned heard_in; /* ev_iteration() */
+	size_t ticked;     /* the cluster whose deadlines are looked at next */
+	ev_periodic far_away; /* makes libev watch the clock by timerfd, not by waking up */
+	nsec_t woke;          /* when the present turn began; or 0 */
+	uint64_t turns;       /* the number of turns so far */
+	nsec_t busy;          /* the sum of their durations */
+	nsec_t longest;       /* the longest duration */
 };
 
-/* Events: the history, and those that wait to be published (news.h). */
+/* The history of events, and the events that wait to be published (news.h). */
 struct history;
 struct news;
 
 struct record {
 	struct history *history;
-	struct news *head; /* published in order */
+	struct news *head; /* the oldest one is published first */
 	struct news *tail;
 	ev_timer timer;
-	ev_timer spares; /* reports what was left out */
-	uint64_t held;   /* by the keeper: the history (keeper.h) */
+	ev_timer spares; /* when to report how many events were left out */
+	uint64_t held;   /* NEWS_HISTORY, if the keeper holds the history (keeper.h); or 0 */
 };
 
 /* The start in the background, and nclust's own log (daemon.h). */
 struct daemon {
-	int pipe;   /* -d: to the process that waits for us; or -1 */
-	int log_fd; /* our own nonblocking stderr, or -1 */
+	int pipe;   /* -d: to the process that waits for the start; or -1 */
+	int log_fd; /* stderr opened anew, nonblocking; or -1 */
 	bool pidfile_written;
 };
 
-/* Signals that nclust itself gets (signals.c). */
+/* Signals to nclust itself (signals.c). */
 struct signals {
 	ev_io watcher;
 	struct again again;
@@ -246,10 +244,10 @@ struct signals {
 
 /* The watch on the runtime directory (guard.h). */
 struct guard {
-	ev_io watcher; /* its fd: inotify, or -1 */
+	ev_io watcher; /* its fd is an inotify instance, or -1 */
 	int watch;
 	ev_timer timer;
-	bool failed; /* files could not be made; that was logged */
+	bool failed; /* logged: files could not be made anew */
 };
 
 struct job;
@@ -275,7 +273,7 @@ struct supervisor {
 	struct signals signals;
 
 	struct reaper reaper;
-	struct job *jobs; /* those that run (job.h) */
+	struct job *jobs; /* the jobs that run (job.h) */
 	struct logger logger;
 	struct closer closer;
 	struct intercept intercept;
@@ -286,8 +284,8 @@ struct supervisor {
 	struct commands commands;
 	struct record news;
 	struct limits *limits; /* heap (limits.c); NULL: no cluster has one */
-	unsigned controllers;  /* that it has switched on, for our end */
-	struct logs *logs;     /* heap (logs/opener.h); NULL: nothing was asked */
+	unsigned controllers;  /* cgroup controllers that nclust must switch off at its end */
+	struct logs *logs;     /* heap (logs/opener.h); NULL: no file was needed */
 
 	struct daemon daemon;
 	int null_fd;

@@ -70,7 +70,7 @@ static enum tally_exit reason_of(const struct service *service, const struct rep
 	case WHY_AGE:
 	case WHY_SERVED:
 		return TALLY_OUTGROWN;
-	case WHY_BEFORE: /* no worker's */
+	case WHY_BEFORE: /* no worker has ended */
 		break;
 	}
 	return TALLY_UNKNOWN;
@@ -103,7 +103,7 @@ static void tally_on_report(struct service *service, const struct report *r)
 		t->rollout_since = clock_now();
 		break;
 	case REPORT_ROLLOUT_DONE:
-		if (!r->back) /* else it was told as failed */
+		if (!r->back) /* the way back was counted as TALLY_FAILED before */
 			end_rollout(t, TALLY_DONE);
 		break;
 	case REPORT_ROLLOUT_FAILED:
@@ -134,7 +134,7 @@ void tally_lines(struct service *service, uint64_t lines, bool lost)
 	struct tally *t = &service->tally;
 	uint64_t *count = lost ? &t->lines_lost : &t->lines;
 
-	/* the logger says so, and need not be right */
+	/* a broken logger may say any number */
 	if (lines > LINES_MOST)
 		lines = LINES_MOST;
 	if (*count < INT64_MAX / 2)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/timer.h"
 
-/* Memory may be short for a moment, or for long. */
+/* Pauses between attempts: the kernel may lack memory for a moment, or for long. */
 #define AGAIN_FIRST (10 * MSEC)
 #define AGAIN_MOST (5 * SECOND)
 
@@ -24,7 +24,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 	const struct again *a = timer->data;
 
 	(void)revents;
-	/* set anew: otherwise libev believes that it watches it */
+	/* ev_io_set(), or libev would believe that it watches the descriptor already */
 	ev_io_set(a->io, a->io->fd, EV_READ);
 	ev_io_start(loop, a->io);
 }

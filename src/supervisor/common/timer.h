@@ -7,8 +7,8 @@
 #include <ev.h>
 #include <stdbool.h>
 
-/* Initialise a timer, or a watcher of a descriptor (-1: none yet), with its
- * callback and data. */
+/* Initialise a timer, or a watcher of a descriptor (-1: not known yet), with its callback and
+ * data. */
 void timer_init(ev_timer *timer, void (*on)(struct ev_loop *loop, ev_timer *timer, int revents),
 	void *data);
 void io_init(
@@ -18,16 +18,16 @@ void io_init(
 struct again {
 	ev_timer timer;
 	ev_io *io;
-	nsec_t pause; /* longer each time; 0: it is watched */
+	nsec_t pause; /* doubles each time; 0: the descriptor is watched */
 };
-/* For the callback of an ev_io: true if `revents` says that it cannot be watched.  Then
- * it is tried again after a pause, and nothing is to be read. */
+/* For the callback of an ev_io: true if `revents` says that epoll_ctl(2) has failed.  Then nothing
+ * is to be read, and the descriptor is watched again after a pause. */
 bool io_failed(struct ev_loop *loop, struct again *again, ev_io *io, int revents);
 
-/* Let the timer expire once, `wait` from now, also if it runs already. */
+/* Let the timer expire once, `wait` from now, even if it runs already. */
 void timer_arm(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 
-/* The same, unless it runs already and expires no later than that. */
+/* The same, unless the timer runs already and expires no later than that. */
 void timer_arm_within(struct ev_loop *loop, ev_timer *timer, nsec_t wait);
 
 #endif

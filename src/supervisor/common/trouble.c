@@ -21,10 +21,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A cluster that never becomes ready is reported after so many workers, and
- * again each time that number has doubled. */
+/* A cluster that does not become ready is reported after so many workers, and again each time their
+ * number has doubled. */
 #define TRIES_TOLD 8
-/* When workers fail together, search only once for the owner of the port. */
+/* When workers fail together, search only once for the process that has the port. */
 #define HOLDER_FRESH (1 * SECOND)
 /* The most numbers in a worker's output that are tried as the port. */
 #define GUESSES 8
@@ -38,7 +38,7 @@ static struct trouble *trouble_get(struct service *service)
 	return service->trouble;
 }
 
-static struct trouble_end *end_at(struct trouble *t, uint32_t slot)
+static struct trouble_end *make_end(struct trouble *t, uint32_t slot)
 {
 	struct trouble_end *ends;
 
@@ -61,7 +61,7 @@ static void end_clear(struct trouble_end *end)
 	*end = (struct trouble_end){0};
 }
 
-static const struct trouble_end *end_of(const struct service *service, uint32_t slot)
+static const struct trouble_end *find_end(const struct service *service, uint32_t slot)
 {
 	const struct trouble *t = service->trouble;
 
@@ -73,12 +73,12 @@ static const struct trouble_end *end_of(const struct service *service, uint32_t 
 
 const struct trouble_end *trouble_of(const struct service *service, uint32_t slot, uint64_t worker)
 {
-	const struct trouble_end *end = end_of(service, slot);
+	const struct trouble_end *end = find_end(service, slot);
 
 	return end != NULL && end->worker == worker ? end : NULL;
 }
 
-/* Replace a kept text, unless it is the same: then nothing is allocated. */
+/* Replace a text, unless it stays the same. */
 static void keep_text(char **at, const char *text)
 {
 	if (*at != NULL && strcmp(*at, text) == 0)
@@ -90,7 +90,7 @@ static void keep_text(char **at, const char *text)
 static void note_end(struct trouble *t, const struct news *n)
 {
 	const struct report *r = &n->report;
-	struct trouble_end *end = end_at(t, r->slot);
+	struct trouble_end *end = make_end(t, r->slot);
 	char text[64];
 
 	if (end == NULL)
@@ -106,7 +106,7 @@ static void note_end(struct trouble *t, const struct news *n)
 
 /* ---- in words ---- */
 
-/* "exit 1 after 0.1 s; last output: …", or the cause where that is known. */
+/* "exit 1 after 0.1 s; last output: ...", or the cause in place of the output, if it is known. */
 static void say_end(struct buffer *out, const struct trouble_end *end)
 {
 	char age[16];
@@ -122,7 +122,7 @@ static void say_end(struct buffer *out, const struct trouble_end *end)
 static void say_tries(struct buffer *out, const struct service *service)
 {
 	const struct trouble *t = service->trouble;
-	const struct trouble_end *end = end_of(service, t->last);
+	const struct trouble_end *end = find_end(service, t->last);
 	bool ever = cluster_ever_ready(service->core);
 
 	if (t->tries == 1)
@@ -279,7 +279,7 @@ void trouble_put(struct json_writer *w, const struct service *service, nsec_t no
 void trouble_put_slot(
 	struct json_writer *w, const struct service *service, uint32_t slot, nsec_t now)
 {
-	const struct trouble_end *end = end_of(service, slot);
+	const struct trouble_end *end = find_end(service, slot);
 
 	if (service->kind->by_connection)
 		return;
@@ -322,8 +322,8 @@ void trouble_set_cause(struct child *child, const char *format, ...)
 	va_end(args);
 }
 
-/* The process that has the port; looked up at most once a second. */
-static const struct last_holder *holder(struct supervisor *sup, int type, unsigned port)
+/* The process that has the port; searched for at most once a second. */
+static const struct last_holder *find_holder(struct supervisor *sup, int type, unsigned port)
 {
 	struct last_holder *i = &sup->last_holder;
 	nsec_t now = clock_now();
@@ -344,11 +344,11 @@ void trouble_cannot_bind(
 
 	if (error == EADDRINUSE)
 		child->listening.refused = port;
-	if (child->life.bind_told) /* reported once: it may retry */
+	if (child->life.bind_told) /* the worker may try again and again */
 		return;
 	child->life.bind_told = true;
 	if (error == EADDRINUSE && (hint == NULL || *hint == '\0') && port != 0)
-		who = holder(child->service->sup, type, port)->who;
+		who = find_holder(child->service->sup, type, port)->who;
 	if (error == EACCES && port > 0 && port < 1024)
 		trouble_set_cause(child,
 			"cannot bind %s: %s; a port below 1024 requires root "
@@ -370,7 +370,7 @@ void trouble_cannot_bind(
 			child, error == EADDRINUSE ? LOG_WARN : LOG_NOTE, "%s", child->life.cause);
 }
 
-/* The number after a colon, or after "port "; 0: there is none. */
+/* Is `at` a port number, after a colon or "port "?  0: it is not. */
 static unsigned port_at(const char *text, const char *at)
 {
 	unsigned long n;
@@ -388,8 +388,8 @@ static unsigned port_at(const char *text, const char *at)
 	"it cannot be shared here: '-l PORT' if the program takes " \
 	"LISTEN_FDS, else '-n 1'"
 
-/* The other worker of its cluster that is there longest; NULL: there is none. */
-static const struct child *other_than(const struct service *service, uint64_t worker)
+/* The oldest other worker of the cluster, or NULL. */
+static const struct child *oldest_other(const struct service *service, uint64_t worker)
 {
 	const struct child *found = NULL;
 	const struct child *c;
@@ -415,7 +415,7 @@ void trouble_guess_in_use(
 		if (port == 0)
 			continue;
 		guesses--;
-		holds = holder(sup, SOCK_STREAM, port);
+		holds = find_holder(sup, SOCK_STREAM, port);
 		if (*holds->who == '\0')
 			continue;
 		if (holds->pid != 0)
@@ -430,7 +430,7 @@ void trouble_guess_in_use(
 		return;
 	}
 	if (sup->intercept.way == WAY_NONE || shared != NULL)
-		c = other_than(service, worker);
+		c = oldest_other(service, worker);
 	if (c == NULL)
 		text_copy(to, size, "its address is in use by another process");
 	else
@@ -460,7 +460,7 @@ enum {
 	END_OUTPUT,
 };
 
-/* An end with its slot: its group has both. */
+/* A slot and how its worker ended: one group of fields. */
 struct end_in_slot {
 	struct trouble_end end;
 	uint64_t slot;
@@ -501,7 +501,7 @@ static int take_end(struct carry_reader *r, void *to, const struct handover_fiel
 	if (f->tag != TROUBLE_END)
 		return 0;
 	if (carry_get_one(r, &carried_end, &in, f) == 1 && in.slot < 2 * WORKERS_MAX)
-		place = end_at(to, (uint32_t)in.slot);
+		place = make_end(to, (uint32_t)in.slot);
 	if (place == NULL || place->worker != 0) {
 		end_clear(&in.end);
 		return -1;

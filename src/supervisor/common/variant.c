@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/common/carried.h"
 
-/*
- * The version of the state.  Tests build variants: an nclust of another version
- * (VARIANT_NEXT), one that cannot read our state (VARIANT_ALIEN), and some that
- * fail at the worst moment (VARIANT_FAULT).
- */
+/* The version of the state.  Tests build variants: an nclust of a later version (VARIANT_NEXT), an
+ * nclust that cannot read this state (VARIANT_ALIEN), and some that fail at the worst moment
+ * (VARIANT_FAULT). */
 #ifndef NCLUST_VERSION
 #define NCLUST_VERSION "unknown"
 #endif

@@ -270,7 +270,7 @@ static int fill(struct child *c, struct making *m)
 	}
 	m->affinity = budget_cpus(&birth->place, &sup->births.cpus, &birth->plan.affinity_size);
 	birth->plan.affinity = m->affinity;
-	if (service->life.hung)
+	if (service->life.spawn_hung)
 		birth->plan.patience = SPAWN_PATIENCE_AGAIN;
 	return 0;
 }
@@ -332,8 +332,8 @@ static struct child *complete(struct service *service, struct making *m, const s
 {
 	struct child *c = m->child;
 
-	service->life.goes_well = it->pidfd != -1;
-	service->life.hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
+	service->life.spawn_works = it->pidfd != -1;
+	service->life.spawn_hung = it->pidfd == -1 && it->failure.error == ETIMEDOUT;
 	if (m->affinity != NULL)
 		CPU_FREE(m->affinity);
 	capture_close(service->sup, m->birth.place.output);

@@ -384,7 +384,7 @@ void service_tick(struct service *service)
 	/* a command that cannot be run is tried once, not four times */
 	struct event event = {
 		.kind = EVENT_TICK,
-		.count = service->life.goes_well ? SPAWN_MANY : 1,
+		.count = service->life.spawn_works ? SPAWN_MANY : 1,
 	};
 
 	service_tell(service, &event);

@@ -21,42 +21,40 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/*
- * What this room alone knows: these structs are in those of common/state.h.
- */
+/* The state of the room workers: these structs are members of the structs in common/state.h. */
 struct affinity_map;
 struct child;
 struct last_look;
 struct ports;
 
-/* A look at our children for what dead workers have left (reap.c). */
+/* A walk over nclust's children, to find processes that dead workers have left (reap.c). */
 struct strays {
-	pid_t *list; /* NULL: no look is under way */
+	pid_t *list; /* the children; NULL: no walk is under way */
 	size_t count;
-	size_t at;   /* the next one */
-	bool alive;  /* any is, also another's */
-	bool ended;  /* any has, and is not reaped */
-	bool execs;  /* any is in execve(2): whose it is can be read in a moment */
-	bool killed; /* any was, here */
+	size_t at;   /* the next child to look at */
+	bool alive;  /* the walk has seen a stray that lives */
+	bool ended;  /* a stray has ended and is not reaped */
+	bool execs;  /* a stray is in execve(2): its environment cannot be read yet */
+	bool killed; /* the walk has killed a stray */
 	nsec_t took;
 };
 
-/* Strays: processes that are no workers (reap.h). */
+/* Finds and reaps strays: children that are no workers (reap.h). */
 struct reaper {
-	ev_timer sweep; /* orphans and strays */
+	ev_timer sweep; /* when to look at all children */
 	bool sweep_due;
 	nsec_t last_sweep;
-	struct child *left; /* those whose main process has ended */
-	ev_timer look;      /* when to look again for what they have left */
-	nsec_t pause;       /* that long after the last look */
+	struct child *left; /* workers whose main process has ended */
+	ev_timer look;      /* when to look again for their leftovers */
+	nsec_t pause;       /* between two such looks */
 	nsec_t look_took;
-	ev_timer half_time;   /* of a shell's stop-timeout (leftovers.c) */
-	struct strays strays; /* the look at all of them */
-	bool strays_live;     /* the last one has seen some */
+	ev_timer half_time;   /* half of a stop-timeout is over (leftovers.c) */
+	struct strays strays; /* the walk that is under way */
+	bool strays_live;     /* the last walk has seen living strays */
 	nsec_t daemon_told_at;
-	int oom_fd;            /* where the kernel counts those it has killed */
-	long oom_kills;        /* seen so far; < 0: cannot be told */
-	pid_t *first_children; /* that we had before we began: not ours */
+	int oom_fd;            /* the cgroup file with the count of OOM kills */
+	long oom_kills;        /* the count so far; < 0: not known */
+	pid_t *first_children; /* children that nclust had when it started: no strays */
 	size_t first_children_count;
 };
 
@@ -65,19 +63,19 @@ struct logger {
 	bool stdout_is_terminal;
 	ev_io watcher; /* its fd: the channel, or -1 */
 	struct role_life life;
-	bool taken;            /* it writes still where an earlier one did */
-	bool copies;           /* it knows LOGWIRE_COPY */
-	bool remembers;        /* LOGWIRE_CAN_REMEMBER */
-	uint64_t last_log;     /* number of a slotlog */
-	bool routes;           /* it knows LOGWIRE_ROUTE */
-	bool no_pty;           /* the last one could not be opened */
-	struct eventset pipes; /* of the workers */
-	ev_io work;            /* one of them has something */
-	ev_timer look;         /* there was work: does it live? */
-	unsigned asked;        /* that many looks ago; 0: not */
+	bool taken;     /* the logger of an earlier nclust, which still writes where that one did */
+	bool copies;    /* this logger knows LOGWIRE_COPY */
+	bool remembers; /* this logger sent LOGWIRE_CAN_REMEMBER */
+	uint64_t last_log;     /* the highest number of a slotlog so far */
+	bool routes;           /* this logger knows LOGWIRE_ROUTE */
+	bool no_pty;           /* the last pseudo-terminal could not be opened */
+	struct eventset pipes; /* the pipes of all workers */
+	ev_io work;            /* a pipe is readable: the logger has work */
+	ev_timer look;         /* when to ask the logger whether it lives */
+	unsigned asked;        /* how many looks ago it was asked; 0: it has answered */
 };
 
-/* Closing what workers have made (foreign.h). */
+/* Closes descriptors that workers have made (foreign.h). */
 #define CLOSING_BATCH 64
 struct closing {
 	int null_fd;
@@ -85,39 +83,40 @@ struct closing {
 	volatile unsigned done;
 	int fds[CLOSING_BATCH];
 };
-/* A child that hangs with what a worker has sent. */
+/* A child of nclust that hangs with descriptors that a worker has sent. */
 #define HUNG_MOST 64
 struct hung {
 	pid_t pid;
-	uint32_t cluster; /* 0: a client */
+	uint32_t cluster; /* 0: a client has sent them */
 	uint64_t owner;
 	nsec_t since;
 };
-/* One at a time for a worker, so that what cannot be closed delays few others. */
+/* Children that close: at most one for each worker, so that a descriptor that cannot be closed
+ * delays few others. */
 #define CLOSERS_MOST 4
 struct closing_child {
 	struct supervisor *sup;
-	ev_io ended; /* its fd: the child's pidfd, or -1 */
+	ev_io ended; /* its fd is the child's pidfd, or -1 */
 	ev_timer patience;
-	struct vfork child; /* its pid 0: none runs */
+	struct vfork child; /* pid 0: no child runs */
 	struct closing closing;
-	unsigned seen;  /* had been closed when the patience began */
-	uint64_t owner; /* of what it closes: a worker's serial, or 0 */
+	unsigned seen;  /* how many it had closed when `patience` was armed */
+	uint64_t owner; /* the serial of the worker whose descriptors it closes, or 0 */
 };
 struct closer {
 	struct closing_child children[CLOSERS_MOST];
 	ev_timer start;
-	/* What waits for them, the oldest first. */
+	/* Descriptors that wait to be closed, the oldest first. */
 	struct foreign *list; /* heap */
 	size_t count;
 	size_t room;
-	uint64_t killed; /* the last worker that was killed for it */
+	uint64_t killed; /* the last worker that was killed for its descriptors */
 	struct hung hung[HUNG_MOST];
 	unsigned hung_count;
 	ev_timer overdue;
 };
 
-/* argv and environment of one spawn. */
+/* Memory for argv and environment of a spawn, used again and again. */
 struct scratch {
 	struct buffer text;
 	char **list;
@@ -125,116 +124,113 @@ struct scratch {
 	char entered[SPAWN_ENTERED];
 };
 
-/* What a worker is made with (child.h, environment.h). */
+/* What nclust needs to start workers (child.h, environment.h). */
 struct births {
 	uint64_t next_serial;
-	struct child *spare;                /* freed structs, to be used again */
-	struct scratch scratch[SPAWN_MANY]; /* of those that are made at once */
-	struct affinity_map *cpus;          /* for `cpu`, as found last; or NULL */
-	struct rlimit nofile;               /* as we found it; workers get it back */
-	char oom_score_adj[16];             /* of workers; "": as ours */
-	int own_score;                      /* where ours is read; 0: not open */
+	struct child *spare;                /* free structs */
+	struct scratch scratch[SPAWN_MANY]; /* of workers that are started together */
+	struct affinity_map *cpus;          /* for `cpu`, as it was found last; or NULL */
+	struct rlimit nofile;               /* nclust's limit when it started, which workers get */
+	char oom_score_adj[16];             /* of workers; "": they inherit nclust's */
+	int own_score;                      /* /proc/self/oom_score_adj; 0: not open */
 };
 
-/* A unix path that a worker has bound by itself (paths.h). */
+/* A path of a unix socket that a worker has bound by itself (paths.h). */
 struct path {
 	struct path *next;
 	char *name;
 	struct socket_file file;
 };
 
-/* Of a worker. */
+/* The room's part of a worker. */
 struct worker_life {
 	struct path *paths; /* heap */
 	int notify;         /* its notify socket, or -1 */
 	struct allowance notify_allowance;
 	char *status;                /* STATUS=, heap, or NULL */
 	char *cause;                 /* why it will end, heap (trouble.h); or NULL */
-	char *waits;                 /* the lock it waits for, heap (startwait.h); or NULL */
+	char *waits;                 /* the lock that it waits for, heap (startwait.h); or NULL */
 	struct last_look *last_look; /* heap (use.h), or NULL */
-	nsec_t said_at;              /* what it does was told (news_spares()) … */
-	unsigned unsaid;             /* … so often it was not, … */
-	uint8_t said;                /* … and so often it was, since then … */
-	uint8_t said_span;           /* … for so long: 2^n seconds */
-	bool stranger_told;          /* a refused notify message was logged */
-	bool bind_told;              /* that it could not bind */
+	nsec_t span_began;           /* when the present span of news_spares() began */
+	unsigned left_out;           /* events left out in this span */
+	uint8_t published;           /* events published in this span */
+	uint8_t span_log2;           /* the span lasts 2^n seconds */
+	bool stranger_told;          /* logged: a notify message was refused */
+	bool bind_told;              /* logged: it could not bind */
 	bool killed_by_us;
-	bool sigkilled; /* it has ended by that, or its program did, in a shell */
-	enum SMALL { OOM_UNKNOWN, OOM_KILLED, OOM_NOT_KILLED } oom; /* in its cgroup */
+	bool sigkilled; /* SIGKILL has ended it, or its program below a shell */
+	enum SMALL { OOM_UNKNOWN, OOM_KILLED, OOM_NOT_KILLED } oom; /* what its own cgroup says */
 	bool paused;       /* nclust sent SIGSTOP (job control) */
 	bool handles;      /* it has a handler for its stop signal */
-	bool shell_waits;  /* it may wait for its child before it ends */
-	int stopped_by;    /* the last stop signal that it got; or 0 */
-	bool ended_before; /* … but its end had come before the first */
-	nsec_t tell_at;    /* its leftovers are told then; 0: at once … */
-	pid_t *told;       /* … and these were: heap, or NULL */
+	bool shell_waits;  /* a shell that may wait for its child before it ends */
+	int stopped_by;    /* the last stop signal that was sent; or 0 */
+	bool ended_before; /* it had ended before the first stop signal */
+	nsec_t tell_at;    /* when its leftovers get the signal; 0: at once */
+	pid_t *told;       /* leftovers that got the signal: heap, or NULL */
 	unsigned told_count;
 };
 
-/* Of a worker whose main process has ended (leftovers.h). */
+/* A worker whose main process has ended (leftovers.h). */
 struct leftovers {
 	struct child *next; /* in reaper.left */
 	struct ending ending;
 	nsec_t since;
-	int signal;     /* they are to have; or 0 */
-	unsigned found; /* by the last look, which may go on */
+	int signal;     /* the signal for its leftovers; or 0 */
+	unsigned found; /* how many leftovers the last look has found so far */
 };
 
-/* What the workers in a slot have written last (slotlog.h). */
+/* The latest output of the workers of a slot (slotlog.h). */
 struct slotlog {
 	struct slotlog *next;
-	uint64_t number; /* a later one has a higher one */
-	uint64_t held;   /* by the keeper (keeper.h) */
+	uint64_t number; /* the later a slotlog was made, the higher */
+	uint64_t held;   /* its id, if the keeper holds it (keeper.h); or 0 */
 	uint32_t slot;
 	int fd;
 };
 
-/* Of a cluster. */
+/* The room's part of a cluster. */
 struct cluster_life {
-	struct ports *ports;         /* heap (ports.h); NULL: nobody listens */
+	struct ports *ports;         /* heap (ports.h); NULL: no worker has listened */
 	struct recipe *recipes;      /* newest first */
 	struct slotlog *logs;        /* heap; newest first */
-	unsigned char *early_deaths; /* by slot, before one of it was ready */
-	nsec_t begun;                /* its first worker was started; or 0 */
-	int stop_signal;             /* in place of the first one; or 0 */
-	nsec_t whole_at;             /* its allowance (allowance.h) */
-	bool greed_told;             /* that its workers have used it up */
-	bool bind_hint_told;         /* that its workers may bind it themselves */
-	bool hung;                   /* its last spawn: a file server? */
-	bool goes_well;              /* its last spawn: no command that cannot be run */
-	nsec_t drop_told;            /* when the loss of output was told last; or 0 */
-	uint64_t drop_known;         /* so many lines in all were told */
-	nsec_t unborn_told;          /* when a failed start was logged, … */
-	unsigned unborn;             /* … how many failed since then, … */
-	int unborn_error;            /* … and the errno of the last one */
-	bool limits_told;            /* what is wrong with its cgroups */
-	bool log_told;               /* that its output cannot be kept */
-	bool crowd_told;             /* that it is not captured of all */
-	bool trap_told;              /* why a worker's port was not taken over */
-	bool portless_told;          /* that the port of a worker is waited for */
-	char *entered;               /* where the last worker was started; heap, or NULL */
-	ev_timer paths_look;         /* (paths.h) */
-	nsec_t paths_pause;          /* the next one; 0: it has no timer */
+	unsigned char *early_deaths; /* by slot: deaths since a worker of it was ready */
+	nsec_t begun;                /* when its first worker was started; or 0 */
+	int stop_signal;             /* in place of the first stop signal of the settings; or 0 */
+	nsec_t whole_at;             /* the allowance of all its workers (allowance.h) */
+	bool greed_told;             /* logged: its workers have used that up */
+	bool bind_hint_told;         /* logged: its workers may bind their port themselves */
+	bool spawn_hung;             /* its last spawn took too long: a file server? */
+	bool spawn_works;            /* its last spawn succeeded */
+	nsec_t drop_told;            /* when a loss of output was last published; or 0 */
+	uint64_t drop_known;         /* lost lines that were published, in all */
+	nsec_t fail_told;            /* when a failed start was last logged */
+	unsigned start_fails;        /* starts that have failed since then */
+	int fail_error;              /* the errno of the last of these */
+	bool limits_told;            /* logged: what is wrong with its cgroups */
+	bool log_told;               /* logged: why its output cannot be kept */
+	bool crowd_told;             /* logged: too many workers to capture the output of each */
+	bool trap_told;              /* logged: why a worker's port was not taken over */
+	bool portless_told;          /* logged: readiness waits for a worker's port */
+	char *entered;               /* the directory of the last worker; heap, or NULL */
+	ev_timer paths_look;         /* when to look at unix paths (paths.h) */
+	nsec_t paths_pause;          /* until the next look; 0: the timer is not initialised */
 };
 
-/* What a command runs that can be a worker of Node's cluster (nodecommand.h). */
+/* The program that runs a worker of Node's cluster module (nodecommand.h). */
 enum node_runtime {
 	NODE_NONE,
 	NODE_NODE,
 	NODE_BUN,
-	NODE_DENO, /* of an earlier version alone */
+	NODE_DENO, /* in states of earlier versions only */
 };
 
-/*
- * What all workers of one generation have in common, made once: where the
- * program is looked for, the environment that does not differ by worker, ids
- * and limits, and the listeners.
- */
+/* What all workers of a generation have in common: where their program is searched for, the
+ * environment that does not differ by worker, ids, limits and listeners. */
 struct recipe {
 	unsigned generation;
 	struct cluster_settings *settings; /* a reference */
-	struct strings candidates;         /* where its program may be */
-	struct strings environment;        /* the last `templates` differ by worker */
+	struct strings candidates;         /* paths at which the program may be */
+	struct strings environment;        /* the last `templates` of them differ by worker */
 	unsigned templates;
 	bool has_port;
 	gid_t *groups;
@@ -244,8 +240,8 @@ struct recipe {
 	size_t limit_count;
 	struct listener_set listeners;
 	struct segment *segment;   /* NULL: no shared memory */
-	enum node_runtime runtime; /* NODE_NONE also where it is not asked for,
-				      or was seen to take no channel */
+	enum node_runtime runtime; /* NODE_NONE also if the settings do not ask for it, or a worker
+				      took no channel */
 	struct recipe *next;
 };
 

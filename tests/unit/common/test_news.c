@@ -419,15 +419,15 @@ TEST(what_a_worker_repeats_is_told_less_and_less_and_counted)
 		if (strlen(heard) > sizeof(heard) / 2)
 			heard[0] = '\0';
 	}
-	ck_assert_uint_eq(c->life.said_span, NEWS_SPAN_MOST);
-	ck_assert_uint_le(c->life.unsaid, 640);
+	ck_assert_uint_eq(c->life.span_log2, NEWS_SPAN_MOST);
+	ck_assert_uint_le(c->life.left_out, 640);
 
 	/* who does less is told of at once */
 	room_pass(130 * SECOND);
 	ck_assert_uint_eq(told_of(c, 1), 1);
 	room_pass(64 * SECOND);
 	ck_assert_uint_eq(told_of(c, 1), 1);
-	ck_assert_uint_eq(c->life.said_span, 0);
+	ck_assert_uint_eq(c->life.span_log2, 0);
 }
 
 TEST(what_was_left_out_of_one_that_ends_is_counted_before)

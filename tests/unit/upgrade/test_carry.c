@@ -176,16 +176,16 @@ static const struct gap service_gaps[] = {
 	NOT(service, name), NOT(service, index), NOT(service, life.recipes),
 	NOT(service, life.logs),     /* beside */
 	NOT(service, life.log_told), /* tried anew */
-	NOT(service, life.crowd_told), NOT(service, life.drop_told), NOT(service, life.unborn_told),
-	NOT(service, life.unborn),                                       /* the next one is told */
-	NOT(service, life.unborn_error), NOT(service, life.limits_told), /* once more */
-	NOT(service, held.listeners), NOT(service, held.learned), NOT(service, children),
-	NOT(service, life.early_deaths), NOT(service, life.ports), /* ports_save() */
-	NOT(service, life.paths_look),                             /* begun anew */
-	NOT(service, life.paths_pause), NOT(service, life.begun),  /* for -d, whose start is over */
-	NOT(service, life.whole_at),                               /* begun anew */
-	NOT(service, life.greed_told), NOT(service, life.hung),
-	NOT(service, life.goes_well),                                         /* tried anew */
+	NOT(service, life.crowd_told), NOT(service, life.drop_told), NOT(service, life.fail_told),
+	NOT(service, life.start_fails), NOT(service, life.fail_error),
+	NOT(service, life.limits_told), NOT(service, held.listeners), NOT(service, held.learned),
+	NOT(service, children), NOT(service, life.early_deaths),
+	NOT(service, life.ports),                                 /* ports_save() */
+	NOT(service, life.paths_look),                            /* begun anew */
+	NOT(service, life.paths_pause), NOT(service, life.begun), /* for -d, whose start is over */
+	NOT(service, life.whole_at),                              /* begun anew */
+	NOT(service, life.greed_told), NOT(service, life.spawn_hung),
+	NOT(service, life.spawn_works),                                       /* tried anew */
 	NOT(service, outcome.text), NOT(service, stage.awaited),              /* of a moment */
 	NOT(service, trouble), NOT(service, scaling), NOT(service, watching), /* begun anew */
 	NOT(service, outage.number), /* of the process that has ended */
