@@ -329,16 +329,20 @@ static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
  * left to a later look. */
 static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 {
-	scoped_fd fd = is_stray(sup, pid) ? pidfd_of(pid) : -1;
+	scoped_fd fd = -1;
 	struct pidfd_end end;
 	struct child *owner;
-	int ended;
 
-	/* the number may be another process's since the list was read */
-	ended = fd != -1 ? child_peek(pid, &end) : -1;
-	s->ended |= ended == 1;
-	if (ended != 0)
+	if (!is_stray(sup, pid))
 		return;
+	fd = pidfd_of(pid);
+	if (fd == -1 && errno != ESRCH && errno != ENOENT)
+		return;
+	/* reaped since the list was read, or about to be: its children are ours only now */
+	if (fd == -1 || child_peek(pid, &end) != 0) {
+		s->ended = true;
+		return;
+	}
 	s->alive = true;
 	owner = owner_of_stray(sup, pid);
 	if (owner != NULL && owner->left != NULL) {

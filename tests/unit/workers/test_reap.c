@@ -40,6 +40,7 @@ static bool are_there;
 static bool ended[STRAYS];
 static unsigned ended_count;
 static int pidfds[STRAYS]; /* or 0 */
+static int parent;         /* ends when it is looked at, and leaves the next one; or -1 */
 
 static bool is_stray(pid_t pid)
 {
@@ -71,9 +72,16 @@ REPLACED(int, process_look)(pid_t pid, struct process_facts *facts)
 
 REPLACED(int, pidfd_of)(pid_t pid)
 {
-	int fd = fcntl(room.null_fd, F_DUPFD_CLOEXEC, 3);
+	int fd = -1;
 
 	ck_assert(is_stray(pid));
+	if (pid - FIRST_STRAY == parent) {
+		ended[parent] = true;
+		ended[parent + 1] = false;
+		errno = ESRCH;
+		return -1;
+	}
+	fd = fcntl(room.null_fd, F_DUPFD_CLOEXEC, 3);
 	ck_assert_int_lt(fd, STRAYS);
 	pidfds[fd] = pid;
 	return fd;
@@ -143,6 +151,7 @@ static void begin(void)
 	memset(pidfds, 0, sizeof(pidfds));
 	are_there = all_over = false;
 	remote_has = true;
+	parent = -1;
 	looks = 0;
 	room_tick(room_cluster("web"));
 }
@@ -164,6 +173,22 @@ TEST(very_many_are_ended_in_several_turns)
 	}
 	room_pass(SECOND);
 	ck_assert_uint_eq(ended_count, STRAYS);
+	memset(pidfds, 0, sizeof(pidfds)); /* the next worker has one */
+}
+
+TEST(a_child_of_one_that_ends_in_the_midst_of_a_look_is_not_missed)
+{
+	uint64_t dead;
+
+	are_there = true;
+	memset(ended, 1, sizeof(ended));
+	ended[0] = false;
+	parent = 0;
+	dead = room_child(room_cluster("web"), 0)->serial;
+	room_exits(room_child(room_cluster("web"), 0), 1);
+	while (child_by_serial(&room, dead) != NULL)
+		room_pass(MSEC);
+	ck_assert_uint_eq(ended_count, 1);
 	memset(pidfds, 0, sizeof(pidfds)); /* the next worker has one */
 }
 
