@@ -13,23 +13,23 @@
 #include <stdio.h>
 #include <string.h>
 
-/* So many failures in a row are no accident. */
+/* A worker that has failed so many times in a row does not fail by accident. */
 #define FAILURES_MANY 3
 /* A shorter wait is over before a user has typed a command. */
 #define WAIT_LONG (5 * SECOND)
-/* A queue in which no more than this part is free is about to drop connections. */
+/* A queue with a smaller part of its places free is about to drop connections. */
 #define QUEUE_FREE_PART 5
 
 #define TARGET_MAX sizeof(((struct advice *)NULL)->fails)
 
-/* What a command is about. */
+/* The cluster or slot that a command is about. */
 struct place {
 	const char *instance;
 	const char *cluster;
 	long long slot; /* -1: the cluster */
 };
 
-/* "web", "web.2": as the log calls it. */
+/* "web", "web.2": the place as the log names it. */
 static const char *place_name(const struct place *p, char to[96])
 {
 	if (p->slot < 0)
@@ -39,16 +39,16 @@ static const char *place_name(const struct place *p, char to[96])
 	return to;
 }
 
-/* Names are words of a shell: any others come from no nclust. */
+/* Is the place's name a word of a shell?  Any other name comes from no nclust. */
 static bool is_place(const struct place *p)
 {
 	return text_is_name(p->instance) && text_is_name(p->cluster);
 }
 
-static void say(struct advice *a, enum advice_kind kind, const char *format, ...)
+static void add_advice(struct advice *a, enum advice_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void say(struct advice *a, enum advice_kind kind, const char *format, ...)
+static void add_advice(struct advice *a, enum advice_kind kind, const char *format, ...)
 {
 	va_list args;
 
@@ -70,7 +70,7 @@ static void add_quoted(char *to, size_t size, const char *path)
 	to[used] = '\0';
 }
 
-/* As a verb takes it: a cluster of the instance's name is meant by it alone. */
+/* The place as a verb takes it: a target with the name of the instance would mean the instance. */
 static const char *place_target(const struct place *p, char to[TARGET_MAX])
 {
 	bool same = strcmp(p->instance, p->cluster) == 0;
@@ -82,7 +82,7 @@ static const char *place_target(const struct place *p, char to[TARGET_MAX])
 }
 
 /* "nclust VERB TARGET MORE" */
-static void command(struct advice *a, enum advice_kind kind, const char *verb,
+static void add_command(struct advice *a, enum advice_kind kind, const char *verb,
 	const struct place *p, const char *more)
 {
 	char *to = a->list[kind].command;
@@ -112,7 +112,7 @@ static bool does_fail(const json_t *worker)
 	return worker_failed_lately(worker) && field_number(worker, "restarts") >= FAILURES_MANY;
 }
 
-/* Its exits may have left the history: then the next one is what there is. */
+/* The worker's exits may have left the history: then the latest one is shown. */
 static void on_failing(struct advice *a, const struct place *p, const json_t *worker)
 {
 	long long times = field_number(worker, "restarts");
@@ -121,8 +121,9 @@ static void on_failing(struct advice *a, const struct place *p, const json_t *wo
 
 	if (times > 1)
 		snprintf(count, sizeof(count), " %lld times", times);
-	say(a, ADVICE_FAILS, "%s has failed%s; to see its next exit:", place_name(p, name), count);
-	command(a, ADVICE_FAILS, "events -f", p, "");
+	add_advice(a, ADVICE_FAILS, "%s has failed%s; to see its next exit:", place_name(p, name),
+		count);
+	add_command(a, ADVICE_FAILS, "events -f", p, "");
 	(void)place_target(p, a->fails);
 }
 
@@ -137,7 +138,7 @@ static void on_exited(struct advice *a, const struct place *p, const json_t *eve
 		return;
 	text_copy(end, sizeof(a->list[0].text) - (size_t)(end - text),
 		spoke ? "; its output:" : "; its exits:");
-	command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
+	add_command(a, ADVICE_FAILS, spoke ? "logs" : "events", p, "");
 }
 
 static void on_waiting(struct advice *a, const struct place *p, const json_t *worker)
@@ -147,11 +148,12 @@ static void on_waiting(struct advice *a, const struct place *p, const json_t *wo
 
 	(void)place_name(p, name);
 	if (worker_is(worker, "failed"))
-		say(a, ADVICE_WAITS, "%s is not started again; once it can run, start it:", name);
+		add_advice(a, ADVICE_WAITS,
+			"%s is not started again; once it can run, start it:", name);
 	else
-		say(a, ADVICE_WAITS, "%s is started again in %s; to try now:", name,
+		add_advice(a, ADVICE_WAITS, "%s is started again in %s; to try now:", name,
 			text_age(age, field_seconds(worker, "next_try")));
-	command(a, ADVICE_WAITS, "restart", p, "");
+	add_command(a, ADVICE_WAITS, "restart", p, "");
 }
 
 static void on_worker(struct advice *a, struct place p, const json_t *worker, bool gave_up)
@@ -169,9 +171,9 @@ static void on_worker(struct advice *a, struct place p, const json_t *worker, bo
 		on_waiting(a, &p, worker);
 	if (worker_is(worker, "ready") && field_is_true(worker, "stopped") &&
 		is_free(a, ADVICE_STOPPED)) {
-		say(a, ADVICE_STOPPED,
+		add_advice(a, ADVICE_STOPPED,
 			"%s is stopped by a signal; to continue it:", place_name(&p, name));
-		command(a, ADVICE_STOPPED, "signal", &p, "CONT");
+		add_command(a, ADVICE_STOPPED, "signal", &p, "CONT");
 	}
 }
 
@@ -189,7 +191,7 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 	udp = strncmp(address, "udp:", 4) == 0;
 	wrap_shorten(address, 40);
 	if (dropped > 0)
-		say(a, ADVICE_DROPS,
+		add_advice(a, ADVICE_DROPS,
 			"%s has dropped %lld %s because its %s was full; set a "
 			"larger '%s' in 'listen', or run more workers:",
 			address, dropped,
@@ -198,13 +200,13 @@ static void on_listener(struct advice *a, const struct place *p, const json_t *l
 					       : "connections",
 			udp ? "buffer" : "queue", udp ? "rcvbuf" : "backlog");
 	else if (limit > 0 && queue >= limit - limit / QUEUE_FREE_PART)
-		say(a, ADVICE_DROPS,
+		add_advice(a, ADVICE_DROPS,
 			"%s has %lld connections in its queue, of %lld at "
 			"most; run more workers:",
 			address, queue, limit);
 	else
 		return;
-	command(a, ADVICE_DROPS, "scale", p, "+1");
+	add_command(a, ADVICE_DROPS, "scale", p, "+1");
 }
 
 static void on_cluster(struct advice *a, const struct place *p, const json_t *cluster, bool gave_up)
@@ -213,17 +215,17 @@ static void on_cluster(struct advice *a, const struct place *p, const json_t *cl
 	size_t i;
 
 	if (gave_up && is_free(a, ADVICE_GAVE_UP)) {
-		say(a, ADVICE_GAVE_UP,
+		add_advice(a, ADVICE_GAVE_UP,
 			"%s is not started again; once it can run, start it:", p->cluster);
-		command(a, ADVICE_GAVE_UP, "restart", p, "");
+		add_command(a, ADVICE_GAVE_UP, "restart", p, "");
 	}
 	if (!gave_up && is_free(a, ADVICE_RESTART) &&
 		json_is_object(json_object_get(cluster, "failed_restart"))) {
-		say(a, ADVICE_RESTART,
+		add_advice(a, ADVICE_RESTART,
 			"the last restart of %s failed; once the new workers "
 			"can run, try again:",
 			p->cluster);
-		command(a, ADVICE_RESTART, "restart", p, "");
+		add_command(a, ADVICE_RESTART, "restart", p, "");
 	}
 	json_array_foreach(json_object_get(cluster, "listeners"), i, listener)
 	{
@@ -257,8 +259,8 @@ void advice_on_status(struct advice *a, const json_t *status, const char *target
 
 /* ---- from events ---- */
 
-/* A process of this number that has got SIGKILL and is there still: nobody else
- * has this number meanwhile. */
+/* Is there a process of this number that has got SIGKILL?  No other process can have
+ * the number while that one is there. */
 static bool is_dying(pid_t pid)
 {
 	uint64_t pending = 0;
@@ -276,7 +278,7 @@ static void on_unkillable(struct advice *a, const struct place *p, const json_t 
 
 	if (pid <= 0 || !is_dying(pid) || *stays_text(pid, why) == '\0')
 		return;
-	say(a, ADVICE_UNKILLABLE,
+	add_advice(a, ADVICE_UNKILLABLE,
 		"%s: process %s, and no signal ends it; where it is stuck:", place_name(p, name),
 		why);
 	snprintf(to, sizeof(a->list[0].command), "ps -o pid,stat,wchan:32,args -p %d", (int)pid);
@@ -286,7 +288,7 @@ void advice_on_event(struct advice *a, const char *instance, const json_t *event
 {
 	static const struct {
 		const char *event;
-		const char *text; /* that its sentence must contain */
+		const char *text; /* words of the event's sentence */
 		enum advice_kind kind;
 		const char *did;
 	} table[] = {
@@ -295,7 +297,7 @@ void advice_on_event(struct advice *a, const char *instance, const json_t *event
 		{"unwell", "WATCHDOG=1", ADVICE_HANG, "sent no WATCHDOG=1"},
 		{"unwell", "checks", ADVICE_UNHEALTHY, "failed its checks"},
 	};
-	/* some of what was seen has no slot in its record */
+	/* related records may have no slot: show the events of the instance */
 	const struct place all = {instance, instance, -1};
 	struct place p = {instance, field_raw(event, "cluster"), -1};
 	double ago = now - json_number_value(json_object_get(event, "time"));
@@ -317,9 +319,10 @@ void advice_on_event(struct advice *a, const char *instance, const json_t *event
 		if (strcmp(name, table[i].event) != 0 ||
 			strstr(field_raw(event, "text"), table[i].text) == NULL)
 			continue;
-		say(a, table[i].kind, "%s %s %s ago; what nclust saw:", place_name(&p, text),
+		add_advice(a, table[i].kind, "%s %s %s ago; what nclust saw:", place_name(&p, text),
 			table[i].did, text_age(age, (nsec_t)(ago * (double)SECOND)));
-		command(a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &p : &all, "");
+		add_command(
+			a, table[i].kind, "events", table[i].kind == ADVICE_HANG ? &p : &all, "");
 	}
 }
 

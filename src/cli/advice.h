@@ -9,13 +9,13 @@
 
 /*
  * What a user can do next where something is wrong: one sentence with a command
- * to copy for each kind of trouble, the most urgent first.  Without trouble
- * there is none.
+ * to copy for each kind of trouble, the most urgent first.  Without trouble the
+ * list is empty.
  */
 enum advice_kind {
 	ADVICE_GAVE_UP,    /* a cluster is not started again */
 	ADVICE_FAILS,      /* a worker fails again and again */
-	ADVICE_WAITS,      /* its slot waits for the next try */
+	ADVICE_WAITS,      /* the worker's slot waits for the next try */
 	ADVICE_UNKILLABLE, /* a process outlives SIGKILL */
 	ADVICE_RESTART,    /* the last restart failed */
 	ADVICE_HANG,
@@ -25,20 +25,20 @@ enum advice_kind {
 	ADVICE_KINDS,
 };
 
-#define ADVICE_MOST 4 /* are shown */
+#define ADVICE_MOST 4 /* so many sentences are shown */
 
 struct advice {
-	const char *runtime_directory; /* as it was given, or NULL */
+	const char *runtime_directory; /* the option's value, or NULL */
 	char fails[192];               /* the target that ADVICE_FAILS is about */
 	struct {
-		char text[320]; /* "": nothing of that kind is wrong */
+		char text[320]; /* "": no trouble of that kind */
 		char command[320];
 	} list[ADVICE_KINDS];
 };
 
-/* Look at the status of an instance; `target` and `slot`: see render.h. */
+/* Add the advice that the status of an instance calls for; `target` and `slot`: see render.h. */
 void advice_on_status(struct advice *a, const json_t *status, const char *target, bool slot);
-/* Look at one of its events; `now`: the time of the clock, in seconds. */
+/* Add the advice that one event of the instance calls for; `now`: the wall clock, in seconds. */
 void advice_on_event(struct advice *a, const char *instance, const json_t *event, double now);
 
 void advice_put(const struct advice *a, struct wrap *lines);

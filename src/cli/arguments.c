@@ -52,8 +52,10 @@ const struct verb_option_row *verb_option_row(size_t n)
 	return n < COUNT_OF(rows) ? &rows[n] : NULL;
 }
 
-/* Those that the verb takes: a name may mean something else to another one. */
-static const void *find(const void *table, const char *name, size_t len, enum cmdline_takes *takes)
+/* Look a name up among the rows that the verb takes: another verb may give the name another
+ * meaning. */
+static const void *find_option(
+	const void *table, const char *name, size_t len, enum cmdline_takes *takes)
 {
 	const struct verb *verb = table;
 
@@ -68,7 +70,7 @@ static const void *find(const void *table, const char *name, size_t len, enum cm
 	return NULL;
 }
 
-/* Digits, with a sign where `sign` allows one; `most` bounds it. */
+/* A number of digits, with a sign where `sign` allows one; `most` bounds it. */
 static int parse_number(const char *text, bool sign, long most, int *value)
 {
 	const char *digits = text;
@@ -123,7 +125,7 @@ static int take_number(
 		most, value);
 }
 
-/* Bytes that could end a line have no place in a request's head. */
+/* Bytes that could end a line are not allowed in a request's head. */
 static bool is_printable(const char *text)
 {
 	while ((unsigned char)*text >= ' ' && *text != 0x7f)
@@ -201,8 +203,8 @@ static int take_value(struct arguments *a, const struct verb_option_row *row, co
 		err, EX_USAGE, "--%s: wanted a %s, found nothing", row->name, row->argument);
 }
 
-/* Options that a verb does not have, and the words after them, belong to the command line
- * that it is to try. */
+/* Options that a verb does not have, and the words after them, belong to the command
+ * line that the verb is to try. */
 static int keep_given(struct arguments *a, const char *word, struct error *err)
 {
 	if (a->given_count == GIVEN_MAX)
@@ -218,7 +220,7 @@ static int take_option(
 	const struct verb_option_row *row = line->row;
 	const char *word = line->argv[line->next - 1];
 
-	/* but no letter that stands behind one of ours */
+	/* but a letter behind one of the verb's own options is a mistake */
 	if (part == CMDLINE_UNKNOWN && a->verb->words == WORDS_TRIAL &&
 		(line->len > 0 || line->name == word + 1))
 		return keep_given(a, word, err);
@@ -248,7 +250,7 @@ static int take_pair(struct arguments *a, char **words, int count, bool (*is_it)
 {
 	int at;
 
-	/* the documented order is TARGET first: it wins when both fit */
+	/* the documented order is TARGET first: if both words fit, the first is the target */
 	for (at = count - 1; at >= 0 && !is_it(words[at]); at--)
 		;
 	if (at < 0 && count > 0)
@@ -275,7 +277,7 @@ static bool is_json(const char *word)
 	return strchr(word, '\n') == NULL && jsonvalue_check(word, strlen(word));
 }
 
-/* "-1": no option, but what the verb asks for. */
+/* "-1" is a number where the verb takes one, and no option. */
 static bool is_negative(const struct verb *verb, const char *word)
 {
 	return (verb->words == WORDS_COUNT && is_count(word)) ||
@@ -372,7 +374,7 @@ static int take_command(struct arguments *a, char **words, struct error *err)
 	return 0;
 }
 
-/* The words after "--": what all workers are to run from now on. */
+/* The words after "--": the command of all workers from now on. */
 static int take_new_command(struct arguments *a, char **words, struct error *err)
 {
 	if (*words == NULL || **words == '\0')
@@ -394,8 +396,9 @@ static int take_new_command(struct arguments *a, char **words, struct error *err
 int arguments_parse(
 	struct arguments *a, const struct verb *verb, int argc, char **argv, struct error *err)
 {
-	struct cmdline line = {.argc = argc, .argv = argv, .next = 1, .find = find, .table = verb};
-	char **rest = argv + argc; /* the command */
+	struct cmdline line = {
+		.argc = argc, .argv = argv, .next = 1, .find = find_option, .table = verb};
+	char **rest = argv + argc; /* the command after "--" */
 	enum cmdline_part part;
 	char *words[4];
 	int count = 0;

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
-#define REQUEST_ID "1" /* one connection has one request under way */
+#define REQUEST_ID "1" /* a connection has one request under way at a time */
 
 static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
@@ -48,7 +48,7 @@ int client_cancel_signal(void)
 void client_init(struct client *c)
 {
 	*c = (struct client){.fd = -1, .cancel = -1, .reader = -1, .end = NSEC_NEVER};
-	/* a result, and the envelope around it */
+	/* room for a result, and the envelope around it */
 	lineup_init(&c->lines, CONTROL_RESULT_MAX + CONTROL_LINE_MAX);
 	buffer_init(&c->spare, 0);
 }
@@ -81,17 +81,17 @@ static int poll_timeout(nsec_t deadline)
 	left = deadline - clock_now();
 	if (left <= 0)
 		return 0;
-	/* rounded up, so that no turn is spent on the last part of one */
+	/* rounded up, so that the last part of a millisecond takes no turn of its own */
 	left = (left + MSEC - 1) / MSEC;
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
-/* Until there is something to read.  0, or -1 and `err`. */
+/* Wait until the connection is readable.  0, or -1 and `err`. */
 static int wait_readable(struct client *c, nsec_t deadline, struct error *err)
 {
 	struct pollfd fds[3] = {{.fd = c->fd, .events = POLLIN},
 		{.fd = c->cancel, .events = POLLIN},
-		{.fd = c->reader}}; /* no event: its end alone */
+		{.fd = c->reader}}; /* no event: poll(2) reports its end alone */
 	int n;
 
 	do
@@ -153,7 +153,7 @@ const char *client_raw_result(const char *line, size_t len, size_t *value_len)
 	return line + used;
 }
 
-/* An error object's code and sentence.  -1: it is none. */
+/* An error object's code and sentence.  -1: the message has none. */
 static int take_error(struct client *c, json_t *message, struct answer *answer)
 {
 	json_t *error = json_object_get(message, "error");
@@ -323,7 +323,7 @@ static bool is_ours(json_t *message)
 		(json_is_integer(id) && json_integer_value(id) == atoi(REQUEST_ID));
 }
 
-/* A message that is not plainly our result.  1: the answer; 0: go on. */
+/* Handle a message other than a plain result.  1: it is the answer; 0: read on. */
 static int take_message(struct client *c, json_t *message, client_event *on_event, void *data,
 	struct answer *answer, struct error *err)
 {
@@ -359,11 +359,11 @@ static int take_message(struct client *c, json_t *message, client_event *on_even
 }
 
 /*
- * What a worker has sent stands last in its event, and may be JSON that is not
- * understood here (a lone surrogate, say): it is not taken apart, but goes in as
- * a string that is its text.
+ * The message of a worker is the last member of its event, and may be JSON that
+ * this library does not accept (a lone surrogate, say): it is not parsed, but
+ * becomes a string with its text.
  */
-static json_t *load(const char *line, size_t len)
+static json_t *load_message(const char *line, size_t len)
 {
 	static const char key[] = ",\"message\":";
 	static const char kind[] = ",\"event\":\"message\",";
@@ -395,7 +395,7 @@ static int take_line(struct client *c, const char *line, size_t len, client_even
 	answer->result = client_raw_result(line, len, &answer->len);
 	if (answer->result != NULL)
 		return 1;
-	message = load(line, len);
+	message = load_message(line, len);
 	if (message == NULL)
 		return not_understood(c, err);
 	got = take_message(c, message, on_event, data, answer, err);
@@ -412,7 +412,7 @@ static int was_cut(const struct client *c, struct error *err)
 	return error_hint(err, "see 'nclust status %s'", c->name);
 }
 
-/* Until the answer is there. */
+/* Read lines until the answer has come. */
 static int take_lines(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err)
 {
@@ -449,7 +449,7 @@ int client_look(struct client *c, client_event *on_event, void *data, struct ans
 {
 	int got;
 
-	c->end = 0; /* is over: what is not there yet is not waited for */
+	c->end = 0; /* in the past: read what has come, and do not wait */
 	got = take_lines(c, on_event, data, answer, err);
 	c->end = NSEC_NEVER;
 	return got == -1 && err->sys == ECANCELED ? 0 : got;

@@ -24,88 +24,86 @@
 
 struct client {
 	int fd;
-	int cancel; /* readable: the user wants to end; -1: none; borrowed */
-	int reader; /* where answers are shown: a wait ends when nobody reads
-		       them any more; -1: it does not; borrowed */
+	int cancel; /* readable when the user wants to end; -1: none; borrowed */
+	int reader; /* output whose reader's end ends a wait; -1: none; borrowed */
 	nsec_t end; /* when a wait ends in any case */
-	/* Descriptors that have come, in their order; whoever wants them sets
+	/* Descriptors that have come, in their order; a caller that wants them sets
 	 * takes_passed, and takes them by fd_release(). */
 	bool takes_passed;
 	int passed[CLIENT_PASSED];
 	size_t passed_count;
-	char in[CONTROL_LINE_MAX]; /* what was read; the lines are made of it */
+	char in[CONTROL_LINE_MAX]; /* bytes that were read and not yet cut into lines */
 	struct lineup lines;
-	struct buffer spare; /* a result or a refusal, written in another way */
+	struct buffer spare; /* a result or a refusal, composed anew */
 	char name[65];
 	pid_t pid;
 	char **clusters; /* heap */
 	size_t cluster_count;
 };
 
-/* A descriptor for `cancel`: from now on the signals that end a program are
- * blocked, and make it readable.  -1 and `err`. */
+/* A descriptor for `cancel`: from now on the signals that end a program are blocked,
+ * and make this descriptor readable.  -1 and `err`. */
 int client_cancel_open(struct error *err);
-/* Which of them has come; 0: none. */
+/* Which of these signals has come; 0: none. */
 int client_cancel_signal(void);
 
 void client_init(struct client *c);
 void client_fini(struct client *c);
 
 /*
- * Connect to the control socket in an instance's directory, check who is
- * there before anything is sent, and take the greeting.  -1 and `err`, status
- * 69 where nobody is running, 77 where it is somebody else's, 75 where it
- * does not answer.
+ * Connect to the control socket in an instance's directory, check whose server it
+ * is before anything is sent, and read the greeting.  -1 and `err`, status 69
+ * where no server runs, 77 where it is another user's, 75 where it does not
+ * answer.
  */
 int client_open(struct client *c, int dirfd, const char *name, struct error *err);
-/* The same on a connected socket, which is the client's from then on. */
+/* The same on a connected socket, which belongs to the client from then on. */
 int client_greet(struct client *c, int fd, nsec_t deadline, struct error *err);
 
 /*
- * The next line without its newline, borrowed until the next call.  1; 0 when
- * the connection has ended; -1 and `err` (ECANCELED: by `cancel`, `reader` or
- * `end`).
+ * The next line without its newline, borrowed until the next call.  1; 0 when the
+ * connection has ended; -1 and `err` (ECANCELED: by `cancel`, `reader` or `end`).
  */
 int client_line(
 	struct client *c, nsec_t deadline, const char **line, size_t *len, struct error *err);
 
-/* What came of a request.  Both texts belong to the client and are valid until
- * its next call. */
+/* The answer to a request.  Both texts belong to the client and are valid until its
+ * next call. */
 struct answer {
-	int code;           /* 0: it was done; else enum control_error */
+	int code;           /* 0: success; else enum control_error */
 	const char *result; /* JSON text as the server wrote it */
 	size_t len;
-	const char *message; /* with a code: what the server says */
+	const char *message; /* with a code: the server's sentence */
 };
-/* The refusal as an error, with the exit status that fits.  Returns -1. */
+/* Make an error of a refusal, with the exit status that fits.  Returns -1. */
 int answer_refused(const struct answer *answer, struct error *err);
 
 /* Called with the params of each notification; -1 ends the wait.  Of an event
- * "message" the member "message" is the text of what was sent, as a string. */
+ * "message" the member "message" is the text that was sent, as a string. */
 typedef int client_event(json_t *params, void *data);
 
 /*
- * Send a request (its id is put in) and wait for its answer.  0: there is one,
- * good or bad; -1 and `err`: there is none and there will be none (status 75
- * where the connection was cut).
+ * Send a request (the client adds its id) and wait for the answer.  0: an answer
+ * has come, success or refusal; -1 and `err`: none will come (status 75 where the
+ * connection was cut).
  */
 int client_call(struct client *c, struct control_request *request, client_event *on_event,
 	void *data, struct answer *answer, struct error *err);
-/* The same in two steps: several requests may be sent before the answer to the first
- * one. */
+/* client_call() in two steps: several requests may be sent before the answer to the
+ * first one is read. */
 int client_ask(struct client *c, struct control_request *request, struct error *err);
 int client_take(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
-/* As client_take(), but it never waits, for a caller that waits until `fd` is readable
- * and for other things.  1: the answer; 0: not yet; -1 and `err`. */
+/* client_take() that never waits, for a caller with a loop that waits until `fd` is
+ * readable.  1: the answer; 0: not yet; -1 and `err`. */
 int client_look(struct client *c, client_event *on_event, void *data, struct answer *answer,
 	struct error *err);
 
-/* Wait for the end of the connection; what still comes is thrown away. */
+/* Wait for the end of the connection; messages that still come are dropped. */
 int client_wait_end(struct client *c, struct error *err);
 
-/* The value in `{"jsonrpc":"2.0","id":1,"result":VALUE}`, if the line is exactly
- * such a one (each request has that id); NULL if not. */
+/* VALUE of `{"jsonrpc":"2.0","id":1,"result":VALUE}`, if the line is exactly of this
+ * form (each request has that id); NULL if not. */
 const char *client_raw_result(const char *line, size_t len, size_t *value_len);
 
 #endif

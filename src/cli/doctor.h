@@ -10,15 +10,15 @@
  * as JSON, and as the command line to use.
  */
 
-/* Of each step, once it is done. */
+/* Add the facts of one step, once it is done. */
 void doctor_tell_start(const struct exam *e, json_t *facts);
 void doctor_tell_copy(const struct exam *e, json_t *facts);
 void doctor_tell_stop(const struct exam *e, json_t *facts);
 
-/* The words to run it with: so many copies as work, and what it takes.  null: there is no
- * way to run it.  The caller frees it. */
+/* The command line to run the command with: as many copies as work, and the options
+ * that it needs. null: no command line works.  The caller frees it. */
 json_t *doctor_command_line(const struct exam *e);
-/* All of it in one object, which the caller frees. */
+/* All findings in one object, which the caller frees. */
 json_t *doctor_pack(const struct exam *e, json_t *facts);
 
 #endif

@@ -42,7 +42,7 @@ static const struct finding ways[] = {
 	[WAY_STDIN] = {NULL, FACT_OK, "passed sockets", "taken from standard input", ""},
 };
 
-/* What follows the address. */
+/* What is said behind an address. */
 static const struct finding shares[] = {
 	[SHARE_UNKNOWN] = {NULL, FACT_OK, NULL, NULL, NULL},
 	[SHARE_SAME] = {"same", FACT_OK, "shared", ", one socket", ""},
@@ -63,7 +63,7 @@ static const struct finding ports[] = {
 	[PORT_INSPECTOR] = {NULL, FACT_WARN, "inspector", NULL, ""},
 };
 
-/* What follows the path. */
+/* What is said behind a path. */
 static const struct finding files[] = {
 	[FILE_ALONE] = {NULL, FACT_OK, NULL, NULL, NULL},
 	[FILE_APPENDED] = {NULL, FACT_NOTE, "shared file",
@@ -86,8 +86,8 @@ static const struct finding requests[] = {
 		"neither answered nor closed within 3 s", ""},
 };
 
-/* The subject, and what is said of it. */
-static void tell(json_t *facts, const struct finding *f, const char *subject)
+/* Add a finding; `subject`, an address or a path, stands before it. */
+static void add_finding(json_t *facts, const struct finding *f, const char *subject)
 {
 	if (f->name != NULL)
 		facts_add(facts, f->mark, f->name, f->advice, "%s%s", subject, f->found);
@@ -104,7 +104,7 @@ static const char *seconds_text(char to[24], double seconds)
 	return to;
 }
 
-/* "ends with exit 1 after 20 ms; last output: ...", by what nclust says of it. */
+/* "ends with exit 1 after 20 ms; last output: ...", from nclust's report of the end. */
 static const char *end_text(char to[END_TEXT], const struct exam_end *end)
 {
 	char after[24];
@@ -136,7 +136,7 @@ static void tell_place(const struct exam *e, const struct exam_place *p, json_t 
 {
 	bool expected = p->named || e->arguments->listen_count == 0;
 	const char *advice = "it stays its own";
-	/* the user knows what options a socket of nclust has */
+	/* the user knows the options of a socket that nclust made */
 	bool options = !p->named && p->socket.options[0] != '\0';
 
 	if (p->how == HOW_PASSED) {
@@ -175,7 +175,7 @@ static void tell_sockets(const struct exam *e, json_t *facts)
 			"no port, nor does it accept from the socket that nclust passes",
 			"opens none within %s", seconds_text(waited, e->waited));
 	else if (e->takes_passed)
-		tell(facts, &ways[e->way], "");
+		add_finding(facts, &ways[e->way], "");
 	else
 		facts_add(facts, FACT_OK, "passed sockets", "not needed", "ignored");
 }
@@ -187,10 +187,10 @@ static void tell_ready(const struct exam *e, json_t *facts)
 
 	if (e->sign != SIGN_NONE)
 		snprintf(subject, sizeof(subject), "after %s", seconds_text(after, e->ready_after));
-	tell(facts, &signs[e->sign], subject);
+	add_finding(facts, &signs[e->sign], subject);
 }
 
-/* Copies of it do not know of each other's data. */
+/* A program that keeps its data in itself: its copies do not know of each other's. */
 static void tell_store(const struct exam *e, json_t *facts)
 {
 	const char *store = e->held.store;
@@ -207,7 +207,7 @@ static void tell_store(const struct exam *e, json_t *facts)
 			"%s keeps its state in itself", store);
 }
 
-/* With a copy for each CPU there are as many times as many threads. */
+/* Does the program compute in many threads?  One copy for each CPU multiplies them. */
 static void tell_threads(const struct exam *e, json_t *facts)
 {
 	if (e->computing > 1)
@@ -259,14 +259,14 @@ static void tell_second(const struct exam *e, json_t *facts)
 		facts_add(facts, FACT_BAD, "first copy", "", "ended when the second one came");
 }
 
-/* How a place is shared; what is bad is but a warning where copies work. */
+/* How copies share an address; a finding that is bad by itself is but a warning where copies work. */
 static void tell_share(const struct exam_place *p, json_t *facts, bool works)
 {
 	struct finding share = shares[p->share];
 
 	if (works && share.mark == FACT_BAD)
 		share.mark = FACT_WARN;
-	tell(facts, &share, p->socket.text);
+	add_finding(facts, &share, p->socket.text);
 }
 
 static void tell_beside(const struct exam *e, const struct exam_place *p, json_t *facts)
@@ -358,7 +358,7 @@ static void tell_signal(const struct exam_stop *s, json_t *facts)
 static void tell_request(const struct exam *e, json_t *facts)
 {
 	if (e->busy.tried)
-		tell(facts, &requests[e->busy.request], "");
+		add_finding(facts, &requests[e->busy.request], "");
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
 		facts_add(facts, FACT_OK, e->other.signal == SIGQUIT ? "SIGQUIT" : "SIGINT", "",
 			"%s, and a request in flight is answered before", e->other.exit);
@@ -383,8 +383,8 @@ void doctor_tell_stop(const struct exam *e, json_t *facts)
 
 /* ---- the command line ---- */
 
-/* What is no UTF-8 is shown escaped. */
-static void add(json_t *words, const char *word)
+/* A word that is no UTF-8 is shown escaped. */
+static void add_word(json_t *words, const char *word)
 {
 	json_t *string = json_string(word);
 	char escaped[512];
@@ -398,11 +398,11 @@ static void add(json_t *words, const char *word)
 
 static void add_option(json_t *words, const char *name, const char *value)
 {
-	add(words, name);
-	add(words, value);
+	add_word(words, name);
+	add_word(words, value);
 }
 
-/* Is an address of the user's of any use to it? */
+/* Can the program use an address that the user gives? */
 static bool takes_named(const struct exam *e)
 {
 	for (size_t i = 0; i < e->place_count; i++)
@@ -423,8 +423,8 @@ static void add_addresses(const struct exam *e, json_t *w)
 		add_option(w, "-l", ANY_ADDRESS);
 }
 
-/* The words, in which each slot gets a port of its own where copies would answer
- * differently.  With `option` only those that are changed, each after it. */
+/* The command's words, changed so that each slot gets a port of its own where copies
+ * would answer differently.  With `option` only the changed words, each after it. */
 static void add_own_ports(const struct exam *e, char *const *words, const char *option, json_t *w)
 {
 	for (; *words != NULL; words++) {
@@ -437,7 +437,7 @@ static void add_own_ports(const struct exam *e, char *const *words, const char *
 		if (option != NULL && changed)
 			add_option(w, option, own);
 		else if (option == NULL)
-			add(w, changed ? own : *words);
+			add_word(w, changed ? own : *words);
 	}
 }
 
@@ -448,9 +448,9 @@ json_t *doctor_command_line(const struct exam *e)
 	if (e->life == LIFE_ENDED)
 		return json_null();
 	words = json_array();
-	add(words, "nclust");
+	add_word(words, "nclust");
 	for (const char *const *word = e->arguments->given; *word != NULL; word++)
-		add(words, *word);
+		add_word(words, *word);
 	add_option(words, "-n", exam_copies_work(e) ? "auto" : "1");
 	if (exam_is_alone(e)) {
 		add_option(words, "--surge", "0");
@@ -460,21 +460,21 @@ json_t *doctor_command_line(const struct exam *e)
 	if (e->takes_passed && e->way == WAY_STDIN)
 		add_option(words, "--pass", "stdin");
 	else if (e->takes_passed && e->way == WAY_NO_PID)
-		add(words, "--listen-pid=no");
-	/* the first of all would be taken as ready too early */
+		add_word(words, "--listen-pid=no");
+	/* the first sign of all would come too early for this program */
 	if (e->sign == SIGN_NOTIFY)
 		add_option(words, "--ready", "notify");
 	if (e->other.ended && e->other.request == REQUEST_ANSWERED)
 		add_option(words, "--stop-signal", e->other.signal == SIGQUIT ? "QUIT" : "INT");
 	add_own_ports(e, environ, "--env", words);
-	add(words, "--");
+	add_word(words, "--");
 	add_own_ports(e, e->arguments->command, NULL, words);
 	return words;
 }
 
 /* ---- JSON ---- */
 
-/* To the millisecond. */
+/* Rounded to the millisecond. */
 static json_t *pack_seconds(double seconds)
 {
 	return json_real(seconds > 0 ? (double)(uint64_t)(seconds * 1000 + 0.5) / 1000 : 0);

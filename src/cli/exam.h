@@ -6,41 +6,40 @@
 #include "cli/verb.h"
 
 /*
- * What is tried with a command, one step after the other, and what is found.
- * Each step takes a trial that is where the step before has left it, and ends
- * with the findings filled; -1 and `err` only where the trial itself is over
- * (ECANCELED, or the instance has ended).  All of it is plain data.
+ * The examination of a command, one step after the other, and its findings, as
+ * plain data.  Each step starts from a trial as the step before has left it, and
+ * fills the findings; -1 and `err` only where the trial itself is over
+ * (ECANCELED, or the instance has ended).
  */
 
 /* How the worker learns of a socket that nclust holds. */
 enum exam_way {
-	WAY_PASSED, /* as nclust does by itself */
-	WAY_NO_PID, /* --listen-pid=no: for wrappers that fork */
-	WAY_STDIN,  /* --pass stdin */
-	WAY_UNTOLD, /* nclust holds none */
+	WAY_PASSED,    /* as nclust does by default */
+	WAY_NO_PID,    /* --listen-pid=no: for wrappers that fork */
+	WAY_STDIN,     /* --pass stdin */
+	WAY_NO_SOCKET, /* nclust holds no socket */
 };
 
-/* The sign by which it is ready. */
+/* The sign that the worker is ready. */
 enum exam_sign { SIGN_NONE, SIGN_ALIVE, SIGN_LISTEN, SIGN_NOTIFY };
 
 enum exam_how {
-	HOW_PASSED, /* the socket that nclust made, which it was given */
-	HOW_BOUND,  /* it binds it, and nclust takes it over */
-	HOW_OWN,    /* it binds it, and it stays its own */
+	HOW_PASSED, /* the worker uses the socket that nclust made */
+	HOW_BOUND,  /* the worker binds a socket, and nclust takes it over */
+	HOW_OWN,    /* the worker binds a socket, and keeps it */
 };
 
 /* How a second copy uses the same address. */
 enum exam_share {
 	SHARE_UNKNOWN,
-	SHARE_SAME,    /* it has the same socket */
-	SHARE_SPREAD,  /* one of its own at the same address: the kernel
-			 spreads what comes */
-	SHARE_STOLEN,  /* it has taken the path away from the first */
-	SHARE_OTHER,   /* it has another address, or none */
+	SHARE_SAME,    /* the second copy has the same socket */
+	SHARE_SPREAD,  /* another socket there: the kernel spreads connections */
+	SHARE_STOLEN,  /* the second copy has taken the path away from the first */
+	SHARE_OTHER,   /* the second copy has another address, or none */
 	SHARE_PRIVATE, /* a path that differs from copy to copy */
 };
 
-/* What a port is for, as far as that is seen. */
+/* What a port is for, as far as its answers show. */
 enum exam_port { PORT_ANY, PORT_METRICS, PORT_INSPECTOR };
 
 struct exam_place {
@@ -48,33 +47,33 @@ struct exam_place {
 	enum exam_how how;
 	enum exam_share share;
 	enum exam_port port;
-	uint64_t answers; /* a hash of what the first copy answers there; or 0 */
-	bool differs;     /* each copy answers for itself, beside the first port */
-	bool named;       /* the user has given its address */
+	uint64_t answers; /* a hash of the first copy's answers; or 0 */
+	bool differs;     /* each copy answers for itself, at a port beside the first */
+	bool named;       /* the user has given the address */
 };
 
 /* What a second copy does to a file that the first one writes to. */
 enum exam_file { FILE_ALONE, FILE_APPENDED, FILE_OVERWRITTEN, FILE_REPLACED };
 
 enum exam_life {
-	LIFE_WAITING, /* it opens nothing, and does nothing */
+	LIFE_WAITING, /* the program opens nothing, and does nothing */
 	LIFE_SERVING,
-	LIFE_ENDED, /* by itself */
+	LIFE_ENDED, /* the program has ended by itself */
 };
 
 /* What became of a request that was half sent when the signal came. */
 enum exam_request {
-	REQUEST_UNTRIED,   /* there was no socket for it, or nobody accepted it */
-	REQUEST_NO_HTTP,   /* it was refused before it was whole */
+	REQUEST_UNTRIED,   /* no socket was there, or the worker did not accept */
+	REQUEST_NO_HTTP,   /* refused before the request was complete */
 	REQUEST_ANSWERED,  /* in full */
 	REQUEST_LOST,      /* the connection was cut */
-	REQUEST_FORGOTTEN, /* neither */
+	REQUEST_FORGOTTEN, /* neither an answer nor an end */
 };
 
 struct exam_stop {
 	bool tried;
 	int signal;
-	bool ended; /* by that signal, without SIGKILL */
+	bool ended; /* the signal was enough, without SIGKILL */
 	double after;
 	char exit[64];
 	enum exam_request request;
@@ -84,7 +83,7 @@ struct exam_stop {
 struct exam_end {
 	char exit[64]; /* "exit 1", "killed by SIGTERM" */
 	double after;
-	char cause[256]; /* "cannot bind …", or "" */
+	char cause[256]; /* "cannot bind '/x': Permission denied", or "" */
 	char last_output[256];
 };
 
@@ -101,22 +100,22 @@ struct exam {
 	uint64_t first; /* the worker's id */
 	struct exam_end first_end;
 	double ready_after;
-	double waited;      /* for so long it was watched, in seconds */
-	bool takes_passed;  /* it has accepted from a socket of ours */
-	bool node;          /* it asks for its servers as Node's workers do */
-	bool unprivileged;  /* set-user-ID programs have no effect in it */
+	double waited;      /* how long the copy was watched, in seconds */
+	bool takes_passed;  /* the worker has accepted from a socket that nclust made */
+	bool node;          /* the program asks for its servers as Node's workers do */
+	bool unprivileged;  /* set-user-ID programs have no effect in the worker */
 	char refused[256];  /* why nothing can be taken over */
-	unsigned threads;   /* at most in one process … */
-	unsigned computing; /* … of which so many went on computing */
-	unsigned cpus;      /* that there are for all copies */
+	unsigned threads;   /* most threads of one process */
+	unsigned computing; /* of these, threads that went on computing */
+	unsigned cpus;      /* CPUs that all copies together can use */
 	struct exam_place places[HELD_MAX];
 	size_t place_count;
-	struct held held; /* all that it has */
+	struct held held; /* all that the worker has open */
 
-	char own[OWN_MAX][HELD_TEXT]; /* what it binds if it is given none */
+	char own[OWN_MAX][HELD_TEXT]; /* addresses that the program binds if it is given none */
 	size_t own_count;
 
-	enum exam_file files[HELD_FILES]; /* of `held` */
+	enum exam_file files[HELD_FILES]; /* for each file of `held` */
 	/* Files that the first copy has made; once a copy has stopped, those that it has removed. */
 	char made[MADE_MAX][HELD_PATH];
 	size_t made_count;
@@ -124,49 +123,49 @@ struct exam {
 	bool second_ready;
 	double second_after;
 	struct exam_end second_end;
-	char second_lock[200]; /* "": it waits for none */
+	char second_lock[200]; /* the lock that the second copy waits for; "": none */
 
-	struct exam_stop quiet; /* SIGTERM, with nothing to do */
-	struct exam_stop busy;  /* with a request half sent */
-	struct exam_stop other; /* another signal that it catches, likewise */
+	struct exam_stop quiet; /* SIGTERM to an idle worker */
+	struct exam_stop busy;  /* SIGTERM with a request half sent */
+	struct exam_stop other; /* likewise, with another signal that the worker catches */
 };
 
-/* Run one worker that learns of its sockets in the usual way, until it serves, ends, or is
- * idle; then in other ways, if that has failed. */
+/* Run one worker that learns of its sockets in the usual way, until it serves, ends,
+ * or is idle; if that fails, try the other ways. */
 int exam_start(struct exam *e, struct error *err);
-/* Run a second one beside it. */
+/* Run a second copy beside the first. */
 int exam_copy(struct exam *e, struct error *err);
-/* Stop the one and the other. */
+/* Stop both copies. */
 int exam_stop(struct exam *e, struct error *err);
-/* If it needs an address: find the one that it opens if it is given none (`own`). */
-int exam_untold(struct exam *e, struct error *err);
+/* If the command needs an address: find the address that it opens if it is given none (`own`). */
+int exam_without_socket(struct exam *e, struct error *err);
 
 /* Parts of exam_copy(): exam_beside.c, exam_files.c. */
 int beside_ask_first(struct exam *e, struct error *err);
 int beside_ask_second(struct exam *e, uint64_t second, struct error *err);
 void files_compare(struct exam *e, const struct held *second);
 void files_made(struct exam *e);
-/* Of the files in `made`, forget those that are gone; or, with `there` false, those that
- * are still there. */
+/* Drop from `made` the files that are gone; or, with `there` false, those that are
+ * still there. */
 void files_keep(struct exam *e, bool there);
 
 /* The end of a worker, if it has ended. */
 void exam_note_end(const struct exam *e, uint64_t worker, struct exam_end *end);
 
-/* A client of a worker, and what it was answered. */
+/* A client of a worker, and the answer that it got. */
 struct visitor {
-	int fd; /* -1: there is none */
+	int fd; /* -1: not connected */
 	bool closed;
-	char answer[2048]; /* the beginning */
+	char answer[2048]; /* the beginning of the answer */
 	size_t len;
 };
 void visitor_say(struct visitor *v, const char *text);
-/* Wait until an answer comes or, with `all`, until the connection is closed, but no longer
- * than `most`.  -1 and `err`. */
+/* Wait until an answer comes or, with `all`, until the connection is closed, but no
+ * longer than `most`.  -1 and `err`. */
 int visitor_await(struct exam *e, struct visitor *v, bool all, nsec_t most, struct error *err);
-bool visitor_is_answered(const struct visitor *v); /* by HTTP */
+bool visitor_is_answered(const struct visitor *v); /* is there an answer by HTTP? */
 
-/* Does it take passed sockets, and no other? */
+/* Does the program accept on passed sockets, and open no other? */
 bool exam_needs_address(const struct exam *e);
 /* Will N copies work? */
 bool exam_copies_work(const struct exam *e);

@@ -12,15 +12,16 @@
 
 /*
  * Ports beside the first: does each copy answer for itself there?  The first copy is asked
- * before there is a second, the second while the first is stopped, and the first again.
+ * before there is a second one, the second while the first is stopped, and then the first
+ * again.
  */
 
-#define ASKED_MOST 4             /* places */
+#define ASKED_MOST 4             /* places that are asked */
 #define ANSWER_MOST (2 * SECOND) /* longer answers are streams */
 
 static const char *const paths[] = {"/", "/metrics", "/json/list"};
 
-/* One that the user has named comes first, then one that is for clients. */
+/* Places that the user has named come first, then places for clients. */
 static bool is_before(const struct exam_place *a, const struct exam_place *b)
 {
 	if (a->named != b->named)
@@ -39,12 +40,12 @@ static bool is_beside(const struct exam *e, const struct exam_place *p)
 	return first != NULL && p->socket.port != 0 && p->socket.port != first->socket.port;
 }
 
-static bool has(const struct visitor *v, const char *text)
+static bool has_text(const struct visitor *v, const char *text)
 {
 	return memmem(v->answer, v->len, text, strlen(text)) != NULL;
 }
 
-/* The status, and what follows the headers. */
+/* Add the status and the body to the hash. */
 static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 {
 	const char *body = memmem(v->answer, v->len, "\r\n\r\n", 4);
@@ -54,8 +55,8 @@ static uint64_t add_answer(uint64_t sum, const struct visitor *v)
 	return body != NULL ? text_hash(sum, body, v->len - (size_t)(body - v->answer)) : sum;
 }
 
-/* Leaves in *sum a hash of all answers; 0: one did not come.  -1 and `err`. */
-static int ask(struct exam *e, struct exam_place *p, uint64_t *sum, struct error *err)
+/* Leaves in *sum a hash of all answers; 0: an answer was missing.  -1 and `err`. */
+static int ask_all(struct exam *e, struct exam_place *p, uint64_t *sum, struct error *err)
 {
 	*sum = 1;
 	for (size_t i = 0; *sum != 0 && i < COUNT_OF(paths); i++) {
@@ -71,9 +72,9 @@ static int ask(struct exam *e, struct exam_place *p, uint64_t *sum, struct error
 		if (got == -1)
 			return -1;
 		*sum = v.closed && visitor_is_answered(&v) ? add_answer(*sum, &v) : 0;
-		if (*sum != 0 && has(&v, "webSocketDebuggerUrl"))
+		if (*sum != 0 && has_text(&v, "webSocketDebuggerUrl"))
 			p->port = PORT_INSPECTOR;
-		else if (*sum != 0 && has(&v, "\n# TYPE "))
+		else if (*sum != 0 && has_text(&v, "\n# TYPE "))
 			p->port = PORT_METRICS;
 	}
 	return 0;
@@ -94,12 +95,12 @@ int beside_ask_first(struct exam *e, struct error *err)
 	}
 	for (size_t i = 0; several && got == 0 && i < e->place_count && i < ASKED_MOST; i++)
 		if (e->places[i].socket.port != 0 && e->places[i].port == PORT_ANY)
-			got = ask(e, &e->places[i], &e->places[i].answers, err);
+			got = ask_all(e, &e->places[i], &e->places[i].answers, err);
 	return got;
 }
 
-/* Does it answer as the first copy did, while one copy, which leads a process group, is
- * stopped? */
+/* Is the answer the first copy's while the copy `stopped`, which leads a process
+ * group, is stopped? */
 static int ask_without(
 	struct exam *e, struct exam_place *p, uint64_t stopped, bool *same, struct error *err)
 {
@@ -111,7 +112,7 @@ static int ask_without(
 	while (got == 0 && !process_is_stopped(group))
 		got = trial_wait(e->trial, err);
 	if (got == 0)
-		got = ask(e, p, &sum, err);
+		got = ask_all(e, p, &sum, err);
 	(void)kill(-group, SIGCONT);
 	*same = sum == p->answers;
 	return got;

@@ -9,12 +9,12 @@
 
 /* A second copy beside the first: is it ready, and at the same sockets? */
 
-#define SECOND_MOST (12 * SECOND)  /* until it is ready … */
-#define SOCKETS_MOST (3 * SECOND)  /* … and has all that the first has */
-#define LOCK_PATIENCE (3 * SECOND) /* or waits for a lock so long */
+#define SECOND_MOST (12 * SECOND)  /* until the second copy is ready */
+#define SOCKETS_MOST (3 * SECOND)  /* from there until it has all sockets that the first has */
+#define LOCK_PATIENCE (3 * SECOND) /* or until it has waited for a lock so long */
 
-/* Has the second copy one of its own in the place of that socket: the next port, as
- * {slot+PORT} gives it, or a path that differs from copy to copy? */
+/* Has the second copy a socket of its own in the place of that socket: the next
+ * port, as {slot+PORT} gives it, or a path that differs from copy to copy? */
 static bool has_own(const struct exam *e, const struct held_socket *s, const struct held *second)
 {
 	for (size_t i = 0; i < second->count; i++) {
@@ -39,8 +39,8 @@ static enum exam_share find_share(
 	return strncmp(s->text, "unix:", 5) == 0 ? SHARE_STOLEN : SHARE_SPREAD;
 }
 
-/* True when it has something at each place, or as many others. */
-static bool compare(struct exam *e, uint64_t worker)
+/* True when the second copy has a socket at each place of the first, or as many others. */
+static bool compare_copies(struct exam *e, uint64_t worker)
 {
 	struct held second untouched;
 	bool all = true;
@@ -54,7 +54,7 @@ static bool compare(struct exam *e, uint64_t worker)
 	return all || second.count >= e->held.count;
 }
 
-/* A copy that waits for a lock is not ready, whatever it was taken for. */
+/* A copy that waits for a lock is not ready, even if it gave the sign. */
 static bool find_lock(struct exam *e, uint64_t second)
 {
 	struct lockwait lock;
@@ -66,7 +66,7 @@ static bool find_lock(struct exam *e, uint64_t second)
 	return true;
 }
 
-/* Until it is ready, has ended, or waits for a lock. */
+/* Wait until the second copy is ready, has ended, or waits for a lock. */
 static int await_second(struct exam *e, uint64_t *second, struct error *err)
 {
 	nsec_t until = e->trial->now + SECOND_MOST;
@@ -100,7 +100,7 @@ int exam_copy(struct exam *e, struct error *err)
 	}
 	until = e->trial->now + SOCKETS_MOST;
 	while (e->second_ready && trial_event(e->trial, second, "exited") == NULL &&
-		!compare(e, second) && e->trial->now < until)
+		!compare_copies(e, second) && e->trial->now < until)
 		if (trial_wait(e->trial, err) == -1)
 			return -1;
 	exam_note_end(e, second, &e->second_end);
@@ -125,5 +125,5 @@ bool exam_copies_work(const struct exam *e)
 			return true;
 		own += e->places[i].share == SHARE_PRIVATE;
 	}
-	return e->place_count == own; /* then there is nothing to share */
+	return e->place_count == own; /* all places are the copy's own: it need not share any */
 }

@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 /*
- * Files that copies have in common: those that both have open for writing, and those
- * that the first one made and the second one removes as it ends.
+ * Files that copies have in common: files that both have open for writing, and
+ * files that the first copy made and the second one removes as it ends.
  */
 
-/* So many entries of directories are looked at. */
+/* The most entries of directories that are looked at. */
 #define ENTRIES_MAX 4096
-/* The kernel's time of a file is that of its last tick. */
+/* The kernel stamps a file with the time of its last tick. */
 #define TICK 0.02
 
 /* ---- written by both ---- */
@@ -56,7 +56,7 @@ static bool is_pid_file(const struct search *s, const char *path)
 		facts.session == s->leader;
 }
 
-/* Other programs have files of their own in these. */
+/* In these directories other programs have files of their own. */
 static bool is_public(const char *directory)
 {
 	return strncmp(directory, "/run", 4) == 0 || strcmp(directory, "/tmp") == 0;
@@ -77,7 +77,7 @@ static void note_file(
 	text_copy(e->made[e->made_count++], HELD_PATH, path);
 }
 
-static void search(struct search *s, const char *directory, unsigned depth)
+static void search_directory(struct search *s, const char *directory, unsigned depth)
 {
 	char path[PATH_MAX];
 	const struct dirent *entry;
@@ -94,13 +94,13 @@ static void search(struct search *s, const char *directory, unsigned depth)
 		if (S_ISREG(st.st_mode))
 			note_file(s, directory, path, &st);
 		else if (S_ISDIR(st.st_mode) && depth > 0)
-			search(s, path, depth - 1);
+			search_directory(s, path, depth - 1);
 	}
 	if (d != NULL)
 		(void)closedir(d);
 }
 
-/* In the directory of this file alone; "--pid=/srv/pid" is one, too. */
+/* Search the directory of this file alone; "--pid=/srv/pid" names a file, too. */
 static void search_beside(struct search *s, const char *file)
 {
 	const char *from = strchr(file, '/');
@@ -111,7 +111,7 @@ static void search_beside(struct search *s, const char *file)
 		(from != file && from[-1] != '='))
 		return;
 	text_copy(directory, (size_t)(slash - from) + 1, from);
-	search(s, directory, 0);
+	search_directory(s, directory, 0);
 }
 
 void files_made(struct exam *e)
@@ -125,14 +125,14 @@ void files_made(struct exam *e)
 	char cwd[PATH_MAX];
 	ssize_t len = process_link(s.leader, "cwd", cwd, sizeof(cwd));
 
-	search(&s, "/run", 1);
-	search(&s, "/tmp", 0);
+	search_directory(&s, "/run", 1);
+	search_directory(&s, "/tmp", 0);
 	for (size_t i = 0; i < e->held.file_count; i++)
 		search_beside(&s, e->held.files[i].path);
 	for (char *const *word = e->arguments->command; *word != NULL; word++)
 		search_beside(&s, *word);
 	if (len > 1)
-		search(&s, cwd, is_public(cwd) ? 0 : 2);
+		search_directory(&s, cwd, is_public(cwd) ? 0 : 2);
 }
 
 void files_keep(struct exam *e, bool there)

@@ -8,12 +8,12 @@
 
 #include <string.h>
 
-/* A program may open more sockets after its first: it is watched for so long after each;
- * after READY=1 it has opened all. */
+/* A program may open more sockets after its first: it is watched for so long after
+ * each; a program that sent READY=1 has opened all. */
 #define LOOK_ON (2 * SECOND)
 #define SETTLED (300 * MSEC)
 /* A program that has used no CPU for so long waits for something that the trial
- * cannot give; one that is busy is given up on later. */
+ * cannot give; a busy program is given up on later. */
 #define IDLE (2 * SECOND)
 #define BUSY_MOST (10 * SECOND)
 
@@ -29,7 +29,7 @@ static int start_instance(const struct exam *e, struct error *err)
 		own[n++] = "-l";
 		own[n++] = a->listen[i];
 	}
-	if (a->listen_count == 0 && e->way != WAY_UNTOLD) {
+	if (a->listen_count == 0 && e->way != WAY_NO_SOCKET) {
 		own[n++] = "-l";
 		own[n++] = "127.0.0.1:0";
 		/* PORT would name a port that nobody has asked for */
@@ -48,8 +48,8 @@ static int start_instance(const struct exam *e, struct error *err)
 
 /* ---- sockets of ours ---- */
 
-/* Connections in the queues of the listeners: a worker that uses the sockets that it was
- * given accepts them. */
+/* Connections in the queues of the listeners: a worker that uses the sockets of
+ * nclust accepts them. */
 struct visits {
 	int fds[LISTEN_MAX];
 	uint64_t inodes[LISTEN_MAX];
@@ -77,7 +77,7 @@ static void call_back(struct visits *v)
 		fd_close(&v->fds[i]);
 }
 
-/* Was a visitor taken out of the queue? */
+/* Was a connection taken out of the listener's queue? */
 static bool is_taken(const struct visits *v, const json_t *listener)
 {
 	for (size_t i = 0; i < v->count; i++)
@@ -89,7 +89,8 @@ static bool is_taken(const struct visits *v, const json_t *listener)
 
 /* ---- what it has opened ---- */
 
-/* The sockets at which others can reach it, without those of nclust that it does not use. */
+/* The sockets at which clients can reach the worker, without sockets of nclust that it does not
+ * use. */
 static void find_places(struct exam *e, const struct visits *v)
 {
 	e->place_count = 0;
@@ -122,17 +123,15 @@ static enum exam_sign find_sign(const struct exam *e)
 	return e->place_count > 0 ? SIGN_ALIVE : SIGN_NONE;
 }
 
-/* ---- waiting ---- */
-
 /* Times of the trial. */
 struct watch {
 	struct visits visits;
 	nsec_t began;
-	nsec_t changed; /* the last time that something was new … */
-	nsec_t worked;  /* … that it used the CPU */
+	nsec_t changed; /* when the worker opened something new */
+	nsec_t worked;  /* when the worker used the CPU */
 };
 
-/* Does it serve?  A unix socket alone may be for the program's own use. */
+/* Does the worker serve?  A unix socket alone may be for the program's own use. */
 static bool is_serving(const struct exam *e)
 {
 	for (size_t i = 0; i < e->place_count; i++)
@@ -150,7 +149,7 @@ static bool is_settled(const struct exam *e, const struct watch *w)
 	return now - w->worked >= IDLE || now - w->began >= BUSY_MOST;
 }
 
-/* A thread that computes in two successive looks does not only start up. */
+/* Note the threads: one that computes in two successive looks is not only starting up. */
 static void note_threads(struct exam *e, unsigned running_before)
 {
 	unsigned lasting = e->held.running < running_before ? e->held.running : running_before;
@@ -216,7 +215,7 @@ static bool asks_for_servers(const struct trial *t)
 	return json_array_size(json_object_get(json_object_get(worker, "node"), "servers")) > 0;
 }
 
-static void conclude(struct exam *e, const struct watch *w)
+static void note_outcome(struct exam *e, const struct watch *w)
 {
 	char ignored[8];
 
@@ -245,16 +244,16 @@ static int try_way(struct exam *e, enum exam_way way, struct error *err)
 	if (start_instance(e, err) == -1)
 		return -1;
 	send_visitors(e, &w.visits);
-	got = trial_wait(e->trial, err); /* they are in the queue now */
+	got = trial_wait(e->trial, err); /* the connections are in the queue now */
 	if (got == 0)
 		got = watch_worker(e, &w, err);
 	if (got == 0)
-		conclude(e, &w);
+		note_outcome(e, &w);
 	call_back(&w.visits);
 	return got;
 }
 
-/* May it serve if it learns of its socket in that way? */
+/* May the worker serve if it learns of its socket in that way? */
 static bool may_help(const struct exam *e, enum exam_way way)
 {
 	bool ended = e->life == LIFE_ENDED;
@@ -263,7 +262,7 @@ static bool may_help(const struct exam *e, enum exam_way way)
 		return false;
 	if (way == WAY_NO_PID)
 		return ended || e->held.processes > 1;
-	/* FastCGI without its socket is CGI: it does its work, and ends */
+	/* a FastCGI program without its socket runs as CGI, does its work, and ends */
 	return ended && strcmp(e->first_end.exit, "exit 0") == 0 && e->arguments->listen_count <= 1;
 }
 
@@ -281,7 +280,7 @@ int exam_start(struct exam *e, struct error *err)
 			return -1;
 		if (e->takes_passed)
 			return 0;
-		before.first = e->first; /* it does as the one before did */
+		before.first = e->first; /* it fails in the same way as the trial before */
 		if (before.life == LIFE_ENDED || before.life == e->life)
 			*e = before;
 	}
@@ -290,14 +289,14 @@ int exam_start(struct exam *e, struct error *err)
 
 /* ---- an address of its own ---- */
 
-/* The bare addresses of `from`, in the manner of the option. */
+/* The addresses of `from`, without options, as --listen takes them. */
 static void take_addresses(struct exam *e, const struct exam *from)
 {
 	for (size_t i = 0; i < from->place_count && e->own_count < OWN_MAX; i++) {
 		const struct exam_place *p = &from->places[i];
 		bool any = strncmp(p->socket.text, "tcp:*:", 6) == 0;
 
-		/* one that stays its own may be any that was free */
+		/* an address that the worker keeps may be any free port */
 		if (p->socket.port != 0 && (p->how != HOW_OWN || from->refused[0] != '\0'))
 			text_copy(
 				e->own[e->own_count++], HELD_TEXT, p->socket.text + (any ? 6 : 4));
@@ -312,15 +311,15 @@ bool exam_needs_address(const struct exam *e)
 	return e->takes_passed && e->arguments->listen_count == 0;
 }
 
-int exam_untold(struct exam *e, struct error *err)
+int exam_without_socket(struct exam *e, struct error *err)
 {
 	struct exam other = *e;
 
 	if (!exam_needs_address(e))
 		return 0;
 	trial_stop(e->trial);
-	/* a worker without a socket may end at once, and there may be no time left */
-	if (try_way(&other, WAY_UNTOLD, err) == -1)
+	/* a worker without a socket may end at once, and the time may be over */
+	if (try_way(&other, WAY_NO_SOCKET, err) == -1)
 		return client_cancel_signal() != 0 ? -1 : 0;
 	if (other.life == LIFE_SERVING)
 		take_addresses(e, &other);

@@ -11,22 +11,20 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What a stop signal does to an idle worker, and to one that has read the first
- * half of a request. */
+/* The effect of a stop signal on an idle worker, and on a worker that has read the
+ * first half of a request. */
 
 #define ACCEPT_MOST (1 * SECOND)
 #define END_MOST (8 * SECOND)   /* more than TRIAL_STOP_TIMEOUT */
-#define OTHER_MOST (3 * SECOND) /* another signal may not end it at all */
+#define OTHER_MOST (3 * SECOND) /* another signal may have no effect at all */
 #define ANSWER_MOST (3 * SECOND)
 #define SILENCE (300 * MSEC) /* a server that answers or closes early does so in less */
 
-/* Some servers answer as soon as they have the first line. */
+/* Requests in two halves; some servers answer as soon as they have the first line. */
 static const char *const halves[][2] = {
 	{"GET / HTTP/1.0\r\nHost: localhost\r\n", "\r\n"},
 	{"GET / HT", "TP/1.0\r\nHost: localhost\r\n\r\n"},
 };
-
-/* ---- a visitor ---- */
 
 static void read_answer(struct visitor *v)
 {
@@ -68,7 +66,7 @@ bool visitor_is_answered(const struct visitor *v)
 
 /* ---- half a request ---- */
 
-/* False also where it is no listener of the trial. */
+/* Does the socket wait in a queue?  False also for an inode that is no listener of the trial. */
 static bool waits_in_queue(const struct exam *e, uint64_t inode)
 {
 	return field_number(trial_listener(e->trial, inode), "queue") > 0;
@@ -89,10 +87,10 @@ static const struct exam_place *place_to_visit(const struct exam *e)
 	return found;
 }
 
-/* Connect, wait until that is accepted, and send the first half.  1; 0: nobody accepts it;
- * -1 and `err`. */
-static int come(struct exam *e, struct visitor *v, const struct exam_place *p, const char *half,
-	struct error *err)
+/* Connect, wait until the worker has accepted, and send the first half.  1; 0: the
+ * worker does not accept; -1 and `err`. */
+static int connect_visitor(struct exam *e, struct visitor *v, const struct exam_place *p,
+	const char *half, struct error *err)
 {
 	nsec_t until = e->trial->now + ACCEPT_MOST;
 
@@ -107,8 +105,8 @@ static int come(struct exam *e, struct visitor *v, const struct exam_place *p, c
 	return visitor_await(e, v, false, SILENCE, err) == -1 ? -1 : 1;
 }
 
-/* Send the first half of a request.  *rest: the other half, or NULL if nobody waits for
- * it. */
+/* Send the first half of a request.  *rest: the other half, or NULL if no request
+ * waits for it. */
 static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *stop,
 	const char **rest, struct error *err)
 {
@@ -119,7 +117,7 @@ static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *st
 		int got;
 
 		fd_close(&v->fd);
-		got = come(e, v, p, halves[i][0], err);
+		got = connect_visitor(e, v, p, halves[i][0], err);
 		if (got != 1)
 			return got;
 		stop->request = REQUEST_NO_HTTP;
@@ -131,7 +129,7 @@ static int begin_request(struct exam *e, struct visitor *v, struct exam_stop *st
 	return 0;
 }
 
-/* The signal is on its way: send the rest. */
+/* Send the rest, when the signal was sent, and note what became of the request. */
 static int end_request(struct exam *e, struct visitor *v, struct exam_stop *stop, const char *rest,
 	struct error *err)
 {
@@ -160,8 +158,8 @@ static int await_stop(struct exam *e, uint64_t worker, bool asked, nsec_t until,
 	return 0;
 }
 
-/* End the latest worker of a slot; by SIGTERM as nclust does it, with SIGKILL after the
- * stop timeout. */
+/* End the latest worker of a slot: with SIGTERM as nclust does, or with another
+ * signal, and with SIGKILL after the stop timeout. */
 static int end_worker(
 	struct exam *e, int slot, int signal, bool visit, struct exam_stop *stop, struct error *err)
 {
@@ -202,7 +200,7 @@ static int end_worker(
 
 /* ---- is there a better signal? ---- */
 
-/* Start a worker in the place of the one that has ended.  1: it is ready; 0: it is not, in
+/* Start a worker in the place of the one that has ended.  1: ready; 0: not ready in
  * time; -1 and `err`. */
 static int start_another(struct exam *e, struct error *err)
 {
@@ -252,7 +250,7 @@ int exam_stop(struct exam *e, struct error *err)
 	if (end_worker(e, 1, SIGTERM, false, &e->quiet, err) == -1)
 		return -1;
 	files_keep(e, false);
-	/* if it ignores SIGTERM when idle, it does so with a request, too */
+	/* a worker that ignores SIGTERM when idle ignores it during a request, too */
 	if (e->quiet.tried && !e->quiet.ended)
 		return 0;
 	if (end_worker(e, 0, SIGTERM, true, &e->busy, err) == -1)

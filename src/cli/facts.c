@@ -32,7 +32,7 @@ void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char 
 	va_start(args, format);
 	vsnprintf(raw, sizeof(raw), format, args);
 	va_end(args);
-	/* paths and variables are whatever somebody made them */
+	/* paths and variables may contain any bytes */
 	text_escape(found, sizeof(found), raw, strlen(raw));
 	(void)json_array_append_new(facts,
 		json_pack("{s:s, s:s, s:s, s:s}", "name", name, "mark", marks[mark].name, "found",

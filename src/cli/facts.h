@@ -9,29 +9,29 @@
 #include <stddef.h>
 
 /*
- * What `nclust doctor` finds: facts, each with what nclust does about it.  They are a
+ * The findings of `nclust doctor`: facts, each with its consequence for nclust.  They are a
  * list of JSON objects {name, mark, found, does}, as --json prints it; the owner frees it.
  */
 enum fact_mark {
 	FACT_OK,
 	FACT_NOTE, /* good to know */
-	FACT_WARN, /* something will be missing, or slower, or cut */
+	FACT_WARN, /* a feature will be missing, slower or limited */
 	FACT_BAD,  /* nclust cannot run here */
 };
 
-/* `does`: what follows from it, or what to do; "": nothing need be done. */
+/* `does`: the consequence, or what to do; "": nothing need be done. */
 void facts_add(json_t *facts, enum fact_mark mark, const char *name, const char *does,
 	const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* What `workers = auto` gives, by affinity and quota. */
+/* How many workers `workers = auto` gives, by affinity and quota. */
 unsigned facts_cpus(void);
 
-/* About this machine, found by trying, where that is possible without a trace. */
+/* Facts about this machine, found by trying, where a try leaves no trace. */
 void facts_machine(json_t *facts, const char *runtime_directory);
-void facts_intercept(json_t *facts); /* ports of servers that bind */
+void facts_intercept(json_t *facts); /* can ports of servers be taken over? */
 
-bool facts_bad(const json_t *facts); /* does one prevent running? */
-/* Those from the n-th on as aligned lines, broken at `width` (0: never). */
+bool facts_bad(const json_t *facts); /* does a fact prevent running? */
+/* Append the facts from the n-th on as aligned lines, broken at `width` (0: never). */
 void facts_format(const json_t *facts, size_t n, struct buffer *out, size_t width, bool colour);
 
 #endif

@@ -16,14 +16,14 @@
 #include <sys/prctl.h>
 
 /*
- * Can the port of a server that binds by itself be taken over here, and how?
- * What the supervisor asks of the kernel for it is tried: the filter in a child
- * that is gone at once, all else on ourselves.
+ * Can nclust take over the port of a server that binds by itself, and how?  The
+ * system calls that the supervisor needs for that are tried: the filter in a
+ * child that exits at once, all others on this process.
  */
 
 #define TRIAL_PATIENCE (1 * SECOND)
 
-/* With no_new_privs, where that is what it takes; the child's alone. */
+/* A try in a child, with no_new_privs where the filter needs that; the flag is the child's alone. */
 struct listener_trial {
 	bool privileged;
 	int error;
@@ -47,8 +47,8 @@ static int try_listener(void)
 	return vfork_run_apart(install_listener, &t, TRIAL_PATIENCE) == -1 ? errno : t.error;
 }
 
-/* A look at a worker's socket and at its memory, tried on ours; a closed one is no
- * refusal. */
+/* The system calls that read a worker's socket and its memory, tried on this
+ * process; EBADF is no refusal. */
 static int try_descriptor(void)
 {
 	struct remote ourselves = {.tid = getpid()};
@@ -66,7 +66,7 @@ static int try_memory(void)
 	return remote_read(&ourselves, (uintptr_t)&from, &to, 1) == -1 ? errno : 0;
 }
 
-/* ptrace_scope; -1: there is none. */
+/* ptrace_scope; -1: the kernel has no Yama. */
 static int read_yama(void)
 {
 	char text[16];

@@ -23,7 +23,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-/* What this machine allows: one table, and what cannot be one of its rows. */
+/* What this machine allows: one table, and facts that do not fit into its rows. */
 
 #define LEAST_MAJOR 5
 #define LEAST_MINOR 10
@@ -39,7 +39,7 @@
 
 #define FOUND_TEXT 320
 
-/* Writes what it finds, and returns whether that is as it should be. */
+/* Writes what was found, and returns whether that is good. */
 typedef bool look_at(char found[FOUND_TEXT]);
 
 /* ---- kernel ---- */
@@ -109,7 +109,7 @@ static bool find_tree(char found[FOUND_TEXT])
 	return works;
 }
 
-/* The number in a small file; `missing` where there is no such file. */
+/* The number in a small file; `missing` where the file does not exist. */
 static long read_number(const char *path, long missing)
 {
 	char text[32];
@@ -125,7 +125,7 @@ static bool find_somaxconn(char found[FOUND_TEXT])
 	return most >= SMALL_BACKLOG;
 }
 
-/* The hard one, which nclust may use. */
+/* The hard limit, up to which nclust raises the soft one. */
 static unsigned long long hard_limit(int resource)
 {
 	struct rlimit limit = {0};
@@ -170,7 +170,7 @@ static bool find_user(char found[FOUND_TEXT])
 
 static bool find_ports(char found[FOUND_TEXT])
 {
-	/* 1024 where it cannot be set (before 4.11) */
+	/* 1024 where the kernel has no such setting (before 4.11) */
 	long first = read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
 	bool any = first <= 1 || privilege_has(CAP_NET_BIND_SERVICE);
 
@@ -204,7 +204,7 @@ static bool find_variable(char found[FOUND_TEXT])
 
 /* ---- the runtime directory ---- */
 
-/* Where it is not there yet: could it be made?  0, or why not. */
+/* Where the directory does not exist: could it be made?  0, or an errno. */
 static int could_be_made(const char *path)
 {
 	scoped_str above = strdup(path);
@@ -216,7 +216,7 @@ static int could_be_made(const char *path)
 	return access(slash == above ? "/" : above, W_OK | X_OK) == 0 ? 0 : errno;
 }
 
-/* Is this the place that an instance would get?  Else `err`. */
+/* Would an instance get this place?  Else `err`. */
 static bool is_usable(const char *path, struct error *err)
 {
 	scoped_fd fd = rundir_open_place(path, false, err);
@@ -255,13 +255,11 @@ static void look_at_directory(json_t *facts, const char *wanted)
 		"%s", got == -1 ? err.text : why);
 }
 
-/* ---- all ---- */
-
 static const struct {
 	const char *name;
 	look_at *look;
-	const char *good;    /* what nclust makes of it */
-	enum fact_mark mark; /* if it is not as it should be … */
+	const char *good;    /* the consequence where the look returns true */
+	enum fact_mark mark; /* where the look returns false */
 	const char *bad;
 } table[] = {
 	{"kernel", find_kernel, "", FACT_BAD, "nclust needs 5.10 or later"},

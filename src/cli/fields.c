@@ -76,7 +76,7 @@ bool worker_is_target(const json_t *worker, const char *target)
 	return dot != NULL && field_number(worker, "slot") == strtoll(dot + 1, NULL, 10);
 }
 
-/* A cluster that accepts by itself does not tell them apart. */
+/* A cluster that accepts connections itself does not tell its failures apart. */
 const json_t *worker_failure(const json_t *worker)
 {
 	const json_t *failure = json_object_get(worker, "last_failure");
@@ -87,8 +87,8 @@ const json_t *worker_failure(const json_t *worker)
 	return field_is_true(last, "asked") ? NULL : last;
 }
 
-/* One that lives now for a minute, and for longer than twice its last life, has
- * got over it. */
+/* A worker that has lived for a minute, and for longer than twice its last life, has
+ * recovered. */
 bool worker_failed_lately(const json_t *worker)
 {
 	const json_t *failure = json_object_get(worker, "last_failure");
@@ -108,7 +108,7 @@ bool worker_is_unhealthy(const json_t *worker)
 	return failed > 0 && failed > field_number(checks, "ok") / 99;
 }
 
-static void comma(struct wrap *w, bool *any)
+static void put_comma(struct wrap *w, bool *any)
 {
 	if (*any)
 		wrap_put(w, PLAIN, ", ");
@@ -122,7 +122,7 @@ void worker_put_failure(struct wrap *w, const json_t *worker, bool *any)
 	char age[16];
 
 	if (*field_raw(last, "text") != '\0') {
-		comma(w, any);
+		put_comma(w, any);
 		mark = wrap_mark(w);
 		field_put(w, PLAIN, last, "text");
 		if (field_seconds(last, "after") > 0)
@@ -132,7 +132,7 @@ void worker_put_failure(struct wrap *w, const json_t *worker, bool *any)
 	}
 	if (!field_is_number(worker, "next_try") && !field_is_number(last, "ago"))
 		return;
-	comma(w, any);
+	put_comma(w, any);
 	mark = wrap_mark(w);
 	if (field_is_number(worker, "next_try"))
 		wrap_putf(w, PLAIN, "next try in %s",
@@ -148,7 +148,7 @@ static void put_checks(struct wrap *w, const json_t *checks, bool *any)
 
 	if (failed <= 0)
 		return;
-	comma(w, any);
+	put_comma(w, any);
 	wrap_putf(w, PLAIN, "%lld of %lld checks failed", failed,
 		failed + field_number(checks, "ok"));
 	if (*field_raw(checks, "last") != '\0') {
@@ -157,7 +157,7 @@ static void put_checks(struct wrap *w, const json_t *checks, bool *any)
 	}
 }
 
-/* What it waited for in the last 10 s, from a tenth of the time on. */
+/* What the worker waited for in the last 10 s, from a tenth of the time on. */
 static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 {
 	const char *what;
@@ -167,7 +167,7 @@ static void put_pressure(struct wrap *w, const json_t *pressure, bool *any)
 	{
 		if (json_number_value(share) < PRESSURE_TOLD)
 			continue;
-		comma(w, any);
+		put_comma(w, any);
 		wrap_putf(w, PLAIN, "waits for %s %.0f%% of the time",
 			strcmp(what, "cpu") == 0 ? "a CPU" : what, json_number_value(share));
 	}
@@ -178,28 +178,28 @@ void worker_put_sayings(struct wrap *w, const json_t *worker, bool *any)
 	char age[16];
 
 	if (field_is_true(worker, "waits")) {
-		comma(w, any);
+		put_comma(w, any);
 		wrap_put(w, PLAIN, "waits until others have started");
 	}
 	if (*field_raw(worker, "waits_for") != '\0') {
-		comma(w, any);
+		put_comma(w, any);
 		wrap_put(w, PLAIN, "waits for ");
 		field_put(w, PLAIN, worker, "waits_for");
 	}
 	if (*field_raw(worker, "peer") != '\0') {
-		comma(w, any);
+		put_comma(w, any);
 		wrap_put(w, PLAIN, "serves ");
 		field_put(w, PLAIN, worker, "peer");
 	}
 	if (*field_raw(worker, "status") != '\0') {
-		comma(w, any);
+		put_comma(w, any);
 		wrap_put(w, PLAIN, "says '");
 		field_put(w, PLAIN, worker, "status");
 		wrap_put(w, PLAIN, "'");
 	}
 	put_checks(w, json_object_get(worker, "checks"), any);
 	if (field_is_number(worker, "replaced_in")) {
-		comma(w, any);
+		put_comma(w, any);
 		wrap_putf(w, PLAIN, "replaced in %s",
 			text_age(age, field_seconds(worker, "replaced_in")));
 	}

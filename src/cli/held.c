@@ -21,16 +21,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_MAX 4096 /* of one process */
+#define DESCRIPTORS_MAX 4096 /* descriptors of one process that are looked at */
 
 struct look {
 	struct held *held;
 	const struct trial *trial;
 	pid_t leader; /* of the session */
-	pid_t pid;    /* looked at just now */
+	pid_t pid;    /* the process that is looked at now */
 	struct {
 		int fd;
-		uint64_t inode; /* of a socket; 0: it is a file */
+		uint64_t inode; /* of a socket; 0: a file */
 	} descriptors[DESCRIPTORS_MAX];
 	size_t count;
 };
@@ -61,8 +61,8 @@ const struct held_file *held_file(const struct held *held, const char *path)
 
 /* ---- sockets ---- */
 
-/* Is it one of the ports that the kernel chooses?  A UDP socket at one of these asks, and
- * waits for the answer. */
+/* Does the kernel choose this port for clients?  A UDP socket at such a port sends a
+ * question, and waits for the answer. */
 static bool is_ephemeral(unsigned port)
 {
 	unsigned least = 32768;
@@ -74,8 +74,8 @@ static bool is_ephemeral(unsigned port)
 	return port >= least && port <= most;
 }
 
-/* Write the address at which others can reach the socket; where they cannot, `text` stays as
- * it is. */
+/* Write the address at which clients can reach the socket; where they cannot, `text`
+ * stays unchanged. */
 static void find_place(int fd, char text[HELD_TEXT])
 {
 	struct socket_facts facts;
@@ -163,7 +163,7 @@ static void note_socket(struct look *look, int number, uint64_t inode)
 
 /* ---- files ---- */
 
-/* `path`: of a regular file, in /proc. */
+/* Is the file a database of SQLite?  `path`: in /proc. */
 static bool is_sqlite(const char *path)
 {
 	static const char magic[] = "SQLite format 3";
@@ -174,7 +174,8 @@ static bool is_sqlite(const char *path)
 		memcmp(head, magic, sizeof(magic)) == 0;
 }
 
-/* An empty file may be a lock; one that has no name any more is nobody else's. */
+/* Note a file open for writing.  Not an empty one, which may be a lock, and not one without a
+ * name, which no other process can open. */
 static void note_file(struct look *look, int fd)
 {
 	struct held *held = look->held;
@@ -222,7 +223,7 @@ static void note_name(struct look *look)
 
 /* ---- processes ---- */
 
-/* It may run in a child that has our memory (os/look/remote.h). */
+/* May run in a child that has our memory (os/look/remote.h). */
 static bool list_descriptor(void *context, int fd, const char *target)
 {
 	struct look *look = context;
@@ -294,8 +295,8 @@ void held_look(struct held *held, const struct trial *t, pid_t leader)
 
 /* ---- visits ---- */
 
-/* Its size; 0: nothing can be connected to it.  A socket at all addresses is reached by
- * that of IPv4, which connect(2) takes for this machine. */
+/* Size of the address; 0: clients cannot connect to it.  A socket at all addresses
+ * is reached by 0.0.0.0, which connect(2) takes for this machine. */
 static socklen_t make_endpoint(union endpoint *at, const struct address *a)
 {
 	socklen_t size;

@@ -11,9 +11,9 @@
 #include <sys/types.h>
 
 /*
- * What a worker on trial has open: the sockets at which others can reach it (those that
- * listen, and UDP sockets at a port that the kernel did not choose), the files that it
- * writes to, and its threads.
+ * What a worker on trial has open: the sockets at which clients can reach it
+ * (sockets that listen, and UDP sockets at a port that the kernel did not
+ * choose), the files that it writes to, and its threads.
  */
 #define HELD_MAX 32
 #define HELD_TEXT 128
@@ -21,7 +21,7 @@
 struct held_socket {
 	uint64_t inode;
 	char text[HELD_TEXT]; /* "tcp:0.0.0.0:80", "unix:/run/x" */
-	unsigned port;        /* of TCP; 0: it is no TCP socket */
+	unsigned port;        /* of TCP; 0: not a TCP socket */
 	bool datagrams;
 	char options[48]; /* what is notable, such as "backlog 5, SO_REUSEPORT" */
 };
@@ -35,31 +35,32 @@ struct held_file {
 	bool appends;
 };
 
-/* Of a process and of all in its session. */
+/* Of a process and all processes of its session. */
 struct held {
 	struct held_socket list[HELD_MAX]; /* in the order of their descriptors */
 	size_t count;
 	unsigned processes;
-	unsigned threads; /* of the process that has the most … */
-	unsigned running; /* … and those that compute, of the process with most of these */
-	nsec_t cpu;       /* that they have used, all together */
-	/* What keeps its state in itself: "redis-server", or the path of a
-	 * database file that is open; "": nothing that is known. */
+	unsigned threads; /* of the process that has the most threads */
+	unsigned running; /* threads that compute, of the process with most of these */
+	nsec_t cpu;       /* CPU time that all these processes have used */
+	/* The program that keeps its data in itself: "redis-server", or the path of
+	 * a database file that is open; "": none that is known. */
 	char store[HELD_PATH];
 	struct held_file files[HELD_FILES];
 	size_t file_count;
 };
 
-/* A socket that is one of the listeners of the trial gets the address of that listener. */
+/* Fill in what the session of `leader` has open.  A socket that is a listener of the trial gets
+ * the address of that listener. */
 void held_look(struct held *held, const struct trial *t, pid_t leader);
 
 const struct held_socket *held_by_inode(const struct held *held, uint64_t inode);
-/* The socket at the same address, of another worker. */
+/* The socket of another worker at the same address. */
 const struct held_socket *held_alike(const struct held *held, const struct held_socket *socket);
 const struct held_file *held_file(const struct held *held, const char *path);
 
-/* Connect to an address, "tcp:*:80", from this machine.  The descriptor; -1: it was refused,
- * or waits for more than 1 s. */
+/* Connect to an address, "tcp:*:80", from this machine.  Returns the descriptor; -1:
+ * refused, or no answer for 1 s. */
 int held_visit(const char *address);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* ---- the files ---- */
 
-/* Takes over the descriptor. */
+/* The slot owns the descriptor from then on. */
 static int add_slot(struct logs *l, const json_t *of, int fd)
 {
 	const char *cluster = json_string_value(json_object_get(of, "cluster"));
@@ -63,7 +63,7 @@ struct control_request logs_request(const struct logs *l, const char *target, bo
 
 /* ---- their lines ---- */
 
-static bool matches(const struct logs *l, const struct logline *line)
+static bool matches_filter(const struct logs *l, const struct logline *line)
 {
 	regmatch_t all = {.rm_eo = (regoff_t)line->len};
 
@@ -84,7 +84,7 @@ static int add_record(struct logs *l, struct log_slot *slot, const struct loglin
 
 	if (line->ms > slot->latest)
 		slot->latest = line->ms;
-	if (!matches(l, line))
+	if (!matches_filter(l, line))
 		return 0;
 	if (l->record_count == l->record_room) {
 		list = reallocarray(l->records, room, sizeof(*list));
@@ -111,7 +111,7 @@ static int read_slot(struct logs *l, struct log_slot *slot)
 
 	if (linering_look(&slot->ring) == -1 ||
 		linering_read(&slot->ring, slot->at, &slot->text) == -1)
-		return 0; /* what wrote it is no logger of ours */
+		return 0; /* written by no logger of nclust */
 	slot->at = slot->text.at + slot->text.len;
 	at = slot->text.text;
 	for (size_t left = slot->text.len; left > 0; at = end + 1) {

@@ -12,15 +12,15 @@
 #include <stdint.h>
 
 /*
- * The output of workers, read from the files that nclust hands out: see
- * nclust-control(7).  All zeros at first.
+ * The output of workers, read from files whose descriptors nclust sends: see
+ * nclust-control(7).  Initialised with zeros.
  */
 struct log_slot {
 	char cluster[65];
 	uint32_t number;
 	struct linering ring;
-	uint64_t at;               /* read up to there */
-	int64_t latest;            /* time, as clocks are set back */
+	uint64_t at;               /* place in the file up to which was read */
+	int64_t latest;            /* time of the latest line, as clocks are set back */
 	struct linering_text text; /* the lines that are shown now */
 };
 
@@ -28,13 +28,13 @@ struct log_record {
 	struct logline line;
 	const struct log_slot *slot;
 	int64_t when;
-	size_t order; /* that they came in */
+	size_t order; /* index in the order of reading */
 };
 
 struct logs {
 	/* which lines are wanted */
 	bool only_stderr;
-	nsec_t since; /* 0: all */
+	nsec_t since; /* 0: all lines */
 	bool has_pattern;
 	regex_t pattern;
 
@@ -43,19 +43,19 @@ struct logs {
 	struct log_record *records; /* heap; valid until logs_drop() */
 	size_t record_count;
 	size_t record_room;
-	json_t *missing; /* of the last answer: clusters of which nothing is kept */
-	uint64_t last;   /* the last file that was given */
-	bool more;       /* are to be asked for */
+	json_t *missing; /* of the last answer: clusters that keep no output */
+	uint64_t last;   /* number of the last file that has come */
+	bool more;       /* more files are to be asked for */
 };
 
-/* The request for the files of a target; with `follow` it is answered when there
- * is another one. */
+/* The request for the files of a target; with `follow` nclust answers when there is
+ * a further file. */
 struct control_request logs_request(const struct logs *l, const char *target, bool follow);
-/* Take its answer; the client takes descriptors (takes_passed).  -1 and `err`. */
+/* Handle the answer to that request; the client takes descriptors (takes_passed).  -1 and `err`. */
 int logs_take(struct logs *l, struct client *c, const struct answer *answer, struct error *err);
 
-/* Read what has come since the last time, in the order of its time.  -1: out of
- * memory. */
+/* Read the lines that have come since the last call, in the order of their time.
+ * -1: out of memory. */
 int logs_read(struct logs *l);
 void logs_drop(struct logs *l);
 void logs_fini(struct logs *l);

@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-/* Beside the table of commands.c, which the supervisor never touches; the unit
- * tests compare the two. */
+/* Not in commands.c, whose table the supervisor never touches; the unit tests
+ * compare the two. */
 static const char *const names[] = {"status", "restart", "reload", "scale", "stop", "signal",
 	"send", "logs", "ask", "events", "top", "upgrade", "drain", "undrain", "config", "doctor",
 	"exec", "help", "version", NULL};

@@ -16,7 +16,7 @@ int output_write(int fd, const char *data, size_t len)
 		ssize_t n = write(fd, data, len);
 
 		if (n == -1 && errno == EAGAIN) {
-			/* a terminal that somebody else made nonblocking */
+			/* another process has made the terminal nonblocking */
 			struct pollfd wait = {.fd = fd, .events = POLLOUT};
 
 			(void)poll(&wait, 1, -1);
@@ -126,8 +126,7 @@ int output_refusal(const struct answer *answer)
 	const char *text = answer->message;
 
 	if (answer->code == CONTROL_BAD_CONFIG || strchr(text, '\n') != NULL)
-		/* a file's mistakes, each on a line of its own; they say
-		 * themselves where they are */
+		/* a file's mistakes, each on a line of its own, with file and line */
 		(void)output_lines(STDERR_FILENO, text, strlen(text));
 	else
 		log_error("%s", text);

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the further lines of one begin. */
+/* Indentation of continuation lines. */
 #define INDENT 4
-/* What stands around an address, at least. */
+/* Columns that are left for text around an address, at least. */
 #define ADDRESS_ROOM 20
 
-/* A name that leaves room for others in its line. */
+/* Add a name, shortened so that `room` columns of its line are left. */
 static void put_name(
 	struct wrap *w, enum colour colour, const json_t *object, const char *key, size_t room)
 {
@@ -68,7 +68,7 @@ void render_bar(struct wrap *w, enum colour colour, double part, size_t columns)
 		part = 0;
 	full = part < 1 ? (size_t)(part * (double)units + .5) : units;
 	if (part > 0 && full == 0)
-		full = 1; /* not quite nothing */
+		full = 1; /* a bar that is not quite empty */
 	if (!blocks)
 		full = (full + 7) / 8 * 8;
 	for (size_t i = 0; i < full / 8; i++)
@@ -135,7 +135,7 @@ static void put_rollout(struct wrap *w, const json_t *rollout)
 	wrap_end(w, INDENT);
 }
 
-/* A range as `workers`, and its last step. */
+/* A range as `workers`, and the last step of scaling. */
 static void put_autoscale(struct wrap *w, const json_t *scale)
 {
 	const json_t *last = json_object_get(scale, "last");
@@ -154,7 +154,7 @@ static void put_autoscale(struct wrap *w, const json_t *scale)
 	wrap_end(w, INDENT);
 }
 
-/* Who answers while nobody is ready. */
+/* Who answers while no worker is ready. */
 static void put_fallback(struct wrap *w, const json_t *fallback)
 {
 	bool active = field_is_true(fallback, "active");
@@ -229,7 +229,7 @@ static void put_progress(struct wrap *w, const json_t *cluster)
 	wrap_putf(w, PLAIN, ", generation %lld", field_number(cluster, "generation"));
 }
 
-/* Why nobody is ready, and what made the last restart fail. */
+/* Why no worker is ready, and why the last restart failed. */
 static void put_troubles(struct wrap *w, const json_t *cluster)
 {
 	static const char *const keys[] = {"trouble", "failed_restart", "held"};
@@ -308,8 +308,8 @@ bool render_is_meant(const json_t *cluster, const char *target, bool slot)
 	return name != NULL && strlen(name) == len && memcmp(name, target, len) == 0;
 }
 
-/* At least so many lines, if each worker has one: a cluster has a gap, a line about
- * itself and its titles, and most have a listener. */
+/* The least number of lines, with a row for each worker: a cluster has a gap, a line
+ * about itself and its titles, and most have a listener. */
 static size_t count_lines(const json_t *status, const char *target, bool slot)
 {
 	const json_t *cluster;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Fewer neighbours than these stay apart, so that their pids are shown. */
+/* Groups of fewer workers are not made, so that their pids are shown. */
 #define GROUP_LEAST 3
 #define STATE_MOST 12
 
@@ -36,7 +36,7 @@ enum colour row_state_colour(const char *state)
 	for (size_t i = 0; i < COUNT_OF(table); i++)
 		if (strcmp(state, table[i].state) == 0)
 			return table[i].colour;
-	return YELLOW; /* on its way to something else */
+	return YELLOW; /* on its way to another state */
 }
 
 enum colour row_colour(const json_t *worker)
@@ -49,8 +49,8 @@ enum colour row_colour(const json_t *worker)
 
 enum likeness {
 	LIKE_NONE,
-	LIKE_WELL,  /* those that are ready and well, of one generation */
-	LIKE_STATE, /* and those in the same state that failed in the same way */
+	LIKE_WELL,  /* ready and well, of one generation */
+	LIKE_STATE, /* also those in one state that failed in the same way */
 };
 
 static bool is_well(const json_t *worker)
@@ -157,7 +157,7 @@ static void add_worker(struct sums *s, const json_t *worker)
 	}
 }
 
-/* "12 s", or "12 s+" where some are older. */
+/* "12 s", or "12 s+" where some workers are older. */
 static void format_age(char *to, size_t size, const struct sums *s)
 {
 	char youngest[16];

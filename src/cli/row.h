@@ -15,14 +15,14 @@
  */
 enum column {
 	COLUMN_SLOT,
-	COLUMN_GENERATION, /* only where they differ */
+	COLUMN_GENERATION, /* shown only where generations differ */
 	COLUMN_PID,
 	COLUMN_STATE,
 	COLUMN_UP,
 	COLUMN_RESTARTS,
 	COLUMN_CPU,
 	COLUMN_MEMORY,
-	COLUMNS, /* and what is said of the last exit, as long as it is */
+	COLUMNS, /* then the text about the last exit follows, of any length */
 };
 
 struct column_head {
@@ -30,7 +30,7 @@ struct column_head {
 	bool right;
 };
 extern const struct column_head column_heads[COLUMNS];
-extern const char column_last[]; /* the title of what follows them */
+extern const char column_last[]; /* the title of that text */
 
 struct row {
 	char cell[COLUMNS][48];
@@ -42,13 +42,13 @@ struct group {
 	size_t count;
 };
 
-/* The groups of an array of workers; there is room for as many as there are
- * workers.  `crowded`: else each stands alone.  Returns how many groups. */
+/* The groups of an array of workers; `to` has room for as many as there are workers.
+ * Without `crowded` each worker is a group.  Returns how many groups. */
 size_t row_groups(struct group *to, const json_t *workers, bool crowded);
 /* Add so many workers that are alike, which may be too few for one group. */
 size_t row_add_group(struct group *to, size_t used, size_t first, size_t count);
 
-/* Of all that a row stands for. */
+/* Sums over all workers of a row. */
 struct sums {
 	unsigned pids;
 	long long restarts;
@@ -66,20 +66,20 @@ void row_sum(struct sums *s, const json_t *workers, const struct group *g);
 void row_format(struct row *row, const json_t *workers, const struct group *g);
 /* "9.0M" */
 void row_format_memory(char *to, size_t size, double bytes);
-/* Let each column be at least as wide as the row's cell. */
+/* Widen each column to the row's cell. */
 void row_measure(const struct row *row, size_t width[COLUMNS]);
 
 /* The colour of a cluster's or a worker's state, and of a worker. */
 enum colour row_state_colour(const char *state);
 enum colour row_colour(const json_t *worker);
 
-/* The worker of a group that has failed last; the one of a group of one; NULL:
+/* The worker of a group that has failed last; of a group of one, that worker; NULL:
  * none has failed. */
 const json_t *row_latest(const json_t *workers, const struct group *g);
-/* Add how that one has failed, and what a worker says of itself.  Is there any? */
+/* Add how that worker has failed, or the worker's own status text.  Returns whether there is any. */
 bool row_put_last(struct wrap *lines, const json_t *workers, const struct group *g);
-/* Why a worker failed, by `key` of its failure: "cause", else "last_output".
- * "": it is not known. */
+/* Why a worker failed, by `key` of its failure: "cause", else "last_output".  "":
+ * unknown. */
 const char *row_cause(const json_t *worker, const char **key);
 
 #endif

@@ -29,9 +29,9 @@ static void free_names(char **names, long count)
 	free(names);
 }
 
-/* Connect to one more instance; there is room for it.  -1 and `err`. */
-static int join(struct session *s, const struct arguments *a, const char *name, int cancel,
-	struct error *err)
+/* Connect to one more instance; the list has room for it.  -1 and `err`. */
+static int connect_instance(struct session *s, const struct arguments *a, const char *name,
+	int cancel, struct error *err)
 {
 	struct client *c = &s->clients[s->count];
 	scoped_fd dir = rundir_find(a->runtime_directory, name, err);
@@ -50,8 +50,8 @@ static int join(struct session *s, const struct arguments *a, const char *name, 
 	return 0;
 }
 
-/* Connect to all of them.  Those that do not run are left out.  Those that
- * cannot be asked are logged, or are the failure if there is no other. */
+/* Connect to all these instances.  Those that do not run are left out.  Instances
+ * that cannot be asked are logged; if no other is left, the failure is returned. */
 static int join_all(struct session *s, const struct arguments *a, char **names, long count,
 	int cancel, struct error *err)
 {
@@ -59,7 +59,8 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 	bool trouble = false;
 
 	for (long i = 0; i < count; i++) {
-		if (join(s, a, names[i], cancel, &why) == 0 || why.status == EX_UNAVAILABLE)
+		if (connect_instance(s, a, names[i], cancel, &why) == 0 ||
+			why.status == EX_UNAVAILABLE)
 			continue;
 		if (trouble)
 			log_warn("%s", err->text);
@@ -75,8 +76,9 @@ static int join_all(struct session *s, const struct arguments *a, char **names, 
 	return 0;
 }
 
-/* The name of the one instance that `text` can only mean, or NULL. */
-static const char *named(const char *text, struct control_target *t, char **names, long count)
+/* The name of the only instance that `text` can mean, or NULL. */
+static const char *named_instance(
+	const char *text, struct control_target *t, char **names, long count)
 {
 	struct error ignored;
 
@@ -94,28 +96,28 @@ static int join_meant(struct session *s, const struct arguments *a, char **names
 	int cancel, struct error *err)
 {
 	struct control_target t;
-	const char *only = named(a->target, &t, names, count);
+	const char *only = named_instance(a->target, &t, names, count);
 
-	/* they stay where they are: their lines point into themselves */
+	/* allocated once: clients must not move, as their lines point into themselves */
 	s->clients = calloc((size_t)count + 1, sizeof(*s->clients));
 	s->known = calloc((size_t)count + 1, sizeof(*s->known));
 	if (s->clients == NULL || s->known == NULL)
 		return error_set(err, ENOMEM, "cannot connect");
 	if (only == NULL)
 		return join_all(s, a, names, count, cancel, err);
-	if (join(s, a, only, cancel, err) == 0)
+	if (connect_instance(s, a, only, cancel, err) == 0)
 		return 0;
 	if (err->status != EX_UNAVAILABLE)
 		return -1;
-	/* a socket was left behind by one that was killed, or none is there:
-	 * the word may still be a cluster of another one */
+	/* the socket is a killed nclust's, or none is there: the word may still be a
+	 * cluster of another instance */
 	if (t.instance[0] == '\0')
 		return join_all(s, a, names, count, cancel, err);
 	return error_fail(err, EX_UNAVAILABLE, "no instance '%s' is running", only);
 }
 
-/* --cluster says the same as a target, but may be one that is gone. */
-static int narrow(struct resolved *meant, const char *cluster, struct error *err)
+/* --cluster names the target's cluster, and may name one that is gone. */
+static int narrow_target(struct resolved *meant, const char *cluster, struct error *err)
 {
 	size_t len = strlen(cluster);
 
@@ -131,17 +133,17 @@ static int narrow(struct resolved *meant, const char *cluster, struct error *err
 		meant->target, cluster);
 }
 
-static int resolve(struct session *s, const struct arguments *a, bool all, struct error *err)
+static int resolve_target(struct session *s, const struct arguments *a, bool all, struct error *err)
 {
 	const char *target = a->target;
 
 	if (all && target == NULL && s->count > 1)
 		return 0;
 	if (target == NULL && s->count > 1)
-		target = a->cluster; /* it may say which instance */
+		target = a->cluster; /* the cluster may tell the instance */
 	if (target_resolve(&s->meant, target, s->known, s->count, err) == -1)
 		return -1;
-	if (a->cluster != NULL && narrow(&s->meant, a->cluster, err) == -1)
+	if (a->cluster != NULL && narrow_target(&s->meant, a->cluster, err) == -1)
 		return -1;
 	s->client = &s->clients[s->meant.instance];
 	return 0;
@@ -169,7 +171,8 @@ int session_open(
 	count = rundir_list(a->runtime_directory, &names, err);
 	if (count == -1)
 		return -1;
-	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve(s, a, all, err) : -1;
+	got = join_meant(s, a, names, count, cancel, err) == 0 ? resolve_target(s, a, all, err)
+							       : -1;
 	free_names(names, count);
 	if (got == -1 && err->status == EX_UNAVAILABLE && s->count == 0)
 		say_where(a, err);
@@ -184,8 +187,8 @@ static bool waits_for_end(const struct control_request *request)
 	return request->method == METHOD_STOP && !request->no_wait && request->target[0] == '\0';
 }
 
-/* Are we below a worker that is to be replaced or stopped, as a deploy hook of the
- * server may be?  nclust would wait for its request, and that for us. */
+/* Do we run below a worker that is to be replaced or stopped, as a deploy hook of the
+ * server may? nclust would wait for the worker's request to end, and the request for us. */
 static bool is_its_own(const struct session *s, const struct control_request *request)
 {
 	const char *name = getenv("NCLUST_NAME");
@@ -203,7 +206,8 @@ static bool is_its_own(const struct session *s, const struct control_request *re
 		strcmp(request->target, worker) == 0;
 }
 
-/* A file is read as a whole, so a part of the instance is not what is meant. */
+/* A configuration file is read as a whole, so a target that is a part of the instance is a
+ * mistake. */
 static int check_part(
 	const struct session *s, const struct control_request *request, struct error *err)
 {
@@ -225,7 +229,7 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	struct session s;
 	struct answer answer;
 	struct error err;
-	/* what it has begun goes on without it, and that is to be said */
+	/* a drain goes on without its client, and the user is told so */
 	scoped_fd cancel = request->method == METHOD_DRAIN ? client_cancel_open(&err) : -1;
 	int status = 0;
 	int got;
@@ -265,10 +269,10 @@ int session_ask(const struct arguments *a, struct control_request *request, int 
 	return status;
 }
 
-/* Progress, for a user at a terminal. */
+/* Progress messages, for a user at a terminal. */
 struct progress {
 	const struct arguments *arguments;
-	bool shown; /* anything at all */
+	bool shown; /* a message was shown */
 	char last[1024];
 };
 
@@ -283,16 +287,16 @@ static int show_progress(json_t *params, void *data)
 	(void)output_line(STDERR_FILENO, text, strlen(text));
 	progress->shown =
 		text_copy(progress->last, sizeof(progress->last), text) < sizeof(progress->last);
-	return 0; /* even if it cannot be shown, the outcome is awaited */
+	return 0; /* even if a message cannot be shown, the outcome is awaited */
 }
 
-/* The outcome is often the last step, word for word: once is enough. */
+/* The outcome is often the last message, word for word: showing it once is enough. */
 static bool was_shown(const struct progress *progress, const char *text, int fd)
 {
 	return progress->shown && isatty(fd) == 1 && strcmp(progress->last, text) == 0;
 }
 
-/* What a server says that it did, in its own words. */
+/* Show the server's own words of what it did. */
 static int show_result(const struct answer *answer, const struct progress *progress)
 {
 	json_t *result = json_loadb(answer->result, answer->len, JSON_DECODE_ANY, NULL);
@@ -305,7 +309,7 @@ static int show_result(const struct answer *answer, const struct progress *progr
 	return got;
 }
 
-static int finish(const struct answer *answer, void *data)
+static int finish_request(const struct answer *answer, void *data)
 {
 	const struct progress *progress = data;
 	int got;
@@ -326,5 +330,5 @@ int session_request(const struct arguments *a, struct control_request *request)
 	struct progress progress = {.arguments = a};
 
 	return session_ask(a, request, -1, isatty(STDERR_FILENO) == 1 ? show_progress : NULL,
-		finish, &progress);
+		finish_request, &progress);
 }

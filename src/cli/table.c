@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is said of a worker goes on here if the last column is narrow. */
+/* If the last column is narrower than this, its text continues on lines of its own, indented. */
 #define INDENT 6
 #define LAST_COLUMN_WIDE 30
 /* A cluster's name of up to so many columns stands before each slot. */
@@ -18,7 +18,7 @@
 
 /* ---- columns ---- */
 
-/* They give way in this order; slot and state stay. */
+/* Columns are left out in this order; slot and state stay. */
 static const enum column gives_way[] = {
 	COLUMN_CPU, COLUMN_MEMORY, COLUMN_RESTARTS, COLUMN_GENERATION, COLUMN_PID, COLUMN_UP};
 
@@ -30,8 +30,8 @@ struct table {
 	size_t count;
 	size_t width[COLUMNS];
 	bool shown[COLUMNS];
-	size_t indent;       /* where the last column's further lines begin */
-	const char *told[2]; /* causes that stand above */
+	size_t indent;       /* where continuation lines of the last column begin */
+	const char *told[2]; /* causes that stand in the lines above */
 };
 
 static const json_t *worker_at(const struct table *t, size_t i)
@@ -74,21 +74,21 @@ static size_t last_column(const struct table *t)
 	return sum;
 }
 
-static bool fits(const struct table *t)
+static bool fits_width(const struct table *t)
 {
 	return t->lines->width == 0 || last_column(t) + strlen(column_last) <= t->lines->width;
 }
 
-static void fit(struct table *t)
+static void fit_columns(struct table *t)
 {
 	size_t width = t->lines->width;
 
 	for (size_t i = 1; i < COLUMNS; i++)
 		if (t->width[i] < strlen(column_heads[i].title))
 			t->width[i] = strlen(column_heads[i].title);
-	if (wrap_columns(t->name) > NAME_MOST || !fits(t))
+	if (wrap_columns(t->name) > NAME_MOST || !fits_width(t))
 		t->name = "";
-	for (size_t i = 0; i < COUNT_OF(gives_way) && !fits(t); i++)
+	for (size_t i = 0; i < COUNT_OF(gives_way) && !fits_width(t); i++)
 		t->shown[gives_way[i]] = false;
 	t->indent = last_column(t);
 	if (width != 0 && t->indent + LAST_COLUMN_WIDE > width)
@@ -110,12 +110,12 @@ static void lay_out(struct table *t, long long generation)
 			field_number(worker, "generation") != generation)
 			t->shown[COLUMN_GENERATION] = true;
 	}
-	fit(t);
+	fit_columns(t);
 }
 
 /* ---- what is said of a worker ---- */
 
-/* Why the slot has no worker that is ready, unless that stands above. */
+/* Add why the slot has no worker that is ready, unless the cause stands above. */
 static void put_cause(struct table *t, const json_t *worker)
 {
 	const char *key;
@@ -177,7 +177,7 @@ static void put_row(struct table *t, const struct group *g)
 	put_cause(t, latest != NULL ? latest : first);
 }
 
-/* How many rows are shown of those that are ready, and of the others. */
+/* How many rows of ready workers are shown, and of others. */
 struct share {
 	size_t ready;
 	size_t others;
@@ -188,7 +188,7 @@ static bool is_ready_group(const struct table *t, const struct group *g)
 	return worker_is(worker_at(t, g->first), "ready");
 }
 
-/* Where neighbours differ so much that grouping does not help, those that are not
+/* Where neighbours differ so much that grouping does not help, workers that are not
  * ready go first. */
 static struct share share_rows(const struct table *t, bool crowded)
 {

@@ -24,8 +24,8 @@ static bool has_cluster(const struct known *k, const char *name)
 	return false;
 }
 
-/* As a cluster of `k`, or a slot in one; false: neither. */
-static bool within(struct resolved *out, const struct known *k, const struct control_target *t)
+/* Find the target in `k`, as a cluster or as a slot of one; false: neither. */
+static bool find_within(struct resolved *out, const struct known *k, const struct control_target *t)
 {
 	if (has_cluster(k, t->whole)) {
 		text_copy(out->target, sizeof(out->target), t->whole);
@@ -95,7 +95,7 @@ static int resolve_alone(struct resolved *out, const struct control_target *t,
 	struct resolved other;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!within(&other, &list[i], t))
+		if (!find_within(&other, &list[i], t))
 			continue;
 		if (found < count)
 			return error_fail(err, EX_USAGE,
@@ -143,7 +143,7 @@ int target_resolve(struct resolved *out, const char *text, const struct known *l
 			return error_fail(
 				err, EX_UNAVAILABLE, "no instance '%s' is running", t.instance);
 		out->instance = (size_t)at;
-		if (t.whole[0] == '\0' || within(out, &list[at], &t))
+		if (t.whole[0] == '\0' || find_within(out, &list[at], &t))
 			return 0;
 		return no_cluster(&list[at], &t, err);
 	}

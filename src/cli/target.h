@@ -8,9 +8,9 @@
 #include <stddef.h>
 
 /*
- * Which instance, cluster and slot a user's word means, given who is running.
- * Pure.  An instance's name wins over a cluster of that name elsewhere, and
- * a cluster's over a slot's reading of it ("web.2" may be a name).
+ * The instance, cluster and slot that a user's word means among running
+ * instances.  Pure.  An instance's name wins over a cluster of that name
+ * elsewhere, and a cluster's over a slot's reading of it ("web.2" may be a name).
  */
 struct known {
 	const char *instance;
@@ -20,12 +20,12 @@ struct known {
 
 struct resolved {
 	size_t instance;  /* index into the list */
-	char target[160]; /* for the server: "", "web" or "web.2" */
+	char target[160]; /* as the server takes it: "", "web" or "web.2" */
 	bool slot;
 };
 
-/* `text` may be NULL: the only one there is.  -1: err->status is 64 where the
- * word is ambiguous or no target at all, 69 where there is no such thing. */
+/* `text` may be NULL: the only instance.  -1: err->status is 64 where the word is
+ * ambiguous or no target at all, 69 where no such thing exists. */
 int target_resolve(struct resolved *out, const char *text, const struct known *list, size_t count,
 	struct error *err);
 

@@ -20,11 +20,11 @@
 #include <sysexits.h>
 
 #define PERIOD SECOND
-#define SOON (200 * MSEC) /* the next look after an event */
-/* How long it may take nclust to greet; a key ends the wait. */
+#define SOON (200 * MSEC) /* from an event to the next look */
+/* The longest wait for nclust's greeting; a key ends it. */
 #define GREETING (2 * SECOND)
 #define EVENTS_KEPT 500
-/* Workers of which the output is read at the same time, each of 64 KiB. */
+/* Workers whose output is read at the same time, each of 64 KiB. */
 #define READ_MOST 32
 
 #define KEY_CONTROL_L ('L' & 0x1f)
@@ -41,7 +41,7 @@ enum {
 	WAITS,
 };
 
-static void say(struct top *t, enum colour tone, const char *text)
+static void show_message(struct top *t, enum colour tone, const char *text)
 {
 	text_copy(t->message, sizeof(t->message), text);
 	t->tone = tone;
@@ -67,7 +67,7 @@ int top_reach(struct top *t, struct client *c, int cancel, struct error *err)
 	return got;
 }
 
-static void lose(struct top *t, const struct error *why)
+static void disconnect(struct top *t, const struct error *why)
 {
 	client_fini(&t->status);
 	client_fini(&t->events);
@@ -77,8 +77,8 @@ static void lose(struct top *t, const struct error *why)
 	(void)top_view_look(&t->view, NULL);
 }
 
-/* Ask for what happened, but not for what is known already. */
-static int follow(struct top *t, struct error *err)
+/* Ask for events, but not for those that are known already. */
+static int follow_events(struct top *t, struct error *err)
 {
 	struct control_request request = {.method = METHOD_EVENTS,
 		.follow = true,
@@ -98,8 +98,8 @@ static void connect_again(struct top *t, int cancel)
 	client_fini(&t->status);
 	client_fini(&t->events);
 	if (top_reach(t, &t->status, cancel, &err) == -1 ||
-		top_reach(t, &t->events, cancel, &err) == -1 || follow(t, &err) == -1) {
-		lose(t, &err);
+		top_reach(t, &t->events, cancel, &err) == -1 || follow_events(t, &err) == -1) {
+		disconnect(t, &err);
 		return;
 	}
 	t->connected = true;
@@ -120,7 +120,7 @@ static int take_event(json_t *params, void *data)
 	(void)json_array_append(t->happened, params);
 	if (json_array_size(t->happened) > EVENTS_KEPT)
 		(void)json_array_remove(t->happened, 0);
-	/* what is shown is of before */
+	/* the status that is shown is older than this event */
 	t->next = nsec_min(t->next, t->looked + SOON);
 	return 0;
 }
@@ -131,7 +131,7 @@ static void look_at_events(struct top *t)
 	struct error err;
 
 	if (client_look(&t->events, take_event, t, &answer, &err) == -1)
-		lose(t, &err);
+		disconnect(t, &err);
 }
 
 static void ask_status(struct top *t)
@@ -141,7 +141,7 @@ static void ask_status(struct top *t)
 
 	text_copy(request.target, sizeof(request.target), t->target);
 	if (client_ask(&t->status, &request, &err) == -1)
-		lose(t, &err);
+		disconnect(t, &err);
 	else
 		t->asked = true;
 }
@@ -163,12 +163,12 @@ static void look_at_status(struct top *t)
 			got = error_set(&err, 0, "its status is no JSON");
 	}
 	if (got == -1) {
-		lose(t, &err);
+		disconnect(t, &err);
 		return;
 	}
 	t->asked = false;
 	t->answered = clock_now();
-	(void)top_view_look(&t->view, status); /* tick() tells */
+	(void)top_view_look(&t->view, status); /* do_due() reports a failure */
 }
 
 /* ---- changes ---- */
@@ -176,7 +176,7 @@ static void look_at_status(struct top *t)
 static int take_progress(json_t *params, void *data)
 {
 	if (strcmp(field_raw(params, "level"), "debug") != 0)
-		say(data, YELLOW, field_raw(params, "text"));
+		show_message(data, YELLOW, field_raw(params, "text"));
 	return 0;
 }
 
@@ -193,28 +193,28 @@ static void look_at_change(struct top *t)
 		got = answer_refused(&answer, &err);
 	if (got == 1) {
 		result = json_loadb(answer.result, answer.len, JSON_DECODE_ANY, NULL);
-		say(t, GREEN, field_raw(result, "text"));
+		show_message(t, GREEN, field_raw(result, "text"));
 		if (*t->message == '\0')
-			say(t, GREEN, "done");
+			show_message(t, GREEN, "done");
 		json_decref(result);
 	} else {
-		say(t, RED, err.text);
+		show_message(t, RED, err.text);
 	}
 	client_fini(&t->change);
 	t->next = 0;
 }
 
-/* One that is under way goes on; what comes of it is an event. */
+/* Send the change.  It goes on without its client; its outcome is an event. */
 static void begin_change(struct top *t, int cancel)
 {
 	struct error err;
 
 	client_fini(&t->change);
-	say(t, YELLOW, "...");
+	show_message(t, YELLOW, "...");
 	if (top_reach(t, &t->change, cancel, &err) == 0 &&
 		client_ask(&t->change, &t->request, &err) == 0)
 		return;
-	say(t, RED, err.text);
+	show_message(t, RED, err.text);
 	client_fini(&t->change);
 }
 
@@ -227,7 +227,7 @@ static void ask_question(struct top *t, enum control_method method, int count)
 		return;
 	(void)top_view_target(&t->view, method, r->target);
 	if (method == METHOD_SCALE && *r->target == '\0')
-		say(t, YELLOW, "select the cluster that is to be scaled");
+		show_message(t, YELLOW, "select the cluster that is to be scaled");
 	else
 		t->mode = TOP_QUESTION;
 }
@@ -243,7 +243,7 @@ static void read_selected(struct top *t, bool events, int cancel)
 	if (row == NULL)
 		return;
 	if (!events && (row->kind == TOP_INSTANCE || json_array_size(row->workers) > READ_MOST)) {
-		say(t, YELLOW, "select a worker to read its output");
+		show_message(t, YELLOW, "select a worker to read its output");
 		return;
 	}
 	t->mode = TOP_READ;
@@ -264,8 +264,8 @@ static void open_selected(struct top *t, int cancel)
 		top_view_turn(&t->view);
 }
 
-/* How many rows a key moves; 0: it is no such one. */
-static long movement(int key, long page)
+/* By how many rows a key moves; 0: the key does not move. */
+static long rows_of_key(int key, long page)
 {
 	switch (key) {
 	case KEY_UP:
@@ -303,7 +303,7 @@ static bool sort_key(struct top *t, int key)
 
 static void list_key(struct top *t, int key, int cancel)
 {
-	long rows = movement(key, (long)t->view.height);
+	long rows = rows_of_key(key, (long)t->view.height);
 
 	*t->message = '\0';
 	if (rows != 0)
@@ -357,12 +357,12 @@ static void question_key(struct top *t, int key, int cancel)
 	if (key == 'y' || key == 'Y')
 		begin_change(t, cancel);
 	else
-		say(t, PLAIN, "nothing was done");
+		show_message(t, PLAIN, "nothing was done");
 }
 
 static void reading_key(struct top *t, int key)
 {
-	long rows = movement(key, (long)t->screen.rows - 3);
+	long rows = rows_of_key(key, (long)t->screen.rows - 3);
 
 	if (rows < 0)
 		t->back += (size_t)-rows;
@@ -434,8 +434,8 @@ static void take_keys(struct top *t, int cancel)
 		t->over = true; /* the terminal is gone, and SIGHUP ignored */
 }
 
-/* Do what it is time for; returns for how many ms there is nothing more. */
-static int tick(struct top *t, int cancel)
+/* Do all that is due; returns the ms until more is. */
+static int do_due(struct top *t, int cancel)
 {
 	nsec_t now = clock_now();
 
@@ -449,7 +449,7 @@ static int tick(struct top *t, int cancel)
 	}
 	t->view.height = top_list_rows(t);
 	if (top_view_make(&t->view) == -1)
-		say(t, RED, "out of memory: some rows are missing");
+		show_message(t, RED, "out of memory: some rows are missing");
 	if (t->written != NULL)
 		top_read_more(t);
 	if (is_ready(STDOUT_FILENO, POLLOUT))
@@ -459,10 +459,10 @@ static int tick(struct top *t, int cancel)
 	return (int)((t->next - now) / MSEC) + 1;
 }
 
-static void watch(struct top *t, int user, int signals)
+static void run_loop(struct top *t, int user, int signals)
 {
 	while (!t->over) {
-		int wait = tick(t, user);
+		int wait = do_due(t, user);
 		struct pollfd fds[WAITS] = {[WAIT_USER] = {.fd = user, .events = POLLIN},
 			[WAIT_STATUS] = {.fd = t->status.fd, .events = POLLIN},
 			[WAIT_EVENTS] = {.fd = t->events.fd, .events = POLLIN},
@@ -486,7 +486,7 @@ static void watch(struct top *t, int user, int signals)
 	}
 }
 
-/* The signals that are waited for are blocked: the terminal is given back first. */
+/* Block the signals that are waited for: the terminal is given back before they end this process. */
 static int open_signals(struct error *err)
 {
 	static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
@@ -501,7 +501,7 @@ static int open_signals(struct error *err)
 	return fd != -1 ? fd : error_set(err, errno, "cannot wait for signals");
 }
 
-/* Readable: the user has pressed a key, or there is a signal. */
+/* Readable when the user has pressed a key, or a signal has come. */
 static int open_user(int signals, struct error *err)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -515,8 +515,8 @@ static int open_user(int signals, struct error *err)
 	return -1;
 }
 
-/* Who is meant, before the terminal is touched. */
-static int find(struct top *t, const struct arguments *a, struct error *err)
+/* Find the instance that is meant, before the terminal is changed. */
+static int find_instance(struct top *t, const struct arguments *a, struct error *err)
 {
 	struct session s;
 
@@ -528,12 +528,12 @@ static int find(struct top *t, const struct arguments *a, struct error *err)
 	return 0;
 }
 
-static int run(struct top *t, const struct arguments *a, struct error *err)
+static int run_top(struct top *t, const struct arguments *a, struct error *err)
 {
 	scoped_fd signals = -1;
 	scoped_fd user = -1;
 
-	if (screen_load(&t->screen, err) == -1 || find(t, a, err) == -1)
+	if (screen_load(&t->screen, err) == -1 || find_instance(t, a, err) == -1)
 		return -1;
 	signals = open_signals(err);
 	if (signals == -1)
@@ -541,7 +541,7 @@ static int run(struct top *t, const struct arguments *a, struct error *err)
 	user = open_user(signals, err);
 	if (user == -1 || screen_open(&t->screen, err) == -1)
 		return -1;
-	watch(t, user, signals);
+	run_loop(t, user, signals);
 	screen_close(&t->screen);
 	return 0;
 }
@@ -564,7 +564,7 @@ int verb_top(const struct arguments *a)
 	client_init(&t->change);
 	client_init(&t->reader);
 	top_view_init(&t->view);
-	got = run(t, a, &err);
+	got = run_top(t, a, &err);
 	if (got == -1)
 		log_error("%s", err.text);
 	client_fini(&t->status);

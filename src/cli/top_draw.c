@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define NAME_MOST 12  /* a longer name does not stand before each slot */
-#define LAST_LEAST 16 /* the last column has so much room, or is left out */
+#define LAST_LEAST 16 /* the last column has so many columns, or is left out */
 #define BAR_NARROW 5  /* columns */
 #define WIDE 110      /* a screen that has room for longer bars */
 #define SILENT (3 * SECOND)
@@ -40,7 +40,7 @@ static const char help[] = "\n"
 			   "mean.\n"
 			   "  A bar of MEM is full for the worker that has most.\n";
 
-/* A line that is put together, and then drawn. */
+/* A line that is composed, and then drawn. */
 struct pen {
 	struct top *top;
 	struct screen *screen;
@@ -56,7 +56,7 @@ static void draw_line(struct pen *p, size_t line, attr_t attributes)
 	buffer_clear(&p->text);
 }
 
-static const char *rule(void)
+static const char *rule_text(void)
 {
 	return wrap_has(L'─') ? "─" : "-";
 }
@@ -137,7 +137,7 @@ struct layout {
 	size_t width[COLUMNS];
 	bool shown[COLUMNS];
 	size_t bar;    /* columns; 0: none */
-	double memory; /* that fills a bar */
+	double memory; /* memory of a full bar */
 	bool last;
 };
 
@@ -161,7 +161,7 @@ static size_t sum_of(const struct layout *l)
 	return sum;
 }
 
-static void fit(struct layout *l, size_t columns)
+static void fit_columns(struct layout *l, size_t columns)
 {
 	static const enum column gives_way[] = {
 		COLUMN_GENERATION, COLUMN_RESTARTS, COLUMN_PID, COLUMN_UP, COLUMN_MEMORY};
@@ -194,8 +194,8 @@ static size_t rows_end(const struct top *t)
 	return end < t->view.count ? end : t->view.count;
 }
 
-/* Is it of another generation than the others? */
-static bool differs(const struct top_row *row)
+/* Has the row another generation than most? */
+static bool has_other_generation(const struct top_row *row)
 {
 	const json_t *first = json_array_get(row->workers, row->group.first);
 
@@ -224,7 +224,7 @@ static void lay_out(struct top *t, struct layout *l)
 			name_row(row, &cells);
 			row_measure(&cells, t->width);
 		}
-		if (differs(row))
+		if (has_other_generation(row))
 			l->shown[COLUMN_GENERATION] = true;
 	}
 	for (size_t i = 0; i < COLUMNS; i++) {
@@ -234,10 +234,10 @@ static void lay_out(struct top *t, struct layout *l)
 	}
 	if (l->width[COLUMN_UP] < strlen("120 min"))
 		l->width[COLUMN_UP] = strlen("120 min");
-	fit(l, t->screen.columns);
+	fit_columns(l, t->screen.columns);
 }
 
-static void pad(struct wrap *w, size_t width, const char *text)
+static void put_padded(struct wrap *w, size_t width, const char *text)
 {
 	size_t wide = wrap_columns(text);
 
@@ -251,10 +251,10 @@ static void put_cell(
 
 	wrap_spaces(w, 2);
 	if (right)
-		pad(w, l->width[column], text);
+		put_padded(w, l->width[column], text);
 	wrap_put(w, colour, text);
 	if (!right)
-		pad(w, l->width[column], text);
+		put_padded(w, l->width[column], text);
 }
 
 static void put_title(
@@ -271,10 +271,10 @@ static void put_title(
 	snprintf(text, sizeof(text), "%s%s", title, sorted ? mark : "");
 	wrap_spaces(w, sorted && column_heads[column].right ? 1 : 2);
 	if (column_heads[column].right)
-		pad(w, l->width[column] + sorted, text);
+		put_padded(w, l->width[column] + sorted, text);
 	wrap_put(w, sorted ? BOLD : DIM, text);
 	if (!column_heads[column].right)
-		pad(w, l->width[column], text);
+		put_padded(w, l->width[column], text);
 	if (has_bar(column) && l->bar > 0)
 		wrap_spaces(w, l->bar + 1);
 }
@@ -381,7 +381,7 @@ static void draw_rule(struct pen *p, size_t line)
 	struct wrap *w = &p->lines;
 	char target[TOP_TARGET];
 
-	wrap_put(w, DIM, rule());
+	wrap_put(w, DIM, rule_text());
 	wrap_put(w, PLAIN, " ");
 	if (row != NULL && row->cluster != NULL) {
 		wrap_put(w, BOLD, top_view_target(&p->top->view, METHOD_EVENTS, target));
@@ -392,7 +392,7 @@ static void draw_rule(struct pen *p, size_t line)
 		wrap_put(w, PLAIN, " ");
 	}
 	for (size_t i = 0; i < p->screen->columns; i++)
-		wrap_put(w, DIM, rule());
+		wrap_put(w, DIM, rule_text());
 	draw_line(p, line, A_NORMAL);
 }
 
@@ -417,7 +417,7 @@ static void put_event(struct wrap *w, const json_t *event)
 	wrap_end(w, strlen("14:03:22  "));
 }
 
-/* Is it of this cluster, or slot; "": of anything? */
+/* Is the event about this cluster, or slot; "": about anything? */
 static bool is_of(const json_t *event, const char *target)
 {
 	char name[TOP_TARGET];
@@ -429,7 +429,7 @@ static bool is_of(const json_t *event, const char *target)
 	return field_is_number(event, "slot") && strcmp(name, target) == 0;
 }
 
-/* So many lines, of which the last are the latest but `back`. */
+/* Draw as many lines of events, up to the one that is `back` before the latest. */
 static void draw_events(struct pen *p, size_t line, size_t height, const json_t *events,
 	const char *target, size_t *back)
 {
@@ -511,10 +511,8 @@ static void draw_last(struct pen *p, size_t line)
 	draw_line(p, line, A_NORMAL);
 }
 
-/* ---- all ---- */
-
-/* Of the rows of the screen a quarter is for what happened, if there are enough;
- * four are about the rest. */
+/* A quarter of the screen's rows is for events, if the screen has enough rows; four
+ * are for all else. */
 static size_t pane_rows(const struct top *t)
 {
 	return t->screen.rows >= 8 ? t->screen.rows / 4 : 0;

@@ -10,7 +10,7 @@
 
 #define WRITTEN_KEPT 1000 /* lines */
 
-static void add(struct top *t, double time, const char *level, const char *text, size_t len)
+static void add_line(struct top *t, double time, const char *level, const char *text, size_t len)
 {
 	json_t *line = json_pack("{s:f,s:s}", "time", time, "level", level);
 
@@ -20,13 +20,13 @@ static void add(struct top *t, double time, const char *level, const char *text,
 		(void)json_array_remove(t->written, 0);
 }
 
-static void refuse(struct top *t, const char *text)
+static void end_reading(struct top *t, const char *text)
 {
 	client_fini(&t->reader);
-	add(t, t->latest, "warn", text, strlen(text));
+	add_line(t, t->latest, "warn", text, strlen(text));
 }
 
-/* A worker may colour its lines for a terminal; ours is drawn otherwise. */
+/* Take out the colours that a worker gave its lines: this screen has other colours. */
 static size_t drop_colours(char *text, size_t len)
 {
 	size_t used = 0;
@@ -53,18 +53,18 @@ static void add_record(struct top *t, const struct log_record *r)
 	if (r->line.kind == LOGLINE_LEFT_OUT)
 		buffer_string(&text, " lines are not kept: too much at once");
 	if (!text.failed)
-		add(t, (double)r->line.ms / 1000, "info", text.data,
+		add_line(t, (double)r->line.ms / 1000, "info", text.data,
 			drop_colours(text.data, text.len));
 	buffer_fini(&text);
 }
 
-/* New lines come without a word of nclust. */
+/* Read new lines: nclust does not announce them. */
 void top_read_more(struct top *t)
 {
 	size_t from = 0;
 
 	if (logs_read(&t->logs) == -1)
-		refuse(t, "out of memory");
+		end_reading(t, "out of memory");
 	if (t->logs.record_count > WRITTEN_KEPT)
 		from = t->logs.record_count - WRITTEN_KEPT;
 	for (size_t i = from; i < t->logs.record_count; i++)
@@ -72,13 +72,13 @@ void top_read_more(struct top *t)
 	logs_drop(&t->logs);
 }
 
-static void ask(struct top *t, bool follow)
+static void ask_for_files(struct top *t, bool follow)
 {
 	struct control_request request = logs_request(&t->logs, t->reading, follow);
 	struct error err;
 
 	if (client_ask(&t->reader, &request, &err) == -1)
-		refuse(t, err.text);
+		end_reading(t, err.text);
 }
 
 void top_read_begin(struct top *t, int cancel)
@@ -88,11 +88,11 @@ void top_read_begin(struct top *t, int cancel)
 	top_read_end(t);
 	t->written = json_array();
 	if (top_reach(t, &t->reader, cancel, &err) == -1) {
-		refuse(t, err.text);
+		end_reading(t, err.text);
 		return;
 	}
 	t->reader.takes_passed = true;
-	ask(t, false);
+	ask_for_files(t, false);
 }
 
 void top_read_answer(struct top *t)
@@ -106,16 +106,16 @@ void top_read_answer(struct top *t)
 	if (got == 0)
 		return;
 	if (got == -1 || logs_take(&t->logs, &t->reader, &answer, &err) == -1) {
-		refuse(t, err.text);
+		end_reading(t, err.text);
 		return;
 	}
 	json_array_foreach(t->logs.missing, i, one)
 	{
 		const char *text = field_raw(one, "text");
 
-		add(t, t->latest, "warn", text, strlen(text));
+		add_line(t, t->latest, "warn", text, strlen(text));
 	}
-	ask(t, !t->logs.more);
+	ask_for_files(t, !t->logs.more);
 }
 
 void top_read_end(struct top *t)

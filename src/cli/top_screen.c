@@ -20,7 +20,7 @@
 
 #ifdef NCLUST_STATIC
 
-static int load(struct screen *s, struct error *err)
+static int load_library(struct screen *s, struct error *err)
 {
 	(void)s;
 	return error_fail(err, EX_UNAVAILABLE,
@@ -64,7 +64,7 @@ static const struct {
 	{"stdscr", offsetof(struct screen, all)},
 };
 
-static int load(struct screen *s, struct error *err)
+static int load_library(struct screen *s, struct error *err)
 {
 	void *handle = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
 	bool found = handle != NULL;
@@ -73,7 +73,7 @@ static int load(struct screen *s, struct error *err)
 		void *at = dlsym(handle, calls[i].name);
 
 		found = at != NULL;
-		/* C knows no cast from a pointer to one of a function */
+		/* C has no cast from a pointer to an object to one to a function */
 		memcpy((char *)s + calls[i].at, &at, sizeof(at));
 	}
 	if (found)
@@ -91,8 +91,8 @@ static int load(struct screen *s, struct error *err)
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS};
 
-/* What gives the terminal back, at the far end of the stack that faults have: a
- * handler can ask where that is. */
+/* What gives the terminal back after a fault, at the far end of the stack for
+ * signals: a handler can ask where that stack is. */
 struct rescue {
 	struct termios modes;
 	size_t len;
@@ -109,10 +109,10 @@ static void on_fault(int signal)
 		(void)!write(STDOUT_FILENO, r->text, r->len);
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &r->modes);
 	}
-	(void)raise(signal); /* it ends us now (SA_RESETHAND) */
+	(void)raise(signal); /* SA_RESETHAND: this ends the process */
 }
 
-/* What the terminal wants to be sent, unless that takes waits. */
+/* Keep a string that the terminal wants at the end, unless it contains a wait. */
 static void add_string(const struct screen *s, struct rescue *r, const char *name)
 {
 	const char *text = s->tigetstr(name);
@@ -185,10 +185,10 @@ int screen_load(struct screen *s, struct error *err)
 			"on; " PLAIN_ONE,
 			name != NULL ? name : "");
 	}
-	return load(s, err);
+	return load_library(s, err);
 }
 
-/* ^S would stop us amid a picture, with all signals blocked. */
+/* ^S would stop this process in the midst of a picture, with all signals blocked. */
 static void leave_running(void)
 {
 	struct termios modes;
@@ -237,7 +237,7 @@ void screen_measure(struct screen *s)
 {
 	struct winsize size = {.ws_row = 0};
 
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* it may be none */
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* may fail: not a terminal */
 	s->rows = size.ws_row > 0 ? size.ws_row : 24;
 	s->columns = size.ws_col > 0 ? size.ws_col : 80;
 	(void)s->resizeterm((int)s->rows, (int)s->columns);
@@ -259,7 +259,7 @@ void screen_suspend(struct screen *s)
 	(void)s->curs_set(1);
 	(void)s->endwin();
 	(void)raise(SIGTSTP);
-	/* it was blocked: now it comes, and ncurses' handler stops us */
+	/* the signal was blocked: now it comes, and ncurses' handler stops the process */
 	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 	(void)s->curs_set(0);
@@ -318,7 +318,7 @@ void screen_put(struct screen *s, size_t line, const char *text, size_t len, att
 			colour = attribute_of(s, (enum colour)text[run]);
 		at = run + 1;
 	}
-	/* what is selected reaches to the edge */
+	/* a selected line is coloured up to the edge */
 	(void)s->wattrset(*s->all, (int)attributes);
 	while ((attributes & A_REVERSE) != 0 && room-- > 0)
 		(void)s->waddnstr(*s->all, " ", 1);

@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All names are functions, or a library that was not linked could not have them. */
+/* With macros, ncurses could not be called through dlopen(3). */
 #define NCURSES_NOMACROS 1
 #include <curses.h>
 
 /*
- * The terminal, by ncurses: found by dlopen(3), because linked, it and its tables
- * would be in each process of nclust.
+ * The terminal, by ncurses: found by dlopen(3), because linked, the library and
+ * its tables would be in each process of nclust.
  *
  * A process that has opened it and is killed by a fault of its own gives the
  * terminal back as it was.
@@ -43,22 +43,22 @@ struct screen {
 	__typeof__(reset_prog_mode) *reset_prog_mode;
 	__typeof__(tigetstr) *tigetstr;
 	WINDOW **all; /* ncurses' stdscr */
-	void *stack;  /* heap: where a fault is handled */
+	void *stack;  /* heap: the stack on which a fault is handled */
 	bool colour;
 	size_t rows;
 	size_t columns;
 };
 
-/* -1 and `err` if there is no terminal, or none that can be drawn on, or no
- * library.  Leaves the terminal as it is. */
+/* -1 and `err`: no terminal, a terminal without the needed capabilities, or no
+ * library.  Leaves the terminal unchanged. */
 int screen_load(struct screen *s, struct error *err);
-/* Take the terminal.  The signals that end a program are blocked by now. */
+/* Take the terminal.  The caller has blocked the signals that end a program. */
 int screen_open(struct screen *s, struct error *err);
 void screen_close(struct screen *s);
 
-/* Ask the terminal how large it is. */
+/* Ask the terminal for its size. */
 void screen_measure(struct screen *s);
-/* Draw all anew, as the terminal may show anything: it was another's meanwhile. */
+/* Redraw all, as another program may have drawn on the terminal meanwhile. */
 void screen_again(struct screen *s);
 /* ^Z: give the terminal back and stop, until SIGCONT. */
 void screen_suspend(struct screen *s);
@@ -66,8 +66,8 @@ void screen_suspend(struct screen *s);
 /* Begin a new picture; show it. */
 void screen_begin(struct screen *s);
 void screen_end(struct screen *s);
-/* Put what is between two newlines, with its colours as marks (wrap.h), onto a
- * line, as far as it has room; `attributes` are added to those of its colours. */
+/* Put the text between two newlines, with its colours as marks (wrap.h), onto a
+ * line, as far as the line has room; `attributes` are added to those of its colours. */
 void screen_put(struct screen *s, size_t line, const char *text, size_t len, attr_t attributes);
 /* The next key that was pressed; ERR: none. */
 int screen_key(struct screen *s);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Less time between two looks says little: the kernel counts in ticks. */
+/* The shortest time between two looks that gives a result: the kernel counts in ticks. */
 #define SPAN_LEAST .5
 
 void top_view_init(struct top_view *v)
@@ -32,7 +32,7 @@ void top_view_fini(struct top_view *v)
 
 /* ---- CPU ---- */
 
-/* What a worker used since the look before, or since its start. */
+/* The CPU time that a worker used since the look before, or since its start. */
 static double percent_of(const json_t *worker, const json_t *then, double span)
 {
 	double used = json_number_value(json_object_get(worker, "cpu_seconds"));
@@ -56,7 +56,7 @@ static void put_percent(
 		return;
 	snprintf(key, sizeof(key), "%s.%lld", cluster, field_number(worker, "id"));
 	then = json_object_get(v->seen, key);
-	/* too soon for another result: the one of before */
+	/* too soon for another result: keep the last one */
 	if (seen == v->seen && then != NULL)
 		now = then;
 	else
@@ -92,7 +92,7 @@ int top_view_look(struct top_view *v, json_t *status)
 	}
 	json_decref(v->status);
 	v->status = status;
-	return top_view_make(v); /* the rows were of the one before */
+	return top_view_make(v); /* rows point into the status of before */
 }
 
 /* ---- rows ---- */
@@ -114,7 +114,7 @@ static struct top_row *add_row(struct top_view *v, enum top_kind kind, const jso
 	return rows;
 }
 
-/* A row for each line that was added to the text. */
+/* Add a row for each line that was added to the text. */
 static int add_lines(struct top_view *v, enum top_kind kind, const json_t *cluster, size_t from)
 {
 	while (from < v->text.len) {
@@ -132,7 +132,7 @@ static int add_lines(struct top_view *v, enum top_kind kind, const json_t *clust
 	return 0;
 }
 
-/* As an order of numbers, the least first. */
+/* The column's value as a number to sort by. */
 static double value_of(const struct top_row *row, enum column column)
 {
 	switch (column) {
@@ -145,7 +145,7 @@ static double value_of(const struct top_row *row, enum column column)
 	case COLUMN_MEMORY:
 		return row->sums.memory;
 	default:
-		return 0; /* as they come */
+		return 0; /* the order of the status */
 	}
 }
 
@@ -156,7 +156,7 @@ bool top_view_ascends(const struct top_view *v)
 	return usual != v->backwards;
 }
 
-static int compare(const void *left, const void *right, void *data)
+static int compare_rows(const void *left, const void *right, void *data)
 {
 	const struct top_view *v = data;
 	const struct top_row *a = left;
@@ -172,7 +172,7 @@ static int compare(const void *left, const void *right, void *data)
 	return order;
 }
 
-static bool matches(const struct top_view *v, const json_t *cluster, const json_t *worker)
+static bool matches_filter(const struct top_view *v, const json_t *cluster, const json_t *worker)
 {
 	char name[128];
 
@@ -183,8 +183,8 @@ static bool matches(const struct top_view *v, const json_t *cluster, const json_
 		strcasestr(field_raw(worker_failure(worker), "text"), v->filter) != NULL;
 }
 
-/* The workers that the filter leaves, kept in `shown`. */
-static const json_t *choose(struct top_view *v, const json_t *cluster)
+/* The workers that match the filter, kept in `shown`. */
+static const json_t *choose_workers(struct top_view *v, const json_t *cluster)
 {
 	json_t *chosen = json_array();
 	json_t *worker;
@@ -194,7 +194,7 @@ static const json_t *choose(struct top_view *v, const json_t *cluster)
 		return NULL;
 	json_array_foreach(json_object_get(cluster, "workers"), i, worker)
 	{
-		if (matches(v, cluster, worker) && json_array_append(chosen, worker) == -1)
+		if (matches_filter(v, cluster, worker) && json_array_append(chosen, worker) == -1)
 			return NULL;
 	}
 	return chosen;
@@ -230,13 +230,13 @@ static int add_workers(
 	free(groups);
 	if (v->count - first < count)
 		return -1;
-	qsort_r(v->rows + first, count, sizeof(*v->rows), compare, v);
+	qsort_r(v->rows + first, count, sizeof(*v->rows), compare_rows, v);
 	return 0;
 }
 
 static int add_cluster(struct top_view *v, struct render *r, const json_t *cluster)
 {
-	const json_t *workers = choose(v, cluster);
+	const json_t *workers = choose_workers(v, cluster);
 	size_t from = v->text.len;
 
 	if (workers == NULL)
@@ -280,7 +280,7 @@ static long long id_of(const struct top_row *row)
 	return field_is_number(worker, "id") ? field_number(worker, "id") : -1;
 }
 
-static void remember(struct top_view *v)
+static void remember_selected(struct top_view *v)
 {
 	const struct top_row *row = top_view_row(v);
 
@@ -294,8 +294,8 @@ static void remember(struct top_view *v)
 	v->pick.id = id_of(row);
 }
 
-/* How well a row is what was selected; 0: not at all. */
-static unsigned likeness(const struct top_row *row, const struct top_pick *pick)
+/* How well a row matches the one that was selected; 0: not at all. */
+static unsigned match_of(const struct top_row *row, const struct top_pick *pick)
 {
 	if (row->kind != pick->kind || strcmp(field_raw(row->cluster, "name"), pick->cluster) != 0)
 		return 0;
@@ -306,15 +306,15 @@ static unsigned likeness(const struct top_row *row, const struct top_pick *pick)
 	return id_of(row) == pick->id ? 2 : 1;
 }
 
-/* Let a row that can be selected be so, and be on the screen. */
-static void settle(struct top_view *v)
+/* Move the selection to a row that can be selected, and scroll to it. */
+static void settle_selection(struct top_view *v)
 {
 	size_t height = v->height > 0 ? v->height : 1;
 
 	if (v->selected >= v->count)
 		v->selected = v->count > 0 ? v->count - 1 : 0;
 	while (v->selected > 0 && v->rows[v->selected].kind == TOP_TEXT)
-		v->selected--; /* the first row is no such one */
+		v->selected--; /* the first row cannot be selected */
 	if (v->first + height > v->count)
 		v->first = v->count > height ? v->count - height : 0;
 	if (v->selected < v->first)
@@ -323,20 +323,20 @@ static void settle(struct top_view *v)
 		v->first = v->selected - height + 1;
 }
 
-/* Select what was selected; if it is not there now, the row in its place. */
+/* Select the row that was selected before; if it is gone, the row in its place. */
 static void find_again(struct top_view *v)
 {
 	unsigned best = 0;
 
 	for (size_t i = 0; i < v->count; i++) {
-		unsigned like = likeness(&v->rows[i], &v->pick);
+		unsigned like = match_of(&v->rows[i], &v->pick);
 
 		if (like > best) {
 			best = like;
 			v->selected = i;
 		}
 	}
-	settle(v);
+	settle_selection(v);
 }
 
 int top_view_make(struct top_view *v)
@@ -375,8 +375,8 @@ void top_view_move(struct top_view *v, long rows)
 	while (rows > 0 && to < last && v->rows[to].kind == TOP_TEXT)
 		to++;
 	v->selected = (size_t)to;
-	settle(v);
-	remember(v);
+	settle_selection(v);
+	remember_selected(v);
 }
 
 void top_view_sort(struct top_view *v, enum column column)

@@ -24,17 +24,17 @@
 #define NAME "doctor"
 #define MOMENT_MS 20
 #define MOMENT_MOST (100 * MSEC)
-/* However long the machine lets us wait. */
+/* The longest time of a trial by the clock, even if this machine lets us wait for a CPU. */
 #define TRIAL_MOST (10 * TRIAL_TIME)
-/* From SIGTERM to SIGQUIT, and from there to SIGKILL. */
+/* The time from SIGTERM to SIGQUIT, and from there to SIGKILL. */
 #define STOP_PATIENCE (1 * SECOND)
 #define FOLLOWS_MS 1000
 #define LOG_MOST ((size_t)64 * 1024)
 
 /* ---- the directory ---- */
 
-/* Beside the instances, under a name that lists of them leave out; or else in
- * /tmp, which is safe because mkdtemp(3) makes it 0700 under a new name. */
+/* Make a directory beside the instances', under a name that lists of instances leave out;
+ * or else in /tmp, which is safe because mkdtemp(3) makes it 0700 under a new name. */
 static int make_directory(struct trial *t, const char *wanted, struct error *err)
 {
 	char base[PATH_MAX];
@@ -64,7 +64,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 /* ---- start ---- */
 
-/* Variables that are meant for us, and not for the nclust that we start. */
+/* Unset variables that are meant for this process, and not for the nclust that it starts. */
 static void clean_environment(void)
 {
 	static const char *const names[] = {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
@@ -91,13 +91,13 @@ static bool has_option(const char *const *options, const char *name)
 	return false;
 }
 
-/* The later of two options counts; of `log` there may be but one.  Heap, or NULL; the words
- * are borrowed. */
+/* The later of two options counts; of `log` only one is allowed.  Heap, or NULL; the
+ * words are borrowed. */
 static const char **make_command_line(const struct trial *t, const char *const *options,
 	const char *const *own, const char *const *command)
 {
 	const char *const common[] = {"--name", NAME, "--runtime-directory", t->directory,
-		/* what it does on its stop signal is to be seen */
+		/* the effect of the stop signal is to be seen */
 		"--drain", "signal", "--drain-timeout", TRIAL_STOP_TIMEOUT, "--stop-timeout",
 		TRIAL_STOP_TIMEOUT,
 		/* one failed start is enough */
@@ -124,7 +124,7 @@ static int start_instance(struct trial *t, const char *const *words, struct erro
 	scoped_fd null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	scoped_fd self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	struct spawn_plan plan = {
-		.argv = (char *const *)(uintptr_t)words, /* only read */
+		.argv = (char *const *)(uintptr_t)words, /* posix_spawn(3) only reads them */
 		.envp = environ,
 		.exec_fd = self,
 		.null_fd = null,
@@ -155,7 +155,7 @@ static bool has_ended(struct trial *t)
 	return t->pidfd == -1;
 }
 
-/* What the instance has said itself; heap, or NULL. */
+/* The instance's own log; heap, or NULL. */
 static char *read_log(const struct trial *t)
 {
 	char *log = calloc(1, LOG_MOST + 1);
@@ -178,7 +178,7 @@ bool trial_logged(const struct trial *t, const char *words, char *to, size_t siz
 	return last != NULL;
 }
 
-/* Say why it has ended, by what it has said last. */
+/* Report why the instance has ended, by the last line of its log. */
 static int tell_end(const struct trial *t, struct error *err)
 {
 	static const char own[] = "nclust: ";
@@ -188,7 +188,7 @@ static int tell_end(const struct trial *t, struct error *err)
 	const char *line;
 
 	if (len > 0)
-		log[len - 1] = '\0'; /* its newline */
+		log[len - 1] = '\0'; /* without its newline */
 	line = len > 0 ? strrchr(log, '\n') : NULL;
 	line = line != NULL ? line + 1 : len > 0 ? log : "the nclust on trial has ended";
 	if (strncmp(line, own, strlen(own)) == 0)
@@ -206,8 +206,8 @@ static int take_event(json_t *params, void *data)
 	return json_array_append(t->events, params);
 }
 
-/* The result as JSON, which the caller frees, is left in *result if that is wanted. */
-static int call(
+/* Leaves the result as JSON, which the caller frees, in *result, unless that is NULL. */
+static int call_instance(
 	struct trial *t, struct control_request *request, json_t **result, struct error *err)
 {
 	struct answer answer;
@@ -217,7 +217,7 @@ static int call(
 
 		if (err->sys == ECANCELED)
 			return -1;
-		/* the connection goes first, the process follows */
+		/* the connection is closed before the process has ended */
 		(void)poll(&ended, 1, FOLLOWS_MS);
 		return has_ended(t) ? tell_end(t, err) : -1;
 	}
@@ -233,7 +233,7 @@ int trial_scale(struct trial *t, int count, struct error *err)
 	struct control_request request = {
 		.method = METHOD_SCALE, .scale_kind = SCALE_TO, .count = count, .no_wait = true};
 
-	return call(t, &request, NULL, err);
+	return call_instance(t, &request, NULL, err);
 }
 
 int trial_signal(struct trial *t, int slot, int signal, struct error *err)
@@ -241,17 +241,18 @@ int trial_signal(struct trial *t, int slot, int signal, struct error *err)
 	struct control_request request = {.method = METHOD_SIGNAL, .signal = signal};
 
 	snprintf(request.target, sizeof(request.target), NAME ".%d", slot);
-	return call(t, &request, NULL, err);
+	return call_instance(t, &request, NULL, err);
 }
 
-static int look(struct trial *t, struct error *err)
+static int read_news(struct trial *t, struct error *err)
 {
 	struct control_request events = {.method = METHOD_EVENTS, .last = -1};
 	struct control_request status = {.method = METHOD_STATUS};
 	json_t *result = NULL;
 
 	(void)json_array_clear(t->events);
-	if (call(t, &events, NULL, err) == -1 || call(t, &status, &result, err) == -1)
+	if (call_instance(t, &events, NULL, err) == -1 ||
+		call_instance(t, &status, &result, err) == -1)
 		return -1;
 	json_decref(t->status);
 	t->status = result;
@@ -275,10 +276,10 @@ static int pass_moment(struct trial *t, struct error *err)
 
 int trial_wait(struct trial *t, struct error *err)
 {
-	return pass_moment(t, err) == -1 ? -1 : look(t, err);
+	return pass_moment(t, err) == -1 ? -1 : read_news(t, err);
 }
 
-static int join(struct trial *t, struct error *err)
+static int connect_instance(struct trial *t, struct error *err)
 {
 	for (;;) {
 		scoped_fd dir = rundir_find(t->directory, NAME, err);
@@ -288,7 +289,7 @@ static int join(struct trial *t, struct error *err)
 		t->client.cancel = t->stop;
 		t->client.end = t->end;
 		if (dir != -1 && client_open(&t->client, dir, NAME, err) == 0)
-			return look(t, err);
+			return read_news(t, err);
 		if (err->sys == ECANCELED || pass_moment(t, err) == -1)
 			return -1;
 	}
@@ -303,7 +304,7 @@ int trial_start(struct trial *t, const char *const *options, const char *const *
 	t->log = memfd_create("doctor", MFD_CLOEXEC);
 	got = start_instance(t, words, err);
 	free(words);
-	return got == -1 ? -1 : join(t, err);
+	return got == -1 ? -1 : connect_instance(t, err);
 }
 
 /* ---- what is known ---- */
@@ -364,10 +365,8 @@ json_t *trial_listener(const struct trial *t, uint64_t inode)
 	return NULL;
 }
 
-/* ---- end ---- */
-
-/* Gracefully, then at once, then by force; the kernel ends the workers with
- * it. */
+/* Stop gracefully, then at once, then by force; the kernel ends the workers with
+ * their nclust. */
 void trial_stop(struct trial *t)
 {
 	static const int signals[] = {SIGTERM, SIGQUIT, SIGKILL};
@@ -390,7 +389,7 @@ int trial_begin(struct trial *t, const char *runtime_directory, struct error *er
 	*t = (struct trial){.pidfd = -1, .log = -1, .looked = clock_now(), .events = json_array()};
 	client_init(&t->client);
 	t->end = nsec_add(t->looked, TRIAL_MOST);
-	/* our reader may go: we still have to clean up */
+	/* the reader of our output may go: the trial still has to be cleaned up */
 	(void)signal(SIGPIPE, SIG_IGN);
 	clean_environment();
 	t->stop = client_cancel_open(err);

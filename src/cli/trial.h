@@ -14,10 +14,10 @@
 
 /*
  * A command on trial (`nclust doctor -- COMMAND`): an nclust of our own, called
- * "doctor", runs it in a runtime directory that nobody else knows, and is asked
- * for its events and its status.  A signal that wants us to end, and the end of
- * the time that all of it may take, end each wait; trial_end() leaves nothing
- * behind, and should we be killed the kernel tells the nclust to stop.
+ * "doctor", runs the command in a runtime directory that no other process knows, and
+ * is asked for its events and its status.  Each wait ends at a signal that ends a
+ * program, and when the time of the whole trial is over; trial_end() leaves nothing
+ * behind, and if this process is killed the kernel tells the nclust to stop.
  */
 #define TRIAL_TIME (30 * SECOND)
 #define TRIAL_STOP_TIMEOUT "5s"
@@ -26,57 +26,57 @@ struct trial {
 	char directory[4096]; /* "": none was made */
 	int stop;             /* readable: no more waiting (client_cancel_open()) */
 	nsec_t now;           /* since the beginning, for all bounds; see trial_wait() */
-	nsec_t looked;        /* when `now` was brought up to date, by the clock */
-	nsec_t end;           /* when all ends, by the clock, whatever `now` is */
+	nsec_t looked;        /* by the clock: when `now` was updated */
+	nsec_t end;           /* by the clock: when the trial ends, whatever `now` is */
 
 	/* one start of the instance */
-	int pidfd; /* -1: it does not run */
+	int pidfd; /* -1: the instance does not run */
 	struct pidfd_end ended;
-	int log; /* a file in memory: its stderr */
+	int log; /* a memfd: the instance's stderr */
 	struct client client;
-	json_t *events; /* all that it has reported */
+	json_t *events; /* all that the instance has reported */
 	json_t *status;
 };
 
-/* Once, before all else: signals that would end us are blocked from then on.  -1
- * and `err`. */
+/* Called once, first: signals that end a program are blocked from then on.  -1 and
+ * `err`. */
 int trial_begin(struct trial *t, const char *runtime_directory, struct error *err);
 void trial_end(struct trial *t);
 
 /*
- * Start the instance: `options` are the user's, and `own` those of this start (each
- * NULL-terminated); other options of a trial take precedence over the user's.  Returns
- * when it can be asked.  -1 and `err`: it has ended (status: the one it ended with), or
- * the wait was ended (ECANCELED).
+ * Start the instance: `options` are the user's, and `own` those of this start
+ * (each NULL-terminated); other options of a trial take precedence over the
+ * user's.  Returns when the instance answers.  -1 and `err`: the instance has
+ * ended (status: its exit status), or the wait was ended (ECANCELED).
  */
 int trial_start(struct trial *t, const char *const *options, const char *const *own,
 	const char *const *command, struct error *err);
 void trial_stop(struct trial *t);
 
-/* Let a moment pass, then learn what is new.  Time counts by these moments, at most
- * 0.1 s each, so that a machine that lets us wait for a CPU does not end the trial.  -1 and
- * `err` (ECANCELED: the wait was ended; else the instance has ended, or does not
- * answer). */
+/* Let a moment pass, then read what is new.  Time counts by these moments, at most
+ * 0.1 s each, so that a machine that lets us wait for a CPU does not end the trial.
+ * -1 and `err` (ECANCELED: the wait was ended; else the instance has ended, or does
+ * not answer). */
 int trial_wait(struct trial *t, struct error *err);
-/* Ask for so many workers, or send a signal to one; returns at once. */
+/* Ask the instance for so many workers, or to send a signal to one; returns at once. */
 int trial_scale(struct trial *t, int count, struct error *err);
 int trial_signal(struct trial *t, int slot, int signal, struct error *err);
 
 /* The worker that was started last in a slot; 0: none. */
 uint64_t trial_worker(const struct trial *t, int slot);
 pid_t trial_pid(const struct trial *t, uint64_t worker);
-/* The event of that name ("exited") of a worker, or NULL; and its time, in seconds since
- * 1970, or 0. */
+/* The event of that name ("exited") of a worker, or NULL; and its time, in seconds
+ * since 1970, or 0. */
 json_t *trial_event(const struct trial *t, uint64_t worker, const char *name);
 double trial_time(const struct trial *t, uint64_t worker, const char *name);
 
-/* Of the status: the one cluster; its listeners, and that with the inode, or NULL. */
+/* Of the status: the only cluster; its listeners, and the listener with that inode, or NULL. */
 json_t *trial_cluster(const struct trial *t);
 json_t *trial_listeners(const struct trial *t);
 json_t *trial_listener(const struct trial *t, uint64_t inode);
 
-/* The last line of the instance's own that has these words in it, from there on.  False:
- * none. */
+/* Copy the last line of the instance's log that contains these words, from there on.
+ * False: none does. */
 bool trial_logged(const struct trial *t, const char *words, char *to, size_t size);
 
 #endif

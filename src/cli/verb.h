@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 /*
- * One verb is one row of the table in commands.c: what it is called, which
- * words and options it takes, and what runs it.  Parsing, help, the manual
- * and completion are read from the row.
+ * One verb is one row of the table in commands.c: its name, the words and options
+ * that it takes, and the function that runs it.  Parsing, help, the manual and
+ * completion are read from the row.
  */
 
 /* The options that a verb may take, or-ed in its row. */
@@ -31,7 +31,7 @@ enum verb_option {
 	OPTION_CANARY = 1 << 12,
 	OPTION_BAKE = 1 << 13,
 	OPTION_DROP_PORTS = 1 << 14,
-	OPTION_EACH = 1 << 15, /* --all, too, of another meaning */
+	OPTION_EACH = 1 << 15, /* --all, with another meaning */
 	OPTION_SINCE = 1 << 16,
 	OPTION_CLUSTER = 1 << 17,
 	OPTION_KIND = 1 << 18,
@@ -44,15 +44,15 @@ enum verb_option {
 	OPTION_TIMEOUT = 1 << 25,
 };
 
-/* The words that are no options. */
+/* Words other than options. */
 enum verb_words {
 	WORDS_NONE,
 	WORDS_TARGET,  /* [TARGET] */
 	WORDS_COUNT,   /* [TARGET] N|+N|-N, in either order */
 	WORDS_SIGNAL,  /* [TARGET] SIGNAL, in either order */
 	WORDS_VERB,    /* [VERB] */
-	WORDS_COMMAND, /* all that follows, options of others included */
-	WORDS_TRIAL,   /* the same, after options that are to be tried with it; or nothing */
+	WORDS_COMMAND, /* all that follows, with options of that command */
+	WORDS_TRIAL,   /* a command, after options that are to be tried with it; or nothing */
 	WORDS_RESTART, /* [TARGET] [-- COMMAND] */
 	WORDS_MESSAGE, /* [TARGET] JSON */
 	WORDS_ASK,     /* TARGET METHOD PATH */
@@ -61,7 +61,7 @@ enum verb_words {
 struct arguments;
 
 #define LISTEN_MAX 16 /* addresses of one trial */
-#define FIELDS_MAX 32 /* of one request's head */
+#define FIELDS_MAX 32 /* header fields of one request */
 #define GIVEN_MAX 128 /* words of one trial */
 
 struct verb {
@@ -71,15 +71,15 @@ struct verb {
 	const char *manual;     /* sentences; lines are filled */
 	unsigned options;
 	enum verb_words words;
-	enum control_method method;            /* verb_change: what it asks for */
+	enum control_method method;            /* verb_change: the method of its request */
 	int (*run)(const struct arguments *a); /* returns the exit status */
 };
 
 /* The table; ends with a row whose name is NULL. */
 extern const struct verb verbs[];
-const struct verb *verb_find(const char *name); /* NULL: there is none */
+const struct verb *verb_find(const char *name); /* NULL: no such verb */
 
-/* A verb's words, as they were read.  Strings are argv's. */
+/* A verb's words, parsed.  Strings are argv's. */
 struct arguments {
 	const struct verb *verb;
 	const char *target; /* NULL: none */
@@ -89,9 +89,9 @@ struct arguments {
 	enum scale_kind scale_kind;
 	int count;
 	int signal;
-	unsigned options; /* those that were given */
+	unsigned options; /* an or of enum verb_option */
 	int lines;        /* -1: not given */
-	nsec_t since;     /* since 1970; 0: not given */
+	nsec_t since;     /* nanoseconds since 1970; 0: not given */
 	const char *cluster;
 	const char *pattern; /* OPTION_GREP */
 	const char *kinds;   /* OPTION_KIND: names with commas */
@@ -122,7 +122,7 @@ static inline bool arguments_has(const struct arguments *a, enum verb_option opt
 	return (a->options & (unsigned)option) != 0;
 }
 
-/* An option's row, for help texts: NULL behind the last. */
+/* An option's row, for help texts; a NULL follows the last. */
 struct verb_option_row {
 	unsigned option;
 	char letter; /* 0: none */
@@ -132,7 +132,7 @@ struct verb_option_row {
 };
 const struct verb_option_row *verb_option_row(size_t n);
 
-/* What runs a verb. */
+/* The functions of the verbs. */
 int verb_status(const struct arguments *a);
 int verb_change(const struct arguments *a);
 int verb_logs(const struct arguments *a);

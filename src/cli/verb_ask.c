@@ -17,8 +17,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* nclust hands out a connection that the worker has accepted; the rest is between
- * it and us. */
+/* nclust passes a connection that the worker has accepted; requests and answers go
+ * between the worker and this process. */
 #define DATA_MAX (32U * 1024)
 #define SILENCE_MAX_MS 60000
 #define LINE_MAX_SHOWN (64U * 1024)
@@ -29,8 +29,8 @@ struct asking {
 	struct buffer head;
 	struct client *client;
 	bool terminal;
-	struct buffer line; /* begun, for a terminal */
-	int fd;             /* the connection; -1: there is none yet */
+	struct buffer line; /* of a terminal, not ended yet */
+	int fd;             /* the connection; -1: not passed yet */
 };
 
 /* ---- the request ---- */
@@ -68,7 +68,7 @@ static void make_request(struct asking *k, const char *host)
 	buffer_printf(to, "Connection: close\r\n\r\n%s", a->data != NULL ? a->data : "");
 }
 
-/* The worker has a connection of ours. */
+/* An event says that the worker has accepted our connection. */
 static int on_worker(json_t *params, void *data)
 {
 	struct asking *k = data;
@@ -96,7 +96,7 @@ static void put_head(struct buffer *to, const char *text, size_t len)
 			buffer_append(to, &text[i], 1);
 }
 
-/* What it says is for us, and not for the terminal to obey. */
+/* The worker's text is for the reader, and not for the terminal to obey. */
 static int end_line(struct asking *k, bool whole)
 {
 	size_t len = k->line.len;
@@ -132,7 +132,7 @@ static int put_body(struct asking *k, const char *data, size_t len)
 	return 0;
 }
 
-static int show(struct asking *k, struct httpanswer *h, const char *data, size_t len)
+static int show_answer(struct asking *k, struct httpanswer *h, const char *data, size_t len)
 {
 	bool head = arguments_has(k->arguments, OPTION_HEAD);
 	enum httpanswer_piece kind;
@@ -160,12 +160,12 @@ static void send_some(struct asking *k)
 
 	if (n > 0)
 		buffer_consume(&k->request, (size_t)n);
-	/* what it has said before it closed can still be read */
+	/* bytes that the worker has sent before it closed can still be read */
 	else if (n == -1 && errno != EAGAIN && errno != EINTR)
 		buffer_clear(&k->request);
 }
 
-static int converse(struct asking *k, struct httpanswer *h, struct error *err)
+static int exchange(struct asking *k, struct httpanswer *h, struct error *err)
 {
 	char data[16 * 1024];
 	ssize_t n = 1;
@@ -180,7 +180,7 @@ static int converse(struct asking *k, struct httpanswer *h, struct error *err)
 		if ((wait.revents & POLLOUT) != 0)
 			send_some(k);
 		n = recv(k->fd, data, sizeof(data), MSG_DONTWAIT);
-		if (n > 0 && show(k, h, data, (size_t)n) == -1)
+		if (n > 0 && show_answer(k, h, data, (size_t)n) == -1)
 			return error_set(err, errno, "cannot write");
 		if (n == -1 && errno == ECONNRESET)
 			break;
@@ -192,7 +192,7 @@ static int converse(struct asking *k, struct httpanswer *h, struct error *err)
 	return 0;
 }
 
-static int ask(struct asking *k, struct session *s, struct error *err)
+static int ask_worker(struct asking *k, struct session *s, struct error *err)
 {
 	struct control_request request = {
 		.method = METHOD_ASK, .first = *k->arguments->http_method};
@@ -215,7 +215,7 @@ static int ask(struct asking *k, struct session *s, struct error *err)
 		return error_fail(
 			err, EX_TEMPFAIL, "%s: the connection to it was lost", s->meant.target);
 	httpanswer_init(&http, strcmp(k->arguments->http_method, "HEAD") == 0);
-	got = converse(k, &http, err);
+	got = exchange(k, &http, err);
 	if (k->line.len > 0)
 		(void)end_line(k, false);
 	if (got == -1)
@@ -241,7 +241,7 @@ int verb_ask(const struct arguments *a)
 	buffer_init(&k.request, 0);
 	buffer_init(&k.head, 0);
 	buffer_init(&k.line, 0);
-	got = ask(&k, &s, &err);
+	got = ask_worker(&k, &s, &err);
 	if (got == -1) {
 		log_error("%s", err.text);
 		got = error_exit_status(&err);

@@ -3,8 +3,8 @@
 
 #include "cli/session.h"
 
-/* All verbs that change something: one request, its outcome the exit status.  Of
- * its fields only those are sent that the method has. */
+/* Runs all verbs that change something: one request, whose outcome is the exit
+ * status.  Only the fields that the method has are sent. */
 int verb_change(const struct arguments *a)
 {
 	struct control_request request = {

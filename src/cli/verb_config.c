@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* Take out what nobody has set.  Before the lines of a key one tells their
+/* Take out settings that are not set, with the line above each that tells its
  * origin. */
 static void drop_defaults(struct buffer *ini)
 {
@@ -36,7 +36,7 @@ static void drop_defaults(struct buffer *ini)
 	ini->len = ini->data != NULL ? (size_t)(to - ini->data) : 0;
 }
 
-/* What is no mistake, but may be none of what was meant. */
+/* Show notes: settings that are no mistake, but perhaps not what was meant. */
 static void tell_notes(const struct settings *s)
 {
 	struct faults lines;
@@ -74,7 +74,7 @@ static int show_local(const struct arguments *a, const struct settings *s)
 	return output_buffer(STDOUT_FILENO, &out, json ? output_json : output_lines);
 }
 
-/* The file, read as a run would read it; nothing is opened or started. */
+/* Read the file as a run would read it; nothing is opened or started. */
 static int read_local(const struct arguments *a)
 {
 	char program[] = "nclust";
@@ -101,14 +101,14 @@ static int read_local(const struct arguments *a)
 	return status;
 }
 
-/* What is shown of the answer. */
+/* The part of the answer that is shown. */
 struct wanted {
 	const struct arguments *arguments;
-	/* its target is that of a cluster, or "" */
+	/* its target is a cluster, or "" */
 	const struct control_request *request;
 };
 
-/* "cluster:web", of the target "web" or "web.0"; "": all of them. */
+/* "cluster:web", of the target "web" or "web.0"; "": all sections. */
 static void section_of_target(char to[80], const struct wanted *wanted, json_t *settings)
 {
 	const char *target = wanted->request->target;
@@ -122,7 +122,7 @@ static void section_of_target(char to[80], const struct wanted *wanted, json_t *
 		*dot = '\0';
 }
 
-/* Leave the lines of that section alone. */
+/* Remove all lines but those of that section. */
 static void keep_section(struct buffer *ini, const char *section)
 {
 	char head[84];
@@ -156,7 +156,7 @@ static int show_ini(json_t *result, const char *section, bool all)
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
-/* As an object, without the same once more as text. */
+/* Show the settings as an object, without the text that repeats them. */
 static int show_settings(json_t *result, const char *section)
 {
 	json_t *one = json_object_get(json_object_get(result, "settings"), section);

@@ -20,7 +20,7 @@ struct doctor {
 };
 
 /* Lines are broken for people at a terminal only: 0 for a program. */
-static size_t width(void)
+static size_t line_width(void)
 {
 	struct winsize size = {.ws_col = 0};
 
@@ -29,48 +29,48 @@ static size_t width(void)
 	return size.ws_col >= 40 ? size.ws_col : 0;
 }
 
-/* From the n-th on. */
+/* Show the facts from the n-th on. */
 static int show_facts(const json_t *facts, size_t n)
 {
 	struct buffer out;
 
 	buffer_init(&out, 0);
-	facts_format(facts, n, &out, width(), output_wants_colour(STDOUT_FILENO));
+	facts_format(facts, n, &out, line_width(), output_wants_colour(STDOUT_FILENO));
 	return output_buffer(STDOUT_FILENO, &out, output_write);
 }
 
 /* ---- a command ---- */
 
 /* Print new facts at once, unless the output is JSON. */
-static void show(struct doctor *d)
+static void show_new_facts(struct doctor *d)
 {
 	if (!d->json)
 		(void)show_facts(d->facts, d->shown);
 	d->shown = json_array_size(d->facts);
 }
 
-static int examine(struct doctor *d, struct error *err)
+static int run_examination(struct doctor *d, struct error *err)
 {
 	struct exam *e = &d->exam;
 
 	if (exam_start(e, err) == -1)
 		return -1;
 	doctor_tell_start(e, d->facts);
-	show(d);
+	show_new_facts(d);
 	if (e->life == LIFE_ENDED)
 		return 0;
 	if (exam_copy(e, err) == -1)
 		return -1;
 	doctor_tell_copy(e, d->facts);
-	show(d);
-	if (exam_stop(e, err) == -1 || exam_untold(e, err) == -1)
+	show_new_facts(d);
+	if (exam_stop(e, err) == -1 || exam_without_socket(e, err) == -1)
 		return -1;
 	doctor_tell_stop(e, d->facts);
-	show(d);
+	show_new_facts(d);
 	return 0;
 }
 
-/* The command line to use, after an empty line; and free it. */
+/* Show the command line to use, after an empty line; and free it. */
 static int show_words(json_t *words)
 {
 	struct buffer out;
@@ -89,7 +89,7 @@ static int show_words(json_t *words)
 	return output_buffer(STDOUT_FILENO, &out, output_lines);
 }
 
-/* As JSON, and free it. */
+/* Show the object as JSON, and free it. */
 static int show_object(json_t *object)
 {
 	int got = object != NULL ? output_object(STDOUT_FILENO, object) : -1;
@@ -104,7 +104,7 @@ static int show_end(const struct doctor *d)
 		       : show_words(doctor_command_line(&d->exam));
 }
 
-/* The trial could not be finished. */
+/* Report that the trial could not be finished. */
 static int tell_over(struct doctor *d, const struct error *err)
 {
 	int signal = client_cancel_signal();
@@ -117,7 +117,7 @@ static int tell_over(struct doctor *d, const struct error *err)
 	}
 	facts_add(d->facts, FACT_BAD, "time", "", "not all was seen within %d s",
 		(int)(TRIAL_TIME / SECOND));
-	show(d);
+	show_new_facts(d);
 	(void)show_end(d);
 	return 1;
 }
@@ -134,7 +134,7 @@ static int try_command(const struct arguments *a)
 	if (trial_begin(&d.trial, a->runtime_directory, &err) == -1) {
 		log_error("%s", err.text);
 		status = error_exit_status(&err);
-	} else if (examine(&d, &err) == -1) {
+	} else if (run_examination(&d, &err) == -1) {
 		status = tell_over(&d, &err);
 	} else {
 		status = show_end(&d) == 0 && exam_copies_work(&d.exam) ? 0 : 1;

@@ -11,7 +11,7 @@
 #include <sysexits.h>
 #include <time.h>
 
-/* What a worker has sent, as it was sent; NULL: it is another event. */
+/* The text of a worker's message, as it was sent; NULL: another event. */
 static const char *message_of(json_t *params)
 {
 	const char *event = json_string_value(json_object_get(params, "event"));
@@ -89,7 +89,7 @@ static int show_end(const struct answer *answer, void *data)
 	return answer->code != 0 ? output_refusal(answer) : 0;
 }
 
-/* All kinds that there are, for one who was wrong. */
+/* List all kinds, after a wrong one. */
 static void list_kinds(void)
 {
 	struct buffer out;
@@ -126,6 +126,6 @@ int verb_events(const struct arguments *a)
 
 	if (take_kinds(&request, a->kinds) == -1)
 		return EX_USAGE;
-	/* nobody may read on: as `events -f | head` ends */
+	/* the reader may end first: as in `events -f | head` */
 	return session_ask(a, &request, STDOUT_FILENO, show_event, show_end, &copy);
 }

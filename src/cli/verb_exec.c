@@ -12,8 +12,8 @@
 #define CANNOT_RUN 126
 #define NOT_FOUND 127
 
-/* If the variable is there, whatever it says, it means us from now on. */
-static int claim(const char *name)
+/* If the variable is set, whatever its value, it names this process from now on. */
+static int set_own_pid(const char *name)
 {
 	char pid[24];
 
@@ -23,8 +23,8 @@ static int claim(const char *name)
 	return setenv(name, pid, 1);
 }
 
-/* The search of execvp(3), without its fall-back to a shell: what has no
- * format is an error.  Returns the errno to tell. */
+/* The search of execvp(3), without its fall-back to a shell: a file of no known
+ * format is an error.  Returns the errno to report. */
 static int exec_in(const char *dir, size_t len, char **command)
 {
 	scoped_str path = NULL;
@@ -47,7 +47,7 @@ static int exec_search(char **command)
 	if (strchr(command[0], '/') != NULL)
 		return exec_in("", 0, command);
 	if (path == NULL)
-		path = "/bin:/usr/bin"; /* as execvp(3) does */
+		path = "/bin:/usr/bin"; /* the default of execvp(3) */
 	for (;;) {
 		size_t len = strcspn(path, ":");
 		int why = exec_in(path, len, command);
@@ -66,7 +66,7 @@ int verb_exec(const struct arguments *a)
 {
 	int why;
 
-	if (claim("LISTEN_PID") == -1 || claim("WATCHDOG_PID") == -1) {
+	if (set_own_pid("LISTEN_PID") == -1 || set_own_pid("WATCHDOG_PID") == -1) {
 		log_syserr("cannot set LISTEN_PID");
 		return 1;
 	}

@@ -13,7 +13,7 @@
 
 #define HELP_WIDTH 78
 #define HELP_COLUMN 26
-#define HELP_HALF 30 /* of two columns */
+#define HELP_HALF 30 /* columns of each half of a line */
 
 /* Two verbs in a line. */
 static void put_verbs(struct buffer *out)

@@ -21,14 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* So often is looked for new lines; nclust has no part in that. */
+/* The interval between looks at the files for new lines; nclust has no part in that. */
 #define LOOK_EACH_MS 100
 
 struct show {
 	const struct arguments *arguments;
 	bool terminal;
 	struct logs logs;
-	size_t missing; /* clusters of which nothing is kept */
+	size_t missing; /* clusters that keep no output */
 };
 
 static void tell_missing(struct show *l)
@@ -114,7 +114,7 @@ static void put_line(const struct show *l, struct buffer *out, const struct log_
 		buffer_string(out, " lines are not kept: too much at once");
 }
 
-static int show(const struct show *l, size_t from)
+static int show_records(const struct show *l, size_t from)
 {
 	scoped_buffer out = {0};
 	int got = 0;
@@ -133,7 +133,7 @@ static int show(const struct show *l, size_t from)
 	return got;
 }
 
-/* What has come since the last time; of that the last `most` lines (-1: all). */
+/* Show new lines, or the last `most` of them (-1: all). */
 static int show_new(struct show *l, int most)
 {
 	size_t from = 0;
@@ -142,12 +142,12 @@ static int show_new(struct show *l, int most)
 	if (most >= 0 && l->logs.record_count > (size_t)most)
 		from = l->logs.record_count - (size_t)most;
 	if (got == 0)
-		got = show(l, from);
+		got = show_records(l, from);
 	logs_drop(&l->logs);
 	return got;
 }
 
-/* Learn when one begins that is not there yet. */
+/* Ask nclust for files that begin later. */
 static int ask_for_more(const struct show *l, const struct session *s, struct error *err)
 {
 	struct control_request request = logs_request(&l->logs, s->meant.target, true);
@@ -155,11 +155,11 @@ static int ask_for_more(const struct show *l, const struct session *s, struct er
 	return client_ask(s->client, &request, err);
 }
 
-/* Until nobody reads on, or nclust has ended. */
-static int follow(struct show *l, struct session *s, struct error *err)
+/* Show new lines until the reader or nclust has ended. */
+static int follow_files(struct show *l, struct session *s, struct error *err)
 {
 	struct pollfd fds[2] = {{.fd = s->client->fd, .events = POLLIN},
-		{.fd = STDOUT_FILENO}}; /* no event: its end alone */
+		{.fd = STDOUT_FILENO}}; /* no event: poll(2) reports its end alone */
 	struct answer answer;
 	struct error why;
 	int got = ask_for_more(l, s, err);
@@ -182,7 +182,7 @@ static int follow(struct show *l, struct session *s, struct error *err)
 	return -1;
 }
 
-static int compile(struct show *l)
+static int compile_pattern(struct show *l)
 {
 	const char *pattern = l->arguments->pattern;
 	char why[128];
@@ -199,7 +199,7 @@ static int compile(struct show *l)
 	return -1;
 }
 
-static int run(struct show *l, struct session *s, struct error *err)
+static int run_logs(struct show *l, struct session *s, struct error *err)
 {
 	bool follows = arguments_has(l->arguments, OPTION_FOLLOW);
 
@@ -210,7 +210,7 @@ static int run(struct show *l, struct session *s, struct error *err)
 		return error_set(err, ECANCELED, "nothing is kept");
 	if (show_new(l, l->arguments->lines) == -1)
 		return error_set(err, errno, "cannot show it");
-	return follows ? follow(l, s, err) : 0;
+	return follows ? follow_files(l, s, err) : 0;
 }
 
 int verb_logs(const struct arguments *a)
@@ -222,14 +222,14 @@ int verb_logs(const struct arguments *a)
 	struct error err;
 	int status = 0;
 
-	if (compile(&l) == -1)
+	if (compile_pattern(&l) == -1)
 		return EX_USAGE;
-	descriptors_allow_many(); /* one for each slot */
+	descriptors_allow_many(); /* one descriptor for each slot */
 	if (session_open(&s, a, false, -1, &err) == -1) {
 		log_error("%s", err.text);
 		return error_exit_status(&err);
 	}
-	if (run(&l, &s, &err) == -1) {
+	if (run_logs(&l, &s, &err) == -1) {
 		if (err.sys != ECANCELED)
 			log_error("%s", err.text);
 		status = error_exit_status(&err);

@@ -24,13 +24,13 @@
 #define WIDTH_USUAL 80
 #define ROWS_USUAL 24
 
-/* One look at everything that was asked for. */
+/* One look at all instances that are shown. */
 struct look {
 	const struct arguments *arguments;
 	struct wrap lines;
 	struct render render;
 	struct buffer text;
-	size_t advice_at; /* where it begins in the text */
+	size_t advice_at; /* offset of the advice in the text */
 	struct advice advice;
 	struct tally tally;
 };
@@ -53,7 +53,7 @@ static struct winsize screen_size(void)
 {
 	struct winsize size = {.ws_row = 0, .ws_col = 0};
 
-	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* it may be none */
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); /* may fail: not a terminal */
 	return size;
 }
 
@@ -80,7 +80,7 @@ static int add_answer(struct look *look, const struct session *s, const struct c
 	return look->text.failed ? error_set(err, ENOMEM, "cannot show '%s'", c->name) : 0;
 }
 
-/* What an instance's events are for. */
+/* The data of an event's callback. */
 struct telling {
 	struct advice *advice;
 	const char *instance;
@@ -108,9 +108,10 @@ static void take_events(struct look *look, struct client *c)
 	(void)client_take(c, take_event, &telling, &answer, &ignored);
 }
 
-/* A status shows what is; some of what went wrong stands in the events alone.
- * Without them there is less advice. */
-static int ask(struct look *look, const struct session *s, struct client *c, struct error *err)
+/* Ask an instance for its status, and for its events, as some troubles are in the
+ * events alone.  Without events there is less advice. */
+static int ask_instance(
+	struct look *look, const struct session *s, struct client *c, struct error *err)
 {
 	bool advises = !arguments_has(look->arguments, OPTION_JSON);
 	struct control_request status = {.method = METHOD_STATUS};
@@ -139,8 +140,8 @@ static void put_advice(struct look *look)
 		advice_put(&look->advice, &look->lines);
 }
 
-/* Fill the look.  0, or -1 and `err` where nothing can be shown. */
-static int gather(struct look *look, int cancel, struct error *err)
+/* Ask all instances.  0, or -1 and `err` where nothing can be shown. */
+static int ask_all(struct look *look, int cancel, struct error *err)
 {
 	struct session s;
 	size_t answered = 0;
@@ -156,14 +157,14 @@ static int gather(struct look *look, int cancel, struct error *err)
 
 		if (s.client != NULL && s.client != c)
 			continue;
-		if (ask(look, &s, c, err) == 0) {
+		if (ask_instance(look, &s, c, err) == 0) {
 			answered++;
 			continue;
 		}
 		got = -1;
 		if (s.client != NULL || err->sys == ECANCELED)
 			break;
-		log_warn("%s", err->text); /* the others are still shown */
+		log_warn("%s", err->text); /* the other instances are still shown */
 	}
 	session_close(&s);
 	if (answered == 0)
@@ -182,7 +183,7 @@ static int show_once(struct look *look)
 	bool escape = isatty(STDOUT_FILENO) == 1 && arguments_has(look->arguments, OPTION_JSON);
 	struct error err;
 
-	if (gather(look, -1, &err) == -1) {
+	if (ask_all(look, -1, &err) == -1) {
 		log_error("%s", err.text);
 		return failure_status(&err);
 	}
@@ -198,7 +199,7 @@ static void draw_lines(struct buffer *screen, const char *text, size_t len, size
 		const char *end = memchr(text, '\n', len);
 		size_t line = end != NULL ? (size_t)(end - text) : len;
 
-		/* erased first: after a full line that takes its last column */
+		/* erase first: after a full line this would erase its last column */
 		buffer_string(screen, "\033[K");
 		buffer_append(screen, text, line);
 		buffer_string(screen, "\r\n");
@@ -209,11 +210,11 @@ static void draw_lines(struct buffer *screen, const char *text, size_t len, size
 }
 
 /*
- * The text as a screen, whose last line stays empty.  If it does not fit, what is
- * left out is the end of the table, and the advice stays.  The terminal cuts lines
- * that are wider than it is.
+ * Draw the text as a screen, whose last line stays empty.  If the text does not
+ * fit, the end of the table is left out, and the advice stays.  The terminal cuts
+ * lines that are wider than itself.
  */
-static int draw(const struct look *look, size_t rows)
+static int draw_screen(const struct look *look, size_t rows)
 {
 	const struct buffer *text = &look->text;
 	size_t lines = text_lines(text->data, text->len);
@@ -243,20 +244,20 @@ static int watch_turn(struct look *look, int cancel)
 
 	look->lines.width = columns_of(&size);
 	look->render.rows = size.ws_row > 0 ? size.ws_row : ROWS_USUAL;
-	if (gather(look, cancel, &err) == -1) {
+	if (ask_all(look, cancel, &err) == -1) {
 		if (err.sys == ECANCELED)
 			return 0;
-		/* it may come back: a restart is what people watch */
+		/* the instance may come back: a restart is what people watch */
 		buffer_clear(&look->text);
 		wrap_put(&look->lines, PLAIN, "nclust: ");
 		wrap_put(&look->lines, PLAIN, err.text);
 		wrap_end(&look->lines, 0);
 		look->advice_at = look->text.len;
 	}
-	return draw(look, look->render.rows);
+	return draw_screen(look, look->render.rows);
 }
 
-static int watch(struct look *look)
+static int watch_status(struct look *look)
 {
 	static const char begin[] = "\033[?25l\033[H\033[2J";
 	static const char end[] = "\r\n\033[?25h";
@@ -297,7 +298,7 @@ int verb_status(const struct arguments *a)
 	wrap_init(&look.lines, &look.text, columns_of(&size), output_wants_colour(STDOUT_FILENO));
 	look.render = (struct render){
 		.lines = &look.lines, .rows = size.ws_row, .each = arguments_has(a, OPTION_EACH)};
-	status = arguments_has(a, OPTION_WATCH) ? watch(&look) : show_once(&look);
+	status = arguments_has(a, OPTION_WATCH) ? watch_status(&look) : show_once(&look);
 	wrap_fini(&look.lines);
 	buffer_fini(&look.text);
 	return status;

@@ -13,7 +13,7 @@
 #define YEAR_LEAST 1970
 #define YEAR_MOST 2200 /* a nsec_t ends in 2262 */
 
-/* Is the text digits like the pattern's '0', and else the same? */
+/* Is the text digits where the pattern has '0', and equal elsewhere? */
 static bool is_like(const char *text, const char *pattern)
 {
 	for (; *pattern != '\0'; text++, pattern++)
@@ -22,26 +22,26 @@ static bool is_like(const char *text, const char *pattern)
 	return true;
 }
 
-static int number(const char *text)
+static int two_digits(const char *text)
 {
 	return (text[0] - '0') * 10 + (text[1] - '0');
 }
 
-/* "05:00", "05:00:30": how many bytes; 0: it is no time of day. */
+/* "05:00", "05:00:30": returns how many bytes; 0: no time of day. */
 static size_t take_clock(struct tm *tm, const char *text)
 {
 	size_t len = is_like(text, "00:00:00") ? 8 : is_like(text, "00:00") ? 5 : 0;
 
 	if (len == 0)
 		return 0;
-	tm->tm_hour = number(text);
-	tm->tm_min = number(text + 3);
-	tm->tm_sec = len == 8 ? number(text + 6) : 0;
+	tm->tm_hour = two_digits(text);
+	tm->tm_min = two_digits(text + 3);
+	tm->tm_sec = len == 8 ? two_digits(text + 6) : 0;
 	return tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec < 60 ? len : 0;
 }
 
-/* ".25", "Z", "+01:00" after the seconds: how far it is east, and whether there
- * was any.  False: it is something else. */
+/* ".25", "Z", "+01:00" after the seconds: *east is the offset, *there whether there
+ * was any.  False: neither. */
 static bool take_zone(const char *text, long *east, bool *there)
 {
 	*east = 0;
@@ -53,14 +53,14 @@ static bool take_zone(const char *text, long *east, bool *there)
 		return true;
 	if ((*text != '+' && *text != '-') || !is_like(text + 1, "00:00") || text[6] != '\0')
 		return false;
-	*east = (number(text + 1) * 60L + number(text + 4)) * 60;
+	*east = (two_digits(text + 1) * 60L + two_digits(text + 4)) * 60;
 	if (*text == '-')
 		*east = -*east;
 	return true;
 }
 
-/* mktime() makes the 1st of March of the 30th of February. */
-static bool make(time_t *at, struct tm tm, bool utc)
+/* mktime() turns the 30th of February into the 1st of March. */
+static bool make_time(time_t *at, struct tm tm, bool utc)
 {
 	struct tm same = tm;
 
@@ -78,9 +78,9 @@ static bool parse_date(time_t *at, const char *text)
 
 	if (!is_like(text, "0000-00-00"))
 		return false;
-	tm.tm_year = number(text) * 100 + number(text + 2) - 1900;
-	tm.tm_mon = number(text + 5) - 1;
-	tm.tm_mday = number(text + 8);
+	tm.tm_year = two_digits(text) * 100 + two_digits(text + 2) - 1900;
+	tm.tm_mon = two_digits(text + 5) - 1;
+	tm.tm_mday = two_digits(text + 8);
 	if (tm.tm_year < YEAR_LEAST - 1900 || tm.tm_year > YEAR_MOST - 1900)
 		return false;
 	text += 10;
@@ -91,13 +91,13 @@ static bool parse_date(time_t *at, const char *text)
 	} else if (*text != '\0') {
 		return false;
 	}
-	if (!make(at, tm, zone))
+	if (!make_time(at, tm, zone))
 		return false;
 	*at -= east;
 	return true;
 }
 
-/* Today; or yesterday, if that is still to come. */
+/* Today; or yesterday, if that time is still to come. */
 static bool parse_clock(time_t *at, const char *text, time_t now)
 {
 	struct tm tm;

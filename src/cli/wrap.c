@@ -12,7 +12,7 @@
 #include <string.h>
 #include <wchar.h>
 
-/* In a line bytes below 0x20 are marks: a colour begins, or there is a space of
+/* In a line bytes below 0x20 are marks: a colour begins, or the space of a
  * wrap_join().  Pieces have none, because such bytes are shown as \xNN. */
 #define HARD_SPACE '\x10'
 
@@ -31,14 +31,14 @@ void wrap_locale(void)
 	codeset = nl_langinfo(CODESET);
 	if (strcmp(codeset, "UTF-8") == 0)
 		return;
-	/* where nothing is set, as in containers, terminals take UTF-8; one of
-	 * another character set does not */
+	/* where no locale is set, as in containers, terminals take UTF-8; with
+	 * another character set they do not */
 	(void)setlocale(LC_CTYPE, strcmp(codeset, "ANSI_X3.4-1968") == 0 ? "C.UTF-8" : "C");
 }
 
 /* ---- characters ---- */
 
-/* What stands at one place in a piece. */
+/* The character at a place in a piece. */
 struct glyph {
 	size_t bytes;
 	size_t columns;
@@ -108,7 +108,7 @@ bool wrap_has(wchar_t character)
 	return wcwidth(character) == 1;
 }
 
-/* How many bytes the first columns have, at most so many. */
+/* How many bytes the first columns take, at most so many columns. */
 static size_t bytes_of(const char *text, size_t most)
 {
 	return wrap_fit(text, strlen(text), &most);
@@ -126,7 +126,7 @@ void wrap_shorten(char *text, size_t most)
 		return;
 	head = bytes_of(text, most - strlen("...") - tail_most);
 	tail = bytes_of(text, columns - tail_most);
-	/* a wide character may stand across the place of the cut */
+	/* a wide character may stand across the cut */
 	while (tail < len && columns_of(text + tail, len - tail) > tail_most)
 		tail += glyph_at(text + tail, len - tail).bytes;
 	if (tail < head + strlen("..."))
@@ -218,7 +218,7 @@ struct pen {
 	const struct wrap *wrap;
 	size_t indent;
 	size_t column;
-	char colour; /* as the terminal has it */
+	char colour; /* of the terminal now */
 	char wanted;
 };
 
@@ -232,8 +232,8 @@ static bool is_space(char c)
 	return c == ' ' || c == HARD_SPACE;
 }
 
-/* Let the terminal have that colour. */
-static void dye(struct pen *p, char colour)
+/* Switch the terminal to that colour. */
+static void set_colour(struct pen *p, char colour)
 {
 	struct buffer *out = p->wrap->out;
 
@@ -251,7 +251,7 @@ static void dye(struct pen *p, char colour)
 
 static void break_line(struct pen *p)
 {
-	dye(p, PLAIN);
+	set_colour(p, PLAIN);
 	buffer_printf(p->wrap->out, "\n%*s", (int)p->indent, "");
 	p->column = p->indent;
 }
@@ -294,7 +294,7 @@ static void put_word(struct pen *p, const char *text, size_t len)
 
 			if (is_full(p, columns))
 				break_line(p);
-			dye(p, p->wanted);
+			set_colour(p, p->wanted);
 			buffer_append(p->wrap->out, hard ? " " : text, g.bytes);
 			p->column += columns;
 		}
@@ -303,7 +303,7 @@ static void put_word(struct pen *p, const char *text, size_t len)
 	}
 }
 
-/* The spaces before a word, or a new line in their place. */
+/* The spaces before a word, or a new line instead. */
 static void put_gap(struct pen *p, size_t spaces, size_t word)
 {
 	bool full = is_full(p, spaces + word);
@@ -314,9 +314,9 @@ static void put_gap(struct pen *p, size_t spaces, size_t word)
 	}
 	if (full && spaces > p->indent - p->column)
 		spaces = p->indent - p->column;
-	/* a colour covers spaces within it only */
+	/* spaces get a colour only between two words of that colour */
 	if (p->colour != p->wanted)
-		dye(p, PLAIN);
+		set_colour(p, PLAIN);
 	buffer_printf(p->wrap->out, "%*s", (int)spaces, "");
 	p->column += spaces;
 }
@@ -346,7 +346,7 @@ void wrap_end(struct wrap *w, size_t indent)
 		put_word(&pen, text + at, word);
 		at += word;
 	}
-	dye(&pen, PLAIN);
+	set_colour(&pen, PLAIN);
 	buffer_append(w->out, "\n", 1);
 	w->out->failed |= w->line.failed;
 	buffer_clear(&w->line);

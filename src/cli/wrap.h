@@ -9,15 +9,14 @@
 #include <wchar.h>
 
 /*
- * Lines for people that are never wider than the terminal.  A line is put
- * together from pieces.  When it ends, the words that do not fit go to further
- * lines, and a word that is longer than a line is continued on the next one, so
- * that nothing is lost.
+ * Lines for people that are never wider than the terminal.  A line is composed of
+ * pieces.  When it ends, words that do not fit go to further lines, and a word
+ * that is longer than a line is continued on the next one, so that no text is
+ * lost.
  *
- * Columns are counted as terminals count them: two for a wide character, none
- * for one that combines with the character before it.  Pieces may be any bytes:
- * what is no text, or would move the cursor or turn the direction of the text,
- * is shown as \xNN.
+ * Columns are counted as terminals count them: two for a wide character, none for
+ * a combining one.  Pieces may be any bytes: bytes that are no text, or would
+ * move the cursor or turn the direction of the text, are shown as \xNN.
  */
 
 enum colour { PLAIN = 1, BOLD, DIM, RED, GREEN, YELLOW };
@@ -30,8 +29,8 @@ struct wrap {
 	bool marks; /* colours go out as bytes of enum colour, for ncurses */
 };
 
-/* Let this process show text as its terminal understands it, UTF-8 if nothing
- * else is said.  Without this call all that is not ASCII is shown as \xNN. */
+/* Let this process show text as its terminal understands it, UTF-8 by default.
+ * Without this call all characters that are not ASCII are shown as \xNN. */
 void wrap_locale(void);
 
 void wrap_init(struct wrap *w, struct buffer *out, size_t width, bool colour);
@@ -44,22 +43,22 @@ void wrap_bytes(struct wrap *w, enum colour colour, const char *text, size_t len
 void wrap_putf(struct wrap *w, enum colour colour, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void wrap_spaces(struct wrap *w, size_t count);
-/* Let what was added since the mark stand together, if it fits in a line. */
+/* Keep text that was added since the mark together, if it fits in a line. */
 size_t wrap_mark(const struct wrap *w);
 void wrap_join(struct wrap *w, size_t mark);
 
-/* End the line.  If it takes several, the further ones begin at `indent`.  Out
- * of memory: out->failed. */
+/* End the line.  If it takes several lines, further ones begin at `indent`.  Out of
+ * memory: out->failed. */
 void wrap_end(struct wrap *w, size_t indent);
 
 /* How many columns a piece takes. */
 size_t wrap_columns(const char *text);
-/* How many of its bytes fit into so many columns; what they leave of them. */
+/* How many bytes of the text fit into *columns; sets *columns to what they leave. */
 size_t wrap_fit(const char *text, size_t len, size_t *columns);
 /* Does this terminal show all characters, or ASCII alone? */
 bool wrap_has(wchar_t character);
-/* Make a piece take no more than so many columns (at least 8), by "..." in
- * its middle. */
+/* Make a piece take no more than so many columns (at least 8), by "..." in its
+ * middle. */
 void wrap_shorten(char *text, size_t most);
 
 #endif
