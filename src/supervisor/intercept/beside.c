@@ -24,8 +24,8 @@ static bool is_shared(const struct child *child, const struct listener *l)
 	return false;
 }
 
-/* The ports that are to be shared; "": there are none. */
-static void put_others(const struct child *child, unsigned port, char *to, size_t size)
+/* Lists the ports that are to be shared; "": there are none. */
+static void list_other_ports(const struct child *child, unsigned port, char *to, size_t size)
 {
 	const struct listener *l;
 	size_t used = 0;
@@ -38,7 +38,7 @@ static void put_others(const struct child *child, unsigned port, char *to, size_
 				to + used, size - used, "%s%u", used > 0 ? " " : "", l->key.port);
 }
 
-static void look_at(struct child *child, struct listener *l)
+static void log_shared_port(struct child *child, struct listener *l)
 {
 	const struct cluster_settings *s = child_settings(child);
 	char *const *const words[] = {s->command.list, s->env.list, environ};
@@ -52,7 +52,7 @@ static void look_at(struct child *child, struct listener *l)
 
 	for (size_t i = 0; i < COUNT_OF(words); i++)
 		inspects |= slotword_inspects(words[i], port);
-	put_others(child, port, others, sizeof(others));
+	list_other_ports(child, port, others, sizeof(others));
 	if (!inspects && ((!late && !l->ranged) || others[0] == '\0' || l == listener_next(&all)))
 		return;
 	l->beside_told = true;
@@ -85,6 +85,6 @@ void beside_look(struct child *child)
 		if (l->has_key && !l->beside_told && learned_only(l) &&
 			child_settings(child) != NULL && learned_has(child, l) &&
 			is_shared(child, l))
-			look_at(child, l);
+			log_shared_port(child, l);
 	}
 }

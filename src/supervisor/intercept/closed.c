@@ -11,10 +11,10 @@
 #include "supervisor/sockets/learned.h"
 #include "supervisor/workers/ports.h"
 
-/* From one look to the next: twice as long each time. */
+/* Time from one look to the next: twice as long each time. */
 #define WAIT_LEAST (1 * SECOND)
 #define WAIT_MOST (1 * MINUTE)
-/* Of a worker with more processes, or LOOK_MAX descriptors, nothing is forgotten. */
+/* Nothing of a worker with more processes, or LOOK_MAX descriptors, is forgotten. */
 #define TREE_MAX 32
 
 struct search {
@@ -22,10 +22,10 @@ struct search {
 	pid_t tree[TREE_MAX];
 	size_t count;
 	unsigned seen; /* descriptors */
-	uint64_t held; /* bits of learned listeners */
+	uint64_t held; /* bits of learned listeners of which a process has a socket */
 };
 
-static bool look_at_fd(void *context, int fd, const char *target)
+static bool note_fd(void *context, int fd, const char *target)
 {
 	struct search *s = context;
 	const struct listener_set *set = &s->service->held.learned;
@@ -39,22 +39,22 @@ static bool look_at_fd(void *context, int fd, const char *target)
 	return false;
 }
 
-/* False: not all that it has was seen. */
-static bool look_at_all(struct child *child, struct search *s)
+/* False: some descriptors were not seen. */
+static bool search_all(struct child *child, struct search *s)
 {
 	struct remote r = {0};
 	bool whole = s->count < TREE_MAX;
 
 	for (size_t i = 0; i < s->count && whole; i++) {
 		remote_of(&r, s->tree[i]);
-		whole = remote_each_fd(&r, LOOK_MAX - s->seen, look_at_fd, s) == 0 &&
+		whole = remote_each_fd(&r, LOOK_MAX - s->seen, note_fd, s) == 0 &&
 			s->seen < LOOK_MAX;
 		intercept_judge(child, &r);
 	}
 	return whole;
 }
 
-/* May a process have it that is no descendant of the worker any more? */
+/* May a process have the socket that is no descendant of the worker any more? */
 static bool may_have_strayed(
 	const struct child *child, const struct search *s, const struct listener *l)
 {
@@ -81,7 +81,7 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	if (child->listening.uses == 0 || !allowance_is_ample(&child->trap.allowance))
 		return;
 	s.count = process_tree(child->pid, s.tree, TREE_MAX);
-	whole = look_at_all(child, &s);
+	whole = search_all(child, &s);
 	for (size_t i = service->held.learned.count; whole && i-- > 0;) {
 		struct listener *l = service->held.learned.list[i];
 
@@ -100,7 +100,7 @@ void closed_forget(struct child *child, const struct socket_key *but)
 	intercept_charge(child, begun);
 }
 
-static void look_after(struct child *child, nsec_t wait)
+static void look_again_after(struct child *child, nsec_t wait)
 {
 	child->trap.late_wait = wait;
 	intercept_look_after(child, &child->trap.late_by, wait);
@@ -108,7 +108,7 @@ static void look_after(struct child *child, nsec_t wait)
 
 void closed_await(struct child *child)
 {
-	look_after(child, WAIT_LEAST);
+	look_again_after(child, WAIT_LEAST);
 }
 
 void closed_look(struct child *child)
@@ -118,5 +118,5 @@ void closed_look(struct child *child)
 	closed_forget(child, NULL);
 	child->trap.late_by = 0;
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
-		look_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
+		look_again_after(child, nsec_min(2 * child->trap.late_wait, WAIT_MOST));
 }

@@ -5,16 +5,17 @@
 #include "supervisor/common/state.h"
 
 /*
- * A worker closes a port that it had opened (FTP's for data, a debugger's), of which
- * no call tells: nclust still has the socket, and clients would wait there.  So a
- * worker is looked at again and again while it has a port that it opened late.
+ * No call tells that a worker closes a port that it had opened (FTP's for data, a debugger's):
+ * nclust still has the socket, and clients would wait there.  So listens.c looks again and again at
+ * a worker that has opened a port late, for ports that it has closed.
  */
 
-/* It has opened one. */
+/* The worker has opened such a port. */
 void closed_await(struct child *child);
-/* Look if that is due; sets the timer to the next look. */
+/* Looks at the worker if that is due; sets the timer to the next look. */
 void closed_look(struct child *child);
-/* Forget what it has closed, but for that (or NULL): its successor need not open it. */
+/* Forgets the ports that the worker has closed, but for `but` (or NULL), which it opens again: its
+ * successor need not open them. */
 void closed_forget(struct child *child, const struct socket_key *but);
 
 #endif

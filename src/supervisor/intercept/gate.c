@@ -18,7 +18,7 @@ bool gate_is_shut(const struct child *child)
 	return !child->trap.gate_passed && cluster_spares(child->service->core) > 0;
 }
 
-static void note(struct child *child, bool waits)
+static void note_gated(struct child *child, bool waits)
 {
 	struct state_entry *entry = child->kept.entry;
 
@@ -30,14 +30,14 @@ static void note(struct child *child, bool waits)
 
 void gate_tell(struct child *child)
 {
-	note(child, true);
+	note_gated(child, true);
 	child->trap.listening_by = 0;
 	child_tell(child, EVENT_GATE, WHY_ITSELF);
 }
 
-/* It has a socket alone, to which no client is to come.  Without a check nobody would
- * come to it, but for those that wait there since the worker before has died. */
-static bool stands_aside(struct child *child, struct listener *l)
+/* May the spare listen now, on a socket of its own to which no client comes?  That is of use only
+ * if an HTTP check will warm it, or if connections wait there since the worker before has died. */
+static bool may_listen_aside(struct child *child, struct listener *l)
 {
 	const struct cluster_settings *s = child_settings(child);
 	const struct listener_socket *k = l != NULL ? group_own(l, child->traffic.lane) : NULL;
@@ -63,7 +63,7 @@ bool gate_keep(struct child *child, struct listener *l, const struct seccomp_not
 		return false;
 	if (n == 0 && !child->trap.aside)
 		gate_tell(child);
-	if (!gate_is_shut(child) || stands_aside(child, l))
+	if (!gate_is_shut(child) || may_listen_aside(child, l))
 		return false;
 	child->trap.gate_count++;
 	gate->id[n] = notice->id;
@@ -81,7 +81,7 @@ void intercept_on_release(struct child *child)
 	child->trap.gate_count = 0;
 	child->trap.gate_passed = true;
 	child->trap.aside = false;
-	note(child, false);
+	note_gated(child, false);
 	for (unsigned i = 0; i < count && child->trap.fd != -1; i++) {
 		struct seccomp_notice notice = {
 			.call = SECCOMP_LISTEN,
@@ -93,7 +93,7 @@ void intercept_on_release(struct child *child)
 		struct remote r;
 
 		remote_of(&r, notice.tid);
-		listens_call(child, &notice, &r); /* lets go a bind(2), too */
+		listens_call(child, &notice, &r); /* answers a held bind(2), too */
 		intercept_judge(child, &r);
 	}
 	listens_look(child, count > 0);

@@ -27,12 +27,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Each answer may take a while; others than workers have to be heard, too. */
+/* The most time for answers in a turn, because other clients of nclust have to be served, too. */
 #define ANSWERS_A_TURN (20 * MSEC)
 
 /* ---- what can be done here ---- */
 
-/* Copying a descriptor of our own fails only if the call itself is refused. */
+/* Duplicating a descriptor of nclust's own fails only if the call itself is refused. */
 static enum intercept_way find_way(void)
 {
 	struct remote ourselves = {.tid = getpid()};
@@ -41,7 +41,7 @@ static enum intercept_way find_way(void)
 	return fd != -1 || errno == EBADF ? WAY_ADOPT : WAY_REPLACE;
 }
 
-static void tell_own_filter(struct supervisor *sup)
+static void log_own_filter(struct supervisor *sup)
 {
 	if (sup->intercept.own_filter_told)
 		return;
@@ -68,19 +68,19 @@ static int open_channel(struct supervisor *sup)
 	return socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, channel);
 }
 
-static bool must(const struct cluster_settings *settings)
+static bool is_trap_required(const struct cluster_settings *settings)
 {
 	return settings->intercept == INTERCEPT_ON || settings->ready == READY_LISTEN;
 }
 
-/* Fill in the trap of those that are spawned; false: their calls are not trapped. */
-static bool is_trapped(struct service *service, const struct cluster_settings *settings)
+/* Fills in the trap of workers that are spawned; false: their calls are not trapped. */
+static bool fill_trap(struct service *service, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
 	struct intercept *in = &sup->intercept;
 
 	if (settings->intercept == INTERCEPT_OFF || settings->accept ||
-		(in->way == WAY_NONE && !must(settings)))
+		(in->way == WAY_NONE && !is_trap_required(settings)))
 		return false;
 	if (in->way == WAY_UNKNOWN)
 		in->way = find_way();
@@ -90,18 +90,18 @@ static bool is_trapped(struct service *service, const struct cluster_settings *s
 	}
 	in->trap.privileged = privilege_has(CAP_SYS_ADMIN);
 	in->trap.v6only_too = in->way == WAY_REPLACE;
-	in->trap.must = must(settings);
+	in->trap.must = is_trap_required(settings);
 	return true;
 }
 
 /* Is the machine the cause, so that each worker will get the same error? */
-static bool is_for_good(int error)
+static bool is_permanent(int error)
 {
 	return error == EBUSY || error == EINVAL || error == ENOSYS || error == EPERM ||
 		error == EACCES;
 }
 
-static void tell_impossible(struct supervisor *sup, int error)
+static void log_impossible(struct supervisor *sup, int error)
 {
 	const char *why = strerror(error);
 
@@ -156,16 +156,16 @@ void intercept_judge(struct child *child, const struct remote *r)
 		(int)r->tid);
 }
 
-/* Its next call is to be received. */
+/* Watches for the child's next call, unless a call waits or the child has used up its allowance. */
 static void await_call(struct child *child)
 {
-	if (child->trap.fd != -1 && child->trap.heard == NULL &&
+	if (child->trap.fd != -1 && child->trap.call == NULL &&
 		!allowance_rests(&child->trap.allowance) &&
 		childset_add(child, CHILD_TRAP, child->trap.fd) == -1)
 		log_worker(child, LOG_ERROR, "cannot watch its calls: %s", strerror(errno));
 }
 
-static void rest(struct child *child, bool over)
+static void rest_or_go_on(struct child *child, bool over)
 {
 	if (over)
 		await_call(child);
@@ -176,8 +176,8 @@ static void rest(struct child *child, bool over)
 void intercept_charge(struct child *child, nsec_t begun)
 {
 	if (child->trap.fd != -1)
-		allowance_end(
-			&child->trap.allowance, child, rest, begun, "calls bind(2) and listen(2)");
+		allowance_end(&child->trap.allowance, child, rest_or_go_on, begun,
+			"calls bind(2) and listen(2)");
 }
 
 static void note_v6only(struct child *child, const struct seccomp_notice *notice, struct remote *r)
@@ -199,12 +199,12 @@ static void read_arguments(struct child *child, struct seccomp_notice *notice, s
 		seccomp_arguments(notice, words);
 }
 
-static void obey(struct child *child, struct seccomp_notice *notice)
+static void answer_call(struct child *child, struct seccomp_notice *notice)
 {
 	int trap = child->trap.fd;
 	struct remote r;
 
-	/* tid 0: the thread is in a pid namespace that we cannot see */
+	/* tid 0: the thread is in a pid namespace that nclust cannot see */
 	if (child->trap.hostile || notice->tid == 0) {
 		seccomp_continue(trap, notice->id);
 		return;
@@ -225,80 +225,80 @@ static void obey(struct child *child, struct seccomp_notice *notice)
 
 /* ---- answering calls, in their order ---- */
 
-struct heard {
-	struct heard *next;
+struct trapped_call {
+	struct trapped_call *next;
 	struct child *child;
 	struct seccomp_notice notice;
 };
 
-static void forget_heard(struct child *child)
+static void forget_call(struct child *child)
 {
 	struct intercept *in = &child->service->sup->intercept;
-	struct heard *heard = child->trap.heard;
-	struct heard **at = &in->heard;
+	struct trapped_call *call = child->trap.call;
+	struct trapped_call **at = &in->calls;
 
-	if (heard == NULL)
+	if (call == NULL)
 		return;
-	while (*at != heard)
+	while (*at != call)
 		at = &(*at)->next;
-	*at = heard->next;
-	if (in->heard_end == &heard->next)
-		in->heard_end = at;
-	child->trap.heard = NULL;
-	free(heard);
+	*at = call->next;
+	if (in->calls_end == &call->next)
+		in->calls_end = at;
+	child->trap.call = NULL;
+	free(call);
 }
 
 static void answer_first(struct intercept *in)
 {
-	struct child *child = in->heard->child;
-	struct seccomp_notice notice = in->heard->notice;
+	struct child *child = in->calls->child;
+	struct seccomp_notice notice = in->calls->notice;
 	nsec_t begun = allowance_begin();
 
-	forget_heard(child);
-	obey(child, &notice);
+	forget_call(child);
+	answer_call(child, &notice);
 	intercept_charge(child, begun);
 	await_call(child);
 }
 
 static void intercept_on_settle(struct supervisor *sup)
 {
-	while (sup->intercept.heard != NULL)
+	while (sup->intercept.calls != NULL)
 		answer_first(&sup->intercept);
 }
 
-/* All calls of a turn are received before any is answered, because a signal
- * interrupts a call before that, which no program expects of bind(2). */
-static void on_obey(struct ev_loop *loop, ev_timer *timer, int revents)
+/* All calls of a turn are received before any is answered, because until nclust has received it a
+ * signal makes the call fail, which no program expects of bind(2). */
+static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	nsec_t until = clock_now() + ANSWERS_A_TURN;
 
 	(void)revents;
-	while (sup->intercept.heard != NULL && clock_now() < until)
+	while (sup->intercept.calls != NULL && clock_now() < until)
 		answer_first(&sup->intercept);
-	if (sup->intercept.heard != NULL)
+	if (sup->intercept.calls != NULL)
 		timer_arm(loop, timer, 0);
 }
 
-/* The next call, or NULL.  One that was seen may be gone by now, and to receive it
- * would block until the next one.  So poll again. */
-static struct heard *receive(struct child *child)
+/* Receives the next call; or NULL. A call that was seen may be gone by now, and to receive it would
+ * block until the next call.  So poll again. */
+static struct trapped_call *receive_call(struct child *child)
 {
 	struct pollfd ready = {.fd = child->trap.fd, .events = POLLIN};
-	struct heard *heard = NULL;
+	struct trapped_call *call = NULL;
 	int got;
 
 	if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0)
-		heard = calloc(1, sizeof(*heard));
-	if (heard == NULL)
+		call = calloc(1, sizeof(*call));
+	if (call == NULL)
 		return NULL;
-	heard->child = child;
-	got = seccomp_receive(child->trap.fd, &heard->notice);
+	call->child = child;
+	got = seccomp_receive(child->trap.fd, &call->notice);
 	if (got == 1)
-		return heard;
+		return call;
 	if (got == -1)
 		log_worker(child, LOG_ERROR, "cannot receive its calls: %s", strerror(errno));
-	free(heard);
+	free(call);
 	return NULL;
 }
 
@@ -306,38 +306,38 @@ static void intercept_on_readable(struct child *child, enum child_fd which)
 {
 	struct intercept *in;
 
-	if (which != CHILD_TRAP || child->trap.heard != NULL)
+	if (which != CHILD_TRAP || child->trap.call != NULL)
 		return;
 	in = &child->service->sup->intercept;
-	child->trap.heard = receive(child);
-	if (child->trap.heard == NULL) {
+	child->trap.call = receive_call(child);
+	if (child->trap.call == NULL) {
 		if (!child_has_left_trap(child))
 			await_call(child);
 		return;
 	}
-	*in->heard_end = child->trap.heard;
-	in->heard_end = &child->trap.heard->next;
-	ev_feed_event(child->service->sup->loop, &in->obey, EV_CUSTOM);
+	*in->calls_end = child->trap.call;
+	in->calls_end = &child->trap.call->next;
+	ev_feed_event(child->service->sup->loop, &in->answer_timer, EV_CUSTOM);
 }
 
 /* ---- life ---- */
 
-/* The spawn has succeeded: watch the child's calls, or log why we cannot. */
-static void watch(struct child *child, struct spawn_trap *trap)
+/* The spawn has succeeded: watches the child's calls, or logs why nclust cannot. */
+static void watch_calls(struct child *child, struct spawn_trap *trap)
 {
 	struct supervisor *sup = child->service->sup;
 
 	if (trap == NULL)
 		return;
 	if (trap->fd == -1) {
-		if (is_for_good(trap->error))
-			tell_impossible(sup, trap->error);
+		if (is_permanent(trap->error))
+			log_impossible(sup, trap->error);
 		else if (trap->error != EPROTO) /* killed early */
 			log_worker(child, LOG_WARN, "its port cannot be taken over: %s",
 				strerror(trap->error));
 		return;
 	}
-	tell_own_filter(sup);
+	log_own_filter(sup);
 	child->trap.fd = fd_release(&trap->fd);
 	await_call(child);
 }
@@ -356,17 +356,17 @@ static void intercept_on_gone(struct child *child)
 	learned_on_end(child);
 	if (child->trap.fd == -1)
 		return;
-	forget_heard(child);
+	forget_call(child);
 	allowance_stop(&child->trap.allowance, sup->loop);
 	childset_remove(child, child->trap.fd);
 	fd_close(&child->trap.fd);
 }
 
 /*
- * What we have put into its table has taken the place of another descriptor, and
- * the thread that closes that one hangs, with the lock of its trap
- * (seccomp_do_user_notification() of the kernel).  Who answers, or only polls, would
- * wait for it: so the trap leaves our set, and a child closes it.
+ * The socket that nclust has put into the worker's table has taken the place of another descriptor,
+ * and the thread that closes that descriptor hangs, with the lock of its trap
+ * (seccomp_do_user_notification() of the kernel).  Who answers calls of the trap, or only polls it,
+ * would wait for the lock: so the trap leaves the epoll set, and a child closes it.
  */
 void intercept_abandon(struct child *child)
 {
@@ -377,7 +377,7 @@ void intercept_abandon(struct child *child)
 		"killing worker %d: it replaced the socket that it binds by "
 		"a descriptor that cannot be closed",
 		(int)child->pid);
-	forget_heard(child);
+	forget_call(child);
 	child->trap.hostile = true;
 	allowance_stop(&child->trap.allowance, sup->loop);
 	childset_remove(child, trap);
@@ -391,7 +391,7 @@ void intercept_abandon(struct child *child)
 static int intercept_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	(void)err;
-	if (is_trapped(child->service, birth->place.recipe->settings)) {
+	if (fill_trap(child->service, birth->place.recipe->settings)) {
 		birth->trap = child->service->sup->intercept.trap;
 		birth->plan.trap = &birth->trap;
 	}
@@ -400,7 +400,7 @@ static int intercept_on_prepare(struct child *child, struct birth *birth, struct
 
 static void intercept_on_born(struct child *child, struct birth *birth)
 {
-	watch(child, birth->plan.trap);
+	watch_calls(child, birth->plan.trap);
 	if (child->kept.entry != NULL && child->trap.fd != -1)
 		child->kept.entry->flags |= STATE_TRAPPED;
 	listens_born(child);
@@ -409,16 +409,16 @@ static void intercept_on_born(struct child *child, struct birth *birth)
 
 void intercept_init(struct supervisor *sup)
 {
-	timer_init(&sup->intercept.obey, on_obey, sup);
-	ev_set_priority(&sup->intercept.obey, EV_MINPRI);
-	sup->intercept.heard_end = &sup->intercept.heard;
+	timer_init(&sup->intercept.answer_timer, on_answer, sup);
+	ev_set_priority(&sup->intercept.answer_timer, EV_MINPRI);
+	sup->intercept.calls_end = &sup->intercept.calls;
 	learned_init(sup);
 	listens_init(sup);
 }
 
 void intercept_fini(struct supervisor *sup)
 {
-	ev_timer_stop(sup->loop, &sup->intercept.obey);
+	ev_timer_stop(sup->loop, &sup->intercept.answer_timer);
 	learned_fini(sup);
 	listens_fini(sup);
 	fd_close(&sup->intercept.trap.channel[0]);
@@ -436,9 +436,9 @@ static void intercept_on_adopt(struct child *child, struct kept *kept)
 	struct spawn_trap trap = {.fd = fd_release(&kept->trap)};
 
 	if (trap.fd != -1 && service->sup->intercept.way == WAY_UNKNOWN)
-		(void)is_trapped(service, cluster_settings(service->core));
+		(void)fill_trap(service, cluster_settings(service->core));
 	if (trap.fd != -1 && (kept->entry->flags & STATE_HUNG) == 0)
-		watch(child, &trap);
+		watch_calls(child, &trap);
 	fd_close(&trap.fd);
 	gate_adopt(child);
 	listens_recall(child);

@@ -34,38 +34,38 @@
 
 /* Time for a server to listen on its next address. */
 #define LISTEN_PATIENCE (1 * SECOND)
-/* From a worker's birth until an address that it lacks is reported. */
+/* From a worker's birth until an address on which it does not listen is reported. */
 #define MISSING_PATIENCE (3 * SECOND)
-/* A worker may accept without a listen(2): the wait before we look for that the
- * first time; it doubles with each look. */
+/* A worker may accept without listen(2): time before the first look for that, then doubled. */
 #define LOOK_WAIT (50 * MSEC)
 /* Idle is a worker that uses less than this part of a CPU. */
 #define IDLE_PART 20
-/* After so many looks at a worker that does not listen, no more are made. */
+/* A worker that does not listen is looked at so often at most. */
 #define LOOKS_MAX 100
-#define LOOK_THREADS 64        /* so many of its threads are looked at … */
-#define LOOK_SLICE (20 * MSEC) /* … in that time, and so long at workers in a turn */
+#define LOOK_THREADS 64        /* most threads of a worker that are looked at */
+#define LOOK_SLICE (20 * MSEC) /* most time for that, and for looks in a turn */
 
 /* ---- readiness ---- */
 
-static enum ready_mode mode_of(const struct child *child)
+static enum ready_mode ready_mode_of(const struct child *child)
 {
 	return cluster_settings(child->service->core)->ready;
 }
 
 /* Does listening make the worker ready? */
-static bool is_asked(const struct child *child)
+static bool makes_ready(const struct child *child)
 {
-	return mode_of(child) == READY_AUTO || mode_of(child) == READY_LISTEN;
+	return ready_mode_of(child) == READY_AUTO || ready_mode_of(child) == READY_LISTEN;
 }
 
-/* Does it listen on something, and on all that is expected of it? */
-static bool is_ready(const struct child *child)
+/* Does the worker listen on something, and on all that is expected of it? */
+static bool listens_on_all(const struct child *child)
 {
-	return ports_any(child, mode_of(child) == READY_LISTEN) && ports_missing(child) == NULL;
+	return ports_any(child, ready_mode_of(child) == READY_LISTEN) &&
+		ports_missing(child) == NULL;
 }
 
-static void tell_listening(struct child *child)
+static void report_listening(struct child *child)
 {
 	child->trap.listening_by = 0;
 	child->trap.listening_told = true;
@@ -75,8 +75,8 @@ static void tell_listening(struct child *child)
 
 /* ---- served without a listen ---- */
 
-/* The listener of a unix socket that a setting names; NULL: it is none. */
-static const struct listener *named_unix(const struct service *service, uint64_t inode)
+/* Returns the listener of a unix socket that a setting names; NULL: there is none of that inode. */
+static const struct listener *find_named_unix(const struct service *service, uint64_t inode)
 {
 	const struct listener_set *set = &service->held.listeners;
 
@@ -88,23 +88,23 @@ static const struct listener *named_unix(const struct service *service, uint64_t
 }
 
 /* The listener of that inode, if it listens already; or NULL. */
-static const struct listener *served(const struct service *service, uint64_t inode)
+static const struct listener *find_listening(const struct service *service, uint64_t inode)
 {
 	const struct listener *l = learned_by_inode(service, inode);
 
 	if (l == NULL)
-		l = named_unix(service, inode);
+		l = find_named_unix(service, inode);
 	return l != NULL && l->facts.listening ? l : NULL;
 }
 
-static bool is_served(const void *service, uint64_t inode)
+static bool is_listening_inode(const void *service, uint64_t inode)
 {
-	return served(service, inode) != NULL;
+	return find_listening(service, inode) != NULL;
 }
 
-/* A worker that was given its sockets need never call listen(2).  Where others of its
- * cluster were seen to listen, it is ready once it waits for connections. */
-static bool may_be_given(const struct child *child)
+/* Does the worker have sockets that listen, so that it need never call listen(2)?  If other workers
+ * of its cluster were seen to listen, it is ready once it waits for connections. */
+static bool may_have_listening(const struct child *child)
 {
 	const struct listener_set *set = &child->service->held.listeners;
 
@@ -123,7 +123,7 @@ static void note_port(struct child *child, const struct listener *l)
 	(void)ports_note(child, listener_common_text(l), named, named);
 }
 
-/* By epoll(7), with any of its threads. */
+/* Notes the ports for which any thread of the process waits by epoll(7). */
 static void look_at_process(struct child *child, pid_t tid)
 {
 	const struct service *service = child->service;
@@ -131,10 +131,10 @@ static void look_at_process(struct child *child, pid_t tid)
 	struct remote r;
 
 	remote_of(&r, tid);
-	(void)remote_read_table(&r, LOOK_MAX, is_served, service, &has);
+	(void)remote_read_table(&r, LOOK_MAX, is_listening_inode, service, &has);
 	for (size_t i = 0; i < has.socket_count; i++)
 		if (remote_table_waits(&r, &has, has.sockets[i]))
-			note_port(child, served(service, has.inodes[i]));
+			note_port(child, find_listening(service, has.inodes[i]));
 	intercept_judge(child, &r);
 }
 
@@ -144,7 +144,7 @@ struct threads {
 	nsec_t until;
 };
 
-/* Visit a thread.  True: that is enough. */
+/* Notes the ports for which a thread waits in a call.  True: that is enough. */
 static bool look_at_thread(void *context, pid_t tid)
 {
 	struct threads *threads = context;
@@ -156,7 +156,7 @@ static bool look_at_thread(void *context, pid_t tid)
 	remote_of(&r, tid);
 	count = remote_awaits(&r, fds, COUNT_OF(fds));
 	for (size_t i = 0; i < count; i++) {
-		const struct listener *l = served(child->service, remote_inode(&r, fds[i]));
+		const struct listener *l = find_listening(child->service, remote_inode(&r, fds[i]));
 
 		if (l != NULL)
 			note_port(child, l);
@@ -165,8 +165,8 @@ static bool look_at_thread(void *context, pid_t tid)
 	return r.late || ++threads->seen >= LOOK_THREADS || clock_now() > threads->until;
 }
 
-/* Look whether the worker waits for connections.  If another process has got
- * one of these numbers, it has none of our sockets. */
+/* Looks whether the worker waits for connections.  If another process has got one of these pids, it
+ * has none of nclust's sockets. */
 static void look_at_waiting(struct child *child)
 {
 	struct threads threads = {.child = child, .until = clock_now() + LOOK_SLICE};
@@ -178,13 +178,14 @@ static void look_at_waiting(struct child *child)
 		(void)look_at_thread(&threads, bound_by);
 	}
 	look_at_process(child, child->pid);
-	if (!is_ready(child) && !child->trap.hostile && allowance_is_ample(&child->trap.allowance))
+	if (!listens_on_all(child) && !child->trap.hostile &&
+		allowance_is_ample(&child->trap.allowance))
 		(void)process_each(child->pid, look_at_thread, &threads);
 	intercept_charge(child, begun);
 }
 
 /* One timer serves all workers: it is set to the earliest time. */
-static void arm(struct child *child, nsec_t by)
+static void arm_ready_timer(struct child *child, nsec_t by)
 {
 	struct supervisor *sup = child->service->sup;
 
@@ -194,24 +195,24 @@ static void arm(struct child *child, nsec_t by)
 void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait)
 {
 	*by = nsec_add(clock_now(), wait);
-	arm(child, *by);
+	arm_ready_timer(child, *by);
 }
 
 bool intercept_is_due(struct child *child, nsec_t by)
 {
 	if (by == 0 || by <= clock_now())
 		return by != 0;
-	arm(child, by);
+	arm_ready_timer(child, by);
 	return false;
 }
 
-static nsec_t look_wait(unsigned looks)
+static nsec_t wait_before_look(unsigned looks)
 {
 	return looks < 5 ? LOOK_WAIT << looks : LISTEN_PATIENCE;
 }
 
-/* Warn once, or we wait in silence for a release that has lost a port. */
-static void tell_missing(struct child *child, nsec_t now)
+/* Warns once, because nclust would otherwise wait in silence for a release that has lost a port. */
+static void log_missing(struct child *child, nsec_t now)
 {
 	const char *text = ports_missing(child);
 
@@ -231,8 +232,9 @@ static bool is_starting(const struct child *child)
 	return child_view(child).state == SLOT_STARTING;
 }
 
-/* It has opened no port yet: is that told, and does it need to open one? */
-static void tell_portless(const struct child *child)
+/* Logs once that the worker has opened no port yet, unless the cluster shows readiness
+ * otherwise. */
+static void log_portless(const struct child *child)
 {
 	const struct cluster *core = child->service->core;
 
@@ -246,8 +248,7 @@ static void tell_portless(const struct child *child)
 		(int)child->pid);
 }
 
-/* Has it done next to nothing since the last look?  To wait for a CPU is to do
- * something. */
+/* Has the worker neither used a CPU nor waited for one since the last look, or hardly? */
 static bool is_idle(struct child *child, nsec_t now)
 {
 	struct trapped *t = &child->trap;
@@ -262,7 +263,7 @@ static bool is_idle(struct child *child, nsec_t now)
 	return busy >= 0 && busy * IDLE_PART < now - since;
 }
 
-/* It may be one that opens no port, or a path that is its own alone. */
+/* The worker may open no port, or only a unix path of its own: tells the core if it is idle. */
 static void look_if_portless(struct child *child, nsec_t now)
 {
 	struct event event = {
@@ -273,7 +274,7 @@ static void look_if_portless(struct child *child, nsec_t now)
 	};
 
 	if (!event.held)
-		tell_portless(child);
+		log_portless(child);
 	if (event.held || is_idle(child, now))
 		service_tell(child->service, &event);
 	child->listening.awaited = is_starting(child);
@@ -285,7 +286,7 @@ static bool is_worth_a_look(struct child *child)
 	bool had_some = child->listening.bound_by != 0 || child->listening.ports != 0;
 
 	return (child->trap.looks++ < LOOKS_MAX && had_some) || child->listening.awaited ||
-		ports_expects(child) || (may_be_given(child) && is_starting(child));
+		ports_expects(child) || (may_have_listening(child) && is_starting(child));
 }
 
 static void look_if_ready(struct child *child)
@@ -295,22 +296,23 @@ static void look_if_ready(struct child *child)
 	if (child->trap.listening_by == 0)
 		return;
 	if (child->trap.listening_by <= now) {
-		if (!is_ready(child) && (child->listening.bound_by != 0 || may_be_given(child)))
+		if (!listens_on_all(child) &&
+			(child->listening.bound_by != 0 || may_have_listening(child)))
 			look_at_waiting(child);
-		if (is_ready(child)) {
-			tell_listening(child);
+		if (listens_on_all(child)) {
+			report_listening(child);
 			return;
 		}
-		tell_missing(child, now);
+		log_missing(child, now);
 		if (child->listening.awaited)
 			look_if_portless(child, now);
 		if (!is_worth_a_look(child)) {
 			child->trap.listening_by = 0;
 			return;
 		}
-		child->trap.listening_by = nsec_add(now, look_wait(child->trap.looks));
+		child->trap.listening_by = nsec_add(now, wait_before_look(child->trap.looks));
 	}
-	arm(child, child->trap.listening_by);
+	arm_ready_timer(child, child->trap.listening_by);
 }
 
 static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -323,26 +325,26 @@ static void on_ready(struct ev_loop *loop, ev_timer *timer, int revents)
 		startwait_look(child);
 		look_if_ready(child);
 		closed_look(child);
-		if (clock_now() > until) { /* the others in the next turn */
+		if (clock_now() > until) { /* the other workers in the next turn */
 			timer_arm(loop, timer, 0);
 			return;
 		}
 	}
 }
 
-/* Look at the worker after that time, unless an earlier look is due. */
-static void look_after(struct child *child, nsec_t wait)
+/* Looks at the worker after that time, unless an earlier look is due. */
+static void schedule_look(struct child *child, nsec_t wait)
 {
 	nsec_t by = nsec_add(clock_now(), wait);
 
-	if (child->trap.listening_told || !is_asked(child) ||
+	if (child->trap.listening_told || !makes_ready(child) ||
 		(child->trap.listening_by != 0 && child->trap.listening_by <= by))
 		return;
 	child->trap.listening_by = by;
-	arm(child, child->trap.listening_by);
+	arm_ready_timer(child, child->trap.listening_by);
 }
 
-static bool is_passed_any(const struct child *child)
+static bool gets_sockets(const struct child *child)
 {
 	const struct recipe *r = recipe_of(child->service, child->generation);
 
@@ -359,27 +361,27 @@ void listens_born(struct child *child)
 		if (both[k] != NULL && both[k] != child)
 			closed_forget(both[k], NULL);
 	ports_expect(child);
-	child->listening.awaited = mode_of(child) == READY_AUTO && !is_passed_any(child);
-	if (may_be_given(child))
-		look_after(child, look_wait(0));
+	child->listening.awaited = ready_mode_of(child) == READY_AUTO && !gets_sockets(child);
+	if (may_have_listening(child))
+		schedule_look(child, wait_before_look(0));
 	else if (ports_expects(child) || child->listening.awaited)
-		look_after(child, MISSING_PATIENCE);
+		schedule_look(child, MISSING_PATIENCE);
 }
 
 void listens_bound(struct child *child, pid_t thread)
 {
 	child->listening.bound_by = thread;
-	look_after(child, look_wait(0));
+	schedule_look(child, wait_before_look(0));
 }
 
-/* The worker listens on an address that counts.  If it lacks another, that may
- * follow within a moment: look again then. */
-static void consider(struct child *child)
+/* The worker listens on an address that counts.  If it lacks another address, it may listen there
+ * within a moment: looks again then. */
+static void report_if_ready(struct child *child)
 {
-	if (ports_expects(child) ? is_ready(child) : !ports_lacks_one(child))
-		tell_listening(child);
+	if (ports_expects(child) ? listens_on_all(child) : !ports_lacks_one(child))
+		report_listening(child);
 	else
-		look_after(child, LISTEN_PATIENCE);
+		schedule_look(child, LISTEN_PATIENCE);
 }
 
 /* Is one of the numbers in the path the worker's pid or tid? */
@@ -398,19 +400,19 @@ static bool is_private(const struct child *child, const char *text, pid_t tid)
 	return false;
 }
 
-/* A path that a second worker listens on is shared.  It counts now for the
- * first one, too, which may be ready by it. */
-static void reconsider(const struct service *service)
+/* A path on which a second worker listens is shared, so it counts now for the first worker, too,
+ * which may be ready by it. */
+static void report_all_ready(const struct service *service)
 {
 	struct child *child;
 
 	for_each_child (child, children_of(service))
 		if (!child->trap.listening_told && ports_any(child, false))
-			consider(child);
+			report_if_ready(child);
 }
 
-/* Is the path a word of the command, or in one?  Then all copies have it. */
-static bool is_given(const struct child *child, const char *path)
+/* Is the path a word of the command, or part of a word?  Then all copies have it. */
+static bool is_in_command(const struct child *child, const char *path)
 {
 	const struct strings *command = &cluster_settings(child->service->core)->command;
 
@@ -422,17 +424,17 @@ static bool is_given(const struct child *child, const char *path)
 
 static void note_unix(struct child *child, const char *text, pid_t tid)
 {
-	bool given = is_given(child, text + strlen("unix:"));
+	bool given = is_in_command(child, text + strlen("unix:"));
 
 	if (!given && is_private(child, text, tid))
 		return;
-	/* nobody else has a path that a process below the worker makes up */
+	/* a path that a process below the worker makes up is its own alone */
 	if (ports_note(child, text, false, given) || tid == child->pid)
 		paths_keep(child, text + strlen("unix:"));
 	if (ports_any(child, false))
-		reconsider(child->service);
-	else if (mode_of(child) == READY_LISTEN || child->listening.awaited)
-		look_after(child, LISTEN_PATIENCE);
+		report_all_ready(child->service);
+	else if (ready_mode_of(child) == READY_LISTEN || child->listening.awaited)
+		schedule_look(child, LISTEN_PATIENCE);
 }
 
 static void note_listening(struct child *child, struct listener *l, pid_t tid)
@@ -451,7 +453,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 		ports_tell(child, ports_bit(child->service, l));
 	PARTS(listens, child);
 	beside_look(child);
-	consider(child);
+	report_if_ready(child);
 }
 
 void listens_told(struct child *child, struct listener *l)
@@ -461,14 +463,14 @@ void listens_told(struct child *child, struct listener *l)
 		return;
 	}
 	ports_note_own(child);
-	consider(child);
+	report_if_ready(child);
 }
 
 /* ---- the call ---- */
 
-/* The sum of the backlogs that the workers would have had alone; the kernel
- * takes no more than net.core.somaxconn. */
-static int backlog_for(const struct child *child, const struct listener *l, int asked)
+/* The sum of the backlogs that the workers would have had alone; the kernel takes no more than
+ * net.core.somaxconn. */
+static int sum_backlogs(const struct child *child, const struct listener *l, int asked)
 {
 	unsigned workers = cluster_wanted(child->service->core);
 
@@ -479,11 +481,11 @@ static int backlog_for(const struct child *child, const struct listener *l, int 
 	return asked <= INT_MAX / (int)workers ? asked * (int)workers : INT_MAX;
 }
 
-/* Leave the call to the kernel; note the path if it is for a unix socket. */
-static void leave(struct child *child, const struct seccomp_notice *notice, struct remote *r)
+/* Leaves the call to the kernel; notes the path if it is for a unix socket. */
+static void leave_call(struct child *child, const struct seccomp_notice *notice, struct remote *r)
 {
 	int trap = child->trap.fd;
-	const struct listener *named = named_unix(child->service, remote_inode(r, notice->fd));
+	const struct listener *named = find_named_unix(child->service, remote_inode(r, notice->fd));
 	char text[160] = "unix:";
 	bool known = (named != NULL ||
 			     remote_unix_path(r, notice->fd, text + 5, sizeof(text) - 5) == 0) &&
@@ -492,7 +494,7 @@ static void leave(struct child *child, const struct seccomp_notice *notice, stru
 	seccomp_continue(trap, notice->id);
 	if (known && named != NULL) {
 		note_port(child, named);
-		consider(child);
+		report_if_ready(child);
 	} else if (known) {
 		note_unix(child, text, notice->tid);
 	}
@@ -505,15 +507,15 @@ void listens_call(struct child *child, const struct seccomp_notice *notice, stru
 	int backlog;
 	bool first;
 
-	if ((l != NULL || named_unix(child->service, remote_inode(r, notice->fd)) != NULL) &&
+	if ((l != NULL || find_named_unix(child->service, remote_inode(r, notice->fd)) != NULL) &&
 		gate_keep(child, l, notice))
 		return;
 	if (l == NULL || !seccomp_waits(trap, notice->id)) {
-		leave(child, notice, r);
+		leave_call(child, notice, r);
 		return;
 	}
-	/* we call listen(2) first, so that nobody is told too early */
-	backlog = backlog_for(child, l, notice->backlog);
+	/* nclust listens first, so that no worker's call succeeds too early */
+	backlog = sum_backlogs(child, l, notice->backlog);
 	if (group_listen(l, child->traffic.lane, backlog) == -1) {
 		int error = errno;
 
@@ -524,15 +526,15 @@ void listens_call(struct child *child, const struct seccomp_notice *notice, stru
 	first = !l->facts.listening;
 	heal_listening(l);
 	if (first && group_size(l) > 1)
-		group_apply(l);       /* now that they listen */
+		group_apply(l);       /* now that the sockets listen */
 	l->address.backlog = backlog; /* for heal.c */
 	learned_use(child, l, notice->tid);
 	seccomp_answer(trap, notice->id, 0);
 	note_listening(child, l, notice->tid);
 }
 
-/* Is there nothing but its bind(2) by which a server of UDP shows that it is ready?  So
- * it is where a sign is waited for, and once others have given that one. */
+/* Is bind(2) the only sign by which a UDP server of this cluster shows that it is ready?  Not if
+ * the cluster has a stream listener, or if a worker has opened a TCP port. */
 static bool shows_by_udp(const struct service *service)
 {
 	struct listener_walk walk = listeners_of(service, LISTENERS_ALL);
@@ -554,7 +556,7 @@ void listens_look(struct child *child, bool waited)
 	if (waited)
 		note_udp(child);
 	if (ports_any(child, false))
-		look_after(child, LISTEN_PATIENCE);
+		schedule_look(child, LISTEN_PATIENCE);
 }
 
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
@@ -562,7 +564,7 @@ bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice)
 	if (gate_keep(child, NULL, notice))
 		return true;
 	note_udp(child);
-	/* a moment later, it may listen as well */
+	/* the worker may listen as well, a moment later */
 	listens_look(child, false);
 	return false;
 }
@@ -577,7 +579,7 @@ void listens_recall(struct child *child)
 	for (size_t i = 0; !known && i < set->count; i++)
 		if ((child->listening.listens >> set->list[i]->bit & 1) != 0)
 			note_port(child, set->list[i]);
-	/* an earlier nclust may not have told which it had at first */
+	/* an earlier nclust may not have noted which ports it had at first */
 	if (child->listening.lasting == 0)
 		child->listening.lasting = child->listening.ports;
 }
@@ -589,7 +591,7 @@ void intercept_on_explain(
 	const char *text;
 
 	if (r->why != WHY_START_TIMEOUT || child == NULL ||
-		(!is_asked(child) && child->life.waits == NULL))
+		(!makes_ready(child) && child->life.waits == NULL))
 		return;
 	text = ports_missing(child);
 	if (child->life.waits != NULL)
@@ -607,7 +609,7 @@ void listens_resume(struct child *child)
 	if ((child->listening.ports & ~child->listening.lasting) != 0)
 		closed_await(child);
 	if (child->trap.listening_by != 0)
-		arm(child, child->trap.listening_by);
+		arm_ready_timer(child, child->trap.listening_by);
 }
 
 void listens_init(struct supervisor *sup)

@@ -25,16 +25,16 @@
 
 #define ITEMS_MAX 64
 #define PUT_PATIENCE (100 * MSEC)
-#define PUT_PATIENCE_AGAIN (20 * MSEC) /* with that user (vfork_was_late()) */
-/* With a worker that gets no CPU, because the machine has too much to do: so often at
- * most, and with one of another user, who may only pretend. */
+#define PUT_PATIENCE_AGAIN (20 * MSEC) /* with the same user again (vfork_was_late()) */
+/* Tries with a worker that gets no CPU, because the machine has too much to do; fewer with another
+ * user's worker, which may only pretend. */
 #define PUT_TRIES 20
 #define PUT_TRIES_OTHERS 5
 #define STAY_PATIENCE (20 * MSEC)
 
 /* ---- looking ---- */
 
-static bool look_at_fd(void *context, int fd, const char *target)
+static bool note_fd(void *context, int fd, const char *target)
 {
 	struct takeover *t = context;
 	uint64_t inode = remote_socket_inode(target);
@@ -46,9 +46,9 @@ static bool look_at_fd(void *context, int fd, const char *target)
 	}
 	if (inode == t->inode && fd != t->notice->fd && t->same_count < SAME_MAX)
 		t->same[t->same_count++] = fd;
-	for (size_t i = 0; i < t->found_count; i++)
-		if (group_has_inode(t->found[i], inode))
-			t->held[i]++;
+	for (size_t i = 0; i < t->listener_count; i++)
+		if (group_has_inode(t->listeners[i], inode))
+			t->listener_fds[i]++;
 	return false;
 }
 
@@ -59,8 +59,8 @@ void putover_look(struct takeover *t)
 	t->same[0] = t->notice->fd;
 	t->same_count = 1;
 	t->epoll_count = 0;
-	memset(t->held, 0, sizeof(t->held));
-	(void)remote_each_fd(t->remote, LOOK_MAX, look_at_fd, t);
+	memset(t->listener_fds, 0, sizeof(t->listener_fds));
+	(void)remote_each_fd(t->remote, LOOK_MAX, note_fd, t);
 }
 
 /* ---- putting a kept socket in the place of the worker's ---- */
@@ -70,10 +70,10 @@ struct putting {
 	int ours;
 	bool cloexec[SAME_MAX];
 	int error;
-	bool stays; /* the child that puts it cannot be ended */
+	bool unkillable; /* the child that puts it cannot be ended */
 };
 
-static void put_all(void *argument)
+static void put_in_child(void *argument)
 {
 	struct putting *p = argument;
 	const struct takeover *t = p->t;
@@ -85,9 +85,9 @@ static void put_all(void *argument)
 		}
 }
 
-/* It waits until the worker has taken them.  0; or -1: it did not in time, as it is
- * stopped, or hangs. */
-static int put(struct putting *p)
+/* Puts the sockets, and waits until the worker has taken them. 0; or -1: the worker did not in
+ * time, because it is stopped, or hangs. */
+static int put_sockets(struct putting *p)
 {
 	struct remote *r = p->t->remote;
 	bool again = r->others && vfork_patience(r->uid) < PUT_PATIENCE;
@@ -98,14 +98,14 @@ static int put(struct putting *p)
 	for (unsigned i = 0; i < (r->others ? PUT_TRIES_OTHERS : PUT_TRIES); i++) {
 		nsec_t before = awake;
 
-		if (vfork_run(put_all, p, patience) == 0)
+		if (vfork_run(put_in_child, p, patience) == 0)
 			return 0;
 		if (errno != ETIMEDOUT)
 			return -1;
-		p->stays = vfork_stays(STAY_PATIENCE);
+		p->unkillable = vfork_stays(STAY_PATIENCE);
 		/* the worker may have taken them just now, after a long wait for a CPU */
 		awake = process_awake(p->t->notice->tid);
-		if (p->stays || (awake == before && !process_is_runnable(p->t->notice->tid)))
+		if (p->unkillable || (awake == before && !process_is_runnable(p->t->notice->tid)))
 			break;
 	}
 	r->late = true;
@@ -122,10 +122,10 @@ static bool is_same(const struct takeover *t, int fd)
 	return false;
 }
 
-/* An epoll item of the worker's own socket, to be added again for the kept one.
- * It is read before the socket is replaced, because it goes with the socket. */
+/* An epoll item of the worker's own socket, to be added again for the kept socket.  It is read
+ * before the socket is replaced, because it goes with the socket. */
 struct waiting {
-	int epoll; /* the worker's number of it */
+	int epoll; /* the epoll set's fd in the worker */
 	struct remote_epoll_item item;
 };
 
@@ -165,7 +165,7 @@ static void add_waiting(
 }
 
 /* The options of a new socket, on which nothing was set. */
-static struct socket_options *plain_options(const struct socket_key *key)
+static struct socket_options *read_plain_options(const struct socket_key *key)
 {
 	struct socket_options *options = calloc(1, sizeof(*options));
 	scoped_fd fd = socket(key->family, key->type | SOCK_CLOEXEC, key->protocol);
@@ -178,10 +178,10 @@ static struct socket_options *plain_options(const struct socket_key *key)
 static void follow_options(struct takeover *t, struct listener *l)
 {
 	if (l->asked == NULL)
-		l->asked = plain_options(&t->key);
+		l->asked = read_plain_options(&t->key);
 	if (l->asked == NULL)
 		return;
-	if (t->sock == -1) { /* of its options only O_NONBLOCK is known */
+	if (t->sock == -1) { /* of this socket's options only O_NONBLOCK is known */
 		bool nonblock = t->asked.nonblock;
 
 		t->asked = *l->asked;
@@ -209,9 +209,9 @@ void putover(struct takeover *t, struct listener *l)
 	if (!takeover_waits(t))
 		return;
 	follow_options(t, l);
-	if (put(&p) == -1) {
-		/* to end, the child needs the lock that we need to answer */
-		if (p.stays) {
+	if (put_sockets(&p) == -1) {
+		/* to end, the child needs the lock that nclust needs to answer */
+		if (p.unkillable) {
 			t->trap = -1;
 			intercept_abandon(t->child);
 		} else {

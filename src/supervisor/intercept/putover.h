@@ -6,14 +6,14 @@
 #include "os/spawn/seccomp.h"
 #include "supervisor/common/state.h"
 
-/* Replacing a worker's own socket by a kept one, while its bind(2) waits: under
- * all descriptor numbers of the socket, with the options and flags that the
- * worker has set, and in its epoll sets.  For takeover.c alone. */
+/* Replaces a worker's own socket by a kept one, while its bind(2) waits: under all descriptor
+ * numbers of the socket, with the options and flags that the worker has set, and in its epoll sets.
+ * For takeover.c alone. */
 
-/* So many descriptors of a worker are searched for duplicates of the socket, and
- * for sockets that it has. */
+/* So many descriptors of a worker are searched for duplicates of the socket, and for kept sockets
+ * that it has. */
 #define LOOK_MAX 4096
-#define SAME_MAX 16 /* duplicates; more of them keep the worker's own socket */
+#define SAME_MAX 16 /* duplicates; with more, those beyond stay the worker's own socket */
 #define EPOLLS_MAX 16
 #define FOUND_MAX 16
 
@@ -24,27 +24,27 @@ struct takeover {
 	const struct seccomp_notice *notice;
 	struct remote *remote; /* the calling thread */
 	int trap;
-	bool adopts; /* its socket can be had */
-	int sock;    /* duplicate of the worker's socket; -1: refused */
+	bool duplicates; /* nclust can duplicate its socket */
+	int sock;        /* duplicate of the worker's socket; -1: refused */
 	struct socket_key key;
-	struct socket_options asked; /* what the worker has set on it */
+	struct socket_options asked; /* the options that the worker has set on its socket */
 	bool reuseport;
-	bool again; /* of UDP: with SO_REUSEADDR */
-	bool fresh; /* neither bound nor connected, as far as can be seen */
-	bool tried; /* the child that has looked at it has bound it, too … */
-	int got;    /* … or tried to */
+	bool reuseaddr;      /* UDP: with SO_REUSEADDR */
+	bool fresh;          /* neither bound nor connected, as far as can be seen */
+	bool bound_in_child; /* the child that has examined the socket has called bind(2) */
+	int got;             /* result of that bind(2) */
 	int error;
 
-	/* its process: duplicates of the socket, epoll sets, and the listeners
-	 * that it holds already */
+	/* in the calling process: duplicates of the socket, epoll sets, and listeners whose sockets
+	 * it has */
 	uint64_t inode;
 	int same[SAME_MAX];
 	unsigned same_count;
 	int epolls[EPOLLS_MAX];
 	unsigned epoll_count;
-	struct listener *found[FOUND_MAX];
-	unsigned held[FOUND_MAX]; /* how many descriptors it has of each */
-	size_t found_count;
+	struct listener *listeners[FOUND_MAX];
+	unsigned listener_fds[FOUND_MAX]; /* how many descriptors it has of each */
+	size_t listener_count;
 };
 
 static inline bool takeover_waits(const struct takeover *t)
@@ -57,10 +57,10 @@ static inline void takeover_answer(const struct takeover *t, int error)
 	seccomp_answer(t->trap, t->notice->id, error);
 }
 
-/* Look at the caller's process and fill in what was found. */
+/* Searches the caller's process, and fills in what it finds. */
 void putover_look(struct takeover *t);
 
-/* After putover_look(): replace the socket, and answer the worker. */
+/* After putover_look(): replaces the socket, and answers the worker. */
 void putover(struct takeover *t, struct listener *l);
 
 #endif

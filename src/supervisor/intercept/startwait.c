@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* From its start to the first look; then twice as long each time. */
+/* Time from the worker's start to the first look; then twice as long each time. */
 #define PATIENCE (3 * SECOND)
 
 void startwait_born(struct child *child)
@@ -25,8 +25,8 @@ void startwait_born(struct child *child)
 	intercept_look_after(child, &child->trap.waits_by, PATIENCE);
 }
 
-/* The worker that has the lock, if it is one of that cluster. */
-static const struct child *copy_of(const struct service *service, pid_t pid)
+/* Returns the worker that has the lock, if it is a worker of that cluster; or NULL. */
+static const struct child *find_copy(const struct service *service, pid_t pid)
 {
 	struct process_facts facts = {0};
 	const struct child *c =
@@ -35,8 +35,8 @@ static const struct child *copy_of(const struct service *service, pid_t pid)
 	return c != NULL && c->service == service ? c : NULL;
 }
 
-/* Heap; NULL: it waits for no lock.  `copied`: another copy has it. */
-static char *describe(const struct child *child, bool *copied)
+/* Returns what the worker waits for, heap; NULL: no lock. *copied: another copy has it. */
+static char *describe_lock(const struct child *child, bool *copied)
 {
 	struct lockwait lock;
 	const struct child *copy;
@@ -46,7 +46,7 @@ static char *describe(const struct child *child, bool *copied)
 
 	if (!lockwait_look(&lock, child->pid))
 		return NULL;
-	copy = copy_of(child->service, lock.holder);
+	copy = find_copy(child->service, lock.holder);
 	*copied = copy != NULL;
 	if (copy != NULL)
 		got = asprintf(&text, "the lock of %s, which %s.%" PRIu32 " (process %d) has",
@@ -59,7 +59,7 @@ static char *describe(const struct child *child, bool *copied)
 	return got == -1 ? NULL : text;
 }
 
-static void note(struct child *child, char *text, bool copied)
+static void note_wait(struct child *child, char *text, bool copied)
 {
 	const char *advice = copied ? "; " TROUBLE_ONE_COPY : "";
 	const char *old = child->life.waits;
@@ -70,7 +70,7 @@ static void note(struct child *child, char *text, bool copied)
 				(int)child->pid, text, advice);
 		trouble_set_cause(child, "it waits for %s%s", text, advice);
 	}
-	if (text == NULL && old != NULL) { /* it has got it */
+	if (text == NULL && old != NULL) { /* it has got the lock */
 		free(child->life.cause);
 		child->life.cause = NULL;
 	}
@@ -89,9 +89,9 @@ void startwait_look(struct child *child)
 		return;
 	child->trap.waits_by = 0;
 	if (starts)
-		text = describe(child, &copied);
-	if (starts || state == SLOT_READY) /* else it waits no more as it ends */
-		note(child, text, copied);
+		text = describe_lock(child, &copied);
+	if (starts || state == SLOT_READY) /* else it ends, and waits no more */
+		note_wait(child, text, copied);
 	if (starts)
 		intercept_look_after(
 			child, &child->trap.waits_by, clock_now() - child_view(child).born);

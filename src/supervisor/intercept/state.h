@@ -10,13 +10,13 @@
 #include <stdbool.h>
 
 /*
- * What this room alone knows of a worker, and of all: these structs are in those
- * of common/state.h.
+ * What this room alone knows of a worker, and of the instance: these structs are members of those
+ * in common/state.h.
  */
-struct heard;
+struct trapped_call;
 
-/* Calls of listen(2) that wait for the release of a spare; of more, from other
- * threads, the rest is let through. */
+/* Calls of listen(2) that are held until a spare is released; further calls, of other threads, are
+ * let through. */
 #define GATE_CALLS 2
 struct gate {
 	uint64_t id[GATE_CALLS]; /* as in struct seccomp_notice */
@@ -27,44 +27,44 @@ struct gate {
 
 struct trapped {
 	struct gate gate;
-	int fd;                     /* on which calls arrive, or -1 */
-	struct heard *heard;        /* heap: a call that waits its turn; or NULL */
+	int fd;                     /* on which nclust receives its calls, or -1 */
+	struct trapped_call *call;  /* heap, a call that is not answered yet; or NULL */
 	struct allowance allowance; /* for its calls */
 
-	nsec_t listening_by; /* when to look next if it is ready; or 0 */
-	unsigned looks;      /* how many there were so far */
-	nsec_t busy;         /* CPU time that it had used, or waited for, … */
-	nsec_t busy_at;      /* … at this look; or 0 */
+	nsec_t listening_by; /* when to look next whether it is ready; or 0 */
+	unsigned looks;      /* looks so far */
+	nsec_t busy;         /* CPU time that it had used, or waited for, at busy_at */
+	nsec_t busy_at;      /* when idleness was judged last; or 0 */
 	nsec_t waits_by;     /* when to look what it waits for; or 0 */
-	nsec_t late_by;      /* when to look what it has closed; or 0 … */
-	nsec_t late_wait;    /* … after so long a wait (closed.h) */
-	int v6only_fd;       /* the last IPV6_V6ONLY that it set was on this … */
-	bool v6only_known;   /* … (known where sockets cannot be had) … */
-	bool v6only;         /* … and this */
-	bool hostile;        /* it held us up: the kernel does its calls */
+	nsec_t late_by;      /* when to look what it has closed; or 0 */
+	nsec_t late_wait;    /* time between the last two of these looks (closed.h) */
+	int v6only_fd;       /* fd of the socket on which it set IPV6_V6ONLY last */
+	bool v6only_known;   /* v6only is known; only where nclust cannot duplicate sockets */
+	bool v6only;         /* that option's value */
+	bool hostile;        /* a look was late: the kernel does its calls */
 	bool gate_passed;
-	bool aside;          /* a spare that listens, where no client comes (gate.h) */
-	uint8_t gate_count;  /* so many calls are in `gate` */
+	bool aside;          /* a spare that listens on a socket without clients (gate.h) */
+	uint8_t gate_count;  /* calls in `gate` */
 	bool listening_told; /* the core knows that it listens */
 	bool missing_told;   /* a missing address was reported */
 };
 
-/* What we know of trapping workers' calls here (intercept.h). */
+/* How nclust can take over sockets here (intercept.h). */
 enum intercept_way {
 	WAY_UNKNOWN,
-	WAY_ADOPT,   /* we can duplicate workers' own sockets */
-	WAY_REPLACE, /* we cannot: ours are put in their place */
-	WAY_NONE,    /* no calls can be trapped */
+	WAY_ADOPT,   /* by duplicates of workers' own sockets */
+	WAY_REPLACE, /* by nclust's sockets, put in the place of workers' */
+	WAY_NONE,    /* not at all: calls cannot be trapped */
 };
 
 struct intercept {
 	enum intercept_way way;
 	struct spawn_trap trap; /* of the spawn under way */
 	bool own_filter_told;
-	struct heard *heard; /* in the order of their calls */
-	struct heard **heard_end;
-	ev_timer obey;  /* never armed; fed when a call was received */
-	ev_timer ready; /* the earliest listening_by */
+	struct trapped_call *calls; /* all that are not answered, in the order of the calls */
+	struct trapped_call **calls_end;
+	ev_timer answer_timer; /* never armed; fed when a call was received */
+	ev_timer ready;        /* the earliest listening_by, or other look */
 };
 
 #endif

@@ -38,8 +38,8 @@
 /* With more learned listeners than this, check if they are still in use. */
 #define LEARNED_FEW 16
 
-/* The kernel binds.  Our duplicate is closed first, because the worker may
- * close its own and bind again. */
+/* Lets the kernel bind. nclust's duplicate is closed first, because the worker may close its own
+ * socket and bind again. */
 static void let_kernel(struct takeover *t)
 {
 	foreign_close_now(t->service->sup, t->child, &t->sock);
@@ -57,15 +57,16 @@ static unsigned first_free_port(void)
 							       : 1024;
 }
 
-/* nclust may have the right to bind low ports where the worker does not. */
+/* May the worker bind the port?  nclust may have a right to bind low ports that it has not. */
 static bool may_bind(struct takeover *t)
 {
 	return t->key.port >= first_free_port() || learned_named(t->child, &t->key) != NULL ||
 		!privilege_has(CAP_NET_BIND_SERVICE) || remote_may(t->remote, CAP_NET_BIND_SERVICE);
 }
 
-/* Which listener of ours holds the port, and of which cluster? */
-static const struct listener *own_holder(const struct takeover *t, const struct service **whose)
+/* Returns the listener of this nclust that has the port, and its cluster. */
+static const struct listener *find_own_holder(
+	const struct takeover *t, const struct service **whose)
 {
 	const struct supervisor *sup = t->service->sup;
 
@@ -81,16 +82,16 @@ static const struct listener *own_holder(const struct takeover *t, const struct 
 	return NULL;
 }
 
-/* Say which listener of this nclust has the port; "": none has. */
+/* Describes which listener of this nclust has the port; "": none has. */
 static void describe_own(const struct takeover *t, char *to, size_t size)
 {
 	const struct service *whose;
-	const struct listener *l = own_holder(t, &whose);
+	const struct listener *l = find_own_holder(t, &whose);
 	struct listener_walk own = listeners_for(t->child, LISTENERS_IN_FORCE);
 	const struct listener *o = NULL;
 	bool others = l != NULL && l->address.each != NULL;
 
-	/* a slot's own may be in its way, too: 0.0.0.0 of 127.0.0.1 */
+	/* a slot's own address may be in its way, too: 0.0.0.0 of 127.0.0.1 */
 	while (others && (o = listener_next(&own)) != NULL)
 		others = o != l;
 	*to = '\0';
@@ -106,7 +107,7 @@ static void describe_own(const struct takeover *t, char *to, size_t size)
 						    "that the server binds, or none");
 }
 
-static void tell_failed(const struct takeover *t, int error)
+static void report_failed(const struct takeover *t, int error)
 {
 	char text[SOCKET_KEY_TEXT];
 	char own[256];
@@ -142,8 +143,8 @@ static int make_binding(void *argument)
 }
 
 /*
- * Bind the worker's own socket.  The first of an address is bound without
- * SO_REUSEPORT, so that it fails if a stranger has the port; others join it.
+ * Binds the worker's own socket.  The first socket of an address is bound without SO_REUSEPORT, so
+ * that it fails if another program has the port; further sockets join it.
  */
 static int bind_own(const struct takeover *t, bool first)
 {
@@ -152,10 +153,10 @@ static int bind_own(const struct takeover *t, bool first)
 	return remote_run(t->remote, t->sock, make_binding, &b);
 }
 
-/* Bind a new socket with the worker's uid: we cannot duplicate its own, or it has none. */
+/* Binds a new socket with the worker's uid: the worker's own cannot be duplicated, or is none. */
 static int bind_new(struct takeover *t, bool first)
 {
-	bool again = t->key.type == SOCK_STREAM || t->again;
+	bool again = t->key.type == SOCK_STREAM || t->reuseaddr;
 	uint64_t uid;
 	int fd;
 
@@ -166,8 +167,7 @@ static int bind_new(struct takeover *t, bool first)
 	fd = socket_key_open_as(&t->key, (uid_t)uid, again, !first);
 	if (!t->reuseport)
 		return fd;
-	/* the worker's IPV6_V6ONLY cannot be seen; a program that binds one
-	 * socket for each family has set it */
+	/* nclust cannot see IPV6_V6ONLY, which a program that binds one for each family sets */
 	if (fd == -1 && errno == EADDRINUSE && t->key.family == AF_INET6 &&
 		socket_key_is_any(&t->key) && !t->key.v6only) {
 		t->key.v6only = true;
@@ -180,8 +180,8 @@ static int bind_new(struct takeover *t, bool first)
 
 static int bind_once(struct takeover *t, bool first)
 {
-	if (t->tried) {
-		t->tried = false;
+	if (t->bound_in_child) {
+		t->bound_in_child = false;
 		errno = t->error;
 		return t->got;
 	}
@@ -221,8 +221,8 @@ static void keep_options(struct listener *l, const struct takeover *t)
 		*l->asked = t->asked;
 }
 
-/* Keep the socket that was bound.  NULL: it is still the caller's. */
-static struct listener *keep(struct takeover *t, int fd)
+/* Keeps the bound socket as a listener.  NULL: the socket is still the caller's. */
+static struct listener *keep_listener(struct takeover *t, int fd)
 {
 	struct error err;
 	struct listener *l = learned_add(t->service, &t->key, fd, &err);
@@ -241,7 +241,7 @@ static struct listener *keep(struct takeover *t, int fd)
 	return l;
 }
 
-/* Answer the worker: it keeps its own socket, or gets the kept one for it. */
+/* Answers the worker: it keeps its own socket, or gets the kept socket in its place. */
 static void hand_out(struct takeover *t, struct listener *l)
 {
 	if (t->sock == -1) {
@@ -254,13 +254,13 @@ static void hand_out(struct takeover *t, struct listener *l)
 	takeover_answer(t, 0);
 }
 
-static void learn(struct takeover *t, bool first)
+static void bind_and_learn(struct takeover *t, bool first)
 {
 	bool own = t->sock != -1;
 	struct listener *l;
 	int got;
 
-	if ((!t->tried && !may_bind(t)) || !takeover_waits(t)) {
+	if ((!t->bound_in_child && !may_bind(t)) || !takeover_waits(t)) {
 		let_kernel(t);
 		return;
 	}
@@ -268,16 +268,16 @@ static void learn(struct takeover *t, bool first)
 	if (got == -1) {
 		int error = errno;
 
-		tell_failed(t, error);
+		report_failed(t, error);
 		takeover_answer(t, error);
 		return;
 	}
-	for (size_t i = 0; !first && i < t->found_count; i++)
-		group_give_up(t->found[i]);
-	l = keep(t, own ? t->sock : got);
+	for (size_t i = 0; !first && i < t->listener_count; i++)
+		group_give_up(t->listeners[i]);
+	l = keep_listener(t, own ? t->sock : got);
 	if (l == NULL) {
 		if (own) {
-			takeover_answer(t, 0); /* it is bound, as the worker wished */
+			takeover_answer(t, 0); /* the socket is bound, as the worker wished */
 		} else {
 			foreign_close(t->service->sup, t->child, &got);
 			let_kernel(t);
@@ -285,13 +285,13 @@ static void learn(struct takeover *t, bool first)
 		return;
 	}
 	hand_out(t, l);
-	t->sock = -1; /* the listener's */
+	t->sock = -1; /* it belongs to the listener */
 }
 
 /*
- * The user has named a bare port, for which nclust has made a socket of IPv6 that
- * serves both families; the worker wants one for IPv4 alone, or one for each.
- * Ours has served nobody, so the worker's takes its place.
+ * May the worker's socket take the place of this listener's?  So it is if the user has named a bare
+ * port, for which nclust has made an IPv6 socket that serves both families, and the worker wants a
+ * socket for IPv4 alone, or one for each family. nclust's socket has served nobody yet.
  */
 static bool supersedes(const struct takeover *t, const struct listener *l)
 {
@@ -301,7 +301,7 @@ static bool supersedes(const struct takeover *t, const struct listener *l)
 		(t->key.family == AF_INET || t->key.v6only);
 }
 
-static struct listener *superseded(const struct takeover *t)
+static struct listener *find_superseded(const struct takeover *t)
 {
 	const struct listener_set *set = &t->service->held.listeners;
 	struct listener *l;
@@ -312,11 +312,11 @@ static struct listener *superseded(const struct takeover *t)
 	return NULL;
 }
 
-static void supersede(struct takeover *t, struct listener *l)
+static void replace_listener(struct takeover *t, struct listener *l)
 {
 	struct error err;
 	scoped_fd made = -1;
-	int old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have it, too */
+	int old = fcntl(l->fd, F_DUPFD_CLOEXEC, 3); /* workers have that socket, too */
 
 	if (old == -1) {
 		takeover_answer(t, errno);
@@ -335,7 +335,7 @@ static void supersede(struct takeover *t, struct listener *l)
 			log_syserr("listener '%s'", l->address.name);
 		heal_watch(l);
 		fd_close(&old);
-		tell_failed(t, error);
+		report_failed(t, error);
 		takeover_answer(t, error);
 		return;
 	}
@@ -362,7 +362,7 @@ static int bind_asked(struct takeover *t)
 	fd = bind_either(t, true);
 	if (fd != -1 || !any || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
 		return fd;
-	t->key.family = AF_INET; /* there is no IPv6 here */
+	t->key.family = AF_INET; /* the kernel has no IPv6 */
 	return bind_either(t, true);
 }
 
@@ -379,7 +379,7 @@ struct listener *takeover_open(
 		.trap = -1,
 		.sock = -1,
 		.key = *key,
-		.again = again,
+		.reuseaddr = again,
 	};
 	struct listener *l = NULL;
 	int fd;
@@ -388,11 +388,11 @@ struct listener *takeover_open(
 	fd = bind_asked(&t);
 	if (fd == -1) {
 		*error = errno;
-		tell_failed(&t, *error);
+		report_failed(&t, *error);
 		return NULL;
 	}
 	if (socket_key_bound(&t.key, fd) == 0)
-		l = keep(&t, fd);
+		l = keep_listener(&t, fd);
 	if (l == NULL) {
 		(void)close(fd);
 		*error = EMFILE;
@@ -402,13 +402,13 @@ struct listener *takeover_open(
 
 /* ---- deciding ---- */
 
-/* Has the process bound it?  Of a named one it inherits one descriptor. */
+/* Has the process bound this listener itself?  Of a named listener it inherits one descriptor. */
 static bool has_bound(const struct takeover *t, size_t i)
 {
-	return t->held[i] > (learned_only(t->found[i]) ? 0U : 1U);
+	return t->listener_fds[i] > (learned_only(t->listeners[i]) ? 0U : 1U);
 }
 
-static void limit(struct takeover *t, struct listener *l)
+static void give_covering(struct takeover *t, struct listener *l)
 {
 	char text[SOCKET_KEY_TEXT];
 
@@ -421,51 +421,51 @@ static void limit(struct takeover *t, struct listener *l)
 
 static void bind_anew(struct takeover *t)
 {
-	struct listener *l = superseded(t);
+	struct listener *l = find_superseded(t);
 
 	if (t->sock == -1)
 		putover_look(t);
 	if (l != NULL) {
-		supersede(t, l);
+		replace_listener(t, l);
 		return;
 	}
 	l = learned_cover(t->child, &t->key);
 	if (l == NULL) {
-		learn(t, true);
+		bind_and_learn(t, true);
 		return;
 	}
-	t->found[0] = l;
-	t->found_count = 1;
+	t->listeners[0] = l;
+	t->listener_count = 1;
 	putover_look(t);
 	if (has_bound(t, 0)) /* it binds a second socket */
-		learn(t, true);
+		bind_and_learn(t, true);
 	else
-		limit(t, l);
+		give_covering(t, l);
 }
 
-/* The n-th bind of an address by one process gets the n-th socket; one that it
- * has closed again (a probe) is free. */
+/* The n-th bind of an address by one process gets the n-th socket; a socket that the process has
+ * closed again (a probe) is free. */
 static void bind_known(struct takeover *t)
 {
 	putover_look(t);
-	for (size_t i = 0; i < t->found_count; i++) {
-		if (group_has_inode(t->found[i], t->inode)) {
+	for (size_t i = 0; i < t->listener_count; i++) {
+		if (group_has_inode(t->listeners[i], t->inode)) {
 			takeover_answer(t, 0); /* the same call once more */
 			return;
 		}
 		if (!has_bound(t, i)) {
-			putover(t, t->found[i]);
+			putover(t, t->listeners[i]);
 			return;
 		}
 	}
 	if (t->reuseport)
-		learn(t, false);
+		bind_and_learn(t, false);
 	else
 		takeover_answer(t, EADDRINUSE);
 }
 
-/* Has a worker bound one and closed it again?  One that does not listen, or of very
- * many.  Where a look is too dear, it waits for another bind. */
+/* Has a worker bound a learned address and closed it again?  Only of listeners that do not listen,
+ * or of very many.  A worker with little allowance left is looked at by a later bind. */
 static bool has_probes(const struct takeover *t)
 {
 	const struct listener_set *set = &t->service->held.learned;
@@ -488,7 +488,7 @@ bool takeover_shares(const struct child *child, const struct socket_key *key)
 		learned_named(child, key) != NULL || learned_cover(child, key) != NULL;
 }
 
-/* Is it the worker's first process, or a thread of that? */
+/* Is the thread one of the worker's first process? */
 static bool is_of_worker(const struct takeover *t, pid_t tid)
 {
 	uint64_t process;
@@ -498,16 +498,16 @@ static bool is_of_worker(const struct takeover *t, pid_t tid)
 			process == (uint64_t)t->child->pid);
 }
 
-static void decide(struct takeover *t)
+static void bind_trapped(struct takeover *t)
 {
-	if (t->tried) {
-		learn(t, true);
+	if (t->bound_in_child) {
+		bind_and_learn(t, true);
 		return;
 	}
 	if (has_probes(t))
 		closed_forget(t->child, &t->key);
-	t->found_count = learned_find(t->child, &t->key, t->found, FOUND_MAX);
-	if (t->found_count > 0)
+	t->listener_count = learned_find(t->child, &t->key, t->listeners, FOUND_MAX);
+	if (t->listener_count > 0)
 		bind_known(t);
 	else
 		bind_anew(t);
@@ -520,28 +520,28 @@ static bool give_named(struct takeover *t)
 {
 	struct listener *l;
 
-	t->found_count = learned_find(t->child, &t->key, t->found, FOUND_MAX);
-	if (t->found_count == 0) {
+	t->listener_count = learned_find(t->child, &t->key, t->listeners, FOUND_MAX);
+	if (t->listener_count == 0) {
 		l = learned_cover(t->child, &t->key);
 		if (l == NULL)
 			return false;
-		t->found[0] = l;
-		t->found_count = 1;
+		t->listeners[0] = l;
+		t->listener_count = 1;
 	}
 	putover_look(t);
 	if (has_bound(t, 0))
 		return false;
-	putover(t, t->found[0]);
+	putover(t, t->listeners[0]);
 	return true;
 }
 
-static int share(void *argument)
+static int set_reuseport(void *argument)
 {
 	return socket_set_reuseport(((const struct takeover *)argument)->sock, true);
 }
 
-/* Is each flow to stay in its slot?  Then nclust keeps a socket for each.  But a spare
- * waits in this call, which the kernel answers in the end. */
+/* Is each flow to stay in its slot?  Then nclust keeps a UDP socket for each slot.  Not for spares,
+ * which wait in this call: the kernel answers it in the end. */
 static bool is_spread(const struct child *child)
 {
 	const struct recipe *r = recipe_of(child->service, child->generation);
@@ -549,29 +549,30 @@ static bool is_spread(const struct child *child)
 	return r != NULL && recipe_spreads(r) && r->settings->spare == 0;
 }
 
-/* Else workers have their own sockets, and the kernel spreads the flows. */
+/* Binds a UDP socket.  One that nclust does not keep is the worker's own: the kernel spreads
+ * flows. */
 static void bind_udp(struct takeover *t)
 {
 	bool udp = t->sock != -1 && t->key.type == SOCK_DGRAM && t->key.protocol == IPPROTO_UDP;
 	bool spread = udp && is_spread(t->child);
 
 	if (udp && give_named(t)) {
-		if (learned_only(t->found[0])) /* as by its own bind(2) */
+		if (learned_only(t->listeners[0])) /* as by its own bind(2) */
 			listens_look(t->child, true);
 		return;
 	}
 	if (udp && !spread)
-		(void)remote_run(t->remote, t->sock, share, t);
+		(void)remote_run(t->remote, t->sock, set_reuseport, t);
 	if (udp && listens_keep_udp(t->child, t->notice))
 		return;
 	if (spread && t->fresh)
-		decide(t);
+		bind_trapped(t);
 	else
 		let_kernel(t);
 }
 
-/* Was it answered already?  A call that a signal interrupts after our answer
- * comes again, and its socket is ours by then. */
+/* Was the call answered already?  A call that a signal interrupts after nclust's answer comes
+ * again, and its socket is nclust's by then. */
 static bool is_answered(const struct takeover *t)
 {
 	return seccomp_comes_again() && t->sock != -1 &&
@@ -586,17 +587,17 @@ static bool keeps_own(const struct child *child)
 	return false;
 }
 
-/* A worker of Node's cluster asks nclust for what it shares; a socket that it
- * binds itself is its own (`exclusive: true`, worker threads).  This does not
- * hold for processes that it has started. */
+/* A worker of Node's cluster module asks nclust for sockets that it shares; a socket that it binds
+ * itself is its own (`exclusive: true`, worker threads).  This does not hold for processes that the
+ * worker has started. */
 static bool is_exclusive(const struct takeover *t)
 {
 	return keeps_own(t->child) && !(t->sock != -1 && t->reuseport) &&
 		is_of_worker(t, t->notice->tid);
 }
 
-/* A socket that is neither bound nor connected polls as hung up (tcp_poll(): the
- * state is CLOSE).  Others are the kernel's business. */
+/* Is the socket neither bound nor connected?  Such a TCP socket polls as hung up (tcp_poll(): the
+ * state is CLOSE).  Other sockets are left to the kernel. */
 static bool is_fresh(int sock)
 {
 	struct pollfd state = {.fd = sock, .events = POLLOUT};
@@ -611,11 +612,11 @@ static bool is_fresh(int sock)
 struct examining {
 	struct takeover *t;
 	char address[SOCKET_ADDRESS_MAX];
-	int error; /* why the socket or the address cannot be had; or 0 */
+	int error; /* why nclust cannot have the socket or the address; or 0 */
 	bool known;
 };
 
-/* The worker may hold the socket's lock. */
+/* Examines the socket, whose lock the worker may hold. */
 static void examine_socket(struct examining *e)
 {
 	struct takeover *t = e->t;
@@ -632,19 +633,19 @@ static void examine_socket(struct examining *e)
 	e->known = true;
 }
 
-/* In that child, whose memory is ours: is it the first bind of an address, and is
- * nothing else to be decided? */
+/* In that child, which shares nclust's memory: is it the first bind of an address, and is nothing
+ * else to be decided? */
 static bool is_simple(struct takeover *t)
 {
 	return t->remote->inside && !t->remote->as_user && vfork_is_shared() && t->key.port != 0 &&
 		socket_key_is_tcp(&t->key) && takeover_shares(t->child, &t->key) &&
 		!is_answered(t) && t->fresh && !is_exclusive(t) &&
-		learned_find(t->child, &t->key, t->found, FOUND_MAX) == 0 &&
-		superseded(t) == NULL && learned_cover(t->child, &t->key) == NULL && may_bind(t) &&
-		!has_probes(t);
+		learned_find(t->child, &t->key, t->listeners, FOUND_MAX) == 0 &&
+		find_superseded(t) == NULL && learned_cover(t->child, &t->key) == NULL &&
+		may_bind(t) && !has_probes(t);
 }
 
-/* Then it is bound at once, and no second child has to. */
+/* Binds in this child if the call is simple, so that no second child has to. */
 static void bind_at_once(struct takeover *t)
 {
 	struct binding b = {t, true};
@@ -653,19 +654,19 @@ static void bind_at_once(struct takeover *t)
 		return;
 	t->got = make_binding(&b);
 	t->error = errno;
-	t->tried = true;
+	t->bound_in_child = true;
 }
 
-/* All that is to be known of the call, in one child if there has to be one. */
-static int examine(void *argument)
+/* Finds out all that must be known of the call, in one child if there has to be one. */
+static int examine_call(void *argument)
 {
 	struct examining *e = argument;
 	struct takeover *t = e->t;
 	struct remote *r = t->remote;
 
-	if (t->adopts)
+	if (t->duplicates)
 		t->sock = remote_fd(r, t->notice->fd);
-	if ((t->sock == -1 && t->adopts) ||
+	if ((t->sock == -1 && t->duplicates) ||
 		remote_read(r, t->notice->at, e->address, t->notice->size) == -1)
 		e->error = errno;
 	else if (t->sock != -1)
@@ -675,8 +676,8 @@ static int examine(void *argument)
 	return 0;
 }
 
-/* A socket that cannot be had: what can be told of it. */
-static bool guess(struct takeover *t, const void *address)
+/* Finds out what is possible about a socket that nclust cannot duplicate. */
+static bool guess_socket(struct takeover *t, const void *address)
 {
 	char protocol[32];
 	int v6only = -1;
@@ -697,20 +698,20 @@ static bool look_at_call(struct takeover *t)
 	struct examining e = {.t = t};
 	int got;
 
-	/* one that hangs keeps no other worker's trap */
-	got = remote_have(r, t->trap, examine, &e, &t->sock);
+	/* a worker that hangs here delays no other worker's trap */
+	got = remote_have(r, t->trap, examine_call, &e, &t->sock);
 	if (e.error == EPERM)
 		intercept_tell_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))
 		return false;
-	return t->sock != -1 ? e.known : guess(t, e.address);
+	return t->sock != -1 ? e.known : guess_socket(t, e.address);
 }
 
 void takeover_bind(struct child *child, const struct seccomp_notice *notice, struct remote *remote)
 {
 	struct supervisor *sup = child->service->sup;
 	struct takeover t = {
-		.adopts = sup->intercept.way == WAY_ADOPT,
+		.duplicates = sup->intercept.way == WAY_ADOPT,
 		.child = child,
 		.service = child->service,
 		.notice = notice,
@@ -731,7 +732,7 @@ void takeover_bind(struct child *child, const struct seccomp_notice *notice, str
 	} else if (!t.fresh || is_exclusive(&t)) {
 		let_kernel(&t);
 	} else {
-		decide(&t);
+		bind_trapped(&t);
 	}
 	foreign_close(sup, child, &t.sock);
 }

@@ -7,29 +7,28 @@
 #include "supervisor/common/state.h"
 
 /*
- * The answer to a worker's trapped bind(2) (intercept.h).
+ * Answers a worker's trapped bind(2) (intercept.h).
  *
- * For a TCP port nclust binds in place of the worker: with a duplicate of the
- * worker's socket, which it keeps, and with its own copy of the address, so
- * that the worker cannot change either meanwhile.  A worker that later binds
- * the same address gets the kept socket in place of its own.  All other binds
- * are left to the kernel, as if they were not trapped.
+ * For a TCP port nclust binds in place of the worker: with a duplicate of the worker's socket,
+ * which it keeps, and with its own copy of the address, so that the worker cannot change either
+ * meanwhile.  A worker that later binds the same address gets the kept socket in place of its own.
+ * All other binds are left to the kernel, as if they were not trapped.
  *
- * nclust binds only what the user has named, or what the worker could bind
- * itself.  After each look at the worker it checks that the call still waits;
- * otherwise its pid may already belong to another process.
+ * nclust binds only what the user has named, or what the worker could bind itself.  After each look
+ * at the worker it checks that the call still waits; otherwise its pid may already belong to
+ * another process.
  */
 void takeover_bind(struct child *child, const struct seccomp_notice *notice, struct remote *remote);
 
-/* Is it one that workers share (`share-ports`, `listen`)? */
+/* Do workers share this address (`share-ports`, `listen`)? */
 bool takeover_shares(const struct child *child, const struct socket_key *key);
 
-/* A worker of Node's cluster asks for that address, which no listener has, instead of
- * binding it: bind it as above.  `again`: SO_REUSEADDR, which a socket of TCP has in any
- * case.  NULL: *error is told to the worker, as an errno(3). */
+/* A worker of Node's cluster module asks for that address, which no listener has, instead of
+ * binding it: binds it as above.  `again`: SO_REUSEADDR, which a TCP socket has in any case.  NULL:
+ * *error, an errno(3), is the answer to the worker. */
 struct listener *takeover_open(
 	struct child *child, const struct socket_key *key, bool again, int *error);
-/* Say that a worker has opened that address. */
+/* Logs that a worker has opened that address. */
 void takeover_tell(struct child *c, const struct listener *l);
 
 #endif
