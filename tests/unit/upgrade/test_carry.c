@@ -218,7 +218,7 @@ static const struct gap child_gaps[] = {
 	NOT(child, traffic.drain), /* begun anew */
 	NOT(child, traffic.busy),  /* looked at anew */
 	NOT(child, hang),          /* its health has it */
-	NOT(child, trap.heard),    /* answered before */
+	NOT(child, trap.call),     /* answered before */
 	NOT(child, trap.busy),     /* looked at anew */
 	NOT(child, trap.busy_at),
 	NOT(child, listening.refused), /* of a moment */
