@@ -11,7 +11,7 @@
 #define PATIENCE_ALL (1 * SECOND)
 #define PATIENCE_ONE (5 * SECOND)
 
-static bool got(struct reach *r, const struct child *child, int fd, size_t sent)
+static bool send_connection(struct reach *r, const struct child *child, int fd, size_t sent)
 {
 	const struct cluster_settings *s = cluster_settings(r->service->core);
 	struct client *c = r->owner;
@@ -34,7 +34,7 @@ static bool got(struct reach *r, const struct child *child, int fd, size_t sent)
 	return passed == 0;
 }
 
-static void end(struct client *c)
+static void end_reach(struct client *c)
 {
 	struct reach *r = c->reach;
 
@@ -44,7 +44,7 @@ static void end(struct client *c)
 	c->state = CLIENT_IDLE;
 }
 
-/* The slots of ready workers that took no connection. */
+/* Answer with the slots of ready workers that took no connection. */
 static void put_missed(struct client *c)
 {
 	const struct child *child;
@@ -63,32 +63,33 @@ static void put_missed(struct client *c)
 	(void)control_end_result(&c->out);
 }
 
-static void answer(struct client *c, int code, const char *why)
+static void finish_asking(struct client *c, int code, const char *why)
 {
 	const struct reach *r = c->reach;
 	char text[160];
 
 	if (r->slot == SLOT_ALL || r->reached[r->slot]) {
 		put_missed(c);
-		end(c);
+		end_reach(c);
 		client_done(c);
 		return;
 	}
 	snprintf(text, sizeof(text), "%s.%" PRIu32 " %s", r->service->name, r->slot, why);
-	end(c);
+	end_reach(c);
 	client_error(c, code, text);
 }
 
-static void over(struct reach *r)
+static void time_out(struct reach *r)
 {
-	answer(r->owner, CONTROL_TIMED_OUT,
+	finish_asking(r->owner, CONTROL_TIMED_OUT,
 		"took no connection: it is busy or hangs, or others are always "
 		"faster");
 }
 
 void ask_settle(struct client *c)
 {
-	answer(c, CONTROL_BUSY, "was not asked, because nclust is being upgraded: try again");
+	finish_asking(
+		c, CONTROL_BUSY, "was not asked, because nclust is being upgraded: try again");
 }
 
 int ask_check(
@@ -100,7 +101,7 @@ int ask_check(
 		service->name, c->own ? "" : ".0");
 }
 
-/* Is there only a spare, which takes no connection? */
+/* Is the slot's only worker a spare, which takes no connection? */
 static bool is_spare(const struct service *service, uint32_t slot)
 {
 	struct slot_view view;
@@ -130,8 +131,8 @@ int ask_begin(struct client *c, struct service *service, uint32_t slot, struct e
 	r->slot = slot;
 	r->first = c->request.first;
 	r->patience = slot == SLOT_ALL ? PATIENCE_ALL : PATIENCE_ONE;
-	r->got = got;
-	r->over = over;
+	r->got = send_connection;
+	r->over = time_out;
 	r->owner = c;
 	if (reach_begin(r, service, err) == -1) {
 		free(r);
@@ -145,5 +146,5 @@ int ask_begin(struct client *c, struct service *service, uint32_t slot, struct e
 void ask_forget(struct client *c)
 {
 	if (c->reach != NULL)
-		end(c);
+		end_reach(c);
 }

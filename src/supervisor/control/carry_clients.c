@@ -24,7 +24,7 @@ static const struct plain_row clients_rows[] = {
 };
 /* clang-format on */
 
-/* ---- what a client waits for ---- */
+/* ---- expectations ---- */
 
 const struct carried carried_expectation = {
 	.called = "a client",
@@ -95,7 +95,7 @@ static int client_done_carried(struct carry_reader *r, void *to)
 	struct client *c = to;
 
 	(void)r;
-	/* they are over before an upgrade; only its rehearsal sees them */
+	/* these states end before an upgrade; only its rehearsal sees them */
 	if (c->state == CLIENT_EVENTS || c->state == CLIENT_ASKING)
 		c->state = CLIENT_CLOSING;
 	if (c->own)
@@ -117,7 +117,7 @@ static int clients_done(struct carry_reader *r, void *to)
 	return r->sup->has_rundir == (((struct clients *)to)->listen.fd != -1) ? 0 : -1;
 }
 
-static void *make(struct carry_reader *r, void *owner)
+static void *make_clients(struct carry_reader *r, void *owner)
 {
 	(void)r;
 	return clients_carried(owner);
@@ -126,7 +126,7 @@ static void *make(struct carry_reader *r, void *owner)
 const struct carried carried_clients = {
 	.called = "the control socket",
 	CARRIED_ROWS(clients_rows, clients),
-	.make = make,
+	.make = make_clients,
 	.done = clients_done,
 };
 

@@ -15,15 +15,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Who asks waits no longer than that. */
+/* The longest wait of clients for a census. */
 #define PATIENCE (1 * SECOND)
-/* A look holds for a second, but no more than a twentieth of a CPU's time is spent
- * on looking. */
+/* A census is used for a second, or longer: counting takes no more than a twentieth
+ * of a CPU's time. */
 #define HOLDS (1 * SECOND)
 #define HOLDS_MOST (10 * SECOND)
 #define SHARE 20
 #define TREE_MAX 256
-/* Of a worker: one with more would leave no time for the others. */
+/* The most descriptors of one worker: more would leave no time for other workers. */
 #define DESCRIPTORS_MAX 100000U
 
 enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
@@ -31,9 +31,9 @@ enum { STATE_LISTEN = 10 }; /* TCP_... of netinet/tcp.h */
 /* A worker, in memory that is shared with the process that counts. */
 struct counted {
 	uint64_t serial;
-	volatile bool seen;    /* what follows is whole */
-	struct last_look look; /* if it was seen */
-	long connections;      /* -1: it cannot be told */
+	volatile bool seen;    /* the following members are complete */
+	struct last_look look; /* valid if `seen` */
+	long connections;      /* -1: unknown */
 };
 
 struct census {
@@ -42,25 +42,25 @@ struct census {
 	size_t count;
 	struct job job; /* the process that counts */
 	nsec_t began;
-	nsec_t counted; /* when the last one ended well */
-	nsec_t again;   /* not before */
+	nsec_t counted; /* when the last process ended well */
+	nsec_t again;   /* time before which no new one starts */
 };
 
-/* ---- in the process of its own ---- */
+/* ---- in the process that counts ---- */
 
 struct accepted {
 	uint64_t inode;
-	size_t owner; /* who was the last to be seen with it, from 1 on */
+	size_t owner; /* the last worker that was found to have it, from 1 on */
 };
 
 struct counting {
-	struct accepted *list; /* all there are, by inode */
+	struct accepted *list; /* all connections of the machine, by inode */
 	size_t count;
 	size_t room;
-	struct incoming in; /* where nclust listens */
+	struct incoming in; /* sockets where nclust listens */
 	size_t owner;
 	long found;
-	unsigned left; /* descriptors that we still look at, of this worker */
+	unsigned left; /* of this worker, that may still be looked at */
 };
 
 static void note_inode(void *context, uint64_t inode)
@@ -96,7 +96,7 @@ static int by_inode(const void *a, const void *b)
 	return (one->inode > other->inode) - (one->inode < other->inode);
 }
 
-/* Of several processes of a worker that have the same one the first counts. */
+/* A connection that several processes of a worker have counts once, for the first. */
 static bool look_at(void *context, int fd, const char *target)
 {
 	struct counting *k = context;
@@ -127,14 +127,14 @@ static long count_one(struct counting *k, pid_t pid)
 		struct remote r;
 
 		remote_of(&r, tree[i]);
-		r.others = false; /* we may wait */
+		r.others = false; /* this process may wait */
 		if (remote_each_fd(&r, k->left + 1, look_at, k) == -1 && i == 0)
 			return -1;
 	}
 	return k->left > 0 ? k->found : -1;
 }
 
-/* One that has not run since the last look has the same connections as then. */
+/* A worker that has not run since the last look has the same connections as then. */
 static void look_at_one(struct counting *k, struct counted *of, struct child *child)
 {
 	const struct last_look *last = child->life.last_look;
@@ -148,7 +148,7 @@ static void look_at_one(struct counting *k, struct counted *of, struct child *ch
 		of->connections = 0;
 	else if (of->connections == -1 || of->look.at != before)
 		of->connections = count_one(k, child->pid);
-	/* we may be killed before: then it is as it was */
+	/* this process may be killed before: then the entry stays unseen */
 	__atomic_store_n(&of->seen, seen, __ATOMIC_RELEASE);
 }
 
@@ -174,7 +174,7 @@ static int count_beside(void *owner)
 
 /* ---- in nclust ---- */
 
-static const struct counted *find(const struct census *x, const struct child *child)
+static const struct counted *find_counted(const struct census *x, const struct child *child)
 {
 	const struct counted *of = NULL;
 
@@ -188,7 +188,7 @@ static void take_looks(const struct census *x)
 	struct child *child;
 
 	for_each_child (child, children_of_all(x->sup)) {
-		const struct counted *of = find(x, child);
+		const struct counted *of = find_counted(x, child);
 		struct last_look look;
 
 		if (of == NULL || !of->seen)
@@ -208,7 +208,7 @@ static void on_over(void *owner, const struct pidfd_end *end)
 
 	job_end(&x->job);
 	x->again = now + (holds < HOLDS ? HOLDS : nsec_min(holds, HOLDS_MOST));
-	/* of one that took too long, those whom it has looked at */
+	/* after a census that took too long, keep the workers that were counted */
 	if (well || (x->count > 0 && x->list[0].seen))
 		x->counted = now;
 	take_looks(x);
@@ -233,7 +233,7 @@ void census_fini(struct supervisor *sup)
 	sup->control.census = NULL;
 }
 
-/* With what is known of them from the last time. */
+/* List the workers, with their results of the last census. */
 static int list_workers(struct census *x)
 {
 	struct child_walk walk = children_of_all(x->sup);
@@ -246,11 +246,11 @@ static int list_workers(struct census *x)
 		count++;
 	list = mmap(NULL, count * sizeof(*list), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		-1, 0);
-	if (list == MAP_FAILED) /* or there are none */
+	if (list == MAP_FAILED) /* also if there are no workers */
 		return -1;
 	walk = children_of_all(x->sup);
 	while ((child = child_next(&walk)) != NULL) {
-		const struct counted *of = find(x, child);
+		const struct counted *of = find_counted(x, child);
 
 		list[i] = of != NULL ? *of
 				     : (struct counted){.serial = child->serial, .connections = -1};
@@ -287,7 +287,7 @@ bool census_begin(struct supervisor *sup)
 long census_of(const struct child *child)
 {
 	const struct census *x = child->service->sup->control.census;
-	const struct counted *of = find(x, child);
+	const struct counted *of = find_counted(x, child);
 
 	return of != NULL && clock_now() - x->counted <= HOLDS_MOST ? of->connections : -1;
 }

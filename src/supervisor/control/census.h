@@ -5,19 +5,19 @@
 #include "supervisor/common/state.h"
 
 /*
- * A look at all workers, when a status is to tell how many connections each has that
- * it has accepted and not closed: at these, and at what it uses (use.h).  A process of
- * its own looks, because there may be very many connections and workers, and a worker
- * may make a look at it wait: the loop never does.
+ * Counts, for a status, the connections that each worker has accepted and not
+ * closed, and what the worker uses (use.h).  A process of its own counts, because
+ * workers may have very many connections, and a worker may make a look at it
+ * wait: the loop never waits for it.
  */
 
-/* True: they are being counted, and clients_counted() is called when that is over;
- * false: they were counted a moment ago, or cannot be. */
+/* True: counting has begun, and clients_counted() is called at its end; false: the
+ * last census is new enough, or none is possible. */
 bool census_begin(struct supervisor *sup);
-/* -1: it cannot be told. */
+/* The worker's connections; -1: unknown. */
 long census_of(const struct child *child);
 
-/* Count no more. */
+/* Stop counting, and free the census. */
 void census_fini(struct supervisor *sup);
 
 #endif

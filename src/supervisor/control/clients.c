@@ -31,14 +31,14 @@
 #define NCLUST_VERSION "unknown"
 #endif
 
-/* An answer takes several turns of the loop, and what workers ask for may make each
- * of them long. */
+/* An answer takes several turns of the loop, and calls of workers may make each turn
+ * long: so clients come first. */
 #define BEFORE_WORKERS 1
 #define ACCEPTS_A_TURN 16
 #define READ_SIZE 8192
 #define LINES_A_TURN 16
 #define READERS_A_TURN (2 * MSEC)
-#define SLICES_A_TURN 3 /* none, that of a status, and that of its events */
+#define SLICES_A_TURN 3 /* of one client: at most a status, and its events */
 /* While more than this is unsent, no slice of a status is made. */
 #define SLICE_LOW (64U * 1024)
 
@@ -88,7 +88,7 @@ static void client_free(struct client *c)
 	expect_no_more(c, NULL);
 	free(c->expected);
 	if (c->own && !c->sup->instance.over)
-		job_kill(&c->sup->web.life.job); /* it does not read, or is dead already */
+		job_kill(&c->sup->web.life.job); /* the process does not read, or is dead */
 	free(c);
 }
 
@@ -123,7 +123,7 @@ static void arm_bounds(struct clients *all)
 	ev_timer_start(all->sup->loop, &all->bounds);
 }
 
-/* Note since when a client that must read does not: its socket may stay full
+/* Note since when a client that must read does not read: its socket may stay full
  * even if nothing is queued any more. */
 static void await_reader(struct client *c, bool waits)
 {
@@ -136,18 +136,18 @@ static void await_reader(struct client *c, bool waits)
 }
 
 /*
- * Watch the client for what its state needs.  EV_WRITE also gives it its next
- * turn, after the turns of others.  (ev_feed_event() would not do, because
- * ev_io_stop() drops pending events.)
+ * Watch the client for the events that its state needs.  EV_WRITE also gives the
+ * client its next turn, after the turns of others.  (ev_feed_event() would not
+ * do, because ev_io_stop() drops pending events.)
  */
-static void watch(struct client *c)
+static void watch_client(struct client *c)
 {
 	int events = 0;
 
 	if (c->out.len > 0 || is_sliced(c) || has_request(c) || is_finished(c) || c->missed > 0)
 		events |= EV_WRITE;
-	/* one request at a time; while it waits, what the client sends stays
-	 * in the socket once our buffer is full */
+	/* one request at a time; once our buffer is full, further bytes of the
+	 * client stay in its socket */
 	if (c->state != CLIENT_CLOSING && !is_sliced(c) && !c->half_closed &&
 		c->in.len < CONTROL_LINE_MAX)
 		events |= EV_READ;
@@ -160,8 +160,8 @@ static void watch(struct client *c)
 		ev_io_start(c->sup->loop, &c->io);
 }
 
-/* -1: the client is gone; on_io() will free it. */
-static int flush(struct client *c)
+/* Send what is queued.  -1: the client is gone; on_io() will free it. */
+static int send_queued(struct client *c)
 {
 	ssize_t sent = 0;
 
@@ -190,12 +190,12 @@ void client_write(struct client *c)
 		(void)control_put_error(&c->out, "null", CONTROL_BUSY,
 			"too slow: more than 1 MiB of output is unread");
 	}
-	if (flush(c) == -1) {
+	if (send_queued(c) == -1) {
 		buffer_clear(&c->out);
 		c->state = CLIENT_CLOSING;
 		(void)shutdown(c->io.fd, SHUT_RDWR);
 	}
-	watch(c);
+	watch_client(c);
 }
 
 int client_pass(struct client *c, size_t line, int fd)
@@ -215,7 +215,7 @@ int client_pass(struct client *c, size_t line, int fd)
 
 void client_later(struct client *c)
 {
-	watch(c);
+	watch_client(c);
 }
 
 void client_tell_missed(struct client *c)
@@ -265,8 +265,8 @@ static void refuse_and_close(struct client *c, int code, const char *message)
 	client_write(c);
 }
 
-/* Say why, and close the connection, unread: what has come by it may hold very
- * many descriptors. */
+/* Send a refusal, and close the connection unread: messages in its queue may hold
+ * very many descriptors. */
 static void turn_away(struct supervisor *sup, int *fd, int code, const char *why)
 {
 	scoped_buffer out = {0};
@@ -309,7 +309,7 @@ static void run_lines(struct client *c, nsec_t until)
 		buffer_fini(&c->in);
 }
 
-/* `echo '{…}' | socat - …` shuts down its side and waits for the answer.  A
+/* `echo REQUEST | socat - CONTROL` shuts down its side and waits for the answer.  A
  * client that has closed both directions shows as a hang-up. */
 static bool has_hung_up(const struct client *c)
 {
@@ -318,8 +318,8 @@ static bool has_hung_up(const struct client *c)
 	return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
 }
 
-/* 0: go on; -1: the peer is gone. */
-static int take_in(struct client *c)
+/* Read from the client.  0: go on; -1: the peer is gone. */
+static int read_client(struct client *c)
 {
 	char data[READ_SIZE] untouched;
 	struct fdpass_message m untouched;
@@ -352,8 +352,8 @@ static int take_in(struct client *c)
 	return 0;
 }
 
-/* False: there is none of what is asked for. */
-static bool slice(struct client *c)
+/* Make the next slice of an answer.  False: no answer is made in slices. */
+static bool make_slice(struct client *c)
 {
 	if (c->state == CLIENT_STATUS && c->out.len < SLICE_LOW)
 		status_slice(c);
@@ -364,7 +364,7 @@ static bool slice(struct client *c)
 	return true;
 }
 
-/* Has another reader, who still waits, waited for longer? */
+/* Has another reader that still waits waited for longer? */
 static bool is_later(const struct client *c, unsigned turn)
 {
 	for (const struct client *o = clients_first(c->sup); o != NULL; o = o->next)
@@ -373,8 +373,8 @@ static bool is_later(const struct client *c, unsigned turn)
 	return false;
 }
 
-/* Who may only look shares a bit of each turn with all others who may not more: they
- * are many, and each has as many requests as it likes. */
+/* Readers, who may only look, share a part of each turn among themselves: they may
+ * be many, and each may have as many requests as it likes. */
 static bool is_its_turn(struct client *c)
 {
 	struct clients *all = c->sup->control.clients;
@@ -392,8 +392,8 @@ static bool is_its_turn(struct client *c)
 	return false;
 }
 
-/* Most answers are small: all of it in one turn. */
-static void go_on(struct client *c)
+/* Go on with an answer in slices.  Most answers are small, and are made in one turn. */
+static void continue_answer(struct client *c)
 {
 	nsec_t begun = clock_now();
 	nsec_t now = begun;
@@ -401,7 +401,7 @@ static void go_on(struct client *c)
 	if (!is_its_turn(c))
 		return;
 	for (int i = 0; i < SLICES_A_TURN && now - begun < MSEC; i++) {
-		(void)slice(c);
+		(void)make_slice(c);
 		run_lines(c, begun + MSEC);
 		now = clock_now();
 	}
@@ -418,22 +418,20 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	if (!gone && (revents & EV_READ) != 0)
-		gone = take_in(c) == -1;
+		gone = read_client(c) == -1;
 	if ((revents & EV_WRITE) != 0)
 		c->stuck_since = NSEC_NEVER;
-	if (!gone && (revents & EV_WRITE) != 0 && flush(c) == -1)
+	if (!gone && (revents & EV_WRITE) != 0 && send_queued(c) == -1)
 		gone = true;
 	if (!gone && c->out.len == 0)
 		client_tell_missed(c);
 	if (!gone) {
-		go_on(c);
+		continue_answer(c);
 		client_write(c);
 	}
 	if (gone || is_finished(c))
 		client_free(c);
 }
-
-/* ---- bounds ---- */
 
 static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -446,7 +444,7 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	for (struct client *c = all->first; c != NULL; c = next) {
 		next = c->next;
 		if (c->stuck_since != NSEC_NEVER && now - c->stuck_since > CLIENT_PATIENCE) {
-			client_free(c); /* it would not read an error either */
+			client_free(c); /* the client would not read an error either */
 			continue;
 		}
 		if (c->line_since != NSEC_NEVER && c->state == CLIENT_IDLE &&
@@ -459,14 +457,14 @@ static void on_bounds(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 	if (!needed)
 		ev_timer_stop(loop, timer);
-	ev_io_start(loop, &all->listen); /* see relieve() */
+	ev_io_start(loop, &all->listen); /* see free_descriptor() */
 }
 
 /* ---- accepting ---- */
 
-/* The oldest client that may change things, or that may not; `idle`: the one
- * that has been without a request for longest. */
-static struct client *oldest(const struct clients *all, bool may_write, bool idle)
+/* The oldest client that may change things, or of those that may not; `idle`: the
+ * client that has been without a request for longest. */
+static struct client *find_oldest(const struct clients *all, bool may_write, bool idle)
 {
 	struct client *found = NULL;
 
@@ -475,22 +473,22 @@ static struct client *oldest(const struct clients *all, bool may_write, bool idl
 			(!idle ||
 				(c->state == CLIENT_IDLE && c->in.len == 0 &&
 					(found == NULL || c->idle_since <= found->idle_since))))
-			found = c; /* the last in the list is the oldest */
+			found = c; /* the last of the list is the oldest */
 	return found;
 }
 
 /*
- * Which client makes room?  Readers cannot keep out one that may change things:
- * they never have all places, evict only idle readers, and leave first.
+ * The client that makes room for a new one.  Readers cannot keep out a client that may
+ * change things: readers never have all places, evict only idle readers, and leave first.
  */
 static struct client *who_makes_room(const struct clients *all, bool may_write)
 {
-	struct client *found = oldest(all, false, true);
+	struct client *found = find_oldest(all, false, true);
 
 	if (found == NULL && may_write)
-		found = oldest(all, false, false);
+		found = find_oldest(all, false, false);
 	if (found == NULL && may_write)
-		found = oldest(all, true, true);
+		found = find_oldest(all, true, true);
 	return found;
 }
 
@@ -550,7 +548,7 @@ struct client *client_carried(struct clients *all)
 	return c;
 }
 
-static int welcome(struct clients *all, int fd, bool may_write)
+static int add_client(struct clients *all, int fd, bool may_write)
 {
 	struct client *c = client_carried(all);
 
@@ -575,7 +573,7 @@ void client_is_own(struct client *c)
 
 int clients_add_own(struct supervisor *sup, int fd)
 {
-	if (welcome(sup->control.clients, fd, false) == -1)
+	if (add_client(sup->control.clients, fd, false) == -1)
 		return -1;
 	client_is_own(sup->control.clients->first);
 	return 0;
@@ -605,20 +603,20 @@ static void let_in(struct clients *all, int fd, bool no_descriptor)
 		}
 		client_free(out);
 	}
-	(void)welcome(all, fd, may_write);
+	(void)add_client(all, fd, may_write);
 }
 
 /*
- * No descriptor is left for a connection: close an idle reader.  If there is
- * none, accept by means of the reserved descriptor; the new client then evicts
- * another or is refused.  An only client is kept, because somebody must be able
- * to scale down.  If even that fails, the socket is not watched for a second,
- * so that nclust does not spin.
+ * No descriptor is left for a connection: close an idle reader.  If all are busy,
+ * accept by means of the reserved descriptor; the new client then evicts another
+ * or is refused.  A client that is alone is kept, because an operator must be
+ * able to scale down.  If even that fails, the socket is not watched for a
+ * second, so that nclust does not spin.
  */
-static void relieve(struct clients *all)
+static void free_descriptor(struct clients *all)
 {
 	struct supervisor *sup = all->sup;
-	struct client *idle = oldest(all, false, true);
+	struct client *idle = find_oldest(all, false, true);
 	int fd;
 
 	if (idle != NULL) {
@@ -652,7 +650,7 @@ static void on_connect(struct ev_loop *loop, ev_io *watcher, int revents)
 
 		if (fd == -1) {
 			if (errno == EMFILE || errno == ENFILE)
-				relieve(all);
+				free_descriptor(all);
 			return;
 		}
 		let_in(all, fd, false);
@@ -672,7 +670,7 @@ static bool is_expecting(const struct client *c, const struct service *service)
 	return c->expects_end;
 }
 
-/* The end of a rollout is kept for clients that begin to wait after it. */
+/* Keep the end of a rollout for clients that begin to wait after it. */
 static void keep_outcome(struct service *service, const struct report *report, const char *sentence)
 {
 	if (report->kind != REPORT_ROLLOUT_DONE && report->kind != REPORT_ROLLOUT_FAILED)
@@ -707,7 +705,7 @@ void clients_look(struct supervisor *sup)
 			request_look(c);
 }
 
-/* Clients that follow the cluster's events follow it under its new name. */
+/* Clients that follow a cluster's events follow them under its new name. */
 static void control_on_renamed(struct service *service, const char *old)
 {
 	for (struct client *c = clients_first(service->sup); c != NULL; c = c->next)
@@ -729,7 +727,7 @@ static void control_on_drop(struct service *service)
 
 /* ---- life ---- */
 
-/* Bind the control socket, and watch it in place of the one before. */
+/* Bind the control socket, and watch it instead of the old one. */
 static int bind_control(struct clients *all, struct error *err)
 {
 	struct supervisor *sup = all->sup;
@@ -748,7 +746,7 @@ static int bind_control(struct clients *all, struct error *err)
 	ev_io_stop(sup->loop, &all->listen);
 	ev_io_set(&all->listen, fd, EV_READ);
 	ev_io_start(sup->loop, &all->listen);
-	foreign_close(sup, NULL, &old); /* with those who wait for it */
+	foreign_close(sup, NULL, &old); /* with the clients in its queue */
 	return 0;
 }
 
@@ -791,14 +789,14 @@ static void control_on_go_on(struct supervisor *sup)
 	if (all->listen.fd != -1)
 		ev_io_start(sup->loop, &all->listen);
 	for (struct client *c = all->first; c != NULL; c = c->next) {
-		/* libev does not watch it yet, whatever was carried */
+		/* libev does not watch the socket yet, whatever was carried */
 		ev_io_set(&c->io, c->io.fd, 0);
 		client_write(c);
 	}
-	arm_bounds(all); /* stops if no client needs it */
+	arm_bounds(all); /* stops the timer if no client needs it */
 }
 
-/* Complete answers that are under way, as far as there is room: the next nclust
+/* Complete answers that are under way, as far as buffers have room: the next nclust
  * may write them differently. */
 static void control_on_settle(struct supervisor *sup)
 {
@@ -811,7 +809,7 @@ static void control_on_settle(struct supervisor *sup)
 			events_slice(c, true);
 		if (c->state == CLIENT_ASKING)
 			ask_settle(c);
-		(void)flush(c);
+		(void)send_queued(c);
 	}
 }
 
@@ -830,12 +828,12 @@ int clients_init(struct supervisor *sup, struct error *err)
 	return -1;
 }
 
-/* At the very end the clients get a second to take their answers. */
+/* At the very end the clients get a second to read their answers. */
 static void flush_last(struct client *c, nsec_t until)
 {
 	struct pollfd wait = {.fd = c->io.fd, .events = POLLOUT};
 
-	while (flush(c) == 0 && c->out.len > 0 && clock_now() < until)
+	while (send_queued(c) == 0 && c->out.len > 0 && clock_now() < until)
 		(void)poll(&wait, 1, 100);
 }
 
@@ -847,7 +845,7 @@ void clients_drop_own(struct supervisor *sup)
 		next = c->next;
 		if (!c->own)
 			continue;
-		(void)flush(c);
+		(void)send_queued(c);
 		client_free(c);
 	}
 }

@@ -13,11 +13,11 @@ extern const struct part control_part;
  * The control socket and its clients.  All that a client can make grow is
  * bounded: a request line (64 KiB, 10 s), unread output (1 MiB, 10 s without
  * progress), the number of clients (64, of whom 48 may be readers, who have no
- * right to change anything; the next one evicts the oldest reader that has no
+ * right to change anything; the next reader evicts the oldest one that has no
  * request under way, see clients.c).  No request has descriptors: a client that
- * sends one loses its connection.  A client that exceeds a bound gets an error and
- * is closed; the others do not notice.  A client has one request under way at a
- * time; what it sends meanwhile waits in the socket.
+ * sends one loses its connection.  A client that exceeds a bound gets an error
+ * and is closed; other clients do not notice.  A client has one request under way
+ * at a time; later requests wait in the socket.
  */
 #define CLIENTS_MAX 64
 #define READERS_MAX 48
@@ -31,21 +31,20 @@ enum client_state {
 	CLIENT_FOLLOWING, /* events -f */
 	CLIENT_CLOSING,   /* after what is queued is sent */
 	CLIENT_EVENTS,    /* the history is being sent in slices */
-	CLIENT_ASKING,    /* connections to workers are being made for it */
+	CLIENT_ASKING,    /* connections to workers are being made for the client */
 };
 
-/* What a change must still see of a cluster. */
+/* What a client that made a change waits for, in one cluster. */
 struct expectation {
 	struct service *service;
-	unsigned rollout;     /* this one or a later one; 0: no rollout */
-	bool settled;         /* scale: all wanted are ready, no more are alive */
-	uint64_t last_before; /* the latest worker when that was asked for */
+	unsigned rollout;     /* the rollout, or a later one; 0: no rollout */
+	bool settled;         /* scale: all wanted workers are ready, and no others are alive */
+	uint64_t last_before; /* number of the latest worker when the change was asked for */
 	bool fewer;           /* scale: no worker is left in a removed slot */
-	bool ended;           /* stop */
-	bool met;             /* it is over; a rollout that is done may still be
-			     taken back */
-	bool failed;          /* so it ended … */
-	char *text;           /* … and this says how; heap, or NULL */
+	bool ended;           /* stop: the cluster has ended */
+	bool met;             /* the outcome is known; a finished rollout may still be taken back */
+	bool failed;          /* the outcome is a failure */
+	char *text;           /* the outcome as a sentence; heap, or NULL */
 };
 
 struct client {
@@ -53,23 +52,23 @@ struct client {
 	ev_io io;
 	struct client *next; /* newest first */
 	bool may_write;
-	bool own;         /* of a role of ours: never evicted, nor counted */
-	bool half_closed; /* it will send no more */
+	bool own;         /* one of nclust's roles: never evicted, nor counted */
+	bool half_closed; /* the client will send no more */
 	enum client_state state;
 	struct buffer in;
 	struct buffer out;
 	nsec_t line_since;  /* when an unfinished line began; or NEVER */
 	nsec_t stuck_since; /* output makes no progress; or NEVER */
 	nsec_t idle_since;
-	nsec_t served;     /* its last share of a turn */
-	unsigned waits_in; /* it got none in this turn of the loop; or 0 */
+	nsec_t served;     /* when it last had a share of a turn */
+	unsigned waits_in; /* the turn of the loop in which it got no share; or 0 */
 	struct control_request request;
 	struct expectation *expected;
 	size_t expected_count;
 	bool expects_end; /* of the whole instance */
 	bool expects_upgrade;
-	unsigned expects_host; /* its turn (drain/host.h); or 0 */
-	bool expects_reload;   /* the configuration is being read for it */
+	unsigned expects_host; /* number of the drain that it waits for (drain/host.h); or 0 */
+	bool expects_reload;   /* the client waits until the configuration is read */
 	bool failed;
 	char outcome[600]; /* the sentence of the result or error */
 	/* CLIENT_STATUS: where the next slice begins */
@@ -77,15 +76,15 @@ struct client {
 	uint32_t at_slot;
 	unsigned at_part;
 	struct json_writer writer;
-	/* CLIENT_EVENTS: where the next slice begins, and how many of those
-	 * that are wanted are not sent */
+	/* CLIENT_EVENTS: where the next slice begins, and how many wanted events are
+	 * skipped first */
 	uint64_t events_at;
 	unsigned events_skip;
-	struct reach *reach;            /* ASKING: heap (ask.h); else NULL */
-	uint64_t missed;                /* messages of workers not shown */
+	struct reach *reach;            /* CLIENT_ASKING: heap (ask.h); else NULL */
+	uint64_t missed;                /* messages of workers that were not shown */
 	uint32_t only_slot;             /* of a status, or of events */
-	bool status_only;               /* only … */
-	struct service *status_service; /* … this one */
+	bool status_only;               /* of status_service alone */
+	struct service *status_service; /* the cluster of the status */
 };
 
 struct clients {
@@ -95,45 +94,45 @@ struct clients {
 	struct socket_file file; /* of the control socket */
 	struct client *first;
 	unsigned count;
-	nsec_t spent;  /* on readers … */
-	unsigned turn; /* … in this turn of the loop */
+	nsec_t spent;  /* time that readers took in the turn `turn` */
+	unsigned turn; /* a turn of the loop */
 };
 
-/* How these go through an upgrade: the control socket, its clients, one client,
- * and what it waits for. */
+/* How clients go through an upgrade: the control socket, its clients, one client,
+ * and its expectations. */
 extern const struct carried carried_clients;
 extern const struct carried carried_client_list;
 extern const struct carried carried_client;
 extern const struct carried carried_expectation;
-/* Make empty ones, to be filled by an upgrade; NULL: no memory.  clients are
- * watched again when nclust resumes. */
+/* Make an empty set of clients, or a client, to be filled by an upgrade; NULL: out
+ * of memory.  Clients are watched again when nclust resumes. */
 struct clients *clients_carried(struct supervisor *sup);
 struct client *client_carried(struct clients *all);
-void client_is_own(struct client *c); /* not counted any more */
+void client_is_own(struct client *c); /* the client is not counted any more */
 int clients_init(struct supervisor *sup, struct error *err);
-/* The other end of this stream is one of our own roles: let it in as a reader.
- * Takes over the descriptor.  -1: no memory. */
+/* The other end of this stream is one of nclust's roles: add it as a reader.  Takes
+ * over the descriptor.  -1: out of memory. */
 int clients_add_own(struct supervisor *sup, int fd);
-/* Close these connections.  What they have not read yet they still can. */
+/* Close these connections.  Their peers can still read what was sent. */
 void clients_drop_own(struct supervisor *sup);
 
 /* After events: has an expectation come true? */
 void clients_look(struct supervisor *sup);
 
-/* The newest client; NULL: there is none. */
+/* The newest client; NULL: none. */
 struct client *clients_first(const struct supervisor *sup);
 
 /* For requests.c and status.c. */
-void client_write(struct client *c); /* send what is queued, as far as it goes */
-void client_later(struct client *c); /* in a turn of its own */
+void client_write(struct client *c); /* send what is queued, as far as the socket takes it */
+void client_later(struct client *c); /* give the client a later turn */
 /* Send the line that is queued, and this descriptor, which stays ours, with it.  -1:
  * the client does not read, and the line is dropped. */
 int client_pass(struct client *c, size_t line, int fd);
 void client_error(struct client *c, int code, const char *message);
 void client_done(struct client *c); /* the request is answered */
-/* Those who wait for a census get their status, with it or without. */
+/* Send clients that wait for a census their status, with it or without. */
 void clients_counted(struct supervisor *sup);
-/* Tell it how many messages it was not shown, because it reads too slowly. */
+/* Tell the client how many messages it was not shown, because it reads too slowly. */
 void client_tell_missed(struct client *c);
 
 #endif

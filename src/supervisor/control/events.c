@@ -12,17 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* While more than this is unsent, no more of the history is put. */
+/* While more than this is unsent, no more of the history is queued. */
 #define UNSENT_MAX (24U * 1024)
 
-/* ---- what is wanted ---- */
+/* ---- which events are wanted ---- */
 
-static bool contains(const char *json, size_t len, const char *part)
+static bool contains_text(const char *json, size_t len, const char *part)
 {
 	return memmem(json, len, part, strlen(part)) != NULL;
 }
 
-/* Quotes inside of a value are escaped, so that only a field can match. */
+/* Is the event of the client's target?  Quotes inside of a value are escaped, so that only a field
+ * can match. */
 static bool is_of_target(const struct client *c, const char *json, size_t len)
 {
 	char field[200];
@@ -30,12 +31,12 @@ static bool is_of_target(const struct client *c, const char *json, size_t len)
 	if (*c->request.target == '\0')
 		return true;
 	snprintf(field, sizeof(field), "\"cluster\":\"%s\"", c->request.target);
-	if (!contains(json, len, field))
+	if (!contains_text(json, len, field))
 		return false;
 	if (c->only_slot == SLOT_ALL)
 		return true;
 	snprintf(field, sizeof(field), "\"slot\":%" PRIu32 ",", c->only_slot);
-	return contains(json, len, field);
+	return contains_text(json, len, field);
 }
 
 static bool is_of_kind(const struct control_request *r, const char *json, size_t len)
@@ -57,8 +58,8 @@ static bool is_since(const struct control_request *r, const char *json)
 {
 	const char *time = json + sizeof(NEWS_START) - 1;
 
-	/* the keeper's are not checked yet: strtod() would skip a newline; the
-	 * doubles of one millisecond may differ */
+	/* lines that the keeper kept are not checked yet: strtod() would skip a
+	 * newline; the doubles of one millisecond may differ */
 	return r->since == 0 ||
 		(*time >= '0' && *time <= '9' &&
 			strtod(time, NULL) + 0.0005 >= nsec_seconds(r->since));
@@ -72,8 +73,8 @@ bool events_want(const struct client *c, const char *json, size_t len)
 
 /* ---- the history ---- */
 
-/* The next line that may be an event, wanted or not; NULL: that was the last. */
-static const char *next(const struct linering_text *t, size_t *at, size_t *len)
+/* The next line that may be an event, wanted or not; NULL: no more lines. */
+static const char *next_line(const struct linering_text *t, size_t *at, size_t *len)
 {
 	while (*at < t->len) {
 		const char *this = t->text + *at;
@@ -91,8 +92,8 @@ static const char *next(const struct linering_text *t, size_t *at, size_t *len)
 	return NULL;
 }
 
-/* Of those that are wanted, at most so many. */
-static unsigned count(const struct client *c, unsigned most)
+/* How many events of the history are wanted; counts up to `most`. */
+static unsigned count_wanted(const struct client *c, unsigned most)
 {
 	struct linering_text t;
 	const char *line;
@@ -102,13 +103,13 @@ static unsigned count(const struct client *c, unsigned most)
 
 	if (news_history(c->sup, 0, &t) == -1)
 		return 0;
-	while (wanted < most && (line = next(&t, &at, &len)) != NULL)
+	while (wanted < most && (line = next_line(&t, &at, &len)) != NULL)
 		wanted += events_want(c, line, len);
 	linering_drop(&t);
 	return wanted;
 }
 
-static void put(struct client *c, const char *line, size_t len)
+static void put_event(struct client *c, const char *line, size_t len)
 {
 	char *copy;
 
@@ -124,7 +125,7 @@ static void put(struct client *c, const char *line, size_t len)
 	free(copy);
 }
 
-static void finish(struct client *c)
+static void finish_history(struct client *c)
 {
 	if (!c->request.follow) {
 		request_finish(c);
@@ -145,18 +146,18 @@ void events_slice(struct client *c, bool all)
 		client_error(c, CONTROL_INTERNAL, "out of memory");
 		return;
 	}
-	while ((all || c->out.len < UNSENT_MAX) && (line = next(&t, &at, &len)) != NULL)
-		put(c, line, len);
+	while ((all || c->out.len < UNSENT_MAX) && (line = next_line(&t, &at, &len)) != NULL)
+		put_event(c, line, len);
 	c->events_at = t.at + at;
 	len = t.len;
 	linering_drop(&t);
 	if (at >= len)
-		finish(c);
+		finish_history(c);
 }
 
 void events_begin(struct client *c)
 {
-	unsigned wanted = c->request.last >= 0 ? count(c, UINT_MAX) : 0;
+	unsigned wanted = c->request.last >= 0 ? count_wanted(c, UINT_MAX) : 0;
 
 	c->events_at = 0;
 	c->events_skip =
@@ -172,7 +173,7 @@ bool events_remember(struct client *c, const struct control_target *t)
 	for (unsigned i = 0; i < (t->slot >= 0 ? 2 : 1); i++) {
 		text_copy(c->request.target, sizeof(c->request.target), names[i]);
 		c->only_slot = i == 0 ? SLOT_ALL : (uint32_t)t->slot;
-		if (count(c, 1) > 0)
+		if (count_wanted(c, 1) > 0)
 			return true;
 	}
 	return false;

@@ -5,22 +5,22 @@
 #include "supervisor/control/clients.h"
 
 /*
- * What `events` answers: the history (common/news.h), in slices so that neither
- * a turn nor the client's buffer is long, and then, for one that follows, what
- * happens.  Between the two no event is lost, and none comes twice.
+ * The answer of `events`: the history (common/news.h), in slices so that neither
+ * a turn nor the client's buffer is long, and then new events, for a client that
+ * follows.  Between the two no event is lost, and none comes twice.
  */
 
-/* The target is the name of a cluster, or "", and c->only_slot a slot of it. */
+/* Begin; the target is the name of a cluster, or "", and c->only_slot a slot of it. */
 void events_begin(struct client *c);
-/* Queue what comes next; `all`: as far as the history goes.  The client is idle or
- * follows when that is done. */
+/* Queue the next slice; `all`: the whole rest of the history.  After that the client
+ * is idle or follows. */
 void events_slice(struct client *c, bool all);
 
 /* Has the client asked for this event? */
 bool events_want(const struct client *c, const char *json, size_t len);
 
-/* There is no such cluster or slot: was there one?  Then it becomes the request's
- * target. */
+/* No such cluster or slot exists: did one exist before?  Then it becomes the
+ * request's target. */
 bool events_remember(struct client *c, const struct control_target *t);
 
 #endif

@@ -16,7 +16,7 @@
 #define SHOWN_MAX (64U * 1024)
 #define UNREAD_MAX (CLIENT_OUT_MAX / 4)
 
-static bool wants(const struct client *client, const struct channel *c)
+static bool wants_messages(const struct client *client, const struct channel *c)
 {
 	if (client->state != CLIENT_FOLLOWING ||
 		(*client->request.kinds != '\0' &&
@@ -28,7 +28,7 @@ static bool wants(const struct client *client, const struct channel *c)
 		(client->only_slot == SLOT_ALL || client->only_slot == c->child->slot);
 }
 
-/* The message comes last, so that a reader need not parse all of it. */
+/* The message is the last member, so that a reader need not parse all of it. */
 static int put_event(
 	struct buffer *out, const struct channel *c, const char *line, size_t len, bool valid)
 {
@@ -76,7 +76,7 @@ void messages_show(const struct channel *c, const char *line, size_t len, bool v
 	bool made = false;
 
 	for (struct client *k = clients_first(c->child->service->sup); k != NULL; k = k->next) {
-		if (!wants(k, c))
+		if (!wants_messages(k, c))
 			continue;
 		if (!made && put_event(&event, c, line, len, valid) == -1)
 			break;

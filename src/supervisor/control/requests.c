@@ -30,7 +30,7 @@ struct target {
 	uint32_t slot;           /* or SLOT_ALL */
 };
 
-/* Name the slots that the cluster has. */
+/* Fail, and name the slots that the cluster has. */
 static int no_slot(const struct service *service, struct error *err)
 {
 	const char *cluster = service->name;
@@ -73,7 +73,7 @@ static int find_target(const struct client *c, struct target *t, struct error *e
 	return 0;
 }
 
-/* The target's cluster, or the only one that there is. */
+/* The target's cluster, or the instance's only one. */
 static struct service *only_service(
 	const struct client *c, const struct target *t, struct error *err)
 {
@@ -101,9 +101,9 @@ static void add_outcomes(const struct client *c, struct buffer *text, bool faile
 			add_sentence(text, c->expected[i].text);
 }
 
-/* What could not be done comes first.  What a reload has changed, or what a scale
- * or stop did, says enough of what could. */
-static void tell(const struct client *c, struct buffer *text, bool failed)
+/* Compose the answer: first what failed.  The outcome of a reload, scale or stop
+ * tells enough of what succeeded. */
+static void put_outcome(const struct client *c, struct buffer *text, bool failed)
 {
 	add_outcomes(c, text, true);
 	if (failed == c->failed || c->request.method == METHOD_RELOAD)
@@ -112,7 +112,7 @@ static void tell(const struct client *c, struct buffer *text, bool failed)
 		add_outcomes(c, text, false);
 }
 
-static void answer(struct client *c, const char *text)
+static void answer_text(struct client *c, const char *text)
 {
 	struct json_writer w;
 
@@ -135,14 +135,14 @@ void request_finish(struct client *c)
 
 	for (size_t i = 0; i < c->expected_count; i++)
 		failed |= c->expected[i].failed;
-	tell(c, &all, failed);
+	put_outcome(c, &all, failed);
 	text = buffer_text(&all);
 	if (text == NULL)
 		text = "out of memory";
 	if (failed)
 		client_error(c, CONTROL_FAILED, text);
 	else
-		answer(c, text);
+		answer_text(c, text);
 }
 
 static bool is_fulfilled(const struct client *c)
@@ -163,8 +163,8 @@ static void wait_or_finish(struct client *c)
 	request_look(c);
 }
 
-/* Keep it until all others are met: its rollout may still be taken back. */
-static void meet(struct expectation *e, const char *sentence, bool failed)
+/* Note the outcome: until all others are known, the rollout may be taken back. */
+static void note_outcome(struct expectation *e, const char *sentence, bool failed)
 {
 	free(e->text);
 	e->text = strdup(sentence != NULL ? sentence : "");
@@ -172,7 +172,8 @@ static void meet(struct expectation *e, const char *sentence, bool failed)
 	e->met = true;
 }
 
-static struct expectation *expect(struct client *c, struct service *service, struct error *err)
+static struct expectation *add_expectation(
+	struct client *c, struct service *service, struct error *err)
 {
 	struct expectation *list = realloc(c->expected, (c->expected_count + 1) * sizeof(*list));
 
@@ -205,13 +206,13 @@ static bool is_scale_failed(const struct expectation *e, const struct report *r)
 		return false;
 	if (r->kind == REPORT_START_TIMEOUT || r->kind == REPORT_GAVE_UP)
 		return true;
-	/* an old worker may end, but not one that the scale has started */
+	/* an old worker may end, but none that the scale has started */
 	return r->kind == REPORT_EXITED && r->why == WHY_ITSELF &&
 		(!r->was_ready || r->worker > e->last_before);
 }
 
-/* The report may be late, of a stop before: the event waited for a worker's last
- * output. */
+/* The report may belong to an earlier stop, and be late: the event waited for a
+ * worker's last output. */
 static bool is_stopped_instead(const struct expectation *e, const struct report *r)
 {
 	enum cluster_state now = cluster_state(e->service->core);
@@ -233,12 +234,12 @@ void request_on_report(struct client *c, const struct service *service, const st
 		if (e->service != service)
 			continue;
 		if (is_rollout_over(e, report)) {
-			meet(e, sentence, report->kind == REPORT_ROLLOUT_FAILED);
+			note_outcome(e, sentence, report->kind == REPORT_ROLLOUT_FAILED);
 			e->rollout = report->rollout;
 			break;
 		}
 		if (is_scale_failed(e, report) || is_stopped_instead(e, report)) {
-			meet(e, sentence, true);
+			note_outcome(e, sentence, true);
 			break;
 		}
 	}
@@ -264,7 +265,7 @@ static bool is_rollout_told(const struct expectation *e)
 	return e->rollout != 0 && !e->met && e->service->outcome.of >= e->rollout;
 }
 
-/* What has become of the drain, or of its end? */
+/* Has the client's drain, or its undrain, an outcome? */
 static void look_at_host(struct client *c)
 {
 	const char *text;
@@ -292,7 +293,7 @@ void request_look(struct client *c)
 		const struct service *s = e->service;
 
 		if (is_rollout_told(e))
-			meet(e, s->outcome.text, s->outcome.failed);
+			note_outcome(e, s->outcome.text, s->outcome.failed);
 		else if (!e->met && has_come_true(e))
 			e->met = true;
 	}
@@ -316,13 +317,13 @@ void control_on_upgraded(struct supervisor *sup, const char *text, bool failed)
 /*
  * ---- the methods ----
  *
- * Each returns the code of the error in `err`; or UNDER_WAY, if the answer is
- * the outcome of what the client expects now, perhaps nothing; or ANSWERED.
+ * Each returns the code of the error in `err`; or UNDER_WAY, if the answer is the
+ * outcome of what the client expects now, perhaps nothing; or ANSWERED.
  */
 enum { UNDER_WAY = 0, ANSWERED = 1 };
 typedef int method(struct client *c, const struct target *t, struct error *err);
 
-static int refuse(struct error *err, int code, const char *why)
+static int refuse_with(struct error *err, int code, const char *why)
 {
 	error_set(err, 0, "%s", why);
 	return code;
@@ -342,7 +343,7 @@ static int answer_reached(struct client *c, unsigned reached, const char *what)
 	return ANSWERED;
 }
 
-static int status(struct client *c, const struct target *t, struct error *err)
+static int do_status(struct client *c, const struct target *t, struct error *err)
 {
 	(void)err;
 	if (c->own)
@@ -351,15 +352,15 @@ static int status(struct client *c, const struct target *t, struct error *err)
 	return ANSWERED;
 }
 
-/* The rollout had nobody to replace. */
+/* The rollout had no worker to replace. */
 static void await_woken(struct expectation *e)
 {
 	e->rollout = 0;
 	e->settled = true;
 }
 
-/* `settings`, other ones, or NULL, are handed over. */
-static int roll(struct client *c, struct service *service, uint32_t slot,
+/* Begin a rollout; `settings`, new ones or NULL, are handed over. */
+static int begin_rollout(struct client *c, struct service *service, uint32_t slot,
 	struct cluster_settings *settings, struct error *err)
 {
 	const struct control_request *r = &c->request;
@@ -377,7 +378,7 @@ static int roll(struct client *c, struct service *service, uint32_t slot,
 
 	if (service_roll(service, &roll, err) == -1)
 		return -1;
-	e = expect(c, service, err);
+	e = add_expectation(c, service, err);
 	if (e == NULL)
 		return -1;
 	/* a newer rollout that supersedes this one counts as well */
@@ -395,29 +396,29 @@ static int restart_with(struct client *c, const struct target *t, struct error *
 	if (s == NULL)
 		return CONTROL_PARAMS;
 	if (t->slot != SLOT_ALL)
-		return refuse(err, CONTROL_PARAMS,
+		return refuse_with(err, CONTROL_PARAMS,
 			"a slot has no command of its own: give the cluster's "
 			"name");
 	settings = command_settings(s, c->request.command, err);
 	if (settings == NULL)
 		return CONTROL_FAILED;
-	return roll(c, s, SLOT_ALL, settings, err) == 0 ? UNDER_WAY : CONTROL_BUSY;
+	return begin_rollout(c, s, SLOT_ALL, settings, err) == 0 ? UNDER_WAY : CONTROL_BUSY;
 }
 
-static int restart(struct client *c, const struct target *t, struct error *err)
+static int do_restart(struct client *c, const struct target *t, struct error *err)
 {
 	struct supervisor *sup = c->sup;
 
 	if (c->request.command != NULL)
 		return restart_with(c, t, err);
 	if (t->slot != SLOT_ALL && c->request.canary > 0)
-		return refuse(err, CONTROL_PARAMS, "a slot by itself has no canaries");
+		return refuse_with(err, CONTROL_PARAMS, "a slot by itself has no canaries");
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
 		if ((t->service != NULL && s != t->service) || s->stage.leaving)
 			continue;
-		if (roll(c, s, t->slot, NULL, err) == -1)
+		if (begin_rollout(c, s, t->slot, NULL, err) == -1)
 			return CONTROL_BUSY;
 	}
 	return UNDER_WAY;
@@ -432,7 +433,7 @@ static int scale_no_slot(const struct service *s, struct error *err)
 	return CONTROL_PARAMS;
 }
 
-static int scale(struct client *c, const struct target *t, struct error *err)
+static int do_scale(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 	struct expectation *e;
@@ -453,9 +454,9 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 			service_counts(s).workers == 1 ? "" : "s", count, WORKERS_MAX);
 		return CONTROL_PARAMS;
 	}
-	/* of a stopped one none is left that could be one too many */
+	/* a stopped cluster has no workers left to remove */
 	fewer = count < (long)service_counts(s).workers && !service_is_over(s);
-	e = expect(c, s, err);
+	e = add_expectation(c, s, err);
 	if (e == NULL || service_scale(s, (unsigned)count, err) == -1)
 		return CONTROL_FAILED;
 	e->fewer = fewer;
@@ -464,7 +465,7 @@ static int scale(struct client *c, const struct target *t, struct error *err)
 	return UNDER_WAY;
 }
 
-/* Has all else ended? */
+/* Have all other clusters ended? */
 static bool is_last(const struct supervisor *sup, const struct service *s)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -473,13 +474,13 @@ static bool is_last(const struct supervisor *sup, const struct service *s)
 	return true;
 }
 
-static int stop(struct client *c, const struct target *t, struct error *err)
+static int do_stop(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = t->service;
 	struct expectation *e;
 
 	if (t->slot != SLOT_ALL)
-		return refuse(err, CONTROL_PARAMS,
+		return refuse_with(err, CONTROL_PARAMS,
 			"a slot cannot be stopped by itself: scale the "
 			"cluster, or restart the slot");
 	snprintf(c->outcome, sizeof(c->outcome), "%s: stopped",
@@ -492,7 +493,7 @@ static int stop(struct client *c, const struct target *t, struct error *err)
 	if (is_last(c->sup, s))
 		snprintf(c->outcome, sizeof(c->outcome),
 			"%s: stopped; it was the last cluster, so nclust ends", s->name);
-	e = expect(c, s, err);
+	e = add_expectation(c, s, err);
 	if (e == NULL)
 		return CONTROL_FAILED;
 	e->ended = true;
@@ -525,7 +526,7 @@ static int signal_workers(struct client *c, const struct target *t, struct error
 		if (t->service == NULL || sup->services[i] == t->service)
 			reached += send_signal(c, t, sup->services[i]);
 	if (reached == 0)
-		return refuse(err, CONTROL_FAILED, "no worker to signal");
+		return refuse_with(err, CONTROL_FAILED, "no worker to signal");
 	snprintf(what, sizeof(what), "%s ", text_signal_name(name, c->request.signal));
 	return answer_reached(c, reached, what);
 }
@@ -557,9 +558,9 @@ static void await_reload(struct client *c, struct service *s)
 
 	if (s->stage.awaited == AWAITED_NOTHING)
 		return;
-	e = expect(c, s, &err);
+	e = add_expectation(c, s, &err);
 	if (e == NULL)
-		return; /* no memory: the answer comes too early */
+		return; /* out of memory: the answer comes too early */
 	if (s->stage.awaited == AWAITED_ROLLOUT)
 		e->rollout = cluster_last_rollout(s->core);
 	e->settled = s->stage.awaited == AWAITED_SETTLED;
@@ -567,13 +568,13 @@ static void await_reload(struct client *c, struct service *s)
 	e->ended = s->stage.awaited == AWAITED_END;
 }
 
-static int reload(struct client *c, const struct target *t, struct error *err)
+static int do_reload(struct client *c, const struct target *t, struct error *err)
 {
 	(void)t;
 	if (reload_begin(c->sup, false, c->request.drop_ports, err) == -1)
 		return CONTROL_FAILED;
 	c->expects_reload = true;
-	c->failed = true; /* unless it comes to something else */
+	c->failed = true; /* until the outcome is known */
 	text_copy(c->outcome, sizeof(c->outcome),
 		"nclust ended before it had read the configuration");
 	return UNDER_WAY;
@@ -603,10 +604,10 @@ void control_on_reloaded(struct supervisor *sup, struct reload_result *result, b
 			tell_reloaded(c, result, failed);
 }
 
-static int upgrade(struct client *c, const struct target *t, struct error *err)
+static int do_upgrade(struct client *c, const struct target *t, struct error *err)
 {
 	if (t->service != NULL)
-		return refuse(
+		return refuse_with(
 			err, CONTROL_PARAMS, "nclust is upgraded as a whole, not a cluster of it");
 	if (reexec_begin(c->sup, err) == -1)
 		return err->sys == EBUSY ? CONTROL_BUSY : CONTROL_FAILED;
@@ -618,45 +619,45 @@ static int turn_host(struct client *c, const struct target *t,
 	unsigned turn(struct supervisor *sup, nsec_t patience), struct error *err)
 {
 	if (t->service != NULL)
-		return refuse(
+		return refuse_with(
 			err, CONTROL_PARAMS, "the host is drained as a whole, not a cluster of it");
 	c->expects_host = turn(c->sup, c->request.has_timeout ? c->request.timeout : HOST_PATIENCE);
 	if (c->expects_host == 0)
-		return refuse(err, CONTROL_FAILED, "out of memory");
+		return refuse_with(err, CONTROL_FAILED, "out of memory");
 	if (c->request.no_wait)
 		c->expects_host = 0;
 	else
-		c->failed = true; /* unless it comes to something else */
+		c->failed = true; /* until the outcome is known */
 	text_copy(c->outcome, sizeof(c->outcome),
 		c->failed ? "nclust ended before that was over" : "");
 	return UNDER_WAY;
 }
 
-/* The outcome of one who does not wait for it. */
-static int begun(struct client *c, const char *what, int code)
+/* The answer to a client that does not wait for the outcome. */
+static int set_outcome(struct client *c, const char *what, int code)
 {
 	if (code == UNDER_WAY && c->request.no_wait)
 		text_copy(c->outcome, sizeof(c->outcome), what);
 	return code;
 }
 
-static int drain(struct client *c, const struct target *t, struct error *err)
+static int do_drain(struct client *c, const struct target *t, struct error *err)
 {
-	return begun(c,
+	return set_outcome(c,
 		"draining: load balancers send no new clients to this host, "
 		"until 'nclust undrain'",
 		turn_host(c, t, host_drain, err));
 }
 
-static int undrain(struct client *c, const struct target *t, struct error *err)
+static int do_undrain(struct client *c, const struct target *t, struct error *err)
 {
-	return begun(c,
+	return set_outcome(c,
 		"no longer draining: load balancers send clients to this "
 		"host again when each cluster has a ready worker",
 		turn_host(c, t, host_undrain, err));
 }
 
-/* As long as the request lasts, also after a reload. */
+/* Keep the target as long as the request lasts, also over a reload. */
 static void keep_target(struct client *c, const struct target *t)
 {
 	if (t->service == NULL)
@@ -665,7 +666,7 @@ static void keep_target(struct client *c, const struct target *t)
 	text_copy(c->request.target, sizeof(c->request.target), t->service->name);
 }
 
-static int events(struct client *c, const struct target *t, struct error *err)
+static int do_events(struct client *c, const struct target *t, struct error *err)
 {
 	(void)err;
 	keep_target(c, t);
@@ -673,17 +674,17 @@ static int events(struct client *c, const struct target *t, struct error *err)
 	return ANSWERED;
 }
 
-static int logs(struct client *c, const struct target *t, struct error *err)
+static int do_logs(struct client *c, const struct target *t, struct error *err)
 {
-	/* what faces the web is to know no more than it shows */
+	/* the web process, which faces clients, is to know no more than it shows */
 	if (c->own)
-		return refuse(err, CONTROL_NOT_PERMITTED, "not for a role of nclust");
+		return refuse_with(err, CONTROL_NOT_PERMITTED, "not for a role of nclust");
 	keep_target(c, t);
 	showlogs_begin(c);
 	return ANSWERED;
 }
 
-/* Events are also those of a cluster or slot that is gone. */
+/* Was the target a cluster or slot that is gone?  Its events can still be asked for. */
 static bool is_past(struct client *c, struct target *target)
 {
 	struct control_target t;
@@ -694,7 +695,7 @@ static bool is_past(struct client *c, struct target *target)
 		control_parse_target(&t, c->request.target, &err) == 0 && events_remember(c, &t);
 }
 
-static int config(struct client *c, const struct target *t, struct error *err)
+static int do_config(struct client *c, const struct target *t, struct error *err)
 {
 	struct settings view;
 	scoped_buffer ini = {.limit = CLIENT_OUT_MAX / 4};
@@ -706,7 +707,7 @@ static int config(struct client *c, const struct target *t, struct error *err)
 		describe_settings(&ini, &view, false, c->may_write) == -1 ||
 		(text = buffer_text(&ini)) == NULL) {
 		command_view_fini(&view);
-		return refuse(err, CONTROL_INTERNAL, "out of memory");
+		return refuse_with(err, CONTROL_INTERNAL, "out of memory");
 	}
 	(void)control_begin_result(&c->out, c->request.id);
 	json_begin(&w, &c->out);
@@ -726,7 +727,7 @@ static int config(struct client *c, const struct target *t, struct error *err)
 	return ANSWERED;
 }
 
-static int ask(struct client *c, const struct target *t, struct error *err)
+static int do_ask(struct client *c, const struct target *t, struct error *err)
 {
 	struct service *s = only_service(c, t, err);
 
@@ -736,32 +737,32 @@ static int ask(struct client *c, const struct target *t, struct error *err)
 }
 
 static method *const methods[METHODS] = {
-	[METHOD_STATUS] = status,
-	[METHOD_RESTART] = restart,
-	[METHOD_RELOAD] = reload,
-	[METHOD_SCALE] = scale,
-	[METHOD_STOP] = stop,
+	[METHOD_STATUS] = do_status,
+	[METHOD_RESTART] = do_restart,
+	[METHOD_RELOAD] = do_reload,
+	[METHOD_SCALE] = do_scale,
+	[METHOD_STOP] = do_stop,
 	[METHOD_SIGNAL] = signal_workers,
-	[METHOD_EVENTS] = events,
-	[METHOD_CONFIG] = config,
-	[METHOD_UPGRADE] = upgrade,
+	[METHOD_EVENTS] = do_events,
+	[METHOD_CONFIG] = do_config,
+	[METHOD_UPGRADE] = do_upgrade,
 	[METHOD_SEND] = send_message,
-	[METHOD_LOGS] = logs,
-	[METHOD_ASK] = ask,
-	[METHOD_DRAIN] = drain,
-	[METHOD_UNDRAIN] = undrain,
+	[METHOD_LOGS] = do_logs,
+	[METHOD_ASK] = do_ask,
+	[METHOD_DRAIN] = do_drain,
+	[METHOD_UNDRAIN] = do_undrain,
 };
 
-static int obey(struct client *c, struct error *err)
+static int run_method(struct client *c, struct error *err)
 {
 	bool writes = control_method_writes(c->request.method);
 	struct target target;
 
 	if (writes && !c->may_write && !(c->own && c->request.method == METHOD_ASK))
-		return refuse(err, CONTROL_NOT_PERMITTED,
+		return refuse_with(err, CONTROL_NOT_PERMITTED,
 			"members of control-group may look, not change");
 	if (writes && c->sup->instance.stopping && c->request.method != METHOD_STOP)
-		return refuse(err, CONTROL_BUSY, "nclust is stopping");
+		return refuse_with(err, CONTROL_BUSY, "nclust is stopping");
 	c->only_slot = SLOT_ALL;
 	if (find_target(c, &target, err) == -1 && !is_past(c, &target))
 		return CONTROL_NOT_FOUND;
@@ -780,7 +781,7 @@ void request_run(struct client *c, const char *line, size_t len)
 	c->failed = false;
 	*c->outcome = '\0';
 	if (control_decode(&c->request, line, len, &code, &err) == 0)
-		code = obey(c, &err);
+		code = run_method(c, &err);
 	if (code == UNDER_WAY)
 		wait_or_finish(c);
 	else if (code != ANSWERED)

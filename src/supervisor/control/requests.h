@@ -4,8 +4,8 @@
 
 #include "supervisor/control/clients.h"
 
-/* Carry out one request line: decode, check the right to it, do it; the
- * answer is queued now, or the client waits for an outcome. */
+/* Carry out one request line: decode it, check the client's right, run the method;
+ * the answer is queued now, or the client waits for an outcome. */
 void request_run(struct client *c, const char *line, size_t len);
 
 /* An expectation of a waiting client may have come true or failed. */
@@ -14,17 +14,17 @@ void request_on_report(struct client *c, const struct service *service, const st
 void request_look(struct client *c);
 /* An upgrade is over: answer the clients that wait for it. */
 void control_on_upgraded(struct supervisor *sup, const char *text, bool failed);
-/* A reload is over: the clients that have asked for it get its mistakes, or wait
- * for what it has begun. */
+/* A reload is over: clients that have asked for it get its mistakes, or wait for the
+ * changes that it has begun. */
 struct reload_result;
 void control_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed);
 /* Answer with c->outcome. */
 void request_finish(struct client *c);
 
-/* status.c: queue the next slice of a status; the client is idle again when
- * the last one is queued. */
+/* status.c: queue the next slice of a status; the client is idle again when the last
+ * slice is queued. */
 void status_begin(struct client *c, struct service *only, uint32_t slot);
-/* Does it wait for a census before the first slice? */
+/* Does the status wait for a census before the first slice? */
 bool status_waits(const struct client *c);
 void status_slice(struct client *c);
 void status_forget(struct client *c, const struct service *service);

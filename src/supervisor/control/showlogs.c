@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-/* In one answer.  More are not given before it is read: what is on its way counts
- * for nclust (ETOOMANYREFS of unix(7)). */
+/* Descriptors of one answer.  The client must read it before it gets more: the
+ * kernel counts descriptors in flight for nclust (ETOOMANYREFS of unix(7)). */
 #define LOGS_A_TIME 16
 
 struct page {
@@ -34,11 +34,11 @@ static const struct slotlog *next_of(
 	const struct service *only = cluster_of(c);
 
 	if (only == NULL && *c->request.target != '\0')
-		return NULL; /* it is gone */
+		return NULL; /* the cluster is gone */
 	return slotlog_after(c->sup, number, only, c->only_slot, of);
 }
 
-/* Whoever gets it cannot write to it, nor open it for that. */
+/* Open the file anew for reading: the client cannot write to it, nor open it for writing. */
 static int open_to_read(int fd)
 {
 	char path[40];
@@ -94,7 +94,7 @@ static void put_missing(const struct client *c, struct json_writer *w)
 	json_close_array(w);
 }
 
-/* 0: sent; -1 and errno. */
+/* Send one answer.  0: sent; -1 and errno. */
 static int send_page(struct client *c, struct buffer *line, struct page *page)
 {
 	struct json_writer w;
@@ -115,12 +115,12 @@ static int send_page(struct client *c, struct buffer *line, struct page *page)
 	}
 	if (page->count == 0)
 		return buffer_append(&c->out, line->data, line->len);
-	/* it is short, so that it goes out as one piece, or not at all */
+	/* the line is short, so that it is sent in one piece, or not at all */
 	unsent = fdpass_send(c->io.fd, line->data, line->len, page->fds, page->count);
 	return (int)unsent;
 }
 
-static void answer(struct client *c)
+static void answer_page(struct client *c)
 {
 	struct page page = {.last = c->request.after};
 	scoped_buffer line = {.limit = CONTROL_LINE_MAX};
@@ -152,7 +152,7 @@ void showlogs_begin(struct client *c)
 		return;
 	}
 	if (!c->request.follow || next_of(c, c->request.after, &of) != NULL) {
-		answer(c);
+		answer_page(c);
 		return;
 	}
 	c->state = CLIENT_FOLLOWING;
@@ -166,5 +166,5 @@ void control_on_log_begun(struct supervisor *sup)
 	for (struct client *c = clients_first(sup); c != NULL; c = c->next)
 		if (c->state == CLIENT_FOLLOWING && c->request.method == METHOD_LOGS &&
 			!has_unread(c) && next_of(c, c->request.after, &of) != NULL)
-			answer(c);
+			answer_page(c);
 }

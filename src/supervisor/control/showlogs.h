@@ -5,16 +5,16 @@
 #include "supervisor/control/clients.h"
 
 /*
- * What `logs` answers: the files that have what the workers have written
- * (workers/slotlog.h), open for reading alone, some with each answer.  The client
- * reads them, so that nclust has neither this work nor anything to follow.  One that
- * follows, and has got all, is answered when there is one more.
+ * The answer of `logs`: files with the output of workers (workers/slotlog.h),
+ * open for reading alone, some with each answer.  The client reads them, so that
+ * nclust has neither this work nor anything to follow.  A client that follows,
+ * and has got all files, is answered when there is a further one.
  *
  * The target is the name of a cluster, or "", and c->only_slot a slot of it.
  */
 void showlogs_begin(struct client *c);
 
-/* A hook: one more is kept. */
+/* A hook: a further file is kept. */
 void control_on_log_begun(struct supervisor *sup);
 
 #endif

@@ -7,28 +7,28 @@
 #include <stdbool.h>
 
 /*
- * What only this room knows of the instance, of a cluster and of a worker.
- * These structs are members of those in common/state.h.
+ * What only this room knows of the instance, of a cluster and of a worker.  These
+ * structs are members of those in common/state.h.
  */
 struct clients;
 struct census;
 
 struct control {
 	struct clients *clients;
-	struct census *census; /* NULL: nobody has asked for one */
-	int reserve_fd;        /* given up to accept and refuse at EMFILE */
+	struct census *census; /* NULL: no client has asked for one */
+	int reserve_fd;        /* closed at EMFILE, to accept a client and refuse it */
 };
 
-/* The last rollout that is over. */
+/* How the last rollout has ended. */
 struct outcome {
 	char *text; /* heap: the sentence about it; or NULL */
 	unsigned of;
 	bool failed;
 };
 
-/* What a worker's last status has shown, and when. */
+/* Values that a worker's last status has shown, and when. */
 struct shown {
-	nsec_t cpu_then; /* its CPU time */
+	nsec_t cpu_then; /* the worker's CPU time */
 	nsec_t at;
 };
 

@@ -25,18 +25,16 @@
 #include <unistd.h>
 
 /*
- * A status of 5,000 workers is over a megabyte and thousands of reads in
- * /proc: it is made in slices of so many nanoseconds, a slice whenever the
- * client has taken most of the last one.  Workers may come and go meanwhile:
- * each slot is whole in itself.
+ * A status of 5,000 workers is over a megabyte and thousands of reads in /proc:
+ * it is made in slices of so many nanoseconds, a slice whenever the client has
+ * read most of the last one.  Workers may come and go meanwhile: each slot is
+ * consistent in itself.
  */
 #define SLICE (500 * USEC)
 #define SLICE_HIGH (128U * 1024)
 
-/* As long as it waits for a census there is nothing to slice. */
+/* The parts of a status in their order; PART_COUNT: it waits for a census. */
 enum status_part { PART_HEAD, PART_CLUSTER, PART_WORKERS, PART_COUNT };
-
-/* ---- pieces ---- */
 
 static void put_count(struct json_writer *w, const char *key, long n)
 {
@@ -46,7 +44,7 @@ static void put_count(struct json_writer *w, const char *key, long n)
 		json_put_int(w, key, n);
 }
 
-/* `slot`: the one that has it alone, or SLOT_ALL. */
+/* `slot`: the only slot that has the listener, or SLOT_ALL. */
 static void put_listener(struct json_writer *w, const struct listener *l, uint32_t slot)
 {
 	struct queue_facts queue;
@@ -96,7 +94,7 @@ static void put_ending(struct json_writer *w, const struct slot_view *view)
 	json_close_object(w);
 }
 
-/* Use by all its processes; CPU since the last status, or since the start. */
+/* Use of resources by all processes of the worker; CPU since the last status, or since the start. */
 static void put_usage(
 	struct json_writer *w, struct child *child, const struct worker_view *worker, nsec_t now)
 {
@@ -140,7 +138,7 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 		return;
 	json_key(w, "messages");
 	json_open_object(w);
-	json_put_int(w, "sent", (int64_t)c->sent); /* to it */
+	json_put_int(w, "sent", (int64_t)c->sent); /* to the worker */
 	json_put_int(w, "received", (int64_t)c->received);
 	json_put_int(w, "dropped", (int64_t)c->dropped);
 	json_put_int(w, "invalid", (int64_t)(c->invalid + c->skipped));
@@ -149,7 +147,7 @@ void control_on_status_worker(struct json_writer *w, const struct child *child)
 	json_close_object(w);
 }
 
-/* Only what metrics are made of: there may be thousands of workers. */
+/* Write only what metrics are made of: an instance may have thousands of workers. */
 static void put_measures(struct json_writer *w, struct service *s, uint32_t slot,
 	const struct slot_view *view, const struct worker_view *worker, nsec_t now)
 {
@@ -268,12 +266,12 @@ static long count_descriptors(void)
 	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0 ? (long)st.st_size : -1;
 }
 
-static double seconds(const struct timeval *t)
+static double to_seconds(const struct timeval *t)
 {
 	return (double)t->tv_sec + (double)t->tv_usec / 1e6;
 }
 
-/* What nclust itself uses, and how long its loop kept others waiting. */
+/* What nclust itself uses, and how long its loop kept clients waiting. */
 static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 {
 	struct process_facts facts = {.rss = 0};
@@ -283,7 +281,7 @@ static void put_ourselves(struct json_writer *w, const struct supervisor *sup)
 	(void)process_look_here(getpid(), &facts);
 	json_key(w, "process");
 	json_open_object(w);
-	json_put_real(w, "cpu_seconds", seconds(&use.ru_utime) + seconds(&use.ru_stime), 6);
+	json_put_real(w, "cpu_seconds", to_seconds(&use.ru_utime) + to_seconds(&use.ru_stime), 6);
 	json_put_int(w, "memory_bytes", (int64_t)process_memory(getpid()));
 	json_put_int(w, "rss_bytes", (int64_t)facts.rss);
 	put_count(w, "descriptors", count_descriptors());
@@ -377,7 +375,7 @@ static bool put_some_workers(struct client *c, struct service *s, nsec_t now, ns
 {
 	uint32_t end = service_counts(s).slots;
 
-	/* whether a start has failed matters if nobody else serves */
+	/* whether a start has failed matters only if no worker serves */
 	if (*c->request.readiness != '\0' && (s->scaling == NULL || service_counts(s).ready > 0))
 		return true;
 	if (c->only_slot != SLOT_ALL) {
@@ -400,7 +398,7 @@ static void close_cluster(struct client *c)
 	c->at_part = PART_CLUSTER;
 }
 
-static void finish(struct client *c)
+static void finish_status(struct client *c)
 {
 	json_close_array(&c->writer);
 	json_close_object(&c->writer);
@@ -442,7 +440,7 @@ void status_slice(struct client *c)
 			continue;
 		}
 		if (s == NULL) {
-			finish(c);
+			finish_status(c);
 			return;
 		}
 		if (c->status_only && s != c->status_service) {
@@ -462,7 +460,7 @@ void status_slice(struct client *c)
 	}
 }
 
-/* The service leaves sup->services, where later ones move up. */
+/* The service leaves sup->services, where later services move up. */
 void status_forget(struct client *c, const struct service *service)
 {
 	if (c->status_service == service)

@@ -24,7 +24,7 @@ static bool is_same(const struct strings *a, const struct strings *b)
 	return true;
 }
 
-/* Is it the configuration's own again? */
+/* Is the command the configuration's own again? */
 static bool is_configured(const struct cluster_settings *s)
 {
 	struct strings own = {0};
@@ -40,7 +40,7 @@ static int set_command(struct cluster_settings *s, const char *text, struct erro
 	return field_set_key("cluster", s, "command", text, err);
 }
 
-static int give(struct cluster_settings *s, char **words, struct error *err)
+static int replace_command(struct cluster_settings *s, char **words, struct error *err)
 {
 	struct strings list = {.list = words};
 	scoped_str text = NULL;
@@ -68,7 +68,8 @@ struct cluster_settings *command_settings(
 
 	if (s == NULL)
 		return NULL;
-	if (give(s, words, err) == -1 || recipe_check(service->sup, s, false, err) == -1) {
+	if (replace_command(s, words, err) == -1 ||
+		recipe_check(service->sup, s, false, err) == -1) {
 		cluster_settings_unref(s);
 		return NULL;
 	}

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* So many are named, the others counted; of so many below a worker. */
+/* Processes that are named, others are only counted; and processes of one worker's tree. */
 #define NAMED 6
 #define TREE 64
 
@@ -20,7 +20,7 @@ struct staying {
 	unsigned more;
 };
 
-/* One of them, or none if it has ended by now. */
+/* Log one process, unless it has ended by now. */
 static void say_stays(struct staying *s, const char *what, pid_t pid)
 {
 	char text[STAYS_TEXT];
@@ -35,7 +35,7 @@ static void say_stays(struct staying *s, const char *what, pid_t pid)
 	log_warn("%s %s; nclust ends without it", what, text);
 }
 
-/* A worker that could not be killed, and what lives below it. */
+/* Log a worker that could not be killed, and the processes below it. */
 static void say_tree_stays(struct staying *s, const struct child *child)
 {
 	pid_t tree[TREE];

@@ -20,10 +20,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Time for background processes below us: after SIGTERM, and after SIGKILL. */
+/* Time for background processes below nclust: after SIGTERM, and after SIGKILL. */
 #define STRAYS_GRACE (2 * SECOND)
 #define STRAYS_KILLS 20
-#define STRAYS_KILL (30 * MSEC) /* after each */
+#define STRAYS_KILL (30 * MSEC) /* after each SIGKILL */
 
 static void begin_stop(struct supervisor *sup, bool at_once)
 {
@@ -38,7 +38,7 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 	sup->instance.stopping = true;
 	stopwait_begin(sup);
 	sup->instance.stop_at_once |= at_once;
-	/* all of them, before the first is asked what it waits for */
+	/* mark all clusters, before the first is asked what it waits for */
 	for (size_t i = 0; i < sup->service_count; i++)
 		sup->services[i]->stage.stop_asked = true;
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -46,8 +46,8 @@ static void begin_stop(struct supervisor *sup, bool at_once)
 			service_stop(sup->services[i], at_once);
 }
 
-/* The exit status of a stop that was asked for: 1 if a cluster has given up.
- * How a cluster ended before it was restarted does not count. */
+/* The exit status of a stop that was asked for: 1 if a cluster has given up.  How a
+ * cluster ended before it was restarted does not count. */
 static int status_so_far(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -83,7 +83,7 @@ static void fail_start(struct service *service, uint32_t slot, const char *what)
 	lifecycle_fail(service->sup, 1, why != NULL ? why : "the start failed");
 }
 
-/* -d: a start that fails must end, because the user's process waits for it. */
+/* -d: a start that fails must end nclust, because the user's process waits for it. */
 static void look_at_daemon_start(struct service *service, const struct report *r)
 {
 	struct supervisor *sup = service->sup;
@@ -123,7 +123,7 @@ static void instance_on_report(struct service *service, const struct report *rep
 	}
 }
 
-/* A cluster that the operator has stopped or removed ends nothing else. */
+/* A cluster that the operator has stopped or removed does not end nclust. */
 static bool ends_nclust(const struct service *service)
 {
 	return cluster_settings(service->core)->essential && !service->stage.leaving &&
@@ -149,7 +149,7 @@ static void instance_on_ended(struct service *service)
 
 	if (sup->instance.stopping)
 		return;
-	/* its command cannot be run at all: nothing was ever started */
+	/* the cluster's command cannot be run at all: nothing was ever started */
 	if (!sup->instance.ready_once && service->stage.status >= 126 &&
 		service->stage.status <= 127 && !cluster_ever_ready(service->core)) {
 		lifecycle_fail(sup, service->stage.status, NULL);
@@ -178,7 +178,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 				 "SIGTERM: killed",
 				left, left == 1 ? "" : "es");
 	}
-	/* one that forks again and again may not be caught at once */
+	/* a process that forks again and again may not be caught at once */
 	if (sup->instance.last_orders_step <= STRAYS_KILLS) {
 		(void)reap_kill_strays(sup);
 		timer_arm(loop, timer, STRAYS_KILL);
@@ -187,7 +187,7 @@ static void on_last_orders(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 }
 
-/* True: no process below us is left, or nothing more can be done about it. */
+/* True: no process below nclust is left, or cannot be ended. */
 static bool strays_are_gone(struct supervisor *sup)
 {
 	unsigned left;
@@ -223,7 +223,7 @@ static bool was_stopped(const struct supervisor *sup)
 	return false;
 }
 
-/* Has it workers left?  One that could not be killed may still exit. */
+/* Has the cluster workers left?  A worker that could not be killed may still exit. */
 static bool has_children(const struct service *s)
 {
 	struct child_walk walk = children_of(s);
@@ -238,7 +238,7 @@ static void drop_left(struct supervisor *sup)
 
 		if (s->stage.leaving && s->stage.ended && !has_children(s) &&
 			!hooks_are_under_way(sup, s))
-			service_free(s); /* the next one is at `i` now */
+			service_free(s); /* the next service is at `i` now */
 		else
 			i++;
 	}

@@ -11,11 +11,11 @@ extern const struct part instance_part;
 
 /* Stop everything; a second call, or `at_once`, kills. */
 void lifecycle_stop(struct supervisor *sup, bool at_once);
-/* The start has failed: report why, also to the process that waits for -d;
- * stop, and exit with `status`. */
+/* The start has failed: report why, also to the process that waits for -d; stop, and
+ * exit with `status`. */
 void lifecycle_fail(struct supervisor *sup, int status, const char *why);
 
-/* Once a turn: is everything over, or ready? */
+/* Called in each turn of the loop: is the instance over, or ready? */
 void lifecycle_look(struct supervisor *sup);
 
 #endif

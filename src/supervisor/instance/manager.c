@@ -16,16 +16,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The most messages that wait for a slow manager; then the oldest are
- * dropped. */
+/* The most messages that wait for a slow manager; then the oldest are dropped. */
 #define WAITING_MAX 8
 #define STATUS_PAUSE (100 * MSEC)
-/* While a start or a stop goes on the manager waits so long more, … */
+/* While a start or a stop goes on, EXTEND_TIMEOUT_USEC asks the manager for this time. */
 #define EXTEND_BY (60 * SECOND)
-#define EXTEND_AGAIN (20 * SECOND) /* … and is told so again */
+#define EXTEND_AGAIN (20 * SECOND) /* between two such messages */
 
 struct manager {
-	char *path; /* NOTIFY_SOCKET that we were given */
+	char *path; /* our own NOTIFY_SOCKET */
 	ev_timer watchdog;
 	ev_timer extend;
 	bool ready; /* READY=1 was sent */
@@ -35,7 +34,7 @@ struct manager {
 	ev_io behind; /* its fd: connected to a full queue, or -1 */
 	char *waiting[WAITING_MAX];
 	unsigned waiting_count;
-	bool ping_waits; /* WATCHDOG=1 */
+	bool ping_waits; /* WATCHDOG=1 could not be sent */
 
 	/* Of messages about the status only the newest is sent. */
 	ev_timer pause;
@@ -48,8 +47,8 @@ static bool is_behind(const struct manager *m)
 	return m->behind.fd != -1;
 }
 
-/* False: the manager's queue is full, and we wait until it reads.  If the
- * manager is gone, we do not wait. */
+/* Send one message.  False: the manager's queue is full, and the message waits until
+ * it has room.  If the manager is gone, the message is dropped. */
 static bool send_now(struct supervisor *sup, const char *text, size_t len)
 {
 	struct manager *m = sup->instance.manager;
@@ -80,7 +79,7 @@ static void drop_first(struct manager *m)
 	memmove(&m->waiting[0], &m->waiting[1], m->waiting_count * sizeof(*m->waiting));
 }
 
-static void keep(struct manager *m, const char *text, size_t len)
+static void queue_message(struct manager *m, const char *text, size_t len)
 {
 	char *copy = strndup(text, len);
 
@@ -91,7 +90,7 @@ static void keep(struct manager *m, const char *text, size_t len)
 	m->waiting[m->waiting_count++] = copy;
 }
 
-/* False: it was not sent.  If it must arrive, it waits. */
+/* Send a message, or queue it if it must arrive.  False: it was not sent. */
 static bool send_message(
 	struct supervisor *sup, const struct notify_message *message, bool must_arrive)
 {
@@ -102,17 +101,17 @@ static bool send_message(
 	if (len == 0 || (!is_behind(m) && send_now(sup, text, len)))
 		return true;
 	if (must_arrive)
-		keep(m, text, len);
+		queue_message(m, text, len);
 	return false;
 }
 
-static void tell(struct supervisor *sup, const struct notify_message *message)
+static void tell_manager(struct supervisor *sup, const struct notify_message *message)
 {
 	if (sup->instance.manager != NULL)
 		(void)send_message(sup, message, true);
 }
 
-static void ping(struct supervisor *sup)
+static void ping_watchdog(struct supervisor *sup)
 {
 	const struct notify_message message = {.watchdog = true};
 
@@ -136,7 +135,7 @@ static void fill_status(struct supervisor *sup, struct notify_message *m)
 	m->has_status = true;
 }
 
-/* Send the status if it is new, the last is not, and the manager reads. */
+/* Send the status if it is new, STATUS_PAUSE is over, and the manager reads. */
 static void tell_status(struct supervisor *sup)
 {
 	struct manager *m = sup->instance.manager;
@@ -184,7 +183,7 @@ static void on_reads_again(struct ev_loop *loop, ev_io *watcher, int revents)
 	if (is_behind(m))
 		return;
 	if (m->ping_waits)
-		ping(sup);
+		ping_watchdog(sup);
 	tell_status(sup);
 }
 
@@ -192,11 +191,11 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	ping(timer->data);
+	ping_watchdog(timer->data);
 }
 
-/* Is a worker about to be ready, or what must come before it?  Each of these has a
- * time of its own. */
+/* Is a worker about to be ready, or a cluster that must come before it?  Each of
+ * these has a timeout of its own. */
 static bool is_starting(const struct service *s)
 {
 	struct slot_view view;
@@ -221,7 +220,7 @@ static bool is_under_way(const struct supervisor *sup)
 	return under_way;
 }
 
-static void extend(struct supervisor *sup)
+static void extend_timeout(struct supervisor *sup)
 {
 	const struct notify_message message = {.has_extend = true, .extend = EXTEND_BY};
 
@@ -235,7 +234,7 @@ static void on_extend(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	extend(timer->data);
+	extend_timeout(timer->data);
 }
 
 /* Half the time that the manager gives us (sd_watchdog_enabled(3)). */
@@ -280,7 +279,7 @@ int manager_init(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* Numbers in the group of what the manager knows. */
+/* Numbers of the carried fields. */
 enum { MANAGER_READY = 1, MANAGER_WAITING };
 
 static void put_manager(struct carry_writer *c, const void *of)
@@ -300,7 +299,7 @@ static int take_manager(struct carry_reader *r, void *to, const struct handover_
 	if (f->tag == MANAGER_READY)
 		m->ready = f->u != 0;
 	else if (f->tag == MANAGER_WAITING && f->type == HANDOVER_TEXT)
-		keep(m, f->data, f->len);
+		queue_message(m, f->data, f->len);
 	return 1;
 }
 
@@ -316,7 +315,7 @@ static void put_of_instance(struct carry_writer *c, const void *of)
 		((const struct supervisor *)of)->instance.manager);
 }
 
-/* The manager's address is not carried, because it is in our environment. */
+/* The manager's address is not carried, because our environment has it. */
 static int take_of_instance(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct supervisor *sup = to;
@@ -343,7 +342,7 @@ void instance_on_go_on(struct supervisor *sup)
 		return;
 	if (m->watchdog.repeat > 0.) {
 		ev_timer_start(sup->loop, &m->watchdog);
-		ping(sup); /* when the last was sent is not known */
+		ping_watchdog(sup); /* when the last was sent is not known */
 	}
 	timer_arm(sup->loop, &m->extend, 0);
 	send_waiting(sup);
@@ -377,7 +376,7 @@ void manager_ready(struct supervisor *sup)
 	m->ready = true;
 	fill_status(sup, &message);
 	text_copy(m->status, sizeof(m->status), message.status);
-	tell(sup, &message);
+	tell_manager(sup, &message);
 }
 
 void manager_reloading(struct supervisor *sup)
@@ -385,14 +384,14 @@ void manager_reloading(struct supervisor *sup)
 	const struct notify_message m = {.reloading = true};
 
 	if (sup->instance.manager != NULL && sup->instance.manager->ready)
-		tell(sup, &m);
+		tell_manager(sup, &m);
 }
 
 void manager_stopping(struct supervisor *sup)
 {
 	const struct notify_message m = {.stopping = true};
 
-	tell(sup, &m);
+	tell_manager(sup, &m);
 	if (sup->instance.manager != NULL)
 		timer_arm(sup->loop, &sup->instance.manager->extend, 0);
 }

@@ -5,8 +5,8 @@
 #include "supervisor/common/carried.h"
 
 /*
- * nclust under a service manager: sd_notify(3), with nclust's own NOTIFY_SOCKET
- * and WATCHDOG_USEC, which no worker ever sees.  Without them nothing is sent.
+ * nclust under a service manager: sd_notify(3), with nclust's own NOTIFY_SOCKET and
+ * WATCHDOG_USEC, which no worker ever sees.  Without these variables nothing is sent.
  */
 int manager_init(struct supervisor *sup, struct error *err);
 /* How messages to the manager, sent and queued, go through an upgrade. */

@@ -22,21 +22,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything that is prepared before anything changes. */
+/* All that is prepared before anything changes. */
 struct plan {
 	struct settings *settings; /* the new ones */
-	struct settings old;       /* a view of those in force */
+	struct settings old;       /* a view of the settings in force */
 	struct cluster_settings *views;
 	struct renamings renamed; /* in use; swapped back on failure */
 	struct diff diff;
 	struct listener_set *sets; /* by index in diff.clusters */
 	struct segment **segments; /* by the same index */
-	bool drops_ports;          /* new workers may listen on less */
+	bool drops_ports;          /* new workers may listen on fewer addresses */
 };
 
-/* ---- looking ---- */
+/* ---- comparing ---- */
 
-/* A command that a restart gave stays, as long as the file does not change it. */
+/* Keep a command that a restart gave, unless the file has another command now. */
 static void keep_command(
 	const struct settings *new, const char *name, const struct cluster_settings *now)
 {
@@ -48,7 +48,7 @@ static void keep_command(
 /*
  * Ask each cluster for the settings that are in force, or will be.  After a
  * failed rollout the core is back at settings that no file holds any more, and
- * during one it is on the way to others.
+ * during a rollout it is on the way to others.
  */
 static int look_at_old(struct supervisor *sup, struct plan *plan)
 {
@@ -87,7 +87,7 @@ static void add_key(struct diff_cluster *c, const char *key, const char *what)
 		c->change = CHANGE_ROLL;
 }
 
-/* A new name requires a rollout: workers get their cluster's name at birth; so
+/* A new name requires a rollout, as workers get their cluster's name at birth; so
  * does a directory that leads elsewhere. */
 static void look_at_names(const struct supervisor *sup, struct diff *diff)
 {
@@ -123,7 +123,7 @@ static void plan_fini(struct plan *plan)
 	rename_fini(&plan->renamed);
 }
 
-static int check(struct supervisor *sup, const struct plan *plan, struct error *err)
+static int check_plan(struct supervisor *sup, const struct plan *plan, struct error *err)
 {
 	const struct diff *d = &plan->diff;
 
@@ -151,7 +151,7 @@ static int check(struct supervisor *sup, const struct plan *plan, struct error *
 	return 0;
 }
 
-/* How many workers it will have: an operator's number stays. */
+/* How many workers the cluster will have: a number that the operator set stays. */
 static unsigned count_of(
 	struct supervisor *sup, const struct diff_cluster *c, const struct service *s)
 {
@@ -172,9 +172,10 @@ static int check_common(const struct plan *plan, size_t at, struct error *err)
 			 : error_set(err, 0, "another cluster has %s already", listener_text(l));
 }
 
-/* A slot that comes has a worker of the settings in force first, or again if the
- * rollout fails: at the addresses that these give it. */
-static int grow(struct service *s, const struct diff_cluster *c, unsigned slots, struct error *err)
+/* New slots also need the listeners of the settings in force: their workers begin
+ * with these, or return to them if the rollout fails. */
+static int open_for_new_slots(
+	struct service *s, const struct diff_cluster *c, unsigned slots, struct error *err)
 {
 	for (struct recipe *r = s->life.recipes; r != NULL; r = r->next)
 		if (listeners_grow(&r->listeners, r->settings, slots, s, err) == -1)
@@ -213,8 +214,8 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 		if (c->new == NULL)
 			continue;
 		s = service_named(sup, c->new->name);
-		/* those first: what the new settings name, too, is found */
-		if ((s != NULL && grow(s, c, count_of(sup, c, s), err) == -1) ||
+		/* first these: listeners that the new settings name, too, are found then */
+		if ((s != NULL && open_for_new_slots(s, c, count_of(sup, c, s), err) == -1) ||
 			listeners_open(sup, &plan->sets[i], c->new, count_of(sup, c, s),
 				s != NULL ? &s->held.listeners : NULL, err) == -1 ||
 			check_common(plan, i, err) == -1 ||
@@ -228,9 +229,9 @@ static int open_new(struct supervisor *sup, struct plan *plan, struct error *err
 	return 0;
 }
 
-/* ---- doing ---- */
+/* ---- changing ---- */
 
-static void describe(struct buffer *out, const struct diff_cluster *c)
+static void describe_change(struct buffer *out, const struct diff_cluster *c)
 {
 	static const char *const how[] = {
 		[CHANGE_NONE] = "no change",
@@ -252,7 +253,7 @@ static void describe(struct buffer *out, const struct diff_cluster *c)
 		buffer_printf(out, "%s: %s: %s", name, c->keys, how[c->change]);
 }
 
-static void add(struct supervisor *sup, struct diff_cluster *c, struct listener_set *set,
+static void add_service(struct supervisor *sup, struct diff_cluster *c, struct listener_set *set,
 	struct segment **segment)
 {
 	struct service *s = service_new(sup, c->new, set, *segment);
@@ -262,7 +263,7 @@ static void add(struct supervisor *sup, struct diff_cluster *c, struct listener_
 		return;
 	}
 	*segment = NULL;
-	s->kept.number = ++sup->orphans.last_number; /* nobody left it workers */
+	s->kept.number = ++sup->orphans.last_number; /* no old worker belongs to it */
 	s->stage.awaited = AWAITED_SETTLED;
 }
 
@@ -274,7 +275,7 @@ static void remove_service(struct service *s)
 		service_stop(s, false);
 }
 
-static void scale(struct service *s, const struct diff_cluster *c)
+static void scale_service(struct service *s, const struct diff_cluster *c)
 {
 	const struct scale_step to = {.wanted = count_of(s->sup, c, s),
 		.why = c->workers_changed ? SCALE_LIMITS : SCALE_CPUS,
@@ -293,7 +294,7 @@ static void scale(struct service *s, const struct diff_cluster *c)
 	s->stage.scaled = false;
 }
 
-/* From now on the service has what was opened for it. */
+/* The service owns the opened listeners and segments from now on. */
 static void take_opened(struct service *s, struct listener_set *set, struct segment **segment)
 {
 	listeners_release(&s->held.listeners);
@@ -303,7 +304,7 @@ static void take_opened(struct service *s, struct listener_set *set, struct segm
 	*segment = NULL;
 }
 
-static void apply(
+static void apply_settings(
 	const struct plan *plan, struct service *s, const struct diff_cluster *c, bool restart)
 {
 	struct event event = {
@@ -318,7 +319,7 @@ static void apply(
 	bool rolls = c->change >= CHANGE_ROLL || restart;
 	struct error err;
 
-	scale(s, c);
+	scale_service(s, c);
 	listeners_adopt(&s->held.listeners, c->new);
 	if (c->change == CHANGE_NONE && !restart)
 		return;
@@ -337,7 +338,7 @@ static void apply(
 	s->stage.awaited = service_wake(s, true) ? AWAITED_SETTLED : AWAITED_ROLLOUT;
 }
 
-static void commit(
+static void commit_plan(
 	struct supervisor *sup, struct plan *plan, bool restart, struct reload_result *result)
 {
 	struct diff *d = &plan->diff;
@@ -353,9 +354,9 @@ static void commit(
 		struct diff_cluster *c = &d->clusters[i];
 		struct service *s;
 
-		describe(&result->text, c);
+		describe_change(&result->text, c);
 		if (c->old == NULL) {
-			add(sup, c, &plan->sets[i], &plan->segments[i]);
+			add_service(sup, c, &plan->sets[i], &plan->segments[i]);
 			continue;
 		}
 		s = service_named(sup, c->old->name);
@@ -364,7 +365,7 @@ static void commit(
 			continue;
 		}
 		take_opened(s, &plan->sets[i], &plan->segments[i]);
-		apply(plan, s, c, restart);
+		apply_settings(plan, s, c, restart);
 	}
 	settings_free(sup->settings);
 	sup->settings = plan->settings;
@@ -386,12 +387,12 @@ int reload_run(struct supervisor *sup, struct settings *settings, const char *mi
 		buffer_string(&result->text, mistakes);
 	} else if (look_at_old(sup, &plan) == -1) {
 		buffer_string(&result->text, "out of memory");
-	} else if (check(sup, &plan, &err) == -1 || open_new(sup, &plan, &err) == -1) {
+	} else if (check_plan(sup, &plan, &err) == -1 || open_new(sup, &plan, &err) == -1) {
 		shrink_all(sup);
 		sup->launch.cpus = cpus;
 		buffer_string(&result->text, err.text);
 	} else {
-		commit(sup, &plan, restart, result);
+		commit_plan(sup, &plan, restart, result);
 		got = 0;
 	}
 	plan_fini(&plan);

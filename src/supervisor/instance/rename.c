@@ -14,7 +14,7 @@
 /* ---- which cluster is which ---- */
 
 struct side {
-	struct service *service; /* NULL: one that is new */
+	struct service *service; /* NULL: a new cluster */
 	const struct cluster_settings *settings;
 	uint64_t digest;
 };
@@ -26,7 +26,7 @@ struct match {
 	size_t fresh_count;
 };
 
-/* Is it missing from the new settings, and not about to stop? */
+/* Is the service missing from the new settings, and not about to stop? */
 static bool is_gone(const struct service *s, const struct settings *new)
 {
 	for (size_t i = 0; i < new->cluster_count; i++)
@@ -35,7 +35,7 @@ static bool is_gone(const struct service *s, const struct settings *new)
 	return !s->stage.leaving && cluster_state(s->core) != CLUSTER_STOPPING;
 }
 
-static void add(struct side *list, size_t *count, struct service *service,
+static void add_side(struct side *list, size_t *count, struct service *service,
 	const struct cluster_settings *settings)
 {
 	list[(*count)++] = (struct side){
@@ -45,7 +45,7 @@ static void add(struct side *list, size_t *count, struct service *service,
 	};
 }
 
-static int collect(struct match *m, const struct supervisor *sup, const struct settings *new)
+static int collect_sides(struct match *m, const struct supervisor *sup, const struct settings *new)
 {
 	m->gone = calloc(sup->service_count + 1, sizeof(*m->gone));
 	m->fresh = calloc(new->cluster_count + 1, sizeof(*m->fresh));
@@ -55,11 +55,11 @@ static int collect(struct match *m, const struct supervisor *sup, const struct s
 		struct service *s = sup->services[i];
 
 		if (is_gone(s, new))
-			add(m->gone, &m->gone_count, s, cluster_next_settings(s->core));
+			add_side(m->gone, &m->gone_count, s, cluster_next_settings(s->core));
 	}
 	for (size_t i = 0; m->gone_count > 0 && i < new->cluster_count; i++)
 		if (service_named(sup, new->clusters[i]->name) == NULL)
-			add(m->fresh, &m->fresh_count, NULL, new->clusters[i]);
+			add_side(m->fresh, &m->fresh_count, NULL, new->clusters[i]);
 	return 0;
 }
 
@@ -72,7 +72,7 @@ static bool shares_address(const struct service *s, const struct cluster_setting
 	return false;
 }
 
-static unsigned likeness(const struct side *gone, const struct side *fresh)
+static unsigned likeness_of(const struct side *gone, const struct side *fresh)
 {
 	bool same = gone->digest == fresh->digest && gone->digest != 0;
 
@@ -81,21 +81,21 @@ static unsigned likeness(const struct side *gone, const struct side *fresh)
 	return (shares_address(gone->service, fresh->settings) ? 2U : 0U) + same;
 }
 
-/* Are they more alike than either is to any other cluster? */
+/* Are these two more alike than either is to any other cluster? */
 static bool is_renamed(const struct match *m, const struct side *gone, const struct side *fresh)
 {
-	unsigned like = likeness(gone, fresh);
+	unsigned like = likeness_of(gone, fresh);
 
 	for (size_t i = 0; like > 0 && i < m->gone_count; i++)
-		if (&m->gone[i] != gone && likeness(&m->gone[i], fresh) >= like)
+		if (&m->gone[i] != gone && likeness_of(&m->gone[i], fresh) >= like)
 			return false;
 	for (size_t i = 0; like > 0 && i < m->fresh_count; i++)
-		if (&m->fresh[i] != fresh && likeness(gone, &m->fresh[i]) >= like)
+		if (&m->fresh[i] != fresh && likeness_of(gone, &m->fresh[i]) >= like)
 			return false;
 	return like > 0;
 }
 
-static int pair(struct renamings *r, const struct match *m)
+static int pair_sides(struct renamings *r, const struct match *m)
 {
 	r->list = calloc(m->gone_count + 1, sizeof(*r->list));
 	if (r->list == NULL)
@@ -118,10 +118,10 @@ static int pair(struct renamings *r, const struct match *m)
 int rename_find(struct renamings *r, const struct supervisor *sup, const struct settings *new)
 {
 	struct match m = {0};
-	int got = collect(&m, sup, new);
+	int got = collect_sides(&m, sup, new);
 
 	if (got == 0)
-		got = pair(r, &m);
+		got = pair_sides(r, &m);
 	if (got == -1)
 		rename_fini(r);
 	free(m.gone);
@@ -142,7 +142,7 @@ void rename_swap(const struct renamings *r)
 	}
 }
 
-static void tell(struct service *s, const char *old)
+static void tell_renamed(struct service *s, const char *old)
 {
 	PARTS(renamed, s, old);
 	s->sup->orphans.changed = true;
@@ -152,7 +152,7 @@ static void tell(struct service *s, const char *old)
 void rename_tell(const struct renamings *r)
 {
 	for (size_t i = 0; i < r->count; i++)
-		tell(r->list[i].service, r->list[i].name);
+		tell_renamed(r->list[i].service, r->list[i].name);
 }
 
 void rename_fini(struct renamings *r)

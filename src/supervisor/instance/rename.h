@@ -6,8 +6,8 @@
 
 /*
  * A cluster that a reload finds under another name keeps its workers, sockets,
- * slots and numbers.  It is recognised by an address that both listen on, else
- * by equal settings of workers; a match that is not unique does not count.  Its
+ * slots and numbers.  It is recognised by an address that both listen on, else by
+ * equal settings of workers; a match that is not unique does not count.  The
  * settings keep the name of the file that they come from: if that is not the
  * cluster's name, a rollout to the new name is still to come.
  */
@@ -24,7 +24,7 @@ struct renamings {
 /* Find the clusters that have another name in the new settings.  -1: out of
  * memory. */
 int rename_find(struct renamings *r, const struct supervisor *sup, const struct settings *new);
-/* Swap old and new names; a second call restores the old ones. */
+/* Swap old and new names; a second call restores the old names. */
 void rename_swap(const struct renamings *r);
 /* The new names are final: call the `renamed` hooks. */
 void rename_tell(const struct renamings *r);

@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define PATIENCE (5 * SECOND)
-/* Its exit status. */
+/* Exit status of the process that reads. */
 enum { READ_SETTINGS, READ_MISTAKES, READ_FAILED };
 
 struct reread {
@@ -31,9 +31,9 @@ struct reread {
 	int answer; /* memfd: settings, or lines */
 };
 
-/* ---- in the process of its own ---- */
+/* ---- in the process that reads ---- */
 
-static bool put(const char *data, size_t len)
+static bool write_all(const char *data, size_t len)
 {
 	while (len > 0) {
 		ssize_t got = write(ASIDE_FD, data, len);
@@ -46,7 +46,7 @@ static bool put(const char *data, size_t len)
 	return true;
 }
 
-/* Loading a library leaves traces in a process. */
+/* Checked in this process, as loading a library leaves traces. */
 static void check_relays(const struct settings *s, struct faults *faults)
 {
 	const char *why = config_has_broker(s) ? natslib_try() : NULL;
@@ -73,7 +73,7 @@ static void note_moves(const struct supervisor *sup, const struct settings *s)
 	}
 }
 
-static int answer(void *owner)
+static int answer_settings(void *owner)
 {
 	const struct supervisor *sup = ((struct reread *)owner)->sup;
 	const char *file = sup->settings->config_file;
@@ -97,19 +97,19 @@ static int answer(void *owner)
 		check_relays(settings, &faults);
 	}
 	if (faults.count > 0)
-		return put(faults.text.data, faults.text.len - 1) ? READ_MISTAKES : READ_FAILED;
+		return write_all(faults.text.data, faults.text.len - 1) ? READ_MISTAKES
+									: READ_FAILED;
 	note_moves(sup, settings);
-	/* a file server that is slow has answered then; nclust itself, which checks
-	 * them again, would not wait for it */
+	/* a slow file server has answered then; nclust itself, which checks again,
+	 * would not wait for it */
 	for (size_t i = 0; i < settings->cluster_count; i++)
 		(void)recipe_check(sup, settings->clusters[i], true, &err);
-	return settings_write(&c, settings) == 0 && put(c.out.data, c.out.len) ? READ_SETTINGS
-									       : READ_FAILED;
+	return settings_write(&c, settings) == 0 && write_all(c.out.data, c.out.len) ? READ_SETTINGS
+										     : READ_FAILED;
 }
 
-/* Can all that `log` names be opened, is there an address for each slot, and can
- * libnats be loaded?  The mistakes, and the
- * status that fits. */
+/* Can all files of `log` be opened, has each slot an address, and can libnats be
+ * loaded?  Writes the mistakes, and returns the status that fits. */
 static int answer_logs(void *owner)
 {
 	const struct supervisor *sup = owner;
@@ -118,7 +118,7 @@ static int answer_logs(void *owner)
 	faults_init(&faults);
 	config_check_here(sup->settings, sup->launch.cpus, &faults);
 	check_relays(sup->settings, &faults);
-	return put(faults.text.data, faults.text.len) ? faults.status : EX_OSERR;
+	return write_all(faults.text.data, faults.text.len) ? faults.status : EX_OSERR;
 }
 
 /* ---- in nclust ---- */
@@ -135,7 +135,7 @@ void reread_fini(struct supervisor *sup)
 	sup->instance.reread = NULL;
 }
 
-/* All that was answered, with a NUL; NULL: errno. */
+/* The whole answer, with a NUL; NULL: errno. */
 static char *text_of(int answer, size_t *len)
 {
 	struct stat st;
@@ -148,7 +148,7 @@ static char *text_of(int answer, size_t *len)
 	return NULL;
 }
 
-/* Tell the outcome.  *r is gone then. */
+/* Report the outcome, which frees *r. */
 static void on_over(void *owner, const struct pidfd_end *end)
 {
 	struct reread *r = owner;
@@ -186,7 +186,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 	if (r->answer != -1 &&
 		aside_begin(&r->job, sup,
 			&(struct aside_plan){
-				.work = answer,
+				.work = answer_settings,
 				.over = on_over,
 				.owner = r,
 				.patience = PATIENCE,
@@ -200,7 +200,7 @@ int reread_begin(struct supervisor *sup, reread_done *done, struct error *err)
 
 /* ---- at the start ---- */
 
-/* The last line is the error. */
+/* Log all lines but the last, which becomes the error. */
 static int tell_mistakes(char *text, int status, struct error *err)
 {
 	char *end;
@@ -223,7 +223,7 @@ static int try_beside(struct supervisor *sup, struct error *err)
 		.owner = sup,
 		.patience = PATIENCE,
 		.keep = answer,
-		.silent = true, /* if it hangs, so would those who read it */
+		.silent = true, /* if the process hangs, so would readers of it */
 	};
 	struct pidfd_end end;
 	int got = answer != -1 ? aside_await(sup, &plan, &end) : -1;

@@ -8,47 +8,47 @@
 #include <stdbool.h>
 
 /*
- * The life of the instance: its service manager, its start and its stop.  It is
- * a member of struct supervisor (common/state.h).
+ * The life of the instance: its service manager, its start and its stop.  It is a
+ * member of struct supervisor (common/state.h).
  */
 struct manager;
 struct reread;
 
 struct instance {
-	struct manager *manager; /* NULL: there is none */
+	struct manager *manager; /* NULL: no service manager */
 	struct reread *reread;   /* of a reload under way, or NULL */
-	bool reload_restarts;    /* … which restarts all workers */
-	bool reload_drops;       /* … whose workers may listen on less */
-	bool ready_once;         /* every cluster was ready as a whole */
+	bool reload_restarts;    /* the reload restarts all workers */
+	bool reload_drops;       /* the reload's new workers may listen on fewer addresses */
+	bool ready_once;         /* every cluster was ready at the same time */
 	bool start_failed;
-	bool stopping; /* the whole instance */
+	bool stopping; /* the whole instance stops */
 	bool stop_at_once;
-	bool others_told; /* that somebody else has stopped a worker */
+	bool others_told; /* it was logged that another process has stopped a worker */
 	bool over;
-	int status; /* to exit with */
+	int status; /* the exit status */
 	unsigned last_orders_step;
-	ev_timer last_orders; /* strays are being ended */
-	ev_timer stop_waits;  /* reports what a stop waits for (stopwait.h) … */
-	nsec_t stop_since;    /* … and when the stop began */
+	ev_timer last_orders; /* the timer for ending strays */
+	ev_timer stop_waits;  /* reports what a stop waits for (stopwait.h) */
+	nsec_t stop_since;    /* when that stop began */
 };
 
-/* What the last reload has set going in a cluster. */
+/* The change that the last reload has begun in a cluster. */
 enum awaited {
 	AWAITED_NOTHING,
 	AWAITED_ROLLOUT,
-	AWAITED_SETTLED, /* as many workers as wanted, all ready */
-	AWAITED_FEWER,   /* no worker beyond those wanted */
+	AWAITED_SETTLED, /* until all wanted workers are ready */
+	AWAITED_FEWER,   /* until no worker beyond those wanted is left */
 	AWAITED_END,
 };
 
 /* How far a cluster has got.  It is in struct service. */
 struct stage {
-	bool started_once; /* all wanted were ready */
+	bool started_once; /* all wanted workers were ready */
 	bool scaled;       /* by the operator: a reload keeps the number */
-	bool held;         /* not started yet: it waits for others */
-	bool stop_asked;   /* it is to stop … */
-	bool stop_held;    /* … but it waits for others */
-	bool leaving;      /* dropped by a reload: free when ended */
+	bool held;         /* not started yet: it waits for other clusters */
+	bool stop_asked;   /* the cluster is to stop */
+	bool stop_held;    /* the stop waits for other clusters */
+	bool leaving;      /* dropped by a reload: free it when it has ended */
 	bool ended;
 	int status; /* of ACTION_ENDED */
 	enum awaited awaited;

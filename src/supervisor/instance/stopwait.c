@@ -13,14 +13,14 @@
 
 #define FIRST (1 * SECOND)
 #define AGAIN (10 * SECOND)
-#define NAMED 3 /* so many workers are named, the others counted */
+#define NAMED 3 /* workers that are named, others are only counted */
 
 static void say_worker(struct buffer *out, const struct service *s, uint32_t slot,
 	const struct worker_view *w, nsec_t now)
 {
 	const struct child *child = child_find(s, slot, w->id);
 	const struct cluster_settings *settings = child != NULL ? child_settings(child) : NULL;
-	/* one that serves a connection gets none for as long as stop-timeout */
+	/* a worker that serves a connection gets no stop signal during stop-timeout */
 	unsigned steps = settings != NULL && !s->kind->by_connection ? settings->stop_count : 0;
 	bool drains = w->state == SLOT_DRAINING;
 	unsigned busy = child != NULL && drains ? child->traffic.busy : 0;
@@ -48,7 +48,7 @@ static void say_worker(struct buffer *out, const struct service *s, uint32_t slo
 		text_age(age, w->due - now));
 }
 
-/* Name the workers that are left.  Returns how many there are. */
+/* Name the workers that are left.  Returns how many. */
 static unsigned say_workers(struct buffer *out, const struct service *s, nsec_t now)
 {
 	unsigned count = 0;
@@ -69,7 +69,7 @@ static unsigned say_workers(struct buffer *out, const struct service *s, nsec_t 
 	return count;
 }
 
-static bool tell(struct service *s, nsec_t now)
+static bool tell_cluster(struct service *s, nsec_t now)
 {
 	struct supervisor *sup = s->sup;
 	scoped_buffer text = {.limit = 2048};
@@ -99,7 +99,7 @@ static void on_time(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)revents;
 	for (size_t i = 0; i < sup->service_count; i++)
-		any |= tell(sup->services[i], now);
+		any |= tell_cluster(sup->services[i], now);
 	if (any)
 		timer_arm(loop, timer, AGAIN);
 }

@@ -5,9 +5,9 @@
 #include "supervisor/common/state.h"
 
 /*
- * A stop that takes longer than a second says what it waits for, how long that may
- * take and how to end it now: in the log, in the events, and to whoever waits for
- * the stop.  Then every ten seconds.
+ * A stop that takes longer than a second reports what it waits for, how long that
+ * may take and how to end it now: in the log, in the events, and to clients that
+ * wait for the stop.  Then every ten seconds.
  */
 void stopwait_begin(struct supervisor *sup); /* a stop was asked for */
 void stopwait_end(struct supervisor *sup);

@@ -8,17 +8,17 @@
 /* What only this room knows of the instance: it is in struct supervisor of
  * common/state.h. */
 struct web_socket {
-	int fd;                  /* -1: there is none */
-	int also;                /* so too: at ::1, of a port alone */
+	int fd;                  /* -1: none */
+	int also;                /* -1, or of a port alone: the same port at ::1 */
 	char *path;              /* heap: of a unix socket; else NULL */
-	struct socket_file file; /* so too */
+	struct socket_file file; /* of a unix socket */
 };
 
 struct web_change;
 
 struct web {
-	struct web_socket socket; /* where the web process listens: HTTP … */
-	struct web_socket agent;  /* … and HAProxy's agent-check */
+	struct web_socket socket; /* where the web process listens for HTTP */
+	struct web_socket agent;  /* where it listens for HAProxy's agent-check */
 	struct role_life life;
 	struct web_change *change; /* heap: of a reload under way; or NULL */
 };

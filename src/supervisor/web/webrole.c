@@ -19,27 +19,27 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* So long it has for its start, while nclust starts. */
+/* The longest start of the web process, while nclust starts. */
 #define GREETING_MS 10000
-/* It ends by itself when nclust does. */
+/* The web process ends by itself when nclust does. */
 #define ENDING_MS 500
-/* An earlier nclust's web process ends as soon as it sees that it is alone. */
+/* An earlier nclust's web process ends as soon as its channel is closed. */
 #define ALONE_MS 2000
 #define ALONE_LOOK_MS 20
 
-/* By one it asks for a status, by one for events, by one for workers. */
+/* One for status, one for events, one for connections to workers. */
 #define CHANNELS 3
 
 /* What a reload has prepared. */
 struct web_move {
 	struct web_socket socket;
-	bool moves; /* to that socket; its fd -1: to none */
+	bool moves; /* to `socket`; its fd -1: to none */
 };
 
 struct web_change {
 	struct web_move http;
 	struct web_move agent;
-	bool renewed; /* the process must know something else */
+	bool renewed; /* the process must be replaced, as its arguments change */
 };
 
 /* ---- the socket ---- */
@@ -56,7 +56,7 @@ static void socket_drop(struct web_socket *s)
 	*s = no_socket;
 }
 
-/* A port alone is one of ::1, too, which some clients ask alone.  One is enough. */
+/* A port alone means ::1, too, which some clients ask alone; one socket is enough. */
 static void open_also(struct web_socket *s, const struct address *at, const char *key)
 {
 	struct address v6 = *at;
@@ -90,7 +90,7 @@ static int open_at(
 	if (at->kind == ADDRESS_UNIX && (s->path = strdup(at->path)) == NULL)
 		return error_set(err, ENOMEM, "%s", key);
 	s->fd = listener_bind(at, &s->file, err);
-	/* so it is with all that connect from now on */
+	/* connections inherit the option */
 	if (s->fd != -1 && at->kind == ADDRESS_UNIX)
 		fdpass_refuse(s->fd);
 	if (s->fd != -1 && socket_look_own(s->fd, &facts, err) == 0 &&
@@ -121,8 +121,8 @@ static int open_first(struct supervisor *sup, struct web_socket *s, const struct
 
 /* ---- the process ---- */
 
-/* The token goes first, as a line: so it is on no command line and in no
- * environment. */
+/* The token goes first over the channel, as a line: so it is on no command line and
+ * in no environment. */
 static int tell_token(const struct supervisor *sup, int channel)
 {
 	const char *secret = sup->settings->http_secret;
@@ -133,14 +133,14 @@ static int tell_token(const struct supervisor *sup, int channel)
 	return send(channel, line, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -1;
 }
 
-/* In the place of a socket that there is not. */
+/* The descriptor, or /dev/null in place of a missing socket. */
 static int fd_or(const struct supervisor *sup, int fd)
 {
 	return fd != -1 ? fd : sup->null_fd;
 }
 
-/* 0 with our end of the channel, a client of ours; -1: it was logged. */
-static int start(struct supervisor *sup, int *channel)
+/* Start the web process; our end of the channel is a client.  -1: logged. */
+static int start_process(struct supervisor *sup, int *channel)
 {
 	struct web *web = &sup->web;
 	int kind = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
@@ -172,7 +172,7 @@ static int start(struct supervisor *sup, int *channel)
 	return 0;
 }
 
-/* A process that strangers have taken over can shut it down for good. */
+/* Has the process shut the socket down?  If strangers have taken it over it can, for good. */
 static bool is_shut_down(const struct web_socket *s)
 {
 	struct pollfd look[] = {
@@ -188,17 +188,17 @@ static int open_anew(
 		socket_drop(s);
 	if (s->fd == -1)
 		return at->text == NULL ? 0 : open_at(s, at, key, err);
-	open_also(s, at, key); /* which no upgrade carries */
+	open_also(s, at, key); /* no upgrade carries this socket */
 	return 0;
 }
 
-/* Is there anything to answer? */
+/* Is an address set? */
 static bool is_wanted(const struct supervisor *sup)
 {
 	return sup->settings->http.text != NULL || sup->settings->agent.text != NULL;
 }
 
-/* For messages. */
+/* The web process's name for messages. */
 static const char *name_of(const struct supervisor *sup)
 {
 	return sup->settings->http.text != NULL ? "http" : "agent";
@@ -218,7 +218,7 @@ static void start_again(struct supervisor *sup)
 		open_anew(&sup->web.agent, &s->agent, "agent", &err) == -1) {
 		log_error("%s; trying again in a minute", err.text);
 		timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
-	} else if (start(sup, &channel) == -1) {
+	} else if (start_process(sup, &channel) == -1) {
 		timer_arm(sup->loop, &sup->web.life.again, ROLE_RESTART);
 	}
 }
@@ -230,26 +230,26 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 	start_again(timer->data);
 }
 
-static void ended(void *owner, const struct pidfd_end *end)
+static void on_ended(void *owner, const struct pidfd_end *end)
 {
 	struct supervisor *sup = owner;
 
-	clients_drop_own(sup); /* else their end would end the next one */
+	clients_drop_own(sup); /* else the end of these clients would end the next process */
 	if (is_wanted(sup) && !sup->instance.over &&
 		role_again(ROLE_WEB, &sup->web.life, end, name_of(sup)))
 		start_again(sup);
 }
 
-static void replace(struct supervisor *sup)
+static void replace_process(struct supervisor *sup)
 {
 	job_kill(&sup->web.life.job);
-	sup->web.life.hurried = false; /* the next one need not wait */
+	sup->web.life.hurried = false; /* the next process need not wait */
 }
 
 /* ---- the start ---- */
 
-/* Its first byte says that it can answer. */
-static int await(struct supervisor *sup, int channel, struct error *err)
+/* Wait for the first byte of the process, which says that it can answer. */
+static int await_ready(struct supervisor *sup, int channel, struct error *err)
 {
 	struct pollfd wait[] = {{.fd = channel, .events = POLLIN},
 		{.fd = sup->web.life.job.pidfd, .events = POLLIN}};
@@ -268,7 +268,7 @@ static int await(struct supervisor *sup, int channel, struct error *err)
 		lacks != NULL ? lacks : "could not start");
 }
 
-static int begin(struct supervisor *sup, struct error *err)
+static int begin_web(struct supervisor *sup, struct error *err)
 {
 	int channel;
 
@@ -278,15 +278,15 @@ static int begin(struct supervisor *sup, struct error *err)
 		open_first(sup, &sup->web.socket, &s->http, "http", err) == -1 ||
 		open_first(sup, &sup->web.agent, &s->agent, "agent", err) == -1)
 		return -1;
-	if (start(sup, &channel) == -1)
+	if (start_process(sup, &channel) == -1)
 		return error_fail(
 			err, EX_OSERR, "%s: the web server could not start", name_of(sup));
-	return await(sup, channel, err);
+	return await_ready(sup, channel, err);
 }
 
 int web_begin(struct supervisor *sup, struct error *err)
 {
-	role_init(&sup->web.life, sup, ended, on_restart, sup);
+	role_init(&sup->web.life, sup, on_ended, on_restart, sup);
 	if (!is_wanted(sup))
 		return 0;
 #ifdef NCLUST_STATIC
@@ -295,11 +295,11 @@ int web_begin(struct supervisor *sup, struct error *err)
 			"http: this nclust is linked statically, and cannot "
 			"load the library that it needs for HTTP");
 #endif
-	if (begin(sup, err) == 0)
+	if (begin_web(sup, err) == 0)
 		return 0;
 	if (!sup->orphans.has_past)
 		return -1;
-	/* workers of an earlier nclust live, and are without one */
+	/* workers of an earlier nclust live, and must not be left without an nclust */
 	log_error("%s; trying again in a minute", err->text);
 	timer_arm(sup->loop, &sup->web.life.again, ROLE_TRY_AGAIN);
 	return 0;
@@ -309,7 +309,7 @@ int web_begin(struct supervisor *sup, struct error *err)
 
 static void web_on_go_on(struct supervisor *sup)
 {
-	role_init(&sup->web.life, sup, ended, on_restart, sup);
+	role_init(&sup->web.life, sup, on_ended, on_restart, sup);
 	if (sup->web.life.job.pid != 0)
 		role_watch(&sup->web.life);
 	else
@@ -321,7 +321,7 @@ static void web_on_end(struct supervisor *sup)
 	struct web *web = &sup->web;
 
 	if (web->life.job.pid != 0)
-		/* it tells those who follow the events how all ended */
+		/* the process tells clients that follow the events how all ended */
 		clients_drop_own(sup);
 	role_end(&web->life, ENDING_MS);
 	socket_drop(&web->socket);
@@ -335,7 +335,7 @@ static bool is_same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static int prepare(const struct address *old, const struct address *new, const char *key,
+static int prepare_move(const struct address *old, const struct address *new, const char *key,
 	struct web_move *move, struct error *err)
 {
 	move->moves = !is_same_text(old->text, new->text);
@@ -368,9 +368,9 @@ static int web_on_reload(struct supervisor *sup, const struct settings *settings
 	sup->web.change = change;
 	change->renewed = old->http_open != settings->http_open ||
 		!is_same_text(old->http_secret, settings->http_secret);
-	if (prepare(&old->http, &settings->http, "http", &change->http, err) == -1)
+	if (prepare_move(&old->http, &settings->http, "http", &change->http, err) == -1)
 		return -1;
-	return prepare(&old->agent, &settings->agent, "agent", &change->agent, err);
+	return prepare_move(&old->agent, &settings->agent, "agent", &change->agent, err);
 }
 
 static void move_to(struct web_socket *s, struct web_move *move)
@@ -382,12 +382,12 @@ static void move_to(struct web_socket *s, struct web_move *move)
 	move->socket = no_socket;
 }
 
-static void commit(struct supervisor *sup, struct web_change *change)
+static void commit_change(struct supervisor *sup, struct web_change *change)
 {
 	move_to(&sup->web.socket, &change->http);
 	move_to(&sup->web.agent, &change->agent);
 	if (change->http.moves || change->agent.moves || change->renewed)
-		replace(sup);
+		replace_process(sup);
 	start_again(sup);
 }
 
@@ -398,7 +398,7 @@ static void web_on_reloaded(struct supervisor *sup, struct reload_result *result
 	(void)result;
 	sup->web.change = NULL;
 	if (change != NULL && !failed)
-		commit(sup, change);
+		commit_change(sup, change);
 	if (change != NULL) {
 		socket_drop(&change->http.socket);
 		socket_drop(&change->agent.socket);

@@ -8,8 +8,8 @@ extern const struct part web_part;
 
 /*
  * The process that answers by HTTP (src/web/web.h).  nclust holds its listening
- * socket, so that nobody is refused while it is started again, and talks to it as
- * to a client of the control socket that may only look.
+ * socket, so that no client is refused while the process is started again, and
+ * talks to it as to a client of the control socket that may only look.
  */
 
 /* At the start, if `http` is set: open its address, start the process, and wait
