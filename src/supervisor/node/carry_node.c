@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/node/node_inside.h"
 
-/* How Node's servers and its half of a worker's channel go through an upgrade. */
+/* How Node's servers, and what is known of workers on their channels, go through an upgrade. */
 
 /* clang-format off */
 static const struct plain_row node_wait_rows[] = {
@@ -42,7 +42,7 @@ static const struct plain_row node_server_rows[] = {
 };
 /* clang-format on */
 
-/* Link the server with its listener; it is not counted as a user of that. */
+/* Links the server with its listener, which does not count the server as a user. */
 static int server_done(struct carry_reader *r, void *to)
 {
 	struct node_server *s = to;

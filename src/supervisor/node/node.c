@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUERIES_KEPT 65536    /* of a spare */
+#define QUERIES_MOST 65536    /* most bytes of held queries of a spare */
 #define PATIENCE (500 * MSEC) /* with a worker that was asked to disconnect, or did so */
 
 /* ---- sending ---- */
@@ -52,13 +52,12 @@ int64_t node_next_seq(struct node_worker *w)
 /* ---- stopping ---- */
 
 /*
- * A worker that is asked to disconnect closes its servers and its idle
- * connections; a request that arrives on one of these at that moment is lost.
- * So it is drained first, like any other worker, and asked in place of its stop
- * signal.  It closes its servers, finishes its requests, closes the channel and
- * exits.  A worker that has more to do (a timer, a database, a server of its
- * own) does not exit: it gets its stop signal a moment after it has closed the
- * channel, or a moment after it was asked.
+ * A worker that is asked to disconnect closes its servers and its idle connections; a request that
+ * arrives on such a connection at that moment is lost.  So the worker is drained first, like any
+ * other, and asked in place of its stop signal.  It closes its servers, finishes its requests,
+ * closes the channel and exits.  A worker that has more to do (a timer, a database, a server of its
+ * own) does not exit: it gets its stop signal a moment after it has closed the channel, or a moment
+ * after it was asked.
  */
 static bool is_reachable(const struct node_worker *w)
 {
@@ -67,7 +66,7 @@ static bool is_reachable(const struct node_worker *w)
 		w->child->channel != NULL && w->child->channel->io.fd != -1;
 }
 
-/* Ask it once; it may be leaving by itself.  False: it cannot be asked. */
+/* Asks the worker to disconnect, unless it does already.  False: nclust cannot ask it. */
 static bool ask_to_leave(struct node_worker *w)
 {
 	struct buffer line;
@@ -82,7 +81,7 @@ static bool ask_to_leave(struct node_worker *w)
 	return true;
 }
 
-static void be_due(struct node_worker *w)
+static void schedule_signal(struct node_worker *w)
 {
 	w->signal_at = nsec_add(clock_now(), PATIENCE);
 	node_arm(w->child->service->node, w->signal_at);
@@ -122,18 +121,18 @@ static bool node_on_stop(struct child *child, int signal)
 	}
 	w->stopping = NODE_STOPS;
 	w->signal = signal;
-	be_due(w);
+	schedule_signal(w);
 	return true;
 }
 
-/* It has closed its channel. */
-static void stop_ended(struct node_worker *w)
+/* The worker has closed its channel. */
+static void note_channel_closed(struct node_worker *w)
 {
 	if (w->stopping == NODE_STOPS || w->stopping == NODE_LEAVES)
-		be_due(w);
+		schedule_signal(w);
 }
 
-static void stop_due(struct node_worker *w, nsec_t now)
+static void send_due_signal(struct node_worker *w, nsec_t now)
 {
 	const enum node_stopping before = w->stopping;
 
@@ -165,7 +164,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 			continue;
 		if (c->node->rests_until > now)
 			node_arm(n, c->node->rests_until);
-		stop_due(c->node, now);
+		send_due_signal(c->node, now);
 	}
 	for (struct node_server *s = n->servers; s != NULL; s = s->next)
 		node_rr_go_on(s);
@@ -240,9 +239,9 @@ static void node_on_gone(struct child *child)
 
 /* ---- what a worker says ---- */
 
-/* The worker has no script that could join a cluster (node -e, one on stdin),
- * and waits for ever: start it again without the message channel. */
-static void start_without(struct child *child)
+/* The worker has no script that could join a cluster (node -e, a script on stdin), and waits for
+ * ever: starts it again without the message channel. */
+static void start_without_channel(struct child *child)
 {
 	struct recipe *r = recipe_of(child->service, child->generation);
 
@@ -256,7 +255,7 @@ static void start_without(struct child *child)
 	child_kill_group(child, SIGKILL);
 }
 
-static void leave(struct node_worker *w, int64_t query)
+static void confirm_leaving(struct node_worker *w, int64_t query)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
@@ -270,7 +269,7 @@ static void leave(struct node_worker *w, int64_t query)
 	child_tell(w->child, EVENT_LEAVING, WHY_ITSELF);
 }
 
-static void take_handle(struct node_worker *w, struct channel *c, const struct nodeipc_message *m)
+static void drop_handle(struct node_worker *w, struct channel *c, const struct nodeipc_message *m)
 {
 	struct buffer line;
 	struct nodeipc_writer to = node_writer(w, &line);
@@ -285,14 +284,15 @@ static void take_handle(struct node_worker *w, struct channel *c, const struct n
 		messages_from(c, m->body, m->body_len);
 }
 
-static void hear_user(struct channel *c, const struct nodeipc_message *m)
+static void receive_user_message(struct channel *c, const struct nodeipc_message *m)
 {
 	messages_from(c, m->body, m->body_len);
 	if (nodeipc_is_ready(m))
 		child_tell(c->child, EVENT_READY, WHY_ITSELF);
 }
 
-static void hear_own(struct node_worker *w, struct channel *c, struct nodeipc_message *m)
+static void receive_node_message(
+	struct node_worker *w, struct channel *c, struct nodeipc_message *m)
 {
 	w->bun |= m->bun;
 	switch (m->kind) {
@@ -301,7 +301,7 @@ static void hear_own(struct node_worker *w, struct channel *c, struct nodeipc_me
 		break;
 	case NODEIPC_QUERY:
 		if (!w->online)
-			start_without(w->child);
+			start_without_channel(w->child);
 		else if (!c->last)
 			node_query(w, m);
 		break;
@@ -316,13 +316,13 @@ static void hear_own(struct node_worker *w, struct channel *c, struct nodeipc_me
 		node_close(w, m->key);
 		break;
 	case NODEIPC_LEAVING:
-		leave(w, m->seq);
+		confirm_leaving(w, m->seq);
 		break;
 	case NODEIPC_TAKEN:
 		node_rr_answered(w, m->ack, m->accepted);
 		break;
 	case NODEIPC_HANDLE:
-		take_handle(w, c, m);
+		drop_handle(w, c, m);
 		break;
 	case NODEIPC_HANDLE_ACK:
 		node_handle_acked(w);
@@ -336,13 +336,14 @@ static void hear_own(struct node_worker *w, struct channel *c, struct nodeipc_me
 	}
 }
 
-/* A spare waits for the answer to its first query, with all that follow. */
-static bool keep_query(struct node_worker *w, const char *line, size_t len)
+/* Holds a spare's first query, and queries that follow it, until the spare is released.  False:
+ * answer the query now. */
+static bool hold_query(struct node_worker *w, const char *line, size_t len)
 {
 	size_t had = w->queries != NULL ? strlen(w->queries) : 0;
 	char *grown;
 
-	if (!w->online || w->bun || !gate_is_shut(w->child) || had + len > QUERIES_KEPT)
+	if (!w->online || w->bun || !gate_is_shut(w->child) || had + len > QUERIES_MOST)
 		return false;
 	grown = realloc(w->queries, had + len + 2);
 	if (grown == NULL)
@@ -362,12 +363,12 @@ static void on_line(struct channel *c, const char *line, size_t len)
 
 	nodeipc_decode(&m, line, len);
 	if (m.kind == NODEIPC_USER) {
-		hear_user(c, &m);
+		receive_user_message(c, &m);
 		return;
 	}
 	w = node_worker_of(c->child);
-	if (w != NULL && (m.kind != NODEIPC_QUERY || !keep_query(w, line, len)))
-		hear_own(w, c, &m);
+	if (w != NULL && (m.kind != NODEIPC_QUERY || !hold_query(w, line, len)))
+		receive_node_message(w, c, &m);
 	nodeipc_forget(&m);
 }
 
@@ -395,12 +396,12 @@ static void on_end(struct channel *c)
 	if (w == NULL)
 		return;
 	node_rr_left(w);
-	stop_ended(w);
+	note_channel_closed(w);
 }
 
 /* ---- questions ---- */
 
-/* Has it said on its channel that it is one of Node's cluster? */
+/* Has the worker said on its channel that it is of Node's cluster module? */
 static bool node_is_worker(const struct child *child)
 {
 	return child->node != NULL && child->node->online;
@@ -427,7 +428,7 @@ bool node_is_given(const struct child *child)
 	return child->node != NULL && child->node->given != -1;
 }
 
-/* It is a worker of Node's cluster: its id there, and what it has asked for. */
+/* Writes the member "node": a worker's id in Node's cluster, and the addresses that it uses. */
 static void node_on_status_worker(struct json_writer *w, const struct child *child)
 {
 	const struct node_worker *n = child->node;
@@ -446,8 +447,8 @@ static void node_on_status_worker(struct json_writer *w, const struct child *chi
 	json_close_object(w);
 }
 
-/* The worker's channel was kept, so it is a worker of Node's cluster.  Its
- * servers have the sockets that it uses, but nobody knows under which keys. */
+/* The worker's channel was kept, so it is a worker of Node's cluster.  Its servers have the sockets
+ * that it uses, but nclust does not know under which keys. */
 static void node_on_adopt(struct child *child, struct kept *kept)
 {
 	struct node_worker *w;
@@ -488,7 +489,8 @@ static void node_on_let_go(struct holding *h)
 			if (s->listener == h->listener && h->socket == NULL)
 				node_server_free(s);
 			else if (s->listener == h->listener && s->rr) {
-				node_rr_rest(s); /* its own socket may be another one then */
+				node_rr_rest(
+					s); /* after a renewal the server's socket may be another one */
 				node_arm(n, clock_now());
 			}
 			s = after;

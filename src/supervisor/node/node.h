@@ -6,37 +6,36 @@
 #include "supervisor/common/carried.h"
 
 /*
- * nclust plays the primary of Node's cluster for unmodified programs that call
- * server.listen() in a cluster worker.  Each address that workers ask for is a
- * server here: either all of them share its socket, or nclust accepts its
- * connections and hands them to workers in turn (balance = rr).  nclust first
- * looks for the address among the sockets that it holds; if it must bind a new
- * one, it keeps that as a learned listener (learned.h).
+ * Plays the primary of Node's cluster module for unmodified programs that call server.listen() in a
+ * cluster worker.  Each address that workers ask for is a server here: either all workers share its
+ * socket, or nclust accepts its connections and hands them to workers in turn (balance = rr).
+ * nclust first looks for the address among the sockets that it holds; if it must bind a new socket,
+ * it keeps that as a learned listener (learned.h).
  *
- * Workers are not trusted: what one can ask for is bounded, and it gets no port
- * that it could not have bound by itself.
+ * Workers are not trusted: what a worker can ask for is bounded, and it gets no port that it could
+ * not have bound by itself.
  */
 
 extern const struct part node_part;
 
-/* How servers and workers go through an upgrade; workers refer to servers,
- * which are written first. */
+/* How servers and workers go through an upgrade; workers refer to servers, which are written
+ * first. */
 extern const struct carried carried_node_cluster;
 extern const struct carried carried_node_worker;
 
-/* A worker is stopped as Node's primary does it: once it is drained (drain.h)
- * it is asked to disconnect; if it does not exit then, it gets its stop
- * signal. */
+/*
+ * A worker is stopped as Node's primary does it: once it is drained (drain.h), nclust asks it to
+ * disconnect; if it does not exit then, it gets its stop signal.
+ */
 
-/* Will the worker be asked, and so run for a while after its drain? */
+/* Can nclust ask the worker to disconnect, so that it runs on for a while after its drain? */
 bool node_may_leave(const struct child *child);
-/* Ask it now, in place of its drain; EVENT_DRAINED follows.  False: it cannot be
- * asked. */
+/* Asks the worker to disconnect now, in place of its drain; EVENT_DRAINED follows.  False: nclust
+ * cannot ask it. */
 bool node_leave(struct child *child);
-/* Does it get all its connections from nclust, which gives none to a worker that is
- * drained? */
+/* Has the worker all its connections from nclust, which gives none to a worker that is drained? */
 bool node_is_away(const struct child *child);
-/* Has nclust sent it a connection that it has not confirmed yet? */
+/* Has nclust sent the worker a connection that the worker has not confirmed yet? */
 bool node_is_given(const struct child *child);
 
 #endif

@@ -20,8 +20,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Finds or makes the listener for an address that a Node worker asks for. */
-
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
 #define BACKLOG 511 /* Node's default (net.js) */
@@ -72,7 +70,7 @@ static int make_key(struct socket_key *key, const struct nodeipc_place *place)
 	return 0;
 }
 
-static struct listener *find_held(const struct child *child, const struct socket_key *key)
+static struct listener *find_listener(const struct child *child, const struct socket_key *key)
 {
 	struct listener *l;
 
@@ -98,11 +96,11 @@ static struct listener *bind_internet(
 		*error = EINVAL;
 		return NULL;
 	}
-	l = find_held(w->child, &key);
+	l = find_listener(w->child, &key);
 	if (l == NULL && !place->has_address && key.family == AF_INET6) {
 		v4 = key;
 		v4.family = AF_INET;
-		l = find_held(w->child, &v4);
+		l = find_listener(w->child, &v4);
 	}
 	return l != NULL
 		? l
@@ -111,8 +109,8 @@ static struct listener *bind_internet(
 
 /* ---- unix ---- */
 
-/* The file is made as the user that the worker is now, because it may have
- * given up some of the rights with which it was started. */
+/* The file is made as the user that the worker is now, because the worker may have given up some of
+ * the rights with which it was started. */
 static int read_user(const struct node_worker *w, struct vfork_user *user)
 {
 	const struct child *c = w->child;
@@ -131,7 +129,7 @@ static int read_user(const struct node_worker *w, struct vfork_user *user)
 	return 0;
 }
 
-/* -1: no listener can have it. */
+/* -1: no listener can have this address. */
 static int make_address(struct address *address, const struct nodeipc_place *place)
 {
 	scoped_str text = NULL;

@@ -14,21 +14,21 @@
 #include <sys/socket.h>
 
 /*
- * Round robin as Node's own primary has it: nclust accepts, and gives each
- * connection to the next worker in turn that has taken the one before.  While no
- * worker is free, nothing is accepted: the rest waits in the kernel's queue, where
- * it costs no descriptor and survives an upgrade.
+ * Round robin as Node's own primary has it: nclust accepts, and gives each connection to the next
+ * worker in turn that has confirmed the connection before.  While no worker is free, nclust accepts
+ * nothing: clients wait in the kernel's queue, where they cost no descriptor and survive an
+ * upgrade.
  *
- * The kernel cannot do that: it takes turns only with CAP_BPF, and a worker cannot give
- * back a connection that it has accepted (maxConnections).
+ * The kernel cannot do that: it takes turns only with CAP_BPF, and a worker cannot give back a
+ * connection that it has accepted (maxConnections).
  */
 
-/* How often nclust accepts in a turn of the loop; and how many connections at a time from a
- * socket that workers have, too, because each time requires a child process. */
+/* How often nclust accepts in a turn of the loop; and how many connections at a time from a socket
+ * that workers have, too, because each time requires a child process. */
 #define ACCEPTS_A_TURN 64
 #define ACCEPTS_AT_ONCE 8
-/* The pause after a lack of descriptors or memory; and that of a worker which refused a
- * connection, or has no descriptor for it: else it would be offered thousands a second. */
+/* The pause after a lack of descriptors or memory; and the pause of a worker that refused a
+ * connection, or has no descriptor for it: else nclust would offer it thousands a second. */
 #define PAUSE (100 * MSEC)
 #define REST (20 * MSEC)
 
@@ -41,8 +41,8 @@ static bool is_free(const struct node_worker *w, const struct node_server *s, ns
 		w->child->channel->io.fd != -1;
 }
 
-/* NULL: nobody is free. */
-static struct node_worker *next_in_turn(const struct node_server *s, nsec_t now)
+/* Returns the next worker in turn that is free; NULL: no worker is free. */
+static struct node_worker *find_free_worker(const struct node_server *s, nsec_t now)
 {
 	const struct service *service = s->cluster->service;
 
@@ -63,7 +63,7 @@ static void keep_waiting(struct node_server *s, int fd)
 	struct node_wait *wait = malloc(sizeof(*wait));
 	struct node_wait **at = &s->waiting;
 
-	if (wait == NULL) { /* a worker that has had it may have a duplicate */
+	if (wait == NULL) { /* a worker that refused it may still have a duplicate */
 		foreign_close(s->cluster->service->sup, NULL, &fd);
 		return;
 	}
@@ -79,9 +79,9 @@ static void pause_worker(struct node_worker *w, nsec_t span)
 	node_arm(w->child->service->node, w->rests_until);
 }
 
-/* Give a connection to the worker, which is to confirm it.  False: it was not sent, because
- * the worker does not read, or there is a lack of descriptors or memory. */
-static bool give(struct node_server *s, struct node_worker *w, int fd)
+/* Gives a connection to the worker, which is to confirm it.  False: it was not sent, because the
+ * worker does not read, or there is a lack of descriptors or memory. */
+static bool give_connection(struct node_server *s, struct node_worker *w, int fd)
 {
 	const int64_t seq = node_next_seq(w);
 	struct buffer line;
@@ -102,20 +102,20 @@ static bool give(struct node_server *s, struct node_worker *w, int fd)
 	return true;
 }
 
-/* Give away what waits.  False: nobody is free any more. */
+/* Gives away connections that wait.  False: no worker is free any more. */
 static bool give_waiting(struct node_server *s)
 {
 	nsec_t now = clock_now();
-	struct node_worker *w = next_in_turn(s, now);
+	struct node_worker *w = find_free_worker(s, now);
 
 	while (s->waiting != NULL && w != NULL) {
 		struct node_wait *wait = s->waiting;
 
-		if (give(s, w, wait->fd)) {
+		if (give_connection(s, w, wait->fd)) {
 			s->waiting = wait->next;
 			free(wait);
 		}
-		w = next_in_turn(s, now);
+		w = find_free_worker(s, now);
 	}
 	return w != NULL;
 }
@@ -124,7 +124,7 @@ static bool give_waiting(struct node_server *s)
 
 static int accept_some(const struct listener *l, int fds[ACCEPTS_AT_ONCE])
 {
-	/* workers have it, too: a named one they get at their birth */
+	/* workers have the socket, too: one that a setting names they get at their birth */
 	if (!l->learned || l->asked != NULL || !l->ours_alone)
 		return socket_accept(l->fd, fds, ACCEPTS_AT_ONCE);
 	fds[0] = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -137,9 +137,9 @@ static bool is_lack(int error)
 		error == ETIMEDOUT;
 }
 
-/* Accept until no client waits.  False: the listener is to rest, because nobody is free,
- * or there is a lack of something. */
-static bool serve(struct node_server *s)
+/* Accepts until no client waits.  False: the listener is to rest, because no worker is free, or
+ * there is a lack of descriptors or memory. */
+static bool accept_and_give(struct node_server *s)
 {
 	int fds[ACCEPTS_AT_ONCE];
 	int count = 1;
@@ -180,7 +180,7 @@ void node_rr_go_on(struct node_server *s)
 {
 	if (!s->rr)
 		return;
-	if (!serve(s)) {
+	if (!accept_and_give(s)) {
 		node_rr_rest(s);
 	} else if (!ev_is_active(&s->accept)) {
 		ev_io_set(&s->accept, s->listener->fd, EV_READ);

@@ -23,17 +23,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Servers: the addresses that Node workers ask for, and who has them. */
+/* Servers: the addresses that Node workers ask for, and which workers use them. */
 
 /* ---- finding a server ---- */
 
-static bool is_same(const struct nodeipc_place *a, const struct nodeipc_place *b)
+static bool is_same_place(const struct nodeipc_place *a, const struct nodeipc_place *b)
 {
 	return a->family == b->family && a->v6 == b->v6 && a->index == b->index && a->fd == b->fd &&
 		a->flags == b->flags && strcmp(a->address, b->address) == 0;
 }
 
-/* Not one of another slot's own address. */
+/* May the worker have this listener?  Not if it is another slot's own address. */
 static bool may_have(const struct child *child, const struct listener *l)
 {
 	struct listener_walk walk = listeners_for(child, LISTENERS_ALL);
@@ -46,14 +46,14 @@ static bool may_have(const struct child *child, const struct listener *l)
 	return of != NULL;
 }
 
-static struct node_server *find(const struct node_cluster *n, const struct child *child,
+static struct node_server *find_server(const struct node_cluster *n, const struct child *child,
 	const struct nodeipc_place *place, bool rr)
 {
 	struct node_server *s = n->servers;
 
 	while (s != NULL &&
 		(s->rr != rr || s->place.port != place->port || !may_have(child, s->listener) ||
-			!is_same(&s->place, place)))
+			!is_same_place(&s->place, place)))
 		s = s->next;
 	return s;
 }
@@ -99,7 +99,7 @@ void node_server_free(struct node_server *s)
 	free(s);
 }
 
-static struct node_server *make(
+static struct node_server *make_server(
 	struct node_cluster *n, const struct nodeipc_message *m, struct listener *l, bool rr)
 {
 	struct node_server *s = node_server_new(n);
@@ -166,7 +166,8 @@ static void drop_use(struct node_worker *w, size_t i)
 	memmove(&w->uses[i], &w->uses[i + 1], (w->use_count - i) * sizeof(*w->uses));
 	if (s != NULL && !uses_listener(w, s->listener) && learned_unuse(w->child, s->listener) &&
 		!w->leaving && learned_only(s->listener))
-		learned_close(w->child->service, s->listener, w->child); /* by its last user */
+		learned_close(w->child->service, s->listener,
+			w->child); /* the last worker that used it has closed it */
 }
 
 void node_close(struct node_worker *w, const char *key)
@@ -197,7 +198,7 @@ void node_answer_error(struct node_worker *w, int64_t ack, int error)
 	(void)node_send(w, &line, -1);
 }
 
-/* nclust will accept and hand over. */
+/* Tells the worker that nclust will accept and hand over connections. */
 static void answer_faux(
 	struct node_worker *w, const struct node_server *s, const struct nodeipc_answer *a)
 {
@@ -213,7 +214,7 @@ static void answer_faux(
 	(void)node_send(w, &line, -1);
 }
 
-/* -1: the worker cannot get the socket. */
+/* Sends the worker the server's socket. -1: the worker cannot get it. */
 static int answer_shared(
 	struct node_worker *w, const struct node_server *s, const struct nodeipc_answer *a)
 {
@@ -233,13 +234,13 @@ static int answer_shared(
 }
 
 /* The socket was not sent, or has not arrived. */
-static void refuse(struct node_worker *w, const struct node_use *use)
+static void refuse_use(struct node_worker *w, const struct node_use *use)
 {
 	node_answer_error(w, use->query, EMFILE);
 	drop_use(w, (size_t)(use - w->uses));
 }
 
-static void answer(struct node_worker *w, struct node_server *s, struct node_use *use)
+static void answer_query(struct node_worker *w, struct node_server *s, struct node_use *use)
 {
 	const struct nodeipc_answer a = {
 		.key = s->number,
@@ -255,11 +256,11 @@ static void answer(struct node_worker *w, struct node_server *s, struct node_use
 	}
 	use->sent = a.seq;
 	if (answer_shared(w, s, &a) == -1)
-		refuse(w, use);
+		refuse_use(w, use);
 }
 
-/* The oldest answer with a socket that has not arrived; NULL: there is none, or
- * a connection was sent before it. */
+/* Returns the oldest answer whose socket has not arrived; NULL: there is none, or a connection was
+ * sent before it. */
 static struct node_use *find_sent(const struct node_worker *w)
 {
 	size_t i = 0;
@@ -296,15 +297,15 @@ void node_handle_nacked(struct node_worker *w)
 			"has no descriptor left for what nclust passes it (limit-nofile?)");
 	w->told_full = true;
 	if (use != NULL)
-		refuse(w, use);
+		refuse_use(w, use);
 	else
 		node_rr_left(w);
 }
 
 /* ---- queries ---- */
 
-/* Is it another worker's alone, as `share-ports` does not name it? */
-static bool is_taken(const struct node_worker *w, const struct listener *l)
+/* Does another worker have the address alone, because `share-ports` does not name it? */
+static bool is_others_alone(const struct node_worker *w, const struct listener *l)
 {
 	return l->has_key && learned_only(l) && learned_is_used(l, w->child) &&
 		!takeover_shares(w->child, &l->key);
@@ -323,22 +324,22 @@ static struct node_server *find_or_make(
 	*error = ENAMETOOLONG;
 	if (m->place.address_len >= sizeof(m->place.address))
 		return NULL;
-	*error = EINVAL; /* a NUL inside: path.resolve() of an abstract one */
+	*error = EINVAL; /* a NUL inside: path.resolve() of an abstract address */
 	if (strlen(m->place.address) != m->place.address_len)
 		return NULL;
-	s = find(n, child, &m->place, rr);
+	s = find_server(n, child, &m->place, rr);
 	if (s != NULL) {
 		*error = EADDRINUSE;
-		return !node_uses(w, s) && !is_taken(w, s->listener) ? s : NULL;
+		return !node_uses(w, s) && !is_others_alone(w, s->listener) ? s : NULL;
 	}
 	l = node_bind(w, &m->place, error);
 	if (l == NULL)
 		return NULL;
-	*error = EADDRINUSE; /* it has another server there */
-	if (uses_listener(w, l) || is_taken(w, l))
+	*error = EADDRINUSE; /* the worker has another server there */
+	if (uses_listener(w, l) || is_others_alone(w, l))
 		return NULL;
 	*error = ENOMEM;
-	return make(n, m, l, rr);
+	return make_server(n, m, l, rr);
 }
 
 void node_query(struct node_worker *w, const struct nodeipc_message *m)
@@ -356,21 +357,21 @@ void node_query(struct node_worker *w, const struct nodeipc_message *m)
 		return;
 	}
 	learned_use(w->child, s->listener, w->child->pid);
-	answer(w, s, use);
+	answer_query(w, s, use);
 }
 
 /* ---- listening ---- */
 
-/* The port may have been chosen after the query. */
+/* Does `place` mean this server?  The port may have been chosen after the query. */
 static bool is_meant(const struct node_server *s, const struct nodeipc_place *place)
 {
-	return is_same(&s->place, place) &&
+	return is_same_place(&s->place, place) &&
 		(s->place.port == place->port || s->listener->facts.port == place->port);
 }
 
 void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 {
-	struct listener *l = NULL; /* one that it has bound by itself */
+	struct listener *l = NULL; /* a socket that the worker has bound by itself */
 
 	for (size_t i = 0; i < w->use_count && l == NULL; i++) {
 		const struct node_server *s = node_used(w, i);
@@ -378,7 +379,7 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 		if (s != NULL && is_meant(s, place))
 			l = s->listener;
 	}
-	if (l != NULL) /* it may have removed the file of one that others had already */
+	if (l != NULL) /* the worker may have removed the file of a path that others had already */
 		renew_look_at(l);
 	listens_told(w->child, l);
 }
