@@ -28,11 +28,11 @@
 #define READ_LEAST 2048U
 #define FANOUT_FREE 8U
 #define LINE_MOST (CHANNEL_LINE_MAX + NATSWIRE_MORE)
-/* It ends by itself when nclust does. */
+/* The process ends by itself when nclust does. */
 #define ENDING_MS 1000
 /* The least time between two reports of messages that come too fast. */
 #define TELL_EACH (10 * SECOND)
-/* As allowance.c: half of a CPU, and 500 ms at once. */
+/* As in allowance.c: half of a CPU, and 500 ms at once. */
 #define AHEAD_MOST (1 * SECOND)
 #define PART 2
 
@@ -41,11 +41,11 @@ static struct supervisor *sup_of(const struct broker *b)
 	return b->service->sup;
 }
 
-static void watch(struct broker *b)
+static void watch_socket(struct broker *b)
 {
 	int events = queue_len(&b->out) > 0 && !b->dirty ? EV_WRITE : 0;
 
-	if (!ev_is_active(&b->rest))
+	if (!ev_is_active(&b->rest_timer))
 		events |= EV_READ;
 	if (ev_is_active(&b->io) && (b->io.events & (EV_READ | EV_WRITE)) == events)
 		return;
@@ -58,7 +58,7 @@ static void watch(struct broker *b)
 
 /* ---- to the process ---- */
 
-static void flush(struct broker *b)
+static void flush_broker(struct broker *b)
 {
 	const char *data;
 	size_t len;
@@ -69,10 +69,10 @@ static void flush(struct broker *b)
 		ssize_t sent = send(b->io.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (sent <= 0)
-			break; /* it is full, or its end will be seen */
+			break; /* its socket is full, or EOF is about to be read */
 		queue_sent(&b->out, (size_t)sent);
 	}
-	watch(b);
+	watch_socket(b);
 }
 
 void brokers_flush(struct supervisor *sup)
@@ -80,10 +80,10 @@ void brokers_flush(struct supervisor *sup)
 	sup->channels.brokers_dirty = false;
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->broker != NULL && sup->services[i]->broker->dirty)
-			flush(sup->services[i]->broker);
+			flush_broker(sup->services[i]->broker);
 }
 
-static void drop(struct broker *b)
+static void count_dropped(struct broker *b)
 {
 	nsec_t now = clock_now();
 
@@ -108,18 +108,18 @@ void broker_send(
 		    (struct queue_part[]){{b->head.data, b->head.len}, {origin, origin_len},
 			    {line, len}, {"}", 1}},
 		    4, -1, most) == -1) {
-		drop(b);
+		count_dropped(b);
 		return;
 	}
 	b->sent++;
 	if (b->dirty || (b->io.events & EV_WRITE) != 0)
-		return; /* it is sent later, or when there is room */
+		return; /* it is sent later in this turn, or when there is room */
 	b->dirty = sup_of(b)->channels.brokers_dirty = true;
 }
 
 /* ---- from the process ---- */
 
-static void take_message(struct broker *b, const char *line, size_t len)
+static void relay_message(struct broker *b, const char *line, size_t len)
 {
 	const char *from = line;
 	unsigned format = 0;
@@ -153,7 +153,7 @@ static void take_message(struct broker *b, const char *line, size_t len)
 				(struct queue_part[]){{"{", 1}, {from, len}}, 2, -1, false);
 }
 
-static void is_up(struct broker *b, uint64_t most)
+static void note_up(struct broker *b, uint64_t most)
 {
 	b->up = true;
 	b->awaits = 0;
@@ -168,7 +168,7 @@ static void is_up(struct broker *b, uint64_t most)
 	b->dropped_told = b->dropped;
 }
 
-static void is_down(struct broker *b, const char *why, size_t len)
+static void note_down(struct broker *b, const char *why, size_t len)
 {
 	char text[256];
 
@@ -183,7 +183,7 @@ static void is_down(struct broker *b, const char *why, size_t len)
 	b->down_told = true;
 }
 
-static uint64_t number_of(const char *text, size_t len)
+static uint64_t parse_number(const char *text, size_t len)
 {
 	char digits[24];
 
@@ -191,7 +191,7 @@ static uint64_t number_of(const char *text, size_t len)
 	return strtoull(digits, NULL, 10);
 }
 
-static void take_line(struct broker *b, const char *line, size_t len)
+static void handle_line(struct broker *b, const char *line, size_t len)
 {
 	const char *text = line + 1;
 
@@ -199,13 +199,13 @@ static void take_line(struct broker *b, const char *line, size_t len)
 		return;
 	switch (*line) {
 	case NATSROLE_UP:
-		is_up(b, number_of(text, len - 1));
+		note_up(b, parse_number(text, len - 1));
 		break;
 	case NATSROLE_DOWN:
-		is_down(b, text, len - 1);
+		note_down(b, text, len - 1);
 		break;
 	case NATSROLE_AWAITS:
-		b->awaits = number_of(text, len - 1);
+		b->awaits = parse_number(text, len - 1);
 		log_info("%s: connected to the broker; messages wait for other "
 			 "machines that were connected before: %" PRIu64,
 			b->service->name, b->awaits);
@@ -225,16 +225,16 @@ static void take_line(struct broker *b, const char *line, size_t len)
 				 "than nclust can pass them on: some are "
 				 "dropped",
 				b->service->name);
-		b->missed += number_of(text, len - 1);
+		b->missed += parse_number(text, len - 1);
 		break;
 	case NATSROLE_NONSENSE:
 	default:
-		take_message(b, line, len);
+		relay_message(b, line, len);
 	}
 }
 
-/* A message that goes to many workers is much work: read less of it a turn. */
-static size_t turn_of(const struct broker *b)
+/* A message that goes to many workers is much work: less of it is read in a turn. */
+static size_t read_size_of(const struct broker *b)
 {
 	size_t size = READ_SIZE;
 	size_t fanout = cluster_slots(b->service->core);
@@ -244,22 +244,22 @@ static size_t turn_of(const struct broker *b)
 	return size > READ_LEAST ? size : READ_LEAST;
 }
 
-static void hear(struct broker *b)
+static void read_lines(struct broker *b)
 {
 	char data[READ_SIZE] untouched;
-	ssize_t got = recv(b->io.fd, data, turn_of(b), MSG_DONTWAIT);
+	ssize_t got = recv(b->io.fd, data, read_size_of(b), MSG_DONTWAIT);
 	const char *line;
 	size_t len;
 
 	if (got == 0 || (got == -1 && errno != EAGAIN && errno != EINTR)) {
-		ev_io_stop(sup_of(b)->loop, &b->io); /* it ends */
+		ev_io_stop(sup_of(b)->loop, &b->io); /* the process ends */
 		fd_close(&b->io.fd);
 	}
 	if (got <= 0)
 		return;
 	lineup_begin(&b->in, data, (size_t)got);
 	while (lineup_next(&b->in, &line, &len))
-		take_line(b, line, len);
+		handle_line(b, line, len);
 }
 
 static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -270,27 +270,27 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	if ((revents & EV_WRITE) != 0)
-		flush(b);
+		flush_broker(b);
 	if ((revents & EV_READ) != 0)
-		hear(b);
+		read_lines(b);
 	b->whole_at = (b->whole_at > now ? b->whole_at : now) + (clock_worked() - begun) * PART;
 	if (b->whole_at - now < AHEAD_MOST)
 		return;
-	timer_arm(sup_of(b)->loop, &b->rest, b->whole_at - now - AHEAD_MOST / 2);
-	watch(b);
+	timer_arm(sup_of(b)->loop, &b->rest_timer, b->whole_at - now - AHEAD_MOST / 2);
+	watch_socket(b);
 }
 
 static void on_rested(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	watch(timer->data);
+	watch_socket(timer->data);
 }
 
 /* ---- the process ---- */
 
-/* The lines that the process gets first; NULL: the cluster needs none.  Heap. */
-static char *setup_of(const struct service *s)
+/* Returns the lines that the process gets first, heap; NULL: the cluster needs no process. */
+static char *make_setup(const struct service *s)
 {
 	const struct cluster_settings *c = cluster_next_settings(s->core);
 	struct natsurl url;
@@ -308,7 +308,7 @@ static char *setup_of(const struct service *s)
 	return text.data;
 }
 
-static void start(struct broker *b)
+static void start_process(struct broker *b)
 {
 	struct supervisor *sup = sup_of(b);
 	size_t len = strlen(b->setup);
@@ -322,7 +322,7 @@ static void start(struct broker *b)
 		send(pair[0], b->setup, len, MSG_NOSIGNAL) == (ssize_t)len &&
 		role_live(sup, ROLE_NATS, &pair[1], 1, &b->life) == 0) {
 		ev_io_set(&b->io, fd_release(&pair[0]), EV_READ);
-		flush(b);
+		flush_broker(b);
 	} else {
 		timer_arm(sup->loop, &b->life.again, ROLE_RESTART);
 	}
@@ -330,9 +330,9 @@ static void start(struct broker *b)
 	fd_close(&pair[1]);
 }
 
-/* Leave it: it sends what it has, and ends.  What waits here is for the next one, but
- * for the rest of a line. */
-static void leave(struct broker *b)
+/* Leaves the process, which sends what it has, and ends.  What waits here is for the next process,
+ * but for the rest of a line that was sent in part. */
+static void leave_process(struct broker *b)
 {
 	const char *data;
 	const char *end;
@@ -354,21 +354,21 @@ static void leave(struct broker *b)
 	b->out.in_line = false;
 }
 
-static void ended(void *owner, const struct pidfd_end *end)
+static void on_process_end(void *owner, const struct pidfd_end *end)
 {
 	struct broker *b = owner;
 
-	hear(b); /* its last words */
-	leave(b);
+	read_lines(b); /* reads its last lines */
+	leave_process(b);
 	if (!sup_of(b)->instance.over && role_again(ROLE_NATS, &b->life, end, b->service->name))
-		start(b);
+		start_process(b);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	start(timer->data);
+	start_process(timer->data);
 }
 
 /* ---- its life ---- */
@@ -389,9 +389,9 @@ static struct broker *broker_new(struct service *s)
 	natswire_host(b->host);
 	buffer_init(&b->head, 0);
 	lineup_init(&b->in, LINE_MOST);
-	role_init(&b->life, s->sup, ended, on_again, b);
+	role_init(&b->life, s->sup, on_process_end, on_again, b);
 	io_init(&b->io, on_io, -1, b);
-	timer_init(&b->rest, on_rested, b);
+	timer_init(&b->rest_timer, on_rested, b);
 	return b;
 }
 
@@ -404,9 +404,9 @@ void broker_on_drop(struct service *s)
 		return;
 	if (s->sup->loop != NULL) {
 		ev_timer_stop(s->sup->loop, &b->life.again);
-		ev_timer_stop(s->sup->loop, &b->rest);
+		ev_timer_stop(s->sup->loop, &b->rest_timer);
 	}
-	leave(b);
+	leave_process(b);
 	queue_clear(&b->out);
 	lineup_fini(&b->in);
 	buffer_fini(&b->head);
@@ -414,10 +414,10 @@ void broker_on_drop(struct service *s)
 	free(b);
 }
 
-/* Compare what is wanted with what there is. */
-static void look(struct service *s)
+/* Compares the process that the settings need with the one that runs. */
+static void compare_setup(struct service *s)
 {
-	char *setup = setup_of(s);
+	char *setup = make_setup(s);
 	struct broker *b = s->broker;
 
 	if (setup == NULL) {
@@ -431,16 +431,16 @@ static void look(struct service *s)
 		return;
 	}
 	if (b->setup == NULL || strcmp(setup, b->setup) != 0)
-		leave(b);
+		leave_process(b);
 	free(b->setup);
 	b->setup = setup;
-	start(b); /* at once, what was lacking may be there now */
+	start_process(b); /* starts at once, because what was lacking may be there now */
 }
 
 void brokers_begin(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		look(sup->services[i]);
+		compare_setup(sup->services[i]);
 }
 
 /* ---- hooks ---- */
@@ -461,7 +461,7 @@ void broker_on_go_on(struct supervisor *sup)
 
 		if (b != NULL && b->life.job.pid != 0) {
 			role_watch(&b->life);
-			flush(b);
+			flush_broker(b);
 		}
 	}
 	brokers_begin(sup);
@@ -481,7 +481,7 @@ void broker_on_end(struct supervisor *sup)
 
 	for (size_t i = 0; i < sup->service_count; i++)
 		if ((b = sup->services[i]->broker) != NULL && b->life.job.pid != 0) {
-			flush(b);
+			flush_broker(b);
 			(void)shutdown(b->io.fd, SHUT_RDWR);
 		}
 	for (size_t i = 0; i < sup->service_count; i++) {

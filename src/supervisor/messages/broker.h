@@ -10,51 +10,50 @@
 #include "supervisor/messages/queue.h"
 
 /*
- * Messages to and from other machines: `relay = nats://...`.  A process of its own
- * (nats/natsrole.h) talks with the broker; here is what goes to it and comes from it,
- * for one cluster.  nclust never waits for it: what it does not take waits in a queue of
- * at most 1 MiB, and more is dropped and counted.  What comes from it may be
- * anything: lines that are no messages are counted, and go nowhere; and reading it takes
- * half of a CPU at most.
+ * Messages to and from other machines, for one cluster: `relay = nats://...`.  A process of its own
+ * (nats/natsrole.h) talks with the broker; this is nclust's end of the channel to that process.
+ *
+ * nclust never waits for the process: what it does not take waits in a queue of at most 1 MiB, and
+ * more is dropped and counted.  What comes from the process may be anything: nclust counts and
+ * drops lines that are no messages, and spends half of a CPU at most on reading.
  */
 struct json_writer;
 struct reload_result;
 
 struct broker {
 	struct service *service;
-	char *setup; /* heap: what the process was told first */
+	char *setup; /* heap: the first lines for the process */
 	struct role_life life;
-	ev_io io;        /* its fd: our end of the channel, or -1 */
-	ev_timer rest;   /* while it runs, nothing is read */
-	nsec_t whole_at; /* as in allowance.h */
-	bool up;
-	uint64_t awaits; /* it is connected, and so many others are not yet */
+	ev_io io;            /* its fd: nclust's end of the channel, or -1 */
+	ev_timer rest_timer; /* while this timer runs, nclust reads nothing */
+	nsec_t whole_at;     /* when reading has its whole share of CPU again (allowance.h) */
+	bool up;             /* the process is connected to the broker */
+	uint64_t awaits;     /* connected, but so many other machines are not yet */
 	bool down_told;
 	bool dirty;
-	nsec_t told_at; /* that messages come too fast; or 0 */
+	nsec_t told_at; /* when messages that come too fast were logged; or 0 */
 	struct lineup in;
 	struct queue out;
-	struct buffer head; /* of each message; empty before the first */
+	struct buffer head; /* beginning of each message; empty before the first */
 	char id[NATSWIRE_ID];
 	char host[NATSWIRE_HOST];
-	uint64_t most;         /* bytes that the broker takes */
+	uint64_t most;         /* most bytes that the broker takes in a message */
 	uint64_t sent;         /* messages put into the queue */
-	uint64_t received;     /* from other machines */
-	uint64_t dropped;      /* messages for which there was no room … */
-	uint64_t dropped_told; /* … and how many of them were reported */
-	uint64_t large;        /* of these: the broker takes no such ones */
-	uint64_t missed;       /* that came faster than nclust reads */
-	uint64_t invalid;      /* that came and were none */
-	uint64_t other;        /* of these: of another format */
+	uint64_t received;     /* messages from other machines */
+	uint64_t dropped;      /* messages for which there was no room */
+	uint64_t dropped_told; /* how many of them were logged */
+	uint64_t large;        /* of these: larger than the broker takes */
+	uint64_t missed;       /* messages that came faster than nclust reads */
+	uint64_t invalid;      /* lines from the process that are no messages */
+	uint64_t other;        /* of these: messages of another format */
 };
 
-/* At the start: begin for the clusters that ask for it. */
+/* At the start: begins for the clusters that have a broker. */
 void brokers_begin(struct supervisor *sup);
-/* Once a turn, if sup->channels.brokers_dirty: send what was queued. */
+/* Once a turn, if sup->channels.brokers_dirty: sends what was queued. */
 void brokers_flush(struct supervisor *sup);
 
-/* Send a message of a worker to other machines.  `origin`: from `"from":` to the
- * value. */
+/* Sends a message of a worker to other machines.  `origin`: from `"from":` to the value. */
 void broker_send(
 	struct broker *b, const char *origin, size_t origin_len, const char *line, size_t len);
 
@@ -65,7 +64,7 @@ void broker_on_end(struct supervisor *sup);
 void broker_on_drop(struct service *service);
 void broker_on_status(struct json_writer *w, const struct service *service);
 
-/* How it goes through an upgrade; the process goes on meanwhile. */
+/* How a broker goes through an upgrade, while its process runs on. */
 extern const struct carried carried_broker;
 void *broker_carried(struct carry_reader *r, void *service);
 

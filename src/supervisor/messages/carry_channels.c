@@ -6,8 +6,8 @@
 
 /* How a worker's channel goes through an upgrade, with what waits in it. */
 
-/* The most bytes of all queues together that an upgrade carries, because the
- * state is bounded.  Messages beyond that are lost. */
+/* The most bytes of all queues together that an upgrade carries, because the state is bounded.
+ * Messages beyond that are lost. */
 #define QUEUED_MOST (32U * 1024 * 1024)
 
 /* clang-format off */
@@ -86,8 +86,9 @@ static void put_queue(struct carry_writer *c, const struct queue *q, size_t len)
 		carry_put_one(c, CARRY_MARK, &carried_mark, &q->marks[i]);
 }
 
-/* Beyond the limit nothing is put: the rest of that line is skipped then. */
-static void put_half(struct carry_writer *c, const struct buffer *in)
+/* Carries the beginning of a line.  Beyond the limit nothing is carried, and the rest of that line
+ * is then skipped. */
+static void put_part_line(struct carry_writer *c, const struct buffer *in)
 {
 	size_t len = c->queued + in->len <= QUEUED_MOST ? in->len : 0;
 
@@ -103,7 +104,7 @@ static void put_channel(struct carry_writer *c, const void *of)
 	if (c->queued + len > QUEUED_MOST)
 		len = rest_of_line(&channel->out);
 	if (channel->in.part.len > 0)
-		put_half(c, &channel->in.part);
+		put_part_line(c, &channel->in.part);
 	if (lineup_waits(&channel->in)) {
 		c->queued += channel->in.left;
 		handover_put_bytes(&c->w, CARRY_DATA, channel->in.at, channel->in.left);
@@ -111,14 +112,14 @@ static void put_channel(struct carry_writer *c, const void *of)
 	put_queue(c, &channel->out, len);
 }
 
-static int take_in(struct lineup *l, const struct handover_field *f)
+static int take_part_line(struct lineup *l, const struct handover_field *f)
 {
 	l->skipping |= f->len == 0;
 	return buffer_append(&l->part, f->data, f->len) == 0 ? 1 : -1;
 }
 
-/* What was read and not obeyed yet. */
-static int take_rest(struct lineup *l, const struct handover_field *f)
+/* Takes what was read and not handled yet. */
+static int take_unhandled(struct lineup *l, const struct handover_field *f)
 {
 	if (lineup_waits(l))
 		return -1;
@@ -126,7 +127,7 @@ static int take_rest(struct lineup *l, const struct handover_field *f)
 	return lineup_keep(l) ? 1 : -1;
 }
 
-static int take_out(struct queue *q, const struct handover_field *f)
+static int take_queued(struct queue *q, const struct handover_field *f)
 {
 	if (queue_reserve(q, f->len, CHANNEL_QUEUE_MUST) == -1)
 		return -1;
@@ -147,11 +148,11 @@ static int take_of_channel(struct carry_reader *r, void *to, const struct handov
 	struct channel *c = to;
 
 	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
-		return take_in(&c->in, f);
+		return take_part_line(&c->in, f);
 	if (f->tag == CARRY_DATA && f->type == HANDOVER_BYTES)
-		return take_rest(&c->in, f);
+		return take_unhandled(&c->in, f);
 	if (f->tag == CARRY_OUT && f->type == HANDOVER_BYTES)
-		return take_out(&c->out, f);
+		return take_queued(&c->out, f);
 	return f->tag == CARRY_MARK ? take_mark(r, &c->out, f) : 0;
 }
 
@@ -175,7 +176,7 @@ static void put_broker(struct carry_writer *c, const void *of)
 	const struct broker *b = of;
 
 	if (b->in.part.len > 0)
-		put_half(c, &b->in.part);
+		put_part_line(c, &b->in.part);
 	put_queue(c, &b->out,
 		c->queued + queue_len(&b->out) > QUEUED_MOST ? rest_of_line(&b->out)
 							     : queue_len(&b->out));
@@ -187,8 +188,8 @@ static int take_of_broker(struct carry_reader *r, void *to, const struct handove
 
 	(void)r;
 	if (f->tag == CARRY_IN && f->type == HANDOVER_BYTES)
-		return take_in(&b->in, f);
-	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES ? take_out(&b->out, f) : 0;
+		return take_part_line(&b->in, f);
+	return f->tag == CARRY_OUT && f->type == HANDOVER_BYTES ? take_queued(&b->out, f) : 0;
 }
 
 const struct carried carried_broker = {

@@ -24,10 +24,10 @@
 #define FANOUT_FREE 8U
 /* The most reads after a death: a socket holds less than that. */
 #define LAST_READS 64
-/* The time in a turn of the loop in which lines are obeyed, of all channels: a
- * line of Node's may make nclust wait for a file system. */
+/* The time in a turn of the loop for the lines of all channels: a line of Node's may make nclust
+ * wait for a file system. */
 #define TURN_MOST (10 * MSEC)
-/* When to look again at one whose lines were put off, and that rests. */
+/* Time to the next try at a channel that has unread lines and that rests. */
 #define REST (100 * MSEC)
 /* The wait before sending again, when too many descriptors are in flight. */
 #define RETRY (20 * MSEC)
@@ -47,7 +47,7 @@ static const struct channel_speaker *speaker_of(const struct channel *c)
 	return &plain_speaker;
 }
 
-/* The kind that workers of a recipe get. */
+/* The kind of channel that workers of a recipe get. */
 static enum channel_kind channel_kind_of(const struct recipe *r)
 {
 	enum ipc_mode ipc = r->settings->ipc;
@@ -64,8 +64,8 @@ static struct supervisor *sup_of(const struct channel *c)
 	return c->child->service->sup;
 }
 
-/* Write it into the state file, for the next nclust if we are killed now. */
-static void note(const struct channel *c, uint32_t flag, bool on)
+/* Notes a flag in the state file, for the next nclust if this one is killed now. */
+static void note_flag(const struct channel *c, uint32_t flag, bool on)
 {
 	struct state_entry *e = c->child->kept.entry;
 
@@ -79,7 +79,7 @@ static void note(const struct channel *c, uint32_t flag, bool on)
 
 /* ---- watching ---- */
 
-static void watch(struct channel *c, int events)
+static void watch_socket(struct channel *c, int events)
 {
 	struct ev_loop *loop = sup_of(c)->loop;
 
@@ -137,12 +137,12 @@ static void end_socket(struct channel *c)
 	foreign_close(sup_of(c), c->child, &c->passed);
 }
 
-static void end(struct channel *c)
+static void end_channel(struct channel *c)
 {
 	if (c->io.fd == -1)
 		return;
 	ev_io_stop(sup_of(c)->loop, &c->io);
-	(void)shutdown(c->io.fd, SHUT_RDWR); /* the keeper may hold it, too */
+	(void)shutdown(c->io.fd, SHUT_RDWR); /* the keeper may hold the socket, too */
 	end_socket(c);
 	lose_queue(c);
 	lineup_fini(&c->in);
@@ -173,7 +173,7 @@ static void take_passed(struct channel *c, struct fdpass_message *m)
 	foreign_close_all(sup_of(c), c->child, m);
 }
 
-static void tell_overlong(struct channel *c)
+static void log_overlong(struct channel *c)
 {
 	bool told = c->overlong_told;
 
@@ -194,8 +194,8 @@ static bool turn_is_over(const struct channel *c)
 	return now >= all->turn_ends && !c->last;
 }
 
-/* Obey lines as long as there is time; the others are next in the next turn. */
-static void hear(struct channel *c)
+/* Handles lines as long as there is time; further lines are handled in the next turn. */
+static void handle_lines(struct channel *c)
 {
 	const char *line;
 	size_t n;
@@ -210,12 +210,12 @@ static void hear(struct channel *c)
 	}
 	if (c->in.skipped != c->skipped) {
 		c->skipped = c->in.skipped;
-		tell_overlong(c);
+		log_overlong(c);
 	}
 }
 
-/* A message that goes to many workers is much work: read less of it a turn. */
-static size_t turn_of(const struct channel *c)
+/* A message that goes to many workers is much work: less of it is read in a turn. */
+static size_t read_size_of(const struct channel *c)
 {
 	size_t size = READ_SIZE;
 
@@ -224,7 +224,7 @@ static size_t turn_of(const struct channel *c)
 	return size > READ_LEAST ? size : READ_LEAST;
 }
 
-/* 1: something came; 0: nothing is there; -1: it is closed. */
+/* 1: something came; 0: nothing is there; -1: the channel is closed. */
 static int read_some(struct channel *c)
 {
 	char data[READ_SIZE] untouched;
@@ -232,27 +232,27 @@ static int read_some(struct channel *c)
 	ssize_t got = 1;
 
 	if (turn_is_over(c))
-		return 1; /* it will be readable in the next one, too */
-	note(c, STATE_IN_LINE, true);
+		return 1; /* it is still readable in the next turn */
+	note_flag(c, STATE_IN_LINE, true);
 	if (lineup_waits(&c->in)) {
-		hear(c);
-		note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
+		handle_lines(c);
+		note_flag(c, STATE_IN_LINE, !lineup_at_start(&c->in));
 		return 1;
 	}
-	got = foreign_read(sup_of(c), c->child, c->io.fd, data, turn_of(c),
+	got = foreign_read(sup_of(c), c->child, c->io.fd, data, read_size_of(c),
 		c->kind == CHANNEL_NODE ? FDPASS_SOCKET : FDPASS_NOTHING, &m);
 	if (got > 0) {
 		take_passed(c, &m);
 		lineup_begin(&c->in, data, (size_t)got);
-		hear(c);
+		handle_lines(c);
 	}
-	note(c, STATE_IN_LINE, !lineup_at_start(&c->in));
+	note_flag(c, STATE_IN_LINE, !lineup_at_start(&c->in));
 	if (got > 0)
 		return 1;
 	return got == -1 && (errno == EAGAIN || errno == EBUSY) ? 0 : -1;
 }
 
-static void rest(struct child *child, bool over)
+static void rest_or_go_on(struct child *child, bool over)
 {
 	struct channel *c = child->channel;
 
@@ -262,8 +262,8 @@ static void rest(struct child *child, bool over)
 		ev_io_start(sup_of(c)->loop, &c->io);
 }
 
-/* The worker pays for what it sends, but not for answers to what nclust has
- * sent: those are as many as its connections.  As read_some(). */
+/* Charges the worker for what it sends, but not for answers to what nclust has sent, which are as
+ * many as its connections.  Returns what read_some() does. */
 static int read_charged(struct channel *c)
 {
 	nsec_t begun = allowance_begin();
@@ -272,11 +272,11 @@ static int read_charged(struct channel *c)
 	c->lines = c->answers = 0;
 	got = read_some(c);
 	if (c->lines == 0 || c->answers < c->lines)
-		allowance_end(&c->allowance, c->child, rest, begun, "sends messages");
+		allowance_end(&c->allowance, c->child, rest_or_go_on, begun, "sends messages");
 	return got;
 }
 
-/* Obey what was put off; what is to be sent, the turn's end sends. */
+/* Handles lines that were put off.  What is to be sent is sent at the turn's end. */
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	const struct child *child;
@@ -292,14 +292,14 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 		else if (turn_is_over(c))
 			timer_arm_within(loop, timer, 0);
 		else if (read_charged(c) == -1)
-			end(c);
+			end_channel(c);
 	}
 }
 
 /* ---- writing ---- */
 
-/* A descriptor cannot be sent now: send it after a pause. */
-static void hold(struct channel *c)
+/* A descriptor cannot be sent now: sends it after a pause. */
+static void hold_back(struct channel *c)
 {
 	struct supervisor *sup = sup_of(c);
 
@@ -308,7 +308,7 @@ static void hold(struct channel *c)
 	timer_arm_within(sup->loop, &sup->channels.retry, RETRY);
 }
 
-static void tell_recovery(struct channel *c)
+static void log_recovery(struct channel *c)
 {
 	if (!c->stuck)
 		return;
@@ -321,7 +321,7 @@ static void tell_recovery(struct channel *c)
 	c->dropped_told = c->dropped;
 }
 
-/* 1: all is sent; 0: its socket is full; -1: it is closed, or has to wait. */
+/* 1: all is sent; 0: the socket is full; -1: it is closed, or has to wait. */
 static int send_some(struct channel *c)
 {
 	const char *data;
@@ -331,17 +331,17 @@ static int send_some(struct channel *c)
 	while ((len = queue_piece(&c->out, &data, &fd)) > 0) {
 		ssize_t sent;
 
-		note(c, STATE_OUT_LINE, true);
+		note_flag(c, STATE_OUT_LINE, true);
 		sent = fdpass_write(c->io.fd, data, len, fd);
 		if (sent > 0)
 			queue_sent(&c->out, (size_t)sent);
-		note(c, STATE_OUT_LINE, c->out.in_line);
+		note_flag(c, STATE_OUT_LINE, c->out.in_line);
 		if (sent > 0)
 			continue;
 		if (sent == -1 && errno == EAGAIN)
 			return 0;
 		if (sent == -1 && (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM))
-			hold(c);
+			hold_back(c);
 		else
 			lose_queue(c); /* the next read reports the end */
 		return -1;
@@ -349,17 +349,17 @@ static int send_some(struct channel *c)
 	return 1;
 }
 
-static void flush(struct channel *c)
+static void flush_channel(struct channel *c)
 {
 	int got;
 
 	if (c->io.fd == -1 || queue_len(&c->out) == 0)
 		return;
 	got = send_some(c);
-	watch(c, got == 0 ? EV_READ | EV_WRITE : EV_READ);
+	watch_socket(c, got == 0 ? EV_READ | EV_WRITE : EV_READ);
 	if (got != 1)
 		return;
-	tell_recovery(c);
+	log_recovery(c);
 }
 
 void channels_flush(struct supervisor *sup)
@@ -380,7 +380,7 @@ void channels_flush(struct supervisor *sup)
 			make_dirty(c);
 		} else {
 			c->hold_until = 0;
-			flush(c);
+			flush_channel(c);
 		}
 		c = next;
 	}
@@ -395,20 +395,20 @@ void channels_init(struct supervisor *sup)
 
 /* ---- queueing ---- */
 
-static void tell_stuck(struct channel *c)
+static void log_stuck(struct channel *c)
 {
 	nsec_t now = clock_now();
 
 	c->stuck = true;
 	if (c->told_at != 0 && now - c->told_at < TELL_EACH)
-		return; /* it reads, but too slowly: reported lately */
+		return; /* the worker reads, but too slowly: reported lately */
 	c->told_at = now;
 	c->stuck_told = true;
 	news_say_worker(c->child, LOG_WARN, "messages-stuck",
 		"does not read its messages: they are dropped");
 }
 
-static void refuse(struct channel *c, bool must)
+static void count_refused(struct channel *c, bool must)
 {
 	int error = errno;
 
@@ -416,7 +416,7 @@ static void refuse(struct channel *c, bool must)
 		return;
 	c->dropped++;
 	if (!c->stuck && error == ENOBUFS)
-		tell_stuck(c);
+		log_stuck(c);
 	errno = error;
 }
 
@@ -434,11 +434,11 @@ int channel_send_parts(
 		return -1;
 	}
 	if (queue_put(&c->out, pieces, count, fd, limit_of(c, must)) == -1) {
-		refuse(c, must);
+		count_refused(c, must);
 		return -1;
 	}
 	c->sent += !must;
-	/* while its socket is full, EV_WRITE tells when to send */
+	/* while the socket is full, EV_WRITE tells when to send */
 	if ((c->io.events & EV_WRITE) == 0)
 		make_dirty(c);
 	return 0;
@@ -459,9 +459,9 @@ static void on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	if ((revents & EV_WRITE) != 0)
-		flush(c);
+		flush_channel(c);
 	if (c->io.fd != -1 && (revents & (EV_READ | EV_ERROR)) != 0 && read_charged(c) == -1)
-		end(c);
+		end_channel(c);
 }
 
 static struct channel *channel_new(struct child *child, enum channel_kind kind)
@@ -502,11 +502,11 @@ static void messages_on_born(struct child *child, struct birth *birth)
 	(void)birth;
 	if (c == NULL)
 		return;
-	note(c, STATE_NODE, c->kind == CHANNEL_NODE);
-	watch(c, EV_READ);
+	note_flag(c, STATE_NODE, c->kind == CHANNEL_NODE);
+	watch_socket(c, EV_READ);
 }
 
-/* Read the worker's last messages, up to a bound, and close the channel. */
+/* Reads the worker's last messages, up to a bound, and closes the channel. */
 static void messages_on_dying(struct child *child)
 {
 	struct channel *c = child->channel;
@@ -517,7 +517,7 @@ static void messages_on_dying(struct child *child)
 	for (int i = 0; i < LAST_READS && c->io.fd != -1; i++)
 		if (read_some(c) != 1)
 			break;
-	end(c);
+	end_channel(c);
 }
 
 static void messages_on_gone(struct child *child)
@@ -549,7 +549,7 @@ static void messages_on_resumed(struct child *child)
 
 	if (c == NULL || c->io.fd == -1)
 		return;
-	watch(c, EV_READ);
+	watch_socket(c, EV_READ);
 	if (lineup_waits(&c->in))
 		timer_arm_within(sup_of(c)->loop, &sup_of(c)->channels.retry, 0);
 	if (queue_len(&c->out) > 0)
@@ -574,10 +574,10 @@ static void messages_on_adopt(struct child *child, struct kept *kept)
 		return;
 	ev_io_set(&c->io, fd_release(&kept->channel), EV_READ);
 	if ((flags & STATE_IN_LINE) != 0)
-		c->in.skipping = true; /* its beginning is lost */
+		c->in.skipping = true; /* the line's beginning is lost */
 	if ((flags & STATE_OUT_LINE) != 0)
 		(void)channel_send(c, "", 0, -1, true); /* end the cut line */
-	watch(c, EV_READ);
+	watch_socket(c, EV_READ);
 }
 
 const struct part messages_part = {

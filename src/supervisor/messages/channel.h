@@ -10,47 +10,45 @@
 #include "supervisor/workers/environment.h"
 
 /*
- * The message channel of a worker: a pair of stream sockets, one message a
- * line, both ways.  Each child has one, made before its start and closed when
- * it is reaped.  The speaker of the channel's kind understands the lines
- * (channel_speaker).
+ * The message channel of a worker: a pair of stream sockets, one message a line, both ways.  Each
+ * child has one, made before its start and closed when it is reaped; a room that understands the
+ * lines of a kind of channels is their speaker (channel_speaker).
  *
- * All that a worker can make grow is bounded: a line (1 MiB; the rest of a
- * longer one is skipped), unread output (1 MiB; a worker that does not read
- * loses only its own messages), descriptors in the queue, bytes a turn, the time
- * that the messages of all channels take in a turn, and that its own take
- * (allowance.h).  An empty channel holds no memory.
+ * All that a worker can make grow is bounded: a line (1 MiB; the rest of a longer line is skipped),
+ * unread output (1 MiB; a worker that does not read loses only its own messages), descriptors in
+ * the queue, bytes a turn, the time that the messages of all channels take in a turn, and the time
+ * that its own take (allowance.h).  An empty channel holds no memory.
  */
 #define CHANNEL_LINE_MAX (1024U * 1024)
 #define CHANNEL_QUEUE_MAX (1024U * 1024)
-/* The limit for messages that the protocol itself needs. */
+/* The limit for lines that the protocol itself needs. */
 #define CHANNEL_QUEUE_MUST (2U * 1024 * 1024)
 
 struct channel {
 	struct child *child;
 	enum channel_kind kind;
-	ev_io io;         /* its fd: our end; -1: the worker has closed it */
-	int passed;       /* a received descriptor, not taken yet; or -1 */
-	bool passed_lost; /* one came for which there was no room */
-	bool stuck;       /* it does not read, and loses messages */
+	ev_io io;         /* its fd: nclust's end; -1: the worker has closed its end */
+	int passed;       /* a received descriptor that no line has taken; or -1 */
+	bool passed_lost; /* a descriptor came for which there was no room */
+	bool stuck;       /* the worker does not read, and loses messages */
 	bool stuck_told;
 	nsec_t told_at;
 	bool overlong_told;
-	bool dirty; /* in the list of channels with something to send */
+	bool dirty; /* it is in the list of channels with something to send */
 	struct channel *next_dirty;
 	struct lineup in;
 	struct queue out;
-	uint64_t received;          /* messages from it */
-	uint64_t sent;              /* messages put into its queue */
-	uint64_t dropped;           /* messages for which it had no room … */
-	uint64_t dropped_told;      /* … and how many of them were reported */
-	uint64_t invalid;           /* messages from it that were no JSON */
-	uint64_t skipped;           /* lines from it that were too long */
-	unsigned fanout;            /* workers that got its last message */
+	uint64_t received;          /* messages from the worker */
+	uint64_t sent;              /* messages put into the worker's queue */
+	uint64_t dropped;           /* messages for which its queue had no room */
+	uint64_t dropped_told;      /* how many of them were logged */
+	uint64_t invalid;           /* messages from the worker that were no JSON */
+	uint64_t skipped;           /* lines from the worker that were too long */
+	unsigned fanout;            /* how many workers got its last message */
 	struct allowance allowance; /* for its messages */
-	unsigned lines;             /* of the last read … */
-	unsigned answers;           /* … that answer what nclust has sent */
-	bool last;                  /* the worker is dead: nothing else comes */
+	unsigned lines;             /* of the last read */
+	unsigned answers;           /* of these lines, answers to what nclust has sent */
+	bool last;                  /* the worker is dead, and these are its last lines */
 	nsec_t hold_until;          /* no descriptors are sent before that; or 0 */
 };
 
@@ -58,39 +56,38 @@ struct channel {
 struct channel_speaker {
 	enum channel_kind kind;
 	/* A line has come, without its '\n'; the bytes are valid for the call.
-	 * A descriptor that came with it: channel_take_passed(). */
+	 * channel_take_passed() returns a descriptor that came with it. */
 	void (*on_line)(struct channel *c, const char *line, size_t len);
-	/* The worker has closed it, or is dead: nothing more comes.  All lines
-	 * before that were heard.  c->io.fd is -1. */
+	/* The worker has closed the channel, or is dead: on_line() was called for all lines, and
+	 * c->io.fd is -1. */
 	void (*on_end)(struct channel *c);
 };
 
 extern const struct part messages_part;
 
 /*
- * Queue a line (without '\n'; the second: in parts) for the worker; it is sent
- * at the end of the turn.  `fd` goes with it and is owned from then on, if 0 is
- * returned; or it is -1.  -1: the worker has no channel any more (EPIPE), does
- * not read (ENOBUFS; counted and reported), or there is no memory (ENOMEM).
- * `must`: the protocol needs the line; it is not counted, and there is room for
- * it where messages have none.
+ * Queues a line (without '\n'; channel_send_parts(): in parts) for the worker; it is sent at the
+ * end of the turn.  `fd`, or -1, goes with the line; if 0 is returned, the channel owns it. -1: the
+ * worker has no channel any more (EPIPE), does not read (ENOBUFS; counted and logged), or there is
+ * no memory (ENOMEM).  `must`: the protocol needs the line, which is not counted, and has room
+ * where messages have none.
  */
 int channel_send(struct channel *c, const char *line, size_t len, int fd, bool must);
 int channel_send_parts(
 	struct channel *c, const struct queue_part *pieces, size_t count, int fd, bool must);
 
-/* The descriptor that came last, which is the caller's then; -1: none came (or
- * it was lost: c->passed_lost, which this clears). */
+/* Returns the descriptor that came last, which is then the caller's; -1: none came (or it was lost:
+ * *lost, from c->passed_lost, which this clears). */
 int channel_take_passed(struct channel *c, bool *lost);
 
 void channels_init(struct supervisor *sup);
-/* Once a turn: send what was queued. */
+/* Once a turn: sends what was queued. */
 void channels_flush(struct supervisor *sup);
 
 /* How a channel, and a descriptor in its queue, go through an upgrade. */
 extern const struct carried carried_channel;
 extern const struct carried carried_mark;
-/* Make the channel of a child, to be filled by an upgrade; NULL: no memory. */
+/* Makes the channel of a child, which an upgrade fills; NULL: no memory. */
 void *channel_carried(struct carry_reader *r, void *child);
 
 #endif

@@ -17,7 +17,7 @@ static bool is_open(const struct child *child)
 
 /* ---- relaying ---- */
 
-/* `{"from":{"cluster":"web","slot":1},"message":`, with the host where others have
+/* Writes `{"from":{"cluster":"web","slot":1},"message":`, with the host if other machines have
  * workers of that cluster, too; names need no escapes. */
 static size_t put_origin(char *to, size_t size, const struct child *from)
 {
@@ -36,7 +36,7 @@ static size_t put_origin(char *to, size_t size, const struct child *from)
 	return b.len;
 }
 
-/* Returns how many workers the message was for. */
+/* Relays a message; returns how many workers it was for. */
 static unsigned relay_to(
 	const struct service *to, const struct child *from, const char *line, size_t len)
 {
@@ -62,7 +62,7 @@ static unsigned relay_to(
 	return reached;
 }
 
-static void relay(struct channel *c, const char *line, size_t len)
+static void relay_message(struct channel *c, const char *line, size_t len)
 {
 	const struct service *service = c->child->service;
 	const char *target = cluster_settings(service->core)->relay;
@@ -77,7 +77,7 @@ static void relay(struct channel *c, const char *line, size_t len)
 
 /* ---- what workers send ---- */
 
-static void tell_invalid(struct channel *c)
+static void log_invalid(struct channel *c)
 {
 	if (c->invalid++ > 0)
 		return;
@@ -94,9 +94,9 @@ void messages_from(struct channel *c, const char *line, size_t len)
 	c->received++;
 	valid = jsonvalue_check(line, len);
 	if (valid)
-		relay(c, line, len);
+		relay_message(c, line, len);
 	else
-		tell_invalid(c);
+		log_invalid(c);
 	messages_show(c, line, len, valid);
 }
 
@@ -117,8 +117,8 @@ bool messages_possible(const struct service *service)
 	return false;
 }
 
-/* The worker that has the slot: its successor only once that is ready. */
-static struct child *holder(const struct service *service, uint32_t slot, bool ready_only)
+/* The worker that has the slot: a successor only once it is ready. */
+static struct child *find_holder(const struct service *service, uint32_t slot, bool ready_only)
 {
 	struct slot_view view;
 	struct child *child;
@@ -136,10 +136,10 @@ static unsigned send_next(struct service *service, const char *line, size_t len)
 
 	for (uint32_t i = 0; i < slots; i++) {
 		uint32_t slot = (service->message_turn + i) % slots;
-		const struct child *child = holder(service, slot, true);
+		const struct child *child = find_holder(service, slot, true);
 
 		if (child == NULL || channel_send(child->channel, line, len, -1, false) == -1)
-			continue; /* the next one then */
+			continue; /* the next worker then */
 		service->message_turn = slot + 1;
 		return 1;
 	}
@@ -161,7 +161,7 @@ unsigned messages_send(struct service *service, uint32_t slot, bool all, const c
 
 		if (slot != SLOT_ALL && i != slot)
 			continue;
-		child = holder(service, i, false);
+		child = find_holder(service, i, false);
 		if (child == NULL)
 			continue;
 		++*asked;

@@ -5,10 +5,10 @@
 #include "base/buffer.h"
 
 /*
- * A queue of lines to be sent on a stream.  A line is queued whole or not at
- * all; it may carry a descriptor, which the queue then owns and sends with the
- * line's first byte.  A queued line is never dropped: queue_put() fails if
- * there is no room.  An empty queue holds no memory.
+ * A queue of lines to be sent on a stream, for channels and brokers.  A line is queued whole or not
+ * at all; it may carry a descriptor, which the queue then owns and sends with the line's first
+ * byte.  A queued line is never dropped: queue_put() fails if there is no room.  An empty queue
+ * holds no memory.
  */
 struct queue_mark {
 	size_t at; /* where the line begins, from the first unsent byte */
@@ -17,7 +17,7 @@ struct queue_mark {
 
 struct queue {
 	struct buffer bytes;
-	size_t from;              /* the first of them that is not sent */
+	size_t from;              /* the first byte that is not sent */
 	bool in_line;             /* the first unsent byte is not the first of a line */
 	struct queue_mark *marks; /* heap, in order */
 	size_t mark_count;
@@ -32,29 +32,29 @@ static inline size_t queue_len(const struct queue *q)
 	return q->bytes.len - q->from;
 }
 
-/* Make room for `len` more of q->bytes.  -1: they would be more than `limit`
- * (ENOBUFS), or there is no memory. */
+/* Makes room for `len` more bytes. -1: the queue would have more than `limit` (ENOBUFS), or there
+ * is no memory. */
 int queue_reserve(struct queue *q, size_t len, size_t limit);
 
-/* Send a descriptor with the byte at that place, which is after those of all
- * others.  -1: it stays the caller's. */
+/* Sends a descriptor with the byte at that place, which is after those of all other descriptors.
+ * -1: the descriptor stays the caller's. */
 int queue_mark(struct queue *q, size_t at, int fd);
 
-/* Append a line, which may be in parts, and its '\n', with a descriptor or -1.
- * -1: no room, and the descriptor stays the caller's. */
+/* Appends a line, which may be in parts, and its '\n', with a descriptor or -1. -1: no room, and
+ * the descriptor stays the caller's. */
 struct queue_part {
 	const char *data;
 	size_t len;
 };
 int queue_put(struct queue *q, const struct queue_part *pieces, size_t count, int fd, size_t limit);
 
-/* The bytes to send in one piece: up to the next descriptor or the end.  *fd is
- * to be sent with the first of them, or -1.  0: the queue is empty. */
+/* Returns the length of the bytes to send in one piece: up to the next descriptor or the end. *fd
+ * is to be sent with the first of them, or is -1. 0: the queue is empty. */
 size_t queue_piece(const struct queue *q, const char **data, int *fd);
-/* Remove `len` bytes that were sent; closes the descriptor sent with them. */
+/* Removes `len` bytes that were sent; closes the descriptor sent with them. */
 void queue_sent(struct queue *q, size_t len);
 
-/* How many lines are in it, counting one that is sent in part. */
+/* Counts the lines in the queue, with a line that is sent in part. */
 size_t queue_lines(const struct queue *q);
 void queue_clear(struct queue *q); /* closes the descriptors */
 

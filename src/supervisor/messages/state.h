@@ -7,16 +7,15 @@
 #include <ev.h>
 #include <stdbool.h>
 
-/* What this room alone knows: it is in struct supervisor of common/state.h. */
+/* What this room alone knows of the instance: a member of struct supervisor in common/state.h. */
 struct channel;
 
 struct channels {
-	struct channel *dirty; /* those that have something to send */
-	bool brokers_dirty;    /* so have some of broker.h */
-	ev_timer retry;        /* for those that could not send a descriptor, or have
-			   lines that were put off */
-	unsigned turn;         /* of the loop (ev_iteration()) … */
-	nsec_t turn_ends;      /* … and when no more lines are obeyed in it */
+	struct channel *dirty; /* list of channels that have something to send */
+	bool brokers_dirty;    /* a broker has something to send (broker.h) */
+	ev_timer retry;   /* for channels that could not send a descriptor, or have unread lines */
+	unsigned turn;    /* the last turn of the loop with lines (ev_iteration()) */
+	nsec_t turn_ends; /* when the time for lines in that turn is over */
 };
 
 #endif
