@@ -22,10 +22,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The most starts in a turn, because clients and signals wait meanwhile. */
+/* The most time for starts in a turn, because clients and signals wait meanwhile. */
 #define TURN_BUDGET (3 * MSEC)
-/* If there was no descriptor or process left, accept again after this time, or
- * when one of our processes has ended. */
+/* If there was no descriptor or process left, nclust accepts again after this time, or when a
+ * process of the cluster has ended. */
 #define PAUSE (100 * MSEC)
 #define TOLD (10 * SECOND)
 #define CRASH_TOLD (1 * SECOND)
@@ -73,9 +73,9 @@ static void accept_explain(struct service *service, const char *text, bool perma
 
 /* ---- refused connections ---- */
 
-/* Close a connection that will not be served, so that a client that has already sent
- * data reads an end of file, not a reset: what lies unread makes one of it. */
-static void dismiss(struct accepting *a, int fd)
+/* Closes a connection that will not be served.  Unread data would turn the close into a reset, so
+ * it is read first: the client reads an end of file. */
+static void close_unserved(struct accepting *a, int fd)
 {
 	struct supervisor *sup = a->service->sup;
 	struct fdpass_message m;
@@ -88,16 +88,16 @@ static void dismiss(struct accepting *a, int fd)
 	foreign_close(sup, NULL, &fd);
 }
 
-static void let_leave(struct accepting *a)
+static void close_oldest_refused(struct accepting *a)
 {
-	dismiss(a, a->leaving[a->leaving_first]);
+	close_unserved(a, a->leaving[a->leaving_first]);
 	a->leaving_first = (a->leaving_first + 1) % LEAVING_MAX;
 	a->leaving_count--;
 	if (a->leaving_old > 0)
 		a->leaving_old--;
 }
 
-static void arm_leave(struct accepting *a)
+static void arm_leave_timer(struct accepting *a)
 {
 	if (a->leaving_count > 0)
 		timer_arm_within(a->service->sup->loop, &a->leave, LEAVE);
@@ -110,22 +110,22 @@ static void on_leave(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)loop;
 	(void)revents;
 	while (a->leaving_old > 0)
-		let_leave(a);
+		close_oldest_refused(a);
 	a->leaving_old = a->leaving_count;
-	arm_leave(a);
+	arm_leave_timer(a);
 }
 
-static void refuse(struct accepting *a, int fd)
+static void refuse_connection(struct accepting *a, int fd)
 {
 	unsigned at;
 
 	(void)shutdown(fd, SHUT_WR);
 	if (a->leaving_count == LEAVING_MAX)
-		let_leave(a);
+		close_oldest_refused(a);
 	at = (a->leaving_first + a->leaving_count) % LEAVING_MAX;
 	a->leaving[at] = fd;
 	a->leaving_count++;
-	arm_leave(a);
+	arm_leave_timer(a);
 }
 
 /* ---- a connection ---- */
@@ -143,10 +143,10 @@ static bool is_transient(int error)
 		error == ENOBUFS || error == EINTR;
 }
 
-/* Start the command for a connection.  False: it cannot start now, and the
- * descriptor is still the caller's. */
-static bool start(struct accepting *a, int fd, const struct peer *peer, size_t index, uint32_t slot,
-	unsigned same)
+/* Starts the command for a connection.  False: it cannot start now, and the descriptor is still the
+ * caller's. */
+static bool start_command(struct accepting *a, int fd, const struct peer *peer, size_t index,
+	uint32_t slot, unsigned same)
 {
 	struct service *s = a->service;
 	struct worker_place place = {
@@ -178,7 +178,7 @@ static bool start(struct accepting *a, int fd, const struct peer *peer, size_t i
 			return false;
 		}
 		a->not_started++;
-		refuse(a, fd);
+		refuse_connection(a, fd);
 		return true;
 	}
 	/* its process may have ended by now, and have set SO_LINGER */
@@ -189,8 +189,8 @@ static bool start(struct accepting *a, int fd, const struct peer *peer, size_t i
 	return true;
 }
 
-/* Start or refuse a connection, or keep it (a->kept) until it can start. */
-static void serve(struct accepting *a, int fd, const struct peer *peer, size_t index)
+/* Starts or refuses a connection, or keeps it pending until it can start. */
+static void serve_connection(struct accepting *a, int fd, const struct peer *peer, size_t index)
 {
 	unsigned most = cluster_settings(a->service->core)->accept_per_address;
 	unsigned same = most > 0 ? visit_count(a, peer) + 1 : 0;
@@ -198,32 +198,31 @@ static void serve(struct accepting *a, int fd, const struct peer *peer, size_t i
 
 	if (most > 0 && same > most) {
 		a->refused++;
-		refuse(a, fd);
+		refuse_connection(a, fd);
 		return;
 	}
-	if (slot != SLOT_ALL && start(a, fd, peer, index, slot, same))
+	if (slot != SLOT_ALL && start_command(a, fd, peer, index, slot, same))
 		return;
-	a->kept = fd;
-	a->kept_peer = *peer;
-	a->kept_index = index;
+	a->pending = fd;
+	a->pending_peer = *peer;
+	a->pending_index = index;
 }
 
 /* ---- accepting ---- */
 
 static bool has_room(struct accepting *a)
 {
-	return a->open && a->kept == -1 && !ev_is_active(&a->pause) && visit_slot(a) != SLOT_ALL;
+	return a->open && a->pending == -1 && !ev_is_active(&a->pause) && visit_slot(a) != SLOT_ALL;
 }
 
-/* Accept from the queue.  False: nothing waits, or nclust cannot take it
- * now. */
-static bool take_one(struct accepting *a, size_t index)
+/* Accepts from the queue.  False: nothing waits, or nclust cannot take it now. */
+static bool accept_one(struct accepting *a, size_t index)
 {
 	struct peer peer;
 	int fd = peer_accept(a->listeners.list[index]->fd, &peer);
 
 	if (fd != -1) {
-		serve(a, fd, &peer, index);
+		serve_connection(a, fd, &peer, index);
 		return true;
 	}
 	switch (errno) {
@@ -233,22 +232,22 @@ static bool take_one(struct accepting *a, size_t index)
 	case EINTR:
 	case EPROTO:
 		return true;
-	default: /* it would fail again immediately */
+	default: /* accept(2) would fail again immediately */
 		pause_intake(a, strerror(errno));
 		return false;
 	}
 }
 
-static void take(struct accepting *a, size_t index)
+static void accept_some(struct accepting *a, size_t index)
 {
 	nsec_t until = clock_now() + TURN_BUDGET;
 
-	while (has_room(a) && take_one(a, index))
+	while (has_room(a) && accept_one(a, index))
 		if (clock_now() > until)
 			break;
 }
 
-static void watch(struct accepting *a, bool on)
+static void watch_listeners(struct accepting *a, bool on)
 {
 	struct ev_loop *loop = a->service->sup->loop;
 
@@ -267,31 +266,31 @@ static void on_intake(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)loop;
 	(void)revents;
-	take(intake->accepting, intake->index);
+	accept_some(intake->accepting, intake->index);
 	if (!has_room(intake->accepting))
-		watch(intake->accepting, false);
+		watch_listeners(intake->accepting, false);
 }
 
-static void retry_kept(struct accepting *a)
+static void retry_pending(struct accepting *a)
 {
-	struct peer peer = a->kept_peer;
-	int fd = a->kept;
+	struct peer peer = a->pending_peer;
+	int fd = a->pending;
 	int lower;
 
 	if (fd == -1 || ev_is_active(&a->pause))
 		return;
-	a->kept = -1;
-	/* others had the low numbers, on which start() insists */
+	a->pending = -1;
+	/* other files had the low numbers, on which start_command() insists */
 	lower = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (lower != -1) {
 		(void)close(lower < fd ? fd : lower);
 		fd = lower < fd ? lower : fd;
 	}
-	serve(a, fd, &peer, a->kept_index);
+	serve_connection(a, fd, &peer, a->pending_index);
 }
 
-/* A slot has become free.  Most likely a connection waits for it, so accept
- * first, and watch the listeners only if there is still room. */
+/* A slot has become free.  Most likely a connection waits for it, so nclust accepts first, and
+ * watches the listeners only if there is still room. */
 void accepting_look(struct accepting *a)
 {
 	if (a->stopping && a->running == 0) {
@@ -304,11 +303,11 @@ void accepting_look(struct accepting *a)
 	if (!a->open || !a->waits)
 		return;
 	ev_timer_stop(a->service->sup->loop, &a->pause);
-	retry_kept(a);
+	retry_pending(a);
 	for (size_t i = 0; i < a->listeners.count && has_room(a); i++)
-		take(a, i);
+		accept_some(a, i);
 	if (has_room(a))
-		watch(a, true);
+		watch_listeners(a, true);
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -320,10 +319,10 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---- opening and closing ---- */
 
-static void let_go(struct accepting *a)
+static void release_listeners(struct accepting *a)
 {
 	if (a->listeners.count > 0)
-		watch(a, false);
+		watch_listeners(a, false);
 	listeners_release(&a->listeners);
 	free(a->intakes);
 	a->intakes = NULL;
@@ -339,7 +338,7 @@ static int follow_listeners(struct accepting *a)
 		free(intakes);
 		return -1;
 	}
-	let_go(a);
+	release_listeners(a);
 	a->listeners = set;
 	a->intakes = intakes;
 	for (size_t i = 0; i < set.count; i++) {
@@ -352,7 +351,7 @@ static int follow_listeners(struct accepting *a)
 	return 0;
 }
 
-static void open_up(struct accepting *a)
+static void open_listeners(struct accepting *a)
 {
 	if (follow_listeners(a) == -1) {
 		log_syserr("%s: cannot accept", a->service->name);
@@ -367,7 +366,7 @@ static void accept_on_settings(struct service *service)
 	struct accepting *a = service->accepting;
 
 	if (a != NULL && a->open)
-		open_up(a);
+		open_listeners(a);
 }
 
 static void accept_on_report(struct service *service, const struct report *r)
@@ -377,17 +376,17 @@ static void accept_on_report(struct service *service, const struct report *r)
 	if (a == NULL)
 		return;
 	if (r->kind == REPORT_ALL_READY) {
-		open_up(a);
+		open_listeners(a);
 		news_say_of(service, LOG_NOTE, "all-ready",
 			"accepting, at most %u connection%s at once", a->limit,
 			a->limit == 1 ? "" : "s");
 	} else if (r->kind == REPORT_ROLLOUT_DONE && a->open) {
-		open_up(a);
+		open_listeners(a);
 		visits_hurry(a, r->generation, cluster_settings(service->core)->drain_timeout);
 	}
 }
 
-/* The core has no workers here and reports no scale, so this does it. */
+/* Sets the limit of processes.  The core has no workers here and reports no scale, so this does. */
 static void accept_scale(struct service *service, const struct scale_step *to)
 {
 	unsigned limit = to->wanted;
@@ -411,11 +410,11 @@ static void accept_stop(struct service *service, bool at_once)
 	struct event event = {.kind = EVENT_HOLD, .held = true};
 
 	if (a->open && a->listeners.count > 0)
-		watch(a, false);
+		watch_listeners(a, false);
 	a->open = false;
 	ev_timer_stop(service->sup->loop, &a->pause);
-	if (a->kept != -1)
-		dismiss(a, fd_release(&a->kept));
+	if (a->pending != -1)
+		close_unserved(a, fd_release(&a->pending));
 	if (a->running == 0)
 		return;
 	if (at_once || a->stopping)
@@ -444,10 +443,10 @@ static int accept_check(
 	return 0;
 }
 
-static void init(struct accepting *a, struct service *service)
+static void init_accepting(struct accepting *a, struct service *service)
 {
 	a->service = service;
-	a->kept = -1;
+	a->pending = -1;
 	a->waits = true;
 	visits_init(a);
 	timer_init(&a->pause, on_pause_over, a);
@@ -461,7 +460,7 @@ static int accept_begin(struct service *service, unsigned limit)
 
 	if (a == NULL)
 		return -1;
-	init(a, service);
+	init_accepting(a, service);
 	a->limit = limit;
 	return visits_reserve(a);
 }
@@ -472,13 +471,13 @@ void accepting_close(struct service *service)
 
 	if (a == NULL)
 		return;
-	let_go(a);
+	release_listeners(a);
 	ev_timer_stop(service->sup->loop, &a->due);
 	ev_timer_stop(service->sup->loop, &a->pause);
 	ev_timer_stop(service->sup->loop, &a->leave);
 	while (a->leaving_count > 0)
-		let_leave(a);
-	foreign_close(service->sup, NULL, &a->kept);
+		close_oldest_refused(a);
+	foreign_close(service->sup, NULL, &a->pending);
 }
 
 static void accept_on_drop(struct service *service)
@@ -499,21 +498,21 @@ void *accepting_carried(struct carry_reader *r, void *owner)
 	(void)r;
 	if (a == NULL)
 		return NULL;
-	init(a, owner);
+	init_accepting(a, owner);
 	((struct service *)owner)->kind = &accept_kind;
 	if (visits_reserve(a) == 0)
 		return a;
 	return NULL; /* `a` is the service's by now */
 }
 
-static void resume(struct service *service)
+static void resume_accepting(struct service *service)
 {
 	struct accepting *a = service->accepting;
 
 	a->due_at = clock_now(); /* on_due() sets it */
 	timer_arm(service->sup->loop, &a->due, 0);
 	if (a->open)
-		open_up(a);
+		open_listeners(a);
 }
 
 static int accept_reserve(struct service *service, unsigned slots)
@@ -555,7 +554,7 @@ static void accept_on_go_on(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->accepting != NULL)
-			resume(sup->services[i]);
+			resume_accepting(sup->services[i]);
 }
 
 const struct part accept_part = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "supervisor/accept/accepting.h"
 
-/* How connections that are being served go through an upgrade.  In the state,
- * the process of each comes before it, as a worker. */
+/* How connections that are being served go through an upgrade.  In the state, the process of each
+ * visit comes before the visit, as a worker. */
 
 /* clang-format off */
 static const struct plain_row peer_rows[] = {
@@ -18,7 +18,7 @@ static const struct plain_row peer_rows[] = {
 };
 static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
 
-/* A visit with its slot: its group has both. */
+/* A visit with its slot, which both go into one group. */
 struct in_slot {
 	struct visit visit;
 	uint64_t slot;
@@ -39,9 +39,9 @@ static const struct plain_row accepting_rows[] = {
 	PLAIN(2, accepting, turn, UNSIGNED),
 	PLAIN(3, accepting, open, BOOL),
 	PLAIN(4, accepting, stopping, BOOL),
-	PLAIN(5, accepting, kept, FD),
-	PLAIN_IN(6, accepting, kept_peer, &peer_table),
-	PLAIN(7, accepting, kept_index, UNSIGNED),
+	PLAIN(5, accepting, pending, FD),
+	PLAIN_IN(6, accepting, pending_peer, &peer_table),
+	PLAIN(7, accepting, pending_index, UNSIGNED),
 	PLAIN(8, accepting, served, UNSIGNED),
 	PLAIN(9, accepting, refused, UNSIGNED),
 	PLAIN(10, accepting, timed_out, UNSIGNED),

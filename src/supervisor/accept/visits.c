@@ -16,8 +16,8 @@
 
 /* The visits of an `accept` cluster: their slots, deadlines and ends. */
 
-/* The longest wait between two stop signals for a connection's process, so that
- * a script that ignores them does not delay a stop. */
+/* The longest wait between two stop signals for a connection's process, so that a script that
+ * ignores them does not delay a stop. */
 #define STEP_MOST (5 * SECOND)
 
 /* ---- slots ---- */
@@ -70,7 +70,7 @@ int visits_reserve(struct accepting *a)
 
 /* ---- deadlines ---- */
 
-static void arm(struct accepting *a, nsec_t deadline)
+static void arm_deadline(struct accepting *a, nsec_t deadline)
 {
 	if (deadline >= a->due_at)
 		return;
@@ -91,7 +91,7 @@ struct visit *visit_begin(struct accepting *a, uint32_t slot)
 	a->running++;
 	if (time > 0) {
 		v->deadline = nsec_add(v->born, time);
-		arm(a, v->deadline);
+		arm_deadline(a, v->deadline);
 	}
 	return v;
 }
@@ -105,7 +105,7 @@ static void kill_visit(struct accepting *a, uint32_t slot, nsec_t now)
 	v->deadline = nsec_add(now, KILL_GRACE);
 }
 
-/* Send the next stop signal; after the last one, kill. */
+/* Sends the next stop signal; after the last one, kills. */
 static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
 {
 	const struct service *s = a->service;
@@ -126,7 +126,7 @@ static void send_step(struct accepting *a, uint32_t slot, nsec_t now)
 	v->step++;
 }
 
-static void tell_late(struct accepting *a, uint32_t slot)
+static void log_late(struct accepting *a, uint32_t slot)
 {
 	struct visit *v = &a->visits[slot];
 	char who[PEER_TEXT_MAX];
@@ -148,7 +148,7 @@ static void on_deadline_of(struct accepting *a, uint32_t slot, nsec_t now)
 			v->late = true;
 			a->timed_out++;
 		}
-		tell_late(a, slot);
+		log_late(a, slot);
 		send_step(a, slot, now);
 		break;
 	case VISIT_STOPPING:
@@ -182,7 +182,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
 			on_deadline_of(a, i, now);
 		next = nsec_min(next, v->deadline);
 	}
-	arm(a, next);
+	arm_deadline(a, next);
 }
 
 void visits_init(struct accepting *a)
@@ -201,7 +201,7 @@ void visits_hurry(struct accepting *a, unsigned generation, nsec_t time)
 		if (v->phase != VISIT_SERVED || child_at(a, i)->generation >= generation)
 			continue;
 		v->deadline = nsec_min(v->deadline, until);
-		arm(a, v->deadline);
+		arm_deadline(a, v->deadline);
 	}
 }
 
@@ -213,15 +213,15 @@ void visits_kill(struct accepting *a)
 		if (a->visits[i].phase == VISIT_NONE)
 			continue;
 		kill_visit(a, i, now);
-		arm(a, a->visits[i].deadline);
+		arm_deadline(a, a->visits[i].deadline);
 	}
 }
 
 /* ---- the end of a visit ---- */
 
-/* Warn only if a signal has killed the process, which points to a fault of the
- * command.  An exit status is the command's result, and only counted. */
-static void tell_end(
+/* Warns only if a signal has killed the process, which points to a fault of the command.  An exit
+ * status is the command's result, and only counted. */
+static void log_end(
 	struct accepting *a, uint32_t slot, const struct visit *v, const struct ending *ending)
 {
 	/* writing to a client that has gone away is no fault */
@@ -260,7 +260,7 @@ void visits_ended(struct service *service, struct event *event)
 	uint32_t slot = event->slot;
 	struct visit *v = &a->visits[slot];
 
-	tell_end(a, slot, v, ending);
+	log_end(a, slot, v, ending);
 	if (ending->kind == ENDING_EXIT)
 		a->exits[ending->code & 255]++;
 	else if (ending->kind == ENDING_SIGNAL && ending->code < 65)
@@ -325,7 +325,7 @@ void visits_adopt(struct child *child, nsec_t born)
 	if (v->deadline != NSEC_NEVER)
 		v->deadline =
 			nsec_add(born, cluster_settings(child->service->core)->accept_timeout);
-	arm(a, v->deadline);
+	arm_deadline(a, v->deadline);
 }
 
 /* ---- figures ---- */
@@ -361,7 +361,7 @@ void visits_status(struct json_writer *w, const struct service *service)
 	json_put_int(w, "refused", (int64_t)a->refused);
 	json_put_int(w, "timed_out", (int64_t)a->timed_out);
 	json_put_int(w, "not_started", (int64_t)a->not_started);
-	json_put_bool(w, "paused", a->kept != -1 || ev_is_active(&a->pause));
+	json_put_bool(w, "paused", a->pending != -1 || ev_is_active(&a->pause));
 	put_counts(w, a);
 	json_close_object(w);
 }
