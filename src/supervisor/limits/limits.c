@@ -25,12 +25,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A group can be removed when all its processes have ended, and so not at once:
- * try again after this time, then after twice as long … */
+/* A cgroup can be removed when all its processes have ended, and so not at once: nclust tries again
+ * after SWEEP_FIRST, then after twice as long each time, until SWEEP_LAST. */
 #define SWEEP_FIRST (20 * MSEC)
-#define SWEEP_LAST (60 * SECOND) /* … and no longer than that */
+#define SWEEP_LAST (60 * SECOND)
 #define LAST_SWEEPS 20           /* at nclust's end, 5 ms each */
-#define JUST_BEFORE (2 * SECOND) /* its end: what was then may be the cause */
+#define JUST_BEFORE (2 * SECOND) /* a worker's end, of which it may be the cause */
 
 struct limits {
 	struct cgroup_tree tree;
@@ -38,25 +38,24 @@ struct limits {
 	nsec_t wait;
 };
 
-/* "@" is in no name. */
+/* No name of an instance or a cluster has "@". */
 #define NAME_SIZE 160 /* two names of 64 characters at most */
 #define GROUP_SIZE (NAME_SIZE + 64)
 
-/* Of nclust's own group. */
-static void own_name(const struct supervisor *sup, char to[NAME_SIZE])
+/* The name of nclust's own cgroup. */
+static void put_own_name(const struct supervisor *sup, char to[NAME_SIZE])
 {
 	snprintf(to, NAME_SIZE, "nclust@%s", sup->settings->name);
 }
 
-/* "": it has none. */
+/* The name of the worker's cgroup; "": it has none. */
 static const char *group_of(const struct child *c)
 {
 	return c->limited.group != NULL ? c->limited.group : "";
 }
 
-/* One that no other has, also of an earlier nclust with the same numbers (what
- * is left of that counts for this one, and its limits hold), or of one that runs
- * beside it. */
+/* Invents a name that no other cgroup has, also none of an nclust that runs beside this one, or of
+ * an earlier one with the same numbers: its counts would go on, and its limits hold. */
 static void invent_name(struct child *c)
 {
 	if (asprintf(&c->limited.group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
@@ -85,7 +84,7 @@ static bool is_used(void *context, const char *name, const char *worker)
 	return false;
 }
 
-static unsigned sweep(struct supervisor *sup)
+static unsigned sweep_cgroups(struct supervisor *sup)
 {
 	char prefix[NAME_SIZE];
 
@@ -98,7 +97,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	struct limits *l = sup->limits;
-	unsigned left = sweep(sup);
+	unsigned left = sweep_cgroups(sup);
 
 	(void)revents;
 	if (left == 0)
@@ -132,9 +131,10 @@ static struct cgroup_limits limits_of(const struct cluster_settings *s)
 	}};
 }
 
-/* The group above those of workers, ready for limits of these kinds; `err` says what
- * is wrong with some.  NULL: there is none. */
-static const struct cgroup_tree *tree_for(struct supervisor *sup, unsigned kinds, struct error *err)
+/* The cgroup above those of workers, ready for limits of these kinds; `err` says what is wrong with
+ * some.  NULL: there is none. */
+static const struct cgroup_tree *open_tree(
+	struct supervisor *sup, unsigned kinds, struct error *err)
 {
 	struct limits *l = sup->limits;
 	char own[NAME_SIZE];
@@ -149,7 +149,7 @@ static const struct cgroup_tree *tree_for(struct supervisor *sup, unsigned kinds
 		timer_init(&l->sweep, on_sweep, sup);
 	}
 	known = l->tree.base != -1;
-	own_name(sup, own);
+	put_own_name(sup, own);
 	l->tree.launcher = sup->daemon.pipe != -1 ? getppid() : 0;
 	if (cgroup_tree_open(&l->tree, "", kinds, own, err) == kinds)
 		err->text[0] = '\0';
@@ -162,7 +162,7 @@ static const struct cgroup_tree *tree_for(struct supervisor *sup, unsigned kinds
 	return &l->tree;
 }
 
-static void tell(struct child *c, const char *how_many, const char *why)
+static void warn_incomplete(struct child *c, const char *how_many, const char *why)
 {
 	c->limited.incomplete = true;
 	if (!c->service->life.limits_told)
@@ -172,12 +172,12 @@ static void tell(struct child *c, const char *how_many, const char *why)
 	c->service->life.limits_told = true;
 }
 
-/* Make the worker's group: what is written to, to get in; or -1. */
+/* Makes the worker's cgroup.  Returns the file to which a pid is written to get in; or -1. */
 static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh)
 {
 	struct error err;
 	struct error first;
-	const struct cgroup_tree *t = tree_for(c->service->sup, cgroup_kinds(l), &first);
+	const struct cgroup_tree *t = open_tree(c->service->sup, cgroup_kinds(l), &first);
 	scoped_fd dir = -1;
 
 	if (t != NULL && (t->kinds & cgroup_kinds(l)) != 0) {
@@ -186,22 +186,22 @@ static int make_group(struct child *c, const struct cgroup_limits *l, bool fresh
 			first = err;
 	}
 	if (first.text[0] != '\0')
-		tell(c, dir == -1 ? "any" : "some", first.text);
+		warn_incomplete(c, dir == -1 ? "any" : "some", first.text);
 	c->limited.grouped = dir != -1;
 	return dir != -1 ? cgroup_procs(dir) : -1;
 }
 
-/* Set the limits of a worker that is in its group. */
+/* Sets the limits of a worker that is in its cgroup. */
 static void set_limits(struct child *c, const struct cgroup_limits *l)
 {
 	struct error err;
-	const struct cgroup_tree *t = tree_for(c->service->sup, 0, &err);
+	const struct cgroup_tree *t = open_tree(c->service->sup, 0, &err);
 	scoped_fd dir = t != NULL ? cgroup_open(t, group_of(c)) : -1;
 
 	if (dir != -1) {
 		cgroup_limit(t, dir, l, &err);
 		if (err.text[0] != '\0')
-			tell(c, "some", err.text);
+			warn_incomplete(c, "some", err.text);
 	}
 	if (!c->limited.incomplete)
 		c->service->life.limits_told = false;
@@ -232,17 +232,17 @@ static void limits_on_born(struct child *child, struct birth *birth)
 
 /* ---- a worker that has left its group ---- */
 
-static void put_in(const struct child *child, int fd)
+static void put_into_cgroup(const struct child *child, int fd)
 {
 	char pid[16];
 	int len = snprintf(pid, sizeof(pid), "%d", (int)child->pid);
 
-	/* it may have ended just now */
+	/* the worker may have ended just now */
 	if (fd != -1 && write(fd, pid, (size_t)len) == -1)
 		log_debug("cannot put %s back into its cgroup", pid);
 }
 
-static void look_inside(struct child *c)
+static void put_back_if_left(struct child *c)
 {
 	const struct cluster_settings *s = child_settings(c);
 	struct cgroup_limits l;
@@ -257,25 +257,25 @@ static void look_inside(struct child *c)
 	c->limited.left_told = true;
 	l = limits_of(s);
 	if (c->kept.adopted)
-		return; /* the number may be another process's by now */
+		return; /* the pid may be another process's by now */
 	fd = make_group(c, &l, false);
-	put_in(c, fd);
+	put_into_cgroup(c, fd);
 	set_limits(c, &l);
 }
 
 /* ---- what is known of a group ---- */
 
 struct group_use {
-	double memory; /* bytes; -1: cannot be told, as all of these */
+	double memory; /* bytes; -1: not known, as for all members */
 	double pids;
-	double refused; /* forks, for pids-max */
-	double killed;  /* for lack of memory */
-	double reached; /* memory-max; not, if all of the machine's is used */
+	double refused; /* forks that pids-max has refused */
+	double killed;  /* processes killed for lack of memory */
+	double reached; /* how often memory-max was; not, if all of the machine's is used */
 	double pressure[3];
 };
 static const char *const pressures[] = {"cpu", "memory", "io"};
 
-static void keep(double *to, int dir, const char *file, const char *key)
+static void read_number(double *to, int dir, const char *file, const char *key)
 {
 	double number = cgroup_number(dir, file, key);
 
@@ -283,32 +283,32 @@ static void keep(double *to, int dir, const char *file, const char *key)
 		*to = number;
 }
 
-static void look_at_group(const struct child *c, struct group_use *use)
+static void read_group_use(const struct child *c, struct group_use *use)
 {
 	struct error ignored;
-	const struct cgroup_tree *t = tree_for(c->service->sup, 0, &ignored);
+	const struct cgroup_tree *t = open_tree(c->service->sup, 0, &ignored);
 	scoped_fd dir = t != NULL ? cgroup_open(t, group_of(c)) : -1;
 	char file[32];
 
 	*use = (struct group_use){-1, -1, -1, -1, -1, {-1, -1, -1}};
 	if (dir == -1)
 		return;
-	keep(&use->memory, dir, "memory.current", NULL);
-	keep(&use->killed, dir, "memory.events", "oom_kill ");
-	keep(&use->reached, dir, "memory.events", "oom ");
-	keep(&use->reached, dir, "memory.events.local", "oom ");
-	keep(&use->pids, dir, "pids.current", NULL);
-	keep(&use->refused, dir, "pids.events", "max ");
+	read_number(&use->memory, dir, "memory.current", NULL);
+	read_number(&use->killed, dir, "memory.events", "oom_kill ");
+	read_number(&use->reached, dir, "memory.events", "oom ");
+	read_number(&use->reached, dir, "memory.events.local", "oom ");
+	read_number(&use->pids, dir, "pids.current", NULL);
+	read_number(&use->refused, dir, "pids.events", "max ");
 	for (size_t k = 0; k < COUNT_OF(pressures); k++) {
 		snprintf(file, sizeof(file), "%s.pressure", pressures[k]);
-		keep(&use->pressure[k], dir, file, "avg10=");
+		read_number(&use->pressure[k], dir, file, "avg10=");
 	}
 }
 
-/* The counts are those of the group's whole life: keep when they rose.  Between
- * two looks, that is; of an OOM kill we take the later one, because the end may be
- * on its way. */
-static void learn(struct child *c, const struct group_use *use)
+/* Notes when the counts, which are those of the cgroup's whole life, rose: between two looks.  For
+ * an OOM kill the later look counts, because the worker's end may be on its way; for a refused fork
+ * the earlier one. */
+static void note_counts(struct child *c, const struct group_use *use)
 {
 	struct limited *l = &c->limited;
 	nsec_t now = clock_now();
@@ -339,15 +339,15 @@ static void put_number(struct json_writer *w, const char *key, double n)
 
 static void limits_on_status_worker(struct json_writer *w, const struct child *child)
 {
-	/* what is looked at may be mended */
+	/* what the look finds may be mended */
 	struct child *c = child_find(child->service, child->slot, child->worker);
 	struct group_use use;
 
 	if (c == NULL || !c->limited.grouped)
 		return;
-	look_inside(c);
-	look_at_group(c, &use);
-	learn(c, &use);
+	put_back_if_left(c);
+	read_group_use(c, &use);
+	note_counts(c, &use);
 	json_key(w, "cgroup");
 	json_open_object(w);
 	put_number(w, "memory_bytes", use.memory);
@@ -365,8 +365,8 @@ static void limits_on_status_worker(struct json_writer *w, const struct child *c
 
 /* ---- its end ---- */
 
-/* A fork that was refused long ago is no cause, unless there is still no room:
- * the worker itself may count no more. */
+/* Has a lack of pids caused the end?  A fork that was refused long ago is no cause, unless there is
+ * still no room: the worker itself may count no more. */
 static bool has_lacked_pids(const struct child *c, unsigned most, const struct group_use *use)
 {
 	return most != 0 && c->limited.refused > 0 &&
@@ -381,8 +381,8 @@ static void limits_on_dying(struct child *child)
 
 	if (!child->limited.grouped)
 		return;
-	look_at_group(child, &use);
-	learn(child, &use);
+	read_group_use(child, &use);
+	note_counts(child, &use);
 	killed = child->life.sigkilled && is_fresh(child->limited.killed_at);
 	if (use.killed >= 0)
 		child->life.oom = killed ? OOM_KILLED : OOM_NOT_KILLED;
@@ -400,7 +400,7 @@ static void limits_on_gone(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	struct error ignored;
-	const struct cgroup_tree *t = child->limited.grouped ? tree_for(sup, 0, &ignored) : NULL;
+	const struct cgroup_tree *t = child->limited.grouped ? open_tree(sup, 0, &ignored) : NULL;
 
 	if (t != NULL && !cgroup_end(t, group_of(child)))
 		arm_sweep(sup);
@@ -408,8 +408,8 @@ static void limits_on_gone(struct child *child)
 	child->limited.group = NULL;
 }
 
-/* Find the group of an earlier nclust's worker, whose settings may have been
- * others, as may the name of the cluster. */
+/* Finds the cgroup of an earlier nclust's worker.  Its settings may have been others, as may the
+ * name of the cluster. */
 static void limits_on_resumed(struct child *c)
 {
 	char prefix[NAME_SIZE];
@@ -420,7 +420,7 @@ static void limits_on_resumed(struct child *c)
 	struct group_use use;
 
 	snprintf(prefix, sizeof(prefix), "/nclust@%s@", c->service->sup->settings->name);
-	/* an nclust that did not keep the name may have handed it over */
+	/* an nclust that did not carry the name may have handed it over */
 	if (c->limited.group != NULL || (!c->limited.grouped && !c->kept.adopted))
 		return;
 	c->limited.grouped = false;
@@ -434,9 +434,9 @@ static void limits_on_resumed(struct child *c)
 		slash += 1 + strcspn(slash + 1, "/\n");
 		c->limited.group = strndup(at, (size_t)(slash - at));
 		c->limited.grouped = true;
-		look_at_group(c, &use);
-		learn(c, &use);
-		c->limited.killed_at = 0; /* nobody knows */
+		read_group_use(c, &use);
+		note_counts(c, &use);
+		c->limited.killed_at = 0; /* it is not known when */
 		return;
 	}
 }
@@ -468,10 +468,10 @@ static void limits_on_end(struct supervisor *sup)
 	if (sup->limits == NULL)
 		return;
 	ev_timer_stop(sup->loop, &sup->limits->sweep);
-	/* what was killed ends a moment later */
-	for (unsigned i = 0; sweep(sup) > 0 && i < LAST_SWEEPS; i++)
+	/* processes that were killed end a moment later */
+	for (unsigned i = 0; sweep_cgroups(sup) > 0 && i < LAST_SWEEPS; i++)
 		(void)nanosleep(&pause, NULL);
-	own_name(sup, own);
+	put_own_name(sup, own);
 	cgroup_tree_close(&sup->limits->tree, own);
 	free(sup->limits);
 	sup->limits = NULL;

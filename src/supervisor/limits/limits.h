@@ -5,13 +5,13 @@
 #include "supervisor/common/part.h"
 
 /*
- * The cgroups of workers: `memory-max` and its like (os/cgroup_tree.h).  A
- * cluster with such a setting has a group, called "nclust@INSTANCE@CLUSTER", and
- * each of its workers has one in that, "SLOT.SERIAL.TIME.PID", with nclust's pid.
- * The names say whose a group is, also to an nclust that comes after an upgrade or a crash.
+ * The cgroups of workers: `memory-max` and its like (os/cgroup_tree.h).  A cluster with such a
+ * setting has a cgroup, called "nclust@INSTANCE@CLUSTER", and each of its workers has a cgroup in
+ * that, "SLOT.SERIAL.TIME.PID", with nclust's pid.  The names say whose a cgroup is, also to an
+ * nclust that comes after an upgrade or a crash.
  *
- * Where no group can be made, workers run without the limits, and one line says
- * why.  Where no cluster has such a setting, nothing is done or asked.
+ * Where no cgroup can be made, workers run without the limits, and one line says why.  Where no
+ * cluster has such a setting, nothing is done or asked.
  */
 extern const struct part limits_part;
 

@@ -8,15 +8,15 @@
 
 /* What only this room knows of a worker: a member of struct child. */
 struct limited {
-	char *group;      /* heap: its name, "NAME/WORKER"; or NULL */
-	unsigned grouped; /* 1: it is in it */
-	bool left_told;   /* it has left them; this was logged */
-	bool incomplete;  /* at its birth something could not be set */
+	char *group;      /* heap: the name of its cgroup, "NAME/WORKER"; or NULL */
+	unsigned grouped; /* 1: the worker is in its cgroup */
+	bool left_told;   /* that the worker has left its cgroup was logged */
+	bool incomplete;  /* some limit could not be set at its birth */
 	/* as last seen (limits_on_dying()) */
 	nsec_t looked_at;
-	unsigned killed; /* for lack of memory … */
+	unsigned killed; /* processes killed for lack of memory */
 	nsec_t killed_at;
-	unsigned refused; /* forks … */
+	unsigned refused; /* forks refused */
 	nsec_t refused_at;
 };
 

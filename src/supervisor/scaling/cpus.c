@@ -24,7 +24,7 @@ static bool is_needed(const struct supervisor *sup)
 	return false;
 }
 
-static void recount(struct supervisor *sup)
+static void recount_cpus(struct supervisor *sup)
 {
 	if (service_recount(sup))
 		scaling_limits(sup);
@@ -36,13 +36,13 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int revents)
 	char events[4096];
 
 	(void)revents;
-	if (sup->upgrade.reexec != NULL) { /* it may fail */
+	if (sup->upgrade.reexec != NULL) { /* the upgrade may fail */
 		timer_arm(loop, timer, SETTLE);
 		return;
 	}
 	ev_io_start(loop, &sup->scaler.written);
 	if (read(sup->scaler.written.fd, events, sizeof(events)) > 0)
-		recount(sup);
+		recount_cpus(sup);
 }
 
 static void on_written(struct ev_loop *loop, ev_io *io, int revents)
@@ -82,5 +82,5 @@ void cpus_begin(struct supervisor *sup)
 	timer_init(&s->recount, on_settled, sup);
 	io_init(&s->written, on_written, fd_release(&fd), sup);
 	ev_io_start(sup->loop, &s->written);
-	recount(sup); /* it may have changed before */
+	recount_cpus(sup); /* the quota may have changed before */
 }

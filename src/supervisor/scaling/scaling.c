@@ -20,16 +20,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The CPU time of workers is read for so long at one look; the next look goes on
- * with those that come next. */
+/* A look reads the CPU time of workers for so long; the next look goes on with the next workers. */
 #define MEASURE_SLICE MSEC
 #define TREE_MOST 64
 #define MEASURED_WITHIN (9 * SCALE_LOOK / 10)
-/* More listeners than this are not watched for their first client while there are
- * workers: the looks find it. */
-#define DOORS_MOST 64
+/* More listeners than this are not watched for their first client while there are workers: the
+ * looks find that client. */
+#define WATCHED_MOST 64
 
-/* A worker's CPU time at the last look at it. */
+/* A worker's CPU time at the last look at the worker. */
 struct seen {
 	uint64_t serial;
 	nsec_t cpu;
@@ -45,69 +44,69 @@ struct scaling {
 	uint32_t seen_slots;
 	struct child_walk walk;
 	nsec_t measured_at;
-	nsec_t pressed; /* for so long in all something waited for a CPU */
+	nsec_t pressed; /* for how long something has waited for a CPU, in all */
 
-	ev_io *doors; /* heap: the listeners, while they are watched */
-	size_t door_count;
-	nsec_t came_at; /* a client, the first since the last look; or 0 */
-	bool quick;     /* the next look comes soon, without that */
-	bool blind;     /* it cannot be told who is connected; that was said */
+	ev_io *watchers; /* heap: one for each socket, while they are watched */
+	size_t watcher_count;
+	nsec_t came_at; /* when the first client since the last look came; or 0 */
+	bool quick;     /* the next look comes soon, without a client */
+	bool blind;     /* the kernel does not show who is connected; logged */
 
-	unsigned failed; /* the step to so many has, which was said; or 0 */
-	unsigned wanted; /* as reported last */
-	unsigned from;   /* the last step … */
+	unsigned failed; /* the step to so many workers has failed, and was logged; or 0 */
+	unsigned wanted; /* workers wanted, as reported last */
+	unsigned from;   /* workers before the last step */
 	struct scale_step last;
-	nsec_t last_at; /* … or 0 */
-	uint64_t ups;   /* so many there were */
+	nsec_t last_at; /* when that step was; or 0 */
+	uint64_t ups;   /* steps up, so far */
 	uint64_t downs;
 };
 
 /* Does the load decide how many workers there are? */
-static bool follows(const struct service *s)
+static bool follows_load(const struct service *s)
 {
 	return cluster_next_settings(s->core)->workers.range && !s->stage.scaled &&
 		!s->stage.leaving && !s->kind->by_connection && !s->sup->instance.stopping &&
 		cluster_state(s->core) != CLUSTER_STOPPING && !service_is_over(s);
 }
 
-/* ---- doors: listeners that are watched ---- */
+/* ---- listeners that are watched ---- */
 
-static void look_soon(struct scaling *a, nsec_t wait);
-static void look(struct scaling *a);
+static void look_after(struct scaling *a, nsec_t wait);
+static void look_at_load(struct scaling *a);
 
-static void doors_close(struct scaling *a)
+static void unwatch_listeners(struct scaling *a)
 {
-	for (size_t i = 0; i < a->door_count; i++)
-		ev_io_stop(a->service->sup->loop, &a->doors[i]);
-	free(a->doors);
-	a->doors = NULL;
-	a->door_count = 0;
+	for (size_t i = 0; i < a->watcher_count; i++)
+		ev_io_stop(a->service->sup->loop, &a->watchers[i]);
+	free(a->watchers);
+	a->watchers = NULL;
+	a->watcher_count = 0;
 }
 
-static void on_door(struct ev_loop *loop, ev_io *door, int revents)
+static void on_client(struct ev_loop *loop, ev_io *watcher, int revents)
 {
-	struct scaling *a = door->data;
+	struct scaling *a = watcher->data;
 
-	struct pollfd at = {.fd = door->fd, .events = POLLIN};
+	struct pollfd at = {.fd = watcher->fd, .events = POLLIN};
 	/* a client may have been accepted meanwhile */
 	bool shut = poll(&at, 1, 0) == 1 && at.revents != POLLIN;
 
 	(void)loop;
 	(void)revents;
-	doors_close(a);
+	unwatch_listeners(a);
 	if (shut) { /* by a worker; heal.h mends that */
-		look_soon(a, SCALE_LOOK);
+		look_after(a, SCALE_LOOK);
 		return;
 	}
 	a->came_at = clock_now();
 	if (cluster_wanted(a->service->core) == 0)
-		look(a);
+		look_at_load(a);
 	else if (!a->quick)
-		look_soon(a, SCALE_LOOK_FIRST);
+		look_after(a, SCALE_LOOK_FIRST);
 }
 
 /* The n-th listener that workers accept from; NULL: there are no more. */
-static const struct listener *listener_at(const struct service *s, size_t n)
+static const struct listener *nth_listener(const struct service *s, size_t n)
 {
 	const struct held *held = &s->held;
 
@@ -120,43 +119,43 @@ static const struct listener *listener_at(const struct service *s, size_t n)
 	return NULL;
 }
 
-static void door_open(struct scaling *a, int fd)
+static void watch_socket(struct scaling *a, int fd)
 {
-	ev_io *door = &a->doors[a->door_count++];
+	ev_io *watcher = &a->watchers[a->watcher_count++];
 
-	io_init(door, on_door, fd, a);
-	ev_io_start(a->service->sup->loop, door);
+	io_init(watcher, on_client, fd, a);
+	ev_io_start(a->service->sup->loop, watcher);
 }
 
-static void doors_open(struct scaling *a)
+static void watch_listeners(struct scaling *a)
 {
 	const struct listener *l;
 	size_t count = 0;
 
-	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++)
+	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++)
 		count += group_size(l);
-	if (count > DOORS_MOST && a->scale.least > 0)
+	if (count > WATCHED_MOST && a->scale.least > 0)
 		return;
-	a->doors = calloc(count + 1, sizeof(*a->doors));
-	if (a->doors == NULL) {
-		look_soon(a, SCALE_LOOK);
+	a->watchers = calloc(count + 1, sizeof(*a->watchers));
+	if (a->watchers == NULL) {
+		look_after(a, SCALE_LOOK);
 		return;
 	}
-	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++) {
+	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++) {
 		if (l->sockets == NULL)
-			door_open(a, l->fd);
+			watch_socket(a, l->fd);
 		for (const struct listener_socket *k = l->sockets; k != NULL; k = k->next)
-			door_open(a, k->fd);
+			watch_socket(a, k->fd);
 	}
 }
 
-/* Sleep or wake, and watch the listeners: a worker may be done with a client before
- * the next look, and the first of many says when they came. */
-static void settle(struct scaling *a)
+/* Sets whether the cluster sleeps, and watches its listeners: a worker may be done with a client
+ * before the next look, and the first client of many shows when they came. */
+static void watch_or_sleep(struct scaling *a)
 {
 	struct service *s = a->service;
-	bool asleep = follows(s) && cluster_wanted(s->core) == 0;
-	bool watched = follows(s) &&
+	bool asleep = follows_load(s) && cluster_wanted(s->core) == 0;
+	bool watched = follows_load(s) &&
 		(a->scale.least == 0 || (!a->quick && cluster_wanted(s->core) < a->scale.most));
 
 	if (s->held.asleep && !asleep) {
@@ -164,14 +163,14 @@ static void settle(struct scaling *a)
 		learned_resume(s);
 	}
 	s->held.asleep = asleep;
-	doors_close(a); /* there may be others by now */
+	unwatch_listeners(a); /* there may be other listeners by now */
 	if (watched)
-		doors_open(a);
+		watch_listeners(a);
 }
 
 /* ---- measuring ---- */
 
-static unsigned waiting_at(const struct listener *l, bool *full)
+static unsigned count_waiting_at(const struct listener *l, bool *full)
 {
 	struct queue_facts queue;
 	bool any = l->sockets == NULL && sockdiag_has_queue(l->fd);
@@ -185,13 +184,13 @@ static unsigned waiting_at(const struct listener *l, bool *full)
 	return queue.depth > 0 ? (unsigned)queue.depth : 1;
 }
 
-static unsigned waiting(const struct service *s, bool *full)
+static unsigned count_waiting(const struct service *s, bool *full)
 {
 	const struct listener *l;
 	unsigned sum = 0;
 
-	for (size_t i = 0; (l = listener_at(s, i)) != NULL; i++)
-		sum += waiting_at(l, full);
+	for (size_t i = 0; (l = nth_listener(s, i)) != NULL; i++)
+		sum += count_waiting_at(l, full);
 	return sum;
 }
 
@@ -206,8 +205,7 @@ static nsec_t cpu_of(const struct child *child)
 	return sum;
 }
 
-/* Per mille of a CPU that the worker has used since the last look at it; -1: there
- * was none. */
+/* Per mille of a CPU that the worker has used since the last look at it; -1: there was none. */
 static long busy_of(struct scaling *a, const struct child *child, nsec_t now)
 {
 	struct seen *seen = &a->seen[child->slot];
@@ -277,13 +275,13 @@ static void measure_pressure(struct scaling *a, struct load *l)
 		l->pressure = (unsigned)((a->pressed - was) * 1000 / (l->now - a->measured_at));
 }
 
-/* Has anybody a connection that came by a listener of the cluster?  In doubt: yes.
- * Looked at rarely. */
+/* Has anybody a connection that came by a listener of the cluster?  In doubt: yes.  Called
+ * rarely. */
 static bool has_clients(struct scaling *a)
 {
 	const struct listener *l;
 
-	for (size_t i = 0; (l = listener_at(a->service, i)) != NULL; i++) {
+	for (size_t i = 0; (l = nth_listener(a->service, i)) != NULL; i++) {
 		int has = sockdiag_has_accepted(l->fd);
 
 		if (has == -1 && !a->blind)
@@ -304,12 +302,12 @@ static bool is_held(const struct service *s)
 	return cluster_view_rollout(s->core).under_way || s->sup->upgrade.reexec != NULL;
 }
 
-/* False: it has failed. */
-static bool step(struct scaling *a)
+/* Looks at the load and changes the number of workers.  False: that has failed. */
+static bool step_by_load(struct scaling *a)
 {
 	struct service *s = a->service;
-	/* nothing could wake it: it needs a worker that opens its port */
-	bool deaf = listener_at(s, 0) == NULL;
+	/* without a listener no client could wake it: it needs a worker that opens its port */
+	bool deaf = nth_listener(s, 0) == NULL;
 	struct load l = {
 		.now = clock_now(),
 		.wanted = cluster_wanted(s->core),
@@ -325,7 +323,7 @@ static bool step(struct scaling *a)
 	struct scale_step to;
 	struct error err;
 
-	l.waiting = deaf && l.wanted == 0 ? 1 : waiting(s, &l.full);
+	l.waiting = deaf && l.wanted == 0 ? 1 : count_waiting(s, &l.full);
 	a->came_at = 0;
 	if (l.now - a->measured_at >= MEASURED_WITHIN) {
 		measure_workers(a, &l);
@@ -343,20 +341,20 @@ static bool step(struct scaling *a)
 	if (a->failed != to.wanted)
 		log_warn("%s: %s", s->name, err.text);
 	a->failed = to.wanted;
-	a->scale.asked = 0; /* those that wait got nobody: try again */
+	a->scale.asked = 0; /* clients still wait without a worker: try again */
 	return false;
 }
 
-/* Look, and say when to look again. */
-static void look(struct scaling *a)
+/* Looks at the load, and sets the time of the next look. */
+static void look_at_load(struct scaling *a)
 {
 	bool came = a->came_at != 0;
 	nsec_t wait;
 
 	a->look_at = NSEC_NEVER;
-	if (follows(a->service) && !step(a)) {
-		doors_close(a); /* the client would wake us at once */
-		look_soon(a, SCALE_LOOK);
+	if (follows_load(a->service) && !step_by_load(a)) {
+		unwatch_listeners(a); /* the client would wake nclust at once */
+		look_after(a, SCALE_LOOK);
 		return;
 	}
 	wait = autoscale_wait(&a->scale, cluster_wanted(a->service->core));
@@ -364,9 +362,9 @@ static void look(struct scaling *a)
 	if (came && wait == SCALE_LOOK)
 		wait = SCALE_LOOK_NEAR;
 	a->quick = wait < SCALE_LOOK;
-	settle(a);
-	if (follows(a->service) && wait != NSEC_NEVER)
-		look_soon(a, wait - clock_now() % wait); /* all at once */
+	watch_or_sleep(a);
+	if (follows_load(a->service) && wait != NSEC_NEVER)
+		look_after(a, wait - clock_now() % wait); /* all clusters at once */
 }
 
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -382,13 +380,13 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 		if (a == NULL || a->look_at == NSEC_NEVER)
 			continue;
 		if (a->look_at <= now + MSEC)
-			look(a);
+			look_at_load(a);
 		else
-			look_soon(a, a->look_at - now);
+			look_after(a, a->look_at - now);
 	}
 }
 
-static void look_soon(struct scaling *a, nsec_t wait)
+static void look_after(struct scaling *a, nsec_t wait)
 {
 	struct supervisor *sup = a->service->sup;
 
@@ -399,7 +397,7 @@ static void look_soon(struct scaling *a, nsec_t wait)
 }
 
 /* The cluster or its settings are new. */
-static void begin(struct service *s)
+static void begin_scaling(struct service *s)
 {
 	const struct cluster_settings *settings = cluster_next_settings(s->core);
 	struct workers_range range = cluster_range(settings, s->sup->launch.cpus);
@@ -414,15 +412,15 @@ static void begin(struct service *s)
 			cluster_wanted(s->core));
 		return;
 	}
-	if (a->service == NULL) { /* made, or carried */
+	if (a->service == NULL) { /* new, or carried through an upgrade */
 		a->service = s;
 		a->walk = children_of(s);
 		a->look_at = NSEC_NEVER;
 		a->wanted = cluster_wanted(s->core);
 	}
 	autoscale_limits(&a->scale, range.least, range.most, settings->idle_after);
-	doors_close(a); /* there may be others now */
-	look_soon(a, 0);
+	unwatch_listeners(a); /* there may be other listeners now */
+	look_after(a, 0);
 }
 
 static void note_step(struct scaling *a, const struct report *r)
@@ -435,8 +433,8 @@ static void note_step(struct scaling *a, const struct report *r)
 	a->last_at = clock_now();
 	a->ups += a->wanted > a->from;
 	a->downs += a->wanted < a->from;
-	settle(a);
-	look_soon(a, SCALE_LOOK_NEAR);
+	watch_or_sleep(a);
+	look_after(a, SCALE_LOOK_NEAR);
 }
 
 /* ---- hooks ---- */
@@ -446,7 +444,7 @@ static void scaling_on_report(struct service *service, const struct report *r)
 	if ((service->scaling == NULL && (r->kind == REPORT_STATE || r->kind == REPORT_STARTED)) ||
 		r->kind == REPORT_ROLLOUT_DONE ||
 		r->kind == REPORT_ROLLOUT_FAILED) /* the old settings again */
-		begin(service);
+		begin_scaling(service);
 	if (service->scaling != NULL && r->kind == REPORT_SCALED)
 		note_step(service->scaling, r);
 }
@@ -454,7 +452,7 @@ static void scaling_on_report(struct service *service, const struct report *r)
 void scaling_limits(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		begin(sup->services[i]);
+		begin_scaling(sup->services[i]);
 }
 
 static void scaling_on_reloaded(struct supervisor *sup, struct reload_result *result, bool failed)
@@ -479,17 +477,17 @@ static void scaling_on_let_go(struct holding *h)
 	for (size_t i = 0; sup != NULL && i < sup->service_count; i++) {
 		struct scaling *a = sup->services[i]->scaling;
 
-		if (a == NULL || a->doors == NULL)
+		if (a == NULL || a->watchers == NULL)
 			continue;
-		doors_close(a);
-		look_soon(a, 0);
+		unwatch_listeners(a);
+		look_after(a, 0);
 	}
 }
 
 static void scaling_on_ended(struct service *service)
 {
 	if (service->scaling != NULL)
-		settle(service->scaling);
+		watch_or_sleep(service->scaling);
 }
 
 static void scaling_on_drop(struct service *service)
@@ -499,7 +497,7 @@ static void scaling_on_drop(struct service *service)
 	if (a == NULL)
 		return;
 	if (a->service != NULL)
-		doors_close(a);
+		unwatch_listeners(a);
 	free(a->seen);
 	free(a);
 	service->scaling = NULL;
@@ -547,7 +545,7 @@ static void scaling_on_status(struct json_writer *w, const struct service *servi
 const struct part scaling_part = {
 	.name = "scaling",
 	.report = scaling_on_report,
-	.adopted = begin,
+	.adopted = begin_scaling,
 	.ended = scaling_on_ended,
 	.status = scaling_on_status,
 	.drop = scaling_on_drop,

@@ -5,25 +5,25 @@
 #include "supervisor/common/carried.h"
 
 /*
- * `workers = MIN..MAX`: nclust looks at the load of such clusters once a second, and
- * starts or stops workers as core/autoscale.h decides.  A cluster without workers
- * sleeps: nothing is looked at, but its listeners are watched, and the first client
- * wakes it.  Its learned listeners stay meanwhile (held.asleep).
+ * `workers = MIN..MAX`: nclust looks at the load of such clusters once a second, and starts or
+ * stops workers as core/autoscale.h decides.  A cluster without workers sleeps: nclust only watches
+ * its listeners, and the first client wakes it.  Its learned listeners stay meanwhile
+ * (held.asleep).
  */
 extern const struct part scaling_part;
 
-/* The CPUs or the settings have changed: apply the ends of all ranges. */
+/* The CPUs or the settings have changed: applies the ends of all ranges. */
 void scaling_limits(struct supervisor *sup);
 
 /*
- * `workers = auto` follows the quota and the set of CPUs of nclust's control groups
- * (cpus.c).  The kernel reports each write to them, so that nothing has to be looked
- * at in between.  Watch them anew, and apply what has changed meanwhile.
+ * `workers = auto` follows the quota and the set of CPUs of nclust's control groups (cpus.c).  The
+ * kernel reports each write to them, so that nothing has to be looked at in between.  Watches them
+ * anew, and applies what has changed meanwhile.
  */
 void cpus_begin(struct supervisor *sup);
 void cpus_end(struct supervisor *sup);
 
-/* Its past goes through an upgrade. */
+/* What goes through an upgrade of a cluster's scaling. */
 extern const struct carried carried_scaling;
 
 #endif

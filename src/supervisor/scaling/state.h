@@ -4,12 +4,11 @@
 
 #include <ev.h>
 
-/* What only this room knows of the instance: it is in struct supervisor of
- * common/state.h. */
+/* What only this room knows of the instance: a member of struct supervisor in common/state.h. */
 struct scaler {
-	ev_timer look;    /* the next one at any cluster */
+	ev_timer look;    /* the next look at any cluster */
 	ev_io written;    /* its fd: inotify on the quota (cpus.c); data NULL: none */
-	ev_timer recount; /* a moment after it was written */
+	ev_timer recount; /* a moment after the quota was written */
 };
 
 #endif
