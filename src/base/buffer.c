@@ -26,7 +26,7 @@ void buffer_clear(struct buffer *b)
 	b->failed = false;
 }
 
-static int grow(struct buffer *b, size_t more)
+static int grow_to(struct buffer *b, size_t more)
 {
 	size_t cap = b->cap != 0 ? b->cap : 128;
 	char *data;
@@ -50,7 +50,7 @@ int buffer_reserve(struct buffer *b, size_t more)
 		errno = ENOBUFS;
 		return -1;
 	}
-	return b->len + more <= b->cap ? 0 : grow(b, more);
+	return b->len + more <= b->cap ? 0 : grow_to(b, more);
 }
 
 int buffer_append(struct buffer *b, const void *data, size_t len)
@@ -146,7 +146,7 @@ char *buffer_take(struct buffer *b)
 
 /* The escaped form of the `n` bytes at `s` (0: one byte of no UTF-8), or NULL
  * where they may stand as they are. */
-static const char *escaped(char to[8], const char *s, size_t n)
+static const char *escape_of(char to[8], const char *s, size_t n)
 {
 	unsigned c = (unsigned char)s[0];
 
@@ -171,13 +171,13 @@ static const char *escaped(char to[8], const char *s, size_t n)
 	}
 }
 
-/* Nearly every byte of nearly every string: ASCII that stands as it is. */
+/* Nearly every byte of nearly every string: ASCII that is not escaped. */
 static bool is_plain(char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* Copy as much as is plain, into room that is there. */
+/* Copy plain bytes into memory that is reserved; returns how many. */
 static size_t copy_plain(struct buffer *out, const char *text, size_t len)
 {
 	char *to = out->data + out->len;
@@ -203,7 +203,7 @@ int buffer_json(struct buffer *out, const char *text, size_t len)
 		if (i == len)
 			break;
 		n = text_utf8(text + i, len - i);
-		other = escaped(hex, text + i, n);
+		other = escape_of(hex, text + i, n);
 		if (n == 0)
 			n = 1;
 		if (other == NULL)

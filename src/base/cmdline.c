@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* `value`: what follows the name in the same word, or NULL. */
+/* `value`: the text behind the name in the same word, or NULL. */
 static enum cmdline_part take_value(struct cmdline *c, const char *value, enum cmdline_takes takes)
 {
 	c->value = value;

@@ -28,12 +28,12 @@ struct cmdline {
 	int argc;
 	char **argv;
 	int next;
-	/* The row of a long name, or, where `len` is 0, of a letter; NULL: there is none. */
+	/* The row of a long name, or, where `len` is 0, of a letter; NULL: unknown. */
 	const void *(*find)(
 		const void *table, const char *name, size_t len, enum cmdline_takes *takes);
 	const void *table;
 
-	const char *letters; /* of "-abc", those not taken yet; NULL: none */
+	const char *letters; /* of "-abc", the letters not read yet; NULL: none */
 	const void *row;
 	const char *name; /* as written, without dashes; a value may follow */
 	size_t len;       /* of the name; 0: a letter */

@@ -3,12 +3,12 @@
 #define BASE_ERROR_H
 
 /*
- * Why something failed, as one sentence for a person.  It lives on the
- * caller's stack and is written only on failure.  Who does not return it,
- * logs it: one failure is told once.
+ * Why something failed, as one sentence for a person.  It lives on the caller's
+ * stack and is written only on failure.  A function that does not return the
+ * error logs it: each failure is reported once.
  */
 struct error {
-	int status; /* exit status that fits (sysexits.h); 0: none was said */
+	int status; /* exit status that fits (sysexits.h); 0: none was set */
 	int sys;    /* errno of the cause, or 0 */
 	char text[480];
 };
@@ -17,20 +17,20 @@ struct error {
 int error_set(struct error *err, int sys, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The same without an errno, and with the exit status that fits.  Returns -1. */
+/* Write the sentence without an errno, and with the exit status that fits.  Returns -1. */
 int error_fail(struct error *err, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Put "context: " before what is there.  Returns -1. */
+/* Put "context: " before the sentence.  Returns -1. */
 int error_wrap(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Put a hint behind it: "; hint".  Returns -1. */
+/* Append a hint: "; hint".  Returns -1. */
 int error_hint(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Say with which status a program that ends of it should end.  Returns -1. */
+/* Set the exit status of a program that ends because of this error.  Returns -1. */
 int error_status(struct error *err, int status);
 
-/* The status, EX_SOFTWARE's stand-in 1 where none was said. */
+/* The status; where none was set 1, in place of EX_SOFTWARE. */
 int error_exit_status(const struct error *err);
 
 #endif

@@ -11,7 +11,7 @@ static size_t name_length(const char *at)
 	return strcspn(at, "/");
 }
 
-/* Where the name after this one begins; at the end of the path: the end. */
+/* Where the next name begins; after the last one: the path's end. */
 static const char *next_name(const char *at)
 {
 	at += name_length(at);
@@ -35,7 +35,7 @@ static bool matches_name(const char *pattern, const char *at)
 	return fnmatch(want, name, FNM_PERIOD) == 0;
 }
 
-/* `at` is at a name that "**" is to stand for. */
+/* May "**" stand for the name at `at`? */
 static bool is_entered(const char *at)
 {
 	return *at != '.' && !is_name(at, "node_modules");
@@ -49,7 +49,7 @@ static unsigned match_all(const char *at)
 	return (*at != '.' ? GLOB_FILE : 0) | (is_entered(at) ? GLOB_BELOW : 0);
 }
 
-static unsigned match(const char *pattern, const char *at)
+static unsigned match_names(const char *pattern, const char *at)
 {
 	const char *rest = next_name(pattern);
 	unsigned got;
@@ -59,18 +59,18 @@ static unsigned match(const char *pattern, const char *at)
 	if (*pattern == '\0')
 		return 0;
 	if (!is_name(pattern, "**"))
-		return matches_name(pattern, at) ? match(rest, next_name(at)) : 0;
+		return matches_name(pattern, at) ? match_names(rest, next_name(at)) : 0;
 	while (is_name(rest, "**"))
 		rest = next_name(rest);
 	if (*rest == '\0')
 		return match_all(at);
-	got = match(rest, at);
+	got = match_names(rest, at);
 	if (is_entered(at))
-		got |= match(pattern, next_name(at));
+		got |= match_names(pattern, next_name(at));
 	return got;
 }
 
 unsigned glob_match(const char *pattern, const char *path)
 {
-	return match(pattern + 1, path + 1);
+	return match_names(pattern + 1, path + 1);
 }

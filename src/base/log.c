@@ -33,9 +33,9 @@ enum log_level log_level(void)
 	return sink.level;
 }
 
-/* A service manager's stderr is a stream socket, shared with the workers, so
- * that it cannot be made nonblocking: ask for that line by line. */
-static ssize_t put(const char *line, size_t len)
+/* A service manager's stderr is a stream socket, shared with the workers, so that it
+ * cannot be made nonblocking: MSG_DONTWAIT does it for each line. */
+static ssize_t write_line(const char *line, size_t len)
 {
 	ssize_t n = send(sink.fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -43,7 +43,7 @@ static ssize_t put(const char *line, size_t len)
 }
 
 /* One write(2) a line, so that lines of several processes do not mix. */
-static void emit(const char *text)
+static void emit_line(const char *text)
 {
 	char line[1400];
 	int n;
@@ -55,7 +55,7 @@ static void emit(const char *text)
 		n = (int)sizeof(line) - 2;
 	line[n] = '\n';
 	/* EAGAIN, EPIPE, EIO: the reader is slow or gone; go on */
-	(void)put(line, (size_t)n + 1);
+	(void)write_line(line, (size_t)n + 1);
 }
 
 static void __attribute__((format(printf, 1, 0))) say(const char *format, va_list args, int sys)
@@ -70,7 +70,7 @@ static void __attribute__((format(printf, 1, 0))) say(const char *format, va_lis
 		snprintf(raw + used, sizeof(raw) - used, ": %s", strerror(sys));
 	}
 	text_escape(clean, sizeof(clean), raw, strlen(raw));
-	emit(clean);
+	emit_line(clean);
 }
 
 void log_line(enum log_level level, const char *format, ...)

@@ -5,17 +5,16 @@
 #include <stdbool.h>
 
 /*
- * nclust's own messages: one event, one line, one sentence with the noun
- * first, to one descriptor.  Level and descriptor are the one piece of
- * process-wide state in the program: a line must be able to leave from
- * anywhere.  A line that cannot be written at once is dropped; logging never
- * blocks and never fails.  Control bytes are escaped.
+ * nclust's own messages: one event, one line, one sentence with the noun first,
+ * to one descriptor.  Level and descriptor are the only process-wide state of the
+ * program: any function may log.  A line that cannot be written at once is
+ * dropped; logging never blocks and never fails.  Control bytes are escaped.
  */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_NOTE, LOG_INFO, LOG_DEBUG };
 
-/* Say where lines go (the descriptor stays the caller's, and is written
- * without blocking only if it is O_NONBLOCK), what stands before each
- * ("nclust: "; constant storage), and the least important level shown. */
+/* Set where lines go (the descriptor stays the caller's; only with O_NONBLOCK
+ * writing never blocks), what stands before each line ("nclust: "; constant
+ * storage), and the least important level shown. */
 void log_to(int fd, const char *prefix, enum log_level level);
 void log_set_level(enum log_level level);
 enum log_level log_level(void);

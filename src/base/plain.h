@@ -6,24 +6,24 @@
 #include <stdint.h>
 
 /*
- * Structs that describe themselves: which of their members are carried to
- * another program, and under which number.  Who owns a struct writes its
- * table; protocol/handover.h makes bytes of it, and members of bytes.
+ * Structs that describe themselves: which of their members are carried to another
+ * program, and under which number.  The owner of a struct writes its table;
+ * protocol/handover.h makes bytes of the members, and members of bytes.
  *
- * A tag is for ever: a member that is gone takes its number along, one that
- * is new gets the next.  What a reader does not find is 0, false, "" or, of a
+ * A tag is for ever: the tag of a removed member is not used again, a new member
+ * gets the next.  A member that a reader does not find is 0, false, "" or, of a
  * PLAIN_WHEN, NSEC_NEVER, of a PLAIN_FD or PLAIN_PIDFD -1.
  */
 enum plain_kind {
 	PLAIN_BOOL,
 	PLAIN_UNSIGNED, /* of 1, 2, 4 or 8 bytes; enums too */
 	PLAIN_SIGNED,   /* of 4 or 8 bytes */
-	PLAIN_WHEN,     /* nsec_t that is NSEC_NEVER more often than not */
+	PLAIN_WHEN,     /* nsec_t that usually is NSEC_NEVER */
 	PLAIN_FD,       /* int: a descriptor of ours, or -1 */
-	PLAIN_PIDFD,    /* the same of a process */
+	PLAIN_PIDFD,    /* int: a pidfd of ours, or -1 */
 	PLAIN_TEXT,     /* char [N], with a NUL inside */
 	PLAIN_HEAP,     /* char *: a text on the heap, or NULL */
-	PLAIN_BUFFER,   /* struct buffer; what comes is appended to it */
+	PLAIN_BUFFER,   /* struct buffer; the text is appended to it */
 	PLAIN_WORDS,    /* uint64_t [N] or nsec_t [N] */
 	PLAIN_STRUCT,   /* a struct by value, with a table of its own */
 };
@@ -34,15 +34,15 @@ struct carried;
 struct plain_row {
 	uint8_t tag; /* from 1 on; unique in its table */
 	uint8_t kind : 6;
-	uint8_t must : 1;   /* a struct without it is not whole */
-	uint8_t always : 1; /* it is written also if it is 0 */
+	uint8_t must : 1;   /* a struct without this member is refused */
+	uint8_t always : 1; /* the member is written also if it is 0 */
 	uint16_t most;      /* of an UNSIGNED: more is refused; 0: no bound */
 	uint16_t offset;
 	uint16_t size;
 	union {
 		const struct plain_table *inner; /* of a struct */
 		const struct carried *what;      /* supervisor/common/carried.h */
-		size_t each;                     /* so too */
+		size_t each;                     /* supervisor/common/carried.h, too */
 	};
 };
 
@@ -58,14 +58,14 @@ struct plain_table {
 		.tag = (number), .kind = PLAIN_##how, .offset = offsetof(struct type, member_of), \
 		.size = sizeof(((struct type *)NULL)->member_of) \
 	}
-/* One that has to be there. */
+/* A member that must be there. */
 #define PLAIN_MUST(number, type, member_of, how) \
 	{ \
 		.tag = (number), .kind = PLAIN_##how, .must = 1, \
 		.offset = offsetof(struct type, member_of), \
 		.size = sizeof(((struct type *)NULL)->member_of) \
 	}
-/* One that is written also if it is 0. */
+/* A member that is written also if it is 0. */
 #define PLAIN_ALWAYS(number, type, member_of, how) \
 	{ \
 		.tag = (number), .kind = PLAIN_##how, .always = 1, \

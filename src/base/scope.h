@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A descriptor or heap block that leaves with its scope. */
+/* A descriptor or heap block that is closed or freed at the end of its scope. */
 #define scoped_fd __attribute__((cleanup(scope_close_fd))) int
 #define scoped_str __attribute__((cleanup(scope_free_str))) char *
 
 static inline void scope_close_fd(const int *fd)
 {
 	if (*fd >= 0)
-		(void)close(*fd); /* read-only or already failed: no news */
+		(void)close(*fd); /* read-only or already failed: the error says nothing new */
 }
 
 static inline void scope_free_str(char **s)
@@ -29,7 +29,7 @@ static inline int fd_release(int *fd)
 	return given;
 }
 
-/* Close it if it is open, and forget the number. */
+/* Close the descriptor if it is open, and set it to -1. */
 void fd_close(int *fd);
 
 static inline char *str_release(char **s)

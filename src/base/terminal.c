@@ -28,7 +28,7 @@ static size_t colour_length(const char *s, size_t len)
 	return sequence_length(s, len, "0123456789;:", "m");
 }
 
-/* What goes with a line that is redrawn: erase it (K), hide the cursor (?25l). */
+/* Length of a sequence of a line that is redrawn: erase it (K), hide the cursor (?25l); or 0. */
 static size_t left_out_length(const char *s, size_t len)
 {
 	return sequence_length(s, len, "?0125", "Khl");

@@ -86,7 +86,7 @@ bool text_is_harmless(const char *s, size_t n)
 	return !is_control(s, n) && !is_turning(s, n);
 }
 
-static size_t escape(char *to, size_t size, const char *from, size_t len, bool may_turn)
+static size_t escape_text(char *to, size_t size, const char *from, size_t len, bool may_turn)
 {
 	size_t used = 0;
 
@@ -121,12 +121,12 @@ static size_t escape(char *to, size_t size, const char *from, size_t len, bool m
 
 size_t text_escape(char *to, size_t size, const char *from, size_t len)
 {
-	return escape(to, size, from, len, false);
+	return escape_text(to, size, from, len, false);
 }
 
 size_t text_escape_line(char *to, size_t size, const char *from, size_t len)
 {
-	return escape(to, size, from, len, true);
+	return escape_text(to, size, from, len, true);
 }
 
 size_t text_bom(const char *s, size_t len)
@@ -146,7 +146,7 @@ bool text_is_name(const char *s)
 	return true;
 }
 
-/* "TERM", as users know it; NULL: there is none of that number. */
+/* "TERM", as users know it; NULL: no name for this number. */
 static const char *short_name(int signal)
 {
 	return signal == SIGIO ? "IO" : sigabbrev_np(signal);
@@ -312,7 +312,7 @@ const char *text_duration(char to[24], nsec_t t)
 }
 
 /* Levenshtein's distance, for words of up to 63 bytes. */
-static size_t distance(const char *a, const char *b)
+static size_t edit_distance(const char *a, const char *b)
 {
 	size_t row[64];
 	size_t la = strlen(a);
@@ -348,14 +348,14 @@ const char *text_nearest(const char *word, const char *const *names, size_t coun
 	if (allowed < 1)
 		allowed = 1;
 	for (size_t i = 0; i < count; i++) {
-		size_t d = distance(word, names[i]);
+		size_t d = edit_distance(word, names[i]);
 
 		if (d > allowed)
 			continue;
 		best = names[i];
 		if (d == 0)
 			break;
-		allowed = d - 1; /* a later one must be nearer */
+		allowed = d - 1; /* a later name must be nearer */
 	}
 	return best;
 }

@@ -20,7 +20,7 @@ enum {
 	/* O_NONBLOCK: a FIFO must not keep us waiting for its writer */
 	TO_READ = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 	AS_IT_IS = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-	LINKS_MOST = 40, /* as the kernel has it */
+	LINKS_MOST = 40, /* the kernel's limit */
 	NOBODY = 65534,
 };
 
@@ -31,7 +31,7 @@ static int cannot_open(int error, struct error *err)
 	return error_set(err, error, "cannot open");
 }
 
-static int refuse(struct error *err, const char *path, const char *why, const char *cure)
+static int refuse_path(struct error *err, const char *path, const char *why, const char *cure)
 {
 	return error_set(err, 0, "'%s' %s, refused%s; try %s", *path != '\0' ? path : "/", why,
 		geteuid() == 0 ? " for root" : "", cure);
@@ -51,9 +51,9 @@ static bool is_strangers(int fd)
 	return again == -1 && errno == EPERM;
 }
 
-/* Does the file belong to a user outside of our user namespace?  All of these have the same
- * uid here, and a user inside may have it as well.  The one of them who made the namespace
- * controls it anyway, and / mostly belongs to one of them. */
+/* Does the file belong to a user outside of our user namespace?  All of these have the
+ * same uid here, and a user inside may have that uid as well.  The outside user who made
+ * the namespace controls it anyway, and / mostly belongs to an outside user. */
 static bool is_outside(int fd, uid_t uid)
 {
 	FILE *map = uid == NOBODY ? fopen("/proc/self/uid_map", "re") : NULL;
@@ -75,11 +75,11 @@ static int check_owner(const char *path, int fd, const struct stat *st, struct e
 	if (st->st_uid == 0 || st->st_uid == geteuid() || is_outside(fd, st->st_uid))
 		return 0;
 	snprintf(why, sizeof(why), "belongs to user %u", (unsigned)st->st_uid);
-	return refuse(err, path, why, "chown root");
+	return refuse_path(err, path, why, "chown root");
 }
 
-/* Has the file an access list?  Then the mode's bits of the group may be rights of other
- * users (acl(5)). */
+/* Has the file an access list?  Then the group bits of its mode may be rights of
+ * other users (acl(5)). */
 static bool has_list(int fd)
 {
 	char path[40];
@@ -102,21 +102,21 @@ static int check_directory(
 		return -1;
 	if (!trusted_is_shared(fd, st) || (sticky_will_do && (st->st_mode & S_ISVTX) != 0))
 		return 0;
-	return refuse(err, path, "is writable by others than its owner", "chmod go-w");
+	return refuse_path(err, path, "is writable by others than its owner", "chmod go-w");
 }
 
-/* ---- the way to it ---- */
+/* ---- the way to a file ---- */
 
 struct way {
-	int dir;             /* where we are, O_PATH */
+	int dir;             /* the directory that was reached, O_PATH */
 	char done[PATH_MAX]; /* the path of `dir`, for messages; "": / */
-	char room[PATH_MAX]; /* its end, from `rest` on, is the way that is left */
+	char room[PATH_MAX]; /* the rest of the way is at its end, from `rest` on */
 	char *rest;
-	char name[NAME_MAX + 1]; /* the last one taken off `rest` */
+	char name[NAME_MAX + 1]; /* the last name taken off `rest` */
 	int links;
 };
 
-static int enter(struct way *w, int dir, struct error *err)
+static int enter_directory(struct way *w, int dir, struct error *err)
 {
 	struct stat st;
 
@@ -127,13 +127,13 @@ static int enter(struct way *w, int dir, struct error *err)
 	return check_directory(w->done, dir, &st, true, err);
 }
 
-static int begin(struct way *w, struct error *err)
+static int begin_at_root(struct way *w, struct error *err)
 {
 	*w->done = '\0';
-	return enter(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
+	return enter_directory(w, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), err);
 }
 
-/* Put a part before the way that is left. */
+/* Put a part before the rest of the way. */
 static int put_before(struct way *w, const char *part, size_t len, struct error *err)
 {
 	if (len + 1 > (size_t)(w->rest - w->room))
@@ -158,10 +158,10 @@ static int set_out(struct way *w, const char *path, size_t len, struct error *er
 	if (put_before(w, path, len, err) == -1 ||
 		(here != NULL && put_before(w, here, strlen(here), err) == -1))
 		return -1;
-	return begin(w, err);
+	return begin_at_root(w, err);
 }
 
-static int follow(struct way *w, int link, struct error *err)
+static int follow_link(struct way *w, int link, struct error *err)
 {
 	char target[PATH_MAX] untouched;
 	ssize_t len = readlinkat(link, "", target, sizeof(target));
@@ -170,10 +170,10 @@ static int follow(struct way *w, int link, struct error *err)
 		return cannot_open(len == -1 ? errno : ELOOP, err);
 	if (put_before(w, target, (size_t)len, err) == -1)
 		return -1;
-	return *target == '/' ? begin(w, err) : 0;
+	return *target == '/' ? begin_at_root(w, err) : 0;
 }
 
-/* Slashes, and dots that lead nowhere. */
+/* Skip slashes, and "." names. */
 static char *skip_nothing(char *at)
 {
 	while (*at == '/' || (*at == '.' && (at[1] == '/' || at[1] == '\0')))
@@ -181,7 +181,7 @@ static char *skip_nothing(char *at)
 	return at;
 }
 
-/* Take the next name off the way.  Is it the last one? */
+/* Take the next name off the way.  Returns whether it is the last one. */
 static bool next_name(struct way *w)
 {
 	char *at = skip_nothing(w->rest);
@@ -211,11 +211,11 @@ static int follow_name(struct way *w, int fd, const struct stat *st, struct erro
 	if (check_owner(w->done, fd, st, err) == -1)
 		return -1;
 	*strrchr(w->done, '/') = '\0';
-	return follow(w, fd, err);
+	return follow_link(w, fd, err);
 }
 
 /* Go to the directory of the last name, which stays in w->name. */
-static int walk(struct way *w, struct error *err)
+static int walk_to_last(struct way *w, struct error *err)
 {
 	while (!next_name(w)) {
 		struct stat st = {0};
@@ -223,7 +223,7 @@ static int walk(struct way *w, struct error *err)
 
 		if (fd == -1 ||
 			(S_ISLNK(st.st_mode) ? follow_name(w, fd, &st, err)
-					     : enter(w, fd_release(&fd), err)) == -1)
+					     : enter_directory(w, fd_release(&fd), err)) == -1)
 			return -1;
 	}
 	return 0;
@@ -238,9 +238,9 @@ static bool is_magic(int link)
 }
 
 /* Go the whole way, and open what is at its end, O_PATH. */
-static int arrive(struct way *w, struct stat *st, struct error *err)
+static int open_end(struct way *w, struct stat *st, struct error *err)
 {
-	while (walk(w, err) == 0) {
+	while (walk_to_last(w, err) == 0) {
 		scoped_fd fd = open_name(w, st, err);
 
 		if (fd == -1 || !S_ISLNK(st->st_mode) || is_magic(fd))
@@ -256,7 +256,7 @@ static int arrive(struct way *w, struct stat *st, struct error *err)
 static int find_file(struct way *w, struct error *err)
 {
 	struct stat st = {0};
-	scoped_fd found = arrive(w, &st, err);
+	scoped_fd found = open_end(w, &st, err);
 	scoped_fd fd = -1;
 
 	if (found == -1)
@@ -347,7 +347,7 @@ char *trusted_read(const char *path, size_t most, size_t *len, struct stat *st, 
 
 /* ---- directories ---- */
 
-/* The umask is the process's; the mode must not depend on it. */
+/* Set the mode by fchmod(2), as the process's umask must not matter. */
 static int make_directory(int dirfd, const char *name, mode_t mode)
 {
 	mode_t before = umask(0);
@@ -365,7 +365,7 @@ int trusted_enter(int dirfd, const char *name, mode_t mode, const char *path, st
 	struct stat st;
 
 	fd = openat(dirfd, name, AS_IT_IS);
-	/* a look comes first: mkdir(2) takes the directory's lock, which others may hold */
+	/* look first: mkdir(2) takes the directory's lock, which another process may hold */
 	if (fd == -1 && errno == ENOENT && mode != 0) {
 		if (make_directory(dirfd, name, mode) == -1)
 			return error_set(err, errno, "cannot make '%s'", path);
@@ -389,7 +389,7 @@ int trusted_directory(const char *path, mode_t mode, struct error *err)
 
 	if (*path != '/')
 		return error_set(err, 0, "'%s' is not an absolute path", path);
-	if (set_out(&w, path, strlen(path), err) == 0 && walk(&w, err) == 0)
+	if (set_out(&w, path, strlen(path), err) == 0 && walk_to_last(&w, err) == 0)
 		fd = trusted_enter(w.dir, w.name, mode, path, err);
 	else if (err->sys != 0)
 		error_set(err, err->sys, "cannot open '%s'", path);
@@ -405,11 +405,11 @@ int trusted_way(const char *path, struct error *err)
 	const char *slash = strrchr(path, '/');
 	size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 0;
 	int got = set_out(&w, len > 0 ? path : ".", len > 0 ? len : 1, err);
-	scoped_fd fd = got == 0 ? arrive(&w, &last, err) : -1;
+	scoped_fd fd = got == 0 ? open_end(&w, &last, err) : -1;
 
 	if (fd == -1 || fstat(w.dir, &dir) == -1)
 		got = -1;
-	else if (trusted_is_shared(w.dir, &dir)) /* it is sticky: its owner can turn it elsewhere */
+	else if (trusted_is_shared(w.dir, &dir)) /* sticky: its owner can turn the link */
 		got = check_owner(w.done, fd, &last, err);
 	fd_close(&w.dir);
 	return got;

@@ -9,40 +9,40 @@
 #include <sys/stat.h>
 
 /*
- * Files and directories that only root and we ourselves can replace or change, as sudo
+ * Files and directories that only root and our own user can replace or change, as sudo
  * and cron demand it.  Each directory on the way, from / on, each symbolic link there
- * and the file itself belong to one of the two.  Others may not write to the
+ * and the file itself belong to one of the two.  Other users may not write to the
  * directories, unless these are sticky, as /tmp is.  All descriptors are CLOEXEC.  -1
  * and `err`: "cannot open: ...", or the user who could change something.
  */
 
-/* May others than the owner write to it, by its mode or an access list?  Members of root's
- * group do not count, as with sudo. */
+/* May users other than the owner write to the file, by its mode or an access list?
+ * Members of root's group do not count, as with sudo. */
 bool trusted_is_shared(int fd, const struct stat *st);
 
-/* Open a file that is to be obeyed, for reading, O_NONBLOCK.  The way is checked only as
- * root.  The caller checks whether others may write to the file itself. */
+/* Open a file whose content nclust obeys, for reading, O_NONBLOCK.  The way to the file is
+ * checked only as root.  The caller checks whether other users may write to the file itself. */
 int trusted_open(const char *path, struct error *err);
 
-/* Read such a file whole: a regular one of at most `most` bytes, to which nobody else
- * may write if we are root.  The text belongs to the caller, and ends with a NUL that is
- * not counted.  NULL and `err`.  The call blocks for as long as the disk does not answer.
- * `st` may be NULL. */
+/* Read such a file whole: a regular file of at most `most` bytes, to which no other
+ * user may write if we are root.  The text belongs to the caller, and ends with a
+ * NUL that is not counted.  NULL and `err`.  The call blocks for as long as the disk
+ * does not answer.  `st` may be NULL. */
 char *trusted_read(const char *path, size_t most, size_t *len, struct stat *st, struct error *err);
 
-/* Open a directory by its absolute path, O_PATH.  It is no symbolic link, and others may
- * not write to it, sticky or not.  If it is missing it is made with `mode`, unless that is
- * 0.  -1 and `err`; err->sys is ENOENT where something is missing. */
+/* Open a directory by its absolute path, O_PATH.  It is no symbolic link, and other users
+ * may not write to it, sticky or not.  A missing directory is made with `mode`, unless
+ * that is 0.  -1 and `err`; err->sys is ENOENT if a directory is missing. */
 int trusted_directory(const char *path, mode_t mode, struct error *err);
 /* The same for the directory `name` in another one.  `path` is for the message. */
 int trusted_enter(int dirfd, const char *name, mode_t mode, const char *path, struct error *err);
 
-/* Can nobody else than root or we make the way to the directory of `path` lead elsewhere?
- * The directory itself may be anybody's.  -1 and `err`; err->sys 0: somebody can. */
+/* Can only root and our own user make the way to the directory of `path` lead elsewhere?  The
+ * directory itself may be another user's.  -1 and `err`; err->sys 0: another user can. */
 int trusted_way(const char *path, struct error *err);
 
-/* The whole content of a regular file, with a NUL after it; it belongs to the caller.  NULL
- * and errno; EFBIG: it is no regular file, or has more than `most` bytes. */
+/* The whole content of a regular file, with a NUL after it; it belongs to the
+ * caller.  NULL and errno; EFBIG: no regular file, or more than `most` bytes. */
 char *read_whole(int fd, size_t most, size_t *len);
 
 #endif

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So much is kept of an unfinished line; and of all those of a cluster. */
+/* The most that is kept of an unfinished line; and of all of a cluster's. */
 #define REST_MOST ((size_t)256 * 1024)
 #define RESTS_MOST ((size_t)1024 * 1024)
-/* A worker that writes no more writes little: bytes in a second, and at once. */
+/* What a worker may write and still count as writing little: bytes in a second, and at once. */
 #define QUIET_SAYS 16384.
 #define QUIET_BURST 16384.
-#define DEBT_MOST 65536. /* three seconds after a flood it is forgotten */
+#define DEBT_MOST 65536. /* a flood is forgotten after three seconds */
 #define LOOK 0.25
 #define REPORT_EACH 1.0
 #define REPORT_SOON 0.01
@@ -55,9 +55,9 @@ struct cluster *clusters_get(struct clusters *all, const char *name)
 	return c;
 }
 
-/* ---- its sinks ---- */
+/* ---- the sinks of a cluster ---- */
 
-static struct sink *find(const struct route *route, uint32_t slot)
+static struct sink *find_sink(const struct route *route, uint32_t slot)
 {
 	struct sink *o = route->sinks;
 
@@ -66,7 +66,7 @@ static struct sink *find(const struct route *route, uint32_t slot)
 	return o;
 }
 
-static void adjust(struct sink *o, const struct route *route, size_t index)
+static void adjust_sink(struct sink *o, const struct route *route, size_t index)
 {
 	o->index = (uint32_t)index;
 	o->name = route->name;
@@ -81,13 +81,13 @@ struct sink *cluster_sink(
 
 	if (!route->by_slot || (is_stream(route->kind) && all->streams[0] == all->streams[1]))
 		slot = 0;
-	o = find(route, slot);
+	o = find_sink(route, slot);
 	if (o != NULL)
 		return o;
 	o = sink_new(all, c, route->kind, slot, is_stream(route->kind) ? all->streams[slot] : NULL);
 	if (o == NULL)
 		return NULL;
-	adjust(o, route, (size_t)(route - c->list));
+	adjust_sink(o, route, (size_t)(route - c->list));
 	o->next = route->sinks;
 	route->sinks = o;
 	if (o->stream == NULL)
@@ -124,10 +124,10 @@ static void retire_sinks(struct clusters *all, struct route *route)
 	}
 }
 
-/* ---- what the supervisor says ---- */
+/* ---- the supervisor's requests ---- */
 
-/* A route that was there before keeps its sinks: their descriptors and what waits. */
-static void inherit(struct cluster *c, struct route *route)
+/* A route that was in the list before keeps its sinks, with their descriptors and buffers. */
+static void inherit_sinks(struct cluster *c, struct route *route)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct route *old = &c->list[i];
@@ -141,13 +141,13 @@ static void inherit(struct cluster *c, struct route *route)
 	}
 }
 
-/* What was asked for is asked again: an nclust that was replaced has forgotten it, and
+/* Repeat requests for descriptors: an nclust that was replaced has forgotten them, and
  * answers about the old list are ignored, because an index may mean another route now. */
 static void adjust_and_ask(struct sink *o, const struct route *route, size_t index)
 {
 	bool asked = o->asked;
 
-	adjust(o, route, index);
+	adjust_sink(o, route, index);
 	o->asked = false;
 	o->ask_again = 0.;
 	if (asked)
@@ -157,7 +157,7 @@ static void adjust_and_ask(struct sink *o, const struct route *route, size_t ind
 static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		inherit(c, &c->staged[i]);
+		inherit_sinks(c, &c->staged[i]);
 	for (size_t i = 0; i < c->count; i++) {
 		retire_sinks(all, &c->list[i]);
 		free(c->list[i].name);
@@ -182,7 +182,7 @@ static void put_in_force(struct clusters *all, struct cluster *c, size_t count)
 	clusters_need(all);
 }
 
-static void stage(struct clusters *all, const struct logwire_packet *p)
+static void stage_route(struct clusters *all, const struct logwire_packet *p)
 {
 	struct cluster *c = clusters_get(all, p->cluster);
 	struct route *route;
@@ -210,7 +210,7 @@ static void stage(struct clusters *all, const struct logwire_packet *p)
 	};
 	for (uint32_t i = 0; i < p->slot; i++)
 		if (c->staged[i].name == NULL)
-			return; /* more are to come */
+			return; /* the list is not complete yet */
 	put_in_force(all, c, p->slot);
 }
 
@@ -223,12 +223,12 @@ static void take_opened(
 
 	if (c == NULL || p->which >= c->count || p->sink != c->version)
 		return;
-	o = find(&c->list[p->which], p->slot);
+	o = find_sink(&c->list[p->which], p->slot);
 	if (o != NULL && o->stream == NULL)
 		sink_opened(o, p, m->fd_count == 1 ? &m->fds[0] : &none);
 }
 
-static void reopen(struct clusters *all, const char *name)
+static void reopen_files(struct clusters *all, const char *name)
 {
 	struct cluster *c = clusters_find(all, name);
 
@@ -269,11 +269,11 @@ void clusters_forget_asked(struct clusters *all)
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	if (p->kind == LOGWIRE_ROUTE)
-		stage(all, p);
+		stage_route(all, p);
 	else if (p->kind == LOGWIRE_OPENED)
 		take_opened(all, p, m);
 	else if (p->kind == LOGWIRE_REOPEN)
-		reopen(all, p->cluster);
+		reopen_files(all, p->cluster);
 	else
 		return false;
 	return true;
@@ -315,8 +315,8 @@ static void put_block(struct clusters *all, struct source_pipe *pipe, const char
 	c->dirty = true;
 }
 
-/* May so much more of an unfinished line be kept?  A pipe has at most half of what the
- * cluster's other pipes leave, so that there is always some for one more. */
+/* May so much more of an unfinished line be kept?  A pipe gets at most half of what
+ * the cluster's other pipes leave, so that there is always some for one more. */
 static bool may_rest(const struct cluster *c, const struct source_pipe *pipe, size_t more)
 {
 	size_t len = pipe->rest.len + more;
@@ -397,8 +397,9 @@ static void arm_report(struct clusters *all, double after)
 	ev_timer_start(all->loop, &all->report);
 }
 
-/* true: there were any.  If the channel is full they are reported later. */
-static bool report(struct clusters *all, enum logwire_kind kind, const char *name, uint64_t *lines)
+/* Returns whether there were any.  If the channel is full they are reported later. */
+static bool report_lines(
+	struct clusters *all, enum logwire_kind kind, const char *name, uint64_t *lines)
 {
 	struct logwire_packet p = {.kind = kind, .worker = *lines};
 
@@ -419,8 +420,8 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	all->hurried = false;
 	for (struct cluster *c = all->list; c != NULL; c = c->next) {
-		all->hurried |= report(all, LOGWIRE_DROPPED, c->name, &c->lost);
-		more |= report(all, LOGWIRE_LINES, c->name, &c->read);
+		all->hurried |= report_lines(all, LOGWIRE_DROPPED, c->name, &c->lost);
+		more |= report_lines(all, LOGWIRE_LINES, c->name, &c->read);
 	}
 	if (more || all->hurried)
 		arm_report(all, REPORT_EACH);
@@ -432,7 +433,7 @@ void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines)
 	c->lost += lines;
 	if (lines == 0 || all->hurried)
 		return;
-	/* what is lost in the same moment is reported with it */
+	/* lines that are lost in the same moment are reported together */
 	all->hurried = true;
 	arm_report(all, REPORT_SOON);
 }
@@ -478,8 +479,8 @@ bool clusters_share_file(const struct sink *one)
 	return false;
 }
 
-/* Write to each sink for which so much waits.  false: one of the sinks is full. */
-static bool flush(struct cluster *c, size_t enough)
+/* Write to each sink for which so much waits. false: a sink is full. */
+static bool flush_sinks(struct cluster *c, size_t enough)
 {
 	bool full = false;
 
@@ -494,7 +495,7 @@ static bool flush(struct cluster *c, size_t enough)
 
 bool cluster_flush_enough(struct clusters *all, struct cluster *c)
 {
-	return flush(c, cluster_is_tight(all, c) ? 1 : STREAM_ENOUGH);
+	return flush_sinks(c, cluster_is_tight(all, c) ? 1 : STREAM_ENOUGH);
 }
 
 void cluster_settle(struct clusters *all, struct cluster *c)
@@ -502,12 +503,12 @@ void cluster_settle(struct clusters *all, struct cluster *c)
 	bool was = c->paused;
 
 	c->dirty = false;
-	c->paused = !flush(c, 0);
+	c->paused = !flush_sinks(c, 0);
 	if (was && !c->paused)
 		all->resume(all->owner, c);
 }
 
-/* Is all of it written that can be? */
+/* Is all written that can be? */
 static bool is_over(const struct sink *o)
 {
 	bool takes_more = o->sys == 0 && !ev_is_active(&o->writable) &&
@@ -545,8 +546,8 @@ static void free_cluster(struct cluster *c)
 	free(c);
 }
 
-/* Forget clusters that have no worker and no named sink any more. */
-static void sweep(struct clusters *all)
+/* Free clusters that have no worker and no named sink any more. */
+static void free_unused(struct clusters *all)
 {
 	struct cluster **at = &all->list;
 
@@ -575,7 +576,7 @@ void clusters_turn(struct clusters *all)
 		if (c->dirty || c->paused)
 			cluster_settle(all, c);
 	if (all->sweep)
-		sweep(all);
+		free_unused(all);
 	if (all->leaving != NULL)
 		let_go(all);
 }
@@ -614,8 +615,6 @@ bool clusters_are_empty(const struct clusters *all)
 	return all->leaving == NULL;
 }
 
-/* ---- life ---- */
-
 void clusters_init(
 	struct clusters *all, struct ev_loop *loop, struct offload *offload, struct ev_io *channel)
 {
@@ -640,7 +639,7 @@ void clusters_fini(struct clusters *all)
 		struct sink *o = all->leaving;
 
 		all->leaving = o->next;
-		used |= o->writes; /* a thread has it, and what it is of */
+		used |= o->writes; /* a thread uses the sink, its route and its cluster */
 		if (!o->writes)
 			sink_free(o);
 	}

@@ -8,9 +8,9 @@
 
 /*
  * What the logger knows of each cluster: its sinks, which the supervisor names
- * (LOGWIRE_ROUTE), and how many of its lines were read and lost.  These numbers are
- * reported at most once a second, but the first lost lines at once (LOGWIRE_LINES,
- * LOGWIRE_DROPPED).  Lines of a cluster without a named sink go where LOGWIRE_SINK says.
+ * (LOGWIRE_ROUTE), and how many of its lines were read and lost.  These counts are reported
+ * at most once a second, but the first lost lines at once (LOGWIRE_LINES, LOGWIRE_DROPPED).
+ * Lines of a cluster without a named sink go where LOGWIRE_SINK says.
  */
 struct source_pipe;
 
@@ -21,36 +21,37 @@ struct route {
 	ev_tstamp age;
 	unsigned facility;
 	bool old;
-	char *name; /* heap: as the settings say it */
+	char *name; /* heap: the address as in the settings */
 	struct sink *sinks;
 };
 
-/* After the named ones: one for lines with prefixes if there are none, one for copies. */
+/* After the named routes: the route for lines with prefixes if no route is named, and the route
+ * for copies. */
 enum { ROUTE_STANDARD = LOGWIRE_ROUTES_MAX, ROUTE_COPY, ROUTES };
 
 struct cluster {
 	struct cluster *next;
 	char name[65];
 	unsigned sources;
-	unsigned leaving; /* its sinks in the list of that name */
+	unsigned leaving; /* its sinks that are in clusters.leaving */
 
-	struct source_pipe *unread_pipes; /* not watched, although they have something */
+	struct source_pipe *unread_pipes; /* pipes that have data, and are not watched */
 	struct source_pipe **unread_end;
-	unsigned hanging; /* pipes of which a call hangs */
-	bool told;        /* the log says that one does */
-	bool too_many;    /* so many hang that none is read */
-	bool paused;      /* none is read because a sink is full */
+	unsigned hanging; /* pipes with a call that hangs */
+	bool told;        /* the log says that a pipe hangs */
+	bool too_many;    /* so many pipes hang that none is read */
+	bool paused;      /* no pipe is read because a sink is full */
 
 	struct route list[ROUTES];
-	size_t count;         /* of the named ones */
+	size_t count;         /* of the named routes */
 	struct route *staged; /* heap: the next list, until all of it has come */
-	uint32_t version;     /* of the list: answers about an older one are ignored */
-	bool dirty;           /* something was put since it was last settled */
-	unsigned writes;      /* under way to its files */
-	size_t memory;        /* of its sinks */
+	uint32_t version;     /* of the list: answers about older ones are ignored */
+	bool dirty;           /* a sink got data since cluster_settle() */
+	unsigned writes;      /* writes to its files that threads make */
+	size_t memory;        /* of its sinks' buffers */
 	size_t resting;       /* bytes of unfinished lines, kept by its pipes */
 
-	uint64_t lost; /* lines, not reported yet */
+	uint64_t lost; /* lines that were not reported yet */
 	uint64_t read;
 };
 
@@ -60,14 +61,14 @@ struct clusters {
 	struct ev_io *channel;
 	struct stream *streams[2]; /* the same one twice for `2>&1` */
 	struct cluster *list;
-	uint32_t versions;    /* of all their lists */
-	struct sink *leaving; /* removed ones, until what waits is written */
-	bool sweep;           /* a cluster may be ready to be forgotten */
-	ev_timer look;        /* while a sink is to be looked after */
+	uint32_t versions;    /* the last version of any cluster's list */
+	struct sink *leaving; /* removed sinks, until their buffers are written */
+	bool sweep;           /* a cluster may be unused: see free_unused() */
+	ev_timer look;        /* runs while a sink is to be looked after */
 	ev_timer report;
-	bool hurried; /* it reports, or has just reported, lost lines */
+	bool hurried; /* lost lines are reported, or were a moment ago */
 	struct buffer scratch;
-	size_t memory; /* of all sinks */
+	size_t memory; /* of all sinks' buffers */
 	bool is_quiet; /* the worker whose output is put now writes little */
 	void *owner;
 	void (*resume)(void *owner, struct cluster *c); /* its pipes are read again */
@@ -77,49 +78,50 @@ void clusters_init(
 	struct clusters *all, struct ev_loop *loop, struct offload *offload, struct ev_io *channel);
 void clusters_fini(struct clusters *all);
 struct cluster *clusters_find(const struct clusters *all, const char *name);
-/* The one of that name, or a new one; NULL: out of memory. */
+/* The cluster of that name, or a new one; NULL: out of memory. */
 struct cluster *clusters_get(struct clusters *all, const char *name);
-/* That cluster has another name now.  If another cluster has that name it gets the old one. */
+/* A cluster has another name now.  If another cluster has that name it gets the old one. */
 void clusters_rename(struct clusters *all, const char *from, const char *to);
-/* A packet of the supervisor's, checked.  false: it is about something else. */
+/* Handle a packet of the supervisor, which was checked. false: it is about something else. */
 bool clusters_take(struct clusters *all, const struct logwire_packet *p, struct fdpass_message *m);
-/* Another supervisor has taken over: what the old one did not answer is asked again. */
+/* A new supervisor has taken over: ask it again what the old one did not answer. */
 void clusters_forget_asked(struct clusters *all);
 
-/* Open what that slot needs. */
+/* Open the sinks that the slot needs. */
 void cluster_begin(struct clusters *all, struct cluster *c, uint32_t slot);
 /* The sink of a route for that slot, or that stream; NULL: out of memory. */
 struct sink *cluster_sink(
 	struct clusters *all, struct cluster *c, struct route *route, uint32_t slot);
 /* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_begin_lines(struct clusters *all, struct source_pipe *pipe, size_t len);
-/* Bytes of a pipe, for files. */
+/* Before `len` bytes of a pipe are put: note whether its worker writes little. */
 void cluster_put(struct clusters *all, struct source_pipe *pipe, const char *data, size_t len);
-/* No more comes from the pipe, or not soon: put its unfinished line. */
+/* No more data comes from the pipe, or not soon: put its unfinished line. */
 void cluster_end(struct clusters *all, struct source_pipe *pipe);
-/* A line, for a sink that wants it formatted. */
+/* Put a line to a sink that formats lines. */
 void cluster_line(struct clusters *all, struct cluster *c, struct route *route,
 	const struct format_line *line);
-/* A line of nclust's own, to a daemon. */
+/* Send a line of nclust's own to a daemon. */
 void cluster_tell(struct sink *o, const char *text, size_t len);
 
 void cluster_lose(struct clusters *all, struct cluster *c, unsigned long lines);
-void cluster_count_line(struct clusters *all, struct cluster *c); /* that was read */
+void cluster_count_line(struct clusters *all, struct cluster *c); /* a line that was read */
 
-/* Write to sinks for which much waits.  false: one of the sinks is full. */
+/* Write to sinks for which much waits. false: a sink is full. */
 bool cluster_flush_enough(struct clusters *all, struct cluster *c);
-/* Write all that waits, and decide whether its pipes are read. */
+/* Write all that waits, and decide whether the cluster's pipes are read. */
 void cluster_settle(struct clusters *all, struct cluster *c);
-/* Its sinks have nearly all memory they may have: read and write little at a time. */
+/* Do the cluster's sinks have nearly all memory that they may have?  Then read and write little at
+ * a time. */
 bool cluster_is_tight(const struct clusters *all, const struct cluster *c);
-/* How much memory its sinks may have. */
+/* How much memory the cluster's sinks may have. */
 size_t clusters_share_of(const struct clusters *all, const struct cluster *c);
-/* May one more write to a file be begun?  Not while too many are under way. */
+/* May one more write to a file begin?  Not while too many are under way. */
 bool cluster_may_write(const struct clusters *all, const struct cluster *c);
 /* Does another sink write to the same file? */
 bool clusters_share_file(const struct sink *one);
 
-/* Each time before the loop waits. */
+/* Called each time before the loop waits. */
 void clusters_turn(struct clusters *all);
 bool clusters_are_empty(const struct clusters *all);
 /* Look after a sink soon. */

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Many programs write to stderr what is no error. */
+/* stderr is a warning, and no error: many programs write all messages there. */
 enum { SEVERITY_STDERR = 4, SEVERITY_STDOUT = 6 };
 
 static unsigned severity_of(const struct format_line *l)
@@ -55,7 +55,7 @@ void format_json(struct buffer *to, const struct format_line *l)
 	buffer_string(to, "}");
 }
 
-/* A value without a newline stands as it is, whatever bytes it has. */
+/* A value without a newline is not encoded, whatever bytes it has. */
 void format_journal(struct buffer *to, const struct format_line *l)
 {
 	buffer_string(to, "SYSLOG_IDENTIFIER=");
@@ -103,13 +103,13 @@ static void put_old_time(struct buffer *to)
 	buffer_append(to, text, strftime(text, sizeof(text), " %e %H:%M:%S ", &tm));
 }
 
-/* RFC 5424, 6.4: who receives a NUL may cut the line there. */
+/* RFC 5424, 6.4: a receiver may cut the line at a NUL. */
 static bool is_control(unsigned char c)
 {
 	return (c < ' ' && c != '\t') || c == 0x7f;
 }
 
-/* Control bytes as text_escape() shows them, and all else as it is. */
+/* Append text with its control bytes as text_escape() shows them. */
 static void put_text(struct buffer *to, const char *text, size_t len)
 {
 	size_t n;

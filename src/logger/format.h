@@ -7,20 +7,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A line of a worker as others want it: JSON, the journal's fields, syslog. */
+/* A worker's line in other formats: JSON, the journal's fields, syslog. */
 struct format_line {
 	const char *cluster;
 	uint32_t slot;
-	uint32_t pid; /* 0: not known */
+	uint32_t pid; /* 0: unknown */
 	uint32_t generation;
-	uint64_t worker; /* 0: nclust says it */
+	uint64_t worker; /* 0: a line of nclust's own */
 	bool is_stderr;
-	bool goes_on; /* a piece of the line before */
+	bool goes_on; /* a continuation of the line before */
 	const char *text;
 	size_t len;
 };
 
-/* {"time":…,"cluster":…,"slot":…,"pid":…,"stream":…,"message":…} */
+/* An object with the members time, cluster, slot, pid, stream and message. */
 void format_json(struct buffer *to, const struct format_line *l);
 /* https://systemd.io/JOURNAL_NATIVE_PROTOCOL */
 void format_journal(struct buffer *to, const struct format_line *l);

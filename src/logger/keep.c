@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Clients wait that long in the listeners' queues for the next supervisor. */
+/* With no worker alive, clients wait that long in the listeners' queues for the next supervisor. */
 #define GRACE 5.0
 #define LOOK 10.0
-#define PATIENCE_MS 1000 /* for the next one to take a packet */
+#define PATIENCE_MS 1000 /* for the next supervisor to take a packet */
 #define DEATHS_A_TURN 64
 
 /* ---- the list ---- */
@@ -31,7 +31,7 @@ static void let_go(const struct keep *k, struct held *h)
 	free(h->name);
 }
 
-static struct held *find(struct keep *k, uint32_t what, uint64_t id)
+static struct held *find_held(struct keep *k, uint32_t what, uint64_t id)
 {
 	for (size_t i = k->count; i-- > 0;)
 		if (k->list[i].name->what == what && k->list[i].name->worker == id)
@@ -39,9 +39,9 @@ static struct held *find(struct keep *k, uint32_t what, uint64_t id)
 	return NULL;
 }
 
-static void drop(struct keep *k, uint32_t what, uint64_t id)
+static void drop_held(struct keep *k, uint32_t what, uint64_t id)
 {
-	struct held *h = find(k, what, id);
+	struct held *h = find_held(k, what, id);
 
 	if (h == NULL)
 		return;
@@ -49,7 +49,7 @@ static void drop(struct keep *k, uint32_t what, uint64_t id)
 	*h = k->list[--k->count];
 }
 
-static struct held *add(struct keep *k)
+static struct held *add_held(struct keep *k)
 {
 	size_t cap = k->cap > 0 ? 2 * k->cap : 16;
 	struct held *list;
@@ -64,12 +64,12 @@ static struct held *add(struct keep *k)
 	return &list[k->count];
 }
 
-static void hold(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m)
+static void hold_packet(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	struct held *h;
 
-	drop(k, p->what, p->worker);
-	h = add(k);
+	drop_held(k, p->what, p->worker);
+	h = add_held(k);
 	if (h == NULL || m->fd_count != logwire_count(p->which))
 		goto fail;
 	h->name = malloc(sizeof(*h->name));
@@ -100,10 +100,10 @@ static bool send_patiently(int fd, const struct logwire_packet *p, const int *fd
 	return true;
 }
 
-static bool give(struct keep *k, int to, const struct held *h)
+static bool give_held(struct keep *k, int to, const struct held *h)
 {
 	struct logwire_packet p = *h->name;
-	/* those whose place is before that of the pipes, and all */
+	/* descriptors before the pipes, and all descriptors */
 	unsigned first = logwire_count(p.which & (LOGWIRE_STDOUT - 1U));
 	unsigned held = logwire_count(p.which);
 	unsigned count = first;
@@ -124,8 +124,8 @@ static bool give(struct keep *k, int to, const struct held *h)
 	return send_patiently(to, &p, fds, count);
 }
 
-/* The socket first, so that it stays the one for the next call.
- * All stays held here, too, because the caller may be killed as well. */
+/* The socket goes first, so that it stays the socket for the next call.  All
+ * descriptors stay held here, too, because the caller may be killed as well. */
 static bool give_all(struct keep *k, int to)
 {
 	struct logwire_packet p = logwire_hello();
@@ -133,7 +133,7 @@ static bool give_all(struct keep *k, int to)
 	if (!send_patiently(to, &p, &k->socket, 1))
 		return false;
 	for (size_t i = 0; i < k->count; i++)
-		if (!give(k, to, &k->list[i]))
+		if (!give_held(k, to, &k->list[i]))
 			return false;
 	p = (struct logwire_packet){.kind = LOGWIRE_GIVEN};
 	return send_patiently(to, &p, NULL, 0);
@@ -172,7 +172,7 @@ static void on_caller(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- waiting ---- */
 
-static bool lives(const struct held *h)
+static bool is_alive(const struct held *h)
 {
 	struct pollfd one = {.fd = h->fds[0], .events = POLLIN};
 
@@ -182,7 +182,7 @@ static bool lives(const struct held *h)
 static bool anybody_lives(const struct keep *k)
 {
 	for (size_t i = 0; i < k->count; i++)
-		if (lives(&k->list[i]))
+		if (is_alive(&k->list[i]))
 			return true;
 	return false;
 }
@@ -222,14 +222,14 @@ static void on_grace_over(struct ev_loop *loop, ev_timer *timer, int revents)
 	give_up(timer->data);
 }
 
-/* The socket on which a supervisor calls, by inode and time, because an inode's
- * number may be used again. */
+/* Look up the socket on which a supervisor calls, by inode and time, because an
+ * inode's number may be used again. */
 static int look_at_place(const struct keep *k, struct stat *st)
 {
 	return fstatat(k->dir, LOGWIRE_KEEPER, st, AT_SYMLINK_NOFOLLOW);
 }
 
-/* Has a supervisor that could not reach us made another keeper? */
+/* Has a supervisor that could not reach this keeper made another one? */
 static bool is_anothers(const struct keep *k)
 {
 	struct stat st;
@@ -255,7 +255,7 @@ static void watch_deaths(struct keep *k)
 	for (size_t i = 0; k->ends != -1 && i < k->count; i++) {
 		struct epoll_event event = {.events = EPOLLIN, .data.fd = k->list[i].fds[0]};
 
-		if (lives(&k->list[i]))
+		if (is_alive(&k->list[i]))
 			(void)epoll_ctl(k->ends, EPOLL_CTL_ADD, k->list[i].fds[0], &event);
 	}
 	ev_io_set(&k->deaths, k->ends, EV_READ);
@@ -279,20 +279,20 @@ bool keep_wait(struct keep *k)
 
 /* ---- packets ---- */
 
-static void begin(struct keep *k, struct fdpass_message *m)
+static void begin_keeping(struct keep *k, struct fdpass_message *m)
 {
 	fd_close(&k->socket);
 	fd_close(&k->dir);
 	k->socket = fd_release(&m->fds[0]);
 	k->dir = fd_release(&m->fds[1]);
-	/* so that SO_PEERCRED tells a caller of us */
+	/* so that SO_PEERCRED shows this process to a caller */
 	(void)listen(k->socket, 8);
 	if (look_at_place(k, &k->place) == -1)
 		k->place = (struct stat){0};
 	k->on = true;
 }
 
-static void leave(struct keep *k)
+static void stop_keeping(struct keep *k)
 {
 	k->on = false;
 	while (k->count > 0)
@@ -304,13 +304,13 @@ static void leave(struct keep *k)
 bool keep_take(struct keep *k, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	if (p->kind == LOGWIRE_KEEP && m->fd_count == 2)
-		begin(k, m);
+		begin_keeping(k, m);
 	else if (p->kind == LOGWIRE_LEAVE)
-		leave(k);
+		stop_keeping(k);
 	else if (p->kind == LOGWIRE_HOLD)
-		hold(k, p, m);
+		hold_packet(k, p, m);
 	else if (p->kind == LOGWIRE_DROP)
-		drop(k, p->what, p->worker);
+		drop_held(k, p->what, p->worker);
 	else
 		return false;
 	return true;
@@ -338,6 +338,6 @@ void keep_init(struct keep *k, struct ev_loop *loop, uid_t owner, void *logger)
 void keep_fini(struct keep *k)
 {
 	stop_waiting(k);
-	leave(k);
+	stop_keeping(k);
 	free(k->list);
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* What each step of one call needs. */
+/* Arguments of one lines_split(), for each step. */
 struct split {
 	struct lines *lines;
 	lines_take *take;
@@ -36,7 +36,7 @@ static void hand_on(const struct split *s, const char *text, size_t len, bool en
 	s->take(s->context, &line);
 }
 
-/* The same for a piece: what follows goes on with it. */
+/* Hand on a piece of a line that goes on. */
 static void hand_on_piece(const struct split *s, const char *text, size_t len, size_t behind)
 {
 	if (len == 0)
@@ -60,8 +60,8 @@ static size_t cut_at(const char *text, size_t len)
 	return len;
 }
 
-/* A full piece of what is kept and the bytes behind it, of which the number
- * used is returned. */
+/* Hand on a full piece of the kept part and the bytes behind it; returns how many of
+ * these were used. */
 static size_t take_joined(const struct split *s, const char *text, size_t len, size_t behind)
 {
 	size_t room = LINES_MAX - s->lines->part.len;
@@ -69,14 +69,14 @@ static size_t take_joined(const struct split *s, const char *text, size_t len, s
 
 	if (buffer_append(&s->lines->part, text, room) == -1)
 		room = 0;
-	/* with no memory for more it is a shorter piece */
+	/* out of memory: hand on a shorter piece */
 	cut = cut_at(s->lines->part.data, s->lines->part.len);
 	hand_on_piece(s, s->lines->part.data, cut, behind + len - room);
 	buffer_consume(&s->lines->part, cut);
 	return room;
 }
 
-/* A full piece straight from what was read. */
+/* Hand on a full piece straight from what was read. */
 static size_t take_direct(const struct split *s, const char *text, size_t len, size_t behind)
 {
 	size_t cut = cut_at(text, LINES_MAX);
@@ -85,7 +85,7 @@ static size_t take_direct(const struct split *s, const char *text, size_t len, s
 	return cut;
 }
 
-/* Bytes of one line; `behind` were read after them. */
+/* Take bytes of one line; `behind` were read after them. */
 static void take_bytes(
 	const struct split *s, const char *text, size_t len, bool ended, size_t behind)
 {

@@ -23,9 +23,9 @@
 
 #define PIPES_MAX 40000U
 #define ENDED_TURNS 16 /* times OFFLOAD_DATA is a pipe's largest usual buffer */
-#define PACKETS_MAX 64 /* taken in one loop turn */
+#define PACKETS_MAX 64 /* read in one turn of the loop */
 #define DRAIN_TIME 2.0 /* seconds after the channel has closed */
-#define FLUSH_TIME 1.0 /* and then for the sinks */
+#define FLUSH_TIME 1.0 /* seconds after that, for the sinks */
 #define FAR_AWAY (10.0 * 365 * 86400)
 
 /* --- Last words --- */
@@ -66,7 +66,7 @@ static void send_answers(struct logger *logger)
 			ev_io_start(logger->loop, &logger->answers);
 			return;
 		}
-		/* any other failure: the supervisor is gone, nobody asks */
+		/* any other failure: the supervisor is gone, and waits for no answer */
 		logger->due = source->next_due;
 		if (logger->due == NULL)
 			logger->due_end = &logger->due;
@@ -88,7 +88,7 @@ static bool is_readable(const struct source_pipe *pipe)
 	return pipe->fd != -1 && !pipe->hangs && reading_is_on(pipe->source->cluster);
 }
 
-static void drain(struct logger *logger, struct source *source)
+static void drain_pipes(struct logger *logger, struct source *source)
 {
 	for (size_t i = 0; i < COUNT_OF(source->pipes); i++) {
 		struct source_pipe *pipe = &source->pipes[i];
@@ -122,7 +122,7 @@ static void finish_ending(struct logger *logger, struct source *source)
 	source->due = true;
 	*logger->due_end = source;
 	logger->due_end = &source->next_due;
-	/* its lines stand before what the supervisor says of its death */
+	/* the worker's lines come before what the supervisor logs of its death */
 	cluster_settle(&logger->clusters, source->cluster);
 	flush_streams(logger);
 	send_answers(logger);
@@ -130,7 +130,7 @@ static void finish_ending(struct logger *logger, struct source *source)
 
 static void take_ended(struct logger *logger, const struct logwire_packet *p)
 {
-	/* a worker that said nothing, or never was added, is answered, too */
+	/* a worker that wrote nothing, or never was added, is answered, too */
 	struct source *source = source_get(&logger->sources, p->worker, p->slot, p->cluster);
 
 	if (source == NULL) {
@@ -140,7 +140,7 @@ static void take_ended(struct logger *logger, const struct logwire_packet *p)
 	if (source->ended)
 		return;
 	source->tail.started = p->quiet != 0;
-	drain(logger, source);
+	drain_pipes(logger, source);
 	finish_ending(logger, source);
 }
 
@@ -151,7 +151,7 @@ static bool is_sized(const struct logger *logger, const struct source_pipe *pipe
 	return pipe->is_pty && is_readable(pipe) && reading_stream_of(logger, pipe)->is_terminal;
 }
 
-/* All of them get that size. */
+/* Set the size of all workers' terminals. */
 static void size_terminals(struct logger *logger, const struct winsize *size)
 {
 	for (size_t i = 0; i < 2 * logger->sources.count; i++) {
@@ -171,7 +171,7 @@ static void size_terminals(struct logger *logger, const struct winsize *size)
 	}
 }
 
-/* How much of our terminal is left for a line. */
+/* Look up how much of our terminal's width is left for a line. */
 static void look_at_size(struct logger *logger)
 {
 	const struct stream *stream = &logger->streams[!logger->streams[0].is_terminal];
@@ -203,7 +203,7 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 	int flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	/* O_NONBLOCK is the supervisor's too, but not the worker's: that
+	/* O_NONBLOCK is shared with the supervisor, but not with the worker, which
 	 * writes to the other end */
 	if (pipe->fd != -1 || flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
 		reading_watch(logger, pipe, fd) == -1)
@@ -216,7 +216,7 @@ static int watch_pipe(struct logger *logger, struct source *source, uint32_t str
 	return 0;
 }
 
-/* *at: how many of the descriptors they were. */
+/* *at: incremented by the number of descriptors that were taken. */
 static int watch_pipes(struct logger *logger, struct source *source, uint32_t streams,
 	struct fdpass_message *m, size_t *at)
 {
@@ -230,7 +230,7 @@ static int watch_pipes(struct logger *logger, struct source *source, uint32_t st
 	return 0;
 }
 
-/* Where its latest lines are kept, too. */
+/* Keep the worker's latest lines in this file, too. */
 static void take_memory(struct logger *logger, struct source *source, int *fd)
 {
 	if (source->memory == NULL)
@@ -241,7 +241,7 @@ static void take_memory(struct logger *logger, struct source *source, int *fd)
 			source->cluster->name, source->slot);
 }
 
-/* A worker's pipes; the descriptors are ours now. */
+/* Take over a worker's pipes, with their descriptors. */
 static void take_pipes(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
@@ -269,7 +269,7 @@ static void take_pipes(
 	source->generation = p->which;
 	if (source_width(source) > logger->width) {
 		logger->width = source_width(source);
-		/* those who have got a size have got too much */
+		/* terminals that have a size have got a wrong one */
 		logger->look_at_size |= logger->is_sized;
 	}
 	if (!source->quiet)
@@ -293,7 +293,7 @@ static void close_streams(struct logger *logger)
 	stream_close(&logger->streams[1]);
 }
 
-/* The supervisor that has taken over writes elsewhere, and so does what waits. */
+/* The supervisor that has taken over writes elsewhere, and so do the sinks from now on. */
 static void take_output(struct logger *logger, struct fdpass_message *m)
 {
 	clusters_turn(&logger->clusters);
@@ -304,7 +304,7 @@ static void take_output(struct logger *logger, struct fdpass_message *m)
 	open_streams(logger);
 }
 
-/* Its files may have other names, too. */
+/* The cluster's files may have other names, too. */
 static void rename_cluster(
 	struct logger *logger, const struct logwire_packet *p, struct fdpass_message *m)
 {
@@ -335,7 +335,7 @@ static void take_packet(
 		offload_close(&logger->offload, &m->fds[i], false);
 }
 
-/* The supervisor is gone for good: read what is in the pipes, and end. */
+/* The supervisor is gone for good: read the rest of the pipes, and end. */
 static void begin_draining(struct logger *logger)
 {
 	logger->stage = DRAINING;
@@ -355,7 +355,7 @@ static void close_channel(struct logger *logger)
 		return;
 	}
 	fd_close(&logger->over);
-	send_answers(logger); /* nobody asks any more */
+	send_answers(logger); /* no supervisor waits for answers any more */
 }
 
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
@@ -378,7 +378,7 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 	}
 }
 
-/* --- The next one above us --- */
+/* --- The supervisor's successor --- */
 
 static void pipes_of(void *context, const struct logwire_packet *worker, int fds[2])
 {
@@ -389,7 +389,7 @@ static void pipes_of(void *context, const struct logwire_packet *worker, int fds
 		fds[i] = source != NULL ? source->pipes[i].fd : -1;
 }
 
-static void resume(void *context, int channel)
+static void resume_logger(void *context, int channel)
 {
 	struct logger *logger = context;
 
@@ -443,7 +443,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int revents)
 		ev_break(loop, EVBREAK_ALL);
 }
 
-/* Each time before the loop waits. */
+/* Called each time before the loop waits. */
 static void on_turn(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct logger *logger = ev_userdata(loop);
@@ -470,8 +470,8 @@ static void on_far(struct ev_loop *loop, ev_periodic *watcher, int revents)
 	(void)revents;
 }
 
-/* A process with a thread that hangs keeps its descriptors when it exits: those
- * whose end others wait for go first. */
+/* A process with a thread that hangs keeps its descriptors when it exits: close
+ * those first whose end other processes wait for. */
 static void close_ends(struct logger *logger)
 {
 	fd_close(&logger->over);
@@ -479,7 +479,7 @@ static void close_ends(struct logger *logger)
 	(void)close(STDERR_FILENO);
 }
 
-static void serve(struct logger *logger)
+static void run_loop(struct logger *logger)
 {
 	(void)ev_run(logger->loop, 0);
 	keep_fini(&logger->keep);
@@ -499,8 +499,8 @@ static void close_later(void *owner, int *fd)
 
 /* --- The beginning --- */
 
-/* It ends with its channel, not by what a terminal or a `pkill nclust` sends:
- * the last lines are still to be written then. */
+/* The logger ends with its channel, and not by the signal of a terminal or of `pkill
+ * nclust`: it has to write the last lines then. */
 static void ignore_signals(void)
 {
 	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM,
@@ -511,7 +511,7 @@ static void ignore_signals(void)
 		(void)signal(signals[i], SIG_IGN);
 	for (int i = SIGRTMIN; i <= SIGRTMAX; i++)
 		(void)signal(i, SIG_IGN);
-	/* blocked, so that a terminal with TOSTOP lets us write */
+	/* SIGTTOU is blocked, so that a terminal with TOSTOP lets us write */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTTOU);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
@@ -519,7 +519,7 @@ static void ignore_signals(void)
 
 static void open_streams(struct logger *logger)
 {
-	/* two queues before one pipe would tear each other's lines */
+	/* two sinks with one pipe would tear each other's lines */
 	bool same = descriptors_same(STDOUT_FILENO, STDERR_FILENO);
 
 	stream_open(&logger->streams[0], logger->loop, STDOUT_FILENO);
@@ -545,7 +545,7 @@ static void start_watching(struct logger *logger, int channel)
 	ev_periodic_start(logger->loop, &logger->far);
 }
 
-static void run(struct logger *logger, int channel, uid_t owner)
+static void start_and_run(struct logger *logger, int channel, uid_t owner)
 {
 	struct logwire_packet hello = logwire_hello();
 
@@ -553,12 +553,12 @@ static void run(struct logger *logger, int channel, uid_t owner)
 	keep_init(&logger->keep, logger->loop, owner, logger);
 	logger->keep.close = close_later;
 	logger->keep.pipes = pipes_of;
-	logger->keep.resume = resume;
+	logger->keep.resume = resume_logger;
 	logger->keep.give_up = give_up;
-	/* one that has ended already has told why */
+	/* a supervisor that has ended already has logged why */
 	if (fdpass_send(channel, &hello, sizeof(hello), NULL, 0) == -1 && errno != EPIPE)
 		log_syserr("logger: cannot greet the supervisor");
-	serve(logger);
+	run_loop(logger);
 }
 
 /* After a failure the process ends: nothing is undone here. */
@@ -569,7 +569,7 @@ static int open_loop(struct logger *logger)
 	if (set == -1)
 		return -1;
 	ev_io_init(&logger->readable, reading_on_readable, set, EV_READ);
-	/* poll(2): our sets are in no other one (os/eventset.h) */
+	/* poll(2): no epoll set of nclust is in another one (os/eventset.h) */
 	logger->loop = ev_loop_new(EVBACKEND_POLL | EVFLAG_NOENV);
 	return logger->loop != NULL ? offload_init(&logger->offload, logger->loop) : -1;
 }
@@ -599,12 +599,12 @@ int logger_main(int channel, uid_t user)
 	logger->sources.clusters = &logger->clusters;
 	open_streams(logger);
 	descriptors_allow_many();
-	/* It must run all the same: workers block when nobody reads. */
+	/* The logger must run even so: workers block when no process reads their pipes. */
 	if (privilege_shed(user, &err) == -1)
 		log_warn("logger: keeps its privileges: %s", err.text);
-	run(logger, channel, owner);
+	start_and_run(logger, channel, owner);
 	if (logger->offload.has_threads)
-		return 0; /* they have it, too */
+		return 0; /* workers have the terminal, too */
 	offload_fini(&logger->offload);
 	free(logger->sources.list);
 	ev_loop_destroy(logger->loop);

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* None of these calls sleeps, if all is well. */
+/* None of these calls normally sleeps. */
 #define PATIENCE_NS 100000000
 #define STACK_SIZE ((size_t)64 * 1024)
 
@@ -25,21 +25,21 @@ struct offload_thread {
 	struct offload *of;
 	_Atomic uint32_t state;
 	_Atomic pid_t tid;
-	int peek[2]; /* a pipe of its own, for what is in another and stays there */
+	int peek[2]; /* a pipe of the thread's own, for data that stay in the other pipe */
 	struct offload_call call;
 	char data[OFFLOAD_DATA];
 };
 
 /* ---- in the thread ---- */
 
-/* false: that has taken `most`. */
+/* Wait until *state changes. false: that has taken `most`. */
 static bool wait_while(_Atomic uint32_t *state, uint32_t is, const struct timespec *most)
 {
 	return syscall(SYS_futex, state, FUTEX_WAIT_PRIVATE, is, most, NULL, 0) == 0 ||
 		errno != ETIMEDOUT;
 }
 
-static void wake(_Atomic uint32_t *state)
+static void wake_waiter(_Atomic uint32_t *state)
 {
 	(void)syscall(SYS_futex, state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
@@ -56,8 +56,9 @@ static ssize_t read_pieces(const struct offload_call *call)
 	return all;
 }
 
-/* Through a pipe that nobody else has, because tee(2) holds one lock while it waits for the other. */
-static ssize_t peek(struct offload_thread *self)
+/* Copy through a pipe of this thread's own, because tee(2) holds one pipe's lock while it waits
+ * for the other's. */
+static ssize_t peek_pipe(struct offload_thread *self)
 {
 	ssize_t n;
 
@@ -67,7 +68,7 @@ static ssize_t peek(struct offload_thread *self)
 	return n > 0 ? read(self->peek[0], self->data, (size_t)n) : n;
 }
 
-static void make(struct offload_thread *self)
+static void make_call(struct offload_thread *self)
 {
 	struct offload_call *call = &self->call;
 
@@ -76,7 +77,7 @@ static void make(struct offload_thread *self)
 		call->got = close(call->fd);
 		break;
 	case OFFLOAD_PEEK:
-		call->got = peek(self);
+		call->got = peek_pipe(self);
 		break;
 	case OFFLOAD_READ:
 		call->got = read_pieces(call);
@@ -102,7 +103,7 @@ static void return_late(struct offload_thread *self)
 	ev_async_send(o->loop, &o->returned);
 }
 
-static void *serve(void *argument)
+static void *serve_calls(void *argument)
 {
 	struct offload_thread *self = argument;
 
@@ -112,9 +113,9 @@ static void *serve(void *argument)
 
 		while (self->state == HAS_NONE)
 			(void)wait_while(&self->state, HAS_NONE, NULL);
-		make(self);
+		make_call(self);
 		if (atomic_compare_exchange_strong(&self->state, &state, HAS_NONE))
-			wake(&self->state);
+			wake_waiter(&self->state);
 		else
 			return_late(self);
 	}
@@ -131,12 +132,12 @@ static struct offload_thread *thread_new(struct offload *o)
 		return NULL;
 	thread->of = o;
 	thread->state = HAS_NONE;
-	thread->tid = 0; /* until it runs */
+	thread->tid = 0; /* set when the thread runs */
 	thread->peek[0] = thread->peek[1] = -1;
 	return thread;
 }
 
-static bool start(struct offload_thread *thread)
+static bool start_thread(struct offload_thread *thread)
 {
 	pthread_attr_t attr;
 	pthread_t id;
@@ -145,12 +146,12 @@ static bool start(struct offload_thread *thread)
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	started = pthread_create(&id, &attr, serve, thread) == 0;
+	started = pthread_create(&id, &attr, serve_calls, thread) == 0;
 	(void)pthread_attr_destroy(&attr);
 	return started;
 }
 
-/* NULL: there is none, and no memory for one. */
+/* An idle thread, or a new one; NULL: out of memory. */
 static struct offload_thread *take_idle(struct offload *o)
 {
 	struct offload_thread *thread = o->idle;
@@ -160,7 +161,7 @@ static struct offload_thread *take_idle(struct offload *o)
 		return thread;
 	}
 	thread = thread_new(o);
-	if (thread != NULL && !start(thread)) {
+	if (thread != NULL && !start_thread(thread)) {
 		free(thread);
 		return NULL;
 	}
@@ -199,7 +200,7 @@ static void give_call(
 {
 	take_call(thread, call);
 	thread->state = state;
-	wake(&thread->state);
+	wake_waiter(&thread->state);
 }
 
 bool offload_begin(struct offload *o, const struct offload_call *call)
@@ -220,7 +221,7 @@ ssize_t offload_run(struct offload *o, const struct offload_call *call)
 	if (thread == NULL) {
 		thread = o->here;
 		take_call(thread, call);
-		make(thread);
+		make_call(thread);
 	} else {
 		give_call(thread, call, IS_AWAITED);
 		if (!has_returned(thread)) {
@@ -264,8 +265,6 @@ static void on_returned(struct ev_loop *loop, ev_async *watcher, int revents)
 		thread = next;
 	}
 }
-
-/* ---- life ---- */
 
 int offload_init(struct offload *o, struct ev_loop *loop)
 {

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one loop turn */
-#define TIGHT_MAX ((size_t)4096) /* … while the sinks' memory is used up */
-#define EVENTS_MAX 64            /* pipes read in one loop turn */
-/* So many pipes of a cluster may hang if too many do in all. */
+#define TURN_MAX OFFLOAD_DATA    /* read of one pipe in one turn of the loop */
+#define TIGHT_MAX ((size_t)4096) /* the same while the sinks' memory is used up */
+#define EVENTS_MAX 64            /* pipes read in one turn of the loop */
+/* How many pipes of a cluster may hang if too many do in all. */
 #define HUNG_THEN 1
 #define REDRAWN_EACH 1.0
 
@@ -29,7 +29,7 @@ bool reading_is_copied(const struct logger *logger, const struct source_pipe *pi
 	return pipe->source->copied && !reading_stream_of(logger, pipe)->is_terminal;
 }
 
-/* Has a carriage return begun it anew?  At the end it belongs to the newline. */
+/* Has a carriage return begun the line anew?  At the end it belongs to the newline. */
 static bool is_redrawn(const struct line *line)
 {
 	return line->len > 1 && memchr(line->text, '\r', line->len - 1) != NULL;
@@ -62,7 +62,7 @@ static void put_prefixed(struct logger *logger, struct source_pipe *pipe, struct
 	source->cluster->dirty = true;
 }
 
-/* The route for lines with prefixes; NULL: they go elsewhere. */
+/* The route for lines with prefixes; NULL: the lines go elsewhere. */
 static struct route *prefix_route(const struct logger *logger, struct cluster *c)
 {
 	if (c->count == 0)
@@ -73,7 +73,7 @@ static struct route *prefix_route(const struct logger *logger, struct cluster *c
 	return NULL;
 }
 
-/* To all sinks of its cluster that take lines. */
+/* Put a line to all sinks of its cluster that take lines. */
 static void route_line(struct logger *logger, struct source_pipe *pipe, const struct line *line)
 {
 	struct source *source = pipe->source;
@@ -120,8 +120,8 @@ static void take_line(void *context, const struct line *line)
 		route_line(logger, pipe, line);
 }
 
-/* A progress bar has no end of a line for long: show how far it is by a line each
- * second, which is no part of what is kept. */
+/* A progress bar has no newline for long: show its progress by a line each second,
+ * which is not kept. */
 static void show_progress(struct logger *logger, struct source_pipe *pipe)
 {
 	const struct line line = {
@@ -145,7 +145,7 @@ static const char *data_of(const struct logger *logger)
 	return logger->offload.last->data;
 }
 
-/* `len` bytes of it are made lines now. */
+/* `len` bytes of the pipe are cut into lines now. */
 static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t len)
 {
 	const struct source *source = pipe->source;
@@ -155,8 +155,9 @@ static void begin_lines(struct logger *logger, struct source_pipe *pipe, size_t 
 		(int)source->pid, len);
 }
 
-/* What was read of a pipe, as lines. */
-static void split(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
+/* Cut what was read of a pipe into lines. */
+static void split_lines(
+	struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	begin_lines(logger, pipe, len);
 	cluster_begin_lines(&logger->clusters, pipe, len);
@@ -193,7 +194,7 @@ bool reading_is_on(const struct cluster *c)
 	return !c->too_many && !c->paused;
 }
 
-/* Its cluster is not read now: do not watch the pipe, so that the loop sleeps. */
+/* The pipe's cluster is not read now: do not watch the pipe, so that the loop sleeps. */
 static void put_aside(const struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
@@ -220,7 +221,7 @@ void reading_resume(void *owner, struct cluster *c)
 	}
 }
 
-static void unwatch(const struct logger *logger, struct source_pipe *pipe)
+static void unwatch_pipe(const struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 	struct source_pipe **at = &c->unread_pipes;
@@ -246,7 +247,7 @@ void reading_note_hang(struct logger *logger, struct source_pipe *pipe)
 {
 	struct cluster *c = pipe->source->cluster;
 
-	unwatch(logger, pipe);
+	unwatch_pipe(logger, pipe);
 	pipe->hangs = true;
 	c->hanging++;
 	if (!c->told)
@@ -268,7 +269,7 @@ void reading_end(struct logger *logger, struct source_pipe *pipe)
 	remember_end(&logger->memories);
 	cluster_end(&logger->clusters, pipe);
 	if (!pipe->hangs)
-		unwatch(logger, pipe);
+		unwatch_pipe(logger, pipe);
 	offload_close(&logger->offload, &pipe->fd, pipe->source->is_safe);
 	logger->pipes--;
 	if (pipe->source->ended)
@@ -297,7 +298,7 @@ static struct sink *copy_sink(struct logger *logger, const struct source_pipe *p
 		&logger->clusters, c, &c->list[ROUTE_COPY], (uint32_t)(pipe - pipe->source->pipes));
 }
 
-/* So much may be read at once. */
+/* How much may be read at once. */
 static size_t room_of(struct logger *logger, const struct source_pipe *pipe)
 {
 	struct sink *sink;
@@ -309,7 +310,7 @@ static size_t room_of(struct logger *logger, const struct source_pipe *pipe)
 	return sink != NULL ? sink_room(sink, TURN_MAX) : 0;
 }
 
-static void copy(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
+static void copy_data(struct logger *logger, struct source_pipe *pipe, const char *data, size_t len)
 {
 	struct sink *sink = copy_sink(logger, pipe);
 
@@ -317,14 +318,13 @@ static void copy(struct logger *logger, struct source_pipe *pipe, const char *da
 		sink_copy(sink, data, len);
 }
 
-/* What has come of a call that reads.  false: nothing more is there now, or
- * ever. */
+/* Take the result of a call that reads. false: no more data now, or ever. */
 static bool take_data(struct logger *logger, struct source_pipe *pipe, const char *data, ssize_t n)
 {
 	if (n > 0) {
 		if (reading_is_copied(logger, pipe))
-			copy(logger, pipe, data, (size_t)n);
-		split(logger, pipe, data, (size_t)n);
+			copy_data(logger, pipe, data, (size_t)n);
+		split_lines(logger, pipe, data, (size_t)n);
 		return true;
 	}
 	if (n == -1 && errno == EINPROGRESS)
@@ -344,15 +344,15 @@ bool reading_pipe(struct logger *logger, struct source_pipe *pipe)
 		pipe->source->cluster->dirty = true;
 		return false;
 	}
-	/* what was written before the end of a terminal may come after it, once
-	 * (n_tty_read() of the kernel looks for it first) */
+	/* data from before the end of a terminal may come after the end, once
+	 * (n_tty_read() of the kernel looks for the end first) */
 	do {
 		n = read_some(logger, pipe, most);
 	} while (n == -1 && (errno == EINTR || (errno == EIO && ends++ == 0)));
 	return take_data(logger, pipe, n > 0 ? data_of(logger) : NULL, n);
 }
 
-/* Those that have waited come first: a sink that has room for little has it for them. */
+/* Pipes that have waited come first: a sink that has room for little has it for these. */
 static int by_waiting(const void *a, const void *b)
 {
 	const struct source_pipe *one = ((const struct epoll_event *)a)->data.ptr;
@@ -383,7 +383,7 @@ void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 		}
 		pipe->has_waited = false;
 		(void)reading_pipe(logger, pipe);
-		/* before the loop waits it is settled, and perhaps no more read */
+		/* cluster_settle() decides before the loop waits, and perhaps reads no more */
 		c->paused |= !cluster_flush_enough(&logger->clusters, c);
 		/* both pipes of one worker may be among the events */
 		if (!source_is_open(source))
@@ -408,11 +408,11 @@ void reading_peek(struct logger *logger, struct source_pipe *pipe)
 		return;
 	logger->reading = pipe;
 	if (reading_is_copied(logger, pipe)) {
-		/* … and is remembered then */
+		/* these lines are remembered when they are read for the sinks */
 		lines_split(&pipe->lines, data_of(logger), (size_t)n, take_line, logger);
 		return;
 	}
-	/* it is read again, for the sinks */
+	/* the data stay in the pipe, and are read again for the sinks */
 	lines_init(&lines);
 	lines_split(&lines, data_of(logger), (size_t)n, note_line, logger);
 	lines_end(&lines, note_line, logger);

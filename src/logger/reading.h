@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 /*
- * The logger as it runs (logger.c), and how it reads the pipes of its workers: each that
- * has something gets a share of a loop turn, what was read is made lines, and these go
- * to the sinks of its cluster.  Those of a cluster that is not read now are put aside.
+ * The logger as it runs (logger.c), and how it reads the pipes of its workers: each pipe with
+ * data gets a share of a turn of the loop, the data are cut into lines, and the lines go to the
+ * sinks of the pipe's cluster.  Pipes of a cluster that is not read now are not watched.
  */
 enum stage { RUNNING, DRAINING, FLUSHING };
 
@@ -26,10 +26,10 @@ struct logger {
 	struct ev_io channel;
 	struct ev_io answers; /* the channel again, while it takes no more */
 	/*
-	 * Pipes that have something, by epoll sets of our own.  The supervisor
-	 * has them open too, so that closing ours does not take them out of a
-	 * set, and libev relies on that: a closed one would go on being
-	 * reported, and libev would build its set anew each time.
+	 * Pipes with data, by epoll sets of our own.  The supervisor has the
+	 * pipes open too, so that closing ours does not take them out of a set,
+	 * and libev relies on that: a closed one would go on being reported, and
+	 * libev would build its set anew each time.
 	 */
 	struct ev_io readable;
 	struct ev_prepare turn;
@@ -41,7 +41,7 @@ struct logger {
 	struct stream streams[2];
 	struct source_table sources;
 	unsigned pipes; /* open */
-	unsigned held;  /* of these, by something a dead worker left behind */
+	unsigned held;  /* of these, open by a process that a dead worker left */
 	struct source *due;
 	struct source **due_end;
 	struct keep keep;
@@ -50,15 +50,15 @@ struct logger {
 	struct offload offload;
 	struct clusters clusters;
 	unsigned width;    /* of the longest name before a line */
-	bool has_others;   /* workers may be other users' */
-	bool look_at_size; /* that of our terminal */
-	bool is_sized;     /* the workers' terminals have got one */
+	bool has_others;   /* workers may have other users */
+	bool look_at_size; /* look up the size of our terminal */
+	bool is_sized;     /* the workers' terminals have a size */
 	int over;          /* the channel, when the supervisor has closed it */
 };
 
-/* The stream that a pipe's lines with prefixes, or copies, go to. */
+/* The stream for a pipe's lines with prefixes, or copies. */
 struct stream *reading_stream_of(const struct logger *logger, const struct source_pipe *pipe);
-/* A terminal gets lines, whose control bytes are escaped, and no copy. */
+/* Is the pipe copied?  To a terminal lines go instead, whose control bytes are escaped. */
 bool reading_is_copied(const struct logger *logger, const struct source_pipe *pipe);
 
 /* Read that descriptor from now on; -1 and errno. */
@@ -66,18 +66,18 @@ int reading_watch(const struct logger *logger, struct source_pipe *pipe, int fd)
 void reading_on_readable(struct ev_loop *loop, ev_io *watcher, int revents);
 /* May the cluster's pipes be read now? */
 bool reading_is_on(const struct cluster *c);
-/* Watch those again that were put aside, in the order in which they were. */
+/* Watch the cluster's unwatched pipes again, in the order in which they were. */
 void reading_resume(void *owner, struct cluster *c);
-/* One turn's share.  false: nothing more is there now, or ever. */
+/* Read one turn's share. false: no more data now, or ever. */
 bool reading_pipe(struct logger *logger, struct source_pipe *pipe);
-/* Note what stays in the pipe because a sink is full: it may be the last words. */
+/* Note data that stay in the pipe because a sink is full: they may be the last words. */
 void reading_peek(struct logger *logger, struct source_pipe *pipe);
 /* A pipe is at its end: close it. */
 void reading_end(struct logger *logger, struct source_pipe *pipe);
 
 /* A call for that pipe hangs. */
 void reading_note_hang(struct logger *logger, struct source_pipe *pipe);
-/* A call that was not waited for has returned. */
+/* A call for which the loop has not waited has returned. */
 void reading_goes_on(void *owner, const struct offload_call *call);
 
 void reading_free(struct logger *logger, struct source *source);

@@ -62,20 +62,20 @@ void remember_begin(struct memories *m, struct memory *to, unsigned stream, int 
 	m->used = 0;
 }
 
-/* There is nobody to tell when it fails: memory is short then. */
-static void flush(struct memories *m)
+/* A failure is not reported: memory is short then. */
+static void flush_block(struct memories *m)
 {
 	if (m->used > 0)
 		(void)linering_put(&m->to->ring, m->block, m->used);
 	m->used = 0;
 }
 
-static void put(struct memories *m, enum logline_kind kind, const char *text, size_t len)
+static void put_line(struct memories *m, enum logline_kind kind, const char *text, size_t len)
 {
 	char *at;
 
 	if (m->used + LOGLINE_HEAD + len + 2 > sizeof(m->block))
-		flush(m);
+		flush_block(m);
 	if (!m->headed)
 		m->used += logline_head(
 			m->block + m->used, (int64_t)(clock_wall() * 1000), m->stream, m->pid);
@@ -100,15 +100,15 @@ void remember_note(struct memories *m, const struct line *line)
 	if (m->left_out > 0) {
 		int n = snprintf(text, sizeof(text), "%lu", m->left_out);
 
-		put(m, LOGLINE_LEFT_OUT, text, (size_t)n);
+		put_line(m, LOGLINE_LEFT_OUT, text, (size_t)n);
 		m->left_out = 0;
 	}
-	put(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text, line->len);
+	put_line(m, line->goes_on ? LOGLINE_GOES_ON : LOGLINE_BEGINS, line->text, line->len);
 }
 
 void remember_end(struct memories *m)
 {
 	if (m->to != NULL)
-		flush(m);
+		flush_block(m);
 	m->to = NULL;
 }

@@ -11,11 +11,11 @@
 #include <stdint.h>
 
 /*
- * The latest lines of each slot, for `nclust logs`: in a file that nclust has made
- * and keeps (os/place/linering.h, protocol/logline.h).  What one read has brought is
- * written in one piece.  When much has come at once, only the last lines of it are,
- * because the others would be overwritten soon; the next line says how many
- * were left out.
+ * The latest lines of each slot, for `nclust logs`: in a file that nclust has
+ * made and keeps (os/place/linering.h, protocol/logline.h).  The lines of one
+ * read are written in one piece.  When much has come at once, only the last lines
+ * are written, because the others would be overwritten soon; the next line says
+ * how many were left out.
  */
 #define REMEMBER_BLOCK LINERING_OUTPUT_BLOCK
 #define REMEMBER_MUCH ((size_t)32 * 1024)
@@ -32,23 +32,23 @@ struct memory {
 
 struct memories {
 	struct memory *list; /* heap */
-	/* What is being written. */
-	struct memory *to; /* NULL: nothing */
+	/* The lines of one read, until they are written. */
+	struct memory *to; /* NULL: no read is under way */
 	unsigned stream;
 	int pid;
 	bool much;
-	unsigned long left_out; /* lines since the last one that was written */
-	bool headed;            /* that line has a head */
+	unsigned long left_out; /* lines that were left out since the last written one */
+	bool headed;            /* the line being written has its head */
 	size_t used;
 	char block[REMEMBER_BLOCK];
 };
 
-/* The memory behind this descriptor, which is taken over; NULL: it is none, and
- * stays the caller's. */
+/* The memory behind this descriptor, which is taken over; NULL: it is no such file,
+ * and stays the caller's. */
 struct memory *remember_get(struct memories *m, int *fd);
 void remember_release(struct memories *m, struct memory *memory);
 
-/* Lines of one stream of a worker, of which so many bytes have come at once. */
+/* Begin lines of one stream of a worker, of which so many bytes have come at once. */
 void remember_begin(struct memories *m, struct memory *to, unsigned stream, int pid, size_t len);
 void remember_note(struct memories *m, const struct line *line);
 void remember_end(struct memories *m);

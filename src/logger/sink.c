@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 
 #define WAITING_MOST ((size_t)1024 * 1024) /* what one read of short lines becomes */
-#define IDLE_EACH ((size_t)256 * 1024)     /* of memory kept while nothing waits … */
-#define IDLE_ALL ((size_t)1024 * 1024)     /* … unless all sinks have so much */
+#define IDLE_EACH ((size_t)256 * 1024)     /* memory that a sink keeps while nothing waits */
+#define IDLE_ALL ((size_t)1024 * 1024)     /* memory of all sinks beyond which none is kept */
 #define TRY_AGAIN 1.0
-#define HANGS_THEN 0.5 /* seconds of one write */
+#define HANGS_THEN 0.5 /* seconds after which one write counts as hanging */
 #define HURRY 10.0
 #define TELL_AGAIN 60.0
 #define COPIER 1 /* the author of copies; nclust itself is 0 */
@@ -96,7 +96,7 @@ static void begin_dropping(struct sink *o)
 	o->told = sink_now(o);
 }
 
-static void lose(struct sink *o, unsigned long lines)
+static void count_lost(struct sink *o, unsigned long lines)
 {
 	o->dropped += lines;
 	cluster_lose(o->all, o->of, lines);
@@ -111,7 +111,7 @@ static size_t say_loss(char *to, size_t size, unsigned long lines, const char *w
 	return n > 0 && (size_t)n < size ? (size_t)n : 0;
 }
 
-/* Write how much was lost in the place where it was; a daemon gets a message of its own. */
+/* Write how many lines were lost in their place; a daemon gets a message of its own. */
 static void tell_loss(struct sink *o)
 {
 	char text[200];
@@ -128,8 +128,8 @@ static void tell_loss(struct sink *o)
 	sink_put(o, 0, text, len);
 }
 
-/* All that waited is written. */
-static void recover(struct sink *o)
+/* All that waited is written: the sink takes lines again. */
+static void end_dropping(struct sink *o)
 {
 	o->head = 0;
 	buffer_clear(&o->out);
@@ -188,7 +188,7 @@ bool sink_is_full(struct sink *o)
 	return behind && !o->dropping;
 }
 
-/* A sink that fails spares nobody. */
+/* Does the sink take these bytes of a worker that writes little?  Not while it fails. */
 static bool is_spared(const struct sink *o, size_t len)
 {
 	return o->all->is_quiet && o->sys == 0 && o->spared + len <= SINK_HIGH;
@@ -216,7 +216,7 @@ void sink_put(struct sink *o, uint64_t author, const char *data, size_t len)
 	if (len == 0)
 		return;
 	if (!make_room(o, len + torn)) {
-		lose(o, text_lines(data, len - 1) + 1);
+		count_lost(o, text_lines(data, len - 1) + 1);
 		return;
 	}
 	if (torn)
@@ -231,7 +231,7 @@ void sink_send(struct sink *o, const char *data, size_t len)
 	uint32_t size = (uint32_t)len;
 
 	if (!make_room(o, len + sizeof(size))) {
-		lose(o, 1);
+		count_lost(o, 1);
 		return;
 	}
 	buffer_append(&o->in, &size, sizeof(size));
@@ -247,7 +247,7 @@ void sink_line(struct sink *o, const char *before, size_t before_len, const char
 	/* text_escape_line() makes up to four bytes of one, and a NUL; a colour
 	 * costs an end */
 	if (!make_room(o, before_len + (escapes ? 4 * len + 4 : len) + 2)) {
-		lose(o, 1);
+		count_lost(o, 1);
 		return;
 	}
 	buffer_append(&o->in, before, before_len);
@@ -295,7 +295,7 @@ void sink_note_taken(struct sink *o, size_t len)
 	o->taken += len;
 	o->mid_written = o->out.data[o->head - 1] != '\n';
 	if (sink_waiting(o) == 0)
-		recover(o);
+		end_dropping(o);
 }
 
 void sink_fail(struct sink *o, int error)
@@ -372,7 +372,7 @@ static size_t write_turn(struct sink *o)
 	return done;
 }
 
-/* The first sink has its turn, and is the last one then. */
+/* Write for the first sink, which becomes the last one. */
 static size_t serve_next(struct stream *s)
 {
 	struct sink *o = s->turns;
@@ -388,7 +388,7 @@ static size_t serve_next(struct stream *s)
 	return done;
 }
 
-static void serve(struct stream *s, size_t most)
+static void serve_sinks(struct stream *s, size_t most)
 {
 	size_t done = 0;
 
@@ -417,13 +417,13 @@ void sink_copy(struct sink *o, const char *data, size_t len)
 
 void sinks_flush(struct stream *s)
 {
-	serve(s, SIZE_MAX);
+	serve_sinks(s, SIZE_MAX);
 }
 
 void sinks_turn(struct stream *s)
 {
 	if (!s->copies_next)
-		serve(s, s->is_copied_to ? PIPE_BUF : SIZE_MAX);
+		serve_sinks(s, s->is_copied_to ? PIPE_BUF : SIZE_MAX);
 }
 
 void sinks_watch(struct stream *s)
@@ -462,7 +462,7 @@ static void send_all(struct sink *o)
 			lose_daemon(o);
 			return;
 		}
-		lose(o, n == -1);
+		count_lost(o, n == -1);
 		sink_note_taken(o, sizeof(size) + size);
 	}
 }
@@ -473,13 +473,13 @@ void sink_flush(struct sink *o)
 {
 	if (o->writes || ev_is_active(&o->writable) || (o->sys != 0 && sink_now(o) < o->try_again))
 		return;
-	/* nothing waits: it dropped one line that was too long for the memory that is left */
+	/* nothing waits: the sink dropped one line that was too long for its memory */
 	if (o->dropping && sink_waiting(o) == 0)
-		recover(o);
+		end_dropping(o);
 	if (o->stream != NULL && sink_waiting(o) > 0) {
 		join_turns(o);
 		if (!o->stream->is_copied_to)
-			serve(o->stream, SIZE_MAX);
+			serve_sinks(o->stream, SIZE_MAX);
 	} else if (o->stream == NULL && sink_file_is_ready(o)) {
 		if (is_daemon(o))
 			send_all(o);
@@ -510,7 +510,7 @@ void sink_free(struct sink *o)
 		(sink_waiting(o) > 0 && o->mid_line);
 	char text[200];
 
-	lose(o, lines);
+	count_lost(o, lines);
 	if (o->stream != NULL)
 		leave_turns(o);
 	else if (lines > 0 && say_loss(text, sizeof(text), lines, reason_of(o)) > 0)

@@ -12,20 +12,20 @@
 #include <stdint.h>
 
 /*
- * Where output of one cluster goes: stdout or stderr, which it shares with others; or a
- * file, a FIFO or the socket of a log daemon that the supervisor opens for us, since we
- * have no rights.  What is not taken yet waits in a buffer of bounded size.
+ * Where output of one cluster goes: stdout or stderr, which the cluster shares with others; or
+ * a file, a FIFO or the socket of a log daemon that the supervisor opens for us, since the
+ * logger has no rights.  Output that is not taken yet waits in a buffer of bounded size.
  *
- * While too much waits, the cluster's pipes are not read, but only as long as SINK_TAKES
- * is taken in each second.  After that the sink drops what comes, counts the lines, and
- * writes their number in their place when all that waited is written.  Meanwhile it still
- * takes SINK_HIGH of workers that write little, so that a flood costs its own lines alone.
- * A write that fails (a full disk) is tried again each second; the workers do not wait for
- * a stream that fails.  Bytes that are copied are no lines: their worker waits for the
- * reader, however long that takes.
+ * While too much waits, the cluster's pipes are not read, but only as long as SINK_TAKES is
+ * taken in each second.  After that the sink drops output, counts the lines, and writes their
+ * number in their place when all that waited is written.  Meanwhile it still takes SINK_HIGH of
+ * workers that write little, so that a flood costs its own lines alone.  A write that fails (a
+ * full disk) is tried again each second; the workers do not wait for a stream that fails.
+ * Bytes that are copied are no lines: their worker waits for the reader, however long that
+ * takes.
  *
- * A stream gets whole lines, and its sinks write by turns; a file gets blocks of whole
- * lines; a daemon gets a datagram for each line.
+ * A stream gets whole lines, and its sinks write by turns; a file gets blocks of whole lines; a
+ * daemon gets a datagram for each line.
  */
 #define SINK_HIGH ((size_t)128 * 1024) /* too much */
 #define SINK_PATIENCE 1.0
@@ -44,16 +44,16 @@ enum sink_kind {
 	SINK_FILE = LOGWIRE_TO_FILE,
 	SINK_JOURNAL = LOGWIRE_TO_JOURNAL,
 	SINK_SYSLOG = LOGWIRE_TO_SYSLOG,
-	SINK_COPY, /* to a stream, as it is */
+	SINK_COPY, /* to a stream, unchanged */
 };
 
-/* A file as the supervisor's child has found it. */
+/* A file, with the facts that the supervisor's child has found. */
 struct sink_file {
-	int fd;         /* -1: there is none */
-	uint64_t inode; /* 0: it is no regular file */
+	int fd;         /* -1: none */
+	uint64_t inode; /* 0: not a regular file */
 	uint64_t dev;
 	uint64_t size;
-	ev_tstamp born; /* 0: not known */
+	ev_tstamp born; /* 0: unknown */
 };
 
 struct sink {
@@ -61,43 +61,43 @@ struct sink {
 	struct clusters *all;
 	struct cluster *of;
 	enum sink_kind kind;
-	const char *name; /* for messages: as the settings say it */
-	uint32_t index;   /* in the list of the cluster */
-	uint32_t slot;    /* of a stream: which one it is */
+	const char *name; /* for messages: the address as in the settings */
+	uint32_t index;   /* of the route in the cluster's list */
+	uint32_t slot;    /* of a stream: its number */
 	bool leaving;     /* to be freed when all is written */
 
-	struct buffer in;  /* what is put … */
-	struct buffer out; /* … and goes here when all of this is written */
-	size_t head;       /* so much of that is */
-	size_t memory;     /* of both, as counted in all->memory */
-	uint64_t author;   /* of what was put last … */
-	bool mid_line;     /* … which does not end with a newline */
-	bool mid_written;  /* the same of what was written */
+	struct buffer in;  /* output is put here */
+	struct buffer out; /* and is moved here when `out` is written */
+	size_t head;       /* bytes of `out` that are written */
+	size_t memory;     /* of both buffers, as counted in all->memory */
+	uint64_t author;   /* worker of the output that was put last */
+	bool mid_line;     /* that output does not end with a newline */
+	bool mid_written;  /* what was written last does not either */
 
-	ev_tstamp full_since; /* 0: it is not */
-	size_t taken;         /* since then */
+	ev_tstamp full_since; /* 0: the sink is not full */
+	size_t taken;         /* bytes written since full_since */
 	ev_tstamp hurry;      /* until then the workers do not wait for it */
-	int sys;              /* errno of the last write or opening; 0: none */
-	ev_tstamp try_again;  /* if `sys` */
+	int sys;              /* errno of the last write or opening; 0: success */
+	ev_tstamp try_again;  /* with `sys`: time of the next try */
 	bool dropping;
-	size_t spared;   /* bytes of workers that write little, taken since then */
-	const char *why; /* why it drops */
+	size_t spared;   /* bytes taken of workers that write little, since full_since */
+	const char *why; /* the reason for dropping lines */
 	unsigned long dropped;
-	ev_tstamp told; /* when the log last said that it drops */
+	ev_tstamp told; /* when the log last said that lines are dropped */
 
-	struct stream *stream; /* NULL: a file or a daemon, which has what follows these */
+	struct stream *stream; /* NULL: a file or a daemon, which use the members below */
 	struct sink *next_turn;
 	bool has_turn;
 
 	struct sink_file file;
-	ev_io writable; /* active: it takes no more now */
+	ev_io writable; /* active: the descriptor takes no more now */
 	bool asked;
-	ev_tstamp ask_again; /* not before */
+	ev_tstamp ask_again; /* time before which the supervisor is not asked again */
 	unsigned failures;   /* to open it, in a row */
 
 	struct sink_file later; /* to be used from the next line on */
-	size_t late;            /* bytes written since that came */
-	bool rotates;           /* … and then the old one is complete */
+	size_t late;            /* bytes written since `later` came */
+	bool rotates;           /* the old file is complete when `later` is used */
 	bool writes;            /* a thread writes `out` */
 	ev_tstamp writes_since;
 	uint64_t size_max; /* 0: never */
@@ -109,35 +109,35 @@ struct sink *sink_new(struct clusters *all, struct cluster *of, enum sink_kind k
 	struct stream *stream);
 void sink_free(struct sink *o);
 
-/* A block of `author`'s: whole lines, or a piece of a long one. */
+/* Put a block of `author`'s: whole lines, or a piece of a long one. */
 void sink_put(struct sink *o, uint64_t author, const char *data, size_t len);
-/* One line, as a daemon wants it. */
+/* Put one line, formatted for a daemon. */
 void sink_send(struct sink *o, const char *data, size_t len);
-/* A line for a stream, with its prefix. */
+/* Put a line for a stream, with its prefix. */
 void sink_line(struct sink *o, const char *before, size_t before_len, const char *text, size_t len);
-/* So much of `most` may be read now to be copied to it at once. */
+/* How much of `most` may be read now to be copied to the sink at once. */
 size_t sink_room(struct sink *o, size_t most);
 void sink_copy(struct sink *o, const char *data, size_t len);
 
 /* Write what waits. */
 void sink_flush(struct sink *o);
 size_t sink_waiting(const struct sink *o);
-/* Should nothing be read for it now? */
+/* Should the sink's pipes not be read now? */
 bool sink_is_full(struct sink *o);
-/* Look after it, each 0.25 s since clusters_need().  false: that is not needed any more. */
+/* Called each 0.25 s since clusters_need(). false: that is not needed any more. */
 bool sink_look(struct sink *o);
 
-/* Write what waits for a stream; or for each time before the loop waits its share. */
+/* Write all that waits for a stream; or, each time before the loop waits, a share of it. */
 void sinks_flush(struct stream *s);
 void sinks_turn(struct stream *s);
-/* If something still waits the loop comes back as soon as the stream takes it. */
+/* If output still waits the loop comes back as soon as the stream takes it. */
 void sinks_watch(struct stream *s);
 
-/* ---- of its own descriptor (sink_file.c) ---- */
+/* ---- the sink's descriptor (sink_file.c) ---- */
 
-/* Ask for a descriptor, unless that was done. */
+/* Ask for a descriptor, unless the supervisor was asked already. */
 void sink_ask(struct sink *o, enum logwire_ask what);
-/* The answer: the descriptor, which is taken (and -1 then); or -1: it cannot be opened. */
+/* The answer: the descriptor, which is taken (-1 then); or -1: it cannot be opened. */
 void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd);
 /* A write has returned. */
 void sink_goes_on(struct sink *o, const struct offload_call *call);
@@ -145,17 +145,17 @@ void sink_goes_on(struct sink *o, const struct offload_call *call);
 /* ---- between the engine (sink.c) and the writer of files (sink_file.c) ---- */
 
 ev_tstamp sink_now(const struct sink *o);
-/* Is there something in `out`? */
+/* Are there bytes in `out`? */
 bool sink_has_more(struct sink *o);
-/* So much of that is written. */
+/* So many bytes of `out` are written. */
 void sink_note_taken(struct sink *o, size_t len);
 /* A write has failed with that errno. */
 void sink_fail(struct sink *o, int error);
 
-/* May something be written now?  A descriptor that is missing is asked for. */
+/* May the sink write now?  A missing descriptor is asked for. */
 bool sink_file_is_ready(struct sink *o);
 void sink_file_write(struct sink *o);
-/* It waits for the next file. */
+/* Does the sink wait for the next file? */
 bool sink_file_is_put_off(const struct sink *o);
 void sink_file_close(struct sink *o);
 

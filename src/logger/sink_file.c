@@ -12,7 +12,7 @@
 
 #define LATE_MOST ((size_t)1024 * 1024) /* an endless line is cut then */
 #define ASK_AGAIN 1.0
-#define ASK_DOUBLED 4       /* it gets twice as long so often: 8 s */
+#define ASK_DOUBLED 4       /* times that the pause doubles: 8 s */
 #define ROTATE_LEAST 0.02   /* seconds from one rotation to the next */
 #define ASK_UNANSWERED 10.0 /* the supervisor may have been killed */
 #define ROTATE_AGAIN 60.0
@@ -50,11 +50,11 @@ void sink_ask(struct sink *o, enum logwire_ask what)
 }
 
 /* Write to the next file from now on. */
-static void change(struct sink *o)
+static void use_next_file(struct sink *o)
 {
 	ev_io_stop(o->all->loop, &o->writable);
 	offload_close(o->all->offload, &o->file.fd, false);
-	/* nothing writes to that file any more; if this is lost, it stays uncompressed */
+	/* nothing writes to that file any more; if this packet is lost, it stays uncompressed */
 	if (o->rotates && !o->leaving)
 		(void)send_ask(o, LOGWIRE_ASK_ROTATED, o->name);
 	o->rotates = false;
@@ -69,7 +69,7 @@ static void change(struct sink *o)
 	o->late = 0;
 }
 
-/* Even fstat(2) of a file may hang: the supervisor's child has made it. */
+/* Even fstat(2) of a file may hang: the supervisor's child has called it, and sends the facts. */
 static void take_facts(struct sink *o, const char *text)
 {
 	uint64_t facts[4] = {0}; /* inode, size, born, device */
@@ -84,7 +84,7 @@ static void take_facts(struct sink *o, const char *text)
 	o->later.dev = facts[3];
 }
 
-/* Each failed try is logged, so it is not to be tried often. */
+/* The pause before the next try, as each failed one is logged. */
 static ev_tstamp again_in(struct sink *o)
 {
 	o->failures += o->failures < ASK_DOUBLED;
@@ -114,11 +114,11 @@ void sink_opened(struct sink *o, const struct logwire_packet *p, int *fd)
 	take_facts(o, p->text);
 	o->rotates |= rotates;
 	if (!o->writes && (o->file.fd == -1 || !o->mid_written))
-		change(o);
+		use_next_file(o);
 	sink_flush(o);
 }
 
-/* ---- when it is full, or too old ---- */
+/* ---- rotation ---- */
 
 static bool is_due(const struct sink *o)
 {
@@ -127,21 +127,21 @@ static bool is_due(const struct sink *o)
 			(o->age_max > 0. && sink_now(o) >= o->file.born + o->age_max));
 }
 
-/* The next one has been asked for: no more is written before it comes. */
+/* Has the next file been asked for?  Then no more is written before it comes. */
 static bool awaits_next(const struct sink *o)
 {
 	return is_due(o) && o->asked && !o->leaving && sink_now(o) >= o->hurry &&
 		sink_now(o) < o->ask_again - ASK_UNANSWERED + NEXT_PATIENCE;
 }
 
-/* Or it is due again so soon that it has to wait. */
+/* Or the next rotation is due too soon. */
 bool sink_file_is_put_off(const struct sink *o)
 {
 	return awaits_next(o) || (is_due(o) && !o->asked && o->failures == 0);
 }
 
-/* Not if another sink writes to the same file: its lines would be lost. */
-static void rotate(struct sink *o)
+/* Ask for a new file, unless another sink writes to the same file: its lines would be lost. */
+static void ask_rotation(struct sink *o)
 {
 	if (!clusters_share_file(o)) {
 		sink_ask(o, LOGWIRE_ASK_ROTATE);
@@ -160,7 +160,7 @@ bool sink_file_is_ready(struct sink *o)
 	if (o->file.fd == -1 && sink_waiting(o) > 0 && sink_now(o) >= o->ask_again)
 		sink_ask(o, LOGWIRE_ASK_OPEN);
 	if (is_due(o) && sink_now(o) >= o->ask_again)
-		rotate(o);
+		ask_rotation(o);
 	if (sink_file_is_put_off(o))
 		clusters_need(o->all);
 	return o->file.fd != -1 && !awaits_next(o) && sink_has_more(o);
@@ -171,7 +171,7 @@ static size_t next_write(const struct sink *o)
 {
 	const char *data = o->out.data + o->head;
 	size_t len = o->out.len - o->head;
-	size_t from = 0; /* the first newline after that */
+	size_t from = 0; /* offset of the first newline after that */
 	const char *end;
 
 	if (o->later.fd == -1)
@@ -195,7 +195,7 @@ void sink_file_write(struct sink *o)
 	};
 
 	o->writes = cluster_may_write(o->all, o->of) && offload_begin(o->all->offload, &call);
-	if (!o->writes) { /* until another one has returned */
+	if (!o->writes) { /* until another write has returned */
 		clusters_need(o->all);
 		return;
 	}
@@ -210,7 +210,7 @@ static void note_written(struct sink *o, size_t len)
 	if (o->later.fd != -1) {
 		o->late += len;
 		if (!o->mid_written || o->late > LATE_MOST)
-			change(o);
+			use_next_file(o);
 	}
 }
 
@@ -218,7 +218,7 @@ void sink_goes_on(struct sink *o, const struct offload_call *call)
 {
 	o->writes = false;
 	o->of->writes--;
-	o->of->dirty = true; /* others may wait for their turn */
+	o->of->dirty = true; /* other sinks may wait for a thread */
 	if (call->got > 0)
 		note_written(o, (size_t)call->got);
 	else if (call->got == -1 && call->error == EAGAIN)

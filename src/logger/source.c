@@ -11,7 +11,7 @@
 
 #define FEWEST 64
 
-/* Where a worker stands in the list, or would stand. */
+/* The worker's index in the list, or where it would be inserted. */
 static size_t place_of(const struct source_table *table, uint64_t worker)
 {
 	size_t from = 0;

@@ -19,13 +19,13 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	ev_io_stop(loop, watcher);
-	s->is_full = false; /* before the loop waits the next one has its turn */
+	s->is_full = false; /* before the loop waits the next sink has its turn */
 	s->copies_next = s->is_copied_to && !s->copies_next;
 }
 
-/* A description of our own: O_NONBLOCK on the given one would be seen by all
- * who share it, the user's shell among them. */
-static int reopen(int original)
+/* Open a description of our own: O_NONBLOCK on the given one would be seen by all
+ * processes that share it, the user's shell among them. */
+static int open_again(int original)
 {
 	char path[32];
 
@@ -33,11 +33,11 @@ static int reopen(int original)
 	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_APPEND | O_CLOEXEC);
 }
 
-/* A pipe takes up to PIPE_BUF whole or not at all: no line of ours is torn by a
- * message of the supervisor's. */
+/* A pipe takes up to PIPE_BUF whole or not at all: a message of the supervisor tears
+ * no line. */
 static void choose_batch(struct stream *s)
 {
-	int holds = fcntl(s->fd, F_GETPIPE_SZ); /* -1: it is no pipe */
+	int holds = fcntl(s->fd, F_GETPIPE_SZ); /* -1: not a pipe */
 
 	s->batch = s->batch_if_empty = s->is_pipe ? PIPE_BUF : STREAM_ENOUGH;
 	s->holds = holds > 0 ? (size_t)holds : 0;
@@ -50,11 +50,11 @@ void stream_open(struct stream *s, struct ev_loop *loop, int original)
 	struct stat st = {0};
 	bool blocks;
 
-	/* a closed one takes nothing: every write fails, and that is counted */
+	/* a closed descriptor takes nothing: every write fails, and is counted */
 	(void)fstat(original, &st);
 	blocks = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
 	s->loop = loop;
-	s->fd = blocks ? reopen(original) : -1;
+	s->fd = blocks ? open_again(original) : -1;
 	s->is_ours = s->fd != -1;
 	if (!s->is_ours)
 		s->fd = original;
@@ -76,8 +76,8 @@ void stream_close(struct stream *s)
 		(void)close(s->fd);
 }
 
-/* An empty pipe takes half of what it holds, whatever others write meanwhile: its
- * reader is woken up less often then. */
+/* An empty pipe takes half of its capacity at once, whatever other processes write
+ * meanwhile: its reader is woken up less often then. */
 static size_t batch_of(const struct stream *s)
 {
 	int waiting;
@@ -87,7 +87,7 @@ static size_t batch_of(const struct stream *s)
 		: s->batch;
 }
 
-/* Whole lines up to the batch's size; a longer one alone. */
+/* Whole lines up to the batch's size; a longer line alone. */
 static size_t next_batch(const struct stream *s, const char *start, size_t len)
 {
 	const char *end;
@@ -147,7 +147,7 @@ ssize_t stream_write(struct stream *s, const char *data, size_t len, bool as_is)
 	return errno == EAGAIN || errno == EINTR ? 0 : -1;
 }
 
-/* A pipe holds so many pages, and each piece that was none leaves one that is not full. */
+/* A pipe holds so many pages, and each piece that is no whole page leaves one that is not full. */
 size_t stream_room(struct stream *s)
 {
 	int waiting;

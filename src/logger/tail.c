@@ -48,8 +48,8 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Without escape sequences and the blanks at the beginning. */
-static size_t strip(char *to, size_t size, const char *from, size_t len)
+/* Copy text without escape sequences and the blanks at the beginning. */
+static size_t strip_escapes(char *to, size_t size, const char *from, size_t len)
 {
 	size_t used = 0;
 
@@ -64,7 +64,7 @@ static size_t strip(char *to, size_t size, const char *from, size_t len)
 	return used;
 }
 
-/* Most lines are. */
+/* Has the line nothing to clean?  Most lines have not. */
 static bool is_plain(const char *line, size_t len)
 {
 	bool other = len == 0 || len >= TAIL_TEXT || is_blank(line[0]) || is_blank(line[len - 1]);
@@ -74,8 +74,8 @@ static bool is_plain(const char *line, size_t len)
 	return !other;
 }
 
-/* What a person would read of the line; its length. */
-static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
+/* The line as a person would read it; returns its length. */
+static size_t clean_line(char to[TAIL_TEXT], const char *line, size_t len)
 {
 	char plain[TAIL_TEXT];
 
@@ -84,13 +84,13 @@ static size_t clean(char to[TAIL_TEXT], const char *line, size_t len)
 		to[len] = '\0';
 		return len;
 	}
-	len = strip(plain, sizeof(plain), line, len);
+	len = strip_escapes(plain, sizeof(plain), line, len);
 	while (len > 0 && is_blank(plain[len - 1]))
 		len--;
 	return text_escape(to, TAIL_TEXT, plain, len);
 }
 
-/* How long tail_text() would be now. */
+/* The length that tail_text() would return now. */
 static size_t text_length(const struct tail *tail, size_t *count)
 {
 	const char *at = tail->lines.data;
@@ -149,7 +149,7 @@ enum worth { SAYS_NOTHING, SAYS_SOMETHING, SAYS_IT };
 
 #define PAIR(second) (1U << ((second)&31))
 
-/* Can one of the words below stand here?  This is asked for each byte. */
+/* Can one of the words below begin here?  This is asked for each byte. */
 static bool may_begin(const char *at)
 {
 	static const uint32_t second[32] = {
@@ -199,8 +199,8 @@ static bool is_near(const struct tail *tail, uint64_t at)
 	return at > 0 && tail->seen - at <= TAIL_NEAR;
 }
 
-/* `text` is the line, cleaned. */
-static void explain(struct tail *tail, const char *text, size_t len, bool indented)
+/* Keep the line if it explains the death; `text` is the line, cleaned. */
+static void note_explanation(struct tail *tail, const char *text, size_t len, bool indented)
 {
 	enum worth worth = indented ? SAYS_NOTHING : worth_of(text);
 
@@ -223,10 +223,10 @@ static void explain(struct tail *tail, const char *text, size_t len, bool indent
 	buffer_append(&tail->why, text, len);
 }
 
-static void remember(struct tail *tail, const char *line, size_t len)
+static void keep_line(struct tail *tail, const char *line, size_t len)
 {
 	char text[TAIL_TEXT];
-	size_t n = clean(text, line, len);
+	size_t n = clean_line(text, line, len);
 	size_t count;
 	bool indented;
 
@@ -234,14 +234,14 @@ static void remember(struct tail *tail, const char *line, size_t len)
 		return;
 	indented = is_indented(line, len);
 	tail->errors = indented ? 0 : tail->errors << 1;
-	explain(tail, text, n, indented);
+	note_explanation(tail, text, n, indented);
 	while (tail->lines.len > 0 &&
 		(text_length(tail, &count) + sizeof(joint) - 1 + n >= TAIL_TEXT ||
 			count >= TAIL_LINES))
 		forget_oldest(&tail->lines);
 	if (tail->lines.len > 0)
 		buffer_append(&tail->lines, "\n", 1);
-	/* no memory: the death is told without it */
+	/* out of memory: the death is logged without this line */
 	buffer_append(&tail->lines, text, n);
 }
 
@@ -277,10 +277,10 @@ void tail_note(struct tail *tail, const char *line, size_t len, bool goes_on, si
 		tail->in_use_early = tail->in_use_early || early;
 	}
 	if (!goes_on)
-		remember(tail, line, len);
+		keep_line(tail, line, len);
 }
 
-/* The first of several lines that explain, of those that are kept. */
+/* The first of the kept lines that explain. */
 static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
 {
 	const char *at = tail->lines.data;
@@ -296,7 +296,7 @@ static size_t first_error(const struct tail *tail, char to[TAIL_TEXT])
 	end = at + tail->lines.len;
 	while ((errors >> --count & 1) == 0)
 		at = (char *)memchr(at, '\n', (size_t)(end - at)) + 1;
-	/* another one follows */
+	/* another line follows */
 	len = (size_t)((char *)memchr(at, '\n', (size_t)(end - at)) - at);
 	memcpy(to, at, len);
 	to[len] = '\0';
