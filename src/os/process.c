@@ -281,6 +281,30 @@ bool process_is_runnable(pid_t tid)
 	return state != NULL && state[8] == 'R';
 }
 
+/* A thread that is ending gives up the process's memory first, and the file with it. */
+static bool lacks_memory(pid_t tid)
+{
+	char path[16];
+
+	return process_link(tid, "exe", path, sizeof(path)) == -1 && errno == ENOENT;
+}
+
+static bool is_ending(void *ends, pid_t tid)
+{
+	*(bool *)ends = process_is_runnable(tid) && lacks_memory(tid);
+	return *(bool *)ends;
+}
+
+/* The main thread may have ended before others. */
+bool process_is_ending(pid_t pid)
+{
+	bool ends = false;
+
+	if (lacks_memory(pid))
+		process_each(pid, is_ending, &ends);
+	return ends;
+}
+
 /* The number behind one of the keys; NULL: the line has none of them. */
 static const char *value_in(const char *line, const char *const *keys, size_t count)
 {

@@ -58,6 +58,10 @@ long process_each(pid_t pid, process_visit *look, void *context);
 /* Are all threads of the process stopped, or has it ended? */
 bool process_is_stopped(pid_t pid);
 
+/* Does the process end just now?  It may already be without memory and environment while the
+ * kernel frees these, and only at its end nclust gets its children. */
+bool process_is_ending(pid_t pid);
+
 /* The first number behind a key of /proc/PID/status, such as "CapEff:"; takes no
  * memory and no lock.  0, or -1. */
 int process_status(pid_t pid, const char *key, int base, uint64_t *value);

@@ -332,6 +332,7 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 	scoped_fd fd = -1;
 	struct pidfd_end end;
 	struct child *owner;
+	int error;
 
 	if (!is_stray(sup, pid))
 		return;
@@ -349,11 +350,17 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 		leftovers_found(owner, pid, fd);
 		return;
 	}
-	if (owner == NULL && errno != 0 && errno != ENOENT) {
-		s->execs |= errno == EAGAIN;
+	error = owner == NULL ? errno : 0;
+	/* without an environment, because it has ended since, or is about to: likewise */
+	if (error != 0 && (process_is_ending(pid) || child_peek(pid, &end) != 0)) {
+		s->ended = true;
 		return;
 	}
-	if ((owner != NULL || errno == ENOENT) && is_others(sup, owner, pid))
+	if (error != 0 && error != ENOENT) {
+		s->execs |= error == EAGAIN;
+		return;
+	}
+	if ((owner != NULL || error == ENOENT) && is_others(sup, owner, pid))
 		return;
 	(void)pidfd_signal(fd, SIGKILL);
 	s->killed = true;

@@ -117,6 +117,36 @@ static void execute_for_ever(int said)
 	_exit(127);
 }
 
+static void hold_much_memory(int said)
+{
+	const size_t size = 128 << 20;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	sleep_on(memory != MAP_FAILED ? said : -1);
+}
+
+/* While the kernel frees its memory.  We may get no CPU just then. */
+NATIVE_TEST(one_that_is_ending_is_told_from_one_that_lives_and_one_that_has_ended)
+{
+	struct pidfd_end how;
+	bool seen = false;
+
+	ck_assert(!process_is_ending(getpid()));
+	for (int i = 0; i < 20 && !seen; i++) {
+		pid_t pid = os_start(hold_much_memory);
+
+		ck_assert(!process_is_ending(pid));
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		while (child_peek(pid, &how) == 0)
+			seen |= process_is_ending(pid);
+		ck_assert(!process_is_ending(pid));
+		os_reap(pid, SIGKILL);
+		ck_assert(!process_is_ending(pid));
+	}
+	ck_assert(seen);
+}
+
 TEST(a_process_that_is_being_executed_has_its_variables)
 {
 	char value[64];
