@@ -18,7 +18,7 @@ static const struct plain_row peer_rows[] = {
 };
 static const struct plain_table peer_table = PLAIN_TABLE(peer_rows, peer);
 
-/* A visit with its slot, which both go into one group. */
+/* A visit and its slot: one group of the state has both. */
 struct in_slot {
 	struct visit visit;
 	uint64_t slot;

@@ -61,7 +61,7 @@
 #define STOP_POLL (20 * USEC)
 /* nclust gives up freezing a traced worker after so many freezes in vain. */
 #define STOPS_IN_VAIN 3
-/* Time for the worker to close connections that may be quiet ("unseen"). */
+/* Time for the worker to close connections that may be quiet (maybe_quiet). */
 #define UNSEEN_PATIENCE (2 * SECOND)
 /* In this last part of the drain's time the moment with the fewest busy connections is taken. */
 #define LAST_PART_MOST (2 * SECOND)
@@ -148,7 +148,7 @@ static void arm_drain_timer(struct drain *d, nsec_t wait)
 /* Lets the worker run until the next look. */
 static void look_later(struct drain *d)
 {
-	/* one look alone may be long because others had the CPU */
+	/* a single look may be long because nclust had no CPU */
 	nsec_t took = d->took_before != 0 && d->took_before < d->view.took ? d->took_before
 									   : d->view.took;
 	nsec_t least =
@@ -254,7 +254,7 @@ static void report_drained(struct drain *d, bool forced)
 	d->reported = true;
 	child_tell(c, EVENT_DRAINED, WHY_ITSELF);
 	c = child_find(service, slot, worker);
-	d = c != NULL ? c->traffic.drain : NULL; /* it may have been freed */
+	d = c != NULL ? c->traffic.drain : NULL; /* child_tell() may have freed the drain */
 	if (d == NULL || d->signalled || d->after_signal)
 		return;
 	if (c->life.stopped_by != 0) /* node/ has asked it to disconnect */
@@ -286,7 +286,7 @@ static bool must_take_waiting(const struct drain *d, nsec_t now)
 		return false;
 	if (node_is_given(d->child))
 		return true;
-	/* it cannot take them any more */
+	/* the worker cannot take connections any more */
 	if (d->child->traffic.withdrawn || node_is_away(d->child))
 		return false;
 	if (d->view.waiting == 0)
@@ -301,7 +301,8 @@ static bool is_quiet(const struct drain *d, nsec_t now)
 {
 	bool leaves_some = d->catches_signal && now - d->began > UNSEEN_PATIENCE;
 
-	return d->view.busy <= (leaves_some ? d->view.unseen : 0) && !must_take_waiting(d, now);
+	return d->view.busy <= (leaves_some ? d->view.maybe_quiet : 0) &&
+		!must_take_waiting(d, now);
 }
 
 /* Will the worker not be quiet in time, and has it now as few busy connections as ever? */
@@ -350,7 +351,7 @@ static bool look_is_final(struct drain *d)
 {
 	drain_look(d);
 	if (d->view.gone || (d->frozen && !drain_is_frozen(d))) {
-		/* ended, as its pidfd will report, or continued by somebody */
+		/* the worker has ended, as its pidfd will report, or somebody has continued it */
 		look_later(d);
 		return true;
 	}
@@ -411,7 +412,7 @@ static void end_after_signal(struct drain *d)
 	bool between = clock_now() - d->began > BETWEEN_AFTER;
 	unsigned late = 0;
 
-	if (d->view.ripe == 0 && d->view.heads == 0 && d->stay_frozen < LINGER_AFTER) {
+	if (d->view.endable == 0 && d->view.unread_heads == 0 && d->stay_frozen < LINGER_AFTER) {
 		d->stay_frozen += LINGER_LOOK;
 		d->lingered++;
 		arm_drain_timer(d, LINGER_LOOK);
@@ -556,7 +557,7 @@ static void look_after_signal(struct drain *d)
 {
 	if (d->lingered > LINGERS_AFTER)
 		drain_free(d);
-	else if (d->view.ripe > 0 || clock_now() - d->moved_at < SECOND)
+	else if (d->view.endable > 0 || clock_now() - d->moved_at < SECOND)
 		freeze_worker(d);
 	else
 		arm_drain_timer(d, LOOK_AFTER);
@@ -588,7 +589,7 @@ static void look_at_worker(struct drain *d)
 	d->quiet_at = 0;
 	drain_withdraw(d, now);
 	d->freeze_between = may_end_between(d, now);
-	if ((is_bypassed(d) && d->view.ripe > 0) || d->freeze_between) {
+	if ((is_bypassed(d) && d->view.endable > 0) || d->freeze_between) {
 		freeze_worker(d);
 		return;
 	}
@@ -725,7 +726,7 @@ static bool drain_on_stop(struct child *child, int signal)
 	if (d != NULL && !d->signalled)
 		report_busy_before_signal(d);
 	steer_goodbye(child);
-	/* those below stay frozen until they have heard it of this one */
+	/* the worker gets the signal alone, and tells the frozen processes below it */
 	if (d == NULL || !d->frozen || signal == SIGKILL ||
 		pidfd_signal_main(child->pidfd, child->pid, signal) == -1)
 		child_signal(child, signal);

@@ -150,8 +150,7 @@ bool drain_is_stopped(const struct child *child)
 				   : pidfd_is_stopped(child->pidfd) == 1;
 }
 
-/* Stops parents first: otherwise a parent with job control (WUNTRACED) would see a suspended
- * child. */
+/* Stops parents first: a parent with job control (WUNTRACED) would see a suspended child. */
 bool drain_is_frozen(struct drain *d)
 {
 	bool all = true;

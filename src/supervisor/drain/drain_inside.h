@@ -23,16 +23,16 @@ struct drain_process {
 
 /* What the last look at a worker has found. */
 struct drain_view {
-	unsigned open;    /* connections of clients to the worker */
-	unsigned alive;   /* open ones that neither side has closed */
-	unsigned busy;    /* open ones that are not quiet */
-	unsigned unseen;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
-	unsigned still;   /* alive, with nothing sent or received for 100 ms (TCP) */
-	unsigned ripe;    /* alive, and may be ended now */
-	unsigned heads;   /* with an unread HTTP/1 head or WebSocket frame */
-	unsigned waiting; /* not accepted yet, at the worker's ports */
-	bool blind;       /* nclust cannot see its connections */
-	bool gone;        /* the worker has ended */
+	unsigned open;         /* connections of clients to the worker */
+	unsigned alive;        /* open ones that neither side has closed */
+	unsigned busy;         /* open ones that are not quiet */
+	unsigned maybe_quiet;  /* busy, but perhaps quiet: the kernel does not show it (unix) */
+	unsigned still;        /* alive, with nothing sent or received for 100 ms (TCP) */
+	unsigned endable;      /* alive, and may be ended now */
+	unsigned unread_heads; /* with an unread HTTP/1 head or WebSocket frame */
+	unsigned waiting;      /* not accepted yet, at the worker's ports */
+	bool blind;            /* nclust cannot see its connections */
+	bool gone;             /* the worker has ended */
 	nsec_t took;
 };
 

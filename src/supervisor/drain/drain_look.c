@@ -178,8 +178,8 @@ static void judge_connections(
 	d->looked_at = now;
 }
 
-/* A worker that may say goodbye to its quiet clients keeps their connections, but for those of
- * HTTP/1 and those that prevent a moment at which all are quiet. In the last moment a connection on
+/* A worker that may say goodbye to its quiet clients keeps their connections, but for connections
+ * of HTTP/1 and such as prevent a moment at which all are quiet. In the last moment a connection on
  * which data came counts as HTTP/1 if nothing else was seen. */
 static bool may_end_connection(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
@@ -213,12 +213,12 @@ static void count_connections(struct drain *d, const struct connections *seen)
 		v->open++;
 		v->alive += is_alive(c);
 		v->busy += !quiet;
-		v->unseen +=
+		v->maybe_quiet +=
 			!quiet && c->kind == CONNECTION_UNIX && c->queue == 0 && c->unsent == 0;
 		v->still += is_open(c) && c->sent_ago >= QUIET_GAP_MS &&
 			c->received_ago >= QUIET_GAP_MS;
-		v->ripe += is_alive(c) && may_end_connection(d, c, &d->memory[i]);
-		v->heads += c->http || c->frames;
+		v->endable += is_alive(c) && may_end_connection(d, c, &d->memory[i]);
+		v->unread_heads += c->http || c->frames;
 	}
 }
 

@@ -37,8 +37,7 @@ static bool has_no_successors(const struct child *child)
 }
 
 /* Is this the only worker that serves the address? So it is for an address that each slot has
- * apart, and for a learned port that only this worker, in a slot that is not wanted any more, has
- * opened. */
+ * apart, and for a learned port that only this worker, in an unwanted slot, has opened. */
 static bool serves_alone(const struct child *child, const struct listener *l)
 {
 	struct child *const *both = child->service->children[child->slot];

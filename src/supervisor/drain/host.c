@@ -106,7 +106,7 @@ static void count_connection(
 		k->seen.peer, one->idiag_family, one->id.idiag_dst, ntohs(one->id.idiag_dport));
 }
 
-/* Counts a connection of a unix socket as in use: the kernel does not tell what goes on there. */
+/* Counts a connection of a unix socket as in use: the kernel does not show its traffic. */
 static void count_unix(void *context, uint64_t inode)
 {
 	struct host_count *k = context;

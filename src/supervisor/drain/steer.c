@@ -120,7 +120,7 @@ static bool has_spare(const struct steer *s, const struct listener_socket *k)
 	return false;
 }
 
-/* Gets the socket a share although no worker is ready? All sockets with a seat do: one of their
+/* Does the socket get a share although no worker is ready? All sockets with a seat do: one of their
  * workers will be ready. */
 static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
@@ -224,7 +224,7 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 	return waiting;
 }
 
-/* Have only workers of a seat that are starting the socket? They take from it soon. */
+/* Do only starting workers of a seat have the socket? They take from it soon. */
 static bool has_only_starting(const struct steer *s, const struct listener_socket *k)
 {
 	for (unsigned i = 0; i < s->count; i++)
@@ -245,8 +245,8 @@ static void wake_unweighted(const struct steer *s, struct listener *l)
 
 /* ---- looking again ---- */
 
-/* Have clients waited at each look for the generation that alone gets connections? Its workers
- * cannot take all clients, as of HTTP/1 with many short connections beside those that stay. */
+/* Have clients waited at each look for the generation that alone gets connections? Its workers then
+ * cannot take all clients, such as many short connections of HTTP/1. */
 static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 {
 	struct listener *l;

@@ -40,8 +40,7 @@ void steer_on_listens(struct child *child);
 void steer_on_aside(struct child *child, struct listener *l);
 
 /* Wakes other workers that share a socket of this lane. Called when a worker of the lane has ended
- * or was withdrawn, because the kernel may have woken that worker alone for a connection that it
- * never took. */
+ * or was withdrawn, because the kernel may have woken that worker alone for a connection. */
 void steer_wake_others(const struct service *service, unsigned lane);
 
 /* Do the worker's listeners get no new connections? The drain asks. */

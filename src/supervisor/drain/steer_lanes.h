@@ -121,9 +121,8 @@ void steer_leave_seat(struct steer *s, unsigned lane);
 
 /* ---- steer_open.c ---- */
 
-/* Opens a socket of this lane at the listener's address, if the lane is to have one and has
- * none; `own`: a worker of the lane alone has the socket that there is. True: there is one
- * socket more. */
+/* Opens a socket of this lane at the listener's address, if the lane is to have its own. `own`: the
+ * only socket there is that of a worker of the lane. True: there is one socket more. */
 bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own);
 void steer_begin(struct service *service, unsigned generation);
 /* Returns the older worker of that slot; NULL: there is none. */

@@ -109,7 +109,7 @@ void steer_on_provide(struct child *child, struct listener *l, bool own)
 
 	struct listener_socket *k;
 
-	steer_on_listens(child); /* it may have listened before */
+	steer_on_listens(child); /* the worker may have listened before */
 	if (lane == NULL || !lane->seated)
 		return;
 	(void)steer_open_own(s, l, child->traffic.lane, own);

@@ -34,7 +34,7 @@ struct asker_kind {
 	/* nclust itself stood still: forgets when a worker was seen; or NULL. */
 	void (*forget)(struct child *child);
 
-	/* If the struct begins with a struct volley: returns what to ask the worker now, or
+	/* If a struct volley is first in the struct: returns what to ask the worker now, or
 	 * NULL. */
 	const struct probe *(*probe)(const struct child *child);
 	void (*answered)(struct child *child, bool well, const char *why);

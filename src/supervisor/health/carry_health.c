@@ -11,7 +11,7 @@ static const struct plain_row health_rows[] = {
 	PLAIN(3, health, failed, UNSIGNED),
 	PLAIN(4, health, last, TEXT),
 	PLAIN(5, health, proving, BOOL),
-	PLAIN(6, health, asked, UNSIGNED),
+	PLAIN(6, health, check_inode, UNSIGNED),
 	PLAIN(7, health, hang, TEXT),
 	PLAIN(8, health, above_since, SIGNED),
 	PLAIN(9, health, requests, UNSIGNED),

@@ -203,7 +203,7 @@ struct look {
 	unsigned alive;
 	bool paused;             /* some are stopped, by job control */
 	struct child *exec;      /* the first one left whose check is a command */
-	const struct child *ask; /* the one to ask first by a connection */
+	const struct child *ask; /* the worker to ask first by a connection */
 	nsec_t interval;         /* the shortest */
 	nsec_t patience;         /* the shortest time in which a worker fails */
 	nsec_t timeout;
@@ -348,7 +348,8 @@ static void look_if_away(
 		away_forget(child);
 		return;
 	}
-	if (health_of(child) == NULL || child->health->seen == c->round || clock_now() > until)
+	if (health_of(child) == NULL || child->health->waited_in_round == c->round ||
+		clock_now() > until)
 		return;
 	s = child_settings(child);
 	patience = (nsec_t)s->check_failures * s->check_interval;
@@ -357,7 +358,7 @@ static void look_if_away(
 	if (away_look(child, listener, patience, asker_time(&c->volley.asker, clock_now())))
 		note_away(child, patience);
 	else if (!away_is_suspect(child))
-		child->health->seen = c->round;
+		child->health->waited_in_round = c->round;
 }
 
 static void look_for_away(struct checker *c)
@@ -381,7 +382,7 @@ static void run_command(struct checker *c, struct child *child)
 	if (c->volley.running >= HEALTH_EXEC_AT_ONCE ||
 		health_exec(child, &c->volley, &s->check, &err) == 0)
 		return;
-	/* that nclust could not ask is no fault of the worker's */
+	/* a check that nclust could not start is no fault of the worker's */
 	log_worker(child, LOG_WARN, "cannot be checked: %s", err.text);
 	if (child->health != NULL)
 		child->health->round = c->round;

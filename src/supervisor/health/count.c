@@ -60,18 +60,17 @@ void health_count(struct child *child)
 	struct health *h = has_limit(child) ? health_of(child) : NULL;
 	struct dealt given;
 
-	if (h == NULL || h->counts)
+	if (h == NULL || h->counting)
 		return;
 	given = connections_of(child);
-	h->counts = true;
-	h->counted = given.known;
-	h->given = given.count;
+	h->counting = true;
+	h->countable = given.known;
+	h->counted_so_far = given.count;
 	h->counted_at = clock_now();
 	h->count_pause = WAIT_LEAST / 2;
 }
 
-/* Returns the time in which the worker may have got `more` connections, having `got` some in
- * `span`. */
+/* The time in which the worker may get `more` connections, having `got` some in `span`. */
 static nsec_t time_to_reach(struct health *h, uint64_t more, uint64_t got, nsec_t span)
 {
 	uint64_t at;
@@ -90,9 +89,11 @@ static nsec_t time_to_reach(struct health *h, uint64_t more, uint64_t got, nsec_
 static uint64_t add_requests(struct health *h, const struct dealt *given)
 {
 	/* the count of a listener that was closed is gone */
-	uint64_t got = given->count > h->given ? (given->count - h->given) / given->mates : 0;
+	uint64_t got = given->count > h->counted_so_far
+		? (given->count - h->counted_so_far) / given->mates
+		: 0;
 
-	h->given = given->count;
+	h->counted_so_far = given->count;
 	h->requests += got;
 	return got;
 }
@@ -118,7 +119,7 @@ static nsec_t count_requests(struct child *child, nsec_t now)
 		warn_uncounted(child->service, &given);
 		return WAIT_IDLE;
 	}
-	h->counted = true;
+	h->countable = true;
 	got = add_requests(h, &given);
 	span = now - h->counted_at;
 	h->counted_at = now;

@@ -39,7 +39,7 @@ bool health_gives_up(const struct child *child, const struct connection *c)
 	const struct health *h = child->health;
 
 	return h != NULL &&
-		((c->inode != 0 && h->asked == c->inode) ||
+		((c->inode != 0 && h->check_inode == c->inode) ||
 			(*h->hang != '\0' && hang_exceeds(child, c)));
 }
 
@@ -287,7 +287,7 @@ static void health_on_status_worker(struct json_writer *w, const struct child *c
 	else
 		json_put_null(w, "last");
 	json_close_object(w);
-	if (h->counted)
+	if (h->countable)
 		json_put_int(w, "requests", (int64_t)h->requests);
 }
 

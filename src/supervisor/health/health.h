@@ -28,27 +28,27 @@ struct health {
 	char last[96];              /* how the last check failed; or "" */
 	struct helper *helper;      /* exec: the command that runs, or NULL */
 	struct volley *asks;        /* exec: the volley that runs the command */
-	nsec_t moved_at;            /* stall: when it made progress, or 0 */
-	nsec_t moved_cpu;           /* stall: its CPU time at moved_at */
-	uint64_t moved_print;       /* stall: the print of its connections at moved_at */
-	uint64_t asked;             /* inode of the worker's end of the last check, or 0 */
-	unsigned seen;              /* the round of checks in which it waited for connections */
+	nsec_t progress_at;         /* stall: when it made progress, or 0 */
+	nsec_t progress_cpu;        /* stall: its CPU time at progress_at */
+	uint64_t progress_print;    /* stall: the print of its connections at progress_at */
+	uint64_t check_inode;       /* inode of the worker's end of the last check, or 0 */
+	unsigned waited_in_round;   /* the round of checks in which it waited for connections */
 	nsec_t away_since;          /* when it was seen away first (away.h); or 0 */
 	uint64_t away_print;        /* the print of its connections at away_since */
 	bool away_found;            /* that it is away was reported */
 	struct cookies silent_seen; /* its connections at silent_since */
 	nsec_t silent_since;        /* it has taken no connection since (silence.h) */
-	nsec_t silent_looked;       /* when that was checked last; 0: never */
+	nsec_t silent_checked;      /* when that was checked last; 0: never */
 	bool silent;                /* it has taken none for so long that it has failed */
 	nsec_t hang_looked;         /* request-timeout: when nclust looked last */
 	uint64_t hang_cookie;       /* the connection with a late answer, or 0 */
 	char hang[96];              /* the request that was too late; or "" */
 	nsec_t above_since;         /* max-memory: when the limit was exceeded; or 0 */
 	bool outgrown;              /* its core knows that it has outgrown a limit */
-	bool counts;                /* max-requests: counting has begun (count.c) */
-	bool counted;               /* max-requests: its connections can be counted */
+	bool counting;              /* max-requests: counting has begun (count.c) */
+	bool countable;             /* max-requests: its connections can be counted */
 	uint64_t requests;          /* connections that it got since it was ready */
-	uint64_t given;             /* the kernel's count at counted_at */
+	uint64_t counted_so_far;    /* the kernel's count at counted_at */
 	nsec_t counted_at;          /* when its connections were counted last */
 	nsec_t count_pause;         /* time to the next count, while none come */
 };

@@ -31,8 +31,7 @@ struct wait {
 	size_t count;
 };
 
-/* Has the process several threads, or room for so many descriptors that looking at them would be
- * much work? */
+/* Has the process several threads, or so many descriptors that looking at them is much work? */
 static bool serves_several(pid_t pid)
 {
 	uint64_t threads = 0;
@@ -107,7 +106,7 @@ static nsec_t held_for(const struct child *child, const struct listener **at, si
 		if (!waits_for(&wait, c->inode))
 			continue;
 		if (c->kind == CONNECTION_LISTENER) {
-			time = 0; /* it waits for the next client, too */
+			time = 0; /* the worker waits for the next client, too */
 			break;
 		}
 		l = find_silent_listener(child, c);

@@ -72,8 +72,7 @@ static void run_command(struct volley *v, struct child *child, nsec_t now, nsec_
 		note_answer(child, false, err.text);
 }
 
-/* Opens as many connections as there are workers, because an idle worker that is awake wakes no
- * other. */
+/* Opens as many connections as there are workers: an awake idle worker wakes no other. */
 static void open_volley(struct volley *v, const struct child *first, unsigned alive)
 {
 	struct child *child;

@@ -146,7 +146,7 @@ static void open_volley(struct reacher *x)
 	x->wait = x->reached_any ? WAIT_LEAST : nsec_min(2 * x->wait, WAIT_MOST);
 	x->reached_any = false;
 	if (v->first != x->first->first)
-		volley_stop(v); /* those were sent another first byte */
+		volley_stop(v); /* these connections were sent another first byte */
 	v->first = x->first->first;
 	if (count > 0)
 		(void)volley_fire(

@@ -26,7 +26,7 @@ struct reach {
 	/* The worker has taken this connection, on which `sent` (0 or 1) bytes were sent.  The
 	 * connection is closed afterwards.  False: the caller could not use it. */
 	bool (*got)(struct reach *r, const struct child *child, int fd, size_t sent);
-	/* All wanted workers are reached, or the time is over, or the cluster is about to go: call
+	/* All wanted workers are reached, the time is over, or the cluster ends: call
 	 * reach_end(). */
 	void (*over)(struct reach *r);
 	void *owner;

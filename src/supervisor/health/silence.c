@@ -62,8 +62,8 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 	if (h == NULL || s == NULL || at == NULL)
 		return false;
 	patience = (nsec_t)s->check_failures * s->check_interval;
-	begun = h->silent_looked >= since && h->silent_looked <= now;
-	if (begun && now - h->silent_looked < patience / SILENCE_LOOKS)
+	begun = h->silent_checked >= since && h->silent_checked <= now;
+	if (begun && now - h->silent_checked < patience / SILENCE_LOOKS)
 		return h->silent;
 	if (list_cookies(child, &seen, at) == -1) {
 		silence_forget(child);
@@ -76,7 +76,7 @@ bool silence_lasts(struct child *child, nsec_t since, nsec_t now)
 	} else {
 		free(seen.list);
 	}
-	h->silent_looked = now;
+	h->silent_checked = now;
 	h->silent = now - h->silent_since >= patience;
 	return h->silent;
 }
@@ -89,6 +89,6 @@ void silence_forget(struct child *child)
 		return;
 	free(h->silent_seen.list);
 	h->silent_seen = (struct cookies){0};
-	h->silent_looked = 0;
+	h->silent_checked = 0;
 	h->silent = false;
 }

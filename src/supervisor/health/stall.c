@@ -37,16 +37,16 @@ static nsec_t stall_of(const struct child *child)
 
 static void note_progress(struct health *h, const struct sight *sight, uint64_t print, nsec_t now)
 {
-	h->moved_at = now;
-	h->moved_cpu = sight->cpu;
-	h->moved_print = print;
+	h->progress_at = now;
+	h->progress_cpu = sight->cpu;
+	h->progress_print = print;
 }
 
 static void report_stall(struct child *child, nsec_t time)
 {
 	char age[16];
 
-	child->health->moved_at = 0; /* begin anew: the worker may have to stay */
+	child->health->progress_at = 0; /* begin anew: the worker may have to stay */
 	news_say_worker(child, LOG_WARN, "stalled",
 		"worker %d has requests waiting and has made no progress for "
 		"%s",
@@ -88,12 +88,12 @@ static void judge_progress(struct child *child, nsec_t now)
 	if (h == NULL)
 		return;
 	if (!health_is_ready(child)) {
-		h->moved_at = 0;
+		h->progress_at = 0;
 		return;
 	}
 	sight_processes(&sight, child);
-	if (h->moved_at == 0 || sight.traced ||
-		sight.cpu > h->moved_cpu + CPU_UNIT + (now - h->moved_at) / HOUSEKEEPING) {
+	if (h->progress_at == 0 || sight.traced ||
+		sight.cpu > h->progress_cpu + CPU_UNIT + (now - h->progress_at) / HOUSEKEEPING) {
 		note_progress(h, &sight, 0, now);
 		return;
 	}
@@ -103,10 +103,10 @@ static void judge_progress(struct child *child, nsec_t now)
 	if (sight.all.refused)
 		warn_refused(child->service);
 	sight_free(&sight);
-	if (!waits || print != h->moved_print)
+	if (!waits || print != h->progress_print)
 		note_progress(h, &sight, print, now);
-	else if (now - h->moved_at >= stall_of(child))
-		report_stall(child, now - h->moved_at);
+	else if (now - h->progress_at >= stall_of(child))
+		report_stall(child, now - h->progress_at);
 }
 
 /* ---- looking ---- */
@@ -142,7 +142,7 @@ static void forget_progress(struct child *child)
 {
 	if (child->health == NULL)
 		return;
-	child->health->moved_at = 0;
+	child->health->progress_at = 0;
 	child->health->hang_cookie = 0;
 }
 

@@ -22,8 +22,8 @@
  * the request meanwhile, and may serve one client at a time. */
 #define STEP_FIRST (1 * MSEC)
 #define STEP_MOST (16 * MSEC)
-/* The most time in a turn for finding out who has taken a connection, and as much for workers that
- * take none. */
+/* The most time in a turn for finding who has taken a connection, and for workers that take
+ * none. */
 #define SLICE (2 * MSEC)
 /* While nclust waits for an answer, it wakes so often within check-timeout, to see whether it gets
  * the CPU itself. */
@@ -87,7 +87,7 @@ static bool has_state(const struct volley *v, unsigned states)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if ((states >> v->asks[i].state & 1) != 0 &&
-			!(v->asks[i].aimed && v->asks[i].state < ASKING_TAKEN))
+			!(v->asks[i].has_target && v->asks[i].state < ASKING_TAKEN))
 			return true;
 	return false;
 }
@@ -164,7 +164,7 @@ static void take_status(struct asking *a, unsigned code)
 
 	snprintf(why, sizeof(why), "answered %u (Host: %.*s)", code, (int)len, host);
 	a->state = ASKING_REST;
-	a->said_all = false;
+	a->fin_sent = false;
 	tell_result(a, late, httpstatus_is_well(code), why);
 }
 
@@ -209,13 +209,12 @@ static void on_answer(struct ev_loop *loop, ev_io *watcher, int revents)
 	look_if_over(a->volley);
 }
 
-/* The time for the rest of an answer is over: tells the server so by a FIN, and gives it as much
- * time again. */
+/* The time for the rest of an answer is over: sends a FIN, and waits for as long again. */
 static void end_reading(struct asking *a, nsec_t now)
 {
-	if (a->said_all || shutdown(a->io.fd, SHUT_WR) == -1)
+	if (a->fin_sent || shutdown(a->io.fd, SHUT_WR) == -1)
 		close_asking(a);
-	a->said_all = true;
+	a->fin_sent = true;
 	a->since = now;
 }
 
@@ -306,7 +305,7 @@ static void give_to_worker(struct asking *a, struct child *child, bool closed)
 		return;
 	}
 	if (health_of(child) != NULL)
-		child->health->asked = a->inode;
+		child->health->check_inode = a->inode;
 	a->state = ASKING_TAKEN;
 	a->since = volley_time(v);
 	if (closed || send_request(a, 0) == -1) {
@@ -361,12 +360,12 @@ static void find_in_worker(struct volley *v, struct child *child, bool deep,
 	uint64_t worker = child->worker;
 	uint32_t held;
 
-	if (v->in_part != worker)
+	if (v->part_searched != worker)
 		v->place = (struct otherend_place){0};
 	held = otherend_held(child->pid, deep, inodes, VOLLEY_MAX, until, &v->place, &v->denied);
-	v->in_part = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
+	v->part_searched = v->place.process != 0 || v->place.fd != 0 ? worker : 0;
 	if (held != 0)
-		v->deep = deep;
+		v->took_below = deep;
 	for (size_t i = 0; i < VOLLEY_MAX && child != NULL; i++) {
 		if ((held >> i & 1) == 0)
 			continue;
@@ -384,7 +383,7 @@ static bool is_certain(const struct aim *aim)
 }
 
 /* An only worker has taken all connections.  But if nclust itself answers clients (fallback), it
- * must find out who has. */
+ * must find out which process has. */
 static bool give_to_only(struct volley *v, const uint64_t inodes[VOLLEY_MAX])
 {
 	bool given = false;
@@ -407,14 +406,14 @@ static bool find_at_cursor(struct volley *v, nsec_t until)
 {
 	const struct service *s = v->asker.service;
 	struct child *child = s->children[v->cursor / 2][v->cursor % 2];
-	/* first the kind that took the last connection (`deep`), then the other */
-	bool deep = v->deep_first == (v->looked < 2 * s->child_slots);
+	/* first the kind that took the last connection (`took_below`), then the other */
+	bool deep = v->below_first == (v->searched < 2 * s->child_slots);
 	uint64_t inodes[VOLLEY_MAX];
 
 	if (child == NULL || list_taken(v, inodes) == 0)
 		return true;
 	find_in_worker(v, child, deep, inodes, until);
-	return v->in_part == 0;
+	return v->part_searched == 0;
 }
 
 /* Finds the workers that have taken connections, a slice at a time.  True: there is more. */
@@ -425,12 +424,12 @@ static bool find_owners(struct volley *v)
 	uint64_t inodes[VOLLEY_MAX];
 
 	if (list_taken(v, inodes) == 0 || give_to_only(v, inodes)) {
-		v->in_part = 0;
+		v->part_searched = 0;
 		return false;
 	}
-	if (v->looked == 0)
-		v->deep_first = v->deep;
-	for (; v->looked < 4 * s->child_slots; v->looked++) {
+	if (v->searched == 0)
+		v->below_first = v->took_below;
+	for (; v->searched < 4 * s->child_slots; v->searched++) {
 		bool done;
 
 		if (clock_now() > until)
@@ -439,15 +438,15 @@ static bool find_owners(struct volley *v)
 			v->cursor = 0;
 		done = find_at_cursor(v, until);
 		if (list_taken(v, inodes) == 0) {
-			v->looked = 0;
-			v->in_part = 0;
+			v->searched = 0;
+			v->part_searched = 0;
 			return false;
 		}
 		if (!done)
 			return true;
 		v->cursor++;
 	}
-	v->looked = 0;
+	v->searched = 0;
 	/* no worker has it: another program does, or a worker has passed it on */
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		if (v->asks[i].state == ASKING_WAITS && v->asks[i].inode != 0)
@@ -486,7 +485,7 @@ static int connect_again(struct asking *a)
 		return socket_get(a->io.fd, SOL_SOCKET, SO_ERROR, &error) == 0 && error == 0 ? 0
 											     : -1;
 	child = child_find(v->asker.service, a->slot, a->worker);
-	if (a->aimed && (child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
+	if (a->has_target && (child == NULL || aim_at(&aim, aim_of(child), &err) == -1))
 		return -1;
 	return aim_connect(&aim, a->io.fd) == 0 || errno == EAGAIN ? 0 : -1;
 }
@@ -553,7 +552,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		return;
 	}
 	a->inode = otherend_inode(a->io.fd);
-	if (a->own && count_in_slot(child) > 1) {
+	if (a->is_of_slot && count_in_slot(child) > 1) {
 		if (v->blind || a->inode != 0)
 			return; /* or the slot's other worker has it */
 	} else if (v->blind || a->inode != 0 || (a->state == ASKING_WAITS && is_closed_unseen(a))) {
@@ -565,7 +564,7 @@ static void look_at_aimed(struct asking *a, nsec_t now)
 		waited < patience)
 		return;
 	snprintf(why, sizeof(why), "took no connection for %s", text_age(time, waited));
-	/* it has missed all of them */
+	/* the worker has missed all its checks */
 	if (health_of(child) != NULL)
 		child->health->failures = s->check_failures - 1;
 	end_asking(a, false, why);
@@ -576,7 +575,7 @@ static void look_if_taken(struct asking *a, nsec_t now)
 	char byte;
 	ssize_t n;
 
-	if (a->aimed) {
+	if (a->has_target) {
 		look_at_aimed(a, now);
 		return;
 	}
@@ -610,7 +609,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 		if (a->state == ASKING_CONNECTS)
 			begin_asking(a);
-		if (a->state == ASKING_WAITS || (a->state == ASKING_CONNECTS && a->aimed))
+		if (a->state == ASKING_WAITS || (a->state == ASKING_CONNECTS && a->has_target))
 			look_if_taken(a, now);
 		else if (a->state >= ASKING_TAKEN)
 			judge_time(a, now);
@@ -691,8 +690,8 @@ static void open_asking(
 	a->sent = 0;
 	a->got = 0;
 	a->since = v->quiet_since;
-	a->aimed = own != NULL;
-	a->own = aim_is_own(l);
+	a->has_target = own != NULL;
+	a->is_of_slot = aim_is_own(l);
 	if (own != NULL) {
 		a->slot = own->slot;
 		a->worker = own->worker;
@@ -715,7 +714,7 @@ static unsigned count_aimed(const struct volley *v, const struct child *child)
 
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
 		count += v->asks[i].state != ASKING_OVER && v->asks[i].state != ASKING_REST &&
-			v->asks[i].aimed && v->asks[i].worker == child->worker &&
+			v->asks[i].has_target && v->asks[i].worker == child->worker &&
 			v->asks[i].slot == child->slot;
 	return count;
 }
@@ -755,7 +754,7 @@ static unsigned ask_own_sockets(struct volley *v, const struct listener *at, uns
 static void close_waiting(struct volley *v)
 {
 	for (size_t i = 0; i < VOLLEY_MAX; i++)
-		if (!v->asks[i].aimed && v->asks[i].state < ASKING_TAKEN)
+		if (!v->asks[i].has_target && v->asks[i].state < ASKING_TAKEN)
 			close_asking(&v->asks[i]);
 }
 
@@ -777,8 +776,8 @@ int volley_fire(struct volley *v, const struct listener *l, const struct cluster
 	note_taken_now(v);
 	v->denied = false;
 	v->blind = false;
-	v->looked = 0;
-	v->in_part = 0;
+	v->searched = 0;
+	v->part_searched = 0;
 	v->step = STEP_FIRST;
 	count = ask_own_sockets(v, l, count);
 	for (unsigned i = 0; i < VOLLEY_MAX && count > 0; i++) {
@@ -842,7 +841,7 @@ void volley_let_go(struct volley *v, uint32_t slot, uint64_t worker)
 		/* an untaken connection may wait in this worker's queue, if it is not aimed at
 		 * another slot */
 		if (a->state < ASKING_TAKEN
-				? !a->aimed || a->slot == slot
+				? !a->has_target || a->slot == slot
 				: awaits_answer(a) && a->slot == slot && a->worker == worker)
 			close_asking(a);
 	}

@@ -35,13 +35,13 @@ struct asking {
 	enum asking_state state;
 	ev_io io; /* its fd, or -1; runs from TAKEN on */
 	uint64_t inode;
-	bool aimed; /* its socket is that of `worker` alone, or of its slot */
-	bool own;   /* its socket is that of the slot, with two workers at most */
+	bool has_target; /* its socket is that of `worker` alone, or of its slot */
+	bool is_of_slot; /* its socket is that of the slot, with two workers at most */
 	bool is_unix;
 	uint32_t slot;
 	uint64_t worker;
 	nsec_t since; /* when it was opened; TAKEN: taken; LATE: last reported; REST: when its time began (asker_time()) */
-	bool said_all; /* REST: nclust has waited that time, and has sent its FIN */
+	bool fin_sent; /* REST: nclust has waited that time, and has sent its FIN */
 	size_t sent;   /* bytes of the request */
 	size_t got;
 	char answer[HTTPSTATUS_MAX];
@@ -65,12 +65,12 @@ struct volley {
 	nsec_t quiet_since; /* no worker has taken a connection since (asker_time()) */
 	uint32_t
 		cursor; /* where to search on for workers that have taken connections, two for a slot; kept between looks, because the longest idle worker is often next */
-	uint32_t looked;  /* workers searched so far, in two rounds */
-	bool deep;        /* a process below a worker took the last connection */
-	bool deep_first;  /* so search processes below workers first */
-	bool blind;       /* the kernel does not show who has taken a connection */
-	bool denied;      /* nclust may not look at some worker */
-	uint64_t in_part; /* the worker that was searched only up to `place` */
+	uint32_t searched;      /* workers searched so far, in two rounds */
+	bool took_below;        /* a process below a worker took the last connection */
+	bool below_first;       /* so search processes below workers first */
+	bool blind;             /* the kernel does not show who has taken a connection */
+	bool denied;            /* nclust may not look at some worker */
+	uint64_t part_searched; /* the worker that was searched only up to `place` */
 	struct otherend_place place;
 	unsigned open;
 	struct asking asks[VOLLEY_MAX];
@@ -89,13 +89,12 @@ bool volley_is_busy(const struct volley *v);
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
-/* Opens `count` connections to `l`, which may be NULL. -1 and `err`: there is no address to ask
- * at. */
+/* Opens `count` connections to `l`, which may be NULL. -1 and `err`: there is no address. */
 int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
 /* Did the last connections go to where this worker is asked? */
 bool volley_is_at(const struct volley *v, const struct child *child);
-/* Which of two workers (`a` may be NULL) is to be asked first?  The one whose address did not get
+/* Which of two workers (`a` may be NULL) is to be asked first?  A worker whose address did not get
  * the last connections, so that no address waits for another. */
 const struct child *volley_next(
 	const struct volley *v, const struct child *a, const struct child *b);

@@ -70,7 +70,7 @@ static void note_wait(struct child *child, char *text, bool copied)
 				(int)child->pid, text, advice);
 		trouble_set_cause(child, "it waits for %s%s", text, advice);
 	}
-	if (text == NULL && old != NULL) { /* it has got the lock */
+	if (text == NULL && old != NULL) { /* the worker has got the lock */
 		free(child->life.cause);
 		child->life.cause = NULL;
 	}

@@ -285,7 +285,7 @@ static void bind_and_learn(struct takeover *t, bool first)
 		return;
 	}
 	hand_out(t, l);
-	t->sock = -1; /* it belongs to the listener */
+	t->sock = -1; /* the socket belongs to the listener */
 }
 
 /*
@@ -437,7 +437,7 @@ static void bind_anew(struct takeover *t)
 	t->listeners[0] = l;
 	t->listener_count = 1;
 	putover_look(t);
-	if (has_bound(t, 0)) /* it binds a second socket */
+	if (has_bound(t, 0)) /* the process binds a second socket */
 		bind_and_learn(t, true);
 	else
 		give_covering(t, l);

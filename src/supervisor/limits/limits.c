@@ -54,8 +54,8 @@ static const char *group_of(const struct child *c)
 	return c->limited.group != NULL ? c->limited.group : "";
 }
 
-/* Invents a name that no other cgroup has, also none of an nclust that runs beside this one, or of
- * an earlier one with the same numbers: its counts would go on, and its limits hold. */
+/* Invents a name that no other cgroup has, not even of an nclust that runs beside this one, or of
+ * an earlier nclust with the same numbers: the old counts would go on, and the old limits hold. */
 static void invent_name(struct child *c)
 {
 	if (asprintf(&c->limited.group, "nclust@%s@%s/%" PRIu32 ".%" PRIu64 ".%" PRIu64 ".%d",
@@ -436,7 +436,7 @@ static void limits_on_resumed(struct child *c)
 		c->limited.grouped = true;
 		read_group_use(c, &use);
 		note_counts(c, &use);
-		c->limited.killed_at = 0; /* it is not known when */
+		c->limited.killed_at = 0; /* the time of that is not known */
 		return;
 	}
 }

@@ -113,7 +113,7 @@ void broker_send(
 	}
 	b->sent++;
 	if (b->dirty || (b->io.events & EV_WRITE) != 0)
-		return; /* it is sent later in this turn, or when there is room */
+		return; /* the message is sent later in this turn, or when there is room */
 	b->dirty = sup_of(b)->channels.brokers_dirty = true;
 }
 

@@ -232,7 +232,7 @@ static int read_some(struct channel *c)
 	ssize_t got = 1;
 
 	if (turn_is_over(c))
-		return 1; /* it is still readable in the next turn */
+		return 1; /* the socket is still readable in the next turn */
 	note_flag(c, STATE_IN_LINE, true);
 	if (lineup_waits(&c->in)) {
 		handle_lines(c);

@@ -227,7 +227,7 @@ void node_rr_left(struct node_worker *w)
 void node_rr_answered(struct node_worker *w, int64_t seq, bool accepted)
 {
 	if (w->given == -1 || !w->given_arrived || w->given_seq != seq)
-		return; /* it was given no such connection */
+		return; /* the worker was given no such connection */
 	w->child->channel->answers++;
 	if (!accepted) {
 		node_rr_left(w);

@@ -275,8 +275,7 @@ static void measure_pressure(struct scaling *a, struct load *l)
 		l->pressure = (unsigned)((a->pressed - was) * 1000 / (l->now - a->measured_at));
 }
 
-/* Has anybody a connection that came by a listener of the cluster?  In doubt: yes.  Called
- * rarely. */
+/* Is there a connection that came by a listener of the cluster?  In doubt: yes.  Called rarely. */
 static bool has_clients(struct scaling *a)
 {
 	const struct listener *l;
@@ -314,7 +313,7 @@ static bool step_by_load(struct scaling *a)
 		.ready = cluster_ready(s->core),
 		.cpus = s->sup->launch.cpus,
 		.held = is_held(s),
-		/* its first worker starts, whoever answers meanwhile */
+		/* the first worker starts even if a fallback answers meanwhile */
 		.in_use = a->came_at != 0 || deaf ||
 			(cluster_ready(s->core) == 0 && cluster_alive(s->core) > 0),
 		.came_at = a->came_at,
