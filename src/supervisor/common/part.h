@@ -31,9 +31,9 @@ struct kept {
 /* How many connections a worker got, as far as nclust can know. */
 struct dealt {
 	bool known;
-	uint64_t count; /* since some time: only its growth means something */
-	unsigned mates; /* the number of workers that share this count */
-	int error;      /* why the kernel does not count (errno); or 0 */
+	uint64_t count;   /* since some time: only its growth means something */
+	unsigned sharers; /* the number of workers that share this count */
+	int error;        /* why the kernel does not count (errno); or 0 */
 };
 
 struct part {

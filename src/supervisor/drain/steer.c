@@ -713,7 +713,7 @@ void steer_on_given(const struct child *child, struct dealt *to)
 		else
 			to->error = errno;
 		to->count += k->given;
-		to->mates = lane->ready > 0 ? lane->ready : 1;
+		to->sharers = lane->ready > 0 ? lane->ready : 1;
 	}
 }
 

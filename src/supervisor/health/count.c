@@ -37,7 +37,7 @@ static bool has_limit(const struct child *child)
 
 static struct dealt connections_of(const struct child *child)
 {
-	struct dealt given = {.mates = 1};
+	struct dealt given = {.sharers = 1};
 
 	PARTS(given, child, &given);
 	return given;
@@ -90,7 +90,7 @@ static uint64_t add_requests(struct health *h, const struct dealt *given)
 {
 	/* the count of a listener that was closed is gone */
 	uint64_t got = given->count > h->counted_so_far
-		? (given->count - h->counted_so_far) / given->mates
+		? (given->count - h->counted_so_far) / given->sharers
 		: 0;
 
 	h->counted_so_far = given->count;

@@ -132,16 +132,16 @@ struct held {
 
 /* Where a worker listens by itself: a member of struct child. */
 struct listening {
-	uint64_t uses;     /* bits of the learned listeners that it has bound */
-	uint64_t listens;  /* those of `uses` on which it has called listen(2) */
-	uint64_t ports;    /* bits of the addresses that it listens on (ports.h) */
-	uint64_t lasting;  /* those of `ports` that it had until shortly after it was ready */
-	uint64_t mates;    /* addresses on which a worker of its generation has called listen(2) */
-	uint64_t expected; /* addresses of the worker that it replaces */
-	unsigned expected_of; /* the generation of that worker */
-	pid_t bound_by;       /* the thread that called bind(2) last */
-	bool awaited;         /* its readiness is not known until it listens */
-	unsigned refused;     /* the last port that bind(2) found in use; or 0 */
+	uint64_t uses;          /* bits of the learned listeners that it has bound */
+	uint64_t listens;       /* those of `uses` on which it has called listen(2) */
+	uint64_t ports;         /* bits of the addresses that it listens on (ports.h) */
+	uint64_t lasting;       /* those of `ports` that it had until shortly after it was ready */
+	uint64_t of_generation; /* addresses on which its generation has called listen(2) */
+	uint64_t expected;      /* addresses of the worker that it replaces */
+	unsigned expected_of;   /* the generation of that worker */
+	pid_t bound_by;         /* the thread that called bind(2) last */
+	bool awaited;           /* its readiness is not known until it listens */
+	unsigned refused;       /* the last port that bind(2) found in use; or 0 */
 };
 
 /* What the room sockets watches: a member of struct supervisor (common/state.h). */

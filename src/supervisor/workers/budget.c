@@ -12,8 +12,8 @@ unsigned budget_usable(void)
 	return quota > 0 && quota < affinity ? quota : affinity;
 }
 
-/* Where a part begins.  The parts cover all CPUs, and do not overlap. */
-static unsigned begin_of(unsigned part, unsigned parts, unsigned cpus)
+/* The first CPU of a part.  The parts cover all CPUs, and do not overlap. */
+static unsigned first_cpu(unsigned part, unsigned parts, unsigned cpus)
 {
 	return (unsigned)((uint64_t)part * cpus / parts);
 }
@@ -33,10 +33,10 @@ struct budget_range budget_range(
 		};
 	if (workers == 0 || cpus < workers || slot >= workers)
 		return all_alone;
-	first = begin_of(slot, workers, cpus);
+	first = first_cpu(slot, workers, cpus);
 	return (struct budget_range){
 		.first = first,
-		.count = begin_of(slot + 1, workers, cpus) - first,
+		.count = first_cpu(slot + 1, workers, cpus) - first,
 		.whole = true,
 	};
 }

@@ -10,20 +10,20 @@
 /* How the CPUs are divided among the workers of a cluster: `threads` and `cpu`.
  * Computed at each start: a worker started before a `scale` keeps its share. */
 
-/* How many CPUs we may use: affinity and cgroup quota, at least 1. */
+/* How many CPUs nclust may use, by affinity and cgroup quota: at least 1. */
 unsigned budget_usable(void);
 
 /* Which of `cpus` a slot is pinned to, counted from 0 and modulo their number. */
 struct budget_range {
 	unsigned first;
 	unsigned count;
-	bool whole; /* the slots share them all out: affinity_sort() */
+	bool whole; /* the slots together have all CPUs: affinity_sort() */
 };
 struct budget_range budget_range(
 	const struct cluster_settings *settings, uint32_t slot, unsigned workers, unsigned cpus);
 
-/* The CPUs that the worker is pinned to (heap, CPU_ALLOC); NULL: it is not
- * pinned, or they cannot be found out.  `map`: as for affinity_some(). */
+/* The CPUs that the worker is pinned to (free with CPU_FREE()); NULL: the worker is not pinned, or
+ * the CPUs are not known.  `map`: see affinity_some(). */
 cpu_set_t *budget_cpus(const struct worker_place *place, struct affinity_map **map, size_t *size);
 
 #endif

@@ -41,31 +41,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A logger that takes no packet for so long hangs, and is replaced. */
+/* A logger that takes no packet within this time hangs, and is replaced. */
 #define LOGGER_PATIENCE_MS 100
-/* So long after there was something to read the logger is asked whether it
- * lives, and it has so many seconds to answer. */
+/* After a pipe was readable nclust waits LOGGER_LOOK, and then asks the logger whether it lives,
+ * which it must answer within LOGGER_ANSWERS_IN seconds. */
 #define LOGGER_LOOK (2 * SECOND)
 #define LOGGER_ANSWERS_IN 4
-/* One that is killed ends within this time, unless it waits in the kernel. */
+/* A killed logger ends within this time, unless it hangs in the kernel. */
 #define LOGGER_ENDS_IN (1 * SECOND)
 #define LOGGER_KILLED UINT_MAX /* logger.asked */
-/* At the end it drains what is in the pipes, and bounds that itself. */
+/* How long nclust waits at its end until the logger has emptied the pipes. */
 #define LOGGER_DRAINS (5 * SECOND)
 #define MOMENT_MS 100
 #define PACKETS_A_TURN 64
 #define DROPS_EACH (1 * MINUTE)
 
-static int start(struct supervisor *sup);
+static int start_logger(struct supervisor *sup);
 static int start_soon(struct service *service);
-static void begin_now(struct supervisor *sup);
-static void replace(struct supervisor *sup);
+static void start_if_put_off(struct supervisor *sup);
+static void replace_logger(struct supervisor *sup);
 static void watch_pipe(struct supervisor *sup, int pipe);
 
 /* ---- which output goes where ---- */
 
-/* It is written nowhere, but its latest lines are kept (slotlog.h), and the last
- * ones are reported.  But each connection's process would cost a pipe. */
+/* Is the output written nowhere?  It is captured all the same, for the slotlog and the report of an
+ * exit, unless each connection has a process, which would cost a pipe each. */
 static bool is_quiet(const struct service *service)
 {
 	enum log_mode mode = cluster_settings(service->core)->log;
@@ -74,10 +74,9 @@ static bool is_quiet(const struct service *service)
 }
 
 /*
- * Is the output copied unchanged to ours, so that a worker's last output is
- * known?  Not while an earlier nclust's logger lives, because it cannot copy;
- * nor if each connection has a process, because that would cost a pipe each,
- * and nobody waits for such a process to be ready.
+ * Is the output copied unchanged to nclust's own, so that a worker's last output is known?  Not by
+ * the logger of an earlier release, which cannot copy; nor if each connection has a process,
+ * because that would cost a pipe each.
  */
 static bool is_copied(const struct service *service)
 {
@@ -136,8 +135,8 @@ static bool look_at_output(void *context, int fd, const char *target)
 	return fd >= l->number;
 }
 
-/* Only a pipe is taken: closing anything else of a worker's may keep us waiting
- * (a socket with SO_LINGER, a file of FUSE). */
+/* Take nothing but a pipe from a worker: close(2) of a socket with SO_LINGER or of a file of FUSE
+ * may block. */
 static int take_pipe(struct remote *r, int number)
 {
 	struct output_look l = {.number = number};
@@ -153,8 +152,8 @@ struct opening {
 	int fd;
 };
 
-/* Who opens a pipe, or is the last to close it, waits for its lock (fs/pipe.c of the
- * kernel), which the worker may hold. */
+/* Runs in a child (os/vfork.h), because open(2) and the last close(2) of a pipe wait for its lock
+ * (fs/pipe.c of the kernel), which the worker may hold. */
 static int open_pipe_again(void *argument)
 {
 	struct opening *o = argument;
@@ -170,8 +169,8 @@ static int open_pipe_again(void *argument)
 	return o->fd != -1 ? 0 : -1;
 }
 
-/* Open the worker's pipe for reading only, to see when the worker is gone. */
-static int reopen(const struct child *child, struct remote *r, int number)
+/* Open the worker's pipe for reading alone, so that its end is seen when the worker is gone. */
+static int reopen_pipe(const struct child *child, struct remote *r, int number)
 {
 	struct opening o = {.r = r, .number = number, .fd = -1};
 
@@ -187,19 +186,19 @@ void capture_reopen(struct child *child)
 	remote_of(&r, child->pid);
 	for (int i = 0; i < 2; i++)
 		if (child->output[i] == -1)
-			child->output[i] = reopen(child, &r, i + 1);
+			child->output[i] = reopen_pipe(child, &r, i + 1);
 	if (descriptors_same(child->output[0], child->output[1]))
 		foreign_close(child->service->sup, child, &child->output[1]);
 }
 
-/* Nor does nclust itself close a pipe of a worker's: the last close waits for that
- * lock (fs/pipe.c of the kernel), and a worker can make any one the last. */
+/* nclust does not close a worker's pipe itself: the last close(2) waits for the pipe's lock
+ * (fs/pipe.c of the kernel), and a worker can make any close the last. */
 void capture_drop(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 
 	for (int i = 0; i < 2; i++) {
-		/* the logger has it, too, so that it would stay in the set */
+		/* the logger has the pipe, too, so close(2) would leave it in the epoll set */
 		if (child->output[i] != -1)
 			(void)epoll_ctl(
 				sup->logger.pipes.set, EPOLL_CTL_DEL, child->output[i], NULL);
@@ -207,7 +206,7 @@ void capture_drop(struct child *child)
 	}
 }
 
-/* Returns the read end, which is the caller's; -1 and errno. */
+/* Returns the read end, which the caller owns; -1 and errno. */
 static int open_pipe(const struct service *service, int *write_end)
 {
 	int ends[2];
@@ -222,7 +221,7 @@ static int open_pipe(const struct service *service, int *write_end)
 	return ends[0];
 }
 
-/* The same for a terminal, or where there is none for a pipe. */
+/* Open a pseudo-terminal if the worker is to have one, else a pipe. */
 static int open_output(const struct child *child, int stream, int *write_end)
 {
 	int end = ptys_are_wanted(child, stream) ? ptys_open(child, stream, write_end) : -1;
@@ -230,14 +229,14 @@ static int open_output(const struct child *child, int stream, int *write_end)
 	return end != -1 ? end : open_pipe(child->service, write_end);
 }
 
-/* Of each worker: its pidfd, its notify socket, and what its calls come by; and what
- * is captured; and what nclust needs for itself. */
+/* Descriptors for a worker: its pidfd, its notify socket and its seccomp notify fd; the same and
+ * its captured output; and what nclust needs for itself. */
 #define DESCRIPTORS_BARE 3
 #define DESCRIPTORS_CAPTURED 5
 #define DESCRIPTORS_LEFT 64
 
-/* May two more be opened, so that those which are still to be started can be?  `fd` is
- * new: all below it are in use. */
+/* May nclust open two more descriptors, and still start all other workers?  `fd` is new, so all
+ * lower numbers are in use. */
 static bool is_room(struct service *service, int fd)
 {
 	const struct supervisor *sup = service->sup;
@@ -275,16 +274,16 @@ void capture_open(struct service *service, struct child *child, int output[2])
 	}
 	if (!service->kind->by_connection && !is_room(service, child->life.notify))
 		return;
-	/* the stdout of a connection's process is its answer */
+	/* `accept = yes`: stdout goes to the client */
 	for (int i = service->kind->by_connection; i < 2; i++) {
-		/* one pipe keeps the order of what goes to one place; a
-		 * terminal stays what the worker sees */
+		/* If both go to the same place, one pipe keeps their order; a terminal as stderr
+		 * stays the worker's own. */
 		if (i == 1 && copied && descriptors_same(STDOUT_FILENO, STDERR_FILENO))
 			output[1] = output[0];
 		if (i == 1 && copied && (output[1] != -1 || isatty(2) == 1))
 			return;
 		child->output[i] = open_output(child, i, &output[i]);
-		/* without a pipe the worker writes where we write */
+		/* without a pipe the worker writes where nclust writes */
 		if (child->output[i] == -1) {
 			log_syserr("cannot capture the output of '%s'", service->name);
 			return;
@@ -303,7 +302,7 @@ void capture_close(struct supervisor *sup, int output[2])
 
 /* ---- the channel ---- */
 
-static void give_up_on_it(struct supervisor *sup)
+static void kill_hung_logger(struct supervisor *sup)
 {
 	log_warn("the logger does not answer: replacing it");
 	job_kill(&sup->logger.life.job);
@@ -325,7 +324,7 @@ bool logger_send(
 		fdpass_send(channel, p, sizeof(*p), fds, count) == 0)
 		return true;
 	if (errno != EPIPE && errno != ECONNRESET)
-		give_up_on_it(sup);
+		kill_hung_logger(sup);
 	return false;
 }
 
@@ -370,14 +369,14 @@ void capture_hand_over(struct service *service, const struct child *child)
 		fds[count++] = child->output[i];
 		if (sup->logger.remembers)
 			continue;
-		/* an earlier one takes one at a time */
+		/* the logger of an earlier release takes one descriptor at a time */
 		(void)logger_send(sup, &p, fds, count);
 		p.stream = 0;
 		count = 0;
 	}
 	if (sup->logger.remembers && (fds[count] = slotlog_of(child)) != -1)
 		count++;
-	if (count > 0) /* else the next logger gets it */
+	if (count > 0) /* else a next logger gets the output */
 		(void)logger_send(sup, &p, fds, count);
 }
 
@@ -391,14 +390,14 @@ bool capture_ask_last(const struct child *child)
 		.quiet = view.id != 0 && view.ready_at != NSEC_NEVER,
 	};
 
-	begin_now(child->service->sup);
+	start_if_put_off(child->service->sup);
 	text_copy(p.cluster, sizeof(p.cluster), child->service->name);
 	return send_packet(child->service->sup, &p, -1);
 }
 
 /* ---- does the logger live? ---- */
 
-/* A worker that has closed its output leaves the pipe readable for ever. */
+/* A pipe whose writers have all closed it is readable for ever (EPOLLHUP). */
 static bool is_at_its_end(int pipe)
 {
 	struct pollfd at = {.fd = pipe, .events = POLLIN};
@@ -422,11 +421,8 @@ static void stop_watching(struct supervisor *sup)
 	sup->logger.asked = 0;
 }
 
-/*
- * Wait until a worker writes something.  Then the logger has work, and is asked
- * in a while whether it lives; when it has answered, we wait again.  This costs
- * nothing while no worker writes, and little while all do.
- */
+/* Wait until a worker writes something.  A while later nclust asks the logger whether it lives, and
+ * waits again when the logger has answered.  This costs nothing while no worker writes. */
 static void watch_work(struct supervisor *sup)
 {
 	const struct child *child;
@@ -454,9 +450,9 @@ static void on_work(struct ev_loop *loop, ev_io *watcher, int revents)
 	timer_arm(loop, &sup->logger.look, LOGGER_LOOK);
 }
 
-/* Ask for the last output of worker 0.  It does not exist, but every logger
- * answers, also one of an earlier release. */
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+/* To see whether the logger lives, ask for the last output of worker 0, which does not exist: any
+ * logger answers that, also that of an earlier release. */
+static void on_logger_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	const struct logwire_packet p = {.kind = LOGWIRE_ENDED};
 	struct supervisor *sup = timer->data;
@@ -464,21 +460,21 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;
 	if (sup->logger.asked == LOGGER_KILLED) {
 		log_warn("the logger does not end: it waits in the kernel");
-		replace(sup);
+		replace_logger(sup);
 		return;
 	}
 	if (sup->logger.asked > LOGGER_ANSWERS_IN) {
-		give_up_on_it(sup);
+		kill_hung_logger(sup);
 		return;
 	}
-	/* in steps, because nclust itself may have been stopped */
+	/* in steps of a second, because nclust itself may have been stopped meanwhile */
 	if (sup->logger.asked++ == 0 && !send_packet(sup, &p, -1))
 		return;
 	timer_arm(loop, timer, SECOND);
 }
 
-/* Lost lines are an event, but not each time: that would push all others out of the
- * history. */
+/* Lost lines are published at most once in DROPS_EACH, or they would push all other events out of
+ * the history. */
 static void count_lines(struct supervisor *sup, const struct logwire_packet *p)
 {
 	struct service *s = service_named(sup, p->cluster);
@@ -512,8 +508,8 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 		if (fdpass_receive(watcher->fd, &p, sizeof(p), &m) != 1)
 			return;
 		for (size_t k = 0; k < m.fd_count; k++)
-			(void)close(m.fds[k]); /* none is expected */
-		if (m.len == 0) {              /* closed: its pidfd tells the rest */
+			(void)close(m.fds[k]); /* the logger sends no descriptors */
+		if (m.len == 0) { /* the logger has closed it: its pidfd reports the rest */
 			ev_io_stop(loop, watcher);
 			return;
 		}
@@ -533,9 +529,9 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int revents)
 
 /* ---- the logger's life ---- */
 
-static void ended(void *owner, const struct pidfd_end *end);
+static void on_logger_ended(void *owner, const struct pidfd_end *end);
 
-/* Workers block once their pipes are full, so try until the logger runs. */
+/* Try until the logger runs, because workers block when their pipes are full. */
 static void start_later(struct supervisor *sup)
 {
 	timer_arm(sup->loop, &sup->logger.life.again, ROLE_RESTART);
@@ -545,17 +541,17 @@ static void on_restart(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
 	(void)revents;
-	if (start(timer->data) == -1)
+	if (start_logger(timer->data) == -1)
 		start_later(timer->data);
 }
 
 static void init_watchers(struct supervisor *sup)
 {
 	io_init(&sup->logger.watcher, on_channel, sup->logger.watcher.fd, sup);
-	role_init(&sup->logger.life, sup, ended, on_restart, sup);
+	role_init(&sup->logger.life, sup, on_logger_ended, on_restart, sup);
 	sup->logger.pipes.set = sup->logger.pipes.wake = -1;
 	io_init(&sup->logger.work, on_work, -1, sup);
-	timer_init(&sup->logger.look, on_look, sup);
+	timer_init(&sup->logger.look, on_logger_look, sup);
 	sup->logger.asked = 0;
 }
 
@@ -595,10 +591,10 @@ static void set_sink(struct supervisor *sup)
 
 void logger_resize(struct supervisor *sup)
 {
-	set_sink(sup); /* it looks then */
+	set_sink(sup); /* with this packet the logger looks at the size */
 }
 
-static void begin(struct supervisor *sup, int channel)
+static void begin_logger(struct supervisor *sup, int channel)
 {
 	role_begun(&sup->logger.life);
 	ev_io_set(&sup->logger.watcher, channel, EV_READ);
@@ -606,7 +602,7 @@ static void begin(struct supervisor *sup, int channel)
 	watch_work(sup);
 }
 
-static int start(struct supervisor *sup)
+static int start_logger(struct supervisor *sup)
 {
 	struct job *job = &sup->logger.life.job;
 	struct child *child;
@@ -615,14 +611,16 @@ static int start(struct supervisor *sup)
 	if (job->pid != 0)
 		return 0;
 	if (ev_is_active(&sup->logger.life.again) || sup->instance.over)
-		return sup->instance.over ? -1 : 0; /* its pipes are kept for it */
+		return sup->instance.over
+			? -1
+			: 0; /* the timer is about to start it, and nclust keeps the pipes */
 	if (role_start(sup, ROLE_LOGGER, &channel, &job->pid, &job->pidfd) == -1) {
 		job->pid = 0;
 		return -1;
 	}
 	sup->logger.copies = sup->logger.remembers = !carry_variant.less;
 	sup->logger.routes = !carry_variant.less;
-	begin(sup, channel);
+	begin_logger(sup, channel);
 	set_sink(sup);
 	for_each_child (child, children_of_all(sup))
 		capture_hand_over(child->service, child);
@@ -630,9 +628,9 @@ static int start(struct supervisor *sup)
 	return 0;
 }
 
-/* The first one waits until the workers of this turn are on their way, as its start
- * takes as long as one of theirs; their pipes are kept for it.  Not so a keeper, nor
- * where nobody asks for the last output of a process, nor one that may not copy. */
+/* The first logger is started after the workers of this turn, because its start takes as long as
+ * that of a worker; nclust keeps the pipes.  A logger that is the keeper is started before the
+ * workers, and so is one of processes of connections, or one that cannot copy. */
 static int start_soon(struct service *service)
 {
 	struct supervisor *sup = service->sup;
@@ -641,15 +639,15 @@ static int start_soon(struct service *service)
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP) {
 		if (sup->logger.life.started == 0)
 			ev_timer_stop(sup->loop, &sup->logger.life.again);
-		return start(sup);
+		return start_logger(sup);
 	}
 	timer_arm_within(sup->loop, &sup->logger.life.again, 0);
 	return 0;
 }
 
-/* If it only waits for that.  Its timer may have expired in this turn: then it is
- * pending, and not active. */
-static void begin_now(struct supervisor *sup)
+/* Start the first logger, if start_soon() has put that off.  Its timer may have expired in this
+ * turn, and is pending then, not active. */
+static void start_if_put_off(struct supervisor *sup)
 {
 	if (sup->logger.life.started != 0)
 		return;
@@ -659,7 +657,7 @@ static void begin_now(struct supervisor *sup)
 
 void logger_begin(struct supervisor *sup)
 {
-	if (start(sup) == -1)
+	if (start_logger(sup) == -1)
 		start_later(sup);
 }
 
@@ -667,14 +665,14 @@ int logger_take_over(struct supervisor *sup, int channel, pid_t pid)
 {
 	int pidfd = pidfd_to_watch(pid);
 
-	/* it has just answered, so the pid is its own; if it has ended since,
-	 * the channel is closed */
+	/* The logger has just answered, so the pid is its own; if it has ended since, the channel
+	 * is closed. */
 	if (pidfd == -1)
 		return -1;
 	sup->logger.life.job.pid = pid;
 	sup->logger.life.job.pidfd = pidfd;
 	sup->logger.taken = true;
-	begin(sup, channel);
+	begin_logger(sup, channel);
 	return 0;
 }
 
@@ -701,7 +699,7 @@ static void close_channel(struct supervisor *sup)
 	(void)close(channel);
 }
 
-static void forget(struct supervisor *sup)
+static void forget_logger(struct supervisor *sup)
 {
 	job_forget(&sup->logger.life.job);
 	on_channel(sup->loop, &sup->logger.watcher, EV_READ);
@@ -710,26 +708,27 @@ static void forget(struct supervisor *sup)
 	news_stop_waiting(sup);
 }
 
-/* It has ended, or will end some time, and is reaped then. */
-static void replace(struct supervisor *sup)
+/* Start another logger.  The old one has ended, or is reaped as a stray when it does. */
+static void replace_logger(struct supervisor *sup)
 {
 	nsec_t age = clock_now() - sup->logger.life.started;
 
-	forget(sup);
-	if (!sup->instance.over && (age < ROLE_RESTART || start(sup) == -1))
+	forget_logger(sup);
+	if (!sup->instance.over && (age < ROLE_RESTART || start_logger(sup) == -1))
 		start_later(sup);
 }
 
-static void ended(void *owner, const struct pidfd_end *end)
+static void on_logger_ended(void *owner, const struct pidfd_end *end)
 {
 	struct supervisor *sup = owner;
 
-	if (end->code == -1 && !sup->instance.over) /* it was not our child */
+	if (end->code == -1 &&
+		!sup->instance.over) /* the logger of an earlier nclust is no child */
 		log_warn("the logger ended, starting it again");
 	else if (!sup->instance.over)
 		log_warn("the logger ended (%s %d), starting it again",
 			end->signalled ? "signal" : "exit", end->code);
-	replace(sup);
+	replace_logger(sup);
 }
 
 static bool waits_in_the_kernel(pid_t pid)
@@ -739,8 +738,8 @@ static bool waits_in_the_kernel(pid_t pid)
 	return process_look(pid, &facts) == 0 && (facts.state == 'D' || facts.state == 'Z');
 }
 
-/* Wait until it has written all, and closes the channel; and then for its exit,
- * unless a thread of it can never exit. */
+/* Wait until the logger has written all and closes the channel, and then for its exit, unless it
+ * hangs in the kernel. */
 static void await_end(const struct supervisor *sup)
 {
 	struct pollfd channel = {.fd = sup->logger.watcher.fd, .events = POLLIN};
@@ -767,9 +766,9 @@ void logger_fini(struct supervisor *sup)
 	if (sup->logger.life.job.pid != 0 && !sup->orphans.has_past) {
 		await_end(sup);
 		job_end(&sup->logger.life.job);
-	} /* else it waits for the next nclust */
+	} /* else the logger waits for a next nclust */
 	close_channel(sup);
-	/* of those that do not end, either */
+	/* also of workers that do not end */
 	for_each_child (child, children_of_all(sup))
 		capture_drop(child);
 	eventset_close(&sup->logger.pipes);

@@ -59,7 +59,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(27, child, trap.hostile, BOOL),
 	PLAIN(28, child, trap.v6only_known, BOOL),
 	PLAIN(29, child, trap.v6only, BOOL),
-	PLAIN(30, child, trap.v6only_fd, SIGNED), /* the worker's number */
+	PLAIN(30, child, trap.v6only_fd, SIGNED), /* a number in the worker, not a descriptor */
 	PLAIN(31, child, generation, UNSIGNED),
 	PLAIN(32, child, kept.adopted, BOOL),
 	PLAIN(33, child, kept.start, UNSIGNED),
@@ -80,14 +80,14 @@ static const struct plain_row child_rows[] = {
 	PLAIN(48, child, trap.gate.id[1], UNSIGNED),
 	PLAIN(49, child, trap.gate.tid[0], SIGNED),
 	PLAIN(50, child, trap.gate.tid[1], SIGNED),
-	PLAIN(51, child, trap.gate.fd[0], SIGNED), /* the worker's number */
+	PLAIN(51, child, trap.gate.fd[0], SIGNED), /* a number in the worker, too */
 	PLAIN(52, child, trap.gate.fd[1], SIGNED),
 	PLAIN(53, child, trap.gate.backlog[0], SIGNED),
 	PLAIN(54, child, trap.gate.backlog[1], SIGNED),
 	PLAIN(55, child, leading.fd, FD),
 	PLAIN(60, child, traffic.ran, SIGNED),
 	PLAIN(61, child, trap.aside, BOOL),
-	PLAIN(62, child, listening.mates, UNSIGNED),
+	PLAIN(62, child, listening.of_generation, UNSIGNED),
 	PLAIN(63, child, limited.looked_at, SIGNED),
 	PLAIN(64, child, limited.killed, UNSIGNED),
 	PLAIN(65, child, limited.killed_at, SIGNED),
@@ -97,7 +97,7 @@ static const struct plain_row child_rows[] = {
 	PLAIN(69, child, life.handles, BOOL),
 	PLAIN(70, child, life.shell_waits, BOOL),
 	PLAIN(71, child, life.stopped_by, SIGNED),
-	PLAIN(72, child, life.tell_at, SIGNED),
+	PLAIN(72, child, life.signal_at, SIGNED),
 	PLAIN(73, child, listening.lasting, UNSIGNED),
 	PLAIN(CARRY_TEXT, child, life.status, HEAP),
 	CARRY_LIST(CARRY_PATH, child, life.paths, &carried_path, path, next),
@@ -198,8 +198,8 @@ static int child_done(struct carry_reader *r, void *to)
 	return child_settle(to);
 }
 
-/* Make room for all slots; their number is read before what is in them. */
-static int reserve(struct service *s)
+/* Make room for the children of all slots, when the number of slots has been read. */
+static int reserve_slots(struct service *s)
 {
 	if (s->children != NULL || s->child_slots == 0)
 		return 0;
@@ -211,7 +211,7 @@ static int reserve(struct service *s)
 static void *make_child(struct carry_reader *r, void *owner)
 {
 	(void)r;
-	return reserve(owner) == 0 ? child_new(owner) : NULL;
+	return reserve_slots(owner) == 0 ? child_new(owner) : NULL;
 }
 
 const struct carried carried_child = {
@@ -226,7 +226,7 @@ static void put_children(struct carry_writer *c, const void *of)
 	const struct child *child;
 
 	if (c->w.out == NULL)
-		return; /* workers refer to nothing */
+		return; /* the first pass: workers refer to no shared struct */
 	for_each_child (child, children_of(of))
 		carry_put_one(c, CARRY_CHILD, &carried_child, child);
 }
@@ -242,7 +242,8 @@ const struct carried carried_children = {
 
 /* ---- a cluster ---- */
 
-/* The number of slots cannot change once there is room for those. */
+/* Ignore members of the cluster that come after its children: child_slots must not change any
+ * more. */
 static int take_service(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	(void)r;
@@ -254,8 +255,9 @@ static int service_done(struct carry_reader *r, void *to)
 	struct service *s = to;
 
 	(void)r;
-	return s->core != NULL && reserve(s) == 0 && s->child_slots >= cluster_slots(s->core) ? 0
-											      : -1;
+	return s->core != NULL && reserve_slots(s) == 0 && s->child_slots >= cluster_slots(s->core)
+		? 0
+		: -1;
 }
 
 const struct carried carried_service = {
@@ -281,7 +283,7 @@ static int take_early(struct carry_reader *r, void *to, const struct handover_fi
 	(void)r;
 	if (f->tag != CARRY_EARLY)
 		return 0;
-	if (reserve(s) == -1 || f->type != HANDOVER_BYTES || f->len != s->child_slots)
+	if (reserve_slots(s) == -1 || f->type != HANDOVER_BYTES || f->len != s->child_slots)
 		return -1;
 	if (f->len > 0)
 		memcpy(s->life.early_deaths, f->data, f->len);
@@ -295,7 +297,7 @@ const struct carried carried_early = {
 
 /* ---- what its workers get ---- */
 
-/* Newest first, in the list as in the state. */
+/* Recipes and slotlogs: newest first, in the state as in the lists. */
 static const struct plain_row holdings_rows[] = {
 	CARRY_INSIDE(CARRY_SET, service, held.listeners, &carried_set),
 	CARRY_INSIDE(CARRY_LEARNED, service, held.learned, &carried_learned),

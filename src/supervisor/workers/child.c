@@ -33,8 +33,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The longest wait for an exec, because nclust does nothing else meanwhile; and
- * the one after that was too long for the cluster the last time. */
+/* How long nclust, which does nothing else meanwhile, waits for execve(2); and how long if the
+ * cluster's last spawn took longer than that. */
 #define SPAWN_PATIENCE (1 * SECOND)
 #define SPAWN_PATIENCE_AGAIN (200 * MSEC)
 
@@ -53,8 +53,8 @@ static struct child **place_in_slot(struct service *service, uint32_t slot)
 	return NULL;
 }
 
-/* To reap one of which much was looked at may take 100 ms (REAPING_A_TURN): others
- * wait for the next turn, their pidfds stay readable. */
+/* Stop after ENDS_A_TURN of a turn, because reaping can take up to 100 ms if much of a process'
+ * /proc was read (REAPING_A_TURN); the pidfds of other workers stay readable. */
 static void hear_exit(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
@@ -64,7 +64,7 @@ static void hear_exit(struct child *child)
 	if (sup->turn.ends >= ENDS_A_TURN)
 		return;
 	child_ended(child);
-	/* who traces it has not taken its end yet: then SIGCHLD comes (ptrace(2)) */
+	/* A tracer has to see the end first; SIGCHLD comes when it has (ptrace(2)). */
 	if (child->service != NULL && child->serial == serial && pidfd_has_ended(child->pidfd))
 		childset_remove(child, child->pidfd);
 	sup->turn.ends += clock_now() - begun;
@@ -78,7 +78,7 @@ static void workers_on_readable(struct child *child, enum child_fd which)
 		readiness_hear(child);
 }
 
-/* On failure SIGCHLD will do, unless the worker is adopted. */
+/* If this fails, SIGCHLD reports the end, unless the worker is adopted. */
 static void watch_exit(struct child *child)
 {
 	if (childset_add(child, CHILD_EXIT, child->pidfd) == -1)
@@ -110,7 +110,7 @@ struct child *child_new(struct service *service)
 	return c;
 }
 
-/* Close and forget all; the struct goes back to the free list. */
+/* Release all that the worker has, and put the struct on the free list. */
 static void child_release(struct child *c)
 {
 	struct supervisor *sup = c->service->sup;
@@ -167,10 +167,10 @@ void child_plan(struct supervisor *sup, struct spawn_plan *plan, const struct re
 	};
 }
 
-/* Tell the core that no worker was started.  `step` is the step of spawn() that
- * failed, or -1: its recipe could not be made.  The core carries only numbers,
- * so the service's kind gets the reason as `text`, unless that is NULL. */
-static void fail(
+/* Set the core's answer: no worker was started.  `step` is the step of spawn() that failed; -1: the
+ * recipe could not be made.  The core only takes numbers, so the cluster's kind gets the reason as
+ * `text` (or NULL). */
+static void set_failed(
 	struct service *service, struct event *answer, int error, int step, const char *text)
 {
 	answer->kind = EVENT_SPAWN_FAILED;
@@ -189,16 +189,16 @@ static void fail_spawn(struct service *service, struct event *answer, const stru
 	struct error err;
 	bool permanent = spawn_exit_status(failure) != 0;
 
-	fail(service, answer, failure->error, (int)failure->step, NULL);
+	set_failed(service, answer, failure->error, (int)failure->step, NULL);
 	answer->ending.exit_status = spawn_exit_status(failure);
 	answer->ending.permanent = permanent;
 	spawn_explain(failure, r->settings->command.list[0], &err);
 	service->kind->explain(service, err.text, permanent);
 }
 
-/* Workers may not take the last descriptors: clients and files need some, or
- * nobody could ask what is wrong.  `fd` is new, so all below it are in use. */
-static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
+/* Workers must not take the last descriptors, because nclust needs some for clients and files.
+ * `fd` is new, so all lower numbers are in use. */
+static int check_spare(const struct supervisor *sup, int fd, struct error *err)
 {
 	if ((rlim_t)fd + SPARE_DESCRIPTORS < sup->launch.descriptors)
 		return 0;
@@ -207,8 +207,7 @@ static int leave_spare(const struct supervisor *sup, int fd, struct error *err)
 		(unsigned long long)sup->launch.descriptors);
 }
 
-/* Open what the worker is to get: its notify socket, and what each room has for
- * it. */
+/* Open the descriptors for the worker: its notify socket, and what each room gives it. */
 static int open_all(struct child *c, struct birth *birth, struct error *err)
 {
 	const struct supervisor *sup = c->service->sup;
@@ -221,37 +220,37 @@ static int open_all(struct child *c, struct birth *birth, struct error *err)
 	for (unsigned i = 0; i < part_count; i++)
 		if (parts[i]->prepare != NULL && parts[i]->prepare(c, birth, err) == -1)
 			return -1;
-	if (leave_spare(sup, c->life.notify, err) == -1)
+	if (check_spare(sup, c->life.notify, err) == -1)
 		return -1;
-	if (leave_spare(sup, birth->place.channel, err) == -1)
+	if (check_spare(sup, birth->place.channel, err) == -1)
 		return -1;
-	return leave_spare(sup, birth->place.leader, err);
+	return check_spare(sup, birth->place.leader, err);
 }
 
-/* The worker runs: put it into its slot, to be found and watched. */
-static void settle(struct child *c, struct child **at)
+/* Put the child into its slot and into the table of pids. */
+static void put_in_slot(struct child *c, struct child **at)
 {
 	*at = c;
 	pids_add(&c->service->sup->pids, c);
 }
 
-/* One that is being made. */
+/* A worker that is being started. */
 struct making {
 	struct birth birth;
-	struct child *child; /* NULL: `answer` says why there will be none */
+	struct child *child; /* NULL: it is not started, `answer` says why */
 	cpu_set_t *affinity;
 	struct event *answer;
 };
 
-static void leave_birth(struct birth *birth)
+static void close_birth(struct birth *birth)
 {
 	fd_close(&birth->place.channel);
 	if (birth->plan.enters_cgroup)
 		fd_close(&birth->plan.cgroup);
 }
 
-/* Fill in what it is to be spawned with.  -1: `answer` says why not. */
-static int fill(struct child *c, struct making *m)
+/* Fill in the spawn plan.  -1: `answer` says why the worker cannot be started. */
+static int fill_plan(struct child *c, struct making *m)
 {
 	struct service *service = c->service;
 	struct supervisor *sup = service->sup;
@@ -259,12 +258,12 @@ static int fill(struct child *c, struct making *m)
 	struct error err;
 
 	if (open_all(c, birth, &err) == -1) {
-		fail(service, m->answer, err.sys, SPAWN_CLONE, err.text);
+		set_failed(service, m->answer, err.sys, SPAWN_CLONE, err.text);
 		return -1;
 	}
 	capture_open(service, c, birth->place.output);
 	if (environment_fill(sup, &birth->place, &birth->plan) == -1) {
-		fail(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
+		set_failed(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
 		capture_close(sup, birth->place.output);
 		return -1;
 	}
@@ -275,9 +274,9 @@ static int fill(struct child *c, struct making *m)
 	return 0;
 }
 
-/* Make what a worker in the slot of m->birth.place needs, of that generation;
- * `worker` is its id for the core, or 0: its serial. */
-static void make_ready(struct service *service, struct making *m, uint64_t worker,
+/* Prepare the start of a worker of this generation in the slot of m->birth.place; `worker` is its
+ * id in the core, 0: its serial. */
+static void prepare_spawn(struct service *service, struct making *m, uint64_t worker,
 	unsigned generation, const struct cluster_settings *settings)
 {
 	struct supervisor *sup = service->sup;
@@ -289,7 +288,7 @@ static void make_ready(struct service *service, struct making *m, uint64_t worke
 	m->affinity = NULL;
 	place->serial = ++sup->births.next_serial;
 	if (c == NULL) {
-		fail(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
+		set_failed(service, m->answer, ENOMEM, SPAWN_CLONE, NULL);
 		return;
 	}
 	c->worker = worker != 0 ? worker : place->serial;
@@ -298,22 +297,22 @@ static void make_ready(struct service *service, struct making *m, uint64_t worke
 	c->slot = place->slot;
 	place->recipe = recipe_get(service, generation, settings, &err);
 	if (place->recipe == NULL) {
-		fail(service, m->answer, err.sys, -1, err.text);
+		set_failed(service, m->answer, err.sys, -1, err.text);
 		child_release(c);
 		return;
 	}
 	child_plan(sup, &m->birth.plan, place->recipe);
 	m->birth.plan.entered = sup->births.scratch[place->nth].entered;
 	*m->birth.plan.entered = '\0';
-	if (fill(c, m) == -1) {
-		leave_birth(&m->birth);
+	if (fill_plan(c, m) == -1) {
+		close_birth(&m->birth);
 		child_release(c);
 		return;
 	}
 	m->child = c;
 }
 
-/* Its directory may be a symbolic link that leads elsewhere than before. */
+/* The directory of the settings may be a symbolic link that leads elsewhere now. */
 static void note_directory(struct service *service, const char *entered)
 {
 	char *was = service->life.entered;
@@ -327,8 +326,9 @@ static void note_directory(struct service *service, const char *entered)
 	free(was);
 }
 
-/* It has been spawned, or not. */
-static struct child *complete(struct service *service, struct making *m, const struct spawning *it)
+/* The spawn has succeeded or failed: complete the child, or release it. */
+static struct child *complete_child(
+	struct service *service, struct making *m, const struct spawning *it)
 {
 	struct child *c = m->child;
 
@@ -337,7 +337,7 @@ static struct child *complete(struct service *service, struct making *m, const s
 	if (m->affinity != NULL)
 		CPU_FREE(m->affinity);
 	capture_close(service->sup, m->birth.place.output);
-	leave_birth(&m->birth);
+	close_birth(&m->birth);
 	if (it->pidfd == -1) {
 		fail_spawn(service, m->answer, m->birth.place.recipe, &it->failure);
 		child_release(c);
@@ -346,14 +346,14 @@ static struct child *complete(struct service *service, struct making *m, const s
 	c->pid = it->pid;
 	c->pidfd = it->pidfd;
 	note_directory(service, m->birth.plan.entered);
-	settle(c, place_in_slot(service, c->slot));
+	put_in_slot(c, place_in_slot(service, c->slot));
 	watch_exit(c);
 	capture_hand_over(service, c);
 	PARTS(born, c, &m->birth);
 	return c;
 }
 
-static void make_all(struct service *service, struct making *list, unsigned count)
+static void spawn_prepared(struct service *service, struct making *list, unsigned count)
 {
 	struct spawning spawnings[SPAWN_MANY] untouched;
 	unsigned n = 0;
@@ -365,7 +365,7 @@ static void make_all(struct service *service, struct making *list, unsigned coun
 	n = 0;
 	for (unsigned i = 0; i < count; i++)
 		if (list[i].child != NULL)
-			list[i].child = complete(service, &list[i], &spawnings[n++]);
+			list[i].child = complete_child(service, &list[i], &spawnings[n++]);
 }
 
 struct child *child_serve(
@@ -375,8 +375,8 @@ struct child *child_serve(
 	struct event answer = {.slot = place->slot};
 	struct making m = {.birth = {.place = *place}, .answer = &answer};
 
-	make_ready(service, &m, 0, cluster_generation(service->core), settings);
-	make_all(service, &m, 1);
+	prepare_spawn(service, &m, 0, cluster_generation(service->core), settings);
+	spawn_prepared(service, &m, 1);
 	*why = answer.ending;
 	return m.child;
 }
@@ -408,9 +408,9 @@ void children_spawn(struct service *service, const struct action *const *actions
 			.slot = a->slot,
 			.worker = a->worker,
 		};
-		make_ready(service, &list[i], a->worker, a->generation, a->settings);
+		prepare_spawn(service, &list[i], a->worker, a->generation, a->settings);
 	}
-	make_all(service, list, count);
+	spawn_prepared(service, list, count);
 	for (unsigned i = 0; i < count; i++) {
 		if (list[i].child == NULL)
 			continue;
@@ -434,7 +434,7 @@ int child_settle(struct child *child)
 
 	if (at == NULL || child_by_pid(service->sup, child->pid) != NULL)
 		return -1;
-	settle(child, at);
+	put_in_slot(child, at);
 	return 0;
 }
 
@@ -460,7 +460,7 @@ struct child *child_adopt(
 	c->pid = pid;
 	c->pidfd = pidfd;
 	c->kept.adopted = true;
-	settle(c, at);
+	put_in_slot(c, at);
 	watch_exit(c);
 	return c;
 }
@@ -471,7 +471,7 @@ void child_signal(struct child *child, int signal)
 {
 	if (signal == SIGKILL)
 		child->life.killed_by_us = true;
-	/* ESRCH: it has ended, and its pidfd is about to say so */
+	/* ESRCH: the worker has ended, and its pidfd will report that */
 	if (pidfd_signal(child->pidfd, signal) == -1 && errno != ESRCH)
 		log_worker(child, LOG_ERROR, "cannot signal worker %d: %s", (int)child->pid,
 			strerror(errno));
@@ -489,15 +489,15 @@ void child_stop(struct child *child, int signal)
 			return;
 }
 
-/* The worker's process group; 0: unknown.  The pid of our own child is its own
- * until it is reaped.  An adopted worker's may belong to another process by
- * now; if it has none, it still names what is left of the group. */
+/* The worker's process group; 0: unknown.  A child keeps its pid until it is reaped.  The pid of an
+ * adopted worker may be another process by now; if no process has the pid, it still names what is
+ * left of the group. */
 static pid_t group_of(const struct child *child)
 {
 	struct process_facts facts;
 
 	if (!child->kept.adopted)
-		return child->left == NULL ? child->pid : 0; /* it was reaped */
+		return child->left == NULL ? child->pid : 0; /* 0: its main process was reaped */
 	if (process_look(child->pid, &facts) == -1)
 		return errno == ENOENT || errno == ESRCH ? child->pid : 0;
 	return facts.start == child->kept.start ? child->pid : 0;
@@ -539,8 +539,8 @@ static void describe_end(struct child *c, const struct pidfd_end *end, struct en
 		ending->out_of_memory = c->life.oom == OOM_KILLED;
 }
 
-/* Nothing is left of it: forget it, and tell the core. */
-static void finish(struct child *child, const struct ending *ending)
+/* Release the child, and tell the core that the worker has ended. */
+static void finish_child(struct child *child, const struct ending *ending)
 {
 	struct service *service = child->service;
 	struct event event = {
@@ -558,7 +558,7 @@ static void finish(struct child *child, const struct ending *ending)
 	for (int i = 0; i < 2; i++)
 		if (service->children[child->slot][i] == child)
 			service->children[child->slot][i] = NULL;
-	child_release(child); /* before the core hears: it may spawn */
+	child_release(child); /* before the core is told, which may spawn a successor */
 	service->kind->ended(service, &event);
 }
 
@@ -568,7 +568,7 @@ void child_over(struct child *child)
 
 	if (child->kept.adopted)
 		(void)child_signal_group(child, SIGKILL);
-	finish(child, &ending);
+	finish_child(child, &ending);
 }
 
 bool child_has_left_trap(const struct child *child)
@@ -585,7 +585,7 @@ bool child_is_stopping(const struct child *child)
 	return state == SLOT_DRAINING || state == SLOT_STOPPING;
 }
 
-/* Did it exit with 0 though nobody had asked it to? */
+/* Did the worker exit with 0 by itself? */
 static bool may_be_daemon(const struct child *child, const struct ending *ending)
 {
 	return ending->kind == ENDING_EXIT && ending->code == 0 && !child->life.killed_by_us &&
@@ -610,23 +610,23 @@ static void tell_daemon(struct child *child, unsigned count)
 		count, count == 1 ? " is" : "es are");
 }
 
-/* Its main process has ended; others may have not. */
-static void leave(struct child *child, const struct ending *ending)
+/* The main process has ended: end the worker, or wait for its leftovers. */
+static void end_main_process(struct child *child, const struct ending *ending)
 {
 	struct pidfd_end end;
 	bool daemon = may_be_daemon(child, ending);
 	unsigned count;
 
-	/* until then older kernels keep it under its filter (all_over) */
+	/* older kernels release the seccomp filter only when the process is reaped */
 	(void)pidfd_reap(child->pidfd, &end);
 	if (reap_is_over(child) || leftovers_begin(child, ending) == -1) {
-		finish(child, ending);
+		finish_child(child, ending);
 		return;
 	}
 	pids_remove(&child->service->sup->pids, child);
 	count = reap_count_left(child);
 	if (count == 0) {
-		finish(child, ending);
+		finish_child(child, ending);
 		return;
 	}
 	if (daemon)
@@ -634,7 +634,8 @@ static void leave(struct child *child, const struct ending *ending)
 	child_tell(child, EVENT_LEFTOVERS, WHY_ITSELF);
 }
 
-/* systemd signals all processes of a unit, unless KillMode= says otherwise. */
+/* Warn if a worker got SIGTERM from another process: systemd signals all processes of a unit,
+ * unless KillMode= says otherwise. */
 static void tell_stopped_by_others(const struct child *child, const struct pidfd_end *end)
 {
 	struct supervisor *sup = child->service->sup;
@@ -676,19 +677,19 @@ void child_ended(struct child *child)
 	child->life.sigkilled =
 		ended == -1 || end.code == (end.signalled ? SIGKILL : 128 + SIGKILL);
 	leftovers_on_end(child, &end);
-	readiness_drain(child); /* what it said before it died counts */
+	readiness_drain(child); /* messages that it sent before its end count */
 	PARTS(dying, child);
 	describe_end(child, &end, &ending);
 	if (ended == -1 && child->kept.adopted)
 		ending = (struct ending){.kind = ENDING_UNKNOWN};
 	if (!service->kind->by_connection) {
-		leave(child, &ending);
+		end_main_process(child, &ending);
 		return;
 	}
 	(void)child_signal_group(child, SIGKILL);
 	if (!child->kept.adopted)
 		(void)pidfd_reap(child->pidfd, &end);
-	finish(child, &ending);
+	finish_child(child, &ending);
 }
 
 void children_free(struct supervisor *sup)
@@ -718,7 +719,7 @@ static int workers_on_renew(struct supervisor *sup, struct error *err)
 static void workers_on_settle(struct supervisor *sup)
 {
 	foreign_settle(sup);
-	children_go_on(true); /* the next nclust does not know them */
+	children_go_on(true); /* the new nclust does not know that they are frozen */
 }
 
 static void workers_on_go_on(struct supervisor *sup)

@@ -17,20 +17,18 @@
 
 #define FIRST_FD 3
 #define PID_WIDTH 12
-#define PID_SPACE "            " /* PID_WIDTH, overwritten by the child */
+#define PID_SPACE "            " /* PID_WIDTH spaces, which the child overwrites */
 
-/*
- * All strings go into one buffer, each with its NUL.  As the buffer moves
- * while it grows, the lists are made at the end.
- */
+/* All strings go into one buffer, each with its NUL.  The buffer moves while it grows, so the lists
+ * of pointers are made at the end. */
 struct writer {
 	struct buffer *out;
 	const struct worker_place *place;
 	const struct listener_set *listeners;
 	size_t strings;
-	size_t pid_at[2]; /* offsets of pid digits; 0: none (argv is first) */
+	size_t pid_at[2]; /* offsets of pid digits; 0: not used, as argv is first */
 	unsigned pids;
-	const char *replaced; /* of the recipe's environment; or NULL */
+	const char *replaced; /* a variable of the recipe that is left out; or NULL */
 };
 
 static void end_string(struct writer *w)
@@ -55,7 +53,8 @@ static void put_pid(struct writer *w, const char *key)
 
 /* ---- templates ---- */
 
-/* Names are those of the generation, because a reload may give others. */
+/* The number of the listener with that name in the generation's settings, because a reload may have
+ * changed names; -1: there is none. */
 static int fd_named(const struct writer *w, const char *name, size_t len)
 {
 	const struct cluster_settings *s = w->place->recipe->settings;
@@ -69,7 +68,7 @@ static int fd_named(const struct writer *w, const char *name, size_t len)
 	return -1;
 }
 
-/* Replace one "{word}"; false: it is none of ours and stays as it is. */
+/* Replace "{word}"; false: the word means nothing to nclust, and stays as it is. */
 static bool put_template(struct writer *w, const char *word, size_t len)
 {
 	struct buffer *out = w->out;
@@ -154,7 +153,8 @@ static void put_systemd(struct writer *w)
 	end_string(w);
 }
 
-/* Server::Starter's "host:port=fd;path=fd"; a bare port without its host. */
+/* Server::Starter's "host:port=fd;path=fd"; without a host for a setting that names a port
+ * alone. */
 static void put_server_starter(struct writer *w)
 {
 	const struct listener_set *set = w->listeners;
@@ -216,8 +216,8 @@ static void put_number(struct writer *w, const char *key, uint64_t n, unsigned b
 	end_string(w);
 }
 
-/* Are descriptors passed by their numbers?  An inetd-wait server gets its only
- * one as stdin instead. */
+/* Are listeners passed by numbers from FIRST_FD on?  An inetd-wait server gets its only listener as
+ * stdin instead. */
 static bool are_numbered(const struct recipe *r)
 {
 	const unsigned numbered = PASS_SYSTEMD | PASS_SERVER_STARTER | PASS_EINHORN;
@@ -245,7 +245,7 @@ static void put_channel(struct writer *w)
 	}
 }
 
-/* The first number after those of the listeners and the channel. */
+/* The descriptor number of shared memory: after the listeners and the channel. */
 static int segment_number(const struct worker_place *p)
 {
 	return channel_number(p->recipe) + (p->channel != -1);
@@ -261,7 +261,7 @@ static void put_segment(struct writer *w)
 	put_number(w, "NCLUST_SHM_SIZE=", s->facts.size, 10);
 }
 
-/* The first number after that one, too. */
+/* The descriptor number of the leader's file: after shared memory. */
 static int leader_number(const struct worker_place *p)
 {
 	return segment_number(p) + (p->recipe->segment != NULL);
@@ -281,7 +281,8 @@ static void put_notify(struct writer *w, const struct supervisor *sup)
 	}
 }
 
-/* Without printf, because this is much of what a spawn costs us. */
+/* NCLUST_* and other variables of nclust.  Without printf(), which would be much of a spawn's
+ * cost. */
 static void put_own(struct writer *w, struct supervisor *sup)
 {
 	const struct worker_place *p = w->place;
@@ -309,7 +310,7 @@ static void put_own(struct writer *w, struct supervisor *sup)
 
 /* ---- the thread budget ---- */
 
-/* The JVM reads the number from its options alone. */
+/* The JVM takes the number of threads from its options alone. */
 static void put_java(struct writer *w, unsigned threads)
 {
 	static const char key[] = "JAVA_TOOL_OPTIONS=";
@@ -327,7 +328,7 @@ static void put_java(struct writer *w, unsigned threads)
 	put_number(w, flag, threads, 10);
 }
 
-/* A variable that the user has set is left alone. */
+/* Variables that the user has set are left alone. */
 static void put_threads(struct writer *w, unsigned threads)
 {
 	static const char *const keys[] = {"UV_THREADPOOL_SIZE=", "GOMAXPROCS=", "OMP_NUM_THREADS=",
@@ -379,7 +380,7 @@ static int make_lists(
 	return 0;
 }
 
-static void give(struct spawn_plan *plan, int fd, int number)
+static void add_descriptor(struct spawn_plan *plan, int fd, int number)
 {
 	plan->fds[plan->fd_count++] = (struct spawn_fd){fd, number};
 }
@@ -390,25 +391,25 @@ static void fill_descriptors(
 	const struct recipe *r = place->recipe;
 
 	if (place->peer != NULL) {
-		give(plan, place->connection, 0);
-		give(plan, place->connection, 1);
-		give(plan, place->output[1] != -1 ? place->output[1] : 2, 2);
+		add_descriptor(plan, place->connection, 0);
+		add_descriptor(plan, place->connection, 1);
+		add_descriptor(plan, place->output[1] != -1 ? place->output[1] : 2, 2);
 		return;
 	}
 	if ((r->settings->pass & PASS_STDIN) != 0 && set->count > 0)
-		give(plan, group_fd(set->list[0], place->lane), 0);
+		add_descriptor(plan, group_fd(set->list[0], place->lane), 0);
 	for (int i = 0; i < 2; i++)
-		give(plan, place->output[i] != -1 ? place->output[i] : i + 1, i + 1);
+		add_descriptor(plan, place->output[i] != -1 ? place->output[i] : i + 1, i + 1);
 	if (place->channel != -1)
-		give(plan, place->channel, channel_number(r));
+		add_descriptor(plan, place->channel, channel_number(r));
 	if (r->segment != NULL)
-		give(plan, r->segment->fd, segment_number(place));
+		add_descriptor(plan, r->segment->fd, segment_number(place));
 	if (place->leader != -1)
-		give(plan, place->leader, leader_number(place));
+		add_descriptor(plan, place->leader, leader_number(place));
 	if (!are_numbered(r))
 		return;
 	for (size_t i = 0; i < set->count && plan->fd_count < SPAWN_FDS_MAX; i++)
-		give(plan, group_fd(set->list[i], place->lane), FIRST_FD + (int)i);
+		add_descriptor(plan, group_fd(set->list[i], place->lane), FIRST_FD + (int)i);
 }
 
 int environment_fill(

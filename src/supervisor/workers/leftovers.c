@@ -19,28 +19,28 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Processes below a shell that are looked at. */
+/* How many processes below a shell are looked at. */
 #define TREE 64
 
 /* ---- who has had the signal ---- */
 
-static bool was_told(const struct worker_life *life, pid_t pid)
+static bool has_had_signal(const struct worker_life *life, pid_t pid)
 {
-	for (unsigned i = 0; i < life->told_count; i++)
-		if (life->told[i] == pid)
+	for (unsigned i = 0; i < life->signalled_count; i++)
+		if (life->signalled[i] == pid)
 			return true;
 	return false;
 }
 
-/* Without memory it may be told a second time. */
-static void note_told(struct worker_life *life, pid_t pid)
+/* Without memory the process may get the signal a second time. */
+static void note_signalled(struct worker_life *life, pid_t pid)
 {
-	pid_t *told = realloc(life->told, (life->told_count + 1) * sizeof(*life->told));
+	pid_t *list = realloc(life->signalled, (life->signalled_count + 1) * sizeof(*list));
 
-	if (told == NULL)
+	if (list == NULL)
 		return;
-	life->told = told;
-	told[life->told_count++] = pid;
+	life->signalled = list;
+	list[life->signalled_count++] = pid;
 }
 
 /* ---- a shell that waits for its child ---- */
@@ -72,24 +72,25 @@ void leftovers_on_signal(struct child *child, int signal)
 	due = child_view(child).due;
 	life->ended_before = life->stopped_by == 0 && pidfd_has_ended(child->pidfd);
 	life->stopped_by = signal;
-	life->tell_at = due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
+	life->signal_at = due == NSEC_NEVER || due < now ? now : now + (due - now) / 2;
 	life->handles = process_catches(child->pid, signal);
 	life->shell_waits = life->handles && is_shell(child->pid);
 	if (life->shell_waits)
 		timer_arm_within(
-			child->service->sup->loop, &reaper->half_time, life->tell_at - now);
+			child->service->sup->loop, &reaper->half_time, life->signal_at - now);
 }
 
-/* Who dies of the signal has not waited for its children: it had no handler, or does as
- * its child did, which had none (npm, whose child is a shell). */
+/* A main process that dies of the stop signal has not waited for its children, because it has no
+ * handler, or because it ends as its child did (npm, whose child is a shell): its leftovers get the
+ * signal at once. */
 void leftovers_on_end(struct child *child, const struct pidfd_end *end)
 {
 	struct worker_life *life = &child->life;
 	bool died = end->signalled && end->code == life->stopped_by;
 
-	/* nobody has told how one that was taken over ended */
+	/* how an adopted worker ended is not known */
 	if (died || (child->kept.adopted && !life->handles))
-		life->tell_at = 0;
+		life->signal_at = 0;
 }
 
 static bool is_among(const pid_t *list, size_t count, pid_t pid)
@@ -99,13 +100,12 @@ static bool is_among(const pid_t *list, size_t count, pid_t pid)
 	return count > 0;
 }
 
-/* Signal the processes below that one: its children, or `all`.  Returns how many got
- * it. */
+/* Signal the children of `pid`, or `all` of its descendants.  Returns how many got the signal. */
 static unsigned signal_below(pid_t pid, int signal, bool all)
 {
 	pid_t tree[TREE];
 	size_t count = process_tree(pid, tree, TREE);
-	uint64_t parent; /* by what never waits for the process */
+	uint64_t parent; /* from a file of /proc that does not block on the process' locks */
 	unsigned told = 0;
 
 	for (size_t i = 1; i < count; i++) {
@@ -127,8 +127,8 @@ void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd)
 		(void)signal_below(pid, SIGKILL, true);
 }
 
-/* A shell with a trap runs it only when its child has ended. */
-static void tell_below(struct child *child)
+/* A shell runs its trap only when its child has ended, so the child needs the signal, too. */
+static void signal_below_shell(struct child *child)
 {
 	unsigned told = signal_below(child->pid, child->life.stopped_by, false);
 	char name[16];
@@ -153,18 +153,19 @@ static void on_half_time(struct ev_loop *loop, ev_timer *timer, int revents)
 	for_each_child (c, children_of_all(sup)) {
 		if (!c->life.shell_waits || c->left != NULL)
 			continue;
-		if (c->life.tell_at > now) {
-			timer_arm_within(loop, timer, c->life.tell_at - now);
+		if (c->life.signal_at > now) {
+			timer_arm_within(loop, timer, c->life.signal_at - now);
 			continue;
 		}
 		c->life.shell_waits = false;
-		tell_below(c);
+		signal_below_shell(c);
 	}
 }
 
 /* ---- after the end of the main process ---- */
 
-/* A trace of where it hangs is wanted of the main process alone. */
+/* A signal that makes a hung worker show where it hangs is for the main process alone: leftovers
+ * get a stop signal of the settings instead. */
 static int signal_for(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -188,7 +189,7 @@ int leftovers_begin(struct child *child, const struct ending *ending)
 	left->ending = *ending;
 	left->since = clock_now();
 	left->signal = child_view(child).killed ? SIGKILL : signal_for(child);
-	left->found = 1; /* until a whole look has found none */
+	left->found = 1; /* until a complete walk finds no leftover */
 	left->next = reaper->left;
 	reaper->left = child;
 	child->left = left;
@@ -201,35 +202,35 @@ struct child *leftovers_of_session(const struct supervisor *sup, pid_t session)
 
 	while (c != NULL && c->pid != session)
 		c = c->left->next;
-	/* its number is another worker's by now */
+	/* if another worker has this pid now, the session is that worker's */
 	return c != NULL && child_by_pid(sup, session) == NULL ? c : NULL;
 }
 
-static bool is_to_be_told(const struct worker_life *life, pid_t pid, int signal)
+static bool is_to_get(const struct worker_life *life, pid_t pid, int signal)
 {
-	return signal != 0 && clock_now() >= life->tell_at && !was_told(life, pid);
+	return signal != 0 && clock_now() >= life->signal_at && !has_had_signal(life, pid);
 }
 
-static void tell(struct child *child, pid_t pid, int pidfd, int signal)
+static void signal_leftover(struct child *child, pid_t pid, int pidfd, int signal)
 {
 	struct worker_life *life = &child->life;
 	char name[16];
 
-	if (!is_to_be_told(life, pid, signal))
+	if (!is_to_get(life, pid, signal))
 		return;
-	if (life->tell_at != 0 && life->told_count == 0)
+	if (life->signal_at != 0 && life->signalled_count == 0)
 		log_worker(child, LOG_NOTE,
 			"its main process has ended by itself after "
 			"%s: what it has left gets that now, at half of the "
 			"time",
 			text_signal_name(name, signal));
 	if (pidfd_signal(pidfd, signal) == 0)
-		note_told(life, pid);
+		note_signalled(life, pid);
 }
 
 void leftovers_tell_frozen(struct child *child, pid_t pid, int pidfd)
 {
-	tell(child, pid, pidfd, signal_for(child));
+	signal_leftover(child, pid, pidfd, signal_for(child));
 }
 
 void leftovers_found(struct child *child, pid_t pid, int pidfd)
@@ -238,15 +239,15 @@ void leftovers_found(struct child *child, pid_t pid, int pidfd)
 
 	left->found++;
 	if (left->signal != SIGKILL) {
-		tell(child, pid, pidfd, left->signal);
+		signal_leftover(child, pid, pidfd, left->signal);
 		return;
 	}
 	leftovers_kill_below(child, pid, pidfd);
 	(void)pidfd_signal(pidfd, SIGKILL);
 }
 
-/* They are not our children: only the group is known, and not if they are gone where
- * nobody reaps them. */
+/* Leftovers of an adopted worker may be no children of nclust: only their process group is known,
+ * and zombies that no process reaps still belong to it. */
 unsigned leftovers_of_group(struct child *child)
 {
 	struct worker_life *life = &child->life;
@@ -254,8 +255,8 @@ unsigned leftovers_of_group(struct child *child)
 
 	if (!child->kept.adopted || child_signal_group(child, 0) == -1)
 		return 0;
-	if (is_to_be_told(life, child->pid, signal) && child_signal_group(child, signal) == 0)
-		note_told(life, child->pid);
+	if (is_to_get(life, child->pid, signal) && child_signal_group(child, signal) == 0)
+		note_signalled(life, child->pid);
 	return signal != SIGKILL;
 }
 
@@ -264,8 +265,8 @@ void leftovers_signal(struct child *child, int signal)
 	struct leftovers *left = child->left;
 
 	left->signal = signal;
-	child->life.told_count = 0;
-	child->life.tell_at = 0;
+	child->life.signalled_count = 0;
+	child->life.signal_at = 0;
 	reap_look_soon(child->service->sup);
 }
 
@@ -273,8 +274,8 @@ void leftovers_free(struct child *child)
 {
 	struct child **at = &child->service->sup->reaper.left;
 
-	free(child->life.told);
-	child->life.told = NULL;
+	free(child->life.signalled);
+	child->life.signalled = NULL;
 	if (child->left == NULL)
 		return;
 	while (*at != child)

@@ -6,44 +6,43 @@
 #include "supervisor/common/state.h"
 
 /*
- * Leftover processes: what the main process of a worker leaves when it ends, such
- * as the server below a shell, or the pool below a manager.  The stop signal goes
- * to the main process alone.  When that has ended, each process that it has left
- * gets the signal once, and what remains of stop-timeout; the worker is over when
- * nothing is left of it.
+ * Leftovers: processes that the main process of a worker leaves when it ends, such as the server
+ * below a shell.  The stop signal goes to the main process alone.  When that has ended, each
+ * leftover gets the signal once, and the rest of stop-timeout; the worker has ended when no
+ * leftover lives.
  *
- * A main process that did not just die of the signal may have sent it on, and who
- * gets it twice ends at once: then the others get it only at half of the time.
+ * A main process with a handler may have passed the signal on, and many programs end at once if
+ * they get it twice: then leftovers get the signal at half of stop-timeout.
  */
 
 /* The main process is about to get a stop signal. */
 void leftovers_on_signal(struct child *child, int signal);
 
-/* The main process has ended so. */
+/* The main process has ended as `end` says. */
 void leftovers_on_end(struct child *child, const struct pidfd_end *end);
 
-/* It is reaped: make a list of its leftovers.  -1:
- * out of memory. */
+/* The main process is reaped: wait for its leftovers.  -1: out of memory. */
 int leftovers_begin(struct child *child, const struct ending *ending);
 
-/* The worker whose main process led that session, and has ended; NULL: none. */
+/* The worker with leftovers whose main process led that session; or NULL. */
 struct child *leftovers_of_session(const struct supervisor *sup, pid_t session);
 
-/* The main process has ended, and this one below it is stopped: send it the signal,
- * if that is due, before it goes on. */
+/* The main process has ended while its descendant `pid` was frozen: send `pid` the signal, if that
+ * is due, before it is continued. */
 void leftovers_tell_frozen(struct child *child, pid_t pid, int pidfd);
 
-/* Our child `pid` is one of them and lives: send it the signal, if that is due. */
+/* `pid`, a child of nclust, is a living leftover: send it the signal, if that is due. */
 void leftovers_found(struct child *child, pid_t pid, int pidfd);
 
-/* Of an adopted worker: send its group the signal, if that is due.  1: some live. */
+/* Send the group of an adopted worker the signal, if that is due.  Returns 1 if leftovers may
+ * live. */
 unsigned leftovers_of_group(struct child *child);
 
-/* This process of a worker gets SIGKILL: so do those below it, because it may wait in
- * the kernel for one of them, such as its file server (FUSE), and not end before. */
+/* SIGKILL all processes below `pid`, which gets SIGKILL, too: `pid` may hang in the kernel until a
+ * process below it ends, such as its own FUSE server. */
 void leftovers_kill_below(const struct child *child, pid_t pid, int pidfd);
 
-/* Send all that are found from now on this signal, also if they had one. */
+/* Send this signal to all leftovers from now on, even to those that had one. */
 void leftovers_signal(struct child *child, int signal);
 
 void leftovers_free(struct child *child);

@@ -41,7 +41,7 @@ static bool is_listed(const char *word, const char *ends, const char *list)
 	return false;
 }
 
-/* "node", "nodejs", and as some distributions have it: "node20", "node-20". */
+/* "node", "nodejs", and names of some distributions: "node20", "node-20". */
 static bool is_node(const char *name)
 {
 	if (strncmp(name, "nodejs", 6) == 0)
@@ -66,7 +66,7 @@ static enum node_runtime runtime_named(const char *path)
 	return NODE_NONE;
 }
 
-/* They run others: "npm", also as "npm-cli.js" behind its link. */
+/* Programs that run others: "npm", also as the "npm-cli.js" that its link leads to. */
 static bool is_launcher(const char *path)
 {
 	static const char launchers[] =
@@ -92,8 +92,7 @@ static bool is_launcher(const char *path)
 
 /* ---- options ---- */
 
-/* Options with which a runtime does not run a script, and options whose value is the
- * next word. */
+/* Options with which a runtime runs no script, and options whose value is the next word. */
 static const struct {
 	const char *refused;
 	const char *with_value;
@@ -121,8 +120,8 @@ static const struct {
 			      "--tsconfig-override --conditions"},
 };
 
-/* The script among the words after the program; NULL: there is none, or options
- * ask for something else than to run it. */
+/* The script among the words after the program; NULL: there is none, or options ask for something
+ * else. */
 static char *const *find_script(enum node_runtime runtime, char *const *words)
 {
 	for (; *words != NULL; words++) {
@@ -133,7 +132,7 @@ static char *const *find_script(enum node_runtime runtime, char *const *words)
 		if (*word != '-')
 			return words;
 		if (word[1] == '\0' || is_listed(word, "=", options[runtime].refused))
-			return NULL; /* "-": a script on stdin */
+			return NULL; /* "-" is a script on stdin */
 		if (strchr(word, '=') == NULL && is_listed(word, "", options[runtime].with_value)) {
 			if (words[1] == NULL)
 				return NULL;
@@ -143,13 +142,13 @@ static char *const *find_script(enum node_runtime runtime, char *const *words)
 	return NULL;
 }
 
-/* "bun run start" may run a script of package.json, which is a child of bun. */
+/* Is the word a file?  "bun run start" may run a script of package.json, as a child of bun. */
 static bool is_file(const char *word)
 {
 	return strchr(word, '/') != NULL || strchr(word, '.') != NULL;
 }
 
-static enum node_runtime judge(enum node_runtime runtime, char *const *words)
+static enum node_runtime judge_words(enum node_runtime runtime, char *const *words)
 {
 	char *const *script = runtime != NODE_NONE ? find_script(runtime, words) : NULL;
 
@@ -185,7 +184,7 @@ static size_t split_first(char *first, char **words, size_t most)
 	return n;
 }
 
-static enum node_runtime of_script(const char *program, const char *first)
+static enum node_runtime judge_script(const char *program, const char *first)
 {
 	char line[FIRST_LINE_MAX];
 	char *words[SHEBANG_WORDS + 1];
@@ -196,10 +195,10 @@ static enum node_runtime of_script(const char *program, const char *first)
 	n = split_first(line, words, SHEBANG_WORDS);
 	if (n == 0)
 		return NODE_NONE;
-	/* the kernel, or env, appends the script */
+	/* the kernel or env(1) appends the script */
 	words[n] = (char *)(uintptr_t)program;
 	words[n + 1] = NULL;
-	return judge(runtime_named(words[0]), words + 1);
+	return judge_words(runtime_named(words[0]), words + 1);
 }
 
 enum node_runtime nodecommand_of(const char *program, const char *first, char *const *argv)
@@ -211,8 +210,8 @@ enum node_runtime nodecommand_of(const char *program, const char *first, char *c
 	if (runtime == NODE_NONE)
 		runtime = runtime_named(program);
 	if (runtime != NODE_NONE)
-		return judge(runtime, argv + 1);
-	return first != NULL ? of_script(program, first) : NODE_NONE;
+		return judge_words(runtime, argv + 1);
+	return first != NULL ? judge_script(program, first) : NODE_NONE;
 }
 
 /* ---- shells ---- */

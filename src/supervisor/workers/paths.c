@@ -14,13 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* While a worker stops, nclust looks so soon, and then more and more seldom. */
+/* The pauses between looks while a worker stops: from PAUSE_FIRST, doubled each time. */
 #define PAUSE_FIRST (1 * MSEC)
 #define PAUSE_MOST (100 * MSEC)
-#define PATHS_MAX 16 /* of a worker */
+#define PATHS_MAX 16 /* for each worker */
 
-/* It may be relative to the worker's directory.  Heap, or NULL. */
-static char *whole_of(const struct child *child, const char *path)
+/* The absolute path: `path` may be relative to the worker's directory.  Heap, or NULL. */
+static char *absolute_path(const struct child *child, const char *path)
 {
 	char cwd[PATH_MAX] = "";
 	char *whole;
@@ -30,7 +30,7 @@ static char *whole_of(const struct child *child, const char *path)
 	return asprintf(&whole, "%s%s%s", cwd, *path != '/' ? "/" : "", path) != -1 ? whole : NULL;
 }
 
-/* Takes over the name.  NULL: out of memory, or it has too many. */
+/* Takes over the name.  NULL: out of memory, or the worker has too many paths. */
 static struct path *find_or_add(struct child *child, char *name)
 {
 	struct path **at = &child->life.paths;
@@ -59,12 +59,12 @@ void paths_drop(struct child *child)
 	}
 }
 
-/* A listener that nclust has is mended by renew.h. */
+/* Does nothing for a listener of nclust, which renew.h repairs. */
 void paths_keep(struct child *child, const char *path)
 {
 	struct child *const *both = child->service->children[child->slot];
 	const struct child *mate = both[both[0] == child];
-	gid_t number = 1 + 2 * child->slot; /* or the next, if it has that */
+	gid_t number = 1 + 2 * child->slot; /* the second worker of the slot gets the next number */
 	struct path *p = NULL;
 	char *name;
 	uint64_t uid;
@@ -75,7 +75,7 @@ void paths_keep(struct child *child, const char *path)
 		return;
 	if (mate != NULL && mate->life.paths != NULL && mate->life.paths->file.gid == number)
 		number++;
-	name = whole_of(child, path);
+	name = absolute_path(child, path);
 	if (name != NULL)
 		p = find_or_add(child, name);
 	if (p != NULL)
@@ -91,7 +91,8 @@ bool paths_are_others(const struct child *child)
 	return child->life.paths != NULL && p == NULL;
 }
 
-/* What has stopped has removed its path for good reason: it shall not be reached. */
+/* A worker that is stopping has removed its path so that clients do not reach it: its path stays
+ * away. */
 void paths_look(struct service *service)
 {
 	const struct child *youngest = NULL;
@@ -111,7 +112,7 @@ void paths_look(struct service *service)
 				p->name);
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_paths_look(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct service *service = timer->data;
 	struct cluster_life *life = &service->life;
@@ -135,7 +136,7 @@ void paths_watch(const struct child *child)
 	if (child->life.paths == NULL)
 		return;
 	if (life->paths_pause == 0)
-		timer_init(&life->paths_look, on_look, child->service);
+		timer_init(&life->paths_look, on_paths_look, child->service);
 	life->paths_pause = PAUSE_FIRST;
 	timer_arm(child->service->sup->loop, &life->paths_look, PAUSE_FIRST);
 }

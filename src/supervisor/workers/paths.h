@@ -4,25 +4,22 @@
 
 #include "supervisor/common/carried.h"
 
-/*
- * Unix paths that programs bind by themselves.  A server removes its path as it
- * ends, though the file there is its successor's by then; and one that fails has
- * taken it from the others.  So nclust gives the file of each worker a spare name
- * (socket_unix.h), and puts back what is missing.
- */
+/* Unix paths that programs bind by themselves.  A server that ends removes its path, although the
+ * file there may be its successor's.  So nclust gives each worker's file a second hard link
+ * (socket_unix.h), and puts back a path that is missing. */
 
-/* The worker listens there. */
+/* The worker listens on that path: give its file a second name. */
 void paths_keep(struct child *child, const char *path);
-/* Is a path missing, where a worker listens that nobody has asked to stop?  The
- * youngest one gets it.  And: look until this one has ended, which is asked to. */
+/* If a path is missing, put back that of the youngest worker that is not stopping.  And: do so
+ * again and again until `child`, which was asked to stop, has ended. */
 void paths_look(struct service *service);
 void paths_watch(const struct child *child);
-/* Do all of its paths lead to others by now, which have bound them anew? */
+/* Do all paths of the worker lead to sockets of other processes by now? */
 bool paths_are_others(const struct child *child);
-/* It has ended: its files go. */
+/* The worker has ended: remove its files. */
 void paths_drop(struct child *child);
 
-/* How one goes through an upgrade. */
+/* How a path goes through an upgrade. */
 extern const struct carried carried_path;
 
 #endif

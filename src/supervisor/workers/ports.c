@@ -12,23 +12,23 @@
 #include <string.h>
 
 struct port {
-	char *text;      /* "": an unknown address of one worker */
-	uint64_t worker; /* the first that listened on it */
-	bool shared;     /* so did another one since */
-	bool named;      /* by a setting */
+	char *text;      /* "": an unknown address of a worker */
+	uint64_t worker; /* the first worker that listened on it */
+	bool shared;     /* other workers listened on it, too */
+	bool named;      /* a setting names it */
 };
 
-/* The last worker of a slot that was ready. */
+/* The last worker of a slot that became ready. */
 struct former {
 	uint64_t generation;
 	uint64_t ports;
 };
 
 struct ports {
-	struct port list[PORTS_MAX]; /* `text` is NULL where one is free */
+	struct port list[PORTS_MAX]; /* `text` NULL: a free entry */
 	struct former *formers;      /* by slot */
 	uint32_t slots;
-	struct port *taken; /* whose fields are read; NULL: none */
+	struct port *taken; /* reading a state: the entry of the next fields; or NULL */
 };
 
 /* ---- the list ---- */
@@ -38,7 +38,7 @@ static bool is_unix(const struct port *p)
 	return strncmp(p->text, "unix:", 5) == 0;
 }
 
-/* The addresses of living workers, and of the last ready one of each slot. */
+/* The addresses of living workers, and of the last ready worker of each slot. */
 static uint64_t in_use(const struct service *service)
 {
 	const struct ports *ports = service->life.ports;
@@ -48,11 +48,12 @@ static uint64_t in_use(const struct service *service)
 	for (uint32_t i = 0; i < ports->slots; i++)
 		used |= ports->formers[i].ports;
 	for_each_child (child, children_of(service))
-		used |= child->listening.ports | child->listening.expected | child->listening.mates;
+		used |= child->listening.ports | child->listening.expected |
+			child->listening.of_generation;
 	return used;
 }
 
-static struct port *free_one(struct service *service)
+static struct port *find_free_port(struct service *service)
 {
 	struct ports *ports = service->life.ports;
 	uint64_t used = in_use(service);
@@ -79,7 +80,7 @@ static struct ports *ports_of(struct service *service)
 	return service->life.ports;
 }
 
-static struct port *find(struct service *service, const char *text)
+static struct port *find_or_add_port(struct service *service, const char *text)
 {
 	struct ports *ports = ports_of(service);
 	struct port *p;
@@ -89,15 +90,14 @@ static struct port *find(struct service *service, const char *text)
 		if (p->text != NULL && strcmp(p->text, text) == 0)
 			return p;
 	}
-	p = ports != NULL ? free_one(service) : NULL;
+	p = ports != NULL ? find_free_port(service) : NULL;
 	if (p != NULL)
 		p->text = strdup(text);
 	return p != NULL && p->text != NULL ? p : NULL;
 }
 
-/* The first of its generation are expected to do as the last in their slots, until
- * they do otherwise. */
-static void ask_mates(struct child *child)
+/* The first worker of a generation is expected to listen where its slot's previous worker did. */
+static void note_mates_ports(struct child *child)
 {
 	const struct ports *ports = child->service->life.ports;
 	struct child_walk walk = children_of(child->service);
@@ -106,26 +106,26 @@ static void ask_mates(struct child *child)
 	uint64_t others = 0;
 	bool first = true;
 
-	/* nobody has listened yet: spare a walk at each birth */
+	/* no worker has listened yet: avoid a walk at each birth */
 	if (ports == NULL)
 		return;
 	while ((mate = child_next(&walk)) != NULL) {
 		if (mate == child)
 			continue;
 		if (mate->generation != child->generation) {
-			others |= mate->listening.mates;
+			others |= mate->listening.of_generation;
 			continue;
 		}
 		first = false;
-		mates |= mate->listening.mates;
+		mates |= mate->listening.of_generation;
 	}
 	if (first && ports != NULL && child->slot < ports->slots)
 		mates = others & ~ports->formers[child->slot].ports;
-	child->listening.mates = mates;
+	child->listening.of_generation = mates;
 }
 
-/* Is it not ready yet, or has just become so?  What it opens later its successor need
- * not open: a debugger's port, FTP's for data. */
+/* Is the worker not ready yet, or only since a moment?  Ports that it opens later, such as a
+ * debugger's or FTP's for data, need not be opened by its successor. */
 static bool is_early(const struct child *child)
 {
 	const struct cluster_settings *s = child_settings(child);
@@ -134,11 +134,11 @@ static bool is_early(const struct child *child)
 	return s == NULL || ready_at == NSEC_NEVER || clock_now() - ready_at <= s->stable_after;
 }
 
-/* If there are too many addresses, the last is not compared. */
+/* If there are too many addresses, later ones are not compared. */
 bool ports_note(struct child *child, const char *text, bool named, bool shared)
 {
 	struct ports *ports;
-	struct port *p = find(child->service, text);
+	struct port *p = find_or_add_port(child->service, text);
 
 	if (p == NULL)
 		return false;
@@ -179,11 +179,11 @@ void ports_tell(struct child *child, uint64_t bit)
 	struct child_walk walk = children_of(child->service);
 	struct child *mate;
 
-	while ((child->listening.mates & bit) == 0 && (mate = child_next(&walk)) != NULL)
+	while ((child->listening.of_generation & bit) == 0 && (mate = child_next(&walk)) != NULL)
 		if (mate != child && mate->generation == child->generation &&
-			!mate->kept.adopted) /* its ports are not known */
-			mate->listening.mates |= bit;
-	child->listening.mates |= bit;
+			!mate->kept.adopted) /* the ports of an adopted worker are not known */
+			mate->listening.of_generation |= bit;
+	child->listening.of_generation |= bit;
 }
 
 uint64_t ports_bit(const struct service *service, const struct listener *l)
@@ -212,8 +212,8 @@ bool ports_any_tcp(const struct service *service)
 	return false;
 }
 
-/* Has another worker a path of its own?  Then `p` may be private, too. */
-static bool differs(const struct ports *ports, const struct port *p)
+/* Has another worker a private path?  Then path `p` may be private, too. */
+static bool other_has_private(const struct ports *ports, const struct port *p)
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		const struct port *o = &ports->list[i];
@@ -233,7 +233,7 @@ bool ports_any(const struct child *child, bool guess)
 
 		if ((child->listening.ports >> i & 1) == 0)
 			continue;
-		if (!is_unix(p) || p->shared || (guess && !differs(ports, p)))
+		if (!is_unix(p) || p->shared || (guess && !other_has_private(ports, p)))
 			return true;
 	}
 	return false;
@@ -241,8 +241,8 @@ bool ports_any(const struct child *child, bool guess)
 
 /* ---- comparing ---- */
 
-/* Of the slot's two: the other one, if it is older. */
-static const struct child *predecessor(const struct child *child)
+/* The older of the slot's two workers, if `child` is the other one; or NULL. */
+static const struct child *find_predecessor(const struct child *child)
 {
 	struct child *const *both = child->service->children[child->slot];
 
@@ -256,11 +256,11 @@ void ports_expect(struct child *child)
 {
 	const struct service *service = child->service;
 	const struct ports *ports = service->life.ports;
-	const struct child *old = predecessor(child);
+	const struct child *old = find_predecessor(child);
 	struct former former = {0};
 	struct rollout_view rollout = cluster_view_rollout(service->core);
 
-	ask_mates(child);
+	note_mates_ports(child);
 	if (ports == NULL || !rollout.under_way || rollout.going_back || rollout.drops_ports ||
 		rollout.to != child->generation || cluster_state(service->core) != CLUSTER_ROLLING)
 		return;
@@ -287,7 +287,7 @@ static bool has_to_stay(const struct service *service, const struct port *p)
 {
 	if (*p->text == '\0')
 		return false;
-	if (p->named) /* else the settings have dropped it */
+	if (p->named) /* a setting may have dropped it */
 		return is_named_still(service, p);
 	return !is_unix(p) || p->shared;
 }
@@ -307,7 +307,7 @@ bool ports_lacks_one(const struct child *child)
 }
 
 /* The first of `ports` on which the next generation must listen, too. */
-static const struct port *first_of(const struct service *service, uint64_t ports)
+static const struct port *first_needed(const struct service *service, uint64_t ports)
 {
 	for (unsigned i = 0; i < PORTS_MAX; i++)
 		if ((ports >> i & 1) != 0 && has_to_stay(service, &service->life.ports->list[i]))
@@ -317,13 +317,13 @@ static const struct port *first_of(const struct service *service, uint64_t ports
 
 bool ports_expects(const struct child *child)
 {
-	return first_of(child->service, child->listening.expected) != NULL;
+	return first_needed(child->service, child->listening.expected) != NULL;
 }
 
 const char *ports_missing(const struct child *child)
 {
 	const struct port *p =
-		first_of(child->service, child->listening.expected & ~child->listening.ports);
+		first_needed(child->service, child->listening.expected & ~child->listening.ports);
 
 	return p != NULL ? p->text : NULL;
 }

@@ -5,56 +5,55 @@
 #include "supervisor/common/carried.h"
 
 /*
- * The addresses that workers of a cluster listen on.  A worker that replaces
- * one of an older generation is ready, by listening, when it listens on all of
- * the old one's addresses.
+ * The addresses that workers of a cluster listen on.  With readiness by listening, a worker of a
+ * new generation is ready when it listens on all addresses of the worker that it replaces.
  *
- * A unix path counts only when two workers have listened on it.  One that
- * differs from copy to copy is private to its worker.
+ * A unix path counts only when two workers have listened on it, because a path that differs from
+ * copy to copy is private to its worker.
  */
 #define PORTS_MAX 64 /* a bit each in listening.ports */
 
-/* The worker listens on that address.  `named`: a setting says so; `shared`: a
- * unix path is no secret of this worker.  Has another worker listened there, too? */
+/* The worker listens on that address.  `named`: by a setting; `shared`: the unix path is not
+ * private.  Returns whether other workers have listened on it, or share it. */
 bool ports_note(struct child *child, const char *text, bool named, bool shared);
-/* The bit in listening.ports of those that listen there; 0: nobody has. */
+/* The bit of this address in listening.ports; 0: no worker has listened there. */
 uint64_t ports_bit(const struct service *service, const struct listener *l);
-/* The worker has called listen(2) there: all of its generation know. */
+/* The worker has called listen(2) on that address: note it for all workers of its generation. */
 void ports_tell(struct child *child, uint64_t bit);
-/* Has the worker not, where one of its generation has? */
+/* Has another worker of the generation called listen(2) there, but not this worker? */
 static inline bool ports_lacks(const struct child *child, uint64_t bit)
 {
-	return (child->listening.mates & ~child->listening.ports & bit) != 0;
+	return (child->listening.of_generation & ~child->listening.ports & bit) != 0;
 }
-/* The worker has closed it. */
+/* The worker has closed the listener. */
 void ports_forget(struct child *child, const struct listener *l);
-/* Did it come to listen there only after it was ready, later than `stable-after`? */
+/* Did the worker listen there only after it had been ready for `stable-after`? */
 bool ports_is_late(const struct child *child, const struct listener *l);
-/* Is there a TCP address of others, not of their late ones, that it does not listen
- * on? */
+/* Do other workers listen on a TCP address on which this worker does not?  Late addresses do not
+ * count. */
 bool ports_lacks_one(const struct child *child);
-/* It listens on an address of its own, which is not known. */
+/* The worker listens on an unknown address. */
 void ports_note_own(struct child *child);
 
-/* Was any worker seen to listen on TCP, also one that is gone? */
+/* Did any worker, even if it is gone, listen on TCP? */
 bool ports_any_tcp(const struct service *service);
 
-/* Does it listen on anything that counts?  `guess`: a unix path does, of which
- * it is not known yet whether it is private. */
+/* Does the worker listen on an address that counts?  `guess`: a unix path counts as long as it is
+ * not known to be private. */
 bool ports_any(const struct child *child, bool guess);
 
-/* A worker was started: note the addresses of the worker that it replaces, and of those
- * of its generation. */
+/* A worker was started: note the addresses of the worker that it replaces, and of workers of its
+ * generation. */
 void ports_expect(struct child *child);
-/* Must it listen on such an address? */
+/* Must the worker listen on an address of the worker that it replaces? */
 bool ports_expects(const struct child *child);
-/* The first of them that it does not listen on yet; NULL: it listens on all. */
+/* The first such address on which it does not listen yet; NULL: it listens on all. */
 const char *ports_missing(const struct child *child);
 
-/* The worker of that slot is ready: the next one is compared with it. */
+/* The worker is ready: its successor is compared with it. */
 void ports_on_ready(const struct child *child);
 
-/* How ports go through an upgrade, in the group of their cluster. */
+/* How addresses go through an upgrade, in the group of their cluster. */
 extern const struct carried carried_ports;
 void ports_free(struct service *service);
 

@@ -31,18 +31,18 @@ bool ptys_are_wanted(const struct child *child, int stream)
 	const struct service *service = child->service;
 	const struct cluster_settings *s = child_settings(child);
 
-	/* a process for each connection is to cost little */
+	/* a process for each connection must cost little */
 	if (s == NULL || s->pty == PTY_NO || service->kind->by_connection)
 		return false;
 	if (s->pty == PTY_YES)
 		return true;
-	/* When a killed nclust's logger ends, its terminals do, too: a worker that
-	 * is to outlive both would get EIO for each line, and often exit. */
+	/* A pseudo-terminal ends with the logger that has its master: a worker that outlives nclust
+	 * and its logger would get EIO for each line, and often exit. */
 	return s->orphans != ORPHANS_KEEP && is_prefixed(service) &&
 		is_terminal(service->sup, stream);
 }
 
-/* What stands before a line: "web.12 | ". */
+/* The width of "web.12 | " before each line. */
 static size_t prefix_width(const struct service *service)
 {
 	unsigned wanted = cluster_wanted(service->core);
@@ -53,8 +53,9 @@ static size_t prefix_width(const struct service *service)
 	return width;
 }
 
-/* The logger makes lines of all clusters begin at the same column. */
-static struct winsize size_of(const struct supervisor *sup, int stream)
+/* The size of nclust's terminal, less the prefix; the lines of all clusters begin at the same
+ * column. */
+static struct winsize terminal_size(const struct supervisor *sup, int stream)
 {
 	struct winsize size = {0};
 	size_t width = 0;
@@ -75,7 +76,7 @@ static struct winsize size_of(const struct supervisor *sup, int stream)
 int ptys_open(const struct child *child, int stream, int *write_end)
 {
 	struct supervisor *sup = child->service->sup;
-	struct winsize size = size_of(sup, stream);
+	struct winsize size = terminal_size(sup, stream);
 	int end = pty_open(&size, (uid_t)child_settings(child)->uid, write_end);
 
 	if (end == -1 && !sup->logger.no_pty)

@@ -5,23 +5,19 @@
 #include "supervisor/common/state.h"
 
 /*
- * Pseudo-terminals for the workers' output (pty in nclust.ini(5)): many programs
- * write each line at once to a terminal alone, and 4 KiB at a time elsewhere.
+ * Pseudo-terminals for the workers' output (`pty` in nclust.ini(5)), because many programs write
+ * each line at once to a terminal, and 4 KiB at a time elsewhere.  The worker has the slave; nclust
+ * and the logger have the master, and only read from it.
  *
- * The worker has the slave, nclust and the logger the other end, and none of them
- * ever writes to it.  A hostile worker can hold all locks of its slave.  Of what
- * nclust and the logger do with theirs, that keeps waiting
- *   - its last close, which hangs up the slave (tty_vhangup() of the kernel),
- *   - TIOCSWINSZ (pty_resize()),
- * so that nclust has the first done as for a pipe (foreign.h), and leaves the second
- * to the logger, which survives it (logger/offload.h).  To read or poll takes locks of
- * that end alone, and waits for a worker of the kernel's that does (n_tty_poll()).
+ * A hostile worker can hold all locks of the slave.  Two calls on the master wait for these: the
+ * last close(2), which hangs up the slave (tty_vhangup() of the kernel), and TIOCSWINSZ.  So a
+ * child closes the master (foreign.h), and the logger sets the size, off its loop
+ * (logger/offload.h).  read(2) and poll(2) take locks of the master alone (n_tty_poll()).
  */
 
-/* Does that output of this worker go to one?  0: stdout, 1: stderr. */
+/* Does stdout (0) or stderr (1) of the worker go to a pseudo-terminal? */
 bool ptys_are_wanted(const struct child *child, int stream);
-/* Returns the end to be read, which is the caller's, as the write end is; -1: there
- * is none, which is logged. */
+/* Returns the master; the caller owns it and the slave, *write_end.  -1: the error was logged. */
 int ptys_open(const struct child *child, int stream, int *write_end);
 
 #endif

@@ -25,13 +25,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The most datagrams in a turn: a worker that floods delays only itself. */
+/* Datagrams of a worker in a turn: a worker that floods delays itself alone. */
 #define MESSAGES_A_TURN 16
-/* Of all workers together: when 1,000 are ready at once, clients would wait. */
+/* Time for messages of all workers in a turn: clients wait meanwhile. */
 #define HEARING_A_TURN (1 * MSEC)
 #define WATCHDOG_MAX (24 * HOUR)
 
-/* Messages that are left stay in their sockets, for the next turn. */
+/* Is that time used up?  Other messages stay in their sockets until the next turn. */
 static bool has_heard_enough(struct supervisor *sup)
 {
 	struct turn *turn = &sup->turn;
@@ -43,21 +43,21 @@ static bool has_heard_enough(struct supervisor *sup)
 	return turn->heard >= HEARING_A_TURN;
 }
 
-static int watch(struct child *child)
+static int watch_socket(struct child *child)
 {
 	return childset_add(child, CHILD_NOTIFY, child->life.notify);
 }
 
-static void go_on(struct child *child)
+static void watch_or_log(struct child *child)
 {
-	if (watch(child) == -1)
+	if (watch_socket(child) == -1)
 		log_worker(child, LOG_ERROR, "cannot watch its notify socket: %s", strerror(errno));
 }
 
-static void rest(struct child *child, bool over)
+static void pause_reading(struct child *child, bool over)
 {
 	if (over)
-		go_on(child);
+		watch_or_log(child);
 	else
 		childset_remove(child, child->life.notify);
 }
@@ -71,19 +71,19 @@ void readiness_hear(struct child *child)
 		return;
 	begun = allowance_begin();
 	readiness_drain(child);
-	sup->turn.heard += allowance_end(
-		&child->life.notify_allowance, child, rest, begun, "sends notify messages");
+	sup->turn.heard += allowance_end(&child->life.notify_allowance, child, pause_reading, begun,
+		"sends notify messages");
 }
 
 void readiness_resume(struct child *child)
 {
 	if (child->life.notify != -1)
-		go_on(child);
+		watch_or_log(child);
 }
 
 #define NAME_SIZE 24
 
-static void name_of(uint64_t serial, char name[NAME_SIZE])
+static void socket_name(uint64_t serial, char name[NAME_SIZE])
 {
 	snprintf(name, NAME_SIZE, "%" PRIx64, serial);
 }
@@ -98,7 +98,7 @@ static int bind_notify(
 
 	if (!sup->has_rundir)
 		return socket_open_nowhere(err);
-	name_of(child->serial, name);
+	socket_name(child->serial, name);
 	return socket_open_at(
 		sup->rundir.notify_dir, name, SOCK_DGRAM, 0600, settings->uid, settings->gid, err);
 }
@@ -110,7 +110,7 @@ int readiness_open(struct child *child, const struct cluster_settings *settings,
 	if (fd == -1 && err->sys == ENOENT && guard_make_place(child->service->sup, err) == 0)
 		fd = bind_notify(child, settings, err);
 	child->life.notify = fd;
-	if (fd != -1 && watch(child) == -1)
+	if (fd != -1 && watch_socket(child) == -1)
 		error_set(err, errno, "cannot watch it");
 	else if (fd != -1)
 		return 0;
@@ -131,8 +131,8 @@ void readiness_close(struct child *child)
 	foreign_close(sup, child, &fd);
 	if (!sup->has_rundir)
 		return;
-	name_of(child->serial, name);
-	/* it may be gone already: somebody cleaned up */
+	socket_name(child->serial, name);
+	/* a cleaner of temporary files may have removed the file */
 	(void)unlinkat(sup->rundir.notify_dir, name, 0);
 }
 
@@ -146,8 +146,8 @@ void readiness_adopt(struct child *child, int fd)
 		return;
 	}
 	child->life.notify = fd;
-	go_on(child);
-	readiness_renew(child); /* somebody may have cleaned up */
+	watch_or_log(child);
+	readiness_renew(child); /* a cleaner of temporary files may have removed its file */
 }
 
 void readiness_renew(struct child *child)
@@ -159,7 +159,7 @@ void readiness_renew(struct child *child)
 	int old = child->life.notify;
 	int fd;
 
-	name_of(child->serial, name);
+	socket_name(child->serial, name);
 	if (old == -1 || fstatat(sup->rundir.notify_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return;
 	readiness_drain(child);
@@ -172,14 +172,11 @@ void readiness_renew(struct child *child)
 	childset_remove(child, old);
 	foreign_close(sup, child, &old);
 	child->life.notify = fd;
-	go_on(child);
+	watch_or_log(child);
 }
 
-/*
- * The worker itself, or a process of its session (a shell's `systemd-notify`,
- * a master's child).  Sessions are named by their leader's pid, and the
- * worker is not reaped, so the number cannot belong to another session.
- */
+/* Is the sender the worker, or a process of its session (a shell's `systemd-notify`, a master's
+ * child)?  The worker leads its session and is not reaped, so no other session has that number. */
 static bool is_from_worker(const struct child *child, const struct fdpass_message *m)
 {
 	struct process_facts facts;
@@ -208,13 +205,13 @@ static void tell_core(struct child *child, enum event_kind kind, nsec_t span)
 		.slot = child->slot,
 		.worker = child->worker,
 		.span = span,
-		.why = WHY_WATCHDOG, /* UNWELL has no other reason here */
+		.why = WHY_WATCHDOG, /* for UNWELL, which has no other reason here */
 	};
 
 	service_tell(child->service, &event);
 }
 
-static void pass_on(struct child *child, const struct notify_message *m)
+static void publish_message(struct child *child, const struct notify_message *m)
 {
 	if (m->has_errno && news_spares(child))
 		news_say_worker(child, LOG_WARN, "worker-errno", "worker %d says: %s",
@@ -224,11 +221,11 @@ static void pass_on(struct child *child, const struct notify_message *m)
 			"worker %d is reloading its configuration", (int)child->pid);
 }
 
-static void obey(struct child *child, const struct notify_message *m)
+static void apply_message(struct child *child, const struct notify_message *m)
 {
 	if (m->has_status)
 		set_status(child, m->status);
-	pass_on(child, m);
+	publish_message(child, m);
 	if (m->has_extend)
 		tell_core(child, EVENT_EXTEND, m->extend);
 	if (m->ready)
@@ -243,7 +240,7 @@ static void obey(struct child *child, const struct notify_message *m)
 		tell_core(child, EVENT_LEAVING, 0);
 }
 
-static void refuse(struct child *child, const struct fdpass_message *m)
+static void log_refused(struct child *child, const struct fdpass_message *m)
 {
 	struct process_facts facts;
 
@@ -272,20 +269,20 @@ static void note_ready(const struct child *child, bool ready)
 }
 
 /*
- * What the next message says, and if it is the worker's, is seen before the message
- * is taken from the socket: its sender may wait until it is (BARRIER=1), and end
- * then.  And an nclust that is killed between taking READY=1 and writing down that
- * the worker is ready has noted it by then, because nobody says it again.
+ * The next message in a socket, looked at by MSG_PEEK.  It is taken from the socket later, because
+ * its sender may wait for that (BARRIER=1), and then end, so that nclust could not tell whose
+ * process it was.  READY=1 is also noted in the state file before it is taken: if nclust is killed
+ * in between, no worker would say it again.
  */
 struct said {
 	struct notify_message message;
 	bool whole;
-	bool counts; /* it is from the worker */
-	bool alone;  /* no descriptors came along */
+	bool counts; /* the message is from the worker */
+	bool alone;  /* the message has no descriptors */
 };
 
-/* False: there is none. */
-static bool look_at_next(struct child *child, struct said *said)
+/* False: there is no message. */
+static bool peek_message(struct child *child, struct said *said)
 {
 	const struct state_entry *e = child->kept.entry;
 	char data[NOTIFY_MAX + 1];
@@ -300,11 +297,11 @@ static bool look_at_next(struct child *child, struct said *said)
 	if (said->counts && said->message.ready && e != NULL && e->phase < STATE_READY)
 		note_ready(child, true);
 	if (said->whole && !said->counts)
-		refuse(child, &m);
+		log_refused(child, &m);
 	return true;
 }
 
-static bool take(struct child *child, const struct said *said, struct fdpass_message *m)
+static bool take_message(struct child *child, const struct said *said, struct fdpass_message *m)
 {
 	char data[NOTIFY_MAX + 1];
 	int fd = child->life.notify;
@@ -321,15 +318,14 @@ void readiness_drain(struct child *child)
 	struct fdpass_message m;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		if (child->life.notify == -1 || !look_at_next(child, &said) ||
-			!take(child, &said, &m))
+		if (child->life.notify == -1 || !peek_message(child, &said) ||
+			!take_message(child, &said, &m))
 			return;
 		if (said.counts)
-			obey(child, &said.message);
+			apply_message(child, &said.message);
 		if (said.whole && said.message.ready)
 			note_ready(child, false);
-		/* a BARRIER=1 waits until they are closed: all messages before
-		 * it have been obeyed */
+		/* a sender of BARRIER=1 waits until its descriptor is closed */
 		foreign_close_all(child->service->sup, child, &m);
 	}
 }

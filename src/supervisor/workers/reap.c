@@ -34,36 +34,36 @@
 #include <sys/mman.h>
 
 #define REAPED_A_TURN 64
-/* If it had very many descriptors that were looked at, one takes 10 ms: the kernel
- * forgets each path below its /proc/PID/fd (proc_flush_pid()). */
+/* Reaping a process may take 10 ms if very many of its descriptors were looked at, because the
+ * kernel drops each path below its /proc/PID/fd (proc_flush_pid()). */
 #define REAPING_A_TURN (20 * MSEC)
-/* Who forks and exits again and again is caught between the two. */
+/* Kill strays for so long: a process that forks and exits again and again is hit in the end. */
 #define KILLING_A_TURN (20 * MSEC)
 #define LOOKS_MOST 64
 #define SWEEP_INTERVAL (1 * SECOND)
 #define CHILDREN_MAX 65536
-/* Descriptors of a process that are looked at for sockets of ours. */
+/* How many descriptors of a process are looked at for sockets of nclust. */
 #define NAMELESS_FDS 16384
-#define NAMELESS_SERVICES 8 /* whose sockets it may have */
+#define NAMELESS_SERVICES 8 /* clusters whose sockets a process may have */
 
-/* The wait between two looks for what dead workers have left: as long as
- * SIGKILL takes, and so long that looks take no more than 5 % of the time. */
-#define LOOK_A_TURN (10 * MSEC) /* the loop goes on after that */
+/* The pause between two walks over the children: as long as SIGKILL takes to end a process, and so
+ * long that walks take at most 5 % of the time. */
+#define LOOK_A_TURN (10 * MSEC) /* the time of a walk in one turn */
 #define LOOK_AGAIN (4 * MSEC)
 #define LOOK_SHARE 20
-/* ... and a while after its end, while nothing happens. */
+/* The longest pause, while nothing happens. */
 #define LOOK_REST (200 * MSEC)
 
 /* ---- exited processes ---- */
 
-/* Is it one that nclust started? */
+/* Has nclust started this process? */
 static bool is_known(const struct supervisor *sup, pid_t pid)
 {
 	return child_by_pid(sup, pid) != NULL || job_by_pid(sup, pid) != NULL ||
 		foreign_owns(sup, pid);
 }
 
-/* Reap exited processes, a bounded number; true: there may be more. */
+/* Reap a bounded number of exited processes; true: there may be more. */
 static bool reap_some(struct supervisor *sup)
 {
 	nsec_t until = clock_now() + REAPING_A_TURN;
@@ -78,9 +78,9 @@ static bool reap_some(struct supervisor *sup)
 		child = child_by_pid(sup, pid);
 		job = job_by_pid(sup, pid);
 		if (child != NULL) {
-			child_ended(child); /* the same as its pidfd says */
+			child_ended(child); /* as if its pidfd was readable */
 		} else if (job != NULL) {
-			job_look(job); /* so too */
+			job_look(job);
 		} else if (foreign_owns(sup, pid)) {
 			foreign_reap(sup, pid);
 		} else {
@@ -94,7 +94,7 @@ static bool reap_some(struct supervisor *sup)
 
 /* ---- processes that are left ---- */
 
-static bool is_first(const struct supervisor *sup, pid_t pid)
+static bool is_first_child(const struct supervisor *sup, pid_t pid)
 {
 	for (size_t i = 0; i < sup->reaper.first_children_count; i++)
 		if (sup->reaper.first_children[i] == pid)
@@ -104,8 +104,7 @@ static bool is_first(const struct supervisor *sup, pid_t pid)
 
 #define LIST_SIZE (CHILDREN_MAX * sizeof(pid_t))
 
-/* The list gets a mapping of its own, because the heap would keep what many
- * deaths need for a moment. */
+/* The list has a mapping of its own, because the heap would not give the memory back. */
 static pid_t *list_children(size_t *count)
 {
 	pid_t *list =
@@ -127,8 +126,8 @@ static void drop_list(pid_t *list)
 		(void)munmap(list, LIST_SIZE);
 }
 
-/* leftovers = keep: is it in a session of its own, and perhaps of a cluster that
- * keeps those? */
+/* `leftovers = keep`: is the process in a session of its own, and may it be of a cluster that keeps
+ * such processes? */
 static bool is_kept(const struct supervisor *sup, pid_t pid)
 {
 	struct environ_look look untouched;
@@ -150,22 +149,20 @@ static bool is_kept(const struct supervisor *sup, pid_t pid)
 
 static bool is_stray(const struct supervisor *sup, pid_t pid)
 {
-	return !is_known(sup, pid) && !is_first(sup, pid) && !is_kept(sup, pid);
+	return !is_known(sup, pid) && !is_first_child(sup, pid) && !is_kept(sup, pid);
 }
 
-/*
- * It is our child and we have not reaped it since the list was read, so the
- * number is still its own; the pidfd makes it so for the signal too.
- */
+/* The child was not reaped since the list was read, so it still has this pid; the pidfd makes sure
+ * that no other process gets the signal. */
 static void signal_stray(pid_t pid, int signal)
 {
 	scoped_fd fd = pidfd_of(pid);
 
 	if (fd != -1)
-		(void)pidfd_signal(fd, signal); /* EPERM, ESRCH: let it be */
+		(void)pidfd_signal(fd, signal); /* EPERM, ESRCH: nothing to do */
 }
 
-/* Signal those that live, and reap those that have ended. */
+/* Signal living strays, whose number is returned, and reap strays that have ended. */
 static unsigned look_at_strays(struct supervisor *sup, int signal, unsigned *ended)
 {
 	size_t count;
@@ -192,7 +189,7 @@ unsigned reap_signal_strays(struct supervisor *sup, int signal)
 	unsigned ended;
 	unsigned found;
 
-	/* what has ended may have left a child, which is ours since then */
+	/* children of strays that have ended are children of nclust now */
 	for (unsigned i = 0; i < LOOKS_MOST; i++) {
 		found = look_at_strays(sup, signal, &ended);
 		if (found > 0 || ended == 0)
@@ -225,10 +222,9 @@ size_t reap_list_strays(struct supervisor *sup, pid_t *to, size_t most)
 }
 
 /*
- * A process may have cleared its environment, so that nobody can read whose it
- * is.  A dead worker has left it if it has a socket of a cluster, and no living
- * worker of that cluster is older than it.  (If it was started while a
- * successor ran already, it is found at the next restart.)
+ * A process that has cleared its environment does not name its worker.  A dead worker has left it
+ * if the process has a socket of a cluster, and no living worker of that cluster is older than the
+ * process.  (A process that was started while a successor ran is found at the next restart.)
  */
 struct nameless {
 	const struct supervisor *sup;
@@ -236,7 +232,7 @@ struct nameless {
 	size_t count;
 };
 
-static bool is_of(const struct service *service, uint64_t inode)
+static bool has_socket_of(const struct service *service, uint64_t inode)
 {
 	const struct listener *l;
 
@@ -255,19 +251,19 @@ static void note_service(struct nameless *n, const struct service *service)
 		n->services[n->count++] = service;
 }
 
-static bool is_held(void *context, int fd, const char *target)
+static bool note_socket_owner(void *context, int fd, const char *target)
 {
 	struct nameless *n = context;
 	uint64_t inode = remote_socket_inode(target);
 
 	(void)fd;
 	for (size_t i = 0; inode != 0 && i < n->sup->service_count; i++)
-		if (is_of(n->sup->services[i], inode))
+		if (has_socket_of(n->sup->services[i], inode))
 			note_service(n, n->sup->services[i]);
 	return false;
 }
 
-/* Does a worker of the cluster live that is older than this? */
+/* Is a living worker of the cluster older than `start`?  In doubt, yes. */
 static bool has_older(const struct service *service, uint64_t start)
 {
 	struct process_facts facts;
@@ -276,7 +272,6 @@ static bool has_older(const struct service *service, uint64_t start)
 	for_each_child (c, children_of(service))
 		if (process_look(c->pid, &facts) == 0 ? facts.start <= start
 						      : errno != ESRCH && errno != ENOENT)
-			/* in doubt, yes */
 			return true;
 	return false;
 }
@@ -287,16 +282,17 @@ static bool is_left_nameless(const struct supervisor *sup, pid_t pid, uint64_t s
 	struct remote remote;
 
 	remote_of(&remote, pid);
-	(void)remote_each_fd(&remote, NAMELESS_FDS, is_held, &n);
+	(void)remote_each_fd(&remote, NAMELESS_FDS, note_socket_owner, &n);
 	for (size_t i = 0; i < n.count; i++)
 		if (has_older(n.services[i], start))
 			return false;
 	return n.count > 0;
 }
 
-/* Anybody may name a living worker: what that one has left is younger than it, and
- * has no sockets of a cluster all of whose workers are younger still. */
-static bool is_others(const struct supervisor *sup, const struct child *owner, pid_t pid)
+/* Is the process not a leftover of a dead worker?  NCLUST_WORKER can be forged: the process belongs
+ * to the living worker `owner` (or NULL) only if it is younger, and it has no socket of a cluster
+ * whose workers are all younger than the process. */
+static bool is_no_leftover(const struct supervisor *sup, const struct child *owner, pid_t pid)
 {
 	struct process_facts facts;
 	struct process_facts its = {.start = 0};
@@ -309,8 +305,8 @@ static bool is_others(const struct supervisor *sup, const struct child *owner, p
 	return !is_left_nameless(sup, pid, facts.start);
 }
 
-/* The worker that has left it; NULL: errno is ENOENT if it has no name of one, else
- * it cannot be read now. */
+/* The worker whose descendant the process is; NULL: errno is ENOENT if it names none, 0 if that
+ * worker is gone, else the name cannot be read now. */
 static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 {
 	struct environ_look look untouched;
@@ -325,8 +321,8 @@ static struct child *owner_of_stray(const struct supervisor *sup, pid_t pid)
 	return child_by_serial(sup, strtoull(look.value, NULL, 16));
 }
 
-/* End a process if a dead worker has left it.  One whose worker cannot be read is
- * left to a later look. */
+/* End a process if a dead worker has left it.  If its environment cannot be read now, a later walk
+ * decides. */
 static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 {
 	scoped_fd fd = -1;
@@ -339,7 +335,7 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 	fd = pidfd_of(pid);
 	if (fd == -1 && errno != ESRCH && errno != ENOENT)
 		return;
-	/* reaped since the list was read, or about to be: its children are ours only now */
+	/* the process has ended since the list was read: its children are nclust's only now */
 	if (fd == -1 || child_peek(pid, &end) != 0) {
 		s->ended = true;
 		return;
@@ -351,7 +347,7 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 		return;
 	}
 	error = owner == NULL ? errno : 0;
-	/* without an environment, because it has ended since, or is about to: likewise */
+	/* a process that ends has no environment any more: likewise */
 	if (error != 0 && (process_is_ending(pid) || child_peek(pid, &end) != 0)) {
 		s->ended = true;
 		return;
@@ -360,15 +356,15 @@ static void look_at_stray(struct supervisor *sup, pid_t pid, struct strays *s)
 		s->execs |= error == EAGAIN;
 		return;
 	}
-	if ((owner != NULL || error == ENOENT) && is_others(sup, owner, pid))
+	if ((owner != NULL || error == ENOENT) && is_no_leftover(sup, owner, pid))
 		return;
 	(void)pidfd_signal(fd, SIGKILL);
 	s->killed = true;
 }
 
-/* A dead worker may have left very many processes: look at those that a turn
- * has the time for.  True: that was the last one. */
-static bool look_on(struct supervisor *sup, struct strays *s)
+/* Go on with the walk for LOOK_A_TURN, because a dead worker may have left very many processes.
+ * True: the walk is complete. */
+static bool continue_look(struct supervisor *sup, struct strays *s)
 {
 	nsec_t begun = clock_now();
 	nsec_t now = begun;
@@ -392,7 +388,7 @@ static void end_look(struct supervisor *sup)
 	sup->reaper.strays_live = s->alive;
 }
 
-/* Begin to look for what any dead worker has left; on_look() goes on. */
+/* Begin a walk over all children; continue_look() goes on with it. */
 static void begin_look(struct supervisor *sup)
 {
 	struct strays *s = &sup->reaper.strays;
@@ -412,21 +408,20 @@ static void arm_sweep(struct supervisor *sup, nsec_t wait)
 }
 
 #define OOM_UNREAD (-2)
-#define BEGUN (10 * MSEC) /* then the first workers have been born */
+#define BEGUN (10 * MSEC) /* the first workers are started before that */
 
 static void read_oom_kills(struct supervisor *sup)
 {
-	/* kept open: a search without free descriptors would find another
-	 * file, with another count */
+	/* The file stays open: if it had to be searched for without free descriptors, another file
+	 * with another count would be found. */
 	sup->reaper.oom_fd = cgroup_oom_open("");
 	sup->reaper.oom_kills = sup->reaper.oom_fd != -1 ? cgroup_oom_read(sup->reaper.oom_fd) : -1;
 }
 
 /*
- * Once after a row of deaths, at most once a second: SIGCHLDs merge, so a
- * dead orphan may have gone unnoticed, and what a worker left behind becomes
- * our child only when its parents are dead.  Both cost a walk over all
- * children, which no single death should pay.
+ * Runs after deaths, at most once a second, because it walks over all children.  Dead strays may
+ * have gone unnoticed, because SIGCHLDs merge; and leftovers of a worker become nclust's children
+ * only when their parents are dead.
  */
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 {
@@ -450,7 +445,6 @@ static void on_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 	}
 }
 
-/* Processes of dead workers may have ended: look for the others. */
 void reap_look_soon(struct supervisor *sup)
 {
 	nsec_t wait = sup->reaper.look_took * LOOK_SHARE;
@@ -475,8 +469,8 @@ void reap_on_sigchld(struct supervisor *sup, pid_t pid)
 	}
 }
 
-/* A look takes longer the more children we have: 1.7 ms for 5,000.  Those of its
- * group may be about to end and still have what a successor needs. */
+/* Has the worker certainly no leftovers?  This saves a walk, which takes 1.7 ms with 5,000
+ * children.  Processes of its group may be about to end, but still have what a successor needs. */
 static bool is_all_over(const struct child *child)
 {
 	if (pidfd_signal_group(child->pidfd, child->pid, 0) == 0 || errno != ESRCH)
@@ -504,7 +498,7 @@ unsigned reap_count_left(struct child *child)
 	if (s->list != NULL || since < sup->reaper.look_took * LOOK_SHARE)
 		return 1;
 	begin_look(sup);
-	if (!look_on(sup, s))
+	if (!continue_look(sup, s))
 		return 1;
 	end_look(sup);
 	return child->left->found + s->ended + s->execs;
@@ -515,7 +509,6 @@ unsigned reap_count_left(struct child *child)
 	"yes' " \
 	"shows it, or for Python 'env = PYTHONUNBUFFERED=1'"
 
-/* Complete the report that waits for this output. */
 void reap_last_output(
 	struct supervisor *sup, uint64_t serial, const char *text, bool address_in_use)
 {
@@ -538,7 +531,7 @@ void reap_last_output(
 	news_answered(sup, n);
 }
 
-/* Those of which the look has found nothing are over. */
+/* The walk has found no leftovers of these workers: they have ended. */
 static void end_workers(struct supervisor *sup)
 {
 	struct child *c = sup->reaper.left;
@@ -552,7 +545,7 @@ static void end_workers(struct supervisor *sup)
 		}
 }
 
-static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+static void on_look_due(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	struct supervisor *sup = timer->data;
 	struct strays *s = &sup->reaper.strays;
@@ -560,14 +553,14 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
 
 	(void)revents;
 	begin_look(sup);
-	if (s->list == NULL || !look_on(sup, s)) {
+	if (s->list == NULL || !continue_look(sup, s)) {
 		timer_arm(loop, timer, s->list == NULL ? LOOK_REST : 0);
 		return;
 	}
 	end_look(sup);
 	if (s->killed || s->ended)
 		arm_sweep(sup, SWEEP_INTERVAL);
-	if (s->ended || s->execs) { /* children of those that have ended are ours only now */
+	if (s->ended || s->execs) { /* their children are nclust's only now */
 		(void)reap_some(sup);
 		reap_look_soon(sup);
 		return;
@@ -598,7 +591,7 @@ bool reap_was_out_of_memory(struct supervisor *sup)
 	now = cgroup_oom_read(sup->reaper.oom_fd);
 	if (now <= sup->reaper.oom_kills)
 		return false;
-	sup->reaper.oom_kills++; /* one each, when several died at once */
+	sup->reaper.oom_kills++; /* each of several victims counts for one worker */
 	return true;
 }
 
@@ -609,7 +602,7 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 	size_t count;
 	pid_t *list;
 
-	/* hardly anybody has one, and to read the list takes much longer */
+	/* nclust rarely has children at its start, and to read the list takes much longer */
 	if (child_peek_any() == -1 && errno == ECHILD)
 		return 0;
 	list = list_children(&count);
@@ -628,9 +621,9 @@ static int keep_first_children(struct supervisor *sup, struct error *err)
 int reap_init(struct supervisor *sup, struct error *err)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
-	timer_init(&sup->reaper.look, on_look, sup);
+	timer_init(&sup->reaper.look, on_look_due, sup);
 	leftovers_init(sup);
-	/* to find the file takes longer than a birth */
+	/* read later, because to find the file takes longer than a worker's start */
 	sup->reaper.oom_kills = OOM_UNREAD;
 	arm_sweep(sup, BEGUN);
 	return keep_first_children(sup, err);
@@ -639,7 +632,7 @@ int reap_init(struct supervisor *sup, struct error *err)
 void reap_resume(struct supervisor *sup)
 {
 	timer_init(&sup->reaper.sweep, on_sweep, sup);
-	timer_init(&sup->reaper.look, on_look, sup);
+	timer_init(&sup->reaper.look, on_look_due, sup);
 	leftovers_init(sup);
 	sup->reaper.sweep_due = true;
 	arm_sweep(sup, 0);

@@ -30,7 +30,7 @@ extern char **environ;
 
 /* ---- the environment that does not differ by worker ---- */
 
-/* Is it a variable about nclust itself, or one that is set for each worker? */
+/* Is it a variable about nclust itself, or a variable that nclust sets for each worker? */
 static bool is_private(const char *entry)
 {
 	static const char *const names[] = {"LISTEN_", "NOTIFY_SOCKET=", "WATCHDOG_", "NCLUST_",
@@ -51,7 +51,7 @@ static size_t key_length(const char *entry)
 	return equals != NULL ? (size_t)(equals - entry) + 1 : 0;
 }
 
-static char **find(const struct recipe *r, const char *key, size_t len)
+static char **find_variable(const struct recipe *r, const char *key, size_t len)
 {
 	for (size_t i = 0; i < r->environment.count; i++)
 		if (strncmp(r->environment.list[i], key, len) == 0)
@@ -61,7 +61,7 @@ static char **find(const struct recipe *r, const char *key, size_t len)
 
 const char *recipe_env(const struct recipe *r, const char *key)
 {
-	char **at = find(r, key, strlen(key));
+	char **at = find_variable(r, key, strlen(key));
 
 	return at != NULL ? *at + strlen(key) : NULL;
 }
@@ -74,8 +74,8 @@ static int put_env(struct recipe *r, const char *entry)
 	char *copy;
 
 	if (key < 2)
-		return 0; /* it has no key */
-	at = find(r, entry, key);
+		return 0; /* no key: left out */
+	at = find_variable(r, entry, key);
 	if (at == NULL)
 		return strings_add(&r->environment, entry);
 	copy = strdup(entry);
@@ -133,7 +133,7 @@ static int put_env_file(struct recipe *r, const char *path, bool patient, struct
 	return got == 0 ? 0 : error_wrap(err, "%s:%u", path, f.line);
 }
 
-/* A program that runs as somebody else must not find our HOME. */
+/* A program that runs as another user must not find HOME of nclust's user. */
 static int put_home(struct recipe *r)
 {
 	const struct cluster_settings *s = r->settings;
@@ -146,15 +146,15 @@ static int put_home(struct recipe *r)
 	return 0;
 }
 
-/* Put the variables of `env` that have a "{word}" at the end: these are replaced
- * for each worker.  What was inherited, or is in a file, is left alone. */
+/* Move variables of `env` with a "{word}", which differ by worker, to the end of the environment.
+ * Words in inherited variables and in files are not replaced. */
 static void set_templates_apart(struct recipe *r)
 {
 	const struct strings *env = &r->settings->env;
 
 	for (size_t i = 0; i < env->count; i++) {
 		const char *entry = env->list[i];
-		char **at = find(r, entry, key_length(entry));
+		char **at = find_variable(r, entry, key_length(entry));
 		char **last = &r->environment.list[r->environment.count - 1 - r->templates];
 		char *moved;
 
@@ -203,7 +203,7 @@ int recipe_candidates(
 		const char *dir = strsep(&rest, ":");
 		scoped_str full = NULL;
 
-		/* a relative entry would be searched where the worker runs */
+		/* a relative entry would depend on the worker's directory */
 		if (*dir != '/')
 			continue;
 		if (asprintf(&full, "%s/%s", dir, name) == -1) {
@@ -247,7 +247,7 @@ void recipe_limits(struct recipe *r, const struct rlimit *nofile)
 		r->limit_resources[r->limit_count] = (int)i;
 		r->limits[r->limit_count++] = l->value;
 	}
-	if (!has_nofile) { /* ours was raised; select(2) fears over 1024 */
+	if (!has_nofile) { /* nclust has raised its own; select(2) fails above 1024 */
 		r->limit_resources[r->limit_count] = RLIMIT_NOFILE;
 		r->limits[r->limit_count++] = *nofile;
 	}
@@ -313,11 +313,9 @@ struct recipe *recipe_ours(const struct supervisor *sup, struct error *err)
 	return r;
 }
 
-/*
- * accept: nothing is executed at the start, so look for the program then: a
- * wrong name is reported at once and not at the first client.  Another root or
- * directory is not searched, and another user's rights are not checked.
- */
+/* accept = yes: nothing is executed at the start, so look for the program, or a wrong name would be
+ * reported only at the first client.  Does not look in another root or directory, and does not
+ * check another user's rights. */
 static int check_program(const struct recipe *r, struct error *err)
 {
 	const struct cluster_settings *s = r->settings;
@@ -330,7 +328,7 @@ static int check_program(const struct recipe *r, struct error *err)
 		struct stat st;
 
 		if (**path != '/' && s->directory != NULL && !s->directory_of_nclust)
-			return 0; /* it is looked for there */
+			return 0; /* execve(2) searches in the worker's directory */
 		recipe_path(r, *path, whole);
 		if (stat(whole, &st) == -1)
 			continue;
@@ -344,7 +342,7 @@ static int check_program(const struct recipe *r, struct error *err)
 	return error_status(err, error == ENOENT ? 127 : 126);
 }
 
-/* Refuse at once what no worker would ever be allowed. */
+/* Refuse settings for which nclust lacks the rights. */
 static int check_rights(const struct cluster_settings *s, struct error *err)
 {
 	const char *what = NULL;
@@ -378,7 +376,7 @@ int recipe_check(const struct supervisor *sup, const struct cluster_settings *se
 	bool patient, struct error *err)
 {
 	struct rlimit none = {0, 0};
-	/* counted for the time of the check only */
+	/* holds a reference of the settings for the time of the check */
 	struct recipe *r = recipe_new(settings, &none, patient, err);
 	bool bad = r == NULL || check_program(r, err) == -1;
 
@@ -464,8 +462,8 @@ struct recipe *recipe_get(struct service *service, unsigned generation,
 	return r;
 }
 
-/* Workers of other generations serve on where single ones were replaced: their
- * settings are those in force. */
+/* When single workers are replaced, the others go on with an older generation number, but with the
+ * settings in force. */
 static bool is_needed(const struct service *service, const struct recipe *r)
 {
 	const struct cluster *core = service->core;

@@ -32,7 +32,7 @@
 
 /* ---- reports of the core ---- */
 
-/* Does a worker that binds its addresses by itself get the listeners? */
+/* Does a worker that binds its addresses by itself get the cluster's listeners? */
 static bool gives_named(const struct service *service)
 {
 	for (size_t i = 0; i < service->held.listeners.count; i++)
@@ -48,7 +48,8 @@ bool service_holds_its_port(const struct service *service, const struct report *
 		service->held.listeners.count > 0 && !gives_named(service);
 }
 
-/* Without the worker's output nclust cannot know; say what to look for. */
+/* Without the worker's output nclust does not know whether its bind(2) failed: say what to look
+ * for. */
 static void hint_at_bind(struct service *service, const struct report *r)
 {
 	if (service->life.bind_hint_told || !service_holds_its_port(service, r) ||
@@ -81,7 +82,7 @@ static void on_exited(struct service *service, const struct report *r)
 		note_early_death(service, r);
 }
 
-/* A failure before the worker was ready is not the cause of its later end. */
+/* What went wrong before the worker was ready is not the cause of its later end. */
 static void on_ready(struct service *service, const struct report *r)
 {
 	struct child *child = child_find(service, r->slot, r->worker);
@@ -94,7 +95,7 @@ static void on_ready(struct service *service, const struct report *r)
 	ports_on_ready(child);
 }
 
-/* A worker that has listened, or NULL. */
+/* Any worker that has listened, or NULL. */
 static const struct child *first_listening(const struct service *service)
 {
 	struct child_walk walk = children_of(service);
@@ -105,7 +106,7 @@ static const struct child *first_listening(const struct service *service)
 	return c;
 }
 
-/* With `ready = auto` what one worker of a command does is expected of all. */
+/* With `ready = auto` nclust expects of all workers what one worker has done: say so. */
 static void on_start_timeout(struct service *service, const struct report *r)
 {
 	struct child *child = child_find(service, r->slot, r->worker);
@@ -140,9 +141,8 @@ static void on_start_timeout(struct service *service, const struct report *r)
 		cluster_knows_notify(core) ? "send READY=1" : "listen", as);
 }
 
-/* Use the listeners of the generation in force, which the core knows: after a
- * failed rollout it is the old one again.  Listeners that only that one had are
- * closed if the rollout had been done, and must be opened again. */
+/* After a failed rollout the former settings are in force again: use their listeners.  Listeners
+ * that these settings alone have may be closed, and are opened again then. */
 static void follow_settings(struct service *service)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
@@ -175,7 +175,7 @@ static void on_report(struct service *service, const struct report *r)
 		break;
 	case REPORT_EXITED:
 		on_exited(service, r);
-		renew_look(service); /* it may have removed its socket's file */
+		renew_look(service); /* the worker may have removed its socket's file */
 		paths_look(service);
 		break;
 	case REPORT_STOPPING:
@@ -221,9 +221,9 @@ static int stop_signal(const struct service *service, int signal)
 	return signal;
 }
 
-/* A spare is to serve.  It is ready as soon as its call is answered, of which the
- * core hears within this. */
-static void release(struct service *service, const struct action *a)
+/* Let a spare serve.  It is ready as soon as its listen(2) is answered, which tells the core before
+ * this function returns. */
+static void release_spare(struct service *service, const struct action *a)
 {
 	struct child *c = child_find(service, a->slot, a->worker);
 
@@ -233,8 +233,7 @@ static void release(struct service *service, const struct action *a)
 
 _Static_assert(SPAWNS_AT_ONCE <= SPAWN_MANY, "more than can be made together");
 
-/* A start takes time; a spare that is to serve does not wait for that of the next
- * one. */
+/* Spares that are to serve come before starts of workers, which take time. */
 static unsigned spawn_all(
 	struct service *service, const struct actions *actions, struct event *answers)
 {
@@ -243,7 +242,7 @@ static unsigned spawn_all(
 
 	for (unsigned i = 0; i < actions->count; i++)
 		if (actions->list[i].kind == ACTION_RELEASE)
-			release(service, &actions->list[i]);
+			release_spare(service, &actions->list[i]);
 	for (unsigned i = 0; i < actions->count; i++)
 		if (actions->list[i].kind == ACTION_SPAWN)
 			spawns[count++] = &actions->list[i];
@@ -296,7 +295,7 @@ static void carry_out(struct service *service, const struct actions *actions)
 		PARTS(choose, service);
 }
 
-/* Room for the children of `slots` slots; never shrinks. */
+/* Make room for the children of `slots` slots; it never shrinks. */
 static int reserve_children(struct service *service, unsigned slots)
 {
 	struct child *(*children)[2];
@@ -319,7 +318,7 @@ static int reserve_children(struct service *service, unsigned slots)
 	return 0;
 }
 
-/* Slots that have listeners of their own need them before their first worker. */
+/* Open the listeners that new slots have for themselves, before their first worker. */
 static int open_for_slots(struct service *service, size_t slots, struct error *err)
 {
 	int got = listeners_grow(&service->held.listeners, cluster_next_settings(service->core),
@@ -330,7 +329,7 @@ static int open_for_slots(struct service *service, size_t slots, struct error *e
 	return got;
 }
 
-/* Slots are gone: so are the listeners that only they had. */
+/* Release the listeners of slots that are gone. */
 static void close_for_slots(struct service *service)
 {
 	const size_t slots = cluster_slots(service->core);
@@ -342,7 +341,7 @@ static void close_for_slots(struct service *service)
 		listeners_trim(&r->listeners, slots);
 }
 
-/* More spares need more slots; without memory there are fewer. */
+/* Make room for the slots of spares; without memory there are fewer spares. */
 static void reserve_for(struct service *service, const struct cluster_settings *settings)
 {
 	unsigned slots = cluster_wanted(service->core);
@@ -381,7 +380,7 @@ void child_tell(struct child *child, enum event_kind kind, enum why why)
 
 void service_tick(struct service *service)
 {
-	/* a command that cannot be run is tried once, not four times */
+	/* if the last spawn failed, the command may be wrong: try a single worker */
 	struct event event = {
 		.kind = EVENT_TICK,
 		.count = service->life.spawn_works ? SPAWN_MANY : 1,
@@ -394,7 +393,7 @@ nsec_t service_deadline(const struct service *service)
 {
 	if (service->stage.held)
 		return NSEC_NEVER;
-	/* the core has no slot whose deadline would begin it */
+	/* a cluster without slots has no deadline by which the core would begin */
 	if (cluster_slots(service->core) == 0 && cluster_state(service->core) == CLUSTER_STARTING)
 		return 0;
 	return cluster_next_deadline(service->core);
@@ -423,7 +422,7 @@ static uint64_t random_seed(void)
 {
 	uint64_t seed;
 
-	/* early at boot there is no entropy; for jitter the time is enough */
+	/* early at boot there is no entropy, and for jitter the time is enough */
 	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = (uint64_t)clock_now() ^ (uint64_t)getpid() << 32;
 	return seed;
@@ -442,7 +441,7 @@ struct service *service_new(struct supervisor *sup, struct cluster_settings *set
 	s->leadership.fd = -1;
 	s->sup = sup;
 	s->kind = kind_of(settings);
-	s->index = SIZE_MAX; /* until it is in the list */
+	s->index = SIZE_MAX; /* not in sup->services yet */
 	s->name = strdup(settings->name);
 	s->core = cluster_new(settings, workers, random_seed());
 	list = realloc(sup->services, (sup->service_count + 1) * sizeof(*list));
@@ -487,8 +486,8 @@ struct service *service_carried(struct supervisor *sup)
 	return s;
 }
 
-/* Those behind it move up. */
-static void take_out(const struct service *s)
+/* Remove the service from sup->services; later services move up. */
+static void remove_from_list(const struct service *s)
 {
 	struct supervisor *sup = s->sup;
 
@@ -509,8 +508,8 @@ void service_free(struct service *s)
 	segment_drop(s);
 	listeners_release(&s->held.listeners);
 	learned_drop_all(s);
-	/* not before: foreign_close() asks whose workers had the sockets */
-	take_out(s);
+	/* not before, because foreign_close() looks for the worker that had a socket */
+	remove_from_list(s);
 	ports_free(s);
 	if (s->core != NULL)
 		cluster_free(s->core);

@@ -5,82 +5,81 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/common/registry.h"
 
-/* A service is the system's half of a cluster: it hands events to the core and
- * carries out what the core asks for. */
+/* A service is a cluster in the supervisor: it hands events to the core and carries out what the
+ * core asks for. */
 
-/* Make a service and put it into sup->services; takes over `listeners` and
- * `segment` (or NULL).  NULL: out of memory, and they stay the caller's. */
+/* Make a service and put it into sup->services; takes over `listeners` and `segment` (or NULL).
+ * NULL: out of memory, and both stay the caller's. */
 struct service *service_new(struct supervisor *sup, struct cluster_settings *settings,
 	struct listener_set *listeners, struct segment *segment);
 /* Make an empty service, to be filled by an upgrade; NULL: no memory. */
 struct service *service_carried(struct supervisor *sup);
-/* So many starts in a row fail before that is told, or ends a start with -d. */
+/* After so many deaths in a row before a worker was ready a warning is published, and a start with
+ * -d has failed. */
 #define EARLY_DEATHS_MAX 3
 
 /* No worker may be alive. */
 void service_free(struct service *service);
 
-/* Give the core an event (its time is set here), and do what it answers. */
+/* Give the core an event, with the present time, and carry out its actions. */
 void service_tell(struct service *service, struct event *event);
-/* The same for an event of one worker; `why` is for UNWELL and OUTGROWN, else
- * WHY_ITSELF. */
+/* The same for an event of a worker; `why` is for UNWELL and OUTGROWN, else WHY_ITSELF. */
 void child_tell(struct child *child, enum event_kind kind, enum why why);
-/* Time has passed: let the core do what is due, a few workers' worth. */
+/* Let the core do what is due, for a few workers at a time. */
 void service_tick(struct service *service);
 nsec_t service_deadline(const struct service *service);
 
-/* Room for so many slots; never shrinks.  0, or -1: out of memory. */
+/* Make room for so many slots; it never shrinks.  -1: out of memory. */
 int service_reserve(struct service *service, unsigned slots);
 
-/* How many workers its settings want at a start, given the CPUs; and now: of a range
- * as many as there are, within it. */
+/* How many workers the settings ask for at a start, with the present CPUs; and how many now: if
+ * they have a range, the present number within that range. */
 unsigned service_wanted(const struct supervisor *sup, const struct cluster_settings *settings);
 unsigned service_wanted_now(const struct service *service, const struct cluster_settings *settings);
-/* Count the CPUs anew.  True: there are others, and clusters that follow them have
- * more or fewer workers, unless their number was set by hand. */
+/* Count the CPUs anew.  True: the number has changed, and clusters that follow it are scaled,
+ * unless their number of workers was set by hand. */
 bool service_recount(struct supervisor *sup);
 
-/* How many workers and slots it has; the content of a slot. */
+/* How many workers and slots the cluster has; the content of a slot. */
 struct service_counts service_counts(const struct service *service);
 void service_view_slot(const struct service *service, uint32_t slot, struct slot_view *view);
-/* What is known of the worker; `state` is SLOT_EMPTY if it is in no slot. */
+/* What the core knows of the worker; `state` is SLOT_EMPTY if it is in no slot. */
 struct worker_view child_view(const struct child *child);
 
-/* Has it no workers, and will it start none? */
+/* Has the cluster no workers, and will it start none? */
 bool service_is_over(const struct service *service);
-/* Give the core a command that may start the service again, or end it at
- * once. */
+/* Give the core a command that may start the cluster again, or end it at once. */
 void service_change(struct service *service, struct event *event);
 
-/* May the worker have failed because it binds its port by itself while nclust
- * holds that port and does not hand it over? */
+/* May the worker of this exit have failed because it binds a port that nclust holds and does not
+ * hand over? */
 bool service_holds_its_port(const struct service *service, const struct report *r);
 
-/* Commands, from clients and signals.  -1 and `err`: refused. */
+/* Commands of clients and signals.  -1 and `err`: refused. */
 int service_scale(struct service *service, unsigned count, struct error *err);
-/* The same by nclust itself: a reload may change it. */
+/* The same by nclust itself. */
 int service_step(struct service *service, const struct scale_step *to, struct error *err);
-/* A cluster that is asleep, or was when it was stopped, may have to start a worker
- * that opens its port by itself: nobody could wake it there.  True: it starts one.
- * `moves`: it may be another port than before. */
+/* A cluster that has no workers but no listener either, because its workers bind their port, could
+ * not be woken by a client: start a worker.  `moves`: the port may have changed.  True: a worker is
+ * started. */
 bool service_wake(struct service *service, bool moves);
 struct roll {
 	uint32_t slot;                     /* or SLOT_ALL */
-	struct cluster_settings *settings; /* handed over; NULL: as they are */
+	struct cluster_settings *settings; /* new settings, a reference; NULL: unchanged */
 	bool command_changed;
-	bool drops_ports; /* new workers may listen on less than old ones */
-	bool has_canary;  /* in place of the setting */
+	bool drops_ports; /* new workers may listen on fewer addresses than old ones */
+	bool has_canary;  /* `canary` replaces the setting */
 	unsigned canary;
-	bool has_bake; /* in place of the setting */
+	bool has_bake; /* `bake` replaces the setting */
 	nsec_t bake;
 };
 int service_roll(struct service *service, const struct roll *roll, struct error *err);
-/* Stop it, when those have ended that are to stop before it (supervisor/order); and
- * now. */
+/* Stop the cluster when the clusters have ended that must stop before it (supervisor/order); and
+ * stop it now. */
 void service_stop(struct service *service, bool at_once);
 void service_stop_now(struct service *service, bool at_once);
-/* A signal to one worker (slot != SLOT_ALL), to all, or to the next in turn.
- * Returns how many it reached. */
+/* Send a signal to the worker of a slot, to all workers, or to the next in turn.  Returns how many
+ * workers got it. */
 unsigned service_signal_all(struct service *service, int signal);
 unsigned service_signal_slot(struct service *service, uint32_t slot, int signal);
 unsigned service_signal_next(struct service *service, int signal, bool first);
@@ -92,7 +91,7 @@ extern const struct worker_kind slots_kind;
 
 /* The kind of a cluster with these settings. */
 const struct worker_kind *kind_of(const struct cluster_settings *settings);
-/* Can a cluster of this kind have these listeners?  -1 and `err`. */
+/* Can a cluster with these settings have these listeners?  -1 and `err`. */
 int kind_check(
 	const struct cluster_settings *settings, const struct listener_set *set, struct error *err);
 

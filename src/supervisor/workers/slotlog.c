@@ -14,11 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* No shared memory has such a name (sharedmem_id()). */
+/* No shared memory has an id in this range (sharedmem_id()). */
 #define IDS (UINT64_C(0xfffe) << 48)
 #define ID_SLOT 24
 
-static struct slotlog *find(const struct service *service, uint32_t slot)
+static struct slotlog *find_slotlog(const struct service *service, uint32_t slot)
 {
 	struct slotlog *log = service->life.logs;
 
@@ -27,8 +27,8 @@ static struct slotlog *find(const struct service *service, uint32_t slot)
 	return log;
 }
 
-/* Takes over the descriptor. */
-static struct slotlog *add(struct service *service, uint32_t slot, int fd)
+/* Add a slotlog to the cluster; takes over the descriptor. */
+static struct slotlog *add_slotlog(struct service *service, uint32_t slot, int fd)
 {
 	struct supervisor *sup = service->sup;
 	struct slotlog *log = calloc(1, sizeof(*log));
@@ -42,12 +42,12 @@ static struct slotlog *add(struct service *service, uint32_t slot, int fd)
 	log->number = ++sup->logger.last_log;
 	log->next = service->life.logs;
 	service->life.logs = log;
-	sup->orphans.changed = true; /* the keeper is to have it */
+	sup->orphans.changed = true; /* so that the keeper gets it */
 	PARTS(log_begun, sup);
 	return log;
 }
 
-static struct slotlog *make(struct service *service, uint32_t slot)
+static struct slotlog *make_slotlog(struct service *service, uint32_t slot)
 {
 	struct linering ring;
 	struct slotlog *log = NULL;
@@ -56,7 +56,7 @@ static struct slotlog *make(struct service *service, uint32_t slot)
 
 	snprintf(name, sizeof(name), "log-%s.%" PRIu32, service->name, slot);
 	if (linering_make(&ring, &linering_output, name, &err) == 0)
-		log = add(service, slot, ring.fd);
+		log = add_slotlog(service, slot, ring.fd);
 	else if (!service->life.log_told)
 		log_slot(service, slot, LOG_WARN, "its output is not kept for 'nclust logs': %s",
 			err.text);
@@ -66,10 +66,10 @@ static struct slotlog *make(struct service *service, uint32_t slot)
 
 int slotlog_of(const struct child *child)
 {
-	const struct slotlog *log = find(child->service, child->slot);
+	const struct slotlog *log = find_slotlog(child->service, child->slot);
 
 	if (log == NULL)
-		log = make(child->service, child->slot);
+		log = make_slotlog(child->service, child->slot);
 	return log != NULL ? log->fd : -1;
 }
 
@@ -137,8 +137,8 @@ void slotlog_take(struct service *service, uint32_t slot, int fd)
 	struct linering ring;
 	struct slotlog *log = NULL;
 
-	if (find(service, slot) == NULL && linering_take(&ring, &linering_output, fd))
-		log = add(service, slot, fd_release(&fd));
+	if (find_slotlog(service, slot) == NULL && linering_take(&ring, &linering_output, fd))
+		log = add_slotlog(service, slot, fd_release(&fd));
 	if (log != NULL)
 		log->held = slotlog_id(service, slot);
 	fd_close(&fd);

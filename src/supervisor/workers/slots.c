@@ -4,8 +4,7 @@
 #include "supervisor/common/kind.h"
 #include "supervisor/workers/service.h"
 
-/* The kind of most clusters: the core fills the slots, and tells what is in
- * them. */
+/* The kind of most clusters: the core fills the slots. */
 
 static int slots_reserve(struct service *service, unsigned slots)
 {

@@ -165,9 +165,9 @@ struct worker_life {
 	bool shell_waits;  /* a shell that may wait for its child before it ends */
 	int stopped_by;    /* the last stop signal that was sent; or 0 */
 	bool ended_before; /* it had ended before the first stop signal */
-	nsec_t tell_at;    /* when its leftovers get the signal; 0: at once */
-	pid_t *told;       /* leftovers that got the signal: heap, or NULL */
-	unsigned told_count;
+	nsec_t signal_at;  /* when its leftovers get the signal; 0: at once */
+	pid_t *signalled;  /* leftovers that got the signal: heap, or NULL */
+	unsigned signalled_count;
 };
 
 /* A worker whose main process has ended (leftovers.h). */

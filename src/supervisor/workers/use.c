@@ -8,17 +8,17 @@
 #include <stdlib.h>
 
 #define TREE_MAX 256
-/* Values hold so long; the kernel may take memory from an idle process. */
+/* How long values of an idle worker are valid: the kernel may swap its memory out. */
 #define LOOK_HOLDS (10 * SECOND)
-/* The kernel takes 10 ms for the shares of 600 MiB.  No worker gets more than this
- * and one process of the loop's time at once … */
+/* How long nclust reads Pss of a worker's processes in one go; the kernel takes 10 ms for 600
+ * MiB. */
 #define SHARES_BUDGET (20 * MSEC)
-/* … and no more than a hundredth of it for those who ask for the status. */
+/* Looks at a worker take at most 1/LOOK_SHARE of the time. */
 #define LOOK_SHARE 100
 
-/* The memory of a worker's processes.  If their shares take too long, those of the
- * rest are taken to be as large a part of their memory. */
-static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
+/* The memory of a worker's processes.  If reading Pss takes too long, the other processes are taken
+ * to share as much of their memory. */
+static uint64_t sum_memory(const pid_t *tree, size_t count, uint64_t limit)
 {
 	nsec_t until;
 	uint64_t sum = 0;
@@ -41,7 +41,7 @@ static uint64_t memory_of(const pid_t *tree, size_t count, uint64_t limit)
 	return (uint64_t)((double)sum * (double)shares / (double)looked_at);
 }
 
-static nsec_t cpu_of(const pid_t *tree, size_t count)
+static nsec_t sum_cpu(const pid_t *tree, size_t count)
 {
 	struct process_facts facts;
 	nsec_t sum = 0;
@@ -56,18 +56,18 @@ nsec_t use_cpu(const struct child *child)
 {
 	pid_t tree[TREE_MAX];
 
-	return cpu_of(tree, process_tree(child->pid, tree, TREE_MAX));
+	return sum_cpu(tree, process_tree(child->pid, tree, TREE_MAX));
 }
 
 uint64_t use_memory(const struct child *child, uint64_t limit)
 {
 	pid_t tree[TREE_MAX];
 
-	return memory_of(tree, process_tree(child->pid, tree, TREE_MAX), limit);
+	return sum_memory(tree, process_tree(child->pid, tree, TREE_MAX), limit);
 }
 
 /* Read from /proc what all processes of the worker use. */
-static bool look_at(const struct child *child, struct tree_use *use)
+static bool measure_use(const struct child *child, struct tree_use *use)
 {
 	pid_t tree[TREE_MAX];
 	struct process_facts facts;
@@ -80,8 +80,8 @@ static bool look_at(const struct child *child, struct tree_use *use)
 	count = process_tree(child->pid, tree, TREE_MAX);
 	*use = (struct tree_use){
 		.processes = (unsigned)count,
-		.cpu = cpu_of(tree, count),
-		.memory = memory_of(tree, count, limit != 0 ? limit : UINT64_MAX),
+		.cpu = sum_cpu(tree, count),
+		.memory = sum_memory(tree, count, limit != 0 ? limit : UINT64_MAX),
 		.rss = facts.rss,
 		.stopped = facts.state == 'T' || facts.state == 't',
 	};
@@ -93,7 +93,8 @@ static bool is_fresh(const struct last_look *last)
 	return last != NULL && clock_now() < last->until;
 }
 
-/* A single process that has not run has neither asked for memory nor forked. */
+/* Are the last values still valid?  A single process that has not run has not asked for memory or
+ * forked. */
 static bool is_as_it_was(const struct last_look *last, nsec_t ran)
 {
 	if (is_fresh(last))
@@ -122,7 +123,7 @@ bool use_look(struct child *child, struct tree_use *use)
 		*use = child->life.last_look->use;
 		return true;
 	}
-	if (!look_at(child, use))
+	if (!measure_use(child, use))
 		return false;
 	use_keep(child,
 		&(struct last_look){

@@ -5,34 +5,32 @@
 #include "supervisor/common/state.h"
 
 /*
- * What a worker and all of its processes use: CPU time, and memory that they
- * have for themselves, anonymous and shared (RssAnon and RssShmem of
- * /proc/PID/status: cheap, and without the pages of files, which the kernel
- * takes back when it wants).  Pages that processes of one tree share since
- * their fork are counted each time.  If there are several processes, a sum over
- * a limit is therefore counted again by their shares (Pss of smaps_rollup,
- * which is dear: after 20 ms the rest is estimated).
+ * What a worker and all of its processes use: CPU time, and memory by RssAnon and RssShmem of
+ * /proc/PID/status, which is cheap and leaves out pages of files, which the kernel can take back.
+ * Pages that processes of a tree share since a fork are counted for each process.  So if several
+ * processes together are over a limit, the sum is counted again by Pss of smaps_rollup, which is
+ * slow: after 20 ms the rest is estimated.
  */
 struct tree_use {
 	unsigned processes;
-	nsec_t cpu; /* used so far, also by those that have ended */
+	nsec_t cpu; /* CPU time so far, also of processes that have ended */
 	uint64_t memory;
-	uint64_t rss; /* of the worker's own process, with pages of files */
-	bool stopped; /* that process is, by a signal */
+	uint64_t rss; /* of the main process, with pages of files */
+	bool stopped; /* the main process is stopped by a signal */
 };
 
-/* The last look at a worker, on the heap. */
+/* What the last look at a worker has found. */
 struct last_look {
 	struct tree_use use;
-	nsec_t ran; /* process_ran() before it */
+	nsec_t ran; /* process_ran() before the look */
 	nsec_t at;
 	nsec_t took;
-	nsec_t until; /* it holds in any case; 0: see use_look() */
+	nsec_t until; /* `use` is valid until then in any case; 0: see use_look() */
 };
 void use_keep(struct child *child, const struct last_look *look);
 
-/* Measure; false: the worker is gone.  If it has not run since the last call,
- * the old values are returned for some seconds; also if measuring takes long. */
+/* Measure; false: the worker is gone.  Returns the last values again for some seconds if the worker
+ * has not run since, or if measuring takes long. */
 bool use_look(struct child *child, struct tree_use *use);
 
 /* Measure the CPU time alone, now. */

@@ -34,7 +34,7 @@ static struct child *first[2]; /* of each slot: replaced ones stay, too */
 static void begin(const char *ini, unsigned workers)
 {
 	for (unsigned slot = 0; slot < 2; slot++)
-		gives[slot] = (struct dealt){.known = true, .mates = 1};
+		gives[slot] = (struct dealt){.known = true, .sharers = 1};
 	room_begin(ini);
 	web = room_cluster("web");
 	for (unsigned slot = 0; slot < workers; slot++)
@@ -114,7 +114,7 @@ TEST(those_that_share_a_socket_share_its_count)
 {
 	begin(WEB("2", "max-requests = 1000\n" STABLE), 2);
 	gives[0].count = gives[1].count = 300;
-	gives[0].mates = gives[1].mates = 2;
+	gives[0].sharers = gives[1].sharers = 2;
 	room_pass(10 * SECOND);
 	ck_assert_uint_eq(health_at(0)->requests, 150);
 	ck_assert_uint_eq(health_at(1)->requests, 150);
@@ -157,7 +157,7 @@ TEST(a_new_one_is_looked_at_as_soon)
 TEST(what_nobody_can_count_is_told_once)
 {
 	begin(WEB("2", "max-requests = 10\n" STABLE), 2);
-	gives[0] = gives[1] = (struct dealt){.mates = 1, .error = EPERM};
+	gives[0] = gives[1] = (struct dealt){.sharers = 1, .error = EPERM};
 	for (unsigned slot = 0; slot < 2; slot++)
 		gives[slot].count = 1000;
 	room_pass(10 * MINUTE);

@@ -208,10 +208,10 @@ static const struct gap child_gaps[] = {
 	NOT(child, next),
 	NOT(child, life.notify_allowance), /* begun anew */
 	NOT(child, trap.allowance),
-	NOT(child, life.oom),   /* of a moment */
-	NOT(child, life.cause), /* of a moment */
-	NOT(child, life.told),  /* may be told twice */
-	NOT(child, life.told_count),
+	NOT(child, life.oom),       /* of a moment */
+	NOT(child, life.cause),     /* of a moment */
+	NOT(child, life.signalled), /* may get the signal twice */
+	NOT(child, life.signalled_count),
 	NOT(child, left), /* ended before */
 	NOT(child, limited.incomplete),
 	NOT(child, health),
