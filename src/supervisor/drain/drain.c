@@ -33,7 +33,7 @@
 #define WAIT_AWAY (1 * MSEC)
 #define WAIT_LAST (16 * MSEC)
 /* Connections in use are ended between two requests when no quiet moment has come for
- * SILENCE_FIRST. Frozen for LINGER_FIRST nclust sees the next request of a client on this host, up
+ * SILENCE_FIRST.  Frozen for LINGER_FIRST nclust sees the next request of a client on this host, up
  * to LINGER_LAST that of a slower one; between freezes the worker runs for as long. */
 #define SILENCE_FIRST (120 * MSEC)
 #define LINGER_FIRST (1 * MSEC)
@@ -46,7 +46,7 @@
  * connections of HTTP/1, which can be ended, after 20 times as many. */
 #define FREEZES_AT_EASE 100
 #define WAIT_TIRED (250 * MSEC)
-/* All drains together may spend a tenth of the time on looks. A look can take long because the
+/* All drains together may spend a tenth of the time on looks.  A look can take long because the
  * machine stood still, so the next one comes within LOOK_PAUSE_MOST. */
 #define LOOKS_SHARE 10
 #define LOOK_PAUSE_MOST (10 * SECOND)
@@ -67,9 +67,9 @@
 #define LAST_PART_MOST (2 * SECOND)
 /* Time for the worker to notice that its connections were ended. */
 #define NOTICE_PATIENCE (2 * SECOND)
-/* After its stop signal the worker has GOODBYE_PATIENCE to say goodbye to its clients. Then it runs
- * for LOOK_AFTER at a time, and in between is stopped until a request comes, for LINGER_AFTER at
- * most, with a look each LINGER_LOOK: at most LINGERS_AFTER looks in all. */
+/* After its stop signal the worker has GOODBYE_PATIENCE to say goodbye to its clients.  Then it
+ * runs for LOOK_AFTER at a time, and in between is stopped until a request comes, for LINGER_AFTER
+ * at most, with a look each LINGER_LOOK: at most LINGERS_AFTER looks in all. */
 #define GOODBYE_PATIENCE (300 * MSEC)
 #define LOOK_AFTER (8 * MSEC)
 #define LINGER_AFTER (64 * MSEC)
@@ -212,7 +212,7 @@ static void log_blind(const struct drain *d)
 }
 
 /* Where the worker may say goodbye to its clients, quiet connections have stayed open until the
- * stop signal. A server that waits until these clients leave would not end, so the drain goes on
+ * stop signal.  A server that waits until these clients leave would not end, so the drain goes on
  * after the signal. */
 static void go_on_after_signal(struct drain *d)
 {
@@ -273,12 +273,12 @@ static bool is_bypassed(const struct drain *d)
 }
 
 /*
- * Must the worker accept what waits in its queue before it may end? The worker may have been frozen
- * between epoll_wait(2) and accept(2). A worker that catches the stop signal may accept before it
- * handles the signal. And if no other worker takes from the queue, the connections in the queue are
- * lost. This holds for half of the drain's time only, because the queue of an overloaded cluster is
- * never empty. If other workers take from the queue, nclust wakes them when this worker has ended,
- * because the kernel may have woken this worker alone (steer_wake_others()).
+ * Must the worker accept what waits in its queue before it may end?  The worker may have been
+ * frozen between epoll_wait(2) and accept(2).  A worker that catches the stop signal may accept
+ * before it handles the signal.  And if no other worker takes from the queue, the connections in
+ * the queue are lost.  This holds for half of the drain's time only, because the queue of an
+ * overloaded cluster is never empty.  If other workers take from the queue, nclust wakes them when
+ * this worker has ended, because the kernel may have woken this worker alone (steer_wake_others()).
  */
 static bool must_take_waiting(const struct drain *d, nsec_t now)
 {
@@ -346,7 +346,7 @@ static bool must_notice_ends(struct drain *d, unsigned ended, nsec_t now)
 	return now - d->quiet_at < NOTICE_PATIENCE;
 }
 
-/* Looks at the connections. True: the caller has nothing more to do now. */
+/* Looks at the connections.  True: the caller has nothing more to do now. */
 static bool look_is_final(struct drain *d)
 {
 	drain_look(d);
@@ -370,7 +370,7 @@ static bool is_never_silent(const struct drain *d, nsec_t now)
 	return now - d->began >= SILENCE_FIRST;
 }
 
-/* May nclust freeze the worker to find connections that are between two requests? Not if all busy
+/* May nclust freeze the worker to find connections that are between two requests?  Not if all busy
  * connections only wait for an answer: no request has come for a second. */
 static bool may_end_between(const struct drain *d, nsec_t now)
 {
@@ -390,7 +390,7 @@ static nsec_t sum_cpu_time(const struct drain *d)
 }
 
 /* A worker sends an answer that was due when it was frozen as soon as it runs, for which it needs a
- * CPU. It is frozen again before it reads the next request, which follows at once. */
+ * CPU.  It is frozen again before it reads the next request, which follows at once. */
 static void run_one_step(struct drain *d)
 {
 	const struct timespec pause = {.tv_nsec = STEP};
@@ -405,7 +405,7 @@ static void run_one_step(struct drain *d)
 }
 
 /* After the stop signal: the worker is frozen until a request comes, whose head shows whether the
- * client speaks HTTP/1. The connection of such a client is ended when it has been quiet for long
+ * client speaks HTTP/1.  The connection of such a client is ended when it has been quiet for long
  * (TCP), or between two requests. */
 static void end_after_signal(struct drain *d)
 {
@@ -441,8 +441,8 @@ static void on_frozen(struct drain *d)
 	}
 	now = clock_now();
 	if (is_quiet(d, now)) {
-		/* the worker may take long to end: a client that sees its
-		 * connection closed now can turn to another worker */
+		/* the worker may take long to end: a client that sees its connection closed now can
+		 * turn to another worker */
 		d->is_last_look = true;
 		ended = drain_end(d, &late, false);
 		d->is_last_look = false;
@@ -476,7 +476,7 @@ static void on_frozen(struct drain *d)
 }
 
 /* A freeze was in vain, but SIGSTOP may have interrupted system calls, and the kernel does not show
- * in which call a process waits that restarts one (restart_syscall(2)). A process that has stopped
+ * in which call a process waits that restarts one (restart_syscall(2)).  A process that has stopped
  * still shows its call; any other process counts as being at work. */
 static void note_interrupted(struct drain *d)
 {
@@ -538,7 +538,7 @@ static void freeze_worker(struct drain *d)
 
 /*
  * A worker that its stop signal alone does not end could still accept connections, and lose them at
- * its end. So new connections are kept away first.
+ * its end.  So new connections are kept away first.
  */
 static bool turn_away_first(struct drain *d, nsec_t now)
 {
@@ -661,7 +661,7 @@ static void drain_on_drain(struct child *child, nsec_t span)
 	arm_drain_timer(d, 0);
 }
 
-/* Looks at a worker without a drain; NULL: the worker has a drain. The caller frees the result. */
+/* Looks at a worker without a drain; NULL: the worker has a drain.  The caller frees the result. */
 static struct drain *look_once(struct child *child)
 {
 	struct drain *d = child->traffic.drain == NULL ? drain_new(child, 0) : NULL;

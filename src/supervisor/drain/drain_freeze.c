@@ -43,7 +43,7 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid)
 }
 
 /* The process that had this pid when it was listed may have ended, and the pid may belong to
- * another process. So its parent is read after its pidfd was opened. */
+ * another process.  So its parent is read after its pidfd was opened. */
 static bool is_below(struct drain_process *p, const pid_t *pids, size_t count)
 {
 	struct process_facts facts;

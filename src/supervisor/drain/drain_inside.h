@@ -36,9 +36,9 @@ struct drain_view {
 	nsec_t took;
 };
 
-/* A connection that was in flight at the stop signal. nclust holds a duplicate to see how the
- * connection ends. Until nclust closes the duplicate, the worker's close(2) sends no FIN, so nclust
- * holds only a few, and not for long. */
+/* A connection that was in flight at the stop signal.  nclust holds a duplicate to see how the
+ * connection ends.  Until nclust closes the duplicate, the worker's close(2) sends no FIN, so
+ * nclust holds only a few, and not for long. */
 struct drain_flight {
 	int fd;
 	uint64_t cookie;
@@ -106,8 +106,8 @@ void drain_look(struct drain *d); /* fills d->view and traffic.seen */
 /* Notes a port at which the worker listens. */
 void drain_add_port(struct drain *d, uint16_t port);
 bool drain_is_incoming(const struct drain *d, const struct connection *c);
-/* Ends the quiet ones of the connections seen. With `those_that_ask`, also connections in constant
- * use, between two requests: the client has to repeat its request (RFC 9112, 9.3.1). Returns their
+/* Ends the quiet ones of the connections seen.  With `those_that_ask`, also connections in constant
+ * use, between two requests: the client has to repeat its request (RFC 9112, 9.3.1).  Returns their
  * number; *late counts those that got a request meanwhile and stay open. */
 unsigned drain_end(struct drain *d, unsigned *late, bool those_that_ask);
 /* Describes the connections busy at the last look: "127.0.0.1:4711 (3.2 s, 1.2 MB sent)". */
@@ -125,7 +125,7 @@ size_t drain_list_processes(struct drain *d);
 void drain_forget_processes(struct drain *d);
 /* Begins a freeze; call drain_is_frozen() until all processes have stopped. */
 void drain_freeze(struct drain *d);
-/* Sends SIGSTOP to each process whose parent has stopped. True: all have stopped. */
+/* Sends SIGSTOP to each process whose parent has stopped.  True: all have stopped. */
 bool drain_is_frozen(struct drain *d);
 bool drain_is_stopped(const struct child *child);
 void drain_thaw(struct drain *d);
@@ -135,7 +135,7 @@ struct drain_process *drain_process_of(struct drain *d, pid_t pid);
 
 /* drain_withdraw.c */
 /* Removes the listeners from the worker's epoll sets, if other workers take the connections or the
- * cluster stops; called again and again, because a server may add a listener again. Sets
+ * cluster stops; called again and again, because a server may add a listener again.  Sets
  * child->traffic.withdrawn when a listener was removed, and d->unreachable. */
 void drain_withdraw(struct drain *d, nsec_t now);
 /* Does the worker wait for all of its listeners by epoll(7)? */

@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 
 /*
- * Does a worker finish its requests after its stop signal? A handler for the signal does not prove
- * it. So nclust holds duplicates of a few connections that were in flight until the worker closes
+ * Does a worker finish its requests after its stop signal?  A handler for the signal does not prove
+ * it.  So nclust holds duplicates of a few connections that were in flight until the worker closes
  * them, or exits, and checks whether the worker has answered.
  */
 

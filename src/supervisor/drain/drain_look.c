@@ -45,7 +45,7 @@ void drain_add_port(struct drain *d, uint16_t port)
 	ports[d->port_count++] = port;
 }
 
-/* Does a client send requests over the connection? Not if the connection was reset, if the worker
+/* Does a client send requests over the connection?  Not if the connection was reset, if the worker
  * itself has made it (after a database's last answer nothing follows), if a check of nclust's own
  * gave it up, or if both ends are the worker's own processes. */
 bool drain_is_incoming(const struct drain *d, const struct connection *c)
@@ -122,7 +122,7 @@ static void look_at_process(struct drain *d, struct drain_process *p)
 		p->stopped_in = has ? p->activity : ACTIVITY_UNKNOWN;
 }
 
-/* Is the process that has the connection at work, perhaps between two pieces of an answer? A
+/* Is the process that has the connection at work, perhaps between two pieces of an answer?  A
  * process that waits for a CPU is at work. */
 static bool is_at_work(struct drain *d, const struct connection *c)
 {
@@ -134,14 +134,14 @@ static bool is_at_work(struct drain *d, const struct connection *c)
 
 /* ---- what is quiet ---- */
 
-/* Is the connection a WebSocket? So is each connection with data in both directions if the worker
+/* Is the connection a WebSocket?  So is each connection with data in both directions if the worker
  * has WebSockets and no HTTP/1. */
 static bool is_talk(const struct drain *d, const struct quiet_memory *m)
 {
 	return m->frames || (d->saw_websocket && d->own_handler && !d->saw_http && m->spoke);
 }
 
-/* Judges each connection. The next look compares with the results (`fresh`). */
+/* Judges each connection.  The next look compares with the results (`fresh`). */
 static void judge_connections(
 	struct drain *d, const struct connections *seen, nsec_t now, struct quiet_memory *fresh)
 {
@@ -179,8 +179,8 @@ static void judge_connections(
 }
 
 /* A worker that may say goodbye to its quiet clients keeps their connections, but for connections
- * of HTTP/1 and such as prevent a moment at which all are quiet. In the last moment a connection on
- * which data came counts as HTTP/1 if nothing else was seen. */
+ * of HTTP/1 and such as prevent a moment at which all are quiet.  In the last moment a connection
+ * on which data came counts as HTTP/1 if nothing else was seen. */
 static bool may_end_connection(
 	const struct drain *d, const struct connection *c, const struct quiet_memory *m)
 {
@@ -255,7 +255,7 @@ static void gather_connections(struct drain *d, struct connections *seen)
 	connections_sort(seen);
 }
 
-/* Has a process of the worker a handler for the stop signal, or is no signal sent? The runtimes of
+/* Has a process of the worker a handler for the stop signal, or is no signal sent?  The runtimes of
  * Go, Java and Ruby catch the stop signal, and SIGSEGV, for every program. */
 static void find_handlers(struct drain *d)
 {

@@ -13,20 +13,20 @@
 #include <sys/socket.h>
 
 /*
- * The kernel offers each new connection to all workers that share the socket. A worker that is
- * drained must get none of them. If the worker waits by epoll(7), nclust can arrange that from
+ * The kernel offers each new connection to all workers that share the socket.  A worker that is
+ * drained must get none of them.  If the worker waits by epoll(7), nclust can arrange that from
  * outside: a duplicate of the worker's epoll descriptor is the same set, and nclust has the socket
- * as well. The worker continues to serve the connections that it has, and does not notice.
+ * as well.  The worker continues to serve the connections that it has, and does not notice.
  *
  * A worker that waits in accept(2), poll(2) or select(2) has no such set.
  */
 
-/* A server that pauses accepting for a while may add its socket again. Withdrawing takes at most
+/* A server that pauses accepting for a while may add its socket again.  Withdrawing takes at most
  * one part in WITHDRAW_SHARE of the time. */
 #define WITHDRAW_AGAIN (250 * MSEC)
 #define WITHDRAW_SHARE 20
 
-/* Is the cluster to have no workers any more? Then nothing is lost: nobody reads its queue, which
+/* Is the cluster to have no workers any more?  Then nothing is lost: nobody reads its queue, which
  * is reset by the last close or kept for the next workers. */
 static bool has_no_successors(const struct child *child)
 {
@@ -36,7 +36,7 @@ static bool has_no_successors(const struct child *child)
 	return state == CLUSTER_STOPPING || state == CLUSTER_FAILED || cluster_wanted(core) == 0;
 }
 
-/* Is this the only worker that serves the address? So it is for an address that each slot has
+/* Is this the only worker that serves the address?  So it is for an address that each slot has
  * apart, and for a learned port that only this worker, in an unwanted slot, has opened. */
 static bool serves_alone(const struct child *child, const struct listener *l)
 {
@@ -54,7 +54,7 @@ static bool may_leave_listener(const struct child *child, const struct listener 
 	if (serves_alone(child, l) && !has_no_successors(child))
 		return false;
 	return l->facts.type == SOCK_STREAM && l->facts.listening && !l->own_group &&
-		(group_size(l) == 1 || steer_has_mates(child, l) || has_no_successors(child));
+		(group_size(l) == 1 || steer_has_peers(child, l) || has_no_successors(child));
 }
 
 /* The common listener with this inode; *bit: a bit of its own, for the first 64. */

@@ -19,7 +19,7 @@
 
 /* Less CPU time of all workers says nothing about the load. */
 #define CPU_LEAST (200 * MSEC)
-/* In percent of the CPU time of all workers. Of two workers one may well have more than half. */
+/* In percent of the CPU time of all workers.  Of two workers one may well have more than half. */
 #define MOST 50
 #define MOST_OF_TWO 80
 /* CPU time in a worker's first seconds is not yet load. */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /*
- * What this room knows of the connections of a worker, of a cluster and of the instance. These
+ * What this room knows of the connections of a worker, of a cluster and of the instance.  These
  * structs are members of those in common/state.h.
  */
 struct drain;

@@ -46,8 +46,8 @@ static unsigned next_generation(const struct steer *s)
 
 /* ---- shares of new connections ---- */
 
-/* Is the socket used? With a seat for each slot, a setting that names a port gives each seat a
- * socket, but perhaps one worker alone opens the port. So a socket that no worker has bound counts
+/* Is the socket used?  With a seat for each slot, a setting that names a port gives each seat a
+ * socket, but perhaps one worker alone opens the port.  So a socket that no worker has bound counts
  * only if no worker has bound any. */
 static bool is_used(const struct listener *l, const struct listener_socket *k)
 {
@@ -58,7 +58,7 @@ static bool is_used(const struct listener *l, const struct listener_socket *k)
 	return k->bound || !bound;
 }
 
-/* How many workers of that lane take connections at the listener? Some servers open a port in one
+/* How many workers of that lane take connections at the listener?  Some servers open a port in one
  * of their workers alone, whether a setting names the port or not. */
 static unsigned ready_at(const struct steer *s, const struct listener *l, const struct lane *lane)
 {
@@ -85,7 +85,7 @@ static bool is_left_out(const struct lane *lane, const struct rollout_view *roll
 }
 
 /* Counts the ready workers of each socket into `sums`, by the socket's place, and returns their
- * sum. `any`: also workers that get connections only if there are no others. */
+ * sum.  `any`: also workers that get connections only if there are no others. */
 static unsigned count_ready(
 	const struct steer *s, const struct listener *l, bool any, unsigned sums[LANES_MAX])
 {
@@ -109,7 +109,7 @@ static unsigned count_ready(
 	return sum;
 }
 
-/* Does a spare listen on the socket? The spare would take clients at once. */
+/* Does a spare listen on the socket?  The spare would take clients at once. */
 static bool has_spare(const struct steer *s, const struct listener_socket *k)
 {
 	const struct child *child;
@@ -120,8 +120,8 @@ static bool has_spare(const struct steer *s, const struct listener_socket *k)
 	return false;
 }
 
-/* Does the socket get a share although no worker is ready? All sockets with a seat do: one of their
- * workers will be ready. */
+/* Does the socket get a share although no worker is ready?  All sockets with a seat do: one of
+ * their workers will be ready. */
 static bool gets_share_unready(
 	const struct steer *s, const struct listener *l, const struct listener_socket *k)
 {
@@ -200,9 +200,9 @@ bool steer_is_orphaned(const struct steer *s, const struct lane *lane)
 	return false;
 }
 
-/* Closes sockets that no worker has or will have. If possible, the last worker of such a socket was
- * kept until the socket's queue was empty. Otherwise the queue is moved or, after ORPHAN_MAX,
- * reset. True: such a socket is still open, look again. */
+/* Closes sockets that no worker has or will have.  If possible, the last worker of such a socket
+ * was kept until the socket's queue was empty.  Otherwise the queue is moved or, after ORPHAN_MAX,
+ * reset.  True: such a socket is still open, look again. */
 static bool close_old_sockets(struct steer *s, struct listener *l)
 {
 	struct listener_socket *after = NULL;
@@ -224,7 +224,7 @@ static bool close_old_sockets(struct steer *s, struct listener *l)
 	return waiting;
 }
 
-/* Do only starting workers of a seat have the socket? They take from it soon. */
+/* Do only starting workers of a seat have the socket?  They take from it soon. */
 static bool has_only_starting(const struct steer *s, const struct listener_socket *k)
 {
 	for (unsigned i = 0; i < s->count; i++)
@@ -245,8 +245,8 @@ static void wake_unweighted(const struct steer *s, struct listener *l)
 
 /* ---- looking again ---- */
 
-/* Have clients waited at each look for the generation that alone gets connections? Its workers then
- * cannot take all clients, such as many short connections of HTTP/1. */
+/* Have clients waited at each look for the generation that alone gets connections?  Its workers
+ * then cannot take all clients, such as many short connections of HTTP/1. */
 static bool is_crowded(struct steer *s, unsigned lane, nsec_t now)
 {
 	struct listener *l;
@@ -459,7 +459,7 @@ bool steer_is_away(const struct child *child)
 	return steered;
 }
 
-bool steer_has_mates(const struct child *child, const struct listener *l)
+bool steer_has_peers(const struct child *child, const struct listener *l)
 {
 	const struct listener_socket *mine = group_socket(l, child->traffic.lane);
 	const struct child *c;
@@ -528,7 +528,7 @@ bool steer_may_stop(const struct child *child)
 
 /* ---- rollouts ---- */
 
-/* The first worker is ready. New clients go to its socket at once, and then clients that wait at
+/* The first worker is ready.  New clients go to its socket at once, and then clients that wait at
  * sockets of dead workers are moved there. */
 static void take_all_clients(struct steer *s)
 {

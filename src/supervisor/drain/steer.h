@@ -6,19 +6,19 @@
 
 /*
  * Keeps new connections away from workers that are to be drained and that nclust cannot take off
- * their socket (drain.h). All other workers, old and new, share one socket.
+ * their socket (drain.h).  All other workers, old and new, share one socket.
  *
  * Each TCP listener of such a worker gets a second socket at its address, for the new generation of
- * a rollout or for the successor of that one worker. Workers that share sockets are in one lane.
+ * a rollout or for the successor of that one worker.  Workers that share sockets are in one lane.
  * Each socket gets new connections in proportion to its ready workers, so that no client waits for
- * a generation that is only half there. A lane gets none while one of its workers does not become
- * quiet; the last workers of a lane get none at all. An old socket is closed after its last worker,
- * once its queue has been empty for a while.
+ * a generation that is only half there.  A lane gets none while one of its workers does not become
+ * quiet; the last workers of a lane get none at all.  An old socket is closed after its last
+ * worker, once its queue has been empty for a while.
  *
  * With `balance = rr`, `least` or `random` each slot has a lane from the start, so that the kernel
  * chooses a worker for each new connection (steer_seats.c).
  *
- * With `surge = all` the new generation has a second socket in any case. The old socket alone gets
+ * With `surge = all` the new generation has a second socket in any case.  The old socket alone gets
  * new connections until the new generation is complete, which then alone gets them: no client who
  * has seen the new release is sent back.
  *
@@ -39,11 +39,11 @@ void steer_on_provide(struct child *child, struct listener *l, bool own);
 void steer_on_listens(struct child *child);
 void steer_on_aside(struct child *child, struct listener *l);
 
-/* Wakes other workers that share a socket of this lane. Called when a worker of the lane has ended
+/* Wakes other workers that share a socket of this lane.  Called when a worker of the lane has ended
  * or was withdrawn, because the kernel may have woken that worker alone for a connection. */
 void steer_wake_others(const struct service *service, unsigned lane);
 
-/* Do the worker's listeners get no new connections? The drain asks. */
+/* Do the worker's listeners get no new connections?  The drain asks. */
 bool steer_is_away(const struct child *child);
 /* Stops giving new connections to lanes with draining workers, at once. */
 void steer_mute(struct child *child);
@@ -51,7 +51,7 @@ void steer_mute(struct child *child);
  * reach an old worker in a rollout, which would send them away once more. */
 void steer_goodbye(struct child *child);
 /* Does another worker take new connections from the same socket? */
-bool steer_has_mates(const struct child *child, const struct listener *l);
+bool steer_has_peers(const struct child *child, const struct listener *l);
 /* False: a queue that only this worker can take from is not empty. */
 bool steer_may_stop(const struct child *child);
 
@@ -65,7 +65,7 @@ void steer_on_given(const struct child *child, struct dealt *to);
 
 /* Has a listener of the service several sockets? */
 bool steer_is_busy(const struct service *service);
-/* Must an upgrade wait? Not if a rollout failed midway: then there are several sockets until the
+/* Must an upgrade wait?  Not if a rollout failed midway: then there are several sockets until the
  * next rollout. */
 bool steer_on_rolls(const struct service *service);
 

@@ -24,7 +24,7 @@ struct lane {
 
 /*
  * Where the kernel is to spread connections (`balance = rr`) each slot has a seat, and each seat a
- * lane: the seat's workers, one after the other, have sockets of their own. Slots beyond SEATS_MAX
+ * lane: the seat's workers, one after the other, have sockets of their own.  Slots beyond SEATS_MAX
  * share seats.
  */
 #define SEATS_MAX 60
@@ -79,7 +79,7 @@ unsigned steer_lane_of(const struct steer *s, unsigned generation);
 void steer_move_home(struct steer *s, unsigned home);
 /* Forgets the lanes of generations before that in force, of which no worker is started any more. */
 void steer_forget_before(struct steer *s, unsigned in_force);
-/* Has the lane workers, or will it get some? New workers are of the generation in force, or of
+/* Has the lane workers, or will it get some?  New workers are of the generation in force, or of
  * `next`, to which a rollout goes (without a rollout: the same). */
 bool steer_is_live(
 	const struct steer *s, const struct lane *lane, unsigned in_force, unsigned next);
@@ -102,7 +102,7 @@ bool steer_is_orphaned(const struct steer *s, const struct lane *lane);
 void steer_share_out(const struct steer *s, struct listener *l, bool changed);
 /* Something has changed: adjusts shares, closes old sockets, arms the timer. */
 void steer_look(struct steer *s);
-/* Calls steer_look() in the next turn of the loop. Mostly an old worker's drain follows in this
+/* Calls steer_look() in the next turn of the loop.  Mostly an old worker's drain follows in this
  * turn: one look is then for both, and the kernel gets the new shares once. */
 void steer_look_next_turn(struct steer *s);
 
@@ -121,13 +121,13 @@ void steer_leave_seat(struct steer *s, unsigned lane);
 
 /* ---- steer_open.c ---- */
 
-/* Opens a socket of this lane at the listener's address, if the lane is to have its own. `own`: the
- * only socket there is that of a worker of the lane. True: there is one socket more. */
+/* Opens a socket of this lane at the listener's address, if the lane is to have its own.  `own`:
+ * the only socket there is that of a worker of the lane.  True: there is one socket more. */
 bool steer_open_own(struct steer *s, struct listener *l, unsigned lane, bool own);
 void steer_begin(struct service *service, unsigned generation);
 /* Returns the older worker of that slot; NULL: there is none. */
 struct child *steer_find_old(const struct service *service, uint32_t slot);
-/* May nclust open or close sockets of this listener? Not while another program listens at the same
+/* May nclust open or close sockets of this listener?  Not while another program listens at the same
  * address (group_has_stranger()). */
 bool steer_is_among_us(struct steer *s, const struct listener *l);
 

@@ -29,7 +29,7 @@
 
 /* ---- who has it ---- */
 
-/* Did the worker get that listener? Not if a reload has added the listener since. */
+/* Did the worker get that listener?  Not if a reload has added the listener since. */
 static bool has_listener(const struct child *child, const struct listener *l)
 {
 	const struct service *service = child->service;
@@ -75,7 +75,7 @@ bool steer_is_among_us(struct steer *s, const struct listener *l)
 	return false;
 }
 
-/* Do other clusters have the listener? After a reload their workers may, for a while. */
+/* Do other clusters have the listener?  After a reload their workers may, for a while. */
 static bool is_shared(
 	const struct supervisor *sup, const struct service *own, const struct listener *l)
 {
@@ -90,7 +90,7 @@ static bool is_shared(
 	return false;
 }
 
-/* Has the server its own SO_REUSEPORT group here? nclust leaves such a group alone. */
+/* Has the server its own SO_REUSEPORT group here?  nclust leaves such a group alone. */
 static bool has_twin(const struct service *service, const struct listener *l)
 {
 	const struct listener *other;
@@ -122,7 +122,7 @@ static const char *why_one_socket(const struct steer *s, const struct listener *
 	return group_size(l) < LANES_MAX ? NULL : "it has too many sockets";
 }
 
-/* Can the listener have another socket? Not where nclust itself accepts for the workers. */
+/* Can the listener have another socket?  Not where nclust itself accepts for the workers. */
 static bool can_steer(const struct steer *s, const struct listener *l)
 {
 	const struct recipe *r = recipe_of(s->service, cluster_generation(s->service->core));
@@ -131,7 +131,7 @@ static bool can_steer(const struct steer *s, const struct listener *l)
 		why_one_socket(s, l) == NULL;
 }
 
-/* Opens a socket for that lane. -1 and errno. */
+/* Opens a socket for that lane.  -1 and errno. */
 static int open_for_lane(struct steer *s, struct listener *l, unsigned lane)
 {
 	int fd = reuseport_join(l->fd);
@@ -194,7 +194,7 @@ static void log_one_socket(struct listener *l, const char *why)
 	l->alone_told = true;
 }
 
-/* Do workers without a seat have the listener? They share the socket that there is. */
+/* Do workers without a seat have the listener?  They share the socket that there is. */
 static bool is_had_by_others(struct steer *s, const struct listener *l)
 {
 	const struct child *child;
@@ -283,7 +283,7 @@ struct child *steer_find_old(const struct service *service, uint32_t slot)
 						  : service->children[slot][1];
 }
 
-/* Do the old workers require another socket? One of them is looked at for all. */
+/* Do the old workers require another socket?  One of them is looked at for all. */
 static bool is_stubborn(const struct service *service)
 {
 	if (!drains_by_looking(service))
@@ -297,8 +297,8 @@ static bool is_stubborn(const struct service *service)
 	return false;
 }
 
-/* Are there more clients that stay than workers? Clients of WebSockets connect again as soon as a
- * worker says goodbye to them. Where nearly all connections are short, the first new worker could
+/* Are there more clients that stay than workers?  Clients of WebSockets connect again as soon as a
+ * worker says goodbye to them.  Where nearly all connections are short, the first new worker could
  * not take all of them alone. */
 static bool most_clients_stay(const struct service *service)
 {
@@ -316,7 +316,7 @@ static bool most_clients_stay(const struct service *service)
 	return stay > workers;
 }
 
-/* Are the new workers to get all clients at once (surge = all)? Not if the cluster has no slots:
+/* Are the new workers to get all clients at once (surge = all)?  Not if the cluster has no slots:
  * then the rollout is over already. */
 static bool is_whole(const struct service *service, const struct rollout_view *rollout)
 {

@@ -5,13 +5,13 @@
 #include "supervisor/workers/recipe.h"
 
 /*
- * A lane for each slot, so that the kernel can spread connections over workers (`balance`). nclust
+ * A lane for each slot, so that the kernel can spread connections over workers (`balance`).  nclust
  * holds the sockets: a connection that waits for a worker that has died waits for the next worker
  * in the slot, which gets the same socket.
  *
  * Two kinds of workers keep their socket for themselves, so that their successor gets another: a
  * worker that is drained by looking, to empty its queue, and a spare that listens (trap.aside), to
- * get no client. The successor of any other worker has the same socket, so that it takes what the
+ * get no client.  The successor of any other worker has the same socket, so that it takes what the
  * worker leaves.
  */
 

@@ -5,14 +5,14 @@
 #include "supervisor/common/state.h"
 
 /*
- * Continues frozen workers. A drain freezes a worker for a moment to look at its connections, and
+ * Continues frozen workers.  A drain freezes a worker for a moment to look at its connections, and
  * continues it afterwards (drain_thaw()), also when nclust itself stops or is upgraded meanwhile
  * (drain_on_settle()).
  *
- * If nclust is killed in that moment, the worker must still run (`orphans = keep`). So nclust forks
- * a helper while there are drains. When nclust dies, the helper continues the workers that the
- * state file says are frozen. The keeper cannot: it has no right to signal them. The next nclust
- * continues all workers that it takes over, because the helper may have been killed, too.
+ * If nclust is killed in that moment, the worker must still run (`orphans = keep`).  So nclust
+ * forks a helper while there are drains.  When nclust dies, the helper continues the workers that
+ * the state file says are frozen.  The keeper cannot: it has no right to signal them.  The next
+ * nclust continues all workers that it takes over, because the helper may have been killed, too.
  *
  * A worker that somebody else has stopped is continued when its drain begins, because a stopped
  * worker would not answer its clients.

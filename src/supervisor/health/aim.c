@@ -69,7 +69,7 @@ static int set_unix_address(struct aim *aim, const struct listener *l)
 	return 0;
 }
 
-/* Opens the file of the path, if it still is the listener's. -1 and errno. */
+/* Opens the file of the path, if it still is the listener's.  -1 and errno. */
 static int open_file(const struct aim *aim)
 {
 	scoped_fd file = open(aim->address.un.sun_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);

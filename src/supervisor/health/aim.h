@@ -30,7 +30,7 @@ static inline bool aim_is_own(const struct listener *l)
 	return l->address.each != NULL;
 }
 
-/* Fills *aim for `l`, which may be NULL. -1 and `err`: there is no address to ask at (yet). */
+/* Fills *aim for `l`, which may be NULL.  -1 and `err`: there is no address to ask at (yet). */
 int aim_at(struct aim *aim, const struct listener *l, struct error *err);
 /* Connects `fd` to the address.  ESTALE: somebody has put another file in the place of a unix
  * listener's, and nclust must not ask another program with its own rights. */

@@ -6,7 +6,7 @@
 #include "supervisor/common/state.h"
 
 /*
- * `request-timeout`: a worker hangs if a request waits that long for its answer. nclust sees that
+ * `request-timeout`: a worker hangs if a request waits that long for its answer.  nclust sees that
  * from outside: the last data on a TCP connection came from the client.  The worker is reported
  * with what its threads do, and replaced through its slot's gate; the drain does not wait for that
  * request.  In doubt a connection counts as answered here, but as busy in a drain.

@@ -72,7 +72,7 @@ unsigned health_given_up(const struct child *child, const struct connection *c);
 
 #define HEALTH_EXEC_AT_ONCE 16
 /* Runs the command of `probe` as a helper of the worker.  The asker's `answered` gets the result,
- * unless the worker is gone by then. -1 and `err`. */
+ * unless the worker is gone by then.  -1 and `err`. */
 struct volley;
 int health_exec(
 	struct child *child, struct volley *asks, const struct probe *probe, struct error *err);

@@ -16,7 +16,7 @@ static bool is_from(const struct connection *c, const struct listener *at)
 					   : c->kind == CONNECTION_TCP && c->port == at->facts.port;
 }
 
-/* Lists the cookies of the worker's connections at this listener, sorted. -1: no memory. */
+/* Lists the cookies of the worker's connections at this listener, sorted.  -1: no memory. */
 static int list_cookies(const struct child *child, struct cookies *to, const struct listener *at)
 {
 	struct sight sight = {.cpu = 0};

@@ -16,7 +16,7 @@
 /*
  * `stall`: a ready worker has stalled if it has requests that it has not read or not answered, or
  * clients in a socket of its own, and has made no progress for that time: no byte moved on any
- * connection, and it used no more CPU time than housekeeping takes. nclust looks from outside at
+ * connection, and it used no more CPU time than housekeeping takes.  nclust looks from outside at
  * all of its processes, four times in that time, and at the same time for requests that hang
  * (hang.h).
  */

@@ -256,7 +256,7 @@ bool volley_asks(const struct volley *v, const struct child *child)
 	return false;
 }
 
-/* Sends all but the last `kept` bytes. -1: it cannot be sent. */
+/* Sends all but the last `kept` bytes.  -1: it cannot be sent. */
 static int send_request(struct asking *a, size_t kept)
 {
 	const struct volley *v = a->volley;
@@ -458,7 +458,7 @@ static bool find_owners(struct volley *v)
 /* ---- looking ---- */
 
 /* If the kernel waits for data before a worker can accept: sends the request but for its last
- * bytes, or the byte `first`. -1: it cannot be sent. */
+ * bytes, or the byte `first`.  -1: it cannot be sent. */
 static int send_first(struct asking *a)
 {
 	const struct volley *v = a->volley;
@@ -472,7 +472,7 @@ static int send_first(struct asking *a)
 }
 
 /* The kernel tries a TCP connection again by itself; connect(2) to a unix socket with a full queue
- * failed with EAGAIN. -1: the connection cannot be made at all. */
+ * failed with EAGAIN.  -1: the connection cannot be made at all. */
 static int connect_again(struct asking *a)
 {
 	struct volley *v = a->volley;

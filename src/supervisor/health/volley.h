@@ -89,7 +89,7 @@ bool volley_is_busy(const struct volley *v);
 size_t volley_ports(const struct volley *v, uint16_t ports[VOLLEY_MAX]);
 /* Has this worker been asked, and not answered? */
 bool volley_asks(const struct volley *v, const struct child *child);
-/* Opens `count` connections to `l`, which may be NULL. -1 and `err`: there is no address. */
+/* Opens `count` connections to `l`, which may be NULL.  -1 and `err`: there is no address. */
 int volley_fire(struct volley *v, const struct listener *l, const struct cluster_settings *settings,
 	const struct probe *probe, unsigned count, struct error *err);
 /* Did the last connections go to where this worker is asked? */

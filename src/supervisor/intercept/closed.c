@@ -49,7 +49,7 @@ static bool search_all(struct child *child, struct search *s)
 		remote_of(&r, s->tree[i]);
 		whole = remote_each_fd(&r, LOOK_MAX - s->seen, note_fd, s) == 0 &&
 			s->seen < LOOK_MAX;
-		intercept_judge(child, &r);
+		intercept_check_late(child, &r);
 	}
 	return whole;
 }

@@ -28,7 +28,7 @@ static void note_gated(struct child *child, bool waits)
 		entry->flags &= ~(uint32_t)STATE_GATED;
 }
 
-void gate_tell(struct child *child)
+void gate_report(struct child *child)
 {
 	note_gated(child, true);
 	child->trap.listening_by = 0;
@@ -62,7 +62,7 @@ bool gate_keep(struct child *child, struct listener *l, const struct seccomp_not
 	if (n == GATE_CALLS || !gate_is_shut(child))
 		return false;
 	if (n == 0 && !child->trap.aside)
-		gate_tell(child);
+		gate_report(child);
 	if (!gate_is_shut(child) || may_listen_aside(child, l))
 		return false;
 	child->trap.gate_count++;
@@ -94,7 +94,7 @@ void intercept_on_release(struct child *child)
 
 		remote_of(&r, notice.tid);
 		listens_call(child, &notice, &r); /* answers a held bind(2), too */
-		intercept_judge(child, &r);
+		intercept_check_late(child, &r);
 	}
 	listens_look(child, count > 0);
 }

@@ -13,7 +13,7 @@
 /* Must the worker wait before it serves? */
 bool gate_is_shut(const struct child *child);
 /* The worker waits at its gate: the core decides, and may release it before this returns. */
-void gate_tell(struct child *child);
+void gate_report(struct child *child);
 
 /* Holds that call of listen(2), for this listener (NULL: a unix socket's, or a bind(2) of UDP),
  * without an answer.  False: answer the call, because the worker is to serve, or because no client

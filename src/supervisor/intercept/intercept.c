@@ -120,7 +120,7 @@ static void log_impossible(struct supervisor *sup, int error)
 	sup->intercept.way = WAY_NONE;
 }
 
-void intercept_tell_refused(struct child *child, int error)
+void intercept_warn_refused(struct child *child, int error)
 {
 	struct service *service = child->service;
 
@@ -141,11 +141,11 @@ int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to,
 	if (remote_read(r, at, to, size) == 0)
 		return 0;
 	if (errno == EPERM)
-		intercept_tell_refused(child, errno);
+		intercept_warn_refused(child, errno);
 	return -1;
 }
 
-void intercept_judge(struct child *child, const struct remote *r)
+void intercept_check_late(struct child *child, const struct remote *r)
 {
 	if (!r->late || child->trap.hostile)
 		return;
@@ -220,7 +220,7 @@ static void answer_call(struct child *child, struct seccomp_notice *notice)
 		listens_call(child, notice, &r);
 	else
 		note_v6only(child, notice, &r);
-	intercept_judge(child, &r);
+	intercept_check_late(child, &r);
 }
 
 /* ---- answering calls, in their order ---- */
@@ -280,8 +280,8 @@ static void on_answer(struct ev_loop *loop, ev_timer *timer, int revents)
 		timer_arm(loop, timer, 0);
 }
 
-/* Receives the next call; or NULL. A call that was seen may be gone by now, and to receive it would
- * block until the next call.  So poll again. */
+/* Receives the next call; or NULL.  A call that was seen may be gone by now, and to receive it
+ * would block until the next call.  So poll again. */
 static struct trapped_call *receive_call(struct child *child)
 {
 	struct pollfd ready = {.fd = child->trap.fd, .events = POLLIN};
@@ -368,7 +368,7 @@ static void intercept_on_gone(struct child *child)
  * (seccomp_do_user_notification() of the kernel).  Who answers calls of the trap, or only polls it,
  * would wait for the lock: so the trap leaves the epoll set, and a child closes it.
  */
-void intercept_abandon(struct child *child)
+void intercept_kill_hung(struct child *child)
 {
 	struct supervisor *sup = child->service->sup;
 	int trap = child->trap.fd;

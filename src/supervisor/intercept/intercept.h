@@ -13,13 +13,13 @@
 
 extern const struct part intercept_part;
 
-/* Copies memory of the worker into `to`, within a bounded time. -1: failed. */
+/* Copies memory of the worker into `to`, within a bounded time.  -1: failed. */
 int intercept_read(struct child *child, struct remote *r, uint64_t at, void *to, size_t size);
 /* Call it after looking at a thread of the worker: if the look was late, the worker's calls are
  * left to the kernel from now on. */
-void intercept_judge(struct child *child, const struct remote *r);
+void intercept_check_late(struct child *child, const struct remote *r);
 /* Kills a worker that hangs with its trap, which nclust must not touch any more. */
-void intercept_abandon(struct child *child);
+void intercept_kill_hung(struct child *child);
 /* Charges the worker for what was done since allowance_begin(). */
 void intercept_charge(struct child *child, nsec_t begun);
 /* Sets *by, the time of the next look at the worker, to after `wait`. intercept_is_due(): is it
@@ -27,7 +27,7 @@ void intercept_charge(struct child *child, nsec_t begun);
 void intercept_look_after(struct child *child, nsec_t *by, nsec_t wait);
 bool intercept_is_due(struct child *child, nsec_t by);
 /* The worker's socket cannot be taken over: warns, once for a cluster. */
-void intercept_tell_refused(struct child *child, int error);
+void intercept_warn_refused(struct child *child, int error);
 
 void intercept_init(struct supervisor *sup);
 void intercept_fini(struct supervisor *sup);

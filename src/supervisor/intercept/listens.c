@@ -135,7 +135,7 @@ static void look_at_process(struct child *child, pid_t tid)
 	for (size_t i = 0; i < has.socket_count; i++)
 		if (remote_table_waits(&r, &has, has.sockets[i]))
 			note_port(child, find_listening(service, has.inodes[i]));
-	intercept_judge(child, &r);
+	intercept_check_late(child, &r);
 }
 
 struct threads {
@@ -161,7 +161,7 @@ static bool look_at_thread(void *context, pid_t tid)
 		if (l != NULL)
 			note_port(child, l);
 	}
-	intercept_judge(child, &r);
+	intercept_check_late(child, &r);
 	return r.late || ++threads->seen >= LOOK_THREADS || clock_now() > threads->until;
 }
 
@@ -456,7 +456,7 @@ static void note_listening(struct child *child, struct listener *l, pid_t tid)
 	report_if_ready(child);
 }
 
-void listens_told(struct child *child, struct listener *l)
+void listens_note(struct child *child, struct listener *l)
 {
 	if (l != NULL) {
 		note_listening(child, l, child->pid);

@@ -7,7 +7,7 @@
 #include "supervisor/common/state.h"
 
 /*
- * A worker's trapped listen(2) (intercept.h). nclust calls listen(2) on the socket that it keeps.
+ * A worker's trapped listen(2) (intercept.h).  nclust calls listen(2) on the socket that it keeps.
  * For a server that knows no readiness protocol the call also means that it is ready.
  *
  * A worker that replaces one of an older generation is ready when it listens on all addresses of
@@ -16,7 +16,7 @@
  */
 /* The worker listens on `l`, as another room has learned; NULL: on a socket that nclust does not
  * hold. */
-void listens_told(struct child *child, struct listener *l);
+void listens_note(struct child *child, struct listener *l);
 void listens_call(struct child *child, const struct seccomp_notice *notice, struct remote *r);
 
 /* The worker has bound.  If the socket listens already, some servers do not call listen(2) (haproxy
@@ -28,7 +28,7 @@ void listens_bound(struct child *child, pid_t thread);
  * the call waits (gate.h).  If no worker listens, this call makes it ready. */
 bool listens_keep_udp(struct child *child, const struct seccomp_notice *notice);
 /* The worker was released: is it ready by what it has bound before?  `waited`: in a call, which may
- * have been a bind(2) of UDP. Other workers may listen by now, so that it is not enough. */
+ * have been a bind(2) of UDP.  Other workers may listen by now, so that it is not enough. */
 void listens_look(struct child *child, bool waited);
 
 /* A worker was started: notes the addresses on which it has to listen. */

@@ -191,7 +191,7 @@ static void follow_options(struct takeover *t, struct listener *l)
 	*l->asked = t->asked;
 }
 
-void putover(struct takeover *t, struct listener *l)
+void putover_replace(struct takeover *t, struct listener *l)
 {
 	struct putting p = {.t = t};
 	struct waiting waiting[ITEMS_MAX];
@@ -213,7 +213,7 @@ void putover(struct takeover *t, struct listener *l)
 		/* to end, the child needs the lock that nclust needs to answer */
 		if (p.unkillable) {
 			t->trap = -1;
-			intercept_abandon(t->child);
+			intercept_kill_hung(t->child);
 		} else {
 			takeover_answer(t, EAGAIN);
 		}

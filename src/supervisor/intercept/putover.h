@@ -61,6 +61,6 @@ static inline void takeover_answer(const struct takeover *t, int error)
 void putover_look(struct takeover *t);
 
 /* After putover_look(): replaces the socket, and answers the worker. */
-void putover(struct takeover *t, struct listener *l);
+void putover_replace(struct takeover *t, struct listener *l);
 
 #endif

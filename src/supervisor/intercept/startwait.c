@@ -35,7 +35,7 @@ static const struct child *find_copy(const struct service *service, pid_t pid)
 	return c != NULL && c->service == service ? c : NULL;
 }
 
-/* Returns what the worker waits for, heap; NULL: no lock. *copied: another copy has it. */
+/* Returns what the worker waits for, heap; NULL: no lock.  *copied: another copy has it. */
 static char *describe_lock(const struct child *child, bool *copied)
 {
 	struct lockwait lock;

@@ -38,7 +38,7 @@
 /* With more learned listeners than this, check if they are still in use. */
 #define LEARNED_FEW 16
 
-/* Lets the kernel bind. nclust's duplicate is closed first, because the worker may close its own
+/* Lets the kernel bind.  nclust's duplicate is closed first, because the worker may close its own
  * socket and bind again. */
 static void let_kernel(struct takeover *t)
 {
@@ -204,7 +204,7 @@ static int bind_either(struct takeover *t, bool first)
 	return bind_once(t, first);
 }
 
-void takeover_tell(struct child *c, const struct listener *l)
+void takeover_log(struct child *c, const struct listener *l)
 {
 	if (news_spares(c))
 		news_say_of(c->service, LOG_NOTE, "listening",
@@ -233,7 +233,7 @@ static struct listener *keep_listener(struct takeover *t, int fd)
 		return NULL;
 	}
 	keep_options(l, t);
-	takeover_tell(t->child, l);
+	takeover_log(t->child, l);
 	if (learned_named(t->child, NULL) != NULL && learned_named(t->child, &t->key) == NULL &&
 		news_spares(t->child))
 		log_worker(t->child, LOG_WARN, "binds %s, which 'listen' does not name",
@@ -245,7 +245,7 @@ static struct listener *keep_listener(struct takeover *t, int fd)
 static void hand_out(struct takeover *t, struct listener *l)
 {
 	if (t->sock == -1) {
-		putover(t, l);
+		putover_replace(t, l);
 		return;
 	}
 	PARTS(provide, t->child, l, true);
@@ -291,9 +291,9 @@ static void bind_and_learn(struct takeover *t, bool first)
 /*
  * May the worker's socket take the place of this listener's?  So it is if the user has named a bare
  * port, for which nclust has made an IPv6 socket that serves both families, and the worker wants a
- * socket for IPv4 alone, or one for each family. nclust's socket has served nobody yet.
+ * socket for IPv4 alone, or one for each family.  nclust's socket has served nobody yet.
  */
-static bool supersedes(const struct takeover *t, const struct listener *l)
+static bool may_replace(const struct takeover *t, const struct listener *l)
 {
 	return l->made && !l->learned && l->asked == NULL && l->address.kind == ADDRESS_TCP &&
 		l->address.family == AF_UNSPEC && l->key.family == AF_INET6 && !l->key.v6only &&
@@ -301,13 +301,13 @@ static bool supersedes(const struct takeover *t, const struct listener *l)
 		(t->key.family == AF_INET || t->key.v6only);
 }
 
-static struct listener *find_superseded(const struct takeover *t)
+static struct listener *find_replaceable(const struct takeover *t)
 {
 	const struct listener_set *set = &t->service->held.listeners;
 	struct listener *l;
 
 	for (size_t i = 0; (l = listeners_at(set, t->child->slot, i)) != NULL; i++)
-		if (l->has_key && supersedes(t, l))
+		if (l->has_key && may_replace(t, l))
 			return l;
 	return NULL;
 }
@@ -345,7 +345,7 @@ static void replace_listener(struct takeover *t, struct listener *l)
 	if (socket_look(l->fd, &l->facts, &err) == -1)
 		log_warn("%s", err.text);
 	keep_options(l, t);
-	takeover_tell(t->child, l);
+	takeover_log(t->child, l);
 	hand_out(t, l);
 }
 
@@ -416,12 +416,12 @@ static void give_covering(struct takeover *t, struct listener *l)
 		log_worker(t->child, LOG_NOTE, "binds %s; it gets %s, as 'listen' says",
 			socket_key_text(&t->key, text), listener_text(l));
 	l->limit_told = true;
-	putover(t, l);
+	putover_replace(t, l);
 }
 
 static void bind_anew(struct takeover *t)
 {
-	struct listener *l = find_superseded(t);
+	struct listener *l = find_replaceable(t);
 
 	if (t->sock == -1)
 		putover_look(t);
@@ -454,7 +454,7 @@ static void bind_known(struct takeover *t)
 			return;
 		}
 		if (!has_bound(t, i)) {
-			putover(t, t->listeners[i]);
+			putover_replace(t, t->listeners[i]);
 			return;
 		}
 	}
@@ -531,7 +531,7 @@ static bool give_named(struct takeover *t)
 	putover_look(t);
 	if (has_bound(t, 0))
 		return false;
-	putover(t, t->listeners[0]);
+	putover_replace(t, t->listeners[0]);
 	return true;
 }
 
@@ -641,7 +641,7 @@ static bool is_simple(struct takeover *t)
 		socket_key_is_tcp(&t->key) && takeover_shares(t->child, &t->key) &&
 		!is_answered(t) && t->fresh && !is_exclusive(t) &&
 		learned_find(t->child, &t->key, t->listeners, FOUND_MAX) == 0 &&
-		find_superseded(t) == NULL && learned_cover(t->child, &t->key) == NULL &&
+		find_replaceable(t) == NULL && learned_cover(t->child, &t->key) == NULL &&
 		may_bind(t) && !has_probes(t);
 }
 
@@ -701,7 +701,7 @@ static bool look_at_call(struct takeover *t)
 	/* a worker that hangs here delays no other worker's trap */
 	got = remote_have(r, t->trap, examine_call, &e, &t->sock);
 	if (e.error == EPERM)
-		intercept_tell_refused(t->child, e.error);
+		intercept_warn_refused(t->child, e.error);
 	if (got == -1 || e.error != 0 || !takeover_waits(t))
 		return false;
 	return t->sock != -1 ? e.known : guess_socket(t, e.address);

@@ -29,6 +29,6 @@ bool takeover_shares(const struct child *child, const struct socket_key *key);
 struct listener *takeover_open(
 	struct child *child, const struct socket_key *key, bool again, int *error);
 /* Logs that a worker has opened that address. */
-void takeover_tell(struct child *c, const struct listener *l);
+void takeover_log(struct child *c, const struct listener *l);
 
 #endif

@@ -67,9 +67,9 @@ extern const struct part messages_part;
 
 /*
  * Queues a line (without '\n'; channel_send_parts(): in parts) for the worker; it is sent at the
- * end of the turn.  `fd`, or -1, goes with the line; if 0 is returned, the channel owns it. -1: the
- * worker has no channel any more (EPIPE), does not read (ENOBUFS; counted and logged), or there is
- * no memory (ENOMEM).  `must`: the protocol needs the line, which is not counted, and has room
+ * end of the turn.  `fd`, or -1, goes with the line; if 0 is returned, the channel owns it.  -1:
+ * the worker has no channel any more (EPIPE), does not read (ENOBUFS; counted and logged), or there
+ * is no memory (ENOMEM).  `must`: the protocol needs the line, which is not counted, and has room
  * where messages have none.
  */
 int channel_send(struct channel *c, const char *line, size_t len, int fd, bool must);

@@ -6,8 +6,8 @@
 
 /*
  * Messages between workers, and to and from them: what a channel carries beside its protocol.  A
- * message is one JSON value on a line. nclust passes its bytes on as they are and never parses them
- * into values, because no library here takes all that programs may send.
+ * message is one JSON value on a line.  nclust passes its bytes on as they are and never parses
+ * them into values, because no library here takes all that programs may send.
  */
 
 /* A worker has sent this line (without its '\n'), on a channel of any kind: counts it, shows it to

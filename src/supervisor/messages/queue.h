@@ -32,7 +32,7 @@ static inline size_t queue_len(const struct queue *q)
 	return q->bytes.len - q->from;
 }
 
-/* Makes room for `len` more bytes. -1: the queue would have more than `limit` (ENOBUFS), or there
+/* Makes room for `len` more bytes.  -1: the queue would have more than `limit` (ENOBUFS), or there
  * is no memory. */
 int queue_reserve(struct queue *q, size_t len, size_t limit);
 
@@ -40,7 +40,7 @@ int queue_reserve(struct queue *q, size_t len, size_t limit);
  * -1: the descriptor stays the caller's. */
 int queue_mark(struct queue *q, size_t at, int fd);
 
-/* Appends a line, which may be in parts, and its '\n', with a descriptor or -1. -1: no room, and
+/* Appends a line, which may be in parts, and its '\n', with a descriptor or -1.  -1: no room, and
  * the descriptor stays the caller's. */
 struct queue_part {
 	const char *data;
@@ -48,7 +48,7 @@ struct queue_part {
 };
 int queue_put(struct queue *q, const struct queue_part *pieces, size_t count, int fd, size_t limit);
 
-/* Returns the length of the bytes to send in one piece: up to the next descriptor or the end. *fd
+/* Returns the length of the bytes to send in one piece: up to the next descriptor or the end.  *fd
  * is to be sent with the first of them, or is -1. 0: the queue is empty. */
 size_t queue_piece(const struct queue *q, const char **data, int *fd);
 /* Removes `len` bytes that were sent; closes the descriptor sent with them. */

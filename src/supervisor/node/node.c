@@ -352,7 +352,7 @@ static bool hold_query(struct node_worker *w, const char *line, size_t len)
 	memcpy(grown + had + len, "\n", 2);
 	w->queries = grown;
 	if (had == 0)
-		gate_tell(w->child);
+		gate_report(w->child);
 	return true;
 }
 

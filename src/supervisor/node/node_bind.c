@@ -184,7 +184,7 @@ static struct listener *bind_unix(
 		*error = EMFILE;
 		return NULL;
 	}
-	takeover_tell(w->child, l);
+	takeover_log(w->child, l);
 	return l;
 }
 

@@ -84,7 +84,7 @@ struct node_cluster {
 struct node_cluster *node_cluster_of(struct service *service);
 struct node_worker *node_worker_of(struct child *child);
 struct nodeipc_writer node_writer(const struct node_worker *w, struct buffer *out);
-/* Sends `line` to the worker with `fd`, which is taken over in any case. -1: the worker has no
+/* Sends `line` to the worker with `fd`, which is taken over in any case.  -1: the worker has no
  * channel, or its channel has no room. */
 int node_send(struct node_worker *w, struct buffer *line, int fd);
 int64_t node_next_seq(struct node_worker *w);

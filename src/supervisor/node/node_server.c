@@ -214,7 +214,7 @@ static void answer_faux(
 	(void)node_send(w, &line, -1);
 }
 
-/* Sends the worker the server's socket. -1: the worker cannot get it. */
+/* Sends the worker the server's socket.  -1: the worker cannot get it. */
 static int answer_shared(
 	struct node_worker *w, const struct node_server *s, const struct nodeipc_answer *a)
 {
@@ -381,5 +381,5 @@ void node_listening(struct node_worker *w, const struct nodeipc_place *place)
 	}
 	if (l != NULL) /* the worker may have removed the file of a path that others had already */
 		renew_look_at(l);
-	listens_told(w->child, l);
+	listens_note(w->child, l);
 }

@@ -56,7 +56,7 @@ static void open_port(struct child *child, unsigned i)
 {
 	ports[i]->facts.listening = true;
 	learned_use(child, ports[i], child->pid);
-	listens_told(child, ports[i]);
+	listens_note(child, ports[i]);
 }
 
 static bool is_ready(const struct child *child)
@@ -135,12 +135,12 @@ TEST(what_a_setting_names_counts_for_the_release_too)
 	struct child *c;
 
 	for (uint32_t slot = 0; slot < 2; slot++)
-		listens_told(room_child(web, slot), named);
+		listens_note(room_child(web, slot), named);
 	c = replace_first(false);
 	open_port(c, 0);
 	open_port(c, 1);
 	ck_assert(!is_ready(c));
-	listens_told(c, named);
+	listens_note(c, named);
 	ck_assert(is_ready(c));
 }
 
@@ -160,7 +160,7 @@ TEST(one_that_answers_to_no_address_that_is_known_is_ready_as_well)
 {
 	struct child *c = room_child(web, 0);
 
-	listens_told(c, NULL); /* a socket of its own */
+	listens_note(c, NULL); /* a socket of its own */
 	ck_assert(is_ready(c));
 }
 

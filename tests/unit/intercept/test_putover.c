@@ -80,7 +80,7 @@ static void put_over(void)
 	t.child = room_child(web, 0);
 	tries = 0;
 	answered = -1;
-	putover(&t, web->held.listeners.list[0]);
+	putover_replace(&t, web->held.listeners.list[0]);
 }
 
 static void begin(void)
