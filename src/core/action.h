@@ -5,9 +5,9 @@
 #include "core/event.h"
 
 /*
- * Everything that the core can ask for or tell, as data.  The list has a
- * fixed size: the core never asks for more at a time, and when there is more
- * to do cluster_next_deadline() is not later than now.
+ * Everything that the core can ask for or report, as data.  The list has a fixed
+ * size: the core never asks for more at a time, and when there is more to do
+ * cluster_next_deadline() is not later than now.
  */
 enum action_kind {
 	ACTION_SPAWN,   /* slot, worker, generation, settings; answered, before
@@ -20,8 +20,8 @@ enum action_kind {
 			  over at DRAINED, or when a SIGNAL or KILL for this
 			  worker comes without one (too late, or stop --now) */
 	ACTION_RELEASE, /* slot, worker: let it go on after EVENT_GATE */
-	ACTION_REPORT,  /* report: something worth telling */
-	ACTION_ENDED,   /* status: nothing runs and nothing will; told once */
+	ACTION_REPORT,  /* report: something worth reporting */
+	ACTION_ENDED,   /* status: nothing runs and nothing will; sent once */
 };
 
 enum report_kind {
@@ -70,7 +70,7 @@ enum report_kind {
 enum cluster_state {
 	CLUSTER_STARTING,
 	CLUSTER_RUNNING,
-	CLUSTER_DEGRADED, /* was running; fewer ready than wanted */
+	CLUSTER_DEGRADED, /* was running; fewer are ready than wanted */
 	CLUSTER_ROLLING,
 	CLUSTER_STOPPING,
 	CLUSTER_STOPPED,
@@ -94,7 +94,7 @@ struct report {
 	nsec_t took; /* of a rollout, since it began */
 	bool was_ready;
 	bool back;
-	bool beside; /* ROLLOUT_FAILED: in its slot an old one serves */
+	bool beside; /* ROLLOUT_FAILED: an old worker serves in its slot */
 	enum why why;
 	enum cluster_state state;
 	enum scale_why scale_why;
@@ -122,9 +122,9 @@ struct actions {
 };
 
 /*
- * Room for one more, zeroed but for what is given and for the times of a
- * report, which are NSEC_NEVER; the list may not be full.  Both pointers are
- * good until the list is used again.
+ * Add an action, zeroed but for the arguments and for the times of a report,
+ * which are NSEC_NEVER; the list must not be full.  Both pointers are valid until
+ * the list is used again.
  */
 struct action *actions_add(
 	struct actions *out, enum action_kind kind, uint32_t slot, uint64_t worker);

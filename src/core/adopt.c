@@ -5,9 +5,8 @@
 #include "core/inside.h"
 
 /*
- * Workers that live already: those that an nclust before this one has left.
- * They are told before the first EVENT_TICK; from then on they are like any
- * others.
+ * Workers of an earlier nclust that live already.  They are added before the
+ * first EVENT_TICK; from then on they are like any others.
  */
 
 int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready, bool listens)
@@ -22,8 +21,8 @@ int cluster_adopt_begin(struct cluster *c, unsigned generation, bool says_ready,
 	return 0;
 }
 
-/* Those below the one in force, in their order, with its settings: no others
- * are known any more. */
+/* Add the generations before the one in force, in their order, with its settings:
+ * their own are not known any more. */
 static bool add_generation(struct cluster *c, unsigned number)
 {
 	struct generations *g = &c->generations;
@@ -83,12 +82,12 @@ uint64_t cluster_adopt(struct cluster *c, const struct adoption *a)
 	g->starting++;
 	(void)slot_tell(c, a->slot, w, ON_SPAWNED, &more);
 	w->born = a->born;
-	/* it has been alive for some time, but nobody has waited for it */
+	/* the worker has been alive for some time, but nclust has not waited for it */
 	if (w->proven_at != NSEC_NEVER)
 		w->proven_at -= a->now - a->born;
 	if (a->ready_at != NSEC_NEVER) {
-		w->gate_at = a->ready_at; /* it serves: wherever it waited */
-		/* without another sign: it has lived */
+		w->gate_at = a->ready_at; /* it serves, so it has passed its gate */
+		/* without another sign: the worker has lived for long enough */
 		(void)slot_tell(
 			c, a->slot, w, g->says_ready || g->listens ? ON_READY : ON_PROVEN, NULL);
 		w->ready_at = a->ready_at;

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/autoscale.h"
 
-/* Clients that have waited so long wait for a worker, not for a moment: one for each
- * worker, or fewer.  The more there are, the sooner that is clear; with a worker that
- * need not be started, a mistake costs less. */
+/* Clients that have waited so long wait for a worker, not for a moment: one client
+ * for each worker, or fewer.  The more clients wait, the sooner that is clear; with
+ * a spare, which need not be started, a mistake costs less. */
 #define QUEUE_STANDS (250 * MSEC)
 #define QUEUE_STANDS_SPARE (60 * MSEC)
 #define MANY_STAND (8 * MSEC)
 #define MANY_STAND_SPARE SCALE_LOOK_FIRST
 #define FEW_STAND SECOND
 #define STUCK_FOR (300 * SECOND)
-/* Workers are busy above HOT at so many looks in a row; the number is then chosen
- * so that each would use AIM.  One that leaves the others below COOL is too many. */
+/* Workers are busy if they use more than HOT at so many looks in a row; the number is then
+ * chosen so that each would use AIM.  A worker that leaves the others below COOL is too many. */
 #define HOT 800U
 #define HOT_LOOKS 3U
 #define AIM 600U
 #define COOL 500U
 /* A program that waits uses less than this, its timers included. */
 #define IDLE 5U
-/* Above this, and with twice as many workers as CPUs, more of them get nothing. */
+/* With a pressure above this, and twice as many workers as CPUs, more workers gain nothing. */
 #define NO_CPU_LEFT 800U
-#define PRESSURE_MOST 500U /* it is of the whole machine */
+#define PRESSURE_MOST 500U /* the pressure is that of the whole machine */
 /* Added workers have so long to become ready before more are added. */
 #define START_PATIENCE (30 * SECOND)
-#define DOWN_AGAIN (10 * SECOND) /* from one step down to the next */
+#define DOWN_AGAIN (10 * SECOND) /* between two steps down */
 #define DOWN_SHARE 8U            /* of the workers, in one step */
-/* More are needed so soon after a step down: it was wrong. */
+/* If more workers are needed so soon after a step down, the step was wrong. */
 #define REGRET (60 * SECOND)
 #define PATIENCE_LEAST (120 * SECOND)
 #define PATIENCE_MOST (3600 * SECOND)
@@ -61,9 +61,9 @@ void autoscale_limits(struct autoscale *a, unsigned least, unsigned most, nsec_t
 
 /* ---- what the load says ---- */
 
-/* What a worker would use if nobody else took the CPU from it.  More workers
- * than CPUs wait for each other: that says nothing. */
-static unsigned demand(const struct load *l)
+/* What a worker would use if no other process took the CPU from it.  With more
+ * workers than CPUs the workers wait for each other, and the pressure says nothing. */
+static unsigned demand_of(const struct load *l)
 {
 	unsigned pressure = least_of(l->pressure, PRESSURE_MOST);
 
@@ -72,8 +72,8 @@ static unsigned demand(const struct load *l)
 	return (unsigned)((uint64_t)l->busy * 1000 / (1000 - pressure));
 }
 
-/* As many wait as before the last step and nobody has taken any since, or as many for
- * very long: more workers are of no use to those, one that no worker accepts, say. */
+/* As many clients wait as before the last step and no worker has taken any since, or as many for
+ * very long: more workers do not help these clients, as when no worker accepts on their listener. */
 static unsigned in_vain(struct autoscale *a, const struct load *l)
 {
 	if (l->full || l->waiting < a->asked)
@@ -87,7 +87,7 @@ static unsigned in_vain(struct autoscale *a, const struct load *l)
 	return a->asked;
 }
 
-/* How long so many clients wait until they are a queue. */
+/* How long so many clients must wait to count as a queue. */
 static nsec_t may_wait(const struct load *l, unsigned waiting)
 {
 	nsec_t one_each = l->spare ? QUEUE_STANDS_SPARE : QUEUE_STANDS;
@@ -126,7 +126,7 @@ static bool queue_stands(const struct autoscale *a, nsec_t now, nsec_t span)
 /* Would so many workers use no more than COOL each? */
 static bool would_do(const struct load *l, unsigned count)
 {
-	return (uint64_t)demand(l) * l->ready <= (uint64_t)COOL * count;
+	return (uint64_t)demand_of(l) * l->ready <= (uint64_t)COOL * count;
 }
 
 static void note_use(struct autoscale *a, const struct load *l)
@@ -134,7 +134,7 @@ static void note_use(struct autoscale *a, const struct load *l)
 	bool queue = queue_stands(a, l->now, SCALE_LOOK_NEAR);
 
 	if (l->measured)
-		a->hot = demand(l) >= HOT ? a->hot + 1 : 0;
+		a->hot = demand_of(l) >= HOT ? a->hot + 1 : 0;
 	if (queue || l->ready < l->wanted || l->wanted < 2 ||
 		(l->measured && !would_do(l, l->wanted - 1)))
 		a->calm_since = 0;
@@ -148,9 +148,9 @@ static void note_use(struct autoscale *a, const struct load *l)
 
 /* ---- steps ---- */
 
-/* Was the last step down one too many?  Then remember to which number it led, and
- * go back to the one before. */
-static bool regret(struct autoscale *a, const struct load *l)
+/* Was the last step down a mistake?  Then remember the number that was too small,
+ * and return to the one before. */
+static bool note_regret(struct autoscale *a, const struct load *l)
 {
 	if (a->down_at == 0 || a->up_at > a->down_at || l->now - a->down_at >= REGRET)
 		return false;
@@ -172,7 +172,7 @@ static bool step_up(
 	step->wanted = least_of(count, most);
 	if (step->wanted <= l->wanted)
 		return false;
-	if (regret(a, l))
+	if (note_regret(a, l))
 		step->wanted = least_of(step->wanted, a->enough);
 	a->up_at = l->now;
 	a->queued_since = 0;
@@ -181,13 +181,13 @@ static bool step_up(
 	return true;
 }
 
-static bool more(struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool add_workers(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	unsigned waiting = l->waiting - a->asked;
 
 	if (l->ready == 0 ||
 		(l->ready < l->wanted && a->up_at != 0 && l->now - a->up_at < START_PATIENCE)) {
-		a->queued_since = 0; /* for those the new ones are meant */
+		a->queued_since = 0; /* the new workers are meant for these clients */
 		return false;
 	}
 	if (queue_stands(a, l->now, a->may_wait)) {
@@ -203,11 +203,12 @@ static bool more(struct autoscale *a, const struct load *l, struct scale_step *s
 	if (a->hot < HOT_LOOKS)
 		return false;
 	step->why = SCALE_CPU;
-	step->measure = demand(l) / 10;
-	return step_up(a, l, (unsigned)(((uint64_t)l->wanted * demand(l) + AIM - 1) / AIM), step);
+	step->measure = demand_of(l) / 10;
+	return step_up(
+		a, l, (unsigned)(((uint64_t)l->wanted * demand_of(l) + AIM - 1) / AIM), step);
 }
 
-static bool fewer(struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool remove_workers(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	unsigned floor = a->least > 0 ? a->least : 1;
 	unsigned by = l->wanted / DOWN_SHARE;
@@ -222,9 +223,9 @@ static bool fewer(struct autoscale *a, const struct load *l, struct scale_step *
 	if (step->wanted < floor || !would_do(l, step->wanted))
 		step->wanted = l->wanted - 1;
 	step->why = SCALE_CALM;
-	step->measure = demand(l) / 10;
+	step->measure = demand_of(l) / 10;
 	if (a->down_at > a->up_at && l->wanted <= a->too_few) {
-		a->too_few = 0; /* they are enough now */
+		a->too_few = 0; /* that number is enough now */
 		a->patience = 0;
 	}
 	a->enough = l->wanted;
@@ -243,7 +244,7 @@ static bool sleep_now(struct autoscale *a, const struct load *l, struct scale_st
 	return true;
 }
 
-static bool wake(struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool wake_for_client(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->waiting == 0)
 		return false;
@@ -257,7 +258,7 @@ bool autoscale_may_sleep(const struct autoscale *a, nsec_t now)
 	return a->least == 0 && a->idle_since != 0 && now - a->idle_since >= a->idle_after;
 }
 
-static bool decide(struct autoscale *a, const struct load *l, struct scale_step *step)
+static bool decide_step(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->held)
 		return false;
@@ -266,18 +267,18 @@ static bool decide(struct autoscale *a, const struct load *l, struct scale_step 
 			.why = SCALE_LIMITS, .wanted = l->wanted < a->least ? a->least : a->most};
 		return true;
 	}
-	return more(a, l, step) || sleep_now(a, l, step) || fewer(a, l, step);
+	return add_workers(a, l, step) || sleep_now(a, l, step) || remove_workers(a, l, step);
 }
 
 bool autoscale_look(struct autoscale *a, const struct load *l, struct scale_step *step)
 {
 	if (l->wanted == 0 && a->least == 0)
-		return wake(a, l, step);
+		return wake_for_client(a, l, step);
 	note_queue(a, l);
 	note_use(a, l);
-	if (decide(a, l, step))
+	if (decide_step(a, l, step))
 		return true;
-	/* if they stand already, nothing can be done for them */
+	/* a queue that stands already needs no nearer look */
 	if (a->queued_since != 0 && !queue_stands(a, l->now, a->may_wait))
 		a->near = nsec_min(a->near, a->queued_since + a->may_wait - l->now + MSEC / 2);
 	return false;

@@ -8,7 +8,7 @@
 
 #define SHORTAGE_LEAST (500 * MSEC)
 
-/* A life of so long ends a loop of deaths. */
+/* A life of this length ends a loop of deaths. */
 #define FORGET_AFTER MINUTE
 
 static nsec_t with_jitter(nsec_t delay, unsigned per_cent, uint64_t *random)
@@ -19,7 +19,7 @@ static nsec_t with_jitter(nsec_t delay, unsigned per_cent, uint64_t *random)
 	return delay - spread + (nsec_t)(random_next(random) % range);
 }
 
-static nsec_t longer(nsec_t delay, const struct cluster_settings *settings)
+static nsec_t double_delay(nsec_t delay, const struct cluster_settings *settings)
 {
 	nsec_t least = settings->backoff_min;
 	nsec_t most = settings->backoff_max;
@@ -43,7 +43,7 @@ nsec_t backoff_next(struct backoff *b, const struct cluster_settings *settings, 
 		b->forgiven = true;
 		return 0;
 	}
-	b->delay = longer(b->delay, settings);
+	b->delay = double_delay(b->delay, settings);
 	return with_jitter(b->delay, settings->backoff_jitter, random);
 }
 

@@ -3,7 +3,7 @@
 
 #include "core/inside.h"
 
-/* Is it but a guess that a worker of it is ready? */
+/* Is it only a guess that a worker of this generation is ready? */
 static bool is_guessed(const struct generation *g)
 {
 	const struct cluster_settings *settings = g->settings;
@@ -44,14 +44,14 @@ void canary_begin(struct cluster *c, const struct rollout_request *request)
 	r->bake_until = NSEC_NEVER;
 	r->bake = request->has_bake ? request->bake : settings->bake;
 	if (r->scope != SLOT_ALL) {
-		/* a time of the settings is for their canaries */
+		/* the settings' bake time is for their canaries */
 		if (!request->has_bake && r->bake != BAKE_AUTO)
 			r->bake = 0;
 	} else {
 		r->fleet = settings->surge >= WORKERS_MAX;
 		r->canary = request->has_canary ? request->canary : settings->canary;
 		if (r->canary > c->wanted && c->places > c->wanted)
-			r->canary = c->wanted; /* no spare is one */
+			r->canary = c->wanted; /* a spare is no canary */
 	}
 	if (r->canary == 0 && bake_time(c) > 0) {
 		r->canary = 1;
@@ -121,7 +121,7 @@ void canary_let_go(struct cluster *c, struct slot *s)
 	canary_look(c, s);
 }
 
-/* The new ones are there, and ready. */
+/* Are all new workers of the wave there, and ready? */
 static bool is_complete(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
@@ -140,8 +140,8 @@ static void begin_to_bake(struct cluster *c)
 	report->span = bake_time(c);
 }
 
-/* The old ones go now: each slot sees to its own. */
-static void release(struct cluster *c)
+/* End the wave: each slot then stops its old worker. */
+static void end_wave(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
 	struct report *report;
@@ -160,7 +160,7 @@ static void release(struct cluster *c)
 	rollout_wake(c);
 }
 
-/* Has its time come?  False: it is watched yet. */
+/* Has the wave been watched for long enough? */
 static bool is_baked(const struct cluster *c)
 {
 	return c->rollout.bake_until == NSEC_NEVER || canary_due(c) <= c->now;
@@ -196,6 +196,6 @@ bool canary_advance(struct cluster *c)
 		begin_to_bake(c);
 	if (!is_baked(c))
 		return false;
-	release(c);
+	end_wave(c);
 	return true;
 }

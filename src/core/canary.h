@@ -9,12 +9,12 @@
 #include <stdint.h>
 
 /*
- * A wave: slots of a rollout whose new worker is held beside the old one,
- * which goes on serving, until the new ones of all of them have proven
- * themselves; only then do the old ones go.  The first one that fails ends
- * the rollout, and nothing was lost.  There are two: the canaries, `canary`
- * slots that are watched for the time `bake`, and with `surge = all` the
- * fleet, all the others.
+ * A wave: slots of a rollout whose new worker is held beside the old one, which
+ * goes on serving, until the new workers of all these slots have proven
+ * themselves; only then do the old ones go.  The first new worker that fails ends
+ * the rollout, and nothing was lost.  There are two waves: the canaries, `canary`
+ * slots that are watched for the time `bake`, and with `surge = all` the fleet,
+ * all other slots.
  */
 #define ALL_SLOTS UINT32_MAX
 
@@ -26,16 +26,16 @@ void canary_begin(struct cluster *c, const struct rollout_request *request);
 /* Look if a wave is over; true if it was, and there is more to do. */
 bool canary_advance(struct cluster *c);
 
-/* The same of a rollout where nothing ran: all are watched, once all of them
- * are there; true when that is over. */
+/* The same for a rollout where nothing ran: all workers are watched, once all of
+ * them are there; true when that is over. */
 bool canary_advance_fresh(struct cluster *c, bool all_there);
 
-/* How long each worker of the rollout that ends is watched, from the moment when it
- * became ready: where that is a guess, and its user is in no hurry. */
+/* How long each worker of the ending rollout is watched, from when it became ready:
+ * where readiness is a guess, and the user is in no hurry. */
 nsec_t canary_watch(const struct cluster *c);
 
-/* Does a canary take the place of its predecessor at once?  One that nobody asked
- * for does where the settings, which may change meanwhile, allow no worker more. */
+/* Does a canary take the place of its predecessor at once?  A canary that was not asked
+ * for does where the settings, which may change meanwhile, allow no additional worker. */
 bool canary_is_alone(const struct cluster *c);
 
 /* Are new workers still to be held, but no more of them for now? */
@@ -44,17 +44,17 @@ bool canary_is_full(const struct cluster *c);
 /* Is the new worker of this slot held beside the old one? */
 bool canary_is_held(const struct cluster *c, const struct slot *s);
 
-/* Is this worker one that is held, or would be, had it an old one? */
+/* Is this worker held, or would it be, had it a predecessor? */
 bool canary_is_one(const struct cluster *c, const struct slot *s, const struct worker *w);
 
-/* So, or of the canaries' generation and not held any more, as the old one has
- * ended by itself: it is watched with them. */
+/* Is this worker held, or of the canaries' generation and not held any more, as its
+ * predecessor has ended by itself?  It is watched with the canaries. */
 bool canary_is_on_trial(const struct cluster *c, const struct slot *s, const struct worker *w);
 
 /* The slot has been settled, or let go: is its new worker ready? */
 void canary_look(struct cluster *c, struct slot *s);
 
-/* The slot's step goes on as any other. */
+/* The slot is not held any more: its step goes on as any other. */
 void canary_let_go(struct cluster *c, struct slot *s);
 
 /* When the canaries have been watched for long enough; or NSEC_NEVER. */

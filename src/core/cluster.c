@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Slots looked at in one call; and what a look, and the end of a call, may
- * at most put on the list. */
+/* Slots looked at in one call; and how many actions a look, and the end of a call,
+ * may add. */
 #define LOOKS_AT_ONCE 256
 #define ROOM_FOR_A_LOOK 20
 #define ROOM_FOR_THE_END 8
@@ -54,7 +54,7 @@ int cluster_reserve(struct cluster *c, unsigned count)
 
 	if (count <= c->cap)
 		return 0;
-	/* each worker of another generation, one in force, one to come */
+	/* each worker of another generation, one generation in force, one to come */
 	if (generations_reserve(&c->generations, 2 * count + 3) == -1 ||
 		heap_reserve(&c->due, count) == -1 || heap_reserve(&c->line, count) == -1)
 		return -1;
@@ -134,7 +134,7 @@ static void on_scale(struct cluster *c, const struct event *e)
 
 /* ---- events about one worker ---- */
 
-/* What it shows of being ready counts where its settings ask for that. */
+/* A sign that the worker is ready counts if its settings ask for that sign. */
 static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 {
 	const struct generation *g = cluster_find_generation(c, w->generation);
@@ -145,7 +145,7 @@ static void on_sign(struct cluster *c, struct worker *w, const struct event *e)
 		counts = mode == READY_PROBE;
 	} else if (e->kind == EVENT_LISTENING) {
 		if (!g->listens)
-			cluster_sweep(c); /* the others must, too */
+			cluster_sweep(c); /* the other slots must, too */
 		generations_learn(&c->generations, w->generation, LESSON_LISTENS);
 		counts = mode == READY_LISTEN || (mode == READY_AUTO && !g->says_ready);
 	} else {
@@ -226,7 +226,7 @@ static void on_worker(struct cluster *c, const struct event *e)
 	heap_set(&c->due, e->slot, c->now);
 }
 
-static void apply(struct cluster *c, const struct event *e)
+static void apply_event(struct cluster *c, const struct event *e)
 {
 	switch (e->kind) {
 	case EVENT_TICK:
@@ -259,8 +259,8 @@ static void apply(struct cluster *c, const struct event *e)
 
 /* ---- settling ---- */
 
-/* Empty slots at the end that nobody wants are no slots any more. */
-static void trim(struct cluster *c)
+/* Remove empty slots at the end that are not wanted. */
+static void trim_slots(struct cluster *c)
 {
 	while (c->count > c->places && c->count > c->shrink) {
 		struct slot *s = &c->slots[c->count - 1];
@@ -274,34 +274,34 @@ static void trim(struct cluster *c)
 	}
 }
 
-/* Settle one slot that needs it; false if none does, or none can be now. */
+/* Settle one slot that needs it; false if no slot does, or none can be now. */
 static bool settle_one(struct cluster *c)
 {
-	/* before anybody is started: that takes time, and this serves at once */
+	/* before a worker is started: that takes time, and a spare serves at once */
 	if (spare_fill(c))
 		return true;
 	if (c->shrink > c->places) {
 		(void)slot_settle(c, --c->shrink);
-		trim(c);
+		trim_slots(c);
 		return true;
 	}
 	if (heap_first_due(&c->due) <= c->now) {
 		bool done = slot_settle(c, heap_first(&c->due));
 
-		trim(c);
+		trim_slots(c);
 		return done;
 	}
 	if (line_call(c))
 		return true;
 	if (c->sweep < c->count) {
 		(void)slot_settle(c, c->sweep++);
-		trim(c);
+		trim_slots(c);
 		return true;
 	}
 	return spare_advance(c) || rollout_advance(c) || gate_advance(c);
 }
 
-static void settle(struct cluster *c)
+static void settle_slots(struct cluster *c)
 {
 	const unsigned most = ACTIONS_MAX - ROOM_FOR_A_LOOK - ROOM_FOR_THE_END;
 
@@ -317,13 +317,13 @@ static void settle(struct cluster *c)
 	}
 }
 
-/* Nothing is left to be settled at this moment. */
+/* Is no slot left to be settled at this moment? */
 static bool is_quiet(const struct cluster *c)
 {
 	return !c->more && heap_first_due(&c->due) > c->now;
 }
 
-/* ---- what it all comes to ---- */
+/* ---- the cluster's state ---- */
 
 bool cluster_is_all_ready(const struct cluster *c)
 {
@@ -362,7 +362,7 @@ static bool is_over(const struct cluster *c)
 		(!c->rollout.under_way || c->rollout.fresh);
 }
 
-static void conclude(struct cluster *c)
+static void note_state(struct cluster *c)
 {
 	enum cluster_state state;
 
@@ -389,9 +389,9 @@ void cluster_handle(struct cluster *c, const struct event *event, struct actions
 	c->spawns_left = event->kind == EVENT_TICK ? SPAWNS_AT_ONCE : 0;
 	if (event->count > 0 && event->count < c->spawns_left)
 		c->spawns_left = event->count;
-	apply(c, event);
-	settle(c);
-	conclude(c);
+	apply_event(c, event);
+	settle_slots(c);
+	note_state(c);
 	generations_forget(&c->generations, c->generation, rollout_keeps(c));
 	c->out = NULL;
 }

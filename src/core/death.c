@@ -7,9 +7,9 @@
 
 /* What follows from the death of a worker. */
 
-/* The memory of a process that the OOM killer ended is freed by a thread of the
- * kernel (oom_reaper), also after its exit was told.  Until then the cgroup is
- * full, and what a worker takes while it starts ends somebody else. */
+/* A thread of the kernel (oom_reaper) frees the memory of a process that the OOM
+ * killer ended, also after the process's exit was reported.  Until then the cgroup
+ * is full, and memory for a starting worker would cost another process its life. */
 #define AFTER_OOM (50 * MSEC)
 
 static bool is_success(const struct cluster_settings *settings, const struct ending *ending)
@@ -54,8 +54,8 @@ static void end_slot(struct cluster *c, uint32_t i, bool well, const struct endi
 		c->status = exit_status(ending);
 }
 
-/* Another worker of the slot takes the place.  One that is held does so once
- * it is ready. */
+/* Does another worker of the slot take the place?  A held worker does so once it is
+ * ready. */
 static bool has_successor(const struct cluster *c, const struct slot *s)
 {
 	if (slot_is_rejected(c, &s->other))
@@ -65,13 +65,13 @@ static bool has_successor(const struct cluster *c, const struct slot *s)
 			!canary_is_held(c, s));
 }
 
-/* Backoff is for a program that cannot start.  So that one which could is not missing
- * altogether, one slot starts at once where nobody is at work: so many, and then one
- * each time that this has passed, which costs a loop of crashes nothing. */
+/* Backoff is for a program that cannot start.  So that a program that can is not
+ * missing altogether, one slot starts at once where no worker is at work: so many
+ * times, and then once in this time, which costs a loop of crashes nothing. */
 #define RESCUES 16
 #define RESCUE_AGAIN (5 * SECOND)
 
-/* Is nobody at work?  One that starts may yet die, or take its time. */
+/* Is no worker at work?  A starting worker may yet die, or take its time. */
 static bool is_rescued(struct cluster *c)
 {
 	nsec_t since = c->rescues_from > c->now ? c->rescues_from : c->now;
@@ -90,9 +90,8 @@ static bool is_shortage(const struct ending *ending)
 }
 
 /*
- * After the death of a worker: decide when the slot is filled again, and
- * return how long that takes (NSEC_NEVER: it is not for this death that it
- * will be).
+ * After the death of a worker: decide when the slot is filled again, and return
+ * how long that takes (NSEC_NEVER: another worker or event decides).
  */
 static nsec_t plan_next(struct cluster *c, uint32_t i, const struct worker *dead, bool was_main,
 	const struct ending *ending)
@@ -168,9 +167,9 @@ static bool is_hopeless(
 		dead->generation == c->generation;
 }
 
-/* What a death means beyond its slot.  That of a worker beside another one
- * that has the place is no reason to give up. */
-static void mourn(struct cluster *c, uint32_t i, const struct worker *dead,
+/* The consequences of a death beyond its slot.  The death of a worker beside another
+ * one that has the place is no reason to give up. */
+static void weigh_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	const struct ending *ending, bool beside)
 {
 	const struct slot *s = &c->slots[i];
@@ -203,8 +202,9 @@ static void note_death(struct cluster *c, uint32_t i, const struct worker *dead,
 	c->slots[i].last_age = report->age;
 }
 
-/* One that has done its work within that time opens no port. */
-static void learn(struct cluster *c, const struct worker *dead, const struct ending *ending)
+/* A worker that has done its work within ready-alive opens no port: remember that of its
+ * generation. */
+static void learn_silent(struct cluster *c, const struct worker *dead, const struct ending *ending)
 {
 	const struct generation *g = cluster_find_generation(c, dead->generation);
 
@@ -225,7 +225,7 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 
 	if (!slot_tell(c, i, w, event, NULL))
 		return;
-	learn(c, &dead, ending);
+	learn_silent(c, &dead, ending);
 	wait = plan_next(c, i, &dead, was_main, ending);
 	if (ending->kind != ENDING_NONE)
 		note_death(c, i, &dead, ending, wait);
@@ -233,5 +233,5 @@ void slot_bury(struct cluster *c, uint32_t i, struct worker *w, enum worker_even
 		(void)actions_report(c->out, REPORT_SLOT_ENDED, i, 0);
 	if (c->rollout.at_end || !rollout_has_turned(c, s))
 		rollout_wake(c);
-	mourn(c, i, &dead, ending, beside);
+	weigh_death(c, i, &dead, ending, beside);
 }

@@ -3,7 +3,7 @@
 
 /* ---- requests ---- */
 
-/* Generations that would be old ones if another were begun now. */
+/* How many generations would be old if another one began now. */
 static unsigned old_ones(const struct cluster *c)
 {
 	unsigned count = 0;
@@ -23,17 +23,17 @@ static bool has_to_wait(const struct cluster *c, const struct event *e)
 	const struct rollout *r = &c->rollout;
 
 	if (r->unprepared)
-		return true; /* its command must not run twice at a time */
+		return true; /* the command must not run twice at a time */
 	if (r->fresh)
 		return false;
 	if (c->waiting.there)
-		return true; /* else it would be overtaken, and win at last */
+		return true; /* else it would be overtaken, and come last */
 	if (e->slot != SLOT_ALL && r->scope != e->slot)
 		return true;
 	return old_ones(c) > cluster_settings(c)->old_generations;
 }
 
-/* Of those that wait the last one wins, with all that the others wanted. */
+/* Of waiting requests the last one wins, with all that the others asked for. */
 static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
 {
 	struct rollout_request *w = &c->waiting;
@@ -62,8 +62,8 @@ static void wait_for_turn(struct cluster *c, const struct event *e, unsigned id)
 	w->settings = e->settings;
 }
 
-/* The one under way ends; its workers that are not ready yet go. */
-static void supersede(struct cluster *c)
+/* End the rollout under way; its workers that are not ready yet are stopped. */
+static void supersede_rollout(struct cluster *c)
 {
 	struct generation *to = cluster_find_generation(c, c->rollout.to);
 
@@ -74,7 +74,7 @@ static void supersede(struct cluster *c)
 	cluster_sweep(c);
 }
 
-/* All that ran is gone: the new generation is in force at once. */
+/* No old worker is left: the new generation is in force at once. */
 static void begin_afresh(struct cluster *c, struct rollout_request *request)
 {
 	cluster_revive(c);
@@ -119,7 +119,7 @@ void rollout_request(struct cluster *c, const struct event *e)
 		return;
 	}
 	if (c->rollout.under_way)
-		supersede(c);
+		supersede_rollout(c);
 	rollout_begin(c, &request, like);
 }
 
@@ -141,8 +141,8 @@ void rollout_settings(struct cluster *c, const struct event *e)
 	if (e->settings == NULL)
 		return;
 	to->ungated = false;
-	c->rollout.watch = 0; /* they are newer than what it would go back to */
+	c->rollout.watch = 0; /* these settings are newer than those it would go back to */
 	generations_replace(&c->generations, to->settings, e->settings);
-	cluster_sweep(c); /* workers may be too old by them */
+	cluster_sweep(c); /* workers may be too old by the new settings */
 	cluster_settings_unref(e->settings);
 }

@@ -12,8 +12,8 @@
 
 /*
  * Everything that can happen to a cluster, as data.  Every event from outside
- * about a worker carries slot and worker id; a late one finds nobody and is
- * harmless.
+ * about a worker carries slot and worker id; a late event finds no such worker
+ * and is harmless.
  */
 
 /* An enum of one byte, as each slot has some of them. */
@@ -24,13 +24,13 @@ enum SMALL ending_kind {
 	ENDING_NONE,
 	ENDING_EXIT,    /* code: exit status */
 	ENDING_SIGNAL,  /* code: signal */
-	ENDING_SPAWN,   /* it never began: step, code = errno */
-	ENDING_UNKNOWN, /* it was another's child, and nobody can tell */
+	ENDING_SPAWN,   /* the worker never began: step, code = errno */
+	ENDING_UNKNOWN, /* another process's child: the kernel does not tell */
 };
 
 struct ending {
 	enum ending_kind kind;
-	bool permanent; /* ENDING_SPAWN: trying again is of no use */
+	bool permanent; /* ENDING_SPAWN: another try is of no use */
 	bool core_dumped;
 	bool out_of_memory; /* SIGKILL by the kernel's OOM killer */
 	int code;
@@ -41,21 +41,21 @@ struct ending {
 
 /* Why nclust ended a worker, if it did. */
 enum SMALL why {
-	WHY_ITSELF,        /* it ended by itself */
+	WHY_ITSELF,        /* the worker ended by itself */
 	WHY_STOP,          /* the cluster stops or shrinks */
 	WHY_ROLL,          /* replaced */
 	WHY_START_TIMEOUT, /* not ready in time */
 	WHY_ROLL_FAILED,   /* removed, as the rollout failed */
 	WHY_WATCHDOG,      /* no WATCHDOG=1 in time */
-	WHY_STALL,         /* it made no progress */
+	WHY_STALL,         /* the worker made no progress */
 	WHY_CHECK,         /* its checks failed */
 	WHY_MEMORY,        /* max-memory */
 	WHY_AGE,           /* max-age */
 	WHY_QUEUE,         /* reserved: older versions carried it on */
-	WHY_REQUEST,       /* it owes an answer: request-timeout */
+	WHY_REQUEST,       /* the worker owes an answer: request-timeout */
 	WHY_BEFORE,        /* of a rollout: its `before` has failed */
 	WHY_SERVED,        /* max-requests */
-	WHY_SOCKET,        /* the socket that it has is no listener's any more */
+	WHY_SOCKET,        /* the worker's socket is no listener's any more */
 };
 
 enum event_kind {
@@ -66,7 +66,7 @@ enum event_kind {
 	EVENT_SPAWN_FAILED, /* slot, worker, ending */
 	EVENT_READY,        /* slot, worker: READY=1 */
 	EVENT_LISTENING,    /* slot, worker: it was seen to listen */
-	EVENT_REFUSED,      /* slot, worker: so was its bind(2) */
+	EVENT_REFUSED,      /* slot, worker: its bind(2) was refused */
 	EVENT_IDLE,         /* slot, worker: it does nothing; `held`: it listens
 			       on a path that may be its own alone */
 	EVENT_PROVED,       /* slot, worker: its ready_probe has succeeded */
@@ -89,7 +89,7 @@ enum event_kind {
 			       first */
 	EVENT_LEFTOVERS,    /* slot, worker: its main process has ended, and has
 			       left others, which get the stop signal */
-	EVENT_EXITED,       /* slot, worker, ending: nothing is left of it */
+	EVENT_EXITED,       /* slot, worker, ending: no process of it is left */
 	EVENT_STOP,         /* stop the cluster; `at_once`: KILL now */
 	EVENT_SCALE,        /* scale; memory must be there: cluster_reserve() */
 	EVENT_ROLL,         /* replace all workers, or only `slot` unless
@@ -127,7 +127,7 @@ struct event {
 	bool opens;       /* SPAWNED */
 	bool has_canary;  /* ROLL */
 	bool has_bake;    /* ROLL */
-	bool drops_ports; /* ROLL: it may listen on less than before */
+	bool drops_ports; /* ROLL: new workers may listen on fewer addresses */
 	enum why why;
 	bool command_changed; /* ROLL, SETTINGS: forget what was learned */
 	struct ending ending;

@@ -16,7 +16,7 @@ void gate_wake(struct cluster *c)
 	c->gate_looked = 0;
 }
 
-static void shut(struct cluster *c, struct slot *s)
+static void shut_gate(struct cluster *c, struct slot *s)
 {
 	c->gates[s->gate]--;
 	s->gate = GATE_SHUT;
@@ -26,18 +26,18 @@ static void shut(struct cluster *c, struct slot *s)
 void gate_drop_slot(struct cluster *c, struct slot *s)
 {
 	if (s->gate != GATE_SHUT)
-		shut(c, s);
+		shut_gate(c, s);
 }
 
-/* Does its worker serve, alone, and should not? */
+/* Does the slot's unfit worker serve, without a successor? */
 static bool is_wanted(const struct slot *s)
 {
 	return s->main.state == WORKER_READY && s->main.unfit != WHY_ITSELF &&
 		s->other.state == WORKER_NONE;
 }
 
-/* The unwell cost requests, the outgrown can wait: they go one by one, and
- * not while all are replaced anyway. */
+/* May a gate of this kind be opened?  Unwell workers cost requests, outgrown ones
+ * can wait: these go one by one, and not while all are replaced anyway. */
 static bool is_free(const struct cluster *c, enum gate gate)
 {
 	unsigned most = cluster_settings(c)->surge;
@@ -66,7 +66,7 @@ nsec_t gate_due(const struct cluster *c, const struct slot *s)
 	return s->mend_at;
 }
 
-/* May it be opened now? */
+/* May the slot's gate be opened now? */
 static bool is_due(const struct cluster *c, const struct slot *s)
 {
 	return is_wanted(s) && s->mend_at <= c->now && is_free(c, gate_for(s->main.unfit));
@@ -79,7 +79,7 @@ void gate_settle(struct cluster *c, uint32_t i)
 	if (s->gate != GATE_SHUT && s->other.state == WORKER_NONE) {
 		if (s->main.state == WORKER_READY && s->main.unfit == WHY_ITSELF)
 			backoff_reset(&s->backoff);
-		shut(c, s);
+		shut_gate(c, s);
 	}
 	if (is_due(c, s) && c->gates_to_look == 0)
 		gate_wake(c);
@@ -102,7 +102,7 @@ bool gate_advance(struct cluster *c)
 		c->gates_to_look--;
 		return true;
 	}
-	if (line_holds(c, i, slot_generation(c, s))) /* its worker serves: the others come first */
+	if (line_holds(c, i, slot_generation(c, s))) /* slots without a worker come first */
 		return false;
 	gate = gate_for(s->main.unfit);
 	if (!slot_spawn(c, i, &s->other, slot_generation(c, s))) {

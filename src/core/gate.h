@@ -14,15 +14,15 @@
  */
 struct cluster;
 
-/* Shut the slot's gate if it is through; if one is wanted, it is looked for
- * whose turn it is. */
+/* Shut the slot's gate if its replacement is over; if the slot needs a gate, have
+ * the next search look at it. */
 void gate_settle(struct cluster *c, uint32_t i);
 
-/* Open the next gate, of all slots in turn, if one may be; false if there is
+/* Open the next gate, of all slots in turn, if one may be opened; false if there is
  * nothing to do for now. */
 bool gate_advance(struct cluster *c);
 
-/* One more may be open now. */
+/* One more gate may be open now. */
 void gate_wake(struct cluster *c);
 
 /* The slot is not part of the cluster any more. */

@@ -8,23 +8,23 @@
 #include <stdbool.h>
 
 /*
- * A generation is the number and the settings that workers were started by.
- * It is remembered for as long as one of its workers lives, it is in force,
- * or a rollout goes to it; so few at a time that a list is the quickest.
+ * The number and the settings of workers that were started together.  A
+ * generation is remembered for as long as one of its workers lives, it is in
+ * force, or a rollout goes to it; so few at a time that a list is the quickest.
  */
 struct generation {
 	unsigned number;
 	unsigned workers;                  /* alive */
-	unsigned starting;                 /* of these, and others wait for them (line.h) */
+	unsigned starting;                 /* of these, workers that make others wait (line.h) */
 	unsigned serving;                  /* of these: ready or leaving by themselves */
-	unsigned beside;                   /* of these: beside an old one that stays yet */
-	unsigned command;                  /* which of the cluster's commands, counted up */
+	unsigned beside;                   /* of these: beside an old worker that stays yet */
+	unsigned command;                  /* number of the command among the cluster's */
 	bool says_ready;                   /* READY=1 was seen from this command */
-	bool listens;                      /* it was seen to listen */
-	bool graceful;                     /* it answers what is in flight at its stop */
-	bool ungated;                      /* one could not be held back as a spare */
-	bool silent;                       /* one gave no sign of being ready, but lived */
-	enum why rejected;                 /* its starting workers go; WHY_ITSELF: no */
+	bool listens;                      /* a worker was seen to listen */
+	bool graceful;                     /* a worker answered all requests at its stop */
+	bool ungated;                      /* a worker could not be held back as a spare */
+	bool silent;                       /* a worker gave no sign of being ready, but lived */
+	enum why rejected;                 /* why its starting workers go; WHY_ITSELF: they stay */
 	struct cluster_settings *settings; /* a reference of its own */
 };
 
@@ -37,26 +37,26 @@ struct generations {
 int generations_reserve(struct generations *g, unsigned count); /* 0 or -1 */
 void generations_fini(struct generations *g);
 
-/* The settings' reference is handed over.  The number is the highest yet. */
+/* Add a generation with the highest number yet.  The settings' reference is handed over. */
 struct generation *generations_add(
 	struct generations *g, unsigned number, struct cluster_settings *settings);
 
-/* NULL if there is none.  Good until the list is changed. */
+/* NULL: unknown.  The pointer is valid until the list is changed. */
 struct generation *generations_find(const struct generations *g, unsigned number);
 
-/* The oldest with workers that is newer than `number`; 0: none. */
+/* The oldest generation with workers that is newer than `number`; 0: none. */
 unsigned generations_next(const struct generations *g, unsigned number);
 
-/* Put other settings in the place of `old`, wherever they are. */
+/* Replace the settings `old`, wherever they are. */
 void generations_replace(struct generations *g, const struct cluster_settings *old,
 	struct cluster_settings *settings);
 
-/* What a worker of this one has shown of its command; all of it know. */
+/* What a worker of a generation has shown of its command; it holds for all of the generation. */
 enum lesson { LESSON_SAYS_READY, LESSON_LISTENS, LESSON_GRACEFUL, LESSON_SILENT, LESSON_UNGATED };
 void generations_learn(struct generations *g, unsigned number, enum lesson lesson);
 void generation_forget_lessons(struct generation *g);
 
-/* Forget those without workers, but for two. */
+/* Forget generations without workers, but for two. */
 void generations_forget(struct generations *g, unsigned keep, unsigned keep_too);
 
 #endif

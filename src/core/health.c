@@ -4,22 +4,22 @@
 #include "core/canary.h"
 #include "core/inside.h"
 
-/* If nclust comes so late, the worker may have had no CPU either … */
+/* If nclust comes so late, the worker may have had no CPU either. */
 #define LATE (10 * MSEC)
-/* … and says once more that it is alive as soon as it has. */
+/* A worker that had no CPU says that it is alive within this time after it has one. */
 #define MOMENT (500 * MSEC)
-/* One that was fit for so many times stable-after ends a loop of replacements. */
+/* A worker that was fit for so many times stable-after ends a loop of replacements. */
 #define MEND_STABLE 10
 
-/* Its successor may be so at once, too: a check asks for what never exists, or
- * max-memory is less than the program needs.  (One that owes an answer serves nobody,
- * and its successor is not found out before it has owed one for as long.) */
+/* May the successor be unfit at once, too?  So if a check asks for what never exists, or
+ * max-memory is less than the program needs.  (Not for a worker that owes an answer: it
+ * serves no client, and its successor is found out no sooner than after request-timeout.) */
 static bool may_go_on(enum why why)
 {
 	return why == WHY_CHECK || why == WHY_MEMORY;
 }
 
-/* How long it has to serve on until a successor is tried. */
+/* How long the worker has to serve on until a successor is tried. */
 static nsec_t mend_after(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	struct slot *s = &c->slots[i];
@@ -30,7 +30,7 @@ static nsec_t mend_after(struct cluster *c, uint32_t i, const struct worker *w, 
 
 	if (!may_go_on(why) || w != &s->main)
 		return 0;
-	if (!may_go_on(w->unfit)) { /* else its wait has begun */
+	if (!may_go_on(w->unfit)) { /* else its wait has begun already */
 		if (stable < SECOND)
 			stable = SECOND;
 		if (c->now - w->ready_at >= MEND_STABLE * stable)
@@ -42,8 +42,8 @@ static nsec_t mend_after(struct cluster *c, uint32_t i, const struct worker *w, 
 	return s->mend_at > c->now ? s->mend_at - c->now : 0;
 }
 
-/* It serves on, but a successor is wanted. */
-static void mark(
+/* Mark the worker unfit: it serves on, but a successor is wanted. */
+static void mark_unfit(
 	struct cluster *c, uint32_t i, struct worker *w, enum report_kind kind, enum why why)
 {
 	struct report *report = worker_report(c->out, kind, i, w, c->now);
@@ -56,7 +56,7 @@ static void mark(
 	w->unfit = why;
 }
 
-/* A new worker on trial is not well: that is what it was tried for. */
+/* A new worker on trial is not well: that is what the trial was for. */
 static void fail_canary(struct cluster *c, uint32_t i, const struct worker *w, enum why why)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
@@ -64,7 +64,7 @@ static void fail_canary(struct cluster *c, uint32_t i, const struct worker *w, e
 	rollout_fail(c, i, w, &unknown, why);
 }
 
-static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
+static void abort_hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	struct moment at = {.why = why};
 	bool on_trial = canary_is_on_trial(c, &c->slots[i], w) && !worker_is_going(w);
@@ -74,13 +74,13 @@ static void hung(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 		fail_canary(c, i, w, why);
 }
 
-static void fails(struct cluster *c, uint32_t i, struct worker *w, enum why why)
+static void note_failure(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	bool held = canary_is_one(c, &c->slots[i], w);
 
 	if (worker_is_going(w))
 		return;
-	if (w->state == WORKER_SPARE) { /* nobody would miss it */
+	if (w->state == WORKER_SPARE) { /* no client would miss it */
 		slot_stop(c, i, w, why);
 		return;
 	}
@@ -90,24 +90,24 @@ static void fails(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 		return;
 	if (w->state != WORKER_READY || w->unfit == WHY_CHECK || w->unfit == WHY_REQUEST)
 		return;
-	mark(c, i, w, REPORT_UNWELL, why);
+	mark_unfit(c, i, w, REPORT_UNWELL, why);
 }
 
 void health_unwell(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	if (why == WHY_CHECK || why == WHY_REQUEST)
-		fails(c, i, w, why);
+		note_failure(c, i, w, why);
 	else
-		hung(c, i, w, why);
+		abort_hung(c, i, w, why);
 }
 
 void health_outgrown(struct cluster *c, uint32_t i, struct worker *w, enum why why)
 {
 	if (w->state == WORKER_SPARE && why == WHY_SOCKET)
-		slot_stop(c, i, w, why); /* another one gets the new socket */
+		slot_stop(c, i, w, why); /* another worker gets the new socket */
 	if (w->state != WORKER_READY || w->unfit != WHY_ITSELF)
 		return;
-	mark(c, i, w, REPORT_OUTGROWN, why);
+	mark_unfit(c, i, w, REPORT_OUTGROWN, why);
 }
 
 void health_missed(struct cluster *c, uint32_t i, struct worker *w)
@@ -115,14 +115,14 @@ void health_missed(struct cluster *c, uint32_t i, struct worker *w)
 	const struct generation *g = cluster_find_generation(c, w->generation);
 	nsec_t late = c->now - c->lost - w->deadline;
 
-	/* by settings that came since, nothing is expected of it any more */
+	/* newer settings expect no WATCHDOG=1 any more */
 	if (worker_interval(w, g->settings) == 0) {
 		w->deadline = NSEC_NEVER;
 	} else if (late >= LATE && !w->granted) {
 		w->granted = true;
 		w->deadline += late + MOMENT;
 	} else {
-		hung(c, i, w, WHY_WATCHDOG);
+		abort_hung(c, i, w, WHY_WATCHDOG);
 	}
 }
 

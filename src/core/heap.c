@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Grow one of the arrays; the old one stays good where there is no memory.  What
- * is never in use takes none. */
-static int grow(void **array, size_t size, uint32_t to)
+/* Grow an array; out of memory, the old one stays valid.  Pages that are never used
+ * take no memory. */
+static int grow_array(void **array, size_t size, uint32_t to)
 {
 	void *grown = realloc(*array, size * to);
 
@@ -26,9 +26,9 @@ int heap_reserve(struct heap *h, uint32_t slots)
 
 	if (slots <= h->cap)
 		return 0;
-	failed |= grow(&order, sizeof(*h->order), slots);
-	failed |= grow(&where, sizeof(*h->where), slots);
-	failed |= grow(&due, sizeof(*h->due), slots);
+	failed |= grow_array(&order, sizeof(*h->order), slots);
+	failed |= grow_array(&where, sizeof(*h->where), slots);
+	failed |= grow_array(&due, sizeof(*h->due), slots);
 	h->order = order;
 	h->where = where;
 	h->due = due;
@@ -54,13 +54,13 @@ static int is_before(const struct heap *h, uint32_t a, uint32_t b)
 	return a < b;
 }
 
-static void put(struct heap *h, uint32_t place, uint32_t slot)
+static void put_at(struct heap *h, uint32_t place, uint32_t slot)
 {
 	h->order[place] = slot;
 	h->where[slot] = place + 1;
 }
 
-static void rise(struct heap *h, uint32_t place)
+static void move_up(struct heap *h, uint32_t place)
 {
 	uint32_t slot = h->order[place];
 
@@ -69,13 +69,13 @@ static void rise(struct heap *h, uint32_t place)
 
 		if (!is_before(h, slot, h->order[above]))
 			break;
-		put(h, place, h->order[above]);
+		put_at(h, place, h->order[above]);
 		place = above;
 	}
-	put(h, place, slot);
+	put_at(h, place, slot);
 }
 
-static void sink(struct heap *h, uint32_t place)
+static void move_down(struct heap *h, uint32_t place)
 {
 	uint32_t slot = h->order[place];
 
@@ -88,10 +88,10 @@ static void sink(struct heap *h, uint32_t place)
 			below++;
 		if (!is_before(h, h->order[below], slot))
 			break;
-		put(h, place, h->order[below]);
+		put_at(h, place, h->order[below]);
 		place = below;
 	}
-	put(h, place, slot);
+	put_at(h, place, slot);
 }
 
 static void take_out(struct heap *h, uint32_t slot)
@@ -102,9 +102,9 @@ static void take_out(struct heap *h, uint32_t slot)
 	h->where[slot] = 0;
 	if (last == slot)
 		return;
-	put(h, place, last);
-	rise(h, place);
-	sink(h, h->where[last] - 1);
+	put_at(h, place, last);
+	move_up(h, place);
+	move_down(h, h->where[last] - 1);
 }
 
 void heap_set(struct heap *h, uint32_t slot, nsec_t due)
@@ -117,9 +117,9 @@ void heap_set(struct heap *h, uint32_t slot, nsec_t due)
 	}
 	h->due[slot] = due;
 	if (h->where[slot] == 0)
-		put(h, h->count++, slot);
-	rise(h, h->where[slot] - 1);
-	sink(h, h->where[slot] - 1);
+		put_at(h, h->count++, slot);
+	move_up(h, h->where[slot] - 1);
+	move_down(h, h->where[slot] - 1);
 }
 
 nsec_t heap_due(const struct heap *h, uint32_t slot)

@@ -13,7 +13,7 @@
  */
 struct heap {
 	uint32_t *order; /* slots, as a heap */
-	uint32_t *where; /* slot -> its place in `order` + 1; 0: not there */
+	uint32_t *where; /* slot -> its place in `order` + 1; 0: none */
 	nsec_t *due;     /* slot -> its deadline */
 	uint32_t count;
 	uint32_t cap;
@@ -23,8 +23,8 @@ int heap_reserve(struct heap *h, uint32_t slots); /* 0 or -1 */
 void heap_fini(struct heap *h);
 
 void heap_set(struct heap *h, uint32_t slot, nsec_t due); /* NEVER: remove */
-nsec_t heap_due(const struct heap *h, uint32_t slot);     /* NEVER: not there */
+nsec_t heap_due(const struct heap *h, uint32_t slot);     /* NEVER: none */
 nsec_t heap_first_due(const struct heap *h);              /* NEVER: empty */
-uint32_t heap_first(const struct heap *h);                /* not if empty */
+uint32_t heap_first(const struct heap *h);                /* must not be empty */
 
 #endif

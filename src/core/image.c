@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* ---- what is in them ---- */
+/* ---- members ---- */
 
 /* clang-format off */
 
@@ -43,7 +43,7 @@ static const struct plain_row worker_rows[] = {
 	PLAIN(19, worker, gate_at, SIGNED),
 	PLAIN(20, worker, released, BOOL), PLAIN(21, worker, said, BOOL),
 	PLAIN(22, worker, slow, BOOL),
-	/* 23 was that a spare stood still by SIGSTOP */
+	/* 23 was for spares that were stopped by SIGSTOP */
 	PLAIN(24, worker, opens, BOOL),
 };
 static const struct plain_table worker_table = PLAIN_TABLE(worker_rows, worker);
@@ -177,7 +177,7 @@ static const struct plain_row cluster_rows[] = {
 	PLAIN(44, cluster, gates_to_look, UNSIGNED),
 	PLAIN(45, cluster, held, BOOL),
 	PLAIN(46, cluster, rescues_from, SIGNED),
-	/* surprises: told once more by the next one, if they come again */
+	/* surprises: the next nclust reports them once more, if they come again */
 };
 
 static const struct plain_row report_rows[] = {
@@ -321,7 +321,7 @@ void image_set_due(struct cluster *c, uint32_t slot, nsec_t due)
 		heap_set(&c->due, slot, due);
 }
 
-/* What the core takes for granted. */
+/* Check what the core relies on. */
 static bool is_known(const struct cluster *c, const struct worker *w)
 {
 	/* no spawn is under way between two calls */
@@ -362,7 +362,7 @@ const char *image_finish(struct cluster *c)
 	c->places = c->wanted + spare_wanted(c);
 	if (c->places > c->count)
 		c->places = c->wanted;
-	/* the one that is to be replaced may have gone, with a smaller scale */
+	/* the slot that is to be replaced may have gone, with a smaller scale */
 	if (c->wanted > c->count ||
 		(c->rollout.scope != SLOT_ALL && c->rollout.under_way &&
 			c->rollout.scope >= c->count &&

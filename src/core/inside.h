@@ -9,48 +9,48 @@
 #include "core/slot.h"
 
 /*
- * What a cluster is made of; for the files of core/ alone.
+ * The struct of a cluster; for the files of core/ alone.
  *
- * Slots at and above `places` leave.  Counters are kept, never counted.  What
- * concerns all slots is a cursor that goes over them a few at a time.
+ * Slots at and above `places` leave.  Counters are kept up to date, and never counted
+ * anew.  Work on all slots is a cursor that goes over them a few at a time.
  */
 struct cluster {
 	struct slot *slots;
 	uint32_t cap;
-	uint32_t count;   /* in use: a place, or leaving */
-	uint32_t wanted;  /* to serve */
-	uint32_t places;  /* slots for these and for the spares (spare.h) */
+	uint32_t count;   /* slots in use: with a place, or leaving */
+	uint32_t wanted;  /* workers that are to serve */
+	uint32_t places;  /* slots for wanted workers and for spares (spare.h) */
 	struct heap due;  /* when each slot is to be settled, or earlier */
-	struct heap line; /* slots that wait for others to start, by slot.waits */
+	struct heap line; /* slots that wait for other workers to start, by slot.waits */
 	uint32_t sweep;   /* slots from here on are still to be settled */
-	uint32_t shrink;  /* so too, from here downwards, above `places` */
+	uint32_t shrink;  /* slots from here downwards, above `places`, too */
 	bool more;        /* the last call stopped before all was done */
 
 	struct actions *out; /* during cluster_handle() */
 	nsec_t now;          /* of the latest event */
-	nsec_t lost;         /* nclust stood still for so long in all */
+	nsec_t lost;         /* in all, time in which nclust stood still */
 	unsigned spawns_left;
 	uint64_t random;
-	uint64_t last_worker; /* id */
-	uint32_t in_turn;     /* where the next signal goes, or behind it */
+	uint64_t last_worker; /* id of the latest worker */
+	uint32_t in_turn;     /* slot of the next signal, or one behind it */
 
 	struct generations generations;
-	unsigned generation; /* in force */
+	unsigned generation; /* the generation in force */
 	unsigned last_generation;
 	unsigned last_command;
 	struct rollout rollout;
 	struct rollout_request waiting;
-	unsigned last_rollout;  /* id; those that go back count too */
+	unsigned last_rollout;  /* id; rollouts that go back count too */
 	unsigned asked_rollout; /* id of the latest request */
 
 	unsigned alive;
 	unsigned ready;
-	unsigned unfit;         /* of the ready: a successor is wanted */
+	unsigned unfit;         /* ready workers whose successor is wanted */
 	unsigned gates[GATES];  /* open ones */
-	uint32_t gate_turn;     /* the next slot in turn for one */
+	uint32_t gate_turn;     /* the next slot in turn for a gate */
 	uint32_t gate_looked;   /* slots from there on were looked at */
-	uint32_t gates_to_look; /* so many slots are to be looked at for it */
-	unsigned released;      /* starting, and may pass the gate */
+	uint32_t gates_to_look; /* slots that are still to be looked at for a gate */
+	unsigned released;      /* starting workers that may pass the gate */
 	unsigned spares;        /* at the gate */
 	unsigned ended;         /* slots that are not started again */
 	bool ever_ready;
@@ -63,17 +63,17 @@ struct cluster {
 	bool asked_to_stop;
 	bool failed;
 	bool told_end;
-	bool held;         /* by who is in no slot */
-	bool told_to_wait; /* the slot that is settled, in this call (line.h) */
+	bool held;         /* by a process that is in no slot */
+	bool told_to_wait; /* the slot being settled was put into the line in this call (line.h) */
 	int status;        /* to end with */
 
-	enum cluster_state state; /* last told */
+	enum cluster_state state; /* as reported last */
 	bool all_ready;
-	uint32_t surprises[WORKER_STATES]; /* bits: events already told */
+	uint32_t surprises[WORKER_STATES]; /* bits: events that were reported */
 	unsigned surprised;
 
 	nsec_t rescues_from; /* when all of them may be used again (death.c) */
-	unsigned deaths;     /* unasked ones, counted up; the ring's head */
+	unsigned deaths;     /* unasked ones, counted up; index into the ring */
 	nsec_t died[GIVE_UP_MAX];
 };
 
@@ -102,7 +102,7 @@ static inline void cluster_sweep(struct cluster *c)
 /* Stop all workers; `failed` with that status. */
 void cluster_give_up(struct cluster *c, int status);
 
-/* Nothing ran any more: begin anew. */
+/* No worker runs any more: begin anew. */
 void cluster_revive(struct cluster *c);
 
 bool cluster_is_all_ready(const struct cluster *c);

@@ -10,7 +10,7 @@ static bool is_full(const struct cluster *c, unsigned generation)
 
 	if (most == 0 || most >= WORKERS_MAX)
 		return false;
-	/* when they have started cannot be seen */
+	/* nothing shows when these workers have started */
 	if (g->settings->ready == READY_ALIVE ||
 		(g->settings->ready == READY_AUTO && g->silent && !g->says_ready && !g->listens))
 		return false;
@@ -40,7 +40,7 @@ void line_join(struct cluster *c, uint32_t i)
 	c->told_to_wait = true;
 	if (s->waits != 0)
 		return;
-	s->waits = c->now > 0 ? c->now : 1; /* 0: it does not */
+	s->waits = c->now > 0 ? c->now : 1; /* 0: the slot does not wait */
 	heap_set(&c->line, i, s->waits);
 }
 
@@ -63,7 +63,7 @@ bool line_call(struct cluster *c)
 	return true;
 }
 
-static void count(struct cluster *c, const struct worker *w)
+static void count_starting(struct cluster *c, const struct worker *w)
 {
 	if (line_waits_for(w))
 		cluster_find_generation(c, w->generation)->starting++;
@@ -77,7 +77,7 @@ void line_restore(struct cluster *c)
 		for (int k = 0; k < 2; k++) {
 			const struct worker *w = k == 0 ? &s->main : &s->other;
 
-			count(c, w);
+			count_starting(c, w);
 			c->spares += w->state == WORKER_SPARE;
 			c->released += w->state == WORKER_STARTING && w->released;
 		}

@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 /*
- * `start-at-once`: while so many workers of a generation are starting, a slot that
- * needs one stands in line, and is served when one of them is ready or has failed:
- * who came first comes first.  Nobody waits for one that takes long, because it
- * may hang, and others are to come back meanwhile.
+ * `start-at-once`: while so many workers of a generation are starting, a slot
+ * that needs one stands in line, and is served when one of them is ready or has
+ * failed: first come, first served.  A worker that takes long is not waited for,
+ * because it may hang, and other slots are to be filled meanwhile.
  */
 struct cluster;
 
@@ -25,13 +25,13 @@ nsec_t line_waits_until(const struct worker *w);
 /* Would a worker of the slot have to wait, if it is of that generation? */
 bool line_holds(const struct cluster *c, uint32_t i, unsigned generation);
 
-void line_join(struct cluster *c, uint32_t i); /* at its end, if it is not in it */
+void line_join(struct cluster *c, uint32_t i); /* at the end, unless it is in the line */
 void line_leave(struct cluster *c, uint32_t i);
 
-/* Have the first one settled if it need not wait any more; true if it was. */
+/* Have the first slot settled if it need not wait any more; true if it was. */
 bool line_call(struct cluster *c);
 
-/* Make the line of a cluster that was carried (image.h), and count the starting. */
+/* Restore the line of a cluster that was carried (image.h), and count starting workers. */
 void line_restore(struct cluster *c);
 
 #endif

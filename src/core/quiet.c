@@ -8,8 +8,8 @@ static bool is_silent(const struct quiet_facts *f)
 	return f->sent_ago >= gap && f->received_ago >= gap;
 }
 
-/* Something has left since the look before; and nothing had come meanwhile, or one
- * request, when all before it was answered for sure. */
+/* Has something left since the look before; and has nothing come meanwhile, or one
+ * request, when all before it was answered for sure? */
 static bool is_answered_since(const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	uint32_t came;
@@ -21,10 +21,10 @@ static bool is_answered_since(const struct quiet_facts *f, const struct quiet_me
 }
 
 /*
- * No segment without data has left since before the last one came.  Of a
- * connection that nobody saw then: the first that comes over it is acknowledged
- * at once by one of its own (tcp_event_data_recv() of the kernel's
- * net/ipv4/tcp_input.c), and there was no other.
+ * Has no segment without data left since before the last one came?  Without an
+ * earlier look: the kernel acknowledges the first segment of a connection at once
+ * by a segment of its own (tcp_event_data_recv() of the kernel's
+ * net/ipv4/tcp_input.c), so one in all means that no later one left.
  */
 static bool is_without_acks(const struct quiet_facts *f, const struct quiet_memory *now)
 {
@@ -32,8 +32,8 @@ static bool is_without_acks(const struct quiet_facts *f, const struct quiet_memo
 		now->acks_before == f->acks_out;
 }
 
-/* Each segment that comes is acknowledged in time, if not by one without data
- * then by an answer. */
+/* Each segment that comes is acknowledged in time: by a segment without data, or by
+ * an answer. */
 static bool is_acked_by_answer(
 	const struct quiet_facts *f, const struct quiet_memory *now, unsigned tick)
 {
@@ -47,8 +47,8 @@ static bool is_acked_by_answer(
 
 /*
  * Something was sent, and something was received, both within one jiffy: which
- * was the last?  On a LAN this is how it is with nearly all.  True: the answer,
- * for sure.
+ * was the last?  On a LAN nearly all connections are like this.  True: the
+ * answer, for sure.
  */
 static bool is_tie_answered(const struct quiet_facts *f, const struct quiet_memory *before,
 	unsigned tick, const struct quiet_memory *now)
@@ -60,8 +60,8 @@ static bool is_tie_answered(const struct quiet_facts *f, const struct quiet_memo
 	if (f->ack_ago < f->received_ago &&
 		(f->prompt || f->received_ago - f->ack_ago < QUIET_PROBE_MS))
 		return true;
-	/* a delayed ACK that no answer has carried ends that mode; of a request
-	 * in several segments it may leave at once, and the mode goes on */
+	/* a delayed ACK that no answer has carried ends that mode; for a request in
+	 * several segments it may leave at once, and the mode goes on */
 	if (f->prompt && f->segments_in <= 2 && is_silent(f))
 		return true;
 	return is_answered_since(f, before) || is_acked_by_answer(f, now, tick);
@@ -71,7 +71,7 @@ static bool is_answered(const struct quiet_facts *f, const struct quiet_memory *
 	unsigned tick, bool late, const struct quiet_memory *now)
 {
 	if (f->segments_out == 0)
-		return false; /* times of what never was are those of birth */
+		return false; /* times of what never happened are those of the connection's birth */
 	if (before != NULL && before->answered && before->segments_in == f->segments_in)
 		return true;
 	if (f->sent_ago != f->received_ago)
@@ -82,13 +82,13 @@ static bool is_answered(const struct quiet_facts *f, const struct quiet_memory *
 static bool is_tcp_quiet(const struct quiet_facts *f, const struct quiet_memory *before,
 	unsigned tick, bool late, struct quiet_memory *now)
 {
-	/* one over which nothing has come is about to ask */
+	/* a connection over which nothing has come is about to ask */
 	now->answered =
 		f->segments_in == 0 || (f->unread == 0 && is_answered(f, before, tick, late, now));
 	if (!now->answered || f->unread > 0 || f->unsent > 0)
 		return false;
-	/* in the end whoever is asked all the time counts as answered in between;
-	 * one that was asked long ago, and still speaks, does not */
+	/* in the end a connection with requests all the time counts as answered in
+	 * between; one whose request was long ago, and that still speaks, does not */
 	return is_silent(f) || (late && f->segments_in > 0 && f->received_ago < QUIET_GAP_MS);
 }
 
@@ -105,7 +105,7 @@ static bool is_answered_unread(const struct quiet_facts *f, const struct quiet_m
 		f->segments_in == before->segments_in && f->segments_out != before->segments_out;
 }
 
-/* A client waits for an answer: what lies unread by now is no next request. */
+/* Does the client wait for an answer?  Then what lies unread by now is no next request. */
 static bool is_waited_for(const struct quiet_facts *f, const struct quiet_memory *before)
 {
 	if (f->unread == 0)
@@ -144,7 +144,7 @@ bool quiet_connection(const struct quiet_facts *f, const struct quiet_memory *be
 		.frames = f->frames || (before != NULL && before->frames),
 	};
 	if (!f->is_tcp) {
-		/* whether there is an answer to come, nobody can see */
+		/* whether an answer is to come is unknown */
 		if (still && before != NULL)
 			now->for_ms = before->for_ms + since_ms;
 		now->quiet = still && now->for_ms >= (late ? QUIET_GAP_MS : QUIET_UNSEEN_MS);

@@ -7,35 +7,35 @@
 #include <stdint.h>
 
 /*
- * A connection is quiet when the last word was the worker's and 100 ms have passed
- * in which nothing came or went; until half of drain-timeout any doubt counts as
- * busy.  Who is ended at such a moment loses nothing.  Pure functions over plain
- * facts of the kernel.
+ * A connection is quiet when the last word was the worker's and 100 ms have
+ * passed in which nothing came or went; until half of drain-timeout any doubt
+ * counts as busy.  A worker that is ended at such a moment loses nothing.  Pure
+ * functions over plain facts of the kernel.
  *
- * Three things cannot be seen.  An answer may come in pieces with longer gaps.  Of
- * several requests that were sent at once (HTTP/2, pipelining) some may not be
+ * Three things cannot be seen.  An answer may come in pieces with longer gaps.
+ * Of several requests that were sent at once (HTTP/2, pipelining) some may not be
  * answered yet.  A worker may go on with its work after the answer.
  */
 
-/* Times are in ms since then, as tcp_info has them: of the resolution of a
- * jiffy, so that what came within one has no order. */
+/* Times are in ms since then, as tcp_info has them: of the resolution of a jiffy, so
+ * that events within one jiffy have no order. */
 struct quiet_facts {
 	uint64_t cookie;
-	bool is_tcp;     /* else only queues are known */
+	bool is_tcp;     /* else only the queues are known */
 	bool is_open;    /* TCP: a request may come, or be under way */
-	uint32_t unread; /* bytes received, not read; a FIN is none */
+	uint32_t unread; /* bytes received, not read; a FIN does not count */
 	uint32_t unsent; /* bytes written, not sent yet */
 	uint32_t unacked;
-	uint32_t sent_ago; /* data; the age, where nothing was */
+	uint32_t sent_ago; /* data; where nothing was sent, since the connection began */
 	uint32_t received_ago;
 	uint32_t ack_ago;
 	uint32_t rtt;         /* us, smoothed */
 	uint32_t segments_in; /* with data */
 	uint32_t segments_out;
 	uint32_t acks_out; /* segments without data */
-	bool prompt;       /* "pingpong": what came last had its ACK by an answer */
-	bool http;         /* what lies unread begins with a head of HTTP/1 … */
-	bool frames;       /* … or is a message of a WebSocket */
+	bool prompt;       /* "pingpong": the latest segment had its ACK by an answer */
+	bool http;         /* unread bytes begin with a head of HTTP/1 */
+	bool frames;       /* unread bytes are a message of a WebSocket */
 };
 
 /* What is kept of a connection from look to look. */
@@ -44,57 +44,57 @@ struct quiet_memory {
 	uint32_t segments_in;
 	uint32_t segments_out;
 	uint32_t acks_out;
-	uint32_t acks_before; /* before the last segment; UINT32_MAX: unknown */
-	bool answered;        /* all that had come in by then */
-	bool quiet;           /* it was, at that look */
-	uint32_t for_ms;      /* sockets other than TCP: so long, at that look */
+	uint32_t acks_before; /* acks_out before the last segment; UINT32_MAX: unknown */
+	bool answered;        /* all that had come by that look */
+	bool quiet;           /* the connection was quiet at that look */
+	uint32_t for_ms;      /* sockets other than TCP: for how long, at that look */
 	uint32_t unread;
-	bool was_served; /* nothing lay unread at some look, or TCP: it spoke */
+	bool was_served; /* nothing lay unread at some look, or TCP: the worker has sent */
 	bool pipelines;  /* an answer was sent while a request lay unread */
-	bool waits;      /* TCP: what was read last is not answered */
+	bool waits;      /* TCP: the request that was read last is not answered */
 	bool spoke;      /* something has come since the first look */
-	bool rested;     /* it was quiet at some look */
-	bool http;       /* such a head was seen … */
-	bool frames;     /* … or such a message */
+	bool rested;     /* the connection was quiet at some look */
+	bool http;       /* such a head was seen */
+	bool frames;     /* such a message was seen */
 };
 
-/* So long nothing came or went (and one round trip more). */
+/* Quiet for so long: nothing came or went (and one round trip more). */
 #define QUIET_GAP_MS 100
-/* So long nothing was in the queues of a socket that is none of TCP, of which nobody
- * can tell if an answer is to come; that is a doubt. */
+/* The same for a socket that is not TCP, of which nothing shows whether an answer is
+ * to come; until then it is in doubt. */
 #define QUIET_UNSEEN_MS 5000
 
-/* A delayed ACK is no later than that where the way is no longer than that (us;
- * TCP_DELACK_MIN of the kernel's net/tcp.h), and some jiffies: at least … */
+/* A delayed ACK comes within this time where the round trip is no longer than that
+ * (us; TCP_DELACK_MIN of the kernel's net/tcp.h), and some jiffies. */
 #define QUIET_ACK 40000
 #define QUIET_ACK_TICKS 4
 #define QUIET_ACK_SLACK 10000
 
-/* An acknowledgement that is so much later (ms) than what was received may be the
- * answer to a probe (SO_KEEPALIVE). */
+/* An ACK that leaves so much later (ms) than data came may be the answer to a probe
+ * (SO_KEEPALIVE). */
 #define QUIET_PROBE_MS 1000
 
 /*
  * `before`: what was remembered of this cookie at the look before, `since_ms`
- * ago; NULL: it was not there.  `late`: half of the time is over.  `tick`: a
+ * ago; NULL: a new connection.  `late`: half of the time is over.  `tick`: a
  * jiffy, us.  *now is to be kept for the next look.
  */
 bool quiet_connection(const struct quiet_facts *facts, const struct quiet_memory *before,
 	uint32_t since_ms, unsigned tick, bool late, struct quiet_memory *now);
 
-/* A connection is in use all the time: what lies unread is its next request, which a
- * client of HTTP/1 sends when it has the whole answer to the one before.  `now` was
- * filled in by quiet_connection(). */
+/* Is a connection that is in use all the time asked anew?  What lies unread is its
+ * next request, which a client of HTTP/1 sends when it has the whole answer to the
+ * one before.  `now` was filled in by quiet_connection(). */
 bool quiet_asks_anew(const struct quiet_facts *facts, const struct quiet_memory *now);
 
-/* It is to stay open until the worker ends: is no request in progress over it?  Whatever the
- * worker says after a quiet look is the answer to none, if nothing has come since.  A
- * WebSocket whose client never pauses has been `waited` for. */
+/* May the connection stay open until the worker ends, as no request is in progress
+ * over it?  What the worker sends after a quiet look answers no request, if nothing
+ * has come since.  A WebSocket whose client never pauses has been `waited` for. */
 bool quiet_stays(const struct quiet_facts *facts, const struct quiet_memory *before, bool waited,
 	const struct quiet_memory *now);
 
-/* The memory of a cookie in a list that was made at the look before.  The list is
- * sorted by cookie, and so are the questions: *at (0 at first) is how far we are. */
+/* Find a cookie in the list of the look before.  The list is sorted by cookie, and
+ * so are the calls: *at (0 at first) is the place reached. */
 const struct quiet_memory *quiet_find(
 	const struct quiet_memory *list, size_t count, size_t *at, uint64_t cookie);
 

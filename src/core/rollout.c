@@ -50,7 +50,7 @@ void rollout_begin(struct cluster *c, const struct rollout_request *request, uns
 	if (request->command_changed) {
 		added->command = ++c->last_command;
 		generation_forget_lessons(added);
-		/* whatever the command, what listens has to go on with it */
+		/* whatever the command, old listeners have to be listened on again */
 		added->listens = from->listens && !request->drops_ports;
 	}
 	c->rollout = (struct rollout){
@@ -89,7 +89,7 @@ static void begin_waiting(struct cluster *c, unsigned like)
 	rollout_begin(c, &waiting, like);
 }
 
-static void finish(struct cluster *c)
+static void finish_rollout(struct cluster *c)
 {
 	struct report *report = rollout_report(c, REPORT_ROLLOUT_DONE, c->rollout.id);
 
@@ -102,13 +102,13 @@ static void finish(struct cluster *c)
 	c->rollout.watch = canary_watch(c);
 	c->generation = c->rollout.to;
 	c->rollout.under_way = false;
-	gate_wake(c); /* they have waited for this */
+	gate_wake(c); /* gates have waited for the end of the rollout */
 	if (c->waiting.there)
 		begin_waiting(c, c->generation);
 }
 
-/* Does a worker of a rejected generation serve, and will not go anyway, as one that
- * is held beside an old one does? */
+/* Is a worker of a rejected generation serving, which nothing else would stop?  (A
+ * worker that is held beside an old one is stopped anyway.) */
 static bool must_go_back(const struct cluster *c)
 {
 	for (unsigned i = 0; i < c->generations.count; i++) {
@@ -126,13 +126,13 @@ static void go_back(struct cluster *c)
 		.id = ++c->last_rollout,
 		.scope = SLOT_ALL,
 		.settings = cluster_settings_ref(cluster_in_force(c)->settings),
-		.has_canary = true, /* none: they have served before */
+		.has_canary = true, /* none: these settings have served before */
 		.has_bake = true,
 	};
 
 	rollout_begin(c, &request, c->generation);
 	c->rollout.going_back = true;
-	c->rollout.unprepared = false; /* these have served before */
+	c->rollout.unprepared = false; /* these settings have served before */
 }
 
 bool rollout_watches(const struct cluster *c, const struct worker *w)
@@ -157,7 +157,7 @@ unsigned rollout_keeps(struct cluster *c)
 	return r->watch > 0 ? r->from : c->generation;
 }
 
-/* Who serves now, but for those that go as they are beside an old one. */
+/* Count the workers that serve now, without those that leave as they are beside an old one. */
 static void count_ready(const struct cluster *c, struct report *report)
 {
 	const struct generation *to = cluster_find_generation(c, c->rollout.to);
@@ -166,8 +166,8 @@ static void count_ready(const struct cluster *c, struct report *report)
 	report->others = c->ready > to->serving ? c->ready - to->serving : 0;
 }
 
-/* A rollout has failed: begin the next one, or the way back.  True: that one. */
-static bool go_on(struct cluster *c)
+/* A rollout has failed: begin the next one, or the way back.  True: the way back. */
+static bool begin_next(struct cluster *c)
 {
 	const struct rollout_request *w = &c->waiting;
 	bool back =
@@ -206,13 +206,13 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 	r->under_way = false;
 	r->watch = 0;
 	cluster_sweep(c);
-	if (c->generation == r->to) { /* there is no way back */
+	if (c->generation == r->to) { /* the rollout has no way back */
 		if (c->waiting.there)
 			begin_waiting(c, r->to);
 		return;
 	}
 	cluster_find_generation(c, r->to)->rejected = WHY_ROLL_FAILED;
-	report->back |= go_on(c);
+	report->back |= begin_next(c);
 }
 
 void rollout_prepared(struct cluster *c, const struct event *e)
@@ -234,10 +234,10 @@ void rollout_prepared(struct cluster *c, const struct event *e)
 		report->took = c->now - r->since;
 		count_ready(c, report);
 		r->under_way = false;
-		gate_wake(c); /* they have waited for this */
+		gate_wake(c); /* gates have waited for the end of the rollout */
 	}
 	if (e->count != 0 && !r->fresh)
-		(void)go_on(c);
+		(void)begin_next(c);
 	else if (!c->stopping)
 		cluster_give_up(c, 1);
 }
@@ -322,14 +322,14 @@ void rollout_drop_slot(struct cluster *c, uint32_t i)
 	s->turn = 0;
 }
 
-/* So many serve that one of the old ones can go; those that are to replace the one
- * beside them are none of these. */
+/* Do enough workers serve that an old one can go?  Workers that will replace the one
+ * beside them do not count. */
 static bool is_surplus(const struct cluster *c, unsigned serving)
 {
 	return serving - cluster_find_generation(c, c->rollout.to)->beside > c->wanted;
 }
 
-/* How many steps there may be at a time. */
+/* How many steps may be under way at a time. */
 static unsigned steps_at_once(const struct cluster_settings *s)
 {
 	unsigned most = s->surge > s->max_unavailable ? s->surge : s->max_unavailable;
@@ -338,9 +338,9 @@ static unsigned steps_at_once(const struct cluster_settings *s)
 }
 
 /*
- * A spare of the new generation serves in the place of the old worker of this slot,
- * which goes then, and whose successor becomes the next spare.  True: one was
- * released.
+ * Let a spare of the new generation serve in the place of the slot's old worker,
+ * which is stopped, and whose successor becomes the next spare.  True: a spare
+ * was released.
  */
 static bool take_spare(struct cluster *c, const struct slot *s)
 {
@@ -352,7 +352,7 @@ static bool take_spare(struct cluster *c, const struct slot *s)
 		spare_release(c, r->to);
 }
 
-/* What kind of step may be taken at this slot now, if any. */
+/* The kind of step that may be taken at this slot now, if any. */
 static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 {
 	const struct rollout *r = &c->rollout;
@@ -377,16 +377,16 @@ static enum slot_step choose_step(const struct cluster *c, const struct slot *s)
 	return STEP_NONE;
 }
 
-/* Come to this slot, if that is possible now. */
-static bool turn(struct cluster *c, uint32_t i)
+/* Begin the slot's step, if that is possible now. */
+static bool begin_step(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 	enum slot_step step = choose_step(c, s);
 
 	if (step == STEP_NONE)
 		return false;
-	/* else it would lose its wait, should the rollout fail until then, or its
-	 * worker would go long before the next one may start */
+	/* else the slot would lose its wait, should the rollout fail until then, or
+	 * its worker would go long before the next one may start */
 	if ((s->main.state == WORKER_NONE || step == STEP_FEWER) && line_holds(c, i, c->rollout.to))
 		return false;
 	if (s->main.state == WORKER_NONE && c->spawns_left == 0) {
@@ -419,7 +419,7 @@ void rollout_offer(struct cluster *c, uint32_t i)
 	if (r->under_way && !r->fresh && !r->unprepared &&
 		(r->scope == SLOT_ALL || r->scope == i) && c->slots[i].other.state == WORKER_NONE &&
 		!rollout_has_turned(c, &c->slots[i]))
-		(void)turn(c, i);
+		(void)begin_step(c, i);
 }
 
 static void turn_silently(struct cluster *c, struct slot *s)
@@ -444,13 +444,13 @@ static bool is_candidate(const struct cluster *c, const struct slot *s)
 	if (worker_is_going(&s->main))
 		return false;
 	if (s->main.state == WORKER_SPARE && r->of_canaries && r->wave > 0)
-		return false; /* a trial beside it would serve nobody */
+		return false; /* a worker on trial beside it would serve no client */
 	if (r->pass == 0)
 		return s->main.state != WORKER_READY;
 	return s->main.generation == r->pass && (r->busy_too || !s->busy);
 }
 
-/* The cursor has seen all slots: those that are busy, or of the next generation. */
+/* The cursor has seen all slots: go on with busy slots, or with the next generation. */
 static bool next_pass(struct cluster *c)
 {
 	struct rollout *r = &c->rollout;
@@ -466,7 +466,7 @@ static bool next_pass(struct cluster *c)
 
 static bool turn_and_settle(struct cluster *c, uint32_t i)
 {
-	if (!turn(c, i))
+	if (!begin_step(c, i))
 		return false;
 	(void)slot_settle(c, i);
 	return true;
@@ -481,7 +481,7 @@ static bool advance_one_slot(struct cluster *c)
 	return turn_and_settle(c, c->rollout.scope);
 }
 
-/* All are ready that will be. */
+/* Are all workers ready that will be? */
 static bool is_there(const struct cluster *c)
 {
 	return cluster_is_all_ready(c) || c->ended >= c->places;
@@ -497,14 +497,14 @@ bool rollout_advance(struct cluster *c)
 	if (r->fresh) {
 		if (!canary_advance_fresh(c, is_there(c)))
 			return false;
-		finish(c);
+		finish_rollout(c);
 		return true;
 	}
 	if (canary_advance(c))
 		return true;
 	if (r->turned >= rollout_slots(c) && r->extra + r->fewer + r->held == 0 &&
 		(r->scope != SLOT_ALL || is_there(c))) {
-		finish(c);
+		finish_rollout(c);
 		return true;
 	}
 	if (r->scope != SLOT_ALL)

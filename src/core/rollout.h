@@ -10,16 +10,16 @@
 #include <stdint.h>
 
 /*
- * A rollout replaces all workers of a cluster, or of one slot, by those of a
- * new generation.  It comes to a few slots at a time (`surge`,
- * `max-unavailable`); a slot's step is over when its new worker is ready and
- * its old one gone.  The first failure of a new worker ends it, and what it
- * had changed goes back to the settings of before the same way.  So it does when
- * one that was but guessed to be ready ends soon after, though the rollout is done.
+ * A rollout replaces all workers of a cluster, or of one slot, by those of a new
+ * generation.  It comes to a few slots at a time (`surge`, `max-unavailable`); a
+ * slot's step is over when its new worker is ready and its old one gone.  The
+ * first failure of a new worker ends the rollout, and changed slots go back to
+ * the settings of before in the same way.  So they do when a worker that was only
+ * guessed to be ready ends soon after, though the rollout is done.
  */
 struct rollout {
 	bool under_way;
-	bool fresh; /* nothing ran: all slots start at once, it only watches */
+	bool fresh; /* nothing ran: all slots start at once, and are watched */
 	bool going_back;
 	bool drops_ports;
 	bool unprepared; /* it begins at EVENT_PREPARED */
@@ -28,48 +28,47 @@ struct rollout {
 	uint32_t scope; /* one slot, or SLOT_ALL */
 	nsec_t since;
 
-	unsigned turned; /* slots it came to */
+	unsigned turned; /* slots whose step has begun */
 	unsigned done;   /* of these: their step is over */
 	unsigned extra;  /* steps under way of each kind */
 	unsigned fewer;
 
 	/* Waves (canary.h) */
-	unsigned wave;     /* so many are to be held; 0: nobody is */
-	unsigned held;     /* steps of that kind under way */
+	unsigned wave;     /* slots of the wave; 0: no wave */
+	unsigned held;     /* steps STEP_HELD under way */
 	unsigned proven;   /* of these: their new worker is ready */
-	unsigned canary;   /* slots of the first wave; 0: there is none */
-	bool of_canaries;  /* it is the first one's turn */
-	bool fleet;        /* all the others are held, too, and were not yet */
-	bool unasked;      /* the canary is there only to be watched */
+	unsigned canary;   /* slots of the first wave; 0: no canaries */
+	bool of_canaries;  /* the wave is the first one */
+	bool fleet;        /* the fleet is still to be held */
+	bool unasked;      /* the canary was not asked for: it is there to be watched */
 	nsec_t bake;       /* or BAKE_AUTO */
 	nsec_t bake_until; /* patient clock; NSEC_NEVER: not baking */
 
-	/* The search for the next one: first the slots where nobody is ready,
-	 * then one generation after the other. */
-	unsigned pass; /* generation; 0: those without a ready one */
-	bool busy_too; /* … first those that are idle, then all of them */
+	/* The search for the next slot: first slots without a ready worker, then one
+	 * generation after the other. */
+	unsigned pass; /* generation; 0: slots without a ready worker */
+	bool busy_too; /* busy workers too, after the idle ones */
 	uint32_t cursor;
-	bool at_end;   /* nothing was left to do: woken by a death */
-	uint32_t last; /* that it came to */
+	bool at_end;   /* no slot was left: a death wakes the search */
+	uint32_t last; /* slot of the last step */
 
-	/* Done: each of its workers is watched yet, for `watch` from the moment
-	 * when it became ready. */
+	/* Done, but each new worker is watched for `watch` from when it became ready. */
 	nsec_t watch;   /* 0: not done, or over */
 	nsec_t done_at; /* patient clock */
-	unsigned from;  /* generation in force before, kept until it is over */
+	unsigned from;  /* generation in force before, kept until the rollout is over */
 };
 
-/* A rollout that is wanted; it may have to wait for the one under way. */
+/* A rollout that was asked for; it may have to wait for the one under way. */
 struct rollout_request {
 	bool there;
 	unsigned id;
 	uint32_t scope;
 	bool command_changed;
-	bool drops_ports;                  /* its workers may listen on less than before */
+	bool drops_ports;                  /* new workers may listen on fewer addresses */
 	struct cluster_settings *settings; /* owned; NULL: those in force */
-	bool has_canary;                   /* this in place of the settings' … */
+	bool has_canary;                   /* `canary` in place of the settings' */
 	unsigned canary;
-	bool has_bake; /* … and this */
+	bool has_bake; /* `bake` in place of the settings' */
 	nsec_t bake;
 };
 
@@ -78,17 +77,17 @@ struct cluster;
 /* deploy.c */
 void rollout_request(struct cluster *c, const struct event *e);
 
-/* Take the settings of `request`; what is known of the command is as for
+/* Begin with the settings of `request`; the command's known properties are those of
  * generation `like`. */
 void rollout_begin(struct cluster *c, const struct rollout_request *request, unsigned like);
 
-/* How many slots it has to come to. */
+/* How many slots the rollout has to come to. */
 unsigned rollout_slots(const struct cluster *c);
 
 /* A report of that rollout. */
 struct report *rollout_report(struct cluster *c, enum report_kind kind, unsigned id);
 
-/* It failed as the cluster stops, at that slot or SLOT_ALL. */
+/* The rollout failed because the cluster stops, at that slot or SLOT_ALL. */
 void rollout_refuse(struct cluster *c, unsigned id, uint32_t slot);
 
 /* Look for the next step; false if there is nothing to do for now. */
@@ -100,7 +99,7 @@ void rollout_offer(struct cluster *c, uint32_t i);
 /* Has the rollout come to this slot? */
 bool rollout_has_turned(const struct cluster *c, const struct slot *s);
 
-/* Is this worker one that it replaces? */
+/* Does the rollout replace this worker? */
 bool rollout_replaces(const struct cluster *c, const struct worker *w);
 
 /* The slot has been settled: its step may be over. */
@@ -109,7 +108,7 @@ void rollout_look(struct cluster *c, uint32_t i);
 /* The slot is not part of the cluster any more. */
 void rollout_drop_slot(struct cluster *c, uint32_t i);
 
-/* A slot became free, or there is one more: look again. */
+/* A slot became free, or was added: search again. */
 void rollout_wake(struct cluster *c);
 
 /* Would the end of this worker, unasked, fail the rollout: the one under way, or the
@@ -126,7 +125,7 @@ void rollout_fail(struct cluster *c, uint32_t i, const struct worker *w,
 /* EVENT_PREPARED. */
 void rollout_prepared(struct cluster *c, const struct event *e);
 
-/* The cluster stops: what is under way or waits has failed. */
+/* The cluster stops: rollouts under way and waiting have failed. */
 void rollout_cancel(struct cluster *c);
 
 /* deploy.c: new settings without a rollout; the reference is handed over. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/inside.h"
 
-/* Who has the place: one beside it where there is nobody else. */
+/* The worker that has the slot's place; without one, the worker beside it. */
 static const struct worker *has_place(const struct slot *s)
 {
 	return s->main.state != WORKER_NONE ? &s->main : &s->other;

@@ -111,8 +111,8 @@ bool cluster_empties(const struct cluster *c, unsigned generation)
 }
 
 /*
- * Is the moment of its stop signal looked for?  One that is not ready may serve
- * already, by the sockets that all share.  But one that was not ready in time
+ * Is the worker drained before its stop signal?  A worker that is not ready may
+ * serve already, by sockets that all share.  But one that was not ready in time
  * and is alone would only be missing for longer.
  */
 static bool is_drained(const struct cluster *c, uint32_t i, const struct worker *w, enum why why)
@@ -158,8 +158,8 @@ static void note_slow(struct cluster *c, uint32_t i, struct worker *w)
 	count_worker(c, i, w, 1);
 }
 
-/* Since it was born, another of its command was seen to listen; this one was not,
- * unless it has `said` that it is ready. */
+/* If another worker of the command was seen to listen since this one was born, this
+ * one is not ready by time alone, unless it has `said` that it is ready. */
 static void note_lesson(const struct cluster *c, struct worker *w)
 {
 	const struct generation *g;
@@ -171,7 +171,7 @@ static void note_lesson(const struct cluster *c, struct worker *w)
 		w->proven_at = NSEC_NEVER;
 }
 
-static void tick(struct cluster *c, uint32_t i, struct worker *w)
+static void handle_due(struct cluster *c, uint32_t i, struct worker *w)
 {
 	static const struct ending unknown = {.kind = ENDING_NONE};
 	const struct generation *g;
@@ -193,7 +193,7 @@ static void tick(struct cluster *c, uint32_t i, struct worker *w)
 	event = worker_due_event(w, g->settings);
 	if (event == ON_PROVEN && g->settings->ready == READY_ALIVE && w->proven_at < w->deadline &&
 		c->places > c->wanted && spare_awaits_gate(c, i, w)) {
-		/* time alone does not say that it will not listen yet */
+		/* being alive does not say that the worker will not listen yet */
 		w->proven_at = w->deadline;
 		w->said = true;
 		return;
@@ -224,7 +224,7 @@ bool slot_spawn(struct cluster *c, uint32_t i, struct worker *place, unsigned ge
 	return true;
 }
 
-static void dismiss(struct cluster *c, uint32_t i)
+static void leave_cluster(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
@@ -249,8 +249,8 @@ bool slot_is_rejected(const struct cluster *c, const struct worker *w)
 		cluster_find_generation(c, w->generation)->rejected != WHY_ITSELF;
 }
 
-/* Starting workers of a generation that has failed do not go on.  One that
- * serves beside an old one goes, too, but not before that one serves. */
+/* Starting workers of a generation that has failed are stopped.  A worker that
+ * serves beside an old one is stopped, too, but not before the old one serves. */
 static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 {
 	const struct slot *s = &c->slots[i];
@@ -260,8 +260,8 @@ static void remove_rejected(struct cluster *c, uint32_t i, struct worker *w)
 		slot_stop(c, i, w, cluster_find_generation(c, w->generation)->rejected);
 }
 
-/* A successor moves in once it is ready, or once the place is free. */
-static void promote(struct cluster *c, uint32_t i)
+/* A successor takes the place once it is ready, or once the place is free. */
+static void promote_successor(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 	struct worker old = s->main;
@@ -289,14 +289,14 @@ static void promote(struct cluster *c, uint32_t i)
 
 unsigned slot_generation(const struct cluster *c, const struct slot *s)
 {
-	/* a new one is there already: the other one is as of old */
+	/* a new worker is there already: the other one belongs to the old generation */
 	if (s->other.state != WORKER_NONE && canary_is_one(c, s, &s->other))
 		return c->generation;
 	return rollout_has_turned(c, s) ? c->rollout.to : c->generation;
 }
 
-/* Its turn has come in a rollout, and an old worker holds the place. */
-static bool replace(struct cluster *c, uint32_t i)
+/* A rollout has come to the slot, and an old worker has the place: start its step. */
+static bool replace_old(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
@@ -310,7 +310,7 @@ static bool replace(struct cluster *c, uint32_t i)
 	return true;
 }
 
-static bool fill(struct cluster *c, uint32_t i)
+static bool fill_place(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
@@ -322,8 +322,8 @@ static bool fill(struct cluster *c, uint32_t i)
 	return slot_spawn(c, i, &s->main, slot_generation(c, s));
 }
 
-/* Say when to look again. */
-static void arm(struct cluster *c, uint32_t i, bool done)
+/* Set the time of the next look at the slot. */
+static void set_due(struct cluster *c, uint32_t i, bool done)
 {
 	const struct slot *s = &c->slots[i];
 	nsec_t due = nsec_min(worker_due(&s->main, c->lost), worker_due(&s->other, c->lost));
@@ -359,8 +359,8 @@ bool slot_settle(struct cluster *c, uint32_t i)
 
 	c->told_to_wait = false;
 	forget_older_life(c, s);
-	tick(c, i, &s->main);
-	tick(c, i, &s->other);
+	handle_due(c, i, &s->main);
+	handle_due(c, i, &s->other);
 	health_look(c, i, &s->main);
 	health_look(c, i, &s->other);
 	if (cluster_wants(c, i)) {
@@ -369,15 +369,15 @@ bool slot_settle(struct cluster *c, uint32_t i)
 		if (s->step == STEP_HELD && rollout_has_turned(c, s) && c->rollout.wave == 0)
 			canary_let_go(c, s);
 		spare_settle(c, i);
-		promote(c, i);
-		done = replace(c, i) && fill(c, i);
+		promote_successor(c, i);
+		done = replace_old(c, i) && fill_place(c, i);
 		gate_settle(c, i);
 		rollout_look(c, i);
 	} else {
-		dismiss(c, i);
+		leave_cluster(c, i);
 	}
 	if (done && !c->told_to_wait)
 		line_leave(c, i);
-	arm(c, i, done);
+	set_due(c, i, done);
 	return done;
 }

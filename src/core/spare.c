@@ -3,15 +3,15 @@
 
 #include "core/inside.h"
 
-static const struct generation *newest(const struct cluster *c)
+static const struct generation *newest_generation(const struct cluster *c)
 {
 	return cluster_find_generation(c, c->rollout.under_way ? c->rollout.to : c->generation);
 }
 
 unsigned spare_wanted(const struct cluster *c)
 {
-	const struct generation *g = newest(c);
-	unsigned most = c->cap - c->wanted; /* more come with more memory */
+	const struct generation *g = newest_generation(c);
+	unsigned most = c->cap - c->wanted; /* further slots come with more memory */
 
 	if (c->wanted == 0 || g->ungated || g->settings->intercept == INTERCEPT_OFF)
 		return 0;
@@ -81,8 +81,8 @@ bool spare_release(struct cluster *c, unsigned generation)
 	return false;
 }
 
-/* Is it the successor of one that serves?  It is to serve before that one goes. */
-static bool succeeds(const struct slot *s, const struct worker *w)
+/* Is the spare the successor of a worker that serves?  It is to serve before that worker goes. */
+static bool is_successor(const struct slot *s, const struct worker *w)
 {
 	return w == &s->other && worker_is_serving(&s->main);
 }
@@ -95,19 +95,19 @@ static bool is_missing(const struct cluster *c)
 bool spare_is_needed(const struct cluster *c, uint32_t i, const struct worker *w)
 {
 	return !slot_is_rejected(c, w) && cluster_wants(c, i) &&
-		(is_missing(c) || succeeds(&c->slots[i], w));
+		(is_missing(c) || is_successor(&c->slots[i], w));
 }
 
 void spare_settle(struct cluster *c, uint32_t i)
 {
 	struct slot *s = &c->slots[i];
 
-	if (s->other.state == WORKER_SPARE && succeeds(s, &s->other) &&
+	if (s->other.state == WORKER_SPARE && is_successor(s, &s->other) &&
 		!slot_is_rejected(c, &s->other))
 		(void)slot_tell(c, i, &s->other, ON_RELEASE, NULL);
 }
 
-/* Fewer are wanted, and it was a spare that left. */
+/* Fewer spares are wanted: stop one. */
 static bool stop_surplus(struct cluster *c)
 {
 	if (c->places == c->wanted || c->ready <= c->wanted || c->rollout.under_way ||

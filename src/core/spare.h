@@ -14,14 +14,14 @@
  */
 struct cluster;
 
-/* Spares that there are to be. */
+/* How many spares are wanted. */
 unsigned spare_wanted(const struct cluster *c);
 
 /* Have as many slots as wanted workers and spares need; more of them are settled,
  * and of fewer the highest leave. */
 void spare_set_places(struct cluster *c);
 
-/* The successor of one that serves is to serve, too, before that one goes. */
+/* The successor of a worker that serves is to serve, too, before that worker goes. */
 void spare_settle(struct cluster *c, uint32_t i);
 
 /* The worker has come to the gate: is it to serve? */
@@ -30,22 +30,21 @@ bool spare_is_needed(const struct cluster *c, uint32_t i, const struct worker *w
 /* Release a spare if one is needed; false if there is nothing to do. */
 bool spare_fill(struct cluster *c);
 
-/* Stop a worker that is one too many since its spare serves; false if there is
- * none. */
+/* Stop a worker that is one too many since its spare serves; false if there is none. */
 bool spare_advance(struct cluster *c);
 
 /* Has the successor in this slot, a spare, the right to the place of a worker that
  * does not serve? */
 bool spare_replaces(const struct slot *s);
 
-/* Is it to be a spare, and has not come to the gate yet?  With `intercept = off` none
- * ever does. */
+/* Is the worker to be a spare, and has not come to the gate yet?  With `intercept =
+ * off` none ever does. */
 bool spare_awaits_gate(const struct cluster *c, uint32_t i, const struct worker *w);
 
-/* That one is ready without the gate: so none of its command can be held. */
+/* That worker is ready without the gate: so no worker of its command can be held back. */
 void spare_is_none(struct cluster *c, uint32_t i, const struct worker *w);
 
-/* Release a spare of that generation; false: there is none. */
+/* Release a spare of that generation; false: none. */
 bool spare_release(struct cluster *c, unsigned generation);
 
 #endif

@@ -186,7 +186,7 @@ void cluster_view_slot(const struct cluster *c, uint32_t slot, struct slot_view 
 	view->last_age = s->last_age;
 }
 
-/* The slot that the rollout waits for. */
+/* The slot for which the rollout waits. */
 static uint32_t waited_for(const struct cluster *c)
 {
 	const struct rollout *r = &c->rollout;
@@ -225,7 +225,7 @@ struct rollout_view cluster_view_rollout(const struct cluster *c)
 		.fresh = r->fresh,
 		.unprepared = r->unprepared,
 		.whole = whole,
-		/* canaries that were asked for are tried by clients */
+		/* clients try canaries that were asked for */
 		.old_alone = whole && r->fleet && (r->canary == 0 || r->unasked),
 		.new_alone = whole && !r->fleet,
 		.canary = r->canary < c->wanted ? r->canary : c->wanted,

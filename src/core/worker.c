@@ -16,12 +16,13 @@ struct report *worker_report(struct actions *out, enum report_kind kind, uint32_
 	return report;
 }
 
-static struct report *tell(const struct worker *w, const struct moment *at, enum report_kind kind)
+static struct report *add_report(
+	const struct worker *w, const struct moment *at, enum report_kind kind)
 {
 	return worker_report(at->out, kind, at->slot, w, at->now);
 }
 
-static void begin(struct worker *w, const struct moment *at)
+static void begin_start(struct worker *w, const struct moment *at)
 {
 	const struct cluster_settings *settings = at->settings;
 	nsec_t patient = at->now - at->lost;
@@ -35,7 +36,7 @@ static void begin(struct worker *w, const struct moment *at)
 		w->opens = settings->ready == READY_AUTO && at->opens;
 		w->proven_at = nsec_add(patient, w->opens ? PORTLESS_MOST : settings->ready_alive);
 	}
-	tell(w, at, REPORT_STARTED)->generation = w->generation;
+	add_report(w, at, REPORT_STARTED)->generation = w->generation;
 }
 
 nsec_t worker_interval(const struct worker *w, const struct cluster_settings *settings)
@@ -43,7 +44,7 @@ nsec_t worker_interval(const struct worker *w, const struct cluster_settings *se
 	return w->interval > 0 ? w->interval : settings->watchdog;
 }
 
-static void watch(struct worker *w, const struct moment *at)
+static void set_watchdog(struct worker *w, const struct moment *at)
 {
 	nsec_t interval = worker_interval(w, at->settings);
 
@@ -61,7 +62,7 @@ static void note_interval(struct worker *w, const struct moment *at)
 static void watch_by_interval(struct worker *w, const struct moment *at)
 {
 	note_interval(w, at);
-	watch(w, at);
+	set_watchdog(w, at);
 }
 
 static void become_ready(struct worker *w, const struct moment *at)
@@ -70,10 +71,10 @@ static void become_ready(struct worker *w, const struct moment *at)
 
 	w->ready_at = at->now;
 	w->serves_since = at->now - at->lost;
-	watch(w, at);
-	report = tell(w, at, REPORT_READY);
+	set_watchdog(w, at);
+	report = add_report(w, at, REPORT_READY);
 	report->generation = w->generation;
-	if (w->gate_at > 0) /* the wait there is no part of its start */
+	if (w->gate_at > 0) /* the wait at the gate is no part of its start */
 		report->age = w->gate_at - w->born;
 }
 
@@ -83,12 +84,12 @@ static void wait_until(struct worker *w, nsec_t until)
 		w->deadline = until;
 }
 
-static void extend(struct worker *w, const struct moment *at)
+static void extend_deadline(struct worker *w, const struct moment *at)
 {
 	wait_until(w, nsec_add(at->now - at->lost, at->span));
 }
 
-/* It may ask again and again, but not without end. */
+/* The worker may ask again and again, but not without end. */
 static void extend_as_asked(struct worker *w, const struct moment *at)
 {
 	nsec_t patient = at->now - at->lost;
@@ -146,20 +147,20 @@ static void begin_stop(struct worker *w, const struct moment *at)
 
 	w->stop_step = 0;
 	w->extend_by = 0;
-	tell(w, at, REPORT_STOPPING)->signal = at->settings->stop[0].signal;
+	add_report(w, at, REPORT_STOPPING)->signal = at->settings->stop[0].signal;
 	if (w->why == WHY_REQUEST && hang != 0)
 		send_hang_signal(w, at, hang);
 	else
 		send_stop_signal(w, at);
 }
 
-/* One that drains by itself, after its stop signal, has more time for it. */
+/* A worker that drains by itself, after its stop signal, has more time for it. */
 static void ask_to_stop(struct worker *w, const struct moment *at)
 {
 	note_why(w, at);
 	begin_stop(w, at);
 	if (!w->tells)
-		extend(w, at);
+		extend_deadline(w, at);
 }
 
 static void begin_drain(struct worker *w, const struct moment *at)
@@ -168,35 +169,35 @@ static void begin_drain(struct worker *w, const struct moment *at)
 
 	note_why(w, at);
 	w->deadline = nsec_add(at->now - at->lost, span);
-	tell(w, at, REPORT_DRAINING)->span = span;
+	add_report(w, at, REPORT_DRAINING)->span = span;
 	actions_add(at->out, ACTION_DRAIN, at->slot, w->id)->span = span;
 }
 
 static void begin_and_stop(struct worker *w, const struct moment *at)
 {
-	begin(w, at);
+	begin_start(w, at);
 	w->proven_at = NSEC_NEVER;
 	begin_stop(w, at);
 }
 
 static void tell_start_timeout(struct worker *w, const struct moment *at)
 {
-	(void)tell(w, at, REPORT_START_TIMEOUT);
-	w->deadline = NSEC_NEVER; /* it is stopped next */
+	(void)add_report(w, at, REPORT_START_TIMEOUT);
+	w->deadline = NSEC_NEVER; /* the worker is stopped next */
 }
 
-/* It would not hear a polite signal, but may leave a trace of where it is. */
+/* A hung worker would not react to a polite signal, but may write a trace of where it is. */
 static void abort_hung(struct worker *w, const struct moment *at)
 {
 	note_why(w, at);
-	tell(w, at, REPORT_UNWELL)->generation = w->generation;
+	add_report(w, at, REPORT_UNWELL)->generation = w->generation;
 	actions_add(at->out, ACTION_SIGNAL, at->slot, w->id)->signal = SIGABRT;
-	w->stop_step = (uint8_t)(at->settings->stop_count - 1); /* then KILL */
+	w->stop_step = (uint8_t)(at->settings->stop_count - 1); /* the next step is SIGKILL */
 	w->extend_by = 0;
 	w->deadline = nsec_add(at->now - at->lost, at->settings->stop[0].wait);
 }
 
-static void escalate(struct worker *w, const struct moment *at)
+static void next_stop_step(struct worker *w, const struct moment *at)
 {
 	if (w->tells) {
 		w->tells = false;
@@ -204,7 +205,7 @@ static void escalate(struct worker *w, const struct moment *at)
 		return;
 	}
 	w->stop_step++;
-	tell(w, at, REPORT_STOP_TIMEOUT)->signal = at->settings->stop[w->stop_step].signal;
+	add_report(w, at, REPORT_STOP_TIMEOUT)->signal = at->settings->stop[w->stop_step].signal;
 	send_stop_signal(w, at);
 }
 
@@ -216,7 +217,7 @@ static void kill_group(struct worker *w, const struct moment *at)
 
 static void kill_late(struct worker *w, const struct moment *at)
 {
-	tell(w, at, REPORT_STOP_TIMEOUT)->signal = SIGKILL;
+	add_report(w, at, REPORT_STOP_TIMEOUT)->signal = SIGKILL;
 	kill_group(w, at);
 }
 
@@ -227,15 +228,15 @@ static void kill_now(struct worker *w, const struct moment *at)
 	kill_group(w, at);
 }
 
-static void abandon(struct worker *w, const struct moment *at)
+static void report_unkillable(struct worker *w, const struct moment *at)
 {
-	(void)tell(w, at, REPORT_UNKILLABLE);
+	(void)add_report(w, at, REPORT_UNKILLABLE);
 }
 
 static void come_to_gate(struct worker *w, const struct moment *at)
 {
 	w->gate_at = at->now;
-	(void)tell(w, at, REPORT_SPARE);
+	(void)add_report(w, at, REPORT_SPARE);
 }
 
 static void note_said(struct worker *w, const struct moment *at)
@@ -244,7 +245,7 @@ static void note_said(struct worker *w, const struct moment *at)
 	w->said = true;
 }
 
-/* It starts on, and has all its time again. */
+/* The worker goes on starting, with all of its time. */
 static void pass_gate(struct worker *w, const struct moment *at)
 {
 	nsec_t patient = at->now - at->lost;
@@ -265,7 +266,7 @@ static void release_spare(struct worker *w, const struct moment *at)
 	pass_gate(w, at);
 	if (at->settings->ready == READY_ALIVE)
 		w->proven_at = at->now - at->lost;
-	(void)tell(w, at, REPORT_RELEASED);
+	(void)add_report(w, at, REPORT_RELEASED);
 }
 
 /* clang-format off */
@@ -275,17 +276,17 @@ static void release_spare(struct worker *w, const struct moment *at)
 #define ALIVE \
 	(UP | 1U << WORKER_DRAINING | 1U << WORKER_STOPPING | \
 		1U << WORKER_KILLED | 1U << WORKER_SPARE)
-#define STAYS WORKER_STATES /* in the state it is in */
+#define STAYS WORKER_STATES /* the worker stays in its state */
 
 /* What an event does to a worker in one of those states: the first row that fits
- * counts.  What fits none is a surprise. */
+ * counts.  An event that fits no row is a surprise. */
 static const struct step {
 	enum worker_event event;
 	unsigned in;
 	enum worker_state next;
 	void (*run)(struct worker *w, const struct moment *at);
 } steps[] = {
-	{ON_SPAWNED, IN(ASKED), WORKER_STARTING, begin},
+	{ON_SPAWNED, IN(ASKED), WORKER_STARTING, begin_start},
 	{ON_SPAWNED, IN(UNWANTED), WORKER_STOPPING, begin_and_stop},
 	{ON_FAILED, IN(ASKED) | IN(UNWANTED), WORKER_NONE, NULL},
 	{ON_PROVEN, IN(STARTING), WORKER_READY, become_ready},
@@ -300,7 +301,7 @@ static const struct step {
 	{ON_LEAVING, ALIVE, STAYS, NULL},
 	{ON_EXTEND, IN(STARTING) | IN(STOPPING), STAYS, extend_as_asked},
 	{ON_EXTEND, ALIVE, STAYS, NULL},
-	{ON_ALIVE, IN(READY), STAYS, watch},
+	{ON_ALIVE, IN(READY), STAYS, set_watchdog},
 	{ON_ALIVE, ALIVE, STAYS, NULL},
 	{ON_INTERVAL, IN(STARTING), STAYS, note_interval},
 	{ON_INTERVAL, IN(READY), STAYS, watch_by_interval},
@@ -318,8 +319,8 @@ static const struct step {
 	{ON_KILL, ALIVE, WORKER_KILLED, kill_now},
 	{ON_DEADLINE, IN(STARTING), STAYS, tell_start_timeout},
 	{ON_DEADLINE, IN(DRAINING), WORKER_STOPPING, begin_stop},
-	{ON_DEADLINE, IN(STOPPING), STAYS, escalate},
-	{ON_DEADLINE, IN(KILLED), WORKER_NONE, abandon},
+	{ON_DEADLINE, IN(STOPPING), STAYS, next_stop_step},
+	{ON_DEADLINE, IN(KILLED), WORKER_NONE, report_unkillable},
 	{ON_GRACE_OVER, IN(STOPPING), WORKER_KILLED, kill_late},
 	{ON_LEFTOVERS, IN(STOPPING) | IN(KILLED), STAYS, NULL},
 	{ON_LEFTOVERS, ALIVE, WORKER_STOPPING, begin_stop},
@@ -357,7 +358,7 @@ bool worker_handle(struct worker *w, enum worker_event event, const struct momen
 		return false;
 	if (step->next != STAYS) {
 		w->state = step->next;
-		w->deadline = NSEC_NEVER; /* it belongs to one state */
+		w->deadline = NSEC_NEVER; /* a deadline belongs to one state */
 		w->proven_at = NSEC_NEVER;
 	}
 	if (step->run != NULL)

@@ -10,21 +10,21 @@
 #include <stdint.h>
 
 /*
- * A worker is one life of one process: it is born into a slot, may become
- * ready, is asked to stop, and ends.  It never comes back; the slot bears the
- * next one.  A worker holds no descriptor and makes no system call: its pidfd
- * and pipes belong to the `struct child` of the same id (supervisor/workers/child.h).
+ * A worker is one life of one process: it is born into a slot, may become ready,
+ * is asked to stop, and ends.  It never comes back; the slot gets another worker.
+ * A worker holds no descriptor and makes no system call: its pidfd and pipes
+ * belong to the `struct child` of the same id (supervisor/workers/child.h).
  *
- * Owned by its slot, stored by value.  No pointer to a worker outlives a call
- * of cluster_handle(); keep the id instead.
+ * Owned by its slot, stored by value.  No pointer to a worker outlives a call of
+ * cluster_handle(); keep the id instead.
  */
 enum SMALL worker_state {
 	WORKER_NONE,
 	WORKER_ASKED,    /* SPAWN is not answered yet */
-	WORKER_UNWANTED, /* so too, and to be stopped once it is there */
+	WORKER_UNWANTED, /* SPAWN is not answered yet, and the worker is to be stopped then */
 	WORKER_STARTING,
 	WORKER_READY,
-	WORKER_LEAVING,  /* was ready, said STOPPING=1 by itself */
+	WORKER_LEAVING,  /* was ready, and sent STOPPING=1 by itself */
 	WORKER_DRAINING, /* to be stopped at a quiet moment */
 	WORKER_STOPPING,
 	WORKER_KILLED,
@@ -34,18 +34,18 @@ enum SMALL worker_state {
 
 enum worker_event {
 	ON_SPAWNED,
-	ON_FAILED,  /* the spawn did */
-	ON_PROVEN,  /* alive for long enough to be taken as ready */
-	ON_REFUSED, /* its bind(2) was: to be alive is not enough */
+	ON_FAILED,  /* its spawn failed */
+	ON_PROVEN,  /* alive for long enough to count as ready */
+	ON_REFUSED, /* its bind(2) was refused: being alive is not enough */
 	ON_IDLE,    /* it need not be alive for longer */
 	ON_READY,
 	ON_LEAVING,
 	ON_EXTEND,
 	ON_ALIVE,    /* WATCHDOG=1 */
-	ON_INTERVAL, /* of its watchdog, from now on */
-	ON_HUNG,     /* it missed it, or makes no progress */
+	ON_INTERVAL, /* a new interval of its watchdog */
+	ON_HUNG,     /* no WATCHDOG=1 in time, or no progress */
 	ON_DRAIN,    /* stop it, at a quiet moment */
-	ON_DRAINED,  /* this is one, or it has had its time */
+	ON_DRAINED,  /* the quiet moment, or the end of the time for it */
 	ON_STOP,
 	ON_KILL,
 	ON_DEADLINE,
@@ -53,7 +53,7 @@ enum worker_event {
 	ON_LEFTOVERS,  /* its main process has ended, others have not */
 	ON_EXIT,
 	ON_GATE,
-	ON_PASS, /* the gate, as it is needed */
+	ON_PASS, /* let it pass the gate, as it is needed */
 	ON_RELEASE,
 	WORKER_EVENTS,
 };
@@ -63,9 +63,9 @@ enum worker_event {
 struct worker {
 	uint64_t id;      /* never used twice */
 	nsec_t born;      /* when its spawn was answered */
-	nsec_t ready_at;  /* when it became ready; NSEC_NEVER: it did not */
+	nsec_t ready_at;  /* when it became ready; NSEC_NEVER: not yet */
 	nsec_t proven_at; /* STARTING: ready then; NSEC_NEVER: it must say so */
-	nsec_t deadline;  /* NSEC_NEVER when nothing is awaited */
+	nsec_t deadline;  /* NSEC_NEVER: none */
 	nsec_t extend_by; /* STARTING, STOPPING: it can put the deadline off until
 			     then; 0: it did not ask */
 	pid_t pid;
@@ -73,7 +73,7 @@ struct worker {
 	nsec_t interval;     /* of its watchdog; 0: as in settings */
 	nsec_t serves_since; /* ready_at by the patient clock */
 	nsec_t retire_at;    /* READY: too old then (health.c) */
-	nsec_t gate_at;      /* it came to the gate; 0: it did not */
+	nsec_t gate_at;      /* when it came to the gate; 0: it did not */
 	int age_share;       /* of max-age and max-requests, per mille more or
 				less */
 	uint8_t stop_step;   /* of settings->stop */
@@ -81,58 +81,57 @@ struct worker {
 	bool said;           /* SPARE: it was ready before it was held back */
 	bool granted;        /* READY: a moment more, for its watchdog (health.c) */
 	bool slow;           /* STARTING: no other waits for it (line.h) */
-	bool tells;          /* STOPPING: it has its hang signal, and is to have
-				its stop signal next */
-	bool opens;          /* STARTING: it is waited until it opens a port */
+	bool tells;          /* STOPPING: after its hang signal, the stop signal is next */
+	bool opens;          /* STARTING: it is not ready before it opens a port */
 	enum worker_state state;
-	enum why why;   /* it was asked to go */
-	enum why unfit; /* READY: a successor is wanted; WHY_ITSELF: none */
+	enum why why;   /* why it was asked to go */
+	enum why unfit; /* READY: why a successor is wanted; WHY_ITSELF: none is */
 };
 
-/* How long a worker may outlive SIGKILL before it is told and forgotten. */
+/* How long a worker may outlive SIGKILL before it is reported and forgotten. */
 #define KILL_GRACE (10 * SECOND)
-/* One that may open a port, and has opened none, is taken as ready after this time
- * alive, or once it is idle after the least. */
+/* A worker that may open a port, and has opened none, counts as ready after this
+ * time alive, or when it is idle after the least. */
 #define PORTLESS_MOST (30 * SECOND)
 #define PORTLESS_LEAST (10 * SECOND)
-/* How long it may write what it did, after its hang signal. */
+/* How long a worker may write a trace, after its hang signal. */
 #define HANG_MOMENT (2 * SECOND)
 /* How long a worker can put off the deadline of its start, and again that of its
  * stop, from the first time that it asks for it (EXTEND). */
 #define EXTEND_MAX (1 * HOUR)
 
-/* What a worker is not told by the event's name. */
+/* What a worker's event needs beyond its name. */
 struct moment {
 	nsec_t now;
 	nsec_t lost; /* now - lost is the patient clock */
 	uint32_t slot;
 	const struct cluster_settings *settings; /* of its generation */
-	bool says_ready; /* SPAWNED: its command is known for READY=1, … */
-	bool listens;    /* … or to listen */
-	bool opens;      /* SPAWNED: as in its event, and nothing is known */
-	bool held;       /* IDLE: so too */
-	pid_t pid;       /* SPAWNED */
-	nsec_t span;     /* EXTEND, INTERVAL; STOP: wait at least that long after the
+	bool says_ready;                         /* SPAWNED: its command is known to send READY=1 */
+	bool listens;                            /* SPAWNED: its command is known to listen */
+	bool opens;   /* SPAWNED: as in its event, and nothing is known */
+	bool held;    /* IDLE: as in its event */
+	pid_t pid;    /* SPAWNED */
+	nsec_t span;  /* EXTEND, INTERVAL; STOP: wait at least that long after the
 			    first signal */
-	enum why why;    /* HUNG, DRAIN, STOP, KILL */
+	enum why why; /* HUNG, DRAIN, STOP, KILL */
 	struct actions *out;
 };
 
-/* Begin one, in state ASKED. */
+/* Begin a worker, in state ASKED. */
 void worker_init(struct worker *w, uint64_t id, unsigned generation);
 
-/* False, and nothing done, where its state does not know the event. */
+/* False, and nothing done, if the worker's state does not know the event. */
 bool worker_handle(struct worker *w, enum worker_event event, const struct moment *at);
 
-/* A report about it: its pid, its age (0: it was not born) and why it was asked
- * to go are filled in. */
+/* Add a report about the worker, with its pid, its age (0: it was not born) and why
+ * it was asked to go. */
 struct report *worker_report(struct actions *out, enum report_kind kind, uint32_t slot,
 	const struct worker *w, nsec_t now);
 
-/* How often it has to send WATCHDOG=1; 0: it need not. */
+/* How often the worker has to send WATCHDOG=1; 0: never. */
 nsec_t worker_interval(const struct worker *w, const struct cluster_settings *settings);
 
-/* When its next deadline is due by the events' clock, and as which event. */
+/* When the worker's next deadline is due by the events' clock, and as which event. */
 nsec_t worker_due(const struct worker *w, nsec_t lost);
 enum worker_event worker_due_event(const struct worker *w, const struct cluster_settings *settings);
 
