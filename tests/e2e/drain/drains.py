@@ -56,9 +56,9 @@ class Loads:
         self.loads = [Steady(at, "--mode", mode, "--connections", 16, "--jitter", *options.split())
                       for mode in modes.split()]
 
-    def end(self):
+    def end(self, **more):
         """Nothing was lost."""
-        between = sum(load.loses_nothing() for load in self.loads)
+        between = sum(load.loses_nothing(**more) for load in self.loads)
         assert between == 0 or between <= asked_again(*lab.instances)
 
 

@@ -45,7 +45,7 @@ def test_connections_in_use_all_the_time_are_closed_between_two_requests(kind):
     it.call("restart")
     all_quiet(it, 2)
     assert asked_again(it) > 0
-    loads.end()
+    loads.end(opens_late=at == "own")
 
 
 def test_so_they_are_if_each_answer_takes_long():

@@ -207,6 +207,7 @@ def test_as_it_is_a_worker_waits_for_the_reader_and_nothing_is_lost_meanwhile():
     say("go")
     wait(lambda: any("pipe_write" in read(f"/proc/{p}/wchan") for p in session(pid)))
     old = it.role("logger")
+    wait(lambda: rests(old))  # else it may have lines in hand
     kill(old)  # whoever comes and goes between them
     new = it.role("logger", but=old)
     it.call("upgrade")

@@ -13,6 +13,13 @@ PYTHON = "python3 -m http.server --bind 127.0.0.1"
 READY = f"command = {SERVE} --notify\nready = notify\nlisten = 0\n"
 
 
+def need_limits():
+    """systemd gives the unit a group with the controllers of cgroup v2."""
+    wanted = {"cpu", "memory", "pids"}
+    if not wanted <= set(read("/sys/fs/cgroup/cgroup.controllers").split()):
+        pytest.skip(f"needs cgroup v2 with {sorted(wanted)}")
+
+
 class Unit:
     """nclust@NAME.service."""
     systemd = None
@@ -94,6 +101,7 @@ class TestUnit:
         assert "cannot" not in unit.said()
 
     def test_all_that_nclust_does_for_a_cluster_is_allowed(self):
+        need_limits()
         unit = Unit("allowed", f"""[nclust]
             http = 127.0.0.1:8103
             [cluster:web]
@@ -147,6 +155,7 @@ class TestUnit:
         assert unit.web().ready == 3 and unit.show("MainPID") == main
 
     def test_a_worker_that_takes_more_than_memory_max_is_named_others_go_on(self):
+        need_limits()
         unit = Unit("memory", f"[cluster:web]\n{READY}workers = 1\n[cluster:big]\nworkers = 1\n"
                     "command = python3 -c 'b = b\"x\" * (400 << 20)'\nmemory-max = 50M\n")
         unit.systemctl("start", "--no-block", unit.unit)
