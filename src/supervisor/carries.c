@@ -16,12 +16,9 @@
 #include "supervisor/workers/carry_workers.h"
 #include "supervisor/workers/ports.h"
 
-/*
- * What each room carries through an upgrade (common/carried.h), in the order in
- * which it is written.  A struct comes before those that refer to it: settings,
- * listeners and memory before clusters, and these before the hooks and clients
- * that wait for them.
- */
+/* What each room carries through an upgrade (common/carried.h), in the order in which it is
+ * written.  A struct comes before the structs that refer to it: settings, listeners and memory
+ * before clusters, and clusters before the hooks and clients that wait for them. */
 /* clang-format off */
 static const struct plain_row instance_rows[] = {
 	CARRY_REFERRED(CARRY_SETTINGS, &carried_cluster, CARRY_OF_SETTINGS),
@@ -42,8 +39,8 @@ static const struct plain_row instance_rows[] = {
 	CARRY_BESIDE(&carried_manager),
 };
 
-/* Room for the slots comes before all that is by slot, Node's servers before
- * the workers that use them, and workers before the connections they serve. */
+/* The number of slots comes before lists by slot, Node's servers before the workers that use them,
+ * and workers before the connections that they serve. */
 static const struct plain_row cluster_rows[] = {
 	CARRY_GROUP(CARRY_TROUBLE, service, trouble, &carried_trouble),
 	CARRY_GROUP(CARRY_SCALING, service, scaling, &carried_scaling),

@@ -23,26 +23,25 @@
 #include "supervisor/workers/child.h"
 
 /*
- * The one list of all rooms that have hooks, and the order in which these are
- * called.  The order matters for the reasons below; `gone`, `drop`, `end`,
- * `renew` and `status_worker` go from the last to the first.
+ * All rooms that have hooks, in the order in which their hooks are called; `gone`, `drop`, `end`,
+ * `renew` and `status_worker` are called from the last room to the first.  Reasons for the order:
  *
- * - workers first: the ground is done when the rooms above are called.
- * - intercept before messages before orphans: the keeper of orphans is sent a
- *   new worker's descriptors in that order, as its protocol requires.
- * - messages before node, and `gone` the other way: node gives things back over
- *   the channel.  In `adopt` node looks which channel there is.
- * - node before drain: of `stop` node takes what it can.
- * - drain before orphans: the state file's entry of a new worker has its lane.
- * - drain and accept before news: they log first what they do for a report.
- * - news before instance and hooks: the line about a report comes before the
- *   lines about its consequences.
- * - logs after hooks: in `end` its commands are forgotten before they are killed;
- *   and before the end of workers, which is that of the logger.
- * - web after control: in `end` its address is free before clients hear of it.
+ * - workers first: it does its part before the rooms above it are called.
+ * - intercept before messages before orphans: the keeper's protocol requires a new worker's
+ *   descriptors in that order.
+ * - messages before node, and `gone` the other way: node still needs the channel then.  In `adopt`
+ *   node looks which channel there is.
+ * - node before drain: node stops the workers that it can stop by itself.
+ * - drain before orphans: the state file's entry of a new worker has the worker's lane.
+ * - drain and accept before news: they log what they do for a report before the report.
+ * - news before instance and hooks: the line about a report comes before lines about its
+ *   consequences.
+ * - logs after hooks: in `end` the commands of logs are forgotten before they are killed; logs ends
+ *   before workers, which ends the logger.
+ * - web after control: in `end` web's address is free before clients hear of the end.
  * - fallback after scaling, which knows if the cluster is asleep on purpose.
- * - watch after news: the line about a rollout comes before what it begins then.
- * - health last of those with `report`: it may end workers.
+ * - watch after news: the line about a rollout comes before the rollout that watch begins then.
+ * - health last of the rooms with `report`, because it may end workers.
  * - `status_worker`, backwards: checks, messages (which control puts), Node's.
  */
 const struct part *const parts[] = {

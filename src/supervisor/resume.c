@@ -41,15 +41,15 @@
 
 struct inheritance {
 	int state;
-	int image;     /* to go back to; -1: nclust came back to us … */
-	char why[600]; /* … and why */
+	int image;     /* the old binary; -1: the new binary has come back to this one */
+	char why[600]; /* why it has come back */
 	const void *data;
 	size_t len;
 	struct carry_reader reader;
 };
 
-/* "STATE:IMAGE:WHY". */
-static int parse(struct inheritance *in, const char *text)
+/* Parse "STATE:IMAGE:WHY". */
+static int parse_variable(struct inheritance *in, const char *text)
 {
 	char *end;
 	long state = strtol(text, &end, 10);
@@ -69,8 +69,8 @@ static int parse(struct inheritance *in, const char *text)
 
 bool supervisor_is_resumed(void)
 {
-	/* secure_getenv(): with more rights than our caller we must not believe
-	 * it.  supervisor_check() says so before an upgrade */
+	/* secure_getenv(), because a binary with more rights than its caller must not believe the
+	 * variable; supervisor_check() refuses such a binary before an upgrade */
 	return secure_getenv(REEXEC_VARIABLE) != NULL;
 }
 
@@ -89,8 +89,8 @@ static int open_ourselves(struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* Do all that can fail, before the old one would miss anything. */
-static int prepare(struct supervisor *sup, struct inheritance *in, struct error *err)
+/* Do all that can fail, while the way back to the old binary is open. */
+static int load_state(struct supervisor *sup, struct inheritance *in, struct error *err)
 {
 	if (sealed_map(in->state, &in->data, &in->len, err) == -1 ||
 		carry_load(&in->reader, sup, in->data, in->len, err) == -1)
@@ -113,12 +113,12 @@ static int prepare(struct supervisor *sup, struct inheritance *in, struct error 
 	return 0;
 }
 
-/* An older nclust has forked a helper, which kills us and starts the old nclust
- * again unless we report in time that we have taken over. */
-static void dismiss(int *standby)
+/* Earlier releases fork a helper, which kills the new nclust and starts the old one again, unless
+ * the new nclust reports in time that it goes on. */
+static void dismiss_standby(int *standby)
 {
 	if (*standby != -1)
-		(void)!write(*standby, "", 1); /* EPIPE: it has ended */
+		(void)!write(*standby, "", 1); /* EPIPE: the helper has ended */
 	fd_close(standby);
 }
 
@@ -139,13 +139,14 @@ static void take_over(struct supervisor *sup, struct inheritance *in)
 	for_each_child (child, children_of_all(sup))
 		child_resume(child);
 	PARTS(go_on, sup);
-	dismiss(&r->binary.standby);
+	dismiss_standby(&r->binary.standby);
 	fd_close(&r->binary.image);
 	(void)munmap((void *)(uintptr_t)in->data, in->len);
 	fd_close(&in->state);
 }
 
-/* Without this `ps` shows a descriptor's number, by which we were executed. */
+/* Set the name of the process, or `ps` would show the number of the descriptor that was
+ * executed. */
 static void name_ourselves(const struct supervisor *sup)
 {
 	const char *slash = strrchr(sup->upgrade.exe_path, '/');
@@ -182,7 +183,7 @@ static void tell_failure(struct supervisor *sup, const char *why)
 	reexec_tell(sup, text, true);
 }
 
-static int go_on(struct supervisor *sup, struct inheritance *in)
+static int continue_with(struct supervisor *sup, struct inheritance *in)
 {
 	struct carry_reader *r = &in->reader;
 
@@ -229,20 +230,20 @@ int supervisor_resume(int argc, char **argv)
 	trycall_probe();
 	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
 		log_syserr("cannot mark the descriptors close-on-exec");
-	if (text == NULL || parse(&in, text) == -1) {
+	if (text == NULL || parse_variable(&in, text) == -1) {
 		log_error("%s is not to be set", REEXEC_VARIABLE);
 		return EX_USAGE;
 	}
 	(void)unsetenv(REEXEC_VARIABLE);
 	supervisor_blank(&sup, argc, argv);
-	if (prepare(&sup, &in, &err) == -1)
+	if (load_state(&sup, &in, &err) == -1)
 		return go_back(&in, argv, err.text);
-	return go_on(&sup, &in);
+	return continue_with(&sup, &in);
 }
 
 /* ---- the check ---- */
 
-/* With more rights than our caller we must not read the caller's state. */
+/* A binary with more rights than its caller must not read the caller's state. */
 static int check_caller(struct error *err)
 {
 	if (getauxval(AT_SECURE) == 0)
@@ -273,7 +274,7 @@ static int check_workers(const struct supervisor *sup, struct error *err)
 		for (; c != NULL; c = c->next) {
 			struct process_facts facts;
 
-			/* no parent: it is just being reaped */
+			/* no parent: the worker is just being reaped */
 			if (!c->kept.adopted && process_look(c->pid, &facts) == 0 &&
 				facts.parent != 0 && facts.parent != getppid())
 				return error_set(err, 0, "worker %d is not its child", (int)c->pid);
@@ -296,8 +297,7 @@ int supervisor_check(const char *descriptor)
 	if (check_caller(&err) == -1 || sealed_map(in.state, &in.data, &in.len, &err) == -1 ||
 		carry_load(&in.reader, &sup, in.data, in.len, &err) == -1 ||
 		check_rights(&in.reader.binary, &err) == -1 || check_workers(&sup, &err) == -1) {
-		/* descriptors are not checked: they are not ours yet, and our
-		 * parent goes on meanwhile */
+		/* the descriptors are not checked, because this process does not have them */
 		fprintf(stderr, "%s\n", err.text);
 		return EX_DATAERR;
 	}

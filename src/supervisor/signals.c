@@ -44,7 +44,7 @@ static bool is_passed_on(int signal)
 	return signal == SIGUSR1 || signal == SIGUSR2 || (signal >= SIGRTMIN && signal <= SIGRTMAX);
 }
 
-static void restart(struct service *service)
+static void restart_service(struct service *service)
 {
 	struct error err;
 
@@ -52,8 +52,8 @@ static void restart(struct service *service)
 		log_warn("%s: restart refused: %s", service->name, err.text);
 }
 
-/* Begin an upgrade: one for all clusters whose rules ask for it. */
-static void upgrade(struct supervisor *sup)
+/* Begin an upgrade, if the rule of another cluster has not begun it already. */
+static void begin_upgrade(struct supervisor *sup)
 {
 	struct error err;
 
@@ -61,8 +61,8 @@ static void upgrade(struct supervisor *sup)
 		log_warn("upgrade refused: %s", err.text);
 }
 
-/* Do what the cluster's rule says.  True: that replaces the built-in action. */
-static bool obey_rule(struct service *service, int signal, bool *reload)
+/* Do what the cluster's rule for the signal says.  True: this replaces the built-in action. */
+static bool apply_rule(struct service *service, int signal, bool *reload)
 {
 	const struct signal_rule *rule = rule_of(service, signal);
 	int passed;
@@ -74,7 +74,7 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 	case SIGNAL_DEFAULT:
 		if (rule->translated == 0)
 			return false;
-		/* the stop goes its way, but begins with that signal */
+		/* the cluster stops as usual, but with this signal first */
 		if (signal == SIGTERM || signal == SIGINT) {
 			service->life.stop_signal = passed;
 			return false;
@@ -94,7 +94,7 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 		(void)service_signal_all(service, passed);
 		break;
 	case SIGNAL_RESTART:
-		restart(service);
+		restart_service(service);
 		break;
 	case SIGNAL_RELOAD:
 		*reload = true;
@@ -103,7 +103,7 @@ static bool obey_rule(struct service *service, int signal, bool *reload)
 		service_stop(service, false);
 		break;
 	case SIGNAL_UPGRADE:
-		upgrade(service->sup);
+		begin_upgrade(service->sup);
 		break;
 	case SIGNAL_REOPEN_LOGS:
 		logs_reopen(service);
@@ -165,8 +165,8 @@ static void resume_all(struct supervisor *sup)
 		}
 }
 
-/* Job control: the workers have sessions of their own, so a shell's ^Z does
- * not reach them. */
+/* Job control: pass SIGTSTP on, because workers have sessions of their own, which a shell's ^Z does
+ * not reach. */
 static void on_tstp(struct supervisor *sup)
 {
 	struct child *child;
@@ -177,11 +177,11 @@ static void on_tstp(struct supervisor *sup)
 		child->life.paused = true;
 	}
 	(void)raise(SIGSTOP);
-	/* PID 1 cannot be stopped, and nobody would continue it */
+	/* SIGCONT has come, or nclust is PID 1, which cannot be stopped */
 	resume_all(sup);
 }
 
-static void built_in(struct supervisor *sup, struct service *service, int signal)
+static void do_built_in(struct supervisor *sup, struct service *service, int signal)
 {
 	if (is_passed_on(signal) && service != NULL)
 		(void)service_signal_next(service, signal, false);
@@ -225,19 +225,19 @@ static void on_signal(struct supervisor *sup, int signal)
 	for (size_t i = 0; i < sup->service_count; i++) {
 		struct service *s = sup->services[i];
 
-		if (obey_rule(s, signal, &reload))
+		if (apply_rule(s, signal, &reload))
 			ruled = true;
 		else
-			built_in(sup, s, signal);
+			do_built_in(sup, s, signal);
 	}
-	/* of the instance as a whole: only if no cluster's rule replaced it */
+	/* the action for the whole instance, unless a cluster's rule has replaced it */
 	if (!ruled)
-		built_in(sup, NULL, signal);
+		do_built_in(sup, NULL, signal);
 	if (reload)
 		reload_from_signal(sup, false);
 }
 
-/* Was memory short for a moment? */
+/* Can the signalfd be watched?  Then memory was short for a moment. */
 static bool can_be_watched(int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -254,7 +254,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 	char name[16];
 	bool hup = false;
 
-	/* watching begins in the first turn: it fails then, or never */
+	/* libev begins to watch it in the first turn: this fails then, or never */
 	if (io_failed(loop, &sup->signals.again, watcher, revents) && !can_be_watched(watcher->fd))
 		lifecycle_fail(sup, 1, "cannot watch for signals");
 	for (ssize_t i = 0; i < got / (ssize_t)sizeof(infos[0]); i++) {
@@ -268,12 +268,12 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
 			reap_on_sigchld(sup, (pid_t)infos[i].ssi_pid);
 			continue;
 		}
-		/* who continues us may have another size */
+		/* after SIGCONT, too, the terminal may have another size */
 		if (signal == SIGWINCH || signal == SIGCONT)
 			logger_resize(sup);
 		log_debug("received %s from process %" PRIu32, text_signal_name(name, signal),
 			infos[i].ssi_pid);
-		if (signal == SIGHUP) { /* many at once count as one */
+		if (signal == SIGHUP) { /* several SIGHUPs count once */
 			hup = true;
 			continue;
 		}
@@ -296,7 +296,7 @@ int signals_init(struct supervisor *sup, struct error *err)
 	int fd;
 
 	sigfillset(&all);
-	/* faults must kill us, and a debugger must be able to stop us */
+	/* faults must kill nclust, and SIGTRAP is for debuggers */
 	static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
 		sigdelset(&all, ours[i]);

@@ -60,22 +60,22 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* No birth begins later in a turn, unless it is the first: each takes some 0.4 ms, and
- * clients wait meanwhile. */
+/* After this time no other worker is started in a turn: a start takes 0.4 ms, in which clients
+ * wait. */
 #define TURN_BUDGET (2 * MSEC)
-/* If nclust wakes this much later than asked, it stood still itself. */
+/* If nclust wakes so late, nclust itself or the machine was stopped. */
 #define LATE (1 * SECOND)
-/* The OOM killer should rather take a worker (oom_score_adj is -1000..1000):
- * nclust lowers its own value by HEAD_START, or else raises the workers' by
- * HANDICAP.  That is less, because it also puts them before other programs. */
+/* The OOM killer should prefer a worker to nclust (oom_score_adj is -1000..1000): nclust lowers its
+ * own value by HEAD_START or, if it may not, raises the workers' by HANDICAP, which is less because
+ * other programs have no handicap. */
 #define OOM_HEAD_START 250
 #define OOM_HANDICAP 100
-#define OOM_LEAST (-999) /* -1000: never, whatever we use */
+#define OOM_LEAST (-999) /* -1000 would exempt nclust from the OOM killer */
 #define OOM_MOST 1000
 
 /* ---- the loop ---- */
 
-static nsec_t earliest(const struct supervisor *sup)
+static nsec_t first_deadline(const struct supervisor *sup)
 {
 	nsec_t first = NSEC_NEVER;
 
@@ -84,11 +84,8 @@ static nsec_t earliest(const struct supervisor *sup)
 	return first;
 }
 
-/*
- * If nclust or the whole machine was stopped, timeouts ran on meanwhile:
- * prolong them.  When the stop began is not known, but not before nclust went
- * to sleep: so all the time since then is added.
- */
+/* If nclust or the whole machine was stopped, prolong all timeouts.  The stop began at some time
+ * after the loop went to sleep, so all the time since then is added. */
 static void grant_lateness(struct supervisor *sup, nsec_t now)
 {
 	struct event event = {
@@ -103,8 +100,8 @@ static void grant_lateness(struct supervisor *sup, nsec_t now)
 			service_tell(sup->services[i], &event);
 }
 
-/* Each cluster in turn, from where the last turn of the loop ended. */
-static void tick(struct supervisor *sup)
+/* Let each cluster do what is due, beginning after the last cluster of the turn before. */
+static void tick_services(struct supervisor *sup)
 {
 	struct turn *turn = &sup->turn;
 	nsec_t now = clock_now();
@@ -121,15 +118,15 @@ static void tick(struct supervisor *sup)
 		begun = now;
 		service_tick(s);
 		now = clock_now();
-		if (now + (now - begun) > until) /* one more would be late */
+		if (now + (now - begun) > until) /* another cluster would take too long */
 			return;
 		idle = 0;
 	}
 }
 
-static void arm(struct supervisor *sup)
+static void arm_deadline(struct supervisor *sup)
 {
-	nsec_t first = earliest(sup);
+	nsec_t first = first_deadline(sup);
 	nsec_t now = clock_now();
 
 	ev_timer_stop(sup->loop, &sup->turn.deadline);
@@ -140,7 +137,7 @@ static void arm(struct supervisor *sup)
 	timer_arm(sup->loop, &sup->turn.deadline, first - now);
 }
 
-/* Runs first after the wait: any event makes the core look at deadlines. */
+/* Called first after the loop's wait. */
 static void on_wake(struct ev_loop *loop, ev_check *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
@@ -164,15 +161,15 @@ static void count_turn(struct turn *turn)
 		turn->longest = took;
 }
 
-/* Runs once a turn, before the loop waits: does all that has become due. */
+/* Called once a turn, before the loop waits: does all that is due. */
 static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 {
 	struct supervisor *sup = watcher->data;
 
 	(void)loop;
 	(void)revents;
-	bequest_look(sup);
-	tick(sup);
+	orphans_write_changes(sup);
+	tick_services(sup);
 	order_look(sup);
 	clients_look(sup);
 	lifecycle_look(sup);
@@ -181,21 +178,20 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *watcher, int revents)
 	if (!sup->instance.over) {
 		if (sup->upgrade.reexec != NULL)
 			reexec_look(sup);
-		arm(sup);
+		arm_deadline(sup);
 	}
 	count_turn(&sup->turn);
 }
 
-/* epoll_ctl(2) may fail just before the loop waits.  libev then has a pending event
- * for that descriptor, but waits first, for as long as nothing else happens.  A
- * signal to ourselves ends that wait. */
+/* If epoll_ctl(2) fails just before the loop waits, libev has a pending event for that descriptor,
+ * but waits all the same.  A signal to nclust itself ends that wait. */
 static void before_wait(struct ev_loop *loop)
 {
 	if (ev_pending_count(loop) > 0)
 		(void)raise(SIGCHLD);
 }
 
-/* The timer only wakes the loop: on_prepare() does what is due. */
+/* The timer only wakes the loop; on_prepare() does what is due. */
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int revents)
 {
 	(void)loop;
@@ -225,11 +221,11 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 	ev_set_priority(&sup->turn.wake, EV_MAXPRI);
 	ev_check_start(sup->loop, &sup->turn.wake);
 	ev_init(&sup->turn.deadline, on_deadline);
-	/* handle messages that came in time before deadlines */
+	/* the lowest priority, so that messages that came in time are handled before */
 	ev_set_priority(&sup->turn.deadline, EV_MINPRI);
 	channels_init(sup);
-	/* with a periodic libev watches the clock by timerfd, and does not
-	 * wake up each minute to look at it */
+	/* with a periodic watcher libev watches the clock by timerfd, and does not wake up each
+	 * minute to look at it */
 	ev_periodic_init(&sup->turn.far_away, on_far_away, 0., 1e9, NULL);
 	ev_periodic_start(sup->loop, &sup->turn.far_away);
 	return childset_open(sup, err);
@@ -237,7 +233,7 @@ int supervisor_loop_init(struct supervisor *sup, struct error *err)
 
 /* ---- ourselves ---- */
 
-/* Raise the limit of descriptors, which a supervisor of many reaches first. */
+/* Raise the limit of descriptors, the first limit that many workers reach. */
 static void raise_nofile(struct supervisor *sup)
 {
 	struct rlimit limit;
@@ -263,13 +259,10 @@ static bool write_oom_score(const char *path, int score)
 	return fd != -1 && write(fd, text, (size_t)len) == len;
 }
 
-/*
- * If nclust may lower its own value (CAP_SYS_RESOURCE, or it was raised
- * before), workers get the old one; otherwise (most containers) they get a
- * higher one.  Else the biggest task would die: beside young workers that is
- * nclust.
- */
-static void part_oom_scores(struct supervisor *sup)
+/* If nclust may lower its own value (CAP_SYS_RESOURCE, or it was raised before), workers get the
+ * old value; otherwise, as in most containers, they get a higher one.  With equal values the OOM
+ * killer would take the biggest process, which may be nclust. */
+static void set_oom_scores(struct supervisor *sup)
 {
 	static const char path[] = "/proc/self/oom_score_adj";
 	char text[16];
@@ -290,19 +283,18 @@ static void part_oom_scores(struct supervisor *sup)
 		theirs < OOM_MOST ? theirs : OOM_MOST);
 }
 
-/* A line that cannot leave at once is dropped: a stuck terminal or a full pipe
- * must not stop us, so stderr is opened anew, for us alone, nonblocking. */
+/* A stuck terminal or a full pipe must not block nclust: stderr is opened anew, nonblocking, and a
+ * line that cannot be written at once is dropped. */
 static void unblock_log(struct supervisor *sup)
 {
 	struct stat st;
 	int fd = -1;
 
-	/* where a log is truncated that we write, we leave no hole */
+	/* O_APPEND: after truncate(2) of a log nclust's next line leaves no hole */
 	for (int out = STDOUT_FILENO; out <= STDERR_FILENO; out++)
 		if (fstat(out, &st) == 0 && S_ISREG(st.st_mode))
 			(void)fcntl(out, F_SETFL, fcntl(out, F_GETFL) | O_APPEND);
-	/* not a file: it does not block, and its offset must stay shared; not a
-	 * socket: it cannot be opened */
+	/* a file does not block, and its offset must stay shared; a socket cannot be opened */
 	if (fstat(STDERR_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
 		fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	sup->daemon.log_fd = fd;
@@ -315,7 +307,7 @@ static int open_basics(struct supervisor *sup, struct error *err)
 	sup->control.reserve_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (sup->null_fd == -1 || sup->control.reserve_fd == -1)
 		return error_set(err, errno, "cannot open /dev/null");
-	/* this stays our binary after a new one has taken its path */
+	/* the running binary, even after another file has taken its path */
 	sup->launch.self_exe = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (sup->launch.self_exe == -1) {
 		error_set(err, errno, "cannot open /proc/self/exe");
@@ -368,10 +360,10 @@ static void tell_addresses(const struct supervisor *sup)
 	}
 }
 
-/* Docker's default; Kubernetes grants 30 s, in which the drain is, too. */
+/* Docker's default; Kubernetes grants 30 s, with the drain. */
 #define CONTAINER_GRACE (10 * SECOND)
 
-/* From the first stop signal to SIGKILL. */
+/* The time from the first stop signal to SIGKILL. */
 static nsec_t stop_takes(const struct cluster_settings *s)
 {
 	nsec_t sum = 0;
@@ -381,8 +373,8 @@ static nsec_t stop_takes(const struct cluster_settings *s)
 	return sum;
 }
 
-/* Warn if a container's grace is too short.  Its runtime ends PID 1, and with
- * it all workers, without waiting for their stop. */
+/* Warn if a container's grace period may be too short: its runtime kills PID 1, and with it all
+ * workers, without waiting for their stop. */
 static void tell_grace(const struct supervisor *sup)
 {
 	const struct settings *settings = sup->settings;
@@ -405,8 +397,8 @@ static void tell_grace(const struct supervisor *sup)
 		slowest->name, text_duration(span, stop_takes(slowest)), needed, needed);
 }
 
-/* Are the paths of notify sockets too long?  nclust reaches its sockets by
- * descriptor, but a worker has only the path. */
+/* Check the length of notify sockets' paths: nclust reaches them by descriptor, but workers need a
+ * path that fits into a sockaddr_un. */
 static int check_notify_path(const struct supervisor *sup, struct error *err)
 {
 	const struct settings *settings = sup->settings;
@@ -430,14 +422,15 @@ static int check_notify_path(const struct supervisor *sup, struct error *err)
 	return 0;
 }
 
-/* nclust runs without one (a read-only root, say): the service matters more. */
+/* Open the runtime directory.  nclust runs without it, on a read-only root for example, because the
+ * service matters more. */
 static int open_rundir(struct supervisor *sup, struct error *err)
 {
 	int got = rundir_open(
 		&sup->rundir, sup->settings->runtime_directory, sup->settings->name, err);
 
 	sup->has_rundir = got == 0;
-	/* until adopt_begin() knows better */
+	/* adopt_begin() sets it again */
 	sup->orphans.has_past = got == 0 && rundir_has_state(&sup->rundir);
 	if (got != 1)
 		return got;
@@ -458,7 +451,7 @@ static void tell_deadly_calls(void)
 			names, names);
 }
 
-static int start(struct supervisor *sup, struct error *err)
+static int start_instance(struct supervisor *sup, struct error *err)
 {
 	struct settings *settings = sup->settings;
 
@@ -540,9 +533,9 @@ static void tell_left(const char *path)
 		path);
 }
 
-/* Release the addresses and the name before clients are told of the end,
- * because they may then start the next nclust immediately. */
-static void let_go(struct supervisor *sup)
+/* Release addresses and name before clients hear of the end, because they may start another nclust
+ * at once. */
+static void release_names(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++) {
 		accepting_close(sup->services[i]);
@@ -550,7 +543,7 @@ static void let_go(struct supervisor *sup)
 		segment_drop(sup->services[i]);
 		listeners_release(&sup->services[i]->held.listeners);
 		learned_drop_all(sup->services[i]);
-		bequest_forget(sup->services[i]);
+		orphans_forget(sup->services[i]);
 	}
 	if (sup->settings->pidfile != NULL && sup->daemon.pidfile_written &&
 		rundir_remove_pidfile(sup->settings->pidfile) == -1)
@@ -561,14 +554,14 @@ static void let_go(struct supervisor *sup)
 		tell_left(sup->rundir.path);
 }
 
-static void finish(struct supervisor *sup)
+static void release_all(struct supervisor *sup)
 {
 	bool begun = sup->loop != NULL && sup->news.history != NULL;
 
 	sup->instance.over = true;
 	if (begun)
-		reexec_fini(sup); /* its check holds our sockets, too */
-	let_go(sup);
+		reexec_fini(sup); /* the check of an upgrade has nclust's sockets, too */
+	release_names(sup);
 	if (begun) {
 		PARTS_BACKWARDS(end, sup);
 		signals_fini(sup);
@@ -576,9 +569,9 @@ static void finish(struct supervisor *sup)
 	log_to(STDERR_FILENO, "nclust: ", log_level());
 }
 
-static int end(struct supervisor *sup)
+static int end_instance(struct supervisor *sup)
 {
-	finish(sup);
+	release_all(sup);
 	daemon_failed(&sup->daemon.pipe, sup->instance.status);
 	supervisor_free(sup);
 	return sup->instance.status;
@@ -587,7 +580,7 @@ static int end(struct supervisor *sup)
 int supervisor_run(struct supervisor *sup)
 {
 	(void)ev_run(sup->loop, 0);
-	return end(sup);
+	return end_instance(sup);
 }
 
 void supervisor_blank(struct supervisor *sup, int argc, char **argv)
@@ -651,15 +644,15 @@ int supervisor_main(struct settings *settings, int argc, char **argv)
 	}
 	sup.launch.started = clock_now();
 	sup.launch.directory = cwd_name();
-	/* to look at the quota takes a good part of a start */
+	/* counting CPUs by the cgroup's quota would take much of a start */
 	sup.launch.cpus = settings_need_cpus(settings) ? budget_usable() : 1;
 	sup.launch.had_terminal = !settings->daemon && signals_has_terminal();
 	sup.logger.stdout_is_terminal = isatty(STDOUT_FILENO) != 0;
 	raise_nofile(&sup);
-	part_oom_scores(&sup);
-	if (start(&sup, &err) == 0)
+	set_oom_scores(&sup);
+	if (start_instance(&sup, &err) == 0)
 		return supervisor_run(&sup);
 	log_error("%s", err.text);
 	sup.instance.status = error_exit_status(&err);
-	return end(&sup);
+	return end_instance(&sup);
 }

@@ -21,8 +21,8 @@
 
 /* ---- which workers live ---- */
 
-/* Is the process the worker of this entry?  1, 0; -1 and errno: unknown.  A
- * worker that was being started when nclust died has no start time yet. */
+/* Is the process the worker of this entry?  1, 0; -1 and errno: unknown.  The entry of a worker
+ * that was being started when nclust died has no start time. */
 static int is_itself(struct supervisor *sup, const struct state_entry *e)
 {
 	struct process_facts facts;
@@ -37,12 +37,12 @@ static int is_itself(struct supervisor *sup, const struct state_entry *e)
 	return got == 1 ? serial == e->serial : got;
 }
 
-/* The order matters: if the process is checked after its pidfd was opened, and is
- * still alive then, the pidfd refers to that process. */
-static int look_by_number(struct supervisor *sup, struct inmate *in, struct error *err)
+/* Find a worker by its pid.  The order matters: if the process is checked after its pidfd was
+ * opened, and still lives then, the pidfd refers to that process. */
+static int find_by_pid(struct supervisor *sup, struct old_worker *in, struct error *err)
 {
 	const struct state_entry *e = in->entry;
-	/* one that is not kept is ended, and not watched for long */
+	/* a worker that is not kept is ended soon, so its pidfd need not be watched */
 	scoped_fd fd = (e->flags & STATE_KEEP) != 0 ? pidfd_to_watch(e->birth.pid)
 						    : pidfd_of(e->birth.pid);
 	int error = errno;
@@ -65,13 +65,13 @@ static int look_by_number(struct supervisor *sup, struct inmate *in, struct erro
 	return 0;
 }
 
-/* The keeper's pidfd dates from the worker's birth, so it is the worker's. */
-static bool look_by_keeper(struct supervisor *sup, struct heritage *h, struct inmate *in)
+/* Find a worker by the pidfd that the keeper has had since the worker's start. */
+static bool find_by_keeper(struct supervisor *sup, struct previous *h, struct old_worker *in)
 {
 	struct given *given = givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
 	int fd = given_take(given, LOGWIRE_PIDFD);
 	pid_t pid = fd != -1 ? pidfd_pid(fd) : -1;
-	/* that of one that was reaped tells no number, but how it ended */
+	/* the pidfd of a process that was reaped has no pid, but says how the process ended */
 	bool reaped =
 		fd != -1 && pid == -1 && pidfd_has_ended(fd) && is_itself(sup, in->entry) == 0;
 
@@ -84,7 +84,7 @@ static bool look_by_keeper(struct supervisor *sup, struct heritage *h, struct in
 	return true;
 }
 
-static void tell_end(struct supervisor *sup, const struct inmate *in)
+static void say_ended(struct supervisor *sup, const struct old_worker *in)
 {
 	const struct state_entry *e = in->entry;
 	struct pidfd_end end = {0};
@@ -110,7 +110,7 @@ static void tell_end(struct supervisor *sup, const struct inmate *in)
 			news_ending_text(text, &ending));
 }
 
-static const struct estate_cluster *cluster_of(const struct heritage *h, uint32_t number)
+static const struct estate_cluster *cluster_of(const struct previous *h, uint32_t number)
 {
 	for (size_t i = 0; i < h->estate.cluster_count; i++)
 		if (h->estate.clusters[i].number == number)
@@ -118,7 +118,7 @@ static const struct estate_cluster *cluster_of(const struct heritage *h, uint32_
 	return NULL;
 }
 
-const struct estate_cluster *heritage_named(const struct heritage *h, const char *name)
+const struct estate_cluster *previous_cluster(const struct previous *h, const char *name)
 {
 	for (size_t i = 0; i < h->estate.cluster_count; i++)
 		if (strcmp(h->estate.clusters[i].name, name) == 0)
@@ -137,15 +137,15 @@ static bool is_wanted(const struct supervisor *sup, const struct estate_cluster 
 	return false;
 }
 
-static int look_who_lives(struct supervisor *sup, struct heritage *h, struct error *err)
+static int find_living(struct supervisor *sup, struct previous *h, struct error *err)
 {
-	h->inmates = calloc(h->past.count + 1, sizeof(*h->inmates));
-	if (h->inmates == NULL)
+	h->workers = calloc(h->past.count + 1, sizeof(*h->workers));
+	if (h->workers == NULL)
 		return error_set(err, ENOMEM, "the workers");
 	for (size_t i = 0; i < h->past.count; i++)
-		h->inmates[i] = (struct inmate){.entry = &h->past.entries[i], .pidfd = -1};
+		h->workers[i] = (struct old_worker){.entry = &h->past.entries[i], .pidfd = -1};
 	for (size_t i = 0; i < h->past.count; i++) {
-		struct inmate *in = &h->inmates[i];
+		struct old_worker *in = &h->workers[i];
 		const struct state_entry *e = in->entry;
 
 		in->cluster = cluster_of(h, e->cluster);
@@ -153,21 +153,21 @@ static int look_who_lives(struct supervisor *sup, struct heritage *h, struct err
 			sup->births.next_serial = e->serial;
 		if (e->birth.pid == 0)
 			continue;
-		if (!look_by_keeper(sup, h, in) && look_by_number(sup, in, err) == -1)
+		if (!find_by_keeper(sup, h, in) && find_by_pid(sup, in, err) == -1)
 			return -1;
 		if (in->lives && (e->flags & STATE_KEEP) != 0) {
-			in->ours = is_wanted(sup, in->cluster);
-			h->kept = e->birth.pid;
+			in->is_adopted = is_wanted(sup, in->cluster);
+			h->kept_pid = e->birth.pid;
 		}
-		h->ours += in->ours;
-		h->others += !in->ours;
+		h->adopt_count += in->is_adopted;
+		h->end_count += !in->is_adopted;
 	}
 	return 0;
 }
 
 /* ---- reading ---- */
 
-static int read_estate(struct supervisor *sup, struct heritage *h, struct error *err)
+static int read_estate(struct supervisor *sup, struct previous *h, struct error *err)
 {
 	size_t size;
 	void *data = estatefile_read(sup->rundir.dir, &size, err);
@@ -185,7 +185,7 @@ static int read_estate(struct supervisor *sup, struct heritage *h, struct error 
 	return 0;
 }
 
-static bool had_keep(const struct heritage *h)
+static bool had_keep(const struct previous *h)
 {
 	for (size_t i = 0; i < h->past.count; i++)
 		if ((h->past.entries[i].flags & STATE_KEEP) != 0)
@@ -204,8 +204,8 @@ static int stop_for_the_living(
 	return error_status(err, EX_TEMPFAIL);
 }
 
-/* The events of before go on, although no worker may live. */
-static void take_history(struct supervisor *sup, struct heritage *h)
+/* Go on with the history of the earlier nclust, even if no worker lives. */
+static void take_history(struct supervisor *sup, struct previous *h)
 {
 	int fd = given_take(
 		givens_find(&h->givens, LOGWIRE_A_SEGMENT, NEWS_HISTORY), LOGWIRE_MEMORY);
@@ -216,7 +216,7 @@ static void take_history(struct supervisor *sup, struct heritage *h)
 		fd_close(&fd);
 }
 
-static void call_keeper(struct supervisor *sup, struct heritage *h)
+static void call_keeper(struct supervisor *sup, struct previous *h)
 {
 	const struct logwire_packet leave = {.kind = LOGWIRE_LEAVE};
 	struct error err;
@@ -228,7 +228,7 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	}
 	if (logger_take_over(sup, h->givens.channel, h->givens.pid) == -1) {
 		log_syserr("cannot go on with the logger, starting another");
-		/* we have all that it keeps: it ends when `givens` is freed */
+		/* nclust has all that this logger keeps: it ends when its channel is closed */
 		(void)fdpass_send(h->givens.channel, &leave, sizeof(leave), NULL, 0);
 		return;
 	}
@@ -240,20 +240,20 @@ static void call_keeper(struct supervisor *sup, struct heritage *h)
 	take_history(sup, h);
 }
 
-static int take_past(struct supervisor *sup, struct heritage *h, struct error *err)
+static int take_over_past(struct supervisor *sup, struct previous *h, struct error *err)
 {
 	struct error why = {0};
 	int told = read_estate(sup, h, &why);
 
-	/* even if nobody was born yet: the keeper may hold listeners */
+	/* even without workers: the keeper may hold listeners */
 	if (told == 0 || sup->orphans.has_past)
 		call_keeper(sup, h);
 	else
 		keeper_dismiss(sup);
-	if (look_who_lives(sup, h, err) == -1)
+	if (find_living(sup, h, err) == -1)
 		return -1;
-	if (told == -1 && h->kept != 0)
-		return stop_for_the_living(sup, h->kept, why.text, err);
+	if (told == -1 && h->kept_pid != 0)
+		return stop_for_the_living(sup, h->kept_pid, why.text, err);
 	(void)remains_end(sup, h);
 	return 0;
 }
@@ -271,16 +271,16 @@ static int refuse_past(struct supervisor *sup, const struct error *why, struct e
 	return 0;
 }
 
-/* Workers that are taken over keep their entries in the file: if nclust is killed
- * now, the next one finds them. */
-static int open_own(struct supervisor *sup, const struct heritage *h, struct error *err)
+/* Open the state file.  Workers that are taken over keep their entries, so that a next nclust finds
+ * them if this one is killed now. */
+static int open_state_file(struct supervisor *sup, const struct previous *h, struct error *err)
 {
-	bool go_on = h->ours > 0;
+	bool go_on = h->adopt_count > 0;
 	struct error why;
 
 	if (statefile_open(&sup->orphans.file, sup->rundir.dir, go_on, &why) == 0) {
 		for (size_t i = 0; go_on && i < h->past.count; i++)
-			if (!h->inmates[i].ours)
+			if (!h->workers[i].is_adopted)
 				statefile_free(&sup->orphans.file,
 					statefile_at(&sup->orphans.file, (unsigned)i));
 		return 0;
@@ -297,7 +297,7 @@ static int open_own(struct supervisor *sup, const struct heritage *h, struct err
 
 int adopt_begin(struct supervisor *sup, struct error *err)
 {
-	struct heritage *h = calloc(1, sizeof(*h));
+	struct previous *h = calloc(1, sizeof(*h));
 	struct error why;
 	int got;
 
@@ -305,21 +305,21 @@ int adopt_begin(struct supervisor *sup, struct error *err)
 		return error_set(err, ENOMEM, "what an earlier nclust has left");
 	h->givens.channel = h->givens.socket = -1;
 	h->began = clock_now();
-	sup->orphans.heritage = h;
+	sup->orphans.previous = h;
 	if (!sup->has_rundir)
-		return 0; /* no nclust leaves anything without one */
+		return 0; /* without a runtime directory no nclust leaves workers */
 	got = statefile_read(sup->rundir.dir, &h->past, &why);
 	sup->orphans.has_past = got == -1 || had_keep(h);
 	if (got == -1)
 		got = refuse_past(sup, &why, err);
 	else if (got == 1)
-		got = take_past(sup, h, err);
-	return got == -1 ? -1 : open_own(sup, h, err);
+		got = take_over_past(sup, h, err);
+	return got == -1 ? -1 : open_state_file(sup, h, err);
 }
 
 /* ---- the end ---- */
 
-static void roll(struct service *service)
+static void roll_service(struct service *service)
 {
 	const struct roll all = {.slot = SLOT_ALL};
 	struct error err;
@@ -328,7 +328,7 @@ static void roll(struct service *service)
 		log_warn("%s: %s", service->name, err.text);
 }
 
-/* Notify sockets are named by their workers' serials. */
+/* Notify sockets are named by the serials of their workers. */
 static bool has_notify(const char *name, const void *context)
 {
 	const struct supervisor *sup = context;
@@ -336,7 +336,7 @@ static bool has_notify(const char *name, const void *context)
 	return child_by_serial(sup, strtoull(name, NULL, 16)) != NULL;
 }
 
-static bool had_any(const struct heritage *h)
+static bool had_any(const struct previous *h)
 {
 	for (size_t i = 0; i < h->past.count; i++)
 		if (h->past.entries[i].phase != STATE_FREE)
@@ -346,11 +346,11 @@ static bool had_any(const struct heritage *h)
 
 void adopt_finish(struct supervisor *sup)
 {
-	struct heritage *h = sup->orphans.heritage;
+	struct previous *h = sup->orphans.previous;
 
 	for (size_t i = 0; i < h->past.count; i++)
-		if (!h->inmates[i].lives && h->inmates[i].entry->birth.pid != 0)
-			tell_end(sup, &h->inmates[i]);
+		if (!h->workers[i].lives && h->workers[i].entry->birth.pid != 0)
+			say_ended(sup, &h->workers[i]);
 	if (h->adopted > 0)
 		news_say(sup, LOG_NOTE, "adopted",
 			"%s: took over %u worker%s of nclust %d, which is "
@@ -362,8 +362,8 @@ void adopt_finish(struct supervisor *sup)
 	logger_redirect(sup);
 	if (keeper_wanted(sup)) {
 		logger_begin(sup);
-		/* else a port that no setting names any more would stay open,
-		 * and its clients would wait for ever */
+		/* else a port that no setting names any more would stay open at the keeper, and its
+		 * clients would wait for ever */
 		keeper_drop_rest(sup, &h->givens);
 		sup->orphans.changed = true;
 		keeper_greet(sup, false);
@@ -372,23 +372,23 @@ void adopt_finish(struct supervisor *sup)
 	}
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->kept.roll)
-			roll(sup->services[i]);
+			roll_service(sup->services[i]);
 	adopt_fini(sup);
 	sup->orphans.has_past = false;
 }
 
 void adopt_fini(struct supervisor *sup)
 {
-	struct heritage *h = sup->orphans.heritage;
+	struct previous *h = sup->orphans.previous;
 
 	if (h == NULL)
 		return;
-	for (size_t i = 0; h->inmates != NULL && i < h->past.count; i++)
-		fd_close(&h->inmates[i].pidfd);
-	free(h->inmates);
+	for (size_t i = 0; h->workers != NULL && i < h->past.count; i++)
+		fd_close(&h->workers[i].pidfd);
+	free(h->workers);
 	givens_fini(&h->givens);
 	estate_fini(&h->estate);
 	state_past_fini(&h->past);
 	free(h);
-	sup->orphans.heritage = NULL;
+	sup->orphans.previous = NULL;
 }

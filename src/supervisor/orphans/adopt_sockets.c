@@ -19,25 +19,26 @@
 #define LOOK_MAX 4096 /* descriptors of a worker */
 #define CANDIDATES_MAX 16
 
-/* A worker of that cluster (0: of any) that is taken over, or NULL. */
-static const struct inmate *holder(const struct heritage *h, uint32_t cluster)
+/* Any worker of that cluster (0: of any cluster) that is taken over, or NULL. */
+static const struct old_worker *find_holder(const struct previous *h, uint32_t cluster)
 {
 	for (size_t i = 0; i < h->past.count; i++)
-		if (h->inmates[i].ours && (cluster == 0 || h->inmates[i].entry->cluster == cluster))
-			return &h->inmates[i];
+		if (h->workers[i].is_adopted &&
+			(cluster == 0 || h->workers[i].entry->cluster == cluster))
+			return &h->workers[i];
 	return NULL;
 }
 
 /* ---- finding a socket or shared memory ---- */
 
-/* What is looked for: a socket, or shared memory. */
+/* A socket, or shared memory, of the earlier nclust. */
 struct wanted {
 	uint64_t cookie; /* of the socket; or 0 */
 	uint64_t inode;
 	const struct estate_segment *segment; /* or NULL */
 };
 
-static bool is_it(const struct wanted *w, int fd)
+static bool is_wanted_fd(const struct wanted *w, int fd)
 {
 	const struct estate_segment *s = w->segment;
 	struct sharedmem_facts facts;
@@ -48,8 +49,8 @@ static bool is_it(const struct wanted *w, int fd)
 		facts.size == s->size;
 }
 
-/* A socket unit of the service manager may have it. */
-static int from_inherited(const struct supervisor *sup, uint64_t cookie)
+/* The service manager may have passed the same socket (socket units). */
+static int take_from_inherited(const struct supervisor *sup, uint64_t cookie)
 {
 	for (size_t i = 0; i < sup->sockets.inherited.count; i++)
 		if (socket_cookie(sup->sockets.inherited.list[i]->fd) == cookie)
@@ -57,7 +58,7 @@ static int from_inherited(const struct supervisor *sup, uint64_t cookie)
 	return -1;
 }
 
-static int from_keeper(struct heritage *h, const struct wanted *w)
+static int take_from_keeper(struct previous *h, const struct wanted *w)
 {
 	const struct estate_segment *s = w->segment;
 	int fd = s == NULL
@@ -66,19 +67,19 @@ static int from_keeper(struct heritage *h, const struct wanted *w)
 			  givens_find(&h->givens, LOGWIRE_A_SEGMENT, sharedmem_id(s->dev, s->ino)),
 			  LOGWIRE_MEMORY);
 
-	if (!is_it(w, fd))
+	if (!is_wanted_fd(w, fd))
 		fd_close(&fd);
 	return fd;
 }
 
-/* The numbers of a worker's descriptors that may be what is wanted. */
+/* The numbers of a worker's descriptors that may be the wanted one. */
 struct search {
 	const struct wanted *wanted;
 	int numbers[CANDIDATES_MAX];
 	size_t count;
 };
 
-static bool look_at(void *context, int fd, const char *target)
+static bool note_candidate(void *context, int fd, const char *target)
 {
 	struct search *s = context;
 	const struct wanted *w = s->wanted;
@@ -90,39 +91,38 @@ static bool look_at(void *context, int fd, const char *target)
 	return s->count == CANDIDATES_MAX;
 }
 
-static int from_worker(const struct inmate *in, const struct wanted *w)
+static int take_from_worker(const struct old_worker *in, const struct wanted *w)
 {
 	struct search s = {.wanted = w};
 	struct remote r;
 
 	remote_of(&r, in->entry->birth.pid);
-	if (remote_each_fd(&r, LOOK_MAX, look_at, &s) == -1)
+	if (remote_each_fd(&r, LOOK_MAX, note_candidate, &s) == -1)
 		return -1;
 	for (size_t i = 0; i < s.count; i++) {
 		int fd = remote_fd(&r, s.numbers[i]);
 
-		if (is_it(w, fd))
+		if (is_wanted_fd(w, fd))
 			return fd;
 		remote_close(&fd);
 	}
 	return -1;
 }
 
-/* Get it from our LISTEN_FDS, the keeper, or a worker.  -1: none of them
- * has it. */
+/* Get a duplicate from LISTEN_FDS, the keeper, or a worker.  -1: none of them has it. */
 static int find_left(struct supervisor *sup, const struct wanted *w)
 {
-	struct heritage *h = sup->orphans.heritage;
+	struct previous *h = sup->orphans.previous;
 	int fd = -1;
 
 	if (w->segment == NULL)
-		fd = from_inherited(sup, w->cookie);
+		fd = take_from_inherited(sup, w->cookie);
 	if (fd == -1)
-		fd = from_keeper(h, w);
+		fd = take_from_keeper(h, w);
 	for (size_t i = 0; fd == -1 && i < h->past.count; i++)
-		if (h->inmates[i].ours &&
-			(w->segment == NULL || h->inmates[i].entry->cluster == w->segment->cluster))
-			fd = from_worker(&h->inmates[i], w);
+		if (h->workers[i].is_adopted &&
+			(w->segment == NULL || h->workers[i].entry->cluster == w->segment->cluster))
+			fd = take_from_worker(&h->workers[i], w);
 	return fd;
 }
 
@@ -133,12 +133,12 @@ static int find_socket(struct supervisor *sup, uint64_t cookie, uint64_t inode)
 	return cookie != 0 ? find_left(sup, &wanted) : -1;
 }
 
-/* Get back the listener's socket, or if that is closed another of its group.
- * 1: *fd; 0: no worker needs it; -1 and `err`. */
-static int have_back(
+/* Get back the listener's socket or, if that is closed, another socket of its group.  1: *fd; 0: no
+ * worker needs it; -1 and `err`. */
+static int get_back_socket(
 	struct supervisor *sup, const struct estate_listener *l, int *fd, struct error *err)
 {
-	const struct inmate *in = holder(sup->orphans.heritage, l->cluster);
+	const struct old_worker *in = find_holder(sup->orphans.previous, l->cluster);
 
 	*fd = find_socket(sup, l->cookie, l->inode);
 	for (uint32_t i = 0; *fd == -1 && i < l->socket_count; i++)
@@ -156,7 +156,8 @@ static int have_back(
 
 /* ---- named ones ---- */
 
-static const struct estate_listener *find(const struct heritage *h, const struct address *address)
+static const struct estate_listener *find_listener(
+	const struct previous *h, const struct address *address)
 {
 	for (size_t i = 0; i < h->estate.listener_count; i++) {
 		const struct estate_listener *l = &h->estate.listeners[i];
@@ -199,7 +200,7 @@ static int read_options(void *argument)
 	return 0;
 }
 
-static void fill(struct listener *l, const struct estate_listener *from, int fd)
+static void fill_listener(struct listener *l, const struct estate_listener *from, int fd)
 {
 	l->fd = fd;
 	l->left_over = true;
@@ -213,15 +214,15 @@ static void fill(struct listener *l, const struct estate_listener *from, int fd)
 		(void)vfork_call_on(fd, read_options, &(struct reading){l->asked, fd});
 }
 
-/* Where that is not known, all of them were bound, or none: if some are left out that
- * workers use, their clients wait for ever. */
+/* If the state does not say which sockets workers had bound, all count as bound, or none: clients
+ * of a socket that a worker uses, but that is left out, would wait for ever. */
 static bool was_bound(const struct estate_listener *l, const struct estate_socket *s)
 {
 	return s->bound == ESTATE_UNKNOWN ? l->learned || l->given : s->bound == ESTATE_BOUND;
 }
 
-/* Take all of its sockets, in the order of the kernel's group.  Where one was
- * closed, the last one has got its place. */
+/* Take all sockets of the listener, in the order of the kernel's group, in which the last socket
+ * has got the place of a closed one. */
 static void take_group(
 	struct supervisor *sup, struct listener *l, const struct estate_listener *from)
 {
@@ -250,13 +251,13 @@ static void take_group(
 
 static int adopt_socket(struct supervisor *sup, struct listener *l, struct error *err)
 {
-	const struct estate_listener *from = find(sup->orphans.heritage, &l->address);
+	const struct estate_listener *from = find_listener(sup->orphans.previous, &l->address);
 	int fd;
-	int got = from != NULL ? have_back(sup, from, &fd, err) : 0;
+	int got = from != NULL ? get_back_socket(sup, from, &fd, err) : 0;
 
 	if (got != 1)
 		return got;
-	fill(l, from, fd);
+	fill_listener(l, from, fd);
 	if (socket_look(fd, &l->facts, err) == -1)
 		return err->sys == ETIMEDOUT ? error_hint(err, "a worker holds it; end it first")
 					     : -1;
@@ -276,7 +277,7 @@ static int take_learned(
 	struct listener *l = NULL;
 	int fd;
 	bool known = true;
-	int got = have_back(service->sup, from, &fd, err);
+	int got = get_back_socket(service->sup, from, &fd, err);
 
 	if (got != 1)
 		return got;
@@ -285,12 +286,12 @@ static int take_learned(
 	else if (strncmp(from->address, "unix:", 5) == 0)
 		l = learned_add_unix(service, from->address + 5, fd, &file, err);
 	else
-		known = false; /* it has no address */
+		known = false; /* the socket has no address */
 	if (l == NULL) {
 		foreign_close_now(service->sup, NULL, &fd);
 		return known ? -1 : 0;
 	}
-	fill(l, from, fd);
+	fill_listener(l, from, fd);
 	l->made = l->address.kind == ADDRESS_UNIX;
 	l->bit = from->bit;
 	l->address.backlog = from->backlog <= INT_MAX ? (int)from->backlog : -1;
@@ -303,7 +304,7 @@ static int take_learned(
 
 int adopt_learned(struct service *service, struct error *err)
 {
-	struct heritage *h = service->sup->orphans.heritage;
+	struct previous *h = service->sup->orphans.previous;
 
 	for (size_t i = 0; i < h->estate.listener_count; i++) {
 		const struct estate_listener *l = &h->estate.listeners[i];
@@ -317,10 +318,10 @@ int adopt_learned(struct service *service, struct error *err)
 
 /* ---- shared memory ---- */
 
-static const struct estate_segment *find_segment(const struct heritage *h,
+static const struct estate_segment *find_segment(const struct previous *h,
 	const struct cluster_settings *settings, const struct segment *wanted)
 {
-	const struct estate_cluster *c = heritage_named(h, settings->name);
+	const struct estate_cluster *c = previous_cluster(h, settings->name);
 
 	if (c == NULL || settings->orphans != ORPHANS_KEEP)
 		return NULL;
@@ -337,18 +338,18 @@ static const struct estate_segment *find_segment(const struct heritage *h,
 static int adopt_segment(
 	struct segment *s, const struct cluster_settings *settings, struct error *err)
 {
-	struct heritage *h = s->sup->orphans.heritage;
+	struct previous *h = s->sup->orphans.previous;
 	const struct wanted wanted = {.segment = find_segment(h, settings, s)};
-	const struct inmate *in;
+	const struct old_worker *in;
 
 	if (wanted.segment == NULL)
 		return 0;
 	s->fd = find_left(s->sup, &wanted);
 	if (s->fd != -1)
 		return 1;
-	in = holder(h, wanted.segment->cluster);
+	in = find_holder(h, wanted.segment->cluster);
 	if (in == NULL)
-		return 0; /* nobody shares it any more */
+		return 0; /* no worker shares it any more */
 	error_set(err, 0,
 		"the shared memory cannot be taken back from worker %d, which "
 		"is still running",
@@ -362,7 +363,7 @@ int orphans_on_left_over(struct holding *h, struct error *err)
 {
 	struct supervisor *sup = h->listener != NULL ? h->listener->sup : h->segment->sup;
 
-	if (sup->orphans.heritage == NULL)
+	if (sup->orphans.previous == NULL)
 		return 0;
 	return h->listener != NULL ? adopt_socket(sup, h->listener, err)
 				   : adopt_segment(h->segment, h->settings, err);

@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static bool was_born_so(const struct estate_cluster *c, unsigned generation, uint64_t digest)
+static bool was_started_with(const struct estate_cluster *c, unsigned generation, uint64_t digest)
 {
 	for (uint32_t i = 0; i < c->generation_count; i++)
 		if (c->generations[i].number == generation)
@@ -26,11 +26,11 @@ static bool was_born_so(const struct estate_cluster *c, unsigned generation, uin
 	return false;
 }
 
-/* The older of two in a slot first. */
+/* Of two workers of a slot the older one comes first. */
 static int by_age(const void *a, const void *b)
 {
-	uint64_t x = (*(struct inmate *const *)a)->entry->serial;
-	uint64_t y = (*(struct inmate *const *)b)->entry->serial;
+	uint64_t x = (*(struct old_worker *const *)a)->entry->serial;
+	uint64_t y = (*(struct old_worker *const *)b)->entry->serial;
 
 	return x < y ? -1 : x > y;
 }
@@ -52,19 +52,20 @@ static void take_uses(struct child *child, const struct state_entry *e)
 	child->listening.listens = e->listens & known;
 }
 
-/* It has said so, and the earlier nclust was killed as it heard it. */
+/* Had the worker sent READY=1, which the earlier nclust had read but not obeyed when it was
+ * killed? */
 static bool was_ready(const struct state_entry *e)
 {
 	return (e->flags & STATE_SAID_READY) != 0 &&
 		(e->phase == STATE_CLAIMED || e->phase == STATE_STARTING);
 }
 
-static void fill(struct child *c, const struct inmate *in)
+static void fill_child(struct child *c, const struct old_worker *in)
 {
 	struct supervisor *sup = c->service->sup;
 	const struct state_entry *e = in->entry;
-	struct heritage *heritage = sup->orphans.heritage;
-	struct given *given = givens_find(&heritage->givens, LOGWIRE_A_WORKER, e->serial);
+	struct previous *previous = sup->orphans.previous;
+	struct given *given = givens_find(&previous->givens, LOGWIRE_A_WORKER, e->serial);
 	struct kept kept = {
 		.entry = e,
 		.trap = given_take(given, LOGWIRE_TRAP),
@@ -81,7 +82,7 @@ static void fill(struct child *c, const struct inmate *in)
 	c->listening.bound_by = e->bound_by;
 	c->traffic.lane = e->lane;
 	c->trap.listening_told = (e->flags & STATE_LISTENING) != 0;
-	c->kept.entry = statefile_at(&sup->orphans.file, (unsigned)(e - heritage->past.entries));
+	c->kept.entry = statefile_at(&sup->orphans.file, (unsigned)(e - previous->past.entries));
 	if (c->kept.entry != NULL && was_ready(e)) {
 		c->kept.entry->phase = STATE_READY;
 		c->kept.entry->ready_at = clock_now();
@@ -94,7 +95,7 @@ static void fill(struct child *c, const struct inmate *in)
 		readiness_adopt(c, given_take(given, LOGWIRE_NOTIFY));
 	c->output[0] = given_take(given, LOGWIRE_STDOUT);
 	c->output[1] = given_take(given, LOGWIRE_STDERR);
-	/* CLAIMED: the keeper has got only what there was before its birth */
+	/* CLAIMED: the keeper has only the descriptors from before the worker's start */
 	if (given == NULL || e->phase == STATE_CLAIMED)
 		capture_reopen(c);
 	PARTS(adopt, c, &kept);
@@ -102,8 +103,8 @@ static void fill(struct child *c, const struct inmate *in)
 	fd_close(&kept.channel);
 }
 
-/* 1: it is ours; 0: there is no place for it; -1: out of memory. */
-static int take_worker(struct service *service, struct inmate *in, unsigned generation)
+/* 1: the worker is taken over; 0: there is no place for it; -1: out of memory. */
+static int take_worker(struct service *service, struct old_worker *in, unsigned generation)
 {
 	const struct state_entry *e = in->entry;
 	bool visits = service->kind->by_connection;
@@ -120,7 +121,7 @@ static int take_worker(struct service *service, struct inmate *in, unsigned gene
 			: was_ready(e) ? now
 				       : NSEC_NEVER,
 	};
-	uint64_t worker = e->serial; /* unless the core gives an id */
+	uint64_t worker = e->serial; /* the core gives another id, if it has the worker */
 	struct child *c;
 
 	if (e->slot >= WORKERS_MAX || service_reserve(service, e->slot + 1) == -1)
@@ -134,28 +135,28 @@ static int take_worker(struct service *service, struct inmate *in, unsigned gene
 	if (c == NULL)
 		return visits ? 0 : -1;
 	in->pidfd = -1;
-	fill(c, in);
+	fill_child(c, in);
 	if (visits)
 		service->kind->adopt(c, a.born);
 	return 1;
 }
 
-static size_t list_of(
-	struct heritage *h, const struct estate_cluster *cluster, struct inmate **list)
+static size_t list_workers(
+	struct previous *h, const struct estate_cluster *cluster, struct old_worker **list)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < h->past.count; i++)
-		if (h->inmates[i].ours && h->inmates[i].cluster == cluster)
-			list[count++] = &h->inmates[i];
+		if (h->workers[i].is_adopted && h->workers[i].cluster == cluster)
+			list[count++] = &h->workers[i];
 	if (count > 1)
-		qsort(list, count, sizeof(struct inmate *), by_age);
+		qsort(list, count, sizeof(struct old_worker *), by_age);
 	return count;
 }
 
-/* The worker's calls are trapped, but nobody has the descriptor by which they are
- * answered: its next bind(2) or listen(2) fails. */
-static bool is_deaf(struct heritage *h, const struct inmate *in)
+/* Is the worker under a seccomp filter whose notify fd is lost?  Its next bind(2) or listen(2)
+ * fails. */
+static bool has_lost_trap(struct previous *h, const struct old_worker *in)
 {
 	const struct given *given = givens_find(&h->givens, LOGWIRE_A_WORKER, in->entry->serial);
 
@@ -166,10 +167,10 @@ static bool is_deaf(struct heritage *h, const struct inmate *in)
 
 static int take_workers(struct service *service, const struct estate_cluster *c, struct error *err)
 {
-	struct heritage *h = service->sup->orphans.heritage;
+	struct previous *h = service->sup->orphans.previous;
 	const struct cluster_settings *settings = cluster_settings(service->core);
 	uint64_t digest = config_digest(settings);
-	struct inmate **list = calloc(h->past.count + 1, sizeof(*list));
+	struct old_worker **list = calloc(h->past.count + 1, sizeof(*list));
 	unsigned generation = c->generation > 0 ? c->generation : 1;
 	bool same = true;
 	bool deaf = false;
@@ -177,10 +178,10 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 	if (list == NULL)
 		return error_set(err, ENOMEM, "workers of '%s'", service->name);
-	count = list_of(h, c, list);
+	count = list_workers(h, c, list);
 	for (size_t i = 0; i < count; i++) {
-		same &= was_born_so(c, list[i]->entry->generation, digest);
-		deaf |= is_deaf(h, list[i]);
+		same &= was_started_with(c, list[i]->entry->generation, digest);
+		deaf |= has_lost_trap(h, list[i]);
 		if (generation < list[i]->entry->generation)
 			generation = list[i]->entry->generation;
 	}
@@ -212,8 +213,8 @@ static int take_workers(struct service *service, const struct estate_cluster *c,
 
 /* ---- clusters ---- */
 
-/* The number of workers that the operator or the load has asked for is kept if the
- * setting has not changed. */
+/* If the setting has not changed, keep the number of workers that the operator or the load has
+ * asked for. */
 static void follow_scale(struct service *service, const struct estate_cluster *c)
 {
 	const struct cluster_settings *s = cluster_settings(service->core);
@@ -226,8 +227,7 @@ static void follow_scale(struct service *service, const struct estate_cluster *c
 		log_warn("%s: %s", service->name, err.text);
 }
 
-/* What its workers have written, also those that are gone; and the file by whose lock
- * one of them leads. */
+/* Take the slotlogs of the cluster, and the file whose lock makes a worker the leader. */
 static void take_logs(struct service *service, struct givens *givens)
 {
 	uint64_t leader = slotlog_id(service, WORKERS_MAX);
@@ -249,8 +249,8 @@ void adopt_command(const struct supervisor *sup, struct cluster_settings *s)
 {
 	const struct estate_cluster *c = NULL;
 
-	if (sup->orphans.heritage != NULL && s->orphans == ORPHANS_KEEP)
-		c = heritage_named(sup->orphans.heritage, s->name);
+	if (sup->orphans.previous != NULL && s->orphans == ORPHANS_KEEP)
+		c = previous_cluster(sup->orphans.previous, s->name);
 	if (c != NULL && c->command != NULL)
 		command_keep(s, c->command, c->configured);
 }
@@ -260,9 +260,9 @@ int adopt_cluster(struct service *service, struct error *err)
 	struct supervisor *sup = service->sup;
 	const struct estate_cluster *c = NULL;
 
-	if (sup->orphans.heritage != NULL &&
+	if (sup->orphans.previous != NULL &&
 		cluster_settings(service->core)->orphans == ORPHANS_KEEP)
-		c = heritage_named(sup->orphans.heritage, service->name);
+		c = previous_cluster(sup->orphans.previous, service->name);
 	if (c == NULL) {
 		service->kept.number = ++sup->orphans.last_number;
 		orphans_on_settings(service);
@@ -276,7 +276,7 @@ int adopt_cluster(struct service *service, struct error *err)
 		.percent = c->uneven_percent,
 		.workers = c->uneven_workers,
 	};
-	take_logs(service, &sup->orphans.heritage->givens);
+	take_logs(service, &sup->orphans.previous->givens);
 	follow_scale(service, c);
 	if (adopt_learned(service, err) == -1)
 		return -1;

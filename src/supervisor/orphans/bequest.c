@@ -26,11 +26,11 @@ struct writing {
 	struct supervisor *sup;
 	struct estate *estate;
 	const struct service *service;
-	bool fresh; /* the keeper holds none of them */
+	bool fresh; /* the keeper holds no descriptors yet */
 	bool failed;
 };
 
-static bool is_there(const struct estate *e, uint64_t cookie)
+static bool has_listener(const struct estate *e, uint64_t cookie)
 {
 	for (size_t i = 0; i < e->listener_count; i++)
 		if (e->listeners[i].cookie == cookie)
@@ -54,7 +54,7 @@ static void put_sockets(struct estate_listener *e, const struct listener *l)
 	e->socket_count = count;
 }
 
-static void hold(struct writing *w, enum logwire_what what, uint64_t id, int fd, uint64_t *held)
+static void hold_fd(struct writing *w, enum logwire_what what, uint64_t id, int fd, uint64_t *held)
 {
 	if (w->fresh)
 		*held = 0;
@@ -63,10 +63,10 @@ static void hold(struct writing *w, enum logwire_what what, uint64_t id, int fd,
 
 static void hold_sockets(struct writing *w, struct listener *l, uint64_t cookie)
 {
-	hold(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->held);
+	hold_fd(w, LOGWIRE_A_LISTENER, cookie, l->fd, &l->held);
 	for (struct listener_socket *s = l->sockets; s != NULL; s = s->next)
 		if (s->fd != l->fd)
-			hold(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->held);
+			hold_fd(w, LOGWIRE_A_LISTENER, socket_cookie(s->fd), s->fd, &s->held);
 }
 
 static void put_listener(struct writing *w, struct listener *l)
@@ -76,8 +76,8 @@ static void put_listener(struct writing *w, struct listener *l)
 	struct estate_listener *e;
 
 	if (cookie == 0)
-		w->failed = true; /* nobody would find it again */
-	if (is_there(w->estate, cookie))
+		w->failed = true; /* a next nclust could not find it */
+	if (has_listener(w->estate, cookie))
 		return;
 	hold_sockets(w, l, cookie);
 	e = text != NULL ? estate_add_listener(w->estate, text) : NULL;
@@ -112,7 +112,7 @@ static void put_segment(struct writing *w, struct segment *s)
 		if (w->estate->segments[i].ino == s->facts.ino &&
 			w->estate->segments[i].dev == s->facts.dev)
 			return;
-	hold(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd, &s->held);
+	hold_fd(w, LOGWIRE_A_SEGMENT, sharedmem_id(s->facts.dev, s->facts.ino), s->fd, &s->held);
 	e = estate_add_segment(w->estate);
 	if (e == NULL) {
 		w->failed = true;
@@ -130,8 +130,8 @@ static void put_segment(struct writing *w, struct segment *s)
 
 /* ---- clusters ---- */
 
-/* Write down a generation whose settings are known.  A worker of any other will
- * be replaced, and so will one that knows its cluster by an earlier name. */
+/* Write down a generation whose settings are known.  A next nclust replaces workers of other
+ * generations, and workers that know their cluster by an earlier name. */
 static void put_generation(
 	struct estate_cluster *c, unsigned number, const struct cluster_settings *settings)
 {
@@ -145,8 +145,8 @@ static void put_generation(
 			(struct estate_generation){number, renamed ? 0 : config_digest(settings)};
 }
 
-/* The command that a restart gave: without it the next nclust would replace the
- * workers by those of the configuration's. */
+/* Write down the command that a restart gave; without it a next nclust would replace the workers by
+ * workers of the configuration's command. */
 static bool put_command(struct estate_cluster *c, const struct cluster_settings *s)
 {
 	if (s->configured == NULL)
@@ -194,11 +194,11 @@ static void put_service(struct writing *w, struct service *s)
 	for_each_listener (l, listeners_of(s, LISTENERS_ALL))
 		put_listener(w, l);
 	if (settings->orphans == ORPHANS_KEEP && s->leadership.fd != -1 && !s->leadership.blocked)
-		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, WORKERS_MAX), s->leadership.fd,
+		hold_fd(w, LOGWIRE_A_SEGMENT, slotlog_id(s, WORKERS_MAX), s->leadership.fd,
 			&s->leadership.held);
 	for (struct slotlog *log = s->life.logs; settings->orphans == ORPHANS_KEEP && log != NULL;
 		log = log->next)
-		hold(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd, &log->held);
+		hold_fd(w, LOGWIRE_A_SEGMENT, slotlog_id(s, log->slot), log->fd, &log->held);
 }
 
 static int write_all(struct supervisor *sup)
@@ -211,7 +211,7 @@ static int write_all(struct supervisor *sup)
 	for (size_t i = 0; i < sup->service_count; i++)
 		put_service(&w, sup->services[i]);
 	if (news_history_fd(sup) != -1)
-		hold(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup), &sup->news.held);
+		hold_fd(&w, LOGWIRE_A_SEGMENT, NEWS_HISTORY, news_history_fd(sup), &sup->news.held);
 	sup->orphans.fresh &= w.failed;
 	errno = ENOMEM;
 	if (!w.failed && estate_encode(&bytes, &estate) == 0)
@@ -220,17 +220,17 @@ static int write_all(struct supervisor *sup)
 	return got;
 }
 
-void bequest_look(struct supervisor *sup)
+void orphans_write_changes(struct supervisor *sup)
 {
 	if (sup->orphans.settled)
 		statefile_rest(&sup->orphans.file);
 	sup->orphans.settled = false;
-	if (!sup->orphans.changed || sup->orphans.heritage != NULL || sup->instance.over)
+	if (!sup->orphans.changed || sup->orphans.previous != NULL || sup->instance.over)
 		return;
 	sup->orphans.changed = false;
 	if (!keeper_wanted(sup))
 		return;
-	/* no keeper runs yet: a reload may have asked for one */
+	/* no keeper runs yet, but a reload may have asked for `orphans = keep` */
 	if (sup->orphans.keeper_socket == -1) {
 		logger_begin(sup);
 		if (sup->orphans.keeper_socket == -1)
@@ -251,13 +251,13 @@ static void orphans_on_logger_up(struct supervisor *sup)
 static void orphans_on_write_down(struct supervisor *sup)
 {
 	sup->orphans.changed = true;
-	bequest_look(sup);
+	orphans_write_changes(sup);
 }
 
 /* ---- workers ---- */
 
-/* A worker's entry.  NULL: there is no state file. */
-static struct state_entry *bequest_claim(
+/* Claim an entry of the state file for a worker.  NULL: there is no state file. */
+static struct state_entry *claim_entry(
 	const struct child *child, const struct cluster_settings *settings, unsigned generation)
 {
 	const struct service *service = child->service;
@@ -337,12 +337,12 @@ void orphans_on_settings(struct service *service)
 	if (anchor == NULL)
 		return;
 	anchor->flags = STATE_KEEP;
-	anchor->serial = ++service->sup->births.next_serial; /* no worker's */
+	anchor->serial = ++service->sup->births.next_serial; /* of no worker */
 	anchor->cluster = service->kept.number;
 	anchor->ready_at = NSEC_NEVER;
 }
 
-void bequest_forget(struct service *service)
+void orphans_forget(struct service *service)
 {
 	for (struct slotlog *log = service->life.logs; log != NULL; log = log->next)
 		keeper_drop(service->sup, LOGWIRE_A_SEGMENT, &log->held);
@@ -360,12 +360,12 @@ static int orphans_on_renew(struct supervisor *sup, struct error *err)
 	sup->orphans.changed = true;
 	if (sup->orphans.keeper_socket == -1)
 		return 0;
-	fd_close(&sup->orphans.keeper_socket); /* its name is gone, too */
+	fd_close(&sup->orphans.keeper_socket); /* its file was removed, too */
 	keeper_greet(sup, false);
 	return 0;
 }
 
-static void find_entry(struct supervisor *sup, const struct state_past *past)
+static void match_entries(struct supervisor *sup, const struct state_past *past)
 {
 	for (size_t i = 0; i < past->count; i++) {
 		struct state_entry *e = statefile_at(&sup->orphans.file, (unsigned)i);
@@ -392,7 +392,7 @@ static void note_life(struct state_entry *e, const struct worker_view *w)
 		e->phase = STATE_STOPPING;
 }
 
-/* A worker that has no entry in the file gets a new one. */
+/* Give a worker an entry in the state file, if it has none. */
 static void make_entry(struct child *child)
 {
 	const struct cluster_settings *settings = child_settings(child);
@@ -403,7 +403,7 @@ static void make_entry(struct child *child)
 		return;
 	if (settings == NULL)
 		settings = cluster_settings(child->service->core);
-	child->kept.entry = bequest_claim(child, settings, child->generation);
+	child->kept.entry = claim_entry(child, settings, child->generation);
 	if (child->kept.entry == NULL)
 		return;
 	child->kept.entry->birth.pid = child->pid;
@@ -416,8 +416,8 @@ static void make_entry(struct child *child)
 	learned_note(child);
 }
 
-/* An nclust of before gave clusters that a reload had added no number. */
-static void number(struct supervisor *sup)
+/* Number clusters that have no number: earlier releases gave none to those that a reload added. */
+static void number_clusters(struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
 		if (sup->services[i]->kept.number == 0)
@@ -431,13 +431,13 @@ static void orphans_on_go_on(struct supervisor *sup)
 	struct error err;
 	int got;
 
-	number(sup);
+	number_clusters(sup);
 	if (!sup->has_rundir)
 		return;
 	got = statefile_read(sup->rundir.dir, &past, &err);
 	if (statefile_open(&sup->orphans.file, sup->rundir.dir, got == 1, &err) == -1)
 		log_warn("%s", err.text);
-	find_entry(sup, &past);
+	match_entries(sup, &past);
 	for_each_child (child, children_of_all(sup))
 		make_entry(child);
 	for (size_t i = 0; i < sup->service_count; i++)
@@ -449,15 +449,14 @@ static void orphans_on_go_on(struct supervisor *sup)
 
 /* ---- a worker's life ---- */
 
-/* The process that becomes the worker writes its own number into its entry.  The
- * keeper has the notify socket from now on: a worker is often ready before we have
- * done what orphans_on_born() does. */
+/* The new process writes its own pid into its entry.  The keeper gets the notify socket before the
+ * start, because a worker may be ready before orphans_on_born() is called. */
 static int orphans_on_prepare(struct child *child, struct birth *birth, struct error *err)
 {
 	const struct recipe *r = birth->place.recipe;
 
 	(void)err;
-	child->kept.entry = bequest_claim(child, r->settings, r->generation);
+	child->kept.entry = claim_entry(child, r->settings, r->generation);
 	if (child->kept.entry == NULL)
 		return 0;
 	birth->plan.birth = &child->kept.entry->birth;
@@ -505,7 +504,7 @@ const struct part orphans_part = {
 	.gone = orphans_on_gone,
 	.report = orphans_on_report,
 	.settings = orphans_on_settings,
-	.drop = bequest_forget,
+	.drop = orphans_forget,
 	.left_over = orphans_on_left_over,
 	.let_go = orphans_on_let_go,
 	.renew = orphans_on_renew,

@@ -6,15 +6,15 @@
 
 extern const struct part orphans_part;
 
-/* What the next nclust must know of clusters and listeners if this one is
- * killed (`orphans = keep`).  It is written beside the state file's table of
- * workers whenever it changes. */
-void bequest_look(struct supervisor *sup); /* write it, if it changed */
+/* `orphans = keep`: the state of clusters and listeners is written down for a next nclust, in case
+ * this one is killed.  supervisor.c calls this in each turn; it writes if orphans.changed is set.
+ */
+void orphans_write_changes(struct supervisor *sup);
 
-/* An `accept` cluster may have no process at the moment: keep an entry in the
- * state file while its listeners are to outlive us. */
+/* An `accept = yes` cluster may have no process at the moment: claim an entry in the state file for
+ * it, if its listeners must outlive nclust. */
 void orphans_on_settings(struct service *service);
-/* That cluster has ended, and its entry is free. */
-void bequest_forget(struct service *service);
+/* The cluster has ended: free its entry, and let the keeper drop its descriptors. */
+void orphans_forget(struct service *service);
 
 #endif

@@ -19,8 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The keeper answers at once, unless its process has just begun on a busy machine; one
- * that does not is hung. */
+/* How long the keeper may take to answer, on a busy machine; a keeper that is slower hangs. */
 #define PATIENCE (20 * SECOND)
 #define GIVENS_MAX 131072U
 
@@ -47,7 +46,7 @@ void keeper_hold_child(struct child *child)
 		.slot = child->slot,
 	};
 	struct kept kept = {child->kept.entry, -1, -1};
-	/* before its birth there is no pidfd, and so nothing that lives */
+	/* before its start the worker has no pidfd: /dev/null stands for it */
 	int fds[LOGWIRE_FDS_MAX] = {child->pidfd != -1 ? child->pidfd : sup->null_fd};
 	size_t count = 1;
 
@@ -71,7 +70,7 @@ void keeper_hold_child(struct child *child)
 	child->kept.held = logger_send(sup, &p, fds, count);
 }
 
-static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
+static void send_drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 {
 	const struct logwire_packet p = {
 		.kind = LOGWIRE_DROP,
@@ -86,13 +85,13 @@ static void drop(struct supervisor *sup, enum logwire_what what, uint64_t id)
 void keeper_drop_child(const struct child *child)
 {
 	if (child->kept.entry != NULL && (child->kept.entry->flags & STATE_KEEP) != 0)
-		drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
+		send_drop(child->service->sup, LOGWIRE_A_WORKER, child->serial);
 }
 
 void keeper_drop(struct supervisor *sup, enum logwire_what what, uint64_t *held)
 {
 	if (*held != 0)
-		drop(sup, what, *held);
+		send_drop(sup, what, *held);
 	*held = 0;
 }
 
@@ -108,7 +107,7 @@ void keeper_hold(
 
 	if (sup->orphans.keeper_socket == -1 || *held == id)
 		return;
-	keeper_drop(sup, what, held); /* it held another one before */
+	keeper_drop(sup, what, held); /* the descriptor that it held before */
 	if (logger_send(sup, &p, &fd, 1))
 		*held = id;
 }
@@ -119,7 +118,7 @@ void keeper_drop_rest(struct supervisor *sup, const struct givens *givens)
 		const struct given *given = &givens->list[i];
 
 		if (given->what != LOGWIRE_A_WORKER && given->fds[0] != -1)
-			drop(sup, given->what, given->id);
+			send_drop(sup, given->what, given->id);
 	}
 }
 
@@ -147,7 +146,7 @@ void keeper_greet(struct supervisor *sup, bool fresh)
 		if (fresh || !child->kept.held)
 			keeper_hold_child(child);
 	sup->orphans.fresh |= fresh;
-	sup->orphans.changed = true; /* bequest_look() sends the rest */
+	sup->orphans.changed = true; /* orphans_write_changes() sends listeners and segments */
 }
 
 void keeper_leave(struct supervisor *sup)
@@ -162,7 +161,7 @@ void keeper_leave(struct supervisor *sup)
 
 /* ---- calling an earlier nclust's keeper ---- */
 
-static int take(struct givens *g, const struct logwire_packet *p, struct fdpass_message *m)
+static int add_given(struct givens *g, const struct logwire_packet *p, struct fdpass_message *m)
 {
 	struct given given = {
 		.what = (enum logwire_what)p->what,
@@ -172,7 +171,7 @@ static int take(struct givens *g, const struct logwire_packet *p, struct fdpass_
 	struct given *list;
 
 	if (m->fd_count != logwire_count(p->which)) {
-		errno = EMFILE; /* they did not fit in */
+		errno = EMFILE; /* some descriptors did not fit into nclust's table */
 		return -1;
 	}
 	list = g->count < GIVENS_MAX ? reallocarray(g->list, g->count + 1, sizeof(*list)) : NULL;
@@ -185,8 +184,8 @@ static int take(struct givens *g, const struct logwire_packet *p, struct fdpass_
 	return 0;
 }
 
-/* 1: that was all; 0: go on; -1 and errno. */
-static int receive(struct givens *g, nsec_t until)
+/* Receive a packet of the keeper.  1: it was the last; 0: more follow; -1 and errno. */
+static int receive_packet(struct givens *g, nsec_t until)
 {
 	struct pollfd one = {.fd = g->channel, .events = POLLIN};
 	nsec_t now = clock_now();
@@ -206,15 +205,15 @@ static int receive(struct givens *g, nsec_t until)
 	} else if (p.kind == LOGWIRE_HELLO && m.fd_count == 1) {
 		fd_close(&g->socket);
 		g->socket = fd_release(&m.fds[0]);
-		/* SO_PEERCRED tells of the dead nclust, which has called
-		 * listen(2), where the keeper had not come to that yet */
+		/* SO_PEERCRED would name the dead nclust, if that had called listen(2) and the
+		 * keeper had not yet */
 		if (m.has_cred && m.cred.pid > 0)
 			g->pid = m.cred.pid;
 		g->copies = p.sink == LOGWIRE_COPY;
 		g->remembers = (p.which & LOGWIRE_CAN_REMEMBER) != 0;
 		g->routes = (p.which & LOGWIRE_CAN_ROUTE) != 0;
 	} else if (p.kind == LOGWIRE_HOLD) {
-		got = take(g, &p, &m);
+		got = add_given(g, &p, &m);
 	} else if (p.kind == LOGWIRE_GIVEN) {
 		got = 1;
 	}
@@ -222,8 +221,8 @@ static int receive(struct givens *g, nsec_t until)
 	return got;
 }
 
-/* Root's keeper runs as a role's user (privilege_shed()), an earlier release's
- * as nobody.  Only we can put a socket into that directory. */
+/* Is the peer a keeper of this user?  Root's keeper runs as a role's user (privilege_shed()), that
+ * of an earlier release as nobody; no other user can put a socket into the directory. */
 static int is_ours(struct givens *g)
 {
 	struct ucred peer;
@@ -238,7 +237,7 @@ static int is_ours(struct givens *g)
 	return -1;
 }
 
-static int by_name(const void *a, const void *b)
+static int compare_ids(const void *a, const void *b)
 {
 	const struct given *x = a;
 	const struct given *y = b;
@@ -259,10 +258,10 @@ int keeper_call(struct supervisor *sup, struct givens *givens, struct error *err
 		return -1;
 	got = is_ours(givens);
 	while (got == 0)
-		got = receive(givens, until);
+		got = receive_packet(givens, until);
 	if (got == 1) {
 		if (givens->count > 1)
-			qsort(givens->list, givens->count, sizeof(*givens->list), by_name);
+			qsort(givens->list, givens->count, sizeof(*givens->list), compare_ids);
 		return 0;
 	}
 	error_set(err, errno, "the keeper did not return everything");
@@ -315,5 +314,5 @@ struct given *givens_find(struct givens *givens, enum logwire_what what, uint64_
 
 	if (givens->count == 0)
 		return NULL;
-	return bsearch(&key, givens->list, givens->count, sizeof(key), by_name);
+	return bsearch(&key, givens->list, givens->count, sizeof(key), compare_ids);
 }

@@ -18,20 +18,20 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Processes that an earlier nclust has left and this one does not take over. */
+/* Finds and ends processes that an earlier nclust has left and that are not taken over. */
 
 #define GRACE_TERM (2 * SECOND)
 #define GRACE_KILL (1 * SECOND)
 #define REMAINS_MAX 65536U
 #define AGAIN_MOST 4U      /* searches after the first */
-#define EXECUTES_MOST 500U /* looks at one that is in the middle of execve(2) */
+#define EXECUTES_MOST 500U /* attempts to read a process in the middle of execve(2) */
 
 struct remains {
 	int *list; /* heap: pidfds */
 	size_t count;
 };
 
-static void add(struct remains *r, int pidfd)
+static void add_process(struct remains *r, int pidfd)
 {
 	int *list = reallocarray(r->list, r->count + 1, sizeof(*list));
 
@@ -54,7 +54,7 @@ static bool is_above(pid_t pid, const pid_t *above, size_t count)
 	return false;
 }
 
-/* nclust and its ancestors: they are not ended, even if one is a worker. */
+/* List nclust and its ancestors, which are never ended, even if one of them is a worker. */
 static size_t list_above(pid_t *above, size_t most)
 {
 	struct process_facts facts;
@@ -70,21 +70,22 @@ static size_t list_above(pid_t *above, size_t most)
 	return count;
 }
 
-/* There is no such process, or we may not look at it: then it is not ended,
- * because it may be anybody's. */
-static bool is_nobody(int error)
+/* Does the error say that there is no such process, or that nclust must not read it?  Such a
+ * process is not ended, because it may belong to another user. */
+static bool is_no_process(int error)
 {
 	return error == ENOENT || error == ESRCH || error == EACCES || error == EPERM;
 }
 
-/* 1: the process has the variable; 0: it has not, or is nobody's; -1 and errno: unknown. */
-static int look_for(struct environ_look *look, pid_t pid, const char *key)
+/* 1: the process has the variable; 0: it has not, or is_no_process(errno); -1 and errno: unknown.
+ */
+static int find_variable(struct environ_look *look, pid_t pid, const char *key)
 {
 	const struct timespec pause = {.tv_nsec = 2 * MSEC};
 
 	for (unsigned i = 0; environment_look(look, pid, key) == -1; i++) {
 		if (errno != EAGAIN || i == EXECUTES_MOST)
-			return is_nobody(errno) ? 0 : -1;
+			return is_no_process(errno) ? 0 : -1;
 		(void)nanosleep(&pause, NULL);
 	}
 	return 1;
@@ -109,21 +110,21 @@ int remains_serial(struct supervisor *sup, pid_t pid, uint32_t user, uint64_t *s
 {
 	struct environ_look look untouched;
 	size_t len = strlen(sup->rundir.path);
-	int got = has_a_user(sup, pid, user) ? look_for(&look, pid, "NCLUST_SOCKET") : 0;
+	int got = has_a_user(sup, pid, user) ? find_variable(&look, pid, "NCLUST_SOCKET") : 0;
 
 	if (got == 1 &&
 		(strncmp(look.value, sup->rundir.path, len) != 0 ||
 			strcmp(look.value + len, "/control") != 0))
 		return 0;
 	if (got == 1)
-		got = look_for(&look, pid, "NCLUST_WORKER");
+		got = find_variable(&look, pid, "NCLUST_WORKER");
 	if (got == 1)
 		*serial = strtoull(look.value, NULL, 16);
 	return got;
 }
 
-/* 0: it is not known to be a worker of this name.  One in another pid namespace
- * is none: a container's nclust may have the same name and directory. */
+/* The serial of a worker of this instance; 0: the process is no such worker.  A process in another
+ * pid namespace is none, because a container's nclust may have the same name and directory. */
 static uint64_t serial_of(struct supervisor *sup, pid_t pid, uint32_t user)
 {
 	struct remote r;
@@ -134,32 +135,32 @@ static uint64_t serial_of(struct supervisor *sup, pid_t pid, uint32_t user)
 											: 0;
 }
 
-/* Is it that worker's session?  Its number is no other's while anybody is in it. */
+/* Is it the session of that worker?  Its number is not used again while a process is in it. */
 static bool is_session_of(pid_t session, const struct state_birth *birth)
 {
 	struct process_facts leader;
 
 	return session == birth->pid &&
-		(process_look(session, &leader) == -1 ? is_nobody(errno)
+		(process_look(session, &leader) == -1 ? is_no_process(errno)
 						      : leader.start == birth->start);
 }
 
-/* Has a worker that is not taken over left the process?  It is younger, and is in
- * its session or has its serial: servers that set their title overwrite that. */
-static bool is_left_by(struct supervisor *sup, const struct heritage *h, pid_t pid,
+/* Is the process a leftover of a worker that is not taken over?  It must be younger, and in the
+ * worker's session, or have its serial, which servers that set their title overwrite. */
+static bool is_left_by(struct supervisor *sup, const struct previous *h, pid_t pid,
 	const struct process_facts *facts)
 {
 	uint64_t serial = 0;
 	uint64_t asked = UINT64_MAX; /* a user */
 
 	for (size_t i = 0; i < h->past.count; i++) {
-		const struct inmate *in = &h->inmates[i];
+		const struct old_worker *in = &h->workers[i];
 		const struct state_birth *birth = &in->entry->birth;
 
-		if (in->ours || birth->pid == 0 || facts->start < birth->start)
+		if (in->is_adopted || birth->pid == 0 || facts->start < birth->start)
 			continue;
 		if (in->lives && pid == birth->pid)
-			return false; /* on the list already */
+			return false; /* the worker itself is on the list already */
 		if (is_session_of(facts->session, birth) && has_a_user(sup, pid, in->entry->user))
 			return true;
 		if (asked != in->entry->user)
@@ -171,18 +172,18 @@ static bool is_left_by(struct supervisor *sup, const struct heritage *h, pid_t p
 	return false;
 }
 
-/* Walks over the living processes but us and our ancestors: finds those that
- * workers of `h` have left; or, without `h`, the first worker of this name. */
+/* A walk over all living processes but nclust and its ancestors.  It finds leftovers of workers of
+ * `h`; or, if that is NULL, any worker of this instance. */
 struct search {
 	struct supervisor *sup;
-	const struct heritage *h;
+	const struct previous *h;
 	struct remains *found;
 	pid_t above[64];
 	size_t above_count;
 	pid_t last;
 };
 
-static bool look_at(void *context, pid_t pid)
+static bool look_at_process(void *context, pid_t pid)
 {
 	struct search *s = context;
 	struct process_facts facts;
@@ -198,27 +199,28 @@ static bool look_at(void *context, pid_t pid)
 	if (s->h == NULL)
 		return true;
 	fd = pidfd_of(pid);
-	/* is it still the process that was looked at? */
+	/* is the pidfd that of the process that was looked at? */
 	if (fd != -1 && process_look(pid, &now) == 0 && now.start == facts.start)
-		add(s->found, fd_release(&fd));
+		add_process(s->found, fd_release(&fd));
 	return false;
 }
 
-/* Returns the last process that fitted; or 0. */
-static pid_t search(struct supervisor *sup, const struct heritage *h, struct remains *found)
+/* Returns the last process that was found, or 0. */
+static pid_t search_processes(
+	struct supervisor *sup, const struct previous *h, struct remains *found)
 {
 	struct search s = {.sup = sup, .h = h, .found = found};
 
 	s.above_count = list_above(s.above, COUNT_OF(s.above));
-	(void)process_each(0, look_at, &s);
+	(void)process_each(0, look_at_process, &s);
 	return s.last;
 }
 
 /* ---- ending ---- */
 
-/* Wait until all have ended, but no longer than that; those that have are removed
- * from the list.  Returns how many are left. */
-static size_t wait_for(struct remains *r, nsec_t time)
+/* Wait at most `time` until all processes have ended, and remove those from the list that have.
+ * Returns how many are left. */
+static size_t wait_for_ends(struct remains *r, nsec_t time)
 {
 	const struct timespec pause = {.tv_nsec = time > 0 ? 2 * MSEC : 0};
 	nsec_t until = nsec_add(clock_now(), time);
@@ -245,15 +247,15 @@ static void signal_all(const struct remains *r, int signal)
 	}
 }
 
-/* Empties the list.  False: some cannot be ended. */
+/* End all processes, and empty the list.  False: some cannot be ended. */
 static bool end_all(struct remains *r)
 {
 	size_t left = 0;
 
 	signal_all(r, SIGTERM);
-	if (wait_for(r, GRACE_TERM) > 0) {
+	if (wait_for_ends(r, GRACE_TERM) > 0) {
 		signal_all(r, SIGKILL);
-		left = wait_for(r, GRACE_KILL);
+		left = wait_for_ends(r, GRACE_KILL);
 	}
 	for (size_t i = 0; i < left; i++)
 		(void)close(r->list[i]);
@@ -263,30 +265,30 @@ static bool end_all(struct remains *r)
 	return left == 0;
 }
 
-unsigned remains_end(struct supervisor *sup, struct heritage *h)
+unsigned remains_end(struct supervisor *sup, struct previous *h)
 {
 	struct remains r = {0};
 	unsigned count;
 	unsigned again = 0;
 
-	if (h->others == 0)
+	if (h->end_count == 0)
 		return 0;
 	for (size_t i = 0; i < h->past.count; i++)
-		if (h->inmates[i].lives && !h->inmates[i].ours)
-			add(&r, fd_release(&h->inmates[i].pidfd));
-	(void)search(sup, h, &r);
-	count = (unsigned)wait_for(&r, 0);
+		if (h->workers[i].lives && !h->workers[i].is_adopted)
+			add_process(&r, fd_release(&h->workers[i].pidfd));
+	(void)search_processes(sup, h, &r);
+	count = (unsigned)wait_for_ends(&r, 0);
 	if (count > 0)
 		log_note("%s: ending %u process%s that nclust %d has left", sup->settings->name,
 			count, count == 1 ? "" : "es", (int)h->past.header.pid);
 	/* a process may have forked when the search had passed its place in /proc */
 	while (r.count > 0 && end_all(&r) && again++ < AGAIN_MOST)
-		(void)search(sup, h, &r);
+		(void)search_processes(sup, h, &r);
 	free(r.list);
 	return count;
 }
 
 pid_t remains_find(struct supervisor *sup)
 {
-	return search(sup, NULL, NULL);
+	return search_processes(sup, NULL, NULL);
 }

@@ -7,42 +7,39 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/*
- * What is left to the next nclust, and what an earlier one has left: these structs
- * are in those of common/state.h, and in struct listener.
- */
-struct heritage;
+/* `orphans = keep`: what nclust writes down for a next nclust, and what an earlier nclust has
+ * left.  These structs are members of the structs in common/state.h. */
+struct previous;
 
 struct orphans {
 	struct statefile file;
-	bool changed;              /* what the next nclust must know: to be written when
-			  this turn ends */
-	bool settled;              /* all workers of a cluster are ready, since this turn */
-	bool has_past;             /* somebody else's workers may live: nothing of theirs is
-			  removed, should we fail to take them over */
-	bool failed;               /* a failed write was reported */
-	uint32_t last_number;      /* of a service */
-	struct heritage *heritage; /* what an earlier one has left; or NULL */
-	int keeper_socket;         /* on which the next nclust calls, or -1 */
-	bool fresh;                /* the keeper holds no listener and no segment yet */
+	bool changed;  /* the state for a next nclust must be written when this turn ends */
+	bool settled;  /* in this turn all workers of a cluster became ready */
+	bool has_past; /* workers of an earlier nclust may live: if they are not taken over, their
+			  files stay */
+	bool failed;   /* logged: the state could not be written */
+	uint32_t last_number;      /* the highest number of a cluster so far */
+	struct previous *previous; /* of the earlier nclust, during a take-over; or NULL */
+	int keeper_socket;         /* where a next nclust connects to the keeper, or -1 */
+	bool fresh;                /* a new keeper has no listeners and no segments yet */
 };
 
-/* Of a cluster, as it was written down (bequest.h). */
+/* What the state for a next nclust says of a cluster (bequest.h). */
 struct kept_cluster {
 	uint32_t number; /* never used twice */
 	bool knows_notify;
 	bool knows_listen;
-	bool roll;                  /* what was taken over is to be replaced */
-	struct state_entry *anchor; /* says that its listeners are to outlive
-					us, by_connection; or NULL */
+	bool roll; /* workers that were taken over must be replaced */
+	struct state_entry
+		*anchor; /* accept = yes: keeps its listeners for a next nclust; or NULL */
 };
 
-/* Of a worker. */
+/* The same of a worker. */
 struct worker_kept {
 	struct state_entry *entry; /* in the state file, or NULL */
-	uint64_t start;            /* adopted: with its pid, its identity */
-	bool adopted;              /* not our child: an earlier nclust's */
-	bool held;                 /* by the keeper */
+	uint64_t start;            /* adopted: its start time, which with the pid identifies it */
+	bool adopted;              /* an earlier nclust has started it: it is no child of nclust */
+	bool held;                 /* the keeper holds its descriptors */
 };
 
 #endif

@@ -151,8 +151,8 @@ int carry_save(struct carry_writer *c, struct supervisor *sup, bool lasting,
 	*c = (struct carry_writer){.sup = sup, .lasting = lasting};
 	buffer_init(&c->out, HANDOVER_SIZE_MAX);
 	buffer_init(&c->descriptors, 0);
-	/* what is referred to is written first: a pass without output
-	 * finds it */
+	/* a pass without output collects the structs that others refer to, which are written
+	 * first */
 	handover_begin(&c->w, NULL);
 	carry_put_all(c, &whole, sup);
 	c->queued = 0;

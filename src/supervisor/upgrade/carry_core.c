@@ -3,7 +3,7 @@
 
 #include "core/image.h"
 
-/* A cluster's core, part by part (core/image.h). */
+/* How a cluster's core goes through an upgrade, by the tables of core/image.h. */
 
 static const unsigned tags[IMAGE_PARTS] = {
 	[IMAGE_CLUSTER] = CARRY_CLUSTER,
@@ -86,7 +86,7 @@ static const struct carried parts = {
 	.done = core_done,
 };
 
-/* The core is made with the size that its group gives. */
+/* Make the core with the number of slots and generations that its group says, and read it. */
 static int take_core(struct carry_reader *r, void *to, const struct handover_field *f)
 {
 	struct service *s = to;

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The descriptors that the state names: kept over the exec, and verified. */
+/* Keeps the descriptors that the state names over execve(2), and verifies them. */
 
 int carry_keep_descriptors(const struct carry_descriptor *list, size_t count, bool keep)
 {
@@ -27,7 +27,7 @@ static int verify_children(const struct supervisor *sup, struct error *err)
 		const struct child *c = sup->pids.buckets[i];
 
 		for (; c != NULL; c = c->next) {
-			/* one that is adopted is no child of ours */
+			/* an adopted worker is no child of nclust */
 			if (!c->kept.adopted && !pidfd_is_child(c->pidfd, c->pid))
 				return error_set(err, errno, "worker %d is not a child of ours",
 					(int)c->pid);
@@ -44,7 +44,7 @@ int carry_verify(const struct carry_reader *r, struct error *err)
 		struct stat st;
 
 		if (d->dev == 0 && d->ino == 0)
-			continue; /* a pidfd */
+			continue; /* the identity was not noted: a pidfd */
 		if (fstat(fd, &st) == -1)
 			return error_set(err, errno, "descriptor %d is missing", fd);
 		if ((st.st_mode & S_IFMT) != d->fd_and_type >> 32 || st.st_dev != d->dev ||

@@ -30,10 +30,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For the exec, in which all wait; and for its answer, for which nobody waits. */
+/* How long the check may take until execve(2), for which the loop waits, and until its answer. */
 #define EXEC_PATIENCE (5 * SECOND)
 #define CHECK_PATIENCE (30 * SECOND)
-/* A binary that is still being written (ETXTBSY) is tried again. */
+/* How long and how often a binary that is still being written (ETXTBSY) is tried again. */
 #define BUSY_PATIENCE (1 * SECOND)
 #define BUSY_PAUSE (50 * MSEC)
 #define SAID_MAX 4096
@@ -41,10 +41,10 @@
 extern char **environ;
 
 enum reexec_step {
-	REEXEC_WAITS,  /* for a rollout to end */
-	REEXEC_BUSY,   /* the binary is being written */
-	REEXEC_CHECKS, /* it runs beside us */
-	REEXEC_GOES,   /* in this turn, unless another rollout has begun */
+	REEXEC_WAITS,  /* until no rollout is under way */
+	REEXEC_BUSY,   /* until the binary is not being written any more */
+	REEXEC_CHECKS, /* the new binary runs beside nclust */
+	REEXEC_GOES,   /* execute it in this turn, unless another rollout has begun */
 };
 
 struct reexec {
@@ -52,9 +52,9 @@ struct reexec {
 	enum reexec_step step;
 	nsec_t asked;
 	nsec_t busy_since;
-	int binary; /* O_PATH of the new one */
+	int binary; /* O_PATH of the new binary */
 	struct job check;
-	ev_io output; /* its fd: what it says, or -1 */
+	ev_io output; /* its fd is a pipe with the check's output, or -1 */
 	ev_timer pause;
 	struct buffer said;
 };
@@ -68,7 +68,7 @@ static bool is_same_file(const char *path, const struct stat *st)
 	return stat(path, &found) == 0 && found.st_dev == st->st_dev && found.st_ino == st->st_ino;
 }
 
-/* Keep the path as it was called, so that each upgrade follows links anew. */
+/* Links in the path are kept, so that each upgrade follows them anew. */
 void reexec_find_path(struct supervisor *sup)
 {
 	const char *called = (const char *)(uintptr_t)getauxval(AT_EXECFN); /* NOLINT */
@@ -92,8 +92,8 @@ void reexec_find_path(struct supervisor *sup)
 		sup->upgrade.exe_path = strdup(path);
 }
 
-/* Anybody who can write to the binary could act as us: allow only our own user,
- * root, and the owner of the running binary. */
+/* A user who can write to the binary gets nclust's rights: allow nclust's own user, root, and the
+ * owner of the running binary alone. */
 static int check_owner(const struct supervisor *sup, const struct stat *st, struct error *err)
 {
 	mode_t others = geteuid() == 0 ? S_IWGRP | S_IWOTH : S_IWOTH;
@@ -157,7 +157,7 @@ void reexec_tell(struct supervisor *sup, const char *text, bool failed)
 	PARTS(upgraded, sup, text, failed);
 }
 
-static void fail(struct supervisor *sup, const char *why)
+static void fail_upgrade(struct supervisor *sup, const char *why)
 {
 	char text[600];
 
@@ -177,7 +177,7 @@ static uint64_t our_capabilities(void)
 	return set;
 }
 
-/* Write the state to a descriptor; *c is to be freed in either case. */
+/* Write the state to a new descriptor; the caller frees *c in either case. */
 static int write_state(
 	struct supervisor *sup, struct carry_writer *c, bool lasting, struct error *err)
 {
@@ -207,8 +207,8 @@ static int save_for_check(struct supervisor *sup, struct error *err)
 	return fd;
 }
 
-/* All that the check has printed, as one line. */
-static const char *last_words(struct reexec *u, char *to, size_t size)
+/* All that the check has printed, as a single line. */
+static const char *join_output(struct reexec *u, char *to, size_t size)
 {
 	size_t len = u->said.len;
 
@@ -221,7 +221,7 @@ static const char *last_words(struct reexec *u, char *to, size_t size)
 	return to;
 }
 
-/* False: no more will come, or no more is wanted. */
+/* Read what the check prints; false: that is all, or too much. */
 static bool read_output(struct reexec *u)
 {
 	char data[512];
@@ -242,7 +242,7 @@ static void on_output(struct ev_loop *loop, ev_io *watcher, int revents)
 
 	(void)revents;
 	if (!read_output(u))
-		ev_io_stop(loop, watcher); /* its exit tells the result */
+		ev_io_stop(loop, watcher); /* the exit status of the check says the result */
 }
 
 static bool has_passed(struct reexec *u, const struct pidfd_end *end)
@@ -262,14 +262,15 @@ static void check_ended(void *owner, const struct pidfd_end *end)
 	char name[16];
 
 	if (end == NULL)
-		return; /* it was late: its exit is reported when it comes */
+		return; /* the check was late and is killed: this function is called again when it
+			   ends */
 	(void)read_output(u);
 	if (has_passed(u, end)) {
 		stop_check(u);
 		u->step = REEXEC_GOES;
 		return;
 	}
-	(void)last_words(u, said, sizeof(said));
+	(void)join_output(u, said, sizeof(said));
 	if (u->check.late)
 		snprintf(why, sizeof(why), "the new nclust did not answer within 30 s");
 	else if (end->signalled)
@@ -282,7 +283,7 @@ static void check_ended(void *owner, const struct pidfd_end *end)
 	else
 		snprintf(why, sizeof(why), "'%s' is not an nclust that can take over (exit %d)",
 			sup->upgrade.exe_path, end->code);
-	fail(sup, why);
+	fail_upgrade(sup, why);
 }
 
 static int run_check(struct reexec *u, int state, int output, struct spawn_failure *failure)
@@ -349,21 +350,21 @@ static void start_check(struct supervisor *sup)
 	int ends[2] = {-1, -1};
 	int got;
 
-	/* open it again: it may have been replaced meanwhile */
+	/* open the binary again, because it may have been replaced meanwhile */
 	fd_close(&u->binary);
 	u->binary = open_binary(sup, &err);
 	if (u->binary == -1) {
-		fail(sup, err.text);
+		fail_upgrade(sup, err.text);
 		return;
 	}
 	scoped_fd state = save_for_check(sup, &err);
 	if (state == -1) {
-		fail(sup, err.text);
+		fail_upgrade(sup, err.text);
 		return;
 	}
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) == -1) {
 		error_set(&err, errno, "cannot check the new nclust");
-		fail(sup, err.text);
+		fail_upgrade(sup, err.text);
 		return;
 	}
 	got = run_check(u, state, ends[1], &failure);
@@ -381,7 +382,7 @@ static void start_check(struct supervisor *sup)
 		return;
 	}
 	spawn_explain(&failure, sup->upgrade.exe_path, &err);
-	fail(sup, err.text);
+	fail_upgrade(sup, err.text);
 }
 
 /* ---- the change ---- */
@@ -402,7 +403,8 @@ static char **with_variable(const char *value)
 	return list;
 }
 
-/* The state cannot be read: keep all, because all came from the old binary. */
+/* On the way back the state may not be readable: keep all descriptors, which all come from the old
+ * binary. */
 static int keep_all(void)
 {
 	struct rlimit limit;
@@ -415,11 +417,11 @@ static int keep_all(void)
 	return 0;
 }
 
-static int keep(const struct carry_descriptor *descriptors, size_t count)
+static int keep_descriptors(const struct carry_descriptor *descriptors, size_t count)
 {
 	if (descriptors == NULL)
 		return keep_all();
-	/* the exec closes all that the state does not name */
+	/* execve(2) closes all descriptors that the state does not name */
 	if (descriptors_cloexec(STDERR_FILENO + 1, ~0U) == -1)
 		return -1;
 	return carry_keep_descriptors(descriptors, count, true);
@@ -436,7 +438,7 @@ void reexec_into(int image, int state, const struct carry_descriptor *descriptor
 	envp = with_variable(variable);
 	if (envp == NULL)
 		return;
-	if (keep(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)
+	if (keep_descriptors(descriptors, count) == 0 && fcntl(state, F_SETFD, 0) == 0)
 		(void)execveat(image, "", argv, envp, AT_EMPTY_PATH);
 	error = errno;
 	(void)descriptors_cloexec(STDERR_FILENO + 1, ~0U);
@@ -444,7 +446,7 @@ void reexec_into(int image, int state, const struct carry_descriptor *descriptor
 	errno = error;
 }
 
-static void go(struct supervisor *sup)
+static void execute_binary(struct supervisor *sup)
 {
 	struct reexec *u = sup->upgrade.reexec;
 	struct carry_writer c;
@@ -464,12 +466,12 @@ static void go(struct supervisor *sup)
 		error_set(&err, errno, "cannot execute '%s'", sup->upgrade.exe_path);
 	}
 	carry_fini(&c);
-	fail(sup, err.text);
+	fail_upgrade(sup, err.text);
 	if (sup->instance.ready_once)
 		manager_ready(sup);
 }
 
-static bool rolls(const struct service *service)
+static bool is_rolling(const struct service *service)
 {
 	struct rollout_view view = cluster_view_rollout(service->core);
 
@@ -479,17 +481,18 @@ static bool rolls(const struct service *service)
 	return view.under_way;
 }
 
-static const struct service *who_rolls(const struct supervisor *sup)
+static const struct service *find_rolling(const struct supervisor *sup)
 {
 	for (size_t i = 0; i < sup->service_count; i++)
-		if (rolls(sup->services[i]))
+		if (is_rolling(sup->services[i]))
 			return sup->services[i];
 	return NULL;
 }
 
-/* The state has no place for a worker whose main process has ended: the others would
- * be killed.  Those of later deaths are, or a crash loop might put it off for ever. */
-static const struct child *who_leaves(const struct supervisor *sup, nsec_t asked)
+/* Find a worker for whose leftovers the upgrade must wait: the state does not carry leftovers, so
+ * the new binary would kill them.  Leftovers of workers that ended after `asked` do not count, or a
+ * crash loop might put the upgrade off for ever. */
+static const struct child *find_leaving(const struct supervisor *sup, nsec_t asked)
 {
 	const struct child *c = sup->reaper.left;
 
@@ -503,21 +506,21 @@ void reexec_look(struct supervisor *sup)
 	const struct reexec *u = sup->upgrade.reexec;
 
 	if (sup->instance.stopping) {
-		fail(sup, "nclust is stopping");
+		fail_upgrade(sup, "nclust is stopping");
 		return;
 	}
-	if (who_rolls(sup) != NULL || who_leaves(sup, u->asked) != NULL)
+	if (find_rolling(sup) != NULL || find_leaving(sup, u->asked) != NULL)
 		return;
 	if (u->step == REEXEC_WAITS)
 		start_check(sup);
 	else if (u->step == REEXEC_GOES)
-		go(sup);
+		execute_binary(sup);
 }
 
 int reexec_begin(struct supervisor *sup, struct error *err)
 {
-	const struct service *rolls = who_rolls(sup);
-	const struct child *leaves = who_leaves(sup, clock_now());
+	const struct service *rolls = find_rolling(sup);
+	const struct child *leaves = find_leaving(sup, clock_now());
 	struct reexec *u;
 
 	if (sup->upgrade.reexec != NULL)

@@ -5,42 +5,40 @@
 #include "supervisor/upgrade/carry.h"
 
 /*
- * An upgrade: nclust replaces itself by the binary on disk, in the same
- * process, with the same workers, sockets and clients (man/nclust-upgrade.7).
+ * An upgrade: nclust executes the binary on disk in its own process, and goes on with the same
+ * workers, sockets and clients (man/nclust-upgrade.7).
  *
- * nclust first runs the new binary beside itself, on its real state, to check
- * that it can take over.  Then it executes it in its own place, by the
- * descriptor that was checked.  Until then nothing has changed.  A new binary
- * that still cannot go on executes the old one again.
+ * nclust first runs the new binary beside itself, on its real state, to check that it can go on
+ * from there; until then nothing has changed.  Then it executes the descriptor that was checked.  A
+ * new binary that fails all the same executes the old binary again.
  */
 
-/* Note the path by which nclust was started, as it is resolved now. */
+/* Note the path by which nclust was started, for later upgrades. */
 void reexec_find_path(struct supervisor *sup);
 
-/* Report the end of an upgrade: as news, and to all rooms. */
+/* Publish the end of an upgrade, and call the hook `upgraded` of all rooms. */
 void reexec_tell(struct supervisor *sup, const char *text, bool failed);
 
-/* Begin an upgrade; its end is reported as news, and to the clients that wait
- * for it.  -1 and `err`: refused, and nothing was begun. */
+/* Begin an upgrade, whose end reexec_tell() reports.  -1 and `err`: refused. */
 int reexec_begin(struct supervisor *sup, struct error *err);
-/* Called once a turn during an upgrade: go on with it when nothing else is
- * under way.  May not return. */
+/* Called once a turn during an upgrade: go on with it when no rollout is under way.  May not
+ * return. */
 void reexec_look(struct supervisor *sup);
 /* Cancel an upgrade that has begun. */
 void reexec_fini(struct supervisor *sup);
 
 /*
- * Execute `image` with the descriptors that the state names (NULL: with all).
- * `state` is the state's descriptor.  `image_back` is the binary that the new
- * one may go back to; -1: this is the way back, and `why` is its reason.
- * Returns only on failure: errno, and all is CLOEXEC as before.
+ * Execute `image` with `state`, the descriptor of the state, and the descriptors that the state
+ * names (NULL: with all descriptors).  `image_back` is the binary that the new one may go back to;
+ * -1: this is the way back, for the reason `why`.  Returns only on failure: errno, and all
+ * descriptors are CLOEXEC as before.
  */
 void reexec_into(int image, int state, const struct carry_descriptor *descriptors, size_t count,
 	char **argv, int image_back, const char *why);
 
-/* The environment variable for the new binary: "STATE:IMAGE:WHY". */
+/* The environment variable that tells the new binary "STATE:IMAGE:WHY". */
 #define REEXEC_VARIABLE "NCLUST_HANDOVER"
-/* The last line of a checked binary begins so, followed by its versions. */
+/* The last line that a checked binary prints begins so; its versions follow. */
 #define REEXEC_CHECKED "nclust-state-ok "
 
 #endif

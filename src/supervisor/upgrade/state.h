@@ -2,16 +2,13 @@
 #ifndef SUPERVISOR_UPGRADE_STATE_H
 #define SUPERVISOR_UPGRADE_STATE_H
 
-/*
- * What this room knows, and a status tells: it is in struct supervisor of
- * common/state.h.
- */
+/* The state of the room upgrade: a member of struct supervisor (common/state.h). */
 struct reexec;
 
 struct upgrade {
-	struct reexec *reexec; /* under way, or NULL */
-	char *exe_path;        /* that we were started by; NULL: not known */
-	unsigned count;        /* so far */
+	struct reexec *reexec; /* the upgrade that is under way, or NULL */
+	char *exe_path;        /* the path by which nclust was started; NULL: not known */
+	unsigned count;        /* upgrades so far */
 };
 
 #endif

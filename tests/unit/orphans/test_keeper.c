@@ -95,7 +95,7 @@ static void end(void)
 static void write_down(void)
 {
 	room.orphans.changed = true;
-	bequest_look(&room);
+	orphans_write_changes(&room);
 }
 
 /* How many packets of that kind and thing were there. */
@@ -175,17 +175,17 @@ TEST(another_socket_takes_the_place_of_the_first)
 TEST(a_fresh_keeper_hears_all_again)
 {
 	keeper_greet(&room, false);
-	bequest_look(&room);
+	orphans_write_changes(&room);
 	ck_assert_uint_eq(told[0].kind, LOGWIRE_KEEP);
 	ck_assert_uint_eq(count(LOGWIRE_HOLD, LOGWIRE_A_WORKER), 2);
 	ck_assert_uint_eq(count(LOGWIRE_HOLD, LOGWIRE_A_LISTENER), 1);
 	told_count = 0;
 	keeper_greet(&room, false); /* the same one: it knows */
-	bequest_look(&room);
+	orphans_write_changes(&room);
 	ck_assert_uint_eq(told_count, 1);
 	told_count = 0;
 	keeper_greet(&room, true);
-	bequest_look(&room);
+	orphans_write_changes(&room);
 	ck_assert_uint_eq(count(LOGWIRE_HOLD, LOGWIRE_A_WORKER), 2);
 	ck_assert_uint_eq(count(LOGWIRE_HOLD, LOGWIRE_A_LISTENER), 1);
 	told_count = 0;

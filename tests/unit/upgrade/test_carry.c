@@ -126,7 +126,7 @@ static const struct gap supervisor_gaps[] = {
 	NOT(supervisor, births.cpus),
 	NOT(supervisor, births.own_score), /* opened anew */
 	NOT(supervisor, upgrade.reexec),
-	NOT(supervisor, orphans.heritage), /* of the start */
+	NOT(supervisor, orphans.previous), /* of the start */
 	NOT(supervisor, orphans.has_past),
 	NOT(supervisor, scaler), /* so too */
 	NOT(supervisor, traffic.host.askers),
